@@ -1,1 +1,3 @@
-//! Longshore.
+//! Puts jobs in, and reads what became of them.
+
+pub mod local;

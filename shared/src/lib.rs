@@ -1,1 +1,20 @@
-//! Longshore.
+//! What every part of Longshore knows.
+
+pub mod archive;
+pub mod broker;
+pub mod call;
+pub mod catalog;
+pub mod config;
+pub mod envelope;
+pub mod event;
+pub mod health;
+pub mod id;
+pub mod keys;
+pub mod ledger;
+pub mod letter;
+pub mod money;
+pub mod outcome;
+pub mod resume;
+pub mod service;
+pub mod state;
+pub mod telemetry;

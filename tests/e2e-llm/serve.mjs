@@ -110,7 +110,9 @@ async function loadEngine(modelPath, parallel) {
         logLevel: LlamaLogLevel.error
     });
     const model = await llama.loadModel({modelPath});
-    const context = await model.createContext({contextSize: CONTEXT_WINDOW, sequences: parallel});
+    // One thread: more of them wait for each other busily, and on a machine with other work to do that is
+    // hundreds of times slower.
+    const context = await model.createContext({contextSize: CONTEXT_WINDOW, sequences: parallel, threads: 1});
     const free = Array.from({length: parallel}, () => context.getSequence());
     const waiting = [];
 

@@ -1,1 +1,3 @@
-//! Longshore.
+//! What the tests, the benchmarks and the provider simulator are made of.
+
+pub mod simulator;

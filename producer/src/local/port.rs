@@ -1,0 +1,33 @@
+//! Ports that nobody uses.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+
+use super::error::LocalError;
+
+/// Below the range from which systems pick the ports of outgoing connections:
+/// a client that keeps trying a dead server's port inside that range can connect
+/// to itself, and the restarted server then finds its port taken.
+const LOWEST: u64 = 15_000;
+const COUNT: u64 = 17_000;
+const TRIES: usize = 200;
+
+/// A port on 127.0.0.1 that nobody listens on at this moment.
+///
+/// Somebody may take it before the caller does, so a caller that can try
+/// again should.
+pub fn free_port() -> Result<u16, LocalError> {
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..TRIES {
+        let random = RandomState::new().build_hasher().finish();
+        let Ok(port) = u16::try_from(LOWEST + random % COUNT) else {
+            continue;
+        };
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_listener) => return Ok(port),
+            Err(error) => last = error,
+        }
+    }
+    Err(LocalError::NoPort { source: last })
+}

@@ -1,0 +1,138 @@
+//! The scheduler's loop: what the leader does, and how often.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use longshore_shared::{
+    broker::{Broker, BrokerError},
+    config::Config,
+    health::HealthState,
+    id::WorkerId,
+    ledger::Ledger,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{leader::Claim, retention};
+
+/// How often due jobs are looked for: half of the 100 ms that they may be late by.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Jobs that one step promotes; it holds Redis for well under 10 ms.
+const PROMOTE: usize = 250;
+
+/// How often dead workers are looked for.
+const RECOVER_EVERY: Duration = Duration::from_secs(1);
+
+/// How often dead letters are looked through.
+const RETENTION_EVERY: Duration = Duration::from_secs(60);
+
+/// A standby looks this often whether it is to lead.
+const STANDBY: Duration = Duration::from_millis(500);
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// One scheduler among any number.
+pub struct Scheduler {
+    config: Arc<Config>,
+    broker: Broker,
+    ledger: Ledger,
+    health: HealthState,
+}
+
+impl Scheduler {
+    /// Puts a scheduler together.
+    pub fn new(config: Arc<Config>, broker: Broker, ledger: Ledger, health: HealthState) -> Self {
+        Self {
+            config,
+            broker,
+            ledger,
+            health,
+        }
+    }
+
+    /// Leads, or stands by, until `stop`. What goes wrong with Redis is waited out.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut claim = Claim::new(WorkerId::fresh().to_string());
+        let mut rounds = Rounds::default();
+        let mut pause = TICK;
+        self.health.register("scheduler", Duration::from_secs(30));
+        while !stop.is_cancelled() {
+            let wait = match self.round(&mut claim, &mut rounds).await {
+                Ok(wait) => {
+                    self.health.beat("scheduler");
+                    pause = TICK;
+                    wait
+                }
+                Err(error) => {
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    tracing::warn!("the scheduler waits: {error}; again in {pause:?}");
+                    self.health.fail("scheduler", error.to_string());
+                    pause
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        claim.resign(&self.broker).await;
+    }
+
+    /// One round of a leader's duties; how long to wait before the next.
+    async fn round(&self, claim: &mut Claim, rounds: &mut Rounds) -> Result<Duration, BrokerError> {
+        if !claim.renew(&self.broker).await? {
+            return Ok(STANDBY);
+        }
+        let promoted = self.broker.promote(PROMOTE).await?;
+        metrics::counter!("longshore_jobs_promoted_total").increment(promoted as u64);
+        if due(&mut rounds.recovered, RECOVER_EVERY) {
+            self.recover().await?;
+        }
+        if due(&mut rounds.cleaned, RETENTION_EVERY) {
+            self.clean_up().await;
+        }
+        Ok(if promoted >= PROMOTE { Duration::ZERO } else { TICK })
+    }
+
+    async fn recover(&self) -> Result<(), BrokerError> {
+        for queue in self.broker.queues().await? {
+            let recovered = self.broker.recover(&queue).await?;
+            if recovered.entries > 0 {
+                metrics::counter!("longshore_attempts_lost_total").increment(recovered.lost as u64);
+                tracing::warn!(
+                    %queue,
+                    workers = recovered.workers,
+                    entries = recovered.entries,
+                    lost = recovered.lost,
+                    "recovered what dead workers left"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    async fn clean_up(&self) {
+        match retention::clean_up(&self.broker, &self.ledger, &self.config.retention).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "dead letters past their retention are archived and removed"),
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
+}
+
+/// When each duty was last done.
+#[derive(Default)]
+struct Rounds {
+    recovered: Option<Instant>,
+    cleaned: Option<Instant>,
+}
+
+fn due(last: &mut Option<Instant>, every: Duration) -> bool {
+    if last.is_some_and(|last| last.elapsed() < every) {
+        return false;
+    }
+    *last = Some(Instant::now());
+    true
+}

@@ -1,0 +1,18 @@
+-- Records an attempt that failed and will be followed by another in the same place.
+--
+-- KEYS[1]  the queue's stream
+-- ARGV     prefix, place, worker, attempt id, event, concurrency key ('' = none), resume
+-- Returns  'ok', or 'gone': another worker has the job, the attempt is recorded as a duplicate
+local place, worker, attempt, event, ckey, resume =
+  ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+if not is_mine(KEYS[1], nil, place, attempt, worker) then
+  -- Asked again because the first reply was lost: it is done.
+  local value = redis.call('HGET', P .. ':inflight', place)
+  if value and string.sub(value, 1, 3 + #worker) == '- ' .. worker .. ' ' then return 'ok' end
+  emit_duplicate(event)
+  return 'gone'
+end
+emit(event)
+redis.call('HSET', P .. ':inflight', place, pack_inflight('-', worker, ckey, ''))
+redis.call('HSET', P .. ':resume', place, resume)
+return 'ok'

@@ -1,0 +1,129 @@
+-- Words that the scripts share; this text stands before each of them.
+--
+-- All keys of a namespace carry one hash tag. A script is given the stream that it works on as
+-- KEYS[1] and the namespace's prefix (`{longshore}`) as ARGV[1]; the rest is in the same slot.
+
+local P = ARGV[1]
+local GROUP = 'workers'
+-- The consumer that holds what was given back and waits for the next worker.
+local RETURNED = 'returned'
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function place_of(queue, entry)
+  if queue == 'default' then return entry end
+  return queue .. ':' .. entry
+end
+
+-- Who has the entry, or nil.
+local function owner_of(stream, entry)
+  local pending = redis.call('XPENDING', stream, GROUP, entry, entry, 1)
+  return pending[1] and pending[1][2]
+end
+
+-- What `{ns}:inflight` holds of a place: the attempt's id (`-` between attempts), the worker, the
+-- concurrency key, and the event that is written should the worker die.
+local function pack_inflight(attempt, worker, ckey, event)
+  return attempt .. ' ' .. worker .. ' ' .. #ckey .. ' ' .. ckey .. event
+end
+
+local function unpack_inflight(value)
+  local attempt, worker, length, rest = string.match(value, '^(%S+) (%S+) (%d+) (.*)$')
+  length = tonumber(length)
+  return attempt, worker, string.sub(rest, 1, length), string.sub(rest, length + 1)
+end
+
+-- The fence: the attempt is the one that was begun, or, before an attempt, the entry is the worker's.
+local function is_mine(stream, entry, place, attempt, worker)
+  if attempt == '' then return owner_of(stream, entry) == worker end
+  local value = redis.call('HGET', P .. ':inflight', place)
+  return value and string.sub(value, 1, #attempt) == attempt
+end
+
+local function emit(event)
+  if event ~= '' then redis.call('XADD', P .. ':events', '*', 'e', event) end
+end
+
+-- An attempt that settled nothing was paid for all the same.
+local function emit_duplicate(event)
+  if event ~= '' then redis.call('XADD', P .. ':events', '*', 'e', event, 'd', '1') end
+end
+
+-- The entry's fields without our own marks.
+local function fields_of(stream, entry)
+  local found = redis.call('XRANGE', stream, entry, entry)
+  if not found[1] then return nil end
+  local all, own = found[1][2], {}
+  for i = 1, #all, 2 do
+    if all[i] ~= '_resume' then
+      own[#own + 1] = all[i]
+      own[#own + 1] = all[i + 1]
+    end
+  end
+  return own
+end
+
+local function remove(stream, entry)
+  redis.call('XACK', stream, GROUP, entry)
+  redis.call('XDEL', stream, entry)
+end
+
+-- Lays the entry aside under the job's id; a lane then holds the id.
+local function lay_aside(stream, queue, entry, id, resume)
+  local record = fields_of(stream, entry)
+  if not record then return false end
+  table.insert(record, 1, resume)
+  table.insert(record, 1, queue)
+  redis.call('HSET', P .. ':lane:jobs', id, cmsgpack.pack(record))
+  return true
+end
+
+-- Puts a job into its queue with what is to be remembered of it; gives its new place.
+local function enqueue(queue, resume, fields)
+  local entry = redis.call('XADD', P .. ':queue:' .. queue, '*', '_resume', '1', unpack(fields))
+  local place = place_of(queue, entry)
+  redis.call('HSET', P .. ':resume', place, resume)
+  return place
+end
+
+-- Takes a job out of the lanes and into its queue; nil when it is no longer there.
+local function let_go(id)
+  local packed = redis.call('HGET', P .. ':lane:jobs', id)
+  if not packed then return nil end
+  local record = cmsgpack.unpack(packed)
+  redis.call('HDEL', P .. ':lane:jobs', id)
+  local queue, resume = record[1], record[2]
+  return enqueue(queue, resume, {unpack(record, 3)})
+end
+
+-- Gives a concurrency key's slot back, and hands it to the first that waits for it.
+local function release(ckey, place)
+  if ckey == '' then return end
+  local holders = P .. ':key:' .. ckey
+  if redis.call('HDEL', holders, place) == 0 then return end
+  local lane = P .. ':lane:key:' .. ckey
+  while true do
+    local id = redis.call('LPOP', lane)
+    if not id then return end
+    local next_place = let_go(id)
+    if next_place then
+      redis.call('HSET', holders, next_place, '-')
+      return
+    end
+  end
+end
+
+-- What is remembered of a place goes with it.
+local function forget(place)
+  redis.call('HDEL', P .. ':inflight', place)
+  redis.call('HDEL', P .. ':resume', place)
+  redis.call('HDEL', P .. ':crashes', place)
+end
+
+local function bury(id, letter)
+  redis.call('HSET', P .. ':dead:jobs', id, letter)
+  redis.call('ZADD', P .. ':dead', now_ms(), id)
+end

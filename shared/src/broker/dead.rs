@@ -1,0 +1,132 @@
+//! The dead letters in Redis.
+
+use redis::AsyncCommands as _;
+
+use super::{Broker, BrokerError, scripts};
+use crate::{id::JobId, letter::Letter, resume::Resume};
+
+/// Letters read at once while going through all of them.
+const PAGE: usize = 1000;
+
+/// A page of dead letters, oldest first, each with the time of its death (ms) and its JSON.
+#[derive(Debug, Default)]
+pub struct DeadPage {
+    /// The letters.
+    pub letters: Vec<(i64, Letter, String)>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<usize>,
+}
+
+impl Broker {
+    /// How many there are.
+    pub async fn dead_count(&self) -> Result<u64, BrokerError> {
+        self.shared()
+            .zcard(self.keys().dead())
+            .await
+            .map_err(|source| self.failed(source))
+    }
+
+    /// The page that begins at rank `start`, of letters that died at or after `since_ms`.
+    pub async fn dead_page(&self, start: usize, since_ms: i64) -> Result<DeadPage, BrokerError> {
+        let mut connection = self.pooled().await?;
+        let found: Vec<(String, f64)> = redis::cmd("ZRANGEBYSCORE")
+            .arg(self.keys().dead())
+            .arg(since_ms)
+            .arg("+inf")
+            .arg("WITHSCORES")
+            .arg("LIMIT")
+            .arg(start)
+            .arg(PAGE)
+            .query_async(&mut connection)
+            .await
+            .map_err(|source| self.failed(source))?;
+        if found.is_empty() {
+            return Ok(DeadPage::default());
+        }
+        let ids: Vec<&str> = found.iter().map(|(id, _)| id.as_str()).collect();
+        let texts: Vec<Option<String>> = redis::cmd("HMGET")
+            .arg(self.keys().dead_jobs())
+            .arg(&ids)
+            .query_async(&mut connection)
+            .await
+            .map_err(|source| self.failed(source))?;
+        let next = (found.len() == PAGE).then_some(start + PAGE);
+        let mut letters = Vec::with_capacity(found.len());
+        for ((id, died), text) in found.iter().zip(texts) {
+            let Some(text) = text else { continue };
+            let letter = serde_json::from_str(&text)
+                .map_err(|error| Self::foreign(format!("{} {id}", self.keys().dead_jobs()), error))?;
+            #[expect(clippy::cast_possible_truncation, reason = "milliseconds fit for ages")]
+            letters.push((*died as i64, letter, text));
+        }
+        Ok(DeadPage { letters, next })
+    }
+
+    /// One letter, with the time of its death (ms) and its JSON.
+    pub async fn dead_letter(&self, id: &str) -> Result<Option<(i64, Letter, String)>, BrokerError> {
+        let (died, text): (Option<f64>, Option<String>) = redis::pipe()
+            .zscore(self.keys().dead(), id)
+            .hget(self.keys().dead_jobs(), id)
+            .query_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))?;
+        let (Some(died), Some(text)) = (died, text) else {
+            return Ok(None);
+        };
+        let letter =
+            serde_json::from_str(&text).map_err(|error| Self::foreign(format!("{} {id}", self.keys().dead_jobs()), error))?;
+        #[expect(clippy::cast_possible_truncation, reason = "milliseconds fit for ages")]
+        Ok(Some((died as i64, letter, text)))
+    }
+
+    /// Replaces a letter; `false` when it changed in the meantime.
+    pub async fn edit_dead(&self, id: &JobId, before: &str, after: &str) -> Result<bool, BrokerError> {
+        let mut call = scripts::EDIT_DEAD.key(self.keys().dead_jobs());
+        call.arg(self.keys().prefix()).arg(id.as_str()).arg(before).arg(after);
+        call.invoke_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Puts a letter into its queue again, with `event` for the record; `false` when it is gone.
+    pub async fn replay(
+        &self,
+        died_ms: i64,
+        letter: &Letter,
+        fields: &[(Vec<u8>, Vec<u8>)],
+        resume: &Resume,
+        event: &str,
+    ) -> Result<bool, BrokerError> {
+        let resume = serde_json::to_string(resume).map_err(|error| Self::foreign(self.keys().resume(), error))?;
+        let mut call = scripts::REPLAY.key(self.keys().dead());
+        call.arg(self.keys().prefix())
+            .arg(letter.record.id.as_str())
+            .arg(died_ms)
+            .arg(letter.record.queue.as_str())
+            .arg(resume)
+            .arg(event);
+        for (name, value) in fields {
+            call.arg(name).arg(value);
+        }
+        let place: String = call
+            .invoke_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))?;
+        Ok(!place.is_empty())
+    }
+
+    /// Removes letters that are archived (id and time of death); how many were still there.
+    pub async fn remove_dead(&self, letters: &[(JobId, i64)]) -> Result<usize, BrokerError> {
+        if letters.is_empty() {
+            return Ok(0);
+        }
+        let mut call = scripts::REMOVE_DEAD.key(self.keys().dead());
+        call.arg(self.keys().prefix());
+        for (id, died) in letters {
+            call.arg(id.as_str()).arg(*died);
+        }
+        call.invoke_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))
+    }
+}

@@ -1,0 +1,127 @@
+//! What stands in the queues and lanes.
+
+use redis::AsyncCommands as _;
+
+use super::{Broker, BrokerError, scripts, workers::is_missing};
+use crate::{
+    id::QueueName,
+    keys::{RETURNED, WORKERS_GROUP},
+};
+
+/// How full a queue is.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct QueueDepth {
+    /// The queue.
+    pub queue: QueueName,
+    /// Jobs that nobody has yet.
+    pub available: u64,
+    /// Jobs in workers' hands.
+    pub running: u64,
+}
+
+impl Broker {
+    /// The queues that exist.
+    pub async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {
+        let prefix = self.keys().queue_prefix();
+        let mut queues: Vec<QueueName> = self
+            .scan(&format!("{prefix}*"))
+            .await?
+            .iter()
+            .filter_map(|key| key.strip_prefix(&prefix))
+            .filter_map(|name| QueueName::parse(name).ok())
+            .collect();
+        queues.sort();
+        Ok(queues)
+    }
+
+    /// How full a queue is.
+    pub async fn depth(&self, queue: &QueueName) -> Result<QueueDepth, BrokerError> {
+        let key = self.keys().queue(queue);
+        let length: u64 = self
+            .shared()
+            .xlen(&key)
+            .await
+            .map_err(|source| self.failed(source))?;
+        let info: Result<redis::streams::StreamInfoConsumersReply, _> =
+            self.shared().xinfo_consumers(&key, WORKERS_GROUP).await;
+        let running = match info {
+            Ok(reply) => reply
+                .consumers
+                .iter()
+                .filter(|consumer| consumer.name != RETURNED)
+                .map(|consumer| consumer.pending as u64)
+                .sum(),
+            Err(error) if is_missing(&error) => 0,
+            Err(error) => return Err(self.failed(error)),
+        };
+        Ok(QueueDepth {
+            queue: queue.clone(),
+            available: length.saturating_sub(running),
+            running,
+        })
+    }
+
+    /// Every lane that holds something, and how many jobs.
+    pub async fn lanes(&self) -> Result<Vec<(String, u64)>, BrokerError> {
+        let mut lanes = Vec::new();
+        for (name, key) in [
+            ("time", self.keys().time_lane()),
+            ("version", self.keys().version_lane()),
+        ] {
+            let held: u64 = self.shared().zcard(key).await.map_err(|source| self.failed(source))?;
+            if held > 0 {
+                lanes.push((name.to_owned(), held));
+            }
+        }
+        let prefix = self.keys().key_lane_prefix();
+        for key in self.scan(&format!("{prefix}*")).await? {
+            let held: u64 = self.shared().llen(&key).await.map_err(|source| self.failed(source))?;
+            if let Some(name) = key.strip_prefix(&prefix) {
+                lanes.push((format!("key:{name}"), held));
+            }
+        }
+        lanes.sort();
+        Ok(lanes)
+    }
+
+    /// Lets go of at most `limit` jobs that are due in the lanes of time and of versions.
+    pub async fn promote(&self, limit: usize) -> Result<usize, BrokerError> {
+        let mut promoted = 0;
+        for lane in [self.keys().time_lane(), self.keys().version_lane()] {
+            let mut call = scripts::PROMOTE.key(lane);
+            call.arg(self.keys().prefix()).arg(limit);
+            let some: usize = call
+                .invoke_async(&mut self.shared())
+                .await
+                .map_err(|source| self.failed(source))?;
+            promoted += some;
+        }
+        Ok(promoted)
+    }
+
+    /// All keys of a pattern, by `SCAN`.
+    pub(crate) async fn scan(&self, pattern: &str) -> Result<Vec<String>, BrokerError> {
+        // The braces of the hash tag are plain in a pattern; nothing else in it is special.
+        let mut connection = self.pooled().await?;
+        let mut found = Vec::new();
+        let mut cursor: u64 = 0;
+        loop {
+            let (next, keys): (u64, Vec<String>) = redis::cmd("SCAN")
+                .arg(cursor)
+                .arg("MATCH")
+                .arg(pattern)
+                .arg("COUNT")
+                .arg(1000)
+                .query_async(&mut connection)
+                .await
+                .map_err(|source| self.failed(source))?;
+            found.extend(keys);
+            cursor = next;
+            if cursor == 0 {
+                found.sort();
+                found.dedup();
+                return Ok(found);
+            }
+        }
+    }
+}

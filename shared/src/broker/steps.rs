@@ -1,0 +1,268 @@
+//! The atomic steps of a job's life in a worker's hands.
+
+use chrono::{DateTime, Utc};
+use redis::ScriptInvocation;
+
+use super::{Broker, BrokerError, scripts};
+use crate::{
+    envelope::{Concurrency, ContentHash, Unique},
+    id::{AttemptId, JobId, Place, QueueName, WorkerId},
+    keys::Keys,
+};
+
+/// An entry that a worker holds.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The queue.
+    pub queue: QueueName,
+    /// The entry in the queue's stream.
+    pub entry: String,
+    /// Both in one.
+    pub place: Place,
+    /// Who holds it.
+    pub worker: WorkerId,
+}
+
+/// Whether a step took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Fence {
+    /// The job was still ours.
+    Held,
+    /// Another worker has it, or had it: nothing changed.
+    Lost,
+}
+
+/// What is to be checked before a job's first attempt.
+#[derive(Debug)]
+pub struct Admission<'a> {
+    /// The producer's own id, and the hash of what it stands for.
+    pub id: Option<(&'a JobId, &'a ContentHash)>,
+    /// The key that may be used once.
+    pub unique: Option<&'a Unique>,
+    /// Whether somebody waits for the outcome.
+    pub reply: bool,
+    /// What is recorded if the message is dropped.
+    pub drop_event: &'a str,
+}
+
+/// Whether a job may go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admitted {
+    /// It may.
+    Yes,
+    /// Another worker has it.
+    Lost,
+    /// The same job came before; the message was dropped.
+    Duplicate,
+    /// Its id belongs to another job, which stood at this place.
+    Conflict(Place),
+    /// Its unique key is taken by the job that stood at this place.
+    Taken(Place),
+}
+
+/// Whether an attempt may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// It is journalled.
+    Yes,
+    /// Another worker has the job.
+    Lost,
+    /// Somebody asked for it to be cancelled.
+    Cancelled,
+    /// It waits in the lane of its concurrency key.
+    Parked,
+}
+
+/// How a job ends.
+#[derive(Debug, Default)]
+pub struct Ending<'a> {
+    /// The attempt that was begun, if one was.
+    pub attempt: Option<AttemptId>,
+    /// The facts for the record.
+    pub event: &'a str,
+    /// The outcome, to be kept.
+    pub result: &'a str,
+    /// Whether it is pushed as well.
+    pub reply: bool,
+    /// The key whose slot it may hold.
+    pub concurrency: Option<&'a Concurrency>,
+    /// Whether anything is remembered of the place, or asked of the job.
+    pub remembered: bool,
+    /// The dead letter that it leaves, and the letter's id.
+    pub letter: Option<(&'a JobId, &'a str)>,
+}
+
+/// Where a job is laid aside.
+#[derive(Debug)]
+pub struct Parking<'a> {
+    /// The attempt that was begun, if one was.
+    pub attempt: Option<AttemptId>,
+    /// The facts for the record.
+    pub event: &'a str,
+    /// Whether it waits for a newer worker, not for a time alone.
+    pub for_version: bool,
+    /// When it goes on.
+    pub due: DateTime<Utc>,
+    /// The key whose slot it may hold.
+    pub concurrency: Option<&'a Concurrency>,
+    /// What is to be remembered of it.
+    pub resume: &'a str,
+}
+
+fn text(attempt: Option<AttemptId>) -> String {
+    attempt.map_or_else(String::new, |id| id.to_string())
+}
+
+fn key(concurrency: Option<&Concurrency>) -> &str {
+    concurrency.map_or("", |limit| &limit.key)
+}
+
+fn flag(set: bool, word: &'static str) -> &'static str {
+    if set { word } else { "" }
+}
+
+fn fence(answer: &str) -> Fence {
+    if answer == "ok" { Fence::Held } else { Fence::Lost }
+}
+
+impl Held {
+    /// Begins a script's arguments: stream, prefix, queue, entry, worker.
+    fn invoke<'a>(&self, script: &'a redis::Script, keys: &Keys) -> ScriptInvocation<'a> {
+        let mut call = script.key(keys.queue(&self.queue));
+        call.arg(keys.prefix())
+            .arg(self.queue.as_str())
+            .arg(&self.entry)
+            .arg(self.worker.as_str());
+        call
+    }
+}
+
+impl Broker {
+    async fn step<T: redis::FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Result<T, BrokerError> {
+        call.invoke_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Checks a job's own id and unique key.
+    pub async fn admit(&self, held: &Held, admission: &Admission<'_>) -> Result<Admitted, BrokerError> {
+        let (id, hash) = admission
+            .id
+            .map_or(("", ""), |(id, hash)| (id.as_str(), hash.as_str()));
+        let (unique, ttl) = admission
+            .unique
+            .map_or(("", 0), |unique| (unique.key.as_str(), unique.ttl.as_secs().max(1)));
+        let mut call = held.invoke(&scripts::ADMIT, &self.keys);
+        call.arg(id)
+            .arg(hash)
+            .arg(self.id_seconds())
+            .arg(unique)
+            .arg(ttl)
+            .arg(flag(admission.reply, "1"))
+            .arg(self.result_seconds())
+            .arg(admission.drop_event);
+        let answer: Vec<String> = self.step(&call).await?;
+        let place = |at: usize| Place::from_record(answer.get(at).map_or("", String::as_str));
+        Ok(match answer.first().map(String::as_str) {
+            Some("ok") => Admitted::Yes,
+            Some("duplicate") => Admitted::Duplicate,
+            Some("conflict") => Admitted::Conflict(place(1)),
+            Some("unique") => Admitted::Taken(place(1)),
+            _ => Admitted::Lost,
+        })
+    }
+
+    /// Journals an attempt, before it can cost anything.
+    pub async fn begin(
+        &self,
+        held: &Held,
+        job: &JobId,
+        attempt: AttemptId,
+        event_if_lost: &str,
+        concurrency: Option<&Concurrency>,
+        resume: &str,
+    ) -> Result<Begun, BrokerError> {
+        let mut call = held.invoke(&scripts::BEGIN, &self.keys);
+        call.arg(job.as_str())
+            .arg(attempt.to_string())
+            .arg(event_if_lost)
+            .arg(key(concurrency))
+            .arg(concurrency.map_or(0, |limit| limit.limit.get()))
+            .arg(resume);
+        let answer: String = self.step(&call).await?;
+        Ok(match answer.as_str() {
+            "ok" => Begun::Yes,
+            "cancelled" => Begun::Cancelled,
+            "parked" => Begun::Parked,
+            _ => Begun::Lost,
+        })
+    }
+
+    /// Records an attempt that failed and is followed by another in the same place.
+    pub async fn fail(
+        &self,
+        held: &Held,
+        attempt: AttemptId,
+        event: &str,
+        concurrency: Option<&Concurrency>,
+        resume: &str,
+    ) -> Result<Fence, BrokerError> {
+        let mut call = scripts::FAIL.key(self.keys.queue(&held.queue));
+        call.arg(self.keys.prefix())
+            .arg(held.place.as_str())
+            .arg(held.worker.as_str())
+            .arg(attempt.to_string())
+            .arg(event)
+            .arg(key(concurrency))
+            .arg(resume);
+        let answer: String = self.step(&call).await?;
+        Ok(fence(&answer))
+    }
+
+    /// Ends a job: all of it in one step, or nothing.
+    pub async fn settle(&self, held: &Held, job: &JobId, ending: &Ending<'_>) -> Result<Fence, BrokerError> {
+        let (letter_id, letter) = ending.letter.map_or(("", ""), |(id, letter)| (id.as_str(), letter));
+        let mut call = held.invoke(&scripts::SETTLE, &self.keys);
+        call.arg(job.as_str())
+            .arg(text(ending.attempt))
+            .arg(ending.event)
+            .arg(ending.result)
+            .arg(self.result_seconds())
+            .arg(flag(ending.reply, "1"))
+            .arg(key(ending.concurrency))
+            .arg(flag(ending.remembered, "kept"))
+            .arg(letter)
+            .arg(letter_id);
+        let answer: String = self.step(&call).await?;
+        Ok(fence(&answer))
+    }
+
+    /// Lays a job aside until a time.
+    pub async fn park(&self, held: &Held, job: &JobId, parking: &Parking<'_>) -> Result<Fence, BrokerError> {
+        let mut call = held.invoke(&scripts::PARK, &self.keys);
+        call.arg(job.as_str())
+            .arg(text(parking.attempt))
+            .arg(parking.event)
+            .arg(if parking.for_version { "version" } else { "time" })
+            .arg(parking.due.timestamp_millis())
+            .arg(key(parking.concurrency))
+            .arg(parking.resume);
+        let answer: String = self.step(&call).await?;
+        Ok(fence(&answer))
+    }
+
+    /// Gives an entry back at once.
+    pub async fn hand_back(
+        &self,
+        held: &Held,
+        attempt: Option<AttemptId>,
+        event: &str,
+        resume: &str,
+    ) -> Result<Fence, BrokerError> {
+        let mut call = held.invoke(&scripts::HAND_BACK, &self.keys);
+        call.arg(text(attempt)).arg(event).arg(resume);
+        let answer: String = self.step(&call).await?;
+        Ok(fence(&answer))
+    }
+}

@@ -1,0 +1,237 @@
+//! The providers and models that jobs can go to, and what they cost.
+//!
+//! The built-in catalog is `catalog.yaml`; the user's `longshore.yaml` adds to it and changes it by
+//! name.
+
+use std::fmt;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::state::words;
+
+pub use prices::Prices;
+
+pub(crate) use raw::{RawModel, RawProvider};
+
+mod models;
+mod prices;
+mod raw;
+mod read;
+
+/// Other names that platforms go by, in jobs and in the file.
+const ALIASES: [(&str, &str); 11] = [
+    ("claude", "anthropic"),
+    ("claude_code", "anthropic"),
+    ("claude-code", "anthropic"),
+    ("chatgpt", "openai"),
+    ("codex", "openai"),
+    ("google", "gemini"),
+    ("grok", "xai"),
+    ("kimi", "moonshot"),
+    ("glm", "zhipu"),
+    ("zai", "zhipu"),
+    ("open_router", "openrouter"),
+];
+
+/// The name of a platform: 1 to 64 characters of `[a-z0-9._-]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlatformName(String);
+
+impl PlatformName {
+    /// Checks the form of a name; capitals become small.
+    pub fn parse(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        ((1..=64).contains(&name.len()) && name.chars().all(allowed)).then_some(Self(name))
+    }
+
+    /// A platform's name out of our own records.
+    pub fn from_record(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PlatformName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+words! {
+    /// The language that a provider's API speaks.
+    DialectName {
+        /// Chat completions, as OpenAI and most others have them.
+        OpenAi = "openai",
+        /// Anthropic's messages.
+        Anthropic = "anthropic",
+        /// Gemini's `generateContent`.
+        Gemini = "gemini",
+    }
+}
+
+words! {
+    /// How able, and how dear, a model is.
+    Tier {
+        /// Small, quick and cheap.
+        Fast = "fast",
+        /// In between.
+        Standard = "standard",
+        /// The most able.
+        Advanced = "advanced",
+    }
+}
+
+/// Whether a provider may be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Enabled {
+    /// It may.
+    On,
+    /// It may not; why, for people.
+    Off(String),
+}
+
+/// A provider: where it is and how to talk to it.
+#[derive(Debug, Clone)]
+pub struct ProviderEntry {
+    /// Its name.
+    pub name: PlatformName,
+    /// The language of its API.
+    pub dialect: DialectName,
+    /// The address that the dialect's paths are added to.
+    pub base_url: Url,
+    /// Its key; a server of one's own may need none.
+    pub key: Option<SecretString>,
+    /// The model for jobs that name none.
+    pub default_model: String,
+    /// Whether it may be used.
+    pub enabled: Enabled,
+    /// The variable that the key comes from.
+    pub key_variable: Option<String>,
+    /// The most calls in flight from one worker. Default: no limit of its own.
+    pub max_concurrent: Option<usize>,
+}
+
+impl ProviderEntry {
+    /// Whether it may be used.
+    pub fn is_on(&self) -> bool {
+        self.enabled == Enabled::On
+    }
+}
+
+/// A model at a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelEntry {
+    /// Who serves it.
+    pub provider: PlatformName,
+    /// The provider's own name of it.
+    pub model: String,
+    /// How able it is.
+    pub tier: Tier,
+    /// Tokens of prompt and answer together.
+    pub context_window: u64,
+    /// Tokens of an answer.
+    pub max_output_tokens: u32,
+    /// What it costs.
+    pub prices: Prices,
+}
+
+/// The name of a platform that the catalog does not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("platform `{name}` is not known; expected one of {known}")]
+pub struct UnknownPlatform {
+    name: String,
+    known: String,
+}
+
+/// The providers and models that jobs can go to.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    /// All providers, those that are off as well.
+    pub providers: Vec<ProviderEntry>,
+    /// All models, those of providers that are off as well.
+    pub models: Vec<ModelEntry>,
+}
+
+impl Catalog {
+    /// The platform of this name or alias, whether on or off; capitals do not matter.
+    pub fn platform(&self, name: &str) -> Option<&ProviderEntry> {
+        let names = self.providers.iter().map(|provider| provider.name.as_str());
+        let name = canonical(name, names)?;
+        self.providers
+            .iter()
+            .find(|provider| provider.name.0 == name)
+    }
+
+    /// The same, with an error that lists the known names.
+    pub fn require_platform(&self, name: &str) -> Result<&ProviderEntry, UnknownPlatform> {
+        self.platform(name).ok_or_else(|| UnknownPlatform {
+            name: name.chars().take(80).collect(),
+            known: list(self.providers.iter().map(|provider| provider.name.as_str())),
+        })
+    }
+
+    /// Every model of this name, in the catalog's order: `model`, at any provider, or
+    /// `provider/model`, which comes first. Empty if there is none.
+    pub fn model(&self, name: &str) -> Vec<&ModelEntry> {
+        let pinned = name.split_once('/').and_then(|(platform, model)| {
+            let platform = self.platform(platform)?;
+            self.entry(&platform.name, model)
+        });
+        let named = self.models.iter().filter(|entry| entry.model == name);
+        pinned.into_iter().chain(named).collect()
+    }
+
+    /// The model of just this provider and name.
+    pub fn entry(&self, provider: &PlatformName, model: &str) -> Option<&ModelEntry> {
+        self.models
+            .iter()
+            .find(|entry| entry.provider == *provider && entry.model == model)
+    }
+
+    /// The models of a provider.
+    pub fn models_of<'a>(
+        &'a self,
+        provider: &'a PlatformName,
+    ) -> impl Iterator<Item = &'a ModelEntry> {
+        self.models
+            .iter()
+            .filter(move |entry| entry.provider == *provider)
+    }
+
+    /// The providers that may be used.
+    pub fn enabled(&self) -> impl Iterator<Item = &ProviderEntry> {
+        self.providers.iter().filter(|provider| provider.is_on())
+    }
+}
+
+/// Orders models by what a call of 1,000 tokens in and 500 out costs, the cheapest first.
+pub fn cheapest(models: &mut [&ModelEntry]) {
+    models.sort_by_key(|entry| entry.prices.nominal());
+}
+
+/// The known name that a name or an alias stands for. A name of its own goes before an alias.
+fn canonical<'a>(name: &str, mut known: impl Iterator<Item = &'a str> + Clone) -> Option<String> {
+    let name = name.trim().to_ascii_lowercase();
+    if known.clone().any(|other| other == name) {
+        return Some(name);
+    }
+    let (_, target) = ALIASES.iter().find(|(alias, _)| *alias == name)?;
+    known
+        .any(|other| other == *target)
+        .then(|| (*target).to_owned())
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! The configuration: what a process needs to know before it starts.
+//!
+//! Every setting comes from the first of these that has it: the environment (and `.env`), the file
+//! `longshore.yaml`, the default. A setting's variable is its path in the file, in capitals, after
+//! `LONGSHORE_`: `retry.base_delay` is `LONGSHORE_RETRY_BASE_DELAY`. An empty variable counts as
+//! absent. With nothing set at all, the defaults below hold and every provider is on whose key is in
+//! the environment.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::{
+    catalog::Catalog,
+    id::{Namespace, QueueName},
+};
+
+pub use environment::Environment;
+pub use error::{ConfigError, Origin, Problem};
+pub use redact::redacted;
+
+mod environment;
+mod error;
+mod file;
+mod form;
+mod interpolate;
+mod reader;
+mod redact;
+mod settings;
+
+pub(crate) use file::{Entries, Text, parse};
+pub(crate) use form::{Form, flag, url, whole};
+pub(crate) use interpolate::{Interpolated, variable_of};
+pub(crate) use reader::Reader;
+
+/// The file that is read from the working directory when `LONGSHORE_CONFIG` names none.
+pub const FILE_NAME: &str = "longshore.yaml";
+
+/// What a process needs to know before it starts.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where Redis is. Default `redis://127.0.0.1:6379`; also `REDIS_URL`.
+    pub redis_url: SecretString,
+    /// Where Postgres is. Default `postgres://127.0.0.1:5432/longshore`; also `DATABASE_URL`.
+    pub database_url: SecretString,
+    /// The deployment's name, before all its keys. Default `longshore`.
+    pub namespace: Namespace,
+    /// The queues that a worker takes jobs from. Default `default` alone.
+    pub queues: Vec<QueueName>,
+    /// Jobs in flight in one worker, 1 to 100,000. Default 1,000.
+    pub concurrency: usize,
+    /// How long a stopping process lets its jobs finish. Default 30 s.
+    pub grace: Duration,
+    /// Where health and metrics are served. Default: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// How failed attempts are tried again, unless a job names a policy.
+    pub retry: RetryPolicy,
+    /// Policies that a job may name; what one leaves out is as in `retry`.
+    pub retries: BTreeMap<String, RetryPolicy>,
+    /// What a message may be.
+    pub limits: Limits,
+    /// How a worker shows that it lives.
+    pub liveness: Liveness,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// Whether a starting process brings the database up to date. Default yes.
+    pub migrate: bool,
+    /// A simulator that stands in for every provider. Default: none.
+    pub simulator_url: Option<Url>,
+    /// The providers and models.
+    pub catalog: Catalog,
+    /// What looks wrong but keeps nothing from running, for people.
+    pub warnings: Vec<String>,
+    /// The file that was read, if there was one.
+    pub source: Option<PathBuf>,
+}
+
+/// How a failed attempt is tried again: after `base_delay`, doubled each time up to `max_delay`, plus
+/// a random part of `jitter`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Attempts after the first. Default 3.
+    pub max_retries: u32,
+    /// The wait before the first retry. Default 1 s.
+    pub base_delay: Duration,
+    /// The longest wait, before jitter. Default 60 s.
+    pub max_delay: Duration,
+    /// The most that is added at random. Default 3 s.
+    pub jitter: Duration,
+    /// Waits up to this long are spent in the worker; for longer ones the job goes back. Default 10 s.
+    pub hold_limit: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_retries: 3,
+            base_delay: Duration::from_secs(1),
+            max_delay: Duration::from_mins(1),
+            jitter: Duration::from_secs(3),
+            hold_limit: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What a message may be; a worse one becomes a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a message. Default 1 MiB.
+    pub max_message_bytes: usize,
+    /// Levels of nesting in a message's JSON. Default 64.
+    pub max_depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_message_bytes: 1 << 20,
+            max_depth: 64,
+        }
+    }
+}
+
+/// How a worker shows that it lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Liveness {
+    /// The time between two heartbeats. Default 3 s.
+    pub heartbeat_every: Duration,
+    /// A worker that is silent for this long is dead; at least twice `heartbeat_every`. Default 10 s.
+    pub heartbeat_ttl: Duration,
+}
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Self {
+            heartbeat_every: Duration::from_secs(3),
+            heartbeat_ttl: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How long things are kept in Redis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// Answers. Default 1 h.
+    pub results: Duration,
+    /// Ids of finished jobs, against doubles. Default 24 h.
+    pub ids: Duration,
+    /// Dead letters. Default 30 d.
+    pub dead_letters: Duration,
+    /// The most dead letters; the oldest go first. Default 1,000,000.
+    pub dead_letters_max: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            results: Duration::from_hours(1),
+            ids: Duration::from_hours(24),
+            dead_letters: Duration::from_hours(30 * 24),
+            dead_letters_max: 1_000_000,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the configuration, and tells of every problem at once.
+    pub fn load(env: &Environment) -> Result<Self, ConfigError> {
+        let Some(path) = env.config_path() else {
+            return settings::assemble(env, None, file::File::default());
+        };
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Problem::new(
+                Origin::file(&path, None),
+                format!("cannot be read: {error}"),
+            )
+        })?;
+        Self::from_yaml(env, &path, &text)
+    }
+
+    /// Reads the configuration from the text of a file.
+    pub fn from_yaml(env: &Environment, path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let file = parse(path, text)?;
+        settings::assemble(env, Some(path), file)
+    }
+}
+
+#[cfg(test)]
+mod tests;

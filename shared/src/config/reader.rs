@@ -1,0 +1,231 @@
+//! Finds each setting in the environment or in the file, and gathers what is wrong.
+
+use std::{collections::BTreeSet, path::Path};
+
+use super::{
+    Environment, Form, Interpolated, Origin, Problem, Text,
+    interpolate::{interpolate, variables_of},
+};
+
+/// Variables of ours that are read elsewhere: the file's path, logging, the command line's.
+const OTHER_VARIABLES: [&str; 4] = [
+    "LONGSHORE_CONFIG",
+    "LONGSHORE_FORMAT",
+    "LONGSHORE_LOG",
+    "LONGSHORE_LOG_FORMAT",
+];
+
+/// Finds settings and gathers problems.
+pub(crate) struct Reader<'a> {
+    env: &'a Environment,
+    path: &'a Path,
+    known: BTreeSet<String>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads from `env` and from the file at `path`.
+    pub(crate) fn new(env: &'a Environment, path: &'a Path) -> Self {
+        Self {
+            env,
+            path,
+            known: OTHER_VARIABLES.map(str::to_owned).into(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// A setting, by its variable or as it is `written` in the file.
+    pub(crate) fn setting<T>(
+        &mut self,
+        name: &str,
+        written: Option<&Text>,
+        form: &Form<T>,
+    ) -> Option<T> {
+        self.setting_also(name, &[], written, form)
+    }
+
+    /// The same, also by the variables `others`, which come after our own.
+    pub(crate) fn setting_also<T>(
+        &mut self,
+        name: &str,
+        others: &[&str],
+        written: Option<&Text>,
+        form: &Form<T>,
+    ) -> Option<T> {
+        let own = format!("LONGSHORE_{}", name.replace('.', "_").to_uppercase());
+        let seconds = form.seconds.then(|| format!("{own}_SECONDS"));
+        let names = std::iter::once(own)
+            .chain(seconds)
+            .chain(others.iter().map(|other| (*other).to_owned()));
+        let mut found = None;
+        // All of them, not up to the first that is set: each is to be known.
+        for variable in names {
+            if found.is_none() {
+                found = self
+                    .env
+                    .get(&variable)
+                    .map(|value| (variable.clone(), value));
+            }
+            self.known.insert(variable);
+        }
+        match found {
+            Some((variable, value)) => {
+                let understood = form.understand(value);
+                if understood.is_none() {
+                    self.wrong(Origin::Variable(variable), name, value, form);
+                }
+                understood
+            }
+            None => self.value(name, written?, form),
+        }
+    }
+
+    /// A value of the file.
+    pub(crate) fn value<T>(&mut self, name: &str, written: &Text, form: &Form<T>) -> Option<T> {
+        match self.filled(written) {
+            Interpolated::Value(value) => {
+                let understood = form.understand(&value);
+                if understood.is_none() {
+                    // As it was written: what was filled in may be a key.
+                    self.wrong(written.origin(self.path), name, written.as_written(), form);
+                }
+                understood
+            }
+            Interpolated::Missing(variable) => {
+                let text = format!(
+                    "`{name}` needs the variable {variable}, which is not set; \
+                     set it, or write ${{{variable}:-default}}"
+                );
+                self.problem_at(written, text);
+                None
+            }
+            Interpolated::Malformed => {
+                self.malformed(name, written);
+                None
+            }
+        }
+    }
+
+    /// A value of the file, with its variables filled in.
+    pub(crate) fn filled(&mut self, written: &Text) -> Interpolated {
+        let variables = variables_of(written.as_written());
+        self.known.extend(variables.into_iter().map(str::to_owned));
+        interpolate(written.as_written(), self.env)
+    }
+
+    /// Tells of a `${` that is of no known form.
+    pub(crate) fn malformed(&mut self, name: &str, written: &Text) {
+        let text = format!(
+            "`{name}` has a ${{ that is neither ${{NAME}} nor ${{NAME:-default}}; write $${{ for a plain ${{"
+        );
+        self.problem_at(written, text);
+    }
+
+    /// Tells of a problem with a value of the file.
+    pub(crate) fn problem_at(&mut self, written: &Text, text: impl Into<String>) {
+        self.problems
+            .push(Problem::new(written.origin(self.path), text));
+    }
+
+    /// Tells of a problem with the file at no line, or with how settings stand to each other.
+    pub(crate) fn problem(&mut self, origin: Origin, text: impl Into<String>) {
+        self.problems.push(Problem::new(origin, text));
+    }
+
+    /// Where a value stands, for messages.
+    pub(crate) fn place(&self, written: &Text) -> String {
+        written.origin(self.path).to_string()
+    }
+
+    /// The file's path.
+    pub(crate) fn path(&self) -> &'a Path {
+        self.path
+    }
+
+    fn wrong<T>(&mut self, origin: Origin, name: &str, value: &str, form: &Form<T>) {
+        let expected = &form.expected;
+        let text = if form.secret {
+            format!("`{name}` is not valid; expected {expected}")
+        } else {
+            let shown: String = value.chars().take(60).collect();
+            format!("`{name}` is `{shown}`; expected {expected}")
+        };
+        self.problems.push(Problem::new(origin, text));
+    }
+
+    /// Ends the reading: the problems in the file's order, and a warning for each variable that looks
+    /// like ours and is not.
+    pub(crate) fn finish(mut self) -> (Vec<Problem>, Vec<String>) {
+        self.problems.sort_by_key(|problem| match &problem.origin {
+            Origin::File { line, .. } => (0, *line),
+            Origin::Variable(_) => (1, None),
+            Origin::Together => (2, None),
+        });
+        let warnings = self
+            .env
+            .names()
+            .filter(|name| name.starts_with("LONGSHORE_") && !self.known.contains(*name))
+            // Kubernetes sets these in every pod beside a service named `longshore…`.
+            .filter(|name| !name.contains("_SERVICE_") && !name.contains("_PORT"))
+            .map(|name| {
+                let hint = closest(name, self.known.iter().map(String::as_str))
+                    .map(|near| format!("; did you mean {near}?"))
+                    .unwrap_or_default();
+                format!("the variable {name} is not a setting{hint}")
+            })
+            .collect();
+        (self.problems, warnings)
+    }
+}
+
+/// The candidate nearest to a mistyped name, if any is near.
+fn closest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (edits(name, candidate), candidate))
+        .filter(|(edits, _)| *edits <= 3)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters must be changed, added or dropped to make one word the other.
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut next = vec![i + 1];
+        for ((y, pair), left) in b.chars().zip(row.windows(2)).zip(0..) {
+            let (Some(&diagonal), Some(&above)) = (pair.first(), pair.last()) else {
+                continue;
+            };
+            let before = next.get::<usize>(left).copied().unwrap_or(usize::MAX - 1);
+            next.push(
+                (diagonal + usize::from(x != y))
+                    .min(above + 1)
+                    .min(before + 1),
+            );
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_are_counted() {
+        assert_eq!(edits("kitten", "sitting"), 3);
+        assert_eq!(edits("", "abc"), 3);
+        assert_eq!(edits("same", "same"), 0);
+    }
+
+    #[test]
+    fn only_a_near_name_is_offered() {
+        let known = ["LONGSHORE_QUEUES", "LONGSHORE_LISTEN"];
+        assert_eq!(
+            closest("LONGSHORE_QUEUE", known.into_iter()),
+            Some("LONGSHORE_QUEUES")
+        );
+        assert_eq!(closest("LONGSHORE_COLOUR", known.into_iter()), None);
+    }
+}

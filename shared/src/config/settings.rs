@@ -1,0 +1,255 @@
+//! Puts the configuration together out of the environment, the file and the defaults.
+
+use std::{path::Path, time::Duration};
+
+use secrecy::SecretString;
+
+use super::{
+    Config, ConfigError, Environment, FILE_NAME, Form, Limits, Liveness, Origin, Reader, Retention,
+    RetryPolicy, Text,
+    file::{File, RawLimits, RawLiveness, RawRetention, RawRetry},
+    form,
+};
+use crate::{catalog::Catalog, id::QueueName};
+
+const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379";
+const DEFAULT_POSTGRES: &str = "postgres://127.0.0.1:5432/longshore";
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_hours(24);
+
+/// Puts it together; `path` is the file's, if there is one.
+pub(super) fn assemble(
+    env: &Environment,
+    path: Option<&Path>,
+    file: File,
+) -> Result<Config, ConfigError> {
+    let mut reader = Reader::new(env, path.unwrap_or(Path::new(FILE_NAME)));
+    let r = &mut reader;
+
+    let redis = form::server(
+        "redis://host:port or rediss://host:port",
+        &["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix"],
+    );
+    let postgres = form::server(
+        "postgres://user@host:port/database",
+        &["postgres", "postgresql"],
+    );
+    let redis_url = r.setting_also("redis_url", &["REDIS_URL"], file.redis_url.as_ref(), &redis);
+    let database_url = r.setting_also(
+        "database_url",
+        &["DATABASE_URL"],
+        file.database_url.as_ref(),
+        &postgres,
+    );
+    let namespace = r.setting("namespace", file.namespace.as_ref(), &form::namespace());
+    let queues = queues(r, file.queues.as_deref());
+    let concurrency = r.setting(
+        "concurrency",
+        file.concurrency.as_ref(),
+        &form::whole(1..=100_000),
+    );
+    let grace = r.setting(
+        "grace",
+        file.grace.as_ref(),
+        &form::duration(Duration::ZERO..=DAY),
+    );
+    let listen = r.setting("listen", file.listen.as_ref(), &form::listen());
+    let migrate = r.setting("migrate", file.migrate.as_ref(), &form::flag());
+    let simulator_url = r.setting("simulator_url", file.simulator_url.as_ref(), &form::url());
+
+    let raw = file.retry.unwrap_or_default();
+    let retry = policy(r, "retry", true, &raw, &RetryPolicy::default());
+    let retries = file
+        .retries
+        .unwrap_or_default()
+        .0
+        .iter()
+        .map(|(name, raw)| {
+            let name = name.as_written().to_owned();
+            // A name of the user's choice has no variable.
+            let policy = policy(r, &format!("retries.{name}"), false, raw, &retry);
+            (name, policy)
+        })
+        .collect();
+    let limits = limits(r, &file.limits.unwrap_or_default());
+    let liveness = liveness(r, &file.liveness.unwrap_or_default());
+    let retention = retention(r, &file.retention.unwrap_or_default());
+    let catalog = Catalog::read(
+        r,
+        file.providers.unwrap_or_default(),
+        file.models.unwrap_or_default(),
+        simulator_url.as_ref(),
+    );
+
+    let (problems, warnings) = reader.finish();
+    if !problems.is_empty() {
+        return Err(problems.into());
+    }
+    Ok(Config {
+        redis_url: redis_url.unwrap_or_else(|| SecretString::from(DEFAULT_REDIS)),
+        database_url: database_url.unwrap_or_else(|| SecretString::from(DEFAULT_POSTGRES)),
+        namespace: namespace.unwrap_or_default(),
+        queues,
+        concurrency: concurrency.unwrap_or(1_000),
+        grace: grace.unwrap_or(30 * SECOND),
+        listen: listen.flatten(),
+        retry,
+        retries,
+        limits,
+        liveness,
+        retention,
+        migrate: migrate.unwrap_or(true),
+        simulator_url,
+        catalog,
+        warnings,
+        source: path.map(Path::to_owned),
+    })
+}
+
+fn queues(r: &mut Reader<'_>, written: Option<&[Text]>) -> Vec<QueueName> {
+    let mut names = r
+        .setting("queues", None, &form::queues())
+        .unwrap_or_else(|| queues_of_file(r, written));
+    // A queue that is named twice is read once.
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    if names.is_empty() {
+        names.push(QueueName::default());
+    }
+    names
+}
+
+fn queues_of_file(r: &mut Reader<'_>, written: Option<&[Text]>) -> Vec<QueueName> {
+    if written.is_some_and(<[Text]>::is_empty) {
+        let origin = Origin::file(r.path(), None);
+        r.problem(origin, "`queues` is empty; expected at least one name");
+    }
+    let form = form::queue();
+    written
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|name| r.value("queues", name, &form))
+        .collect()
+}
+
+fn policy(
+    r: &mut Reader<'_>,
+    at: &str,
+    variables: bool,
+    raw: &RawRetry,
+    default: &RetryPolicy,
+) -> RetryPolicy {
+    let count = form::whole(0..=100);
+    let delay = form::duration(Duration::ZERO..=30 * DAY);
+    let time = |r: &mut Reader<'_>, name: &str, written: Option<&Text>, default: Duration| {
+        find(r, variables, &format!("{at}.{name}"), written, &delay).unwrap_or(default)
+    };
+    let base_delay = time(r, "base_delay", raw.base_delay.as_ref(), default.base_delay);
+    let max_delay = time(r, "max_delay", raw.max_delay.as_ref(), default.max_delay);
+    let jitter = time(r, "jitter", raw.jitter.as_ref(), default.jitter);
+    let hold_limit = time(r, "hold_limit", raw.hold_limit.as_ref(), default.hold_limit);
+    if base_delay > max_delay {
+        let text = format!(
+            "`{at}.base_delay` ({}) is longer than `{at}.max_delay` ({})",
+            form::spelled(base_delay),
+            form::spelled(max_delay)
+        );
+        r.problem(Origin::Together, text);
+    }
+    let name = format!("{at}.max_retries");
+    RetryPolicy {
+        max_retries: find(r, variables, &name, raw.max_retries.as_ref(), &count)
+            .unwrap_or(default.max_retries),
+        base_delay,
+        max_delay,
+        jitter,
+        hold_limit,
+    }
+}
+
+fn find<T>(
+    r: &mut Reader<'_>,
+    variables: bool,
+    name: &str,
+    written: Option<&Text>,
+    form: &Form<T>,
+) -> Option<T> {
+    if variables {
+        r.setting(name, written, form)
+    } else {
+        r.value(name, written?, form)
+    }
+}
+
+fn limits(r: &mut Reader<'_>, raw: &RawLimits) -> Limits {
+    let default = Limits::default();
+    // Redis itself takes at most 512 MiB in one value.
+    let bytes = form::bytes(1024..=512 << 20);
+    let depth = form::whole(1..=128);
+    Limits {
+        max_message_bytes: r
+            .setting(
+                "limits.max_message_bytes",
+                raw.max_message_bytes.as_ref(),
+                &bytes,
+            )
+            .unwrap_or(default.max_message_bytes),
+        max_depth: r
+            .setting("limits.max_depth", raw.max_depth.as_ref(), &depth)
+            .unwrap_or(default.max_depth),
+    }
+}
+
+fn liveness(r: &mut Reader<'_>, raw: &RawLiveness) -> Liveness {
+    let default = Liveness::default();
+    let time = form::duration(100 * MS..=3_600 * SECOND);
+    let heartbeat_every = r
+        .setting(
+            "liveness.heartbeat_every",
+            raw.heartbeat_every.as_ref(),
+            &time,
+        )
+        .unwrap_or(default.heartbeat_every);
+    let heartbeat_ttl = r
+        .setting("liveness.heartbeat_ttl", raw.heartbeat_ttl.as_ref(), &time)
+        .unwrap_or(default.heartbeat_ttl);
+    // One late heartbeat must not be a death.
+    if heartbeat_ttl < heartbeat_every * 2 {
+        let text = format!(
+            "`liveness.heartbeat_ttl` ({}) must be at least twice `liveness.heartbeat_every` ({})",
+            form::spelled(heartbeat_ttl),
+            form::spelled(heartbeat_every)
+        );
+        r.problem(Origin::Together, text);
+    }
+    Liveness {
+        heartbeat_every,
+        heartbeat_ttl,
+    }
+}
+
+fn retention(r: &mut Reader<'_>, raw: &RawRetention) -> Retention {
+    let default = Retention::default();
+    let time = form::duration(SECOND..=3_650 * DAY);
+    let count = form::whole(1..=1_000_000_000);
+    Retention {
+        results: r
+            .setting("retention.results", raw.results.as_ref(), &time)
+            .unwrap_or(default.results),
+        ids: r
+            .setting("retention.ids", raw.ids.as_ref(), &time)
+            .unwrap_or(default.ids),
+        dead_letters: r
+            .setting("retention.dead_letters", raw.dead_letters.as_ref(), &time)
+            .unwrap_or(default.dead_letters),
+        dead_letters_max: r
+            .setting(
+                "retention.dead_letters_max",
+                raw.dead_letters_max.as_ref(),
+                &count,
+            )
+            .unwrap_or(default.dead_letters_max),
+    }
+}

@@ -1,0 +1,235 @@
+//! What a message says, as one hash: the same content has the same hash, whatever form it came in.
+//!
+//! Fields that were not given, or given as their default, add nothing; so the hash stays what it is
+//! when a later version knows more fields.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Number, Value};
+use sha2::{Digest, Sha256};
+
+use super::{
+    DEFAULT_TIMEOUT, DEFAULT_TYPE, Envelope, Limit, NotBefore, Retry,
+    fields::{Fields, Input},
+};
+
+/// SHA-256 over a message's content, in hex; of what is meant, not of how it is spelled.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ContentHash(String);
+
+impl ContentHash {
+    /// The hash as text: 64 hex digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The hash of an envelope, but for its id, and of the fields beside it that nobody knows.
+    pub(super) fn of(envelope: &Envelope, unknown: &Fields<'_>) -> Self {
+        let mut content = Content(Sha256::new());
+        content.envelope(envelope);
+        for (name, value) in &unknown.0 {
+            // Set apart, so that none is taken for one that is known.
+            content.0.update("?");
+            match value {
+                Input::Text(value) => content.text(name, value),
+                Input::Json(value) => {
+                    content.word(name);
+                    match serde_json::from_str(value.get()) {
+                        Ok(json) => content.json(&json),
+                        Err(_) => content.word(value.get()),
+                    }
+                }
+            }
+        }
+        Self(format!("{:x}", content.0.finalize()))
+    }
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The canonical form on its way into the hash: names and values, each with its length or count
+/// before it, so that no two contents run together to the same bytes.
+struct Content(Sha256);
+
+impl Content {
+    fn word(&mut self, word: &str) {
+        self.0.update(format!("{}:", word.len()));
+        self.0.update(word);
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
+        self.word(name);
+        self.0.update("s");
+        self.word(value);
+    }
+
+    fn optional(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(name, value);
+        }
+    }
+
+    fn duration(&mut self, name: &str, value: Duration) {
+        self.text(name, &value.as_nanos().to_string());
+    }
+
+    fn envelope(&mut self, envelope: &Envelope) {
+        if envelope.task_type != DEFAULT_TYPE {
+            self.text("type", &envelope.task_type);
+        }
+        for message in &envelope.messages {
+            self.text("role", message.role.as_str());
+            self.text("content", &message.content);
+            self.object(&message.extra);
+        }
+        let routing = &envelope.routing;
+        for (name, value) in [
+            ("system", &envelope.system),
+            ("platform", &envelope.platform),
+            ("model", &envelope.model),
+            ("risk", &routing.risk),
+            ("area", &routing.area),
+            ("complexity", &routing.complexity),
+            ("chain_id", &envelope.chain_id),
+            ("parent_id", &envelope.parent_id),
+            ("tenant", &envelope.tenant),
+            ("traceparent", &envelope.traceparent),
+        ] {
+            self.optional(name, value.as_deref());
+        }
+        if let Some(tokens) = envelope.max_tokens {
+            self.text("max_tokens", &tokens.to_string());
+        }
+        if let Some(temperature) = envelope.temperature {
+            self.text("temperature", &plain(temperature));
+        }
+        if let Some(format) = &envelope.response_format {
+            self.word("response_format");
+            self.json(format);
+        }
+        match envelope.not_before {
+            Some(NotBefore::Delay(delay)) => self.duration("delay", delay),
+            Some(NotBefore::At(at)) => self.text("run_at", &at.to_rfc3339()),
+            None => {}
+        }
+        for (name, limit) in [
+            ("start_by", envelope.start_by),
+            ("deadline", envelope.deadline),
+        ] {
+            match limit {
+                Some(Limit::After(after)) => self.duration(name, after),
+                Some(Limit::At(at)) => self.text(name, &at.to_rfc3339()),
+                None => {}
+            }
+        }
+        if envelope.timeout != DEFAULT_TIMEOUT {
+            self.duration("timeout", envelope.timeout);
+        }
+        self.retry(envelope.retry.as_ref());
+        if !envelope.fallback {
+            self.text("fallback", "false");
+        }
+        if let Some(cost) = envelope.max_cost {
+            self.text("max_cost_usd", &cost.to_string());
+        }
+        if let Some(unique) = &envelope.unique {
+            self.text("unique_key", &unique.key);
+            self.duration("unique_for", unique.ttl);
+        }
+        if let Some(concurrency) = &envelope.concurrency {
+            self.text("concurrency_key", &concurrency.key);
+            self.text("concurrency_limit", &concurrency.limit.to_string());
+        }
+        if let Some(metadata) = &envelope.metadata {
+            self.word("metadata");
+            self.object(metadata);
+        }
+        if envelope.reply {
+            self.text("reply", "true");
+        }
+    }
+
+    fn retry(&mut self, retry: Option<&Retry>) {
+        match retry {
+            Some(Retry::Policy(name)) => self.text("retry", name),
+            Some(Retry::Custom {
+                max_retries,
+                base_delay,
+                max_delay,
+            }) => {
+                self.word("retry");
+                if let Some(retries) = max_retries {
+                    self.text("retry.max_retries", &retries.to_string());
+                }
+                for (name, delay) in [
+                    ("retry.base_delay", base_delay),
+                    ("retry.max_delay", max_delay),
+                ] {
+                    if let Some(delay) = delay {
+                        self.duration(name, *delay);
+                    }
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// A JSON value. It came through the parser, which bounds how deep this goes.
+    fn json(&mut self, value: &Value) {
+        match value {
+            Value::Null => self.0.update("n"),
+            Value::Bool(true) => self.0.update("t"),
+            Value::Bool(false) => self.0.update("f"),
+            Value::Number(number) => {
+                self.0.update("d");
+                self.word(&number_text(number));
+            }
+            Value::String(text) => {
+                self.0.update("s");
+                self.word(text);
+            }
+            Value::Array(values) => {
+                self.0.update(format!("a{}:", values.len()));
+                for value in values {
+                    self.json(value);
+                }
+            }
+            Value::Object(members) => self.object(members),
+        }
+    }
+
+    fn object(&mut self, members: &Map<String, Value>) {
+        // Sorted here, for the map may be in the order of arrival: a feature that any crate can set.
+        let mut members: Vec<_> = members.iter().collect();
+        members.sort_unstable_by_key(|(name, _)| *name);
+        self.0.update(format!("o{}:", members.len()));
+        for (name, value) in members {
+            self.word(name);
+            self.json(value);
+        }
+    }
+}
+
+/// A number without regard to its spelling: 1, 1.0 and 1e0 are one.
+fn number_text(number: &Number) -> String {
+    if number.is_f64() {
+        number.as_f64().map_or_else(String::new, plain)
+    } else {
+        number.to_string()
+    }
+}
+
+fn plain(number: f64) -> String {
+    // Zero, for there are two.
+    if number == 0.0 {
+        "0".to_owned()
+    } else {
+        number.to_string()
+    }
+}

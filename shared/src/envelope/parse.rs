@@ -1,0 +1,372 @@
+//! From a message to an envelope: the form it came in, then its version, then field by field.
+
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+
+use super::{
+    Concurrency, DEFAULT_TIMEOUT, DEFAULT_TYPE, Envelope, NotBefore, PROTOCOL_VERSION,
+    RoutingInputs, Unique,
+    fields::{self, Fields, Input},
+    hash::ContentHash,
+    json::{Kind, Members, Shape},
+    malformed::{Malformed, MalformedCode},
+    objects, times,
+};
+use crate::call::{Message as Turn, Role};
+
+/// How long a unique key is taken, when the producer does not say.
+const DEFAULT_UNIQUE_FOR: Duration = Duration::from_hours(1);
+
+/// Deeper than this no limit lets a message go: `serde_json` stops at 128.
+const DEEPEST: usize = 120;
+
+/// A stream entry's fields, as they came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Message {
+    /// Names and values, in the order that they were sent in.
+    pub fields: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Message {
+    /// The bytes of all names and values.
+    pub fn size(&self) -> usize {
+        self.fields
+            .iter()
+            .map(|(name, value)| name.len().saturating_add(value.len()))
+            .fold(0, usize::saturating_add)
+    }
+}
+
+/// How large and how deep a message may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The most bytes of all names and values together.
+    pub max_bytes: usize,
+    /// How deep lists and objects may nest, the message itself being the first; at most 120.
+    pub max_depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_bytes: 1024 * 1024,
+            max_depth: 64,
+        }
+    }
+}
+
+/// A message that was understood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    /// What it says.
+    pub envelope: Envelope,
+    /// The hash of what it says, if its producer gave it an id: two messages with one id are the
+    /// same job only if their hashes are equal.
+    pub hash: Option<ContentHash>,
+}
+
+/// Reads a message. Whatever the bytes, it ends in an envelope or in words on what is wrong.
+pub fn parse(message: &Message, limits: &Limits) -> Result<Parsed, Malformed> {
+    let size = message.size();
+    if size > limits.max_bytes {
+        return Err(Malformed::whole(
+            MalformedCode::TooLarge,
+            format!(
+                "expected a message of at most {} bytes, but got {size}",
+                limits.max_bytes
+            ),
+        ));
+    }
+    let max_depth = limits.max_depth.min(DEEPEST);
+    let job = message.fields.iter().find(|(name, _)| name == b"job");
+    let mut fields = match job {
+        Some((_, job)) if message.fields.len() == 1 => json_form(job, max_depth)?,
+        Some((_, job)) => return Err(both_forms(message, job, max_depth)),
+        None => flat_form(message, max_depth)?,
+    };
+    let envelope = envelope(&mut fields)?;
+    let hash = envelope
+        .id
+        .is_some()
+        .then(|| ContentHash::of(&envelope, &fields));
+    Ok(Parsed { envelope, hash })
+}
+
+/// The fields of the value of `job`; that of a newer version is refused before anything is judged.
+fn json_form(job: &[u8], max_depth: usize) -> Result<Fields<'_>, Malformed> {
+    let text = std::str::from_utf8(job)
+        .map_err(|error| Malformed::of(MalformedCode::NotUtf8, "job", not_utf8(&error)))?;
+    check_depth(text, max_depth)
+        .map_err(|words| Malformed::whole(MalformedCode::TooDeep, words))?;
+    let not_json = |error: serde_json::Error| {
+        Malformed::whole(
+            MalformedCode::NotJson,
+            format!("expected `job` to be a JSON object, but it is not JSON: {error}"),
+        )
+    };
+    let value: &serde_json::value::RawValue = serde_json::from_str(text).map_err(not_json)?;
+    let kind = Kind::of(value);
+    if kind != Kind::Object {
+        return Err(Malformed::whole(
+            MalformedCode::NotAnObject,
+            format!(
+                "expected `job` to be a JSON object, but got {}",
+                kind.name()
+            ),
+        ));
+    }
+    let members: Members<'_> = serde_json::from_str(value.get()).map_err(not_json)?;
+    if let Some(version) = members.by_name.get("v") {
+        check_version(Input::Json(version))?;
+    }
+    for name in members.by_name.keys() {
+        check_name(name)?;
+    }
+    if let Some(name) = members.repeated {
+        return Err(repeated(&name));
+    }
+    Ok(Fields(
+        members
+            .by_name
+            .into_iter()
+            .map(|(name, value)| (name, Input::Json(value)))
+            .collect(),
+    ))
+}
+
+fn flat_form(message: &Message, max_depth: usize) -> Result<Fields<'_>, Malformed> {
+    check_flat_versions(message)?;
+    let mut fields = BTreeMap::new();
+    for (name, value) in &message.fields {
+        let name = std::str::from_utf8(name).map_err(|error| {
+            let name = String::from_utf8_lossy(name);
+            Malformed::of(MalformedCode::NotUtf8, &name, not_utf8(&error))
+        })?;
+        check_name(name)?;
+        let value = std::str::from_utf8(value)
+            .map_err(|error| Malformed::of(MalformedCode::NotUtf8, name, not_utf8(&error)))?;
+        if matches!(name, "messages" | "response_format" | "metadata" | "retry") {
+            // One less than in `job`, whose braces are a level of their own.
+            check_depth(value, max_depth.saturating_sub(1))
+                .map_err(|words| Malformed::of(MalformedCode::TooDeep, name, words))?;
+        }
+        if fields.insert(name.to_owned(), Input::Text(value)).is_some() {
+            return Err(repeated(name));
+        }
+    }
+    Ok(Fields(fields))
+}
+
+/// What is wrong with a message that has `job` and other fields: to a newer version, perhaps
+/// nothing.
+fn both_forms(message: &Message, job: &[u8], max_depth: usize) -> Malformed {
+    let newer = [
+        check_flat_versions(message),
+        json_form(job, max_depth).map(|_| ()),
+    ]
+    .into_iter()
+    .filter_map(Result::err)
+    .find(|error| error.code == MalformedCode::UnsupportedVersion);
+    if let Some(newer) = newer {
+        return newer;
+    }
+    let others: Vec<_> = message
+        .fields
+        .iter()
+        .map(|(name, _)| String::from_utf8_lossy(name))
+        .filter(|name| name != "job")
+        .collect();
+    match others.first() {
+        None => repeated("job"),
+        Some(other) => check_name(other).err().unwrap_or_else(|| {
+            Malformed::whole(
+                MalformedCode::BothForms,
+                format!(
+                    "expected either `job` alone or flat fields, but got `job` and `{}`",
+                    super::malformed::shortened(other)
+                ),
+            )
+        }),
+    }
+}
+
+/// Refuses a newer version, of which nothing else can be judged.
+fn check_version(version: Input<'_>) -> Result<(), Malformed> {
+    let mut fields = Fields(BTreeMap::from([("v".to_owned(), version)]));
+    match fields.take("v", fields::version) {
+        Ok(Some(version)) if version > PROTOCOL_VERSION => Err(Malformed {
+            version: Some(version),
+            ..Malformed::of(
+                MalformedCode::UnsupportedVersion,
+                "v",
+                format!("expected version {PROTOCOL_VERSION} of the protocol, but got {version}"),
+            )
+        }),
+        Ok(_) => Ok(()),
+        Err(wrong) => Err(wrong),
+    }
+}
+
+fn check_flat_versions(message: &Message) -> Result<(), Malformed> {
+    message
+        .fields
+        .iter()
+        .filter(|(name, _)| name == b"v")
+        .filter_map(|(_, value)| std::str::from_utf8(value).ok())
+        .try_for_each(|version| check_version(Input::Text(version)))
+}
+
+fn check_name(name: &str) -> Result<(), Malformed> {
+    if name.starts_with('_') {
+        Err(Malformed::of(
+            MalformedCode::ReservedField,
+            name,
+            "names that begin with `_` are reserved for the server",
+        ))
+    } else if name == "chain" {
+        Err(Malformed::of(
+            MalformedCode::Unsupported,
+            name,
+            "chains are not part of this version of the protocol; enqueue the steps as jobs, with \
+             one `chain_id`",
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+fn check_depth(text: &str, max_depth: usize) -> Result<(), String> {
+    let depth = Shape::of(text).depth;
+    if depth > max_depth {
+        Err(format!(
+            "expected lists and objects nested at most {max_depth} deep, but got {depth}"
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+fn not_utf8(error: &std::str::Utf8Error) -> String {
+    format!(
+        "expected UTF-8, but got another byte at {}",
+        error.valid_up_to()
+    )
+}
+
+fn repeated(name: &str) -> Malformed {
+    Malformed::of(
+        MalformedCode::DuplicateField,
+        name,
+        "expected it once, but got it more often",
+    )
+}
+
+/// The envelope that the fields make; what is left of them afterwards is what nobody knows.
+fn envelope(fields: &mut Fields<'_>) -> Result<Envelope, Malformed> {
+    fields.take("v", fields::version)?;
+    Ok(Envelope {
+        id: fields.take("id", fields::id)?,
+        task_type: fields
+            .take("type", fields::task_type)?
+            .unwrap_or_else(|| DEFAULT_TYPE.to_owned()),
+        messages: messages(fields)?,
+        system: fields.take("system", fields::any_text)?,
+        platform: fields.take("platform", fields::name)?,
+        model: fields.take("model", fields::name)?,
+        routing: RoutingInputs {
+            risk: fields.take("risk", fields::label)?,
+            area: fields.take("area", fields::label)?,
+            complexity: fields.take("complexity", fields::label)?,
+        },
+        max_tokens: fields.take("max_tokens", |value| fields::whole(value, 1..=10_000_000))?,
+        temperature: fields.take("temperature", fields::temperature)?,
+        response_format: fields.take("response_format", objects::response_format)?,
+        not_before: not_before(fields)?,
+        start_by: fields.take("start_by", times::limit)?,
+        deadline: fields.take("deadline", times::limit)?,
+        timeout: fields
+            .take("timeout", times::timeout)?
+            .unwrap_or(DEFAULT_TIMEOUT),
+        retry: fields.take("retry", objects::retry)?,
+        fallback: fields.take("fallback", fields::boolean)?.unwrap_or(true),
+        max_cost: fields.take("max_cost_usd", fields::max_cost)?,
+        unique: unique(fields)?,
+        concurrency: concurrency(fields)?,
+        chain_id: fields.take("chain_id", fields::name)?,
+        parent_id: fields.take("parent_id", fields::name)?,
+        tenant: fields.take("tenant", fields::name)?,
+        metadata: fields.take("metadata", objects::metadata)?,
+        reply: fields.take("reply", fields::boolean)?.unwrap_or(false),
+        traceparent: fields.take("traceparent", fields::traceparent)?,
+    })
+}
+
+fn messages(fields: &mut Fields<'_>) -> Result<Vec<Turn>, Malformed> {
+    let prompt = fields.take("prompt", fields::prompt)?;
+    let messages = fields.take("messages", objects::messages)?;
+    match (prompt, messages) {
+        (Some(content), None) => Ok(vec![Turn {
+            role: Role::User,
+            content,
+            extra: serde_json::Map::new(),
+        }]),
+        (None, Some(messages)) => Ok(messages),
+        (Some(_), Some(_)) => Err(Malformed::of(
+            MalformedCode::BadValue,
+            "messages",
+            "expected either `prompt` or `messages`, but got both",
+        )),
+        (None, None) => Err(Malformed::of(
+            MalformedCode::NoPrompt,
+            "prompt",
+            "expected `prompt`, or `messages`, but got neither",
+        )),
+    }
+}
+
+fn not_before(fields: &mut Fields<'_>) -> Result<Option<NotBefore>, Malformed> {
+    let delay = fields.take("delay", times::delay)?;
+    let run_at = fields.take("run_at", times::moment)?;
+    match (delay, run_at) {
+        (Some(_), Some(_)) => Err(Malformed::of(
+            MalformedCode::BadValue,
+            "run_at",
+            "expected either `delay` or `run_at`, but got both",
+        )),
+        (Some(delay), None) => Ok(Some(NotBefore::Delay(delay))),
+        (None, at) => Ok(at.map(NotBefore::At)),
+    }
+}
+
+fn unique(fields: &mut Fields<'_>) -> Result<Option<Unique>, Malformed> {
+    let key = fields.take("unique_key", fields::name)?;
+    let ttl = fields.take("unique_for", times::unique_for)?;
+    if key.is_none() && ttl.is_some() {
+        return Err(goes_only_with("unique_for", "unique_key"));
+    }
+    Ok(key.map(|key| Unique {
+        key,
+        ttl: ttl.unwrap_or(DEFAULT_UNIQUE_FOR),
+    }))
+}
+
+fn concurrency(fields: &mut Fields<'_>) -> Result<Option<Concurrency>, Malformed> {
+    let key = fields.take("concurrency_key", fields::name)?;
+    let limit = fields.take("concurrency_limit", |value| {
+        fields::whole(value, 1..=100_000)
+    })?;
+    if key.is_none() && limit.is_some() {
+        return Err(goes_only_with("concurrency_limit", "concurrency_key"));
+    }
+    Ok(key.map(|key| Concurrency {
+        key,
+        limit: limit.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN),
+    }))
+}
+
+fn goes_only_with(field: &str, key: &str) -> Malformed {
+    Malformed::of(
+        MalformedCode::BadValue,
+        field,
+        format!("expected `{key}` beside it, but there is none"),
+    )
+}

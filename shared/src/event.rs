@@ -1,0 +1,195 @@
+//! The facts that go to the record: one JSON text (`e`) an entry of the `{ns}:events` stream.
+//!
+//! A fact has an identity of its own (job id and version, attempt id, dead letter id), so that
+//! recording it twice, or in another order, changes nothing.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    call::{ErrorClass, FinishReason, Usage},
+    id::{AttemptId, JobId, Place, QueueName, WorkerId},
+    money::Usd,
+    state::{AttemptOutcome, JobState},
+};
+
+/// One entry of the events stream: what happened in one atomic step.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The job as it stands after the step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobRecord>,
+    /// The attempt that ended in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<AttemptRecord>,
+    /// The dead letter that it left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead: Option<DeadRecord>,
+    /// The message that was dropped as a duplicate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<DropRecord>,
+}
+
+/// What is known of every job, whatever becomes of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobLabels {
+    /// The job.
+    pub job_id: JobId,
+    /// The queue that it came through.
+    pub queue: QueueName,
+    /// The type of the task.
+    pub task_type: String,
+    /// Whose it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// The chain that its cost belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chain_id: Option<String>,
+    /// The job that it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<String>,
+}
+
+/// A job, after something happened to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// What it is.
+    #[serde(flatten)]
+    pub labels: JobLabels,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// When the server received it.
+    pub enqueued_at: DateTime<Utc>,
+    /// When its first attempt began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<DateTime<Utc>>,
+    /// When it is to go on, of a job that waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<DateTime<Utc>>,
+    /// The platform that answered, or was asked last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// The model that answered, or was asked last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// The head of the prompt, for people who look for it.
+    pub prompt_head: String,
+    /// The answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// Why the answer ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<FinishReason>,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What kind of failure it was: an [`ErrorClass`], or a reason of the queue's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_class: Option<String>,
+    /// What the producer wants back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Map<String, Value>>,
+    /// The W3C trace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+/// One call to a provider, after it ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// The attempt: the idempotency key that the provider saw.
+    pub attempt_id: AttemptId,
+    /// Of which job.
+    #[serde(flatten)]
+    pub labels: JobLabels,
+    /// The how-manieth of the job, from 1.
+    pub attempt: u32,
+    /// Who called.
+    pub worker: WorkerId,
+    /// Who was called.
+    pub platform: String,
+    /// Which model.
+    pub model: String,
+    /// Why this one.
+    pub routing_reason: String,
+    /// When the call began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended; absent of a lost one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<DateTime<Utc>>,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// Set when another worker had taken the job over: it was paid for, but settled nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
+    /// What kind of failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_class: Option<ErrorClass>,
+    /// What was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The HTTP status, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Tokens; zero where the provider did not say.
+    pub usage: Usage,
+    /// What it cost; absent when only the provider knows (lost, timed out, broken off).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<Usd>,
+    /// The upper bound that was reserved before the call.
+    pub reserved_usd: Usd,
+    /// The provider's own id of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_id: Option<String>,
+    /// The W3C trace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+/// A dead letter, as it came to be one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadRecord {
+    /// Its id: the job's, or the message's place where the job's is not known.
+    pub id: JobId,
+    /// Where the message stood.
+    pub place: Place,
+    /// The queue.
+    pub queue: QueueName,
+    /// Why: a code of `docs/PROTOCOL.md`, `exhausted`, `poison`, `expired` or an error class.
+    pub reason: String,
+    /// The exact reason, for people.
+    pub error: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The type of the task, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_type: Option<String>,
+    /// The platform that failed last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// Whose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Of which chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chain_id: Option<String>,
+    /// Attempts that were made.
+    pub attempts: u32,
+}
+
+/// A message that was dropped because another with its id or key came first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DropRecord {
+    /// Where the dropped message stood.
+    pub place: Place,
+    /// The job that it repeats.
+    pub job_id: JobId,
+    /// When it was dropped.
+    pub at: DateTime<Utc>,
+}

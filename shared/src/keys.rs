@@ -1,0 +1,103 @@
+//! The names of the Redis keys of a namespace. All carry the same hash tag, `{namespace}`.
+
+use crate::id::{JobId, Namespace, QueueName, WorkerId};
+
+/// The consumer group of the queues.
+pub const WORKERS_GROUP: &str = "workers";
+
+/// The consumer group of the events stream.
+pub const LEDGER_GROUP: &str = "ledger";
+
+/// The pseudo-consumer that holds what was given back and waits for the next worker.
+pub const RETURNED: &str = "returned";
+
+/// The mark of an entry of which something is remembered in [`Keys::resume`].
+pub const RESUME_FIELD: &[u8] = b"_resume";
+
+/// The keys of one namespace.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    prefix: String,
+}
+
+macro_rules! fixed {
+    ($($(#[$doc:meta])* $name:ident = $suffix:literal;)+) => {
+        $($(#[$doc])* pub fn $name(&self) -> String {
+            format!(concat!("{}:", $suffix), self.prefix)
+        })+
+    };
+}
+
+impl Keys {
+    /// The keys of `namespace`.
+    pub fn new(namespace: &Namespace) -> Self {
+        Self {
+            prefix: format!("{{{namespace}}}"),
+        }
+    }
+
+    /// `{namespace}`, with its braces.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The stream of a queue.
+    pub fn queue(&self, queue: &QueueName) -> String {
+        format!("{}:queue:{queue}", self.prefix)
+    }
+
+    /// The outcome of a job, kept for a while.
+    pub fn result(&self, job: &JobId) -> String {
+        format!("{}:result:{job}", self.prefix)
+    }
+
+    /// The list that a producer waits on.
+    pub fn reply(&self, job: &JobId) -> String {
+        format!("{}:reply:{job}", self.prefix)
+    }
+
+    /// What is known of a producer's own id: content hash and place.
+    pub fn id(&self, job: &JobId) -> String {
+        format!("{}:id:{job}", self.prefix)
+    }
+
+    /// A worker's heartbeat.
+    pub fn worker(&self, worker: &WorkerId) -> String {
+        format!("{}:worker:{worker}", self.prefix)
+    }
+
+    fixed! {
+        /// The stream of facts for the record.
+        events = "events";
+        /// Facts that Postgres refused, kept for a person to look at.
+        bad_events = "events:bad";
+        /// The begun attempts, by place.
+        inflight = "inflight";
+        /// What is remembered of jobs that were begun before, by place.
+        resume = "resume";
+        /// Crashes of workers, by the place of the job that they ran.
+        crashes = "crashes";
+        /// Jobs that wait for a time.
+        time_lane = "lane:time";
+        /// Jobs that wait for a worker of a newer protocol.
+        version_lane = "lane:version";
+        /// The jobs of all lanes, by id.
+        lane_jobs = "lane:jobs";
+        /// The dead letters by time.
+        dead = "dead";
+        /// The dead letters, by id.
+        dead_jobs = "dead:jobs";
+        /// The jobs that somebody asked to cancel, by time.
+        cancelled = "cancelled";
+        /// The channel of requests to running workers.
+        control = "control";
+        /// The lease of the leading scheduler.
+        leader = "leader";
+        /// What all queues' keys begin with.
+        queue_prefix = "queue:";
+        /// What all workers' keys begin with.
+        worker_prefix = "worker:";
+        /// What all lanes of concurrency keys begin with.
+        key_lane_prefix = "lane:key:";
+    }
+}

@@ -1,0 +1,23 @@
+-- What attempts cost, in all and by platform, task type and model, out of one snapshot.
+--
+-- In:  $1 begun at or after, $2 begun before: each may be NULL, for any.
+-- Out: part (all, platform, type or model), name (empty for all) and the sums; tasks are distinct
+--      jobs. The most expensive first.
+SELECT
+    CASE grouping(platform, task_type, model)
+        WHEN 3 THEN 'platform'
+        WHEN 5 THEN 'type'
+        WHEN 6 THEN 'model'
+        ELSE 'all'
+    END AS part,
+    coalesce(platform, task_type, model, '') AS name,
+    count(DISTINCT job_id) AS tasks,
+    count(*) AS attempts,
+    coalesce(sum(cost_usd), 0) AS cost_usd,
+    count(*) FILTER (WHERE cost_usd IS NULL) AS unknown_cost_attempts,
+    coalesce(sum(reserved_usd) FILTER (WHERE cost_usd IS NULL), 0) AS reserved_unknown_usd
+FROM attempts
+WHERE ($1::timestamptz IS NULL OR started_at >= $1)
+    AND ($2::timestamptz IS NULL OR started_at < $2)
+GROUP BY GROUPING SETS ((), (platform), (task_type), (model))
+ORDER BY cost_usd DESC, name

@@ -1,0 +1,30 @@
+-- Jobs, the newest first, with what their attempts cost as far as it is known.
+--
+-- In:  $1 state, $2 task_type, $3 queue, $4 tenant, $5 chain_id, $6 platform, $7 enqueued at or
+--      after, $8 job_id: each may be NULL, for any. $9 how many at most.
+-- Out: the columns of jobs, and cost_usd.
+WITH found AS (
+    SELECT *
+    FROM jobs
+    WHERE ($1::text IS NULL OR state = $1)
+        -- Said again in the words of an index, which covers every state but this one.
+        AND ($1::text IS NULL OR $1 = 'completed' OR state <> 'completed')
+        AND ($2::text IS NULL OR task_type = $2)
+        AND ($3::text IS NULL OR queue = $3)
+        AND ($4::text IS NULL OR tenant = $4)
+        AND ($5::text IS NULL OR chain_id = $5)
+        AND ($6::text IS NULL OR platform = $6)
+        AND ($7::timestamptz IS NULL OR enqueued_at >= $7)
+        AND ($8::text IS NULL OR job_id = $8)
+    ORDER BY enqueued_at DESC, job_id DESC
+    LIMIT $9
+)
+SELECT
+    found.*,
+    (
+        SELECT coalesce(sum(attempts.cost_usd), 0)
+        FROM attempts
+        WHERE attempts.job_id = found.job_id
+    ) AS cost_usd
+FROM found
+ORDER BY enqueued_at DESC, job_id DESC

@@ -1,0 +1,234 @@
+//! A provider to test against: a real HTTP server that speaks three dialects, misbehaves on request
+//! and keeps its own invoice.
+//!
+//! # Endpoints
+//!
+//! | Endpoint | What it is |
+//! |---|---|
+//! | `POST /openai/v1/chat/completions` | OpenAI and those who copy it; wants `Authorization: Bearer` |
+//! | `POST /anthropic/v1/messages` | Anthropic; wants `x-api-key` and `anthropic-version` |
+//! | `POST /gemini/v1beta/models/{model}:generateContent` | Gemini; wants `x-goog-api-key` |
+//! | `GET /invoice`, `GET /invoice?since=INDEX&limit=N` | the bills; see [`Bill`] |
+//! | `GET /stats` | the counts; see [`Stats`] |
+//! | `GET /faults`, `POST /faults` | misbehaviour of a dialect, or of all; see [`Faults`] |
+//! | `POST /reset` | forgets bills, counts, faults and failures |
+//! | `GET /health` | answers when the simulator runs |
+//!
+//! The `Idempotency-Key` of a call is the attempt id on its bill. Every call is billed on its own;
+//! two bills with one attempt id are two calls.
+//!
+//! # Markers
+//!
+//! A prompt may say what becomes of it. Where markers contradict one another the last one counts;
+//! anything else between double brackets is ordinary text.
+//!
+//! | Marker | Effect | Billed |
+//! |---|---|---|
+//! | `[[latency=MS]]` | the answer, or the error, takes so many milliseconds | |
+//! | `[[status=CODE]]` | an error of this status, 400 to 599 | no |
+//! | `[[retry_after=SECONDS]]` | the error asks for this wait; fractions are allowed | |
+//! | `[[fail_first=N:STATUS]]` | the first N calls with exactly this prompt, in any dialect, fail so | no |
+//! | `[[context]]` | the prompt is too long for the model | no |
+//! | `[[quota]]` | the account's quota or balance is exhausted | no |
+//! | `[[drop]]` | the connection closes | no |
+//! | `[[drop_billed]]` | the connection closes | yes |
+//! | `[[hang]]` | there is never an answer | yes |
+//! | `[[garbage]]` | 200 with something that is no JSON | yes |
+//! | `[[empty]]` | 200 with no choices, content or candidates | yes |
+//! | `[[length]]` | the answer is cut short by the token limit | yes |
+//! | `[[refuse]]` | the model refuses | yes |
+//! | `[[refuse=prompt]]` | the same, before the model sees the prompt: Gemini's `promptFeedback` | yes |
+//! | `[[tokens=IN,OUT]]` | the usage: all input, all output | |
+//! | `[[cached=N]]` | so much of the input was cached | |
+//! | `[[reasoning=N]]` | so much of the output was reasoning | |
+//! | `[[echo=TEXT]]` | the answer is TEXT | |
+//!
+//! # When a call is billed
+//!
+//! A call is billed when generation begins: once it is accepted and before the latency. A client that
+//! is killed while it waits has been billed. Errors of status 400 and above are never billed, and
+//! come at once unless `[[latency]]` delays them.
+
+mod anthropic;
+mod ask;
+mod compose;
+mod connection;
+mod control;
+mod dialect;
+mod exchange;
+mod faults;
+mod gemini;
+mod http;
+mod invoice;
+mod limit;
+mod markers;
+mod openai;
+mod prices;
+mod prompt;
+mod schema;
+mod state;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod usage;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    runtime::{Builder, Handle, Runtime},
+    task::{JoinHandle, JoinSet},
+    time::sleep,
+};
+
+use self::{connection::serve, state::State};
+pub use self::{
+    dialect::Dialect,
+    faults::Faults,
+    invoice::Bill,
+    stats::{DialectStats, Stats},
+};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 4096;
+
+/// How a simulator runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Settings {
+    /// How long an answer takes.
+    pub latency: Duration,
+    /// At most this much is added to the latency at random.
+    pub jitter: Duration,
+    /// Threads of its own to run on. Zero runs on the caller's runtime.
+    pub threads: usize,
+}
+
+/// A running simulator. It stops when dropped.
+#[derive(Debug)]
+pub struct Simulator {
+    addr: SocketAddr,
+    state: Arc<State>,
+    accepting: JoinHandle<()>,
+    /// Present if the simulator has threads of its own.
+    runtime: Option<Runtime>,
+}
+
+impl Simulator {
+    /// Binds `addr`, whose port may be 0, and serves from then on.
+    ///
+    /// Errors if the address cannot be bound, if threads cannot be started, or if there is no Tokio
+    /// runtime to run on and `settings` asks for no threads.
+    pub fn start(addr: SocketAddr, settings: Settings) -> io::Result<Self> {
+        let runtime = match settings.threads {
+            0 => None,
+            threads => Some(
+                Builder::new_multi_thread()
+                    .worker_threads(threads)
+                    .thread_name("simulator")
+                    .enable_all()
+                    .build()?,
+            ),
+        };
+        let handle = match &runtime {
+            Some(runtime) => runtime.handle().clone(),
+            None => Handle::try_current().map_err(io::Error::other)?,
+        };
+        let listener = {
+            let _inside = handle.enter();
+            listen(addr)?
+        };
+        let addr = listener.local_addr()?;
+        let state = Arc::new(State::new(settings));
+        let accepting = handle.spawn(accept(listener, Arc::clone(&state)));
+        Ok(Self {
+            addr,
+            state,
+            accepting,
+            runtime,
+        })
+    }
+
+    /// The address it listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where it is reached: `http://127.0.0.1:PORT`. The dialects are at `/openai`, `/anthropic` and
+    /// `/gemini` below it.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Every bill, in the order of charging.
+    pub fn invoice(&self) -> Vec<Bill> {
+        self.state.invoice.bills()
+    }
+
+    /// The sum of all bills in US dollars: an exact decimal with no trailing zeros.
+    pub fn total_usd(&self) -> String {
+        self.state.invoice.total_usd()
+    }
+
+    /// What it has seen so far.
+    pub fn stats(&self) -> Stats {
+        self.state.counters.snapshot()
+    }
+
+    /// Replaces the faults of one dialect, or of all. Errors name the fault that is impossible.
+    pub fn set_faults(&self, dialect: Option<Dialect>, faults: Faults) -> Result<(), String> {
+        faults.check()?;
+        self.state.set_faults(dialect, faults);
+        Ok(())
+    }
+
+    /// Forgets bills, counts, faults and failures.
+    pub fn reset(&self) {
+        self.state.reset();
+    }
+
+    /// Stops, closing every connection; when this returns the port is free.
+    pub async fn shutdown(mut self) {
+        self.accepting.abort();
+        // The error is the abortion that was just asked for.
+        (&mut self.accepting).await.unwrap_or_default();
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        if let Some(runtime) = self.runtime.take() {
+            // A plain drop would wait, which is forbidden on another runtime's threads.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+/// Accepts until aborted; its connections end with it, because they live in its set.
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let state = Arc::clone(&state);
+                    connections.spawn(async move { serve(stream, &state).await });
+                }
+                // Out of descriptors, most likely: some will be given back.
+                Err(_) => sleep(Duration::from_millis(50)).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}

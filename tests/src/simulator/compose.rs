@@ -1,0 +1,112 @@
+//! The words of an answer.
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use super::{
+    ask::{Ask, Shape},
+    markers::{Ending, Markers, without_markers},
+    schema,
+};
+
+/// The answer's text and how it ends; an answer that outgrows its token limit is cut short.
+pub(super) fn compose<'a>(
+    ask: &Ask<'_>,
+    markers: &Markers<'a>,
+    ending: Ending,
+) -> (Cow<'a, str>, Ending) {
+    let whole = match (ending, markers.echo) {
+        (Ending::Refused, _) => Cow::Borrowed("I'm sorry, but I can't help with that."),
+        (Ending::Empty | Ending::Blocked, _) => Cow::Borrowed(""),
+        (_, Some(echo)) => Cow::Borrowed(echo),
+        _ => Cow::Owned(match ask.shape {
+            Shape::Text => sentences(ask),
+            Shape::Json(schema) => {
+                let schema = schema.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
+                match schema {
+                    Some(schema) => schema::instance(&schema, &sentences(ask)),
+                    None => json!({"answer": sentences(ask), "model": &*ask.model}),
+                }
+                .to_string()
+            }
+        }),
+    };
+    if ending == Ending::Length && markers.echo.is_none() {
+        let half = whole.chars().count() / 2;
+        return (Cow::Owned(whole.chars().take(half).collect()), ending);
+    }
+    // Told token counts stand as they are told, so there is nothing to cut.
+    let limit = ask.max_output.filter(|_| markers.tokens.is_none());
+    let limit = limit.and_then(|tokens| usize::try_from(tokens.saturating_mul(4)).ok());
+    match limit {
+        Some(limit) if whole.len() > limit && whole.chars().count() > limit => {
+            let end = if ending == Ending::Whole {
+                Ending::Length
+            } else {
+                ending
+            };
+            (Cow::Owned(whole.chars().take(limit).collect()), end)
+        }
+        _ => (whole, ending),
+    }
+}
+
+/// Two sentences that follow from the prompt and the model alone.
+fn sentences(ask: &Ask<'_>) -> String {
+    let plain = if ask.prompt.contains("[[") {
+        Cow::Owned(without_markers(&ask.prompt))
+    } else {
+        Cow::Borrowed(&*ask.prompt)
+    };
+    let mut text = String::with_capacity(160);
+    text.push_str("You asked: \"");
+    for (n, word) in plain.split_whitespace().take(8).enumerate() {
+        if n > 0 {
+            text.push(' ');
+        }
+        text.extend(word.chars().take(24));
+    }
+    text.push_str("\". This is a simulated answer from ");
+    text.push_str(&ask.model);
+    text.push('.');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(prompt: &str, max_output: Option<u64>) -> Ask<'_> {
+        Ask {
+            model: "m".into(),
+            prompt: prompt.into(),
+            max_output,
+            shape: Shape::Text,
+        }
+    }
+
+    #[test]
+    fn the_answer_quotes_the_prompt_without_its_markers() {
+        let ask = ask(
+            "[[tokens=1,1]] one [[x]] two three four five six seven eight nine",
+            None,
+        );
+        let (text, ending) = compose(&ask, &Markers::default(), Ending::Whole);
+        assert_eq!(
+            text,
+            "You asked: \"one two three four five six seven eight\". This is a simulated answer from m."
+        );
+        assert_eq!(ending, Ending::Whole);
+    }
+
+    #[test]
+    fn an_answer_stops_at_its_limit() {
+        let ask = ask("é [[echo=éééééééé]]", Some(1));
+        let markers = Markers::read(&ask.prompt);
+        assert_eq!(
+            compose(&ask, &markers, Ending::Whole),
+            ("éééé".into(), Ending::Length)
+        );
+    }
+}

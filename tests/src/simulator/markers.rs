@@ -1,0 +1,223 @@
+//! The words in a prompt that tell the simulator what to do with it.
+//!
+//! The grammar is closed and listed in the documentation of [`super`]. Anything else between double
+//! brackets is ordinary text. Where markers contradict one another the last one counts.
+
+use std::time::Duration;
+
+/// How a call ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// A whole answer.
+    #[default]
+    Whole,
+    /// An answer cut short by the token limit.
+    Length,
+    /// The model declines.
+    Refused,
+    /// The prompt is blocked before the model sees it; Gemini has a form of its own for that.
+    Blocked,
+    /// 200 with nothing in it.
+    Empty,
+    /// 200 with something that is no JSON.
+    Garbage,
+    /// The connection closes with no answer and no bill.
+    Dropped,
+    /// The connection closes with no answer, after the bill.
+    DroppedBilled,
+    /// No answer ever comes.
+    Hung,
+    /// The prompt is too long for the model.
+    Context,
+    /// The account has nothing left.
+    Quota,
+}
+
+/// What the markers of one prompt say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Markers<'a> {
+    pub(super) latency: Option<Duration>,
+    pub(super) status: Option<u16>,
+    pub(super) retry_after: Option<Duration>,
+    /// How many calls with this prompt fail, and with which status.
+    pub(super) fail_first: Option<(u32, u16)>,
+    pub(super) ending: Ending,
+    /// Input and output.
+    pub(super) tokens: Option<(u32, u32)>,
+    pub(super) cached: u32,
+    pub(super) reasoning: u32,
+    pub(super) echo: Option<&'a str>,
+}
+
+impl<'a> Markers<'a> {
+    /// The markers in `prompt`.
+    pub(super) fn read(prompt: &'a str) -> Self {
+        let mut markers = Self::default();
+        let mut rest = prompt;
+        while let Some((_, inside, after)) = split(rest) {
+            if markers.take(inside).is_some() {
+                rest = after;
+            } else {
+                // Unknown: a real marker may begin inside it.
+                rest = rest.split_once("[[").map_or("", |(_, tail)| tail);
+            }
+        }
+        markers
+    }
+
+    fn take(&mut self, inside: &'a str) -> Option<()> {
+        let (name, value) = inside.split_once('=').unwrap_or((inside, ""));
+        match (name, value) {
+            ("latency", _) => self.latency = Some(Duration::from_millis(value.parse().ok()?)),
+            ("status", _) => self.status = Some(status(value)?),
+            ("retry_after", _) => self.retry_after = Some(seconds(value)?),
+            ("fail_first", _) => {
+                let (count, code) = value.split_once(':')?;
+                self.fail_first = Some((count.parse().ok()?, status(code)?));
+            }
+            ("tokens", _) => {
+                let (input, output) = value.split_once(',')?;
+                self.tokens = Some((input.trim().parse().ok()?, output.trim().parse().ok()?));
+            }
+            ("cached", _) => self.cached = value.parse().ok()?,
+            ("reasoning", _) => self.reasoning = value.parse().ok()?,
+            ("echo", _) => self.echo = Some(value),
+            _ => self.ending = ending(inside)?,
+        }
+        Some(())
+    }
+}
+
+/// `prompt` with its double-bracketed words taken out, so that an answer which quotes the prompt
+/// does not carry the prompt's markers into the next prompt of a chain.
+pub(super) fn without_markers(prompt: &str) -> String {
+    let mut text = String::with_capacity(prompt.len());
+    let mut rest = prompt;
+    while let Some((before, _, after)) = split(rest) {
+        text.push_str(before);
+        text.push(' ');
+        rest = after;
+    }
+    text.push_str(rest);
+    text
+}
+
+/// What stands before, inside and after the first pair of double brackets.
+fn split(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, tail) = text.split_once("[[")?;
+    let mut end = tail.find("]]")?;
+    // `[[echo=[1]]]` echoes `[1]`: of a run of closing brackets the last two close the marker.
+    while tail.get(end + 2..end + 3) == Some("]") {
+        end += 1;
+    }
+    Some((before, tail.get(..end)?, tail.get(end + 2..)?))
+}
+
+fn ending(inside: &str) -> Option<Ending> {
+    Some(match inside {
+        "length" => Ending::Length,
+        "refuse" => Ending::Refused,
+        "refuse=prompt" => Ending::Blocked,
+        "empty" => Ending::Empty,
+        "garbage" => Ending::Garbage,
+        "drop" => Ending::Dropped,
+        "drop_billed" => Ending::DroppedBilled,
+        "hang" => Ending::Hung,
+        "context" => Ending::Context,
+        "quota" => Ending::Quota,
+        _ => return None,
+    })
+}
+
+/// An error status: 400 to 599.
+fn status(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|code| (400..600).contains(code))
+}
+
+/// Seconds, which may have a fraction; a day at most.
+fn seconds(text: &str) -> Option<Duration> {
+    let seconds: f64 = text.parse().ok()?;
+    (0.0..=86_400.0)
+        .contains(&seconds)
+        .then(|| Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_marker_is_understood() {
+        let markers = Markers::read(
+            "a [[latency=20]][[status=529]] b [[retry_after=1.5]] [[fail_first=2:503]] \
+             [[tokens=10, 20]] [[cached=3]] [[reasoning=4]] [[echo=hello there]] c",
+        );
+        assert_eq!(
+            markers,
+            Markers {
+                latency: Some(Duration::from_millis(20)),
+                status: Some(529),
+                retry_after: Some(Duration::from_millis(1500)),
+                fail_first: Some((2, 503)),
+                ending: Ending::Whole,
+                tokens: Some((10, 20)),
+                cached: 3,
+                reasoning: 4,
+                echo: Some("hello there"),
+            }
+        );
+        for (text, ending) in [
+            ("[[drop]]", Ending::Dropped),
+            ("[[drop_billed]]", Ending::DroppedBilled),
+            ("[[garbage]]", Ending::Garbage),
+            ("[[empty]]", Ending::Empty),
+            ("[[hang]]", Ending::Hung),
+            ("[[length]]", Ending::Length),
+            ("[[refuse]]", Ending::Refused),
+            ("[[refuse=prompt]]", Ending::Blocked),
+            ("[[context]]", Ending::Context),
+            ("[[quota]]", Ending::Quota),
+        ] {
+            assert_eq!(Markers::read(text).ending, ending, "{text}");
+        }
+    }
+
+    #[test]
+    fn unknown_and_broken_markers_are_text() {
+        for text in [
+            "",
+            "[[",
+            "]]",
+            "[[]]",
+            "[[nonsense]]",
+            "[[status=200]]",
+            "[[status=abc]]",
+            "[[tokens=1]]",
+            "[[drop",
+            "[[fail_first=2]]",
+            "[[retry_after=-1]]",
+            "[[retry_after=NaN]]",
+            "[[drop=1]]",
+            "[drop]",
+        ] {
+            assert_eq!(Markers::read(text), Markers::default(), "{text}");
+        }
+        assert_eq!(Markers::read("[[x [[drop]] ]]").ending, Ending::Dropped);
+        assert_eq!(Markers::read("[[drop]] [[hang]]").ending, Ending::Hung);
+    }
+
+    #[test]
+    fn an_echo_may_hold_brackets() {
+        assert_eq!(Markers::read("[[echo=[1]]]").echo, Some("[1]"));
+        assert_eq!(
+            Markers::read(r#"[[echo={"a":[1,2]}]]"#).echo,
+            Some(r#"{"a":[1,2]}"#)
+        );
+    }
+
+    #[test]
+    fn quoted_text_carries_no_marker() {
+        assert_eq!(without_markers("say [[drop]]hi [[x]]"), "say  hi  ");
+        assert_eq!(without_markers("[[drop"), "[[drop");
+    }
+}

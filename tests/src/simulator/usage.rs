@@ -1,0 +1,90 @@
+//! How many tokens an answer is said to have used.
+
+use super::markers::Markers;
+
+/// Token counts as they are billed, whatever names a dialect gives them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// All input, cached included.
+    pub(super) input: u32,
+    /// The part of the input that was read from a cache.
+    pub(super) cached: u32,
+    /// All output, reasoning included.
+    pub(super) output: u32,
+    /// The part of the output that the reader does not see.
+    pub(super) reasoning: u32,
+}
+
+impl Usage {
+    /// What the markers say; where they are silent, a quarter of the characters sent and answered,
+    /// with cached and reasoning tokens on top.
+    pub(super) fn of(markers: &Markers<'_>, prompt: &str, answer: &str) -> Self {
+        let (cached, reasoning) = (markers.cached, markers.reasoning);
+        if let Some((input, output)) = markers.tokens {
+            return Self {
+                input,
+                cached: cached.min(input),
+                output,
+                reasoning: reasoning.min(output),
+            };
+        }
+        Self {
+            input: quarter(prompt).max(1).saturating_add(cached),
+            cached,
+            output: quarter(answer).saturating_add(reasoning),
+            reasoning,
+        }
+    }
+
+    /// Input and output together.
+    pub(super) fn total(self) -> u64 {
+        u64::from(self.input) + u64::from(self.output)
+    }
+}
+
+fn quarter(text: &str) -> u32 {
+    u32::try_from(text.chars().count() / 4).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_come_from_the_text_unless_they_are_told() {
+        let usage = Usage::of(&Markers::default(), "hi", "eight ch");
+        assert_eq!(
+            usage,
+            Usage {
+                input: 1,
+                cached: 0,
+                output: 2,
+                reasoning: 0
+            }
+        );
+
+        let told = Markers::read("[[tokens=100,20]] [[cached=400]] [[reasoning=5]]");
+        let usage = Usage::of(&told, "x", "y");
+        assert_eq!(
+            usage,
+            Usage {
+                input: 100,
+                cached: 100,
+                output: 20,
+                reasoning: 5
+            }
+        );
+
+        let added = Markers::read("[[cached=400]] [[reasoning=5]]");
+        let usage = Usage::of(&added, "12345678", "1234");
+        assert_eq!(
+            usage,
+            Usage {
+                input: 402,
+                cached: 400,
+                output: 6,
+                reasoning: 5
+            }
+        );
+    }
+}

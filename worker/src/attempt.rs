@@ -1,0 +1,220 @@
+//! One attempt: journalled, called, and written down whatever comes of it.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use longshore_shared::{
+    broker::Begun,
+    call::{Answer, Call, CallError, ErrorClass, Spend, Usage},
+    catalog::ModelEntry,
+    envelope::Envelope,
+    event::{AttemptRecord, Event},
+    id::AttemptId,
+    money::Usd,
+    state::AttemptOutcome,
+};
+
+use crate::{
+    deps::Deps,
+    job::Job,
+    patience::patiently,
+    route::Candidate,
+    run::{cancelled, record_failure},
+    settle::json,
+    verdict::{Discard, Verdict},
+};
+
+/// What one attempt came to.
+#[derive(Debug)]
+pub(crate) enum Attempted {
+    /// The provider answered.
+    Answered(Answer),
+    /// It did not.
+    Failed(CallError),
+    /// The job does not go on here.
+    Ended(Verdict),
+}
+
+/// Makes one attempt. Before it, whatever attempt is still open is recorded.
+pub(crate) async fn attempt(job: &Job, envelope: &Envelope, candidate: &Candidate<'_>, deps: &Deps) -> Attempted {
+    if job.progress().open.is_some() {
+        if let Err(verdict) = record_failure(job, deps.clock.now(), deps).await {
+            return Attempted::Ended(verdict);
+        }
+    }
+    let Some(provider) = deps.providers.get(&candidate.provider.name) else {
+        let error = format!("platform `{}` is not available", candidate.provider.name);
+        return Attempted::Failed(CallError::new(ErrorClass::Internal, error));
+    };
+    let call = match prepare(job, envelope, candidate, deps.clock.now()) {
+        Ok(call) => call,
+        Err(discard) => return Attempted::Ended(discard.into()),
+    };
+    if let Some(ended) = begin(job, envelope, candidate, &call, deps).await {
+        return Attempted::Ended(ended);
+    }
+    tokio::select! {
+        biased;
+        answer = provider.call(&call) => close(job, candidate.model, answer, deps.clock.now()),
+        () = job.cancelled.cancelled() => {
+            stop(job, "cancelled on request in mid-call", deps.clock.now());
+            Attempted::Ended(cancelled())
+        }
+        () = deps.abort.cancelled() => {
+            stop(job, "handed back in mid-call: the worker had to stop", deps.clock.now());
+            Attempted::Ended(Verdict::HandedBack)
+        }
+    }
+}
+
+fn prepare(job: &Job, envelope: &Envelope, candidate: &Candidate<'_>, now: DateTime<Utc>) -> Result<Call, Discard> {
+    let received = job.progress().resume.enqueued_at;
+    let left = envelope.deadline.map(|limit| limit.at(received) - now);
+    let timeout = match left.map(|left| left.to_std().unwrap_or(Duration::ZERO)) {
+        Some(Duration::ZERO) => return Err(Discard::new("expired", "its deadline has passed")),
+        Some(left) => envelope.timeout.min(left),
+        None => envelope.timeout,
+    };
+    Ok(Call {
+        attempt_id: AttemptId::new(),
+        model: candidate.model.model.clone(),
+        system: envelope.system.clone(),
+        messages: envelope.messages.clone(),
+        max_tokens: envelope.max_tokens,
+        default_max_tokens: candidate.model.max_output_tokens,
+        temperature: envelope.temperature,
+        response_format: envelope.response_format.clone(),
+        timeout,
+    })
+}
+
+/// Journals the attempt; what it says should its worker die is written beforehand.
+async fn begin(
+    job: &Job,
+    envelope: &Envelope,
+    candidate: &Candidate<'_>,
+    call: &Call,
+    deps: &Deps,
+) -> Option<Verdict> {
+    let (id, if_lost, record, resume) = {
+        let mut progress = job.progress();
+        let now = deps.clock.now();
+        progress.resume.attempts += 1;
+        let record = AttemptRecord {
+            attempt_id: call.attempt_id,
+            labels: progress.labels(&job.held),
+            attempt: progress.resume.attempts,
+            worker: deps.worker.clone(),
+            platform: candidate.provider.name.to_string(),
+            model: candidate.model.model.clone(),
+            routing_reason: candidate.reason.clone(),
+            started_at: now,
+            finished_at: None,
+            outcome: AttemptOutcome::Lost,
+            duplicate: false,
+            error_class: None,
+            error: None,
+            status: None,
+            usage: Usage::default(),
+            cost_usd: None,
+            reserved_usd: reserve(call, candidate.model),
+            response_id: None,
+            traceparent: envelope.traceparent.clone(),
+        };
+        let if_lost = json(&Event {
+            attempt: Some(AttemptRecord {
+                error: Some("its worker died in mid-call".to_owned()),
+                ..record.clone()
+            }),
+            ..Event::default()
+        });
+        let mut waiting = progress.resume.clone().moved();
+        waiting.attempts -= 1;
+        let resume = if envelope.concurrency.is_some() { json(&waiting) } else { String::new() };
+        (progress.resume.id.clone(), if_lost, record, resume)
+    };
+    let concurrency = envelope.concurrency.as_ref();
+    let begun = patiently("begin", || {
+        deps.broker.begin(&job.held, &id, call.attempt_id, &if_lost, concurrency, &resume)
+    })
+    .await;
+    let mut progress = job.progress();
+    match begun {
+        Begun::Yes => {
+            progress.resume.started_at.get_or_insert(record.started_at);
+            progress.asked = Some((record.platform.clone(), record.model.clone()));
+            progress.open = Some(record);
+            return None;
+        }
+        Begun::Lost | Begun::Cancelled | Begun::Parked => progress.resume.attempts -= 1,
+    }
+    Some(if begun == Begun::Cancelled { cancelled() } else { Verdict::Gone })
+}
+
+/// The most that the call can cost: no prompt has more tokens than bytes.
+fn reserve(call: &Call, model: &ModelEntry) -> Usd {
+    let bytes = call.system.as_ref().map_or(0, String::len)
+        + call.messages.iter().map(|message| message.content.len()).sum::<usize>();
+    let output = call.max_tokens.unwrap_or(model.max_output_tokens);
+    model
+        .prices
+        .upper_bound(u64::try_from(bytes).unwrap_or(u64::MAX), u64::from(output))
+}
+
+/// Writes the call's end into the open attempt.
+fn close(job: &Job, model: &ModelEntry, answer: Result<Answer, CallError>, now: DateTime<Utc>) -> Attempted {
+    let mut progress = job.progress();
+    let Some(record) = &mut progress.open else {
+        return Attempted::Ended(Verdict::Gone);
+    };
+    record.finished_at = Some(now);
+    match answer {
+        Ok(answer) => {
+            record.outcome = AttemptOutcome::Completed;
+            record.usage = answer.usage;
+            record.cost_usd = Some(model.prices.cost(&answer.usage));
+            record.response_id.clone_from(&answer.response_id);
+            measure(record);
+            Attempted::Answered(answer)
+        }
+        Err(error) => {
+            record.outcome = AttemptOutcome::Failed;
+            record.error_class = Some(error.class);
+            record.error = Some(error.message.clone());
+            record.status = error.status;
+            record.cost_usd = match error.spend {
+                Spend::Nothing => Some(Usd::ZERO),
+                Spend::Unknown => None,
+                Spend::Known(usage) => {
+                    record.usage = usage;
+                    Some(model.prices.cost(&usage))
+                }
+            };
+            measure(record);
+            Attempted::Failed(error)
+        }
+    }
+}
+
+/// The call is dropped; what the provider makes of it is not known.
+fn stop(job: &Job, why: &str, now: DateTime<Utc>) {
+    if let Some(record) = &mut job.progress().open {
+        record.outcome = AttemptOutcome::Cancelled;
+        record.finished_at = Some(now);
+        record.error = Some(why.to_owned());
+        measure(record);
+    }
+}
+
+fn measure(record: &AttemptRecord) {
+    let platform = record.platform.clone();
+    metrics::counter!(
+        "longshore_attempts_total",
+        "platform" => platform.clone(),
+        "outcome" => record.outcome.as_str()
+    )
+    .increment(1);
+    if let Some(took) = record.finished_at.and_then(|end| (end - record.started_at).to_std().ok()) {
+        metrics::histogram!("longshore_attempt_seconds", "platform" => platform).record(took);
+    }
+}

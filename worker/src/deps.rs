@@ -1,0 +1,36 @@
+//! What the parts of a worker share.
+
+use std::sync::Arc;
+
+use longshore_shared::{broker::Broker, config::Config, health::HealthState, id::WorkerId};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::{clock::Clock, hands::Hands, registry::Registry};
+
+/// What the parts of a worker share.
+pub struct Deps {
+    /// Redis.
+    pub broker: Broker,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The server's time.
+    pub clock: Clock,
+    /// Who can be called.
+    pub providers: Registry,
+    /// Who we are.
+    pub worker: WorkerId,
+    /// The jobs that it has.
+    pub hands: Hands,
+    /// Free places for jobs.
+    pub places: Arc<Semaphore>,
+    /// Jobs that were in two crashes run one at a time, so that the one that crashes workers takes no
+    /// other along.
+    pub suspects: Semaphore,
+    /// Set when no more is to be pulled.
+    pub drain: CancellationToken,
+    /// Set when the grace period is over: what still runs is handed back.
+    pub abort: CancellationToken,
+    /// What the health endpoint tells.
+    pub health: HealthState,
+}

@@ -1,0 +1,142 @@
+//! A job in a worker's hands: its message, what is remembered of it, and what is happening to it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use longshore_shared::{
+    broker::{Delivered, Held},
+    call::Usage,
+    envelope::{Concurrency, Envelope, RawMessage},
+    event::{AttemptRecord, JobLabels},
+    id::JobId,
+    money::Usd,
+    resume::{PastAttempt, Resume},
+    state::AttemptOutcome,
+};
+use tokio_util::sync::CancellationToken;
+
+/// One delivered entry, shared by the handler and by the layer that settles.
+#[derive(Debug)]
+pub struct Job {
+    /// Where it stands.
+    pub held: Held,
+    /// The message as it came.
+    pub message: RawMessage,
+    /// Whether the message bears our mark falsely.
+    pub forged: bool,
+    /// Set when somebody asks for the job to be cancelled.
+    pub cancelled: CancellationToken,
+    progress: Mutex<Progress>,
+}
+
+/// What is happening to a job.
+#[derive(Debug)]
+pub struct Progress {
+    /// What will be remembered of it.
+    pub resume: Resume,
+    /// What its producer said, once it is understood.
+    pub envelope: Option<Arc<Envelope>>,
+    /// The attempt that was journalled and not yet recorded.
+    pub open: Option<AttemptRecord>,
+    /// Who was asked last, and which model.
+    pub asked: Option<(String, String)>,
+    /// Whether Redis remembers anything of this place.
+    pub remembered: bool,
+}
+
+impl Job {
+    /// A job as it was delivered; the resume text is our own record.
+    pub fn new(delivered: Delivered) -> Result<Self, serde_json::Error> {
+        let received = receipt_time(&delivered.held.entry);
+        let mut resume = match &delivered.resume {
+            Some(text) => serde_json::from_str(text)?,
+            None => Resume::fresh(JobId::of_place(&delivered.held.place), received),
+        };
+        resume.count_crashes(delivered.crashes);
+        Ok(Self {
+            progress: Mutex::new(Progress {
+                remembered: delivered.resume.is_some() || delivered.crashes > 0,
+                resume,
+                envelope: None,
+                open: None,
+                asked: None,
+            }),
+            held: delivered.held,
+            message: delivered.message,
+            forged: delivered.forged,
+            cancelled: CancellationToken::new(),
+        })
+    }
+
+    /// What is happening to it; locked for a moment, never across a wait.
+    pub fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> JobId {
+        self.progress().resume.id.clone()
+    }
+}
+
+impl Progress {
+    /// The key of which only so many may be in flight.
+    pub fn concurrency(&self) -> Option<&Concurrency> {
+        self.envelope.as_ref().and_then(|envelope| envelope.concurrency.as_ref())
+    }
+
+    /// What is recorded with everything of this job.
+    pub fn labels(&self, held: &Held) -> JobLabels {
+        let envelope = self.envelope.as_deref();
+        let text = |of: fn(&Envelope) -> &Option<String>| envelope.and_then(|envelope| of(envelope).clone());
+        JobLabels {
+            job_id: self.resume.id.clone(),
+            queue: held.queue.clone(),
+            task_type: envelope.map_or_else(|| "unknown".to_owned(), |envelope| envelope.task_type.clone()),
+            tenant: text(|envelope| &envelope.tenant),
+            chain_id: text(|envelope| &envelope.chain_id),
+            parent_id: text(|envelope| &envelope.parent_id),
+        }
+    }
+
+    /// Adds up an attempt that ended, successful or not.
+    pub fn count(&mut self, attempt: &AttemptRecord) {
+        self.resume.usage = add(self.resume.usage, attempt.usage);
+        self.resume.cost = self.resume.cost + attempt.cost_usd.unwrap_or(Usd::ZERO);
+        self.remembered = true;
+        if attempt.outcome == AttemptOutcome::Completed {
+            return;
+        }
+        if let Some(class) = attempt.error_class {
+            self.resume.remember(PastAttempt {
+                attempt_id: attempt.attempt_id,
+                at: attempt.started_at,
+                platform: attempt.platform.clone(),
+                model: attempt.model.clone(),
+                error_class: class,
+                error: attempt.error.clone().unwrap_or_default(),
+                cost: attempt.cost_usd,
+            });
+        }
+    }
+}
+
+/// When the server received an entry: its id begins with the time in ms.
+fn receipt_time(entry: &str) -> DateTime<Utc> {
+    entry
+        .split_once('-')
+        .and_then(|(ms, _)| ms.parse().ok())
+        .and_then(DateTime::from_timestamp_millis)
+        .unwrap_or_else(Utc::now)
+}
+
+fn add(a: Usage, b: Usage) -> Usage {
+    Usage {
+        input: a.input + b.input,
+        cached: a.cached + b.cached,
+        cache_write: a.cache_write + b.cache_write,
+        cache_write_1h: a.cache_write_1h + b.cache_write_1h,
+        output: a.output + b.output,
+        reasoning: a.reasoning + b.reasoning,
+    }
+}

@@ -1,0 +1,62 @@
+//! The dialects against what providers really send, and the transport against a server of our own.
+
+mod answers;
+mod compatible_errors;
+mod errors;
+mod requests;
+mod transport;
+
+use std::{sync::Arc, time::Duration};
+
+use http::HeaderMap;
+use longshore_shared::{
+    call::{Call, CallError, Message, Role},
+    id::AttemptId,
+};
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::{Dialect, HttpProvider, client, error::from_status};
+
+const KEY: &str = "sk-proj-abcdefghijklmnop";
+const PROMPT: &str = "What is the capital of Norway?";
+
+fn message(role: Role, content: &str) -> Message {
+    Message {
+        role,
+        content: content.to_owned(),
+        extra: serde_json::Map::new(),
+    }
+}
+
+fn call() -> Call {
+    Call {
+        attempt_id: AttemptId::new(),
+        model: "some-model".to_owned(),
+        system: None,
+        messages: vec![message(Role::User, PROMPT)],
+        max_tokens: None,
+        default_max_tokens: 4096,
+        temperature: None,
+        response_format: None,
+        timeout: Duration::from_secs(5),
+    }
+}
+
+fn provider(dialect: impl Dialect, base: &str) -> HttpProvider {
+    provider_of(Arc::new(dialect), base)
+}
+
+fn provider_of(dialect: Arc<dyn Dialect>, base: &str) -> HttpProvider {
+    HttpProvider::new(
+        "OpenAI".to_owned(),
+        dialect,
+        base.parse().unwrap(),
+        Some(SecretString::from(KEY)),
+        client().unwrap(),
+    )
+}
+
+fn classify(dialect: &dyn Dialect, status: u16, body: &Value) -> CallError {
+    from_status(dialect, status, &HeaderMap::new(), body)
+}

@@ -1,0 +1,296 @@
+//! What other failures mean, how long they last, and how they are told.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use longshore_shared::call::{ErrorClass, Spend, Usage};
+use serde_json::{Value, json};
+
+use super::{KEY, PROMPT, call, classify};
+use crate::provider::{
+    Anthropic, Dialect, Gemini, OpenAi,
+    error::{explain, from_status, in_band},
+    wait,
+};
+
+#[test]
+fn anthropic() {
+    use ErrorClass::*;
+    let said = |kind: &str, message: &str| json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "r"});
+    let cases = [
+        (
+            400,
+            said(
+                "invalid_request_error",
+                "prompt is too long: 210000 tokens > 200000 maximum",
+            ),
+            ContextTooLong,
+        ),
+        (
+            400,
+            said(
+                "invalid_request_error",
+                "input length and `max_tokens` exceed context limit: 1 + 2 > 2",
+            ),
+            ContextTooLong,
+        ),
+        (
+            400,
+            said(
+                "invalid_request_error",
+                "Your credit balance is too low to access the Anthropic API.",
+            ),
+            QuotaExhausted,
+        ),
+        (
+            400,
+            said(
+                "invalid_request_error",
+                "You have reached your specified API usage limits.",
+            ),
+            QuotaExhausted,
+        ),
+        (
+            400,
+            said(
+                "invalid_request_error",
+                "messages: at least one message is required",
+            ),
+            BadRequest,
+        ),
+        (401, said("authentication_error", "invalid x-api-key"), Auth),
+        (402, said("billing_error", "x"), QuotaExhausted),
+        (403, said("permission_error", "x"), Auth),
+        (404, said("not_found_error", "model: x"), BadRequest),
+        (
+            413,
+            said("request_too_large", "Request exceeds the maximum size"),
+            BadRequest,
+        ),
+        (
+            429,
+            said(
+                "rate_limit_error",
+                "This request would exceed the rate limit",
+            ),
+            RateLimited,
+        ),
+        (500, said("api_error", "x"), Overloaded),
+        (504, said("timeout_error", "x"), Timeout),
+        (529, said("overloaded_error", "Overloaded"), Overloaded),
+    ];
+    for (status, body, class) in cases {
+        assert_eq!(classify(&Anthropic, status, &body).class, class, "{body}");
+    }
+}
+
+#[test]
+fn gemini_has_all_in_the_body() {
+    let body = |id: &str| {
+        json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED",
+            "message": "You exceeded your current quota, please check your plan and billing details.",
+            "details": [
+                {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": id, "quotaValue": "250"}]},
+                {"@type": "type.googleapis.com/google.rpc.Help", "links": []},
+                {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "32s"}]}})
+    };
+    let minute = body("GenerateRequestsPerMinutePerProjectPerModel");
+    // Through the compatible interface it comes in a list.
+    let wrapped = json!([minute]);
+    for (dialect, body) in [
+        (&Gemini as &dyn Dialect, &minute),
+        (&OpenAi::compatible(), &wrapped),
+    ] {
+        let error = classify(dialect, 429, body);
+        assert_eq!(error.class, ErrorClass::RateLimited);
+        assert_eq!(error.retry_after, Some(Duration::from_secs(32)));
+        assert!(error.message.starts_with("You exceeded"));
+    }
+    let day = classify(
+        &Gemini,
+        429,
+        &body("GenerateRequestsPerDayPerProjectPerModel-FreeTier"),
+    );
+    assert_eq!(
+        (day.class, day.retry_after),
+        (ErrorClass::QuotaExhausted, None)
+    );
+
+    let said = |status: &str, message: &str| json!({"error": {"code": 0, "message": message, "status": status}});
+    let cases = [
+        (
+            400,
+            said(
+                "INVALID_ARGUMENT",
+                "The input token count (2) exceeds the maximum number of tokens allowed (1).",
+            ),
+            ErrorClass::ContextTooLong,
+        ),
+        (
+            400,
+            said(
+                "INVALID_ARGUMENT",
+                "API key not valid. Please pass a valid API key.",
+            ),
+            ErrorClass::Auth,
+        ),
+        (
+            400,
+            said("INVALID_ARGUMENT", "Unknown name"),
+            ErrorClass::BadRequest,
+        ),
+        (403, said("PERMISSION_DENIED", "x"), ErrorClass::Auth),
+        (
+            429,
+            said("RESOURCE_EXHAUSTED", "Resource exhausted"),
+            ErrorClass::RateLimited,
+        ),
+        (
+            503,
+            said("UNAVAILABLE", "The model is overloaded."),
+            ErrorClass::Overloaded,
+        ),
+        (504, said("DEADLINE_EXCEEDED", "x"), ErrorClass::Timeout),
+    ];
+    for (status, body, class) in cases {
+        assert_eq!(classify(&Gemini, status, &body).class, class, "{body}");
+    }
+}
+
+#[test]
+fn errors_within_an_answer() {
+    let cases = [
+        (
+            json!({"error": {"code": 429, "message": "slow"}}),
+            ErrorClass::RateLimited,
+            Spend::Nothing,
+        ),
+        (
+            json!({"error": {"code": "402", "message": "pay"}}),
+            ErrorClass::QuotaExhausted,
+            Spend::Nothing,
+        ),
+        (
+            json!({"error": {"code": 502, "message": "broke"}}),
+            ErrorClass::Overloaded,
+            Spend::Unknown,
+        ),
+        (
+            json!({"error": "anything"}),
+            ErrorClass::Overloaded,
+            Spend::Unknown,
+        ),
+    ];
+    for (body, class, spend) in cases {
+        let error = in_band(&OpenAi::compatible(), &body, Usage::default());
+        assert_eq!((error.class, error.spend), (class, spend), "{body}");
+    }
+}
+
+#[test]
+fn waits_are_found_wherever_they_are() {
+    let wait = |headers: &[(&'static str, &str)], message: &str| {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap()))
+            .collect::<HeaderMap>();
+        let body = json!({"error": {"message": message}});
+        let wait = from_status(&OpenAi::official(), 429, &headers, &body).retry_after;
+        wait.map(|wait| wait.as_secs_f64())
+    };
+    let in_a_minute = chrono::Utc::now() + chrono::Duration::seconds(60);
+    let date = in_a_minute.to_rfc2822().replace("+0000", "GMT");
+    let soon = |wait: Option<f64>| wait.is_some_and(|wait| (57.0..=60.0).contains(&wait));
+
+    assert_eq!(wait(&[("retry-after", "7")], ""), Some(7.0));
+    assert_eq!(wait(&[("retry-after", "0.5")], ""), Some(0.5));
+    assert_eq!(
+        wait(&[("retry-after", "7"), ("retry-after-ms", "250")], ""),
+        Some(0.25)
+    );
+    assert!(soon(wait(&[("retry-after", &date)], "")), "{date}");
+    assert_eq!(
+        wait(&[("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")], ""),
+        Some(0.0)
+    );
+    for wrong in ["-1", "soon", "NaN", ""] {
+        assert_eq!(wait(&[("retry-after", wrong)], ""), None, "{wrong}");
+    }
+    assert_eq!(wait(&[("retry-after", "1e12")], ""), Some(31.0 * 86_400.0));
+    assert_eq!(
+        wait(&[], "Limit 3. Please try again in 1m12.5s. Visit"),
+        Some(72.5)
+    );
+    assert_eq!(wait(&[], "Please try again in 20s."), Some(20.0));
+    assert_eq!(wait(&[], "Please try again in a while."), None);
+    let limits = [
+        ("x-ratelimit-remaining-requests", "0"),
+        ("x-ratelimit-reset-requests", "6m0s"),
+        ("x-ratelimit-remaining-tokens", "9"),
+        ("x-ratelimit-reset-tokens", "1h"),
+    ];
+    assert_eq!(wait(&limits, ""), Some(360.0));
+    let anthropic = [
+        ("anthropic-ratelimit-requests-remaining", "0"),
+        (
+            "anthropic-ratelimit-requests-reset",
+            &*in_a_minute.to_rfc3339(),
+        ),
+    ];
+    assert!(soon(wait(&anthropic, "")));
+    let millis = in_a_minute.timestamp_millis().to_string();
+    assert!(soon(wait(
+        &[
+            ("x-ratelimit-remaining", "0"),
+            ("x-ratelimit-reset", &millis)
+        ],
+        ""
+    )));
+    for (text, millis) in [
+        ("12ms", Some(12)),
+        ("1h1m1s", Some(3_661_000)),
+        ("", None),
+        ("1", None),
+        ("s", None),
+        ("1x", None),
+    ] {
+        assert_eq!(
+            wait::go_duration(text),
+            millis.map(Duration::from_millis),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn people_read_whose_failure_it_is_and_no_secret() {
+    let told = |status: u16, message: &str| {
+        let error = classify(
+            &OpenAi::official(),
+            status,
+            &json!({"error": {"message": message}}),
+        );
+        explain("OpenAI", Some(KEY), &call(), error).message
+    };
+    assert_eq!(told(429, "Slow down."), "OpenAI: Rate limited. Slow down.");
+    assert_eq!(told(401, ""), "Invalid API key for OpenAI");
+    assert_eq!(told(503, ""), "OpenAI: Down or overloaded (HTTP 503)");
+    assert_eq!(
+        told(400, &format!("bad {KEY}, in:\n{PROMPT}\u{7}")),
+        "OpenAI: Request rejected (HTTP 400). bad *** in: [prompt]"
+    );
+    assert_eq!(
+        told(
+            401,
+            "Incorrect API key provided: sk-proj-********mnop. Look"
+        ),
+        "Invalid API key for OpenAI. Incorrect API key provided: *** Look"
+    );
+    let long = told(400, &"ä".repeat(9999));
+    assert_eq!(long.chars().count(), 500);
+    let error = classify(&OpenAi::official(), 401, &Value::Null);
+    assert_eq!(
+        explain("OpenAI", None, &call(), error).message,
+        "No API key for OpenAI"
+    );
+}

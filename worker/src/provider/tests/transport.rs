@@ -1,0 +1,284 @@
+//! The transport against a server of our own that says what it is told to.
+
+use std::{sync::Arc, time::Duration};
+
+use longshore_shared::call::{CallError, ErrorClass, Spend};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+
+use super::{KEY, PROMPT, call, provider, provider_of};
+use crate::provider::{Anthropic, Dialect, Gemini, OpenAi, Provider};
+
+/// Answers each connection's one request with the bytes given; no bytes: it never answers.
+async fn server(answer: impl Into<Option<Vec<u8>>>) -> (String, mpsc::UnboundedReceiver<String>) {
+    let answer = answer.into();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let (seen, requests) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let request = read_request(&mut stream).await;
+            seen.send(request).ok();
+            match &answer {
+                // The client may have had enough before all is written.
+                Some(answer) => stream.write_all(answer).await.unwrap_or_default(),
+                None => tokio::time::sleep(Duration::from_mins(1)).await,
+            }
+        }
+    });
+    (base, requests)
+}
+
+async fn read_request(stream: &mut TcpStream) -> String {
+    let mut request = Vec::new();
+    loop {
+        let mut buffer = [0; 4096];
+        let n = stream.read(&mut buffer).await.unwrap();
+        request.extend_from_slice(&buffer[..n]);
+        let text = String::from_utf8_lossy(&request).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        if body.len() >= length.map_or(0, |length| length.parse().unwrap()) || n == 0 {
+            return text;
+        }
+    }
+}
+
+fn reply(status: &str, headers: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{headers}\r\n{body}").into_bytes()
+}
+
+async fn fails(answer: impl Into<Option<Vec<u8>>>) -> CallError {
+    let (base, _requests) = server(answer).await;
+    let mut call = call();
+    call.timeout = Duration::from_millis(500);
+    let error = provider(OpenAi::official(), &base)
+        .call(&call)
+        .await
+        .unwrap_err();
+    assert!(
+        !error.message.contains(KEY) && !error.message.contains(&base),
+        "{error}"
+    );
+    error
+}
+
+#[tokio::test]
+async fn each_dialect_knocks_at_its_own_door() {
+    let answer = json!({
+        "choices": [{"message": {"content": "Oslo"}, "finish_reason": "stop"}],
+        "content": [{"type": "text", "text": "Oslo"}],
+        "candidates": [{"content": {"parts": [{"text": "Oslo"}]}}],
+    });
+    let dialects: [(Arc<dyn Dialect>, &str, String); 3] = [
+        (
+            Arc::new(OpenAi::official()),
+            "/v1/chat/completions",
+            format!("authorization: Bearer {KEY}"),
+        ),
+        (
+            Arc::new(Anthropic),
+            "/v1/v1/messages",
+            format!("x-api-key: {KEY}"),
+        ),
+        (
+            Arc::new(Gemini),
+            "/v1/v1beta/models/some-model:generateContent",
+            format!("x-goog-api-key: {KEY}"),
+        ),
+    ];
+    for (dialect, path, key) in dialects {
+        let (base, mut requests) = server(reply("200 OK", "", &answer.to_string())).await;
+        let call = call();
+        let base = format!("{base}/v1");
+        let answer = provider_of(dialect, &base).call(&call).await.unwrap();
+        assert_eq!(answer.output, "Oslo");
+        let request = requests.recv().await.unwrap();
+        assert!(
+            request.starts_with(&format!("POST {path} HTTP/1.1\r\n")),
+            "{request}"
+        );
+        for line in [
+            key,
+            format!("idempotency-key: {}", call.attempt_id),
+            "content-type: application/json".to_owned(),
+            format!("user-agent: longshore/{}", env!("CARGO_PKG_VERSION")),
+        ] {
+            assert!(
+                request.contains(&format!("\r\n{line}\r\n")),
+                "{line}\n{request}"
+            );
+        }
+        assert_eq!(
+            request.contains("anthropic-version: 2023-06-01"),
+            path.ends_with("/messages")
+        );
+        assert!(request.contains(PROMPT));
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_costs_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let error = provider(OpenAi::official(), &base)
+        .call(&call())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.class, error.spend),
+        (ErrorClass::Network, Spend::Nothing)
+    );
+    assert!(
+        error
+            .message
+            .starts_with("OpenAI: Network error. could not connect"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn silence_ends_and_may_have_cost() {
+    let error = fails(None).await;
+    assert_eq!(
+        (error.class, error.spend),
+        (ErrorClass::Timeout, Spend::Unknown)
+    );
+    assert_eq!(error.message, "OpenAI: No answer in time. waited 0.5 s");
+    // In the middle of the answer, too: the time limit is for the whole.
+    let (base, _requests) = slow_server().await;
+    let mut call = call();
+    call.timeout = Duration::from_millis(300);
+    let error = provider(OpenAi::official(), &base)
+        .call(&call)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.class, error.spend),
+        (ErrorClass::Timeout, Spend::Unknown)
+    );
+}
+
+async fn slow_server() -> (String, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let task = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_request(&mut stream).await;
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n")
+            .await
+            .unwrap();
+        while stream.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    (base, task)
+}
+
+#[tokio::test]
+async fn a_broken_connection_may_have_cost() {
+    for answer in [
+        &b""[..],
+        b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"choices\"",
+        b"garbage\r\n\r\n",
+    ] {
+        let error = fails(answer.to_vec()).await;
+        assert_eq!(
+            (error.class, error.spend),
+            (ErrorClass::Network, Spend::Unknown),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let (elsewhere, mut requests) = server(reply("200 OK", "", "{}")).await;
+    let error = fails(reply(
+        "307 Temporary Redirect",
+        &format!("location: {elsewhere}\r\n"),
+        "",
+    ))
+    .await;
+    assert_eq!(
+        (error.class, error.status),
+        (ErrorClass::BadRequest, Some(307))
+    );
+    assert!(requests.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn what_it_says_is_told_without_the_key() {
+    let body =
+        json!({"error": {"message": format!("Key {KEY} is too busy with {PROMPT}"), "code": "x"}});
+    let error = fails(reply(
+        "429 Too Many",
+        "retry-after: 12\r\n",
+        &body.to_string(),
+    ))
+    .await;
+    assert_eq!(
+        error.message,
+        "OpenAI: Rate limited. Key *** is too busy with [prompt]"
+    );
+    assert_eq!(error.retry_after, Some(Duration::from_secs(12)));
+    let error = fails(reply("502 Bad Gateway", "", "<html>nginx</html>")).await;
+    assert_eq!(error.message, "OpenAI: Down or overloaded (HTTP 502)");
+}
+
+#[tokio::test]
+async fn unreadable_and_endless_answers() {
+    let error = fails(reply("200 OK", "", "<html>hello</html>")).await;
+    assert_eq!(
+        (error.class, error.spend),
+        (ErrorClass::BadOutput, Spend::Unknown)
+    );
+    let error = fails(reply(
+        "200 OK",
+        "",
+        r#"{"error":{"code":429,"message":"slow"}}"#,
+    ))
+    .await;
+    assert_eq!(
+        (error.class, error.status),
+        (ErrorClass::RateLimited, Some(200))
+    );
+    let announced = b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n";
+    let mut unannounced = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+    unannounced.resize(33 << 20, b' ');
+    for answer in [announced.to_vec(), unannounced] {
+        let (base, _requests) = server(answer).await;
+        let error = provider(OpenAi::official(), &base)
+            .call(&call())
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.class, error.spend),
+            (ErrorClass::BadOutput, Spend::Unknown),
+            "{error}"
+        );
+        assert!(error.message.contains("longer than 32 MiB"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn names_are_looked_up_and_remembered() {
+    let (base, _requests) = server(reply("500 Oops", "", "")).await;
+    let provider = provider(OpenAi::official(), &base.replace("127.0.0.1", "localhost"));
+    for _ in 0..2 {
+        let error = provider.call(&call()).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Overloaded, "{error}");
+    }
+}

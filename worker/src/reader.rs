@@ -1,0 +1,120 @@
+//! Pulls jobs: never more than there are free places, and never so many large ones that memory suffers.
+
+use std::{sync::Arc, time::Duration};
+
+use longshore_shared::broker::{BrokerError, Delivered};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use crate::{deps::Deps, job::Job, patience::patiently};
+
+/// How long one read waits for new jobs: as long as a stop may have to wait for the reader.
+const WAIT: Duration = Duration::from_millis(500);
+
+/// Entries that one read takes at most.
+const MOST: usize = 512;
+
+/// Bytes that one read should bring at most, going by what came before.
+const BYTES: usize = 8 << 20;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Where the reader's jobs go.
+pub type Deliver = mpsc::UnboundedSender<(Arc<Job>, OwnedSemaphorePermit)>;
+
+/// Reads until the worker drains. What goes wrong with Redis is waited out.
+pub(crate) async fn read(deps: Arc<Deps>, deliver: Deliver) {
+    deps.health.register("reader", Duration::from_secs(30));
+    let mut pause = FIRST_PAUSE;
+    while !deps.drain.is_cancelled() {
+        match read_while_well(&deps, &deliver, &mut pause).await {
+            Ok(()) => break,
+            Err(error) => {
+                metrics::counter!("longshore_redis_errors_total").increment(1);
+                tracing::warn!("no jobs can be read: {error}; again in {pause:?}");
+                deps.health.fail("reader", error.to_string());
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = deps.drain.cancelled() => break,
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+    deps.health.retire("reader");
+}
+
+async fn read_while_well(deps: &Deps, deliver: &Deliver, pause: &mut Duration) -> Result<(), BrokerError> {
+    let queues = &deps.config.queues;
+    let mut reader = deps.broker.reader(queues, &deps.worker).await?;
+    give_up_strays(deps).await?;
+    let mut typical = 0_usize;
+    loop {
+        let Some(mut places) = free_places(deps, queues.len(), batch(typical)).await else {
+            return Ok(());
+        };
+        let delivered = reader.read(places.num_permits(), WAIT).await?;
+        *pause = FIRST_PAUSE;
+        deps.health.beat("reader");
+        for one in delivered {
+            typical = (typical * 7 + one.message.size()) / 8;
+            dispatch(deps, deliver, one, &mut places);
+        }
+    }
+}
+
+/// As many entries as should fit into [`BYTES`].
+fn batch(typical: usize) -> usize {
+    (BYTES / typical.max(1)).clamp(1, MOST)
+}
+
+/// Waits for free places, at least one a queue; `None` when the worker drains.
+async fn free_places(deps: &Deps, least: usize, most: usize) -> Option<OwnedSemaphorePermit> {
+    let least = u32::try_from(least.max(1)).unwrap_or(1);
+    let mut places = tokio::select! {
+        biased;
+        () = deps.drain.cancelled() => return None,
+        places = deps.places.clone().acquire_many_owned(least) => places.ok()?,
+    };
+    let more = deps.places.available_permits().min(most.saturating_sub(places.num_permits()));
+    if let Ok(more) = u32::try_from(more) {
+        if let Ok(more) = deps.places.clone().try_acquire_many_owned(more) {
+            places.merge(more);
+        }
+    }
+    Some(places)
+}
+
+fn dispatch(
+    deps: &Deps,
+    deliver: &Deliver,
+    delivered: Delivered,
+    places: &mut OwnedSemaphorePermit,
+) {
+    let place = delivered.held.place.clone();
+    match Job::new(delivered) {
+        Ok(job) => {
+            let job = Arc::new(job);
+            let Some(credit) = places.split(1) else {
+                tracing::error!(%place, "more was delivered than asked for; it is given back");
+                return;
+            };
+            deps.hands.take(&job);
+            // The receiver ends only after the reader.
+            let _sent = deliver.send((job, credit));
+        }
+        Err(error) => tracing::error!(%place, "what is remembered of a job cannot be read: {error}"),
+    }
+}
+
+/// Entries that Redis gave to this worker but whose reply was lost on the way are given back.
+async fn give_up_strays(deps: &Deps) -> Result<(), BrokerError> {
+    for queue in &deps.config.queues {
+        for held in deps.broker.held_by(queue, &deps.worker).await? {
+            if !deps.hands.hold(&held.place) {
+                let _fence = patiently("give up a stray", || deps.broker.hand_back(&held, None, "", "")).await;
+            }
+        }
+    }
+    Ok(())
+}

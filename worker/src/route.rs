@@ -1,0 +1,145 @@
+//! Who may answer a job, in the order in which they are asked.
+//!
+//! A pinned model goes to its providers, a hinted platform is asked first, and then come the others
+//! from the cheapest up. The whole policy (rules, tiers, quotas, health) has its room here.
+
+use longshore_shared::{
+    call::ErrorClass,
+    catalog::{Catalog, Enabled, ModelEntry, ProviderEntry, cheapest},
+    envelope::Envelope,
+};
+
+use crate::verdict::Discard;
+
+/// One provider and model that may answer.
+#[derive(Debug, Clone)]
+pub struct Candidate<'a> {
+    /// Who.
+    pub provider: &'a ProviderEntry,
+    /// With which model.
+    pub model: &'a ModelEntry,
+    /// Why, for the attempt's record.
+    pub reason: String,
+}
+
+/// The candidates for a job, never empty.
+pub fn candidates<'a>(catalog: &'a Catalog, envelope: &Envelope) -> Result<Vec<Candidate<'a>>, Discard> {
+    let mut found = match &envelope.model {
+        Some(model) => pinned(catalog, model)?,
+        None => by_price(catalog)?,
+    };
+    if let Some(hint) = &envelope.platform {
+        prefer(catalog, &mut found, hint, envelope)?;
+    }
+    if !envelope.fallback {
+        found.truncate(1);
+    }
+    Ok(found)
+}
+
+fn pinned<'a>(catalog: &'a Catalog, name: &str) -> Result<Vec<Candidate<'a>>, Discard> {
+    let known = catalog.model(name);
+    if known.is_empty() {
+        return Err(refused(format!(
+            "model `{name}` is not in the catalog; add it under `models:` in longshore.yaml, with its prices"
+        )));
+    }
+    let found: Vec<Candidate<'a>> = known
+        .iter()
+        .filter_map(|model| {
+            let provider = catalog.platform(model.provider.as_str())?;
+            provider.is_on().then(|| Candidate {
+                provider,
+                model,
+                reason: "model pinned by the job".to_owned(),
+            })
+        })
+        .collect();
+    if found.is_empty() {
+        let off: Vec<String> = known
+            .iter()
+            .filter_map(|model| catalog.platform(model.provider.as_str()))
+            .map(why_off)
+            .collect();
+        return Err(refused(format!("model `{name}` has no provider: {}", off.join("; "))));
+    }
+    Ok(found)
+}
+
+fn by_price(catalog: &Catalog) -> Result<Vec<Candidate<'_>>, Discard> {
+    let mut models: Vec<&ModelEntry> = catalog
+        .enabled()
+        .filter_map(|provider| catalog.entry(&provider.name, &provider.default_model))
+        .collect();
+    cheapest(&mut models);
+    let found: Vec<Candidate<'_>> = models
+        .into_iter()
+        .filter_map(|model| {
+            Some(Candidate {
+                provider: catalog.platform(model.provider.as_str())?,
+                model,
+                reason: "cheapest enabled platform".to_owned(),
+            })
+        })
+        .collect();
+    if found.is_empty() {
+        return Err(refused(
+            "no provider is on: set OPENAI_API_KEY, ANTHROPIC_API_KEY or GOOGLE_API_KEY, \
+             or add one under `providers:` in longshore.yaml"
+                .to_owned(),
+        ));
+    }
+    Ok(found)
+}
+
+/// Puts the hinted platform first. The hint is advisory: one that cannot be honoured leaves the order
+/// as it is, unless the job may not go elsewhere.
+fn prefer<'a>(
+    catalog: &'a Catalog,
+    found: &mut Vec<Candidate<'a>>,
+    hint: &str,
+    envelope: &Envelope,
+) -> Result<(), Discard> {
+    let platform = catalog.require_platform(hint);
+    let at = platform
+        .as_ref()
+        .ok()
+        .and_then(|platform| found.iter().position(|one| one.provider.name == platform.name));
+    if let Some(at) = at {
+        let mut first = found.remove(at);
+        if envelope.model.is_none() {
+            first.reason = "platform hinted by the job".to_owned();
+        }
+        found.insert(0, first);
+        return Ok(());
+    }
+    let why = match platform {
+        Err(unknown) => unknown.to_string(),
+        Ok(platform) if platform.is_on() => match &envelope.model {
+            Some(model) => format!("platform `{hint}` does not serve model `{model}`"),
+            None => format!(
+                "platform `{hint}` has no price for its default model `{}`; add it under `models:` in longshore.yaml",
+                platform.default_model
+            ),
+        },
+        Ok(platform) => why_off(platform),
+    };
+    if !envelope.fallback {
+        return Err(refused(format!("{why}, and the job allows no other (fallback: false)")));
+    }
+    for candidate in found {
+        candidate.reason = format!("{}; {why}", candidate.reason);
+    }
+    Ok(())
+}
+
+fn why_off(provider: &ProviderEntry) -> String {
+    match &provider.enabled {
+        Enabled::On => format!("platform `{}` is on", provider.name),
+        Enabled::Off(reason) => format!("platform `{}` is off: {reason}", provider.name),
+    }
+}
+
+fn refused(error: String) -> Discard {
+    Discard::new(ErrorClass::BadRequest.as_str(), error)
+}

@@ -1,0 +1,274 @@
+//! The last word on a job: one atomic step, repeated until Redis has answered.
+//!
+//! This is the backend's own layer, outside all others, so that a panic or an error of the handler
+//! ends in the same step as an answer. The place in the worker that the job takes is free only after
+//! the step.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use apalis_core::{error::BoxDynError, task::Task};
+use futures::{FutureExt as _, future::BoxFuture};
+use longshore_shared::{
+    broker::{Ending, Fence, Parking},
+    call::ErrorClass,
+    event::{AttemptRecord, Event},
+    state::{AttemptOutcome, JobState},
+};
+use tower::{Layer, Service};
+
+use crate::{
+    backend::Credit,
+    deps::Deps,
+    job::{Job, Progress},
+    patience::patiently,
+    records::{self, Ended},
+    verdict::{Discard, Verdict, Wait},
+};
+
+/// Wraps the handler so that whatever it comes to is settled.
+#[derive(Clone)]
+pub struct SettleLayer {
+    deps: Arc<Deps>,
+}
+
+/// The layer's service.
+#[derive(Clone)]
+pub struct Settling<S> {
+    inner: S,
+    deps: Arc<Deps>,
+}
+
+impl SettleLayer {
+    /// Settles through `deps`.
+    pub fn new(deps: Arc<Deps>) -> Self {
+        Self { deps }
+    }
+}
+
+impl<S> Layer<S> for SettleLayer {
+    type Service = Settling<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Settling {
+            inner,
+            deps: self.deps.clone(),
+        }
+    }
+}
+
+impl<S> Service<Task<Arc<Job>>> for Settling<S>
+where
+    S: Service<Task<Arc<Job>>, Response = Verdict>,
+    S::Error: Into<BoxDynError>,
+    S::Future: Send + 'static,
+{
+    type Response = ();
+    type Error = BoxDynError;
+    type Future = BoxFuture<'static, Result<(), BoxDynError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, task: Task<Arc<Job>>) -> Self::Future {
+        let deps = self.deps.clone();
+        let job = task.args.clone();
+        // Holds the job's place in the worker until the step is done.
+        let place = task.ctx().data().get::<Credit>().cloned();
+        let run = self.inner.call(task);
+        async move {
+            let verdict = match run.await {
+                Ok(verdict) => verdict,
+                Err(error) => failed_within(&job, &error.into(), &deps),
+            };
+            settle(&job, verdict, &deps).await;
+            deps.hands.let_go(&job);
+            drop(place);
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// The handler itself failed: a panic, or an error that is not the provider's.
+fn failed_within(job: &Job, error: &BoxDynError, deps: &Deps) -> Verdict {
+    let text = format!("the worker failed while it ran the job: {error}");
+    tracing::error!(job = %job.id(), "{text}");
+    let mut progress = job.progress();
+    if let Some(attempt) = &mut progress.open {
+        attempt.outcome = AttemptOutcome::Failed;
+        attempt.error_class = Some(ErrorClass::Internal);
+        attempt.error = Some(text.clone());
+        attempt.finished_at = Some(deps.clock.now());
+    }
+    Discard::new(ErrorClass::Internal.as_str(), text).into()
+}
+
+async fn settle(job: &Job, verdict: Verdict, deps: &Deps) {
+    let fence = match verdict {
+        Verdict::Gone => return,
+        Verdict::HandedBack => hand_back(job, deps).await,
+        Verdict::Parked { due, until } => park(job, due, until, deps).await,
+        Verdict::Answered(answer) => {
+            let ended = Ended {
+                answer: Some(&answer),
+                ..Ended::default()
+            };
+            end(job, JobState::Completed, &ended, None, deps).await
+        }
+        Verdict::Cancelled { reason, error } => {
+            let ended = Ended {
+                error: Some((&error, reason)),
+                ..Ended::default()
+            };
+            job.progress().remembered = true;
+            end(job, JobState::Cancelled, &ended, None, deps).await
+        }
+        Verdict::Discarded(discard) => {
+            let ended = Ended {
+                error: Some((&discard.error, &discard.reason)),
+                ..Ended::default()
+            };
+            end(job, JobState::Discarded, &ended, Some(&discard), deps).await
+        }
+    };
+    if fence == Fence::Lost {
+        metrics::counter!("longshore_settles_fenced_total").increment(1);
+        tracing::warn!(place = %job.held.place, "another worker has taken the job over; what was spent is recorded as duplicate");
+    }
+}
+
+async fn end(
+    job: &Job,
+    state: JobState,
+    ended: &Ended<'_>,
+    discard: Option<&Discard>,
+    deps: &Deps,
+) -> Fence {
+    let now = deps.clock.now();
+    let texts = {
+        let mut progress = job.progress();
+        let attempt = close(&mut progress);
+        let record = records::job_record(job, &progress, state, now, ended);
+        let letter = discard.map(|discard| records::letter(job, &progress, discard, now));
+        // A letter of an id that is another job's must not touch that job's row or outcome.
+        let foreign = discard.is_some_and(|discard| discard.letter_id.is_some());
+        let result = (!foreign).then(|| json(&records::outcome(&record, &progress, now)));
+        Texts {
+            id: record.labels.job_id.clone(),
+            attempt: attempt.as_ref().map(|attempt| attempt.attempt_id),
+            result: result.unwrap_or_default(),
+            reply: progress.envelope.as_ref().is_some_and(|envelope| envelope.reply),
+            concurrency: progress.concurrency().cloned(),
+            remembered: progress.remembered,
+            letter: letter.as_ref().map(|letter| (letter.record.id.clone(), json(letter))),
+            event: json(&Event {
+                job: (!foreign).then_some(record),
+                attempt,
+                dead: letter.map(|letter| letter.record),
+                ..Event::default()
+            }),
+        }
+    };
+    metrics::counter!("longshore_jobs_ended_total", "state" => state.as_str()).increment(1);
+    let ending = Ending {
+        attempt: texts.attempt,
+        event: &texts.event,
+        result: &texts.result,
+        reply: texts.reply,
+        concurrency: texts.concurrency.as_ref(),
+        remembered: texts.remembered,
+        letter: texts.letter.as_ref().map(|(id, text)| (id, text.as_str())),
+    };
+    patiently("settle", || deps.broker.settle(&job.held, &texts.id, &ending)).await
+}
+
+/// What the step sends.
+struct Texts {
+    id: longshore_shared::id::JobId,
+    attempt: Option<longshore_shared::id::AttemptId>,
+    event: String,
+    result: String,
+    reply: bool,
+    concurrency: Option<longshore_shared::envelope::Concurrency>,
+    remembered: bool,
+    letter: Option<(longshore_shared::id::JobId, String)>,
+}
+
+async fn park(job: &Job, due: chrono::DateTime<chrono::Utc>, until: Wait, deps: &Deps) -> Fence {
+    let state = match until {
+        Wait::Time | Wait::Version => JobState::Scheduled,
+        Wait::Retry => JobState::Retryable,
+    };
+    let (id, attempt, event, resume, concurrency) = {
+        let mut progress = job.progress();
+        let attempt = close(&mut progress);
+        let ended = Ended {
+            due: Some(due),
+            ..Ended::default()
+        };
+        let record = records::job_record(job, &progress, state, deps.clock.now(), &ended);
+        let concurrency = progress.concurrency().cloned();
+        let resume = json(&progress.resume.clone().moved());
+        let attempt_id = attempt.as_ref().map(|attempt| attempt.attempt_id);
+        let event = json(&Event {
+            job: Some(record),
+            attempt,
+            ..Event::default()
+        });
+        (progress.resume.id.clone(), attempt_id, event, resume, concurrency)
+    };
+    let parking = Parking {
+        attempt,
+        event: &event,
+        for_version: until == Wait::Version,
+        due,
+        concurrency: concurrency.as_ref(),
+        resume: &resume,
+    };
+    patiently("park", || deps.broker.park(&job.held, &id, &parking)).await
+}
+
+async fn hand_back(job: &Job, deps: &Deps) -> Fence {
+    let (attempt, event, resume) = {
+        let mut progress = job.progress();
+        let attempt = close(&mut progress);
+        let attempt_id = attempt.as_ref().map(|attempt| attempt.attempt_id);
+        let resume = if progress.remembered {
+            json(&progress.resume)
+        } else {
+            String::new()
+        };
+        let event = attempt.map_or_else(String::new, |attempt| {
+            json(&Event {
+                attempt: Some(attempt),
+                ..Event::default()
+            })
+        });
+        (attempt_id, event, resume)
+    };
+    patiently("hand back", || deps.broker.hand_back(&job.held, attempt, &event, &resume)).await
+}
+
+/// Takes the open attempt into the figures.
+pub(crate) fn close(progress: &mut Progress) -> Option<AttemptRecord> {
+    let attempt = progress.open.take()?;
+    let remembered = progress.remembered;
+    progress.count(&attempt);
+    // An answered job leaves nothing behind but what was there before.
+    if attempt.outcome == AttemptOutcome::Completed {
+        progress.remembered = remembered;
+    }
+    Some(attempt)
+}
+
+/// Our own records always have a JSON form; should one not, the step says so instead of falling over.
+pub(crate) fn json<T: serde::Serialize>(record: &T) -> String {
+    serde_json::to_string(record).unwrap_or_else(|error| {
+        tracing::error!("a record has no JSON form: {error}");
+        String::new()
+    })
+}

@@ -1,0 +1,176 @@
+//! A worker: its parts put together, started and stopped in order.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+
+};
+
+use apalis::prelude::{Monitor, WorkerBuilder, WorkerBuilderExt as _};
+use apalis_core::{task::Task, worker::ext::parallelize::ParallelizeExt as _};
+use longshore_shared::{
+    broker::{Broker, BrokerError},
+    config::Config,
+    health::HealthState,
+    id::WorkerId,
+    ledger::Ledger,
+};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    backend::StreamBackend, clock::Clock, deps::Deps, hands::Hands, heartbeat::Heart, job::Job, reader, recorder,
+    registry::Registry, run::run, upkeep,
+};
+
+/// What keeps a worker from starting, or ends it.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// Redis is not as it should be.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The worker ended although nobody told it to.
+    #[error("the worker ended by itself: {0}")]
+    Ended(String),
+}
+
+/// A worker that has not started yet.
+pub struct Worker {
+    deps: Arc<Deps>,
+    ledger: Option<Ledger>,
+}
+
+impl Worker {
+    /// Puts a worker together; with a ledger it also records what any worker did.
+    pub async fn new(
+        config: Arc<Config>,
+        broker: Broker,
+        ledger: Option<Ledger>,
+        providers: Registry,
+        health: HealthState,
+    ) -> Result<Self, WorkerError> {
+        let clock = Clock::default();
+        clock.measure(&broker).await?;
+        let places = config.concurrency.max(config.queues.len());
+        let deps = Arc::new(Deps {
+            broker,
+            clock,
+            providers,
+            worker: WorkerId::fresh(),
+            hands: Hands::default(),
+            places: Arc::new(Semaphore::new(places)),
+            suspects: Semaphore::new(1),
+            drain: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            health,
+            config,
+        });
+        Ok(Self { deps, ledger })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &WorkerId {
+        &self.deps.worker
+    }
+
+    /// Runs until `stop`; then pulls no more, lets what runs finish within the grace period, hands the
+    /// rest back, and records what is left to record.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
+        let deps = self.deps;
+        let heart = Heart::start(deps.clone()).await?;
+        let (deliver, deliveries) = mpsc::unbounded_channel();
+        let recorded = CancellationToken::new();
+        let recorder = self
+            .ledger
+            .map(|ledger| tokio::spawn(recorder::record(deps.clone(), ledger, recorded.clone())));
+        let upkeep = tokio::spawn(upkeep::keep_up(deps.clone()));
+        let reader = tokio::spawn(reader::read(deps.clone(), deliver));
+        let listening = {
+            let (deps, done) = (deps.clone(), recorded.clone());
+            tokio::spawn(async move { deps.hands.listen(&deps.broker, done).await })
+        };
+        let timekeeper = tokio::spawn(drain_in_time(deps.clone(), stop));
+
+        tracing::info!(
+            worker = %deps.worker,
+            redis = deps.broker.address(),
+            concurrency = deps.config.concurrency,
+            "pulling"
+        );
+        let ran = work(&deps, deliveries, reader).await;
+
+        let told = deps.drain.is_cancelled();
+        deps.drain.cancel();
+        timekeeper.abort();
+        recorded.cancel();
+        ended("upkeep", upkeep.await);
+        ended("listener", listening.await);
+        if let Some(recorder) = recorder {
+            ended("recorder", recorder.await);
+        }
+        heart.stop().await;
+        match ran {
+            Ok(()) if told => Ok(()),
+            Ok(()) => Err(WorkerError::Ended("its monitor stopped".to_owned())),
+            Err(error) => Err(WorkerError::Ended(error)),
+        }
+    }
+}
+
+/// The apalis worker: a spawned task a job, panics caught, spans around it, settled at the last.
+async fn work(
+    deps: &Arc<Deps>,
+    deliveries: crate::backend::Deliveries,
+    reader: tokio::task::JoinHandle<()>,
+) -> Result<(), String> {
+    let backend = Mutex::new(Some(StreamBackend::new(deps.clone(), deliveries)));
+    let handler_deps = deps.clone();
+    let name = deps.worker.to_string();
+    let spare = deps.clone();
+    let monitor = Monitor::new().register(move |_restarts| {
+        // It is asked for one worker; another could only be idle.
+        let backend = backend
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .unwrap_or_else(|| StreamBackend::new(spare.clone(), mpsc::unbounded_channel().1));
+        let deps = handler_deps.clone();
+        WorkerBuilder::new(name.as_str())
+            .backend(backend)
+            .parallelize(tokio::spawn)
+            .catch_panic()
+            .enable_tracing()
+            .build(tower::service_fn(move |task: Task<Arc<Job>>| {
+                let deps = deps.clone();
+                async move { Ok::<_, std::convert::Infallible>(run(task.args.clone(), deps).await) }
+            }))
+    });
+    let drain = deps.drain.clone();
+    monitor
+        .run_with_signal(async move {
+            drain.cancelled().await;
+            // The reader's last read may still bring jobs; they are handed back, not left behind.
+            reader.await.map_err(io::Error::other)
+        })
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// Turns `stop` into a drain, and a drain that takes too long into an abort.
+async fn drain_in_time(deps: Arc<Deps>, stop: CancellationToken) {
+    stop.cancelled().await;
+    let grace = deps.config.grace;
+    tracing::info!(in_flight = deps.hands.count(), ?grace, "stopping: no more jobs are pulled");
+    deps.health.drain();
+    deps.drain.cancel();
+    tokio::time::sleep(grace).await;
+    tracing::warn!(in_flight = deps.hands.count(), "the grace period is over: what still runs is handed back");
+    deps.abort.cancel();
+}
+
+fn ended(part: &str, result: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = result {
+        tracing::error!("the {part} did not end well: {error}");
+    }
+}
+
