@@ -1,1 +1,4 @@
-//! Tests.
+//! Longshore from outside: real Redis, real Postgres, real processes, real signals, and the simulator's
+//! invoice as the other side of the books.
+
+mod road;

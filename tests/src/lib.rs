@@ -1,3 +1,4 @@
 //! What the tests, the benchmarks and the provider simulator are made of.
 
 pub mod simulator;
+pub mod stack;

@@ -41,14 +41,13 @@ impl LedgerError {
     /// person; the batch is not at fault, so it must be kept.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Url(_) => false,
             Self::Timeout { .. } => true,
             Self::Query { cause, .. }
             | Self::Migrate {
                 cause: MigrateError::Execute(cause),
                 ..
             } => passes(cause),
-            Self::Migrate { .. } => false,
+            Self::Url(_) | Self::Migrate { .. } => false,
         }
     }
 

@@ -10,6 +10,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::{EventId, Ledger, LedgerError, clean, dead::DeadLine};
 use crate::{
+    call::{ErrorClass, FinishReason},
     event::{AttemptRecord, DropRecord, Event, JobRecord},
     id::{AttemptId, JobId, Place},
     money::Usd,
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// After this long without an answer the connection counts as dead.
-const RECORD_TIMEOUT: Duration = Duration::from_secs(60);
+const RECORD_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A statement carries at most about so much text, however large the answers of a batch are.
 const STATEMENT_BYTES: usize = 8 << 20;
@@ -29,13 +30,16 @@ impl Ledger {
     pub async fn record(&self, batch: &[(EventId, Event)]) -> Result<(), LedgerError> {
         let rows = Rows::of(batch);
         let mut connection = self.acquire().await?;
-        tokio::time::timeout(RECORD_TIMEOUT, rows.write(&mut connection))
-            .await
-            .map_err(|_| LedgerError::Timeout {
-                at: self.at.clone(),
-                seconds: RECORD_TIMEOUT.as_secs(),
-            })?
-            .map_err(|cause| self.failed(cause))
+        let writing = tokio::time::timeout(RECORD_TIMEOUT, rows.write(&mut connection));
+        if let Ok(result) = writing.await {
+            return result.map_err(|cause| self.failed(cause));
+        }
+        // Given back, it would keep one of the pool's places for as long as it hangs.
+        drop(connection.detach());
+        Err(LedgerError::Timeout {
+            at: self.at.clone(),
+            seconds: RECORD_TIMEOUT.as_secs(),
+        })
     }
 }
 
@@ -51,6 +55,7 @@ struct Rows<'a> {
 struct JobLine<'a> {
     version: i64,
     record: &'a JobRecord,
+    metadata: Option<String>,
 }
 
 struct AttemptLine<'a> {
@@ -94,6 +99,7 @@ impl<'a> Rows<'a> {
                 let line = JobLine {
                     version: id.version(),
                     record,
+                    metadata: record.metadata.as_ref().map(clean::json),
                 };
                 keep_best(&mut rows.jobs, &record.labels.job_id, line, |line| {
                     line.version
@@ -146,17 +152,38 @@ impl<'a> Rows<'a> {
 
 impl JobLine<'_> {
     fn weight(&self) -> usize {
-        let texts = [&self.record.output, &self.record.error];
-        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
-        // Metadata is not measured, but bounded: a message's size is.
-        texts + self.record.prompt_head.len() + 1000
+        let JobRecord {
+            labels,
+            prompt_head,
+            platform,
+            model,
+            output,
+            error,
+            ..
+        } = self.record;
+        let optional = [platform, model, output, error, &self.metadata];
+        SHORT_TEXTS + labels.task_type.len() + prompt_head.len() + lengths(optional)
     }
 }
 
 impl AttemptLine<'_> {
     fn weight(&self) -> usize {
-        self.record.error.as_ref().map_or(0, String::len) + 1000
+        let AttemptRecord {
+            labels,
+            model,
+            error,
+            response_id,
+            ..
+        } = self.record;
+        SHORT_TEXTS + labels.task_type.len() + model.len() + lengths([error, response_id])
     }
+}
+
+/// What the columns of a row that are always short come to.
+const SHORT_TEXTS: usize = 1000;
+
+fn lengths<const N: usize>(texts: [&Option<String>; N]) -> usize {
+    texts.into_iter().flatten().map(String::len).sum()
 }
 
 /// Cuts lines into runs of at most [`STATEMENT_BYTES`]; a heavier line makes a run alone.
@@ -218,15 +245,13 @@ async fn write_jobs(rows: &[&JobLine<'_>], connection: &mut PgConnection) -> sql
         .bind(column(rows, |row| clean::text(&row.record.prompt_head)))
         .bind(column(rows, |row| clean::maybe(row.record.output.as_ref())))
         .bind(column(rows, |row| {
-            row.record.finish_reason.map(|reason| reason.as_str())
+            row.record.finish_reason.map(FinishReason::as_str)
         }))
         .bind(column(rows, |row| clean::maybe(row.record.error.as_ref())))
         .bind(column(rows, |row| {
             clean::maybe(row.record.error_class.as_ref())
         }))
-        .bind(column(rows, |row| {
-            row.record.metadata.as_ref().map(clean::json)
-        }))
+        .bind(column(rows, |row| row.metadata.as_deref()))
         .bind(column(rows, |row| {
             clean::maybe(row.record.traceparent.as_ref())
         }))
@@ -266,7 +291,7 @@ async fn write_attempts(
         .bind(column(rows, |row| row.record.outcome.as_str()))
         .bind(column(rows, |row| row.record.duplicate))
         .bind(column(rows, |row| {
-            row.record.error_class.map(|class| class.as_str())
+            row.record.error_class.map(ErrorClass::as_str)
         }))
         .bind(column(rows, |row| clean::maybe(row.record.error.as_ref())))
         .bind(column(rows, |row| row.record.status.map(i32::from)))

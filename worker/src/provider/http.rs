@@ -5,7 +5,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, header};
 use longshore_shared::call::{Answer, Call, CallError, ErrorClass, Spend, Usage};
-use reqwest::{Client, Request, Response, redirect::Policy};
+use reqwest::{Body, Client, Request, Response, redirect::Policy};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
@@ -115,13 +115,13 @@ impl HttpProvider {
     }
 
     fn request(&self, call: &Call) -> Result<Request, CallError> {
-        let mut body = serde_json::to_vec(&self.dialect.encode(call))
+        let body = serde_json::to_vec(&self.dialect.encode(call))
             .map_err(|error| CallError::new(ErrorClass::Internal, error.to_string()))?;
-        // It is kept as long as the call lasts, thousands at a time.
-        body.shrink_to_fit();
         let mut request = Request::new(http::Method::POST, self.url(&call.model));
         *request.headers_mut() = self.headers(call)?;
-        *request.body_mut() = Some(body.into());
+        // Wrapped, it cannot be copied, and so is freed once it is sent: not held, thousands at a
+        // time, for as long as the models think.
+        *request.body_mut() = Some(Body::wrap(Body::from(body)));
         Ok(request)
     }
 

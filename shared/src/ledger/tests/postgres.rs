@@ -136,7 +136,7 @@ impl Server {
         let status = data.join("postmaster.pid");
         while !fs::read_to_string(&status).is_ok_and(|text| text.contains("ready")) {
             assert!(
-                begun.elapsed() < Duration::from_secs(60),
+                begun.elapsed() < Duration::from_mins(1),
                 "Postgres does not start"
             );
             std::thread::sleep(Duration::from_millis(20));

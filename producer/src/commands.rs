@@ -1,0 +1,61 @@
+//! The commands, one file each.
+
+mod batch;
+mod costs;
+mod dev;
+mod dlq;
+mod doctor;
+mod jobs;
+mod migrate;
+mod queues;
+mod status;
+mod submit;
+
+use clap::Subcommand;
+
+use crate::{
+    error::{CommandError, Done},
+    session::Session,
+};
+
+/// What the user asks for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Submit one task and wait for its answer
+    Submit(submit::Arguments),
+    /// Submit many tasks from a JSON file and wait for their answers
+    Batch(batch::Arguments),
+    /// Show, list, explain, cancel and wait for jobs
+    Jobs(jobs::Arguments),
+    /// Show platforms, queues and services
+    Status(status::Arguments),
+    /// Show what was spent, by day, platform, type or chain
+    Costs(costs::Arguments),
+    /// List, show, edit, replay and purge dead letters
+    Dlq(dlq::Arguments),
+    /// Show how full the queues and lanes are
+    Queues(queues::Arguments),
+    /// Bring the Postgres tables up to date
+    Migrate(migrate::Arguments),
+    /// Check the set-up and say what to do
+    Doctor(doctor::Arguments),
+    /// Start everything on this machine
+    Dev(dev::Arguments),
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run(command: Command) -> Result<Done, CommandError> {
+    match command {
+        // The stack is there before any configuration is.
+        Command::Dev(arguments) => dev::run(arguments).await,
+        Command::Submit(arguments) => submit::run(arguments, &Session::open()?).await,
+        Command::Batch(arguments) => batch::run(arguments, &Session::open()?).await,
+        Command::Jobs(arguments) => jobs::run(arguments, &Session::open()?).await,
+        Command::Status(arguments) => status::run(arguments, &Session::open()?).await,
+        Command::Costs(arguments) => costs::run(arguments, &Session::open()?).await,
+        Command::Dlq(arguments) => dlq::run(arguments, &Session::open()?).await,
+        Command::Queues(arguments) => queues::run(arguments, &Session::open()?).await,
+        Command::Migrate(arguments) => migrate::run(arguments, &Session::open()?).await,
+        Command::Doctor(arguments) => doctor::run(arguments).await,
+    }
+}

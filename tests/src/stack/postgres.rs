@@ -1,0 +1,56 @@
+//! Databases for tests: each its own, all in one private Postgres.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Context as _;
+use longshore::local::{LocalPostgres, PostgresOptions};
+use longshore_shared::ledger::Ledger;
+use secrecy::SecretString;
+use sqlx::{Connection as _, PgConnection};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use super::toolbox;
+
+struct Shared {
+    postgres: LocalPostgres,
+    _dir: TempDir,
+}
+
+static SHARED: OnceCell<Shared> = OnceCell::const_new();
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+async fn shared() -> anyhow::Result<&'static Shared> {
+    SHARED
+        .get_or_try_init(|| async {
+            let dir = tempfile::tempdir()?;
+            let postgres = LocalPostgres::start(
+                &toolbox().await?,
+                dir.path(),
+                PostgresOptions {
+                    durable: false,
+                    ..PostgresOptions::default()
+                },
+            )
+            .await?;
+            Ok(Shared { postgres, _dir: dir })
+        })
+        .await
+}
+
+/// The address of a fresh database with all tables.
+pub async fn database() -> anyhow::Result<String> {
+    let shared = shared().await?;
+    let server = shared.postgres.url();
+    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    let mut connection = PgConnection::connect(&server).await?;
+    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .execute(&mut connection)
+        .await?;
+    let (base, _) = server.rsplit_once('/').context("an address has a database")?;
+    let url = format!("{base}/{name}");
+    let ledger = Ledger::connect(&SecretString::from(url.clone()), 1)?;
+    ledger.migrate().await?;
+    ledger.close().await;
+    Ok(url)
+}
