@@ -10,6 +10,7 @@ mod migrate;
 mod queues;
 mod status;
 mod submit;
+mod words;
 
 use clap::Subcommand;
 

@@ -11,6 +11,10 @@ pub(crate) enum Done {
     Success,
     /// A task failed, or what was asked for is not there.
     Failure,
+    /// The user stopped waiting; the work goes on.
+    Interrupted,
+    /// A program that was run for the user ended with this code.
+    Code(u8),
 }
 
 impl From<Done> for ExitCode {
@@ -18,6 +22,9 @@ impl From<Done> for ExitCode {
         match done {
             Done::Success => Self::SUCCESS,
             Done::Failure => Self::from(1),
+            // What a shell reports for a program that Ctrl-C ended.
+            Done::Interrupted => Self::from(130),
+            Done::Code(code) => Self::from(code),
         }
     }
 }

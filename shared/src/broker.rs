@@ -21,10 +21,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 pub use self::{
     dead::DeadPage,
     events::{EventEntry, EventStream},
-    jobs::Waiting,
+    jobs::{Entries, Pending, Waiting},
     queues::QueueDepth,
     reader::{Delivered, QueueReader},
-    steps::{Admission, Admitted, Begun, Ending, Fence, Held, Parking},
+    steps::{Admission, Admitted, Begun, Ending, Fence, Held, Parked, Parking},
     workers::{Heartbeat, Pulse, Recovered},
 };
 use crate::{config::Retention, id::Namespace, keys::Keys};

@@ -1,4 +1,8 @@
 //! Longshore from outside: real Redis, real Postgres, real processes, real signals, and the simulator's
 //! invoice as the other side of the books.
 
+mod bad_input;
+mod crash;
+mod identity;
+mod time;
 mod road;

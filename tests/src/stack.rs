@@ -26,7 +26,10 @@ use longshore_shared::{
 use secrecy::SecretString;
 use tempfile::TempDir;
 
-pub use self::{books::Books, postgres::database};
+pub use self::{
+    books::Books,
+    postgres::{OwnPostgres, database, own_postgres},
+};
 use crate::simulator::{Settings, Simulator};
 
 /// How long a test waits for what must happen.

@@ -10,11 +10,14 @@ use std::{
 };
 
 use apalis_core::{error::BoxDynError, task::Task};
+use chrono::{DateTime, Utc};
 use futures::{FutureExt as _, future::BoxFuture};
 use longshore_shared::{
-    broker::{Ending, Fence, Parking},
+    broker::{Ending, Fence, Parked, Parking},
     call::ErrorClass,
+    envelope::Concurrency,
     event::{AttemptRecord, Event},
+    id::{AttemptId, JobId},
     state::{AttemptOutcome, JobState},
 };
 use tower::{Layer, Service};
@@ -108,31 +111,28 @@ fn failed_within(job: &Job, error: &BoxDynError, deps: &Deps) -> Verdict {
 }
 
 async fn settle(job: &Job, verdict: Verdict, deps: &Deps) {
+    if matches!(verdict, Verdict::Gone) {
+        return;
+    }
+    let attempt = close(&mut job.progress());
     let fence = match verdict {
         Verdict::Gone => return,
-        Verdict::HandedBack => hand_back(job, deps).await,
-        Verdict::Parked { due, until } => park(job, due, until, deps).await,
+        Verdict::HandedBack => hand_back(job, attempt, deps).await,
+        Verdict::Parked { due, until } => park(job, attempt, due, until, deps).await,
         Verdict::Answered(answer) => {
             let ended = Ended {
                 answer: Some(&answer),
                 ..Ended::default()
             };
-            end(job, JobState::Completed, &ended, None, deps).await
+            end(job, attempt, JobState::Completed, &ended, None, deps).await
         }
-        Verdict::Cancelled { reason, error } => {
-            let ended = Ended {
-                error: Some((&error, reason)),
-                ..Ended::default()
-            };
-            job.progress().remembered = true;
-            end(job, JobState::Cancelled, &ended, None, deps).await
-        }
+        Verdict::Cancelled { reason, error } => cancel(job, attempt, reason, &error, deps).await,
         Verdict::Discarded(discard) => {
             let ended = Ended {
                 error: Some((&discard.error, &discard.reason)),
                 ..Ended::default()
             };
-            end(job, JobState::Discarded, &ended, Some(&discard), deps).await
+            end(job, attempt, JobState::Discarded, &ended, Some(&discard), deps).await
         }
     };
     if fence == Fence::Lost {
@@ -141,38 +141,25 @@ async fn settle(job: &Job, verdict: Verdict, deps: &Deps) {
     }
 }
 
+async fn cancel(job: &Job, attempt: Option<AttemptRecord>, reason: &str, error: &str, deps: &Deps) -> Fence {
+    let ended = Ended {
+        error: Some((error, reason)),
+        ..Ended::default()
+    };
+    // The request stands in Redis and goes with the job.
+    job.progress().remembered = true;
+    end(job, attempt, JobState::Cancelled, &ended, None, deps).await
+}
+
 async fn end(
     job: &Job,
+    attempt: Option<AttemptRecord>,
     state: JobState,
     ended: &Ended<'_>,
     discard: Option<&Discard>,
     deps: &Deps,
 ) -> Fence {
-    let now = deps.clock.now();
-    let texts = {
-        let mut progress = job.progress();
-        let attempt = close(&mut progress);
-        let record = records::job_record(job, &progress, state, now, ended);
-        let letter = discard.map(|discard| records::letter(job, &progress, discard, now));
-        // A letter of an id that is another job's must not touch that job's row or outcome.
-        let foreign = discard.is_some_and(|discard| discard.letter_id.is_some());
-        let result = (!foreign).then(|| json(&records::outcome(&record, &progress, now)));
-        Texts {
-            id: record.labels.job_id.clone(),
-            attempt: attempt.as_ref().map(|attempt| attempt.attempt_id),
-            result: result.unwrap_or_default(),
-            reply: progress.envelope.as_ref().is_some_and(|envelope| envelope.reply),
-            concurrency: progress.concurrency().cloned(),
-            remembered: progress.remembered,
-            letter: letter.as_ref().map(|letter| (letter.record.id.clone(), json(letter))),
-            event: json(&Event {
-                job: (!foreign).then_some(record),
-                attempt,
-                dead: letter.map(|letter| letter.record),
-                ..Event::default()
-            }),
-        }
-    };
+    let texts = write_end(job, attempt, state, ended, discard, deps.clock.now());
     metrics::counter!("longshore_jobs_ended_total", "state" => state.as_str()).increment(1);
     let ending = Ending {
         attempt: texts.attempt,
@@ -186,71 +173,108 @@ async fn end(
     patiently("settle", || deps.broker.settle(&job.held, &texts.id, &ending)).await
 }
 
-/// What the step sends.
+/// What the last step sends.
 struct Texts {
-    id: longshore_shared::id::JobId,
-    attempt: Option<longshore_shared::id::AttemptId>,
+    id: JobId,
+    attempt: Option<AttemptId>,
     event: String,
     result: String,
     reply: bool,
-    concurrency: Option<longshore_shared::envelope::Concurrency>,
+    concurrency: Option<Concurrency>,
     remembered: bool,
-    letter: Option<(longshore_shared::id::JobId, String)>,
+    letter: Option<(JobId, String)>,
 }
 
-async fn park(job: &Job, due: chrono::DateTime<chrono::Utc>, until: Wait, deps: &Deps) -> Fence {
+fn write_end(
+    job: &Job,
+    attempt: Option<AttemptRecord>,
+    state: JobState,
+    ended: &Ended<'_>,
+    discard: Option<&Discard>,
+    now: DateTime<Utc>,
+) -> Texts {
+    let progress = job.progress();
+    let record = records::job_record(job, &progress, state, now, ended);
+    let letter = discard.map(|discard| records::letter(job, &progress, discard, now));
+    // A letter of an id that is another job's must not touch that job's row or outcome.
+    let foreign = discard.is_some_and(|discard| discard.letter_id.is_some());
+    let result = if foreign {
+        String::new()
+    } else {
+        json(&records::outcome(&record, &progress, now))
+    };
+    Texts {
+        id: record.labels.job_id.clone(),
+        attempt: attempt.as_ref().map(|attempt| attempt.attempt_id),
+        result,
+        reply: progress.envelope.as_ref().is_some_and(|envelope| envelope.reply),
+        concurrency: progress.concurrency().cloned(),
+        remembered: progress.remembered,
+        letter: letter.as_ref().map(|letter| (letter.record.id.clone(), json(letter))),
+        event: json(&Event {
+            job: (!foreign).then_some(record),
+            attempt,
+            dead: letter.map(|letter| letter.record),
+            ..Event::default()
+        }),
+    }
+}
+
+async fn park(
+    job: &Job,
+    attempt: Option<AttemptRecord>,
+    due: DateTime<Utc>,
+    until: Wait,
+    deps: &Deps,
+) -> Fence {
     let state = match until {
         Wait::Time | Wait::Version => JobState::Scheduled,
         Wait::Retry => JobState::Retryable,
     };
-    let (id, attempt, event, resume, concurrency) = {
-        let mut progress = job.progress();
-        let attempt = close(&mut progress);
+    let attempt_id = attempt.as_ref().map(|attempt| attempt.attempt_id);
+    let (id, event, resume, concurrency) = {
+        let progress = job.progress();
         let ended = Ended {
             due: Some(due),
             ..Ended::default()
         };
         let record = records::job_record(job, &progress, state, deps.clock.now(), &ended);
-        let concurrency = progress.concurrency().cloned();
-        let resume = json(&progress.resume.clone().moved());
-        let attempt_id = attempt.as_ref().map(|attempt| attempt.attempt_id);
         let event = json(&Event {
             job: Some(record),
-            attempt,
+            attempt: attempt.clone(),
             ..Event::default()
         });
-        (progress.resume.id.clone(), attempt_id, event, resume, concurrency)
+        let resume = json(&progress.resume.clone().moved());
+        (progress.resume.id.clone(), event, resume, progress.concurrency().cloned())
     };
     let parking = Parking {
-        attempt,
+        attempt: attempt_id,
         event: &event,
         for_version: until == Wait::Version,
         due,
         concurrency: concurrency.as_ref(),
         resume: &resume,
     };
-    patiently("park", || deps.broker.park(&job.held, &id, &parking)).await
+    match patiently("park", || deps.broker.park(&job.held, &id, &parking)).await {
+        Parked::Yes => Fence::Held,
+        Parked::Lost => Fence::Lost,
+        Parked::Cancelled => cancel(job, attempt, "cancelled", "cancelled on request", deps).await,
+    }
 }
 
-async fn hand_back(job: &Job, deps: &Deps) -> Fence {
-    let (attempt, event, resume) = {
-        let mut progress = job.progress();
-        let attempt = close(&mut progress);
-        let attempt_id = attempt.as_ref().map(|attempt| attempt.attempt_id);
-        let resume = if progress.remembered {
-            json(&progress.resume)
-        } else {
-            String::new()
-        };
-        let event = attempt.map_or_else(String::new, |attempt| {
-            json(&Event {
-                attempt: Some(attempt),
-                ..Event::default()
-            })
-        });
-        (attempt_id, event, resume)
+async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, deps: &Deps) -> Fence {
+    let attempt_id = attempt.as_ref().map(|attempt| attempt.attempt_id);
+    let resume = {
+        let progress = job.progress();
+        if progress.remembered { json(&progress.resume) } else { String::new() }
     };
-    patiently("hand back", || deps.broker.hand_back(&job.held, attempt, &event, &resume)).await
+    let event = attempt.map_or_else(String::new, |attempt| {
+        json(&Event {
+            attempt: Some(attempt),
+            ..Event::default()
+        })
+    });
+    patiently("hand back", || deps.broker.hand_back(&job.held, attempt_id, &event, &resume)).await
 }
 
 /// Takes the open attempt into the figures.

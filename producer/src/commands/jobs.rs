@@ -1,11 +1,85 @@
-//! Not written yet.
+//! `longshore jobs`: one job's story, or many jobs in a table.
 
-use crate::{error::{CommandError, Done}, session::Session};
+mod cancel;
+mod find;
+mod list;
+mod show;
+mod story;
+mod wait;
+mod why;
 
-/// Options.
+use clap::Subcommand;
+use longshore_shared::id::JobId;
+
+use crate::{
+    error::{CommandError, Done},
+    session::Session,
+};
+
+/// What to do with jobs.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
 
-pub(crate) async fn run(_arguments: Arguments, _session: &Session) -> Result<Done, CommandError> {
-    Ok(Done::Success)
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List jobs, the newest first
+    List(list::Arguments),
+    /// Tell the whole story of a job
+    Show(show::Arguments),
+    /// Say why a job waits
+    Why(why::Arguments),
+    /// Ask for jobs to be cancelled
+    Cancel(cancel::Arguments),
+    /// Wait until jobs have ended
+    Wait(wait::Arguments),
+}
+
+/// Does it.
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+    match arguments.action {
+        Action::List(arguments) => list::run(arguments, session).await,
+        Action::Show(arguments) => show::run(arguments, session).await,
+        Action::Why(arguments) => why::run(arguments, session).await,
+        Action::Cancel(arguments) => cancel::run(arguments, session).await,
+        Action::Wait(arguments) => wait::run(arguments, session).await,
+    }
+}
+
+/// What was looked at in vain, for the error.
+fn nowhere(id: &JobId, complete: bool, postgres: Option<&str>) -> String {
+    let mut text = format!("no job `{id}`: looked at the results, queues, lanes and dead letters in Redis");
+    if !complete {
+        text.push_str(" (the queues hold too many jobs to look at each)");
+    }
+    match postgres {
+        None => text.push_str(", and at the record in Postgres"),
+        Some(error) => {
+            text.push_str("; the record could not be asked: ");
+            text.push_str(error);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_id_tells_where_was_looked() {
+        let id = JobId::parse("inv-42").unwrap();
+        assert_eq!(
+            nowhere(&id, true, None),
+            "no job `inv-42`: looked at the results, queues, lanes and dead letters in Redis, and at the record in \
+             Postgres"
+        );
+        assert_eq!(
+            nowhere(&id, false, Some("Postgres at h:1/d: refused")),
+            "no job `inv-42`: looked at the results, queues, lanes and dead letters in Redis (the queues hold too \
+             many jobs to look at each); the record could not be asked: Postgres at h:1/d: refused"
+        );
+    }
 }

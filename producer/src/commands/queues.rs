@@ -1,11 +1,147 @@
-//! Not written yet.
+//! `longshore queues`: how full the queues and lanes are.
 
-use crate::{error::{CommandError, Done}, session::Session};
+use comfy_table::{Cell, CellAlignment, Color, Table};
+use longshore_shared::broker::QueueDepth;
+use serde::Serialize;
+
+use super::words::{count, drawn, many, table};
+use crate::{
+    error::{CommandError, Done},
+    output::{self, Format},
+    session::Session,
+};
 
 /// Options.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// How to answer
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
 
-pub(crate) async fn run(_arguments: Arguments, _session: &Session) -> Result<Done, CommandError> {
+/// What stands in Redis.
+#[derive(Debug, Serialize)]
+struct Standing {
+    queues: Vec<QueueDepth>,
+    lanes: Vec<Lane>,
+    dead_letters: u64,
+    unrecorded_events: u64,
+    workers_alive: usize,
+}
+
+/// Jobs that wait for one thing.
+#[derive(Debug, Serialize)]
+struct Lane {
+    name: String,
+    waiting: u64,
+}
+
+/// Counts and prints.
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+    let broker = session.broker().await?;
+    let mut queues = Vec::new();
+    for queue in broker.queues().await? {
+        queues.push(broker.depth(&queue).await?);
+    }
+    let lanes = broker.lanes().await?;
+    let standing = Standing {
+        queues,
+        lanes: lanes
+            .into_iter()
+            .map(|(name, waiting)| Lane { name, waiting })
+            .collect(),
+        dead_letters: broker.dead_count().await?,
+        unrecorded_events: broker.unrecorded().await?,
+        workers_alive: broker.workers().await?.len(),
+    };
+    match arguments.format {
+        Format::Json => output::json(&standing),
+        Format::Text => output::line(text(&standing)),
+    }
     Ok(Done::Success)
+}
+
+fn text(standing: &Standing) -> String {
+    let mut parts = Vec::new();
+    if standing.queues.is_empty() {
+        parts.push("No queue exists yet: the first job makes it.".to_owned());
+    } else {
+        let mut queues = table(["QUEUE", "AVAILABLE", "RUNNING"]);
+        for depth in &standing.queues {
+            queues.add_row([
+                Cell::new(&depth.queue),
+                number(depth.available),
+                number(depth.running),
+            ]);
+        }
+        parts.push(drawn(&queues));
+    }
+    if !standing.lanes.is_empty() {
+        let mut lanes = table(["LANE", "WAITING"]);
+        for lane in &standing.lanes {
+            lanes.add_row([Cell::new(super::words::head(&lane.name, 80)), number(lane.waiting)]);
+        }
+        parts.push(drawn(&lanes));
+    }
+    parts.push(drawn(&figures(standing)));
+    parts.join("\n\n")
+}
+
+fn figures(standing: &Standing) -> Table {
+    let mut figures = Table::new();
+    figures.load_style(comfy_table::presets::NOTHING);
+    let dead = number(standing.dead_letters);
+    let workers = number(standing.workers_alive as u64);
+    figures.add_row([
+        Cell::new("Dead letters"),
+        if standing.dead_letters > 0 { dead.fg(Color::Yellow) } else { dead },
+    ]);
+    figures.add_row([Cell::new("Unrecorded events"), number(standing.unrecorded_events)]);
+    figures.add_row([
+        Cell::new("Workers alive"),
+        if standing.workers_alive == 0 { workers.fg(Color::Red) } else { workers },
+    ]);
+    let demand: u64 = standing.queues.iter().map(|depth| depth.available).sum();
+    if standing.workers_alive == 0 && demand > 0 {
+        let waiting = many(usize::try_from(demand).unwrap_or(usize::MAX), "job");
+        figures.add_row([Cell::new(format!("Nobody takes the {waiting}: start a worker."))]);
+    }
+    figures
+}
+
+fn number(number: u64) -> Cell {
+    Cell::new(count(number)).set_alignment(CellAlignment::Right)
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_shared::id::QueueName;
+
+    use super::*;
+
+    #[test]
+    fn all_that_stands_is_told() {
+        let standing = Standing {
+            queues: vec![
+                QueueDepth {
+                    queue: QueueName::parse("bulk").unwrap(),
+                    available: 12_345,
+                    running: 7,
+                },
+                QueueDepth {
+                    queue: QueueName::default(),
+                    available: 0,
+                    running: 0,
+                },
+            ],
+            lanes: vec![Lane {
+                name: "key:acme".to_owned(),
+                waiting: 3,
+            }],
+            dead_letters: 2,
+            unrecorded_events: 0,
+            workers_alive: 1,
+        };
+        insta::assert_snapshot!(text(&standing));
+    }
 }

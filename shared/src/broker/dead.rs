@@ -1,9 +1,11 @@
 //! The dead letters in Redis.
 
+use std::ops::RangeInclusive;
+
 use redis::AsyncCommands as _;
 
 use super::{Broker, BrokerError, scripts};
-use crate::{id::JobId, letter::Letter, resume::Resume};
+use crate::{archive::Standing, id::JobId, letter::Letter, resume::Resume};
 
 /// Letters read at once while going through all of them.
 const PAGE: usize = 1000;
@@ -40,17 +42,73 @@ impl Broker {
             .query_async(&mut connection)
             .await
             .map_err(|source| self.failed(source))?;
+        drop(connection);
+        let next = (found.len() == PAGE).then_some(start + PAGE);
+        let letters = self.letters_of(&found).await?;
+        Ok(DeadPage { letters, next })
+    }
+
+    /// The page of at most `count` letters, newest first, that begins at rank `start` among those
+    /// that died within `span` (ms, both ends included). What dies meanwhile does not move it.
+    pub async fn dead_page_back(
+        &self,
+        start: usize,
+        span: RangeInclusive<i64>,
+        count: usize,
+    ) -> Result<DeadPage, BrokerError> {
+        let found: Vec<(String, f64)> = redis::cmd("ZREVRANGEBYSCORE")
+            .arg(self.keys().dead())
+            .arg(span.end())
+            .arg(span.start())
+            .arg("WITHSCORES")
+            .arg("LIMIT")
+            .arg(start)
+            .arg(count)
+            .query_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))?;
+        let next = (found.len() == count).then_some(start + count);
+        let letters = self.letters_of(&found).await?;
+        Ok(DeadPage { letters, next })
+    }
+
+    /// Those of the letters that are still there, in the order of `keys` (id and time of death). A
+    /// letter that died again since is another one.
+    pub async fn dead_letters(&self, keys: &[(JobId, i64)]) -> Result<Vec<Standing>, BrokerError> {
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds fit for ages")]
+        let found: Vec<(String, f64)> = keys.iter().map(|(id, died)| (id.to_string(), *died as f64)).collect();
         if found.is_empty() {
-            return Ok(DeadPage::default());
+            return Ok(Vec::new());
+        }
+        let ids: Vec<&str> = keys.iter().map(|(id, _)| id.as_str()).collect();
+        let now: Vec<Option<f64>> = redis::cmd("ZMSCORE")
+            .arg(self.keys().dead())
+            .arg(&ids)
+            .query_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))?;
+        let same: Vec<(String, f64)> = found
+            .into_iter()
+            .zip(now)
+            .filter(|((_, died), now)| Some(*died) == *now)
+            .map(|(key, _)| key)
+            .collect();
+        self.letters_of(&same).await
+    }
+
+    /// The letters of `found`, ids with their times of death, as far as they are still there.
+    async fn letters_of(&self, found: &[(String, f64)]) -> Result<Vec<Standing>, BrokerError> {
+        if found.is_empty() {
+            return Ok(Vec::new());
         }
         let ids: Vec<&str> = found.iter().map(|(id, _)| id.as_str()).collect();
+        // On a connection of its own: a page may be large, and should not hold up other answers.
         let texts: Vec<Option<String>> = redis::cmd("HMGET")
             .arg(self.keys().dead_jobs())
             .arg(&ids)
-            .query_async(&mut connection)
+            .query_async(&mut self.pooled().await?)
             .await
             .map_err(|source| self.failed(source))?;
-        let next = (found.len() == PAGE).then_some(start + PAGE);
         let mut letters = Vec::with_capacity(found.len());
         for ((id, died), text) in found.iter().zip(texts) {
             let Some(text) = text else { continue };
@@ -59,7 +117,7 @@ impl Broker {
             #[expect(clippy::cast_possible_truncation, reason = "milliseconds fit for ages")]
             letters.push((*died as i64, letter, text));
         }
-        Ok(DeadPage { letters, next })
+        Ok(letters)
     }
 
     /// One letter, with the time of its death (ms) and its JSON.

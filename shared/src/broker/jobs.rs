@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use redis::AsyncCommands as _;
 
-use super::{Broker, BrokerError, scripts};
+use super::{Broker, BrokerError, scripts, workers::is_missing};
 use crate::{
     envelope::RawMessage,
-    id::{JobId, Place, QueueName},
+    id::{JobId, Place, QueueName, WorkerId},
+    keys::{RETURNED, WORKERS_GROUP},
     outcome::Outcome,
     resume::Resume,
 };
@@ -26,6 +27,20 @@ pub struct Waiting {
     /// Its message.
     pub message: RawMessage,
 }
+
+/// A delivered entry of a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// The entry in the queue's stream.
+    pub entry: String,
+    /// Who has it; nobody, if it was given back and waits for the next worker.
+    pub worker: Option<WorkerId>,
+    /// How long ago it was delivered.
+    pub since: Duration,
+}
+
+/// Entries of a queue's stream: their ids, and their messages with our own marks on them.
+pub type Entries = Vec<(String, RawMessage)>;
 
 impl Broker {
     /// Puts one message into a queue; the receipt is its place.
@@ -187,5 +202,152 @@ impl Broker {
             .await
             .map_err(|source| self.failed(source))?;
         Ok(score.is_some())
+    }
+
+    /// At most `count` entries of a queue between two stream ids (`-`, `+`, `(ID`), the oldest first
+    /// or the newest first.
+    pub async fn entries(
+        &self,
+        queue: &QueueName,
+        from: &str,
+        to: &str,
+        count: usize,
+        newest_first: bool,
+    ) -> Result<Entries, BrokerError> {
+        let (command, first, last) = if newest_first {
+            ("XREVRANGE", to, from)
+        } else {
+            ("XRANGE", from, to)
+        };
+        let rows: Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)> = redis::cmd(command)
+            .arg(self.keys().queue(queue))
+            .arg(first)
+            .arg(last)
+            .arg("COUNT")
+            .arg(count)
+            // On a connection of its own: messages may be large.
+            .query_async(&mut self.pooled().await?)
+            .await
+            .map_err(|source| self.failed(source))?;
+        Ok(rows
+            .into_iter()
+            .map(|(entry, fields)| (entry, RawMessage { fields }))
+            .collect())
+    }
+
+    /// At most `count` delivered entries of a queue between two stream ids, the oldest first.
+    pub async fn pending(
+        &self,
+        queue: &QueueName,
+        from: &str,
+        to: &str,
+        count: usize,
+    ) -> Result<Vec<Pending>, BrokerError> {
+        let found: Result<redis::streams::StreamPendingCountReply, _> = self
+            .shared()
+            .xpending_count(self.keys().queue(queue), WORKERS_GROUP, from, to, count)
+            .await;
+        match found {
+            Ok(reply) => Ok(reply
+                .ids
+                .into_iter()
+                .map(|row| Pending {
+                    entry: row.id,
+                    worker: (row.consumer != RETURNED).then(|| WorkerId::from_record(&row.consumer)),
+                    since: Duration::from_millis(row.last_delivered_ms as u64),
+                })
+                .collect()),
+            // The queue or its group is not there (yet): nothing was delivered.
+            Err(error) if is_missing(&error) => Ok(Vec::new()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// The newest entry of a queue that was ever delivered; what comes after it is new.
+    pub async fn last_delivered(&self, queue: &QueueName) -> Result<String, BrokerError> {
+        let found: Result<redis::streams::StreamInfoGroupsReply, _> =
+            self.shared().xinfo_groups(self.keys().queue(queue)).await;
+        match found {
+            Ok(reply) => Ok(reply
+                .groups
+                .into_iter()
+                .find(|group| group.name == WORKERS_GROUP)
+                .map_or_else(|| "0-0".to_owned(), |group| group.last_delivered_id)),
+            Err(error) if is_missing(&error) => Ok("0-0".to_owned()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// What is remembered of the jobs at places.
+    pub async fn resumes(&self, places: &[Place]) -> Result<Vec<Option<Resume>>, BrokerError> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<&str> = places.iter().map(Place::as_str).collect();
+        let texts: Vec<Option<String>> = redis::cmd("HMGET")
+            .arg(self.keys().resume())
+            .arg(&names)
+            .query_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))?;
+        texts
+            .into_iter()
+            .map(|text| {
+                text.map(|text| serde_json::from_str(&text).map_err(|error| Self::foreign(self.keys().resume(), error)))
+                    .transpose()
+            })
+            .collect()
+    }
+
+    /// Where a job stands that was begun before or came out of a lane, as far as the first `most`
+    /// such jobs tell; and whether those were all.
+    pub async fn moved_to(&self, job: &JobId, most: usize) -> Result<(Option<Place>, bool), BrokerError> {
+        // The id comes first in our own record, and has no character that JSON escapes.
+        let begins = format!("{{\"id\":\"{job}\"");
+        let mut connection = self.pooled().await?;
+        let (mut cursor, mut seen) = (0_u64, 0);
+        loop {
+            let (next, rows): (u64, Vec<(String, String)>) = redis::cmd("HSCAN")
+                .arg(self.keys().resume())
+                .arg(cursor)
+                .arg("COUNT")
+                .arg(1000)
+                .query_async(&mut connection)
+                .await
+                .map_err(|source| self.failed(source))?;
+            seen += rows.len();
+            if let Some((place, _)) = rows.iter().find(|(_, text)| text.starts_with(&begins)) {
+                return Ok((Some(Place::from_record(place)), true));
+            }
+            cursor = next;
+            if cursor == 0 || seen >= most {
+                return Ok((None, cursor == 0));
+            }
+        }
+    }
+
+    /// At most `most` jobs of each lane, the first to go first.
+    pub async fn lane_ids(&self, most: usize) -> Result<Vec<JobId>, BrokerError> {
+        let last = isize::try_from(most).unwrap_or(isize::MAX).saturating_sub(1);
+        let mut ids: Vec<String> = Vec::new();
+        for lane in [self.keys().time_lane(), self.keys().version_lane()] {
+            let some: Vec<String> = self
+                .shared()
+                .zrange(lane, 0, last)
+                .await
+                .map_err(|source| self.failed(source))?;
+            ids.extend(some);
+        }
+        for lane in self.scan(&format!("{}*", self.keys().key_lane_prefix())).await? {
+            let some: Vec<String> = self
+                .shared()
+                .lrange(lane, 0, last)
+                .await
+                .map_err(|source| self.failed(source))?;
+            ids.extend(some);
+        }
+        ids.iter()
+            .map(|id| JobId::parse(id).map_err(|error| Self::foreign("lane", error)))
+            .collect()
     }
 }

@@ -74,6 +74,17 @@ pub enum Begun {
     Parked,
 }
 
+/// Whether a job was laid aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parked {
+    /// It waits.
+    Yes,
+    /// Another worker has it, or had it: nothing changed.
+    Lost,
+    /// Somebody asked for it to be cancelled: it is to end instead.
+    Cancelled,
+}
+
 /// How a job ends.
 #[derive(Debug, Default)]
 pub struct Ending<'a> {
@@ -239,7 +250,7 @@ impl Broker {
     }
 
     /// Lays a job aside until a time.
-    pub async fn park(&self, held: &Held, job: &JobId, parking: &Parking<'_>) -> Result<Fence, BrokerError> {
+    pub async fn park(&self, held: &Held, job: &JobId, parking: &Parking<'_>) -> Result<Parked, BrokerError> {
         let mut call = held.invoke(&scripts::PARK, &self.keys);
         call.arg(job.as_str())
             .arg(text(parking.attempt))
@@ -249,7 +260,11 @@ impl Broker {
             .arg(key(parking.concurrency))
             .arg(parking.resume);
         let answer: String = self.step(&call).await?;
-        Ok(fence(&answer))
+        Ok(match answer.as_str() {
+            "ok" => Parked::Yes,
+            "cancelled" => Parked::Cancelled,
+            _ => Parked::Lost,
+        })
     }
 
     /// Gives an entry back at once.

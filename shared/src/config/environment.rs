@@ -51,6 +51,13 @@ impl Environment {
         Ok(self)
     }
 
+    /// The same environment with this variable set, or taken away if `value` is empty.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// The value of a variable; an empty one counts as absent.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.variables

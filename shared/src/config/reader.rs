@@ -7,12 +7,18 @@ use super::{
     interpolate::{interpolate, variables_of},
 };
 
-/// Variables of ours that are read elsewhere: the file's path, logging, the command line's.
-const OTHER_VARIABLES: [&str; 4] = [
+/// Variables of ours that are read elsewhere: the file's path, logging, the command line's, and those
+/// of `longshore dev`.
+const OTHER_VARIABLES: [&str; 9] = [
     "LONGSHORE_CONFIG",
     "LONGSHORE_FORMAT",
     "LONGSHORE_LOG",
     "LONGSHORE_LOG_FORMAT",
+    "LONGSHORE_POSTGRES_BIN",
+    "LONGSHORE_REDIS_SERVER",
+    "LONGSHORE_SCHEDULER_URL",
+    "LONGSHORE_WORKER_URL",
+    "LONGSHORE_WORKER_URLS",
 ];
 
 /// Finds settings and gathers problems.

@@ -54,3 +54,33 @@ pub async fn database() -> anyhow::Result<String> {
     ledger.close().await;
     Ok(url)
 }
+
+/// A Postgres of the test's own, to be stopped and started; without tables yet.
+pub async fn own_postgres() -> anyhow::Result<OwnPostgres> {
+    let dir = tempfile::tempdir()?;
+    let server = LocalPostgres::start(&toolbox().await?, dir.path(), PostgresOptions::default()).await?;
+    Ok(OwnPostgres { server, _dir: dir })
+}
+
+/// A Postgres of the test's own.
+pub struct OwnPostgres {
+    server: LocalPostgres,
+    _dir: TempDir,
+}
+
+impl OwnPostgres {
+    /// Its address.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// Stops it in order.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        Ok(self.server.stop().await?)
+    }
+
+    /// Starts it again, at the same address and with the same data.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        Ok(self.server.restart().await?)
+    }
+}

@@ -1,0 +1,107 @@
+//! `longshore jobs cancel`: asks for jobs to be cancelled.
+
+use longshore_shared::{broker::Broker, id::JobId};
+use serde::Serialize;
+
+use super::{
+    find::{self, Location},
+    nowhere,
+    why::first_line,
+};
+use crate::{
+    error::{CommandError, Done},
+    output::{self, Format},
+    session::Session,
+};
+
+/// Options.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The jobs
+    #[arg(required = true, value_name = "ID", value_parser = JobId::parse)]
+    ids: Vec<JobId>,
+    /// How to answer
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    id: JobId,
+    result: Asked,
+    text: String,
+}
+
+/// What became of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Asked {
+    /// Its worker, or the next one, ends it.
+    Asked,
+    /// There was nothing left to cancel.
+    Ended,
+    /// There is no such job.
+    Unknown,
+}
+
+/// Asks, and says what became of it.
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+    let broker = session.broker().await?;
+    let mut answers = Vec::with_capacity(arguments.ids.len());
+    for id in arguments.ids {
+        let (result, text) = cancel(&id, &broker, session).await?;
+        if arguments.format == Format::Text {
+            match result {
+                Asked::Unknown => output::complain(&text),
+                _ => output::line(format_args!("{id}: {text}")),
+            }
+        }
+        answers.push(Answer { id, result, text });
+    }
+    if arguments.format == Format::Json {
+        output::json(&answers);
+    }
+    if answers.iter().all(|answer| answer.result == Asked::Asked) {
+        Ok(Done::Success)
+    } else {
+        Ok(Done::Failure)
+    }
+}
+
+async fn cancel(id: &JobId, broker: &Broker, session: &Session) -> Result<(Asked, String), CommandError> {
+    let found = find::find(broker, id).await?;
+    match found.location {
+        Location::Ended => {
+            let state = found.outcome.map_or("ended", |outcome| outcome.state.as_str());
+            return Ok((Asked::Ended, format!("has ended already: {state}")));
+        }
+        Location::Dead => return Ok((Asked::Ended, "has ended already: it is a dead letter".to_owned())),
+        // An id that is nowhere must not be marked: the mark would hit a later job of that name.
+        Location::Nowhere { complete: true } => {
+            let recorded = match session.ledger().await {
+                Ok(ledger) => ledger.job(id).await.map_err(CommandError::from),
+                Err(error) => Err(error),
+            };
+            return Ok(match recorded {
+                Ok(Some(history)) => (Asked::Ended, format!("has ended already: {}", history.row.job.state)),
+                Ok(None) => (Asked::Unknown, nowhere(id, true, None)),
+                Err(error) => (Asked::Unknown, nowhere(id, true, Some(&first_line(&error)))),
+            });
+        }
+        _ => {}
+    }
+    if !broker.cancel(id).await? {
+        return Ok((Asked::Ended, "has ended already".to_owned()));
+    }
+    Ok((Asked::Asked, asked(&found.location).to_owned()))
+}
+
+fn asked(location: &Location) -> &'static str {
+    match location {
+        Location::Running { .. } => "asked: its worker drops it now",
+        Location::Nowhere { .. } => {
+            "asked: it was not found among the first jobs of the queues; if it is further back, it ends when its turn comes"
+        }
+        _ => "asked: the next worker ends it without running it",
+    }
+}

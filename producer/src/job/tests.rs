@@ -1,0 +1,73 @@
+use insta::assert_snapshot;
+
+use super::*;
+
+#[test]
+fn every_field_arrives_as_it_was_meant() {
+    let at = DateTime::parse_from_rfc3339("2026-12-01T09:00:00Z").unwrap().to_utc();
+    let Value::Object(metadata) = json!({"asset": 1}) else { panic!() };
+    let job = Job::prompt("Hello")
+        .id("inv-42")
+        .task_type("research")
+        .system("Be brief.")
+        .platform("gemini")
+        .model("gemini-2.5-flash")
+        .risk("low")
+        .area("law")
+        .complexity("high")
+        .max_tokens(200)
+        .temperature(0.5)
+        .response_format(json!({"type": "json_object"}))
+        .run_at(at)
+        .start_by(Limit::After(Duration::from_secs(60)))
+        .deadline(Limit::At(at))
+        .timeout(Duration::from_millis(1500))
+        .retry(Retry::Custom {
+            max_retries: Some(2),
+            base_delay: None,
+            max_delay: Some(Duration::from_secs(5)),
+        })
+        .fallback(false)
+        .max_cost("0.05".parse().unwrap())
+        .unique("daily", Duration::from_secs(10))
+        .concurrency("crawl", 3)
+        .chain_id("c1")
+        .parent_id("p1")
+        .tenant("acme")
+        .metadata(metadata)
+        .reply(true)
+        .traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    assert_snapshot!(job.to_json(), @"");
+
+    let envelope = job.check(&Limits::default()).unwrap();
+    assert_eq!(envelope.id.unwrap().as_str(), "inv-42");
+    assert_eq!(envelope.timeout, Duration::from_millis(1500));
+    assert_eq!(envelope.deadline, Some(Limit::At(at)));
+    assert_eq!(envelope.max_cost.unwrap().to_string(), "0.05");
+    assert!(envelope.reply && !envelope.fallback);
+}
+
+#[test]
+fn a_conversation_stands_instead_of_a_prompt() {
+    let job = Job::messages([("user", "Hi"), ("assistant", "Hello."), ("user", "Who are you?")]);
+    assert_eq!(job.check(&Limits::default()).unwrap().messages.len(), 3);
+}
+
+#[test]
+fn numbers_that_no_float_holds_stay_exact() {
+    let text = r#"{"metadata":{"n":12345678901234567890123},"price":0.10,"prompt":"x"}"#;
+    let job = Job::from_json(text, &Limits::default()).unwrap();
+    assert_eq!(job.to_json(), text);
+}
+
+#[test]
+fn a_field_given_twice_is_refused_and_not_halved() {
+    let wrong = Job::from_json(r#"{"prompt":"a","prompt":"b"}"#, &Limits::default()).unwrap_err();
+    assert_eq!(wrong.code, MalformedCode::DuplicateField);
+}
+
+#[test]
+fn what_is_not_a_number_is_refused() {
+    let wrong = Job::prompt("x").temperature(f64::NAN).check(&Limits::default()).unwrap_err();
+    assert_eq!(wrong.field.as_deref(), Some("temperature"));
+}

@@ -1,0 +1,143 @@
+//! Jobs that wait, expire and are tried again.
+
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use longshore_shared::state::{AttemptOutcome, JobState};
+use longshore_tests::stack::{Options, Stack};
+
+async fn stack() -> Stack {
+    Stack::start(Options::default()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delayed_jobs_start_on_time_and_not_before() {
+    let stack = stack().await;
+    let _scheduler = stack.scheduler().unwrap();
+    let _worker = stack.worker().unwrap();
+    let warm = stack.xadd(&[("prompt", "warm up")]).await.unwrap();
+    stack.outcome(&warm).await.unwrap();
+    let at = (Utc::now() + TimeDelta::seconds(3)).to_rfc3339();
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(stack.xadd(&[("prompt", "later"), ("delay", "2")]).await.unwrap());
+        ids.push(stack.xadd(&[("prompt", "at"), ("run_at", &at)]).await.unwrap());
+    }
+    stack.outcomes(&ids).await.unwrap();
+    stack.recorded().await.unwrap();
+    for id in &ids {
+        let job = stack.ledger.job(id).await.unwrap().unwrap().row.job;
+        let due = if job.prompt_head == "at" {
+            at.parse::<chrono::DateTime<Utc>>().unwrap()
+        } else {
+            job.enqueued_at + TimeDelta::seconds(2)
+        };
+        let late = job.started_at.unwrap() - due;
+        assert!(late >= TimeDelta::milliseconds(-1), "never early, but {late}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_did_not_start_in_time_expires() {
+    let stack = stack().await;
+    let late = stack.xadd(&[("prompt", "too late"), ("start_by", "0.05")]).await.unwrap();
+    let dead = stack.xadd(&[("prompt", "too late"), ("deadline", "0.05")]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let _worker = stack.worker().unwrap();
+    for id in [late, dead] {
+        let outcome = stack.outcome(&id).await.unwrap();
+        assert_eq!(outcome.state, JobState::Discarded);
+        assert_eq!(outcome.error_class.as_deref(), Some("expired"), "{outcome:?}");
+    }
+    assert_eq!(stack.simulator.stats().requests, 0, "nothing was called");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_ends_a_call_that_takes_too_long() {
+    let stack = stack().await;
+    let _worker = stack.worker().unwrap();
+    let id = stack
+        .xadd(&[("prompt", "[[latency=20000]] slow"), ("deadline", "2"), ("fallback", "false")])
+        .await
+        .unwrap();
+    let outcome = stack.outcome(&id).await.unwrap();
+    assert_eq!(outcome.state, JobState::Discarded);
+    assert!(outcome.duration_ms < 10_000, "{outcome:?}");
+    stack.books().await.unwrap().balance();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_attempt_is_tried_again_on_the_same_platform() {
+    let stack = stack().await;
+    let _worker = stack.worker().unwrap();
+    let id = stack
+        .xadd(&[("job", r#"{"prompt":"[[fail_first=2:503]] hello","retry":{"base_delay":0.1,"max_delay":0.2}}"#)])
+        .await
+        .unwrap();
+    let outcome = stack.outcome(&id).await.unwrap();
+    assert!(outcome.success, "{outcome:?}");
+    assert_eq!(outcome.attempts, 3);
+    let books = stack.books().await.unwrap();
+    books.balance();
+    assert_eq!(books.count(AttemptOutcome::Failed), 2);
+    let platforms: std::collections::BTreeSet<_> = books.ledger.iter().map(|row| &row.platform).collect();
+    assert_eq!(platforms.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_retry_after_goes_through_the_lane_and_keeps_its_history() {
+    let stack = stack().await;
+    let _scheduler = stack.scheduler().unwrap();
+    let mut worker = stack.worker().unwrap();
+    let id = stack
+        .xadd(&[("prompt", "[[fail_first=1:429]] [[retry_after=12]] hello"), ("id", "patient-1")])
+        .await
+        .unwrap();
+    let id = longshore_shared::id::JobId::parse(if id.as_str().is_empty() { "" } else { "patient-1" }).unwrap();
+    longshore_tests::stack::eventually("it waits in the lane", || async {
+        match stack.broker.waiting(&id).await? {
+            Some(waiting) => Ok(waiting),
+            None => anyhow::bail!("not in a lane"),
+        }
+    })
+    .await
+    .unwrap();
+    // The wait survives the worker.
+    worker.kill().unwrap();
+    let _heir = stack.worker().unwrap();
+    let outcome = stack.outcome(&id).await.unwrap();
+    assert!(outcome.success, "{outcome:?}");
+    assert_eq!(outcome.attempts, 2);
+    assert!(outcome.duration_ms >= 12_000, "never before Retry-After: {outcome:?}");
+    let books = stack.books().await.unwrap();
+    books.balance();
+    assert_eq!(books.ledger.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_all_platforms_fail_the_error_names_them_and_a_letter_is_left() {
+    let stack = stack().await;
+    let _worker = stack.worker().unwrap();
+    let id = stack
+        .xadd(&[("job", r#"{"prompt":"[[status=500]] no","retry":{"max_retries":1,"base_delay":0.01,"max_delay":0.01}}"#)])
+        .await
+        .unwrap();
+    let outcome = stack.outcome(&id).await.unwrap();
+    let error = outcome.error.unwrap();
+    assert!(error.starts_with("All platforms failed. Last error: "), "{error}");
+    assert!(error.contains("Tried: ") && error.contains("openai") && error.contains("gemini"), "{error}");
+    let (_, letter, _) = stack.broker.dead_letter(id.as_str()).await.unwrap().expect("a dead letter");
+    assert_eq!(letter.record.reason, "overloaded");
+    assert!(letter.resume.history.len() >= 4, "its history is kept");
+    stack.books().await.unwrap().balance();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_retry_can_mend_is_asked_once() {
+    let stack = stack().await;
+    let _worker = stack.worker().unwrap();
+    let id = stack.xadd(&[("prompt", "[[status=400]] no")]).await.unwrap();
+    let outcome = stack.outcome(&id).await.unwrap();
+    assert_eq!(outcome.error_class.as_deref(), Some("bad_request"), "{outcome:?}");
+    assert_eq!(outcome.attempts, 1);
+}
