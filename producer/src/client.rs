@@ -66,7 +66,9 @@ impl Client {
     /// Connects to the Redis at `url`.
     pub async fn connect(url: &str, namespace: &str) -> Result<Self, ClientError> {
         let namespace = Namespace::parse(namespace)?;
-        Ok(Self::new(Broker::connect(&SecretString::from(url), &namespace).await?))
+        Ok(Self::new(
+            Broker::connect(&SecretString::from(url), &namespace).await?,
+        ))
     }
 
     /// A client that uses a connection that is there already.
@@ -101,7 +103,10 @@ impl Client {
     /// one with an id of its own can safely be submitted again.
     pub async fn submit(&self, job: &Job) -> Result<Receipt, ClientError> {
         let own = self.checked(0, job)?;
-        let place = self.broker.enqueue(&self.queue, &message(&job.to_json())).await?;
+        let place = self
+            .broker
+            .enqueue(&self.queue, &message(&job.to_json()))
+            .await?;
         Ok(receipt(own, place))
     }
 
@@ -114,7 +119,11 @@ impl Client {
             .collect::<Result<_, _>>()?;
         let texts: Vec<String> = jobs.iter().map(Job::to_json).collect();
         let places = self.broker.enqueue_all(&self.queue, &texts).await?;
-        Ok(own.into_iter().zip(places).map(|(own, place)| receipt(own, place)).collect())
+        Ok(own
+            .into_iter()
+            .zip(places)
+            .map(|(own, place)| receipt(own, place))
+            .collect())
     }
 
     fn checked(&self, index: usize, job: &Job) -> Result<Option<JobId>, ClientError> {
@@ -131,7 +140,11 @@ impl Client {
 
     /// Waits until a job ends; `None` when `timeout` is over. Quickest for a job that says `reply`.
     /// A server that goes away and comes back in time is no error.
-    pub async fn wait(&self, job: &JobId, timeout: Duration) -> Result<Option<Outcome>, ClientError> {
+    pub async fn wait(
+        &self,
+        job: &JobId,
+        timeout: Duration,
+    ) -> Result<Option<Outcome>, ClientError> {
         // None: for ever.
         let end = Instant::now().checked_add(timeout);
         loop {
@@ -159,7 +172,11 @@ impl Client {
         let reply = pin!(self.broker.reply(job, slice));
         // A server that vanished without a word is as good as one that had nothing to say: the next
         // look finds out.
-        Ok(tokio::time::timeout(slice + SILENCE, reply).await.ok().transpose()?.flatten())
+        Ok(tokio::time::timeout(slice + SILENCE, reply)
+            .await
+            .ok()
+            .transpose()?
+            .flatten())
     }
 }
 
@@ -178,7 +195,9 @@ pub fn is_passing(error: &BrokerError) -> bool {
             source.is_unrecoverable_error()
                 || matches!(
                     source.code(),
-                    Some("LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY")
+                    Some(
+                        "LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY"
+                    )
                 )
         }
         _ => false,

@@ -8,6 +8,7 @@ mod doctor;
 mod jobs;
 mod migrate;
 mod queues;
+mod record;
 mod status;
 mod submit;
 mod words;

@@ -43,7 +43,9 @@ impl Job {
 
     /// A job that goes on with a conversation: pairs of role (`system`, `user`, `assistant`) and
     /// content.
-    pub fn messages<R: Into<String>, C: Into<String>>(turns: impl IntoIterator<Item = (R, C)>) -> Self {
+    pub fn messages<R: Into<String>, C: Into<String>>(
+        turns: impl IntoIterator<Item = (R, C)>,
+    ) -> Self {
         let turns: Vec<Value> = turns
             .into_iter()
             .map(|(role, content)| json!({"role": role.into(), "content": content.into()}))
@@ -176,13 +178,15 @@ impl Job {
     /// A second job with this key inside `time` is dropped.
     #[must_use]
     pub fn unique(self, key: impl Into<String>, time: Duration) -> Self {
-        self.with("unique_key", key.into()).with("unique_for", seconds(time))
+        self.with("unique_key", key.into())
+            .with("unique_for", seconds(time))
     }
 
     /// At most `limit` jobs with this key are in flight at once.
     #[must_use]
     pub fn concurrency(self, key: impl Into<String>, limit: u32) -> Self {
-        self.with("concurrency_key", key.into()).with("concurrency_limit", limit)
+        self.with("concurrency_key", key.into())
+            .with("concurrency_limit", limit)
     }
 
     /// Anything; it comes back with the outcome.
@@ -211,6 +215,11 @@ impl Job {
     /// Whether a field has a value.
     pub fn has(&self, field: &str) -> bool {
         self.0.get(field).is_some_and(|value| value.get() != "null")
+    }
+
+    /// The id that its producer gave it, if that is text.
+    pub fn own_id(&self) -> Option<String> {
+        serde_json::from_str(self.0.get("id")?.get()).ok()
     }
 
     /// The job's JSON, which is the message.

@@ -39,7 +39,11 @@ impl Claim {
         self.asked = Some(Instant::now());
         self.leads = leads;
         if leads != led {
-            tracing::info!(scheduler = self.name, "{}", if leads { "leading" } else { "standing by" });
+            tracing::info!(
+                scheduler = self.name,
+                "{}",
+                if leads { "leading" } else { "standing by" }
+            );
         }
         Ok(leads)
     }

@@ -54,12 +54,23 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             .with_context(|| format!("cannot listen at {listen}"))?;
         tracing::info!(%address, "health and metrics");
     }
-    let Some(broker) = service::connect(&stop, || Broker::connect(&config.redis_url, &config.namespace)).await? else {
+    let Some(broker) = service::connect(&stop, || {
+        Broker::connect(&config.redis_url, &config.namespace)
+    })
+    .await?
+    else {
         return Ok(());
     };
     let ledger = Ledger::connect(&config.database_url, 2)?;
-    tracing::info!(redis = broker.address(), postgres = ledger.at(), "scheduling");
+    tracing::info!(
+        redis = broker.address(),
+        postgres = ledger.at(),
+        "scheduling"
+    );
     let scheduler = Scheduler::new(config.clone(), broker, ledger.clone(), health);
-    tokio::join!(scheduler.run(stop.clone()), service::prepare_record(&config, &ledger, &stop));
+    tokio::join!(
+        scheduler.run(stop.clone()),
+        service::prepare_record(&config, &ledger, &stop)
+    );
     Ok(())
 }

@@ -9,12 +9,19 @@ use longshore_shared::{
 };
 
 /// Archives and removes what is past its time, or beyond the greatest number; how many left.
-pub async fn clean_up(broker: &Broker, ledger: &Ledger, retention: &Retention) -> Result<usize, ArchiveError> {
+pub async fn clean_up(
+    broker: &Broker,
+    ledger: &Ledger,
+    retention: &Retention,
+) -> Result<usize, ArchiveError> {
     let keep = i64::try_from(retention.dead_letters.as_millis()).unwrap_or(i64::MAX);
     let oldest_kept = Utc::now().timestamp_millis().saturating_sub(keep);
     let mut removed = 0;
     loop {
-        let over = broker.dead_count().await?.saturating_sub(retention.dead_letters_max);
+        let over = broker
+            .dead_count()
+            .await?
+            .saturating_sub(retention.dead_letters_max);
         let over = usize::try_from(over).unwrap_or(usize::MAX);
         // The oldest come first: those that leave are at the head.
         let leaving: Vec<Standing> = broker

@@ -93,7 +93,11 @@ impl Scheduler {
         if due(&mut rounds.cleaned, RETENTION_EVERY) {
             self.clean_up().await;
         }
-        Ok(if promoted >= PROMOTE { Duration::ZERO } else { TICK })
+        Ok(if promoted >= PROMOTE {
+            Duration::ZERO
+        } else {
+            TICK
+        })
     }
 
     async fn recover(&self) -> Result<(), BrokerError> {
@@ -116,7 +120,10 @@ impl Scheduler {
     async fn clean_up(&self) {
         match retention::clean_up(&self.broker, &self.ledger, &self.config.retention).await {
             Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "dead letters past their retention are archived and removed"),
+            Ok(removed) => tracing::info!(
+                removed,
+                "dead letters past their retention are archived and removed"
+            ),
             Err(error) => tracing::warn!("{error}"),
         }
     }

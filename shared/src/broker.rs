@@ -7,6 +7,7 @@ mod leader;
 mod queues;
 mod reader;
 mod scripts;
+mod server;
 mod steps;
 mod workers;
 
@@ -24,6 +25,7 @@ pub use self::{
     jobs::{Entries, Pending, Waiting},
     queues::QueueDepth,
     reader::{Delivered, QueueReader},
+    server::ServerFacts,
     steps::{Admission, Admitted, Begun, Ending, Fence, Held, Parked, Parking},
     workers::{Heartbeat, Pulse, Recovered},
 };
@@ -40,7 +42,9 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// The URL is wrong.
-    #[error("REDIS_URL is not valid: {0}; expected redis://[user:password@]host:port[/db] or rediss://…")]
+    #[error(
+        "REDIS_URL is not valid: {0}; expected redis://[user:password@]host:port[/db] or rediss://…"
+    )]
     Url(String),
     /// It cannot be reached.
     #[error("Redis at {address} cannot be reached: {source}")]

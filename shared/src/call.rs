@@ -5,10 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{
-    id::AttemptId,
-    state::words,
-};
+use crate::{id::AttemptId, state::words};
 
 /// One turn of a conversation, in the chat form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

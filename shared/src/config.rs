@@ -18,6 +18,7 @@ use url::Url;
 
 use crate::{
     catalog::Catalog,
+    envelope::Limits,
     id::{Namespace, QueueName},
 };
 
@@ -105,24 +106,6 @@ impl Default for RetryPolicy {
             max_delay: Duration::from_mins(1),
             jitter: Duration::from_secs(3),
             hold_limit: Duration::from_secs(10),
-        }
-    }
-}
-
-/// What a message may be; a worse one becomes a dead letter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of a message. Default 1 MiB.
-    pub max_message_bytes: usize,
-    /// Levels of nesting in a message's JSON. Default 64.
-    pub max_depth: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_message_bytes: 1 << 20,
-            max_depth: 64,
         }
     }
 }

@@ -33,6 +33,8 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Parts {
     checks: BTreeMap<String, Check>,
+    /// Whether a loop was registered yet.
+    registered: bool,
     draining: bool,
 }
 
@@ -92,7 +94,9 @@ impl HealthState {
     /// ready.
     pub fn register(&self, name: &str, stale_after: Duration) {
         let check = Check::new(Some(stale_after));
-        self.parts().checks.insert(name.to_owned(), check);
+        let mut parts = self.parts();
+        parts.registered = true;
+        parts.checks.insert(name.to_owned(), check);
     }
 
     /// A loop made progress, or a dependency answered; an earlier failure is over.
@@ -138,7 +142,8 @@ impl HealthState {
             .map(|(name, check)| (name.clone(), check.health_at(now)))
             .collect();
         let live = checks.values().all(|check| check.status != "stale");
-        let well = checks.values().all(|check| check.status == "ok");
+        // Before a loop is registered a process does nothing yet.
+        let well = parts.registered && checks.values().all(|check| check.status == "ok");
         Health {
             service: self.inner.service,
             uptime_seconds: now.saturating_duration_since(self.inner.started).as_secs(),
@@ -202,7 +207,12 @@ impl Health {
     fn not_ready(&self) -> String {
         let draining = self.draining.then(|| "stopping\n".to_owned());
         let parts = self.complaints(|check| check.status != "ok");
-        draining.into_iter().chain(parts).collect()
+        let text: String = draining.into_iter().chain(parts).collect();
+        if text.is_empty() {
+            "starting\n".to_owned()
+        } else {
+            text
+        }
     }
 
     fn complaints(&self, counts: fn(&CheckHealth) -> bool) -> impl Iterator<Item = String> {
@@ -298,6 +308,10 @@ mod tests {
     #[test]
     fn a_process_is_ready_when_its_loops_have_begun() {
         let state = HealthState::new("worker");
+        state.beat("heartbeat");
+        let health = state.health();
+        assert!(health.live && !health.ready);
+        assert_eq!(health.not_ready(), "starting\n");
         state.register("reader", LIMIT);
         let health = state.health();
         assert!(health.live && !health.ready);
@@ -323,6 +337,8 @@ mod tests {
     #[test]
     fn an_ill_dependency_is_not_death() {
         let state = HealthState::new("worker");
+        state.register("reader", Duration::from_hours(2));
+        state.beat("reader");
         state.beat("redis");
         state.fail("redis", "connection refused");
         let health = later(&state, Duration::from_hours(1));
@@ -367,6 +383,8 @@ mod tests {
             metrics::counter!("longshore_jobs_total").increment(1);
         });
         let state = HealthState::new("worker");
+        state.register("reader", LIMIT);
+        state.beat("reader");
         state.fail("postgres", "timed out");
         let listen = "127.0.0.1:0".parse().unwrap();
         let (address, task) = serve(listen, state.clone(), recorder.handle())

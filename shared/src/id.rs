@@ -99,9 +99,16 @@ impl JobId {
 
     /// Whether this is the form that the server gives; producers may not choose such an id.
     pub fn is_server_form(&self) -> bool {
-        let entry = self.0.rsplit_once(':').map_or(self.0.as_str(), |(queue, entry)| {
-            if QueueName::parse(queue).is_ok() { entry } else { "" }
-        });
+        let entry = self
+            .0
+            .rsplit_once(':')
+            .map_or(self.0.as_str(), |(queue, entry)| {
+                if QueueName::parse(queue).is_ok() {
+                    entry
+                } else {
+                    ""
+                }
+            });
         is_entry_id(entry)
     }
 }
@@ -181,7 +188,11 @@ impl WorkerId {
                     .collect::<String>()
             })
             .unwrap_or_default();
-        let host = if host.is_empty() { "host".to_owned() } else { host };
+        let host = if host.is_empty() {
+            "host".to_owned()
+        } else {
+            host
+        };
         let random = Uuid::now_v7().simple().to_string();
         let tail: String = random.chars().skip(20).collect();
         Self(format!("{host}-{}-{tail}", std::process::id()))
@@ -200,7 +211,10 @@ pub struct AttemptId(pub Uuid);
 
 impl AttemptId {
     /// A fresh id, ordered by time (`UUIDv7`).
-    #[expect(clippy::new_without_default, reason = "a default id would not be a default")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "a default id would not be a default"
+    )]
     pub fn new() -> Self {
         Self(Uuid::now_v7())
     }

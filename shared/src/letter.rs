@@ -79,8 +79,15 @@ impl Kept {
                 .take(16)
                 .map(|(name, value)| (cut(name), cut(value)))
                 .collect(),
-            length: fields.iter().map(|(name, value)| name.len() + value.len()).sum(),
-            sha256: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+            length: fields
+                .iter()
+                .map(|(name, value)| name.len() + value.len())
+                .sum(),
+            sha256: hash
+                .finalize()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
         }
     }
 
@@ -108,7 +115,10 @@ mod tests {
 
     #[test]
     fn every_byte_comes_back() {
-        let text = vec![(b"job".to_vec(), "{\"prompt\":\"\u{1f600}\"}".as_bytes().to_vec())];
+        let text = vec![(
+            b"job".to_vec(),
+            "{\"prompt\":\"\u{1f600}\"}".as_bytes().to_vec(),
+        )];
         let bytes = vec![(b"job".to_vec(), vec![0, 159, 146, 150])];
         for fields in [text, bytes] {
             let kept = Kept::whole(&fields);
@@ -121,7 +131,12 @@ mod tests {
     #[test]
     fn of_an_oversized_message_the_head_stays() {
         let kept = Kept::head(&[(b"job".to_vec(), vec![b'x'; 5_000_000])]);
-        let Kept::Head { head, length, sha256 } = &kept else {
+        let Kept::Head {
+            head,
+            length,
+            sha256,
+        } = &kept
+        else {
             panic!("{kept:?}")
         };
         assert_eq!(*length, 5_000_003);

@@ -62,7 +62,9 @@ pub async fn prepare_record(config: &Config, ledger: &Ledger, stop: &Cancellatio
     loop {
         match ledger.migrate().await {
             Ok(()) => return,
-            Err(error) => tracing::warn!("the record's tables are not up to date: {error}; again in {wait:?}"),
+            Err(error) => {
+                tracing::warn!("the record's tables are not up to date: {error}; again in {wait:?}")
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}

@@ -17,12 +17,23 @@ fn bad(at: usize, chance: &mut StdRng) -> (Vec<u8>, &'static str) {
         2 => (b"[1,2,3]".to_vec(), "not_an_object"),
         3 => (b"{\"type\":\"research\"}".to_vec(), "no_prompt"),
         4 => (b"{\"prompt\": 17}".to_vec(), "wrong_type"),
-        5 => (b"{\"prompt\":\"x\",\"timeout\":-5}".to_vec(), "out_of_range"),
+        5 => (
+            b"{\"prompt\":\"x\",\"timeout\":-5}".to_vec(),
+            "out_of_range",
+        ),
         6 => (
-            format!("{{\"prompt\":\"x\",\"metadata\":{}{}}}", "[".repeat(500), "]".repeat(500)).into_bytes(),
+            format!(
+                "{{\"prompt\":\"x\",\"metadata\":{}{}}}",
+                "[".repeat(500),
+                "]".repeat(500)
+            )
+            .into_bytes(),
             "too_deep",
         ),
-        7 => (b"{\"prompt\":\"x\",\"traceparent\":\"zz\"}".to_vec(), "bad_value"),
+        7 => (
+            b"{\"prompt\":\"x\",\"traceparent\":\"zz\"}".to_vec(),
+            "bad_value",
+        ),
         8 if at % 50 == 8 => {
             let mut text = b"{\"prompt\":\"".to_vec();
             text.resize(5_000_000, b'x');
@@ -30,7 +41,10 @@ fn bad(at: usize, chance: &mut StdRng) -> (Vec<u8>, &'static str) {
             (text, "too_large")
         }
         8 => (b"{\"prompt\":\"x\",\"chain\":{}}".to_vec(), "unsupported"),
-        _ => (b"{\"prompt\":\"x\",\"id\":\"1795232878059-0\"}".to_vec(), "reserved_id"),
+        _ => (
+            b"{\"prompt\":\"x\",\"id\":\"1795232878059-0\"}".to_vec(),
+            "reserved_id",
+        ),
     }
 }
 
@@ -45,14 +59,31 @@ async fn a_thousand_bad_messages_among_a_thousand_good_ones() {
     let mut expected = std::collections::BTreeMap::new();
     for at in 0..1000 {
         let prompt = format!(r#"{{"prompt":"good {at}"}}"#);
-        let id: String = redis::cmd("XADD").arg(&queue).arg("*").arg("job").arg(prompt).query_async(&mut connection).await.unwrap();
+        let id: String = redis::cmd("XADD")
+            .arg(&queue)
+            .arg("*")
+            .arg("job")
+            .arg(prompt)
+            .query_async(&mut connection)
+            .await
+            .unwrap();
         good.push(longshore_shared::id::JobId::parse(&id).unwrap());
         let (message, reason) = bad(at, &mut chance);
-        let id: String = redis::cmd("XADD").arg(&queue).arg("*").arg("job").arg(&message).query_async(&mut connection).await.unwrap();
+        let id: String = redis::cmd("XADD")
+            .arg(&queue)
+            .arg("*")
+            .arg("job")
+            .arg(&message)
+            .query_async(&mut connection)
+            .await
+            .unwrap();
         expected.insert(id, (reason, message));
     }
     let outcomes = stack.outcomes(&good).await.unwrap();
-    assert!(outcomes.iter().all(|outcome| outcome.success), "1,000 answers");
+    assert!(
+        outcomes.iter().all(|outcome| outcome.success),
+        "1,000 answers"
+    );
     eventually("all bad ones are dead letters", || async {
         match stack.broker.dead_count().await? {
             1000 => Ok(()),
@@ -62,11 +93,17 @@ async fn a_thousand_bad_messages_among_a_thousand_good_ones() {
     .await
     .unwrap();
     check_letters(&stack.broker, &expected).await;
-    assert!(worker.try_wait().unwrap().is_none(), "the worker still runs");
+    assert!(
+        worker.try_wait().unwrap().is_none(),
+        "the worker still runs"
+    );
     stack.books().await.unwrap().balance();
 }
 
-async fn check_letters(broker: &Broker, expected: &std::collections::BTreeMap<String, (&'static str, Vec<u8>)>) {
+async fn check_letters(
+    broker: &Broker,
+    expected: &std::collections::BTreeMap<String, (&'static str, Vec<u8>)>,
+) {
     let page = broker.dead_page(0, 0).await.unwrap();
     assert_eq!(page.letters.len(), 1000);
     for (_, letter, _) in &page.letters {
@@ -74,7 +111,11 @@ async fn check_letters(broker: &Broker, expected: &std::collections::BTreeMap<St
         assert_eq!(letter.record.reason, *reason, "{}", letter.record.error);
         assert!(!letter.record.error.is_empty());
         match letter.message.fields() {
-            Some(fields) => assert_eq!(fields, [(b"job".to_vec(), message.clone())], "raw bytes are kept"),
+            Some(fields) => assert_eq!(
+                fields,
+                [(b"job".to_vec(), message.clone())],
+                "raw bytes are kept"
+            ),
             None => assert_eq!(*reason, "too_large"),
         }
     }
@@ -84,7 +125,10 @@ async fn check_letters(broker: &Broker, expected: &std::collections::BTreeMap<St
 async fn a_message_of_a_newer_version_waits_and_is_not_run() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let _worker = stack.worker().unwrap();
-    let newer = stack.xadd(&[("job", r#"{"v":2,"prompt":"from the future"}"#)]).await.unwrap();
+    let newer = stack
+        .xadd(&[("job", r#"{"v":2,"prompt":"from the future"}"#)])
+        .await
+        .unwrap();
     let waiting = eventually("it waits", || async {
         match stack.broker.waiting(&newer).await? {
             Some(waiting) => Ok(waiting),
@@ -101,7 +145,14 @@ async fn a_message_of_a_newer_version_waits_and_is_not_run() {
 async fn a_forged_mark_of_ours_is_refused() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let _worker = stack.worker().unwrap();
-    let forged = stack.xadd(&[("_resume", "1"), ("prompt", "hello")]).await.unwrap();
+    let forged = stack
+        .xadd(&[("_resume", "1"), ("prompt", "hello")])
+        .await
+        .unwrap();
     let outcome = stack.outcome(&forged).await.unwrap();
-    assert_eq!(outcome.error_class.as_deref(), Some("reserved_field"), "{outcome:?}");
+    assert_eq!(
+        outcome.error_class.as_deref(),
+        Some("reserved_field"),
+        "{outcome:?}"
+    );
 }

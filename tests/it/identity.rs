@@ -25,8 +25,15 @@ async fn the_same_id_with_the_same_content_is_one_job() {
         r#"{"type":"research","prompt":"pay","id":"invoice-17","reply":true,"v":1}"#,
     ] {
         stack.xadd(&[("job", message)]).await.unwrap();
-        let outcome = stack.broker.reply(&id, Duration::from_secs(20)).await.unwrap();
-        assert!(outcome.is_some_and(|outcome| outcome.success), "each waiter hears the outcome");
+        let outcome = stack
+            .broker
+            .reply(&id, Duration::from_secs(20))
+            .await
+            .unwrap();
+        assert!(
+            outcome.is_some_and(|outcome| outcome.success),
+            "each waiter hears the outcome"
+        );
     }
     assert_eq!(stack.simulator.stats().requests, 1, "it ran once");
     stack.recorded().await.unwrap();
@@ -39,9 +46,15 @@ async fn the_same_id_with_other_content_is_a_conflict() {
     let stack = stack(Duration::ZERO).await;
     let _worker = stack.worker().unwrap();
     let id = JobId::parse("invoice-18").unwrap();
-    stack.xadd(&[("id", "invoice-18"), ("prompt", "pay")]).await.unwrap();
+    stack
+        .xadd(&[("id", "invoice-18"), ("prompt", "pay")])
+        .await
+        .unwrap();
     let first = stack.outcome(&id).await.unwrap();
-    let place = stack.xadd(&[("id", "invoice-18"), ("prompt", "do not pay")]).await.unwrap();
+    let place = stack
+        .xadd(&[("id", "invoice-18"), ("prompt", "do not pay")])
+        .await
+        .unwrap();
     let letter = eventually("a dead letter", || async {
         match stack.broker.dead_letter(place.as_str()).await? {
             Some((_, letter, _)) => Ok(letter),
@@ -51,7 +64,11 @@ async fn the_same_id_with_other_content_is_a_conflict() {
     .await
     .unwrap();
     assert_eq!(letter.record.reason, "id_conflict");
-    assert_eq!(stack.outcome(&id).await.unwrap(), first, "the first job is as it was");
+    assert_eq!(
+        stack.outcome(&id).await.unwrap(),
+        first,
+        "the first job is as it was"
+    );
     stack.recorded().await.unwrap();
     let job = stack.ledger.job(&id).await.unwrap().unwrap();
     assert_eq!(job.row.job.state, JobState::Completed);
@@ -61,24 +78,54 @@ async fn the_same_id_with_other_content_is_a_conflict() {
 async fn a_unique_key_lets_one_job_through() {
     let stack = stack(Duration::ZERO).await;
     let _worker = stack.worker().unwrap();
-    let first = stack.xadd(&[("prompt", "a"), ("unique_key", "daily"), ("unique_for", "60")]).await.unwrap();
+    let first = stack
+        .xadd(&[
+            ("prompt", "a"),
+            ("unique_key", "daily"),
+            ("unique_for", "60"),
+        ])
+        .await
+        .unwrap();
     assert!(stack.outcome(&first).await.unwrap().success);
-    let second = stack.xadd(&[("prompt", "b"), ("unique_key", "daily"), ("unique_for", "60")]).await.unwrap();
+    let second = stack
+        .xadd(&[
+            ("prompt", "b"),
+            ("unique_key", "daily"),
+            ("unique_for", "60"),
+        ])
+        .await
+        .unwrap();
     let outcome = stack.outcome(&second).await.unwrap();
     assert_eq!(outcome.state, JobState::Cancelled);
     assert_eq!(outcome.error_class.as_deref(), Some("duplicate"));
-    assert!(outcome.error.unwrap().contains(first.as_str()), "it says which job has the key");
+    assert!(
+        outcome.error.unwrap().contains(first.as_str()),
+        "it says which job has the key"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_concurrency_key_holds_across_workers() {
     let stack = stack(Duration::from_millis(100)).await;
-    let _workers = [stack.worker().unwrap(), stack.worker().unwrap(), stack.worker().unwrap()];
+    let _workers = [
+        stack.worker().unwrap(),
+        stack.worker().unwrap(),
+        stack.worker().unwrap(),
+    ];
     let jobs: Vec<String> = (0..60)
-        .map(|at| format!(r#"{{"prompt":"job {at}","concurrency_key":"tenant a","concurrency_limit":4}}"#))
+        .map(|at| {
+            format!(r#"{{"prompt":"job {at}","concurrency_key":"tenant a","concurrency_limit":4}}"#)
+        })
         .collect();
     let ids = stack.enqueue(&jobs).await.unwrap();
-    assert!(stack.outcomes(&ids).await.unwrap().iter().all(|outcome| outcome.success));
+    assert!(
+        stack
+            .outcomes(&ids)
+            .await
+            .unwrap()
+            .iter()
+            .all(|outcome| outcome.success)
+    );
     let peak = stack.simulator.stats().peak_in_flight;
     assert_eq!(peak, 4, "four at once, and no fewer");
     stack.books().await.unwrap().balance();
@@ -104,7 +151,10 @@ async fn a_running_call_is_dropped_on_request_and_its_cost_is_on_record() {
     let books = stack.books().await.unwrap();
     books.balance();
     assert_eq!(books.ledger.len(), 1);
-    assert!(books.ledger[0].cost_usd.is_none(), "only the provider knows what it cost");
+    assert!(
+        books.ledger[0].cost_usd.is_none(),
+        "only the provider knows what it cost"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,8 +163,14 @@ async fn waiting_and_delayed_jobs_are_cancelled_without_a_call() {
     let queued = stack.xadd(&[("prompt", "never")]).await.unwrap();
     assert!(stack.broker.cancel(&queued).await.unwrap());
     let worker = stack.worker().unwrap();
-    assert_eq!(stack.outcome(&queued).await.unwrap().state, JobState::Cancelled);
-    let delayed = stack.xadd(&[("prompt", "never"), ("delay", "3600")]).await.unwrap();
+    assert_eq!(
+        stack.outcome(&queued).await.unwrap().state,
+        JobState::Cancelled
+    );
+    let delayed = stack
+        .xadd(&[("prompt", "never"), ("delay", "3600")])
+        .await
+        .unwrap();
     eventually("it waits", || async {
         match stack.broker.waiting(&delayed).await? {
             Some(_) => Ok(()),
@@ -124,8 +180,14 @@ async fn waiting_and_delayed_jobs_are_cancelled_without_a_call() {
     .await
     .unwrap();
     assert!(stack.broker.cancel(&delayed).await.unwrap());
-    assert_eq!(stack.outcome(&delayed).await.unwrap().state, JobState::Cancelled);
+    assert_eq!(
+        stack.outcome(&delayed).await.unwrap().state,
+        JobState::Cancelled
+    );
     assert_eq!(stack.simulator.stats().requests, 0);
-    assert!(!stack.broker.cancel(&delayed).await.unwrap(), "it has ended already");
+    assert!(
+        !stack.broker.cancel(&delayed).await.unwrap(),
+        "it has ended already"
+    );
     drop(worker);
 }

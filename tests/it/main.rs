@@ -2,7 +2,9 @@
 //! invoice as the other side of the books.
 
 mod bad_input;
+mod chaos;
+mod clients;
 mod crash;
 mod identity;
-mod time;
 mod road;
+mod time;

@@ -7,11 +7,20 @@ use longshore_tests::stack::{Options, Stack};
 async fn one_command_in_an_answer_and_a_cost_out() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let _worker = stack.worker().unwrap();
-    let id = stack.xadd(&[("job", r#"{"prompt":"hello"}"#)]).await.unwrap();
+    let id = stack
+        .xadd(&[("job", r#"{"prompt":"hello"}"#)])
+        .await
+        .unwrap();
 
     let outcome = stack.outcome(&id).await.unwrap();
     assert_eq!(outcome.state, JobState::Completed, "{outcome:?}");
-    assert!(outcome.output.as_ref().is_some_and(|output| output.contains("hello")), "{outcome:?}");
+    assert!(
+        outcome
+            .output
+            .as_ref()
+            .is_some_and(|output| output.contains("hello")),
+        "{outcome:?}"
+    );
 
     stack.books().await.unwrap().balance();
     let history = stack.ledger.job(&id).await.unwrap().expect("a row in jobs");

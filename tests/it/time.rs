@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use anyhow::bail;
 use chrono::{TimeDelta, Utc};
 use longshore_shared::state::{AttemptOutcome, JobState};
-use longshore_tests::stack::{Options, Stack};
+use longshore_tests::stack::{Options, Stack, eventually};
 
 async fn stack() -> Stack {
     Stack::start(Options::default()).await.unwrap()
@@ -20,8 +21,18 @@ async fn delayed_jobs_start_on_time_and_not_before() {
     let at = (Utc::now() + TimeDelta::seconds(3)).to_rfc3339();
     let mut ids = Vec::new();
     for _ in 0..20 {
-        ids.push(stack.xadd(&[("prompt", "later"), ("delay", "2")]).await.unwrap());
-        ids.push(stack.xadd(&[("prompt", "at"), ("run_at", &at)]).await.unwrap());
+        ids.push(
+            stack
+                .xadd(&[("prompt", "later"), ("delay", "2")])
+                .await
+                .unwrap(),
+        );
+        ids.push(
+            stack
+                .xadd(&[("prompt", "at"), ("run_at", &at)])
+                .await
+                .unwrap(),
+        );
     }
     stack.outcomes(&ids).await.unwrap();
     stack.recorded().await.unwrap();
@@ -33,21 +44,34 @@ async fn delayed_jobs_start_on_time_and_not_before() {
             job.enqueued_at + TimeDelta::seconds(2)
         };
         let late = job.started_at.unwrap() - due;
-        assert!(late >= TimeDelta::milliseconds(-1), "never early, but {late}");
+        assert!(
+            late >= TimeDelta::milliseconds(-1),
+            "never early, but {late}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_did_not_start_in_time_expires() {
     let stack = stack().await;
-    let late = stack.xadd(&[("prompt", "too late"), ("start_by", "0.05")]).await.unwrap();
-    let dead = stack.xadd(&[("prompt", "too late"), ("deadline", "0.05")]).await.unwrap();
+    let late = stack
+        .xadd(&[("prompt", "too late"), ("start_by", "0.05")])
+        .await
+        .unwrap();
+    let dead = stack
+        .xadd(&[("prompt", "too late"), ("deadline", "0.05")])
+        .await
+        .unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     let _worker = stack.worker().unwrap();
     for id in [late, dead] {
         let outcome = stack.outcome(&id).await.unwrap();
         assert_eq!(outcome.state, JobState::Discarded);
-        assert_eq!(outcome.error_class.as_deref(), Some("expired"), "{outcome:?}");
+        assert_eq!(
+            outcome.error_class.as_deref(),
+            Some("expired"),
+            "{outcome:?}"
+        );
     }
     assert_eq!(stack.simulator.stats().requests, 0, "nothing was called");
 }
@@ -57,7 +81,11 @@ async fn a_deadline_ends_a_call_that_takes_too_long() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let id = stack
-        .xadd(&[("prompt", "[[latency=20000]] slow"), ("deadline", "2"), ("fallback", "false")])
+        .xadd(&[
+            ("prompt", "[[latency=20000]] slow"),
+            ("deadline", "2"),
+            ("fallback", "false"),
+        ])
         .await
         .unwrap();
     let outcome = stack.outcome(&id).await.unwrap();
@@ -71,7 +99,10 @@ async fn a_failed_attempt_is_tried_again_on_the_same_platform() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let id = stack
-        .xadd(&[("job", r#"{"prompt":"[[fail_first=2:503]] hello","retry":{"base_delay":0.1,"max_delay":0.2}}"#)])
+        .xadd(&[(
+            "job",
+            r#"{"prompt":"[[fail_first=2:503]] hello","retry":{"base_delay":0.1,"max_delay":0.2}}"#,
+        )])
         .await
         .unwrap();
     let outcome = stack.outcome(&id).await.unwrap();
@@ -80,7 +111,8 @@ async fn a_failed_attempt_is_tried_again_on_the_same_platform() {
     let books = stack.books().await.unwrap();
     books.balance();
     assert_eq!(books.count(AttemptOutcome::Failed), 2);
-    let platforms: std::collections::BTreeSet<_> = books.ledger.iter().map(|row| &row.platform).collect();
+    let platforms: std::collections::BTreeSet<_> =
+        books.ledger.iter().map(|row| &row.platform).collect();
     assert_eq!(platforms.len(), 1);
 }
 
@@ -90,14 +122,13 @@ async fn a_long_retry_after_goes_through_the_lane_and_keeps_its_history() {
     let _scheduler = stack.scheduler().unwrap();
     let mut worker = stack.worker().unwrap();
     let id = stack
-        .xadd(&[("prompt", "[[fail_first=1:429]] [[retry_after=12]] hello"), ("id", "patient-1")])
+        .xadd(&[("prompt", "[[fail_first=1:429]] [[retry_after=12]] hello")])
         .await
         .unwrap();
-    let id = longshore_shared::id::JobId::parse(if id.as_str().is_empty() { "" } else { "patient-1" }).unwrap();
-    longshore_tests::stack::eventually("it waits in the lane", || async {
+    eventually("it waits in the lane", || async {
         match stack.broker.waiting(&id).await? {
             Some(waiting) => Ok(waiting),
-            None => anyhow::bail!("not in a lane"),
+            None => bail!("not in a lane"),
         }
     })
     .await
@@ -108,7 +139,10 @@ async fn a_long_retry_after_goes_through_the_lane_and_keeps_its_history() {
     let outcome = stack.outcome(&id).await.unwrap();
     assert!(outcome.success, "{outcome:?}");
     assert_eq!(outcome.attempts, 2);
-    assert!(outcome.duration_ms >= 12_000, "never before Retry-After: {outcome:?}");
+    assert!(
+        outcome.duration_ms >= 12_000,
+        "never before Retry-After: {outcome:?}"
+    );
     let books = stack.books().await.unwrap();
     books.balance();
     assert_eq!(books.ledger.len(), 2);
@@ -124,9 +158,20 @@ async fn when_all_platforms_fail_the_error_names_them_and_a_letter_is_left() {
         .unwrap();
     let outcome = stack.outcome(&id).await.unwrap();
     let error = outcome.error.unwrap();
-    assert!(error.starts_with("All platforms failed. Last error: "), "{error}");
-    assert!(error.contains("Tried: ") && error.contains("openai") && error.contains("gemini"), "{error}");
-    let (_, letter, _) = stack.broker.dead_letter(id.as_str()).await.unwrap().expect("a dead letter");
+    assert!(
+        error.starts_with("All platforms failed. Last error: "),
+        "{error}"
+    );
+    assert!(
+        error.contains("Tried: ") && error.contains("openai") && error.contains("gemini"),
+        "{error}"
+    );
+    let (_, letter, _) = stack
+        .broker
+        .dead_letter(id.as_str())
+        .await
+        .unwrap()
+        .expect("a dead letter");
     assert_eq!(letter.record.reason, "overloaded");
     assert!(letter.resume.history.len() >= 4, "its history is kept");
     stack.books().await.unwrap().balance();
@@ -136,8 +181,15 @@ async fn when_all_platforms_fail_the_error_names_them_and_a_letter_is_left() {
 async fn what_no_retry_can_mend_is_asked_once() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
-    let id = stack.xadd(&[("prompt", "[[status=400]] no")]).await.unwrap();
+    let id = stack
+        .xadd(&[("prompt", "[[status=400]] no")])
+        .await
+        .unwrap();
     let outcome = stack.outcome(&id).await.unwrap();
-    assert_eq!(outcome.error_class.as_deref(), Some("bad_request"), "{outcome:?}");
+    assert_eq!(
+        outcome.error_class.as_deref(),
+        Some("bad_request"),
+        "{outcome:?}"
+    );
     assert_eq!(outcome.attempts, 1);
 }

@@ -1,4 +1,5 @@
 //! What the tests, the benchmarks and the provider simulator are made of.
 
+pub mod bench;
 pub mod simulator;
 pub mod stack;

@@ -96,7 +96,8 @@ impl Stack {
                 ..Settings::default()
             },
         )?;
-        let broker = Broker::connect(&SecretString::from(redis.url()), &Namespace::default()).await?;
+        let broker =
+            Broker::connect(&SecretString::from(redis.url()), &Namespace::default()).await?;
         let ledger = Ledger::connect(&SecretString::from(database_url.clone()), 2)?;
         Ok(Self {
             redis,
@@ -122,7 +123,9 @@ impl Stack {
 
     /// The variables that tell a program of this stack.
     pub fn env(&self) -> Vec<(String, String)> {
-        let path = std::env::vars().find(|(name, _)| name == "PATH").map(|(_, value)| value);
+        let path = std::env::vars()
+            .find(|(name, _)| name == "PATH")
+            .map(|(_, value)| value);
         let mut env = vec![
             ("PATH".to_owned(), path.unwrap_or_default()),
             ("REDIS_URL".to_owned(), self.redis.url()),
@@ -131,6 +134,11 @@ impl Stack {
         ];
         env.extend(self.options.env.clone());
         env
+    }
+
+    /// Sets a variable of the programs that are started from now on.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.options.env.push((name.to_owned(), value.to_owned()));
     }
 
     /// Starts a worker process.
@@ -173,10 +181,23 @@ impl Stack {
             .await?)
     }
 
+    /// From now on Redis acknowledges only what is on disk, so that a test may kill it at any moment.
+    pub async fn acknowledge_what_is_on_disk(&self) -> anyhow::Result<()> {
+        redis::cmd("CONFIG")
+            .arg("SET")
+            .arg("appendfsync")
+            .arg("always")
+            .query_async::<()>(&mut self.connection().await?)
+            .await?;
+        Ok(())
+    }
+
     /// Puts a message of flat fields into the default queue, as any producer does.
     pub async fn xadd(&self, fields: &[(&str, &str)]) -> anyhow::Result<JobId> {
         let mut command = redis::cmd("XADD");
-        command.arg(self.broker.keys().queue(&QueueName::default())).arg("*");
+        command
+            .arg(self.broker.keys().queue(&QueueName::default()))
+            .arg("*");
         for (name, value) in fields {
             command.arg(*name).arg(*value);
         }
@@ -196,7 +217,10 @@ impl Stack {
 
     /// Waits for the outcome of a job.
     pub async fn outcome(&self, job: &JobId) -> anyhow::Result<Outcome> {
-        Ok(self.outcomes(std::slice::from_ref(job)).await?.swap_remove(0))
+        Ok(self
+            .outcomes(std::slice::from_ref(job))
+            .await?
+            .swap_remove(0))
     }
 
     /// Waits for the outcomes of jobs.
@@ -244,11 +268,16 @@ fn binary(program: &str) -> anyhow::Result<PathBuf> {
         .take(2)
         .map(|dir| dir.join(program))
         .find(|path| path.is_file());
-    found.with_context(|| format!("{program} is not there: run `cargo build --workspace --bins` first"))
+    found.with_context(|| {
+        format!("{program} is not there: run `cargo build --workspace --bins` first")
+    })
 }
 
 /// Asks again until the condition holds.
-pub async fn eventually<T: Debug, F>(what: &str, mut condition: impl FnMut() -> F) -> anyhow::Result<T>
+pub async fn eventually<T: Debug, F>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) -> anyhow::Result<T>
 where
     F: Future<Output = anyhow::Result<T>>,
 {

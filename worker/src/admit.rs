@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_shared::{
     broker::{Admission, Admitted},
-    envelope::{Envelope, Limits, Malformed, MalformedCode, Parsed, parse},
+    envelope::{Envelope, Malformed, MalformedCode, Parsed, parse},
     event::{DropRecord, Event},
     id::JobId,
     letter::Kept,
@@ -60,10 +60,6 @@ pub(crate) async fn admit(job: &Job, deps: &Deps) -> Result<Arc<Envelope>, Verdi
 }
 
 fn read(job: &Job, deps: &Deps) -> Result<Parsed, Verdict> {
-    let limits = Limits {
-        max_bytes: deps.config.limits.max_message_bytes,
-        max_depth: deps.config.limits.max_depth,
-    };
     if job.message.fields.len() > FIELDS {
         let error = format!(
             "the message has {} fields; at most {FIELDS} are allowed, or the JSON form in the one field `job`",
@@ -74,7 +70,8 @@ fn read(job: &Job, deps: &Deps) -> Result<Parsed, Verdict> {
             ..Discard::new(MalformedCode::TooLarge.as_str(), error)
         }));
     }
-    parse(&job.message, &limits).map_err(|malformed| refuse(job, &malformed, deps.clock.now()))
+    parse(&job.message, &deps.config.limits)
+        .map_err(|malformed| refuse(job, &malformed, deps.clock.now()))
 }
 
 fn refuse(job: &Job, malformed: &Malformed, now: DateTime<Utc>) -> Verdict {
@@ -145,26 +142,48 @@ fn check_crashes(job: &Job) -> Result<(), Verdict> {
     if crashes < CRASH_LIMIT {
         return Ok(());
     }
-    Err(Discard::new("poison", format!("{crashes} workers died while they ran it")).into())
+    Err(Discard::new(
+        "poison",
+        format!("{crashes} workers died while they ran it"),
+    )
+    .into())
 }
 
 fn check_times(job: &Job, envelope: &Envelope, now: DateTime<Utc>) -> Result<(), Verdict> {
     let (received, begun) = {
         let progress = job.progress();
-        (progress.resume.enqueued_at, progress.resume.started_at.is_some())
+        (
+            progress.resume.enqueued_at,
+            progress.resume.started_at.is_some(),
+        )
     };
-    if let Some(deadline) = envelope.deadline.map(|limit| limit.at(received)).filter(|at| *at <= now) {
-        return Err(Discard::new("expired", format!("its deadline, {}, has passed", deadline.to_rfc3339())).into());
+    if let Some(deadline) = envelope
+        .deadline
+        .map(|limit| limit.at(received))
+        .filter(|at| *at <= now)
+    {
+        return Err(Discard::new(
+            "expired",
+            format!("its deadline, {}, has passed", deadline.to_rfc3339()),
+        )
+        .into());
     }
     if begun {
         return Ok(());
     }
-    if let Some(limit) = envelope.start_by.map(|limit| limit.at(received)).filter(|at| *at <= now) {
+    if let Some(limit) = envelope
+        .start_by
+        .map(|limit| limit.at(received))
+        .filter(|at| *at <= now)
+    {
         let error = format!("it was to start by {}, and has not", limit.to_rfc3339());
         return Err(Discard::new("expired", error).into());
     }
     match envelope.not_before.map(|when| when.at(received)) {
-        Some(due) if due > now => Err(Verdict::Parked { due, until: Wait::Time }),
+        Some(due) if due > now => Err(Verdict::Parked {
+            due,
+            until: Wait::Time,
+        }),
         _ => Ok(()),
     }
 }

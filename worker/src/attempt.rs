@@ -36,7 +36,12 @@ pub(crate) enum Attempted {
 }
 
 /// Makes one attempt. Before it, whatever attempt is still open is recorded.
-pub(crate) async fn attempt(job: &Job, envelope: &Envelope, candidate: &Candidate<'_>, deps: &Deps) -> Attempted {
+pub(crate) async fn attempt(
+    job: &Job,
+    envelope: &Envelope,
+    candidate: &Candidate<'_>,
+    deps: &Deps,
+) -> Attempted {
     if job.progress().open.is_some() {
         if let Err(verdict) = record_failure(job, deps.clock.now(), deps).await {
             return Attempted::Ended(verdict);
@@ -67,7 +72,12 @@ pub(crate) async fn attempt(job: &Job, envelope: &Envelope, candidate: &Candidat
     }
 }
 
-fn prepare(job: &Job, envelope: &Envelope, candidate: &Candidate<'_>, now: DateTime<Utc>) -> Result<Call, Discard> {
+fn prepare(
+    job: &Job,
+    envelope: &Envelope,
+    candidate: &Candidate<'_>,
+    now: DateTime<Utc>,
+) -> Result<Call, Discard> {
     let received = job.progress().resume.enqueued_at;
     let left = envelope.deadline.map(|limit| limit.at(received) - now);
     let timeout = match left.map(|left| left.to_std().unwrap_or(Duration::ZERO)) {
@@ -130,12 +140,23 @@ async fn begin(
         });
         let mut waiting = progress.resume.clone().moved();
         waiting.attempts -= 1;
-        let resume = if envelope.concurrency.is_some() { json(&waiting) } else { String::new() };
+        let resume = if envelope.concurrency.is_some() {
+            json(&waiting)
+        } else {
+            String::new()
+        };
         (progress.resume.id.clone(), if_lost, record, resume)
     };
     let concurrency = envelope.concurrency.as_ref();
     let begun = patiently("begin", || {
-        deps.broker.begin(&job.held, &id, call.attempt_id, &if_lost, concurrency, &resume)
+        deps.broker.begin(
+            &job.held,
+            &id,
+            call.attempt_id,
+            &if_lost,
+            concurrency,
+            &resume,
+        )
     })
     .await;
     let mut progress = job.progress();
@@ -148,13 +169,21 @@ async fn begin(
         }
         Begun::Lost | Begun::Cancelled | Begun::Parked => progress.resume.attempts -= 1,
     }
-    Some(if begun == Begun::Cancelled { cancelled() } else { Verdict::Gone })
+    Some(if begun == Begun::Cancelled {
+        cancelled()
+    } else {
+        Verdict::Gone
+    })
 }
 
 /// The most that the call can cost: no prompt has more tokens than bytes.
 fn reserve(call: &Call, model: &ModelEntry) -> Usd {
     let bytes = call.system.as_ref().map_or(0, String::len)
-        + call.messages.iter().map(|message| message.content.len()).sum::<usize>();
+        + call
+            .messages
+            .iter()
+            .map(|message| message.content.len())
+            .sum::<usize>();
     let output = call.max_tokens.unwrap_or(model.max_output_tokens);
     model
         .prices
@@ -162,7 +191,12 @@ fn reserve(call: &Call, model: &ModelEntry) -> Usd {
 }
 
 /// Writes the call's end into the open attempt.
-fn close(job: &Job, model: &ModelEntry, answer: Result<Answer, CallError>, now: DateTime<Utc>) -> Attempted {
+fn close(
+    job: &Job,
+    model: &ModelEntry,
+    answer: Result<Answer, CallError>,
+    now: DateTime<Utc>,
+) -> Attempted {
     let mut progress = job.progress();
     let Some(record) = &mut progress.open else {
         return Attempted::Ended(Verdict::Gone);
@@ -214,7 +248,10 @@ fn measure(record: &AttemptRecord) {
         "outcome" => record.outcome.as_str()
     )
     .increment(1);
-    if let Some(took) = record.finished_at.and_then(|end| (end - record.started_at).to_std().ok()) {
+    if let Some(took) = record
+        .finished_at
+        .and_then(|end| (end - record.started_at).to_std().ok())
+    {
         metrics::histogram!("longshore_attempt_seconds", "platform" => platform).record(took);
     }
 }

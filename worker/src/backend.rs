@@ -53,7 +53,10 @@ impl StreamBackend {
         async move {
             for (job, place) in rest {
                 // Lost or held, the job is no longer ours.
-                let _fence = patiently("hand back", || deps.broker.hand_back(&job.held, None, "", "")).await;
+                let _fence = patiently("hand back", || {
+                    deps.broker.hand_back(&job.held, None, "", "")
+                })
+                .await;
                 deps.hands.let_go(&job);
                 drop(place);
             }
@@ -66,7 +69,11 @@ impl Backend for StreamBackend {
     type Task = Task<Arc<Job>>;
     type Error = Infallible;
 
-    fn poll_ready(&mut self, _cx: &mut Context<'_>, _worker: &WorkerContext) -> Poll<Result<(), Self::Error>> {
+    fn poll_ready(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _worker: &WorkerContext,
+    ) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
 
@@ -79,14 +86,21 @@ impl Backend for StreamBackend {
             Poll::Ready(Some((job, place))) => {
                 let id = TaskId::String(job.held.place.to_string());
                 let credit: Credit = Arc::new(place);
-                Poll::Ready(Some(Ok(TaskBuilder::new(job).task_id(id).data(credit).build())))
+                Poll::Ready(Some(Ok(TaskBuilder::new(job)
+                    .task_id(id)
+                    .data(credit)
+                    .build())))
             }
             // The reader ended; the worker ends when it is told to, not by running dry.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 
-    fn poll_close(&mut self, cx: &mut Context<'_>, _worker: &WorkerContext) -> Poll<Result<(), Self::Error>> {
+    fn poll_close(
+        &mut self,
+        cx: &mut Context<'_>,
+        _worker: &WorkerContext,
+    ) -> Poll<Result<(), Self::Error>> {
         if self.closing.is_none() {
             self.closing = Some(self.hand_back_rest());
         }

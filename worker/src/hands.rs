@@ -43,7 +43,10 @@ impl Hands {
     /// The job has ended here. One that was lost and came back stays.
     pub(crate) fn let_go(&self, job: &Arc<Job>) {
         let mut jobs = self.jobs();
-        if jobs.get(&job.held.place).is_some_and(|held| Arc::ptr_eq(held, job)) {
+        if jobs
+            .get(&job.held.place)
+            .is_some_and(|held| Arc::ptr_eq(held, job))
+        {
             jobs.remove(&job.held.place);
         }
     }
@@ -73,7 +76,9 @@ impl Hands {
                 message = messages.next() => message,
                 () = stop.cancelled() => return Ok(()),
             };
-            let Some(message) = message else { return Ok(()) };
+            let Some(message) = message else {
+                return Ok(());
+            };
             if let Ok(request) = message.get_payload::<String>() {
                 self.obey(&request);
             }
@@ -81,7 +86,10 @@ impl Hands {
     }
 
     fn obey(&self, request: &str) {
-        let Some(id) = request.strip_prefix("cancel ").and_then(|id| JobId::parse(id).ok()) else {
+        let Some(id) = request
+            .strip_prefix("cancel ")
+            .and_then(|id| JobId::parse(id).ok())
+        else {
             return;
         };
         for job in self.jobs().values().filter(|job| job.id() == id) {

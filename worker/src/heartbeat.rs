@@ -69,7 +69,10 @@ impl Heart {
     pub(crate) async fn stop(self) {
         drop(self.stop);
         let thread = self.thread;
-        if tokio::task::spawn_blocking(move || thread.join()).await.is_err() {
+        if tokio::task::spawn_blocking(move || thread.join())
+            .await
+            .is_err()
+        {
             tracing::warn!("the heartbeat's thread did not end well");
         }
     }

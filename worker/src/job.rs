@@ -82,17 +82,24 @@ impl Job {
 impl Progress {
     /// The key of which only so many may be in flight.
     pub fn concurrency(&self) -> Option<&Concurrency> {
-        self.envelope.as_ref().and_then(|envelope| envelope.concurrency.as_ref())
+        self.envelope
+            .as_ref()
+            .and_then(|envelope| envelope.concurrency.as_ref())
     }
 
     /// What is recorded with everything of this job.
     pub fn labels(&self, held: &Held) -> JobLabels {
         let envelope = self.envelope.as_deref();
-        let text = |of: fn(&Envelope) -> &Option<String>| envelope.and_then(|envelope| of(envelope).clone());
+        let text = |of: fn(&Envelope) -> &Option<String>| {
+            envelope.and_then(|envelope| of(envelope).clone())
+        };
         JobLabels {
             job_id: self.resume.id.clone(),
             queue: held.queue.clone(),
-            task_type: envelope.map_or_else(|| "unknown".to_owned(), |envelope| envelope.task_type.clone()),
+            task_type: envelope.map_or_else(
+                || "unknown".to_owned(),
+                |envelope| envelope.task_type.clone(),
+            ),
             tenant: text(|envelope| &envelope.tenant),
             chain_id: text(|envelope| &envelope.chain_id),
             parent_id: text(|envelope| &envelope.parent_id),

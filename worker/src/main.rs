@@ -26,7 +26,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let ran = runtime
         .context("the runtime cannot start")
         .and_then(|runtime| runtime.block_on(run(arguments)));
@@ -52,15 +54,29 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             .with_context(|| format!("cannot listen at {listen}"))?;
         tracing::info!(%address, "health and metrics");
     }
-    let Some(broker) = service::connect(&stop, || Broker::connect(&config.redis_url, &config.namespace)).await? else {
+    let Some(broker) = service::connect(&stop, || {
+        Broker::connect(&config.redis_url, &config.namespace)
+    })
+    .await?
+    else {
         return Ok(());
     };
     let broker = broker.keeping(config.retention.clone());
     let ledger = Ledger::connect(&config.database_url, 4)?;
     tracing::info!(postgres = ledger.at(), "recording");
     let providers = Registry::over_http(&config.catalog)?;
-    let worker = Worker::new(config.clone(), broker, Some(ledger.clone()), providers, health).await?;
-    let (ran, ()) = tokio::join!(worker.run(stop.clone()), service::prepare_record(&config, &ledger, &stop));
+    let worker = Worker::new(
+        config.clone(),
+        broker,
+        Some(ledger.clone()),
+        providers,
+        health,
+    )
+    .await?;
+    let (ran, ()) = tokio::join!(
+        worker.run(stop.clone()),
+        service::prepare_record(&config, &ledger, &stop)
+    );
     // A connection that hangs must not hold up the end.
     let _closed = tokio::time::timeout(Duration::from_secs(2), ledger.close()).await;
     Ok(ran?)

@@ -44,7 +44,11 @@ pub(crate) async fn read(deps: Arc<Deps>, deliver: Deliver) {
     deps.health.retire("reader");
 }
 
-async fn read_while_well(deps: &Deps, deliver: &Deliver, pause: &mut Duration) -> Result<(), BrokerError> {
+async fn read_while_well(
+    deps: &Deps,
+    deliver: &Deliver,
+    pause: &mut Duration,
+) -> Result<(), BrokerError> {
     let queues = &deps.config.queues;
     let mut reader = deps.broker.reader(queues, &deps.worker).await?;
     give_up_strays(deps).await?;
@@ -76,7 +80,10 @@ async fn free_places(deps: &Deps, least: usize, most: usize) -> Option<OwnedSema
         () = deps.drain.cancelled() => return None,
         places = deps.places.clone().acquire_many_owned(least) => places.ok()?,
     };
-    let more = deps.places.available_permits().min(most.saturating_sub(places.num_permits()));
+    let more = deps
+        .places
+        .available_permits()
+        .min(most.saturating_sub(places.num_permits()));
     if let Ok(more) = u32::try_from(more) {
         if let Ok(more) = deps.places.clone().try_acquire_many_owned(more) {
             places.merge(more);
@@ -103,7 +110,9 @@ fn dispatch(
             // The receiver ends only after the reader.
             let _sent = deliver.send((job, credit));
         }
-        Err(error) => tracing::error!(%place, "what is remembered of a job cannot be read: {error}"),
+        Err(error) => {
+            tracing::error!(%place, "what is remembered of a job cannot be read: {error}")
+        }
     }
 }
 
@@ -112,7 +121,10 @@ async fn give_up_strays(deps: &Deps) -> Result<(), BrokerError> {
     for queue in &deps.config.queues {
         for held in deps.broker.held_by(queue, &deps.worker).await? {
             if !deps.hands.hold(&held.place) {
-                let _fence = patiently("give up a stray", || deps.broker.hand_back(&held, None, "", "")).await;
+                let _fence = patiently("give up a stray", || {
+                    deps.broker.hand_back(&held, None, "", "")
+                })
+                .await;
             }
         }
     }

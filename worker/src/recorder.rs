@@ -24,7 +24,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Records until the worker's last job is done, and then what is left.
-pub(crate) async fn record(deps: Arc<Deps>, ledger: Ledger, done: tokio_util::sync::CancellationToken) {
+pub(crate) async fn record(
+    deps: Arc<Deps>,
+    ledger: Ledger,
+    done: tokio_util::sync::CancellationToken,
+) {
     deps.health.register("recorder", Duration::from_secs(120));
     let mut pause = FIRST_PAUSE;
     loop {
@@ -66,7 +70,9 @@ impl Recorder<'_> {
             }
             let last = self.done.is_cancelled();
             if batch.is_empty() {
-                batch = stream.read(BATCH, if last { Duration::from_millis(1) } else { WAIT }).await?;
+                batch = stream
+                    .read(BATCH, if last { Duration::from_millis(1) } else { WAIT })
+                    .await?;
             }
             *pause = FIRST_PAUSE;
             self.deps.health.beat("recorder");
@@ -84,7 +90,11 @@ impl Recorder<'_> {
 
     /// Writes a batch, however long Postgres takes to be there; `false` when the worker ends first
     /// (another writer will take the batch).
-    async fn write(&self, stream: &mut EventStream, batch: Vec<EventEntry>) -> Result<bool, BrokerError> {
+    async fn write(
+        &self,
+        stream: &mut EventStream,
+        batch: Vec<EventEntry>,
+    ) -> Result<bool, BrokerError> {
         let mut pause = FIRST_PAUSE;
         let (facts, unreadable) = decode(batch);
         for (entry, reason) in unreadable {
@@ -96,7 +106,10 @@ impl Recorder<'_> {
             if facts.is_empty() {
                 continue;
             }
-            let events: Vec<(EventId, Event)> = facts.iter().map(|fact| (fact.id, fact.event.clone())).collect();
+            let events: Vec<(EventId, Event)> = facts
+                .iter()
+                .map(|fact| (fact.id, fact.event.clone()))
+                .collect();
             match self.ledger.record(&events).await {
                 Ok(()) => {
                     let ids: Vec<String> = facts.into_iter().map(|fact| fact.entry.id).collect();
@@ -106,7 +119,8 @@ impl Recorder<'_> {
                 }
                 Err(error) if error.is_bad_data() => {
                     if let [fact] = facts.as_slice() {
-                        self.set_aside(stream, &fact.entry, &error.to_string()).await?;
+                        self.set_aside(stream, &fact.entry, &error.to_string())
+                            .await?;
                     } else {
                         let rest = facts.split_off(facts.len() / 2);
                         stack.push(rest);
@@ -128,7 +142,12 @@ impl Recorder<'_> {
         Ok(true)
     }
 
-    async fn set_aside(&self, stream: &mut EventStream, entry: &EventEntry, reason: &str) -> Result<(), BrokerError> {
+    async fn set_aside(
+        &self,
+        stream: &mut EventStream,
+        entry: &EventEntry,
+        reason: &str,
+    ) -> Result<(), BrokerError> {
         tracing::error!(
             id = entry.id,
             "a fact cannot be recorded and is kept in {}: {reason}",
@@ -149,13 +168,18 @@ fn decode(batch: Vec<EventEntry>) -> (Vec<Fact>, Vec<(EventEntry, String)>) {
     let mut facts = Vec::with_capacity(batch.len());
     let mut unreadable = Vec::new();
     for entry in batch {
-        match (serde_json::from_str::<Event>(&entry.text), entry.id.parse::<EventId>()) {
+        match (
+            serde_json::from_str::<Event>(&entry.text),
+            entry.id.parse::<EventId>(),
+        ) {
             (Ok(mut event), Ok(id)) => {
                 if entry.duplicate {
                     event = Event {
-                        attempt: event.attempt.map(|attempt| longshore_shared::event::AttemptRecord {
-                            duplicate: true,
-                            ..attempt
+                        attempt: event.attempt.map(|attempt| {
+                            longshore_shared::event::AttemptRecord {
+                                duplicate: true,
+                                ..attempt
+                            }
                         }),
                         ..Event::default()
                     };

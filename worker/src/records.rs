@@ -44,7 +44,10 @@ pub(crate) fn job_record(
         started_at: progress.resume.started_at,
         finished_at: state.is_final().then_some(now),
         due_at: ended.due,
-        platform: progress.asked.as_ref().map(|(platform, _)| platform.clone()),
+        platform: progress
+            .asked
+            .as_ref()
+            .map(|(platform, _)| platform.clone()),
         model: progress.asked.as_ref().map(|(_, model)| model.clone()),
         attempts: progress.resume.attempts,
         prompt_head: envelope
@@ -87,10 +90,18 @@ pub(crate) fn outcome(record: &JobRecord, progress: &Progress, now: DateTime<Utc
 }
 
 /// The dead letter that a job leaves.
-pub(crate) fn letter(job: &Job, progress: &Progress, discard: &Discard, now: DateTime<Utc>) -> Letter {
+pub(crate) fn letter(
+    job: &Job,
+    progress: &Progress,
+    discard: &Discard,
+    now: DateTime<Utc>,
+) -> Letter {
     let labels = progress.labels(&job.held);
     let mut resume = progress.resume.clone();
-    let id = discard.letter_id.clone().unwrap_or_else(|| resume.id.clone());
+    let id = discard
+        .letter_id
+        .clone()
+        .unwrap_or_else(|| resume.id.clone());
     resume.id = id.clone();
     Letter {
         record: DeadRecord {
@@ -101,7 +112,10 @@ pub(crate) fn letter(job: &Job, progress: &Progress, discard: &Discard, now: Dat
             error: discard.error.clone(),
             at: now,
             task_type: progress.envelope.is_some().then_some(labels.task_type),
-            platform: progress.asked.as_ref().map(|(platform, _)| platform.clone()),
+            platform: progress
+                .asked
+                .as_ref()
+                .map(|(platform, _)| platform.clone()),
             tenant: labels.tenant,
             chain_id: labels.chain_id,
             attempts: progress.resume.attempts,

@@ -4,7 +4,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use longshore_shared::catalog::{Catalog, DialectName, PlatformName};
 
-use crate::provider::{self, Anthropic, ClientError, Dialect, Gemini, HttpProvider, OpenAi, Provider};
+use crate::provider::{
+    self, Anthropic, ClientError, Dialect, Gemini, HttpProvider, OpenAi, Provider,
+};
 
 /// The providers that are on, by name.
 pub struct Registry {

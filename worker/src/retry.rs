@@ -87,10 +87,11 @@ mod tests {
     #[test]
     fn waits_double_and_jitter_adds_up_to_three_seconds() {
         let policy = RetryPolicy::default();
-        let seconds = |tries, luck| match next(&policy, tries, &failed(ErrorClass::Overloaded), luck) {
-            Next::Again(wait) => wait.as_secs_f64(),
-            other => panic!("{other:?}"),
-        };
+        let seconds =
+            |tries, luck| match next(&policy, tries, &failed(ErrorClass::Overloaded), luck) {
+                Next::Again(wait) => wait.as_secs_f64(),
+                other => panic!("{other:?}"),
+            };
         assert_eq!([1, 2, 3].map(|tries| seconds(tries, 0.0)), [1.0, 2.0, 4.0]);
         assert_eq!([1, 2, 3].map(|tries| seconds(tries, 1.0)), [4.0, 5.0, 7.0]);
     }
@@ -100,15 +101,24 @@ mod tests {
         let policy = RetryPolicy::default();
         let mut error = failed(ErrorClass::RateLimited);
         error.retry_after = Some(Duration::from_secs(32));
-        assert_eq!(next(&policy, 1, &error, 1.0), Next::Again(Duration::from_secs(32)));
+        assert_eq!(
+            next(&policy, 1, &error, 1.0),
+            Next::Again(Duration::from_secs(32))
+        );
         error.retry_after = Some(Duration::from_millis(10));
-        assert_eq!(next(&policy, 1, &error, 0.0), Next::Again(Duration::from_secs(1)));
+        assert_eq!(
+            next(&policy, 1, &error, 0.0),
+            Next::Again(Duration::from_secs(1))
+        );
     }
 
     #[test]
     fn three_retries_then_elsewhere() {
         let policy = RetryPolicy::default();
-        assert_eq!(next(&policy, 4, &failed(ErrorClass::Timeout), 0.0), Next::Elsewhere);
+        assert_eq!(
+            next(&policy, 4, &failed(ErrorClass::Timeout), 0.0),
+            Next::Elsewhere
+        );
     }
 
     #[test]
@@ -120,8 +130,15 @@ mod tests {
             ErrorClass::ContextTooLong,
             ErrorClass::Refused,
         ] {
-            assert_eq!(next(&policy, 1, &failed(class), 0.0), Next::Elsewhere, "{class}");
+            assert_eq!(
+                next(&policy, 1, &failed(class), 0.0),
+                Next::Elsewhere,
+                "{class}"
+            );
         }
-        assert_eq!(next(&policy, 1, &failed(ErrorClass::BadRequest), 0.0), Next::End);
+        assert_eq!(
+            next(&policy, 1, &failed(ErrorClass::BadRequest), 0.0),
+            Next::End
+        );
     }
 }

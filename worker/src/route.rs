@@ -23,7 +23,10 @@ pub struct Candidate<'a> {
 }
 
 /// The candidates for a job, never empty.
-pub fn candidates<'a>(catalog: &'a Catalog, envelope: &Envelope) -> Result<Vec<Candidate<'a>>, Discard> {
+pub fn candidates<'a>(
+    catalog: &'a Catalog,
+    envelope: &Envelope,
+) -> Result<Vec<Candidate<'a>>, Discard> {
     let mut found = match &envelope.model {
         Some(model) => pinned(catalog, model)?,
         None => by_price(catalog)?,
@@ -61,7 +64,10 @@ fn pinned<'a>(catalog: &'a Catalog, name: &str) -> Result<Vec<Candidate<'a>>, Di
             .filter_map(|model| catalog.platform(model.provider.as_str()))
             .map(why_off)
             .collect();
-        return Err(refused(format!("model `{name}` has no provider: {}", off.join("; "))));
+        return Err(refused(format!(
+            "model `{name}` has no provider: {}",
+            off.join("; ")
+        )));
     }
     Ok(found)
 }
@@ -101,10 +107,11 @@ fn prefer<'a>(
     envelope: &Envelope,
 ) -> Result<(), Discard> {
     let platform = catalog.require_platform(hint);
-    let at = platform
-        .as_ref()
-        .ok()
-        .and_then(|platform| found.iter().position(|one| one.provider.name == platform.name));
+    let at = platform.as_ref().ok().and_then(|platform| {
+        found
+            .iter()
+            .position(|one| one.provider.name == platform.name)
+    });
     if let Some(at) = at {
         let mut first = found.remove(at);
         if envelope.model.is_none() {
@@ -125,7 +132,9 @@ fn prefer<'a>(
         Ok(platform) => why_off(platform),
     };
     if !envelope.fallback {
-        return Err(refused(format!("{why}, and the job allows no other (fallback: false)")));
+        return Err(refused(format!(
+            "{why}, and the job allows no other (fallback: false)"
+        )));
     }
     for candidate in found {
         candidate.reason = format!("{}; {why}", candidate.reason);

@@ -33,7 +33,11 @@ pub(crate) async fn run(job: Arc<Job>, deps: Arc<Deps>) -> Verdict {
         Ok(envelope) => {
             let suspect = job.progress().resume.crashes >= SUSPECT_CRASHES;
             // The semaphore is never closed; should it be, the job runs all the same.
-            let _alone = if suspect { deps.suspects.acquire().await.ok() } else { None };
+            let _alone = if suspect {
+                deps.suspects.acquire().await.ok()
+            } else {
+                None
+            };
             match try_all(&job, &envelope, &deps).await {
                 Ok(verdict) | Err(verdict) => verdict,
             }
@@ -50,7 +54,13 @@ async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict,
     let mut last: Option<CallError> = None;
     for candidate in &candidates {
         let platform = candidate.provider.name.as_str();
-        if job.progress().resume.spent.iter().any(|spent| spent == platform) {
+        if job
+            .progress()
+            .resume
+            .spent
+            .iter()
+            .any(|spent| spent == platform)
+        {
             continue;
         }
         let error = try_one(job, envelope, candidate, &policy, deps).await?;
@@ -104,7 +114,11 @@ async fn pause(
 ) -> Result<(), Verdict> {
     let due = deps.clock.now() + wait;
     let received = job.progress().resume.enqueued_at;
-    if let Some(deadline) = envelope.deadline.map(|limit| limit.at(received)).filter(|at| *at <= due) {
+    if let Some(deadline) = envelope
+        .deadline
+        .map(|limit| limit.at(received))
+        .filter(|at| *at <= due)
+    {
         let error = format!(
             "its deadline, {}, comes before the next attempt could",
             deadline.to_rfc3339()
@@ -112,7 +126,10 @@ async fn pause(
         return Err(Discard::new("expired", error).into());
     }
     if wait > policy.hold_limit {
-        return Err(Verdict::Parked { due, until: Wait::Retry });
+        return Err(Verdict::Parked {
+            due,
+            until: Wait::Retry,
+        });
     }
     record_failure(job, due, deps).await?;
     tokio::select! {
@@ -124,7 +141,11 @@ async fn pause(
 }
 
 /// Records the open attempt, which another will follow in this place.
-pub(crate) async fn record_failure(job: &Job, due: DateTime<Utc>, deps: &Deps) -> Result<(), Verdict> {
+pub(crate) async fn record_failure(
+    job: &Job,
+    due: DateTime<Utc>,
+    deps: &Deps,
+) -> Result<(), Verdict> {
     let step = {
         let mut progress = job.progress();
         let Some(record) = close(&mut progress) else {
@@ -132,20 +153,35 @@ pub(crate) async fn record_failure(job: &Job, due: DateTime<Utc>, deps: &Deps) -
         };
         let ended = Ended {
             due: Some(due),
-            error: record.error.as_deref().zip(record.error_class.map(ErrorClass::as_str)),
+            error: record
+                .error
+                .as_deref()
+                .zip(record.error_class.map(ErrorClass::as_str)),
             ..Ended::default()
         };
         let event = json(&Event {
-            job: Some(records::job_record(job, &progress, JobState::Retryable, deps.clock.now(), &ended)),
+            job: Some(records::job_record(
+                job,
+                &progress,
+                JobState::Retryable,
+                deps.clock.now(),
+                &ended,
+            )),
             attempt: Some(record.clone()),
             ..Event::default()
         });
         let resume = json(&progress.resume);
-        (record.attempt_id, event, resume, progress.concurrency().cloned())
+        (
+            record.attempt_id,
+            event,
+            resume,
+            progress.concurrency().cloned(),
+        )
     };
     let (attempt, event, resume, concurrency) = step;
     let fence = patiently("record a failed attempt", || {
-        deps.broker.fail(&job.held, attempt, &event, concurrency.as_ref(), &resume)
+        deps.broker
+            .fail(&job.held, attempt, &event, concurrency.as_ref(), &resume)
     })
     .await;
     match fence {
@@ -169,7 +205,10 @@ fn all_failed(job: &Job, last: Option<CallError>) -> Discard {
     let (class, said) = match (&last, past) {
         (Some(error), _) => (error.class, error.message.clone()),
         (None, Some(past)) => (past.error_class, past.error.clone()),
-        (None, None) => (ErrorClass::Internal, "no platform is left to try".to_owned()),
+        (None, None) => (
+            ErrorClass::Internal,
+            "no platform is left to try".to_owned(),
+        ),
     };
     Discard::new(
         class.as_str(),

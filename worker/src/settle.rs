@@ -132,7 +132,15 @@ async fn settle(job: &Job, verdict: Verdict, deps: &Deps) {
                 error: Some((&discard.error, &discard.reason)),
                 ..Ended::default()
             };
-            end(job, attempt, JobState::Discarded, &ended, Some(&discard), deps).await
+            end(
+                job,
+                attempt,
+                JobState::Discarded,
+                &ended,
+                Some(&discard),
+                deps,
+            )
+            .await
         }
     };
     if fence == Fence::Lost {
@@ -141,7 +149,13 @@ async fn settle(job: &Job, verdict: Verdict, deps: &Deps) {
     }
 }
 
-async fn cancel(job: &Job, attempt: Option<AttemptRecord>, reason: &str, error: &str, deps: &Deps) -> Fence {
+async fn cancel(
+    job: &Job,
+    attempt: Option<AttemptRecord>,
+    reason: &str,
+    error: &str,
+    deps: &Deps,
+) -> Fence {
     let ended = Ended {
         error: Some((error, reason)),
         ..Ended::default()
@@ -170,7 +184,10 @@ async fn end(
         remembered: texts.remembered,
         letter: texts.letter.as_ref().map(|(id, text)| (id, text.as_str())),
     };
-    patiently("settle", || deps.broker.settle(&job.held, &texts.id, &ending)).await
+    patiently("settle", || {
+        deps.broker.settle(&job.held, &texts.id, &ending)
+    })
+    .await
 }
 
 /// What the last step sends.
@@ -207,10 +224,15 @@ fn write_end(
         id: record.labels.job_id.clone(),
         attempt: attempt.as_ref().map(|attempt| attempt.attempt_id),
         result,
-        reply: progress.envelope.as_ref().is_some_and(|envelope| envelope.reply),
+        reply: progress
+            .envelope
+            .as_ref()
+            .is_some_and(|envelope| envelope.reply),
         concurrency: progress.concurrency().cloned(),
         remembered: progress.remembered,
-        letter: letter.as_ref().map(|letter| (letter.record.id.clone(), json(letter))),
+        letter: letter
+            .as_ref()
+            .map(|letter| (letter.record.id.clone(), json(letter))),
         event: json(&Event {
             job: (!foreign).then_some(record),
             attempt,
@@ -245,7 +267,12 @@ async fn park(
             ..Event::default()
         });
         let resume = json(&progress.resume.clone().moved());
-        (progress.resume.id.clone(), event, resume, progress.concurrency().cloned())
+        (
+            progress.resume.id.clone(),
+            event,
+            resume,
+            progress.concurrency().cloned(),
+        )
     };
     let parking = Parking {
         attempt: attempt_id,
@@ -266,7 +293,11 @@ async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, deps: &Deps) -> Fe
     let attempt_id = attempt.as_ref().map(|attempt| attempt.attempt_id);
     let resume = {
         let progress = job.progress();
-        if progress.remembered { json(&progress.resume) } else { String::new() }
+        if progress.remembered {
+            json(&progress.resume)
+        } else {
+            String::new()
+        }
     };
     let event = attempt.map_or_else(String::new, |attempt| {
         json(&Event {
@@ -274,7 +305,11 @@ async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, deps: &Deps) -> Fe
             ..Event::default()
         })
     });
-    patiently("hand back", || deps.broker.hand_back(&job.held, attempt_id, &event, &resume)).await
+    patiently("hand back", || {
+        deps.broker
+            .hand_back(&job.held, attempt_id, &event, &resume)
+    })
+    .await
 }
 
 /// Takes the open attempt into the figures.

@@ -3,7 +3,6 @@
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
-
 };
 
 use apalis::prelude::{Monitor, WorkerBuilder, WorkerBuilderExt as _};
@@ -19,8 +18,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backend::StreamBackend, clock::Clock, deps::Deps, hands::Hands, heartbeat::Heart, job::Job, reader, recorder,
-    registry::Registry, run::run, upkeep,
+    backend::StreamBackend, clock::Clock, deps::Deps, hands::Hands, heartbeat::Heart, job::Job,
+    reader, recorder, registry::Registry, run::run, upkeep,
 };
 
 /// What keeps a worker from starting, or ends it.
@@ -160,11 +159,18 @@ async fn work(
 async fn drain_in_time(deps: Arc<Deps>, stop: CancellationToken) {
     stop.cancelled().await;
     let grace = deps.config.grace;
-    tracing::info!(in_flight = deps.hands.count(), ?grace, "stopping: no more jobs are pulled");
+    tracing::info!(
+        in_flight = deps.hands.count(),
+        ?grace,
+        "stopping: no more jobs are pulled"
+    );
     deps.health.drain();
     deps.drain.cancel();
     tokio::time::sleep(grace).await;
-    tracing::warn!(in_flight = deps.hands.count(), "the grace period is over: what still runs is handed back");
+    tracing::warn!(
+        in_flight = deps.hands.count(),
+        "the grace period is over: what still runs is handed back"
+    );
     deps.abort.cancel();
 }
 
@@ -173,4 +179,3 @@ fn ended(part: &str, result: Result<(), tokio::task::JoinError>) {
         tracing::error!("the {part} did not end well: {error}");
     }
 }
-

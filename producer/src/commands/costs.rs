@@ -1,11 +1,96 @@
-//! Not written yet.
+//! `longshore costs`: what was spent, out of the record.
 
-use crate::{error::{CommandError, Done}, session::Session};
+mod report;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use longshore_shared::ledger::CostScope;
+
+use self::report::{ChainReport, Period, Report};
+use super::{
+    migrate,
+    words::{many, since},
+};
+use crate::{
+    error::{CommandError, Done},
+    output::{self, Format},
+    session::Session,
+};
 
 /// Options.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// Of this day, in UTC; without it, of today
+    #[arg(long, value_name = "YYYY-MM-DD", group = "which")]
+    date: Option<NaiveDate>,
+    /// Since then: 30m, 2h, 7d, a date, or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = since, group = "which")]
+    since: Option<DateTime<Utc>>,
+    /// Of all time
+    #[arg(long, group = "which")]
+    all: bool,
+    /// Of this chain, task by task
+    #[arg(long, value_name = "ID", group = "which")]
+    chain_id: Option<String>,
+    /// How to answer
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
 
-pub(crate) async fn run(_arguments: Arguments, _session: &Session) -> Result<Done, CommandError> {
+/// Adds up and prints.
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+    // What Redis adds is a note: without it, the record answers all the same.
+    let (done, ()) = tokio::join!(answer(arguments, session), tell_what_is_missing(session));
+    done
+}
+
+async fn answer(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+    let ledger = session.ledger().await?;
+    if let Some(chain) = arguments.chain_id {
+        let costs = match ledger.chain_costs(&chain).await {
+            Ok(costs) => costs,
+            Err(error) => return Err(migrate::explained(&ledger, error).await),
+        };
+        if costs.jobs.is_empty() {
+            return Err(CommandError::Input(format!(
+                "the record has no attempt of a chain `{chain}`"
+            )));
+        }
+        let report = ChainReport::new(chain, costs);
+        match arguments.format {
+            Format::Text => output::line(report),
+            Format::Json => output::json(&report),
+        }
+        return Ok(Done::Success);
+    }
+    let (scope, period) = match (arguments.date, arguments.since, arguments.all) {
+        (_, _, true) => (CostScope::All, Period::All),
+        (_, Some(from), _) => (CostScope::Since(from), Period::Since(from)),
+        (date, ..) => {
+            let day = date.unwrap_or_else(|| Utc::now().date_naive());
+            (CostScope::Day(day), Period::Day(day))
+        }
+    };
+    let summary = match ledger.costs(scope).await {
+        Ok(summary) => summary,
+        Err(error) => return Err(migrate::explained(&ledger, error).await),
+    };
+    let report = Report::new(period, summary);
+    match arguments.format {
+        Format::Text => output::line(report),
+        Format::Json => output::json(&report),
+    }
     Ok(Done::Success)
+}
+
+/// Facts reach the record a moment after they happened, or hours after, when Postgres was away.
+async fn tell_what_is_missing(session: &Session) {
+    let unrecorded = async { Ok::<_, CommandError>(session.broker().await?.unrecorded().await?) };
+    match unrecorded.await {
+        Ok(0) => {}
+        Ok(facts) => {
+            let facts = many(usize::try_from(facts).unwrap_or(usize::MAX), "fact");
+            output::note(format_args!("Note: {facts} still on the way to the record; not all costs may be in it yet."));
+        }
+        Err(_) => output::note("Note: Redis cannot be reached, so costs that are not recorded yet are not known."),
+    }
 }

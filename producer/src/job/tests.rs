@@ -4,8 +4,12 @@ use super::*;
 
 #[test]
 fn every_field_arrives_as_it_was_meant() {
-    let at = DateTime::parse_from_rfc3339("2026-12-01T09:00:00Z").unwrap().to_utc();
-    let Value::Object(metadata) = json!({"asset": 1}) else { panic!() };
+    let at = DateTime::parse_from_rfc3339("2026-12-01T09:00:00Z")
+        .unwrap()
+        .to_utc();
+    let Value::Object(metadata) = json!({"asset": 1}) else {
+        panic!()
+    };
     let job = Job::prompt("Hello")
         .id("inv-42")
         .task_type("research")
@@ -49,7 +53,11 @@ fn every_field_arrives_as_it_was_meant() {
 
 #[test]
 fn a_conversation_stands_instead_of_a_prompt() {
-    let job = Job::messages([("user", "Hi"), ("assistant", "Hello."), ("user", "Who are you?")]);
+    let job = Job::messages([
+        ("user", "Hi"),
+        ("assistant", "Hello."),
+        ("user", "Who are you?"),
+    ]);
     assert_eq!(job.check(&Limits::default()).unwrap().messages.len(), 3);
 }
 
@@ -68,6 +76,9 @@ fn a_field_given_twice_is_refused_and_not_halved() {
 
 #[test]
 fn what_is_not_a_number_is_refused() {
-    let wrong = Job::prompt("x").temperature(f64::NAN).check(&Limits::default()).unwrap_err();
+    let wrong = Job::prompt("x")
+        .temperature(f64::NAN)
+        .check(&Limits::default())
+        .unwrap_err();
     assert_eq!(wrong.field.as_deref(), Some("temperature"));
 }

@@ -76,7 +76,10 @@ impl Broker {
     /// letter that died again since is another one.
     pub async fn dead_letters(&self, keys: &[(JobId, i64)]) -> Result<Vec<Standing>, BrokerError> {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds fit for ages")]
-        let found: Vec<(String, f64)> = keys.iter().map(|(id, died)| (id.to_string(), *died as f64)).collect();
+        let found: Vec<(String, f64)> = keys
+            .iter()
+            .map(|(id, died)| (id.to_string(), *died as f64))
+            .collect();
         if found.is_empty() {
             return Ok(Vec::new());
         }
@@ -112,8 +115,9 @@ impl Broker {
         let mut letters = Vec::with_capacity(found.len());
         for ((id, died), text) in found.iter().zip(texts) {
             let Some(text) = text else { continue };
-            let letter = serde_json::from_str(&text)
-                .map_err(|error| Self::foreign(format!("{} {id}", self.keys().dead_jobs()), error))?;
+            let letter = serde_json::from_str(&text).map_err(|error| {
+                Self::foreign(format!("{} {id}", self.keys().dead_jobs()), error)
+            })?;
             #[expect(clippy::cast_possible_truncation, reason = "milliseconds fit for ages")]
             letters.push((*died as i64, letter, text));
         }
@@ -121,7 +125,10 @@ impl Broker {
     }
 
     /// One letter, with the time of its death (ms) and its JSON.
-    pub async fn dead_letter(&self, id: &str) -> Result<Option<(i64, Letter, String)>, BrokerError> {
+    pub async fn dead_letter(
+        &self,
+        id: &str,
+    ) -> Result<Option<(i64, Letter, String)>, BrokerError> {
         let (died, text): (Option<f64>, Option<String>) = redis::pipe()
             .zscore(self.keys().dead(), id)
             .hget(self.keys().dead_jobs(), id)
@@ -131,16 +138,24 @@ impl Broker {
         let (Some(died), Some(text)) = (died, text) else {
             return Ok(None);
         };
-        let letter =
-            serde_json::from_str(&text).map_err(|error| Self::foreign(format!("{} {id}", self.keys().dead_jobs()), error))?;
+        let letter = serde_json::from_str(&text)
+            .map_err(|error| Self::foreign(format!("{} {id}", self.keys().dead_jobs()), error))?;
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds fit for ages")]
         Ok(Some((died as i64, letter, text)))
     }
 
     /// Replaces a letter; `false` when it changed in the meantime.
-    pub async fn edit_dead(&self, id: &JobId, before: &str, after: &str) -> Result<bool, BrokerError> {
+    pub async fn edit_dead(
+        &self,
+        id: &JobId,
+        before: &str,
+        after: &str,
+    ) -> Result<bool, BrokerError> {
         let mut call = scripts::EDIT_DEAD.key(self.keys().dead_jobs());
-        call.arg(self.keys().prefix()).arg(id.as_str()).arg(before).arg(after);
+        call.arg(self.keys().prefix())
+            .arg(id.as_str())
+            .arg(before)
+            .arg(after);
         call.invoke_async(&mut self.shared())
             .await
             .map_err(|source| self.failed(source))
@@ -155,7 +170,8 @@ impl Broker {
         resume: &Resume,
         event: &str,
     ) -> Result<bool, BrokerError> {
-        let resume = serde_json::to_string(resume).map_err(|error| Self::foreign(self.keys().resume(), error))?;
+        let resume = serde_json::to_string(resume)
+            .map_err(|error| Self::foreign(self.keys().resume(), error))?;
         let mut call = scripts::REPLAY.key(self.keys().dead());
         call.arg(self.keys().prefix())
             .arg(letter.record.id.as_str())

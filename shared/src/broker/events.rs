@@ -59,7 +59,8 @@ impl Broker {
             connection: self.patient().await?,
             writer: writer.clone(),
         };
-        self.create_group(&self.keys().events(), LEDGER_GROUP).await?;
+        self.create_group(&self.keys().events(), LEDGER_GROUP)
+            .await?;
         Ok(stream)
     }
 
@@ -73,7 +74,11 @@ impl Broker {
 
 impl EventStream {
     /// New facts, at most `count`; waits up to `wait` for the first.
-    pub async fn read(&mut self, count: usize, wait: Duration) -> Result<Vec<EventEntry>, BrokerError> {
+    pub async fn read(
+        &mut self,
+        count: usize,
+        wait: Duration,
+    ) -> Result<Vec<EventEntry>, BrokerError> {
         let options = StreamReadOptions::default()
             .group(LEDGER_GROUP, self.writer.as_str())
             .count(count)
@@ -91,13 +96,20 @@ impl EventStream {
         if reply == Value::Nil {
             return Ok(Vec::new());
         }
-        let rows: Vec<(String, Entries)> =
-            redis::from_redis_value(reply).map_err(|error| Broker::foreign(self.broker.keys().events(), error))?;
-        Ok(rows.into_iter().flat_map(|(_, rows)| entries(rows)).collect())
+        let rows: Vec<(String, Entries)> = redis::from_redis_value(reply)
+            .map_err(|error| Broker::foreign(self.broker.keys().events(), error))?;
+        Ok(rows
+            .into_iter()
+            .flat_map(|(_, rows)| entries(rows))
+            .collect())
     }
 
     /// Facts that another writer read but did not record within `idle`.
-    pub async fn claim(&mut self, count: usize, idle: Duration) -> Result<Vec<EventEntry>, BrokerError> {
+    pub async fn claim(
+        &mut self,
+        count: usize,
+        idle: Duration,
+    ) -> Result<Vec<EventEntry>, BrokerError> {
         let reply: StreamAutoClaimReply = redis::AsyncCommands::xautoclaim_options(
             &mut self.connection,
             self.broker.keys().events(),
@@ -116,7 +128,11 @@ impl EventStream {
                 let fields = row
                     .map
                     .into_iter()
-                    .filter_map(|(name, value)| redis::from_redis_value(value).ok().map(|value| (name, value)))
+                    .filter_map(|(name, value)| {
+                        redis::from_redis_value(value)
+                            .ok()
+                            .map(|value| (name, value))
+                    })
                     .collect();
                 (row.id, fields)
             })
@@ -172,17 +188,18 @@ impl EventStream {
 
     /// A writer that ends leaves no name behind; what it had read, another claims.
     pub async fn leave(&mut self) -> Result<(), BrokerError> {
-        let pending: redis::streams::StreamPendingCountReply = redis::AsyncCommands::xpending_consumer_count(
-            &mut self.connection,
-            self.broker.keys().events(),
-            LEDGER_GROUP,
-            "-",
-            "+",
-            1,
-            self.writer.as_str(),
-        )
-        .await
-        .map_err(|source| self.broker.failed(source))?;
+        let pending: redis::streams::StreamPendingCountReply =
+            redis::AsyncCommands::xpending_consumer_count(
+                &mut self.connection,
+                self.broker.keys().events(),
+                LEDGER_GROUP,
+                "-",
+                "+",
+                1,
+                self.writer.as_str(),
+            )
+            .await
+            .map_err(|source| self.broker.failed(source))?;
         if pending.ids.is_empty() {
             redis::cmd("XGROUP")
                 .arg("DELCONSUMER")

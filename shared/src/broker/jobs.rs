@@ -44,7 +44,11 @@ pub type Entries = Vec<(String, RawMessage)>;
 
 impl Broker {
     /// Puts one message into a queue; the receipt is its place.
-    pub async fn enqueue(&self, queue: &QueueName, message: &RawMessage) -> Result<Place, BrokerError> {
+    pub async fn enqueue(
+        &self,
+        queue: &QueueName,
+        message: &RawMessage,
+    ) -> Result<Place, BrokerError> {
         let mut command = redis::cmd("XADD");
         command.arg(self.keys().queue(queue)).arg("*");
         for (name, value) in &message.fields {
@@ -58,7 +62,11 @@ impl Broker {
     }
 
     /// Puts many JSON messages into a queue in one transaction: all of them, or none.
-    pub async fn enqueue_all(&self, queue: &QueueName, jobs: &[String]) -> Result<Vec<Place>, BrokerError> {
+    pub async fn enqueue_all(
+        &self,
+        queue: &QueueName,
+        jobs: &[String],
+    ) -> Result<Vec<Place>, BrokerError> {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
@@ -72,7 +80,10 @@ impl Broker {
             .query_async(&mut self.shared())
             .await
             .map_err(|source| self.failed(source))?;
-        Ok(entries.iter().map(|entry| Place::new(queue, entry)).collect())
+        Ok(entries
+            .iter()
+            .map(|entry| Place::new(queue, entry))
+            .collect())
     }
 
     /// The outcomes of jobs, where they have ended.
@@ -90,8 +101,10 @@ impl Broker {
             .into_iter()
             .zip(keys)
             .map(|(text, key)| {
-                text.map(|text| serde_json::from_str(&text).map_err(|error| Self::foreign(key, error)))
-                    .transpose()
+                text.map(|text| {
+                    serde_json::from_str(&text).map_err(|error| Self::foreign(key, error))
+                })
+                .transpose()
             })
             .collect()
     }
@@ -128,7 +141,9 @@ impl Broker {
             .invoke_async(&mut self.shared())
             .await
             .map_err(|source| self.failed(source))?;
-        let Some(record) = record else { return Ok(None) };
+        let Some(record) = record else {
+            return Ok(None);
+        };
         let key = self.keys().lane_jobs();
         let mut parts = record.into_iter();
         let mut text = || String::from_utf8(parts.next().unwrap_or_default()).unwrap_or_default();
@@ -164,7 +179,10 @@ impl Broker {
             .xrange(self.keys().queue(&queue), entry, entry)
             .await;
         match found {
-            Ok(rows) => Ok(rows.into_iter().next().map(|(_, fields)| RawMessage { fields })),
+            Ok(rows) => Ok(rows
+                .into_iter()
+                .next()
+                .map(|(_, fields)| RawMessage { fields })),
             // The place is not of the form that the server gives.
             Err(error) if !error.is_io_error() && !error.is_timeout() => Ok(None),
             Err(error) => Err(self.failed(error)),
@@ -191,7 +209,11 @@ impl Broker {
             .get(self.keys().id(job))
             .await
             .map_err(|source| self.failed(source))?;
-        Ok(known.and_then(|known| known.split_once(' ').map(|(_, place)| Place::from_record(place))))
+        Ok(known.and_then(|known| {
+            known
+                .split_once(' ')
+                .map(|(_, place)| Place::from_record(place))
+        }))
     }
 
     /// Whether somebody asked for the job to be cancelled.
@@ -253,7 +275,8 @@ impl Broker {
                 .into_iter()
                 .map(|row| Pending {
                     entry: row.id,
-                    worker: (row.consumer != RETURNED).then(|| WorkerId::from_record(&row.consumer)),
+                    worker: (row.consumer != RETURNED)
+                        .then(|| WorkerId::from_record(&row.consumer)),
                     since: Duration::from_millis(row.last_delivered_ms as u64),
                 })
                 .collect()),
@@ -293,15 +316,22 @@ impl Broker {
         texts
             .into_iter()
             .map(|text| {
-                text.map(|text| serde_json::from_str(&text).map_err(|error| Self::foreign(self.keys().resume(), error)))
-                    .transpose()
+                text.map(|text| {
+                    serde_json::from_str(&text)
+                        .map_err(|error| Self::foreign(self.keys().resume(), error))
+                })
+                .transpose()
             })
             .collect()
     }
 
     /// Where a job stands that was begun before or came out of a lane, as far as the first `most`
     /// such jobs tell; and whether those were all.
-    pub async fn moved_to(&self, job: &JobId, most: usize) -> Result<(Option<Place>, bool), BrokerError> {
+    pub async fn moved_to(
+        &self,
+        job: &JobId,
+        most: usize,
+    ) -> Result<(Option<Place>, bool), BrokerError> {
         // The id comes first in our own record, and has no character that JSON escapes.
         let begins = format!("{{\"id\":\"{job}\"");
         let mut connection = self.pooled().await?;
@@ -328,7 +358,9 @@ impl Broker {
 
     /// At most `most` jobs of each lane, the first to go first.
     pub async fn lane_ids(&self, most: usize) -> Result<Vec<JobId>, BrokerError> {
-        let last = isize::try_from(most).unwrap_or(isize::MAX).saturating_sub(1);
+        let last = isize::try_from(most)
+            .unwrap_or(isize::MAX)
+            .saturating_sub(1);
         let mut ids: Vec<String> = Vec::new();
         for lane in [self.keys().time_lane(), self.keys().version_lane()] {
             let some: Vec<String> = self
@@ -338,7 +370,10 @@ impl Broker {
                 .map_err(|source| self.failed(source))?;
             ids.extend(some);
         }
-        for lane in self.scan(&format!("{}*", self.keys().key_lane_prefix())).await? {
+        for lane in self
+            .scan(&format!("{}*", self.keys().key_lane_prefix()))
+            .await?
+        {
             let some: Vec<String> = self
                 .shared()
                 .lrange(lane, 0, last)

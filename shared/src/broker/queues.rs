@@ -68,14 +68,22 @@ impl Broker {
             ("time", self.keys().time_lane()),
             ("version", self.keys().version_lane()),
         ] {
-            let held: u64 = self.shared().zcard(key).await.map_err(|source| self.failed(source))?;
+            let held: u64 = self
+                .shared()
+                .zcard(key)
+                .await
+                .map_err(|source| self.failed(source))?;
             if held > 0 {
                 lanes.push((name.to_owned(), held));
             }
         }
         let prefix = self.keys().key_lane_prefix();
         for key in self.scan(&format!("{prefix}*")).await? {
-            let held: u64 = self.shared().llen(&key).await.map_err(|source| self.failed(source))?;
+            let held: u64 = self
+                .shared()
+                .llen(&key)
+                .await
+                .map_err(|source| self.failed(source))?;
             if let Some(name) = key.strip_prefix(&prefix) {
                 lanes.push((format!("key:{name}"), held));
             }

@@ -43,7 +43,11 @@ pub struct QueueReader {
 
 impl Broker {
     /// Makes the queues' groups where they are missing, and a reader of them.
-    pub async fn reader(&self, queues: &[QueueName], worker: &WorkerId) -> Result<QueueReader, BrokerError> {
+    pub async fn reader(
+        &self,
+        queues: &[QueueName],
+        worker: &WorkerId,
+    ) -> Result<QueueReader, BrokerError> {
         let reader = QueueReader {
             broker: self.clone(),
             connection: self.patient().await?,
@@ -51,13 +55,18 @@ impl Broker {
             worker: worker.clone(),
         };
         for queue in queues {
-            self.create_group(&self.keys().queue(queue), WORKERS_GROUP).await?;
+            self.create_group(&self.keys().queue(queue), WORKERS_GROUP)
+                .await?;
         }
         Ok(reader)
     }
 
     /// What Redis thinks that a worker has of a queue.
-    pub async fn held_by(&self, queue: &QueueName, worker: &WorkerId) -> Result<Vec<Held>, BrokerError> {
+    pub async fn held_by(
+        &self,
+        queue: &QueueName,
+        worker: &WorkerId,
+    ) -> Result<Vec<Held>, BrokerError> {
         let key = self.keys().queue(queue);
         let mut held = Vec::new();
         let mut start = "-".to_owned();
@@ -101,7 +110,11 @@ impl Broker {
 impl QueueReader {
     /// At most `count` entries of all queues together (at least one of each): first what was given
     /// back, then what is new, for which it waits up to `wait`.
-    pub async fn read(&mut self, count: usize, wait: Duration) -> Result<Vec<Delivered>, BrokerError> {
+    pub async fn read(
+        &mut self,
+        count: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivered>, BrokerError> {
         let share = (count / self.queues.len().max(1)).max(1);
         let mut delivered = self.take(share).await?;
         if delivered.is_empty() {
@@ -138,12 +151,20 @@ impl QueueReader {
         Ok(taken)
     }
 
-    async fn read_new(&mut self, share: usize, wait: Duration) -> Result<Vec<Delivered>, BrokerError> {
+    async fn read_new(
+        &mut self,
+        share: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivered>, BrokerError> {
         let options = StreamReadOptions::default()
             .group(WORKERS_GROUP, self.worker.as_str())
             .count(share)
             .block(usize::try_from(wait.as_millis()).unwrap_or(usize::MAX));
-        let streams: Vec<String> = self.queues.iter().map(|queue| self.broker.keys().queue(queue)).collect();
+        let streams: Vec<String> = self
+            .queues
+            .iter()
+            .map(|queue| self.broker.keys().queue(queue))
+            .collect();
         let ids = vec![">"; streams.len()];
         let mut command = redis::cmd("XREADGROUP");
         command.arg(&options).arg("STREAMS").arg(&streams).arg(&ids);
@@ -184,7 +205,12 @@ impl QueueReader {
     async fn remember(&mut self, delivered: &mut [Delivered]) -> Result<(), BrokerError> {
         let marked: Vec<&mut Delivered> = delivered
             .iter_mut()
-            .filter(|one| one.message.fields.iter().any(|(name, _)| name == RESUME_FIELD))
+            .filter(|one| {
+                one.message
+                    .fields
+                    .iter()
+                    .any(|(name, _)| name == RESUME_FIELD)
+            })
             .collect();
         if marked.is_empty() {
             return Ok(());
@@ -216,7 +242,9 @@ impl QueueReader {
 
 fn without_mark(fields: Vec<(Vec<u8>, Vec<u8>)>) -> RawMessage {
     RawMessage {
-        fields: fields.into_iter().filter(|(name, _)| name != RESUME_FIELD).collect(),
+        fields: fields
+            .into_iter()
+            .filter(|(name, _)| name != RESUME_FIELD)
+            .collect(),
     }
 }
-

@@ -134,7 +134,11 @@ fn flag(set: bool, word: &'static str) -> &'static str {
 }
 
 fn fence(answer: &str) -> Fence {
-    if answer == "ok" { Fence::Held } else { Fence::Lost }
+    if answer == "ok" {
+        Fence::Held
+    } else {
+        Fence::Lost
+    }
 }
 
 impl Held {
@@ -150,20 +154,27 @@ impl Held {
 }
 
 impl Broker {
-    async fn step<T: redis::FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Result<T, BrokerError> {
+    async fn step<T: redis::FromRedisValue>(
+        &self,
+        call: &ScriptInvocation<'_>,
+    ) -> Result<T, BrokerError> {
         call.invoke_async(&mut self.shared())
             .await
             .map_err(|source| self.failed(source))
     }
 
     /// Checks a job's own id and unique key.
-    pub async fn admit(&self, held: &Held, admission: &Admission<'_>) -> Result<Admitted, BrokerError> {
+    pub async fn admit(
+        &self,
+        held: &Held,
+        admission: &Admission<'_>,
+    ) -> Result<Admitted, BrokerError> {
         let (id, hash) = admission
             .id
             .map_or(("", ""), |(id, hash)| (id.as_str(), hash.as_str()));
-        let (unique, ttl) = admission
-            .unique
-            .map_or(("", 0), |unique| (unique.key.as_str(), unique.ttl.as_secs().max(1)));
+        let (unique, ttl) = admission.unique.map_or(("", 0), |unique| {
+            (unique.key.as_str(), unique.ttl.as_secs().max(1))
+        });
         let mut call = held.invoke(&scripts::ADMIT, &self.keys);
         call.arg(id)
             .arg(hash)
@@ -232,8 +243,15 @@ impl Broker {
     }
 
     /// Ends a job: all of it in one step, or nothing.
-    pub async fn settle(&self, held: &Held, job: &JobId, ending: &Ending<'_>) -> Result<Fence, BrokerError> {
-        let (letter_id, letter) = ending.letter.map_or(("", ""), |(id, letter)| (id.as_str(), letter));
+    pub async fn settle(
+        &self,
+        held: &Held,
+        job: &JobId,
+        ending: &Ending<'_>,
+    ) -> Result<Fence, BrokerError> {
+        let (letter_id, letter) = ending
+            .letter
+            .map_or(("", ""), |(id, letter)| (id.as_str(), letter));
         let mut call = held.invoke(&scripts::SETTLE, &self.keys);
         call.arg(job.as_str())
             .arg(text(ending.attempt))
@@ -250,12 +268,21 @@ impl Broker {
     }
 
     /// Lays a job aside until a time.
-    pub async fn park(&self, held: &Held, job: &JobId, parking: &Parking<'_>) -> Result<Parked, BrokerError> {
+    pub async fn park(
+        &self,
+        held: &Held,
+        job: &JobId,
+        parking: &Parking<'_>,
+    ) -> Result<Parked, BrokerError> {
         let mut call = held.invoke(&scripts::PARK, &self.keys);
         call.arg(job.as_str())
             .arg(text(parking.attempt))
             .arg(parking.event)
-            .arg(if parking.for_version { "version" } else { "time" })
+            .arg(if parking.for_version {
+                "version"
+            } else {
+                "time"
+            })
             .arg(parking.due.timestamp_millis())
             .arg(key(parking.concurrency))
             .arg(parking.resume);

@@ -55,7 +55,12 @@ pub struct Pulse {
 
 impl Pulse {
     /// For `worker`; nothing is connected yet. The key lives for `ttl` after each beat.
-    pub fn new(url: &SecretString, keys: &Keys, worker: &WorkerId, ttl: Duration) -> Result<Self, BrokerError> {
+    pub fn new(
+        url: &SecretString,
+        keys: &Keys,
+        worker: &WorkerId,
+        ttl: Duration,
+    ) -> Result<Self, BrokerError> {
         Ok(Self {
             client: client(url)?,
             connection: None,
@@ -69,7 +74,9 @@ impl Pulse {
         let text = serde_json::to_string(heartbeat)
             .map_err(|error| redis::RedisError::from(std::io::Error::other(error)))?;
         let ttl = u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX);
-        let done = self.connection().and_then(|(connection, key)| connection.pset_ex(key, text, ttl));
+        let done = self
+            .connection()
+            .and_then(|(connection, key)| connection.pset_ex(key, text, ttl));
         if done.is_err() {
             self.connection = None;
         }
@@ -78,7 +85,8 @@ impl Pulse {
 
     /// The last: whoever looks knows at once that the worker is gone.
     pub fn stop(&mut self) -> redis::RedisResult<()> {
-        self.connection().and_then(|(connection, key)| connection.del(key))
+        self.connection()
+            .and_then(|(connection, key)| connection.del(key))
     }
 
     fn connection(&mut self) -> redis::RedisResult<(&mut redis::Connection, &str)> {
@@ -107,7 +115,9 @@ impl Broker {
 
     /// The workers that are alive.
     pub async fn workers(&self) -> Result<Vec<Heartbeat>, BrokerError> {
-        let keys = self.scan(&format!("{}*", self.keys().worker_prefix())).await?;
+        let keys = self
+            .scan(&format!("{}*", self.keys().worker_prefix()))
+            .await?;
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -145,7 +155,11 @@ impl Broker {
         Ok(recovered)
     }
 
-    async fn recover_some(&self, queue: &QueueName, consumer: &str) -> Result<(i64, usize), BrokerError> {
+    async fn recover_some(
+        &self,
+        queue: &QueueName,
+        consumer: &str,
+    ) -> Result<(i64, usize), BrokerError> {
         let mut call = scripts::RECOVER.key(self.keys().queue(queue));
         call.arg(self.keys().prefix())
             .arg(queue.as_str())

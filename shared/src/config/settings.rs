@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use secrecy::SecretString;
 
 use super::{
-    Config, ConfigError, Environment, FILE_NAME, Form, Limits, Liveness, Origin, Reader, Retention,
+    Config, ConfigError, Environment, FILE_NAME, Form, Liveness, Origin, Reader, Retention,
     RetryPolicy, Text,
     file::{File, RawLimits, RawLiveness, RawRetention, RawRetry},
     form,
@@ -189,13 +189,13 @@ fn limits(r: &mut Reader<'_>, raw: &RawLimits) -> Limits {
     let bytes = form::bytes(1024..=512 << 20);
     let depth = form::whole(1..=128);
     Limits {
-        max_message_bytes: r
+        max_bytes: r
             .setting(
                 "limits.max_message_bytes",
                 raw.max_message_bytes.as_ref(),
                 &bytes,
             )
-            .unwrap_or(default.max_message_bytes),
+            .unwrap_or(default.max_bytes),
         max_depth: r
             .setting("limits.max_depth", raw.max_depth.as_ref(), &depth)
             .unwrap_or(default.max_depth),

@@ -119,7 +119,7 @@ fn everything_can_be_set_in_the_file() {
         config.retries,
         BTreeMap::from([("patient".to_owned(), patient)])
     );
-    assert_eq!(config.limits.max_message_bytes, 4 << 20);
+    assert_eq!(config.limits.max_bytes, 4 << 20);
     assert_eq!(config.limits.max_depth, 32);
     assert_eq!(config.liveness.heartbeat_ttl, Duration::from_secs(5));
     assert_eq!(config.retention.dead_letters, Duration::from_hours(7 * 24));

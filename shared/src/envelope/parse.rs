@@ -36,7 +36,7 @@ impl Message {
     }
 }
 
-/// How large and how deep a message may be.
+/// How large and how deep a message may be; a worse one becomes a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The most bytes of all names and values together.

@@ -38,7 +38,10 @@ impl Books {
     pub fn balance(&self) {
         let mut billed: BTreeMap<&str, Usd> = BTreeMap::new();
         for bill in &self.invoice {
-            let cost: Usd = bill.cost_usd.parse().unwrap_or_else(|error| panic!("{bill:?}: {error}"));
+            let cost: Usd = bill
+                .cost_usd
+                .parse()
+                .unwrap_or_else(|error| panic!("{bill:?}: {error}"));
             let sum = billed.entry(&bill.attempt_id).or_default();
             *sum = *sum + cost;
         }
@@ -58,7 +61,10 @@ impl Books {
                 }
                 // Listed by name: lost, dropped or broken off, and at most what was reserved.
                 (None, Some(bill)) if bill > row.reserved_usd => {
-                    wrong.push(format!("{id}: invoice {bill}, but only {} reserved", row.reserved_usd));
+                    wrong.push(format!(
+                        "{id}: invoice {bill}, but only {} reserved",
+                        row.reserved_usd
+                    ));
                 }
                 (None, _) => {}
             }
@@ -66,16 +72,25 @@ impl Books {
         }
         for bill in &self.invoice {
             if !known.contains(&bill.attempt_id) {
-                wrong.push(format!("{}: on the invoice, not in the ledger", bill.attempt_id));
+                wrong.push(format!(
+                    "{}: on the invoice, not in the ledger",
+                    bill.attempt_id
+                ));
             }
         }
         wrong.truncate(5);
         assert!(wrong.is_empty(), "the books do not balance: {wrong:#?}");
-        assert!(ours == theirs, "the sums differ: ledger {ours}, invoice {theirs}");
+        assert!(
+            ours == theirs,
+            "the sums differ: ledger {ours}, invoice {theirs}"
+        );
     }
 
     /// Attempts of an outcome.
     pub fn count(&self, outcome: AttemptOutcome) -> usize {
-        self.ledger.iter().filter(|row| row.outcome == outcome).count()
+        self.ledger
+            .iter()
+            .filter(|row| row.outcome == outcome)
+            .count()
     }
 }

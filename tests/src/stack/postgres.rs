@@ -33,7 +33,10 @@ async fn shared() -> anyhow::Result<&'static Shared> {
                 },
             )
             .await?;
-            Ok(Shared { postgres, _dir: dir })
+            Ok(Shared {
+                postgres,
+                _dir: dir,
+            })
         })
         .await
 }
@@ -47,7 +50,9 @@ pub async fn database() -> anyhow::Result<String> {
     sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
         .execute(&mut connection)
         .await?;
-    let (base, _) = server.rsplit_once('/').context("an address has a database")?;
+    let (base, _) = server
+        .rsplit_once('/')
+        .context("an address has a database")?;
     let url = format!("{base}/{name}");
     let ledger = Ledger::connect(&SecretString::from(url.clone()), 1)?;
     ledger.migrate().await?;
@@ -58,7 +63,8 @@ pub async fn database() -> anyhow::Result<String> {
 /// A Postgres of the test's own, to be stopped and started; without tables yet.
 pub async fn own_postgres() -> anyhow::Result<OwnPostgres> {
     let dir = tempfile::tempdir()?;
-    let server = LocalPostgres::start(&toolbox().await?, dir.path(), PostgresOptions::default()).await?;
+    let server =
+        LocalPostgres::start(&toolbox().await?, dir.path(), PostgresOptions::default()).await?;
     Ok(OwnPostgres { server, _dir: dir })
 }
 

@@ -1,0 +1,126 @@
+//! `longshore dlq list`.
+
+use chrono::{DateTime, Utc};
+use longshore_shared::{event::DeadRecord, letter::Letter};
+use serde::Serialize;
+
+use super::filter::Filter;
+use crate::{
+    commands::words::{ago, count, drawn, head, of_ms, or_dash, table},
+    error::{CommandError, Done},
+    output::{self, Format},
+    session::Session,
+};
+
+/// Letters read at once: few are needed, and they may be large.
+const PAGE: usize = 100;
+
+/// Characters of an error that the table shows.
+const ERROR_HEAD: usize = 60;
+
+/// Which letters, and how to answer.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    filter: Filter,
+    /// At most so many
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// How to answer
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Debug, Serialize)]
+struct Listed {
+    /// All dead letters, whatever the filter.
+    total: u64,
+    /// Whether more of them fit.
+    more: bool,
+    letters: Vec<DeadRecord>,
+}
+
+/// Reads and prints.
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+    let broker = session.broker().await?;
+    let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
+    let span = arguments.filter.span(broker.server_time_ms().await?);
+    let mut letters: Vec<DeadRecord> = Vec::new();
+    let mut next = Some(0);
+    while let Some(start) = next.filter(|_| letters.len() <= limit) {
+        let page = broker.dead_page_back(start, span.clone(), PAGE).await?;
+        next = page.next;
+        letters.extend(
+            page.letters
+                .into_iter()
+                .filter(|(_, letter, _)| arguments.filter.fits(&letter.record))
+                .map(|(died, letter, _)| dated(died, letter)),
+        );
+    }
+    let more = letters.len() > limit;
+    letters.truncate(limit);
+    let listed = Listed {
+        total: broker.dead_count().await?,
+        more,
+        letters,
+    };
+    match arguments.format {
+        Format::Json => output::json(&listed),
+        Format::Text => output::line(text(&listed, Utc::now())),
+    }
+    Ok(Done::Success)
+}
+
+/// The record with the time that it lies there since, which Redis's clock tells.
+fn dated(died: i64, letter: Letter) -> DeadRecord {
+    DeadRecord {
+        at: of_ms(died),
+        ..letter.record
+    }
+}
+
+fn text(listed: &Listed, now: DateTime<Utc>) -> String {
+    let one = if listed.total == 1 { "dead letter" } else { "dead letters" };
+    let mut figures = format!("{} {one}, {} shown", count(listed.total), count(listed.letters.len() as u64));
+    if listed.more {
+        figures.push_str("; more fit: raise --limit");
+    }
+    if listed.letters.is_empty() {
+        return figures;
+    }
+    let mut rows = table(["ID", "AGE", "REASON", "TYPE", "PLATFORM", "ATTEMPTS", "ERROR"]);
+    for record in &listed.letters {
+        rows.add_row([
+            record.id.to_string(),
+            ago(record.at, now),
+            head(&record.reason, 40),
+            or_dash(record.task_type.as_deref()),
+            or_dash(record.platform.as_deref()),
+            record.attempts.to_string(),
+            head(&record.error, ERROR_HEAD),
+        ]);
+    }
+    format!("{}\n\n{figures}", drawn(&rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::filter::tests::letter, *};
+
+    #[test]
+    fn the_newest_letters_are_a_table() {
+        let now: DateTime<Utc> = "2026-12-01T12:05:00Z".parse().unwrap();
+        let mut malformed = letter("bulk:9-0", &[]).record;
+        malformed.reason = "not_json".to_owned();
+        malformed.error = "expected `job` to be a JSON object,\nbut it is not JSON: \u{1b}[31m".to_owned();
+        malformed.task_type = None;
+        malformed.platform = None;
+        malformed.attempts = 0;
+        let listed = Listed {
+            total: 1234,
+            more: true,
+            letters: vec![letter("inv-42", &[]).record, malformed],
+        };
+        insta::assert_snapshot!(text(&listed, now));
+    }
+}

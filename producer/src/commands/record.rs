@@ -1,0 +1,48 @@
+//! A job's record out of what Redis knows of it.
+
+use longshore_shared::{
+    envelope::Envelope,
+    event::{JobLabels, JobRecord},
+    id::QueueName,
+    resume::Resume,
+    state::JobState,
+};
+
+/// Characters of the prompt that the record keeps for people.
+const PROMPT_HEAD: usize = 200;
+
+/// A job that has not ended, in the words of the record.
+pub(crate) fn of_redis(envelope: Option<&Envelope>, queue: QueueName, state: JobState, resume: &Resume) -> JobRecord {
+    let text = |of: fn(&Envelope) -> &Option<String>| envelope.and_then(|envelope| of(envelope).clone());
+    let past = resume.history.last();
+    JobRecord {
+        labels: JobLabels {
+            job_id: envelope
+                .and_then(|envelope| envelope.id.clone())
+                .unwrap_or_else(|| resume.id.clone()),
+            queue,
+            task_type: envelope.map_or_else(|| "unknown".to_owned(), |envelope| envelope.task_type.clone()),
+            tenant: text(|envelope| &envelope.tenant),
+            chain_id: text(|envelope| &envelope.chain_id),
+            parent_id: text(|envelope| &envelope.parent_id),
+        },
+        state,
+        enqueued_at: resume.enqueued_at,
+        started_at: resume.started_at,
+        finished_at: None,
+        due_at: None,
+        platform: past.map(|past| past.platform.clone()),
+        model: past.map(|past| past.model.clone()),
+        attempts: resume.attempts,
+        prompt_head: envelope
+            .and_then(|envelope| envelope.messages.last())
+            .map(|message| message.content.chars().take(PROMPT_HEAD).collect())
+            .unwrap_or_default(),
+        output: None,
+        finish_reason: None,
+        error: past.map(|past| past.error.clone()),
+        error_class: past.map(|past| past.error_class.to_string()),
+        metadata: envelope.and_then(|envelope| envelope.metadata.clone()),
+        traceparent: text(|envelope| &envelope.traceparent),
+    }
+}

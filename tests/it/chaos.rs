@@ -1,0 +1,123 @@
+//! Anything is killed at any moment; then all is counted.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use longshore::local::ChildProcess;
+use longshore_shared::{id::QueueName, state::AttemptOutcome};
+use longshore_tests::stack::{Options, Stack, eventually};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+
+const JOBS: usize = 400;
+const KILLS: usize = 10;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_job_ends_once_whatever_is_killed() {
+    let mut stack = Stack::start(Options {
+        latency: Duration::from_millis(400),
+        env: vec![
+            (
+                "LONGSHORE_LIVENESS_HEARTBEAT_EVERY".to_owned(),
+                "300ms".to_owned(),
+            ),
+            (
+                "LONGSHORE_LIVENESS_HEARTBEAT_TTL".to_owned(),
+                "1s".to_owned(),
+            ),
+            ("LONGSHORE_CONCURRENCY".to_owned(), "20".to_owned()),
+        ],
+    })
+    .await
+    .unwrap();
+    stack.acknowledge_what_is_on_disk().await.unwrap();
+    let jobs: Vec<String> = (0..JOBS)
+        .map(|at| match at % 4 {
+            0 => format!(r#"{{"prompt":"job {at}","delay":{}}}"#, at % 7),
+            1 => format!(r#"{{"prompt":"job {at}","concurrency_key":"k","concurrency_limit":10}}"#),
+            2 => format!(r#"{{"prompt":"[[fail_first=1:503]] job {at}","retry":{{"base_delay":0.2,"max_delay":0.2}}}}"#),
+            _ => format!(r#"{{"prompt":"job {at}","id":"own-{at}"}}"#),
+        })
+        .collect();
+    let mut ids = stack.enqueue(&jobs).await.unwrap();
+    for (at, id) in ids.iter_mut().enumerate().filter(|(at, _)| at % 4 == 3) {
+        *id = longshore_shared::id::JobId::parse(&format!("own-{at}")).unwrap();
+    }
+
+    let mut workers = vec![stack.worker().unwrap(), stack.worker().unwrap()];
+    let mut scheduler = stack.scheduler().unwrap();
+    let mut chance = StdRng::seed_from_u64(11);
+    for _ in 0..KILLS {
+        // Killing at random moments is the point; nothing is waited for.
+        tokio::time::sleep(Duration::from_millis(chance.random_range(200..1500))).await;
+        match chance.random_range(0..4) {
+            0 => replace(&mut scheduler, stack.scheduler().unwrap()),
+            1 => {
+                stack.redis.kill().unwrap();
+                stack.redis.restart().await.unwrap();
+            }
+            at => replace(&mut workers[at - 2], stack.worker().unwrap()),
+        }
+    }
+
+    let outcomes = stack.outcomes(&ids).await.unwrap();
+    let poisoned = outcomes
+        .iter()
+        .filter(|one| one.error_class.as_deref() == Some("poison"))
+        .count();
+    let answered = outcomes.iter().filter(|one| one.success).count();
+    assert_eq!(
+        answered + poisoned,
+        JOBS,
+        "{:?}",
+        outcomes.iter().find(|one| !one.success)
+    );
+    let books = stack.books().await.unwrap();
+    books.balance();
+    let mut settled: BTreeMap<_, u32> = BTreeMap::new();
+    for row in books
+        .ledger
+        .iter()
+        .filter(|row| row.outcome == AttemptOutcome::Completed && !row.duplicate)
+    {
+        *settled.entry(&row.job_id).or_default() += 1;
+    }
+    assert_eq!(settled.len(), answered);
+    assert!(
+        settled.values().all(|times| *times == 1),
+        "each settled once"
+    );
+    nothing_is_left(&stack).await;
+}
+
+fn replace(old: &mut ChildProcess, new: ChildProcess) {
+    old.kill().unwrap();
+    *old = new;
+}
+
+/// Nothing waits, runs, or is remembered.
+async fn nothing_is_left(stack: &Stack) {
+    let keys = stack.broker.keys();
+    let depth = stack.broker.depth(&QueueName::default()).await.unwrap();
+    assert_eq!((depth.available, depth.running), (0, 0));
+    assert_eq!(stack.broker.lanes().await.unwrap(), []);
+    let connection = stack.connection().await.unwrap();
+    for key in [
+        keys.inflight(),
+        keys.resume(),
+        keys.crashes(),
+        keys.lane_jobs(),
+        format!("{}:key:k", keys.prefix()),
+    ] {
+        eventually("nothing is left", || {
+            let mut connection = connection.clone();
+            let key = key.clone();
+            async move {
+                match redis::AsyncCommands::hlen::<_, u64>(&mut connection, &key).await? {
+                    0 => Ok(()),
+                    left => anyhow::bail!("{left} in {key}"),
+                }
+            }
+        })
+        .await
+        .unwrap();
+    }
+}

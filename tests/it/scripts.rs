@@ -1,0 +1,17 @@
+//! Each Lua script by itself, through the broker, against a real Redis: the plain case, the fence, and
+//! the same call once more, as after a lost reply.
+
+mod admit;
+mod begin;
+mod cancel;
+mod dead;
+mod fail;
+mod hand_back;
+mod key_lanes;
+mod lead;
+mod noscript;
+mod recover;
+pub(crate) mod room;
+mod settle;
+mod slots;
+mod time_lanes;

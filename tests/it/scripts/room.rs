@@ -1,0 +1,325 @@
+//! A namespace of a test's own in a Redis that all tests share, and plain looks into it.
+
+#![expect(clippy::unwrap_used, reason = "a fixture: what goes wrong here is the test's failure")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use longshore::local::{LocalRedis, RedisOptions};
+use longshore_shared::{
+    broker::{Begun, Broker, Delivered, Ending, Held, Parking},
+    envelope::{Concurrency, RawMessage},
+    id::{AttemptId, JobId, Namespace, Place, QueueName, WorkerId},
+    resume::Resume,
+};
+use longshore_tests::stack::toolbox;
+use redis::{FromRedisValue, aio::MultiplexedConnection};
+use secrecy::SecretString;
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+struct Shared {
+    redis: LocalRedis,
+    _dir: TempDir,
+}
+
+static SHARED: OnceCell<Shared> = OnceCell::const_new();
+static ROOMS: AtomicU32 = AtomicU32::new(0);
+
+/// A Redis of the caller's own.
+pub(crate) async fn redis() -> (LocalRedis, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let redis = LocalRedis::start(&toolbox().await.unwrap(), dir.path(), RedisOptions::default())
+        .await
+        .unwrap();
+    (redis, dir)
+}
+
+/// One namespace.
+pub(crate) struct Room {
+    pub(crate) broker: Broker,
+    pub(crate) queue: QueueName,
+    redis: MultiplexedConnection,
+}
+
+/// Every key of a namespace with its value as Redis dumps it.
+pub(crate) type Snapshot = BTreeMap<String, Vec<u8>>;
+
+impl Room {
+    /// A fresh namespace in the Redis that the tests share.
+    pub(crate) async fn new() -> Self {
+        let shared = SHARED
+            .get_or_init(|| async {
+                let (redis, dir) = redis().await;
+                Shared { redis, _dir: dir }
+            })
+            .await;
+        Self::at(&shared.redis.url()).await
+    }
+
+    /// A fresh namespace in the Redis at `url`.
+    pub(crate) async fn at(url: &str) -> Self {
+        let name = format!("room-{}", ROOMS.fetch_add(1, Ordering::Relaxed));
+        let namespace = Namespace::parse(&name).unwrap();
+        let client = redis::Client::open(url).unwrap();
+        Self {
+            broker: Broker::connect(&SecretString::from(url), &namespace).await.unwrap(),
+            queue: QueueName::default(),
+            redis: client.get_multiplexed_async_connection().await.unwrap(),
+        }
+    }
+
+    /// The same namespace, seen through another queue.
+    pub(crate) fn queue(self, name: &str) -> Self {
+        Self {
+            queue: QueueName::parse(name).unwrap(),
+            ..self
+        }
+    }
+
+    /// `{ns}:suffix`.
+    pub(crate) fn key(&self, suffix: &str) -> String {
+        format!("{}:{suffix}", self.broker.keys().prefix())
+    }
+
+    /// The stream of the queue.
+    pub(crate) fn stream(&self) -> String {
+        self.broker.keys().queue(&self.queue)
+    }
+
+    /// One plain command.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut command = redis::cmd(words.first().unwrap());
+        for word in words.iter().skip(1) {
+            command.arg(*word);
+        }
+        command.query_async(&mut self.redis.clone()).await.unwrap()
+    }
+
+    pub(crate) async fn enqueue(&self, fields: &[(Vec<u8>, Vec<u8>)]) -> Place {
+        let message = RawMessage {
+            fields: fields.to_vec(),
+        };
+        self.broker.enqueue(&self.queue, &message).await.unwrap()
+    }
+
+    /// What a read of at most `count` entries brings `worker`; it does not wait.
+    pub(crate) async fn read(&self, worker: &str, count: usize) -> Vec<Delivered> {
+        let queues = [self.queue.clone()];
+        let mut reader = self.broker.reader(&queues, &id(worker)).await.unwrap();
+        reader.read(count, Duration::from_millis(1)).await.unwrap()
+    }
+
+    /// The one entry that a read brings `worker`.
+    pub(crate) async fn read_one(&self, worker: &str) -> Delivered {
+        let mut delivered = self.read(worker, 1).await;
+        assert_eq!(delivered.len(), 1, "one entry is there for {worker}");
+        delivered.remove(0)
+    }
+
+    /// A new job in the hands of `worker`, with its id.
+    pub(crate) async fn job(&self, worker: &str) -> (Held, JobId) {
+        let place = self.enqueue(&prompt("hello")).await;
+        let delivered = self.read_one(worker).await;
+        assert_eq!(delivered.held.place, place);
+        (delivered.held, JobId::of_place(&place))
+    }
+
+    /// A new job that `worker` runs: its attempt is begun.
+    pub(crate) async fn running(&self, worker: &str) -> (Held, JobId, AttemptId) {
+        let (held, job) = self.job(worker).await;
+        let attempt = AttemptId::new();
+        assert_eq!(self.begin(&held, &job, attempt, None).await, Begun::Yes);
+        (held, job, attempt)
+    }
+
+    /// Begins an attempt whose event, should the worker die, is `lost ATTEMPT`.
+    pub(crate) async fn begin(
+        &self,
+        held: &Held,
+        job: &JobId,
+        attempt: AttemptId,
+        concurrency: Option<&Concurrency>,
+    ) -> Begun {
+        let event = format!("lost {attempt}");
+        let resume = resume(job, 0);
+        self.broker
+            .begin(held, job, attempt, &event, concurrency, &resume)
+            .await
+            .unwrap()
+    }
+
+    /// Gives an entry to another worker behind everybody's back.
+    pub(crate) async fn steal(&self, held: &Held, thief: &str) {
+        let claimed: Vec<String> = self
+            .ask(&["XCLAIM", &self.stream(), "workers", thief, "0", &held.entry, "JUSTID"])
+            .await;
+        assert_eq!(claimed.len(), 1);
+    }
+
+    /// A heartbeat that does not end by itself.
+    pub(crate) async fn alive(&self, worker: &str) {
+        let () = self.ask(&["SET", &self.key(&format!("worker:{worker}")), "{}"]).await;
+    }
+
+    /// The heartbeat is over.
+    pub(crate) async fn dies(&self, worker: &str) {
+        let () = self.ask(&["DEL", &self.key(&format!("worker:{worker}"))]).await;
+    }
+
+    /// The facts for the record, and which of them are of attempts that settled nothing.
+    pub(crate) async fn events(&self) -> Vec<(String, bool)> {
+        let rows: Vec<(String, BTreeMap<String, String>)> =
+            self.ask(&["XRANGE", &self.key("events"), "-", "+"]).await;
+        rows.into_iter()
+            .map(|(_, mut fields)| (fields.remove("e").unwrap(), fields.contains_key("d")))
+            .collect()
+    }
+
+    /// Who has which entry.
+    pub(crate) async fn pending(&self) -> BTreeMap<String, String> {
+        let rows: Vec<(String, String, u64, u64)> = self
+            .ask(&["XPENDING", &self.stream(), "workers", "-", "+", "10000"])
+            .await;
+        rows.into_iter().map(|(entry, consumer, ..)| (entry, consumer)).collect()
+    }
+
+    /// The names of the group's consumers.
+    pub(crate) async fn consumers(&self) -> BTreeSet<String> {
+        let rows: Vec<BTreeMap<String, redis::Value>> =
+            self.ask(&["XINFO", "CONSUMERS", &self.stream(), "workers"]).await;
+        rows.into_iter()
+            .map(|mut row| redis::from_redis_value(row.remove("name").unwrap()).unwrap())
+            .collect()
+    }
+
+    /// A hash of the namespace.
+    pub(crate) async fn hash(&self, suffix: &str) -> BTreeMap<String, String> {
+        self.ask(&["HGETALL", &self.key(suffix)]).await
+    }
+
+    /// The names of all keys of the namespace, without its prefix.
+    pub(crate) async fn names(&self) -> BTreeSet<String> {
+        let prefix = self.key("");
+        let mut names = BTreeSet::new();
+        let mut cursor = "0".to_owned();
+        loop {
+            let pattern = format!("{prefix}*");
+            let (next, keys): (String, Vec<String>) =
+                self.ask(&["SCAN", &cursor, "MATCH", &pattern, "COUNT", "1000"]).await;
+            names.extend(keys.iter().map(|key| key.strip_prefix(&prefix).unwrap().to_owned()));
+            if next == "0" {
+                return names;
+            }
+            cursor = next;
+        }
+    }
+
+    /// Everything there is, to be compared with what there is later.
+    pub(crate) async fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::new();
+        for name in self.names().await {
+            let value: Vec<u8> = self.ask(&["DUMP", &self.key(&name)]).await;
+            snapshot.insert(name, value);
+        }
+        snapshot
+    }
+
+    /// As [`Room::snapshot`], but for the facts.
+    pub(crate) async fn snapshot_but_events(&self) -> Snapshot {
+        let mut snapshot = self.snapshot().await;
+        snapshot.remove("events");
+        snapshot
+    }
+
+    /// The job is acked and deleted, and nothing is remembered of any place.
+    pub(crate) async fn assert_nothing_is_left(&self) {
+        assert_eq!(self.ask::<u64>(&["XLEN", &self.stream()]).await, 0);
+        assert_eq!(self.pending().await, BTreeMap::new());
+        let kept = |name: &String| {
+            !(name.starts_with("queue:")
+                || name.starts_with("worker:")
+                || name.starts_with("result:")
+                || name == "events")
+        };
+        let left: Vec<String> = self.names().await.into_iter().filter(kept).collect();
+        assert_eq!(left, Vec::<String>::new());
+    }
+}
+
+pub(crate) fn id(worker: &str) -> WorkerId {
+    WorkerId::from_record(worker)
+}
+
+pub(crate) fn job_id(id: &str) -> JobId {
+    JobId::parse(id).unwrap()
+}
+
+/// A message with one prompt.
+pub(crate) fn prompt(text: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+    vec![(b"prompt".to_vec(), text.as_bytes().to_vec())]
+}
+
+/// A message that no text can hold: all bytes, empty values, a name twice, a number, a line's end.
+pub(crate) fn binary() -> Vec<(Vec<u8>, Vec<u8>)> {
+    let all: Vec<u8> = (0..=255).collect();
+    vec![
+        (b"prompt".to_vec(), all.clone()),
+        (all, Vec::new()),
+        (b"n".to_vec(), b"007".to_vec()),
+        (b"n".to_vec(), b"1e400".to_vec()),
+        (b" \r\n\0".to_vec(), b"\xff\xfe\0".to_vec()),
+    ]
+}
+
+/// What is remembered of a job after so many tries.
+pub(crate) fn resume(job: &JobId, tries: u32) -> String {
+    let mut resume = Resume::fresh(job.clone(), DateTime::UNIX_EPOCH);
+    resume.tries = tries;
+    serde_json::to_string(&resume).unwrap()
+}
+
+/// A concurrency key with its limit.
+pub(crate) fn limit(key: &str, limit: u32) -> Concurrency {
+    Concurrency {
+        key: key.to_owned(),
+        limit: NonZeroU32::new(limit).unwrap(),
+    }
+}
+
+/// A job's end with an outcome, an event, and nothing else.
+pub(crate) fn ending(attempt: AttemptId) -> Ending<'static> {
+    Ending {
+        attempt: Some(attempt),
+        event: "ended",
+        result: "outcome",
+        ..Ending::default()
+    }
+}
+
+/// A wait in the lane of time.
+pub(crate) fn parking(due: DateTime<Utc>, resume: &str) -> Parking<'_> {
+    Parking {
+        attempt: None,
+        event: "parked",
+        for_version: false,
+        due,
+        concurrency: None,
+        resume,
+    }
+}
+
+/// A time that has passed.
+pub(crate) fn past(ms: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(1_700_000_000_000 + ms).unwrap()
+}
+
+/// A time that does not come while a test runs.
+pub(crate) fn future() -> DateTime<Utc> {
+    Utc::now() + Duration::from_hours(1)
+}

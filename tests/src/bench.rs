@@ -1,0 +1,187 @@
+//! The benchmarks: the design's numbers, measured on real processes, with the machine's raw limits of the
+//! same run beside them.
+//!
+//! What is a worker's runs in a process of its own, so that its memory and its processor time are those of
+//! a worker and of nothing else. Ratios compare what was measured in one run.
+
+mod backlog;
+mod bare;
+mod calls;
+mod client;
+mod drain;
+mod latency;
+mod machine;
+mod noop;
+mod process;
+mod report;
+mod throughput;
+
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
+
+use self::machine::Machine;
+pub use self::{client::ClientOptions, client::client, noop::NoopOptions, noop::noop_worker};
+
+/// A number of the design.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Number {
+    /// No-op jobs a second.
+    #[value(name = "N1")]
+    N1,
+    /// Jobs that wait for HTTP.
+    #[value(name = "N2")]
+    N2,
+    /// From enqueueing to the provider's call.
+    #[value(name = "N3")]
+    N3,
+    /// A million jobs queued.
+    #[value(name = "N5")]
+    N5,
+    /// Calls in flight in one worker.
+    #[value(name = "N7")]
+    N7,
+}
+
+impl Number {
+    const ALL: [Self; 5] = [Self::N1, Self::N2, Self::N3, Self::N5, Self::N7];
+}
+
+/// How the results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs: one JSON array.
+    Json,
+}
+
+/// What is measured.
+#[derive(Debug)]
+pub struct Options {
+    /// These numbers; all, if none is named.
+    pub only: Vec<Number>,
+    /// How the results are printed.
+    pub format: Format,
+    /// Small counts, to see that it works.
+    pub quick: bool,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    /// Runs of which the median counts.
+    runs: usize,
+    /// Jobs of a run of no-op jobs.
+    jobs: usize,
+    /// Jobs that wait for HTTP.
+    calls: usize,
+    /// How long one rate is kept up.
+    steady: Duration,
+    /// Jobs that are queued at once.
+    backlog: usize,
+    /// How many of them are drained.
+    drained: usize,
+    /// Calls in flight.
+    in_flight: usize,
+    /// How long those take: longer than it takes to begin them all.
+    held: Duration,
+}
+
+impl Sizes {
+    const FULL: Self = Self {
+        runs: 3,
+        jobs: 50_000,
+        calls: 5_000,
+        steady: Duration::from_secs(20),
+        backlog: 1_000_000,
+        drained: 200_000,
+        in_flight: 10_000,
+        held: Duration::from_secs(20),
+    };
+
+    const QUICK: Self = Self {
+        runs: 1,
+        jobs: 5_000,
+        calls: 500,
+        steady: Duration::from_secs(2),
+        backlog: 50_000,
+        drained: 10_000,
+        in_flight: 1_000,
+        held: Duration::from_secs(3),
+    };
+}
+
+/// Measures, and prints what came out.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let sizes = if options.quick {
+        Sizes::QUICK
+    } else {
+        Sizes::FULL
+    };
+    let machine = Machine::start().await?;
+    let mut sections = Vec::new();
+    for number in Number::ALL {
+        if !options.only.is_empty() && !options.only.contains(&number) {
+            continue;
+        }
+        let section = match number {
+            Number::N1 => throughput::measure(&machine, &sizes).await?,
+            Number::N2 => calls::measure_wall(&machine, &sizes).await?,
+            Number::N3 => latency::measure(&machine, &sizes).await?,
+            Number::N5 => backlog::measure(&machine, &sizes).await?,
+            Number::N7 => calls::measure_memory(&machine, &sizes).await?,
+        };
+        // Text comes as it is measured; the whole takes minutes.
+        if options.format == Format::Text {
+            print(&section.text())?;
+        }
+        sections.push(section);
+    }
+    if options.format == Format::Json {
+        print(&serde_json::to_string_pretty(&sections)?)?;
+    } else if options.quick {
+        print("Measured with --quick: the figures mean nothing.")?;
+    }
+    Ok(())
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    writeln!(io::stdout(), "{text}")?;
+    Ok(())
+}
+
+/// Says on stderr what takes so long.
+fn tell(text: &str) {
+    // Where stderr is closed there is nobody to tell.
+    let _told = writeln!(io::stderr(), "… {text}");
+}
+
+/// The middle one of some figures; zero if there are none.
+fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.into_iter().collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or_default()
+}
+
+/// A count as a figure.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "what is counted here is far below 2^52"
+)]
+fn figure(count: impl TryInto<u64>) -> f64 {
+    count.try_into().unwrap_or(u64::MAX) as f64
+}
+
+/// So many in such a time, per second.
+fn rate(count: impl TryInto<u64>, time: Duration) -> f64 {
+    figure(count) / time.as_secs_f64()
+}
+
+/// A job as a producer writes it: about a hundred bytes.
+fn message(number: usize) -> String {
+    format!(
+        r#"{{"type":"research","prompt":"Name three primary colours and say why, please. Question {number:08}."}}"#
+    )
+}

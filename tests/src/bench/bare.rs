@@ -1,0 +1,110 @@
+//! Redis without Longshore: what no queue on this machine can beat.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use hdrhistogram::Histogram;
+use redis::{
+    AsyncCommands as _,
+    streams::{StreamReadOptions, StreamReadReply},
+};
+
+use super::noop::{Delays, nanoseconds};
+use crate::stack::Stack;
+
+const STREAM: &str = "bare";
+const GROUP: &str = "bare";
+
+/// Entries that one read takes, as many as a worker's.
+pub(super) const COUNT: usize = 512;
+
+/// Makes an empty stream with a group.
+async fn fresh(stack: &Stack) -> anyhow::Result<redis::aio::MultiplexedConnection> {
+    let mut connection = stack.connection().await?;
+    connection.del::<_, ()>(STREAM).await?;
+    connection
+        .xgroup_create_mkstream::<_, _, _, ()>(STREAM, GROUP, "0")
+        .await?;
+    Ok(connection)
+}
+
+/// Reads, acks and deletes `jobs` entries on one connection, an XACK and an XDEL each, and no script; how
+/// long that takes.
+pub(super) async fn drain_bare(stack: &Stack, jobs: usize) -> anyhow::Result<Duration> {
+    let mut connection = fresh(stack).await?;
+    let numbers: Vec<usize> = (0..jobs).collect();
+    for some in numbers.chunks(1000) {
+        let mut pipe = redis::pipe();
+        for number in some {
+            pipe.xadd(STREAM, "*", &[("job", super::message(*number))])
+                .ignore();
+        }
+        pipe.query_async::<()>(&mut connection).await?;
+    }
+    let options = StreamReadOptions::default().group(GROUP, "me").count(COUNT);
+    let began = Instant::now();
+    let mut drained = 0;
+    loop {
+        let reply: Option<StreamReadReply> = connection
+            .xread_options(&[STREAM], &[">"], &options)
+            .await?;
+        let entries: Vec<String> = reply
+            .into_iter()
+            .flat_map(|reply| reply.keys)
+            .flat_map(|key| key.ids)
+            .map(|entry| entry.id)
+            .collect();
+        if entries.is_empty() {
+            break;
+        }
+        drained += entries.len();
+        let mut pipe = redis::pipe();
+        for entry in &entries {
+            pipe.xack(STREAM, GROUP, &[entry]).ignore();
+            pipe.xdel(STREAM, &[entry]).ignore();
+        }
+        pipe.query_async::<()>(&mut connection).await?;
+    }
+    ensure!(drained == jobs, "{drained} of {jobs} came");
+    Ok(began.elapsed())
+}
+
+/// From XADD to the return of an XREADGROUP that waited for it, one entry every `every`.
+pub(super) async fn delay_bare(
+    stack: &Stack,
+    every: Duration,
+    time: Duration,
+) -> anyhow::Result<Delays> {
+    let mut sender = fresh(stack).await?;
+    let mut receiver = stack.connection().await?;
+    let options = StreamReadOptions::default()
+        .group(GROUP, "me")
+        .count(COUNT)
+        .block(5000);
+    let count = time.as_millis() / every.as_millis().max(1);
+    let receiving = async {
+        let mut delays = Histogram::<u64>::new(3)?;
+        while u128::from(delays.len()) < count {
+            let reply: StreamReadReply =
+                receiver.xread_options(&[STREAM], &[">"], &options).await?;
+            let arrived = nanoseconds();
+            for entry in reply.keys.iter().flat_map(|key| &key.ids) {
+                let sent: u64 = entry.get("at").unwrap_or(arrived);
+                delays.saturating_record(arrived.saturating_sub(sent));
+            }
+        }
+        Ok::<_, anyhow::Error>(Delays::of(&delays))
+    };
+    let sending = async {
+        let mut beat = tokio::time::interval(every);
+        for _ in 0..count {
+            beat.tick().await;
+            sender
+                .xadd::<_, _, _, _, ()>(STREAM, "*", &[("at", nanoseconds())])
+                .await?;
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    let (delays, ()) = tokio::try_join!(receiving, sending)?;
+    Ok(delays)
+}

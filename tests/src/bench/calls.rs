@@ -1,0 +1,163 @@
+//! N2 and N7: calls over HTTP that wait.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure};
+
+use super::{
+    Sizes,
+    client::run_client,
+    drain::Watch,
+    figure,
+    machine::{Machine, Outside, real_worker},
+    median, message, process,
+    report::{Finding, Promise, Section},
+    tell,
+};
+
+/// How long the provider takes in N2.
+const LATENCY: Duration = Duration::from_secs(1);
+
+struct Wall {
+    bare: f64,
+    bare_mib: f64,
+    ours: f64,
+    ours_mib: f64,
+    worker_cpu: f64,
+    simulator_cpu: f64,
+}
+
+pub(super) async fn measure_wall(machine: &Machine, sizes: &Sizes) -> anyhow::Result<Section> {
+    let calls = sizes.calls;
+    let mut walls = Vec::new();
+    for run in 1..=sizes.runs {
+        tell(&format!("N2: run {run} of {}", sizes.runs));
+        walls.push(wall(machine, calls).await?);
+    }
+    let of = |figure: fn(&Wall) -> f64| median(walls.iter().map(figure));
+    let how = format!(
+        "{calls} jobs into a ready, idle worker (LONGSHORE_CONCURRENCY={calls}), from the first XADD to the last \
+         result; the provider takes {} s; median of {} runs, each just after the bare client's",
+        LATENCY.as_secs(),
+        sizes.runs
+    );
+    Ok(
+        Section::new("N2", "jobs that wait on HTTP, one worker", how)
+            .finding(Finding::new(
+                "wall, over the bare client's",
+                (of(|wall| wall.ours / wall.bare), "x"),
+                Promise::AtMost,
+                1.4,
+                1.15,
+            ))
+            .finding(Finding::new(
+                "worker memory, peak",
+                (of(|wall| wall.ours_mib), "MiB"),
+                Promise::AtMost,
+                200.0,
+                150.0,
+            ))
+            .raw("bare client (reqwest), wall", of(|wall| wall.bare), "s")
+            .raw(
+                "bare client (reqwest), memory",
+                of(|wall| wall.bare_mib),
+                "MiB",
+            )
+            .also("wall", of(|wall| wall.ours), "s")
+            .also("processor time, worker", of(|wall| wall.worker_cpu), "s")
+            .also(
+                "processor time, simulator",
+                of(|wall| wall.simulator_cpu),
+                "s",
+            ),
+    )
+}
+
+async fn wall(machine: &Machine, calls: usize) -> anyhow::Result<Wall> {
+    let stack = machine.stack(calls).await?;
+    let simulator = Outside::start(&stack, LATENCY).await?;
+    let bare = run_client(&stack, &simulator, calls).await?;
+    simulator.reset().await?;
+    let mut worker = real_worker(&stack, &simulator).await?;
+    let mut watch = Watch::new(&stack).await?;
+    let messages: Vec<String> = (0..calls).map(message).collect();
+    let before = (process::cpu(worker.pid())?, simulator.cpu()?);
+    let began = Instant::now();
+    stack.enqueue(&messages).await?;
+    let ended = watch.until(&mut worker, |look| look.queued == 0).await?;
+    let wall = Wall {
+        bare: bare.seconds,
+        bare_mib: bare.peak_mib,
+        ours: (ended - began).as_secs_f64(),
+        ours_mib: process::peak_mib(worker.pid())?,
+        worker_cpu: (process::cpu(worker.pid())? - before.0).as_secs_f64(),
+        simulator_cpu: (simulator.cpu()? - before.1).as_secs_f64(),
+    };
+    expect_calls(&simulator, calls).await?;
+    Ok(wall)
+}
+
+/// A worker that called twice, or was refused, measured something else.
+async fn expect_calls(simulator: &Outside, calls: usize) -> anyhow::Result<()> {
+    let stats = simulator.stats().await?;
+    let answered = stats.by_status.get(&200).copied().unwrap_or_default();
+    ensure!(
+        figure(stats.requests) == figure(calls) && figure(answered) == figure(calls),
+        "{calls} calls, but the simulator saw {stats:?}"
+    );
+    Ok(())
+}
+
+pub(super) async fn measure_memory(machine: &Machine, sizes: &Sizes) -> anyhow::Result<Section> {
+    let calls = sizes.in_flight;
+    tell(&format!(
+        "N7: {calls} calls of {:?} at once, twice",
+        sizes.held
+    ));
+    let stack = machine.stack(calls).await?;
+    let simulator = Outside::start(&stack, sizes.held).await?;
+    let bare = run_client(&stack, &simulator, calls).await?;
+    simulator.reset().await?;
+    let mut worker = real_worker(&stack, &simulator).await?;
+    let mut watch = Watch::new(&stack).await?;
+    let idle = process::peak_mib(worker.pid())?;
+    let messages: Vec<String> = (0..calls).map(message).collect();
+    let began = Instant::now();
+    stack.enqueue(&messages).await?;
+    while figure(simulator.stats().await?.in_flight) < figure(calls) {
+        if began.elapsed() > sizes.held {
+            bail!(
+                "not all calls were in flight before the first ended: {:?}",
+                simulator.stats().await?
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let begun = began.elapsed();
+    let in_flight = process::peak_mib(worker.pid())?;
+    watch.until(&mut worker, |look| look.queued == 0).await?;
+    let at_end = process::peak_mib(worker.pid())?;
+    expect_calls(&simulator, calls).await?;
+
+    let how = format!(
+        "{calls} jobs whose provider takes {} s, one worker (LONGSHORE_CONCURRENCY={calls}); its peak of resident \
+         memory when the last call was under way",
+        sizes.held.as_secs()
+    );
+    Ok(Section::new("N7", "calls in flight in one worker", how)
+        .finding(Finding::new(
+            "worker memory, peak",
+            (in_flight, "MiB"),
+            Promise::AtMost,
+            350.0,
+            200.0,
+        ))
+        .raw("bare client (reqwest), memory", bare.peak_mib, "MiB")
+        .also("worker memory when idle", idle, "MiB")
+        .also("worker memory, peak, after all were settled", at_end, "MiB")
+        .also(
+            "from the first XADD until all were in flight",
+            begun.as_secs_f64(),
+            "s",
+        ))
+}

@@ -1,0 +1,80 @@
+//! A bare HTTP client: what the machine can do with the same calls and no queue.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+
+use super::{machine::Outside, process};
+use crate::stack::Stack;
+
+/// What the client calls.
+#[derive(Debug, clap::Args)]
+pub struct ClientOptions {
+    /// Where the simulator is.
+    #[arg(long)]
+    url: String,
+    /// Calls, all at once.
+    #[arg(long)]
+    calls: usize,
+}
+
+/// How the client fared.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Fared {
+    pub(super) seconds: f64,
+    pub(super) peak_mib: f64,
+}
+
+/// Makes the calls, and prints how it fared.
+pub async fn client(options: ClientOptions) -> anyhow::Result<()> {
+    let client = reqwest::Client::builder()
+        .http1_only()
+        .tcp_nodelay(true)
+        .build()?;
+    let url = format!("{}/openai/v1/chat/completions", options.url);
+    let began = Instant::now();
+    let mut calls = JoinSet::new();
+    for number in 0..options.calls {
+        let request = client
+            .post(&url)
+            .bearer_auth("key")
+            .header("idempotency-key", number.to_string())
+            .json(&serde_json::json!({
+                "model": "gpt-5-mini",
+                "messages": [{"role": "user", "content": format!("Question {number}")}],
+            }));
+        calls.spawn(async move { request.send().await?.error_for_status()?.bytes().await });
+    }
+    while let Some(answer) = calls.join_next().await {
+        ensure!(!answer??.is_empty(), "an answer is empty");
+    }
+    let fared = Fared {
+        seconds: began.elapsed().as_secs_f64(),
+        peak_mib: process::peak_mib(std::process::id())?,
+    };
+    super::print(&serde_json::to_string(&fared)?)
+}
+
+/// Runs the client in a process of its own.
+pub(super) async fn run_client(
+    stack: &Stack,
+    simulator: &Outside,
+    calls: usize,
+) -> anyhow::Result<Fared> {
+    let mut command = tokio::process::Command::from(stack.command("longshore-bench")?);
+    command
+        .arg("client")
+        .args(["--url", &simulator.url])
+        .args(["--calls", &calls.to_string()]);
+    let output = command.output().await?;
+    ensure!(
+        output.status.success(),
+        "the bare client failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    // Its connections close after it; the next client must not meet them.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    serde_json::from_slice(&output.stdout).context("the bare client's figures")
+}

@@ -1,0 +1,156 @@
+//! Watching a worker drain a queue, from outside: as Redis sees it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use longshore::local::ChildProcess;
+use longshore_shared::id::QueueName;
+use redis::{aio::MultiplexedConnection, streams::StreamInfoGroupsReply};
+
+use super::process;
+use crate::stack::Stack;
+
+/// How often Redis is asked.
+const EVERY: Duration = Duration::from_millis(4);
+
+/// A worker that settles nothing for so long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What stands in Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    /// Entries that were ever read.
+    pub(super) read: usize,
+    /// Jobs that have not ended.
+    pub(super) queued: usize,
+    /// Facts that are not recorded.
+    pub(super) facts: usize,
+}
+
+/// A look at a queue and at the events, again and again.
+pub(super) struct Watch {
+    connection: MultiplexedConnection,
+    queue: String,
+    events: String,
+}
+
+impl Watch {
+    pub(super) async fn new(stack: &Stack) -> anyhow::Result<Self> {
+        Ok(Self {
+            connection: stack.connection().await?,
+            queue: stack.broker.keys().queue(&QueueName::default()),
+            events: stack.broker.keys().events(),
+        })
+    }
+
+    pub(super) async fn look(&mut self) -> anyhow::Result<Look> {
+        let (groups, queued, facts): (StreamInfoGroupsReply, usize, usize) = redis::pipe()
+            .cmd("XINFO")
+            .arg("GROUPS")
+            .arg(&self.queue)
+            .cmd("XLEN")
+            .arg(&self.queue)
+            .cmd("XLEN")
+            .arg(&self.events)
+            .query_async(&mut self.connection)
+            .await?;
+        let read = groups
+            .groups
+            .iter()
+            .filter_map(|group| group.entries_read)
+            .sum();
+        Ok(Look {
+            read,
+            queued,
+            facts,
+        })
+    }
+
+    /// Looks until the condition holds; fails when the worker ends or nothing changes any more.
+    pub(super) async fn until(
+        &mut self,
+        worker: &mut ChildProcess,
+        mut holds: impl FnMut(&Look) -> bool,
+    ) -> anyhow::Result<Instant> {
+        let mut changed = (Instant::now(), None);
+        loop {
+            let look = self.look().await?;
+            let now = Instant::now();
+            if holds(&look) {
+                return Ok(now);
+            }
+            if changed.1 != Some(look) {
+                changed = (now, Some(look));
+            } else if changed.0.elapsed() > PATIENCE {
+                bail!(
+                    "nothing has changed for {PATIENCE:?}: {look:?}; {}",
+                    worker.log_tail()
+                );
+            }
+            if let Some(status) = worker.try_wait()? {
+                return Err(worker.exited(status).into());
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+}
+
+/// How a queue was drained.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Drained {
+    /// From the worker's first read until so many jobs were settled.
+    pub(super) settled: Duration,
+    /// From there until every fact was in the ledger.
+    pub(super) recorded: Duration,
+    /// Processor time of the worker, of Redis and of Postgres, until then.
+    pub(super) cpu: [Duration; 3],
+    /// The most memory that the worker had.
+    pub(super) peak_mib: f64,
+}
+
+/// Watches a worker that was just started settle `jobs` of the queued ones. Facts are waited for only
+/// where the queue runs empty.
+pub(super) async fn drain(
+    stack: &Stack,
+    mut worker: ChildProcess,
+    postgres: u32,
+    jobs: usize,
+) -> anyhow::Result<Drained> {
+    let mut watch = Watch::new(stack).await?;
+    let whole = watch.look().await?.queued;
+    let rest = whole.saturating_sub(jobs);
+    let before = [
+        Duration::ZERO,
+        process::cpu(stack.redis.pid())?,
+        process::cpu_of_family(postgres)?,
+    ];
+    let began = watch.until(&mut worker, |look| look.read > 0).await?;
+    let settled = watch.until(&mut worker, |look| look.queued <= rest).await?;
+    let recorded = if rest == 0 {
+        watch.until(&mut worker, |look| look.facts == 0).await?
+    } else {
+        settled
+    };
+    let after = [
+        process::cpu(worker.pid())?,
+        process::cpu(stack.redis.pid())?,
+        process::cpu_of_family(postgres)?,
+    ];
+    let mut cpu = after;
+    for (used, before) in cpu.iter_mut().zip(before) {
+        *used = used.saturating_sub(before);
+    }
+    let drained = Drained {
+        settled: settled - began,
+        recorded: recorded - began,
+        cpu,
+        peak_mib: process::peak_mib(worker.pid())?,
+    };
+    if rest == 0 {
+        worker.stop(Duration::from_secs(10)).await?;
+    } else {
+        // A drain would only take time from what comes next.
+        worker.kill()?;
+    }
+    Ok(drained)
+}

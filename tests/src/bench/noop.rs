@@ -1,0 +1,140 @@
+//! A worker whose provider answers at once: all of Longshore, and nothing of HTTP.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futures::future::BoxFuture;
+use hdrhistogram::Histogram;
+use longshore_shared::{
+    broker::Broker,
+    call::{Answer, Call, CallError, FinishReason, Usage},
+    config::{Config, Environment},
+    health::HealthState,
+    ledger::Ledger,
+    service, telemetry,
+};
+use longshore_worker::{Registry, Worker, provider::Provider};
+use serde::{Deserialize, Serialize};
+
+/// What stands in a prompt before the time of its enqueueing.
+const STAMP: &str = "enqueued at ";
+
+/// How the worker runs.
+#[derive(Debug, clap::Args)]
+pub struct NoopOptions {
+    /// Where to write, at the end, how long stamped jobs took from enqueueing to the provider.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+/// How long stamped jobs took, in milliseconds.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Delays {
+    pub(super) count: u64,
+    pub(super) p50: f64,
+    pub(super) p90: f64,
+    pub(super) p99: f64,
+    pub(super) max: f64,
+}
+
+impl Delays {
+    /// The delays in a histogram of nanoseconds.
+    pub(super) fn of(histogram: &Histogram<u64>) -> Self {
+        let ms = |nanoseconds: u64| Duration::from_nanos(nanoseconds).as_secs_f64() * 1000.0;
+        Self {
+            count: histogram.len(),
+            p50: ms(histogram.value_at_quantile(0.5)),
+            p90: ms(histogram.value_at_quantile(0.9)),
+            p99: ms(histogram.value_at_quantile(0.99)),
+            max: ms(histogram.max()),
+        }
+    }
+}
+
+/// Nanoseconds since the epoch, on the clock that all processes of this machine share.
+pub(super) fn nanoseconds() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A job that says when it was enqueued: now.
+pub(super) fn stamped_message() -> String {
+    format!(
+        r#"{{"type":"research","prompt":"{STAMP}{}"}}"#,
+        nanoseconds()
+    )
+}
+
+/// Answers at once.
+struct Noop {
+    delays: Option<Mutex<Histogram<u64>>>,
+}
+
+impl Noop {
+    fn look(&self, call: &Call, delays: &Mutex<Histogram<u64>>) {
+        let arrived = nanoseconds();
+        let stamp = call
+            .messages
+            .last()
+            .and_then(|message| message.content.strip_prefix(STAMP));
+        if let Some(enqueued) = stamp.and_then(|stamp| stamp.parse::<u64>().ok()) {
+            let mut delays = delays.lock().unwrap_or_else(PoisonError::into_inner);
+            delays.saturating_record(arrived.saturating_sub(enqueued));
+        }
+    }
+}
+
+impl Provider for Noop {
+    fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Answer, CallError>> {
+        if let Some(delays) = &self.delays {
+            self.look(call, delays);
+        }
+        Box::pin(async {
+            Ok(Answer {
+                output: "Red, yellow and blue.".to_owned(),
+                finish_reason: FinishReason::Stop,
+                usage: Usage {
+                    input: 20,
+                    output: 6,
+                    ..Usage::default()
+                },
+                model: None,
+                response_id: None,
+            })
+        })
+    }
+}
+
+/// Runs the worker until it is told to stop, set up as `longshore-worker` sets itself up.
+pub async fn noop_worker(options: NoopOptions) -> anyhow::Result<()> {
+    let env = Environment::read()?;
+    let config = Arc::new(Config::load(&env)?);
+    let _metrics = telemetry::init("worker", &telemetry::LogSettings::read(&env)?)?;
+    let stop = service::stop_signal()?;
+    let noop = Arc::new(Noop {
+        delays: match options.report {
+            Some(_) => Some(Mutex::new(Histogram::new(3)?)),
+            None => None,
+        },
+    });
+    let provider: Arc<dyn Provider> = noop.clone();
+    let providers = Registry::with(&config.catalog, &provider);
+    let broker = Broker::connect(&config.redis_url, &config.namespace)
+        .await?
+        .keeping(config.retention.clone());
+    let ledger = Ledger::connect(&config.database_url, 4)?;
+    let health = HealthState::new("worker");
+    let worker = Worker::new(config, broker, Some(ledger), providers, health).await?;
+    worker.run(stop).await?;
+    if let (Some(file), Some(delays)) = (options.report, &noop.delays) {
+        let delays = Delays::of(&delays.lock().unwrap_or_else(PoisonError::into_inner));
+        fs::write(file, serde_json::to_string(&delays)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! N1: no-op jobs a second.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+
+use super::{
+    Sizes, bare,
+    drain::{Drained, drain},
+    figure,
+    machine::{Machine, noop_worker, recorded_jobs},
+    median, message, rate,
+    report::{Finding, Promise, Section},
+    tell,
+};
+
+/// `LONGSHORE_CONCURRENCY` of the workers that do nothing: enough for full pipelines to Redis; more only
+/// costs memory.
+pub(super) const CONCURRENCY: usize = 1000;
+
+pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<Section> {
+    let mut raw = Vec::new();
+    let mut runs = Vec::new();
+    for run in 1..=sizes.runs {
+        tell(&format!("N1: run {run} of {}", sizes.runs));
+        let (drained, bare) = once(machine, sizes.jobs).await?;
+        runs.push(drained);
+        raw.push(rate(sizes.jobs, bare));
+    }
+    let jobs = sizes.jobs;
+    let settled = median(runs.iter().map(|run| rate(jobs, run.settled)));
+    let recorded = median(runs.iter().map(|run| rate(jobs, run.recorded)));
+    let how = format!(
+        "{jobs} jobs queued, then one worker (LONGSHORE_CONCURRENCY={CONCURRENCY}), which records them as well; \
+         median of {} runs, from its first read",
+        sizes.runs
+    );
+    let mut section = Section::new("N1", "no-op jobs routed, reserved, fenced and settled", how)
+        .finding(Finding::new(
+            "until the last is settled",
+            (settled, "/s"),
+            Promise::AtLeast,
+            15_000.0,
+            40_000.0,
+        ))
+        .finding(Finding::new(
+            "until the last ledger row",
+            (recorded, "/s"),
+            Promise::AtLeast,
+            10_000.0,
+            20_000.0,
+        ))
+        .raw(
+            format!("XREADGROUP COUNT {}, XACK and XDEL", bare::COUNT),
+            median(raw),
+            "/s",
+        )
+        .also(
+            "worker memory, peak",
+            median(runs.iter().map(|run| run.peak_mib)),
+            "MiB",
+        );
+    for (index, who) in ["worker", "Redis", "Postgres"].into_iter().enumerate() {
+        let used = runs.iter().filter_map(|run| run.cpu.get(index));
+        let each = median(used.map(|time| time.as_secs_f64() * 1e6 / figure(jobs)));
+        section = section.also(format!("processor time a job, {who}"), each, "µs");
+    }
+    Ok(section)
+}
+
+/// Drains so many jobs on a fresh stack; and how long a bare loop takes there.
+pub(super) async fn once(machine: &Machine, jobs: usize) -> anyhow::Result<(Drained, Duration)> {
+    let stack = machine.stack(CONCURRENCY).await?;
+    let bare = bare::drain_bare(&stack, jobs).await?;
+    let messages: Vec<String> = (0..jobs).map(message).collect();
+    stack.enqueue(&messages).await?;
+    let worker = noop_worker(&stack, None)?;
+    let drained = drain(&stack, worker, machine.postgres_pid(), jobs).await?;
+    let rows = recorded_jobs(&stack).await?;
+    ensure!(figure(jobs) == figure(rows), "{jobs} jobs, but {rows} rows");
+    Ok((drained, bare))
+}

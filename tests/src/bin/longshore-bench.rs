@@ -1,0 +1,82 @@
+//! Measures Longshore on this machine: what the design promises in numbers, and the machine's own limits
+//! beside them.
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use longshore_shared::service;
+use longshore_tests::bench::{self, ClientOptions, Format, NoopOptions, Number, Options};
+
+/// Longshore's benchmarks. Build the programs first: `cargo build --release --workspace --bins`.
+///
+/// Everything runs on this machine: a Redis with AOF everysec, a durable Postgres, the provider simulator
+/// and the workers, all private to the run.
+#[derive(Debug, Parser)]
+#[command(name = "longshore-bench", args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(flatten)]
+    measure: Measure,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+#[derive(Debug, Args)]
+struct Measure {
+    /// Measure only these.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        ignore_case = true,
+        value_name = "N1,N2,…"
+    )]
+    only: Vec<Number>,
+    /// How the results are printed.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Small counts, to see that it works; the figures mean nothing.
+    #[arg(long)]
+    quick: bool,
+}
+
+/// The parts that run in processes of their own.
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// A worker whose provider answers at once.
+    #[command(hide = true)]
+    NoopWorker(NoopOptions),
+    /// A bare HTTP client.
+    #[command(hide = true)]
+    Client(ClientOptions),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    service::exit_code("longshore-bench", run(arguments))
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // Thousands of calls in flight need thousands of sockets, here and in the processes started from here.
+    rlimit::increase_nofile_limit(u64::MAX)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match arguments.part {
+            Some(Part::NoopWorker(options)) => bench::noop_worker(options).await,
+            Some(Part::Client(options)) => bench::client(options).await,
+            None => {
+                let Measure {
+                    only,
+                    format,
+                    quick,
+                } = arguments.measure;
+                bench::run(Options {
+                    only,
+                    format,
+                    quick,
+                })
+                .await
+            }
+        }
+    })
+}
