@@ -7,4 +7,5 @@ mod clients;
 mod crash;
 mod identity;
 mod road;
+mod scripts;
 mod time;

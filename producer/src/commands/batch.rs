@@ -14,7 +14,7 @@ use longshore::{Client, Job, Receipt};
 use serde_json::json;
 
 use self::{collect::Collector, plan::Plan, report::Report};
-use super::submit::{limits, money::dollars, queue, save::OutputFile};
+use super::submit::{money::dollars, queue, save::OutputFile};
 use crate::{
     commands::words,
     error::{CommandError, Done},
@@ -62,7 +62,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
     // Nothing is put in before all of it is known to be right.
-    let limits = limits(&session.config);
+    let limits = words::limits(session);
     let queue = queue(&arguments.queue)?;
     let source = input::Source::of(arguments.input.or(arguments.file));
     let tasks = source.tasks(&limits, &session.config.catalog)?;

@@ -1,11 +1,115 @@
-//! Not written yet.
+//! `longshore doctor`: what is well, what is not, and what to do about it.
 
-use crate::error::{CommandError, Done};
+mod checks;
+mod record;
+mod redis;
+
+use longshore_shared::config::{Config, ConfigError, Environment};
+
+use self::checks::{Check, Checkup};
+use crate::{
+    error::{CommandError, Done},
+    output::{self, Format},
+    session::Session,
+};
 
 /// Options.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// How to answer
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
 
-pub(crate) async fn run(_arguments: Arguments) -> Result<Done, CommandError> {
-    Ok(Done::Success)
+/// Looks at everything; exit code 1 if there is a problem.
+pub(crate) async fn run(arguments: Arguments) -> Result<Done, CommandError> {
+    let mut checkup = Checkup::default();
+    let config = configuration(&mut checkup)?;
+    let session = Session { config };
+    let (redis, record) = tokio::join!(redis::look(&session), record::look(&session));
+    checkup.add(redis.server);
+    checkup.add(record.checks);
+    checkup.add([providers_on(&session.config), providers_off(&session.config)].into_iter().flatten());
+    checkup.add(redis.services);
+    checkup.add(redis::facts(redis.facts, record.answers));
+    match arguments.format {
+        Format::Text => output::line(&checkup),
+        Format::Json => output::json(&checkup),
+    }
+    Ok(if checkup.is_well() { Done::Success } else { Done::Failure })
+}
+
+/// The configuration, or as much of it as can be read.
+fn configuration(checkup: &mut Checkup) -> Result<Config, ConfigError> {
+    let name = "configuration";
+    let environment = Environment::read();
+    let loaded = environment.clone().and_then(|environment| Config::load(&environment));
+    match loaded {
+        Ok(config) => {
+            let source = match &config.source {
+                Some(path) => format!("{} and the environment", path.display()),
+                None => "defaults and the environment; there is no longshore.yaml".to_owned(),
+            };
+            checkup.add([Check::ok(name, source)]);
+            checkup.add(config.warnings.iter().map(|warning| {
+                Check::problem(name, warning.clone(), "correct its name, or take it away")
+            }));
+            Ok(config)
+        }
+        Err(error) => {
+            checkup.add(error.problems().iter().map(|problem| {
+                Check::problem(name, problem.to_string(), "correct it; what follows is checked without it")
+            }));
+            fallback(environment)
+        }
+    }
+}
+
+/// The environment without the file, else the defaults alone.
+fn fallback(environment: Result<Environment, ConfigError>) -> Result<Config, ConfigError> {
+    let without_file = |environment: &Environment| Config::from_yaml(environment, "longshore.yaml".as_ref(), "");
+    environment
+        .and_then(|environment| without_file(&environment))
+        .or_else(|_| without_file(&Environment::default()))
+}
+
+/// The platforms that may be used, and by which key; never the key itself.
+fn providers_on(config: &Config) -> Option<Check> {
+    if let Some(url) = &config.simulator_url {
+        return Some(Check::info("providers", format!("all of them simulated, at {url}")));
+    }
+    let on: Vec<String> = config
+        .catalog
+        .enabled()
+        .map(|provider| match (&provider.key, &provider.key_variable) {
+            (Some(_), Some(variable)) => format!("{} ({variable})", provider.name),
+            _ => provider.name.to_string(),
+        })
+        .collect();
+    Some(if on.is_empty() {
+        let variables: Vec<&str> = config
+            .catalog
+            .providers
+            .iter()
+            .filter_map(|provider| provider.key_variable.as_deref())
+            .collect();
+        Check::problem(
+            "providers",
+            "none is on: nobody answers jobs",
+            format!("set one of {}; or try with `longshore dev`, which simulates them", variables.join(", ")),
+        )
+    } else {
+        Check::ok("providers", on.join(", "))
+    })
+}
+
+fn providers_off(config: &Config) -> Option<Check> {
+    let off: Vec<&str> = config
+        .catalog
+        .providers
+        .iter()
+        .filter(|provider| !provider.is_on())
+        .map(|provider| provider.name.as_str())
+        .collect();
+    (!off.is_empty()).then(|| Check::info("providers", format!("off: {}", off.join(", "))))
 }

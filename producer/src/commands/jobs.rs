@@ -8,6 +8,8 @@ mod story;
 mod wait;
 mod why;
 
+pub(crate) use story::remembered_attempts;
+
 use clap::Subcommand;
 use longshore_shared::id::JobId;
 

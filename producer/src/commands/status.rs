@@ -4,7 +4,7 @@ mod report;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use longshore_shared::{
-    broker::{BrokerError, QueueDepth},
+    broker::QueueDepth,
     catalog::{Catalog, Enabled},
     ledger::CostScope,
 };
@@ -56,7 +56,7 @@ async fn standing(session: &Session) -> Result<Standing, CommandError> {
     for queue in broker.queues().await? {
         queues.push(broker.depth(&queue).await?);
     }
-    Ok::<_, BrokerError>(Standing {
+    Ok(Standing {
         address: broker.address().to_owned(),
         workers: Places {
             alive: workers.len(),
@@ -69,7 +69,6 @@ async fn standing(session: &Session) -> Result<Standing, CommandError> {
         dead_letters: broker.dead_count().await?,
         unrecorded_events: broker.unrecorded().await?,
     })
-    .map_err(CommandError::from)
 }
 
 /// Where the record is, and the requests of a day by platform.

@@ -11,7 +11,6 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use longshore::{Client, ClientError, QueueName, Receipt};
-use longshore_shared::{config::Config, envelope::Limits};
 use serde_json::json;
 
 pub(super) use self::task::check_platform;
@@ -21,6 +20,7 @@ use self::{
     wait::{Waited, wait},
 };
 use crate::{
+    commands::words,
     error::{CommandError, Done},
     output::{self, Format},
     session::Session,
@@ -86,7 +86,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(mut arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
     // All that can be wrong with the arguments is told before anything is touched.
-    let limits = limits(&session.config);
+    let limits = words::limits(session);
     let queue = queue(&arguments.queue)?;
     task::read_prompt(&mut arguments)?;
     let job = task::job(&arguments, &session.config.catalog, &limits)?;
@@ -132,14 +132,6 @@ fn tell_receipt(receipt: &Receipt, format: Format) {
             "Task ID: {id}\n\nFollow it with `longshore jobs show {id}`, wait for it with `longshore jobs wait {id}`"
         )),
         Format::Json => output::json(&json!({"task_id": id})),
-    }
-}
-
-/// What the workers of this configuration take.
-pub(super) fn limits(config: &Config) -> Limits {
-    Limits {
-        max_bytes: config.limits.max_message_bytes,
-        max_depth: config.limits.max_depth,
     }
 }
 

@@ -4,17 +4,6 @@ use std::io::{self, IsTerminal as _};
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use comfy_table::{ContentArrangement, Row, Table, presets};
-use longshore_shared::envelope::Limits;
-
-use crate::session::Session;
-
-/// How large and how deep a message may be.
-pub(crate) fn limits(session: &Session) -> Limits {
-    Limits {
-        max_bytes: session.config.limits.max_message_bytes,
-        max_depth: session.config.limits.max_depth,
-    }
-}
 
 /// Columns of a table stand apart by these; the last column wraps where the terminal ends.
 pub(crate) fn table<R: Into<Row>>(header: R) -> Table {

@@ -23,7 +23,7 @@ fn every_field_arrives_as_it_was_meant() {
         .temperature(0.5)
         .response_format(json!({"type": "json_object"}))
         .run_at(at)
-        .start_by(Limit::After(Duration::from_secs(60)))
+        .start_by(Limit::After(Duration::from_mins(1)))
         .deadline(Limit::At(at))
         .timeout(Duration::from_millis(1500))
         .retry(Retry::Custom {
@@ -41,7 +41,7 @@ fn every_field_arrives_as_it_was_meant() {
         .metadata(metadata)
         .reply(true)
         .traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-    assert_snapshot!(job.to_json(), @"");
+    assert_snapshot!(job.to_json(), @r#"{"area":"law","chain_id":"c1","complexity":"high","concurrency_key":"crawl","concurrency_limit":3,"deadline":"2026-12-01T09:00:00Z","fallback":false,"id":"inv-42","max_cost_usd":"0.05","max_tokens":200,"metadata":{"asset":1},"model":"gemini-2.5-flash","parent_id":"p1","platform":"gemini","prompt":"Hello","reply":true,"response_format":{"type":"json_object"},"retry":{"base_delay":null,"max_delay":5,"max_retries":2},"risk":"low","run_at":"2026-12-01T09:00:00Z","start_by":60,"system":"Be brief.","temperature":0.5,"tenant":"acme","timeout":1.5,"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","type":"research","unique_for":10,"unique_key":"daily"}"#);
 
     let envelope = job.check(&Limits::default()).unwrap();
     assert_eq!(envelope.id.unwrap().as_str(), "inv-42");

@@ -4,6 +4,7 @@ use std::{path::Path, time::Duration};
 
 use secrecy::SecretString;
 
+use crate::envelope::Limits;
 use super::{
     Config, ConfigError, Environment, FILE_NAME, Form, Liveness, Origin, Reader, Retention,
     RetryPolicy, Text,

@@ -172,14 +172,14 @@ async fn a_unique_key_is_taken_by_the_first() {
 
 #[tokio::test]
 async fn places_of_two_queues_are_not_taken_for_one() {
-    let room = Room::new().await.queue("bulk");
+    let room = Room::new().await.through("bulk");
     let (id, hash) = (job_id("inv-1"), hash("a"));
     room.enqueue(&prompt("x")).await;
     let first = room.read_one("a").await.held;
     assert_eq!(room.broker.admit(&first, &named(&id, &hash)).await.unwrap(), Admitted::Yes);
 
     // The same entry id in the other stream is another place.
-    let room = room.queue("default");
+    let room = room.through("default");
     let () = room.ask(&["XADD", &room.stream(), &first.entry, "prompt", "x"]).await;
     let second = room.read_one("a").await.held;
     assert_eq!(second.entry, first.entry);

@@ -75,7 +75,7 @@ impl Room {
     }
 
     /// The same namespace, seen through another queue.
-    pub(crate) fn queue(self, name: &str) -> Self {
+    pub(crate) fn through(self, name: &str) -> Self {
         Self {
             queue: QueueName::parse(name).unwrap(),
             ..self

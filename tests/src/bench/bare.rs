@@ -3,13 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use hdrhistogram::Histogram;
 use redis::{
     AsyncCommands as _,
     streams::{StreamReadOptions, StreamReadReply},
 };
 
-use super::noop::{Delays, nanoseconds};
+use super::noop::{Delays, delays, nanoseconds};
 use crate::stack::Stack;
 
 const STREAM: &str = "bare";
@@ -83,7 +82,7 @@ pub(super) async fn delay_bare(
         .block(5000);
     let count = time.as_millis() / every.as_millis().max(1);
     let receiving = async {
-        let mut delays = Histogram::<u64>::new(3)?;
+        let mut delays = delays()?;
         while u128::from(delays.len()) < count {
             let reply: StreamReadReply =
                 receiver.xread_options(&[STREAM], &[">"], &options).await?;

@@ -37,7 +37,7 @@ pub(super) async fn measure_wall(machine: &Machine, sizes: &Sizes) -> anyhow::Re
     let of = |figure: fn(&Wall) -> f64| median(walls.iter().map(figure));
     let how = format!(
         "{calls} jobs into a ready, idle worker (LONGSHORE_CONCURRENCY={calls}), from the first XADD to the last \
-         result; the provider takes {} s; median of {} runs, each just after the bare client's",
+         result; the provider takes {} s; each run just after the bare client's; median of runs: {}",
         LATENCY.as_secs(),
         sizes.runs
     );

@@ -55,6 +55,11 @@ impl Delays {
     }
 }
 
+/// An empty histogram of delays up to a minute, in nanoseconds.
+pub(super) fn delays() -> anyhow::Result<Histogram<u64>> {
+    Ok(Histogram::new_with_max(60_000_000_000, 3)?)
+}
+
 /// Nanoseconds since the epoch, on the clock that all processes of this machine share.
 pub(super) fn nanoseconds() -> u64 {
     let since = SystemTime::now()
@@ -119,7 +124,7 @@ pub async fn noop_worker(options: NoopOptions) -> anyhow::Result<()> {
     let stop = service::stop_signal()?;
     let noop = Arc::new(Noop {
         delays: match options.report {
-            Some(_) => Some(Mutex::new(Histogram::new(3)?)),
+            Some(_) => Some(Mutex::new(delays()?)),
             None => None,
         },
     });

@@ -32,7 +32,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
     let recorded = median(runs.iter().map(|run| rate(jobs, run.recorded)));
     let how = format!(
         "{jobs} jobs queued, then one worker (LONGSHORE_CONCURRENCY={CONCURRENCY}), which records them as well; \
-         median of {} runs, from its first read",
+         from its first read; median of runs: {}",
         sizes.runs
     );
     let mut section = Section::new("N1", "no-op jobs routed, reserved, fenced and settled", how)

@@ -139,14 +139,28 @@ mod tests {
             {"prompt": "x", "prompt": "y"},
             {"prompt": "x", "_resume": 1}
         ]"#;
-        assert_snapshot!(read_text(text).unwrap_err(), @"");
+        assert_snapshot!(read_text(text).unwrap_err(), @r#"
+        task 2 (index 1): field `timeout`: expected seconds, a number over 0 and up to 86400, but got "soon"
+        task 3 (index 2): field `prompt`: expected `prompt`, or `messages`, but got neither
+        task 4 (index 3): expected an object: {"prompt": "…"}
+        task 5 (index 4): field `platform`: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter (or claude_code, chatgpt)
+        task 7 (index 6): field `id`: task 6 has the same
+        task 8 (index 7): field `prompt`: expected it once, but got it more often
+        task 9 (index 8): field `_resume`: names that begin with `_` are reserved for the server
+        "#);
     }
 
     #[test]
     fn what_is_no_list_of_tasks_is_told_apart() {
         let texts = ["", "[{\"prompt\": \"x\"},\n {\"prompt\" \"y\"}]", "{\"prompt\": \"x\"}", "[]", "[] []"];
         let wrong: Vec<String> = texts.into_iter().map(|text| read_text(text).unwrap_err()).collect();
-        assert_snapshot!(wrong.join("\n"), @"");
+        assert_snapshot!(wrong.join("\n"), @r#"
+        expected a JSON list of tasks, but it is empty
+        not JSON: expected `:` at line 2 column 12
+        expected a JSON list of tasks: [{"prompt": "…"}, …]
+        expected at least one task, but the list is empty
+        not JSON: trailing characters at line 1 column 4
+        "#);
         let wrong = read(b"[\xff]", &Limits::default(), &Catalog::default()).unwrap_err();
         assert_eq!(wrong, ["expected UTF-8, but got another byte at 1"]);
     }

@@ -85,7 +85,11 @@ mod tests {
         let plan = Plan::of(vec![Job::prompt("a"), task(own)], None, 5, false);
         plan.check(&Limits::default()).unwrap();
         with_settings!({filters => [(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UUID")]}, {
-            assert_snapshot!(format!("{}\n{}", plan.chain, written(&plan)), @"");
+            assert_snapshot!(format!("{}\n{}", plan.chain, written(&plan)), @r#"
+            batch_UUID
+            {"chain_id":"batch_UUID","concurrency_key":"batch:UUID","concurrency_limit":5,"fallback":false,"prompt":"a"}
+            {"chain_id":"other","concurrency_key":"mine","fallback":true,"prompt":"b"}
+            "#);
         });
     }
 

@@ -117,7 +117,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     };
     if arguments.wants_open() {
         let broker = session.broker().await?;
-        let open = open(&broker, &arguments, &words::limits(session)).await?;
+        let open = open(&broker, &arguments, &session.config.limits).await?;
         let fresher: HashMap<&JobId, ()> = open.iter().map(|row| (&row.job.labels.job_id, ())).collect();
         rows.retain(|row| !fresher.contains_key(&row.job.labels.job_id));
         rows.extend(open.into_iter().filter(|row| arguments.fits(&row.job)));

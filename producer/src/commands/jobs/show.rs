@@ -15,7 +15,6 @@ use super::{
     why::{first_line, why},
 };
 use crate::{
-    commands::words::limits,
     error::{CommandError, Done},
     output::{self, Format},
     session::Session,
@@ -69,7 +68,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         output::complain(&nowhere(&id, *complete, record_error.as_deref()));
         return Ok(Done::Failure);
     }
-    let envelope = found.envelope(&limits(session));
+    let envelope = found.envelope(&session.config.limits);
     let known = Known {
         why: why(&broker, &found, envelope.as_ref()).await?,
         id,

@@ -354,7 +354,7 @@ fn latency(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
 }
 
 /// Failed attempts, as the job itself remembers them.
-pub(in crate::commands) fn remembered_attempts(attempts: &[PastAttempt]) -> String {
+pub(crate) fn remembered_attempts(attempts: &[PastAttempt]) -> String {
     let now = Utc::now();
     let mut rows = table(["WHEN", "PLATFORM", "MODEL", "COST", "ERROR"]);
     for attempt in attempts {

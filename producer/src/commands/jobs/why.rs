@@ -13,7 +13,7 @@ use super::{
     nowhere,
 };
 use crate::{
-    commands::words::{ago, count, limits, many, time},
+    commands::words::{ago, count, many, time},
     error::{CommandError, Done},
     output::{self, Format},
     session::Session,
@@ -51,7 +51,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
                 return Ok(Done::Failure);
             }
         },
-        _ => why(&broker, &found, found.envelope(&limits(session)).as_ref()).await?,
+        _ => why(&broker, &found, found.envelope(&session.config.limits).as_ref()).await?,
     };
     match arguments.format {
         Format::Json => output::json(&Answer {

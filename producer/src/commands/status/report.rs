@@ -7,7 +7,7 @@ use longshore_shared::broker::QueueDepth;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::{Value, json};
 
-use crate::commands::words::{count, head};
+use crate::commands::words::{count, head, many};
 
 /// A platform.
 #[derive(Debug)]
@@ -120,12 +120,13 @@ impl Report {
         for (lane, waiting) in &self.lanes {
             writeln!(f, "  {} waiting for {}", count(*waiting), head(lane, 80))?;
         }
-        for (number, what) in [
-            (self.dead_letters, "dead letters (longshore dlq list)"),
-            (self.unrecorded_events, "facts on their way to the record"),
+        for (number, one, what) in [
+            (self.dead_letters, "dead letter", "longshore dlq list"),
+            (self.unrecorded_events, "fact", "on the way to the record"),
         ] {
             if let Some(number) = number.filter(|number| *number > 0) {
-                writeln!(f, "  {} {what}", count(number))?;
+                let number = usize::try_from(number).unwrap_or(usize::MAX);
+                writeln!(f, "  {} ({what})", many(number, one))?;
             }
         }
         Ok(())
@@ -273,7 +274,7 @@ mod tests {
         Queues:
           default: 1,200 available, 3 running
           4 waiting for time
-          1 dead letters (longshore dlq list)
+          1 dead letter (longshore dlq list)
 
         === Quota Status ===
         Platform      Used    Limit    Remaining    Reset

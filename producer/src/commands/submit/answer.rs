@@ -130,7 +130,18 @@ mod tests {
     #[test]
     fn people_read_the_answer() {
         let answer = Answer::of(outcome(json!({"cost_usd": "0"})));
-        assert_snapshot!(answer.text(Some(Path::new("results/btc_analysis.json"))), @"");
+        assert_snapshot!(answer.text(Some(Path::new("results/btc_analysis.json"))), @"
+        Task ID: 1795232878059-0
+        Platform: gemini
+        Success: True
+        Duration: 8.45s
+        Cost: $0.0000
+
+        --- Output ---
+        BTC price trends for Q1 2026 show...
+
+        Result saved to: results/btc_analysis.json
+        ");
     }
 
     #[test]
@@ -139,12 +150,40 @@ mod tests {
             "success": false, "state": "discarded", "output": null, "platform": null,
             "error": "All platforms failed. Last error: overloaded. Tried: gemini, openai",
         })));
-        assert_snapshot!(answer.text(None), @"");
+        assert_snapshot!(answer.text(None), @"
+        Task ID: 1795232878059-0
+        Platform: -
+        Success: False
+        Duration: 8.45s
+        Cost: $0.000012
+        Error: All platforms failed. Last error: overloaded. Tried: gemini, openai
+        ");
     }
 
     #[test]
     fn programs_read_every_figure() {
         let answer = Answer::of(outcome(json!({})));
-        assert_snapshot!(serde_json::to_string_pretty(&answer).unwrap(), @"");
+        assert_snapshot!(serde_json::to_string_pretty(&answer).unwrap(), @r#"
+        {
+          "task_id": "1795232878059-0",
+          "platform": "gemini",
+          "model": "gemini-2.5-flash",
+          "success": true,
+          "output": "BTC price trends for Q1 2026 show...",
+          "error": null,
+          "error_class": null,
+          "cost": 0.000012,
+          "cost_usd": "0.000012",
+          "duration": 8.45,
+          "input_tokens": 12,
+          "output_tokens": 7,
+          "cached_tokens": 3,
+          "reasoning_tokens": 2,
+          "attempts": 1,
+          "metadata": {
+            "asset_id": 1
+          }
+        }
+        "#);
     }
 }

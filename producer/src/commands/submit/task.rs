@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_the_documented_ones() {
-        assert_snapshot!(built(&["-p", "Hi"]).unwrap().to_json(), @"");
+        assert_snapshot!(built(&["-p", "Hi"]).unwrap().to_json(), @r#"{"prompt":"Hi","reply":true,"timeout":300,"type":"code_generation"}"#);
     }
 
     #[test]
@@ -141,7 +141,7 @@ mod tests {
             "--chain-id", "c1", "--timeout", "1.5", "--id", "inv-42", "--max-tokens", "20", "--system", "Brief.",
             "--delay", "60", "--tenant", "acme", "--metadata", "{\"a\": [1]}", "--no-fallback",
         ]);
-        assert_snapshot!(job.unwrap().to_json(), @"");
+        assert_snapshot!(job.unwrap().to_json(), @r#"{"chain_id":"c1","delay":60,"fallback":false,"id":"inv-42","max_tokens":20,"metadata":{"a":[1]},"model":"gpt-4o-mini","platform":"ChatGPT","prompt":"- a list","reply":true,"system":"Brief.","tenant":"acme","timeout":1.5,"type":"research"}"#);
     }
 
     #[test]
@@ -159,7 +159,19 @@ mod tests {
             refused(&["-p", "x", "--metadata", "[1]"]),
             refused(&["-p", &"x".repeat(1 << 20)]),
         ];
-        assert_snapshot!(wrong.join("\n"), @"");
+        assert_snapshot!(wrong.join("\n"), @r#"
+        --prompt: expected text that is not empty, but got ""
+        --type: expected text of 1 to 200 characters of [A-Za-z0-9._:/-], but got "two words"
+        --platform: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter (or claude_code, chatgpt)
+        --timeout: expected seconds, a number over 0 and up to 86400, but got 0
+        --timeout: expected seconds, a number over 0 and up to 86400, but got 90000
+        --max-tokens: expected a whole number from 1 to 10000000, but got 0
+        --id: expected an id that is not of the server's own form (1795232878059-0, queue:1795232878059-0), but got "1-2"
+        --chain-id: expected text of 1 to 200 characters without control characters, but got ""
+        --metadata: expected a JSON object, such as '{"asset_id": 1}': EOF while parsing an object at line 1 column 1
+        --metadata: expected a JSON object, such as '{"asset_id": 1}', but got [1]
+        expected a message of at most 1048576 bytes, but got 1048644
+        "#);
     }
 
     #[test]

@@ -25,7 +25,21 @@ fn people_read_the_sums() {
         outcome(1, "chatgpt", "0.0045", None),
         outcome(2, "gemini", "0", None),
     ]);
-    assert_snapshot!(report.text(Some(Path::new("results/batch_20260201.json"))), @"");
+    assert_snapshot!(report.text(Some(Path::new("results/batch_20260201.json"))), @"
+    === Batch Complete ===
+    Total: 3 tasks
+    Success: 3
+    Failed: 0
+    Success Rate: 100.0%
+    Total Cost: $0.0045
+    Total Duration: 12.34s
+
+    By Platform:
+      gemini: 2/2 success, $0.0000
+      chatgpt: 1/1 success, $0.0045
+
+    Results saved to: results/batch_20260201.json
+    ");
 }
 
 #[test]
@@ -33,13 +47,86 @@ fn people_read_what_failed() {
     let mut results = vec![outcome(0, "gemini", "0.000000006", None)];
     results.extend((1..12).map(|index| outcome(index, "gemini", "0", Some("All platforms failed.\nTried: gemini"))));
     results.push(TaskResult::refused(12, &JobId::parse("inv-1").unwrap(), "taken".to_owned()));
-    assert_snapshot!(report(results).text(None), @"");
+    assert_snapshot!(report(results).text(None), @"
+    === Batch Complete ===
+    Total: 13 tasks
+    Success: 1
+    Failed: 12
+    Success Rate: 7.7%
+    Total Cost: $0.000000006
+    Total Duration: 12.34s
+
+    By Platform:
+      gemini: 1/12 success, $0.000000006
+      (none): 0/1 success, $0.0000
+
+    Failed Tasks:
+      task 2 (index 1), 1795232878059-1: All platforms failed. Tried: gemini
+      task 3 (index 2), 1795232878059-2: All platforms failed. Tried: gemini
+      task 4 (index 3), 1795232878059-3: All platforms failed. Tried: gemini
+      task 5 (index 4), 1795232878059-4: All platforms failed. Tried: gemini
+      task 6 (index 5), 1795232878059-5: All platforms failed. Tried: gemini
+      task 7 (index 6), 1795232878059-6: All platforms failed. Tried: gemini
+      task 8 (index 7), 1795232878059-7: All platforms failed. Tried: gemini
+      task 9 (index 8), 1795232878059-8: All platforms failed. Tried: gemini
+      task 10 (index 9), 1795232878059-9: All platforms failed. Tried: gemini
+      task 11 (index 10), 1795232878059-10: All platforms failed. Tried: gemini
+      … and 2 more
+    ");
 }
 
 #[test]
 fn programs_read_every_result() {
     let report = report(vec![outcome(0, "gemini", "0.1", None), outcome(1, "gemini", "0.2", Some("no"))]);
-    assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @"");
+    assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
+    {
+      "total_tasks": 2,
+      "success_count": 1,
+      "failure_count": 1,
+      "success_rate": 0.5,
+      "total_cost": 0.3,
+      "total_duration": 12.34,
+      "chain_id": "batch_1",
+      "results": [
+        {
+          "task_id": "1795232878059-0",
+          "index": 0,
+          "platform": "gemini",
+          "model": "m",
+          "success": true,
+          "output": "Analysis results...",
+          "error": null,
+          "error_class": null,
+          "cost": 0.1,
+          "duration_ms": 641,
+          "input_tokens": 12,
+          "output_tokens": 7,
+          "attempts": 1,
+          "metadata": {
+            "asset_id": 0
+          }
+        },
+        {
+          "task_id": "1795232878059-1",
+          "index": 1,
+          "platform": "gemini",
+          "model": "m",
+          "success": false,
+          "output": null,
+          "error": "no",
+          "error_class": "overloaded",
+          "cost": 0.2,
+          "duration_ms": 641,
+          "input_tokens": 12,
+          "output_tokens": 7,
+          "attempts": 1,
+          "metadata": {
+            "asset_id": 1
+          }
+        }
+      ]
+    }
+    "#);
 }
 
 #[test]

@@ -1,0 +1,102 @@
+//! A server that lost the scripts (a restart, a failover, `SCRIPT FLUSH`) is given them again.
+
+use longshore_shared::{
+    broker::{Admission, Admitted, Begun, Ending, Fence, Parked},
+    envelope::Unique,
+    event::DeadRecord,
+    id::{AttemptId, JobId},
+    letter::{Kept, Letter},
+    resume::Resume,
+};
+
+use super::room::{Room, parking, past, prompt, redis, resume};
+
+/// In a Redis of its own: others would meet a server that forgets all the time.
+#[tokio::test]
+async fn every_script_works_on_a_server_that_forgot_it() {
+    let (redis, _dir) = redis().await;
+    let room = Room::at(&redis.url()).await;
+    let forget = || async { room.ask::<()>(&["SCRIPT", "FLUSH"]).await };
+
+    let (held, job) = room.job("a").await;
+    forget().await;
+    let unique = Unique {
+        key: "k".to_owned(),
+        ttl: std::time::Duration::from_secs(60),
+    };
+    let admission = Admission {
+        id: None,
+        unique: Some(&unique),
+        reply: false,
+        drop_event: "",
+    };
+    assert_eq!(room.broker.admit(&held, &admission).await.unwrap(), Admitted::Yes);
+    forget().await;
+    let first = AttemptId::new();
+    assert_eq!(room.begin(&held, &job, first, None).await, Begun::Yes);
+    forget().await;
+    assert_eq!(room.broker.fail(&held, first, "failed", None, "{}").await.unwrap(), Fence::Held);
+    forget().await;
+    assert_eq!(room.broker.hand_back(&held, None, "", "").await.unwrap(), Fence::Held);
+    forget().await;
+    let held = room.read_one("a").await.held;
+    let text = resume(&job, 1);
+    forget().await;
+    assert_eq!(room.broker.park(&held, &job, &parking(past(0), &text)).await.unwrap(), Parked::Yes);
+    forget().await;
+    assert!(room.broker.waiting(&job).await.unwrap().is_some());
+    forget().await;
+    assert_eq!(room.broker.promote(10).await.unwrap(), 1);
+    let held = room.read_one("a").await.held;
+    assert_eq!(room.begin(&held, &job, AttemptId::new(), None).await, Begun::Yes);
+    forget().await;
+    assert_eq!(room.broker.recover(&room.queue).await.unwrap().lost, 1);
+    let held = room.read_one("a").await.held;
+    forget().await;
+    assert!(room.broker.cancel(&job).await.unwrap());
+
+    let letter = letter(&room, &held.place);
+    let json = serde_json::to_string(&letter).unwrap();
+    let end = Ending {
+        remembered: true,
+        result: "discarded",
+        letter: Some((&job, &json)),
+        ..Ending::default()
+    };
+    forget().await;
+    assert_eq!(room.broker.settle(&held, &job, &end).await.unwrap(), Fence::Held);
+    forget().await;
+    assert!(room.broker.edit_dead(&job, &json, &json).await.unwrap());
+    let (died, ..) = room.broker.dead_letter(job.as_str()).await.unwrap().expect("a letter");
+    forget().await;
+    assert_eq!(room.broker.remove_dead(&[(job.clone(), died + 1)]).await.unwrap(), 0);
+    forget().await;
+    assert!(room.broker.replay(died, &letter, &prompt("again"), &letter.resume, "").await.unwrap());
+
+    forget().await;
+    assert!(room.broker.lead("s", std::time::Duration::from_secs(60)).await.unwrap());
+    forget().await;
+    room.broker.resign("s").await.unwrap();
+    assert!(room.broker.lead("t", std::time::Duration::from_secs(60)).await.unwrap());
+}
+
+fn letter(room: &Room, place: &longshore_shared::id::Place) -> Letter {
+    let (id, at) = (JobId::of_place(place), chrono::DateTime::UNIX_EPOCH);
+    Letter {
+        record: DeadRecord {
+            id: id.clone(),
+            place: place.clone(),
+            queue: room.queue.clone(),
+            reason: "poison".to_owned(),
+            error: "it killed".to_owned(),
+            at,
+            task_type: None,
+            platform: None,
+            tenant: None,
+            chain_id: None,
+            attempts: 1,
+        },
+        message: Kept::whole(&prompt("again")),
+        resume: Resume::fresh(id, at),
+    }
+}

@@ -1,0 +1,212 @@
+//! Concurrency keys: so many at once and no more, and no slot is ever lost.
+
+use std::collections::BTreeSet;
+
+use longshore_shared::{
+    broker::{Begun, Ending, Fence, Held, Parked, Parking},
+    envelope::Concurrency,
+    id::{AttemptId, JobId},
+};
+
+use super::room::{Room, future, limit, parking, resume};
+
+/// A job that took a slot.
+async fn holder(room: &Room, key: &Concurrency) -> (Held, JobId, AttemptId) {
+    let (held, job) = room.job("a").await;
+    let attempt = AttemptId::new();
+    assert_eq!(room.begin(&held, &job, attempt, Some(key)).await, Begun::Yes);
+    (held, job, attempt)
+}
+
+/// A job that found none free.
+async fn waiter(room: &Room, key: &Concurrency) -> JobId {
+    let (held, job) = room.job("a").await;
+    assert_eq!(room.begin(&held, &job, AttemptId::new(), Some(key)).await, Begun::Parked);
+    job
+}
+
+async fn holders(room: &Room, key: &str) -> BTreeSet<String> {
+    room.hash(&format!("key:{key}")).await.into_keys().collect()
+}
+
+async fn waiting(room: &Room, key: &str) -> Vec<String> {
+    room.ask(&["LRANGE", &room.key(&format!("lane:key:{key}")), "0", "-1"]).await
+}
+
+fn end<'a>(attempt: Option<AttemptId>, key: &'a Concurrency) -> Ending<'a> {
+    Ending {
+        attempt,
+        concurrency: Some(key),
+        remembered: true,
+        ..Ending::default()
+    }
+}
+
+#[tokio::test]
+async fn a_key_has_so_many_slots_and_the_rest_wait_in_order() {
+    let room = Room::new().await;
+    let key = limit("k", 2);
+    let first = holder(&room, &key).await;
+    let second = holder(&room, &key).await;
+    let third = waiter(&room, &key).await;
+    let fourth = waiter(&room, &key).await;
+
+    let held: BTreeSet<String> = [&first, &second].iter().map(|(held, ..)| held.place.to_string()).collect();
+    assert_eq!(holders(&room, "k").await, held);
+    assert_eq!(waiting(&room, "k").await, [third.as_str(), fourth.as_str()]);
+    assert_eq!(room.ask::<u64>(&["XLEN", &room.stream()]).await, 2, "who waits is not in the queue");
+    assert_eq!(room.pending().await.len(), 2);
+}
+
+#[tokio::test]
+async fn keys_do_not_know_of_each_other() {
+    let room = Room::new().await;
+    let _one = holder(&room, &limit("k", 1)).await;
+    let _other = holder(&room, &limit("l", 1)).await;
+    let (held, job) = room.job("a").await;
+    assert_eq!(room.begin(&held, &job, AttemptId::new(), None).await, Begun::Yes);
+    waiter(&room, &limit("k", 1)).await;
+}
+
+#[tokio::test]
+async fn who_holds_a_slot_takes_no_second_one() {
+    let room = Room::new().await;
+    let key = limit("k", 1);
+    let (held, job, attempt) = holder(&room, &key).await;
+    let _fence = room.broker.fail(&held, attempt, "failed", Some(&key), "{}").await.unwrap();
+    assert_eq!(room.begin(&held, &job, AttemptId::new(), Some(&key)).await, Begun::Yes);
+    assert_eq!(holders(&room, "k").await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_end_hands_the_slot_to_the_next_in_order() {
+    let room = Room::new().await;
+    let key = limit("k", 1);
+    let (mut held, mut job, mut attempt) = holder(&room, &key).await;
+    let mut order = Vec::new();
+    for _ in 0..3 {
+        order.push(waiter(&room, &key).await);
+    }
+    for next in order {
+        assert_eq!(room.broker.settle(&held, &job, &end(Some(attempt), &key)).await.unwrap(), Fence::Held);
+        // Who comes now finds no slot free, although nobody runs.
+        let passer = waiter_behind(&room, &key).await;
+        let delivered = room.read_one("b").await;
+        assert!(delivered.resume.as_ref().is_some_and(|text| text.contains(next.as_str())), "{next}: {delivered:?}");
+        assert_eq!(holders(&room, "k").await, BTreeSet::from([delivered.held.place.to_string()]));
+        (held, job, attempt) = (delivered.held, next, AttemptId::new());
+        assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, Begun::Yes);
+        assert_eq!(waiting(&room, "k").await.last().map(String::as_str), Some(passer.as_str()));
+    }
+}
+
+/// A job that comes when the next of the lane stands in the queue already.
+async fn waiter_behind(room: &Room, key: &Concurrency) -> JobId {
+    // Taken out of the way for a moment, so that the read brings the one that comes last.
+    let let_go = room.read_one("b").await.held;
+    let job = waiter(room, key).await;
+    let _fence = room.broker.hand_back(&let_go, None, "", "").await.unwrap();
+    job
+}
+
+#[tokio::test]
+async fn a_job_that_goes_to_wait_for_a_time_hands_its_slot_on() {
+    let room = Room::new().await;
+    let key = limit("k", 1);
+    let (held, job, attempt) = holder(&room, &key).await;
+    let next = waiter(&room, &key).await;
+    let text = resume(&job, 1);
+    let wait = Parking {
+        attempt: Some(attempt),
+        concurrency: Some(&key),
+        ..parking(future(), &text)
+    };
+    assert_eq!(room.broker.park(&held, &job, &wait).await.unwrap(), Parked::Yes);
+    assert_eq!(room.broker.park(&held, &job, &wait).await.unwrap(), Parked::Lost);
+    let delivered = room.read_one("b").await;
+    assert!(delivered.resume.is_some_and(|text| text.contains(next.as_str())));
+    assert_eq!(holders(&room, "k").await, BTreeSet::from([delivered.held.place.to_string()]));
+}
+
+#[tokio::test]
+async fn a_job_that_ends_before_it_used_its_slot_hands_it_on() {
+    let room = Room::new().await;
+    let key = limit("k", 1);
+    let (held, job, attempt) = holder(&room, &key).await;
+    let second = waiter(&room, &key).await;
+    let third = waiter(&room, &key).await;
+    assert_eq!(room.broker.settle(&held, &job, &end(Some(attempt), &key)).await.unwrap(), Fence::Held);
+
+    // The second is cancelled when the slot is its own already.
+    assert!(room.broker.cancel(&second).await.unwrap());
+    let held = room.read_one("a").await.held;
+    assert_eq!(room.begin(&held, &second, AttemptId::new(), Some(&key)).await, Begun::Cancelled);
+    assert_eq!(room.broker.settle(&held, &second, &end(None, &key)).await.unwrap(), Fence::Held);
+
+    let held = room.read_one("a").await.held;
+    let attempt = AttemptId::new();
+    assert_eq!(room.begin(&held, &third, attempt, Some(&key)).await, Begun::Yes);
+    assert_eq!(room.broker.settle(&held, &third, &end(Some(attempt), &key)).await.unwrap(), Fence::Held);
+    room.assert_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_slot_is_not_given_to_a_job_that_was_cancelled_in_the_lane() {
+    let room = Room::new().await;
+    let key = limit("k", 1);
+    let (held, job, attempt) = holder(&room, &key).await;
+    let second = waiter(&room, &key).await;
+    let third = waiter(&room, &key).await;
+    assert!(room.broker.cancel(&second).await.unwrap());
+    let cancelled = room.read_one("b").await.held;
+    assert_eq!(room.broker.settle(&held, &job, &end(Some(attempt), &key)).await.unwrap(), Fence::Held);
+
+    let delivered = room.read_one("b").await;
+    assert!(delivered.resume.is_some_and(|text| text.contains(third.as_str())));
+    assert_eq!(holders(&room, "k").await, BTreeSet::from([delivered.held.place.to_string()]));
+    // Its end gives back no slot, for it had none.
+    assert_eq!(room.broker.settle(&cancelled, &second, &end(None, &key)).await.unwrap(), Fence::Held);
+    assert_eq!(holders(&room, "k").await, BTreeSet::from([delivered.held.place.to_string()]));
+    assert_eq!(room.broker.settle(&delivered.held, &third, &end(None, &key)).await.unwrap(), Fence::Held);
+    room.assert_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_job_keeps_its_slot_when_its_worker_gives_it_back_or_dies() {
+    let room = Room::new().await;
+    let key = limit("k", 1);
+    let (held, job, attempt) = holder(&room, &key).await;
+    waiter(&room, &key).await;
+    let slots = BTreeSet::from([held.place.to_string()]);
+
+    let fence = room.broker.hand_back(&held, Some(attempt), "handed back", "").await.unwrap();
+    assert_eq!((fence, holders(&room, "k").await), (Fence::Held, slots.clone()));
+    let held = room.read_one("b").await.held;
+    assert_eq!(room.begin(&held, &job, AttemptId::new(), Some(&key)).await, Begun::Yes);
+
+    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    assert_eq!(holders(&room, "k").await, slots);
+    let held = room.read_one("c").await.held;
+    assert_eq!(room.begin(&held, &job, AttemptId::new(), Some(&key)).await, Begun::Yes);
+    assert_eq!(holders(&room, "k").await, slots);
+}
+
+#[tokio::test]
+async fn an_end_that_comes_too_late_or_twice_hands_no_slot_on() {
+    let room = Room::new().await;
+    let key = limit("k", 1);
+    let (stopped, job, old) = holder(&room, &key).await;
+    waiter(&room, &key).await;
+    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    let held = room.read_one("b").await.held;
+    let new = AttemptId::new();
+    assert_eq!(room.begin(&held, &job, new, Some(&key)).await, Begun::Yes);
+    let before = room.snapshot_but_events().await;
+    assert_eq!(room.broker.settle(&stopped, &job, &end(Some(old), &key)).await.unwrap(), Fence::Lost);
+    assert_eq!(room.snapshot_but_events().await, before);
+
+    waiter(&room, &key).await;
+    assert_eq!(room.broker.settle(&held, &job, &end(Some(new), &key)).await.unwrap(), Fence::Held);
+    assert_eq!(room.broker.settle(&held, &job, &end(Some(new), &key)).await.unwrap(), Fence::Lost);
+    assert_eq!(waiting(&room, "k").await.len(), 1, "one slot, one hand-over");
+}
