@@ -2,7 +2,9 @@
 
 use std::{io, process::ExitCode};
 
-use longshore_shared::{archive::ArchiveError, broker::BrokerError, config::ConfigError, ledger::LedgerError};
+use longshore_shared::{
+    archive::ArchiveError, broker::BrokerError, config::ConfigError, ledger::LedgerError,
+};
 
 /// How a command that ran to its end went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +41,14 @@ pub(crate) enum CommandError {
     #[error("{0}")]
     Input(String),
     /// Redis.
-    #[error("{0}\nStart one with `longshore dev`, or set REDIS_URL; `longshore doctor` tells more.")]
+    #[error(
+        "{0}\nStart one with `longshore dev`, or set REDIS_URL; `longshore doctor` tells more."
+    )]
     Broker(#[from] BrokerError),
     /// Postgres.
-    #[error("{0}\nStart one with `longshore dev`, or set DATABASE_URL; `longshore doctor` tells more.")]
+    #[error(
+        "{0}\nStart one with `longshore dev`, or set DATABASE_URL; `longshore doctor` tells more."
+    )]
     Ledger(#[from] LedgerError),
     /// Dead letters that cannot leave.
     #[error("{0}")]

@@ -26,7 +26,7 @@ const PROMOTE: usize = 250;
 const RECOVER_EVERY: Duration = Duration::from_secs(1);
 
 /// How often dead letters are looked through.
-const RETENTION_EVERY: Duration = Duration::from_secs(60);
+const RETENTION_EVERY: Duration = Duration::from_mins(1);
 
 /// A standby looks this often whether it is to lead.
 const STANDBY: Duration = Duration::from_millis(500);

@@ -5,14 +5,14 @@
 -- Returns  'ok', or 'gone': another worker has the job, the attempt is recorded as a duplicate
 local place, worker, attempt, event, ckey, resume =
   ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local failed = pack_inflight('-', worker, ckey, attempt)
 if not is_mine(KEYS[1], nil, place, attempt, worker) then
   -- Asked again because the first reply was lost: it is done.
-  local value = redis.call('HGET', P .. ':inflight', place)
-  if value and string.sub(value, 1, 3 + #worker) == '- ' .. worker .. ' ' then return 'ok' end
+  if redis.call('HGET', P .. ':inflight', place) == failed then return 'ok' end
   emit_duplicate(event)
   return 'gone'
 end
 emit(event)
-redis.call('HSET', P .. ':inflight', place, pack_inflight('-', worker, ckey, ''))
+redis.call('HSET', P .. ':inflight', place, failed)
 redis.call('HSET', P .. ':resume', place, resume)
 return 'ok'

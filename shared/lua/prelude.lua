@@ -25,7 +25,8 @@ local function owner_of(stream, entry)
 end
 
 -- What `{ns}:inflight` holds of a place: the attempt's id (`-` between attempts), the worker, the
--- concurrency key, and the event that is written should the worker die.
+-- concurrency key, and the event that is written should the worker die (between attempts the id of the
+-- one that failed).
 local function pack_inflight(attempt, worker, ckey, event)
   return attempt .. ' ' .. worker .. ' ' .. #ckey .. ' ' .. ckey .. event
 end

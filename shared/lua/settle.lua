@@ -18,16 +18,17 @@ remove(stream, entry)
 emit(event)
 if result ~= '' then
   redis.call('SET', P .. ':result:' .. id, result, 'EX', ttl)
+  -- Heard or not: it must not meet the next job of this id.
+  redis.call('ZREM', P .. ':cancelled', id)
   if reply == '1' then
     redis.call('RPUSH', P .. ':reply:' .. id, result)
     redis.call('EXPIRE', P .. ':reply:' .. id, ttl)
   end
 end
 if letter ~= '' then bury(letter_id, letter) end
-if kept == 'kept' then
+if kept == 'kept' or attempt == '' then
   forget(place)
-  redis.call('ZREM', P .. ':cancelled', id)
-elseif attempt ~= '' then
+else
   redis.call('HDEL', P .. ':inflight', place)
 end
 release(ckey, place)

@@ -237,7 +237,7 @@ impl Broker {
         }
     }
 
-    pub(crate) fn foreign(key: impl Into<String>, reason: impl ToString) -> BrokerError {
+    pub(crate) fn foreign(key: impl Into<String>, reason: impl std::fmt::Display) -> BrokerError {
         BrokerError::Foreign {
             key: key.into(),
             reason: reason.to_string(),

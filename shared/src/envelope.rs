@@ -32,7 +32,7 @@ pub const PROTOCOL_VERSION: u64 = 1;
 pub const DEFAULT_TYPE: &str = "code_generation";
 
 /// How long one attempt may take, when the producer does not say.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// One job as its producer described it.
 #[derive(Debug, Clone, PartialEq)]

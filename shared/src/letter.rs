@@ -1,5 +1,7 @@
 //! Dead letters: what could not be done, with its bytes, its reason and its history.
 
+use std::fmt::Write as _;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -83,11 +85,7 @@ impl Kept {
                 .iter()
                 .map(|(name, value)| name.len() + value.len())
                 .sum(),
-            sha256: hash
-                .finalize()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            sha256: hex(&hash.finalize()),
         }
     }
 
@@ -107,6 +105,14 @@ impl Kept {
             Self::Head { .. } => None,
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

@@ -63,7 +63,9 @@ pub async fn prepare_record(config: &Config, ledger: &Ledger, stop: &Cancellatio
         match ledger.migrate().await {
             Ok(()) => return,
             Err(error) => {
-                tracing::warn!("the record's tables are not up to date: {error}; again in {wait:?}")
+                tracing::warn!(
+                    "the record's tables are not up to date: {error}; again in {wait:?}"
+                );
             }
         }
         tokio::select! {

@@ -42,10 +42,9 @@ pub(crate) async fn attempt(
     candidate: &Candidate<'_>,
     deps: &Deps,
 ) -> Attempted {
-    if job.progress().open.is_some() {
-        if let Err(verdict) = record_failure(job, deps.clock.now(), deps).await {
-            return Attempted::Ended(verdict);
-        }
+    let unrecorded = job.progress().open.is_some();
+    if unrecorded && let Err(verdict) = record_failure(job, deps.clock.now(), deps).await {
+        return Attempted::Ended(verdict);
     }
     let Some(provider) = deps.providers.get(&candidate.provider.name) else {
         let error = format!("platform `{}` is not available", candidate.provider.name);

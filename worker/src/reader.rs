@@ -84,10 +84,10 @@ async fn free_places(deps: &Deps, least: usize, most: usize) -> Option<OwnedSema
         .places
         .available_permits()
         .min(most.saturating_sub(places.num_permits()));
-    if let Ok(more) = u32::try_from(more) {
-        if let Ok(more) = deps.places.clone().try_acquire_many_owned(more) {
-            places.merge(more);
-        }
+    if let Ok(more) = u32::try_from(more)
+        && let Ok(more) = deps.places.clone().try_acquire_many_owned(more)
+    {
+        places.merge(more);
     }
     Some(places)
 }
@@ -111,7 +111,7 @@ fn dispatch(
             let _sent = deliver.send((job, credit));
         }
         Err(error) => {
-            tracing::error!(%place, "what is remembered of a job cannot be read: {error}")
+            tracing::error!(%place, "what is remembered of a job cannot be read: {error}");
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Takes facts from Redis to Postgres, in batches. Postgres may be away for as long as it likes: the
 //! facts wait in Redis.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use longshore_shared::{
     broker::{BrokerError, EventEntry, EventStream},
@@ -29,7 +32,7 @@ pub(crate) async fn record(
     ledger: Ledger,
     done: tokio_util::sync::CancellationToken,
 ) {
-    deps.health.register("recorder", Duration::from_secs(120));
+    deps.health.register("recorder", Duration::from_mins(2));
     let mut pause = FIRST_PAUSE;
     loop {
         let recorder = Recorder {
@@ -61,11 +64,11 @@ struct Recorder<'a> {
 impl Recorder<'_> {
     async fn while_well(&self, pause: &mut Duration) -> Result<(), BrokerError> {
         let mut stream = self.deps.broker.event_stream(&self.deps.worker).await?;
-        let mut looked = std::time::Instant::now() - STALE;
+        let mut looked: Option<Instant> = None;
         loop {
             let mut batch = Vec::new();
-            if looked.elapsed() >= STALE / 2 {
-                looked = std::time::Instant::now();
+            if looked.is_none_or(|looked| looked.elapsed() >= STALE / 2) {
+                looked = Some(Instant::now());
                 batch = stream.claim(BATCH, STALE).await?;
             }
             let last = self.done.is_cancelled();

@@ -89,11 +89,17 @@ mod tests {
         let policy = RetryPolicy::default();
         let seconds =
             |tries, luck| match next(&policy, tries, &failed(ErrorClass::Overloaded), luck) {
-                Next::Again(wait) => wait.as_secs_f64(),
+                Next::Again(wait) => wait.as_millis(),
                 other => panic!("{other:?}"),
             };
-        assert_eq!([1, 2, 3].map(|tries| seconds(tries, 0.0)), [1.0, 2.0, 4.0]);
-        assert_eq!([1, 2, 3].map(|tries| seconds(tries, 1.0)), [4.0, 5.0, 7.0]);
+        assert_eq!(
+            [1, 2, 3].map(|tries| millis(tries, 0.0)),
+            [1000, 2000, 4000]
+        );
+        assert_eq!(
+            [1, 2, 3].map(|tries| millis(tries, 1.0)),
+            [4000, 5000, 7000]
+        );
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn prefer<'a>(
     if let Some(at) = at {
         let mut first = found.remove(at);
         if envelope.model.is_none() {
-            first.reason = "platform hinted by the job".to_owned();
+            "platform hinted by the job".clone_into(&mut first.reason);
         }
         found.insert(0, first);
         return Ok(());
@@ -151,4 +151,116 @@ fn why_off(provider: &ProviderEntry) -> String {
 
 fn refused(error: String) -> Discard {
     Discard::new(ErrorClass::BadRequest.as_str(), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_shared::{
+        config::{Config, Environment},
+        envelope::{Limits, RawMessage, parse},
+    };
+
+    use super::*;
+
+    fn catalog(keys: &[&str]) -> Catalog {
+        let env = Environment::from_pairs(keys.iter().map(|name| (*name, "secret")));
+        Config::load(&env).unwrap().catalog
+    }
+
+    fn envelope(job: &str) -> Envelope {
+        let message = RawMessage {
+            fields: vec![(b"job".to_vec(), job.as_bytes().to_vec())],
+        };
+        parse(&message, &Limits::default()).unwrap().envelope
+    }
+
+    fn asked(catalog: &Catalog, job: &str) -> Vec<String> {
+        candidates(catalog, &envelope(job))
+            .unwrap()
+            .iter()
+            .map(|one| format!("{}/{}", one.provider.name, one.model.model))
+            .collect()
+    }
+
+    fn refused(catalog: &Catalog, job: &str) -> String {
+        candidates(catalog, &envelope(job)).unwrap_err().error
+    }
+
+    const THREE: [&str; 3] = ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY"];
+
+    #[test]
+    fn the_cheapest_platform_comes_first_then_the_others_by_price() {
+        assert_eq!(
+            asked(&catalog(&THREE), r#"{"prompt":"x"}"#),
+            [
+                "gemini/gemini-2.5-flash-lite",
+                "openai/gpt-4o-mini",
+                "anthropic/claude-haiku-4-5"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_hint_comes_first_by_any_of_its_names_and_the_others_stay() {
+        let asked = asked(
+            &catalog(&THREE),
+            r#"{"prompt":"x","platform":"claude_code"}"#,
+        );
+        assert_eq!(asked[0], "anthropic/claude-haiku-4-5");
+        assert_eq!(asked.len(), 3);
+    }
+
+    #[test]
+    fn without_fallback_there_is_one() {
+        let asked = asked(
+            &catalog(&THREE),
+            r#"{"prompt":"x","platform":"chatgpt","fallback":false}"#,
+        );
+        assert_eq!(asked, ["openai/gpt-4o-mini"]);
+    }
+
+    #[test]
+    fn a_pinned_model_goes_nowhere_else() {
+        let asked = asked(
+            &catalog(&THREE),
+            r#"{"prompt":"x","model":"gpt-5-nano","platform":"gemini"}"#,
+        );
+        assert_eq!(asked, ["openai/gpt-5-nano"]);
+    }
+
+    #[test]
+    fn a_hint_that_cannot_be_honoured_is_told_and_passed_over() {
+        let catalog = catalog(&["OPENAI_API_KEY"]);
+        let envelope = envelope(r#"{"prompt":"x","platform":"gemini"}"#);
+        let found = candidates(&catalog, &envelope).unwrap();
+        assert_eq!(found[0].provider.name.as_str(), "openai");
+        assert!(
+            found[0].reason.contains("GOOGLE_API_KEY"),
+            "{}",
+            found[0].reason
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_routed_says_why() {
+        let none = catalog(&[]);
+        assert!(refused(&none, r#"{"prompt":"x"}"#).contains("set OPENAI_API_KEY"));
+        let one = catalog(&["OPENAI_API_KEY"]);
+        assert!(
+            refused(&one, r#"{"prompt":"x","model":"nobody-9"}"#)
+                .contains("`nobody-9` is not in the catalog")
+        );
+        assert!(
+            refused(&one, r#"{"prompt":"x","model":"claude-haiku-4-5"}"#)
+                .contains("ANTHROPIC_API_KEY")
+        );
+        let only = refused(
+            &one,
+            r#"{"prompt":"x","platform":"gemini","fallback":false}"#,
+        );
+        assert!(
+            only.contains("GOOGLE_API_KEY") && only.contains("fallback: false"),
+            "{only}"
+        );
+    }
 }

@@ -75,7 +75,7 @@ async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict,
             break;
         }
     }
-    Ok(Verdict::Discarded(all_failed(job, last)))
+    Ok(Verdict::Discarded(all_failed(job, last.as_ref())))
 }
 
 /// Tries one platform until it answers or its cycle of tries is over; `Err` is the job's end.
@@ -198,11 +198,11 @@ pub(crate) fn cancelled() -> Verdict {
     }
 }
 
-fn all_failed(job: &Job, last: Option<CallError>) -> Discard {
+fn all_failed(job: &Job, last: Option<&CallError>) -> Discard {
     let progress = job.progress();
     let tried = progress.resume.spent.join(", ");
     let past = progress.resume.history.last();
-    let (class, said) = match (&last, past) {
+    let (class, said) = match (last, past) {
         (Some(error), _) => (error.class, error.message.clone()),
         (None, Some(past)) => (past.error_class, past.error.clone()),
         (None, None) => (

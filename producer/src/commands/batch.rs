@@ -32,7 +32,11 @@ const TOGETHER_BYTES: usize = 64 << 20;
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// JSON file with a list of tasks; `-` reads stdin
-    #[arg(value_name = "INPUT", required_unless_present = "input", conflicts_with = "input")]
+    #[arg(
+        value_name = "INPUT",
+        required_unless_present = "input",
+        conflicts_with = "input"
+    )]
     file: Option<PathBuf>,
     /// The same, as an option
     #[arg(long, short, value_name = "FILE")]
@@ -62,19 +66,29 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
     // Nothing is put in before all of it is known to be right.
-    let limits = words::limits(session);
+    let limits = session.config.limits;
     let queue = queue(&arguments.queue)?;
     let source = input::Source::of(arguments.input.or(arguments.file));
     let tasks = source.tasks(&limits, &session.config.catalog)?;
-    let plan = Plan::of(tasks, arguments.chain_id, arguments.parallel, arguments.fallback);
+    let plan = Plan::of(
+        tasks,
+        arguments.chain_id,
+        arguments.parallel,
+        arguments.fallback,
+    );
     plan.check(&limits)?;
     let file = arguments
         .output
         .map(|path| OutputFile::open(&place::resolved(path)))
         .transpose()?;
 
-    let client = Client::new(session.broker().await?).queue(queue.clone()).limits(limits);
-    let loaded = format!("Loaded {} from {source}", words::many(plan.jobs.len(), "task"));
+    let client = Client::new(session.broker().await?)
+        .queue(queue.clone())
+        .limits(limits);
+    let loaded = format!(
+        "Loaded {} from {source}",
+        words::many(plan.jobs.len(), "task")
+    );
     match arguments.format {
         Format::Text => output::line(loaded),
         Format::Json => output::note(loaded),
@@ -123,7 +137,11 @@ fn finish(report: &Report, file: Option<OutputFile>, format: Format) -> Result<D
             }
         }
     }
-    Ok(if report.failed() == 0 { Done::Success } else { Done::Failure })
+    Ok(if report.failed() == 0 {
+        Done::Success
+    } else {
+        Done::Failure
+    })
 }
 
 /// Puts the tasks in: together, or in as few transactions as their number allows.
@@ -186,7 +204,9 @@ fn tell_receipts(plan: &Plan, receipts: &[Receipt], format: Format) {
         )),
         Format::Json => {
             let ids: Vec<_> = receipts.iter().map(|receipt| &receipt.id).collect();
-            output::json(&json!({"chain_id": chain, "total_tasks": receipts.len(), "task_ids": ids}));
+            output::json(
+                &json!({"chain_id": chain, "total_tasks": receipts.len(), "task_ids": ids}),
+            );
         }
     }
 }
@@ -197,8 +217,15 @@ mod tests {
 
     #[test]
     fn parts_are_as_large_as_they_may_be() {
-        let jobs: Vec<Job> = ["a", "b", "cccccccccccccccccccc", "d", "e"].map(Job::prompt).into();
-        let sizes = |count, bytes| -> Vec<usize> { parts(&jobs, count, bytes).iter().map(|part| part.len()).collect() };
+        let jobs: Vec<Job> = ["a", "b", "cccccccccccccccccccc", "d", "e"]
+            .map(Job::prompt)
+            .into();
+        let sizes = |count, bytes| -> Vec<usize> {
+            parts(&jobs, count, bytes)
+                .iter()
+                .map(|part| part.len())
+                .collect()
+        };
         assert_eq!(sizes(10, 1000), [5]);
         assert_eq!(sizes(2, 1000), [2, 2, 1]);
         // A task that is larger than a part is a part of its own.

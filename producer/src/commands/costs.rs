@@ -51,9 +51,10 @@ async fn answer(arguments: Arguments, session: &Session) -> Result<Done, Command
             Err(error) => return Err(migrate::explained(&ledger, error).await),
         };
         if costs.jobs.is_empty() {
-            return Err(CommandError::Input(format!(
-                "the record has no attempt of a chain `{chain}`"
-            )));
+            output::note(format_args!(
+                "The record has no attempt of a chain `{chain}`."
+            ));
+            return Ok(Done::Failure);
         }
         let report = ChainReport::new(chain, costs);
         match arguments.format {
@@ -89,8 +90,12 @@ async fn tell_what_is_missing(session: &Session) {
         Ok(0) => {}
         Ok(facts) => {
             let facts = many(usize::try_from(facts).unwrap_or(usize::MAX), "fact");
-            output::note(format_args!("Note: {facts} still on the way to the record; not all costs may be in it yet."));
+            output::note(format_args!(
+                "Note: {facts} still on the way to the record; not all costs may be in it yet."
+            ));
         }
-        Err(_) => output::note("Note: Redis cannot be reached, so costs that are not recorded yet are not known."),
+        Err(_) => output::note(
+            "Note: Redis cannot be reached, so costs that are not recorded yet are not known.",
+        ),
     }
 }

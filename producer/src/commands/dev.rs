@@ -84,7 +84,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Done, CommandError> {
     };
     let dir = prepare(&arguments.dir)?;
     let claim = Claim::take(&dir, &arguments.dir)?;
-    let plan = plan(dir, arguments.workers, arguments.simulator, arguments.no_simulator).await?;
+    let plan = plan(
+        dir,
+        arguments.workers,
+        arguments.simulator,
+        arguments.no_simulator,
+    )
+    .await?;
 
     let started = tokio::select! {
         started = Stack::start(&plan) => started?,
@@ -120,7 +126,12 @@ fn prepare(dir: &Path) -> Result<PathBuf, CommandError> {
     dir.canonicalize().map_err(wrong)
 }
 
-async fn plan(dir: PathBuf, workers: u16, simulator: bool, no_simulator: bool) -> Result<Plan, CommandError> {
+async fn plan(
+    dir: PathBuf,
+    workers: u16,
+    simulator: bool,
+    no_simulator: bool,
+) -> Result<Plan, CommandError> {
     // The stack is private: what the shell says of other servers is not for it.
     let mut environment = Environment::read()?;
     for name in variables::ADDRESSES {
@@ -181,7 +192,9 @@ async fn serve(
             }
             Purpose::Demo(file) => {
                 output::note(guide.short());
-                Demo::new(plan, shown, &file, &variables)?.run(signals).await
+                Demo::new(plan, shown, &file, &variables)?
+                    .run(signals)
+                    .await
             }
         }
     };

@@ -29,21 +29,28 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Done, CommandError> {
     let (redis, record) = tokio::join!(redis::look(&session), record::look(&session));
     checkup.add(redis.server);
     checkup.add(record.checks);
-    checkup.add([providers_on(&session.config), providers_off(&session.config)].into_iter().flatten());
+    checkup.add([providers_on(&session.config)]);
+    checkup.add(providers_off(&session.config));
     checkup.add(redis.services);
     checkup.add(redis::facts(redis.facts, record.answers));
     match arguments.format {
         Format::Text => output::line(&checkup),
         Format::Json => output::json(&checkup),
     }
-    Ok(if checkup.is_well() { Done::Success } else { Done::Failure })
+    Ok(if checkup.is_well() {
+        Done::Success
+    } else {
+        Done::Failure
+    })
 }
 
 /// The configuration, or as much of it as can be read.
 fn configuration(checkup: &mut Checkup) -> Result<Config, ConfigError> {
     let name = "configuration";
     let environment = Environment::read();
-    let loaded = environment.clone().and_then(|environment| Config::load(&environment));
+    let loaded = environment
+        .clone()
+        .and_then(|environment| Config::load(&environment));
     match loaded {
         Ok(config) => {
             let source = match &config.source {
@@ -58,7 +65,11 @@ fn configuration(checkup: &mut Checkup) -> Result<Config, ConfigError> {
         }
         Err(error) => {
             checkup.add(error.problems().iter().map(|problem| {
-                Check::problem(name, problem.to_string(), "correct it; what follows is checked without it")
+                Check::problem(
+                    name,
+                    problem.to_string(),
+                    "correct it; what follows is checked without it",
+                )
             }));
             fallback(environment)
         }
@@ -67,16 +78,17 @@ fn configuration(checkup: &mut Checkup) -> Result<Config, ConfigError> {
 
 /// The environment without the file, else the defaults alone.
 fn fallback(environment: Result<Environment, ConfigError>) -> Result<Config, ConfigError> {
-    let without_file = |environment: &Environment| Config::from_yaml(environment, "longshore.yaml".as_ref(), "");
+    let without_file =
+        |environment: &Environment| Config::from_yaml(environment, "longshore.yaml".as_ref(), "");
     environment
         .and_then(|environment| without_file(&environment))
         .or_else(|_| without_file(&Environment::default()))
 }
 
 /// The platforms that may be used, and by which key; never the key itself.
-fn providers_on(config: &Config) -> Option<Check> {
+fn providers_on(config: &Config) -> Check {
     if let Some(url) = &config.simulator_url {
-        return Some(Check::info("providers", format!("all of them simulated, at {url}")));
+        return Check::info("providers", format!("all of them simulated, at {url}"));
     }
     let on: Vec<String> = config
         .catalog
@@ -86,7 +98,7 @@ fn providers_on(config: &Config) -> Option<Check> {
             _ => provider.name.to_string(),
         })
         .collect();
-    Some(if on.is_empty() {
+    if on.is_empty() {
         let variables: Vec<&str> = config
             .catalog
             .providers
@@ -96,11 +108,14 @@ fn providers_on(config: &Config) -> Option<Check> {
         Check::problem(
             "providers",
             "none is on: nobody answers jobs",
-            format!("set one of {}; or try with `longshore dev`, which simulates them", variables.join(", ")),
+            format!(
+                "set one of {}; or try with `longshore dev`, which simulates them",
+                variables.join(", ")
+            ),
         )
     } else {
         Check::ok("providers", on.join(", "))
-    })
+    }
 }
 
 fn providers_off(config: &Config) -> Option<Check> {

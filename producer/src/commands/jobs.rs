@@ -43,7 +43,7 @@ enum Action {
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
     match arguments.action {
         Action::List(arguments) => list::run(arguments, session).await,
-        Action::Show(arguments) => show::run(arguments, session).await,
+        Action::Show(arguments) => Box::pin(show::run(arguments, session)).await,
         Action::Why(arguments) => why::run(arguments, session).await,
         Action::Cancel(arguments) => cancel::run(arguments, session).await,
         Action::Wait(arguments) => wait::run(arguments, session).await,
@@ -52,7 +52,8 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
 
 /// What was looked at in vain, for the error.
 fn nowhere(id: &JobId, complete: bool, postgres: Option<&str>) -> String {
-    let mut text = format!("no job `{id}`: looked at the results, queues, lanes and dead letters in Redis");
+    let mut text =
+        format!("no job `{id}`: looked at the results, queues, lanes and dead letters in Redis");
     if !complete {
         text.push_str(" (the queues hold too many jobs to look at each)");
     }

@@ -21,21 +21,30 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     let ledger = session.ledger().await?;
     let pending = ledger.pending_migrations().await?;
     if pending.is_empty() {
-        output::line(format_args!("The tables at {} are up to date.", ledger.at()));
+        output::line(format_args!(
+            "The tables at {} are up to date.",
+            ledger.at()
+        ));
         return Ok(Done::Success);
     }
     if arguments.check {
         for name in &pending {
             output::line(format_args!("Pending: {name}"));
         }
-        output::note(format_args!("`longshore migrate` applies them to {}.", ledger.at()));
+        output::note(format_args!(
+            "`longshore migrate` applies them to {}.",
+            ledger.at()
+        ));
         return Ok(Done::Failure);
     }
     ledger.migrate().await?;
     for name in &pending {
         output::line(format_args!("Applied: {name}"));
     }
-    output::line(format_args!("The tables at {} are up to date.", ledger.at()));
+    output::line(format_args!(
+        "The tables at {} are up to date.",
+        ledger.at()
+    ));
     Ok(Done::Success)
 }
 

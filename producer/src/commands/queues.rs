@@ -79,11 +79,19 @@ fn text(standing: &Standing) -> String {
     if !standing.lanes.is_empty() {
         let mut lanes = table(["LANE", "WAITING"]);
         for lane in &standing.lanes {
-            lanes.add_row([Cell::new(super::words::head(&lane.name, 80)), number(lane.waiting)]);
+            lanes.add_row([
+                Cell::new(super::words::head(&lane.name, 80)),
+                number(lane.waiting),
+            ]);
         }
         parts.push(drawn(&lanes));
     }
     parts.push(drawn(&figures(standing)));
+    let waiting: u64 = standing.queues.iter().map(|depth| depth.available).sum();
+    if standing.workers_alive == 0 && waiting > 0 {
+        let waiting = many(usize::try_from(waiting).unwrap_or(usize::MAX), "job");
+        parts.push(format!("Nobody takes the {waiting}: start a worker."));
+    }
     parts.join("\n\n")
 }
 
@@ -94,17 +102,26 @@ fn figures(standing: &Standing) -> Table {
     let workers = number(standing.workers_alive as u64);
     figures.add_row([
         Cell::new("Dead letters"),
-        if standing.dead_letters > 0 { dead.fg(Color::Yellow) } else { dead },
+        if standing.dead_letters > 0 {
+            dead.fg(Color::Yellow)
+        } else {
+            dead
+        },
     ]);
-    figures.add_row([Cell::new("Unrecorded events"), number(standing.unrecorded_events)]);
+    figures.add_row([
+        Cell::new("Unrecorded events"),
+        number(standing.unrecorded_events),
+    ]);
     figures.add_row([
         Cell::new("Workers alive"),
-        if standing.workers_alive == 0 { workers.fg(Color::Red) } else { workers },
+        if standing.workers_alive == 0 {
+            workers.fg(Color::Red)
+        } else {
+            workers
+        },
     ]);
-    let demand: u64 = standing.queues.iter().map(|depth| depth.available).sum();
-    if standing.workers_alive == 0 && demand > 0 {
-        let waiting = many(usize::try_from(demand).unwrap_or(usize::MAX), "job");
-        figures.add_row([Cell::new(format!("Nobody takes the {waiting}: start a worker."))]);
+    if let Some(first) = figures.column_mut(0) {
+        first.set_padding((0, 1));
     }
     figures
 }
@@ -142,6 +159,17 @@ mod tests {
             unrecorded_events: 0,
             workers_alive: 1,
         };
-        insta::assert_snapshot!(text(&standing));
+        insta::assert_snapshot!(text(&standing), @r"
+         QUEUE    AVAILABLE  RUNNING
+         bulk        12,345        7
+         default          0        0
+
+         LANE      WAITING
+         key:acme        3
+
+         Dead letters       2
+         Unrecorded events  0
+         Workers alive      1
+        ");
     }
 }

@@ -12,8 +12,14 @@ use longshore_shared::{
 const PROMPT_HEAD: usize = 200;
 
 /// A job that has not ended, in the words of the record.
-pub(crate) fn of_redis(envelope: Option<&Envelope>, queue: QueueName, state: JobState, resume: &Resume) -> JobRecord {
-    let text = |of: fn(&Envelope) -> &Option<String>| envelope.and_then(|envelope| of(envelope).clone());
+pub(crate) fn of_redis(
+    envelope: Option<&Envelope>,
+    queue: QueueName,
+    state: JobState,
+    resume: &Resume,
+) -> JobRecord {
+    let text =
+        |of: fn(&Envelope) -> &Option<String>| envelope.and_then(|envelope| of(envelope).clone());
     let past = resume.history.last();
     JobRecord {
         labels: JobLabels {
@@ -21,7 +27,10 @@ pub(crate) fn of_redis(envelope: Option<&Envelope>, queue: QueueName, state: Job
                 .and_then(|envelope| envelope.id.clone())
                 .unwrap_or_else(|| resume.id.clone()),
             queue,
-            task_type: envelope.map_or_else(|| "unknown".to_owned(), |envelope| envelope.task_type.clone()),
+            task_type: envelope.map_or_else(
+                || "unknown".to_owned(),
+                |envelope| envelope.task_type.clone(),
+            ),
             tenant: text(|envelope| &envelope.tenant),
             chain_id: text(|envelope| &envelope.chain_id),
             parent_id: text(|envelope| &envelope.parent_id),

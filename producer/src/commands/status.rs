@@ -9,7 +9,7 @@ use longshore_shared::{
     ledger::CostScope,
 };
 
-use self::report::{Adapter, Places, Quota, Report, Service};
+use self::report::{Adapter, Leader, Places, Quota, Report, Service};
 use super::migrate;
 use crate::{
     error::{CommandError, Done},
@@ -46,7 +46,11 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         Format::Text => output::line(&report),
         Format::Json => output::json(&report),
     }
-    Ok(if all_answered { Done::Success } else { Done::Failure })
+    Ok(if all_answered {
+        Done::Success
+    } else {
+        Done::Failure
+    })
 }
 
 async fn standing(session: &Session) -> Result<Standing, CommandError> {
@@ -61,7 +65,7 @@ async fn standing(session: &Session) -> Result<Standing, CommandError> {
         workers: Places {
             alive: workers.len(),
             in_flight: workers.iter().map(|worker| worker.in_flight).sum(),
-            places: workers.iter().map(|worker| worker.concurrency).sum(),
+            concurrency: workers.iter().map(|worker| worker.concurrency).sum(),
         },
         leader: broker.leader().await?,
         queues,
@@ -72,11 +76,17 @@ async fn standing(session: &Session) -> Result<Standing, CommandError> {
 }
 
 /// Where the record is, and the requests of a day by platform.
-async fn used(session: &Session, day: NaiveDate) -> Result<(String, Vec<(String, u64)>), CommandError> {
+async fn used(
+    session: &Session,
+    day: NaiveDate,
+) -> Result<(String, Vec<(String, u64)>), CommandError> {
     let ledger = session.ledger().await?;
     match ledger.costs(CostScope::Day(day)).await {
         Ok(summary) => {
-            let used = summary.by_platform.into_iter().map(|line| (line.name, line.attempts));
+            let used = summary
+                .by_platform
+                .into_iter()
+                .map(|line| (line.name, line.attempts));
             Ok((ledger.at().to_owned(), used.collect()))
         }
         Err(error) => Err(migrate::explained(&ledger, error).await),
@@ -107,7 +117,10 @@ fn report(
         })
         .collect();
     let (postgres, quota) = match used {
-        Ok((at, used)) => (Service::Answers(at), Some(quota(&adapters, &used, reset_at))),
+        Ok((at, used)) => (
+            Service::Answers(at),
+            Some(quota(&adapters, &used, reset_at)),
+        ),
         Err(error) => (Service::Silent(first_line(&error)), None),
     };
     let mut report = Report {
@@ -120,7 +133,7 @@ fn report(
         Ok(standing) => {
             report.redis = Service::Answers(standing.address);
             report.workers = Some(standing.workers);
-            report.leader = Some(standing.leader);
+            report.leader = standing.leader.map_or(Leader::Nobody, Leader::Leads);
             report.queues = Some(standing.queues);
             report.lanes = standing.lanes;
             report.dead_letters = Some(standing.dead_letters);
@@ -132,8 +145,16 @@ fn report(
 }
 
 /// The platforms that are on, and those that were used before they were turned off.
-fn quota(adapters: &[Adapter], used: &[(String, u64)], reset_at: Option<DateTime<Utc>>) -> Vec<Quota> {
-    let requests = |name: &str| used.iter().find(|(other, _)| other == name).map(|(_, requests)| *requests);
+fn quota(
+    adapters: &[Adapter],
+    used: &[(String, u64)],
+    reset_at: Option<DateTime<Utc>>,
+) -> Vec<Quota> {
+    let requests = |name: &str| {
+        used.iter()
+            .find(|(other, _)| other == name)
+            .map(|(_, requests)| *requests)
+    };
     let on = adapters
         .iter()
         .filter(|adapter| adapter.off.is_none() || requests(&adapter.name).is_some())
@@ -153,5 +174,10 @@ fn quota(adapters: &[Adapter], used: &[(String, u64)], reset_at: Option<DateTime
 
 /// What is wrong; what to do about it is `longshore doctor`'s to say.
 fn first_line(error: &CommandError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }

@@ -20,7 +20,6 @@ use self::{
     wait::{Waited, wait},
 };
 use crate::{
-    commands::words,
     error::{CommandError, Done},
     output::{self, Format},
     session::Session,
@@ -32,13 +31,24 @@ pub(crate) struct Arguments {
     /// What to ask; `-` reads it from stdin
     #[arg(long, short, allow_hyphen_values = true)]
     prompt: String,
-    /// Task type: `code_generation`, research, `data_analysis`, refactoring, documentation, `code_review`,
-    /// `sql_db_work`, testing, debugging, planning, or any other name that the configuration routes
-    #[arg(long = "type", short = 't', value_name = "TYPE", default_value = longshore_shared::envelope::DEFAULT_TYPE)]
+    /// Task type: `code_generation`, `research`, `data_analysis`, `refactoring`, `documentation`,
+    /// `code_review`, `sql_db_work`, `testing`, `debugging`, `planning`, or any other that is routed
+    #[arg(
+        long = "type",
+        short = 't',
+        value_name = "TYPE",
+        default_value = longshore_shared::envelope::DEFAULT_TYPE,
+        // Without the quotes of the comment.
+        help = "Task type: code_generation, research, data_analysis, refactoring, documentation, code_review, \
+                sql_db_work, testing, debugging, planning, or any other name that the configuration routes"
+    )]
     task_type: String,
-    /// The platform to ask first (`claude_code`, chatgpt, gemini, or any other of the configuration)
-    /// [default: the cheapest that fits]
-    #[arg(long)]
+    /// The platform to ask first.
+    #[arg(
+        long,
+        help = "The platform to ask first: claude_code, chatgpt, gemini, or any other of the configuration [default: \
+                the cheapest that fits]"
+    )]
     platform: Option<String>,
     /// The model to ask, and no other on its platform
     #[arg(long)]
@@ -86,20 +96,26 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(mut arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
     // All that can be wrong with the arguments is told before anything is touched.
-    let limits = words::limits(session);
+    let limits = session.config.limits;
     let queue = queue(&arguments.queue)?;
     task::read_prompt(&mut arguments)?;
     let job = task::job(&arguments, &session.config.catalog, &limits)?;
-    let file = arguments.output.as_deref().map(OutputFile::open).transpose()?;
+    let file = arguments
+        .output
+        .as_deref()
+        .map(OutputFile::open)
+        .transpose()?;
 
-    let client = Client::new(session.broker().await?).queue(queue.clone()).limits(limits);
+    let client = Client::new(session.broker().await?)
+        .queue(queue.clone())
+        .limits(limits);
     let receipt = client.submit(&job).await?;
     if arguments.detach {
         tell_receipt(&receipt, arguments.format);
         return Ok(Done::Success);
     }
     let answer = match wait(&client, &queue, &receipt).await? {
-        Waited::Ended(outcome) => Answer::of(outcome),
+        Waited::Ended(outcome) => Answer::of(*outcome),
         Waited::Refused(reason) => Answer::refused(&receipt.id, reason),
         Waited::Interrupted => {
             output::note(format_args!(
@@ -122,7 +138,11 @@ pub(crate) async fn run(mut arguments: Arguments, session: &Session) -> Result<D
             }
         }
     }
-    Ok(if answer.success { Done::Success } else { Done::Failure })
+    Ok(if answer.success {
+        Done::Success
+    } else {
+        Done::Failure
+    })
 }
 
 fn tell_receipt(receipt: &Receipt, format: Format) {

@@ -12,6 +12,9 @@ pub(crate) fn table<R: Into<Row>>(header: R) -> Table {
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(header);
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
     table
 }
 
@@ -26,12 +29,17 @@ pub(crate) fn since(text: &str) -> Result<DateTime<Utc>, String> {
 }
 
 fn since_at(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
-    let wrong = || format!("expected a span (30m, 2h, 7d), a date (2026-12-01) or RFC 3339, but got `{text}`");
+    let wrong = || {
+        format!("expected a span (30m, 2h, 7d), a date (2026-12-01) or RFC 3339, but got `{text}`")
+    };
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
     }
     if let Ok(date) = text.parse::<NaiveDate>() {
-        return date.and_hms_opt(0, 0, 0).map(|time| time.and_utc()).ok_or_else(wrong);
+        return date
+            .and_hms_opt(0, 0, 0)
+            .map(|time| time.and_utc())
+            .ok_or_else(wrong);
     }
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = text.strip_prefix(digits).unwrap_or_default();
@@ -96,15 +104,14 @@ pub(crate) fn many(number: usize, one: &str) -> String {
 
 /// The head of a text on one line.
 pub(crate) fn head(text: &str, longest: usize) -> String {
-    let mut words = String::new();
-    let mut length = 0;
-    for c in text.trim().chars() {
-        if length >= longest {
-            words.push('…');
-            break;
-        }
-        words.push(if c.is_control() { ' ' } else { c });
-        length += 1;
+    let mut chars = text.trim().chars();
+    let mut words: String = chars
+        .by_ref()
+        .take(longest)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if chars.next().is_some() {
+        words.push('…');
     }
     words
 }
@@ -159,9 +166,21 @@ mod tests {
 
     #[test]
     fn since_says_what_would_be_right() {
-        for text in ["", "h", "5", "5 h", "-5h", "4294967295w", "tomorrow", "2026-13-01"] {
+        for text in [
+            "",
+            "h",
+            "5",
+            "5 h",
+            "-5h",
+            "4294967295w",
+            "tomorrow",
+            "2026-13-01",
+        ] {
             let error = since_at(text, at("2026-12-03T12:00:00Z")).unwrap_err();
-            assert!(error.starts_with("expected a span (30m, 2h, 7d), a date"), "{text}: {error}");
+            assert!(
+                error.starts_with("expected a span (30m, 2h, 7d), a date"),
+                "{text}: {error}"
+            );
         }
     }
 
@@ -177,7 +196,10 @@ mod tests {
 
     #[test]
     fn texts_of_others_are_tamed() {
-        assert_eq!(head("a\nb\u{1b}[31mc", 5), "a b [3…");
-        assert_eq!(without_commands("a\n\u{1b}]0;x\u{7}"), "a\n\u{fffd}]0;x\u{fffd}");
+        assert_eq!(head("a\nb\u{1b}[31mc", 5), "a b […");
+        assert_eq!(
+            without_commands("a\n\u{1b}]0;x\u{7}"),
+            "a\n\u{fffd}]0;x\u{fffd}"
+        );
     }
 }

@@ -39,6 +39,9 @@ pub struct Pending {
     pub since: Duration,
 }
 
+/// An entry as Redis gives it: its id, its names and values.
+type Row = (String, Vec<(Vec<u8>, Vec<u8>)>);
+
 /// Entries of a queue's stream: their ids, and their messages with our own marks on them.
 pub type Entries = Vec<(String, RawMessage)>;
 
@@ -174,7 +177,7 @@ impl Broker {
         let Ok(queue) = QueueName::parse(queue) else {
             return Ok(None);
         };
-        let found: Result<Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)>, _> = self
+        let found: Result<Vec<Row>, _> = self
             .shared()
             .xrange(self.keys().queue(&queue), entry, entry)
             .await;
@@ -241,7 +244,7 @@ impl Broker {
         } else {
             ("XRANGE", from, to)
         };
-        let rows: Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)> = redis::cmd(command)
+        let rows: Vec<Row> = redis::cmd(command)
             .arg(self.keys().queue(queue))
             .arg(first)
             .arg(last)

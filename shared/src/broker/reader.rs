@@ -15,6 +15,9 @@ use crate::{
     keys::{RESUME_FIELD, WORKERS_GROUP},
 };
 
+/// A message's names and values.
+type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Pending entries that are listed at once.
 const PAGE: usize = 1000;
 
@@ -131,7 +134,7 @@ impl QueueReader {
                 .arg(queue.as_str())
                 .arg(self.worker.as_str())
                 .arg(share);
-            let rows: Vec<(String, Vec<(Vec<u8>, Vec<u8>)>, u32, String)> = call
+            let rows: Vec<(String, Fields, u32, String)> = call
                 .invoke_async(&mut self.connection)
                 .await
                 .map_err(|source| self.broker.failed(source))?;
@@ -173,7 +176,7 @@ impl QueueReader {
             .await
             .map_err(|source| self.broker.failed(source))?;
         let mut delivered = Vec::new();
-        let rows: Vec<(String, Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)>)> = match reply {
+        let rows: Vec<(String, Vec<(String, Fields)>)> = match reply {
             Value::Nil => return Ok(delivered),
             other => redis::from_redis_value(other)
                 .map_err(|error| Broker::foreign("XREADGROUP", error))?,
@@ -240,7 +243,7 @@ impl QueueReader {
     }
 }
 
-fn without_mark(fields: Vec<(Vec<u8>, Vec<u8>)>) -> RawMessage {
+fn without_mark(fields: Fields) -> RawMessage {
     RawMessage {
         fields: fields
             .into_iter()

@@ -90,14 +90,13 @@ impl Pulse {
     }
 
     fn connection(&mut self) -> redis::RedisResult<(&mut redis::Connection, &str)> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                let fresh = self.client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
-                fresh.set_read_timeout(Some(CONNECT_TIMEOUT))?;
-                fresh.set_write_timeout(Some(CONNECT_TIMEOUT))?;
-                fresh
-            }
+        let connection = if let Some(connection) = self.connection.take() {
+            connection
+        } else {
+            let fresh = self.client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
+            fresh.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+            fresh.set_write_timeout(Some(CONNECT_TIMEOUT))?;
+            fresh
         };
         Ok((self.connection.insert(connection), &self.key))
     }

@@ -4,13 +4,13 @@ use std::{path::Path, time::Duration};
 
 use secrecy::SecretString;
 
-use crate::envelope::Limits;
 use super::{
     Config, ConfigError, Environment, FILE_NAME, Form, Liveness, Origin, Reader, Retention,
     RetryPolicy, Text,
     file::{File, RawLimits, RawLiveness, RawRetention, RawRetry},
     form,
 };
+use crate::envelope::Limits;
 use crate::{catalog::Catalog, id::QueueName};
 
 const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379";

@@ -16,7 +16,10 @@ fn hash(text: &str) -> ContentHash {
     let message = RawMessage {
         fields: vec![(b"job".to_vec(), job.into_bytes())],
     };
-    parse(&message, &Limits::default()).ok().and_then(|parsed| parsed.hash).expect("a hash")
+    parse(&message, &Limits::default())
+        .ok()
+        .and_then(|parsed| parsed.hash)
+        .expect("a hash")
 }
 
 async fn held(room: &Room, worker: &str) -> Held {
@@ -53,7 +56,10 @@ async fn a_first_message_is_admitted_and_its_id_known_for_a_day() {
     let room = Room::new().await;
     let (id, hash) = (job_id("inv-1"), hash("a"));
     let held = held(&room, "a").await;
-    assert_eq!(room.broker.admit(&held, &named(&id, &hash)).await.unwrap(), Admitted::Yes);
+    assert_eq!(
+        room.broker.admit(&held, &named(&id, &hash)).await.unwrap(),
+        Admitted::Yes
+    );
 
     let known: String = room.ask(&["GET", &room.key("id:inv-1")]).await;
     assert_eq!(known, format!("{} {}", hash.as_str(), held.place));
@@ -72,14 +78,23 @@ async fn an_entry_that_comes_again_is_admitted_again() {
         unique: Some(&unique),
         ..named(&id, &hash)
     };
-    assert_eq!(room.broker.admit(&held, &admission).await.unwrap(), Admitted::Yes);
+    assert_eq!(
+        room.broker.admit(&held, &admission).await.unwrap(),
+        Admitted::Yes
+    );
     let before = room.snapshot().await;
-    assert_eq!(room.broker.admit(&held, &admission).await.unwrap(), Admitted::Yes);
+    assert_eq!(
+        room.broker.admit(&held, &admission).await.unwrap(),
+        Admitted::Yes
+    );
     assert_eq!(room.snapshot().await, before);
 
     let _fence = room.broker.hand_back(&held, None, "", "").await.unwrap();
     let held = room.read_one("b").await.held;
-    assert_eq!(room.broker.admit(&held, &admission).await.unwrap(), Admitted::Yes);
+    assert_eq!(
+        room.broker.admit(&held, &admission).await.unwrap(),
+        Admitted::Yes
+    );
 }
 
 #[tokio::test]
@@ -87,16 +102,34 @@ async fn the_same_content_is_dropped_once_with_an_event() {
     let room = Room::new().await;
     let (id, hash) = (job_id("inv-1"), hash("a"));
     let first = held(&room, "a").await;
-    assert_eq!(room.broker.admit(&first, &named(&id, &hash)).await.unwrap(), Admitted::Yes);
+    assert_eq!(
+        room.broker.admit(&first, &named(&id, &hash)).await.unwrap(),
+        Admitted::Yes
+    );
 
     let second = held(&room, "b").await;
-    assert_eq!(room.broker.admit(&second, &named(&id, &hash)).await.unwrap(), Admitted::Duplicate);
+    assert_eq!(
+        room.broker
+            .admit(&second, &named(&id, &hash))
+            .await
+            .unwrap(),
+        Admitted::Duplicate
+    );
     assert_eq!(room.events().await, [("dropped".to_owned(), false)]);
-    assert_eq!(room.pending().await.into_keys().collect::<Vec<_>>(), [first.entry.as_str()]);
+    assert_eq!(
+        room.pending().await.into_keys().collect::<Vec<_>>(),
+        [first.entry.as_str()]
+    );
     assert_eq!(room.ask::<u64>(&["XLEN", &room.stream()]).await, 1);
 
     let before = room.snapshot().await;
-    assert_eq!(room.broker.admit(&second, &named(&id, &hash)).await.unwrap(), Admitted::Lost);
+    assert_eq!(
+        room.broker
+            .admit(&second, &named(&id, &hash))
+            .await
+            .unwrap(),
+        Admitted::Lost
+    );
     assert_eq!(room.snapshot().await, before);
 }
 
@@ -105,13 +138,28 @@ async fn other_content_under_a_known_id_changes_nothing() {
     let room = Room::new().await;
     let (id, one, other) = (job_id("inv-1"), hash("a"), hash("b"));
     let first = held(&room, "a").await;
-    assert_eq!(room.broker.admit(&first, &named(&id, &one)).await.unwrap(), Admitted::Yes);
+    assert_eq!(
+        room.broker.admit(&first, &named(&id, &one)).await.unwrap(),
+        Admitted::Yes
+    );
 
     let second = held(&room, "b").await;
     let before = room.snapshot().await;
     let conflict = Admitted::Conflict(first.place);
-    assert_eq!(room.broker.admit(&second, &named(&id, &other)).await.unwrap(), conflict);
-    assert_eq!(room.broker.admit(&second, &named(&id, &other)).await.unwrap(), conflict);
+    assert_eq!(
+        room.broker
+            .admit(&second, &named(&id, &other))
+            .await
+            .unwrap(),
+        conflict
+    );
+    assert_eq!(
+        room.broker
+            .admit(&second, &named(&id, &other))
+            .await
+            .unwrap(),
+        conflict
+    );
     assert_eq!(room.snapshot().await, before);
 }
 
@@ -120,29 +168,55 @@ async fn who_repeats_a_job_that_has_ended_gets_its_outcome_again() {
     let room = Room::new().await;
     let (id, hash) = (job_id("inv-1"), hash("a"));
     let first = held(&room, "a").await;
-    assert_eq!(room.broker.admit(&first, &named(&id, &hash)).await.unwrap(), Admitted::Yes);
+    assert_eq!(
+        room.broker.admit(&first, &named(&id, &hash)).await.unwrap(),
+        Admitted::Yes
+    );
     let asking = Admission {
         reply: true,
         ..named(&id, &hash)
     };
 
     let early = held(&room, "a").await;
-    assert_eq!(room.broker.admit(&early, &asking).await.unwrap(), Admitted::Duplicate);
-    assert!(!room.names().await.contains("reply:inv-1"), "there is no outcome yet");
+    assert_eq!(
+        room.broker.admit(&early, &asking).await.unwrap(),
+        Admitted::Duplicate
+    );
+    assert!(
+        !room.names().await.contains("reply:inv-1"),
+        "there is no outcome yet"
+    );
 
     let ending = Ending {
         result: "outcome",
         ..Ending::default()
     };
-    assert_eq!(room.broker.settle(&first, &id, &ending).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker.settle(&first, &id, &ending).await.unwrap(),
+        Fence::Held
+    );
     let silent = held(&room, "a").await;
-    assert_eq!(room.broker.admit(&silent, &named(&id, &hash)).await.unwrap(), Admitted::Duplicate);
+    assert_eq!(
+        room.broker
+            .admit(&silent, &named(&id, &hash))
+            .await
+            .unwrap(),
+        Admitted::Duplicate
+    );
     assert!(!room.names().await.contains("reply:inv-1"), "nobody asked");
 
     let late = held(&room, "a").await;
-    assert_eq!(room.broker.admit(&late, &asking).await.unwrap(), Admitted::Duplicate);
-    assert_eq!(room.broker.admit(&late, &asking).await.unwrap(), Admitted::Lost);
-    let reply: Vec<String> = room.ask(&["LRANGE", &room.key("reply:inv-1"), "0", "-1"]).await;
+    assert_eq!(
+        room.broker.admit(&late, &asking).await.unwrap(),
+        Admitted::Duplicate
+    );
+    assert_eq!(
+        room.broker.admit(&late, &asking).await.unwrap(),
+        Admitted::Lost
+    );
+    let reply: Vec<String> = room
+        .ask(&["LRANGE", &room.key("reply:inv-1"), "0", "-1"])
+        .await;
     assert_eq!(reply, ["outcome"]);
     let seconds: u64 = room.ask(&["TTL", &room.key("reply:inv-1")]).await;
     assert!((3500..=3600).contains(&seconds), "{seconds}");
@@ -153,21 +227,37 @@ async fn a_unique_key_is_taken_by_the_first() {
     let room = Room::new().await;
     let unique = once("weekly report");
     let first = held(&room, "a").await;
-    assert_eq!(room.broker.admit(&first, &keyed(&unique)).await.unwrap(), Admitted::Yes);
+    assert_eq!(
+        room.broker.admit(&first, &keyed(&unique)).await.unwrap(),
+        Admitted::Yes
+    );
     let seconds: u64 = room.ask(&["TTL", &room.key("unique:weekly report")]).await;
     assert!((50..=60).contains(&seconds), "{seconds}");
 
     let second = held(&room, "b").await;
     let before = room.snapshot().await;
     let taken = Admitted::Taken(first.place.clone());
-    assert_eq!(room.broker.admit(&second, &keyed(&unique)).await.unwrap(), taken);
+    assert_eq!(
+        room.broker.admit(&second, &keyed(&unique)).await.unwrap(),
+        taken
+    );
     assert_eq!(room.snapshot().await, before);
 
     // The key outlives the job, until its time is over.
-    let _fence = room.broker.settle(&first, &JobId::of_place(&first.place), &Ending::default()).await.unwrap();
-    assert_eq!(room.broker.admit(&second, &keyed(&unique)).await.unwrap(), taken);
+    let _fence = room
+        .broker
+        .settle(&first, &JobId::of_place(&first.place), &Ending::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        room.broker.admit(&second, &keyed(&unique)).await.unwrap(),
+        taken
+    );
     let () = room.ask(&["DEL", &room.key("unique:weekly report")]).await;
-    assert_eq!(room.broker.admit(&second, &keyed(&unique)).await.unwrap(), Admitted::Yes);
+    assert_eq!(
+        room.broker.admit(&second, &keyed(&unique)).await.unwrap(),
+        Admitted::Yes
+    );
 }
 
 #[tokio::test]
@@ -176,14 +266,25 @@ async fn places_of_two_queues_are_not_taken_for_one() {
     let (id, hash) = (job_id("inv-1"), hash("a"));
     room.enqueue(&prompt("x")).await;
     let first = room.read_one("a").await.held;
-    assert_eq!(room.broker.admit(&first, &named(&id, &hash)).await.unwrap(), Admitted::Yes);
+    assert_eq!(
+        room.broker.admit(&first, &named(&id, &hash)).await.unwrap(),
+        Admitted::Yes
+    );
 
     // The same entry id in the other stream is another place.
     let room = room.through("default");
-    let () = room.ask(&["XADD", &room.stream(), &first.entry, "prompt", "x"]).await;
+    let () = room
+        .ask(&["XADD", &room.stream(), &first.entry, "prompt", "x"])
+        .await;
     let second = room.read_one("a").await.held;
     assert_eq!(second.entry, first.entry);
-    assert_eq!(room.broker.admit(&second, &named(&id, &hash)).await.unwrap(), Admitted::Duplicate);
+    assert_eq!(
+        room.broker
+            .admit(&second, &named(&id, &hash))
+            .await
+            .unwrap(),
+        Admitted::Duplicate
+    );
     assert_eq!(room.ask::<u64>(&["XLEN", &room.key("queue:bulk")]).await, 1);
 }
 
@@ -194,6 +295,9 @@ async fn a_worker_that_lost_the_entry_admits_nothing() {
     let held = held(&room, "a").await;
     room.steal(&held, "b").await;
     let before = room.snapshot().await;
-    assert_eq!(room.broker.admit(&held, &named(&id, &hash)).await.unwrap(), Admitted::Lost);
+    assert_eq!(
+        room.broker.admit(&held, &named(&id, &hash)).await.unwrap(),
+        Admitted::Lost
+    );
     assert_eq!(room.snapshot().await, before);
 }

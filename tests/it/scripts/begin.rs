@@ -16,7 +16,10 @@ async fn an_attempt_is_journalled_with_what_to_say_should_the_worker_die() {
     let attempt = AttemptId::new();
     assert_eq!(room.begin(&held, &job, attempt, None).await, Begun::Yes);
 
-    let journal = BTreeMap::from([(held.place.to_string(), format!("{attempt} a 0 lost {attempt}"))]);
+    let journal = BTreeMap::from([(
+        held.place.to_string(),
+        format!("{attempt} a 0 lost {attempt}"),
+    )]);
     assert_eq!(room.hash("inflight").await, journal);
     let begun = room.broker.begun(&held.place).await.unwrap();
     assert_eq!(begun, Some((attempt.to_string(), "a".to_owned())));
@@ -28,9 +31,15 @@ async fn the_same_attempt_begins_twice_as_once() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     let (attempt, key) = (AttemptId::new(), limit("k", 1));
-    assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, Begun::Yes);
+    assert_eq!(
+        room.begin(&held, &job, attempt, Some(&key)).await,
+        Begun::Yes
+    );
     let before = room.snapshot().await;
-    assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, Begun::Yes);
+    assert_eq!(
+        room.begin(&held, &job, attempt, Some(&key)).await,
+        Begun::Yes
+    );
     assert_eq!(room.snapshot().await, before);
 }
 
@@ -38,13 +47,29 @@ async fn the_same_attempt_begins_twice_as_once() {
 async fn the_next_attempt_takes_the_place_of_the_last() {
     let room = Room::new().await;
     let (held, job, first) = room.running("a").await;
-    let _fence = room.broker.fail(&held, first, "failed", None, "{}").await.unwrap();
+    let _fence = room
+        .broker
+        .fail(&held, first, "failed", None, "{}")
+        .await
+        .unwrap();
     let second = AttemptId::new();
     assert_eq!(room.begin(&held, &job, second, None).await, Begun::Yes);
     let begun = room.broker.begun(&held.place).await.unwrap();
     assert_eq!(begun, Some((second.to_string(), "a".to_owned())));
-    assert_eq!(room.broker.settle(&held, &job, &ending(first)).await.unwrap(), Fence::Lost);
-    assert_eq!(room.broker.settle(&held, &job, &ending(second)).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker
+            .settle(&held, &job, &ending(first))
+            .await
+            .unwrap(),
+        Fence::Lost
+    );
+    assert_eq!(
+        room.broker
+            .settle(&held, &job, &ending(second))
+            .await
+            .unwrap(),
+        Fence::Held
+    );
 }
 
 #[tokio::test]
@@ -54,7 +79,10 @@ async fn a_job_that_is_to_be_cancelled_does_not_begin() {
     assert!(room.broker.cancel(&job).await.unwrap());
     let before = room.snapshot().await;
     let key = limit("k", 1);
-    assert_eq!(room.begin(&held, &job, AttemptId::new(), Some(&key)).await, Begun::Cancelled);
+    assert_eq!(
+        room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
+        Begun::Cancelled
+    );
     assert_eq!(room.snapshot().await, before);
 }
 
@@ -65,7 +93,10 @@ async fn a_worker_that_lost_the_entry_begins_nothing() {
     room.steal(&held, "b").await;
     let before = room.snapshot().await;
     let key = limit("k", 1);
-    assert_eq!(room.begin(&held, &job, AttemptId::new(), Some(&key)).await, Begun::Lost);
+    assert_eq!(
+        room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
+        Begun::Lost
+    );
     assert_eq!(room.snapshot().await, before);
 }
 
@@ -73,7 +104,13 @@ async fn a_worker_that_lost_the_entry_begins_nothing() {
 async fn a_job_that_has_ended_does_not_begin_again() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
-    assert_eq!(room.broker.settle(&held, &job, &ending(attempt)).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker
+            .settle(&held, &job, &ending(attempt))
+            .await
+            .unwrap(),
+        Fence::Held
+    );
     let before = room.snapshot().await;
     assert_eq!(room.begin(&held, &job, attempt, None).await, Begun::Lost);
     assert_eq!(room.snapshot().await, before);

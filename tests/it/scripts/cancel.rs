@@ -18,20 +18,36 @@ async fn a_job_that_waits_goes_to_its_queue_and_ends_there_unrun() {
             for_version,
             ..parking(future(), &text)
         };
-        assert_eq!(room.broker.park(&held, &job, &wait).await.unwrap(), Parked::Yes);
+        assert_eq!(
+            room.broker.park(&held, &job, &wait).await.unwrap(),
+            Parked::Yes
+        );
         assert!(room.broker.cancel(&job).await.unwrap());
 
         assert!(room.broker.waiting(&job).await.unwrap().is_none());
         assert!(room.broker.lanes().await.unwrap().is_empty());
         let delivered = room.read_one("b").await;
-        assert_eq!((delivered.message.fields, delivered.resume), (prompt("hello"), Some(text)));
-        assert_eq!(room.begin(&delivered.held, &job, AttemptId::new(), None).await, Begun::Cancelled);
+        assert_eq!(
+            (delivered.message.fields, delivered.resume),
+            (prompt("hello"), Some(text))
+        );
+        assert_eq!(
+            room.begin(&delivered.held, &job, AttemptId::new(), None)
+                .await,
+            Begun::Cancelled
+        );
         let end = Ending {
             remembered: true,
             result: "cancelled",
             ..Ending::default()
         };
-        assert_eq!(room.broker.settle(&delivered.held, &job, &end).await.unwrap(), Fence::Held);
+        assert_eq!(
+            room.broker
+                .settle(&delivered.held, &job, &end)
+                .await
+                .unwrap(),
+            Fence::Held
+        );
         room.assert_nothing_is_left().await;
     }
 }
@@ -41,13 +57,23 @@ async fn a_job_that_waits_for_a_slot_goes_to_its_queue() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (held, job) = room.job("a").await;
-    assert_eq!(room.begin(&held, &job, AttemptId::new(), Some(&key)).await, Begun::Yes);
+    assert_eq!(
+        room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
+        Begun::Yes
+    );
     let (held, job) = room.job("a").await;
-    assert_eq!(room.begin(&held, &job, AttemptId::new(), Some(&key)).await, Begun::Parked);
+    assert_eq!(
+        room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
+        Begun::Parked
+    );
     assert!(room.broker.cancel(&job).await.unwrap());
     let delivered = room.read_one("b").await;
     assert_eq!(delivered.message.fields, prompt("hello"));
-    assert_eq!(room.begin(&delivered.held, &job, AttemptId::new(), Some(&key)).await, Begun::Cancelled);
+    assert_eq!(
+        room.begin(&delivered.held, &job, AttemptId::new(), Some(&key))
+            .await,
+        Begun::Cancelled
+    );
 }
 
 #[tokio::test]
@@ -57,18 +83,35 @@ async fn who_runs_the_job_hears_of_it() {
     let mut control = room.broker.control().await.unwrap();
     let mut messages = control.on_message();
     assert!(room.broker.cancel(&job).await.unwrap());
-    let heard: String = messages.next().await.expect("a request").get_payload().unwrap();
+    let heard: String = messages
+        .next()
+        .await
+        .expect("a request")
+        .get_payload()
+        .unwrap();
     assert_eq!(heard, format!("cancel {job}"));
     assert!(room.broker.is_cancelled(&job).await.unwrap());
     // It may have its answer already; then that stands.
-    assert_eq!(room.broker.settle(&held, &job, &ending(attempt)).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker
+            .settle(&held, &job, &ending(attempt))
+            .await
+            .unwrap(),
+        Fence::Held
+    );
 }
 
 #[tokio::test]
 async fn a_job_that_has_ended_is_not_cancelled() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
-    assert_eq!(room.broker.settle(&held, &job, &ending(attempt)).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker
+            .settle(&held, &job, &ending(attempt))
+            .await
+            .unwrap(),
+        Fence::Held
+    );
     let before = room.snapshot().await;
     assert!(!room.broker.cancel(&job).await.unwrap());
     assert_eq!(room.snapshot().await, before);
@@ -79,7 +122,13 @@ async fn to_ask_twice_is_to_ask_once() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     let text = resume(&job, 0);
-    assert_eq!(room.broker.park(&held, &job, &parking(future(), &text)).await.unwrap(), Parked::Yes);
+    assert_eq!(
+        room.broker
+            .park(&held, &job, &parking(future(), &text))
+            .await
+            .unwrap(),
+        Parked::Yes
+    );
     assert!(room.broker.cancel(&job).await.unwrap());
     assert!(room.broker.cancel(&job).await.unwrap());
     assert_eq!(room.ask::<u64>(&["XLEN", &room.stream()]).await, 1);
@@ -91,5 +140,9 @@ async fn a_request_is_remembered_for_a_job_that_nobody_knows_yet() {
     let room = Room::new().await;
     assert!(room.broker.cancel(&job_id("inv-1")).await.unwrap());
     let (held, _) = room.job("a").await;
-    assert_eq!(room.begin(&held, &job_id("inv-1"), AttemptId::new(), None).await, Begun::Cancelled);
+    assert_eq!(
+        room.begin(&held, &job_id("inv-1"), AttemptId::new(), None)
+            .await,
+        Begun::Cancelled
+    );
 }

@@ -39,14 +39,24 @@ async fn buried(room: &Room) -> (i64, Letter, String) {
         letter: Some((&id, &text)),
         ..Ending::default()
     };
-    assert_eq!(room.broker.settle(&held, &id, &end).await.unwrap(), Fence::Held);
-    room.broker.dead_letter(id.as_str()).await.unwrap().expect("a letter")
+    assert_eq!(
+        room.broker.settle(&held, &id, &end).await.unwrap(),
+        Fence::Held
+    );
+    room.broker
+        .dead_letter(id.as_str())
+        .await
+        .unwrap()
+        .expect("a letter")
 }
 
 async fn replay(room: &Room, died: i64, letter: &Letter) -> bool {
     let fields = letter.message.fields().expect("all of it was kept");
     let resume = letter.resume.clone().replayed();
-    room.broker.replay(died, letter, &fields, &resume, "replayed").await.unwrap()
+    room.broker
+        .replay(died, letter, &fields, &resume, "replayed")
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -55,12 +65,25 @@ async fn a_replayed_letter_stands_in_its_queue_byte_for_byte() {
         let room = Room::new().await.through(queue);
         let (died, letter, _) = buried(&room).await;
         // After its outcome is forgotten somebody asked to cancel it; that is over now.
-        let () = room.ask(&["ZADD", &room.key("cancelled"), "1", letter.record.id.as_str()]).await;
+        let () = room
+            .ask(&[
+                "ZADD",
+                &room.key("cancelled"),
+                "1",
+                letter.record.id.as_str(),
+            ])
+            .await;
         assert!(replay(&room, died, &letter).await);
 
         assert_eq!(room.broker.dead_count().await.unwrap(), 0);
         assert!(room.hash("dead:jobs").await.is_empty());
-        assert_eq!(room.broker.outcomes(std::slice::from_ref(&letter.record.id)).await.unwrap(), [None]);
+        assert_eq!(
+            room.broker
+                .outcomes(std::slice::from_ref(&letter.record.id))
+                .await
+                .unwrap(),
+            [None]
+        );
         assert_eq!(room.events().await, [("replayed".to_owned(), false)]);
         let delivered = room.read_one("b").await;
         assert_eq!(delivered.message.fields, binary());
@@ -69,13 +92,22 @@ async fn a_replayed_letter_stands_in_its_queue_byte_for_byte() {
         assert_eq!(resume, letter.resume.clone().replayed());
 
         let (job, attempt) = (letter.record.id, AttemptId::new());
-        assert_eq!(room.begin(&delivered.held, &job, attempt, None).await, Begun::Yes);
+        assert_eq!(
+            room.begin(&delivered.held, &job, attempt, None).await,
+            Begun::Yes
+        );
         let end = Ending {
             attempt: Some(attempt),
             remembered: true,
             ..Ending::default()
         };
-        assert_eq!(room.broker.settle(&delivered.held, &job, &end).await.unwrap(), Fence::Held);
+        assert_eq!(
+            room.broker
+                .settle(&delivered.held, &job, &end)
+                .await
+                .unwrap(),
+            Fence::Held
+        );
         room.assert_nothing_is_left().await;
     }
 }
@@ -97,7 +129,11 @@ async fn a_letter_that_died_at_another_time_is_another_letter() {
     let before = room.snapshot().await;
     for other in [died - 1, died + 1, 0] {
         assert!(!replay(&room, other, &letter).await);
-        let removed = room.broker.remove_dead(&[(letter.record.id.clone(), other)]).await.unwrap();
+        let removed = room
+            .broker
+            .remove_dead(&[(letter.record.id.clone(), other)])
+            .await
+            .unwrap();
         assert_eq!(removed, 0);
     }
     assert_eq!(room.snapshot().await, before);
@@ -118,7 +154,10 @@ async fn the_letters_that_were_named_are_removed_and_counted() {
     assert_eq!(room.broker.remove_dead(&letters).await.unwrap(), 0);
     assert_eq!(room.broker.remove_dead(&[]).await.unwrap(), 0);
     assert_eq!(room.broker.dead_count().await.unwrap(), 1);
-    assert_eq!(room.hash("dead:jobs").await.into_keys().collect::<Vec<_>>(), [kept.0.as_str()]);
+    assert_eq!(
+        room.hash("dead:jobs").await.into_keys().collect::<Vec<_>>(),
+        [kept.0.as_str()]
+    );
 }
 
 #[tokio::test]
@@ -129,13 +168,24 @@ async fn a_letter_is_replaced_only_as_it_was_read() {
     letter.message = Kept::Text(vec![("prompt".to_owned(), "mended".to_owned())]);
     let mended = serde_json::to_string(&letter).unwrap();
     assert!(room.broker.edit_dead(&id, &read, &mended).await.unwrap());
-    let now = room.broker.dead_letter(id.as_str()).await.unwrap().expect("a letter");
+    let now = room
+        .broker
+        .dead_letter(id.as_str())
+        .await
+        .unwrap()
+        .expect("a letter");
     assert_eq!(now, (died, letter, mended.clone()));
 
     // Somebody else read the old one, or the same call came twice.
     let before = room.snapshot().await;
     assert!(!room.broker.edit_dead(&id, &read, "{}").await.unwrap());
     assert!(!room.broker.edit_dead(&id, &read, &mended).await.unwrap());
-    assert!(!room.broker.edit_dead(&job_id("nobody"), "", "{}").await.unwrap());
+    assert!(
+        !room
+            .broker
+            .edit_dead(&job_id("nobody"), "", "{}")
+            .await
+            .unwrap()
+    );
     assert_eq!(room.snapshot().await, before);
 }

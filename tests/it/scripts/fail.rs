@@ -14,8 +14,15 @@ async fn a_failed_attempt_is_recorded_and_the_job_stays_where_it_is() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     let (attempt, key) = (AttemptId::new(), limit("k", 1));
-    assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, Begun::Yes);
-    let fence = room.broker.fail(&held, attempt, "failed", Some(&key), "{\"tries\":1}").await.unwrap();
+    assert_eq!(
+        room.begin(&held, &job, attempt, Some(&key)).await,
+        Begun::Yes
+    );
+    let fence = room
+        .broker
+        .fail(&held, attempt, "failed", Some(&key), "{\"tries\":1}")
+        .await
+        .unwrap();
     assert_eq!(fence, Fence::Held);
 
     assert_eq!(room.events().await, [("failed".to_owned(), false)]);
@@ -23,18 +30,32 @@ async fn a_failed_attempt_is_recorded_and_the_job_stays_where_it_is() {
     assert_eq!(begun, Some(("-".to_owned(), "a".to_owned())));
     let resume = BTreeMap::from([(held.place.to_string(), "{\"tries\":1}".to_owned())]);
     assert_eq!(room.hash("resume").await, resume);
-    assert_eq!(room.hash("key:k").await.into_keys().collect::<Vec<_>>(), [held.place.as_str()]);
-    assert_eq!(room.pending().await, BTreeMap::from([(held.entry, "a".to_owned())]));
+    assert_eq!(
+        room.hash("key:k").await.into_keys().collect::<Vec<_>>(),
+        [held.place.as_str()]
+    );
+    assert_eq!(
+        room.pending().await,
+        BTreeMap::from([(held.entry, "a".to_owned())])
+    );
 }
 
 #[tokio::test]
 async fn the_same_failure_twice_is_recorded_once() {
     let room = Room::new().await;
     let (held, _, attempt) = room.running("a").await;
-    let fence = room.broker.fail(&held, attempt, "failed", None, "{}").await.unwrap();
+    let fence = room
+        .broker
+        .fail(&held, attempt, "failed", None, "{}")
+        .await
+        .unwrap();
     assert_eq!(fence, Fence::Held);
     let before = room.snapshot().await;
-    let fence = room.broker.fail(&held, attempt, "failed", None, "{}").await.unwrap();
+    let fence = room
+        .broker
+        .fail(&held, attempt, "failed", None, "{}")
+        .await
+        .unwrap();
     assert_eq!(fence, Fence::Held);
     assert_eq!(room.snapshot().await, before);
 }
@@ -47,13 +68,23 @@ async fn the_failure_of_an_attempt_that_was_taken_over_is_recorded_as_duplicate(
     let held_by_b = room.read_one("b").await.held;
     for begun in [false, true] {
         if begun {
-            assert_eq!(room.begin(&held_by_b, &job, AttemptId::new(), None).await, Begun::Yes);
+            assert_eq!(
+                room.begin(&held_by_b, &job, AttemptId::new(), None).await,
+                Begun::Yes
+            );
         }
         let before = room.snapshot_but_events().await;
-        let fence = room.broker.fail(&held, attempt, "failed", None, "{}").await.unwrap();
+        let fence = room
+            .broker
+            .fail(&held, attempt, "failed", None, "{}")
+            .await
+            .unwrap();
         assert_eq!(fence, Fence::Lost);
         assert_eq!(room.snapshot_but_events().await, before);
-        assert_eq!(room.events().await.last(), Some(&("failed".to_owned(), true)));
+        assert_eq!(
+            room.events().await.last(),
+            Some(&("failed".to_owned(), true))
+        );
     }
 }
 
@@ -66,12 +97,23 @@ async fn an_old_run_does_not_take_the_failure_of_a_new_one_for_its_own() {
     let again = room.read_one("a").await.held;
     let new = AttemptId::new();
     assert_eq!(room.begin(&again, &job, new, None).await, Begun::Yes);
-    let fence = room.broker.fail(&again, new, "new failed", None, "{}").await.unwrap();
+    let fence = room
+        .broker
+        .fail(&again, new, "new failed", None, "{}")
+        .await
+        .unwrap();
     assert_eq!(fence, Fence::Held);
 
     let before = room.snapshot_but_events().await;
-    let fence = room.broker.fail(&held, old, "old failed", None, "{\"old\":1}").await.unwrap();
+    let fence = room
+        .broker
+        .fail(&held, old, "old failed", None, "{\"old\":1}")
+        .await
+        .unwrap();
     assert_eq!(fence, Fence::Lost);
     assert_eq!(room.snapshot_but_events().await, before);
-    assert_eq!(room.events().await.last(), Some(&("old failed".to_owned(), true)));
+    assert_eq!(
+        room.events().await.last(),
+        Some(&("old failed".to_owned(), true))
+    );
 }

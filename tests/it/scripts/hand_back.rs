@@ -13,18 +13,32 @@ use super::room::{Room, prompt};
 async fn the_next_worker_takes_what_was_given_back_with_what_is_remembered() {
     let room = Room::new().await;
     let (held, _, attempt) = room.running("a").await;
-    let fence = room.broker.hand_back(&held, Some(attempt), "handed back", "{\"tries\":1}").await.unwrap();
+    let fence = room
+        .broker
+        .hand_back(&held, Some(attempt), "handed back", "{\"tries\":1}")
+        .await
+        .unwrap();
     assert_eq!(fence, Fence::Held);
     assert_eq!(room.events().await, [("handed back".to_owned(), false)]);
     assert!(room.hash("inflight").await.is_empty());
-    assert_eq!(room.pending().await, BTreeMap::from([(held.entry.clone(), "returned".to_owned())]));
+    assert_eq!(
+        room.pending().await,
+        BTreeMap::from([(held.entry.clone(), "returned".to_owned())])
+    );
     let depth = room.broker.depth(&room.queue).await.unwrap();
     assert_eq!((depth.available, depth.running), (1, 0));
 
     let delivered = room.read_one("b").await;
     assert_eq!(delivered.held.place, held.place);
     assert_eq!(delivered.message.fields, prompt("hello"));
-    assert_eq!((delivered.resume.as_deref(), delivered.crashes, delivered.forged), (Some("{\"tries\":1}"), 0, false));
+    assert_eq!(
+        (
+            delivered.resume.as_deref(),
+            delivered.crashes,
+            delivered.forged
+        ),
+        (Some("{\"tries\":1}"), 0, false)
+    );
     let depth = room.broker.depth(&room.queue).await.unwrap();
     assert_eq!((depth.available, depth.running), (0, 1));
 }
@@ -37,7 +51,10 @@ async fn of_an_entry_that_was_never_begun_nothing_is_remembered() {
     assert_eq!(fence, Fence::Held);
     assert_eq!(room.events().await, []);
     let delivered = room.read_one("b").await;
-    assert_eq!((delivered.resume, delivered.crashes, delivered.forged), (None, 0, false));
+    assert_eq!(
+        (delivered.resume, delivered.crashes, delivered.forged),
+        (None, 0, false)
+    );
 }
 
 #[tokio::test]
@@ -48,7 +65,11 @@ async fn to_give_back_is_no_crash_and_forgets_none() {
     for worker in ["a", "b"] {
         let delivered = room.read_one(worker).await;
         assert_eq!(delivered.crashes, 1);
-        let fence = room.broker.hand_back(&delivered.held, None, "", "").await.unwrap();
+        let fence = room
+            .broker
+            .hand_back(&delivered.held, None, "", "")
+            .await
+            .unwrap();
         assert_eq!(fence, Fence::Held);
     }
     let crashes = BTreeMap::from([(held.place.to_string(), "1".to_owned())]);
@@ -59,24 +80,41 @@ async fn to_give_back_is_no_crash_and_forgets_none() {
 async fn to_give_back_without_words_forgets_nothing_that_was_remembered() {
     let room = Room::new().await;
     let (held, _, attempt) = room.running("a").await;
-    let _fence = room.broker.fail(&held, attempt, "failed", None, "{\"tries\":1}").await.unwrap();
+    let _fence = room
+        .broker
+        .fail(&held, attempt, "failed", None, "{\"tries\":1}")
+        .await
+        .unwrap();
     let fence = room.broker.hand_back(&held, None, "", "").await.unwrap();
     assert_eq!(fence, Fence::Held);
     assert!(room.hash("inflight").await.is_empty());
-    assert_eq!(room.read_one("b").await.resume.as_deref(), Some("{\"tries\":1}"));
+    assert_eq!(
+        room.read_one("b").await.resume.as_deref(),
+        Some("{\"tries\":1}")
+    );
 }
 
 #[tokio::test]
 async fn to_give_back_twice_is_to_give_back_once() {
     let room = Room::new().await;
     let (held, _) = room.job("a").await;
-    assert_eq!(room.broker.hand_back(&held, None, "", "").await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker.hand_back(&held, None, "", "").await.unwrap(),
+        Fence::Held
+    );
     let before = room.snapshot().await;
-    assert_eq!(room.broker.hand_back(&held, None, "", "").await.unwrap(), Fence::Lost);
+    assert_eq!(
+        room.broker.hand_back(&held, None, "", "").await.unwrap(),
+        Fence::Lost
+    );
     assert_eq!(room.snapshot().await, before);
 
-    let (held, _, attempt) = room.running("c").await;
-    let twice = || room.broker.hand_back(&held, Some(attempt), "handed back", "{}");
+    let room = Room::new().await;
+    let (held, _, attempt) = room.running("a").await;
+    let twice = || {
+        room.broker
+            .hand_back(&held, Some(attempt), "handed back", "{}")
+    };
     assert_eq!(twice().await.unwrap(), Fence::Held);
     let before = room.snapshot_but_events().await;
     assert_eq!(twice().await.unwrap(), Fence::Lost);
@@ -89,7 +127,10 @@ async fn a_worker_that_lost_the_entry_gives_nothing_back() {
     let (held, _) = room.job("a").await;
     room.steal(&held, "b").await;
     let before = room.snapshot().await;
-    assert_eq!(room.broker.hand_back(&held, None, "", "{}").await.unwrap(), Fence::Lost);
+    assert_eq!(
+        room.broker.hand_back(&held, None, "", "{}").await.unwrap(),
+        Fence::Lost
+    );
     assert_eq!(room.snapshot().await, before);
 }
 
@@ -99,7 +140,13 @@ async fn an_attempt_that_is_not_the_begun_one_gives_nothing_back_but_is_recorded
     let (held, _, _) = room.running("a").await;
     let before = room.snapshot_but_events().await;
     let other = Some(AttemptId::new());
-    assert_eq!(room.broker.hand_back(&held, other, "handed back", "{}").await.unwrap(), Fence::Lost);
+    assert_eq!(
+        room.broker
+            .hand_back(&held, other, "handed back", "{}")
+            .await
+            .unwrap(),
+        Fence::Lost
+    );
     assert_eq!(room.snapshot_but_events().await, before);
     assert_eq!(room.events().await, [("handed back".to_owned(), true)]);
 }
@@ -112,7 +159,11 @@ async fn the_oldest_are_taken_first_and_no_more_than_asked_for() {
     }
     let mut order = Vec::new();
     for delivered in room.read("a", 5).await.into_iter().rev() {
-        let _fence = room.broker.hand_back(&delivered.held, None, "", "").await.unwrap();
+        let _fence = room
+            .broker
+            .hand_back(&delivered.held, None, "", "")
+            .await
+            .unwrap();
         order.insert(0, delivered.held.entry);
     }
     let newer = room.enqueue(&prompt("new")).await;
@@ -123,7 +174,11 @@ async fn the_oldest_are_taken_first_and_no_more_than_asked_for() {
         taken.extend(delivered.into_iter().map(|one| one.held.entry));
     }
     assert_eq!(taken, order);
-    assert_eq!(room.read_one("b").await.held.place, newer, "what is new comes after");
+    assert_eq!(
+        room.read_one("b").await.held.place,
+        newer,
+        "what is new comes after"
+    );
     assert!(room.read("b", 2).await.is_empty());
 }
 
@@ -133,13 +188,22 @@ async fn an_entry_that_somebody_deleted_is_not_taken() {
     let (gone, _) = room.job("a").await;
     let (held, _) = room.job("a").await;
     for held in [&gone, &held] {
-        assert_eq!(room.broker.hand_back(held, None, "", "").await.unwrap(), Fence::Held);
+        assert_eq!(
+            room.broker.hand_back(held, None, "", "").await.unwrap(),
+            Fence::Held
+        );
     }
     let () = room.ask(&["XDEL", &room.stream(), &gone.entry]).await;
     let delivered = room.read("b", 10).await;
     assert_eq!(delivered.len(), 1);
-    assert_eq!(delivered.first().map(|one| &one.held.place), Some(&held.place));
-    assert_eq!(room.pending().await, BTreeMap::from([(held.entry, "b".to_owned())]));
+    assert_eq!(
+        delivered.first().map(|one| &one.held.place),
+        Some(&held.place)
+    );
+    assert_eq!(
+        room.pending().await,
+        BTreeMap::from([(held.entry, "b".to_owned())])
+    );
 }
 
 #[tokio::test]
@@ -150,7 +214,11 @@ async fn our_mark_on_a_producers_message_is_known_as_forged() {
     room.enqueue(&fields).await;
     let delivered = room.read_one("a").await;
     assert!(delivered.forged, "as a new one");
-    let _fence = room.broker.hand_back(&delivered.held, None, "", "").await.unwrap();
+    let _fence = room
+        .broker
+        .hand_back(&delivered.held, None, "", "")
+        .await
+        .unwrap();
     let delivered = room.read_one("b").await;
     assert!(delivered.forged, "as one that was given back");
     assert_eq!(delivered.resume, None);
@@ -160,6 +228,12 @@ async fn our_mark_on_a_producers_message_is_known_as_forged() {
 async fn the_old_worker_cannot_begin_what_it_gave_back() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
-    assert_eq!(room.broker.hand_back(&held, None, "", "").await.unwrap(), Fence::Held);
-    assert_eq!(room.begin(&held, &job, AttemptId::new(), None).await, Begun::Lost);
+    assert_eq!(
+        room.broker.hand_back(&held, None, "", "").await.unwrap(),
+        Fence::Held
+    );
+    assert_eq!(
+        room.begin(&held, &job, AttemptId::new(), None).await,
+        Begun::Lost
+    );
 }

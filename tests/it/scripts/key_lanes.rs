@@ -14,12 +14,17 @@ async fn a_parked_job_comes_back_byte_for_byte_with_what_is_remembered_of_it() {
         let key = limit("k", 1);
         let (holder, first) = room.job("a").await;
         let attempt = AttemptId::new();
-        assert_eq!(room.begin(&holder, &first, attempt, Some(&key)).await, Begun::Yes);
+        assert_eq!(
+            room.begin(&holder, &first, attempt, Some(&key)).await,
+            Begun::Yes
+        );
 
         let place = room.enqueue(&binary()).await;
         let (held, job) = (room.read_one("a").await.held, JobId::of_place(&place));
         let text = resume(&job, 3);
-        let begun = room.broker.begin(&held, &job, AttemptId::new(), "lost", Some(&key), &text);
+        let begun = room
+            .broker
+            .begin(&held, &job, AttemptId::new(), "lost", Some(&key), &text);
         assert_eq!(begun.await.unwrap(), Begun::Parked);
 
         let waiting = room.broker.waiting(&job).await.unwrap().expect("it waits");
@@ -32,10 +37,16 @@ async fn a_parked_job_comes_back_byte_for_byte_with_what_is_remembered_of_it() {
             concurrency: Some(&key),
             ..Ending::default()
         };
-        assert_eq!(room.broker.settle(&holder, &first, &end).await.unwrap(), Fence::Held);
+        assert_eq!(
+            room.broker.settle(&holder, &first, &end).await.unwrap(),
+            Fence::Held
+        );
         let delivered = room.read_one("b").await;
         assert_eq!(delivered.message.fields, binary());
-        assert_eq!((delivered.resume, delivered.forged, delivered.crashes), (Some(text), false, 0));
+        assert_eq!(
+            (delivered.resume, delivered.forged, delivered.crashes),
+            (Some(text), false, 0)
+        );
         assert!(room.broker.waiting(&job).await.unwrap().is_none());
     }
 }
@@ -45,12 +56,22 @@ async fn to_be_parked_twice_is_to_be_parked_once() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (holder, first) = room.job("a").await;
-    assert_eq!(room.begin(&holder, &first, AttemptId::new(), Some(&key)).await, Begun::Yes);
+    assert_eq!(
+        room.begin(&holder, &first, AttemptId::new(), Some(&key))
+            .await,
+        Begun::Yes
+    );
     let (held, job) = room.job("a").await;
     let attempt = AttemptId::new();
-    assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, Begun::Parked);
+    assert_eq!(
+        room.begin(&held, &job, attempt, Some(&key)).await,
+        Begun::Parked
+    );
     let before = room.snapshot().await;
-    assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, Begun::Lost);
+    assert_eq!(
+        room.begin(&held, &job, attempt, Some(&key)).await,
+        Begun::Lost
+    );
     assert_eq!(room.snapshot().await, before);
 }
 
@@ -60,18 +81,31 @@ async fn nothing_is_remembered_of_the_place_that_a_parked_job_left() {
     let key = limit("k", 1);
     let (holder, first, _) = room.running("a").await;
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
-    let other = room.job("a").await;
-    assert_eq!(room.begin(&other.0, &other.1, AttemptId::new(), Some(&key)).await, Begun::Yes);
-
     // A worker died at this place before; the count goes into the lane with the resume.
     let delivered = room.read_one("a").await;
-    assert_eq!((delivered.crashes, &delivered.held.place), (1, &holder.place));
-    let begun = room.begin(&delivered.held, &first, AttemptId::new(), Some(&key)).await;
+    let other = room.job("a").await;
+    assert_eq!(
+        room.begin(&other.0, &other.1, AttemptId::new(), Some(&key))
+            .await,
+        Begun::Yes
+    );
+    assert_eq!(
+        (delivered.crashes, &delivered.held.place),
+        (1, &holder.place)
+    );
+    let begun = room
+        .begin(&delivered.held, &first, AttemptId::new(), Some(&key))
+        .await;
     assert_eq!(begun, Begun::Parked);
     for remembered in ["crashes", "resume"] {
         assert!(room.hash(remembered).await.is_empty(), "{remembered}");
     }
-    assert!(!room.hash("inflight").await.contains_key(holder.place.as_str()));
+    assert!(
+        !room
+            .hash("inflight")
+            .await
+            .contains_key(holder.place.as_str())
+    );
 }
 
 #[tokio::test]
@@ -81,14 +115,25 @@ async fn any_text_can_be_a_key() {
         let key = limit(name, 1);
         let (held, job) = room.job("a").await;
         let attempt = AttemptId::new();
-        assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, Begun::Yes);
+        assert_eq!(
+            room.begin(&held, &job, attempt, Some(&key)).await,
+            Begun::Yes
+        );
         let (late, waits) = room.job("a").await;
-        assert_eq!(room.begin(&late, &waits, AttemptId::new(), Some(&key)).await, Begun::Parked);
+        assert_eq!(
+            room.begin(&late, &waits, AttemptId::new(), Some(&key))
+                .await,
+            Begun::Parked
+        );
 
         // The journal is taken apart again when the worker dies.
         let recovered = room.broker.recover(&room.queue).await.unwrap();
         assert_eq!((recovered.entries, recovered.lost), (1, 1), "{name}");
-        assert_eq!(room.events().await, [(format!("lost {attempt}"), false)], "{name}");
+        assert_eq!(
+            room.events().await,
+            [(format!("lost {attempt}"), false)],
+            "{name}"
+        );
 
         let held = room.read_one("b").await.held;
         let end = Ending {
@@ -96,9 +141,15 @@ async fn any_text_can_be_a_key() {
             remembered: true,
             ..Ending::default()
         };
-        assert_eq!(room.broker.settle(&held, &job, &end).await.unwrap(), Fence::Held);
+        assert_eq!(
+            room.broker.settle(&held, &job, &end).await.unwrap(),
+            Fence::Held
+        );
         let held = room.read_one("b").await.held;
-        assert_eq!(room.broker.settle(&held, &waits, &end).await.unwrap(), Fence::Held);
+        assert_eq!(
+            room.broker.settle(&held, &waits, &end).await.unwrap(),
+            Fence::Held
+        );
         room.assert_nothing_is_left().await;
     }
 }

@@ -13,7 +13,10 @@ async fn there_is_one_leader_and_it_stays_so() {
     let room = Room::new().await;
     assert!(room.broker.lead("a", LONG).await.unwrap());
     assert!(!room.broker.lead("b", LONG).await.unwrap());
-    assert!(room.broker.lead("a", LONG).await.unwrap(), "the leader renews");
+    assert!(
+        room.broker.lead("a", LONG).await.unwrap(),
+        "the leader renews"
+    );
     assert!(!room.broker.lead("b", LONG).await.unwrap());
 }
 
@@ -29,7 +32,12 @@ async fn a_lease_lasts_as_long_as_it_was_last_asked_for() {
 #[tokio::test]
 async fn another_leads_when_the_lease_is_over() {
     let room = Room::new().await;
-    assert!(room.broker.lead("a", Duration::from_millis(30)).await.unwrap());
+    assert!(
+        room.broker
+            .lead("a", Duration::from_millis(30))
+            .await
+            .unwrap()
+    );
     eventually("the lease ends", || async {
         anyhow::ensure!(room.broker.lead("b", LONG).await?, "a still leads");
         Ok(())
@@ -44,7 +52,10 @@ async fn another_leads_at_once_when_the_leader_resigns() {
     let room = Room::new().await;
     assert!(room.broker.lead("a", LONG).await.unwrap());
     room.broker.resign("b").await.unwrap();
-    assert!(!room.broker.lead("b", LONG).await.unwrap(), "only the leader can resign");
+    assert!(
+        !room.broker.lead("b", LONG).await.unwrap(),
+        "only the leader can resign"
+    );
     room.broker.resign("a").await.unwrap();
     room.broker.resign("a").await.unwrap();
     assert!(room.broker.lead("b", LONG).await.unwrap());

@@ -19,6 +19,7 @@ async fn every_script_works_on_a_server_that_forgot_it() {
     let forget = || async { room.ask::<()>(&["SCRIPT", "FLUSH"]).await };
 
     let (held, job) = room.job("a").await;
+    let first_place = held.place.clone();
     forget().await;
     let unique = Unique {
         key: "k".to_owned(),
@@ -30,32 +31,53 @@ async fn every_script_works_on_a_server_that_forgot_it() {
         reply: false,
         drop_event: "",
     };
-    assert_eq!(room.broker.admit(&held, &admission).await.unwrap(), Admitted::Yes);
+    assert_eq!(
+        room.broker.admit(&held, &admission).await.unwrap(),
+        Admitted::Yes
+    );
     forget().await;
     let first = AttemptId::new();
     assert_eq!(room.begin(&held, &job, first, None).await, Begun::Yes);
     forget().await;
-    assert_eq!(room.broker.fail(&held, first, "failed", None, "{}").await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker
+            .fail(&held, first, "failed", None, "{}")
+            .await
+            .unwrap(),
+        Fence::Held
+    );
     forget().await;
-    assert_eq!(room.broker.hand_back(&held, None, "", "").await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker.hand_back(&held, None, "", "").await.unwrap(),
+        Fence::Held
+    );
     forget().await;
     let held = room.read_one("a").await.held;
     let text = resume(&job, 1);
     forget().await;
-    assert_eq!(room.broker.park(&held, &job, &parking(past(0), &text)).await.unwrap(), Parked::Yes);
+    assert_eq!(
+        room.broker
+            .park(&held, &job, &parking(past(0), &text))
+            .await
+            .unwrap(),
+        Parked::Yes
+    );
     forget().await;
     assert!(room.broker.waiting(&job).await.unwrap().is_some());
     forget().await;
     assert_eq!(room.broker.promote(10).await.unwrap(), 1);
     let held = room.read_one("a").await.held;
-    assert_eq!(room.begin(&held, &job, AttemptId::new(), None).await, Begun::Yes);
+    assert_eq!(
+        room.begin(&held, &job, AttemptId::new(), None).await,
+        Begun::Yes
+    );
     forget().await;
     assert_eq!(room.broker.recover(&room.queue).await.unwrap().lost, 1);
     let held = room.read_one("a").await.held;
     forget().await;
     assert!(room.broker.cancel(&job).await.unwrap());
 
-    let letter = letter(&room, &held.place);
+    let letter = letter(&room, &first_place);
     let json = serde_json::to_string(&letter).unwrap();
     let end = Ending {
         remembered: true,
@@ -64,20 +86,49 @@ async fn every_script_works_on_a_server_that_forgot_it() {
         ..Ending::default()
     };
     forget().await;
-    assert_eq!(room.broker.settle(&held, &job, &end).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker.settle(&held, &job, &end).await.unwrap(),
+        Fence::Held
+    );
     forget().await;
     assert!(room.broker.edit_dead(&job, &json, &json).await.unwrap());
-    let (died, ..) = room.broker.dead_letter(job.as_str()).await.unwrap().expect("a letter");
+    let (died, ..) = room
+        .broker
+        .dead_letter(job.as_str())
+        .await
+        .unwrap()
+        .expect("a letter");
     forget().await;
-    assert_eq!(room.broker.remove_dead(&[(job.clone(), died + 1)]).await.unwrap(), 0);
+    assert_eq!(
+        room.broker
+            .remove_dead(&[(job.clone(), died + 1)])
+            .await
+            .unwrap(),
+        0
+    );
     forget().await;
-    assert!(room.broker.replay(died, &letter, &prompt("again"), &letter.resume, "").await.unwrap());
+    assert!(
+        room.broker
+            .replay(died, &letter, &prompt("again"), &letter.resume, "")
+            .await
+            .unwrap()
+    );
 
     forget().await;
-    assert!(room.broker.lead("s", std::time::Duration::from_secs(60)).await.unwrap());
+    assert!(
+        room.broker
+            .lead("s", std::time::Duration::from_secs(60))
+            .await
+            .unwrap()
+    );
     forget().await;
     room.broker.resign("s").await.unwrap();
-    assert!(room.broker.lead("t", std::time::Duration::from_secs(60)).await.unwrap());
+    assert!(
+        room.broker
+            .lead("t", std::time::Duration::from_secs(60))
+            .await
+            .unwrap()
+    );
 }
 
 fn letter(room: &Room, place: &longshore_shared::id::Place) -> Letter {

@@ -15,9 +15,18 @@ async fn the_jobs_of_a_worker_that_is_alive_are_its_own() {
     room.alive("a").await;
     let (held, job, attempt) = room.running("a").await;
     let before = room.snapshot().await;
-    assert_eq!(room.broker.recover(&room.queue).await.unwrap(), Recovered::default());
+    assert_eq!(
+        room.broker.recover(&room.queue).await.unwrap(),
+        Recovered::default()
+    );
     assert_eq!(room.snapshot().await, before);
-    assert_eq!(room.broker.settle(&held, &job, &ending(attempt)).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker
+            .settle(&held, &job, &ending(attempt))
+            .await
+            .unwrap(),
+        Fence::Held
+    );
 }
 
 /// The broker looks who is alive before it asks; the script looks again.
@@ -27,9 +36,23 @@ async fn a_heartbeat_that_comes_in_the_last_moment_counts() {
     let (_, _, _) = room.running("a").await;
     room.alive("a").await;
     let before = room.snapshot().await;
-    let script = concat!(include_str!("../../../shared/lua/prelude.lua"), include_str!("../../../shared/lua/recover.lua"));
+    let script = concat!(
+        include_str!("../../../shared/lua/prelude.lua"),
+        include_str!("../../../shared/lua/recover.lua")
+    );
     let prefix = room.broker.keys().prefix();
-    let answer: (i64, i64) = room.ask(&["EVAL", script, "1", &room.stream(), prefix, "default", "a", "10"]).await;
+    let answer: (i64, i64) = room
+        .ask(&[
+            "EVAL",
+            script,
+            "1",
+            &room.stream(),
+            prefix,
+            "default",
+            "a",
+            "10",
+        ])
+        .await;
     assert_eq!(answer, (-1, 0));
     assert_eq!(room.snapshot().await, before);
 }
@@ -49,7 +72,10 @@ async fn an_attempt_in_mid_call_is_lost_and_counts_as_a_crash() {
     assert_eq!(room.events().await, [(format!("lost {attempt}"), false)]);
     assert!(room.hash("inflight").await.is_empty());
     let delivered = room.read("b", 10).await;
-    let crashes: Vec<_> = delivered.iter().map(|one| (&one.held.place, one.crashes)).collect();
+    let crashes: Vec<_> = delivered
+        .iter()
+        .map(|one| (&one.held.place, one.crashes))
+        .collect();
     assert_eq!(crashes, [(&held.place, 1), (&idle.place, 0)]);
 }
 
@@ -57,12 +83,19 @@ async fn an_attempt_in_mid_call_is_lost_and_counts_as_a_crash() {
 async fn a_pause_between_attempts_is_no_crash() {
     let room = Room::new().await;
     let (held, _, attempt) = room.running("a").await;
-    let _fence = room.broker.fail(&held, attempt, "failed", None, "{\"tries\":1}").await.unwrap();
+    let _fence = room
+        .broker
+        .fail(&held, attempt, "failed", None, "{\"tries\":1}")
+        .await
+        .unwrap();
     let recovered = room.broker.recover(&room.queue).await.unwrap();
     assert_eq!((recovered.entries, recovered.lost), (1, 0));
     assert_eq!(room.events().await, [("failed".to_owned(), false)]);
     let delivered = room.read_one("b").await;
-    assert_eq!((delivered.crashes, delivered.resume.as_deref()), (0, Some("{\"tries\":1}")));
+    assert_eq!(
+        (delivered.crashes, delivered.resume.as_deref()),
+        (0, Some("{\"tries\":1}"))
+    );
 }
 
 #[tokio::test]
@@ -73,9 +106,15 @@ async fn crashes_add_up_at_a_place() {
         let recovered = room.broker.recover(&room.queue).await.unwrap();
         assert_eq!(recovered.lost, 1);
         let delivered = room.read_one("a").await;
-        assert_eq!((delivered.crashes, &delivered.held.place), (crashes, &held.place));
+        assert_eq!(
+            (delivered.crashes, &delivered.held.place),
+            (crashes, &held.place)
+        );
         held = delivered.held;
-        assert_eq!(room.begin(&held, &job, AttemptId::new(), None).await, Begun::Yes);
+        assert_eq!(
+            room.begin(&held, &job, AttemptId::new(), None).await,
+            Begun::Yes
+        );
     }
 }
 
@@ -86,7 +125,10 @@ async fn to_recover_twice_is_to_recover_once() {
     let recovered = room.broker.recover(&room.queue).await.unwrap();
     assert_eq!(recovered.entries, 1);
     let before = room.snapshot().await;
-    assert_eq!(room.broker.recover(&room.queue).await.unwrap(), Recovered::default());
+    assert_eq!(
+        room.broker.recover(&room.queue).await.unwrap(),
+        Recovered::default()
+    );
     assert_eq!(room.snapshot().await, before);
 }
 
@@ -96,9 +138,21 @@ async fn a_dead_worker_that_left_nothing_is_forgotten() {
     room.alive("b").await;
     let (held, job, attempt) = room.running("a").await;
     let (_, _, _) = room.running("b").await;
-    assert_eq!(room.broker.settle(&held, &job, &ending(attempt)).await.unwrap(), Fence::Held);
-    assert_eq!(room.consumers().await, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
-    assert_eq!(room.broker.recover(&room.queue).await.unwrap(), Recovered::default());
+    assert_eq!(
+        room.broker
+            .settle(&held, &job, &ending(attempt))
+            .await
+            .unwrap(),
+        Fence::Held
+    );
+    assert_eq!(
+        room.consumers().await,
+        BTreeSet::from(["a".to_owned(), "b".to_owned()])
+    );
+    assert_eq!(
+        room.broker.recover(&room.queue).await.unwrap(),
+        Recovered::default()
+    );
     assert_eq!(room.consumers().await, BTreeSet::from(["b".to_owned()]));
 }
 
@@ -112,10 +166,26 @@ async fn a_dead_worker_is_forgotten_only_when_all_is_taken_from_it() {
     let left = room.read("a", all).await;
     assert_eq!(left.len(), all);
     let recovered = room.broker.recover(&room.queue).await.unwrap();
-    assert_eq!((recovered.workers, recovered.entries, recovered.lost), (1, all, 0));
-    assert_eq!(room.consumers().await, BTreeSet::from(["returned".to_owned()]));
-    let again: Vec<_> = room.read("b", all).await.into_iter().map(|one| one.held.entry).collect();
-    assert_eq!(again, left.into_iter().map(|one| one.held.entry).collect::<Vec<_>>());
+    assert_eq!(
+        (recovered.workers, recovered.entries, recovered.lost),
+        (1, all, 0)
+    );
+    assert_eq!(
+        room.consumers().await,
+        BTreeSet::from(["returned".to_owned()])
+    );
+    let again: Vec<_> = room
+        .read("b", all)
+        .await
+        .into_iter()
+        .map(|one| one.held.entry)
+        .collect();
+    assert_eq!(
+        again,
+        left.into_iter()
+            .map(|one| one.held.entry)
+            .collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]
@@ -125,9 +195,18 @@ async fn what_others_hold_is_not_touched() {
     let (dead, _, _) = room.running("a").await;
     let (held, job, attempt) = room.running("b").await;
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
-    let places = BTreeMap::from([(dead.entry, "returned".to_owned()), (held.entry.clone(), "b".to_owned())]);
+    let places = BTreeMap::from([
+        (dead.entry, "returned".to_owned()),
+        (held.entry.clone(), "b".to_owned()),
+    ]);
     assert_eq!(room.pending().await, places);
-    assert_eq!(room.broker.settle(&held, &job, &ending(attempt)).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker
+            .settle(&held, &job, &ending(attempt))
+            .await
+            .unwrap(),
+        Fence::Held
+    );
 }
 
 #[tokio::test]
@@ -139,7 +218,11 @@ async fn an_entry_that_somebody_deleted_does_not_hold_recovery_up() {
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
     assert_eq!(room.read_one("b").await.held.place, held.place);
     assert!(!room.consumers().await.contains("a"));
-    assert_eq!(room.events().await.len(), 1, "what it may have spent is recorded");
+    assert_eq!(
+        room.events().await.len(),
+        1,
+        "what it may have spent is recorded"
+    );
 }
 
 #[tokio::test]
@@ -147,11 +230,21 @@ async fn a_worker_that_comes_back_from_the_dead_can_work() {
     let room = Room::new().await;
     let (held, _, attempt) = room.running("a").await;
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
-    assert!(room.broker.held_by(&room.queue, &id("a")).await.unwrap().is_empty());
+    assert!(
+        room.broker
+            .held_by(&room.queue, &id("a"))
+            .await
+            .unwrap()
+            .is_empty()
+    );
     room.alive("a").await;
     let again = room.read_one("a").await;
     assert_eq!(again.held.place, held.place);
-    let fence = room.broker.fail(&held, attempt, "late", None, "{}").await.unwrap();
+    let fence = room
+        .broker
+        .fail(&held, attempt, "late", None, "{}")
+        .await
+        .unwrap();
     assert_eq!(fence, Fence::Lost);
 }
 
@@ -159,7 +252,13 @@ async fn a_worker_that_comes_back_from_the_dead_can_work() {
 async fn where_no_queue_is_nobody_left_anything() {
     let room = Room::new().await;
     let nowhere = QueueName::parse("nowhere").unwrap();
-    assert_eq!(room.broker.recover(&nowhere).await.unwrap(), Recovered::default());
+    assert_eq!(
+        room.broker.recover(&nowhere).await.unwrap(),
+        Recovered::default()
+    );
     room.enqueue(&prompt("nobody read it yet")).await;
-    assert_eq!(room.broker.recover(&room.queue).await.unwrap(), Recovered::default());
+    assert_eq!(
+        room.broker.recover(&room.queue).await.unwrap(),
+        Recovered::default()
+    );
 }

@@ -1,6 +1,9 @@
 //! A namespace of a test's own in a Redis that all tests share, and plain looks into it.
 
-#![expect(clippy::unwrap_used, reason = "a fixture: what goes wrong here is the test's failure")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a fixture: what goes wrong here is the test's failure"
+)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,9 +37,13 @@ static ROOMS: AtomicU32 = AtomicU32::new(0);
 /// A Redis of the caller's own.
 pub(crate) async fn redis() -> (LocalRedis, TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let redis = LocalRedis::start(&toolbox().await.unwrap(), dir.path(), RedisOptions::default())
-        .await
-        .unwrap();
+    let redis = LocalRedis::start(
+        &toolbox().await.unwrap(),
+        dir.path(),
+        RedisOptions::default(),
+    )
+    .await
+    .unwrap();
     (redis, dir)
 }
 
@@ -68,7 +75,9 @@ impl Room {
         let namespace = Namespace::parse(&name).unwrap();
         let client = redis::Client::open(url).unwrap();
         Self {
-            broker: Broker::connect(&SecretString::from(url), &namespace).await.unwrap(),
+            broker: Broker::connect(&SecretString::from(url), &namespace)
+                .await
+                .unwrap(),
             queue: QueueName::default(),
             redis: client.get_multiplexed_async_connection().await.unwrap(),
         }
@@ -157,19 +166,24 @@ impl Room {
     /// Gives an entry to another worker behind everybody's back.
     pub(crate) async fn steal(&self, held: &Held, thief: &str) {
         let claimed: Vec<String> = self
-            .ask(&["XCLAIM", &self.stream(), "workers", thief, "0", &held.entry, "JUSTID"])
+            .ask(&[
+                "XCLAIM",
+                &self.stream(),
+                "workers",
+                thief,
+                "0",
+                &held.entry,
+                "JUSTID",
+            ])
             .await;
         assert_eq!(claimed.len(), 1);
     }
 
     /// A heartbeat that does not end by itself.
     pub(crate) async fn alive(&self, worker: &str) {
-        let () = self.ask(&["SET", &self.key(&format!("worker:{worker}")), "{}"]).await;
-    }
-
-    /// The heartbeat is over.
-    pub(crate) async fn dies(&self, worker: &str) {
-        let () = self.ask(&["DEL", &self.key(&format!("worker:{worker}"))]).await;
+        let () = self
+            .ask(&["SET", &self.key(&format!("worker:{worker}")), "{}"])
+            .await;
     }
 
     /// The facts for the record, and which of them are of attempts that settled nothing.
@@ -186,13 +200,16 @@ impl Room {
         let rows: Vec<(String, String, u64, u64)> = self
             .ask(&["XPENDING", &self.stream(), "workers", "-", "+", "10000"])
             .await;
-        rows.into_iter().map(|(entry, consumer, ..)| (entry, consumer)).collect()
+        rows.into_iter()
+            .map(|(entry, consumer, ..)| (entry, consumer))
+            .collect()
     }
 
     /// The names of the group's consumers.
     pub(crate) async fn consumers(&self) -> BTreeSet<String> {
-        let rows: Vec<BTreeMap<String, redis::Value>> =
-            self.ask(&["XINFO", "CONSUMERS", &self.stream(), "workers"]).await;
+        let rows: Vec<BTreeMap<String, redis::Value>> = self
+            .ask(&["XINFO", "CONSUMERS", &self.stream(), "workers"])
+            .await;
         rows.into_iter()
             .map(|mut row| redis::from_redis_value(row.remove("name").unwrap()).unwrap())
             .collect()
@@ -203,6 +220,11 @@ impl Room {
         self.ask(&["HGETALL", &self.key(suffix)]).await
     }
 
+    /// The fields of a hash of the namespace.
+    pub(crate) async fn hash_keys(&self, suffix: &str) -> BTreeSet<String> {
+        self.ask(&["HKEYS", &self.key(suffix)]).await
+    }
+
     /// The names of all keys of the namespace, without its prefix.
     pub(crate) async fn names(&self) -> BTreeSet<String> {
         let prefix = self.key("");
@@ -210,9 +232,13 @@ impl Room {
         let mut cursor = "0".to_owned();
         loop {
             let pattern = format!("{prefix}*");
-            let (next, keys): (String, Vec<String>) =
-                self.ask(&["SCAN", &cursor, "MATCH", &pattern, "COUNT", "1000"]).await;
-            names.extend(keys.iter().map(|key| key.strip_prefix(&prefix).unwrap().to_owned()));
+            let (next, keys): (String, Vec<String>) = self
+                .ask(&["SCAN", &cursor, "MATCH", &pattern, "COUNT", "1000"])
+                .await;
+            names.extend(
+                keys.iter()
+                    .map(|key| key.strip_prefix(&prefix).unwrap().to_owned()),
+            );
             if next == "0" {
                 return names;
             }

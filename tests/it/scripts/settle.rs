@@ -20,15 +20,28 @@ async fn everything_that_an_end_is_happens_together() {
         ..ending(attempt)
     };
     let before = room.broker.server_time_ms().await.unwrap();
-    assert_eq!(room.broker.settle(&held, &job, &all).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker.settle(&held, &job, &all).await.unwrap(),
+        Fence::Held
+    );
     let after = room.broker.server_time_ms().await.unwrap();
 
     assert_eq!(room.events().await, [("ended".to_owned(), false)]);
-    assert_eq!(room.ask::<String>(&["GET", &room.key(&format!("result:{job}"))]).await, "outcome");
+    assert_eq!(
+        room.ask::<String>(&["GET", &room.key(&format!("result:{job}"))])
+            .await,
+        "outcome"
+    );
     let reply = room.key(&format!("reply:{job}"));
-    assert_eq!(room.ask::<Vec<String>>(&["LRANGE", &reply, "0", "-1"]).await, ["outcome"]);
+    assert_eq!(
+        room.ask::<Vec<String>>(&["LRANGE", &reply, "0", "-1"])
+            .await,
+        ["outcome"]
+    );
     for kept in ["result", "reply"] {
-        let seconds: u64 = room.ask(&["TTL", &room.key(&format!("{kept}:{job}"))]).await;
+        let seconds: u64 = room
+            .ask(&["TTL", &room.key(&format!("{kept}:{job}"))])
+            .await;
         assert!((3500..=3600).contains(&seconds), "{kept}: {seconds}");
     }
     let letters = BTreeMap::from([("the-letter".to_owned(), "why it died".to_owned())]);
@@ -36,7 +49,9 @@ async fn everything_that_an_end_is_happens_together() {
     let died: i64 = room.ask(&["ZSCORE", &room.key("dead"), "the-letter"]).await;
     assert!((before..=after).contains(&died), "{before} {died} {after}");
 
-    let () = room.ask(&["DEL", &room.key("dead"), &room.key("dead:jobs"), &reply]).await;
+    let () = room
+        .ask(&["DEL", &room.key("dead"), &room.key("dead:jobs"), &reply])
+        .await;
     room.assert_nothing_is_left().await;
 }
 
@@ -44,9 +59,21 @@ async fn everything_that_an_end_is_happens_together() {
 async fn without_an_outcome_or_a_letter_none_is_written() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
-    assert_eq!(room.broker.settle(&held, &job, &Ending::default()).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker
+            .settle(&held, &job, &Ending::default())
+            .await
+            .unwrap(),
+        Fence::Held
+    );
     room.assert_nothing_is_left().await;
-    assert!(!room.names().await.iter().any(|name| name.starts_with("result:")));
+    assert!(
+        !room
+            .names()
+            .await
+            .iter()
+            .any(|name| name.starts_with("result:"))
+    );
     assert_eq!(room.events().await, []);
 }
 
@@ -57,10 +84,17 @@ async fn what_is_remembered_of_a_place_goes_with_the_job() {
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
     let delivered = room.read_one("a").await;
     assert_eq!((delivered.crashes, &delivered.held.place), (1, &held.place));
-    let (held, job) = (delivered.held, longshore_shared::id::JobId::of_place(&held.place));
+    let (held, job) = (
+        delivered.held,
+        longshore_shared::id::JobId::of_place(&held.place),
+    );
     let attempt = AttemptId::new();
     assert_eq!(room.begin(&held, &job, attempt, None).await, Begun::Yes);
-    let fence = room.broker.fail(&held, attempt, "failed", None, "{}").await.unwrap();
+    let fence = room
+        .broker
+        .fail(&held, attempt, "failed", None, "{}")
+        .await
+        .unwrap();
     assert_eq!(fence, Fence::Held);
     assert!(room.broker.cancel(&job).await.unwrap());
 
@@ -69,7 +103,10 @@ async fn what_is_remembered_of_a_place_goes_with_the_job() {
         remembered: true,
         ..ending(attempt)
     };
-    assert_eq!(room.broker.settle(&held, &job, &end).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker.settle(&held, &job, &end).await.unwrap(),
+        Fence::Held
+    );
     room.assert_nothing_is_left().await;
 }
 
@@ -79,7 +116,13 @@ async fn a_request_to_cancel_that_came_too_late_goes_with_the_job() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
     assert!(room.broker.cancel(&job).await.unwrap());
-    assert_eq!(room.broker.settle(&held, &job, &ending(attempt)).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker
+            .settle(&held, &job, &ending(attempt))
+            .await
+            .unwrap(),
+        Fence::Held
+    );
     assert!(!room.broker.is_cancelled(&job).await.unwrap());
     room.assert_nothing_is_left().await;
 }
@@ -96,7 +139,13 @@ async fn an_end_without_an_outcome_leaves_the_request_to_cancel_the_jobs_namesak
         letter: Some((&letter, "id_conflict")),
         ..Ending::default()
     };
-    assert_eq!(room.broker.settle(&held, &namesake, &conflict).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker
+            .settle(&held, &namesake, &conflict)
+            .await
+            .unwrap(),
+        Fence::Held
+    );
     assert!(room.broker.is_cancelled(&namesake).await.unwrap());
 }
 
@@ -109,12 +158,21 @@ async fn an_end_that_is_asked_for_twice_happens_once() {
         letter: Some((&job, "letter")),
         ..ending(attempt)
     };
-    assert_eq!(room.broker.settle(&held, &job, &end).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker.settle(&held, &job, &end).await.unwrap(),
+        Fence::Held
+    );
     let before = room.snapshot_but_events().await;
-    assert_eq!(room.broker.settle(&held, &job, &end).await.unwrap(), Fence::Lost);
+    assert_eq!(
+        room.broker.settle(&held, &job, &end).await.unwrap(),
+        Fence::Lost
+    );
     assert_eq!(room.snapshot_but_events().await, before);
     // The record has the attempt already; a second account that knows less changes nothing there.
-    assert_eq!(room.events().await, [("ended".to_owned(), false), ("ended".to_owned(), true)]);
+    assert_eq!(
+        room.events().await,
+        [("ended".to_owned(), false), ("ended".to_owned(), true)]
+    );
 }
 
 #[tokio::test]
@@ -125,9 +183,15 @@ async fn an_end_before_any_attempt_that_is_asked_for_twice_happens_once() {
         attempt: None,
         ..ending(AttemptId::new())
     };
-    assert_eq!(room.broker.settle(&held, &job, &end).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker.settle(&held, &job, &end).await.unwrap(),
+        Fence::Held
+    );
     let before = room.snapshot().await;
-    assert_eq!(room.broker.settle(&held, &job, &end).await.unwrap(), Fence::Lost);
+    assert_eq!(
+        room.broker.settle(&held, &job, &end).await.unwrap(),
+        Fence::Lost
+    );
     assert_eq!(room.snapshot().await, before);
 }
 
@@ -141,7 +205,10 @@ async fn a_worker_that_lost_the_entry_before_an_attempt_ends_nothing() {
         attempt: None,
         ..ending(AttemptId::new())
     };
-    assert_eq!(room.broker.settle(&held, &job, &end).await.unwrap(), Fence::Lost);
+    assert_eq!(
+        room.broker.settle(&held, &job, &end).await.unwrap(),
+        Fence::Lost
+    );
     assert_eq!(room.snapshot().await, before);
 }
 
@@ -156,7 +223,10 @@ async fn an_attempt_that_is_not_the_begun_one_ends_nothing_but_is_recorded() {
         letter: Some((&job, "letter")),
         ..ending(AttemptId::new())
     };
-    assert_eq!(room.broker.settle(&held, &job, &end).await.unwrap(), Fence::Lost);
+    assert_eq!(
+        room.broker.settle(&held, &job, &end).await.unwrap(),
+        Fence::Lost
+    );
     assert_eq!(room.snapshot_but_events().await, before);
     assert_eq!(room.events().await, [("ended".to_owned(), true)]);
 }
@@ -174,19 +244,69 @@ async fn a_job_that_two_workers_ran_ends_once() {
         result: "late",
         ..ending(first)
     };
-    assert_eq!(room.broker.settle(&stopped, &job, &late).await.unwrap(), Fence::Lost);
+    assert_eq!(
+        room.broker.settle(&stopped, &job, &late).await.unwrap(),
+        Fence::Lost
+    );
     assert_eq!(room.begin(&held, &job, second, None).await, Begun::Yes);
-    assert_eq!(room.broker.settle(&stopped, &job, &late).await.unwrap(), Fence::Lost);
+    assert_eq!(
+        room.broker.settle(&stopped, &job, &late).await.unwrap(),
+        Fence::Lost
+    );
     let kept = Ending {
         remembered: true,
         ..ending(second)
     };
-    assert_eq!(room.broker.settle(&held, &job, &kept).await.unwrap(), Fence::Held);
-    assert_eq!(room.broker.settle(&stopped, &job, &late).await.unwrap(), Fence::Lost);
+    assert_eq!(
+        room.broker.settle(&held, &job, &kept).await.unwrap(),
+        Fence::Held
+    );
+    assert_eq!(
+        room.broker.settle(&stopped, &job, &late).await.unwrap(),
+        Fence::Lost
+    );
 
-    let result: String = room.ask(&["GET", &room.key(&format!("result:{job}"))]).await;
+    let result: String = room
+        .ask(&["GET", &room.key(&format!("result:{job}"))])
+        .await;
     assert_eq!(result, "outcome");
-    let duplicates = room.events().await.iter().filter(|(_, duplicate)| *duplicate).count();
+    let duplicates = room
+        .events()
+        .await
+        .iter()
+        .filter(|(_, duplicate)| *duplicate)
+        .count();
     assert_eq!(duplicates, 3);
+    room.assert_nothing_is_left().await;
+}
+
+/// A worker whose heartbeat was late may get its own job back and run it beside the old run.
+#[tokio::test]
+async fn a_job_that_one_worker_ran_twice_ends_once() {
+    let room = Room::new().await;
+    let (old, job) = room.job("a").await;
+    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    let (new, attempt) = (room.read_one("a").await.held, AttemptId::new());
+    assert_eq!(room.begin(&new, &job, attempt, None).await, Begun::Yes);
+    let expired = Ending {
+        attempt: None,
+        result: "expired",
+        ..ending(attempt)
+    };
+    assert_eq!(
+        room.broker.settle(&old, &job, &expired).await.unwrap(),
+        Fence::Held
+    );
+    assert_eq!(
+        room.broker
+            .settle(&new, &job, &ending(attempt))
+            .await
+            .unwrap(),
+        Fence::Lost
+    );
+    let result: String = room
+        .ask(&["GET", &room.key(&format!("result:{job}"))])
+        .await;
+    assert_eq!(result, "expired");
     room.assert_nothing_is_left().await;
 }

@@ -14,14 +14,20 @@ use super::room::{Room, future, limit, parking, resume};
 async fn holder(room: &Room, key: &Concurrency) -> (Held, JobId, AttemptId) {
     let (held, job) = room.job("a").await;
     let attempt = AttemptId::new();
-    assert_eq!(room.begin(&held, &job, attempt, Some(key)).await, Begun::Yes);
+    assert_eq!(
+        room.begin(&held, &job, attempt, Some(key)).await,
+        Begun::Yes
+    );
     (held, job, attempt)
 }
 
 /// A job that found none free.
 async fn waiter(room: &Room, key: &Concurrency) -> JobId {
     let (held, job) = room.job("a").await;
-    assert_eq!(room.begin(&held, &job, AttemptId::new(), Some(key)).await, Begun::Parked);
+    assert_eq!(
+        room.begin(&held, &job, AttemptId::new(), Some(key)).await,
+        Begun::Parked
+    );
     job
 }
 
@@ -30,7 +36,8 @@ async fn holders(room: &Room, key: &str) -> BTreeSet<String> {
 }
 
 async fn waiting(room: &Room, key: &str) -> Vec<String> {
-    room.ask(&["LRANGE", &room.key(&format!("lane:key:{key}")), "0", "-1"]).await
+    room.ask(&["LRANGE", &room.key(&format!("lane:key:{key}")), "0", "-1"])
+        .await
 }
 
 fn end<'a>(attempt: Option<AttemptId>, key: &'a Concurrency) -> Ending<'a> {
@@ -38,6 +45,7 @@ fn end<'a>(attempt: Option<AttemptId>, key: &'a Concurrency) -> Ending<'a> {
         attempt,
         concurrency: Some(key),
         remembered: true,
+        result: "outcome",
         ..Ending::default()
     }
 }
@@ -51,10 +59,17 @@ async fn a_key_has_so_many_slots_and_the_rest_wait_in_order() {
     let third = waiter(&room, &key).await;
     let fourth = waiter(&room, &key).await;
 
-    let held: BTreeSet<String> = [&first, &second].iter().map(|(held, ..)| held.place.to_string()).collect();
+    let held: BTreeSet<String> = [&first, &second]
+        .iter()
+        .map(|(held, ..)| held.place.to_string())
+        .collect();
     assert_eq!(holders(&room, "k").await, held);
     assert_eq!(waiting(&room, "k").await, [third.as_str(), fourth.as_str()]);
-    assert_eq!(room.ask::<u64>(&["XLEN", &room.stream()]).await, 2, "who waits is not in the queue");
+    assert_eq!(
+        room.ask::<u64>(&["XLEN", &room.stream()]).await,
+        2,
+        "who waits is not in the queue"
+    );
     assert_eq!(room.pending().await.len(), 2);
 }
 
@@ -64,7 +79,10 @@ async fn keys_do_not_know_of_each_other() {
     let _one = holder(&room, &limit("k", 1)).await;
     let _other = holder(&room, &limit("l", 1)).await;
     let (held, job) = room.job("a").await;
-    assert_eq!(room.begin(&held, &job, AttemptId::new(), None).await, Begun::Yes);
+    assert_eq!(
+        room.begin(&held, &job, AttemptId::new(), None).await,
+        Begun::Yes
+    );
     waiter(&room, &limit("k", 1)).await;
 }
 
@@ -73,8 +91,15 @@ async fn who_holds_a_slot_takes_no_second_one() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (held, job, attempt) = holder(&room, &key).await;
-    let _fence = room.broker.fail(&held, attempt, "failed", Some(&key), "{}").await.unwrap();
-    assert_eq!(room.begin(&held, &job, AttemptId::new(), Some(&key)).await, Begun::Yes);
+    let _fence = room
+        .broker
+        .fail(&held, attempt, "failed", Some(&key), "{}")
+        .await
+        .unwrap();
+    assert_eq!(
+        room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
+        Begun::Yes
+    );
     assert_eq!(holders(&room, "k").await.len(), 1);
 }
 
@@ -88,15 +113,36 @@ async fn an_end_hands_the_slot_to_the_next_in_order() {
         order.push(waiter(&room, &key).await);
     }
     for next in order {
-        assert_eq!(room.broker.settle(&held, &job, &end(Some(attempt), &key)).await.unwrap(), Fence::Held);
+        assert_eq!(
+            room.broker
+                .settle(&held, &job, &end(Some(attempt), &key))
+                .await
+                .unwrap(),
+            Fence::Held
+        );
         // Who comes now finds no slot free, although nobody runs.
         let passer = waiter_behind(&room, &key).await;
         let delivered = room.read_one("b").await;
-        assert!(delivered.resume.as_ref().is_some_and(|text| text.contains(next.as_str())), "{next}: {delivered:?}");
-        assert_eq!(holders(&room, "k").await, BTreeSet::from([delivered.held.place.to_string()]));
+        assert!(
+            delivered
+                .resume
+                .as_ref()
+                .is_some_and(|text| text.contains(next.as_str())),
+            "{next}: {delivered:?}"
+        );
+        assert_eq!(
+            holders(&room, "k").await,
+            BTreeSet::from([delivered.held.place.to_string()])
+        );
         (held, job, attempt) = (delivered.held, next, AttemptId::new());
-        assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, Begun::Yes);
-        assert_eq!(waiting(&room, "k").await.last().map(String::as_str), Some(passer.as_str()));
+        assert_eq!(
+            room.begin(&held, &job, attempt, Some(&key)).await,
+            Begun::Yes
+        );
+        assert_eq!(
+            waiting(&room, "k").await.last().map(String::as_str),
+            Some(passer.as_str())
+        );
     }
 }
 
@@ -121,11 +167,24 @@ async fn a_job_that_goes_to_wait_for_a_time_hands_its_slot_on() {
         concurrency: Some(&key),
         ..parking(future(), &text)
     };
-    assert_eq!(room.broker.park(&held, &job, &wait).await.unwrap(), Parked::Yes);
-    assert_eq!(room.broker.park(&held, &job, &wait).await.unwrap(), Parked::Lost);
+    assert_eq!(
+        room.broker.park(&held, &job, &wait).await.unwrap(),
+        Parked::Yes
+    );
+    assert_eq!(
+        room.broker.park(&held, &job, &wait).await.unwrap(),
+        Parked::Lost
+    );
     let delivered = room.read_one("b").await;
-    assert!(delivered.resume.is_some_and(|text| text.contains(next.as_str())));
-    assert_eq!(holders(&room, "k").await, BTreeSet::from([delivered.held.place.to_string()]));
+    assert!(
+        delivered
+            .resume
+            .is_some_and(|text| text.contains(next.as_str()))
+    );
+    assert_eq!(
+        holders(&room, "k").await,
+        BTreeSet::from([delivered.held.place.to_string()])
+    );
 }
 
 #[tokio::test]
@@ -135,18 +194,43 @@ async fn a_job_that_ends_before_it_used_its_slot_hands_it_on() {
     let (held, job, attempt) = holder(&room, &key).await;
     let second = waiter(&room, &key).await;
     let third = waiter(&room, &key).await;
-    assert_eq!(room.broker.settle(&held, &job, &end(Some(attempt), &key)).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker
+            .settle(&held, &job, &end(Some(attempt), &key))
+            .await
+            .unwrap(),
+        Fence::Held
+    );
 
     // The second is cancelled when the slot is its own already.
     assert!(room.broker.cancel(&second).await.unwrap());
     let held = room.read_one("a").await.held;
-    assert_eq!(room.begin(&held, &second, AttemptId::new(), Some(&key)).await, Begun::Cancelled);
-    assert_eq!(room.broker.settle(&held, &second, &end(None, &key)).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.begin(&held, &second, AttemptId::new(), Some(&key))
+            .await,
+        Begun::Cancelled
+    );
+    assert_eq!(
+        room.broker
+            .settle(&held, &second, &end(None, &key))
+            .await
+            .unwrap(),
+        Fence::Held
+    );
 
     let held = room.read_one("a").await.held;
     let attempt = AttemptId::new();
-    assert_eq!(room.begin(&held, &third, attempt, Some(&key)).await, Begun::Yes);
-    assert_eq!(room.broker.settle(&held, &third, &end(Some(attempt), &key)).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.begin(&held, &third, attempt, Some(&key)).await,
+        Begun::Yes
+    );
+    assert_eq!(
+        room.broker
+            .settle(&held, &third, &end(Some(attempt), &key))
+            .await
+            .unwrap(),
+        Fence::Held
+    );
     room.assert_nothing_is_left().await;
 }
 
@@ -159,15 +243,43 @@ async fn a_slot_is_not_given_to_a_job_that_was_cancelled_in_the_lane() {
     let third = waiter(&room, &key).await;
     assert!(room.broker.cancel(&second).await.unwrap());
     let cancelled = room.read_one("b").await.held;
-    assert_eq!(room.broker.settle(&held, &job, &end(Some(attempt), &key)).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker
+            .settle(&held, &job, &end(Some(attempt), &key))
+            .await
+            .unwrap(),
+        Fence::Held
+    );
 
     let delivered = room.read_one("b").await;
-    assert!(delivered.resume.is_some_and(|text| text.contains(third.as_str())));
-    assert_eq!(holders(&room, "k").await, BTreeSet::from([delivered.held.place.to_string()]));
+    assert!(
+        delivered
+            .resume
+            .is_some_and(|text| text.contains(third.as_str()))
+    );
+    assert_eq!(
+        holders(&room, "k").await,
+        BTreeSet::from([delivered.held.place.to_string()])
+    );
     // Its end gives back no slot, for it had none.
-    assert_eq!(room.broker.settle(&cancelled, &second, &end(None, &key)).await.unwrap(), Fence::Held);
-    assert_eq!(holders(&room, "k").await, BTreeSet::from([delivered.held.place.to_string()]));
-    assert_eq!(room.broker.settle(&delivered.held, &third, &end(None, &key)).await.unwrap(), Fence::Held);
+    assert_eq!(
+        room.broker
+            .settle(&cancelled, &second, &end(None, &key))
+            .await
+            .unwrap(),
+        Fence::Held
+    );
+    assert_eq!(
+        holders(&room, "k").await,
+        BTreeSet::from([delivered.held.place.to_string()])
+    );
+    assert_eq!(
+        room.broker
+            .settle(&delivered.held, &third, &end(None, &key))
+            .await
+            .unwrap(),
+        Fence::Held
+    );
     room.assert_nothing_is_left().await;
 }
 
@@ -179,15 +291,28 @@ async fn a_job_keeps_its_slot_when_its_worker_gives_it_back_or_dies() {
     waiter(&room, &key).await;
     let slots = BTreeSet::from([held.place.to_string()]);
 
-    let fence = room.broker.hand_back(&held, Some(attempt), "handed back", "").await.unwrap();
-    assert_eq!((fence, holders(&room, "k").await), (Fence::Held, slots.clone()));
+    let fence = room
+        .broker
+        .hand_back(&held, Some(attempt), "handed back", "")
+        .await
+        .unwrap();
+    assert_eq!(
+        (fence, holders(&room, "k").await),
+        (Fence::Held, slots.clone())
+    );
     let held = room.read_one("b").await.held;
-    assert_eq!(room.begin(&held, &job, AttemptId::new(), Some(&key)).await, Begun::Yes);
+    assert_eq!(
+        room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
+        Begun::Yes
+    );
 
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
     assert_eq!(holders(&room, "k").await, slots);
     let held = room.read_one("c").await.held;
-    assert_eq!(room.begin(&held, &job, AttemptId::new(), Some(&key)).await, Begun::Yes);
+    assert_eq!(
+        room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
+        Begun::Yes
+    );
     assert_eq!(holders(&room, "k").await, slots);
 }
 
@@ -202,11 +327,33 @@ async fn an_end_that_comes_too_late_or_twice_hands_no_slot_on() {
     let new = AttemptId::new();
     assert_eq!(room.begin(&held, &job, new, Some(&key)).await, Begun::Yes);
     let before = room.snapshot_but_events().await;
-    assert_eq!(room.broker.settle(&stopped, &job, &end(Some(old), &key)).await.unwrap(), Fence::Lost);
+    assert_eq!(
+        room.broker
+            .settle(&stopped, &job, &end(Some(old), &key))
+            .await
+            .unwrap(),
+        Fence::Lost
+    );
     assert_eq!(room.snapshot_but_events().await, before);
 
     waiter(&room, &key).await;
-    assert_eq!(room.broker.settle(&held, &job, &end(Some(new), &key)).await.unwrap(), Fence::Held);
-    assert_eq!(room.broker.settle(&held, &job, &end(Some(new), &key)).await.unwrap(), Fence::Lost);
-    assert_eq!(waiting(&room, "k").await.len(), 1, "one slot, one hand-over");
+    assert_eq!(
+        room.broker
+            .settle(&held, &job, &end(Some(new), &key))
+            .await
+            .unwrap(),
+        Fence::Held
+    );
+    assert_eq!(
+        room.broker
+            .settle(&held, &job, &end(Some(new), &key))
+            .await
+            .unwrap(),
+        Fence::Lost
+    );
+    assert_eq!(
+        waiting(&room, "k").await.len(),
+        1,
+        "one slot, one hand-over"
+    );
 }

@@ -11,7 +11,11 @@ use super::room::{Room, binary, future, parking, past, resume};
 async fn parked(room: &Room, ms: i64) -> JobId {
     let (held, job) = room.job("a").await;
     let text = resume(&job, 0);
-    let answer = room.broker.park(&held, &job, &parking(past(ms), &text)).await.unwrap();
+    let answer = room
+        .broker
+        .park(&held, &job, &parking(past(ms), &text))
+        .await
+        .unwrap();
     assert_eq!(answer, Parked::Yes);
     job
 }
@@ -25,7 +29,10 @@ async fn a_job_leaves_the_queue_for_the_lane() {
         attempt: Some(attempt),
         ..parking(due, &text)
     };
-    assert_eq!(room.broker.park(&held, &job, &wait).await.unwrap(), Parked::Yes);
+    assert_eq!(
+        room.broker.park(&held, &job, &wait).await.unwrap(),
+        Parked::Yes
+    );
 
     assert_eq!(room.ask::<u64>(&["XLEN", &room.stream()]).await, 0);
     assert!(room.pending().await.is_empty());
@@ -50,16 +57,29 @@ async fn a_job_comes_back_byte_for_byte_however_often_it_waits() {
                 for_version: round == 2,
                 ..parking(past(0), &text)
             };
-            assert_eq!(room.broker.park(&delivered.held, &job, &wait).await.unwrap(), Parked::Yes);
+            assert_eq!(
+                room.broker
+                    .park(&delivered.held, &job, &wait)
+                    .await
+                    .unwrap(),
+                Parked::Yes
+            );
             let waiting = room.broker.waiting(&job).await.unwrap().expect("it waits");
-            assert_eq!((waiting.message.fields, waiting.queue.as_str()), (binary(), queue));
+            assert_eq!(
+                (waiting.message.fields, waiting.queue.as_str()),
+                (binary(), queue)
+            );
             assert_eq!(waiting.for_version, round == 2);
             assert_eq!(room.broker.promote(10).await.unwrap(), 1);
             delivered = room.read_one("a").await;
             assert_eq!(delivered.message.fields, binary());
             assert_eq!((delivered.resume, delivered.forged), (Some(text), false));
         }
-        assert_eq!(room.hash("resume").await.len(), 1, "of its last place alone");
+        assert_eq!(
+            room.hash("resume").await.len(),
+            1,
+            "of its last place alone"
+        );
     }
 }
 
@@ -70,8 +90,16 @@ async fn jobs_go_on_in_the_order_in_which_they_are_due() {
     let first = parked(&room, 10).await;
     let second = parked(&room, 20).await;
     assert_eq!(room.broker.promote(10).await.unwrap(), 3);
-    let order: Vec<String> = room.read("a", 10).await.into_iter().filter_map(|one| one.resume).collect();
-    assert_eq!(order, [resume(&first, 0), resume(&second, 0), resume(&third, 0)]);
+    let order: Vec<String> = room
+        .read("a", 10)
+        .await
+        .into_iter()
+        .filter_map(|one| one.resume)
+        .collect();
+    assert_eq!(
+        order,
+        [resume(&first, 0), resume(&second, 0), resume(&third, 0)]
+    );
 }
 
 #[tokio::test]
@@ -82,7 +110,10 @@ async fn no_more_go_on_than_were_asked_for() {
     }
     for (promoted, left) in [(2, 3), (2, 1), (1, 0), (0, 0)] {
         assert_eq!(room.broker.promote(2).await.unwrap(), promoted);
-        assert_eq!(room.ask::<usize>(&["ZCARD", &room.key("lane:time")]).await, left);
+        assert_eq!(
+            room.ask::<usize>(&["ZCARD", &room.key("lane:time")]).await,
+            left
+        );
     }
     assert_eq!(room.ask::<usize>(&["XLEN", &room.stream()]).await, 5);
     assert!(room.hash("lane:jobs").await.is_empty());
@@ -98,7 +129,10 @@ async fn nothing_goes_on_before_its_time() {
             for_version,
             ..parking(future(), &text)
         };
-        assert_eq!(room.broker.park(&held, &job, &wait).await.unwrap(), Parked::Yes);
+        assert_eq!(
+            room.broker.park(&held, &job, &wait).await.unwrap(),
+            Parked::Yes
+        );
     }
     let due = parked(&room, 0).await;
     assert_eq!(room.broker.promote(10).await.unwrap(), 1);
@@ -119,11 +153,20 @@ async fn to_park_twice_is_to_park_once() {
         attempt: Some(attempt),
         ..parking(future(), &text)
     };
-    assert_eq!(room.broker.park(&held, &job, &wait).await.unwrap(), Parked::Yes);
+    assert_eq!(
+        room.broker.park(&held, &job, &wait).await.unwrap(),
+        Parked::Yes
+    );
     let before = room.snapshot_but_events().await;
-    assert_eq!(room.broker.park(&held, &job, &wait).await.unwrap(), Parked::Lost);
+    assert_eq!(
+        room.broker.park(&held, &job, &wait).await.unwrap(),
+        Parked::Lost
+    );
     assert_eq!(room.snapshot_but_events().await, before);
-    assert_eq!(room.events().await, [("parked".to_owned(), false), ("parked".to_owned(), true)]);
+    assert_eq!(
+        room.events().await,
+        [("parked".to_owned(), false), ("parked".to_owned(), true)]
+    );
 }
 
 #[tokio::test]
@@ -133,7 +176,11 @@ async fn a_worker_that_lost_the_entry_parks_nothing() {
     room.steal(&held, "b").await;
     let text = resume(&job, 0);
     let before = room.snapshot().await;
-    let answer = room.broker.park(&held, &job, &parking(future(), &text)).await.unwrap();
+    let answer = room
+        .broker
+        .park(&held, &job, &parking(future(), &text))
+        .await
+        .unwrap();
     assert_eq!(answer, Parked::Lost);
     assert_eq!(room.snapshot().await, before);
 }
@@ -148,7 +195,10 @@ async fn an_attempt_that_is_not_the_begun_one_parks_nothing_but_is_recorded() {
         attempt: Some(AttemptId::new()),
         ..parking(future(), &text)
     };
-    assert_eq!(room.broker.park(&held, &job, &wait).await.unwrap(), Parked::Lost);
+    assert_eq!(
+        room.broker.park(&held, &job, &wait).await.unwrap(),
+        Parked::Lost
+    );
     assert_eq!(room.snapshot_but_events().await, before);
     assert_eq!(room.events().await, [("parked".to_owned(), true)]);
 }
@@ -164,15 +214,27 @@ async fn a_job_that_is_to_be_cancelled_does_not_wait() {
         attempt: Some(attempt),
         ..parking(future(), &text)
     };
-    assert_eq!(room.broker.park(&held, &job, &wait).await.unwrap(), Parked::Cancelled);
-    assert_eq!(room.broker.park(&held, &job, &wait).await.unwrap(), Parked::Cancelled);
+    assert_eq!(
+        room.broker.park(&held, &job, &wait).await.unwrap(),
+        Parked::Cancelled
+    );
+    assert_eq!(
+        room.broker.park(&held, &job, &wait).await.unwrap(),
+        Parked::Cancelled
+    );
     assert_eq!(room.snapshot().await, before);
 
     // Whoever lost the job hears that, and nothing of the request.
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
-    assert_eq!(room.broker.park(&held, &job, &wait).await.unwrap(), Parked::Lost);
+    assert_eq!(
+        room.broker.park(&held, &job, &wait).await.unwrap(),
+        Parked::Lost
+    );
     let held = room.read_one("b").await.held;
-    assert_eq!(room.begin(&held, &job, AttemptId::new(), None).await, Begun::Cancelled);
+    assert_eq!(
+        room.begin(&held, &job, AttemptId::new(), None).await,
+        Begun::Cancelled
+    );
 }
 
 #[tokio::test]

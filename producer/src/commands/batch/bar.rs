@@ -28,7 +28,9 @@ impl Bar {
             return Self(ProgressBar::hidden());
         }
         let bar = ProgressBar::new(tasks as u64);
-        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} done, {msg} {elapsed}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{wide_bar} {pos}/{len} done, {msg} {elapsed}")
+        {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(250));
@@ -39,7 +41,8 @@ impl Bar {
 
     pub(super) fn show(&self, tally: &Tally) {
         self.0.set_position(tally.done);
-        self.0.set_message(format!("{} failed, {}", tally.failed, dollars(tally.cost)));
+        self.0
+            .set_message(format!("{} failed, {}", tally.failed, dollars(tally.cost)));
     }
 
     /// A line above the bar.

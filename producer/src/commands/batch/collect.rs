@@ -131,7 +131,8 @@ impl<'a> Collector<'a> {
             Err(ClientError::Broker(error)) if is_passing(&error) => {
                 if !self.away {
                     self.away = true;
-                    self.bar.note(&format!("{error}. Waiting for it to come back."));
+                    self.bar
+                        .note(&format!("{error}. Waiting for it to come back."));
                 }
                 Ok(())
             }
@@ -158,7 +159,10 @@ impl<'a> Collector<'a> {
                 .iter()
                 .filter_map(|index| Some((*index, self.receipts.get(*index)?)))
                 .collect();
-            let ids: Vec<JobId> = asked.iter().map(|(_, receipt)| receipt.id.clone()).collect();
+            let ids: Vec<JobId> = asked
+                .iter()
+                .map(|(_, receipt)| receipt.id.clone())
+                .collect();
             let outcomes = self.client.broker().outcomes(&ids).await?;
             for ((index, receipt), outcome) in asked.into_iter().zip(outcomes) {
                 if let Some(outcome) = outcome {
@@ -184,7 +188,12 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    async fn judge(&mut self, index: usize, receipt: &Receipt, outcome: Option<Outcome>) -> Result<(), ClientError> {
+    async fn judge(
+        &mut self,
+        index: usize,
+        receipt: &Receipt,
+        outcome: Option<Outcome>,
+    ) -> Result<(), ClientError> {
         let result = match (self.client.claim(receipt).await?, outcome) {
             (Claim::Conflict(reason), _) => TaskResult::refused(index, &receipt.id, reason),
             (Claim::Own | Claim::Repeat(_), Some(outcome)) => TaskResult::of(index, outcome),

@@ -33,12 +33,19 @@ impl Source {
     }
 
     /// The tasks, every one of them right; or all that is wrong, in words.
-    pub(super) fn tasks(&self, limits: &Limits, catalog: &Catalog) -> Result<Vec<Job>, CommandError> {
+    pub(super) fn tasks(
+        &self,
+        limits: &Limits,
+        catalog: &Catalog,
+    ) -> Result<Vec<Job>, CommandError> {
         let bytes = match self {
             Self::File(path) => std::fs::read(path),
             Self::Stdin => {
                 let mut bytes = Vec::new();
-                std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+                std::io::stdin()
+                    .lock()
+                    .read_to_end(&mut bytes)
+                    .map(|_| bytes)
             }
         };
         let bytes = bytes.map_err(|source| CommandError::Io {
@@ -46,7 +53,10 @@ impl Source {
             source,
         })?;
         read(&bytes, limits, catalog).map_err(|wrong| {
-            let lines: Vec<String> = wrong.into_iter().map(|wrong| format!("{self}: {wrong}")).collect();
+            let lines: Vec<String> = wrong
+                .into_iter()
+                .map(|wrong| format!("{self}: {wrong}"))
+                .collect();
             CommandError::Input(lines.join("\n"))
         })
     }
@@ -69,22 +79,32 @@ fn read(bytes: &[u8], limits: &Limits, catalog: &Catalog) -> Result<Vec<Job>, Ve
             Err(reason) => wrong.push(format!("task {} (index {index}): {reason}", index + 1)),
         }
     }
-    if wrong.is_empty() { Ok(jobs) } else { Err(wrong) }
+    if wrong.is_empty() {
+        Ok(jobs)
+    } else {
+        Err(wrong)
+    }
 }
 
 /// The elements of the list, not yet looked into.
 fn listed(bytes: &[u8]) -> Result<Vec<&RawValue>, String> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| format!("expected UTF-8, but got another byte at {}", error.valid_up_to()))?;
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        format!(
+            "expected UTF-8, but got another byte at {}",
+            error.valid_up_to()
+        )
+    })?;
     let text = text.trim_start_matches('\u{feff}');
     if text.trim().is_empty() {
         return Err("expected a JSON list of tasks, but it is empty".to_owned());
     }
-    let whole: &RawValue = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
+    let whole: &RawValue =
+        serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     if !whole.get().starts_with('[') {
         return Err(r#"expected a JSON list of tasks: [{"prompt": "…"}, …]"#.to_owned());
     }
-    let tasks: Vec<&RawValue> = serde_json::from_str(whole.get()).map_err(|error| format!("not JSON: {error}"))?;
+    let tasks: Vec<&RawValue> =
+        serde_json::from_str(whole.get()).map_err(|error| format!("not JSON: {error}"))?;
     if tasks.is_empty() {
         return Err("expected at least one task, but the list is empty".to_owned());
     }
@@ -92,7 +112,11 @@ fn listed(bytes: &[u8]) -> Result<Vec<&RawValue>, String> {
 }
 
 /// One task, with the id that it was given.
-fn task(text: &str, limits: &Limits, catalog: &Catalog) -> Result<(Job, Option<longshore::JobId>), String> {
+fn task(
+    text: &str,
+    limits: &Limits,
+    catalog: &Catalog,
+) -> Result<(Job, Option<longshore::JobId>), String> {
     let envelope = Job::from_json(text, limits)
         .and_then(|job| job.check(limits).map(|envelope| (job, envelope)))
         .map_err(|wrong| match wrong.code {
@@ -122,7 +146,10 @@ mod tests {
     fn tasks_are_kept_as_they_were_written() {
         let text = r#"[{"prompt": "a", "metadata": {"n": 0.10}, "later": 1}, {"messages": [{"role": "user", "content": "b"}]}]"#;
         let tasks = read_text(text).unwrap();
-        assert_eq!(tasks[0].to_json(), r#"{"later":1,"metadata":{"n": 0.10},"prompt":"a"}"#);
+        assert_eq!(
+            tasks[0].to_json(),
+            r#"{"later":1,"metadata":{"n": 0.10},"prompt":"a"}"#
+        );
         assert_eq!(tasks.len(), 2);
     }
 
@@ -152,8 +179,17 @@ mod tests {
 
     #[test]
     fn what_is_no_list_of_tasks_is_told_apart() {
-        let texts = ["", "[{\"prompt\": \"x\"},\n {\"prompt\" \"y\"}]", "{\"prompt\": \"x\"}", "[]", "[] []"];
-        let wrong: Vec<String> = texts.into_iter().map(|text| read_text(text).unwrap_err()).collect();
+        let texts = [
+            "",
+            "[{\"prompt\": \"x\"},\n {\"prompt\" \"y\"}]",
+            "{\"prompt\": \"x\"}",
+            "[]",
+            "[] []",
+        ];
+        let wrong: Vec<String> = texts
+            .into_iter()
+            .map(|text| read_text(text).unwrap_err())
+            .collect();
         assert_snapshot!(wrong.join("\n"), @r#"
         expected a JSON list of tasks, but it is empty
         not JSON: expected `:` at line 2 column 12
@@ -168,7 +204,14 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let source = Source::of(Some("no/such/batch.json".into()));
-        let error = source.tasks(&Limits::default(), &Catalog::default()).unwrap_err();
-        assert!(error.to_string().starts_with("no/such/batch.json cannot be read: "), "{error}");
+        let error = source
+            .tasks(&Limits::default(), &Catalog::default())
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("no/such/batch.json cannot be read: "),
+            "{error}"
+        );
     }
 }

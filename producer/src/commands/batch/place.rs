@@ -35,8 +35,15 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let path = resolved(place.path().to_owned());
         let name = path.file_name().unwrap().to_str().unwrap();
-        assert!(name.starts_with("batch_") && name.ends_with(".json") && name.len() == 26, "{name}");
-        assert_eq!(resolved("results/".into()).parent(), Some(Path::new("results")));
+        let time = name
+            .strip_prefix("batch_")
+            .and_then(|name| name.strip_suffix(".json"))
+            .unwrap();
+        assert_eq!(time.len(), "20260201_120000".len());
+        assert_eq!(
+            resolved("results/".into()).parent(),
+            Some(Path::new("results"))
+        );
         assert_eq!(resolved("results.json".into()), Path::new("results.json"));
     }
 
@@ -44,6 +51,9 @@ mod tests {
     fn no_results_are_written_over() {
         let place = tempfile::tempdir().unwrap();
         std::fs::write(place.path().join("batch_t.json"), "").unwrap();
-        assert_eq!(fresh(place.path(), "t"), place.path().join("batch_t_2.json"));
+        assert_eq!(
+            fresh(place.path(), "t"),
+            place.path().join("batch_t_2.json")
+        );
     }
 }

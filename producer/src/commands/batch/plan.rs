@@ -16,7 +16,12 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn of(tasks: Vec<Job>, chain: Option<String>, parallel: u32, fallback: bool) -> Self {
+    pub(super) fn of(
+        tasks: Vec<Job>,
+        chain: Option<String>,
+        parallel: u32,
+        fallback: bool,
+    ) -> Self {
         let name = name(&tasks);
         let chain = chain.unwrap_or_else(|| format!("batch_{name}"));
         let key = format!("batch:{name}");
@@ -45,7 +50,10 @@ impl Plan {
             job.check(limits).map_err(|wrong| {
                 CommandError::Input(match wrong.field.as_deref() {
                     Some("chain_id") => format!("--chain-id: {}", wrong.message),
-                    _ => format!("task {} (index {index}), with what the batch adds to it: {wrong}", index + 1),
+                    _ => format!(
+                        "task {} (index {index}), with what the batch adds to it: {wrong}",
+                        index + 1
+                    ),
                 })
             })?;
         }
@@ -72,7 +80,11 @@ mod tests {
     use super::*;
 
     fn written(plan: &Plan) -> String {
-        plan.jobs.iter().map(Job::to_json).collect::<Vec<_>>().join("\n")
+        plan.jobs
+            .iter()
+            .map(Job::to_json)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     fn task(text: &str) -> Job {
@@ -102,7 +114,14 @@ mod tests {
 
     #[test]
     fn tasks_with_ids_say_the_same_when_they_are_submitted_again() {
-        let plan = || Plan::of(vec![Job::prompt("x"), Job::prompt("a").id("inv-1")], None, 5, false);
+        let plan = || {
+            Plan::of(
+                vec![Job::prompt("x"), Job::prompt("a").id("inv-1")],
+                None,
+                5,
+                false,
+            )
+        };
         assert_eq!(written(&plan()), written(&plan()));
         let without = || Plan::of(vec![Job::prompt("x")], None, 5, false);
         assert_ne!(written(&without()), written(&without()));
@@ -112,6 +131,9 @@ mod tests {
     fn a_wrong_chain_is_the_options_fault() {
         let plan = Plan::of(vec![Job::prompt("a")], Some(String::new()), 5, true);
         let error = plan.check(&Limits::default()).unwrap_err().to_string();
-        assert!(error.starts_with("--chain-id: expected text of 1 to 200"), "{error}");
+        assert!(
+            error.starts_with("--chain-id: expected text of 1 to 200"),
+            "{error}"
+        );
     }
 }

@@ -108,7 +108,10 @@ struct Share {
 }
 
 impl Report {
-    #[expect(clippy::cast_precision_loss, reason = "a rate of fewer than 2^52 tasks")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a rate of fewer than 2^52 tasks"
+    )]
     pub(super) fn of(chain_id: String, results: Vec<TaskResult>, duration: Duration) -> Self {
         let success_count = results.iter().filter(|result| result.success).count();
         Self {
@@ -154,14 +157,20 @@ impl Report {
     /// The percentage; not 100.0 unless none failed.
     fn rate(&self) -> f64 {
         let percent = self.success_rate * 100.0;
-        if self.failure_count > 0 { percent.min(99.9) } else { percent }
+        if self.failure_count > 0 {
+            percent.min(99.9)
+        } else {
+            percent
+        }
     }
 
     /// The platforms, the busiest first.
     fn shares(&self) -> Vec<(&str, Share)> {
         let mut shares: HashMap<&str, Share> = HashMap::new();
         for result in &self.results {
-            let share = shares.entry(result.platform.as_deref().unwrap_or("(none)")).or_default();
+            let share = shares
+                .entry(result.platform.as_deref().unwrap_or("(none)"))
+                .or_default();
             share.tasks += 1;
             share.successes += usize::from(result.success);
             share.cost = share.cost + result.cost;
@@ -176,8 +185,16 @@ impl Report {
             return;
         }
         text.push_str("\n\nFailed Tasks:");
-        for result in self.results.iter().filter(|result| !result.success).take(FAILURES) {
-            let error = words::head(result.error.as_deref().unwrap_or("no reason was given"), ERROR);
+        for result in self
+            .results
+            .iter()
+            .filter(|result| !result.success)
+            .take(FAILURES)
+        {
+            let error = words::head(
+                result.error.as_deref().unwrap_or("no reason was given"),
+                ERROR,
+            );
             let (number, index, id) = (result.index + 1, result.index, &result.task_id);
             let _written = write!(text, "\n  task {number} (index {index}), {id}: {error}");
         }

@@ -112,8 +112,15 @@ impl fmt::Display for Report {
         writeln!(f, "=== Cost Summary ({}) ===", self.period)?;
         writeln!(f, "Total Cost: {}", cents(self.total_cost))?;
         write!(f, "Total Tasks: {}", count(self.total_tasks))?;
-        unknown(f, self.unknown_cost_attempts, Some(self.unknown_cost_at_most))?;
-        for (title, lines) in [("Platform", &self.by_platform), ("Task Type", &self.by_type)] {
+        unknown(
+            f,
+            self.unknown_cost_attempts,
+            Some(self.unknown_cost_at_most),
+        )?;
+        for (title, lines) in [
+            ("Platform", &self.by_platform),
+            ("Task Type", &self.by_type),
+        ] {
             if !lines.is_empty() {
                 write!(f, "\n\nBy {title}:")?;
                 breakdown(f, lines)?;
@@ -137,8 +144,17 @@ fn unknown(f: &mut fmt::Formatter<'_>, attempts: u64, at_most: Option<Usd>) -> f
 }
 
 fn breakdown(f: &mut fmt::Formatter<'_>, lines: &[CostLine]) -> fmt::Result {
-    let names = lines.iter().map(|line| line.name.chars().count()).max().unwrap_or_default() + 1;
-    let tasks = lines.iter().map(|line| count(line.tasks).len()).max().unwrap_or_default();
+    let names = lines
+        .iter()
+        .map(|line| line.name.chars().count())
+        .max()
+        .unwrap_or_default()
+        + 1;
+    let tasks = lines
+        .iter()
+        .map(|line| count(line.tasks).len())
+        .max()
+        .unwrap_or_default();
     // One task and two tasks are to stand under each other.
     let plural = usize::from(lines.iter().any(|line| line.tasks != 1)) + "task,".len();
     for line in lines {
@@ -209,7 +225,13 @@ impl fmt::Display for ChainReport {
         unknown(f, self.unknown_cost_attempts, None)?;
         write!(f, "\n\nTask Breakdown:")?;
         for task in &self.tasks {
-            write!(f, "\n  {}: {} ({})", task.task_id, cents(task.cost), task.platform)?;
+            write!(
+                f,
+                "\n  {}: {} ({})",
+                task.task_id,
+                cents(task.cost),
+                task.platform
+            )?;
         }
         Ok(())
     }
@@ -335,7 +357,10 @@ mod tests {
             total_cost: "0.80".parse().unwrap(),
             total_tasks: 2,
             unknown_cost_attempts: 1,
-            tasks: vec![job("1795249105684-0", "gemini", "0"), job("mine-2", "openai", "0.80")],
+            tasks: vec![
+                job("1795249105684-0", "gemini", "0"),
+                job("mine-2", "openai", "0.80"),
+            ],
         };
         insta::assert_snapshot!(report, @r"
         Chain: workflow_123

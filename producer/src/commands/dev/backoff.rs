@@ -1,8 +1,6 @@
 //! When to start again what died.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(10);
@@ -30,12 +28,16 @@ impl Backoff {
 
     /// It died, or could not be started; how long it is left alone.
     pub(super) fn failed(&mut self) -> Duration {
-        if self.started.elapsed() >= WELL_AFTER {
+        self.failed_at(Instant::now())
+    }
+
+    fn failed_at(&mut self, now: Instant) -> Duration {
+        if now.saturating_duration_since(self.started) >= WELL_AFTER {
             self.pause = FIRST;
         }
         let pause = self.pause;
         self.pause = (pause * 2).min(LONGEST);
-        self.due = Some(Instant::now() + pause);
+        self.due = Some(now + pause);
         pause
     }
 
@@ -46,10 +48,14 @@ impl Backoff {
 
     /// Whether it is time to start it; then it counts as started.
     pub(super) fn take_due(&mut self) -> bool {
-        let due = self.due.is_some_and(|due| due <= Instant::now());
+        self.take_due_at(Instant::now())
+    }
+
+    fn take_due_at(&mut self, now: Instant) -> bool {
+        let due = self.due.is_some_and(|due| due <= now);
         if due {
             self.due = None;
-            self.started = Instant::now();
+            self.started = now;
         }
         due
     }
@@ -59,19 +65,19 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn pauses_grow_until_it_was_well_for_a_while() {
+    #[test]
+    fn pauses_grow_until_it_was_well_for_a_while() {
         let mut backoff = Backoff::new();
+        let mut now = backoff.started;
         let mut pauses = Vec::new();
         for _ in 0..7 {
-            let pause = backoff.failed();
-            assert!(backoff.waits() && !backoff.take_due());
-            tokio::time::advance(pause).await;
-            assert!(backoff.take_due() && !backoff.waits());
+            let pause = backoff.failed_at(now);
+            assert!(backoff.waits() && !backoff.take_due_at(now));
+            now += pause;
+            assert!(backoff.take_due_at(now) && !backoff.waits());
             pauses.push(pause.as_millis());
         }
         assert_eq!(pauses, [200, 400, 800, 1600, 3200, 6400, 10000]);
-        tokio::time::advance(WELL_AFTER).await;
-        assert_eq!(backoff.failed(), FIRST);
+        assert_eq!(backoff.failed_at(now + WELL_AFTER), FIRST);
     }
 }

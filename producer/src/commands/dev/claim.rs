@@ -33,7 +33,11 @@ impl Claim {
                 let mut pid = String::new();
                 // Who holds it may be just about to write its pid.
                 let known = file.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
-                let who = if known { format!(" (pid {})", pid.trim()) } else { String::new() };
+                let who = if known {
+                    format!(" (pid {})", pid.trim())
+                } else {
+                    String::new()
+                };
                 return Err(CommandError::Input(format!(
                     "longshore dev already runs in {}{who}; stop it first, or use another directory with --dir",
                     shown.display()

@@ -64,7 +64,8 @@ impl<'a> Demo<'a> {
         file: &'a Path,
         variables: &'a Variables,
     ) -> Result<Self, CommandError> {
-        let own = std::env::current_exe().map_err(io_error("cannot find the place of this program"))?;
+        let own =
+            std::env::current_exe().map_err(io_error("cannot find the place of this program"))?;
         Ok(Self {
             plan,
             shown,
@@ -80,8 +81,18 @@ impl<'a> Demo<'a> {
         let results: OsString = self.results.clone().into();
         // An earlier run's answers are not to be taken for this one's.
         fs::remove_file(&self.results).ok();
-        let batch = ["batch".into(), "--fallback".into(), "--input".into(), self.file.into()];
-        let done = self.longshore(&[&batch[..], &["--output".into(), results]].concat(), signals).await?;
+        let batch = [
+            "batch".into(),
+            "--fallback".into(),
+            "--input".into(),
+            self.file.into(),
+        ];
+        let done = self
+            .longshore(
+                &[&batch[..], &["--output".into(), results]].concat(),
+                signals,
+            )
+            .await?;
         if self.results.exists() {
             output::line(format_args!("\nAnswers:\n{}", self.answers()?));
         }
@@ -95,19 +106,32 @@ impl<'a> Demo<'a> {
         Ok(done)
     }
 
-    async fn longshore(&self, arguments: &[OsString], signals: &mut Signals) -> Result<Done, CommandError> {
-        let words: Vec<String> = arguments.iter().map(|word| quoted(&word.to_string_lossy())).collect();
+    async fn longshore(
+        &self,
+        arguments: &[OsString],
+        signals: &mut Signals,
+    ) -> Result<Done, CommandError> {
+        let words: Vec<String> = arguments
+            .iter()
+            .map(|word| quoted(&word.to_string_lossy()))
+            .collect();
         output::line(format_args!("$ {} {}", own_name(), words.join(" ")));
-        let command: Vec<OsString> = [self.own.clone()].into_iter().chain(arguments.iter().cloned()).collect();
+        let command: Vec<OsString> = [self.own.clone()]
+            .into_iter()
+            .chain(arguments.iter().cloned())
+            .collect();
         exec::run(&command, self.variables, signals).await
     }
 
     fn answers(&self) -> Result<Answers, CommandError> {
         let shown = self.results.display();
-        let text = fs::read_to_string(&self.results).map_err(io_error(format!("cannot read {shown}")))?;
+        let text =
+            fs::read_to_string(&self.results).map_err(io_error(format!("cannot read {shown}")))?;
         serde_json::from_str::<Results>(&text)
             .map(|results| Answers(results.results))
-            .map_err(|error| CommandError::Input(format!("{shown} is not what a batch writes: {error}")))
+            .map_err(|error| {
+                CommandError::Input(format!("{shown} is not what a batch writes: {error}"))
+            })
     }
 
     /// Costs come out of Postgres, which a fact reaches a moment after the answer does.
@@ -131,7 +155,11 @@ struct Answers(Vec<Answer>);
 impl fmt::Display for Answers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, answer) in self.0.iter().enumerate() {
-            let said = if answer.success { &answer.output } else { &answer.error };
+            let said = if answer.success {
+                &answer.output
+            } else {
+                &answer.error
+            };
             let text = match said {
                 Some(serde_json::Value::String(text)) => text.clone(),
                 Some(other) => other.to_string(),
@@ -140,7 +168,12 @@ impl fmt::Display for Answers {
             let mark = if answer.success { "" } else { "failed: " };
             let platform = answer.platform.as_deref().unwrap_or("-");
             let line = if index + 1 < self.0.len() { "\n" } else { "" };
-            write!(f, "{:>4}. {platform}: {mark}{}{line}", index + 1, head(&text))?;
+            write!(
+                f,
+                "{:>4}. {platform}: {mark}{}{line}",
+                index + 1,
+                head(&text)
+            )?;
         }
         Ok(())
     }
@@ -148,7 +181,11 @@ impl fmt::Display for Answers {
 
 /// The beginning of the first line that says anything.
 fn head(text: &str) -> String {
-    let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let first = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
     let mut head: String = first.chars().take(HEAD).collect();
     if head.len() < first.len() || text.trim().lines().nth(1).is_some() {
         head.push('…');

@@ -28,7 +28,10 @@ pub(super) async fn run(
         .envs(variables.iter().map(|(name, value)| (name, value)))
         .kill_on_drop(true)
         .spawn()
-        .map_err(io_error(format!("cannot run `{}`", program.to_string_lossy())))?;
+        .map_err(io_error(format!(
+            "cannot run `{}`",
+            program.to_string_lossy()
+        )))?;
     let mut asked = false;
     loop {
         let signal = tokio::select! {
@@ -38,7 +41,9 @@ pub(super) async fn run(
             signal = signals.next() => signal,
         };
         if asked {
-            child.start_kill().map_err(io_error("cannot kill the command"))?;
+            child
+                .start_kill()
+                .map_err(io_error("cannot kill the command"))?;
         } else {
             pass_on(&child, signal);
         }
@@ -61,7 +66,9 @@ fn done(status: ExitStatus) -> Done {
     if status.success() {
         return Done::Success;
     }
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
     Done::Code(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
@@ -72,12 +79,17 @@ mod tests {
     async fn sh(script: &str) -> Done {
         let command = ["sh", "-c", script].map(OsString::from);
         let variables = vec![("LONGSHORE_WORKER_URL", "there".to_owned())];
-        run(&command, &variables, &mut Signals::listen().unwrap()).await.unwrap()
+        run(&command, &variables, &mut Signals::listen().unwrap())
+            .await
+            .unwrap()
     }
 
     #[tokio::test]
     async fn the_command_gets_the_addresses_and_gives_the_code() {
-        assert_eq!(sh("test \"$LONGSHORE_WORKER_URL\" = there").await, Done::Success);
+        assert_eq!(
+            sh("test \"$LONGSHORE_WORKER_URL\" = there").await,
+            Done::Success
+        );
         assert_eq!(sh("exit 7").await, Done::Code(7));
         assert_eq!(sh("kill -TERM $$").await, Done::Code(143));
     }
@@ -85,7 +97,14 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_is_not_there_is_named() {
         let command = [OsString::from("/no/such/program")];
-        let error = run(&command, &Vec::new(), &mut Signals::listen().unwrap()).await.unwrap_err();
-        assert!(error.to_string().starts_with("cannot run `/no/such/program`: "), "{error}");
+        let error = run(&command, &Vec::new(), &mut Signals::listen().unwrap())
+            .await
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot run `/no/such/program`: "),
+            "{error}"
+        );
     }
 }

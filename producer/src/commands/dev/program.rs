@@ -45,7 +45,9 @@ pub(super) struct Program {
 /// Where our programs are: beside this one.
 pub(super) fn directory() -> Result<PathBuf, CommandError> {
     let own = std::env::current_exe().map_err(io_error("cannot find the place of this program"))?;
-    Ok(own.parent().map_or_else(|| PathBuf::from("."), Path::to_owned))
+    Ok(own
+        .parent()
+        .map_or_else(|| PathBuf::from("."), Path::to_owned))
 }
 
 /// The program of this name, or what makes it.
@@ -54,7 +56,11 @@ pub(super) fn find(directory: &Path, name: &str) -> Result<PathBuf, CommandError
     if binary.is_file() {
         return Ok(binary);
     }
-    let release = if directory.ends_with("release") { " --release" } else { "" };
+    let release = if directory.ends_with("release") {
+        " --release"
+    } else {
+        ""
+    };
     Err(CommandError::Input(format!(
         "{name} is not in {}, where this longshore is; `cargo build{release} --bins --workspace` makes it",
         directory.display()
@@ -138,7 +144,10 @@ impl Program {
                 }
                 Err(error) => {
                     let pause = self.backoff.failed();
-                    output::note(format_args!("The {} does not start: {error}; again in {pause:?}.", self.name));
+                    output::note(format_args!(
+                        "The {} does not start: {error}; again in {pause:?}.",
+                        self.name
+                    ));
                 }
             }
         } else if !self.backoff.waits()
@@ -156,14 +165,20 @@ impl Program {
     /// Asks it to stop, and kills it after `grace`.
     pub(super) async fn stop(&mut self, grace: Duration) {
         if let Err(error) = self.child.stop(grace).await {
-            output::note(format_args!("The {} could not be stopped: {error}", self.name));
+            output::note(format_args!(
+                "The {} could not be stopped: {error}",
+                self.name
+            ));
         }
     }
 
     /// Ends it at once.
     pub(super) fn kill(&mut self) {
         if let Err(error) = self.child.kill() {
-            output::note(format_args!("The {} could not be killed: {error}", self.name));
+            output::note(format_args!(
+                "The {} could not be killed: {error}",
+                self.name
+            ));
         }
     }
 }
@@ -219,11 +234,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let script = dir.path().join("script");
         // As a stand-in: `--listen`, the address, `--write-url`, the file.
-        fs::write(&script, "#!/bin/sh\necho life; echo url > \"$4\"; exec sleep 600\n").unwrap();
+        fs::write(
+            &script,
+            "#!/bin/sh\necho life; echo url > \"$4\"; exec sleep 600\n",
+        )
+        .unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(&script, mode).unwrap();
         let ready = Ready::File(dir.path().join("url"));
-        let mut program = Program::start("thing", script, dir.path(), Vec::new(), ready).await.unwrap();
+        let mut program = Program::start("thing", script, dir.path(), Vec::new(), ready)
+            .await
+            .unwrap();
         let first = program.child.pid();
         program.child.kill().unwrap();
         while program.child.pid() == first {
@@ -232,6 +253,9 @@ mod tests {
         }
         program.wait_until_ready().await.unwrap();
         program.stop(Duration::from_secs(5)).await;
-        assert_eq!(fs::read_to_string(dir.path().join("thing.log")).unwrap(), "life\nlife\n");
+        assert_eq!(
+            fs::read_to_string(dir.path().join("thing.log")).unwrap(),
+            "life\nlife\n"
+        );
     }
 }

@@ -70,17 +70,31 @@ impl Stack {
     pub(super) async fn start(plan: &Plan) -> Result<Self, CommandError> {
         let worker = program::find(&plan.programs, "longshore-worker")?;
         let scheduler = program::find(&plan.programs, "longshore-scheduler")?;
-        let simulator = match plan.simulator {
-            true => Some(program::find(&plan.programs, "longshore-simulator")?),
-            false => None,
-        };
+        let simulator = plan
+            .simulator
+            .then(|| program::find(&plan.programs, "longshore-simulator"))
+            .transpose()?;
         let dir = plan.dir.as_path();
         VariablesFile::remove_stale(dir);
         let tools = find_tools(plan).await?;
 
         let (redis, postgres) = tokio::try_join!(
-            LocalRedis::start(&tools, dir, RedisOptions { aof: true, port: None }),
-            LocalPostgres::start(&tools, dir, PostgresOptions { port: None, durable: true }),
+            LocalRedis::start(
+                &tools,
+                dir,
+                RedisOptions {
+                    aof: true,
+                    port: None
+                }
+            ),
+            LocalPostgres::start(
+                &tools,
+                dir,
+                PostgresOptions {
+                    port: None,
+                    durable: true
+                }
+            ),
         )?;
         let ledger = Ledger::connect(&SecretString::from(postgres.url()), 1)?;
         ledger.migrate().await?;
@@ -96,9 +110,12 @@ impl Stack {
         let variables = services(plan, &redis, &postgres, simulator.as_ref());
         let names: Vec<String> = match plan.workers {
             1 => vec!["worker".to_owned()],
-            many => (1..=many).map(|number| format!("worker-{number}")).collect(),
+            many => (1..=many)
+                .map(|number| format!("worker-{number}"))
+                .collect(),
         };
-        let start = |name, binary| Program::start(name, binary, dir, variables.clone(), Ready::Http);
+        let start =
+            |name, binary| Program::start(name, binary, dir, variables.clone(), Ready::Http);
         let (workers, scheduler) = tokio::try_join!(
             futures::future::try_join_all(names.iter().map(|name| start(name, worker.clone()))),
             start("scheduler", scheduler),
@@ -163,7 +180,10 @@ impl Stack {
 
     /// Stops everything in order. The workers go first: they finish and record what they have in hand.
     pub(super) async fn stop(&mut self, worker_grace: Duration) {
-        let workers = self.workers.iter_mut().map(|worker| worker.stop(worker_grace));
+        let workers = self
+            .workers
+            .iter_mut()
+            .map(|worker| worker.stop(worker_grace));
         futures::future::join_all(workers).await;
         self.scheduler.stop(STOP_GRACE).await;
         if let Some(simulator) = &mut self.simulator {
@@ -269,13 +289,19 @@ async fn mend<S: Server>(server: &mut S, backoff: &mut Backoff) {
             Ok(()) => output::note(format_args!("{} runs again.", S::NAME)),
             Err(error) => {
                 let pause = backoff.failed();
-                output::note(format_args!("{} does not start: {error}; again in {pause:?}.", S::NAME));
+                output::note(format_args!(
+                    "{} does not start: {error}; again in {pause:?}.",
+                    S::NAME
+                ));
             }
         }
     } else if !backoff.waits()
         && let Some(status) = server.ended()
     {
         let pause = backoff.failed();
-        output::note(format_args!("{} ended ({status}); starting it again in {pause:?}.", S::NAME));
+        output::note(format_args!(
+            "{} ended ({status}); starting it again in {pause:?}.",
+            S::NAME
+        ));
     }
 }

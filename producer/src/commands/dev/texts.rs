@@ -56,7 +56,9 @@ impl Guide {
 
 /// How the user called this program.
 pub(super) fn own_name() -> String {
-    let name = std::env::args_os().next().map(|name| name.to_string_lossy().into_owned());
+    let name = std::env::args_os()
+        .next()
+        .map(|name| name.to_string_lossy().into_owned());
     quoted(&name.unwrap_or_else(|| "longshore".to_owned()))
 }
 

@@ -37,7 +37,8 @@ impl VariablesFile {
         let wrong = || io_error(format!("cannot write {}", path.display()));
         // Of mode 0600.
         let mut file = tempfile::NamedTempFile::new_in(dir).map_err(wrong())?;
-        file.write_all(render(variables).as_bytes()).map_err(wrong())?;
+        file.write_all(render(variables).as_bytes())
+            .map_err(wrong())?;
         file.persist(&path).map_err(|error| wrong()(error.error))?;
         Ok(Self { path })
     }
@@ -83,17 +84,26 @@ mod tests {
     #[test]
     fn a_shell_reads_what_was_meant() {
         let value = "it's $HOME; `x` \"y\" \\ & z";
-        let variables = vec![("PLAIN", "redis://127.0.0.1:1".to_owned()), ("ODD", value.to_owned())];
+        let variables = vec![
+            ("PLAIN", "redis://127.0.0.1:1".to_owned()),
+            ("ODD", value.to_owned()),
+        ];
         let dir = tempfile::tempdir().unwrap();
         let file = VariablesFile::write(dir.path(), &variables).unwrap();
         let path = dir.path().join("env");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         let output = std::process::Command::new("sh")
             .args(["-c", "set -a; . \"$0\"; printf '%s|%s' \"$PLAIN\" \"$ODD\""])
             .arg(&path)
             .output()
             .unwrap();
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("redis://127.0.0.1:1|{value}"));
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap(),
+            format!("redis://127.0.0.1:1|{value}")
+        );
         drop(file);
         assert!(!path.exists());
     }

@@ -115,7 +115,11 @@ async fn named(broker: &Broker, ids: &[JobId]) -> Result<Chosen, BrokerError> {
 }
 
 /// Says what a dry run would have taken.
-pub(super) async fn dry_run(done: &str, chosen: &Chosen, broker: &Broker) -> Result<(), BrokerError> {
+pub(super) async fn dry_run(
+    done: &str,
+    chosen: &Chosen,
+    broker: &Broker,
+) -> Result<(), BrokerError> {
     let first = chosen.keys.get(..SHOWN).unwrap_or(&chosen.keys);
     output::line(format_args!(
         "{} would be {done}{}",
@@ -132,7 +136,10 @@ pub(super) async fn dry_run(done: &str, chosen: &Chosen, broker: &Broker) -> Res
         ));
     }
     if chosen.keys.len() > first.len() {
-        output::line(format_args!("  … and {} more", count((chosen.keys.len() - first.len()) as u64)));
+        output::line(format_args!(
+            "  … and {} more",
+            count((chosen.keys.len() - first.len()) as u64)
+        ));
     }
     Ok(())
 }
@@ -140,7 +147,9 @@ pub(super) async fn dry_run(done: &str, chosen: &Chosen, broker: &Broker) -> Res
 /// A bar on stderr, if that is a terminal.
 pub(super) fn bar(letters: usize) -> indicatif::ProgressBar {
     let bar = indicatif::ProgressBar::new(letters as u64);
-    if let Ok(style) = indicatif::ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} {per_sec} {eta}") {
+    if let Ok(style) =
+        indicatif::ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} {per_sec} {eta}")
+    {
         bar.set_style(style);
     }
     bar

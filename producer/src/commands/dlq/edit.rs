@@ -76,9 +76,12 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         (message::whole(read(path)?.trim()), None)
     } else if arguments.set.is_empty() {
         let (text, draft) = edited(&form, id).await?;
-        (form.from_editor(&text), Some(draft))
+        (form.back_from_editor(&text), Some(draft))
     } else {
-        (assigned(form, &arguments.set).map_err(|why| unchangeable(&why, id))?, None)
+        (
+            assigned(form, &arguments.set).map_err(|why| unchangeable(&why, id))?,
+            None,
+        )
     };
     if letter.message.fields().as_ref() == Some(&fields) {
         output::line(format_args!("{id}: nothing has changed"));
@@ -97,7 +100,9 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         ));
         return Ok(Done::Failure);
     }
-    output::line(format_args!("{id}: changed; now: longshore dlq replay {id}"));
+    output::line(format_args!(
+        "{id}: changed; now: longshore dlq replay {id}"
+    ));
     Ok(Done::Success)
 }
 
@@ -162,10 +167,13 @@ fn read(path: &Path) -> Result<String, CommandError> {
 }
 
 /// The message as it comes back from the editor, and the file that it came in.
-async fn edited(form: &Form, id: &JobId) -> Result<(String, tempfile::NamedTempFile), CommandError> {
+async fn edited(
+    form: &Form,
+    id: &JobId,
+) -> Result<(String, tempfile::NamedTempFile), CommandError> {
     let text = match (form.for_editor(), form) {
         (Some(text), _) => text,
-        (None, Form::Other(why)) => return Err(unchangeable(why, id)),
+        (None, Form::Other { why, .. }) => return Err(unchangeable(why, id)),
         (None, _) => String::new(),
     };
     let environment = Environment::read()?;
@@ -186,9 +194,10 @@ async fn edited(form: &Form, id: &JobId) -> Result<(String, tempfile::NamedTempF
         .suffix(".json")
         .tempfile()
         .map_err(failed("a temporary file cannot be made".to_owned()))?;
-    draft
-        .write_all(text.as_bytes())
-        .map_err(failed(format!("{} cannot be written", draft.path().display())))?;
+    draft.write_all(text.as_bytes()).map_err(failed(format!(
+        "{} cannot be written",
+        draft.path().display()
+    )))?;
     let ended = tokio::process::Command::new(program)
         .args(words)
         .arg(draft.path())
@@ -235,19 +244,32 @@ mod tests {
         assert_eq!(value("prompt="), "\"\"");
         assert_eq!(value("metadata={\"a\": [1]}"), "{\"a\": [1]}");
         for wrong in ["prompt", "=5"] {
-            assert!(assignment(wrong).unwrap_err().starts_with("expected FIELD=VALUE"), "{wrong}");
+            assert!(
+                assignment(wrong)
+                    .unwrap_err()
+                    .starts_with("expected FIELD=VALUE"),
+                "{wrong}"
+            );
         }
     }
 
     #[test]
     fn a_changed_message_has_new_labels() {
         let mut letter = letter("7-0", &[("job", r#"{"prompt":5}"#)]);
-        set(&mut letter, &["prompt=five", "type=planning", "tenant=null"], false).unwrap();
+        set(
+            &mut letter,
+            &["prompt=five", "type=planning", "tenant=null"],
+            false,
+        )
+        .unwrap();
         assert_eq!(letter.record.task_type.as_deref(), Some("planning"));
         assert_eq!(letter.record.tenant, None);
         assert_eq!(
             letter.message,
-            Kept::Text(vec![("job".to_owned(), r#"{"prompt":"five","type":"planning"}"#.to_owned())])
+            Kept::Text(vec![(
+                "job".to_owned(),
+                r#"{"prompt":"five","type":"planning"}"#.to_owned()
+            )])
         );
     }
 
@@ -257,7 +279,9 @@ mod tests {
         let before = letter.clone();
         let error = set(&mut letter, &["timeout=never"], false).unwrap_err();
         assert!(
-            error.starts_with("the message would be malformed (bad_value): field `timeout`: expected seconds"),
+            error.starts_with(
+                "the message would be malformed (bad_value): field `timeout`: expected seconds"
+            ),
             "{error}"
         );
         assert_eq!(letter, before);

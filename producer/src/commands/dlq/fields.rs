@@ -16,7 +16,9 @@ impl Members {
         Self(
             texts
                 .iter()
-                .filter_map(|(name, value)| Some((name.clone(), serde_json::value::to_raw_value(value).ok()?)))
+                .filter_map(|(name, value)| {
+                    Some((name.clone(), serde_json::value::to_raw_value(value).ok()?))
+                })
                 .collect(),
         )
     }
@@ -48,7 +50,13 @@ impl Members {
         let members: Vec<String> = self
             .0
             .iter()
-            .map(|(name, value)| format!("{}{colon}{}", serde_json::Value::from(name.as_str()), value.get()))
+            .map(|(name, value)| {
+                format!(
+                    "{}{colon}{}",
+                    serde_json::Value::from(name.as_str()),
+                    value.get()
+                )
+            })
             .collect();
         format!("{open}{}{close}", members.join(comma))
     }

@@ -45,7 +45,9 @@ impl Filter {
 
     /// Whether a letter is meant; its time was looked at before.
     pub(super) fn fits(&self, record: &DeadRecord) -> bool {
-        let same = |wanted: &Option<String>, given: Option<&String>| wanted.is_none() || wanted.as_ref() == given;
+        let same = |wanted: &Option<String>, given: Option<&String>| {
+            wanted.is_none() || wanted.as_ref() == given
+        };
         same(&self.task_type, record.task_type.as_ref())
             && same(&self.platform, record.platform.as_ref())
             && same(&self.reason, Some(&record.reason))
@@ -61,9 +63,13 @@ impl Filter {
 }
 
 /// The letters that are meant, by id and time of death (ms), the oldest first.
-pub(super) async fn collect(broker: &Broker, filter: &Filter) -> Result<Vec<(JobId, i64)>, BrokerError> {
+pub(super) async fn collect(
+    broker: &Broker,
+    filter: &Filter,
+) -> Result<Vec<(JobId, i64)>, BrokerError> {
     let span = filter.span(broker.server_time_ms().await?);
-    let bar = indicatif::ProgressBar::new_spinner().with_message("looking through the dead letters");
+    let bar =
+        indicatif::ProgressBar::new_spinner().with_message("looking through the dead letters");
     let mut keys = Vec::new();
     let mut next = Some(0);
     while let Some(start) = next {
@@ -136,7 +142,13 @@ pub(super) mod tests {
             f.tenant = Some("acme".to_owned());
         });
         assert!(both.fits(&record));
-        assert!(!Filter { platform: Some("other".to_owned()), ..both }.fits(&record));
+        assert!(
+            !Filter {
+                platform: Some("other".to_owned()),
+                ..both
+            }
+            .fits(&record)
+        );
     }
 
     #[test]

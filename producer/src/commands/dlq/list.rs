@@ -80,15 +80,25 @@ fn dated(died: i64, letter: Letter) -> DeadRecord {
 }
 
 fn text(listed: &Listed, now: DateTime<Utc>) -> String {
-    let one = if listed.total == 1 { "dead letter" } else { "dead letters" };
-    let mut figures = format!("{} {one}, {} shown", count(listed.total), count(listed.letters.len() as u64));
+    let one = if listed.total == 1 {
+        "dead letter"
+    } else {
+        "dead letters"
+    };
+    let mut figures = format!(
+        "{} {one}, {} shown",
+        count(listed.total),
+        count(listed.letters.len() as u64)
+    );
     if listed.more {
         figures.push_str("; more fit: raise --limit");
     }
     if listed.letters.is_empty() {
         return figures;
     }
-    let mut rows = table(["ID", "AGE", "REASON", "TYPE", "PLATFORM", "ATTEMPTS", "ERROR"]);
+    let mut rows = table([
+        "ID", "AGE", "REASON", "TYPE", "PLATFORM", "ATTEMPTS", "ERROR",
+    ]);
     for record in &listed.letters {
         rows.add_row([
             record.id.to_string(),
@@ -112,7 +122,8 @@ mod tests {
         let now: DateTime<Utc> = "2026-12-01T12:05:00Z".parse().unwrap();
         let mut malformed = letter("bulk:9-0", &[]).record;
         malformed.reason = "not_json".to_owned();
-        malformed.error = "expected `job` to be a JSON object,\nbut it is not JSON: \u{1b}[31m".to_owned();
+        malformed.error =
+            "expected `job` to be a JSON object,\nbut it is not JSON: \u{1b}[31m".to_owned();
         malformed.task_type = None;
         malformed.platform = None;
         malformed.attempts = 0;
@@ -121,6 +132,12 @@ mod tests {
             more: true,
             letters: vec![letter("inv-42", &[]).record, malformed],
         };
-        insta::assert_snapshot!(text(&listed, now));
+        insta::assert_snapshot!(text(&listed, now), @r"
+         ID        AGE  REASON     TYPE      PLATFORM  ATTEMPTS  ERROR
+         inv-42    5m   exhausted  research  sim       3         All platforms failed.
+         bulk:9-0  5m   not_json   -         -         0         expected `job` to be a JSON object, but it is not JSON:  [31…
+
+        1,234 dead letters, 2 shown; more fit: raise --limit
+        ");
     }
 }

@@ -20,25 +20,40 @@ pub(super) enum Form {
     Json(Members),
     /// Flat fields of text.
     Flat(Vec<(String, String)>),
-    /// Neither, so that single fields of it cannot be changed; the reason.
-    Other(String),
+    /// Neither, so that single fields of it cannot be changed.
+    Other {
+        /// Why not.
+        why: String,
+        /// The text of `job`, if that is all there is.
+        job: Option<String>,
+    },
 }
 
 impl Form {
     /// Tells the form of what was kept.
     pub(super) fn of(kept: &Kept) -> Self {
+        let other = |why: String, job: Option<&String>| Self::Other {
+            why,
+            job: job.cloned(),
+        };
         match kept {
-            Kept::Head { length, .. } => Self::Other(format!(
-                "only the head of the message was kept, because it was too large ({length} bytes)"
-            )),
-            Kept::Base64(_) => Self::Other("the message is not UTF-8".to_owned()),
+            Kept::Head { length, .. } => other(
+                format!(
+                    "only the head of the message was kept, because it was too large ({length} bytes)"
+                ),
+                None,
+            ),
+            Kept::Base64(_) => other("the message is not UTF-8".to_owned(), None),
             Kept::Text(fields) => match fields.as_slice() {
                 [(name, job)] if name == "job" => match serde_json::from_str(job) {
                     Ok(members) => Self::Json(members),
-                    Err(error) => Self::Other(format!("the message's `job` is not a JSON object: {error}")),
+                    Err(error) => other(
+                        format!("the message's `job` is not a JSON object: {error}"),
+                        Some(job),
+                    ),
                 },
                 fields if fields.iter().any(|(name, _)| name == "job") => {
-                    Self::Other("the message has `job` and other fields".to_owned())
+                    other("the message has `job` and other fields".to_owned(), None)
                 }
                 fields => Self::Flat(fields.to_vec()),
             },
@@ -48,7 +63,7 @@ impl Form {
     /// The message with one field set to a JSON value; null takes the field away.
     pub(super) fn set(&mut self, name: &str, value: &RawValue) -> Result<(), String> {
         match self {
-            Self::Other(reason) => return Err(reason.clone()),
+            Self::Other { why, .. } => return Err(why.clone()),
             Self::Json(members) => members.set(name, value),
             Self::Flat(fields) => {
                 let at = fields.iter().position(|(known, _)| known == name);
@@ -72,7 +87,7 @@ impl Form {
                     .map(|(name, value)| (name.clone().into_bytes(), value.clone().into_bytes()))
                     .collect(),
             ),
-            Self::Other(_) => None,
+            Self::Other { .. } => None,
         }
     }
 
@@ -81,12 +96,12 @@ impl Form {
         match self {
             Self::Json(members) => Some(members.lines()),
             Self::Flat(fields) => Some(Members::of_texts(fields).lines()),
-            Self::Other(_) => None,
+            Self::Other { job, .. } => job.clone(),
         }
     }
 
     /// What came back from the editor, in the form that the message had.
-    pub(super) fn from_editor(&self, text: &str) -> Fields {
+    pub(super) fn back_from_editor(&self, text: &str) -> Fields {
         match (self, serde_json::from_str::<Members>(text)) {
             (Self::Flat(_), Ok(members)) => members
                 .0
@@ -125,7 +140,11 @@ pub(super) fn shown(kept: &Kept) -> String {
             .map(|(name, value)| format!("{}: {}", bytes(name), bytes(value)))
             .collect::<Vec<_>>()
             .join("\n"),
-        Kept::Head { head, length, sha256 } => {
+        Kept::Head {
+            head,
+            length,
+            sha256,
+        } => {
             let head = Kept::Base64(head.clone());
             format!(
                 "{}\n(only the head: the message had {length} bytes, SHA-256 {sha256})",
@@ -155,7 +174,10 @@ fn bytes(value: &[u8]) -> String {
         let _always = write!(text, "{byte:02x} ");
     }
     let more = if value.len() > HEX_HEAD { "… " } else { "" };
-    format!("{text}{more}(hex; {} bytes that are not UTF-8)", value.len())
+    format!(
+        "{text}{more}(hex; {} bytes that are not UTF-8)",
+        value.len()
+    )
 }
 
 #[cfg(test)]
@@ -177,12 +199,19 @@ mod tests {
 
     fn sent(form: &Form) -> Vec<(String, String)> {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        form.fields().unwrap().into_iter().map(|(name, value)| (text(name), text(value))).collect()
+        form.fields()
+            .unwrap()
+            .into_iter()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect()
     }
 
     #[test]
     fn fields_of_an_envelope_change_and_the_rest_stays_to_the_byte() {
-        let mut form = Form::of(&text(&[("job", r#"{"prompt": 5, "seed": 18446744073709551617, "x":1.0}"#)]));
+        let mut form = Form::of(&text(&[(
+            "job",
+            r#"{"prompt": 5, "seed": 18446744073709551617, "x":1.0}"#,
+        )]));
         form.set("prompt", &raw("\"five\"")).unwrap();
         form.set("temperature", &raw("0.2")).unwrap();
         form.set("x", &raw("null")).unwrap();
@@ -192,46 +221,85 @@ mod tests {
 
     #[test]
     fn flat_fields_stay_flat_and_in_their_order() {
-        let mut form = Form::of(&text(&[("type", "research"), ("prompt", "a"), ("reply", "no")]));
+        let mut form = Form::of(&text(&[
+            ("type", "research"),
+            ("prompt", "a"),
+            ("reply", "no"),
+        ]));
         form.set("prompt", &raw("\"b \\\"c\\\"\"")).unwrap();
         form.set("reply", &raw("true")).unwrap();
         form.set("type", &raw("null")).unwrap();
         form.set("metadata", &raw(r#"{"a":1}"#)).unwrap();
-        let pairs = [("prompt", "b \"c\""), ("reply", "true"), ("metadata", r#"{"a":1}"#)];
-        assert_eq!(sent(&form), pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let pairs = [
+            ("prompt", "b \"c\""),
+            ("reply", "true"),
+            ("metadata", r#"{"a":1}"#),
+        ];
+        assert_eq!(
+            sent(&form),
+            pairs.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
     }
 
     #[test]
     fn what_cannot_be_changed_field_by_field_says_why() {
-        let broken = Form::of(&text(&[("job", "{\"prompt\":")])).set("prompt", &raw("1")).unwrap_err();
-        assert!(broken.starts_with("the message's `job` is not a JSON object: EOF"), "{broken}");
-        let both = Form::of(&text(&[("job", "{}"), ("type", "x")])).set("prompt", &raw("1")).unwrap_err();
+        let broken = Form::of(&text(&[("job", "{\"prompt\":")]))
+            .set("prompt", &raw("1"))
+            .unwrap_err();
+        assert!(
+            broken.starts_with("the message's `job` is not a JSON object: EOF"),
+            "{broken}"
+        );
+        let both = Form::of(&text(&[("job", "{}"), ("type", "x")]))
+            .set("prompt", &raw("1"))
+            .unwrap_err();
         assert_eq!(both, "the message has `job` and other fields");
+        let broken = Form::of(&text(&[("job", "{oops")]));
+        assert_eq!(broken.for_editor().unwrap(), "{oops");
+        assert_eq!(
+            broken.back_from_editor("{\"prompt\": 1}\n"),
+            whole("{\"prompt\": 1}")
+        );
         let head = Form::of(&Kept::head(&[(b"job".to_vec(), vec![b'x'; 9000])]));
         assert!(head.for_editor().is_none() && head.fields().is_none());
     }
 
     #[test]
     fn an_editor_gets_a_member_a_line_and_gives_the_same_form_back() {
-        let form = Form::of(&text(&[("job", r#"{"prompt":"a","metadata":{"n":1e400}}"#)]));
+        let form = Form::of(&text(&[(
+            "job",
+            r#"{"prompt":"a","metadata":{"n":1e400}}"#,
+        )]));
         let editor = form.for_editor().unwrap();
-        assert_eq!(editor, "{\n  \"prompt\": \"a\",\n  \"metadata\": {\"n\":1e400}\n}\n");
-        assert_eq!(form.from_editor(&editor), form.fields().unwrap());
+        assert_eq!(
+            editor,
+            "{\n  \"prompt\": \"a\",\n  \"metadata\": {\"n\":1e400}\n}\n"
+        );
+        assert_eq!(form.back_from_editor(&editor), form.fields().unwrap());
         let flat = Form::of(&text(&[("prompt", "a\nb"), ("timeout", "5")]));
         let editor = flat.for_editor().unwrap();
-        assert_eq!(editor, "{\n  \"prompt\": \"a\\nb\",\n  \"timeout\": \"5\"\n}\n");
-        assert_eq!(flat.from_editor(&editor), flat.fields().unwrap());
-        assert_eq!(form.from_editor("{oops"), whole("{oops"));
+        assert_eq!(
+            editor,
+            "{\n  \"prompt\": \"a\\nb\",\n  \"timeout\": \"5\"\n}\n"
+        );
+        assert_eq!(flat.back_from_editor(&editor), flat.fields().unwrap());
+        assert_eq!(form.back_from_editor("{oops"), whole("{oops"));
     }
 
     #[test]
     fn messages_are_shown_as_far_as_they_can_be_read() {
         let json = shown(&text(&[("job", r#"{"prompt":"a"}"#)]));
         assert_eq!(json, "job: {\n  \"prompt\": \"a\"\n}");
-        assert_eq!(shown(&text(&[("prompt", "[not json")])), "prompt: [not json");
+        assert_eq!(
+            shown(&text(&[("prompt", "[not json")])),
+            "prompt: [not json"
+        );
         let raw = shown(&Kept::whole(&[(b"job".to_vec(), vec![0, 159, 146])]));
         assert_eq!(raw, "job: 00 9f 92 (hex; 3 bytes that are not UTF-8)");
         let head = shown(&Kept::head(&[(b"prompt".to_vec(), b"abc".to_vec())]));
-        assert!(head.starts_with("prompt: abc\n(only the head: the message had 9 bytes, SHA-256 "), "{head}");
+        assert!(
+            head.starts_with("prompt: abc\n(only the head: the message had 9 bytes, SHA-256 "),
+            "{head}"
+        );
     }
 }

@@ -56,13 +56,23 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
             Ok(removed) => purged += removed,
             Err(error) => {
                 bar.abandon();
-                output::note(format_args!("{} purged before that.", many(purged, "dead letter")));
+                output::note(format_args!(
+                    "{} purged before that.",
+                    many(purged, "dead letter")
+                ));
                 return Err(error.into());
             }
         }
         bar.inc(keys.len() as u64);
     }
     bar.finish_and_clear();
-    output::line(format_args!("{} purged; Postgres keeps them whole", many(purged, "dead letter")));
-    Ok(if chosen.absent.is_empty() { Done::Success } else { Done::Failure })
+    output::line(format_args!(
+        "{} purged; Postgres keeps them whole",
+        many(purged, "dead letter")
+    ));
+    Ok(if chosen.absent.is_empty() {
+        Done::Success
+    } else {
+        Done::Failure
+    })
 }

@@ -92,9 +92,12 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         return Ok(Done::Failure);
     }
     let mut tally = Tally::default();
-    let ran = replay_all(&chosen.keys, &arguments.rate, &broker, session, &mut tally).await;
+    let ran = replay_all(&chosen.keys, arguments.rate, &broker, session, &mut tally).await;
     if let Err(error) = ran {
-        output::note(format_args!("{} replayed before that.", many(tally.replayed, "dead letter")));
+        output::note(format_args!(
+            "{} replayed before that.",
+            many(tally.replayed, "dead letter")
+        ));
         return Err(error);
     }
     report(&tally);
@@ -107,7 +110,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
 
 async fn replay_all(
     keys: &[(JobId, i64)],
-    rate: &Option<NonZeroU32>,
+    rate: Option<NonZeroU32>,
     broker: &Broker,
     session: &Session,
     tally: &mut Tally,
@@ -120,7 +123,12 @@ async fn replay_all(
     let mut away = false;
     // The next letters are read while these are on their way.
     let mut chunks = stream::iter(keys.chunks(CHUNK))
-        .map(|keys| async move { broker.dead_letters(keys).await.map(|letters| (keys.len(), letters)) })
+        .map(|keys| async move {
+            broker
+                .dead_letters(keys)
+                .await
+                .map(|letters| (keys.len(), letters))
+        })
         .buffered(2);
     while let Some(chunk) = chunks.next().await {
         let (asked, letters) = chunk?;
@@ -138,7 +146,10 @@ async fn replay_all(
             ledger = session.ledger().await.ok();
         }
         let told = match &ledger {
-            Some(ledger) if !away => ledger.dead_gone(&recorded, DeadResolution::Replayed).await.is_ok(),
+            Some(ledger) if !away => ledger
+                .dead_gone(&recorded, DeadResolution::Replayed)
+                .await
+                .is_ok(),
             _ => false,
         };
         if !told {
@@ -181,7 +192,11 @@ async fn replay_some(
         .await
 }
 
-async fn replay((died, letter, _): &Standing, limits: &Limits, broker: &Broker) -> Result<Replayed, BrokerError> {
+async fn replay(
+    (died, letter, _): &Standing,
+    limits: &Limits,
+    broker: &Broker,
+) -> Result<Replayed, BrokerError> {
     let Some(fields) = letter.message.fields() else {
         return Ok(Replayed::Skipped(
             letter.record.id.clone(),
@@ -191,7 +206,9 @@ async fn replay((died, letter, _): &Standing, limits: &Limits, broker: &Broker) 
     let resume = fresh(letter);
     let message = RawMessage { fields };
     let event = event(letter, &resume, &message, limits);
-    let there = broker.replay(*died, letter, &message.fields, &resume, &event).await?;
+    let there = broker
+        .replay(*died, letter, &message.fields, &resume, &event)
+        .await?;
     Ok(if there {
         Replayed::Yes(letter.record.id.clone(), letter.record.at)
     } else {
@@ -210,12 +227,23 @@ fn fresh(letter: &Letter) -> Resume {
 /// The job's record, available again; nothing where the message does not tell what job it is, or
 /// where its id was changed: then it is checked first whether it may have that one.
 fn event(letter: &Letter, resume: &Resume, message: &RawMessage, limits: &Limits) -> String {
-    let Ok(parsed) = parse(message, limits) else { return String::new() };
+    let Ok(parsed) = parse(message, limits) else {
+        return String::new();
+    };
     let envelope = parsed.envelope;
-    if envelope.id.as_ref().is_some_and(|id| *id != letter.record.id) {
+    if envelope
+        .id
+        .as_ref()
+        .is_some_and(|id| *id != letter.record.id)
+    {
         return String::new();
     }
-    let job = record::of_redis(Some(&envelope), letter.record.queue.clone(), JobState::Available, resume);
+    let job = record::of_redis(
+        Some(&envelope),
+        letter.record.queue.clone(),
+        JobState::Available,
+        resume,
+    );
     let event = Event {
         job: Some(longshore_shared::event::JobRecord {
             // It failed before, but has not failed now.
@@ -229,15 +257,24 @@ fn event(letter: &Letter, resume: &Resume, message: &RawMessage, limits: &Limits
 }
 
 fn report(tally: &Tally) {
-    output::line(format_args!("{} replayed", many(tally.replayed, "dead letter")));
+    output::line(format_args!(
+        "{} replayed",
+        many(tally.replayed, "dead letter")
+    ));
     if tally.gone > 0 {
-        output::note(format_args!("{} gone or changed in the meantime.", many(tally.gone, "dead letter")));
+        output::note(format_args!(
+            "{} gone or changed in the meantime.",
+            many(tally.gone, "dead letter")
+        ));
     }
     for (id, why) in tally.skipped.iter().take(NAMED) {
         output::note(format_args!("{id}: skipped: {why}"));
     }
     if tally.skipped.len() > NAMED {
-        output::note(format_args!("… {} skipped in all.", many(tally.skipped.len(), "dead letter")));
+        output::note(format_args!(
+            "… {} skipped in all.",
+            many(tally.skipped.len(), "dead letter")
+        ));
     }
     if tally.unrecorded > 0 {
         output::note(format_args!(
@@ -265,13 +302,21 @@ mod tests {
         assert_eq!(rate("50").unwrap().get(), 50);
         assert_eq!(rate("50/s").unwrap().get(), 50);
         for wrong in ["0", "-1", "50/m", "fast"] {
-            assert!(rate(wrong).unwrap_err().starts_with("expected a whole number over 0"), "{wrong}");
+            assert!(
+                rate(wrong)
+                    .unwrap_err()
+                    .starts_with("expected a whole number over 0"),
+                "{wrong}"
+            );
         }
     }
 
     #[test]
     fn a_replayed_job_keeps_its_id_and_history_and_is_available() {
-        let mut dead = letter("inv-42", &[("job", r#"{"id":"inv-42","type":"research","prompt":"x"}"#)]);
+        let mut dead = letter(
+            "inv-42",
+            &[("job", r#"{"id":"inv-42","type":"research","prompt":"x"}"#)],
+        );
         dead.resume.admitted = true;
         dead.resume.attempts = 3;
         dead.resume.tries = 3;
@@ -282,7 +327,10 @@ mod tests {
         assert_eq!((resume.attempts, resume.tries, resume.replays), (3, 0, 1));
         let job = event_of(&dead).unwrap().job.unwrap();
         assert_eq!(job.labels.job_id.as_str(), "inv-42");
-        assert_eq!((job.state, job.attempts, job.error), (JobState::Available, 3, None));
+        assert_eq!(
+            (job.state, job.attempts, job.error),
+            (JobState::Available, 3, None)
+        );
     }
 
     #[test]

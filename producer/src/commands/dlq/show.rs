@@ -1,5 +1,7 @@
 //! `longshore dlq show`: all of a dead letter.
 
+use std::fmt::Write as _;
+
 use chrono::{DateTime, Utc};
 use longshore_shared::{
     envelope::{Limits, RawMessage, parse},
@@ -8,7 +10,10 @@ use longshore_shared::{
 };
 use serde::Serialize;
 
-use super::{absent, message};
+use super::{
+    absent,
+    message::{self, Form},
+};
 use crate::{
     commands::{
         jobs::remembered_attempts,
@@ -67,7 +72,9 @@ fn malformed(kept: &Kept, limits: &Limits) -> Option<String> {
     let message = RawMessage {
         fields: kept.fields()?,
     };
-    parse(&message, limits).err().map(|malformed| malformed.to_string())
+    parse(&message, limits)
+        .err()
+        .map(|malformed| malformed.to_string())
 }
 
 /// What to do about it.
@@ -81,18 +88,24 @@ fn advice(letter: &Letter, malformed: Option<&str>) -> String {
         );
     }
     if malformed.is_some() {
-        return format!(
-            "Put the message right: longshore dlq edit {id} --set FIELD=VALUE (or --editor, or --file job.json), \
-             then: {replay}"
-        );
+        let how = match Form::of(&letter.message) {
+            Form::Other { job: None, .. } => "--file job.json",
+            Form::Other { .. } => "--editor (or --file job.json)",
+            _ => "--set FIELD=VALUE (or --editor, or --file job.json)",
+        };
+        return format!("Put the message right: longshore dlq edit {id} {how}, then: {replay}");
     }
     match letter.record.reason.as_str() {
         "expired" => format!(
             "Its time has passed and would pass again at once. Take the limit away or put it off: longshore dlq edit \
              {id} --set deadline=null --set start_by=null, then: {replay}"
         ),
-        "id_conflict" => format!("Give it another id: longshore dlq edit {id} --set id=NEW_ID, then: {replay}"),
-        _ => format!("Replay it: {replay}. Change it first: longshore dlq edit {id} --set FIELD=VALUE"),
+        "id_conflict" => {
+            format!("Give it another id: longshore dlq edit {id} --set id=NEW_ID, then: {replay}")
+        }
+        _ => format!(
+            "Replay it: {replay}. Change it first: longshore dlq edit {id} --set FIELD=VALUE"
+        ),
     }
 }
 
@@ -115,10 +128,24 @@ fn text(shown: &Shown<'_>, now: DateTime<Utc>) -> String {
     );
     add(
         "Dead since",
-        Some(format!("{} ({} ago)", time(shown.dead_since), ago(shown.dead_since, now))),
+        Some(format!(
+            "{} ({} ago)",
+            time(shown.dead_since),
+            ago(shown.dead_since, now)
+        )),
     );
-    add("Enqueued", Some(format!("{} ({} ago)", time(resume.enqueued_at), ago(resume.enqueued_at, now))));
-    add("Queue", Some(format!("{} (stood at {})", record.queue, record.place)));
+    add(
+        "Enqueued",
+        Some(format!(
+            "{} ({} ago)",
+            time(resume.enqueued_at),
+            ago(resume.enqueued_at, now)
+        )),
+    );
+    add(
+        "Queue",
+        Some(format!("{} (stood at {})", record.queue, record.place)),
+    );
     let label = |text: &Option<String>| text.as_ref().map(|text| head(text, 200));
     add("Type", label(&record.task_type));
     add("Platform", label(&record.platform));
@@ -134,16 +161,22 @@ fn text(shown: &Shown<'_>, now: DateTime<Utc>) -> String {
     if !resume.history.is_empty() {
         parts.push(remembered_attempts(&resume.history));
     }
-    parts.push(format!("--- Message ---\n{}", harmless(&message::shown(&shown.letter.message))));
+    parts.push(format!(
+        "--- Message ---\n{}",
+        harmless(&message::shown(&shown.letter.message))
+    ));
     parts.push(shown.advice.clone());
     parts.join("\n\n")
 }
 
 fn attempts(letter: &Letter) -> String {
     let mut text = letter.record.attempts.to_string();
-    for (number, what) in [(letter.resume.crashes, "crashed workers"), (letter.resume.replays, "replays before")] {
+    for (number, what) in [
+        (letter.resume.crashes, "crashed workers"),
+        (letter.resume.replays, "replays before"),
+    ] {
         if number > 0 {
-            text.push_str(&format!(", {number} {what}"));
+            let _always = write!(text, ", {number} {what}");
         }
     }
     text
@@ -163,7 +196,27 @@ mod tests {
             dead_since: letter.record.at,
             letter: &letter,
         };
-        insta::assert_snapshot!(text(&shown, "2026-12-01T14:00:00Z".parse().unwrap()));
+        insta::assert_snapshot!(text(&shown, "2026-12-01T14:00:00Z".parse().unwrap()), @r#"
+        Dead letter  bulk:9-0
+        Reason       exhausted
+        Error        All platforms failed.
+        Malformed    field `prompt`: expected text, but got 5
+        Dead since   2026-12-01T12:00:00Z (2h ago)
+        Enqueued     2026-12-01T12:00:00Z (2h ago)
+        Queue        default (stood at 1-0)
+        Type         research
+        Platform     sim
+        Tenant       acme
+        Attempts     3
+        Cost         $0
+
+        --- Message ---
+        job: {
+          "prompt": 5
+        }
+
+        Put the message right: longshore dlq edit bulk:9-0 --set FIELD=VALUE (or --editor, or --file job.json), then: longshore dlq replay bulk:9-0
+        "#);
     }
 
     #[test]

@@ -36,7 +36,11 @@ impl Check {
         Self::new(name, Verdict::Info, text.into(), None)
     }
 
-    pub(super) fn problem(name: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
+    pub(super) fn problem(
+        name: &'static str,
+        text: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
         Self::new(name, Verdict::Problem, text.into(), Some(advice.into()))
     }
 
@@ -127,7 +131,10 @@ impl Serialize for Checkup {
 
 /// Whether `version` is at least `oldest`, by its first number.
 pub(super) fn at_least(version: &str, oldest: u32) -> bool {
-    let major = version.split('.').next().and_then(|major| major.trim().parse::<u32>().ok());
+    let major = version
+        .split('.')
+        .next()
+        .and_then(|major| major.trim().parse::<u32>().ok());
     major.is_some_and(|major| major >= oldest)
 }
 

@@ -21,19 +21,26 @@ pub(super) async fn look(session: &Session) -> Seen {
         Ok(ledger) => ledger,
         Err(error) => {
             return Seen {
-                checks: vec![away(&error), Check::info("migrations", "not checked: Postgres does not answer")],
+                checks: vec![
+                    away(&error),
+                    Check::info("migrations", "not checked: Postgres does not answer"),
+                ],
                 answers: false,
             };
         }
     };
     let checks = vec![version(&ledger).await, migrations(&ledger).await];
-    Seen { checks, answers: true }
+    Seen {
+        checks,
+        answers: true,
+    }
 }
 
 fn away(error: &CommandError) -> Check {
     // The error's second line is advice for other commands.
     let text = error.to_string();
     let text = text.lines().next().unwrap_or_default();
+    let text = text.strip_prefix("Postgres at ").unwrap_or(text);
     Check::problem(
         "Postgres",
         text,

@@ -42,10 +42,14 @@ pub(super) async fn look(session: &Session) -> Seen {
         Err(error) => {
             let text = error.to_string();
             let text = text.lines().next().unwrap_or_default();
+            let text = text.strip_prefix("Redis at ").unwrap_or(text);
             let advice = "start it, or correct REDIS_URL; `longshore dev` starts one of its own";
             return Seen {
                 server: vec![Check::problem("Redis", text, advice)],
-                services: vec![Check::info("workers, scheduler, dead letters", "not checked: Redis does not answer")],
+                services: vec![Check::info(
+                    "workers, scheduler, dead letters",
+                    "not checked: Redis does not answer",
+                )],
                 facts: None,
             };
         }
@@ -54,7 +58,10 @@ pub(super) async fn look(session: &Session) -> Seen {
     match broker.server().await {
         Ok(facts) => seen.server.extend(server(&facts, broker.address())),
         // It answered when the scripts were loaded, so this is a user who may not ask.
-        Err(error) => seen.server.push(Check::info("Redis", format!("cannot tell its version: {error}"))),
+        Err(error) => seen.server.push(Check::info(
+            "Redis",
+            format!("cannot tell its version: {error}"),
+        )),
     }
     seen.server.push(clock(&broker).await);
     match services(&broker).await {
@@ -62,20 +69,28 @@ pub(super) async fn look(session: &Session) -> Seen {
             seen.services = checks;
             seen.facts = Some(facts);
         }
-        Err(error) => seen
-            .services
-            .push(Check::problem("Redis", error.to_string(), "look at its log, and at what its user may do")),
+        Err(error) => seen.services.push(Check::problem(
+            "Redis",
+            error.to_string(),
+            "look at its log, and at what its user may do",
+        )),
     }
     seen
 }
 
 fn server(facts: &ServerFacts, address: &str) -> Vec<Check> {
-    let ServerFacts { product, version, .. } = facts;
+    let ServerFacts {
+        product, version, ..
+    } = facts;
     let named = format!("{product} {version} at {address}");
     let version = if at_least(&facts.redis_version, OLDEST) {
         Check::ok("Redis", named)
     } else {
-        Check::problem("Redis", format!("{named} is too old"), format!("use Redis {OLDEST}.0 or newer, or Valkey"))
+        Check::problem(
+            "Redis",
+            format!("{named} is too old"),
+            format!("use Redis {OLDEST}.0 or newer, or Valkey"),
+        )
     };
     let fsync = facts.append_fsync.as_deref().unwrap_or("unknown");
     let persistence = match facts.append_only {
@@ -123,7 +138,10 @@ fn skew(ms: i64) -> Check {
     }
     Check::problem(
         "clock",
-        format!("this machine's and that of Redis are {} s apart", count(ms.unsigned_abs() / 1000)),
+        format!(
+            "this machine's and that of Redis are {} s apart",
+            count(ms.unsigned_abs() / 1000)
+        ),
         "let both keep time by NTP: times in messages are not understood alike",
     )
 }
@@ -132,9 +150,16 @@ async fn services(broker: &Broker) -> Result<(Vec<Check>, Facts), BrokerError> {
     let workers = broker.workers().await?;
     let places: usize = workers.iter().map(|worker| worker.concurrency).sum();
     let alive = if workers.is_empty() {
-        Check::problem("workers", "none is alive: jobs wait", "start longshore-worker, or `longshore dev`")
+        Check::problem(
+            "workers",
+            "none is alive: jobs wait",
+            "start longshore-worker, or `longshore dev`",
+        )
     } else {
-        Check::ok("workers", format!("{} alive, {}", workers.len(), many(places, "place")))
+        Check::ok(
+            "workers",
+            format!("{} alive, {}", workers.len(), many(places, "place")),
+        )
     };
     let leads = match broker.leader().await? {
         Some(leader) => Check::ok("scheduler", format!("{leader} leads")),
@@ -165,7 +190,9 @@ pub(super) fn facts(facts: Option<Facts>, postgres_answers: bool) -> Vec<Check> 
     let waiting = many(usize::try_from(facts.waiting).unwrap_or(usize::MAX), "fact");
     let waiting = match facts.waiting {
         0 => Check::ok("record", "every fact is in it"),
-        _ if postgres_answers && facts.workers > 0 => Check::ok("record", format!("{waiting} on the way to it")),
+        _ if postgres_answers && facts.workers > 0 => {
+            Check::ok("record", format!("{waiting} on the way to it"))
+        }
         _ => Check::problem(
             "record",
             format!("{waiting} on the way to it, and nobody takes them there"),
@@ -177,7 +204,10 @@ pub(super) fn facts(facts: Option<Facts>, postgres_answers: bool) -> Vec<Check> 
         refused => Check::problem(
             "refused facts",
             format!("Postgres refused {}", count(refused)),
-            format!("see why: XRANGE {} - + COUNT 10; then report it", facts.refused_key),
+            format!(
+                "see why: XRANGE {} - + COUNT 10; then report it",
+                facts.refused_key
+            ),
         ),
     };
     vec![waiting, refused]
@@ -188,7 +218,11 @@ mod tests {
     use super::*;
 
     fn joined(checks: &[Check]) -> String {
-        checks.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        checks
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     #[test]
@@ -242,12 +276,19 @@ mod tests {
              → see why: XRANGE {longshore}:events:bad - + COUNT 10; then report it
         ");
         let nobody = joined(&facts(Some(seen), false));
-        assert!(nobody.starts_with("[!!] record: 1,200 facts on the way to it, and nobody takes"), "{nobody}");
+        assert!(
+            nobody.starts_with("[!!] record: 1,200 facts on the way to it, and nobody takes"),
+            "{nobody}"
+        );
     }
 
     #[test]
     fn clocks_may_differ_a_little() {
         assert_eq!(skew(2_000), Check::ok("clock", "agrees with that of Redis"));
-        assert!(skew(7_300_000).to_string().starts_with("[!!] clock: this machine's and that of Redis are 7,300 s apart"));
+        assert!(
+            skew(7_300_000)
+                .to_string()
+                .starts_with("[!!] clock: this machine's and that of Redis are 7,300 s apart")
+        );
     }
 }

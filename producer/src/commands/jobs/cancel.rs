@@ -28,14 +28,14 @@ pub(super) struct Arguments {
 #[derive(Debug, Serialize)]
 struct Answer {
     id: JobId,
-    result: Asked,
+    result: Became,
     text: String,
 }
 
 /// What became of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Asked {
+enum Became {
     /// Its worker, or the next one, ends it.
     Asked,
     /// There was nothing left to cancel.
@@ -52,7 +52,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         let (result, text) = cancel(&id, &broker, session).await?;
         if arguments.format == Format::Text {
             match result {
-                Asked::Unknown => output::complain(&text),
+                Became::Unknown => output::complain(&text),
                 _ => output::line(format_args!("{id}: {text}")),
             }
         }
@@ -61,21 +61,32 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     if arguments.format == Format::Json {
         output::json(&answers);
     }
-    if answers.iter().all(|answer| answer.result == Asked::Asked) {
+    if answers.iter().all(|answer| answer.result == Became::Asked) {
         Ok(Done::Success)
     } else {
         Ok(Done::Failure)
     }
 }
 
-async fn cancel(id: &JobId, broker: &Broker, session: &Session) -> Result<(Asked, String), CommandError> {
+async fn cancel(
+    id: &JobId,
+    broker: &Broker,
+    session: &Session,
+) -> Result<(Became, String), CommandError> {
     let found = find::find(broker, id).await?;
     match found.location {
         Location::Ended => {
-            let state = found.outcome.map_or("ended", |outcome| outcome.state.as_str());
-            return Ok((Asked::Ended, format!("has ended already: {state}")));
+            let state = found
+                .outcome
+                .map_or("ended", |outcome| outcome.state.as_str());
+            return Ok((Became::Ended, format!("has ended already: {state}")));
         }
-        Location::Dead => return Ok((Asked::Ended, "has ended already: it is a dead letter".to_owned())),
+        Location::Dead => {
+            return Ok((
+                Became::Ended,
+                "has ended already: it is a dead letter".to_owned(),
+            ));
+        }
         // An id that is nowhere must not be marked: the mark would hit a later job of that name.
         Location::Nowhere { complete: true } => {
             let recorded = match session.ledger().await {
@@ -83,17 +94,23 @@ async fn cancel(id: &JobId, broker: &Broker, session: &Session) -> Result<(Asked
                 Err(error) => Err(error),
             };
             return Ok(match recorded {
-                Ok(Some(history)) => (Asked::Ended, format!("has ended already: {}", history.row.job.state)),
-                Ok(None) => (Asked::Unknown, nowhere(id, true, None)),
-                Err(error) => (Asked::Unknown, nowhere(id, true, Some(&first_line(&error)))),
+                Ok(Some(history)) => (
+                    Became::Ended,
+                    format!("has ended already: {}", history.row.job.state),
+                ),
+                Ok(None) => (Became::Unknown, nowhere(id, true, None)),
+                Err(error) => (
+                    Became::Unknown,
+                    nowhere(id, true, Some(&first_line(&error))),
+                ),
             });
         }
         _ => {}
     }
     if !broker.cancel(id).await? {
-        return Ok((Asked::Ended, "has ended already".to_owned()));
+        return Ok((Became::Ended, "has ended already".to_owned()));
     }
-    Ok((Asked::Asked, asked(&found.location).to_owned()))
+    Ok((Became::Asked, asked(&found.location).to_owned()))
 }
 
 fn asked(location: &Location) -> &'static str {

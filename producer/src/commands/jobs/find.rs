@@ -129,7 +129,12 @@ pub(super) async fn find(broker: &Broker, id: &JobId) -> Result<Found, BrokerErr
 async fn look(broker: &Broker, id: &JobId) -> Result<Found, BrokerError> {
     let mut found = Found {
         location: Location::Ended,
-        outcome: broker.outcomes(std::slice::from_ref(id)).await?.into_iter().flatten().next(),
+        outcome: broker
+            .outcomes(std::slice::from_ref(id))
+            .await?
+            .into_iter()
+            .flatten()
+            .next(),
         letter: broker
             .dead_letter(id.as_str())
             .await?
@@ -177,7 +182,10 @@ async fn look(broker: &Broker, id: &JobId) -> Result<Found, BrokerError> {
 }
 
 /// The place where a job stands in its queue, with its message; and whether all were looked at.
-async fn place(broker: &Broker, id: &JobId) -> Result<(Option<(Place, RawMessage)>, bool), BrokerError> {
+async fn place(
+    broker: &Broker,
+    id: &JobId,
+) -> Result<(Option<(Place, RawMessage)>, bool), BrokerError> {
     let first = if id.is_server_form() {
         Some(Place::from_record(id.as_str()))
     } else {
@@ -220,7 +228,10 @@ async fn search(
         };
         from = format!("({last}");
         seen += page.len();
-        bytes += page.iter().map(|(_, message)| message.size()).sum::<usize>();
+        bytes += page
+            .iter()
+            .map(|(_, message)| message.size())
+            .sum::<usize>();
         if let Some((entry, message)) = page.into_iter().find(|(_, message)| names(message, id)) {
             return Ok((Some((Place::new(queue, &entry), message)), true));
         }
@@ -234,11 +245,15 @@ fn names(message: &RawMessage, id: &JobId) -> bool {
     struct Named {
         id: Option<String>,
     }
-    message.fields.iter().any(|(name, value)| match name.as_slice() {
-        b"id" => value == id.as_str().as_bytes(),
-        b"job" => serde_json::from_slice::<Named>(value).is_ok_and(|named| named.id.as_deref() == Some(id.as_str())),
-        _ => false,
-    })
+    message
+        .fields
+        .iter()
+        .any(|(name, value)| match name.as_slice() {
+            b"id" => value == id.as_str().as_bytes(),
+            b"job" => serde_json::from_slice::<Named>(value)
+                .is_ok_and(|named| named.id.as_deref() == Some(id.as_str())),
+            _ => false,
+        })
 }
 
 /// A message without our marks.
@@ -256,10 +271,20 @@ pub(super) fn unmarked(message: RawMessage) -> RawMessage {
 async fn stands(broker: &Broker, place: Place) -> Result<Location, BrokerError> {
     let (queue, entry) = place.parts();
     let queue = QueueName::parse(queue).unwrap_or_default();
-    let delivered = broker.pending(&queue, entry, entry, 1).await?.into_iter().next();
+    let delivered = broker
+        .pending(&queue, entry, entry, 1)
+        .await?
+        .into_iter()
+        .next();
     let given_back = delivered.is_some();
-    let Some((worker, since)) = delivered.and_then(|pending| Some((pending.worker?, pending.since))) else {
-        return Ok(Location::Available { queue, place, given_back });
+    let Some((worker, since)) =
+        delivered.and_then(|pending| Some((pending.worker?, pending.since)))
+    else {
+        return Ok(Location::Available {
+            queue,
+            place,
+            given_back,
+        });
     };
     let attempt = broker
         .begun(&place)
@@ -300,16 +325,25 @@ pub(super) async fn before(
     let to = if given_back { until.as_str() } else { "+" };
     let delivered = broker.pending(queue, "-", to, COUNTED).await?;
     let mut complete = delivered.len() < COUNTED;
-    let mut ahead = delivered.iter().filter(|pending| pending.worker.is_none()).count();
+    let mut ahead = delivered
+        .iter()
+        .filter(|pending| pending.worker.is_none())
+        .count();
     if given_back {
         return Ok((ahead, complete));
     }
-    let (mut from, mut counted, mut bytes) = (format!("({}", broker.last_delivered(queue).await?), 0, 0);
+    let (mut from, mut counted, mut bytes) =
+        (format!("({}", broker.last_delivered(queue).await?), 0, 0);
     loop {
         let page = broker.entries(queue, &from, &until, PAGE, false).await?;
         counted += page.len();
-        bytes += page.iter().map(|(_, message)| message.size()).sum::<usize>();
-        let Some((last, _)) = page.last().filter(|_| page.len() == PAGE) else { break };
+        bytes += page
+            .iter()
+            .map(|(_, message)| message.size())
+            .sum::<usize>();
+        let Some((last, _)) = page.last().filter(|_| page.len() == PAGE) else {
+            break;
+        };
         if counted >= COUNTED || bytes >= READ_BYTES {
             complete = false;
             break;
@@ -340,8 +374,14 @@ mod tests {
     fn a_message_is_known_by_the_id_that_it_gives_itself() {
         let id = JobId::parse("inv-42").unwrap();
         assert!(names(&message(&[("id", "inv-42"), ("prompt", "x")]), &id));
-        assert!(names(&message(&[("job", r#"{"prompt":"x","id":"inv-42"}"#)]), &id));
-        assert!(!names(&message(&[("job", r#"{"prompt":"inv-42","metadata":{"id":"inv-42"}}"#)]), &id));
+        assert!(names(
+            &message(&[("job", r#"{"prompt":"x","id":"inv-42"}"#)]),
+            &id
+        ));
+        assert!(!names(
+            &message(&[("job", r#"{"prompt":"inv-42","metadata":{"id":"inv-42"}}"#)]),
+            &id
+        ));
         assert!(!names(&message(&[("prompt", "inv-42")]), &id));
     }
 

@@ -1,6 +1,6 @@
 //! `longshore jobs list`: many jobs in a table.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use longshore_shared::{
@@ -15,7 +15,10 @@ use longshore_shared::{
 
 use super::{find::unmarked, story::received, why::first_line};
 use crate::{
-    commands::{record, words::{self, ago, drawn, head, many, or_dash, table}},
+    commands::{
+        record,
+        words::{self, ago, drawn, head, many, or_dash, table},
+    },
     error::{CommandError, Done},
     output::{self, Format},
     session::Session,
@@ -86,10 +89,15 @@ impl Arguments {
     }
 
     fn fits(&self, job: &JobRecord) -> bool {
-        let same = |wanted: &Option<String>, given: Option<&String>| wanted.is_none() || wanted.as_ref() == given;
+        let same = |wanted: &Option<String>, given: Option<&String>| {
+            wanted.is_none() || wanted.as_ref() == given
+        };
         self.state.is_none_or(|state| state == job.state)
             && same(&self.task_type, Some(&job.labels.task_type))
-            && self.queue.as_ref().is_none_or(|queue| *queue == job.labels.queue)
+            && self
+                .queue
+                .as_ref()
+                .is_none_or(|queue| *queue == job.labels.queue)
             && same(&self.tenant, job.labels.tenant.as_ref())
             && same(&self.chain_id, job.labels.chain_id.as_ref())
             && same(&self.platform, job.platform.as_ref())
@@ -100,7 +108,10 @@ impl Arguments {
 /// Gathers from the record and from Redis, and prints.
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
     let recorded = match session.ledger().await {
-        Ok(ledger) => ledger.jobs(&arguments.filter()).await.map_err(CommandError::from),
+        Ok(ledger) => ledger
+            .jobs(&arguments.filter())
+            .await
+            .map_err(CommandError::from),
         Err(error) => Err(error),
     };
     // What has ended is only in the record; what has not is in Redis as well, and fresher there.
@@ -118,11 +129,11 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     if arguments.wants_open() {
         let broker = session.broker().await?;
         let open = open(&broker, &arguments, &session.config.limits).await?;
-        let fresher: HashMap<&JobId, ()> = open.iter().map(|row| (&row.job.labels.job_id, ())).collect();
-        rows.retain(|row| !fresher.contains_key(&row.job.labels.job_id));
+        let fresher: HashSet<&JobId> = open.iter().map(|row| &row.job.labels.job_id).collect();
+        rows.retain(|row| !fresher.contains(&row.job.labels.job_id));
         rows.extend(open.into_iter().filter(|row| arguments.fits(&row.job)));
     }
-    rows.sort_by(|a, b| b.job.enqueued_at.cmp(&a.job.enqueued_at));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.job.enqueued_at));
     rows.truncate(usize::try_from(arguments.limit).unwrap_or(usize::MAX));
     match arguments.format {
         Format::Json => output::json(&rows),
@@ -141,7 +152,9 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
 }
 
 fn text(rows: &[JobRow], now: DateTime<Utc>) -> String {
-    let mut lines = table(["ID", "STATE", "TYPE", "QUEUE", "PLATFORM", "ATTEMPTS", "COST", "AGE", "PROMPT"]);
+    let mut lines = table([
+        "ID", "STATE", "TYPE", "QUEUE", "PLATFORM", "ATTEMPTS", "COST", "AGE", "PROMPT",
+    ]);
     for row in rows {
         let job = &row.job;
         lines.add_row([
@@ -161,7 +174,11 @@ fn text(rows: &[JobRow], now: DateTime<Utc>) -> String {
 
 /// Jobs that have not ended, as they stand in Redis: the newest of each queue, the first of each
 /// lane.
-async fn open(broker: &Broker, arguments: &Arguments, limits: &Limits) -> Result<Vec<JobRow>, BrokerError> {
+async fn open(
+    broker: &Broker,
+    arguments: &Arguments,
+    limits: &Limits,
+) -> Result<Vec<JobRow>, BrokerError> {
     let queues = match &arguments.queue {
         Some(queue) => vec![queue.clone()],
         None => broker.queues().await?,
@@ -170,11 +187,25 @@ async fn open(broker: &Broker, arguments: &Arguments, limits: &Limits) -> Result
     for queue in queues {
         rows.extend(of_queue(broker, &queue, arguments, limits).await?);
     }
-    let lanes = usize::try_from(arguments.limit).unwrap_or(LOOKED_THROUGH).min(LOOKED_THROUGH);
+    let lanes = usize::try_from(arguments.limit)
+        .unwrap_or(LOOKED_THROUGH)
+        .min(LOOKED_THROUGH);
     for id in broker.lane_ids(lanes).await? {
-        let Some(waiting) = broker.waiting(&id).await? else { continue };
-        let state = if waiting.resume.attempts > 0 { JobState::Retryable } else { JobState::Scheduled };
-        let mut row = row(&waiting.message, waiting.queue, state, &waiting.resume, limits);
+        let Some(waiting) = broker.waiting(&id).await? else {
+            continue;
+        };
+        let state = if waiting.resume.attempts > 0 {
+            JobState::Retryable
+        } else {
+            JobState::Scheduled
+        };
+        let mut row = row(
+            &waiting.message,
+            waiting.queue,
+            state,
+            &waiting.resume,
+            limits,
+        );
         row.job.due_at = waiting.due_ms.map(words::of_ms);
         rows.push(row);
     }
@@ -193,11 +224,19 @@ async fn of_queue(
     let mut rows = Vec::new();
     let running_only = arguments.state == Some(JobState::Running);
     // Those that run all stand before the newest delivered one.
-    let mut to = if running_only { broker.last_delivered(queue).await? } else { "+".to_owned() };
+    let mut to = if running_only {
+        broker.last_delivered(queue).await?
+    } else {
+        "+".to_owned()
+    };
     let (mut seen, mut fitting) = (0, 0);
     while seen < LOOKED_THROUGH && fitting < wanted {
-        let page = broker.entries(queue, "-", &to, PAGE.min(LOOKED_THROUGH), true).await?;
-        let (Some((newest, _)), Some((oldest, _))) = (page.first(), page.last()) else { break };
+        let page = broker
+            .entries(queue, "-", &to, PAGE.min(LOOKED_THROUGH), true)
+            .await?;
+        let (Some((newest, _)), Some((oldest, _))) = (page.first(), page.last()) else {
+            break;
+        };
         seen += page.len();
         let delivered: HashMap<String, bool> = broker
             .pending(queue, oldest, newest, page.len())
@@ -207,12 +246,22 @@ async fn of_queue(
             .collect();
         to = format!("({oldest}");
         let last = page.len() < PAGE;
-        let places: Vec<Place> = page.iter().map(|(entry, _)| Place::new(queue, entry)).collect();
+        let places: Vec<Place> = page
+            .iter()
+            .map(|(entry, _)| Place::new(queue, entry))
+            .collect();
         let resumes = broker.resumes(&places).await?;
         for (((entry, message), place), resume) in page.into_iter().zip(places).zip(resumes) {
-            let state = if delivered.get(&entry) == Some(&true) { JobState::Running } else { JobState::Available };
+            let state = if delivered.get(&entry) == Some(&true) {
+                JobState::Running
+            } else {
+                JobState::Available
+            };
             let resume = resume.unwrap_or_else(|| {
-                Resume::fresh(JobId::of_place(&place), received(&entry).unwrap_or_default())
+                Resume::fresh(
+                    JobId::of_place(&place),
+                    received(&entry).unwrap_or_default(),
+                )
             });
             let row = row(&unmarked(message), queue.clone(), state, &resume, limits);
             fitting += usize::from(arguments.fits(&row.job));
@@ -226,7 +275,13 @@ async fn of_queue(
 }
 
 /// A job that has not ended, in the words of the record.
-fn row(message: &RawMessage, queue: QueueName, state: JobState, resume: &Resume, limits: &Limits) -> JobRow {
+fn row(
+    message: &RawMessage,
+    queue: QueueName,
+    state: JobState,
+    resume: &Resume,
+    limits: &Limits,
+) -> JobRow {
     let envelope = parse(message, limits).ok().map(|parsed| parsed.envelope);
     JobRow {
         job: record::of_redis(envelope.as_ref(), queue, state, resume),
@@ -259,7 +314,13 @@ mod tests {
         };
         let now: DateTime<Utc> = "2026-12-01T12:00:00Z".parse().unwrap();
         let resume = Resume::fresh(JobId::parse("1-0").unwrap(), now);
-        let row = row(&message, QueueName::default(), JobState::Available, &resume, &Limits::default());
+        let row = row(
+            &message,
+            QueueName::default(),
+            JobState::Available,
+            &resume,
+            &Limits::default(),
+        );
         assert_eq!(row.job.labels.tenant.as_deref(), Some("acme"));
         let table = text(&[row], now + chrono::TimeDelta::minutes(5));
         assert!(table.contains("inv-42  available  research  default  -         0         $0    5m   Name three colours"), "{table}");

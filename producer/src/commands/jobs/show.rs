@@ -1,12 +1,7 @@
 //! `longshore jobs show`: the whole story of a job.
 
 use chrono::Utc;
-use longshore_shared::{
-    envelope::Envelope,
-    id::JobId,
-    ledger::JobHistory,
-    outcome::Outcome,
-};
+use longshore_shared::{envelope::Envelope, id::JobId, ledger::JobHistory, outcome::Outcome};
 use serde::Serialize;
 
 use super::{

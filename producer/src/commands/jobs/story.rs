@@ -3,11 +3,7 @@
 use chrono::{DateTime, Utc};
 use comfy_table::{Cell, CellAlignment};
 use longshore_shared::{
-    event::AttemptRecord,
-    ledger::JobHistory,
-    money::Usd,
-    resume::PastAttempt,
-    state::JobState,
+    event::AttemptRecord, ledger::JobHistory, money::Usd, resume::PastAttempt, state::JobState,
 };
 
 use super::{find::Location, show::Known};
@@ -73,9 +69,9 @@ fn facts(known: &Known, now: DateTime<Utc>) -> String {
             .or_else(|| job.map(|job| job.labels.task_type.clone())),
     );
     let queue = match &known.now {
-        Location::Waiting { queue, .. } | Location::Available { queue, .. } | Location::Running { queue, .. } => {
-            Some(queue.to_string())
-        }
+        Location::Waiting { queue, .. }
+        | Location::Available { queue, .. }
+        | Location::Running { queue, .. } => Some(queue.to_string()),
         _ => job
             .map(|job| job.labels.queue.to_string())
             .or_else(|| letter.map(|letter| letter.record.queue.to_string())),
@@ -110,14 +106,21 @@ fn facts(known: &Known, now: DateTime<Utc>) -> String {
         .as_ref()
         .and_then(|outcome| Some((outcome.platform.as_ref()?, outcome.model.as_ref()?)))
         .or_else(|| job.and_then(|job| Some((job.platform.as_ref()?, job.model.as_ref()?))));
-    add("Platform", asked.map(|(platform, model)| head(&format!("{platform} ({model})"), 120)));
+    add(
+        "Platform",
+        asked.map(|(platform, model)| head(&format!("{platform} ({model})"), 120)),
+    );
     times(known, now, &mut add);
     figures(known, &mut add);
     if let Some(metadata) = job.and_then(|job| job.metadata.as_ref()) {
         let text = serde_json::to_string(metadata).unwrap_or_default();
         add("Metadata", Some(head(&text, 400)));
     }
-    add("Trace", job.and_then(|job| job.traceparent.as_ref()).map(|text| head(text, 100)));
+    add(
+        "Trace",
+        job.and_then(|job| job.traceparent.as_ref())
+            .map(|text| head(text, 100)),
+    );
     if let Some(record) = &known.record {
         add("Dropped", dropped(record));
         add("Died", died(record));
@@ -131,7 +134,10 @@ fn facts(known: &Known, now: DateTime<Utc>) -> String {
 
 fn state(known: &Known) -> &'static str {
     match &known.now {
-        Location::Ended => known.outcome.as_ref().map_or("ended", |outcome| outcome.state.as_str()),
+        Location::Ended => known
+            .outcome
+            .as_ref()
+            .map_or("ended", |outcome| outcome.state.as_str()),
         Location::Dead => JobState::Discarded.as_str(),
         Location::Waiting { .. } => {
             let retried = known
@@ -139,7 +145,11 @@ fn state(known: &Known) -> &'static str {
                 .as_ref()
                 .and_then(|found| found.resume.as_ref())
                 .is_some_and(|resume| resume.attempts > 0);
-            if retried { JobState::Retryable.as_str() } else { JobState::Scheduled.as_str() }
+            if retried {
+                JobState::Retryable.as_str()
+            } else {
+                JobState::Scheduled.as_str()
+            }
         }
         Location::Available { .. } => JobState::Available.as_str(),
         Location::Running { .. } => JobState::Running.as_str(),
@@ -152,7 +162,12 @@ fn state(known: &Known) -> &'static str {
 
 fn place(known: &Known, now: DateTime<Utc>) -> String {
     match &known.now {
-        Location::Ended if known.found.as_ref().is_some_and(|found| found.letter.is_some()) => {
+        Location::Ended
+            if known
+                .found
+                .as_ref()
+                .is_some_and(|found| found.letter.is_some()) =>
+        {
             format!("a dead letter: `longshore dlq show {}`", known.id)
         }
         Location::Ended => "it has ended".to_owned(),
@@ -163,12 +178,20 @@ fn place(known: &Known, now: DateTime<Utc>) -> String {
             attempt_id,
             ..
         } => match attempt_id {
-            Some(attempt) => format!("worker {worker} runs it since {} (attempt {attempt}, at {place})", ago(*since, now)),
-            None => format!("worker {worker} has it since {}, between two attempts (at {place})", ago(*since, now)),
+            Some(attempt) => format!(
+                "worker {worker} runs it since {} (attempt {attempt}, at {place})",
+                ago(*since, now)
+            ),
+            None => format!(
+                "worker {worker} has it since {}, between two attempts (at {place})",
+                ago(*since, now)
+            ),
         },
-        Location::Available { place, .. } => format!("{} (at {place})", known.why),
+        Location::Available { place, .. } => format!("at {place}: {}", known.why),
         Location::Waiting { .. } | Location::Dead => known.why.clone(),
-        Location::Nowhere { .. } => "only in the record: its outcome is no longer kept in Redis".to_owned(),
+        Location::Nowhere { .. } => {
+            "only in the record: its outcome is no longer kept in Redis".to_owned()
+        }
     }
 }
 
@@ -177,7 +200,9 @@ fn times<'a>(known: &Known, now: DateTime<Utc>, add: &mut impl FnMut(&'a str, Op
     let job = known.record.as_ref().map(|record| &record.row.job);
     let told = |at: DateTime<Utc>| format!("{} ({} ago)", time(at), ago(at, now));
     let standing = match &known.now {
-        Location::Available { place, .. } | Location::Running { place, .. } => received(place.parts().1),
+        Location::Available { place, .. } | Location::Running { place, .. } => {
+            received(place.parts().1)
+        }
         _ => None,
     };
     add(
@@ -216,7 +241,11 @@ pub(super) fn received(entry: &str) -> Option<DateTime<Utc>> {
 }
 
 fn figures<'a>(known: &Known, add: &mut impl FnMut(&'a str, Option<String>)) {
-    if let Some(record) = known.record.as_ref().filter(|record| !record.history.is_empty()) {
+    if let Some(record) = known
+        .record
+        .as_ref()
+        .filter(|record| !record.history.is_empty())
+    {
         let (mut input, mut output, mut cached, mut reasoning) = (0, 0, 0, 0);
         for attempt in &record.history {
             input += attempt.usage.total_input();
@@ -242,7 +271,12 @@ fn figures<'a>(known: &Known, add: &mut impl FnMut(&'a str, Option<String>)) {
         .filter(|resume| resume.attempts > 0)
     {
         let usage = resume.usage;
-        let figures = tokens(usage.total_input(), usage.total_output(), usage.cached, usage.reasoning);
+        let figures = tokens(
+            usage.total_input(),
+            usage.total_output(),
+            usage.cached,
+            usage.reasoning,
+        );
         add("Attempts", Some(resume.attempts.to_string()));
         add("Tokens", Some(figures));
         add("Cost", Some(format!("${} so far", resume.cost)));
@@ -271,15 +305,27 @@ fn total(attempts: &[AttemptRecord]) -> String {
         return format!("${known}");
     }
     let reserved: Usd = open.iter().copied().sum();
-    format!("${known}, and at most ${reserved} for {} of unknown cost", many(open.len(), "attempt"))
+    format!(
+        "${known}, and at most ${reserved} for {} of unknown cost",
+        many(open.len(), "attempt")
+    )
 }
 
 fn dropped(record: &JobHistory) -> Option<String> {
     if record.dropped.is_empty() {
         return None;
     }
-    let places: Vec<&str> = record.dropped.iter().take(5).map(|drop| drop.place.as_str()).collect();
-    let more = if record.dropped.len() > places.len() { ", …" } else { "" };
+    let places: Vec<&str> = record
+        .dropped
+        .iter()
+        .take(5)
+        .map(|drop| drop.place.as_str())
+        .collect();
+    let more = if record.dropped.len() > places.len() {
+        ", …"
+    } else {
+        ""
+    };
     Some(format!(
         "{} of it ({}{more})",
         many(record.dropped.len(), "repetition"),
@@ -292,8 +338,15 @@ fn died(record: &JobHistory) -> Option<String> {
         .dead_letters
         .iter()
         .map(|row| {
-            let end = row.resolution.map(|end| format!(", {}", end.as_str())).unwrap_or_default();
-            format!("{} ({}{end})", time(row.dead.at), head(&row.dead.reason, 60))
+            let end = row
+                .resolution
+                .map(|end| format!(", {}", end.as_str()))
+                .unwrap_or_default();
+            format!(
+                "{} ({}{end})",
+                time(row.dead.at),
+                head(&row.dead.reason, 60)
+            )
         })
         .collect();
     (!deaths.is_empty()).then(|| deaths.join("; "))
@@ -304,32 +357,61 @@ fn prompt(known: &Known) -> Option<String> {
         .envelope
         .as_ref()
         .and_then(|envelope| envelope.messages.last())
-        .map(|message| message.content.chars().take(PROMPT_HEAD + 1).collect::<String>());
+        .map(|message| {
+            message
+                .content
+                .chars()
+                .take(PROMPT_HEAD + 1)
+                .collect::<String>()
+        });
     of_envelope
-        .or_else(|| known.record.as_ref().map(|record| record.row.job.prompt_head.clone()))
+        .or_else(|| {
+            known
+                .record
+                .as_ref()
+                .map(|record| record.row.job.prompt_head.clone())
+        })
         .filter(|prompt| !prompt.is_empty())
 }
 
-fn right(text: impl ToString) -> Cell {
-    Cell::new(text.to_string()).set_alignment(CellAlignment::Right)
+fn right(text: impl std::fmt::Display) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
 }
 
 fn recorded_attempts(attempts: &[AttemptRecord]) -> String {
     let mut rows = table([
-        "NO", "PLATFORM", "MODEL", "OUTCOME", "IN", "OUT", "CACHED", "REASONING", "COST", "LATENCY", "ERROR",
+        "NO",
+        "PLATFORM",
+        "MODEL",
+        "OUTCOME",
+        "IN",
+        "OUT",
+        "CACHED",
+        "REASONING",
+        "COST",
+        "LATENCY",
+        "ERROR",
     ]);
     for attempt in attempts {
-        let cost = attempt
-            .cost_usd
-            .map_or_else(|| format!("unknown (reserved ${})", attempt.reserved_usd), |cost| format!("${cost}"));
+        let cost = attempt.cost_usd.map_or_else(
+            || format!("unknown (reserved ${})", attempt.reserved_usd),
+            |cost| format!("${cost}"),
+        );
         let latency = attempt
             .finished_at
             .map_or_else(|| "-".to_owned(), |end| latency(attempt.started_at, end));
-        let duplicate = if attempt.duplicate { " (duplicate)" } else { "" };
+        let duplicate = if attempt.duplicate {
+            " (duplicate)"
+        } else {
+            ""
+        };
         let error = match (attempt.error_class, &attempt.error) {
             (Some(class), Some(error)) => format!("{class}: {}", head(error, 80)),
             (Some(class), None) => class.to_string(),
-            (None, error) => error.as_deref().map(|error| head(error, 80)).unwrap_or_default(),
+            (None, error) => error
+                .as_deref()
+                .map(|error| head(error, 80))
+                .unwrap_or_default(),
         };
         rows.add_row([
             right(attempt.attempt),
@@ -350,7 +432,11 @@ fn recorded_attempts(attempts: &[AttemptRecord]) -> String {
 
 fn latency(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
     let ms = (to - from).num_milliseconds().max(0);
-    if ms < 1000 { format!("{ms}ms") } else { format!("{}.{:02}s", ms / 1000, ms % 1000 / 10) }
+    if ms < 1000 {
+        format!("{ms}ms")
+    } else {
+        format!("{}.{:02}s", ms / 1000, ms % 1000 / 10)
+    }
 }
 
 /// Failed attempts, as the job itself remembers them.
@@ -358,7 +444,9 @@ pub(crate) fn remembered_attempts(attempts: &[PastAttempt]) -> String {
     let now = Utc::now();
     let mut rows = table(["WHEN", "PLATFORM", "MODEL", "COST", "ERROR"]);
     for attempt in attempts {
-        let cost = attempt.cost.map_or_else(|| "unknown".to_owned(), |cost| format!("${cost}"));
+        let cost = attempt
+            .cost
+            .map_or_else(|| "unknown".to_owned(), |cost| format!("${cost}"));
         rows.add_row([
             format!("{} ago", span(now - attempt.at)),
             or_dash(Some(&attempt.platform)),

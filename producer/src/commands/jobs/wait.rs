@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     time::{Duration, Instant},
 };
 
@@ -57,7 +58,9 @@ struct Waited {
 /// Waits, and says how each ended as soon as it has.
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
     let broker = session.broker().await?;
-    let until = arguments.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let until = arguments
+        .timeout
+        .map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut open: Vec<JobId> = Vec::new();
     for id in &arguments.ids {
         if !open.contains(id) {
@@ -92,7 +95,10 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     }
     bar.finish_and_clear();
     for id in &open {
-        let text = format!("{id}: has not ended within {} s", arguments.timeout.unwrap_or_default());
+        let text = format!(
+            "{id}: has not ended within {} s",
+            arguments.timeout.unwrap_or_default()
+        );
         if arguments.format == Format::Text {
             output::line(&text);
         }
@@ -108,11 +114,20 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     }
     if !open.is_empty() {
         let remain = if open.len() == 1 { "goes on" } else { "go on" };
-        output::note(format_args!("{} {remain}; wait again, or ask `longshore jobs why ID`.", many(open.len(), "job")));
+        output::note(format_args!(
+            "{} {remain}; wait again, or ask `longshore jobs why ID`.",
+            many(open.len(), "job")
+        ));
     }
-    let good = ended.values().all(|waited| waited.state == Some(JobState::Completed));
+    let good = ended
+        .values()
+        .all(|waited| waited.state == Some(JobState::Completed));
     if arguments.format == Format::Json {
-        let in_order: Vec<&Waited> = arguments.ids.iter().filter_map(|id| ended.get(id)).collect();
+        let in_order: Vec<&Waited> = arguments
+            .ids
+            .iter()
+            .filter_map(|id| ended.get(id))
+            .collect();
         output::json(&in_order);
     }
     Ok(if good { Done::Success } else { Done::Failure })
@@ -141,7 +156,11 @@ async fn outcomes(broker: &Broker, open: &mut Vec<JobId>) -> Result<Vec<Waited>,
 
 /// Takes out of `open` what is no longer in Redis, or never was: the record tells how it ended, if
 /// its outcome is kept no longer.
-async fn lost(broker: &Broker, session: &Session, open: &mut Vec<JobId>) -> Result<Vec<Waited>, CommandError> {
+async fn lost(
+    broker: &Broker,
+    session: &Session,
+    open: &mut Vec<JobId>,
+) -> Result<Vec<Waited>, CommandError> {
     let mut gone = Vec::new();
     for id in open.iter() {
         let waited = match find::find(broker, id).await?.location {
@@ -168,12 +187,18 @@ async fn recorded(id: &JobId, session: &Session) -> Waited {
     let (state, text) = match record {
         Ok(Some(history)) if history.row.job.state.is_final() => {
             let job = history.row.job;
-            let error = job.error.map(|error| format!(": {}", head(&error, 200))).unwrap_or_default();
+            let error = job
+                .error
+                .map(|error| format!(": {}", head(&error, 200)))
+                .unwrap_or_default();
             (Some(job.state), format!("{id}: {}{error}", job.state))
         }
         Ok(Some(history)) => (
             None,
-            format!("{id}: the record says {}, but it is no longer in Redis", history.row.job.state),
+            format!(
+                "{id}: the record says {}, but it is no longer in Redis",
+                history.row.job.state
+            ),
         ),
         Ok(None) => (None, nowhere(id, true, None)),
         Err(error) => (None, nowhere(id, true, Some(&first_line(&error)))),
@@ -193,7 +218,7 @@ fn text(outcome: &Outcome) -> String {
         text.push_str(&head(platform, 60));
     }
     let seconds = Duration::from_millis(outcome.duration_ms).as_secs_f64();
-    text.push_str(&format!(", {seconds:.2} s, ${}", outcome.cost_usd));
+    let _always = write!(text, ", {seconds:.2} s, ${}", outcome.cost_usd);
     if let Some(error) = &outcome.error {
         text.push_str(": ");
         text.push_str(&head(error, 200));

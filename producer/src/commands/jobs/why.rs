@@ -51,7 +51,14 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
                 return Ok(Done::Failure);
             }
         },
-        _ => why(&broker, &found, found.envelope(&session.config.limits).as_ref()).await?,
+        _ => {
+            why(
+                &broker,
+                &found,
+                found.envelope(&session.config.limits).as_ref(),
+            )
+            .await?
+        }
     };
     match arguments.format {
         Format::Json => output::json(&Answer {
@@ -66,7 +73,12 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
 
 /// What an error says before it gives advice.
 pub(super) fn first_line(error: &CommandError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 async fn recorded(session: &Session, id: &JobId) -> Result<Option<String>, CommandError> {
@@ -84,24 +96,40 @@ async fn recorded(session: &Session, id: &JobId) -> Result<Option<String>, Comma
 }
 
 /// Why it waits, in words.
-pub(super) async fn why(broker: &Broker, found: &Found, envelope: Option<&Envelope>) -> Result<String, BrokerError> {
+pub(super) async fn why(
+    broker: &Broker,
+    found: &Found,
+    envelope: Option<&Envelope>,
+) -> Result<String, BrokerError> {
     let now = Utc::now();
     let mut why = match &found.location {
         Location::Ended => {
-            let state = found.outcome.as_ref().map_or("ended", |outcome| outcome.state.as_str());
+            let state = found
+                .outcome
+                .as_ref()
+                .map_or("ended", |outcome| outcome.state.as_str());
             return Ok(match &found.letter {
-                Some(_) => format!("it does not wait: it is {state}, and a dead letter (`longshore dlq show`)"),
+                Some(_) => format!(
+                    "it does not wait: it is {state}, and a dead letter (`longshore dlq show`)"
+                ),
                 None => format!("it does not wait: it is {state}"),
             });
         }
         Location::Dead => {
-            let reason = found.letter.as_ref().map_or("", |(_, letter)| letter.record.reason.as_str());
+            let reason = found
+                .letter
+                .as_ref()
+                .map_or("", |(_, letter)| letter.record.reason.as_str());
             return Ok(format!(
                 "it is a dead letter ({reason}) and waits for a person: `longshore dlq show` tells more"
             ));
         }
         Location::Nowhere { .. } => return Ok("it is not in Redis".to_owned()),
-        Location::Waiting { queue, lane, due_at } => {
+        Location::Waiting {
+            queue,
+            lane,
+            due_at,
+        } => {
             let why = lane_why(broker, *lane, *due_at, found, envelope, now).await?;
             format!("{why}{}", nobody(broker, queue).await?)
         }
@@ -115,12 +143,21 @@ pub(super) async fn why(broker: &Broker, found: &Found, envelope: Option<&Envelo
             format!("it is available: {ahead}{}", nobody(broker, queue).await?)
         }
         Location::Running { worker, since, .. } => {
-            let alive = broker.workers().await?.iter().any(|beat| beat.worker == *worker);
-            let running = format!("it does not wait: worker {worker} has it since {}", ago(*since, now));
+            let alive = broker
+                .workers()
+                .await?
+                .iter()
+                .any(|beat| beat.worker == *worker);
+            let running = format!(
+                "it does not wait: worker {worker} has it since {}",
+                ago(*since, now)
+            );
             if alive {
                 running
             } else {
-                format!("{running}, but that worker's heartbeat is missing: it goes back to the queue as soon as a scheduler or a worker recovers it")
+                format!(
+                    "{running}, but that worker's heartbeat is missing: it goes back to the queue as soon as a scheduler or a worker recovers it"
+                )
             }
         }
     };
@@ -140,8 +177,15 @@ async fn lane_why(
 ) -> Result<String, BrokerError> {
     Ok(match lane {
         Lane::Time => {
-            let retries = found.resume.as_ref().is_some_and(|resume| resume.attempts > 0);
-            let what = if retries { "its next attempt" } else { "its time" };
+            let retries = found
+                .resume
+                .as_ref()
+                .is_some_and(|resume| resume.attempts > 0);
+            let what = if retries {
+                "its next attempt"
+            } else {
+                "its time"
+            };
             match due_at {
                 Some(due) => format!("it waits for {what}, {}", due_words(due, now)),
                 None => format!("it waits for {what}"),
@@ -154,8 +198,13 @@ async fn lane_why(
         Lane::Key => match envelope.and_then(|envelope| envelope.concurrency.as_ref()) {
             Some(limit) => {
                 let lane = format!("key:{}", limit.key);
-                let waiting = broker.lanes().await?.into_iter().find(|(name, _)| *name == lane);
-                let waiting = waiting.map_or(1, |(_, jobs)| usize::try_from(jobs).unwrap_or(usize::MAX));
+                let waiting = broker
+                    .lanes()
+                    .await?
+                    .into_iter()
+                    .find(|(name, _)| *name == lane);
+                let waiting =
+                    waiting.map_or(1, |(_, jobs)| usize::try_from(jobs).unwrap_or(usize::MAX));
                 let jobs = if limit.limit.get() == 1 {
                     "one job with it runs".to_owned()
                 } else {
@@ -164,7 +213,11 @@ async fn lane_why(
                 format!(
                     "its concurrency_key `{}` is taken: {jobs} at once, and {} for a place",
                     limit.key,
-                    if waiting == 1 { "1 job waits".to_owned() } else { format!("{} jobs wait", count(waiting as u64)) }
+                    if waiting == 1 {
+                        "1 job waits".to_owned()
+                    } else {
+                        format!("{} jobs wait", count(waiting as u64))
+                    }
                 )
             }
             None => "its concurrency_key is taken".to_owned(),
@@ -185,23 +238,39 @@ fn due_words(due: DateTime<Utc>, now: DateTime<Utc>) -> String {
 
 /// Its place in the queue.
 fn standing(ahead: usize, complete: bool, given_back: bool, queue: &QueueName) -> String {
-    let back = if given_back { ", given back by a worker" } else { "" };
+    let back = if given_back {
+        ", given back by a worker"
+    } else {
+        ""
+    };
     match (ahead, complete) {
         (0, true) => format!("it is the next in queue {queue}{back}"),
         (1, true) => format!("1 job stands before it in queue {queue}{back}"),
-        (_, true) => format!("{} stand before it in queue {queue}{back}", many(ahead, "job")),
-        (_, false) => format!("at least {} stand before it in queue {queue}{back}", many(ahead, "job")),
+        (_, true) => format!(
+            "{} stand before it in queue {queue}{back}",
+            many(ahead, "job")
+        ),
+        (_, false) => format!(
+            "at least {} stand before it in queue {queue}{back}",
+            many(ahead, "job")
+        ),
     }
 }
 
 /// Said when no worker would take it.
 async fn nobody(broker: &Broker, queue: &QueueName) -> Result<String, BrokerError> {
     let workers = broker.workers().await?;
-    let pulls = workers.iter().filter(|beat| beat.queues.contains(queue)).count();
+    let pulls = workers
+        .iter()
+        .filter(|beat| beat.queues.contains(queue))
+        .count();
     Ok(if workers.is_empty() {
         "; no worker is alive".to_owned()
     } else if pulls == 0 {
-        format!("; of {} alive none pulls from queue {queue}", many(workers.len(), "worker"))
+        format!(
+            "; of {} alive none pulls from queue {queue}",
+            many(workers.len(), "worker")
+        )
     } else {
         let busy = workers
             .iter()
@@ -219,9 +288,18 @@ mod tests {
     #[test]
     fn a_place_in_the_queue_is_told_in_words() {
         let queue = QueueName::default();
-        assert_eq!(standing(0, true, false, &queue), "it is the next in queue default");
-        assert_eq!(standing(1, true, false, &queue), "1 job stands before it in queue default");
-        assert_eq!(standing(1234, true, false, &queue), "1,234 jobs stand before it in queue default");
+        assert_eq!(
+            standing(0, true, false, &queue),
+            "it is the next in queue default"
+        );
+        assert_eq!(
+            standing(1, true, false, &queue),
+            "1 job stands before it in queue default"
+        );
+        assert_eq!(
+            standing(1234, true, false, &queue),
+            "1,234 jobs stand before it in queue default"
+        );
         assert_eq!(
             standing(5000, false, true, &queue),
             "at least 5,000 jobs stand before it in queue default, given back by a worker"
@@ -235,6 +313,9 @@ mod tests {
             due_words("2026-12-01T12:05:00Z".parse().unwrap(), now),
             "due in 5m (2026-12-01T12:05:00Z)"
         );
-        assert!(due_words("2026-12-01T11:59:00Z".parse().unwrap(), now).starts_with("due since 60s: a scheduler"));
+        assert!(
+            due_words("2026-12-01T11:59:00Z".parse().unwrap(), now)
+                .starts_with("due since 60s: a scheduler")
+        );
     }
 }

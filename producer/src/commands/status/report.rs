@@ -7,7 +7,7 @@ use longshore_shared::broker::QueueDepth;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::{Value, json};
 
-use crate::commands::words::{count, head, many};
+use crate::commands::words::{count, head, many, time};
 
 /// A platform.
 #[derive(Debug)]
@@ -45,7 +45,19 @@ impl Default for Service {
 pub(super) struct Places {
     pub(super) alive: usize,
     pub(super) in_flight: usize,
-    pub(super) places: usize,
+    pub(super) concurrency: usize,
+}
+
+/// Which scheduler leads.
+#[derive(Debug, Default)]
+pub(super) enum Leader {
+    /// Nobody could be asked.
+    #[default]
+    Unknown,
+    /// None does.
+    Nobody,
+    /// This one.
+    Leads(String),
 }
 
 /// Everything; what could not be asked is absent.
@@ -56,7 +68,7 @@ pub(super) struct Report {
     pub(super) redis: Service,
     pub(super) postgres: Service,
     pub(super) workers: Option<Places>,
-    pub(super) leader: Option<Option<String>>,
+    pub(super) leader: Leader,
     pub(super) queues: Option<Vec<QueueDepth>>,
     pub(super) lanes: Vec<(String, u64)>,
     pub(super) dead_letters: Option<u64>,
@@ -76,23 +88,31 @@ impl fmt::Display for Report {
         for (name, service) in [("Redis", &self.redis), ("Postgres", &self.postgres)] {
             match service {
                 Service::Answers(at) => writeln!(f, "  [OK] {name}: {at}")?,
-                Service::Silent(why) => writeln!(f, "  [!!] {name}: {why}")?,
+                Service::Silent(why) => {
+                    // The name stands there already.
+                    let why = why.strip_prefix(&format!("{name} at ")).unwrap_or(why);
+                    writeln!(f, "  [!!] {name}: {why}")?;
+                }
             }
         }
         match self.workers {
             None => writeln!(f, "  [--] Workers: unknown")?,
             Some(Places { alive: 0, .. }) => writeln!(f, "  [!!] Workers: none is alive")?,
-            Some(Places { alive, in_flight, places }) => writeln!(
+            Some(Places {
+                alive,
+                in_flight,
+                concurrency,
+            }) => writeln!(
                 f,
                 "  [OK] Workers: {alive} alive, {} of {} places in use",
                 count(in_flight as u64),
-                count(places as u64)
+                count(concurrency as u64)
             )?,
         }
         match &self.leader {
-            None => writeln!(f, "  [--] Scheduler: unknown")?,
-            Some(None) => writeln!(f, "  [!!] Scheduler: none leads")?,
-            Some(Some(leader)) => writeln!(f, "  [OK] Scheduler: {leader} leads")?,
+            Leader::Unknown => writeln!(f, "  [--] Scheduler: unknown")?,
+            Leader::Nobody => writeln!(f, "  [!!] Scheduler: none leads")?,
+            Leader::Leads(leader) => writeln!(f, "  [OK] Scheduler: {leader} leads")?,
         }
         self.queues(f)?;
         self.quotas(f)
@@ -135,16 +155,25 @@ impl Report {
     fn quotas(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n=== Quota Status ===")?;
         let Some(quotas) = &self.quota else {
-            return write!(f, "unknown: Postgres does not answer");
+            return write!(f, "unknown: see Postgres above");
         };
         let longest = quotas.iter().map(|quota| quota.platform.len()).max();
         let width = longest.unwrap_or_default().max(11);
-        writeln!(f, "{:<width$}   Used    Limit    Remaining    Reset", "Platform")?;
-        write!(f, "{:-<width$}   -----   ------   ----------   ---------------", "")?;
+        writeln!(
+            f,
+            "{:<width$}   Used    Limit    Remaining    Reset",
+            "Platform"
+        )?;
+        write!(
+            f,
+            "{:-<width$}   -----   ------   ----------   ---------------",
+            ""
+        )?;
         for quota in quotas {
-            let reset = quota
-                .reset_at
-                .map_or_else(|| "-".to_owned(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string());
+            let reset = quota.reset_at.map_or_else(
+                || "-".to_owned(),
+                |at| at.format("%Y-%m-%d %H:%M UTC").to_string(),
+            );
             write!(
                 f,
                 "\n{:<width$}   {:<5}   {:<6}   {:<10}   {reset}",
@@ -158,21 +187,34 @@ impl Report {
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("adapters", &Map(self.adapters.iter().map(adapter).collect()))?;
+        map.serialize_entry(
+            "adapters",
+            &Map(self.adapters.iter().map(adapter).collect()),
+        )?;
         let quota = self.quota.as_ref();
-        map.serialize_entry("quota", &quota.map(|all| Map(all.iter().map(figures).collect())))?;
-        let leader = self.leader.as_ref();
+        map.serialize_entry(
+            "quota",
+            &quota.map(|all| Map(all.iter().map(figures).collect())),
+        )?;
+        let scheduler = match &self.leader {
+            Leader::Unknown => Value::Null,
+            Leader::Nobody => json!({"leading": false, "leader": null}),
+            Leader::Leads(leader) => json!({"leading": true, "leader": leader}),
+        };
         map.serialize_entry(
             "services",
             &json!({
                 "redis": service(&self.redis),
                 "postgres": service(&self.postgres),
                 "workers": self.workers,
-                "scheduler": leader.map(|leader| json!({"leading": leader.is_some(), "leader": leader})),
+                "scheduler": scheduler,
             }),
         )?;
         map.serialize_entry("queues", &self.queues)?;
-        let lanes = self.lanes.iter().map(|(name, waiting)| json!({"name": name, "waiting": waiting}));
+        let lanes = self
+            .lanes
+            .iter()
+            .map(|(name, waiting)| json!({"name": name, "waiting": waiting}));
         map.serialize_entry("lanes", &lanes.collect::<Vec<Value>>())?;
         map.serialize_entry("dead_letters", &self.dead_letters)?;
         map.serialize_entry("unrecorded_events", &self.unrecorded_events)?;
@@ -181,9 +223,9 @@ impl Serialize for Report {
 }
 
 /// An object whose names keep their order.
-struct Map(Vec<(String, Value)>);
+struct Map<T>(Vec<(String, T)>);
 
-impl Serialize for Map {
+impl<T: Serialize> Serialize for Map<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
@@ -197,10 +239,23 @@ fn adapter(adapter: &Adapter) -> (String, Value) {
     (adapter.name.clone(), value)
 }
 
-fn figures(quota: &Quota) -> (String, Value) {
-    let reset_at = quota.reset_at.map(crate::commands::words::time);
-    let value = json!({"used": quota.used, "limit": null, "remaining": null, "reset_at": reset_at});
-    (quota.platform.clone(), value)
+/// A platform's quota as programs see it. No platform has a limit yet.
+#[derive(Debug, Serialize)]
+struct Figures {
+    used: u64,
+    limit: Option<u64>,
+    remaining: Option<u64>,
+    reset_at: Option<String>,
+}
+
+fn figures(quota: &Quota) -> (String, Figures) {
+    let figures = Figures {
+        used: quota.used,
+        limit: None,
+        remaining: None,
+        reset_at: quota.reset_at.map(time),
+    };
+    (quota.platform.clone(), figures)
 }
 
 fn service(service: &Service) -> Value {
@@ -242,9 +297,9 @@ mod tests {
             workers: Some(Places {
                 alive: 2,
                 in_flight: 3,
-                places: 2000,
+                concurrency: 2000,
             }),
-            leader: Some(Some("vm-7".to_owned())),
+            leader: Leader::Leads("vm-7".to_owned()),
             queues: Some(vec![QueueDepth {
                 queue: QueueName::default(),
                 available: 1200,
@@ -287,7 +342,10 @@ mod tests {
     fn all_well_for_programs() {
         let json = serde_json::to_value(well()).unwrap();
         let adapters = &json["adapters"];
-        assert_eq!(adapters["gemini"], json!({"is_implemented": true, "status": "ready"}));
+        assert_eq!(
+            adapters["gemini"],
+            json!({"is_implemented": true, "status": "ready"})
+        );
         assert_eq!(adapters["openai"]["status"], "off");
         let quota = json!({"used": 450, "limit": null, "remaining": null, "reset_at": "2026-02-02T00:00:00Z"});
         assert_eq!(json["quota"]["gemini"], quota);
@@ -312,13 +370,13 @@ mod tests {
           [--] openai: off, OPENAI_API_KEY is not set
 
         Services:
-          [!!] Redis: Redis at 127.0.0.1:1 cannot be reached: refused
-          [!!] Postgres: Postgres at 127.0.0.1:2/x: refused
+          [!!] Redis: 127.0.0.1:1 cannot be reached: refused
+          [!!] Postgres: 127.0.0.1:2/x: refused
           [--] Workers: unknown
           [--] Scheduler: unknown
 
         === Quota Status ===
-        unknown: Postgres does not answer
+        unknown: see Postgres above
         ");
         let json = serde_json::to_value(report).unwrap();
         assert_eq!(json["quota"], Value::Null);

@@ -122,7 +122,9 @@ mod tests {
             "input_tokens": 12, "output_tokens": 7, "cached_tokens": 3, "reasoning_tokens": 2,
             "cost_usd": "0.000012", "duration_ms": 8450, "queued_ms": 2, "metadata": {"asset_id": 1},
         });
-        let Value::Object(changes) = changes else { panic!() };
+        let Value::Object(changes) = changes else {
+            panic!()
+        };
         outcome.as_object_mut().unwrap().extend(changes);
         serde_json::from_value(outcome).unwrap()
     }

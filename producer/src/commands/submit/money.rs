@@ -16,7 +16,10 @@ pub(in crate::commands) fn dollars(Usd(amount): Usd) -> String {
 }
 
 /// An amount as a JSON number, digit for digit: never by way of a floating-point number.
-pub(in crate::commands) fn exact<S: Serializer>(Usd(amount): &Usd, serializer: S) -> Result<S::Ok, S::Error> {
+pub(in crate::commands) fn exact<S: Serializer>(
+    Usd(amount): &Usd,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     RawValue::from_string(amount.normalize().to_string())
         .map_err(serde::ser::Error::custom)?
         .serialize(serializer)
@@ -50,8 +53,16 @@ mod tests {
 
     #[test]
     fn programs_see_every_digit() {
-        let bill = |amount: &str| serde_json::to_string(&Bill { cost: amount.parse().unwrap() }).unwrap();
+        let bill = |amount: &str| {
+            serde_json::to_string(&Bill {
+                cost: amount.parse().unwrap(),
+            })
+            .unwrap()
+        };
         assert_eq!(bill("0.0000"), r#"{"cost":0}"#);
-        assert_eq!(bill("0.1234567890123456789012"), r#"{"cost":0.1234567890123456789012}"#);
+        assert_eq!(
+            bill("0.1234567890123456789012"),
+            r#"{"cost":0.1234567890123456789012}"#
+        );
     }
 }

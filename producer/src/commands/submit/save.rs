@@ -37,7 +37,10 @@ impl OutputFile {
     }
 
     /// Writes a JSON document in the place of what the file held.
-    pub(in crate::commands) fn write(mut self, document: &impl Serialize) -> Result<(), CommandError> {
+    pub(in crate::commands) fn write(
+        mut self,
+        document: &impl Serialize,
+    ) -> Result<(), CommandError> {
         self.empty = false;
         written(&mut self.file, document).map_err(|source| failed(&self.path, source))
     }
@@ -52,7 +55,9 @@ impl Drop for OutputFile {
 }
 
 fn opened(path: &Path) -> io::Result<(File, bool)> {
-    let folder = path.parent().filter(|folder| *folder != Path::new(OsStr::new("")));
+    let folder = path
+        .parent()
+        .filter(|folder| *folder != Path::new(OsStr::new("")));
     if let Some(folder) = folder {
         std::fs::create_dir_all(folder)?;
     }
@@ -91,7 +96,10 @@ mod tests {
     fn folders_are_made_and_old_results_replaced() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("a/b/result.json");
-        OutputFile::open(&path).unwrap().write(&vec!["long", "text"]).unwrap();
+        OutputFile::open(&path)
+            .unwrap()
+            .write(&vec!["long", "text"])
+            .unwrap();
         OutputFile::open(&path).unwrap().write(&1).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n");
     }
@@ -101,7 +109,10 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let (fresh, old) = (place.path().join("fresh"), place.path().join("old"));
         std::fs::write(&old, "kept").unwrap();
-        drop((OutputFile::open(&fresh).unwrap(), OutputFile::open(&old).unwrap()));
+        drop((
+            OutputFile::open(&fresh).unwrap(),
+            OutputFile::open(&old).unwrap(),
+        ));
         assert!(!fresh.exists());
         assert_eq!(std::fs::read_to_string(&old).unwrap(), "kept");
     }
@@ -111,6 +122,11 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let error = OutputFile::open(place.path()).unwrap_err().to_string();
         assert!(error.starts_with("--output: `"), "{error}");
-        assert!(OutputFile::open(Path::new("/dev/null")).unwrap().write(&1).is_ok());
+        assert!(
+            OutputFile::open(Path::new("/dev/null"))
+                .unwrap()
+                .write(&1)
+                .is_ok()
+        );
     }
 }

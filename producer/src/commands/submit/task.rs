@@ -33,9 +33,14 @@ pub(super) fn read_prompt(arguments: &mut Arguments) -> Result<(), CommandError>
 }
 
 /// The job that the options describe, or which of them is wrong.
-pub(super) fn job(arguments: &Arguments, catalog: &Catalog, limits: &Limits) -> Result<Job, CommandError> {
+pub(super) fn job(
+    arguments: &Arguments,
+    catalog: &Catalog,
+    limits: &Limits,
+) -> Result<Job, CommandError> {
     if let Some(name) = &arguments.platform {
-        check_platform(name, catalog).map_err(|error| CommandError::Input(format!("--platform: {error}")))?;
+        check_platform(name, catalog)
+            .map_err(|error| CommandError::Input(format!("--platform: {error}")))?;
     }
     // With `--detach` too: a second `submit --id` without it is then the same job, and gets its answer.
     let mut job = Job::prompt(&arguments.prompt)
@@ -62,7 +67,9 @@ pub(super) fn job(arguments: &Arguments, catalog: &Catalog, limits: &Limits) -> 
     }
     if let Some(text) = &arguments.metadata {
         let value: Value = serde_json::from_str(text).map_err(|error| {
-            CommandError::Input(format!("--metadata: expected a JSON object, such as '{{\"asset_id\": 1}}': {error}"))
+            CommandError::Input(format!(
+                "--metadata: expected a JSON object, such as '{{\"asset_id\": 1}}': {error}"
+            ))
         })?;
         if !value.is_object() {
             return Err(CommandError::Input(format!(
@@ -85,14 +92,20 @@ pub(super) fn job(arguments: &Arguments, catalog: &Catalog, limits: &Limits) -> 
 
 /// Says which platforms there are, if this is none of them.
 pub(in crate::commands) fn check_platform(name: &str, catalog: &Catalog) -> Result<(), String> {
-    catalog.require_platform(name).map(|_| ()).map_err(|unknown| {
-        let familiar: Vec<&str> = FAMILIAR.into_iter().filter(|name| catalog.platform(name).is_some()).collect();
-        if familiar.is_empty() {
-            unknown.to_string()
-        } else {
-            format!("{unknown} (or {})", familiar.join(", "))
-        }
-    })
+    catalog
+        .require_platform(name)
+        .map(|_| ())
+        .map_err(|unknown| {
+            let familiar: Vec<&str> = FAMILIAR
+                .into_iter()
+                .filter(|name| catalog.platform(name).is_some())
+                .collect();
+            if familiar.is_empty() {
+                unknown.to_string()
+            } else {
+                format!("{unknown} (or {})", familiar.join(", "))
+            }
+        })
 }
 
 /// Seconds out of an option.
@@ -137,9 +150,31 @@ mod tests {
     #[test]
     fn every_option_has_its_field() {
         let job = built(&[
-            "--prompt", "- a list", "-t", "research", "--platform", "ChatGPT", "--model", "gpt-4o-mini",
-            "--chain-id", "c1", "--timeout", "1.5", "--id", "inv-42", "--max-tokens", "20", "--system", "Brief.",
-            "--delay", "60", "--tenant", "acme", "--metadata", "{\"a\": [1]}", "--no-fallback",
+            "--prompt",
+            "- a list",
+            "-t",
+            "research",
+            "--platform",
+            "ChatGPT",
+            "--model",
+            "gpt-4o-mini",
+            "--chain-id",
+            "c1",
+            "--timeout",
+            "1.5",
+            "--id",
+            "inv-42",
+            "--max-tokens",
+            "20",
+            "--system",
+            "Brief.",
+            "--delay",
+            "60",
+            "--tenant",
+            "acme",
+            "--metadata",
+            "{\"a\": [1]}",
+            "--no-fallback",
         ]);
         assert_snapshot!(job.unwrap().to_json(), @r#"{"chain_id":"c1","delay":60,"fallback":false,"id":"inv-42","max_tokens":20,"metadata":{"a":[1]},"model":"gpt-4o-mini","platform":"ChatGPT","prompt":"- a list","reply":true,"system":"Brief.","tenant":"acme","timeout":1.5,"type":"research"}"#);
     }

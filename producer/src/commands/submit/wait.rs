@@ -26,7 +26,7 @@ const UNREAD: Duration = Duration::from_millis(100);
 /// How the waiting ended.
 pub(super) enum Waited {
     /// The job has ended.
-    Ended(Outcome),
+    Ended(Box<Outcome>),
     /// It never was a job: its id is another's. In words for people.
     Refused(String),
     /// The user has gone.
@@ -34,7 +34,11 @@ pub(super) enum Waited {
 }
 
 /// Waits for as long as it takes.
-pub(super) async fn wait(client: &Client, queue: &QueueName, receipt: &Receipt) -> Result<Waited, CommandError> {
+pub(super) async fn wait(
+    client: &Client,
+    queue: &QueueName,
+    receipt: &Receipt,
+) -> Result<Waited, CommandError> {
     let mut watch = Watch {
         client,
         queue,
@@ -116,7 +120,7 @@ impl Watch<'_> {
                 tokio::time::sleep(UNREAD).await;
                 None
             }
-            (_, outcome) => outcome.map(Waited::Ended),
+            (_, outcome) => outcome.map(|outcome| Waited::Ended(Box::new(outcome))),
         })
     }
 

@@ -26,6 +26,7 @@ fn people_read_the_sums() {
         outcome(2, "gemini", "0", None),
     ]);
     assert_snapshot!(report.text(Some(Path::new("results/batch_20260201.json"))), @"
+
     === Batch Complete ===
     Total: 3 tasks
     Success: 3
@@ -45,9 +46,21 @@ fn people_read_the_sums() {
 #[test]
 fn people_read_what_failed() {
     let mut results = vec![outcome(0, "gemini", "0.000000006", None)];
-    results.extend((1..12).map(|index| outcome(index, "gemini", "0", Some("All platforms failed.\nTried: gemini"))));
-    results.push(TaskResult::refused(12, &JobId::parse("inv-1").unwrap(), "taken".to_owned()));
+    results.extend((1..12).map(|index| {
+        outcome(
+            index,
+            "gemini",
+            "0",
+            Some("All platforms failed.\nTried: gemini"),
+        )
+    }));
+    results.push(TaskResult::refused(
+        12,
+        &JobId::parse("inv-1").unwrap(),
+        "taken".to_owned(),
+    ));
     assert_snapshot!(report(results).text(None), @"
+
     === Batch Complete ===
     Total: 13 tasks
     Success: 1
@@ -77,7 +90,10 @@ fn people_read_what_failed() {
 
 #[test]
 fn programs_read_every_result() {
-    let report = report(vec![outcome(0, "gemini", "0.1", None), outcome(1, "gemini", "0.2", Some("no"))]);
+    let report = report(vec![
+        outcome(0, "gemini", "0.1", None),
+        outcome(1, "gemini", "0.2", Some("no")),
+    ]);
     assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
     {
       "total_tasks": 2,
@@ -131,7 +147,9 @@ fn programs_read_every_result() {
 
 #[test]
 fn a_rate_is_whole_only_when_nothing_failed() {
-    let mut results: Vec<_> = (0..2999).map(|index| outcome(index, "gemini", "0", None)).collect();
+    let mut results: Vec<_> = (0..2999)
+        .map(|index| outcome(index, "gemini", "0", None))
+        .collect();
     results.push(outcome(2999, "gemini", "0", Some("no")));
     assert!(report(results).text(None).contains("Success Rate: 99.9%"));
 }

@@ -1,0 +1,120 @@
+//! Any sequence of steps, by three workers that die, stop, and come back, against a plain model: every
+//! job is in exactly one place, ends once, and leaves nothing behind.
+
+mod truth;
+mod view;
+mod world;
+
+use proptest::{
+    prelude::*,
+    sample::Index,
+    test_runner::{FileFailurePersistence, TestRunner},
+};
+use tokio::runtime::Runtime;
+
+use self::world::World;
+
+/// Workers.
+const WORKERS: usize = 3;
+
+/// Concurrency keys, and how many slots each has.
+const LIMITS: [u32; 2] = [1, 2];
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A job comes, with a concurrency key or without.
+    Enqueue(Option<usize>),
+    /// A worker pulls so many.
+    Read(usize, usize),
+    /// Whoever believes to run a job does something with it, perhaps twice, as after a lost reply.
+    Act(Index, Act, bool),
+    /// A worker is thought dead and what it holds is taken from it; it does not know.
+    Kill(usize),
+    /// The scheduler lets so many go.
+    Promote(usize),
+    /// Somebody wants a job cancelled.
+    Cancel(Index),
+    /// Somebody replays a job, dead or not.
+    Replay(Index),
+}
+
+/// What a worker does with a job.
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    /// Begins an attempt.
+    Begin,
+    /// Notes that it failed and another will follow.
+    Fail,
+    /// Ends the job.
+    Complete,
+    /// Gives the job up.
+    Discard,
+    /// Lays it aside, due at once and in this order.
+    ParkDue(i64),
+    /// Lays it aside for an hour.
+    ParkLater,
+    /// Lays it aside for a newer worker.
+    ParkVersion(i64),
+    /// Gives it back.
+    HandBack,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let act = prop_oneof![
+        6 => Just(Act::Begin),
+        2 => Just(Act::Fail),
+        3 => Just(Act::Complete),
+        2 => Just(Act::Discard),
+        2 => (0..100_i64).prop_map(Act::ParkDue),
+        1 => Just(Act::ParkLater),
+        1 => (0..100_i64).prop_map(Act::ParkVersion),
+        2 => Just(Act::HandBack),
+    ];
+    let key = prop_oneof![Just(None), Just(Some(0)), Just(Some(1))];
+    prop_oneof![
+        4 => key.prop_map(Step::Enqueue),
+        5 => (0..WORKERS, 1..4_usize).prop_map(|(worker, count)| Step::Read(worker, count)),
+        14 => (any::<Index>(), act, any::<bool>()).prop_map(|(who, act, twice)| Step::Act(who, act, twice)),
+        2 => (0..WORKERS).prop_map(Step::Kill),
+        2 => (1..4_usize).prop_map(Step::Promote),
+        1 => any::<Index>().prop_map(Step::Cancel),
+        1 => any::<Index>().prop_map(Step::Replay),
+    ]
+}
+
+#[test]
+fn every_job_is_in_one_place_ends_once_and_leaves_nothing() {
+    let config = ProptestConfig {
+        cases: 48,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/proptest-regressions/model.txt"
+        )))),
+        ..ProptestConfig::default()
+    };
+    let runtime = Runtime::new().unwrap();
+    TestRunner::new(config)
+        .run(&prop::collection::vec(step(), 1..60), |steps| {
+            runtime.block_on(live(&steps));
+            Ok(())
+        })
+        .unwrap();
+}
+
+async fn live(steps: &[Step]) {
+    let mut world = World::new().await;
+    for step in steps {
+        match step {
+            Step::Enqueue(key) => world.enqueue(*key).await,
+            Step::Read(worker, count) => world.read(*worker, *count).await,
+            Step::Act(who, act, twice) => world.act(who, *act, *twice).await,
+            Step::Kill(worker) => world.kill(*worker).await,
+            Step::Promote(count) => world.promote(*count).await,
+            Step::Cancel(job) => world.cancel(job).await,
+            Step::Replay(job) => world.replay(job).await,
+        }
+        world.check().await;
+    }
+    world.finish().await;
+}
