@@ -65,10 +65,3 @@ pub(crate) enum CommandError {
         source: io::Error,
     },
 }
-
-impl CommandError {
-    /// All of them are 2: the command could not do its work.
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(2)
-    }
-}

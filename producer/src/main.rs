@@ -22,6 +22,9 @@ struct Arguments {
     command: Command,
 }
 
+/// The command could not do its work.
+const EXIT_UNABLE: u8 = 2;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -39,7 +42,7 @@ fn main() -> ExitCode {
         Ok(done) => done.into(),
         Err(error) => {
             output::complain(&error);
-            error.exit_code()
+            ExitCode::from(EXIT_UNABLE)
         }
     }
 }

@@ -6,7 +6,6 @@ use anyhow::Context as _;
 use clap::Parser;
 use longshore_scheduler::Scheduler;
 use longshore_shared::{
-    broker::Broker,
     config::{Config, Environment},
     health::{self, HealthState},
     ledger::Ledger,
@@ -54,11 +53,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             .with_context(|| format!("cannot listen at {listen}"))?;
         tracing::info!(%address, "health and metrics");
     }
-    let Some(broker) = service::connect(&stop, || {
-        Broker::connect(&config.redis_url, &config.namespace)
-    })
-    .await?
-    else {
+    let Some(broker) = service::broker(&config, &stop).await? else {
         return Ok(());
     };
     let ledger = Ledger::connect(&config.database_url, 2)?;

@@ -126,20 +126,19 @@ impl Broker {
                 address: address.clone(),
                 reason: error.to_string(),
             })?;
-        let broker = Self {
+        Ok(Self {
             client,
             manager,
             pool,
             keys: Keys::new(namespace),
             address,
             retention: Retention::default(),
-        };
-        broker.load_scripts().await?;
-        Ok(broker)
+        })
     }
 
-    /// Loads every script, so that the first jobs do not pay for it.
-    async fn load_scripts(&self) -> Result<(), BrokerError> {
+    /// Loads every script, so that a service's first jobs do not pay for it. A producer, whose user may be
+    /// allowed nothing but `XADD`, has no need of them.
+    pub async fn load_scripts(&self) -> Result<(), BrokerError> {
         let mut connection = self.manager.clone();
         for script in scripts::all() {
             script

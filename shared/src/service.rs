@@ -5,7 +5,11 @@ use std::{future::Future, process::ExitCode, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{broker::BrokerError, config::Config, ledger::Ledger};
+use crate::{
+    broker::{Broker, BrokerError},
+    config::Config,
+    ledger::Ledger,
+};
 
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -29,8 +33,21 @@ pub fn stop_signal() -> std::io::Result<CancellationToken> {
     Ok(stop)
 }
 
+/// Connects to Redis and loads the scripts, however long it takes; `None` when told to stop first.
+pub async fn broker(
+    config: &Config,
+    stop: &CancellationToken,
+) -> Result<Option<Broker>, BrokerError> {
+    connect(stop, || async {
+        let broker = Broker::connect(&config.redis_url, &config.namespace).await?;
+        broker.load_scripts().await?;
+        Ok(broker.keeping(config.retention.clone()))
+    })
+    .await
+}
+
 /// Connects however long it takes; `None` when told to stop first. What can never succeed is an error.
-pub async fn connect<T, F>(
+async fn connect<T, F>(
     stop: &CancellationToken,
     mut connect: impl FnMut() -> F,
 ) -> Result<Option<T>, BrokerError>

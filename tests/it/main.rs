@@ -6,6 +6,7 @@ mod chaos;
 mod clients;
 mod crash;
 mod identity;
+mod model;
 mod road;
 mod scripts;
 mod time;

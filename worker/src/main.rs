@@ -5,7 +5,6 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use clap::Parser;
 use longshore_shared::{
-    broker::Broker,
     config::{Config, Environment},
     health::{self, HealthState},
     ledger::Ledger,
@@ -54,14 +53,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             .with_context(|| format!("cannot listen at {listen}"))?;
         tracing::info!(%address, "health and metrics");
     }
-    let Some(broker) = service::connect(&stop, || {
-        Broker::connect(&config.redis_url, &config.namespace)
-    })
-    .await?
-    else {
+    let Some(broker) = service::broker(&config, &stop).await? else {
         return Ok(());
     };
-    let broker = broker.keeping(config.retention.clone());
     let ledger = Ledger::connect(&config.database_url, 4)?;
     tracing::info!(postgres = ledger.at(), "recording");
     let providers = Registry::over_http(&config.catalog)?;
@@ -72,7 +66,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         providers,
         health,
     )
-    .await?;
+    .await;
     let (ran, ()) = tokio::join!(
         worker.run(stop.clone()),
         service::prepare_record(&config, &ledger, &stop)

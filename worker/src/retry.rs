@@ -87,11 +87,11 @@ mod tests {
     #[test]
     fn waits_double_and_jitter_adds_up_to_three_seconds() {
         let policy = RetryPolicy::default();
-        let seconds =
-            |tries, luck| match next(&policy, tries, &failed(ErrorClass::Overloaded), luck) {
-                Next::Again(wait) => wait.as_millis(),
-                other => panic!("{other:?}"),
-            };
+        let millis = |tries, luck| match next(&policy, tries, &failed(ErrorClass::Overloaded), luck)
+        {
+            Next::Again(wait) => wait.as_millis(),
+            other => panic!("{other:?}"),
+        };
         assert_eq!(
             [1, 2, 3].map(|tries| millis(tries, 0.0)),
             [1000, 2000, 4000]

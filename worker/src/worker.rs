@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     backend::StreamBackend, clock::Clock, deps::Deps, hands::Hands, heartbeat::Heart, job::Job,
-    reader, recorder, registry::Registry, run::run, upkeep,
+    patience::patiently, reader, recorder, registry::Registry, run::run, upkeep,
 };
 
 /// What keeps a worker from starting, or ends it.
@@ -47,9 +47,9 @@ impl Worker {
         ledger: Option<Ledger>,
         providers: Registry,
         health: HealthState,
-    ) -> Result<Self, WorkerError> {
+    ) -> Self {
         let clock = Clock::default();
-        clock.measure(&broker).await?;
+        patiently("tell the time", || clock.measure(&broker)).await;
         let places = config.concurrency.max(config.queues.len());
         let deps = Arc::new(Deps {
             broker,
@@ -64,7 +64,7 @@ impl Worker {
             health,
             config,
         });
-        Ok(Self { deps, ledger })
+        Self { deps, ledger }
     }
 
     /// Its id.

@@ -85,7 +85,13 @@ pub(super) fn age(entry: &str) -> (u64, u64) {
 impl Truth {
     /// Whether a step of `worker` on the job at `entry` counts: its attempt is the begun one, or,
     /// without an attempt, the entry is its own.
-    pub(super) fn is_mine(&self, job: usize, entry: &str, worker: usize, attempt: Option<AttemptId>) -> bool {
+    pub(super) fn is_mine(
+        &self,
+        job: usize,
+        entry: &str,
+        worker: usize,
+        attempt: Option<AttemptId>,
+    ) -> bool {
         let job = &self.jobs[job];
         if !job.stands() || job.entry != entry {
             return false;
@@ -130,7 +136,9 @@ impl Truth {
 
     /// Whether a slot of the job's key is free, or already its own; if so, it has it.
     pub(super) fn take_slot(&mut self, job: usize) -> bool {
-        let Some(key) = self.jobs[job].key else { return true };
+        let Some(key) = self.jobs[job].key else {
+            return true;
+        };
         let entry = self.jobs[job].entry.clone();
         let holders = &mut self.holders[key];
         if holders.contains(&entry) {
@@ -146,7 +154,9 @@ impl Truth {
     /// What a read of at most `count` brings: what was given back, else what is new.
     pub(super) fn next(&self, count: usize) -> Vec<usize> {
         for spot in [Spot::Returned, Spot::Queue] {
-            let mut found: Vec<usize> = (0..self.jobs.len()).filter(|job| self.jobs[*job].spot == spot).collect();
+            let mut found: Vec<usize> = (0..self.jobs.len())
+                .filter(|job| self.jobs[*job].spot == spot)
+                .collect();
             found.sort_by_key(|job| age(&self.jobs[*job].entry));
             found.truncate(count);
             if !found.is_empty() {
@@ -177,8 +187,9 @@ impl Truth {
 
     /// A worker is taken for dead; its attempts in mid-call are lost.
     pub(super) fn kill(&mut self, worker: usize) -> (usize, usize) {
-        let mut held: Vec<usize> =
-            (0..self.jobs.len()).filter(|job| self.jobs[*job].spot == Spot::Held(worker)).collect();
+        let mut held: Vec<usize> = (0..self.jobs.len())
+            .filter(|job| self.jobs[*job].spot == Spot::Held(worker))
+            .collect();
         held.sort_by_key(|job| age(&self.jobs[*job].entry));
         let mut lost = 0;
         for job in &held {

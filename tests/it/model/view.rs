@@ -37,20 +37,33 @@ impl View {
     pub(super) async fn of(room: &Room, truth: &Truth) -> Self {
         let stream: Vec<(String, Fields)> = room.ask(&["XRANGE", &room.stream(), "-", "+"]).await;
         let unmarked = |(entry, fields): (String, Fields)| {
-            let fields = fields.into_iter().filter(|(name, _)| name != "_resume").collect();
+            let fields = fields
+                .into_iter()
+                .filter(|(name, _)| name != "_resume")
+                .collect();
             (entry, fields)
         };
         let mut holders = Vec::new();
         for key in 0..LIMITS.len() {
-            holders.push(room.hash(&format!("key:{}", key_name(key))).await.into_keys().collect());
+            holders.push(
+                room.hash(&format!("key:{}", key_name(key)))
+                    .await
+                    .into_keys()
+                    .collect(),
+            );
         }
         let scores = |lane: &'static str| async move {
-            let rows: Vec<(String, i64)> = room.ask(&["ZRANGE", &room.key(lane), "0", "-1", "WITHSCORES"]).await;
+            let rows: Vec<(String, i64)> = room
+                .ask(&["ZRANGE", &room.key(lane), "0", "-1", "WITHSCORES"])
+                .await;
             rows.into_iter().collect::<BTreeMap<_, _>>()
         };
         let mut results = Vec::new();
         for job in &truth.jobs {
-            results.push(room.ask(&["GET", &room.key(&format!("result:{}", job.id))]).await);
+            results.push(
+                room.ask(&["GET", &room.key(&format!("result:{}", job.id))])
+                    .await,
+            );
         }
         Self {
             stream: stream.into_iter().map(unmarked).collect(),
@@ -74,15 +87,29 @@ impl View {
     pub(super) fn assert_one_place_each(&self, truth: &Truth) {
         for (job, result) in truth.jobs.iter().zip(&self.results) {
             let id = job.id.to_string();
-            let standing = self.stream.iter().filter(|(_, fields)| fields == &fields_of(job)).count();
+            let standing = self
+                .stream
+                .iter()
+                .filter(|(_, fields)| fields == &fields_of(job))
+                .count();
             let waiting = usize::from(self.lane_jobs.contains(&id));
             let ended = usize::from(result.is_some());
-            assert_eq!(standing + waiting + ended, 1, "{job:?} stands {standing}, waits {waiting}, ended {ended}");
-            assert!(!self.dead.contains(&id) || result.is_some(), "{job:?} is dead and lives");
+            assert_eq!(
+                standing + waiting + ended,
+                1,
+                "{job:?} stands {standing}, waits {waiting}, ended {ended}"
+            );
+            assert!(
+                !self.dead.contains(&id) || result.is_some(),
+                "{job:?} is dead and lives"
+            );
         }
         assert_eq!(self.dead, self.letters);
         for (holders, limit) in self.holders.iter().zip(LIMITS) {
-            assert!(holders.len() <= limit as usize, "{holders:?} are more than {limit}");
+            assert!(
+                holders.len() <= limit as usize,
+                "{holders:?} are more than {limit}"
+            );
         }
     }
 
@@ -90,31 +117,57 @@ impl View {
     pub(super) fn assert_is(&self, truth: &Truth) {
         let standing = || truth.jobs.iter().filter(|job| job.stands());
         let by_entry = |text: &dyn Fn(&Job) -> Option<String>| -> Texts {
-            standing().filter_map(|job| Some((job.entry.clone(), text(job)?))).collect()
+            standing()
+                .filter_map(|job| Some((job.entry.clone(), text(job)?)))
+                .collect()
         };
         let ids = |which: &dyn Fn(&Job) -> bool| -> BTreeSet<String> {
-            truth.jobs.iter().filter(|job| which(job)).map(|job| job.id.to_string()).collect()
+            truth
+                .jobs
+                .iter()
+                .filter(|job| which(job))
+                .map(|job| job.id.to_string())
+                .collect()
         };
         let lane = |version: bool| -> BTreeMap<String, i64> {
             let due = |job: &Job| match job.spot {
-                Spot::Waits { for_version, due } if for_version == version => Some((job.id.to_string(), due)),
+                Spot::Waits { for_version, due } if for_version == version => {
+                    Some((job.id.to_string(), due))
+                }
                 _ => None,
             };
             truth.jobs.iter().filter_map(due).collect()
         };
-        assert_eq!(self.pending, by_entry(&|job| holder(job.spot)), "who has what");
+        assert_eq!(
+            self.pending,
+            by_entry(&|job| holder(job.spot)),
+            "who has what"
+        );
         assert_eq!(self.inflight, by_entry(&|job| journal(job)), "the journal");
-        assert_eq!(self.resume, by_entry(&|job| job.resume.clone()), "what is remembered");
+        assert_eq!(
+            self.resume,
+            by_entry(&|job| job.resume.clone()),
+            "what is remembered"
+        );
         let crashes = |job: &Job| (job.crashes > 0).then(|| job.crashes.to_string());
         assert_eq!(self.crashes, by_entry(&crashes), "crashes");
         let waits = |job: &Job| matches!(job.spot, Spot::Waits { .. } | Spot::Key);
         assert_eq!(self.lane_jobs, ids(&waits), "the jobs of the lanes");
         assert_eq!(self.time, lane(false), "the lane of time");
         assert_eq!(self.version, lane(true), "the lane of versions");
-        assert_eq!(self.holders.as_slice(), truth.holders.as_slice(), "who holds slots");
+        assert_eq!(
+            self.holders.as_slice(),
+            truth.holders.as_slice(),
+            "who holds slots"
+        );
         assert_eq!(self.dead, ids(&|job| job.spot == Spot::Dead), "the dead");
-        assert_eq!(self.cancelled, ids(&|job| job.cancelled), "who is to be cancelled");
-        let results: Vec<Option<String>> = truth.jobs.iter().map(|job| job.result.clone()).collect();
+        assert_eq!(
+            self.cancelled,
+            ids(&|job| job.cancelled),
+            "who is to be cancelled"
+        );
+        let results: Vec<Option<String>> =
+            truth.jobs.iter().map(|job| job.result.clone()).collect();
         assert_eq!(self.results, results, "outcomes");
         assert_eq!(self.events, truth.events, "the facts");
     }
@@ -123,7 +176,10 @@ impl View {
 /// The message of a job: its number and its key.
 pub(super) fn fields_of(job: &Job) -> Fields {
     let key = job.key.map(key_name).unwrap_or_default();
-    vec![("prompt".to_owned(), job.id.to_string()), ("key".to_owned(), key)]
+    vec![
+        ("prompt".to_owned(), job.id.to_string()),
+        ("key".to_owned(), key),
+    ]
 }
 
 fn holder(spot: Spot) -> Option<String> {
@@ -139,9 +195,13 @@ fn journal(job: &Job) -> Option<String> {
     let length = key.len();
     match job.journal {
         Journal::Nothing => None,
-        Journal::Begun(attempt, worker) => {
-            Some(format!("{attempt} {} {length} {key}lost {attempt}", WORKER_NAMES[worker]))
-        }
-        Journal::Failed(attempt, worker) => Some(format!("- {} {length} {key}{attempt}", WORKER_NAMES[worker])),
+        Journal::Begun(attempt, worker) => Some(format!(
+            "{attempt} {} {length} {key}lost {attempt}",
+            WORKER_NAMES[worker]
+        )),
+        Journal::Failed(attempt, worker) => Some(format!(
+            "- {} {length} {key}{attempt}",
+            WORKER_NAMES[worker]
+        )),
     }
 }

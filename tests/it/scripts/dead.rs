@@ -1,38 +1,20 @@
 //! Dead letters: replayed, edited, removed.
 
-use chrono::DateTime;
 use longshore_shared::{
     broker::{Begun, Ending, Fence},
-    event::DeadRecord,
     id::{AttemptId, JobId},
     letter::{Kept, Letter},
     resume::Resume,
 };
 
-use super::room::{Room, binary, job_id};
+use super::room::{Room, binary, job_id, letter};
 
 /// A job that died, as it stands among the dead letters: with the time of its death and its JSON.
 async fn buried(room: &Room) -> (i64, Letter, String) {
     let place = room.enqueue(&binary()).await;
     let held = room.read_one("a").await.held;
     let id = JobId::of_place(&place);
-    let letter = Letter {
-        record: DeadRecord {
-            id: id.clone(),
-            place,
-            queue: room.queue.clone(),
-            reason: "exhausted".to_owned(),
-            error: "nobody answered".to_owned(),
-            at: DateTime::UNIX_EPOCH,
-            task_type: None,
-            platform: None,
-            tenant: None,
-            chain_id: None,
-            attempts: 3,
-        },
-        message: Kept::whole(&binary()),
-        resume: Resume::fresh(id.clone(), DateTime::UNIX_EPOCH),
-    };
+    let letter = letter(&room.queue, &id, &place, &binary());
     let text = serde_json::to_string(&letter).unwrap();
     let end = Ending {
         result: "discarded",

@@ -3,13 +3,10 @@
 use longshore_shared::{
     broker::{Admission, Admitted, Begun, Ending, Fence, Parked},
     envelope::Unique,
-    event::DeadRecord,
-    id::{AttemptId, JobId},
-    letter::{Kept, Letter},
-    resume::Resume,
+    id::AttemptId,
 };
 
-use super::room::{Room, parking, past, prompt, redis, resume};
+use super::room::{Room, letter, parking, past, prompt, redis, resume};
 
 /// In a Redis of its own: others would meet a server that forgets all the time.
 #[tokio::test]
@@ -77,7 +74,7 @@ async fn every_script_works_on_a_server_that_forgot_it() {
     forget().await;
     assert!(room.broker.cancel(&job).await.unwrap());
 
-    let letter = letter(&room, &first_place);
+    let letter = letter(&room.queue, &job, &first_place, &prompt("again"));
     let json = serde_json::to_string(&letter).unwrap();
     let end = Ending {
         remembered: true,
@@ -129,25 +126,4 @@ async fn every_script_works_on_a_server_that_forgot_it() {
             .await
             .unwrap()
     );
-}
-
-fn letter(room: &Room, place: &longshore_shared::id::Place) -> Letter {
-    let (id, at) = (JobId::of_place(place), chrono::DateTime::UNIX_EPOCH);
-    Letter {
-        record: DeadRecord {
-            id: id.clone(),
-            place: place.clone(),
-            queue: room.queue.clone(),
-            reason: "poison".to_owned(),
-            error: "it killed".to_owned(),
-            at,
-            task_type: None,
-            platform: None,
-            tenant: None,
-            chain_id: None,
-            attempts: 1,
-        },
-        message: Kept::whole(&prompt("again")),
-        resume: Resume::fresh(id, at),
-    }
 }

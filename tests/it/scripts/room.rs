@@ -17,7 +17,9 @@ use longshore::local::{LocalRedis, RedisOptions};
 use longshore_shared::{
     broker::{Begun, Broker, Delivered, Ending, Held, Parking},
     envelope::{Concurrency, RawMessage},
+    event::DeadRecord,
     id::{AttemptId, JobId, Namespace, Place, QueueName, WorkerId},
+    letter::{Kept, Letter},
     resume::Resume,
 };
 use longshore_tests::stack::toolbox;
@@ -308,6 +310,32 @@ pub(crate) fn resume(job: &JobId, tries: u32) -> String {
     let mut resume = Resume::fresh(job.clone(), DateTime::UNIX_EPOCH);
     resume.tries = tries;
     serde_json::to_string(&resume).unwrap()
+}
+
+/// The dead letter of a job.
+pub(crate) fn letter(
+    queue: &QueueName,
+    id: &JobId,
+    place: &Place,
+    fields: &[(Vec<u8>, Vec<u8>)],
+) -> Letter {
+    Letter {
+        record: DeadRecord {
+            id: id.clone(),
+            place: place.clone(),
+            queue: queue.clone(),
+            reason: "exhausted".to_owned(),
+            error: "nobody answered".to_owned(),
+            at: DateTime::UNIX_EPOCH,
+            task_type: None,
+            platform: None,
+            tenant: None,
+            chain_id: None,
+            attempts: 3,
+        },
+        message: Kept::whole(fields),
+        resume: Resume::fresh(id.clone(), DateTime::UNIX_EPOCH),
+    }
 }
 
 /// A concurrency key with its limit.

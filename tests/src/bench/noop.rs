@@ -135,7 +135,7 @@ pub async fn noop_worker(options: NoopOptions) -> anyhow::Result<()> {
         .keeping(config.retention.clone());
     let ledger = Ledger::connect(&config.database_url, 4)?;
     let health = HealthState::new("worker");
-    let worker = Worker::new(config, broker, Some(ledger), providers, health).await?;
+    let worker = Worker::new(config, broker, Some(ledger), providers, health).await;
     worker.run(stop).await?;
     if let (Some(file), Some(delays)) = (options.report, &noop.delays) {
         let delays = Delays::of(&delays.lock().unwrap_or_else(PoisonError::into_inner));

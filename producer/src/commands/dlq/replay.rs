@@ -142,6 +142,9 @@ async fn replay_all(
             }
         }
         tally.replayed += recorded.len();
+        if recorded.is_empty() {
+            continue;
+        }
         if ledger.is_none() && !away {
             ledger = session.ledger().await.ok();
         }

@@ -1,0 +1,502 @@
+//! Redis and the model beside it: every step is taken in both, and what they say is compared.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a fixture: what goes wrong here is the test's failure"
+)]
+
+use std::time::Duration;
+
+use longshore_shared::{
+    broker::{Begun, Ending, Fence, Held, Parked, Parking, QueueReader, Recovered},
+    envelope::Concurrency,
+    id::{AttemptId, Place},
+};
+use proptest::sample::Index;
+
+use super::{
+    Act, LIMITS, WORKERS,
+    truth::{Job, Journal, Spot, Truth, age},
+    view::{View, fields_of},
+};
+use crate::scripts::room::{Room, future, id, job_id, letter, limit, past};
+
+/// The workers' names.
+pub(super) const WORKER_NAMES: [&str; WORKERS] = ["a", "b", "c"];
+
+/// The name of a concurrency key.
+pub(super) fn key_name(key: usize) -> String {
+    format!("key {key}")
+}
+
+/// A job as a worker believes to have it; it may have lost it long ago.
+struct Hand {
+    worker: usize,
+    job: usize,
+    held: Held,
+    attempt: Option<AttemptId>,
+    remembered: bool,
+}
+
+/// Redis, the model, and what the workers believe.
+pub(super) struct World {
+    room: Room,
+    truth: Truth,
+    readers: Vec<QueueReader>,
+    hands: Vec<Hand>,
+    texts: u32,
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        let room = Room::new().await;
+        let mut readers = Vec::new();
+        for name in WORKER_NAMES {
+            readers.push(
+                room.broker
+                    .reader(std::slice::from_ref(&room.queue), &id(name))
+                    .await
+                    .unwrap(),
+            );
+        }
+        Self {
+            room,
+            truth: Truth::default(),
+            readers,
+            hands: Vec::new(),
+            texts: 0,
+        }
+    }
+
+    /// A text that is like no other.
+    fn text(&mut self, what: &str) -> String {
+        self.texts += 1;
+        format!("{what} {}", self.texts)
+    }
+
+    pub(super) async fn enqueue(&mut self, key: Option<usize>) {
+        let job = Job {
+            id: job_id(&format!("job-{}", self.truth.jobs.len())),
+            key,
+            spot: Spot::Queue,
+            entry: String::new(),
+            journal: Journal::Nothing,
+            resume: None,
+            crashes: 0,
+            cancelled: false,
+            result: None,
+        };
+        let place = self.room.enqueue(&bytes(&job)).await;
+        let entry = place.to_string();
+        self.truth.jobs.push(Job { entry, ..job });
+    }
+
+    pub(super) async fn read(&mut self, worker: usize, count: usize) {
+        self.room.alive(WORKER_NAMES[worker]).await;
+        let delivered = self.readers[worker]
+            .read(count, Duration::from_millis(1))
+            .await
+            .unwrap();
+        let expected = self.truth.next(count);
+        assert_eq!(delivered.len(), expected.len(), "{delivered:?}");
+        for (one, number) in delivered.into_iter().zip(expected) {
+            let job = &mut self.truth.jobs[number];
+            assert_eq!(
+                (&one.held.entry, &one.message.fields),
+                (&job.entry, &bytes(job))
+            );
+            assert_eq!(
+                (one.crashes, &one.resume, one.forged),
+                (job.crashes, &job.resume, false)
+            );
+            job.spot = Spot::Held(worker);
+            // A worker that has the job twice knows of what its other run left.
+            let again = self
+                .hands
+                .iter()
+                .any(|hand| (hand.worker, hand.job) == (worker, number));
+            self.hands.push(Hand {
+                worker,
+                job: number,
+                held: one.held,
+                attempt: None,
+                remembered: again || one.resume.is_some() || one.crashes > 0,
+            });
+        }
+    }
+
+    pub(super) async fn act(&mut self, who: &Index, act: Act, twice: bool) {
+        if self.hands.is_empty() {
+            return;
+        }
+        let number = who.index(self.hands.len());
+        let mut hand = self.hands.swap_remove(number);
+        let text = self.text("text");
+        let attempt = AttemptId::new();
+        let mut goes_on = false;
+        for _ in 0..=u8::from(twice) {
+            goes_on = match act {
+                Act::Begin => self.begin(&mut hand, attempt, &text).await,
+                Act::Fail => self.fail(&mut hand, &text).await,
+                Act::Complete => self.settle(&hand, &text, false).await,
+                Act::Discard => self.settle(&hand, &text, true).await,
+                Act::ParkDue(ms) => self.park(&hand, false, past(ms), &text).await,
+                Act::ParkVersion(ms) => self.park(&hand, true, past(ms), &text).await,
+                Act::ParkLater => self.park(&hand, false, future(), &text).await,
+                Act::HandBack => self.hand_back(&hand, &text).await,
+            };
+            // What goes into the queue has its place before anything else happens.
+            self.check().await;
+        }
+        if matches!(act, Act::Fail) {
+            hand.attempt = None;
+        }
+        if goes_on {
+            self.hands.push(hand);
+        }
+    }
+
+    /// Whether the hand goes on with the job afterwards.
+    async fn begin(&mut self, hand: &mut Hand, attempt: AttemptId, resume: &str) -> bool {
+        let job = &self.truth.jobs[hand.job];
+        let (id, key) = (job.id.clone(), concurrency(job));
+        let event = format!("lost {attempt}");
+        let begun = self
+            .room
+            .broker
+            .begin(&hand.held, &id, attempt, &event, key.as_ref(), resume);
+        let begun = begun.await.unwrap();
+        let expected = if !self
+            .truth
+            .is_mine(hand.job, &hand.held.entry, hand.worker, None)
+        {
+            Begun::Lost
+        } else if self.truth.jobs[hand.job].cancelled {
+            Begun::Cancelled
+        } else if self.truth.take_slot(hand.job) {
+            self.truth.jobs[hand.job].journal = Journal::Begun(attempt, hand.worker);
+            hand.attempt = Some(attempt);
+            Begun::Yes
+        } else {
+            self.truth
+                .leave(hand.job, Spot::Key, Some(resume.to_owned()));
+            if let Some(key) = self.truth.jobs[hand.job].key {
+                self.truth.lanes[key].push_back(hand.job);
+            }
+            Begun::Parked
+        };
+        assert_eq!(begun, expected);
+        matches!(begun, Begun::Yes | Begun::Cancelled)
+    }
+
+    async fn fail(&mut self, hand: &mut Hand, text: &str) -> bool {
+        let Some(attempt) = hand.attempt else {
+            return true;
+        };
+        let job = &self.truth.jobs[hand.job];
+        let key = concurrency(job);
+        let again = job.stands()
+            && job.entry == hand.held.entry
+            && job.journal == Journal::Failed(attempt, hand.worker);
+        let fence = self
+            .room
+            .broker
+            .fail(&hand.held, attempt, text, key.as_ref(), text)
+            .await
+            .unwrap();
+        let expected = if self
+            .truth
+            .is_mine(hand.job, &hand.held.entry, hand.worker, Some(attempt))
+        {
+            let job = &mut self.truth.jobs[hand.job];
+            job.journal = Journal::Failed(attempt, hand.worker);
+            job.resume = Some(text.to_owned());
+            self.truth.events.push((text.to_owned(), false));
+            hand.remembered = true;
+            Fence::Held
+        } else if again {
+            Fence::Held
+        } else {
+            self.truth.lose(Some(attempt), text);
+            Fence::Lost
+        };
+        assert_eq!(fence, expected);
+        fence == Fence::Held
+    }
+
+    async fn settle(&mut self, hand: &Hand, text: &str, dies: bool) -> bool {
+        let job = &self.truth.jobs[hand.job];
+        let (id, key) = (job.id.clone(), concurrency(job));
+        let letter = serde_json::to_string(&letter(
+            &self.room.queue,
+            &id,
+            &hand.held.place,
+            &bytes(job),
+        ))
+        .unwrap();
+        let ending = Ending {
+            attempt: hand.attempt,
+            event: text,
+            result: text,
+            reply: false,
+            concurrency: key.as_ref(),
+            remembered: hand.remembered,
+            letter: dies.then_some((&id, letter.as_str())),
+        };
+        let fence = self
+            .room
+            .broker
+            .settle(&hand.held, &id, &ending)
+            .await
+            .unwrap();
+        let expected = if self
+            .truth
+            .is_mine(hand.job, &hand.held.entry, hand.worker, hand.attempt)
+        {
+            self.truth
+                .leave(hand.job, if dies { Spot::Dead } else { Spot::Ended }, None);
+            self.truth.events.push((text.to_owned(), false));
+            let job = &mut self.truth.jobs[hand.job];
+            assert_eq!(job.result, None, "it ends once");
+            job.result = Some(text.to_owned());
+            job.cancelled = false;
+            Fence::Held
+        } else {
+            self.truth.lose(hand.attempt, text);
+            Fence::Lost
+        };
+        assert_eq!(fence, expected);
+        false
+    }
+
+    async fn park(
+        &mut self,
+        hand: &Hand,
+        for_version: bool,
+        due: chrono::DateTime<chrono::Utc>,
+        text: &str,
+    ) -> bool {
+        let job = &self.truth.jobs[hand.job];
+        let (id, key) = (job.id.clone(), concurrency(job));
+        let parking = Parking {
+            attempt: hand.attempt,
+            event: text,
+            for_version,
+            due,
+            concurrency: key.as_ref(),
+            resume: text,
+        };
+        let parked = self
+            .room
+            .broker
+            .park(&hand.held, &id, &parking)
+            .await
+            .unwrap();
+        let mine = self
+            .truth
+            .is_mine(hand.job, &hand.held.entry, hand.worker, hand.attempt);
+        let expected = if mine && self.truth.jobs[hand.job].cancelled {
+            Parked::Cancelled
+        } else if mine {
+            let due = due.timestamp_millis();
+            self.truth.leave(
+                hand.job,
+                Spot::Waits { for_version, due },
+                Some(text.to_owned()),
+            );
+            self.truth.events.push((text.to_owned(), false));
+            Parked::Yes
+        } else {
+            self.truth.lose(hand.attempt, text);
+            Parked::Lost
+        };
+        assert_eq!(parked, expected);
+        parked == Parked::Cancelled
+    }
+
+    async fn hand_back(&mut self, hand: &Hand, text: &str) -> bool {
+        let event = if hand.attempt.is_some() { text } else { "" };
+        let resume = if hand.remembered { text } else { "" };
+        let fence = self
+            .room
+            .broker
+            .hand_back(&hand.held, hand.attempt, event, resume)
+            .await
+            .unwrap();
+        let expected = if self
+            .truth
+            .is_mine(hand.job, &hand.held.entry, hand.worker, hand.attempt)
+        {
+            let job = &mut self.truth.jobs[hand.job];
+            job.spot = Spot::Returned;
+            job.journal = Journal::Nothing;
+            if hand.remembered {
+                job.resume = Some(text.to_owned());
+            }
+            if hand.attempt.is_some() {
+                self.truth.events.push((text.to_owned(), false));
+            }
+            Fence::Held
+        } else {
+            self.truth.lose(hand.attempt, text);
+            Fence::Lost
+        };
+        assert_eq!(fence, expected);
+        false
+    }
+
+    pub(super) async fn kill(&mut self, worker: usize) {
+        let heartbeat = self.room.broker.keys().worker(&id(WORKER_NAMES[worker]));
+        let () = self.room.ask(&["DEL", &heartbeat]).await;
+        let recovered = self.room.broker.recover(&self.room.queue).await.unwrap();
+        let (entries, lost) = self.truth.kill(worker);
+        let expected = Recovered {
+            workers: usize::from(entries > 0),
+            entries,
+            lost,
+        };
+        assert_eq!(recovered, expected);
+        // It does not know, and goes on with what it believes to have.
+        for hand in self.hands.iter_mut().filter(|hand| hand.worker == worker) {
+            hand.remembered = true;
+        }
+    }
+
+    pub(super) async fn promote(&mut self, count: usize) {
+        let now = self.room.broker.server_time_ms().await.unwrap();
+        let due = self.truth.due(count, now);
+        assert_eq!(self.room.broker.promote(count).await.unwrap(), due.len());
+        for job in due {
+            self.truth.let_go(job, false);
+        }
+    }
+
+    pub(super) async fn cancel(&mut self, job: &Index) {
+        if !self.truth.jobs.is_empty() {
+            self.cancel_job(job.index(self.truth.jobs.len())).await;
+        }
+    }
+
+    async fn cancel_job(&mut self, number: usize) {
+        let job = &mut self.truth.jobs[number];
+        let asked = self.room.broker.cancel(&job.id).await.unwrap();
+        assert_eq!(asked, job.result.is_none());
+        if asked {
+            job.cancelled = true;
+            if matches!(job.spot, Spot::Waits { .. } | Spot::Key) {
+                self.truth.let_go(number, false);
+            }
+        }
+    }
+
+    pub(super) async fn replay(&mut self, job: &Index) {
+        if !self.truth.jobs.is_empty() {
+            self.replay_job(job.index(self.truth.jobs.len())).await;
+        }
+    }
+
+    async fn replay_job(&mut self, number: usize) {
+        let event = self.text("replayed");
+        let job = &mut self.truth.jobs[number];
+        let place = Place::from_record(&job.entry);
+        let letter = letter(&self.room.queue, &job.id, &place, &bytes(job));
+        let died: Option<i64> = self
+            .room
+            .ask(&["ZSCORE", &self.room.key("dead"), job.id.as_str()])
+            .await;
+        for round in 0..2 {
+            let fields = bytes(job);
+            let again = self.room.broker.replay(
+                died.unwrap_or(1),
+                &letter,
+                &fields,
+                &letter.resume,
+                &event,
+            );
+            let dead = job.spot == Spot::Dead && round == 0;
+            assert_eq!(again.await.unwrap(), dead);
+        }
+        if job.spot == Spot::Dead {
+            job.result = None;
+            job.cancelled = false;
+            job.resume = Some(serde_json::to_string(&letter.resume).unwrap());
+            self.truth.events.push((event, false));
+            self.truth.let_go(number, false);
+        }
+    }
+
+    /// Everything is where it must be.
+    pub(super) async fn check(&mut self) {
+        let view = View::of(&self.room, &self.truth).await;
+        view.assert_one_place_each(&self.truth);
+        self.see_new_places(&view);
+        view.assert_is(&self.truth);
+    }
+
+    /// Jobs that went into the queue stand at its end, in the order in which they went.
+    fn see_new_places(&mut self, view: &View) {
+        let coming = std::mem::take(&mut self.truth.coming);
+        let newest = view.stream.iter().rev().take(coming.len()).rev();
+        for ((number, with_slot), (entry, fields)) in coming.into_iter().zip(newest) {
+            let job = &mut self.truth.jobs[number];
+            assert_eq!(
+                fields,
+                &fields_of(job),
+                "the order in which jobs are let go"
+            );
+            assert!(
+                job.entry.is_empty() || age(entry) > age(&job.entry),
+                "{entry} is a new place"
+            );
+            job.entry.clone_from(entry);
+            if let (true, Some(key)) = (with_slot, job.key) {
+                self.truth.holders[key].insert(entry.clone());
+            }
+        }
+        let standing = self.truth.jobs.iter().filter(|job| job.stands()).count();
+        assert_eq!(view.stream.len(), standing, "entries in the stream");
+    }
+
+    /// All workers die, all that waits or died comes back, and one worker ends it all.
+    pub(super) async fn finish(mut self) {
+        for worker in 0..WORKERS {
+            self.kill(worker).await;
+        }
+        self.hands.clear();
+        for number in 0..self.truth.jobs.len() {
+            match self.truth.jobs[number].spot {
+                Spot::Dead => self.replay_job(number).await,
+                Spot::Waits { .. } => self.cancel_job(number).await,
+                _ => {}
+            }
+            self.check().await;
+        }
+        while self.truth.jobs.iter().any(Job::stands) {
+            self.read(0, 10).await;
+            for mut hand in std::mem::take(&mut self.hands) {
+                let text = self.text("end");
+                if self.begin(&mut hand, AttemptId::new(), &text).await {
+                    self.settle(&hand, &text, false).await;
+                }
+                self.check().await;
+            }
+        }
+        assert!(
+            self.truth.jobs.iter().all(|job| job.spot == Spot::Ended),
+            "{:?}",
+            self.truth.jobs
+        );
+        self.room.assert_nothing_is_left().await;
+    }
+}
+
+fn concurrency(job: &Job) -> Option<Concurrency> {
+    job.key.map(|key| limit(&key_name(key), LIMITS[key]))
+}
+
+fn bytes(job: &Job) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fields_of(job)
+        .into_iter()
+        .map(|(name, value)| (name.into_bytes(), value.into_bytes()))
+        .collect()
+}
