@@ -100,6 +100,12 @@ local function let_go(id)
   return enqueue(queue, resume, {unpack(record, 3)})
 end
 
+-- Whether a job waits for a time or a version. One that was cancelled in the lane of its key, and came
+-- back from the dead letters, may be named there still.
+local function waits_elsewhere(id)
+  return redis.call('ZSCORE', P .. ':lane:time', id) or redis.call('ZSCORE', P .. ':lane:version', id)
+end
+
 -- Gives a concurrency key's slot back, and hands it to the first that waits for it.
 local function release(ckey, place)
   if ckey == '' then return end
@@ -109,7 +115,7 @@ local function release(ckey, place)
   while true do
     local id = redis.call('LPOP', lane)
     if not id then return end
-    local next_place = let_go(id)
+    local next_place = not waits_elsewhere(id) and let_go(id)
     if next_place then
       redis.call('HSET', holders, next_place, '-')
       return

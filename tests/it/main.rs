@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod chaos;
+mod cli;
 mod clients;
 mod crash;
 mod identity;

@@ -126,6 +126,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         if !options.only.is_empty() && !options.only.contains(&number) {
             continue;
         }
+        let load = process::load()?;
         let section = match number {
             Number::N1 => throughput::measure(&machine, &sizes).await?,
             Number::N2 => calls::measure_wall(&machine, &sizes).await?,
@@ -133,6 +134,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             Number::N5 => backlog::measure(&machine, &sizes).await?,
             Number::N7 => calls::measure_memory(&machine, &sizes).await?,
         };
+        let section = section.also("load of the machine before (1 minute)", load, "");
         // Text comes as it is measured; the whole takes minutes.
         if options.format == Format::Text {
             print(&section.text())?;

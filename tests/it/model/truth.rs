@@ -172,10 +172,11 @@ impl Truth {
         for version in [false, true] {
             let mut some: Vec<(i64, &str, usize)> = Vec::new();
             for (number, job) in self.jobs.iter().enumerate() {
-                if let Spot::Waits { for_version, due } = job.spot {
-                    if for_version == version && due <= now {
+                match job.spot {
+                    Spot::Waits { for_version, due } if for_version == version && due <= now => {
                         some.push((due, job.id.as_str(), number));
                     }
+                    _ => {}
                 }
             }
             some.sort_unstable();

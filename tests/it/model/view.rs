@@ -1,6 +1,6 @@
 //! What is so: the namespace in Redis, and whether it is what the model says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
     LIMITS,
@@ -22,6 +22,7 @@ pub(super) struct View {
     resume: Texts,
     crashes: Texts,
     lane_jobs: BTreeSet<String>,
+    key_lanes: Vec<Vec<String>>,
     time: BTreeMap<String, i64>,
     version: BTreeMap<String, i64>,
     holders: Vec<BTreeSet<String>>,
@@ -35,51 +36,56 @@ pub(super) struct View {
 impl View {
     /// Looks at everything at once.
     pub(super) async fn of(room: &Room, truth: &Truth) -> Self {
-        let stream: Vec<(String, Fields)> = room.ask(&["XRANGE", &room.stream(), "-", "+"]).await;
-        let unmarked = |(entry, fields): (String, Fields)| {
-            let fields = fields
-                .into_iter()
-                .filter(|(name, _)| name != "_resume")
-                .collect();
-            (entry, fields)
-        };
-        let mut holders = Vec::new();
-        for key in 0..LIMITS.len() {
-            holders.push(
-                room.hash(&format!("key:{}", key_name(key)))
-                    .await
-                    .into_keys()
-                    .collect(),
-            );
-        }
-        let scores = |lane: &'static str| async move {
-            let rows: Vec<(String, i64)> = room
-                .ask(&["ZRANGE", &room.key(lane), "0", "-1", "WITHSCORES"])
-                .await;
-            rows.into_iter().collect::<BTreeMap<_, _>>()
-        };
-        let mut results = Vec::new();
-        for job in &truth.jobs {
-            results.push(
-                room.ask(&["GET", &room.key(&format!("result:{}", job.id))])
-                    .await,
-            );
-        }
+        let keys = [0, 1].map(key_name);
+        let holders = keys.each_ref().map(|key| format!("key:{key}"));
+        let lanes = keys.each_ref().map(|key| format!("lane:key:{key}"));
+        let results = truth
+            .jobs
+            .iter()
+            .map(|job| room.key(&format!("result:{}", job.id)));
+        // The first is never there: a command without keys is none.
+        let results: Vec<String> = [room.key("none")].into_iter().chain(results).collect();
+        let results: Vec<&str> = ["MGET"]
+            .into_iter()
+            .chain(results.iter().map(String::as_str))
+            .collect();
+        let (stream, pending, events, mut results, holders, key_lanes) = futures::join!(
+            entries(room),
+            room.pending(),
+            room.events(),
+            room.ask::<Vec<Option<String>>>(&results),
+            futures::future::join_all(holders.iter().map(|name| room.hash_keys(name))),
+            futures::future::join_all(lanes.iter().map(|lane| list(room, lane))),
+        );
+        let (inflight, resume, crashes, lane_jobs, letters) = futures::join!(
+            room.hash("inflight"),
+            room.hash("resume"),
+            room.hash("crashes"),
+            room.hash_keys("lane:jobs"),
+            room.hash_keys("dead:jobs"),
+        );
+        let (time, version, dead, cancelled) = futures::join!(
+            scores(room, "lane:time"),
+            scores(room, "lane:version"),
+            scores(room, "dead"),
+            scores(room, "cancelled"),
+        );
         Self {
-            stream: stream.into_iter().map(unmarked).collect(),
-            pending: room.pending().await,
-            inflight: room.hash("inflight").await,
-            resume: room.hash("resume").await,
-            crashes: room.hash("crashes").await,
-            lane_jobs: room.hash_keys("lane:jobs").await,
-            time: scores("lane:time").await,
-            version: scores("lane:version").await,
+            stream,
+            pending,
+            inflight,
+            resume,
+            crashes,
+            lane_jobs,
+            key_lanes,
+            time,
+            version,
             holders,
-            dead: scores("dead").await.into_keys().collect(),
-            letters: room.hash_keys("dead:jobs").await,
-            cancelled: scores("cancelled").await.into_keys().collect(),
-            results,
-            events: room.events().await,
+            dead: dead.into_keys().collect(),
+            letters,
+            cancelled: cancelled.into_keys().collect(),
+            results: results.split_off(1),
+            events,
         }
     }
 
@@ -155,6 +161,13 @@ impl View {
         assert_eq!(self.lane_jobs, ids(&waits), "the jobs of the lanes");
         assert_eq!(self.time, lane(false), "the lane of time");
         assert_eq!(self.version, lane(true), "the lane of versions");
+        let names = |lane: &VecDeque<usize>| {
+            lane.iter()
+                .map(|job| truth.jobs[*job].id.to_string())
+                .collect()
+        };
+        let key_lanes: Vec<Vec<String>> = truth.lanes.iter().map(names).collect();
+        assert_eq!(self.key_lanes, key_lanes, "the lanes of keys");
         assert_eq!(
             self.holders.as_slice(),
             truth.holders.as_slice(),
@@ -171,6 +184,26 @@ impl View {
         assert_eq!(self.results, results, "outcomes");
         assert_eq!(self.events, truth.events, "the facts");
     }
+}
+
+/// The queue's entries without our mark.
+async fn entries(room: &Room) -> Vec<(String, Fields)> {
+    let mut rows: Vec<(String, Fields)> = room.ask(&["XRANGE", &room.stream(), "-", "+"]).await;
+    for (_, fields) in &mut rows {
+        fields.retain(|(name, _)| name != "_resume");
+    }
+    rows
+}
+
+async fn list(room: &Room, name: &str) -> Vec<String> {
+    room.ask(&["LRANGE", &room.key(name), "0", "-1"]).await
+}
+
+async fn scores(room: &Room, name: &str) -> BTreeMap<String, i64> {
+    let rows: Vec<(String, i64)> = room
+        .ask(&["ZRANGE", &room.key(name), "0", "-1", "WITHSCORES"])
+        .await;
+    rows.into_iter().collect()
 }
 
 /// The message of a job: its number and its key.

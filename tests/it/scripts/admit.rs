@@ -47,7 +47,7 @@ fn keyed(unique: &Unique) -> Admission<'_> {
 fn once(key: &str) -> Unique {
     Unique {
         key: key.to_owned(),
-        ttl: Duration::from_secs(60),
+        ttl: Duration::from_mins(1),
     }
 }
 

@@ -6,7 +6,10 @@ use longshore_shared::{
     id::AttemptId,
 };
 
-use super::room::{Room, ending, future, job_id, limit, parking, prompt, resume};
+use super::{
+    room::{Room, ending, future, job_id, letter, limit, parking, prompt, resume},
+    slots,
+};
 
 #[tokio::test]
 async fn a_job_that_waits_goes_to_its_queue_and_ends_there_unrun() {
@@ -145,4 +148,54 @@ async fn a_request_is_remembered_for_a_job_that_nobody_knows_yet() {
             .await,
         Begun::Cancelled
     );
+}
+
+/// It was cancelled in the lane of its key, but dead before anybody heard; then it was replayed.
+#[tokio::test]
+async fn a_slot_is_not_given_to_a_job_that_waits_for_a_time_by_now() {
+    let (room, key) = (Room::new().await, limit("k", 1));
+    let (held, job, attempt) = slots::holder(&room, &key).await;
+    let second = slots::waiter(&room, &key).await;
+    assert!(room.broker.cancel(&second).await.unwrap());
+    let place = room.read_one("b").await.held;
+    let fields = prompt("hello");
+    let letter = letter(&room.queue, &second, &place.place, &fields);
+    let json = serde_json::to_string(&letter).unwrap();
+    let expired = Ending {
+        letter: Some((&second, &json)),
+        ..slots::end(None, &key)
+    };
+    assert_eq!(
+        room.broker.settle(&place, &second, &expired).await.unwrap(),
+        Fence::Held
+    );
+    let died: i64 = room
+        .ask(&["ZSCORE", &room.key("dead"), second.as_str()])
+        .await;
+    let again = room
+        .broker
+        .replay(died, &letter, &fields, &letter.resume, "");
+    assert!(again.await.unwrap());
+    let again = room.read_one("b").await.held;
+    let text = resume(&second, 0);
+    let wait = parking(future(), &text);
+    assert_eq!(
+        room.broker.park(&again, &second, &wait).await.unwrap(),
+        Parked::Yes
+    );
+
+    let end = slots::end(Some(attempt), &key);
+    assert_eq!(
+        room.broker.settle(&held, &job, &end).await.unwrap(),
+        Fence::Held
+    );
+    let waits = room
+        .broker
+        .waiting(&second)
+        .await
+        .unwrap()
+        .expect("it waits for its time");
+    assert!(waits.due_ms.is_some());
+    assert!(slots::holders(&room, "k").await.is_empty());
+    assert!(slots::waiting(&room, "k").await.is_empty());
 }

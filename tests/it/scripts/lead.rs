@@ -6,7 +6,7 @@ use longshore_tests::stack::eventually;
 
 use super::room::Room;
 
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_mins(10);
 
 #[tokio::test]
 async fn there_is_one_leader_and_it_stays_so() {

@@ -20,7 +20,7 @@ async fn every_script_works_on_a_server_that_forgot_it() {
     forget().await;
     let unique = Unique {
         key: "k".to_owned(),
-        ttl: std::time::Duration::from_secs(60),
+        ttl: std::time::Duration::from_mins(1),
     };
     let admission = Admission {
         id: None,
@@ -114,7 +114,7 @@ async fn every_script_works_on_a_server_that_forgot_it() {
     forget().await;
     assert!(
         room.broker
-            .lead("s", std::time::Duration::from_secs(60))
+            .lead("s", std::time::Duration::from_mins(1))
             .await
             .unwrap()
     );
@@ -122,7 +122,7 @@ async fn every_script_works_on_a_server_that_forgot_it() {
     room.broker.resign("s").await.unwrap();
     assert!(
         room.broker
-            .lead("t", std::time::Duration::from_secs(60))
+            .lead("t", std::time::Duration::from_mins(1))
             .await
             .unwrap()
     );

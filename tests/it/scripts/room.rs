@@ -1,10 +1,5 @@
 //! A namespace of a test's own in a Redis that all tests share, and plain looks into it.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a fixture: what goes wrong here is the test's failure"
-)]
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroU32,

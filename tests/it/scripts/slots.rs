@@ -11,7 +11,7 @@ use longshore_shared::{
 use super::room::{Room, future, limit, parking, resume};
 
 /// A job that took a slot.
-async fn holder(room: &Room, key: &Concurrency) -> (Held, JobId, AttemptId) {
+pub(super) async fn holder(room: &Room, key: &Concurrency) -> (Held, JobId, AttemptId) {
     let (held, job) = room.job("a").await;
     let attempt = AttemptId::new();
     assert_eq!(
@@ -22,7 +22,7 @@ async fn holder(room: &Room, key: &Concurrency) -> (Held, JobId, AttemptId) {
 }
 
 /// A job that found none free.
-async fn waiter(room: &Room, key: &Concurrency) -> JobId {
+pub(super) async fn waiter(room: &Room, key: &Concurrency) -> JobId {
     let (held, job) = room.job("a").await;
     assert_eq!(
         room.begin(&held, &job, AttemptId::new(), Some(key)).await,
@@ -31,16 +31,16 @@ async fn waiter(room: &Room, key: &Concurrency) -> JobId {
     job
 }
 
-async fn holders(room: &Room, key: &str) -> BTreeSet<String> {
+pub(super) async fn holders(room: &Room, key: &str) -> BTreeSet<String> {
     room.hash(&format!("key:{key}")).await.into_keys().collect()
 }
 
-async fn waiting(room: &Room, key: &str) -> Vec<String> {
+pub(super) async fn waiting(room: &Room, key: &str) -> Vec<String> {
     room.ask(&["LRANGE", &room.key(&format!("lane:key:{key}")), "0", "-1"])
         .await
 }
 
-fn end<'a>(attempt: Option<AttemptId>, key: &'a Concurrency) -> Ending<'a> {
+pub(super) fn end(attempt: Option<AttemptId>, key: &Concurrency) -> Ending<'_> {
     Ending {
         attempt,
         concurrency: Some(key),

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-
 use super::{
     Sizes,
+    bare::info,
     drain::drain,
     figure,
     machine::{Machine, noop_worker},
@@ -25,7 +24,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
 
     tell(&format!("N5: {} jobs queued", sizes.backlog));
     let stack = machine.stack(CONCURRENCY).await?;
-    let empty = info(&stack, "used_memory").await?;
+    let empty = info(&stack, "used_memory").await?.parse::<u64>()?;
     let began = Instant::now();
     let mut payload = 0;
     for first in (0..sizes.backlog).step_by(CHUNK) {
@@ -37,7 +36,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
     }
     let enqueued = began.elapsed();
     settle_down(&stack).await?;
-    let full = info(&stack, "used_memory").await?;
+    let full = info(&stack, "used_memory").await?.parse::<u64>()?;
     let worker = noop_worker(&stack, None)?;
     let long = drain(&stack, worker, machine.postgres_pid(), sizes.drained).await?;
     drop(stack);
@@ -85,20 +84,8 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
 async fn settle_down(stack: &Stack) -> anyhow::Result<()> {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        if info(stack, "aof_rewrite_in_progress").await? == 0 {
+        if info(stack, "aof_rewrite_in_progress").await? == "0" {
             return Ok(());
         }
     }
-}
-
-/// A figure out of Redis's INFO.
-async fn info(stack: &Stack, name: &str) -> anyhow::Result<u64> {
-    let text: String = redis::cmd("INFO")
-        .query_async(&mut stack.connection().await?)
-        .await?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-        .with_context(|| format!("INFO without {name}"))?;
-    Ok(line.trim().parse()?)
 }

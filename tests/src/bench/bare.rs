@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use redis::{
     AsyncCommands as _,
     streams::{StreamReadOptions, StreamReadReply},
@@ -106,4 +106,30 @@ pub(super) async fn delay_bare(
     };
     let (delays, ()) = tokio::try_join!(receiving, sending)?;
     Ok(delays)
+}
+
+/// A figure out of Redis's INFO.
+pub(super) async fn info(stack: &Stack, name: &str) -> anyhow::Result<String> {
+    let text: String = redis::cmd("INFO")
+        .query_async(&mut stack.connection().await?)
+        .await?;
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    Ok(value
+        .with_context(|| format!("INFO without {name}"))?
+        .trim()
+        .to_owned())
+}
+
+/// Which server it is, and how it allocates, which matters: Redis's own builds use jemalloc.
+pub(super) async fn server(stack: &Stack) -> anyhow::Result<String> {
+    let name = match info(stack, "valkey_version").await {
+        Ok(version) => format!("Valkey {version}"),
+        Err(_) => format!("Redis {}", info(stack, "redis_version").await?),
+    };
+    Ok(format!(
+        "{name} with {}",
+        info(stack, "mem_allocator").await?
+    ))
 }

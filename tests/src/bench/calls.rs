@@ -8,7 +8,6 @@ use super::{
     Sizes,
     client::run_client,
     drain::Watch,
-    figure,
     machine::{Machine, Outside, real_worker},
     median, message, process,
     report::{Finding, Promise, Section},
@@ -34,7 +33,7 @@ pub(super) async fn measure_wall(machine: &Machine, sizes: &Sizes) -> anyhow::Re
         tell(&format!("N2: run {run} of {}", sizes.runs));
         walls.push(wall(machine, calls).await?);
     }
-    let of = |figure: fn(&Wall) -> f64| median(walls.iter().map(figure));
+    let of = |value: fn(&Wall) -> f64| median(walls.iter().map(value));
     let how = format!(
         "{calls} jobs into a ready, idle worker (LONGSHORE_CONCURRENCY={calls}), from the first XADD to the last \
          result; the provider takes {} s; each run just after the bare client's; median of runs: {}",
@@ -90,8 +89,10 @@ async fn wall(machine: &Machine, calls: usize) -> anyhow::Result<Wall> {
         bare_mib: bare.peak_mib,
         ours: (ended - began).as_secs_f64(),
         ours_mib: process::peak_mib(worker.pid())?,
-        worker_cpu: (process::cpu(worker.pid())? - before.0).as_secs_f64(),
-        simulator_cpu: (simulator.cpu()? - before.1).as_secs_f64(),
+        worker_cpu: process::cpu(worker.pid())?
+            .saturating_sub(before.0)
+            .as_secs_f64(),
+        simulator_cpu: simulator.cpu()?.saturating_sub(before.1).as_secs_f64(),
     };
     expect_calls(&simulator, calls).await?;
     Ok(wall)
@@ -101,8 +102,9 @@ async fn wall(machine: &Machine, calls: usize) -> anyhow::Result<Wall> {
 async fn expect_calls(simulator: &Outside, calls: usize) -> anyhow::Result<()> {
     let stats = simulator.stats().await?;
     let answered = stats.by_status.get(&200).copied().unwrap_or_default();
+    let expected = u64::try_from(calls)?;
     ensure!(
-        figure(stats.requests) == figure(calls) && figure(answered) == figure(calls),
+        stats.requests == expected && answered == expected,
         "{calls} calls, but the simulator saw {stats:?}"
     );
     Ok(())
@@ -124,7 +126,7 @@ pub(super) async fn measure_memory(machine: &Machine, sizes: &Sizes) -> anyhow::
     let messages: Vec<String> = (0..calls).map(message).collect();
     let began = Instant::now();
     stack.enqueue(&messages).await?;
-    while figure(simulator.stats().await?.in_flight) < figure(calls) {
+    while simulator.stats().await?.in_flight < u64::try_from(calls)? {
         if began.elapsed() > sizes.held {
             bail!(
                 "not all calls were in flight before the first ended: {:?}",

@@ -14,7 +14,7 @@ use crate::stack::Stack;
 const EVERY: Duration = Duration::from_millis(4);
 
 /// A worker that settles nothing for so long has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What stands in Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,6 @@ use redis::AsyncCommands as _;
 use super::{
     Sizes, bare,
     drain::Watch,
-    figure,
     machine::{Machine, noop_worker},
     message,
     noop::{Delays, stamped_message},
@@ -55,7 +54,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
     worker.stop(Duration::from_secs(10)).await?;
     let delays: Delays = serde_json::from_str(&fs::read_to_string(&report)?)?;
     ensure!(
-        figure(count) == figure(delays.count),
+        delays.count == u64::try_from(count)?,
         "{count} jobs, but {} arrived",
         delays.count
     );

@@ -81,24 +81,23 @@ struct Noop {
     delays: Option<Mutex<Histogram<u64>>>,
 }
 
-impl Noop {
-    fn look(&self, call: &Call, delays: &Mutex<Histogram<u64>>) {
-        let arrived = nanoseconds();
-        let stamp = call
-            .messages
-            .last()
-            .and_then(|message| message.content.strip_prefix(STAMP));
-        if let Some(enqueued) = stamp.and_then(|stamp| stamp.parse::<u64>().ok()) {
-            let mut delays = delays.lock().unwrap_or_else(PoisonError::into_inner);
-            delays.saturating_record(arrived.saturating_sub(enqueued));
-        }
+/// Takes the time that a stamped job took.
+fn look(call: &Call, delays: &Mutex<Histogram<u64>>) {
+    let arrived = nanoseconds();
+    let stamp = call
+        .messages
+        .last()
+        .and_then(|message| message.content.strip_prefix(STAMP));
+    if let Some(enqueued) = stamp.and_then(|stamp| stamp.parse::<u64>().ok()) {
+        let mut delays = delays.lock().unwrap_or_else(PoisonError::into_inner);
+        delays.saturating_record(arrived.saturating_sub(enqueued));
     }
 }
 
 impl Provider for Noop {
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Answer, CallError>> {
         if let Some(delays) = &self.delays {
-            self.look(call, delays);
+            look(call, delays);
         }
         Box::pin(async {
             Ok(Answer {

@@ -40,6 +40,14 @@ pub(super) fn cpu_of_family(pid: u32) -> anyhow::Result<Duration> {
     Ok(ticks(sum))
 }
 
+/// How many processes wanted a processor, on average over the last minute: on a busy machine the figures
+/// are somebody else's.
+pub(super) fn load() -> anyhow::Result<f64> {
+    let text = fs::read_to_string("/proc/loadavg")?;
+    let first = text.split_whitespace().next().context("an empty loadavg")?;
+    Ok(first.parse()?)
+}
+
 fn ticks(count: u64) -> Duration {
     Duration::from_millis(count * 1000 / TICKS_A_SECOND)
 }

@@ -1,0 +1,352 @@
+//! The command as a user has it: answers, texts, exit codes, wrong input.
+
+use std::time::Duration;
+
+use longshore_shared::state::JobState;
+use longshore_tests::stack::{Options, Ran, Stack};
+use serde_json::Value;
+
+async fn stack() -> Stack {
+    Stack::start(Options::default()).await.unwrap()
+}
+
+fn ok(ran: Ran) -> String {
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    ran.stdout
+}
+
+fn refused(ran: &Ran) -> &str {
+    assert_eq!(ran.code, Some(2), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.stdout, "", "nothing but the error");
+    &ran.stderr
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn submit_waits_and_tells_the_answer_and_the_cost() {
+    let stack = stack().await;
+    let _worker = stack.worker().unwrap();
+    let text = ok(stack
+        .longshore(&[
+            "submit",
+            "-p",
+            "[[echo=Red, yellow, blue.]]",
+            "--platform",
+            "gemini",
+            "-o",
+            "out/answer.json",
+        ])
+        .await
+        .unwrap());
+    for part in [
+        "Task ID: ",
+        "Platform: gemini\n",
+        "Success: True\n",
+        "Cost: $",
+        "--- Output ---\nRed, yellow, blue.",
+        "Result saved to: out/answer.json",
+    ] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    let saved: Value = serde_json::from_str(
+        &std::fs::read_to_string(stack.dir().join("out/answer.json")).unwrap(),
+    )
+    .unwrap();
+    assert_eq!(saved["output"], "Red, yellow, blue.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_task_is_exit_code_1() {
+    let stack = stack().await;
+    let _worker = stack.worker().unwrap();
+    let ran = stack
+        .longshore(&["submit", "-p", "[[status=400]]"])
+        .await
+        .unwrap();
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stdout.contains("Success: False"), "{}", ran.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_task_of_a_hundred_and_nothing_is_enqueued() {
+    let stack = stack().await;
+    let tasks: Vec<String> = (0..100)
+        .map(|at| {
+            if at == 57 {
+                r#"{"prompt":"x","timeout":"soon"}"#.to_owned()
+            } else {
+                format!(r#"{{"prompt":"task {at}"}}"#)
+            }
+        })
+        .collect();
+    let file = stack.dir().join("batch.json");
+    std::fs::write(&file, format!("[{}]", tasks.join(","))).unwrap();
+    let ran = stack
+        .longshore(&["batch", "--input", "batch.json"])
+        .await
+        .unwrap();
+    let error = refused(&ran);
+    assert!(
+        error.contains("57") && error.contains("`timeout`") && error.contains("soon"),
+        "{error}"
+    );
+    let depth = stack
+        .broker
+        .depth(&longshore_shared::id::QueueName::default())
+        .await
+        .unwrap();
+    assert_eq!(depth.available, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parallel_holds_for_a_batch_across_workers() {
+    let stack = Stack::start(Options {
+        latency: Duration::from_millis(100),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let _workers = [stack.worker().unwrap(), stack.worker().unwrap()];
+    let tasks: Vec<Value> = (0..30)
+        .map(|at| serde_json::json!({"prompt": format!("task {at}"), "metadata": {"at": at}}))
+        .collect();
+    std::fs::write(
+        stack.dir().join("batch.json"),
+        serde_json::to_string(&tasks).unwrap(),
+    )
+    .unwrap();
+    let text = ok(stack
+        .longshore(&[
+            "batch",
+            "batch.json",
+            "--parallel",
+            "3",
+            "--output",
+            "results.json",
+        ])
+        .await
+        .unwrap());
+    assert!(
+        text.starts_with("Loaded 30 tasks from batch.json\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("=== Batch Complete ===") && text.contains("Success Rate: 100.0%"),
+        "{text}"
+    );
+    assert_eq!(stack.simulator.stats().peak_in_flight, 3);
+    let results: Value =
+        serde_json::from_str(&std::fs::read_to_string(stack.dir().join("results.json")).unwrap())
+            .unwrap();
+    assert_eq!(results["total_tasks"], 30);
+    for (at, result) in results["results"].as_array().unwrap().iter().enumerate() {
+        assert_eq!(result["metadata"]["at"], at, "in the order of the file");
+    }
+    let books = stack.books().await.unwrap();
+    books.balance();
+    let costs: Value = serde_json::from_str(&ok(stack
+        .longshore(&["costs", "--format", "json"])
+        .await
+        .unwrap()))
+    .unwrap();
+    let told = costs["total_cost"].to_string();
+    assert_eq!(
+        told.trim_matches('"').parse::<f64>().unwrap(),
+        stack.simulator.total_usd().parse::<f64>().unwrap()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_shown_mended_and_replayed_with_its_id() {
+    let stack = stack().await;
+    let _worker = stack.worker().unwrap();
+    let id = stack
+        .xadd(&[("job", r#"{"prompt":"hello","timeout":"soon"}"#)])
+        .await
+        .unwrap();
+    assert_eq!(stack.outcome(&id).await.unwrap().state, JobState::Discarded);
+
+    let list = ok(stack.longshore(&["dlq", "list"]).await.unwrap());
+    assert!(
+        list.contains(id.as_str()) && list.contains("bad_value"),
+        "{list}"
+    );
+    let shown = ok(stack
+        .longshore(&["dlq", "show", id.as_str()])
+        .await
+        .unwrap());
+    assert!(
+        shown.contains("`timeout`") && shown.contains("soon"),
+        "{shown}"
+    );
+    let still_bad = stack
+        .longshore(&["dlq", "edit", id.as_str(), "--set", "timeout=-1"])
+        .await
+        .unwrap();
+    assert!(refused(&still_bad).contains("`timeout`"));
+    ok(stack
+        .longshore(&["dlq", "edit", id.as_str(), "--set", "timeout=60"])
+        .await
+        .unwrap());
+    ok(stack
+        .longshore(&["dlq", "replay", id.as_str()])
+        .await
+        .unwrap());
+
+    let outcome = stack.outcome(&id).await.unwrap();
+    assert!(outcome.success, "{outcome:?}");
+    assert_eq!(outcome.id, id);
+    assert_eq!(stack.broker.dead_count().await.unwrap(), 0);
+    stack.books().await.unwrap().balance();
+    let story = ok(stack
+        .longshore(&["jobs", "show", id.as_str()])
+        .await
+        .unwrap());
+    assert!(story.contains("completed"), "{story}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bulk_replay_asks_first_keeps_history_and_gives_fresh_attempts() {
+    let stack = stack().await;
+    let _worker = stack.worker().unwrap();
+    let mut ids = Vec::new();
+    for at in 0..40 {
+        let kind = if at % 2 == 0 { "research" } else { "testing" };
+        let job =
+            format!(r#"{{"prompt":"[[fail_first=1:401]] {at}","type":"{kind}","fallback":false}}"#);
+        ids.push(stack.xadd(&[("job", &job)]).await.unwrap());
+    }
+    let first = stack.outcomes(&ids).await.unwrap();
+    assert!(
+        first
+            .iter()
+            .all(|outcome| outcome.state == JobState::Discarded)
+    );
+
+    let filter = ["dlq", "replay", "--all", "--type", "research"];
+    let unasked = stack.longshore(&filter).await.unwrap();
+    assert!(refused(&unasked).contains("--yes"), "{}", unasked.stderr);
+    let dry = ok(stack
+        .longshore(&[&filter[..], &["--dry-run"]].concat())
+        .await
+        .unwrap());
+    assert!(dry.contains("20"), "{dry}");
+    assert_eq!(
+        stack.broker.dead_count().await.unwrap(),
+        40,
+        "a dry run changes nothing"
+    );
+    ok(stack
+        .longshore(&[&filter[..], &["--yes"]].concat())
+        .await
+        .unwrap());
+
+    let even: Vec<_> = ids.iter().step_by(2).cloned().collect();
+    for outcome in stack.outcomes(&even).await.unwrap() {
+        assert!(outcome.success, "{outcome:?}");
+        assert_eq!(outcome.attempts, 2, "the first attempt is still counted");
+    }
+    assert_eq!(
+        stack.broker.dead_count().await.unwrap(),
+        20,
+        "the others stay"
+    );
+    let books = stack.books().await.unwrap();
+    books.balance();
+    ok(stack
+        .longshore(&["dlq", "purge", "--all", "--yes"])
+        .await
+        .unwrap());
+    assert_eq!(stack.broker.dead_count().await.unwrap(), 0);
+    let letters = stack
+        .ledger
+        .job(&ids[1])
+        .await
+        .unwrap()
+        .unwrap()
+        .dead_letters;
+    assert!(letters[0].letter.is_some(), "what was purged is archived");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_explained_cancelled_and_waited_for() {
+    let stack = stack().await;
+    let delayed = stack
+        .xadd(&[("prompt", "later"), ("delay", "3600")])
+        .await
+        .unwrap();
+    let unknown = stack.longshore(&["jobs", "show", "nobody"]).await.unwrap();
+    assert_eq!(unknown.code, Some(1), "{}", unknown.stderr);
+    let why = ok(stack
+        .longshore(&["jobs", "why", delayed.as_str()])
+        .await
+        .unwrap());
+    assert!(
+        why.contains("no worker") || why.contains("No worker"),
+        "{why}"
+    );
+    let _worker = stack.worker().unwrap();
+    longshore_tests::stack::eventually("it waits", || async {
+        let why = ok(stack.longshore(&["jobs", "why", delayed.as_str()]).await?);
+        anyhow::ensure!(why.contains("time"), "{why}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    ok(stack
+        .longshore(&["jobs", "cancel", delayed.as_str()])
+        .await
+        .unwrap());
+    let waited = stack
+        .longshore(&["jobs", "wait", delayed.as_str()])
+        .await
+        .unwrap();
+    assert_eq!(
+        waited.code,
+        Some(1),
+        "a cancelled job is no success: {}",
+        waited.stdout
+    );
+    let queues = ok(stack.longshore(&["queues"]).await.unwrap());
+    assert!(queues.contains("default"), "{queues}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_a_healthy_stack_healthy() {
+    let stack = stack().await;
+    let _worker = stack.worker().unwrap();
+    let _scheduler = stack.scheduler().unwrap();
+    longshore_tests::stack::eventually("all is well", || async {
+        let ran = stack.longshore(&["doctor"]).await?;
+        anyhow::ensure!(ran.code == Some(0), "{}{}", ran.stdout, ran.stderr);
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let status = ok(stack
+        .longshore(&["status", "--format", "json"])
+        .await
+        .unwrap());
+    let status: Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(
+        status["adapters"]["openai"]["is_implemented"], true,
+        "{status}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_reached_is_named_without_its_password() {
+    let stack = stack().await;
+    let mut command = tokio::process::Command::from(stack.command("longshore").unwrap());
+    let output = command
+        .env("REDIS_URL", "redis://user:hunter2@127.0.0.1:1")
+        .args(["submit", "-p", "x"])
+        .output()
+        .await
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(
+        error.contains("127.0.0.1:1") && !error.contains("hunter2"),
+        "{error}"
+    );
+}
