@@ -28,6 +28,9 @@ const RECOVER_EVERY: Duration = Duration::from_secs(1);
 /// How often dead letters are looked through.
 const RETENTION_EVERY: Duration = Duration::from_mins(1);
 
+/// A request to cancel stands for a week: no job waits that long for its first pull unseen.
+const CANCEL_MS: i64 = 7 * 24 * 3600 * 1000;
+
 /// A standby looks this often whether it is to lead.
 const STANDBY: Duration = Duration::from_millis(500);
 
@@ -91,6 +94,8 @@ impl Scheduler {
             self.recover().await?;
         }
         if due(&mut rounds.cleaned, RETENTION_EVERY) {
+            let now = self.broker.server_time_ms().await?;
+            self.broker.forget_cancels(now - CANCEL_MS).await?;
             self.clean_up().await;
         }
         Ok(if promoted >= PROMOTE {

@@ -20,10 +20,13 @@ if id ~= '' then
       if known_hash ~= hash then return {'conflict', known_place} end
       emit(drop)
       remove(KEYS[1], entry)
-      local result = reply == '1' and redis.call('GET', P .. ':result:' .. id)
-      if result then
-        redis.call('RPUSH', P .. ':reply:' .. id, result)
-        redis.call('EXPIRE', P .. ':reply:' .. id, reply_ttl)
+      if reply == '1' then
+        local result = redis.call('GET', P .. ':result:' .. id)
+        if result then
+          push_reply(id, result, reply_ttl)
+        else
+          redis.call('HINCRBY', P .. ':waiters', id, 1)
+        end
       end
       return {'duplicate'}
     end

@@ -79,6 +79,8 @@ local function lay_aside(stream, queue, entry, id, resume)
   table.insert(record, 1, resume)
   table.insert(record, 1, queue)
   redis.call('HSET', P .. ':lane:jobs', id, cmsgpack.pack(record))
+  -- As long as the job waits, its id is known.
+  redis.call('PERSIST', P .. ':id:' .. id)
   return true
 end
 
@@ -128,6 +130,16 @@ local function forget(place)
   redis.call('HDEL', P .. ':inflight', place)
   redis.call('HDEL', P .. ':resume', place)
   redis.call('HDEL', P .. ':crashes', place)
+end
+
+-- Pushes an outcome to all who wait for it.
+local function push_reply(id, result, ttl)
+  local reply, waiters = P .. ':reply:' .. id, P .. ':waiters'
+  for _ = 0, tonumber(redis.call('HGET', waiters, id) or '0') do
+    redis.call('RPUSH', reply, result)
+  end
+  redis.call('EXPIRE', reply, ttl)
+  redis.call('HDEL', waiters, id)
 end
 
 local function bury(id, letter)

@@ -108,13 +108,14 @@ impl Resume {
         self.history.push(attempt);
     }
 
-    /// The same job with a fresh set of attempts.
+    /// The same job with a fresh set of attempts, and a fresh wait for a newer worker.
     #[must_use]
     pub fn replayed(mut self) -> Self {
         self.spent.clear();
         self.tries = 0;
         self.crashes = 0;
         self.crashes_here = 0;
+        self.waits_since = None;
         self.replays += 1;
         self
     }

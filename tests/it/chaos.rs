@@ -42,7 +42,7 @@ async fn every_job_ends_once_whatever_is_killed() {
         *id = longshore_shared::id::JobId::parse(&format!("own-{at}")).unwrap();
     }
 
-    let mut workers = vec![stack.worker().unwrap(), stack.worker().unwrap()];
+    let mut workers = [stack.worker().unwrap(), stack.worker().unwrap()];
     let mut scheduler = stack.scheduler().unwrap();
     let mut chance = StdRng::seed_from_u64(11);
     for _ in 0..KILLS {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_shared::state::JobState;
+use longshore_shared::{money::Usd, state::JobState};
 use longshore_tests::stack::{Options, Ran, Stack};
 use serde_json::Value;
 
@@ -150,8 +150,8 @@ async fn parallel_holds_for_a_batch_across_workers() {
     .unwrap();
     let told = costs["total_cost"].to_string();
     assert_eq!(
-        told.trim_matches('"').parse::<f64>().unwrap(),
-        stack.simulator.total_usd().parse::<f64>().unwrap()
+        told.trim_matches('"').parse::<Usd>().unwrap(),
+        stack.simulator.total_usd().parse::<Usd>().unwrap()
     );
 }
 

@@ -267,7 +267,7 @@ fn watchful(latency: Duration) -> Options {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_kills_its_worker_three_times_is_a_dead_letter() {
-    let stack = Stack::start(watchful(Duration::from_secs(60)))
+    let stack = Stack::start(watchful(Duration::from_mins(1)))
         .await
         .unwrap();
     let _scheduler = stack.scheduler().unwrap();

@@ -42,6 +42,28 @@ async fn the_same_id_with_the_same_content_is_one_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_who_sent_the_same_job_hear_its_answer() {
+    let stack = stack(Duration::from_millis(500)).await;
+    let _worker = stack.worker().unwrap();
+    let id = JobId::parse("shared-1").unwrap();
+    for _ in 0..3 {
+        stack
+            .xadd(&[("id", "shared-1"), ("prompt", "once"), ("reply", "true")])
+            .await
+            .unwrap();
+    }
+    for _ in 0..3 {
+        let outcome = stack
+            .broker
+            .reply(&id, Duration::from_secs(20))
+            .await
+            .unwrap();
+        assert!(outcome.is_some_and(|outcome| outcome.success));
+    }
+    assert_eq!(stack.simulator.stats().requests, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_same_id_with_other_content_is_a_conflict() {
     let stack = stack(Duration::ZERO).await;
     let _worker = stack.worker().unwrap();

@@ -1,5 +1,10 @@
 //! Longshore from outside: real Redis, real Postgres, real processes, real signals, and the simulator's
 //! invoice as the other side of the books.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on says where"
+)]
 
 mod bad_input;
 mod chaos;

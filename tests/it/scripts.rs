@@ -1,12 +1,6 @@
 //! Each Lua script by itself, through the broker, against a real Redis: the plain case, the fence, and
 //! the same call once more, as after a lost reply.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "what goes wrong in a helper is the test's failure"
-)]
-
 mod admit;
 mod begin;
 mod cancel;

@@ -1,6 +1,9 @@
 //! Pulls jobs: never more than there are free places, and never so many large ones that memory suffers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use longshore_shared::broker::{BrokerError, Delivered};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -15,6 +18,9 @@ const MOST: usize = 512;
 
 /// Bytes that one read should bring at most, going by what came before.
 const BYTES: usize = 8 << 20;
+
+/// How often the reader makes sure that it has all that Redis thinks it has.
+const STRAYS_EVERY: Duration = Duration::from_secs(30);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -52,8 +58,13 @@ async fn read_while_well(
     let queues = &deps.config.queues;
     let mut reader = deps.broker.reader(queues, &deps.worker).await?;
     give_up_strays(deps).await?;
+    let mut looked = Instant::now();
     let mut typical = 0_usize;
     loop {
+        if looked.elapsed() >= STRAYS_EVERY {
+            give_up_strays(deps).await?;
+            looked = Instant::now();
+        }
         let Some(mut places) = free_places(deps, queues.len(), batch(typical)).await else {
             return Ok(());
         };

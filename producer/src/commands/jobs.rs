@@ -1,5 +1,6 @@
 //! `longshore jobs`: one job's story, or many jobs in a table.
 
+mod attempts;
 mod cancel;
 mod find;
 mod list;
@@ -8,7 +9,7 @@ mod story;
 mod wait;
 mod why;
 
-pub(crate) use story::remembered_attempts;
+pub(crate) use attempts::remembered_attempts;
 
 use clap::Subcommand;
 use longshore_shared::id::JobId;

@@ -160,16 +160,16 @@ mod tests {
             workers_alive: 1,
         };
         insta::assert_snapshot!(text(&standing), @r"
-         QUEUE    AVAILABLE  RUNNING
-         bulk        12,345        7
-         default          0        0
+        QUEUE    AVAILABLE  RUNNING
+        bulk        12,345        7
+        default          0        0
 
-         LANE      WAITING
-         key:acme        3
+        LANE      WAITING
+        key:acme        3
 
-         Dead letters       2
-         Unrecorded events  0
-         Workers alive      1
+        Dead letters       2
+        Unrecorded events  0
+        Workers alive      1
         ");
     }
 }

@@ -107,6 +107,15 @@ impl Broker {
         Ok(promoted)
     }
 
+    /// Forgets requests to cancel jobs that nobody has seen since `before_ms`: their ids were mistaken, or
+    /// their outcomes are gone.
+    pub async fn forget_cancels(&self, before_ms: i64) -> Result<usize, BrokerError> {
+        self.shared()
+            .zrembyscore(self.keys().cancelled(), "-inf", before_ms)
+            .await
+            .map_err(|source| self.failed(source))
+    }
+
     /// All keys of a pattern, by `SCAN`.
     pub(crate) async fn scan(&self, pattern: &str) -> Result<Vec<String>, BrokerError> {
         // The braces of the hash tag are plain in a pattern; nothing else in it is special.

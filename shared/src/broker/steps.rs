@@ -262,7 +262,8 @@ impl Broker {
             .arg(key(ending.concurrency))
             .arg(flag(ending.remembered, "kept"))
             .arg(letter)
-            .arg(letter_id);
+            .arg(letter_id)
+            .arg(self.id_seconds());
         let answer: String = self.step(&call).await?;
         Ok(fence(&answer))
     }

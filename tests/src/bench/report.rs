@@ -141,7 +141,7 @@ impl Section {
 /// A figure for people: as many decimals as say something, and commas between thousands.
 fn number(value: f64) -> String {
     let decimals = match value.abs() {
-        size if size >= 100.0 => 0,
+        size if size >= 1000.0 => 0,
         size if size >= 10.0 => 1,
         _ => 2,
     };

@@ -12,7 +12,7 @@ use crate::error::CommandError;
 /// The right to run in a directory. It goes with the process, however that ends.
 #[derive(Debug)]
 pub(super) struct Claim {
-    _lock: File,
+    lock: File,
 }
 
 impl Claim {
@@ -49,7 +49,18 @@ impl Claim {
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(wrong())?;
-        Ok(Self { _lock: file })
+        Ok(Self { lock: file })
+    }
+}
+
+impl Drop for Claim {
+    /// Closing alone would leave the lock with a child that is just being started.
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            crate::output::note(format_args!(
+                "the directory's lock was not given back: {error}"
+            ));
+        }
     }
 }
 

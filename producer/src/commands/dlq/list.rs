@@ -133,9 +133,9 @@ mod tests {
             letters: vec![letter("inv-42", &[]).record, malformed],
         };
         insta::assert_snapshot!(text(&listed, now), @r"
-         ID        AGE  REASON     TYPE      PLATFORM  ATTEMPTS  ERROR
-         inv-42    5m   exhausted  research  sim       3         All platforms failed.
-         bulk:9-0  5m   not_json   -         -         0         expected `job` to be a JSON object, but it is not JSON:  [31…
+        ID        AGE  REASON     TYPE      PLATFORM  ATTEMPTS  ERROR
+        inv-42    5m   exhausted  research  sim       3         All platforms failed.
+        bulk:9-0  5m   not_json   -         -         0         expected `job` to be a JSON object, but it is not JSON:  [31…
 
         1,234 dead letters, 2 shown; more fit: raise --limit
         ");

@@ -206,7 +206,7 @@ async fn replay(
             "its message was not kept whole; give it anew with `longshore dlq edit ID --file job.json`".to_owned(),
         ));
     };
-    let resume = fresh(letter);
+    let resume = letter.resume.clone().replayed();
     let message = RawMessage { fields };
     let event = event(letter, &resume, &message, limits);
     let there = broker
@@ -217,14 +217,6 @@ async fn replay(
     } else {
         Replayed::Gone
     })
-}
-
-/// The same job with a fresh set of attempts, and a fresh wait for a newer worker.
-fn fresh(letter: &Letter) -> Resume {
-    Resume {
-        waits_since: None,
-        ..letter.resume.clone().replayed()
-    }
 }
 
 /// The job's record, available again; nothing where the message does not tell what job it is, or
@@ -296,7 +288,12 @@ mod tests {
         let message = RawMessage {
             fields: letter.message.fields().unwrap(),
         };
-        let text = event(letter, &fresh(letter), &message, &Limits::default());
+        let text = event(
+            letter,
+            &letter.resume.clone().replayed(),
+            &message,
+            &Limits::default(),
+        );
         (!text.is_empty()).then(|| serde_json::from_str(&text).unwrap())
     }
 
@@ -325,7 +322,7 @@ mod tests {
         dead.resume.tries = 3;
         dead.resume.spent = vec!["sim".to_owned()];
         dead.resume.waits_since = Some(dead.record.at);
-        let resume = fresh(&dead);
+        let resume = dead.resume.clone().replayed();
         assert!(resume.admitted && resume.spent.is_empty() && resume.waits_since.is_none());
         assert_eq!((resume.attempts, resume.tries, resume.replays), (3, 0, 1));
         let job = event_of(&dead).unwrap().job.unwrap();

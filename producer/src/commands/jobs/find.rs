@@ -1,7 +1,5 @@
 //! Where a job is now.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use longshore_shared::{
     broker::{Broker, BrokerError},
@@ -353,9 +351,6 @@ pub(super) async fn before(
     ahead += counted;
     Ok((ahead, complete))
 }
-
-/// How long `wait` leaves Redis alone between two looks.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {

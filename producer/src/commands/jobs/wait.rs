@@ -10,7 +10,7 @@ use longshore_shared::{broker::Broker, id::JobId, outcome::Outcome, state::JobSt
 use serde::Serialize;
 
 use super::{
-    find::{self, LOOK_AGAIN, Location},
+    find::{self, Location},
     nowhere,
     why::first_line,
 };
@@ -23,6 +23,9 @@ use crate::{
 
 /// Outcomes that are asked for at once.
 const CHUNK: usize = 500;
+
+/// How long Redis is left alone between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// How often it is checked that the jobs without an outcome still exist.
 const CHECK_AGAIN: Duration = Duration::from_secs(10);
