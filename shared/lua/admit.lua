@@ -19,7 +19,7 @@ if id ~= '' then
     if known_place ~= place then
       if known_hash ~= hash then return {'conflict', known_place} end
       emit(drop)
-      remove(KEYS[1], entry)
+      remove(KEYS[1], {entry})
       if reply == '1' then
         local result = redis.call('GET', P .. ':result:' .. id)
         if result then

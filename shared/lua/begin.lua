@@ -1,27 +1,59 @@
--- Journals an attempt before it can cost anything; takes the concurrency key's slot, or parks the job
--- in the key's lane.
+-- Journals attempts before they can cost anything; takes each concurrency key's slot, or parks the job
+-- in the key's lane. Takes any number of jobs of one worker; what they share is asked once for all.
 --
--- KEYS[1]  the queue's stream
--- ARGV     prefix, queue, entry, worker, job id, attempt id, event should the worker die,
---          concurrency key ('' = none), its limit, resume (what to remember of the job if it is parked)
--- Returns  'ok', 'gone' the entry is not the worker's, 'cancelled' somebody asked for it, 'parked'
-local queue, entry, worker, id, attempt, event, ckey, limit, resume =
-  ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-local place = place_of(queue, entry)
-if owner_of(KEYS[1], entry) ~= worker then return 'gone' end
-if redis.call('ZSCORE', P .. ':cancelled', id) then return 'cancelled' end
-if ckey ~= '' then
-  local holders = P .. ':key:' .. ckey
-  if redis.call('HEXISTS', holders, place) == 0 then
-    if redis.call('HLEN', holders) >= tonumber(limit) then
-      if not lay_aside(KEYS[1], queue, entry, id, resume) then return 'gone' end
-      redis.call('RPUSH', P .. ':lane:key:' .. ckey, id)
-      remove(KEYS[1], entry)
-      forget(place)
-      return 'parked'
-    end
-    redis.call('HSET', holders, place, worker)
+-- KEYS[1]  the journal
+-- ARGV     prefix, then of each job: queue, entry, worker, job id, attempt id, event should the worker
+--          die, concurrency key ('' = none), its limit, resume (what to remember of the job if it is
+--          parked)
+-- Returns  of each job: 'ok', 'gone' the entry is not the worker's, 'cancelled' somebody asked for it,
+--          'parked'
+local ARITY = 9
+
+local function job_at(at)
+  local queue, entry = ARGV[at], ARGV[at + 1]
+  return {
+    queue = queue, entry = entry, worker = ARGV[at + 2], id = ARGV[at + 3], attempt = ARGV[at + 4],
+    event = ARGV[at + 5], ckey = ARGV[at + 6], limit = ARGV[at + 7], resume = ARGV[at + 8],
+    stream = P .. ':queue:' .. queue, place = place_of(queue, entry),
+  }
+end
+
+-- Takes the key's slot; 'parked' when there is none.
+local function take_slot(job)
+  if job.ckey == '' then return 'ok' end
+  local holders = P .. ':key:' .. job.ckey
+  if redis.call('HEXISTS', holders, job.place) == 1 then return 'ok' end
+  if redis.call('HLEN', holders) < tonumber(job.limit) then
+    redis.call('HSET', holders, job.place, job.worker)
+    return 'ok'
+  end
+  if not lay_aside(job.stream, job.queue, job.entry, job.id, job.resume) then return 'gone' end
+  redis.call('RPUSH', P .. ':lane:key:' .. job.ckey, job.id)
+  remove(job.stream, {job.entry})
+  forget(job.place)
+  return 'parked'
+end
+
+local jobs, ids = {}, {}
+for at = 2, #ARGV, ARITY do
+  jobs[#jobs + 1] = job_at(at)
+  ids[#ids + 1] = ARGV[at + 3]
+end
+local owners = owners_of(jobs)
+local cancelled = redis.call('ZMSCORE', P .. ':cancelled', unpack(ids))
+local answers, journal = {}, {}
+for i, job in ipairs(jobs) do
+  if owners[i] ~= job.worker then
+    answers[i] = 'gone'
+  elseif cancelled[i] then
+    answers[i] = 'cancelled'
+  else
+    answers[i] = take_slot(job)
+  end
+  if answers[i] == 'ok' then
+    journal[#journal + 1] = job.place
+    journal[#journal + 1] = pack_inflight(job.attempt, job.worker, job.ckey, job.event)
   end
 end
-redis.call('HSET', P .. ':inflight', place, pack_inflight(attempt, worker, ckey, event))
-return 'ok'
+if #journal > 0 then redis.call('HSET', KEYS[1], unpack(journal)) end
+return answers

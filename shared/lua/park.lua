@@ -16,7 +16,7 @@ if not is_mine(stream, entry, place, attempt, worker) or not lay_aside(stream, q
   return 'gone'
 end
 redis.call('ZADD', P .. ':lane:' .. lane, due, id)
-remove(stream, entry)
+remove(stream, {entry})
 emit(event)
 forget(place)
 release(ckey, place)

@@ -24,6 +24,20 @@ local function owner_of(stream, entry)
   return pending[1] and pending[1][2]
 end
 
+-- Who has each job's entry, or nil. Jobs that travel together mostly stand together: one question tells
+-- of all between the first and the last, and the rest are asked one by one.
+local function owners_of(jobs)
+  local first, last = jobs[1], jobs[#jobs]
+  local known = {}
+  local pending = redis.call('XPENDING', first.stream, GROUP, first.entry, last.entry, 2 * #jobs, first.worker)
+  for _, p in ipairs(pending) do known[p[1]] = p[2] end
+  local owners = {}
+  for i, job in ipairs(jobs) do
+    owners[i] = job.stream == first.stream and known[job.entry] or owner_of(job.stream, job.entry)
+  end
+  return owners
+end
+
 -- What `{ns}:inflight` holds of a place: the attempt's id (`-` between attempts), the worker, the
 -- concurrency key, and the event that is written should the worker die (between attempts the id of the
 -- one that failed).
@@ -67,9 +81,9 @@ local function fields_of(stream, entry)
   return own
 end
 
-local function remove(stream, entry)
-  redis.call('XACK', stream, GROUP, entry)
-  redis.call('XDEL', stream, entry)
+local function remove(stream, entries)
+  redis.call('XACK', stream, GROUP, unpack(entries))
+  redis.call('XDEL', stream, unpack(entries))
 end
 
 -- Lays the entry aside under the job's id; a lane then holds the id.

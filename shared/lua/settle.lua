@@ -1,34 +1,72 @@
--- Ends a job: acks and deletes its entry, writes the event, stores the result, pushes the reply,
--- buries a dead letter, hands its slot on. All of it, or nothing.
+-- Ends jobs: acks and deletes the entry, writes the event, stores the result, pushes the reply, buries a
+-- dead letter, hands the slot on. All of it for a job, or nothing. Takes any number of jobs; what they
+-- share is asked once for all.
 --
--- KEYS[1]  the queue's stream
--- ARGV     prefix, queue, entry, worker, job id, attempt id ('' = none was begun), event, result
---          ('' = none), seconds that it is kept, reply ('1' or ''), concurrency key ('' = none),
---          'kept' when something is remembered of the place, dead letter ('' = none), its id,
+-- KEYS[1]  the journal
+-- ARGV     prefix, then of each job: queue, entry, worker, job id, attempt id ('' = none was begun),
+--          event, result ('' = none), seconds that it is kept, reply ('1' or ''), concurrency key ('' =
+--          none), 'kept' when something is remembered of the place, dead letter ('' = none), its id,
 --          seconds that an own id is known from now
--- Returns  'ok', or 'gone': another worker has the job, an attempt is recorded as a duplicate
-local queue, entry, worker, id, attempt, event, result, ttl, reply, ckey, kept, letter, letter_id, id_ttl =
-  ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11],
-  ARGV[12], ARGV[13], ARGV[14], ARGV[15]
-local stream, place = KEYS[1], place_of(queue, entry)
-if not is_mine(stream, entry, place, attempt, worker) then
-  if attempt ~= '' then emit_duplicate(event) end
-  return 'gone'
+-- Returns  of each job: 'ok', or 'gone': another worker has it, an attempt is recorded as a duplicate
+local ARITY = 14
+
+local function job_at(at)
+  local queue, entry = ARGV[at], ARGV[at + 1]
+  return {
+    queue = queue, entry = entry, worker = ARGV[at + 2], id = ARGV[at + 3], attempt = ARGV[at + 4],
+    event = ARGV[at + 5], result = ARGV[at + 6], ttl = ARGV[at + 7], reply = ARGV[at + 8],
+    ckey = ARGV[at + 9], kept = ARGV[at + 10], letter = ARGV[at + 11], letter_id = ARGV[at + 12],
+    id_ttl = ARGV[at + 13], stream = P .. ':queue:' .. queue, place = place_of(queue, entry),
+  }
 end
-remove(stream, entry)
-emit(event)
-if result ~= '' then
-  redis.call('SET', P .. ':result:' .. id, result, 'EX', ttl)
-  -- Heard or not: it must not meet the next job of this id.
-  redis.call('ZREM', P .. ':cancelled', id)
-  if reply == '1' then push_reply(id, result, ttl) end
+
+local jobs, places = {}, {}
+for at = 2, #ARGV, ARITY do
+  local job = job_at(at)
+  jobs[#jobs + 1] = job
+  places[#places + 1] = job.place
 end
-if letter ~= '' then bury(letter_id, letter) end
-if kept == 'kept' or attempt == '' then
-  forget(place)
-  if result ~= '' then redis.call('EXPIRE', P .. ':id:' .. id, id_ttl) end
-else
-  redis.call('HDEL', P .. ':inflight', place)
+local journal = redis.call('HMGET', KEYS[1], unpack(places))
+
+-- The fence of `is_mine`, with the journal's word already at hand.
+local function is_held(i, job)
+  if job.attempt == '' then return owner_of(job.stream, job.entry) == job.worker end
+  return journal[i] and string.sub(journal[i], 1, #job.attempt) == job.attempt
 end
-release(ckey, place)
-return 'ok'
+
+local function end_job(job)
+  emit(job.event)
+  if job.result ~= '' then
+    redis.call('SET', P .. ':result:' .. job.id, job.result, 'EX', job.ttl)
+    if job.reply == '1' then push_reply(job.id, job.result, job.ttl) end
+  end
+  if job.letter ~= '' then bury(job.letter_id, job.letter) end
+  if job.kept == 'kept' or job.attempt == '' then
+    forget(job.place)
+    if job.result ~= '' then redis.call('EXPIRE', P .. ':id:' .. job.id, job.id_ttl) end
+  end
+end
+
+local answers, settled, entries, done, ended = {}, {}, {}, {}, {}
+for i, job in ipairs(jobs) do
+  if settled[job.place] or not is_held(i, job) then
+    if job.attempt ~= '' then emit_duplicate(job.event) end
+    answers[i] = 'gone'
+  else
+    settled[job.place] = true
+    entries[job.stream] = entries[job.stream] or {}
+    table.insert(entries[job.stream], job.entry)
+    done[#done + 1] = job.place
+    if job.result ~= '' then ended[#ended + 1] = job.id end
+    end_job(job)
+    answers[i] = 'ok'
+  end
+end
+for stream, gone in pairs(entries) do remove(stream, gone) end
+if #done > 0 then redis.call('HDEL', KEYS[1], unpack(done)) end
+-- A request to cancel, heard or not, must not meet the next job of its id.
+if #ended > 0 then redis.call('ZREM', P .. ':cancelled', unpack(ended)) end
+for i, job in ipairs(jobs) do
+  if answers[i] == 'ok' then release(job.ckey, job.place) end
+end
+return answers

@@ -1,5 +1,6 @@
 //! Redis: the queues, the lanes, the journal, the events. Every atomic step is one script.
 
+mod batch;
 mod dead;
 mod events;
 mod jobs;
@@ -19,6 +20,7 @@ use redis::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
+use self::batch::Batch;
 pub use self::{
     dead::DeadPage,
     events::{EventEntry, EventStream},
@@ -89,6 +91,8 @@ pub struct Broker {
     keys: Keys,
     address: String,
     retention: Retention,
+    begins: Batch,
+    settles: Batch,
 }
 
 impl std::fmt::Debug for Broker {
@@ -126,11 +130,22 @@ impl Broker {
                 address: address.clone(),
                 reason: error.to_string(),
             })?;
+        let keys = Keys::new(namespace);
+        let batch = |script| {
+            Batch::start(
+                script,
+                keys.inflight(),
+                keys.prefix().to_owned(),
+                manager.clone(),
+            )
+        };
         Ok(Self {
+            begins: batch(&scripts::BEGIN),
+            settles: batch(&scripts::SETTLE),
             client,
             manager,
             pool,
-            keys: Keys::new(namespace),
+            keys,
             address,
             retention: Retention::default(),
         })

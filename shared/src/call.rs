@@ -58,17 +58,28 @@ pub struct Call {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Prompt tokens at the full rate (cache reads and writes are not in it).
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub input: u64,
     /// Prompt tokens read from the provider's cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub cached: u64,
     /// Prompt tokens written to the provider's cache for five minutes (or its default time).
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub cache_write: u64,
     /// Prompt tokens written to the provider's cache for an hour.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub cache_write_1h: u64,
     /// Visible answer tokens.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub output: u64,
     /// Thinking tokens, billed as output.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(tokens: &u64) -> bool {
+    *tokens == 0
 }
 
 impl Usage {

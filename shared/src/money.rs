@@ -16,7 +16,12 @@ impl Usd {
 
     /// `tokens` at a price in dollars per million tokens.
     pub fn for_tokens(tokens: u64, per_million: Decimal) -> Self {
-        Self((Decimal::from(tokens) * per_million / Decimal::from(1_000_000)).normalize())
+        let mut amount = Decimal::from(tokens) * per_million;
+        // A million is a shift of the point; a price too long for that is divided.
+        if amount.set_scale(amount.scale() + 6).is_err() {
+            amount /= Decimal::from(1_000_000);
+        }
+        Self(amount.normalize())
     }
 }
 

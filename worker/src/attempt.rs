@@ -8,7 +8,7 @@ use longshore_shared::{
     call::{Answer, Call, CallError, ErrorClass, Spend, Usage},
     catalog::ModelEntry,
     envelope::Envelope,
-    event::{AttemptRecord, Event},
+    event::AttemptRecord,
     id::AttemptId,
     money::Usd,
     state::AttemptOutcome,
@@ -97,6 +97,15 @@ fn prepare(
     })
 }
 
+/// What is said of an attempt that nobody saw the end of.
+const LOST: &str = "its worker died in mid-call";
+
+/// An event that has an attempt and nothing else, in the form of [`Event`](longshore_shared::event::Event).
+#[derive(serde::Serialize)]
+struct AttemptEvent<'a> {
+    attempt: &'a AttemptRecord,
+}
+
 /// Journals the attempt; what it says should its worker die is written beforehand.
 async fn begin(
     job: &Job,
@@ -109,20 +118,20 @@ async fn begin(
         let mut progress = job.progress();
         let now = deps.clock.now();
         progress.resume.attempts += 1;
-        let record = AttemptRecord {
+        let mut record = AttemptRecord {
             attempt_id: call.attempt_id,
             labels: progress.labels(&job.held),
             attempt: progress.resume.attempts,
             worker: deps.worker.clone(),
             platform: candidate.provider.name.to_string(),
             model: candidate.model.model.clone(),
-            routing_reason: candidate.reason.clone(),
+            routing_reason: candidate.reason.to_string(),
             started_at: now,
             finished_at: None,
             outcome: AttemptOutcome::Lost,
             duplicate: false,
             error_class: None,
-            error: None,
+            error: Some(LOST.to_owned()),
             status: None,
             usage: Usage::default(),
             cost_usd: None,
@@ -130,16 +139,11 @@ async fn begin(
             response_id: None,
             traceparent: envelope.traceparent.clone(),
         };
-        let if_lost = json(&Event {
-            attempt: Some(AttemptRecord {
-                error: Some("its worker died in mid-call".to_owned()),
-                ..record.clone()
-            }),
-            ..Event::default()
-        });
-        let mut waiting = progress.resume.clone().moved();
-        waiting.attempts -= 1;
+        let if_lost = json(&AttemptEvent { attempt: &record });
+        record.error = None;
         let resume = if envelope.concurrency.is_some() {
+            let mut waiting = progress.resume.clone().moved();
+            waiting.attempts -= 1;
             json(&waiting)
         } else {
             String::new()

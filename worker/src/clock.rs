@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use longshore_shared::broker::{Broker, BrokerError};
 
 /// Tells the server's time from the local clock and the measured difference.
@@ -15,9 +15,10 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The server's time, as well as it is known.
+    /// The server's time in whole milliseconds, as well as it is known.
     pub fn now(&self) -> DateTime<Utc> {
-        Utc::now() + TimeDelta::milliseconds(self.ahead_ms.load(Ordering::Relaxed))
+        let now = Utc::now() + TimeDelta::milliseconds(self.ahead_ms.load(Ordering::Relaxed));
+        now.trunc_subsecs(3)
     }
 
     /// Measures the difference again. Half of the way there and back is taken as the way back.

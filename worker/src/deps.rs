@@ -6,7 +6,7 @@ use longshore_shared::{broker::Broker, config::Config, health::HealthState, id::
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::Clock, hands::Hands, registry::Registry};
+use crate::{clock::Clock, hands::Hands, registry::Registry, route::Router};
 
 /// What the parts of a worker share.
 pub struct Deps {
@@ -16,6 +16,8 @@ pub struct Deps {
     pub config: Arc<Config>,
     /// The server's time.
     pub clock: Clock,
+    /// Who may answer what.
+    pub router: Router,
     /// Who can be called.
     pub providers: Registry,
     /// Who we are.

@@ -8,7 +8,7 @@ use std::{
 
 use longshore_shared::{
     broker::{BrokerError, EventEntry, EventStream},
-    event::Event,
+    event::{AttemptRecord, Event},
     ledger::{EventId, Ledger},
 };
 
@@ -106,27 +106,22 @@ impl Recorder<'_> {
         // Halves of a batch that Postgres refuses, until the one fact is found.
         let mut stack = vec![facts];
         while let Some(mut facts) = stack.pop() {
-            if facts.is_empty() {
+            if facts.events.is_empty() {
                 continue;
             }
-            let events: Vec<(EventId, Event)> = facts
-                .iter()
-                .map(|fact| (fact.id, fact.event.clone()))
-                .collect();
-            match self.ledger.record(&events).await {
+            match self.ledger.record(&facts.events).await {
                 Ok(()) => {
-                    let ids: Vec<String> = facts.into_iter().map(|fact| fact.entry.id).collect();
+                    let ids: Vec<String> =
+                        facts.entries.into_iter().map(|entry| entry.id).collect();
                     stream.recorded(&ids).await?;
                     metrics::counter!("longshore_facts_recorded_total").increment(ids.len() as u64);
                     self.deps.health.beat("recorder");
                 }
                 Err(error) if error.is_bad_data() => {
-                    if let [fact] = facts.as_slice() {
-                        self.set_aside(stream, &fact.entry, &error.to_string())
-                            .await?;
+                    if let [entry] = facts.entries.as_slice() {
+                        self.set_aside(stream, entry, &error.to_string()).await?;
                     } else {
-                        let rest = facts.split_off(facts.len() / 2);
-                        stack.push(rest);
+                        stack.push(facts.split_off());
                         stack.push(facts);
                     }
                 }
@@ -161,37 +156,55 @@ impl Recorder<'_> {
     }
 }
 
-struct Fact {
-    entry: EventEntry,
-    id: EventId,
-    event: Event,
+/// Entries, and what each of them says.
+#[derive(Default)]
+struct Facts {
+    entries: Vec<EventEntry>,
+    events: Vec<(EventId, Event)>,
 }
 
-fn decode(batch: Vec<EventEntry>) -> (Vec<Fact>, Vec<(EventEntry, String)>) {
-    let mut facts = Vec::with_capacity(batch.len());
+impl Facts {
+    /// The second half of them.
+    fn split_off(&mut self) -> Self {
+        let half = self.entries.len() / 2;
+        Self {
+            entries: self.entries.split_off(half),
+            events: self.events.split_off(half),
+        }
+    }
+}
+
+fn decode(batch: Vec<EventEntry>) -> (Facts, Vec<(EventEntry, String)>) {
+    let mut facts = Facts::default();
     let mut unreadable = Vec::new();
     for entry in batch {
         match (
             serde_json::from_str::<Event>(&entry.text),
             entry.id.parse::<EventId>(),
         ) {
-            (Ok(mut event), Ok(id)) => {
-                if entry.duplicate {
-                    event = Event {
-                        attempt: event.attempt.map(|attempt| {
-                            longshore_shared::event::AttemptRecord {
-                                duplicate: true,
-                                ..attempt
-                            }
-                        }),
-                        ..Event::default()
-                    };
-                }
-                facts.push(Fact { entry, id, event });
+            (Ok(event), Ok(id)) => {
+                let event = if entry.duplicate {
+                    as_duplicate(event)
+                } else {
+                    event
+                };
+                facts.events.push((id, event));
+                facts.entries.push(entry);
             }
             (Err(error), _) => unreadable.push((entry, error.to_string())),
             (_, Err(error)) => unreadable.push((entry, error.to_string())),
         }
     }
     (facts, unreadable)
+}
+
+/// Of a step that was fenced off, only the attempt is a fact.
+fn as_duplicate(event: Event) -> Event {
+    Event {
+        attempt: event.attempt.map(|attempt| AttemptRecord {
+            duplicate: true,
+            ..attempt
+        }),
+        ..Event::default()
+    }
 }

@@ -3,6 +3,8 @@
 //! A pinned model goes to its providers, a hinted platform is asked first, and then come the others
 //! from the cheapest up. The whole policy (rules, tiers, quotas, health) has its room here.
 
+use std::borrow::Cow;
+
 use longshore_shared::{
     call::ErrorClass,
     catalog::{Catalog, Enabled, ModelEntry, ProviderEntry, cheapest},
@@ -19,25 +21,84 @@ pub struct Candidate<'a> {
     /// With which model.
     pub model: &'a ModelEntry,
     /// Why, for the attempt's record.
-    pub reason: String,
+    pub reason: Cow<'static, str>,
 }
 
-/// The candidates for a job, never empty.
-pub fn candidates<'a>(
-    catalog: &'a Catalog,
-    envelope: &Envelope,
-) -> Result<Vec<Candidate<'a>>, Discard> {
-    let mut found = match &envelope.model {
-        Some(model) => pinned(catalog, model)?,
-        None => by_price(catalog)?,
-    };
-    if let Some(hint) = &envelope.platform {
-        prefer(catalog, &mut found, hint, envelope)?;
+/// Routes jobs by a catalog; what is the same for all of them is worked out once.
+#[derive(Debug)]
+pub struct Router {
+    catalog: Catalog,
+    /// Provider and default model of every platform that is on, by place in the catalog, the cheapest
+    /// first.
+    by_price: Vec<(usize, usize)>,
+}
+
+impl Router {
+    /// A router over a catalog.
+    pub fn new(catalog: Catalog) -> Self {
+        let by_price = by_price(&catalog);
+        Self { catalog, by_price }
     }
-    if !envelope.fallback {
-        found.truncate(1);
+
+    /// The candidates for a job, never empty.
+    pub fn candidates(&self, envelope: &Envelope) -> Result<Vec<Candidate<'_>>, Discard> {
+        let mut found = match &envelope.model {
+            Some(model) => pinned(&self.catalog, model)?,
+            None => self.cheapest_first()?,
+        };
+        if let Some(hint) = &envelope.platform {
+            prefer(&self.catalog, &mut found, hint, envelope)?;
+        }
+        if !envelope.fallback {
+            found.truncate(1);
+        }
+        Ok(found)
     }
-    Ok(found)
+
+    fn cheapest_first(&self) -> Result<Vec<Candidate<'_>>, Discard> {
+        let found: Vec<Candidate<'_>> = self
+            .by_price
+            .iter()
+            .filter_map(|(provider, model)| {
+                Some(Candidate {
+                    provider: self.catalog.providers.get(*provider)?,
+                    model: self.catalog.models.get(*model)?,
+                    reason: "cheapest enabled platform".into(),
+                })
+            })
+            .collect();
+        if found.is_empty() {
+            return Err(refused(
+                "no provider is on: set OPENAI_API_KEY, ANTHROPIC_API_KEY or GOOGLE_API_KEY, \
+                 or add one under `providers:` in longshore.yaml"
+                    .to_owned(),
+            ));
+        }
+        Ok(found)
+    }
+}
+
+/// The default models of what is on, as places in the catalog, the cheapest first.
+fn by_price(catalog: &Catalog) -> Vec<(usize, usize)> {
+    let mut models: Vec<&ModelEntry> = catalog
+        .enabled()
+        .filter_map(|provider| catalog.entry(&provider.name, &provider.default_model))
+        .collect();
+    cheapest(&mut models);
+    models
+        .into_iter()
+        .filter_map(|model| {
+            let provider = catalog
+                .providers
+                .iter()
+                .position(|one| one.name == model.provider)?;
+            let model = catalog
+                .models
+                .iter()
+                .position(|one| std::ptr::eq(one, model))?;
+            Some((provider, model))
+        })
+        .collect()
 }
 
 fn pinned<'a>(catalog: &'a Catalog, name: &str) -> Result<Vec<Candidate<'a>>, Discard> {
@@ -54,7 +115,7 @@ fn pinned<'a>(catalog: &'a Catalog, name: &str) -> Result<Vec<Candidate<'a>>, Di
             provider.is_on().then(|| Candidate {
                 provider,
                 model,
-                reason: "model pinned by the job".to_owned(),
+                reason: "model pinned by the job".into(),
             })
         })
         .collect();
@@ -68,32 +129,6 @@ fn pinned<'a>(catalog: &'a Catalog, name: &str) -> Result<Vec<Candidate<'a>>, Di
             "model `{name}` has no provider: {}",
             off.join("; ")
         )));
-    }
-    Ok(found)
-}
-
-fn by_price(catalog: &Catalog) -> Result<Vec<Candidate<'_>>, Discard> {
-    let mut models: Vec<&ModelEntry> = catalog
-        .enabled()
-        .filter_map(|provider| catalog.entry(&provider.name, &provider.default_model))
-        .collect();
-    cheapest(&mut models);
-    let found: Vec<Candidate<'_>> = models
-        .into_iter()
-        .filter_map(|model| {
-            Some(Candidate {
-                provider: catalog.platform(model.provider.as_str())?,
-                model,
-                reason: "cheapest enabled platform".to_owned(),
-            })
-        })
-        .collect();
-    if found.is_empty() {
-        return Err(refused(
-            "no provider is on: set OPENAI_API_KEY, ANTHROPIC_API_KEY or GOOGLE_API_KEY, \
-             or add one under `providers:` in longshore.yaml"
-                .to_owned(),
-        ));
     }
     Ok(found)
 }
@@ -115,7 +150,7 @@ fn prefer<'a>(
     if let Some(at) = at {
         let mut first = found.remove(at);
         if envelope.model.is_none() {
-            "platform hinted by the job".clone_into(&mut first.reason);
+            first.reason = "platform hinted by the job".into();
         }
         found.insert(0, first);
         return Ok(());
@@ -137,7 +172,7 @@ fn prefer<'a>(
         )));
     }
     for candidate in found {
-        candidate.reason = format!("{}; {why}", candidate.reason);
+        candidate.reason = format!("{}; {why}", candidate.reason).into();
     }
     Ok(())
 }
@@ -162,9 +197,9 @@ mod tests {
 
     use super::*;
 
-    fn catalog(keys: &[&str]) -> Catalog {
+    fn router(keys: &[&str]) -> Router {
         let env = Environment::from_pairs(keys.iter().map(|name| (*name, "secret")));
-        Config::load(&env).unwrap().catalog
+        Router::new(Config::load(&env).unwrap().catalog)
     }
 
     fn envelope(job: &str) -> Envelope {
@@ -174,16 +209,17 @@ mod tests {
         parse(&message, &Limits::default()).unwrap().envelope
     }
 
-    fn asked(catalog: &Catalog, job: &str) -> Vec<String> {
-        candidates(catalog, &envelope(job))
+    fn asked(router: &Router, job: &str) -> Vec<String> {
+        router
+            .candidates(&envelope(job))
             .unwrap()
             .iter()
             .map(|one| format!("{}/{}", one.provider.name, one.model.model))
             .collect()
     }
 
-    fn refused(catalog: &Catalog, job: &str) -> String {
-        candidates(catalog, &envelope(job)).unwrap_err().error
+    fn refused(router: &Router, job: &str) -> String {
+        router.candidates(&envelope(job)).unwrap_err().error
     }
 
     const THREE: [&str; 3] = ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY"];
@@ -191,7 +227,7 @@ mod tests {
     #[test]
     fn the_cheapest_platform_comes_first_then_the_others_by_price() {
         assert_eq!(
-            asked(&catalog(&THREE), r#"{"prompt":"x"}"#),
+            asked(&router(&THREE), r#"{"prompt":"x"}"#),
             [
                 "gemini/gemini-2.5-flash-lite",
                 "openai/gpt-4o-mini",
@@ -203,7 +239,7 @@ mod tests {
     #[test]
     fn a_hint_comes_first_by_any_of_its_names_and_the_others_stay() {
         let asked = asked(
-            &catalog(&THREE),
+            &router(&THREE),
             r#"{"prompt":"x","platform":"claude_code"}"#,
         );
         assert_eq!(asked[0], "anthropic/claude-haiku-4-5");
@@ -213,7 +249,7 @@ mod tests {
     #[test]
     fn without_fallback_there_is_one() {
         let asked = asked(
-            &catalog(&THREE),
+            &router(&THREE),
             r#"{"prompt":"x","platform":"chatgpt","fallback":false}"#,
         );
         assert_eq!(asked, ["openai/gpt-4o-mini"]);
@@ -222,7 +258,7 @@ mod tests {
     #[test]
     fn a_pinned_model_goes_nowhere_else() {
         let asked = asked(
-            &catalog(&THREE),
+            &router(&THREE),
             r#"{"prompt":"x","model":"gpt-5-nano","platform":"gemini"}"#,
         );
         assert_eq!(asked, ["openai/gpt-5-nano"]);
@@ -230,9 +266,9 @@ mod tests {
 
     #[test]
     fn a_hint_that_cannot_be_honoured_is_told_and_passed_over() {
-        let catalog = catalog(&["OPENAI_API_KEY"]);
+        let router = router(&["OPENAI_API_KEY"]);
         let envelope = envelope(r#"{"prompt":"x","platform":"gemini"}"#);
-        let found = candidates(&catalog, &envelope).unwrap();
+        let found = router.candidates(&envelope).unwrap();
         assert_eq!(found[0].provider.name.as_str(), "openai");
         assert!(
             found[0].reason.contains("GOOGLE_API_KEY"),
@@ -243,9 +279,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_routed_says_why() {
-        let none = catalog(&[]);
+        let none = router(&[]);
         assert!(refused(&none, r#"{"prompt":"x"}"#).contains("set OPENAI_API_KEY"));
-        let one = catalog(&["OPENAI_API_KEY"]);
+        let one = router(&["OPENAI_API_KEY"]);
         assert!(
             refused(&one, r#"{"prompt":"x","model":"nobody-9"}"#)
                 .contains("`nobody-9` is not in the catalog")

@@ -19,7 +19,7 @@ use crate::{
     patience::patiently,
     records::{self, Ended},
     retry::{self, Next},
-    route::{self, Candidate},
+    route::Candidate,
     settle::{close, json},
     verdict::{Discard, Verdict, Wait},
 };
@@ -50,7 +50,7 @@ pub(crate) async fn run(job: Arc<Job>, deps: Arc<Deps>) -> Verdict {
 async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict, Verdict> {
     let policy = retry::policy(&deps.config, envelope)
         .map_err(|error| Discard::new(ErrorClass::BadRequest.as_str(), error))?;
-    let candidates = route::candidates(&deps.config.catalog, envelope)?;
+    let candidates = deps.router.candidates(envelope)?;
     let mut last: Option<CallError> = None;
     for candidate in &candidates {
         let platform = candidate.provider.name.as_str();

@@ -324,10 +324,17 @@ pub(crate) fn close(progress: &mut Progress) -> Option<AttemptRecord> {
     Some(attempt)
 }
 
+/// As long as most records are.
+const TYPICAL_JSON: usize = 1024;
+
 /// Our own records always have a JSON form; should one not, the step says so instead of falling over.
 pub(crate) fn json<T: serde::Serialize>(record: &T) -> String {
-    serde_json::to_string(record).unwrap_or_else(|error| {
-        tracing::error!("a record has no JSON form: {error}");
-        String::new()
-    })
+    let mut text = Vec::with_capacity(TYPICAL_JSON);
+    let written = serde_json::to_writer(&mut text, record).map_err(|error| error.to_string());
+    written
+        .and_then(|()| String::from_utf8(text).map_err(|error| error.to_string()))
+        .unwrap_or_else(|error| {
+            tracing::error!("a record has no JSON form: {error}");
+            String::new()
+        })
 }

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     backend::StreamBackend, clock::Clock, deps::Deps, hands::Hands, heartbeat::Heart, job::Job,
-    patience::patiently, reader, recorder, registry::Registry, run::run, upkeep,
+    patience::patiently, reader, recorder, registry::Registry, route::Router, run::run, upkeep,
 };
 
 /// What keeps a worker from starting, or ends it.
@@ -54,6 +54,7 @@ impl Worker {
         let deps = Arc::new(Deps {
             broker,
             clock,
+            router: Router::new(config.catalog.clone()),
             providers,
             worker: WorkerId::fresh(),
             hands: Hands::default(),

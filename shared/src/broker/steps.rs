@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use redis::ScriptInvocation;
 
-use super::{Broker, BrokerError, scripts};
+use super::{Broker, BrokerError, batch::Arguments, scripts};
 use crate::{
     envelope::{Concurrency, ContentHash, Unique},
     id::{AttemptId, JobId, Place, QueueName, WorkerId},
@@ -142,6 +142,17 @@ fn fence(answer: &str) -> Fence {
 }
 
 impl Held {
+    /// Begins the arguments of a step that travels with others: queue, entry, worker.
+    fn arguments(&self, room: usize) -> Arguments {
+        let mut arguments = Vec::with_capacity(room);
+        arguments.extend([
+            self.queue.as_str().into(),
+            self.entry.as_str().into(),
+            self.worker.as_str().into(),
+        ]);
+        arguments
+    }
+
     /// Begins a script's arguments: stream, prefix, queue, entry, worker.
     fn invoke<'a>(&self, script: &'a redis::Script, keys: &Keys) -> ScriptInvocation<'a> {
         let mut call = script.key(keys.queue(&self.queue));
@@ -205,14 +216,23 @@ impl Broker {
         concurrency: Option<&Concurrency>,
         resume: &str,
     ) -> Result<Begun, BrokerError> {
-        let mut call = held.invoke(&scripts::BEGIN, &self.keys);
-        call.arg(job.as_str())
-            .arg(attempt.to_string())
-            .arg(event_if_lost)
-            .arg(key(concurrency))
-            .arg(concurrency.map_or(0, |limit| limit.limit.get()))
-            .arg(resume);
-        let answer: String = self.step(&call).await?;
+        let mut arguments = held.arguments(9);
+        arguments.extend([
+            job.as_str().into(),
+            attempt.to_string().into(),
+            event_if_lost.into(),
+            key(concurrency).into(),
+            concurrency
+                .map_or(0, |limit| limit.limit.get())
+                .to_string()
+                .into(),
+            resume.into(),
+        ]);
+        let answer = self
+            .begins
+            .step(arguments)
+            .await
+            .map_err(|source| self.failed(source))?;
         Ok(match answer.as_str() {
             "ok" => Begun::Yes,
             "cancelled" => Begun::Cancelled,
@@ -252,19 +272,25 @@ impl Broker {
         let (letter_id, letter) = ending
             .letter
             .map_or(("", ""), |(id, letter)| (id.as_str(), letter));
-        let mut call = held.invoke(&scripts::SETTLE, &self.keys);
-        call.arg(job.as_str())
-            .arg(text(ending.attempt))
-            .arg(ending.event)
-            .arg(ending.result)
-            .arg(self.result_seconds())
-            .arg(flag(ending.reply, "1"))
-            .arg(key(ending.concurrency))
-            .arg(flag(ending.remembered, "kept"))
-            .arg(letter)
-            .arg(letter_id)
-            .arg(self.id_seconds());
-        let answer: String = self.step(&call).await?;
+        let mut arguments = held.arguments(14);
+        arguments.extend([
+            job.as_str().into(),
+            text(ending.attempt).into(),
+            ending.event.into(),
+            ending.result.into(),
+            self.result_seconds().to_string().into(),
+            flag(ending.reply, "1").into(),
+            key(ending.concurrency).into(),
+            flag(ending.remembered, "kept").into(),
+            letter.into(),
+            letter_id.into(),
+            self.id_seconds().to_string().into(),
+        ]);
+        let answer = self
+            .settles
+            .step(arguments)
+            .await
+            .map_err(|source| self.failed(source))?;
         Ok(fence(&answer))
     }
 
