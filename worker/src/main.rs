@@ -23,10 +23,6 @@ struct Arguments {
     listen: Option<std::net::SocketAddr>,
 }
 
-/// A worker makes and drops thousands of small things a second; this allocator is quicker at it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -87,7 +87,8 @@ where
                 Ok(verdict) => verdict,
                 Err(error) => failed_within(&job, &error.into(), &deps),
             };
-            settle(&job, verdict, &deps).await;
+            // Boxed, so that a job in mid-call does not hold the room of its last step.
+            Box::pin(settle(&job, verdict, &deps)).await;
             deps.hands.let_go(&job);
             drop(place);
             Ok(())

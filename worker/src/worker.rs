@@ -97,7 +97,10 @@ impl Worker {
             concurrency = deps.config.concurrency,
             "pulling"
         );
-        let ran = work(&deps, deliveries, reader).await;
+        // On the runtime's own threads: beside them, every hand-over would wake another.
+        let ran = tokio::spawn(work(deps.clone(), deliveries, reader))
+            .await
+            .unwrap_or_else(|error| Err(error.to_string()));
 
         let told = deps.drain.is_cancelled();
         deps.drain.cancel();
@@ -119,7 +122,7 @@ impl Worker {
 
 /// The apalis worker: a spawned task a job, panics caught, spans around it, settled at the last.
 async fn work(
-    deps: &Arc<Deps>,
+    deps: Arc<Deps>,
     deliveries: crate::backend::Deliveries,
     reader: tokio::task::JoinHandle<()>,
 ) -> Result<(), String> {

@@ -49,10 +49,6 @@ enum Part {
     Client(ClientOptions),
 }
 
-/// A worker makes and drops thousands of small things a second; this allocator is quicker at it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     service::exit_code("longshore-bench", run(arguments))
