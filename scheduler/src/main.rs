@@ -1,16 +1,14 @@
 //! `longshore-scheduler`: wakes what is due, recovers what died, keeps the dead letters.
 
-use std::{process::ExitCode, sync::Arc};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
 use longshore_scheduler::Scheduler;
-use longshore_shared::{
-    config::{Config, Environment},
-    health::{self, HealthState},
-    ledger::Ledger,
-    service, telemetry,
-};
+use longshore_shared::service::{self, Service};
+
+/// Archiving uses one; the other is for migrations.
+const LEDGER_CONNECTIONS: u32 = 2;
 
 /// Wakes jobs when they are due, gives back what dead workers left, and keeps the dead letters.
 ///
@@ -37,35 +35,17 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let env = Environment::read()?;
-    let mut config = Config::load(&env)?;
-    let metrics = telemetry::init("scheduler", &telemetry::LogSettings::read(&env)?)?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
-    config.listen = arguments.listen.or(config.listen);
-    let config = Arc::new(config);
-    let stop = service::stop_signal()?;
-    let health = HealthState::new("scheduler");
-    if let Some(listen) = config.listen {
-        let (address, _server) = health::serve(listen, health.clone(), metrics)
-            .await
-            .with_context(|| format!("cannot listen at {listen}"))?;
-        tracing::info!(%address, "health and metrics");
-    }
-    let Some(broker) = service::broker(&config, &stop).await? else {
+    let started = Service::start("scheduler", arguments.listen, LEDGER_CONNECTIONS).await?;
+    let Some(service) = started else {
         return Ok(());
     };
-    let ledger = Ledger::connect(&config.database_url, 2)?;
-    tracing::info!(
-        redis = broker.address(),
-        postgres = ledger.at(),
-        "scheduling"
+    let scheduler = Scheduler::new(
+        service.config.clone(),
+        service.broker.clone(),
+        service.ledger.clone(),
+        service.health.clone(),
     );
-    let scheduler = Scheduler::new(config.clone(), broker, ledger.clone(), health);
-    tokio::join!(
-        scheduler.run(stop.clone()),
-        service::prepare_record(&config, &ledger, &stop)
-    );
+    tokio::join!(scheduler.run(service.stop.clone()), service.prepare_record());
+    service.close().await;
     Ok(())
 }

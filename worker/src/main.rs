@@ -1,16 +1,14 @@
 //! `longshore-worker`: pulls jobs, calls providers, settles.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use longshore_shared::{
-    config::{Config, Environment},
-    health::{self, HealthState},
-    ledger::Ledger,
-    service, telemetry,
-};
+use longshore_shared::service::{self, Service};
 use longshore_worker::{Registry, Worker};
+
+/// The recorder uses one; the others are for what is rare.
+const LEDGER_CONNECTIONS: u32 = 4;
 
 /// Pulls jobs from Redis, has them answered by providers, and settles each in one step.
 ///
@@ -35,44 +33,28 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let env = Environment::read()?;
-    let mut config = Config::load(&env)?;
-    let metrics = telemetry::init("worker", &telemetry::LogSettings::read(&env)?)?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
-    config.listen = arguments.listen.or(config.listen);
-    let config = Arc::new(config);
-    raise_file_limit();
-    let stop = service::stop_signal()?;
-
-    let health = HealthState::new("worker");
-    if let Some(listen) = config.listen {
-        let (address, _server) = health::serve(listen, health.clone(), metrics)
-            .await
-            .with_context(|| format!("cannot listen at {listen}"))?;
-        tracing::info!(%address, "health and metrics");
-    }
-    let Some(broker) = service::broker(&config, &stop).await? else {
+    let started = Service::start("worker", arguments.listen, LEDGER_CONNECTIONS).await?;
+    let Some(service) = started else {
         return Ok(());
     };
-    let ledger = Ledger::connect(&config.database_url, 4)?;
-    tracing::info!(postgres = ledger.at(), "recording");
-    let providers = Registry::over_http(&config.catalog)?;
+    raise_file_limit();
+    let catalog = &service.config.catalog;
+    if catalog.enabled().next().is_none() {
+        tracing::warn!(
+            "no provider is on, so every job will fail: set OPENAI_API_KEY, ANTHROPIC_API_KEY or \
+             GOOGLE_API_KEY, or add one under `providers:` in longshore.yaml"
+        );
+    }
     let worker = Worker::new(
-        config.clone(),
-        broker,
-        Some(ledger.clone()),
-        providers,
-        health,
+        service.config.clone(),
+        service.broker.clone(),
+        Some(service.ledger.clone()),
+        Registry::over_http(catalog)?,
+        service.health.clone(),
     )
     .await;
-    let (ran, ()) = tokio::join!(
-        worker.run(stop.clone()),
-        service::prepare_record(&config, &ledger, &stop)
-    );
-    // A connection that hangs must not hold up the end.
-    let _closed = tokio::time::timeout(Duration::from_secs(2), ledger.close()).await;
+    let (ran, ()) = tokio::join!(worker.run(service.stop.clone()), service.prepare_record());
+    service.close().await;
     Ok(ran?)
 }
 
