@@ -45,7 +45,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         service.ledger.clone(),
         service.health.clone(),
     );
-    tokio::join!(scheduler.run(service.stop.clone()), service.prepare_record());
+    tokio::join!(
+        scheduler.run(service.stop.clone()),
+        service.prepare_record()
+    );
     service.close().await;
     Ok(())
 }

@@ -55,7 +55,6 @@ pub struct JobLabels {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobRecord {
     /// What it is.
-    #[serde(flatten)]
     pub labels: JobLabels,
     /// Where it is in its life.
     pub state: JobState,
@@ -106,7 +105,6 @@ pub struct AttemptRecord {
     /// The attempt: the idempotency key that the provider saw.
     pub attempt_id: AttemptId,
     /// Of which job.
-    #[serde(flatten)]
     pub labels: JobLabels,
     /// The how-manieth of the job, from 1.
     pub attempt: u32,

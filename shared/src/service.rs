@@ -82,7 +82,11 @@ impl Service {
         let Some(broker) = broker(&config, &stop).await? else {
             return Ok(None);
         };
-        tracing::info!(redis = broker.address(), postgres = ledger.at(), "{name} started");
+        tracing::info!(
+            redis = broker.address(),
+            postgres = ledger.at(),
+            "{name} started"
+        );
         Ok(Some(Self {
             config,
             broker,
@@ -103,7 +107,9 @@ impl Service {
             match self.ledger.migrate().await {
                 Ok(()) => return,
                 Err(error) => {
-                    tracing::warn!("the record's tables are not up to date: {error}; again in {wait:?}");
+                    tracing::warn!(
+                        "the record's tables are not up to date: {error}; again in {wait:?}"
+                    );
                 }
             }
             tokio::select! {
@@ -137,10 +143,7 @@ pub fn stop_signal() -> io::Result<CancellationToken> {
 }
 
 /// Connects to Redis and loads the scripts, however long it takes; `None` when told to stop first.
-async fn broker(
-    config: &Config,
-    stop: &CancellationToken,
-) -> Result<Option<Broker>, BrokerError> {
+async fn broker(config: &Config, stop: &CancellationToken) -> Result<Option<Broker>, BrokerError> {
     connect(stop, || async {
         let broker = Broker::connect(&config.redis_url, &config.namespace).await?;
         broker.load_scripts().await?;

@@ -136,7 +136,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     rows.sort_by_key(|row| std::cmp::Reverse(row.job.enqueued_at));
     rows.truncate(usize::try_from(arguments.limit).unwrap_or(usize::MAX));
     match arguments.format {
-        Format::Json => output::json(&rows),
+        Format::Json => output::json(&record::flat(&rows)),
         Format::Text if rows.is_empty() => output::line("No jobs fit."),
         Format::Text => {
             output::line(text(&rows, Utc::now()));

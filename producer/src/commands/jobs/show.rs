@@ -10,6 +10,7 @@ use super::{
     why::{first_line, why},
 };
 use crate::{
+    commands::record,
     error::{CommandError, Done},
     output::{self, Format},
     session::Session,
@@ -75,7 +76,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         found: Some(found),
     };
     match arguments.format {
-        Format::Json => output::json(&known),
+        Format::Json => output::json(&record::flat(&known)),
         Format::Text => output::line(story::tell(&known, Utc::now())),
     }
     Ok(Done::Success)
