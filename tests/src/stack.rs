@@ -33,7 +33,7 @@ pub use self::{
 use crate::simulator::{Settings, Simulator};
 
 /// How long a test waits for what must happen.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How a stack differs from the ordinary one.
 #[derive(Debug, Clone, Default)]
