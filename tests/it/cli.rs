@@ -350,3 +350,25 @@ async fn what_cannot_be_reached_is_named_without_its_password() {
         "{error}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_is_in_the_documents_as_it_is() {
+    let stack = stack().await;
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/COMMANDS.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let titles: Vec<&str> = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("## longshore"))
+        .filter(|command| command.is_empty() || command.starts_with(' '))
+        .collect();
+    assert_eq!(titles.len(), 21, "{titles:?}");
+    for command in titles {
+        let arguments: Vec<&str> = command.split_whitespace().chain(["-h"]).collect();
+        let help = ok(stack.longshore(&arguments).await.unwrap());
+        let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+        assert!(
+            document.contains(&help.join("\n")),
+            "docs/COMMANDS.md has another text than `longshore{command} -h`"
+        );
+    }
+}
