@@ -259,6 +259,14 @@ impl Broker {
     }
 }
 
+/// A time that stands as a score of a sorted set.
+fn milliseconds(score: f64) -> i64 {
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds fit for ages")]
+    {
+        score as i64
+    }
+}
+
 /// A client that speaks to `url`; nothing is connected yet.
 pub fn client(url: &SecretString) -> Result<Client, BrokerError> {
     let info = url

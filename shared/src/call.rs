@@ -1,6 +1,6 @@
 //! One call to a provider: what is asked, what comes back, what can go wrong.
 
-use std::time::Duration;
+use std::{ops::Add, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -91,6 +91,21 @@ impl Usage {
     /// All tokens of the answer, seen or not.
     pub fn total_output(&self) -> u64 {
         self.output + self.reasoning
+    }
+}
+
+impl Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            input: self.input + other.input,
+            cached: self.cached + other.cached,
+            cache_write: self.cache_write + other.cache_write,
+            cache_write_1h: self.cache_write_1h + other.cache_write_1h,
+            output: self.output + other.output,
+            reasoning: self.reasoning + other.reasoning,
+        }
     }
 }
 

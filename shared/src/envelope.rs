@@ -34,6 +34,9 @@ pub const DEFAULT_TYPE: &str = "code_generation";
 /// How long one attempt may take, when the producer does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(5);
 
+/// Characters of the prompt that the record keeps for people.
+const PROMPT_HEAD: usize = 200;
+
 /// One job as its producer described it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Envelope {
@@ -150,6 +153,15 @@ pub struct Concurrency {
     pub key: String,
     /// How many at once.
     pub limit: NonZeroU32,
+}
+
+impl Envelope {
+    /// The head of the prompt, for people who look for the job in the record.
+    pub fn prompt_head(&self) -> String {
+        let last = self.messages.last();
+        last.map(|message| message.content.chars().take(PROMPT_HEAD).collect())
+            .unwrap_or_default()
+    }
 }
 
 impl NotBefore {

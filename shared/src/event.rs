@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     call::{ErrorClass, FinishReason, Usage},
+    envelope::Envelope,
     id::{AttemptId, JobId, Place, QueueName, WorkerId},
     money::Usd,
     state::{AttemptOutcome, JobState},
@@ -49,6 +50,26 @@ pub struct JobLabels {
     /// The job that it came from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<String>,
+}
+
+impl JobLabels {
+    /// Of a job whose envelope may not have been understood.
+    pub fn new(job_id: JobId, queue: QueueName, envelope: Option<&Envelope>) -> Self {
+        let text = |of: fn(&Envelope) -> &Option<String>| {
+            envelope.and_then(|envelope| of(envelope).clone())
+        };
+        Self {
+            job_id,
+            queue,
+            task_type: envelope.map_or_else(
+                || "unknown".to_owned(),
+                |envelope| envelope.task_type.clone(),
+            ),
+            tenant: text(|envelope| &envelope.tenant),
+            chain_id: text(|envelope| &envelope.chain_id),
+            parent_id: text(|envelope| &envelope.parent_id),
+        }
+    }
 }
 
 /// A job, after something happened to it.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -126,6 +127,12 @@ impl Place {
     /// The queue and the entry's id that this place names.
     pub fn parts(&self) -> (&str, &str) {
         self.0.split_once(':').unwrap_or((DEFAULT_QUEUE, &self.0))
+    }
+
+    /// When the server received what stands here: an entry's id begins with the time in ms.
+    pub fn received_at(&self) -> Option<DateTime<Utc>> {
+        let (ms, _) = self.parts().1.split_once('-')?;
+        DateTime::from_timestamp_millis(ms.parse().ok()?)
     }
 
     /// A place out of our own records.

@@ -89,8 +89,6 @@ impl Keys {
         dead_jobs = "dead:jobs";
         /// The jobs that somebody asked to cancel, by time.
         cancelled = "cancelled";
-        /// How many more wait for a job's reply: those whose message was dropped as a duplicate.
-        waiters = "waiters";
         /// The channel of requests to running workers.
         control = "control";
         /// The lease of the leading scheduler.

@@ -127,7 +127,7 @@ impl Service {
 }
 
 /// Set by SIGTERM or SIGINT.
-pub fn stop_signal() -> io::Result<CancellationToken> {
+fn stop_signal() -> io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

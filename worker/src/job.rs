@@ -2,10 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use longshore_shared::{
     broker::{Delivered, Held},
-    call::Usage,
     envelope::{Concurrency, Envelope, RawMessage},
     event::{AttemptRecord, JobLabels},
     id::JobId,
@@ -47,7 +46,7 @@ pub struct Progress {
 impl Job {
     /// A job as it was delivered; the resume text is our own record.
     pub fn new(delivered: Delivered) -> Result<Self, serde_json::Error> {
-        let received = receipt_time(&delivered.held.entry);
+        let received = delivered.held.place.received_at().unwrap_or_else(Utc::now);
         let mut resume = match &delivered.resume {
             Some(text) => serde_json::from_str(text)?,
             None => Resume::fresh(JobId::of_place(&delivered.held.place), received),
@@ -89,26 +88,16 @@ impl Progress {
 
     /// What is recorded with everything of this job.
     pub fn labels(&self, held: &Held) -> JobLabels {
-        let envelope = self.envelope.as_deref();
-        let text = |of: fn(&Envelope) -> &Option<String>| {
-            envelope.and_then(|envelope| of(envelope).clone())
-        };
-        JobLabels {
-            job_id: self.resume.id.clone(),
-            queue: held.queue.clone(),
-            task_type: envelope.map_or_else(
-                || "unknown".to_owned(),
-                |envelope| envelope.task_type.clone(),
-            ),
-            tenant: text(|envelope| &envelope.tenant),
-            chain_id: text(|envelope| &envelope.chain_id),
-            parent_id: text(|envelope| &envelope.parent_id),
-        }
+        JobLabels::new(
+            self.resume.id.clone(),
+            held.queue.clone(),
+            self.envelope.as_deref(),
+        )
     }
 
     /// Adds up an attempt that ended, successful or not.
     pub fn count(&mut self, attempt: &AttemptRecord) {
-        self.resume.usage = add(self.resume.usage, attempt.usage);
+        self.resume.usage = self.resume.usage + attempt.usage;
         self.resume.cost = self.resume.cost + attempt.cost_usd.unwrap_or(Usd::ZERO);
         self.remembered = true;
         if attempt.outcome == AttemptOutcome::Completed {
@@ -125,25 +114,5 @@ impl Progress {
                 cost: attempt.cost_usd,
             });
         }
-    }
-}
-
-/// When the server received an entry: its id begins with the time in ms.
-fn receipt_time(entry: &str) -> DateTime<Utc> {
-    entry
-        .split_once('-')
-        .and_then(|(ms, _)| ms.parse().ok())
-        .and_then(DateTime::from_timestamp_millis)
-        .unwrap_or_else(Utc::now)
-}
-
-fn add(a: Usage, b: Usage) -> Usage {
-    Usage {
-        input: a.input + b.input,
-        cached: a.cached + b.cached,
-        cache_write: a.cache_write + b.cache_write,
-        cache_write_1h: a.cache_write_1h + b.cache_write_1h,
-        output: a.output + b.output,
-        reasoning: a.reasoning + b.reasoning,
     }
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_shared::{
     call::Answer,
+    envelope::Envelope,
     event::{DeadRecord, JobRecord},
     letter::{Kept, Letter},
     outcome::Outcome,
@@ -13,9 +14,6 @@ use crate::{
     job::{Job, Progress},
     verdict::Discard,
 };
-
-/// Characters of the prompt that the record keeps for people.
-const PROMPT_HEAD: usize = 200;
 
 /// How a job ends or waits, in the words of its record.
 #[derive(Debug, Default)]
@@ -50,10 +48,7 @@ pub(crate) fn job_record(
             .map(|(platform, _)| platform.clone()),
         model: progress.asked.as_ref().map(|(_, model)| model.clone()),
         attempts: progress.resume.attempts,
-        prompt_head: envelope
-            .and_then(|envelope| envelope.messages.last())
-            .map(|message| message.content.chars().take(PROMPT_HEAD).collect())
-            .unwrap_or_default(),
+        prompt_head: envelope.map(Envelope::prompt_head).unwrap_or_default(),
         output: ended.answer.map(|answer| answer.output.clone()),
         finish_reason: ended.answer.map(|answer| answer.finish_reason),
         error: ended.error.map(|(error, _)| error.to_owned()),

@@ -56,11 +56,15 @@ pub fn policy(config: &Config, envelope: &Envelope) -> Result<RetryPolicy, Strin
 /// part of the jitter that is added.
 pub fn next(policy: &RetryPolicy, tries: u32, error: &CallError, luck: f64) -> Next {
     match error.class {
-        // Every platform would be asked the same wrong thing.
-        ErrorClass::BadRequest | ErrorClass::Internal => Next::End,
+        class if ends_job(class) => Next::End,
         class if !class.is_retryable() || tries > policy.max_retries => Next::Elsewhere,
         _ => Next::Again(wait(policy, tries, error.retry_after, luck)),
     }
+}
+
+/// Whether no other platform can do better: every one would be asked the same wrong thing.
+pub fn ends_job(class: ErrorClass) -> bool {
+    matches!(class, ErrorClass::BadRequest | ErrorClass::Internal)
 }
 
 /// Base, doubled with each try, and jitter; never before `Retry-After`.

@@ -69,7 +69,7 @@ async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict,
             progress.resume.spent.push(platform.to_owned());
             progress.resume.tries = 0;
         }
-        let end = retry::next(&policy, u32::MAX, &error, 0.0) == Next::End;
+        let end = retry::ends_job(error.class);
         last = Some(error);
         if end {
             break;

@@ -10,9 +10,6 @@ use longshore_shared::{
 use serde::Serialize;
 use serde_json::Value;
 
-/// Characters of the prompt that the record keeps for people.
-const PROMPT_HEAD: usize = 200;
-
 /// A job that has not ended, in the words of the record.
 pub(crate) fn of_redis(
     envelope: Option<&Envelope>,
@@ -20,23 +17,15 @@ pub(crate) fn of_redis(
     state: JobState,
     resume: &Resume,
 ) -> JobRecord {
-    let text =
-        |of: fn(&Envelope) -> &Option<String>| envelope.and_then(|envelope| of(envelope).clone());
     let past = resume.history.last();
     JobRecord {
-        labels: JobLabels {
-            job_id: envelope
+        labels: JobLabels::new(
+            envelope
                 .and_then(|envelope| envelope.id.clone())
                 .unwrap_or_else(|| resume.id.clone()),
             queue,
-            task_type: envelope.map_or_else(
-                || "unknown".to_owned(),
-                |envelope| envelope.task_type.clone(),
-            ),
-            tenant: text(|envelope| &envelope.tenant),
-            chain_id: text(|envelope| &envelope.chain_id),
-            parent_id: text(|envelope| &envelope.parent_id),
-        },
+            envelope,
+        ),
         state,
         enqueued_at: resume.enqueued_at,
         started_at: resume.started_at,
@@ -45,16 +34,13 @@ pub(crate) fn of_redis(
         platform: past.map(|past| past.platform.clone()),
         model: past.map(|past| past.model.clone()),
         attempts: resume.attempts,
-        prompt_head: envelope
-            .and_then(|envelope| envelope.messages.last())
-            .map(|message| message.content.chars().take(PROMPT_HEAD).collect())
-            .unwrap_or_default(),
+        prompt_head: envelope.map(Envelope::prompt_head).unwrap_or_default(),
         output: None,
         finish_reason: None,
         error: past.map(|past| past.error.clone()),
         error_class: past.map(|past| past.error_class.to_string()),
         metadata: envelope.and_then(|envelope| envelope.metadata.clone()),
-        traceparent: text(|envelope| &envelope.traceparent),
+        traceparent: envelope.and_then(|envelope| envelope.traceparent.clone()),
     }
 }
 

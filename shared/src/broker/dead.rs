@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use redis::AsyncCommands as _;
 
-use super::{Broker, BrokerError, scripts};
+use super::{Broker, BrokerError, milliseconds, scripts};
 use crate::{archive::Standing, id::JobId, letter::Letter, resume::Resume};
 
 /// Letters read at once while going through all of them.
@@ -115,20 +115,13 @@ impl Broker {
         let mut letters = Vec::with_capacity(found.len());
         for ((id, died), text) in found.iter().zip(texts) {
             let Some(text) = text else { continue };
-            let letter = serde_json::from_str(&text).map_err(|error| {
-                Self::foreign(format!("{} {id}", self.keys().dead_jobs()), error)
-            })?;
-            #[expect(clippy::cast_possible_truncation, reason = "milliseconds fit for ages")]
-            letters.push((*died as i64, letter, text));
+            letters.push(self.standing_letter(id, *died, text)?);
         }
         Ok(letters)
     }
 
     /// One letter, with the time of its death (ms) and its JSON.
-    pub async fn dead_letter(
-        &self,
-        id: &str,
-    ) -> Result<Option<(i64, Letter, String)>, BrokerError> {
+    pub async fn dead_letter(&self, id: &str) -> Result<Option<Standing>, BrokerError> {
         let (died, text): (Option<f64>, Option<String>) = redis::pipe()
             .zscore(self.keys().dead(), id)
             .hget(self.keys().dead_jobs(), id)
@@ -138,10 +131,13 @@ impl Broker {
         let (Some(died), Some(text)) = (died, text) else {
             return Ok(None);
         };
+        self.standing_letter(id, died, text).map(Some)
+    }
+
+    fn standing_letter(&self, id: &str, died: f64, text: String) -> Result<Standing, BrokerError> {
         let letter = serde_json::from_str(&text)
             .map_err(|error| Self::foreign(format!("{} {id}", self.keys().dead_jobs()), error))?;
-        #[expect(clippy::cast_possible_truncation, reason = "milliseconds fit for ages")]
-        Ok(Some((died as i64, letter, text)))
+        Ok((milliseconds(died), letter, text))
     }
 
     /// Replaces a letter; `false` when it changed in the meantime.

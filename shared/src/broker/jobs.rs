@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::AsyncCommands as _;
 
-use super::{Broker, BrokerError, scripts, workers::is_missing};
+use super::{Broker, BrokerError, milliseconds, scripts, workers::is_missing};
 use crate::{
     envelope::RawMessage,
     id::{JobId, Place, QueueName, WorkerId},
@@ -160,12 +160,7 @@ impl Broker {
         Ok(Some(Waiting {
             queue,
             resume,
-            due_ms: time.parse::<f64>().ok().map(|ms| {
-                #[expect(clippy::cast_possible_truncation, reason = "milliseconds fit for ages")]
-                {
-                    ms as i64
-                }
-            }),
+            due_ms: time.parse().ok().map(milliseconds),
             for_version: !version.is_empty(),
             message: RawMessage { fields },
         }))

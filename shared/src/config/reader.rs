@@ -9,9 +9,8 @@ use super::{
 
 /// Variables of ours that are read elsewhere: the file's path, logging, the command line's, and those
 /// of `longshore dev`.
-const OTHER_VARIABLES: [&str; 9] = [
+const OTHER_VARIABLES: [&str; 8] = [
     "LONGSHORE_CONFIG",
-    "LONGSHORE_FORMAT",
     "LONGSHORE_LOG",
     "LONGSHORE_LOG_FORMAT",
     "LONGSHORE_POSTGRES_BIN",

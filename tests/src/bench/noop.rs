@@ -10,12 +10,8 @@ use std::{
 use futures::future::BoxFuture;
 use hdrhistogram::Histogram;
 use longshore_shared::{
-    broker::Broker,
     call::{Answer, Call, CallError, FinishReason, Usage},
-    config::{Config, Environment},
-    health::HealthState,
-    ledger::Ledger,
-    service, telemetry,
+    service::Service,
 };
 use longshore_worker::{Registry, Worker, provider::Provider};
 use serde::{Deserialize, Serialize};
@@ -117,10 +113,9 @@ impl Provider for Noop {
 
 /// Runs the worker until it is told to stop, set up as `longshore-worker` sets itself up.
 pub async fn noop_worker(options: NoopOptions) -> anyhow::Result<()> {
-    let env = Environment::read()?;
-    let config = Arc::new(Config::load(&env)?);
-    let _metrics = telemetry::init("worker", &telemetry::LogSettings::read(&env)?)?;
-    let stop = service::stop_signal()?;
+    let Some(service) = Service::start("worker", None, 4).await? else {
+        return Ok(());
+    };
     let noop = Arc::new(Noop {
         delays: match options.report {
             Some(_) => Some(Mutex::new(delays()?)),
@@ -128,14 +123,15 @@ pub async fn noop_worker(options: NoopOptions) -> anyhow::Result<()> {
         },
     });
     let provider: Arc<dyn Provider> = noop.clone();
-    let providers = Registry::with(&config.catalog, &provider);
-    let broker = Broker::connect(&config.redis_url, &config.namespace)
-        .await?
-        .keeping(config.retention.clone());
-    let ledger = Ledger::connect(&config.database_url, 4)?;
-    let health = HealthState::new("worker");
-    let worker = Worker::new(config, broker, Some(ledger), providers, health).await;
-    worker.run(stop).await?;
+    let worker = Worker::new(
+        service.config.clone(),
+        service.broker.clone(),
+        Some(service.ledger.clone()),
+        Registry::with(&service.config.catalog, &provider),
+        service.health.clone(),
+    )
+    .await;
+    worker.run(service.stop.clone()).await?;
     if let (Some(file), Some(delays)) = (options.report, &noop.delays) {
         let delays = Delays::of(&delays.lock().unwrap_or_else(PoisonError::into_inner));
         fs::write(file, serde_json::to_string(&delays)?)?;

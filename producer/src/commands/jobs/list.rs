@@ -13,7 +13,7 @@ use longshore_shared::{
     state::JobState,
 };
 
-use super::{find::unmarked, story::received, why::first_line};
+use super::{find::unmarked, why::first_line};
 use crate::{
     commands::{
         record,
@@ -260,7 +260,7 @@ async fn of_queue(
             let resume = resume.unwrap_or_else(|| {
                 Resume::fresh(
                     JobId::of_place(&place),
-                    received(&entry).unwrap_or_default(),
+                    place.received_at().unwrap_or_default(),
                 )
             });
             let row = row(&unmarked(message), queue.clone(), state, &resume, limits);

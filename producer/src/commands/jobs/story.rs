@@ -201,9 +201,7 @@ fn times<'a>(known: &Known, now: DateTime<Utc>, add: &mut impl FnMut(&'a str, Op
     let job = known.record.as_ref().map(|record| &record.row.job);
     let told = |at: DateTime<Utc>| format!("{} ({} ago)", time(at), ago(at, now));
     let standing = match &known.now {
-        Location::Available { place, .. } | Location::Running { place, .. } => {
-            received(place.parts().1)
-        }
+        Location::Available { place, .. } | Location::Running { place, .. } => place.received_at(),
         _ => None,
     };
     add(
@@ -233,12 +231,6 @@ fn times<'a>(known: &Known, now: DateTime<Utc>, add: &mut impl FnMut(&'a str, Op
             )),
         );
     }
-}
-
-/// When the server received an entry: its id begins with the time in ms.
-pub(super) fn received(entry: &str) -> Option<DateTime<Utc>> {
-    let (ms, _) = entry.split_once('-')?;
-    DateTime::from_timestamp_millis(ms.parse().ok()?)
 }
 
 fn figures<'a>(known: &Known, add: &mut impl FnMut(&'a str, Option<String>)) {
