@@ -5,7 +5,7 @@ use std::{ops::Add, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{id::AttemptId, state::words};
+use crate::{id::AttemptId, money::Usd, state::words};
 
 /// One turn of a conversation, in the chat form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,6 +122,28 @@ pub struct Answer {
     pub model: Option<String>,
     /// The provider's own id of the answer.
     pub response_id: Option<String>,
+    /// What the provider says that it cost; kept beside our own figure.
+    pub reported_cost: Option<Usd>,
+    /// What its headers say of the account's limits.
+    pub room: ProviderRoom,
+}
+
+/// What a provider's headers say of its account's limits; absent where they say nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProviderRoom {
+    /// Requests that are left.
+    pub requests: Option<RoomLeft>,
+    /// Tokens that are left.
+    pub tokens: Option<RoomLeft>,
+}
+
+/// How much is left of one limit, and how soon it is whole again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoomLeft {
+    /// So many.
+    pub remaining: u64,
+    /// Until it is whole again.
+    pub reset_after: Duration,
 }
 
 words! {
@@ -201,6 +223,8 @@ pub struct CallError {
     pub status: Option<u16>,
     /// What it cost.
     pub spend: Spend,
+    /// What the provider's headers say of the account's limits.
+    pub room: ProviderRoom,
 }
 
 impl CallError {
@@ -212,6 +236,7 @@ impl CallError {
             retry_after: None,
             status: None,
             spend: Spend::Nothing,
+            room: ProviderRoom::default(),
         }
     }
 

@@ -3,13 +3,13 @@
 //! The built-in catalog is `catalog.yaml`; the user's `longshore.yaml` adds to it and changes it by
 //! name.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::state::words;
+use crate::{limits::AccountLimits, state::words};
 
 pub use prices::Prices;
 
@@ -89,6 +89,42 @@ words! {
     }
 }
 
+words! {
+    /// What a model is good at, or can do.
+    Capability {
+        /// Code generation and editing.
+        Code = "code",
+        /// Analysis and understanding.
+        Analysis = "analysis",
+        /// Strategic planning and architecture.
+        Planning = "planning",
+        /// Review of code and plans.
+        Review = "review",
+        /// Advanced reasoning.
+        ComplexReasoning = "complex_reasoning",
+        /// Documentation.
+        Docs = "docs",
+        /// Simple, routine tasks.
+        SimpleTasks = "simple_tasks",
+        /// Calls tools.
+        Tools = "tools",
+        /// Keeps to a JSON schema.
+        JsonSchema = "json_schema",
+    }
+}
+
+words! {
+    /// How a provider is paid: the order in which platforms are asked.
+    Billing {
+        /// Nothing, within its quota.
+        Free = "free",
+        /// Already paid for.
+        Subscription = "subscription",
+        /// By the token.
+        Paid = "paid",
+    }
+}
+
 /// Whether a provider may be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Enabled {
@@ -115,8 +151,29 @@ pub struct ProviderEntry {
     pub enabled: Enabled,
     /// The variable that the key comes from.
     pub key_variable: Option<String>,
-    /// The most calls in flight from one worker. Default: no limit of its own.
-    pub max_concurrent: Option<usize>,
+    /// How it is paid.
+    pub billing: Billing,
+    /// Whether it runs on this machine or in this network.
+    pub local: bool,
+    /// The longest that one call may take here, whatever the job allows. Default: as the job says.
+    pub timeout: Option<Duration>,
+    /// A random wait before each call, for services that dislike machines (`rate_limit_delay`).
+    pub pace: Option<Pace>,
+    /// Whose quota its calls use: itself, unless several providers share an account.
+    pub account: PlatformName,
+    /// What the account allows.
+    pub limits: AccountLimits,
+    /// The program and its arguments, of a command-line tool.
+    pub command: Vec<String>,
+}
+
+/// A random wait before each call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// At least.
+    pub min: Duration,
+    /// At most.
+    pub max: Duration,
 }
 
 impl ProviderEntry {
@@ -135,6 +192,8 @@ pub struct ModelEntry {
     pub model: String,
     /// How able it is.
     pub tier: Tier,
+    /// What it is good at.
+    pub capabilities: Vec<Capability>,
     /// Tokens of prompt and answer together.
     pub context_window: u64,
     /// Tokens of an answer.

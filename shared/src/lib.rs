@@ -12,6 +12,7 @@ pub mod id;
 pub mod keys;
 pub mod ledger;
 pub mod letter;
+pub mod limits;
 pub mod money;
 pub mod outcome;
 pub mod resume;

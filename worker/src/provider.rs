@@ -20,7 +20,7 @@ use std::{borrow::Cow, time::Duration};
 use ::http::HeaderName;
 use futures::future::BoxFuture;
 use longshore_shared::call::{
-    Answer, Call, CallError, ErrorClass, FinishReason, Role, Spend, Usage,
+    Answer, Call, CallError, ErrorClass, FinishReason, ProviderRoom, Role, Spend, Usage,
 };
 use serde_json::{Map, Value};
 
@@ -176,6 +176,8 @@ pub fn answer(
         usage,
         model: text(body, model).map(str::to_owned),
         response_id: text(body, id).map(str::to_owned),
+        reported_cost: None,
+        room: ProviderRoom::default(),
     })
 }
 

@@ -128,6 +128,7 @@ pub(super) fn model(r: &mut Reader<'_>, keyed: Keyed) -> Option<ModelEntry> {
         provider,
         model,
         tier: tier?,
+        capabilities: Vec::new(),
         context_window: context_window?,
         max_output_tokens: max_output_tokens?,
         prices: Prices {

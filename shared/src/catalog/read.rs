@@ -6,14 +6,15 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{
-    Catalog, DialectName, Enabled, ModelEntry, PlatformName, ProviderEntry, RawModel, RawProvider,
-    canonical, list,
+    Billing, Catalog, DialectName, Enabled, ModelEntry, PlatformName, ProviderEntry, RawModel,
+    RawProvider, canonical, list,
     models::{merge_models, model},
     raw::RawCatalog,
 };
 use crate::config::{
     Entries, Form, Interpolated, Origin, Reader, Text, flag, parse, url, variable_of, whole,
 };
+use crate::limits::AccountLimits;
 
 const BUILT_IN: &str = include_str!("../catalog.yaml");
 
@@ -184,6 +185,7 @@ fn provider(r: &mut Reader<'_>, named: &Named, models: &[ModelEntry]) -> Option<
     let (key, without_key) = key(r, &at("api_key"), raw.api_key.as_ref());
     let enabled = enabled(r, &at("enabled"), raw.enabled.as_ref(), without_key);
     Some(ProviderEntry {
+        account: name.clone(),
         name,
         dialect: dialect?,
         base_url: base_url?,
@@ -195,7 +197,15 @@ fn provider(r: &mut Reader<'_>, named: &Named, models: &[ModelEntry]) -> Option<
             .as_ref()
             .and_then(|text| variable_of(text.as_written()))
             .map(str::to_owned),
-        max_concurrent,
+        billing: Billing::Paid,
+        local: false,
+        timeout: None,
+        pace: None,
+        limits: AccountLimits {
+            max_concurrent,
+            ..AccountLimits::default()
+        },
+        command: Vec::new(),
     })
 }
 

@@ -100,7 +100,7 @@ fn a_provider_of_ones_own_takes_few_lines() {
     assert_eq!(provider.dialect, DialectName::OpenAi);
     assert_eq!(provider.base_url.as_str(), "http://gpu:8000/v1");
     assert_eq!(provider.default_model, "qwen");
-    assert_eq!(provider.max_concurrent, Some(64));
+    assert_eq!(provider.limits.max_concurrent, Some(64));
     assert!(provider.is_on());
     assert!(provider.key.is_none());
     let entry = catalog.entry(&provider.name, "qwen").unwrap();

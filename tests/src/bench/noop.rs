@@ -10,7 +10,7 @@ use std::{
 use futures::future::BoxFuture;
 use hdrhistogram::Histogram;
 use longshore_shared::{
-    call::{Answer, Call, CallError, FinishReason, Usage},
+    call::{Answer, Call, CallError, FinishReason, ProviderRoom, Usage},
     service::Service,
 };
 use longshore_worker::{Registry, Worker, provider::Provider};
@@ -106,6 +106,8 @@ impl Provider for Noop {
                 },
                 model: None,
                 response_id: None,
+                reported_cost: None,
+                room: ProviderRoom::default(),
             })
         })
     }
