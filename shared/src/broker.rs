@@ -5,6 +5,7 @@ mod dead;
 mod events;
 mod jobs;
 mod leader;
+mod limits;
 mod queues;
 mod reader;
 mod scripts;
@@ -25,10 +26,11 @@ pub use self::{
     dead::DeadPage,
     events::{EventEntry, EventStream},
     jobs::{Entries, Pending, Waiting},
+    limits::{LetGo, Offer, Reservation, Reserved, Spent, Takes, Turn},
     queues::QueueDepth,
-    reader::{Delivered, QueueReader},
+    reader::{Delivered, QueueReader, Sorted, Wanted},
     server::ServerFacts,
-    steps::{Admission, Admitted, Begun, Ending, Fence, Held, Parked, Parking},
+    steps::{Admission, Admitted, Beginning, Begun, Ending, Fence, Held, Parked, Parking},
     workers::{Heartbeat, Pulse, Recovered},
 };
 use crate::{config::Retention, id::Namespace, keys::Keys};
@@ -225,13 +227,20 @@ impl Broker {
 
     /// Subscribes to the requests that running workers hear.
     pub async fn control(&self) -> Result<redis::aio::PubSub, BrokerError> {
+        self.subscribe(&self.keys.control()).await
+    }
+
+    pub(crate) async fn subscribe(
+        &self,
+        channel: &str,
+    ) -> Result<redis::aio::PubSub, BrokerError> {
         let mut pubsub = self
             .client
             .get_async_pubsub()
             .await
             .map_err(|source| self.failed(source))?;
         pubsub
-            .subscribe(self.keys.control())
+            .subscribe(channel)
             .await
             .map_err(|source| self.failed(source))?;
         Ok(pubsub)

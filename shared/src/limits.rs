@@ -9,8 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::{catalog::PlatformName, money::Usd, state::words};
 
 pub use calendar::{Calendar, Window};
+pub use name::MeterName;
+pub use take::Take;
 
 mod calendar;
+mod name;
+mod take;
 
 /// What a provider's account allows. What is absent is not limited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -50,18 +50,24 @@ impl Worker {
     ) -> Self {
         let clock = Clock::default();
         patiently("tell the time", || clock.measure(&broker)).await;
+        let worker = WorkerId::fresh();
         let places = config.concurrency.max(config.queues.len());
         let deps = Arc::new(Deps {
-            broker,
-            clock,
-            router: Router::new(config.catalog.clone()),
+            router: Router::new(&config),
+            meters: Meters::new(&config),
+            circuits: Circuits::new(broker.clone(), clock.clone(), worker.clone(), config.circuit),
+            accounts: Accounts::default(),
+            gate: Gate::default(),
+            fairness: Fairness::default(),
             providers,
-            worker: WorkerId::fresh(),
+            worker,
             hands: Hands::default(),
             places: Arc::new(Semaphore::new(places)),
             suspects: Semaphore::new(1),
             drain: CancellationToken::new(),
             abort: CancellationToken::new(),
+            broker,
+            clock,
             health,
             config,
         });
@@ -87,7 +93,18 @@ impl Worker {
         let reader = tokio::spawn(reader::read(deps.clone(), deliver));
         let listening = {
             let (deps, done) = (deps.clone(), recorded.clone());
-            tokio::spawn(async move { deps.hands.listen(&deps.broker, done).await })
+            tokio::spawn(async move {
+                let other = |request: &str| {
+                    if !deps.accounts.obey(request) {
+                        deps.circuits.obey(request);
+                    }
+                };
+                deps.hands.listen(&deps.broker, other, done).await;
+            })
+        };
+        let circuits = {
+            let (deps, done) = (deps.clone(), recorded.clone());
+            tokio::spawn(async move { deps.circuits.follow(done).await })
         };
         let timekeeper = tokio::spawn(drain_in_time(deps.clone(), stop));
 
@@ -108,6 +125,7 @@ impl Worker {
         recorded.cancel();
         ended("upkeep", upkeep.await);
         ended("listener", listening.await);
+        ended("circuits", circuits.await);
         if let Some(recorder) = recorder {
             ended("recorder", recorder.await);
         }
