@@ -11,6 +11,7 @@ use longshore_shared::{
     event::AttemptRecord,
     id::AttemptId,
     money::Usd,
+    routing::Candidate,
     state::AttemptOutcome,
 };
 
@@ -18,7 +19,6 @@ use crate::{
     deps::Deps,
     job::Job,
     patience::patiently,
-    route::Candidate,
     run::{cancelled, record_failure},
     settle::json,
     verdict::{Discard, Verdict},

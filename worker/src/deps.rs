@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use longshore_shared::{broker::Broker, config::Config, health::HealthState, id::WorkerId};
+use longshore_shared::{
+    broker::Broker, config::Config, health::HealthState, id::WorkerId, routing::Router,
+};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::Clock, hands::Hands, registry::Registry, route::Router};
+use crate::{clock::Clock, hands::Hands, registry::Registry};
 
 /// What the parts of a worker share.
 pub struct Deps {

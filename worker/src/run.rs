@@ -8,6 +8,7 @@ use longshore_shared::{
     config::RetryPolicy,
     envelope::Envelope,
     event::Event,
+    routing::Candidate,
     state::JobState,
 };
 
@@ -19,7 +20,6 @@ use crate::{
     patience::patiently,
     records::{self, Ended},
     retry::{self, Next},
-    route::Candidate,
     settle::{close, json},
     verdict::{Discard, Verdict, Wait},
 };
@@ -50,9 +50,13 @@ pub(crate) async fn run(job: Arc<Job>, deps: Arc<Deps>) -> Verdict {
 async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict, Verdict> {
     let policy = retry::policy(&deps.config, envelope)
         .map_err(|error| Discard::new(ErrorClass::BadRequest.as_str(), error))?;
-    let candidates = deps.router.candidates(envelope)?;
+    let prompt = deps.router.measure(envelope);
+    let decision = deps
+        .router
+        .decide(envelope, prompt)
+        .map_err(|none| Discard::new(ErrorClass::BadRequest.as_str(), none.error))?;
     let mut last: Option<CallError> = None;
-    for candidate in &candidates {
+    for candidate in &decision.candidates {
         let platform = candidate.provider.name.as_str();
         if job
             .progress()

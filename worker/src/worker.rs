@@ -13,13 +13,14 @@ use longshore_shared::{
     health::HealthState,
     id::WorkerId,
     ledger::Ledger,
+    routing::Router,
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     backend::StreamBackend, clock::Clock, deps::Deps, hands::Hands, heartbeat::Heart, job::Job,
-    patience::patiently, reader, recorder, registry::Registry, route::Router, run::run, upkeep,
+    patience::patiently, reader, recorder, registry::Registry, run::run, upkeep,
 };
 
 /// What keeps a worker from starting, or ends it.
@@ -54,7 +55,7 @@ impl Worker {
         let deps = Arc::new(Deps {
             broker,
             clock,
-            router: Router::new(config.catalog.clone()),
+            router: Router::new(&config),
             providers,
             worker: WorkerId::fresh(),
             hands: Hands::default(),
