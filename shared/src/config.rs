@@ -20,6 +20,7 @@ use crate::{
     catalog::Catalog,
     envelope::Limits,
     id::{Namespace, QueueName},
+    routing::Routing,
 };
 
 pub use environment::Environment;
@@ -33,6 +34,7 @@ mod form;
 mod interpolate;
 mod reader;
 mod redact;
+mod routing;
 mod settings;
 
 pub(crate) use file::{Entries, Text, parse};
@@ -76,6 +78,8 @@ pub struct Config {
     pub simulator_url: Option<Url>,
     /// The providers and models.
     pub catalog: Catalog,
+    /// Who answers what.
+    pub routing: Routing,
     /// What looks wrong but keeps nothing from running, for people.
     pub warnings: Vec<String>,
     /// The file that was read, if there was one.

@@ -16,6 +16,8 @@ pub mod limits;
 pub mod money;
 pub mod outcome;
 pub mod resume;
+pub mod routing;
 pub mod service;
 pub mod state;
 pub mod telemetry;
+pub mod tokens;

@@ -11,7 +11,7 @@ use serde::{
 };
 use serde_saphyr::Spanned;
 
-use super::{Origin, Problem};
+use super::{Origin, Problem, routing::RawRouting};
 use crate::catalog::{RawModel, RawProvider};
 
 /// A value as it was written.
@@ -97,6 +97,7 @@ pub(crate) struct File {
     pub(crate) retention: Option<RawRetention>,
     pub(crate) providers: Option<Entries<Option<RawProvider>>>,
     pub(crate) models: Option<Vec<RawModel>>,
+    pub(crate) routing: Option<RawRouting>,
 }
 
 /// A retry policy.

@@ -9,6 +9,7 @@ use super::{
     RetryPolicy, Text,
     file::{File, RawLimits, RawLiveness, RawRetention, RawRetry},
     form,
+    routing::routing,
 };
 use crate::envelope::Limits;
 use crate::{catalog::Catalog, id::QueueName};
@@ -83,6 +84,7 @@ pub(super) fn assemble(
         file.models.unwrap_or_default(),
         simulator_url.as_ref(),
     );
+    let routing = routing(r, file.routing.unwrap_or_default(), &catalog);
 
     let (problems, warnings) = reader.finish();
     if !problems.is_empty() {
@@ -104,6 +106,7 @@ pub(super) fn assemble(
         migrate: migrate.unwrap_or(true),
         simulator_url,
         catalog,
+        routing,
         warnings,
         source: path.map(Path::to_owned),
     })

@@ -1,0 +1,445 @@
+//! Reads the section `routing:`.
+
+use std::{path::Path, sync::Arc};
+
+use rust_decimal::Decimal;
+use serde::Deserialize;
+
+use super::{Entries, Form, Origin, Reader, Text, flag, parse, whole};
+use crate::{
+    catalog::{Capability, Catalog, PlatformName, Tier},
+    money::Usd,
+    routing::{Category, Conditions, Preference, Routing, Rule},
+};
+
+const SHIPPED: &str = include_str!("../routing/default.yaml");
+
+/// The section as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawRouting {
+    rules: Vec<RawRule>,
+    default_rules: Option<Text>,
+    keywords: Vec<RawCategory>,
+    tiers: Entries<Text>,
+    prefer_local: Option<Text>,
+    max_cost_per_task: Option<Text>,
+    fallback_provider: Option<Text>,
+    estimate_threshold: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawRule {
+    name: Option<Text>,
+    #[serde(rename = "type")]
+    types: Option<Vec<Text>>,
+    risk: Option<Vec<Text>>,
+    area: Option<Vec<Text>>,
+    complexity: Option<Vec<Text>>,
+    platform: Option<Vec<Text>>,
+    model: Option<Text>,
+    tier: Option<Text>,
+    capability: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawCategory {
+    category: Option<Text>,
+    words: Option<Vec<Text>>,
+    platforms: Option<Vec<Text>>,
+}
+
+/// The shipped routing, changed by the user's section.
+pub(super) fn routing(r: &mut Reader<'_>, own: RawRouting, catalog: &Catalog) -> Routing {
+    let shipped = match parse::<RawRouting>(Path::new("built-in routing"), SHIPPED) {
+        Ok(shipped) => shipped,
+        Err(problem) => {
+            r.problem(problem.origin, problem.text);
+            RawRouting::default()
+        }
+    };
+    let forms = Forms::new(catalog);
+    let default_rules = r.setting("routing.default_rules", own.default_rules.as_ref(), &flag());
+    let mut rules: Vec<Rule> = Vec::new();
+    for raw in &own.rules {
+        rules.extend(rule(r, raw, &forms));
+    }
+    if default_rules.unwrap_or(true) {
+        for raw in &shipped.rules {
+            rules.extend(rule(r, raw, &forms));
+        }
+    }
+    let fallback = own.fallback_provider.as_ref();
+    Routing {
+        rules,
+        categories: categories(r, shipped.keywords, own.keywords, &forms),
+        tiers: tiers(r, &shipped.tiers, &own.tiers, &forms),
+        prefer_local: r
+            .setting("routing.prefer_local", own.prefer_local.as_ref(), &flag())
+            .unwrap_or(false),
+        max_cost_per_task: r.setting(
+            "routing.max_cost_per_task",
+            own.max_cost_per_task.as_ref(),
+            &dollars(),
+        ),
+        fallback_provider: r.setting("routing.fallback_provider", fallback, &forms.platform),
+        estimate_threshold: r
+            .setting(
+                "routing.estimate_threshold",
+                own.estimate_threshold.as_ref(),
+                &whole(0..=1_000_000_000),
+            )
+            .unwrap_or(10_000),
+    }
+}
+
+/// What the names in a section may be.
+struct Forms {
+    platform: Form<PlatformName>,
+    model: Form<String>,
+    tier: Form<Tier>,
+    capability: Form<Capability>,
+    word: Form<String>,
+}
+
+impl Forms {
+    fn new(catalog: &Catalog) -> Self {
+        let names = |names: &mut dyn Iterator<Item = &str>| names.collect::<Vec<_>>().join(", ");
+        let platforms = names(&mut catalog.providers.iter().map(|one| one.name.as_str()));
+        let tiers = names(&mut Tier::ALL.iter().map(|tier| tier.as_str()));
+        let capabilities = names(&mut Capability::ALL.iter().map(|one| one.as_str()));
+        let catalog = Arc::new(catalog.clone());
+        let models = catalog.clone();
+        Self {
+            platform: Form::new(format!("one of {platforms}"), move |text| {
+                catalog.platform(text).map(|one| one.name.clone())
+            }),
+            model: Form::new(
+                "a model of the catalog (`longshore.yaml` can add one under `models:`)",
+                move |text| (!models.model(text).is_empty()).then(|| text.to_owned()),
+            ),
+            tier: Form::new(format!("one of {tiers}"), Tier::from_word),
+            capability: Form::new(format!("one of {capabilities}"), Capability::from_word),
+            word: Form::new("text that is not empty", |text| {
+                (!text.is_empty()).then(|| text.to_lowercase())
+            }),
+        }
+    }
+}
+
+fn rule(r: &mut Reader<'_>, raw: &RawRule, forms: &Forms) -> Option<Rule> {
+    let name = match &raw.name {
+        Some(name) => r.value("routing.rules.name", name, &forms.word)?,
+        None => {
+            let text = "`routing.rules.name` is missing; expected a name, which the record of a decision shows";
+            return told(r, raw.somewhere(), text);
+        }
+    };
+    let mut words = |field: &str, written: Option<&Vec<Text>>| {
+        values(
+            r,
+            &format!("routing.rules.{field}"),
+            written.map(Vec::as_slice),
+            &forms.word,
+        )
+    };
+    let when = Conditions {
+        types: words("type", raw.types.as_ref()),
+        risks: words("risk", raw.risk.as_ref()),
+        areas: words("area", raw.area.as_ref()),
+        complexities: words("complexity", raw.complexity.as_ref()),
+    };
+    let prefer = preference(r, raw, &name, forms)?;
+    Some(Rule { name, when, prefer })
+}
+
+fn preference(r: &mut Reader<'_>, raw: &RawRule, name: &str, forms: &Forms) -> Option<Preference> {
+    let able = raw.platform.is_some() || raw.tier.is_some() || raw.capability.is_some();
+    match &raw.model {
+        Some(model) if able => {
+            let text = format!(
+                "the rule `{name}` has `model` beside `platform`, `tier` or `capability`; \
+                 keep one of the two (a model of one platform is `platform/model`)"
+            );
+            told(r, Some(model), &text)
+        }
+        Some(model) => r
+            .value("routing.rules.model", model, &forms.model)
+            .map(Preference::Model),
+        None if able => {
+            let platforms = values(
+                r,
+                "routing.rules.platform",
+                raw.platform.as_deref(),
+                &forms.platform,
+            );
+            let tier = raw.tier.as_ref();
+            let tier = tier.and_then(|text| r.value("routing.rules.tier", text, &forms.tier));
+            let capability = raw
+                .capability
+                .as_ref()
+                .and_then(|text| r.value("routing.rules.capability", text, &forms.capability));
+            Some(Preference::Able {
+                platforms,
+                tier,
+                capability,
+            })
+        }
+        None => {
+            let text = format!(
+                "the rule `{name}` says not who is to answer; expected `model`, or `platform`, `tier` or `capability`"
+            );
+            told(r, raw.somewhere(), &text)
+        }
+    }
+}
+
+/// The shipped categories, with the user's in the place of those of their names and the others behind
+/// them. One without words is none.
+fn categories(
+    r: &mut Reader<'_>,
+    shipped: Vec<RawCategory>,
+    own: Vec<RawCategory>,
+    forms: &Forms,
+) -> Vec<Category> {
+    let mut found: Vec<Category> = Vec::new();
+    for raw in shipped.iter().chain(&own) {
+        let Some(category) = category(r, raw, forms) else {
+            continue;
+        };
+        match found.iter_mut().find(|one| one.name == category.name) {
+            Some(same) => *same = category,
+            None => found.push(category),
+        }
+    }
+    found.retain(|category| !category.words.is_empty());
+    found
+}
+
+fn category(r: &mut Reader<'_>, raw: &RawCategory, forms: &Forms) -> Option<Category> {
+    let somewhere = [&raw.words, &raw.platforms]
+        .into_iter()
+        .find_map(|list| list.as_ref()?.first());
+    let Some(name) = &raw.category else {
+        let text = "`routing.keywords.category` is missing; expected the category's name";
+        return told(r, somewhere, text);
+    };
+    let name = r.value("routing.keywords.category", name, &forms.word)?;
+    let words = raw.words.as_deref().map(|words| {
+        let form = &forms.word;
+        words
+            .iter()
+            .filter_map(|word| r.value("routing.keywords.words", word, form))
+            .collect::<Vec<_>>()
+    });
+    let Some(words) = words else {
+        let text = "`routing.keywords.words` is missing; expected a list of words (an empty one turns the category off)";
+        return told(r, raw.category.as_ref(), text);
+    };
+    let platforms = match &raw.platforms {
+        None if words.is_empty() => Vec::new(),
+        None => {
+            let text = "`routing.keywords.platforms` is missing; expected a list of platforms";
+            return told(r, raw.category.as_ref(), text);
+        }
+        Some(platforms) => values(
+            r,
+            "routing.keywords.platforms",
+            Some(platforms),
+            &forms.platform,
+        ),
+    };
+    Some(Category {
+        name,
+        words,
+        platforms,
+    })
+}
+
+fn tiers(
+    r: &mut Reader<'_>,
+    shipped: &Entries<Text>,
+    own: &Entries<Text>,
+    forms: &Forms,
+) -> Vec<(String, Tier)> {
+    let mut found: Vec<(String, Tier)> = Vec::new();
+    for (word, tier) in shipped.0.iter().chain(&own.0) {
+        let name = format!("routing.tiers.{}", word.as_written());
+        let Some(tier) = r.value(&name, tier, &forms.tier) else {
+            continue;
+        };
+        let word = word.as_written().trim().to_lowercase();
+        match found.iter_mut().find(|(known, _)| *known == word) {
+            Some(same) => same.1 = tier,
+            None => found.push((word, tier)),
+        }
+    }
+    found
+}
+
+/// The values of a list; one that is there has at least one.
+fn values<T>(r: &mut Reader<'_>, name: &str, written: Option<&[Text]>, form: &Form<T>) -> Vec<T> {
+    if written.is_some_and(<[Text]>::is_empty) {
+        let text = format!(
+            "`{name}` is empty; leave it out, or expected {}",
+            form.expected
+        );
+        r.problem(Origin::file(r.path(), None), text);
+    }
+    written
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|text| r.value(name, text, form))
+        .collect()
+}
+
+fn told<T>(r: &mut Reader<'_>, near: Option<&Text>, text: &str) -> Option<T> {
+    match near {
+        Some(near) => r.problem_at(near, text),
+        None => r.problem(Origin::file(r.path(), None), text),
+    }
+    None
+}
+
+fn dollars() -> Form<Usd> {
+    Form::new("US dollars over 0, such as 1.0", |text| {
+        text.parse::<Usd>()
+            .ok()
+            .filter(|amount| amount.0 > Decimal::ZERO)
+    })
+}
+
+impl RawRule {
+    /// Any value of it, for its line.
+    fn somewhere(&self) -> Option<&Text> {
+        [&self.name, &self.model, &self.tier, &self.capability]
+            .into_iter()
+            .find_map(Option::as_ref)
+            .or_else(|| {
+                [
+                    &self.types,
+                    &self.risk,
+                    &self.area,
+                    &self.complexity,
+                    &self.platform,
+                ]
+                .into_iter()
+                .find_map(|list| list.as_ref()?.first())
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Environment};
+
+    fn load(pairs: &[(&str, &str)], yaml: &str) -> Result<Routing, String> {
+        let env = Environment::from_pairs(pairs.iter().copied());
+        Config::from_yaml(&env, Path::new("longshore.yaml"), yaml)
+            .map(|config| config.routing)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_shipped_routing_stands() {
+        let routing = load(&[], "").unwrap();
+        assert_eq!(routing.rules.len(), 5);
+        assert_eq!(routing.categories.len(), 6);
+        assert_eq!(routing.max_cost_per_task, None);
+        assert_eq!(routing.fallback_provider, None);
+        assert_eq!(routing.estimate_threshold, 10_000);
+        assert!(!routing.prefer_local);
+    }
+
+    #[test]
+    fn a_section_is_read_and_its_figures_can_come_from_the_environment() {
+        let routing = load(
+            &[("LONGSHORE_ROUTING_PREFER_LOCAL", "true"), ("MOST", "0.50")],
+            "
+routing:
+  default_rules: false
+  rules:
+    - {name: Plans, type: [Planning], risk: [HIGH], platform: [claude], tier: advanced}
+  max_cost_per_task: ${MOST}
+  fallback_provider: claude
+  estimate_threshold: 1_000
+",
+        );
+        let routing = routing.unwrap();
+        let anthropic = PlatformName::parse("anthropic").unwrap();
+        let rule = Rule {
+            name: "plans".to_owned(),
+            when: Conditions {
+                types: vec!["planning".to_owned()],
+                risks: vec!["high".to_owned()],
+                ..Conditions::default()
+            },
+            prefer: Preference::Able {
+                platforms: vec![anthropic.clone()],
+                tier: Some(Tier::Advanced),
+                capability: None,
+            },
+        };
+        assert_eq!(routing.rules, [rule]);
+        assert!(routing.prefer_local);
+        assert_eq!(routing.max_cost_per_task.unwrap().to_string(), "0.5");
+        assert_eq!(routing.fallback_provider, Some(anthropic));
+        assert_eq!(routing.estimate_threshold, 1_000);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line_and_its_remedy() {
+        let wrong = load(
+            &[],
+            "routing:
+  rules:
+    - {name: a, platform: [skynet]}
+    - {name: b, model: gpt-9000}
+    - {name: c, tier: genius}
+    - {name: d, capability: juggling}
+    - {name: e, risk: [high]}
+    - {risk: [high], tier: fast}
+    - {name: g, model: gpt-4o, tier: fast}
+  keywords:
+    - {words: [vue], platforms: [openai]}
+    - {category: i, platforms: [openai]}
+    - {category: j, words: [vue]}
+    - {category: k, words: [vue], platforms: [skynet]}
+  tiers: {low: cheap}
+  max_cost_per_task: 0
+  fallback_provider: nobody
+  prefer_local: maybe
+  estimate_threshold: many
+",
+        );
+        insta::assert_snapshot!(wrong.unwrap_err(), @r#"
+        longshore.yaml:3: `routing.rules.platform` is `skynet`; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter
+        longshore.yaml:4: `routing.rules.model` is `gpt-9000`; expected a model of the catalog (`longshore.yaml` can add one under `models:`)
+        longshore.yaml:5: `routing.rules.tier` is `genius`; expected one of fast, standard, advanced
+        longshore.yaml:6: `routing.rules.capability` is `juggling`; expected one of code, analysis, planning, review, complex_reasoning, docs, simple_tasks, tools, json_schema
+        longshore.yaml:7: the rule `e` says not who is to answer; expected `model`, or `platform`, `tier` or `capability`
+        longshore.yaml:8: `routing.rules.name` is missing; expected a name, which the record of a decision shows
+        longshore.yaml:9: the rule `g` has `model` beside `platform`, `tier` or `capability`; keep one of the two (a model of one platform is `platform/model`)
+        longshore.yaml:11: `routing.keywords.category` is missing; expected the category's name
+        longshore.yaml:12: `routing.keywords.words` is missing; expected a list of words (an empty one turns the category off)
+        longshore.yaml:13: `routing.keywords.platforms` is missing; expected a list of platforms
+        longshore.yaml:14: `routing.keywords.platforms` is `skynet`; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter
+        longshore.yaml:15: `routing.tiers.low` is `cheap`; expected one of fast, standard, advanced
+        longshore.yaml:16: `routing.max_cost_per_task` is `0`; expected US dollars over 0, such as 1.0
+        longshore.yaml:17: `routing.fallback_provider` is `nobody`; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter
+        longshore.yaml:18: `routing.prefer_local` is `maybe`; expected true or false
+        longshore.yaml:19: `routing.estimate_threshold` is `many`; expected a whole number from 0 to 1000000000
+        "#);
+        let empty = load(&[], "routing: {rules: [{name: a, type: [], tier: fast}]}");
+        insta::assert_snapshot!(empty.unwrap_err(), @r#"
+        longshore.yaml: `routing.rules.type` is empty; leave it out, or expected text that is not empty
+        "#);
+        let unknown = load(&[], "routing:\n  rule: []");
+        insta::assert_snapshot!(unknown.unwrap_err(), @r#"
+        longshore.yaml:2: unknown field `rule`, expected one of rules, default_rules, keywords, tiers, prefer_local, max_cost_per_task, fallback_provider, estimate_threshold
+        "#);
+    }
+}

@@ -1,0 +1,91 @@
+//! A decision on its way.
+
+use std::borrow::Cow;
+
+use super::{
+    Candidate, Decision, Step, StepName,
+    market::{Market, Place, Why},
+    order::Order,
+};
+
+/// A decision on its way: as it was worked out beforehand, until a step changes it.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    pub(super) places: Cow<'a, [Place]>,
+    /// Why those that are preferred are.
+    preferred: &'a str,
+    steps: Cow<'a, [Step<'a>]>,
+    /// What is said beside every reason.
+    pub(super) note: Option<String>,
+}
+
+impl<'a> Draft<'a> {
+    /// As it was worked out.
+    pub(super) fn like(order: &'a Order) -> Self {
+        Self {
+            places: Cow::Borrowed(&order.places),
+            preferred: &order.preferred,
+            steps: Cow::Borrowed(&order.steps),
+            note: None,
+        }
+    }
+
+    /// Just these.
+    pub(super) fn of(places: Vec<Place>) -> Self {
+        Self {
+            places: Cow::Owned(places),
+            preferred: "",
+            steps: Cow::Borrowed(&[]),
+            note: None,
+        }
+    }
+
+    /// Notes a step's outcome, in its place among the others.
+    pub(super) fn tell(&mut self, step: StepName, outcome: impl Into<Cow<'a, str>>) {
+        if let Cow::Borrowed(known) = self.steps {
+            let again = known.iter().map(|one| Step {
+                step: one.step,
+                outcome: Cow::Borrowed(one.outcome.as_ref()),
+            });
+            self.steps = Cow::Owned(again.collect());
+        }
+        let outcome = outcome.into();
+        let steps = self.steps.to_mut();
+        let at = steps.partition_point(|one| one.step as usize <= step as usize);
+        steps.insert(at, Step { step, outcome });
+    }
+
+    /// The decision.
+    pub(super) fn decision(self, market: &'a Market) -> Decision<'a> {
+        let Self {
+            places,
+            preferred,
+            steps,
+            note,
+        } = self;
+        let mut candidates = Vec::with_capacity(places.len());
+        candidates.extend(places.iter().filter_map(|place| {
+            Some(Candidate {
+                provider: market.provider(*place)?,
+                model: market.model(*place)?,
+                reason: reason(place.why, preferred, note.as_deref()),
+            })
+        }));
+        Decision { candidates, steps }
+    }
+}
+
+fn reason<'a>(why: Why, preferred: &'a str, note: Option<&str>) -> Cow<'a, str> {
+    let reason = match why {
+        Why::Pinned => "model pinned by the job",
+        Why::Hinted => "platform hinted by the job",
+        Why::Preferred => preferred,
+        Why::Local => "local platform, which the configuration prefers",
+        Why::Fallback => "fallback provider of the configuration",
+        Why::Cost => "cheapest enabled platform that is left",
+    };
+    match note {
+        Some(note) => format!("{reason}; {note}").into(),
+        None => reason.into(),
+    }
+}

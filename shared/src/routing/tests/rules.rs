@@ -1,0 +1,129 @@
+//! Rules and keywords of the user's own.
+
+use super::*;
+
+#[test]
+fn the_users_rules_go_before_the_shipped_ones() {
+    let router = ruled(
+        &THREE,
+        "
+routing:
+  rules:
+    - {name: core stays here, area: [Core], platform: [chatgpt]}
+    - {name: plans, type: [planning], capability: planning}
+",
+    );
+    let core = decided(&router, r#"{"prompt":"x","risk":"high","area":"CORE"}"#);
+    assert_eq!(
+        named(&core),
+        [
+            "openai/gpt-4o-mini",
+            "gemini/gemini-2.5-flash-lite",
+            "anthropic/claude-haiku-4-5"
+        ]
+    );
+    assert_eq!(core.candidates[0].reason, "rule `core stays here`");
+    assert_eq!(
+        record(&core),
+        "rule: rule `core stays here`: openai/gpt-4o-mini\ncost: then the others, cheapest first"
+    );
+    let math = asked(&router, r#"{"prompt":"x","risk":"high","area":"math"}"#);
+    assert_eq!(math[0], "anthropic/claude-sonnet-5-5");
+}
+
+#[test]
+fn the_shipped_rules_can_be_turned_off() {
+    let router = ruled(&THREE, "routing: {default_rules: false}");
+    let decision = decided(&router, r#"{"prompt":"x","risk":"low","area":"docs"}"#);
+    assert!(!record(&decision).contains("rule"), "{}", record(&decision));
+    assert!(record(&decision).starts_with("tier: at least fast: "));
+}
+
+#[test]
+fn a_rule_whose_platforms_are_off_says_so_and_the_order_goes_on() {
+    let router = router(&["OPENAI_API_KEY", "GOOGLE_API_KEY"]);
+    let decision = decided(&router, r#"{"prompt":"x","risk":"high","area":"core"}"#);
+    let record = record(&decision);
+    assert!(
+        record.starts_with(
+            "rule: rule `high-risk core` finds nobody: model `claude-sonnet-5-5` has no provider: \
+             platform `anthropic` is off: ANTHROPIC_API_KEY is not set\ntier: at least advanced: "
+        ),
+        "{record}"
+    );
+    let models = decision.candidates.iter();
+    assert!(models.clone().all(|one| one.model.tier == Tier::Advanced));
+}
+
+#[test]
+fn a_rule_can_ask_for_a_tier_and_a_capability_at_some_platforms() {
+    let yaml = "
+routing:
+  rules:
+    - {name: schemas, type: [extract], platform: [gemini, openai, xai], tier: standard, capability: json_schema}
+";
+    let router = changed(&THREE, yaml, |config| {
+        can(config, "gpt-4.1", &[Capability::JsonSchema]);
+        can(config, "gpt-4o-mini", &[Capability::JsonSchema]);
+        for model in &mut config.catalog.models {
+            if model.provider.as_str() == "gemini" {
+                model.capabilities = vec![Capability::Code];
+            }
+        }
+    });
+    let mut shipped = decided(&router, r#"{"prompt":"x","type":"extract"}"#);
+    assert!(shipped.candidates.len() == 3);
+    let first = shipped.candidates.remove(0);
+    assert_eq!(first.provider.name.as_str(), "openai");
+    assert!(first.model.capabilities.contains(&Capability::JsonSchema));
+    assert_ne!(first.model.tier, Tier::Fast);
+    let record = record(&shipped);
+    for told in [
+        "platform `gemini` has no model of tier standard or above for json_schema",
+        "platform `xai` is off: XAI_API_KEY is not set",
+    ] {
+        assert!(record.contains(told), "{record}");
+    }
+}
+
+#[test]
+fn a_hint_goes_with_the_model_that_a_rule_chooses_for_it() {
+    let router = router(&THREE);
+    let job = r#"{"prompt":"x","risk":"medium","area":"games","platform":"claude"}"#;
+    let decision = decided(&router, job);
+    assert_eq!(decision.candidates[0].provider.name.as_str(), "anthropic");
+    assert_eq!(decision.candidates[0].model.tier, Tier::Standard);
+}
+
+#[test]
+fn keywords_are_replaced_and_added_by_name() {
+    let router = ruled(
+        &FOUR,
+        "
+routing:
+  keywords:
+    - {category: Frontend, words: [vue], platforms: [openai]}
+    - {category: poems, words: [sonnet, haiku], platforms: [grok]}
+    - {category: backend, words: []}
+",
+    );
+    let first = |prompt: &str| {
+        let job = serde_json::json!({"prompt": prompt}).to_string();
+        platforms(&router, &job).remove(0)
+    };
+    assert_eq!(first("a Vue app"), "openai");
+    assert_eq!(first("a haiku"), "xai");
+    assert_eq!(first("a react app"), "gemini");
+    assert_eq!(first("a database endpoint"), "gemini");
+}
+
+#[test]
+fn the_words_of_tiers_can_be_changed() {
+    let router = ruled(&THREE, "routing: {tiers: {trivial: fast, low: advanced}}");
+    let tier = |job: &str| decided(&router, job).candidates[0].model.tier;
+    assert_eq!(tier(r#"{"prompt":"x","risk":"low"}"#), Tier::Advanced);
+    assert_eq!(
+        tier(r#"{"prompt":"x","complexity":"trivial","risk":"medium"}"#),
+        Tier::Standard
+    );
+}
