@@ -91,6 +91,8 @@ impl Keys {
         cancelled = "cancelled";
         /// The channel of requests to running workers.
         control = "control";
+        /// The circuits of the models that fail, by platform and model.
+        circuits = "circuits";
         /// The lease of the leading scheduler.
         leader = "leader";
         /// What all queues' keys begin with.

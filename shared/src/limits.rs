@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::{catalog::PlatformName, money::Usd, state::words};
 
 pub use calendar::{Calendar, Window};
+pub use circuit::Circuit;
 
 mod calendar;
+mod circuit;
 
 /// What a provider's account allows. What is absent is not limited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 pub mod admit;
 pub mod attempt;
 pub mod backend;
+pub mod circuit;
 pub mod clock;
 pub mod deps;
 pub mod hands;
