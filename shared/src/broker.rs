@@ -1,6 +1,7 @@
 //! Redis: the queues, the lanes, the journal, the events. Every atomic step is one script.
 
 mod batch;
+mod circuit;
 mod dead;
 mod events;
 mod jobs;
@@ -23,6 +24,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use self::batch::Batch;
 pub use self::{
+    circuit::{CircuitName, CircuitReport, Claim, Counted, Counts, Opened},
     dead::DeadPage,
     events::{EventEntry, EventStream},
     jobs::{Entries, Pending, Waiting},

@@ -108,6 +108,8 @@ impl Keys {
         control = "control";
         /// The channel that wakes the scheduler.
         wake = "wake";
+        /// The circuits of the models that fail, by platform and model.
+        circuits = "circuits";
         /// The lease of the leading scheduler.
         leader = "leader";
         /// When to look again at the lanes of limits, by meter.

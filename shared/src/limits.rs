@@ -15,6 +15,8 @@ pub use take::Take;
 mod calendar;
 mod name;
 mod take;
+pub use circuit::Circuit;
+mod circuit;
 
 /// What a provider's account allows. What is absent is not limited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

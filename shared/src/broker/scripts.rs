@@ -63,4 +63,10 @@ scripts! {
     RESIGN = "resign.lua";
     /// Reads a job that waits.
     PEEK = "peek.lua";
+    /// Counts calls, and opens a circuit when too many failed.
+    CIRCUIT_COUNT = "circuit_count.lua";
+    /// Claims the one probe of a circuit.
+    CIRCUIT_CLAIM = "circuit_claim.lua";
+    /// Closes a circuit, or leaves it open for longer.
+    CIRCUIT_PROBED = "circuit_probed.lua";
 }
