@@ -13,13 +13,16 @@ use longshore_shared::{
     health::HealthState,
     id::WorkerId,
     ledger::Ledger,
+    limits::Meters,
+    routing::Router,
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backend::StreamBackend, clock::Clock, deps::Deps, hands::Hands, heartbeat::Heart, job::Job,
-    patience::patiently, reader, recorder, registry::Registry, route::Router, run::run, upkeep,
+    accounts::Accounts, backend::StreamBackend, circuit::Circuits, clock::Clock, deps::Deps,
+    fairness::Fairness, gate::Gate, hands::Hands, heartbeat::Heart, job::Job,
+    patience::patiently, reader, recorder, registry::Registry, run::run, upkeep,
 };
 
 /// What keeps a worker from starting, or ends it.
@@ -55,7 +58,7 @@ impl Worker {
         let deps = Arc::new(Deps {
             router: Router::new(&config),
             meters: Meters::new(&config),
-            circuits: Circuits::new(broker.clone(), clock.clone(), worker.clone(), config.circuit),
+            circuits: Circuits::new(broker.clone(), clock.clone(), worker.clone(), config.circuit.clone()),
             accounts: Accounts::default(),
             gate: Gate::default(),
             fairness: Fairness::default(),
