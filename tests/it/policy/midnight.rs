@@ -122,6 +122,8 @@ async fn a_backlog_that_waits_for_the_reset_costs_next_to_nothing() {
 
     let patience = patience + Duration::from_secs(60 + jobs / 100);
     within(patience, "all go on", || async {
+        let served = seen(&stack, "meter").billed;
+        ensure!(served == 2 * jobs, "{served} calls for twice {jobs} jobs");
         let (over, well) = ended(&stack, &ids).await?;
         ensure!(over as u64 == jobs, "{over} of {jobs}");
         ensure!(well == over, "{} failed", over - well);

@@ -93,7 +93,7 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    fn counts(self) -> bool {
+    fn counts(&self) -> bool {
         self.fate != Fate::Limited
     }
 }
@@ -102,11 +102,17 @@ impl Arrival {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     arrivals: Vec<Arrival>,
-    /// Arrivals before this one are known to be over a minute old.
+    /// Arrivals before this one are known to count no more.
     recent: usize,
+    /// When the newest call came that was let through.
+    newest: u64,
     /// Calls and tokens that were let through since `recent`.
     requests: u64,
     tokens: u64,
+    /// The most that `requests` ever was.
+    most: u64,
+    limited: u64,
+    failed: u64,
     /// When the day began that `today` counts the calls of.
     day: u64,
     today: u64,
@@ -121,6 +127,7 @@ impl Log {
         now: u64,
         tokens: u32,
     ) -> Result<(usize, Standing), Full> {
+        self.forget_old(now);
         let found = self.check(limits, now, tokens);
         let fate = match found {
             Ok(()) => Fate::Served,
@@ -131,10 +138,15 @@ impl Log {
             tokens,
             fate,
         });
-        found?;
+        if let Err(full) = found {
+            self.limited += 1;
+            return Err(full);
+        }
         self.requests += 1;
         self.tokens += u64::from(tokens);
         self.today += 1;
+        self.newest = now;
+        self.most = self.most.max(self.requests);
         Ok((self.arrivals.len() - 1, self.standing(limits, now)))
     }
 
@@ -145,10 +157,6 @@ impl Log {
                 return Err(Full::Day(limit));
             }
         }
-        if limits.requests_per_minute.is_none() && limits.tokens_per_minute.is_none() {
-            return Ok(());
-        }
-        self.forget_old(now);
         let full = |unit, limit, remaining, need| {
             let room = Room {
                 limit,
@@ -183,10 +191,11 @@ impl Log {
     }
 
     fn forget_old(&mut self, now: u64) {
-        while let Some(oldest) = self.arrivals.get(self.recent)
-            && now.saturating_sub(oldest.at_us) >= MINUTE_US
-        {
+        while let Some(oldest) = self.arrivals.get(self.recent) {
             if oldest.counts() {
+                if now.saturating_sub(oldest.at_us) < MINUTE_US {
+                    break;
+                }
                 self.requests -= 1;
                 self.tokens -= u64::from(oldest.tokens);
             }
@@ -197,7 +206,8 @@ impl Log {
     /// Until so much of what is used is free again; a minute, if there is nothing to wait for.
     fn until_free(&self, now: u64, unit: Unit, need: u64) -> Duration {
         let mut freed = 0;
-        for arrival in self.recent().filter(|one| one.counts()) {
+        let recent = self.arrivals.iter().skip(self.recent);
+        for arrival in recent.filter(|one| one.counts()) {
             freed += match unit {
                 Unit::Requests => 1,
                 Unit::Tokens => u64::from(arrival.tokens),
@@ -209,18 +219,11 @@ impl Log {
         Duration::from_micros(MINUTE_US)
     }
 
-    fn recent(&self) -> impl DoubleEndedIterator<Item = Arrival> {
-        self.arrivals.iter().skip(self.recent).copied()
-    }
-
     fn standing(&self, limits: &Limits, now: u64) -> Standing {
-        let room = |limit: u64, used: u64| {
-            let newest = self.recent().rfind(|one| one.counts());
-            Room {
-                limit,
-                remaining: limit.saturating_sub(used),
-                reset: newest.map_or(Duration::ZERO, |one| left(one.at_us, now)),
-            }
+        let room = |limit: u64, used: u64| Room {
+            limit,
+            remaining: limit.saturating_sub(used),
+            reset: left(self.newest, now),
         };
         Standing {
             requests: limits
@@ -236,6 +239,7 @@ impl Log {
     pub(super) fn failed(&mut self, number: usize) {
         if let Some(arrival) = self.arrivals.get_mut(number) {
             arrival.fate = Fate::Failed;
+            self.failed += 1;
         }
     }
 
@@ -249,26 +253,14 @@ impl Log {
         self.arrivals.len()
     }
 
-    pub(super) fn count(&self, fate: Fate) -> u64 {
-        self.arrivals.iter().filter(|one| one.fate == fate).count() as u64
+    /// Calls that a limit refused, and calls that were let through and failed.
+    pub(super) fn limited_and_failed(&self) -> (u64, u64) {
+        (self.limited, self.failed)
     }
 
     /// The most calls that were let through in any 60 seconds.
     pub(super) fn most_in_a_minute(&self) -> u64 {
-        let passed = || self.arrivals.iter().filter(|one| one.counts());
-        let (mut from, mut held, mut most) = (passed(), 0, 0);
-        let mut oldest = from.next();
-        for newest in passed() {
-            held += 1;
-            while let Some(one) = oldest
-                && newest.at_us - one.at_us >= MINUTE_US
-            {
-                held -= 1;
-                oldest = from.next();
-            }
-            most = most.max(held);
-        }
-        most
+        self.most
     }
 
     /// When the first and the last call came.
@@ -320,7 +312,7 @@ mod tests {
         assert_eq!(ask(&mut log, &two, 61, 1), Err(49));
         assert_eq!(ask(&mut log, &of_minute(Some(0), None), 300, 1), Err(60));
         assert_eq!(log.most_in_a_minute(), 2);
-        assert_eq!((log.count(Fate::Served), log.count(Fate::Limited)), (3, 4));
+        assert_eq!((log.len(), log.limited_and_failed()), (7, (4, 0)));
     }
 
     #[test]
@@ -370,6 +362,7 @@ mod tests {
         log.failed(number);
         assert_eq!(ask(&mut log, &one, 1, 1), Err(59));
         assert_eq!(log.page(0, 1)[0].fate, Fate::Failed);
+        assert_eq!(log.limited_and_failed(), (1, 1));
         assert_eq!(log.span(), Some((START, START + SECOND)));
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     accounts::{Account, Accounts},
-    limits::{Fate, Log},
+    limits::Log,
 };
 
 /// The first status that is counted, and how many are.
@@ -77,8 +77,7 @@ pub struct ProviderStats {
 impl ProviderStats {
     /// Adds what the log of calls tells.
     pub(super) fn seen(&mut self, log: &Log) {
-        self.limited = log.count(Fate::Limited);
-        self.failed = log.count(Fate::Failed);
+        (self.limited, self.failed) = log.limited_and_failed();
         self.most_in_a_minute = log.most_in_a_minute();
         let (first, last) = log.span().unzip();
         (self.first_us, self.last_us) = (first, last);
