@@ -14,6 +14,7 @@ use crate::{limits::AccountLimits, state::words};
 pub use prices::Prices;
 
 pub(crate) use raw::{RawModel, RawProvider};
+pub(crate) use read::{missing, word};
 
 mod models;
 mod prices;
@@ -288,7 +289,7 @@ fn canonical<'a>(name: &str, mut known: impl Iterator<Item = &'a str> + Clone) -
         .then(|| (*target).to_owned())
 }
 
-fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 

@@ -8,7 +8,7 @@ use super::{
     Config, ConfigError, Environment, FILE_NAME, Form, Liveness, Origin, Reader, Retention,
     RetryPolicy, Text,
     file::{File, RawLimits, RawLiveness, RawRetention, RawRetry},
-    form,
+    form, limits as spending,
 };
 use crate::envelope::Limits;
 use crate::{catalog::Catalog, id::QueueName};
@@ -83,6 +83,10 @@ pub(super) fn assemble(
         file.models.unwrap_or_default(),
         simulator_url.as_ref(),
     );
+    let budgets = spending::budgets(r, &file.budgets.unwrap_or_default(), &catalog);
+    let tenants = spending::tenants(r, &file.tenants.unwrap_or_default());
+    let alerts = spending::alerts(r, file.alerts.as_deref());
+    let circuit = spending::circuit(r, &file.circuit.unwrap_or_default());
 
     let (problems, warnings) = reader.finish();
     if !problems.is_empty() {
@@ -104,6 +108,10 @@ pub(super) fn assemble(
         migrate: migrate.unwrap_or(true),
         simulator_url,
         catalog,
+        budgets,
+        tenants,
+        alerts,
+        circuit,
         warnings,
         source: path.map(Path::to_owned),
     })
