@@ -311,3 +311,18 @@ fn an_empty_file_is_a_configuration() {
         "longshore.yaml: `queues` is empty; expected at least one name"
     );
 }
+
+#[test]
+fn the_examples_of_the_document_load() {
+    let document = include_str!("../../../docs/CONFIGURATION.md");
+    let examples: Vec<&str> = document
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        let config = load(&[], example).unwrap();
+        assert_eq!(config.warnings, Vec::<String>::new(), "{example}");
+    }
+}
