@@ -34,11 +34,13 @@ mod interpolate;
 mod reader;
 mod redact;
 mod settings;
+mod yaml;
 
-pub(crate) use file::{Entries, Text, parse};
+pub(crate) use file::{Entries, Text};
 pub(crate) use form::{Form, flag, url, whole};
 pub(crate) use interpolate::{Interpolated, variable_of};
-pub(crate) use reader::Reader;
+pub(crate) use reader::{Reader, closest};
+pub(crate) use yaml::parse;
 
 /// The file that is read from the working directory when `LONGSHORE_CONFIG` names none.
 pub const FILE_NAME: &str = "longshore.yaml";
@@ -78,6 +80,8 @@ pub struct Config {
     pub catalog: Catalog,
     /// What looks wrong but keeps nothing from running, for people.
     pub warnings: Vec<String>,
+    /// Where each setting and entry stands that is set; the others have their defaults.
+    pub origins: BTreeMap<String, Origin>,
     /// The file that was read, if there was one.
     pub source: Option<PathBuf>,
 }
@@ -174,5 +178,7 @@ impl Config {
     }
 }
 
+#[cfg(test)]
+mod broken;
 #[cfg(test)]
 mod tests;

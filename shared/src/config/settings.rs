@@ -68,6 +68,7 @@ pub(super) fn assemble(
         .0
         .iter()
         .map(|(name, raw)| {
+            r.stands_at(&format!("retries.{}", name.as_written()), name);
             let name = name.as_written().to_owned();
             // A name of the user's choice has no variable.
             let policy = policy(r, &format!("retries.{name}"), false, raw, &retry);
@@ -84,9 +85,9 @@ pub(super) fn assemble(
         simulator_url.as_ref(),
     );
 
-    let (problems, warnings) = reader.finish();
-    if !problems.is_empty() {
-        return Err(problems.into());
+    let read = reader.finish();
+    if !read.problems.is_empty() {
+        return Err(read.problems.into());
     }
     Ok(Config {
         redis_url: redis_url.unwrap_or_else(|| SecretString::from(DEFAULT_REDIS)),
@@ -104,7 +105,8 @@ pub(super) fn assemble(
         migrate: migrate.unwrap_or(true),
         simulator_url,
         catalog,
-        warnings,
+        warnings: read.warnings,
+        origins: read.origins,
         source: path.map(Path::to_owned),
     })
 }
@@ -126,6 +128,9 @@ fn queues_of_file(r: &mut Reader<'_>, written: Option<&[Text]>) -> Vec<QueueName
     if written.is_some_and(<[Text]>::is_empty) {
         let origin = Origin::file(r.path(), None);
         r.problem(origin, "`queues` is empty; expected at least one name");
+    }
+    if let Some(first) = written.and_then(<[Text]>::first) {
+        r.stands_at("queues", first);
     }
     let form = form::queue();
     written
@@ -153,11 +158,14 @@ fn policy(
     let hold_limit = time(r, "hold_limit", raw.hold_limit.as_ref(), default.hold_limit);
     if base_delay > max_delay {
         let text = format!(
-            "`{at}.base_delay` ({}) is longer than `{at}.max_delay` ({})",
+            "`{at}.base_delay` ({}) must be at most `{at}.max_delay` ({})",
             form::spelled(base_delay),
             form::spelled(max_delay)
         );
-        r.problem(Origin::Together, text);
+        r.misfit(
+            [&format!("{at}.base_delay"), &format!("{at}.max_delay")],
+            text,
+        );
     }
     let name = format!("{at}.max_retries");
     RetryPolicy {
@@ -180,7 +188,9 @@ fn find<T>(
     if variables {
         r.setting(name, written, form)
     } else {
-        r.value(name, written?, form)
+        let written = written?;
+        r.stands_at(name, written);
+        r.value(name, written, form)
     }
 }
 
@@ -223,7 +233,7 @@ fn liveness(r: &mut Reader<'_>, raw: &RawLiveness) -> Liveness {
             form::spelled(heartbeat_ttl),
             form::spelled(heartbeat_every)
         );
-        r.problem(Origin::Together, text);
+        r.misfit(["liveness.heartbeat_every", "liveness.heartbeat_ttl"], text);
     }
     Liveness {
         heartbeat_every,
