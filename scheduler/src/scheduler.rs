@@ -1,13 +1,10 @@
 //! The scheduler's loop: what the leader does, and how often.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use longshore_shared::{
     broker::{Broker, BrokerError},
-    config::Config,
+    config::LiveConfig,
     health::HealthState,
     id::WorkerId,
     ledger::Ledger,
@@ -38,7 +35,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// One scheduler among any number.
 pub struct Scheduler {
-    config: Arc<Config>,
+    config: LiveConfig,
     broker: Broker,
     ledger: Ledger,
     health: HealthState,
@@ -46,7 +43,7 @@ pub struct Scheduler {
 
 impl Scheduler {
     /// Puts a scheduler together.
-    pub fn new(config: Arc<Config>, broker: Broker, ledger: Ledger, health: HealthState) -> Self {
+    pub fn new(config: LiveConfig, broker: Broker, ledger: Ledger, health: HealthState) -> Self {
         Self {
             config,
             broker,
@@ -123,7 +120,8 @@ impl Scheduler {
     }
 
     async fn clean_up(&self) {
-        match retention::clean_up(&self.broker, &self.ledger, &self.config.retention).await {
+        let config = self.config.current();
+        match retention::clean_up(&self.broker, &self.ledger, &config.retention).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(
                 removed,

@@ -1,6 +1,7 @@
 //! Redis: the queues, the lanes, the journal, the events. Every atomic step is one script.
 
 mod batch;
+mod config;
 mod dead;
 mod events;
 mod jobs;
@@ -12,7 +13,10 @@ mod server;
 mod steps;
 mod workers;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    time::Duration,
+};
 
 use redis::{
     Client, IntoConnectionInfo as _, RedisError,
@@ -22,6 +26,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use self::batch::Batch;
 pub use self::{
+    config::{CONFIG_MESSAGE, Pushed},
     dead::DeadPage,
     events::{EventEntry, EventStream},
     jobs::{Entries, Pending, Waiting},
@@ -90,7 +95,8 @@ pub struct Broker {
     pool: deadpool_redis::Pool,
     keys: Keys,
     address: String,
-    retention: Retention,
+    /// Shared by all clones, and changed while they run.
+    retention: Arc<RwLock<Retention>>,
     begins: Batch,
     settles: Batch,
 }
@@ -147,7 +153,7 @@ impl Broker {
             pool,
             keys,
             address,
-            retention: Retention::default(),
+            retention: Arc::default(),
         })
     }
 
@@ -167,17 +173,31 @@ impl Broker {
 
     /// Keeps results and ids for as long as `retention` says.
     #[must_use]
-    pub fn keeping(mut self, retention: Retention) -> Self {
-        self.retention = retention;
+    pub fn keeping(self, retention: Retention) -> Self {
+        self.keep(retention);
         self
     }
 
+    /// From now on keeps results and ids for as long as `retention` says, in all clones.
+    pub fn keep(&self, retention: Retention) {
+        *self
+            .retention
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = retention;
+    }
+
+    fn retention(&self) -> RwLockReadGuard<'_, Retention> {
+        self.retention
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn result_seconds(&self) -> u64 {
-        self.retention.results.as_secs().max(1)
+        self.retention().results.as_secs().max(1)
     }
 
     pub(crate) fn id_seconds(&self) -> u64 {
-        self.retention.ids.as_secs().max(1)
+        self.retention().ids.as_secs().max(1)
     }
 
     /// The names of the keys.

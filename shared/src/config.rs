@@ -24,16 +24,22 @@ use crate::{
 
 pub use environment::Environment;
 pub use error::{ConfigError, Origin, Problem};
+pub use live::LiveConfig;
 pub use redact::redacted;
+pub use secrets::without_secrets;
+pub use shown::Shown;
 
 mod environment;
 mod error;
 mod file;
 mod form;
 mod interpolate;
+mod live;
 mod reader;
 mod redact;
+mod secrets;
 mod settings;
+mod shown;
 mod yaml;
 
 pub(crate) use file::{Entries, Text};
@@ -160,7 +166,7 @@ impl Config {
     /// Reads the configuration, and tells of every problem at once.
     pub fn load(env: &Environment) -> Result<Self, ConfigError> {
         let Some(path) = env.config_path() else {
-            return settings::assemble(env, None, file::File::default());
+            return settings::assemble(env, None, file::File::default(), None);
         };
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Problem::new(
@@ -174,7 +180,7 @@ impl Config {
     /// Reads the configuration from the text of a file.
     pub fn from_yaml(env: &Environment, path: &Path, text: &str) -> Result<Self, ConfigError> {
         let file = parse(path, text)?;
-        settings::assemble(env, Some(path), file)
+        settings::assemble(env, Some(path), file, None)
     }
 }
 

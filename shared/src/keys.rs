@@ -91,6 +91,8 @@ impl Keys {
         cancelled = "cancelled";
         /// The channel of requests to running workers.
         control = "control";
+        /// The configuration that was pushed for the whole fleet.
+        config = "config";
         /// The lease of the leading scheduler.
         leader = "leader";
         /// What all queues' keys begin with.

@@ -6,13 +6,19 @@ use longshore_shared::{broker::Broker, config::Config, health::HealthState, id::
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::Clock, hands::Hands, registry::Registry, route::Router};
+use crate::{
+    clock::Clock,
+    hands::Hands,
+    policy::{Policies, Policy},
+    registry::Registry,
+    route::Router,
+};
 
 /// What the parts of a worker share.
 pub struct Deps {
     /// Redis.
     pub broker: Broker,
-    /// The configuration.
+    /// The configuration as it was at the start: for what only a start can change.
     pub config: Arc<Config>,
     /// The server's time.
     pub clock: Clock,
@@ -20,6 +26,8 @@ pub struct Deps {
     pub router: Router,
     /// Who can be called.
     pub providers: Registry,
+    /// By what jobs are decided.
+    pub policies: Policies,
     /// Who we are.
     pub worker: WorkerId,
     /// The jobs that it has.
@@ -35,4 +43,11 @@ pub struct Deps {
     pub abort: CancellationToken,
     /// What the health endpoint tells.
     pub health: HealthState,
+}
+
+impl Deps {
+    /// By what a job that begins now is decided. It keeps this one to its end.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policies.current()
+    }
 }

@@ -8,12 +8,12 @@ use std::{
 
 use futures::StreamExt as _;
 use longshore_shared::{
-    broker::Broker,
+    broker::{Broker, CONFIG_MESSAGE},
     id::{JobId, Place},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::job::Job;
+use crate::{job::Job, policy::Policies};
 
 /// The jobs in this worker's hands, from delivery to the last step.
 #[derive(Debug, Default)]
@@ -51,10 +51,15 @@ impl Hands {
         }
     }
 
-    /// Hears requests to cancel until `stop`.
-    pub(crate) async fn listen(&self, broker: &Broker, stop: CancellationToken) {
+    /// Hears requests to cancel, and that a configuration was pushed, until `stop`.
+    pub(crate) async fn listen(
+        &self,
+        broker: &Broker,
+        policies: &Policies,
+        stop: CancellationToken,
+    ) {
         while !stop.is_cancelled() {
-            if let Err(error) = self.listen_once(broker, &stop).await {
+            if let Err(error) = self.listen_once(broker, policies, &stop).await {
                 tracing::warn!("requests to running jobs are not heard: {error}");
             }
             tokio::select! {
@@ -67,6 +72,7 @@ impl Hands {
     async fn listen_once(
         &self,
         broker: &Broker,
+        policies: &Policies,
         stop: &CancellationToken,
     ) -> Result<(), longshore_shared::broker::BrokerError> {
         let mut control = broker.control().await?;
@@ -80,6 +86,9 @@ impl Hands {
                 return Ok(());
             };
             if let Ok(request) = message.get_payload::<String>() {
+                if request.starts_with(CONFIG_MESSAGE) {
+                    policies.look();
+                }
                 self.obey(&request);
             }
         }

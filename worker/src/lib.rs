@@ -13,6 +13,7 @@ pub mod hands;
 mod heartbeat;
 pub mod job;
 mod patience;
+pub mod policy;
 pub mod provider;
 pub mod reader;
 pub mod recorder;
@@ -27,6 +28,7 @@ pub mod verdict;
 mod worker;
 
 pub use self::{
+    policy::{Policies, Policy},
     registry::Registry,
     worker::{Worker, WorkerError},
 };

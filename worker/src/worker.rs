@@ -9,7 +9,6 @@ use apalis::prelude::{Monitor, WorkerBuilder, WorkerBuilderExt as _};
 use apalis_core::{task::Task, worker::ext::parallelize::ParallelizeExt as _};
 use longshore_shared::{
     broker::{Broker, BrokerError},
-    config::Config,
     health::HealthState,
     id::WorkerId,
     ledger::Ledger,
@@ -19,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     backend::StreamBackend, clock::Clock, deps::Deps, hands::Hands, heartbeat::Heart, job::Job,
-    patience::patiently, reader, recorder, registry::Registry, route::Router, run::run, upkeep,
+    patience::patiently, policy::Policies, reader, recorder, route::Router, run::run, upkeep,
 };
 
 /// What keeps a worker from starting, or ends it.
@@ -42,20 +41,21 @@ pub struct Worker {
 impl Worker {
     /// Puts a worker together; with a ledger it also records what any worker did.
     pub async fn new(
-        config: Arc<Config>,
+        policies: Policies,
         broker: Broker,
         ledger: Option<Ledger>,
-        providers: Registry,
         health: HealthState,
     ) -> Self {
         let clock = Clock::default();
         patiently("tell the time", || clock.measure(&broker)).await;
+        let config = policies.current().config.clone();
         let places = config.concurrency.max(config.queues.len());
         let deps = Arc::new(Deps {
             broker,
             clock,
             router: Router::new(config.catalog.clone()),
-            providers,
+            providers: policies.current().providers.clone(),
+            policies,
             worker: WorkerId::fresh(),
             hands: Hands::default(),
             places: Arc::new(Semaphore::new(places)),
@@ -87,7 +87,7 @@ impl Worker {
         let reader = tokio::spawn(reader::read(deps.clone(), deliver));
         let listening = {
             let (deps, done) = (deps.clone(), recorded.clone());
-            tokio::spawn(async move { deps.hands.listen(&deps.broker, done).await })
+            tokio::spawn(async move { deps.hands.listen(&deps.broker, &deps.policies, done).await })
         };
         let timekeeper = tokio::spawn(drain_in_time(deps.clone(), stop));
 
@@ -162,7 +162,7 @@ async fn work(
 /// Turns `stop` into a drain, and a drain that takes too long into an abort.
 async fn drain_in_time(deps: Arc<Deps>, stop: CancellationToken) {
     stop.cancelled().await;
-    let grace = deps.config.grace;
+    let grace = deps.policy().config.grace;
     tracing::info!(
         in_flight = deps.hands.count(),
         ?grace,

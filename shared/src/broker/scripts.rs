@@ -55,4 +55,6 @@ scripts! {
     RESIGN = "resign.lua";
     /// Reads a job that waits.
     PEEK = "peek.lua";
+    /// Gives the fleet a configuration, or takes it away.
+    PUSH_CONFIG = "push_config.lua";
 }

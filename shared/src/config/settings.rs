@@ -20,11 +20,13 @@ const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
 
-/// Puts it together; `path` is the file's, if there is one.
+/// Puts it together; `path` is the file's, if there is one. A process that is `running` with a
+/// simulator goes on with it.
 pub(super) fn assemble(
     env: &Environment,
     path: Option<&Path>,
     file: File,
+    running: Option<&Config>,
 ) -> Result<Config, ConfigError> {
     let mut reader = Reader::new(env, path.unwrap_or(Path::new(FILE_NAME)));
     let r = &mut reader;
@@ -68,7 +70,6 @@ pub(super) fn assemble(
         .0
         .iter()
         .map(|(name, raw)| {
-            r.stands_at(&format!("retries.{}", name.as_written()), name);
             let name = name.as_written().to_owned();
             // A name of the user's choice has no variable.
             let policy = policy(r, &format!("retries.{name}"), false, raw, &retry);
@@ -82,7 +83,9 @@ pub(super) fn assemble(
         r,
         file.providers.unwrap_or_default(),
         file.models.unwrap_or_default(),
-        simulator_url.as_ref(),
+        running.map_or(simulator_url.as_ref(), |running| {
+            running.simulator_url.as_ref()
+        }),
     );
 
     let read = reader.finish();

@@ -65,7 +65,7 @@ fn nothing_set_is_a_configuration() {
     assert_eq!(config.source, None);
 }
 
-const EVERYTHING: &str = "
+pub(super) const EVERYTHING: &str = "
 redis_url: redis://:${REDIS_PASSWORD}@cache:6379
 database_url: postgres://me@db/ledger
 namespace: staging
