@@ -187,4 +187,6 @@ impl Config {
 #[cfg(test)]
 mod broken;
 #[cfg(test)]
+mod presets;
+#[cfg(test)]
 mod tests;

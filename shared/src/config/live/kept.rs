@@ -32,7 +32,17 @@ impl Config {
     /// file. Settings of the process itself stay as they are.
     pub fn with_pushed(&self, env: &Environment, pushed: &Pushed) -> Result<Self, ConfigError> {
         let path = PathBuf::from(format!("pushed config {}", pushed.version));
-        let new = settings::assemble(env, Some(&path), parse(&path, &pushed.text)?, Some(self))?;
+        self.with_fleet_file(env, &path, &pushed.text)
+    }
+
+    /// The same, if the file at `path`, which holds `text`, were pushed.
+    pub fn with_fleet_file(
+        &self,
+        env: &Environment,
+        path: &Path,
+        text: &str,
+    ) -> Result<Self, ConfigError> {
+        let new = settings::assemble(env, Some(path), parse(path, text)?, Some(self))?;
         Ok(self.keeping_own(new, Whose::Fleet))
     }
 
