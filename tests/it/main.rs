@@ -13,6 +13,7 @@ mod clients;
 mod crash;
 mod identity;
 mod model;
+mod reload;
 mod road;
 mod scripts;
 mod time;
