@@ -19,6 +19,7 @@ use crate::{
     begin::Begin,
     deps::Deps,
     job::Job,
+    policy::Policy,
     run::cancelled,
     verdict::{Discard, Verdict},
 };
@@ -39,13 +40,14 @@ pub(crate) async fn attempt(
     job: &Job,
     envelope: &Envelope,
     begun: Begin<'_>,
+    policy: &Policy,
     deps: &Deps,
 ) -> Attempted {
     if let Some(verdict) = await_turn(job, begun.wait, deps).await {
         return Attempted::Ended(verdict);
     }
     let candidate = &begun.to.candidate;
-    let Some(provider) = deps.providers.get(&candidate.provider.name) else {
+    let Some(provider) = policy.providers.get(&candidate.provider.name) else {
         let error = format!("platform `{}` is not available", candidate.provider.name);
         let error = CallError::new(ErrorClass::Internal, error);
         let closed = close(job, candidate.model, Err(error), deps.clock.now());

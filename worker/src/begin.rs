@@ -11,6 +11,7 @@ use longshore_shared::{
     event::AttemptRecord,
     id::{AttemptId, JobId},
     resume::Resume,
+    routing::Candidate,
     state::AttemptOutcome,
 };
 
@@ -231,7 +232,7 @@ fn draft(
         worker: deps.worker.clone(),
         platform: candidate.provider.name.to_string(),
         model: candidate.model.model.clone(),
-        routing_reason: candidate.reason.to_string(),
+        routing_reason: reason(candidate, skipped),
         started_at: now,
         finished_at: None,
         outcome: AttemptOutcome::Lost,
@@ -248,4 +249,16 @@ fn draft(
     let if_lost = json(&AttemptEvent { attempt: &record });
     record.error = None;
     Draft { record, if_lost }
+}
+
+/// Why this candidate, and why not those before it.
+fn reason(candidate: &Candidate<'_>, skipped: &[Skipped]) -> String {
+    let mut reason = candidate.reason.to_string();
+    for one in skipped {
+        reason.push_str("; not ");
+        reason.push_str(&one.platform);
+        reason.push_str(": ");
+        reason.push_str(&one.why);
+    }
+    reason
 }

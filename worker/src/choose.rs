@@ -13,6 +13,7 @@ use crate::{
     circuit::{Health, Pass},
     deps::Deps,
     estimate::Estimate,
+    policy::Policy,
 };
 
 /// A candidate that may be asked now.
@@ -47,6 +48,7 @@ pub(crate) async fn choose<'a>(
     envelope: &Envelope,
     decision: &Decision<'a>,
     resume: &Resume,
+    policy: &'a Policy,
     deps: &'a Deps,
 ) -> Choice<'a> {
     let mut choice = Choice {
@@ -56,7 +58,9 @@ pub(crate) async fn choose<'a>(
         too_dear: None,
     };
     for candidate in in_turn(decision, resume) {
-        choice.look_at(candidate.clone(), envelope, resume, deps).await;
+        choice
+            .look_at(candidate.clone(), envelope, resume, policy, deps)
+            .await;
     }
     choice
 }
@@ -66,7 +70,8 @@ fn in_turn<'d, 'a>(
     decision: &'d Decision<'a>,
     resume: &Resume,
 ) -> impl Iterator<Item = &'d Candidate<'a>> {
-    let tried = |candidate: &&Candidate<'_>| resume.tries.contains_key(candidate.provider.name.as_str());
+    let tried =
+        |candidate: &&Candidate<'_>| resume.tries.contains_key(candidate.provider.name.as_str());
     let left: Vec<&Candidate<'a>> = decision
         .candidates
         .iter()
@@ -95,23 +100,26 @@ impl<'a> Choice<'a> {
         candidate: Candidate<'a>,
         envelope: &Envelope,
         resume: &Resume,
+        policy: &'a Policy,
         deps: &'a Deps,
     ) {
         let now = deps.clock.now();
         let platform = &candidate.provider.name;
-        let estimate = Estimate::of(envelope, &candidate, deps, now);
+        let estimate = Estimate::of(envelope, &candidate, policy, now);
         if let Some(most) = envelope.max_cost {
             let could = resume.cost + estimate.upper_bound;
             if could > most {
                 self.too_dear = Some(self.too_dear.map_or(could, |other| other.min(could)));
-                self.skip(&candidate, format!("could cost ${could}, of at most ${most}"));
+                self.skip(
+                    &candidate,
+                    format!("could cost ${could}, of at most ${most}"),
+                );
                 return;
             }
         }
         // One that is being tried waits as long as it was told to.
         let being_tried = resume.tries.contains_key(platform.as_str());
-        if !being_tried
-            && let Some(until) = deps.accounts.limited(&candidate.provider.account, now)
+        if !being_tried && let Some(until) = deps.accounts.limited(&candidate.provider.account, now)
         {
             self.later(&candidate, until, "limited by its provider");
             return;

@@ -21,6 +21,7 @@ mod heartbeat;
 pub mod job;
 pub mod limits;
 mod patience;
+pub mod policy;
 pub mod provider;
 pub mod reader;
 pub mod recorder;
@@ -34,6 +35,7 @@ pub mod verdict;
 mod worker;
 
 pub use self::{
+    policy::{Policies, Policy},
     registry::Registry,
     worker::{Worker, WorkerError},
 };

@@ -4,19 +4,17 @@ use std::{collections::HashMap, sync::Arc};
 
 use longshore_shared::catalog::{Catalog, DialectName, PlatformName};
 
-use crate::provider::{
-    self, Anthropic, ClientError, Dialect, Gemini, HttpProvider, OpenAi, Provider,
-};
+use crate::provider::{Anthropic, Dialect, Gemini, HttpProvider, OpenAi, Provider};
 
 /// The providers that are on, by name.
+#[derive(Clone)]
 pub struct Registry {
     providers: HashMap<PlatformName, Arc<dyn Provider>>,
 }
 
 impl Registry {
     /// Every provider of the catalog that is on, over HTTP.
-    pub fn over_http(catalog: &Catalog) -> Result<Self, ClientError> {
-        let client = provider::client()?;
+    pub fn over_http(catalog: &Catalog, client: &reqwest::Client) -> Self {
         let providers = catalog
             .enabled()
             .map(|entry| {
@@ -38,7 +36,7 @@ impl Registry {
                 (entry.name.clone(), Arc::new(provider) as Arc<dyn Provider>)
             })
             .collect();
-        Ok(Self { providers })
+        Self { providers }
     }
 
     /// One provider for every platform that is on: for programs that bring their own.

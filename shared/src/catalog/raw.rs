@@ -26,6 +26,11 @@ pub(crate) struct RawProvider {
 }
 
 impl RawProvider {
+    /// Its key, as it is written.
+    pub(crate) fn key(&self) -> Option<&Text> {
+        self.api_key.as_ref()
+    }
+
     /// This, and what it leaves out from `base`.
     pub(super) fn over(self, base: Self) -> Self {
         Self {

@@ -126,6 +126,7 @@ fn merge_providers(
             r.problem_at(&key, text);
             continue;
         };
+        r.stands_at(&format!("providers.{name}"), &key);
         match merged.iter_mut().find(|provider| provider.name == name) {
             None => merged.push(Named {
                 name,

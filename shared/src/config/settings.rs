@@ -21,11 +21,13 @@ const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
 
-/// Puts it together; `path` is the file's, if there is one.
+/// Puts it together; `path` is the file's, if there is one. A process that is `running` with a
+/// simulator goes on with it.
 pub(super) fn assemble(
     env: &Environment,
     path: Option<&Path>,
     file: File,
+    running: Option<&Config>,
 ) -> Result<Config, ConfigError> {
     let mut reader = Reader::new(env, path.unwrap_or(Path::new(FILE_NAME)));
     let r = &mut reader;
@@ -82,7 +84,9 @@ pub(super) fn assemble(
         r,
         file.providers.unwrap_or_default(),
         file.models.unwrap_or_default(),
-        simulator_url.as_ref(),
+        running.map_or(simulator_url.as_ref(), |running| {
+            running.simulator_url.as_ref()
+        }),
     );
     let routing = routing(r, file.routing.unwrap_or_default(), &catalog);
     let budgets = spending::budgets(r, &file.budgets.unwrap_or_default(), &catalog);
@@ -90,9 +94,9 @@ pub(super) fn assemble(
     let alerts = spending::alerts(r, file.alerts.as_deref());
     let circuit = spending::circuit(r, &file.circuit.unwrap_or_default());
 
-    let (problems, warnings) = reader.finish();
-    if !problems.is_empty() {
-        return Err(problems.into());
+    let read = reader.finish();
+    if !read.problems.is_empty() {
+        return Err(read.problems.into());
     }
     Ok(Config {
         redis_url: redis_url.unwrap_or_else(|| SecretString::from(DEFAULT_REDIS)),
@@ -115,7 +119,8 @@ pub(super) fn assemble(
         tenants,
         alerts,
         circuit,
-        warnings,
+        warnings: read.warnings,
+        origins: read.origins,
         source: path.map(Path::to_owned),
     })
 }
@@ -137,6 +142,9 @@ fn queues_of_file(r: &mut Reader<'_>, written: Option<&[Text]>) -> Vec<QueueName
     if written.is_some_and(<[Text]>::is_empty) {
         let origin = Origin::file(r.path(), None);
         r.problem(origin, "`queues` is empty; expected at least one name");
+    }
+    if let Some(first) = written.and_then(<[Text]>::first) {
+        r.stands_at("queues", first);
     }
     let form = form::queue();
     written
@@ -164,11 +172,14 @@ fn policy(
     let hold_limit = time(r, "hold_limit", raw.hold_limit.as_ref(), default.hold_limit);
     if base_delay > max_delay {
         let text = format!(
-            "`{at}.base_delay` ({}) is longer than `{at}.max_delay` ({})",
+            "`{at}.base_delay` ({}) must be at most `{at}.max_delay` ({})",
             form::spelled(base_delay),
             form::spelled(max_delay)
         );
-        r.problem(Origin::Together, text);
+        r.misfit(
+            [&format!("{at}.base_delay"), &format!("{at}.max_delay")],
+            text,
+        );
     }
     let name = format!("{at}.max_retries");
     RetryPolicy {
@@ -191,7 +202,9 @@ fn find<T>(
     if variables {
         r.setting(name, written, form)
     } else {
-        r.value(name, written?, form)
+        let written = written?;
+        r.stands_at(name, written);
+        r.value(name, written, form)
     }
 }
 
@@ -234,7 +247,7 @@ fn liveness(r: &mut Reader<'_>, raw: &RawLiveness) -> Liveness {
             form::spelled(heartbeat_ttl),
             form::spelled(heartbeat_every)
         );
-        r.problem(Origin::Together, text);
+        r.misfit(["liveness.heartbeat_every", "liveness.heartbeat_ttl"], text);
     }
     Liveness {
         heartbeat_every,
