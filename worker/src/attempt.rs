@@ -126,6 +126,7 @@ async fn begin(
             platform: candidate.provider.name.to_string(),
             model: candidate.model.model.clone(),
             routing_reason: candidate.reason.to_string(),
+            decision: None,
             started_at: now,
             finished_at: None,
             outcome: AttemptOutcome::Lost,
@@ -136,6 +137,8 @@ async fn begin(
             usage: Usage::default(),
             cost_usd: None,
             reserved_usd: reserve(call, candidate.model),
+            reported_cost_usd: None,
+            tokens_estimated: None,
             response_id: None,
             traceparent: envelope.traceparent.clone(),
         };

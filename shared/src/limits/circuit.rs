@@ -1,19 +1,20 @@
-//! When a model that only fails is left alone, and for how long.
+//! When calls to a provider that fails are held back.
 
 use std::time::Duration;
 
-/// When the circuit of a provider's model opens, and for how long it stays so.
+/// The settings of the circuit breakers: one for each provider's model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Circuit {
-    /// The share of calls, in percent, that must have failed. Default 50.
+    /// Failed calls of all in the window, in percent, at which a circuit opens, 1 to 100. Default 50.
     pub error_percent: u8,
-    /// Fewer calls than these say nothing. Default 10.
+    /// With fewer calls in the window it stays closed. Default 10.
     pub min_calls: u32,
-    /// How far back calls are counted. Default 10 s.
+    /// The time that calls are counted for. Default 10 s.
     pub window: Duration,
-    /// How long it stays open before one call may try again. Default 5 s.
+    /// How long it stays open before a call is let through to see. Default 5 s; longer each time that
+    /// this call fails.
     pub cooldown: Duration,
-    /// The longest that it stays open, doubled with each such call that failed. Default 60 s.
+    /// The longest that it stays open at a time; at least `cooldown`. Default 60 s.
     pub max_cooldown: Duration,
 }
 
