@@ -25,7 +25,9 @@ struct Worker {
 
 impl Worker {
     fn start(room: &Room, name: &str, cooldown: Duration) -> Self {
+        // However slow the machine is, what failed is not long ago.
         let rule = Circuit {
+            window: LONG,
             cooldown,
             ..Circuit::default()
         };
