@@ -4,6 +4,9 @@
 mod admit;
 mod begin;
 mod cancel;
+mod circuit;
+mod circuit_model;
+mod circuit_worker;
 mod dead;
 mod fail;
 mod hand_back;

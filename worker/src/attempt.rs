@@ -183,6 +183,7 @@ fn close(
             record.usage = answer.usage;
             let cost = model.cost(&answer.usage, record.started_at);
             record.cost_usd = Some(cost);
+            record.reported_cost_usd = answer.reported_cost;
             record.response_id.clone_from(&answer.response_id);
             let spent = known(record, true);
             (Closed::Answered(answer), spent)

@@ -8,15 +8,15 @@ use longshore_shared::{
     broker::{Beginning, Begun, Offer, Reservation, Reserved},
     call::Usage,
     envelope::Envelope,
-    event::AttemptRecord,
+    event::{AttemptRecord, DecisionRecord, DecisionStep, SkippedRecord},
     id::{AttemptId, JobId},
     resume::Resume,
-    routing::Candidate,
+    routing::{Decision, Step},
     state::AttemptOutcome,
 };
 
 use crate::{
-    choose::{Choice, Skipped, Usable},
+    choose::{Choice, Usable},
     deps::Deps,
     job::Job,
     limits,
@@ -56,6 +56,7 @@ pub(crate) async fn begin<'a>(
     job: &Job,
     envelope: &Envelope,
     choice: Choice<'a>,
+    decision: &Decision<'_>,
     everybody: bool,
     deps: &Deps,
 ) -> Result<Begin<'a>, Verdict> {
@@ -66,6 +67,7 @@ pub(crate) async fn begin<'a>(
         skipped,
         ..
     } = choice;
+    let told = record(decision, skipped);
     let Some(first) = usable.first() else {
         return Err(Discard::new("internal", "no candidate is left to begin with").into());
     };
@@ -73,7 +75,7 @@ pub(crate) async fn begin<'a>(
         let progress = job.progress();
         (progress.resume.id.clone(), progress.resume.clone())
     };
-    let draft = draft(job, envelope, first, &skipped, attempt, now, deps);
+    let draft = draft(job, envelope, first, &told, attempt, now, deps);
     let begun = patiently("begin", || {
         let waits_for_key = waiting(&resume, envelope.concurrency.is_some(), false);
         let draft = &draft;
@@ -111,7 +113,7 @@ pub(crate) async fn begin<'a>(
         Begun::Full => {
             let drafts: Vec<Draft> = usable
                 .iter()
-                .map(|usable| self::draft(job, envelope, usable, &skipped, attempt, now, deps))
+                .map(|usable| self::draft(job, envelope, usable, &told, attempt, now, deps))
                 .collect();
             let place = Place {
                 id,
@@ -218,7 +220,7 @@ fn draft(
     job: &Job,
     envelope: &Envelope,
     usable: &Usable<'_>,
-    skipped: &[Skipped],
+    told: &Option<DecisionRecord>,
     attempt: AttemptId,
     now: DateTime<Utc>,
     deps: &Deps,
@@ -232,7 +234,8 @@ fn draft(
         worker: deps.worker.clone(),
         platform: candidate.provider.name.to_string(),
         model: candidate.model.model.clone(),
-        routing_reason: reason(candidate, skipped),
+        routing_reason: candidate.reason.to_string(),
+        decision: told.clone(),
         started_at: now,
         finished_at: None,
         outcome: AttemptOutcome::Lost,
@@ -243,6 +246,8 @@ fn draft(
         usage: Usage::default(),
         cost_usd: None,
         reserved_usd: usable.estimate.upper_bound,
+        reported_cost_usd: None,
+        tokens_estimated: Some(usable.estimate.tokens),
         response_id: None,
         traceparent: envelope.traceparent.clone(),
     };
@@ -251,14 +256,17 @@ fn draft(
     Draft { record, if_lost }
 }
 
-/// Why this candidate, and why not those before it.
-fn reason(candidate: &Candidate<'_>, skipped: &[Skipped]) -> String {
-    let mut reason = candidate.reason.to_string();
-    for one in skipped {
-        reason.push_str("; not ");
-        reason.push_str(&one.platform);
-        reason.push_str(": ");
-        reason.push_str(&one.why);
+/// What the decision was, where it was not plain.
+fn record(decision: &Decision<'_>, skipped: Vec<SkippedRecord>) -> Option<DecisionRecord> {
+    if decision.steps.is_empty() && skipped.is_empty() {
+        return None;
     }
-    reason
+    let step = |step: &Step<'_>| DecisionStep {
+        step: step.step.to_string(),
+        outcome: step.outcome.to_string(),
+    };
+    Some(DecisionRecord {
+        steps: decision.steps.iter().map(step).collect(),
+        skipped,
+    })
 }

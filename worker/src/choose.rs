@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use longshore_shared::{
     envelope::Envelope,
+    event::SkippedRecord,
     money::Usd,
     resume::Resume,
     routing::{Candidate, Decision},
@@ -25,18 +26,11 @@ pub(crate) struct Usable<'a> {
     pub(crate) pass: Pass<'a>,
 }
 
-/// A candidate that was passed over, and why.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Skipped {
-    pub(crate) platform: String,
-    pub(crate) why: String,
-}
-
 /// Who may be asked now.
 pub(crate) struct Choice<'a> {
     /// In order.
     pub(crate) usable: Vec<Usable<'a>>,
-    pub(crate) skipped: Vec<Skipped>,
+    pub(crate) skipped: Vec<SkippedRecord>,
     /// When one of those who are not well or limited may be asked again.
     pub(crate) until: Option<DateTime<Utc>>,
     /// What the cheapest could cost, if all that is wrong is that the job may not spend it.
@@ -145,8 +139,9 @@ impl<'a> Choice<'a> {
     }
 
     fn skip(&mut self, candidate: &Candidate<'a>, why: String) {
-        self.skipped.push(Skipped {
+        self.skipped.push(SkippedRecord {
             platform: candidate.provider.name.to_string(),
+            model: candidate.model.model.clone(),
             why,
         });
     }

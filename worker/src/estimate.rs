@@ -17,6 +17,8 @@ pub(crate) struct Estimate {
     /// The most that it can cost: as if each byte of the prompt were a token, and the answer as long as it
     /// may be.
     pub(crate) upper_bound: Usd,
+    /// The tokens that it is taken to have.
+    pub(crate) tokens: u64,
     /// What it takes of limits.
     pub(crate) takes: Takes,
 }
@@ -49,6 +51,7 @@ impl Estimate {
         );
         Self {
             upper_bound,
+            tokens: costs.tokens,
             takes: Takes::new(&takes),
         }
     }

@@ -74,7 +74,7 @@ async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict,
             record_failure(job, deps.clock.now(), deps).await?;
         }
         let everybody = choice.usable.len() == policy.router.platforms();
-        let begun = begin(job, envelope, choice, everybody, deps).await?;
+        let begun = begin(job, envelope, choice, &decision, everybody, deps).await?;
         let platform = begun.to.candidate.provider.name.as_str();
         let window = begun.to.candidate.model.context_window;
         let (error, open) = match attempt(job, envelope, begun, policy, deps).await {
