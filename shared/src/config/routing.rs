@@ -52,7 +52,7 @@ struct RawCategory {
 }
 
 /// The shipped routing, changed by the user's section.
-pub(super) fn routing(r: &mut Reader<'_>, own: RawRouting, catalog: &Catalog) -> Routing {
+pub(super) fn routing(r: &mut Reader<'_>, own: &RawRouting, catalog: &Catalog) -> Routing {
     let shipped = match parse::<RawRouting>(Path::new("built-in routing"), SHIPPED) {
         Ok(shipped) => shipped,
         Err(problem) => {
@@ -74,7 +74,7 @@ pub(super) fn routing(r: &mut Reader<'_>, own: RawRouting, catalog: &Catalog) ->
     let fallback = own.fallback_provider.as_ref();
     Routing {
         rules,
-        categories: categories(r, shipped.keywords, own.keywords, &forms),
+        categories: categories(r, &shipped.keywords, &own.keywords, &forms),
         tiers: tiers(r, &shipped.tiers, &own.tiers, &forms),
         prefer_local: r
             .setting("routing.prefer_local", own.prefer_local.as_ref(), &flag())
@@ -130,17 +130,16 @@ impl Forms {
 }
 
 fn rule(r: &mut Reader<'_>, raw: &RawRule, forms: &Forms) -> Option<Rule> {
-    let name = match &raw.name {
-        Some(name) => r.value("routing.rules.name", name, &forms.word)?,
-        None => {
-            let text = "`routing.rules.name` is missing; expected a name, which the record of a decision shows";
-            return told(r, raw.somewhere(), text);
-        }
+    let Some(name) = &raw.name else {
+        let text = "`routing.rules.name` is missing; expected a name, which the record of a decision shows";
+        return told(r, raw.somewhere(), text);
     };
+    let name = r.value("routing.rules.name", name, &forms.word)?;
     let mut words = |field: &str, written: Option<&Vec<Text>>| {
         values(
             r,
             &format!("routing.rules.{field}"),
+            raw.somewhere(),
             written.map(Vec::as_slice),
             &forms.word,
         )
@@ -172,6 +171,7 @@ fn preference(r: &mut Reader<'_>, raw: &RawRule, name: &str, forms: &Forms) -> O
             let platforms = values(
                 r,
                 "routing.rules.platform",
+                raw.somewhere(),
                 raw.platform.as_deref(),
                 &forms.platform,
             );
@@ -200,12 +200,12 @@ fn preference(r: &mut Reader<'_>, raw: &RawRule, name: &str, forms: &Forms) -> O
 /// them. One without words is none.
 fn categories(
     r: &mut Reader<'_>,
-    shipped: Vec<RawCategory>,
-    own: Vec<RawCategory>,
+    shipped: &[RawCategory],
+    own: &[RawCategory],
     forms: &Forms,
 ) -> Vec<Category> {
     let mut found: Vec<Category> = Vec::new();
-    for raw in shipped.iter().chain(&own) {
+    for raw in shipped.iter().chain(own) {
         let Some(category) = category(r, raw, forms) else {
             continue;
         };
@@ -247,6 +247,7 @@ fn category(r: &mut Reader<'_>, raw: &RawCategory, forms: &Forms) -> Option<Cate
         Some(platforms) => values(
             r,
             "routing.keywords.platforms",
+            raw.category.as_ref(),
             Some(platforms),
             &forms.platform,
         ),
@@ -279,14 +280,17 @@ fn tiers(
     found
 }
 
-/// The values of a list; one that is there has at least one.
-fn values<T>(r: &mut Reader<'_>, name: &str, written: Option<&[Text]>, form: &Form<T>) -> Vec<T> {
+/// The values of a list, which is at the line of `near`; one that is there has at least one.
+fn values<T>(
+    r: &mut Reader<'_>,
+    name: &str,
+    near: Option<&Text>,
+    written: Option<&[Text]>,
+    form: &Form<T>,
+) -> Vec<T> {
     if written.is_some_and(<[Text]>::is_empty) {
-        let text = format!(
-            "`{name}` is empty; leave it out, or expected {}",
-            form.expected
-        );
-        r.problem(Origin::file(r.path(), None), text);
+        let text = format!("`{name}` is empty; name at least one, or leave it out");
+        told::<T>(r, near, &text);
     }
     written
         .unwrap_or_default()
@@ -434,12 +438,8 @@ routing:
         longshore.yaml:19: `routing.estimate_threshold` is `many`; expected a whole number from 0 to 1000000000
         "#);
         let empty = load(&[], "routing: {rules: [{name: a, type: [], tier: fast}]}");
-        insta::assert_snapshot!(empty.unwrap_err(), @r#"
-        longshore.yaml: `routing.rules.type` is empty; leave it out, or expected text that is not empty
-        "#);
+        insta::assert_snapshot!(empty.unwrap_err(), @r#"longshore.yaml:1: `routing.rules.type` is empty; name at least one, or leave it out"#);
         let unknown = load(&[], "routing:\n  rule: []");
-        insta::assert_snapshot!(unknown.unwrap_err(), @r#"
-        longshore.yaml:2: unknown field `rule`, expected one of rules, default_rules, keywords, tiers, prefer_local, max_cost_per_task, fallback_provider, estimate_threshold
-        "#);
+        insta::assert_snapshot!(unknown.unwrap_err(), @r#"longshore.yaml:2: unknown field `rule`, expected one of rules, default_rules, keywords, tiers, prefer_local, max_cost_per_task, fallback_provider, estimate_threshold"#);
     }
 }

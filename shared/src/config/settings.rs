@@ -84,7 +84,7 @@ pub(super) fn assemble(
         file.models.unwrap_or_default(),
         simulator_url.as_ref(),
     );
-    let routing = routing(r, file.routing.unwrap_or_default(), &catalog);
+    let routing = routing(r, &file.routing.unwrap_or_default(), &catalog);
 
     let (problems, warnings) = reader.finish();
     if !problems.is_empty() {
