@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::StreamExt as _;
 use longshore_shared::{
     broker::{Broker, BrokerError},
     config::Config,
@@ -12,12 +13,16 @@ use longshore_shared::{
     id::WorkerId,
     ledger::Ledger,
 };
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{leader::Claim, retention};
 
-/// How often due jobs are looked for: half of the 100 ms that they may be late by.
-const TICK: Duration = Duration::from_millis(50);
+/// The shortest pause between two looks.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The longest: the lease has to be renewed, and should a call to wake be missed, it is late by no more.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// Jobs that one step promotes; it holds Redis for well under 10 ms.
 const PROMOTE: usize = 250;
@@ -42,6 +47,7 @@ pub struct Scheduler {
     broker: Broker,
     ledger: Ledger,
     health: HealthState,
+    called: Arc<Notify>,
 }
 
 impl Scheduler {
@@ -52,6 +58,7 @@ impl Scheduler {
             broker,
             ledger,
             health,
+            called: Arc::default(),
         }
     }
 
@@ -61,6 +68,7 @@ impl Scheduler {
         let mut rounds = Rounds::default();
         let mut pause = TICK;
         self.health.register("scheduler", Duration::from_secs(30));
+        let listening = tokio::spawn(listen(self.broker.clone(), self.called.clone()));
         while !stop.is_cancelled() {
             let wait = match self.round(&mut claim, &mut rounds).await {
                 Ok(wait) => {
@@ -77,9 +85,12 @@ impl Scheduler {
             };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                // However often it is called, it looks a hundred times a second.
+                () = self.called.notified() => tokio::time::sleep(TICK).await,
                 () = stop.cancelled() => {}
             }
         }
+        listening.abort();
         claim.resign(&self.broker).await;
     }
 
@@ -88,8 +99,12 @@ impl Scheduler {
         if !claim.renew(&self.broker).await? {
             return Ok(STANDBY);
         }
-        let promoted = self.broker.promote(PROMOTE).await?;
-        metrics::counter!("longshore_jobs_promoted_total").increment(promoted as u64);
+        let gone = self
+            .broker
+            .promote(PROMOTE)
+            .await?
+            .and(self.broker.let_go(PROMOTE).await?);
+        metrics::counter!("longshore_jobs_promoted_total").increment(gone.jobs as u64);
         if due(&mut rounds.recovered, RECOVER_EVERY) {
             self.recover().await?;
         }
@@ -98,10 +113,10 @@ impl Scheduler {
             self.broker.forget_cancels(now - CANCEL_MS).await?;
             self.clean_up().await;
         }
-        Ok(if promoted >= PROMOTE {
-            Duration::ZERO
-        } else {
-            TICK
+        Ok(match gone.again {
+            _ if gone.jobs >= PROMOTE => Duration::ZERO,
+            Some(again) => again.clamp(TICK, LONGEST_SLEEP),
+            None => LONGEST_SLEEP,
         })
     }
 
@@ -131,6 +146,22 @@ impl Scheduler {
             ),
             Err(error) => tracing::warn!("{error}"),
         }
+    }
+}
+
+/// Hears when something is due before the scheduler meant to look.
+async fn listen(broker: Broker, called: Arc<Notify>) {
+    loop {
+        match broker.wakes().await {
+            Ok(mut wakes) => {
+                let mut messages = wakes.on_message();
+                while messages.next().await.is_some() {
+                    called.notify_one();
+                }
+            }
+            Err(error) => tracing::warn!("calls to wake are not heard: {error}"),
+        }
+        tokio::time::sleep(LONGEST_SLEEP).await;
     }
 }
 

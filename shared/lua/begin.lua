@@ -1,37 +1,36 @@
 -- Journals attempts before they can cost anything; takes each concurrency key's slot, or parks the job
--- in the key's lane. Takes any number of jobs of one worker; what they share is asked once for all.
+-- in the key's lane; takes what the call takes of limits, all of it or nothing. Takes any number of jobs
+-- of one worker; what they share is asked once for all.
 --
 -- KEYS[1]  the journal
 -- ARGV     prefix, then of each job: queue, entry, worker, job id, attempt id, event should the worker
 --          die, concurrency key ('' = none), its limit, resume (what to remember of the job if it is
---          parked)
--- Returns  of each job: 'ok', 'gone' the entry is not the worker's, 'cancelled' somebody asked for it,
---          'parked'
-local ARITY = 9
+--          parked), takes ('' = no limit), '1' when the job comes out of a limit's lane
+-- Returns  of each job: 'ok', 'ok MS' it is to wait so long for its turn, 'gone' the entry is not the
+--          worker's, 'cancelled' somebody asked for it, 'parked', 'full' a limit has no room: nothing is
+--          taken but the key's slot
+local ARITY = 11
 
 local function job_at(at)
   local queue, entry = ARGV[at], ARGV[at + 1]
   return {
     queue = queue, entry = entry, worker = ARGV[at + 2], id = ARGV[at + 3], attempt = ARGV[at + 4],
     event = ARGV[at + 5], ckey = ARGV[at + 6], limit = ARGV[at + 7], resume = ARGV[at + 8],
+    takes = ARGV[at + 9], waited = ARGV[at + 10] == '1',
     stream = P .. ':queue:' .. queue, place = place_of(queue, entry),
   }
 end
 
--- Takes the key's slot; 'parked' when there is none.
-local function take_slot(job)
-  if job.ckey == '' then return 'ok' end
-  local holders = P .. ':key:' .. job.ckey
-  if redis.call('HEXISTS', holders, job.place) == 1 then return 'ok' end
-  if redis.call('HLEN', holders) < tonumber(job.limit) then
-    redis.call('HSET', holders, job.place, job.worker)
-    return 'ok'
-  end
-  if not lay_aside(job.stream, job.queue, job.entry, job.id, job.resume) then return 'gone' end
-  redis.call('RPUSH', P .. ':lane:key:' .. job.ckey, job.id)
-  remove(job.stream, {job.entry})
-  forget(job.place)
-  return 'parked'
+local function take_limits(job)
+  local known = redis.call('HGET', KEYS[1], job.place)
+  -- Asked again because the first reply was lost: it is done.
+  if known and string.sub(known, 1, #job.attempt) == job.attempt then return 'ok' end
+  local takes, now = cjson.decode(job.takes), now_ms()
+  local wait = room_for(takes, job.place, now, job.waited)
+  if not wait then return 'full' end
+  take_all(takes, job.place, job.worker, now)
+  if wait == 0 then return 'ok' end
+  return 'ok ' .. math.ceil(wait)
 end
 
 local jobs, ids = {}, {}
@@ -49,10 +48,11 @@ for i, job in ipairs(jobs) do
     answers[i] = 'cancelled'
   else
     answers[i] = take_slot(job)
+    if answers[i] == 'ok' and job.takes ~= '' then answers[i] = take_limits(job) end
   end
-  if answers[i] == 'ok' then
+  if string.sub(answers[i], 1, 2) == 'ok' then
     journal[#journal + 1] = job.place
-    journal[#journal + 1] = pack_inflight(job.attempt, job.worker, job.ckey, job.event)
+    journal[#journal + 1] = pack_inflight(job.attempt, job.worker, job.ckey, job.takes, job.event)
   end
 end
 if #journal > 0 then redis.call('HSET', KEYS[1], unpack(journal)) end

@@ -1,11 +1,12 @@
 -- Records an attempt that failed and will be followed by another in the same place.
 --
 -- KEYS[1]  the queue's stream
--- ARGV     prefix, place, worker, attempt id, event, concurrency key ('' = none), resume
+-- ARGV     prefix, place, worker, attempt id, event, concurrency key ('' = none), resume, spent (see
+--          give_back)
 -- Returns  'ok', or 'gone': another worker has the job, the attempt is recorded as a duplicate
-local place, worker, attempt, event, ckey, resume =
-  ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local failed = pack_inflight('-', worker, ckey, attempt)
+local place, worker, attempt, event, ckey, resume, spent =
+  ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local failed = pack_inflight('-', worker, ckey, '', attempt)
 if not is_mine(KEYS[1], nil, place, attempt, worker) then
   -- Asked again because the first reply was lost: it is done.
   if redis.call('HGET', P .. ':inflight', place) == failed then return 'ok' end
@@ -13,6 +14,7 @@ if not is_mine(KEYS[1], nil, place, attempt, worker) then
   return 'gone'
 end
 emit(event)
+give_back_journalled(place, redis.call('HGET', P .. ':inflight', place), spent)
 redis.call('HSET', P .. ':inflight', place, failed)
 redis.call('HSET', P .. ':resume', place, resume)
 return 'ok'

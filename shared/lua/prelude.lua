@@ -18,6 +18,9 @@ local function place_of(queue, entry)
   return queue .. ':' .. entry
 end
 
+-- Wakes the scheduler: something is due before it meant to look.
+local function wake() redis.call('PUBLISH', P .. ':wake', '') end
+
 -- Who has the entry, or nil.
 local function owner_of(stream, entry)
   local pending = redis.call('XPENDING', stream, GROUP, entry, entry, 1)
@@ -39,16 +42,20 @@ local function owners_of(jobs)
 end
 
 -- What `{ns}:inflight` holds of a place: the attempt's id (`-` between attempts), the worker, the
--- concurrency key, and the event that is written should the worker die (between attempts the id of the
--- one that failed).
-local function pack_inflight(attempt, worker, ckey, event)
-  return attempt .. ' ' .. worker .. ' ' .. #ckey .. ' ' .. ckey .. event
+-- concurrency key, what the attempt has taken of limits, and the event that is written should the worker
+-- die (between attempts the id of the one that failed).
+local function pack_inflight(attempt, worker, ckey, takes, event)
+  return attempt .. ' ' .. worker .. ' ' .. #ckey .. ' ' .. #takes .. ' ' .. ckey .. takes .. event
 end
 
+-- Attempt, worker, concurrency key, takes, event.
 local function unpack_inflight(value)
-  local attempt, worker, length, rest = string.match(value, '^(%S+) (%S+) (%d+) (.*)$')
-  length = tonumber(length)
-  return attempt, worker, string.sub(rest, 1, length), string.sub(rest, length + 1)
+  local attempt, worker, key_length, takes_length, rest =
+    string.match(value, '^(%S+) (%S+) (%d+) (%d+) (.*)$')
+  key_length, takes_length = tonumber(key_length), tonumber(takes_length)
+  local takes_end = key_length + takes_length
+  return attempt, worker, string.sub(rest, 1, key_length),
+    string.sub(rest, key_length + 1, takes_end), string.sub(rest, takes_end + 1)
 end
 
 -- The fence: the attempt is the one that was begun, or, before an attempt, the entry is the worker's.
@@ -86,13 +93,18 @@ local function remove(stream, entries)
   redis.call('XDEL', stream, unpack(entries))
 end
 
--- Lays the entry aside under the job's id; a lane then holds the id.
-local function lay_aside(stream, queue, entry, id, resume)
-  local record = fields_of(stream, entry)
-  if not record then return false end
-  table.insert(record, 1, resume)
-  table.insert(record, 1, queue)
-  redis.call('HSET', P .. ':lane:jobs', id, cmsgpack.pack(record))
+-- The queue of a stream: jobs that come out of a lane go into a stream of their own (`~NAME`), which is
+-- read before the new ones.
+local function queue_of(stream_name)
+  return string.match(stream_name, '^~(.*)$') or stream_name
+end
+
+-- Lays the entry aside under the job's id; the lane (`time`, `version`, `key:K`, `quota:M`, `tenant:T`)
+-- then holds the id.
+local function lay_aside(stream, queue, entry, id, lane, resume)
+  local fields = fields_of(stream, entry)
+  if not fields then return false end
+  redis.call('HSET', P .. ':lane:jobs', id, cmsgpack.pack({queue_of(queue), lane, resume, unpack(fields)}))
   -- As long as the job waits, its id is known.
   redis.call('PERSIST', P .. ':id:' .. id)
   return true
@@ -106,20 +118,16 @@ local function enqueue(queue, resume, fields)
   return place
 end
 
--- Takes a job out of the lanes and into its queue; nil when it is no longer there.
-local function let_go(id)
+-- Takes a job out of a lane (nil = of any) and into the stream that is read first; nil when it is no
+-- longer there. A lane may still name one that was cancelled and came back since.
+local function let_go(id, lane)
   local packed = redis.call('HGET', P .. ':lane:jobs', id)
   if not packed then return nil end
   local record = cmsgpack.unpack(packed)
+  local queue, stands_in, resume = record[1], record[2], record[3]
+  if lane and stands_in ~= lane then return nil end
   redis.call('HDEL', P .. ':lane:jobs', id)
-  local queue, resume = record[1], record[2]
-  return enqueue(queue, resume, {unpack(record, 3)})
-end
-
--- Whether a job waits for a time or a version. One that was cancelled in the lane of its key, and came
--- back from the dead letters, may be named there still.
-local function waits_elsewhere(id)
-  return redis.call('ZSCORE', P .. ':lane:time', id) or redis.call('ZSCORE', P .. ':lane:version', id)
+  return enqueue('~' .. queue, resume, {unpack(record, 4)})
 end
 
 -- Gives a concurrency key's slot back, and hands it to the first that waits for it.
@@ -127,11 +135,11 @@ local function release(ckey, place)
   if ckey == '' then return end
   local holders = P .. ':key:' .. ckey
   if redis.call('HDEL', holders, place) == 0 then return end
-  local lane = P .. ':lane:key:' .. ckey
+  local lane = 'key:' .. ckey
   while true do
-    local id = redis.call('LPOP', lane)
+    local id = redis.call('LPOP', P .. ':lane:' .. lane)
     if not id then return end
-    local next_place = not waits_elsewhere(id) and let_go(id)
+    local next_place = let_go(id, lane)
     if next_place then
       redis.call('HSET', holders, next_place, '-')
       return

@@ -12,8 +12,9 @@ for _, pending in ipairs(redis.call('XPENDING', KEYS[1], GROUP, '-', '+', count,
   local place = place_of(queue, entry)
   local value = redis.call('HGET', P .. ':inflight', place)
   if value then
-    local attempt, _, _, event = unpack_inflight(value)
+    local attempt, _, _, takes, event = unpack_inflight(value)
     if attempt ~= '-' then
+      give_back(takes, place, '')
       emit(event)
       redis.call('HINCRBY', P .. ':crashes', place, 1)
       lost = lost + 1

@@ -6,9 +6,9 @@
 -- ARGV     prefix, then of each job: queue, entry, worker, job id, attempt id ('' = none was begun),
 --          event, result ('' = none), seconds that it is kept, reply ('1' or ''), concurrency key ('' =
 --          none), 'kept' when something is remembered of the place, dead letter ('' = none), its id,
---          seconds that an own id is known from now
+--          seconds that an own id is known from now, spent (see give_back; '-' = nothing was taken)
 -- Returns  of each job: 'ok', or 'gone': another worker has it, an attempt is recorded as a duplicate
-local ARITY = 14
+local ARITY = 15
 
 local function job_at(at)
   local queue, entry = ARGV[at], ARGV[at + 1]
@@ -16,7 +16,7 @@ local function job_at(at)
     queue = queue, entry = entry, worker = ARGV[at + 2], id = ARGV[at + 3], attempt = ARGV[at + 4],
     event = ARGV[at + 5], result = ARGV[at + 6], ttl = ARGV[at + 7], reply = ARGV[at + 8],
     ckey = ARGV[at + 9], kept = ARGV[at + 10], letter = ARGV[at + 11], letter_id = ARGV[at + 12],
-    id_ttl = ARGV[at + 13], stream = P .. ':queue:' .. queue, place = place_of(queue, entry),
+    id_ttl = ARGV[at + 13], spent = ARGV[at + 14], stream = P .. ':queue:' .. queue, place = place_of(queue, entry),
   }
 end
 
@@ -34,8 +34,9 @@ local function is_held(i, job)
   return journal[i] and string.sub(journal[i], 1, #job.attempt) == job.attempt
 end
 
-local function end_job(job)
+local function end_job(i, job)
   emit(job.event)
+  give_back_journalled(job.place, journal[i], job.spent)
   if job.result ~= '' then
     redis.call('SET', P .. ':result:' .. job.id, job.result, 'EX', job.ttl)
     if job.reply == '1' then push_reply(job.id, job.result, job.ttl) end
@@ -58,7 +59,7 @@ for i, job in ipairs(jobs) do
     table.insert(entries[job.stream], job.entry)
     done[#done + 1] = job.place
     if job.result ~= '' then ended[#ended + 1] = job.id end
-    end_job(job)
+    end_job(i, job)
     answers[i] = 'ok'
   end
 end

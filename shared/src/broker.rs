@@ -1,10 +1,12 @@
 //! Redis: the queues, the lanes, the journal, the events. Every atomic step is one script.
 
 mod batch;
+mod circuit;
 mod dead;
 mod events;
 mod jobs;
 mod leader;
+mod limits;
 mod queues;
 mod reader;
 mod scripts;
@@ -22,13 +24,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use self::batch::Batch;
 pub use self::{
+    circuit::{CircuitName, CircuitReport, Claim, Counted, Counts, Opened},
     dead::DeadPage,
     events::{EventEntry, EventStream},
     jobs::{Entries, Pending, Waiting},
+    limits::{LetGo, Offer, Reservation, Reserved, Spent, Takes, Turn},
     queues::QueueDepth,
-    reader::{Delivered, QueueReader},
+    reader::{Delivered, QueueReader, Sorted, Wanted},
     server::ServerFacts,
-    steps::{Admission, Admitted, Begun, Ending, Fence, Held, Parked, Parking},
+    steps::{Admission, Admitted, Beginning, Begun, Ending, Fence, Held, Parked, Parking},
     workers::{Heartbeat, Pulse, Recovered},
 };
 use crate::{config::Retention, id::Namespace, keys::Keys};
@@ -225,13 +229,17 @@ impl Broker {
 
     /// Subscribes to the requests that running workers hear.
     pub async fn control(&self) -> Result<redis::aio::PubSub, BrokerError> {
+        self.subscribe(&self.keys.control()).await
+    }
+
+    pub(crate) async fn subscribe(&self, channel: &str) -> Result<redis::aio::PubSub, BrokerError> {
         let mut pubsub = self
             .client
             .get_async_pubsub()
             .await
             .map_err(|source| self.failed(source))?;
         pubsub
-            .subscribe(self.keys.control())
+            .subscribe(channel)
             .await
             .map_err(|source| self.failed(source))?;
         Ok(pubsub)

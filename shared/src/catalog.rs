@@ -5,15 +5,17 @@
 
 use std::{fmt, time::Duration};
 
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{limits::AccountLimits, state::words};
+use crate::{call::Usage, limits::AccountLimits, money::Usd, state::words};
 
 pub use prices::Prices;
 
 pub(crate) use raw::{RawModel, RawProvider};
+pub(crate) use read::{missing, word};
 
 mod models;
 mod prices;
@@ -202,6 +204,18 @@ pub struct ModelEntry {
     pub prices: Prices,
 }
 
+impl ModelEntry {
+    /// What these tokens cost, exactly, by the prices of the day of the call.
+    pub fn cost(&self, usage: &Usage, _at: DateTime<Utc>) -> Usd {
+        self.prices.cost(usage)
+    }
+
+    /// The most that a call of so many tokens can cost, however its prompt is billed.
+    pub fn upper_bound(&self, input_tokens: u64, output_tokens: u64, _at: DateTime<Utc>) -> Usd {
+        self.prices.upper_bound(input_tokens, output_tokens)
+    }
+}
+
 /// The name of a platform that the catalog does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("platform `{name}` is not known; expected one of {known}")]
@@ -288,7 +302,7 @@ fn canonical<'a>(name: &str, mut known: impl Iterator<Item = &'a str> + Clone) -
         .then(|| (*target).to_owned())
 }
 
-fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 

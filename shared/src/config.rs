@@ -20,6 +20,7 @@ use crate::{
     catalog::Catalog,
     envelope::Limits,
     id::{Namespace, QueueName},
+    limits::{Budget, Circuit, Tenants},
     routing::Routing,
 };
 
@@ -32,6 +33,7 @@ mod error;
 mod file;
 mod form;
 mod interpolate;
+mod limits;
 mod reader;
 mod redact;
 mod routing;
@@ -40,6 +42,7 @@ mod settings;
 pub(crate) use file::{Entries, Text, parse};
 pub(crate) use form::{Form, flag, url, whole};
 pub(crate) use interpolate::{Interpolated, variable_of};
+pub(crate) use limits::{RawAccountLimits, account_limits, share_accounts};
 pub(crate) use reader::Reader;
 
 /// The file that is read from the working directory when `LONGSHORE_CONFIG` names none.
@@ -80,6 +83,14 @@ pub struct Config {
     pub catalog: Catalog,
     /// Who answers what.
     pub routing: Routing,
+    /// What may be spent, in the file's order. Default: no limits.
+    pub budgets: Vec<Budget>,
+    /// How tenants share what there is. Default: equally.
+    pub tenants: Tenants,
+    /// The parts of a limit, in percent and in order, that people are warned at. Default 50, 80, 90.
+    pub alerts: Vec<u8>,
+    /// When calls to a failing model are held back.
+    pub circuit: Circuit,
     /// What looks wrong but keeps nothing from running, for people.
     pub warnings: Vec<String>,
     /// The file that was read, if there was one.

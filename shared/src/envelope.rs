@@ -18,6 +18,7 @@ use std::{num::NonZeroU32, time::Duration};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
+pub(crate) use self::fields::is_line;
 pub use self::{
     hash::ContentHash,
     malformed::{Malformed, MalformedCode},

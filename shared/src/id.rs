@@ -9,6 +9,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+/// What stands before a queue's name in that of the stream beside it.
+const READY: char = '~';
+
 /// The queue that a message goes to when nothing else is said.
 pub const DEFAULT_QUEUE: &str = "default";
 
@@ -153,6 +156,35 @@ impl QueueName {
                 expected: "1 to 64 characters of [A-Za-z0-9._-]",
             })
         }
+    }
+}
+
+impl QueueName {
+    /// The stream beside the queue for jobs that come out of a lane: it is read before the new ones. No
+    /// queue of a producer's can have such a name.
+    #[must_use]
+    pub fn ready(&self) -> Self {
+        if self.is_ready() {
+            self.clone()
+        } else {
+            Self(format!("{READY}{}", self.0))
+        }
+    }
+
+    /// Whether this is such a stream.
+    pub fn is_ready(&self) -> bool {
+        self.0.starts_with(READY)
+    }
+
+    /// The queue itself.
+    #[must_use]
+    pub fn base(&self) -> Self {
+        Self(self.0.trim_start_matches(READY).to_owned())
+    }
+
+    /// A queue or the stream beside it, out of our own records.
+    pub fn from_record(value: &str) -> Self {
+        Self(value.to_owned())
     }
 }
 

@@ -61,6 +61,21 @@ impl Keys {
         format!("{}:id:{job}", self.prefix)
     }
 
+    /// The lane of a limit.
+    pub fn quota_lane(&self, meter: &str) -> String {
+        format!("{}:lane:quota:{meter}", self.prefix)
+    }
+
+    /// What is taken of a limit.
+    pub fn quota(&self, meter: &str) -> String {
+        format!("{}:quota:{meter}", self.prefix)
+    }
+
+    /// Who has the places of a limit.
+    pub fn slots(&self, meter: &str) -> String {
+        format!("{}:slots:{meter}", self.prefix)
+    }
+
     /// A worker's heartbeat.
     pub fn worker(&self, worker: &WorkerId) -> String {
         format!("{}:worker:{worker}", self.prefix)
@@ -91,13 +106,25 @@ impl Keys {
         cancelled = "cancelled";
         /// The channel of requests to running workers.
         control = "control";
+        /// The channel that wakes the scheduler.
+        wake = "wake";
+        /// The circuits of the models that fail, by platform and model.
+        circuits = "circuits";
         /// The lease of the leading scheduler.
         leader = "leader";
+        /// When to look again at the lanes of limits, by meter.
+        gates = "gates";
+        /// Until when accounts are not to be called, as their providers said, by account.
+        limited = "limited";
         /// What all queues' keys begin with.
         queue_prefix = "queue:";
         /// What all workers' keys begin with.
         worker_prefix = "worker:";
         /// What all lanes of concurrency keys begin with.
         key_lane_prefix = "lane:key:";
+        /// What all lanes of limits begin with.
+        quota_lane_prefix = "lane:quota:";
+        /// What all lanes of tenants begin with; queue and tenant follow.
+        tenant_lane_prefix = "lane:tenant:";
     }
 }

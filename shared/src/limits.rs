@@ -2,15 +2,26 @@
 //!
 //! Here is what the configuration says; the [broker](crate::broker) keeps the counts.
 
-use chrono::NaiveTime;
-use chrono_tz::Tz;
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{catalog::PlatformName, money::Usd, state::words};
 
 pub use calendar::{Calendar, Window};
+pub use circuit::Circuit;
+pub use meters::{Costs, Meters, Take, Unit};
+pub use name::MeterName;
+pub use pacing::Pacing;
 
 mod calendar;
+mod circuit;
+mod meters;
+mod name;
+mod pacing;
+
+/// The parts of a limit, in percent, that people are warned at (seed 000, "Alert Thresholds").
+pub const ALERTS: [u8; 3] = [50, 80, 90];
 
 /// What a provider's account allows. What is absent is not limited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,7 +43,7 @@ pub struct AccountLimits {
 /// A limit on what may be spent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
-    /// Its name, for messages.
+    /// Its name, for messages: 1 to 64 characters of `[A-Za-z0-9._-]`.
     pub name: String,
     /// Whose spending is counted.
     pub scope: Scope,
@@ -84,5 +95,19 @@ words! {
         Free = "free",
         /// They are dead letters.
         DeadLetter = "dead_letter",
+    }
+}
+
+/// How tenants share what there is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tenants {
+    /// The shares of those that are named, 1 to 1,000.
+    pub weights: BTreeMap<String, u32>,
+}
+
+impl Tenants {
+    /// A tenant's share in relation to others': 1 unless it is named.
+    pub fn weight(&self, tenant: &str) -> u32 {
+        self.weights.get(tenant).copied().unwrap_or(1)
     }
 }

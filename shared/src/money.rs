@@ -2,7 +2,7 @@
 
 use std::{fmt, iter::Sum, ops::Add, str::FromStr};
 
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, prelude::ToPrimitive as _};
 use serde::{Deserialize, Serialize};
 
 /// An amount of US dollars, exact to the last digit.
@@ -22,6 +22,23 @@ impl Usd {
             amount /= Decimal::from(1_000_000);
         }
         Self(amount.normalize())
+    }
+
+    /// So many thousand-millionths of a dollar.
+    pub fn from_nanos(nanos: u64) -> Self {
+        Self(Decimal::from_i128_with_scale(nanos.into(), 9).normalize())
+    }
+
+    /// The amount in thousand-millionths of a dollar, rounded up: what is reserved must suffice. What
+    /// is too large is the largest number, and less than nothing is nothing.
+    pub fn nanos_up(self) -> u64 {
+        let nanos = self.0.checked_mul(Decimal::from(1_000_000_000));
+        match nanos.map(|nanos| nanos.ceil()) {
+            Some(nanos) if nanos <= Decimal::ZERO => 0,
+            Some(nanos) => nanos.to_u64().unwrap_or(u64::MAX),
+            None if self.0.is_sign_negative() => 0,
+            None => u64::MAX,
+        }
     }
 }
 
@@ -67,5 +84,29 @@ mod tests {
     fn sums_are_exact() {
         let tenth: Usd = "0.1".parse().unwrap();
         assert_eq!([tenth; 10].into_iter().sum::<Usd>().to_string(), "1");
+    }
+
+    #[test]
+    fn nanos_are_rounded_up_and_come_back() {
+        for (amount, nanos) in [
+            ("0", 0),
+            ("0.000000001", 1),
+            ("0.0000000010", 1),
+            ("0.0000000011", 2),
+            ("0.0000000000000000000000000001", 1),
+            ("1.5", 1_500_000_000),
+            ("9000000", 9_000_000_000_000_000),
+            ("18446744073.709551615", u64::MAX),
+            ("18446744074", u64::MAX),
+            ("79228162514264337593543950335", u64::MAX),
+            ("-1", 0),
+            ("-79228162514264337593543950335", 0),
+        ] {
+            assert_eq!(amount.parse::<Usd>().unwrap().nanos_up(), nanos, "{amount}");
+        }
+        assert_eq!(Usd::from_nanos(1_500_000_000).to_string(), "1.5");
+        for nanos in [0, 1, 999_999_999, u64::MAX] {
+            assert_eq!(Usd::from_nanos(nanos).nanos_up(), nanos);
+        }
     }
 }

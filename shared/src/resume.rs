@@ -3,6 +3,8 @@
 //! Kept in Redis beside the entry (`{ns}:resume`) or in a lane's record, never in the message, which
 //! its producer alone wrote.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -39,9 +41,15 @@ pub struct Resume {
     /// Platforms that have had their full cycle of tries.
     #[serde(default)]
     pub spent: Vec<String>,
-    /// Tries so far on the platform that is being tried.
-    #[serde(default)]
-    pub tries: u32,
+    /// Tries so far on platforms that are not spent yet.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tries: BTreeMap<String, u32>,
+    /// Whether it came out of a limit's lane and has not been called since: nobody overtakes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waited: bool,
+    /// The context window that was too small for it, in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outgrew: Option<u64>,
     /// Workers that died while they ran it.
     #[serde(default)]
     pub crashes: u32,
@@ -91,7 +99,9 @@ impl Resume {
             usage: Usage::default(),
             cost: Usd::ZERO,
             spent: Vec::new(),
-            tries: 0,
+            tries: BTreeMap::new(),
+            waited: false,
+            outgrew: None,
             crashes: 0,
             crashes_here: 0,
             replays: 0,
@@ -112,7 +122,7 @@ impl Resume {
     #[must_use]
     pub fn replayed(mut self) -> Self {
         self.spent.clear();
-        self.tries = 0;
+        self.tries.clear();
         self.crashes = 0;
         self.crashes_here = 0;
         self.waits_since = None;

@@ -185,6 +185,11 @@ impl Router {
         }
     }
 
+    /// How many platforms there are for a job that asks for nothing special.
+    pub fn platforms(&self) -> usize {
+        self.plain.places.len()
+    }
+
     /// How long a job's prompt is: by its bytes, or, where that is over the configured threshold, half as
     /// much again as OpenAI's tokenizer counts, which covers the vocabularies of all others that we know
     /// of. That is for choosing a model; what must hold whatever the text, such as a budget, goes by

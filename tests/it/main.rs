@@ -13,6 +13,7 @@ mod clients;
 mod crash;
 mod identity;
 mod model;
+mod policy;
 mod road;
 mod scripts;
 mod time;

@@ -12,7 +12,7 @@ mod drain;
 mod latency;
 mod machine;
 mod noop;
-mod process;
+pub mod process;
 mod report;
 mod throughput;
 

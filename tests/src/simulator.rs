@@ -10,9 +10,19 @@
 //! | `POST /gemini/v1beta/models/{model}:generateContent` | Gemini; wants `x-goog-api-key` |
 //! | `GET /invoice`, `GET /invoice?since=INDEX&limit=N` | the bills; see [`Bill`] |
 //! | `GET /stats` | the counts; see [`Stats`] |
-//! | `GET /faults`, `POST /faults` | misbehaviour of a dialect, or of all; see [`Faults`] |
-//! | `POST /reset` | forgets bills, counts, faults and failures |
+//! | `GET /calls?provider=NAME`, `&since=INDEX&limit=N` | each call and its time; see [`Arrival`] |
+//! | `GET /limits`, `POST /limits` | what a provider, or each of them, lets through; see [`Limits`] |
+//! | `GET /faults`, `POST /faults` | misbehaviour of a provider, or of all; see [`Faults`] |
+//! | `POST /reset` | forgets bills, counts, faults and failures; limits are those of the start |
 //! | `GET /health` | answers when the simulator runs |
+//!
+//! # Providers
+//!
+//! One simulator plays as many providers as are called. `/p/NAME` before a dialect's path is the
+//! provider NAME, as in `POST /p/NAME/openai/v1/chat/completions`; without it, the provider is named
+//! like the dialect. Each has limits, faults and counts of its own. To change those of one, name it:
+//! `{"provider": "NAME", "requests_per_minute": 600}`, `{"provider": "NAME", "rate_503": 1, "for_ms":
+//! 30000}`; without a name, all change. What is posted replaces what was there.
 //!
 //! The `Idempotency-Key` of a call is the attempt id on its bill. Every call is billed on its own;
 //! two bills with one attempt id are two calls.
@@ -49,6 +59,7 @@
 //! is killed while it waits has been billed. Errors of status 400 and above are never billed, and
 //! come at once unless `[[latency]]` delays them.
 
+mod accounts;
 mod anthropic;
 mod ask;
 mod compose;
@@ -60,7 +71,7 @@ mod faults;
 mod gemini;
 mod http;
 mod invoice;
-mod limit;
+mod limits;
 mod markers;
 mod openai;
 mod prices;
@@ -86,7 +97,8 @@ pub use self::{
     dialect::Dialect,
     faults::Faults,
     invoice::Bill,
-    stats::{DialectStats, Stats},
+    limits::{Arrival, Fate, Limits},
+    stats::{ProviderStats, Stats},
 };
 
 /// Connections that may wait to be accepted.
@@ -99,6 +111,8 @@ pub struct Settings {
     pub latency: Duration,
     /// At most this much is added to the latency at random.
     pub jitter: Duration,
+    /// What each provider lets through.
+    pub limits: Limits,
     /// Threads of its own to run on. Zero runs on the caller's runtime.
     pub threads: usize,
 }
@@ -159,6 +173,11 @@ impl Simulator {
         format!("http://{}", self.addr)
     }
 
+    /// Where the provider of this name is reached in a dialect: its `base_url`.
+    pub fn base_url(&self, provider: &str, dialect: Dialect) -> String {
+        format!("{}/p/{provider}/{}", self.url(), dialect.base())
+    }
+
     /// Every bill, in the order of charging.
     pub fn invoice(&self) -> Vec<Bill> {
         self.state.invoice.bills()
@@ -171,17 +190,33 @@ impl Simulator {
 
     /// What it has seen so far.
     pub fn stats(&self) -> Stats {
-        self.state.counters.snapshot()
+        self.state.stats()
     }
 
-    /// Replaces the faults of one dialect, or of all. Errors name the fault that is impossible.
-    pub fn set_faults(&self, dialect: Option<Dialect>, faults: Faults) -> Result<(), String> {
+    /// Every call of a provider, in the order of arrival.
+    pub fn calls(&self, provider: &str) -> Vec<Arrival> {
+        let account = self.state.accounts.get(provider);
+        account.arrivals(0, usize::MAX).0
+    }
+
+    /// Now, on the clock of [`Arrival::at_us`].
+    pub fn now_us(&self) -> u64 {
+        self.state.now_us()
+    }
+
+    /// Replaces the faults of one provider, or of all. Errors name the fault that is impossible.
+    pub fn set_faults(&self, provider: Option<&str>, faults: Faults) -> Result<(), String> {
         faults.check()?;
-        self.state.set_faults(dialect, faults);
+        self.state.accounts.set_faults(provider, faults);
         Ok(())
     }
 
-    /// Forgets bills, counts, faults and failures.
+    /// Replaces the limits of one provider, or of all.
+    pub fn set_limits(&self, provider: Option<&str>, limits: Limits) {
+        self.state.accounts.set_limits(provider, limits);
+    }
+
+    /// Forgets bills, counts, faults and failures; limits are those of the start.
     pub fn reset(&self) {
         self.state.reset();
     }

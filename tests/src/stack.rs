@@ -19,6 +19,7 @@ use anyhow::{Context as _, bail};
 use longshore::local::{ChildProcess, LocalRedis, RedisOptions, ToolOptions, Toolbox};
 use longshore_shared::{
     broker::Broker,
+    config::FILE_NAME,
     id::{JobId, Namespace, Place, QueueName},
     ledger::Ledger,
     outcome::Outcome,
@@ -130,8 +131,10 @@ impl Stack {
             ("PATH".to_owned(), path.unwrap_or_default()),
             ("REDIS_URL".to_owned(), self.redis.url()),
             ("DATABASE_URL".to_owned(), self.database_url.clone()),
-            ("LONGSHORE_SIMULATOR_URL".to_owned(), self.simulator.url()),
         ];
+        if !self.config_file().exists() {
+            env.push(("LONGSHORE_SIMULATOR_URL".to_owned(), self.simulator.url()));
+        }
         env.extend(self.options.env.clone());
         env
     }
@@ -139,6 +142,16 @@ impl Stack {
     /// Sets a variable of the programs that are started from now on.
     pub fn set_env(&mut self, name: &str, value: &str) {
         self.options.env.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Writes the `longshore.yaml` that its programs read. It names their providers: from now on the
+    /// simulator does not stand in for those of the built-in catalog.
+    pub fn config_yaml(&self, yaml: &str) -> anyhow::Result<()> {
+        Ok(std::fs::write(self.config_file(), yaml)?)
+    }
+
+    fn config_file(&self) -> PathBuf {
+        self.dir.path().join(FILE_NAME)
     }
 
     /// Starts a worker process.
@@ -274,7 +287,16 @@ fn binary(program: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// Asks again until the condition holds.
-pub async fn eventually<T: Debug, F>(
+pub async fn eventually<T: Debug, F>(what: &str, condition: impl FnMut() -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<T>>,
+{
+    within(PATIENCE, what, condition).await
+}
+
+/// The same with a patience of the test's own.
+pub async fn within<T: Debug, F>(
+    patience: Duration,
     what: &str,
     mut condition: impl FnMut() -> F,
 ) -> anyhow::Result<T>
@@ -285,8 +307,8 @@ where
     loop {
         match condition().await {
             Ok(holds) => return Ok(holds),
-            Err(error) if began.elapsed() > PATIENCE => {
-                return Err(error.context(format!("{what}: not within {PATIENCE:?}")));
+            Err(error) if began.elapsed() > patience => {
+                return Err(error.context(format!("{what}: not within {patience:?}")));
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }

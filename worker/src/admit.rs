@@ -39,6 +39,9 @@ pub(crate) async fn admit(job: &Job, deps: &Deps) -> Result<Arc<Envelope>, Verdi
     }
     let Parsed { envelope, hash } = read(job, deps)?;
     let envelope = Arc::new(envelope);
+    if envelope.tenant.is_some() {
+        deps.fairness.seen(deps.clock.now().timestamp_millis());
+    }
     let admitted = {
         let mut progress = job.progress();
         progress.envelope = Some(envelope.clone());

@@ -1,11 +1,11 @@
-//! One attempt: journalled, called, and written down whatever comes of it.
+//! One attempt: its turn awaited, called, and written down whatever comes of it.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use longshore_shared::{
-    broker::Begun,
-    call::{Answer, Call, CallError, ErrorClass, Spend, Usage},
+    broker::Spent,
+    call::{Answer, Call, CallError, ErrorClass, Spend},
     catalog::ModelEntry,
     envelope::Envelope,
     event::AttemptRecord,
@@ -16,11 +16,10 @@ use longshore_shared::{
 };
 
 use crate::{
+    begin::Begin,
     deps::Deps,
     job::Job,
-    patience::patiently,
-    run::{cancelled, record_failure},
-    settle::json,
+    run::cancelled,
     verdict::{Discard, Verdict},
 };
 
@@ -29,45 +28,103 @@ use crate::{
 pub(crate) enum Attempted {
     /// The provider answered.
     Answered(Answer),
-    /// It did not.
-    Failed(CallError),
+    /// It did not; whether its circuit is open now.
+    Failed(CallError, bool),
     /// The job does not go on here.
     Ended(Verdict),
 }
 
-/// Makes one attempt. Before it, whatever attempt is still open is recorded.
+/// Makes an attempt that was journalled.
 pub(crate) async fn attempt(
     job: &Job,
     envelope: &Envelope,
-    candidate: &Candidate<'_>,
+    begun: Begin<'_>,
     deps: &Deps,
 ) -> Attempted {
-    let unrecorded = job.progress().open.is_some();
-    if unrecorded && let Err(verdict) = record_failure(job, deps.clock.now(), deps).await {
+    if let Some(verdict) = await_turn(job, begun.wait, deps).await {
         return Attempted::Ended(verdict);
     }
+    let candidate = &begun.to.candidate;
     let Some(provider) = deps.providers.get(&candidate.provider.name) else {
         let error = format!("platform `{}` is not available", candidate.provider.name);
-        return Attempted::Failed(CallError::new(ErrorClass::Internal, error));
+        let error = CallError::new(ErrorClass::Internal, error);
+        let closed = close(job, candidate.model, Err(error), deps.clock.now());
+        return finish(closed, begun, deps).await;
     };
-    let call = match prepare(job, envelope, candidate, deps.clock.now()) {
+    let call = match prepare(job, envelope, candidate, begun.attempt, deps.clock.now()) {
         Ok(call) => call,
-        Err(discard) => return Attempted::Ended(discard.into()),
+        Err(discard) => {
+            forgo(job);
+            return Attempted::Ended(discard.into());
+        }
     };
-    if let Some(ended) = begin(job, envelope, candidate, &call, deps).await {
-        return Attempted::Ended(ended);
-    }
-    tokio::select! {
+    let closed = tokio::select! {
         biased;
         answer = provider.call(&call) => close(job, candidate.model, answer, deps.clock.now()),
         () = job.cancelled.cancelled() => {
             stop(job, "cancelled on request in mid-call", deps.clock.now());
-            Attempted::Ended(cancelled())
+            return Attempted::Ended(cancelled());
         }
         () = deps.abort.cancelled() => {
             stop(job, "handed back in mid-call: the worker had to stop", deps.clock.now());
-            Attempted::Ended(Verdict::HandedBack)
+            return Attempted::Ended(Verdict::HandedBack);
         }
+    };
+    finish(closed, begun, deps).await
+}
+
+/// Waits until it is the attempt's turn under a paced limit.
+async fn await_turn(job: &Job, wait: Duration, deps: &Deps) -> Option<Verdict> {
+    if wait.is_zero() {
+        return None;
+    }
+    let verdict = tokio::select! {
+        () = tokio::time::sleep(wait) => {
+            if let Some(record) = &mut job.progress().open {
+                record.started_at = deps.clock.now();
+            }
+            return None;
+        }
+        () = job.cancelled.cancelled() => cancelled(),
+        () = deps.drain.cancelled() => Verdict::HandedBack,
+    };
+    forgo(job);
+    Some(verdict)
+}
+
+/// The attempt is not made after all: no trace of it is left.
+fn forgo(job: &Job) {
+    let mut progress = job.progress();
+    progress.resume.attempts = progress.resume.attempts.saturating_sub(1);
+    progress.open = None;
+    progress.spent = Spent::Known {
+        tokens: 0,
+        requests: 0,
+        nanos: 0,
+        answered: false,
+    };
+}
+
+/// Lets the others know what the call says of the provider.
+async fn finish(closed: Closed, begun: Begin<'_>, deps: &Deps) -> Attempted {
+    let provider = begun.to.candidate.provider;
+    let now = deps.clock.now();
+    match closed {
+        Closed::Answered(answer) => {
+            begun.to.pass.succeeded().await;
+            deps.accounts
+                .heed_answer(provider, &answer.room, &deps.broker, now)
+                .await;
+            Attempted::Answered(answer)
+        }
+        Closed::Failed(error) => {
+            deps.accounts
+                .heed_failure(provider, &error, &deps.broker, now)
+                .await;
+            let open = begun.to.pass.failed(&error).await;
+            Attempted::Failed(error, open)
+        }
+        Closed::Gone => Attempted::Ended(Verdict::Gone),
     }
 }
 
@@ -75,6 +132,7 @@ fn prepare(
     job: &Job,
     envelope: &Envelope,
     candidate: &Candidate<'_>,
+    attempt: AttemptId,
     now: DateTime<Utc>,
 ) -> Result<Call, Discard> {
     let received = job.progress().resume.enqueued_at;
@@ -85,7 +143,7 @@ fn prepare(
         None => envelope.timeout,
     };
     Ok(Call {
-        attempt_id: AttemptId::new(),
+        attempt_id: attempt,
         model: candidate.model.model.clone(),
         system: envelope.system.clone(),
         messages: envelope.messages.clone(),
@@ -97,100 +155,11 @@ fn prepare(
     })
 }
 
-/// What is said of an attempt that nobody saw the end of.
-const LOST: &str = "its worker died in mid-call";
-
-/// An event that has an attempt and nothing else, in the form of [`Event`](longshore_shared::event::Event).
-#[derive(serde::Serialize)]
-struct AttemptEvent<'a> {
-    attempt: &'a AttemptRecord,
-}
-
-/// Journals the attempt; what it says should its worker die is written beforehand.
-async fn begin(
-    job: &Job,
-    envelope: &Envelope,
-    candidate: &Candidate<'_>,
-    call: &Call,
-    deps: &Deps,
-) -> Option<Verdict> {
-    let (id, if_lost, record, resume) = {
-        let mut progress = job.progress();
-        let now = deps.clock.now();
-        progress.resume.attempts += 1;
-        let mut record = AttemptRecord {
-            attempt_id: call.attempt_id,
-            labels: progress.labels(&job.held),
-            attempt: progress.resume.attempts,
-            worker: deps.worker.clone(),
-            platform: candidate.provider.name.to_string(),
-            model: candidate.model.model.clone(),
-            routing_reason: candidate.reason.to_string(),
-            started_at: now,
-            finished_at: None,
-            outcome: AttemptOutcome::Lost,
-            duplicate: false,
-            error_class: None,
-            error: Some(LOST.to_owned()),
-            status: None,
-            usage: Usage::default(),
-            cost_usd: None,
-            reserved_usd: reserve(call, candidate.model),
-            response_id: None,
-            traceparent: envelope.traceparent.clone(),
-        };
-        let if_lost = json(&AttemptEvent { attempt: &record });
-        record.error = None;
-        let resume = if envelope.concurrency.is_some() {
-            let mut waiting = progress.resume.clone().moved();
-            waiting.attempts -= 1;
-            json(&waiting)
-        } else {
-            String::new()
-        };
-        (progress.resume.id.clone(), if_lost, record, resume)
-    };
-    let concurrency = envelope.concurrency.as_ref();
-    let begun = patiently("begin", || {
-        deps.broker.begin(
-            &job.held,
-            &id,
-            call.attempt_id,
-            &if_lost,
-            concurrency,
-            &resume,
-        )
-    })
-    .await;
-    let mut progress = job.progress();
-    match begun {
-        Begun::Yes => {
-            progress.resume.started_at.get_or_insert(record.started_at);
-            progress.asked = Some((record.platform.clone(), record.model.clone()));
-            progress.open = Some(record);
-            return None;
-        }
-        Begun::Lost | Begun::Cancelled | Begun::Parked => progress.resume.attempts -= 1,
-    }
-    Some(if begun == Begun::Cancelled {
-        cancelled()
-    } else {
-        Verdict::Gone
-    })
-}
-
-/// The most that the call can cost: no prompt has more tokens than bytes.
-fn reserve(call: &Call, model: &ModelEntry) -> Usd {
-    let bytes = call.system.as_ref().map_or(0, String::len)
-        + call
-            .messages
-            .iter()
-            .map(|message| message.content.len())
-            .sum::<usize>();
-    let output = call.max_tokens.unwrap_or(model.max_output_tokens);
-    model
-        .prices
-        .upper_bound(u64::try_from(bytes).unwrap_or(u64::MAX), u64::from(output))
+/// How a call ended.
+enum Closed {
+    Answered(Answer),
+    Failed(CallError),
+    Gone,
 }
 
 /// Writes the call's end into the open attempt.
@@ -199,48 +168,79 @@ fn close(
     model: &ModelEntry,
     answer: Result<Answer, CallError>,
     now: DateTime<Utc>,
-) -> Attempted {
+) -> Closed {
     let mut progress = job.progress();
+    let taken = progress.taken;
     let Some(record) = &mut progress.open else {
-        return Attempted::Ended(Verdict::Gone);
+        return Closed::Gone;
     };
     record.finished_at = Some(now);
-    match answer {
+    let (closed, spent) = match answer {
         Ok(answer) => {
             record.outcome = AttemptOutcome::Completed;
             record.usage = answer.usage;
-            record.cost_usd = Some(model.prices.cost(&answer.usage));
+            let cost = model.cost(&answer.usage, record.started_at);
+            record.cost_usd = Some(cost);
             record.response_id.clone_from(&answer.response_id);
-            measure(record);
-            Attempted::Answered(answer)
+            let spent = known(record, true);
+            (Closed::Answered(answer), spent)
         }
         Err(error) => {
             record.outcome = AttemptOutcome::Failed;
             record.error_class = Some(error.class);
             record.error = Some(error.message.clone());
             record.status = error.status;
-            record.cost_usd = match error.spend {
-                Spend::Nothing => Some(Usd::ZERO),
-                Spend::Unknown => None,
+            let spent = match error.spend {
+                Spend::Nothing => {
+                    record.cost_usd = Some(Usd::ZERO);
+                    known(record, false)
+                }
+                Spend::Unknown => Spent::Unknown,
                 Spend::Known(usage) => {
                     record.usage = usage;
-                    Some(model.prices.cost(&usage))
+                    record.cost_usd = Some(model.cost(&usage, record.started_at));
+                    known(record, false)
                 }
             };
-            measure(record);
-            Attempted::Failed(error)
+            (Closed::Failed(error), spent)
         }
+    };
+    measure(record);
+    progress.spent = if taken { spent } else { Spent::NothingTaken };
+    closed
+}
+
+/// What the attempt came to, for the limits that it took from.
+fn known(record: &AttemptRecord, answered: bool) -> Spent {
+    // Providers do not count what they turn away for being too much.
+    let turned_away = matches!(
+        record.error_class,
+        Some(ErrorClass::RateLimited | ErrorClass::QuotaExhausted)
+    );
+    let reached = answered || record.status.is_some();
+    Spent::Known {
+        tokens: record.usage.total_input() + record.usage.total_output(),
+        requests: u64::from(reached && !turned_away),
+        nanos: record.cost_usd.unwrap_or(Usd::ZERO).nanos_up(),
+        answered,
     }
 }
 
 /// The call is dropped; what the provider makes of it is not known.
 fn stop(job: &Job, why: &str, now: DateTime<Utc>) {
-    if let Some(record) = &mut job.progress().open {
+    let mut progress = job.progress();
+    let taken = progress.taken;
+    if let Some(record) = &mut progress.open {
         record.outcome = AttemptOutcome::Cancelled;
         record.finished_at = Some(now);
         record.error = Some(why.to_owned());
         measure(record);
     }
+    progress.spent = if taken {
+        Spent::Unknown
+    } else {
+        Spent::NothingTaken
+    };
 }
 
 fn measure(record: &AttemptRecord) {

@@ -15,6 +15,7 @@ use apalis_core::{
     worker::context::WorkerContext,
 };
 use futures::{FutureExt as _, future::BoxFuture};
+use longshore_shared::broker::Spent;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::{deps::Deps, job::Job, patience::patiently, settle::SettleLayer};
@@ -54,7 +55,8 @@ impl StreamBackend {
             for (job, place) in rest {
                 // Lost or held, the job is no longer ours.
                 let _fence = patiently("hand back", || {
-                    deps.broker.hand_back(&job.held, None, "", "")
+                    deps.broker
+                        .hand_back(&job.held, None, "", "", Spent::NothingTaken)
                 })
                 .await;
                 deps.hands.let_go(&job);

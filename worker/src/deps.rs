@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use longshore_shared::{
-    broker::Broker, config::Config, health::HealthState, id::WorkerId, routing::Router,
+    broker::Broker, config::Config, health::HealthState, id::WorkerId, limits::Meters,
+    routing::Router,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::Clock, hands::Hands, registry::Registry};
+use crate::{
+    accounts::Accounts, circuit::Circuits, clock::Clock, fairness::Fairness, gate::Gate,
+    hands::Hands, registry::Registry,
+};
 
 /// What the parts of a worker share.
 pub struct Deps {
@@ -20,6 +24,16 @@ pub struct Deps {
     pub clock: Clock,
     /// Who may answer what.
     pub router: Router,
+    /// What limits calls.
+    pub meters: Meters,
+    /// Which models are well.
+    pub circuits: Circuits,
+    /// Which accounts their providers limit.
+    pub accounts: Accounts,
+    /// Whether it is worth pulling new jobs.
+    pub gate: Gate,
+    /// Whether tenants are to share.
+    pub fairness: Fairness,
     /// Who can be called.
     pub providers: Registry,
     /// Who we are.

@@ -51,10 +51,15 @@ impl Hands {
         }
     }
 
-    /// Hears requests to cancel until `stop`.
-    pub(crate) async fn listen(&self, broker: &Broker, stop: CancellationToken) {
+    /// Hears requests to running workers until `stop`; `other` hears those that are not to cancel a job.
+    pub(crate) async fn listen(
+        &self,
+        broker: &Broker,
+        other: impl Fn(&str),
+        stop: CancellationToken,
+    ) {
         while !stop.is_cancelled() {
-            if let Err(error) = self.listen_once(broker, &stop).await {
+            if let Err(error) = self.listen_once(broker, &other, &stop).await {
                 tracing::warn!("requests to running jobs are not heard: {error}");
             }
             tokio::select! {
@@ -67,6 +72,7 @@ impl Hands {
     async fn listen_once(
         &self,
         broker: &Broker,
+        other: &impl Fn(&str),
         stop: &CancellationToken,
     ) -> Result<(), longshore_shared::broker::BrokerError> {
         let mut control = broker.control().await?;
@@ -80,21 +86,25 @@ impl Hands {
                 return Ok(());
             };
             if let Ok(request) = message.get_payload::<String>() {
-                self.obey(&request);
+                if !self.obey(&request) {
+                    other(&request);
+                }
             }
         }
     }
 
-    fn obey(&self, request: &str) {
+    /// Whether the request was for this.
+    fn obey(&self, request: &str) -> bool {
         let Some(id) = request
             .strip_prefix("cancel ")
             .and_then(|id| JobId::parse(id).ok())
         else {
-            return;
+            return false;
         };
         for job in self.jobs().values().filter(|job| job.id() == id) {
             tracing::info!(job = %id, "cancelled on request");
             job.cancelled.cancel();
         }
+        true
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::Utc;
 use longshore_shared::{
-    broker::{Delivered, Held},
+    broker::{Delivered, Held, Spent},
     envelope::{Concurrency, Envelope, RawMessage},
     event::{AttemptRecord, JobLabels},
     id::JobId,
@@ -41,6 +41,10 @@ pub struct Progress {
     pub asked: Option<(String, String)>,
     /// Whether Redis remembers anything of this place.
     pub remembered: bool,
+    /// Whether the open attempt took anything of limits.
+    pub taken: bool,
+    /// What the last attempt came to, for what it took.
+    pub spent: Spent,
 }
 
 impl Job {
@@ -59,6 +63,8 @@ impl Job {
                 envelope: None,
                 open: None,
                 asked: None,
+                taken: false,
+                spent: Spent::NothingTaken,
             }),
             held: delivered.held,
             message: delivered.message,
@@ -90,7 +96,7 @@ impl Progress {
     pub fn labels(&self, held: &Held) -> JobLabels {
         JobLabels::new(
             self.resume.id.clone(),
-            held.queue.clone(),
+            held.queue.base(),
             self.envelope.as_deref(),
         )
     }

@@ -4,14 +4,22 @@
 //! [`run`](mod@run) admits, routes and tries it ([`admit`], [`routing`](longshore_shared::routing), [`attempt`], [`retry`]), a
 //! [`provider`] answers, [`settle`] ends it in one step, [`recorder`] writes it down.
 
+pub mod accounts;
 pub mod admit;
 pub mod attempt;
 pub mod backend;
+pub mod begin;
+pub mod choose;
+pub mod circuit;
 pub mod clock;
 pub mod deps;
+pub mod estimate;
+pub mod fairness;
+pub mod gate;
 pub mod hands;
 mod heartbeat;
 pub mod job;
+pub mod limits;
 mod patience;
 pub mod provider;
 pub mod reader;

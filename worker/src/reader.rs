@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use longshore_shared::broker::{BrokerError, Delivered};
+use longshore_shared::broker::{BrokerError, Delivered, Spent, Wanted};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use crate::{deps::Deps, job::Job, patience::patiently};
+use crate::{deps::Deps, fairness, job::Job, patience::patiently};
 
 /// How long one read waits for new jobs: as long as a stop may have to wait for the reader.
 const WAIT: Duration = Duration::from_millis(500);
@@ -65,16 +65,46 @@ async fn read_while_well(
             give_up_strays(deps).await?;
             looked = Instant::now();
         }
-        let Some(mut places) = free_places(deps, queues.len(), batch(typical)).await else {
+        if deps.drain.is_cancelled() {
             return Ok(());
+        }
+        let now_ms = deps.clock.now().timestamp_millis();
+        if deps.places.available_permits() == 0 && deps.fairness.is_wanted(now_ms) {
+            let (looked, forged) = fairness::sort_some(&mut reader, deps).await?;
+            deps.health.beat("reader");
+            for one in forged {
+                dispatch_when_free(deps, deliver, one).await;
+            }
+            if looked > 0 {
+                continue;
+            }
+        }
+        let Some(mut places) = free_places(deps, queues.len(), batch(typical)).await else {
+            continue;
         };
-        let delivered = reader.read(places.num_permits(), WAIT).await?;
+        // While every new job would only be laid aside, none is pulled.
+        let (wanted, wait) = match deps.gate.closed_for(now_ms) {
+            Some(closed) => (Wanted::Begun, closed.min(WAIT)),
+            None => (Wanted::All, WAIT),
+        };
+        let delivered = reader.read(places.num_permits(), wait, wanted).await?;
         *pause = FIRST_PAUSE;
         deps.health.beat("reader");
         for one in delivered {
             typical = (typical * 7 + one.message.size()) / 8;
-            dispatch(deps, deliver, one, &mut places);
+            match places.split(1) {
+                Some(place) => dispatch(deps, deliver, one, place),
+                // Now and then more comes than was asked for.
+                None => dispatch_when_free(deps, deliver, one).await,
+            }
         }
+    }
+}
+
+async fn dispatch_when_free(deps: &Deps, deliver: &Deliver, one: Delivered) {
+    // Never closed.
+    if let Ok(place) = deps.places.clone().acquire_owned().await {
+        dispatch(deps, deliver, one, place);
     }
 }
 
@@ -83,12 +113,14 @@ fn batch(typical: usize) -> usize {
     (BYTES / typical.max(1)).clamp(1, MOST)
 }
 
-/// Waits for free places, at least one a queue; `None` when the worker drains.
+/// Waits for free places, at least one a queue; `None` when the worker drains, or it is time to look
+/// through what is new.
 async fn free_places(deps: &Deps, least: usize, most: usize) -> Option<OwnedSemaphorePermit> {
     let least = u32::try_from(least.max(1)).unwrap_or(1);
     let mut places = tokio::select! {
         biased;
         () = deps.drain.cancelled() => return None,
+        () = tokio::time::sleep(WAIT) => return None,
         places = deps.places.clone().acquire_many_owned(least) => places.ok()?,
     };
     let more = deps
@@ -103,20 +135,11 @@ async fn free_places(deps: &Deps, least: usize, most: usize) -> Option<OwnedSema
     Some(places)
 }
 
-fn dispatch(
-    deps: &Deps,
-    deliver: &Deliver,
-    delivered: Delivered,
-    places: &mut OwnedSemaphorePermit,
-) {
+fn dispatch(deps: &Deps, deliver: &Deliver, delivered: Delivered, credit: OwnedSemaphorePermit) {
     let place = delivered.held.place.clone();
     match Job::new(delivered) {
         Ok(job) => {
             let job = Arc::new(job);
-            let Some(credit) = places.split(1) else {
-                tracing::error!(%place, "more was delivered than asked for; it is given back");
-                return;
-            };
             deps.hands.take(&job);
             // The receiver ends only after the reader.
             let _sent = deliver.send((job, credit));
@@ -130,12 +153,15 @@ fn dispatch(
 /// Entries that Redis gave to this worker but whose reply was lost on the way are given back.
 async fn give_up_strays(deps: &Deps) -> Result<(), BrokerError> {
     for queue in &deps.config.queues {
-        for held in deps.broker.held_by(queue, &deps.worker).await? {
-            if !deps.hands.hold(&held.place) {
-                let _fence = patiently("give up a stray", || {
-                    deps.broker.hand_back(&held, None, "", "")
-                })
-                .await;
+        for stream in [queue.ready(), queue.clone()] {
+            for held in deps.broker.held_by(&stream, &deps.worker).await? {
+                if !deps.hands.hold(&held.place) {
+                    let _fence = patiently("give up a stray", || {
+                        deps.broker
+                            .hand_back(&held, None, "", "", Spent::NothingTaken)
+                    })
+                    .await;
+                }
             }
         }
     }

@@ -102,7 +102,7 @@ pub(crate) fn letter(
         record: DeadRecord {
             id,
             place: job.held.place.clone(),
-            queue: job.held.queue.clone(),
+            queue: job.held.queue.base(),
             reason: discard.reason.clone(),
             error: discard.error.clone(),
             at: now,

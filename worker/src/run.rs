@@ -8,15 +8,18 @@ use longshore_shared::{
     config::RetryPolicy,
     envelope::Envelope,
     event::Event,
-    routing::Candidate,
+    routing::Decision,
     state::JobState,
 };
 
 use crate::{
     admit::admit,
     attempt::{Attempted, attempt},
+    begin::begin,
+    choose::{Choice, choose},
     deps::Deps,
     job::Job,
+    limits,
     patience::patiently,
     records::{self, Ended},
     retry::{self, Next},
@@ -50,62 +53,112 @@ pub(crate) async fn run(job: Arc<Job>, deps: Arc<Deps>) -> Verdict {
 async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict, Verdict> {
     let policy = retry::policy(&deps.config, envelope)
         .map_err(|error| Discard::new(ErrorClass::BadRequest.as_str(), error))?;
-    let prompt = deps.router.measure(envelope);
-    let decision = deps
-        .router
-        .decide(envelope, prompt)
-        .map_err(|none| Discard::new(ErrorClass::BadRequest.as_str(), none.error))?;
+    let mut decision = decide(job, envelope, deps)?;
     let mut last: Option<CallError> = None;
-    for candidate in &decision.candidates {
-        let platform = candidate.provider.name.as_str();
-        if job
-            .progress()
-            .resume
-            .spent
-            .iter()
-            .any(|spent| spent == platform)
-        {
-            continue;
+    loop {
+        let resume = job.progress().resume.clone();
+        let choice = choose(envelope, &decision, &resume, deps).await;
+        if choice.usable.is_empty() {
+            match no_one(job, envelope, &choice, last.as_ref()) {
+                Ok(until) => {
+                    let wait = (until - deps.clock.now()).to_std().unwrap_or_default();
+                    pause(job, envelope, wait, &policy, deps).await?;
+                    continue;
+                }
+                Err(discard) => return Ok(discard.into()),
+            }
         }
-        let error = try_one(job, envelope, candidate, &policy, deps).await?;
-        {
-            let mut progress = job.progress();
-            progress.resume.spent.push(platform.to_owned());
-            progress.resume.tries = 0;
+        if job.progress().open.is_some() {
+            record_failure(job, deps.clock.now(), deps).await?;
         }
-        let end = retry::ends_job(error.class);
+        let everybody = choice.usable.len() == deps.router.platforms();
+        let begun = begin(job, envelope, choice, everybody, deps).await?;
+        let platform = begun.to.candidate.provider.name.as_str();
+        let window = begun.to.candidate.model.context_window;
+        let (error, open) = match attempt(job, envelope, begun, deps).await {
+            Attempted::Answered(answer) => return Ok(Verdict::Answered(answer)),
+            Attempted::Ended(verdict) => return Ok(verdict),
+            Attempted::Failed(error, open) => (error, open),
+        };
+        let next = after(job, platform, window, &error, open, &policy);
+        if error.class == ErrorClass::ContextTooLong {
+            decision = decide(job, envelope, deps)?;
+        }
         last = Some(error);
-        if end {
-            break;
+        match next {
+            Next::Again(wait) => pause(job, envelope, wait, &policy, deps).await?,
+            Next::Elsewhere => {}
+            Next::End => return Ok(all_failed(job, last.as_ref()).into()),
         }
     }
-    Ok(Verdict::Discarded(all_failed(job, last.as_ref())))
 }
 
-/// Tries one platform until it answers or its cycle of tries is over; `Err` is the job's end.
-async fn try_one(
+/// Who may answer the job. One that did not fit a window goes to larger ones.
+fn decide<'a>(job: &Job, envelope: &Envelope, deps: &'a Deps) -> Result<Decision<'a>, Discard> {
+    let mut prompt = deps.router.measure(envelope);
+    if let Some(window) = job.progress().resume.outgrew {
+        prompt.upper_bound = prompt.upper_bound.max(window + 1);
+    }
+    deps.router
+        .decide(envelope, prompt)
+        .map_err(|error| Discard::new(ErrorClass::BadRequest.as_str(), error.to_string()))
+}
+
+/// What follows a failed attempt; takes down what it says of the platform.
+fn after(
     job: &Job,
-    envelope: &Envelope,
-    candidate: &Candidate<'_>,
+    platform: &str,
+    window: u64,
+    error: &CallError,
+    open: bool,
     policy: &RetryPolicy,
-    deps: &Deps,
-) -> Result<CallError, Verdict> {
-    loop {
-        let error = match attempt(job, envelope, candidate, deps).await {
-            Attempted::Answered(answer) => return Err(Verdict::Answered(answer)),
-            Attempted::Ended(verdict) => return Err(verdict),
-            Attempted::Failed(error) => error,
-        };
-        let tries = {
-            let mut progress = job.progress();
-            progress.resume.tries += 1;
-            progress.resume.tries
-        };
-        match retry::next(policy, tries, &error, rand::random()) {
-            Next::End | Next::Elsewhere => return Ok(error),
-            Next::Again(wait) => pause(job, envelope, wait, policy, deps).await?,
+) -> Next {
+    let mut progress = job.progress();
+    let resume = &mut progress.resume;
+    if error.class == ErrorClass::ContextTooLong {
+        resume.outgrew = Some(window.max(resume.outgrew.unwrap_or(0)));
+        resume.tries.remove(platform);
+        return Next::Elsewhere;
+    }
+    let tries = resume.tries.entry(platform.to_owned()).or_default();
+    *tries += 1;
+    let next = retry::next(policy, *tries, error, rand::random());
+    match next {
+        // The whole platform is not well: others first, and this one again when it is.
+        Next::Again(_) if open => {
+            resume.tries.remove(platform);
+            Next::Elsewhere
+        }
+        // Its quota comes back at a time that is known: it can be waited for.
+        Next::Elsewhere
+            if error.class == ErrorClass::QuotaExhausted && error.retry_after.is_some() =>
+        {
+            resume.tries.remove(platform);
+            Next::Elsewhere
+        }
+        Next::Again(_) => next,
+        Next::Elsewhere | Next::End => {
+            resume.tries.remove(platform);
+            resume.spent.push(platform.to_owned());
+            next
         }
     }
+}
+
+/// Nobody may be asked now: until when, or why never.
+fn no_one(
+    job: &Job,
+    envelope: &Envelope,
+    choice: &Choice<'_>,
+    last: Option<&CallError>,
+) -> Result<DateTime<Utc>, Discard> {
+    if let Some(until) = choice.until {
+        return Ok(until);
+    }
+    if let (Some(could), Some(most)) = (choice.too_dear, envelope.max_cost) {
+        return Err(limits::too_dear(could, most));
+    }
+    Err(all_failed(job, last))
 }
 
 /// Spends a wait: a short one in place, a long one in the lane of time.
@@ -180,12 +233,19 @@ pub(crate) async fn record_failure(
             event,
             resume,
             progress.concurrency().cloned(),
+            progress.spent,
         )
     };
-    let (attempt, event, resume, concurrency) = step;
+    let (attempt, event, resume, concurrency, spent) = step;
     let fence = patiently("record a failed attempt", || {
-        deps.broker
-            .fail(&job.held, attempt, &event, concurrency.as_ref(), &resume)
+        deps.broker.fail(
+            &job.held,
+            attempt,
+            &event,
+            concurrency.as_ref(),
+            &resume,
+            spent,
+        )
     })
     .await;
     match fence {
@@ -204,7 +264,24 @@ pub(crate) fn cancelled() -> Verdict {
 
 fn all_failed(job: &Job, last: Option<&CallError>) -> Discard {
     let progress = job.progress();
-    let tried = progress.resume.spent.join(", ");
+    let mut tried: Vec<&str> = Vec::new();
+    let asked = progress
+        .resume
+        .history
+        .iter()
+        .map(|past| past.platform.as_str());
+    for platform in progress
+        .resume
+        .spent
+        .iter()
+        .map(String::as_str)
+        .chain(asked)
+    {
+        if !tried.contains(&platform) {
+            tried.push(platform);
+        }
+    }
+    let tried = tried.join(", ");
     let past = progress.resume.history.last();
     let (class, said) = match (last, past) {
         (Some(error), _) => (error.class, error.message.clone()),

@@ -13,7 +13,7 @@ use apalis_core::{error::BoxDynError, task::Task};
 use chrono::{DateTime, Utc};
 use futures::{FutureExt as _, future::BoxFuture};
 use longshore_shared::{
-    broker::{Ending, Fence, Parked, Parking},
+    broker::{Ending, Fence, Parked, Parking, Spent},
     call::ErrorClass,
     envelope::Concurrency,
     event::{AttemptRecord, Event},
@@ -184,6 +184,7 @@ async fn end(
         concurrency: texts.concurrency.as_ref(),
         remembered: texts.remembered,
         letter: texts.letter.as_ref().map(|(id, text)| (id, text.as_str())),
+        spent: texts.spent,
     };
     patiently("settle", || {
         deps.broker.settle(&job.held, &texts.id, &ending)
@@ -201,6 +202,7 @@ struct Texts {
     concurrency: Option<Concurrency>,
     remembered: bool,
     letter: Option<(JobId, String)>,
+    spent: Spent,
 }
 
 fn write_end(
@@ -231,6 +233,7 @@ fn write_end(
             .is_some_and(|envelope| envelope.reply),
         concurrency: progress.concurrency().cloned(),
         remembered: progress.remembered,
+        spent: progress.spent,
         letter: letter
             .as_ref()
             .map(|letter| (letter.record.id.clone(), json(letter))),
@@ -255,7 +258,7 @@ async fn park(
         Wait::Retry => JobState::Retryable,
     };
     let attempt_id = attempt.as_ref().map(|attempt| attempt.attempt_id);
-    let (id, event, resume, concurrency) = {
+    let (id, event, resume, concurrency, spent) = {
         let progress = job.progress();
         let ended = Ended {
             due: Some(due),
@@ -273,6 +276,7 @@ async fn park(
             event,
             resume,
             progress.concurrency().cloned(),
+            progress.spent,
         )
     };
     let parking = Parking {
@@ -282,6 +286,7 @@ async fn park(
         due,
         concurrency: concurrency.as_ref(),
         resume: &resume,
+        spent,
     };
     match patiently("park", || deps.broker.park(&job.held, &id, &parking)).await {
         Parked::Yes => Fence::Held,
@@ -292,13 +297,14 @@ async fn park(
 
 async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, deps: &Deps) -> Fence {
     let attempt_id = attempt.as_ref().map(|attempt| attempt.attempt_id);
-    let resume = {
+    let (resume, spent) = {
         let progress = job.progress();
-        if progress.remembered {
+        let resume = if progress.remembered {
             json(&progress.resume)
         } else {
             String::new()
-        }
+        };
+        (resume, progress.spent)
     };
     let event = attempt.map_or_else(String::new, |attempt| {
         json(&Event {
@@ -308,7 +314,7 @@ async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, deps: &Deps) -> Fe
     });
     patiently("hand back", || {
         deps.broker
-            .hand_back(&job.held, attempt_id, &event, &resume)
+            .hand_back(&job.held, attempt_id, &event, &resume, spent)
     })
     .await
 }

@@ -13,14 +13,16 @@ use longshore_shared::{
     health::HealthState,
     id::WorkerId,
     ledger::Ledger,
+    limits::Meters,
     routing::Router,
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backend::StreamBackend, clock::Clock, deps::Deps, hands::Hands, heartbeat::Heart, job::Job,
-    patience::patiently, reader, recorder, registry::Registry, run::run, upkeep,
+    accounts::Accounts, backend::StreamBackend, circuit::Circuits, clock::Clock, deps::Deps,
+    fairness::Fairness, gate::Gate, hands::Hands, heartbeat::Heart, job::Job, patience::patiently,
+    reader, recorder, registry::Registry, run::run, upkeep,
 };
 
 /// What keeps a worker from starting, or ends it.
@@ -51,18 +53,29 @@ impl Worker {
     ) -> Self {
         let clock = Clock::default();
         patiently("tell the time", || clock.measure(&broker)).await;
+        let worker = WorkerId::fresh();
         let places = config.concurrency.max(config.queues.len());
         let deps = Arc::new(Deps {
-            broker,
-            clock,
             router: Router::new(&config),
+            meters: Meters::new(&config),
+            circuits: Circuits::new(
+                broker.clone(),
+                clock.clone(),
+                worker.clone(),
+                config.circuit.clone(),
+            ),
+            accounts: Accounts::default(),
+            gate: Gate::default(),
+            fairness: Fairness::default(),
             providers,
-            worker: WorkerId::fresh(),
+            worker,
             hands: Hands::default(),
             places: Arc::new(Semaphore::new(places)),
             suspects: Semaphore::new(1),
             drain: CancellationToken::new(),
             abort: CancellationToken::new(),
+            broker,
+            clock,
             health,
             config,
         });
@@ -88,7 +101,18 @@ impl Worker {
         let reader = tokio::spawn(reader::read(deps.clone(), deliver));
         let listening = {
             let (deps, done) = (deps.clone(), recorded.clone());
-            tokio::spawn(async move { deps.hands.listen(&deps.broker, done).await })
+            tokio::spawn(async move {
+                let other = |request: &str| {
+                    if !deps.accounts.obey(request) {
+                        deps.circuits.obey(request);
+                    }
+                };
+                deps.hands.listen(&deps.broker, other, done).await;
+            })
+        };
+        let circuits = {
+            let (deps, done) = (deps.clone(), recorded.clone());
+            tokio::spawn(async move { deps.circuits.follow(done).await })
         };
         let timekeeper = tokio::spawn(drain_in_time(deps.clone(), stop));
 
@@ -109,6 +133,7 @@ impl Worker {
         recorded.cancel();
         ended("upkeep", upkeep.await);
         ended("listener", listening.await);
+        ended("circuits", circuits.await);
         if let Some(recorder) = recorder {
             ended("recorder", recorder.await);
         }

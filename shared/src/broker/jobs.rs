@@ -22,8 +22,8 @@ pub struct Waiting {
     pub resume: Resume,
     /// When it is due, in ms since the epoch, if it waits for a time.
     pub due_ms: Option<i64>,
-    /// Whether it waits for a newer worker.
-    pub for_version: bool,
+    /// The lane: `time`, `version`, `key:K` or `quota:METER`.
+    pub lane: String,
     /// Its message.
     pub message: RawMessage,
 }
@@ -150,7 +150,7 @@ impl Broker {
         let key = self.keys().lane_jobs();
         let mut parts = record.into_iter();
         let mut text = || String::from_utf8(parts.next().unwrap_or_default()).unwrap_or_default();
-        let (queue, resume, time, version) = (text(), text(), text(), text());
+        let (queue, lane, resume, due) = (text(), text(), text(), text());
         let queue = QueueName::parse(&queue).map_err(|error| Self::foreign(&key, error))?;
         let resume = serde_json::from_str(&resume).map_err(|error| Self::foreign(&key, error))?;
         let mut fields = Vec::new();
@@ -160,8 +160,8 @@ impl Broker {
         Ok(Some(Waiting {
             queue,
             resume,
-            due_ms: time.parse().ok().map(milliseconds),
-            for_version: !version.is_empty(),
+            due_ms: due.parse().ok().map(milliseconds),
+            lane,
             message: RawMessage { fields },
         }))
     }
@@ -169,9 +169,7 @@ impl Broker {
     /// The message at a place, if it stands in its queue.
     pub async fn standing(&self, place: &Place) -> Result<Option<RawMessage>, BrokerError> {
         let (queue, entry) = place.parts();
-        let Ok(queue) = QueueName::parse(queue) else {
-            return Ok(None);
-        };
+        let queue = QueueName::from_record(queue);
         let found: Result<Vec<Row>, _> = self
             .shared()
             .xrange(self.keys().queue(&queue), entry, entry)
@@ -368,16 +366,19 @@ impl Broker {
                 .map_err(|source| self.failed(source))?;
             ids.extend(some);
         }
-        for lane in self
-            .scan(&format!("{}*", self.keys().key_lane_prefix()))
-            .await?
-        {
-            let some: Vec<String> = self
-                .shared()
-                .lrange(lane, 0, last)
-                .await
-                .map_err(|source| self.failed(source))?;
-            ids.extend(some);
+        for prefix in [
+            self.keys().key_lane_prefix(),
+            self.keys().quota_lane_prefix(),
+            self.keys().tenant_lane_prefix(),
+        ] {
+            for lane in self.scan(&format!("{prefix}*")).await? {
+                let some: Vec<String> = self
+                    .shared()
+                    .lrange(lane, 0, last)
+                    .await
+                    .map_err(|source| self.failed(source))?;
+                ids.extend(some);
+            }
         }
         ids.iter()
             .map(|id| JobId::parse(id).map_err(|error| Self::foreign("lane", error)))

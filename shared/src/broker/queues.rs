@@ -2,7 +2,7 @@
 
 use redis::AsyncCommands as _;
 
-use super::{Broker, BrokerError, scripts, workers::is_missing};
+use super::{Broker, BrokerError, LetGo, scripts, workers::is_missing};
 use crate::{
     id::QueueName,
     keys::{RETURNED, WORKERS_GROUP},
@@ -22,20 +22,41 @@ pub struct QueueDepth {
 impl Broker {
     /// The queues that exist.
     pub async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {
+        let mut queues: Vec<QueueName> =
+            self.streams().await?.iter().map(QueueName::base).collect();
+        queues.dedup();
+        Ok(queues)
+    }
+
+    /// The streams of the queues: of each the one that is read first, and that of new jobs.
+    pub async fn streams(&self) -> Result<Vec<QueueName>, BrokerError> {
         let prefix = self.keys().queue_prefix();
-        let mut queues: Vec<QueueName> = self
+        let mut streams: Vec<QueueName> = self
             .scan(&format!("{prefix}*"))
             .await?
             .iter()
             .filter_map(|key| key.strip_prefix(&prefix))
-            .filter_map(|name| QueueName::parse(name).ok())
+            .map(QueueName::from_record)
+            .filter(|name| QueueName::parse(name.base().as_str()).is_ok())
             .collect();
-        queues.sort();
-        Ok(queues)
+        streams.sort_by_key(|name| (name.base(), !name.is_ready()));
+        Ok(streams)
     }
 
-    /// How full a queue is.
+    /// How full a queue is, with the jobs that came out of a lane.
     pub async fn depth(&self, queue: &QueueName) -> Result<QueueDepth, BrokerError> {
+        let (new, ready) = (
+            self.stream_depth(queue).await?,
+            self.stream_depth(&queue.ready()).await?,
+        );
+        Ok(QueueDepth {
+            queue: queue.clone(),
+            available: new.available + ready.available,
+            running: new.running + ready.running,
+        })
+    }
+
+    async fn stream_depth(&self, queue: &QueueName) -> Result<QueueDepth, BrokerError> {
         let key = self.keys().queue(queue);
         let length: u64 = self
             .shared()
@@ -77,34 +98,44 @@ impl Broker {
                 lanes.push((name.to_owned(), held));
             }
         }
-        let prefix = self.keys().key_lane_prefix();
-        for key in self.scan(&format!("{prefix}*")).await? {
-            let held: u64 = self
-                .shared()
-                .llen(&key)
-                .await
-                .map_err(|source| self.failed(source))?;
-            if let Some(name) = key.strip_prefix(&prefix) {
-                lanes.push((format!("key:{name}"), held));
+        for (kind, prefix) in [
+            ("key", self.keys().key_lane_prefix()),
+            ("quota", self.keys().quota_lane_prefix()),
+            ("tenant", self.keys().tenant_lane_prefix()),
+        ] {
+            for key in self.scan(&format!("{prefix}*")).await? {
+                let held: u64 = self
+                    .shared()
+                    .llen(&key)
+                    .await
+                    .map_err(|source| self.failed(source))?;
+                if let Some(name) = key.strip_prefix(&prefix) {
+                    lanes.push((format!("{kind}:{name}"), held));
+                }
             }
         }
         lanes.sort();
         Ok(lanes)
     }
 
-    /// Lets go of at most `limit` jobs that are due in the lanes of time and of versions.
-    pub async fn promote(&self, limit: usize) -> Result<usize, BrokerError> {
-        let mut promoted = 0;
-        for lane in [self.keys().time_lane(), self.keys().version_lane()] {
+    /// Lets go of at most `limit` jobs that are due in each of the lanes of time and of versions.
+    pub async fn promote(&self, limit: usize) -> Result<LetGo, BrokerError> {
+        let mut promoted = LetGo::default();
+        for (name, lane) in [
+            ("time", self.keys().time_lane()),
+            ("version", self.keys().version_lane()),
+        ] {
             let mut call = scripts::PROMOTE.key(lane);
-            call.arg(self.keys().prefix()).arg(limit);
-            let some: usize = call
-                .invoke_async(&mut self.shared())
-                .await
-                .map_err(|source| self.failed(source))?;
-            promoted += some;
+            call.arg(self.keys().prefix()).arg(name).arg(limit);
+            let some: (usize, f64) = self.step(&call).await?;
+            promoted = promoted.and(LetGo::from(some));
         }
         Ok(promoted)
+    }
+
+    /// Subscribes to what wakes the scheduler.
+    pub async fn wakes(&self) -> Result<redis::aio::PubSub, BrokerError> {
+        self.subscribe(&self.keys().wake()).await
     }
 
     /// Forgets requests to cancel jobs that nobody has seen since `before_ms`: their ids were mistaken, or

@@ -11,7 +11,7 @@ use redis::{
 use super::{Broker, BrokerError, Held, scripts};
 use crate::{
     envelope::RawMessage,
-    id::{Place, QueueName, WorkerId},
+    id::{JobId, Place, QueueName, WorkerId},
     keys::{RESUME_FIELD, WORKERS_GROUP},
 };
 
@@ -36,11 +36,36 @@ pub struct Delivered {
     pub forged: bool,
 }
 
+/// What a read looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// New jobs as well.
+    All,
+    /// Only what was given back or came out of a lane.
+    Begun,
+}
+
+/// An entry that is to be laid aside by tenant.
+#[derive(Debug, Clone)]
+pub struct Sorted {
+    /// The entry in the queue's stream.
+    pub entry: String,
+    /// What the job is known by while it waits.
+    pub id: JobId,
+    /// Whose it is; empty if nobody's.
+    pub tenant: String,
+    /// The tenant's weight.
+    pub weight: u32,
+    /// What is to be remembered of it.
+    pub resume: String,
+}
+
 /// Reads entries for one worker on a connection of its own.
 pub struct QueueReader {
     broker: Broker,
     connection: MultiplexedConnection,
-    queues: Vec<QueueName>,
+    queues: usize,
+    streams: Vec<QueueName>,
     worker: WorkerId,
 }
 
@@ -51,17 +76,22 @@ impl Broker {
         queues: &[QueueName],
         worker: &WorkerId,
     ) -> Result<QueueReader, BrokerError> {
-        let reader = QueueReader {
-            broker: self.clone(),
-            connection: self.patient().await?,
-            queues: queues.to_vec(),
-            worker: worker.clone(),
-        };
-        for queue in queues {
-            self.create_group(&self.keys().queue(queue), WORKERS_GROUP)
+        // What came out of a lane goes before what is new.
+        let streams: Vec<QueueName> = queues
+            .iter()
+            .flat_map(|queue| [queue.ready(), queue.clone()])
+            .collect();
+        for stream in &streams {
+            self.create_group(&self.keys().queue(stream), WORKERS_GROUP)
                 .await?;
         }
-        Ok(reader)
+        Ok(QueueReader {
+            broker: self.clone(),
+            connection: self.patient().await?,
+            queues: queues.len(),
+            streams,
+            worker: worker.clone(),
+        })
     }
 
     /// What Redis thinks that a worker has of a queue.
@@ -111,60 +141,120 @@ impl Broker {
 }
 
 impl QueueReader {
-    /// At most `count` entries of all queues together (at least one of each): first what was given
-    /// back, then what is new, for which it waits up to `wait`.
+    /// About `count` entries of all queues together (at least one of each): first what was given back and
+    /// what came out of a lane, then what is new, for which it waits up to `wait`. While it waits, both
+    /// may come at once: then there are more.
     pub async fn read(
         &mut self,
         count: usize,
         wait: Duration,
+        wanted: Wanted,
     ) -> Result<Vec<Delivered>, BrokerError> {
-        let share = (count / self.queues.len().max(1)).max(1);
+        let share = (count / self.queues.max(1)).max(1);
         let mut delivered = self.take(share).await?;
         if delivered.is_empty() {
-            delivered = self.read_new(share, wait).await?;
+            delivered = self.read_new(share, wait, wanted).await?;
         }
         Ok(delivered)
     }
 
-    async fn take(&mut self, share: usize) -> Result<Vec<Delivered>, BrokerError> {
-        let mut taken = Vec::new();
-        for queue in &self.queues {
-            let mut call = scripts::TAKE.key(self.broker.keys().queue(queue));
-            call.arg(self.broker.keys().prefix())
-                .arg(queue.as_str())
-                .arg(self.worker.as_str())
-                .arg(share);
-            let rows: Vec<(String, Fields, u32, String)> = call
-                .invoke_async(&mut self.connection)
-                .await
-                .map_err(|source| self.broker.failed(source))?;
-            for (entry, fields, crashes, resume) in rows {
-                let held = self.hold(queue, entry);
+    /// New entries, at most `count` of each queue, without waiting; they are to be laid aside by
+    /// [`QueueReader::sort`].
+    pub async fn look_ahead(&mut self, count: usize) -> Result<Vec<Delivered>, BrokerError> {
+        let streams: Vec<QueueName> = self
+            .streams
+            .iter()
+            .filter(|queue| !queue.is_ready())
+            .cloned()
+            .collect();
+        self.read_streams(&streams, count, None).await
+    }
+
+    /// Lays entries of one queue aside by tenant; how many were.
+    pub async fn sort(
+        &mut self,
+        queue: &QueueName,
+        sorted: &[Sorted],
+    ) -> Result<usize, BrokerError> {
+        let mut call = scripts::SORT.key(self.broker.keys().queue(queue));
+        call.arg(self.broker.keys().prefix())
+            .arg(queue.as_str())
+            .arg(self.worker.as_str());
+        for one in sorted {
+            call.arg(&one.entry)
+                .arg(one.id.as_str())
+                .arg(&one.tenant)
+                .arg(one.weight)
+                .arg(&one.resume);
+        }
+        call.invoke_async(&mut self.connection)
+            .await
+            .map_err(|source| self.broker.failed(source))
+    }
+
+    async fn take(&mut self, most: usize) -> Result<Vec<Delivered>, BrokerError> {
+        let mut call = scripts::TAKE.prepare_invoke();
+        for stream in &self.streams {
+            call.key(self.broker.keys().queue(stream));
+        }
+        call.arg(self.broker.keys().prefix())
+            .arg(self.worker.as_str())
+            .arg(most);
+        for stream in &self.streams {
+            call.arg(stream.as_str());
+        }
+        let rows: Vec<(usize, String, Fields, u32, String)> = call
+            .invoke_async(&mut self.connection)
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        let delivered =
+            |(stream, entry, fields, crashes, resume): (usize, _, Fields, _, String)| {
+                let held = self.hold(self.streams.get(stream)?, entry);
                 let marked = fields.iter().any(|(name, _)| name == RESUME_FIELD);
                 let resume = (!resume.is_empty()).then_some(resume);
-                taken.push(Delivered {
+                Some(Delivered {
                     held,
                     forged: marked && resume.is_none(),
                     message: without_mark(fields),
                     crashes,
                     resume,
-                });
-            }
-        }
-        Ok(taken)
+                })
+            };
+        Ok(rows.into_iter().filter_map(delivered).collect())
     }
 
     async fn read_new(
         &mut self,
         share: usize,
         wait: Duration,
+        wanted: Wanted,
     ) -> Result<Vec<Delivered>, BrokerError> {
-        let options = StreamReadOptions::default()
+        let streams: Vec<QueueName> = self
+            .streams
+            .iter()
+            .filter(|queue| wanted == Wanted::All || queue.is_ready())
+            .cloned()
+            .collect();
+        self.read_streams(&streams, share, Some(wait)).await
+    }
+
+    async fn read_streams(
+        &mut self,
+        queues: &[QueueName],
+        share: usize,
+        wait: Option<Duration>,
+    ) -> Result<Vec<Delivered>, BrokerError> {
+        let mut options = StreamReadOptions::default()
             .group(WORKERS_GROUP, self.worker.as_str())
-            .count(share)
-            .block(usize::try_from(wait.as_millis()).unwrap_or(usize::MAX));
-        let streams: Vec<String> = self
-            .queues
+            .count(share);
+        if let Some(wait) = wait {
+            options = options.block(
+                usize::try_from(wait.as_millis())
+                    .unwrap_or(usize::MAX)
+                    .max(1),
+            );
+        }
+        let streams: Vec<String> = queues
             .iter()
             .map(|queue| self.broker.keys().queue(queue))
             .collect();
@@ -183,7 +273,7 @@ impl QueueReader {
         };
         for (stream, entries) in rows {
             let Some(queue) = self
-                .queues
+                .streams
                 .iter()
                 .find(|queue| self.broker.keys().queue(queue) == stream)
                 .cloned()

@@ -5,13 +5,13 @@ use std::sync::LazyLock;
 use redis::Script;
 
 macro_rules! scripts {
-    ($($(#[$doc:meta])* $name:ident = $file:literal;)+) => {
+    ($($(#[$doc:meta])* $name:ident = $($file:literal)+;)+) => {
         $($(#[$doc])*
         #[expect(clippy::disallowed_methods, reason = "this is the one place")]
         pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
             Script::new(concat!(
                 include_str!("../../lua/prelude.lua"),
-                include_str!(concat!("../../lua/", $file))
+                $(include_str!(concat!("../../lua/", $file))),+
             ))
         });)+
 
@@ -26,19 +26,27 @@ scripts! {
     /// Admits a job that named its own id or a unique key.
     ADMIT = "admit.lua";
     /// Journals an attempt.
-    BEGIN = "begin.lua";
+    BEGIN = "limits.lua" "begin.lua";
+    /// Finds the candidate that has room.
+    RESERVE = "limits.lua" "reserve.lua";
+    /// Lets go of jobs whose limits have room again.
+    LET_GO = "limits.lua" "let_go.lua";
+    /// Tells of an account that its provider limits.
+    LIMITED = "limits.lua" "limited.lua";
     /// Records a failed attempt that another follows.
-    FAIL = "fail.lua";
+    FAIL = "limits.lua" "fail.lua";
     /// Ends a job.
-    SETTLE = "settle.lua";
+    SETTLE = "limits.lua" "settle.lua";
     /// Lays a job aside for a time.
-    PARK = "park.lua";
+    PARK = "limits.lua" "park.lua";
     /// Gives an entry back.
-    HAND_BACK = "hand_back.lua";
+    HAND_BACK = "limits.lua" "hand_back.lua";
     /// Takes what was given back.
     TAKE = "take.lua";
+    /// Lays new entries aside by tenant.
+    SORT = "sort.lua";
     /// Takes from a dead worker what it left.
-    RECOVER = "recover.lua";
+    RECOVER = "limits.lua" "recover.lua";
     /// Lets go of what is due.
     PROMOTE = "promote.lua";
     /// Asks for a job to be cancelled.
@@ -55,4 +63,10 @@ scripts! {
     RESIGN = "resign.lua";
     /// Reads a job that waits.
     PEEK = "peek.lua";
+    /// Counts calls, and opens a circuit when too many failed.
+    CIRCUIT_COUNT = "circuit_count.lua";
+    /// Claims the one probe of a circuit.
+    CIRCUIT_CLAIM = "circuit_claim.lua";
+    /// Closes a circuit, or leaves it open for longer.
+    CIRCUIT_PROBED = "circuit_probed.lua";
 }

@@ -1,9 +1,11 @@
 //! The atomic steps of a job's life in a worker's hands.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use redis::ScriptInvocation;
 
-use super::{Broker, BrokerError, batch::Arguments, scripts};
+use super::{Broker, BrokerError, Spent, Takes, batch::Arguments, scripts};
 use crate::{
     envelope::{Concurrency, ContentHash, Unique},
     id::{AttemptId, JobId, Place, QueueName, WorkerId},
@@ -61,11 +63,32 @@ pub enum Admitted {
     Taken(Place),
 }
 
+/// An attempt that is to begin.
+#[derive(Debug)]
+pub struct Beginning<'a> {
+    /// Its job.
+    pub job: &'a JobId,
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// What is recorded should the worker die.
+    pub event_if_lost: &'a str,
+    /// The key of which only so many may be in flight.
+    pub concurrency: Option<&'a Concurrency>,
+    /// What is to be remembered of the job if it waits for its key.
+    pub resume: &'a str,
+    /// What the call takes of limits.
+    pub takes: &'a Takes,
+    /// Whether the job comes out of a limit's lane.
+    pub waited: bool,
+}
+
 /// Whether an attempt may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begun {
-    /// It is journalled.
-    Yes,
+    /// It is journalled; its turn comes after this long.
+    Yes(Duration),
+    /// A limit has no room.
+    Full,
     /// Another worker has the job.
     Lost,
     /// Somebody asked for it to be cancelled.
@@ -102,6 +125,8 @@ pub struct Ending<'a> {
     pub remembered: bool,
     /// The dead letter that it leaves, and the letter's id.
     pub letter: Option<(&'a JobId, &'a str)>,
+    /// What the attempt came to, for what it took of limits.
+    pub spent: Spent,
 }
 
 /// Where a job is laid aside.
@@ -119,17 +144,23 @@ pub struct Parking<'a> {
     pub concurrency: Option<&'a Concurrency>,
     /// What is to be remembered of it.
     pub resume: &'a str,
+    /// What the attempt came to, for what it took of limits.
+    pub spent: Spent,
 }
 
-fn text(attempt: Option<AttemptId>) -> String {
+pub(super) fn text(attempt: Option<AttemptId>) -> String {
     attempt.map_or_else(String::new, |id| id.to_string())
 }
 
-fn key(concurrency: Option<&Concurrency>) -> &str {
+pub(super) fn key(concurrency: Option<&Concurrency>) -> &str {
     concurrency.map_or("", |limit| &limit.key)
 }
 
-fn flag(set: bool, word: &'static str) -> &'static str {
+pub(super) fn limit(concurrency: Option<&Concurrency>) -> u32 {
+    concurrency.map_or(0, |limit| limit.limit.get())
+}
+
+pub(super) fn flag(set: bool, word: &'static str) -> &'static str {
     if set { word } else { "" }
 }
 
@@ -165,7 +196,7 @@ impl Held {
 }
 
 impl Broker {
-    async fn step<T: redis::FromRedisValue>(
+    pub(super) async fn step<T: redis::FromRedisValue>(
         &self,
         call: &ScriptInvocation<'_>,
     ) -> Result<T, BrokerError> {
@@ -206,27 +237,22 @@ impl Broker {
         })
     }
 
-    /// Journals an attempt, before it can cost anything.
+    /// Journals an attempt, before it can cost anything, and takes what it takes of limits.
     pub async fn begin(
         &self,
         held: &Held,
-        job: &JobId,
-        attempt: AttemptId,
-        event_if_lost: &str,
-        concurrency: Option<&Concurrency>,
-        resume: &str,
+        beginning: &Beginning<'_>,
     ) -> Result<Begun, BrokerError> {
-        let mut arguments = held.arguments(9);
+        let mut arguments = held.arguments(11);
         arguments.extend([
-            job.as_str().into(),
-            attempt.to_string().into(),
-            event_if_lost.into(),
-            key(concurrency).into(),
-            concurrency
-                .map_or(0, |limit| limit.limit.get())
-                .to_string()
-                .into(),
-            resume.into(),
+            beginning.job.as_str().into(),
+            beginning.attempt.to_string().into(),
+            beginning.event_if_lost.into(),
+            key(beginning.concurrency).into(),
+            limit(beginning.concurrency).to_string().into(),
+            beginning.resume.into(),
+            beginning.takes.text().into(),
+            flag(beginning.waited, "1").into(),
         ]);
         let answer = self
             .begins
@@ -234,10 +260,14 @@ impl Broker {
             .await
             .map_err(|source| self.failed(source))?;
         Ok(match answer.as_str() {
-            "ok" => Begun::Yes,
+            "ok" => Begun::Yes(Duration::ZERO),
+            "full" => Begun::Full,
             "cancelled" => Begun::Cancelled,
             "parked" => Begun::Parked,
-            _ => Begun::Lost,
+            other => other
+                .strip_prefix("ok ")
+                .and_then(|wait| wait.parse().ok())
+                .map_or(Begun::Lost, |wait| Begun::Yes(Duration::from_millis(wait))),
         })
     }
 
@@ -249,6 +279,7 @@ impl Broker {
         event: &str,
         concurrency: Option<&Concurrency>,
         resume: &str,
+        spent: Spent,
     ) -> Result<Fence, BrokerError> {
         let mut call = scripts::FAIL.key(self.keys.queue(&held.queue));
         call.arg(self.keys.prefix())
@@ -257,7 +288,8 @@ impl Broker {
             .arg(attempt.to_string())
             .arg(event)
             .arg(key(concurrency))
-            .arg(resume);
+            .arg(resume)
+            .arg(spent.text());
         let answer: String = self.step(&call).await?;
         Ok(fence(&answer))
     }
@@ -272,7 +304,7 @@ impl Broker {
         let (letter_id, letter) = ending
             .letter
             .map_or(("", ""), |(id, letter)| (id.as_str(), letter));
-        let mut arguments = held.arguments(14);
+        let mut arguments = held.arguments(15);
         arguments.extend([
             job.as_str().into(),
             text(ending.attempt).into(),
@@ -285,6 +317,7 @@ impl Broker {
             letter.into(),
             letter_id.into(),
             self.id_seconds().to_string().into(),
+            ending.spent.text().into(),
         ]);
         let answer = self
             .settles
@@ -312,7 +345,8 @@ impl Broker {
             })
             .arg(parking.due.timestamp_millis())
             .arg(key(parking.concurrency))
-            .arg(parking.resume);
+            .arg(parking.resume)
+            .arg(parking.spent.text());
         let answer: String = self.step(&call).await?;
         Ok(match answer.as_str() {
             "ok" => Parked::Yes,
@@ -328,9 +362,13 @@ impl Broker {
         attempt: Option<AttemptId>,
         event: &str,
         resume: &str,
+        spent: Spent,
     ) -> Result<Fence, BrokerError> {
         let mut call = held.invoke(&scripts::HAND_BACK, &self.keys);
-        call.arg(text(attempt)).arg(event).arg(resume);
+        call.arg(text(attempt))
+            .arg(event)
+            .arg(resume)
+            .arg(spent.text());
         let answer: String = self.step(&call).await?;
         Ok(fence(&answer))
     }

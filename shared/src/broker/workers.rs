@@ -134,8 +134,21 @@ impl Broker {
         Ok(workers)
     }
 
-    /// Gives back what dead workers left in a queue.
+    /// Gives back what dead workers left in a queue, and of what had come out of a lane.
     pub async fn recover(&self, queue: &QueueName) -> Result<Recovered, BrokerError> {
+        let (ready, new) = (
+            self.recover_stream(&queue.ready()).await?,
+            self.recover_stream(queue).await?,
+        );
+        Ok(Recovered {
+            // A worker that is dead is dead in both.
+            workers: ready.workers.max(new.workers),
+            entries: ready.entries + new.entries,
+            lost: ready.lost + new.lost,
+        })
+    }
+
+    async fn recover_stream(&self, queue: &QueueName) -> Result<Recovered, BrokerError> {
         let mut recovered = Recovered::default();
         for consumer in self.consumers(queue).await? {
             let mut found = false;

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::config::{Entries, Text};
+use crate::config::{Entries, RawAccountLimits, Text};
 
 /// A catalog by itself.
 #[derive(Debug, Default, Deserialize)]
@@ -21,7 +21,8 @@ pub(crate) struct RawProvider {
     pub(super) api_key: Option<Text>,
     pub(super) default_model: Option<Text>,
     pub(super) enabled: Option<Text>,
-    pub(super) max_concurrent: Option<Text>,
+    pub(super) account: Option<Text>,
+    pub(super) limits: Option<RawAccountLimits>,
 }
 
 impl RawProvider {
@@ -33,7 +34,8 @@ impl RawProvider {
             api_key: self.api_key.or(base.api_key),
             default_model: self.default_model.or(base.default_model),
             enabled: self.enabled.or(base.enabled),
-            max_concurrent: self.max_concurrent.or(base.max_concurrent),
+            account: self.account.or(base.account),
+            limits: self.limits.or(base.limits),
         }
     }
 }

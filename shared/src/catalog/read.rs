@@ -12,9 +12,9 @@ use super::{
     raw::RawCatalog,
 };
 use crate::config::{
-    Entries, Form, Interpolated, Origin, Reader, Text, flag, parse, url, variable_of, whole,
+    Entries, Form, Interpolated, Origin, Reader, Text, account_limits, flag, parse, share_accounts,
+    url, variable_of,
 };
-use crate::limits::AccountLimits;
 
 const BUILT_IN: &str = include_str!("../catalog.yaml");
 
@@ -53,7 +53,7 @@ impl Catalog {
         for raw in merge_models(r, &names, built_in.models, models) {
             entries.extend(model(r, raw));
         }
-        let providers = named
+        let mut providers: Vec<ProviderEntry> = named
             .iter()
             .filter_map(|named| provider(r, named, &entries))
             .map(|provider| match simulator {
@@ -61,6 +61,15 @@ impl Catalog {
                 None => provider,
             })
             .collect();
+        for provider in &mut providers {
+            if let Some(name) = canonical(provider.account.as_str(), names.iter().copied()) {
+                provider.account = PlatformName(name);
+            }
+        }
+        share_accounts(r, &mut providers, |name| {
+            let named = named.iter().find(|named| named.name == name.as_str())?;
+            named.raw.limits.as_ref()
+        });
         Self {
             providers,
             models: entries,
@@ -178,14 +187,16 @@ fn provider(r: &mut Reader<'_>, named: &Named, models: &[ModelEntry]) -> Option<
             ),
         },
     };
-    let max_concurrent = raw
-        .max_concurrent
-        .as_ref()
-        .and_then(|text| r.value(&at("max_concurrent"), text, &whole(1..=100_000)));
+    let account = match &raw.account {
+        None => Some(name.clone()),
+        Some(text) => r.value(&at("account"), text, &account_form()),
+    };
+    let limits = raw.limits.as_ref();
+    let limits = limits.map(|raw| account_limits(r, &at("limits"), raw));
     let (key, without_key) = key(r, &at("api_key"), raw.api_key.as_ref());
     let enabled = enabled(r, &at("enabled"), raw.enabled.as_ref(), without_key);
     Some(ProviderEntry {
-        account: name.clone(),
+        account: account?,
         name,
         dialect: dialect?,
         base_url: base_url?,
@@ -201,10 +212,7 @@ fn provider(r: &mut Reader<'_>, named: &Named, models: &[ModelEntry]) -> Option<
         local: false,
         timeout: None,
         pace: None,
-        limits: AccountLimits {
-            max_concurrent,
-            ..AccountLimits::default()
-        },
+        limits: limits.unwrap_or_default(),
         command: Vec::new(),
     })
 }
@@ -245,13 +253,19 @@ fn enabled(
     }
 }
 
+/// The name of an account: a provider's, or any other of that form.
+fn account_form() -> Form<PlatformName> {
+    let expected = "the name of an account: 1 to 64 characters of [a-z0-9._-]";
+    Form::new(expected, PlatformName::parse)
+}
+
 /// A text that is not empty.
 pub(super) fn text_form(expected: &'static str) -> Form<String> {
     Form::new(expected, |text| (!text.is_empty()).then(|| text.to_owned()))
 }
 
 /// One of some words.
-pub(super) fn word<T: Copy>(all: &'static [T], as_str: fn(T) -> &'static str) -> Form<T> {
+pub(crate) fn word<T: Copy>(all: &'static [T], as_str: fn(T) -> &'static str) -> Form<T> {
     Form::new(
         format!("one of {}", list(all.iter().map(|value| as_str(*value)))),
         move |text| all.iter().copied().find(|value| as_str(*value) == text),
@@ -259,7 +273,7 @@ pub(super) fn word<T: Copy>(all: &'static [T], as_str: fn(T) -> &'static str) ->
 }
 
 /// Tells of a value that is not there.
-pub(super) fn missing<T>(
+pub(crate) fn missing<T>(
     r: &mut Reader<'_>,
     near: Option<&Text>,
     name: &str,

@@ -22,7 +22,7 @@ const LOCAL: &str = "
 providers:
   vllm:
     base_url: http://gpu:8000/v1
-    max_concurrent: 64
+    limits: { max_concurrent: 64 }
 models:
   - provider: vllm
     model: qwen
@@ -215,7 +215,7 @@ providers:
   anthropic: {}
   openai:
     enabled: perhaps
-    max_concurrent: 0
+    limits: { max_concurrent: 0 }
 models:
   - model: m
   - { provider: acme, model: m }
@@ -241,7 +241,7 @@ longshore.yaml:5: `providers.bare.default_model` is missing; expected the name o
 longshore.yaml:6: the provider's name `not/ok` is not valid; expected 1 to 64 characters of [a-z0-9._-]
 longshore.yaml:8: the provider `anthropic` is named twice
 longshore.yaml:10: `providers.openai.enabled` is `perhaps`; expected true or false
-longshore.yaml:11: `providers.openai.max_concurrent` is `0`; expected a whole number from 1 to 100000
+longshore.yaml:11: `providers.openai.limits.max_concurrent` is `0`; expected a whole number from 1 to 100000
 longshore.yaml:13: a model needs both `provider` and `model`
 longshore.yaml:14: `models.provider` is `acme`; expected one of {names}
 longshore.yaml:16: `models.output_per_million` is missing; expected US dollars per million tokens, from 0 to 100000 with at most 9 decimals

@@ -11,7 +11,11 @@ use serde::{
 };
 use serde_saphyr::Spanned;
 
-use super::{Origin, Problem, routing::RawRouting};
+use super::{
+    Origin, Problem,
+    limits::{RawBudget, RawCircuit, RawTenant, remedy},
+    routing::RawRouting,
+};
 use crate::catalog::{RawModel, RawProvider};
 
 /// A value as it was written.
@@ -98,6 +102,10 @@ pub(crate) struct File {
     pub(crate) providers: Option<Entries<Option<RawProvider>>>,
     pub(crate) models: Option<Vec<RawModel>>,
     pub(crate) routing: Option<RawRouting>,
+    pub(crate) budgets: Option<Vec<RawBudget>>,
+    pub(crate) tenants: Option<Entries<Option<RawTenant>>>,
+    pub(crate) alerts: Option<Vec<Text>>,
+    pub(crate) circuit: Option<RawCircuit>,
 }
 
 /// A retry policy.
@@ -150,11 +158,7 @@ pub(crate) fn parse<T: DeserializeOwned + Default>(path: &Path, text: &str) -> R
                 .filter(|line| *line > 0);
             let text = error.to_string();
             // The place is told before the text; the parser's own words for it would double it.
-            let text = text
-                .split(" at line ")
-                .next()
-                .unwrap_or_default()
-                .to_owned();
-            Problem::new(Origin::file(path, line), text)
+            let text = text.split(" at line ").next().unwrap_or_default();
+            Problem::new(Origin::file(path, line), format!("{text}{}", remedy(text)))
         })
 }

@@ -8,7 +8,7 @@ use super::{
     Config, ConfigError, Environment, FILE_NAME, Form, Liveness, Origin, Reader, Retention,
     RetryPolicy, Text,
     file::{File, RawLimits, RawLiveness, RawRetention, RawRetry},
-    form,
+    form, limits as spending,
     routing::routing,
 };
 use crate::envelope::Limits;
@@ -85,6 +85,10 @@ pub(super) fn assemble(
         simulator_url.as_ref(),
     );
     let routing = routing(r, &file.routing.unwrap_or_default(), &catalog);
+    let budgets = spending::budgets(r, &file.budgets.unwrap_or_default(), &catalog);
+    let tenants = spending::tenants(r, &file.tenants.unwrap_or_default());
+    let alerts = spending::alerts(r, file.alerts.as_deref());
+    let circuit = spending::circuit(r, &file.circuit.unwrap_or_default());
 
     let (problems, warnings) = reader.finish();
     if !problems.is_empty() {
@@ -107,6 +111,10 @@ pub(super) fn assemble(
         simulator_url,
         catalog,
         routing,
+        budgets,
+        tenants,
+        alerts,
+        circuit,
         warnings,
         source: path.map(Path::to_owned),
     })

@@ -185,7 +185,8 @@ fn text_that(input: Input<'_>, expected: &str, fits: impl FnOnce(&str) -> bool) 
     }
 }
 
-fn is_line(text: &str, longest: usize) -> bool {
+/// Whether a text is of one line and no longer than so many characters, and not empty.
+pub(crate) fn is_line(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.chars().take(longest + 1).count())
         && !text.chars().any(char::is_control)
 }

@@ -21,7 +21,7 @@ pub(super) fn peak_mib(pid: u32) -> anyhow::Result<f64> {
 }
 
 /// The processor time of a process so far.
-pub(super) fn cpu(pid: u32) -> anyhow::Result<Duration> {
+pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
     let stat = Stat::read(&Path::new("/proc").join(pid.to_string()))?;
     Ok(ticks(stat.own))
 }

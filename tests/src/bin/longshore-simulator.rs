@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Parser;
-use longshore_tests::simulator::{Settings, Simulator};
+use longshore_tests::simulator::{Limits, Settings, Simulator};
 use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},
@@ -28,6 +28,15 @@ struct Options {
     /// At most this much is added to the latency at random, in milliseconds.
     #[arg(long, value_name = "N", default_value_t = 0)]
     jitter_ms: u64,
+    /// Calls that each provider lets through in any 60 seconds.
+    #[arg(long, value_name = "N")]
+    requests_per_minute: Option<u32>,
+    /// Tokens that each provider lets through in any 60 seconds.
+    #[arg(long, value_name = "N")]
+    tokens_per_minute: Option<u64>,
+    /// Calls that each provider lets through in a day (UTC).
+    #[arg(long, value_name = "N")]
+    requests_per_day: Option<u32>,
     /// Threads to serve on.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
@@ -50,6 +59,12 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let settings = Settings {
         latency: Duration::from_millis(options.latency_ms),
         jitter: Duration::from_millis(options.jitter_ms),
+        limits: Limits {
+            requests_per_minute: options.requests_per_minute,
+            tokens_per_minute: options.tokens_per_minute,
+            requests_per_day: options.requests_per_day,
+            reset_at: None,
+        },
         threads: if options.threads == 1 {
             0
         } else {

@@ -8,7 +8,7 @@ use serde_json::{json, value::RawValue};
 use super::{
     ask::{Answer, Ask, Cause, Refusal, Reply, Shape, whole_seconds},
     http::Head,
-    limit::Standing,
+    limits::{Standing, Unit},
     markers::Ending,
     prompt::{Text, join},
 };
@@ -195,39 +195,45 @@ pub(super) fn answer(to: &mut Vec<u8>, answer: &Answer<'_>) -> serde_json::Resul
 }
 
 /// The headers of every response.
-pub(super) fn headers(serial: u64, standing: Option<Standing>) -> String {
+pub(super) fn headers(serial: u64, standing: Standing) -> String {
     let mut lines = format!("request-id: req_{serial:024x}\r\n");
-    if let Some(standing) = standing {
-        let reset = chrono::Utc::now() + standing.reset;
-        // Writing to a string does not fail.
-        write!(
-            lines,
-            "anthropic-ratelimit-requests-limit: {}\r\n\
-             anthropic-ratelimit-requests-remaining: {}\r\n\
-             anthropic-ratelimit-requests-reset: {}\r\n",
-            standing.limit,
-            standing.remaining,
-            reset.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-        )
-        .unwrap_or_default();
+    for (what, room) in [("requests", standing.requests), ("tokens", standing.tokens)] {
+        if let Some(room) = room {
+            let reset = chrono::Utc::now() + room.reset;
+            // Writing to a string does not fail.
+            write!(
+                lines,
+                "anthropic-ratelimit-{what}-limit: {}\r\n\
+                 anthropic-ratelimit-{what}-remaining: {}\r\n\
+                 anthropic-ratelimit-{what}-reset: {}\r\n",
+                room.limit,
+                room.remaining,
+                reset.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            )
+            .unwrap_or_default();
+        }
     }
     lines
 }
 
 /// Puts a refusal in Anthropic's words.
 pub(super) fn refuse(refusal: &Refusal<'_>) -> Reply {
-    let mut standing = None;
+    let mut standing = Standing::default();
     let (status, message) = match &refusal.cause {
         Cause::MissingKey(header) => (401, format!("{header} header is required")),
         Cause::BadRequest { message, .. } => (400, message.clone()),
         Cause::UnknownModel => (404, format!("model: {}", refusal.model)),
-        Cause::Limited(at) => {
-            standing = Some(*at);
-            let limit = at.limit;
+        Cause::Limited(unit, room, all) => {
+            standing = *all;
+            let limit = room.limit;
+            let what = match unit {
+                Unit::Requests => "requests",
+                Unit::Tokens => "tokens",
+            };
             (
                 429,
                 format!(
-                    "This request would exceed your organization's rate limit of {limit} requests \
+                    "This request would exceed your organization's rate limit of {limit} {what} \
                      per minute. For details, refer to: https://docs.claude.com/en/api/rate-limits."
                 ),
             )
@@ -236,7 +242,7 @@ pub(super) fn refuse(refusal: &Refusal<'_>) -> Reply {
             400,
             "prompt is too long: 208310 tokens > 200000 maximum".to_owned(),
         ),
-        Cause::Quota => (
+        Cause::Quota(_) => (
             400,
             "Your credit balance is too low to access the Anthropic API. Please go to Plans & \
              Billing to upgrade or purchase credits."

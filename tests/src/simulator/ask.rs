@@ -4,7 +4,11 @@ use std::{borrow::Cow, time::Duration};
 
 use serde_json::value::RawValue;
 
-use super::{limit::Standing, markers::Ending, usage::Usage};
+use super::{
+    limits::{Room, Standing, Unit},
+    markers::Ending,
+    usage::Usage,
+};
 
 /// A well-formed call.
 #[derive(Debug)]
@@ -50,12 +54,12 @@ pub(super) enum Cause {
     UnknownModel,
     /// This status was asked for.
     Status(u16),
-    /// Too many calls in a minute.
-    Limited(Standing),
+    /// Too many calls, or tokens, in a minute: the limit that is full, and all of them.
+    Limited(Unit, Room, Standing),
     /// The prompt, of so many tokens, is too long for the model.
     Context,
-    /// The account has nothing left to spend.
-    Quota,
+    /// The account has nothing left to spend; its quota is so many calls a day.
+    Quota(u32),
 }
 
 impl Cause {

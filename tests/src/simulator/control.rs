@@ -1,113 +1,140 @@
-//! The simulator's own endpoints: its invoice, its counts, its faults.
+//! The simulator's own endpoints: its invoice, its counts, its limits, its faults.
 
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 
 use super::{
-    dialect::Dialect,
-    faults::Faults,
     http::{Request, respond},
     state::State,
 };
 
-/// How many bills a page holds unless it says otherwise.
+/// How many bills or calls a page holds unless it says otherwise.
 const PAGE: usize = 10_000;
 
 /// Answers one request and returns the status.
 pub(super) fn control(state: &State, request: &Request<'_>, out: &mut Vec<u8>) -> u16 {
     let head = &request.head;
-    let (status, body) = match (head.method, head.path) {
-        ("GET", "/health") => (200, json(&json!({"status": "ok"}))),
-        ("GET", "/stats") => (200, json(&state.counters.snapshot())),
+    let answer = match (head.method, head.path) {
+        ("GET", "/health") => Ok(json(&json!({"status": "ok"}))),
+        ("GET", "/stats") => Ok(json(&state.stats())),
         ("GET", "/invoice") => invoice(state, head.query),
-        ("GET", "/faults") => (200, json(&faults(state))),
-        ("POST", "/faults") => match set_faults(state, request.body.bytes()) {
-            Ok(()) => (200, json(&faults(state))),
-            Err(wrong) => (400, error(&wrong)),
-        },
+        ("GET", "/calls") => calls(state, head.query),
+        ("GET", "/faults") => Ok(json(&state.accounts.faults())),
+        ("POST", "/faults") => set_faults(state, request.body.bytes()),
+        ("GET", "/limits") => Ok(json(&state.accounts.limits())),
+        ("POST", "/limits") => set_limits(state, request.body.bytes()),
         ("POST", "/reset") => {
             state.reset();
-            (200, json(&json!({"status": "ok"})))
+            Ok(json(&json!({"status": "ok"})))
         }
-        (_, "/health" | "/stats" | "/invoice" | "/faults" | "/reset") => {
-            (405, error("this endpoint takes another method"))
+        (_, "/health" | "/stats" | "/invoice" | "/calls" | "/faults" | "/limits" | "/reset") => {
+            Err((405, "this endpoint takes another method".to_owned()))
         }
         (_, path) if super::exchange::route(path).is_some() => {
-            (405, error("this endpoint takes POST"))
+            Err((405, "this endpoint takes POST".to_owned()))
         }
-        (_, path) => (404, error(&format!("there is nothing at {path}"))),
+        (_, path) => Err((404, format!("there is nothing at {path}"))),
+    };
+    let (status, body) = match answer {
+        Ok(body) => (200, body),
+        Err((status, message)) => (status, json(&json!({"error": message}))),
     };
     respond(out, status, "application/json", "", &body);
     status
 }
 
-fn invoice(state: &State, query: &str) -> (u16, Vec<u8>) {
-    let (mut since, mut limit) = (0, None);
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let Ok(number) = value.parse::<usize>() else {
-            return (
-                400,
-                error(&format!("{name} is {value:?}; it must be a whole number")),
-            );
-        };
-        match name {
-            "since" => {
-                since = number;
-                limit = limit.or(Some(PAGE));
-            }
-            "limit" => limit = Some(number),
-            _ => {
-                return (
-                    400,
-                    error(&format!("unknown parameter {name:?}; try since or limit")),
-                );
+/// A body, or a status and what is wrong.
+type Answer = Result<Vec<u8>, (u16, String)>;
+
+/// The part of a list that was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Part<'q> {
+    provider: Option<&'q str>,
+    since: usize,
+    limit: Option<usize>,
+}
+
+impl<'q> Part<'q> {
+    fn read(query: &'q str) -> Result<Self, (u16, String)> {
+        let mut part = Self::default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let number = || {
+                let wrong = || format!("{name} is {value:?}; it must be a whole number");
+                value.parse::<usize>().map_err(|_| (400, wrong()))
+            };
+            match name {
+                "provider" => part.provider = Some(value),
+                "since" => {
+                    part.since = number()?;
+                    part.limit = part.limit.or(Some(PAGE));
+                }
+                "limit" => part.limit = Some(number()?),
+                _ => {
+                    let wrong = format!("unknown parameter {name:?}; try provider, since or limit");
+                    return Err((400, wrong));
+                }
             }
         }
+        Ok(part)
     }
-    (
-        200,
-        json(&state.invoice.page(since, limit.unwrap_or(usize::MAX))),
-    )
-}
 
-/// Which dialect to change; what to change is in the rest of the object.
-#[derive(Deserialize)]
-struct Which {
-    dialect: Option<Dialect>,
-}
-
-fn set_faults(state: &State, body: &[u8]) -> Result<(), String> {
-    let Which { dialect } = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    // Serde cannot flatten a struct and refuse unknown fields at once, so the one field that is not
-    // a fault is taken out by hand.
-    let mut rest: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    rest.remove("dialect");
-    let faults: Faults = serde_json::from_value(rest.into()).map_err(|error| error.to_string())?;
-    faults.check()?;
-    state.set_faults(dialect, faults);
-    Ok(())
-}
-
-#[derive(Serialize)]
-struct All {
-    openai: Faults,
-    anthropic: Faults,
-    gemini: Faults,
-}
-
-fn faults(state: &State) -> All {
-    let of = |dialect| state.faults(dialect).faults;
-    All {
-        openai: of(Dialect::Openai),
-        anthropic: of(Dialect::Anthropic),
-        gemini: of(Dialect::Gemini),
+    fn most(&self) -> usize {
+        self.limit.unwrap_or(usize::MAX)
     }
 }
 
-fn error(message: &str) -> Vec<u8> {
-    json(&json!({"error": message}))
+fn invoice(state: &State, query: &str) -> Answer {
+    let part = Part::read(query)?;
+    if part.provider.is_some() {
+        let wrong = "the invoice has no parameter provider; its bills name theirs";
+        return Err((400, wrong.to_owned()));
+    }
+    Ok(json(&state.invoice.page(part.since, part.most())))
+}
+
+fn calls(state: &State, query: &str) -> Answer {
+    let part = Part::read(query)?;
+    let name = part
+        .provider
+        .ok_or_else(|| (400, "name a provider: /calls?provider=NAME".to_owned()))?;
+    let account = state
+        .accounts
+        .find(name)
+        .ok_or_else(|| (404, format!("there is no provider {name:?}")))?;
+    let (calls, count) = account.arrivals(part.since, part.most());
+    let end = part.since.saturating_add(calls.len());
+    let next = (end < count).then_some(end);
+    Ok(json(&json!({"calls": calls, "count": count, "next": next})))
+}
+
+fn set_faults(state: &State, body: &[u8]) -> Answer {
+    let (provider, faults): (_, super::Faults) = read(body)?;
+    faults.check().map_err(|wrong| (400, wrong))?;
+    state.accounts.set_faults(provider.as_deref(), faults);
+    Ok(json(&state.accounts.faults()))
+}
+
+fn set_limits(state: &State, body: &[u8]) -> Answer {
+    let (provider, limits) = read(body)?;
+    state.accounts.set_limits(provider.as_deref(), limits);
+    Ok(json(&state.accounts.limits()))
+}
+
+/// Which provider to change, or all, and to what: the rest of the object. Serde cannot flatten a
+/// struct and refuse unknown fields at once, so the provider is taken out by hand.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<(Option<String>, T), (u16, String)> {
+    let wrong = |error: serde_json::Error| (400, error.to_string());
+    let mut rest: serde_json::Map<String, Value> = serde_json::from_slice(body).map_err(wrong)?;
+    let provider = match rest.remove("provider") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(name)) if !name.is_empty() => Some(name),
+        Some(other) => {
+            return Err((400, format!("provider is {other}; it must be a name")));
+        }
+    };
+    let change = serde_json::from_value(rest.into()).map_err(wrong)?;
+    Ok((provider, change))
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {

@@ -17,22 +17,22 @@ pub enum Dialect {
 impl Dialect {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Openai, Self::Anthropic, Self::Gemini];
-}
 
-/// One value for each dialect.
-#[derive(Debug, Default)]
-pub(super) struct PerDialect<T> {
-    openai: T,
-    anthropic: T,
-    gemini: T,
-}
+    /// The name of the provider that a path without a name belongs to.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Openai => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+        }
+    }
 
-impl<T> PerDialect<T> {
-    pub(super) fn of(&self, dialect: Dialect) -> &T {
-        match dialect {
-            Dialect::Openai => &self.openai,
-            Dialect::Anthropic => &self.anthropic,
-            Dialect::Gemini => &self.gemini,
+    /// Where its paths begin, below the simulator's address: what a provider's `base_url` ends with.
+    pub(super) fn base(self) -> &'static str {
+        match self {
+            Self::Openai => "openai/v1",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
         }
     }
 }

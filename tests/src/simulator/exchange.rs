@@ -7,16 +7,21 @@ use super::{
     ask::{Answer, Ask, Cause, Refusal},
     compose::compose,
     dialect::Dialect,
-    faults::Chance,
+    faults::{Active, Chance},
     gemini,
     http::{Request, respond},
     invoice::BillKey,
+    limits::{Full, Standing},
     markers::{Ending, Markers},
     openai, prices,
     state::State,
     stats::Flight,
     usage::Usage,
 };
+
+/// The calls a day that an account is said to have whose quota a prompt declares spent: Gemini's free
+/// tier.
+const DAYS_QUOTA: u32 = 250;
 
 /// What the connection does next.
 #[derive(Debug)]
@@ -41,42 +46,64 @@ pub(super) enum End {
     Hang,
 }
 
-/// The dialect that `path` belongs to, and the model if it stands in the path.
-pub(super) fn route(path: &str) -> Option<(Dialect, &str)> {
-    match path {
-        "/openai/v1/chat/completions" => Some((Dialect::Openai, "")),
-        "/anthropic/v1/messages" => Some((Dialect::Anthropic, "")),
+/// Whom a call is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Target<'p> {
+    /// The name in the path, or the dialect's.
+    pub(super) provider: &'p str,
+    pub(super) dialect: Dialect,
+    /// The model, if it stands in the path.
+    model: &'p str,
+}
+
+/// Whom a call to `path` is for: `/p/NAME` before a dialect's own path names the provider.
+pub(super) fn route(path: &str) -> Option<Target<'_>> {
+    let (provider, path) = match path.strip_prefix("/p/") {
+        Some(rest) => {
+            let (name, _) = rest.split_once('/').filter(|(name, _)| !name.is_empty())?;
+            (Some(name), rest.strip_prefix(name)?)
+        }
+        None => (None, path),
+    };
+    let (dialect, model) = match path {
+        "/openai/v1/chat/completions" => (Dialect::Openai, ""),
+        "/anthropic/v1/messages" => (Dialect::Anthropic, ""),
         _ => path
             .strip_prefix("/gemini/v1beta/models/")
             .and_then(|rest| rest.strip_suffix(":generateContent"))
-            .map(|model| (Dialect::Gemini, model)),
-    }
+            .map(|model| (Dialect::Gemini, model))?,
+    };
+    Some(Target {
+        provider: provider.unwrap_or(dialect.as_str()),
+        dialect,
+        model,
+    })
 }
 
 /// Decides a call. A response is appended to `out`; `scratch` is room to build it in.
 pub(super) fn exchange<'s>(
     state: &'s State,
-    (dialect, in_path): (Dialect, &str),
+    target: Target<'_>,
     request: &Request<'_>,
     out: &mut Vec<u8>,
     scratch: &mut Vec<u8>,
 ) -> Outcome<'s> {
-    let flight = state.counters.begin(dialect);
     let mut call = Call {
         state,
-        dialect,
-        flight,
+        dialect: target.dialect,
+        flight: state.begin(state.accounts.get(target.provider)),
         out,
         scratch,
     };
-    let read = match dialect {
-        Dialect::Openai => openai::read(&request.head, request.body.bytes()),
-        Dialect::Anthropic => anthropic::read(&request.head, request.body.bytes()),
-        Dialect::Gemini => gemini::read(&request.head, in_path, request.body.bytes()),
+    let (head, body) = (&request.head, request.body.bytes());
+    let read = match target.dialect {
+        Dialect::Openai => openai::read(head, body),
+        Dialect::Anthropic => anthropic::read(head, body),
+        Dialect::Gemini => gemini::read(head, target.model, body),
     };
     match read {
-        Ok(ask) => call.decide(&ask, request.head.idempotency_key),
-        Err(cause) => call.refuse(cause, in_path, None),
+        Ok(ask) => call.decide(&ask, head.idempotency_key),
+        Err(cause) => call.refuse(cause, target.model, None),
     }
     .into_outcome(call.flight)
 }
@@ -113,103 +140,123 @@ impl Call<'_, '_> {
         let Some(price) = prices::find(self.dialect, model) else {
             return self.refuse(Cause::UnknownModel, model, None);
         };
-        let active = state.faults(self.dialect);
-        let standing = match active
-            .faults
-            .rpm
-            .map(|rpm| state.admit(self.dialect, rpm))
-            .transpose()
-        {
-            Ok(standing) => standing,
-            Err(full) => {
-                self.flight.limited();
-                return self.refuse(Cause::Limited(full), model, Some(full.reset));
+        let markers = Markers::read(&ask.prompt);
+        let (text, ending) = compose(ask, &markers, markers.ending);
+        let usage = Usage::of(&markers, &ask.prompt, &text);
+        let admitted = self.flight.account.admit(usage.total(), || state.now_us());
+        let (number, standing) = match admitted {
+            Ok(admitted) => admitted,
+            Err(Full::Minute(unit, room, all)) => {
+                return self.refuse(Cause::Limited(unit, room, all), model, Some(room.reset));
+            }
+            Err(Full::Day(limit)) => return self.refuse(Cause::Quota(limit), model, None),
+        };
+        let active = self.flight.account.faults();
+        let ending = match self.trouble(ask, &markers, ending, &active) {
+            Ok(ending) => ending,
+            Err(failure) => {
+                self.flight.account.failed(number);
+                return failure;
             }
         };
-        let markers = Markers::read(&ask.prompt);
+
+        // From here on the model works, and that is what is paid for: whatever happens to the
+        // answer, and to the client that asked for it, the bill stands.
+        let account = &self.flight.account;
+        let bill = state
+            .invoice
+            .charge(attempt_id, &account.name, price, usage);
+        account.charged(price.cost(usage));
+        let delay = markers
+            .latency
+            .unwrap_or_else(|| state.latency(&active.faults, rand::random::<f64>));
+        let answer = Answer {
+            serial: state.serial(),
+            model,
+            text: &text,
+            ending,
+            usage,
+        };
+        Verdict {
+            delay,
+            end: self.answer(&answer, standing),
+            bill: Some(bill),
+        }
+    }
+
+    /// What goes wrong with a call that was let through, by chance or because the prompt asks for it:
+    /// how its answer ends, or the failure in its place.
+    fn trouble(
+        &mut self,
+        ask: &Ask<'_>,
+        markers: &Markers<'_>,
+        mut ending: Ending,
+        active: &Active,
+    ) -> Result<Ending, Verdict> {
+        let model = &*ask.model;
         let told = markers.latency.unwrap_or_default();
-        let mut ending = markers.ending;
         if active.chancy {
             match active.faults.befall(rand::random()) {
                 Chance::Status(status) => {
                     let wait = active.faults.retry_after().filter(|_| status != 500);
-                    return self.refuse(Cause::Status(status), model, wait).after(told);
+                    return Err(self.refuse(Cause::Status(status), model, wait).after(told));
                 }
-                Chance::Ending(by_chance) if ending == Ending::Whole => ending = by_chance,
+                Chance::Ending(by_chance) if markers.ending == Ending::Whole => ending = by_chance,
                 Chance::Ending(_) | Chance::Nothing => {}
             }
         }
         let cause = match (markers.fail_first, markers.status, ending) {
-            (Some((count, status)), _, _) if state.fails(&ask.prompt, count) => {
+            (Some((count, status)), _, _) if self.state.fails(&ask.prompt, count) => {
                 Some(Cause::Status(status))
             }
             (_, Some(status), _) => Some(Cause::Status(status)),
             (_, _, Ending::Context) => Some(Cause::Context),
-            (_, _, Ending::Quota) => Some(Cause::Quota),
+            (_, _, Ending::Quota) => Some(Cause::Quota(DAYS_QUOTA)),
             _ => None,
         };
         if let Some(cause) = cause {
-            return self.refuse(cause, model, markers.retry_after).after(told);
+            return Err(self.refuse(cause, model, markers.retry_after).after(told));
         }
         if ending == Ending::Dropped {
-            return Verdict {
+            return Err(Verdict {
                 delay: told,
                 end: End::Close,
                 bill: None,
-            };
+            });
         }
+        Ok(ending)
+    }
 
-        let (text, ending) = compose(ask, &markers, ending);
-        let usage = Usage::of(&markers, &ask.prompt, &text);
-        // From here on the model works, and that is what is paid for: whatever happens to the
-        // answer, and to the client that asked for it, the bill stands.
-        let bill = state.invoice.charge(attempt_id, price, usage);
-        self.flight.billed();
-        let delay = markers
-            .latency
-            .unwrap_or_else(|| state.latency(&active.faults, rand::random::<f64>));
-        let end = match ending {
-            Ending::DroppedBilled => End::Close,
-            Ending::Hung => End::Hang,
+    /// Appends the answer to the output.
+    fn answer(&mut self, answer: &Answer<'_>, standing: Standing) -> End {
+        match answer.ending {
+            Ending::DroppedBilled => return End::Close,
+            Ending::Hung => return End::Hang,
             Ending::Garbage => {
                 let page = b"<html><body><h1>200 OK</h1>upstream sent nonsense</body></html>";
                 respond(self.out, 200, "text/html", "", page);
-                End::Respond(200)
+                return End::Respond(200);
             }
-            _ => {
-                let serial = state.serial();
-                let answer = Answer {
-                    serial,
-                    model,
-                    text: &text,
-                    ending,
-                    usage,
-                };
-                self.scratch.clear();
-                let (written, headers) = match self.dialect {
-                    Dialect::Openai => (
-                        openai::answer(self.scratch, &answer),
-                        openai::headers(serial, standing),
-                    ),
-                    Dialect::Anthropic => (
-                        anthropic::answer(self.scratch, &answer),
-                        anthropic::headers(serial, standing),
-                    ),
-                    Dialect::Gemini => (gemini::answer(self.scratch, &answer), String::new()),
-                };
-                if written.is_ok() {
-                    respond(self.out, 200, "application/json", &headers, self.scratch);
-                    End::Respond(200)
-                } else {
-                    End::Close
-                }
-            }
-        };
-        Verdict {
-            delay,
-            end,
-            bill: Some(bill),
+            _ => {}
         }
+        self.scratch.clear();
+        let serial = answer.serial;
+        let (written, headers) = match self.dialect {
+            Dialect::Openai => (
+                openai::answer(self.scratch, answer),
+                openai::headers(serial, standing),
+            ),
+            Dialect::Anthropic => (
+                anthropic::answer(self.scratch, answer),
+                anthropic::headers(serial, standing),
+            ),
+            Dialect::Gemini => (gemini::answer(self.scratch, answer), String::new()),
+        };
+        if written.is_err() {
+            return End::Close;
+        }
+        respond(self.out, 200, "application/json", &headers, self.scratch);
+        End::Respond(200)
     }
 
     fn refuse(&mut self, cause: Cause, model: &str, retry_after: Option<Duration>) -> Verdict {
@@ -245,5 +292,45 @@ impl Verdict {
     fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_a_provider_or_a_dialect() {
+        let target = |provider, dialect, model| {
+            Some(Target {
+                provider,
+                dialect,
+                model,
+            })
+        };
+        for (path, expected) in [
+            (
+                "/openai/v1/chat/completions",
+                target("openai", Dialect::Openai, ""),
+            ),
+            (
+                "/p/a/openai/v1/chat/completions",
+                target("a", Dialect::Openai, ""),
+            ),
+            (
+                "/p/b.c/anthropic/v1/messages",
+                target("b.c", Dialect::Anthropic, ""),
+            ),
+            (
+                "/p/d/gemini/v1beta/models/m:generateContent",
+                target("d", Dialect::Gemini, "m"),
+            ),
+            ("/p//openai/v1/chat/completions", None),
+            ("/p/openai/v1/chat/completions", None),
+            ("/p/a", None),
+            ("/openai", None),
+        ] {
+            assert_eq!(route(path), expected, "{path}");
+        }
     }
 }

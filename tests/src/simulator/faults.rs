@@ -1,16 +1,10 @@
-//! Misbehaviour that is switched on from outside, for every call of a dialect.
+//! Misbehaviour that is switched on from outside, for every call of a provider.
 
-use std::{
-    sync::{PoisonError, RwLock},
-    time::Duration,
-};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    dialect::{Dialect, PerDialect},
-    markers::Ending,
-};
+use super::markers::Ending;
 
 /// What goes wrong, and how often. Rates lie between 0 and 1 and add up to 1 at most.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -37,8 +31,8 @@ pub struct Faults {
     pub rate_hang: f64,
     /// The wait that a 429 or 503 made by a rate asks for, in seconds.
     pub retry_after_s: Option<f64>,
-    /// Calls let through in any 60 seconds; the rest are refused with 429.
-    pub rpm: Option<u32>,
+    /// After so many milliseconds nothing goes wrong any more; absent, until it is changed.
+    pub for_ms: Option<u64>,
 }
 
 /// What chance decided for one call.
@@ -112,35 +106,33 @@ impl Faults {
     }
 }
 
-/// Faults ready for use: with the latency resolved and the unlucky told apart from the rest.
+/// Faults ready for use: with the unlucky told apart from the rest, and an end.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Active {
     pub(super) faults: Faults,
     /// False when no rate is set, so that most calls need no random number.
     pub(super) chancy: bool,
+    until: Option<Instant>,
 }
 
-/// The faults of every dialect.
-#[derive(Debug, Default)]
-pub(super) struct Board(PerDialect<RwLock<Active>>);
-
-impl Board {
-    pub(super) fn of(&self, dialect: Dialect) -> Active {
-        *self
-            .0
-            .of(dialect)
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
+impl Active {
+    /// These faults, from `now` on.
+    pub(super) fn from(faults: Faults, now: Instant) -> Self {
+        Self {
+            faults,
+            chancy: faults.rates().iter().any(|(_, rate, _)| *rate > 0.0),
+            until: faults
+                .for_ms
+                .and_then(|ms| now.checked_add(Duration::from_millis(ms))),
+        }
     }
 
-    pub(super) fn set(&self, dialect: Dialect, faults: Faults) {
-        let chancy = faults.rates().iter().any(|(_, rate, _)| *rate > 0.0);
-        let mut slot = self
-            .0
-            .of(dialect)
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        *slot = Active { faults, chancy };
+    /// What is left of them at the time that `now` tells.
+    pub(super) fn at(self, now: impl FnOnce() -> Instant) -> Self {
+        match self.until {
+            Some(until) if now() >= until => Self::default(),
+            _ => self,
+        }
     }
 }
 
@@ -186,5 +178,26 @@ mod tests {
             ..Faults::default()
         };
         assert_eq!(tenths.check(), Ok(()));
+    }
+
+    #[test]
+    fn an_outage_ends_by_itself() {
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        let faults = Faults {
+            rate_503: 1.0,
+            latency_ms: Some(5),
+            for_ms: Some(100),
+            ..Faults::default()
+        };
+        let outage = Active::from(faults, start);
+        assert!(outage.at(|| after(99)).chancy);
+        let over = outage.at(|| after(100));
+        assert_eq!((over.faults, over.chancy), (Faults::default(), false));
+        let lasting = Faults {
+            for_ms: None,
+            ..faults
+        };
+        assert!(Active::from(lasting, start).at(|| after(100_000)).chancy);
     }
 }

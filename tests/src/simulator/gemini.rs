@@ -8,6 +8,7 @@ use serde_json::{Value, json, value::RawValue};
 use super::{
     ask::{Answer, Ask, Cause, Refusal, Reply, Shape},
     http::Head,
+    limits::Unit,
     markers::Ending,
     prompt::{Text, join},
 };
@@ -198,25 +199,27 @@ pub(super) fn refuse(refusal: &Refusal<'_>) -> Reply {
         ),
         Cause::BadRequest { message, .. } => (400, message.clone()),
         Cause::UnknownModel => (404, unknown(model)),
-        Cause::Limited(at) => {
-            details.push(violation("PerMinute", model, at.limit));
-            (429, exhausted(at.limit, at.reset))
+        Cause::Limited(unit, room, _) => {
+            details.push(violation(*unit, "PerMinute", model, room.limit));
+            (429, exhausted(*unit, room.limit, room.reset))
         }
         Cause::Context => (
             400,
             "The input token count (1132413) exceeds the maximum number of tokens allowed (1048576)."
                 .to_owned(),
         ),
-        Cause::Quota => {
+        Cause::Quota(limit) => {
+            let limit = u64::from(*limit);
             // The real API asks for a short wait here, too, though the quota is a day's.
             let short = wait.unwrap_or(Duration::from_secs(22));
             wait = Some(short);
-            details.push(violation("PerDay", model, 250));
-            (429, exhausted(250, short))
+            details.push(violation(Unit::Requests, "PerDay", model, limit));
+            (429, exhausted(Unit::Requests, limit, short))
         }
         Cause::Status(429) => {
-            details.push(violation("PerMinute", model, 10));
-            (429, exhausted(10, wait.unwrap_or(Duration::from_secs(1))))
+            details.push(violation(Unit::Requests, "PerMinute", model, 10));
+            let wait = wait.unwrap_or(Duration::from_secs(1));
+            (429, exhausted(Unit::Requests, 10, wait))
         }
         Cause::Status(status) => (*status, by_status(*status, model)),
     };
@@ -239,26 +242,39 @@ pub(super) fn refuse(refusal: &Refusal<'_>) -> Reply {
     }
 }
 
-fn violation(per: &str, model: &str, limit: u32) -> Value {
+/// What a quota of the free tier counts, and the first word of its name.
+fn metric(unit: Unit) -> (&'static str, &'static str) {
+    match unit {
+        Unit::Requests => (
+            "generativelanguage.googleapis.com/generate_content_free_tier_requests",
+            "GenerateRequests",
+        ),
+        Unit::Tokens => (
+            "generativelanguage.googleapis.com/generate_content_free_tier_input_token_count",
+            "GenerateContentInputTokens",
+        ),
+    }
+}
+
+fn violation(unit: Unit, per: &str, model: &str, limit: u64) -> Value {
+    let (metric, name) = metric(unit);
     json!({
         "@type": "type.googleapis.com/google.rpc.QuotaFailure",
         "violations": [{
-            "quotaMetric":
-                "generativelanguage.googleapis.com/generate_content_free_tier_requests",
-            "quotaId": format!("GenerateRequests{per}PerProjectPerModel-FreeTier"),
+            "quotaMetric": metric,
+            "quotaId": format!("{name}{per}PerProjectPerModel-FreeTier"),
             "quotaDimensions": {"location": "global", "model": model},
             "quotaValue": limit.to_string(),
         }],
     })
 }
 
-fn exhausted(limit: u32, wait: Duration) -> String {
+fn exhausted(unit: Unit, limit: u64, wait: Duration) -> String {
+    let (metric, _) = metric(unit);
     format!(
         "You exceeded your current quota, please check your plan and billing details. For more \
          information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits.\n\
-         * Quota exceeded for metric: \
-         generativelanguage.googleapis.com/generate_content_free_tier_requests, limit: {limit}\n\
-         Please retry in {}s.",
+         * Quota exceeded for metric: {metric}, limit: {limit}\nPlease retry in {}s.",
         wait.as_secs_f64()
     )
 }

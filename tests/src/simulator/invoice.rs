@@ -1,7 +1,7 @@
 //! What the provider charges for.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -19,6 +19,8 @@ use super::{
 pub struct Bill {
     /// The call's `Idempotency-Key`, or nothing.
     pub attempt_id: String,
+    /// The provider that was called: the name in the path, or the dialect's.
+    pub provider: String,
     /// The dialect the call came in by.
     pub dialect: Dialect,
     /// The model that answered.
@@ -44,6 +46,7 @@ pub struct Bill {
 #[derive(Debug, Clone)]
 struct Entry {
     attempt_id: Box<str>,
+    provider: Arc<str>,
     price: &'static Price,
     usage: Usage,
     billed_at_ms: u64,
@@ -54,6 +57,7 @@ impl Entry {
     fn bill(&self) -> Bill {
         Bill {
             attempt_id: self.attempt_id.clone().into_string(),
+            provider: self.provider.to_string(),
             dialect: self.price.dialect,
             model: self.price.model.to_owned(),
             input_tokens: self.usage.input,
@@ -103,12 +107,19 @@ impl Invoice {
     }
 
     /// Charges for one answer.
-    pub(super) fn charge(&self, attempt_id: &str, price: &'static Price, usage: Usage) -> BillKey {
+    pub(super) fn charge(
+        &self,
+        attempt_id: &str,
+        provider: &Arc<str>,
+        price: &'static Price,
+        usage: Usage,
+    ) -> BillKey {
         let since_1970 = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let entry = Entry {
             attempt_id: attempt_id.into(),
+            provider: Arc::clone(provider),
             price,
             usage,
             billed_at_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
@@ -190,8 +201,9 @@ mod tests {
             output: 1,
             ..Usage::default()
         };
+        let provider = Arc::from("openai");
         let keys: Vec<_> = (0..5)
-            .map(|n| invoice.charge(&n.to_string(), price, usage))
+            .map(|n| invoice.charge(&n.to_string(), &provider, price, usage))
             .collect();
         assert_eq!(invoice.total_usd(), "0.00000375");
 
@@ -208,7 +220,7 @@ mod tests {
         assert!(invoice.page(9, 1).bills.is_empty());
 
         invoice.clear();
-        invoice.charge("new", price, usage);
+        invoice.charge("new", &provider, price, usage);
         invoice.answered(&mut keys.clone());
         assert!(!invoice.bills()[0].answered);
     }

@@ -8,7 +8,7 @@ use serde_json::{json, value::RawValue};
 use super::{
     ask::{Answer, Ask, Cause, Refusal, Reply, Shape, whole_seconds},
     http::Head,
-    limit::Standing,
+    limits::{Standing, Unit},
     markers::Ending,
     prompt::{Text, join},
     state::unix_seconds,
@@ -196,19 +196,21 @@ pub(super) fn answer(to: &mut Vec<u8>, answer: &Answer<'_>) -> serde_json::Resul
 }
 
 /// The headers of every response.
-pub(super) fn headers(serial: u64, standing: Option<Standing>) -> String {
+pub(super) fn headers(serial: u64, standing: Standing) -> String {
     let mut lines = format!("x-request-id: req_{serial:016x}\r\n");
-    if let Some(standing) = standing {
-        // Writing to a string does not fail.
-        write!(
-            lines,
-            "x-ratelimit-limit-requests: {}\r\nx-ratelimit-remaining-requests: {}\r\n\
-             x-ratelimit-reset-requests: {}\r\n",
-            standing.limit,
-            standing.remaining,
-            go_duration(standing.reset),
-        )
-        .unwrap_or_default();
+    for (what, room) in [("requests", standing.requests), ("tokens", standing.tokens)] {
+        if let Some(room) = room {
+            // Writing to a string does not fail.
+            write!(
+                lines,
+                "x-ratelimit-limit-{what}: {}\r\nx-ratelimit-remaining-{what}: {}\r\n\
+                 x-ratelimit-reset-{what}: {}\r\n",
+                room.limit,
+                room.remaining,
+                go_duration(room.reset),
+            )
+            .unwrap_or_default();
+        }
     }
     lines
 }
@@ -216,7 +218,7 @@ pub(super) fn headers(serial: u64, standing: Option<Standing>) -> String {
 /// Puts a refusal in OpenAI's words.
 pub(super) fn refuse(refusal: &Refusal<'_>) -> Reply {
     let model = refusal.model;
-    let mut standing = None;
+    let mut standing = Standing::default();
     let (status, kind, param, code, message) = match &refusal.cause {
         Cause::MissingKey(_) => (
             401,
@@ -237,9 +239,10 @@ pub(super) fn refuse(refusal: &Refusal<'_>) -> Reply {
             Some("model_not_found"),
             format!("The model `{model}` does not exist or you do not have access to it."),
         ),
-        Cause::Limited(at) => {
-            standing = Some(*at);
-            (429, "requests", None, Some("rate_limit_exceeded"), limited(model, at.limit, at.reset))
+        Cause::Limited(unit, room, all) => {
+            standing = *all;
+            let message = limited(model, *unit, room.limit, room.reset);
+            (429, word(*unit), None, Some("rate_limit_exceeded"), message)
         }
         Cause::Context => (
             400,
@@ -250,7 +253,7 @@ pub(super) fn refuse(refusal: &Refusal<'_>) -> Reply {
              in 131072 tokens. Please reduce the length of the messages."
                 .to_owned(),
         ),
-        Cause::Quota => (
+        Cause::Quota(_) => (
             429,
             "insufficient_quota",
             None,
@@ -282,11 +285,23 @@ pub(super) fn refuse(refusal: &Refusal<'_>) -> Reply {
     }
 }
 
-fn limited(model: &str, limit: u32, wait: Duration) -> String {
+fn word(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Requests => "requests",
+        Unit::Tokens => "tokens",
+    }
+}
+
+fn limited(model: &str, unit: Unit, limit: u64, wait: Duration) -> String {
+    let short = match unit {
+        Unit::Requests => "RPM",
+        Unit::Tokens => "TPM",
+    };
     format!(
-        "Rate limit reached for {model} in organization org-simulated on requests per min (RPM): \
+        "Rate limit reached for {model} in organization org-simulated on {} per min ({short}): \
          Limit {limit}, Used {limit}, Requested 1. Please try again in {}. Visit \
          https://platform.openai.com/account/rate-limits to learn more.",
+        word(unit),
         go_duration(wait)
     )
 }
@@ -323,7 +338,7 @@ fn by_status(status: u16, model: &str, wait: Option<Duration>) -> Words {
             return (
                 "requests",
                 Some("rate_limit_exceeded"),
-                limited(model, 500, wait),
+                limited(model, Unit::Requests, 500, wait),
             );
         }
         503 | 529 => (

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -11,21 +11,20 @@ use std::{
 
 use super::{
     Settings,
-    dialect::{Dialect, PerDialect},
-    faults::{Active, Board, Faults},
+    accounts::{Account, Accounts},
+    faults::Faults,
     invoice::Invoice,
-    limit::{Standing, Window},
-    stats::Counters,
+    stats::{Flight, Load, Stats},
 };
 
 /// The simulator's memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
     settings: Settings,
+    clock: Clock,
     pub(super) invoice: Invoice,
-    pub(super) counters: Counters,
-    faults: Board,
-    windows: PerDialect<Mutex<Window>>,
+    pub(super) accounts: Accounts,
+    load: Load,
     /// How often each prompt that is to fail at first has failed.
     failed: Mutex<HashMap<Box<str>, u32>>,
     serial: AtomicU64,
@@ -35,7 +34,12 @@ impl State {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
             settings,
-            ..Self::default()
+            clock: Clock::start(),
+            invoice: Invoice::default(),
+            accounts: Accounts::new(settings.limits),
+            load: Load::default(),
+            failed: Mutex::default(),
+            serial: AtomicU64::new(0),
         }
     }
 
@@ -44,23 +48,18 @@ impl State {
         self.serial.fetch_add(1, Relaxed)
     }
 
-    pub(super) fn faults(&self, dialect: Dialect) -> Active {
-        self.faults.of(dialect)
+    /// Now, in microseconds since 1970; it never goes back.
+    pub(super) fn now_us(&self) -> u64 {
+        self.clock.now_us()
     }
 
-    /// Replaces the faults of one dialect, or of all, and starts a new minute for them.
-    pub(super) fn set_faults(&self, dialect: Option<Dialect>, faults: Faults) {
-        for each in Dialect::ALL {
-            if dialect.is_none_or(|only| only == each) {
-                self.faults.set(each, faults);
-                lock(self.windows.of(each)).clear();
-            }
-        }
+    /// A call of the account begins.
+    pub(super) fn begin(&self, account: Arc<Account>) -> Flight<'_> {
+        Flight::begin(&self.load, account)
     }
 
-    /// Asks the dialect's limit for one call.
-    pub(super) fn admit(&self, dialect: Dialect, rpm: u32) -> Result<Standing, Standing> {
-        lock(self.windows.of(dialect)).take(rpm, Instant::now())
+    pub(super) fn stats(&self) -> Stats {
+        Stats::of(&self.accounts, &self.load)
     }
 
     /// How long an answer takes, for a `draw` of the jitter that is uniform in 0..1.
@@ -86,13 +85,41 @@ impl State {
         fails
     }
 
-    /// Forgets bills, counts, faults and failures.
+    /// Forgets bills, counts, faults and failures; limits are those of the start.
     pub(super) fn reset(&self) {
         self.invoice.clear();
-        self.counters.clear();
-        self.set_faults(None, Faults::default());
+        self.accounts.clear();
+        self.load.clear();
         lock(&self.failed).clear();
     }
+}
+
+/// The time since 1970 that was told at the start, and from then on by a clock that never steps: no
+/// limit is broken, or lasts longer, because somebody set the machine's clock.
+#[derive(Debug)]
+struct Clock {
+    started: Instant,
+    started_us: u64,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let since_1970 = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            started: Instant::now(),
+            started_us: micros(since_1970),
+        }
+    }
+
+    fn now_us(&self) -> u64 {
+        self.started_us + micros(self.started.elapsed())
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Now, in seconds since 1970.

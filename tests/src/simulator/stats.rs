@@ -2,12 +2,18 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::dialect::{Dialect, PerDialect};
+use super::{
+    accounts::{Account, Accounts},
+    limits::Log,
+};
 
 /// The first status that is counted, and how many are.
 const FIRST_STATUS: u16 = 100;
@@ -21,7 +27,7 @@ pub struct Stats {
     pub requests: u64,
     /// Calls charged for.
     pub billed: u64,
-    /// Calls refused because of `rpm`.
+    /// Calls refused by a limit.
     pub limited: u64,
     /// Calls whose connection the simulator closed on purpose.
     pub dropped: u64,
@@ -33,25 +39,105 @@ pub struct Stats {
     pub peak_in_flight: u64,
     /// Answers by HTTP status.
     pub by_status: BTreeMap<u16, u64>,
-    /// The same for each dialect.
-    pub by_dialect: BTreeMap<Dialect, DialectStats>,
+    /// The same for each provider, by name.
+    pub by_provider: BTreeMap<String, ProviderStats>,
 }
 
-/// Counts of the calls of one dialect.
+/// Counts of the calls of one provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DialectStats {
+pub struct ProviderStats {
     /// Calls received.
     pub requests: u64,
     /// Calls charged for.
     pub billed: u64,
+    /// What they were charged in all, in US dollars: an exact decimal with no trailing zeros.
+    pub billed_usd: String,
+    /// Calls refused by a limit.
+    pub limited: u64,
+    /// Calls let through that failed at no cost.
+    pub failed: u64,
+    /// Calls whose connection the simulator closed on purpose.
+    pub dropped: u64,
+    /// Calls whose client left before an answer.
+    pub abandoned: u64,
+    /// Calls that wait for an answer now.
+    pub in_flight: u64,
+    /// The most calls that ever waited at once.
+    pub peak_in_flight: u64,
+    /// The most calls let through in any 60 seconds.
+    pub most_in_a_minute: u64,
+    /// When the first call came, in microseconds since 1970.
+    pub first_us: Option<u64>,
+    /// When the last call came, in microseconds since 1970.
+    pub last_us: Option<u64>,
     /// Answers by HTTP status.
     pub by_status: BTreeMap<u16, u64>,
 }
 
+impl ProviderStats {
+    /// Adds what the log of calls tells.
+    pub(super) fn seen(&mut self, log: &Log) {
+        (self.limited, self.failed) = log.limited_and_failed();
+        self.most_in_a_minute = log.most_in_a_minute();
+        let (first, last) = log.span().unzip();
+        (self.first_us, self.last_us) = (first, last);
+    }
+}
+
+impl Stats {
+    /// What the providers have seen between them; `load` is how many calls waited at once.
+    pub(super) fn of(accounts: &Accounts, load: &Load) -> Self {
+        let mut stats = Self {
+            in_flight: load.now.load(Relaxed),
+            peak_in_flight: load.peak.load(Relaxed),
+            by_provider: accounts.stats(),
+            ..Self::default()
+        };
+        for one in stats.by_provider.values() {
+            stats.requests += one.requests;
+            stats.billed += one.billed;
+            stats.limited += one.limited;
+            stats.dropped += one.dropped;
+            stats.abandoned += one.abandoned;
+            for (status, count) in &one.by_status {
+                *stats.by_status.entry(*status).or_default() += count;
+            }
+        }
+        stats
+    }
+}
+
+/// How many calls wait at once.
+#[derive(Debug, Default)]
+pub(super) struct Load {
+    now: AtomicU64,
+    peak: AtomicU64,
+}
+
+impl Load {
+    fn rise(&self) {
+        let now = self.now.fetch_add(1, Relaxed) + 1;
+        self.peak.fetch_max(now, Relaxed);
+    }
+
+    fn fall(&self) {
+        self.now.fetch_sub(1, Relaxed);
+    }
+
+    /// Forgets the peak.
+    pub(super) fn clear(&self) {
+        self.peak.store(self.now.load(Relaxed), Relaxed);
+    }
+}
+
+/// The counters of one provider.
 #[derive(Debug)]
-struct Counts {
+pub(super) struct Counts {
     requests: AtomicU64,
-    billed: AtomicU64,
+    pub(super) billed: AtomicU64,
+    dropped: AtomicU64,
+    abandoned: AtomicU64,
+    load: Load,
     statuses: Box<[AtomicU64]>,
 }
 
@@ -60,113 +146,70 @@ impl Default for Counts {
         Self {
             requests: AtomicU64::new(0),
             billed: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            abandoned: AtomicU64::new(0),
+            load: Load::default(),
             statuses: (0..STATUSES).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 }
 
-/// The counters behind [`Stats`].
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    dialects: PerDialect<Counts>,
-    limited: AtomicU64,
-    dropped: AtomicU64,
-    abandoned: AtomicU64,
-    in_flight: AtomicU64,
-    peak_in_flight: AtomicU64,
+impl Counts {
+    pub(super) fn snapshot(&self) -> ProviderStats {
+        let statuses = (FIRST_STATUS..).zip(&self.statuses);
+        ProviderStats {
+            requests: self.requests.load(Relaxed),
+            billed: self.billed.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
+            abandoned: self.abandoned.load(Relaxed),
+            in_flight: self.load.now.load(Relaxed),
+            peak_in_flight: self.load.peak.load(Relaxed),
+            by_status: statuses
+                .map(|(status, count)| (status, count.load(Relaxed)))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
+            ..ProviderStats::default()
+        }
+    }
+
+    /// Forgets everything but the calls that are still in flight.
+    pub(super) fn clear(&self) {
+        let counters = [&self.requests, &self.billed, &self.dropped, &self.abandoned];
+        for counter in counters.into_iter().chain(&self.statuses) {
+            counter.store(0, Relaxed);
+        }
+        self.load.clear();
+    }
 }
 
 /// A call on its way; it is no longer in flight when this is dropped.
 #[derive(Debug)]
 pub(super) struct Flight<'s> {
-    counters: &'s Counters,
-    dialect: Dialect,
+    /// All providers' together.
+    load: &'s Load,
+    pub(super) account: Arc<Account>,
 }
 
-impl Counters {
-    pub(super) fn begin(&self, dialect: Dialect) -> Flight<'_> {
-        self.dialects.of(dialect).requests.fetch_add(1, Relaxed);
-        let now = self.in_flight.fetch_add(1, Relaxed) + 1;
-        self.peak_in_flight.fetch_max(now, Relaxed);
-        Flight {
-            counters: self,
-            dialect,
-        }
-    }
-
-    pub(super) fn snapshot(&self) -> Stats {
-        let mut stats = Stats {
-            limited: self.limited.load(Relaxed),
-            dropped: self.dropped.load(Relaxed),
-            abandoned: self.abandoned.load(Relaxed),
-            in_flight: self.in_flight.load(Relaxed),
-            peak_in_flight: self.peak_in_flight.load(Relaxed),
-            ..Stats::default()
-        };
-        for dialect in Dialect::ALL {
-            let counts = self.dialects.of(dialect);
-            let mut of_dialect = DialectStats {
-                requests: counts.requests.load(Relaxed),
-                billed: counts.billed.load(Relaxed),
-                by_status: BTreeMap::new(),
-            };
-            for (status, count) in (FIRST_STATUS..).zip(&counts.statuses) {
-                let count = count.load(Relaxed);
-                if count > 0 {
-                    of_dialect.by_status.insert(status, count);
-                    *stats.by_status.entry(status).or_default() += count;
-                }
-            }
-            stats.requests += of_dialect.requests;
-            stats.billed += of_dialect.billed;
-            stats.by_dialect.insert(dialect, of_dialect);
-        }
-        stats
-    }
-
-    /// Forgets everything but the calls that are still in flight.
-    pub(super) fn clear(&self) {
-        for dialect in Dialect::ALL {
-            let counts = self.dialects.of(dialect);
-            counts.requests.store(0, Relaxed);
-            counts.billed.store(0, Relaxed);
-            for count in &counts.statuses {
-                count.store(0, Relaxed);
-            }
-        }
-        for counter in [&self.limited, &self.dropped, &self.abandoned] {
-            counter.store(0, Relaxed);
-        }
-        self.peak_in_flight
-            .store(self.in_flight.load(Relaxed), Relaxed);
-    }
-}
-
-impl Flight<'_> {
-    pub(super) fn billed(&self) {
-        self.counters
-            .dialects
-            .of(self.dialect)
-            .billed
-            .fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn limited(&self) {
-        self.counters.limited.fetch_add(1, Relaxed);
+impl<'s> Flight<'s> {
+    pub(super) fn begin(load: &'s Load, account: Arc<Account>) -> Self {
+        account.counts.requests.fetch_add(1, Relaxed);
+        account.counts.load.rise();
+        load.rise();
+        Self { load, account }
     }
 
     pub(super) fn dropped(&self) {
-        self.counters.dropped.fetch_add(1, Relaxed);
+        self.account.counts.dropped.fetch_add(1, Relaxed);
     }
 
     pub(super) fn abandoned(&self) {
-        self.counters.abandoned.fetch_add(1, Relaxed);
+        self.account.counts.abandoned.fetch_add(1, Relaxed);
     }
 
     /// Counts an answer that is about to be written.
     pub(super) fn answered(&self, status: u16) {
         let at = usize::from(status.saturating_sub(FIRST_STATUS));
-        if let Some(count) = self.counters.dialects.of(self.dialect).statuses.get(at) {
+        if let Some(count) = self.account.counts.statuses.get(at) {
             count.fetch_add(1, Relaxed);
         }
     }
@@ -174,6 +217,7 @@ impl Flight<'_> {
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        self.counters.in_flight.fetch_sub(1, Relaxed);
+        self.account.counts.load.fall();
+        self.load.fall();
     }
 }

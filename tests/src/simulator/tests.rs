@@ -1,6 +1,7 @@
 //! The simulator as its clients see it.
 
 mod answers;
+mod providers;
 mod refusals;
 mod trouble;
 mod wire;

@@ -71,7 +71,7 @@ pub(super) enum Location {
 }
 
 /// What a job waits for in a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Lane {
     /// A time.
@@ -80,6 +80,19 @@ pub(super) enum Lane {
     Version,
     /// A place under its concurrency key.
     Key,
+    /// Room under this limit.
+    Quota(String),
+}
+
+impl Lane {
+    fn parse(name: String) -> Self {
+        match name.split_once(':') {
+            None if name == "version" => Self::Version,
+            None => Self::Time,
+            Some(("quota", meter)) => Self::Quota(meter.to_owned()),
+            Some(_) => Self::Key,
+        }
+    }
 }
 
 /// What Redis knows of a job.
@@ -152,11 +165,7 @@ async fn look(broker: &Broker, id: &JobId) -> Result<Found, BrokerError> {
     if let Some(waiting) = broker.waiting(id).await? {
         found.location = Location::Waiting {
             queue: waiting.queue,
-            lane: match waiting.due_ms {
-                Some(_) => Lane::Time,
-                None if waiting.for_version => Lane::Version,
-                None => Lane::Key,
-            },
+            lane: Lane::parse(waiting.lane),
             due_at: waiting.due_ms.map(words::of_ms),
         };
         found.message = Some(waiting.message);
@@ -268,7 +277,7 @@ pub(super) fn unmarked(message: RawMessage) -> RawMessage {
 /// In whose hands the entry at a place is.
 async fn stands(broker: &Broker, place: Place) -> Result<Location, BrokerError> {
     let (queue, entry) = place.parts();
-    let queue = QueueName::parse(queue).unwrap_or_default();
+    let queue = QueueName::from_record(queue);
     let delivered = broker
         .pending(&queue, entry, entry, 1)
         .await?
@@ -279,7 +288,7 @@ async fn stands(broker: &Broker, place: Place) -> Result<Location, BrokerError> 
         delivered.and_then(|pending| Some((pending.worker?, pending.since)))
     else {
         return Ok(Location::Available {
-            queue,
+            queue: queue.base(),
             place,
             given_back,
         });
@@ -294,7 +303,7 @@ async fn stands(broker: &Broker, place: Place) -> Result<Location, BrokerError> 
         .and_then(begun_at)
         .unwrap_or_else(|| Utc::now() - since);
     Ok(Location::Running {
-        queue,
+        queue: queue.base(),
         place,
         worker,
         since,
@@ -312,12 +321,12 @@ fn begun_at(attempt: &str) -> Option<DateTime<Utc>> {
 /// How many jobs go before the one at a place; and whether those were all counted.
 pub(super) async fn before(
     broker: &Broker,
-    queue: &QueueName,
     place: &Place,
     given_back: bool,
 ) -> Result<(usize, bool), BrokerError> {
     const COUNTED: usize = 5000;
-    let (_, entry) = place.parts();
+    let (queue, entry) = place.parts();
+    let queue = &QueueName::from_record(queue);
     let until = format!("({entry}");
     // What was given back goes first, so it is before everything that is new.
     let to = if given_back { until.as_str() } else { "+" };

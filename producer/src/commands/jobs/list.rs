@@ -180,8 +180,8 @@ async fn open(
     limits: &Limits,
 ) -> Result<Vec<JobRow>, BrokerError> {
     let queues = match &arguments.queue {
-        Some(queue) => vec![queue.clone()],
-        None => broker.queues().await?,
+        Some(queue) => vec![queue.ready(), queue.clone()],
+        None => broker.streams().await?,
     };
     let mut rows = Vec::new();
     for queue in queues {
@@ -263,7 +263,7 @@ async fn of_queue(
                     place.received_at().unwrap_or_default(),
                 )
             });
-            let row = row(&unmarked(message), queue.clone(), state, &resume, limits);
+            let row = row(&unmarked(message), queue.base(), state, &resume, limits);
             fitting += usize::from(arguments.fits(&row.job));
             rows.push(row);
         }

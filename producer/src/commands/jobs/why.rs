@@ -5,6 +5,7 @@ use longshore_shared::{
     broker::{Broker, BrokerError},
     envelope::{Envelope, PROTOCOL_VERSION},
     id::{JobId, QueueName},
+    limits::MeterName,
 };
 use serde::Serialize;
 
@@ -130,7 +131,7 @@ pub(super) async fn why(
             lane,
             due_at,
         } => {
-            let why = lane_why(broker, *lane, *due_at, found, envelope, now).await?;
+            let why = lane_why(broker, lane, *due_at, found, envelope, now).await?;
             format!("{why}{}", nobody(broker, queue).await?)
         }
         Location::Available {
@@ -138,7 +139,7 @@ pub(super) async fn why(
             place,
             given_back,
         } => {
-            let (ahead, complete) = find::before(broker, queue, place, *given_back).await?;
+            let (ahead, complete) = find::before(broker, place, *given_back).await?;
             let ahead = standing(ahead, complete, *given_back, queue);
             format!("it is available: {ahead}{}", nobody(broker, queue).await?)
         }
@@ -169,7 +170,7 @@ pub(super) async fn why(
 
 async fn lane_why(
     broker: &Broker,
-    lane: Lane,
+    lane: &Lane,
     due_at: Option<DateTime<Utc>>,
     found: &Found,
     envelope: Option<&Envelope>,
@@ -222,7 +223,36 @@ async fn lane_why(
             }
             None => "its concurrency_key is taken".to_owned(),
         },
+        Lane::Quota(meter) => quota_why(broker, meter, found, now).await?,
     })
+}
+
+/// The limit that it waits for, its place among those who do, and when its turn comes.
+async fn quota_why(
+    broker: &Broker,
+    meter: &str,
+    found: &Found,
+    now: DateTime<Utc>,
+) -> Result<String, BrokerError> {
+    let what = format!("it waits for room under {}", MeterName::parse(meter));
+    let Some(resume) = &found.resume else {
+        return Ok(what);
+    };
+    let turn = broker.turn(meter, &resume.id).await?;
+    let place = match turn.ahead {
+        Some(0) => ", as the next".to_owned(),
+        Some(ahead) => format!(
+            ", behind {}",
+            many(usize::try_from(ahead).unwrap_or(usize::MAX), "job")
+        ),
+        None => String::new(),
+    };
+    let when = match turn.at_ms.map(crate::commands::words::of_ms) {
+        Some(at) if at > now => format!("; expected in {} ({})", ago(now, at), time(at)),
+        Some(_) => "; expected at once".to_owned(),
+        None => String::new(),
+    };
+    Ok(format!("{what}{place}{when}"))
 }
 
 fn due_words(due: DateTime<Utc>, now: DateTime<Utc>) -> String {

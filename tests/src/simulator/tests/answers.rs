@@ -89,7 +89,7 @@ async fn the_invoice_lists_every_call_and_can_be_paged() {
 
     let stats: Stats = serde_json::from_value(rig.get("/stats").await).unwrap();
     assert_eq!((stats.requests, stats.billed, stats.in_flight), (3, 3, 0));
-    assert_eq!(stats.by_dialect[&Dialect::Openai].by_status[&200], 2);
+    assert_eq!(stats.by_provider["openai"].by_status[&200], 2);
 
     assert_eq!(
         rig.post("/reset").send().await.unwrap().status(),

@@ -1,0 +1,78 @@
+-- Lets jobs out of the lanes of limits whose gates are open: in order, and no more than there is room
+-- for. What has no room after all comes back to the head of its lane.
+--
+-- KEYS[1]  the gates
+-- ARGV     prefix, how many jobs at most
+-- Returns  {how many went, ms until the next gate opens (-1: none)}
+local most = tonumber(ARGV[2])
+-- Jobs of a paced rate are let go this far ahead of their turn (ms): they have to be read first.
+local EARLY = 1000
+-- At least so long between two looks at a lane (ms).
+local PAUSE = 40
+
+-- How many may go now, and when to look again.
+local function of_rate(key, m, now)
+  local cost = math.max(1, tonumber(m.cost))
+  local next_turn = math.max(tonumber(m.turn or '0'), tonumber(m.full_at or '0'), now * 1000)
+  local count = math.floor(((now + EARLY) * 1000 - next_turn) / cost) + 1
+  count = math.max(0, math.min(count, most))
+  next_turn = next_turn + count * cost
+  redis.call('HSET', key, 'turn', whole(next_turn))
+  return count, math.max(now + PAUSE, next_turn / 1000 - EARLY)
+end
+
+local function of_window(key, m, now)
+  local limit, amount, ends = tonumber(m.limit), math.max(1, tonumber(m.amount)), tonumber(m['end'])
+  local left = limit - tonumber(m.used or '0') - tonumber(m.held or '0')
+  if ends > 0 and now >= ends then
+    -- Nothing has begun in the new window yet, but some may be on their way.
+    local gone = m.gone_of == m['end'] and tonumber(m.gone) or 0
+    left = limit - gone * amount
+    local count = math.max(0, math.min(most, math.floor(left / amount)))
+    redis.call('HSET', key, 'gone_of', m['end'], 'gone', whole(gone + count))
+    return count, now + (count > 0 and PAUSE or LOOK_AGAIN)
+  end
+  local count = math.max(0, math.min(most, math.floor(left / amount)))
+  if count > 0 then return count, now + LOOK_AGAIN end
+  return 0, ends == 0 and FOREVER or ends
+end
+
+local function of_places(meter, key, m, now)
+  local cap = math.min(tonumber(m.limit), tonumber(m.cap or m.limit))
+  local free = math.floor(cap) - redis.call('HLEN', P .. ':slots:' .. meter)
+  return math.max(0, math.min(most, free)), now + LOOK_AGAIN
+end
+
+local function let_go_some(meter, now)
+  local key, lane = meter_key(meter), quota_lane(meter)
+  local found, m = redis.call('HGETALL', key), {}
+  for i = 1, #found, 2 do m[found[i]] = found[i + 1] end
+  local count, again
+  if m.kind == 'r' then
+    count, again = of_rate(key, m, now)
+  elseif m.kind == 'w' then
+    count, again = of_window(key, m, now)
+  else
+    count, again = of_places(meter, key, m, now)
+  end
+  local went = 0
+  while went < count do
+    local id = redis.call('LPOP', lane)
+    if not id then break end
+    if let_go(id, 'quota:' .. meter) then went = went + 1 end
+  end
+  most = most - went
+  if redis.call('EXISTS', lane) == 1 then
+    redis.call('ZADD', KEYS[1], whole(again), meter)
+  else
+    redis.call('ZREM', KEYS[1], meter)
+  end
+  return went
+end
+
+local now, went = now_ms(), 0
+for _, meter in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 20)) do
+  if most > 0 then went = went + let_go_some(meter, now) end
+end
+local following = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+return {went, following[2] and math.max(0, tonumber(following[2]) - now) or -1}

@@ -1,0 +1,217 @@
+-- Limits: what calls take of them, and give back. This text stands between the prelude and the scripts
+-- that need it.
+--
+-- A call's takes are a JSON list; each is one of
+--   ["r", meter, cost, depth, amount]                  an evenly paced rate (GCRA): the call fills `cost` µs
+--                                                      of a bucket that is `depth` µs deep
+--   ["w", meter, window, end, limit, amount, hard, otherwise]
+--                                                      a sum within a window (its id is its start in ms;
+--                                                      `end` in ms, 0 = never); `hard` 0 only counts;
+--                                                      `otherwise` is what becomes of jobs that no
+--                                                      longer fit: `wait`, `free` or `dead_letter`
+--   ["s", meter, limit, sum, sum's limit]              places; at most half of what is left of the window
+--                                                      `sum` ('' = none)
+-- What is taken stands in the journal and is given back with the attempt, whoever ends it: nothing
+-- leaks with a worker that dies.
+--
+-- `{ns}:quota:METER` holds of a rate `full_at` (µs: when the bucket is full again), of a window `w`, `used`,
+-- `held`, `end`, of places `cap` and `cut` (the adapted limit, and when it was last cut).
+-- `{ns}:slots:METER` holds who has the places. Jobs wait in `{ns}:lane:quota:METER`, whose gate in
+-- `{ns}:gates` is when to look again.
+
+-- Rates are booked at most this far ahead (ms); the worker waits for its turn.
+local AHEAD = 2000
+-- Where nothing tells when a place comes free, look again after this long (ms).
+local LOOK_AGAIN = 1000
+local FOREVER = 32503680000000
+
+local function meter_key(meter) return P .. ':quota:' .. meter end
+local function quota_lane(meter) return P .. ':lane:quota:' .. meter end
+local function whole(number) return string.format('%.0f', number) end
+
+-- How long until a rate has room (ms), and when it has. A call that fits no bucket goes when it is full.
+local function rate_room(take, now)
+  local full_at = tonumber(redis.call('HGET', meter_key(take[2]), 'full_at') or '0')
+  local at = math.min(full_at, full_at + take[3] - take[4]) / 1000
+  return math.max(0, at - now), at
+end
+
+-- What is used and held of a window, as far as it is this one.
+local function sums(meter, window)
+  local m = redis.call('HMGET', meter_key(meter), 'w', 'used', 'held')
+  if tonumber(m[1] or '-1') ~= window then return 0, 0 end
+  return tonumber(m[2] or '0'), tonumber(m[3] or '0')
+end
+
+local function window_room(take)
+  if take[7] == 0 then return 0, 0 end
+  local used, held = sums(take[2], take[3])
+  if used + held + take[6] <= take[5] then return 0, 0 end
+  local ends = take[4] == 0 and FOREVER or take[4]
+  -- What is held may come back before the window ends.
+  if held > 0 and used + take[6] <= take[5] then ends = math.min(ends, now_ms() + LOOK_AGAIN) end
+  return nil, ends
+end
+
+-- The places that there are now.
+local function cap_of(take)
+  local cap = math.min(take[3], tonumber(redis.call('HGET', meter_key(take[2]), 'cap') or take[3]))
+  if take[4] ~= '' then
+    local m = redis.call('HMGET', meter_key(take[4]), 'used', 'held')
+    local left = take[5] - tonumber(m[1] or '0') - tonumber(m[2] or '0')
+    cap = math.min(cap, math.floor(left / 2))
+  end
+  return math.max(1, math.floor(cap))
+end
+
+local function slot_room(take, now, place)
+  local slots = P .. ':slots:' .. take[2]
+  if redis.call('HEXISTS', slots, place) == 1 then return 0, 0 end
+  if redis.call('HLEN', slots) < cap_of(take) then return 0, 0 end
+  return nil, now + LOOK_AGAIN
+end
+
+-- Whether all of the takes have room: the wait (ms), or nil, the meter that has none, when to look again,
+-- and what else is said of it (`never`: it takes more than there ever is). `waited` jobs came out of a
+-- lane; others do not overtake those in it.
+local function room_for(takes, place, now, waited)
+  local longest = 0
+  for _, take in ipairs(takes) do
+    local wait, at
+    if take[1] == 'r' then
+      wait, at = rate_room(take, now)
+    elseif take[1] == 'w' then
+      if take[7] == 1 and take[6] > take[5] then return nil, take, FOREVER, 'never' end
+      wait, at = window_room(take)
+    else
+      wait, at = slot_room(take, now, place)
+    end
+    if not wait or wait > AHEAD then return nil, take, at end
+    if not waited and redis.call('EXISTS', quota_lane(take[2])) == 1 then
+      return nil, take, now + LOOK_AGAIN
+    end
+    longest = math.max(longest, wait)
+  end
+  return longest
+end
+
+local function take_all(takes, place, worker, now)
+  for _, take in ipairs(takes) do
+    local key = meter_key(take[2])
+    if take[1] == 'r' then
+      local full_at = math.max(now * 1000, tonumber(redis.call('HGET', key, 'full_at') or '0'))
+      redis.call('HSET', key, 'full_at', whole(full_at + take[3]))
+    elseif take[1] == 'w' then
+      if tonumber(redis.call('HGET', key, 'w') or '-1') == take[3] then
+        redis.call('HINCRBY', key, 'held', whole(take[6]))
+      else
+        redis.call('HSET', key, 'w', whole(take[3]), 'end', whole(take[4]), 'used', '0',
+          'held', whole(take[6]))
+      end
+    else
+      redis.call('HSET', P .. ':slots:' .. take[2], place, worker)
+    end
+  end
+end
+
+-- A lane's gate opens at `at` at the latest.
+local function open_gate(meter, at)
+  local gates = P .. ':gates'
+  if redis.call('ZADD', gates, 'LT', 'CH', whole(at), meter) == 1 and redis.call('ZRANK', gates, meter) == 0 then
+    wake()
+  end
+end
+
+-- Places that come free go to those who wait; one that was cut grows back by one in each round.
+local function give_slot_back(take, place, well)
+  local key = meter_key(take[2])
+  if redis.call('HDEL', P .. ':slots:' .. take[2], place) == 0 then return end
+  local cap = redis.call('HGET', key, 'cap')
+  if cap and well then
+    local grown = tonumber(cap) + 1 / math.max(1, tonumber(cap))
+    if grown >= take[3] then
+      redis.call('HDEL', key, 'cap')
+    else
+      redis.call('HSET', key, 'cap', string.format('%.4f', grown))
+    end
+  end
+  -- To the next at once: the scheduler's round would come later.
+  local lane, free = quota_lane(take[2]), cap_of(take) - redis.call('HLEN', P .. ':slots:' .. take[2])
+  for _ = 1, math.min(free, 2) do
+    local id = redis.call('LPOP', lane)
+    if not id then return end
+    let_go(id, 'quota:' .. take[2])
+  end
+end
+
+-- Ends what an attempt took. `spent` is what it came to, as a JSON list [tokens, requests, nano-dollars,
+-- 1 when it was answered], or '' when nobody knows: then it counts as taken; '-' when nothing was taken.
+local function give_back(takes_text, place, spent_text)
+  if takes_text == '' then return end
+  local spent = spent_text ~= '' and cjson.decode(spent_text) or nil
+  for _, take in ipairs(cjson.decode(takes_text)) do
+    local key = meter_key(take[2])
+    local kind = string.match(take[2], '^[a-z]+')
+    if take[1] == 'r' then
+      if spent and kind == 'tpm' and spent[1] ~= take[5] then
+        local difference = (spent[1] - take[5]) * take[3] / math.max(1, take[5])
+        redis.call('HINCRBY', key, 'full_at', whole(difference))
+      end
+    elseif take[1] == 'w' then
+      if tonumber(redis.call('HGET', key, 'w') or '-1') == take[3] then
+        local used = take[6]
+        if spent then used = kind == 'rpd' and spent[2] or spent[3] end
+        redis.call('HINCRBY', key, 'held', whole(-take[6]))
+        redis.call('HINCRBY', key, 'used', whole(used))
+        if used < take[6] and redis.call('EXISTS', quota_lane(take[2])) == 1 then
+          open_gate(take[2], now_ms())
+        end
+      end
+    else
+      give_slot_back(take, place, spent and spent[4] == 1)
+    end
+  end
+end
+
+-- Ends what the journal says that the attempt at a place took.
+local function give_back_journalled(place, value, spent_text)
+  if not value or spent_text == '-' then return end
+  local _, _, _, takes = unpack_inflight(value)
+  give_back(takes, place, spent_text)
+end
+
+-- Lays a job aside in a meter's lane; one that comes from a lane goes to its head. Gives how many wait.
+local function wait_for(take, at, id, waited)
+  local waiting = redis.call(waited and 'LPUSH' or 'RPUSH', quota_lane(take[2]), id)
+  local key = meter_key(take[2])
+  if take[1] == 'r' then
+    redis.call('HSET', key, 'kind', 'r', 'cost', whole(take[3]))
+    -- It has to be read before its turn.
+    at = at - AHEAD / 2
+  elseif take[1] == 'w' then
+    redis.call('HSET', key, 'kind', 'w', 'limit', whole(take[5]), 'amount', whole(take[6]),
+      'end', whole(take[4]))
+  else
+    redis.call('HSET', key, 'kind', 's', 'limit', whole(take[3]))
+  end
+  open_gate(take[2], at)
+  return waiting
+end
+
+-- Takes the slot of the job's concurrency key; 'parked' when there is none.
+local function take_slot(job)
+  if job.ckey == '' then return 'ok' end
+  local holders = P .. ':key:' .. job.ckey
+  if redis.call('HEXISTS', holders, job.place) == 1 then return 'ok' end
+  if redis.call('HLEN', holders) < tonumber(job.limit) then
+    redis.call('HSET', holders, job.place, job.worker)
+    return 'ok'
+  end
+  if not lay_aside(job.stream, job.queue, job.entry, job.id, 'key:' .. job.ckey, job.resume) then
+    return 'gone'
+  end
+  redis.call('RPUSH', P .. ':lane:key:' .. job.ckey, job.id)
+  remove(job.stream, {job.entry})
+  forget(job.place)
+  return 'parked'
+end

@@ -1,0 +1,78 @@
+-- Finds the first of a job's candidates that has room, takes what its call takes and journals the
+-- attempt; where none has, lays the job aside in the lane of what comes free first.
+--
+-- KEYS[1]  the journal
+-- ARGV     prefix, queue, entry, worker, job id, attempt id, concurrency key ('' = none), its limit,
+--          resume if it waits for its key, resume if it waits for a limit, '1' when it comes out of a
+--          limit's lane, then of each candidate: event should the worker die, takes ('' = no limit)
+-- Returns  {'ok', candidate from 0, ms to wait for its turn}, {'gone'} the entry is not the worker's,
+--          {'cancelled'} somebody asked for it, {'parked'} it waits for its key, {'waits', when (ms),
+--          '1' when every job of these candidates would, meter, how many wait
+--          for it}, {'never', meter} no candidate ever has
+--          room for it, {'refused', meter} a budget says that it ends here
+local FIRST = 12
+local job = {
+  queue = ARGV[2], entry = ARGV[3], worker = ARGV[4], id = ARGV[5], attempt = ARGV[6],
+  ckey = ARGV[7], limit = ARGV[8], resume = ARGV[9], waiting = ARGV[10], waited = ARGV[11] == '1',
+}
+job.stream, job.place = P .. ':queue:' .. job.queue, place_of(job.queue, job.entry)
+
+local function begin(candidate, wait)
+  redis.call('HSET', KEYS[1], job.place,
+    pack_inflight(job.attempt, job.worker, job.ckey, candidate.text, candidate.event))
+  return {'ok', candidate.number, math.ceil(wait)}
+end
+
+local known = redis.call('HGET', KEYS[1], job.place)
+local candidates = {}
+for at = FIRST, #ARGV, 2 do
+  local text = ARGV[at + 1]
+  candidates[#candidates + 1] = {
+    number = #candidates, event = ARGV[at], text = text, takes = text ~= '' and cjson.decode(text) or {},
+  }
+end
+if known and string.sub(known, 1, #job.attempt) == job.attempt then
+  -- Asked again because the first reply was lost: it is done.
+  local _, _, _, _, event = unpack_inflight(known)
+  for _, candidate in ipairs(candidates) do
+    if candidate.event == event then return {'ok', candidate.number, 0} end
+  end
+end
+if owner_of(job.stream, job.entry) ~= job.worker then return {'gone'} end
+if redis.call('ZSCORE', P .. ':cancelled', job.id) then return {'cancelled'} end
+local slot = take_slot(job)
+if slot ~= 'ok' then return {slot} end
+
+local now = now_ms()
+local soonest, first_take, first_at, refused, never
+-- A sum that is not one tenant's or chain's stands in every job's way.
+local for_all = '1'
+for _, candidate in ipairs(candidates) do
+  local wait, take, at, why = room_for(candidate.takes, job.place, now, job.waited)
+  candidate.wait = wait
+  if wait == 0 then
+    take_all(candidate.takes, job.place, job.worker, now)
+    return begin(candidate, 0)
+  elseif wait then
+    if not soonest or wait < soonest.wait then soonest = candidate end
+  elseif why == 'never' then
+    never = never or take[2]
+  else
+    if take[8] == 'dead_letter' then refused = take[2] end
+    if string.match(take[2], '^budget:.*:') then for_all = '' end
+    if not first_at or at < first_at then first_take, first_at = take, at end
+  end
+end
+if soonest then
+  take_all(soonest.takes, job.place, job.worker, now)
+  return begin(soonest, soonest.wait)
+end
+if refused then return {'refused', refused} end
+if not first_take then return {'never', never} end
+local lane = 'quota:' .. first_take[2]
+if not lay_aside(job.stream, job.queue, job.entry, job.id, lane, job.waiting) then return {'gone'} end
+local waiting = wait_for(first_take, first_at, job.id, job.waited)
+remove(job.stream, {job.entry})
+forget(job.place)
+release(job.ckey, job.place)
+return {'waits', whole(first_at), for_all, first_take[2], whole(waiting)}

@@ -1,0 +1,54 @@
+//! The names of limits, in words.
+
+use std::fmt;
+
+/// The name of a limit as it stands in Redis: `rpm:openai`, `budget:team:acme`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MeterName<'a> {
+    kind: &'a str,
+    of: &'a str,
+}
+
+impl<'a> MeterName<'a> {
+    /// Takes a name apart.
+    pub fn parse(name: &'a str) -> Self {
+        let (kind, of) = name.split_once(':').unwrap_or((name, ""));
+        Self { kind, of }
+    }
+
+    /// Whether it is a sum within a window: once spent, there is no room before the window's end.
+    pub fn is_window(&self) -> bool {
+        matches!(self.kind, "rpd" | "usd" | "budget")
+    }
+}
+
+impl fmt::Display for MeterName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = self.of;
+        match self.kind {
+            "rpm" => write!(f, "{of}'s requests a minute"),
+            "tpm" => write!(f, "{of}'s tokens a minute"),
+            "rpd" => write!(f, "{of}'s requests a day"),
+            "usd" => write!(f, "{of}'s dollars a month"),
+            "slots" => write!(f, "{of}'s calls at once"),
+            _ => match of.split_once(':') {
+                Some((budget, whose)) => write!(f, "the budget {budget} of {whose}"),
+                None => write!(f, "the budget {of}"),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_have_names_for_people() {
+        let words = |name| MeterName::parse(name).to_string();
+        assert_eq!(words("rpm:openai"), "openai's requests a minute");
+        assert_eq!(words("slots:xai"), "xai's calls at once");
+        assert_eq!(words("budget:all"), "the budget all");
+        assert_eq!(words("budget:team:acme:eu"), "the budget team of acme:eu");
+    }
+}

@@ -1,0 +1,81 @@
+//! What one worker has learned of a provider, the others know.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use longshore_tests::{
+    simulator::Faults,
+    stack::{Options, Stack, eventually},
+};
+
+use super::{Model, Played, config, seen, tell, turn};
+
+fn jobs(count: usize) -> Vec<String> {
+    (0..count)
+        .map(|at| format!(r#"{{"prompt":"job {at}"}}"#))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_worker_does_not_ask_a_provider_that_is_known_to_be_down() {
+    let _turn = turn().await;
+    let stack = Stack::start(Options {
+        latency: Duration::from_millis(20),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let providers = [
+        Played::unlimited("a", Model::Cheap),
+        Played::unlimited("b", Model::Dear),
+    ];
+    let retry = "retry: {base_delay: 10ms, max_delay: 20ms, jitter: 0ms}";
+    stack
+        .config_yaml(&config(&stack, &providers, retry))
+        .unwrap();
+    let down = Faults {
+        rate_500: 1.0,
+        ..Faults::default()
+    };
+    stack.simulator.set_faults(Some("a"), down).unwrap();
+    let mut first = stack.worker().unwrap();
+    let ids = stack.enqueue(&jobs(200)).await.unwrap();
+    assert!(
+        stack
+            .outcomes(&ids)
+            .await
+            .unwrap()
+            .iter()
+            .all(|one| one.success)
+    );
+    eventually("jobs go to the other at once", || async {
+        let before = seen(&stack, "a").requests;
+        let some = stack.enqueue(&jobs(10)).await?;
+        stack.outcomes(&some).await?;
+        let asked = seen(&stack, "a").requests - before;
+        ensure!(asked == 0, "{asked} calls for 10 jobs");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    first.kill().unwrap();
+
+    let before = seen(&stack, "a").requests;
+    let _second = stack.worker().unwrap();
+    let ids = stack.enqueue(&jobs(100)).await.unwrap();
+    assert!(
+        stack
+            .outcomes(&ids)
+            .await
+            .unwrap()
+            .iter()
+            .all(|one| one.success)
+    );
+    let asked = seen(&stack, "a").requests - before;
+    tell(&format!(
+        "a new worker asked a provider that is down {asked} times for 100 jobs"
+    ));
+    // Now and then one job tries whether it is up again.
+    assert!(asked <= 5, "{asked} calls for 100 jobs");
+    stack.books().await.unwrap().balance();
+}

@@ -1,0 +1,113 @@
+//! A tenant with a huge backlog does not keep the others waiting.
+
+use std::time::Duration;
+
+use longshore_tests::stack::{Options, Stack};
+
+use super::{Model, Places, Played, config, size, tell, turn};
+
+const WORKERS: usize = 4;
+const TENANTS: usize = 100;
+const EACH: usize = 10;
+/// Jobs of a backlog that can be looked through in a second, at least.
+const LOOKED_THROUGH: f64 = 20_000.0;
+
+/// Ten jobs of each small tenant, tenant after tenant.
+fn small() -> Vec<String> {
+    (0..TENANTS * EACH)
+        .map(|at| format!(r#"{{"prompt":"job {at}","tenant":"small-{}"}}"#, at / EACH))
+        .collect()
+}
+
+/// How long all but the slowest twentieth of them waited at most, in seconds.
+async fn p95_wait(stack: &Stack, jobs: &[String]) -> f64 {
+    let ids = stack.enqueue(jobs).await.unwrap();
+    let outcomes = stack.outcomes(&ids).await.unwrap();
+    assert!(outcomes.iter().all(|outcome| outcome.success));
+    let mut waits: Vec<u64> = outcomes.iter().map(|outcome| outcome.queued_ms).collect();
+    waits.sort_unstable();
+    let at = waits.len() * 95 / 100 - 1;
+    Duration::from_millis(*waits.get(at).unwrap()).as_secs_f64()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_tenants_hardly_notice_a_large_one() {
+    let _turn = turn().await;
+    let backlog: u32 = size(20_000, 200_000);
+    let stack = Stack::start(Options {
+        latency: Duration::from_millis(20),
+        env: vec![("LONGSHORE_CONCURRENCY".to_owned(), "50".to_owned())],
+    })
+    .await
+    .unwrap();
+    let provider = Played::unlimited("a", Model::Cheap);
+    stack.config_yaml(&config(&stack, &[provider], "")).unwrap();
+    let _scheduler = stack.scheduler().unwrap();
+    let _workers: Vec<_> = (0..WORKERS).map(|_| stack.worker().unwrap()).collect();
+    // The first jobs pay for the workers' start.
+    p95_wait(&stack, &small()).await;
+    let alone = p95_wait(&stack, &small()).await;
+
+    let large: Vec<String> = (0..backlog)
+        .map(|at| format!(r#"{{"prompt":"job {at}","tenant":"large"}}"#))
+        .collect();
+    stack.enqueue(&large).await.unwrap();
+    let places = Places::of(&stack).await.unwrap();
+    assert!(
+        places.unfinished() > u64::from(backlog) / 2,
+        "there is a backlog: {places:?}"
+    );
+    let beside = p95_wait(&stack, &small()).await;
+    let left = Places::of(&stack).await.unwrap();
+    let allowed = 1.5 * alone + f64::from(backlog) / LOOKED_THROUGH;
+    let figures = format!(
+        "p95 of the small tenants' wait: {alone:.3} s alone, {beside:.3} s behind {backlog} jobs \
+         (allowed {allowed:.3} s); {} of these were left",
+        left.unfinished()
+    );
+    tell(&figures);
+    assert!(beside <= allowed, "{figures}");
+    assert_eq!(left.dead, 0);
+}
+
+/// With weights, the shares are in proportion: of two tenants that both have more than there is room for,
+/// the one of weight 3 gets three times as much.
+#[tokio::test(flavor = "multi_thread")]
+async fn shares_follow_the_weights() {
+    let _turn = turn().await;
+    let stack = Stack::start(Options {
+        latency: Duration::from_millis(50),
+        env: vec![("LONGSHORE_CONCURRENCY".to_owned(), "20".to_owned())],
+    })
+    .await
+    .unwrap();
+    let provider = Played::unlimited("a", Model::Cheap);
+    let weights = "tenants: {acme: {weight: 3}}";
+    stack
+        .config_yaml(&config(&stack, &[provider], weights))
+        .unwrap();
+    let _scheduler = stack.scheduler().unwrap();
+    let mut ids = Vec::new();
+    for tenant in ["other", "acme"] {
+        let jobs: Vec<String> = (0..1_000)
+            .map(|at| format!(r#"{{"prompt":"job {at}","tenant":"{tenant}"}}"#))
+            .collect();
+        ids.push(stack.enqueue(&jobs).await.unwrap());
+    }
+    let _worker = stack.worker().unwrap();
+    longshore_tests::stack::eventually("half of them have ended", || async {
+        let (other, _) = super::ended(&stack, &ids[0]).await?;
+        let (acme, _) = super::ended(&stack, &ids[1]).await?;
+        anyhow::ensure!(other + acme >= 1_000, "{other} and {acme}");
+        let figures = format!("acme, of weight 3, had {acme} jobs done, the other {other}");
+        tell(&figures);
+        // 750 and 250, but for the jobs that were looked at before the others were seen.
+        assert!(
+            acme * 10 >= other * 24 && acme * 10 <= other * 36,
+            "{figures}"
+        );
+        Ok(())
+    })
+    .await
+    .unwrap();
+}

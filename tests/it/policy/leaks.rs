@@ -1,0 +1,131 @@
+//! Workers are killed, again and again, with places of a limit in their hands; no place is lost.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use longshore_tests::stack::{Options, Stack, eventually};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use redis::AsyncCommands as _;
+
+use super::{Model, Places, Played, config, named, seen, size, tell, turn};
+
+const PLACES: u64 = 20;
+const KEYED_PLACES: u64 = 10;
+const WORKERS: usize = 3;
+
+/// What is held of any limit: who has places of providers' limits and of concurrency keys, and the
+/// attempts that are begun, which hold the rest.
+async fn held_slots(stack: &Stack) -> anyhow::Result<Vec<(String, u64)>> {
+    let mut connection = stack.connection().await?;
+    let prefix = stack.broker.keys().prefix();
+    let mut held = Vec::new();
+    for kind in ["slots", "key"] {
+        for key in named(stack, &format!("{prefix}:{kind}:")).await? {
+            let form: String = redis::cmd("TYPE")
+                .arg(&key)
+                .query_async(&mut connection)
+                .await?;
+            let holders: u64 = match form.as_str() {
+                "hash" => connection.hlen(&key).await?,
+                "zset" => connection.zcard(&key).await?,
+                // It went meanwhile, as a key does whose last holder goes.
+                "none" => 0,
+                other => anyhow::bail!("{key} is a {other}"),
+            };
+            held.push((key, holders));
+        }
+    }
+    let begun: u64 = connection.hlen(stack.broker.keys().inflight()).await?;
+    held.push(("inflight".to_owned(), begun));
+    held.retain(|(_, holders)| *holders > 0);
+    Ok(held)
+}
+
+fn jobs(count: usize, prompt: &str, keyed: bool) -> Vec<String> {
+    let key = if keyed {
+        format!(r#","concurrency_key":"k","concurrency_limit":{KEYED_PLACES}"#)
+    } else {
+        String::new()
+    };
+    (0..count)
+        .map(|at| format!(r#"{{"prompt":"{prompt} {at}"{key}}}"#))
+        .collect()
+}
+
+/// As many calls as there are places are in flight at once.
+async fn all_places_are_free(stack: &Stack, places: u64, keyed: bool) {
+    let count = usize::try_from(2 * places).unwrap();
+    let ids = stack
+        .enqueue(&jobs(count, "[[latency=3000]] last", keyed))
+        .await
+        .unwrap();
+    eventually("every place is taken", || async {
+        let calls = seen(stack, "a").in_flight;
+        ensure!(calls == places, "{calls} calls for {places} places");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    stack.outcomes(&ids).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_workers_leak_no_place() {
+    let _turn = turn().await;
+    let kills = size(20, 200);
+    let env = [
+        ("LONGSHORE_LIVENESS_HEARTBEAT_EVERY", "300ms"),
+        ("LONGSHORE_LIVENESS_HEARTBEAT_TTL", "1s"),
+        ("LONGSHORE_CONCURRENCY", "50"),
+    ];
+    let stack = Stack::start(Options {
+        latency: Duration::from_millis(300),
+        env: env
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+    })
+    .await
+    .unwrap();
+    let limits = format!("{{max_concurrent: {PLACES}}}");
+    let provider = Played::limited("a", Model::Cheap, &limits);
+    stack.config_yaml(&config(&stack, &[provider], "")).unwrap();
+    let _scheduler = stack.scheduler().unwrap();
+    let mut workers: Vec<_> = (0..WORKERS).map(|_| stack.worker().unwrap()).collect();
+    let mut ids = Vec::new();
+    let mut chance = StdRng::seed_from_u64(3);
+    for kill in 0..kills {
+        if Places::of(&stack).await.unwrap().unfinished() < 200 {
+            for keyed in [false, true] {
+                ids.extend(stack.enqueue(&jobs(200, "load", keyed)).await.unwrap());
+            }
+        }
+        // Killing at random moments is the point; nothing is waited for.
+        tokio::time::sleep(Duration::from_millis(chance.random_range(100..600))).await;
+        let doomed = &mut workers[kill % WORKERS];
+        doomed.kill().unwrap();
+        *doomed = stack.worker().unwrap();
+    }
+    let outcomes = stack.outcomes(&ids).await.unwrap();
+    let odd = outcomes
+        .iter()
+        .find(|one| !one.success && one.error_class.as_deref() != Some("poison"));
+    assert!(odd.is_none(), "{odd:?}");
+    let poisoned = outcomes.iter().filter(|one| !one.success).count();
+    let peak = seen(&stack, "a").peak_in_flight;
+    tell(&format!(
+        "{kills} kills, {} jobs, {poisoned} of them poisoned, {peak} calls at once",
+        ids.len()
+    ));
+    assert!(peak <= PLACES, "{peak} calls at once");
+
+    eventually("nothing is held", || async {
+        let held = held_slots(&stack).await?;
+        ensure!(held.is_empty(), "{held:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    all_places_are_free(&stack, PLACES, false).await;
+    all_places_are_free(&stack, KEYED_PLACES, true).await;
+    stack.books().await.unwrap().balance();
+}

@@ -1,0 +1,113 @@
+//! A provider is down for a while, under load.
+
+use std::time::{Duration, Instant};
+
+use longshore_shared::id::{JobId, QueueName};
+use longshore_tests::{
+    simulator::{Fate, Faults},
+    stack::{Options, Stack},
+};
+
+use super::{Model, Played, config, seen, size, tell, turn};
+
+/// Jobs that come in a second, a tenth of them every tenth of it.
+const LOAD: u64 = 100;
+const TICK: Duration = Duration::from_millis(100);
+/// Traffic has moved after this long.
+const MOVED: Duration = Duration::from_secs(2);
+const SECOND_US: u64 = 1_000_000;
+
+/// Puts jobs into the queue at the load's pace until the condition holds.
+async fn load_until(
+    stack: &Stack,
+    jobs: &mut Vec<JobId>,
+    what: &str,
+    mut condition: impl FnMut() -> bool,
+) {
+    let patience = Instant::now() + Duration::from_mins(2);
+    let mut ticks = tokio::time::interval(TICK);
+    while !condition() {
+        assert!(Instant::now() < patience, "{what}: not within two minutes");
+        ticks.tick().await;
+        let some: Vec<String> = (0..LOAD / 10)
+            .map(|at| format!(r#"{{"prompt":"job {} {at}"}}"#, jobs.len()))
+            .collect();
+        let places = stack.broker.enqueue_all(&QueueName::default(), &some).await;
+        jobs.extend(places.unwrap().iter().map(JobId::of_place));
+    }
+}
+
+/// Calls that a provider served in a time, in microseconds since 1970.
+fn served(stack: &Stack, provider: &str, from: u64, to: u64) -> u64 {
+    let calls = stack.simulator.calls(provider);
+    let in_time = |call: &&longshore_tests::simulator::Arrival| {
+        call.fate == Fate::Served && (from..to).contains(&call.at_us)
+    };
+    calls.iter().filter(in_time).count() as u64
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn traffic_moves_away_and_comes_back_and_no_job_fails() {
+    let _turn = turn().await;
+    let outage = Duration::from_secs(size(8, 30));
+    let stack = Stack::start(Options {
+        latency: Duration::from_millis(50),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let providers = [
+        Played::unlimited("a", Model::Cheap),
+        Played::unlimited("b", Model::Dear),
+    ];
+    stack.config_yaml(&config(&stack, &providers, "")).unwrap();
+    let _scheduler = stack.scheduler().unwrap();
+    let _workers = [stack.worker().unwrap(), stack.worker().unwrap()];
+    let mut jobs = Vec::new();
+    load_until(&stack, &mut jobs, "a answers", || {
+        seen(&stack, "a").billed >= 3 * LOAD
+    })
+    .await;
+    assert_eq!(
+        seen(&stack, "b").requests,
+        0,
+        "the cheaper one is asked first"
+    );
+
+    let began = stack.simulator.now_us();
+    let down = Faults {
+        rate_503: 1.0,
+        for_ms: Some(u64::try_from(outage.as_millis()).unwrap()),
+        ..Faults::default()
+    };
+    stack.simulator.set_faults(Some("a"), down).unwrap();
+    let over = began + u64::try_from(outage.as_micros()).unwrap();
+    load_until(&stack, &mut jobs, "the outage is over", || {
+        stack.simulator.now_us() >= over
+    })
+    .await;
+    let moved = began + u64::try_from(MOVED.as_micros()).unwrap();
+    let due = LOAD * (over - moved) / SECOND_US;
+    let by_b = served(&stack, "b", moved, over);
+    load_until(&stack, &mut jobs, "a answers again", || {
+        let now = stack.simulator.now_us();
+        served(&stack, "a", over.max(now - SECOND_US), now) * 10 >= LOAD * 9
+    })
+    .await;
+    let back = Duration::from_micros(stack.simulator.now_us() - over);
+
+    let outcomes = stack.outcomes(&jobs).await.unwrap();
+    let (a, b) = (seen(&stack, "a"), seen(&stack, "b"));
+    let (calls, asked) = (a.requests + b.requests, jobs.len() as u64);
+    let figures = format!(
+        "{asked} jobs, {calls} calls; from {MOVED:?} into the outage on b served {by_b} of {due}; a has \
+         90 % of the load again {back:?} after the outage, which it refused {} calls in",
+        a.failed
+    );
+    tell(&figures);
+    let failed = outcomes.iter().find(|outcome| !outcome.success);
+    assert!(failed.is_none(), "a job failed: {failed:?}");
+    assert!(by_b * 100 >= due * 95, "it did not move: {figures}");
+    assert!(calls * 10 < asked * 12, "too many calls: {figures}");
+    stack.books().await.unwrap().balance();
+}

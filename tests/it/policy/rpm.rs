@@ -1,0 +1,87 @@
+//! Six hundred requests a minute shared by four workers, at a provider that counts exactly.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use longshore_tests::{
+    simulator::{Fate, Limits},
+    stack::{Options, Stack, within},
+};
+
+use super::{Model, Places, Played, config, ended, seen, size, tell, turn};
+
+const WORKERS: usize = 4;
+const RATE: u32 = 600;
+
+/// The short form looks at the first 25 seconds, of which the allowed rate is 250 calls. Whoever spends
+/// the minute at once makes 600 there, which is no less allowed: so it is only the least that counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rate_is_used_and_not_overrun() {
+    let _turn = turn().await;
+    let (time, jobs) = size((25, 1_000), (180, 2_400));
+    let time = Duration::from_secs(time);
+    let stack = Stack::start(Options {
+        latency: Duration::from_millis(100),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let limits = format!("{{requests_per_minute: {RATE}}}");
+    let meter = Played::limited("meter", Model::Cheap, &limits);
+    stack.config_yaml(&config(&stack, &[meter], "")).unwrap();
+    stack.simulator.set_limits(
+        Some("meter"),
+        Limits {
+            requests_per_minute: Some(RATE),
+            ..Limits::default()
+        },
+    );
+    let _scheduler = stack.scheduler().unwrap();
+    let _workers: Vec<_> = (0..WORKERS).map(|_| stack.worker().unwrap()).collect();
+    let bodies: Vec<String> = (0..jobs)
+        .map(|at| format!(r#"{{"prompt":"job {at}"}}"#))
+        .collect();
+    let ids = stack.enqueue(&bodies).await.unwrap();
+
+    let time_us = u64::try_from(time.as_micros()).unwrap();
+    within(
+        time + Duration::from_mins(1),
+        "the time is over",
+        || async {
+            let first = seen(&stack, "meter").first_us;
+            let over = first.is_some_and(|first| stack.simulator.now_us() - first >= time_us);
+            ensure!(over, "first call {first:?}");
+            Ok(())
+        },
+    )
+    .await
+    .unwrap();
+
+    let calls = stack.simulator.calls("meter");
+    let end = calls[0].at_us + time_us;
+    let served = calls
+        .iter()
+        .filter(|call| call.fate == Fate::Served && call.at_us < end)
+        .count();
+    let refused = calls
+        .iter()
+        .filter(|call| call.fate == Fate::Limited)
+        .count();
+    let allowed = u64::from(RATE) * time.as_secs() / 60;
+    let most = seen(&stack, "meter").most_in_a_minute;
+    let figures = format!(
+        "{served} calls in {time:?} (the rate allows {allowed}), {refused} of {} refused, at most {most} \
+         in a minute",
+        calls.len()
+    );
+    tell(&figures);
+    assert!(refused * 100 <= calls.len(), "over 1 % refused: {figures}");
+    assert!(
+        served as u64 * 100 >= allowed * 97,
+        "under 97 % used: {figures}"
+    );
+    let (ended, well) = ended(&stack, &ids).await.unwrap();
+    assert_eq!(ended, well, "every job that ended was answered");
+    let places = Places::of(&stack).await.unwrap();
+    assert_eq!(places.dead, 0, "{places:?}");
+}

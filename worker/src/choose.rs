@@ -1,0 +1,153 @@
+//! Which of a job's candidates may be asked now: not those that had their tries, that are not well, or
+//! that could cost more than the job may.
+
+use chrono::{DateTime, Utc};
+use longshore_shared::{
+    envelope::Envelope,
+    money::Usd,
+    resume::Resume,
+    routing::{Candidate, Decision},
+};
+
+use crate::{
+    circuit::{Health, Pass},
+    deps::Deps,
+    estimate::Estimate,
+};
+
+/// A candidate that may be asked now.
+pub(crate) struct Usable<'a> {
+    pub(crate) candidate: Candidate<'a>,
+    /// What the call may cost at most, and take.
+    pub(crate) estimate: Estimate,
+    /// Leave of its circuit.
+    pub(crate) pass: Pass<'a>,
+}
+
+/// A candidate that was passed over, and why.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Skipped {
+    pub(crate) platform: String,
+    pub(crate) why: String,
+}
+
+/// Who may be asked now.
+pub(crate) struct Choice<'a> {
+    /// In order.
+    pub(crate) usable: Vec<Usable<'a>>,
+    pub(crate) skipped: Vec<Skipped>,
+    /// When one of those who are not well or limited may be asked again.
+    pub(crate) until: Option<DateTime<Utc>>,
+    /// What the cheapest could cost, if all that is wrong is that the job may not spend it.
+    pub(crate) too_dear: Option<Usd>,
+}
+
+/// Sorts the candidates out.
+pub(crate) async fn choose<'a>(
+    envelope: &Envelope,
+    decision: &Decision<'a>,
+    resume: &Resume,
+    deps: &'a Deps,
+) -> Choice<'a> {
+    let mut choice = Choice {
+        usable: Vec::new(),
+        skipped: Vec::new(),
+        until: None,
+        too_dear: None,
+    };
+    for candidate in in_turn(decision, resume) {
+        choice
+            .look_at(candidate.clone(), envelope, resume, deps)
+            .await;
+    }
+    choice
+}
+
+/// The candidates that have not had their tries; first the one that is being tried.
+fn in_turn<'d, 'a>(
+    decision: &'d Decision<'a>,
+    resume: &Resume,
+) -> impl Iterator<Item = &'d Candidate<'a>> {
+    let tried =
+        |candidate: &&Candidate<'_>| resume.tries.contains_key(candidate.provider.name.as_str());
+    let left: Vec<&Candidate<'a>> = decision
+        .candidates
+        .iter()
+        .filter(|candidate| !is_spent(candidate, resume))
+        .collect();
+    let (first, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(tried);
+    first.into_iter().chain(rest)
+}
+
+fn is_spent(candidate: &Candidate<'_>, resume: &Resume) -> bool {
+    let name = candidate.provider.name.as_str();
+    let spent = resume.spent.iter().any(|spent| spent == name);
+    // A larger window of the same platform is another chance.
+    let larger = resume
+        .outgrew
+        .is_some_and(|window| candidate.model.context_window > window);
+    let too_small = resume
+        .outgrew
+        .is_some_and(|window| candidate.model.context_window <= window);
+    too_small || (spent && !larger)
+}
+
+impl<'a> Choice<'a> {
+    async fn look_at(
+        &mut self,
+        candidate: Candidate<'a>,
+        envelope: &Envelope,
+        resume: &Resume,
+        deps: &'a Deps,
+    ) {
+        let now = deps.clock.now();
+        let platform = &candidate.provider.name;
+        let estimate = Estimate::of(envelope, &candidate, deps, now);
+        if let Some(most) = envelope.max_cost {
+            let could = resume.cost + estimate.upper_bound;
+            if could > most {
+                self.too_dear = Some(self.too_dear.map_or(could, |other| other.min(could)));
+                self.skip(
+                    &candidate,
+                    format!("could cost ${could}, of at most ${most}"),
+                );
+                return;
+            }
+        }
+        // One that is being tried waits as long as it was told to.
+        let being_tried = resume.tries.contains_key(platform.as_str());
+        if !being_tried && let Some(until) = deps.accounts.limited(&candidate.provider.account, now)
+        {
+            self.later(&candidate, until, "limited by its provider");
+            return;
+        }
+        if let Health::Open { until, .. } = deps.circuits.health(platform, &candidate.model.model) {
+            self.later(&candidate, until, "not well");
+            return;
+        }
+        match deps.circuits.pass(platform, &candidate.model.model).await {
+            Some(pass) => self.usable.push(Usable {
+                candidate,
+                estimate,
+                pass,
+            }),
+            None => self.later(&candidate, now + PROBED, "not well, and being probed"),
+        }
+    }
+
+    fn later(&mut self, candidate: &Candidate<'a>, until: DateTime<Utc>, why: &str) {
+        self.until = Some(self.until.map_or(until, |other| other.min(until)));
+        let time = until.format("%H:%M:%S UTC");
+        self.skip(candidate, format!("{why} until {time}"));
+    }
+
+    fn skip(&mut self, candidate: &Candidate<'a>, why: String) {
+        self.skipped.push(Skipped {
+            platform: candidate.provider.name.to_string(),
+            why,
+        });
+    }
+}
+
+/// How long another's probe may take before it is worth looking again.
+const PROBED: chrono::TimeDelta = chrono::TimeDelta::seconds(1);

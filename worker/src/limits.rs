@@ -1,0 +1,54 @@
+//! Limits in words.
+
+use longshore_shared::limits::MeterName;
+
+use crate::{choose::Usable, verdict::Discard};
+
+/// Why a job is given up that no limit ever has room for.
+const BUDGET_EXCEEDED: &str = "budget_exceeded";
+
+/// Whether a limit is a sum within a window: then there is no room before its end.
+pub(crate) fn is_window(meter: &str) -> bool {
+    MeterName::parse(meter).is_window()
+}
+
+/// The call takes more than the limit ever allows.
+pub(crate) fn too_large(meter: &str, usable: &[Usable<'_>]) -> Discard {
+    let least = usable
+        .iter()
+        .map(|usable| usable.estimate.upper_bound)
+        .min()
+        .unwrap_or_default();
+    Discard::new(
+        BUDGET_EXCEEDED,
+        format!(
+            "a call may cost ${least}, more than {} ever allows; name fewer max_tokens, or raise the limit",
+            MeterName::parse(meter)
+        ),
+    )
+}
+
+/// A budget is spent, and says that jobs end there.
+pub(crate) fn refused(meter: &str) -> Discard {
+    Discard::new(
+        BUDGET_EXCEEDED,
+        format!(
+            "{} is spent, and its at_limit says dead_letter",
+            MeterName::parse(meter)
+        ),
+    )
+}
+
+/// The job may not spend what any candidate could cost.
+pub(crate) fn too_dear(
+    could: longshore_shared::money::Usd,
+    most: longshore_shared::money::Usd,
+) -> Discard {
+    Discard::new(
+        BUDGET_EXCEEDED,
+        format!(
+            "the next attempt could bring its cost to ${could}, and its max_cost_usd is ${most}; \
+             name fewer max_tokens, or allow more"
+        ),
+    )
+}
