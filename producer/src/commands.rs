@@ -11,6 +11,7 @@ mod jobs;
 mod migrate;
 mod queues;
 mod record;
+mod route;
 mod status;
 mod submit;
 mod words;
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Costs(costs::Arguments),
     /// List, show, edit, replay and purge dead letters
     Dlq(dlq::Arguments),
+    /// Show who would answer a task, and why, without asking anyone
+    Route(route::Arguments),
     /// Show how full the queues and lanes are
     Queues(queues::Arguments),
     /// Show, check, compare and push the configuration
@@ -62,6 +65,7 @@ pub(crate) async fn run(command: Command) -> Result<Done, CommandError> {
         Command::Dlq(arguments) => dlq::run(arguments, &Session::open()?).await,
         Command::Queues(arguments) => queues::run(arguments, &Session::open()?).await,
         Command::Config(arguments) => config::run(arguments).await,
+        Command::Route(arguments) => route::run(arguments, &Session::open()?),
         Command::Migrate(arguments) => migrate::run(arguments, &Session::open()?).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
     }

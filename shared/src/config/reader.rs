@@ -168,6 +168,11 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem::new(origin, text));
     }
 
+    /// How many problems there are so far.
+    pub(crate) fn told(&self) -> usize {
+        self.problems.len()
+    }
+
     /// Where a value stands, for messages.
     pub(crate) fn place(&self, written: &Text) -> String {
         written.origin(self.path).to_string()

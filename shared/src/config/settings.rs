@@ -80,6 +80,7 @@ pub(super) fn assemble(
     let limits = limits(r, &file.limits.unwrap_or_default());
     let liveness = liveness(r, &file.liveness.unwrap_or_default());
     let retention = retention(r, &file.retention.unwrap_or_default());
+    let told = r.told();
     let catalog = Catalog::read(
         r,
         file.providers.unwrap_or_default(),
@@ -88,7 +89,8 @@ pub(super) fn assemble(
             running.simulator_url.as_ref()
         }),
     );
-    let routing = routing(r, file.routing.unwrap_or_default(), &catalog);
+    let is_sound = r.told() == told;
+    let routing = routing(r, &file.routing.unwrap_or_default(), &catalog, is_sound);
     let budgets = spending::budgets(r, &file.budgets.unwrap_or_default(), &catalog);
     let tenants = spending::tenants(r, &file.tenants.unwrap_or_default());
     let alerts = spending::alerts(r, file.alerts.as_deref());
