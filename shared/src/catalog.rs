@@ -74,6 +74,8 @@ words! {
         Anthropic = "anthropic",
         /// Gemini's `generateContent`.
         Gemini = "gemini",
+        /// Ollama's chat.
+        Ollama = "ollama",
     }
 }
 

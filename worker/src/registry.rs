@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use longshore_shared::catalog::{Catalog, DialectName, PlatformName};
 
 use crate::provider::{
-    self, Anthropic, ClientError, Dialect, Gemini, HttpProvider, OpenAi, Provider,
+    self, Anthropic, ClientError, Dialect, Gemini, HttpProvider, Ollama, OpenAi, Provider, Service,
 };
 
 /// The providers that are on, by name.
@@ -21,12 +21,13 @@ impl Registry {
             .enabled()
             .map(|entry| {
                 let dialect: Arc<dyn Dialect> = match entry.dialect {
-                    DialectName::OpenAi if entry.base_url.host_str() == Some("api.openai.com") => {
-                        Arc::new(OpenAi::official())
+                    DialectName::OpenAi => {
+                        let host = entry.base_url.host_str();
+                        Arc::new(OpenAi(Service::of(entry.name.as_str(), host)))
                     }
-                    DialectName::OpenAi => Arc::new(OpenAi::compatible()),
                     DialectName::Anthropic => Arc::new(Anthropic),
                     DialectName::Gemini => Arc::new(Gemini),
+                    DialectName::Ollama => Arc::new(Ollama),
                 };
                 let provider = HttpProvider::new(
                     entry.name.to_string(),

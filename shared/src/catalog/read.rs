@@ -68,12 +68,13 @@ impl Catalog {
     }
 }
 
-/// The same provider, played by a simulator: its real key is forgotten.
+/// The same provider, played by a simulator: its real key is forgotten. What the simulator does not
+/// speak, it plays as OpenAI.
 fn simulated(provider: ProviderEntry, simulator: &Url) -> ProviderEntry {
-    let path = match provider.dialect {
-        DialectName::OpenAi => "openai/v1",
-        DialectName::Anthropic => "anthropic",
-        DialectName::Gemini => "gemini",
+    let (dialect, path) = match provider.dialect {
+        DialectName::OpenAi | DialectName::Ollama => (DialectName::OpenAi, "openai/v1"),
+        DialectName::Anthropic => (DialectName::Anthropic, "anthropic"),
+        DialectName::Gemini => (DialectName::Gemini, "gemini"),
     };
     let mut base_url = simulator.clone();
     base_url.set_path(&format!(
@@ -81,6 +82,7 @@ fn simulated(provider: ProviderEntry, simulator: &Url) -> ProviderEntry {
         simulator.path().trim_end_matches('/')
     ));
     ProviderEntry {
+        dialect,
         base_url,
         key: Some(SecretString::from(SIMULATED_KEY)),
         enabled: Enabled::On,

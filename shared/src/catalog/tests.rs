@@ -234,7 +234,7 @@ models:
         format!(
             "\
 longshore.yaml:2: `providers.mine.default_model` is missing; expected the name of a model, or an entry in `models`
-longshore.yaml:3: `providers.mine.dialect` is `grpc`; expected one of openai, anthropic, gemini
+longshore.yaml:3: `providers.mine.dialect` is `grpc`; expected one of openai, anthropic, gemini, ollama
 longshore.yaml:4: `providers.mine.base_url` is not valid; expected an http:// or https:// address with a host, without a login or a query
 longshore.yaml:5: `providers.bare.base_url` is missing; expected an address, such as http://localhost:11434/v1
 longshore.yaml:5: `providers.bare.default_model` is missing; expected the name of a model, or an entry in `models`

@@ -1,10 +1,11 @@
 //! What a failure means, and how it is told to people.
 
+use chrono::{DateTime, Utc};
 use http::HeaderMap;
 use longshore_shared::call::{Call, CallError, ErrorClass, Spend, Usage};
 use serde_json::Value;
 
-use super::{Dialect, Verdict, failed, text, wait};
+use super::{Dialect, Verdict, failed, room, text, wait};
 
 /// The longest message for people, in characters.
 const LONGEST: usize = 500;
@@ -35,10 +36,11 @@ const TOO_LONG: [&str; 19] = [
     "prompt exceeds max length",
 ];
 /// The provider does not want to answer this.
-const REFUSED: [&str; 12] = [
+const REFUSED: [&str; 13] = [
     "content_policy",
     "content_filter",
     "content management policy",
+    "content filtering policy",
     "responsibleaipolicyviolation",
     "our safety system",
     "the model produced invalid content",
@@ -51,7 +53,7 @@ const REFUSED: [&str; 12] = [
 ];
 /// Money or a long quota is spent. "Exceeded your current quota" is not among them: Google says that
 /// of a busy minute.
-const SPENT: [&str; 15] = [
+const SPENT: [&str; 16] = [
     "insufficient_quota",
     "insufficient_balance",
     "insufficient balance",
@@ -63,6 +65,7 @@ const SPENT: [&str; 15] = [
     "specified api usage limits",
     "out of credits",
     "used all available credits",
+    "doesn't have any credits",
     "spending limit",
     "billing cycle",
     "usage limit for this period",
@@ -90,16 +93,25 @@ pub(super) fn from_status(
             ..CallError::new(ErrorClass::BadRequest, said)
         };
     }
-    let (verdict, said) = judge(dialect, status, body);
-    let retry_after = wait::asked(headers).or(verdict.retry_after).or_else(|| {
+    let now = wait::clock(headers);
+    let room = room::read(headers, now);
+    let (mut verdict, said) = judge(dialect, status, body, now);
+    if verdict.class == ErrorClass::BadRequest
+        && wait::get(headers, "x-should-retry") == Some("true")
+    {
+        verdict.class = ErrorClass::Overloaded;
+    }
+    let retry_after = verdict.retry_after.or_else(|| wait::asked(headers, now));
+    let retry_after = retry_after.or_else(|| {
         // Only a short limit: a spent quota has short limits beside it that are not meant.
         (verdict.class == ErrorClass::RateLimited)
-            .then(|| wait::in_words(&said).or_else(|| wait::until_reset(headers)))
+            .then(|| wait::in_words(&said).or_else(|| room::until_reset(&room)))
             .flatten()
     });
     CallError {
         retry_after,
         status: Some(status),
+        room,
         ..CallError::new(verdict.class, said)
     }
 }
@@ -120,7 +132,7 @@ pub(super) fn in_band(dialect: &dyn Dialect, body: &Value, usage: Usage) -> Call
     let status = code
         .and_then(|code| u16::try_from(code).ok())
         .filter(|code| (400..600).contains(code));
-    let (verdict, said) = judge(dialect, status.unwrap_or(500), body);
+    let (verdict, said) = judge(dialect, status.unwrap_or(500), body, Utc::now());
     let mut error = failed(verdict.class, said, usage);
     if error.spend == Spend::Unknown {
         error.spend = spend_in_band(verdict.class);
@@ -141,7 +153,12 @@ pub(super) fn spend_in_band(class: ErrorClass) -> Spend {
     }
 }
 
-fn judge(dialect: &dyn Dialect, status: u16, body: &Value) -> (Verdict, String) {
+fn judge(
+    dialect: &dyn Dialect,
+    status: u16,
+    body: &Value,
+    now: DateTime<Utc>,
+) -> (Verdict, String) {
     // Google sometimes wraps it in a list.
     let body = body.get(0).unwrap_or(body);
     let error = body
@@ -150,7 +167,7 @@ fn judge(dialect: &dyn Dialect, status: u16, body: &Value) -> (Verdict, String) 
         .unwrap_or(body);
     let said = said(body, error);
     let verdict = dialect
-        .classify(status, error)
+        .classify(status, error, now)
         .unwrap_or_else(|| class(status, &words(&said, error)).into());
     (verdict, said)
 }

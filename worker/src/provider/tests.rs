@@ -1,8 +1,8 @@
 //! The dialects against what providers really send, and the transport against a server of our own.
 
 mod answers;
-mod compatible_errors;
 mod errors;
+mod recorded;
 mod requests;
 mod transport;
 

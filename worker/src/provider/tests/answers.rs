@@ -3,7 +3,7 @@
 use longshore_shared::call::{Answer, CallError, ErrorClass, FinishReason, Spend, Usage};
 use serde_json::{Value, json};
 
-use crate::provider::{Anthropic, Dialect, Gemini, OpenAi};
+use crate::provider::{Anthropic, Dialect, Gemini, OpenAi, Service};
 
 fn decode(dialect: &dyn Dialect, body: Value) -> Result<Answer, CallError> {
     dialect.decode(body)
@@ -89,7 +89,7 @@ fn openai_usage_in_all_its_forms() {
         ("none", Value::Null, Usage::default()),
     ];
     for (name, usage, expected) in cases {
-        let answer = decode(&OpenAi::official(), openai_answer(&usage)).unwrap();
+        let answer = decode(&OpenAi(Service::OpenAi), openai_answer(&usage)).unwrap();
         assert_eq!(answer.usage, expected, "{name}");
         assert_eq!(answer.output, " Oslo\n");
         assert_eq!(answer.model.as_deref(), Some("gpt-6-sol-2026"));
@@ -109,7 +109,7 @@ fn openai_answers_that_are_not_plain() {
     let body = |choice: Value| json!({"choices": [choice], "usage": usage});
     let parts = body(json!({"finish_reason": "length", "message": {"content":
         [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}}));
-    let answer = decode(&OpenAi::compatible(), parts).unwrap();
+    let answer = decode(&OpenAi(Service::Other), parts).unwrap();
     assert_eq!(
         (answer.output.as_str(), answer.finish_reason),
         ("ab", FinishReason::Length)
@@ -150,10 +150,10 @@ fn openai_answers_that_are_not_plain() {
         ),
     ];
     for (body, class) in failures {
-        let error = decode(&OpenAi::official(), body.clone()).unwrap_err();
+        let error = decode(&OpenAi(Service::OpenAi), body.clone()).unwrap_err();
         assert_eq!((error.class, error.spend), (class, known), "{body}");
     }
-    let nothing = decode(&OpenAi::official(), json!({})).unwrap_err();
+    let nothing = decode(&OpenAi(Service::OpenAi), json!({})).unwrap_err();
     assert_eq!(
         (nothing.class, nothing.spend),
         (ErrorClass::BadOutput, Spend::Unknown)
@@ -171,7 +171,7 @@ fn minimax_fails_with_status_200() {
     ];
     for (code, class, spend) in cases {
         let body = json!({"base_resp": {"status_code": code, "status_msg": "so it is"}});
-        let error = decode(&OpenAi::compatible(), body).unwrap_err();
+        let error = decode(&OpenAi(Service::Other), body).unwrap_err();
         assert_eq!(
             (error.class, error.spend, error.message.as_str()),
             (class, spend, "so it is")
@@ -179,7 +179,7 @@ fn minimax_fails_with_status_200() {
     }
     let mut fine = openai_answer(&Value::Null);
     fine["base_resp"] = json!({"status_code": 0, "status_msg": ""});
-    assert!(decode(&OpenAi::compatible(), fine).is_ok());
+    assert!(decode(&OpenAi(Service::Other), fine).is_ok());
 }
 
 fn anthropic_answer(stop: &str, content: &Value) -> Value {

@@ -4,7 +4,7 @@ use longshore_shared::call::{Call, Role};
 use serde_json::json;
 
 use super::{call, message};
-use crate::provider::{Anthropic, Dialect, Gemini, OpenAi, path_segment};
+use crate::provider::{Anthropic, Dialect, Gemini, OpenAi, Service, path_segment};
 
 fn full() -> Call {
     let format = json!({"type": "json_schema", "json_schema": {
@@ -40,8 +40,8 @@ fn openai_takes_everything_as_it_is() {
         "temperature": 0.5,
         "response_format": call.response_format,
     });
-    assert_eq!(OpenAi::official().encode(&call), expected);
-    let others = OpenAi::compatible().encode(&call);
+    assert_eq!(OpenAi(Service::OpenAi).encode(&call), expected);
+    let others = OpenAi(Service::Other).encode(&call);
     assert_eq!(others["max_tokens"], 100);
     assert!(others.get("max_completion_tokens").is_none());
 }
@@ -92,7 +92,7 @@ fn gemini_has_its_own_names_for_all_of_it() {
 fn a_short_call_is_a_short_request() {
     let user = json!([{"role": "user", "content": super::PROMPT}]);
     assert_eq!(
-        OpenAi::official().encode(&call()),
+        OpenAi(Service::OpenAi).encode(&call()),
         json!({"model": "some-model", "messages": user})
     );
     assert_eq!(

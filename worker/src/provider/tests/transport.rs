@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{KEY, PROMPT, call, provider, provider_of};
-use crate::provider::{Anthropic, Dialect, Gemini, OpenAi, Provider};
+use crate::provider::{Anthropic, Dialect, Gemini, OpenAi, Provider, Service};
 
 /// Answers each connection's one request with the bytes given; no bytes: it never answers.
 async fn server(answer: impl Into<Option<Vec<u8>>>) -> (String, mpsc::UnboundedReceiver<String>) {
@@ -62,7 +62,7 @@ async fn fails(answer: impl Into<Option<Vec<u8>>>) -> CallError {
     let (base, _requests) = server(answer).await;
     let mut call = call();
     call.timeout = Duration::from_millis(500);
-    let error = provider(OpenAi::official(), &base)
+    let error = provider(OpenAi(Service::OpenAi), &base)
         .call(&call)
         .await
         .unwrap_err();
@@ -82,7 +82,7 @@ async fn each_dialect_knocks_at_its_own_door() {
     });
     let dialects: [(Arc<dyn Dialect>, &str, String); 3] = [
         (
-            Arc::new(OpenAi::official()),
+            Arc::new(OpenAi(Service::OpenAi)),
             "/v1/chat/completions",
             format!("authorization: Bearer {KEY}"),
         ),
@@ -132,7 +132,7 @@ async fn nobody_there_costs_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let error = provider(OpenAi::official(), &base)
+    let error = provider(OpenAi(Service::OpenAi), &base)
         .call(&call())
         .await
         .unwrap_err();
@@ -160,7 +160,7 @@ async fn silence_ends_and_may_have_cost() {
     let (base, _requests) = slow_server().await;
     let mut call = call();
     call.timeout = Duration::from_millis(300);
-    let error = provider(OpenAi::official(), &base)
+    let error = provider(OpenAi(Service::OpenAi), &base)
         .call(&call)
         .await
         .unwrap_err();
@@ -260,7 +260,7 @@ async fn unreadable_and_endless_answers() {
     unannounced.resize(33 << 20, b' ');
     for answer in [announced.to_vec(), unannounced] {
         let (base, _requests) = server(answer).await;
-        let error = provider(OpenAi::official(), &base)
+        let error = provider(OpenAi(Service::OpenAi), &base)
             .call(&call())
             .await
             .unwrap_err();
@@ -276,7 +276,10 @@ async fn unreadable_and_endless_answers() {
 #[tokio::test]
 async fn names_are_looked_up_and_remembered() {
     let (base, _requests) = server(reply("500 Oops", "", "")).await;
-    let provider = provider(OpenAi::official(), &base.replace("127.0.0.1", "localhost"));
+    let provider = provider(
+        OpenAi(Service::OpenAi),
+        &base.replace("127.0.0.1", "localhost"),
+    );
     for _ in 0..2 {
         let error = provider.call(&call()).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Overloaded, "{error}");
