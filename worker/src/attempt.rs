@@ -20,6 +20,7 @@ use crate::{
     patience::patiently,
     route::Candidate,
     run::{cancelled, record_failure},
+    schema,
     settle::json,
     verdict::{Discard, Verdict},
 };
@@ -59,7 +60,7 @@ pub(crate) async fn attempt(
     }
     tokio::select! {
         biased;
-        answer = provider.call(&call) => close(job, candidate.model, answer, deps.clock.now()),
+        answer = schema::checked(&**provider, &call) => close(job, candidate.model, answer, deps.clock.now()),
         () = job.cancelled.cancelled() => {
             stop(job, "cancelled on request in mid-call", deps.clock.now());
             Attempted::Ended(cancelled())
@@ -83,6 +84,10 @@ fn prepare(
         Some(Duration::ZERO) => return Err(Discard::new("expired", "its deadline has passed")),
         Some(left) => envelope.timeout.min(left),
         None => envelope.timeout,
+    };
+    let timeout = match candidate.provider.timeout {
+        Some(cap) => timeout.min(cap),
+        None => timeout,
     };
     Ok(Call {
         attempt_id: AttemptId::new(),

@@ -21,6 +21,7 @@ pub mod registry;
 pub mod retry;
 pub mod route;
 pub mod run;
+pub mod schema;
 pub mod settle;
 mod upkeep;
 pub mod verdict;

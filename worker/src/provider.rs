@@ -5,6 +5,7 @@
 //! messages without secrets); a [`Dialect`] is the little that is not.
 
 mod anthropic;
+mod cli;
 mod cost;
 mod dns;
 mod error;
@@ -12,10 +13,11 @@ mod gemini;
 mod http;
 mod ollama;
 mod openai;
+mod paced;
 mod quirks;
 mod room;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wait;
 
 use std::{borrow::Cow, time::Duration};
@@ -31,10 +33,12 @@ use serde_json::{Map, Value};
 
 pub use self::{
     anthropic::Anthropic,
+    cli::CliProvider,
     gemini::Gemini,
     http::{ClientError, HttpProvider, client},
     ollama::Ollama,
     openai::OpenAi,
+    paced::Paced,
     quirks::Service,
 };
 

@@ -22,6 +22,8 @@ pub(crate) struct RawProvider {
     pub(super) default_model: Option<Text>,
     pub(super) enabled: Option<Text>,
     pub(super) max_concurrent: Option<Text>,
+    pub(super) command: Option<Vec<Text>>,
+    pub(super) env: Option<Vec<Text>>,
 }
 
 impl RawProvider {
@@ -34,6 +36,8 @@ impl RawProvider {
             default_model: self.default_model.or(base.default_model),
             enabled: self.enabled.or(base.enabled),
             max_concurrent: self.max_concurrent.or(base.max_concurrent),
+            command: self.command.or(base.command),
+            env: self.env.or(base.env),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::{
     RawProvider, canonical, list,
     models::{merge_models, model},
     raw::RawCatalog,
+    tool::{self, tool},
 };
 use crate::config::{
     Entries, Form, Interpolated, Origin, Reader, Text, flag, parse, url, variable_of, whole,
@@ -36,6 +37,7 @@ impl Catalog {
         providers: Entries<Option<RawProvider>>,
         models: Vec<RawModel>,
         simulator: Option<&Url>,
+        tools: &[String],
     ) -> Self {
         let built_in = match parse::<RawCatalog>(Path::new("built-in catalog"), BUILT_IN) {
             Ok(built_in) => built_in,
@@ -55,7 +57,7 @@ impl Catalog {
         }
         let providers = named
             .iter()
-            .filter_map(|named| provider(r, named, &entries))
+            .filter_map(|named| provider(r, named, &entries, tools))
             .map(|provider| match simulator {
                 Some(simulator) => simulated(provider, simulator),
                 None => provider,
@@ -72,9 +74,16 @@ impl Catalog {
 /// speak, it plays as OpenAI.
 fn simulated(provider: ProviderEntry, simulator: &Url) -> ProviderEntry {
     let (dialect, path) = match provider.dialect {
-        DialectName::OpenAi | DialectName::Ollama => (DialectName::OpenAi, "openai/v1"),
+        DialectName::OpenAi | DialectName::Ollama | DialectName::Cli => {
+            (DialectName::OpenAi, "openai/v1")
+        }
         DialectName::Anthropic => (DialectName::Anthropic, "anthropic"),
         DialectName::Gemini => (DialectName::Gemini, "gemini"),
+    };
+    // Tools that nobody turned on do not take part in anything.
+    let enabled = match provider.dialect {
+        DialectName::Cli => provider.enabled,
+        _ => Enabled::On,
     };
     let mut base_url = simulator.clone();
     base_url.set_path(&format!(
@@ -85,7 +94,9 @@ fn simulated(provider: ProviderEntry, simulator: &Url) -> ProviderEntry {
         dialect,
         base_url,
         key: Some(SecretString::from(SIMULATED_KEY)),
-        enabled: Enabled::On,
+        enabled,
+        command: Vec::new(),
+        env: Vec::new(),
         ..provider
     }
 }
@@ -138,7 +149,12 @@ fn merge_providers(
     merged
 }
 
-fn provider(r: &mut Reader<'_>, named: &Named, models: &[ModelEntry]) -> Option<ProviderEntry> {
+fn provider(
+    r: &mut Reader<'_>,
+    named: &Named,
+    models: &[ModelEntry],
+    tools: &[String],
+) -> Option<ProviderEntry> {
     let Named {
         name,
         key: written,
@@ -155,7 +171,10 @@ fn provider(r: &mut Reader<'_>, named: &Named, models: &[ModelEntry]) -> Option<
             &word(DialectName::ALL, DialectName::as_str),
         ),
     };
+    let tool = tool(r, &at, (raw, written.as_ref()), dialect, tools);
+    let is_tool = dialect == Some(DialectName::Cli);
     let base_url = match &raw.base_url {
+        _ if is_tool => tool.address(),
         None => missing(
             r,
             written.as_ref(),
@@ -185,7 +204,13 @@ fn provider(r: &mut Reader<'_>, named: &Named, models: &[ModelEntry]) -> Option<
         .as_ref()
         .and_then(|text| r.value(&at("max_concurrent"), text, &whole(1..=100_000)));
     let (key, without_key) = key(r, &at("api_key"), raw.api_key.as_ref());
-    let enabled = enabled(r, &at("enabled"), raw.enabled.as_ref(), without_key);
+    let lacks = without_key.or(tool.lacks);
+    let enabled = match enabled(r, &at("enabled"), raw.enabled.as_ref(), lacks) {
+        Enabled::On if is_tool && raw.enabled.is_none() => {
+            Enabled::Off(tool::NOT_TURNED_ON.to_owned())
+        }
+        enabled => enabled,
+    };
     Some(ProviderEntry {
         account: name.clone(),
         name,
@@ -207,7 +232,8 @@ fn provider(r: &mut Reader<'_>, named: &Named, models: &[ModelEntry]) -> Option<
             max_concurrent,
             ..AccountLimits::default()
         },
-        command: Vec::new(),
+        command: tool.command,
+        env: tool.env,
     })
 }
 

@@ -97,6 +97,7 @@ pub(crate) struct File {
     pub(crate) retention: Option<RawRetention>,
     pub(crate) providers: Option<Entries<Option<RawProvider>>>,
     pub(crate) models: Option<Vec<RawModel>>,
+    pub(crate) cli_tools: Option<Vec<Text>>,
 }
 
 /// A retry policy.

@@ -173,17 +173,30 @@ fn judge(
 }
 
 fn class(status: u16, words: &str) -> ErrorClass {
-    let has = |list: &[&str]| list.iter().any(|word| words.contains(word));
     match status {
         // OpenRouter: only the calls in flight hold the money.
         402 if words.contains("in_flight_budget") => ErrorClass::RateLimited,
         402 => ErrorClass::QuotaExhausted,
-        _ if has(&SPENT) => ErrorClass::QuotaExhausted,
-        _ if has(&BAD_KEY) => ErrorClass::Auth,
-        _ if has(&TOO_LONG) && !words.contains("string_above_max_length") => {
-            ErrorClass::ContextTooLong
-        }
-        _ if has(&REFUSED) => ErrorClass::Refused,
+        _ => by_words(words).unwrap_or_else(|| by_status(status, words)),
+    }
+}
+
+/// What it is, as far as the words alone tell; they are in small letters.
+pub(super) fn by_words(words: &str) -> Option<ErrorClass> {
+    let has = |list: &[&str]| list.iter().any(|word| words.contains(word));
+    if has(&SPENT) {
+        Some(ErrorClass::QuotaExhausted)
+    } else if has(&BAD_KEY) {
+        Some(ErrorClass::Auth)
+    } else if has(&TOO_LONG) && !words.contains("string_above_max_length") {
+        Some(ErrorClass::ContextTooLong)
+    } else {
+        has(&REFUSED).then_some(ErrorClass::Refused)
+    }
+}
+
+fn by_status(status: u16, words: &str) -> ErrorClass {
+    match status {
         401 | 403 => ErrorClass::Auth,
         408 | 504 | 524 => ErrorClass::Timeout,
         429 if words.contains("overloaded") => ErrorClass::Overloaded,
@@ -241,19 +254,14 @@ fn words(said: &str, error: &Value) -> String {
     words
 }
 
-/// A failure as people see it: whose it is, what it is, what was said; no key, no prompt, not long.
-pub(super) fn explain(
-    name: &str,
-    key: Option<&str>,
-    call: &Call,
-    mut error: CallError,
-) -> CallError {
+/// Whose failure it is, and what it is.
+pub(super) fn what(name: &str, has_key: bool, error: &CallError) -> String {
     let status = error.status.filter(|status| *status != 200);
     let status = status
         .map(|status| format!(" (HTTP {status})"))
         .unwrap_or_default();
-    let what = match error.class {
-        ErrorClass::Auth if key.is_none() => format!("No API key for {name}"),
+    match error.class {
+        ErrorClass::Auth if !has_key => format!("No API key for {name}"),
         ErrorClass::Auth if error.status != Some(403) => format!("Invalid API key for {name}"),
         ErrorClass::Auth => format!("{name}: Not allowed with this API key"),
         ErrorClass::RateLimited => format!("{name}: Rate limited"),
@@ -266,8 +274,17 @@ pub(super) fn explain(
         ErrorClass::Refused => format!("{name}: Refused"),
         ErrorClass::BadOutput => format!("{name}: Unusable answer"),
         ErrorClass::Internal => format!("{name}: Internal error"),
-    };
-    let said = scrub(&error.message, key, call);
+    }
+}
+
+/// A failure as people see it: [what](what) it is, what was said; no key, no prompt, not long.
+pub(super) fn explain(
+    what: String,
+    secrets: &[&str],
+    call: &Call,
+    mut error: CallError,
+) -> CallError {
+    let said = scrub(&error.message, secrets, call);
     let whole = if said.is_empty() {
         what
     } else {
@@ -280,10 +297,10 @@ pub(super) fn explain(
     error
 }
 
-fn scrub(said: &str, key: Option<&str>, call: &Call) -> String {
+fn scrub(said: &str, secrets: &[&str], call: &Call) -> String {
     let mut said = said.to_owned();
-    if let Some(key) = key {
-        said = said.replace(key, "***");
+    for secret in secrets {
+        said = said.replace(secret, "***");
     }
     let prompts = call
         .messages
@@ -296,9 +313,9 @@ fn scrub(said: &str, key: Option<&str>, call: &Call) -> String {
         }
     }
     // Some quote the key with its middle left out, and its ends are still its ends.
-    let start = key.and_then(|key| key.get(..6)).unwrap_or("\0");
+    let starts: Vec<&str> = secrets.iter().filter_map(|key| key.get(..6)).collect();
     let words = said.split_whitespace().map(|word| {
-        if word.contains("***") || word.contains(start) {
+        if word.contains("***") || starts.iter().any(|start| word.contains(start)) {
             "***"
         } else {
             word

@@ -182,7 +182,11 @@ impl Provider for HttpProvider {
                 let said = format!("waited {} s", call.timeout.as_secs_f64());
                 Err(CallError::new(ErrorClass::Timeout, said).spend(Spend::Unknown))
             });
-            result.map_err(|error| error::explain(&self.name, self.key(), call, error))
+            result.map_err(|error| {
+                let key = self.key();
+                let what = error::what(&self.name, key.is_some(), &error);
+                error::explain(what, key.as_slice(), call, error)
+            })
         })
     }
 }

@@ -29,7 +29,7 @@ fn message(role: Role, content: &str) -> Message {
     }
 }
 
-fn call() -> Call {
+pub(crate) fn call() -> Call {
     Call {
         attempt_id: AttemptId::new(),
         model: "some-model".to_owned(),

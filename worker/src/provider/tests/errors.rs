@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{KEY, PROMPT, call, classify};
 use crate::provider::{
     Gemini, OpenAi, Service,
-    error::{explain, from_status, in_band},
+    error::{explain, from_status, in_band, what},
     quirks::google_day,
     wait,
 };
@@ -147,7 +147,8 @@ fn people_read_whose_failure_it_is_and_no_secret() {
             status,
             &json!({"error": {"message": message}}),
         );
-        explain("OpenAI", Some(KEY), &call(), error).message
+        let what = what("OpenAI", true, &error);
+        explain(what, &[KEY], &call(), error).message
     };
     assert_eq!(told(429, "Slow down."), "OpenAI: Rate limited. Slow down.");
     assert_eq!(told(401, ""), "Invalid API key for OpenAI");
@@ -166,8 +167,5 @@ fn people_read_whose_failure_it_is_and_no_secret() {
     let long = told(400, &"ä".repeat(9999));
     assert_eq!(long.chars().count(), 500);
     let error = classify(&OpenAi(Service::OpenAi), 401, &Value::Null);
-    assert_eq!(
-        explain("OpenAI", None, &call(), error).message,
-        "No API key for OpenAI"
-    );
+    assert_eq!(what("OpenAI", false, &error), "No API key for OpenAI");
 }
