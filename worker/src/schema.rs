@@ -27,11 +27,6 @@ pub async fn checked(provider: &dyn Provider, call: &Call) -> Result<Answer, Cal
     Ok(answer)
 }
 
-/// Whether an answer has the form that its call asks for.
-pub fn check(call: &Call, answer: &Answer) -> Result<(), CallError> {
-    fits(&form(call)?, answer)
-}
-
 fn form(call: &Call) -> Result<Form, CallError> {
     let kind = call
         .response_format
@@ -106,11 +101,16 @@ fn cut(said: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use futures::future::BoxFuture;
     use longshore_shared::call::{ProviderRoom, RoomLeft, Usage};
     use serde_json::json;
 
     use super::*;
     use crate::provider::tests::call;
+
+    fn check(call: &Call, answer: &Answer) -> Result<(), CallError> {
+        fits(&form(call)?, answer)
+    }
 
     fn asking(form: Value) -> Call {
         Call {
@@ -212,5 +212,32 @@ mod tests {
             error.message,
             "`response_format` has no usable JSON schema: `json_schema.schema` is missing"
         );
+    }
+
+    struct Says(&'static str);
+
+    impl Provider for Says {
+        fn call<'a>(&'a self, _: &'a Call) -> BoxFuture<'a, Result<Answer, CallError>> {
+            Box::pin(async { Ok(answer(self.0)) })
+        }
+    }
+
+    struct Never;
+
+    impl Provider for Never {
+        fn call<'a>(&'a self, _: &'a Call) -> BoxFuture<'a, Result<Answer, CallError>> {
+            panic!("asked")
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_asked_for_what_cannot_be_checked() {
+        let wrong = with_schema(&json!({"type": "objekt"}));
+        let error = checked(&Never, &wrong).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::BadRequest);
+        let fits = r#"{"items": []}"#;
+        assert_eq!(checked(&Says(fits), &items()).await.unwrap().output, fits);
+        let error = checked(&Says("[]"), &items()).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::BadOutput);
     }
 }

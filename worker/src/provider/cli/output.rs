@@ -202,11 +202,11 @@ fn codex(output: &[u8]) -> Option<Said> {
     let answer = of("item.completed")
         .filter(|event| text(event, "/item/type") == Some("agent_message"))
         .filter_map(|event| text(event, "/item/text"))
-        .last();
+        .next_back();
     let failed = of("turn.failed").find_map(|event| text(event, "/error/message"));
     let complaint = of("error")
         .filter_map(|event| text(event, "/message"))
-        .last();
+        .next_back();
     // It complains while it tries again, too: then there is an answer in the end.
     let error = failed.or(complaint.filter(|_| answer.is_none()));
     if id.is_none() && answer.is_none() && error.is_none() {

@@ -4,7 +4,7 @@ use longshore_shared::call::{Call, Role};
 use serde_json::json;
 
 use super::{call, message};
-use crate::provider::{Anthropic, Dialect, Gemini, OpenAi, Service, path_segment};
+use crate::provider::{Anthropic, Dialect, Gemini, Ollama, OpenAi, Service, path_segment};
 
 fn full() -> Call {
     let format = json!({"type": "json_schema", "json_schema": {
@@ -86,6 +86,21 @@ fn gemini_has_its_own_names_for_all_of_it() {
         },
     });
     assert_eq!(Gemini.encode(&full()), expected);
+}
+
+#[test]
+fn ollama_has_options_and_a_format() {
+    let mut call = full();
+    let expected = json!({
+        "model": "some-model",
+        "messages": OpenAi(Service::Other).encode(&call)["messages"],
+        "stream": false,
+        "format": {"type": "object"},
+        "options": {"num_predict": 100, "temperature": 0.5},
+    });
+    assert_eq!(Ollama.encode(&call), expected);
+    call.response_format = Some(json!({"type": "json_object"}));
+    assert_eq!(Ollama.encode(&call)["format"], "json");
 }
 
 #[test]

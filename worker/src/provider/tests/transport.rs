@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_shared::call::{CallError, ErrorClass, Spend};
+use longshore_shared::call::{CallError, ErrorClass, ProviderRoom, RoomLeft, Spend};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -283,5 +283,36 @@ async fn names_are_looked_up_and_remembered() {
     for _ in 0..2 {
         let error = provider.call(&call()).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Overloaded, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_is_told_with_answers_and_failures() {
+    let headers = "date: Sat, 21 Nov 2026 10:00:00 GMT\r\n\
+        x-ratelimit-remaining-requests: 59\r\nx-ratelimit-reset-requests: 1s\r\n\
+        anthropic-ratelimit-tokens-remaining: 8000\r\n\
+        anthropic-ratelimit-tokens-reset: 2026-11-21T10:00:30Z\r\n";
+    let room = ProviderRoom {
+        requests: Some(RoomLeft {
+            remaining: 59,
+            reset_after: Duration::from_secs(1),
+        }),
+        tokens: Some(RoomLeft {
+            remaining: 8000,
+            reset_after: Duration::from_secs(30),
+        }),
+    };
+    let body = r#"{"choices": [{"message": {"content": "Oslo"}}], "usage": {"cost": 0.00014}}"#;
+    let (base, _requests) = server(reply("200 OK", headers, body)).await;
+    let provider = provider(OpenAi(Service::OpenRouter), &base);
+    let answer = provider.call(&call()).await.unwrap();
+    assert_eq!(answer.room, room);
+    assert_eq!(answer.reported_cost.unwrap().to_string(), "0.00014");
+    for (status, body) in [
+        ("200 OK", "no JSON"),
+        ("200 OK", r#"{"choices": []}"#),
+        ("500 Oops", ""),
+    ] {
+        assert_eq!(fails(reply(status, headers, body)).await.room, room);
     }
 }
