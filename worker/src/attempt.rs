@@ -21,6 +21,7 @@ use crate::{
     job::Job,
     policy::Policy,
     run::cancelled,
+    schema,
     verdict::{Discard, Verdict},
 };
 
@@ -62,7 +63,7 @@ pub(crate) async fn attempt(
     };
     let closed = tokio::select! {
         biased;
-        answer = provider.call(&call) => close(job, candidate.model, answer, deps.clock.now()),
+        answer = schema::checked(&**provider, &call) => close(job, candidate.model, answer, deps.clock.now()),
         () = job.cancelled.cancelled() => {
             stop(job, "cancelled on request in mid-call", deps.clock.now());
             return Attempted::Ended(cancelled());
@@ -143,6 +144,10 @@ fn prepare(
         Some(Duration::ZERO) => return Err(Discard::new("expired", "its deadline has passed")),
         Some(left) => envelope.timeout.min(left),
         None => envelope.timeout,
+    };
+    let timeout = match candidate.provider.timeout {
+        Some(cap) => timeout.min(cap),
+        None => timeout,
     };
     Ok(Call {
         attempt_id: attempt,

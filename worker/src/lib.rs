@@ -29,6 +29,7 @@ pub mod records;
 pub mod registry;
 pub mod retry;
 pub mod run;
+pub mod schema;
 pub mod settle;
 mod upkeep;
 pub mod verdict;

@@ -23,6 +23,8 @@ pub(crate) struct RawProvider {
     pub(super) enabled: Option<Text>,
     pub(super) account: Option<Text>,
     pub(super) limits: Option<RawAccountLimits>,
+    pub(super) command: Option<Vec<Text>>,
+    pub(super) env: Option<Vec<Text>>,
 }
 
 impl RawProvider {
@@ -41,6 +43,8 @@ impl RawProvider {
             enabled: self.enabled.or(base.enabled),
             account: self.account.or(base.account),
             limits: self.limits.or(base.limits),
+            command: self.command.or(base.command),
+            env: self.env.or(base.env),
         }
     }
 }

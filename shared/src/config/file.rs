@@ -106,6 +106,7 @@ pub(crate) struct File {
     pub(crate) tenants: Option<Entries<Option<RawTenant>>>,
     pub(crate) alerts: Option<Vec<Text>>,
     pub(crate) circuit: Option<RawCircuit>,
+    pub(crate) cli_tools: Option<Vec<Text>>,
 }
 
 /// A retry policy.

@@ -173,6 +173,12 @@ impl<'a> Reader<'a> {
         self.problems.len()
     }
 
+    /// The value of a variable that is not ours.
+    pub(crate) fn variable(&mut self, name: &str) -> Option<&'a str> {
+        self.known.insert(name.to_owned());
+        self.env.get(name)
+    }
+
     /// Where a value stands, for messages.
     pub(crate) fn place(&self, written: &Text) -> String {
         written.origin(self.path).to_string()

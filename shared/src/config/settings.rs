@@ -17,6 +17,9 @@ use crate::{catalog::Catalog, id::QueueName};
 const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379";
 const DEFAULT_POSTGRES: &str = "postgres://127.0.0.1:5432/longshore";
 
+/// The command-line tools that may be run where nothing else is said.
+const TOOLS: [&str; 3] = ["claude", "codex", "gemini"];
+
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -80,6 +83,7 @@ pub(super) fn assemble(
     let limits = limits(r, &file.limits.unwrap_or_default());
     let liveness = liveness(r, &file.liveness.unwrap_or_default());
     let retention = retention(r, &file.retention.unwrap_or_default());
+    let tools = tools(r, file.cli_tools.as_deref());
     let told = r.told();
     let catalog = Catalog::read(
         r,
@@ -88,6 +92,7 @@ pub(super) fn assemble(
         running.map_or(simulator_url.as_ref(), |running| {
             running.simulator_url.as_ref()
         }),
+        &tools,
     );
     let is_sound = r.told() == told;
     let routing = routing(r, &file.routing.unwrap_or_default(), &catalog, is_sound);
@@ -153,6 +158,21 @@ fn queues_of_file(r: &mut Reader<'_>, written: Option<&[Text]>) -> Vec<QueueName
         .unwrap_or_default()
         .iter()
         .filter_map(|name| r.value("queues", name, &form))
+        .collect()
+}
+
+/// The programs that providers may run at all.
+fn tools(r: &mut Reader<'_>, written: Option<&[Text]>) -> Vec<String> {
+    if let Some(tools) = r.setting("cli_tools", None, &form::programs()) {
+        return tools;
+    }
+    let Some(written) = written else {
+        return TOOLS.map(str::to_owned).into();
+    };
+    let form = form::program();
+    written
+        .iter()
+        .filter_map(|tool| r.value("cli_tools", tool, &form))
         .collect()
 }
 
