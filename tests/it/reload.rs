@@ -39,8 +39,8 @@ impl Seen {
     async fn ready(process: ChildProcess) -> Self {
         let address = eventually("it tells its address", || async {
             let log = std::fs::read_to_string(process.log())?;
-            let (_, after) = log.split_once("address=").context("no address yet")?;
-            let address = after.split_whitespace().next().context("no address yet")?;
+            let (_, after) = log.split_once("\"address\":\"").context("no address yet")?;
+            let address = after.split('"').next().context("no address yet")?;
             Ok(address.to_owned())
         })
         .await
@@ -87,8 +87,10 @@ impl Seen {
     /// The health endpoint's check of the configuration: its status, and what is wrong.
     async fn config(&self) -> (String, String) {
         let health: Value = serde_json::from_str(&self.get("health").await.unwrap()).unwrap();
-        let check = &health["checks"]["config"];
-        let text = |name: &str| check[name].as_str().unwrap_or_default().to_owned();
+        let text = |name: &str| {
+            let found = health.pointer(&format!("/checks/config/{name}"));
+            found.and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
         (text("status"), text("error"))
     }
 }

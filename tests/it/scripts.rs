@@ -13,6 +13,7 @@ mod hand_back;
 mod key_lanes;
 mod lead;
 mod noscript;
+mod push_config;
 mod recover;
 pub(crate) mod room;
 mod settle;
