@@ -5,18 +5,27 @@
 
 use std::{fmt, time::Duration};
 
+use chrono::NaiveDate;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{limits::AccountLimits, state::words};
 
-pub use prices::Prices;
+pub use book::PriceBook;
+pub use litellm::{Import, NoPriceFile, Unread};
+pub use prices::{Prices, Rates, Step};
 
 pub(crate) use raw::{RawModel, RawProvider};
+pub(crate) use read::Written;
 
+mod book;
+mod files;
+mod litellm;
 mod models;
 mod prices;
+mod pricing;
+mod providers;
 mod raw;
 mod read;
 
@@ -113,6 +122,29 @@ words! {
     }
 }
 
+impl Tier {
+    /// What a model of this tier is good at, where nothing is said of it: the kinds of work, not what
+    /// its API can do.
+    pub fn capabilities(self) -> &'static [Capability] {
+        use Capability::{Analysis, Code, ComplexReasoning, Docs, Planning, Review, SimpleTasks};
+        match self {
+            Self::Fast => &[Code, Docs, SimpleTasks],
+            Self::Standard => &[Code, Analysis, Planning, Review, Docs, SimpleTasks],
+            Self::Advanced => &[Code, Analysis, Planning, Review, ComplexReasoning, Docs],
+        }
+    }
+}
+
+words! {
+    /// What to do about a model without a price.
+    UnknownPrice {
+        /// It is not offered: what it spends could not be told.
+        Refuse = "refuse",
+        /// It counts as free.
+        Zero = "zero",
+    }
+}
+
 words! {
     /// How a provider is paid: the order in which platforms are asked.
     Billing {
@@ -199,7 +231,16 @@ pub struct ModelEntry {
     /// Tokens of an answer.
     pub max_output_tokens: u32,
     /// What it costs.
-    pub prices: Prices,
+    pub prices: PriceBook,
+}
+
+/// A model that is not offered, because its price is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpriced {
+    /// Who serves it.
+    pub provider: PlatformName,
+    /// The provider's own name of it.
+    pub model: String,
 }
 
 /// The name of a platform that the catalog does not have.
@@ -210,6 +251,22 @@ pub struct UnknownPlatform {
     known: String,
 }
 
+/// A model that the catalog cannot offer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoModel {
+    /// The catalog does not have it.
+    #[error(
+        "model `{0}` is not in the catalog; add it under `models:` in longshore.yaml, with its prices"
+    )]
+    Unknown(String),
+    /// Its price is not known.
+    #[error(
+        "model `{0}` has no price; add `input_per_million` and `output_per_million` to it under \
+         `models:` in longshore.yaml, or set `unknown_price: zero`"
+    )]
+    Unpriced(String),
+}
+
 /// The providers and models that jobs can go to.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
@@ -217,6 +274,8 @@ pub struct Catalog {
     pub providers: Vec<ProviderEntry>,
     /// All models, those of providers that are off as well.
     pub models: Vec<ModelEntry>,
+    /// The models whose price is not known, where they are refused.
+    pub unpriced: Vec<Unpriced>,
 }
 
 impl Catalog {
@@ -248,6 +307,27 @@ impl Catalog {
         pinned.into_iter().chain(named).collect()
     }
 
+    /// The same, with an error that says what would be right.
+    pub fn require_model(&self, name: &str) -> Result<Vec<&ModelEntry>, NoModel> {
+        let found = self.model(name);
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let bare = name.split_once('/').and_then(|(platform, model)| {
+            let platform = self.platform(platform)?;
+            Some((&platform.name, model))
+        });
+        let unpriced = self.unpriced.iter().any(|entry| {
+            entry.model == name || bare == Some((&entry.provider, entry.model.as_str()))
+        });
+        let name = name.to_owned();
+        Err(if unpriced {
+            NoModel::Unpriced(name)
+        } else {
+            NoModel::Unknown(name)
+        })
+    }
+
     /// The model of just this provider and name.
     pub fn entry(&self, provider: &PlatformName, model: &str) -> Option<&ModelEntry> {
         self.models
@@ -271,9 +351,9 @@ impl Catalog {
     }
 }
 
-/// Orders models by what a call of 1,000 tokens in and 500 out costs, the cheapest first.
-pub fn cheapest(models: &mut [&ModelEntry]) {
-    models.sort_by_key(|entry| entry.prices.nominal());
+/// Orders models by what a call of 1,000 tokens in and 500 out costs on a day, the cheapest first.
+pub fn cheapest(models: &mut [&ModelEntry], day: NaiveDate) {
+    models.sort_by_key(|entry| entry.prices.at(day).nominal());
 }
 
 /// The known name that a name or an alias stands for. A name of its own goes before an alias.

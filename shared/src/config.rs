@@ -36,7 +36,7 @@ mod redact;
 mod settings;
 
 pub(crate) use file::{Entries, Text, parse};
-pub(crate) use form::{Form, flag, url, whole};
+pub(crate) use form::{Form, duration, flag, spelled, url, whole};
 pub(crate) use interpolate::{Interpolated, variable_of};
 pub(crate) use reader::Reader;
 

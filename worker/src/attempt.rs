@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use longshore_shared::{
     broker::Begun,
     call::{Answer, Call, CallError, ErrorClass, Spend, Usage},
-    catalog::ModelEntry,
+    catalog::{ModelEntry, Prices},
     envelope::Envelope,
     event::AttemptRecord,
     id::AttemptId,
@@ -135,7 +135,7 @@ async fn begin(
             status: None,
             usage: Usage::default(),
             cost_usd: None,
-            reserved_usd: reserve(call, candidate.model),
+            reserved_usd: reserve(call, candidate.model.prices.at(now.date_naive())),
             response_id: None,
             traceparent: envelope.traceparent.clone(),
         };
@@ -180,17 +180,15 @@ async fn begin(
 }
 
 /// The most that the call can cost: no prompt has more tokens than bytes.
-fn reserve(call: &Call, model: &ModelEntry) -> Usd {
+fn reserve(call: &Call, prices: &Prices) -> Usd {
     let bytes = call.system.as_ref().map_or(0, String::len)
         + call
             .messages
             .iter()
             .map(|message| message.content.len())
             .sum::<usize>();
-    let output = call.max_tokens.unwrap_or(model.max_output_tokens);
-    model
-        .prices
-        .upper_bound(u64::try_from(bytes).unwrap_or(u64::MAX), u64::from(output))
+    let output = call.max_tokens.unwrap_or(call.default_max_tokens);
+    prices.upper_bound(u64::try_from(bytes).unwrap_or(u64::MAX), u64::from(output))
 }
 
 /// Writes the call's end into the open attempt.
@@ -205,11 +203,13 @@ fn close(
         return Attempted::Ended(Verdict::Gone);
     };
     record.finished_at = Some(now);
+    // The price of the day on which it was asked, as when the money was set aside.
+    let prices = model.prices.at(record.started_at.date_naive());
     match answer {
         Ok(answer) => {
             record.outcome = AttemptOutcome::Completed;
             record.usage = answer.usage;
-            record.cost_usd = Some(model.prices.cost(&answer.usage));
+            record.cost_usd = Some(prices.cost(&answer.usage));
             record.response_id.clone_from(&answer.response_id);
             measure(record);
             Attempted::Answered(answer)
@@ -224,7 +224,7 @@ fn close(
                 Spend::Unknown => None,
                 Spend::Known(usage) => {
                     record.usage = usage;
-                    Some(model.prices.cost(&usage))
+                    Some(prices.cost(&usage))
                 }
             };
             measure(record);

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use chrono::Utc;
 use longshore_shared::{
     call::ErrorClass,
     catalog::{Catalog, Enabled, ModelEntry, ProviderEntry, cheapest},
@@ -78,13 +79,13 @@ impl Router {
     }
 }
 
-/// The default models of what is on, as places in the catalog, the cheapest first.
+/// The default models of what is on, as places in the catalog, the cheapest of today first.
 fn by_price(catalog: &Catalog) -> Vec<(usize, usize)> {
     let mut models: Vec<&ModelEntry> = catalog
         .enabled()
         .filter_map(|provider| catalog.entry(&provider.name, &provider.default_model))
         .collect();
-    cheapest(&mut models);
+    cheapest(&mut models, Utc::now().date_naive());
     models
         .into_iter()
         .filter_map(|model| {
@@ -102,12 +103,9 @@ fn by_price(catalog: &Catalog) -> Vec<(usize, usize)> {
 }
 
 fn pinned<'a>(catalog: &'a Catalog, name: &str) -> Result<Vec<Candidate<'a>>, Discard> {
-    let known = catalog.model(name);
-    if known.is_empty() {
-        return Err(refused(format!(
-            "model `{name}` is not in the catalog; add it under `models:` in longshore.yaml, with its prices"
-        )));
-    }
+    let known = catalog
+        .require_model(name)
+        .map_err(|error| refused(error.to_string()))?;
     let found: Vec<Candidate<'a>> = known
         .iter()
         .filter_map(|model| {

@@ -1,42 +1,39 @@
-//! Makes the catalog out of the built-in one, the user's file and the environment.
+//! Makes the catalog out of the built-in one, the user's files and the environment.
 
 use std::path::Path;
 
-use secrecy::SecretString;
 use url::Url;
 
 use super::{
-    Billing, Catalog, DialectName, Enabled, ModelEntry, PlatformName, ProviderEntry, RawModel,
-    RawProvider, canonical, list,
-    models::{merge_models, model},
-    raw::RawCatalog,
+    Catalog, RawModel, RawProvider, UnknownPrice, files, list, models, providers, raw::RawCatalog,
 };
-use crate::config::{
-    Entries, Form, Interpolated, Origin, Reader, Text, flag, parse, url, variable_of, whole,
-};
-use crate::limits::AccountLimits;
+use crate::config::{Entries, Form, Reader, Text, parse};
 
 const BUILT_IN: &str = include_str!("../catalog.yaml");
 
-/// The key that a simulated provider gets instead of the real one.
-const SIMULATED_KEY: &str = "simulated";
-
-/// A provider of either catalog, or of both.
-struct Named {
-    name: String,
-    /// Where the user's file names it.
-    key: Option<Text>,
-    raw: RawProvider,
+/// What the user's file says of the catalog.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// `providers`.
+    pub(crate) providers: Entries<Option<RawProvider>>,
+    /// `models`.
+    pub(crate) models: Vec<RawModel>,
+    /// `model_files`.
+    pub(crate) model_files: Vec<Text>,
+    /// `unknown_price`.
+    pub(crate) unknown_price: Option<Text>,
 }
 
 impl Catalog {
-    /// The built-in catalog, changed by the user's `providers` and `models`.
-    pub(crate) fn read(
-        r: &mut Reader<'_>,
-        providers: Entries<Option<RawProvider>>,
-        models: Vec<RawModel>,
-        simulator: Option<&Url>,
-    ) -> Self {
+    /// The built-in catalog, changed by the user's model files, providers and models, in this order.
+    pub(crate) fn read(r: &mut Reader<'_>, written: Written, simulator: Option<&Url>) -> Self {
+        let unknown = r
+            .setting(
+                "unknown_price",
+                written.unknown_price.as_ref(),
+                &word(UnknownPrice::ALL, UnknownPrice::as_str),
+            )
+            .unwrap_or(UnknownPrice::Refuse);
         let built_in = match parse::<RawCatalog>(Path::new("built-in catalog"), BUILT_IN) {
             Ok(built_in) => built_in,
             Err(problem) => {
@@ -44,204 +41,38 @@ impl Catalog {
                 RawCatalog::default()
             }
         };
-        let named = merge_providers(r, built_in.providers, providers);
+        let named = providers::merge(r, built_in.providers, written.providers);
         let names: Vec<&str> = named
             .iter()
             .map(|provider| provider.name.as_str())
             .collect();
-        let mut entries: Vec<ModelEntry> = Vec::new();
-        for raw in merge_models(r, &names, built_in.models, models) {
-            entries.extend(model(r, raw));
+        let mut merged = models::parts(r, &names, &built_in.models);
+        for file in &written.model_files {
+            let layer = files::parts(r, &names, file);
+            models::lay(&mut merged, layer);
         }
+        models::lay(&mut merged, providers::default_models(r, &named));
+        let layer = models::parts(r, &names, &written.models);
+        models::lay(&mut merged, layer);
+
         let providers = named
             .iter()
-            .filter_map(|named| provider(r, named, &entries))
-            .map(|provider| match simulator {
-                Some(simulator) => simulated(provider, simulator),
-                None => provider,
+            .filter_map(|named| {
+                let provider = providers::understand(r, named, &names, &merged)?;
+                Some(match simulator {
+                    Some(simulator) => providers::simulated(named, provider, simulator),
+                    None => provider,
+                })
             })
             .collect();
-        Self {
+        let mut catalog = Self {
             providers,
-            models: entries,
-        }
-    }
-}
-
-/// The same provider, played by a simulator: its real key is forgotten.
-fn simulated(provider: ProviderEntry, simulator: &Url) -> ProviderEntry {
-    let path = match provider.dialect {
-        DialectName::OpenAi => "openai/v1",
-        DialectName::Anthropic => "anthropic",
-        DialectName::Gemini => "gemini",
-    };
-    let mut base_url = simulator.clone();
-    base_url.set_path(&format!(
-        "{}/{path}",
-        simulator.path().trim_end_matches('/')
-    ));
-    ProviderEntry {
-        base_url,
-        key: Some(SecretString::from(SIMULATED_KEY)),
-        enabled: Enabled::On,
-        ..provider
-    }
-}
-
-fn merge_providers(
-    r: &mut Reader<'_>,
-    built_in: Entries<Option<RawProvider>>,
-    own: Entries<Option<RawProvider>>,
-) -> Vec<Named> {
-    let mut merged: Vec<Named> = built_in
-        .0
-        .into_iter()
-        .map(|(key, raw)| Named {
-            name: key.as_written().to_owned(),
-            key: None,
-            raw: raw.unwrap_or_default(),
-        })
-        .collect();
-    for (key, raw) in own.0 {
-        let raw = raw.unwrap_or_default();
-        let written = key.as_written();
-        let known = canonical(
-            written,
-            merged.iter().map(|provider| provider.name.as_str()),
-        );
-        let Some(name) = known.or_else(|| PlatformName::parse(written).map(|name| name.0)) else {
-            let text = format!(
-                "the provider's name `{}` is not valid; expected 1 to 64 characters of [a-z0-9._-]",
-                written.chars().take(60).collect::<String>()
-            );
-            r.problem_at(&key, text);
-            continue;
+            ..Self::default()
         };
-        match merged.iter_mut().find(|provider| provider.name == name) {
-            None => merged.push(Named {
-                name,
-                key: Some(key),
-                raw,
-            }),
-            Some(provider) if provider.key.is_some() => {
-                let text = format!("the provider `{name}` is named twice");
-                r.problem_at(&key, text);
-            }
-            Some(provider) => {
-                provider.raw = raw.over(std::mem::take(&mut provider.raw));
-                provider.key = Some(key);
-            }
+        for part in merged {
+            models::add(r, &mut catalog, part, unknown);
         }
-    }
-    merged
-}
-
-fn provider(r: &mut Reader<'_>, named: &Named, models: &[ModelEntry]) -> Option<ProviderEntry> {
-    let Named {
-        name,
-        key: written,
-        raw,
-    } = named;
-    let at = |field: &str| format!("providers.{name}.{field}");
-    let name = PlatformName(name.clone());
-
-    let dialect = match &raw.dialect {
-        None => Some(DialectName::OpenAi),
-        Some(text) => r.value(
-            &at("dialect"),
-            text,
-            &word(DialectName::ALL, DialectName::as_str),
-        ),
-    };
-    let base_url = match &raw.base_url {
-        None => missing(
-            r,
-            written.as_ref(),
-            &at("base_url"),
-            "an address, such as http://localhost:11434/v1",
-        ),
-        Some(text) => r.value(&at("base_url"), text, &url()),
-    };
-    let default_model = match &raw.default_model {
-        Some(text) => r.value(
-            &at("default_model"),
-            text,
-            &text_form("the name of a model"),
-        ),
-        None => match models.iter().find(|model| model.provider == name) {
-            Some(model) => Some(model.model.clone()),
-            None => missing(
-                r,
-                written.as_ref(),
-                &at("default_model"),
-                "the name of a model, or an entry in `models`",
-            ),
-        },
-    };
-    let max_concurrent = raw
-        .max_concurrent
-        .as_ref()
-        .and_then(|text| r.value(&at("max_concurrent"), text, &whole(1..=100_000)));
-    let (key, without_key) = key(r, &at("api_key"), raw.api_key.as_ref());
-    let enabled = enabled(r, &at("enabled"), raw.enabled.as_ref(), without_key);
-    Some(ProviderEntry {
-        account: name.clone(),
-        name,
-        dialect: dialect?,
-        base_url: base_url?,
-        key,
-        default_model: default_model?,
-        enabled,
-        key_variable: raw
-            .api_key
-            .as_ref()
-            .and_then(|text| variable_of(text.as_written()))
-            .map(str::to_owned),
-        billing: Billing::Paid,
-        local: false,
-        timeout: None,
-        pace: None,
-        limits: AccountLimits {
-            max_concurrent,
-            ..AccountLimits::default()
-        },
-        command: Vec::new(),
-    })
-}
-
-/// The key, and why there is none although there should be one.
-fn key(
-    r: &mut Reader<'_>,
-    at: &str,
-    written: Option<&Text>,
-) -> (Option<SecretString>, Option<String>) {
-    let Some(written) = written else {
-        return (None, None);
-    };
-    match r.filled(written) {
-        Interpolated::Value(key) => {
-            let key = key.trim();
-            ((!key.is_empty()).then(|| SecretString::from(key)), None)
-        }
-        Interpolated::Missing(variable) => (None, Some(format!("{variable} is not set"))),
-        Interpolated::Malformed => {
-            r.malformed(at, written);
-            (None, None)
-        }
-    }
-}
-
-fn enabled(
-    r: &mut Reader<'_>,
-    at: &str,
-    written: Option<&Text>,
-    without_key: Option<String>,
-) -> Enabled {
-    let off = written.filter(|text| r.value(at, text, &flag()) == Some(false));
-    match (off, without_key) {
-        (Some(text), _) => Enabled::Off(format!("turned off in {}", r.place(text))),
-        (None, Some(reason)) => Enabled::Off(reason),
-        (None, None) => Enabled::On,
+        catalog
     }
 }
 
@@ -266,9 +97,6 @@ pub(super) fn missing<T>(
     expected: &str,
 ) -> Option<T> {
     let text = format!("`{name}` is missing; expected {expected}");
-    match near {
-        Some(near) => r.problem_at(near, text),
-        None => r.problem(Origin::file(r.path(), None), text),
-    }
+    r.problem_near(near, text);
     None
 }

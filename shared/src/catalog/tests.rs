@@ -18,6 +18,14 @@ fn problems(yaml: &str) -> String {
         .to_string()
 }
 
+fn today() -> NaiveDate {
+    "2026-11-21".parse().unwrap()
+}
+
+fn prices(entry: &ModelEntry) -> &Prices {
+    entry.prices.at(today())
+}
+
 const LOCAL: &str = "
 providers:
   vllm:
@@ -106,7 +114,7 @@ fn a_provider_of_ones_own_takes_few_lines() {
     let entry = catalog.entry(&provider.name, "qwen").unwrap();
     assert_eq!(entry.tier, Tier::Standard);
     assert_eq!(
-        entry.prices.upper_bound(5, 1_000).to_string(),
+        prices(entry).upper_bound(5, 1_000).to_string(),
         "0.000000000001"
     );
 }
@@ -143,9 +151,9 @@ models:
     assert_eq!(mini.tier, Tier::Standard);
     assert_eq!(mini.prices, mini_before.prices);
     // New prices leave none of the old.
-    let prices = &catalog.entry(&openai.name, "gpt-4o").unwrap().prices;
-    assert_eq!(prices.input.to_string(), "2");
-    assert_eq!(prices.cached, None);
+    let rates = &prices(catalog.entry(&openai.name, "gpt-4o").unwrap()).rates;
+    assert_eq!(rates.input.to_string(), "2");
+    assert_eq!(rates.cached, None);
 }
 
 #[test]
@@ -171,10 +179,10 @@ fn a_model_can_be_at_several_providers() {
     let mut models: Vec<&ModelEntry> = catalog.model("vllm/qwen");
     models.extend(catalog.model("openrouter/qwen"));
     models.reverse();
-    cheapest(&mut models);
+    cheapest(&mut models, today());
     let order: Vec<String> = models
         .iter()
-        .map(|entry| entry.prices.input.to_string())
+        .map(|entry| prices(entry).rates.input.to_string())
         .collect();
     assert_eq!(order, ["0", "1", "2"]);
 }
@@ -188,7 +196,14 @@ providers:
   vllm: { base_url: 'http://gpu:8000', default_model: m }
 ";
     let catalog = load(&[("OPENAI_API_KEY", "real")], yaml);
-    assert_eq!(catalog.enabled().count(), catalog.providers.len());
+    let off: Vec<&str> = catalog
+        .providers
+        .iter()
+        .filter(|provider| !provider.is_on())
+        .map(|provider| provider.name.as_str())
+        .collect();
+    // What is off by itself is nobody's to simulate.
+    assert_eq!(off, ["ollama"]);
     for provider in &catalog.providers {
         assert_eq!(provider.key.as_ref().unwrap().expose_secret(), "simulated");
     }
@@ -228,7 +243,7 @@ models:
   - { provider: openai, model: gpt-4o, tier: fast }
   - { provider: openai, model: gpt-4o, tier: fast }
 ";
-    let names = "openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, mine, bare";
+    let names = "openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, mine, bare";
     assert_eq!(
         problems(yaml),
         format!(

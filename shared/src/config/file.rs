@@ -97,6 +97,8 @@ pub(crate) struct File {
     pub(crate) retention: Option<RawRetention>,
     pub(crate) providers: Option<Entries<Option<RawProvider>>>,
     pub(crate) models: Option<Vec<RawModel>>,
+    pub(crate) model_files: Option<Vec<Text>>,
+    pub(crate) unknown_price: Option<Text>,
 }
 
 /// A retry policy.

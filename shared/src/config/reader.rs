@@ -1,6 +1,9 @@
 //! Finds each setting in the environment or in the file, and gathers what is wrong.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Environment, Form, Interpolated, Origin, Problem, Text,
@@ -23,20 +26,30 @@ const OTHER_VARIABLES: [&str; 8] = [
 /// Finds settings and gathers problems.
 pub(crate) struct Reader<'a> {
     env: &'a Environment,
-    path: &'a Path,
+    path: PathBuf,
     known: BTreeSet<String>,
     problems: Vec<Problem>,
+    warnings: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
     /// Reads from `env` and from the file at `path`.
-    pub(crate) fn new(env: &'a Environment, path: &'a Path) -> Self {
+    pub(crate) fn new(env: &'a Environment, path: &Path) -> Self {
         Self {
             env,
-            path,
+            path: path.to_owned(),
             known: OTHER_VARIABLES.map(str::to_owned).into(),
             problems: Vec::new(),
+            warnings: Vec::new(),
         }
+    }
+
+    /// Reads values of another file.
+    pub(crate) fn within<T>(&mut self, path: &Path, read: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = std::mem::replace(&mut self.path, path.to_owned());
+        let value = read(self);
+        self.path = outer;
+        value
     }
 
     /// A setting, by its variable or as it is `written` in the file.
@@ -92,7 +105,7 @@ impl<'a> Reader<'a> {
                 let understood = form.understand(&value);
                 if understood.is_none() {
                     // As it was written: what was filled in may be a key.
-                    self.wrong(written.origin(self.path), name, written.as_written(), form);
+                    self.wrong(written.origin(&self.path), name, written.as_written(), form);
                 }
                 understood
             }
@@ -129,7 +142,16 @@ impl<'a> Reader<'a> {
     /// Tells of a problem with a value of the file.
     pub(crate) fn problem_at(&mut self, written: &Text, text: impl Into<String>) {
         self.problems
-            .push(Problem::new(written.origin(self.path), text));
+            .push(Problem::new(written.origin(&self.path), text));
+    }
+
+    /// Tells of a problem near a value of the file, or with the file at no line.
+    pub(crate) fn problem_near(&mut self, near: Option<&Text>, text: impl Into<String>) {
+        let origin = near.map_or_else(
+            || Origin::file(&self.path, None),
+            |near| near.origin(&self.path),
+        );
+        self.problem(origin, text);
     }
 
     /// Tells of a problem with the file at no line, or with how settings stand to each other.
@@ -139,12 +161,17 @@ impl<'a> Reader<'a> {
 
     /// Where a value stands, for messages.
     pub(crate) fn place(&self, written: &Text) -> String {
-        written.origin(self.path).to_string()
+        written.origin(&self.path).to_string()
     }
 
     /// The file's path.
-    pub(crate) fn path(&self) -> &'a Path {
-        self.path
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Tells of what looks wrong but keeps nothing from running.
+    pub(crate) fn warn(&mut self, text: String) {
+        self.warnings.push(text);
     }
 
     fn wrong<T>(&mut self, origin: Origin, name: &str, value: &str, form: &Form<T>) {
@@ -158,15 +185,15 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem::new(origin, text));
     }
 
-    /// Ends the reading: the problems in the file's order, and a warning for each variable that looks
-    /// like ours and is not.
+    /// Ends the reading: the problems in the file's order, and the warnings, one of them for each
+    /// variable that looks like ours and is not.
     pub(crate) fn finish(mut self) -> (Vec<Problem>, Vec<String>) {
         self.problems.sort_by_key(|problem| match &problem.origin {
             Origin::File { line, .. } => (0, *line),
             Origin::Variable(_) => (1, None),
             Origin::Together => (2, None),
         });
-        let warnings = self
+        let mistyped = self
             .env
             .names()
             .filter(|name| name.starts_with("LONGSHORE_") && !self.known.contains(*name))
@@ -177,9 +204,9 @@ impl<'a> Reader<'a> {
                     .map(|near| format!("; did you mean {near}?"))
                     .unwrap_or_default();
                 format!("the variable {name} is not a setting{hint}")
-            })
-            .collect();
-        (self.problems, warnings)
+            });
+        self.warnings.extend(mistyped);
+        (self.problems, self.warnings)
     }
 }
 

@@ -11,7 +11,10 @@ use super::{
     form,
 };
 use crate::envelope::Limits;
-use crate::{catalog::Catalog, id::QueueName};
+use crate::{
+    catalog::{Catalog, Written},
+    id::QueueName,
+};
 
 const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379";
 const DEFAULT_POSTGRES: &str = "postgres://127.0.0.1:5432/longshore";
@@ -77,12 +80,13 @@ pub(super) fn assemble(
     let limits = limits(r, &file.limits.unwrap_or_default());
     let liveness = liveness(r, &file.liveness.unwrap_or_default());
     let retention = retention(r, &file.retention.unwrap_or_default());
-    let catalog = Catalog::read(
-        r,
-        file.providers.unwrap_or_default(),
-        file.models.unwrap_or_default(),
-        simulator_url.as_ref(),
-    );
+    let written = Written {
+        providers: file.providers.unwrap_or_default(),
+        models: file.models.unwrap_or_default(),
+        model_files: file.model_files.unwrap_or_default(),
+        unknown_price: file.unknown_price,
+    };
+    let catalog = Catalog::read(r, written, simulator_url.as_ref());
 
     let (problems, warnings) = reader.finish();
     if !problems.is_empty() {
