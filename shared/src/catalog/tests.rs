@@ -266,3 +266,6 @@ longshore.yaml:22: the model `gpt-4o` of `openai` is named twice"
         )
     );
 }
+
+mod pricing;
+mod providers;

@@ -102,21 +102,10 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn prices(&mut self, litellm: &str) -> Result<Prices, Skipped> {
-        let no_price = Skipped::Unreadable("it has no price per token");
-        let Some(input) = self.price(INPUT)? else {
-            return Err(no_price);
-        };
-        let Some(output) = self.price(OUTPUT)? else {
-            return Err(no_price);
-        };
-        let rates = Rates {
-            input,
-            output,
-            cached: self.price(CACHED)?,
-            cache_write: self.price(CACHE_WRITE)?,
-            cache_write_1h: self.price(CACHE_WRITE_1H)?,
-            reasoning: self.price(REASONING)?.filter(|price| *price != output),
-        };
+        if let Some(tiers) = self.fields.get("tiered_pricing") {
+            return self.tiered(tiers);
+        }
+        let rates = self.rates()?;
         let mut steps = Vec::new();
         for thousands in self.thresholds() {
             steps.push(self.step(litellm, thousands, &rates)?);
@@ -125,6 +114,59 @@ impl Fields<'_> {
             batch_discount: self.batch_discount(&rates)?,
             rates,
             steps,
+        })
+    }
+
+    /// Prices by ranges of the prompt's tokens, each written out by itself; the first begins at none.
+    fn tiered(&mut self, tiers: &RawValue) -> Result<Prices, Skipped> {
+        let wrong = Skipped::Unreadable("its tiered prices are of another form");
+        let Ok(tiers) = serde_json::from_str::<Vec<BTreeMap<String, &RawValue>>>(tiers.get())
+        else {
+            return Err(wrong);
+        };
+        let mut steps = Vec::new();
+        for fields in tiers {
+            let mut tier = Fields {
+                fields,
+                rounded: false,
+            };
+            let (Some(above_tokens), rates) = (tier.start(), tier.rates()?) else {
+                return Err(wrong);
+            };
+            self.rounded |= tier.rounded;
+            steps.push(Step {
+                above_tokens,
+                rates,
+            });
+        }
+        steps.sort_by_key(|step| step.above_tokens);
+        if steps.first().is_none_or(|first| first.above_tokens > 0) {
+            return Err(wrong);
+        }
+        Ok(Prices {
+            rates: steps.remove(0).rates,
+            steps,
+            batch_discount: None,
+        })
+    }
+
+    /// Where a tier's `range` begins.
+    fn start(&self) -> Option<u64> {
+        let range: Vec<&RawValue> = serde_json::from_str(self.fields.get("range")?.get()).ok()?;
+        u64::try_from(decimal(range.first()?.get())?).ok()
+    }
+
+    fn rates(&mut self) -> Result<Rates, Skipped> {
+        let (Some(input), Some(output)) = (self.price(INPUT)?, self.price(OUTPUT)?) else {
+            return Err(Skipped::Unreadable("it has no price per token"));
+        };
+        Ok(Rates {
+            input,
+            output,
+            cached: self.price(CACHED)?,
+            cache_write: self.price(CACHE_WRITE)?,
+            cache_write_1h: self.price(CACHE_WRITE_1H)?,
+            reasoning: self.price(REASONING)?.filter(|price| *price != output),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use rust_decimal::Decimal;
 use serde::Serialize;
+use serde_saphyr::FlowSeq;
 
 use crate::catalog::{Capability, Catalog, Rates, Tier, models::Part};
 
@@ -16,8 +17,8 @@ struct Fragment<'a> {
 struct Written<'a> {
     provider: &'a str,
     model: &'a str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    capabilities: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capabilities: Option<FlowSeq<Vec<Capability>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     context_window: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,12 +88,9 @@ pub(super) fn write(
         .iter()
         .filter_map(|part| {
             let prices = part.prices.first.as_ref()?;
-            let capabilities = if catalog.entry(&part.provider, &part.model).is_some() {
-                Vec::new()
-            } else {
-                let all = [Tier::Standard.capabilities(), &part.supports].concat();
-                all.into_iter().map(Capability::as_str).collect()
-            };
+            let is_new = catalog.entry(&part.provider, &part.model).is_none();
+            let capabilities =
+                is_new.then(|| FlowSeq([Tier::Standard.capabilities(), &part.supports].concat()));
             Some(Written {
                 provider: part.provider.as_str(),
                 model: &part.model,
