@@ -7,6 +7,7 @@ mod dlq;
 mod doctor;
 mod jobs;
 mod migrate;
+mod models;
 mod queues;
 mod record;
 mod status;
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Dlq(dlq::Arguments),
     /// Show how full the queues and lanes are
     Queues(queues::Arguments),
+    /// List the models, name the cheapest, import prices
+    Models(models::Arguments),
     /// Bring the Postgres tables up to date
     Migrate(migrate::Arguments),
     /// Check the set-up and say what to do
@@ -57,6 +60,7 @@ pub(crate) async fn run(command: Command) -> Result<Done, CommandError> {
         Command::Costs(arguments) => costs::run(arguments, &Session::open()?).await,
         Command::Dlq(arguments) => dlq::run(arguments, &Session::open()?).await,
         Command::Queues(arguments) => queues::run(arguments, &Session::open()?).await,
+        Command::Models(arguments) => models::run(arguments, &Session::open()?),
         Command::Migrate(arguments) => migrate::run(arguments, &Session::open()?).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
     }

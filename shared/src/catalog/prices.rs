@@ -32,19 +32,23 @@ impl Rates {
         reasoning: None,
     };
 
-    fn cached(&self) -> Decimal {
+    /// What a prompt token read from the cache costs.
+    pub fn cached(&self) -> Decimal {
         self.cached.unwrap_or(self.input)
     }
 
-    fn cache_write(&self) -> Decimal {
+    /// What a prompt token written to the cache costs.
+    pub fn cache_write(&self) -> Decimal {
         self.cache_write.unwrap_or(self.input)
     }
 
-    fn cache_write_1h(&self) -> Decimal {
+    /// What a prompt token written to the cache for an hour costs.
+    pub fn cache_write_1h(&self) -> Decimal {
         self.cache_write_1h.unwrap_or_else(|| self.cache_write())
     }
 
-    fn reasoning(&self) -> Decimal {
+    /// What a thinking token costs.
+    pub fn reasoning(&self) -> Decimal {
         self.reasoning.unwrap_or(self.output)
     }
 
