@@ -1,12 +1,12 @@
 //! A server that lost the scripts (a restart, a failover, `SCRIPT FLUSH`) is given them again.
 
 use longshore_shared::{
-    broker::{Admission, Admitted, Begun, Ending, Fence, Parked},
+    broker::{Admission, Admitted, Ending, Fence, Parked, Spent},
     envelope::Unique,
     id::AttemptId,
 };
 
-use super::room::{Room, letter, parking, past, prompt, redis, resume};
+use super::room::{BEGUN, Room, letter, parking, past, prompt, redis, resume};
 
 /// In a Redis of its own: others would meet a server that forgets all the time.
 #[tokio::test]
@@ -34,18 +34,21 @@ async fn every_script_works_on_a_server_that_forgot_it() {
     );
     forget().await;
     let first = AttemptId::new();
-    assert_eq!(room.begin(&held, &job, first, None).await, Begun::Yes);
+    assert_eq!(room.begin(&held, &job, first, None).await, BEGUN);
     forget().await;
     assert_eq!(
         room.broker
-            .fail(&held, first, "failed", None, "{}")
+            .fail(&held, first, "failed", None, "{}", Spent::NothingTaken)
             .await
             .unwrap(),
         Fence::Held
     );
     forget().await;
     assert_eq!(
-        room.broker.hand_back(&held, None, "", "").await.unwrap(),
+        room.broker
+            .hand_back(&held, None, "", "", Spent::NothingTaken)
+            .await
+            .unwrap(),
         Fence::Held
     );
     forget().await;
@@ -62,12 +65,9 @@ async fn every_script_works_on_a_server_that_forgot_it() {
     forget().await;
     assert!(room.broker.waiting(&job).await.unwrap().is_some());
     forget().await;
-    assert_eq!(room.broker.promote(10).await.unwrap(), 1);
+    assert_eq!(room.broker.promote(10).await.unwrap().jobs, 1);
     let held = room.read_one("a").await.held;
-    assert_eq!(
-        room.begin(&held, &job, AttemptId::new(), None).await,
-        Begun::Yes
-    );
+    assert_eq!(room.begin(&held, &job, AttemptId::new(), None).await, BEGUN);
     forget().await;
     assert_eq!(room.broker.recover(&room.queue).await.unwrap().lost, 1);
     let held = room.read_one("a").await.held;

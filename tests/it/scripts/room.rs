@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use longshore::local::{LocalRedis, RedisOptions};
 use longshore_shared::{
-    broker::{Begun, Broker, Delivered, Ending, Held, Parking},
+    broker::{Beginning, Begun, Broker, Delivered, Ending, Held, Parking, Spent, Takes, Wanted},
     envelope::{Concurrency, RawMessage},
     event::DeadRecord,
     id::{AttemptId, JobId, Namespace, Place, QueueName, WorkerId},
@@ -50,6 +50,9 @@ pub(crate) struct Room {
     pub(crate) queue: QueueName,
     redis: MultiplexedConnection,
 }
+
+/// An attempt that began, and whose turn it is at once.
+pub(crate) const BEGUN: Begun = Begun::Yes(Duration::ZERO);
 
 /// Every key of a namespace with its value as Redis dumps it.
 pub(crate) type Snapshot = BTreeMap<String, Vec<u8>>;
@@ -118,7 +121,10 @@ impl Room {
     pub(crate) async fn read(&self, worker: &str, count: usize) -> Vec<Delivered> {
         let queues = [self.queue.clone()];
         let mut reader = self.broker.reader(&queues, &id(worker)).await.unwrap();
-        reader.read(count, Duration::from_millis(1)).await.unwrap()
+        reader
+            .read(count, Duration::from_millis(1), Wanted::All)
+            .await
+            .unwrap()
     }
 
     /// The one entry that a read brings `worker`.
@@ -140,7 +146,7 @@ impl Room {
     pub(crate) async fn running(&self, worker: &str) -> (Held, JobId, AttemptId) {
         let (held, job) = self.job(worker).await;
         let attempt = AttemptId::new();
-        assert_eq!(self.begin(&held, &job, attempt, None).await, Begun::Yes);
+        assert_eq!(self.begin(&held, &job, attempt, None).await, BEGUN);
         (held, job, attempt)
     }
 
@@ -153,11 +159,16 @@ impl Room {
         concurrency: Option<&Concurrency>,
     ) -> Begun {
         let event = format!("lost {attempt}");
-        let resume = resume(job, 0);
-        self.broker
-            .begin(held, job, attempt, &event, concurrency, &resume)
-            .await
-            .unwrap()
+        let beginning = Beginning {
+            job,
+            attempt,
+            event_if_lost: &event,
+            concurrency,
+            resume: &resume(job, 0),
+            takes: &Takes::default(),
+            waited: false,
+        };
+        self.broker.begin(held, &beginning).await.unwrap()
     }
 
     /// Gives an entry to another worker behind everybody's back.
@@ -165,7 +176,7 @@ impl Room {
         let claimed: Vec<String> = self
             .ask(&[
                 "XCLAIM",
-                &self.stream(),
+                &self.broker.keys().queue(&held.queue),
                 "workers",
                 thief,
                 "0",
@@ -192,14 +203,37 @@ impl Room {
             .collect()
     }
 
-    /// Who has which entry.
+    /// The stream of jobs that came out of a lane.
+    pub(crate) fn ready_stream(&self) -> String {
+        self.broker.keys().queue(&self.queue.ready())
+    }
+
+    /// How many entries stand in the queue, those that came out of a lane among them.
+    pub(crate) async fn standing(&self) -> usize {
+        let new: usize = self.ask(&["XLEN", &self.stream()]).await;
+        let ready: usize = self.ask(&["XLEN", &self.ready_stream()]).await;
+        new + ready
+    }
+
+    /// Who has what stands at which place.
     pub(crate) async fn pending(&self) -> BTreeMap<String, String> {
-        let rows: Vec<(String, String, u64, u64)> = self
-            .ask(&["XPENDING", &self.stream(), "workers", "-", "+", "10000"])
-            .await;
-        rows.into_iter()
-            .map(|(entry, consumer, ..)| (entry, consumer))
-            .collect()
+        let mut pending = BTreeMap::new();
+        for queue in [self.queue.ready(), self.queue.clone()] {
+            let stream = self.broker.keys().queue(&queue);
+            // Nobody may have read what came out of a lane yet.
+            if self.ask::<u64>(&["XLEN", &stream]).await == 0 {
+                continue;
+            }
+            let rows: Vec<(String, String, u64, u64)> = self
+                .ask(&["XPENDING", &stream, "workers", "-", "+", "10000"])
+                .await;
+            pending.extend(
+                rows.into_iter().map(|(entry, consumer, ..)| {
+                    (Place::new(&queue, &entry).to_string(), consumer)
+                }),
+            );
+        }
+        pending
     }
 
     /// The names of the group's consumers.
@@ -260,14 +294,17 @@ impl Room {
         snapshot
     }
 
-    /// The job is acked and deleted, and nothing is remembered of any place.
+    /// The job is acked and deleted, and nothing is remembered of any place or of who waited. What was used
+    /// of limits stays.
     pub(crate) async fn assert_nothing_is_left(&self) {
-        assert_eq!(self.ask::<u64>(&["XLEN", &self.stream()]).await, 0);
+        assert_eq!(self.standing().await, 0);
         assert_eq!(self.pending().await, BTreeMap::new());
         let kept = |name: &String| {
             !(name.starts_with("queue:")
                 || name.starts_with("worker:")
                 || name.starts_with("result:")
+                || name.starts_with("quota:")
+                || name == "limited"
                 || name == "events")
         };
         let left: Vec<String> = self.names().await.into_iter().filter(kept).collect();
@@ -300,10 +337,10 @@ pub(crate) fn binary() -> Vec<(Vec<u8>, Vec<u8>)> {
     ]
 }
 
-/// What is remembered of a job after so many tries.
-pub(crate) fn resume(job: &JobId, tries: u32) -> String {
+/// What is remembered of a job after so many attempts.
+pub(crate) fn resume(job: &JobId, attempts: u32) -> String {
     let mut resume = Resume::fresh(job.clone(), DateTime::UNIX_EPOCH);
-    resume.tries = tries;
+    resume.attempts = attempts;
     serde_json::to_string(&resume).unwrap()
 }
 
@@ -360,6 +397,7 @@ pub(crate) fn parking(due: DateTime<Utc>, resume: &str) -> Parking<'_> {
         due,
         concurrency: None,
         resume,
+        spent: Spent::NothingTaken,
     }
 }
 
