@@ -1,6 +1,8 @@
 //! The commands, one file each.
 
+mod ask;
 mod batch;
+mod config;
 mod costs;
 mod dev;
 mod dlq;
@@ -9,6 +11,7 @@ mod jobs;
 mod migrate;
 mod queues;
 mod record;
+mod route;
 mod status;
 mod submit;
 mod words;
@@ -35,8 +38,12 @@ pub(crate) enum Command {
     Costs(costs::Arguments),
     /// List, show, edit, replay and purge dead letters
     Dlq(dlq::Arguments),
+    /// Show who would answer a task, and why, without asking anyone
+    Route(route::Arguments),
     /// Show how full the queues and lanes are
     Queues(queues::Arguments),
+    /// Show, check, compare and push the configuration
+    Config(config::Arguments),
     /// Bring the Postgres tables up to date
     Migrate(migrate::Arguments),
     /// Check the set-up and say what to do
@@ -57,6 +64,8 @@ pub(crate) async fn run(command: Command) -> Result<Done, CommandError> {
         Command::Costs(arguments) => costs::run(arguments, &Session::open()?).await,
         Command::Dlq(arguments) => dlq::run(arguments, &Session::open()?).await,
         Command::Queues(arguments) => queues::run(arguments, &Session::open()?).await,
+        Command::Config(arguments) => config::run(arguments).await,
+        Command::Route(arguments) => route::run(arguments, &Session::open()?),
         Command::Migrate(arguments) => migrate::run(arguments, &Session::open()?).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
     }

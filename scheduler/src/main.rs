@@ -40,7 +40,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         return Ok(());
     };
     let scheduler = Scheduler::new(
-        service.config.clone(),
+        service.live.clone(),
         service.broker.clone(),
         service.ledger.clone(),
         service.health.clone(),

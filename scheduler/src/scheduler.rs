@@ -5,14 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::StreamExt as _;
 use longshore_shared::{
     broker::{Broker, BrokerError},
-    config::Config,
+    config::LiveConfig,
     health::HealthState,
     id::WorkerId,
     ledger::Ledger,
 };
-use futures::StreamExt as _;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +43,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// One scheduler among any number.
 pub struct Scheduler {
-    config: Arc<Config>,
+    config: LiveConfig,
     broker: Broker,
     ledger: Ledger,
     health: HealthState,
@@ -52,7 +52,7 @@ pub struct Scheduler {
 
 impl Scheduler {
     /// Puts a scheduler together.
-    pub fn new(config: Arc<Config>, broker: Broker, ledger: Ledger, health: HealthState) -> Self {
+    pub fn new(config: LiveConfig, broker: Broker, ledger: Ledger, health: HealthState) -> Self {
         Self {
             config,
             broker,
@@ -138,7 +138,8 @@ impl Scheduler {
     }
 
     async fn clean_up(&self) {
-        match retention::clean_up(&self.broker, &self.ledger, &self.config.retention).await {
+        let config = self.config.current();
+        match retention::clean_up(&self.broker, &self.ledger, &config.retention).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(
                 removed,

@@ -2,6 +2,7 @@
 
 mod batch;
 mod circuit;
+mod config;
 mod dead;
 mod events;
 mod jobs;
@@ -14,7 +15,10 @@ mod server;
 mod steps;
 mod workers;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    time::Duration,
+};
 
 use redis::{
     Client, IntoConnectionInfo as _, RedisError,
@@ -25,6 +29,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use self::batch::Batch;
 pub use self::{
     circuit::{CircuitName, CircuitReport, Claim, Counted, Counts, Opened},
+    config::{CONFIG_MESSAGE, Pushed},
     dead::DeadPage,
     events::{EventEntry, EventStream},
     jobs::{Entries, Pending, Waiting},
@@ -94,7 +99,8 @@ pub struct Broker {
     pool: deadpool_redis::Pool,
     keys: Keys,
     address: String,
-    retention: Retention,
+    /// Shared by all clones, and changed while they run.
+    retention: Arc<RwLock<Retention>>,
     begins: Batch,
     settles: Batch,
 }
@@ -151,7 +157,7 @@ impl Broker {
             pool,
             keys,
             address,
-            retention: Retention::default(),
+            retention: Arc::default(),
         })
     }
 
@@ -171,17 +177,31 @@ impl Broker {
 
     /// Keeps results and ids for as long as `retention` says.
     #[must_use]
-    pub fn keeping(mut self, retention: Retention) -> Self {
-        self.retention = retention;
+    pub fn keeping(self, retention: Retention) -> Self {
+        self.keep(retention);
         self
     }
 
+    /// From now on keeps results and ids for as long as `retention` says, in all clones.
+    pub fn keep(&self, retention: Retention) {
+        *self
+            .retention
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = retention;
+    }
+
+    fn retention(&self) -> RwLockReadGuard<'_, Retention> {
+        self.retention
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn result_seconds(&self) -> u64 {
-        self.retention.results.as_secs().max(1)
+        self.retention().results.as_secs().max(1)
     }
 
     pub(crate) fn id_seconds(&self) -> u64 {
-        self.retention.ids.as_secs().max(1)
+        self.retention().ids.as_secs().max(1)
     }
 
     /// The names of the keys.
@@ -232,10 +252,7 @@ impl Broker {
         self.subscribe(&self.keys.control()).await
     }
 
-    pub(crate) async fn subscribe(
-        &self,
-        channel: &str,
-    ) -> Result<redis::aio::PubSub, BrokerError> {
+    pub(crate) async fn subscribe(&self, channel: &str) -> Result<redis::aio::PubSub, BrokerError> {
         let mut pubsub = self
             .client
             .get_async_pubsub()

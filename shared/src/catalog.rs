@@ -13,6 +13,7 @@ use url::Url;
 use crate::{call::Usage, limits::AccountLimits, money::Usd, state::words};
 
 pub use prices::Prices;
+pub use tool::SEEN_BY_TOOLS;
 
 pub(crate) use raw::{RawModel, RawProvider};
 pub(crate) use read::{missing, word};
@@ -21,6 +22,7 @@ mod models;
 mod prices;
 mod raw;
 mod read;
+mod tool;
 
 /// Other names that platforms go by, in jobs and in the file.
 const ALIASES: [(&str, &str); 11] = [
@@ -76,6 +78,10 @@ words! {
         Anthropic = "anthropic",
         /// Gemini's `generateContent`.
         Gemini = "gemini",
+        /// Ollama's chat.
+        Ollama = "ollama",
+        /// A program on this machine.
+        Cli = "cli",
     }
 }
 
@@ -143,7 +149,7 @@ pub struct ProviderEntry {
     pub name: PlatformName,
     /// The language of its API.
     pub dialect: DialectName,
-    /// The address that the dialect's paths are added to.
+    /// The address that the dialect's paths are added to; `cli:PROGRAM` of a command-line tool.
     pub base_url: Url,
     /// Its key; a server of one's own may need none.
     pub key: Option<SecretString>,
@@ -165,8 +171,11 @@ pub struct ProviderEntry {
     pub account: PlatformName,
     /// What the account allows.
     pub limits: AccountLimits,
-    /// The program and its arguments, of a command-line tool.
+    /// The program and its arguments, of a command-line tool. `{prompt}` and `{model}` in an argument
+    /// stand for those of the call; without `{prompt}`, the prompt goes to its standard input.
     pub command: Vec<String>,
+    /// The whole environment of a command-line tool.
+    pub env: Vec<(String, SecretString)>,
 }
 
 /// A random wait before each call.

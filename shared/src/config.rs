@@ -20,13 +20,16 @@ use crate::{
     catalog::Catalog,
     envelope::Limits,
     id::{Namespace, QueueName},
-    routing::Routing,
     limits::{Budget, Circuit, Tenants},
+    routing::Routing,
 };
 
 pub use environment::Environment;
 pub use error::{ConfigError, Origin, Problem};
+pub use live::LiveConfig;
 pub use redact::redacted;
+pub use secrets::without_secrets;
+pub use shown::Shown;
 
 mod environment;
 mod error;
@@ -34,16 +37,21 @@ mod file;
 mod form;
 mod interpolate;
 mod limits;
+mod live;
 mod reader;
 mod redact;
 mod routing;
+mod secrets;
 mod settings;
+mod shown;
+mod yaml;
 
-pub(crate) use file::{Entries, Text, parse};
+pub(crate) use file::{Entries, Text};
 pub(crate) use form::{Form, flag, url, whole};
 pub(crate) use interpolate::{Interpolated, variable_of};
 pub(crate) use limits::{RawAccountLimits, account_limits, share_accounts};
-pub(crate) use reader::Reader;
+pub(crate) use reader::{Reader, closest};
+pub(crate) use yaml::parse;
 
 /// The file that is read from the working directory when `LONGSHORE_CONFIG` names none.
 pub const FILE_NAME: &str = "longshore.yaml";
@@ -93,6 +101,8 @@ pub struct Config {
     pub circuit: Circuit,
     /// What looks wrong but keeps nothing from running, for people.
     pub warnings: Vec<String>,
+    /// Where each setting and entry stands that is set; the others have their defaults.
+    pub origins: BTreeMap<String, Origin>,
     /// The file that was read, if there was one.
     pub source: Option<PathBuf>,
 }
@@ -171,7 +181,7 @@ impl Config {
     /// Reads the configuration, and tells of every problem at once.
     pub fn load(env: &Environment) -> Result<Self, ConfigError> {
         let Some(path) = env.config_path() else {
-            return settings::assemble(env, None, file::File::default());
+            return settings::assemble(env, None, file::File::default(), None);
         };
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Problem::new(
@@ -185,9 +195,13 @@ impl Config {
     /// Reads the configuration from the text of a file.
     pub fn from_yaml(env: &Environment, path: &Path, text: &str) -> Result<Self, ConfigError> {
         let file = parse(path, text)?;
-        settings::assemble(env, Some(path), file)
+        settings::assemble(env, Some(path), file, None)
     }
 }
 
+#[cfg(test)]
+mod broken;
+#[cfg(test)]
+mod presets;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use crate::{
     envelope::Envelope,
     id::{AttemptId, JobId, Place, QueueName, WorkerId},
     money::Usd,
-    state::{AttemptOutcome, JobState},
+    state::{AttemptOutcome, JobState, words},
 };
 
 /// One entry of the events stream: what happened in one atomic step.
@@ -30,6 +30,9 @@ pub struct Event {
     /// The message that was dropped as a duplicate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<DropRecord>,
+    /// The window of a quota or a budget that is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowRecord>,
 }
 
 /// What is known of every job, whatever becomes of it.
@@ -137,6 +140,9 @@ pub struct AttemptRecord {
     pub model: String,
     /// Why this one.
     pub routing_reason: String,
+    /// How it came to that, in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionRecord>,
     /// When the call began.
     pub started_at: DateTime<Utc>,
     /// When it ended; absent of a lost one.
@@ -163,12 +169,49 @@ pub struct AttemptRecord {
     pub cost_usd: Option<Usd>,
     /// The upper bound that was reserved before the call.
     pub reserved_usd: Usd,
+    /// What the provider says that it cost, where it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reported_cost_usd: Option<Usd>,
+    /// Tokens of prompt and answer that were reserved before the call, where tokens are limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_estimated: Option<u64>,
     /// The provider's own id of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_id: Option<String>,
     /// The W3C trace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+}
+
+/// How it came that a platform was asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionRecord {
+    /// The steps that had a say, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<DecisionStep>,
+    /// Those that stood before it and were not asked, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedRecord>,
+}
+
+/// A step of a decision, and what it said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionStep {
+    /// Which.
+    pub step: String,
+    /// In a few words.
+    pub outcome: String,
+}
+
+/// A platform that stood first and was not asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedRecord {
+    /// Who.
+    pub platform: String,
+    /// With which model.
+    pub model: String,
+    /// Why not: no room, an open circuit, spent by this job already.
+    pub why: String,
 }
 
 /// A dead letter, as it came to be one.
@@ -211,4 +254,31 @@ pub struct DropRecord {
     pub job_id: JobId,
     /// When it was dropped.
     pub at: DateTime<Utc>,
+}
+
+/// A window of a quota or a budget that is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowRecord {
+    /// What is counted, and whose.
+    pub meter: String,
+    /// In what.
+    pub unit: WindowUnit,
+    /// Its first moment, in ms since the epoch.
+    pub start_ms: i64,
+    /// The first moment after it.
+    pub end_ms: i64,
+    /// What was used of it.
+    pub used: u64,
+    /// What could have been.
+    pub limit: u64,
+}
+
+words! {
+    /// What the windows of quotas and budgets are counted in.
+    WindowUnit {
+        /// Calls.
+        Requests = "requests",
+        /// Billionths of a dollar.
+        NanoUsd = "nano_usd",
+    }
 }

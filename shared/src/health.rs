@@ -47,6 +47,8 @@ struct Check {
     /// A loop's time limit; dependencies have none.
     stale_after: Option<Duration>,
     error: Option<String>,
+    /// Whether the error keeps nothing from working.
+    harmless: bool,
 }
 
 /// How a process fares.
@@ -69,7 +71,7 @@ pub struct Health {
 /// How one part fares.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CheckHealth {
-    /// `ok`, `starting`, `failed` or `stale`.
+    /// `ok`, `starting`, `warning`, `failed` or `stale`.
     pub status: &'static str,
     /// Seconds since the last sign of progress.
     pub seconds_since_progress: f64,
@@ -108,6 +110,14 @@ impl HealthState {
         check.error = None;
     }
 
+    /// Something is to be looked at, but the process works on as before. `text` is shown: no keys.
+    pub fn warn(&self, name: &str, text: impl Into<String>) {
+        let mut parts = self.parts();
+        let check = parts.check(name);
+        check.error = Some(text.into());
+        check.harmless = true;
+    }
+
     /// A loop or a dependency failed, until its next beat. A loop that fails and tries again is not
     /// stuck, so this counts as progress for a loop. `text` is shown: no keys.
     pub fn fail(&self, name: &str, text: impl Into<String>) {
@@ -117,6 +127,7 @@ impl HealthState {
             check.progress = Instant::now();
         }
         check.error = Some(text.into());
+        check.harmless = false;
     }
 
     /// A loop ended as it should, and need not beat any more.
@@ -143,7 +154,7 @@ impl HealthState {
             .collect();
         let live = checks.values().all(|check| check.status != "stale");
         // Before a loop is registered a process does nothing yet.
-        let well = parts.registered && checks.values().all(|check| check.status == "ok");
+        let well = parts.registered && checks.values().all(CheckHealth::is_well);
         Health {
             service: self.inner.service,
             uptime_seconds: now.saturating_duration_since(self.inner.started).as_secs(),
@@ -178,6 +189,7 @@ impl Check {
             begun: false,
             stale_after,
             error: None,
+            harmless: false,
         }
     }
 
@@ -185,6 +197,11 @@ impl Check {
         let silent = now.saturating_duration_since(self.progress);
         let status = match self {
             _ if self.stale_after.is_some_and(|limit| silent > limit) => "stale",
+            Self {
+                error: Some(_),
+                harmless: true,
+                ..
+            } => "warning",
             Self { error: Some(_), .. } => "failed",
             Self { begun: false, .. } => "starting",
             _ => "ok",
@@ -197,6 +214,12 @@ impl Check {
     }
 }
 
+impl CheckHealth {
+    fn is_well(&self) -> bool {
+        matches!(self.status, "ok" | "warning")
+    }
+}
+
 impl Health {
     /// Why the process is not live, one part a line.
     fn not_live(&self) -> String {
@@ -206,7 +229,7 @@ impl Health {
     /// Why the process is not ready, one part a line.
     fn not_ready(&self) -> String {
         let draining = self.draining.then(|| "stopping\n".to_owned());
-        let parts = self.complaints(|check| check.status != "ok");
+        let parts = self.complaints(|check| !check.is_well());
         let text: String = draining.into_iter().chain(parts).collect();
         if text.is_empty() {
             "starting\n".to_owned()
@@ -293,124 +316,4 @@ fn status(good: bool) -> StatusCode {
 }
 
 #[cfg(test)]
-mod tests {
-    use metrics_exporter_prometheus::PrometheusBuilder;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    const LIMIT: Duration = Duration::from_secs(30);
-
-    fn later(health: &HealthState, time: Duration) -> Health {
-        health.health_at(Instant::now() + time)
-    }
-
-    #[test]
-    fn a_process_is_ready_when_its_loops_have_begun() {
-        let state = HealthState::new("worker");
-        state.beat("heartbeat");
-        let health = state.health();
-        assert!(health.live && !health.ready);
-        assert_eq!(health.not_ready(), "starting\n");
-        state.register("reader", LIMIT);
-        let health = state.health();
-        assert!(health.live && !health.ready);
-        assert_eq!(health.not_ready(), "reader: starting\n");
-        state.beat("reader");
-        assert!(state.health().ready);
-    }
-
-    #[test]
-    fn a_silent_loop_is_named() {
-        let state = HealthState::new("worker");
-        state.register("reader", LIMIT);
-        state.beat("reader");
-        state.beat("redis");
-        assert!(later(&state, Duration::from_secs(29)).live);
-        let health = later(&state, Duration::from_secs(42));
-        assert!(!health.live && !health.ready);
-        assert_eq!(health.not_live(), "reader: no progress for 42 s\n");
-        state.retire("reader");
-        assert!(later(&state, Duration::from_secs(42)).ready);
-    }
-
-    #[test]
-    fn an_ill_dependency_is_not_death() {
-        let state = HealthState::new("worker");
-        state.register("reader", Duration::from_hours(2));
-        state.beat("reader");
-        state.beat("redis");
-        state.fail("redis", "connection refused");
-        let health = later(&state, Duration::from_hours(1));
-        assert!(health.live && !health.ready);
-        assert_eq!(health.not_ready(), "redis: connection refused\n");
-        state.beat("redis");
-        assert!(state.health().ready);
-    }
-
-    #[test]
-    fn a_loop_that_tries_again_is_not_stuck() {
-        let state = HealthState::new("scheduler");
-        state.register("waker", Duration::ZERO);
-        state.fail("waker", "no leader");
-        let progress = state.parts().checks["waker"].progress;
-        assert_eq!(state.health_at(progress).checks["waker"].status, "failed");
-    }
-
-    #[test]
-    fn a_stopping_process_is_live_and_not_ready() {
-        let state = HealthState::new("worker");
-        state.drain();
-        let health = state.health();
-        assert!(health.live && !health.ready && health.draining);
-        assert_eq!(health.not_ready(), "stopping\n");
-    }
-
-    async fn fetch(address: SocketAddr, path: &str) -> (u16, String) {
-        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
-    }
-
-    #[tokio::test]
-    async fn it_is_served() {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        metrics::with_local_recorder(&recorder, || {
-            metrics::counter!("longshore_jobs_total").increment(1);
-        });
-        let state = HealthState::new("worker");
-        state.register("reader", LIMIT);
-        state.beat("reader");
-        state.fail("postgres", "timed out");
-        let listen = "127.0.0.1:0".parse().unwrap();
-        let (address, task) = serve(listen, state.clone(), recorder.handle())
-            .await
-            .unwrap();
-
-        assert_eq!(fetch(address, "/live").await, (200, "ok\n".to_owned()));
-        assert_eq!(
-            fetch(address, "/ready").await,
-            (503, "postgres: timed out\n".to_owned())
-        );
-        let (status, body) = fetch(address, "/health").await;
-        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(status, 503);
-        assert_eq!(body["service"], "worker");
-        assert_eq!(body["checks"]["postgres"]["status"], "failed");
-        assert_eq!(body["checks"]["postgres"]["error"], "timed out");
-        assert!(
-            fetch(address, "/metrics")
-                .await
-                .1
-                .contains("longshore_jobs_total 1")
-        );
-
-        state.beat("postgres");
-        assert_eq!(fetch(address, "/ready").await, (200, "ok\n".to_owned()));
-        task.abort();
-    }
-}
+mod tests;

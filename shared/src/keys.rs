@@ -110,6 +110,8 @@ impl Keys {
         wake = "wake";
         /// The circuits of the models that fail, by platform and model.
         circuits = "circuits";
+        /// The configuration that was pushed for the whole fleet.
+        config = "config";
         /// The lease of the leading scheduler.
         leader = "leader";
         /// When to look again at the lanes of limits, by meter.

@@ -24,8 +24,9 @@ mod record;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod windows;
 
-pub use costs::{ChainCosts, CostLine, CostScope, CostSummary, JobCost};
+pub use costs::{ChainCosts, CostLine, CostScope, CostSummary, JobCost, ReportedCosts};
 pub use dead::DeadResolution;
 pub use error::LedgerError;
 pub use event_id::{BadEventId, EventId};

@@ -147,8 +147,9 @@ impl Router {
         let market = Market::new(config.catalog.clone());
         let orders = Orders::new(&market, routing);
         let rules = routing.rules.iter().map(|rule| {
-            let name = format!("rule `{}`", rule.name);
-            let order = orders.preferring(&rule.prefer, StepName::Rule, &name, name.clone());
+            let name = format!("`{}`", rule.name);
+            let reason = format!("rule {name}");
+            let order = orders.preferring(&rule.prefer, StepName::Rule, &name, reason);
             (rule.when.clone(), order)
         });
         let tiers = Tier::ALL.iter().map(|tier| {
@@ -166,8 +167,9 @@ impl Router {
                 tier: None,
                 capability: None,
             };
-            let name = format!("keywords of {}", category.name);
-            let order = orders.preferring(&prefer, StepName::Keywords, &name, name.clone());
+            let name = &category.name;
+            let reason = format!("keywords of {name}");
+            let order = orders.preferring(&prefer, StepName::Keywords, name, reason);
             (category.name.clone(), order)
         });
         Self {
@@ -263,8 +265,8 @@ impl Router {
             return Ok(self.by_keywords(envelope));
         }
         let mut draft = Draft::like(found.unwrap_or(&self.plain));
-        for (step, why) in passed {
-            draft.tell(step, why);
+        for (step, why) in passed.into_iter().rev() {
+            draft.tell_first(step, why);
         }
         Ok(draft)
     }
@@ -284,7 +286,7 @@ impl Router {
         };
         let mut draft = Draft::like(order.as_ref().unwrap_or(&self.plain));
         let words = format!("{name}, by: {}", found.words.join(", "));
-        draft.tell(StepName::Keywords, words);
+        draft.tell_first(StepName::Keywords, words);
         if let Err(why) = order {
             draft.tell(StepName::Keywords, why.as_str());
         }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     broker::{Broker, BrokerError},
-    config::{Config, ConfigError, Environment},
+    config::{Config, ConfigError, Environment, LiveConfig},
     health::{self, HealthState},
     ledger::{Ledger, LedgerError},
     telemetry::{self, LogSettings, TelemetryError},
@@ -44,8 +44,10 @@ pub enum StartError {
 
 /// What a service stands on.
 pub struct Service {
-    /// The configuration.
+    /// The configuration as it was at the start, with what was pushed by then.
     pub config: Arc<Config>,
+    /// The configuration as it is.
+    pub live: LiveConfig,
     /// Redis, reachable when the service started.
     pub broker: Broker,
     /// Postgres, which may be away.
@@ -65,7 +67,7 @@ impl Service {
         ledger_connections: u32,
     ) -> Result<Option<Self>, StartError> {
         let env = Environment::read()?;
-        let config = Arc::new(Config::load(&env)?);
+        let config = Config::load(&env)?;
         let metrics = telemetry::init(name, &LogSettings::read(&env)?)?;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
@@ -82,13 +84,17 @@ impl Service {
         let Some(broker) = broker(&config, &stop).await? else {
             return Ok(None);
         };
+        let live = LiveConfig::follow(env, config, broker.clone(), health.clone(), stop.clone())
+            .await
+            .map_err(StartError::Signals)?;
         tracing::info!(
             redis = broker.address(),
             postgres = ledger.at(),
             "{name} started"
         );
         Ok(Some(Self {
-            config,
+            config: live.current(),
+            live,
             broker,
             ledger,
             health,

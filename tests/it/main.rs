@@ -14,6 +14,7 @@ mod crash;
 mod identity;
 mod model;
 mod policy;
+mod reload;
 mod road;
 mod scripts;
 mod time;

@@ -4,12 +4,16 @@
 mod admit;
 mod begin;
 mod cancel;
+mod circuit;
+mod circuit_model;
+mod circuit_worker;
 mod dead;
 mod fail;
 mod hand_back;
 mod key_lanes;
 mod lead;
 mod noscript;
+mod push_config;
 mod recover;
 pub(crate) mod room;
 mod settle;

@@ -40,7 +40,11 @@ impl Accounts {
     }
 
     /// Learns what all workers know.
-    pub(crate) async fn learn(&self, broker: &Broker, now: DateTime<Utc>) -> Result<(), BrokerError> {
+    pub(crate) async fn learn(
+        &self,
+        broker: &Broker,
+        now: DateTime<Utc>,
+    ) -> Result<(), BrokerError> {
         let known: HashMap<String, DateTime<Utc>> = broker
             .limited_accounts()
             .await?
@@ -143,7 +147,10 @@ impl Accounts {
         metrics::counter!("longshore_accounts_limited_total", "account" => account.to_owned())
             .increment(1);
         if let Err(error) = broker.limited(account, until_ms, slots).await {
-            tracing::warn!(account, "the other workers are not told of the limit: {error}");
+            tracing::warn!(
+                account,
+                "the other workers are not told of the limit: {error}"
+            );
         }
     }
 }

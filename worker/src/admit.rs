@@ -73,7 +73,7 @@ fn read(job: &Job, deps: &Deps) -> Result<Parsed, Verdict> {
             ..Discard::new(MalformedCode::TooLarge.as_str(), error)
         }));
     }
-    parse(&job.message, &deps.config.limits)
+    parse(&job.message, &deps.policy().config.limits)
         .map_err(|malformed| refuse(job, &malformed, deps.clock.now()))
 }
 

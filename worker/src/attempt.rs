@@ -19,7 +19,9 @@ use crate::{
     begin::Begin,
     deps::Deps,
     job::Job,
+    policy::Policy,
     run::cancelled,
+    schema,
     verdict::{Discard, Verdict},
 };
 
@@ -39,13 +41,14 @@ pub(crate) async fn attempt(
     job: &Job,
     envelope: &Envelope,
     begun: Begin<'_>,
+    policy: &Policy,
     deps: &Deps,
 ) -> Attempted {
     if let Some(verdict) = await_turn(job, begun.wait, deps).await {
         return Attempted::Ended(verdict);
     }
     let candidate = &begun.to.candidate;
-    let Some(provider) = deps.providers.get(&candidate.provider.name) else {
+    let Some(provider) = policy.providers.get(&candidate.provider.name) else {
         let error = format!("platform `{}` is not available", candidate.provider.name);
         let error = CallError::new(ErrorClass::Internal, error);
         let closed = close(job, candidate.model, Err(error), deps.clock.now());
@@ -60,7 +63,7 @@ pub(crate) async fn attempt(
     };
     let closed = tokio::select! {
         biased;
-        answer = provider.call(&call) => close(job, candidate.model, answer, deps.clock.now()),
+        answer = schema::checked(&**provider, &call) => close(job, candidate.model, answer, deps.clock.now()),
         () = job.cancelled.cancelled() => {
             stop(job, "cancelled on request in mid-call", deps.clock.now());
             return Attempted::Ended(cancelled());
@@ -142,6 +145,10 @@ fn prepare(
         Some(left) => envelope.timeout.min(left),
         None => envelope.timeout,
     };
+    let timeout = match candidate.provider.timeout {
+        Some(cap) => timeout.min(cap),
+        None => timeout,
+    };
     Ok(Call {
         attempt_id: attempt,
         model: candidate.model.model.clone(),
@@ -181,6 +188,7 @@ fn close(
             record.usage = answer.usage;
             let cost = model.cost(&answer.usage, record.started_at);
             record.cost_usd = Some(cost);
+            record.reported_cost_usd = answer.reported_cost;
             record.response_id.clone_from(&answer.response_id);
             let spent = known(record, true);
             (Closed::Answered(answer), spent)

@@ -8,14 +8,15 @@ use longshore_shared::{
     broker::{Beginning, Begun, Offer, Reservation, Reserved},
     call::Usage,
     envelope::Envelope,
-    event::AttemptRecord,
+    event::{AttemptRecord, DecisionRecord, DecisionStep, SkippedRecord},
     id::{AttemptId, JobId},
     resume::Resume,
+    routing::{Decision, Step},
     state::AttemptOutcome,
 };
 
 use crate::{
-    choose::{Choice, Skipped, Usable},
+    choose::{Choice, Usable},
     deps::Deps,
     job::Job,
     limits,
@@ -55,6 +56,7 @@ pub(crate) async fn begin<'a>(
     job: &Job,
     envelope: &Envelope,
     choice: Choice<'a>,
+    decision: &Decision<'_>,
     everybody: bool,
     deps: &Deps,
 ) -> Result<Begin<'a>, Verdict> {
@@ -65,6 +67,7 @@ pub(crate) async fn begin<'a>(
         skipped,
         ..
     } = choice;
+    let told = record(decision, skipped);
     let Some(first) = usable.first() else {
         return Err(Discard::new("internal", "no candidate is left to begin with").into());
     };
@@ -72,7 +75,7 @@ pub(crate) async fn begin<'a>(
         let progress = job.progress();
         (progress.resume.id.clone(), progress.resume.clone())
     };
-    let draft = draft(job, envelope, first, &skipped, attempt, now, deps);
+    let draft = draft(job, envelope, first, &told, attempt, now, deps);
     let begun = patiently("begin", || {
         let waits_for_key = waiting(&resume, envelope.concurrency.is_some(), false);
         let draft = &draft;
@@ -110,7 +113,7 @@ pub(crate) async fn begin<'a>(
         Begun::Full => {
             let drafts: Vec<Draft> = usable
                 .iter()
-                .map(|usable| self::draft(job, envelope, usable, &skipped, attempt, now, deps))
+                .map(|usable| self::draft(job, envelope, usable, &told, attempt, now, deps))
                 .collect();
             let place = Place {
                 id,
@@ -217,7 +220,7 @@ fn draft(
     job: &Job,
     envelope: &Envelope,
     usable: &Usable<'_>,
-    skipped: &[Skipped],
+    told: &Option<DecisionRecord>,
     attempt: AttemptId,
     now: DateTime<Utc>,
     deps: &Deps,
@@ -232,6 +235,7 @@ fn draft(
         platform: candidate.provider.name.to_string(),
         model: candidate.model.model.clone(),
         routing_reason: candidate.reason.to_string(),
+        decision: told.clone(),
         started_at: now,
         finished_at: None,
         outcome: AttemptOutcome::Lost,
@@ -242,10 +246,27 @@ fn draft(
         usage: Usage::default(),
         cost_usd: None,
         reserved_usd: usable.estimate.upper_bound,
+        reported_cost_usd: None,
+        tokens_estimated: Some(usable.estimate.tokens),
         response_id: None,
         traceparent: envelope.traceparent.clone(),
     };
     let if_lost = json(&AttemptEvent { attempt: &record });
     record.error = None;
     Draft { record, if_lost }
+}
+
+/// What the decision was, where it was not plain.
+fn record(decision: &Decision<'_>, skipped: Vec<SkippedRecord>) -> Option<DecisionRecord> {
+    if decision.steps.is_empty() && skipped.is_empty() {
+        return None;
+    }
+    let step = |step: &Step<'_>| DecisionStep {
+        step: step.step.to_string(),
+        outcome: step.outcome.to_string(),
+    };
+    Some(DecisionRecord {
+        steps: decision.steps.iter().map(step).collect(),
+        skipped,
+    })
 }

@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use longshore_shared::{
     envelope::Envelope,
+    event::SkippedRecord,
     money::Usd,
     resume::Resume,
     routing::{Candidate, Decision},
@@ -13,6 +14,7 @@ use crate::{
     circuit::{Health, Pass},
     deps::Deps,
     estimate::Estimate,
+    policy::Policy,
 };
 
 /// A candidate that may be asked now.
@@ -24,18 +26,11 @@ pub(crate) struct Usable<'a> {
     pub(crate) pass: Pass<'a>,
 }
 
-/// A candidate that was passed over, and why.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Skipped {
-    pub(crate) platform: String,
-    pub(crate) why: String,
-}
-
 /// Who may be asked now.
 pub(crate) struct Choice<'a> {
     /// In order.
     pub(crate) usable: Vec<Usable<'a>>,
-    pub(crate) skipped: Vec<Skipped>,
+    pub(crate) skipped: Vec<SkippedRecord>,
     /// When one of those who are not well or limited may be asked again.
     pub(crate) until: Option<DateTime<Utc>>,
     /// What the cheapest could cost, if all that is wrong is that the job may not spend it.
@@ -47,6 +42,7 @@ pub(crate) async fn choose<'a>(
     envelope: &Envelope,
     decision: &Decision<'a>,
     resume: &Resume,
+    policy: &'a Policy,
     deps: &'a Deps,
 ) -> Choice<'a> {
     let mut choice = Choice {
@@ -56,7 +52,9 @@ pub(crate) async fn choose<'a>(
         too_dear: None,
     };
     for candidate in in_turn(decision, resume) {
-        choice.look_at(candidate.clone(), envelope, resume, deps).await;
+        choice
+            .look_at(candidate.clone(), envelope, resume, policy, deps)
+            .await;
     }
     choice
 }
@@ -66,7 +64,8 @@ fn in_turn<'d, 'a>(
     decision: &'d Decision<'a>,
     resume: &Resume,
 ) -> impl Iterator<Item = &'d Candidate<'a>> {
-    let tried = |candidate: &&Candidate<'_>| resume.tries.contains_key(candidate.provider.name.as_str());
+    let tried =
+        |candidate: &&Candidate<'_>| resume.tries.contains_key(candidate.provider.name.as_str());
     let left: Vec<&Candidate<'a>> = decision
         .candidates
         .iter()
@@ -95,23 +94,26 @@ impl<'a> Choice<'a> {
         candidate: Candidate<'a>,
         envelope: &Envelope,
         resume: &Resume,
+        policy: &'a Policy,
         deps: &'a Deps,
     ) {
         let now = deps.clock.now();
         let platform = &candidate.provider.name;
-        let estimate = Estimate::of(envelope, &candidate, deps, now);
+        let estimate = Estimate::of(envelope, &candidate, policy, now);
         if let Some(most) = envelope.max_cost {
             let could = resume.cost + estimate.upper_bound;
             if could > most {
                 self.too_dear = Some(self.too_dear.map_or(could, |other| other.min(could)));
-                self.skip(&candidate, format!("could cost ${could}, of at most ${most}"));
+                self.skip(
+                    &candidate,
+                    format!("could cost ${could}, of at most ${most}"),
+                );
                 return;
             }
         }
         // One that is being tried waits as long as it was told to.
         let being_tried = resume.tries.contains_key(platform.as_str());
-        if !being_tried
-            && let Some(until) = deps.accounts.limited(&candidate.provider.account, now)
+        if !being_tried && let Some(until) = deps.accounts.limited(&candidate.provider.account, now)
         {
             self.later(&candidate, until, "limited by its provider");
             return;
@@ -137,8 +139,9 @@ impl<'a> Choice<'a> {
     }
 
     fn skip(&mut self, candidate: &Candidate<'a>, why: String) {
-        self.skipped.push(Skipped {
+        self.skipped.push(SkippedRecord {
             platform: candidate.provider.name.to_string(),
+            model: candidate.model.model.clone(),
             why,
         });
     }

@@ -120,6 +120,8 @@ impl Circuits {
     /// Keeps up with the other workers until `stop`.
     pub async fn follow(&self, stop: CancellationToken) {
         let mut beat = 0_u32;
+        // What the others know already is looked at at once.
+        self.changed.notify_one();
         loop {
             let told = tokio::select! {
                 () = tokio::time::sleep(TELL_EVERY) => false,

@@ -2,30 +2,30 @@
 
 use std::sync::Arc;
 
-use longshore_shared::{
-    broker::Broker, config::Config, health::HealthState, id::WorkerId, limits::Meters,
-    routing::Router,
-};
+use longshore_shared::{broker::Broker, config::Config, health::HealthState, id::WorkerId};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    accounts::Accounts, circuit::Circuits, clock::Clock, fairness::Fairness, gate::Gate, hands::Hands,
-    registry::Registry,
+    accounts::Accounts,
+    circuit::Circuits,
+    clock::Clock,
+    fairness::Fairness,
+    gate::Gate,
+    hands::Hands,
+    policy::{Policies, Policy},
 };
 
 /// What the parts of a worker share.
 pub struct Deps {
     /// Redis.
     pub broker: Broker,
-    /// The configuration.
+    /// The configuration that it started with: what does not change while it runs.
     pub config: Arc<Config>,
     /// The server's time.
     pub clock: Clock,
-    /// Who may answer what.
-    pub router: Router,
-    /// What limits calls.
-    pub meters: Meters,
+    /// By what jobs are decided.
+    pub policies: Policies,
     /// Which models are well.
     pub circuits: Circuits,
     /// Which accounts their providers limit.
@@ -34,8 +34,6 @@ pub struct Deps {
     pub gate: Gate,
     /// Whether tenants are to share.
     pub fairness: Fairness,
-    /// Who can be called.
-    pub providers: Registry,
     /// Who we are.
     pub worker: WorkerId,
     /// The jobs that it has.
@@ -51,4 +49,11 @@ pub struct Deps {
     pub abort: CancellationToken,
     /// What the health endpoint tells.
     pub health: HealthState,
+}
+
+impl Deps {
+    /// By what jobs are decided now; a job asks once and keeps it.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policies.current()
+    }
 }

@@ -2,15 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use longshore_shared::{
-    broker::Takes,
-    envelope::Envelope,
-    limits::Costs,
-    money::Usd,
-    routing::Candidate,
-    tokens,
+    broker::Takes, envelope::Envelope, limits::Costs, money::Usd, routing::Candidate, tokens,
 };
 
-use crate::deps::Deps;
+use crate::policy::Policy;
 
 /// Answer tokens that a call is taken to have, for limits on tokens a minute, where the job names no
 /// limit; what is known after the call is set right.
@@ -22,6 +17,8 @@ pub(crate) struct Estimate {
     /// The most that it can cost: as if each byte of the prompt were a token, and the answer as long as it
     /// may be.
     pub(crate) upper_bound: Usd,
+    /// The tokens that it is taken to have.
+    pub(crate) tokens: u64,
     /// What it takes of limits.
     pub(crate) takes: Takes,
 }
@@ -31,21 +28,21 @@ impl Estimate {
     pub(crate) fn of(
         envelope: &Envelope,
         candidate: &Candidate<'_>,
-        deps: &Deps,
+        policy: &Policy,
         now: DateTime<Utc>,
     ) -> Self {
         let model = candidate.model;
         let prompt = tokens::upper_bound(&envelope.messages, envelope.system.as_deref());
-        let answer = envelope
-            .max_tokens
-            .map_or(model.max_output_tokens, |most| most.min(model.max_output_tokens));
+        let answer = envelope.max_tokens.map_or(model.max_output_tokens, |most| {
+            most.min(model.max_output_tokens)
+        });
         let upper_bound = model.upper_bound(prompt, u64::from(answer), now);
         let typical = envelope.max_tokens.unwrap_or(TYPICAL_ANSWER).min(answer);
         let costs = Costs {
-            tokens: deps.router.measure(envelope).upper_bound + u64::from(typical),
+            tokens: policy.router.measure(envelope).upper_bound + u64::from(typical),
             upper_bound,
         };
-        let takes = deps.meters.takes(
+        let takes = policy.meters.takes(
             candidate.provider,
             envelope.tenant.as_deref(),
             envelope.chain_id.as_deref(),
@@ -54,6 +51,7 @@ impl Estimate {
         );
         Self {
             upper_bound,
+            tokens: costs.tokens,
             takes: Takes::new(&takes),
         }
     }

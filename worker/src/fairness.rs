@@ -10,6 +10,7 @@ use std::{
 use chrono::Utc;
 use longshore_shared::{
     broker::{BrokerError, Delivered, QueueReader, Sorted},
+    config::Config,
     envelope::parse,
     id::{JobId, QueueName},
     resume::Resume,
@@ -47,13 +48,17 @@ pub(crate) async fn sort_some(
     reader: &mut QueueReader,
     deps: &Deps,
 ) -> Result<(usize, Vec<Delivered>), BrokerError> {
+    let config = deps.policy().config.clone();
     let delivered = reader.look_ahead(BATCH).await?;
     let looked = delivered.len();
     let (forged, plain): (Vec<_>, Vec<_>) = delivered.into_iter().partition(|one| one.forged);
     let mut by_queue: BTreeMap<QueueName, Vec<Sorted>> = BTreeMap::new();
     for one in plain {
         let queue = one.held.queue.clone();
-        by_queue.entry(queue).or_default().push(sorted(one, deps));
+        by_queue
+            .entry(queue)
+            .or_default()
+            .push(sorted(one, &config));
     }
     for (queue, sorted) in by_queue {
         reader.sort(&queue, &sorted).await?;
@@ -61,8 +66,8 @@ pub(crate) async fn sort_some(
     Ok((looked, forged))
 }
 
-fn sorted(one: Delivered, deps: &Deps) -> Sorted {
-    let tenant = parse(&one.message, &deps.config.limits)
+fn sorted(one: Delivered, config: &Config) -> Sorted {
+    let tenant = parse(&one.message, &config.limits)
         .ok()
         .and_then(|parsed| parsed.envelope.tenant)
         .unwrap_or_default();
@@ -75,7 +80,7 @@ fn sorted(one: Delivered, deps: &Deps) -> Sorted {
     Sorted {
         entry: one.held.entry,
         id,
-        weight: deps.config.tenants.weight(&tenant),
+        weight: config.tenants.weight(&tenant),
         tenant,
         resume,
     }

@@ -21,6 +21,7 @@ mod heartbeat;
 pub mod job;
 pub mod limits;
 mod patience;
+pub mod policy;
 pub mod provider;
 pub mod reader;
 pub mod recorder;
@@ -28,12 +29,14 @@ pub mod records;
 pub mod registry;
 pub mod retry;
 pub mod run;
+pub mod schema;
 pub mod settle;
 mod upkeep;
 pub mod verdict;
 mod worker;
 
 pub use self::{
+    policy::{Policies, Policy},
     registry::Registry,
     worker::{Worker, WorkerError},
 };

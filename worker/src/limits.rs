@@ -40,7 +40,10 @@ pub(crate) fn refused(meter: &str) -> Discard {
 }
 
 /// The job may not spend what any candidate could cost.
-pub(crate) fn too_dear(could: longshore_shared::money::Usd, most: longshore_shared::money::Usd) -> Discard {
+pub(crate) fn too_dear(
+    could: longshore_shared::money::Usd,
+    most: longshore_shared::money::Usd,
+) -> Discard {
     Discard::new(
         BUDGET_EXCEEDED,
         format!(

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 use longshore_shared::service::{self, Service};
-use longshore_worker::{Registry, Worker};
+use longshore_worker::{Policies, Worker};
 
 /// The recorder uses one; the others are for what is rare.
 const LEDGER_CONNECTIONS: u32 = 4;
@@ -46,10 +46,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         );
     }
     let worker = Worker::new(
-        service.config.clone(),
+        Policies::follow(service.live.clone())?,
         service.broker.clone(),
         Some(service.ledger.clone()),
-        Registry::over_http(catalog)?,
         service.health.clone(),
     )
     .await;

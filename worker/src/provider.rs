@@ -5,30 +5,41 @@
 //! messages without secrets); a [`Dialect`] is the little that is not.
 
 mod anthropic;
+mod cli;
+mod cost;
 mod dns;
 mod error;
 mod gemini;
 mod http;
+mod ollama;
 mod openai;
+mod paced;
 mod quirks;
+mod room;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wait;
 
 use std::{borrow::Cow, time::Duration};
 
 use ::http::HeaderName;
+use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use longshore_shared::call::{
-    Answer, Call, CallError, ErrorClass, FinishReason, ProviderRoom, Role, Spend, Usage,
+use longshore_shared::{
+    call::{Answer, Call, CallError, ErrorClass, FinishReason, ProviderRoom, Role, Spend, Usage},
+    money::Usd,
 };
 use serde_json::{Map, Value};
 
 pub use self::{
     anthropic::Anthropic,
+    cli::CliProvider,
     gemini::Gemini,
     http::{ClientError, HttpProvider, client},
+    ollama::Ollama,
     openai::OpenAi,
+    paced::Paced,
+    quirks::Service,
 };
 
 /// Something that answers calls.
@@ -62,7 +73,12 @@ pub trait Dialect: Send + Sync + 'static {
 
     /// What an error object means, where it is not what the status says. `error` is the object that
     /// holds code and message.
-    fn classify(&self, _status: u16, _error: &Value) -> Option<Verdict> {
+    fn classify(&self, _status: u16, _error: &Value, _now: DateTime<Utc>) -> Option<Verdict> {
+        None
+    }
+
+    /// What the provider says that the answer cost, out of the answer's own text.
+    fn reported_cost(&self, _body: &[u8]) -> Option<Usd> {
         None
     }
 }

@@ -60,7 +60,14 @@ async fn read_while_well(
     give_up_strays(deps).await?;
     let mut looked = Instant::now();
     let mut typical = 0_usize;
+    let mut policy = deps.policy();
     loop {
+        let current = deps.policy();
+        if !Arc::ptr_eq(&policy, &current) {
+            // There may be room now.
+            deps.gate.open();
+            policy = current;
+        }
         if looked.elapsed() >= STRAYS_EVERY {
             give_up_strays(deps).await?;
             looked = Instant::now();
@@ -135,12 +142,7 @@ async fn free_places(deps: &Deps, least: usize, most: usize) -> Option<OwnedSema
     Some(places)
 }
 
-fn dispatch(
-    deps: &Deps,
-    deliver: &Deliver,
-    delivered: Delivered,
-    credit: OwnedSemaphorePermit,
-) {
+fn dispatch(deps: &Deps, deliver: &Deliver, delivered: Delivered, credit: OwnedSemaphorePermit) {
     let place = delivered.held.place.clone();
     match Job::new(delivered) {
         Ok(job) => {

@@ -2,43 +2,27 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use longshore_shared::catalog::{Catalog, DialectName, PlatformName};
+use longshore_shared::catalog::{Catalog, DialectName, PlatformName, ProviderEntry};
+use reqwest::Client;
 
 use crate::provider::{
-    self, Anthropic, ClientError, Dialect, Gemini, HttpProvider, OpenAi, Provider,
+    Anthropic, CliProvider, Dialect, Gemini, HttpProvider, Ollama, OpenAi, Paced, Provider, Service,
 };
 
 /// The providers that are on, by name.
+#[derive(Clone)]
 pub struct Registry {
     providers: HashMap<PlatformName, Arc<dyn Provider>>,
 }
 
 impl Registry {
-    /// Every provider of the catalog that is on, over HTTP.
-    pub fn over_http(catalog: &Catalog) -> Result<Self, ClientError> {
-        let client = provider::client()?;
+    /// Every provider of the catalog that is on: over HTTP, but for command-line tools.
+    pub fn over_http(catalog: &Catalog, client: &Client) -> Self {
         let providers = catalog
             .enabled()
-            .map(|entry| {
-                let dialect: Arc<dyn Dialect> = match entry.dialect {
-                    DialectName::OpenAi if entry.base_url.host_str() == Some("api.openai.com") => {
-                        Arc::new(OpenAi::official())
-                    }
-                    DialectName::OpenAi => Arc::new(OpenAi::compatible()),
-                    DialectName::Anthropic => Arc::new(Anthropic),
-                    DialectName::Gemini => Arc::new(Gemini),
-                };
-                let provider = HttpProvider::new(
-                    entry.name.to_string(),
-                    dialect,
-                    entry.base_url.clone(),
-                    entry.key.clone(),
-                    client.clone(),
-                );
-                (entry.name.clone(), Arc::new(provider) as Arc<dyn Provider>)
-            })
+            .map(|entry| (entry.name.clone(), paced(entry, reached(entry, client))))
             .collect();
-        Ok(Self { providers })
+        Self { providers }
     }
 
     /// One provider for every platform that is on: for programs that bring their own.
@@ -54,5 +38,32 @@ impl Registry {
     /// The provider of this name, if it is on.
     pub fn get(&self, name: &PlatformName) -> Option<&Arc<dyn Provider>> {
         self.providers.get(name)
+    }
+}
+
+fn reached(entry: &ProviderEntry, client: &Client) -> Arc<dyn Provider> {
+    let dialect: Arc<dyn Dialect> = match entry.dialect {
+        DialectName::OpenAi => {
+            let host = entry.base_url.host_str();
+            Arc::new(OpenAi(Service::of(entry.name.as_str(), host)))
+        }
+        DialectName::Anthropic => Arc::new(Anthropic),
+        DialectName::Gemini => Arc::new(Gemini),
+        DialectName::Ollama => Arc::new(Ollama),
+        DialectName::Cli => return Arc::new(CliProvider::new(entry)),
+    };
+    Arc::new(HttpProvider::new(
+        entry.name.to_string(),
+        dialect,
+        entry.base_url.clone(),
+        entry.key.clone(),
+        client.clone(),
+    ))
+}
+
+fn paced(entry: &ProviderEntry, provider: Arc<dyn Provider>) -> Arc<dyn Provider> {
+    match entry.pace {
+        Some(pace) => Arc::new(Paced::new(provider, pace)),
+        None => provider,
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     job::Job,
     limits,
     patience::patiently,
+    policy::Policy,
     records::{self, Ended},
     retry::{self, Next},
     settle::{close, json},
@@ -51,18 +52,19 @@ pub(crate) async fn run(job: Arc<Job>, deps: Arc<Deps>) -> Verdict {
 
 /// `Err` is as good an end as `Ok`; it is the short way out.
 async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict, Verdict> {
-    let policy = retry::policy(&deps.config, envelope)
+    let policy = &*deps.policy();
+    let retry = retry::policy(&policy.config, envelope)
         .map_err(|error| Discard::new(ErrorClass::BadRequest.as_str(), error))?;
-    let mut decision = decide(job, envelope, deps)?;
+    let mut decision = decide(job, envelope, policy)?;
     let mut last: Option<CallError> = None;
     loop {
         let resume = job.progress().resume.clone();
-        let choice = choose(envelope, &decision, &resume, deps).await;
+        let choice = choose(envelope, &decision, &resume, policy, deps).await;
         if choice.usable.is_empty() {
             match no_one(job, envelope, &choice, last.as_ref()) {
                 Ok(until) => {
                     let wait = (until - deps.clock.now()).to_std().unwrap_or_default();
-                    pause(job, envelope, wait, &policy, deps).await?;
+                    pause(job, envelope, wait, &retry, deps).await?;
                     continue;
                 }
                 Err(discard) => return Ok(discard.into()),
@@ -71,22 +73,22 @@ async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict,
         if job.progress().open.is_some() {
             record_failure(job, deps.clock.now(), deps).await?;
         }
-        let everybody = choice.usable.len() == deps.router.platforms();
-        let begun = begin(job, envelope, choice, everybody, deps).await?;
+        let everybody = choice.usable.len() == policy.router.platforms();
+        let begun = begin(job, envelope, choice, &decision, everybody, deps).await?;
         let platform = begun.to.candidate.provider.name.as_str();
         let window = begun.to.candidate.model.context_window;
-        let (error, open) = match attempt(job, envelope, begun, deps).await {
+        let (error, open) = match attempt(job, envelope, begun, policy, deps).await {
             Attempted::Answered(answer) => return Ok(Verdict::Answered(answer)),
             Attempted::Ended(verdict) => return Ok(verdict),
             Attempted::Failed(error, open) => (error, open),
         };
-        let next = after(job, platform, window, &error, open, &policy);
+        let next = after(job, platform, window, &error, open, &retry);
         if error.class == ErrorClass::ContextTooLong {
-            decision = decide(job, envelope, deps)?;
+            decision = decide(job, envelope, policy)?;
         }
         last = Some(error);
         match next {
-            Next::Again(wait) => pause(job, envelope, wait, &policy, deps).await?,
+            Next::Again(wait) => pause(job, envelope, wait, &retry, deps).await?,
             Next::Elsewhere => {}
             Next::End => return Ok(all_failed(job, last.as_ref()).into()),
         }
@@ -94,16 +96,13 @@ async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict,
 }
 
 /// Who may answer the job. One that did not fit a window goes to larger ones.
-fn decide<'a>(
-    job: &Job,
-    envelope: &Envelope,
-    deps: &'a Deps,
-) -> Result<Decision<'a>, Discard> {
-    let mut prompt = deps.router.measure(envelope);
+fn decide<'a>(job: &Job, envelope: &Envelope, policy: &'a Policy) -> Result<Decision<'a>, Discard> {
+    let mut prompt = policy.router.measure(envelope);
     if let Some(window) = job.progress().resume.outgrew {
         prompt.upper_bound = prompt.upper_bound.max(window + 1);
     }
-    deps.router
+    policy
+        .router
         .decide(envelope, prompt)
         .map_err(|error| Discard::new(ErrorClass::BadRequest.as_str(), error.to_string()))
 }
@@ -269,8 +268,18 @@ pub(crate) fn cancelled() -> Verdict {
 fn all_failed(job: &Job, last: Option<&CallError>) -> Discard {
     let progress = job.progress();
     let mut tried: Vec<&str> = Vec::new();
-    let asked = progress.resume.history.iter().map(|past| past.platform.as_str());
-    for platform in progress.resume.spent.iter().map(String::as_str).chain(asked) {
+    let asked = progress
+        .resume
+        .history
+        .iter()
+        .map(|past| past.platform.as_str());
+    for platform in progress
+        .resume
+        .spent
+        .iter()
+        .map(String::as_str)
+        .chain(asked)
+    {
         if !tried.contains(&platform) {
             tried.push(platform);
         }

@@ -8,21 +8,18 @@ use std::{
 use apalis::prelude::{Monitor, WorkerBuilder, WorkerBuilderExt as _};
 use apalis_core::{task::Task, worker::ext::parallelize::ParallelizeExt as _};
 use longshore_shared::{
-    broker::{Broker, BrokerError},
-    config::Config,
+    broker::{Broker, BrokerError, CONFIG_MESSAGE},
     health::HealthState,
     id::WorkerId,
     ledger::Ledger,
-    limits::Meters,
-    routing::Router,
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::Accounts, backend::StreamBackend, circuit::Circuits, clock::Clock, deps::Deps,
-    fairness::Fairness, gate::Gate, hands::Hands, heartbeat::Heart, job::Job,
-    patience::patiently, reader, recorder, registry::Registry, run::run, upkeep,
+    fairness::Fairness, gate::Gate, hands::Hands, heartbeat::Heart, job::Job, patience::patiently,
+    policy::Policies, reader, recorder, run::run, upkeep,
 };
 
 /// What keeps a worker from starting, or ends it.
@@ -45,24 +42,27 @@ pub struct Worker {
 impl Worker {
     /// Puts a worker together; with a ledger it also records what any worker did.
     pub async fn new(
-        config: Arc<Config>,
+        policies: Policies,
         broker: Broker,
         ledger: Option<Ledger>,
-        providers: Registry,
         health: HealthState,
     ) -> Self {
         let clock = Clock::default();
         patiently("tell the time", || clock.measure(&broker)).await;
         let worker = WorkerId::fresh();
+        let config = policies.current().config.clone();
         let places = config.concurrency.max(config.queues.len());
         let deps = Arc::new(Deps {
-            router: Router::new(&config),
-            meters: Meters::new(&config),
-            circuits: Circuits::new(broker.clone(), clock.clone(), worker.clone(), config.circuit.clone()),
+            policies,
+            circuits: Circuits::new(
+                broker.clone(),
+                clock.clone(),
+                worker.clone(),
+                config.circuit.clone(),
+            ),
             accounts: Accounts::default(),
             gate: Gate::default(),
             fairness: Fairness::default(),
-            providers,
             worker,
             hands: Hands::default(),
             places: Arc::new(Semaphore::new(places)),
@@ -98,7 +98,9 @@ impl Worker {
             let (deps, done) = (deps.clone(), recorded.clone());
             tokio::spawn(async move {
                 let other = |request: &str| {
-                    if !deps.accounts.obey(request) {
+                    if request.starts_with(CONFIG_MESSAGE) {
+                        deps.policies.look();
+                    } else if !deps.accounts.obey(request) {
                         deps.circuits.obey(request);
                     }
                 };

@@ -2,7 +2,7 @@
 
 mod bar;
 mod collect;
-mod input;
+pub(super) mod input;
 mod place;
 mod plan;
 mod report;

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod cancel;
+mod decisions;
 mod find;
 mod list;
 mod show;

@@ -235,12 +235,7 @@ pub struct Turn {
 impl Broker {
     /// A job's place in the lane of a limit.
     pub async fn turn(&self, meter: &str, job: &JobId) -> Result<Turn, BrokerError> {
-        let (ahead, gate, kind, cost): (
-            Option<u64>,
-            Option<f64>,
-            Option<String>,
-            Option<f64>,
-        ) = {
+        let (ahead, gate, kind, cost): (Option<u64>, Option<f64>, Option<String>, Option<f64>) = {
             let mut pipe = redis::pipe();
             pipe.cmd("LPOS")
                 .arg(self.keys().quota_lane(meter))

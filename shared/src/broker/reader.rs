@@ -171,7 +171,11 @@ impl QueueReader {
     }
 
     /// Lays entries of one queue aside by tenant; how many were.
-    pub async fn sort(&mut self, queue: &QueueName, sorted: &[Sorted]) -> Result<usize, BrokerError> {
+    pub async fn sort(
+        &mut self,
+        queue: &QueueName,
+        sorted: &[Sorted],
+    ) -> Result<usize, BrokerError> {
         let mut call = scripts::SORT.key(self.broker.keys().queue(queue));
         call.arg(self.broker.keys().prefix())
             .arg(queue.as_str())
@@ -203,18 +207,19 @@ impl QueueReader {
             .invoke_async(&mut self.connection)
             .await
             .map_err(|source| self.broker.failed(source))?;
-        let delivered = |(stream, entry, fields, crashes, resume): (usize, _, Fields, _, String)| {
-            let held = self.hold(self.streams.get(stream)?, entry);
-            let marked = fields.iter().any(|(name, _)| name == RESUME_FIELD);
-            let resume = (!resume.is_empty()).then_some(resume);
-            Some(Delivered {
-                held,
-                forged: marked && resume.is_none(),
-                message: without_mark(fields),
-                crashes,
-                resume,
-            })
-        };
+        let delivered =
+            |(stream, entry, fields, crashes, resume): (usize, _, Fields, _, String)| {
+                let held = self.hold(self.streams.get(stream)?, entry);
+                let marked = fields.iter().any(|(name, _)| name == RESUME_FIELD);
+                let resume = (!resume.is_empty()).then_some(resume);
+                Some(Delivered {
+                    held,
+                    forged: marked && resume.is_none(),
+                    message: without_mark(fields),
+                    crashes,
+                    resume,
+                })
+            };
         Ok(rows.into_iter().filter_map(delivered).collect())
     }
 
@@ -243,7 +248,11 @@ impl QueueReader {
             .group(WORKERS_GROUP, self.worker.as_str())
             .count(share);
         if let Some(wait) = wait {
-            options = options.block(usize::try_from(wait.as_millis()).unwrap_or(usize::MAX).max(1));
+            options = options.block(
+                usize::try_from(wait.as_millis())
+                    .unwrap_or(usize::MAX)
+                    .max(1),
+            );
         }
         let streams: Vec<String> = queues
             .iter()

@@ -69,4 +69,6 @@ scripts! {
     CIRCUIT_CLAIM = "circuit_claim.lua";
     /// Closes a circuit, or leaves it open for longer.
     CIRCUIT_PROBED = "circuit_probed.lua";
+    /// Gives the fleet a configuration, or takes it away.
+    PUSH_CONFIG = "push_config.lua";
 }

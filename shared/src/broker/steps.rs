@@ -267,9 +267,7 @@ impl Broker {
             other => other
                 .strip_prefix("ok ")
                 .and_then(|wait| wait.parse().ok())
-                .map_or(Begun::Lost, |wait| {
-                    Begun::Yes(Duration::from_millis(wait))
-                }),
+                .map_or(Begun::Lost, |wait| Begun::Yes(Duration::from_millis(wait))),
         })
     }
 

@@ -24,6 +24,9 @@ pub(super) fn merge_models(
         let Some((provider, model)) = identity(r, names, &raw) else {
             continue;
         };
+        if let Some(written) = raw.somewhere().filter(|_| is_own) {
+            r.stands_at(&format!("models.{provider}/{model}"), written);
+        }
         let same = |keyed: &&mut Keyed| keyed.provider.0 == provider && keyed.model == model;
         match merged.iter_mut().find(same) {
             None => merged.push(Keyed {

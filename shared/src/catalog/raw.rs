@@ -23,9 +23,16 @@ pub(crate) struct RawProvider {
     pub(super) enabled: Option<Text>,
     pub(super) account: Option<Text>,
     pub(super) limits: Option<RawAccountLimits>,
+    pub(super) command: Option<Vec<Text>>,
+    pub(super) env: Option<Vec<Text>>,
 }
 
 impl RawProvider {
+    /// Its key, as it is written.
+    pub(crate) fn key(&self) -> Option<&Text> {
+        self.api_key.as_ref()
+    }
+
     /// This, and what it leaves out from `base`.
     pub(super) fn over(self, base: Self) -> Self {
         Self {
@@ -36,6 +43,8 @@ impl RawProvider {
             enabled: self.enabled.or(base.enabled),
             account: self.account.or(base.account),
             limits: self.limits.or(base.limits),
+            command: self.command.or(base.command),
+            env: self.env.or(base.env),
         }
     }
 }

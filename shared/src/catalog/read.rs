@@ -10,6 +10,7 @@ use super::{
     RawProvider, canonical, list,
     models::{merge_models, model},
     raw::RawCatalog,
+    tool::{self, tool},
 };
 use crate::config::{
     Entries, Form, Interpolated, Origin, Reader, Text, account_limits, flag, parse, share_accounts,
@@ -36,6 +37,7 @@ impl Catalog {
         providers: Entries<Option<RawProvider>>,
         models: Vec<RawModel>,
         simulator: Option<&Url>,
+        tools: &[String],
     ) -> Self {
         let built_in = match parse::<RawCatalog>(Path::new("built-in catalog"), BUILT_IN) {
             Ok(built_in) => built_in,
@@ -55,7 +57,7 @@ impl Catalog {
         }
         let mut providers: Vec<ProviderEntry> = named
             .iter()
-            .filter_map(|named| provider(r, named, &entries))
+            .filter_map(|named| provider(r, named, &entries, tools))
             .map(|provider| match simulator {
                 Some(simulator) => simulated(provider, simulator),
                 None => provider,
@@ -77,12 +79,20 @@ impl Catalog {
     }
 }
 
-/// The same provider, played by a simulator: its real key is forgotten.
+/// The same provider, played by a simulator: its real key is forgotten. What the simulator does not
+/// speak, it plays as OpenAI.
 fn simulated(provider: ProviderEntry, simulator: &Url) -> ProviderEntry {
-    let path = match provider.dialect {
-        DialectName::OpenAi => "openai/v1",
-        DialectName::Anthropic => "anthropic",
-        DialectName::Gemini => "gemini",
+    let (dialect, path) = match provider.dialect {
+        DialectName::OpenAi | DialectName::Ollama | DialectName::Cli => {
+            (DialectName::OpenAi, "openai/v1")
+        }
+        DialectName::Anthropic => (DialectName::Anthropic, "anthropic"),
+        DialectName::Gemini => (DialectName::Gemini, "gemini"),
+    };
+    // Tools that nobody turned on do not take part in anything.
+    let enabled = match provider.dialect {
+        DialectName::Cli => provider.enabled,
+        _ => Enabled::On,
     };
     let mut base_url = simulator.clone();
     base_url.set_path(&format!(
@@ -90,9 +100,12 @@ fn simulated(provider: ProviderEntry, simulator: &Url) -> ProviderEntry {
         simulator.path().trim_end_matches('/')
     ));
     ProviderEntry {
+        dialect,
         base_url,
         key: Some(SecretString::from(SIMULATED_KEY)),
-        enabled: Enabled::On,
+        enabled,
+        command: Vec::new(),
+        env: Vec::new(),
         ..provider
     }
 }
@@ -126,6 +139,7 @@ fn merge_providers(
             r.problem_at(&key, text);
             continue;
         };
+        r.stands_at(&format!("providers.{name}"), &key);
         match merged.iter_mut().find(|provider| provider.name == name) {
             None => merged.push(Named {
                 name,
@@ -145,7 +159,12 @@ fn merge_providers(
     merged
 }
 
-fn provider(r: &mut Reader<'_>, named: &Named, models: &[ModelEntry]) -> Option<ProviderEntry> {
+fn provider(
+    r: &mut Reader<'_>,
+    named: &Named,
+    models: &[ModelEntry],
+    tools: &[String],
+) -> Option<ProviderEntry> {
     let Named {
         name,
         key: written,
@@ -162,7 +181,10 @@ fn provider(r: &mut Reader<'_>, named: &Named, models: &[ModelEntry]) -> Option<
             &word(DialectName::ALL, DialectName::as_str),
         ),
     };
+    let tool = tool(r, &at, (raw, written.as_ref()), dialect, tools);
+    let is_tool = dialect == Some(DialectName::Cli);
     let base_url = match &raw.base_url {
+        _ if is_tool => tool.address(),
         None => missing(
             r,
             written.as_ref(),
@@ -194,7 +216,13 @@ fn provider(r: &mut Reader<'_>, named: &Named, models: &[ModelEntry]) -> Option<
     let limits = raw.limits.as_ref();
     let limits = limits.map(|raw| account_limits(r, &at("limits"), raw));
     let (key, without_key) = key(r, &at("api_key"), raw.api_key.as_ref());
-    let enabled = enabled(r, &at("enabled"), raw.enabled.as_ref(), without_key);
+    let lacks = without_key.or(tool.lacks);
+    let enabled = match enabled(r, &at("enabled"), raw.enabled.as_ref(), lacks) {
+        Enabled::On if is_tool && raw.enabled.is_none() => {
+            Enabled::Off(tool::NOT_TURNED_ON.to_owned())
+        }
+        enabled => enabled,
+    };
     Some(ProviderEntry {
         account: account?,
         name,
@@ -213,7 +241,8 @@ fn provider(r: &mut Reader<'_>, named: &Named, models: &[ModelEntry]) -> Option<
         timeout: None,
         pace: None,
         limits: limits.unwrap_or_default(),
-        command: Vec::new(),
+        command: tool.command,
+        env: tool.env,
     })
 }
 

@@ -185,21 +185,103 @@ fn a_simulator_stands_in_for_all_and_sees_no_key() {
 simulator_url: http://127.0.0.1:9999/sim/
 providers:
   anthropic: { enabled: false }
+  claude-cli: { enabled: true }
   vllm: { base_url: 'http://gpu:8000', default_model: m }
 ";
     let catalog = load(&[("OPENAI_API_KEY", "real")], yaml);
-    assert_eq!(catalog.enabled().count(), catalog.providers.len());
+    let off: Vec<&str> = catalog
+        .providers
+        .iter()
+        .filter(|provider| !provider.is_on())
+        .map(|provider| provider.name.as_str())
+        .collect();
+    assert_eq!(off, ["codex-cli", "gemini-cli"]);
     for provider in &catalog.providers {
+        assert_ne!(provider.dialect, DialectName::Cli);
+        assert!(provider.command.is_empty() && provider.env.is_empty());
         assert_eq!(provider.key.as_ref().unwrap().expose_secret(), "simulated");
     }
     for (name, url) in [
         ("openai", "http://127.0.0.1:9999/sim/openai/v1"),
         ("vllm", "http://127.0.0.1:9999/sim/openai/v1"),
+        ("claude-cli", "http://127.0.0.1:9999/sim/openai/v1"),
         ("anthropic", "http://127.0.0.1:9999/sim/anthropic"),
         ("gemini", "http://127.0.0.1:9999/sim/gemini"),
     ] {
         assert_eq!(catalog.platform(name).unwrap().base_url.as_str(), url);
     }
+}
+
+#[test]
+fn a_tool_is_off_until_it_is_turned_on_and_sees_little() {
+    let yaml = "
+cli_tools: [claude, /opt/bin/ask]
+providers:
+  claude-cli: { enabled: true }
+  ask:
+    dialect: cli
+    command: [/opt/bin/ask, '--prompt={prompt}', '-']
+    env: [ASK_TOKEN]
+    default_model: any
+    enabled: yes
+";
+    let variables = [
+        ("PATH", "/bin"),
+        ("HOME", "/home/me"),
+        ("SECRET", "s"),
+        ("ASK_TOKEN", "t"),
+    ];
+    let catalog = load(&variables, yaml);
+    let on: Vec<&str> = catalog.enabled().map(|on| on.name.as_str()).collect();
+    assert_eq!(on, ["claude-cli", "ask"]);
+    let ask = catalog.platform("ask").unwrap();
+    assert_eq!(ask.command, ["/opt/bin/ask", "--prompt={prompt}", "-"]);
+    let env: Vec<(&str, &str)> = ask
+        .env
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.expose_secret()))
+        .collect();
+    let seen = [
+        ("PATH", "/bin"),
+        ("HOME", "/home/me"),
+        ("TERM", "dumb"),
+        ("ASK_TOKEN", "t"),
+    ];
+    assert_eq!(env, seen);
+    let off = Enabled::Off(tool::NOT_TURNED_ON.to_owned());
+    assert_eq!(load(&[], "").platform("codex-cli").unwrap().enabled, off);
+    let catalog = load(&variables[..3], yaml);
+    let off = Enabled::Off("ASK_TOKEN is not set".to_owned());
+    assert_eq!(catalog.platform("ask").unwrap().enabled, off);
+}
+
+#[test]
+fn only_allowed_programs_are_run() {
+    let yaml = "\
+cli_tools: [claude, ./mine]
+providers:
+  bash: { dialect: cli, command: [bash, -c, x], default_model: m }
+  codex-cli: {}
+  empty: { dialect: cli, default_model: m }
+  openai: { command: [claude], env: [X] }
+  claude-cli:
+    api_key: x
+    base_url: http://x
+    env: ['A=b']
+";
+    assert_eq!(
+        problems(yaml),
+        "\
+longshore.yaml:1: `cli_tools` is `./mine`; expected programs: names that are found on PATH, or absolute paths
+longshore.yaml:3: `providers.bash.command`: `cli_tools` does not allow `bash`; expected one of claude
+longshore.yaml:4: `providers.codex-cli.command`: `cli_tools` does not allow `codex`; expected one of claude
+longshore.yaml:5: `providers.empty.command` is missing; expected a program and its arguments, such as [claude, -p]
+longshore.yaml:6: `providers.openai.command` is only for `dialect: cli`
+longshore.yaml:6: `providers.openai.env` is only for `dialect: cli`
+longshore.yaml:8: `providers.claude-cli.api_key` has no use here: name the key's variable in `env`
+longshore.yaml:9: `providers.claude-cli.base_url` has no use here: a command-line tool has no address
+longshore.yaml:10: `providers.claude-cli.env` is `A=b`; expected names of variables, such as CODEX_API_KEY"
+    );
 }
 
 #[test]
@@ -228,13 +310,13 @@ models:
   - { provider: openai, model: gpt-4o, tier: fast }
   - { provider: openai, model: gpt-4o, tier: fast }
 ";
-    let names = "openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, mine, bare";
+    let names = "openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, claude-cli, codex-cli, gemini-cli, mine, bare";
     assert_eq!(
         problems(yaml),
         format!(
             "\
 longshore.yaml:2: `providers.mine.default_model` is missing; expected the name of a model, or an entry in `models`
-longshore.yaml:3: `providers.mine.dialect` is `grpc`; expected one of openai, anthropic, gemini
+longshore.yaml:3: `providers.mine.dialect` is `grpc`; expected one of openai, anthropic, gemini, ollama, cli
 longshore.yaml:4: `providers.mine.base_url` is not valid; expected an http:// or https:// address with a host, without a login or a query
 longshore.yaml:5: `providers.bare.base_url` is missing; expected an address, such as http://localhost:11434/v1
 longshore.yaml:5: `providers.bare.default_model` is missing; expected the name of a model, or an entry in `models`

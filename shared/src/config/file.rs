@@ -7,13 +7,13 @@ use std::{fmt, marker::PhantomData, path::Path};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, MapAccess, Visitor},
+    de::{MapAccess, Visitor},
 };
 use serde_saphyr::Spanned;
 
 use super::{
-    Origin, Problem,
-    limits::{RawBudget, RawCircuit, RawTenant, remedy},
+    Origin,
+    limits::{RawBudget, RawCircuit, RawTenant},
     routing::RawRouting,
 };
 use crate::catalog::{RawModel, RawProvider};
@@ -106,6 +106,7 @@ pub(crate) struct File {
     pub(crate) tenants: Option<Entries<Option<RawTenant>>>,
     pub(crate) alerts: Option<Vec<Text>>,
     pub(crate) circuit: Option<RawCircuit>,
+    pub(crate) cli_tools: Option<Vec<Text>>,
 }
 
 /// A retry policy.
@@ -143,22 +144,4 @@ pub(crate) struct RawRetention {
     pub(crate) ids: Option<Text>,
     pub(crate) dead_letters: Option<Text>,
     pub(crate) dead_letters_max: Option<Text>,
-}
-
-/// Reads YAML of one of the forms above; a problem names the line and shows nothing of the text around
-/// it, which may hold a key.
-pub(crate) fn parse<T: DeserializeOwned + Default>(path: &Path, text: &str) -> Result<T, Problem> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    serde_saphyr::from_str_with_options::<Option<T>>(text, options)
-        .map(Option::unwrap_or_default)
-        .map_err(|error| {
-            let line = error
-                .location()
-                .and_then(|location| usize::try_from(location.line()).ok())
-                .filter(|line| *line > 0);
-            let text = error.to_string();
-            // The place is told before the text; the parser's own words for it would double it.
-            let text = text.split(" at line ").next().unwrap_or_default();
-            Problem::new(Origin::file(path, line), format!("{text}{}", remedy(text)))
-        })
 }

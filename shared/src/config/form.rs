@@ -179,6 +179,26 @@ pub(crate) fn queues() -> Form<Vec<QueueName>> {
     )
 }
 
+/// A program that may be run.
+pub(crate) fn program() -> Form<String> {
+    Form::new(
+        "programs: names that are found on PATH, or absolute paths",
+        |text| {
+            let named = !text.is_empty() && !text.contains('/');
+            (named || text.starts_with('/')).then(|| text.to_owned())
+        },
+    )
+}
+
+/// Programs, with commas between.
+pub(crate) fn programs() -> Form<Vec<String>> {
+    let one = program();
+    Form::new(
+        format!("{}, with commas between", one.expected),
+        move |text| text.split(',').map(|name| one.understand(name)).collect(),
+    )
+}
+
 /// The address of a server with a login in it, of one of these schemes.
 pub(crate) fn server(expected: &str, schemes: &'static [&'static str]) -> Form<SecretString> {
     Form::new(expected, |text| {

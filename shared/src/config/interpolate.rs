@@ -84,6 +84,15 @@ pub(crate) fn variables_of(mut text: &str) -> Vec<&str> {
         .collect()
 }
 
+/// Whether a value is nothing but names of variables, without defaults: then it holds no secret.
+pub(crate) fn names_only(text: &str) -> bool {
+    let mut text = text.trim();
+    std::iter::from_fn(|| next_piece(&mut text)).all(|piece| match piece {
+        Piece::Variable { default, .. } => default.is_none_or(str::is_empty),
+        Piece::Plain(_) | Piece::Malformed => false,
+    })
+}
+
 /// The first variable that a value names.
 pub(crate) fn variable_of(text: &str) -> Option<&str> {
     variables_of(text).into_iter().next()

@@ -42,13 +42,10 @@ pub(crate) struct RawCircuit {
     max_cooldown: Option<Text>,
 }
 
-/// What to do about the name of a setting that has moved; `error` is the parser's text.
-pub(super) fn remedy(error: &str) -> &'static str {
-    if error.starts_with("unknown field `max_concurrent`") {
-        "; it belongs in the provider's limits: `limits: {max_concurrent: 50}`"
-    } else {
-        ""
-    }
+/// What to do about the name of a setting that has moved.
+pub(super) fn remedy(field: &str) -> Option<&'static str> {
+    (field == "max_concurrent")
+        .then_some("it belongs in the provider's limits: `limits: {max_concurrent: 50}`")
 }
 
 /// The tenants' shares.

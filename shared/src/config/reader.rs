@@ -1,6 +1,10 @@
 //! Finds each setting in the environment or in the file, and gathers what is wrong.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use super::{
     Environment, Form, Interpolated, Origin, Problem, Text,
@@ -20,11 +24,22 @@ const OTHER_VARIABLES: [&str; 8] = [
     "LONGSHORE_WORKER_URLS",
 ];
 
+/// What a reading comes to.
+pub(crate) struct Read {
+    /// All that is wrong.
+    pub(crate) problems: Vec<Problem>,
+    /// A warning for each variable that looks like ours and is not.
+    pub(crate) warnings: Vec<String>,
+    /// Where each setting stands that is set.
+    pub(crate) origins: BTreeMap<String, Origin>,
+}
+
 /// Finds settings and gathers problems.
 pub(crate) struct Reader<'a> {
     env: &'a Environment,
     path: &'a Path,
     known: BTreeSet<String>,
+    origins: BTreeMap<String, Origin>,
     problems: Vec<Problem>,
 }
 
@@ -35,6 +50,7 @@ impl<'a> Reader<'a> {
             env,
             path,
             known: OTHER_VARIABLES.map(str::to_owned).into(),
+            origins: BTreeMap::new(),
             problems: Vec::new(),
         }
     }
@@ -73,16 +89,24 @@ impl<'a> Reader<'a> {
             }
             self.known.insert(variable);
         }
-        match found {
-            Some((variable, value)) => {
-                let understood = form.understand(value);
-                if understood.is_none() {
-                    self.wrong(Origin::Variable(variable), name, value, form);
-                }
-                understood
-            }
-            None => self.value(name, written?, form),
+        let Some((variable, value)) = found else {
+            let written = written?;
+            self.stands_at(name, written);
+            return self.value(name, written, form);
+        };
+        let origin = Origin::Variable(variable);
+        self.origins.insert(name.to_owned(), origin.clone());
+        let understood = form.understand(value);
+        if understood.is_none() {
+            self.wrong(origin, name, value, form);
         }
+        understood
+    }
+
+    /// Remembers that this setting, or the entry of this name, stands in the file.
+    pub(crate) fn stands_at(&mut self, name: &str, written: &Text) {
+        let origin = written.origin(self.path);
+        self.origins.insert(name.to_owned(), origin);
     }
 
     /// A value of the file.
@@ -137,6 +161,24 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem::new(origin, text));
     }
 
+    /// Tells that these settings do not fit each other, where the first of them stands that is set.
+    pub(crate) fn misfit(&mut self, names: [&str; 2], text: String) {
+        let origin = names.iter().find_map(|name| self.origins.get(*name));
+        let origin = origin.cloned().unwrap_or(Origin::Together);
+        self.problems.push(Problem::new(origin, text));
+    }
+
+    /// How many problems there are so far.
+    pub(crate) fn told(&self) -> usize {
+        self.problems.len()
+    }
+
+    /// The value of a variable that is not ours.
+    pub(crate) fn variable(&mut self, name: &str) -> Option<&'a str> {
+        self.known.insert(name.to_owned());
+        self.env.get(name)
+    }
+
     /// Where a value stands, for messages.
     pub(crate) fn place(&self, written: &Text) -> String {
         written.origin(self.path).to_string()
@@ -158,9 +200,8 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem::new(origin, text));
     }
 
-    /// Ends the reading: the problems in the file's order, and a warning for each variable that looks
-    /// like ours and is not.
-    pub(crate) fn finish(mut self) -> (Vec<Problem>, Vec<String>) {
+    /// Ends the reading: the problems in the file's order.
+    pub(crate) fn finish(mut self) -> Read {
         self.problems.sort_by_key(|problem| match &problem.origin {
             Origin::File { line, .. } => (0, *line),
             Origin::Variable(_) => (1, None),
@@ -179,17 +220,29 @@ impl<'a> Reader<'a> {
                 format!("the variable {name} is not a setting{hint}")
             })
             .collect();
-        (self.problems, warnings)
+        Read {
+            problems: self.problems,
+            warnings,
+            origins: self.origins,
+        }
     }
 }
 
 /// The candidate nearest to a mistyped name, if any is near.
-fn closest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn closest<'a>(
+    name: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
     candidates
-        .map(|candidate| (edits(name, candidate), candidate))
-        .filter(|(edits, _)| *edits <= 3)
+        .map(|candidate| {
+            let shared = name.chars().zip(candidate.chars());
+            let shared = shared.take_while(|(a, b)| a == b).count();
+            (edits(name, candidate), Reverse(shared), candidate)
+        })
+        // Half of a short word is another word.
+        .filter(|(edits, ..)| *edits <= 3 && edits * 2 <= name.chars().count())
         .min()
-        .map(|(_, candidate)| candidate)
+        .map(|(.., candidate)| candidate)
 }
 
 /// How many letters must be changed, added or dropped to make one word the other.

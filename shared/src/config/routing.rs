@@ -51,8 +51,14 @@ struct RawCategory {
     platforms: Option<Vec<Text>>,
 }
 
-/// The shipped routing, changed by the user's section.
-pub(super) fn routing(r: &mut Reader<'_>, own: RawRouting, catalog: &Catalog) -> Routing {
+/// The shipped routing, changed by the user's section. Of a catalog that is not sound, what is missing
+/// has been told already, and is not missed again.
+pub(super) fn routing(
+    r: &mut Reader<'_>,
+    own: &RawRouting,
+    catalog: &Catalog,
+    is_sound: bool,
+) -> Routing {
     let shipped = match parse::<RawRouting>(Path::new("built-in routing"), SHIPPED) {
         Ok(shipped) => shipped,
         Err(problem) => {
@@ -60,7 +66,7 @@ pub(super) fn routing(r: &mut Reader<'_>, own: RawRouting, catalog: &Catalog) ->
             RawRouting::default()
         }
     };
-    let forms = Forms::new(catalog);
+    let forms = Forms::new(catalog, is_sound);
     let default_rules = r.setting("routing.default_rules", own.default_rules.as_ref(), &flag());
     let mut rules: Vec<Rule> = Vec::new();
     for raw in &own.rules {
@@ -74,7 +80,7 @@ pub(super) fn routing(r: &mut Reader<'_>, own: RawRouting, catalog: &Catalog) ->
     let fallback = own.fallback_provider.as_ref();
     Routing {
         rules,
-        categories: categories(r, shipped.keywords, own.keywords, &forms),
+        categories: categories(r, &shipped.keywords, &own.keywords, &forms),
         tiers: tiers(r, &shipped.tiers, &own.tiers, &forms),
         prefer_local: r
             .setting("routing.prefer_local", own.prefer_local.as_ref(), &flag())
@@ -105,7 +111,7 @@ struct Forms {
 }
 
 impl Forms {
-    fn new(catalog: &Catalog) -> Self {
+    fn new(catalog: &Catalog, is_sound: bool) -> Self {
         let names = |names: &mut dyn Iterator<Item = &str>| names.collect::<Vec<_>>().join(", ");
         let platforms = names(&mut catalog.providers.iter().map(|one| one.name.as_str()));
         let tiers = names(&mut Tier::ALL.iter().map(|tier| tier.as_str()));
@@ -114,11 +120,12 @@ impl Forms {
         let models = catalog.clone();
         Self {
             platform: Form::new(format!("one of {platforms}"), move |text| {
-                catalog.platform(text).map(|one| one.name.clone())
+                let known = catalog.platform(text).map(|one| one.name.clone());
+                known.or_else(|| PlatformName::parse(text).filter(|_| !is_sound))
             }),
             model: Form::new(
                 "a model of the catalog (`longshore.yaml` can add one under `models:`)",
-                move |text| (!models.model(text).is_empty()).then(|| text.to_owned()),
+                move |text| (!is_sound || !models.model(text).is_empty()).then(|| text.to_owned()),
             ),
             tier: Form::new(format!("one of {tiers}"), Tier::from_word),
             capability: Form::new(format!("one of {capabilities}"), Capability::from_word),
@@ -130,17 +137,16 @@ impl Forms {
 }
 
 fn rule(r: &mut Reader<'_>, raw: &RawRule, forms: &Forms) -> Option<Rule> {
-    let name = match &raw.name {
-        Some(name) => r.value("routing.rules.name", name, &forms.word)?,
-        None => {
-            let text = "`routing.rules.name` is missing; expected a name, which the record of a decision shows";
-            return told(r, raw.somewhere(), text);
-        }
+    let Some(name) = &raw.name else {
+        let text = "`routing.rules.name` is missing; expected a name, which the record of a decision shows";
+        return told(r, raw.somewhere(), text);
     };
+    let name = r.value("routing.rules.name", name, &forms.word)?;
     let mut words = |field: &str, written: Option<&Vec<Text>>| {
         values(
             r,
             &format!("routing.rules.{field}"),
+            raw.somewhere(),
             written.map(Vec::as_slice),
             &forms.word,
         )
@@ -172,6 +178,7 @@ fn preference(r: &mut Reader<'_>, raw: &RawRule, name: &str, forms: &Forms) -> O
             let platforms = values(
                 r,
                 "routing.rules.platform",
+                raw.somewhere(),
                 raw.platform.as_deref(),
                 &forms.platform,
             );
@@ -200,12 +207,12 @@ fn preference(r: &mut Reader<'_>, raw: &RawRule, name: &str, forms: &Forms) -> O
 /// them. One without words is none.
 fn categories(
     r: &mut Reader<'_>,
-    shipped: Vec<RawCategory>,
-    own: Vec<RawCategory>,
+    shipped: &[RawCategory],
+    own: &[RawCategory],
     forms: &Forms,
 ) -> Vec<Category> {
     let mut found: Vec<Category> = Vec::new();
-    for raw in shipped.iter().chain(&own) {
+    for raw in shipped.iter().chain(own) {
         let Some(category) = category(r, raw, forms) else {
             continue;
         };
@@ -247,6 +254,7 @@ fn category(r: &mut Reader<'_>, raw: &RawCategory, forms: &Forms) -> Option<Cate
         Some(platforms) => values(
             r,
             "routing.keywords.platforms",
+            raw.category.as_ref(),
             Some(platforms),
             &forms.platform,
         ),
@@ -279,14 +287,17 @@ fn tiers(
     found
 }
 
-/// The values of a list; one that is there has at least one.
-fn values<T>(r: &mut Reader<'_>, name: &str, written: Option<&[Text]>, form: &Form<T>) -> Vec<T> {
+/// The values of a list, which is at the line of `near`; one that is there has at least one.
+fn values<T>(
+    r: &mut Reader<'_>,
+    name: &str,
+    near: Option<&Text>,
+    written: Option<&[Text]>,
+    form: &Form<T>,
+) -> Vec<T> {
     if written.is_some_and(<[Text]>::is_empty) {
-        let text = format!(
-            "`{name}` is empty; leave it out, or expected {}",
-            form.expected
-        );
-        r.problem(Origin::file(r.path(), None), text);
+        let text = format!("`{name}` is empty; name at least one, or leave it out");
+        told::<T>(r, near, &text);
     }
     written
         .unwrap_or_default()
@@ -332,114 +343,4 @@ impl RawRule {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Config, Environment};
-
-    fn load(pairs: &[(&str, &str)], yaml: &str) -> Result<Routing, String> {
-        let env = Environment::from_pairs(pairs.iter().copied());
-        Config::from_yaml(&env, Path::new("longshore.yaml"), yaml)
-            .map(|config| config.routing)
-            .map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn the_shipped_routing_stands() {
-        let routing = load(&[], "").unwrap();
-        assert_eq!(routing.rules.len(), 5);
-        assert_eq!(routing.categories.len(), 6);
-        assert_eq!(routing.max_cost_per_task, None);
-        assert_eq!(routing.fallback_provider, None);
-        assert_eq!(routing.estimate_threshold, 10_000);
-        assert!(!routing.prefer_local);
-    }
-
-    #[test]
-    fn a_section_is_read_and_its_figures_can_come_from_the_environment() {
-        let routing = load(
-            &[("LONGSHORE_ROUTING_PREFER_LOCAL", "true"), ("MOST", "0.50")],
-            "
-routing:
-  default_rules: false
-  rules:
-    - {name: Plans, type: [Planning], risk: [HIGH], platform: [claude], tier: advanced}
-  max_cost_per_task: ${MOST}
-  fallback_provider: claude
-  estimate_threshold: 1_000
-",
-        );
-        let routing = routing.unwrap();
-        let anthropic = PlatformName::parse("anthropic").unwrap();
-        let rule = Rule {
-            name: "plans".to_owned(),
-            when: Conditions {
-                types: vec!["planning".to_owned()],
-                risks: vec!["high".to_owned()],
-                ..Conditions::default()
-            },
-            prefer: Preference::Able {
-                platforms: vec![anthropic.clone()],
-                tier: Some(Tier::Advanced),
-                capability: None,
-            },
-        };
-        assert_eq!(routing.rules, [rule]);
-        assert!(routing.prefer_local);
-        assert_eq!(routing.max_cost_per_task.unwrap().to_string(), "0.5");
-        assert_eq!(routing.fallback_provider, Some(anthropic));
-        assert_eq!(routing.estimate_threshold, 1_000);
-    }
-
-    #[test]
-    fn what_is_wrong_is_told_with_its_line_and_its_remedy() {
-        let wrong = load(
-            &[],
-            "routing:
-  rules:
-    - {name: a, platform: [skynet]}
-    - {name: b, model: gpt-9000}
-    - {name: c, tier: genius}
-    - {name: d, capability: juggling}
-    - {name: e, risk: [high]}
-    - {risk: [high], tier: fast}
-    - {name: g, model: gpt-4o, tier: fast}
-  keywords:
-    - {words: [vue], platforms: [openai]}
-    - {category: i, platforms: [openai]}
-    - {category: j, words: [vue]}
-    - {category: k, words: [vue], platforms: [skynet]}
-  tiers: {low: cheap}
-  max_cost_per_task: 0
-  fallback_provider: nobody
-  prefer_local: maybe
-  estimate_threshold: many
-",
-        );
-        insta::assert_snapshot!(wrong.unwrap_err(), @r#"
-        longshore.yaml:3: `routing.rules.platform` is `skynet`; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter
-        longshore.yaml:4: `routing.rules.model` is `gpt-9000`; expected a model of the catalog (`longshore.yaml` can add one under `models:`)
-        longshore.yaml:5: `routing.rules.tier` is `genius`; expected one of fast, standard, advanced
-        longshore.yaml:6: `routing.rules.capability` is `juggling`; expected one of code, analysis, planning, review, complex_reasoning, docs, simple_tasks, tools, json_schema
-        longshore.yaml:7: the rule `e` says not who is to answer; expected `model`, or `platform`, `tier` or `capability`
-        longshore.yaml:8: `routing.rules.name` is missing; expected a name, which the record of a decision shows
-        longshore.yaml:9: the rule `g` has `model` beside `platform`, `tier` or `capability`; keep one of the two (a model of one platform is `platform/model`)
-        longshore.yaml:11: `routing.keywords.category` is missing; expected the category's name
-        longshore.yaml:12: `routing.keywords.words` is missing; expected a list of words (an empty one turns the category off)
-        longshore.yaml:13: `routing.keywords.platforms` is missing; expected a list of platforms
-        longshore.yaml:14: `routing.keywords.platforms` is `skynet`; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter
-        longshore.yaml:15: `routing.tiers.low` is `cheap`; expected one of fast, standard, advanced
-        longshore.yaml:16: `routing.max_cost_per_task` is `0`; expected US dollars over 0, such as 1.0
-        longshore.yaml:17: `routing.fallback_provider` is `nobody`; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter
-        longshore.yaml:18: `routing.prefer_local` is `maybe`; expected true or false
-        longshore.yaml:19: `routing.estimate_threshold` is `many`; expected a whole number from 0 to 1000000000
-        "#);
-        let empty = load(&[], "routing: {rules: [{name: a, type: [], tier: fast}]}");
-        insta::assert_snapshot!(empty.unwrap_err(), @r#"
-        longshore.yaml: `routing.rules.type` is empty; leave it out, or expected text that is not empty
-        "#);
-        let unknown = load(&[], "routing:\n  rule: []");
-        insta::assert_snapshot!(unknown.unwrap_err(), @r#"
-        longshore.yaml:2: unknown field `rule`, expected one of rules, default_rules, keywords, tiers, prefer_local, max_cost_per_task, fallback_provider, estimate_threshold
-        "#);
-    }
-}
+mod tests;

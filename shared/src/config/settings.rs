@@ -17,15 +17,20 @@ use crate::{catalog::Catalog, id::QueueName};
 const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379";
 const DEFAULT_POSTGRES: &str = "postgres://127.0.0.1:5432/longshore";
 
+/// The command-line tools that may be run where nothing else is said.
+const TOOLS: [&str; 3] = ["claude", "codex", "gemini"];
+
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
 
-/// Puts it together; `path` is the file's, if there is one.
+/// Puts it together; `path` is the file's, if there is one. A process that is `running` with a
+/// simulator goes on with it.
 pub(super) fn assemble(
     env: &Environment,
     path: Option<&Path>,
     file: File,
+    running: Option<&Config>,
 ) -> Result<Config, ConfigError> {
     let mut reader = Reader::new(env, path.unwrap_or(Path::new(FILE_NAME)));
     let r = &mut reader;
@@ -78,21 +83,27 @@ pub(super) fn assemble(
     let limits = limits(r, &file.limits.unwrap_or_default());
     let liveness = liveness(r, &file.liveness.unwrap_or_default());
     let retention = retention(r, &file.retention.unwrap_or_default());
+    let tools = tools(r, file.cli_tools.as_deref());
+    let told = r.told();
     let catalog = Catalog::read(
         r,
         file.providers.unwrap_or_default(),
         file.models.unwrap_or_default(),
-        simulator_url.as_ref(),
+        running.map_or(simulator_url.as_ref(), |running| {
+            running.simulator_url.as_ref()
+        }),
+        &tools,
     );
-    let routing = routing(r, file.routing.unwrap_or_default(), &catalog);
+    let is_sound = r.told() == told;
+    let routing = routing(r, &file.routing.unwrap_or_default(), &catalog, is_sound);
     let budgets = spending::budgets(r, &file.budgets.unwrap_or_default(), &catalog);
     let tenants = spending::tenants(r, &file.tenants.unwrap_or_default());
     let alerts = spending::alerts(r, file.alerts.as_deref());
     let circuit = spending::circuit(r, &file.circuit.unwrap_or_default());
 
-    let (problems, warnings) = reader.finish();
-    if !problems.is_empty() {
-        return Err(problems.into());
+    let read = reader.finish();
+    if !read.problems.is_empty() {
+        return Err(read.problems.into());
     }
     Ok(Config {
         redis_url: redis_url.unwrap_or_else(|| SecretString::from(DEFAULT_REDIS)),
@@ -115,7 +126,8 @@ pub(super) fn assemble(
         tenants,
         alerts,
         circuit,
-        warnings,
+        warnings: read.warnings,
+        origins: read.origins,
         source: path.map(Path::to_owned),
     })
 }
@@ -138,11 +150,29 @@ fn queues_of_file(r: &mut Reader<'_>, written: Option<&[Text]>) -> Vec<QueueName
         let origin = Origin::file(r.path(), None);
         r.problem(origin, "`queues` is empty; expected at least one name");
     }
+    if let Some(first) = written.and_then(<[Text]>::first) {
+        r.stands_at("queues", first);
+    }
     let form = form::queue();
     written
         .unwrap_or_default()
         .iter()
         .filter_map(|name| r.value("queues", name, &form))
+        .collect()
+}
+
+/// The programs that providers may run at all.
+fn tools(r: &mut Reader<'_>, written: Option<&[Text]>) -> Vec<String> {
+    if let Some(tools) = r.setting("cli_tools", None, &form::programs()) {
+        return tools;
+    }
+    let Some(written) = written else {
+        return TOOLS.map(str::to_owned).into();
+    };
+    let form = form::program();
+    written
+        .iter()
+        .filter_map(|tool| r.value("cli_tools", tool, &form))
         .collect()
 }
 
@@ -164,11 +194,14 @@ fn policy(
     let hold_limit = time(r, "hold_limit", raw.hold_limit.as_ref(), default.hold_limit);
     if base_delay > max_delay {
         let text = format!(
-            "`{at}.base_delay` ({}) is longer than `{at}.max_delay` ({})",
+            "`{at}.base_delay` ({}) must be at most `{at}.max_delay` ({})",
             form::spelled(base_delay),
             form::spelled(max_delay)
         );
-        r.problem(Origin::Together, text);
+        r.misfit(
+            [&format!("{at}.base_delay"), &format!("{at}.max_delay")],
+            text,
+        );
     }
     let name = format!("{at}.max_retries");
     RetryPolicy {
@@ -191,7 +224,9 @@ fn find<T>(
     if variables {
         r.setting(name, written, form)
     } else {
-        r.value(name, written?, form)
+        let written = written?;
+        r.stands_at(name, written);
+        r.value(name, written, form)
     }
 }
 
@@ -234,7 +269,7 @@ fn liveness(r: &mut Reader<'_>, raw: &RawLiveness) -> Liveness {
             form::spelled(heartbeat_ttl),
             form::spelled(heartbeat_every)
         );
-        r.problem(Origin::Together, text);
+        r.misfit(["liveness.heartbeat_every", "liveness.heartbeat_ttl"], text);
     }
     Liveness {
         heartbeat_every,

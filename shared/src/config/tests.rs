@@ -65,7 +65,7 @@ fn nothing_set_is_a_configuration() {
     assert_eq!(config.source, None);
 }
 
-const EVERYTHING: &str = "
+pub(super) const EVERYTHING: &str = "
 redis_url: redis://:${REDIS_PASSWORD}@cache:6379
 database_url: postgres://me@db/ledger
 namespace: staging
@@ -194,8 +194,8 @@ liveness: { heartbeat_every: 6s }
     assert_eq!(
         problems(&[], yaml),
         "\
-configuration: `retry.base_delay` (90s) is longer than `retry.max_delay` (1m)
-configuration: `liveness.heartbeat_ttl` (10s) must be at least twice `liveness.heartbeat_every` (6s)"
+longshore.yaml:1: `retry.base_delay` (90s) must be at most `retry.max_delay` (1m)
+longshore.yaml:2: `liveness.heartbeat_ttl` (10s) must be at least twice `liveness.heartbeat_every` (6s)"
     );
 }
 
@@ -203,7 +203,7 @@ configuration: `liveness.heartbeat_ttl` (10s) must be at least twice `liveness.h
 fn an_unknown_name_is_told_with_the_known_ones() {
     assert_eq!(
         problems(&[], "limits:\n  max_message_bytes: 1\n  depth: 3\n"),
-        "longshore.yaml:3: unknown field `depth`, expected one of max_message_bytes, max_depth"
+        "longshore.yaml:3: `limits.depth` is not a setting; expected one of max_message_bytes, max_depth"
     );
 }
 
@@ -310,4 +310,19 @@ fn an_empty_file_is_a_configuration() {
         problems(&[], "queues: []\n"),
         "longshore.yaml: `queues` is empty; expected at least one name"
     );
+}
+
+#[test]
+fn the_examples_of_the_document_load() {
+    let document = include_str!("../../../docs/CONFIGURATION.md");
+    let examples: Vec<&str> = document
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        let config = load(&[], example).unwrap();
+        assert_eq!(config.warnings, Vec::<String>::new(), "{example}");
+    }
 }

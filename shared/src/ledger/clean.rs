@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The longest label: an index takes no entry of over 2,704 bytes, and four bytes a character are
@@ -55,15 +56,14 @@ pub(super) fn small(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
 
-/// Metadata as JSON text that `jsonb` takes.
-pub(super) fn json(metadata: &Map<String, Value>) -> String {
-    let written =
-        |map: &Map<String, Value>| serde_json::to_string(map).unwrap_or_else(|_| "{}".to_owned());
-    let json = written(metadata);
+/// A value as JSON text that `jsonb` takes.
+pub(super) fn json(value: &impl Serialize) -> Option<String> {
+    let json = serde_json::to_string(value).ok()?;
     if json.contains("\\u0000") {
-        written(&cleaned_map(metadata))
+        let value: Value = serde_json::from_str(&json).ok()?;
+        serde_json::to_string(&cleaned(&value)).ok()
     } else {
-        json
+        Some(json)
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
         else {
             panic!("an object");
         };
-        let back: Value = serde_json::from_str(&json(&map)).unwrap();
+        let back: Value = serde_json::from_str(&json(&map).unwrap()).unwrap();
         assert_eq!(
             back,
             json!({"a": ["x", {"b": "y"}], "c": "\\u0000", "d": 1.5})

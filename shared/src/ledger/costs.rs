@@ -49,12 +49,25 @@ pub struct CostSummary {
     pub unknown_cost_attempts: u64,
     /// What was reserved for those: they cost no more than this.
     pub reserved_unknown_usd: Usd,
+    /// What providers themselves report, if any does.
+    pub reported: Option<ReportedCosts>,
     /// By platform, the most expensive first. A job may be in more than one line.
     pub by_platform: Vec<CostLine>,
     /// By task type, likewise.
     pub by_type: Vec<CostLine>,
     /// By model, likewise.
     pub by_model: Vec<CostLine>,
+}
+
+/// What providers report of the attempts of which they report anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ReportedCosts {
+    /// So many attempts.
+    pub attempts: u64,
+    /// What they cost by the providers' account.
+    pub cost_usd: Usd,
+    /// How much more that is than by ours; below zero where it is less.
+    pub difference_usd: Usd,
 }
 
 /// What a chain cost.
@@ -118,6 +131,7 @@ impl Ledger {
             part,
             line,
             reserved,
+            reported,
         } in rows
         {
             match part.as_str() {
@@ -130,6 +144,7 @@ impl Ledger {
                     summary.total_attempts = line.attempts;
                     summary.unknown_cost_attempts = line.unknown_cost_attempts;
                     summary.reserved_unknown_usd = reserved;
+                    summary.reported = Some(reported).filter(|reported| reported.attempts > 0);
                 }
             }
         }
@@ -156,6 +171,7 @@ struct CostRow {
     part: String,
     line: CostLine,
     reserved: Usd,
+    reported: ReportedCosts,
 }
 
 impl FromRow<'_, PgRow> for CostRow {
@@ -170,6 +186,11 @@ impl FromRow<'_, PgRow> for CostRow {
                 unknown_cost_attempts: count(row, "unknown_cost_attempts")?,
             },
             reserved: usd(row, "reserved_unknown_usd")?,
+            reported: ReportedCosts {
+                attempts: count(row, "reported_attempts")?,
+                cost_usd: usd(row, "reported_usd")?,
+                difference_usd: usd(row, "reported_difference_usd")?,
+            },
         })
     }
 }

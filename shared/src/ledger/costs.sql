@@ -2,7 +2,8 @@
 --
 -- In:  $1 begun at or after, $2 begun before: each may be NULL, for any.
 -- Out: part (all, platform, type or model), name (empty for all) and the sums; tasks are distinct
---      jobs. The most expensive first.
+--      jobs; what providers report of some attempts, and how much more that is than ours for the
+--      same ones. The most expensive first.
 SELECT
     CASE grouping(platform, task_type, model)
         WHEN 3 THEN 'platform'
@@ -15,7 +16,10 @@ SELECT
     count(*) AS attempts,
     coalesce(sum(cost_usd), 0) AS cost_usd,
     count(*) FILTER (WHERE cost_usd IS NULL) AS unknown_cost_attempts,
-    coalesce(sum(reserved_usd) FILTER (WHERE cost_usd IS NULL), 0) AS reserved_unknown_usd
+    coalesce(sum(reserved_usd) FILTER (WHERE cost_usd IS NULL), 0) AS reserved_unknown_usd,
+    count(reported_cost_usd) AS reported_attempts,
+    coalesce(sum(reported_cost_usd), 0) AS reported_usd,
+    coalesce(sum(reported_cost_usd - cost_usd), 0) AS reported_difference_usd
 FROM attempts
 WHERE ($1::timestamptz IS NULL OR started_at >= $1)
     AND ($2::timestamptz IS NULL OR started_at < $2)

@@ -1,6 +1,8 @@
 //! Writing: a batch of events becomes rows, in one transaction.
 
 use std::{
+    borrow::Cow,
+    cmp::Ordering,
     collections::{BTreeMap, btree_map::Entry},
     time::Duration,
 };
@@ -8,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 
-use super::{EventId, Ledger, LedgerError, clean, dead::DeadLine};
+use super::{EventId, Ledger, LedgerError, clean, dead::DeadLine, windows::WindowLine};
 use crate::{
     call::{ErrorClass, FinishReason},
     event::{AttemptRecord, DropRecord, Event, JobRecord},
@@ -50,6 +52,7 @@ struct Rows<'a> {
     attempts: BTreeMap<AttemptId, AttemptLine<'a>>,
     dead: BTreeMap<(&'a JobId, i64), DeadLine<'a>>,
     dropped: BTreeMap<&'a Place, &'a DropRecord>,
+    windows: BTreeMap<(Cow<'a, str>, DateTime<Utc>), WindowLine<'a>>,
 }
 
 struct JobLine<'a> {
@@ -61,6 +64,7 @@ struct JobLine<'a> {
 struct AttemptLine<'a> {
     rank: i16,
     record: &'a AttemptRecord,
+    decision: Option<String>,
 }
 
 /// How much an account of an attempt knows.
@@ -73,13 +77,18 @@ fn rank(attempt: &AttemptRecord) -> i16 {
 }
 
 /// Puts `line` in unless what is there is at least as good.
-fn keep_best<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, line: V, good: impl Fn(&V) -> i64) {
+fn keep_best<K: Ord, V>(
+    map: &mut BTreeMap<K, V>,
+    key: K,
+    line: V,
+    compare: impl Fn(&V, &V) -> Ordering,
+) {
     match map.entry(key) {
         Entry::Vacant(free) => {
             free.insert(line);
         }
         Entry::Occupied(mut taken) => {
-            if good(taken.get()) < good(&line) {
+            if compare(taken.get(), &line) == Ordering::Less {
                 taken.insert(line);
             }
         }
@@ -93,25 +102,27 @@ impl<'a> Rows<'a> {
             attempts: BTreeMap::new(),
             dead: BTreeMap::new(),
             dropped: BTreeMap::new(),
+            windows: BTreeMap::new(),
         };
         for (id, event) in batch {
             if let Some(record) = &event.job {
                 let line = JobLine {
                     version: id.version(),
                     record,
-                    metadata: record.metadata.as_ref().map(clean::json),
+                    metadata: record.metadata.as_ref().and_then(clean::json),
                 };
-                keep_best(&mut rows.jobs, &record.labels.job_id, line, |line| {
-                    line.version
+                keep_best(&mut rows.jobs, &record.labels.job_id, line, |a, b| {
+                    a.version.cmp(&b.version)
                 });
             }
             if let Some(record) = &event.attempt {
                 let line = AttemptLine {
                     rank: rank(record),
                     record,
+                    decision: record.decision.as_ref().and_then(clean::json),
                 };
-                keep_best(&mut rows.attempts, record.attempt_id, line, |line| {
-                    line.rank.into()
+                keep_best(&mut rows.attempts, record.attempt_id, line, |a, b| {
+                    a.rank.cmp(&b.rank)
                 });
             }
             if let Some(record) = &event.dead {
@@ -119,10 +130,16 @@ impl<'a> Rows<'a> {
                     record,
                     letter: None,
                 };
-                keep_best(&mut rows.dead, line.key(), line, |_| 0);
+                keep_best(&mut rows.dead, line.key(), line, |_, _| Ordering::Equal);
             }
             if let Some(record) = &event.dropped {
-                keep_best(&mut rows.dropped, &record.place, record, |_| 0);
+                keep_best(&mut rows.dropped, &record.place, record, |_, _| {
+                    Ordering::Equal
+                });
+            }
+            if let Some(record) = &event.window {
+                let line = WindowLine::new(*id, record);
+                keep_best(&mut rows.windows, line.key(), line, WindowLine::compare);
             }
         }
         rows
@@ -145,6 +162,10 @@ impl<'a> Rows<'a> {
         if !self.dropped.is_empty() {
             let dropped: Vec<&DropRecord> = self.dropped.values().copied().collect();
             write_dropped(&dropped, &mut transaction).await?;
+        }
+        if !self.windows.is_empty() {
+            let windows: Vec<&WindowLine<'_>> = self.windows.values().collect();
+            super::windows::upsert(&windows, &mut transaction).await?;
         }
         transaction.commit().await
     }
@@ -175,7 +196,8 @@ impl AttemptLine<'_> {
             response_id,
             ..
         } = self.record;
-        SHORT_TEXTS + labels.task_type.len() + model.len() + lengths([error, response_id])
+        let optional = [error, response_id, &self.decision];
+        SHORT_TEXTS + labels.task_type.len() + model.len() + lengths(optional)
     }
 }
 
@@ -314,6 +336,13 @@ async fn write_attempts(
         }))
         .bind(column(rows, |row| {
             clean::maybe(row.record.traceparent.as_ref())
+        }))
+        .bind(column(rows, |row| row.decision.as_deref()))
+        .bind(column(rows, |row| {
+            row.record.reported_cost_usd.map(|Usd(cost)| cost)
+        }))
+        .bind(column(rows, |row| {
+            row.record.tokens_estimated.map(clean::count)
         }))
         .execute(connection)
         .await?;

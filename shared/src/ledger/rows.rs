@@ -92,6 +92,12 @@ pub(super) fn count(row: &PgRow, column: &str) -> sqlx::Result<u64> {
     u64::try_from(row.try_get::<i64, _>(column)?).map_err(|cause| bad(column, cause))
 }
 
+fn maybe_count(row: &PgRow, column: &str) -> sqlx::Result<Option<u64>> {
+    let count: Option<i64> = row.try_get(column)?;
+    let count = count.map(u64::try_from).transpose();
+    count.map_err(|cause| bad(column, cause))
+}
+
 fn small(row: &PgRow, column: &str) -> sqlx::Result<u32> {
     u32::try_from(row.try_get::<i32, _>(column)?).map_err(|cause| bad(column, cause))
 }
@@ -158,6 +164,7 @@ impl FromRow<'_, PgRow> for JobRow {
 impl FromRow<'_, PgRow> for AttemptRecord {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         let status: Option<i32> = row.try_get("status")?;
+        let decision: Option<Json<_>> = row.try_get("decision")?;
         Ok(Self {
             attempt_id: AttemptId(row.try_get::<Uuid, _>("attempt_id")?),
             labels: labels(row)?,
@@ -166,6 +173,7 @@ impl FromRow<'_, PgRow> for AttemptRecord {
             platform: row.try_get("platform")?,
             model: row.try_get("model")?,
             routing_reason: row.try_get("routing_reason")?,
+            decision: decision.map(|Json(decision)| decision),
             started_at: row.try_get("started_at")?,
             finished_at: row.try_get("finished_at")?,
             outcome: word(row, "outcome")?,
@@ -176,6 +184,8 @@ impl FromRow<'_, PgRow> for AttemptRecord {
             usage: usage(row)?,
             cost_usd: maybe_usd(row, "cost_usd")?,
             reserved_usd: usd(row, "reserved_usd")?,
+            reported_cost_usd: maybe_usd(row, "reported_cost_usd")?,
+            tokens_estimated: maybe_count(row, "tokens_estimated")?,
             response_id: row.try_get("response_id")?,
             traceparent: row.try_get("traceparent")?,
         })

@@ -5,6 +5,7 @@ mod facts;
 mod order;
 mod postgres;
 mod trouble;
+mod windows;
 
 use chrono::{DateTime, Utc};
 

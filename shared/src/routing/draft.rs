@@ -40,8 +40,17 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Notes a step's outcome, in its place among the others.
+    /// Notes a step's outcome, behind what the step has said before.
     pub(super) fn tell(&mut self, step: StepName, outcome: impl Into<Cow<'a, str>>) {
+        self.insert(step, outcome.into(), |one| one <= step as usize);
+    }
+
+    /// Notes a step's outcome, before what else the step has said.
+    pub(super) fn tell_first(&mut self, step: StepName, outcome: impl Into<Cow<'a, str>>) {
+        self.insert(step, outcome.into(), |one| one < step as usize);
+    }
+
+    fn insert(&mut self, step: StepName, outcome: Cow<'a, str>, before: impl Fn(usize) -> bool) {
         if let Cow::Borrowed(known) = self.steps {
             let again = known.iter().map(|one| Step {
                 step: one.step,
@@ -49,9 +58,8 @@ impl<'a> Draft<'a> {
             });
             self.steps = Cow::Owned(again.collect());
         }
-        let outcome = outcome.into();
         let steps = self.steps.to_mut();
-        let at = steps.partition_point(|one| one.step as usize <= step as usize);
+        let at = steps.partition_point(|one| before(one.step as usize));
         steps.insert(at, Step { step, outcome });
     }
 

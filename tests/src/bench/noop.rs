@@ -13,7 +13,7 @@ use longshore_shared::{
     call::{Answer, Call, CallError, FinishReason, ProviderRoom, Usage},
     service::Service,
 };
-use longshore_worker::{Registry, Worker, provider::Provider};
+use longshore_worker::{Policies, Policy, Registry, Worker, provider::Provider};
 use serde::{Deserialize, Serialize};
 
 /// What stands in a prompt before the time of its enqueueing.
@@ -125,11 +125,12 @@ pub async fn noop_worker(options: NoopOptions) -> anyhow::Result<()> {
         },
     });
     let provider: Arc<dyn Provider> = noop.clone();
+    let providers = Registry::with(&service.config.catalog, &provider);
+    let policy = Policy::new(service.config.clone(), providers);
     let worker = Worker::new(
-        service.config.clone(),
+        Policies::fixed(policy),
         service.broker.clone(),
         Some(service.ledger.clone()),
-        Registry::with(&service.config.catalog, &provider),
         service.health.clone(),
     )
     .await;

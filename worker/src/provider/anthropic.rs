@@ -72,7 +72,8 @@ impl Dialect for Anthropic {
     }
 }
 
-fn usage(usage: &Value) -> Usage {
+/// What was used; no field includes another.
+pub(super) fn usage(usage: &Value) -> Usage {
     let reasoning = count(usage, "/output_tokens_details/thinking_tokens");
     let written = count(usage, "/cache_creation_input_tokens");
     let five_minutes = count(usage, "/cache_creation/ephemeral_5m_input_tokens");

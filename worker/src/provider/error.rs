@@ -1,10 +1,11 @@
 //! What a failure means, and how it is told to people.
 
+use chrono::{DateTime, Utc};
 use http::HeaderMap;
 use longshore_shared::call::{Call, CallError, ErrorClass, Spend, Usage};
 use serde_json::Value;
 
-use super::{Dialect, Verdict, failed, text, wait};
+use super::{Dialect, Verdict, failed, room, text, wait};
 
 /// The longest message for people, in characters.
 const LONGEST: usize = 500;
@@ -35,10 +36,11 @@ const TOO_LONG: [&str; 19] = [
     "prompt exceeds max length",
 ];
 /// The provider does not want to answer this.
-const REFUSED: [&str; 12] = [
+const REFUSED: [&str; 13] = [
     "content_policy",
     "content_filter",
     "content management policy",
+    "content filtering policy",
     "responsibleaipolicyviolation",
     "our safety system",
     "the model produced invalid content",
@@ -51,7 +53,7 @@ const REFUSED: [&str; 12] = [
 ];
 /// Money or a long quota is spent. "Exceeded your current quota" is not among them: Google says that
 /// of a busy minute.
-const SPENT: [&str; 15] = [
+const SPENT: [&str; 16] = [
     "insufficient_quota",
     "insufficient_balance",
     "insufficient balance",
@@ -63,6 +65,7 @@ const SPENT: [&str; 15] = [
     "specified api usage limits",
     "out of credits",
     "used all available credits",
+    "doesn't have any credits",
     "spending limit",
     "billing cycle",
     "usage limit for this period",
@@ -90,16 +93,25 @@ pub(super) fn from_status(
             ..CallError::new(ErrorClass::BadRequest, said)
         };
     }
-    let (verdict, said) = judge(dialect, status, body);
-    let retry_after = wait::asked(headers).or(verdict.retry_after).or_else(|| {
+    let now = wait::clock(headers);
+    let room = room::read(headers, now);
+    let (mut verdict, said) = judge(dialect, status, body, now);
+    if verdict.class == ErrorClass::BadRequest
+        && wait::get(headers, "x-should-retry") == Some("true")
+    {
+        verdict.class = ErrorClass::Overloaded;
+    }
+    let retry_after = verdict.retry_after.or_else(|| wait::asked(headers, now));
+    let retry_after = retry_after.or_else(|| {
         // Only a short limit: a spent quota has short limits beside it that are not meant.
         (verdict.class == ErrorClass::RateLimited)
-            .then(|| wait::in_words(&said).or_else(|| wait::until_reset(headers)))
+            .then(|| wait::in_words(&said).or_else(|| room::until_reset(&room)))
             .flatten()
     });
     CallError {
         retry_after,
         status: Some(status),
+        room,
         ..CallError::new(verdict.class, said)
     }
 }
@@ -120,7 +132,7 @@ pub(super) fn in_band(dialect: &dyn Dialect, body: &Value, usage: Usage) -> Call
     let status = code
         .and_then(|code| u16::try_from(code).ok())
         .filter(|code| (400..600).contains(code));
-    let (verdict, said) = judge(dialect, status.unwrap_or(500), body);
+    let (verdict, said) = judge(dialect, status.unwrap_or(500), body, Utc::now());
     let mut error = failed(verdict.class, said, usage);
     if error.spend == Spend::Unknown {
         error.spend = spend_in_band(verdict.class);
@@ -141,7 +153,12 @@ pub(super) fn spend_in_band(class: ErrorClass) -> Spend {
     }
 }
 
-fn judge(dialect: &dyn Dialect, status: u16, body: &Value) -> (Verdict, String) {
+fn judge(
+    dialect: &dyn Dialect,
+    status: u16,
+    body: &Value,
+    now: DateTime<Utc>,
+) -> (Verdict, String) {
     // Google sometimes wraps it in a list.
     let body = body.get(0).unwrap_or(body);
     let error = body
@@ -150,23 +167,36 @@ fn judge(dialect: &dyn Dialect, status: u16, body: &Value) -> (Verdict, String) 
         .unwrap_or(body);
     let said = said(body, error);
     let verdict = dialect
-        .classify(status, error)
+        .classify(status, error, now)
         .unwrap_or_else(|| class(status, &words(&said, error)).into());
     (verdict, said)
 }
 
 fn class(status: u16, words: &str) -> ErrorClass {
-    let has = |list: &[&str]| list.iter().any(|word| words.contains(word));
     match status {
         // OpenRouter: only the calls in flight hold the money.
         402 if words.contains("in_flight_budget") => ErrorClass::RateLimited,
         402 => ErrorClass::QuotaExhausted,
-        _ if has(&SPENT) => ErrorClass::QuotaExhausted,
-        _ if has(&BAD_KEY) => ErrorClass::Auth,
-        _ if has(&TOO_LONG) && !words.contains("string_above_max_length") => {
-            ErrorClass::ContextTooLong
-        }
-        _ if has(&REFUSED) => ErrorClass::Refused,
+        _ => by_words(words).unwrap_or_else(|| by_status(status, words)),
+    }
+}
+
+/// What it is, as far as the words alone tell; they are in small letters.
+pub(super) fn by_words(words: &str) -> Option<ErrorClass> {
+    let has = |list: &[&str]| list.iter().any(|word| words.contains(word));
+    if has(&SPENT) {
+        Some(ErrorClass::QuotaExhausted)
+    } else if has(&BAD_KEY) {
+        Some(ErrorClass::Auth)
+    } else if has(&TOO_LONG) && !words.contains("string_above_max_length") {
+        Some(ErrorClass::ContextTooLong)
+    } else {
+        has(&REFUSED).then_some(ErrorClass::Refused)
+    }
+}
+
+fn by_status(status: u16, words: &str) -> ErrorClass {
+    match status {
         401 | 403 => ErrorClass::Auth,
         408 | 504 | 524 => ErrorClass::Timeout,
         429 if words.contains("overloaded") => ErrorClass::Overloaded,
@@ -224,19 +254,14 @@ fn words(said: &str, error: &Value) -> String {
     words
 }
 
-/// A failure as people see it: whose it is, what it is, what was said; no key, no prompt, not long.
-pub(super) fn explain(
-    name: &str,
-    key: Option<&str>,
-    call: &Call,
-    mut error: CallError,
-) -> CallError {
+/// Whose failure it is, and what it is.
+pub(super) fn what(name: &str, has_key: bool, error: &CallError) -> String {
     let status = error.status.filter(|status| *status != 200);
     let status = status
         .map(|status| format!(" (HTTP {status})"))
         .unwrap_or_default();
-    let what = match error.class {
-        ErrorClass::Auth if key.is_none() => format!("No API key for {name}"),
+    match error.class {
+        ErrorClass::Auth if !has_key => format!("No API key for {name}"),
         ErrorClass::Auth if error.status != Some(403) => format!("Invalid API key for {name}"),
         ErrorClass::Auth => format!("{name}: Not allowed with this API key"),
         ErrorClass::RateLimited => format!("{name}: Rate limited"),
@@ -249,8 +274,17 @@ pub(super) fn explain(
         ErrorClass::Refused => format!("{name}: Refused"),
         ErrorClass::BadOutput => format!("{name}: Unusable answer"),
         ErrorClass::Internal => format!("{name}: Internal error"),
-    };
-    let said = scrub(&error.message, key, call);
+    }
+}
+
+/// A failure as people see it: [what](what) it is, what was said; no key, no prompt, not long.
+pub(super) fn explain(
+    what: String,
+    secrets: &[&str],
+    call: &Call,
+    mut error: CallError,
+) -> CallError {
+    let said = scrub(&error.message, secrets, call);
     let whole = if said.is_empty() {
         what
     } else {
@@ -263,10 +297,10 @@ pub(super) fn explain(
     error
 }
 
-fn scrub(said: &str, key: Option<&str>, call: &Call) -> String {
+fn scrub(said: &str, secrets: &[&str], call: &Call) -> String {
     let mut said = said.to_owned();
-    if let Some(key) = key {
-        said = said.replace(key, "***");
+    for secret in secrets {
+        said = said.replace(secret, "***");
     }
     let prompts = call
         .messages
@@ -279,9 +313,9 @@ fn scrub(said: &str, key: Option<&str>, call: &Call) -> String {
         }
     }
     // Some quote the key with its middle left out, and its ends are still its ends.
-    let start = key.and_then(|key| key.get(..6)).unwrap_or("\0");
+    let starts: Vec<&str> = secrets.iter().filter_map(|key| key.get(..6)).collect();
     let words = said.split_whitespace().map(|word| {
-        if word.contains("***") || word.contains(start) {
+        if word.contains("***") || starts.iter().any(|start| word.contains(start)) {
             "***"
         } else {
             word

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
 use http::HeaderName;
 use longshore_shared::call::{Answer, Call, CallError, FinishReason, Role, Usage};
 use serde_json::{Value, json};
@@ -76,8 +77,8 @@ impl Dialect for Gemini {
         answer(&body, names, output, finish, usage)
     }
 
-    fn classify(&self, status: u16, error: &Value) -> Option<Verdict> {
-        quirks::google(status, error)
+    fn classify(&self, status: u16, error: &Value, now: DateTime<Utc>) -> Option<Verdict> {
+        quirks::google(status, error, now)
     }
 }
 

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
-use super::{Dialect, Provider, dns::Remembering, error};
+use super::{Dialect, Provider, dns::Remembering, error, room, wait};
 
 /// The longest answer that is read.
 const LONGEST_ANSWER: usize = 32 << 20;
@@ -139,22 +139,31 @@ impl HttpProvider {
                 &body,
             ));
         }
-        let body = read(&mut response, LONGEST_ANSWER).await?;
+        let room = room::read(response.headers(), wait::clock(response.headers()));
+        let told = |error| CallError { room, ..error };
+        let body = read(&mut response, LONGEST_ANSWER).await.map_err(told)?;
         drop(response);
-        self.decode(&body).map_err(|error| CallError {
-            status: Some(status),
-            ..error
-        })
+        match self.decode(&body) {
+            Ok(answer) => Ok(Answer { room, ..answer }),
+            Err(error) => Err(CallError {
+                status: Some(status),
+                ..told(error)
+            }),
+        }
     }
 
     fn decode(&self, body: &[u8]) -> Result<Answer, CallError> {
+        let reported_cost = self.dialect.reported_cost(body);
         let body: Value = serde_json::from_slice(body).map_err(|_| {
             CallError::new(ErrorClass::BadOutput, "the answer is not JSON").spend(Spend::Unknown)
         })?;
         if error::is_error(&body) {
             return Err(error::in_band(&*self.dialect, &body, Usage::default()));
         }
-        let answer = self.dialect.decode(body)?;
+        let answer = Answer {
+            reported_cost,
+            ..self.dialect.decode(body)?
+        };
         if answer.usage == Usage::default() {
             tracing::warn!(provider = self.name, "an answer came without its usage");
         }
@@ -173,7 +182,11 @@ impl Provider for HttpProvider {
                 let said = format!("waited {} s", call.timeout.as_secs_f64());
                 Err(CallError::new(ErrorClass::Timeout, said).spend(Spend::Unknown))
             });
-            result.map_err(|error| error::explain(&self.name, self.key(), call, error))
+            result.map_err(|error| {
+                let key = self.key();
+                let what = error::what(&self.name, key.is_some(), &error);
+                error::explain(what, key.as_slice(), call, error)
+            })
         })
     }
 }

@@ -1,8 +1,8 @@
 //! The dialects against what providers really send, and the transport against a server of our own.
 
 mod answers;
-mod compatible_errors;
 mod errors;
+mod recorded;
 mod requests;
 mod transport;
 
@@ -29,7 +29,7 @@ fn message(role: Role, content: &str) -> Message {
     }
 }
 
-fn call() -> Call {
+pub(crate) fn call() -> Call {
     Call {
         attempt_id: AttemptId::new(),
         model: "some-model".to_owned(),

@@ -8,8 +8,15 @@ use http::HeaderMap;
 /// No provider means more than this; a clock or a number is wrong.
 const LONGEST: Duration = Duration::from_hours(31 * 24);
 
+/// The time at the provider, which its dates are to be read by: that of the answer, or ours.
+pub(super) fn clock(headers: &HeaderMap) -> DateTime<Utc> {
+    get(headers, "date")
+        .and_then(|text| DateTime::parse_from_rfc2822(text).ok())
+        .map_or_else(Utc::now, |date| date.to_utc())
+}
+
 /// What `Retry-After` and its finer sister ask for.
-pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn asked(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let millis = get(headers, "retry-after-ms").and_then(|text| text.parse::<f64>().ok());
     if let Some(wait) = millis.and_then(|millis| seconds(millis / 1000.0)) {
         return Some(wait);
@@ -17,41 +24,11 @@ pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
     let text = get(headers, "retry-after")?;
     match text.parse() {
         Ok(number) => seconds(number),
-        Err(_) => Some(until(DateTime::parse_from_rfc2822(text).ok()?.to_utc())),
+        Err(_) => Some(until(
+            DateTime::parse_from_rfc2822(text).ok()?.to_utc(),
+            now,
+        )),
     }
-}
-
-/// When the limits that are used up begin anew: the last of them counts.
-pub(super) fn until_reset(headers: &HeaderMap) -> Option<Duration> {
-    const LIMITS: [(&str, &str); 7] = [
-        (
-            "x-ratelimit-remaining-requests",
-            "x-ratelimit-reset-requests",
-        ),
-        ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
-        ("x-ratelimit-remaining", "x-ratelimit-reset"),
-        (
-            "anthropic-ratelimit-requests-remaining",
-            "anthropic-ratelimit-requests-reset",
-        ),
-        (
-            "anthropic-ratelimit-tokens-remaining",
-            "anthropic-ratelimit-tokens-reset",
-        ),
-        (
-            "anthropic-ratelimit-input-tokens-remaining",
-            "anthropic-ratelimit-input-tokens-reset",
-        ),
-        (
-            "anthropic-ratelimit-output-tokens-remaining",
-            "anthropic-ratelimit-output-tokens-reset",
-        ),
-    ];
-    LIMITS
-        .into_iter()
-        .filter(|(remaining, _)| get(headers, remaining) == Some("0"))
-        .filter_map(|(_, reset)| moment(get(headers, reset)?))
-        .max()
 }
 
 /// What a sentence asks for: "Please try again in 1.2s."
@@ -91,12 +68,12 @@ pub(super) fn go_duration(text: &str) -> Option<Duration> {
 }
 
 /// A reset: a duration, a date, seconds, or seconds or milliseconds since 1970.
-fn moment(text: &str) -> Option<Duration> {
+pub(super) fn moment(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     if let Some(wait) = go_duration(text) {
         return Some(wait);
     }
     if let Ok(date) = DateTime::parse_from_rfc3339(text) {
-        return Some(until(date.to_utc()));
+        return Some(until(date.to_utc(), now));
     }
     let number: f64 = text.parse().ok()?;
     if number < 1e9 {
@@ -108,11 +85,12 @@ fn moment(text: &str) -> Option<Duration> {
         number
     });
     let millis = i64::try_from(since_1970.ok()?.as_millis()).ok()?;
-    Some(until(DateTime::from_timestamp_millis(millis)?))
+    Some(until(DateTime::from_timestamp_millis(millis)?, now))
 }
 
-fn until(date: DateTime<Utc>) -> Duration {
-    let wait = (date - Utc::now()).to_std().unwrap_or_default();
+/// How long it is until a date; nothing, if it has passed.
+pub(super) fn until(date: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
+    let wait = (date - now).to_std().unwrap_or_default();
     wait.min(LONGEST)
 }
 
@@ -121,6 +99,7 @@ fn seconds(number: f64) -> Option<Duration> {
     Some(wait.min(LONGEST))
 }
 
-fn get<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+/// A header's text.
+pub(super) fn get<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }

@@ -10,7 +10,7 @@ use crate::{commands::submit::check_platform, error::CommandError};
 
 /// Where the tasks come from.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(in crate::commands) enum Source {
     Stdin,
     File(PathBuf),
 }
@@ -25,7 +25,7 @@ impl fmt::Display for Source {
 }
 
 impl Source {
-    pub(super) fn of(path: Option<PathBuf>) -> Self {
+    pub(in crate::commands) fn of(path: Option<PathBuf>) -> Self {
         match path {
             Some(path) if path.as_os_str() != "-" => Self::File(path),
             _ => Self::Stdin,
@@ -35,6 +35,24 @@ impl Source {
     /// The tasks, every one of them right; or all that is wrong, in words.
     pub(super) fn tasks(
         &self,
+        limits: &Limits,
+        catalog: &Catalog,
+    ) -> Result<Vec<Job>, CommandError> {
+        self.read(listed, limits, catalog)
+    }
+
+    /// The same, where one task may stand without a list around it.
+    pub(in crate::commands) fn task_or_tasks(
+        &self,
+        limits: &Limits,
+        catalog: &Catalog,
+    ) -> Result<Vec<Job>, CommandError> {
+        self.read(one_or_listed, limits, catalog)
+    }
+
+    fn read(
+        &self,
+        parts: impl FnOnce(&str) -> Result<Vec<&RawValue>, String>,
         limits: &Limits,
         catalog: &Catalog,
     ) -> Result<Vec<Job>, CommandError> {
@@ -52,7 +70,7 @@ impl Source {
             what: format!("{self} cannot be read"),
             source,
         })?;
-        read(&bytes, limits, catalog).map_err(|wrong| {
+        read(&bytes, parts, limits, catalog).map_err(|wrong| {
             let lines: Vec<String> = wrong
                 .into_iter()
                 .map(|wrong| format!("{self}: {wrong}"))
@@ -62,8 +80,13 @@ impl Source {
     }
 }
 
-fn read(bytes: &[u8], limits: &Limits, catalog: &Catalog) -> Result<Vec<Job>, Vec<String>> {
-    let tasks = listed(bytes).map_err(|wrong| vec![wrong])?;
+fn read(
+    bytes: &[u8],
+    parts: impl FnOnce(&str) -> Result<Vec<&RawValue>, String>,
+    limits: &Limits,
+    catalog: &Catalog,
+) -> Result<Vec<Job>, Vec<String>> {
+    let tasks = text(bytes).and_then(parts).map_err(|wrong| vec![wrong])?;
     let (mut jobs, mut wrong) = (Vec::with_capacity(tasks.len()), Vec::new());
     let mut ids = std::collections::HashMap::new();
     for (index, text) in tasks.iter().enumerate() {
@@ -86,15 +109,28 @@ fn read(bytes: &[u8], limits: &Limits, catalog: &Catalog) -> Result<Vec<Job>, Ve
     }
 }
 
-/// The elements of the list, not yet looked into.
-fn listed(bytes: &[u8]) -> Result<Vec<&RawValue>, String> {
+/// The text, without the mark that some editors put before it.
+fn text(bytes: &[u8]) -> Result<&str, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         format!(
             "expected UTF-8, but got another byte at {}",
             error.valid_up_to()
         )
     })?;
-    let text = text.trim_start_matches('\u{feff}');
+    Ok(text.trim_start_matches('\u{feff}'))
+}
+
+/// The same of a list, or a task that stands by itself.
+fn one_or_listed(text: &str) -> Result<Vec<&RawValue>, String> {
+    let task: Option<&RawValue> = serde_json::from_str(text).ok();
+    match task.filter(|task| task.get().starts_with('{')) {
+        Some(task) => Ok(vec![task]),
+        None => listed(text),
+    }
+}
+
+/// The elements of the list, not yet looked into.
+fn listed(text: &str) -> Result<Vec<&RawValue>, String> {
     if text.trim().is_empty() {
         return Err("expected a JSON list of tasks, but it is empty".to_owned());
     }
@@ -139,7 +175,8 @@ mod tests {
 
     fn read_text(text: &str) -> Result<Vec<Job>, String> {
         let config = Config::load(&Environment::from_pairs([("X", "y")])).unwrap();
-        read(text.as_bytes(), &Limits::default(), &config.catalog).map_err(|wrong| wrong.join("\n"))
+        read(text.as_bytes(), listed, &Limits::default(), &config.catalog)
+            .map_err(|wrong| wrong.join("\n"))
     }
 
     #[test]
@@ -170,7 +207,7 @@ mod tests {
         task 2 (index 1): field `timeout`: expected seconds, a number over 0 and up to 86400, but got "soon"
         task 3 (index 2): field `prompt`: expected `prompt`, or `messages`, but got neither
         task 4 (index 3): expected an object: {"prompt": "…"}
-        task 5 (index 4): field `platform`: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter (or claude_code, chatgpt)
+        task 5 (index 4): field `platform`: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
         task 7 (index 6): field `id`: task 6 has the same
         task 8 (index 7): field `prompt`: expected it once, but got it more often
         task 9 (index 8): field `_resume`: names that begin with `_` are reserved for the server
@@ -197,7 +234,7 @@ mod tests {
         expected at least one task, but the list is empty
         not JSON: trailing characters at line 1 column 4
         "#);
-        let wrong = read(b"[\xff]", &Limits::default(), &Catalog::default()).unwrap_err();
+        let wrong = read(b"[\xff]", listed, &Limits::default(), &Catalog::default()).unwrap_err();
         assert_eq!(wrong, ["expected UTF-8, but got another byte at 1"]);
     }
 

@@ -1,10 +1,13 @@
 //! Costs in words and in JSON.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use longshore_shared::{
-    ledger::{ChainCosts, CostLine, CostSummary, JobCost},
+    ledger::{ChainCosts, CostLine, CostSummary, JobCost, ReportedCosts},
     money::Usd,
 };
 use rust_decimal::RoundingStrategy;
@@ -52,6 +55,8 @@ pub(super) struct Report {
     unknown_cost_attempts: u64,
     #[serde(serialize_with = "exact")]
     unknown_cost_at_most: Usd,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reported: Option<Reported>,
     #[serde(serialize_with = "by_name")]
     by_platform: Vec<CostLine>,
     #[serde(serialize_with = "by_name")]
@@ -77,10 +82,31 @@ impl Report {
             total_attempts: summary.total_attempts,
             unknown_cost_attempts: summary.unknown_cost_attempts,
             unknown_cost_at_most: summary.reserved_unknown_usd,
+            reported: summary.reported.map(Reported::from),
             by_platform: summary.by_platform,
             by_type: summary.by_type,
             by_model: summary.by_model,
             period,
+        }
+    }
+}
+
+/// What providers say themselves, as programs see it.
+#[derive(Debug, Serialize)]
+struct Reported {
+    #[serde(serialize_with = "exact")]
+    cost: Usd,
+    #[serde(serialize_with = "exact")]
+    difference: Usd,
+    attempts: u64,
+}
+
+impl From<ReportedCosts> for Reported {
+    fn from(reported: ReportedCosts) -> Self {
+        Self {
+            cost: reported.cost_usd,
+            difference: reported.difference_usd,
+            attempts: reported.attempts,
         }
     }
 }
@@ -117,6 +143,7 @@ impl fmt::Display for Report {
             self.unknown_cost_attempts,
             Some(self.unknown_cost_at_most),
         )?;
+        self.reported(f)?;
         for (title, lines) in [
             ("Platform", &self.by_platform),
             ("Task Type", &self.by_type),
@@ -127,6 +154,28 @@ impl fmt::Display for Report {
             }
         }
         Ok(())
+    }
+}
+
+impl Report {
+    /// What providers say themselves, if any does; of how many attempts, where others say nothing.
+    fn reported(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(reported) = &self.reported else {
+            return Ok(());
+        };
+        let cost = cents(reported.cost);
+        write!(f, "\nProvider-reported: {cost}")?;
+        if reported.attempts < self.total_attempts {
+            let (some, all) = (reported.attempts, self.total_attempts);
+            write!(f, " for {} of {} attempts", count(some), count(all))?;
+        }
+        let Usd(difference) = reported.difference;
+        let sign = if difference.is_sign_negative() {
+            "-"
+        } else {
+            ""
+        };
+        write!(f, " (differs by {sign}{})", cents(Usd(difference.abs())))
     }
 }
 
@@ -244,135 +293,5 @@ fn cents(Usd(amount): Usd) -> String {
         format!("${}", amount.round_sf(2).unwrap_or(amount).normalize())
     } else {
         format!("${rounded:.2}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(name: &str, tasks: u64, cost: &str) -> CostLine {
-        CostLine {
-            name: name.to_owned(),
-            tasks,
-            attempts: tasks,
-            cost_usd: cost.parse().unwrap(),
-            unknown_cost_attempts: 0,
-        }
-    }
-
-    fn summary() -> CostSummary {
-        CostSummary {
-            total_cost: "4.350000006".parse().unwrap(),
-            total_tasks: 44,
-            total_attempts: 47,
-            by_platform: vec![
-                line("openai", 28, "3.45"),
-                line("anthropic", 1, "0.9"),
-                line("gemini", 15, "0.000000006"),
-            ],
-            by_type: vec![line("code_generation", 44, "4.350000006")],
-            ..CostSummary::default()
-        }
-    }
-
-    fn day() -> Period {
-        Period::Day(NaiveDate::from_ymd_opt(2026, 2, 1).unwrap())
-    }
-
-    #[test]
-    fn a_day_in_words() {
-        insta::assert_snapshot!(Report::new(day(), summary()), @r"
-        === Cost Summary (2026-02-01) ===
-        Total Cost: $4.35
-        Total Tasks: 44
-
-        By Platform:
-          openai:    28 tasks, $3.45
-          anthropic:  1 task,  $0.90
-          gemini:    15 tasks, $0.000000006
-
-        By Task Type:
-          code_generation: 44 tasks, $4.35
-        ");
-    }
-
-    #[test]
-    fn what_is_not_known_is_told() {
-        let summary = CostSummary {
-            unknown_cost_attempts: 3,
-            reserved_unknown_usd: "0.12".parse().unwrap(),
-            ..CostSummary::default()
-        };
-        insta::assert_snapshot!(Report::new(Period::All, summary), @r"
-        === Cost Summary (all time) ===
-        Total Cost: $0.00
-        Total Tasks: 0
-        3 attempts of unknown cost (at most $0.12)
-        ");
-    }
-
-    #[test]
-    fn a_day_for_programs_keeps_every_digit() {
-        let summary = CostSummary {
-            by_platform: vec![line("openai", 28, "3.45")],
-            by_type: Vec::new(),
-            ..summary()
-        };
-        let json = serde_json::to_string_pretty(&Report::new(day(), summary)).unwrap();
-        insta::assert_snapshot!(json, @r#"
-        {
-          "date": "2026-02-01",
-          "total_cost": 4.350000006,
-          "total_tasks": 44,
-          "total_attempts": 47,
-          "unknown_cost_attempts": 0,
-          "unknown_cost_at_most": 0,
-          "by_platform": {
-            "openai": {
-              "tasks": 28,
-              "attempts": 28,
-              "cost": 3.45,
-              "unknown_cost_attempts": 0
-            }
-          },
-          "by_type": {},
-          "by_model": {}
-        }
-        "#);
-    }
-
-    #[test]
-    fn a_chain_is_told_task_by_task() {
-        let job = |id: &str, platform: &str, cost: &str| ChainTask {
-            task_id: id.to_owned(),
-            platform: platform.to_owned(),
-            model: "m".to_owned(),
-            attempts: 1,
-            cost: cost.parse().unwrap(),
-            unknown_cost_attempts: 0,
-        };
-        let report = ChainReport {
-            chain_id: "workflow_123".to_owned(),
-            total_cost: "0.80".parse().unwrap(),
-            total_tasks: 2,
-            unknown_cost_attempts: 1,
-            tasks: vec![
-                job("1795249105684-0", "gemini", "0"),
-                job("mine-2", "openai", "0.80"),
-            ],
-        };
-        insta::assert_snapshot!(report, @r"
-        Chain: workflow_123
-        Total Cost: $0.80
-        Tasks: 2
-        1 attempt of unknown cost
-
-        Task Breakdown:
-          1795249105684-0: $0.00 (gemini)
-          mine-2: $0.80 (openai)
-        ");
-        let json = serde_json::to_value(&report).unwrap();
-        assert_eq!(json["tasks"][1]["task_id"], "mine-2");
     }
 }

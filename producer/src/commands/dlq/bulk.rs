@@ -1,7 +1,5 @@
 //! What `replay` and `purge` share: which letters, and whether the person means it.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-
 use longshore_shared::{
     broker::{Broker, BrokerError},
     id::JobId,
@@ -9,7 +7,10 @@ use longshore_shared::{
 
 use super::filter::{Filter, collect};
 use crate::{
-    commands::words::{count, many},
+    commands::{
+        ask,
+        words::{count, many},
+    },
     error::CommandError,
     output,
 };
@@ -54,7 +55,7 @@ impl Choice {
             }
             return Ok(named(broker, &self.ids).await?);
         }
-        if !self.yes && !self.dry_run && !asks() {
+        if !self.yes && !self.dry_run && !ask::possible() {
             return Err(CommandError::Input(format!(
                 "`longshore dlq {verb} --all` asks before it starts, and there is no terminal to ask at: add --yes \
                  (--dry-run shows what it would take)"
@@ -71,22 +72,8 @@ impl Choice {
         if !self.all || self.yes || letters == 0 {
             return Ok(true);
         }
-        let unread = |source| CommandError::Io {
-            what: "the answer cannot be read".to_owned(),
-            source,
-        };
-        let mut stderr = io::stderr();
-        write!(stderr, "{} [y/N] ", question(verb, letters))
-            .and_then(|()| stderr.flush())
-            .map_err(unread)?;
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer).map_err(unread)?;
-        Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+        ask::yes(&question(verb, letters))
     }
-}
-
-fn asks() -> bool {
-    io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 fn question(verb: &str, letters: usize) -> String {

@@ -26,10 +26,6 @@ pub(super) fn recorded_attempts(attempts: &[AttemptRecord]) -> String {
         "ERROR",
     ]);
     for attempt in attempts {
-        let cost = attempt.cost_usd.map_or_else(
-            || format!("unknown (reserved ${})", attempt.reserved_usd),
-            |cost| format!("${cost}"),
-        );
         let latency = attempt
             .finished_at
             .map_or_else(|| "-".to_owned(), |end| latency(attempt.started_at, end));
@@ -55,12 +51,26 @@ pub(super) fn recorded_attempts(attempts: &[AttemptRecord]) -> String {
             right(count(attempt.usage.total_output())),
             right(count(attempt.usage.cached)),
             right(count(attempt.usage.reasoning)),
-            Cell::new(cost),
+            Cell::new(cost(attempt)),
             right(latency),
             Cell::new(error),
         ]);
     }
     drawn(&rows)
+}
+
+/// What it cost by our account and, where the provider tells another, by the provider's.
+fn cost(attempt: &AttemptRecord) -> String {
+    let ours = attempt.cost_usd.map_or_else(
+        || format!("unknown (reserved ${})", attempt.reserved_usd),
+        |cost| format!("${cost}"),
+    );
+    match attempt.reported_cost_usd {
+        Some(reported) if attempt.cost_usd != Some(reported) => {
+            format!("{ours} (provider: ${reported})")
+        }
+        _ => ours,
+    }
 }
 
 fn latency(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
@@ -89,4 +99,29 @@ pub(crate) fn remembered_attempts(attempts: &[PastAttempt]) -> String {
         ]);
     }
     drawn(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::jobs::decisions::attempt;
+
+    #[test]
+    fn a_cost_is_told_twice_where_the_provider_tells_another() {
+        let told = |ours: Option<&str>, reported: Option<&str>| {
+            let usd = |amount: &str| amount.parse().unwrap();
+            cost(&AttemptRecord {
+                cost_usd: ours.map(usd),
+                reported_cost_usd: reported.map(usd),
+                ..attempt(1, None)
+            })
+        };
+        assert_eq!(told(Some("0.1"), None), "$0.1");
+        assert_eq!(told(Some("0.1"), Some("0.10")), "$0.1");
+        assert_eq!(told(Some("0.1"), Some("0.12")), "$0.1 (provider: $0.12)");
+        assert_eq!(
+            told(None, Some("0.12")),
+            "unknown (reserved $0.25) (provider: $0.12)"
+        );
+    }
 }

@@ -5,6 +5,7 @@ use longshore_shared::{event::AttemptRecord, ledger::JobHistory, money::Usd, sta
 
 use super::{
     attempts::{recorded_attempts, remembered_attempts},
+    decisions::decisions,
     find::Location,
     show::Known,
 };
@@ -26,6 +27,9 @@ pub(super) fn tell(known: &Known, now: DateTime<Utc>) -> String {
             .map(|resume| remembered_attempts(&resume.history)),
     };
     parts.extend(attempts);
+    if let Some(record) = &known.record {
+        parts.extend(decisions(&record.history));
+    }
     if let Some(prompt) = prompt(known) {
         parts.push(format!("Prompt\n  {}", head(&prompt, PROMPT_HEAD)));
     }

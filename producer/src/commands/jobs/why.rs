@@ -241,7 +241,10 @@ async fn quota_why(
     let turn = broker.turn(meter, &resume.id).await?;
     let place = match turn.ahead {
         Some(0) => ", as the next".to_owned(),
-        Some(ahead) => format!(", behind {}", many(usize::try_from(ahead).unwrap_or(usize::MAX), "job")),
+        Some(ahead) => format!(
+            ", behind {}",
+            many(usize::try_from(ahead).unwrap_or(usize::MAX), "job")
+        ),
         None => String::new(),
     };
     let when = match turn.at_ms.map(crate::commands::words::of_ms) {

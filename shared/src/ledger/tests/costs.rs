@@ -64,6 +64,7 @@ async fn sums_are_exact_and_unknown_costs_are_counted_apart() {
         total_attempts: 4,
         unknown_cost_attempts: 1,
         reserved_unknown_usd: "0.25".parse().unwrap(),
+        reported: None,
         by_platform: vec![
             line("openai", 2, 3, "0.300000000000000000000001", 1),
             line("groq", 1, 1, "0.1", 0),
@@ -93,6 +94,33 @@ async fn sums_are_exact_and_unknown_costs_are_counted_apart() {
         .await
         .unwrap();
     assert_eq!(next, CostSummary::default());
+}
+
+#[tokio::test]
+async fn what_providers_report_is_compared_with_ours_attempt_by_attempt() {
+    let database = Database::migrated().await;
+    let ledger = &database.ledger;
+    let mut more = costing(1, "a", "openrouter", "0.10");
+    more.reported_cost_usd = Some("0.13".parse().unwrap());
+    let mut less = costing(2, "b", "openrouter", "0.10");
+    less.reported_cost_usd = Some("0.099999999".parse().unwrap());
+    let mut unknown = attempt("c", 3, AttemptOutcome::Lost);
+    unknown.reported_cost_usd = Some("0.5".parse().unwrap());
+    let silent = costing(4, "d", "openai", "3");
+    let batch = telling(vec![more, less, unknown, silent]);
+    ledger.record(&batch).await.unwrap();
+
+    let reported = ledger.costs(CostScope::All).await.unwrap().reported;
+    let expected = ReportedCosts {
+        attempts: 3,
+        cost_usd: "0.729999999".parse().unwrap(),
+        difference_usd: "0.029999999".parse().unwrap(),
+    };
+    assert_eq!(
+        reported,
+        Some(expected),
+        "an unknown cost differs from none"
+    );
 }
 
 #[tokio::test]

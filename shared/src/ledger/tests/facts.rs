@@ -6,7 +6,10 @@ use uuid::Uuid;
 
 use crate::{
     call::{ErrorClass, FinishReason, Usage},
-    event::{AttemptRecord, DeadRecord, DropRecord, Event, JobLabels, JobRecord},
+    event::{
+        AttemptRecord, DeadRecord, DecisionRecord, DecisionStep, DropRecord, Event, JobLabels,
+        JobRecord,
+    },
     id::{AttemptId, JobId, Place, QueueName, WorkerId},
     ledger::EventId,
     state::{AttemptOutcome, JobState},
@@ -77,6 +80,13 @@ pub(super) fn attempt(id: &str, n: u32, outcome: AttemptOutcome) -> AttemptRecor
         platform: "openai".to_owned(),
         model: "small".to_owned(),
         routing_reason: "cheapest".to_owned(),
+        decision: Some(DecisionRecord {
+            steps: vec![DecisionStep {
+                step: "hint".to_owned(),
+                outcome: "openai is asked first".to_owned(),
+            }],
+            skipped: Vec::new(),
+        }),
         started_at: time(n.into()),
         finished_at: (!lost).then(|| time(u64::from(n) + 1)),
         outcome,
@@ -94,6 +104,8 @@ pub(super) fn attempt(id: &str, n: u32, outcome: AttemptOutcome) -> AttemptRecor
         },
         cost_usd: (!lost).then(|| "0.000001".parse().unwrap()),
         reserved_usd: "0.25".parse().unwrap(),
+        reported_cost_usd: None,
+        tokens_estimated: Some(77),
         response_id: Some("r".to_owned()),
         traceparent: None,
     }

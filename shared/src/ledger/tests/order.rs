@@ -37,6 +37,7 @@ fn told(n: u64, (attempt_n, knows): (u8, u8)) -> (EventId, Event) {
         attempt: (job_n != 0).then_some(call),
         dead: (knows == 0).then(|| dead(&id)),
         dropped: (knows == 1).then(|| dropped(&id, &id)),
+        window: None,
     };
     (version(n), event)
 }

@@ -64,6 +64,7 @@ impl Database {
             "dead_letters",
             "dead_letter_ends",
             "dropped_messages",
+            "quota_windows",
         ] {
             let delete = sqlx::AssertSqlSafe(format!("DELETE FROM {table}"));
             sqlx::query(delete)

@@ -27,6 +27,7 @@ async fn nul_characters_are_left_out() {
         .insert("k\0".to_owned(), "\0v".into());
     let mut call = attempt("a", 1, AttemptOutcome::Failed);
     call.error = Some("no\0".to_owned());
+    call.decision.as_mut().unwrap().steps[0].outcome = "\0openai".to_owned();
     told.attempt = Some(call);
     ledger.record(&[(version(1), told)]).await.unwrap();
 
@@ -38,7 +39,12 @@ async fn nul_characters_are_left_out() {
     assert_eq!(row.output.as_deref(), Some("blue"));
     assert_eq!(row.metadata.unwrap().get("k"), Some(&"v".into()));
     let attempts = ledger.attempts_of(&id("a")).await.unwrap();
-    assert_eq!(attempts.first().unwrap().error.as_deref(), Some("no"));
+    let read = attempts.first().unwrap();
+    assert_eq!(read.error.as_deref(), Some("no"));
+    assert_eq!(
+        read.decision.as_ref().unwrap().steps[0].outcome.as_str(),
+        "openai"
+    );
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ routing:
     assert_eq!(core.candidates[0].reason, "rule `core stays here`");
     assert_eq!(
         record(&core),
-        "rule: rule `core stays here`: openai/gpt-4o-mini\ncost: then the others, cheapest first"
+        "rule: `core stays here`: openai/gpt-4o-mini\ncost: then the others, cheapest first"
     );
     let math = asked(&router, r#"{"prompt":"x","risk":"high","area":"math"}"#);
     assert_eq!(math[0], "anthropic/claude-sonnet-5-5");
@@ -46,13 +46,35 @@ fn a_rule_whose_platforms_are_off_says_so_and_the_order_goes_on() {
     let record = record(&decision);
     assert!(
         record.starts_with(
-            "rule: rule `high-risk core` finds nobody: model `claude-sonnet-5-5` has no provider: \
+            "rule: `high-risk core` finds nobody: model `claude-sonnet-5-5` has no provider: \
              platform `anthropic` is off: ANTHROPIC_API_KEY is not set\ntier: at least advanced: "
         ),
         "{record}"
     );
     let models = decision.candidates.iter();
     assert!(models.clone().all(|one| one.model.tier == Tier::Advanced));
+}
+
+#[test]
+fn rules_that_were_passed_over_stand_before_the_one_that_decides() {
+    let yaml = "
+routing:
+  rules:
+    - {name: first, area: [law], platform: [claude]}
+    - {name: second, area: [law], platform: [grok]}
+    - {name: third, area: [law], platform: [openai]}
+    - {name: fourth, area: [law], platform: [gemini]}
+";
+    let router = ruled(&["OPENAI_API_KEY", "GOOGLE_API_KEY"], yaml);
+    let decision = decided(&router, r#"{"prompt":"x","area":"law"}"#);
+    assert_eq!(named(&decision)[0], "openai/gpt-4o-mini");
+    assert_eq!(
+        record(&decision),
+        "rule: `first` finds nobody: platform `anthropic` is off: ANTHROPIC_API_KEY is not set
+rule: `second` finds nobody: platform `xai` is off: XAI_API_KEY is not set
+rule: `third`: openai/gpt-4o-mini
+cost: then the others, cheapest first"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use longshore_shared::call::{Answer, CallError, ErrorClass, FinishReason, Spend, Usage};
 use serde_json::{Value, json};
 
-use crate::provider::{Anthropic, Dialect, Gemini, OpenAi};
+use crate::provider::{Anthropic, Dialect, Gemini, Ollama, OpenAi, Service};
 
 fn decode(dialect: &dyn Dialect, body: Value) -> Result<Answer, CallError> {
     dialect.decode(body)
@@ -89,7 +89,7 @@ fn openai_usage_in_all_its_forms() {
         ("none", Value::Null, Usage::default()),
     ];
     for (name, usage, expected) in cases {
-        let answer = decode(&OpenAi::official(), openai_answer(&usage)).unwrap();
+        let answer = decode(&OpenAi(Service::OpenAi), openai_answer(&usage)).unwrap();
         assert_eq!(answer.usage, expected, "{name}");
         assert_eq!(answer.output, " Oslo\n");
         assert_eq!(answer.model.as_deref(), Some("gpt-6-sol-2026"));
@@ -109,7 +109,7 @@ fn openai_answers_that_are_not_plain() {
     let body = |choice: Value| json!({"choices": [choice], "usage": usage});
     let parts = body(json!({"finish_reason": "length", "message": {"content":
         [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}}));
-    let answer = decode(&OpenAi::compatible(), parts).unwrap();
+    let answer = decode(&OpenAi(Service::Other), parts).unwrap();
     assert_eq!(
         (answer.output.as_str(), answer.finish_reason),
         ("ab", FinishReason::Length)
@@ -150,10 +150,10 @@ fn openai_answers_that_are_not_plain() {
         ),
     ];
     for (body, class) in failures {
-        let error = decode(&OpenAi::official(), body.clone()).unwrap_err();
+        let error = decode(&OpenAi(Service::OpenAi), body.clone()).unwrap_err();
         assert_eq!((error.class, error.spend), (class, known), "{body}");
     }
-    let nothing = decode(&OpenAi::official(), json!({})).unwrap_err();
+    let nothing = decode(&OpenAi(Service::OpenAi), json!({})).unwrap_err();
     assert_eq!(
         (nothing.class, nothing.spend),
         (ErrorClass::BadOutput, Spend::Unknown)
@@ -171,7 +171,7 @@ fn minimax_fails_with_status_200() {
     ];
     for (code, class, spend) in cases {
         let body = json!({"base_resp": {"status_code": code, "status_msg": "so it is"}});
-        let error = decode(&OpenAi::compatible(), body).unwrap_err();
+        let error = decode(&OpenAi(Service::Other), body).unwrap_err();
         assert_eq!(
             (error.class, error.spend, error.message.as_str()),
             (class, spend, "so it is")
@@ -179,7 +179,7 @@ fn minimax_fails_with_status_200() {
     }
     let mut fine = openai_answer(&Value::Null);
     fine["base_resp"] = json!({"status_code": 0, "status_msg": ""});
-    assert!(decode(&OpenAi::compatible(), fine).is_ok());
+    assert!(decode(&OpenAi(Service::Other), fine).is_ok());
 }
 
 fn anthropic_answer(stop: &str, content: &Value) -> Value {
@@ -311,4 +311,77 @@ fn gemini_answers() {
             "{body}"
         );
     }
+}
+
+#[test]
+fn thinking_beside_the_completion_is_xais_alone() {
+    let without_sum = json!({"prompt_tokens": 10, "completion_tokens": 5,
+        "completion_tokens_details": {"reasoning_tokens": 3}});
+    for (service, output) in [(Service::Xai, 5), (Service::Other, 2)] {
+        let answer = decode(&OpenAi(service), openai_answer(&without_sum)).unwrap();
+        let told = (answer.usage.output, answer.usage.reasoning);
+        assert_eq!(told, (output, 3), "{service:?}");
+    }
+}
+
+#[test]
+fn services_are_known_by_name_or_address() {
+    let cases = [
+        ("openai", "api.openai.com", Service::OpenAi),
+        ("openai", "gateway.internal", Service::Other),
+        ("grok-eu", "api.x.ai", Service::Xai),
+        ("xai", "127.0.0.1", Service::Xai),
+        ("openrouter", "127.0.0.1", Service::OpenRouter),
+        ("mine", "openrouter.ai", Service::OpenRouter),
+        ("deepseek", "api.deepseek.com", Service::Other),
+    ];
+    for (name, host, service) in cases {
+        assert_eq!(Service::of(name, Some(host)), service, "{name} {host}");
+    }
+}
+
+#[test]
+fn only_who_tells_its_cost_is_believed() {
+    let body = br#"{"usage": {"cost": 0.00014, "cost_in_usd_ticks": 37756000}}"#;
+    let cost = |dialect: &dyn Dialect| dialect.reported_cost(body).map(|usd| usd.to_string());
+    let told = |text: &str| Some(text.to_owned());
+    assert_eq!(cost(&OpenAi(Service::OpenRouter)), told("0.00014"));
+    assert_eq!(cost(&OpenAi(Service::Xai)), told("0.0037756"));
+    assert_eq!(cost(&OpenAi(Service::Other)), None);
+    assert_eq!(cost(&Anthropic), None);
+}
+
+#[test]
+fn ollama_answers() {
+    let body = |done: &str, content: &str| {
+        json!({"model": "llama3.2", "created_at": "2026-11-21T10:00:00Z", "done": true, "done_reason": done,
+            "message": {"role": "assistant", "content": content}, "total_duration": 4_883_583_458_u64,
+            "prompt_eval_count": 26, "eval_count": 298})
+    };
+    let usage = Usage {
+        input: 26,
+        output: 298,
+        ..Usage::default()
+    };
+    for (done, finish) in [
+        ("stop", FinishReason::Stop),
+        ("length", FinishReason::Length),
+        ("load", FinishReason::Other),
+    ] {
+        let answer = decode(&Ollama, body(done, "Oslo")).unwrap();
+        assert_eq!(
+            (answer.output.as_str(), answer.finish_reason, answer.usage),
+            ("Oslo", finish, usage)
+        );
+        assert_eq!(answer.model.as_deref(), Some("llama3.2"));
+    }
+    let mut cached = body("stop", "Oslo");
+    cached.as_object_mut().unwrap().remove("prompt_eval_count");
+    assert_eq!(decode(&Ollama, cached).unwrap().usage.input, 0);
+    let error = decode(&Ollama, body("length", "")).unwrap_err();
+    assert_eq!(
+        (error.class, error.spend),
+        (ErrorClass::BadOutput, Spend::Known(usage))
+    );
+    assert!(decode(&Ollama, json!({"done": true})).is_err());
 }

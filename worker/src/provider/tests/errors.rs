@@ -2,159 +2,36 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use chrono::DateTime;
+use http::{HeaderMap, HeaderValue, header};
 use longshore_shared::call::{ErrorClass, Spend, Usage};
 use serde_json::{Value, json};
 
 use super::{KEY, PROMPT, call, classify};
 use crate::provider::{
-    Anthropic, Dialect, Gemini, OpenAi,
-    error::{explain, from_status, in_band},
+    Gemini, OpenAi, Service,
+    error::{explain, from_status, in_band, what},
+    quirks::google_day,
     wait,
 };
 
 #[test]
-fn anthropic() {
-    use ErrorClass::*;
-    let said = |kind: &str, message: &str| json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "r"});
-    let cases = [
-        (
-            400,
-            said(
-                "invalid_request_error",
-                "prompt is too long: 210000 tokens > 200000 maximum",
-            ),
-            ContextTooLong,
-        ),
-        (
-            400,
-            said(
-                "invalid_request_error",
-                "input length and `max_tokens` exceed context limit: 1 + 2 > 2",
-            ),
-            ContextTooLong,
-        ),
-        (
-            400,
-            said(
-                "invalid_request_error",
-                "Your credit balance is too low to access the Anthropic API.",
-            ),
-            QuotaExhausted,
-        ),
-        (
-            400,
-            said(
-                "invalid_request_error",
-                "You have reached your specified API usage limits.",
-            ),
-            QuotaExhausted,
-        ),
-        (
-            400,
-            said(
-                "invalid_request_error",
-                "messages: at least one message is required",
-            ),
-            BadRequest,
-        ),
-        (401, said("authentication_error", "invalid x-api-key"), Auth),
-        (402, said("billing_error", "x"), QuotaExhausted),
-        (403, said("permission_error", "x"), Auth),
-        (404, said("not_found_error", "model: x"), BadRequest),
-        (
-            413,
-            said("request_too_large", "Request exceeds the maximum size"),
-            BadRequest,
-        ),
-        (
-            429,
-            said(
-                "rate_limit_error",
-                "This request would exceed the rate limit",
-            ),
-            RateLimited,
-        ),
-        (500, said("api_error", "x"), Overloaded),
-        (504, said("timeout_error", "x"), Timeout),
-        (529, said("overloaded_error", "Overloaded"), Overloaded),
-    ];
-    for (status, body, class) in cases {
-        assert_eq!(classify(&Anthropic, status, &body).class, class, "{body}");
-    }
-}
-
-#[test]
-fn gemini_has_all_in_the_body() {
-    let body = |id: &str| {
-        json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED",
-            "message": "You exceeded your current quota, please check your plan and billing details.",
-            "details": [
-                {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": id, "quotaValue": "250"}]},
-                {"@type": "type.googleapis.com/google.rpc.Help", "links": []},
-                {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "32s"}]}})
-    };
-    let minute = body("GenerateRequestsPerMinutePerProjectPerModel");
-    // Through the compatible interface it comes in a list.
-    let wrapped = json!([minute]);
-    for (dialect, body) in [
-        (&Gemini as &dyn Dialect, &minute),
-        (&OpenAi::compatible(), &wrapped),
-    ] {
-        let error = classify(dialect, 429, body);
-        assert_eq!(error.class, ErrorClass::RateLimited);
-        assert_eq!(error.retry_after, Some(Duration::from_secs(32)));
-        assert!(error.message.starts_with("You exceeded"));
-    }
-    let day = classify(
-        &Gemini,
-        429,
-        &body("GenerateRequestsPerDayPerProjectPerModel-FreeTier"),
-    );
+fn a_spent_day_at_google_waits_for_the_next() {
+    let body = json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED",
+        "message": "You exceeded your current quota, please check your plan and billing details.",
+        "details": [
+            {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [
+                {"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier", "quotaValue": "250"}]},
+            {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "22s"}]}});
+    let date = "Sat, 21 Nov 2026 10:00:00 GMT";
+    let headers = HeaderMap::from_iter([(header::DATE, HeaderValue::from_static(date))]);
+    let error = from_status(&Gemini, 429, &headers, &body);
+    let now = DateTime::parse_from_rfc2822(date).unwrap().to_utc();
+    // Not the 22 seconds that it names.
     assert_eq!(
-        (day.class, day.retry_after),
-        (ErrorClass::QuotaExhausted, None)
+        (error.class, error.retry_after),
+        (ErrorClass::QuotaExhausted, google_day(now))
     );
-
-    let said = |status: &str, message: &str| json!({"error": {"code": 0, "message": message, "status": status}});
-    let cases = [
-        (
-            400,
-            said(
-                "INVALID_ARGUMENT",
-                "The input token count (2) exceeds the maximum number of tokens allowed (1).",
-            ),
-            ErrorClass::ContextTooLong,
-        ),
-        (
-            400,
-            said(
-                "INVALID_ARGUMENT",
-                "API key not valid. Please pass a valid API key.",
-            ),
-            ErrorClass::Auth,
-        ),
-        (
-            400,
-            said("INVALID_ARGUMENT", "Unknown name"),
-            ErrorClass::BadRequest,
-        ),
-        (403, said("PERMISSION_DENIED", "x"), ErrorClass::Auth),
-        (
-            429,
-            said("RESOURCE_EXHAUSTED", "Resource exhausted"),
-            ErrorClass::RateLimited,
-        ),
-        (
-            503,
-            said("UNAVAILABLE", "The model is overloaded."),
-            ErrorClass::Overloaded,
-        ),
-        (504, said("DEADLINE_EXCEEDED", "x"), ErrorClass::Timeout),
-    ];
-    for (status, body, class) in cases {
-        assert_eq!(classify(&Gemini, status, &body).class, class, "{body}");
-    }
 }
 
 #[test]
@@ -182,7 +59,7 @@ fn errors_within_an_answer() {
         ),
     ];
     for (body, class, spend) in cases {
-        let error = in_band(&OpenAi::compatible(), &body, Usage::default());
+        let error = in_band(&OpenAi(Service::Other), &body, Usage::default());
         assert_eq!((error.class, error.spend), (class, spend), "{body}");
     }
 }
@@ -195,7 +72,7 @@ fn waits_are_found_wherever_they_are() {
             .map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap()))
             .collect::<HeaderMap>();
         let body = json!({"error": {"message": message}});
-        let wait = from_status(&OpenAi::official(), 429, &headers, &body).retry_after;
+        let wait = from_status(&OpenAi(Service::OpenAi), 429, &headers, &body).retry_after;
         wait.map(|wait| wait.as_secs_f64())
     };
     let in_a_minute = chrono::Utc::now() + chrono::Duration::seconds(60);
@@ -266,11 +143,12 @@ fn waits_are_found_wherever_they_are() {
 fn people_read_whose_failure_it_is_and_no_secret() {
     let told = |status: u16, message: &str| {
         let error = classify(
-            &OpenAi::official(),
+            &OpenAi(Service::OpenAi),
             status,
             &json!({"error": {"message": message}}),
         );
-        explain("OpenAI", Some(KEY), &call(), error).message
+        let what = what("OpenAI", true, &error);
+        explain(what, &[KEY], &call(), error).message
     };
     assert_eq!(told(429, "Slow down."), "OpenAI: Rate limited. Slow down.");
     assert_eq!(told(401, ""), "Invalid API key for OpenAI");
@@ -288,9 +166,6 @@ fn people_read_whose_failure_it_is_and_no_secret() {
     );
     let long = told(400, &"ä".repeat(9999));
     assert_eq!(long.chars().count(), 500);
-    let error = classify(&OpenAi::official(), 401, &Value::Null);
-    assert_eq!(
-        explain("OpenAI", None, &call(), error).message,
-        "No API key for OpenAI"
-    );
+    let error = classify(&OpenAi(Service::OpenAi), 401, &Value::Null);
+    assert_eq!(what("OpenAI", false, &error), "No API key for OpenAI");
 }

@@ -4,7 +4,7 @@ use longshore_shared::call::{Call, Role};
 use serde_json::json;
 
 use super::{call, message};
-use crate::provider::{Anthropic, Dialect, Gemini, OpenAi, path_segment};
+use crate::provider::{Anthropic, Dialect, Gemini, Ollama, OpenAi, Service, path_segment};
 
 fn full() -> Call {
     let format = json!({"type": "json_schema", "json_schema": {
@@ -40,8 +40,8 @@ fn openai_takes_everything_as_it_is() {
         "temperature": 0.5,
         "response_format": call.response_format,
     });
-    assert_eq!(OpenAi::official().encode(&call), expected);
-    let others = OpenAi::compatible().encode(&call);
+    assert_eq!(OpenAi(Service::OpenAi).encode(&call), expected);
+    let others = OpenAi(Service::Other).encode(&call);
     assert_eq!(others["max_tokens"], 100);
     assert!(others.get("max_completion_tokens").is_none());
 }
@@ -89,10 +89,25 @@ fn gemini_has_its_own_names_for_all_of_it() {
 }
 
 #[test]
+fn ollama_has_options_and_a_format() {
+    let mut call = full();
+    let expected = json!({
+        "model": "some-model",
+        "messages": OpenAi(Service::Other).encode(&call)["messages"],
+        "stream": false,
+        "format": {"type": "object"},
+        "options": {"num_predict": 100, "temperature": 0.5},
+    });
+    assert_eq!(Ollama.encode(&call), expected);
+    call.response_format = Some(json!({"type": "json_object"}));
+    assert_eq!(Ollama.encode(&call)["format"], "json");
+}
+
+#[test]
 fn a_short_call_is_a_short_request() {
     let user = json!([{"role": "user", "content": super::PROMPT}]);
     assert_eq!(
-        OpenAi::official().encode(&call()),
+        OpenAi(Service::OpenAi).encode(&call()),
         json!({"model": "some-model", "messages": user})
     );
     assert_eq!(

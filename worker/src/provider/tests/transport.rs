@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_shared::call::{CallError, ErrorClass, Spend};
+use longshore_shared::call::{CallError, ErrorClass, ProviderRoom, RoomLeft, Spend};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{KEY, PROMPT, call, provider, provider_of};
-use crate::provider::{Anthropic, Dialect, Gemini, OpenAi, Provider};
+use crate::provider::{Anthropic, Dialect, Gemini, OpenAi, Provider, Service};
 
 /// Answers each connection's one request with the bytes given; no bytes: it never answers.
 async fn server(answer: impl Into<Option<Vec<u8>>>) -> (String, mpsc::UnboundedReceiver<String>) {
@@ -62,7 +62,7 @@ async fn fails(answer: impl Into<Option<Vec<u8>>>) -> CallError {
     let (base, _requests) = server(answer).await;
     let mut call = call();
     call.timeout = Duration::from_millis(500);
-    let error = provider(OpenAi::official(), &base)
+    let error = provider(OpenAi(Service::OpenAi), &base)
         .call(&call)
         .await
         .unwrap_err();
@@ -82,7 +82,7 @@ async fn each_dialect_knocks_at_its_own_door() {
     });
     let dialects: [(Arc<dyn Dialect>, &str, String); 3] = [
         (
-            Arc::new(OpenAi::official()),
+            Arc::new(OpenAi(Service::OpenAi)),
             "/v1/chat/completions",
             format!("authorization: Bearer {KEY}"),
         ),
@@ -132,7 +132,7 @@ async fn nobody_there_costs_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let error = provider(OpenAi::official(), &base)
+    let error = provider(OpenAi(Service::OpenAi), &base)
         .call(&call())
         .await
         .unwrap_err();
@@ -160,7 +160,7 @@ async fn silence_ends_and_may_have_cost() {
     let (base, _requests) = slow_server().await;
     let mut call = call();
     call.timeout = Duration::from_millis(300);
-    let error = provider(OpenAi::official(), &base)
+    let error = provider(OpenAi(Service::OpenAi), &base)
         .call(&call)
         .await
         .unwrap_err();
@@ -260,7 +260,7 @@ async fn unreadable_and_endless_answers() {
     unannounced.resize(33 << 20, b' ');
     for answer in [announced.to_vec(), unannounced] {
         let (base, _requests) = server(answer).await;
-        let error = provider(OpenAi::official(), &base)
+        let error = provider(OpenAi(Service::OpenAi), &base)
             .call(&call())
             .await
             .unwrap_err();
@@ -276,9 +276,43 @@ async fn unreadable_and_endless_answers() {
 #[tokio::test]
 async fn names_are_looked_up_and_remembered() {
     let (base, _requests) = server(reply("500 Oops", "", "")).await;
-    let provider = provider(OpenAi::official(), &base.replace("127.0.0.1", "localhost"));
+    let provider = provider(
+        OpenAi(Service::OpenAi),
+        &base.replace("127.0.0.1", "localhost"),
+    );
     for _ in 0..2 {
         let error = provider.call(&call()).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Overloaded, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_is_told_with_answers_and_failures() {
+    let headers = "date: Sat, 21 Nov 2026 10:00:00 GMT\r\n\
+        x-ratelimit-remaining-requests: 59\r\nx-ratelimit-reset-requests: 1s\r\n\
+        anthropic-ratelimit-tokens-remaining: 8000\r\n\
+        anthropic-ratelimit-tokens-reset: 2026-11-21T10:00:30Z\r\n";
+    let room = ProviderRoom {
+        requests: Some(RoomLeft {
+            remaining: 59,
+            reset_after: Duration::from_secs(1),
+        }),
+        tokens: Some(RoomLeft {
+            remaining: 8000,
+            reset_after: Duration::from_secs(30),
+        }),
+    };
+    let body = r#"{"choices": [{"message": {"content": "Oslo"}}], "usage": {"cost": 0.00014}}"#;
+    let (base, _requests) = server(reply("200 OK", headers, body)).await;
+    let provider = provider(OpenAi(Service::OpenRouter), &base);
+    let answer = provider.call(&call()).await.unwrap();
+    assert_eq!(answer.room, room);
+    assert_eq!(answer.reported_cost.unwrap().to_string(), "0.00014");
+    for (status, body) in [
+        ("200 OK", "no JSON"),
+        ("200 OK", r#"{"choices": []}"#),
+        ("500 Oops", ""),
+    ] {
+        assert_eq!(fails(reply(status, headers, body)).await.room, room);
     }
 }

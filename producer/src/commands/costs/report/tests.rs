@@ -1,0 +1,176 @@
+//! Costs in words and in JSON, as people and programs see them.
+
+use super::*;
+
+fn line(name: &str, tasks: u64, cost: &str) -> CostLine {
+    CostLine {
+        name: name.to_owned(),
+        tasks,
+        attempts: tasks,
+        cost_usd: cost.parse().unwrap(),
+        unknown_cost_attempts: 0,
+    }
+}
+
+fn summary() -> CostSummary {
+    CostSummary {
+        total_cost: "4.350000006".parse().unwrap(),
+        total_tasks: 44,
+        total_attempts: 47,
+        by_platform: vec![
+            line("openai", 28, "3.45"),
+            line("anthropic", 1, "0.9"),
+            line("gemini", 15, "0.000000006"),
+        ],
+        by_type: vec![line("code_generation", 44, "4.350000006")],
+        ..CostSummary::default()
+    }
+}
+
+fn day() -> Period {
+    Period::Day(NaiveDate::from_ymd_opt(2026, 2, 1).unwrap())
+}
+
+#[test]
+fn a_day_in_words() {
+    insta::assert_snapshot!(Report::new(day(), summary()), @r"
+    === Cost Summary (2026-02-01) ===
+    Total Cost: $4.35
+    Total Tasks: 44
+
+    By Platform:
+      openai:    28 tasks, $3.45
+      anthropic:  1 task,  $0.90
+      gemini:    15 tasks, $0.000000006
+
+    By Task Type:
+      code_generation: 44 tasks, $4.35
+    ");
+}
+
+#[test]
+fn what_is_not_known_is_told() {
+    let summary = CostSummary {
+        unknown_cost_attempts: 3,
+        reserved_unknown_usd: "0.12".parse().unwrap(),
+        ..CostSummary::default()
+    };
+    insta::assert_snapshot!(Report::new(Period::All, summary), @r"
+    === Cost Summary (all time) ===
+    Total Cost: $0.00
+    Total Tasks: 0
+    3 attempts of unknown cost (at most $0.12)
+    ");
+}
+
+fn reported(attempts: u64, cost: &str, difference: &str) -> CostSummary {
+    CostSummary {
+        reported: Some(ReportedCosts {
+            attempts,
+            cost_usd: cost.parse().unwrap(),
+            difference_usd: difference.parse().unwrap(),
+        }),
+        by_platform: Vec::new(),
+        by_type: Vec::new(),
+        ..summary()
+    }
+}
+
+#[test]
+fn what_providers_report_is_told_beside_ours() {
+    insta::assert_snapshot!(Report::new(day(), reported(47, "4.47", "0.12")), @r"
+    === Cost Summary (2026-02-01) ===
+    Total Cost: $4.35
+    Total Tasks: 44
+    Provider-reported: $4.47 (differs by $0.12)
+    ");
+    insta::assert_snapshot!(Report::new(day(), reported(9, "1.1", "-0.000002")), @r"
+    === Cost Summary (2026-02-01) ===
+    Total Cost: $4.35
+    Total Tasks: 44
+    Provider-reported: $1.10 for 9 of 47 attempts (differs by -$0.000002)
+    ");
+    let report = Report::new(day(), reported(9, "1.1", "-0.000002"));
+    insta::assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
+    {
+      "date": "2026-02-01",
+      "total_cost": 4.350000006,
+      "total_tasks": 44,
+      "total_attempts": 47,
+      "unknown_cost_attempts": 0,
+      "unknown_cost_at_most": 0,
+      "reported": {
+        "cost": 1.1,
+        "difference": -0.000002,
+        "attempts": 9
+      },
+      "by_platform": {},
+      "by_type": {},
+      "by_model": {}
+    }
+    "#);
+}
+
+#[test]
+fn a_day_for_programs_keeps_every_digit() {
+    let summary = CostSummary {
+        by_platform: vec![line("openai", 28, "3.45")],
+        by_type: Vec::new(),
+        ..summary()
+    };
+    let json = serde_json::to_string_pretty(&Report::new(day(), summary)).unwrap();
+    insta::assert_snapshot!(json, @r#"
+    {
+      "date": "2026-02-01",
+      "total_cost": 4.350000006,
+      "total_tasks": 44,
+      "total_attempts": 47,
+      "unknown_cost_attempts": 0,
+      "unknown_cost_at_most": 0,
+      "by_platform": {
+        "openai": {
+          "tasks": 28,
+          "attempts": 28,
+          "cost": 3.45,
+          "unknown_cost_attempts": 0
+        }
+      },
+      "by_type": {},
+      "by_model": {}
+    }
+    "#);
+}
+
+#[test]
+fn a_chain_is_told_task_by_task() {
+    let job = |id: &str, platform: &str, cost: &str| ChainTask {
+        task_id: id.to_owned(),
+        platform: platform.to_owned(),
+        model: "m".to_owned(),
+        attempts: 1,
+        cost: cost.parse().unwrap(),
+        unknown_cost_attempts: 0,
+    };
+    let report = ChainReport {
+        chain_id: "workflow_123".to_owned(),
+        total_cost: "0.80".parse().unwrap(),
+        total_tasks: 2,
+        unknown_cost_attempts: 1,
+        tasks: vec![
+            job("1795249105684-0", "gemini", "0"),
+            job("mine-2", "openai", "0.80"),
+        ],
+    };
+    insta::assert_snapshot!(report, @r"
+    Chain: workflow_123
+    Total Cost: $0.80
+    Tasks: 2
+    1 attempt of unknown cost
+
+    Task Breakdown:
+      1795249105684-0: $0.00 (gemini)
+      mine-2: $0.80 (openai)
+    ");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["tasks"][1]["task_id"], "mine-2");
+}

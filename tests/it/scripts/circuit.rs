@@ -1,0 +1,254 @@
+//! A model that fails is left alone, and tried again by one worker at a time.
+
+use std::time::Duration;
+
+use longshore_shared::{
+    broker::{CircuitName, Claim, Counted, Counts},
+    call::ErrorClass,
+    catalog::PlatformName,
+    limits::Circuit,
+};
+
+use super::room::{Room, id, past};
+
+const LEASE: Duration = Duration::from_secs(3);
+const OVERLOADED: ErrorClass = ErrorClass::Overloaded;
+
+pub(super) fn name(model: &str) -> CircuitName {
+    CircuitName {
+        platform: PlatformName::from_record("alpha"),
+        model: model.to_owned(),
+    }
+}
+
+/// So many calls at so many ms, and how many of them failed.
+async fn count(room: &Room, ms: i64, calls: u64, failed: u64) -> Counted {
+    let counts = Counts {
+        at: past(ms),
+        calls,
+        failed: (failed > 0).then_some((failed, OVERLOADED)),
+    };
+    room.broker
+        .count_calls(&name("m/1"), counts, &Circuit::default())
+        .await
+        .unwrap()
+}
+
+async fn claim(room: &Room, worker: &str, ms: i64) -> Claim {
+    room.broker
+        .claim_probe(&name("m/1"), &id(worker), past(ms), LEASE)
+        .await
+        .unwrap()
+}
+
+/// Until when it is open (ms) after a probe.
+async fn probed(room: &Room, worker: &str, ms: i64, failed: Option<ErrorClass>) -> Option<i64> {
+    room.broker
+        .end_probe(
+            &name("m/1"),
+            &id(worker),
+            past(ms),
+            failed,
+            &Circuit::default(),
+        )
+        .await
+        .unwrap()
+        .map(|until| (until - past(0)).num_milliseconds())
+}
+
+/// A circuit that opened at 0 and is open for 5 s.
+async fn opened() -> Room {
+    let room = Room::new().await;
+    assert!(count(&room, 0, 10, 10).await.opened);
+    room
+}
+
+fn closed() -> Counted {
+    Counted {
+        open_until: None,
+        opened: false,
+    }
+}
+
+#[tokio::test]
+async fn ten_failures_open_it_and_all_are_told_who_and_why() {
+    let room = Room::new().await;
+    for ms in 0..9 {
+        assert_eq!(count(&room, ms, 1, 1).await, closed());
+    }
+    let counted = count(&room, 9, 1, 1).await;
+    assert_eq!(
+        counted,
+        Counted {
+            open_until: Some(past(5009)),
+            opened: true
+        }
+    );
+    let reports = room.broker.circuits().await.unwrap();
+    assert_eq!(reports.len(), 1);
+    assert_eq!(reports[0].name, name("m/1"));
+    let open = reports[0].open.as_ref().unwrap();
+    assert_eq!(
+        (open.since, open.until, open.class, open.probing_until),
+        (past(9), past(5009), OVERLOADED, None)
+    );
+}
+
+#[tokio::test]
+async fn half_of_the_calls_open_it_and_fewer_do_not() {
+    let room = Room::new().await;
+    assert_eq!(count(&room, 0, 21, 10).await, closed());
+    assert!(count(&room, 1, 1, 1).await.opened);
+}
+
+#[tokio::test]
+async fn a_busy_models_outage_shows_within_a_second() {
+    let room = Room::new().await;
+    assert_eq!(count(&room, 0, 1, 1).await, closed());
+    for ms in (0..9000).step_by(500) {
+        assert_eq!(count(&room, ms, 500, 0).await, closed());
+    }
+    assert_eq!(count(&room, 9000, 100, 100).await, closed());
+    assert_eq!(
+        count(&room, 9499, 100, 100).await,
+        closed(),
+        "half of a part says nothing"
+    );
+    assert!(count(&room, 9500, 1, 1).await.opened);
+}
+
+#[tokio::test]
+async fn a_quiet_models_failures_come_together_over_the_window_and_no_longer() {
+    let room = Room::new().await;
+    for ms in (0..9 * 1200).step_by(1200) {
+        assert_eq!(
+            count(&room, ms, 1, 1).await,
+            closed(),
+            "ten in 12 s, never in 10"
+        );
+    }
+    let room = Room::new().await;
+    for ms in (0..9 * 1000).step_by(1000) {
+        assert_eq!(count(&room, ms, 1, 1).await, closed());
+    }
+    assert!(count(&room, 9000, 1, 1).await.opened);
+}
+
+#[tokio::test]
+async fn successes_leave_nothing_behind_where_nothing_failed() {
+    let room = Room::new().await;
+    assert_eq!(count(&room, 0, 1000, 0).await, closed());
+    assert_eq!(room.broker.circuits().await.unwrap(), []);
+    let _closed = count(&room, 0, 1, 1).await;
+    assert_eq!(room.broker.circuits().await.unwrap()[0].open, None);
+    assert_eq!(count(&room, 10_000, 1, 0).await, closed());
+    assert_eq!(
+        room.broker.circuits().await.unwrap(),
+        [],
+        "the failure is long ago"
+    );
+}
+
+#[tokio::test]
+async fn while_it_is_open_nothing_is_counted() {
+    let room = opened().await;
+    let before = room.hash("circuits").await;
+    let counted = count(&room, 100, 50, 50).await;
+    assert_eq!(
+        counted,
+        Counted {
+            open_until: Some(past(5000)),
+            opened: false
+        }
+    );
+    assert_eq!(room.hash("circuits").await, before);
+}
+
+#[tokio::test]
+async fn nobody_probes_before_its_time_and_then_one_does() {
+    let room = opened().await;
+    assert_eq!(claim(&room, "a", 4999).await, Claim::Open(past(5000)));
+    assert_eq!(claim(&room, "a", 5000).await, Claim::Yes);
+    assert_eq!(claim(&room, "b", 5001).await, Claim::Taken(past(8000)));
+    assert_eq!(claim(&room, "a", 6000).await, Claim::Yes, "it renews");
+    assert_eq!(claim(&room, "b", 8999).await, Claim::Taken(past(9000)));
+    assert_eq!(claim(&room, "b", 9000).await, Claim::Yes, "a is dead");
+}
+
+#[tokio::test]
+async fn a_probe_that_goes_well_closes_it() {
+    let room = opened().await;
+    assert_eq!(claim(&room, "a", 5000).await, Claim::Yes);
+    assert_eq!(probed(&room, "a", 5100, None).await, None);
+    assert_eq!(room.broker.circuits().await.unwrap(), []);
+    assert_eq!(claim(&room, "b", 5100).await, Claim::Closed);
+    assert_eq!(
+        count(&room, 5200, 9, 9).await,
+        closed(),
+        "it counts from new"
+    );
+}
+
+#[tokio::test]
+async fn each_probe_that_fails_doubles_the_time_up_to_the_longest() {
+    let room = opened().await;
+    let mut now = 5000;
+    for cooldown in [10_000, 20_000, 40_000, 60_000, 60_000] {
+        assert_eq!(claim(&room, "a", now).await, Claim::Yes);
+        let until = probed(&room, "a", now, Some(ErrorClass::Timeout)).await;
+        assert_eq!(until, Some(now + cooldown));
+        assert_eq!(
+            claim(&room, "a", now).await,
+            Claim::Open(past(now + cooldown))
+        );
+        now += cooldown;
+    }
+    let reports = room.broker.circuits().await.unwrap();
+    let open = reports[0].open.as_ref().unwrap();
+    assert_eq!((open.since, open.class), (past(0), ErrorClass::Timeout));
+}
+
+#[tokio::test]
+async fn who_lost_the_claim_decides_nothing() {
+    let room = opened().await;
+    assert_eq!(claim(&room, "a", 5000).await, Claim::Yes);
+    assert_eq!(claim(&room, "b", 8000).await, Claim::Yes);
+    let before = room.hash("circuits").await;
+    assert_eq!(probed(&room, "a", 8100, None).await, Some(5000));
+    assert_eq!(probed(&room, "a", 8100, Some(OVERLOADED)).await, Some(5000));
+    assert_eq!(room.hash("circuits").await, before);
+    assert_eq!(probed(&room, "b", 8200, None).await, None);
+    assert_eq!(
+        probed(&room, "b", 8200, None).await,
+        None,
+        "twice is as once"
+    );
+}
+
+#[tokio::test]
+async fn each_model_has_its_own() {
+    let room = opened().await;
+    let other = room
+        .broker
+        .claim_probe(&name("m"), &id("a"), past(5000), LEASE)
+        .await
+        .unwrap();
+    assert_eq!(other, Claim::Closed);
+}
+
+#[tokio::test]
+async fn no_clock_is_ahead_of_the_servers() {
+    let room = Room::new().await;
+    let ahead = chrono::Utc::now() + Duration::from_hours(1);
+    let counts = Counts {
+        at: ahead,
+        calls: 10,
+        failed: Some((10, OVERLOADED)),
+    };
+    let counted = room
+        .broker
+        .count_calls(&name("m/1"), counts, &Circuit::default())
+        .await
+        .unwrap();
+    assert!(counted.open_until.unwrap() < ahead);
+}

@@ -1,0 +1,226 @@
+//! Circuits as workers see them: what one finds out all know, and one of them tries again.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::ensure;
+use longshore_shared::{
+    call::{CallError, ErrorClass},
+    catalog::PlatformName,
+    limits::Circuit,
+};
+use longshore_tests::stack::eventually;
+use longshore_worker::{
+    circuit::{Circuits, Health},
+    clock::Clock,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::room::{Room, id};
+
+/// Ends what it started when dropped.
+struct Worker {
+    circuits: Arc<Circuits>,
+    stop: CancellationToken,
+}
+
+impl Worker {
+    fn start(room: &Room, name: &str, cooldown: Duration) -> Self {
+        // However slow the machine is, what failed is not long ago.
+        let rule = Circuit {
+            window: LONG,
+            cooldown,
+            ..Circuit::default()
+        };
+        let circuits = Arc::new(Circuits::new(
+            room.broker.clone(),
+            Clock::default(),
+            id(name),
+            rule,
+        ));
+        let stop = CancellationToken::new();
+        let (following, until) = (circuits.clone(), stop.clone());
+        tokio::spawn(async move { following.follow(until).await });
+        Self { circuits, stop }
+    }
+
+    fn health(&self) -> Health {
+        self.circuits.health(&alpha(), "m")
+    }
+
+    async fn succeed(&self) {
+        let pass = self.circuits.pass(&alpha(), "m").await.unwrap();
+        assert!(!pass.is_probe());
+        pass.succeeded().await;
+    }
+
+    /// Whether it is open after one more failure.
+    async fn fail(&self, class: ErrorClass) -> bool {
+        let pass = self.circuits.pass(&alpha(), "m").await.unwrap();
+        pass.failed(&CallError::new(class, "no")).await
+    }
+
+    async fn eventually(&self, health: Health) {
+        eventually("the circuit's state is known", || async {
+            ensure!(self.health() == health, "{:?}", self.health());
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn alpha() -> PlatformName {
+    PlatformName::from_record("alpha")
+}
+
+/// Time enough for whatever a test does.
+const LONG: Duration = Duration::from_mins(10);
+
+/// Over as soon as it began.
+const NONE: Duration = Duration::ZERO;
+
+#[tokio::test]
+async fn what_one_worker_finds_out_the_others_know() {
+    let room = Room::new().await;
+    let (a, b) = (
+        Worker::start(&room, "a", LONG),
+        Worker::start(&room, "b", LONG),
+    );
+    for _ in 0..9 {
+        assert!(!a.fail(ErrorClass::Overloaded).await);
+    }
+    assert!(a.fail(ErrorClass::Overloaded).await);
+    let known = a.health();
+    assert!(matches!(known, Health::Open { .. }), "{known:?}");
+    b.eventually(known).await;
+    assert!(b.circuits.pass(&alpha(), "m").await.is_none());
+    assert_eq!(b.circuits.health(&alpha(), "other"), Health::Closed);
+}
+
+#[tokio::test]
+async fn a_message_is_heard_at_once() {
+    let room = Room::new().await;
+    let (a, b) = (
+        Worker::start(&room, "a", LONG),
+        Worker::start(&room, "b", LONG),
+    );
+    let mut control = room.broker.control().await.unwrap();
+    for _ in 0..10 {
+        let _open = a.fail(ErrorClass::Timeout).await;
+    }
+    let message = futures::StreamExt::next(&mut control.on_message())
+        .await
+        .unwrap();
+    let request: String = message.get_payload().unwrap();
+    assert_eq!(request, "circuit alpha/m");
+    b.circuits.obey(&request);
+    b.eventually(a.health()).await;
+}
+
+#[tokio::test]
+async fn what_the_model_is_not_to_blame_for_opens_nothing() {
+    let room = Room::new().await;
+    let a = Worker::start(&room, "a", LONG);
+    for _ in 0..20 {
+        assert!(!a.fail(ErrorClass::RateLimited).await);
+        assert!(!a.fail(ErrorClass::BadRequest).await);
+    }
+    assert_eq!(room.broker.circuits().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn one_worker_probes_and_its_success_closes_it_for_all() {
+    let room = Room::new().await;
+    let (a, b) = (
+        Worker::start(&room, "a", NONE),
+        Worker::start(&room, "b", NONE),
+    );
+    for _ in 0..10 {
+        let _open = a.fail(ErrorClass::Network).await;
+    }
+    assert_eq!(a.health(), Health::HalfOpen);
+    b.eventually(Health::HalfOpen).await;
+    let probe = b.circuits.pass(&alpha(), "m").await.unwrap();
+    assert!(probe.is_probe());
+    assert!(
+        b.circuits.pass(&alpha(), "m").await.is_none(),
+        "not even for b itself"
+    );
+    assert!(a.circuits.pass(&alpha(), "m").await.is_none());
+    probe.succeeded().await;
+    assert_eq!(b.health(), Health::Closed);
+    a.eventually(Health::Closed).await;
+    a.succeed().await;
+}
+
+#[tokio::test]
+async fn a_probe_that_says_nothing_is_followed_by_another() {
+    let room = Room::new().await;
+    let a = Worker::start(&room, "a", NONE);
+    for _ in 0..10 {
+        let _open = a.fail(ErrorClass::Network).await;
+    }
+    drop(a.circuits.pass(&alpha(), "m").await.unwrap());
+    eventually("another probe", || async {
+        let pass = a.circuits.pass(&alpha(), "m").await;
+        ensure!(pass.is_some_and(|pass| pass.is_probe()), "none yet");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_probe_is_a_sign_of_life_and_a_failed_one_is_not() {
+    let room = Room::new().await;
+    let a = Worker::start(&room, "a", NONE);
+    for _ in 0..10 {
+        let _open = a.fail(ErrorClass::Network).await;
+    }
+    assert!(
+        a.fail(ErrorClass::Overloaded).await,
+        "it is open for longer"
+    );
+    eventually("the next probe", || async {
+        let pass = a.circuits.pass(&alpha(), "m").await;
+        let pass = pass.ok_or_else(|| anyhow::anyhow!("not yet"))?;
+        let refused = CallError::new(ErrorClass::Refused, "no");
+        ensure!(!pass.failed(&refused).await, "still open");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(a.health(), Health::Closed);
+}
+
+#[tokio::test]
+async fn successes_of_other_workers_count() {
+    let room = Room::new().await;
+    let (a, b) = (
+        Worker::start(&room, "a", LONG),
+        Worker::start(&room, "b", LONG),
+    );
+    assert!(!a.fail(ErrorClass::Network).await);
+    // Once b knows that something failed, what goes well there is told.
+    eventually("b tells", || async {
+        b.succeed().await;
+        let counts = room.hash("circuits").await;
+        let told: serde_json::Value = serde_json::from_str(&counts["alpha/m"])?;
+        let calls: i64 = told["counts"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, count)| count[0].as_i64())
+            .sum();
+        ensure!(calls > 1, "{told}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}

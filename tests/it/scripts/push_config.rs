@@ -1,0 +1,38 @@
+//! The configuration of the whole fleet.
+
+use futures::StreamExt as _;
+
+use super::room::Room;
+
+#[tokio::test]
+async fn every_push_has_its_version_and_is_told() {
+    let room = Room::new().await;
+    assert_eq!(room.broker.config_version().await.unwrap(), 0);
+    assert_eq!(room.broker.pushed_config().await.unwrap(), (0, None));
+    let mut control = room.broker.control().await.unwrap();
+    let mut messages = control.on_message();
+
+    assert_eq!(room.broker.push_config("grace: 1s\n").await.unwrap(), 1);
+    let told: String = messages.next().await.unwrap().get_payload().unwrap();
+    assert_eq!(told, "config 1");
+    let (version, pushed) = room.broker.pushed_config().await.unwrap();
+    let pushed = pushed.unwrap();
+    assert_eq!((version, pushed.version), (1, 1));
+    assert_eq!(pushed.text, "grace: 1s\n");
+    let now = room.broker.server_time_ms().await.unwrap();
+    assert!((now - 60_000..=now).contains(&pushed.pushed_at));
+
+    assert_eq!(room.broker.push_config("grace: 2s\n").await.unwrap(), 2);
+    let (_, pushed) = room.broker.pushed_config().await.unwrap();
+    assert_eq!(pushed.unwrap().text, "grace: 2s\n");
+}
+
+#[tokio::test]
+async fn what_is_taken_away_counts_as_a_version() {
+    let room = Room::new().await;
+    room.broker.push_config("grace: 1s\n").await.unwrap();
+    assert_eq!(room.broker.clear_config().await.unwrap(), 2);
+    assert_eq!(room.broker.pushed_config().await.unwrap(), (2, None));
+    assert_eq!(room.broker.clear_config().await.unwrap(), 3, "once more");
+    assert_eq!(room.broker.config_version().await.unwrap(), 3);
+}

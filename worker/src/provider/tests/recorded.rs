@@ -1,0 +1,86 @@
+//! What providers say when they decline, as data: each file in `recorded/` has what one of them sends,
+//! and what it means.
+
+use std::{collections::HashMap, time::Duration};
+
+use http::HeaderMap;
+use longshore_shared::call::{ErrorClass, ProviderRoom, RoomLeft, Spend};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::PROMPT;
+use crate::provider::{Anthropic, Dialect, Gemini, Ollama, OpenAi, Service, error::from_status};
+
+/// What came, and what it means. Absent is none.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    #[serde(default)]
+    about: String,
+    status: u16,
+    #[serde(default)]
+    headers: HashMap<String, String>,
+    body: Value,
+    class: ErrorClass,
+    retry_after_ms: Option<u64>,
+    #[serde(default)]
+    room: Room,
+}
+
+/// What remains, and in how many milliseconds it is whole again.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Room {
+    requests: Option<(u64, u64)>,
+    tokens: Option<(u64, u64)>,
+}
+
+fn check(name: &str, dialect: &dyn Dialect, file: &str) {
+    let cases: Vec<Case> = serde_json::from_str(file).unwrap();
+    assert!(!cases.is_empty(), "{name}");
+    for case in cases {
+        let headers: HeaderMap = (&case.headers).try_into().unwrap();
+        let error = from_status(dialect, case.status, &headers, &case.body);
+        assert_eq!(error.class, case.class, "{name}: {case:?}");
+        let wait = case.retry_after_ms.map(Duration::from_millis);
+        assert_eq!(error.retry_after, wait, "{name}: {case:?}");
+        let left = |(remaining, millis)| RoomLeft {
+            remaining,
+            reset_after: Duration::from_millis(millis),
+        };
+        let room = ProviderRoom {
+            requests: case.room.requests.map(left),
+            tokens: case.room.tokens.map(left),
+        };
+        assert_eq!(error.room, room, "{name}: {case:?}");
+        assert_eq!(
+            (error.status, error.spend),
+            (Some(case.status), Spend::Nothing)
+        );
+        assert!(!error.message.contains(PROMPT), "{} {error}", case.about);
+    }
+}
+
+macro_rules! recorded {
+    ($($name:ident: $dialect:expr),+ $(,)?) => {
+        $(#[test]
+        fn $name() {
+            let file = include_str!(concat!("recorded/", stringify!($name), ".json"));
+            check(stringify!($name), &$dialect, file);
+        })+
+    };
+}
+
+recorded! {
+    openai: OpenAi(Service::OpenAi),
+    anthropic: Anthropic,
+    gemini: Gemini,
+    deepseek: OpenAi(Service::Other),
+    xai: OpenAi(Service::Xai),
+    moonshot: OpenAi(Service::Other),
+    zhipu: OpenAi(Service::Other),
+    openrouter: OpenAi(Service::OpenRouter),
+    minimax: OpenAi(Service::Other),
+    compatible: OpenAi(Service::Other),
+    ollama: Ollama,
+}
