@@ -181,13 +181,13 @@ impl Truth {
         free
     }
 
-    /// What a read of at most `count` brings: of the stream that is read first what was given back and
-    /// then the rest, and what was given back of the other; only where all that is nothing, what is new.
+    /// What a read of at most `count` brings: what was given back, and then what came out of lanes; only
+    /// where both are nothing, what is new.
     pub(super) fn next(&self, count: usize) -> Vec<usize> {
         let mut found: Vec<usize> = [
             (Spot::Returned, true),
-            (Spot::Queue, true),
             (Spot::Returned, false),
+            (Spot::Queue, true),
         ]
         .into_iter()
         .flat_map(|(spot, ready)| self.standing(spot, ready))
