@@ -75,7 +75,7 @@ async fn a_day_that_is_over_leaves_all_places_to_the_next() {
     for _ in 0..4 {
         room.taking(&before).await;
     }
-    let after = [window("rpd:m", NOW, 20, 1), half(10, 20)];
+    let after = [window("rpd:m", NOW, 12, 1), half(10, 12)];
     room.taking(&after).await;
 }
 
