@@ -43,9 +43,10 @@ impl Hand {
                 self.attempt = Some(attempt);
                 true
             }
-            Begun::Full => true,
-            Begun::Lost => false,
-            other => unreachable!("{other:?}"),
+            other => {
+                assert!(matches!(other, Begun::Full | Begun::Lost), "{other:?}");
+                other == Begun::Full
+            }
         }
     }
 
@@ -77,8 +78,11 @@ impl Hand {
                 self.attempt = Some(attempt);
                 true
             }
-            Reserved::Waits { .. } | Reserved::Lost => false,
-            other => unreachable!("{other:?}"),
+            other => {
+                let gone = matches!(other, Reserved::Waits { .. } | Reserved::Lost);
+                assert!(gone, "{other:?}");
+                false
+            }
         }
     }
 
