@@ -79,6 +79,31 @@ async fn a_new_window_begins_empty_and_what_began_before_does_not_count_in_it() 
     assert_eq!(room.sums("budget:b").await, (10, 0));
 }
 
+#[tokio::test]
+async fn a_window_that_is_over_goes_to_the_record_once_if_anything_was_used_in_it() {
+    for (amount, facts) in [(3, 1), (0, 0)] {
+        let room = Room::new().await;
+        let call = room.taking(&[window("budget:b", BEFORE, 10, 5)]).await;
+        room.end(&call, spent(1, amount)).await;
+        room.taking(&[budget(20, 1)]).await;
+        room.taking(&[budget(20, 1)]).await;
+        let events = room.events().await;
+        let windows: Vec<serde_json::Value> = events
+            .iter()
+            .filter(|(event, _)| event.contains("window"))
+            .map(|(event, _)| serde_json::from_str(event).unwrap())
+            .collect();
+        assert_eq!(windows.len(), facts);
+        for fact in windows {
+            let expected = serde_json::json!({"window": {
+                "meter": "budget:b", "unit": "nano_usd", "start_ms": BEFORE.0, "end_ms": BEFORE.1,
+                "used": amount, "limit": 20,
+            }});
+            assert_eq!(fact, expected);
+        }
+    }
+}
+
 /// Its worker looked at the clock just before the window's end, or its clock is late.
 #[tokio::test]
 async fn a_call_that_comes_late_does_not_begin_the_old_window_again() {
