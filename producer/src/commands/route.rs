@@ -163,16 +163,16 @@ mod tests {
             "chatgpt",
         ];
         let report = routed(&options).unwrap();
-        assert_snapshot!(report.text(true), @r#"
+        assert_snapshot!(report.text(true), @r"
         #  PLATFORM   MODEL              TIER      BILLING  ABOUT    AT MOST  WHY
-        1  openai     o4-mini            standard  paid     $0.0022  $0.4400  platform hinted by the job
+        1  openai     gpt-6.1-terra      standard  paid     $0.0025  $0.6400  platform hinted by the job
         2  anthropic  claude-sonnet-5-5  standard  paid     $0.0050  $1.2801  cheapest of tier standard or above, for its risk and complexity
 
         STEP               OUTCOME
         pin                -
-        hint               openai/o4-mini first
-        rule               `medium-risk tests and services` finds nobody: model `gemini-2.5-pro` has no provider: platform `gemini` is off: GOOGLE_API_KEY is not set
-        tier               at least standard: openai/o4-mini, anthropic/claude-sonnet-5-5
+        hint               openai/gpt-6.1-terra first
+        rule               `medium-risk tests and services` finds nobody: model `gemini-2.5-pro` has no provider: platform `gemini` is off: GOOGLE_API_KEY is not set; platform `gemini-cli` is off: off unless `providers.gemini-cli.enabled` is true in longshore.yaml
+        tier               at least standard: openai/gpt-6.1-terra, anthropic/claude-sonnet-5-5
         keywords           -
         cost               -
         prefer_local       -
@@ -182,7 +182,7 @@ mod tests {
         fallback           -
 
         Prompt: about 8 tokens, at most 13
-        "#);
+        ");
         let json = serde_json::to_string_pretty(&report.json(true)).unwrap();
         assert_snapshot!(json, @r#"
         {
@@ -190,10 +190,10 @@ mod tests {
             {
               "candidates": [
                 {
-                  "about_usd": 0.0022088,
-                  "at_most_usd": 0.4400143,
+                  "about_usd": 0.002508,
+                  "at_most_usd": 0.64001625,
                   "billing": "paid",
-                  "model": "o4-mini",
+                  "model": "gpt-6.1-terra",
                   "platform": "openai",
                   "reason": "platform hinted by the job",
                   "tier": "standard"
@@ -215,15 +215,15 @@ mod tests {
               },
               "steps": [
                 {
-                  "outcome": "openai/o4-mini first",
+                  "outcome": "openai/gpt-6.1-terra first",
                   "step": "hint"
                 },
                 {
-                  "outcome": "`medium-risk tests and services` finds nobody: model `gemini-2.5-pro` has no provider: platform `gemini` is off: GOOGLE_API_KEY is not set",
+                  "outcome": "`medium-risk tests and services` finds nobody: model `gemini-2.5-pro` has no provider: platform `gemini` is off: GOOGLE_API_KEY is not set; platform `gemini-cli` is off: off unless `providers.gemini-cli.enabled` is true in longshore.yaml",
                   "step": "rule"
                 },
                 {
-                  "outcome": "at least standard: openai/o4-mini, anthropic/claude-sonnet-5-5",
+                  "outcome": "at least standard: openai/gpt-6.1-terra, anthropic/claude-sonnet-5-5",
                   "step": "tier"
                 }
               ]
@@ -232,7 +232,7 @@ mod tests {
         }
         "#);
         let plain = serde_json::to_string(&report.json(false)).unwrap();
-        assert_snapshot!(plain, @r#"{"tasks":[{"candidates":[{"model":"o4-mini","platform":"openai"},{"model":"claude-sonnet-5-5","platform":"anthropic"}],"prompt":"Prove it."}]}"#);
+        assert_snapshot!(plain, @r#"{"tasks":[{"candidates":[{"model":"gpt-6.1-terra","platform":"openai"},{"model":"claude-sonnet-5-5","platform":"anthropic"}],"prompt":"Prove it."}]}"#);
     }
 
     #[test]
@@ -279,7 +279,7 @@ mod tests {
             routed(&["-p", "x", "--risk", ""]).unwrap_err(),
         ];
         assert_snapshot!(wrong.join("\n"), @r#"
-        --platform: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter (or claude_code, chatgpt)
+        --platform: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
         --type: expected text of 1 to 200 characters of [A-Za-z0-9._:/-], but got "two words"
         --risk: expected text of 1 to 64 characters without control characters, but got ""
         "#);
