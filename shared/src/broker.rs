@@ -8,6 +8,7 @@ mod events;
 mod jobs;
 mod leader;
 mod limits;
+mod meters;
 mod queues;
 mod reader;
 mod scripts;
@@ -34,6 +35,7 @@ pub use self::{
     events::{EventEntry, EventStream},
     jobs::{Entries, Pending, Waiting},
     limits::{LetGo, Offer, Reservation, Reserved, Spent, Takes, Turn},
+    meters::{Fill, MeterReport, WindowFill},
     queues::QueueDepth,
     reader::{Delivered, QueueReader, Sorted, Wanted},
     server::ServerFacts,
