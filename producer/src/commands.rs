@@ -9,6 +9,7 @@ mod dlq;
 mod doctor;
 mod jobs;
 mod migrate;
+mod models;
 mod queues;
 mod quota;
 mod record;
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Route(route::Arguments),
     /// Show how full the queues and lanes are
     Queues(queues::Arguments),
+    /// List the models, name the cheapest, import prices
+    Models(models::Arguments),
     /// Show, check, compare and push the configuration
     Config(config::Arguments),
     /// Bring the Postgres tables up to date
@@ -68,6 +71,7 @@ pub(crate) async fn run(command: Command) -> Result<Done, CommandError> {
         Command::Costs(arguments) => costs::run(arguments, &Session::open()?).await,
         Command::Dlq(arguments) => dlq::run(arguments, &Session::open()?).await,
         Command::Queues(arguments) => queues::run(arguments, &Session::open()?).await,
+        Command::Models(arguments) => models::run(arguments, &Session::open()?),
         Command::Config(arguments) => config::run(arguments).await,
         Command::Route(arguments) => route::run(arguments, &Session::open()?),
         Command::Migrate(arguments) => migrate::run(arguments, &Session::open()?).await,

@@ -85,7 +85,9 @@ fn is_zero(tokens: &u64) -> bool {
 impl Usage {
     /// All tokens of the prompt, however they are billed.
     pub fn total_input(&self) -> u64 {
-        self.input + self.cached + self.cache_write + self.cache_write_1h
+        [self.cached, self.cache_write, self.cache_write_1h]
+            .into_iter()
+            .fold(self.input, u64::saturating_add)
     }
 
     /// All tokens of the answer, seen or not.

@@ -5,24 +5,33 @@
 
 use std::{fmt, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{call::Usage, limits::AccountLimits, money::Usd, state::words};
+use crate::{call::Usage, limits::AccountLimits, money::Usd};
 
-pub use prices::Prices;
+pub use book::PriceBook;
+pub use litellm::{Import, NoPriceFile, Unread};
+pub use prices::{Prices, Rates, Step};
 pub use tool::SEEN_BY_TOOLS;
+pub use words::{Billing, Capability, DialectName, Tier, UnknownPrice};
 
 pub(crate) use raw::{RawModel, RawProvider};
-pub(crate) use read::{missing, word};
+pub(crate) use read::{Written, missing, word};
 
+mod book;
+mod files;
+mod litellm;
 mod models;
 mod prices;
+mod pricing;
+mod providers;
 mod raw;
 mod read;
 mod tool;
+mod words;
 
 /// Other names that platforms go by, in jobs and in the file.
 const ALIASES: [(&str, &str); 11] = [
@@ -66,70 +75,6 @@ impl PlatformName {
 impl fmt::Display for PlatformName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-words! {
-    /// The language that a provider's API speaks.
-    DialectName {
-        /// Chat completions, as OpenAI and most others have them.
-        OpenAi = "openai",
-        /// Anthropic's messages.
-        Anthropic = "anthropic",
-        /// Gemini's `generateContent`.
-        Gemini = "gemini",
-        /// Ollama's chat.
-        Ollama = "ollama",
-        /// A program on this machine.
-        Cli = "cli",
-    }
-}
-
-words! {
-    /// How able, and how dear, a model is.
-    Tier {
-        /// Small, quick and cheap.
-        Fast = "fast",
-        /// In between.
-        Standard = "standard",
-        /// The most able.
-        Advanced = "advanced",
-    }
-}
-
-words! {
-    /// What a model is good at, or can do.
-    Capability {
-        /// Code generation and editing.
-        Code = "code",
-        /// Analysis and understanding.
-        Analysis = "analysis",
-        /// Strategic planning and architecture.
-        Planning = "planning",
-        /// Review of code and plans.
-        Review = "review",
-        /// Advanced reasoning.
-        ComplexReasoning = "complex_reasoning",
-        /// Documentation.
-        Docs = "docs",
-        /// Simple, routine tasks.
-        SimpleTasks = "simple_tasks",
-        /// Calls tools.
-        Tools = "tools",
-        /// Keeps to a JSON schema.
-        JsonSchema = "json_schema",
-    }
-}
-
-words! {
-    /// How a provider is paid: the order in which platforms are asked.
-    Billing {
-        /// Nothing, within its quota.
-        Free = "free",
-        /// Already paid for.
-        Subscription = "subscription",
-        /// By the token.
-        Paid = "paid",
     }
 }
 
@@ -205,23 +150,42 @@ pub struct ModelEntry {
     pub tier: Tier,
     /// What it is good at.
     pub capabilities: Vec<Capability>,
+    /// Whether nobody says what its API can do (tools, JSON schemas): it is not held to be unable.
+    pub untold: bool,
     /// Tokens of prompt and answer together.
     pub context_window: u64,
     /// Tokens of an answer.
     pub max_output_tokens: u32,
+    /// The day (UTC) from which it is chosen for no job that does not name it: its provider takes it away.
+    pub withdrawn: Option<NaiveDate>,
     /// What it costs.
-    pub prices: Prices,
+    pub prices: PriceBook,
+}
+
+/// A model that is not offered, because its price is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpriced {
+    /// Who serves it.
+    pub provider: PlatformName,
+    /// The provider's own name of it.
+    pub model: String,
 }
 
 impl ModelEntry {
     /// What these tokens cost, exactly, by the prices of the day of the call.
-    pub fn cost(&self, usage: &Usage, _at: DateTime<Utc>) -> Usd {
-        self.prices.cost(usage)
+    pub fn cost(&self, usage: &Usage, at: DateTime<Utc>) -> Usd {
+        self.prices.at(at.date_naive()).cost(usage)
     }
 
-    /// The most that a call of so many tokens can cost, however its prompt is billed.
-    pub fn upper_bound(&self, input_tokens: u64, output_tokens: u64, _at: DateTime<Utc>) -> Usd {
-        self.prices.upper_bound(input_tokens, output_tokens)
+    /// The most that a call of at most so many tokens can cost on that day, however its prompt is billed.
+    pub fn upper_bound(&self, input_tokens: u64, output_tokens: u64, at: DateTime<Utc>) -> Usd {
+        let prices = self.prices.at(at.date_naive());
+        prices.upper_bound(input_tokens, output_tokens)
+    }
+
+    /// Whether its provider has taken it away by this day.
+    pub fn is_withdrawn(&self, day: NaiveDate) -> bool {
+        self.withdrawn.is_some_and(|from| from <= day)
     }
 }
 
@@ -233,6 +197,22 @@ pub struct UnknownPlatform {
     known: String,
 }
 
+/// A model that the catalog cannot offer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoModel {
+    /// The catalog does not have it.
+    #[error(
+        "model `{0}` is not in the catalog; add it under `models:` in longshore.yaml, with its prices"
+    )]
+    Unknown(String),
+    /// Its price is not known.
+    #[error(
+        "model `{0}` has no price; add `input_per_million` and `output_per_million` to it under \
+         `models:` in longshore.yaml, or set `unknown_price: zero`"
+    )]
+    Unpriced(String),
+}
+
 /// The providers and models that jobs can go to.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
@@ -240,6 +220,8 @@ pub struct Catalog {
     pub providers: Vec<ProviderEntry>,
     /// All models, those of providers that are off as well.
     pub models: Vec<ModelEntry>,
+    /// The models whose price is not known, where they are refused.
+    pub unpriced: Vec<Unpriced>,
 }
 
 impl Catalog {
@@ -271,6 +253,27 @@ impl Catalog {
         pinned.into_iter().chain(named).collect()
     }
 
+    /// The same, with an error that says what would be right.
+    pub fn require_model(&self, name: &str) -> Result<Vec<&ModelEntry>, NoModel> {
+        let found = self.model(name);
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let bare = name.split_once('/').and_then(|(platform, model)| {
+            let platform = self.platform(platform)?;
+            Some((&platform.name, model))
+        });
+        let unpriced = self.unpriced.iter().any(|entry| {
+            entry.model == name || bare == Some((&entry.provider, entry.model.as_str()))
+        });
+        let name = name.to_owned();
+        Err(if unpriced {
+            NoModel::Unpriced(name)
+        } else {
+            NoModel::Unknown(name)
+        })
+    }
+
     /// The model of just this provider and name.
     pub fn entry(&self, provider: &PlatformName, model: &str) -> Option<&ModelEntry> {
         self.models
@@ -288,15 +291,31 @@ impl Catalog {
             .filter(move |entry| entry.provider == *provider)
     }
 
+    /// A warning for each provider that is on and whose default model is withdrawn, or will be within
+    /// 14 days of this one.
+    pub(crate) fn farewells(&self, today: NaiveDate) -> Vec<String> {
+        let soon = today.checked_add_days(Days::new(14)).unwrap_or(today);
+        let leaving = |provider: &ProviderEntry| {
+            let entry = self.entry(&provider.name, &provider.default_model)?;
+            let from = entry.withdrawn.filter(|from| *from <= soon)?;
+            Some(format!(
+                "`providers.{}.default_model`: `{}` is withdrawn from {from} on, and no job that does not \
+                 name it goes to it then; name another",
+                provider.name, entry.model
+            ))
+        };
+        self.enabled().filter_map(leaving).collect()
+    }
+
     /// The providers that may be used.
     pub fn enabled(&self) -> impl Iterator<Item = &ProviderEntry> {
         self.providers.iter().filter(|provider| provider.is_on())
     }
 }
 
-/// Orders models by what a call of 1,000 tokens in and 500 out costs, the cheapest first.
-pub fn cheapest(models: &mut [&ModelEntry]) {
-    models.sort_by_key(|entry| entry.prices.nominal());
+/// Orders models by what a call of 1,000 tokens in and 500 out costs on a day, the cheapest first.
+pub fn cheapest(models: &mut [&ModelEntry], day: NaiveDate) {
+    models.sort_by_key(|entry| entry.prices.at(day).nominal());
 }
 
 /// The known name that a name or an alias stands for. A name of its own goes before an alias.

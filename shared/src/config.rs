@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::{
-    catalog::Catalog,
+    catalog::{Catalog, UnknownPrice},
     envelope::Limits,
     id::{Namespace, QueueName},
     limits::{Budget, Circuit, Tenants},
@@ -47,7 +47,7 @@ mod shown;
 mod yaml;
 
 pub(crate) use file::{Entries, Text};
-pub(crate) use form::{Form, flag, url, whole};
+pub(crate) use form::{Form, duration, flag, spelled, url, whole};
 pub(crate) use interpolate::{Interpolated, variable_of};
 pub(crate) use limits::{RawAccountLimits, account_limits, share_accounts};
 pub(crate) use reader::{Reader, closest};
@@ -87,6 +87,12 @@ pub struct Config {
     pub migrate: bool,
     /// A simulator that stands in for every provider. Default: none.
     pub simulator_url: Option<Url>,
+    /// The programs that providers may run at all. Default `claude`, `codex` and `gemini`.
+    pub cli_tools: Vec<String>,
+    /// The files of models beside this one, as they are written. Default: none.
+    pub model_files: Vec<String>,
+    /// What to do about a model without a price. Default: it is refused.
+    pub unknown_price: UnknownPrice,
     /// The providers and models.
     pub catalog: Catalog,
     /// Who answers what.

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -24,7 +25,7 @@ pub use settings::{Category, Conditions, Preference, Routing, Rule};
 use self::{
     draft::Draft,
     keywords::Keywords,
-    market::{Market, rank, without_price},
+    market::{Market, rank},
     order::{Order, Orders},
 };
 
@@ -141,10 +142,10 @@ pub struct Router {
 }
 
 impl Router {
-    /// A router of this configuration.
-    pub fn new(config: &Config) -> Self {
+    /// A router of this configuration, by the prices of a day, for models that are not withdrawn on it.
+    pub fn new(config: &Config, day: NaiveDate) -> Self {
         let routing = &config.routing;
-        let market = Market::new(config.catalog.clone());
+        let market = Market::new(config.catalog.clone(), day);
         let orders = Orders::new(&market, routing);
         let rules = routing.rules.iter().map(|rule| {
             let name = format!("`{}`", rule.name);
@@ -310,7 +311,7 @@ impl Router {
 
     fn nobody(&self) -> Unroutable {
         match self.market.catalog.enabled().next() {
-            Some(provider) => Unroutable::new(without_price(provider)),
+            Some(provider) => Unroutable::new(self.market.without_default(provider)),
             None => Unroutable::new(
                 "no provider is on: set OPENAI_API_KEY, ANTHROPIC_API_KEY or GOOGLE_API_KEY, \
                  or add one under `providers:` in longshore.yaml",

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use chrono::Utc;
 use longshore_shared::{
     config::{Config, LiveConfig},
     limits::Meters,
@@ -31,7 +32,7 @@ impl Policy {
     /// Makes of a configuration what follows from it.
     pub fn new(config: Arc<Config>, providers: Registry) -> Self {
         Self {
-            router: Router::new(&config),
+            router: Router::new(&config, Utc::now().date_naive()),
             meters: Meters::new(&config),
             providers,
             config,

@@ -59,7 +59,7 @@ fn configuration(checkup: &mut Checkup) -> Result<Config, ConfigError> {
             };
             checkup.add([Check::ok(name, source)]);
             checkup.add(config.warnings.iter().map(|warning| {
-                Check::problem(name, warning.clone(), "correct its name, or take it away")
+                Check::problem(name, warning.clone(), "correct it, or take it away")
             }));
             Ok(config)
         }

@@ -5,6 +5,7 @@ mod report;
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use longshore::Job;
 use longshore_shared::{config::Config, routing::Router};
 
@@ -54,7 +55,7 @@ pub(crate) struct Arguments {
 /// Routes and prints; a task that nobody may answer is a failure.
 pub(crate) fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
     let (format, explain) = (arguments.format, arguments.explain);
-    let report = report(arguments, &session.config)?;
+    let report = report(arguments, &session.config, Utc::now())?;
     match format {
         Format::Json => output::json(&report.json(explain)),
         Format::Text => output::line(report.text(explain)),
@@ -66,14 +67,18 @@ pub(crate) fn run(arguments: Arguments, session: &Session) -> Result<Done, Comma
     })
 }
 
-fn report(arguments: Arguments, config: &Config) -> Result<Report, CommandError> {
-    let router = Router::new(config);
+fn report(
+    arguments: Arguments,
+    config: &Config,
+    now: DateTime<Utc>,
+) -> Result<Report, CommandError> {
+    let router = Router::new(config, now.date_naive());
     let mut tasks = Vec::new();
     for job in jobs(arguments, config)? {
         let envelope = job
             .check(&config.limits)
             .map_err(|wrong| CommandError::Input(wrong.to_string()))?;
-        tasks.push(Routed::of(&envelope, &router));
+        tasks.push(Routed::of(&envelope, &router, now));
     }
     Ok(Report { tasks })
 }
@@ -129,7 +134,8 @@ mod tests {
         let program = Program::try_parse_from(words).map_err(|error| error.to_string())?;
         let env = Environment::from_pairs([("OPENAI_API_KEY", "x"), ("ANTHROPIC_API_KEY", "x")]);
         let config = Config::from_yaml(&env, Path::new("longshore.yaml"), "").unwrap();
-        report(program.arguments, &config).map_err(|error| error.to_string())
+        let now = "2026-11-21T12:00:00Z".parse().unwrap();
+        report(program.arguments, &config, now).map_err(|error| error.to_string())
     }
 
     #[test]

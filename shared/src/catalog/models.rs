@@ -1,68 +1,130 @@
 //! Makes the models of the catalog.
 
-use rust_decimal::Decimal;
+use chrono::NaiveDate;
 
 use super::{
-    ModelEntry, PlatformName, Prices, RawModel, Tier, canonical, list,
-    read::{missing, text_form, word},
+    Capability, Catalog, ModelEntry, PlatformName, PriceBook, Rates, RawModel, Tier, UnknownPrice,
+    Unpriced, canonical, list,
+    pricing::{Said, day, of_model},
+    read::{text_form, word},
 };
-use crate::config::{Form, Origin, Reader, Text, whole};
+use crate::config::{Form, Reader, whole};
 
-/// The built-in models and the user's, by provider and name; a user's provider is one of `names`.
-pub(super) fn merge_models(
-    r: &mut Reader<'_>,
-    names: &[&str],
-    built_in: Vec<RawModel>,
-    own: Vec<RawModel>,
-) -> Vec<Keyed> {
-    let mut merged: Vec<Keyed> = Vec::new();
-    for (raw, is_own) in built_in
-        .into_iter()
-        .map(|raw| (raw, false))
-        .chain(own.into_iter().map(|raw| (raw, true)))
-    {
-        let Some((provider, model)) = identity(r, names, &raw) else {
-            continue;
-        };
-        if let Some(written) = raw.somewhere().filter(|_| is_own) {
-            r.stands_at(&format!("models.{provider}/{model}"), written);
+/// What is taken for the window of a model that nothing is said of: that of most models that people
+/// serve themselves.
+const CONTEXT_WINDOW: u64 = 131_072;
+
+/// What one place says of a model; what it leaves out, another may say.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) provider: PlatformName,
+    pub(super) model: String,
+    pub(super) tier: Option<Tier>,
+    pub(super) capabilities: Option<Vec<Capability>>,
+    /// What it can do besides, where nobody lists its capabilities.
+    pub(super) supports: Vec<Capability>,
+    pub(super) context_window: Option<u64>,
+    pub(super) max_output_tokens: Option<u32>,
+    pub(super) withdrawn: Option<NaiveDate>,
+    pub(super) prices: Said,
+}
+
+impl Part {
+    /// A model of which no more is said than its name.
+    pub(super) fn named(provider: PlatformName, model: String) -> Self {
+        Self {
+            provider,
+            model,
+            tier: None,
+            capabilities: None,
+            supports: Vec::new(),
+            context_window: None,
+            max_output_tokens: None,
+            withdrawn: None,
+            prices: Said::default(),
         }
-        let same = |keyed: &&mut Keyed| keyed.provider.0 == provider && keyed.model == model;
-        match merged.iter_mut().find(same) {
-            None => merged.push(Keyed {
-                provider: PlatformName(provider),
-                model,
-                raw,
-                is_own,
-            }),
-            Some(keyed) if is_own && !keyed.is_own => {
-                keyed.raw = raw.over(std::mem::take(&mut keyed.raw));
-                keyed.is_own = true;
-            }
-            Some(_) => {
-                let text = format!("the model `{model}` of `{provider}` is named twice");
-                model_problem(r, &raw, text);
+    }
+
+    /// This, and what it leaves out from `base`.
+    fn over(self, base: Self) -> Self {
+        Self {
+            provider: self.provider,
+            model: self.model,
+            tier: self.tier.or(base.tier),
+            capabilities: self.capabilities.or(base.capabilities),
+            supports: if self.supports.is_empty() {
+                base.supports
+            } else {
+                self.supports
+            },
+            context_window: self.context_window.or(base.context_window),
+            max_output_tokens: self.max_output_tokens.or(base.max_output_tokens),
+            withdrawn: self.withdrawn.or(base.withdrawn),
+            prices: self.prices.over(base.prices),
+        }
+    }
+
+    fn is_of(&self, other: &Self) -> bool {
+        self.model == other.model && self.provider == other.provider
+    }
+}
+
+/// Puts a layer over those below it.
+pub(super) fn lay(merged: &mut Vec<Part>, layer: Vec<Part>) {
+    for part in layer {
+        match merged.iter_mut().find(|below| below.is_of(&part)) {
+            None => merged.push(part),
+            Some(below) => {
+                let base = below.clone();
+                *below = part.over(base);
             }
         }
     }
-    merged
 }
 
-/// A model whose provider and name are understood.
-pub(super) struct Keyed {
-    provider: PlatformName,
-    model: String,
-    raw: RawModel,
-    is_own: bool,
+/// Understands the built-in models; their providers are some of `names`.
+pub(super) fn shipped(r: &mut Reader<'_>, names: &[&str], models: &[RawModel]) -> Vec<Part> {
+    each(r, names, models, |_, _, _, _| {})
+}
+
+/// Understands the models of a file of the user's.
+pub(super) fn parts(r: &mut Reader<'_>, names: &[&str], models: &[RawModel]) -> Vec<Part> {
+    each(r, names, models, |r, provider, model, raw| {
+        if let Some(written) = raw.somewhere() {
+            r.stands_at(&format!("models.{provider}/{model}"), written);
+        }
+    })
+}
+
+fn each<'e>(
+    r: &mut Reader<'e>,
+    names: &[&str],
+    models: &[RawModel],
+    found: impl Fn(&mut Reader<'e>, &str, &str, &RawModel),
+) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for raw in models {
+        let Some((provider, model)) = identity(r, names, raw) else {
+            continue;
+        };
+        found(r, &provider, &model, raw);
+        let part = part(r, Part::named(PlatformName(provider), model), raw);
+        if parts.iter().any(|other| other.is_of(&part)) {
+            let Part {
+                provider, model, ..
+            } = part;
+            let text = format!("the model `{model}` of `{provider}` is named twice");
+            r.problem_near(raw.somewhere(), text);
+        } else {
+            parts.push(part);
+        }
+    }
+    parts
 }
 
 fn identity(r: &mut Reader<'_>, names: &[&str], raw: &RawModel) -> Option<(String, String)> {
     let (Some(provider), Some(model)) = (&raw.provider, &raw.model) else {
-        model_problem(
-            r,
-            raw,
-            "a model needs both `provider` and `model`".to_owned(),
-        );
+        r.problem_near(raw.somewhere(), "a model needs both `provider` and `model`");
         return None;
     };
     let expected = format!("one of {}", list(names.iter().copied()));
@@ -75,105 +137,77 @@ fn identity(r: &mut Reader<'_>, names: &[&str], raw: &RawModel) -> Option<(Strin
     Some((provider?, model?))
 }
 
-/// Understands a model.
-pub(super) fn model(r: &mut Reader<'_>, keyed: Keyed) -> Option<ModelEntry> {
-    let Keyed {
-        provider,
-        model,
-        raw,
-        ..
-    } = keyed;
-    let tier = match &raw.tier {
-        None => Some(Tier::Standard),
-        Some(text) => r.value("models.tier", text, &word(Tier::ALL, Tier::as_str)),
+fn part(r: &mut Reader<'_>, named: Part, raw: &RawModel) -> Part {
+    let tier = raw.tier.as_ref().and_then(|text| {
+        let form = word(Tier::ALL, Tier::as_str);
+        r.value("models.tier", text, &form)
+    });
+    let capability = word(Capability::ALL, Capability::as_str);
+    let capabilities = raw.capabilities.as_ref().map(|texts| {
+        texts
+            .iter()
+            .filter_map(|text| r.value("models.capabilities", text, &capability))
+            .collect()
+    });
+    let context_window = raw.context_window.as_ref().and_then(|text| {
+        let form = whole(1..=1_000_000_000);
+        r.value("models.context_window", text, &form)
+    });
+    let max_output_tokens = raw.max_output_tokens.as_ref().and_then(|text| {
+        let form = whole(1..=1_000_000_000);
+        r.value("models.max_output_tokens", text, &form)
+    });
+    let withdrawn = raw
+        .withdrawn
+        .as_ref()
+        .and_then(|text| r.value("models.withdrawn", text, &day()));
+    Part {
+        tier,
+        capabilities,
+        context_window,
+        max_output_tokens,
+        withdrawn,
+        prices: of_model(r, raw),
+        ..named
+    }
+}
+
+/// Adds a model whose layers are all laid to the catalog, at its price or at what is to be done
+/// without one.
+pub(super) fn add(r: &mut Reader<'_>, catalog: &mut Catalog, part: Part, unknown: UnknownPrice) {
+    let prices = match (part.prices.book(), unknown) {
+        (Some(prices), _) => prices,
+        (None, UnknownPrice::Refuse) => {
+            catalog.unpriced.push(Unpriced {
+                provider: part.provider,
+                model: part.model,
+            });
+            return;
+        }
+        (None, UnknownPrice::Zero) => {
+            r.warn(format!(
+                "the model `{}` of `{}` has no price and counts as free (`unknown_price: zero`)",
+                part.model, part.provider
+            ));
+            PriceBook::new(Rates::FREE.into(), Vec::new())
+        }
     };
-    let context_window = needed(
-        r,
-        &raw,
-        "context_window",
-        raw.context_window.as_ref(),
-        &whole(1..=1_000_000_000),
-    );
-    let max_output_tokens = needed(
-        r,
-        &raw,
-        "max_output_tokens",
-        raw.max_output_tokens.as_ref(),
-        &whole(1..=1_000_000_000),
-    );
-    let price = price();
-    let input = needed(
-        r,
-        &raw,
-        "input_per_million",
-        raw.input_per_million.as_ref(),
-        &price,
-    );
-    let output = needed(
-        r,
-        &raw,
-        "output_per_million",
-        raw.output_per_million.as_ref(),
-        &price,
-    );
-    let mut optional =
-        |name: &str, text: Option<&Text>| r.value(&format!("models.{name}"), text?, &price);
-    let cached = optional("cached_per_million", raw.cached_per_million.as_ref());
-    let cache_write = optional(
-        "cache_write_per_million",
-        raw.cache_write_per_million.as_ref(),
-    );
-    let cache_write_1h = optional(
-        "cache_write_1h_per_million",
-        raw.cache_write_1h_per_million.as_ref(),
-    );
-    Some(ModelEntry {
-        provider,
-        model,
-        tier: tier?,
-        capabilities: Vec::new(),
-        context_window: context_window?,
-        max_output_tokens: max_output_tokens?,
-        prices: Prices {
-            input: input?,
-            output: output?,
-            cached,
-            cache_write,
-            cache_write_1h,
-        },
-    })
-}
-
-/// A price. Bounded so that no usage overflows a sum and none is rounded.
-fn price() -> Form<Decimal> {
-    Form::new(
-        "US dollars per million tokens, from 0 to 100000 with at most 9 decimals",
-        |text| {
-            let price = Decimal::from_str_exact(text).ok()?.normalize();
-            let allowed =
-                price >= Decimal::ZERO && price <= Decimal::from(100_000) && price.scale() <= 9;
-            allowed.then_some(price)
-        },
-    )
-}
-
-fn needed<T>(
-    r: &mut Reader<'_>,
-    raw: &RawModel,
-    name: &str,
-    text: Option<&Text>,
-    form: &Form<T>,
-) -> Option<T> {
-    let name = format!("models.{name}");
-    match text {
-        Some(text) => r.value(&name, text, form),
-        None => missing(r, raw.somewhere(), &name, &form.expected),
-    }
-}
-
-fn model_problem(r: &mut Reader<'_>, raw: &RawModel, text: String) {
-    match raw.somewhere() {
-        Some(near) => r.problem_at(near, text),
-        None => r.problem(Origin::file(r.path(), None), text),
-    }
+    let tier = part.tier.unwrap_or(Tier::Standard);
+    let untold = part.capabilities.is_none() && part.supports.is_empty();
+    let usual = || [tier.capabilities(), part.supports.as_slice()].concat();
+    let context_window = part.context_window.unwrap_or(CONTEXT_WINDOW);
+    catalog.models.push(ModelEntry {
+        provider: part.provider,
+        model: part.model,
+        tier,
+        capabilities: part.capabilities.unwrap_or_else(usual),
+        untold,
+        context_window,
+        // No answer is longer than the window.
+        max_output_tokens: part
+            .max_output_tokens
+            .unwrap_or_else(|| u32::try_from(context_window).unwrap_or(u32::MAX)),
+        withdrawn: part.withdrawn,
+        prices,
+    });
 }

@@ -18,6 +18,14 @@ fn problems(yaml: &str) -> String {
         .to_string()
 }
 
+fn today() -> NaiveDate {
+    "2026-11-21".parse().unwrap()
+}
+
+fn prices(entry: &ModelEntry) -> &Prices {
+    entry.prices.at(today())
+}
+
 const LOCAL: &str = "
 providers:
   vllm:
@@ -106,7 +114,7 @@ fn a_provider_of_ones_own_takes_few_lines() {
     let entry = catalog.entry(&provider.name, "qwen").unwrap();
     assert_eq!(entry.tier, Tier::Standard);
     assert_eq!(
-        entry.prices.upper_bound(5, 1_000).to_string(),
+        prices(entry).upper_bound(5, 1_000).to_string(),
         "0.000000000001"
     );
 }
@@ -143,9 +151,9 @@ models:
     assert_eq!(mini.tier, Tier::Standard);
     assert_eq!(mini.prices, mini_before.prices);
     // New prices leave none of the old.
-    let prices = &catalog.entry(&openai.name, "gpt-4o").unwrap().prices;
-    assert_eq!(prices.input.to_string(), "2");
-    assert_eq!(prices.cached, None);
+    let rates = &prices(catalog.entry(&openai.name, "gpt-4o").unwrap()).rates;
+    assert_eq!(rates.input.to_string(), "2");
+    assert_eq!(rates.cached, None);
 }
 
 #[test]
@@ -171,10 +179,10 @@ fn a_model_can_be_at_several_providers() {
     let mut models: Vec<&ModelEntry> = catalog.model("vllm/qwen");
     models.extend(catalog.model("openrouter/qwen"));
     models.reverse();
-    cheapest(&mut models);
+    cheapest(&mut models, today());
     let order: Vec<String> = models
         .iter()
-        .map(|entry| entry.prices.input.to_string())
+        .map(|entry| prices(entry).rates.input.to_string())
         .collect();
     assert_eq!(order, ["0", "1", "2"]);
 }
@@ -195,7 +203,8 @@ providers:
         .filter(|provider| !provider.is_on())
         .map(|provider| provider.name.as_str())
         .collect();
-    assert_eq!(off, ["codex-cli", "gemini-cli"]);
+    // What is off by itself is nobody's to simulate.
+    assert_eq!(off, ["ollama", "codex-cli", "gemini-cli"]);
     for provider in &catalog.providers {
         assert_ne!(provider.dialect, DialectName::Cli);
         assert!(provider.command.is_empty() && provider.env.is_empty());
@@ -248,8 +257,18 @@ providers:
         ("ASK_TOKEN", "t"),
     ];
     assert_eq!(env, seen);
-    let off = Enabled::Off(tool::NOT_TURNED_ON.to_owned());
-    assert_eq!(load(&[], "").platform("codex-cli").unwrap().enabled, off);
+    for yaml in ["", "providers: { codex-cli: { default_model: m } }"] {
+        let reason = "off unless `providers.codex-cli.enabled` is true in longshore.yaml";
+        let off = Enabled::Off(reason.to_owned());
+        assert_eq!(load(&[], yaml).platform("codex-cli").unwrap().enabled, off);
+    }
+    let silent = yaml.replace("    enabled: yes\n", "");
+    let reason = "off unless `providers.ask.enabled` is true in longshore.yaml";
+    let off = Enabled::Off(reason.to_owned());
+    assert_eq!(
+        load(&variables, &silent).platform("ask").unwrap().enabled,
+        off
+    );
     let catalog = load(&variables[..3], yaml);
     let off = Enabled::Off("ASK_TOKEN is not set".to_owned());
     assert_eq!(catalog.platform("ask").unwrap().enabled, off);
@@ -310,7 +329,7 @@ models:
   - { provider: openai, model: gpt-4o, tier: fast }
   - { provider: openai, model: gpt-4o, tier: fast }
 ";
-    let names = "openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, claude-cli, codex-cli, gemini-cli, mine, bare";
+    let names = "openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli, mine, bare";
     assert_eq!(
         problems(yaml),
         format!(
@@ -333,3 +352,6 @@ longshore.yaml:22: the model `gpt-4o` of `openai` is named twice"
         )
     );
 }
+
+mod pricing;
+mod providers;

@@ -6,10 +6,6 @@ use url::Url;
 use super::{DialectName, RawProvider, list, read::missing};
 use crate::config::{Form, Reader, Text};
 
-/// Why a tool is off that nobody turned on.
-pub(super) const NOT_TURNED_ON: &str =
-    "a command-line tool is on only where `enabled: true` says so";
-
 /// The variables that every command-line tool sees: where programs and its own login are, what language
 /// to speak, and that nobody looks on (`TERM` is `dumb`).
 pub const SEEN_BY_TOOLS: [&str; 4] = ["PATH", "HOME", "LANG", "TERM"];

@@ -101,6 +101,8 @@ pub(crate) struct File {
     pub(crate) retention: Option<RawRetention>,
     pub(crate) providers: Option<Entries<Option<RawProvider>>>,
     pub(crate) models: Option<Vec<RawModel>>,
+    pub(crate) model_files: Option<Vec<Text>>,
+    pub(crate) unknown_price: Option<Text>,
     pub(crate) routing: Option<RawRouting>,
     pub(crate) budgets: Option<Vec<RawBudget>>,
     pub(crate) tenants: Option<Entries<Option<RawTenant>>>,

@@ -63,6 +63,9 @@ pub(super) fn tenants(r: &mut Reader<'_>, raw: &Entries<Option<RawTenant>>) -> T
         }
         let at = format!("tenants.{name}.weight");
         let written = raw.as_ref().and_then(|raw| raw.weight.as_ref());
+        if let Some(text) = written {
+            r.stands_at(&at, text);
+        }
         let weight = written.and_then(|text| r.value(&at, text, &weight));
         weights.extend(weight.map(|weight| (name.to_owned(), weight)));
     }
@@ -79,10 +82,15 @@ pub(super) fn alerts(r: &mut Reader<'_>, written: Option<&[Text]>) -> Vec<u8> {
     let one = whole(1..=100);
     let mut alerts: Vec<u8> = match (r.setting("alerts", None, &many), written) {
         (Some(alerts), _) => alerts,
-        (None, Some(written)) => written
-            .iter()
-            .filter_map(|alert| r.value("alerts", alert, &one))
-            .collect(),
+        (None, Some(written)) => {
+            if let Some(first) = written.first() {
+                r.stands_at("alerts", first);
+            }
+            let alerts = written.iter();
+            alerts
+                .filter_map(|alert| r.value("alerts", alert, &one))
+                .collect()
+        }
         (None, None) => ALERTS.to_vec(),
     };
     alerts.sort_unstable();

@@ -3,7 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::{
@@ -28,7 +28,7 @@ const OTHER_VARIABLES: [&str; 8] = [
 pub(crate) struct Read {
     /// All that is wrong.
     pub(crate) problems: Vec<Problem>,
-    /// A warning for each variable that looks like ours and is not.
+    /// What looks wrong but keeps nothing from running.
     pub(crate) warnings: Vec<String>,
     /// Where each setting stands that is set.
     pub(crate) origins: BTreeMap<String, Origin>,
@@ -37,22 +37,32 @@ pub(crate) struct Read {
 /// Finds settings and gathers problems.
 pub(crate) struct Reader<'a> {
     env: &'a Environment,
-    path: &'a Path,
+    path: PathBuf,
     known: BTreeSet<String>,
     origins: BTreeMap<String, Origin>,
     problems: Vec<Problem>,
+    warnings: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
     /// Reads from `env` and from the file at `path`.
-    pub(crate) fn new(env: &'a Environment, path: &'a Path) -> Self {
+    pub(crate) fn new(env: &'a Environment, path: &Path) -> Self {
         Self {
             env,
-            path,
+            path: path.to_owned(),
             known: OTHER_VARIABLES.map(str::to_owned).into(),
             origins: BTreeMap::new(),
             problems: Vec::new(),
+            warnings: Vec::new(),
         }
+    }
+
+    /// Reads values of another file.
+    pub(crate) fn within<T>(&mut self, path: &Path, read: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = std::mem::replace(&mut self.path, path.to_owned());
+        let value = read(self);
+        self.path = outer;
+        value
     }
 
     /// A setting, by its variable or as it is `written` in the file.
@@ -105,7 +115,7 @@ impl<'a> Reader<'a> {
 
     /// Remembers that this setting, or the entry of this name, stands in the file.
     pub(crate) fn stands_at(&mut self, name: &str, written: &Text) {
-        let origin = written.origin(self.path);
+        let origin = written.origin(&self.path);
         self.origins.insert(name.to_owned(), origin);
     }
 
@@ -116,7 +126,7 @@ impl<'a> Reader<'a> {
                 let understood = form.understand(&value);
                 if understood.is_none() {
                     // As it was written: what was filled in may be a key.
-                    self.wrong(written.origin(self.path), name, written.as_written(), form);
+                    self.wrong(written.origin(&self.path), name, written.as_written(), form);
                 }
                 understood
             }
@@ -153,7 +163,16 @@ impl<'a> Reader<'a> {
     /// Tells of a problem with a value of the file.
     pub(crate) fn problem_at(&mut self, written: &Text, text: impl Into<String>) {
         self.problems
-            .push(Problem::new(written.origin(self.path), text));
+            .push(Problem::new(written.origin(&self.path), text));
+    }
+
+    /// Tells of a problem near a value of the file, or with the file at no line.
+    pub(crate) fn problem_near(&mut self, near: Option<&Text>, text: impl Into<String>) {
+        let origin = near.map_or_else(
+            || Origin::file(&self.path, None),
+            |near| near.origin(&self.path),
+        );
+        self.problem(origin, text);
     }
 
     /// Tells of a problem with the file at no line, or with how settings stand to each other.
@@ -181,12 +200,17 @@ impl<'a> Reader<'a> {
 
     /// Where a value stands, for messages.
     pub(crate) fn place(&self, written: &Text) -> String {
-        written.origin(self.path).to_string()
+        written.origin(&self.path).to_string()
     }
 
     /// The file's path.
-    pub(crate) fn path(&self) -> &'a Path {
-        self.path
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Tells of what looks wrong but keeps nothing from running.
+    pub(crate) fn warn(&mut self, text: String) {
+        self.warnings.push(text);
     }
 
     fn wrong<T>(&mut self, origin: Origin, name: &str, value: &str, form: &Form<T>) {
@@ -200,14 +224,15 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem::new(origin, text));
     }
 
-    /// Ends the reading: the problems in the file's order.
+    /// Ends the reading: the problems in the file's order, and the warnings, one of them for each
+    /// variable that looks like ours and is not.
     pub(crate) fn finish(mut self) -> Read {
         self.problems.sort_by_key(|problem| match &problem.origin {
             Origin::File { line, .. } => (0, *line),
             Origin::Variable(_) => (1, None),
             Origin::Together => (2, None),
         });
-        let warnings = self
+        let mistyped = self
             .env
             .names()
             .filter(|name| name.starts_with("LONGSHORE_") && !self.known.contains(*name))
@@ -218,11 +243,11 @@ impl<'a> Reader<'a> {
                     .map(|near| format!("; did you mean {near}?"))
                     .unwrap_or_default();
                 format!("the variable {name} is not a setting{hint}")
-            })
-            .collect();
+            });
+        self.warnings.extend(mistyped);
         Read {
             problems: self.problems,
-            warnings,
+            warnings: self.warnings,
             origins: self.origins,
         }
     }

@@ -67,12 +67,18 @@ pub(super) fn routing(
         }
     };
     let forms = Forms::new(catalog, is_sound);
-    let default_rules = r.setting("routing.default_rules", own.default_rules.as_ref(), &flag());
+    let default_rules = r
+        .setting("routing.default_rules", own.default_rules.as_ref(), &flag())
+        .unwrap_or(true);
     let mut rules: Vec<Rule> = Vec::new();
     for raw in &own.rules {
-        rules.extend(rule(r, raw, &forms));
+        let rule = rule(r, raw, &forms);
+        if let (Some(rule), Some(name)) = (&rule, &raw.name) {
+            r.stands_at(&format!("routing.rules.{}", rule.name), name);
+        }
+        rules.extend(rule);
     }
-    if default_rules.unwrap_or(true) {
+    if default_rules {
         for raw in &shipped.rules {
             rules.extend(rule(r, raw, &forms));
         }
@@ -80,6 +86,7 @@ pub(super) fn routing(
     let fallback = own.fallback_provider.as_ref();
     Routing {
         rules,
+        default_rules,
         categories: categories(r, &shipped.keywords, &own.keywords, &forms),
         tiers: tiers(r, &shipped.tiers, &own.tiers, &forms),
         prefer_local: r
@@ -212,10 +219,14 @@ fn categories(
     forms: &Forms,
 ) -> Vec<Category> {
     let mut found: Vec<Category> = Vec::new();
-    for raw in shipped.iter().chain(own) {
+    let shipped = shipped.iter().map(|raw| (raw, false));
+    for (raw, is_own) in shipped.chain(own.iter().map(|raw| (raw, true))) {
         let Some(category) = category(r, raw, forms) else {
             continue;
         };
+        if let Some(name) = raw.category.as_ref().filter(|_| is_own) {
+            r.stands_at(&format!("routing.keywords.{}", category.name), name);
+        }
         match found.iter_mut().find(|one| one.name == category.name) {
             Some(same) => *same = category,
             None => found.push(category),
@@ -273,12 +284,17 @@ fn tiers(
     forms: &Forms,
 ) -> Vec<(String, Tier)> {
     let mut found: Vec<(String, Tier)> = Vec::new();
-    for (word, tier) in shipped.0.iter().chain(&own.0) {
+    let shipped = shipped.0.iter().map(|entry| (entry, false));
+    for ((word, tier), is_own) in shipped.chain(own.0.iter().map(|entry| (entry, true))) {
         let name = format!("routing.tiers.{}", word.as_written());
         let Some(tier) = r.value(&name, tier, &forms.tier) else {
             continue;
         };
+        let at = word;
         let word = word.as_written().trim().to_lowercase();
+        if is_own {
+            r.stands_at(&format!("routing.tiers.{word}"), at);
+        }
         match found.iter_mut().find(|(known, _)| *known == word) {
             Some(same) => same.1 = tier,
             None => found.push((word, tier)),

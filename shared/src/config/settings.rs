@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use chrono::Utc;
 use secrecy::SecretString;
 
 use super::{
@@ -12,7 +13,10 @@ use super::{
     routing::routing,
 };
 use crate::envelope::Limits;
-use crate::{catalog::Catalog, id::QueueName};
+use crate::{
+    catalog::{Catalog, UnknownPrice, Written, word},
+    id::QueueName,
+};
 
 const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379";
 const DEFAULT_POSTGRES: &str = "postgres://127.0.0.1:5432/longshore";
@@ -84,16 +88,31 @@ pub(super) fn assemble(
     let liveness = liveness(r, &file.liveness.unwrap_or_default());
     let retention = retention(r, &file.retention.unwrap_or_default());
     let tools = tools(r, file.cli_tools.as_deref());
-    let told = r.told();
-    let catalog = Catalog::read(
-        r,
-        file.providers.unwrap_or_default(),
-        file.models.unwrap_or_default(),
-        running.map_or(simulator_url.as_ref(), |running| {
-            running.simulator_url.as_ref()
-        }),
-        &tools,
+    let unknown_price = r.setting(
+        "unknown_price",
+        file.unknown_price.as_ref(),
+        &unknown_price(),
     );
+    let unknown_price = unknown_price.unwrap_or(UnknownPrice::Refuse);
+    let model_files = file.model_files.unwrap_or_default();
+    stand_at_first(r, "model_files", &model_files);
+    let files = model_files.iter().map(|path| path.as_written().to_owned());
+    let files = files.collect();
+    let told = r.told();
+    let written = Written {
+        providers: file.providers.unwrap_or_default(),
+        models: file.models.unwrap_or_default(),
+        model_files,
+        unknown_price,
+        tools: tools.clone(),
+    };
+    let simulator = running.map_or(simulator_url.as_ref(), |running| {
+        running.simulator_url.as_ref()
+    });
+    let catalog = Catalog::read(r, written, simulator);
+    for warning in catalog.farewells(Utc::now().date_naive()) {
+        r.warn(warning);
+    }
     let is_sound = r.told() == told;
     let routing = routing(r, &file.routing.unwrap_or_default(), &catalog, is_sound);
     let budgets = spending::budgets(r, &file.budgets.unwrap_or_default(), &catalog);
@@ -120,6 +139,9 @@ pub(super) fn assemble(
         retention,
         migrate: migrate.unwrap_or(true),
         simulator_url,
+        cli_tools: tools,
+        model_files: files,
+        unknown_price,
         catalog,
         routing,
         budgets,
@@ -150,15 +172,24 @@ fn queues_of_file(r: &mut Reader<'_>, written: Option<&[Text]>) -> Vec<QueueName
         let origin = Origin::file(r.path(), None);
         r.problem(origin, "`queues` is empty; expected at least one name");
     }
-    if let Some(first) = written.and_then(<[Text]>::first) {
-        r.stands_at("queues", first);
-    }
+    stand_at_first(r, "queues", written.unwrap_or_default());
     let form = form::queue();
     written
         .unwrap_or_default()
         .iter()
         .filter_map(|name| r.value("queues", name, &form))
         .collect()
+}
+
+/// Remembers where a list stands.
+fn stand_at_first(r: &mut Reader<'_>, name: &str, list: &[Text]) {
+    if let Some(first) = list.first() {
+        r.stands_at(name, first);
+    }
+}
+
+fn unknown_price() -> Form<UnknownPrice> {
+    word(UnknownPrice::ALL, UnknownPrice::as_str)
 }
 
 /// The programs that providers may run at all.
@@ -169,6 +200,7 @@ fn tools(r: &mut Reader<'_>, written: Option<&[Text]>) -> Vec<String> {
     let Some(written) = written else {
         return TOOLS.map(str::to_owned).into();
     };
+    stand_at_first(r, "cli_tools", written);
     let form = form::program();
     written
         .iter()

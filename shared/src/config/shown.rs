@@ -1,14 +1,13 @@
 //! The configuration as people see it: every setting, what it is, and where it stands.
 
-use rust_decimal::Decimal;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use super::{Config, Origin, RetryPolicy, form::spelled, redacted};
-use crate::{
-    catalog::{Enabled, ModelEntry, ProviderEntry},
-    id::QueueName,
-};
+use crate::id::QueueName;
+
+mod catalog;
+mod policy;
 
 /// One setting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,20 +29,14 @@ impl Serialize for Origin {
 }
 
 impl Config {
-    /// Every setting, in the order of the documentation; of the models only those that are set.
+    /// Every setting, in the order of the documentation; of models, rules, keywords and words of tiers
+    /// only those that are set.
     pub fn shown(&self) -> Vec<Shown> {
         let mut list = self.of_the_process();
-        list.extend(self.of_the_policy());
-        list.extend(self.catalog.providers.iter().map(|entry| {
-            let name = format!("providers.{}", entry.name);
-            (name, provider(entry))
-        }));
-        list.extend(self.catalog.models.iter().filter_map(|entry| {
-            let name = format!("models.{}/{}", entry.provider, entry.model);
-            self.origins
-                .contains_key(&name)
-                .then(|| (name, model(entry)))
-        }));
+        list.extend(self.of_the_queue());
+        list.extend(policy::routing(self));
+        list.extend(catalog::lines(self));
+        list.extend(policy::spending(self));
         list.into_iter()
             .map(|(name, value)| Shown {
                 origin: self.origins.get(&name).cloned(),
@@ -77,7 +70,7 @@ impl Config {
         ])
     }
 
-    fn of_the_policy(&self) -> Vec<(String, String)> {
+    fn of_the_queue(&self) -> Vec<(String, String)> {
         let mut list = retry("retry", &self.retry);
         for (name, policy) in &self.retries {
             list.extend(retry(&format!("retries.{name}"), policy));
@@ -127,48 +120,6 @@ fn retry(at: &str, policy: &RetryPolicy) -> Vec<(String, String)> {
     .into()
 }
 
-/// A provider in one line.
-fn provider(entry: &ProviderEntry) -> String {
-    let mut words = vec![match &entry.enabled {
-        Enabled::On => "on".to_owned(),
-        Enabled::Off(why) => format!("off ({why})"),
-    }];
-    words.push(format!("{} at {}", entry.dialect, entry.base_url));
-    words.push(format!("default_model {}", entry.default_model));
-    match (&entry.key_variable, &entry.key) {
-        (Some(variable), _) => words.push(format!("key from {variable}")),
-        (None, Some(_)) => words.push("key in the file".to_owned()),
-        (None, None) => words.push("no key".to_owned()),
-    }
-    if let Some(most) = entry.limits.max_concurrent {
-        words.push(format!("max_concurrent {most}"));
-    }
-    words.join(", ")
-}
-
-/// A model in one line.
-fn model(entry: &ModelEntry) -> String {
-    let prices = &entry.prices;
-    let figures: [(&str, Option<Decimal>); 5] = [
-        ("in", Some(prices.input)),
-        ("out", Some(prices.output)),
-        ("cached", prices.cached),
-        ("cache write", prices.cache_write),
-        ("cache write 1h", prices.cache_write_1h),
-    ];
-    let figures: Vec<String> = figures
-        .into_iter()
-        .filter_map(|(name, price)| Some(format!("${} {name}", price?)))
-        .collect();
-    format!(
-        "{}, context {}, answer {}, {} (per million)",
-        entry.tier,
-        entry.context_window,
-        entry.max_output_tokens,
-        figures.join(", ")
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -190,7 +141,7 @@ mod tests {
         let yaml = EVERYTHING
             .replace(
                 "providers:\n",
-                "providers: { openai: { max_concurrent: 4 } }\n",
+                "providers: { openai: { limits: { max_concurrent: 4 } } }\n",
             )
             .replace(
                 "models: []\n",
@@ -210,7 +161,7 @@ mod tests {
     #[test]
     fn values_are_told_with_their_origin_and_without_secrets() {
         let config = load(
-            "retry: { jitter: 1s }\nproviders: { openai: { max_concurrent: 4 } }\nredis_url: redis://:${REDIS_PASSWORD}@x\n",
+            "retry: { jitter: 1s }\nproviders: { openai: { limits: { max_concurrent: 4 } } }\nredis_url: redis://:${REDIS_PASSWORD}@x\n",
         );
         let shown = config.shown();
         let line = |name: &str| {

@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use chrono::NaiveDate;
+
 use super::{
     PromptTokens, Router, StepName, Unroutable,
     draft::Draft,
     market::{Place, Why},
 };
 use crate::{
+    call::Usage,
     catalog::{Capability, ModelEntry},
     envelope::Envelope,
     money::Usd,
@@ -17,6 +20,8 @@ use crate::{
 struct Needs {
     /// What its prompt may cost at most.
     max_cost: Option<Usd>,
+    /// The day whose prices count.
+    day: NaiveDate,
     prompt: u64,
     /// Tokens of prompt and answer.
     window: u64,
@@ -55,7 +60,7 @@ impl fmt::Display for Lack {
 }
 
 impl Needs {
-    fn of(envelope: &Envelope, prompt: PromptTokens, limit: Option<Usd>) -> Self {
+    fn of(envelope: &Envelope, prompt: PromptTokens, limit: Option<Usd>, day: NaiveDate) -> Self {
         let prompt = prompt.upper_bound;
         let answer = envelope.max_tokens.map_or(0, u64::from);
         let says = |name: &str| {
@@ -69,6 +74,7 @@ impl Needs {
                 (Some(ours), Some(its)) => Some(ours.min(its)),
                 (ours, its) => ours.or(its),
             },
+            day,
             prompt,
             window: prompt.saturating_add(answer),
             tools: says("tool_calls") || says("tool_call_id"),
@@ -78,13 +84,16 @@ impl Needs {
 
     fn too_dear(&self, model: &ModelEntry) -> Option<Lack> {
         let limit = self.max_cost?;
-        let prompt = Usd::for_tokens(self.prompt, model.prices.input);
+        let prompt = model.prices.at(self.day).cost(&Usage {
+            input: self.prompt,
+            ..Usage::default()
+        });
         (prompt > limit).then_some(Lack::Money { prompt, limit })
     }
 
     fn unable(&self, model: &ModelEntry) -> Option<Lack> {
         // A model of which nothing is said is not held to be unable.
-        let can = |one| model.capabilities.is_empty() || model.capabilities.contains(&one);
+        let can = |one| model.untold || model.capabilities.contains(&one);
         if self.window > model.context_window {
             return Some(Lack::Window {
                 has: model.context_window,
@@ -119,7 +128,7 @@ impl Router {
         envelope: &Envelope,
         prompt: PromptTokens,
     ) -> Result<(), Unroutable> {
-        let needs = Needs::of(envelope, prompt, self.max_cost);
+        let needs = Needs::of(envelope, prompt, self.max_cost, self.market.day);
         let lacks = |place: &Place| {
             let model = self.market.model(*place);
             model.is_some_and(|model| needs.lack(model).is_some())

@@ -3,7 +3,7 @@
 use super::{
     Router, StepName, Unroutable,
     draft::Draft,
-    market::{Why, why_off, without_price},
+    market::{Why, why_off},
 };
 use crate::envelope::Envelope;
 
@@ -42,7 +42,7 @@ impl Router {
             Err(unknown) => unknown.to_string(),
             Ok(platform) if platform.is_on() => match &envelope.model {
                 Some(model) => format!("platform `{hint}` does not serve model `{model}`"),
-                None => without_price(platform),
+                None => self.market.without_default(platform),
             },
             Ok(platform) => why_off(platform),
         };

@@ -2,6 +2,8 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
+use chrono::NaiveDate;
+
 use crate::{
     catalog::{
         Billing, Capability, Catalog, Enabled, ModelEntry, PlatformName, ProviderEntry, Tier,
@@ -38,17 +40,22 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Market {
     pub(super) catalog: Catalog,
-    /// Each provider's models, the cheapest first.
+    /// The day whose prices count.
+    pub(super) day: NaiveDate,
+    /// Each provider's models that are not withdrawn on that day, the cheapest first.
     models: Vec<Vec<usize>>,
     by_name: HashMap<String, Vec<usize>>,
 }
 
 impl Market {
-    pub(super) fn new(catalog: Catalog) -> Self {
+    pub(super) fn new(catalog: Catalog, day: NaiveDate) -> Self {
         let mut models = vec![Vec::new(); catalog.providers.len()];
         let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
         for (at, model) in catalog.models.iter().enumerate() {
             by_name.entry(model.model.clone()).or_default().push(at);
+            if model.is_withdrawn(day) {
+                continue;
+            }
             let provider = catalog
                 .providers
                 .iter()
@@ -59,12 +66,14 @@ impl Market {
         }
         for of in &mut models {
             of.sort_by_cached_key(|at| {
-                let price = catalog.models.get(*at).map(|model| model.prices.nominal());
+                let model = catalog.models.get(*at);
+                let price = model.map(|model| model.prices.at(day).nominal());
                 (price, Reverse(*at))
             });
         }
         Self {
             catalog,
+            day,
             models,
             by_name,
         }
@@ -128,7 +137,7 @@ impl Market {
         });
         let model = found.ok_or_else(|| {
             if plain {
-                return without_price(entry);
+                return self.without_default(entry);
             }
             let asked = [
                 tier.map(|tier| format!("of tier {tier} or above")),
@@ -172,13 +181,25 @@ impl Market {
         if !places.is_empty() {
             return Ok(places);
         }
-        Err(if off.is_empty() {
-            format!(
-                "model `{name}` is not in the catalog; add it under `models:` in longshore.yaml, with its prices"
-            )
-        } else {
-            format!("model `{name}` has no provider: {}", off.join("; "))
+        Err(match self.catalog.require_model(name) {
+            Err(none) => none.to_string(),
+            Ok(_) => format!("model `{name}` has no provider: {}", off.join("; ")),
         })
+    }
+
+    /// What is to be done about a platform whose default model is not in the catalog, or withdrawn.
+    pub(super) fn without_default(&self, provider: &ProviderEntry) -> String {
+        let (platform, model) = (&provider.name, &provider.default_model);
+        match self.catalog.entry(platform, model) {
+            Some(_) => format!(
+                "the default model `{model}` of platform `{platform}` is withdrawn; name another as \
+                 `providers.{platform}.default_model` in longshore.yaml"
+            ),
+            None => format!(
+                "platform `{platform}` has no price for its default model `{model}`; add it under \
+                 `models:` in longshore.yaml"
+            ),
+        }
     }
 
     fn provider_of(&self, model: usize) -> Option<&PlatformName> {
@@ -211,7 +232,8 @@ impl Market {
             Some(Billing::Subscription) => 1,
             Some(Billing::Paid) | None => 2,
         };
-        let price = self.model(place).map(|model| model.prices.nominal());
+        let model = self.model(place);
+        let price = model.map(|model| model.prices.at(self.day).nominal());
         (billing, price.unwrap_or_default())
     }
 
@@ -235,14 +257,6 @@ pub(super) fn why_off(provider: &ProviderEntry) -> String {
         Enabled::On => format!("platform `{}` is on", provider.name),
         Enabled::Off(reason) => format!("platform `{}` is off: {reason}", provider.name),
     }
-}
-
-/// What is to be done about a platform whose default model is not in the catalog.
-pub(super) fn without_price(provider: &ProviderEntry) -> String {
-    format!(
-        "platform `{}` has no price for its default model `{}`; add it under `models:` in longshore.yaml",
-        provider.name, provider.default_model
-    )
 }
 
 /// Tiers in order.

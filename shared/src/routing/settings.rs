@@ -11,6 +11,8 @@ pub struct Routing {
     /// The user's rules, then the shipped ones. The first that fits a job and whose platforms are on
     /// decides.
     pub rules: Vec<Rule>,
+    /// Whether the shipped rules are among them. Default yes.
+    pub default_rules: bool,
     /// The categories that prompts are sorted into by their words.
     pub categories: Vec<Category>,
     /// The tier that a word of `risk` or `complexity` asks for; words are in small letters.

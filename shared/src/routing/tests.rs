@@ -29,19 +29,24 @@ fn config(keys: &[&str], yaml: &str) -> Config {
     Config::from_yaml(&env, Path::new("longshore.yaml"), yaml).unwrap()
 }
 
+/// A day on which all the models are there that these tests name.
+fn today() -> NaiveDate {
+    "2026-11-21".parse().unwrap()
+}
+
 fn router(keys: &[&str]) -> Router {
-    Router::new(&config(keys, ""))
+    Router::new(&config(keys, ""), today())
 }
 
 fn ruled(keys: &[&str], yaml: &str) -> Router {
-    Router::new(&config(keys, yaml))
+    Router::new(&config(keys, yaml), today())
 }
 
 /// A router of a configuration that is changed by hand.
 fn changed(keys: &[&str], yaml: &str, change: impl FnOnce(&mut Config)) -> Router {
     let mut config = config(keys, yaml);
     change(&mut config);
-    Router::new(&config)
+    Router::new(&config, today())
 }
 
 fn bill(config: &mut Config, platform: &str, billing: Billing) {

@@ -207,7 +207,7 @@ mod tests {
         task 2 (index 1): field `timeout`: expected seconds, a number over 0 and up to 86400, but got "soon"
         task 3 (index 2): field `prompt`: expected `prompt`, or `messages`, but got neither
         task 4 (index 3): expected an object: {"prompt": "…"}
-        task 5 (index 4): field `platform`: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
+        task 5 (index 4): field `platform`: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
         task 7 (index 6): field `id`: task 6 has the same
         task 8 (index 7): field `prompt`: expected it once, but got it more often
         task 9 (index 8): field `_resume`: names that begin with `_` are reserved for the server

@@ -1,8 +1,10 @@
 //! What is told of a decision.
 
+use chrono::{DateTime, Utc};
 use comfy_table::{Cell, CellAlignment};
 use longshore::Usd;
 use longshore_shared::{
+    call::Usage,
     catalog::{Billing, Tier},
     envelope::Envelope,
     routing::{Candidate, Router, Step, StepName},
@@ -60,7 +62,7 @@ struct Row {
 }
 
 impl Routed {
-    pub(super) fn of(envelope: &Envelope, router: &Router) -> Self {
+    pub(super) fn of(envelope: &Envelope, router: &Router, now: DateTime<Utc>) -> Self {
         let system = envelope.system.as_deref();
         let prompt_tokens = PromptTokens {
             about: tokens::estimate(&envelope.messages, system),
@@ -70,7 +72,7 @@ impl Routed {
             Err(nobody) => (Some(nobody.error), Vec::new(), Vec::new()),
             Ok(decision) => {
                 let rows = decision.candidates.iter();
-                let rows = rows.map(|one| Row::of(one, envelope.max_tokens, prompt_tokens));
+                let rows = rows.map(|one| Row::of(one, envelope.max_tokens, prompt_tokens, now));
                 let steps = decision.steps.iter().map(|one| Step {
                     step: one.step,
                     outcome: one.outcome.to_string().into(),
@@ -155,19 +157,27 @@ impl Routed {
 }
 
 impl Row {
-    fn of(candidate: &Candidate<'_>, max_tokens: Option<u32>, prompt: PromptTokens) -> Self {
+    fn of(
+        candidate: &Candidate<'_>,
+        max_tokens: Option<u32>,
+        prompt: PromptTokens,
+        now: DateTime<Utc>,
+    ) -> Self {
         let model = candidate.model;
         let most = max_tokens.unwrap_or(model.max_output_tokens);
-        let answer = u64::from(max_tokens.unwrap_or(ORDINARY_ANSWER));
+        let about = Usage {
+            input: prompt.about,
+            output: u64::from(max_tokens.unwrap_or(ORDINARY_ANSWER)),
+            ..Usage::default()
+        };
         Self {
             platform: candidate.provider.name.to_string(),
             model: model.model.clone(),
             tier: model.tier,
             billing: candidate.provider.billing,
             reason: candidate.reason.to_string(),
-            about_usd: Usd::for_tokens(prompt.about, model.prices.input)
-                + Usd::for_tokens(answer, model.prices.output),
-            at_most_usd: model.prices.upper_bound(prompt.at_most, u64::from(most)),
+            about_usd: model.cost(&about, now),
+            at_most_usd: model.upper_bound(prompt.at_most, u64::from(most), now),
         }
     }
 }

@@ -197,7 +197,7 @@ mod tests {
         assert_snapshot!(wrong.join("\n"), @r#"
         --prompt: expected text that is not empty, but got ""
         --type: expected text of 1 to 200 characters of [A-Za-z0-9._:/-], but got "two words"
-        --platform: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
+        --platform: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
         --timeout: expected seconds, a number over 0 and up to 86400, but got 0
         --timeout: expected seconds, a number over 0 and up to 86400, but got 90000
         --max-tokens: expected a whole number from 1 to 10000000, but got 0

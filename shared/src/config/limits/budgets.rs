@@ -59,6 +59,9 @@ pub(crate) fn budgets(r: &mut Reader<'_>, raws: &[RawBudget], catalog: &Catalog)
         let Some(budget) = budget(r, raw, catalog) else {
             continue;
         };
+        if let Some(written) = &raw.name {
+            r.stands_at(&format!("budgets.{}", budget.name), written);
+        }
         if budgets.iter().any(|other| other.name == budget.name) {
             let text = format!("the budget `{}` is named twice; rename one", budget.name);
             if let Some(written) = &raw.name {

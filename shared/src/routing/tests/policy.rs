@@ -6,19 +6,13 @@ use super::*;
 
 const LOCAL: &str = "
 providers:
-  ollama: {base_url: 'http://localhost:11434/v1'}
+  ollama: {enabled: true, default_model: llama3, billing: paid}
 models:
   - {provider: ollama, model: llama3, context_window: 8000, max_output_tokens: 1000, input_per_million: 9, output_per_million: 9}
 ";
 
 fn with_local(yaml: &str) -> Router {
-    changed(&THREE, &format!("{LOCAL}{yaml}"), |config| {
-        let providers = &mut config.catalog.providers;
-        let ollama = providers
-            .iter_mut()
-            .find(|one| one.name.as_str() == "ollama");
-        ollama.unwrap().local = true;
-    })
+    ruled(&THREE, &format!("{LOCAL}{yaml}"))
 }
 
 #[test]

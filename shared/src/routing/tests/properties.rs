@@ -59,7 +59,7 @@ proptest! {
         jobs in prop::collection::vec((job(), 1..2_000_000_u64), 20),
     ) {
         let config = config(&keys, routing);
-        let router = Router::new(&config);
+        let router = Router::new(&config, today());
         for (job, tokens) in jobs {
             let envelope = envelope(&job);
             let decision = match long(&router, &job, tokens) {

@@ -101,7 +101,9 @@ fn the_table_of_tiers() {
         }
         assert_eq!(decision.candidates.len(), 3, "{input} {word}");
         let prices = decision.candidates.iter();
-        let prices: Vec<Usd> = prices.map(|one| one.model.prices.nominal()).collect();
+        let prices: Vec<Usd> = prices
+            .map(|one| one.model.prices.at(today()).nominal())
+            .collect();
         assert!(prices.is_sorted(), "{input} {word}: {prices:?}");
     }
 }
