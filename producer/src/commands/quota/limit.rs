@@ -68,8 +68,16 @@ impl Limit {
         }
     }
 
+    /// The account that it is of, if it is of one.
+    pub(crate) fn account(&self) -> Option<&str> {
+        match &self.of {
+            Subject::Account(name) => Some(name),
+            Subject::Budget { .. } => None,
+        }
+    }
+
     pub(crate) fn is_of_account(&self, account: &str) -> bool {
-        matches!(&self.of, Subject::Account(name) if name == account)
+        self.account() == Some(account)
     }
 
     pub(crate) fn is_of_each(&self) -> bool {
@@ -138,6 +146,7 @@ impl Limit {
     pub(crate) fn figures(&self) -> Figures {
         let mut figures = Figures {
             limit_of: self.what.clone(),
+            unit: self.what.split(' ').take(1).collect(),
             waiting: self.report.waiting,
             ..Figures::default()
         };
@@ -203,6 +212,8 @@ pub(crate) struct Figures {
     #[serde(skip_serializing_if = "Option::is_none")]
     of: Option<String>,
     limit_of: String,
+    /// `requests`, `tokens`, `calls` or `dollars`.
+    unit: String,
     /// With what is held for running calls.
     pub(crate) used: Option<Amount>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -32,10 +32,10 @@ pub(super) struct Report {
 /// a day where those are limited, else of dollars.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct PlatformFigures {
-    pub(crate) used: Option<Amount>,
+    used: Option<Amount>,
     limit: Option<Amount>,
     remaining: Option<Amount>,
-    pub(crate) reset_at: Option<String>,
+    reset_at: Option<String>,
     limits: Vec<Figures>,
 }
 
@@ -66,18 +66,26 @@ impl PlatformFigures {
     }
 }
 
+impl PlatformFigures {
+    /// Of a platform without a limit on a window: what was asked of it until `reset_at`.
+    #[must_use]
+    pub(crate) fn or_used(mut self, used: u64, reset_at: Option<String>) -> Self {
+        if self.used.is_none() {
+            self.used = Some(Amount::Count(used));
+            self.reset_at = reset_at;
+        }
+        self
+    }
+}
+
 /// Whether a table of these has to say which limit is which.
 pub(crate) fn must_name(limits: &[Limit]) -> bool {
     let mut seen = Vec::new();
     limits.iter().any(|limit| {
         let again = seen.contains(&&limit.of);
         seen.push(&limit.of);
-        again || limit.window().is_none() || !is_account(limit)
+        again || limit.window().is_none() || limit.account().is_none()
     })
-}
-
-fn is_account(limit: &Limit) -> bool {
-    matches!(limit.of, super::limit::Subject::Account(_))
 }
 
 /// What people are to be warned of.
@@ -119,7 +127,7 @@ impl fmt::Display for Report {
 }
 
 /// A titled list; nothing where it is empty.
-fn list<T: fmt::Display>(
+pub(crate) fn list<T: fmt::Display>(
     f: &mut fmt::Formatter<'_>,
     title: &str,
     items: impl Iterator<Item = T>,
@@ -168,10 +176,7 @@ impl Report {
 
     /// The accounts that have limits.
     fn accounts(&self) -> BTreeMap<&str, PlatformFigures> {
-        let names = self.limits.iter().filter_map(|limit| match &limit.of {
-            super::limit::Subject::Account(name) => Some(name.as_str()),
-            super::limit::Subject::Budget { .. } => None,
-        });
+        let names = self.limits.iter().filter_map(Limit::account);
         names
             .filter_map(|name| Some((name, PlatformFigures::of(name, &self.limits)?)))
             .collect()
@@ -180,7 +185,7 @@ impl Report {
 
 /// The figures of all budgets.
 pub(crate) fn budgets(limits: &[Limit]) -> Vec<Figures> {
-    let budgets = limits.iter().filter(|limit| !is_account(limit));
+    let budgets = limits.iter().filter(|limit| limit.account().is_none());
     budgets.map(Limit::figures).collect()
 }
 
@@ -195,4 +200,4 @@ impl Serialize for Report {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::commands) mod tests;

@@ -28,13 +28,13 @@ budgets:
   - { name: team, scope: tenant, limit_usd: "1", per: ever }
 "#;
 
-pub(crate) fn config(text: &str) -> Config {
+pub(in crate::commands) fn config(text: &str) -> Config {
     let env = Environment::from_pairs([("GOOGLE_API_KEY", "x"), ("OPENAI_API_KEY", "x")]);
     Config::from_yaml(&env, Path::new("longshore.yaml"), text).unwrap()
 }
 
 /// How a meter stands of which so much is used, held and waited for.
-fn stands(take: &Take, (used, held, waiting): (u64, u64, u64)) -> MeterReport {
+fn stands(take: &Take, (used, held, waiting): Figures) -> MeterReport {
     let fill = match take {
         Take::Rate {
             per_minute, pacing, ..
@@ -71,10 +71,12 @@ fn stands(take: &Take, (used, held, waiting): (u64, u64, u64)) -> MeterReport {
     }
 }
 
-/// The report of a configuration, with what is told of its meters.
-fn told(file: &str, platform: Option<&str>, told: &[(&str, (u64, u64, u64))]) -> Report {
-    let config = config(file);
-    let meters = Meters::new(&config);
+/// What is used, held and waited for of a meter.
+type Figures = (u64, u64, u64);
+
+/// How the limits of a configuration stand of whose meters this is told.
+pub(in crate::commands) fn stand(config: &Config, told: &[(&str, Figures)]) -> Vec<Limit> {
+    let meters = Meters::new(config);
     let now = "2026-02-01T12:00:00Z".parse().unwrap();
     let mut takes = meters.all(now);
     takes.extend(
@@ -85,7 +87,12 @@ fn told(file: &str, platform: Option<&str>, told: &[(&str, (u64, u64, u64))]) ->
         let figures = told.iter().find(|(meter, _)| *meter == take.meter());
         stands(take, figures.map_or((0, 0, 0), |(_, figures)| *figures))
     });
-    report(platform, limits(reports.collect(), &config), &config).unwrap()
+    limits(reports.collect(), config)
+}
+
+fn told(file: &str, platform: Option<&str>, told: &[(&str, Figures)]) -> Report {
+    let config = config(file);
+    report(platform, stand(&config, told), &config).unwrap()
 }
 
 const CENT: u64 = 10_000_000;
@@ -104,7 +111,17 @@ alerts: [30]
         ("usd:openai", (250 * CENT, 0, 0)),
         ("usd:anthropic", (100 * CENT, 20 * CENT, 0)),
     ];
-    assert_snapshot!(told(file, None, &figures), @"");
+    assert_snapshot!(told(file, None, &figures), @r#"
+    === Quota Status ===
+    Platform      Used    Limit    Remaining    Reset
+    -----------   -----   ------   ----------   ---------------
+    anthropic     $1.20   $50      $48.80       2026-03-01 00:00 UTC
+    gemini        450     1500     1050         2026-02-02 00:00 UTC
+    openai        $2.50   $100     $97.50       2026-03-01 00:00 UTC
+
+    Warnings:
+      - gemini at 30% (450/1500): Daily checkpoint warning
+    "#);
 }
 
 #[test]
@@ -120,14 +137,216 @@ fn several_limits_are_named_with_warnings_and_who_waits() {
         ("budget:team:globex", (1_00 * CENT, 0, 12_345)),
     ];
     let report = told(FILE, None, &figures);
-    assert_snapshot!(report, @"");
-    assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @"");
+    assert_snapshot!(report, @r#"
+    === Quota Status ===
+    Platform        Used      Limit     Remaining        Reset                  Limit of
+    -------------   -------   -------   --------------   ---------------        --------
+    gemini          1395      1500      105              2026-02-02 00:00 UTC   requests a day
+    openai          $50       $100      $50              2026-03-01 00:00 UTC   dollars a month
+    openai          -         1000000   100000 at once   evenly paced           tokens a minute
+    openai          -         600       0 at once        evenly paced           requests a minute
+    openai          3         25        22               -                      calls at once (50, but fewer now)
+    all             $170.50   $200      $29.50           2026-03-01 00:00 UTC   dollars a month (budget everything)
+    anthropic       $60       $50       $0               2026-03-01 00:00 UTC   dollars a month (budget claude, only warns)
+    tenant globex   $1        $1        $0               never                  dollars (budget team)
+    tenant acme     $0.0042   $1        $1.00            never                  dollars (budget team)
+
+    Warnings:
+      - gemini at 93% (1395/1500): Critical threshold warning
+      - openai at 50% ($50/$100): Daily checkpoint warning
+      - the budget everything at 85% ($170.50/$200): High usage warning
+      - the budget claude at 120% ($60/$50): Critical threshold warning
+      - the budget team of globex at 100% ($1/$1): Critical threshold warning
+
+    Waiting:
+      - 312 jobs wait for openai's requests a minute
+      - 1 job waits for openai's calls at once
+      - 12,345 jobs wait for the budget team of globex
+    "#);
+    assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
+    {
+      "quota": {
+        "gemini": {
+          "used": 1395,
+          "limit": 1500,
+          "remaining": 105,
+          "reset_at": "2026-02-02T00:00:00Z",
+          "limits": [
+            {
+              "limit_of": "requests a day",
+              "unit": "requests",
+              "used": 1395,
+              "held": 5,
+              "limit": 1500,
+              "remaining": 105,
+              "reset_at": "2026-02-02T00:00:00Z",
+              "hard": true,
+              "waiting": 0
+            }
+          ]
+        },
+        "openai": {
+          "used": 50,
+          "limit": 100,
+          "remaining": 50,
+          "reset_at": "2026-03-01T00:00:00Z",
+          "limits": [
+            {
+              "limit_of": "dollars a month",
+              "unit": "dollars",
+              "used": 50,
+              "held": 0,
+              "limit": 100,
+              "remaining": 50,
+              "reset_at": "2026-03-01T00:00:00Z",
+              "hard": true,
+              "waiting": 0
+            },
+            {
+              "limit_of": "tokens a minute",
+              "unit": "tokens",
+              "used": null,
+              "limit": 1000000,
+              "remaining": 100000,
+              "reset_at": null,
+              "waiting": 0
+            },
+            {
+              "limit_of": "requests a minute",
+              "unit": "requests",
+              "used": null,
+              "limit": 600,
+              "remaining": 0,
+              "reset_at": null,
+              "waiting": 312
+            },
+            {
+              "limit_of": "calls at once",
+              "unit": "calls",
+              "used": 3,
+              "limit": 50,
+              "limit_now": 25,
+              "remaining": 22,
+              "reset_at": null,
+              "waiting": 1
+            }
+          ]
+        }
+      },
+      "budgets": [
+        {
+          "budget": "everything",
+          "of": "all",
+          "limit_of": "dollars a month (budget everything)",
+          "unit": "dollars",
+          "used": 170.5,
+          "held": 0,
+          "limit": 200,
+          "remaining": 29.5,
+          "reset_at": "2026-03-01T00:00:00Z",
+          "hard": true,
+          "waiting": 0
+        },
+        {
+          "budget": "claude",
+          "of": "anthropic",
+          "limit_of": "dollars a month (budget claude, only warns)",
+          "unit": "dollars",
+          "used": 60,
+          "held": 0,
+          "limit": 50,
+          "remaining": 0,
+          "reset_at": "2026-03-01T00:00:00Z",
+          "hard": false,
+          "waiting": 0
+        },
+        {
+          "budget": "team",
+          "of": "tenant globex",
+          "limit_of": "dollars (budget team)",
+          "unit": "dollars",
+          "used": 1,
+          "held": 0,
+          "limit": 1,
+          "remaining": 0,
+          "reset_at": null,
+          "hard": true,
+          "waiting": 12345
+        },
+        {
+          "budget": "team",
+          "of": "tenant acme",
+          "limit_of": "dollars (budget team)",
+          "unit": "dollars",
+          "used": 0.0042,
+          "held": 0,
+          "limit": 1,
+          "remaining": 0.9958,
+          "reset_at": null,
+          "hard": true,
+          "waiting": 0
+        }
+      ],
+      "warnings": [
+        {
+          "limit": "gemini",
+          "used": 1395,
+          "of": 1500,
+          "percent": 93,
+          "alert": 90,
+          "text": "Critical threshold warning"
+        },
+        {
+          "limit": "openai",
+          "used": 50,
+          "of": 100,
+          "percent": 50,
+          "alert": 50,
+          "text": "Daily checkpoint warning"
+        },
+        {
+          "limit": "the budget everything",
+          "used": 170.5,
+          "of": 200,
+          "percent": 85,
+          "alert": 80,
+          "text": "High usage warning"
+        },
+        {
+          "limit": "the budget claude",
+          "used": 60,
+          "of": 50,
+          "percent": 120,
+          "alert": 90,
+          "text": "Critical threshold warning"
+        },
+        {
+          "limit": "the budget team of globex",
+          "used": 1,
+          "of": 1,
+          "percent": 100,
+          "alert": 90,
+          "text": "Critical threshold warning"
+        }
+      ]
+    }
+    "#);
 }
 
 #[test]
 fn a_platform_can_be_asked_for_alone() {
-    assert_snapshot!(told(FILE, Some("google"), &[]), @"");
-    assert_snapshot!(told(FILE, Some("claude"), &[]), @"");
+    assert_snapshot!(told(FILE, Some("google"), &[]), @r#"
+    === Quota Status ===
+    Platform      Used    Limit    Remaining    Reset
+    -----------   -----   ------   ----------   ---------------
+    gemini        0       1500     1500         2026-02-02 00:00 UTC
+    "#);
+    assert_snapshot!(told(FILE, Some("claude"), &[]), @r#"
+    === Quota Status ===
+    Platform      Used    Limit    Remaining    Reset                  Limit of
+    -----------   -----   ------   ----------   ---------------        --------
+    anthropic     $0      $50      $50          2026-03-01 00:00 UTC   dollars a month (budget claude, only warns)
+    "#);
     let config = config(FILE);
     let error = report(Some("skynet"), Vec::new(), &config).unwrap_err();
     assert!(
@@ -140,16 +359,27 @@ fn a_platform_can_be_asked_for_alone() {
 
 #[test]
 fn where_nothing_is_limited_it_is_said_how_to() {
-    assert_snapshot!(told("", None, &[]), @"");
-    assert_snapshot!(told(FILE, Some("xai"), &[]).to_string().lines().nth(1).unwrap(), @"");
+    assert_snapshot!(told("", None, &[]), @r#"
+    === Quota Status ===
+    Nothing is limited: no provider has `limits`, and there are no `budgets`.
+
+    Limits stand in longshore.yaml (docs/CONFIGURATION.md, "Limits"), for example:
+
+    providers:
+      gemini:
+        limits: { requests_per_day: 1500 }
+    budgets:
+      - { name: everything, scope: overall, limit_usd: "100", per: month }
+    "#);
+    assert_snapshot!(told(FILE, Some("xai"), &[]).to_string().lines().nth(1).unwrap(), @"Nothing limits xai.");
     let json = serde_json::to_string(&told("", None, &[])).unwrap();
-    assert_snapshot!(json, @"");
+    assert_snapshot!(json, @r#"{"quota":{},"budgets":[],"warnings":[]}"#);
 }
 
 #[test]
 fn many_tenants_budgets_are_not_all_shown() {
     let names: Vec<String> = (0..25).map(|at| format!("budget:team:t{at}")).collect();
-    let figures: Vec<(&str, (u64, u64, u64))> = names
+    let figures: Vec<(&str, Figures)> = names
         .iter()
         .enumerate()
         .map(|(at, name)| (name.as_str(), (at as u64 * CENT, 0, 0)))
