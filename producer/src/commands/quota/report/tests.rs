@@ -72,7 +72,7 @@ fn stands(take: &Take, (used, held, waiting): Figures) -> MeterReport {
 }
 
 /// What is used, held and waited for of a meter.
-type Figures = (u64, u64, u64);
+pub(in crate::commands) type Figures = (u64, u64, u64);
 
 /// How the limits of a configuration stand of whose meters this is told.
 pub(in crate::commands) fn stand(config: &Config, told: &[(&str, Figures)]) -> Vec<Limit> {
@@ -83,11 +83,14 @@ pub(in crate::commands) fn stand(config: &Config, told: &[(&str, Figures)]) -> V
         told.iter()
             .filter_map(|(meter, _)| meters.of_each(meter, now)),
     );
-    let reports = takes.iter().map(|take| {
-        let figures = told.iter().find(|(meter, _)| *meter == take.meter());
-        stands(take, figures.map_or((0, 0, 0), |(_, figures)| *figures))
-    });
+    let reports = takes.iter().map(|take| report_of(take, told));
     limits(reports.collect(), config)
+}
+
+/// How the meter of a take stands, by what is told of meters.
+pub(in crate::commands) fn report_of(take: &Take, told: &[(&str, Figures)]) -> MeterReport {
+    let figures = told.iter().find(|(meter, _)| *meter == take.meter());
+    stands(take, figures.map_or((0, 0, 0), |(_, figures)| *figures))
 }
 
 fn told(file: &str, platform: Option<&str>, told: &[(&str, Figures)]) -> Report {
