@@ -14,6 +14,7 @@ mod reader;
 mod scripts;
 mod server;
 mod steps;
+mod tenants;
 mod workers;
 
 use std::{
@@ -40,6 +41,7 @@ pub use self::{
     reader::{Delivered, QueueReader, Sorted, Wanted},
     server::ServerFacts,
     steps::{Admission, Admitted, Beginning, Begun, Ending, Fence, Held, Parked, Parking},
+    tenants::Share,
     workers::{Heartbeat, Pulse, Recovered},
 };
 use crate::{config::Retention, id::Namespace, keys::Keys};

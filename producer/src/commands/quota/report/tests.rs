@@ -131,13 +131,13 @@ alerts: [30]
 fn several_limits_are_named_with_warnings_and_who_waits() {
     let figures = [
         ("rpd:gemini", (1_390, 5, 0)),
-        ("usd:openai", (50_00 * CENT, 0, 0)),
+        ("usd:openai", (5_000 * CENT, 0, 0)),
         ("rpm:openai", (7, 0, 312)),
         ("slots:openai", (3, 0, 1)),
-        ("budget:everything", (170_50 * CENT, 0, 0)),
-        ("budget:claude", (60_00 * CENT, 0, 0)),
+        ("budget:everything", (17_050 * CENT, 0, 0)),
+        ("budget:claude", (6_000 * CENT, 0, 0)),
         ("budget:team:acme", (42 * CENT / 100, 0, 0)),
-        ("budget:team:globex", (1_00 * CENT, 0, 12_345)),
+        ("budget:team:globex", (100 * CENT, 0, 12_345)),
     ];
     let report = told(FILE, None, &figures);
     assert_snapshot!(report, @r#"
