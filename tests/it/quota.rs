@@ -96,7 +96,9 @@ async fn quota_and_status_tell_what_calls_used_and_who_waits() {
         let json: Value = serde_json::from_str(&ran.stdout)?;
         let meter = &json["quota"]["meter"];
         anyhow::ensure!(
-            meter["used"] == 10 && meter["limits"][0]["held"] == 0 && meter["limits"][0]["waiting"] == 2,
+            meter["used"] == 10
+                && meter["limits"][0]["held"] == 0
+                && meter["limits"][0]["waiting"] == 2,
             "{json}"
         );
         Ok(())
