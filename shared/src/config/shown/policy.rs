@@ -2,6 +2,7 @@
 
 use super::{Config, named, spelled};
 use crate::{
+    catalog::PlatformName,
     limits::{Budget, Calendar, Scope},
     routing::{Category, Preference, Rule},
 };
@@ -76,7 +77,11 @@ fn rule(rule: &Rule) -> String {
 }
 
 fn category(category: &Category) -> String {
-    let names: Vec<&str> = category.platforms.iter().map(PlatformName::as_str).collect();
+    let names: Vec<&str> = category
+        .platforms
+        .iter()
+        .map(PlatformName::as_str)
+        .collect();
     format!(
         "words {}, platforms {}",
         category.words.join(" "),

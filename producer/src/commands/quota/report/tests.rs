@@ -166,174 +166,65 @@ fn several_limits_are_named_with_warnings_and_who_waits() {
       - 1 job waits for openai's calls at once
       - 12,345 jobs wait for the budget team of globex
     "#);
-    assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
+}
+
+#[test]
+fn programs_get_the_form_of_seed_000_and_more() {
+    let figures = [
+        ("usd:openai", (5_000 * CENT, CENT, 0)),
+        ("rpm:openai", (7, 0, 312)),
+        ("slots:openai", (3, 0, 1)),
+        ("budget:team:globex", (100 * CENT, 0, 12_345)),
+    ];
+    let json = serde_json::to_value(told(FILE, None, &figures)).unwrap();
+    let told = |value: &serde_json::Value| serde_json::to_string_pretty(value).unwrap();
+    assert_snapshot!(told(&json["quota"]["gemini"]), @r#"
     {
-      "quota": {
-        "gemini": {
-          "used": 1395,
+      "limit": 1500,
+      "limits": [
+        {
+          "hard": true,
+          "held": 0,
           "limit": 1500,
-          "remaining": 105,
+          "limit_of": "requests a day",
+          "remaining": 1500,
           "reset_at": "2026-02-02T00:00:00Z",
-          "limits": [
-            {
-              "limit_of": "requests a day",
-              "unit": "requests",
-              "used": 1395,
-              "held": 5,
-              "limit": 1500,
-              "remaining": 105,
-              "reset_at": "2026-02-02T00:00:00Z",
-              "hard": true,
-              "waiting": 0
-            }
-          ]
-        },
-        "openai": {
-          "used": 50,
-          "limit": 100,
-          "remaining": 50,
-          "reset_at": "2026-03-01T00:00:00Z",
-          "limits": [
-            {
-              "limit_of": "dollars a month",
-              "unit": "dollars",
-              "used": 50,
-              "held": 0,
-              "limit": 100,
-              "remaining": 50,
-              "reset_at": "2026-03-01T00:00:00Z",
-              "hard": true,
-              "waiting": 0
-            },
-            {
-              "limit_of": "tokens a minute",
-              "unit": "tokens",
-              "used": null,
-              "limit": 1000000,
-              "remaining": 100000,
-              "reset_at": null,
-              "waiting": 0
-            },
-            {
-              "limit_of": "requests a minute",
-              "unit": "requests",
-              "used": null,
-              "limit": 600,
-              "remaining": 0,
-              "reset_at": null,
-              "waiting": 312
-            },
-            {
-              "limit_of": "calls at once",
-              "unit": "calls",
-              "used": 3,
-              "limit": 50,
-              "limit_now": 25,
-              "remaining": 22,
-              "reset_at": null,
-              "waiting": 1
-            }
-          ]
-        }
-      },
-      "budgets": [
-        {
-          "budget": "everything",
-          "of": "all",
-          "limit_of": "dollars a month (budget everything)",
-          "unit": "dollars",
-          "used": 170.5,
-          "held": 0,
-          "limit": 200,
-          "remaining": 29.5,
-          "reset_at": "2026-03-01T00:00:00Z",
-          "hard": true,
-          "waiting": 0
-        },
-        {
-          "budget": "claude",
-          "of": "anthropic",
-          "limit_of": "dollars a month (budget claude, only warns)",
-          "unit": "dollars",
-          "used": 60,
-          "held": 0,
-          "limit": 50,
-          "remaining": 0,
-          "reset_at": "2026-03-01T00:00:00Z",
-          "hard": false,
-          "waiting": 0
-        },
-        {
-          "budget": "team",
-          "of": "tenant globex",
-          "limit_of": "dollars (budget team)",
-          "unit": "dollars",
-          "used": 1,
-          "held": 0,
-          "limit": 1,
-          "remaining": 0,
-          "reset_at": null,
-          "hard": true,
-          "waiting": 12345
-        },
-        {
-          "budget": "team",
-          "of": "tenant acme",
-          "limit_of": "dollars (budget team)",
-          "unit": "dollars",
-          "used": 0.0042,
-          "held": 0,
-          "limit": 1,
-          "remaining": 0.9958,
-          "reset_at": null,
-          "hard": true,
+          "unit": "requests",
+          "used": 0,
           "waiting": 0
         }
       ],
-      "warnings": [
-        {
-          "limit": "gemini",
-          "used": 1395,
-          "of": 1500,
-          "percent": 93,
-          "alert": 90,
-          "text": "Critical threshold warning"
-        },
-        {
-          "limit": "openai",
-          "used": 50,
-          "of": 100,
-          "percent": 50,
-          "alert": 50,
-          "text": "Daily checkpoint warning"
-        },
-        {
-          "limit": "the budget everything",
-          "used": 170.5,
-          "of": 200,
-          "percent": 85,
-          "alert": 80,
-          "text": "High usage warning"
-        },
-        {
-          "limit": "the budget claude",
-          "used": 60,
-          "of": 50,
-          "percent": 120,
-          "alert": 90,
-          "text": "Critical threshold warning"
-        },
-        {
-          "limit": "the budget team of globex",
-          "used": 1,
-          "of": 1,
-          "percent": 100,
-          "alert": 90,
-          "text": "Critical threshold warning"
-        }
-      ]
+      "remaining": 1500,
+      "reset_at": "2026-02-02T00:00:00Z",
+      "used": 0
     }
     "#);
+    let openai = &json["quota"]["openai"];
+    assert_eq!(
+        (&openai["used"], &openai["limit"]),
+        (&50.01.into(), &100.into())
+    );
+    let (rate, places) = (&openai["limits"][2], &openai["limits"][3]);
+    assert_snapshot!(format!("{rate}\n{places}"), @r#"
+    {"limit":600,"limit_of":"requests a minute","remaining":0,"reset_at":null,"unit":"requests","used":null,"waiting":312}
+    {"limit":50,"limit_now":25,"limit_of":"calls at once","remaining":22,"reset_at":null,"unit":"calls","used":3,"waiting":1}
+    "#);
+    assert_snapshot!(told(&json["budgets"][2]), @r#"
+    {
+      "budget": "team",
+      "hard": true,
+      "held": 0,
+      "limit": 1,
+      "limit_of": "dollars (budget team)",
+      "of": "tenant globex",
+      "remaining": 0,
+      "reset_at": null,
+      "unit": "dollars",
+      "used": 1,
+      "waiting": 12345
+    }
+    "#);
+    assert_snapshot!(json["warnings"], @r#"[{"alert":50,"limit":"openai","of":100,"percent":50,"text":"Daily checkpoint warning","used":50.01},{"alert":90,"limit":"the budget team of globex","of":1,"percent":100,"text":"Critical threshold warning","used":1}]"#);
 }
 
 #[test]
