@@ -132,7 +132,7 @@ const BROKEN: [(&str, &str); 53] = [
     ),
     (
         "providers:\n  openai:\n    dialect: chat\n",
-        "longshore.yaml:3: `providers.openai.dialect` is `chat`; expected one of openai, anthropic, gemini",
+        "longshore.yaml:3: `providers.openai.dialect` is `chat`; expected one of openai, anthropic, gemini, ollama, cli",
     ),
     (
         "providers:\n  mine:\n    default_model: m\n",
@@ -168,7 +168,7 @@ const BROKEN: [(&str, &str); 53] = [
     ),
     (
         "models:\n  - provider: opnai\n    model: gpt-4o\n",
-        "longshore.yaml:2: `models.provider` is `opnai`; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter",
+        "longshore.yaml:2: `models.provider` is `opnai`; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli",
     ),
     (
         "models:\n  - model: gpt-4o\n    tier: fast\n",

@@ -83,7 +83,7 @@ fn what_is_wrong_is_told_with_its_line_and_its_remedy() {
 ",
     );
     insta::assert_snapshot!(wrong.unwrap_err(), @r#"
-        longshore.yaml:3: `routing.rules.platform` is `skynet`; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter
+        longshore.yaml:3: `routing.rules.platform` is `skynet`; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli
         longshore.yaml:4: `routing.rules.model` is `gpt-9000`; expected a model of the catalog (`longshore.yaml` can add one under `models:`)
         longshore.yaml:5: `routing.rules.tier` is `genius`; expected one of fast, standard, advanced
         longshore.yaml:6: `routing.rules.capability` is `juggling`; expected one of code, analysis, planning, review, complex_reasoning, docs, simple_tasks, tools, json_schema
@@ -93,17 +93,17 @@ fn what_is_wrong_is_told_with_its_line_and_its_remedy() {
         longshore.yaml:11: `routing.keywords.category` is missing; expected the category's name
         longshore.yaml:12: `routing.keywords.words` is missing; expected a list of words (an empty one turns the category off)
         longshore.yaml:13: `routing.keywords.platforms` is missing; expected a list of platforms
-        longshore.yaml:14: `routing.keywords.platforms` is `skynet`; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter
+        longshore.yaml:14: `routing.keywords.platforms` is `skynet`; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli
         longshore.yaml:15: `routing.tiers.low` is `cheap`; expected one of fast, standard, advanced
         longshore.yaml:16: `routing.max_cost_per_task` is `0`; expected US dollars over 0, such as 1.0
-        longshore.yaml:17: `routing.fallback_provider` is `nobody`; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter
+        longshore.yaml:17: `routing.fallback_provider` is `nobody`; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli
         longshore.yaml:18: `routing.prefer_local` is `maybe`; expected true or false
         longshore.yaml:19: `routing.estimate_threshold` is `many`; expected a whole number from 0 to 1000000000
         "#);
     let empty = load(&[], "routing: {rules: [{name: a, type: [], tier: fast}]}");
     insta::assert_snapshot!(empty.unwrap_err(), @r#"longshore.yaml:1: `routing.rules.type` is empty; name at least one, or leave it out"#);
     let unknown = load(&[], "routing:\n  rule: []");
-    insta::assert_snapshot!(unknown.unwrap_err(), @r#"longshore.yaml:2: unknown field `rule`, expected one of rules, default_rules, keywords, tiers, prefer_local, max_cost_per_task, fallback_provider, estimate_threshold"#);
+    insta::assert_snapshot!(unknown.unwrap_err(), @r#"longshore.yaml:2: `routing.rule` is not a setting; did you mean `rules`?"#);
 }
 
 #[test]
