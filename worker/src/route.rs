@@ -284,6 +284,16 @@ mod tests {
             refused(&one, r#"{"prompt":"x","model":"nobody-9"}"#)
                 .contains("`nobody-9` is not in the catalog")
         );
+        let env = Environment::from_pairs([("OPENAI_API_KEY", "secret")]);
+        let yaml = "models: [{ provider: openai, model: gpt-secret }]";
+        let config = Config::from_yaml(&env, "longshore.yaml".as_ref(), yaml).unwrap();
+        assert!(
+            refused(
+                &Router::new(config.catalog),
+                r#"{"prompt":"x","model":"gpt-secret"}"#
+            )
+            .contains("model `gpt-secret` has no price")
+        );
         assert!(
             refused(&one, r#"{"prompt":"x","model":"claude-haiku-4-5"}"#)
                 .contains("ANTHROPIC_API_KEY")
