@@ -243,13 +243,15 @@ models:
     };
     assert!(!kimi("kimi-k2.6"));
     assert!(kimi("moonshotai/kimi-k2.6"));
-    assert_eq!(
-        config.warnings,
-        [format!(
-            "{}: 1 of its models cannot be read: openai/container",
-            directory.path().join("prices.json").display()
-        )]
-    );
+    assert_eq!(config.warnings, Vec::<String>::new());
+
+    let odd = r#"{"odd": {"mode": "chat", "litellm_provider": "openai",
+        "input_cost_per_token": "dear", "output_cost_per_token": 0}}"#;
+    std::fs::write(directory.path().join("prices.json"), odd).unwrap();
+    let config = Config::from_yaml(&Environment::default(), &path, yaml).unwrap();
+    let file = directory.path().join("prices.json");
+    let warning = format!("{}: the model odd cannot be read", file.display());
+    assert_eq!(config.warnings, [warning]);
 }
 
 #[test]

@@ -137,3 +137,28 @@ longshore.yaml:11: `providers.other.default_model` is missing; expected the mode
 longshore.yaml:11: `providers.other.default_model` is missing; expected the name of a model, or an entry in `models`"
     );
 }
+
+#[test]
+fn the_example_loads() {
+    let yaml = include_str!("../../../../deploy/examples/longshore.yaml");
+    let catalog = load(&[("GROQ_API_KEY", "gsk"), ("GOOGLE_API_KEY", "g")], yaml);
+    let on: Vec<&str> = catalog
+        .enabled()
+        .map(|provider| provider.name.as_str())
+        .collect();
+    assert_eq!(on, ["gemini", "ollama", "groq", "vllm"]);
+    assert_eq!(catalog.unpriced, []);
+    for provider in catalog.enabled() {
+        let entry = catalog.entry(&provider.name, &provider.default_model);
+        let cost = prices(entry.unwrap()).nominal();
+        let is_free = cost == crate::money::Usd::ZERO;
+        assert_eq!(
+            is_free,
+            provider.billing == Billing::Free,
+            "{}",
+            provider.name
+        );
+    }
+    let batch = catalog.platform("gemini-batch").unwrap();
+    assert_eq!(batch.account.as_str(), "gemini");
+}
