@@ -95,6 +95,15 @@ local function room_for(takes, place, now, waited)
   return longest
 end
 
+-- A window that is over goes to the record as it ended.
+local function close_window(meter, limit)
+  local m = redis.call('HMGET', meter_key(meter), 'w', 'used', 'end')
+  if not m[1] or m[2] == '0' then return end
+  local unit = string.match(meter, '^rpd:') and 'requests' or 'nano_usd'
+  emit(string.format('{"window":{"meter":%s,"unit":"%s","start_ms":%s,"end_ms":%s,"used":%s,"limit":%s}}',
+    cjson.encode(meter), unit, m[1], m[3], m[2], whole(limit)))
+end
+
 local function take_all(takes, place, worker, now)
   for _, take in ipairs(takes) do
     local key = meter_key(take[2])
@@ -105,6 +114,7 @@ local function take_all(takes, place, worker, now)
       if tonumber(redis.call('HGET', key, 'w') or '-1') == take[3] then
         redis.call('HINCRBY', key, 'held', whole(take[6]))
       else
+        close_window(take[2], take[5])
         redis.call('HSET', key, 'w', whole(take[3]), 'end', whole(take[4]), 'used', '0',
           'held', whole(take[6]))
       end

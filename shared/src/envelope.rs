@@ -9,6 +9,7 @@ mod json;
 mod malformed;
 mod objects;
 mod parse;
+mod tenant;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -23,6 +24,7 @@ pub use self::{
     hash::ContentHash,
     malformed::{Malformed, MalformedCode},
     parse::{Limits, Message as RawMessage, Parsed, parse},
+    tenant::tenant_of,
 };
 use crate::{call::Message, id::JobId, money::Usd};
 

@@ -137,7 +137,7 @@ async fn a_message_of_a_newer_version_waits_and_is_not_run() {
     })
     .await
     .unwrap();
-    assert!(waiting.for_version);
+    assert_eq!(waiting.lane, "version");
     assert_eq!(stack.simulator.stats().requests, 0);
 }
 

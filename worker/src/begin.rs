@@ -75,7 +75,7 @@ pub(crate) async fn begin<'a>(
         let progress = job.progress();
         (progress.resume.id.clone(), progress.resume.clone())
     };
-    let draft = draft(job, envelope, first, &told, attempt, now, deps);
+    let draft = draft(job, envelope, first, told.as_ref(), attempt, now, deps);
     let begun = patiently("begin", || {
         let waits_for_key = waiting(&resume, envelope.concurrency.is_some(), false);
         let draft = &draft;
@@ -113,7 +113,7 @@ pub(crate) async fn begin<'a>(
         Begun::Full => {
             let drafts: Vec<Draft> = usable
                 .iter()
-                .map(|usable| self::draft(job, envelope, usable, &told, attempt, now, deps))
+                .map(|usable| self::draft(job, envelope, usable, told.as_ref(), attempt, now, deps))
                 .collect();
             let place = Place {
                 id,
@@ -220,7 +220,7 @@ fn draft(
     job: &Job,
     envelope: &Envelope,
     usable: &Usable<'_>,
-    told: &Option<DecisionRecord>,
+    told: Option<&DecisionRecord>,
     attempt: AttemptId,
     now: DateTime<Utc>,
     deps: &Deps,
@@ -235,7 +235,7 @@ fn draft(
         platform: candidate.provider.name.to_string(),
         model: candidate.model.model.clone(),
         routing_reason: candidate.reason.to_string(),
-        decision: told.clone(),
+        decision: told.cloned(),
         started_at: now,
         finished_at: None,
         outcome: AttemptOutcome::Lost,

@@ -3,6 +3,7 @@
 //! not keep another with ten waiting, and where no job names a tenant nothing of this happens.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::atomic::{AtomicI64, Ordering},
 };
@@ -11,7 +12,7 @@ use chrono::Utc;
 use longshore_shared::{
     broker::{BrokerError, Delivered, QueueReader, Sorted},
     config::Config,
-    envelope::parse,
+    envelope::tenant_of,
     id::{JobId, QueueName},
     resume::Resume,
 };
@@ -19,7 +20,7 @@ use longshore_shared::{
 use crate::{deps::Deps, settle::json};
 
 /// Entries that are looked through at once.
-const BATCH: usize = 256;
+const BATCH: usize = 512;
 
 /// So long after the last job with a tenant it goes on, in ms.
 const REMEMBERED_MS: i64 = 60_000;
@@ -67,9 +68,8 @@ pub(crate) async fn sort_some(
 }
 
 fn sorted(one: Delivered, config: &Config) -> Sorted {
-    let tenant = parse(&one.message, &config.limits)
-        .ok()
-        .and_then(|parsed| parsed.envelope.tenant)
+    let tenant = tenant_of(&one.message)
+        .map(Cow::into_owned)
         .unwrap_or_default();
     // Its own id is not checked yet: two messages may bear the same.
     let id = JobId::of_place(&one.held.place);

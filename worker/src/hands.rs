@@ -85,10 +85,10 @@ impl Hands {
             let Some(message) = message else {
                 return Ok(());
             };
-            if let Ok(request) = message.get_payload::<String>() {
-                if !self.obey(&request) {
-                    other(&request);
-                }
+            if let Ok(request) = message.get_payload::<String>()
+                && !self.obey(&request)
+            {
+                other(&request);
             }
         }
     }

@@ -13,6 +13,9 @@ use crate::{deps::Deps, fairness, job::Job, patience::patiently};
 /// How long one read waits for new jobs: as long as a stop may have to wait for the reader.
 const WAIT: Duration = Duration::from_millis(500);
 
+/// The same while no new jobs are pulled: thousands of workers may wait for midnight.
+const LONG_WAIT: Duration = Duration::from_secs(2);
+
 /// Entries that one read takes at most.
 const MOST: usize = 512;
 
@@ -91,10 +94,14 @@ async fn read_while_well(
         };
         // While every new job would only be laid aside, none is pulled.
         let (wanted, wait) = match deps.gate.closed_for(now_ms) {
-            Some(closed) => (Wanted::Begun, closed.min(WAIT)),
+            Some(closed) => (Wanted::Begun, closed.min(LONG_WAIT)),
             None => (Wanted::All, WAIT),
         };
-        let delivered = reader.read(places.num_permits(), wait, wanted).await?;
+        let delivered = tokio::select! {
+            delivered = reader.read(places.num_permits(), wait, wanted) => delivered?,
+            // What such a read may still bring was begun before: whoever recovers this worker has it.
+            () = deps.drain.cancelled(), if wanted == Wanted::Begun => return Ok(()),
+        };
         *pause = FIRST_PAUSE;
         deps.health.beat("reader");
         for one in delivered {

@@ -85,7 +85,7 @@ pub(super) enum Lane {
 }
 
 impl Lane {
-    fn parse(name: String) -> Self {
+    fn parse(name: &str) -> Self {
         match name.split_once(':') {
             None if name == "version" => Self::Version,
             None => Self::Time,
@@ -165,7 +165,7 @@ async fn look(broker: &Broker, id: &JobId) -> Result<Found, BrokerError> {
     if let Some(waiting) = broker.waiting(id).await? {
         found.location = Location::Waiting {
             queue: waiting.queue,
-            lane: Lane::parse(waiting.lane),
+            lane: Lane::parse(&waiting.lane),
             due_at: waiting.due_ms.map(words::of_ms),
         };
         found.message = Some(waiting.message);
