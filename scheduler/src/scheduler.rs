@@ -10,7 +10,7 @@ use longshore_shared::{
     broker::{Broker, BrokerError},
     config::LiveConfig,
     health::HealthState,
-    id::WorkerId,
+    id::{QueueName, WorkerId},
     ledger::Ledger,
 };
 use tokio::sync::Notify;
@@ -29,6 +29,9 @@ const PROMOTE: usize = 250;
 
 /// How often dead workers are looked for.
 const RECOVER_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is looked which queues there are: no worker is held dead sooner than that.
+const LIST_EVERY: Duration = Duration::from_secs(5);
 
 /// How often dead letters are looked through.
 const RETENTION_EVERY: Duration = Duration::from_mins(1);
@@ -106,7 +109,7 @@ impl Scheduler {
             .and(self.broker.let_go(PROMOTE).await?);
         metrics::counter!("longshore_jobs_promoted_total").increment(gone.jobs as u64);
         if due(&mut rounds.recovered, RECOVER_EVERY) {
-            self.recover().await?;
+            self.recover(rounds).await?;
         }
         if due(&mut rounds.cleaned, RETENTION_EVERY) {
             let now = self.broker.server_time_ms().await?;
@@ -120,9 +123,12 @@ impl Scheduler {
         })
     }
 
-    async fn recover(&self) -> Result<(), BrokerError> {
-        for queue in self.broker.queues().await? {
-            let recovered = self.broker.recover(&queue).await?;
+    async fn recover(&self, rounds: &mut Rounds) -> Result<(), BrokerError> {
+        if due(&mut rounds.listed, LIST_EVERY) {
+            rounds.queues = self.broker.queues().await?;
+        }
+        for queue in &rounds.queues {
+            let recovered = self.broker.recover(queue).await?;
             if recovered.entries > 0 {
                 metrics::counter!("longshore_attempts_lost_total").increment(recovered.lost as u64);
                 tracing::warn!(
@@ -170,6 +176,8 @@ async fn listen(broker: Broker, called: Arc<Notify>) {
 #[derive(Default)]
 struct Rounds {
     recovered: Option<Instant>,
+    listed: Option<Instant>,
+    queues: Vec<QueueName>,
     cleaned: Option<Instant>,
 }
 

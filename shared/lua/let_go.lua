@@ -71,8 +71,14 @@ local function let_go_some(meter, now)
 end
 
 local now, went = now_ms(), 0
+local function first_gate()
+  local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+  return first[2] and math.max(0, tonumber(first[2]) - now) or -1
+end
+
+local wait = first_gate()
+if wait ~= 0 then return {0, wait} end
 for _, meter in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 20)) do
   if most > 0 then went = went + let_go_some(meter, now) end
 end
-local following = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-return {went, following[2] and math.max(0, tonumber(following[2]) - now) or -1}
+return {went, first_gate()}

@@ -101,7 +101,11 @@ async fn model(stack: &Stack) -> String {
         .xadd(&[("prompt", "hello"), ("platform", "openai")])
         .await
         .unwrap();
-    stack.outcome(&id).await.unwrap().model.unwrap()
+    let outcome = stack.outcome(&id).await.unwrap();
+    outcome
+        .model
+        .clone()
+        .unwrap_or_else(|| panic!("{outcome:?}"))
 }
 
 fn ok(ran: Ran) -> String {

@@ -18,7 +18,7 @@ use crate::deps::Deps;
 const BATCH: usize = 2000;
 
 /// How long one read waits for the first fact.
-const WAIT: Duration = Duration::from_millis(500);
+const WAIT: Duration = Duration::from_secs(1);
 
 /// What a writer read and did not record for so long, another may take.
 const STALE: Duration = Duration::from_secs(10);

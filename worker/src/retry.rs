@@ -56,15 +56,19 @@ pub fn policy(config: &Config, envelope: &Envelope) -> Result<RetryPolicy, Strin
 /// part of the jitter that is added.
 pub fn next(policy: &RetryPolicy, tries: u32, error: &CallError, luck: f64) -> Next {
     match error.class {
-        class if ends_job(class) => Next::End,
+        _ if ends_job(error) => Next::End,
         class if !class.is_retryable() || tries > policy.max_retries => Next::Elsewhere,
         _ => Next::Again(wait(policy, tries, error.retry_after, luck)),
     }
 }
 
-/// Whether no other platform can do better: every one would be asked the same wrong thing.
-pub fn ends_job(class: ErrorClass) -> bool {
-    matches!(class, ErrorClass::BadRequest | ErrorClass::Internal)
+/// Whether no other platform can do better: every one would be asked the same wrong thing. A 404 is about
+/// this platform's address or model.
+fn ends_job(error: &CallError) -> bool {
+    match error.class {
+        ErrorClass::BadRequest => error.status != Some(404),
+        class => class == ErrorClass::Internal,
+    }
 }
 
 /// Base, doubled with each try, and jitter; never before `Retry-After`.
@@ -146,9 +150,10 @@ mod tests {
                 "{class}"
             );
         }
-        assert_eq!(
-            next(&policy, 1, &failed(ErrorClass::BadRequest), 0.0),
-            Next::End
-        );
+        let mut rejected = failed(ErrorClass::BadRequest);
+        assert_eq!(next(&policy, 1, &rejected, 0.0), Next::End);
+        // The model is unknown here; another platform has its own.
+        rejected.status = Some(404);
+        assert_eq!(next(&policy, 1, &rejected, 0.0), Next::Elsewhere);
     }
 }

@@ -27,6 +27,9 @@ pub(crate) async fn keep_up(deps: Arc<Deps>) {
 async fn once(deps: &Deps) -> Result<(), BrokerError> {
     deps.clock.measure(&deps.broker).await?;
     deps.accounts.learn(&deps.broker, deps.clock.now()).await?;
+    if deps.broker.is_led().await? {
+        return Ok(());
+    }
     for queue in &deps.config.queues {
         let recovered = deps.broker.recover(queue).await?;
         if recovered.entries > 0 {

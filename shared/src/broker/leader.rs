@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use redis::AsyncCommands as _;
+
 use super::{Broker, BrokerError, scripts};
 
 impl Broker {
@@ -12,6 +14,14 @@ impl Broker {
             .arg(who)
             .arg(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
         call.invoke_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Whether any scheduler leads.
+    pub async fn is_led(&self) -> Result<bool, BrokerError> {
+        self.shared()
+            .exists(self.keys().leader())
             .await
             .map_err(|source| self.failed(source))
     }

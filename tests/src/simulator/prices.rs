@@ -123,9 +123,11 @@ static TABLE: &[Price] = &[
     Price::new("kimi-k2.6", Openai, 950_000, 160_000, 4_000_000),
     Price::new("kimi-k3", Openai, 3_000_000, 300_000, 15_000_000),
     Price::new("kimi-k3.1-pro", Openai, 2_000_000, 200_000, 10_000_000),
+    Price::new("llama3.1", Openai, 0, 0, 0),
     Price::new("llama3:70b", Openai, 0, 0, 0),
     Price::new("o3", Openai, 2_000_000, 500_000, 8_000_000),
     Price::new("o4-mini", Openai, 1_100_000, 275_000, 4_400_000),
+    Price::new("openai/gpt-4o-mini", Openai, 150_000, 75_000, 600_000),
 ];
 
 #[cfg(test)]
