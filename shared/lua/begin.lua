@@ -21,8 +21,7 @@ local function job_at(at)
   }
 end
 
-local function take_limits(job)
-  local known = redis.call('HGET', KEYS[1], job.place)
+local function take_limits(job, known)
   -- Asked again because the first reply was lost: it is done.
   if known and string.sub(known, 1, #job.attempt) == job.attempt then return 'ok' end
   local takes, now = cjson.decode(job.takes), now_ms()
@@ -33,22 +32,27 @@ local function take_limits(job)
   return 'ok ' .. math.ceil(wait)
 end
 
-local jobs, ids = {}, {}
+local jobs, ids, places = {}, {}, {}
 for at = 2, #ARGV, ARITY do
-  jobs[#jobs + 1] = job_at(at)
-  ids[#ids + 1] = ARGV[at + 3]
+  local job = job_at(at)
+  jobs[#jobs + 1] = job
+  ids[#ids + 1] = job.id
+  places[#places + 1] = job.place
 end
 local owners = owners_of(jobs)
+local known = redis.call('HMGET', KEYS[1], unpack(places))
 local cancelled = redis.call('ZMSCORE', P .. ':cancelled', unpack(ids))
-local answers, journal = {}, {}
+local answers, journal, begun = {}, {}, {}
 for i, job in ipairs(jobs) do
-  if owners[i] ~= job.worker then
+  if owners[i] ~= job.worker or begun[job.place] then
     answers[i] = 'gone'
   elseif cancelled[i] then
     answers[i] = 'cancelled'
   else
+    begun[job.place] = true
+    supersede(job.place, known[i], job.attempt)
     answers[i] = take_slot(job)
-    if answers[i] == 'ok' and job.takes ~= '' then answers[i] = take_limits(job) end
+    if answers[i] == 'ok' and job.takes ~= '' then answers[i] = take_limits(job, known[i]) end
   end
   if string.sub(answers[i], 1, 2) == 'ok' then
     journal[#journal + 1] = job.place

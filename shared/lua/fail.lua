@@ -14,7 +14,7 @@ if not is_mine(KEYS[1], nil, place, attempt, worker) then
   return 'gone'
 end
 emit(event)
-give_back_journalled(place, redis.call('HGET', P .. ':inflight', place), spent)
+give_back_journalled(place, redis.call('HGET', P .. ':inflight', place), attempt, spent)
 redis.call('HSET', P .. ':inflight', place, failed)
 redis.call('HSET', P .. ':resume', place, resume)
 return 'ok'

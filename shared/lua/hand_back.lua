@@ -12,7 +12,7 @@ if not is_mine(stream, entry, place, attempt, worker) then
   return 'gone'
 end
 emit(event)
-give_back_journalled(place, redis.call('HGET', P .. ':inflight', place), spent)
+give_back_journalled(place, redis.call('HGET', P .. ':inflight', place), attempt, spent)
 redis.call('HDEL', P .. ':inflight', place)
 if resume ~= '' then redis.call('HSET', P .. ':resume', place, resume) end
 redis.call('XCLAIM', stream, GROUP, RETURNED, 0, entry, 'JUSTID')

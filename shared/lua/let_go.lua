@@ -21,25 +21,38 @@ local function of_rate(key, m, now)
   return count, math.max(now + PAUSE, next_turn / 1000 - EARLY)
 end
 
-local function of_window(key, m, now)
-  local limit, amount, ends = tonumber(m.limit), math.max(1, tonumber(m.amount)), tonumber(m['end'])
-  local left = limit - tonumber(m.used or '0') - tonumber(m.held or '0')
-  if ends > 0 and now >= ends then
-    -- Nothing has begun in the new window yet, but some may be on their way.
-    local gone = m.gone_of == m['end'] and tonumber(m.gone) or 0
-    left = limit - gone * amount
-    local count = math.max(0, math.min(most, math.floor(left / amount)))
-    redis.call('HSET', key, 'gone_of', m['end'], 'gone', whole(gone + count))
-    return count, now + (count > 0 and PAUSE or LOOK_AGAIN)
-  end
+-- Of what went less than a second ago (`went` in all at `went_at`, when `taken` was used and held; what is
+-- given back is taken off that), what has not begun yet. Who has not begun after that went elsewhere.
+local function on_the_way(m, taken, now)
+  if now - tonumber(m.went_at or '0') >= LOOK_AGAIN then return 0 end
+  return math.max(0, tonumber(m.went) - math.max(0, taken - tonumber(m.taken)))
+end
+
+local function of_window(key, lane, m, now)
+  local amount, ends = math.max(1, tonumber(m.amount)), tonumber(m['end'] or '0')
+  local over = ends > 0 and now >= ends
+  -- Nothing has begun yet in the window that follows.
+  local taken = over and 0 or tonumber(m.used or '0') + tonumber(m.held or '0')
+  local coming = on_the_way(m, taken, now)
+  local left = tonumber(m.limit) - taken - coming
   local count = math.max(0, math.min(most, math.floor(left / amount)))
-  if count > 0 then return count, now + LOOK_AGAIN end
+  if count == 0 and left > 0 and coming == 0 then
+    -- The last that came takes more than is left. Does the first? Where that is not known, it is tried.
+    local known = redis.call('LINDEX', lane, 0) == m.head
+    amount = known and tonumber(m.head_amount) or left
+    count = amount <= left and 1 or 0
+  end
+  if count > 0 then
+    redis.call('HSET', key, 'went', whole(coming + count * amount), 'went_at', whole(now), 'taken', whole(taken))
+    return count, now + PAUSE
+  end
+  if over or coming > 0 then return 0, now + LOOK_AGAIN end
   return 0, ends == 0 and FOREVER or ends
 end
 
-local function of_places(meter, key, m, now)
-  local cap = math.min(tonumber(m.limit), tonumber(m.cap or m.limit))
-  local free = math.floor(cap) - redis.call('HLEN', P .. ':slots:' .. meter)
+local function of_places(meter, m, now)
+  local cap = cap_of({'s', meter, tonumber(m.limit), m.sum, tonumber(m.most)}, now)
+  local free = cap - redis.call('HLEN', P .. ':slots:' .. meter)
   return math.max(0, math.min(most, free)), now + LOOK_AGAIN
 end
 
@@ -51,9 +64,12 @@ local function let_go_some(meter, now)
   if m.kind == 'r' then
     count, again = of_rate(key, m, now)
   elseif m.kind == 'w' then
-    count, again = of_window(key, m, now)
+    count, again = of_window(key, lane, m, now)
+  elseif m.kind == 's' then
+    count, again = of_places(meter, m, now)
   else
-    count, again = of_places(meter, key, m, now)
+    -- Somebody deleted what was known: their begin tells.
+    count, again = most, now + LOOK_AGAIN
   end
   local went = 0
   while went < count do

@@ -15,7 +15,8 @@
 -- leaks with a worker that dies.
 --
 -- `{ns}:quota:METER` holds of a rate `full_at` (µs: when the bucket is full again), of a window `w`, `used`,
--- `held`, `end`, of places `cap` and `cut` (the adapted limit, and when it was last cut).
+-- `held`, `end`, of places `cap` and `cut` (the adapted limit, and when it was last cut); and, once somebody
+-- waits, what let_go.lua has to know of those.
 -- `{ns}:slots:METER` holds who has the places. Jobs wait in `{ns}:lane:quota:METER`, whose gate in
 -- `{ns}:gates` is when to look again.
 
@@ -27,7 +28,12 @@ local FOREVER = 32503680000000
 
 local function meter_key(meter) return P .. ':quota:' .. meter end
 local function quota_lane(meter) return P .. ':lane:quota:' .. meter end
-local function whole(number) return string.format('%.0f', number) end
+
+-- In digits, as Redis takes them: what rounds to nothing has no sign.
+local function whole(number)
+  local digits = string.format('%.0f', number)
+  return digits == '-0' and '0' or digits
+end
 
 -- How long until a rate has room (ms), and when it has. A call that fits no bucket goes when it is full.
 local function rate_room(take, now)
@@ -36,29 +42,31 @@ local function rate_room(take, now)
   return math.max(0, at - now), at
 end
 
--- What is used and held of a window, as far as it is this one.
-local function sums(meter, window)
-  local m = redis.call('HMGET', meter_key(meter), 'w', 'used', 'held')
-  if tonumber(m[1] or '-1') ~= window then return 0, 0 end
-  return tonumber(m[2] or '0'), tonumber(m[3] or '0')
-end
+-- Whether the window of a take is over: one that came after it is counted already. A call that comes late
+-- must not begin the old one again.
+local function is_over(take, counted) return take[4] ~= 0 and take[4] <= counted end
 
-local function window_room(take)
+local function window_room(take, now)
   if take[7] == 0 then return 0, 0 end
-  local used, held = sums(take[2], take[3])
+  if take[6] > take[5] then return nil, FOREVER, 'never' end
+  local m = redis.call('HMGET', meter_key(take[2]), 'w', 'used', 'held')
+  local counted, used, held = tonumber(m[1] or '-1'), 0, 0
+  if is_over(take, counted) then return nil, now + LOOK_AGAIN, 'later' end
+  if counted == take[3] then used, held = tonumber(m[2]), tonumber(m[3]) end
   if used + held + take[6] <= take[5] then return 0, 0 end
   local ends = take[4] == 0 and FOREVER or take[4]
   -- What is held may come back before the window ends.
-  if held > 0 and used + take[6] <= take[5] then ends = math.min(ends, now_ms() + LOOK_AGAIN) end
+  if held > 0 and used + take[6] <= take[5] then ends = math.min(ends, now + LOOK_AGAIN) end
   return nil, ends
 end
 
 -- The places that there are now.
-local function cap_of(take)
+local function cap_of(take, now)
   local cap = math.min(take[3], tonumber(redis.call('HGET', meter_key(take[2]), 'cap') or take[3]))
   if take[4] ~= '' then
-    local m = redis.call('HMGET', meter_key(take[4]), 'used', 'held')
-    local left = take[5] - tonumber(m[1] or '0') - tonumber(m[2] or '0')
+    local m = redis.call('HMGET', meter_key(take[4]), 'used', 'held', 'end')
+    local left, ends = take[5], tonumber(m[3] or '0')
+    if ends == 0 or now < ends then left = left - tonumber(m[1] or '0') - tonumber(m[2] or '0') end
     cap = math.min(cap, math.floor(left / 2))
   end
   return math.max(1, math.floor(cap))
@@ -67,28 +75,27 @@ end
 local function slot_room(take, now, place)
   local slots = P .. ':slots:' .. take[2]
   if redis.call('HEXISTS', slots, place) == 1 then return 0, 0 end
-  if redis.call('HLEN', slots) < cap_of(take) then return 0, 0 end
+  if redis.call('HLEN', slots) < cap_of(take, now) then return 0, 0 end
   return nil, now + LOOK_AGAIN
 end
 
 -- Whether all of the takes have room: the wait (ms), or nil, the meter that has none, when to look again,
--- and what else is said of it (`never`: it takes more than there ever is). `waited` jobs came out of a
--- lane; others do not overtake those in it.
+-- and what else is said of it (`never`: it takes more than there ever is; `later`: there is room, but others
+-- are before it). `waited` jobs came out of a lane; others do not overtake those in it.
 local function room_for(takes, place, now, waited)
   local longest = 0
   for _, take in ipairs(takes) do
-    local wait, at
+    local wait, at, why
     if take[1] == 'r' then
       wait, at = rate_room(take, now)
     elseif take[1] == 'w' then
-      if take[7] == 1 and take[6] > take[5] then return nil, take, FOREVER, 'never' end
-      wait, at = window_room(take)
+      wait, at, why = window_room(take, now)
     else
       wait, at = slot_room(take, now, place)
     end
-    if not wait or wait > AHEAD then return nil, take, at end
+    if not wait or wait > AHEAD then return nil, take, at, why end
     if not waited and redis.call('EXISTS', quota_lane(take[2])) == 1 then
-      return nil, take, now + LOOK_AGAIN
+      return nil, take, now + LOOK_AGAIN, 'later'
     end
     longest = math.max(longest, wait)
   end
@@ -111,9 +118,10 @@ local function take_all(takes, place, worker, now)
       local full_at = math.max(now * 1000, tonumber(redis.call('HGET', key, 'full_at') or '0'))
       redis.call('HSET', key, 'full_at', whole(full_at + take[3]))
     elseif take[1] == 'w' then
-      if tonumber(redis.call('HGET', key, 'w') or '-1') == take[3] then
+      local counted = tonumber(redis.call('HGET', key, 'w') or '-1')
+      if counted == take[3] then
         redis.call('HINCRBY', key, 'held', whole(take[6]))
-      else
+      elseif not is_over(take, counted) then
         close_window(take[2], take[5])
         redis.call('HSET', key, 'w', whole(take[3]), 'end', whole(take[4]), 'used', '0',
           'held', whole(take[6]))
@@ -134,9 +142,9 @@ end
 
 -- Places that come free go to those who wait; one that was cut grows back by one in each round.
 local function give_slot_back(take, place, well)
-  local key = meter_key(take[2])
+  local key, now = meter_key(take[2]), now_ms()
   if redis.call('HDEL', P .. ':slots:' .. take[2], place) == 0 then return end
-  local cap = redis.call('HGET', key, 'cap')
+  local before, cap = cap_of(take, now), redis.call('HGET', key, 'cap')
   if cap and well then
     local grown = tonumber(cap) + 1 / math.max(1, tonumber(cap))
     if grown >= take[3] then
@@ -145,12 +153,14 @@ local function give_slot_back(take, place, well)
       redis.call('HSET', key, 'cap', string.format('%.4f', grown))
     end
   end
-  -- To the next at once: the scheduler's round would come later.
-  local lane, free = quota_lane(take[2]), cap_of(take) - redis.call('HLEN', P .. ':slots:' .. take[2])
-  for _ = 1, math.min(free, 2) do
-    local id = redis.call('LPOP', lane)
+  -- To the next at once: the scheduler's round would come later. No more go than became free just now:
+  -- who went before may not have begun yet.
+  local after = cap_of(take, now)
+  local free = math.min(after - redis.call('HLEN', P .. ':slots:' .. take[2]), 1 + after - before)
+  while free > 0 do
+    local id = redis.call('LPOP', quota_lane(take[2]))
     if not id then return end
-    let_go(id, 'quota:' .. take[2])
+    if let_go(id, 'quota:' .. take[2]) then free = free - 1 end
   end
 end
 
@@ -166,6 +176,9 @@ local function give_back(takes_text, place, spent_text)
       if spent and kind == 'tpm' and spent[1] ~= take[5] then
         local difference = (spent[1] - take[5]) * take[3] / math.max(1, take[5])
         redis.call('HINCRBY', key, 'full_at', whole(difference))
+        if redis.call('HEXISTS', key, 'turn') == 1 then
+          redis.call('HINCRBY', key, 'turn', whole(difference))
+        end
       end
     elseif take[1] == 'w' then
       if tonumber(redis.call('HGET', key, 'w') or '-1') == take[3] then
@@ -174,6 +187,7 @@ local function give_back(takes_text, place, spent_text)
         redis.call('HINCRBY', key, 'held', whole(-take[6]))
         redis.call('HINCRBY', key, 'used', whole(used))
         if used < take[6] and redis.call('EXISTS', quota_lane(take[2])) == 1 then
+          redis.call('HINCRBY', key, 'taken', whole(used - take[6]))
           open_gate(take[2], now_ms())
         end
       end
@@ -183,11 +197,19 @@ local function give_back(takes_text, place, spent_text)
   end
 end
 
--- Ends what the journal says that the attempt at a place took.
-local function give_back_journalled(place, value, spent_text)
-  if not value or spent_text == '-' then return end
+-- Ends what the journal says that the attempt at a place took. Who ends a job without an attempt of his
+-- own does not know of it: the worker has the job twice.
+local function give_back_journalled(place, value, attempt, spent_text)
+  if not value or (attempt ~= '' and spent_text == '-') then return end
   local _, _, _, takes = unpack_inflight(value)
-  give_back(takes, place, spent_text)
+  give_back(takes, place, attempt ~= '' and spent_text or '')
+end
+
+-- Ends what the worker's other run of the same job took, before this one takes its place in the journal.
+local function supersede(place, known, attempt)
+  if not known or string.sub(known, 1, #attempt) == attempt or string.sub(known, 1, 1) == '-' then return end
+  give_back_journalled(place, known, '', '')
+  redis.call('HDEL', P .. ':inflight', place)
 end
 
 -- Lays a job aside in a meter's lane; one that comes from a lane goes to its head. Gives how many wait.
@@ -199,10 +221,10 @@ local function wait_for(take, at, id, waited)
     -- It has to be read before its turn.
     at = at - AHEAD / 2
   elseif take[1] == 'w' then
-    redis.call('HSET', key, 'kind', 'w', 'limit', whole(take[5]), 'amount', whole(take[6]),
-      'end', whole(take[4]))
+    redis.call('HSET', key, 'kind', 'w', 'limit', whole(take[5]), 'amount', whole(take[6]))
+    if waited or waiting == 1 then redis.call('HSET', key, 'head', id, 'head_amount', whole(take[6])) end
   else
-    redis.call('HSET', key, 'kind', 's', 'limit', whole(take[3]))
+    redis.call('HSET', key, 'kind', 's', 'limit', whole(take[3]), 'sum', take[4], 'most', whole(take[5]))
   end
   open_gate(take[2], at)
   return waiting

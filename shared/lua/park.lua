@@ -19,7 +19,7 @@ redis.call('ZADD', P .. ':lane:' .. lane, due, id)
 if redis.call('ZRANK', P .. ':lane:' .. lane, id) == 0 then wake() end
 remove(stream, {entry})
 emit(event)
-give_back_journalled(place, redis.call('HGET', P .. ':inflight', place), spent)
+give_back_journalled(place, redis.call('HGET', P .. ':inflight', place), attempt, spent)
 forget(place)
 release(ckey, place)
 return 'ok'

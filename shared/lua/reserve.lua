@@ -6,10 +6,9 @@
 --          resume if it waits for its key, resume if it waits for a limit, '1' when it comes out of a
 --          limit's lane, then of each candidate: event should the worker die, takes ('' = no limit)
 -- Returns  {'ok', candidate from 0, ms to wait for its turn}, {'gone'} the entry is not the worker's,
---          {'cancelled'} somebody asked for it, {'parked'} it waits for its key, {'waits', when (ms),
---          '1' when every job of these candidates would, meter, how many wait
---          for it}, {'never', meter} no candidate ever has
---          room for it, {'refused', meter} a budget says that it ends here
+--          {'cancelled'} somebody asked for it, {'parked'} it waits for its key, {'waits', when (ms), '1'
+--          when every job of these candidates would, meter, how many wait for it}, {'never', meter} no
+--          candidate ever has room for it, {'refused', meter} a budget says that it ends here
 local FIRST = 12
 local job = {
   queue = ARGV[2], entry = ARGV[3], worker = ARGV[4], id = ARGV[5], attempt = ARGV[6],
@@ -40,6 +39,7 @@ if known and string.sub(known, 1, #job.attempt) == job.attempt then
 end
 if owner_of(job.stream, job.entry) ~= job.worker then return {'gone'} end
 if redis.call('ZSCORE', P .. ':cancelled', job.id) then return {'cancelled'} end
+supersede(job.place, known, job.attempt)
 local slot = take_slot(job)
 if slot ~= 'ok' then return {slot} end
 
@@ -58,7 +58,7 @@ for _, candidate in ipairs(candidates) do
   elseif why == 'never' then
     never = never or take[2]
   else
-    if take[8] == 'dead_letter' then refused = take[2] end
+    if take[8] == 'dead_letter' and why ~= 'later' then refused = take[2] end
     if string.match(take[2], '^budget:.*:') then for_all = '' end
     if not first_at or at < first_at then first_take, first_at = take, at end
   end

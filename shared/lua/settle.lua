@@ -36,7 +36,7 @@ end
 
 local function end_job(i, job)
   emit(job.event)
-  give_back_journalled(job.place, journal[i], job.spent)
+  give_back_journalled(job.place, journal[i], job.attempt, job.spent)
   if job.result ~= '' then
     redis.call('SET', P .. ':result:' .. job.id, job.result, 'EX', job.ttl)
     if job.reply == '1' then push_reply(job.id, job.result, job.ttl) end

@@ -1,6 +1,6 @@
--- Takes entries that were given back, or that a dead worker left; of a stream that is read first (`~NAME`)
--- also what is new there, and what the tenants who wait get of the free places: in turn, each by its
--- weight (start-time fair queueing).
+-- Takes entries that were given back, or that a dead worker left; then, of the streams that are read first
+-- (`~NAME`), what is new there, and what the tenants who wait get of the free places: in turn, each by
+-- its weight (start-time fair queueing).
 --
 -- KEYS     the streams, in the order in which they are looked through
 -- ARGV     prefix, worker, how many at most, then the name of each stream
@@ -32,6 +32,9 @@ local function deal(queue, most)
     local id = redis.call('LPOP', P .. ':lane:' .. lane)
     if not id then
       redis.call('ZREM', order, tenant)
+      redis.call('HDEL', order .. ':weights', tenant)
+      -- Where nobody waits, all begin anew.
+      if redis.call('EXISTS', order) == 0 then redis.call('DEL', order .. ':turn') end
     elseif let_go(id, lane) then
       local weight = tonumber(redis.call('HGET', order .. ':weights', tenant) or '1')
       redis.call('SET', order .. ':turn', first[2])
@@ -48,8 +51,8 @@ local function read_new(number, queue, stream)
 end
 
 for i, stream in ipairs(KEYS) do
-  local queue, ids = ARGV[3 + i], {}
   if #taken >= count then break end
+  local queue, ids = ARGV[3 + i], {}
   local returned = redis.call('XPENDING', stream, GROUP, '-', '+', count - #taken, RETURNED)
   for k, p in ipairs(returned) do ids[k] = p[1] end
   if #ids > 0 then
@@ -57,6 +60,9 @@ for i, stream in ipairs(KEYS) do
       take(i - 1, queue, found)
     end
   end
+end
+for i, stream in ipairs(KEYS) do
+  local queue = ARGV[3 + i]
   if #taken < count and queue ~= queue_of(queue) then
     read_new(i - 1, queue, stream)
     if #taken < count and deal(queue_of(queue), count - #taken) > 0 then read_new(i - 1, queue, stream) end

@@ -8,6 +8,7 @@
 )]
 
 mod acts;
+mod limits;
 mod truth;
 mod view;
 mod world;

@@ -59,6 +59,7 @@ pub struct Stack {
     pub ledger: Ledger,
     options: Options,
     started: std::cell::Cell<u32>,
+    names_providers: std::cell::Cell<bool>,
     dir: TempDir,
 }
 
@@ -108,6 +109,7 @@ impl Stack {
             ledger,
             options,
             started: std::cell::Cell::new(0),
+            names_providers: std::cell::Cell::new(false),
             dir,
         })
     }
@@ -132,7 +134,7 @@ impl Stack {
             ("REDIS_URL".to_owned(), self.redis.url()),
             ("DATABASE_URL".to_owned(), self.database_url.clone()),
         ];
-        if !self.config_file().exists() {
+        if !self.names_providers.get() {
             env.push(("LONGSHORE_SIMULATOR_URL".to_owned(), self.simulator.url()));
         }
         env.extend(self.options.env.clone());
@@ -147,11 +149,8 @@ impl Stack {
     /// Writes the `longshore.yaml` that its programs read. It names their providers: from now on the
     /// simulator does not stand in for those of the built-in catalog.
     pub fn config_yaml(&self, yaml: &str) -> anyhow::Result<()> {
-        Ok(std::fs::write(self.config_file(), yaml)?)
-    }
-
-    fn config_file(&self) -> PathBuf {
-        self.dir.path().join(FILE_NAME)
+        self.names_providers.set(true);
+        Ok(std::fs::write(self.dir.path().join(FILE_NAME), yaml)?)
     }
 
     /// Starts a worker process.

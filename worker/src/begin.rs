@@ -16,14 +16,14 @@ use longshore_shared::{
 };
 
 use crate::{
-    choose::{Choice, Usable},
+    choose::{Choice, Query, Usable, choose},
     deps::Deps,
     job::Job,
     limits,
     patience::patiently,
     run::cancelled,
     settle::json,
-    verdict::{Discard, Verdict},
+    verdict::{Discard, Verdict, Wait},
 };
 
 /// What is said of an attempt that nobody saw the end of.
@@ -51,97 +51,95 @@ struct Draft {
     if_lost: String,
 }
 
-/// Begins an attempt with the first candidate that has room; `Err` is where the job goes instead.
+/// What every way of an attempt has in common.
+struct Start<'s> {
+    job: &'s Job,
+    envelope: &'s Envelope,
+    deps: &'s Deps,
+    id: JobId,
+    resume: Resume,
+    attempt: AttemptId,
+    now: DateTime<Utc>,
+}
+
+/// Begins an attempt with the first candidate that has room, the first of `choice` if it has; `Err` is
+/// where the job goes instead.
 pub(crate) async fn begin<'a>(
     job: &Job,
-    envelope: &Envelope,
+    query: Query<'_, 'a>,
     choice: Choice<'a>,
-    decision: &Decision<'_>,
-    everybody: bool,
-    deps: &Deps,
+    resume: Resume,
 ) -> Result<Begin<'a>, Verdict> {
-    let attempt = AttemptId::new();
-    let now = deps.clock.now();
-    let Choice {
-        mut usable,
-        skipped,
-        ..
-    } = choice;
-    let told = record(decision, skipped);
-    let Some(first) = usable.first() else {
+    let deps = query.deps;
+    let start = Start {
+        job,
+        envelope: query.envelope,
+        deps,
+        id: resume.id.clone(),
+        resume,
+        attempt: AttemptId::new(),
+        now: deps.clock.now(),
+    };
+    let told = record(query.decision, choice.skipped);
+    let Some(first) = choice.usable.into_iter().next() else {
         return Err(Discard::new("internal", "no candidate is left to begin with").into());
     };
-    let (id, resume) = {
-        let progress = job.progress();
-        (progress.resume.id.clone(), progress.resume.clone())
+    let draft = start.draft(&first, told.as_ref());
+    let for_key = start.waiting(query.envelope.concurrency.is_some(), false);
+    let beginning = Beginning {
+        job: &start.id,
+        attempt: start.attempt,
+        event_if_lost: &draft.if_lost,
+        concurrency: query.envelope.concurrency.as_ref(),
+        resume: &for_key,
+        takes: &first.estimate.takes,
+        waited: start.resume.waited,
     };
-    let draft = draft(job, envelope, first, told.as_ref(), attempt, now, deps);
-    let begun = patiently("begin", || {
-        let waits_for_key = waiting(&resume, envelope.concurrency.is_some(), false);
-        let draft = &draft;
-        let (id, takes) = (&id, &first.estimate.takes);
-        let resume = &resume;
-        async move {
-            deps.broker
-                .begin(
-                    &job.held,
-                    &Beginning {
-                        job: id,
-                        attempt,
-                        event_if_lost: &draft.if_lost,
-                        concurrency: envelope.concurrency.as_ref(),
-                        resume: &waits_for_key,
-                        takes,
-                        waited: resume.waited,
-                    },
-                )
-                .await
-        }
-    })
-    .await;
-    match begun {
+    match patiently("begin", || deps.broker.begin(&job.held, &beginning)).await {
         Begun::Yes(wait) => {
             open(job, draft.record, !first.estimate.takes.is_empty());
             Ok(Begin {
-                to: usable.swap_remove(0),
-                attempt,
+                to: first,
+                attempt: start.attempt,
                 wait,
             })
         }
         Begun::Lost | Begun::Parked => Err(Verdict::Gone),
         Begun::Cancelled => Err(cancelled()),
         Begun::Full => {
-            let drafts: Vec<Draft> = usable
-                .iter()
-                .map(|usable| self::draft(job, envelope, usable, told.as_ref(), attempt, now, deps))
-                .collect();
-            let place = Place {
-                id,
-                resume,
-                attempt,
-                everybody,
-            };
-            reserve(job, envelope, usable, drafts, place, deps).await
+            // Should it be a probe, another may make it.
+            drop(first);
+            let all = choose(query, &start.resume, usize::MAX).await;
+            let everybody = all.usable.len() == query.policy.router.platforms();
+            reserve(&start, query.decision, all, everybody).await
         }
     }
 }
 
-/// What a reservation says of its job.
-struct Place {
-    id: JobId,
-    resume: Resume,
-    attempt: AttemptId,
-    everybody: bool,
-}
-
 async fn reserve<'a>(
-    job: &Job,
-    envelope: &Envelope,
-    mut usable: Vec<Usable<'a>>,
-    mut drafts: Vec<Draft>,
-    place: Place,
-    deps: &Deps,
+    start: &Start<'_>,
+    decision: &Decision<'_>,
+    choice: Choice<'a>,
+    everybody: bool,
 ) -> Result<Begin<'a>, Verdict> {
+    let Choice {
+        mut usable,
+        skipped,
+        until,
+        ..
+    } = choice;
+    let (job, deps) = (start.job, start.deps);
+    let told = record(decision, skipped);
+    let mut drafts: Vec<Draft> = usable
+        .iter()
+        .map(|usable| start.draft(usable, told.as_ref()))
+        .collect();
+    if drafts.is_empty() {
+        return Err(Verdict::Parked {
+            due: until.unwrap_or(start.now),
+            until: Wait::Retry,
+        });
+    }
     let offers: Vec<Offer> = drafts
         .iter()
         .zip(&usable)
@@ -150,15 +148,15 @@ async fn reserve<'a>(
             takes: usable.estimate.takes.clone(),
         })
         .collect();
-    let for_key = waiting(&place.resume, envelope.concurrency.is_some(), false);
-    let for_room = waiting(&place.resume, true, true);
+    let for_key = start.waiting(start.envelope.concurrency.is_some(), false);
+    let for_room = start.waiting(true, true);
     let reservation = Reservation {
-        job: &place.id,
-        attempt: place.attempt,
-        concurrency: envelope.concurrency.as_ref(),
+        job: &start.id,
+        attempt: start.attempt,
+        concurrency: start.envelope.concurrency.as_ref(),
         resume: &for_key,
         resume_waiting: &for_room,
-        waited: place.resume.waited,
+        waited: start.resume.waited,
         offers: &offers,
     };
     let reserved = patiently("reserve", || deps.broker.reserve(&job.held, &reservation)).await;
@@ -168,7 +166,7 @@ async fn reserve<'a>(
             open(job, draft.record, !to.estimate.takes.is_empty());
             Ok(Begin {
                 to,
-                attempt: place.attempt,
+                attempt: start.attempt,
                 wait,
             })
         }
@@ -180,28 +178,18 @@ async fn reserve<'a>(
             meter,
             waiting,
         } => {
-            if for_all && place.everybody {
+            if for_all && everybody {
                 let now_ms = deps.clock.now().timestamp_millis();
                 deps.gate
                     .close(now_ms, at_ms, waiting, limits::is_window(&meter));
             }
-            tracing::debug!(job = %place.id, meter, "waits for room");
+            tracing::debug!(job = %start.id, meter, "waits for room");
             metrics::counter!("longshore_jobs_waited_total", "meter" => meter).increment(1);
             Err(Verdict::Gone)
         }
         Reserved::Never(meter) => Err(limits::too_large(&meter, &usable).into()),
         Reserved::Refused(meter) => Err(limits::refused(&meter).into()),
     }
-}
-
-/// What is remembered of a job that waits for a key or for room.
-fn waiting(resume: &Resume, wanted: bool, for_room: bool) -> String {
-    if !wanted {
-        return String::new();
-    }
-    let mut waiting = resume.clone().moved();
-    waiting.waited |= for_room;
-    json(&waiting)
 }
 
 /// The attempt is on its way.
@@ -215,45 +203,49 @@ fn open(job: &Job, record: AttemptRecord, taken: bool) {
     progress.taken = taken;
 }
 
-/// What is written of an attempt, and what is written should its worker die.
-fn draft(
-    job: &Job,
-    envelope: &Envelope,
-    usable: &Usable<'_>,
-    told: Option<&DecisionRecord>,
-    attempt: AttemptId,
-    now: DateTime<Utc>,
-    deps: &Deps,
-) -> Draft {
-    let candidate = &usable.candidate;
-    let progress = job.progress();
-    let mut record = AttemptRecord {
-        attempt_id: attempt,
-        labels: progress.labels(&job.held),
-        attempt: progress.resume.attempts + 1,
-        worker: deps.worker.clone(),
-        platform: candidate.provider.name.to_string(),
-        model: candidate.model.model.clone(),
-        routing_reason: candidate.reason.to_string(),
-        decision: told.cloned(),
-        started_at: now,
-        finished_at: None,
-        outcome: AttemptOutcome::Lost,
-        duplicate: false,
-        error_class: None,
-        error: Some(LOST.to_owned()),
-        status: None,
-        usage: Usage::default(),
-        cost_usd: None,
-        reserved_usd: usable.estimate.upper_bound,
-        reported_cost_usd: None,
-        tokens_estimated: Some(usable.estimate.tokens),
-        response_id: None,
-        traceparent: envelope.traceparent.clone(),
-    };
-    let if_lost = json(&AttemptEvent { attempt: &record });
-    record.error = None;
-    Draft { record, if_lost }
+impl Start<'_> {
+    /// What is remembered of a job that waits for a key or for room.
+    fn waiting(&self, wanted: bool, for_room: bool) -> String {
+        if !wanted {
+            return String::new();
+        }
+        let mut waiting = self.resume.clone().moved();
+        waiting.waited |= for_room;
+        json(&waiting)
+    }
+
+    /// What is written of an attempt, and what is written should its worker die.
+    fn draft(&self, usable: &Usable<'_>, told: Option<&DecisionRecord>) -> Draft {
+        let candidate = &usable.candidate;
+        let labels = self.job.progress().labels(&self.job.held);
+        let mut record = AttemptRecord {
+            attempt_id: self.attempt,
+            labels,
+            attempt: self.resume.attempts + 1,
+            worker: self.deps.worker.clone(),
+            platform: candidate.provider.name.to_string(),
+            model: candidate.model.model.clone(),
+            routing_reason: candidate.reason.to_string(),
+            decision: told.cloned(),
+            started_at: self.now,
+            finished_at: None,
+            outcome: AttemptOutcome::Lost,
+            duplicate: false,
+            error_class: None,
+            error: Some(LOST.to_owned()),
+            status: None,
+            usage: Usage::default(),
+            cost_usd: None,
+            reserved_usd: usable.estimate.upper_bound,
+            reported_cost_usd: None,
+            tokens_estimated: Some(usable.estimate.tokens),
+            response_id: None,
+            traceparent: self.envelope.traceparent.clone(),
+        };
+        let if_lost = json(&AttemptEvent { attempt: &record });
+        record.error = None;
+        Draft { record, if_lost }
+    }
 }
 
 /// What the decision was, where it was not plain.

@@ -37,24 +37,28 @@ pub(crate) struct Choice<'a> {
     pub(crate) too_dear: Option<Usd>,
 }
 
-/// Sorts the candidates out.
-pub(crate) async fn choose<'a>(
-    envelope: &Envelope,
-    decision: &Decision<'a>,
-    resume: &Resume,
-    policy: &'a Policy,
-    deps: &'a Deps,
-) -> Choice<'a> {
+/// What a choice goes by.
+#[derive(Clone, Copy)]
+pub(crate) struct Query<'q, 'a> {
+    pub(crate) envelope: &'q Envelope,
+    pub(crate) decision: &'q Decision<'a>,
+    pub(crate) policy: &'a Policy,
+    pub(crate) deps: &'a Deps,
+}
+
+/// Sorts the candidates out, until it has found `most` who may be asked.
+pub(crate) async fn choose<'a>(query: Query<'_, 'a>, resume: &Resume, most: usize) -> Choice<'a> {
     let mut choice = Choice {
         usable: Vec::new(),
         skipped: Vec::new(),
         until: None,
         too_dear: None,
     };
-    for candidate in in_turn(decision, resume) {
-        choice
-            .look_at(candidate.clone(), envelope, resume, policy, deps)
-            .await;
+    for candidate in in_turn(query.decision, resume) {
+        if choice.usable.len() >= most {
+            break;
+        }
+        choice.look_at(candidate.clone(), query, resume).await;
     }
     choice
 }
@@ -62,17 +66,19 @@ pub(crate) async fn choose<'a>(
 /// The candidates that have not had their tries; first the one that is being tried.
 fn in_turn<'d, 'a>(
     decision: &'d Decision<'a>,
-    resume: &Resume,
+    resume: &'d Resume,
 ) -> impl Iterator<Item = &'d Candidate<'a>> {
+    let left = || {
+        decision
+            .candidates
+            .iter()
+            .filter(|candidate| !is_spent(candidate, resume))
+    };
     let tried =
         |candidate: &&Candidate<'_>| resume.tries.contains_key(candidate.provider.name.as_str());
-    let left: Vec<&Candidate<'a>> = decision
-        .candidates
-        .iter()
-        .filter(|candidate| !is_spent(candidate, resume))
-        .collect();
-    let (first, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(tried);
-    first.into_iter().chain(rest)
+    left()
+        .filter(tried)
+        .chain(left().filter(move |candidate| !tried(candidate)))
 }
 
 fn is_spent(candidate: &Candidate<'_>, resume: &Resume) -> bool {
@@ -89,14 +95,13 @@ fn is_spent(candidate: &Candidate<'_>, resume: &Resume) -> bool {
 }
 
 impl<'a> Choice<'a> {
-    async fn look_at(
-        &mut self,
-        candidate: Candidate<'a>,
-        envelope: &Envelope,
-        resume: &Resume,
-        policy: &'a Policy,
-        deps: &'a Deps,
-    ) {
+    async fn look_at(&mut self, candidate: Candidate<'a>, query: Query<'_, 'a>, resume: &Resume) {
+        let Query {
+            envelope,
+            policy,
+            deps,
+            ..
+        } = query;
         let now = deps.clock.now();
         let platform = &candidate.provider.name;
         let estimate = Estimate::of(envelope, &candidate, policy, now);

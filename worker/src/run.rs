@@ -16,7 +16,7 @@ use crate::{
     admit::admit,
     attempt::{Attempted, attempt},
     begin::begin,
-    choose::{Choice, choose},
+    choose::{Choice, Query, choose},
     deps::Deps,
     job::Job,
     limits,
@@ -59,7 +59,13 @@ async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict,
     let mut last: Option<CallError> = None;
     loop {
         let resume = job.progress().resume.clone();
-        let choice = choose(envelope, &decision, &resume, policy, deps).await;
+        let query = Query {
+            envelope,
+            decision: &decision,
+            policy,
+            deps,
+        };
+        let choice = choose(query, &resume, 1).await;
         if choice.usable.is_empty() {
             match no_one(job, envelope, &choice, last.as_ref()) {
                 Ok(until) => {
@@ -73,8 +79,8 @@ async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict,
         if job.progress().open.is_some() {
             record_failure(job, deps.clock.now(), deps).await?;
         }
-        let everybody = choice.usable.len() == policy.router.platforms();
-        let begun = begin(job, envelope, choice, &decision, everybody, deps).await?;
+        let resume = job.progress().resume.clone();
+        let begun = begin(job, query, choice, resume).await?;
         let platform = begun.to.candidate.provider.name.as_str();
         let window = begun.to.candidate.model.context_window;
         let (error, open) = match attempt(job, envelope, begun, policy, deps).await {

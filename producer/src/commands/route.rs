@@ -165,14 +165,14 @@ mod tests {
         let report = routed(&options).unwrap();
         assert_snapshot!(report.text(true), @r#"
         #  PLATFORM   MODEL              TIER      BILLING  ABOUT    AT MOST  WHY
-        1  openai     o4-mini            standard  paid     $0.0022  $0.4400  platform hinted by the job
+        1  openai     gpt-6.1-terra      standard  paid     $0.0025  $0.6400  platform hinted by the job
         2  anthropic  claude-sonnet-5-5  standard  paid     $0.0050  $1.2801  cheapest of tier standard or above, for its risk and complexity
 
         STEP               OUTCOME
         pin                -
-        hint               openai/o4-mini first
-        rule               `medium-risk tests and services` finds nobody: model `gemini-2.5-pro` has no provider: platform `gemini` is off: GOOGLE_API_KEY is not set
-        tier               at least standard: openai/o4-mini, anthropic/claude-sonnet-5-5
+        hint               openai/gpt-6.1-terra first
+        rule               `medium-risk tests and services` finds nobody: model `gemini-2.5-pro` has no provider: platform `gemini` is off: GOOGLE_API_KEY is not set; platform `gemini-cli` is off: on only if `providers.gemini-cli.enabled` is true in longshore.yaml
+        tier               at least standard: openai/gpt-6.1-terra, anthropic/claude-sonnet-5-5
         keywords           -
         cost               -
         prefer_local       -
@@ -215,7 +215,7 @@ mod tests {
               },
               "steps": [
                 {
-                  "outcome": "openai/o4-mini first",
+                  "outcome": "openai/gpt-6.1-terra first",
                   "step": "hint"
                 },
                 {
@@ -223,7 +223,7 @@ mod tests {
                   "step": "rule"
                 },
                 {
-                  "outcome": "at least standard: openai/o4-mini, anthropic/claude-sonnet-5-5",
+                  "outcome": "at least standard: openai/gpt-6.1-terra, anthropic/claude-sonnet-5-5",
                   "step": "tier"
                 }
               ]
@@ -279,7 +279,7 @@ mod tests {
             routed(&["-p", "x", "--risk", ""]).unwrap_err(),
         ];
         assert_snapshot!(wrong.join("\n"), @r#"
-        --platform: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter (or claude_code, chatgpt)
+        --platform: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
         --type: expected text of 1 to 200 characters of [A-Za-z0-9._:/-], but got "two words"
         --risk: expected text of 1 to 64 characters without control characters, but got ""
         "#);

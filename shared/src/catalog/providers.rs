@@ -212,13 +212,11 @@ fn default_model(r: &mut Reader<'_>, named: &Named, models: &[Part]) -> Option<S
     if let Some(text) = &named.raw.default_model {
         return r.value(&at, text, &text_form("the name of a model"));
     }
-    match models.iter().find(|model| model.provider.0 == named.name) {
-        Some(model) => Some(model.model.clone()),
-        None => {
-            let expected = "the name of a model, or an entry in `models`";
-            missing(r, named.key.as_ref(), &at, expected)
-        }
+    if let Some(model) = models.iter().find(|model| model.provider.0 == named.name) {
+        return Some(model.model.clone());
     }
+    let expected = "the name of a model, or an entry in `models`";
+    missing(r, named.key.as_ref(), &at, expected)
 }
 
 /// Reads what a provider may have.

@@ -1,7 +1,7 @@
 //! What a worker does with a job that it believes to have, and what must come of it.
 
 use longshore_shared::{
-    broker::{Begun, Ending, Fence, Parked, Parking},
+    broker::{Beginning, Begun, Ending, Fence, Parked, Parking, Spent, Takes},
     id::AttemptId,
 };
 
@@ -9,7 +9,7 @@ use super::{
     truth::{Journal, Spot},
     world::{Hand, World, bytes, concurrency},
 };
-use crate::scripts::room::letter;
+use crate::scripts::room::{BEGUN, letter};
 
 impl World {
     /// Whether the hand goes on with the job afterwards.
@@ -22,14 +22,20 @@ impl World {
         let job = &self.truth.jobs[hand.job];
         let (id, key) = (job.id.clone(), concurrency(job));
         let event = format!("lost {attempt}");
-        let begun = self
-            .room
-            .broker
-            .begin(&hand.held, &id, attempt, &event, key.as_ref(), resume);
+        let beginning = Beginning {
+            job: &id,
+            attempt,
+            event_if_lost: &event,
+            concurrency: key.as_ref(),
+            resume,
+            takes: &Takes::default(),
+            waited: false,
+        };
+        let begun = self.room.broker.begin(&hand.held, &beginning);
         let begun = begun.await.unwrap();
         let expected = if !self
             .truth
-            .is_mine(hand.job, &hand.held.entry, hand.worker, None)
+            .is_mine(hand.job, hand.held.place.as_str(), hand.worker, None)
         {
             Begun::Lost
         } else if self.truth.jobs[hand.job].cancelled {
@@ -37,7 +43,7 @@ impl World {
         } else if self.truth.take_slot(hand.job) {
             self.truth.jobs[hand.job].journal = Journal::Begun(attempt, hand.worker);
             hand.attempt = Some(attempt);
-            Begun::Yes
+            BEGUN
         } else {
             self.truth
                 .leave(hand.job, Spot::Key, Some(resume.to_owned()));
@@ -47,7 +53,7 @@ impl World {
             Begun::Parked
         };
         assert_eq!(begun, expected);
-        matches!(begun, Begun::Yes | Begun::Cancelled)
+        matches!(begun, BEGUN | Begun::Cancelled)
     }
 
     pub(super) async fn fail(&mut self, hand: &mut Hand, text: &str) -> bool {
@@ -57,18 +63,27 @@ impl World {
         let job = &self.truth.jobs[hand.job];
         let key = concurrency(job);
         let again = job.stands()
-            && job.entry == hand.held.entry
+            && job.place == hand.held.place.as_str()
             && job.journal == Journal::Failed(attempt, hand.worker);
         let fence = self
             .room
             .broker
-            .fail(&hand.held, attempt, text, key.as_ref(), text)
+            .fail(
+                &hand.held,
+                attempt,
+                text,
+                key.as_ref(),
+                text,
+                Spent::NothingTaken,
+            )
             .await
             .unwrap();
-        let expected = if self
-            .truth
-            .is_mine(hand.job, &hand.held.entry, hand.worker, Some(attempt))
-        {
+        let expected = if self.truth.is_mine(
+            hand.job,
+            hand.held.place.as_str(),
+            hand.worker,
+            Some(attempt),
+        ) {
             let job = &mut self.truth.jobs[hand.job];
             job.journal = Journal::Failed(attempt, hand.worker);
             job.resume = Some(text.to_owned());
@@ -103,6 +118,7 @@ impl World {
             concurrency: key.as_ref(),
             remembered: hand.remembered,
             letter: dies.then_some((&id, letter.as_str())),
+            spent: Spent::NothingTaken,
         };
         let fence = self
             .room
@@ -110,10 +126,12 @@ impl World {
             .settle(&hand.held, &id, &ending)
             .await
             .unwrap();
-        let expected = if self
-            .truth
-            .is_mine(hand.job, &hand.held.entry, hand.worker, hand.attempt)
-        {
+        let expected = if self.truth.is_mine(
+            hand.job,
+            hand.held.place.as_str(),
+            hand.worker,
+            hand.attempt,
+        ) {
             self.truth
                 .leave(hand.job, if dies { Spot::Dead } else { Spot::Ended }, None);
             self.truth.events.push((text.to_owned(), false));
@@ -146,6 +164,7 @@ impl World {
             due,
             concurrency: key.as_ref(),
             resume: text,
+            spent: Spent::NothingTaken,
         };
         let parked = self
             .room
@@ -153,9 +172,12 @@ impl World {
             .park(&hand.held, &id, &parking)
             .await
             .unwrap();
-        let mine = self
-            .truth
-            .is_mine(hand.job, &hand.held.entry, hand.worker, hand.attempt);
+        let mine = self.truth.is_mine(
+            hand.job,
+            hand.held.place.as_str(),
+            hand.worker,
+            hand.attempt,
+        );
         let expected = if mine && self.truth.jobs[hand.job].cancelled {
             Parked::Cancelled
         } else if mine {
@@ -181,13 +203,15 @@ impl World {
         let fence = self
             .room
             .broker
-            .hand_back(&hand.held, hand.attempt, event, resume)
+            .hand_back(&hand.held, hand.attempt, event, resume, Spent::NothingTaken)
             .await
             .unwrap();
-        let expected = if self
-            .truth
-            .is_mine(hand.job, &hand.held.entry, hand.worker, hand.attempt)
-        {
+        let expected = if self.truth.is_mine(
+            hand.job,
+            hand.held.place.as_str(),
+            hand.worker,
+            hand.attempt,
+        ) {
             let job = &mut self.truth.jobs[hand.job];
             job.spot = Spot::Returned;
             job.journal = Journal::Nothing;

@@ -39,13 +39,23 @@ pub(super) struct Job {
     pub(super) id: JobId,
     pub(super) key: Option<usize>,
     pub(super) spot: Spot,
-    /// Where it stands in the stream; the last such place when it stands there no more.
-    pub(super) entry: String,
+    /// Where it stands in a stream; the last such place when it stands there no more.
+    pub(super) place: String,
     pub(super) journal: Journal,
     pub(super) resume: Option<String>,
     pub(super) crashes: u32,
     pub(super) cancelled: bool,
     pub(super) result: Option<String>,
+}
+
+/// A job that goes into a stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Coming {
+    pub(super) job: usize,
+    /// Whether into the one that is read first.
+    pub(super) ready: bool,
+    /// Whether a slot was handed to it.
+    pub(super) with_slot: bool,
 }
 
 /// All of it.
@@ -54,17 +64,16 @@ pub(super) struct Truth {
     pub(super) jobs: Vec<Job>,
     /// Who waits for a slot of each key. One that was cancelled meanwhile is passed over.
     pub(super) lanes: [VecDeque<usize>; LIMITS.len()],
-    /// The entries that hold a slot of each key.
+    /// The places that hold a slot of each key.
     pub(super) holders: [BTreeSet<String>; LIMITS.len()],
     /// The facts for the record, in order.
     pub(super) events: Vec<(String, bool)>,
-    /// Jobs that went into the queue in this step, and whether a slot was handed to them; their
-    /// entries are not known yet.
-    pub(super) coming: Vec<(usize, bool)>,
+    /// Jobs that went into a stream in this step; their places are not known yet.
+    pub(super) coming: Vec<Coming>,
 }
 
 impl Job {
-    /// Whether the job stands in the stream.
+    /// Whether the job stands in a stream.
     pub(super) fn stands(&self) -> bool {
         matches!(self.spot, Spot::Queue | Spot::Held(_) | Spot::Returned)
     }
@@ -76,24 +85,31 @@ impl Job {
     }
 }
 
-/// A stream id in an order that is the stream's.
-pub(super) fn age(entry: &str) -> (u64, u64) {
+/// Whether a place is in the stream that is read first.
+pub(super) fn is_ready(place: &str) -> bool {
+    place.starts_with('~')
+}
+
+/// An order of places: that of the streams, and within each its own.
+pub(super) fn turn(place: &str) -> (bool, u64, u64) {
+    let entry = place.rsplit_once(':').map_or(place, |(_, entry)| entry);
     let (ms, seq) = entry.split_once('-').unwrap_or((entry, "0"));
-    (ms.parse().unwrap_or(0), seq.parse().unwrap_or(0))
+    let number = |digits: &str| digits.parse().unwrap_or(0);
+    (!is_ready(place), number(ms), number(seq))
 }
 
 impl Truth {
-    /// Whether a step of `worker` on the job at `entry` counts: its attempt is the begun one, or,
+    /// Whether a step of `worker` on the job at `place` counts: its attempt is the begun one, or,
     /// without an attempt, the entry is its own.
     pub(super) fn is_mine(
         &self,
         job: usize,
-        entry: &str,
+        place: &str,
         worker: usize,
         attempt: Option<AttemptId>,
     ) -> bool {
         let job = &self.jobs[job];
-        if !job.stands() || job.entry != entry {
+        if !job.stands() || job.place != place {
             return false;
         }
         match attempt {
@@ -109,10 +125,24 @@ impl Truth {
         }
     }
 
-    /// The job goes into the queue, at a place that is seen later.
+    /// The job leaves its lane, for a place that is seen later.
     pub(super) fn let_go(&mut self, job: usize, with_slot: bool) {
         self.jobs[job].spot = Spot::Queue;
-        self.coming.push((job, with_slot));
+        self.coming.push(Coming {
+            job,
+            ready: true,
+            with_slot,
+        });
+    }
+
+    /// The job goes to the end of its queue, like a new one.
+    pub(super) fn replay(&mut self, job: usize) {
+        self.jobs[job].spot = Spot::Queue;
+        self.coming.push(Coming {
+            job,
+            ready: false,
+            with_slot: false,
+        });
     }
 
     /// The job leaves its place for another spot; its slot goes to the next that waits for it.
@@ -121,9 +151,9 @@ impl Truth {
         one.forget();
         one.spot = to;
         one.resume = resume;
-        let entry = one.entry.clone();
+        let place = one.place.clone();
         let Some(key) = one.key else { return };
-        if !self.holders[key].remove(&entry) {
+        if !self.holders[key].remove(&place) {
             return;
         }
         while let Some(next) = self.lanes[key].pop_front() {
@@ -139,31 +169,46 @@ impl Truth {
         let Some(key) = self.jobs[job].key else {
             return true;
         };
-        let entry = self.jobs[job].entry.clone();
+        let place = self.jobs[job].place.clone();
         let holders = &mut self.holders[key];
-        if holders.contains(&entry) {
+        if holders.contains(&place) {
             return true;
         }
         let free = holders.len() < LIMITS[key] as usize;
         if free {
-            holders.insert(entry);
+            holders.insert(place);
         }
         free
     }
 
-    /// What a read of at most `count` brings: what was given back, else what is new.
+    /// What a read of at most `count` brings: what was given back, and then what came out of lanes; only
+    /// where both are nothing, what is new.
     pub(super) fn next(&self, count: usize) -> Vec<usize> {
-        for spot in [Spot::Returned, Spot::Queue] {
-            let mut found: Vec<usize> = (0..self.jobs.len())
-                .filter(|job| self.jobs[*job].spot == spot)
-                .collect();
-            found.sort_by_key(|job| age(&self.jobs[*job].entry));
-            found.truncate(count);
-            if !found.is_empty() {
-                return found;
-            }
+        let mut found: Vec<usize> = [
+            (Spot::Returned, true),
+            (Spot::Returned, false),
+            (Spot::Queue, true),
+        ]
+        .into_iter()
+        .flat_map(|(spot, ready)| self.standing(spot, ready))
+        .collect();
+        if found.is_empty() {
+            found = self.standing(Spot::Queue, false);
         }
-        Vec::new()
+        found.truncate(count);
+        found
+    }
+
+    /// The jobs of one of the streams that are in this spot, in the stream's order.
+    fn standing(&self, spot: Spot, ready: bool) -> Vec<usize> {
+        let mut found: Vec<usize> = (0..self.jobs.len())
+            .filter(|job| {
+                let job = &self.jobs[*job];
+                job.spot == spot && is_ready(&job.place) == ready
+            })
+            .collect();
+        found.sort_by_key(|job| turn(&self.jobs[*job].place));
+        found
     }
 
     /// What a promotion of at most `count` a lane lets go, in order.
@@ -191,7 +236,7 @@ impl Truth {
         let mut held: Vec<usize> = (0..self.jobs.len())
             .filter(|job| self.jobs[*job].spot == Spot::Held(worker))
             .collect();
-        held.sort_by_key(|job| age(&self.jobs[*job].entry));
+        held.sort_by_key(|job| turn(&self.jobs[*job].place));
         let mut lost = 0;
         for job in &held {
             let job = &mut self.jobs[*job];

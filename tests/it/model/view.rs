@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use longshore_shared::id::{Place, QueueName};
+
 use super::{
     LIMITS,
     truth::{Job, Journal, Spot, Truth},
@@ -9,13 +11,15 @@ use super::{
 };
 use crate::scripts::room::Room;
 
-type Fields = Vec<(String, String)>;
+pub(super) type Fields = Vec<(String, String)>;
 type Texts = BTreeMap<String, String>;
 
 /// All that a namespace holds.
 #[derive(Debug)]
 pub(super) struct View {
-    /// The queue's entries in order, without our mark.
+    /// What came out of lanes, by place, in order, without our mark.
+    pub(super) ready: Vec<(String, Fields)>,
+    /// The queue's entries likewise.
     pub(super) stream: Vec<(String, Fields)>,
     pending: Texts,
     inflight: Texts,
@@ -49,8 +53,9 @@ impl View {
             .into_iter()
             .chain(results.iter().map(String::as_str))
             .collect();
-        let (stream, pending, events, mut results, holders, key_lanes) = futures::join!(
-            entries(room),
+        let (ready, stream, pending, events, mut results, holders, key_lanes) = futures::join!(
+            entries(room, room.queue.ready()),
+            entries(room, room.queue.clone()),
             room.pending(),
             room.events(),
             room.ask::<Vec<Option<String>>>(&results),
@@ -71,6 +76,7 @@ impl View {
             scores(room, "cancelled"),
         );
         Self {
+            ready,
             stream,
             pending,
             inflight,
@@ -94,8 +100,9 @@ impl View {
         for (job, result) in truth.jobs.iter().zip(&self.results) {
             let id = job.id.to_string();
             let standing = self
-                .stream
+                .ready
                 .iter()
+                .chain(&self.stream)
                 .filter(|(_, fields)| fields == &fields_of(job))
                 .count();
             let waiting = usize::from(self.lane_jobs.contains(&id));
@@ -122,9 +129,9 @@ impl View {
     /// Everything is as the model says.
     pub(super) fn assert_is(&self, truth: &Truth) {
         let standing = || truth.jobs.iter().filter(|job| job.stands());
-        let by_entry = |text: &dyn Fn(&Job) -> Option<String>| -> Texts {
+        let by_place = |text: &dyn Fn(&Job) -> Option<String>| -> Texts {
             standing()
-                .filter_map(|job| Some((job.entry.clone(), text(job)?)))
+                .filter_map(|job| Some((job.place.clone(), text(job)?)))
                 .collect()
         };
         let ids = |which: &dyn Fn(&Job) -> bool| -> BTreeSet<String> {
@@ -146,17 +153,17 @@ impl View {
         };
         assert_eq!(
             self.pending,
-            by_entry(&|job| holder(job.spot)),
+            by_place(&|job| holder(job.spot)),
             "who has what"
         );
-        assert_eq!(self.inflight, by_entry(&|job| journal(job)), "the journal");
+        assert_eq!(self.inflight, by_place(&|job| journal(job)), "the journal");
         assert_eq!(
             self.resume,
-            by_entry(&|job| job.resume.clone()),
+            by_place(&|job| job.resume.clone()),
             "what is remembered"
         );
         let crashes = |job: &Job| (job.crashes > 0).then(|| job.crashes.to_string());
-        assert_eq!(self.crashes, by_entry(&crashes), "crashes");
+        assert_eq!(self.crashes, by_place(&crashes), "crashes");
         let waits = |job: &Job| matches!(job.spot, Spot::Waits { .. } | Spot::Key);
         assert_eq!(self.lane_jobs, ids(&waits), "the jobs of the lanes");
         assert_eq!(self.time, lane(false), "the lane of time");
@@ -186,10 +193,12 @@ impl View {
     }
 }
 
-/// The queue's entries without our mark.
-async fn entries(room: &Room) -> Vec<(String, Fields)> {
-    let mut rows: Vec<(String, Fields)> = room.ask(&["XRANGE", &room.stream(), "-", "+"]).await;
-    for (_, fields) in &mut rows {
+/// A stream's entries, by place, without our mark.
+async fn entries(room: &Room, queue: QueueName) -> Vec<(String, Fields)> {
+    let stream = room.broker.keys().queue(&queue);
+    let mut rows: Vec<(String, Fields)> = room.ask(&["XRANGE", &stream, "-", "+"]).await;
+    for (entry, fields) in &mut rows {
+        *entry = Place::new(&queue, entry).to_string();
         fields.retain(|(name, _)| name != "_resume");
     }
     rows
@@ -229,11 +238,11 @@ fn journal(job: &Job) -> Option<String> {
     match job.journal {
         Journal::Nothing => None,
         Journal::Begun(attempt, worker) => Some(format!(
-            "{attempt} {} {length} {key}lost {attempt}",
+            "{attempt} {} {length} 0 {key}lost {attempt}",
             WORKER_NAMES[worker]
         )),
         Journal::Failed(attempt, worker) => Some(format!(
-            "- {} {length} {key}{attempt}",
+            "- {} {length} 0 {key}{attempt}",
             WORKER_NAMES[worker]
         )),
     }

@@ -1,9 +1,9 @@
 //! Redis and the model beside it: every step is taken in both, and what they say is compared.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use longshore_shared::{
-    broker::{Held, QueueReader, Recovered},
+    broker::{Held, QueueReader, Recovered, Wanted},
     envelope::Concurrency,
     id::{AttemptId, Place},
 };
@@ -11,8 +11,8 @@ use proptest::sample::Index;
 
 use super::{
     Act, LIMITS, WORKERS,
-    truth::{Job, Journal, Spot, Truth, age},
-    view::{View, fields_of},
+    truth::{Coming, Job, Journal, Spot, Truth},
+    view::{Fields, View, fields_of},
 };
 use crate::scripts::room::{Room, future, id, job_id, letter, limit, past};
 
@@ -39,6 +39,8 @@ pub(super) struct World {
     pub(super) truth: Truth,
     readers: Vec<QueueReader>,
     hands: Vec<Hand>,
+    /// All places that any job ever stood at.
+    places: BTreeSet<String>,
     texts: u32,
 }
 
@@ -59,6 +61,7 @@ impl World {
             truth: Truth::default(),
             readers,
             hands: Vec::new(),
+            places: BTreeSet::new(),
             texts: 0,
         }
     }
@@ -74,7 +77,7 @@ impl World {
             id: job_id(&format!("job-{}", self.truth.jobs.len())),
             key,
             spot: Spot::Queue,
-            entry: String::new(),
+            place: String::new(),
             journal: Journal::Nothing,
             resume: None,
             crashes: 0,
@@ -82,8 +85,9 @@ impl World {
             result: None,
         };
         let place = self.room.enqueue(&bytes(&job)).await;
-        let entry = place.to_string();
-        self.truth.jobs.push(Job { entry, ..job });
+        let place = place.to_string();
+        self.places.insert(place.clone());
+        self.truth.jobs.push(Job { place, ..job });
     }
 
     pub(super) async fn read(&mut self, worker: usize, count: usize) {
@@ -94,15 +98,15 @@ impl World {
             return;
         }
         let delivered = self.readers[worker]
-            .read(count, Duration::from_millis(1))
+            .read(count, Duration::from_millis(1), Wanted::All)
             .await
             .unwrap();
         assert_eq!(delivered.len(), expected.len(), "{delivered:?}");
         for (one, number) in delivered.into_iter().zip(expected) {
             let job = &mut self.truth.jobs[number];
             assert_eq!(
-                (&one.held.entry, &one.message.fields),
-                (&job.entry, &bytes(job))
+                (one.held.place.as_str(), &one.message.fields),
+                (job.place.as_str(), &bytes(job))
             );
             assert_eq!(
                 (one.crashes, &one.resume, one.forged),
@@ -175,7 +179,8 @@ impl World {
     pub(super) async fn promote(&mut self, count: usize) {
         let now = self.room.broker.server_time_ms().await.unwrap();
         let due = self.truth.due(count, now);
-        assert_eq!(self.room.broker.promote(count).await.unwrap(), due.len());
+        let went = self.room.broker.promote(count).await.unwrap();
+        assert_eq!(went.jobs, due.len());
         for job in due {
             self.truth.let_go(job, false);
         }
@@ -208,7 +213,7 @@ impl World {
     async fn replay_job(&mut self, number: usize) {
         let event = self.text("replayed");
         let job = &mut self.truth.jobs[number];
-        let place = Place::from_record(&job.entry);
+        let place = Place::from_record(&job.place);
         let letter = letter(&self.room.queue, &job.id, &place, &bytes(job));
         let died: Option<i64> = self
             .room
@@ -231,7 +236,7 @@ impl World {
             job.cancelled = false;
             job.resume = Some(serde_json::to_string(&letter.resume).unwrap());
             self.truth.events.push((event, false));
-            self.truth.let_go(number, false);
+            self.truth.replay(number);
         }
     }
 
@@ -243,28 +248,36 @@ impl World {
         view.assert_is(&self.truth);
     }
 
-    /// Jobs that went into the queue stand at its end, in the order in which they went.
+    /// Jobs that went into a stream stand at its end, in the order in which they went.
     fn see_new_places(&mut self, view: &View) {
         let coming = std::mem::take(&mut self.truth.coming);
-        let newest = view.stream.iter().rev().take(coming.len()).rev();
-        for ((number, with_slot), (entry, fields)) in coming.into_iter().zip(newest) {
-            let job = &mut self.truth.jobs[number];
-            assert_eq!(
-                fields,
-                &fields_of(job),
-                "the order in which jobs are let go"
-            );
-            assert!(
-                job.entry.is_empty() || age(entry) > age(&job.entry),
-                "{entry} is a new place"
-            );
-            job.entry.clone_from(entry);
-            if let (true, Some(key)) = (with_slot, job.key) {
-                self.truth.holders[key].insert(entry.clone());
+        for (ready, stream) in [(true, &view.ready), (false, &view.stream)] {
+            let coming: Vec<&Coming> = coming.iter().filter(|one| one.ready == ready).collect();
+            let newest = stream.iter().rev().take(coming.len()).rev();
+            for (one, (place, fields)) in coming.into_iter().zip(newest) {
+                self.see_new_place(one, place, fields);
             }
         }
         let standing = self.truth.jobs.iter().filter(|job| job.stands()).count();
-        assert_eq!(view.stream.len(), standing, "entries in the stream");
+        let seen = view.ready.len() + view.stream.len();
+        assert_eq!(seen, standing, "entries in the streams");
+    }
+
+    fn see_new_place(&mut self, coming: &Coming, place: &str, fields: &Fields) {
+        let job = &mut self.truth.jobs[coming.job];
+        assert_eq!(
+            fields,
+            &fields_of(job),
+            "the order in which jobs are let go"
+        );
+        assert!(
+            self.places.insert(place.to_owned()),
+            "{place} is a new place"
+        );
+        place.clone_into(&mut job.place);
+        if let (true, Some(key)) = (coming.with_slot, job.key) {
+            self.truth.holders[key].insert(place.to_owned());
+        }
     }
 
     /// All workers die, all that waits or died comes back, and one worker ends it all.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longshore_shared::{
-    broker::{Admission, Admitted, Ending, Fence, Held},
+    broker::{Admission, Admitted, Ending, Fence, Held, Spent},
     envelope::{ContentHash, Limits, RawMessage, Unique, parse},
     id::JobId,
 };
@@ -89,7 +89,11 @@ async fn an_entry_that_comes_again_is_admitted_again() {
     );
     assert_eq!(room.snapshot().await, before);
 
-    let _fence = room.broker.hand_back(&held, None, "", "").await.unwrap();
+    let _fence = room
+        .broker
+        .hand_back(&held, None, "", "", Spent::NothingTaken)
+        .await
+        .unwrap();
     let held = room.read_one("b").await.held;
     assert_eq!(
         room.broker.admit(&held, &admission).await.unwrap(),

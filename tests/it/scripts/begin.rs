@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 
 use longshore_shared::{
-    broker::{Begun, Fence},
+    broker::{Begun, Fence, Spent},
     id::AttemptId,
 };
 
-use super::room::{Room, ending, limit};
+use super::room::{BEGUN, Room, ending, limit};
 
 #[tokio::test]
 async fn an_attempt_is_journalled_with_what_to_say_should_the_worker_die() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     let attempt = AttemptId::new();
-    assert_eq!(room.begin(&held, &job, attempt, None).await, Begun::Yes);
+    assert_eq!(room.begin(&held, &job, attempt, None).await, BEGUN);
 
     let journal = BTreeMap::from([(
         held.place.to_string(),
-        format!("{attempt} a 0 lost {attempt}"),
+        format!("{attempt} a 0 0 lost {attempt}"),
     )]);
     assert_eq!(room.hash("inflight").await, journal);
     let begun = room.broker.begun(&held.place).await.unwrap();
@@ -31,15 +31,9 @@ async fn the_same_attempt_begins_twice_as_once() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     let (attempt, key) = (AttemptId::new(), limit("k", 1));
-    assert_eq!(
-        room.begin(&held, &job, attempt, Some(&key)).await,
-        Begun::Yes
-    );
+    assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, BEGUN);
     let before = room.snapshot().await;
-    assert_eq!(
-        room.begin(&held, &job, attempt, Some(&key)).await,
-        Begun::Yes
-    );
+    assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, BEGUN);
     assert_eq!(room.snapshot().await, before);
 }
 
@@ -49,11 +43,11 @@ async fn the_next_attempt_takes_the_place_of_the_last() {
     let (held, job, first) = room.running("a").await;
     let _fence = room
         .broker
-        .fail(&held, first, "failed", None, "{}")
+        .fail(&held, first, "failed", None, "{}", Spent::NothingTaken)
         .await
         .unwrap();
     let second = AttemptId::new();
-    assert_eq!(room.begin(&held, &job, second, None).await, Begun::Yes);
+    assert_eq!(room.begin(&held, &job, second, None).await, BEGUN);
     let begun = room.broker.begun(&held.place).await.unwrap();
     assert_eq!(begun, Some((second.to_string(), "a".to_owned())));
     assert_eq!(

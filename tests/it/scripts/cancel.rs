@@ -7,7 +7,7 @@ use longshore_shared::{
 };
 
 use super::{
-    room::{Room, ending, future, job_id, letter, limit, parking, prompt, resume},
+    room::{BEGUN, Room, ending, future, job_id, letter, limit, parking, prompt, resume},
     slots,
 };
 
@@ -62,7 +62,7 @@ async fn a_job_that_waits_for_a_slot_goes_to_its_queue() {
     let (held, job) = room.job("a").await;
     assert_eq!(
         room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
-        Begun::Yes
+        BEGUN
     );
     let (held, job) = room.job("a").await;
     assert_eq!(
@@ -134,7 +134,7 @@ async fn to_ask_twice_is_to_ask_once() {
     );
     assert!(room.broker.cancel(&job).await.unwrap());
     assert!(room.broker.cancel(&job).await.unwrap());
-    assert_eq!(room.ask::<u64>(&["XLEN", &room.stream()]).await, 1);
+    assert_eq!(room.standing().await, 1);
     assert_eq!(room.ask::<u64>(&["ZCARD", &room.key("cancelled")]).await, 1);
 }
 

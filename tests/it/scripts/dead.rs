@@ -1,13 +1,13 @@
 //! Dead letters: replayed, edited, removed.
 
 use longshore_shared::{
-    broker::{Begun, Ending, Fence},
+    broker::{Ending, Fence},
     id::{AttemptId, JobId},
     letter::{Kept, Letter},
     resume::Resume,
 };
 
-use super::room::{Room, binary, job_id, letter};
+use super::room::{BEGUN, Room, binary, job_id, letter};
 
 /// A job that died, as it stands among the dead letters: with the time of its death and its JSON.
 async fn buried(room: &Room) -> (i64, Letter, String) {
@@ -76,7 +76,7 @@ async fn a_replayed_letter_stands_in_its_queue_byte_for_byte() {
         let (job, attempt) = (letter.record.id, AttemptId::new());
         assert_eq!(
             room.begin(&delivered.held, &job, attempt, None).await,
-            Begun::Yes
+            BEGUN
         );
         let end = Ending {
             attempt: Some(attempt),

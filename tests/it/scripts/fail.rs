@@ -3,24 +3,28 @@
 use std::collections::BTreeMap;
 
 use longshore_shared::{
-    broker::{Begun, Fence},
+    broker::{Fence, Spent},
     id::AttemptId,
 };
 
-use super::room::{Room, limit};
+use super::room::{BEGUN, Room, limit};
 
 #[tokio::test]
 async fn a_failed_attempt_is_recorded_and_the_job_stays_where_it_is() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     let (attempt, key) = (AttemptId::new(), limit("k", 1));
-    assert_eq!(
-        room.begin(&held, &job, attempt, Some(&key)).await,
-        Begun::Yes
-    );
+    assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, BEGUN);
     let fence = room
         .broker
-        .fail(&held, attempt, "failed", Some(&key), "{\"tries\":1}")
+        .fail(
+            &held,
+            attempt,
+            "failed",
+            Some(&key),
+            "{\"tries\":1}",
+            Spent::NothingTaken,
+        )
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
@@ -46,14 +50,14 @@ async fn the_same_failure_twice_is_recorded_once() {
     let (held, _, attempt) = room.running("a").await;
     let fence = room
         .broker
-        .fail(&held, attempt, "failed", None, "{}")
+        .fail(&held, attempt, "failed", None, "{}", Spent::NothingTaken)
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
     let before = room.snapshot().await;
     let fence = room
         .broker
-        .fail(&held, attempt, "failed", None, "{}")
+        .fail(&held, attempt, "failed", None, "{}", Spent::NothingTaken)
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
@@ -70,13 +74,13 @@ async fn the_failure_of_an_attempt_that_was_taken_over_is_recorded_as_duplicate(
         if begun {
             assert_eq!(
                 room.begin(&held_by_b, &job, AttemptId::new(), None).await,
-                Begun::Yes
+                BEGUN
             );
         }
         let before = room.snapshot_but_events().await;
         let fence = room
             .broker
-            .fail(&held, attempt, "failed", None, "{}")
+            .fail(&held, attempt, "failed", None, "{}", Spent::NothingTaken)
             .await
             .unwrap();
         assert_eq!(fence, Fence::Lost);
@@ -96,10 +100,10 @@ async fn an_old_run_does_not_take_the_failure_of_a_new_one_for_its_own() {
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
     let again = room.read_one("a").await.held;
     let new = AttemptId::new();
-    assert_eq!(room.begin(&again, &job, new, None).await, Begun::Yes);
+    assert_eq!(room.begin(&again, &job, new, None).await, BEGUN);
     let fence = room
         .broker
-        .fail(&again, new, "new failed", None, "{}")
+        .fail(&again, new, "new failed", None, "{}", Spent::NothingTaken)
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
@@ -107,7 +111,14 @@ async fn an_old_run_does_not_take_the_failure_of_a_new_one_for_its_own() {
     let before = room.snapshot_but_events().await;
     let fence = room
         .broker
-        .fail(&held, old, "old failed", None, "{\"old\":1}")
+        .fail(
+            &held,
+            old,
+            "old failed",
+            None,
+            "{\"old\":1}",
+            Spent::NothingTaken,
+        )
         .await
         .unwrap();
     assert_eq!(fence, Fence::Lost);

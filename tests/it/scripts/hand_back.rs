@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use longshore_shared::{
-    broker::{Begun, Fence},
+    broker::{Begun, Fence, Spent},
     id::AttemptId,
 };
 
@@ -15,7 +15,13 @@ async fn the_next_worker_takes_what_was_given_back_with_what_is_remembered() {
     let (held, _, attempt) = room.running("a").await;
     let fence = room
         .broker
-        .hand_back(&held, Some(attempt), "handed back", "{\"tries\":1}")
+        .hand_back(
+            &held,
+            Some(attempt),
+            "handed back",
+            "{\"tries\":1}",
+            Spent::NothingTaken,
+        )
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
@@ -47,7 +53,11 @@ async fn the_next_worker_takes_what_was_given_back_with_what_is_remembered() {
 async fn of_an_entry_that_was_never_begun_nothing_is_remembered() {
     let room = Room::new().await;
     let (held, _) = room.job("a").await;
-    let fence = room.broker.hand_back(&held, None, "", "").await.unwrap();
+    let fence = room
+        .broker
+        .hand_back(&held, None, "", "", Spent::NothingTaken)
+        .await
+        .unwrap();
     assert_eq!(fence, Fence::Held);
     assert_eq!(room.events().await, []);
     let delivered = room.read_one("b").await;
@@ -67,7 +77,7 @@ async fn to_give_back_is_no_crash_and_forgets_none() {
         assert_eq!(delivered.crashes, 1);
         let fence = room
             .broker
-            .hand_back(&delivered.held, None, "", "")
+            .hand_back(&delivered.held, None, "", "", Spent::NothingTaken)
             .await
             .unwrap();
         assert_eq!(fence, Fence::Held);
@@ -82,10 +92,21 @@ async fn to_give_back_without_words_forgets_nothing_that_was_remembered() {
     let (held, _, attempt) = room.running("a").await;
     let _fence = room
         .broker
-        .fail(&held, attempt, "failed", None, "{\"tries\":1}")
+        .fail(
+            &held,
+            attempt,
+            "failed",
+            None,
+            "{\"tries\":1}",
+            Spent::NothingTaken,
+        )
         .await
         .unwrap();
-    let fence = room.broker.hand_back(&held, None, "", "").await.unwrap();
+    let fence = room
+        .broker
+        .hand_back(&held, None, "", "", Spent::NothingTaken)
+        .await
+        .unwrap();
     assert_eq!(fence, Fence::Held);
     assert!(room.hash("inflight").await.is_empty());
     assert_eq!(
@@ -99,12 +120,18 @@ async fn to_give_back_twice_is_to_give_back_once() {
     let room = Room::new().await;
     let (held, _) = room.job("a").await;
     assert_eq!(
-        room.broker.hand_back(&held, None, "", "").await.unwrap(),
+        room.broker
+            .hand_back(&held, None, "", "", Spent::NothingTaken)
+            .await
+            .unwrap(),
         Fence::Held
     );
     let before = room.snapshot().await;
     assert_eq!(
-        room.broker.hand_back(&held, None, "", "").await.unwrap(),
+        room.broker
+            .hand_back(&held, None, "", "", Spent::NothingTaken)
+            .await
+            .unwrap(),
         Fence::Lost
     );
     assert_eq!(room.snapshot().await, before);
@@ -112,8 +139,13 @@ async fn to_give_back_twice_is_to_give_back_once() {
     let room = Room::new().await;
     let (held, _, attempt) = room.running("a").await;
     let twice = || {
-        room.broker
-            .hand_back(&held, Some(attempt), "handed back", "{}")
+        room.broker.hand_back(
+            &held,
+            Some(attempt),
+            "handed back",
+            "{}",
+            Spent::NothingTaken,
+        )
     };
     assert_eq!(twice().await.unwrap(), Fence::Held);
     let before = room.snapshot_but_events().await;
@@ -128,7 +160,10 @@ async fn a_worker_that_lost_the_entry_gives_nothing_back() {
     room.steal(&held, "b").await;
     let before = room.snapshot().await;
     assert_eq!(
-        room.broker.hand_back(&held, None, "", "{}").await.unwrap(),
+        room.broker
+            .hand_back(&held, None, "", "{}", Spent::NothingTaken)
+            .await
+            .unwrap(),
         Fence::Lost
     );
     assert_eq!(room.snapshot().await, before);
@@ -142,7 +177,7 @@ async fn an_attempt_that_is_not_the_begun_one_gives_nothing_back_but_is_recorded
     let other = Some(AttemptId::new());
     assert_eq!(
         room.broker
-            .hand_back(&held, other, "handed back", "{}")
+            .hand_back(&held, other, "handed back", "{}", Spent::NothingTaken)
             .await
             .unwrap(),
         Fence::Lost
@@ -161,7 +196,7 @@ async fn the_oldest_are_taken_first_and_no_more_than_asked_for() {
     for delivered in room.read("a", 5).await.into_iter().rev() {
         let _fence = room
             .broker
-            .hand_back(&delivered.held, None, "", "")
+            .hand_back(&delivered.held, None, "", "", Spent::NothingTaken)
             .await
             .unwrap();
         order.insert(0, delivered.held.entry);
@@ -189,7 +224,10 @@ async fn an_entry_that_somebody_deleted_is_not_taken() {
     let (held, _) = room.job("a").await;
     for held in [&gone, &held] {
         assert_eq!(
-            room.broker.hand_back(held, None, "", "").await.unwrap(),
+            room.broker
+                .hand_back(held, None, "", "", Spent::NothingTaken)
+                .await
+                .unwrap(),
             Fence::Held
         );
     }
@@ -216,7 +254,7 @@ async fn our_mark_on_a_producers_message_is_known_as_forged() {
     assert!(delivered.forged, "as a new one");
     let _fence = room
         .broker
-        .hand_back(&delivered.held, None, "", "")
+        .hand_back(&delivered.held, None, "", "", Spent::NothingTaken)
         .await
         .unwrap();
     let delivered = room.read_one("b").await;
@@ -229,7 +267,10 @@ async fn the_old_worker_cannot_begin_what_it_gave_back() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     assert_eq!(
-        room.broker.hand_back(&held, None, "", "").await.unwrap(),
+        room.broker
+            .hand_back(&held, None, "", "", Spent::NothingTaken)
+            .await
+            .unwrap(),
         Fence::Held
     );
     assert_eq!(

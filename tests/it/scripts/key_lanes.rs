@@ -1,11 +1,11 @@
 //! What a job keeps while it waits in the lane of its concurrency key.
 
 use longshore_shared::{
-    broker::{Begun, Ending, Fence},
+    broker::{Beginning, Begun, Ending, Fence, Takes},
     id::{AttemptId, JobId},
 };
 
-use super::room::{Room, binary, limit, resume};
+use super::room::{BEGUN, Room, binary, limit, resume};
 
 #[tokio::test]
 async fn a_parked_job_comes_back_byte_for_byte_with_what_is_remembered_of_it() {
@@ -16,21 +16,33 @@ async fn a_parked_job_comes_back_byte_for_byte_with_what_is_remembered_of_it() {
         let attempt = AttemptId::new();
         assert_eq!(
             room.begin(&holder, &first, attempt, Some(&key)).await,
-            Begun::Yes
+            BEGUN
         );
 
         let place = room.enqueue(&binary()).await;
         let (held, job) = (room.read_one("a").await.held, JobId::of_place(&place));
         let text = resume(&job, 3);
-        let begun = room
-            .broker
-            .begin(&held, &job, AttemptId::new(), "lost", Some(&key), &text);
-        assert_eq!(begun.await.unwrap(), Begun::Parked);
+        let beginning = Beginning {
+            job: &job,
+            attempt: AttemptId::new(),
+            event_if_lost: "lost",
+            concurrency: Some(&key),
+            resume: &text,
+            takes: &Takes::default(),
+            waited: false,
+        };
+        assert_eq!(
+            room.broker.begin(&held, &beginning).await.unwrap(),
+            Begun::Parked
+        );
 
         let waiting = room.broker.waiting(&job).await.unwrap().expect("it waits");
         assert_eq!(waiting.message.fields, binary());
-        assert_eq!((waiting.queue.as_str(), waiting.resume.tries), (queue, 3));
-        assert_eq!((waiting.due_ms, waiting.for_version), (None, false));
+        assert_eq!(
+            (waiting.queue.as_str(), waiting.resume.attempts),
+            (queue, 3)
+        );
+        assert_eq!((waiting.due_ms, waiting.lane.as_str()), (None, "key:k"));
 
         let end = Ending {
             attempt: Some(attempt),
@@ -59,7 +71,7 @@ async fn to_be_parked_twice_is_to_be_parked_once() {
     assert_eq!(
         room.begin(&holder, &first, AttemptId::new(), Some(&key))
             .await,
-        Begun::Yes
+        BEGUN
     );
     let (held, job) = room.job("a").await;
     let attempt = AttemptId::new();
@@ -87,7 +99,7 @@ async fn nothing_is_remembered_of_the_place_that_a_parked_job_left() {
     assert_eq!(
         room.begin(&other.0, &other.1, AttemptId::new(), Some(&key))
             .await,
-        Begun::Yes
+        BEGUN
     );
     assert_eq!(
         (delivered.crashes, &delivered.held.place),
@@ -115,10 +127,7 @@ async fn any_text_can_be_a_key() {
         let key = limit(name, 1);
         let (held, job) = room.job("a").await;
         let attempt = AttemptId::new();
-        assert_eq!(
-            room.begin(&held, &job, attempt, Some(&key)).await,
-            Begun::Yes
-        );
+        assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, BEGUN);
         let (late, waits) = room.job("a").await;
         assert_eq!(
             room.begin(&late, &waits, AttemptId::new(), Some(&key))

@@ -1,12 +1,15 @@
 //! A server that lost the scripts (a restart, a failover, `SCRIPT FLUSH`) is given them again.
 
 use longshore_shared::{
-    broker::{Admission, Admitted, Begun, Ending, Fence, Parked},
+    broker::{Admission, Admitted, Ending, Fence, Parked, Reserved, Sorted, Spent},
     envelope::Unique,
-    id::AttemptId,
+    id::{AttemptId, JobId},
 };
 
-use super::room::{Room, letter, parking, past, prompt, redis, resume};
+use super::{
+    meters::places,
+    room::{BEGUN, Room, letter, parking, past, prompt, redis, resume},
+};
 
 /// In a Redis of its own: others would meet a server that forgets all the time.
 #[tokio::test]
@@ -34,18 +37,21 @@ async fn every_script_works_on_a_server_that_forgot_it() {
     );
     forget().await;
     let first = AttemptId::new();
-    assert_eq!(room.begin(&held, &job, first, None).await, Begun::Yes);
+    assert_eq!(room.begin(&held, &job, first, None).await, BEGUN);
     forget().await;
     assert_eq!(
         room.broker
-            .fail(&held, first, "failed", None, "{}")
+            .fail(&held, first, "failed", None, "{}", Spent::NothingTaken)
             .await
             .unwrap(),
         Fence::Held
     );
     forget().await;
     assert_eq!(
-        room.broker.hand_back(&held, None, "", "").await.unwrap(),
+        room.broker
+            .hand_back(&held, None, "", "", Spent::NothingTaken)
+            .await
+            .unwrap(),
         Fence::Held
     );
     forget().await;
@@ -62,12 +68,9 @@ async fn every_script_works_on_a_server_that_forgot_it() {
     forget().await;
     assert!(room.broker.waiting(&job).await.unwrap().is_some());
     forget().await;
-    assert_eq!(room.broker.promote(10).await.unwrap(), 1);
+    assert_eq!(room.broker.promote(10).await.unwrap().jobs, 1);
     let held = room.read_one("a").await.held;
-    assert_eq!(
-        room.begin(&held, &job, AttemptId::new(), None).await,
-        Begun::Yes
-    );
+    assert_eq!(room.begin(&held, &job, AttemptId::new(), None).await, BEGUN);
     forget().await;
     assert_eq!(room.broker.recover(&room.queue).await.unwrap().lost, 1);
     let held = room.read_one("a").await.held;
@@ -126,4 +129,50 @@ async fn every_script_works_on_a_server_that_forgot_it() {
             .await
             .unwrap()
     );
+}
+
+/// The scripts of limits and tenants.
+#[tokio::test]
+async fn limits_and_tenants_work_on_a_server_that_forgot_their_scripts() {
+    let (redis, _dir) = redis().await;
+    let room = Room::at(&redis.url()).await;
+    let forget = || async { room.ask::<()>(&["SCRIPT", "FLUSH"]).await };
+    forget().await;
+    let call = room.taking(&[places(1)]).await;
+    let waits = room.call().await;
+    forget().await;
+    let reserved = room.reserve(&waits, &[vec![places(1)]], false).await;
+    assert!(matches!(reserved, Reserved::Waits { .. }), "{reserved:?}");
+    forget().await;
+    room.broker
+        .limited("m", 0, Some(("slots:m", 2)))
+        .await
+        .unwrap();
+    forget().await;
+    assert_eq!(room.open_and_let_go("slots:m").await, 0);
+    forget().await;
+    room.end(&call, Spent::Unknown).await;
+    forget().await;
+    assert_eq!(room.let_go_to("a").await.len(), 1);
+
+    room.enqueue(&prompt("x")).await;
+    let queues = std::slice::from_ref(&room.queue);
+    let mut reader = room
+        .broker
+        .reader(queues, &waits.held.worker)
+        .await
+        .unwrap();
+    let looked = reader.look_ahead(1).await.unwrap();
+    let sorted: Vec<Sorted> = looked
+        .iter()
+        .map(|one| Sorted {
+            entry: one.held.entry.clone(),
+            id: JobId::of_place(&one.held.place),
+            tenant: "x".to_owned(),
+            weight: 1,
+            resume: "{}".to_owned(),
+        })
+        .collect();
+    forget().await;
+    assert_eq!(reader.sort(&room.queue, &sorted).await.unwrap(), 1);
 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_shared::{
-    broker::{Begun, Fence, Recovered},
+    broker::{Fence, Recovered, Spent},
     id::{AttemptId, QueueName},
 };
 
-use super::room::{Room, ending, id, prompt};
+use super::room::{BEGUN, Room, ending, id, prompt};
 
 #[tokio::test]
 async fn the_jobs_of_a_worker_that_is_alive_are_its_own() {
@@ -38,6 +38,7 @@ async fn a_heartbeat_that_comes_in_the_last_moment_counts() {
     let before = room.snapshot().await;
     let script = concat!(
         include_str!("../../../shared/lua/prelude.lua"),
+        include_str!("../../../shared/lua/limits.lua"),
         include_str!("../../../shared/lua/recover.lua")
     );
     let prefix = room.broker.keys().prefix();
@@ -85,7 +86,14 @@ async fn a_pause_between_attempts_is_no_crash() {
     let (held, _, attempt) = room.running("a").await;
     let _fence = room
         .broker
-        .fail(&held, attempt, "failed", None, "{\"tries\":1}")
+        .fail(
+            &held,
+            attempt,
+            "failed",
+            None,
+            "{\"tries\":1}",
+            Spent::NothingTaken,
+        )
         .await
         .unwrap();
     let recovered = room.broker.recover(&room.queue).await.unwrap();
@@ -111,10 +119,7 @@ async fn crashes_add_up_at_a_place() {
             (crashes, &held.place)
         );
         held = delivered.held;
-        assert_eq!(
-            room.begin(&held, &job, AttemptId::new(), None).await,
-            Begun::Yes
-        );
+        assert_eq!(room.begin(&held, &job, AttemptId::new(), None).await, BEGUN);
     }
 }
 
@@ -242,7 +247,7 @@ async fn a_worker_that_comes_back_from_the_dead_can_work() {
     assert_eq!(again.held.place, held.place);
     let fence = room
         .broker
-        .fail(&held, attempt, "late", None, "{}")
+        .fail(&held, attempt, "late", None, "{}", Spent::NothingTaken)
         .await
         .unwrap();
     assert_eq!(fence, Fence::Lost);

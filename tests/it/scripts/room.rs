@@ -1,7 +1,6 @@
 //! A namespace of a test's own in a Redis that all tests share, and plain looks into it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     num::NonZeroU32,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -10,7 +9,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use longshore::local::{LocalRedis, RedisOptions};
 use longshore_shared::{
-    broker::{Begun, Broker, Delivered, Ending, Held, Parking},
+    broker::{Beginning, Begun, Broker, Delivered, Ending, Held, Parking, Spent, Takes, Wanted},
     envelope::{Concurrency, RawMessage},
     event::DeadRecord,
     id::{AttemptId, JobId, Namespace, Place, QueueName, WorkerId},
@@ -51,8 +50,8 @@ pub(crate) struct Room {
     redis: MultiplexedConnection,
 }
 
-/// Every key of a namespace with its value as Redis dumps it.
-pub(crate) type Snapshot = BTreeMap<String, Vec<u8>>;
+/// An attempt that began, and whose turn it is at once.
+pub(crate) const BEGUN: Begun = Begun::Yes(Duration::ZERO);
 
 impl Room {
     /// A fresh namespace in the Redis that the tests share.
@@ -118,7 +117,10 @@ impl Room {
     pub(crate) async fn read(&self, worker: &str, count: usize) -> Vec<Delivered> {
         let queues = [self.queue.clone()];
         let mut reader = self.broker.reader(&queues, &id(worker)).await.unwrap();
-        reader.read(count, Duration::from_millis(1)).await.unwrap()
+        reader
+            .read(count, Duration::from_millis(1), Wanted::All)
+            .await
+            .unwrap()
     }
 
     /// The one entry that a read brings `worker`.
@@ -140,7 +142,7 @@ impl Room {
     pub(crate) async fn running(&self, worker: &str) -> (Held, JobId, AttemptId) {
         let (held, job) = self.job(worker).await;
         let attempt = AttemptId::new();
-        assert_eq!(self.begin(&held, &job, attempt, None).await, Begun::Yes);
+        assert_eq!(self.begin(&held, &job, attempt, None).await, BEGUN);
         (held, job, attempt)
     }
 
@@ -153,11 +155,16 @@ impl Room {
         concurrency: Option<&Concurrency>,
     ) -> Begun {
         let event = format!("lost {attempt}");
-        let resume = resume(job, 0);
-        self.broker
-            .begin(held, job, attempt, &event, concurrency, &resume)
-            .await
-            .unwrap()
+        let beginning = Beginning {
+            job,
+            attempt,
+            event_if_lost: &event,
+            concurrency,
+            resume: &resume(job, 0),
+            takes: &Takes::default(),
+            waited: false,
+        };
+        self.broker.begin(held, &beginning).await.unwrap()
     }
 
     /// Gives an entry to another worker behind everybody's back.
@@ -165,7 +172,7 @@ impl Room {
         let claimed: Vec<String> = self
             .ask(&[
                 "XCLAIM",
-                &self.stream(),
+                &self.broker.keys().queue(&held.queue),
                 "workers",
                 thief,
                 "0",
@@ -181,97 +188,6 @@ impl Room {
         let () = self
             .ask(&["SET", &self.key(&format!("worker:{worker}")), "{}"])
             .await;
-    }
-
-    /// The facts for the record, and which of them are of attempts that settled nothing.
-    pub(crate) async fn events(&self) -> Vec<(String, bool)> {
-        let rows: Vec<(String, BTreeMap<String, String>)> =
-            self.ask(&["XRANGE", &self.key("events"), "-", "+"]).await;
-        rows.into_iter()
-            .map(|(_, mut fields)| (fields.remove("e").unwrap(), fields.contains_key("d")))
-            .collect()
-    }
-
-    /// Who has which entry.
-    pub(crate) async fn pending(&self) -> BTreeMap<String, String> {
-        let rows: Vec<(String, String, u64, u64)> = self
-            .ask(&["XPENDING", &self.stream(), "workers", "-", "+", "10000"])
-            .await;
-        rows.into_iter()
-            .map(|(entry, consumer, ..)| (entry, consumer))
-            .collect()
-    }
-
-    /// The names of the group's consumers.
-    pub(crate) async fn consumers(&self) -> BTreeSet<String> {
-        let rows: Vec<BTreeMap<String, redis::Value>> = self
-            .ask(&["XINFO", "CONSUMERS", &self.stream(), "workers"])
-            .await;
-        rows.into_iter()
-            .map(|mut row| redis::from_redis_value(row.remove("name").unwrap()).unwrap())
-            .collect()
-    }
-
-    /// A hash of the namespace.
-    pub(crate) async fn hash(&self, suffix: &str) -> BTreeMap<String, String> {
-        self.ask(&["HGETALL", &self.key(suffix)]).await
-    }
-
-    /// The fields of a hash of the namespace.
-    pub(crate) async fn hash_keys(&self, suffix: &str) -> BTreeSet<String> {
-        self.ask(&["HKEYS", &self.key(suffix)]).await
-    }
-
-    /// The names of all keys of the namespace, without its prefix.
-    pub(crate) async fn names(&self) -> BTreeSet<String> {
-        let prefix = self.key("");
-        let mut names = BTreeSet::new();
-        let mut cursor = "0".to_owned();
-        loop {
-            let pattern = format!("{prefix}*");
-            let (next, keys): (String, Vec<String>) = self
-                .ask(&["SCAN", &cursor, "MATCH", &pattern, "COUNT", "1000"])
-                .await;
-            names.extend(
-                keys.iter()
-                    .map(|key| key.strip_prefix(&prefix).unwrap().to_owned()),
-            );
-            if next == "0" {
-                return names;
-            }
-            cursor = next;
-        }
-    }
-
-    /// Everything there is, to be compared with what there is later.
-    pub(crate) async fn snapshot(&self) -> Snapshot {
-        let mut snapshot = Snapshot::new();
-        for name in self.names().await {
-            let value: Vec<u8> = self.ask(&["DUMP", &self.key(&name)]).await;
-            snapshot.insert(name, value);
-        }
-        snapshot
-    }
-
-    /// As [`Room::snapshot`], but for the facts.
-    pub(crate) async fn snapshot_but_events(&self) -> Snapshot {
-        let mut snapshot = self.snapshot().await;
-        snapshot.remove("events");
-        snapshot
-    }
-
-    /// The job is acked and deleted, and nothing is remembered of any place.
-    pub(crate) async fn assert_nothing_is_left(&self) {
-        assert_eq!(self.ask::<u64>(&["XLEN", &self.stream()]).await, 0);
-        assert_eq!(self.pending().await, BTreeMap::new());
-        let kept = |name: &String| {
-            !(name.starts_with("queue:")
-                || name.starts_with("worker:")
-                || name.starts_with("result:")
-                || name == "events")
-        };
-        let left: Vec<String> = self.names().await.into_iter().filter(kept).collect();
-        assert_eq!(left, Vec::<String>::new());
     }
 }
 
@@ -300,10 +216,10 @@ pub(crate) fn binary() -> Vec<(Vec<u8>, Vec<u8>)> {
     ]
 }
 
-/// What is remembered of a job after so many tries.
-pub(crate) fn resume(job: &JobId, tries: u32) -> String {
+/// What is remembered of a job after so many attempts.
+pub(crate) fn resume(job: &JobId, attempts: u32) -> String {
     let mut resume = Resume::fresh(job.clone(), DateTime::UNIX_EPOCH);
-    resume.tries = tries;
+    resume.attempts = attempts;
     serde_json::to_string(&resume).unwrap()
 }
 
@@ -360,6 +276,7 @@ pub(crate) fn parking(due: DateTime<Utc>, resume: &str) -> Parking<'_> {
         due,
         concurrency: None,
         resume,
+        spent: Spent::NothingTaken,
     }
 }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use longshore_shared::{
-    broker::{Begun, Ending, Fence},
+    broker::{Ending, Fence, Spent},
     id::AttemptId,
 };
 
-use super::room::{Room, ending, job_id};
+use super::room::{BEGUN, Room, ending, job_id};
 
 #[tokio::test]
 async fn everything_that_an_end_is_happens_together() {
@@ -89,10 +89,10 @@ async fn what_is_remembered_of_a_place_goes_with_the_job() {
         longshore_shared::id::JobId::of_place(&held.place),
     );
     let attempt = AttemptId::new();
-    assert_eq!(room.begin(&held, &job, attempt, None).await, Begun::Yes);
+    assert_eq!(room.begin(&held, &job, attempt, None).await, BEGUN);
     let fence = room
         .broker
-        .fail(&held, attempt, "failed", None, "{}")
+        .fail(&held, attempt, "failed", None, "{}", Spent::NothingTaken)
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
@@ -248,7 +248,7 @@ async fn a_job_that_two_workers_ran_ends_once() {
         room.broker.settle(&stopped, &job, &late).await.unwrap(),
         Fence::Lost
     );
-    assert_eq!(room.begin(&held, &job, second, None).await, Begun::Yes);
+    assert_eq!(room.begin(&held, &job, second, None).await, BEGUN);
     assert_eq!(
         room.broker.settle(&stopped, &job, &late).await.unwrap(),
         Fence::Lost
@@ -287,7 +287,7 @@ async fn a_job_that_one_worker_ran_twice_ends_once() {
     let (old, job) = room.job("a").await;
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
     let (new, attempt) = (room.read_one("a").await.held, AttemptId::new());
-    assert_eq!(room.begin(&new, &job, attempt, None).await, Begun::Yes);
+    assert_eq!(room.begin(&new, &job, attempt, None).await, BEGUN);
     let expired = Ending {
         attempt: None,
         result: "expired",

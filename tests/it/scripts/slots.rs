@@ -3,21 +3,18 @@
 use std::collections::BTreeSet;
 
 use longshore_shared::{
-    broker::{Begun, Ending, Fence, Held, Parked, Parking},
+    broker::{Begun, Ending, Fence, Held, Parked, Parking, Spent},
     envelope::Concurrency,
     id::{AttemptId, JobId},
 };
 
-use super::room::{Room, future, limit, parking, resume};
+use super::room::{BEGUN, Room, future, limit, parking, resume};
 
 /// A job that took a slot.
 pub(super) async fn holder(room: &Room, key: &Concurrency) -> (Held, JobId, AttemptId) {
     let (held, job) = room.job("a").await;
     let attempt = AttemptId::new();
-    assert_eq!(
-        room.begin(&held, &job, attempt, Some(key)).await,
-        Begun::Yes
-    );
+    assert_eq!(room.begin(&held, &job, attempt, Some(key)).await, BEGUN);
     (held, job, attempt)
 }
 
@@ -79,10 +76,7 @@ async fn keys_do_not_know_of_each_other() {
     let _one = holder(&room, &limit("k", 1)).await;
     let _other = holder(&room, &limit("l", 1)).await;
     let (held, job) = room.job("a").await;
-    assert_eq!(
-        room.begin(&held, &job, AttemptId::new(), None).await,
-        Begun::Yes
-    );
+    assert_eq!(room.begin(&held, &job, AttemptId::new(), None).await, BEGUN);
     waiter(&room, &limit("k", 1)).await;
 }
 
@@ -93,12 +87,19 @@ async fn who_holds_a_slot_takes_no_second_one() {
     let (held, job, attempt) = holder(&room, &key).await;
     let _fence = room
         .broker
-        .fail(&held, attempt, "failed", Some(&key), "{}")
+        .fail(
+            &held,
+            attempt,
+            "failed",
+            Some(&key),
+            "{}",
+            Spent::NothingTaken,
+        )
         .await
         .unwrap();
     assert_eq!(
         room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
-        Begun::Yes
+        BEGUN
     );
     assert_eq!(holders(&room, "k").await.len(), 1);
 }
@@ -135,10 +136,7 @@ async fn an_end_hands_the_slot_to_the_next_in_order() {
             BTreeSet::from([delivered.held.place.to_string()])
         );
         (held, job, attempt) = (delivered.held, next, AttemptId::new());
-        assert_eq!(
-            room.begin(&held, &job, attempt, Some(&key)).await,
-            Begun::Yes
-        );
+        assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, BEGUN);
         assert_eq!(
             waiting(&room, "k").await.last().map(String::as_str),
             Some(passer.as_str())
@@ -151,7 +149,11 @@ async fn waiter_behind(room: &Room, key: &Concurrency) -> JobId {
     // Taken out of the way for a moment, so that the read brings the one that comes last.
     let let_go = room.read_one("b").await.held;
     let job = waiter(room, key).await;
-    let _fence = room.broker.hand_back(&let_go, None, "", "").await.unwrap();
+    let _fence = room
+        .broker
+        .hand_back(&let_go, None, "", "", Spent::NothingTaken)
+        .await
+        .unwrap();
     job
 }
 
@@ -220,10 +222,7 @@ async fn a_job_that_ends_before_it_used_its_slot_hands_it_on() {
 
     let held = room.read_one("a").await.held;
     let attempt = AttemptId::new();
-    assert_eq!(
-        room.begin(&held, &third, attempt, Some(&key)).await,
-        Begun::Yes
-    );
+    assert_eq!(room.begin(&held, &third, attempt, Some(&key)).await, BEGUN);
     assert_eq!(
         room.broker
             .settle(&held, &third, &end(Some(attempt), &key))
@@ -293,7 +292,7 @@ async fn a_job_keeps_its_slot_when_its_worker_gives_it_back_or_dies() {
 
     let fence = room
         .broker
-        .hand_back(&held, Some(attempt), "handed back", "")
+        .hand_back(&held, Some(attempt), "handed back", "", Spent::NothingTaken)
         .await
         .unwrap();
     assert_eq!(
@@ -303,7 +302,7 @@ async fn a_job_keeps_its_slot_when_its_worker_gives_it_back_or_dies() {
     let held = room.read_one("b").await.held;
     assert_eq!(
         room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
-        Begun::Yes
+        BEGUN
     );
 
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
@@ -311,7 +310,7 @@ async fn a_job_keeps_its_slot_when_its_worker_gives_it_back_or_dies() {
     let held = room.read_one("c").await.held;
     assert_eq!(
         room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
-        Begun::Yes
+        BEGUN
     );
     assert_eq!(holders(&room, "k").await, slots);
 }
@@ -325,7 +324,7 @@ async fn an_end_that_comes_too_late_or_twice_hands_no_slot_on() {
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
     let held = room.read_one("b").await.held;
     let new = AttemptId::new();
-    assert_eq!(room.begin(&held, &job, new, Some(&key)).await, Begun::Yes);
+    assert_eq!(room.begin(&held, &job, new, Some(&key)).await, BEGUN);
     let before = room.snapshot_but_events().await;
     assert_eq!(
         room.broker

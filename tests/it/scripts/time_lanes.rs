@@ -40,7 +40,10 @@ async fn a_job_leaves_the_queue_for_the_lane() {
     assert_eq!(room.events().await, [("parked".to_owned(), false)]);
     let waiting = room.broker.waiting(&job).await.unwrap().expect("it waits");
     assert_eq!(waiting.due_ms, Some(due.timestamp_millis()));
-    assert_eq!((waiting.for_version, waiting.resume.tries), (false, 2));
+    assert_eq!(
+        (waiting.lane.as_str(), waiting.resume.attempts),
+        ("time", 2)
+    );
     assert_eq!(room.broker.lanes().await.unwrap(), [("time".to_owned(), 1)]);
 }
 
@@ -69,8 +72,9 @@ async fn a_job_comes_back_byte_for_byte_however_often_it_waits() {
                 (waiting.message.fields, waiting.queue.as_str()),
                 (binary(), queue)
             );
-            assert_eq!(waiting.for_version, round == 2);
-            assert_eq!(room.broker.promote(10).await.unwrap(), 1);
+            let lane = if round == 2 { "version" } else { "time" };
+            assert_eq!(waiting.lane, lane);
+            assert_eq!(room.broker.promote(10).await.unwrap().jobs, 1);
             delivered = room.read_one("a").await;
             assert_eq!(delivered.message.fields, binary());
             assert_eq!((delivered.resume, delivered.forged), (Some(text), false));
@@ -89,7 +93,7 @@ async fn jobs_go_on_in_the_order_in_which_they_are_due() {
     let third = parked(&room, 30).await;
     let first = parked(&room, 10).await;
     let second = parked(&room, 20).await;
-    assert_eq!(room.broker.promote(10).await.unwrap(), 3);
+    assert_eq!(room.broker.promote(10).await.unwrap().jobs, 3);
     let order: Vec<String> = room
         .read("a", 10)
         .await
@@ -109,13 +113,13 @@ async fn no_more_go_on_than_were_asked_for() {
         parked(&room, ms).await;
     }
     for (promoted, left) in [(2, 3), (2, 1), (1, 0), (0, 0)] {
-        assert_eq!(room.broker.promote(2).await.unwrap(), promoted);
+        assert_eq!(room.broker.promote(2).await.unwrap().jobs, promoted);
         assert_eq!(
             room.ask::<usize>(&["ZCARD", &room.key("lane:time")]).await,
             left
         );
     }
-    assert_eq!(room.ask::<usize>(&["XLEN", &room.stream()]).await, 5);
+    assert_eq!(room.ask::<usize>(&["XLEN", &room.ready_stream()]).await, 5);
     assert!(room.hash("lane:jobs").await.is_empty());
 }
 
@@ -135,10 +139,10 @@ async fn nothing_goes_on_before_its_time() {
         );
     }
     let due = parked(&room, 0).await;
-    assert_eq!(room.broker.promote(10).await.unwrap(), 1);
+    assert_eq!(room.broker.promote(10).await.unwrap().jobs, 1);
     assert_eq!(room.read_one("a").await.resume, Some(resume(&due, 0)));
     let before = room.snapshot().await;
-    assert_eq!(room.broker.promote(10).await.unwrap(), 0);
+    assert_eq!(room.broker.promote(10).await.unwrap().jobs, 0);
     assert_eq!(room.snapshot().await, before);
     let lanes = room.broker.lanes().await.unwrap();
     assert_eq!(lanes, [("time".to_owned(), 1), ("version".to_owned(), 1)]);

@@ -241,7 +241,8 @@ mod tests {
             };
             chosen(&arguments, &catalog(), day()).map(|models| models.len())
         };
-        assert_eq!(of("grok", false).unwrap(), 3);
+        assert_eq!(of("grok", false).unwrap(), 2);
+        assert_eq!(of("grok", true).unwrap(), 3, "with one that is withdrawn");
         assert_eq!(of("claude", false).unwrap(), 0);
         assert!(of("claude", true).unwrap() > 5);
         let error = of("skynet", false).unwrap_err().to_string();
@@ -261,7 +262,7 @@ mod tests {
             };
             chosen(&arguments, &catalog(), day()).unwrap().len()
         };
-        assert_eq!([most("0.00199"), most("0.002"), most("0")], [2, 3, 0]);
+        assert_eq!([most("0.00199"), most("0.002"), most("0")], [1, 2, 0]);
         assert!(dollars("-1").is_err() && dollars("cheap").is_err());
     }
 

@@ -65,7 +65,7 @@ fn rule(rule: &Rule) -> String {
             capability,
         } => {
             if !platforms.is_empty() {
-                let names: Vec<&str> = platforms.iter().map(|one| one.as_str()).collect();
+                let names: Vec<&str> = platforms.iter().map(PlatformName::as_str).collect();
                 words.push(format!("platform {}", names.join(" ")));
             }
             words.extend(tier.map(|tier| format!("tier {tier}")));
@@ -76,7 +76,11 @@ fn rule(rule: &Rule) -> String {
 }
 
 fn category(category: &Category) -> String {
-    let names: Vec<&str> = category.platforms.iter().map(|one| one.as_str()).collect();
+    let names: Vec<&str> = category
+        .platforms
+        .iter()
+        .map(PlatformName::as_str)
+        .collect();
     format!(
         "words {}, platforms {}",
         category.words.join(" "),

@@ -1,0 +1,181 @@
+//! What must be used and held: told by the journal alone, and by what attempts came to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use longshore_shared::{broker::Spent, id::AttemptId};
+use serde_json::Value;
+
+use crate::scripts::room::Room;
+
+/// What a begun attempt took.
+#[derive(Debug, Clone)]
+pub(super) struct Begun {
+    place: String,
+    takes: Vec<Taken>,
+}
+
+#[derive(Debug, Clone)]
+enum Taken {
+    Window {
+        meter: String,
+        window: i64,
+        amount: i64,
+    },
+    Slot(String),
+}
+
+impl Begun {
+    /// What it took of each window.
+    pub(super) fn amount(&self) -> u64 {
+        let amount = self.takes.iter().find_map(|take| match take {
+            Taken::Window { amount, .. } => u64::try_from(*amount).ok(),
+            Taken::Slot(_) => None,
+        });
+        amount.unwrap_or(0)
+    }
+}
+
+/// The begun attempts.
+pub(super) type Journal = BTreeMap<String, Begun>;
+
+/// What was spent, by meter: the window that is counted, and what was used in it.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    journal: Journal,
+    used: BTreeMap<String, (i64, i64)>,
+}
+
+/// The journal, as it stands in Redis.
+pub(super) async fn journal(room: &Room) -> Journal {
+    let mut journal = Journal::new();
+    for (place, value) in room.hash("inflight").await {
+        let words: Vec<&str> = value.splitn(5, ' ').collect();
+        let length: usize = words[3].parse().unwrap();
+        let (takes, event) = words[4].split_at(length);
+        if words[0] == "-" {
+            assert!(takes.is_empty(), "{value}");
+            continue;
+        }
+        assert!(event.starts_with("lost "), "{value}");
+        let takes = match takes {
+            "" => Vec::new(),
+            takes => serde_json::from_str::<Vec<Value>>(takes)
+                .unwrap()
+                .iter()
+                .map(taken)
+                .collect(),
+        };
+        journal.insert(words[0].to_owned(), Begun { place, takes });
+    }
+    journal
+}
+
+fn taken(take: &Value) -> Taken {
+    let meter = take[1].as_str().unwrap().to_owned();
+    if take[0] == "w" {
+        Taken::Window {
+            meter,
+            window: take[2].as_i64().unwrap(),
+            amount: take[5].as_i64().unwrap(),
+        }
+    } else {
+        Taken::Slot(meter)
+    }
+}
+
+impl Books {
+    /// Enters what a step changed in the journal. `own` is the attempt that the step ended, with what it
+    /// came to; of others that ended with it, nobody knows.
+    pub(super) fn enter(&mut self, now: Journal, own: Option<(AttemptId, Spent)>) {
+        for (attempt, begun) in &self.journal {
+            if now.contains_key(attempt) {
+                continue;
+            }
+            let known = match own {
+                Some((own, Spent::Known { nanos, .. })) if own.to_string() == *attempt => {
+                    Some(i64::try_from(nanos).unwrap())
+                }
+                _ => None,
+            };
+            for take in &begun.takes {
+                if let Taken::Window {
+                    meter,
+                    window,
+                    amount,
+                } = take
+                    && let Some((counted, used)) = self.used.get_mut(meter)
+                    && counted == window
+                {
+                    *used += known.unwrap_or(*amount);
+                }
+            }
+        }
+        for (attempt, begun) in &now {
+            if self.journal.contains_key(attempt) {
+                continue;
+            }
+            for take in &begun.takes {
+                if let Taken::Window { meter, window, .. } = take {
+                    let counted = self.used.entry(meter.clone()).or_insert((*window, 0));
+                    assert!(*window >= counted.0, "{meter} went back to {window}");
+                    if *window > counted.0 {
+                        *counted = (*window, 0);
+                    }
+                }
+            }
+        }
+        self.journal = now;
+    }
+
+    /// What is held of a meter's window that is counted.
+    fn held(&self, of: &str) -> i64 {
+        let counted = self.used.get(of).map(|(window, _)| *window);
+        let takes = self.journal.values().flat_map(|begun| &begun.takes);
+        takes
+            .filter_map(|take| match take {
+                Taken::Window {
+                    meter,
+                    window,
+                    amount,
+                } if meter == of && Some(*window) == counted => Some(*amount),
+                _ => None,
+            })
+            .sum()
+    }
+
+    /// The places of the journal that have a slot.
+    fn holders(&self, of: &str) -> BTreeSet<String> {
+        let has_slot = |begun: &&Begun| {
+            let of_this = |take: &Taken| matches!(take, Taken::Slot(meter) if meter == of);
+            begun.takes.iter().any(of_this)
+        };
+        let begun = self.journal.values().filter(has_slot);
+        begun.map(|begun| begun.place.clone()).collect()
+    }
+
+    /// A window in Redis is as it must be, and not overrun.
+    pub(super) async fn check_window(&self, room: &Room, meter: &str, limit: i64) {
+        let hash = room.hash(&format!("quota:{meter}")).await;
+        let number = |name: &str| hash.get(name).map(|text| text.parse::<i64>().unwrap());
+        let counted = self.used.get(meter).copied();
+        assert_eq!(number("w"), counted.map(|(window, _)| window), "{meter}");
+        let (used, held) = (number("used").unwrap_or(0), number("held").unwrap_or(0));
+        assert_eq!(held, self.held(meter), "what is held of {meter}");
+        assert_eq!(
+            used,
+            counted.map_or(0, |(_, used)| used),
+            "what was used of {meter}"
+        );
+        assert!(
+            used + held <= limit,
+            "{meter}: {used} and {held} of {limit}"
+        );
+    }
+
+    /// Who has places is who is journalled with one, and they are no more than there are.
+    pub(super) async fn check_slots(&self, room: &Room, meter: &str, limit: u32) {
+        let holders = room.hash_keys(&format!("slots:{meter}")).await;
+        assert_eq!(holders, self.holders(meter), "{meter}");
+        assert!(holders.len() <= limit as usize, "{meter}: {holders:?}");
+    }
+}

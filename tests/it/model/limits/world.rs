@@ -1,0 +1,312 @@
+//! Redis, the books beside it, and what the workers believe.
+
+use std::time::Duration;
+
+use longshore_shared::{
+    broker::{Delivered, QueueReader, Spent, Wanted},
+    id::{AttemptId, JobId},
+    limits::{AtLimit, Take, Unit},
+    resume::Resume,
+};
+use proptest::sample::Index;
+
+use super::{
+    Act, Call, Came, End, WORKERS,
+    books::{Books, journal},
+    hands::Hand,
+};
+use crate::scripts::room::{Room, id, prompt};
+
+const NAMES: [&str; WORKERS] = ["a", "b", "c"];
+
+/// The windows that there are, and their limits.
+const WINDOWS: [(&str, u64); 3] = [("budget:b", 30), ("usd:one", 20), ("usd:two", 16)];
+
+/// The places that there are; of the second at most half of what is left of its dollars.
+const SLOTS: [(&str, u32); 2] = [("slots:one", 2), ("slots:two", 3)];
+
+/// The first window's start (ms); each lasts a second, far from now.
+const FIRST: i64 = 4_102_444_800_000;
+
+/// Redis and all the rest.
+pub(super) struct World {
+    room: Room,
+    books: Books,
+    readers: Vec<QueueReader>,
+    hands: Vec<Hand>,
+    /// The number of the window that it is.
+    window: i64,
+    jobs: usize,
+    ended: usize,
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        let room = Room::new().await;
+        let mut readers = Vec::new();
+        for name in NAMES {
+            let queues = std::slice::from_ref(&room.queue);
+            readers.push(room.broker.reader(queues, &id(name)).await.unwrap());
+        }
+        Self {
+            room,
+            books: Books::default(),
+            readers,
+            hands: Vec::new(),
+            window: 1,
+            jobs: 0,
+            ended: 0,
+        }
+    }
+
+    pub(super) async fn enqueue(&mut self) {
+        self.room.enqueue(&prompt("hello")).await;
+        self.jobs += 1;
+    }
+
+    pub(super) async fn read(&mut self, worker: usize, count: usize) {
+        self.room.alive(NAMES[worker]).await;
+        let depth = self.room.broker.depth(&self.room.queue).await.unwrap();
+        if depth.available == 0 {
+            // Redis would let the read wait for up to a tenth of a second.
+            return;
+        }
+        let wait = Duration::from_millis(1);
+        let read = self.readers[worker].read(count, wait, Wanted::All).await;
+        for delivered in read.unwrap() {
+            self.hands.push(hand(delivered));
+        }
+    }
+
+    /// What a call takes.
+    fn takes(&self, call: Call) -> Vec<Take> {
+        let window = self.window - i64::from(call.late);
+        let start = FIRST + 1000 * window;
+        let sum = |at: usize| Take::Window {
+            meter: WINDOWS[at].0.to_owned(),
+            window: start,
+            end: Some(start + 1000),
+            limit: WINDOWS[at].1,
+            amount: call.amount,
+            unit: Unit::NanoUsd,
+            hard: true,
+            at_limit: AtLimit::Wait,
+        };
+        let (meter, limit) = SLOTS[call.account];
+        let dollars = WINDOWS[call.account + 1];
+        let slots = Take::Slots {
+            meter: meter.to_owned(),
+            limit,
+            half_of: (call.account == 1).then(|| (dollars.0.to_owned(), dollars.1)),
+        };
+        vec![sum(0), sum(call.account + 1), slots]
+    }
+
+    pub(super) async fn act(&mut self, who: &Index, act: Act, twice: bool) {
+        if self.hands.is_empty() {
+            return;
+        }
+        let mut hand = self.hands.swap_remove(who.index(self.hands.len()));
+        let begins = !matches!(act, Act::End(..));
+        // Who has an attempt does not begin another, and who has none cannot note its failure.
+        if begins == hand.attempt.is_some() && (begins || matches!(act, Act::End(End::Fail, _))) {
+            self.hands.push(hand);
+            return;
+        }
+        let attempt = AttemptId::new();
+        let ended = hand.attempt;
+        let goes_on = self.once(&mut hand, act, attempt).await;
+        if twice {
+            let before = self.room.snapshot_but_events().await;
+            self.again(&mut hand, act, attempt, ended).await;
+            let after = self.room.snapshot_but_events().await;
+            assert_eq!(after, before, "{act:?} once more");
+        }
+        if goes_on {
+            self.hands.push(hand);
+        }
+    }
+
+    /// Whether the hand goes on with the job.
+    async fn once(&mut self, hand: &mut Hand, act: Act, attempt: AttemptId) -> bool {
+        match act {
+            Act::Begin(call) => {
+                let takes = self.takes(call);
+                let goes_on = hand.begin(&self.room, attempt, &takes).await;
+                self.enter(None).await;
+                goes_on
+            }
+            Act::Reserve(one, other) => {
+                let candidates = [self.takes(one), self.takes(other)];
+                let goes_on = hand.reserve(&self.room, attempt, &candidates).await;
+                self.enter(None).await;
+                goes_on
+            }
+            Act::End(how, came) => {
+                let spent = hand.spent(came);
+                let spent = self.at_most_taken(hand, spent).await;
+                let done = hand.end(&self.room, how, spent).await;
+                let own = hand.attempt.filter(|_| done).map(|own| (own, spent));
+                self.enter(own).await;
+                self.ended += usize::from(done && matches!(how, End::Settle));
+                hand.attempt = None;
+                done && matches!(how, End::Fail)
+            }
+        }
+    }
+
+    /// The same step, as after a lost reply.
+    async fn again(&self, hand: &mut Hand, act: Act, attempt: AttemptId, ended: Option<AttemptId>) {
+        match act {
+            Act::Begin(call) => {
+                hand.begin(&self.room, attempt, &self.takes(call)).await;
+            }
+            Act::Reserve(one, other) => {
+                let candidates = [self.takes(one), self.takes(other)];
+                hand.reserve(&self.room, attempt, &candidates).await;
+            }
+            Act::End(how, came) => {
+                hand.attempt = ended;
+                hand.end(&self.room, how, hand.spent(came)).await;
+                hand.attempt = None;
+            }
+        }
+    }
+
+    /// A call costs no more than it might have.
+    async fn at_most_taken(&self, hand: &Hand, spent: Spent) -> Spent {
+        let journal = journal(&self.room).await;
+        let begun = hand
+            .attempt
+            .and_then(|own| journal.get(&own.to_string()).cloned());
+        match (spent, begun) {
+            (
+                Spent::Known {
+                    tokens,
+                    requests,
+                    nanos,
+                    answered,
+                },
+                Some(begun),
+            ) => Spent::Known {
+                tokens,
+                requests,
+                nanos: nanos.min(begun.amount()),
+                answered,
+            },
+            (spent, _) => spent,
+        }
+    }
+
+    async fn enter(&mut self, own: Option<(AttemptId, Spent)>) {
+        self.books.enter(journal(&self.room).await, own);
+    }
+
+    pub(super) async fn kill(&mut self, worker: usize) {
+        let heartbeat = self.room.broker.keys().worker(&id(NAMES[worker]));
+        let () = self.room.ask(&["DEL", &heartbeat]).await;
+        let _recovered = self.room.broker.recover(&self.room.queue).await.unwrap();
+        self.enter(None).await;
+    }
+
+    /// As if a second had passed: all gates are open, and who went and has not begun went elsewhere.
+    async fn a_second_passes(&self) {
+        let gates = self.room.key("gates");
+        let meters: Vec<String> = self.room.ask(&["ZRANGE", &gates, "0", "-1"]).await;
+        for meter in meters {
+            let () = self.room.ask(&["ZADD", &gates, "XX", "0", &meter]).await;
+            let key = self.room.key(&format!("quota:{meter}"));
+            let () = self.room.ask(&["HSET", &key, "went_at", "0"]).await;
+        }
+    }
+
+    pub(super) async fn let_go(&mut self, count: usize) {
+        self.a_second_passes().await;
+        let went = self.room.broker.let_go(count).await.unwrap();
+        assert!(went.jobs <= count);
+        self.room.broker.promote(count).await.unwrap();
+    }
+
+    pub(super) async fn limited(&mut self, account: usize) {
+        let name = ["one", "two"][account];
+        let slots = Some(SLOTS[account]);
+        self.room.broker.limited(name, 0, slots).await.unwrap();
+    }
+
+    /// The windows that are counted are over.
+    pub(super) async fn next_window(&mut self) {
+        self.window += 1;
+        for (meter, _) in WINDOWS {
+            let key = self.room.key(&format!("quota:{meter}"));
+            if self.room.ask::<bool>(&["HEXISTS", &key, "end"]).await {
+                let () = self.room.ask(&["HSET", &key, "end", "1"]).await;
+            }
+        }
+    }
+
+    /// Everything is as it must be.
+    pub(super) async fn check(&self) {
+        for (meter, limit) in WINDOWS {
+            let limit = i64::try_from(limit).unwrap();
+            self.books.check_window(&self.room, meter, limit).await;
+        }
+        for (meter, limit) in SLOTS {
+            self.books.check_slots(&self.room, meter, limit).await;
+        }
+        let waiting: usize = self.room.ask(&["HLEN", &self.room.key("lane:jobs")]).await;
+        let standing = self.room.standing().await;
+        assert_eq!(standing + waiting + self.ended, self.jobs);
+        for (lane, _) in self.room.broker.lanes().await.unwrap() {
+            if let Some(meter) = lane.strip_prefix("quota:") {
+                let gates = self.room.key("gates");
+                let gate: Option<f64> = self.room.ask(&["ZSCORE", &gates, meter]).await;
+                assert!(gate.is_some(), "{meter} is looked at again");
+            }
+        }
+    }
+
+    /// All workers die, the next day comes, and one worker ends all jobs: none is stuck in a lane, and
+    /// nothing stays taken.
+    pub(super) async fn finish(mut self) {
+        for worker in 0..WORKERS {
+            self.kill(worker).await;
+        }
+        self.check().await;
+        self.hands.clear();
+        self.next_window().await;
+        let call = Call {
+            account: 0,
+            amount: 1,
+            late: false,
+        };
+        for _ in 0..=10 * self.jobs {
+            self.let_go(100).await;
+            self.read(0, 100).await;
+            for mut hand in std::mem::take(&mut self.hands) {
+                let begun = Act::Reserve(call, call);
+                if self.once(&mut hand, begun, AttemptId::new()).await {
+                    let settled = Act::End(End::Settle, Came::To(0));
+                    self.once(&mut hand, settled, AttemptId::new()).await;
+                }
+                self.check().await;
+            }
+        }
+        assert_eq!(self.ended, self.jobs, "all have ended");
+        self.room.assert_nothing_is_left().await;
+    }
+}
+
+fn hand(delivered: Delivered) -> Hand {
+    let resume: Option<Resume> = delivered
+        .resume
+        .map(|text| serde_json::from_str(&text).unwrap());
+    Hand {
+        job: resume.as_ref().map_or_else(
+            || JobId::of_place(&delivered.held.place),
+            |resume| resume.id.clone(),
+        ),
+        waited: resume.is_some_and(|resume| resume.attempts > 0),
+        held: delivered.held,
+        attempt: None,
+    }
+}

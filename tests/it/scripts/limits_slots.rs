@@ -1,0 +1,139 @@
+//! Places: so many at once, and at most half of what is left of a day.
+
+use longshore_shared::{
+    broker::{Begun, Spent},
+    limits::Take,
+};
+
+use super::{
+    meters::{BEFORE, NOW, ids, places, spent, window},
+    room::{BEGUN, Room},
+};
+
+/// One of so many places, at most half of what is left of `limit` requests.
+fn half(places: u32, limit: u64) -> Take {
+    Take::Slots {
+        meter: "slots:m".to_owned(),
+        limit: places,
+        half_of: Some(("rpd:m".to_owned(), limit)),
+    }
+}
+
+#[tokio::test]
+async fn there_are_so_many_places_and_an_end_gives_one_back() {
+    let room = Room::new().await;
+    let first = room.taking(&[places(2)]).await;
+    let second = room.taking(&[places(2)]).await;
+    let (third, begun) = room.try_to_take(&[places(2)]).await;
+    assert_eq!(begun, Begun::Full);
+    let held = [first.held.place.clone(), second.held.place.clone()];
+    assert_eq!(room.holders().await, held);
+
+    room.end(&first, spent(1, 1)).await;
+    assert_eq!(room.begin_taking(&third, &[places(2)], false).await, BEGUN);
+    for call in [second, third] {
+        room.end(&call, Spent::Unknown).await;
+    }
+    room.assert_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn half_of_what_is_left_of_the_day_runs_at_once() {
+    let room = Room::new().await;
+    let day = window("rpd:m", NOW, 11, 1);
+    let takes = [day, half(10, 11)];
+    // Of 8 that are left 4 places are there, and the fourth takes the last of them; of 6 then 3, of 5 only 2.
+    let mut calls = Vec::new();
+    for _ in 0..4 {
+        calls.push(room.taking(&takes).await);
+    }
+    assert_eq!(room.try_to_take(&takes).await.1, Begun::Full);
+    for call in calls {
+        room.end(&call, spent(1, 1)).await;
+    }
+    for _ in 0..2 {
+        room.taking(&takes).await;
+    }
+    assert_eq!(room.try_to_take(&takes).await.1, Begun::Full);
+}
+
+#[tokio::test]
+async fn one_place_is_always_left() {
+    let room = Room::new().await;
+    let takes = [window("rpd:m", NOW, 1, 1), half(10, 1)];
+    let call = room.taking(&takes).await;
+    room.end(&call, spent(1, 1)).await;
+    room.taking(&[half(10, 1)]).await;
+    assert_eq!(room.try_to_take(&[half(10, 1)]).await.1, Begun::Full);
+}
+
+/// Else the first calls of a day would wait for all of the day before.
+#[tokio::test]
+async fn a_day_that_is_over_leaves_all_places_to_the_next() {
+    let room = Room::new().await;
+    let before = [window("rpd:m", BEFORE, 4, 1), places(10)];
+    for _ in 0..4 {
+        room.taking(&before).await;
+    }
+    let after = [window("rpd:m", NOW, 12, 1), half(10, 12)];
+    room.taking(&after).await;
+}
+
+#[tokio::test]
+async fn a_place_that_comes_free_goes_to_the_first_who_waits_at_once() {
+    let room = Room::new().await;
+    let call = room.taking(&[places(1)]).await;
+    let first = room.waiter(vec![places(1)]).await;
+    let second = room.waiter(vec![places(1)]).await;
+    assert_eq!(
+        room.lane("slots:m").await,
+        [first.as_str(), second.as_str()]
+    );
+    room.end(&call, spent(1, 1)).await;
+
+    let gone = room.let_go_to("b").await;
+    assert_eq!(ids(&gone), [first.as_str()]);
+    assert_eq!(room.lane("slots:m").await, [second.as_str()]);
+    let waiting = room.broker.waiting(&second).await.unwrap();
+    assert_eq!(waiting.expect("it waits").lane, "quota:slots:m");
+}
+
+#[tokio::test]
+async fn no_more_go_than_places_came_free_although_none_has_begun_yet() {
+    let room = Room::new().await;
+    let mut calls = Vec::new();
+    for _ in 0..4 {
+        calls.push(room.taking(&[places(4)]).await);
+    }
+    for _ in 0..6 {
+        room.waiter(vec![places(4)]).await;
+    }
+    for call in calls.iter().take(3) {
+        room.end(call, spent(1, 1)).await;
+    }
+    assert_eq!(room.let_go_to("b").await.len(), 3);
+}
+
+#[tokio::test]
+async fn who_was_cancelled_in_the_lane_is_passed_over() {
+    let room = Room::new().await;
+    let call = room.taking(&[places(1)]).await;
+    let first = room.waiter(vec![places(1)]).await;
+    let second = room.waiter(vec![places(1)]).await;
+    assert!(room.broker.cancel(&first).await.unwrap());
+    let cancelled = room.let_go_to("b").await;
+    assert_eq!(ids(&cancelled), [first.as_str()]);
+    room.end(&call, spent(1, 1)).await;
+    let gone = room.let_go_to("b").await;
+    assert_eq!(ids(&gone), [second.as_str()]);
+}
+
+#[tokio::test]
+async fn a_place_that_was_taken_is_not_taken_twice_by_the_same_job() {
+    let room = Room::new().await;
+    let call = room.taking(&[places(1)]).await;
+    assert_eq!(room.begin_taking(&call, &[places(1)], false).await, BEGUN);
+    assert_eq!(room.holders().await.len(), 1);
+    room.end(&call, spent(1, 1)).await;
+    assert!(room.holders().await.is_empty());
+}

@@ -1,0 +1,227 @@
+//! Sums within a window: hard and soft, held and used, and from one window to the next.
+
+use longshore_shared::broker::{Begun, Reserved, Spent};
+
+use super::{
+    meters::{BEFORE, NOW, budget, endless, or_die, soft, spent, window},
+    room::{BEGUN, Room},
+};
+
+#[tokio::test]
+async fn a_hard_limit_is_reached_and_not_overrun() {
+    let room = Room::new().await;
+    for held in 1..=3 {
+        room.taking(&[budget(10, 3)]).await;
+        assert_eq!(room.sums("budget:b").await, (0, 3 * held));
+    }
+    let call = room.call().await;
+    let before = room.snapshot().await;
+    let begun = room.begin_taking(&call, &[budget(10, 2)], false).await;
+    assert_eq!(begun, Begun::Full);
+    assert_eq!(room.snapshot().await, before);
+    room.taking(&[budget(10, 1)]).await;
+    assert_eq!(room.sums("budget:b").await, (0, 10));
+}
+
+#[tokio::test]
+async fn a_soft_limit_only_counts() {
+    let room = Room::new().await;
+    for held in 1..=3 {
+        room.taking(&[soft(budget(10, 8))]).await;
+        assert_eq!(room.sums("budget:b").await, (0, 8 * held));
+    }
+    // More than there ever is, too.
+    room.taking(&[soft(budget(10, 11))]).await;
+    assert_eq!(room.sums("budget:b").await, (0, 35));
+}
+
+#[tokio::test]
+async fn what_is_held_becomes_what_was_used() {
+    for (spent, used) in [(spent(7, 2), 2), (spent(7, 0), 0), (Spent::Unknown, 5)] {
+        let room = Room::new().await;
+        let call = room.taking(&[budget(10, 5)]).await;
+        assert_eq!(room.sums("budget:b").await, (0, 5));
+        room.end(&call, spent).await;
+        assert_eq!(room.sums("budget:b").await, (used, 0), "{spent:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_quota_of_requests_counts_those_that_the_provider_counts() {
+    for (requests, used) in [(1, 1), (0, 0)] {
+        let room = Room::new().await;
+        let call = room.taking(&[window("rpd:m", NOW, 10, 1)]).await;
+        let refused = Spent::Known {
+            tokens: 9,
+            requests,
+            nanos: 9,
+            answered: false,
+        };
+        room.end(&call, refused).await;
+        assert_eq!(room.sums("rpd:m").await, (used, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_new_window_begins_empty_and_what_began_before_does_not_count_in_it() {
+    let room = Room::new().await;
+    let old = |amount| [window("budget:b", BEFORE, 10, amount)];
+    let early = room.taking(&old(4)).await;
+    let ended = room.taking(&old(6)).await;
+    room.end(&ended, spent(1, 6)).await;
+    assert_eq!(room.try_to_take(&old(1)).await.1, Begun::Full);
+
+    let call = room.taking(&[budget(10, 10)]).await;
+    assert_eq!(room.sums("budget:b").await, (0, 10));
+    room.end(&early, Spent::Unknown).await;
+    assert_eq!(room.sums("budget:b").await, (0, 10));
+    room.end(&call, Spent::Unknown).await;
+    assert_eq!(room.sums("budget:b").await, (10, 0));
+}
+
+#[tokio::test]
+async fn a_window_that_is_over_goes_to_the_record_once_if_anything_was_used_in_it() {
+    for (amount, facts) in [(3, 1), (0, 0)] {
+        let room = Room::new().await;
+        let call = room.taking(&[window("budget:b", BEFORE, 10, 5)]).await;
+        room.end(&call, spent(1, amount)).await;
+        room.taking(&[budget(20, 1)]).await;
+        room.taking(&[budget(20, 1)]).await;
+        let events = room.events().await;
+        let windows: Vec<serde_json::Value> = events
+            .iter()
+            .filter(|(event, _)| event.contains("window"))
+            .map(|(event, _)| serde_json::from_str(event).unwrap())
+            .collect();
+        assert_eq!(windows.len(), facts);
+        for fact in windows {
+            let expected = serde_json::json!({"window": {
+                "meter": "budget:b", "unit": "nano_usd", "start_ms": BEFORE.0, "end_ms": BEFORE.1,
+                "used": amount, "limit": 20,
+            }});
+            assert_eq!(fact, expected);
+        }
+    }
+}
+
+/// Its worker looked at the clock just before the window's end, or its clock is late.
+#[tokio::test]
+async fn a_call_that_comes_late_does_not_begin_the_old_window_again() {
+    let room = Room::new().await;
+    room.taking(&[budget(10, 7)]).await;
+    let late = window("budget:b", BEFORE, 10, 5);
+    let call = room.call().await;
+    let before = room.snapshot().await;
+    let begun = room
+        .begin_taking(&call, std::slice::from_ref(&late), false)
+        .await;
+    assert_eq!(begun, Begun::Full);
+    assert_eq!(room.snapshot().await, before);
+
+    // It goes back for a moment, and comes again with the new window; also where it would die else.
+    let reserved = room
+        .reserve(&call, &[vec![or_die(late.clone())]], false)
+        .await;
+    let soon = room.broker.server_time_ms().await.unwrap() + 2_000;
+    assert!(
+        matches!(reserved, Reserved::Waits { at_ms, .. } if at_ms < soon),
+        "{reserved:?}"
+    );
+    let end: i64 = room
+        .ask(&["HGET", &room.key("quota:budget:b"), "end"])
+        .await;
+    assert_eq!(end, NOW.1, "it does not tell when this window ends");
+
+    // What is only counted goes on, uncounted.
+    let (call, begun) = room.try_to_take(&[soft(late)]).await;
+    assert_eq!(begun, Begun::Full, "but does not overtake who waits");
+    let begun = room
+        .begin_taking(&call, &[soft(window("budget:b", BEFORE, 10, 5))], true)
+        .await;
+    assert_eq!(begun, BEGUN);
+    assert_eq!(room.sums("budget:b").await, (0, 7));
+    room.end(&call, Spent::Unknown).await;
+    assert_eq!(room.sums("budget:b").await, (0, 7));
+}
+
+#[tokio::test]
+async fn a_window_that_changed_with_the_configuration_is_counted_anew() {
+    let room = Room::new().await;
+    room.taking(&[budget(10, 10)]).await;
+    // A day has become a month: it began before, and has not ended.
+    room.taking(&[window("budget:b", (500, NOW.1), 10, 4)])
+        .await;
+    assert_eq!(room.sums("budget:b").await, (0, 4));
+}
+
+#[tokio::test]
+async fn a_call_that_takes_more_than_there_ever_is_is_told_so() {
+    let room = Room::new().await;
+    let call = room.call().await;
+    let reserved = room.reserve(&call, &[vec![budget(10, 11)]], false).await;
+    assert_eq!(reserved, Reserved::Never("budget:b".to_owned()));
+    assert_eq!(room.sums("budget:b").await, (0, 0));
+    assert!(room.pending().await.contains_key(call.held.place.as_str()));
+    // With a candidate for which it may wait, it waits.
+    room.taking(&[window("rpd:m", NOW, 1, 1)]).await;
+    let other = vec![window("rpd:m", NOW, 1, 1)];
+    let reserved = room
+        .reserve(&call, &[vec![budget(10, 11)], other], false)
+        .await;
+    assert!(
+        matches!(&reserved, Reserved::Waits { meter, .. } if meter == "rpd:m"),
+        "{reserved:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_job_dies_where_its_budget_says_so_and_nothing_is_taken() {
+    let room = Room::new().await;
+    room.taking(&[budget(10, 10)]).await;
+    let call = room.call().await;
+    let before = room.snapshot().await;
+    let takes = vec![or_die(budget(10, 1))];
+    let reserved = room
+        .reserve(&call, std::slice::from_ref(&takes), false)
+        .await;
+    assert_eq!(reserved, Reserved::Refused("budget:b".to_owned()));
+    assert_eq!(room.snapshot().await, before);
+    // Unless another candidate has room.
+    let reserved = room.reserve(&call, &[takes, Vec::new()], false).await;
+    assert_eq!(reserved, Reserved::Yes(1, std::time::Duration::ZERO));
+}
+
+#[tokio::test]
+async fn who_finds_room_behind_others_waits_where_a_budget_would_end_it() {
+    let room = Room::new().await;
+    let full = room.taking(&[budget(10, 10)]).await;
+    room.waiter(vec![budget(10, 1)]).await;
+    room.end(&full, spent(1, 0)).await;
+    let call = room.call().await;
+    let takes = vec![or_die(budget(10, 1))];
+    let reserved = room.reserve(&call, &[takes], false).await;
+    assert!(matches!(reserved, Reserved::Waits { .. }), "{reserved:?}");
+}
+
+#[tokio::test]
+async fn a_job_waits_for_the_windows_end_or_for_what_may_come_back() {
+    let room = Room::new().await;
+    let call = room.taking(&[budget(10, 10)]).await;
+    let waits = async |takes| {
+        let call = room.call().await;
+        match room.reserve(&call, &[takes], false).await {
+            Reserved::Waits { at_ms, .. } => at_ms,
+            other => panic!("{other:?}"),
+        }
+    };
+    let soon = room.broker.server_time_ms().await.unwrap() + 2_000;
+    assert!(waits(vec![budget(10, 1)]).await < soon);
+    room.end(&call, Spent::Unknown).await;
+    assert_eq!(waits(vec![budget(10, 1)]).await, NOW.1);
+
+    let for_ever = || vec![endless(window("budget:e", (0, 0), 10, 10))];
+    let call = room.taking(&for_ever()).await;
+    room.end(&call, Spent::Unknown).await;
+    let year_3000 = 32_503_680_000_000;
+    assert_eq!(waits(for_ever()).await, year_3000);
+}

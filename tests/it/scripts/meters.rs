@@ -1,0 +1,315 @@
+//! Limits of a test's own, and what calls take of them.
+
+use std::time::Duration;
+
+use longshore_shared::{
+    broker::{
+        Beginning, Begun, Delivered, Ending, Fence, Held, Offer, Reservation, Reserved, Spent,
+        Takes,
+    },
+    envelope::Concurrency,
+    id::{AttemptId, JobId, Place},
+    limits::{AtLimit, Pacing, Take, Unit},
+    resume::Resume,
+};
+
+use super::room::{BEGUN, Room, ending, resume};
+
+/// A window that lasts longer than the tests.
+pub(super) const NOW: (i64, i64) = (2_000, 4_102_444_800_000);
+
+/// The one before it: over, whatever the time.
+pub(super) const BEFORE: (i64, i64) = (1_000, 2_000);
+
+/// A job in a worker's hands, with its attempt.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) held: Held,
+    pub(super) job: JobId,
+    pub(super) attempt: AttemptId,
+}
+
+/// Requests a minute.
+pub(super) fn requests(per_minute: u64) -> Take {
+    Take::Rate {
+        meter: "rpm:m".to_owned(),
+        per_minute,
+        pacing: Pacing::requests(per_minute),
+        amount: 1,
+    }
+}
+
+/// `amount` of so many tokens a minute.
+pub(super) fn tokens(per_minute: u64, amount: u64) -> Take {
+    Take::Rate {
+        meter: "tpm:m".to_owned(),
+        per_minute,
+        pacing: Pacing::tokens(per_minute),
+        amount,
+    }
+}
+
+/// `amount` of a window's limit.
+pub(super) fn window(meter: &str, window: (i64, i64), limit: u64, amount: u64) -> Take {
+    Take::Window {
+        meter: meter.to_owned(),
+        window: window.0,
+        end: Some(window.1),
+        limit,
+        amount,
+        unit: Unit::NanoUsd,
+        hard: true,
+        at_limit: AtLimit::Wait,
+    }
+}
+
+/// `amount` of a budget that lasts longer than the tests.
+pub(super) fn budget(limit: u64, amount: u64) -> Take {
+    window("budget:b", NOW, limit, amount)
+}
+
+/// A window's take that is never refused.
+pub(super) fn soft(take: Take) -> Take {
+    with(take, |hard, _, _| *hard = false)
+}
+
+/// A window's take of a job that dies where there is no room.
+pub(super) fn or_die(take: Take) -> Take {
+    with(take, |_, at_limit, _| *at_limit = AtLimit::DeadLetter)
+}
+
+/// A window's take for ever.
+pub(super) fn endless(take: Take) -> Take {
+    with(take, |_, _, end| *end = None)
+}
+
+fn with(mut take: Take, change: impl FnOnce(&mut bool, &mut AtLimit, &mut Option<i64>)) -> Take {
+    if let Take::Window {
+        hard,
+        at_limit,
+        end,
+        ..
+    } = &mut take
+    {
+        change(hard, at_limit, end);
+    }
+    take
+}
+
+/// One of so many places.
+pub(super) fn places(limit: u32) -> Take {
+    Take::Slots {
+        meter: "slots:m".to_owned(),
+        limit,
+        half_of: None,
+    }
+}
+
+/// An answered call, for so much.
+pub(super) fn spent(tokens: u64, nanos: u64) -> Spent {
+    Spent::Known {
+        tokens,
+        requests: 1,
+        nanos,
+        answered: true,
+    }
+}
+
+impl Room {
+    /// A new job in the hands of worker `a`, with an attempt that has not begun.
+    pub(super) async fn call(&self) -> Call {
+        self.call_of("a").await
+    }
+
+    /// A new job in the hands of a worker, with an attempt that has not begun.
+    pub(super) async fn call_of(&self, worker: &str) -> Call {
+        let (held, job) = self.job(worker).await;
+        Call {
+            held,
+            job,
+            attempt: AttemptId::new(),
+        }
+    }
+
+    /// Begins a new job's call.
+    pub(super) async fn try_to_take(&self, takes: &[Take]) -> (Call, Begun) {
+        let call = self.call().await;
+        let begun = self.begin_taking(&call, takes, false).await;
+        (call, begun)
+    }
+
+    /// A new job's call, which finds room at once.
+    pub(super) async fn taking(&self, takes: &[Take]) -> Call {
+        let (call, begun) = self.try_to_take(takes).await;
+        assert_eq!(begun, BEGUN);
+        call
+    }
+
+    /// Begins a call that takes so much.
+    pub(super) async fn begin_taking(&self, call: &Call, takes: &[Take], waited: bool) -> Begun {
+        let beginning = Beginning {
+            job: &call.job,
+            attempt: call.attempt,
+            event_if_lost: &format!("lost {}", call.attempt),
+            concurrency: None,
+            resume: &resume(&call.job, 0),
+            takes: &Takes::new(takes),
+            waited,
+        };
+        self.broker.begin(&call.held, &beginning).await.unwrap()
+    }
+
+    /// Finds the first of these candidates that has room.
+    pub(super) async fn reserve(
+        &self,
+        call: &Call,
+        candidates: &[Vec<Take>],
+        waited: bool,
+    ) -> Reserved {
+        self.reserve_with(call, None, candidates, waited).await
+    }
+
+    /// Finds room for a job with a concurrency key.
+    pub(super) async fn reserve_keyed(
+        &self,
+        call: &Call,
+        key: &Concurrency,
+        takes: Vec<Take>,
+    ) -> Reserved {
+        self.reserve_with(call, Some(key), &[takes], false).await
+    }
+
+    async fn reserve_with(
+        &self,
+        call: &Call,
+        concurrency: Option<&Concurrency>,
+        candidates: &[Vec<Take>],
+        waited: bool,
+    ) -> Reserved {
+        let offers: Vec<Offer> = candidates
+            .iter()
+            .enumerate()
+            .map(|(number, takes)| Offer {
+                event_if_lost: format!("lost {number} {}", call.attempt),
+                takes: Takes::new(takes),
+            })
+            .collect();
+        let text = resume(&call.job, 0);
+        let reservation = Reservation {
+            job: &call.job,
+            attempt: call.attempt,
+            concurrency,
+            resume: &text,
+            resume_waiting: &text,
+            waited,
+            offers: &offers,
+        };
+        self.broker.reserve(&call.held, &reservation).await.unwrap()
+    }
+
+    /// A new job that finds no room and waits.
+    pub(super) async fn waiter(&self, takes: Vec<Take>) -> JobId {
+        let call = self.call().await;
+        let reserved = self.reserve(&call, &[takes], false).await;
+        assert!(matches!(reserved, Reserved::Waits { .. }), "{reserved:?}");
+        call.job
+    }
+
+    /// What came out of lanes and that nobody has read yet, for `worker`: the calls, in order.
+    pub(super) async fn let_go_to(&self, worker: &str) -> Vec<Call> {
+        if self.ask::<u64>(&["XLEN", &self.ready_stream()]).await == 0 {
+            return Vec::new();
+        }
+        let delivered = self.read(worker, 1000).await;
+        delivered.into_iter().map(resumed).collect()
+    }
+
+    /// Ends a call's job.
+    pub(super) async fn end(&self, call: &Call, spent: Spent) {
+        let ending = Ending {
+            spent,
+            remembered: true,
+            ..ending(call.attempt)
+        };
+        let fence = self
+            .broker
+            .settle(&call.held, &call.job, &ending)
+            .await
+            .unwrap();
+        assert_eq!(fence, Fence::Held);
+    }
+
+    /// What is used and held of a window.
+    pub(super) async fn sums(&self, meter: &str) -> (i64, i64) {
+        let meter = self.hash(&format!("quota:{meter}")).await;
+        let sum = |name: &str| meter.get(name).map_or(0, |text| text.parse().unwrap());
+        (sum("used"), sum("held"))
+    }
+
+    /// When the bucket of a rate is full again, in µs.
+    pub(super) async fn full_at(&self, meter: &str) -> i64 {
+        let key = self.key(&format!("quota:{meter}"));
+        self.ask(&["HGET", &key, "full_at"]).await
+    }
+
+    /// Who has the places `slots:m`.
+    pub(super) async fn holders(&self) -> Vec<Place> {
+        let places = self.hash_keys("slots:slots:m").await;
+        places
+            .iter()
+            .map(|place| Place::from_record(place))
+            .collect()
+    }
+
+    /// Who waits for a limit, in order.
+    pub(super) async fn lane(&self, meter: &str) -> Vec<String> {
+        let key = self.broker.keys().quota_lane(meter);
+        self.ask(&["LRANGE", &key, "0", "-1"]).await
+    }
+
+    /// When a lane is looked at again (ms).
+    pub(super) async fn gate(&self, meter: &str) -> Option<f64> {
+        self.ask(&["ZSCORE", &self.key("gates"), meter]).await
+    }
+
+    /// Opens a lane's gate, as if its time had come.
+    pub(super) async fn open(&self, meter: &str) {
+        let () = self
+            .ask(&["ZADD", &self.key("gates"), "XX", "0", meter])
+            .await;
+    }
+
+    /// Opens a lane's gate and lets go; how many went.
+    pub(super) async fn open_and_let_go(&self, meter: &str) -> usize {
+        self.open(meter).await;
+        self.broker.let_go(1000).await.unwrap().jobs
+    }
+}
+
+/// A job that came out of a lane, with a fresh attempt.
+fn resumed(delivered: Delivered) -> Call {
+    let text = delivered.resume.expect("something is remembered of it");
+    let resume: Resume = serde_json::from_str(&text).unwrap();
+    Call {
+        held: delivered.held,
+        job: resume.id,
+        attempt: AttemptId::new(),
+    }
+}
+
+/// The ids of calls' jobs.
+pub(super) fn ids(calls: &[Call]) -> Vec<&str> {
+    calls.iter().map(|call| call.job.as_str()).collect()
+}
+
+/// A wait that is about as long as this, and no longer.
+pub(super) fn assert_wait(begun: Begun, about: Duration) {
+    let wait = match begun {
+        Begun::Yes(wait) => Some(wait),
+        _ => None,
+    };
+    let wait = wait.expect("it has its turn");
+    // A test may be stopped for a while between two calls.
+    let least = about.saturating_sub(Duration::from_millis(500));
+    assert!((least..=about).contains(&wait), "{wait:?} for {about:?}");
+}

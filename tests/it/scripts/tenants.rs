@@ -1,0 +1,248 @@
+//! Jobs that were laid aside by tenant get the free places in turn, each tenant by its weight.
+
+use std::time::Duration;
+
+use longshore_shared::{
+    broker::{Delivered, Ending, Fence, QueueReader, Sorted, Spent, Wanted},
+    id::JobId,
+};
+
+use super::{
+    meters::{places, spent},
+    room::{Room, binary, id, prompt, resume},
+};
+
+async fn reader(room: &Room) -> QueueReader {
+    room.broker
+        .reader(std::slice::from_ref(&room.queue), &id("a"))
+        .await
+        .unwrap()
+}
+
+fn sorted(delivered: &Delivered, tenant: &str, weight: u32) -> Sorted {
+    let job = JobId::of_place(&delivered.held.place);
+    Sorted {
+        entry: delivered.held.entry.clone(),
+        tenant: tenant.to_owned(),
+        weight,
+        resume: resume(&job, 0),
+        id: job,
+    }
+}
+
+/// Lays new jobs of these tenants aside, in this order; the prompt is the tenant.
+async fn lay_aside(room: &Room, tenants: &[(&str, u32)]) {
+    for (tenant, _) in tenants {
+        room.enqueue(&prompt(tenant)).await;
+    }
+    let mut reader = reader(room).await;
+    let looked = reader.look_ahead(1000).await.unwrap();
+    assert_eq!(looked.len(), tenants.len());
+    let all: Vec<Sorted> = looked
+        .iter()
+        .zip(tenants)
+        .map(|(one, (tenant, weight))| sorted(one, tenant, *weight))
+        .collect();
+    assert_eq!(reader.sort(&room.queue, &all).await.unwrap(), all.len());
+}
+
+/// Whose jobs come next, when one place after another comes free.
+async fn next(room: &Room, count: usize) -> String {
+    let mut tenants = String::new();
+    for _ in 0..count {
+        let one = room.read_one("b").await;
+        let (_, tenant) = one.message.fields.first().unwrap();
+        tenants.push_str(std::str::from_utf8(tenant).unwrap());
+    }
+    tenants
+}
+
+async fn repeat(room: &Room, tenant: &str, weight: u32, count: usize) {
+    lay_aside(room, &vec![(tenant, weight); count]).await;
+}
+
+#[tokio::test]
+async fn tenants_take_turns_however_long_their_backlogs() {
+    let room = Room::new().await;
+    repeat(&room, "x", 1, 6).await;
+    repeat(&room, "y", 1, 2).await;
+    assert_eq!(next(&room, 8).await, "xyxyxxxx");
+}
+
+#[tokio::test]
+async fn a_tenant_of_twice_the_weight_gets_twice_as_much() {
+    let room = Room::new().await;
+    repeat(&room, "x", 2, 20).await;
+    repeat(&room, "y", 1, 20).await;
+    let dealt = next(&room, 15).await;
+    for (at, _) in dealt.char_indices() {
+        let (before, _) = dealt.split_at(at);
+        let of = |tenant| before.matches(tenant).count();
+        assert!(of("x") <= 2 * of("y") + 2, "{dealt}");
+        assert!(2 * of("y") <= of("x") + 2, "{dealt}");
+    }
+    assert_eq!(dealt.matches('x').count(), 10, "{dealt}");
+}
+
+#[tokio::test]
+async fn several_places_at_once_are_dealt_in_the_same_way() {
+    let room = Room::new().await;
+    repeat(&room, "x", 1, 6).await;
+    repeat(&room, "y", 1, 2).await;
+    let delivered = room.read("b", 5).await;
+    let tenants: Vec<&[u8]> = delivered
+        .iter()
+        .filter_map(|one| one.message.fields.first())
+        .map(|(_, tenant)| tenant.as_slice())
+        .collect();
+    assert_eq!(tenants.concat(), b"xyxyx");
+}
+
+#[tokio::test]
+async fn who_comes_new_begins_where_the_others_stand() {
+    let room = Room::new().await;
+    repeat(&room, "x", 1, 12).await;
+    assert_eq!(next(&room, 5).await, "xxxxx");
+    repeat(&room, "y", 1, 6).await;
+    // It neither catches up on what the other had before, nor waits for the other's backlog.
+    assert_eq!(next(&room, 6).await, "yxyxyx");
+}
+
+#[tokio::test]
+async fn who_was_away_gains_nothing_by_it() {
+    let room = Room::new().await;
+    lay_aside(&room, &[("x", 1), ("y", 1)]).await;
+    assert_eq!(next(&room, 2).await, "xy");
+    repeat(&room, "x", 1, 8).await;
+    assert_eq!(next(&room, 4).await, "xxxx");
+    repeat(&room, "y", 1, 8).await;
+    assert_eq!(next(&room, 6).await, "yxyxyx");
+}
+
+#[tokio::test]
+async fn each_tenants_jobs_keep_their_order() {
+    let room = Room::new().await;
+    let mut places = Vec::new();
+    for _ in 0..4 {
+        places.push(room.enqueue(&binary()).await);
+    }
+    let mut reader = reader(&room).await;
+    let looked = reader.look_ahead(10).await.unwrap();
+    let all: Vec<Sorted> = looked.iter().map(|one| sorted(one, "x", 1)).collect();
+    reader.sort(&room.queue, &all).await.unwrap();
+    for place in places {
+        let delivered = room.read_one("b").await;
+        let job = JobId::of_place(&place);
+        assert_eq!(delivered.message.fields, binary());
+        assert_eq!(delivered.resume, Some(resume(&job, 0)));
+        assert_eq!(delivered.held.queue, room.queue.ready());
+    }
+}
+
+#[tokio::test]
+async fn jobs_of_nobody_are_a_tenant_too() {
+    let room = Room::new().await;
+    lay_aside(&room, &[("", 1), ("", 1), ("x", 1), ("x", 1)]).await;
+    assert_eq!(room.standing().await, 0);
+    let lanes = room.broker.lanes().await.unwrap();
+    assert_eq!(
+        lanes,
+        [
+            ("tenant:default:".to_owned(), 2),
+            ("tenant:default:x".to_owned(), 2)
+        ]
+    );
+    assert_eq!(next(&room, 4).await, "xx");
+}
+
+#[tokio::test]
+async fn where_nobody_waits_any_more_nothing_is_left() {
+    let room = Room::new().await;
+    repeat(&room, "x", 3, 2).await;
+    repeat(&room, "y", 1, 1).await;
+    for _ in 0..3 {
+        let held = room.read_one("b").await.held;
+        let ending = Ending {
+            remembered: true,
+            ..Ending::default()
+        };
+        let job = JobId::of_place(&held.place);
+        let _fence = room.broker.settle(&held, &job, &ending).await.unwrap();
+    }
+    assert!(room.read("b", 1).await.is_empty());
+    room.assert_nothing_is_left().await;
+    // And all begin anew.
+    repeat(&room, "y", 1, 2).await;
+    repeat(&room, "x", 1, 2).await;
+    assert_eq!(next(&room, 4).await, "xyxy");
+}
+
+#[tokio::test]
+async fn to_sort_twice_is_to_sort_once_and_another_workers_entries_are_left_alone() {
+    let room = Room::new().await;
+    let (held, _) = room.job("other").await;
+    room.enqueue(&prompt("x")).await;
+    let mut reader = reader(&room).await;
+    let looked = reader.look_ahead(10).await.unwrap();
+    let mine = sorted(looked.first().unwrap(), "x", 1);
+    let not_mine = Sorted {
+        entry: held.entry.clone(),
+        ..mine.clone()
+    };
+    let both = [not_mine, mine];
+    assert_eq!(reader.sort(&room.queue, &both).await.unwrap(), 1);
+    let before = room.snapshot().await;
+    assert_eq!(reader.sort(&room.queue, &both).await.unwrap(), 0);
+    assert_eq!(room.snapshot().await, before);
+    assert_eq!(room.pending().await.len(), 1);
+}
+
+#[tokio::test]
+async fn who_was_cancelled_is_passed_over_and_costs_no_turn() {
+    let room = Room::new().await;
+    repeat(&room, "x", 1, 3).await;
+    repeat(&room, "y", 1, 1).await;
+    let first: Vec<String> = room
+        .ask(&["LRANGE", &room.key("lane:tenant:default:x"), "0", "0"])
+        .await;
+    let job = JobId::parse(first.first().unwrap()).unwrap();
+    assert!(room.broker.cancel(&job).await.unwrap());
+    // It comes first, to be ended unrun; its tenant's turn is the next one's.
+    assert_eq!(next(&room, 4).await, "xxyx");
+}
+
+#[tokio::test]
+async fn what_came_out_of_a_lane_or_was_given_back_goes_before_what_is_dealt() {
+    let room = Room::new().await;
+    let call = room.taking(&[places(1)]).await;
+    room.waiter(vec![places(1)]).await;
+    room.enqueue(&prompt("r")).await;
+    let held = room.read_one("a").await.held;
+    repeat(&room, "x", 1, 2).await;
+    let back = room
+        .broker
+        .hand_back(&held, None, "", "", Spent::NothingTaken);
+    assert_eq!(back.await.unwrap(), Fence::Held);
+    room.end(&call, spent(1, 1)).await;
+    // `hello` is what waiters say.
+    let mut order = Vec::new();
+    for _ in 0..4 {
+        order.push(next(&room, 1).await);
+    }
+    assert_eq!(order, ["r", "hello", "x", "x"]);
+}
+
+#[tokio::test]
+async fn a_reader_that_wants_only_begun_jobs_gets_the_dealt_ones_and_no_new() {
+    let room = Room::new().await;
+    repeat(&room, "x", 1, 1).await;
+    room.enqueue(&prompt("new")).await;
+    let mut reader = reader(&room).await;
+    let wait = Duration::from_millis(1);
+    let read = reader.read(10, wait, Wanted::Begun).await.unwrap();
+    assert_eq!(read.len(), 1);
+    let read = reader.read(10, wait, Wanted::Begun).await.unwrap();
+    assert!(read.is_empty());
+    let read = reader.read(10, wait, Wanted::All).await.unwrap();
+    assert_eq!(read.len(), 1);
+}
