@@ -190,10 +190,10 @@ mod tests {
             {
               "candidates": [
                 {
-                  "about_usd": 0.0022088,
-                  "at_most_usd": 0.4400143,
+                  "about_usd": 0.002508,
+                  "at_most_usd": 0.64001625,
                   "billing": "paid",
-                  "model": "o4-mini",
+                  "model": "gpt-6.1-terra",
                   "platform": "openai",
                   "reason": "platform hinted by the job",
                   "tier": "standard"
@@ -219,7 +219,7 @@ mod tests {
                   "step": "hint"
                 },
                 {
-                  "outcome": "`medium-risk tests and services` finds nobody: model `gemini-2.5-pro` has no provider: platform `gemini` is off: GOOGLE_API_KEY is not set",
+                  "outcome": "`medium-risk tests and services` finds nobody: model `gemini-2.5-pro` has no provider: platform `gemini` is off: GOOGLE_API_KEY is not set; platform `gemini-cli` is off: on only if `providers.gemini-cli.enabled` is true in longshore.yaml",
                   "step": "rule"
                 },
                 {
@@ -232,7 +232,7 @@ mod tests {
         }
         "#);
         let plain = serde_json::to_string(&report.json(false)).unwrap();
-        assert_snapshot!(plain, @r#"{"tasks":[{"candidates":[{"model":"o4-mini","platform":"openai"},{"model":"claude-sonnet-5-5","platform":"anthropic"}],"prompt":"Prove it."}]}"#);
+        assert_snapshot!(plain, @r#"{"tasks":[{"candidates":[{"model":"gpt-6.1-terra","platform":"openai"},{"model":"claude-sonnet-5-5","platform":"anthropic"}],"prompt":"Prove it."}]}"#);
     }
 
     #[test]

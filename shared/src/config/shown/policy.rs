@@ -2,6 +2,7 @@
 
 use super::{Config, named, spelled};
 use crate::{
+    catalog::PlatformName,
     limits::{Budget, Calendar, Scope},
     routing::{Category, Preference, Rule},
 };
