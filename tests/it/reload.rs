@@ -102,10 +102,8 @@ async fn model(stack: &Stack) -> String {
         .await
         .unwrap();
     let outcome = stack.outcome(&id).await.unwrap();
-    outcome
-        .model
-        .clone()
-        .unwrap_or_else(|| panic!("{outcome:?}"))
+    assert!(outcome.success, "{outcome:?}");
+    outcome.model.unwrap()
 }
 
 fn ok(ran: Ran) -> String {

@@ -164,7 +164,7 @@ mod tests {
 providers:
   gateway: { base_url: 'https://llm.example.com', api_key: '${GATEWAY_KEY}', default_model: m }
   xai: { enabled: false }
-  ollama: { enabled: true, default_model: llama }
+  mine: { base_url: 'http://127.0.0.1:11434/v1', default_model: llama }
 ";
         insta::assert_snapshot!(text(&read(yaml)), @r"
         Warning: longshore.yaml:2: `providers.gateway` is off here: GATEWAY_KEY is not set; set it where the services run

@@ -319,13 +319,13 @@ mod tests {
         );
         dead.resume.admitted = true;
         dead.resume.attempts = 3;
-        dead.resume.tries.insert("sim".to_owned(), 3);
+        dead.resume.tries.insert("openai".to_owned(), 3);
         dead.resume.spent = vec!["sim".to_owned()];
         dead.resume.waits_since = Some(dead.record.at);
         let resume = dead.resume.clone().replayed();
         assert!(resume.admitted && resume.spent.is_empty() && resume.waits_since.is_none());
-        assert!(resume.tries.is_empty());
         assert_eq!((resume.attempts, resume.replays), (3, 1));
+        assert!(resume.tries.is_empty());
         let job = event_of(&dead).unwrap().job.unwrap();
         assert_eq!(job.labels.job_id.as_str(), "inv-42");
         assert_eq!(
