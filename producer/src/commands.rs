@@ -11,6 +11,7 @@ mod jobs;
 mod migrate;
 mod models;
 mod queues;
+mod quota;
 mod record;
 mod route;
 mod status;
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Jobs(jobs::Arguments),
     /// Show platforms, queues and services
     Status(status::Arguments),
+    /// Show what is used of quotas and budgets
+    Quota(quota::Arguments),
     /// Show what was spent, by day, platform, type or chain
     Costs(costs::Arguments),
     /// List, show, edit, replay and purge dead letters
@@ -64,6 +67,7 @@ pub(crate) async fn run(command: Command) -> Result<Done, CommandError> {
         Command::Batch(arguments) => batch::run(arguments, &Session::open()?).await,
         Command::Jobs(arguments) => jobs::run(arguments, &Session::open()?).await,
         Command::Status(arguments) => status::run(arguments, &Session::open()?).await,
+        Command::Quota(arguments) => quota::run(arguments, &Session::open()?).await,
         Command::Costs(arguments) => costs::run(arguments, &Session::open()?).await,
         Command::Dlq(arguments) => dlq::run(arguments, &Session::open()?).await,
         Command::Queues(arguments) => queues::run(arguments, &Session::open()?).await,

@@ -1,7 +1,7 @@
 //! What every command stands on: the configuration, Redis, Postgres.
 
 use longshore_shared::{
-    broker::Broker,
+    broker::{Broker, Pushed},
     config::{Config, Environment},
     ledger::Ledger,
 };
@@ -32,10 +32,32 @@ impl Session {
         Ok(broker.keeping(self.config.retention.clone()))
     }
 
+    /// What the services of the namespace run by: what is pushed for the fleet stands in the place of the
+    /// file here.
+    pub(crate) async fn fleet_config(&self, broker: &Broker) -> Result<Config, CommandError> {
+        let (_, pushed) = broker.pushed_config().await?;
+        Ok(as_pushed(
+            &self.config,
+            &Environment::read()?,
+            pushed.as_ref(),
+        ))
+    }
+
     /// Postgres, reachable.
     pub(crate) async fn ledger(&self) -> Result<Ledger, CommandError> {
         let ledger = Ledger::connect(&self.config.database_url, LEDGER_CONNECTIONS)?;
         ledger.ping().await?;
         Ok(ledger)
     }
+}
+
+/// `own` as it is once the services took what is pushed; what is wrong, they have refused.
+pub(crate) fn as_pushed(own: &Config, env: &Environment, pushed: Option<&Pushed>) -> Config {
+    let Some(pushed) = pushed else {
+        return own.clone();
+    };
+    own.with_pushed(env, pushed).unwrap_or_else(|error| {
+        output::note(format_args!("Warning: what is pushed is refused: {error}"));
+        own.clone()
+    })
 }

@@ -8,11 +8,13 @@ mod events;
 mod jobs;
 mod leader;
 mod limits;
+mod meters;
 mod queues;
 mod reader;
 mod scripts;
 mod server;
 mod steps;
+mod tenants;
 mod workers;
 
 use std::{
@@ -34,10 +36,12 @@ pub use self::{
     events::{EventEntry, EventStream},
     jobs::{Entries, Pending, Waiting},
     limits::{LetGo, Offer, Reservation, Reserved, Spent, Takes, Turn},
+    meters::{Fill, MeterReport, WindowFill},
     queues::QueueDepth,
     reader::{Delivered, QueueReader, Sorted, Wanted},
     server::ServerFacts,
     steps::{Admission, Admitted, Beginning, Begun, Ending, Fence, Held, Parked, Parking},
+    tenants::Share,
     workers::{Heartbeat, Pulse, Recovered},
 };
 use crate::{config::Retention, id::Namespace, keys::Keys};

@@ -66,6 +66,17 @@ impl Keys {
         format!("{}:lane:quota:{meter}", self.prefix)
     }
 
+    /// The lane of a tenant's jobs of a queue.
+    pub fn tenant_lane(&self, queue: &QueueName, tenant: &str) -> String {
+        format!("{}:lane:tenant:{queue}:{tenant}", self.prefix)
+    }
+
+    /// The tenants whose jobs of a queue wait, by their turns; beside it, with `:weights`, those weights
+    /// that are not 1.
+    pub fn tenants(&self, queue: &QueueName) -> String {
+        format!("{}:tenants:{queue}", self.prefix)
+    }
+
     /// What is taken of a limit.
     pub fn quota(&self, meter: &str) -> String {
         format!("{}:quota:{meter}", self.prefix)

@@ -6,6 +6,10 @@ use tiktoken_rs::CoreBPE;
 
 use crate::call::Message;
 
+/// Tokens that an answer is taken to have before there is one, where its job names no limit; what is known
+/// after the call is set right.
+pub const TYPICAL_ANSWER: u32 = 1_000;
+
 /// Tokens that a chat form adds to each message, for its role and its borders.
 const PER_MESSAGE: u64 = 4;
 

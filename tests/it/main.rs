@@ -14,6 +14,7 @@ mod crash;
 mod identity;
 mod model;
 mod policy;
+mod quota;
 mod reload;
 mod road;
 mod scripts;

@@ -9,6 +9,7 @@ mod circuit_model;
 mod circuit_worker;
 mod dead;
 mod fail;
+mod fill;
 mod hand_back;
 mod key_lanes;
 mod lead;

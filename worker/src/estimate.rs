@@ -7,10 +7,6 @@ use longshore_shared::{
 
 use crate::policy::Policy;
 
-/// Answer tokens that a call is taken to have, for limits on tokens a minute, where the job names no
-/// limit; what is known after the call is set right.
-const TYPICAL_ANSWER: u32 = 1_000;
-
 /// What a call may come to.
 #[derive(Debug, Clone)]
 pub(crate) struct Estimate {
@@ -37,7 +33,10 @@ impl Estimate {
             most.min(model.max_output_tokens)
         });
         let upper_bound = model.upper_bound(prompt, u64::from(answer), now);
-        let typical = envelope.max_tokens.unwrap_or(TYPICAL_ANSWER).min(answer);
+        let typical = envelope
+            .max_tokens
+            .unwrap_or(tokens::TYPICAL_ANSWER)
+            .min(answer);
         let costs = Costs {
             tokens: policy.router.measure(envelope).upper_bound + u64::from(typical),
             upper_bound,

@@ -2,6 +2,7 @@
 
 mod bar;
 mod collect;
+mod forecast;
 pub(super) mod input;
 mod place;
 mod plan;
@@ -59,6 +60,9 @@ pub(crate) struct Arguments {
     /// Do not wait for the answers
     #[arg(long)]
     detach: bool,
+    /// Do not ask, even if the batch would use up most of a quota or budget
+    #[arg(long, short)]
+    yes: bool,
     /// Text for people, JSON for programs
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -82,9 +86,12 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         .map(|path| OutputFile::open(&place::resolved(path)))
         .transpose()?;
 
-    let client = Client::new(session.broker().await?)
-        .queue(queue.clone())
-        .limits(limits);
+    let broker = session.broker().await?;
+    if !forecast::allows(&plan.jobs, arguments.yes, session, &broker).await? {
+        output::note("Nothing was put in.");
+        return Ok(Done::Failure);
+    }
+    let client = Client::new(broker).queue(queue.clone()).limits(limits);
     let loaded = format!(
         "Loaded {} from {source}",
         words::many(plan.jobs.len(), "task")

@@ -17,8 +17,7 @@ use longshore_shared::{
 
 use crate::{
     error::{CommandError, Done},
-    output,
-    session::Session,
+    session::{Session, as_pushed},
 };
 
 /// What to do with the configuration.
@@ -78,15 +77,7 @@ impl Fleet {
 
     /// What the services run by now; what was pushed and is wrong, they have refused.
     fn now(&self) -> Config {
-        let Some(pushed) = &self.pushed else {
-            return self.own.clone();
-        };
-        self.own
-            .with_pushed(&self.env, pushed)
-            .unwrap_or_else(|error| {
-                output::note(format_args!("Warning: what is pushed is refused: {error}"));
-                self.own.clone()
-            })
+        as_pushed(&self.own, &self.env, self.pushed.as_ref())
     }
 
     /// Where that comes from, for people.

@@ -1,9 +1,12 @@
 //! `longshore jobs`: one job's story, or many jobs in a table.
 
+mod ahead;
 mod attempts;
 mod cancel;
 mod decisions;
 mod find;
+mod lane;
+mod lane_why;
 mod list;
 mod show;
 mod story;

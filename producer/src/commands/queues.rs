@@ -4,7 +4,7 @@ use comfy_table::{Cell, CellAlignment, Color, Table};
 use longshore_shared::broker::QueueDepth;
 use serde::Serialize;
 
-use super::words::{count, drawn, many, table};
+use super::words::{count, drawn, lane, many, table};
 use crate::{
     error::{CommandError, Done},
     output::{self, Format},
@@ -33,7 +33,19 @@ struct Standing {
 #[derive(Debug, Serialize)]
 struct Lane {
     name: String,
+    /// What they wait for, in words.
+    waiting_for: String,
     waiting: u64,
+}
+
+impl Lane {
+    fn new(name: String, waiting: u64) -> Self {
+        Self {
+            waiting_for: lane(&name),
+            name,
+            waiting,
+        }
+    }
 }
 
 /// Counts and prints.
@@ -48,7 +60,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         queues,
         lanes: lanes
             .into_iter()
-            .map(|(name, waiting)| Lane { name, waiting })
+            .map(|(name, waiting)| Lane::new(name, waiting))
             .collect(),
         dead_letters: broker.dead_count().await?,
         unrecorded_events: broker.unrecorded().await?,
@@ -77,12 +89,9 @@ fn text(standing: &Standing) -> String {
         parts.push(drawn(&queues));
     }
     if !standing.lanes.is_empty() {
-        let mut lanes = table(["LANE", "WAITING"]);
+        let mut lanes = table(["WAITING FOR", "JOBS"]);
         for lane in &standing.lanes {
-            lanes.add_row([
-                Cell::new(super::words::head(&lane.name, 80)),
-                number(lane.waiting),
-            ]);
+            lanes.add_row([Cell::new(&lane.waiting_for), number(lane.waiting)]);
         }
         parts.push(drawn(&lanes));
     }
@@ -151,25 +160,37 @@ mod tests {
                     running: 0,
                 },
             ],
-            lanes: vec![Lane {
-                name: "key:acme".to_owned(),
-                waiting: 3,
-            }],
+            lanes: vec![
+                Lane::new("key:acme".to_owned(), 3),
+                Lane::new("quota:rpm:openai".to_owned(), 312),
+                Lane::new("tenant:bulk:acme".to_owned(), 200_000),
+            ],
             dead_letters: 2,
             unrecorded_events: 0,
             workers_alive: 1,
         };
-        insta::assert_snapshot!(text(&standing), @r"
+        let json = serde_json::to_value(&standing).unwrap();
+        assert_eq!(
+            json["lanes"][1],
+            serde_json::json!({
+                "name": "quota:rpm:openai",
+                "waiting_for": "openai's requests a minute",
+                "waiting": 312
+            })
+        );
+        insta::assert_snapshot!(text(&standing), @r#"
         QUEUE    AVAILABLE  RUNNING
         bulk        12,345        7
         default          0        0
 
-        LANE      WAITING
-        key:acme        3
+        WAITING FOR                            JOBS
+        concurrency key acme                         3
+        openai's requests a minute                 312
+        the turn of tenant acme in queue bulk  200,000
 
         Dead letters       2
         Unrecorded events  0
         Workers alive      1
-        ");
+        "#);
     }
 }

@@ -1,16 +1,28 @@
 //! `longshore status`: platforms, quotas, services and queues, whichever of them can be asked.
 
+mod adapters;
+mod quotas;
 mod report;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use longshore_shared::{
-    broker::QueueDepth,
-    catalog::{Catalog, Enabled},
+    broker::{CircuitReport, QueueDepth},
+    catalog::{Enabled, ProviderEntry},
+    config::Config,
     ledger::CostScope,
+    limits::Meters,
 };
 
-use self::report::{Adapter, Leader, Places, Quota, Report, Service};
-use super::migrate;
+use self::{
+    adapters::{Adapter, Down, Health},
+    quotas::{Quotas, Used},
+    report::{Leader, Places, Report, Service},
+};
+use super::{
+    migrate,
+    quota::limit::{Limit, limits},
+    words::of_ms,
+};
 use crate::{
     error::{CommandError, Done},
     output::{self, Format},
@@ -28,6 +40,12 @@ pub(crate) struct Arguments {
 /// What Redis knows.
 struct Standing {
     address: String,
+    /// What the services run by.
+    config: Config,
+    limits: Vec<Limit>,
+    circuits: Vec<CircuitReport>,
+    /// Until when accounts are not to be called, in ms since the epoch.
+    limited: Vec<(String, i64)>,
     workers: Places,
     leader: Option<String>,
     queues: Vec<QueueDepth>,
@@ -41,7 +59,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     let today = Utc::now().date_naive();
     let (standing, used) = tokio::join!(standing(session), used(session, today));
     let all_answered = standing.is_ok() && used.is_ok();
-    let report = report(&session.config.catalog, standing, used, tomorrow(today));
+    let report = report(&session.config, standing, used, tomorrow(today));
     match arguments.format {
         Format::Text => output::line(&report),
         Format::Json => output::json(&report),
@@ -55,6 +73,9 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
 
 async fn standing(session: &Session) -> Result<Standing, CommandError> {
     let broker = session.broker().await?;
+    let config = session.fleet_config(&broker).await?;
+    // Budgets of each tenant are for `longshore quota`.
+    let meters = Meters::new(&config).all(Utc::now());
     let workers = broker.workers().await?;
     let mut queues = Vec::new();
     for queue in broker.queues().await? {
@@ -62,6 +83,10 @@ async fn standing(session: &Session) -> Result<Standing, CommandError> {
     }
     Ok(Standing {
         address: broker.address().to_owned(),
+        limits: limits(broker.meters(&meters).await?, &config),
+        config,
+        circuits: broker.circuits().await?,
+        limited: broker.limited_accounts().await?,
         workers: Places {
             alive: workers.len(),
             in_flight: workers.iter().map(|worker| worker.in_flight).sum(),
@@ -100,37 +125,25 @@ fn tomorrow(today: NaiveDate) -> Option<DateTime<Utc>> {
 }
 
 fn report(
-    catalog: &Catalog,
+    own: &Config,
     standing: Result<Standing, CommandError>,
     used: Result<(String, Vec<(String, u64)>), CommandError>,
     reset_at: Option<DateTime<Utc>>,
 ) -> Report {
-    let adapters: Vec<Adapter> = catalog
-        .providers
-        .iter()
-        .map(|provider| Adapter {
-            name: provider.name.to_string(),
-            off: match &provider.enabled {
-                Enabled::On => None,
-                Enabled::Off(why) => Some(why.clone()),
-            },
-        })
-        .collect();
-    let (postgres, quota) = match used {
-        Ok((at, used)) => (
-            Service::Answers(at),
-            Some(quota(&adapters, &used, reset_at)),
-        ),
-        Err(error) => (Service::Silent(first_line(&error)), None),
+    let mut report = Report::default();
+    let used = match used {
+        Ok((at, used)) => {
+            report.postgres = Service::Answers(at);
+            Some(used)
+        }
+        Err(error) => {
+            report.postgres = Service::Silent(first_line(&error));
+            None
+        }
     };
-    let mut report = Report {
-        adapters,
-        quota,
-        postgres,
-        ..Report::default()
-    };
-    match standing {
+    let (config, limits) = match standing {
         Ok(standing) => {
+            report.adapters = adapters(&standing, Utc::now());
             report.redis = Service::Answers(standing.address);
             report.workers = Some(standing.workers);
             report.leader = standing.leader.map_or(Leader::Nobody, Leader::Leads);
@@ -138,37 +151,97 @@ fn report(
             report.lanes = standing.lanes;
             report.dead_letters = Some(standing.dead_letters);
             report.unrecorded_events = Some(standing.unrecorded_events);
+            (standing.config, Some(standing.limits))
         }
-        Err(error) => report.redis = Service::Silent(first_line(&error)),
-    }
+        Err(error) => {
+            report.redis = Service::Silent(first_line(&error));
+            let providers = own.catalog.providers.iter();
+            report.adapters = providers
+                .map(|provider| adapter(provider, Health::Ready))
+                .collect();
+            (own.clone(), None)
+        }
+    };
+    report.quotas = Quotas {
+        limits,
+        used: used.map(|used| used_of(&config.catalog.providers, &used)),
+        reset_at,
+        alerts: config.alerts,
+    };
     report
 }
 
+fn adapters(standing: &Standing, now: DateTime<Utc>) -> Vec<Adapter> {
+    let health = |provider: &ProviderEntry| {
+        let own = standing
+            .circuits
+            .iter()
+            .filter(|circuit| circuit.name.platform == provider.name);
+        let down: Vec<Down> = own
+            .filter_map(|circuit| {
+                let open = circuit.open.as_ref()?;
+                Some(Down {
+                    model: circuit.name.model.clone(),
+                    since: open.since,
+                    until: open.until,
+                    class: open.class,
+                })
+            })
+            .collect();
+        let mut limited = standing.limited.iter();
+        let limited = limited
+            .find(|(account, _)| account == provider.account.as_str())
+            .map(|(_, until)| of_ms(*until))
+            .filter(|until| *until > now);
+        match limited {
+            _ if !down.is_empty() => Health::Down(down),
+            Some(until) => Health::Limited(until),
+            None => Health::Ready,
+        }
+    };
+    let providers = standing.config.catalog.providers.iter();
+    providers
+        .map(|provider| adapter(provider, health(provider)))
+        .collect()
+}
+
+/// A platform that is as well as said, if it is on at all.
+fn adapter(provider: &ProviderEntry, health: Health) -> Adapter {
+    Adapter {
+        name: provider.name.to_string(),
+        health: match &provider.enabled {
+            Enabled::On => health,
+            Enabled::Off(why) => Health::Off(why.clone()),
+        },
+    }
+}
+
 /// The platforms that are on, and those that were used before they were turned off.
-fn quota(
-    adapters: &[Adapter],
-    used: &[(String, u64)],
-    reset_at: Option<DateTime<Utc>>,
-) -> Vec<Quota> {
+fn used_of(providers: &[ProviderEntry], used: &[(String, u64)]) -> Vec<Used> {
     let requests = |name: &str| {
         used.iter()
             .find(|(other, _)| other == name)
             .map(|(_, requests)| *requests)
     };
-    let on = adapters
-        .iter()
-        .filter(|adapter| adapter.off.is_none() || requests(&adapter.name).is_some())
-        .map(|adapter| adapter.name.clone());
-    let removed = used
-        .iter()
-        .map(|(name, _)| name.clone())
-        .filter(|name| adapters.iter().all(|adapter| adapter.name != *name));
-    on.chain(removed)
-        .map(|platform| Quota {
-            used: requests(&platform).unwrap_or_default(),
-            platform,
-            reset_at,
+    let known = providers.iter().filter_map(|provider| {
+        let requests = requests(provider.name.as_str());
+        (provider.is_on() || requests.is_some()).then(|| Used {
+            platform: provider.name.to_string(),
+            account: provider.account.to_string(),
+            requests: requests.unwrap_or_default(),
         })
+    });
+    let is_known = |name: &String| {
+        let mut names = providers.iter().map(|provider| provider.name.as_str());
+        names.any(|known| known == name)
+    };
+    let removed = used.iter().filter(|(name, _)| !is_known(name));
+    known
+        .chain(removed.map(|(name, requests)| Used {
+            platform: name.clone(),
+            account: name.clone(),
+            requests: *requests,
+        }))
         .collect()
 }
 

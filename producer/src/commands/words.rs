@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use comfy_table::{ContentArrangement, Row, Table, presets};
+use longshore_shared::limits::MeterName;
 
 /// Columns of a table stand apart by these; the last column wraps where the terminal ends.
 pub(crate) fn table<R: Into<Row>>(header: R) -> Table {
@@ -116,6 +117,22 @@ pub(crate) fn head(text: &str, longest: usize) -> String {
     words
 }
 
+/// What the jobs of a lane wait for.
+pub(crate) fn lane(name: &str) -> String {
+    let words = match name.split_once(':') {
+        Some(("quota", meter)) => MeterName::parse(meter).to_string(),
+        Some(("key", key)) => format!("concurrency key {key}"),
+        Some(("tenant", place)) => match place.split_once(':').unwrap_or((place, "")) {
+            (queue, "") => format!("the turn of those without a tenant in queue {queue}"),
+            (queue, tenant) => format!("the turn of tenant {tenant} in queue {queue}"),
+        },
+        None if name == "time" => "their time".to_owned(),
+        None if name == "version" => "a worker of a newer protocol".to_owned(),
+        _ => name.to_owned(),
+    };
+    head(&words, 120)
+}
+
 /// A text that cannot command the terminal: whoever wrote it is not the one who reads it. What goes
 /// to a file or a program stays as it is.
 pub(crate) fn harmless(text: &str) -> String {
@@ -192,6 +209,24 @@ mod tests {
         assert_eq!(many(1234, "dead letter"), "1,234 dead letters");
         let spans = [-5, 4, 99, 100, 5999, 6000, 172_800].map(|s| span(TimeDelta::seconds(s)));
         assert_eq!(spans, ["0s", "4s", "99s", "1m", "99m", "1h", "2d"]);
+    }
+
+    #[test]
+    fn lanes_say_what_their_jobs_wait_for() {
+        for (name, words) in [
+            ("time", "their time"),
+            ("version", "a worker of a newer protocol"),
+            ("key:a:b", "concurrency key a:b"),
+            ("quota:rpm:openai", "openai's requests a minute"),
+            ("quota:budget:team:a:b", "the budget team of a:b"),
+            ("tenant:bulk:a:b", "the turn of tenant a:b in queue bulk"),
+            (
+                "tenant:default:",
+                "the turn of those without a tenant in queue default",
+            ),
+        ] {
+            assert_eq!(lane(name), words);
+        }
     }
 
     #[test]

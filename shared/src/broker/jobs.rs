@@ -22,7 +22,7 @@ pub struct Waiting {
     pub resume: Resume,
     /// When it is due, in ms since the epoch, if it waits for a time.
     pub due_ms: Option<i64>,
-    /// The lane: `time`, `version`, `key:K` or `quota:METER`.
+    /// The lane: `time`, `version`, `key:K`, `quota:METER` or `tenant:QUEUE:TENANT`.
     pub lane: String,
     /// Its message.
     pub message: RawMessage,

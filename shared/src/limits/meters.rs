@@ -61,6 +61,15 @@ pub enum Take {
 }
 
 impl Take {
+    /// The meter that it takes from.
+    pub fn meter(&self) -> &str {
+        match self {
+            Self::Rate { meter, .. } | Self::Window { meter, .. } | Self::Slots { meter, .. } => {
+                meter
+            }
+        }
+    }
+
     /// The form that the scripts read (`shared/lua/limits.lua`).
     pub fn to_json(&self) -> Value {
         match self {
@@ -203,7 +212,7 @@ impl Meters {
     pub fn all(&self, now: DateTime<Utc>) -> Vec<Take> {
         let budgets = self.budgets.iter();
         let mut takes: Vec<Take> = budgets
-            .filter(|budget| !matches!(budget.scope, Scope::Tenant(None) | Scope::Chain(None)))
+            .filter(|budget| !budget.is_of_each())
             .map(|budget| budget.take(budget.meter(), 0, now))
             .collect();
         for (name, limits) in &self.accounts {
@@ -211,9 +220,28 @@ impl Meters {
         }
         takes
     }
+
+    /// Whether there are budgets of each tenant or chain by itself.
+    pub fn has_budgets_of_each(&self) -> bool {
+        self.budgets.iter().any(Budget::is_of_each)
+    }
+
+    /// The meter of this name, with nothing taken, if it is that of a budget of each tenant or chain by
+    /// itself.
+    pub fn of_each(&self, meter: &str, now: DateTime<Utc>) -> Option<Take> {
+        let (name, _whose) = meter.strip_prefix("budget:")?.split_once(':')?;
+        let mut budgets = self.budgets.iter().filter(|budget| budget.is_of_each());
+        let budget = budgets.find(|budget| budget.name == name)?;
+        Some(budget.take(meter.to_owned(), 0, now))
+    }
 }
 
 impl Budget {
+    /// Whether each tenant or chain has one of its own.
+    fn is_of_each(&self) -> bool {
+        matches!(self.scope, Scope::Tenant(None) | Scope::Chain(None))
+    }
+
     fn meter(&self) -> String {
         format!("budget:{}", self.name)
     }

@@ -20,21 +20,32 @@ impl<'a> MeterName<'a> {
     pub fn is_window(&self) -> bool {
         matches!(self.kind, "rpd" | "usd" | "budget")
     }
+
+    /// Whose account or which budget it is of: `openai`, `team:acme`.
+    pub fn of(&self) -> &'a str {
+        self.of
+    }
+
+    /// What of an account it limits; `None` of a budget.
+    pub fn what(&self) -> Option<&'static str> {
+        Some(match self.kind {
+            "rpm" => "requests a minute",
+            "tpm" => "tokens a minute",
+            "rpd" => "requests a day",
+            "usd" => "dollars a month",
+            "slots" => "calls at once",
+            _ => return None,
+        })
+    }
 }
 
 impl fmt::Display for MeterName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let of = self.of;
-        match self.kind {
-            "rpm" => write!(f, "{of}'s requests a minute"),
-            "tpm" => write!(f, "{of}'s tokens a minute"),
-            "rpd" => write!(f, "{of}'s requests a day"),
-            "usd" => write!(f, "{of}'s dollars a month"),
-            "slots" => write!(f, "{of}'s calls at once"),
-            _ => match of.split_once(':') {
-                Some((budget, whose)) => write!(f, "the budget {budget} of {whose}"),
-                None => write!(f, "the budget {of}"),
-            },
+        match (self.what(), of.split_once(':')) {
+            (Some(what), _) => write!(f, "{of}'s {what}"),
+            (None, Some((budget, whose))) => write!(f, "the budget {budget} of {whose}"),
+            (None, None) => write!(f, "the budget {of}"),
         }
     }
 }

@@ -53,6 +53,14 @@ impl Pacing {
     pub fn cost_micros(&self, amount: u64) -> u64 {
         amount.saturating_mul(MINUTE_MICROS).div_ceil(self.rate)
     }
+
+    /// The units that may go at once when the bucket is full again in so many microseconds, rounded down.
+    pub fn free(&self, full_in_micros: u64) -> u64 {
+        let micros = self.depth_micros.saturating_sub(full_in_micros);
+        let units = u128::from(micros) * u128::from(self.rate) / u128::from(MINUTE_MICROS);
+        // Calls are rounded up to whole microseconds: their bucket is a little deeper than `burst`.
+        u64::try_from(units).unwrap_or(u64::MAX).min(self.burst)
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use longshore_shared::{
-    broker::{Broker, BrokerError},
+    broker::{Broker, BrokerError, Waiting},
     envelope::{Envelope, Limits, RawMessage, parse},
     id::{AttemptId, JobId, Place, QueueName, WorkerId},
     keys::RESUME_FIELD,
@@ -12,14 +12,15 @@ use longshore_shared::{
 };
 use serde::Serialize;
 
+use super::lane::Lane;
 use crate::commands::words;
 
 /// Entries of a queue that are searched for a producer's own id, and how many at a time.
 const SEARCHED: usize = 10_000;
-const PAGE: usize = 200;
+pub(super) const PAGE: usize = 200;
 
 /// Bytes of messages that are read while searching or counting.
-const READ_BYTES: usize = 64 * 1024 * 1024;
+pub(super) const READ_BYTES: usize = 64 * 1024 * 1024;
 
 /// Jobs that were begun before, searched for one of them.
 const MOVED_SEARCHED: usize = 200_000;
@@ -36,7 +37,7 @@ pub(super) enum Location {
     Waiting {
         /// The queue that it will go to.
         queue: QueueName,
-        /// `time`, `version` or `key`.
+        /// What it waits for.
         lane: Lane,
         /// When it goes on, if that is known.
         due_at: Option<DateTime<Utc>>,
@@ -70,31 +71,6 @@ pub(super) enum Location {
     },
 }
 
-/// What a job waits for in a lane.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Lane {
-    /// A time.
-    Time,
-    /// A worker of a newer protocol.
-    Version,
-    /// A place under its concurrency key.
-    Key,
-    /// Room under this limit.
-    Quota(String),
-}
-
-impl Lane {
-    fn parse(name: &str) -> Self {
-        match name.split_once(':') {
-            None if name == "version" => Self::Version,
-            None => Self::Time,
-            Some(("quota", meter)) => Self::Quota(meter.to_owned()),
-            Some(_) => Self::Key,
-        }
-    }
-}
-
 /// What Redis knows of a job.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -125,6 +101,16 @@ impl Found {
             &kept
         };
         parse(message, limits).ok().map(|parsed| parsed.envelope)
+    }
+
+    fn is_waiting(&mut self, waiting: Waiting) {
+        self.location = Location::Waiting {
+            lane: Lane::parse(&waiting.lane),
+            queue: waiting.queue,
+            due_at: waiting.due_ms.map(words::of_ms),
+        };
+        self.message = Some(waiting.message);
+        self.resume = Some(waiting.resume);
     }
 }
 
@@ -163,17 +149,19 @@ async fn look(broker: &Broker, id: &JobId) -> Result<Found, BrokerError> {
         return Ok(found);
     }
     if let Some(waiting) = broker.waiting(id).await? {
-        found.location = Location::Waiting {
-            queue: waiting.queue,
-            lane: Lane::parse(&waiting.lane),
-            due_at: waiting.due_ms.map(words::of_ms),
-        };
-        found.message = Some(waiting.message);
-        found.resume = Some(waiting.resume);
+        found.is_waiting(waiting);
         return Ok(found);
     }
-    let (place, complete) = place(broker, id).await?;
+    let (place, mut complete) = place(broker, id).await?;
     let Some((place, message)) = place else {
+        if !id.is_server_form() {
+            let (aside, all) = aside(broker, id).await?;
+            complete &= all;
+            if let Some(waiting) = aside {
+                found.is_waiting(waiting);
+                return Ok(found);
+            }
+        }
         found.location = Location::Nowhere { complete };
         return Ok(found);
     };
@@ -246,6 +234,19 @@ async fn search(
     Ok((None, false))
 }
 
+/// The job of a producer's own id among those that wait for their tenants' turns; and whether all were
+/// looked at.
+async fn aside(broker: &Broker, id: &JobId) -> Result<(Option<Waiting>, bool), BrokerError> {
+    let (candidates, complete) = broker.laid_aside_with(id.as_str(), READ_BYTES).await?;
+    for candidate in candidates {
+        let waiting = broker.waiting(&candidate).await?;
+        if let Some(waiting) = waiting.filter(|waiting| names(&waiting.message, id)) {
+            return Ok((Some(waiting), true));
+        }
+    }
+    Ok((None, complete))
+}
+
 /// Whether a message gives itself this id.
 fn names(message: &RawMessage, id: &JobId) -> bool {
     #[derive(serde::Deserialize)]
@@ -316,49 +317,6 @@ fn begun_at(attempt: &str) -> Option<DateTime<Utc>> {
     let id = AttemptId(attempt.parse().ok()?);
     let (seconds, nanos) = id.0.get_timestamp()?.to_unix();
     DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
-}
-
-/// How many jobs go before the one at a place; and whether those were all counted.
-pub(super) async fn before(
-    broker: &Broker,
-    place: &Place,
-    given_back: bool,
-) -> Result<(usize, bool), BrokerError> {
-    const COUNTED: usize = 5000;
-    let (queue, entry) = place.parts();
-    let queue = &QueueName::from_record(queue);
-    let until = format!("({entry}");
-    // What was given back goes first, so it is before everything that is new.
-    let to = if given_back { until.as_str() } else { "+" };
-    let delivered = broker.pending(queue, "-", to, COUNTED).await?;
-    let mut complete = delivered.len() < COUNTED;
-    let mut ahead = delivered
-        .iter()
-        .filter(|pending| pending.worker.is_none())
-        .count();
-    if given_back {
-        return Ok((ahead, complete));
-    }
-    let (mut from, mut counted, mut bytes) =
-        (format!("({}", broker.last_delivered(queue).await?), 0, 0);
-    loop {
-        let page = broker.entries(queue, &from, &until, PAGE, false).await?;
-        counted += page.len();
-        bytes += page
-            .iter()
-            .map(|(_, message)| message.size())
-            .sum::<usize>();
-        let Some((last, _)) = page.last().filter(|_| page.len() == PAGE) else {
-            break;
-        };
-        if counted >= COUNTED || bytes >= READ_BYTES {
-            complete = false;
-            break;
-        }
-        from = format!("({last}");
-    }
-    ahead += counted;
-    Ok((ahead, complete))
 }
 
 #[cfg(test)]

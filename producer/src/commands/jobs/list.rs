@@ -12,8 +12,9 @@ use longshore_shared::{
     resume::Resume,
     state::JobState,
 };
+use serde::Serialize;
 
-use super::{find::unmarked, why::first_line};
+use super::{find::unmarked, lane::Lane, story::with_wait, why::first_line};
 use crate::{
     commands::{
         record,
@@ -105,6 +106,24 @@ impl Arguments {
     }
 }
 
+/// A job, and what it waits for where its state does not tell.
+#[derive(Debug, Serialize)]
+struct Row {
+    #[serde(flatten)]
+    row: JobRow,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<String>,
+}
+
+impl From<JobRow> for Row {
+    fn from(row: JobRow) -> Self {
+        Self {
+            row,
+            waits_for: None,
+        }
+    }
+}
+
 /// Gathers from the record and from Redis, and prints.
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
     let recorded = match session.ledger().await {
@@ -115,8 +134,8 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         Err(error) => Err(error),
     };
     // What has ended is only in the record; what has not is in Redis as well, and fresher there.
-    let mut rows = match recorded {
-        Ok(rows) => rows,
+    let mut rows: Vec<Row> = match recorded {
+        Ok(rows) => rows.into_iter().map(Row::from).collect(),
         Err(error) if arguments.wants_open() => {
             output::note(format_args!(
                 "Warning: only jobs that stand in Redis are listed; the record could not be asked: {}",
@@ -129,11 +148,12 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     if arguments.wants_open() {
         let broker = session.broker().await?;
         let open = open(&broker, &arguments, &session.config.limits).await?;
-        let fresher: HashSet<&JobId> = open.iter().map(|row| &row.job.labels.job_id).collect();
-        rows.retain(|row| !fresher.contains(&row.job.labels.job_id));
-        rows.extend(open.into_iter().filter(|row| arguments.fits(&row.job)));
+        let id = |row: &Row| row.row.job.labels.job_id.clone();
+        let fresher: HashSet<JobId> = open.iter().map(id).collect();
+        rows.retain(|row| !fresher.contains(&row.row.job.labels.job_id));
+        rows.extend(open.into_iter().filter(|row| arguments.fits(&row.row.job)));
     }
-    rows.sort_by_key(|row| std::cmp::Reverse(row.job.enqueued_at));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.row.job.enqueued_at));
     rows.truncate(usize::try_from(arguments.limit).unwrap_or(usize::MAX));
     match arguments.format {
         Format::Json => output::json(&record::flat(&rows)),
@@ -151,15 +171,15 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     Ok(Done::Success)
 }
 
-fn text(rows: &[JobRow], now: DateTime<Utc>) -> String {
+fn text(rows: &[Row], now: DateTime<Utc>) -> String {
     let mut lines = table([
         "ID", "STATE", "TYPE", "QUEUE", "PLATFORM", "ATTEMPTS", "COST", "AGE", "PROMPT",
     ]);
-    for row in rows {
+    for Row { row, waits_for } in rows {
         let job = &row.job;
         lines.add_row([
             job.labels.job_id.to_string(),
-            job.state.to_string(),
+            with_wait(job.state.as_str(), waits_for.as_deref()),
             head(&job.labels.task_type, 40),
             job.labels.queue.to_string(),
             or_dash(job.platform.as_deref()),
@@ -178,14 +198,15 @@ async fn open(
     broker: &Broker,
     arguments: &Arguments,
     limits: &Limits,
-) -> Result<Vec<JobRow>, BrokerError> {
+) -> Result<Vec<Row>, BrokerError> {
     let queues = match &arguments.queue {
         Some(queue) => vec![queue.ready(), queue.clone()],
         None => broker.streams().await?,
     };
     let mut rows = Vec::new();
     for queue in queues {
-        rows.extend(of_queue(broker, &queue, arguments, limits).await?);
+        let of_queue = of_queue(broker, &queue, arguments, limits).await?;
+        rows.extend(of_queue.into_iter().map(Row::from));
     }
     let lanes = usize::try_from(arguments.limit)
         .unwrap_or(LOOKED_THROUGH)
@@ -199,6 +220,7 @@ async fn open(
         } else {
             JobState::Scheduled
         };
+        let waits_for = Lane::parse(&waiting.lane).waits_for(&waiting.queue);
         let mut row = row(
             &waiting.message,
             waiting.queue,
@@ -207,7 +229,7 @@ async fn open(
             limits,
         );
         row.job.due_at = waiting.due_ms.map(words::of_ms);
-        rows.push(row);
+        rows.push(Row { row, waits_for });
     }
     Ok(rows)
 }
@@ -322,7 +344,19 @@ mod tests {
             &Limits::default(),
         );
         assert_eq!(row.job.labels.tenant.as_deref(), Some("acme"));
-        let table = text(&[row], now + chrono::TimeDelta::minutes(5));
+        let waits = Row {
+            row: row.clone(),
+            waits_for: Some("xai's requests a minute".to_owned()),
+        };
+        let json = record::flat(&waits);
+        assert_eq!(json["job_id"], "inv-42");
+        assert_eq!(json["waits_for"], "xai's requests a minute");
+        let table = text(&[waits], now);
+        assert!(
+            table.contains("inv-42  available, waits for xai's requests a minute  research"),
+            "{table}"
+        );
+        let table = text(&[row.into()], now + chrono::TimeDelta::minutes(5));
         assert!(table.contains("inv-42  available  research  default  -         0         $0    5m   Name three colours"), "{table}");
     }
 }

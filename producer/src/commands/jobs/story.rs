@@ -58,7 +58,7 @@ pub(super) fn tell(known: &Known, now: DateTime<Utc>) -> String {
 fn facts(known: &Known, now: DateTime<Utc>) -> String {
     let mut lines: Vec<(&str, String)> = vec![("Job", known.id.to_string())];
     let mut add = |name, value: Option<String>| lines.extend(value.map(|value| (name, value)));
-    add("State", Some(state(known).to_owned()));
+    add("State", Some(state_words(known)));
     add("Now", Some(place(known, now)));
     let job = known.record.as_ref().map(|record| &record.row.job);
     let envelope = known.envelope.as_ref();
@@ -135,6 +135,23 @@ fn facts(known: &Known, now: DateTime<Utc>) -> String {
         .map(|(name, value)| format!("{name:<10} {value}"))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// Its state, and what it waits for where the state does not tell.
+fn state_words(known: &Known) -> String {
+    let waits_for = match &known.now {
+        Location::Waiting { queue, lane, .. } => lane.waits_for(queue),
+        _ => None,
+    };
+    with_wait(state(known), waits_for.as_deref())
+}
+
+/// A state with what is waited for in it.
+pub(super) fn with_wait(state: &str, waits_for: Option<&str>) -> String {
+    waits_for.map_or_else(
+        || state.to_owned(),
+        |waits_for| format!("{state}, waits for {waits_for}"),
+    )
 }
 
 fn state(known: &Known) -> &'static str {

@@ -1,20 +1,21 @@
 //! `longshore jobs why`: why a job waits.
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use longshore_shared::{
     broker::{Broker, BrokerError},
-    envelope::{Envelope, PROTOCOL_VERSION},
+    envelope::Envelope,
     id::{JobId, QueueName},
-    limits::MeterName,
 };
 use serde::Serialize;
 
 use super::{
-    find::{self, Found, Lane, Location},
+    ahead::before,
+    find::{self, Found, Location},
+    lane_why::lane_why,
     nowhere,
 };
 use crate::{
-    commands::words::{ago, count, many, time},
+    commands::words::{ago, many, time},
     error::{CommandError, Done},
     output::{self, Format},
     session::Session,
@@ -131,7 +132,7 @@ pub(super) async fn why(
             lane,
             due_at,
         } => {
-            let why = lane_why(broker, lane, *due_at, found, envelope, now).await?;
+            let why = lane_why(broker, (queue, lane), *due_at, found, envelope, now).await?;
             format!("{why}{}", nobody(broker, queue).await?)
         }
         Location::Available {
@@ -139,7 +140,7 @@ pub(super) async fn why(
             place,
             given_back,
         } => {
-            let (ahead, complete) = find::before(broker, place, *given_back).await?;
+            let (ahead, complete) = before(broker, place, *given_back).await?;
             let ahead = standing(ahead, complete, *given_back, queue);
             format!("it is available: {ahead}{}", nobody(broker, queue).await?)
         }
@@ -166,104 +167,6 @@ pub(super) async fn why(
         why.push_str("; somebody asked for it to be cancelled");
     }
     Ok(why)
-}
-
-async fn lane_why(
-    broker: &Broker,
-    lane: &Lane,
-    due_at: Option<DateTime<Utc>>,
-    found: &Found,
-    envelope: Option<&Envelope>,
-    now: DateTime<Utc>,
-) -> Result<String, BrokerError> {
-    Ok(match lane {
-        Lane::Time => {
-            let retries = found
-                .resume
-                .as_ref()
-                .is_some_and(|resume| resume.attempts > 0);
-            let what = if retries {
-                "its next attempt"
-            } else {
-                "its time"
-            };
-            match due_at {
-                Some(due) => format!("it waits for {what}, {}", due_words(due, now)),
-                None => format!("it waits for {what}"),
-            }
-        }
-        Lane::Version => format!(
-            "it waits for a worker of a newer protocol than version {PROTOCOL_VERSION}; after 24 h it becomes a dead \
-             letter"
-        ),
-        Lane::Key => match envelope.and_then(|envelope| envelope.concurrency.as_ref()) {
-            Some(limit) => {
-                let lane = format!("key:{}", limit.key);
-                let waiting = broker
-                    .lanes()
-                    .await?
-                    .into_iter()
-                    .find(|(name, _)| *name == lane);
-                let waiting =
-                    waiting.map_or(1, |(_, jobs)| usize::try_from(jobs).unwrap_or(usize::MAX));
-                let jobs = if limit.limit.get() == 1 {
-                    "one job with it runs".to_owned()
-                } else {
-                    format!("{} jobs with it run", limit.limit)
-                };
-                format!(
-                    "its concurrency_key `{}` is taken: {jobs} at once, and {} for a place",
-                    limit.key,
-                    if waiting == 1 {
-                        "1 job waits".to_owned()
-                    } else {
-                        format!("{} jobs wait", count(waiting as u64))
-                    }
-                )
-            }
-            None => "its concurrency_key is taken".to_owned(),
-        },
-        Lane::Quota(meter) => quota_why(broker, meter, found, now).await?,
-    })
-}
-
-/// The limit that it waits for, its place among those who do, and when its turn comes.
-async fn quota_why(
-    broker: &Broker,
-    meter: &str,
-    found: &Found,
-    now: DateTime<Utc>,
-) -> Result<String, BrokerError> {
-    let what = format!("it waits for room under {}", MeterName::parse(meter));
-    let Some(resume) = &found.resume else {
-        return Ok(what);
-    };
-    let turn = broker.turn(meter, &resume.id).await?;
-    let place = match turn.ahead {
-        Some(0) => ", as the next".to_owned(),
-        Some(ahead) => format!(
-            ", behind {}",
-            many(usize::try_from(ahead).unwrap_or(usize::MAX), "job")
-        ),
-        None => String::new(),
-    };
-    let when = match turn.at_ms.map(crate::commands::words::of_ms) {
-        Some(at) if at > now => format!("; expected in {} ({})", ago(now, at), time(at)),
-        Some(_) => "; expected at once".to_owned(),
-        None => String::new(),
-    };
-    Ok(format!("{what}{place}{when}"))
-}
-
-fn due_words(due: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    if due > now {
-        format!("due in {} ({})", ago(now, due), time(due))
-    } else {
-        format!(
-            "due since {}: a scheduler or a worker lets it go, so one must be running",
-            ago(due, now)
-        )
-    }
 }
 
 /// Its place in the queue.
@@ -333,19 +236,6 @@ mod tests {
         assert_eq!(
             standing(5000, false, true, &queue),
             "at least 5,000 jobs stand before it in queue default, given back by a worker"
-        );
-    }
-
-    #[test]
-    fn a_due_time_is_told_in_words() {
-        let now = "2026-12-01T12:00:00Z".parse().unwrap();
-        assert_eq!(
-            due_words("2026-12-01T12:05:00Z".parse().unwrap(), now),
-            "due in 5m (2026-12-01T12:05:00Z)"
-        );
-        assert!(
-            due_words("2026-12-01T11:59:00Z".parse().unwrap(), now)
-                .starts_with("due since 60s: a scheduler")
         );
     }
 }

@@ -44,14 +44,7 @@ budgets:
 const NOW: &str = "2026-11-21T10:30:00Z";
 
 fn names(takes: &[Take]) -> Vec<&str> {
-    takes
-        .iter()
-        .map(|take| match take {
-            Take::Rate { meter, .. } | Take::Window { meter, .. } | Take::Slots { meter, .. } => {
-                meter.as_str()
-            }
-        })
-        .collect()
+    takes.iter().map(Take::meter).collect()
 }
 
 /// The meters that a call takes from.
@@ -257,5 +250,30 @@ fn all_meters_are_known_for_reports() {
             continue;
         };
         assert_eq!(*amount, 0, "{take:?}");
+    }
+}
+
+#[test]
+fn budgets_of_each_are_known_by_their_meters() {
+    let meters = Meters::new(&config(EVERYTHING));
+    assert!(meters.has_budgets_of_each());
+    assert!(!Meters::new(&config("")).has_budgets_of_each());
+    let found = |meter| meters.of_each(meter, time(NOW));
+    let Some(Take::Window { meter, limit, .. }) = found("budget:tenants:acme:eu") else {
+        panic!("a window");
+    };
+    assert_eq!(
+        (meter.as_str(), limit),
+        ("budget:tenants:acme:eu", 1_000_000_000)
+    );
+    assert!(found("budget:chains:nightly").is_some());
+    // Not of each, no longer there, no budget.
+    for other in [
+        "budget:acme",
+        "budget:acme:x",
+        "budget:gone:acme",
+        "rpd:openai",
+    ] {
+        assert_eq!(found(other), None, "{other}");
     }
 }

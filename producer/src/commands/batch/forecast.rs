@@ -1,0 +1,191 @@
+//! What a batch would bring quotas and budgets to, said before anything of it is put in.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use longshore::Job;
+use longshore_shared::{
+    broker::{Broker, BrokerError, Fill, MeterReport, WindowFill},
+    config::Config,
+    envelope::Envelope,
+    limits::{AtLimit, Costs, MeterName, Meters, Take},
+    routing::Router,
+    tokens,
+};
+
+use crate::{
+    commands::{
+        ask,
+        quota::{amount::Amount, warning::is_at},
+        words::head,
+    },
+    error::CommandError,
+    output,
+    session::Session,
+};
+
+/// Warnings that are shown; a batch may go to many tenants' budgets.
+const SHOWN: usize = 10;
+
+/// Whether the batch may go in: always, unless it would bring a limit to the highest alert, and nobody
+/// says that it may all the same.
+pub(super) async fn allows(
+    jobs: &[Job],
+    sure: bool,
+    session: &Session,
+    broker: &Broker,
+) -> Result<bool, CommandError> {
+    let warnings = match warnings(jobs, session, broker).await {
+        // A producer's user may be allowed nothing but `XADD`.
+        Err(CommandError::Broker(error @ BrokerError::Command { .. })) => {
+            output::note(format_args!(
+                "Warning: quotas and budgets were not looked at: {error}"
+            ));
+            return Ok(true);
+        }
+        warnings => warnings?,
+    };
+    if warnings.is_empty() {
+        return Ok(true);
+    }
+    let text = warnings.join("\n");
+    if sure {
+        output::note(format_args!("Warning: {text}"));
+        return Ok(true);
+    }
+    if !ask::possible() {
+        return Err(CommandError::Input(format!(
+            "{text}\nNothing was put in: there is no terminal to ask at; add --yes to go on all the same."
+        )));
+    }
+    ask::yes(&format!("Warning: {text} Continue?"))
+}
+
+async fn warnings(
+    jobs: &[Job],
+    session: &Session,
+    broker: &Broker,
+) -> Result<Vec<String>, CommandError> {
+    let config = session.fleet_config(broker).await?;
+    let Some(alert) = config.alerts.last().copied() else {
+        return Ok(Vec::new());
+    };
+    let forecast = Forecast::of(jobs, &config, Utc::now());
+    let reports = broker.meters(&forecast.takes()).await?;
+    Ok(forecast.warnings(&reports, alert))
+}
+
+/// What the tasks of a batch would take of each window, if each is answered by its first candidate.
+#[derive(Debug, Default)]
+struct Forecast {
+    /// By meter: one of the takes, and the sum of all.
+    sums: BTreeMap<String, (Take, u64)>,
+}
+
+impl Forecast {
+    fn of(jobs: &[Job], config: &Config, now: DateTime<Utc>) -> Self {
+        let mut forecast = Self::default();
+        let meters = Meters::new(config);
+        if meters.all(now).is_empty() && !meters.has_budgets_of_each() {
+            return forecast;
+        }
+        let router = Router::new(config, now.date_naive());
+        for job in jobs {
+            // The plan has checked them all.
+            if let Ok(envelope) = job.check(&config.limits) {
+                forecast.add(&envelope, &router, &meters, now);
+            }
+        }
+        forecast
+    }
+
+    fn add(&mut self, envelope: &Envelope, router: &Router, meters: &Meters, now: DateTime<Utc>) {
+        let Ok(decision) = router.decide(envelope, router.measure(envelope)) else {
+            return;
+        };
+        let Some(first) = decision.candidates.first() else {
+            return;
+        };
+        let prompt = tokens::upper_bound(&envelope.messages, envelope.system.as_deref());
+        let answer = envelope
+            .max_tokens
+            .unwrap_or(tokens::TYPICAL_ANSWER)
+            .min(first.model.max_output_tokens);
+        let costs = Costs {
+            tokens: prompt + u64::from(answer),
+            upper_bound: first.model.upper_bound(prompt, u64::from(answer), now),
+        };
+        let (tenant, chain) = (envelope.tenant.as_deref(), envelope.chain_id.as_deref());
+        for take in meters.takes(first.provider, tenant, chain, &costs, now) {
+            if let Take::Window { amount, .. } = &take {
+                let amount = *amount;
+                let (_, sum) = self
+                    .sums
+                    .entry(take.meter().to_owned())
+                    .or_insert((take, 0));
+                *sum = sum.saturating_add(amount);
+            }
+        }
+    }
+
+    fn takes(&self) -> Vec<Take> {
+        self.sums.values().map(|(take, _)| take.clone()).collect()
+    }
+
+    /// What would stand at `alert` percent or more; `reports` are those of [`Forecast::takes`].
+    fn warnings(&self, reports: &[MeterReport], alert: u8) -> Vec<String> {
+        let mut after: Vec<(&str, WindowFill)> = Vec::new();
+        for (report, (_, sum)) in reports.iter().zip(self.sums.values()) {
+            if let Fill::Window(fill) = &report.fill {
+                let fill = fill.and(*sum);
+                if is_at(&fill, alert) {
+                    after.push((&report.meter, fill));
+                }
+            }
+        }
+        after.sort_by_key(|(_, fill)| std::cmp::Reverse(fill.percent()));
+        let more = after.len().saturating_sub(SHOWN);
+        let shown = after.iter().take(SHOWN);
+        let mut warnings: Vec<String> = shown.map(|(meter, fill)| warning(meter, fill)).collect();
+        if more > 0 {
+            warnings.push(format!("… and {more} limits more."));
+        }
+        warnings
+    }
+}
+
+/// In the words of seed 002, "Quota Warning Timing".
+fn warning(meter: &str, fill: &WindowFill) -> String {
+    let name = MeterName::parse(meter);
+    let subject = match name.what() {
+        Some(_) => format!("{} quota", name.of()),
+        None => head(&name.to_string(), 120),
+    };
+    let amount = |units| Amount::new(fill.unit, units);
+    format!(
+        "{subject} at {}% ({}/{}) after this batch{}.",
+        fill.percent(),
+        amount(fill.taken()),
+        amount(fill.limit),
+        surplus(fill)
+    )
+}
+
+/// What becomes of tasks for which there would be no room.
+fn surplus(fill: &WindowFill) -> String {
+    if !fill.hard || fill.taken() <= fill.limit {
+        return String::new();
+    }
+    match (fill.at_limit, fill.resets_at) {
+        (AtLimit::Wait, Some(at)) => format!(
+            "; what does not fit waits until {}",
+            at.format("%Y-%m-%d %H:%M UTC")
+        ),
+        (AtLimit::Wait, None) => "; what does not fit waits until there is more".to_owned(),
+        (AtLimit::Free, _) => "; what does not fit goes to models that cost nothing".to_owned(),
+        (AtLimit::DeadLetter, _) => "; what does not fit becomes a dead letter".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

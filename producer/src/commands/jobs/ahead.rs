@@ -1,0 +1,51 @@
+//! Who goes before a job in its queue.
+
+use longshore_shared::{
+    broker::{Broker, BrokerError},
+    id::{Place, QueueName},
+};
+
+use super::find::{PAGE, READ_BYTES};
+
+/// How many jobs go before the one at a place; and whether those were all counted.
+pub(super) async fn before(
+    broker: &Broker,
+    place: &Place,
+    given_back: bool,
+) -> Result<(usize, bool), BrokerError> {
+    const COUNTED: usize = 5000;
+    let (queue, entry) = place.parts();
+    let queue = &QueueName::from_record(queue);
+    let until = format!("({entry}");
+    // What was given back goes first, so it is before everything that is new.
+    let to = if given_back { until.as_str() } else { "+" };
+    let delivered = broker.pending(queue, "-", to, COUNTED).await?;
+    let mut complete = delivered.len() < COUNTED;
+    let mut ahead = delivered
+        .iter()
+        .filter(|pending| pending.worker.is_none())
+        .count();
+    if given_back {
+        return Ok((ahead, complete));
+    }
+    let (mut from, mut counted, mut bytes) =
+        (format!("({}", broker.last_delivered(queue).await?), 0, 0);
+    loop {
+        let page = broker.entries(queue, &from, &until, PAGE, false).await?;
+        counted += page.len();
+        bytes += page
+            .iter()
+            .map(|(_, message)| message.size())
+            .sum::<usize>();
+        let Some((last, _)) = page.last().filter(|_| page.len() == PAGE) else {
+            break;
+        };
+        if counted >= COUNTED || bytes >= READ_BYTES {
+            complete = false;
+            break;
+        }
+        from = format!("({last}");
+    }
+    ahead += counted;
+    Ok((ahead, complete))
+}

@@ -1,0 +1,202 @@
+//! What people see of limits: before a batch goes in, while jobs wait, and after calls were made.
+
+use std::time::Duration;
+
+use longshore_shared::{
+    broker::Sorted,
+    id::{JobId, QueueName, WorkerId},
+    resume::Resume,
+};
+use longshore_tests::{
+    simulator::Dialect,
+    stack::{Options, Ran, Stack},
+};
+use serde_json::Value;
+
+async fn stack() -> Stack {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let url = stack.simulator.base_url("meter", Dialect::Openai);
+    let away = chrono::Utc::now() + chrono::TimeDelta::hours(12);
+    let reset_at = away.format("%H:%M");
+    stack
+        .config_yaml(&format!(
+            r#"
+providers:
+  meter:
+    dialect: openai
+    base_url: {url}
+    api_key: simulated
+    default_model: gpt-4o-mini
+    limits: {{ requests_per_day: 10, reset_at: "{reset_at}" }}
+models:
+  - {{ provider: meter, model: gpt-4o-mini, tier: standard, context_window: 128000, max_output_tokens: 16384,
+      input_per_million: "0.15", cached_per_million: "0.075", output_per_million: "0.6" }}
+"#
+        ))
+        .unwrap();
+    stack
+}
+
+fn ok(ran: Ran) -> String {
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    ran.stdout
+}
+
+async fn batch(stack: &Stack, tasks: usize, options: &[&str]) -> Ran {
+    let tasks: Vec<Value> = (0..tasks)
+        .map(|at| serde_json::json!({"prompt": format!("task {at}")}))
+        .collect();
+    let text = serde_json::to_string(&tasks).unwrap();
+    std::fs::write(stack.dir().join("batch.json"), text).unwrap();
+    let arguments = [&["batch", "batch.json"], options].concat();
+    stack.longshore(&arguments).await.unwrap()
+}
+
+async fn available(stack: &Stack) -> u64 {
+    let queue = QueueName::default();
+    stack.broker.depth(&queue).await.unwrap().available
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_would_use_up_a_quota_goes_in_only_if_somebody_says_so() {
+    let stack = stack().await;
+    let refused = batch(&stack, 9, &["--detach", "-o", "out.json"]).await;
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    let refused = batch(&stack, 9, &["--detach"]).await;
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert_eq!(refused.stdout, "");
+    let warning = "meter quota at 90% (9/10) after this batch.";
+    assert!(
+        refused.stderr.contains(warning) && refused.stderr.contains("--yes"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(available(&stack).await, 0, "nothing was put in");
+
+    ok(batch(&stack, 8, &["--detach"]).await);
+    assert_eq!(available(&stack).await, 8, "there is room for these");
+
+    let sure = batch(&stack, 9, &["--detach", "--yes"]).await;
+    assert!(sure.stderr.contains(warning), "{}", sure.stderr);
+    ok(sure);
+    assert_eq!(available(&stack).await, 17);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quota_and_status_tell_what_calls_used_and_who_waits() {
+    let stack = stack().await;
+    let jobs: Vec<String> = (0..12)
+        .map(|at| format!(r#"{{"prompt":"task {at}"}}"#))
+        .collect();
+    let _ids = stack.enqueue(&jobs).await.unwrap();
+    let _worker = stack.worker().unwrap();
+    let _scheduler = stack.scheduler().unwrap();
+    longshore_tests::stack::eventually("the quota is spent", || async {
+        let ran = stack.longshore(&["quota", "--format", "json"]).await?;
+        let json: Value = serde_json::from_str(&ran.stdout)?;
+        let meter = &json["quota"]["meter"];
+        anyhow::ensure!(
+            meter["used"] == 10
+                && meter["limits"][0]["held"] == 0
+                && meter["limits"][0]["waiting"] == 2,
+            "{json}"
+        );
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let text = ok(stack.longshore(&["quota"]).await.unwrap());
+    for part in [
+        "=== Quota Status ===\nPlatform      Used    Limit    Remaining    Reset\n",
+        "\nmeter         10      10       0            20",
+        "\nWarnings:\n  - meter at 100% (10/10): Critical threshold warning\n",
+        "\nWaiting:\n  - 2 jobs wait for meter's requests a day\n",
+    ] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    let status = ok(stack.longshore(&["status"]).await.unwrap());
+    for part in [
+        "  2 waiting for meter's requests a day\n",
+        "\nmeter         10      10       0            20",
+    ] {
+        assert!(status.contains(part), "no {part:?} in {status}");
+    }
+    let list = ok(stack.longshore(&["jobs", "list"]).await.unwrap());
+    let waits = "scheduled, waits for meter's requests a day";
+    assert_eq!(list.matches(waits).count(), 2, "{list}");
+    let list = ok(stack
+        .longshore(&["jobs", "list", "--state", "scheduled", "--format", "json"])
+        .await
+        .unwrap());
+    let jobs: Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(jobs[0]["waits_for"], "meter's requests a day");
+    let mut places = Vec::new();
+    for job in jobs.as_array().unwrap() {
+        let id = job["job_id"].as_str().unwrap();
+        places.push(ok(stack.longshore(&["jobs", "why", id]).await.unwrap()));
+    }
+    places.sort_by_key(|text| text.contains(", as the next"));
+    let why = "it waits for room under meter's requests a day";
+    assert!(
+        places[0].contains(&format!("{why}, behind 1 job; expected in "))
+            && places[1].contains(&format!("{why}, as the next; expected in ")),
+        "{places:?}"
+    );
+}
+
+/// Lays a job aside as a worker does whose places are all taken.
+async fn aside(stack: &Stack, job: &str, tenant: &str, weight: u32) {
+    let worker = WorkerId::from_record("w");
+    let queues = [QueueName::default()];
+    stack.enqueue(&[job.to_owned()]).await.unwrap();
+    let mut reader = stack.broker.reader(&queues, &worker).await.unwrap();
+    let delivered = reader.look_ahead(1).await.unwrap().remove(0);
+    let id = JobId::of_place(&delivered.held.place);
+    let sorted = Sorted {
+        entry: delivered.held.entry,
+        resume: serde_json::to_string(&Resume::fresh(id.clone(), chrono::Utc::now())).unwrap(),
+        id,
+        tenant: tenant.to_owned(),
+        weight,
+    };
+    let count = reader.sort(&queues[0], &[sorted]).await.unwrap();
+    assert_eq!(count, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_tenants_turn_is_told_whose_turn_it_is() {
+    let stack = Stack::start(Options {
+        latency: Duration::ZERO,
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    aside(&stack, r#"{"prompt":"a","tenant":"acme"}"#, "acme", 3).await;
+    aside(&stack, r#"{"prompt":"b","tenant":"globex"}"#, "globex", 1).await;
+    let own = r#"{"prompt":"c","tenant":"globex","id":"inv-42"}"#;
+    aside(&stack, own, "globex", 1).await;
+
+    // A producer's own id is in its message alone.
+    let why = ok(stack.longshore(&["jobs", "why", "inv-42"]).await.unwrap());
+    assert!(
+        why.starts_with(
+            "inv-42: it waits for the turn of tenant globex in queue default, behind 1 job of its own; only the \
+             turn of tenant acme comes before; 2 tenants share the places that come free, each by its weight (here 1)"
+        ),
+        "{why}"
+    );
+    let show = ok(stack.longshore(&["jobs", "show", "inv-42"]).await.unwrap());
+    assert!(
+        show.contains("scheduled, waits for the turn of tenant globex in queue default"),
+        "{show}"
+    );
+    let ran = stack.longshore(&["jobs", "why", "inv-43"]).await.unwrap();
+    assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+    let queues = ok(stack.longshore(&["queues"]).await.unwrap());
+    for part in [
+        "the turn of tenant acme in queue default       1\n",
+        "the turn of tenant globex in queue default     2\n",
+    ] {
+        assert!(queues.contains(part), "no {part:?} in {queues}");
+    }
+}

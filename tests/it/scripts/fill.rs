@@ -1,0 +1,193 @@
+//! How full limits are, as reports tell it: by what calls took in fact.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use longshore_shared::{
+    broker::{Ending, Fence, Fill, MeterReport, Offer, Reservation, Reserved, Spent, Takes},
+    config::{Config, Environment},
+    id::AttemptId,
+    limits::{Costs, Meters},
+    money::Usd,
+};
+
+use super::room::{Room, ending, resume};
+
+const FILE: &str = r#"
+providers:
+  openai:
+    api_key: simulated
+    limits:
+      requests_per_minute: 600
+      requests_per_day: 10
+      usd_per_month: "1"
+      max_concurrent: 50
+budgets:
+  - { name: team, scope: tenant, limit_usd: "1", per: month }
+"#;
+
+fn config() -> Config {
+    let path = Path::new("longshore.yaml");
+    Config::from_yaml(&Environment::default(), path, FILE).unwrap()
+}
+
+/// A job that calls openai and may cost so much, reserved.
+async fn call(
+    room: &Room,
+    tenant: &str,
+    most: &str,
+    now: DateTime<Utc>,
+) -> (Reserved, Option<Ended>) {
+    let config = config();
+    let meters = Meters::new(&config);
+    let costs = Costs {
+        tokens: 100,
+        upper_bound: most.parse().unwrap(),
+    };
+    let provider = config.catalog.platform("openai").unwrap();
+    let takes = meters.takes(provider, Some(tenant), None, &costs, now);
+    let (held, job) = room.job("a").await;
+    let attempt = AttemptId::new();
+    let remembered = resume(&job, 0);
+    let reservation = Reservation {
+        job: &job,
+        attempt,
+        concurrency: None,
+        resume: &remembered,
+        resume_waiting: &remembered,
+        waited: false,
+        offers: &[Offer {
+            event_if_lost: String::new(),
+            takes: Takes::new(&takes),
+        }],
+    };
+    let reserved = room.broker.reserve(&held, &reservation).await.unwrap();
+    let began = matches!(reserved, Reserved::Yes(..));
+    let ended = began.then_some(Ended { held, job, attempt });
+    (reserved, ended)
+}
+
+/// A call that is under way.
+struct Ended {
+    held: longshore_shared::broker::Held,
+    job: longshore_shared::id::JobId,
+    attempt: AttemptId,
+}
+
+impl Ended {
+    async fn cost(self, room: &Room, cost: &str) {
+        let ending = Ending {
+            spent: Spent::Known {
+                tokens: 100,
+                requests: 1,
+                nanos: cost.parse::<Usd>().unwrap().nanos_up(),
+                answered: true,
+            },
+            ..ending(self.attempt)
+        };
+        let settled = room.broker.settle(&self.held, &self.job, &ending).await;
+        assert_eq!(settled.unwrap(), Fence::Held);
+    }
+}
+
+async fn reports(room: &Room, now: DateTime<Utc>) -> Vec<MeterReport> {
+    let meters = Meters::new(&config());
+    room.broker.all_meters(&meters, now).await.unwrap()
+}
+
+/// Used, held and waited for of a window.
+fn window(reports: &[MeterReport], meter: &str) -> Option<(u64, u64, u64)> {
+    let report = reports.iter().find(|one| one.meter == meter)?;
+    match &report.fill {
+        Fill::Window(fill) => Some((fill.used, fill.held, report.waiting)),
+        Fill::Rate { .. } | Fill::Places { .. } => None,
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_taken_of_limits_that_nobody_met() {
+    let room = Room::new().await;
+    let reports = reports(&room, Utc::now()).await;
+    assert_eq!(window(&reports, "rpd:openai"), Some((0, 0, 0)));
+    assert_eq!(reports.len(), 4, "no budget of a tenant: {reports:?}");
+    let key = room.key("quota:rpd:openai");
+    assert_eq!(
+        room.ask::<u64>(&["EXISTS", &key]).await,
+        0,
+        "nothing is written"
+    );
+}
+
+#[tokio::test]
+async fn what_calls_hold_and_use_and_who_waits_is_told() {
+    let room = Room::new().await;
+    let now = Utc::now();
+    let (_, first) = call(&room, "acme:eu", "0.4", now).await;
+    let (_, second) = call(&room, "globex", "0.4", now).await;
+    let (waits, _) = call(&room, "acme:eu", "0.3", now).await;
+    assert!(
+        matches!(&waits, Reserved::Waits { meter, .. } if meter == "usd:openai"),
+        "{waits:?}"
+    );
+    first.unwrap().cost(&room, "0.1").await;
+
+    let told = reports(&room, now).await;
+    assert_eq!(window(&told, "rpd:openai"), Some((1, 1, 0)));
+    let tenths = |tenths: u64| tenths * 100_000_000;
+    assert_eq!(window(&told, "usd:openai"), Some((tenths(1), tenths(4), 1)));
+    assert_eq!(
+        window(&told, "budget:team:acme:eu"),
+        Some((tenths(1), 0, 0)),
+        "each tenant's by itself"
+    );
+    assert_eq!(window(&told, "budget:team:globex"), Some((0, tenths(4), 0)));
+    let of = |meter: &str| {
+        let report = told.iter().find(|one| one.meter == meter);
+        report.map(|one| one.fill.clone()).unwrap()
+    };
+    assert_eq!(
+        of("slots:openai"),
+        Fill::Places {
+            limit: 50,
+            // Half of the 8 requests that the day has left.
+            cap: 4,
+            in_use: 1
+        }
+    );
+    assert!(matches!(
+        of("rpm:openai"),
+        Fill::Rate {
+            per_minute: 600,
+            free: 5..=7
+        }
+    ));
+    second.unwrap().cost(&room, "0.4").await;
+
+    // In the month after it nothing is used, and of tenants' budgets nothing is told.
+    let later = now + chrono::TimeDelta::days(32);
+    let told = reports(&room, later).await;
+    assert_eq!(window(&told, "rpd:openai"), Some((0, 0, 0)));
+    assert_eq!(window(&told, "usd:openai"), Some((0, 0, 1)));
+    assert!(
+        told.iter().all(|one| !one.meter.starts_with("budget:")),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_window_whose_end_has_passed_counts_for_nothing() {
+    let room = Room::new().await;
+    let now = Utc::now();
+    let (_, call) = call(&room, "acme", "0.4", now).await;
+    call.unwrap().cost(&room, "0.4").await;
+    assert_eq!(
+        window(&reports(&room, now).await, "rpd:openai"),
+        Some((1, 0, 0))
+    );
+    let key = room.key("quota:rpd:openai");
+    let _: u64 = room.ask(&["HSET", &key, "end", "1000"]).await;
+    assert_eq!(
+        window(&reports(&room, now).await, "rpd:openai"),
+        Some((0, 0, 0))
+    );
+}
