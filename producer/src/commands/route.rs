@@ -163,7 +163,7 @@ mod tests {
             "chatgpt",
         ];
         let report = routed(&options).unwrap();
-        assert_snapshot!(report.text(true), @r"
+        assert_snapshot!(report.text(true), @r#"
         #  PLATFORM   MODEL              TIER      BILLING  ABOUT    AT MOST  WHY
         1  openai     gpt-6.1-terra      standard  paid     $0.0025  $0.6400  platform hinted by the job
         2  anthropic  claude-sonnet-5-5  standard  paid     $0.0050  $1.2801  cheapest of tier standard or above, for its risk and complexity
@@ -171,7 +171,7 @@ mod tests {
         STEP               OUTCOME
         pin                -
         hint               openai/gpt-6.1-terra first
-        rule               `medium-risk tests and services` finds nobody: model `gemini-2.5-pro` has no provider: platform `gemini` is off: GOOGLE_API_KEY is not set; platform `gemini-cli` is off: off unless `providers.gemini-cli.enabled` is true in longshore.yaml
+        rule               `medium-risk tests and services` finds nobody: model `gemini-2.5-pro` has no provider: platform `gemini` is off: GOOGLE_API_KEY is not set; platform `gemini-cli` is off: on only if `providers.gemini-cli.enabled` is true in longshore.yaml
         tier               at least standard: openai/gpt-6.1-terra, anthropic/claude-sonnet-5-5
         keywords           -
         cost               -
@@ -182,7 +182,7 @@ mod tests {
         fallback           -
 
         Prompt: about 8 tokens, at most 13
-        ");
+        "#);
         let json = serde_json::to_string_pretty(&report.json(true)).unwrap();
         assert_snapshot!(json, @r#"
         {
@@ -219,7 +219,7 @@ mod tests {
                   "step": "hint"
                 },
                 {
-                  "outcome": "`medium-risk tests and services` finds nobody: model `gemini-2.5-pro` has no provider: platform `gemini` is off: GOOGLE_API_KEY is not set; platform `gemini-cli` is off: off unless `providers.gemini-cli.enabled` is true in longshore.yaml",
+                  "outcome": "`medium-risk tests and services` finds nobody: model `gemini-2.5-pro` has no provider: platform `gemini` is off: GOOGLE_API_KEY is not set; platform `gemini-cli` is off: on only if `providers.gemini-cli.enabled` is true in longshore.yaml",
                   "step": "rule"
                 },
                 {

@@ -10,9 +10,6 @@ use super::{
 };
 use crate::config::{Reader, Text, parse};
 
-/// How many names a warning shows.
-const SHOWN: usize = 5;
-
 /// The models of a file: of one in LiteLLM's form if its name ends in `.json`, else of one with `models`
 /// as in `longshore.yaml`. A relative path begins where the configuration stands.
 pub(super) fn parts(r: &mut Reader<'_>, names: &[&str], written: &Text) -> Vec<Part> {
@@ -57,23 +54,21 @@ fn price_file(
     let platform = |name: &str| canonical(name, names.iter().copied()).map(PlatformName);
     match litellm::read(text, platform) {
         Ok(import) => {
-            if !import.unread.is_empty() {
-                let shown: Vec<&str> = import
-                    .unread
-                    .iter()
-                    .take(SHOWN)
-                    .map(|unread| unread.name.as_str())
-                    .collect();
+            // That one is paid by the session or the hour is nothing to correct.
+            let wrong: Vec<&str> = import
+                .unread
+                .iter()
+                .filter(|unread| unread.why != litellm::NO_PRICE)
+                .map(|unread| unread.name.as_str())
+                .collect();
+            if let [first, others @ ..] = wrong.as_slice() {
+                let others = match others.len() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
                 r.warn(format!(
-                    "{}: {} of its models cannot be read: {}{}",
-                    path.display(),
-                    import.unread.len(),
-                    shown.join(", "),
-                    if import.unread.len() > SHOWN {
-                        ", …"
-                    } else {
-                        ""
-                    }
+                    "{}: the model {first}{others} cannot be read",
+                    path.display()
                 ));
             }
             import.parts

@@ -11,6 +11,8 @@ use super::{Catalog, PlatformName, models::Part};
 
 use entry::{Entry, Skipped};
 
+pub(super) use entry::NO_PRICE;
+
 mod entry;
 mod fragment;
 

@@ -264,11 +264,14 @@ fn pace(value: &mut Values<'_, '_, '_>, raw: &RawProvider, near: Option<&Text>) 
 /// An account: a provider by any of its names, or a name of one's own that several providers share.
 fn account(names: &[&str]) -> Form<PlatformName> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    Form::new("a name of 1 to 64 characters of [a-z0-9._-]", move |text| {
-        canonical(text, names.iter().map(String::as_str))
-            .map(PlatformName)
-            .or_else(|| PlatformName::parse(text))
-    })
+    Form::new(
+        "the name of an account: 1 to 64 characters of [a-z0-9._-]",
+        move |text| {
+            canonical(text, names.iter().map(String::as_str))
+                .map(PlatformName)
+                .or_else(|| PlatformName::parse(text))
+        },
+    )
 }
 
 /// The same provider, played by a simulator: its real key is forgotten. What the simulator does not
@@ -337,7 +340,7 @@ fn enabled(
     // A program runs only where somebody says so.
     let silent = dialect == Some(DialectName::Cli) && written.is_none();
     if named.off_by_default || silent {
-        return Enabled::Off(format!("off unless `{at}` is true in longshore.yaml"));
+        return Enabled::Off(format!("on only if `{at}` is true in longshore.yaml"));
     }
     let off = written.filter(|text| r.value(&at, text, &flag()) == Some(false));
     match (off, lacks) {

@@ -258,12 +258,12 @@ providers:
     ];
     assert_eq!(env, seen);
     for yaml in ["", "providers: { codex-cli: { default_model: m } }"] {
-        let reason = "off unless `providers.codex-cli.enabled` is true in longshore.yaml";
+        let reason = "on only if `providers.codex-cli.enabled` is true in longshore.yaml";
         let off = Enabled::Off(reason.to_owned());
         assert_eq!(load(&[], yaml).platform("codex-cli").unwrap().enabled, off);
     }
     let silent = yaml.replace("    enabled: yes\n", "");
-    let reason = "off unless `providers.ask.enabled` is true in longshore.yaml";
+    let reason = "on only if `providers.ask.enabled` is true in longshore.yaml";
     let off = Enabled::Off(reason.to_owned());
     assert_eq!(
         load(&variables, &silent).platform("ask").unwrap().enabled,

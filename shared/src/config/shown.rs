@@ -124,7 +124,10 @@ fn retry(at: &str, policy: &RetryPolicy) -> Vec<(String, String)> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::{Environment, tests::EVERYTHING};
+    use super::super::{
+        Environment,
+        tests::{Directory, EVERYTHING},
+    };
     use super::*;
 
     fn load(yaml: &str) -> Config {
@@ -138,24 +141,83 @@ mod tests {
 
     #[test]
     fn every_setting_that_is_set_is_shown() {
+        let directory = Directory::new("shown");
+        directory.write("more.yaml", "models: [{ provider: xai, model: grok-0 }]\n");
         let yaml = EVERYTHING
             .replace(
                 "providers:\n",
-                "providers: { openai: { limits: { max_concurrent: 4 } } }\n",
+                "providers:
+  openai: { account: team, limits: { usd_per_month: '9', time_zone: Asia/Tokyo } }
+  gpu:
+    base_url: http://gpu:8000/v1
+    default_model: m
+    price: { input: 1, output: 2 }
+    billing: free
+    local: true
+    timeout: 90s
+    rate_limit_delay: { min: 1s, max: 2s }
+  ask: { dialect: cli, command: [/opt/bin/ask, -q], env: [ASK], default_model: m }
+",
             )
             .replace(
                 "models: []\n",
-                "models: [{ provider: openai, model: gpt-4o, tier: fast }]\n",
-            );
-        let config = load(&yaml);
-        let shown: BTreeSet<String> = config.shown().into_iter().map(|line| line.name).collect();
-        let absent: Vec<&String> = config
-            .origins
-            .keys()
-            .filter(|name| !shown.contains(*name))
+                "models:
+  - provider: openai
+    model: gpt-4o
+    tier: fast
+    withdrawn: 2030-01-01
+    price_changes: [{ valid_from: 2027-01-01, input_per_million: 1, output_per_million: 2 }]
+",
+            )
+            .replace("model_files: []", "model_files: [more.yaml]")
+            .replace("simulator_url: http://127.0.0.1:9999\n", "");
+        let path = directory.path().join("longshore.yaml");
+        let env = Environment::from_pairs([("REDIS_PASSWORD", "x"), ("ASK", "x")]);
+        let config = Config::from_yaml(&env, &path, &yaml).unwrap();
+        let shown = config.shown();
+        let names: BTreeSet<&str> = shown.iter().map(|line| line.name.as_str()).collect();
+        let absent = config.origins.keys();
+        let absent: Vec<&String> = absent
+            .filter(|name| !names.contains(name.as_str()))
             .collect();
         assert_eq!(absent, Vec::<&String>::new());
-        assert!(shown.contains("providers.openai") && shown.contains("models.openai/gpt-4o"));
+        let top = |name: &str| name.split('.').next().unwrap().to_owned();
+        let set: BTreeSet<String> = config.origins.keys().map(|name| top(name)).collect();
+        let names = names.iter().map(|name| top(name));
+        let unset: BTreeSet<String> = names.filter(|name| !set.contains(name)).collect();
+        assert_eq!(unset, BTreeSet::from(["simulator_url".to_owned()]));
+
+        // Entries, each a line.
+        let lines: Vec<String> = shown
+            .iter()
+            .filter(|line| line.origin.is_some() && line.name.contains('.'))
+            .filter(|line| !line.name.starts_with("ret") && !line.name.starts_with('l'))
+            .map(|line| format!("{}: {}", line.name, line.value))
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        routing.default_rules: false
+        routing.prefer_local: true
+        routing.max_cost_per_task: 0.5
+        routing.fallback_provider: openai
+        routing.estimate_threshold: 500
+        routing.rules.plans: type planning, risk high, platform anthropic, tier advanced
+        routing.keywords.poems: words sonnet, platforms anthropic
+        routing.tiers.trivial: fast
+        providers.openai: off (OPENAI_API_KEY is not set), openai at https://api.openai.com/v1, default_model gpt-4o-mini, key from OPENAI_API_KEY, account team, usd_per_month 9, time_zone Asia/Tokyo
+        providers.gpu: on, openai at http://gpu:8000/v1, default_model m, no key, free, local, timeout 90s, rate_limit_delay 1s to 2s
+        providers.ask: off (on only if `providers.ask.enabled` is true in longshore.yaml), cli: /opt/bin/ask -q, default_model m, env ASK
+        models.openai/gpt-4o: fast, context 128000, answer 16384, $2.5 in, $10 out, $1.25 cached; batch_discount 0.5 (per million), from 2027-01-01 on $1 in, $2 out (per million), for code analysis planning review docs simple_tasks tools json_schema, withdrawn from 2030-01-01 on
+        models.xai/grok-0: standard, context 131072, answer 131072, $0 in, $0 out (per million), for code analysis planning review docs simple_tasks
+        models.gpu/m: standard, context 131072, answer 131072, $1 in, $2 out (per million), for code analysis planning review docs simple_tasks
+        budgets.all: overall, $100 per month, hard, at_limit wait, time_zone Europe/Berlin, reset_at 06:30
+        budgets.each: each tenant, $5 per hour, soft
+        tenants.acme.weight: 3
+        circuit.error_percent: 40
+        circuit.min_calls: 20
+        circuit.window: 20s
+        circuit.cooldown: 10s
+        circuit.max_cooldown: 2m
+        ");
     }
 
     #[test]

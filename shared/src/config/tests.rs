@@ -85,6 +85,24 @@ liveness: { heartbeat_every: 1s, heartbeat_ttl: 5s }
 retention: { results: 2h, ids: 48h, dead_letters: 7d, dead_letters_max: 5_000 }
 providers:
 models: []
+cli_tools: [claude, /opt/bin/ask]
+model_files: []
+unknown_price: zero
+routing:
+  default_rules: false
+  rules: [{ name: Plans, type: [planning], risk: [high], platform: [claude], tier: advanced }]
+  keywords: [{ category: poems, words: [sonnet], platforms: [claude] }]
+  tiers: { trivial: fast }
+  prefer_local: true
+  max_cost_per_task: 0.5
+  fallback_provider: openai
+  estimate_threshold: 500
+budgets:
+  - { name: all, scope: overall, limit_usd: '100', per: month, time_zone: Europe/Berlin, reset_at: '06:30' }
+  - { name: each, scope: tenant, limit_usd: '5', per: hour, kind: soft }
+tenants: { acme: { weight: 3 } }
+alerts: [60, 95]
+circuit: { error_percent: 40, min_calls: 20, window: 20s, cooldown: 10s, max_cooldown: 2m }
 ";
 
 #[test]

@@ -1,5 +1,6 @@
 //! Who answers what.
 
+mod days;
 mod order;
 mod policy;
 mod properties;

@@ -83,7 +83,7 @@ mod tests {
         insta::assert_snapshot!(text(&changes(&now, &then)), @r"
         SETTING                      NOW                                                                                                                                                                          THEN
         retry.jitter                 3s                                                                                                                                                                           0ms
-        providers.mine               -                                                                                                                                                                            on, openai at http://gpu:8000/v1, default_model m, no key, paid
+        providers.mine               -                                                                                                                                                                            on, openai at http://gpu:8000/v1, default_model m, no key
         retries.patient.max_retries  20                                                                                                                                                                           -
         retries.patient.base_delay   1s                                                                                                                                                                           -
         retries.patient.max_delay    1m                                                                                                                                                                           -

@@ -242,6 +242,7 @@ mod tests {
             chosen(&arguments, &catalog(), day()).map(|models| models.len())
         };
         assert_eq!(of("grok", false).unwrap(), 2);
+        assert_eq!(of("grok", true).unwrap(), 3, "with one that is withdrawn");
         assert_eq!(of("claude", false).unwrap(), 0);
         assert!(of("claude", true).unwrap() > 5);
         let error = of("skynet", false).unwrap_err().to_string();

@@ -11,6 +11,9 @@ use crate::catalog::{
     pricing::{DECIMALS, HIGHEST, Said},
 };
 
+/// What is said of a model that is paid in another way, or of which the file knows no price.
+pub(in crate::catalog) const NO_PRICE: &str = "it has no price per token";
+
 /// A model that was read.
 pub(super) struct Entry {
     pub(super) part: Part,
@@ -158,7 +161,7 @@ impl Fields<'_> {
 
     fn rates(&mut self) -> Result<Rates, Skipped> {
         let (Some(input), Some(output)) = (self.price(INPUT)?, self.price(OUTPUT)?) else {
-            return Err(Skipped::Unreadable("it has no price per token"));
+            return Err(Skipped::Unreadable(NO_PRICE));
         };
         Ok(Rates {
             input,

@@ -243,13 +243,15 @@ models:
     };
     assert!(!kimi("kimi-k2.6"));
     assert!(kimi("moonshotai/kimi-k2.6"));
-    assert_eq!(
-        config.warnings,
-        [format!(
-            "{}: 1 of its models cannot be read: openai/container",
-            directory.path().join("prices.json").display()
-        )]
-    );
+    assert_eq!(config.warnings, Vec::<String>::new());
+
+    let odd = r#"{"odd": {"mode": "chat", "litellm_provider": "openai",
+        "input_cost_per_token": "dear", "output_cost_per_token": 0}}"#;
+    std::fs::write(directory.path().join("prices.json"), odd).unwrap();
+    let config = Config::from_yaml(&Environment::default(), &path, yaml).unwrap();
+    let file = directory.path().join("prices.json");
+    let warning = format!("{}: the model odd cannot be read", file.display());
+    assert_eq!(config.warnings, [warning]);
 }
 
 #[test]
@@ -276,4 +278,65 @@ fn what_is_wrong_in_a_file_of_models_is_told_with_its_line() {
             "bad.yaml:3: `models.tier` is `best`",
         ]
     );
+}
+
+#[test]
+fn a_model_is_withdrawn_from_a_day_on_and_that_is_told_before() {
+    let yaml = "\
+providers:
+  openai: { default_model: gpt-5-mini }
+models:
+  - { provider: openai, model: gpt-4o, withdrawn: 2027-03-01 }
+";
+    let catalog = load(&[("OPENAI_API_KEY", "x"), ("XAI_API_KEY", "x")], yaml);
+    let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+    let entry = catalog.model("gpt-4o")[0];
+    assert!(!entry.is_withdrawn(day("2027-02-28")) && entry.is_withdrawn(day("2027-03-01")));
+    assert!(!catalog.model("gpt-4o-mini")[0].is_withdrawn(day("2100-01-01")));
+
+    assert_eq!(catalog.farewells(day("2026-11-26")), Vec::<String>::new());
+    for day in [day("2026-11-27"), day("2026-12-11"), day("2027-11-27")] {
+        assert_eq!(
+            catalog.farewells(day),
+            [
+                "`providers.openai.default_model`: `gpt-5-mini` is withdrawn from 2026-12-11 on, and no \
+                 job that does not name it goes to it then; name another"
+            ]
+        );
+    }
+    // Of a platform that is off, nobody needs to know.
+    assert_eq!(
+        load(&[], yaml).farewells(day("2027-11-27")),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        problems("models:\n  - { provider: openai, model: gpt-4o, withdrawn: soon }\n"),
+        "longshore.yaml:2: `models.withdrawn` is `soon`; expected a date (UTC), such as 2026-12-01"
+    );
+}
+
+#[test]
+fn a_default_model_that_is_withdrawn_is_warned_of() {
+    let yaml = "
+providers: { openai: { default_model: gpt-4o } }
+models: [{ provider: openai, model: gpt-4o, withdrawn: 2020-01-01 }]
+";
+    let env = Environment::from_pairs([("OPENAI_API_KEY", "x")]);
+    let config = Config::from_yaml(&env, Path::new("longshore.yaml"), yaml).unwrap();
+    assert_eq!(config.warnings, config.catalog.farewells(today()));
+    assert_eq!(config.warnings.len(), 1);
+}
+
+#[test]
+fn what_nobody_says_of_a_model_is_not_known_of_it() {
+    let yaml = "
+models:
+  - { provider: openai, model: new, input_per_million: 1, output_per_million: 1 }
+  - { provider: openai, model: listed, capabilities: [code], input_per_million: 1, output_per_million: 1 }
+";
+    let catalog = load(&[], yaml);
+    let untold = |name: &str| catalog.model(name)[0].untold;
+    assert!(untold("new") && !untold("listed"));
+    let mut shipped = catalog.models.iter().filter(|entry| entry.model != "new");
+    assert!(shipped.all(|entry| !entry.untold));
 }

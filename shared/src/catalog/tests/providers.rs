@@ -90,7 +90,7 @@ providers:
 fn ollama_is_there_and_off_until_it_is_turned_on() {
     let catalog = load(&[], "");
     let ollama = catalog.platform("ollama").unwrap();
-    let off = "off unless `providers.ollama.enabled` is true in longshore.yaml";
+    let off = "on only if `providers.ollama.enabled` is true in longshore.yaml";
     assert_eq!(ollama.enabled, Enabled::Off(off.to_owned()));
     assert_eq!(ollama.billing, Billing::Free);
     assert!(ollama.local);
@@ -132,8 +132,33 @@ longshore.yaml:2: `providers.mine.rate_limit_delay` is from 9s to 3s; expected t
 longshore.yaml:5: `providers.mine.billing` is `cheap`; expected one of free, subscription, paid
 longshore.yaml:6: `providers.mine.local` is `maybe`; expected true or false
 longshore.yaml:7: `providers.mine.timeout` is `2w`; expected a time from 100ms to 1d, such as 500ms, 30s, 10m, 24h or 30d (a bare number is seconds)
-longshore.yaml:9: `providers.mine.account` is `not/ok`; expected a name of 1 to 64 characters of [a-z0-9._-]
+longshore.yaml:9: `providers.mine.account` is `not/ok`; expected the name of an account: 1 to 64 characters of [a-z0-9._-]
 longshore.yaml:11: `providers.other.default_model` is missing; expected the model whose `price` this is
 longshore.yaml:11: `providers.other.default_model` is missing; expected the name of a model, or an entry in `models`"
     );
+}
+
+#[test]
+fn the_example_loads() {
+    let yaml = include_str!("../../../../deploy/examples/longshore.yaml");
+    let catalog = load(&[("GROQ_API_KEY", "gsk"), ("GOOGLE_API_KEY", "g")], yaml);
+    let on: Vec<&str> = catalog
+        .enabled()
+        .map(|provider| provider.name.as_str())
+        .collect();
+    assert_eq!(on, ["gemini", "ollama", "groq", "vllm"]);
+    assert_eq!(catalog.unpriced, []);
+    for provider in catalog.enabled() {
+        let entry = catalog.entry(&provider.name, &provider.default_model);
+        let cost = prices(entry.unwrap()).nominal();
+        let is_free = cost == crate::money::Usd::ZERO;
+        assert_eq!(
+            is_free,
+            provider.billing == Billing::Free,
+            "{}",
+            provider.name
+        );
+    }
+    let batch = catalog.platform("gemini-batch").unwrap();
+    assert_eq!(batch.account.as_str(), "gemini");
 }

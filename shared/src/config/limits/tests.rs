@@ -235,8 +235,8 @@ fn a_limit_at_its_old_place_is_sent_to_its_new_one() {
     let text = problems(&[], "providers:\n  openai:\n    max_concurrent: 64\n");
     assert_eq!(
         text,
-        "longshore.yaml:3: `providers.….max_concurrent` is not a setting; \
-         it belongs in the provider's limits: `limits: {max_concurrent: 50}`"
+        "longshore.yaml:3: `providers.….max_concurrent` is not a setting; it belongs in the provider's \
+         limits: `limits: {max_concurrent: 50}`"
     );
 }
 
@@ -258,7 +258,7 @@ providers:
     assert_eq!(
         problems(&[], yaml),
         "\
-longshore.yaml:4: `providers.openai.account` is `not/ok`; expected a name of 1 to 64 characters of [a-z0-9._-]
+longshore.yaml:4: `providers.openai.account` is `not/ok`; expected the name of an account: 1 to 64 characters of [a-z0-9._-]
 longshore.yaml:6: `providers.openai.limits.requests_per_minute` is `600001`; expected a whole number from 1 to 600000
 longshore.yaml:7: `providers.openai.limits.tokens_per_minute` is `0`; expected a whole number from 1 to 1000000000
 longshore.yaml:8: `providers.openai.limits.requests_per_day` is `1.5`; expected a whole number from 1 to 1000000000

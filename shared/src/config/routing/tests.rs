@@ -103,7 +103,7 @@ fn what_is_wrong_is_told_with_its_line_and_its_remedy() {
     let empty = load(&[], "routing: {rules: [{name: a, type: [], tier: fast}]}");
     insta::assert_snapshot!(empty.unwrap_err(), @r#"longshore.yaml:1: `routing.rules.type` is empty; name at least one, or leave it out"#);
     let unknown = load(&[], "routing:\n  rule: []");
-    insta::assert_snapshot!(unknown.unwrap_err(), @r"longshore.yaml:2: `routing.rule` is not a setting; did you mean `rules`?");
+    insta::assert_snapshot!(unknown.unwrap_err(), @r#"longshore.yaml:2: `routing.rule` is not a setting; did you mean `rules`?"#);
 }
 
 #[test]

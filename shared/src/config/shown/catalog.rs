@@ -2,7 +2,9 @@
 
 use super::{Config, named, spelled};
 use crate::{
-    catalog::{DialectName, Enabled, ModelEntry, Prices, ProviderEntry, Rates},
+    catalog::{
+        Billing, DialectName, Enabled, ModelEntry, Prices, ProviderEntry, Rates, SEEN_BY_TOOLS,
+    },
     limits::AccountLimits,
 };
 
@@ -47,11 +49,14 @@ fn provider(entry: &ProviderEntry) -> String {
         (None, Some(_)) => words.push("key in the file".to_owned()),
         (None, None) => words.push("no key".to_owned()),
     }
-    let seen: Vec<&str> = entry.env.iter().map(|(name, _)| name.as_str()).collect();
-    if !seen.is_empty() {
-        words.push(format!("sees {}", seen.join(" ")));
+    let names = entry.env.iter().map(|(name, _)| name.as_str());
+    let own: Vec<&str> = names.filter(|name| !SEEN_BY_TOOLS.contains(name)).collect();
+    if !own.is_empty() {
+        words.push(format!("env {}", own.join(" ")));
     }
-    words.push(entry.billing.to_string());
+    if entry.billing != Billing::Paid {
+        words.push(entry.billing.to_string());
+    }
     if entry.local {
         words.push("local".to_owned());
     }

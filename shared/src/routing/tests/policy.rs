@@ -164,6 +164,15 @@ fn tools_and_schemas_go_to_models_that_can() {
 }
 
 #[test]
+fn a_model_of_which_nothing_is_said_is_not_held_to_be_unable() {
+    let yaml = "
+providers: {vllm: {base_url: 'http://vllm', default_model: qwen, price: {input: 1, output: 1}}}
+";
+    let schema = r#"{"prompt":"x","response_format":{"type":"json_schema","json_schema":{}}}"#;
+    assert_eq!(asked(&ruled(&[], yaml), schema), ["vllm/qwen"]);
+}
+
+#[test]
 fn long_prompts_are_counted_and_short_ones_are_not() {
     let plain = router(&THREE);
     let short = envelope(r#"{"prompt":"hello"}"#);
