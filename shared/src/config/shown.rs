@@ -238,13 +238,13 @@ mod tests {
         assert_eq!(
             line("providers.openai"),
             (
-                "on, openai at https://api.openai.com/v1, default_model gpt-4o-mini, key from OPENAI_API_KEY, paid, max_concurrent 4",
+                "on, openai at https://api.openai.com/v1, default_model gpt-4o-mini, key from OPENAI_API_KEY, max_concurrent 4",
                 "longshore.yaml:2".to_owned()
             )
         );
         assert_eq!(
             line("providers.xai").0,
-            "off (XAI_API_KEY is not set), openai at https://api.x.ai/v1, default_model grok-4.3, key from XAI_API_KEY, paid"
+            "off (XAI_API_KEY is not set), openai at https://api.x.ai/v1, default_model grok-4.3, key from XAI_API_KEY"
         );
         assert!(!format!("{shown:?}").contains("hunter2"));
     }
