@@ -11,7 +11,7 @@ use longshore_shared::{
     event::{AttemptRecord, DecisionRecord, DecisionStep, SkippedRecord},
     id::{AttemptId, JobId},
     resume::Resume,
-    routing::{Decision, Step},
+    routing::{Decision, Step, StepName},
     state::AttemptOutcome,
 };
 
@@ -238,7 +238,7 @@ impl Start<'_> {
             cost_usd: None,
             reserved_usd: usable.estimate.upper_bound,
             reported_cost_usd: None,
-            tokens_estimated: Some(usable.estimate.tokens),
+            tokens_estimated: (!usable.estimate.takes.is_empty()).then_some(usable.estimate.tokens),
             response_id: None,
             traceparent: self.envelope.traceparent.clone(),
         };
@@ -250,7 +250,12 @@ impl Start<'_> {
 
 /// What the decision was, where it was not plain.
 fn record(decision: &Decision<'_>, skipped: Vec<SkippedRecord>) -> Option<DecisionRecord> {
-    if decision.steps.is_empty() && skipped.is_empty() {
+    // By cost alone is what the reason says already.
+    let is_plain = decision
+        .steps
+        .iter()
+        .all(|step| step.step == StepName::Cost);
+    if is_plain && skipped.is_empty() {
         return None;
     }
     let step = |step: &Step<'_>| DecisionStep {

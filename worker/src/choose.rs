@@ -123,17 +123,20 @@ impl<'a> Choice<'a> {
             self.later(&candidate, until, "limited by its provider");
             return;
         }
-        if let Health::Open { until, .. } = deps.circuits.health(platform, &candidate.model.model) {
-            self.later(&candidate, until, "not well");
-            return;
-        }
-        match deps.circuits.pass(platform, &candidate.model.model).await {
-            Some(pass) => self.usable.push(Usable {
+        let model = &candidate.model.model;
+        if let Some(pass) = deps.circuits.pass(platform, model).await {
+            self.usable.push(Usable {
                 candidate,
                 estimate,
                 pass,
-            }),
-            None => self.later(&candidate, now + PROBED, "not well, and being probed"),
+            });
+            return;
+        }
+        match deps.circuits.health(platform, model) {
+            Health::Open { until, .. } => self.later(&candidate, until, "not well"),
+            Health::Closed | Health::HalfOpen => {
+                self.later(&candidate, now + PROBED, "not well, and being probed");
+            }
         }
     }
 
