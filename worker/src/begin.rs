@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use longshore_shared::{
-    broker::{Beginning, Begun, Offer, Reservation, Reserved},
+    broker::{Beginning, Begun, Offer, Reservation, Reserved, Spent},
     call::Usage,
     envelope::Envelope,
     event::{AttemptRecord, DecisionRecord, DecisionStep, SkippedRecord},
@@ -201,6 +201,12 @@ fn open(job: &Job, record: AttemptRecord, taken: bool) {
     progress.asked = Some((record.platform.clone(), record.model.clone()));
     progress.open = Some(record);
     progress.taken = taken;
+    // Until its end is known: should the worker fail in between, all that it took counts.
+    progress.spent = if taken {
+        Spent::Unknown
+    } else {
+        Spent::NothingTaken
+    };
 }
 
 impl Start<'_> {
