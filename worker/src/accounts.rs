@@ -16,6 +16,9 @@ use longshore_shared::{
 /// An account whose quota is spent, with no word on for how long, is asked again after this.
 const SPENT_PAUSE: Duration = Duration::from_mins(1);
 
+/// An account of which nothing is left, by the headers of an answer, is left alone for so long at most.
+const EMPTY_PAUSE: Duration = Duration::from_secs(1);
+
 /// Nobody is believed who says to wait for longer.
 const LONGEST_PAUSE: Duration = Duration::from_hours(24);
 
@@ -91,7 +94,8 @@ impl Accounts {
         }
     }
 
-    /// Tells all workers when an answer's headers say that nothing is left.
+    /// Tells all workers when an answer's headers say that nothing is left. They tell when all of it is
+    /// there again; some of it is there much sooner, as providers' limits fill up steadily.
     pub(crate) async fn heed_answer(
         &self,
         provider: &ProviderEntry,
@@ -104,7 +108,7 @@ impl Accounts {
             .into_iter()
             .flatten()
             .filter(spent)
-            .map(|left| left.reset_after)
+            .map(|left| left.reset_after.min(EMPTY_PAUSE))
             .max();
         if let Some(pause) = pause.filter(|pause| !pause.is_zero()) {
             self.tell(provider, pause, false, broker, now).await;
