@@ -35,6 +35,18 @@ pub struct Event {
     pub window: Option<WindowRecord>,
 }
 
+impl Event {
+    /// The attempt with what is known of its job, which is said once.
+    pub fn labelled_attempt(&self) -> Option<(&AttemptRecord, &JobLabels)> {
+        let attempt = self.attempt.as_ref()?;
+        let labels = attempt
+            .labels
+            .as_ref()
+            .or_else(|| self.job.as_ref().map(|job| &job.labels))?;
+        Some((attempt, labels))
+    }
+}
+
 /// What is known of every job, whatever becomes of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobLabels {
@@ -128,8 +140,9 @@ pub struct JobRecord {
 pub struct AttemptRecord {
     /// The attempt: the idempotency key that the provider saw.
     pub attempt_id: AttemptId,
-    /// Of which job.
-    pub labels: JobLabels,
+    /// Of which job; absent where the event's own job says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<JobLabels>,
     /// The how-manieth of the job, from 1.
     pub attempt: u32,
     /// Who called.

@@ -226,7 +226,7 @@ impl Start<'_> {
         let labels = self.job.progress().labels(&self.job.held);
         let mut record = AttemptRecord {
             attempt_id: self.attempt,
-            labels,
+            labels: Some(labels),
             attempt: self.resume.attempts + 1,
             worker: self.deps.worker.clone(),
             platform: candidate.provider.name.to_string(),
@@ -250,6 +250,8 @@ impl Start<'_> {
         };
         let if_lost = json(&AttemptEvent { attempt: &record });
         record.error = None;
+        // From here on the job's own record, which goes with it, says it.
+        record.labels = None;
         Draft { record, if_lost }
     }
 }

@@ -7,6 +7,11 @@ use clap::Parser;
 use longshore_shared::service::{self, Service};
 use longshore_worker::{Policies, Worker};
 
+/// A job is many small allocations on one thread that another frees: what the system's allocator is
+/// slow at.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The recorder uses one; the others are for what is rare.
 const LEDGER_CONNECTIONS: u32 = 4;
 

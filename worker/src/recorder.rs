@@ -182,6 +182,9 @@ fn decode(batch: Vec<EventEntry>) -> (Facts, Vec<(EventEntry, String)>) {
             serde_json::from_str::<Event>(&entry.text),
             entry.id.parse::<EventId>(),
         ) {
+            (Ok(event), _) if event.attempt.is_some() && event.labelled_attempt().is_none() => {
+                unreadable.push((entry, "nothing says whose the attempt is".to_owned()));
+            }
             (Ok(event), Ok(id)) => {
                 let event = if entry.duplicate {
                     as_duplicate(event)
@@ -200,9 +203,11 @@ fn decode(batch: Vec<EventEntry>) -> (Facts, Vec<(EventEntry, String)>) {
 
 /// Of a step that was fenced off, only the attempt is a fact.
 fn as_duplicate(event: Event) -> Event {
+    let labels = event.job.map(|job| job.labels);
     Event {
         attempt: event.attempt.map(|attempt| AttemptRecord {
             duplicate: true,
+            labels: attempt.labels.or(labels),
             ..attempt
         }),
         ..Event::default()

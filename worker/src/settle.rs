@@ -297,18 +297,21 @@ async fn park(
 
 async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, deps: &Deps) -> Fence {
     let attempt_id = attempt.as_ref().map(|attempt| attempt.attempt_id);
-    let (resume, spent) = {
+    let (resume, spent, labels) = {
         let progress = job.progress();
         let resume = if progress.remembered {
             json(&progress.resume)
         } else {
             String::new()
         };
-        (resume, progress.spent)
+        (resume, progress.spent, progress.labels(&job.held))
     };
     let event = attempt.map_or_else(String::new, |attempt| {
         json(&Event {
-            attempt: Some(attempt),
+            attempt: Some(AttemptRecord {
+                labels: Some(labels),
+                ..attempt
+            }),
             ..Event::default()
         })
     });

@@ -13,7 +13,7 @@ use sqlx::{Connection, PgConnection};
 use super::{EventId, Ledger, LedgerError, clean, dead::DeadLine, windows::WindowLine};
 use crate::{
     call::{ErrorClass, FinishReason},
-    event::{AttemptRecord, DropRecord, Event, JobRecord},
+    event::{AttemptRecord, DropRecord, Event, JobLabels, JobRecord},
     id::{AttemptId, JobId, Place},
     money::Usd,
     state::AttemptOutcome,
@@ -64,6 +64,7 @@ struct JobLine<'a> {
 struct AttemptLine<'a> {
     rank: i16,
     record: &'a AttemptRecord,
+    labels: &'a JobLabels,
     decision: Option<String>,
 }
 
@@ -115,10 +116,11 @@ impl<'a> Rows<'a> {
                     a.version.cmp(&b.version)
                 });
             }
-            if let Some(record) = &event.attempt {
+            if let Some((record, labels)) = event.labelled_attempt() {
                 let line = AttemptLine {
                     rank: rank(record),
                     record,
+                    labels,
                     decision: record.decision.as_ref().and_then(clean::json),
                 };
                 keep_best(&mut rows.attempts, record.attempt_id, line, |a, b| {
@@ -190,14 +192,13 @@ impl JobLine<'_> {
 impl AttemptLine<'_> {
     fn weight(&self) -> usize {
         let AttemptRecord {
-            labels,
             model,
             error,
             response_id,
             ..
         } = self.record;
         let optional = [error, response_id, &self.decision];
-        SHORT_TEXTS + labels.task_type.len() + model.len() + lengths(optional)
+        SHORT_TEXTS + self.labels.task_type.len() + model.len() + lengths(optional)
     }
 }
 
@@ -289,19 +290,17 @@ async fn write_attempts(
     sqlx::query(include_str!("upsert_attempts.sql"))
         .bind(column(rows, |row| row.record.attempt_id.0))
         .bind(column(rows, |row| row.rank))
-        .bind(column(rows, |row| row.record.labels.job_id.as_str()))
-        .bind(column(rows, |row| row.record.labels.queue.as_str()))
+        .bind(column(rows, |row| row.labels.job_id.as_str()))
+        .bind(column(rows, |row| row.labels.queue.as_str()))
+        .bind(column(rows, |row| clean::text(&row.labels.task_type)))
         .bind(column(rows, |row| {
-            clean::text(&row.record.labels.task_type)
+            clean::maybe_label(row.labels.tenant.as_ref())
         }))
         .bind(column(rows, |row| {
-            clean::maybe_label(row.record.labels.tenant.as_ref())
+            clean::maybe_label(row.labels.chain_id.as_ref())
         }))
         .bind(column(rows, |row| {
-            clean::maybe_label(row.record.labels.chain_id.as_ref())
-        }))
-        .bind(column(rows, |row| {
-            clean::maybe_label(row.record.labels.parent_id.as_ref())
+            clean::maybe_label(row.labels.parent_id.as_ref())
         }))
         .bind(column(rows, |row| clean::small(row.record.attempt)))
         .bind(column(rows, |row| row.record.worker.as_str()))

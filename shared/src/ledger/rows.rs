@@ -167,7 +167,7 @@ impl FromRow<'_, PgRow> for AttemptRecord {
         let decision: Option<Json<_>> = row.try_get("decision")?;
         Ok(Self {
             attempt_id: AttemptId(row.try_get::<Uuid, _>("attempt_id")?),
-            labels: labels(row)?,
+            labels: Some(labels(row)?),
             attempt: small(row, "attempt")?,
             worker: word(row, "worker")?,
             platform: row.try_get("platform")?,

@@ -7,6 +7,10 @@ use clap::{Args, Parser, Subcommand};
 use longshore_shared::service;
 use longshore_tests::bench::{self, ClientOptions, Format, NoopOptions, Number, Options};
 
+/// As in the worker, part of which runs in here.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Longshore's benchmarks. Build the programs first: `cargo build --release --workspace --bins`.
 ///
 /// Everything runs on this machine: a Redis with AOF everysec, a durable Postgres, the provider simulator

@@ -43,14 +43,13 @@ pub(super) fn decisions(attempts: &[AttemptRecord]) -> Option<String> {
 pub(super) fn attempt(number: u32, decision: Option<DecisionRecord>) -> AttemptRecord {
     use longshore_shared::{
         call::Usage,
-        event::JobLabels,
-        id::{AttemptId, JobId, QueueName, WorkerId},
+        id::{AttemptId, WorkerId},
         state::AttemptOutcome,
     };
 
     AttemptRecord {
         attempt_id: AttemptId::new(),
-        labels: JobLabels::new(JobId::parse("j").unwrap(), QueueName::default(), None),
+        labels: None,
         attempt: number,
         worker: WorkerId::from_record("w"),
         platform: "openai".to_owned(),

@@ -128,7 +128,7 @@ async fn a_chain_is_the_sum_of_its_jobs() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
     let mut elsewhere = costing(4, "c", "groq", "5");
-    elsewhere.labels.chain_id = None;
+    elsewhere.labels.as_mut().unwrap().chain_id = None;
     let batch = telling(vec![
         costing(1, "b", "openai", "0.01"),
         costing(2, "a", "openai", "0.02"),

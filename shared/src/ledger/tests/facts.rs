@@ -74,7 +74,7 @@ pub(super) fn attempt(id: &str, n: u32, outcome: AttemptOutcome) -> AttemptRecor
     let lost = outcome == AttemptOutcome::Lost;
     AttemptRecord {
         attempt_id: AttemptId(Uuid::from_u128(u128::from(n))),
-        labels: labels(id),
+        labels: Some(labels(id)),
         attempt: n,
         worker: WorkerId::from_record("host-1"),
         platform: "openai".to_owned(),

@@ -63,7 +63,7 @@ async fn the_largest_values_are_taken() {
     record.attempts = u32::MAX;
     record.output = Some("x".repeat(9 << 20));
     let mut call = attempt("a", 1, AttemptOutcome::Completed);
-    call.labels.chain_id = Some(random.clone());
+    call.labels.as_mut().unwrap().chain_id = Some(random.clone());
     call.usage.input = u64::MAX;
     call.status = Some(u16::MAX);
     call.cost_usd = Some(crate::money::Usd(rust_decimal::Decimal::MAX));
