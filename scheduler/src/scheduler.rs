@@ -106,7 +106,8 @@ impl Scheduler {
             .broker
             .promote(PROMOTE)
             .await?
-            .and(self.broker.let_go(PROMOTE).await?);
+            .and(self.broker.let_go(PROMOTE).await?)
+            .and(self.broker.let_go_resumed(PROMOTE).await?);
         metrics::counter!("longshore_jobs_promoted_total").increment(gone.jobs as u64);
         if due(&mut rounds.recovered, RECOVER_EVERY) {
             self.recover(rounds).await?;

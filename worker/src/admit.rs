@@ -58,8 +58,12 @@ pub(crate) async fn admit(job: &Job, deps: &Deps) -> Result<Arc<Envelope>, Verdi
         job.progress().resume.admitted = true;
     }
     check_crashes(job)?;
-    check_times(job, &envelope, deps.clock.now())?;
-    Ok(envelope)
+    let now = deps.clock.now();
+    check_times(job, &envelope, now)?;
+    match deps.pauses.type_lane(&envelope.task_type, now) {
+        Some(lane) => Err(Verdict::Paused(lane)),
+        None => Ok(envelope),
+    }
 }
 
 fn read(job: &Job, deps: &Deps) -> Result<Parsed, Verdict> {

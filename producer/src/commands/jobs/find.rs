@@ -314,9 +314,7 @@ async fn stands(broker: &Broker, place: Place) -> Result<Location, BrokerError> 
 
 /// When an attempt began: its id is ordered by time.
 fn begun_at(attempt: &str) -> Option<DateTime<Utc>> {
-    let id = AttemptId(attempt.parse().ok()?);
-    let (seconds, nanos) = id.0.get_timestamp()?.to_unix();
-    DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+    AttemptId(attempt.parse().ok()?).made_at()
 }
 
 #[cfg(test)]
