@@ -10,6 +10,7 @@ mod jobs;
 mod leader;
 mod limits;
 mod meters;
+mod pages;
 mod pauses;
 mod queues;
 mod reader;

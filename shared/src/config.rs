@@ -159,7 +159,7 @@ impl Default for Liveness {
     }
 }
 
-/// How long things are kept in Redis.
+/// How long things are kept, in Redis and in the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retention {
     /// Answers. Default 1 h.
@@ -170,6 +170,14 @@ pub struct Retention {
     pub dead_letters: Duration,
     /// The most dead letters; the oldest go first. Default 1,000,000.
     pub dead_letters_max: u64,
+    /// Dead letters in Postgres, after they left Redis. Default: for ever.
+    pub dead_letters_archive: Option<Duration>,
+    /// Jobs in Postgres, after they ended. Default: for ever.
+    pub jobs: Option<Duration>,
+    /// Attempts in Postgres, and with them what they cost. Default: for ever.
+    pub attempts: Option<Duration>,
+    /// Facts that Postgres refused, in Redis. Default: for ever.
+    pub events_bad: Option<Duration>,
 }
 
 impl Default for Retention {
@@ -179,6 +187,10 @@ impl Default for Retention {
             ids: Duration::from_hours(24),
             dead_letters: Duration::from_hours(30 * 24),
             dead_letters_max: 1_000_000,
+            dead_letters_archive: None,
+            jobs: None,
+            attempts: None,
+            events_bad: None,
         }
     }
 }

@@ -19,7 +19,9 @@ mod costs;
 mod dead;
 mod error;
 mod event_id;
+mod prune;
 mod queries;
+mod reconcile;
 mod record;
 mod rows;
 #[cfg(test)]
@@ -30,7 +32,9 @@ pub use costs::{ChainCosts, CostLine, CostScope, CostSummary, JobCost, ReportedC
 pub use dead::DeadResolution;
 pub use error::LedgerError;
 pub use event_id::{BadEventId, EventId};
+pub use prune::OldRows;
 pub use queries::{JobFilter, JobHistory};
+pub use reconcile::{DeadKey, OpenJob, ShortJob};
 pub use rows::{BookRow, DeadRow, JobRow};
 
 /// How long to wait for a connection before saying that there is none.

@@ -31,11 +31,12 @@ pub struct Holding {
     /// The call that is under way.
     pub attempt_id: Option<AttemptId>,
     /// How long the worker has had it.
+    #[serde(skip)]
     pub held_for: Duration,
 }
 
 /// A worker whose heartbeat is missing although it holds jobs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unheard {
     /// Who.
     pub worker: WorkerId,

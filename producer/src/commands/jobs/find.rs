@@ -123,6 +123,15 @@ pub(super) async fn find(broker: &Broker, id: &JobId) -> Result<Found, BrokerErr
     Ok(found)
 }
 
+/// Whether a job is nowhere in Redis; `false` where that cannot be said for certain.
+pub(crate) async fn is_nowhere(broker: &Broker, id: &JobId) -> Result<bool, BrokerError> {
+    let found = find(broker, id).await?;
+    Ok(matches!(
+        found.location,
+        Location::Nowhere { complete: true }
+    ))
+}
+
 async fn look(broker: &Broker, id: &JobId) -> Result<Found, BrokerError> {
     let mut found = Found {
         location: Location::Ended,
