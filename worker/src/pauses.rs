@@ -65,6 +65,9 @@ impl KnownPauses {
     /// Which of the queues are paused.
     pub(crate) fn queues(&self, all: &[QueueName], now: DateTime<Utc>) -> Vec<QueueName> {
         let known = self.known();
+        if known.is_empty() {
+            return Vec::new();
+        }
         let now_ms = now.timestamp_millis();
         all.iter()
             .filter(|queue| known.of(&Target::queue(queue), now_ms).is_some())
