@@ -64,9 +64,8 @@ pub(crate) async fn keep(
             pruned = Some(Instant::now());
             let retention = config.current().retention.clone();
             let pruning = prune(&broker, &ledger, &retention, Utc::now(), &leads);
-            match stop.run_until_cancelled(pruning).await {
-                Some(Err(error)) => tracing::warn!("old rows are not deleted: {error}"),
-                Some(Ok(())) | None => {}
+            if let Some(Err(error)) = stop.run_until_cancelled(pruning).await {
+                tracing::warn!("old rows are not deleted: {error}");
             }
         }
     }

@@ -313,7 +313,12 @@ mod tests {
                 idle: Duration::from_secs(14),
             }),
         ];
-        insta::assert_snapshot!(text(&rows, now), @r"");
+        insta::assert_snapshot!(text(&rows, now), @r"
+        WORKER     STATE                       VERSION  HOST  IN FLIGHT  PLACES  UP FOR  QUEUES
+        box-7-abc  running                     0.1.0    box           2   1,000  10m     default, bulk
+        box-7-abc  draining, not heard for 9s  0.1.0    box           2   1,000  10m     default, bulk
+        box-9-def  dead, not heard for 14s     -        -            12       -  -       -
+        ");
         assert_eq!(
             text(&[], now),
             "No worker is alive: start one with `longshore-worker`."
@@ -334,7 +339,16 @@ mod tests {
                 },
             }],
         };
-        insta::assert_snapshot!(whole_text(&whole, now), @r"");
+        insta::assert_snapshot!(whole_text(&whole, now), @r"
+        box-7-abc: running
+        Version 0.1.0 on box, process 7, since 2026-11-18T11:06:40Z
+        2 of 1,000 in flight
+
+        JOB     TYPE      PLATFORM  MODEL             SINCE
+        inv-42  research  gemini    gemini-2.5-flash  3s
+
+        and 1 job more (--limit shows them)
+        ");
         let json = serde_json::to_value(&whole).unwrap();
         assert_eq!(json["state"], "running");
         assert_eq!(json["jobs"][0]["job_id"], "inv-42");

@@ -57,8 +57,8 @@ async fn a_running_call_is_dropped_within_a_second_and_its_cost_recorded() {
 /// One provider, which takes one call at a time.
 fn one_at_a_time(stack: &Stack) -> String {
     format!(
-        "providers:\n  solo: {{dialect: openai, base_url: \"{}\", api_key: simulated, default_model: m, \
-         price: {{input: 1, output: 2}}, limits: {{max_concurrent: 1}}}}\n",
+        "providers:\n  solo: {{dialect: openai, base_url: \"{}\", api_key: simulated, default_model: gpt-4o-mini, \
+         price: {{input: 0.15, output: 0.6}}, limits: {{max_concurrent: 1}}}}\n",
         stack.simulator.base_url("solo", Dialect::Openai)
     )
 }

@@ -283,7 +283,20 @@ mod tests {
     fn what_would_be_cancelled_is_told() {
         let ids = (0..12).map(|at| JobId::parse(&format!("job-{at:02}")).unwrap());
         let jobs: Jobs = ids.map(|id| (id.clone(), id)).collect();
-        insta::assert_snapshot!(dry_run(&jobs), @r"");
+        insta::assert_snapshot!(dry_run(&jobs), @r"
+        12 jobs would be cancelled:
+          job-00
+          job-01
+          job-02
+          job-03
+          job-04
+          job-05
+          job-06
+          job-07
+          job-08
+          job-09
+          … and 2 more
+        ");
         assert_eq!(dry_run(&Jobs::new()), "0 jobs would be cancelled");
         assert_eq!(question(1), "Cancel 1 job?");
         let answer = Answer {

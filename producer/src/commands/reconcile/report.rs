@@ -142,8 +142,16 @@ mod tests {
 
     #[test]
     fn what_differs_is_named() {
-        insta::assert_snapshot!(report(&["inv-1", "inv-2"]), @r"");
-        insta::assert_snapshot!(report(&[]), @r"");
+        insta::assert_snapshot!(report(&["inv-1", "inv-2"]), @r"
+        Looked at 1,234 open jobs, 0 outcomes, 0 dead letters and 0 attempts in flight; 1 fact on the way to the record.
+        2 differences:
+          inv-1: the record says retryable, but it is nowhere in Redis
+          inv-2: the record says retryable, but it is nowhere in Redis
+        ");
+        insta::assert_snapshot!(report(&[]), @r"
+        Looked at 1,234 open jobs, 0 outcomes, 0 dead letters and 0 attempts in flight; 1 fact on the way to the record.
+        Nothing differs.
+        ");
         let json = serde_json::to_value(report(&["inv-1"])).unwrap();
         assert_eq!(json["differences"][0]["kind"], "job_nowhere");
         assert_eq!(json["checked"]["open_jobs"], 1234);
