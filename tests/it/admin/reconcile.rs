@@ -15,17 +15,17 @@ async fn differences(stack: &Stack) -> Vec<(String, String)> {
         .await
         .unwrap();
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
-    let found = report["differences"].as_array().unwrap();
+    let found = report.get("differences").unwrap().as_array().unwrap();
     assert_eq!(
         ran.code,
         Some(i32::from(!found.is_empty())),
         "{}",
         ran.stdout
     );
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let text = |one: &Value, name| one.get(name).unwrap().as_str().unwrap().to_owned();
     found
         .iter()
-        .map(|one| (text(&one["kind"]), text(&one["id"])))
+        .map(|one| (text(one, "kind"), text(one, "id")))
         .collect()
 }
 

@@ -165,7 +165,7 @@ async fn of_stream(
         let resumes = broker.resumes(&places).await?;
         for (((_, message), place), resume) in page.into_iter().zip(places).zip(resumes) {
             let known = resume.map_or_else(|| JobId::of_place(&place), |resume| resume.id);
-            if let Some(id) = fitting(unmarked(message), known, filter, limits) {
+            if let Some(id) = fitting(&unmarked(message), known, filter, limits) {
                 jobs.insert(id.clone(), id);
             }
         }
@@ -192,7 +192,7 @@ async fn of_lanes(
             {
                 continue;
             }
-            if let Some(id) = fitting(waiting.message, waiting.resume.id, filter, limits) {
+            if let Some(id) = fitting(&waiting.message, waiting.resume.id, filter, limits) {
                 jobs.insert(id, aside);
             }
         }
@@ -204,8 +204,8 @@ async fn of_lanes(
 }
 
 /// The id of a job that fits: its own, once it has one. What cannot be read fits no filter but the queue's.
-fn fitting(message: RawMessage, known: JobId, filter: &Filter, limits: &Limits) -> Option<JobId> {
-    match parse(&message, limits) {
+fn fitting(message: &RawMessage, known: JobId, filter: &Filter, limits: &Limits) -> Option<JobId> {
+    match parse(message, limits) {
         Ok(parsed) if filter.fits(&parsed.envelope) => Some(parsed.envelope.id.unwrap_or(known)),
         Ok(_) => None,
         Err(_) => {
@@ -257,7 +257,7 @@ mod tests {
     fn every_given_word_must_fit() {
         let place = JobId::parse("1-0").unwrap();
         let fits = |filter: &Filter, text: &str| {
-            fitting(message(text), place.clone(), filter, &Limits::default())
+            fitting(&message(text), place.clone(), filter, &Limits::default())
                 .map(|id| id.to_string())
         };
         let job = r#"{"prompt":"x","id":"inv-1","type":"research","tenant":"acme"}"#;

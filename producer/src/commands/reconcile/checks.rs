@@ -33,13 +33,14 @@ pub(super) async fn all(
 ) -> Result<Report, CommandError> {
     let now = of_ms(broker.server_time_ms().await?);
     let mut found = facts(broker, now).await?;
-    let mut checked = Checked::default();
 
     // Redis first: what is recorded meanwhile is no difference.
-    checked.attempts_in_flight = journal(broker, now, in_flight, &mut found).await?;
-    checked.outcomes = outcomes(broker, ledger, &mut found).await?;
-    checked.dead_letters = letters(broker, ledger, since, &mut found).await?;
-    checked.open_jobs = open_jobs(broker, ledger, since, &mut found).await?;
+    let checked = Checked {
+        attempts_in_flight: journal(broker, now, in_flight, &mut found).await?,
+        outcomes: outcomes(broker, ledger, &mut found).await?,
+        dead_letters: letters(broker, ledger, since, &mut found).await?,
+        open_jobs: open_jobs(broker, ledger, since, &mut found).await?,
+    };
     for short in ledger.short_jobs(since, MOST).await? {
         let text = format!(
             "had {}, of which {} recorded",
