@@ -6,10 +6,11 @@ use anyhow::ensure;
 use longshore_shared::{
     broker::{Broker, Swept},
     id::{AttemptId, WorkerId},
+    ledger::OldRows,
 };
 use longshore_tests::stack::{Options, Stack, eventually};
 
-use super::slow;
+use super::{ok, slow};
 use crate::scripts::room::{BEGUN, Room, limit};
 
 async fn sweep(broker: &Broker) -> Swept {
@@ -202,4 +203,47 @@ async fn old_jobs_leave_the_record_and_their_costs_stay() {
         30,
         "attempts are kept for ever unless somebody says otherwise"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_rows_leave_some_at_a_time_and_what_stands_in_redis_stays() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let _worker = stack.worker().unwrap();
+    let ids = stack
+        .enqueue(&vec![r#"{"prompt":"x"}"#.to_owned(); 25])
+        .await
+        .unwrap();
+    let gone = stack.xadd(&[("type", "research")]).await.unwrap();
+    stack.outcomes(&ids).await.unwrap();
+    stack.outcome(&gone).await.unwrap();
+    stack.recorded().await.unwrap();
+    let purge = ["dlq", "purge", "--all", "--yes"];
+    ok(stack.longshore(&purge).await.unwrap());
+    let stays = stack.xadd(&[("type", "research")]).await.unwrap();
+    stack.outcome(&stays).await.unwrap();
+    stack.recorded().await.unwrap();
+
+    let later = chrono::Utc::now() + Duration::from_hours(1);
+    let ledger = &stack.ledger;
+    let steps = [
+        ledger.prune(OldRows::Attempts, later, 20).await.unwrap(),
+        ledger.prune(OldRows::Attempts, later, 20).await.unwrap(),
+        ledger.prune(OldRows::DeadLetters, later, 20).await.unwrap(),
+    ];
+    assert_eq!(steps, [20, 5, 1]);
+    let letters = |id| async move { ledger.job(id).await.unwrap().unwrap().dead_letters.len() };
+    assert_eq!((letters(&gone).await, letters(&stays).await), (0, 1));
+
+    let bad = stack.broker.keys().bad_events();
+    redis::cmd("XADD")
+        .arg(&bad)
+        .arg("*")
+        .arg("e")
+        .arg("x")
+        .query_async::<()>(&mut stack.connection().await.unwrap())
+        .await
+        .unwrap();
+    let forget = |before: i64| stack.broker.forget_bad_events(before, 10);
+    assert_eq!(forget(1).await.unwrap(), 0);
+    assert_eq!(forget(later.timestamp_millis()).await.unwrap(), 1);
 }
