@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     call::{ErrorClass, FinishReason, Usage},
+    chain::{ChainId, ChainKind, ChainState},
     envelope::Envelope,
     id::{AttemptId, JobId, Place, QueueName, WorkerId},
     money::Usd,
@@ -33,6 +34,9 @@ pub struct Event {
     /// The window of a quota or a budget that is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowRecord>,
+    /// The chain as it stands after the step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chain: Option<ChainRecord>,
 }
 
 impl Event {
@@ -65,6 +69,9 @@ pub struct JobLabels {
     /// The job that it came from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<String>,
+    /// What it runs of the chain: `STEP` or `STEP/INDEX`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
 }
 
 impl JobLabels {
@@ -83,6 +90,7 @@ impl JobLabels {
             tenant: text(|envelope| &envelope.tenant),
             chain_id: text(|envelope| &envelope.chain_id),
             parent_id: text(|envelope| &envelope.parent_id),
+            step: None,
         }
     }
 }
@@ -284,6 +292,27 @@ pub struct WindowRecord {
     pub used: u64,
     /// What could have been.
     pub limit: u64,
+}
+
+/// A chain, after it began or ended. The scripts write it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainRecord {
+    /// The chain.
+    pub chain_id: ChainId,
+    /// Its name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it came from.
+    pub kind: ChainKind,
+    /// Where it is in its life.
+    pub state: ChainState,
+    /// Steps, or of a batch the tasks.
+    pub steps: u64,
+    /// When it began, in ms since the epoch.
+    pub begun_ms: i64,
+    /// When it ended, in ms since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<i64>,
 }
 
 words! {

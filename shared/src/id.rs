@@ -101,6 +101,11 @@ impl JobId {
         Self(place.0.clone())
     }
 
+    /// The id of a job that runs a step of a chain; both names are checked already.
+    pub(crate) fn of_step(chain: &str, instance: &str) -> Self {
+        Self(format!("{chain}/{instance}"))
+    }
+
     /// Whether this is the form that the server gives; producers may not choose such an id.
     pub fn is_server_form(&self) -> bool {
         let entry = self

@@ -4,6 +4,7 @@ pub mod archive;
 pub mod broker;
 pub mod call;
 pub mod catalog;
+pub mod chain;
 pub mod config;
 pub mod envelope;
 pub mod event;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     call::{ErrorClass, Usage},
+    chain::StepRef,
     id::{AttemptId, JobId},
     money::Usd,
 };
@@ -59,6 +60,9 @@ pub struct Resume {
     /// How often a person or a rule replayed it from the dead letters.
     #[serde(default)]
     pub replays: u32,
+    /// The step of a chain that it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Box<StepRef>>,
     /// The newest attempts.
     #[serde(default)]
     pub history: Vec<PastAttempt>,
@@ -105,6 +109,7 @@ impl Resume {
             crashes: 0,
             crashes_here: 0,
             replays: 0,
+            step: None,
             history: Vec::new(),
             waits_since: None,
         }

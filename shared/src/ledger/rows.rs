@@ -120,6 +120,7 @@ fn labels(row: &PgRow) -> sqlx::Result<JobLabels> {
         tenant: row.try_get("tenant")?,
         chain_id: row.try_get("chain_id")?,
         parent_id: row.try_get("parent_id")?,
+        step: None,
     })
 }
 

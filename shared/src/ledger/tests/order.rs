@@ -38,6 +38,7 @@ fn told(n: u64, (attempt_n, knows): (u8, u8)) -> (EventId, Event) {
         dead: (knows == 0).then(|| dead(&id)),
         dropped: (knows == 1).then(|| dropped(&id, &id)),
         window: None,
+        chain: None,
     };
     (version(n), event)
 }
