@@ -170,6 +170,8 @@ pub struct Retention {
     pub dead_letters: Duration,
     /// The most dead letters; the oldest go first. Default 1,000,000.
     pub dead_letters_max: u64,
+    /// How long Redis keeps what belongs to a chain after its end.
+    pub chains: Duration,
 }
 
 impl Default for Retention {
@@ -179,6 +181,7 @@ impl Default for Retention {
             ids: Duration::from_hours(24),
             dead_letters: Duration::from_hours(30 * 24),
             dead_letters_max: 1_000_000,
+            chains: Duration::from_hours(7 * 24),
         }
     }
 }

@@ -146,4 +146,5 @@ pub(crate) struct RawRetention {
     pub(crate) ids: Option<Text>,
     pub(crate) dead_letters: Option<Text>,
     pub(crate) dead_letters_max: Option<Text>,
+    pub(crate) chains: Option<Text>,
 }

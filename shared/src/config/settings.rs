@@ -330,5 +330,8 @@ fn retention(r: &mut Reader<'_>, raw: &RawRetention) -> Retention {
                 &count,
             )
             .unwrap_or(default.dead_letters_max),
+        chains: r
+            .setting("retention.chains", raw.chains.as_ref(), &time)
+            .unwrap_or(default.chains),
     }
 }

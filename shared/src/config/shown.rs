@@ -99,6 +99,7 @@ impl Config {
                 "retention.dead_letters_max",
                 self.retention.dead_letters_max.to_string(),
             ),
+            ("retention.chains", spelled(self.retention.chains)),
         ]));
         list
     }
