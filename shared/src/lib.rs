@@ -21,3 +21,4 @@ pub mod service;
 pub mod state;
 pub mod telemetry;
 pub mod tokens;
+pub mod webhook;
