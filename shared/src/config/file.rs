@@ -15,6 +15,7 @@ use super::{
     Origin,
     limits::{RawBudget, RawCircuit, RawTenant},
     routing::RawRouting,
+    webhooks::{RawAlerts, RawWebhooks},
 };
 use crate::catalog::{RawModel, RawProvider};
 
@@ -106,7 +107,8 @@ pub(crate) struct File {
     pub(crate) routing: Option<RawRouting>,
     pub(crate) budgets: Option<Vec<RawBudget>>,
     pub(crate) tenants: Option<Entries<Option<RawTenant>>>,
-    pub(crate) alerts: Option<Vec<Text>>,
+    pub(crate) alerts: Option<RawAlerts>,
+    pub(crate) webhooks: Option<RawWebhooks>,
     pub(crate) circuit: Option<RawCircuit>,
     pub(crate) cli_tools: Option<Vec<Text>>,
 }
