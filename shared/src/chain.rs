@@ -8,6 +8,7 @@ mod document;
 mod graph;
 mod name;
 mod parse;
+pub mod spawn;
 mod step;
 pub mod template;
 

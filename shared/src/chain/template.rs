@@ -137,6 +137,8 @@ impl io::Write for Bounded {
 }
 
 /// Whether a text is a template: others are sent as they are.
+pub(super) use values::json_of;
+
 pub(super) fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }

@@ -1,5 +1,6 @@
 //! What steps hand on to one another.
 
+use longshore_shared::id::JobId;
 use longshore_tests::stack::{Options, Stack};
 use serde_json::json;
 
@@ -97,4 +98,43 @@ async fn a_template_that_meets_nothing_says_what_and_where() {
     );
     let letter = stack.longshore(&["dlq", "list"]).await.unwrap().stdout;
     assert!(letter.contains("bad_template"), "{letter}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_becomes_jobs_and_the_step_ends_with_the_last_of_them() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let plan = r#"[[echo=["[[echo=one]]", {"prompt": "[[echo=two]]", "type": "research"}]]]"#;
+    let alone = json!({"prompt": plan, "spawn": true, "tenant": "acme", "id": "planner"});
+    stack.xadd(&[("job", &alone.to_string())]).await.unwrap();
+    let chain = begin(
+        &stack,
+        &json!({"id": "planned", "steps": [
+            {"name": "plan", "prompt": plan, "spawn": true},
+            {"name": "sum", "needs": ["plan"], "prompt": "[[echo={{ steps.plan.outputs | join(' and ') }}]]"},
+        ]}),
+    )
+    .await;
+    let _worker = stack.worker().unwrap();
+    assert_eq!(output(&stack, &chain, "sum").await, "one and two");
+    assert_eq!(outcome(&stack, &chain).await["completed"], 4);
+    let child = JobId::parse("planner/1").unwrap();
+    assert_eq!(
+        stack.outcome(&child).await.unwrap().output.as_deref(),
+        Some("two")
+    );
+    let books = stack.books().await.unwrap();
+    books.balance();
+    let row = stack
+        .ledger
+        .job(&child)
+        .await
+        .unwrap()
+        .unwrap()
+        .row
+        .job
+        .labels;
+    assert_eq!(
+        (row.parent_id.as_deref(), row.tenant.as_deref()),
+        (Some("planner"), Some("acme"))
+    );
 }

@@ -172,7 +172,7 @@ fn summary(output: &str) -> String {
 }
 
 /// An answer as JSON: all of it, or else what stands in its first code fence.
-pub(super) fn json_of(output: &str) -> Result<serde_json::Value, serde_json::Error> {
+pub(in crate::chain) fn json_of(output: &str) -> Result<serde_json::Value, serde_json::Error> {
     let wrong = match serde_json::from_str(output.trim()) {
         Ok(json) => return Ok(json),
         Err(wrong) => wrong,
