@@ -10,6 +10,8 @@ mod name;
 mod parse;
 mod step;
 pub mod template;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 

@@ -53,6 +53,11 @@ pub(in crate::chain) fn uses(template: &str) -> Result<Uses, Vec<String>> {
 
 /// What an expression reads, or what is wrong with it.
 pub(in crate::chain) fn uses_of_expression(expression: &str) -> Result<Uses, Vec<String>> {
+    if expression.trim_start().starts_with("{{") {
+        return Err(vec![
+            "expected an expression without `{{` and `}}`".to_owned(),
+        ]);
+    }
     let parsed = parse_expr(expression);
     let parsed = parsed.map_err(|error| vec![not_parsed(&error, "expression", expression)])?;
     let mut walk = Walk::of(expression);
