@@ -155,11 +155,10 @@ fn on_complete(top: &mut Fields<'_>, limits: &Limits, faults: &mut Faults) -> Op
     let (name, value) = faults.kept("", read)?;
     if name == "job" {
         let mut members = object(value, "a job", PLACE, faults)?;
-        let (work, uses) = work(&mut members, PLACE, limits, faults)?;
-        return Some(After {
-            what: OnComplete::Job(work),
-            uses,
-        });
+        let (work, uses) = work(&mut members, PLACE, limits, faults);
+        let used = uses.iter().flat_map(|(_, uses)| uses.steps());
+        let what = OnComplete::Job(with_reads(work?, used));
+        return Some(After { what, uses });
     }
     let url = webhook(Input::Json(value))
         .map_err(|problem| faults.add(PLACE, format!("`webhook`: {}", problem.message)))
@@ -271,12 +270,11 @@ fn step(number: usize, json: &RawValue, limits: &Limits, faults: &mut Faults) ->
         &place,
         members.take("min_success", |value| fields::whole(value, 1..=MOST)),
     );
-    let (work, mut uses) = work(&mut members, &place, limits, faults).unzip();
+    let (work, mut uses) = work(&mut members, &place, limits, faults);
     for (field, expression) in [("when", &when), ("foreach", &foreach)] {
         if let Some(expression) = expression {
             let place = format!("{place}: field `{field}`");
-            uses.get_or_insert_default()
-                .extend(of_expression(field, expression, &place, faults));
+            uses.extend(of_expression(field, expression, &place, faults));
         }
     }
     let mut needs = needs;
@@ -296,16 +294,14 @@ fn step(number: usize, json: &RawValue, limits: &Limits, faults: &mut Faults) ->
         gather,
         min_success,
         work,
-        uses: uses.unwrap_or_default(),
+        uses,
     })
 }
 
 /// The step that a draft without faults makes.
 fn finished(draft: Draft) -> Option<Step> {
-    let mut work = draft.work?;
     let used = draft.uses.iter().flat_map(|(_, uses)| uses.steps());
-    let reads: BTreeSet<_> = used.chain(&draft.gather).cloned().collect();
-    work.reads = reads.into_iter().collect();
+    let work = with_reads(draft.work?, used.chain(&draft.gather));
     Some(Step {
         name: draft.name?,
         needs: draft.needs,
@@ -354,58 +350,80 @@ fn on_failure(input: Input<'_>) -> Read<OnFailure> {
         .ok_or_else(|| input.is_not(MalformedCode::BadValue, EXPECTED))
 }
 
-/// The job that is left of a step, and what its texts use.
+/// The job that is left of a step, unless it is a bad one, and what its texts use.
 fn work(
     members: &mut Fields<'_>,
     place: &str,
     limits: &Limits,
     faults: &mut Faults,
-) -> Option<(Work, Vec<(String, Uses)>)> {
-    let mut bad = false;
+) -> (Option<Work>, Vec<(String, Uses)>) {
     for name in OF_THE_CHAIN {
         if members.0.remove(*name).is_some() {
-            bad = true;
             faults.add(
                 place,
                 format!("field `{name}`: comes from the chain: leave it out"),
             );
         }
     }
-    let job = json_of(members);
-    let message = RawMessage {
-        fields: vec![(b"job".to_vec(), job.clone().into_bytes())],
-    };
-    let parsed = crate::envelope::parse(&message, limits)
-        .map_err(|wrong| faults.add(place, wrong))
-        .ok()?;
     let mut uses = Vec::new();
     let mut templated = false;
-    for (field, text) in template::texts(&parsed.envelope) {
-        if !template::is_template(text) {
+    for (field, text) in texts(members) {
+        if !template::is_template(&text) {
             continue;
         }
         templated = true;
-        match template::uses(text) {
+        match template::uses(&text) {
             Ok(found) => uses.push((field, found)),
             Err(wrong) => {
-                bad = true;
                 for wrong in wrong {
                     faults.add(place, format!("{field}: {wrong}"));
                 }
             }
         }
     }
-    let reads: BTreeSet<_> = uses
-        .iter()
-        .flat_map(|(_, uses)| uses.steps())
-        .cloned()
-        .collect();
+    let job = json_of(members);
+    let message = RawMessage {
+        fields: vec![(b"job".to_vec(), job.clone().into_bytes())],
+    };
+    if let Err(wrong) = crate::envelope::parse(&message, limits) {
+        faults.add(place, wrong);
+        return (None, uses);
+    }
     let work = Work {
         job,
         templated,
-        reads: reads.into_iter().collect(),
+        reads: Vec::new(),
     };
-    (!bad).then_some((work, uses))
+    (Some(work), uses)
+}
+
+/// The texts of a job that may be templates, each with its field for people. One that cannot be read is for the
+/// envelope's parser to tell.
+fn texts(members: &Fields<'_>) -> Vec<(String, String)> {
+    let text = |name: &str| {
+        let text = fields::any_text(*members.0.get(name)?).ok()?;
+        Some((format!("field `{name}`"), text))
+    };
+    let messages = members.0.get("messages").copied();
+    let messages = messages.and_then(|input| objects::messages(input).ok());
+    let messages = (1..).zip(messages.into_iter().flatten());
+    let of_messages = messages.map(|(number, message)| {
+        (
+            format!("field `messages`: message {number}"),
+            message.content,
+        )
+    });
+    let own = ["system", "prompt"].into_iter().filter_map(text);
+    own.chain(of_messages).collect()
+}
+
+/// The work with the names of all steps that it reads.
+fn with_reads<'a>(work: Work, names: impl Iterator<Item = &'a StepName>) -> Work {
+    let reads: BTreeSet<_> = names.cloned().collect();
+    Work {
+        reads: reads.into_iter().collect(),
+        ..work
+    }
 }
 
 fn of_expression(

@@ -40,9 +40,163 @@ fn a_document_means_what_it_says() {
         (document.fail_fast, document.reply),
         &document.tenant,
         &document.metadata,
-    ), @"");
-    insta::assert_debug_snapshot!(document.steps, @"");
-    insta::assert_debug_snapshot!(document.on_complete, @"");
+    ), @r#"
+    (
+        Some(
+            ChainId(
+                "report-7",
+            ),
+        ),
+        Some(
+            "weekly report",
+        ),
+        Some(
+            Usd(
+                2.5,
+            ),
+        ),
+        Some(
+            After(
+                3600s,
+            ),
+        ),
+        Some(
+            20,
+        ),
+        (
+            true,
+            true,
+        ),
+        Some(
+            "acme",
+        ),
+        Some(
+            {
+                "team": String("a"),
+            },
+        ),
+    )
+    "#);
+    insta::assert_debug_snapshot!(document.steps, @r#"
+    [
+        Step {
+            name: StepName(
+                "research",
+            ),
+            needs: [],
+            when: None,
+            on_failure: Fail,
+            foreach: None,
+            gather: None,
+            min_success: None,
+            work: Work {
+                job: "{\"prompt\":\"Name three cities.\",\"type\":\"research\"}",
+                templated: false,
+                reads: [],
+            },
+        },
+        Step {
+            name: StepName(
+                "each",
+            ),
+            needs: [
+                StepName(
+                    "research",
+                ),
+            ],
+            when: None,
+            on_failure: Continue,
+            foreach: Some(
+                "steps.research.json.cities",
+            ),
+            gather: None,
+            min_success: Some(
+                2,
+            ),
+            work: Work {
+                job: "{\"prompt\":\"Describe {{ item }} ({{ index }}).\"}",
+                templated: true,
+                reads: [
+                    StepName(
+                        "research",
+                    ),
+                ],
+            },
+        },
+        Step {
+            name: StepName(
+                "merge",
+            ),
+            needs: [
+                StepName(
+                    "each",
+                ),
+            ],
+            when: None,
+            on_failure: Fail,
+            foreach: None,
+            gather: Some(
+                StepName(
+                    "each",
+                ),
+            ),
+            min_success: None,
+            work: Work {
+                job: "{\"messages\":[{\"role\": \"user\", \"content\": \"{{ gathered | length }}\"}]}",
+                templated: true,
+                reads: [
+                    StepName(
+                        "each",
+                    ),
+                ],
+            },
+        },
+        Step {
+            name: StepName(
+                "check",
+            ),
+            needs: [
+                StepName(
+                    "merge",
+                ),
+            ],
+            when: Some(
+                "steps.merge.json.score > 7",
+            ),
+            on_failure: Escalate,
+            foreach: None,
+            gather: None,
+            min_success: None,
+            work: Work {
+                job: "{\"prompt\":\"{{ steps.research.summary }} {{ chain.name }}\",\"system\":\"You are strict.\"}",
+                templated: true,
+                reads: [
+                    StepName(
+                        "merge",
+                    ),
+                    StepName(
+                        "research",
+                    ),
+                ],
+            },
+        },
+    ]
+    "#);
+    insta::assert_debug_snapshot!(document.on_complete, @r#"
+    Some(
+        Job(
+            Work {
+                job: "{\"prompt\":\"Tell of {{ steps.merge.output }}\"}",
+                templated: true,
+                reads: [
+                    StepName(
+                        "merge",
+                    ),
+                ],
+            },
+        ),
+    )
+    "#);
     let needed: Vec<_> = document
         .needed()
         .into_iter()

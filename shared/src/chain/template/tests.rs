@@ -86,7 +86,7 @@ fn templates_read_answers() {
         ),
         (
             "{{ steps.told.state }} {{ steps.told.ok }} {{ steps.broken.ok }}",
-            "completed true false",
+            "completed True False",
         ),
         ("{{ steps.each.outputs | join(', ') }}", "first, third"),
         (
@@ -384,6 +384,13 @@ fn hostile_templates_are_stopped() {
         format!("{{{{ item{} }}}}", " | upper".repeat(50_000)),
         "{% if 1 %}".repeat(5000) + &"{% endif %}".repeat(5000),
         "{% for a in [1] %}".repeat(5000) + &"{% endfor %}".repeat(5000),
+        "{% if 0 %}".to_owned() + &"{% elif 0 %}".repeat(5000) + "{% endif %}",
+        format!(
+            "{{{{ {}1{} }}}}",
+            "1 if ".repeat(5000),
+            " else 1".repeat(5000)
+        ),
+        format!("{{{{ item{} }}}}", "[0]".repeat(50_000)),
     ] {
         assert!(
             scope.render(&deep).is_err(),

@@ -29,7 +29,29 @@ fn all_faults_are_told_at_once() {
         {"name": "e", "prompt": "{{ steps.f.output }} {{ item }} {{ gathered }}", "when": "steps.", "min_success": 2},
         {"name": "f", "gather": "e", "prompt": "{{ steps }}", "max_tokens": "many"},
         5
-      ]}"#), @"");
+      ]}"#), @r#"
+    field `id`: expected text of 1 to 64 characters of [A-Za-z0-9._:@-], but got "a b"
+    field `max_parallel`: expected a whole number from 1 to 100000, but got 0
+    field `fail_fast`: expected true or false, but got "yes"
+    field `on_complete`: `webhook`: expected a URL of http or https, such as "https://example.com/done", but got "ftp://x"
+    step 5: field `name`: expected a letter or `_`, then letters, digits or `_`, at most 48 in all, but got "1st"
+    step 6: field `name`: expected a name, but there is none
+    step `d`: field `id`: comes from the chain: leave it out
+    step `d`: field `prompt`: expected text that is not empty, but got ""
+    step `e`: field `when`: not an expression: unexpected end of input, expected identifier or integer
+    step `f`: field `prompt`: `steps`: expected `steps.` and the name of a step
+    step `f`: field `max_tokens`: expected a whole number from 1 to 10000000, but got "many"
+    step 10: expected a step, an object, but got 5
+    step 4: field `name`: `a` is the name of step 1 as well; expected another
+    step `c`: field `needs`: there is no step `nowhere`
+    step `d`: field `needs`: a step cannot need itself
+    steps need one another in a circle: a → b → c → a
+    step `e`: field `min_success`: expected `foreach` or `needs` beside it, but there is neither
+    step `e`: field `prompt`: there is no `item` or `index`; expected `foreach` in this step
+    step `e`: field `prompt`: there is nothing `gathered`; expected `gather` in this step
+    step `e`: field `prompt`: `steps.f`: step `f` is not done before; expected it in `needs`, or before one that is
+    step `f`: field `gather`: step `e` does not fan out; expected one with `foreach`
+    "#);
 }
 
 #[test]
@@ -158,7 +180,7 @@ fn faults_of_a_step() {
         ),
         (
             r#"{"name":"a","prompt":"p","prompt":"q"}"#,
-            "step `a`: field `prompt`: expected it once, but got it more often",
+            "step 1: field `prompt`: expected it once, but got it more often",
         ),
         (
             r#"{"name":"a","prompt":"p","chain":{}}"#,
