@@ -12,6 +12,7 @@ mod step;
 pub mod template;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use serde::{Deserialize, Serialize};
 

@@ -181,30 +181,30 @@ impl<'a> Graph<'a> {
         upstream
     }
 
-    /// Names the circles among the steps that never come free: from each, along its first need that does not
-    /// either, until the walk meets itself.
+    /// Names the circles among the steps that never come free: down the needs, step by step, until a need is met
+    /// that the way there came through.
     fn name_circles(&self, upstream: &[Option<Places>], faults: &mut Faults) {
         let stuck = |at: &usize| upstream.get(*at).is_some_and(Option::is_none);
-        let mut walked = BTreeSet::new();
+        let needs_of = |at: usize| self.needs.get(at).into_iter().flatten().copied();
+        let mut seen = BTreeSet::new();
         for start in (0..self.steps.len()).filter(stuck) {
-            let mut walk = Vec::new();
-            let mut next = Some(start);
-            while let Some(at) = next {
-                if !walked.insert(at) {
-                    break;
-                }
-                walk.push(at);
-                let needs = self.needs.get(at).into_iter().flatten();
-                next = needs.copied().find(stuck);
+            if !seen.insert(start) {
+                continue;
             }
-            let circle = next.and_then(|met| walk.iter().position(|at| *at == met));
-            if let Some(circle) = circle.and_then(|from| walk.get(from..)) {
-                let names = circle.iter().chain(circle.first());
-                let names: Vec<_> = names.filter_map(|at| self.name(*at)).collect();
-                faults.add(
-                    "",
-                    format!("steps need one another in a circle: {}", names.join(" → ")),
-                );
+            let mut way = vec![(start, needs_of(start))];
+            while let Some((_, needs)) = way.last_mut() {
+                let Some(need) = needs.find(stuck) else {
+                    way.pop();
+                    continue;
+                };
+                if seen.insert(need) {
+                    way.push((need, needs_of(need)));
+                } else if let Some(from) = way.iter().position(|(at, _)| *at == need) {
+                    let circle = way.iter().skip(from).map(|(at, _)| *at).chain([need]);
+                    let names: Vec<_> = circle.filter_map(|at| self.name(at)).collect();
+                    let names = names.join(" → ");
+                    faults.add("", format!("steps need one another in a circle: {names}"));
+                }
             }
         }
     }

@@ -81,8 +81,14 @@ fn check_links(text: &str, is_expression: bool) -> Result<(), String> {
         match token {
             Token::VariableStart | Token::BlockStart => links = 0,
             Token::Ident("elif") => alternatives += 1,
-            Token::Comma | Token::Colon | Token::Str(_) | Token::String(_) => {}
-            Token::Int(_) | Token::Int128(_) | Token::Float(_) | Token::TemplateData(_) => {}
+            Token::Comma
+            | Token::Colon
+            | Token::Str(_)
+            | Token::String(_)
+            | Token::Int(_)
+            | Token::Int128(_)
+            | Token::Float(_)
+            | Token::TemplateData(_) => {}
             _ => links += 1,
         }
         if links > LINKS {
