@@ -11,6 +11,9 @@ mod parse;
 pub mod spawn;
 mod step;
 pub mod template;
+#[cfg(test)]
+mod tests;
+mod work;
 
 use serde::{Deserialize, Serialize};
 

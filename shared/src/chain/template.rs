@@ -52,6 +52,10 @@ pub struct Scope {
 
 /// What is known of a step.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a scope holds a few of them, and none is moved about"
+)]
 pub enum StepView {
     /// Of a step that does not fan out: its outcome, or none: it failed, was skipped, or still runs.
     One(Option<Outcome>),

@@ -141,7 +141,6 @@ impl Object for Context {
             ("output", _) => self.output.as_ref().map(Value::from),
             ("summary", _) => self.output.as_deref().map(|output| summary(output).into()),
             ("json", _) => self.json(),
-            (_, None) => None,
             ("cost", Some(outcome)) => Some(outcome.cost_usd.to_string().into()),
             ("state", Some(outcome)) => Some(outcome.state.as_str().into()),
             ("model", Some(outcome)) => outcome.model.as_ref().map(Value::from),
