@@ -26,6 +26,9 @@ pub use self::{
 };
 use crate::state::words;
 
+/// The class of the end of a step whose condition did not hold.
+pub const SKIPPED: &str = "skipped";
+
 words! {
     /// Where a chain is in its life.
     ChainState {

@@ -27,6 +27,17 @@ pub(super) struct Draft {
     pub(super) uses: Vec<(String, Uses)>,
 }
 
+impl Draft {
+    /// Whether it becomes many: the items of a list, or what it spawns.
+    fn fans_out(&self) -> bool {
+        self.foreach.is_some() || self.spawns()
+    }
+
+    fn spawns(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| work.spawns)
+    }
+}
+
 /// The steps by name, and who needs whom by their places in the list.
 struct Graph<'a> {
     steps: &'a [Draft],
@@ -42,6 +53,7 @@ pub(super) fn check(steps: &[Draft], after: Option<&Vec<(String, Uses)>>, faults
     for ((step, upstream), direct) in steps.iter().zip(&upstream).zip(&graph.needs) {
         graph.check_gather(step, faults);
         check_min_success(step, faults);
+        check_spawn(step, faults);
         for (field, uses) in &step.uses {
             let place = format!("{}: {field}", step.place);
             check_items(step, field, uses, &place, faults);
@@ -218,11 +230,11 @@ impl<'a> Graph<'a> {
         let Some(gathered) = gathered.and_then(|at| self.steps.get(*at)) else {
             return;
         };
-        if gathered.foreach.is_none() {
+        if !gathered.fans_out() {
             faults.add(
                 &step.place,
                 format!(
-                    "field `gather`: {} does not fan out; expected one with `foreach`",
+                    "field `gather`: {} does not fan out; expected one with `foreach` or `spawn`",
                     gathered.place
                 ),
             );
@@ -249,7 +261,7 @@ impl<'a> Graph<'a> {
                 format!("`steps.{name}`: step `{name}` is not done before; expected it in `needs`, or before one that is"),
             );
         }
-        let (known, kind) = if step.foreach.is_some() {
+        let (known, kind) = if step.fans_out() {
             (OF_MANY, "fans out")
         } else {
             (OF_ONE, "does not fan out")
@@ -263,6 +275,15 @@ impl<'a> Graph<'a> {
                 format!("`steps.{name}.{read}`: step `{name}` {kind}; expected one of {known}"),
             );
         }
+    }
+}
+
+fn check_spawn(step: &Draft, faults: &mut Faults) {
+    if step.foreach.is_some() && step.spawns() {
+        faults.add(
+            &step.place,
+            "field `spawn`: a step with `foreach` cannot spawn; expected one of the two",
+        );
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Work {
     pub job: String,
     /// Whether a text of it is a template.
     pub templated: bool,
+    /// Whether its answer is a list of jobs.
+    pub spawns: bool,
     /// The steps whose answers its texts, its condition or its list need, and the one that it gathers; sorted.
     pub reads: Vec<StepName>,
 }

@@ -57,7 +57,7 @@ pub struct Scope {
     reason = "a scope holds a few of them, and none is moved about"
 )]
 pub enum StepView {
-    /// Of a step that does not fan out: its outcome, or none: it failed, was skipped, or still runs.
+    /// Of a step that does not fan out: its outcome, or none of one that has not ended.
     One(Option<Outcome>),
     /// Of one that does: the outcomes of its items, by their places in the list.
     Many(Vec<(u32, Outcome)>),

@@ -92,6 +92,7 @@ fn a_document_means_what_it_says() {
             work: Work {
                 job: "{\"prompt\":\"Name three cities.\",\"type\":\"research\"}",
                 templated: false,
+                spawns: false,
                 reads: [],
             },
         },
@@ -116,6 +117,7 @@ fn a_document_means_what_it_says() {
             work: Work {
                 job: "{\"prompt\":\"Describe {{ item }} ({{ index }}).\"}",
                 templated: true,
+                spawns: false,
                 reads: [
                     StepName(
                         "research",
@@ -144,6 +146,7 @@ fn a_document_means_what_it_says() {
             work: Work {
                 job: "{\"messages\":[{\"role\": \"user\", \"content\": \"{{ gathered | length }}\"}]}",
                 templated: true,
+                spawns: false,
                 reads: [
                     StepName(
                         "each",
@@ -170,6 +173,7 @@ fn a_document_means_what_it_says() {
             work: Work {
                 job: "{\"prompt\":\"{{ steps.research.summary }} {{ chain.name }}\",\"system\":\"You are strict.\"}",
                 templated: true,
+                spawns: false,
                 reads: [
                     StepName(
                         "merge",
@@ -188,6 +192,7 @@ fn a_document_means_what_it_says() {
             Work {
                 job: "{\"prompt\":\"Tell of {{ steps.merge.output }}\"}",
                 templated: true,
+                spawns: false,
                 reads: [
                     StepName(
                         "merge",

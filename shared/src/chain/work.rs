@@ -53,13 +53,17 @@ pub(super) fn work(
     let message = RawMessage {
         fields: vec![(b"job".to_vec(), job.clone().into_bytes())],
     };
-    if let Err(wrong) = crate::envelope::parse(&message, limits) {
-        faults.add(place, wrong);
-        return (None, uses);
-    }
+    let parsed = match crate::envelope::parse(&message, limits) {
+        Ok(parsed) => parsed,
+        Err(wrong) => {
+            faults.add(place, wrong);
+            return (None, uses);
+        }
+    };
     let work = Work {
         job,
         templated,
+        spawns: parsed.envelope.spawn,
         reads: Vec::new(),
     };
     (Some(work), uses)

@@ -10,7 +10,6 @@ use super::{begin, outcome_within, output};
 /// How long the provider takes for each answer.
 const LATENCY: Duration = Duration::from_secs(2);
 
-#[expect(clippy::print_stderr, reason = "figures for whoever asks for them")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_items_go_out_and_come_together() {
     let mut stack = Stack::start(Options {

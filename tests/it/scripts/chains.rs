@@ -1,4 +1,8 @@
 //! Chains: begun, advanced by the ends of their steps, fanned out, stopped, gone on with.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says where"
+)]
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 

@@ -2,15 +2,12 @@
 
 use longshore_shared::{
     broker::{StepEnd, StepOutcome},
-    chain::StepRef,
+    chain::{SKIPPED, StepRef},
     event::JobRecord,
     money::Usd,
     resume::Resume,
     state::JobState,
 };
-
-/// What is recorded of a step whose condition did not hold.
-pub(super) const SKIPPED: &str = "skipped";
 
 /// How a step ended.
 #[derive(Debug)]

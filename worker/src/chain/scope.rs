@@ -31,7 +31,7 @@ pub(super) async fn scope(step: &StepRef, deps: &Deps) -> Result<Scope, Verdict>
     .await;
     for (name, (ended, items)) in step.reads.iter().zip(ends) {
         let view = match (ended.as_deref(), items) {
-            (None | Some("skipped"), _) => StepView::One(None),
+            (None, _) => StepView::One(None),
             (Some(_), Some(items)) => StepView::Many(many(step, name, items, deps).await?),
             (Some(_), None) => StepView::One(one(step, name, deps).await?),
         };
@@ -52,7 +52,7 @@ async fn one(step: &StepRef, name: &StepName, deps: &Deps) -> Result<Option<Outc
     let instance = Instance::of(name.clone());
     let mut found = load(step, std::slice::from_ref(&instance), deps).await;
     match found.pop().flatten() {
-        Some(outcome) => Ok(outcome.success.then_some(outcome)),
+        Some(outcome) => Ok(Some(outcome)),
         None => Err(missing(step, &instance)),
     }
 }

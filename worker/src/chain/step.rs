@@ -2,7 +2,7 @@
 
 use longshore_shared::{
     chain::{
-        StepRef,
+        SKIPPED, StepRef,
         template::{TemplateError, render_envelope},
     },
     envelope::{Envelope, Limit, MalformedCode},
@@ -53,7 +53,7 @@ pub(crate) async fn prepare(
         && !scope.holds(condition).map_err(|wrong| bad(step, &wrong))?
     {
         return Err(Verdict::Cancelled {
-            reason: super::end::SKIPPED,
+            reason: SKIPPED,
             error: format!("its condition does not hold: {condition}"),
         });
     }

@@ -1,5 +1,7 @@
 //! What went wrong in a template, in words that name what it read.
 
+use std::ops::Range;
+
 use minijinja::{Error, ErrorKind};
 
 use super::{
@@ -10,7 +12,7 @@ use crate::{chain::StepName, envelope::shortened};
 impl Scope {
     /// The words for an error of the engine.
     pub(super) fn failure(&self, error: &Error, text: &str) -> TemplateError {
-        let at = error.range().and_then(|range| part(text, range));
+        let at = error.range().and_then(|range| whole(text, range));
         match (error.kind(), at) {
             (ErrorKind::UndefinedError, Some(at)) => self.nothing_at(at),
             (ErrorKind::OutOfFuel, _) => TemplateError(format!(
@@ -57,4 +59,12 @@ impl Scope {
             StepView::Many(_) => None,
         }
     }
+}
+
+/// The engine tells of the end of a path alone: all of it, back to its first name.
+fn whole(text: &str, range: Range<usize>) -> Option<&str> {
+    let before = part(text, 0..range.start)?;
+    let is_path = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    let start = before.trim_end_matches(is_path).len();
+    part(text, start..range.end)
 }

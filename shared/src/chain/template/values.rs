@@ -11,7 +11,7 @@ use minijinja::{
 };
 
 use super::{Scope, StepView};
-use crate::outcome::Outcome;
+use crate::{chain::SKIPPED, outcome::Outcome, state::JobState};
 
 /// What can be read of a step or of an item.
 pub(in crate::chain) const OF_ONE: &[&str] = &[
@@ -141,8 +141,9 @@ impl Object for Context {
             ("output", _) => self.output.as_ref().map(Value::from),
             ("summary", _) => self.output.as_deref().map(|output| summary(output).into()),
             ("json", _) => self.json(),
+            ("state", None) => Some("running".into()),
             ("cost", Some(outcome)) => Some(outcome.cost_usd.to_string().into()),
-            ("state", Some(outcome)) => Some(outcome.state.as_str().into()),
+            ("state", Some(outcome)) => Some(state(outcome).into()),
             ("model", Some(outcome)) => outcome.model.as_ref().map(Value::from),
             ("platform", Some(outcome)) => outcome.platform.as_ref().map(Value::from),
             ("tokens", Some(outcome)) => {
@@ -159,6 +160,16 @@ impl Object for Context {
         } else {
             OF_ONE
         })
+    }
+}
+
+/// How a step ended, in the words of chains.
+fn state(outcome: &Outcome) -> &'static str {
+    match outcome.state {
+        JobState::Completed => "completed",
+        JobState::Cancelled if outcome.error_class.as_deref() == Some(SKIPPED) => SKIPPED,
+        JobState::Cancelled => "cancelled",
+        _ => "failed",
     }
 }
 

@@ -50,7 +50,7 @@ fn all_faults_are_told_at_once() {
     step `e`: field `prompt`: there is no `item` or `index`; expected `foreach` in this step
     step `e`: field `prompt`: there is nothing `gathered`; expected `gather` in this step
     step `e`: field `prompt`: `steps.f`: step `f` is not done before; expected it in `needs`, or before one that is
-    step `f`: field `gather`: step `e` does not fan out; expected one with `foreach`
+    step `f`: field `gather`: step `e` does not fan out; expected one with `foreach` or `spawn`
     "#);
 }
 
@@ -240,7 +240,7 @@ fn faults_of_a_step() {
         ),
         (
             r#"{"name":"b","prompt":"p"},{"name":"a","prompt":"p","gather":"b"}"#,
-            "step `a`: field `gather`: step `b` does not fan out; expected one with `foreach`",
+            "step `a`: field `gather`: step `b` does not fan out; expected one with `foreach` or `spawn`",
         ),
         (
             r#"{"name":"a","prompt":"p","min_success":1}"#,
