@@ -2,6 +2,7 @@
 //! the same call once more, as after a lost reply.
 
 mod admit;
+mod alerts;
 mod begin;
 mod cancel;
 mod circuit;
@@ -33,3 +34,4 @@ mod settle;
 mod slots;
 mod tenants;
 mod time_lanes;
+mod windows;
