@@ -5,6 +5,8 @@ mod admit;
 mod alerts;
 mod begin;
 mod cancel;
+mod chain_model;
+mod chains;
 mod circuit;
 mod circuit_model;
 mod circuit_worker;
