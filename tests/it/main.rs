@@ -8,6 +8,7 @@
 
 mod alerts;
 mod bad_input;
+mod chains;
 mod chaos;
 mod cli;
 mod clients;
