@@ -116,10 +116,13 @@ impl Scheduler {
         }
         if due(&mut rounds.windows, WINDOWS_EVERY) {
             let config = self.config.current();
-            if windows::look(&self.broker, &config).await? {
+            let look = windows::look(&self.broker, &config).await?;
+            if look.more {
                 rounds.windows = None;
             }
-            rounds.deliveries.go_on(&self.broker, &self.config);
+            if look.alerts {
+                rounds.deliveries.go_on(&self.broker, &self.config);
+            }
         }
         if due(&mut rounds.cleaned, RETENTION_EVERY) {
             let now = self.broker.server_time_ms().await?;

@@ -10,14 +10,25 @@ use longshore_shared::{
 /// Windows that one step closes, or looks through for alerts: it holds Redis for well under 10 ms.
 const SOME: usize = 200;
 
-/// Closes windows that are over and raises alerts; whether there may be more to do at once.
-pub(crate) async fn look(broker: &Broker, config: &Config) -> Result<bool, BrokerError> {
+/// What a look found.
+pub(crate) struct Look {
+    /// Whether there may be more to do at once.
+    pub(crate) more: bool,
+    /// Whether alerts wait to be delivered.
+    pub(crate) alerts: bool,
+}
+
+/// Closes windows that are over, and raises alerts of those that fill up.
+pub(crate) async fn look(broker: &Broker, config: &Config) -> Result<Look, BrokerError> {
     let forgettable = config.budgets.iter().filter_map(Budget::forgettable);
     let forgettable: Vec<String> = forgettable.collect();
     let closed = broker.close_windows(SOME, &forgettable).await?;
     let raised = broker.raise_alerts(SOME, &config.alerts.at).await?;
     raised.alerts.iter().for_each(tell);
-    Ok(closed >= SOME || raised.looked >= SOME)
+    Ok(Look {
+        more: closed >= SOME || raised.looked >= SOME,
+        alerts: raised.waiting,
+    })
 }
 
 fn tell(alert: &AlertRecord) {

@@ -3,11 +3,11 @@
 --
 -- KEYS[1]  the meters of which a whole percent more is used
 -- ARGV     prefix, how many at most, then the thresholds in percent, ascending
--- Returns  {how many were looked at, {the alerts as JSON texts}}
-local now, raised = now_ms(), {}
+-- Returns  {how many were looked at, {the new alerts as JSON texts}, 1 when any wait to be delivered}
+local raised = {}
 
 local function raise(meter, m, threshold)
-  local ends = m[3] == '0' and 'null' or m[3]
+  local now, ends = now_ms(), m[3] == '0' and 'null' or m[3]
   local alert = string.format(
     '{"meter":%s,"unit":"%s","start_ms":%s,"end_ms":%s,"threshold":%s,"used":%s,"limit":%s,"at_ms":%s}',
     cjson.encode(meter), unit_of(meter), m[1], ends, threshold, m[2], m[4], whole(now))
@@ -37,4 +37,4 @@ end
 
 local meters = redis.call('SPOP', KEYS[1], ARGV[2])
 for _, meter in ipairs(meters) do look_at(meter) end
-return {#meters, raised}
+return {#meters, raised, redis.call('EXISTS', P .. ':alerts:due')}

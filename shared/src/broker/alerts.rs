@@ -12,6 +12,8 @@ pub struct Raised {
     pub looked: usize,
     /// The alerts that are new.
     pub alerts: Vec<AlertRecord>,
+    /// Whether any, new or old, wait to be delivered.
+    pub waiting: bool,
 }
 
 /// An alert that is to be delivered.
@@ -36,11 +38,12 @@ impl Broker {
         for threshold in thresholds {
             call.arg(*threshold);
         }
-        let (looked, alerts): (usize, Vec<String>) = self.step(&call).await?;
+        let (looked, alerts, waiting): (usize, Vec<String>, bool) = self.step(&call).await?;
         let alerts = alerts.iter().map(|alert| self.alert(alert));
         Ok(Raised {
             looked,
             alerts: alerts.collect::<Result<_, _>>()?,
+            waiting,
         })
     }
 

@@ -127,7 +127,9 @@ async fn an_alert_waits_until_it_is_delivered_and_is_claimed_by_one() {
     broker.delay_alert(&first.id, 0).await.unwrap();
     let again = broker.claim_alerts(9, Duration::ZERO).await.unwrap();
     assert_eq!(again, std::slice::from_ref(&first));
+    assert!(broker.raise_alerts(9, &[]).await.unwrap().waiting);
     broker.forget_alert(&first.id).await.unwrap();
+    assert!(!broker.raise_alerts(9, &[]).await.unwrap().waiting);
     // What its slow claimer says after that changes nothing.
     broker.delay_alert(&first.id, 0).await.unwrap();
     assert_eq!(broker.claim_alerts(9, LONG).await.unwrap(), []);
