@@ -109,24 +109,21 @@ async fn note(
         return broker.forget_alert(&one.id).await;
     };
     let now = broker.server_time_ms().await?;
-    match next_try(one.alert.at_ms, now).filter(|_| error.is_retryable()) {
-        Some(at) => {
-            tracing::warn!(
-                meter = one.alert.meter,
-                "an alert did not arrive: {error}; again in {} s",
-                (at - now) / 1000
-            );
-            broker.delay_alert(&one.id, at).await
-        }
-        None => {
-            tracing::error!(
-                meter = one.alert.meter,
-                threshold = one.alert.threshold,
-                "an alert is given up: {error}"
-            );
-            broker.forget_alert(&one.id).await
-        }
-    }
+    let again = next_try(one.alert.at_ms, now).filter(|_| error.is_retryable());
+    let Some(at) = again else {
+        tracing::error!(
+            meter = one.alert.meter,
+            threshold = one.alert.threshold,
+            "an alert is given up: {error}"
+        );
+        return broker.forget_alert(&one.id).await;
+    };
+    tracing::warn!(
+        meter = one.alert.meter,
+        "an alert did not arrive: {error}; again in {} s",
+        (at - now) / 1000
+    );
+    broker.delay_alert(&one.id, at).await
 }
 
 /// When an alert is tried again (ms since the epoch); `None` when it is too old.
