@@ -52,7 +52,7 @@ impl Receiver {
         let taken = self.taken.lock().unwrap();
         let by_id: BTreeMap<&str, u64> = taken
             .iter()
-            .map(|(id, body)| (id.as_str(), body["data"]["threshold"].as_u64().unwrap()))
+            .map(|(id, body)| (id.as_str(), threshold_of(body)))
             .collect();
         let mut thresholds: Vec<u64> = by_id.into_values().collect();
         thresholds.sort_unstable();
@@ -64,8 +64,14 @@ impl Receiver {
     }
 }
 
+fn threshold_of(body: &Value) -> u64 {
+    body.pointer("/data/threshold")
+        .and_then(Value::as_u64)
+        .unwrap()
+}
+
 async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+    let header = |name: &str| headers.get(name).unwrap().to_str().unwrap().to_owned();
     let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
     let age = Utc::now().timestamp() - timestamp.parse::<i64>().unwrap();
     assert!((0..60).contains(&age), "{age} s old");
@@ -195,6 +201,9 @@ async fn each_threshold_arrives_once_signed_also_when_schedulers_are_killed() {
     stack.books().await.unwrap().balance();
 }
 
+/// Meter, end, used, allowed, and when it was told.
+type Closed = (String, DateTime<Utc>, i64, i64, DateTime<Utc>);
+
 /// Quotas are reset at full minutes, so this is as near as a midnight can be moved.
 fn next_reset() -> DateTime<Utc> {
     let minute = TimeDelta::minutes(1);
@@ -213,7 +222,7 @@ async fn at_the_reset_the_window_is_recorded_without_a_further_call() {
     assert!(Utc::now() < reset, "this machine is too slow for the test");
     let pool = sqlx::PgPool::connect(&stack.database_url).await.unwrap();
     let windows = || async {
-        let rows: Vec<(String, DateTime<Utc>, i64, i64, DateTime<Utc>)> =
+        let rows: Vec<Closed> =
             sqlx::query_as("SELECT meter, end_at, used, allowed, closed_at FROM quota_windows")
                 .fetch_all(&pool)
                 .await?;
