@@ -2,8 +2,10 @@
 //!
 //! Any number of schedulers may run; one of them leads, by a lease in Redis.
 
+mod alerts;
 mod leader;
 pub mod retention;
 mod scheduler;
+mod windows;
 
 pub use self::scheduler::Scheduler;

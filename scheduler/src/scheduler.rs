@@ -16,7 +16,7 @@ use longshore_shared::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{leader::Claim, retention};
+use crate::{alerts::Deliveries, leader::Claim, retention, windows};
 
 /// The shortest pause between two looks.
 const TICK: Duration = Duration::from_millis(10);
@@ -29,6 +29,9 @@ const PROMOTE: usize = 250;
 
 /// How often dead workers are looked for.
 const RECOVER_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is looked for windows that are over or fill up: an alert is late by no more.
+const WINDOWS_EVERY: Duration = Duration::from_secs(1);
 
 /// How often it is looked which queues there are: no worker is held dead sooner than that.
 const LIST_EVERY: Duration = Duration::from_secs(5);
@@ -111,13 +114,23 @@ impl Scheduler {
         if due(&mut rounds.recovered, RECOVER_EVERY) {
             self.recover(rounds).await?;
         }
+        if due(&mut rounds.windows, WINDOWS_EVERY) {
+            let config = self.config.current();
+            let look = windows::look(&self.broker, &config).await?;
+            if look.more {
+                rounds.windows = None;
+            }
+            if look.alerts {
+                rounds.deliveries.go_on(&self.broker, &self.config);
+            }
+        }
         if due(&mut rounds.cleaned, RETENTION_EVERY) {
             let now = self.broker.server_time_ms().await?;
             self.broker.forget_cancels(now - CANCEL_MS).await?;
             self.clean_up().await;
         }
         Ok(match gone.again {
-            _ if gone.jobs >= PROMOTE => Duration::ZERO,
+            _ if gone.jobs >= PROMOTE || rounds.windows.is_none() => Duration::ZERO,
             Some(again) => again.clamp(TICK, LONGEST_SLEEP),
             None => LONGEST_SLEEP,
         })
@@ -179,6 +192,8 @@ struct Rounds {
     listed: Option<Instant>,
     queues: Vec<QueueName>,
     cleaned: Option<Instant>,
+    windows: Option<Instant>,
+    deliveries: Deliveries,
 }
 
 fn due(last: &mut Option<Instant>, every: Duration) -> bool {

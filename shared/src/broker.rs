@@ -1,5 +1,6 @@
 //! Redis: the queues, the lanes, the journal, the events. Every atomic step is one script.
 
+mod alerts;
 mod batch;
 mod chain_acts;
 mod circuit;
@@ -16,6 +17,7 @@ mod scripts;
 mod server;
 mod steps;
 mod tenants;
+mod windows;
 mod workers;
 
 use std::{
@@ -31,6 +33,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use self::batch::Batch;
 pub use self::{
+    alerts::{Claimed, Raised},
     chain_acts::{
         ChainCancelled, ChainPlan, ChainRetried, Child, Started, StepEnd, StepOutcome, StepPlan,
     },

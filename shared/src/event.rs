@@ -37,6 +37,9 @@ pub struct Event {
     /// The chain as it stands after the step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chain: Option<ChainRecord>,
+    /// The threshold that a window has passed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alert: Option<AlertRecord>,
 }
 
 impl Event {
@@ -313,6 +316,27 @@ pub struct ChainRecord {
     /// When it ended, in ms since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_ms: Option<i64>,
+}
+
+/// A window of a quota or a budget, used up to a part of its limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertRecord {
+    /// What is counted, and whose.
+    pub meter: String,
+    /// In what.
+    pub unit: WindowUnit,
+    /// The window's first moment, in ms since the epoch.
+    pub start_ms: i64,
+    /// The first moment after it; absent of one that never ends.
+    pub end_ms: Option<i64>,
+    /// The part, in percent.
+    pub threshold: u8,
+    /// What was used of the window when that was seen.
+    pub used: u64,
+    /// What may be.
+    pub limit: u64,
+    /// When it was seen, in ms since the epoch.
+    pub at_ms: i64,
 }
 
 words! {

@@ -145,6 +145,14 @@ impl Keys {
         leader = "leader";
         /// When to look again at the lanes of limits, by meter.
         gates = "gates";
+        /// The meters of windows, by when to look at them: at their ends.
+        windows = "windows";
+        /// The alerts that are not delivered yet, by id.
+        alerts = "alerts";
+        /// When to deliver them.
+        alerts_due = "alerts:due";
+        /// The meters of which a whole percent more is used since it was looked for alerts.
+        alerts_look = "alerts:look";
         /// Until when accounts are not to be called, as their providers said, by account.
         limited = "limited";
         /// What all queues' keys begin with.

@@ -14,6 +14,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+mod alerts;
 mod clean;
 mod costs;
 mod dead;

@@ -2,6 +2,7 @@
 //! the same call once more, as after a lost reply.
 
 mod admit;
+mod alerts;
 mod begin;
 mod cancel;
 mod chain_model;
@@ -35,3 +36,4 @@ mod settle;
 mod slots;
 mod tenants;
 mod time_lanes;
+mod windows;

@@ -31,6 +31,12 @@ scripts! {
     RESERVE = "limits.lua" "reserve.lua";
     /// Lets go of jobs whose limits have room again.
     LET_GO = "limits.lua" "let_go.lua";
+    /// Closes windows that are over.
+    CLOSE_WINDOWS = "limits.lua" "close_windows.lua";
+    /// Raises alerts of windows that fill up.
+    RAISE_ALERTS = "limits.lua" "raise_alerts.lua";
+    /// Claims alerts that are to be delivered.
+    CLAIM_ALERTS = "claim_alerts.lua";
     /// Tells of an account that its provider limits.
     LIMITED = "limits.lua" "limited.lua";
     /// Records a failed attempt that another follows.

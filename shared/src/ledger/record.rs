@@ -10,10 +10,16 @@ use std::{
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 
-use super::{EventId, Ledger, LedgerError, clean, dead::DeadLine, windows::WindowLine};
+use super::{
+    EventId, Ledger, LedgerError,
+    alerts::{self, AlertKey},
+    clean,
+    dead::DeadLine,
+    windows::WindowLine,
+};
 use crate::{
     call::{ErrorClass, FinishReason},
-    event::{AttemptRecord, DropRecord, Event, JobLabels, JobRecord},
+    event::{AlertRecord, AttemptRecord, DropRecord, Event, JobLabels, JobRecord},
     id::{AttemptId, JobId, Place},
     money::Usd,
     state::AttemptOutcome,
@@ -53,6 +59,7 @@ struct Rows<'a> {
     dead: BTreeMap<(&'a JobId, i64), DeadLine<'a>>,
     dropped: BTreeMap<&'a Place, &'a DropRecord>,
     windows: BTreeMap<(Cow<'a, str>, DateTime<Utc>), WindowLine<'a>>,
+    alerts: BTreeMap<AlertKey<'a>, &'a AlertRecord>,
 }
 
 struct JobLine<'a> {
@@ -104,6 +111,7 @@ impl<'a> Rows<'a> {
             dead: BTreeMap::new(),
             dropped: BTreeMap::new(),
             windows: BTreeMap::new(),
+            alerts: BTreeMap::new(),
         };
         for (id, event) in batch {
             if let Some(record) = &event.job {
@@ -143,6 +151,11 @@ impl<'a> Rows<'a> {
                 let line = WindowLine::new(*id, record);
                 keep_best(&mut rows.windows, line.key(), line, WindowLine::compare);
             }
+            if let Some(record) = &event.alert {
+                keep_best(&mut rows.alerts, alerts::key(record), record, |_, _| {
+                    Ordering::Equal
+                });
+            }
         }
         rows
     }
@@ -168,6 +181,10 @@ impl<'a> Rows<'a> {
         if !self.windows.is_empty() {
             let windows: Vec<&WindowLine<'_>> = self.windows.values().collect();
             super::windows::upsert(&windows, &mut transaction).await?;
+        }
+        if !self.alerts.is_empty() {
+            let alerts: Vec<&AlertRecord> = self.alerts.values().copied().collect();
+            alerts::insert(&alerts, &mut transaction).await?;
         }
         transaction.commit().await
     }

@@ -260,6 +260,13 @@ impl Budget {
         matches!(self.scope, Scope::Tenant(None) | Scope::Chain(None))
     }
 
+    /// What the names of its meters begin with, if they may be forgotten once they go unused: those of
+    /// single chains, which end, and come by the million. A tenant's sum for ever counts for ever.
+    pub fn forgettable(&self) -> Option<String> {
+        let ends = matches!(self.scope, Scope::Chain(None));
+        (ends && self.period == Period::Ever).then(|| format!("{}:", self.meter()))
+    }
+
     fn meter(&self) -> String {
         format!("budget:{}", self.name)
     }

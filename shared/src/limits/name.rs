@@ -26,6 +26,18 @@ impl<'a> MeterName<'a> {
         self.of
     }
 
+    /// The name without the tenant or chain whose part it is: there are few of these.
+    pub fn shared(&self) -> String {
+        let of = match self.what() {
+            Some(_) => self.of,
+            None => self
+                .of
+                .split_once(':')
+                .map_or(self.of, |(budget, _)| budget),
+        };
+        format!("{}:{of}", self.kind)
+    }
+
     /// What of an account it limits; `None` of a budget.
     pub fn what(&self) -> Option<&'static str> {
         Some(match self.kind {
@@ -54,6 +66,14 @@ impl fmt::Display for MeterName<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whose_part_it_is_can_be_left_out() {
+        let shared = |name| MeterName::parse(name).shared();
+        assert_eq!(shared("rpd:openai"), "rpd:openai");
+        assert_eq!(shared("budget:all"), "budget:all");
+        assert_eq!(shared("budget:team:acme:eu"), "budget:team");
+    }
 
     #[test]
     fn limits_have_names_for_people() {

@@ -97,7 +97,7 @@ async fn a_window_that_is_over_goes_to_the_record_once_if_anything_was_used_in_i
         for fact in windows {
             let expected = serde_json::json!({"window": {
                 "meter": "budget:b", "unit": "nano_usd", "start_ms": BEFORE.0, "end_ms": BEFORE.1,
-                "used": amount, "limit": 20,
+                "used": amount, "limit": 10,
             }});
             assert_eq!(fact, expected);
         }

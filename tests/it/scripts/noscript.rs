@@ -155,6 +155,13 @@ async fn limits_and_tenants_work_on_a_server_that_forgot_their_scripts() {
     room.end(&call, Spent::Unknown).await;
     forget().await;
     assert_eq!(room.let_go_to("a").await.len(), 1);
+    forget().await;
+    assert_eq!(room.broker.close_windows(9, &[]).await.unwrap(), 0);
+    forget().await;
+    assert!(!room.broker.raise_alerts(9, &[50]).await.unwrap().waiting);
+    forget().await;
+    let claimed = room.broker.claim_alerts(9, std::time::Duration::ZERO);
+    assert_eq!(claimed.await.unwrap(), []);
 
     room.enqueue(&prompt("x")).await;
     let queues = std::slice::from_ref(&room.queue);

@@ -39,6 +39,7 @@ fn told(n: u64, (attempt_n, knows): (u8, u8)) -> (EventId, Event) {
         dropped: (knows == 1).then(|| dropped(&id, &id)),
         window: None,
         chain: None,
+        alert: None,
     };
     (version(n), event)
 }
