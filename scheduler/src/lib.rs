@@ -3,6 +3,8 @@
 //! Any number of schedulers may run; one of them leads, by a lease in Redis.
 
 mod leader;
+mod letters;
+mod replay;
 pub mod retention;
 mod scheduler;
 

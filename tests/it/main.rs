@@ -12,6 +12,7 @@ mod cli;
 mod clients;
 mod crash;
 mod identity;
+mod letters;
 mod model;
 mod policy;
 mod quota;
