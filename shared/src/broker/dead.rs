@@ -89,10 +89,8 @@ impl Broker {
             .arg(BYTES)
             .arg(what)
             .arg(query.filter.parts().to_string());
-        // On a connection of its own: a page may be large, and should not hold up other answers.
-        let mut connection = self.pooled().await?;
         let mut answer: std::vec::IntoIter<redis::Value> = call
-            .invoke_async::<Vec<redis::Value>>(&mut *connection)
+            .invoke_async::<Vec<redis::Value>>(&mut self.shared())
             .await
             .map_err(|source| self.failed(source))?
             .into_iter();

@@ -65,7 +65,7 @@ impl Broker {
         };
         add(&mut call, letters);
         let places: Vec<String> = call
-            .invoke_async(&mut *self.pooled().await?)
+            .invoke_async(&mut self.shared())
             .await
             .map_err(|source| self.failed(source))?;
         Ok(places.iter().map(|place| !place.is_empty()).collect())
@@ -85,7 +85,7 @@ impl Broker {
         add(&mut call, letters);
         let (room, places): (usize, Vec<String>) = {
             let answer: Vec<redis::Value> = call
-                .invoke_async(&mut *self.pooled().await?)
+                .invoke_async(&mut self.shared())
                 .await
                 .map_err(|source| self.failed(source))?;
             let mut answer = answer.into_iter().map(redis::from_redis_value::<String>);
