@@ -6,11 +6,7 @@
 --          letters_from)
 -- Returns  of each letter: its new place, or '' when it is gone or is another one
 local bulk, died, id, skipped = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local places, replayed = {}, 0
-for i, letter in ipairs(letters_from(6)) do
-  places[i] = replay_letter(letter)
-  if places[i] ~= '' then replayed = replayed + 1 end
-end
+local places, replayed = replay_letters(letters_from(6))
 if bulk ~= '' and redis.call('EXISTS', P .. ':dead:replay:' .. bulk) == 1 then
   local key = P .. ':dead:replay:' .. bulk
   redis.call('HSET', key, 'died', died, 'id', id)

@@ -17,16 +17,9 @@ for i = 1, #past, 2 do
   end
 end
 
-local answer, replayed = {0}, 0
-for _, letter in ipairs(letters_from(4)) do
-  if replayed >= room then break end
-  local place = replay_letter(letter)
-  if place ~= '' then replayed = replayed + 1 end
-  answer[#answer + 1] = place
-end
+local places, replayed = replay_letters(letters_from(4), math.max(room, 0))
 if replayed > 0 then
   redis.call('HINCRBY', key, second, replayed)
   redis.call('EXPIRE', key, 120)
 end
-answer[1] = math.max(room - replayed, 0)
-return answer
+return {math.max(room - replayed, 0), unpack(places)}

@@ -284,12 +284,6 @@ async fn many_letters_are_listed_replayed_by_half_and_purged_into_the_archive() 
     let queued: usize = stack.connection().await.unwrap().xlen(key).await.unwrap();
     assert_eq!(queued, count / 2);
 
-    let stats: String = redis::cmd("INFO")
-        .arg("commandstats")
-        .query_async(&mut stack.connection().await.unwrap())
-        .await
-        .unwrap();
-    eprintln!("{stats}");
     let began = Instant::now();
     ok(stack
         .longshore(&["dlq", "purge", "--all", "--yes"])

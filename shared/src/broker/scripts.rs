@@ -54,9 +54,9 @@ scripts! {
     /// Finds dead letters that fit.
     SCAN_DEAD = "scan_dead.lua";
     /// Puts dead letters into their queues again.
-    REPLAY = "replay_letter.lua" "replay.lua";
+    REPLAY = "replay_letters.lua" "replay.lua";
     /// The same, as many as a rule has room for.
-    REPLAY_BY_RULE = "replay_letter.lua" "replay_by_rule.lua";
+    REPLAY_BY_RULE = "replay_letters.lua" "replay_by_rule.lua";
     /// Removes archived dead letters.
     REMOVE_DEAD = "remove_dead.lua";
     /// Replaces a dead letter.
