@@ -4,6 +4,8 @@
 
 mod alerts;
 mod leader;
+mod letters;
+mod replay;
 pub mod retention;
 mod scheduler;
 mod windows;

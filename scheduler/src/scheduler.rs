@@ -16,7 +16,7 @@ use longshore_shared::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{alerts::Deliveries, leader::Claim, retention, windows};
+use crate::{alerts::Deliveries, leader::Claim, letters, windows};
 
 /// The shortest pause between two looks.
 const TICK: Duration = Duration::from_millis(10);
@@ -36,8 +36,11 @@ const WINDOWS_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked which queues there are: no worker is held dead sooner than that.
 const LIST_EVERY: Duration = Duration::from_secs(5);
 
-/// How often dead letters are looked through.
-const RETENTION_EVERY: Duration = Duration::from_mins(1);
+/// How often requests to cancel are looked through.
+const FORGET_EVERY: Duration = Duration::from_mins(1);
+
+/// How often dead letters get their turn.
+const LETTERS_EVERY: Duration = Duration::from_secs(1);
 
 /// A request to cancel stands for a week: no job waits that long for its first pull unseen.
 const CANCEL_MS: i64 = 7 * 24 * 3600 * 1000;
@@ -54,6 +57,7 @@ pub struct Scheduler {
     ledger: Ledger,
     health: HealthState,
     called: Arc<Notify>,
+    letters: Arc<Notify>,
 }
 
 impl Scheduler {
@@ -65,6 +69,7 @@ impl Scheduler {
             ledger,
             health,
             called: Arc::default(),
+            letters: Arc::default(),
         }
     }
 
@@ -75,6 +80,12 @@ impl Scheduler {
         let mut pause = TICK;
         self.health.register("scheduler", Duration::from_secs(30));
         let listening = tokio::spawn(listen(self.broker.clone(), self.called.clone()));
+        let keeping = tokio::spawn(letters::keep(
+            self.config.clone(),
+            self.broker.clone(),
+            self.ledger.clone(),
+            self.letters.clone(),
+        ));
         while !stop.is_cancelled() {
             let wait = match self.round(&mut claim, &mut rounds).await {
                 Ok(wait) => {
@@ -97,6 +108,7 @@ impl Scheduler {
             }
         }
         listening.abort();
+        keeping.abort();
         claim.resign(&self.broker).await;
     }
 
@@ -124,10 +136,13 @@ impl Scheduler {
                 rounds.deliveries.go_on(&self.broker, &self.config);
             }
         }
-        if due(&mut rounds.cleaned, RETENTION_EVERY) {
+        if due(&mut rounds.forgot, FORGET_EVERY) {
             let now = self.broker.server_time_ms().await?;
             self.broker.forget_cancels(now - CANCEL_MS).await?;
-            self.clean_up().await;
+        }
+        if due(&mut rounds.letters, LETTERS_EVERY) {
+            // Who is still busy with the last turn misses this one.
+            self.letters.notify_waiters();
         }
         Ok(match gone.again {
             _ if gone.jobs >= PROMOTE || rounds.windows.is_none() => Duration::ZERO,
@@ -155,18 +170,6 @@ impl Scheduler {
         }
         Ok(())
     }
-
-    async fn clean_up(&self) {
-        let config = self.config.current();
-        match retention::clean_up(&self.broker, &self.ledger, &config.retention).await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(
-                removed,
-                "dead letters past their retention are archived and removed"
-            ),
-            Err(error) => tracing::warn!("{error}"),
-        }
-    }
 }
 
 /// Hears when something is due before the scheduler meant to look.
@@ -191,9 +194,10 @@ struct Rounds {
     recovered: Option<Instant>,
     listed: Option<Instant>,
     queues: Vec<QueueName>,
-    cleaned: Option<Instant>,
     windows: Option<Instant>,
     deliveries: Deliveries,
+    forgot: Option<Instant>,
+    letters: Option<Instant>,
 }
 
 fn due(last: &mut Option<Instant>, every: Duration) -> bool {

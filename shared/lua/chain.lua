@@ -202,3 +202,15 @@ local function resume_chain(id)
   redis.call('DEL', P .. ':result:' .. id)
   emit_chain(id, 'running')
 end
+
+-- A job comes back from the dead letters: if it is a step's, its chain goes on with it.
+local function go_on_with(id, memory)
+  if not string.find(memory, '"step":', 1, true) then return end
+  local step = cjson.decode(memory).step
+  if type(step) ~= 'table' then return end
+  local instance = step.index and step.name .. '/' .. string.format('%.0f', step.index) or step.name
+  if not reopen(step.chain, instance) then return end
+  local key = chain_key(step.chain)
+  redis.call('HSET', key .. ':running', instance, id)
+  if redis.call('HEXISTS', key, 'ended') == 1 then resume_chain(step.chain) end
+end

@@ -110,10 +110,14 @@ local function lay_aside(stream, queue, entry, id, lane, resume)
   return true
 end
 
+-- Puts a job of which something is remembered into its queue; gives its new place.
+local function append(queue, fields)
+  return place_of(queue, redis.call('XADD', P .. ':queue:' .. queue, '*', '_resume', '1', unpack(fields)))
+end
+
 -- Puts a job into its queue with what is to be remembered of it; gives its new place.
 local function enqueue(queue, resume, fields)
-  local entry = redis.call('XADD', P .. ':queue:' .. queue, '*', '_resume', '1', unpack(fields))
-  local place = place_of(queue, entry)
+  local place = append(queue, fields)
   redis.call('HSET', P .. ':resume', place, resume)
   return place
 end

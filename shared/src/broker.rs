@@ -13,6 +13,7 @@ mod limits;
 mod meters;
 mod queues;
 mod reader;
+mod replay;
 mod scripts;
 mod server;
 mod steps;
@@ -39,13 +40,14 @@ pub use self::{
     },
     circuit::{CircuitName, CircuitReport, Claim, Counted, Counts, Opened},
     config::{CONFIG_MESSAGE, Pushed},
-    dead::DeadPage,
+    dead::DeadSlice,
     events::{EventEntry, EventStream},
     jobs::{Entries, Pending, Waiting},
     limits::{LetGo, Offer, Reservation, Reserved, Spent, Takes, Turn},
     meters::{Fill, MeterReport, WindowFill},
     queues::QueueDepth,
     reader::{Delivered, QueueReader, Sorted, Wanted},
+    replay::{BulkReplay, BulkStep},
     server::ServerFacts,
     steps::{Admission, Admitted, Beginning, Begun, Ending, Fence, Held, Parked, Parking},
     tenants::Share,

@@ -21,6 +21,7 @@ use crate::{
     envelope::Limits,
     id::{Namespace, QueueName},
     limits::{Alerts, Budget, Circuit, Tenants},
+    replay::ReplayRule,
     routing::Routing,
     webhook::WebhookSettings,
 };
@@ -32,6 +33,7 @@ pub use redact::redacted;
 pub use secrets::without_secrets;
 pub use shown::Shown;
 
+mod dead_letters;
 mod environment;
 mod error;
 mod file;
@@ -109,6 +111,8 @@ pub struct Config {
     pub webhooks: WebhookSettings,
     /// When calls to a failing model are held back.
     pub circuit: Circuit,
+    /// By which dead letters are replayed without a person, in the file's order. Default: none.
+    pub replay_rules: Vec<ReplayRule>,
     /// What looks wrong but keeps nothing from running, for people.
     pub warnings: Vec<String>,
     /// Where each setting and entry stands that is set; the others have their defaults.

@@ -13,6 +13,7 @@ use crate::{
     envelope::Envelope,
     id::{AttemptId, JobId, Place, QueueName, WorkerId},
     money::Usd,
+    resume::Resume,
     state::{AttemptOutcome, JobState, words},
 };
 
@@ -28,6 +29,9 @@ pub struct Event {
     /// The dead letter that it left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead: Option<DeadRecord>,
+    /// What became of a dead letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_end: Option<DeadEnd>,
     /// The message that was dropped as a duplicate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<DropRecord>,
@@ -144,6 +148,37 @@ pub struct JobRecord {
     /// The W3C trace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+}
+
+impl JobRecord {
+    /// A job that has not ended, as Redis knows it.
+    pub fn unended(
+        envelope: Option<&Envelope>,
+        queue: QueueName,
+        state: JobState,
+        resume: &Resume,
+    ) -> Self {
+        let past = resume.history.last();
+        let id = envelope.and_then(|envelope| envelope.id.clone());
+        Self {
+            labels: JobLabels::new(id.unwrap_or_else(|| resume.id.clone()), queue, envelope),
+            state,
+            enqueued_at: resume.enqueued_at,
+            started_at: resume.started_at,
+            finished_at: None,
+            due_at: None,
+            platform: past.map(|past| past.platform.clone()),
+            model: past.map(|past| past.model.clone()),
+            attempts: resume.attempts,
+            prompt_head: envelope.map(Envelope::prompt_head).unwrap_or_default(),
+            output: None,
+            finish_reason: None,
+            error: past.map(|past| past.error.clone()),
+            error_class: past.map(|past| past.error_class.to_string()),
+            metadata: envelope.and_then(|envelope| envelope.metadata.clone()),
+            traceparent: envelope.and_then(|envelope| envelope.traceparent.clone()),
+        }
+    }
 }
 
 /// One call to a provider, after it ended.
@@ -267,6 +302,31 @@ pub struct DeadRecord {
     pub chain_id: Option<String>,
     /// Attempts that were made.
     pub attempts: u32,
+}
+
+/// What became of a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadEnd {
+    /// The letter.
+    pub id: JobId,
+    /// When it came to be one.
+    pub at: DateTime<Utc>,
+    /// What became of it.
+    pub resolution: DeadResolution,
+    /// When it was gone.
+    pub gone_at: DateTime<Utc>,
+}
+
+words! {
+    /// What became of a dead letter.
+    DeadResolution {
+        /// It went back to its queue.
+        Replayed = "replayed",
+        /// A person threw it away.
+        Purged = "purged",
+        /// It lay there for as long as dead letters are kept.
+        Expired = "expired",
+    }
 }
 
 /// A message that was dropped because another with its id or key came first.

@@ -131,6 +131,8 @@ impl Keys {
         dead = "dead";
         /// The dead letters, by id.
         dead_jobs = "dead:jobs";
+        /// What the keys of all bulk replays begin with.
+        dead_replay_prefix = "dead:replay:";
         /// The jobs that somebody asked to cancel, by time.
         cancelled = "cancelled";
         /// The channel of requests to running workers.

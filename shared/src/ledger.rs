@@ -28,7 +28,6 @@ mod tests;
 mod windows;
 
 pub use costs::{ChainCosts, CostLine, CostScope, CostSummary, JobCost, ReportedCosts};
-pub use dead::DeadResolution;
 pub use error::LedgerError;
 pub use event_id::{BadEventId, EventId};
 pub use queries::{JobFilter, JobHistory};

@@ -14,6 +14,7 @@ mod cli;
 mod clients;
 mod crash;
 mod identity;
+mod letters;
 mod model;
 mod policy;
 mod quota;

@@ -11,6 +11,8 @@ mod circuit;
 mod circuit_model;
 mod circuit_worker;
 mod dead;
+mod dead_rules;
+mod dead_scan;
 mod fail;
 mod fill;
 mod hand_back;

@@ -57,8 +57,12 @@ scripts! {
     PROMOTE = "promote.lua";
     /// Asks for a job to be cancelled.
     CANCEL = "cancel.lua";
-    /// Puts a dead letter into its queue again.
-    REPLAY = "chain.lua" "replay.lua";
+    /// Finds dead letters that fit.
+    SCAN_DEAD = "scan_dead.lua";
+    /// Puts dead letters into their queues again.
+    REPLAY = "chain.lua" "replay_letters.lua" "replay.lua";
+    /// The same, as many as a rule has room for.
+    REPLAY_BY_RULE = "chain.lua" "replay_letters.lua" "replay_by_rule.lua";
     /// Removes archived dead letters.
     REMOVE_DEAD = "remove_dead.lua";
     /// Replaces a dead letter.

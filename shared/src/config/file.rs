@@ -13,6 +13,7 @@ use serde_saphyr::Spanned;
 
 use super::{
     Origin,
+    dead_letters::RawDeadLetters,
     limits::{RawBudget, RawCircuit, RawTenant},
     routing::RawRouting,
     webhooks::{RawAlerts, RawWebhooks},
@@ -100,6 +101,7 @@ pub(crate) struct File {
     pub(crate) limits: Option<RawLimits>,
     pub(crate) liveness: Option<RawLiveness>,
     pub(crate) retention: Option<RawRetention>,
+    pub(crate) dead_letters: Option<RawDeadLetters>,
     pub(crate) providers: Option<Entries<Option<RawProvider>>>,
     pub(crate) models: Option<Vec<RawModel>>,
     pub(crate) model_files: Option<Vec<Text>>,

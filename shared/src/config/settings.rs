@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use super::{
     Config, ConfigError, Environment, FILE_NAME, Form, Liveness, Origin, Reader, Retention,
     RetryPolicy, Text,
+    dead_letters::replay_rules,
     file::{File, RawLimits, RawLiveness, RawRetention, RawRetry},
     form, limits as spending,
     routing::routing,
@@ -121,6 +122,7 @@ pub(super) fn assemble(
     let webhooks = webhooks::webhooks(r, &file.webhooks.unwrap_or_default());
     let alerts = webhooks::alerts(r, &file.alerts.unwrap_or_default(), &webhooks);
     let circuit = spending::circuit(r, &file.circuit.unwrap_or_default());
+    let replay_rules = replay_rules(r, &file.dead_letters.unwrap_or_default(), &catalog);
 
     let read = reader.finish();
     if !read.problems.is_empty() {
@@ -151,6 +153,7 @@ pub(super) fn assemble(
         alerts,
         webhooks,
         circuit,
+        replay_rules,
         warnings: read.warnings,
         origins: read.origins,
         source: path.map(Path::to_owned),

@@ -37,6 +37,7 @@ impl Config {
         list.extend(policy::routing(self));
         list.extend(catalog::lines(self));
         list.extend(policy::spending(self));
+        list.extend(policy::replaying(self));
         list.into_iter()
             .map(|(name, value)| Shown {
                 origin: self.origins.get(&name).cloned(),

@@ -14,12 +14,12 @@ use super::{
     EventId, Ledger, LedgerError,
     alerts::{self, AlertKey},
     clean,
-    dead::DeadLine,
+    dead::{self, DeadLine},
     windows::WindowLine,
 };
 use crate::{
     call::{ErrorClass, FinishReason},
-    event::{AlertRecord, AttemptRecord, DropRecord, Event, JobLabels, JobRecord},
+    event::{AlertRecord, AttemptRecord, DeadEnd, DropRecord, Event, JobLabels, JobRecord},
     id::{AttemptId, JobId, Place},
     money::Usd,
     state::AttemptOutcome,
@@ -57,6 +57,7 @@ struct Rows<'a> {
     jobs: BTreeMap<&'a JobId, JobLine<'a>>,
     attempts: BTreeMap<AttemptId, AttemptLine<'a>>,
     dead: BTreeMap<(&'a JobId, i64), DeadLine<'a>>,
+    dead_ends: BTreeMap<(&'a JobId, i64), &'a DeadEnd>,
     dropped: BTreeMap<&'a Place, &'a DropRecord>,
     windows: BTreeMap<(Cow<'a, str>, DateTime<Utc>), WindowLine<'a>>,
     alerts: BTreeMap<AlertKey<'a>, &'a AlertRecord>,
@@ -109,6 +110,7 @@ impl<'a> Rows<'a> {
             jobs: BTreeMap::new(),
             attempts: BTreeMap::new(),
             dead: BTreeMap::new(),
+            dead_ends: BTreeMap::new(),
             dropped: BTreeMap::new(),
             windows: BTreeMap::new(),
             alerts: BTreeMap::new(),
@@ -142,6 +144,14 @@ impl<'a> Rows<'a> {
                 };
                 keep_best(&mut rows.dead, line.key(), line, |_, _| Ordering::Equal);
             }
+            if let Some(record) = &event.dead_end {
+                keep_best(
+                    &mut rows.dead_ends,
+                    dead::end_key(record),
+                    record,
+                    |_, _| Ordering::Equal,
+                );
+            }
             if let Some(record) = &event.dropped {
                 keep_best(&mut rows.dropped, &record.place, record, |_, _| {
                     Ordering::Equal
@@ -172,7 +182,11 @@ impl<'a> Rows<'a> {
         }
         let dead: Vec<&DeadLine<'_>> = self.dead.values().collect();
         for part in parts(&dead, |line| line.weight()) {
-            super::dead::insert(part, &mut transaction).await?;
+            dead::insert(part, &mut transaction).await?;
+        }
+        if !self.dead_ends.is_empty() {
+            let ends: Vec<&DeadEnd> = self.dead_ends.values().copied().collect();
+            dead::end(&ends, &mut transaction).await?;
         }
         if !self.dropped.is_empty() {
             let dropped: Vec<&DropRecord> = self.dropped.values().copied().collect();

@@ -8,10 +8,9 @@ use serde::{
 use sqlx::{FromRow, Row, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
-use super::DeadResolution;
 use crate::{
     call::Usage,
-    event::{AttemptRecord, DeadRecord, DropRecord, JobLabels, JobRecord},
+    event::{AttemptRecord, DeadRecord, DeadResolution, DropRecord, JobLabels, JobRecord},
     id::{AttemptId, JobId},
     money::Usd,
     state::AttemptOutcome,

@@ -15,7 +15,7 @@ use self::{
 };
 use super::*;
 use crate::{
-    event::Event,
+    event::{DeadEnd, DeadResolution, Event},
     id::JobId,
     state::{AttemptOutcome, JobState},
 };
@@ -176,6 +176,42 @@ async fn jobs_are_found_by_every_word_the_newest_first() {
     let states = ledger.states().await.unwrap();
     assert_eq!(states.len(), JobState::ALL.len());
     assert!(states.contains(&(JobState::Completed, 2)) && states.contains(&(JobState::Running, 0)));
+}
+
+#[tokio::test]
+async fn what_became_of_a_letter_may_be_told_by_an_event() {
+    let database = Database::migrated().await;
+    let ledger = &database.ledger;
+    let letter = dead("a");
+    let end = |resolution| DeadEnd {
+        id: letter.id.clone(),
+        at: letter.at,
+        resolution,
+        gone_at: at("2026-12-01T12:00:00Z"),
+    };
+    let told = |resolution| Event {
+        dead_end: Some(end(resolution)),
+        ..Event::default()
+    };
+    let died = Event {
+        dead: Some(letter.clone()),
+        job: Some(job("a", 1, JobState::Discarded)),
+        ..Event::default()
+    };
+    let batch = [
+        (version(2), told(DeadResolution::Replayed)),
+        (version(3), told(DeadResolution::Purged)),
+        (version(1), died),
+    ];
+    for _ in 0..2 {
+        ledger.record(&batch).await.unwrap();
+    }
+    let history = ledger.job(&id("a")).await.unwrap().unwrap().dead_letters;
+    let [row] = history.as_slice() else {
+        panic!("one letter: {history:?}")
+    };
+    assert_eq!(row.resolution, Some(DeadResolution::Replayed));
+    assert_eq!(row.gone_at, Some(at("2026-12-01T12:00:00Z")));
 }
 
 #[tokio::test]

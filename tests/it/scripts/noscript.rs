@@ -109,8 +109,7 @@ async fn every_script_works_on_a_server_that_forgot_it() {
     );
     forget().await;
     assert!(
-        room.broker
-            .replay(died, &letter, &prompt("again"), &letter.resume, "")
+        room.replay(died, &letter, &prompt("again"), &letter.resume, "")
             .await
             .unwrap()
     );

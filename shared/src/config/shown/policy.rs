@@ -5,7 +5,9 @@ use url::Url;
 use super::{Config, named, spelled};
 use crate::{
     catalog::PlatformName,
+    id::QueueName,
     limits::{Budget, Calendar, Scope},
+    replay::{ReplayRule, ReplayWhen},
     routing::{Category, Preference, Rule},
 };
 
@@ -123,6 +125,38 @@ pub(super) fn spending(config: &Config) -> Vec<(String, String)> {
         ("circuit.max_cooldown", spelled(circuit.max_cooldown)),
     ]));
     list
+}
+
+/// The rules by which dead letters are replayed.
+pub(super) fn replaying(config: &Config) -> Vec<(String, String)> {
+    let rules = config.replay_rules.iter().map(|one| {
+        let name = format!("dead_letters.replay.{}", one.name);
+        (name, replay(one))
+    });
+    rules.collect()
+}
+
+fn replay(rule: &ReplayRule) -> String {
+    let filter = &rule.filter;
+    let mut words = vec![format!("reasons {}", filter.reasons.join(" "))];
+    let conditions = [
+        ("type", filter.task_type.as_deref()),
+        ("platform", filter.platform.as_deref()),
+        ("tenant", filter.tenant.as_deref()),
+        ("queue", filter.queue.as_ref().map(QueueName::as_str)),
+    ];
+    words.extend(
+        conditions
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name} {}", value?))),
+    );
+    words.push(match rule.when {
+        ReplayWhen::Healthy => "when healthy".to_owned(),
+        ReplayWhen::After(time) => format!("when after {}", spelled(time)),
+    });
+    words.push(format!("per_minute {}", rule.per_minute));
+    words.extend(filter.replays_below.map(|most| format!("at_most {most}")));
+    words.join(", ")
 }
 
 fn budget(budget: &Budget) -> String {
