@@ -14,6 +14,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+mod chains;
 mod clean;
 mod costs;
 mod dead;
@@ -26,6 +27,7 @@ mod rows;
 mod tests;
 mod windows;
 
+pub use chains::{ChainFilter, ChainJobFilter, ChainRow, Figures, StepRow};
 pub use costs::{ChainCosts, CostLine, CostScope, CostSummary, JobCost, ReportedCosts};
 pub use dead::DeadResolution;
 pub use error::LedgerError;

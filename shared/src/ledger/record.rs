@@ -10,9 +10,12 @@ use std::{
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 
-use super::{EventId, Ledger, LedgerError, clean, dead::DeadLine, windows::WindowLine};
+use super::{
+    EventId, Ledger, LedgerError, chains::ChainLine, clean, dead::DeadLine, windows::WindowLine,
+};
 use crate::{
     call::{ErrorClass, FinishReason},
+    chain::ChainId,
     event::{AttemptRecord, DropRecord, Event, JobLabels, JobRecord},
     id::{AttemptId, JobId, Place},
     money::Usd,
@@ -53,6 +56,7 @@ struct Rows<'a> {
     dead: BTreeMap<(&'a JobId, i64), DeadLine<'a>>,
     dropped: BTreeMap<&'a Place, &'a DropRecord>,
     windows: BTreeMap<(Cow<'a, str>, DateTime<Utc>), WindowLine<'a>>,
+    chains: BTreeMap<&'a ChainId, ChainLine<'a>>,
 }
 
 struct JobLine<'a> {
@@ -104,6 +108,7 @@ impl<'a> Rows<'a> {
             dead: BTreeMap::new(),
             dropped: BTreeMap::new(),
             windows: BTreeMap::new(),
+            chains: BTreeMap::new(),
         };
         for (id, event) in batch {
             if let Some(record) = &event.job {
@@ -143,6 +148,12 @@ impl<'a> Rows<'a> {
                 let line = WindowLine::new(*id, record);
                 keep_best(&mut rows.windows, line.key(), line, WindowLine::compare);
             }
+            if let Some(record) = &event.chain {
+                let line = ChainLine::new(*id, record);
+                keep_best(&mut rows.chains, &record.chain_id, line, |a, b| {
+                    a.version.cmp(&b.version)
+                });
+            }
         }
         rows
     }
@@ -168,6 +179,10 @@ impl<'a> Rows<'a> {
         if !self.windows.is_empty() {
             let windows: Vec<&WindowLine<'_>> = self.windows.values().collect();
             super::windows::upsert(&windows, &mut transaction).await?;
+        }
+        if !self.chains.is_empty() {
+            let chains: Vec<&ChainLine<'_>> = self.chains.values().collect();
+            super::chains::upsert(&chains, &mut transaction).await?;
         }
         transaction.commit().await
     }
@@ -278,6 +293,9 @@ async fn write_jobs(rows: &[&JobLine<'_>], connection: &mut PgConnection) -> sql
         .bind(column(rows, |row| {
             clean::maybe(row.record.traceparent.as_ref())
         }))
+        .bind(column(rows, |row| {
+            clean::maybe_label(row.record.labels.step.as_ref())
+        }))
         .execute(connection)
         .await?;
     Ok(())
@@ -342,6 +360,9 @@ async fn write_attempts(
         }))
         .bind(column(rows, |row| {
             row.record.tokens_estimated.map(clean::count)
+        }))
+        .bind(column(rows, |row| {
+            clean::maybe_label(row.labels.step.as_ref())
         }))
         .execute(connection)
         .await?;

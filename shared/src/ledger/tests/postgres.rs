@@ -65,6 +65,7 @@ impl Database {
             "dead_letter_ends",
             "dropped_messages",
             "quota_windows",
+            "chains",
         ] {
             let delete = sqlx::AssertSqlSafe(format!("DELETE FROM {table}"));
             sqlx::query(delete)
