@@ -4,6 +4,8 @@
 mod admit;
 mod begin;
 mod cancel;
+mod chain_model;
+mod chains;
 mod circuit;
 mod circuit_model;
 mod circuit_worker;
