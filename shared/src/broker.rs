@@ -2,6 +2,7 @@
 
 mod batch;
 mod chain_acts;
+mod chains;
 mod circuit;
 mod config;
 mod dead;
@@ -34,6 +35,7 @@ pub use self::{
     chain_acts::{
         ChainCancelled, ChainPlan, ChainRetried, Child, Started, StepEnd, StepOutcome, StepPlan,
     },
+    chains::{ChainHead, ChainView, Failed, StepView, Tally},
     circuit::{CircuitName, CircuitReport, Claim, Counted, Counts, Opened},
     config::{CONFIG_MESSAGE, Pushed},
     dead::DeadPage,

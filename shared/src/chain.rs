@@ -8,6 +8,7 @@ mod document;
 mod graph;
 mod name;
 mod parse;
+mod state;
 mod step;
 pub mod template;
 
@@ -18,6 +19,7 @@ pub use self::{
     graph::{dot, mermaid},
     name::{BadChainName, ChainId, Instance, StepName},
     parse::{BadChain, MAX_STEPS, parse},
+    state::StepState,
     step::{OnFailure, StepRef},
 };
 use crate::state::words;

@@ -18,8 +18,8 @@ fn id(text: &str) -> ChainId {
     ChainId::parse(text).unwrap()
 }
 
-fn step(text: &str) -> Option<StepName> {
-    Some(StepName::parse(text).unwrap())
+fn step(text: &str) -> StepName {
+    StepName::parse(text).unwrap()
 }
 
 /// Chain `n`, that began in second `n`.
@@ -106,8 +106,8 @@ async fn a_chain_and_its_steps_are_the_sums_of_their_attempts() {
         figures: figures(jobs, known),
     };
     let expected = [
-        of(step("first"), 1, (1, 0, 0), 2, 2, 1),
-        of(step("each"), 3, (1, 1, 1), 3, 5, 1),
+        of(Some(step("first")), 1, (1, 0, 0), 2, 2, 1),
+        of(Some(step("each")), 3, (1, 1, 1), 3, 5, 1),
         of(None, 1, (1, 0, 0), 6, 6, 1),
     ];
     assert_eq!(steps, expected);
@@ -124,7 +124,7 @@ async fn an_attempt_counts_for_its_step_before_its_job_is_recorded() {
     told.1.job = None;
     ledger.record(&[told]).await.unwrap();
     let [row] = ledger.chain_steps("ch").await.unwrap().try_into().unwrap();
-    assert_eq!((row.step, row.jobs), (step("first"), 0));
+    assert_eq!((row.step, row.jobs), (Some(step("first")), 0));
     assert_eq!(row.figures.attempts, 1);
 }
 
@@ -152,7 +152,7 @@ async fn the_jobs_of_a_chain_come_page_by_page() {
         ["ch/a", "ch/each/0", "ch/each/1", "ch/each/2"].map(super::id)
     );
     let failed = ChainJobFilter {
-        step: step("each"),
+        step: Some(step("each")),
         state: Some(JobState::Discarded),
         limit: Some(1),
         ..all()
