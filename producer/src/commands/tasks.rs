@@ -149,7 +149,7 @@ fn overview(tasks: &[Task]) -> String {
         lines.add_row([
             task.id.clone(),
             task.step.to_string(),
-            or_dash(task.task_type.as_deref()),
+            or_dash(task.kind.as_deref()),
             or_dash(task.risk.as_deref()),
             or_dash(task.area.as_deref()),
             count(task.files as u64),

@@ -68,7 +68,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         Format::Text if result == "unknown" => output::complain(&text),
         Format::Text => output::line(&text),
         Format::Json => {
-            output::json(&json!({"chain_id": id, "result": result, "again": again, "text": text}))
+            output::json(&json!({"chain_id": id, "result": result, "again": again, "text": text}));
         }
     }
     Ok(if result == "again" {

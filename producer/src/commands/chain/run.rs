@@ -62,15 +62,12 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
 
     let broker = session.broker().await?;
     let known = attaches(&prepared, &broker, &session.config).await?;
-    let (id, message) = match prepared.document.id.clone().filter(|_| known) {
-        Some(id) => {
-            output::note("This chain was begun before; this is how it stands.");
-            (id, None)
-        }
-        None => {
-            let (id, message) = put_in(prepared, &queue, &broker).await?;
-            (id, Some(message))
-        }
+    let (id, message) = if let Some(id) = prepared.document.id.clone().filter(|_| known) {
+        output::note("This chain was begun before; this is how it stands.");
+        (id, None)
+    } else {
+        let (id, message) = put_in(prepared, &queue, &broker).await?;
+        (id, Some(message))
     };
     if arguments.detach {
         tell(&id, arguments.format);
@@ -118,7 +115,7 @@ async fn follow(
 ) -> Result<Done, CommandError> {
     output::note(format_args!("Chain: {id}"));
     let mut looker = Looker::new(broker, session, id).await;
-    let waited = wait(&mut looker, message, None).await?;
+    let waited = Box::pin(wait(&mut looker, message, None)).await?;
     show::ended(waited, &looker, file, format).await
 }
 

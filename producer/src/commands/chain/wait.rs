@@ -28,11 +28,7 @@ pub(super) struct Arguments {
 /// Waits, and tells how it ended.
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
     let mut looker = Looker::new(session.broker().await?, session, arguments.id).await;
-    let waited = wait(
-        &mut looker,
-        None,
-        arguments.timeout.map(Duration::from_secs),
-    )
-    .await?;
+    let timeout = arguments.timeout.map(Duration::from_secs);
+    let waited = Box::pin(wait(&mut looker, None, timeout)).await?;
     show::ended(waited, &looker, None, arguments.format).await
 }

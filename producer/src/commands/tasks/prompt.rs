@@ -60,15 +60,12 @@ pub(super) fn literal(text: &str) -> String {
         let opens = ["{{", "{%", "{#"]
             .into_iter()
             .find(|open| from.starts_with(open));
-        match opens {
-            Some(open) => {
-                let _written = write!(literal, "{{{{ '{open}' }}}}");
-                rest = from.get(open.len()..).unwrap_or_default();
-            }
-            None => {
-                literal.push('{');
-                rest = from.get(1..).unwrap_or_default();
-            }
+        if let Some(open) = opens {
+            let _written = write!(literal, "{{{{ '{open}' }}}}");
+            rest = from.get(open.len()..).unwrap_or_default();
+        } else {
+            literal.push('{');
+            rest = from.get(1..).unwrap_or_default();
         }
     }
     literal.push_str(rest);
