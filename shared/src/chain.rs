@@ -8,9 +8,13 @@ mod document;
 mod graph;
 mod name;
 mod parse;
+pub mod spawn;
 mod state;
 mod step;
 pub mod template;
+#[cfg(test)]
+mod tests;
+mod work;
 
 use serde::{Deserialize, Serialize};
 

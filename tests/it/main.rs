@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod chains;
 mod chains_cli;
 mod chaos;
 mod cli;
