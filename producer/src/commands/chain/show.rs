@@ -175,7 +175,7 @@ mod tests {
                 Output::Items(vec![item(0), None, item(2), item(3), item(4)]),
             ),
         ]);
-        insta::assert_snapshot!(answers(&report(ChainState::Failed), &outputs), @"
+        insta::assert_snapshot!(answers(&report(ChainState::Failed), &outputs).trim_start(), @"
         --- check ---
         All is well.
 
