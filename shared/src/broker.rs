@@ -3,6 +3,7 @@
 mod alerts;
 mod batch;
 mod chain_acts;
+mod chains;
 mod circuit;
 mod config;
 mod dead;
@@ -38,6 +39,7 @@ pub use self::{
     chain_acts::{
         ChainCancelled, ChainPlan, ChainRetried, Child, Started, StepEnd, StepOutcome, StepPlan,
     },
+    chains::{ChainHead, ChainView, Failed, StepView, Tally},
     circuit::{CircuitName, CircuitReport, Claim, Counted, Counts, Opened},
     config::{CONFIG_MESSAGE, Pushed},
     dead::DeadSlice,

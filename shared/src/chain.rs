@@ -9,6 +9,7 @@ mod graph;
 mod name;
 mod parse;
 pub mod spawn;
+mod state;
 mod step;
 pub mod template;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use self::{
     graph::{dot, mermaid},
     name::{BadChainName, ChainId, Instance, StepName},
     parse::{BadChain, MAX_STEPS, parse},
+    state::StepState,
     step::{OnFailure, StepRef},
 };
 use crate::state::words;

@@ -143,6 +143,8 @@ impl Keys {
         circuits = "circuits";
         /// The configuration that was pushed for the whole fleet.
         config = "config";
+        /// The chains, by when they began.
+        chains = "chains";
         /// The lease of the leading scheduler.
         leader = "leader";
         /// When to look again at the lanes of limits, by meter.

@@ -15,6 +15,7 @@ use sqlx::{
 };
 
 mod alerts;
+mod chains;
 mod clean;
 mod costs;
 mod dead;
@@ -27,6 +28,7 @@ mod rows;
 mod tests;
 mod windows;
 
+pub use chains::{ChainFilter, ChainJobFilter, ChainRow, Figures, StepRow};
 pub use costs::{ChainCosts, CostLine, CostScope, CostSummary, JobCost, ReportedCosts};
 pub use error::LedgerError;
 pub use event_id::{BadEventId, EventId};

@@ -9,6 +9,7 @@
 mod alerts;
 mod bad_input;
 mod chains;
+mod chains_cli;
 mod chaos;
 mod cli;
 mod clients;

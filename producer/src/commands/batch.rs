@@ -2,7 +2,7 @@
 
 mod bar;
 mod collect;
-mod forecast;
+pub(super) mod forecast;
 pub(super) mod input;
 mod place;
 mod plan;

@@ -14,6 +14,7 @@ mod wait;
 mod why;
 
 pub(crate) use attempts::remembered_attempts;
+pub(crate) use why::first_line;
 
 use clap::Subcommand;
 use longshore_shared::id::JobId;

@@ -13,15 +13,17 @@ use super::{
 
 /// Variables of ours that are read elsewhere: the file's path, logging, the command line's, and those
 /// of `longshore dev`.
-const OTHER_VARIABLES: [&str; 8] = [
+const OTHER_VARIABLES: [&str; 10] = [
     "LONGSHORE_CONFIG",
     "LONGSHORE_LOG",
     "LONGSHORE_LOG_FORMAT",
     "LONGSHORE_POSTGRES_BIN",
     "LONGSHORE_REDIS_SERVER",
     "LONGSHORE_SCHEDULER_URL",
+    "LONGSHORE_TASKS_FILE",
     "LONGSHORE_WORKER_URL",
     "LONGSHORE_WORKER_URLS",
+    "LONGSHORE_WORKING_DIR",
 ];
 
 /// What a reading comes to.

@@ -13,12 +13,14 @@ use sqlx::{Connection, PgConnection};
 use super::{
     EventId, Ledger, LedgerError,
     alerts::{self, AlertKey},
+    chains::ChainLine,
     clean,
     dead::{self, DeadLine},
     windows::WindowLine,
 };
 use crate::{
     call::{ErrorClass, FinishReason},
+    chain::ChainId,
     event::{AlertRecord, AttemptRecord, DeadEnd, DropRecord, Event, JobLabels, JobRecord},
     id::{AttemptId, JobId, Place},
     money::Usd,
@@ -61,6 +63,7 @@ struct Rows<'a> {
     dropped: BTreeMap<&'a Place, &'a DropRecord>,
     windows: BTreeMap<(Cow<'a, str>, DateTime<Utc>), WindowLine<'a>>,
     alerts: BTreeMap<AlertKey<'a>, &'a AlertRecord>,
+    chains: BTreeMap<&'a ChainId, ChainLine<'a>>,
 }
 
 struct JobLine<'a> {
@@ -114,6 +117,7 @@ impl<'a> Rows<'a> {
             dropped: BTreeMap::new(),
             windows: BTreeMap::new(),
             alerts: BTreeMap::new(),
+            chains: BTreeMap::new(),
         };
         for (id, event) in batch {
             if let Some(record) = &event.job {
@@ -166,6 +170,12 @@ impl<'a> Rows<'a> {
                     Ordering::Equal
                 });
             }
+            if let Some(record) = &event.chain {
+                let line = ChainLine::new(*id, record);
+                keep_best(&mut rows.chains, &record.chain_id, line, |a, b| {
+                    a.version.cmp(&b.version)
+                });
+            }
         }
         rows
     }
@@ -199,6 +209,10 @@ impl<'a> Rows<'a> {
         if !self.alerts.is_empty() {
             let alerts: Vec<&AlertRecord> = self.alerts.values().copied().collect();
             alerts::insert(&alerts, &mut transaction).await?;
+        }
+        if !self.chains.is_empty() {
+            let chains: Vec<&ChainLine<'_>> = self.chains.values().collect();
+            super::chains::upsert(&chains, &mut transaction).await?;
         }
         transaction.commit().await
     }
@@ -309,6 +323,9 @@ async fn write_jobs(rows: &[&JobLine<'_>], connection: &mut PgConnection) -> sql
         .bind(column(rows, |row| {
             clean::maybe(row.record.traceparent.as_ref())
         }))
+        .bind(column(rows, |row| {
+            clean::maybe_label(row.record.labels.step.as_ref())
+        }))
         .execute(connection)
         .await?;
     Ok(())
@@ -373,6 +390,9 @@ async fn write_attempts(
         }))
         .bind(column(rows, |row| {
             row.record.tokens_estimated.map(clean::count)
+        }))
+        .bind(column(rows, |row| {
+            clean::maybe_label(row.labels.step.as_ref())
         }))
         .execute(connection)
         .await?;

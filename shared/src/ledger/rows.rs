@@ -77,7 +77,11 @@ pub(super) fn word<T: DeserializeOwned>(row: &PgRow, column: &str) -> sqlx::Resu
     parsed(column, row.try_get(column)?)
 }
 
-fn maybe_word<T: DeserializeOwned>(row: &PgRow, column: &str) -> sqlx::Result<Option<T>> {
+/// As [`word`], of a column that may be NULL.
+pub(super) fn maybe_word<T: DeserializeOwned>(
+    row: &PgRow,
+    column: &str,
+) -> sqlx::Result<Option<T>> {
     let text: Option<&str> = row.try_get(column)?;
     text.map(|text| parsed(column, text)).transpose()
 }
@@ -119,7 +123,7 @@ fn labels(row: &PgRow) -> sqlx::Result<JobLabels> {
         tenant: row.try_get("tenant")?,
         chain_id: row.try_get("chain_id")?,
         parent_id: row.try_get("parent_id")?,
-        step: None,
+        step: row.try_get("step")?,
     })
 }
 

@@ -1,5 +1,6 @@
 //! The ledger against a real Postgres.
 
+mod chains;
 mod costs;
 mod facts;
 mod order;

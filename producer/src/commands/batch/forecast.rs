@@ -29,7 +29,7 @@ const SHOWN: usize = 10;
 
 /// Whether the batch may go in: always, unless it would bring a limit to the highest alert, and nobody
 /// says that it may all the same.
-pub(super) async fn allows(
+pub(in crate::commands) async fn allows(
     jobs: &[Job],
     sure: bool,
     session: &Session,

@@ -66,6 +66,7 @@ impl Database {
             "dropped_messages",
             "quota_windows",
             "alerts",
+            "chains",
         ] {
             let delete = sqlx::AssertSqlSafe(format!("DELETE FROM {table}"));
             sqlx::query(delete)
