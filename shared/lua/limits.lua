@@ -56,7 +56,7 @@ local function window_room(take, now)
   if used + held + take[6] <= take[5] then return 0, 0 end
   local ends = take[4] == 0 and FOREVER or take[4]
   -- What is held may come back before the window ends.
-  if held > 0 and used + take[6] <= take[5] then ends = math.min(ends, now + LOOK_AGAIN) end
+  if held > 0 and used + take[6] <= take[5] then return nil, math.min(ends, now + LOOK_AGAIN), 'held' end
   return nil, ends
 end
 
@@ -81,7 +81,7 @@ end
 
 -- Whether all of the takes have room: the wait (ms), or nil, the meter that has none, when to look again,
 -- and what else is said of it (`never`: it takes more than there ever is; `later`: there is room, but others
--- are before it). `waited` jobs came out of a lane; others do not overtake those in it.
+-- are before it; `held`: what others hold may come back). `waited` jobs came out of a lane; others do not overtake those in it.
 local function room_for(takes, place, now, waited)
   local longest = 0
   for _, take in ipairs(takes) do

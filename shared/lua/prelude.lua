@@ -130,6 +130,18 @@ local function let_go(id, lane)
   return enqueue('~' .. queue, resume, {unpack(record, 4)})
 end
 
+-- Asks for a job that has not ended to be cancelled. One that waits in a lane goes to its queue, where the
+-- next worker ends it without running it; one that runs is dropped by its worker, who hears of it at once.
+local function ask_to_cancel(id)
+  if redis.call('EXISTS', P .. ':result:' .. id) == 1 then return false end
+  redis.call('ZADD', P .. ':cancelled', now_ms(), id)
+  redis.call('ZREM', P .. ':lane:time', id)
+  redis.call('ZREM', P .. ':lane:version', id)
+  let_go(id)
+  redis.call('PUBLISH', P .. ':control', 'cancel ' .. id)
+  return true
+end
+
 -- Gives a concurrency key's slot back, and hands it to the first that waits for it.
 local function release(ckey, place)
   if ckey == '' then return end

@@ -12,4 +12,13 @@ redis.call('HDEL', P .. ':dead:jobs', id)
 redis.call('DEL', P .. ':result:' .. id)
 redis.call('ZREM', P .. ':cancelled', id)
 emit(event)
+-- A step of a chain: the chain goes on with it.
+if string.find(resume, '"step":', 1, true) then
+  local step = cjson.decode(resume).step
+  local instance = step and (step.index and step.name .. '/' .. step.index or step.name)
+  if instance and reopen(step.chain, instance) then
+    if redis.call('HGET', chain_key(step.chain), 'ended') then resume_chain(step.chain) end
+    redis.call('HSET', chain_key(step.chain) .. ':running', instance, id)
+  end
+end
 return enqueue(queue, resume, {unpack(ARGV, 7)})

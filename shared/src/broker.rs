@@ -1,6 +1,7 @@
 //! Redis: the queues, the lanes, the journal, the events. Every atomic step is one script.
 
 mod batch;
+mod chain_acts;
 mod circuit;
 mod config;
 mod dead;
@@ -30,6 +31,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use self::batch::Batch;
 pub use self::{
+    chain_acts::{
+        ChainCancelled, ChainPlan, ChainRetried, Child, Started, StepEnd, StepOutcome, StepPlan,
+    },
     circuit::{CircuitName, CircuitReport, Claim, Counted, Counts, Opened},
     config::{CONFIG_MESSAGE, Pushed},
     dead::DeadPage,
@@ -202,6 +206,10 @@ impl Broker {
 
     pub(crate) fn result_seconds(&self) -> u64 {
         self.retention().results.as_secs().max(1)
+    }
+
+    pub(crate) fn chain_seconds(&self) -> u64 {
+        self.retention().chains.as_secs().max(1)
     }
 
     pub(crate) fn id_seconds(&self) -> u64 {

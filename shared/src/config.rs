@@ -20,8 +20,9 @@ use crate::{
     catalog::{Catalog, UnknownPrice},
     envelope::Limits,
     id::{Namespace, QueueName},
-    limits::{Budget, Circuit, Tenants},
+    limits::{Alerts, Budget, Circuit, Tenants},
     routing::Routing,
+    webhook::WebhookSettings,
 };
 
 pub use environment::Environment;
@@ -44,6 +45,7 @@ mod routing;
 mod secrets;
 mod settings;
 mod shown;
+mod webhooks;
 mod yaml;
 
 pub(crate) use file::{Entries, Text};
@@ -101,8 +103,10 @@ pub struct Config {
     pub budgets: Vec<Budget>,
     /// How tenants share what there is. Default: equally.
     pub tenants: Tenants,
-    /// The parts of a limit, in percent and in order, that people are warned at. Default 50, 80, 90.
-    pub alerts: Vec<u8>,
+    /// When and how people are told that a limit fills up.
+    pub alerts: Alerts,
+    /// Where webhooks may go. Default: nowhere.
+    pub webhooks: WebhookSettings,
     /// When calls to a failing model are held back.
     pub circuit: Circuit,
     /// What looks wrong but keeps nothing from running, for people.
@@ -170,6 +174,8 @@ pub struct Retention {
     pub dead_letters: Duration,
     /// The most dead letters; the oldest go first. Default 1,000,000.
     pub dead_letters_max: u64,
+    /// How long Redis keeps what belongs to a chain after its end.
+    pub chains: Duration,
 }
 
 impl Default for Retention {
@@ -179,6 +185,7 @@ impl Default for Retention {
             ids: Duration::from_hours(24),
             dead_letters: Duration::from_hours(30 * 24),
             dead_letters_max: 1_000_000,
+            chains: Duration::from_hours(7 * 24),
         }
     }
 }

@@ -101,6 +101,11 @@ impl JobId {
         Self(place.0.clone())
     }
 
+    /// The id of a chain, where a job's is asked for; the name is checked already.
+    pub(crate) fn of_chain(chain: &str) -> Self {
+        Self(chain.to_owned())
+    }
+
     /// The id of a job that runs a step of a chain; both names are checked already.
     pub(crate) fn of_step(chain: &str, instance: &str) -> Self {
         Self(format!("{chain}/{instance}"))

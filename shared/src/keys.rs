@@ -1,6 +1,9 @@
 //! The names of the Redis keys of a namespace. All carry the same hash tag, `{namespace}`.
 
-use crate::id::{JobId, Namespace, QueueName, WorkerId};
+use crate::{
+    chain::ChainId,
+    id::{JobId, Namespace, Place, QueueName, WorkerId},
+};
 
 /// The consumer group of the queues.
 pub const WORKERS_GROUP: &str = "workers";
@@ -59,6 +62,21 @@ impl Keys {
     /// What is known of a producer's own id: content hash and place.
     pub fn id(&self, job: &JobId) -> String {
         format!("{}:id:{job}", self.prefix)
+    }
+
+    /// A chain's state, figures and counts; what belongs to it has longer names.
+    pub fn chain(&self, chain: &ChainId) -> String {
+        format!("{}:chain:{chain}", self.prefix)
+    }
+
+    /// The outcomes of a chain's steps that others read.
+    pub fn chain_contexts(&self, chain: &ChainId) -> String {
+        format!("{}:chain:{chain}:contexts", self.prefix)
+    }
+
+    /// Where the steps of a chain lie until it begins.
+    pub fn chain_laid_down(&self, place: &Place) -> String {
+        format!("{}:chain-new:{place}", self.prefix)
     }
 
     /// The lane of a limit.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     call::{ErrorClass, Usage},
+    catalog::Tier,
     chain::StepRef,
     id::{AttemptId, JobId},
     money::Usd,
@@ -51,6 +52,9 @@ pub struct Resume {
     /// The context window that was too small for it, in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outgrew: Option<u64>,
+    /// The tier whose models have failed it, of a step that goes on with higher ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<Tier>,
     /// Workers that died while they ran it.
     #[serde(default)]
     pub crashes: u32,
@@ -106,6 +110,7 @@ impl Resume {
             tries: BTreeMap::new(),
             waited: false,
             outgrew: None,
+            above: None,
             crashes: 0,
             crashes_here: 0,
             replays: 0,
@@ -128,6 +133,7 @@ impl Resume {
     pub fn replayed(mut self) -> Self {
         self.spent.clear();
         self.tries.clear();
+        self.above = None;
         self.crashes = 0;
         self.crashes_here = 0;
         self.waits_since = None;

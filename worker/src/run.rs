@@ -73,7 +73,10 @@ async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict,
                     pause(job, envelope, wait, &retry, deps).await?;
                     continue;
                 }
-                Err(discard) => return Ok(discard.into()),
+                Err(discard) => {
+                    decision = escalate(job, envelope, &decision, policy).ok_or(discard)?;
+                    continue;
+                }
             }
         }
         if job.progress().open.is_some() {
@@ -96,7 +99,10 @@ async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict,
         match next {
             Next::Again(wait) => pause(job, envelope, wait, &retry, deps).await?,
             Next::Elsewhere => {}
-            Next::End => return Ok(all_failed(job, last.as_ref()).into()),
+            Next::End => {
+                let higher = escalate(job, envelope, &decision, policy);
+                decision = higher.ok_or_else(|| all_failed(job, last.as_ref()))?;
+            }
         }
     }
 }
@@ -107,10 +113,35 @@ fn decide<'a>(job: &Job, envelope: &Envelope, policy: &'a Policy) -> Result<Deci
     if let Some(window) = job.progress().resume.outgrew {
         prompt.upper_bound = prompt.upper_bound.max(window + 1);
     }
+    let above = job.progress().resume.above;
+    if let Some(higher) = above.and_then(|above| policy.router.escalate(envelope, prompt, above)) {
+        return Ok(higher);
+    }
     policy
         .router
         .decide(envelope, prompt)
         .map_err(|error| Discard::new(ErrorClass::BadRequest.as_str(), error.to_string()))
+}
+
+/// Of a step that escalates: who of a higher tier may answer what those of the decision could not.
+fn escalate<'a>(
+    job: &Job,
+    envelope: &Envelope,
+    decision: &Decision<'a>,
+    policy: &'a Policy,
+) -> Option<Decision<'a>> {
+    let mut progress = job.progress();
+    let resume = &mut progress.resume;
+    if !resume.step.as_ref().is_some_and(|step| step.escalate) {
+        return None;
+    }
+    let failed = decision.highest_tier()?;
+    let prompt = policy.router.measure(envelope);
+    let higher = policy.router.escalate(envelope, prompt, failed)?;
+    resume.above = Some(failed);
+    resume.spent.clear();
+    resume.tries.clear();
+    Some(higher)
 }
 
 /// What follows a failed attempt; takes down what it says of the platform.

@@ -24,6 +24,7 @@ use tower::{Layer, Service};
 
 use crate::{
     backend::Credit,
+    chain::{StepResult, step_result},
     deps::Deps,
     job::{Job, Progress},
     patience::patiently,
@@ -185,6 +186,8 @@ async fn end(
         remembered: texts.remembered,
         letter: texts.letter.as_ref().map(|(id, text)| (id, text.as_str())),
         spent: texts.spent,
+        step: texts.step.as_ref().map(StepResult::end),
+        children: "",
     };
     patiently("settle", || {
         deps.broker.settle(&job.held, &texts.id, &ending)
@@ -203,6 +206,7 @@ struct Texts {
     remembered: bool,
     letter: Option<(JobId, String)>,
     spent: Spent,
+    step: Option<StepResult>,
 }
 
 fn write_end(
@@ -234,6 +238,7 @@ fn write_end(
         concurrency: progress.concurrency().cloned(),
         remembered: progress.remembered,
         spent: progress.spent,
+        step: step_result(&progress.resume, &record),
         letter: letter
             .as_ref()
             .map(|letter| (letter.record.id.clone(), json(letter))),

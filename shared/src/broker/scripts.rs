@@ -24,7 +24,7 @@ macro_rules! scripts {
 
 scripts! {
     /// Admits a job that named its own id or a unique key.
-    ADMIT = "admit.lua";
+    ADMIT = "chain.lua" "admit.lua";
     /// Journals an attempt.
     BEGIN = "limits.lua" "begin.lua";
     /// Finds the candidate that has room.
@@ -36,7 +36,7 @@ scripts! {
     /// Records a failed attempt that another follows.
     FAIL = "limits.lua" "fail.lua";
     /// Ends a job.
-    SETTLE = "limits.lua" "settle.lua";
+    SETTLE = "limits.lua" "chain.lua" "settle.lua";
     /// Lays a job aside for a time.
     PARK = "limits.lua" "park.lua";
     /// Gives an entry back.
@@ -52,7 +52,7 @@ scripts! {
     /// Asks for a job to be cancelled.
     CANCEL = "cancel.lua";
     /// Puts a dead letter into its queue again.
-    REPLAY = "replay.lua";
+    REPLAY = "chain.lua" "replay.lua";
     /// Removes archived dead letters.
     REMOVE_DEAD = "remove_dead.lua";
     /// Replaces a dead letter.
@@ -69,6 +69,20 @@ scripts! {
     CIRCUIT_CLAIM = "circuit_claim.lua";
     /// Closes a circuit, or leaves it open for longer.
     CIRCUIT_PROBED = "circuit_probed.lua";
+    /// Lays down the steps of a chain.
+    CHAIN_PREPARE = "chain_prepare.lua";
+    /// Begins a chain.
+    CHAIN_START = "chain.lua" "chain_start.lua";
+    /// Lays down the items of a step that is about to fan out.
+    CHAIN_ITEMS = "chain.lua" "chain_items.lua";
+    /// Fans a step out.
+    CHAIN_EXPAND = "chain.lua" "chain_expand.lua";
+    /// Sends more of a chain's steps.
+    CHAIN_PUMP = "chain.lua" "chain_pump.lua";
+    /// Stops a chain.
+    CHAIN_CANCEL = "chain.lua" "chain_cancel.lua";
+    /// Lets a chain go on where it failed.
+    CHAIN_RETRY = "chain.lua" "chain_retry.lua";
     /// Gives the fleet a configuration, or takes it away.
     PUSH_CONFIG = "push_config.lua";
 }

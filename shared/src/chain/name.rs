@@ -16,7 +16,7 @@ const LONGEST_STEP: usize = 48;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadChainName {
     /// A chain's.
-    #[error("chain id `{0}` is not valid: expected 1 to 64 characters of [A-Za-z0-9._:@-]")]
+    #[error("chain id `{0}` is not valid: expected 1 to 64 characters of [A-Za-z0-9._@-]")]
     Chain(String),
     /// A step's.
     #[error(
@@ -52,9 +52,9 @@ fn shown(value: &str, longest: usize) -> String {
 }
 
 impl ChainId {
-    /// A producer's own id: 1 to 64 characters of `[A-Za-z0-9._:@-]`.
+    /// A producer's own id: 1 to 64 characters of `[A-Za-z0-9._@-]`.
     pub fn parse(value: &str) -> Result<Self, BadChainName> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "._:@-".contains(c);
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "._@-".contains(c);
         if (1..=LONGEST_CHAIN).contains(&value.len()) && value.chars().all(allowed) {
             Ok(Self(value.to_owned()))
         } else {
@@ -63,16 +63,21 @@ impl ChainId {
     }
 
     /// The id of a chain whose producer named none. Of a queue with a very long name, the end is kept:
-    /// the entry's id is in it.
+    /// the entry's id is in it. The names of a chain's keys have a colon behind the id, so it has none.
     pub fn of_place(place: &Place) -> Self {
-        let text = place.as_str();
+        let text = place.as_str().replace(':', "@");
         let from = text.len().saturating_sub(LONGEST_CHAIN);
-        Self(text.get(from..).unwrap_or(text).to_owned())
+        Self(text.get(from..).unwrap_or(&text).to_owned())
     }
 
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The id under which its outcome is found.
+    pub fn outcome(&self) -> JobId {
+        JobId::of_chain(&self.0)
     }
 
     /// The id of the job that runs an instance.
@@ -82,6 +87,16 @@ impl ChainId {
 }
 
 impl StepName {
+    /// What follows a chain's end; no step may have the name.
+    pub fn on_complete() -> Self {
+        Self("on_complete".to_owned())
+    }
+
+    /// The one step of a batch: its items are the tasks.
+    pub fn task() -> Self {
+        Self("task".to_owned())
+    }
+
     /// `[A-Za-z_][A-Za-z0-9_]*`, at most 48 characters.
     pub fn parse(value: &str) -> Result<Self, BadChainName> {
         let begins = value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');

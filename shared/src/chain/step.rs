@@ -77,6 +77,30 @@ pub struct StepRef {
 }
 
 impl StepRef {
+    /// Of a step of which nothing more is said.
+    pub fn new(chain: ChainId, name: StepName) -> Self {
+        Self {
+            chain,
+            name,
+            index: None,
+            item: None,
+            chain_name: None,
+            reads: Vec::new(),
+            templated: false,
+            when: None,
+            foreach: None,
+            gather: None,
+            escalate: false,
+            needed: false,
+            parent: None,
+            tenant: None,
+            deadline: None,
+            max_cost: None,
+            after: false,
+            webhook: None,
+        }
+    }
+
     /// What runs of the step.
     pub fn instance(&self) -> Instance {
         Instance {

@@ -15,6 +15,7 @@ use super::{
     Origin,
     limits::{RawBudget, RawCircuit, RawTenant},
     routing::RawRouting,
+    webhooks::{RawAlerts, RawWebhooks},
 };
 use crate::catalog::{RawModel, RawProvider};
 
@@ -106,7 +107,8 @@ pub(crate) struct File {
     pub(crate) routing: Option<RawRouting>,
     pub(crate) budgets: Option<Vec<RawBudget>>,
     pub(crate) tenants: Option<Entries<Option<RawTenant>>>,
-    pub(crate) alerts: Option<Vec<Text>>,
+    pub(crate) alerts: Option<RawAlerts>,
+    pub(crate) webhooks: Option<RawWebhooks>,
     pub(crate) circuit: Option<RawCircuit>,
     pub(crate) cli_tools: Option<Vec<Text>>,
 }
@@ -146,4 +148,5 @@ pub(crate) struct RawRetention {
     pub(crate) ids: Option<Text>,
     pub(crate) dead_letters: Option<Text>,
     pub(crate) dead_letters_max: Option<Text>,
+    pub(crate) chains: Option<Text>,
 }

@@ -180,6 +180,11 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem::new(origin, text));
     }
 
+    /// Tells of a problem with a setting that is set, where it stands.
+    pub(crate) fn problem_with(&mut self, name: &str, text: String) {
+        self.misfit([name, name], text);
+    }
+
     /// Tells that these settings do not fit each other, where the first of them stands that is set.
     pub(crate) fn misfit(&mut self, names: [&str; 2], text: String) {
         let origin = names.iter().find_map(|name| self.origins.get(*name));

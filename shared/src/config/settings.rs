@@ -11,6 +11,7 @@ use super::{
     file::{File, RawLimits, RawLiveness, RawRetention, RawRetry},
     form, limits as spending,
     routing::routing,
+    webhooks,
 };
 use crate::envelope::Limits;
 use crate::{
@@ -117,7 +118,8 @@ pub(super) fn assemble(
     let routing = routing(r, &file.routing.unwrap_or_default(), &catalog, is_sound);
     let budgets = spending::budgets(r, &file.budgets.unwrap_or_default(), &catalog);
     let tenants = spending::tenants(r, &file.tenants.unwrap_or_default());
-    let alerts = spending::alerts(r, file.alerts.as_deref());
+    let webhooks = webhooks::webhooks(r, &file.webhooks.unwrap_or_default());
+    let alerts = webhooks::alerts(r, &file.alerts.unwrap_or_default(), &webhooks);
     let circuit = spending::circuit(r, &file.circuit.unwrap_or_default());
 
     let read = reader.finish();
@@ -147,6 +149,7 @@ pub(super) fn assemble(
         budgets,
         tenants,
         alerts,
+        webhooks,
         circuit,
         warnings: read.warnings,
         origins: read.origins,
@@ -330,5 +333,8 @@ fn retention(r: &mut Reader<'_>, raw: &RawRetention) -> Retention {
                 &count,
             )
             .unwrap_or(default.dead_letters_max),
+        chains: r
+            .setting("retention.chains", raw.chains.as_ref(), &time)
+            .unwrap_or(default.chains),
     }
 }

@@ -99,6 +99,7 @@ impl Config {
                 "retention.dead_letters_max",
                 self.retention.dead_letters_max.to_string(),
             ),
+            ("retention.chains", spelled(self.retention.chains)),
         ]));
         list
     }
@@ -212,6 +213,11 @@ mod tests {
         budgets.all: overall, $100 per month, hard, at_limit wait, time_zone Europe/Berlin, reset_at 06:30
         budgets.each: each tenant, $5 per hour, soft
         tenants.acme.weight: 3
+        alerts.at: 60, 95
+        alerts.webhook: hooks.example.com
+        webhooks.hosts: hooks.example.com
+        webhooks.secret: set
+        webhooks.timeout: 5s
         circuit.error_percent: 40
         circuit.min_calls: 20
         circuit.window: 20s

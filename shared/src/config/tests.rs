@@ -101,7 +101,8 @@ budgets:
   - { name: all, scope: overall, limit_usd: '100', per: month, time_zone: Europe/Berlin, reset_at: '06:30' }
   - { name: each, scope: tenant, limit_usd: '5', per: hour, kind: soft }
 tenants: { acme: { weight: 3 } }
-alerts: [60, 95]
+alerts: { at: [60, 95], webhook: https://hooks.example.com/path }
+webhooks: { hosts: [hooks.example.com], secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, timeout: 5s }
 circuit: { error_percent: 40, min_calls: 20, window: 20s, cooldown: 10s, max_cooldown: 2m }
 ";
 

@@ -43,6 +43,7 @@ impl fmt::Display for MeterName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let of = self.of;
         match (self.what(), of.split_once(':')) {
+            (None, Some(("~chain", chain))) => write!(f, "the max_cost_usd of the chain {chain}"),
             (Some(what), _) => write!(f, "{of}'s {what}"),
             (None, Some((budget, whose))) => write!(f, "the budget {budget} of {whose}"),
             (None, None) => write!(f, "the budget {of}"),
@@ -60,6 +61,7 @@ mod tests {
         assert_eq!(words("rpm:openai"), "openai's requests a minute");
         assert_eq!(words("slots:xai"), "xai's calls at once");
         assert_eq!(words("budget:all"), "the budget all");
+        assert_eq!(words("budget:~chain:x"), "the max_cost_usd of the chain x");
         assert_eq!(words("budget:team:acme:eu"), "the budget team of acme:eu");
     }
 }

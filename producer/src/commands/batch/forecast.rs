@@ -67,7 +67,7 @@ async fn warnings(
     broker: &Broker,
 ) -> Result<Vec<String>, CommandError> {
     let config = session.fleet_config(broker).await?;
-    let Some(alert) = config.alerts.last().copied() else {
+    let Some(alert) = config.alerts.at.last().copied() else {
         return Ok(Vec::new());
     };
     let forecast = Forecast::of(jobs, &config, Utc::now());

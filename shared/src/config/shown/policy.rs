@@ -1,5 +1,7 @@
 //! Routing and spending, each setting in one line.
 
+use url::Url;
+
 use super::{Config, named, spelled};
 use crate::{
     catalog::PlatformName,
@@ -89,7 +91,7 @@ fn category(category: &Category) -> String {
     )
 }
 
-/// Budgets, tenants' shares, warnings and circuit breakers.
+/// Budgets, tenants' shares, alerts, webhooks and circuit breakers.
 pub(super) fn spending(config: &Config) -> Vec<(String, String)> {
     let budgets = config.budgets.iter().map(|one| {
         let name = format!("budgets.{}", one.name);
@@ -101,10 +103,19 @@ pub(super) fn spending(config: &Config) -> Vec<(String, String)> {
         let name = format!("tenants.{tenant}.weight");
         (name, weight.to_string())
     }));
-    let alerts: Vec<String> = config.alerts.iter().map(u8::to_string).collect();
+    let alerts: Vec<String> = config.alerts.at.iter().map(u8::to_string).collect();
+    // The path may be a secret.
+    let webhook = config.alerts.webhook.as_ref().and_then(Url::host_str);
+    let webhooks = &config.webhooks;
+    let hosts: Vec<String> = webhooks.hosts.iter().map(ToString::to_string).collect();
+    let secret = webhooks.secret.as_ref().map_or("not set", |_| "set");
     let circuit = &config.circuit;
     list.extend(named([
-        ("alerts", alerts.join(", ")),
+        ("alerts.at", alerts.join(", ")),
+        ("alerts.webhook", webhook.unwrap_or("off").to_owned()),
+        ("webhooks.hosts", hosts.join(", ")),
+        ("webhooks.secret", secret.to_owned()),
+        ("webhooks.timeout", spelled(webhooks.timeout)),
         ("circuit.error_percent", circuit.error_percent.to_string()),
         ("circuit.min_calls", circuit.min_calls.to_string()),
         ("circuit.window", spelled(circuit.window)),

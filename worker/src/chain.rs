@@ -1,0 +1,14 @@
+//! Chains in a worker's hands: begun ([`start`]), their steps made ready to run ([`step`]), fanned out
+//! ([`expand`]), their ends told ([`end`]).
+
+mod end;
+mod expand;
+mod scope;
+mod start;
+mod step;
+
+pub(crate) use self::{
+    end::{StepResult, step_result},
+    start::start,
+    step::{inherit, prepare},
+};
