@@ -1,6 +1,7 @@
 //! Redis: the queues, the lanes, the journal, the events. Every atomic step is one script.
 
 mod batch;
+mod batches;
 mod chain_acts;
 mod circuit;
 mod config;
@@ -31,6 +32,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use self::batch::Batch;
 pub use self::{
+    batches::{BatchPart, BatchPlan, BatchPut, BatchReport, BatchTask, TaskReport},
     chain_acts::{
         ChainCancelled, ChainPlan, ChainRetried, Child, Started, StepEnd, StepOutcome, StepPlan,
     },

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Broker, BrokerError, milliseconds, scripts};
+use super::{Broker, BrokerError, scripts};
 use crate::{
     chain::{ChainId, ChainKind, ChainState, Instance, StepName, StepRef},
     id::{JobId, QueueName},
@@ -10,9 +10,6 @@ use crate::{
     outcome::Outcome,
     resume::Resume,
 };
-
-/// The one step of a batch, whose items are its tasks.
-const STEP: &str = "task";
 
 /// What a batch begins with.
 #[derive(Debug, Clone)]
@@ -50,7 +47,7 @@ impl BatchTask {
         at: DateTime<Utc>,
     ) -> Self {
         let step = step(batch, index);
-        let id = own.clone().unwrap_or_else(|| batch.job(&step.instance()));
+        let id = own.clone().unwrap_or_else(|| batch.task(index));
         let resume = Resume {
             admitted: !identified,
             step: Some(Box::new(step)),
@@ -138,6 +135,9 @@ impl BatchReport {
     }
 }
 
+/// The values of some fields of a hash.
+type Texts = Vec<Option<String>>;
+
 /// A task that came to the queue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskReport {
@@ -156,7 +156,7 @@ pub struct TaskReport {
 fn step(batch: &ChainId, index: u32) -> StepRef {
     StepRef {
         chain: batch.clone(),
-        name: StepName::from_record(STEP),
+        name: StepName::of_batch(),
         index: Some(index),
         item: None,
         chain_name: None,
@@ -177,7 +177,7 @@ fn step(batch: &ChainId, index: u32) -> StepRef {
 }
 
 fn instance(index: u32) -> Instance {
-    Instance::item(StepName::from_record(STEP), index)
+    Instance::item(StepName::of_batch(), index)
 }
 
 impl Broker {
@@ -231,8 +231,20 @@ impl Broker {
     /// A batch as it stands; nothing when nobody knows it, or no longer.
     pub async fn batch(&self, batch: &ChainId) -> Result<Option<BatchReport>, BrokerError> {
         const FIELDS: [&str; 14] = [
-            "kind", "state", "name", "queue", "parallel", "lines", "digest", "completed", "failed",
-            "cancelled", "nanos", "begun", "put", "ended",
+            "kind",
+            "state",
+            "name",
+            "queue",
+            "parallel",
+            "lines",
+            "digest",
+            "completed",
+            "failed",
+            "cancelled",
+            "nanos",
+            "begun",
+            "put",
+            "ended",
         ];
         let key = self.keys().chain(batch);
         let (values, waiting): (Vec<Option<String>>, u64) = redis::pipe()
@@ -248,26 +260,26 @@ impl Broker {
         let mut values = values.into_iter();
         let mut text = || values.next().flatten();
         let Some(kind) = text() else { return Ok(None) };
-        let word = |reason: &str| Self::foreign(&key, reason.to_owned());
-        let kind = kind.parse().map_err(|_| word("its `kind` is unknown"))?;
+        let word = |reason: &str| Self::foreign(&key, reason);
+        let kind = ChainKind::from_word(&kind).ok_or_else(|| word("its `kind` is unknown"))?;
         let state = text().unwrap_or_default();
-        let state = state.parse().map_err(|_| word("its `state` is unknown"))?;
+        let state = ChainState::from_word(&state).ok_or_else(|| word("its `state` is unknown"))?;
         let (name, queue) = (text().unwrap_or_default(), text().unwrap_or_default());
-        let number = |text: Option<String>| text.and_then(|text| text.parse().ok());
-        let time = |text: Option<String>| text.and_then(|text| text.parse().ok()).map(milliseconds);
+        let number = |text: Option<String>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
+        let time = |text: Option<String>| DateTime::from_timestamp_millis(text?.parse().ok()?);
         Ok(Some(BatchReport {
             kind,
             state,
             name,
             queue: QueueName::from_record(&queue),
-            parallel: number(text()).unwrap_or(0),
-            lines: number(text()).unwrap_or(0),
+            parallel: number(text()),
+            lines: number(text()),
             digest: text().unwrap_or_default(),
             waiting,
-            completed: number(text()).unwrap_or(0),
-            failed: number(text()).unwrap_or(0),
-            cancelled: number(text()).unwrap_or(0),
-            cost: Usd::from_nanos(number(text()).unwrap_or(0)),
+            completed: number(text()),
+            failed: number(text()),
+            cancelled: number(text()),
+            cost: Usd::from_nanos(number(text())),
             begun: time(text()).unwrap_or_default(),
             put: time(text()).unwrap_or_default(),
             ended: time(text()),
@@ -286,7 +298,6 @@ impl Broker {
         let keys = self.keys();
         let names: Vec<String> = indices.iter().map(|at| instance(*at).to_string()).collect();
         // Who runs is asked before the outcomes: what is not running then has its outcome by now.
-        type Texts = Vec<Option<String>>;
         let (own, running, failed): (Texts, Texts, Texts) = redis::pipe()
             .cmd("HMGET")
             .arg(keys.batch_ids(batch))
@@ -305,15 +316,15 @@ impl Broker {
             .zip(own)
             .zip(running)
             .zip(failed)
-            .map(|(((index, own), running), failed)| TaskReport {
-                own: own.is_some(),
-                job: own.map_or_else(
-                    || batch.job(&instance(*index)),
-                    |own| JobId::from_record(&own),
-                ),
-                running: running.is_some(),
-                failed: failed.is_some(),
-                outcome: None,
+            .map(|(((index, own), running), failed)| {
+                let own = own.and_then(|own| JobId::parse(&own).ok());
+                TaskReport {
+                    own: own.is_some(),
+                    job: own.unwrap_or_else(|| batch.task(*index)),
+                    running: running.is_some(),
+                    failed: failed.is_some(),
+                    outcome: None,
+                }
             })
             .collect();
         let jobs: Vec<JobId> = tasks.iter().map(|task| task.job.clone()).collect();

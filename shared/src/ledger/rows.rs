@@ -78,7 +78,11 @@ pub(super) fn word<T: DeserializeOwned>(row: &PgRow, column: &str) -> sqlx::Resu
     parsed(column, row.try_get(column)?)
 }
 
-fn maybe_word<T: DeserializeOwned>(row: &PgRow, column: &str) -> sqlx::Result<Option<T>> {
+/// The same of a column that may be empty.
+pub(super) fn maybe_word<T: DeserializeOwned>(
+    row: &PgRow,
+    column: &str,
+) -> sqlx::Result<Option<T>> {
     let text: Option<&str> = row.try_get(column)?;
     text.map(|text| parsed(column, text)).transpose()
 }
@@ -98,7 +102,8 @@ fn maybe_count(row: &PgRow, column: &str) -> sqlx::Result<Option<u64>> {
     count.map_err(|cause| bad(column, cause))
 }
 
-fn small(row: &PgRow, column: &str) -> sqlx::Result<u32> {
+/// An `integer` that counts something.
+pub(super) fn small(row: &PgRow, column: &str) -> sqlx::Result<u32> {
     u32::try_from(row.try_get::<i32, _>(column)?).map_err(|cause| bad(column, cause))
 }
 

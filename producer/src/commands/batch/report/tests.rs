@@ -1,9 +1,11 @@
 use insta::assert_snapshot;
+use longshore::JobId;
 use serde_json::json;
 
 use super::*;
+use crate::commands::batch::results::Results;
 
-fn outcome(index: usize, platform: &str, cost: &str, error: Option<&str>) -> TaskResult {
+fn outcome(index: u32, platform: &str, cost: &str, error: Option<&str>) -> TaskResult {
     let outcome = json!({
         "id": format!("1795232878059-{index}"), "state": if error.is_some() { "discarded" } else { "completed" },
         "success": error.is_none(), "output": error.is_none().then_some("Analysis results..."),
@@ -15,7 +17,18 @@ fn outcome(index: usize, platform: &str, cost: &str, error: Option<&str>) -> Tas
 }
 
 fn report(results: Vec<TaskResult>) -> Report {
-    Report::of("batch_1".to_owned(), results, Duration::from_millis(12_340))
+    let (mut sums, mut kept) = (Sums::default(), Results::new().unwrap());
+    for result in &results {
+        sums.add(result);
+        kept.push(result).unwrap();
+    }
+    let id = ChainId::parse("batch_1").unwrap();
+    Report::of(
+        id,
+        sums,
+        kept.finish().unwrap(),
+        Duration::from_millis(12_340),
+    )
 }
 
 #[test]
@@ -54,9 +67,10 @@ fn people_read_what_failed() {
             Some("All platforms failed.\nTried: gemini"),
         )
     }));
-    results.push(TaskResult::refused(
+    results.push(TaskResult::without(
         12,
-        &JobId::parse("inv-1").unwrap(),
+        JobId::parse("inv-1").unwrap(),
+        "id_conflict",
         "taken".to_owned(),
     ));
     assert_snapshot!(report(results).text(None), @"
