@@ -3,13 +3,21 @@
 //! A step is an ordinary job. What its worker has to know of the chain travels in the job's memory
 //! ([`Resume`](crate::resume::Resume)) as a [`StepRef`], never in its message.
 
+mod check;
+mod document;
+mod graph;
 mod name;
+mod parse;
 mod step;
+pub mod template;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    document::{Document, OnComplete, Step, Work},
+    graph::{dot, mermaid},
     name::{BadChainName, ChainId, Instance, StepName},
+    parse::{BadChain, MAX_STEPS, parse},
     step::{OnFailure, StepRef},
 };
 use crate::state::words;

@@ -2,8 +2,11 @@
 //! the same call once more, as after a lost reply.
 
 mod admit;
+mod batches;
 mod begin;
 mod cancel;
+mod chain_model;
+mod chains;
 mod circuit;
 mod circuit_model;
 mod circuit_worker;

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use longshore_shared::{
     call::{CallError, ErrorClass},
+    chain::StepRef,
     config::RetryPolicy,
     envelope::Envelope,
     event::Event,
@@ -16,6 +17,7 @@ use crate::{
     admit::admit,
     attempt::{Attempted, attempt},
     begin::begin,
+    chain,
     choose::{Choice, Query, choose},
     deps::Deps,
     job::Job,
@@ -35,6 +37,9 @@ const SUSPECT_CRASHES: u32 = 2;
 pub(crate) async fn run(job: Arc<Job>, deps: Arc<Deps>) -> Verdict {
     match admit(&job, &deps).await {
         Ok(envelope) => {
+            if let Some((step, address)) = webhook(&job) {
+                return chain::tell(&job, &step, &address, &deps).await;
+            }
             let suspect = job.progress().resume.crashes >= SUSPECT_CRASHES;
             // The semaphore is never closed; should it be, the job runs all the same.
             let _alone = if suspect {
@@ -48,6 +53,13 @@ pub(crate) async fn run(job: Arc<Job>, deps: Arc<Deps>) -> Verdict {
         }
         Err(verdict) => verdict,
     }
+}
+
+/// Of a job that no model answers: where it tells the end of its chain.
+fn webhook(job: &Job) -> Option<(Box<StepRef>, String)> {
+    let step = job.progress().resume.step.clone()?;
+    let address = step.webhook.clone()?;
+    Some((step, address))
 }
 
 /// `Err` is as good an end as `Ok`; it is the short way out.

@@ -128,6 +128,10 @@ async fn settle(job: &Job, verdict: Verdict, deps: &Deps) {
             };
             end(job, attempt, JobState::Completed, &ended, None, deps).await
         }
+        Verdict::Done => {
+            let ended = Ended::default();
+            end(job, attempt, JobState::Completed, &ended, None, deps).await
+        }
         Verdict::Cancelled { reason, error } => cancel(job, attempt, reason, &error, deps).await,
         Verdict::Discarded(discard) => {
             let ended = Ended {

@@ -155,24 +155,8 @@ pub struct TaskReport {
 
 fn step(batch: &ChainId, index: u32) -> StepRef {
     StepRef {
-        chain: batch.clone(),
-        name: StepName::of_batch(),
         index: Some(index),
-        item: None,
-        chain_name: None,
-        reads: Vec::new(),
-        templated: false,
-        when: None,
-        foreach: None,
-        gather: None,
-        escalate: false,
-        needed: false,
-        parent: None,
-        tenant: None,
-        deadline: None,
-        max_cost: None,
-        after: false,
-        webhook: None,
+        ..StepRef::new(batch.clone(), StepName::of_batch())
     }
 }
 

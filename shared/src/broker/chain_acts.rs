@@ -331,6 +331,21 @@ impl Broker {
             .collect())
     }
 
+    /// A chain's outcome, while it is kept.
+    pub async fn chain_outcome(
+        &self,
+        chain: &ChainId,
+    ) -> Result<Option<serde_json::Value>, BrokerError> {
+        let key = self.keys.result(&chain.outcome());
+        let text: Option<String> = redis::cmd("GET")
+            .arg(&key)
+            .query_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))?;
+        text.map(|text| serde_json::from_str(&text).map_err(|error| Self::foreign(key, error)))
+            .transpose()
+    }
+
     /// Stops a chain: what runs is cancelled, and nothing more is started.
     pub async fn cancel_chain(&self, chain: &ChainId) -> Result<ChainCancelled, BrokerError> {
         let mut call = scripts::CHAIN_CANCEL.key(self.keys.chain(chain));

@@ -129,6 +129,7 @@ pub(crate) struct RawRetry {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawLimits {
     pub(crate) max_message_bytes: Option<Text>,
+    pub(crate) max_chain_bytes: Option<Text>,
     pub(crate) max_depth: Option<Text>,
 }
 

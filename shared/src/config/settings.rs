@@ -278,6 +278,13 @@ fn limits(r: &mut Reader<'_>, raw: &RawLimits) -> Limits {
                 &bytes,
             )
             .unwrap_or(default.max_bytes),
+        max_chain_bytes: r
+            .setting(
+                "limits.max_chain_bytes",
+                raw.max_chain_bytes.as_ref(),
+                &bytes,
+            )
+            .unwrap_or(default.max_chain_bytes),
         max_depth: r
             .setting("limits.max_depth", raw.max_depth.as_ref(), &depth)
             .unwrap_or(default.max_depth),

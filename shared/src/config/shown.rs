@@ -80,6 +80,10 @@ impl Config {
                 "limits.max_message_bytes",
                 self.limits.max_bytes.to_string(),
             ),
+            (
+                "limits.max_chain_bytes",
+                self.limits.max_chain_bytes.to_string(),
+            ),
             ("limits.max_depth", self.limits.max_depth.to_string()),
             (
                 "liveness.heartbeat_every",

@@ -23,7 +23,7 @@ pub(super) fn response_format(input: Input<'_>) -> Read<Value> {
 }
 
 /// Whatever the producer wants back.
-pub(super) fn metadata(input: Input<'_>) -> Read<Map<String, Value>> {
+pub(crate) fn metadata(input: Input<'_>) -> Read<Map<String, Value>> {
     let json = input.of_kind(Kind::Object, "an object")?;
     let size = Shape::of(json).compact;
     if size > METADATA_BYTES {

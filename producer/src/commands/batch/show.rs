@@ -255,15 +255,24 @@ mod tests {
     #[test]
     fn people_read_how_far_it_is() {
         let text = shown(report(ChainState::Running), "2026-02-01T12:10:00Z").text();
-        assert_snapshot!(text, @"");
+        assert_snapshot!(text, @"
+        Batch: nightly-1 (orders.jsonl)
+        State: running
+        Tasks: 5,995 of 12,000 done: 5,985 succeeded, 10 failed, 0 cancelled; 5 at work (at most 5, queue default)
+        Cost: $1.2345
+        Begun: 2026-02-01T12:00:00Z
+        Rate: 10.0 tasks/s, about 10m left
+
+        `longshore batch wait nightly-1` waits for the rest and writes the results.
+        ");
     }
 
     #[test]
     fn people_read_how_to_go_on_with_one_that_lost_its_producer() {
         let quiet = shown(report(ChainState::Open), "2026-02-01T12:10:00Z").text();
-        assert_snapshot!(quiet.lines().last().unwrap(), @"");
+        assert_snapshot!(quiet.lines().last().unwrap(), @"Not all of its tasks are in: 12,000 tasks came, the last of them 9m ago. If its producer is gone, run the same command again: `longshore batch FILE --id nightly-1` puts in what is missing. What is in runs.");
         let busy = shown(report(ChainState::Open), "2026-02-01T12:00:15Z").text();
-        assert_snapshot!(busy.lines().last().unwrap(), @"");
+        assert_snapshot!(busy.lines().last().unwrap(), @"Its producer is still putting tasks in.");
     }
 
     #[test]
@@ -283,7 +292,19 @@ mod tests {
             )],
             ..shown(ended, "2026-02-01T13:00:00Z")
         };
-        assert_snapshot!(shown.text(), @"");
+        assert_snapshot!(shown.text(), @"
+        Batch: nightly-1 (orders.jsonl)
+        State: failed
+        Tasks: 12,000 of 12,000 done: 11,990 succeeded, 10 failed, 0 cancelled; 0 at work (at most 5, queue default)
+        Cost: $1.2345
+        Begun: 2026-02-01T12:00:00Z
+        Ended: 2026-02-01T12:20:00Z, after 20m
+        Rate: 10.0 tasks/s
+
+        Failed Tasks:
+          task 8 (index 7), nightly-1/task/7: no
+          … and 9 more
+        ");
         let json = serde_json::to_value(&shown).unwrap();
         assert_eq!(json["state"], "failed");
         assert_eq!(json["failures"][0]["index"], 7);

@@ -87,5 +87,5 @@ fn many_warnings_are_cut_short() {
         .collect();
     let text = said(FILE, &jobs, &[], 90);
     assert_eq!(text.lines().count(), 11, "{text}");
-    assert!(text.ends_with("\n… and 4 limits more."), "{text}");
+    assert!(text.ends_with("\n… and 5 limits more."), "{text}");
 }

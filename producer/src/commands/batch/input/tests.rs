@@ -53,30 +53,51 @@ fn what_is_no_list_of_tasks_is_told_apart() {
         "7",
     ];
     let wrong: Vec<String> = texts.iter().map(|text| told(&Form::List, text)).collect();
-    assert_snapshot!(wrong.join("\n"), @r#""#);
-    assert_snapshot!(told(&Form::List, b"[\"\xff\"]"), @"");
+    assert_snapshot!(wrong.join("\n"), @r#"
+    Error: expected a JSON list of tasks, but it is empty
+    Error: expected a JSON list of tasks, but it is empty
+    {"prompt": "x"}
+    Error: not JSON: expected `:` at line 2 column 12
+    Error: expected a JSON list of tasks: [{"prompt": "…"}, …]; for one task a line, add --input-format jsonl
+    Error: expected at least one task, but the list is empty
+    1
+    Error: not JSON: trailing characters at line 1 column 5
+    1
+    2
+    Error: not JSON: EOF while parsing a list at line 1 column 5
+    Error: expected a JSON list of tasks: [{"prompt": "…"}, …]
+    "#);
+    assert_snapshot!(told(&Form::List, b"[\"\xff\"]"), @"Error: not JSON: invalid unicode code point at line 1 column 3");
 }
 
 #[test]
 fn one_task_may_stand_without_a_list_where_that_is_allowed() {
-    assert_snapshot!(told(&Form::OneOrList, "{\"prompt\": \"x\"} "), @r#""#);
-    assert_snapshot!(told(&Form::OneOrList, "[{\"prompt\": \"x\"}]"), @r#""#);
-    assert_snapshot!(told(&Form::OneOrList, "{\"prompt\": \"x\"} {}"), @"");
+    assert_snapshot!(told(&Form::OneOrList, "{\"prompt\": \"x\"} "), @r#"{"prompt": "x"}"#);
+    assert_snapshot!(told(&Form::OneOrList, "[{\"prompt\": \"x\"}]"), @r#"{"prompt": "x"}"#);
+    assert_snapshot!(told(&Form::OneOrList, "{\"prompt\": \"x\"} {}"), @"Error: not JSON: trailing characters at line 1 column 17");
 }
 
 #[test]
 fn lines_are_tasks_but_for_the_empty_ones() {
     let text = b"\xef\xbb\xbf{\"prompt\":\"a\"}\r\n\n  {\"prompt\":\"b\"}  \n\"\xff\"\n{\"prompt\":\"last\"}";
-    assert_snapshot!(told(&Form::Lines, text), @r#""#);
-    assert_snapshot!(told(&Form::Lines, "\n\r\n"), @"");
+    assert_snapshot!(told(&Form::Lines, text), @r#"
+    {"prompt":"a"}
+    {"prompt":"b"}
+    task 3 (index 2): line 4: expected UTF-8, but got another byte at 1
+    {"prompt":"last"}
+    "#);
+    assert_snapshot!(told(&Form::Lines, "\n\r\n"), @r#"Error: expected one task a line, {"prompt": "…"}, but it is empty"#);
 }
 
 #[test]
 fn a_row_is_a_task_whose_prompt_is_made_of_its_columns() {
     let text = "\u{feff}title,body,id,max_tokens,First name\r\n\"One, \"\"two\"\"\",\"a\nb\",7,100,Ann\r\nThree,,,,\r\n";
     let prompt = "{{ title }}: {{ body }} ({{ row['First name'] }})";
-    assert_snapshot!(table(Some(prompt), &["id", "max_tokens"], text), @r#""#);
-    assert_snapshot!(table(None, &["metadata"], "prompt,metadata\nHi <b>,\"{\"\"a\"\": 1}\"\n"), @r#""#);
+    assert_snapshot!(table(Some(prompt), &["id", "max_tokens"], text), @r#"
+    {"id":"7","max_tokens":100,"prompt":"One, \"two\": a\nb (Ann)"}
+    {"prompt":"Three:  ()"}
+    "#);
+    assert_snapshot!(table(None, &["metadata"], "prompt,metadata\nHi <b>,\"{\"\"a\"\": 1}\"\n"), @r#"{"metadata":{"a":1},"prompt":"Hi <b>"}"#);
 }
 
 #[test]
@@ -94,7 +115,24 @@ fn what_is_wrong_with_a_table_is_told() {
         table(Some("{{ a }}"), &[], b"a,b\n1,\xff\n"),
         table(Some("x"), &[], ""),
     ];
-    assert_snapshot!(wrong.join("\n"), @r#""#);
+    assert_snapshot!(wrong.join("\n"), @r#"
+    {"prompt":"a"}
+    task 2 (index 1): line 3: expected 2 columns, as in the header, but got 1
+    task 3 (index 2): line 4: expected 2 columns, as in the header, but got 3
+    {"prompt":"f"}
+    Error: --prompt: there is no column `titel`, only title, body
+    Error: --prompt: syntax error: unexpected end of input, expected end of variable block
+    task 1 (index 0): line 2: --prompt: undefined value: `row['x']` is undefined
+    task 2 (index 1): line 3: expected 2 columns, as in the header, but got 1
+    task 3 (index 2): line 4: expected 2 columns, as in the header, but got 3
+    task 4 (index 3): line 5: --prompt: undefined value: `row['x']` is undefined
+    Error: --fields: there is no column `tenant`, only title, body
+    Error: there is no column `prompt`: add --prompt with a template of the columns title, body, such as --prompt 'Summarise: {{ title }}'
+    Error: header: column `a` is there more than once
+    Error: expected at least one row under the header, but there is none
+    task 1 (index 0): line 2: column 2: expected UTF-8, but got other bytes
+    Error: expected at least one row under the header, but there is none
+    "#);
 }
 
 #[test]

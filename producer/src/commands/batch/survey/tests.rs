@@ -36,7 +36,11 @@ fn tasks_are_kept_as_they_were_written() {
         {"prompt": "c", "unique_key": "k"}]"#;
     let kept = records(&surveyed(text, false).unwrap());
     let messages: Vec<&str> = kept.iter().map(|kept| kept.message.as_str()).collect();
-    assert_snapshot!(messages.join("\n"), @r#""#);
+    assert_snapshot!(messages.join("\n"), @r#"
+    {"fallback":false,"later":1,"metadata":{"n": 0.10},"prompt":"a"}
+    {"fallback":true,"id":"x-1","prompt":"b"}
+    {"fallback":false,"prompt":"c","unique_key":"k"}
+    "#);
     let identified: Vec<bool> = kept.iter().map(|kept| kept.identified).collect();
     assert_eq!(identified, [false, true, true]);
     assert_eq!(
@@ -60,7 +64,16 @@ fn everything_wrong_is_told_at_once() {
         {"prompt": "x", "prompt": "y"},
         {"prompt": "x", "_resume": 1}
     ] []"#;
-    assert_snapshot!(surveyed(text, false).unwrap_err(), @r#""#);
+    assert_snapshot!(surveyed(text, false).unwrap_err(), @r#"
+    task 2 (index 1): field `timeout`: expected seconds, a number over 0 and up to 86400, but got "soon"
+    task 3 (index 2): field `prompt`: expected `prompt`, or `messages`, but got neither
+    task 4 (index 3): expected an object: {"prompt": "…"}
+    task 5 (index 4): field `platform`: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
+    task 7 (index 6): field `id`: task 6 has the same
+    task 8 (index 7): field `prompt`: expected it once, but got it more often
+    task 9 (index 8): field `_resume`: names that begin with `_` are reserved for the server
+    not JSON: trailing characters at line 11 column 7
+    "#);
 }
 
 #[test]
