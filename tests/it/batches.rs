@@ -125,7 +125,7 @@ async fn put_in_twice(stack: &Stack, count: usize, arguments: &[&str]) -> u64 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     };
     let memory = again.end().await;
-    println!(
+    eprintln!(
         "{count} tasks, killed after {}: {put} more in {took:?} ({:.0}/s), {memory} kB",
         killed.lines,
         f64::from(u32::try_from(put).unwrap()) / took.as_secs_f64()

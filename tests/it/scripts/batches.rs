@@ -55,7 +55,7 @@ async fn put(room: &Room, plan: &BatchPlan, at: u32, count: u32) -> BatchPut {
 async fn run(room: &Room, outcome: StepOutcome) -> Vec<String> {
     let mut ran = Vec::new();
     for one in room.read("w", 100).await {
-        room.end_step(&one, outcome).await;
+        let _held = room.end_step(&one, outcome).await;
         ran.push(step_of(&one).instance().to_string());
     }
     ran
@@ -178,7 +178,7 @@ async fn it_is_known_what_runs_and_under_which_id() {
         ]
     );
     let first = room.read_one("w").await;
-    room.end_step(&first, StepOutcome::Failed).await;
+    let _held = room.end_step(&first, StepOutcome::Failed).await;
     let () = room.ask(&["DEL", &room.key("result:b/task/0")]).await;
     let tasks = room.broker.batch_tasks(&plan.id, &[0]).await.unwrap();
     assert!(!tasks[0].running && tasks[0].failed && tasks[0].outcome.is_none());
