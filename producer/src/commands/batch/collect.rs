@@ -159,12 +159,15 @@ impl<'a> Collector<'a> {
             let tasks = self.broker.batch_tasks(self.id, chunk).await?;
             let mut gone = Vec::new();
             for (index, task) in chunk.iter().zip(tasks) {
-                match task {
-                    TaskReport {
-                        outcome: Some(_), ..
-                    } => self.hold(ended(*index, task)),
-                    TaskReport { running: true, .. } => {}
-                    _ => gone.push((*index, task)),
+                // Of an id that a producer chose, the outcome may be that of a job before: until this one is
+                // held against it, it is not known whether they are the same.
+                if task.running && (task.own || task.outcome.is_none()) {
+                    continue;
+                }
+                if task.outcome.is_some() {
+                    self.hold(ended(*index, task));
+                } else {
+                    gone.push((*index, task));
                 }
             }
             for result in self.past.look(gone).await {
