@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod batches;
+mod chains;
 mod chaos;
 mod cli;
 mod clients;

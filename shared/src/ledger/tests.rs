@@ -74,7 +74,8 @@ async fn what_was_recorded_is_read_back() {
 async fn the_outcomes_of_jobs_that_ended_are_in_the_record() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
-    let whole = whole_event("a");
+    let mut whole = event(job("a", 3, JobState::Discarded));
+    whole.attempt = Some(attempt("a", 1, AttemptOutcome::Failed));
     let running = event(job("b", 2, JobState::Running));
     ledger
         .record(&[(version(3), whole.clone()), (version(4), running)])

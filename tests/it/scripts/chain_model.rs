@@ -13,7 +13,7 @@ use super::{
 use longshore_shared::chain::{Instance, OnFailure};
 
 /// Chains in one run.
-const CHAINS: u64 = 40;
+const CHAINS: u64 = 10;
 
 /// The most steps of one.
 const STEPS: usize = 200;

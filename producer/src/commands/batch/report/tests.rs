@@ -16,9 +16,9 @@ fn outcome(index: u32, platform: &str, cost: &str, error: Option<&str>) -> TaskR
     TaskResult::of(index, serde_json::from_value(outcome).unwrap())
 }
 
-fn report(results: Vec<TaskResult>) -> Report {
+fn report(results: &[TaskResult]) -> Report {
     let (mut sums, mut kept) = (Sums::default(), Results::new().unwrap());
-    for result in &results {
+    for result in results {
         sums.add(result);
         kept.push(result).unwrap();
     }
@@ -33,7 +33,7 @@ fn report(results: Vec<TaskResult>) -> Report {
 
 #[test]
 fn people_read_the_sums() {
-    let report = report(vec![
+    let report = report(&[
         outcome(0, "gemini", "0", None),
         outcome(1, "chatgpt", "0.0045", None),
         outcome(2, "gemini", "0", None),
@@ -73,7 +73,7 @@ fn people_read_what_failed() {
         "id_conflict",
         "taken".to_owned(),
     ));
-    assert_snapshot!(report(results).text(None), @"
+    assert_snapshot!(report(&results).text(None), @"
 
     === Batch Complete ===
     Total: 13 tasks
@@ -104,7 +104,7 @@ fn people_read_what_failed() {
 
 #[test]
 fn programs_read_every_result() {
-    let report = report(vec![
+    let report = report(&[
         outcome(0, "gemini", "0.1", None),
         outcome(1, "gemini", "0.2", Some("no")),
     ]);
@@ -165,5 +165,5 @@ fn a_rate_is_whole_only_when_nothing_failed() {
         .map(|index| outcome(index, "gemini", "0", None))
         .collect();
     results.push(outcome(2999, "gemini", "0", Some("no")));
-    assert!(report(results).text(None).contains("Success Rate: 99.9%"));
+    assert!(report(&results).text(None).contains("Success Rate: 99.9%"));
 }
