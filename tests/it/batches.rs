@@ -178,19 +178,6 @@ async fn a_file_of_any_length_takes_no_more_memory() {
     write(&stack, "tasks.jsonl", &lines(count));
     let arguments = ["batch", "tasks.jsonl", "--id", "nightly", "--detach"];
     put_in_twice(&stack, count, &arguments).await;
-    let stats: String = redis::cmd("INFO")
-        .arg("commandstats")
-        .query_async(&mut stack.connection().await.unwrap())
-        .await
-        .unwrap();
-    eprintln!(
-        "{}",
-        stats
-            .lines()
-            .filter(|l| l.contains("eval"))
-            .collect::<Vec<_>>()
-            .join(" ")
-    );
     let report = report(&stack, "nightly").await.unwrap();
     assert_eq!(report.state, ChainState::Running);
     assert_eq!(
