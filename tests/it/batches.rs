@@ -91,6 +91,11 @@ impl Drop for Producer {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "figures for whoever measures")]
+fn tell(figures: &str) {
+    eprintln!("{figures}");
+}
+
 /// Puts a file in, kills the producer on the way, and runs the same command to its end. Gives the memory that
 /// it took.
 async fn put_in_twice(stack: &Stack, count: usize, arguments: &[&str]) -> u64 {
@@ -125,11 +130,11 @@ async fn put_in_twice(stack: &Stack, count: usize, arguments: &[&str]) -> u64 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     };
     let memory = again.end().await;
-    eprintln!(
+    tell(&format!(
         "{count} tasks, killed after {}: {put} more in {took:?} ({:.0}/s), {memory} kB",
         killed.lines,
         f64::from(u32::try_from(put).unwrap()) / took.as_secs_f64()
-    );
+    ));
     assert!((1..MOST_MEMORY).contains(&memory), "{memory} kB");
     memory
 }
@@ -165,14 +170,14 @@ async fn a_producer_that_is_killed_and_run_again_puts_each_task_in_once() {
     assert_eq!(jobs.len(), COUNT, "each was answered once");
     assert_eq!(
         written["total_cost"].to_string(),
-        stack.simulator.total_usd().to_string()
+        stack.simulator.total_usd()
     );
 }
 
 /// The full form of the test before, without the answers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_any_length_takes_no_more_memory() {
-    let full = std::env::var("LONGSHORE_TEST_FULL").is_ok();
+    let full = std::env::vars().any(|(name, _)| name == "LONGSHORE_TEST_FULL");
     let count = if full { 1_000_000 } else { 30_000 };
     let stack = stack().await;
     write(&stack, "tasks.jsonl", &lines(count));
