@@ -32,7 +32,7 @@ use crate::{
 pub(crate) enum Command {
     /// Submit one task and wait for its answer
     Submit(submit::Arguments),
-    /// Submit many tasks from a JSON file and wait for their answers
+    /// Submit many tasks from a file and wait for their answers
     Batch(batch::Arguments),
     /// Run the tasks of a project's file and wait for their answers
     Run(tasks::Arguments),

@@ -5,13 +5,14 @@
 --   doc       the document               steps    by step: its record (see step_record)
 --   items     by item: see lay_item      ready    instances that may go when there is room
 --   lines     tasks of a batch: see pump running  by instance: the job's id
+--   ids       of a batch, by index: the job's own id
 --   contexts  by instance: its outcome   failed   by instance: how it ended (`failed ID`, `cancelled ID`)
 -- While something is ready, something runs: whoever ends it sends the next. So nothing is lost with the
 -- process that began the chain.
 
 -- Jobs that one script puts into a queue: a few milliseconds.
 local PUMP = 1000
-local PARTS = {'', ':doc', ':steps', ':items', ':ready', ':lines', ':running', ':contexts', ':failed'}
+local PARTS = {'', ':doc', ':steps', ':items', ':ready', ':lines', ':running', ':contexts', ':failed', ':ids'}
 
 local function chain_key(id) return P .. ':chain:' .. id end
 
@@ -38,6 +39,13 @@ end
 -- What is known of an item: its memory, its message (false = its step's), its job's id (false = its name's).
 local function lay_item(key, instance, memory, message, job)
   redis.call('HSET', key .. ':items', instance, cmsgpack.pack({memory, message or false, job or false}))
+end
+
+-- The same of one that runs again, with what is remembered of it by now; its message stays ('' = as it was).
+local function lay_again(key, instance, memory, message, job)
+  local packed = redis.call('HGET', key .. ':items', instance)
+  local item = packed and cmsgpack.unpack(packed) or {}
+  lay_item(key, instance, memory, message ~= '' and message or item[2], job)
 end
 
 local function send(key, id, queue, instance)

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod batch;
+mod batches;
 mod chain_acts;
 mod chains;
 mod circuit;
@@ -36,6 +37,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use self::batch::Batch;
 pub use self::{
     alerts::{Claimed, Raised},
+    batches::{BatchPart, BatchPlan, BatchPut, BatchReport, BatchTask, TaskReport},
     chain_acts::{
         ChainCancelled, ChainPlan, ChainRetried, Child, Started, StepEnd, StepOutcome, StepPlan,
     },

@@ -74,6 +74,26 @@ impl Keys {
         format!("{}:chain:{chain}:contexts", self.prefix)
     }
 
+    /// What runs of a chain: the job of each instance.
+    pub fn chain_running(&self, chain: &ChainId) -> String {
+        format!("{}:chain:{chain}:running", self.prefix)
+    }
+
+    /// What ended of a chain without success, by instance.
+    pub fn chain_failed(&self, chain: &ChainId) -> String {
+        format!("{}:chain:{chain}:failed", self.prefix)
+    }
+
+    /// The tasks of a batch that have yet to come to the queue.
+    pub fn batch_lines(&self, batch: &ChainId) -> String {
+        format!("{}:chain:{batch}:lines", self.prefix)
+    }
+
+    /// Those ids of a batch's jobs that their producer chose, by the index of the task.
+    pub fn batch_ids(&self, batch: &ChainId) -> String {
+        format!("{}:chain:{batch}:ids", self.prefix)
+    }
+
     /// Where the steps of a chain lie until it begins.
     pub fn chain_laid_down(&self, place: &Place) -> String {
         format!("{}:chain-new:{place}", self.prefix)

@@ -21,6 +21,7 @@ mod costs;
 mod dead;
 mod error;
 mod event_id;
+mod outcomes;
 mod queries;
 mod record;
 mod rows;

@@ -2,8 +2,8 @@
 
 use longshore_shared::{
     chain::ChainId,
+    event::DeadResolution,
     id::{JobId, QueueName},
-    ledger::DeadResolution,
 };
 use longshore_tests::stack::{Options, Ran, Stack, eventually};
 use serde_json::Value;

@@ -8,6 +8,7 @@
 
 mod alerts;
 mod bad_input;
+mod batches;
 mod chains;
 mod chains_cli;
 mod chaos;

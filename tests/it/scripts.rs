@@ -3,6 +3,7 @@
 
 mod admit;
 mod alerts;
+mod batches;
 mod begin;
 mod cancel;
 mod chain_model;

@@ -7,12 +7,15 @@ mod prompt;
 
 use std::path::{Path, PathBuf};
 
-use longshore_shared::config::Environment;
+use longshore_shared::{chain::ChainId, config::Environment};
 use serde_json::json;
 
 use self::file::Task;
 use super::{
-    batch::forecast,
+    batch::{
+        self,
+        forecast::{self, Forecast},
+    },
     chain,
     submit::{queue, save::OutputFile},
     words::{count, drawn, head, many, or_dash, table},
@@ -94,7 +97,16 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         .transpose()?;
     let broker = session.broker().await?;
     let jobs: Vec<_> = tasks.into_iter().map(|task| task.job).collect();
-    if !forecast::allows(&jobs, arguments.yes, session, &broker).await? {
+    let config = batch::limited(session, &broker).await?;
+    let mut forecast = Forecast::new(&config, chrono::Utc::now(), ChainId::fresh());
+    for job in &jobs {
+        // Each was checked when its file was read.
+        if let Ok(envelope) = job.check(&session.config.limits) {
+            forecast.add(&envelope);
+        }
+    }
+    let alert = config.alerts.at.last().copied();
+    if !forecast::allows(&forecast, alert, arguments.yes, &broker).await? {
         output::note("Nothing was put in.");
         return Ok(Done::Failure);
     }

@@ -10,6 +10,7 @@ use crate::{
     envelope::ContentHash,
     money::Usd,
     outcome::Outcome,
+    replay::Replaying,
     state::words,
 };
 
@@ -358,11 +359,21 @@ impl Broker {
         })
     }
 
-    /// Lets a chain that ended go on: what ended without success runs again from the start, what never began
-    /// follows. Dead letters of it that are to keep their history are replayed before this.
-    pub async fn retry_chain(&self, chain: &ChainId) -> Result<ChainRetried, BrokerError> {
+    /// Lets a chain that ended go on: what ended without success runs again, what never began follows.
+    /// `letters` are the dead letters of it, which have a history and may have been edited.
+    pub async fn retry_chain(
+        &self,
+        chain: &ChainId,
+        letters: &[Replaying],
+    ) -> Result<ChainRetried, BrokerError> {
         let mut call = scripts::CHAIN_RETRY.key(self.keys.chain(chain));
         call.arg(self.keys.prefix()).arg(chain.as_str());
+        for letter in letters {
+            let message = letter.fields.iter().find(|(name, _)| name == b"job");
+            call.arg(letter.id.as_str())
+                .arg(&letter.resume)
+                .arg(message.map_or(&[][..], |(_, job)| job));
+        }
         let answer: i64 = self.step(&call).await?;
         Ok(match answer {
             -1 => ChainRetried::Unknown,

@@ -93,6 +93,10 @@ scripts! {
     CHAIN_CANCEL = "chain.lua" "chain_cancel.lua";
     /// Lets a chain go on where it failed.
     CHAIN_RETRY = "chain.lua" "chain_retry.lua";
+    /// Puts tasks of a batch in.
+    BATCH_PUT = "chain.lua" "batch_put.lua";
+    /// Says that all tasks of a batch are in.
+    BATCH_CLOSE = "chain.lua" "batch_close.lua";
     /// Gives the fleet a configuration, or takes it away.
     PUSH_CONFIG = "push_config.lua";
 }

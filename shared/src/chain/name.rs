@@ -70,6 +70,11 @@ impl ChainId {
         Self(text.get(from..).unwrap_or(&text).to_owned())
     }
 
+    /// One that no chain has.
+    pub fn fresh() -> Self {
+        Self(uuid::Uuid::now_v7().to_string())
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -84,9 +89,19 @@ impl ChainId {
     pub fn job(&self, instance: &Instance) -> JobId {
         JobId::of_step(&self.0, &instance.to_string())
     }
+
+    /// The id of the job that runs a task of a batch, unless the task has one of its own.
+    pub fn task(&self, index: u32) -> JobId {
+        self.job(&Instance::item(StepName::of_batch(), index))
+    }
 }
 
 impl StepName {
+    /// The one step of a batch, whose items are its tasks.
+    pub fn of_batch() -> Self {
+        Self("task".to_owned())
+    }
+
     /// What follows a chain's end; no step may have the name.
     pub fn on_complete() -> Self {
         Self("on_complete".to_owned())

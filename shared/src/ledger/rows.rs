@@ -101,7 +101,8 @@ fn maybe_count(row: &PgRow, column: &str) -> sqlx::Result<Option<u64>> {
     count.map_err(|cause| bad(column, cause))
 }
 
-fn small(row: &PgRow, column: &str) -> sqlx::Result<u32> {
+/// An `integer` that counts something.
+pub(super) fn small(row: &PgRow, column: &str) -> sqlx::Result<u32> {
     u32::try_from(row.try_get::<i32, _>(column)?).map_err(|cause| bad(column, cause))
 }
 

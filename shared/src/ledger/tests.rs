@@ -72,6 +72,31 @@ async fn what_was_recorded_is_read_back() {
 }
 
 #[tokio::test]
+async fn the_outcomes_of_jobs_that_ended_are_in_the_record() {
+    let database = Database::migrated().await;
+    let ledger = &database.ledger;
+    let mut whole = event(job("a", 3, JobState::Discarded));
+    whole.attempt = Some(attempt("a", 1, AttemptOutcome::Failed));
+    let running = event(job("b", 2, JobState::Running));
+    ledger
+        .record(&[(version(3), whole.clone()), (version(4), running)])
+        .await
+        .unwrap();
+    let ids = ["a", "b", "c"].map(id);
+    let found = ledger.outcomes(&ids).await.unwrap();
+    let [outcome] = &found[..] else {
+        panic!("of three jobs one has ended: {found:?}");
+    };
+    let recorded = whole.job.unwrap();
+    assert_eq!(outcome.id, recorded.labels.job_id);
+    assert_eq!(outcome.state, recorded.state);
+    assert_eq!(outcome.output, recorded.output);
+    assert_eq!(outcome.metadata, recorded.metadata);
+    assert_eq!(outcome.cost_usd, "0.000001".parse().unwrap());
+    assert_eq!((outcome.queued_ms, outcome.duration_ms), (1000, 1000));
+}
+
+#[tokio::test]
 async fn jobs_are_found_by_every_word_the_newest_first() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;

@@ -279,10 +279,10 @@ async fn a_chain_that_failed_goes_on_where_it_did() {
         })
         .await;
     assert_eq!(ran, ["paid", "broken"]);
-    let again = room.broker.retry_chain(&plan.id).await.unwrap();
+    let again = room.broker.retry_chain(&plan.id, &[]).await.unwrap();
     assert_eq!(again, ChainRetried::Again(1));
     assert_eq!(
-        room.broker.retry_chain(&plan.id).await.unwrap(),
+        room.broker.retry_chain(&plan.id, &[]).await.unwrap(),
         ChainRetried::Running
     );
     assert_eq!(room.run_all(WELL).await, ["broken", "last"]);
@@ -292,10 +292,14 @@ async fn a_chain_that_failed_goes_on_where_it_did() {
         ("completed", "3")
     );
     assert_eq!(
-        room.broker.retry_chain(&plan.id).await.unwrap(),
+        room.broker.retry_chain(&plan.id, &[]).await.unwrap(),
         ChainRetried::Nothing
     );
-    let unknown = room.broker.retry_chain(&chain_id("unknown")).await.unwrap();
+    let unknown = room
+        .broker
+        .retry_chain(&chain_id("unknown"), &[])
+        .await
+        .unwrap();
     assert_eq!(unknown, ChainRetried::Unknown);
 }
 
@@ -420,7 +424,7 @@ async fn a_cancelled_chain_ends_with_what_runs() {
     );
     // It can be gone on with.
     assert_eq!(
-        room.broker.retry_chain(&plan.id).await.unwrap(),
+        room.broker.retry_chain(&plan.id, &[]).await.unwrap(),
         ChainRetried::Again(1)
     );
     assert_eq!(room.run_all(WELL).await, ["a", "b"]);

@@ -24,7 +24,9 @@ pub(crate) fn inherit(
     step: &StepRef,
     received: chrono::DateTime<chrono::Utc>,
 ) {
-    envelope.chain_id = Some(step.chain.to_string());
+    if envelope.chain_id.is_none() {
+        envelope.chain_id = Some(step.chain.to_string());
+    }
     if envelope.parent_id.is_none() {
         envelope.parent_id = step.parent.as_ref().map(ToString::to_string);
     }

@@ -3,8 +3,10 @@
 use longshore_shared::{
     broker::{Broker, ChainRetried},
     chain::ChainId,
+    envelope::Limits,
+    event::DeadResolution,
     id::JobId,
-    ledger::DeadResolution,
+    replay::Replaying,
 };
 use serde_json::json;
 
@@ -35,8 +37,8 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     let broker = session.broker().await?;
     let id = arguments.id;
     let failed = broker.chain_failed(&id).await?;
-    let letters = letters(&failed, &broker).await?;
-    let (result, again, text) = match broker.retry_chain(&id).await? {
+    let (letters, replaying) = letters(&failed, &session.config.limits, &broker).await?;
+    let (result, again, text) = match broker.retry_chain(&id, &replaying).await? {
         ChainRetried::Again(again) => {
             record(&letters, session).await;
             let steps = many(usize::try_from(again).unwrap_or(usize::MAX), "step or item");
@@ -82,14 +84,19 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
 type Key = (JobId, chrono::DateTime<chrono::Utc>);
 
 /// The dead letters of what failed. They leave Redis when it runs again.
-async fn letters(failed: &[JobId], broker: &Broker) -> Result<Vec<Key>, CommandError> {
-    let mut keys = Vec::new();
+async fn letters(
+    failed: &[JobId],
+    limits: &Limits,
+    broker: &Broker,
+) -> Result<(Vec<Key>, Vec<Replaying>), CommandError> {
+    let (mut keys, mut replaying) = (Vec::new(), Vec::new());
     for id in failed {
-        if let Some((_, letter, _)) = broker.dead_letter(id.as_str()).await? {
-            keys.push((letter.record.id, letter.record.at));
+        if let Some(standing) = broker.dead_letter(id.as_str()).await? {
+            replaying.extend(Replaying::new(&standing, limits, chrono::Utc::now()));
+            keys.push((standing.1.record.id, standing.1.record.at));
         }
     }
-    Ok(keys)
+    Ok((keys, replaying))
 }
 
 /// Tells the record what became of them, as well as it can be told: the chain itself needs only Redis.
