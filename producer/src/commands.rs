@@ -11,14 +11,17 @@ mod doctor;
 mod jobs;
 mod migrate;
 mod models;
+mod pause;
 mod queues;
 mod quota;
+mod reconcile;
 mod record;
 mod route;
 mod status;
 mod submit;
 mod tasks;
 mod words;
+mod workers;
 
 use clap::Subcommand;
 
@@ -52,6 +55,14 @@ pub(crate) enum Command {
     Route(route::Arguments),
     /// Show how full the queues and lanes are
     Queues(queues::Arguments),
+    /// Show who works, and on what
+    Workers(workers::Arguments),
+    /// Pause a queue, a type of jobs or a provider
+    Pause(pause::Pausing),
+    /// Resume what was paused
+    Resume(pause::Resuming),
+    /// Hold the record against what stands in Redis
+    Reconcile(reconcile::Arguments),
     /// List the models, name the cheapest, import prices
     Models(models::Arguments),
     /// Show, check, compare and push the configuration
@@ -79,6 +90,10 @@ pub(crate) async fn run(command: Command) -> Result<Done, CommandError> {
         Command::Costs(arguments) => costs::run(arguments, &Session::open()?).await,
         Command::Dlq(arguments) => dlq::run(arguments, &Session::open()?).await,
         Command::Queues(arguments) => queues::run(arguments, &Session::open()?).await,
+        Command::Workers(arguments) => workers::run(arguments, &Session::open()?).await,
+        Command::Pause(arguments) => pause::pause(arguments, &Session::open()?).await,
+        Command::Resume(arguments) => pause::resume(arguments, &Session::open()?).await,
+        Command::Reconcile(arguments) => reconcile::run(arguments, &Session::open()?).await,
         Command::Models(arguments) => models::run(arguments, &Session::open()?),
         Command::Config(arguments) => config::run(arguments).await,
         Command::Route(arguments) => route::run(arguments, &Session::open()?),

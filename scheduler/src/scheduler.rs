@@ -1,7 +1,7 @@
 //! The scheduler's loop: what the leader does, and how often.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,12 @@ use longshore_shared::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{alerts::Deliveries, leader::Claim, letters, windows};
+use crate::{
+    alerts::Deliveries,
+    housekeeping::{self, Leads},
+    leader::Claim,
+    letters, windows,
+};
 
 /// The shortest pause between two looks.
 const TICK: Duration = Duration::from_millis(10);
@@ -80,11 +85,18 @@ impl Scheduler {
         let mut pause = TICK;
         self.health.register("scheduler", Duration::from_secs(30));
         let listening = tokio::spawn(listen(self.broker.clone(), self.called.clone()));
-        let keeping = tokio::spawn(letters::keep(
+        let letters = tokio::spawn(letters::keep(
             self.config.clone(),
             self.broker.clone(),
             self.ledger.clone(),
             self.letters.clone(),
+        ));
+        let keeping = tokio::spawn(housekeeping::keep(
+            self.broker.clone(),
+            self.ledger.clone(),
+            self.config.clone(),
+            rounds.leads.clone(),
+            stop.clone(),
         ));
         while !stop.is_cancelled() {
             let wait = match self.round(&mut claim, &mut rounds).await {
@@ -108,20 +120,29 @@ impl Scheduler {
             }
         }
         listening.abort();
-        keeping.abort();
+        letters.abort();
+        rounds.leads.store(false, Ordering::Relaxed);
+        if let Err(error) = keeping.await {
+            tracing::error!("the housekeeping did not end well: {error}");
+        }
         claim.resign(&self.broker).await;
     }
 
     /// One round of a leader's duties; how long to wait before the next.
     async fn round(&self, claim: &mut Claim, rounds: &mut Rounds) -> Result<Duration, BrokerError> {
-        if !claim.renew(&self.broker).await? {
+        let leads = claim.renew(&self.broker).await;
+        rounds
+            .leads
+            .store(*leads.as_ref().unwrap_or(&false), Ordering::Relaxed);
+        if !leads? {
             return Ok(STANDBY);
         }
         let gone = self
             .broker
             .promote(PROMOTE)
             .await?
-            .and(self.broker.let_go(PROMOTE).await?);
+            .and(self.broker.let_go(PROMOTE).await?)
+            .and(self.broker.let_go_resumed(PROMOTE).await?);
         metrics::counter!("longshore_jobs_promoted_total").increment(gone.jobs as u64);
         if due(&mut rounds.recovered, RECOVER_EVERY) {
             self.recover(rounds).await?;
@@ -191,6 +212,7 @@ async fn listen(broker: Broker, called: Arc<Notify>) {
 /// When each duty was last done.
 #[derive(Default)]
 struct Rounds {
+    leads: Leads,
     recovered: Option<Instant>,
     listed: Option<Instant>,
     queues: Vec<QueueName>,

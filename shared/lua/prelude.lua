@@ -135,13 +135,20 @@ local function let_go(id, lane)
 end
 
 -- Asks for a job that has not ended to be cancelled. One that waits in a lane goes to its queue, where the
--- next worker ends it without running it; one that runs is dropped by its worker, who hears of it at once.
-local function ask_to_cancel(id)
+-- next worker ends it without running it; one that runs is dropped by its worker, who hears of it at once. `aside` is what it is laid
+-- aside under (nil = its id).
+local function ask_to_cancel(id, aside)
+  aside = aside or id
   if redis.call('EXISTS', P .. ':result:' .. id) == 1 then return false end
   redis.call('ZADD', P .. ':cancelled', now_ms(), id)
-  redis.call('ZREM', P .. ':lane:time', id)
-  redis.call('ZREM', P .. ':lane:version', id)
-  let_go(id)
+  local packed = redis.call('HGET', P .. ':lane:jobs', aside)
+  if packed then
+    local lane = cmsgpack.unpack(packed)[2]
+    if lane == 'time' or lane == 'version' or string.match(lane, '^paused:') then
+      redis.call('ZREM', P .. ':lane:' .. lane, aside)
+    end
+    let_go(aside)
+  end
   redis.call('PUBLISH', P .. ':control', 'cancel ' .. id)
   return true
 end

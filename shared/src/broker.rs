@@ -9,16 +9,20 @@ mod circuit;
 mod config;
 mod dead;
 mod events;
+mod holding;
 mod jobs;
 mod leader;
 mod limits;
 mod meters;
+mod pages;
+mod pauses;
 mod queues;
 mod reader;
 mod replay;
 mod scripts;
 mod server;
 mod steps;
+mod sweep;
 mod tenants;
 mod windows;
 mod workers;
@@ -46,16 +50,19 @@ pub use self::{
     config::{CONFIG_MESSAGE, Pushed},
     dead::DeadSlice,
     events::{EventEntry, EventStream},
+    holding::{Holding, Journalled, Unheard},
     jobs::{Entries, Pending, Waiting},
     limits::{LetGo, Offer, Reservation, Reserved, Spent, Takes, Turn},
     meters::{Fill, MeterReport, WindowFill},
+    pauses::{PAUSED_MESSAGE, Paused, Pausing},
     queues::QueueDepth,
     reader::{Delivered, QueueReader, Sorted, Wanted},
     replay::{BulkReplay, BulkStep},
     server::ServerFacts,
     steps::{Admission, Admitted, Beginning, Begun, Ending, Fence, Held, Parked, Parking},
+    sweep::{Sweeping, Swept},
     tenants::Share,
-    workers::{Heartbeat, Pulse, Recovered},
+    workers::{Heartbeat, Pulse, Recovered, WorkerState},
 };
 use crate::{config::Retention, id::Namespace, keys::Keys};
 

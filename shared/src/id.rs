@@ -233,20 +233,7 @@ impl Default for Namespace {
 impl WorkerId {
     /// A fresh id: host, process and a random part, so that no two runs ever share one.
     pub fn fresh() -> Self {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
-            .map(|name| {
-                name.trim()
-                    .chars()
-                    .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
-                    .take(40)
-                    .collect::<String>()
-            })
-            .unwrap_or_default();
-        let host = if host.is_empty() {
-            "host".to_owned()
-        } else {
-            host
-        };
+        let host = host_name();
         let random = Uuid::now_v7().simple().to_string();
         let tail: String = random.chars().skip(20).collect();
         Self(format!("{host}-{}-{tail}", std::process::id()))
@@ -255,6 +242,22 @@ impl WorkerId {
     /// A worker's id out of our own records.
     pub fn from_record(value: &str) -> Self {
         Self(value.to_owned())
+    }
+}
+
+/// The machine's name, in letters, digits and hyphens.
+pub fn host_name() -> String {
+    let name: String = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .unwrap_or_default()
+        .trim()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .take(40)
+        .collect();
+    if name.is_empty() {
+        "host".to_owned()
+    } else {
+        name
     }
 }
 
@@ -271,6 +274,12 @@ impl AttemptId {
     )]
     pub fn new() -> Self {
         Self(Uuid::now_v7())
+    }
+
+    /// When it was made: ids are ordered by time.
+    pub fn made_at(&self) -> Option<DateTime<Utc>> {
+        let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+        DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
     }
 }
 

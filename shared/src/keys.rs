@@ -155,6 +155,10 @@ impl Keys {
         dead_replay_prefix = "dead:replay:";
         /// The jobs that somebody asked to cancel, by time.
         cancelled = "cancelled";
+        /// What is paused, by kind and name.
+        paused = "paused";
+        /// The lanes of jobs that wait until something is resumed.
+        paused_lanes = "paused:lanes";
         /// The channel of requests to running workers.
         control = "control";
         /// The channel that wakes the scheduler.
@@ -183,6 +187,14 @@ impl Keys {
         queue_prefix = "queue:";
         /// What all workers' keys begin with.
         worker_prefix = "worker:";
+        /// What all concurrency keys' holders begin with.
+        holders_prefix = "key:";
+        /// What all places of limits begin with.
+        slots_prefix = "slots:";
+        /// What all outcomes begin with.
+        result_prefix = "result:";
+        /// What all lanes begin with.
+        lane_prefix = "lane:";
         /// What all lanes of concurrency keys begin with.
         key_lane_prefix = "lane:key:";
         /// What all lanes of limits begin with.

@@ -22,7 +22,9 @@ mod dead;
 mod error;
 mod event_id;
 mod outcomes;
+mod prune;
 mod queries;
+mod reconcile;
 mod record;
 mod rows;
 #[cfg(test)]
@@ -33,7 +35,9 @@ pub use chains::{ChainFilter, ChainJobFilter, ChainRow, Figures, StepRow};
 pub use costs::{ChainCosts, CostLine, CostScope, CostSummary, JobCost, ReportedCosts};
 pub use error::LedgerError;
 pub use event_id::{BadEventId, EventId};
+pub use prune::OldRows;
 pub use queries::{JobFilter, JobHistory};
+pub use reconcile::{DeadKey, OpenJob, ShortJob};
 pub use rows::{BookRow, DeadRow, JobRow};
 
 /// How long to wait for a connection before saying that there is none.

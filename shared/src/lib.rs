@@ -16,6 +16,7 @@ pub mod letter;
 pub mod limits;
 pub mod money;
 pub mod outcome;
+pub mod pause;
 pub mod replay;
 pub mod resume;
 pub mod routing;

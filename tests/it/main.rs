@@ -6,6 +6,7 @@
     reason = "a test that cannot go on says where"
 )]
 
+mod admin;
 mod alerts;
 mod bad_input;
 mod batches;

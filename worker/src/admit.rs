@@ -67,7 +67,11 @@ pub(crate) async fn admit(job: &Job, deps: &Deps) -> Result<Arc<Envelope>, Verdi
         job.progress().resume.admitted = true;
     }
     check_crashes(job)?;
-    check_times(job, &envelope, deps.clock.now())?;
+    let now = deps.clock.now();
+    check_times(job, &envelope, now)?;
+    if let Some(lane) = deps.pauses.type_lane(&envelope.task_type, now) {
+        return Err(Verdict::Paused(lane));
+    }
     let Some(step) = step else {
         return Ok(envelope);
     };

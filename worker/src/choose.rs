@@ -1,11 +1,14 @@
 //! Which of a job's candidates may be asked now: not those that had their tries, that are not well, or
 //! that could cost more than the job may.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use longshore_shared::{
     envelope::Envelope,
     event::SkippedRecord,
     money::Usd,
+    pause::PausedLane,
     resume::Resume,
     routing::{Candidate, Decision},
 };
@@ -33,6 +36,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) skipped: Vec<SkippedRecord>,
     /// When one of those who are not well or limited may be asked again.
     pub(crate) until: Option<DateTime<Utc>>,
+    /// Those that are paused.
+    paused: BTreeSet<String>,
     /// What the cheapest could cost, if all that is wrong is that the job may not spend it.
     pub(crate) too_dear: Option<Usd>,
 }
@@ -52,6 +57,7 @@ pub(crate) async fn choose<'a>(query: Query<'_, 'a>, resume: &Resume, most: usiz
         usable: Vec::new(),
         skipped: Vec::new(),
         until: None,
+        paused: BTreeSet::new(),
         too_dear: None,
     };
     for candidate in in_turn(query.decision, resume) {
@@ -59,6 +65,11 @@ pub(crate) async fn choose<'a>(query: Query<'_, 'a>, resume: &Resume, most: usiz
             break;
         }
         choice.look_at(candidate.clone(), query, resume).await;
+    }
+    if !choice.paused.is_empty() {
+        // Who is paused may be resumed before the others are well.
+        let look = query.deps.clock.now() + PAUSED_LOOK;
+        choice.until = choice.until.map(|until| until.min(look));
     }
     choice
 }
@@ -116,6 +127,12 @@ impl<'a> Choice<'a> {
                 return;
             }
         }
+        if let Some(pause) = deps.pauses.provider(platform, now) {
+            self.paused.insert(platform.to_string());
+            let why = pause.reason.map(|reason| format!("paused: {reason}"));
+            self.skip(&candidate, why.unwrap_or_else(|| "paused".to_owned()));
+            return;
+        }
         // One that is being tried waits as long as it was told to.
         let being_tried = resume.tries.contains_key(platform.as_str());
         if !being_tried && let Some(until) = deps.accounts.limited(&candidate.provider.account, now)
@@ -140,6 +157,12 @@ impl<'a> Choice<'a> {
         }
     }
 
+    /// Where the job waits if all who could answer it are paused.
+    pub(crate) fn waits_for_resume(&self) -> Option<PausedLane> {
+        let only = self.usable.is_empty() && self.until.is_none() && !self.paused.is_empty();
+        only.then(|| PausedLane::of_providers(self.paused.iter().map(String::as_str)))
+    }
+
     fn later(&mut self, candidate: &Candidate<'a>, until: DateTime<Utc>, why: &str) {
         self.until = Some(self.until.map_or(until, |other| other.min(until)));
         let time = until.format("%H:%M:%S UTC");
@@ -156,4 +179,7 @@ impl<'a> Choice<'a> {
 }
 
 /// How long another's probe may take before it is worth looking again.
-const PROBED: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
+const PROBED: TimeDelta = TimeDelta::seconds(1);
+
+/// Where some are paused and the others not well, it is looked again after this long at the latest.
+const PAUSED_LOOK: TimeDelta = TimeDelta::minutes(1);

@@ -15,6 +15,7 @@ use crate::{
     fairness::Fairness,
     gate::Gate,
     hands::Hands,
+    pauses::KnownPauses,
     policy::{Policies, Policy},
 };
 
@@ -34,6 +35,8 @@ pub struct Deps {
     pub circuits: Circuits,
     /// Which accounts their providers limit.
     pub accounts: Accounts,
+    /// What is paused.
+    pub pauses: KnownPauses,
     /// Whether it is worth pulling new jobs.
     pub gate: Gate,
     /// Whether tenants are to share.

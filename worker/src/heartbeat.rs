@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use longshore_shared::broker::{BrokerError, Heartbeat, Pulse};
+use longshore_shared::{
+    broker::{BrokerError, Heartbeat, Pulse, WorkerState},
+    id::host_name,
+};
 
 use crate::deps::Deps;
 
@@ -37,6 +40,10 @@ impl Heart {
             let mut heartbeat = describe(&deps);
             loop {
                 heartbeat.in_flight = deps.hands.count();
+                heartbeat.said_at_ms = deps.clock.now().timestamp_millis();
+                if deps.drain.is_cancelled() {
+                    heartbeat.state = WorkerState::Draining;
+                }
                 let wait = match pulse.beat(&heartbeat) {
                     Ok(()) => {
                         deps.health.beat("heartbeat");
@@ -85,6 +92,9 @@ fn describe(deps: &Deps) -> Heartbeat {
         pid: std::process::id(),
         started_at_ms: deps.clock.now().timestamp_millis(),
         queues: deps.config.queues.clone(),
+        host: host_name(),
+        state: WorkerState::Running,
+        said_at_ms: 0,
         in_flight: 0,
         concurrency: deps.config.concurrency,
     }

@@ -22,6 +22,7 @@ mod heartbeat;
 pub mod job;
 pub mod limits;
 mod patience;
+pub mod pauses;
 pub mod policy;
 pub mod provider;
 pub mod reader;

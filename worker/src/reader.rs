@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use longshore_shared::broker::{BrokerError, Delivered, Spent, Wanted};
+use longshore_shared::broker::{BrokerError, Delivered, Held, Spent, Wanted};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::{deps::Deps, fairness, job::Job, patience::patiently};
@@ -60,6 +60,7 @@ async fn read_while_well(
 ) -> Result<(), BrokerError> {
     let queues = &deps.config.queues;
     let mut reader = deps.broker.reader(queues, &deps.worker).await?;
+    deps.pauses.learn(&deps.broker).await?;
     give_up_strays(deps).await?;
     let mut looked = Instant::now();
     let mut typical = 0_usize;
@@ -78,7 +79,14 @@ async fn read_while_well(
         if deps.drain.is_cancelled() {
             return Ok(());
         }
-        let now_ms = deps.clock.now().timestamp_millis();
+        let now = deps.clock.now();
+        let now_ms = now.timestamp_millis();
+        reader.leave_out(deps.pauses.queues(queues, now));
+        if reader.is_idle() {
+            deps.health.beat("reader");
+            deps.pauses.change(WAIT).await;
+            continue;
+        }
         if deps.places.available_permits() == 0 && deps.fairness.is_wanted(now_ms) {
             let (looked, forged) = fairness::sort_some(&mut reader, deps).await?;
             deps.health.beat("reader");
@@ -104,7 +112,13 @@ async fn read_while_well(
         };
         *pause = FIRST_PAUSE;
         deps.health.beat("reader");
+        let paused = deps.pauses.queues(queues, deps.clock.now());
         for one in delivered {
+            if paused.contains(&one.held.queue.base()) {
+                // It came while the pause was told.
+                give_up(deps, &one.held).await;
+                continue;
+            }
             typical = (typical * 7 + one.message.size()) / 8;
             match places.split(1) {
                 Some(place) => dispatch(deps, deliver, one, place),
@@ -170,14 +184,19 @@ async fn give_up_strays(deps: &Deps) -> Result<(), BrokerError> {
         for stream in [queue.ready(), queue.clone()] {
             for held in deps.broker.held_by(&stream, &deps.worker).await? {
                 if !deps.hands.hold(&held.place) {
-                    let _fence = patiently("give up a stray", || {
-                        deps.broker
-                            .hand_back(&held, None, "", "", Spent::NothingTaken)
-                    })
-                    .await;
+                    give_up(deps, &held).await;
                 }
             }
         }
     }
     Ok(())
+}
+
+/// What was not begun goes to whoever comes next.
+async fn give_up(deps: &Deps, held: &Held) {
+    let _fence = patiently("give up an entry", || {
+        deps.broker
+            .hand_back(held, None, "", "", Spent::NothingTaken)
+    })
+    .await;
 }

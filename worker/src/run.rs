@@ -78,6 +78,9 @@ async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict,
             deps,
         };
         let choice = choose(query, &resume, 1).await;
+        if let Some(lane) = choice.waits_for_resume() {
+            return Ok(Verdict::Paused(lane));
+        }
         if choice.usable.is_empty() {
             match no_one(job, envelope, &choice, last.as_ref()) {
                 Ok(until) => {

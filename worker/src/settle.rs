@@ -28,6 +28,7 @@ use crate::{
     deps::Deps,
     job::{Job, Progress},
     patience::patiently,
+    pauses,
     records::{self, Ended},
     verdict::{Discard, Verdict, Wait},
 };
@@ -121,6 +122,7 @@ async fn settle(job: &Job, verdict: Verdict, deps: &Deps) {
         Verdict::Gone => return,
         Verdict::HandedBack => hand_back(job, attempt, deps).await,
         Verdict::Parked { due, until } => park(job, attempt, due, until, deps).await,
+        Verdict::Paused(lane) => pauses::park(job, attempt, &lane, deps).await,
         Verdict::Answered(answer) => {
             let ended = Ended {
                 answer: Some(&answer),
@@ -287,45 +289,77 @@ async fn park(
         Wait::Time | Wait::Version => JobState::Scheduled,
         Wait::Retry => JobState::Retryable,
     };
-    let attempt_id = attempt.as_ref().map(|attempt| attempt.attempt_id);
-    let (id, event, resume, concurrency, spent) = {
-        let progress = job.progress();
-        let ended = Ended {
-            due: Some(due),
-            ..Ended::default()
-        };
-        let record = records::job_record(job, &progress, state, deps.clock.now(), &ended);
-        let event = json(&Event {
-            job: Some(record),
-            attempt: attempt.clone(),
-            ..Event::default()
-        });
-        let resume = json(&progress.resume.clone().moved());
-        (
-            progress.resume.id.clone(),
-            event,
-            resume,
-            progress.concurrency().cloned(),
-            progress.spent,
-        )
-    };
+    let now = deps.clock.now();
+    let aside = Aside::of(
+        job,
+        &job.progress(),
+        attempt.as_ref(),
+        state,
+        Some(due),
+        now,
+    );
     let parking = Parking {
-        attempt: attempt_id,
-        event: &event,
+        attempt: attempt.as_ref().map(|attempt| attempt.attempt_id),
+        event: &aside.event,
         for_version: until == Wait::Version,
         due,
-        concurrency: concurrency.as_ref(),
-        resume: &resume,
-        spent,
+        concurrency: aside.concurrency.as_ref(),
+        resume: &aside.resume,
+        spent: aside.spent,
     };
-    match patiently("park", || deps.broker.park(&job.held, &id, &parking)).await {
+    match patiently("park", || deps.broker.park(&job.held, &aside.id, &parking)).await {
         Parked::Yes => Fence::Held,
         Parked::Lost => Fence::Lost,
-        Parked::Cancelled => cancel(job, attempt, "cancelled", "cancelled on request", deps).await,
+        Parked::Cancelled => cancel_on_request(job, attempt, deps).await,
     }
 }
 
-async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, deps: &Deps) -> Fence {
+/// What is sent of a job that is laid aside.
+pub(crate) struct Aside {
+    pub(crate) id: JobId,
+    pub(crate) event: String,
+    pub(crate) resume: String,
+    pub(crate) concurrency: Option<Concurrency>,
+    pub(crate) spent: Spent,
+}
+
+impl Aside {
+    pub(crate) fn of(
+        job: &Job,
+        progress: &Progress,
+        attempt: Option<&AttemptRecord>,
+        state: JobState,
+        due: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let ended = Ended {
+            due,
+            ..Ended::default()
+        };
+        Self {
+            id: progress.resume.id.clone(),
+            event: json(&Event {
+                job: Some(records::job_record(job, progress, state, now, &ended)),
+                attempt: attempt.cloned(),
+                ..Event::default()
+            }),
+            resume: json(&progress.resume.clone().moved()),
+            concurrency: progress.concurrency().cloned(),
+            spent: progress.spent,
+        }
+    }
+}
+
+/// Ends a job that somebody asked to cancel before it could be laid aside.
+pub(crate) async fn cancel_on_request(
+    job: &Job,
+    attempt: Option<AttemptRecord>,
+    deps: &Deps,
+) -> Fence {
+    cancel(job, attempt, "cancelled", "cancelled on request", deps).await
+}
+
+pub(crate) async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, deps: &Deps) -> Fence {
     let attempt_id = attempt.as_ref().map(|attempt| attempt.attempt_id);
     let (resume, spent, labels) = {
         let progress = job.progress();

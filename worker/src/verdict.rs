@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{call::Answer, id::JobId, letter::Kept};
+use longshore_shared::{call::Answer, id::JobId, letter::Kept, pause::PausedLane};
 
 /// What a run of a job came to. Its `Debug` form keeps answers to itself: it goes to the logs.
 pub enum Verdict {
@@ -27,6 +27,8 @@ pub enum Verdict {
         /// What it waits for.
         until: Wait,
     },
+    /// It goes on when what its lane names is resumed.
+    Paused(PausedLane),
     /// Somebody else is to run it, at once.
     HandedBack,
     /// There is nothing left to do: it was parked, dropped or lost within another step.
@@ -41,6 +43,7 @@ impl fmt::Debug for Verdict {
             Self::Discarded(discard) => write!(f, "Discarded({})", discard.reason),
             Self::Cancelled { reason, .. } => write!(f, "Cancelled({reason})"),
             Self::Parked { due, until } => write!(f, "Parked({until:?}, {due})"),
+            Self::Paused(lane) => write!(f, "Paused({})", lane.as_str()),
             Self::HandedBack => f.write_str("HandedBack"),
             Self::Gone => f.write_str("Gone"),
         }

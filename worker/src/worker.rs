@@ -18,9 +18,22 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    accounts::Accounts, backend::StreamBackend, circuit::Circuits, clock::Clock, deps::Deps,
-    fairness::Fairness, gate::Gate, hands::Hands, heartbeat::Heart, job::Job, patience::patiently,
-    policy::Policies, reader, recorder, run::run, upkeep,
+    accounts::Accounts,
+    backend::StreamBackend,
+    circuit::Circuits,
+    clock::Clock,
+    deps::Deps,
+    fairness::Fairness,
+    gate::Gate,
+    hands::Hands,
+    heartbeat::Heart,
+    job::Job,
+    patience::patiently,
+    pauses::{self, KnownPauses},
+    policy::Policies,
+    reader, recorder,
+    run::run,
+    upkeep,
 };
 
 /// What keeps a worker from starting, or ends it.
@@ -66,6 +79,7 @@ impl Worker {
                 config.circuit.clone(),
             ),
             accounts: Accounts::default(),
+            pauses: KnownPauses::default(),
             gate: Gate::default(),
             fairness: Fairness::default(),
             worker,
@@ -98,6 +112,7 @@ impl Worker {
             .ledger
             .map(|ledger| tokio::spawn(recorder::record(deps.clone(), ledger, recorded.clone())));
         let upkeep = tokio::spawn(upkeep::keep_up(deps.clone()));
+        let pauses = tokio::spawn(pauses::follow(deps.clone()));
         let reader = tokio::spawn(reader::read(deps.clone(), deliver));
         let listening = {
             let (deps, done) = (deps.clone(), recorded.clone());
@@ -105,7 +120,7 @@ impl Worker {
                 let other = |request: &str| {
                     if request.starts_with(CONFIG_MESSAGE) {
                         deps.policies.look();
-                    } else if !deps.accounts.obey(request) {
+                    } else if !deps.pauses.obey(request) && !deps.accounts.obey(request) {
                         deps.circuits.obey(request);
                     }
                 };
@@ -134,6 +149,7 @@ impl Worker {
         timekeeper.abort();
         recorded.cancel();
         ended("upkeep", upkeep.await);
+        ended("pauses", pauses.await);
         ended("listener", listening.await);
         ended("circuits", circuits.await);
         if let Some(recorder) = recorder {

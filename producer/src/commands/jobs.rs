@@ -3,6 +3,7 @@
 mod ahead;
 mod attempts;
 mod cancel;
+mod cancel_all;
 mod decisions;
 mod find;
 mod lane;
@@ -14,6 +15,7 @@ mod wait;
 mod why;
 
 pub(crate) use attempts::remembered_attempts;
+pub(crate) use find::is_nowhere;
 pub(crate) use why::first_line;
 
 use clap::Subcommand;

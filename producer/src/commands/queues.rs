@@ -1,10 +1,14 @@
 //! `longshore queues`: how full the queues and lanes are.
 
+use chrono::Utc;
 use comfy_table::{Cell, CellAlignment, Color, Table};
 use longshore_shared::broker::QueueDepth;
 use serde::Serialize;
 
-use super::words::{count, drawn, lane, many, table};
+use super::{
+    pause::{Shown, listed},
+    words::{count, drawn, lane, many, table},
+};
 use crate::{
     error::{CommandError, Done},
     output::{self, Format},
@@ -24,6 +28,7 @@ pub(crate) struct Arguments {
 struct Standing {
     queues: Vec<QueueDepth>,
     lanes: Vec<Lane>,
+    paused: Vec<Shown>,
     dead_letters: u64,
     unrecorded_events: u64,
     workers_alive: usize,
@@ -62,6 +67,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
             .into_iter()
             .map(|(name, waiting)| Lane::new(name, waiting))
             .collect(),
+        paused: Shown::all(&broker.pauses().await?, Utc::now()),
         dead_letters: broker.dead_count().await?,
         unrecorded_events: broker.unrecorded().await?,
         workers_alive: broker.workers().await?.len(),
@@ -94,6 +100,9 @@ fn text(standing: &Standing) -> String {
             lanes.add_row([Cell::new(&lane.waiting_for), number(lane.waiting)]);
         }
         parts.push(drawn(&lanes));
+    }
+    if !standing.paused.is_empty() {
+        parts.push(listed(&standing.paused));
     }
     parts.push(drawn(&figures(standing)));
     let waiting: u64 = standing.queues.iter().map(|depth| depth.available).sum();
@@ -143,7 +152,7 @@ fn number(number: u64) -> Cell {
 mod tests {
     use longshore_shared::id::QueueName;
 
-    use super::*;
+    use super::{super::pause, *};
 
     #[test]
     fn all_that_stands_is_told() {
@@ -165,6 +174,7 @@ mod tests {
                 Lane::new("quota:rpm:openai".to_owned(), 312),
                 Lane::new("tenant:bulk:acme".to_owned(), 200_000),
             ],
+            paused: vec![pause::example()],
             dead_letters: 2,
             unrecorded_events: 0,
             workers_alive: 1,
@@ -187,6 +197,9 @@ mod tests {
         concurrency key acme                         3
         openai's requests a minute                 312
         the turn of tenant acme in queue bulk  200,000
+
+        PAUSED         SINCE  UNTIL                 REASON
+        type research  5m     2026-12-01T13:00:00Z  prices are looked at
 
         Dead letters       2
         Unrecorded events  0

@@ -20,6 +20,7 @@ use self::{
 };
 use super::{
     migrate,
+    pause::Shown,
     quota::limit::{Limit, limits},
     words::of_ms,
 };
@@ -50,6 +51,7 @@ struct Standing {
     leader: Option<String>,
     queues: Vec<QueueDepth>,
     lanes: Vec<(String, u64)>,
+    pauses: Vec<Shown>,
     dead_letters: u64,
     unrecorded_events: u64,
 }
@@ -95,6 +97,7 @@ async fn standing(session: &Session) -> Result<Standing, CommandError> {
         leader: broker.leader().await?,
         queues,
         lanes: broker.lanes().await?,
+        pauses: Shown::all(&broker.pauses().await?, Utc::now()),
         dead_letters: broker.dead_count().await?,
         unrecorded_events: broker.unrecorded().await?,
     })
@@ -149,6 +152,7 @@ fn report(
             report.leader = standing.leader.map_or(Leader::Nobody, Leader::Leads);
             report.queues = Some(standing.queues);
             report.lanes = standing.lanes;
+            report.pauses = standing.pauses;
             report.dead_letters = Some(standing.dead_letters);
             report.unrecorded_events = Some(standing.unrecorded_events);
             (standing.config, Some(standing.limits))

@@ -1,10 +1,16 @@
 //! Words and tables that several commands share.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    time::Duration,
+};
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use comfy_table::{ContentArrangement, Row, Table, presets};
-use longshore_shared::limits::MeterName;
+use longshore_shared::{limits::MeterName, pause::PausedLane};
+
+/// The longest span that may be named, in seconds.
+const LONGEST_SPAN: u64 = 3_650 * 86_400;
 
 /// Columns of a table stand apart by these; the last column wraps where the terminal ends.
 pub(crate) fn table<R: Into<Row>>(header: R) -> Table {
@@ -42,20 +48,36 @@ fn since_at(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
             .map(|time| time.and_utc())
             .ok_or_else(wrong);
     }
+    seconds(text)
+        .and_then(TimeDelta::try_seconds)
+        .and_then(|span| now.checked_sub_signed(span))
+        .ok_or_else(wrong)
+}
+
+/// A span of time: `30s`, `10m`, `2h`, `7d`.
+pub(crate) fn lasting(text: &str) -> Result<Duration, String> {
+    seconds(text)
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .filter(|seconds| (1..=LONGEST_SPAN).contains(seconds))
+        .map(Duration::from_secs)
+        .ok_or_else(|| {
+            format!("expected a span from 1s to 3650d (30s, 10m, 2h, 7d), but got `{text}`")
+        })
+}
+
+/// The seconds of a span with its unit.
+fn seconds(text: &str) -> Option<i64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = text.strip_prefix(digits).unwrap_or_default();
-    let number: u32 = digits.parse().map_err(|_| wrong())?;
-    let seconds: i64 = match unit {
+    let number: u32 = digits.parse().ok()?;
+    let unit: i64 = match text.strip_prefix(digits)? {
         "s" => 1,
         "m" | "min" => 60,
         "h" => 3600,
         "d" => 86_400,
         "w" => 7 * 86_400,
-        _ => return Err(wrong()),
+        _ => return None,
     };
-    TimeDelta::try_seconds(i64::from(number) * seconds)
-        .and_then(|span| now.checked_sub_signed(span))
-        .ok_or_else(wrong)
+    Some(i64::from(number) * unit)
 }
 
 /// A span in one unit: `4s`, `12m`, `3h`, `2d`.
@@ -119,6 +141,10 @@ pub(crate) fn head(text: &str, longest: usize) -> String {
 
 /// What the jobs of a lane wait for.
 pub(crate) fn lane(name: &str) -> String {
+    if let Some(targets) = PausedLane::targets(name) {
+        let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
+        return head(&format!("{} to be resumed", targets.join(" or ")), 120);
+    }
     let words = match name.split_once(':') {
         Some(("quota", meter)) => MeterName::parse(meter).to_string(),
         Some(("key", key)) => format!("concurrency key {key}"),
@@ -202,6 +228,19 @@ mod tests {
     }
 
     #[test]
+    fn a_span_has_a_unit() {
+        assert_eq!(lasting("10m"), Ok(Duration::from_mins(10)));
+        assert_eq!(lasting("2w"), Ok(Duration::from_hours(14 * 24)));
+        for text in ["", "10", "0s", "1.5h", "-1h", "99999d"] {
+            let error = lasting(text).unwrap_err();
+            assert!(
+                error.starts_with("expected a span from 1s"),
+                "{text}: {error}"
+            );
+        }
+    }
+
+    #[test]
     fn numbers_and_spans_read_well() {
         assert_eq!(count(7_u64), "7");
         assert_eq!(count(1_234_567_u64), "1,234,567");
@@ -217,6 +256,11 @@ mod tests {
             ("time", "their time"),
             ("version", "a worker of a newer protocol"),
             ("key:a:b", "concurrency key a:b"),
+            ("paused:type:a:b", "type a:b to be resumed"),
+            (
+                "paused:provider:xai,gemini",
+                "provider xai or provider gemini to be resumed",
+            ),
             ("quota:rpm:openai", "openai's requests a minute"),
             ("quota:budget:team:a:b", "the budget team of a:b"),
             ("tenant:bulk:a:b", "the turn of tenant a:b in queue bulk"),

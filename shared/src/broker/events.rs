@@ -64,6 +64,21 @@ impl Broker {
         Ok(stream)
     }
 
+    /// When the oldest fact came that is not in the record yet, in ms since the epoch.
+    pub async fn oldest_unrecorded(&self) -> Result<Option<i64>, BrokerError> {
+        let rows: Vec<(String, Value)> = redis::cmd("XRANGE")
+            .arg(self.keys().events())
+            .arg("-")
+            .arg("+")
+            .arg("COUNT")
+            .arg(1)
+            .query_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))?;
+        let first = rows.first().and_then(|(id, _)| id.split_once('-'));
+        Ok(first.and_then(|(ms, _)| ms.parse().ok()))
+    }
+
     /// Facts that are not in the record yet.
     pub async fn unrecorded(&self) -> Result<u64, BrokerError> {
         redis::AsyncCommands::xlen(&mut self.shared(), self.keys().events())

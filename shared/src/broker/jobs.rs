@@ -22,7 +22,8 @@ pub struct Waiting {
     pub resume: Resume,
     /// When it is due, in ms since the epoch, if it waits for a time.
     pub due_ms: Option<i64>,
-    /// The lane: `time`, `version`, `key:K`, `quota:METER` or `tenant:QUEUE:TENANT`.
+    /// The lane: `time`, `version`, `key:K`, `quota:METER`, `tenant:QUEUE:TENANT`, `paused:type:NAME` or
+    /// `paused:provider:A,B`.
     pub lane: String,
     /// Its message.
     pub message: RawMessage,
@@ -127,8 +128,15 @@ impl Broker {
 
     /// Asks for a job to be cancelled; `false` when it has ended already.
     pub async fn cancel(&self, job: &JobId) -> Result<bool, BrokerError> {
+        self.cancel_aside(job, job).await
+    }
+
+    /// The same of a job that waits in a lane under another id: nobody has checked its own yet.
+    pub async fn cancel_aside(&self, job: &JobId, aside: &JobId) -> Result<bool, BrokerError> {
         let mut call = scripts::CANCEL.key(self.keys().cancelled());
-        call.arg(self.keys().prefix()).arg(job.as_str());
+        call.arg(self.keys().prefix())
+            .arg(job.as_str())
+            .arg(aside.as_str());
         let answer: String = call
             .invoke_async(&mut self.shared())
             .await
@@ -358,7 +366,11 @@ impl Broker {
             .unwrap_or(isize::MAX)
             .saturating_sub(1);
         let mut ids: Vec<String> = Vec::new();
-        for lane in [self.keys().time_lane(), self.keys().version_lane()] {
+        let mut times = vec![self.keys().time_lane(), self.keys().version_lane()];
+        let paused = self.paused_lanes().await?;
+        let prefix = self.keys().lane_prefix();
+        times.extend(paused.iter().map(|name| format!("{prefix}{name}")));
+        for lane in times {
             let some: Vec<String> = self
                 .shared()
                 .zrange(lane, 0, last)

@@ -98,6 +98,16 @@ impl Broker {
                 lanes.push((name.to_owned(), held));
             }
         }
+        for name in self.paused_lanes().await? {
+            let held: u64 = self
+                .shared()
+                .zcard(format!("{}{name}", self.keys().lane_prefix()))
+                .await
+                .map_err(|source| self.failed(source))?;
+            if held > 0 {
+                lanes.push((name, held));
+            }
+        }
         for (kind, prefix) in [
             ("key", self.keys().key_lane_prefix()),
             ("quota", self.keys().quota_lane_prefix()),

@@ -66,6 +66,7 @@ pub struct QueueReader {
     connection: MultiplexedConnection,
     queues: usize,
     streams: Vec<QueueName>,
+    left_out: Vec<QueueName>,
     worker: WorkerId,
 }
 
@@ -90,6 +91,7 @@ impl Broker {
             connection: self.patient().await?,
             queues: queues.len(),
             streams,
+            left_out: Vec::new(),
             worker: worker.clone(),
         })
     }
@@ -141,6 +143,23 @@ impl Broker {
 }
 
 impl QueueReader {
+    /// From now on leaves these queues alone, and no others.
+    pub fn leave_out(&mut self, queues: Vec<QueueName>) {
+        self.left_out = queues;
+    }
+
+    /// Whether it leaves all of its queues alone.
+    pub fn is_idle(&self) -> bool {
+        self.open().next().is_none()
+    }
+
+    /// The streams that are read now.
+    fn open(&self) -> impl Iterator<Item = &QueueName> {
+        self.streams
+            .iter()
+            .filter(|stream| self.left_out.is_empty() || !self.left_out.contains(&stream.base()))
+    }
+
     /// About `count` entries of all queues together (at least one of each): first what was given back and
     /// what came out of a lane, then what is new, for which it waits up to `wait`. While it waits, both
     /// may come at once: then there are more.
@@ -162,8 +181,7 @@ impl QueueReader {
     /// [`QueueReader::sort`].
     pub async fn look_ahead(&mut self, count: usize) -> Result<Vec<Delivered>, BrokerError> {
         let streams: Vec<QueueName> = self
-            .streams
-            .iter()
+            .open()
             .filter(|queue| !queue.is_ready())
             .cloned()
             .collect();
@@ -194,13 +212,14 @@ impl QueueReader {
 
     async fn take(&mut self, most: usize) -> Result<Vec<Delivered>, BrokerError> {
         let mut call = scripts::TAKE.prepare_invoke();
-        for stream in &self.streams {
+        let streams: Vec<QueueName> = self.open().cloned().collect();
+        for stream in &streams {
             call.key(self.broker.keys().queue(stream));
         }
         call.arg(self.broker.keys().prefix())
             .arg(self.worker.as_str())
             .arg(most);
-        for stream in &self.streams {
+        for stream in &streams {
             call.arg(stream.as_str());
         }
         let rows: Vec<(usize, String, Fields, u32, String)> = call
@@ -209,7 +228,7 @@ impl QueueReader {
             .map_err(|source| self.broker.failed(source))?;
         let delivered =
             |(stream, entry, fields, crashes, resume): (usize, _, Fields, _, String)| {
-                let held = self.hold(self.streams.get(stream)?, entry);
+                let held = self.hold(streams.get(stream)?, entry);
                 let marked = fields.iter().any(|(name, _)| name == RESUME_FIELD);
                 let resume = (!resume.is_empty()).then_some(resume);
                 Some(Delivered {
@@ -230,8 +249,7 @@ impl QueueReader {
         wanted: Wanted,
     ) -> Result<Vec<Delivered>, BrokerError> {
         let streams: Vec<QueueName> = self
-            .streams
-            .iter()
+            .open()
             .filter(|queue| wanted == Wanted::All || queue.is_ready())
             .cloned()
             .collect();
@@ -244,6 +262,9 @@ impl QueueReader {
         share: usize,
         wait: Option<Duration>,
     ) -> Result<Vec<Delivered>, BrokerError> {
+        if queues.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut options = StreamReadOptions::default()
             .group(WORKERS_GROUP, self.worker.as_str())
             .count(share);

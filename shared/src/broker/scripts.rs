@@ -43,8 +43,8 @@ scripts! {
     FAIL = "limits.lua" "fail.lua";
     /// Ends a job.
     SETTLE = "limits.lua" "chain.lua" "settle.lua";
-    /// Lays a job aside for a time.
-    PARK = "limits.lua" "park.lua";
+    /// Lays a job aside for a time or a pause.
+    PARK = "limits.lua" "pauses.lua" "park.lua";
     /// Gives an entry back.
     HAND_BACK = "limits.lua" "hand_back.lua";
     /// Takes what was given back.
@@ -99,4 +99,16 @@ scripts! {
     BATCH_CLOSE = "chain.lua" "batch_close.lua";
     /// Gives the fleet a configuration, or takes it away.
     PUSH_CONFIG = "push_config.lua";
+    /// Pauses something.
+    PAUSE = "pauses.lua" "pause.lua";
+    /// Resumes it.
+    RESUME = "pauses.lua" "resume.lua";
+    /// Ends pauses in time, and lets go of what waited for them.
+    LET_GO_RESUMED = "pauses.lua" "let_go_resumed.lua";
+    /// Gives back what nobody holds any more.
+    SWEEP = "limits.lua" "sweep.lua";
+    /// Takes ids out of a lane whose jobs left it.
+    SWEEP_LANE = "sweep_lane.lua";
+    /// Forgets a recorder that is gone.
+    FORGET_RECORDER = "forget_recorder.lua";
 }

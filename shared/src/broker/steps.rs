@@ -197,7 +197,11 @@ impl Held {
     }
 
     /// Begins a script's arguments: stream, prefix, queue, entry, worker.
-    fn invoke<'a>(&self, script: &'a redis::Script, keys: &Keys) -> ScriptInvocation<'a> {
+    pub(super) fn invoke<'a>(
+        &self,
+        script: &'a redis::Script,
+        keys: &Keys,
+    ) -> ScriptInvocation<'a> {
         let mut call = script.key(keys.queue(&self.queue));
         call.arg(keys.prefix())
             .arg(self.queue.as_str())

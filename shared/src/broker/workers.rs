@@ -10,6 +10,7 @@ use super::{Broker, BrokerError, CONNECT_TIMEOUT, client, scripts};
 use crate::{
     id::{QueueName, WorkerId},
     keys::{Keys, RETURNED, WORKERS_GROUP},
+    state::words,
 };
 
 /// Entries that one recovery step takes; it holds Redis for well under 10 ms.
@@ -28,10 +29,36 @@ pub struct Heartbeat {
     pub started_at_ms: i64,
     /// The queues that it pulls from.
     pub queues: Vec<QueueName>,
+    /// The machine that it runs on.
+    #[serde(default)]
+    pub host: String,
+    /// Whether it pulls.
+    #[serde(default)]
+    pub state: WorkerState,
+    /// When it said this, in ms since the epoch by the server's clock.
+    #[serde(default)]
+    pub said_at_ms: i64,
     /// Jobs in its hands.
     pub in_flight: usize,
     /// Jobs that it can take at once.
     pub concurrency: usize,
+}
+
+words! {
+    /// Whether a worker pulls jobs.
+    WorkerState {
+        /// It does.
+        Running = "running",
+        /// It was told to stop, and finishes what it has.
+        Draining = "draining",
+    }
+}
+
+impl Default for WorkerState {
+    /// Of workers that do not say it yet.
+    fn default() -> Self {
+        Self::Running
+    }
 }
 
 /// What was recovered.

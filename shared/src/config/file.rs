@@ -156,4 +156,8 @@ pub(crate) struct RawRetention {
     pub(crate) dead_letters: Option<Text>,
     pub(crate) dead_letters_max: Option<Text>,
     pub(crate) chains: Option<Text>,
+    pub(crate) dead_letters_archive: Option<Text>,
+    pub(crate) jobs: Option<Text>,
+    pub(crate) attempts: Option<Text>,
+    pub(crate) events_bad: Option<Text>,
 }

@@ -346,5 +346,13 @@ fn retention(r: &mut Reader<'_>, raw: &RawRetention) -> Retention {
         chains: r
             .setting("retention.chains", raw.chains.as_ref(), &time)
             .unwrap_or(default.chains),
+        dead_letters_archive: r.setting(
+            "retention.dead_letters_archive",
+            raw.dead_letters_archive.as_ref(),
+            &time,
+        ),
+        jobs: r.setting("retention.jobs", raw.jobs.as_ref(), &time),
+        attempts: r.setting("retention.attempts", raw.attempts.as_ref(), &time),
+        events_bad: r.setting("retention.events_bad", raw.events_bad.as_ref(), &time),
     }
 }

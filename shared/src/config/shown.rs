@@ -1,5 +1,7 @@
 //! The configuration as people see it: every setting, what it is, and where it stands.
 
+use std::time::Duration;
+
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
@@ -105,6 +107,13 @@ impl Config {
                 self.retention.dead_letters_max.to_string(),
             ),
             ("retention.chains", spelled(self.retention.chains)),
+            (
+                "retention.dead_letters_archive",
+                kept(self.retention.dead_letters_archive),
+            ),
+            ("retention.jobs", kept(self.retention.jobs)),
+            ("retention.attempts", kept(self.retention.attempts)),
+            ("retention.events_bad", kept(self.retention.events_bad)),
         ]));
         list
     }
@@ -112,6 +121,11 @@ impl Config {
 
 fn named<const N: usize>(list: [(&str, String); N]) -> Vec<(String, String)> {
     list.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+/// How long something is kept that nobody has to throw away.
+fn kept(time: Option<Duration>) -> String {
+    time.map_or_else(|| "for ever".to_owned(), spelled)
 }
 
 fn retry(at: &str, policy: &RetryPolicy) -> Vec<(String, String)> {

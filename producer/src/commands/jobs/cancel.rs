@@ -4,6 +4,7 @@ use longshore_shared::{broker::Broker, id::JobId};
 use serde::Serialize;
 
 use super::{
+    cancel_all::{self, Filter, Sure},
     find::{self, Location},
     nowhere,
     why::first_line,
@@ -18,8 +19,19 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The jobs
-    #[arg(required = true, value_name = "ID", value_parser = JobId::parse)]
+    #[arg(value_name = "ID", value_parser = JobId::parse, required_unless_present = "all", conflicts_with = "all")]
     ids: Vec<JobId>,
+    /// All jobs that have not ended and fit the filters
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    filter: Filter,
+    /// Only say which they are
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
     /// How to answer
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -47,6 +59,19 @@ enum Became {
 /// Asks, and says what became of it.
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
     let broker = session.broker().await?;
+    if arguments.all {
+        let sure = Sure {
+            dry_run: arguments.dry_run,
+            yes: arguments.yes,
+        };
+        return cancel_all::run(&arguments.filter, sure, arguments.format, &broker, session).await;
+    }
+    if !arguments.filter.is_empty() || arguments.dry_run {
+        return Err(CommandError::Input(
+            "filters and --dry-run go with --all, not with ids: `longshore jobs cancel --all …`"
+                .to_owned(),
+        ));
+    }
     let mut answers = Vec::with_capacity(arguments.ids.len());
     for id in arguments.ids {
         let (result, text) = cancel(&id, &broker, session).await?;
@@ -107,7 +132,12 @@ async fn cancel(
         }
         _ => {}
     }
-    if !broker.cancel(id).await? {
+    // Who waits for his tenant's turn is known there by his place.
+    let aside = match (&found.location, &found.resume) {
+        (Location::Waiting { .. }, Some(resume)) => &resume.id,
+        _ => id,
+    };
+    if !broker.cancel_aside(id, aside).await? {
         return Ok((Became::Ended, "has ended already".to_owned()));
     }
     Ok((Became::Asked, asked(&found.location).to_owned()))

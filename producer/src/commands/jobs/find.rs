@@ -123,6 +123,15 @@ pub(super) async fn find(broker: &Broker, id: &JobId) -> Result<Found, BrokerErr
     Ok(found)
 }
 
+/// Whether a job is nowhere in Redis; `false` where that cannot be said for certain.
+pub(crate) async fn is_nowhere(broker: &Broker, id: &JobId) -> Result<bool, BrokerError> {
+    let found = find(broker, id).await?;
+    Ok(matches!(
+        found.location,
+        Location::Nowhere { complete: true }
+    ))
+}
+
 async fn look(broker: &Broker, id: &JobId) -> Result<Found, BrokerError> {
     let mut found = Found {
         location: Location::Ended,
@@ -314,9 +323,7 @@ async fn stands(broker: &Broker, place: Place) -> Result<Location, BrokerError> 
 
 /// When an attempt began: its id is ordered by time.
 fn begun_at(attempt: &str) -> Option<DateTime<Utc>> {
-    let id = AttemptId(attempt.parse().ok()?);
-    let (seconds, nanos) = id.0.get_timestamp()?.to_unix();
-    DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+    AttemptId(attempt.parse().ok()?).made_at()
 }
 
 #[cfg(test)]

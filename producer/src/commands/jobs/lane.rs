@@ -1,6 +1,9 @@
 //! What jobs wait for in lanes.
 
-use longshore_shared::id::QueueName;
+use longshore_shared::{
+    id::QueueName,
+    pause::{PausedLane, Target},
+};
 use serde::Serialize;
 
 use crate::commands::words;
@@ -17,12 +20,17 @@ pub(super) enum Lane {
     Key,
     /// Room under this limit.
     Quota(String),
+    /// The end of a pause of one of these.
+    Paused(Vec<Target>),
     /// The turn of this tenant; empty of jobs without one.
     Tenant(String),
 }
 
 impl Lane {
     pub(super) fn parse(name: &str) -> Self {
+        if let Some(targets) = PausedLane::targets(name) {
+            return Self::Paused(targets);
+        }
         match name.split_once(':') {
             None if name == "version" => Self::Version,
             None => Self::Time,
@@ -40,9 +48,16 @@ impl Lane {
         match self {
             Self::Quota(meter) => Some(words::lane(&format!("quota:{meter}"))),
             Self::Tenant(tenant) => Some(words::lane(&format!("tenant:{queue}:{tenant}"))),
+            Self::Paused(targets) => Some(names(targets)),
             Self::Time | Self::Version | Self::Key => None,
         }
     }
+}
+
+/// What has to be resumed, in words.
+fn names(targets: &[Target]) -> String {
+    let names: Vec<String> = targets.iter().map(ToString::to_string).collect();
+    format!("{} to be resumed", names.join(" or "))
 }
 
 #[cfg(test)]
@@ -58,6 +73,8 @@ mod tests {
         assert_eq!(lane("tenant:bulk:a:b"), Lane::Tenant("a:b".to_owned()));
         assert_eq!(lane("tenant:bulk:"), Lane::Tenant(String::new()));
         let queue = QueueName::default();
+        let paused = lane("paused:type:research").waits_for(&queue);
+        assert_eq!(paused.as_deref(), Some("type research to be resumed"));
         assert_eq!(lane("time").waits_for(&queue), None);
         let words = lane("quota:rpm:xai").waits_for(&queue);
         assert_eq!(words.as_deref(), Some("xai's requests a minute"));

@@ -6,9 +6,11 @@ use longshore_shared::{
     envelope::{Envelope, PROTOCOL_VERSION},
     id::QueueName,
     limits::MeterName,
+    pause::{Pauses, Target},
 };
 
 use super::{find::Found, lane::Lane};
+use crate::commands::pause::pause_words;
 use crate::commands::words::{ago, count, head, many, of_ms, time};
 
 /// Why it waits in a lane, in words.
@@ -68,6 +70,7 @@ pub(super) async fn lane_why(
             None => "its concurrency_key is taken".to_owned(),
         },
         Lane::Quota(meter) => quota_why(broker, meter, found, now).await?,
+        Lane::Paused(targets) => paused_why(&broker.pauses().await?, targets, now),
         Lane::Tenant(tenant) => match &found.resume {
             Some(resume) => {
                 let share = broker.share(queue, tenant, &resume.id).await?;
@@ -76,6 +79,21 @@ pub(super) async fn lane_why(
             None => "it waits for its tenant's turn".to_owned(),
         },
     })
+}
+
+/// What has to be resumed before it goes on.
+fn paused_why(pauses: &Pauses, targets: &[Target], now: DateTime<Utc>) -> String {
+    let now_ms = now.timestamp_millis();
+    let paused: Vec<String> = targets
+        .iter()
+        .filter_map(|target| Some((target, pauses.of(target, now_ms)?)))
+        .map(|(target, pause)| pause_words(target, pause, now))
+        .collect();
+    if paused.is_empty() {
+        "what it waited for is resumed: its turn comes at once".to_owned()
+    } else {
+        format!("it spends no attempt, because {}", paused.join(" and "))
+    }
 }
 
 /// The limit that it waits for, its place among those who do, and when its turn comes.

@@ -1,10 +1,11 @@
 //! `longshore jobs why`: why a job waits.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use longshore_shared::{
     broker::{Broker, BrokerError},
     envelope::Envelope,
     id::{JobId, QueueName},
+    pause::Target,
 };
 use serde::Serialize;
 
@@ -15,7 +16,10 @@ use super::{
     nowhere,
 };
 use crate::{
-    commands::words::{ago, many, time},
+    commands::{
+        pause::pause_words,
+        words::{ago, many, time},
+    },
     error::{CommandError, Done},
     output::{self, Format},
     session::Session,
@@ -133,7 +137,9 @@ pub(super) async fn why(
             due_at,
         } => {
             let why = lane_why(broker, (queue, lane), *due_at, found, envelope, now).await?;
-            format!("{why}{}", nobody(broker, queue).await?)
+            let paused = paused(broker, queue, now).await?;
+            let paused = paused.map_or_else(String::new, |paused| format!("; besides, {paused}"));
+            format!("{why}{paused}{}", nobody(broker, queue).await?)
         }
         Location::Available {
             queue,
@@ -142,7 +148,10 @@ pub(super) async fn why(
         } => {
             let (ahead, complete) = before(broker, place, *given_back).await?;
             let ahead = standing(ahead, complete, *given_back, queue);
-            format!("it is available: {ahead}{}", nobody(broker, queue).await?)
+            match paused(broker, queue, now).await? {
+                Some(paused) => format!("it is available, but {paused}; {ahead}"),
+                None => format!("it is available: {ahead}{}", nobody(broker, queue).await?),
+            }
         }
         Location::Running { worker, since, .. } => {
             let alive = broker
@@ -167,6 +176,18 @@ pub(super) async fn why(
         why.push_str("; somebody asked for it to be cancelled");
     }
     Ok(why)
+}
+
+/// That its queue is paused, in words.
+async fn paused(
+    broker: &Broker,
+    queue: &QueueName,
+    now: DateTime<Utc>,
+) -> Result<Option<String>, BrokerError> {
+    let target = Target::queue(queue);
+    let pauses = broker.pauses().await?;
+    let pause = pauses.of(&target, now.timestamp_millis());
+    Ok(pause.map(|pause| pause_words(&target, pause, now)))
 }
 
 /// Its place in the queue.

@@ -7,7 +7,10 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::{Value, json};
 
 use super::{adapters::Adapter, quotas::Quotas};
-use crate::commands::words::{count, lane, many};
+use crate::commands::{
+    pause::Shown,
+    words::{count, lane, many},
+};
 
 /// A server.
 #[derive(Debug)]
@@ -55,6 +58,7 @@ pub(super) struct Report {
     pub(super) leader: Leader,
     pub(super) queues: Option<Vec<QueueDepth>>,
     pub(super) lanes: Vec<(String, u64)>,
+    pub(super) pauses: Vec<Shown>,
     pub(super) dead_letters: Option<u64>,
     pub(super) unrecorded_events: Option<u64>,
 }
@@ -121,6 +125,9 @@ impl Report {
         for (name, waiting) in &self.lanes {
             writeln!(f, "  {} waiting for {}", count(*waiting), lane(name))?;
         }
+        for pause in &self.pauses {
+            writeln!(f, "  {pause}")?;
+        }
         for (number, one, what) in [
             (self.dead_letters, "dead letter", "longshore dlq list"),
             (self.unrecorded_events, "fact", "on the way to the record"),
@@ -164,6 +171,7 @@ impl Serialize for Report {
             .iter()
             .map(|(name, waiting)| json!({"name": name, "waiting": waiting}));
         map.serialize_entry("lanes", &lanes.collect::<Vec<Value>>())?;
+        map.serialize_entry("paused", &self.pauses)?;
         map.serialize_entry("dead_letters", &self.dead_letters)?;
         map.serialize_entry("unrecorded_events", &self.unrecorded_events)?;
         map.end()

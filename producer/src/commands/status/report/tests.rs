@@ -59,6 +59,7 @@ fn well() -> Report {
             running: 3,
         }]),
         lanes: vec![("quota:rpm:gemini".to_owned(), 312), ("time".to_owned(), 4)],
+        pauses: vec![crate::commands::pause::example()],
         dead_letters: Some(1),
         unrecorded_events: Some(0),
     }
@@ -179,6 +180,7 @@ fn all_well_in_words() {
       default: 1,200 available, 3 running
       312 waiting for gemini's requests a minute
       4 waiting for their time
+      type research is paused since 5m, for another 60m: prices are looked at
       1 dead letter (longshore dlq list)
 
     === Quota Status ===

@@ -1,0 +1,216 @@
+//! The looks at both sides.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use longshore_shared::{
+    broker::{Broker, BrokerError},
+    id::QueueName,
+    ledger::{DeadKey, Ledger},
+    letter::{DeadFilter, DeadOrder, DeadQuery},
+};
+
+use super::report::{Checked, Difference, Kind, Report};
+use crate::{
+    commands::{
+        jobs,
+        words::{ago, many, of_ms, time},
+    },
+    error::CommandError,
+};
+
+/// Rows of one kind that are looked at, the oldest first.
+const MOST: u32 = 10_000;
+
+/// Dead letters that are looked at together.
+const PAGE: usize = 1_000;
+
+/// A fact is recorded sooner, in ms.
+const LATE_MS: i64 = 60_000;
+
+/// Everything that differs at this moment.
+pub(super) async fn all(
+    broker: &Broker,
+    ledger: &Ledger,
+    since: DateTime<Utc>,
+    in_flight: Duration,
+) -> Result<Report, CommandError> {
+    let now = of_ms(broker.server_time_ms().await?);
+    let mut found = facts(broker, now).await?;
+
+    // Redis first: what is recorded meanwhile is no difference.
+    let checked = Checked {
+        attempts_in_flight: journal(broker, now, in_flight, &mut found).await?,
+        outcomes: outcomes(broker, ledger, &mut found).await?,
+        dead_letters: letters(broker, ledger, since, &mut found).await?,
+        open_jobs: open_jobs(broker, ledger, since, &mut found).await?,
+    };
+    for short in ledger.short_jobs(since, MOST).await? {
+        let text = format!(
+            "had {}, of which {} recorded",
+            many(usize::try_from(short.said).unwrap_or(usize::MAX), "attempt"),
+            short.recorded
+        );
+        found.push(Difference::new(Kind::AttemptsUnrecorded, short.id, text));
+    }
+    Ok(Report {
+        checked,
+        unrecorded_events: broker.unrecorded().await?,
+        differences: found,
+    })
+}
+
+async fn facts(broker: &Broker, now: DateTime<Utc>) -> Result<Vec<Difference>, BrokerError> {
+    let mut found = Vec::new();
+    if let Some(oldest) = broker.oldest_unrecorded().await?
+        && now.timestamp_millis() - oldest > LATE_MS
+    {
+        let text = format!(
+            "the oldest fact waits for {}: does a worker run, and is Postgres there?",
+            ago(of_ms(oldest), now)
+        );
+        let key = broker.keys().events();
+        found.push(Difference::new(Kind::FactsLate, key, text));
+    }
+    let refused = broker.bad_events().await?;
+    if refused > 0 {
+        let refused = many(usize::try_from(refused).unwrap_or(usize::MAX), "fact");
+        let text = format!("Postgres refused {refused}, which lie there with the reason");
+        let key = broker.keys().bad_events();
+        found.push(Difference::new(Kind::FactsRefused, key, text));
+    }
+    Ok(found)
+}
+
+/// Attempts that began: their jobs stand with their workers, and not for ever.
+async fn journal(
+    broker: &Broker,
+    now: DateTime<Utc>,
+    in_flight: Duration,
+    found: &mut Vec<Difference>,
+) -> Result<usize, BrokerError> {
+    let (mut cursor, mut seen) = (0, 0);
+    loop {
+        let (next, page) = broker.journal_page(cursor).await?;
+        seen += page.len();
+        for one in page {
+            let (queue, entry) = one.place.parts();
+            let queue = QueueName::from_record(queue);
+            let holder = broker.pending(&queue, entry, entry, 1).await?;
+            let holder = holder.into_iter().next().and_then(|held| held.worker);
+            let name = one.attempt.map_or_else(
+                || format!("the pause at {}", one.place),
+                |attempt| format!("attempt {attempt}"),
+            );
+            if holder.as_ref() != Some(&one.worker) {
+                let text = format!(
+                    "it is under way at {}, but that is not with worker {}",
+                    one.place, one.worker
+                );
+                found.push(Difference::new(Kind::AttemptOrphaned, &name, text));
+            }
+            let began = one.attempt.and_then(|attempt| attempt.made_at());
+            if let Some(began) = began
+                && (now - began).to_std().is_ok_and(|age| age > in_flight)
+            {
+                let text = format!(
+                    "it is under way since {} on worker {}",
+                    ago(began, now),
+                    one.worker
+                );
+                found.push(Difference::new(Kind::AttemptLong, &name, text));
+            }
+        }
+        cursor = next;
+        if cursor == 0 {
+            return Ok(seen);
+        }
+    }
+}
+
+/// Jobs that ended: the record knows.
+async fn outcomes(
+    broker: &Broker,
+    ledger: &Ledger,
+    found: &mut Vec<Difference>,
+) -> Result<usize, CommandError> {
+    let (mut cursor, mut seen) = (0, 0);
+    loop {
+        let (next, ids) = broker.outcome_page(cursor).await?;
+        seen += ids.len();
+        for id in ledger.not_ended(&ids).await? {
+            let text = "its outcome is in Redis, but the record does not say that it ended";
+            found.push(Difference::new(Kind::EndUnrecorded, id, text));
+        }
+        cursor = next;
+        if cursor == 0 {
+            return Ok(seen);
+        }
+    }
+}
+
+/// Dead letters: those in Redis are in the record, and the other way round.
+async fn letters(
+    broker: &Broker,
+    ledger: &Ledger,
+    since: DateTime<Utc>,
+    found: &mut Vec<Difference>,
+) -> Result<usize, CommandError> {
+    let mut query = DeadQuery {
+        filter: DeadFilter::default(),
+        span: since.timestamp_millis()..=i64::MAX,
+        order: DeadOrder::OldestFirst,
+        after: None,
+    };
+    let mut seen = 0;
+    loop {
+        let page = broker.dead_records(&query, PAGE).await?;
+        seen += page.found.len();
+        let keys: Vec<DeadKey> = page
+            .found
+            .into_iter()
+            .map(|(_, record)| DeadKey {
+                id: record.id,
+                at: record.at,
+            })
+            .collect();
+        for id in ledger.unrecorded_dead(&keys).await? {
+            let text = "it is a dead letter in Redis, but not in the record";
+            found.push(Difference::new(Kind::LetterUnrecorded, id, text));
+        }
+        if page.next.is_none() {
+            break;
+        }
+        query.after = page.next;
+    }
+    for key in ledger.standing_dead(since, MOST).await? {
+        let stands = broker.dead_letter(key.id.as_str()).await?;
+        let same = |at: DateTime<Utc>| at.timestamp_millis() == key.at.timestamp_millis();
+        if stands.is_none_or(|(_, letter, _)| !same(letter.record.at)) {
+            let text = format!(
+                "the record has its dead letter of {}, but it is not in Redis",
+                time(key.at)
+            );
+            found.push(Difference::new(Kind::LetterNowhere, key.id, text));
+        }
+    }
+    Ok(seen)
+}
+
+/// Jobs that have not ended: they stand somewhere.
+async fn open_jobs(
+    broker: &Broker,
+    ledger: &Ledger,
+    since: DateTime<Utc>,
+    found: &mut Vec<Difference>,
+) -> Result<usize, CommandError> {
+    let open = ledger.open_jobs(since, MOST).await?;
+    let seen = open.len();
+    for job in open {
+        if jobs::is_nowhere(broker, &job.id).await? {
+            let text = format!("the record says {}, but it is nowhere in Redis", job.state);
+            found.push(Difference::new(Kind::JobNowhere, job.id, text));
+        }
+    }
+    Ok(seen)
+}

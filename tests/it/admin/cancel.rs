@@ -1,0 +1,202 @@
+//! Cancelling jobs, wherever they are.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use longshore_shared::{
+    id::JobId,
+    state::{AttemptOutcome, JobState},
+};
+use longshore_tests::{
+    simulator::Dialect,
+    stack::{Options, Stack, eventually, within},
+};
+
+use super::{in_mid_call, ok, slow, waiting};
+
+async fn cancel(stack: &Stack, id: &JobId) {
+    ok(stack
+        .longshore(&["jobs", "cancel", id.as_str()])
+        .await
+        .unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_call_is_dropped_within_a_second_and_its_cost_recorded() {
+    let stack = Stack::start(slow(Duration::from_mins(1))).await.unwrap();
+    let _worker = stack.worker().unwrap();
+    let id = stack.xadd(&[("prompt", "x")]).await.unwrap();
+    in_mid_call(&stack, 1).await;
+    cancel(&stack, &id).await;
+    let asked = Instant::now();
+    within(Duration::from_secs(1), "the call is dropped", || async {
+        let calls = stack.simulator.stats().in_flight;
+        ensure!(calls == 0, "{calls} calls are in flight");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let outcome = stack.outcome(&id).await.unwrap();
+    assert!(
+        asked.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        asked.elapsed()
+    );
+    assert_eq!((outcome.state, outcome.attempts), (JobState::Cancelled, 1));
+
+    let books = stack.books().await.unwrap();
+    books.balance();
+    let [attempt] = books.ledger.as_slice() else {
+        panic!("{:?}", books.ledger)
+    };
+    assert_eq!(attempt.outcome, AttemptOutcome::Cancelled);
+    assert_eq!(attempt.cost_usd, None, "only the provider knows");
+    assert!(attempt.reserved_usd > longshore_shared::money::Usd::ZERO);
+}
+
+/// One provider, which takes one call at a time.
+fn one_at_a_time(stack: &Stack) -> String {
+    format!(
+        "providers:\n  solo: {{dialect: openai, base_url: \"{}\", api_key: simulated, default_model: gpt-4o-mini, \
+         price: {{input: 0.15, output: 0.6}}, limits: {{max_concurrent: 1}}}}\n",
+        stack.simulator.base_url("solo", Dialect::Openai)
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_wait_for_whatever_are_cancelled_unrun() {
+    let stack = Stack::start(slow(Duration::from_mins(1))).await.unwrap();
+    stack.config_yaml(&one_at_a_time(&stack)).unwrap();
+    let _scheduler = stack.scheduler().unwrap();
+    let _worker = stack.worker().unwrap();
+    ok(stack
+        .longshore(&["pause", "type", "research"])
+        .await
+        .unwrap());
+    let key = [("concurrency_key", "k"), ("concurrency_limit", "1")];
+    let running = stack
+        .xadd(&[&[("prompt", "x")], &key[..]].concat())
+        .await
+        .unwrap();
+    in_mid_call(&stack, 1).await;
+    let keyed = stack
+        .xadd(&[&[("prompt", "x")], &key[..]].concat())
+        .await
+        .unwrap();
+    let timed = stack
+        .xadd(&[("prompt", "x"), ("delay", "3600")])
+        .await
+        .unwrap();
+    let limited = stack.xadd(&[("prompt", "x")]).await.unwrap();
+    let paused = stack
+        .xadd(&[("prompt", "x"), ("type", "research")])
+        .await
+        .unwrap();
+    waiting(&stack, "key:k", 1).await;
+    waiting(&stack, "time", 1).await;
+    waiting(&stack, "quota:slots:solo", 1).await;
+    waiting(&stack, "paused:type:research", 1).await;
+
+    let held = [keyed, timed, limited, paused];
+    for id in &held {
+        cancel(&stack, id).await;
+    }
+    for outcome in stack.outcomes(&held).await.unwrap() {
+        assert_eq!(
+            (outcome.state, outcome.attempts),
+            (JobState::Cancelled, 0),
+            "{outcome:?}"
+        );
+    }
+    cancel(&stack, &running).await;
+    assert_eq!(
+        stack.outcome(&running).await.unwrap().state,
+        JobState::Cancelled
+    );
+    let books = stack.books().await.unwrap();
+    books.balance();
+    assert_eq!(books.ledger.len(), 1, "one call was made, and dropped");
+    for (lane, count) in stack.broker.lanes().await.unwrap() {
+        // What the sweep takes away: ids whose jobs have left.
+        assert!(
+            count <= 1 && !lane.starts_with("paused") && lane != "time",
+            "{lane}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_wait_for_their_tenants_turn_are_cancelled_by_their_own_ids() {
+    let mut stack = Stack::start(slow(Duration::from_mins(1))).await.unwrap();
+    stack.set_env("LONGSHORE_CONCURRENCY", "1");
+    let _worker = stack.worker().unwrap();
+    let running = stack
+        .xadd(&[("prompt", "x"), ("tenant", "a")])
+        .await
+        .unwrap();
+    in_mid_call(&stack, 1).await;
+    stack
+        .xadd(&[("prompt", "x"), ("tenant", "b"), ("id", "inv-1")])
+        .await
+        .unwrap();
+    waiting(&stack, "tenant:default:b", 1).await;
+    let own = JobId::parse("inv-1").unwrap();
+    cancel(&stack, &own).await;
+    cancel(&stack, &running).await;
+    let outcome = stack.outcome(&own).await.unwrap();
+    assert_eq!((outcome.state, outcome.attempts), (JobState::Cancelled, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_jobs_of_a_kind_are_cancelled_at_once() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let job = |task_type: &str, tenant: &str, more: &str| {
+        format!(r#"{{"prompt":"x","type":"{task_type}","tenant":"{tenant}"{more}}}"#)
+    };
+    let worker = stack.worker().unwrap();
+    let delayed = vec![job("research", "acme", r#","delay":3600"#); 150];
+    let mut wanted = stack.enqueue(&delayed).await.unwrap();
+    waiting(&stack, "time", 150).await;
+    drop(worker);
+    let queued = vec![job("research", "acme", ""); 150];
+    wanted.extend(stack.enqueue(&queued).await.unwrap());
+    let others = [job("testing", "acme", ""), job("research", "globex", "")];
+    let others = stack.enqueue(&others).await.unwrap();
+
+    let all = [
+        "jobs", "cancel", "--all", "--type", "research", "--tenant", "acme",
+    ];
+    let unsure = stack.longshore(&all).await.unwrap();
+    assert_eq!(
+        unsure.code,
+        Some(2),
+        "nobody is there to ask: {}",
+        unsure.stderr
+    );
+    let dry = ok(stack
+        .longshore(&[&all[..], &["--dry-run"]].concat())
+        .await
+        .unwrap());
+    assert!(dry.starts_with("300 jobs would be cancelled:"), "{dry}");
+    let said = ok(stack
+        .longshore(&[&all[..], &["--yes"]].concat())
+        .await
+        .unwrap());
+    assert_eq!(said.trim(), "300 jobs asked to be cancelled");
+
+    let _worker = stack.worker().unwrap();
+    for outcome in stack.outcomes(&wanted).await.unwrap() {
+        assert_eq!(outcome.state, JobState::Cancelled);
+    }
+    for outcome in stack.outcomes(&others).await.unwrap() {
+        assert_eq!(outcome.state, JobState::Completed);
+    }
+    eventually("nothing is left of the requests", || async {
+        for id in wanted.iter().chain(&others) {
+            ensure!(!stack.broker.is_cancelled(id).await?, "{id}");
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
+}

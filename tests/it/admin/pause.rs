@@ -1,0 +1,255 @@
+//! Pausing and resuming queues, types and providers.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use longshore_shared::{
+    envelope::RawMessage,
+    id::{JobId, QueueName},
+    state::JobState,
+};
+use longshore_tests::stack::{Options, Stack, eventually, within};
+
+use super::{in_mid_call, json, ok, slow, waiting, why};
+
+async fn put(stack: &Stack, queue: &QueueName, fields: &[(&str, &str)]) -> JobId {
+    let message = RawMessage {
+        fields: fields
+            .iter()
+            .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+            .collect(),
+    };
+    JobId::of_place(&stack.broker.enqueue(queue, &message).await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_reads_a_paused_queue_and_what_runs_finishes() {
+    let mut stack = Stack::start(slow(Duration::from_millis(500)))
+        .await
+        .unwrap();
+    stack.set_env("LONGSHORE_QUEUES", "default,bulk");
+    let bulk = QueueName::parse("bulk").unwrap();
+    let _worker = stack.worker().unwrap();
+    let running = put(&stack, &bulk, &[("prompt", "runs already")]).await;
+    in_mid_call(&stack, 1).await;
+    let said = ok(stack
+        .longshore(&[
+            "pause",
+            "queue",
+            "bulk",
+            "--reason",
+            "the printer is on fire",
+        ])
+        .await
+        .unwrap());
+    assert!(
+        said.starts_with("queue bulk is paused since 0s: the printer"),
+        "{said}"
+    );
+    assert!(stack.outcome(&running).await.unwrap().success);
+
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        held.push(put(&stack, &bulk, &[("prompt", "waits")]).await);
+    }
+    for _ in 0..5 {
+        let other = stack.xadd(&[("prompt", "goes on")]).await.unwrap();
+        assert!(stack.outcome(&other).await.unwrap().success);
+    }
+    let depth = stack.broker.depth(&bulk).await.unwrap();
+    assert_eq!((depth.available, depth.running), (20, 0));
+    assert_eq!(stack.simulator.stats().in_flight, 0);
+
+    let why = why(&stack, &held[0]).await;
+    assert!(
+        why.contains("queue bulk is paused") && why.contains("on fire"),
+        "{why}"
+    );
+    for command in ["status", "queues"] {
+        let shown = json(&stack, &[command]).await.unwrap();
+        assert_eq!(shown["paused"][0]["what"], "queue:bulk", "{command}");
+        let text = ok(stack.longshore(&[command]).await.unwrap());
+        assert!(
+            text.contains("queue bulk") && text.contains("on fire"),
+            "{text}"
+        );
+    }
+
+    let asked = Instant::now();
+    ok(stack.longshore(&["resume", "queue", "bulk"]).await.unwrap());
+    let outcomes = stack.outcomes(&held).await.unwrap();
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| outcome.success && outcome.attempts == 1)
+    );
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        asked.elapsed()
+    );
+    let again = stack.longshore(&["resume", "queue", "bulk"]).await.unwrap();
+    assert_eq!(again.code, Some(1), "it is not paused any more");
+    stack.books().await.unwrap().balance();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_a_paused_type_wait_in_order_and_spend_no_attempt() {
+    let mut stack = Stack::start(Options::default()).await.unwrap();
+    stack.set_env("LONGSHORE_CONCURRENCY", "1");
+    let _scheduler = stack.scheduler().unwrap();
+    ok(stack
+        .longshore(&["pause", "type", "research"])
+        .await
+        .unwrap());
+    let research = r#"{"type":"research","prompt":"waits"}"#.to_owned();
+    let held = stack.enqueue(&vec![research; 40]).await.unwrap();
+    let _worker = stack.worker().unwrap();
+    let other = stack
+        .xadd(&[("prompt", "goes on"), ("type", "testing")])
+        .await
+        .unwrap();
+    assert!(stack.outcome(&other).await.unwrap().success);
+    waiting(&stack, "paused:type:research", 40).await;
+    let why = why(&stack, &held[7]).await;
+    assert!(why.contains("type research is paused"), "{why}");
+
+    ok(stack
+        .longshore(&["resume", "type", "research"])
+        .await
+        .unwrap());
+    let outcomes = stack.outcomes(&held).await.unwrap();
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| outcome.success && outcome.attempts == 1)
+    );
+    let books = stack.books().await.unwrap();
+    books.balance();
+    assert_eq!(books.ledger.len(), 41, "one call each");
+    let mut begun = Vec::new();
+    for id in &held {
+        let job = stack.ledger.job(id).await.unwrap().unwrap();
+        begun.push(job.row.job.started_at.unwrap());
+    }
+    assert!(
+        begun.is_sorted(),
+        "they began in the order in which they came: {begun:?}"
+    );
+    waiting(&stack, "paused:type:research", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_provider_is_left_out_and_its_own_jobs_wait() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let _scheduler = stack.scheduler().unwrap();
+    let _worker = stack.worker().unwrap();
+    ok(stack
+        .longshore(&["pause", "provider", "gemini", "--reason", "under review"])
+        .await
+        .unwrap());
+    // By now the worker has heard.
+    eventually("another answers", || async {
+        let id = stack
+            .xadd(&[("prompt", "x"), ("platform", "gemini")])
+            .await?;
+        let outcome = stack.outcome(&id).await?;
+        ensure!(outcome.platform.as_deref() != Some("gemini"), "{outcome:?}");
+        stack.recorded().await?;
+        let history = stack.ledger.job(&id).await?.unwrap().history;
+        let decision = history[0].decision.clone().unwrap_or_default();
+        let why = &decision.skipped.first().unwrap().why;
+        assert_eq!(why, "paused: under review");
+        Ok(())
+    })
+    .await
+    .unwrap();
+
+    let only = [
+        ("prompt", "x"),
+        ("platform", "gemini"),
+        ("fallback", "false"),
+    ];
+    let held = stack.xadd(&only).await.unwrap();
+    waiting(&stack, "paused:provider:gemini", 1).await;
+    let why = why(&stack, &held).await;
+    assert!(
+        why.contains("provider gemini is paused") && why.contains("under review"),
+        "{why}"
+    );
+    ok(stack
+        .longshore(&["resume", "provider", "gemini"])
+        .await
+        .unwrap());
+    let outcome = stack.outcome(&held).await.unwrap();
+    assert_eq!((outcome.state, outcome.attempts), (JobState::Completed, 1));
+    assert_eq!(outcome.platform.as_deref(), Some("gemini"));
+
+    let unknown = stack
+        .longshore(&["pause", "provider", "gemin"])
+        .await
+        .unwrap();
+    assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
+    assert!(
+        unknown.stderr.contains("no provider `gemin`"),
+        "{}",
+        unknown.stderr
+    );
+    stack.books().await.unwrap().balance();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_for_a_time_ends_by_itself() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let _scheduler = stack.scheduler().unwrap();
+    let _worker = stack.worker().unwrap();
+    let asked = Instant::now();
+    ok(stack
+        .longshore(&["pause", "type", "research", "--for", "3s"])
+        .await
+        .unwrap());
+    let id = stack
+        .xadd(&[("prompt", "x"), ("type", "research")])
+        .await
+        .unwrap();
+    waiting(&stack, "paused:type:research", 1).await;
+    let outcome = stack.outcome(&id).await.unwrap();
+    assert!(outcome.success);
+    assert!(
+        asked.elapsed() >= Duration::from_secs(3),
+        "{:?}",
+        asked.elapsed()
+    );
+    assert!(
+        asked.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        asked.elapsed()
+    );
+    assert!(stack.broker.pauses().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_missed_the_message_learns_of_a_pause_all_the_same() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let _worker = stack.worker().unwrap();
+    let first = stack.xadd(&[("prompt", "x")]).await.unwrap();
+    stack.outcome(&first).await.unwrap();
+    redis::cmd("HSET")
+        .arg(stack.broker.keys().paused())
+        .arg("type:research")
+        .arg(r#"{"since":1}"#)
+        .query_async::<()>(&mut stack.connection().await.unwrap())
+        .await
+        .unwrap();
+    within(Duration::from_secs(2), "it is known", || async {
+        stack.xadd(&[("prompt", "x"), ("type", "research")]).await?;
+        let lanes = stack.broker.lanes().await?;
+        ensure!(
+            lanes.iter().any(|(name, _)| name == "paused:type:research"),
+            "{lanes:?}"
+        );
+        Ok(())
+    })
+    .await
+    .unwrap();
+}

@@ -1,0 +1,78 @@
+//! Who works, and on what.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use longshore::local::Signal;
+use longshore_tests::stack::{Stack, eventually};
+
+use super::{in_mid_call, json, ok, slow};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_are_told_with_what_they_have_in_flight() {
+    let stack = Stack::start(slow(Duration::from_mins(1))).await.unwrap();
+    let mut worker = stack.worker().unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(
+            stack
+                .xadd(&[("prompt", "x"), ("type", "research")])
+                .await
+                .unwrap(),
+        );
+    }
+    in_mid_call(&stack, 3).await;
+    let told = eventually("the heartbeat says so", || async {
+        let told = json(&stack, &["workers"]).await?;
+        ensure!(told[0]["in_flight"] == 3, "{told}");
+        Ok(told)
+    })
+    .await
+    .unwrap();
+    assert_eq!(told[0]["state"], "running", "{told}");
+    assert_eq!(told[0]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(told[0]["queues"][0], "default");
+    assert!(told[0]["host"].is_string() && told[0]["started_at"].is_string());
+    let id = told[0]["id"].as_str().unwrap();
+    let text = ok(stack.longshore(&["workers"]).await.unwrap());
+    assert!(text.contains(id) && text.contains("running"), "{text}");
+
+    let whole = json(&stack, &["workers", "show", id]).await.unwrap();
+    let jobs = whole["jobs"].as_array().unwrap();
+    assert_eq!(jobs.len(), 3, "{whole}");
+    for (job, id) in jobs.iter().zip(&ids) {
+        assert_eq!(job["job_id"], id.as_str());
+        assert_eq!(job["task_type"], "research");
+        for known in ["platform", "model", "since", "attempt_id"] {
+            assert!(job[known].is_string(), "{known}: {job}");
+        }
+    }
+
+    worker.signal(Signal::SIGTERM).unwrap();
+    eventually("it drains", || async {
+        let told = json(&stack, &["workers"]).await?;
+        ensure!(told[0]["state"] == "draining", "{told}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+
+    worker.kill().unwrap();
+    eventually("it is dead", || async {
+        let told = json(&stack, &["workers"]).await?;
+        ensure!(
+            told[0]["state"] == "dead" && told[0]["in_flight"] == 3,
+            "{told}"
+        );
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let text = ok(stack.longshore(&["workers"]).await.unwrap());
+    assert!(text.contains("dead, not heard for"), "{text}");
+    let nobody = stack
+        .longshore(&["workers", "show", "nobody"])
+        .await
+        .unwrap();
+    assert_eq!(nobody.code, Some(1), "{}", nobody.stderr);
+}
