@@ -2,6 +2,7 @@
 
 mod ask;
 mod batch;
+mod chain;
 mod config;
 mod costs;
 mod dev;
@@ -18,6 +19,7 @@ mod record;
 mod route;
 mod status;
 mod submit;
+mod tasks;
 mod words;
 mod workers;
 
@@ -33,8 +35,12 @@ use crate::{
 pub(crate) enum Command {
     /// Submit one task and wait for its answer
     Submit(submit::Arguments),
-    /// Submit many tasks from a JSON file and wait for their answers
+    /// Submit many tasks from a file and wait for their answers
     Batch(batch::Arguments),
+    /// Run the tasks of a project's file and wait for their answers
+    Run(tasks::Arguments),
+    /// Begin, show, list, stop and go on with chains of steps
+    Chain(chain::Arguments),
     /// Show, list, explain, cancel and wait for jobs
     Jobs(jobs::Arguments),
     /// Show platforms, queues and services
@@ -76,6 +82,8 @@ pub(crate) async fn run(command: Command) -> Result<Done, CommandError> {
         Command::Dev(arguments) => dev::run(arguments).await,
         Command::Submit(arguments) => submit::run(arguments, &Session::open()?).await,
         Command::Batch(arguments) => batch::run(arguments, &Session::open()?).await,
+        Command::Run(arguments) => Box::pin(tasks::run(arguments, &Session::open()?)).await,
+        Command::Chain(arguments) => chain::run(arguments, &Session::open()?).await,
         Command::Jobs(arguments) => jobs::run(arguments, &Session::open()?).await,
         Command::Status(arguments) => status::run(arguments, &Session::open()?).await,
         Command::Quota(arguments) => quota::run(arguments, &Session::open()?).await,

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{self, Write as _},
+    io::{self, BufWriter, Write as _},
 };
 
 use serde::Serialize;
@@ -32,10 +32,18 @@ pub(crate) fn complain(error: &impl fmt::Display) {
     note(format_args!("Error: {error}"));
 }
 
-/// A JSON document on stdout.
+/// A JSON document on stdout, as it comes: it may be larger than the memory.
 pub(crate) fn json(document: &impl Serialize) {
-    match serde_json::to_string_pretty(document) {
-        Ok(text) => line(text),
-        Err(error) => complain(&error),
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    match pretty(&mut stdout, document) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => complain(&error),
+        _ => {}
     }
+}
+
+/// Writes a JSON document with a line's end behind it.
+pub(crate) fn pretty(to: &mut impl io::Write, document: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *to, document)?;
+    to.write_all(b"\n")?;
+    to.flush()
 }

@@ -2,9 +2,13 @@
 //!
 //! Any number of schedulers may run; one of them leads, by a lease in Redis.
 
+mod alerts;
 pub mod housekeeping;
 mod leader;
+mod letters;
+mod replay;
 pub mod retention;
 mod scheduler;
+mod windows;
 
 pub use self::scheduler::Scheduler;

@@ -1,41 +1,55 @@
 //! Dead letters past their retention leave Redis.
 
-use chrono::Utc;
 use longshore_shared::{
-    archive::{ArchiveError, Standing, archive_and_remove},
+    archive::{ArchiveError, archive_and_remove},
     broker::Broker,
     config::Retention,
-    ledger::{DeadResolution, Ledger},
+    event::DeadResolution,
+    ledger::Ledger,
+    letter::{DeadFilter, DeadOrder, DeadQuery},
 };
 
-/// Archives and removes what is past its time, or beyond the greatest number; how many left.
+/// The most letters that leave at once.
+const PAGE: u64 = 500;
+
+/// Archives and removes what is past its time, or beyond the greatest number, the oldest first; how many
+/// left. Should it be ended in between, what is archived and not yet removed is archived again.
 pub async fn clean_up(
     broker: &Broker,
     ledger: &Ledger,
     retention: &Retention,
 ) -> Result<usize, ArchiveError> {
-    let keep = i64::try_from(retention.dead_letters.as_millis()).unwrap_or(i64::MAX);
-    let oldest_kept = Utc::now().timestamp_millis().saturating_sub(keep);
     let mut removed = 0;
     loop {
-        let over = broker
-            .dead_count()
-            .await?
-            .saturating_sub(retention.dead_letters_max);
-        let over = usize::try_from(over).unwrap_or(usize::MAX);
-        // The oldest come first: those that leave are at the head.
-        let leaving: Vec<Standing> = broker
-            .dead_page(0, 0)
-            .await?
-            .letters
-            .into_iter()
-            .enumerate()
-            .filter(|(rank, (died, _, _))| *rank < over || *died < oldest_kept)
-            .map(|(_, letter)| letter)
-            .collect();
-        if leaving.is_empty() {
+        let leaving = leaving(broker, retention).await?;
+        if leaving == 0 {
             return Ok(removed);
         }
-        removed += archive_and_remove(broker, ledger, &leaving, DeadResolution::Expired).await?;
+        let query = DeadQuery {
+            filter: DeadFilter::default(),
+            span: 0..=i64::MAX,
+            order: DeadOrder::OldestFirst,
+            after: None,
+        };
+        let most = usize::try_from(leaving.min(PAGE)).unwrap_or(usize::MAX);
+        let page = broker.dead_letters(&query, most).await?;
+        let gone = archive_and_remove(broker, ledger, &page.found, DeadResolution::Expired).await?;
+        if gone == 0 {
+            // Another did it at the same moment; the next round looks again.
+            return Ok(removed);
+        }
+        removed += gone;
     }
+}
+
+/// How many of the oldest are to leave.
+async fn leaving(broker: &Broker, retention: &Retention) -> Result<u64, ArchiveError> {
+    let keep = i64::try_from(retention.dead_letters.as_millis()).unwrap_or(i64::MAX);
+    let oldest_kept = broker.server_time_ms().await?.saturating_sub(keep);
+    let too_old = broker.dead_before(oldest_kept).await?;
+    let too_many = broker
+        .dead_count()
+        .await?
+        .saturating_sub(retention.dead_letters_max);
+    Ok(too_old.max(too_many))
 }

@@ -17,9 +17,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    alerts::Deliveries,
     housekeeping::{self, Leads},
     leader::Claim,
-    retention,
+    letters, windows,
 };
 
 /// The shortest pause between two looks.
@@ -34,11 +35,17 @@ const PROMOTE: usize = 250;
 /// How often dead workers are looked for.
 const RECOVER_EVERY: Duration = Duration::from_secs(1);
 
+/// How often it is looked for windows that are over or fill up: an alert is late by no more.
+const WINDOWS_EVERY: Duration = Duration::from_secs(1);
+
 /// How often it is looked which queues there are: no worker is held dead sooner than that.
 const LIST_EVERY: Duration = Duration::from_secs(5);
 
-/// How often dead letters are looked through.
-const RETENTION_EVERY: Duration = Duration::from_mins(1);
+/// How often requests to cancel are looked through.
+const FORGET_EVERY: Duration = Duration::from_mins(1);
+
+/// How often dead letters get their turn.
+const LETTERS_EVERY: Duration = Duration::from_secs(1);
 
 /// A request to cancel stands for a week: no job waits that long for its first pull unseen.
 const CANCEL_MS: i64 = 7 * 24 * 3600 * 1000;
@@ -55,6 +62,7 @@ pub struct Scheduler {
     ledger: Ledger,
     health: HealthState,
     called: Arc<Notify>,
+    letters: Arc<Notify>,
 }
 
 impl Scheduler {
@@ -66,6 +74,7 @@ impl Scheduler {
             ledger,
             health,
             called: Arc::default(),
+            letters: Arc::default(),
         }
     }
 
@@ -76,6 +85,12 @@ impl Scheduler {
         let mut pause = TICK;
         self.health.register("scheduler", Duration::from_secs(30));
         let listening = tokio::spawn(listen(self.broker.clone(), self.called.clone()));
+        let letters = tokio::spawn(letters::keep(
+            self.config.clone(),
+            self.broker.clone(),
+            self.ledger.clone(),
+            self.letters.clone(),
+        ));
         let keeping = tokio::spawn(housekeeping::keep(
             self.broker.clone(),
             self.ledger.clone(),
@@ -105,6 +120,7 @@ impl Scheduler {
             }
         }
         listening.abort();
+        letters.abort();
         rounds.leads.store(false, Ordering::Relaxed);
         if let Err(error) = keeping.await {
             tracing::error!("the housekeeping did not end well: {error}");
@@ -131,13 +147,26 @@ impl Scheduler {
         if due(&mut rounds.recovered, RECOVER_EVERY) {
             self.recover(rounds).await?;
         }
-        if due(&mut rounds.cleaned, RETENTION_EVERY) {
+        if due(&mut rounds.windows, WINDOWS_EVERY) {
+            let config = self.config.current();
+            let look = windows::look(&self.broker, &config).await?;
+            if look.more {
+                rounds.windows = None;
+            }
+            if look.alerts {
+                rounds.deliveries.go_on(&self.broker, &self.config);
+            }
+        }
+        if due(&mut rounds.forgot, FORGET_EVERY) {
             let now = self.broker.server_time_ms().await?;
             self.broker.forget_cancels(now - CANCEL_MS).await?;
-            self.clean_up().await;
+        }
+        if due(&mut rounds.letters, LETTERS_EVERY) {
+            // Who is still busy with the last turn misses this one.
+            self.letters.notify_waiters();
         }
         Ok(match gone.again {
-            _ if gone.jobs >= PROMOTE => Duration::ZERO,
+            _ if gone.jobs >= PROMOTE || rounds.windows.is_none() => Duration::ZERO,
             Some(again) => again.clamp(TICK, LONGEST_SLEEP),
             None => LONGEST_SLEEP,
         })
@@ -161,18 +190,6 @@ impl Scheduler {
             }
         }
         Ok(())
-    }
-
-    async fn clean_up(&self) {
-        let config = self.config.current();
-        match retention::clean_up(&self.broker, &self.ledger, &config.retention).await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(
-                removed,
-                "dead letters past their retention are archived and removed"
-            ),
-            Err(error) => tracing::warn!("{error}"),
-        }
     }
 }
 
@@ -199,7 +216,10 @@ struct Rounds {
     recovered: Option<Instant>,
     listed: Option<Instant>,
     queues: Vec<QueueName>,
-    cleaned: Option<Instant>,
+    windows: Option<Instant>,
+    deliveries: Deliveries,
+    forgot: Option<Instant>,
+    letters: Option<Instant>,
 }
 
 fn due(last: &mut Option<Instant>, every: Duration) -> bool {

@@ -3,7 +3,7 @@
 -- KEYS[1]  the queue's stream
 -- ARGV     prefix, queue, entry, worker, id ('' = none), content hash, seconds that an id is known,
 --          unique key ('' = none), seconds that it is taken, reply ('1' or ''), seconds that a reply
---          is kept, event of the drop
+--          is kept, event of the drop, the task of a batch that it is ('' = none) as `CHAIN INSTANCE`
 -- Returns  {'ok'}, {'gone'} the entry is not the worker's, {'duplicate'} dropped: the same job came
 --          before, {'conflict', place} the id is another job's, {'unique', place} the key is another's
 local queue, entry, worker, id, hash, id_ttl, key, key_ttl, reply, reply_ttl, drop =
@@ -20,6 +20,12 @@ if id ~= '' then
       if known_hash ~= hash then return {'conflict', known_place} end
       emit(drop)
       remove(KEYS[1], {entry})
+      if ARGV[13] ~= '' then
+        local chain, instance = string.match(ARGV[13], '^(%S+) (%S+)$')
+        advance(chain, instance, 'completed', 0)
+        pump(chain, PUMP)
+        finish(chain)
+      end
       if reply == '1' then
         local result = redis.call('GET', P .. ':result:' .. id)
         if result then

@@ -5,16 +5,4 @@
 -- ARGV     prefix, job id, the id that it is laid aside under (its own, but of a job that waits for its
 --          tenant's turn and whose own id nobody has checked)
 -- Returns  'ended' when it has an outcome already, else 'asked'
-local id, aside = ARGV[2], ARGV[3]
-if redis.call('EXISTS', P .. ':result:' .. id) == 1 then return 'ended' end
-redis.call('ZADD', KEYS[1], now_ms(), id)
-local packed = redis.call('HGET', P .. ':lane:jobs', aside)
-if packed then
-  local lane = cmsgpack.unpack(packed)[2]
-  if lane == 'time' or lane == 'version' or string.match(lane, '^paused:') then
-    redis.call('ZREM', P .. ':lane:' .. lane, aside)
-  end
-  let_go(aside)
-end
-redis.call('PUBLISH', P .. ':control', 'cancel ' .. id)
-return 'asked'
+return ask_to_cancel(ARGV[2], ARGV[3]) and 'asked' or 'ended'

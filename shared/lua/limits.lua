@@ -15,8 +15,11 @@
 -- leaks with a worker that dies.
 --
 -- `{ns}:quota:METER` holds of a rate `full_at` (µs: when the bucket is full again), of a window `w`, `used`,
--- `held`, `end`, of places `cap` and `cut` (the adapted limit, and when it was last cut); and, once somebody
--- waits, what let_go.lua has to know of those.
+-- `held`, `end`, `limit`, of places `cap` and `cut` (the adapted limit, and when it was last cut); and, once somebody
+-- waits, what let_go.lua has to know of those. A window has `told` too once it is in the record, `last` (the
+-- window before: `w`, `used`, `end`, `limit`), `alerted` (the highest threshold that was alerted of) and
+-- `seen` (see close_windows.lua). `{ns}:windows` holds the meters of windows by their ends, and
+-- `{ns}:alerts:look` those of which a whole percent more is used since raise_alerts.lua looked.
 -- `{ns}:slots:METER` holds who has the places. Jobs wait in `{ns}:lane:quota:METER`, whose gate in
 -- `{ns}:gates` is when to look again.
 
@@ -25,6 +28,8 @@ local AHEAD = 2000
 -- Where nothing tells when a place comes free, look again after this long (ms).
 local LOOK_AGAIN = 1000
 local FOREVER = 32503680000000
+-- A sum without an end is looked at so often (ms), see close_windows.lua.
+local UNUSED = 30 * 86400 * 1000
 
 local function meter_key(meter) return P .. ':quota:' .. meter end
 local function quota_lane(meter) return P .. ':lane:quota:' .. meter end
@@ -56,7 +61,7 @@ local function window_room(take, now)
   if used + held + take[6] <= take[5] then return 0, 0 end
   local ends = take[4] == 0 and FOREVER or take[4]
   -- What is held may come back before the window ends.
-  if held > 0 and used + take[6] <= take[5] then ends = math.min(ends, now + LOOK_AGAIN) end
+  if held > 0 and used + take[6] <= take[5] then return nil, math.min(ends, now + LOOK_AGAIN), 'held' end
   return nil, ends
 end
 
@@ -81,7 +86,7 @@ end
 
 -- Whether all of the takes have room: the wait (ms), or nil, the meter that has none, when to look again,
 -- and what else is said of it (`never`: it takes more than there ever is; `later`: there is room, but others
--- are before it). `waited` jobs came out of a lane; others do not overtake those in it.
+-- are before it; `held`: what others hold may come back). `waited` jobs came out of a lane; others do not overtake those in it.
 local function room_for(takes, place, now, waited)
   local longest = 0
   for _, take in ipairs(takes) do
@@ -102,13 +107,44 @@ local function room_for(takes, place, now, waited)
   return longest
 end
 
--- A window that is over goes to the record as it ended.
-local function close_window(meter, limit)
-  local m = redis.call('HMGET', meter_key(meter), 'w', 'used', 'end')
-  if not m[1] or m[2] == '0' then return end
-  local unit = string.match(meter, '^rpd:') and 'requests' or 'nano_usd'
+local function unit_of(meter) return string.match(meter, '^rpd:') and 'requests' or 'nano_usd' end
+
+-- What is used of a limit, in whole percent.
+local function percent(used, limit) return math.floor(used * 100 / limit) end
+
+-- A window that is over goes to the record with what was used of it by now. Of two accounts the record keeps
+-- the greater.
+local function tell_window(meter, start, ends, used, limit)
   emit(string.format('{"window":{"meter":%s,"unit":"%s","start_ms":%s,"end_ms":%s,"used":%s,"limit":%s}}',
-    cjson.encode(meter), unit, m[1], m[3], m[2], whole(limit)))
+    cjson.encode(meter), unit_of(meter), start, ends, used, limit))
+end
+
+-- The window of a take begins. The one before is told, unless it is, and kept beside it: calls that began in
+-- it may still end.
+local function begin_window(take, now)
+  local key, last = meter_key(take[2]), ''
+  local m = redis.call('HMGET', key, 'w', 'used', 'end', 'limit', 'told')
+  if m[1] then
+    local limit = m[4] or whole(take[5])
+    if not m[5] and m[2] ~= '0' then tell_window(take[2], m[1], m[3], m[2], limit) end
+    last = m[1] .. ' ' .. m[2] .. ' ' .. m[3] .. ' ' .. limit
+  end
+  redis.call('HSET', key, 'w', whole(take[3]), 'end', whole(take[4]), 'used', '0', 'held', whole(take[6]),
+    'limit', whole(take[5]), 'last', last)
+  redis.call('HDEL', key, 'told', 'alerted', 'seen')
+  redis.call('PERSIST', key)
+  redis.call('ZADD', P .. ':windows', whole(take[4] == 0 and now + UNUSED or take[4]), take[2])
+end
+
+-- What a call came to that ended after the next window had begun.
+local function count_late(take, used)
+  local key = meter_key(take[2])
+  local start, sum, ends, limit =
+    string.match(redis.call('HGET', key, 'last') or '', '^(%S+) (%S+) (%S+) (%S+)$')
+  if used == 0 or tonumber(start or '-1') ~= take[3] then return end
+  sum = whole(tonumber(sum) + used)
+  redis.call('HSET', key, 'last', start .. ' ' .. sum .. ' ' .. ends .. ' ' .. limit)
+  tell_window(take[2], start, ends, sum, limit)
 end
 
 local function take_all(takes, place, worker, now)
@@ -122,9 +158,7 @@ local function take_all(takes, place, worker, now)
       if counted == take[3] then
         redis.call('HINCRBY', key, 'held', whole(take[6]))
       elseif not is_over(take, counted) then
-        close_window(take[2], take[5])
-        redis.call('HSET', key, 'w', whole(take[3]), 'end', whole(take[4]), 'used', '0',
-          'held', whole(take[6]))
+        begin_window(take, now)
       end
     else
       redis.call('HSET', P .. ':slots:' .. take[2], place, worker)
@@ -137,6 +171,22 @@ local function open_gate(meter, at)
   local gates = P .. ':gates'
   if redis.call('ZADD', gates, 'LT', 'CH', whole(at), meter) == 1 and redis.call('ZRANK', gates, meter) == 0 then
     wake()
+  end
+end
+
+-- What a call came to, in its window.
+local function count_used(take, used, told)
+  local key = meter_key(take[2])
+  redis.call('HINCRBY', key, 'held', whole(-take[6]))
+  local sum = redis.call('HINCRBY', key, 'used', whole(used))
+  if percent(sum, take[5]) ~= percent(sum - used, take[5]) then
+    redis.call('HSET', key, 'limit', whole(take[5]))
+    redis.call('SADD', P .. ':alerts:look', take[2])
+  end
+  if told and used > 0 then tell_window(take[2], whole(take[3]), whole(take[4]), whole(sum), whole(take[5])) end
+  if used < take[6] and redis.call('EXISTS', quota_lane(take[2])) == 1 then
+    redis.call('HINCRBY', key, 'taken', whole(used - take[6]))
+    open_gate(take[2], now_ms())
   end
 end
 
@@ -181,15 +231,13 @@ local function give_back(takes_text, place, spent_text)
         end
       end
     elseif take[1] == 'w' then
-      if tonumber(redis.call('HGET', key, 'w') or '-1') == take[3] then
-        local used = take[6]
-        if spent then used = kind == 'rpd' and spent[2] or spent[3] end
-        redis.call('HINCRBY', key, 'held', whole(-take[6]))
-        redis.call('HINCRBY', key, 'used', whole(used))
-        if used < take[6] and redis.call('EXISTS', quota_lane(take[2])) == 1 then
-          redis.call('HINCRBY', key, 'taken', whole(used - take[6]))
-          open_gate(take[2], now_ms())
-        end
+      local used = take[6]
+      if spent then used = kind == 'rpd' and spent[2] or spent[3] end
+      local m = redis.call('HMGET', key, 'w', 'told')
+      if tonumber(m[1] or '-1') == take[3] then
+        count_used(take, used, m[2])
+      else
+        count_late(take, used)
       end
     else
       give_slot_back(take, place, spent and spent[4] == 1)

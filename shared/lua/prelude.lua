@@ -110,10 +110,14 @@ local function lay_aside(stream, queue, entry, id, lane, resume)
   return true
 end
 
+-- Puts a job of which something is remembered into its queue; gives its new place.
+local function append(queue, fields)
+  return place_of(queue, redis.call('XADD', P .. ':queue:' .. queue, '*', '_resume', '1', unpack(fields)))
+end
+
 -- Puts a job into its queue with what is to be remembered of it; gives its new place.
 local function enqueue(queue, resume, fields)
-  local entry = redis.call('XADD', P .. ':queue:' .. queue, '*', '_resume', '1', unpack(fields))
-  local place = place_of(queue, entry)
+  local place = append(queue, fields)
   redis.call('HSET', P .. ':resume', place, resume)
   return place
 end
@@ -128,6 +132,25 @@ local function let_go(id, lane)
   if lane and stands_in ~= lane then return nil end
   redis.call('HDEL', P .. ':lane:jobs', id)
   return enqueue('~' .. queue, resume, {unpack(record, 4)})
+end
+
+-- Asks for a job that has not ended to be cancelled. One that waits in a lane goes to its queue, where the
+-- next worker ends it without running it; one that runs is dropped by its worker, who hears of it at once. `aside` is what it is laid
+-- aside under (nil = its id).
+local function ask_to_cancel(id, aside)
+  aside = aside or id
+  if redis.call('EXISTS', P .. ':result:' .. id) == 1 then return false end
+  redis.call('ZADD', P .. ':cancelled', now_ms(), id)
+  local packed = redis.call('HGET', P .. ':lane:jobs', aside)
+  if packed then
+    local lane = cmsgpack.unpack(packed)[2]
+    if lane == 'time' or lane == 'version' or string.match(lane, '^paused:') then
+      redis.call('ZREM', P .. ':lane:' .. lane, aside)
+    end
+    let_go(aside)
+  end
+  redis.call('PUBLISH', P .. ':control', 'cancel ' .. id)
+  return true
 end
 
 -- Gives a concurrency key's slot back, and hands it to the first that waits for it.

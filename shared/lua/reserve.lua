@@ -58,7 +58,7 @@ for _, candidate in ipairs(candidates) do
   elseif why == 'never' then
     never = never or take[2]
   else
-    if take[8] == 'dead_letter' and why ~= 'later' then refused = take[2] end
+    if take[8] == 'dead_letter' and not why then refused = take[2] end
     if string.match(take[2], '^budget:.*:') then for_all = '' end
     if not first_at or at < first_at then first_take, first_at = take, at end
   end

@@ -2,7 +2,8 @@
 
 use crate::{
     broker::{Broker, BrokerError},
-    ledger::{DeadResolution, Ledger, LedgerError},
+    event::DeadResolution,
+    ledger::{Ledger, LedgerError},
     letter::Letter,
 };
 

@@ -1,6 +1,10 @@
 //! Redis: the queues, the lanes, the journal, the events. Every atomic step is one script.
 
+mod alerts;
 mod batch;
+mod batches;
+mod chain_acts;
+mod chains;
 mod circuit;
 mod config;
 mod dead;
@@ -14,11 +18,13 @@ mod pages;
 mod pauses;
 mod queues;
 mod reader;
+mod replay;
 mod scripts;
 mod server;
 mod steps;
 mod sweep;
 mod tenants;
+mod windows;
 mod workers;
 
 use std::{
@@ -34,9 +40,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use self::batch::Batch;
 pub use self::{
+    alerts::{Claimed, Raised},
+    batches::{BatchPart, BatchPlan, BatchPut, BatchReport, BatchTask, TaskReport},
+    chain_acts::{
+        ChainCancelled, ChainPlan, ChainRetried, Child, Started, StepEnd, StepOutcome, StepPlan,
+    },
+    chains::{ChainHead, ChainView, Failed, StepView, Tally},
     circuit::{CircuitName, CircuitReport, Claim, Counted, Counts, Opened},
     config::{CONFIG_MESSAGE, Pushed},
-    dead::DeadPage,
+    dead::DeadSlice,
     events::{EventEntry, EventStream},
     holding::{Holding, Journalled, Unheard},
     jobs::{Entries, Pending, Waiting},
@@ -45,6 +57,7 @@ pub use self::{
     pauses::{PAUSED_MESSAGE, Paused, Pausing},
     queues::QueueDepth,
     reader::{Delivered, QueueReader, Sorted, Wanted},
+    replay::{BulkReplay, BulkStep},
     server::ServerFacts,
     steps::{Admission, Admitted, Beginning, Begun, Ending, Fence, Held, Parked, Parking},
     sweep::{Sweeping, Swept},
@@ -209,6 +222,10 @@ impl Broker {
 
     pub(crate) fn result_seconds(&self) -> u64 {
         self.retention().results.as_secs().max(1)
+    }
+
+    pub(crate) fn chain_seconds(&self) -> u64 {
+        self.retention().chains.as_secs().max(1)
     }
 
     pub(crate) fn id_seconds(&self) -> u64 {

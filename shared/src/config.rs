@@ -20,8 +20,10 @@ use crate::{
     catalog::{Catalog, UnknownPrice},
     envelope::Limits,
     id::{Namespace, QueueName},
-    limits::{Budget, Circuit, Tenants},
+    limits::{Alerts, Budget, Circuit, Tenants},
+    replay::ReplayRule,
     routing::Routing,
+    webhook::WebhookSettings,
 };
 
 pub use environment::Environment;
@@ -31,6 +33,7 @@ pub use redact::redacted;
 pub use secrets::without_secrets;
 pub use shown::Shown;
 
+mod dead_letters;
 mod environment;
 mod error;
 mod file;
@@ -44,6 +47,7 @@ mod routing;
 mod secrets;
 mod settings;
 mod shown;
+mod webhooks;
 mod yaml;
 
 pub(crate) use file::{Entries, Text};
@@ -101,10 +105,14 @@ pub struct Config {
     pub budgets: Vec<Budget>,
     /// How tenants share what there is. Default: equally.
     pub tenants: Tenants,
-    /// The parts of a limit, in percent and in order, that people are warned at. Default 50, 80, 90.
-    pub alerts: Vec<u8>,
+    /// When and how people are told that a limit fills up.
+    pub alerts: Alerts,
+    /// Where webhooks may go. Default: nowhere.
+    pub webhooks: WebhookSettings,
     /// When calls to a failing model are held back.
     pub circuit: Circuit,
+    /// By which dead letters are replayed without a person, in the file's order. Default: none.
+    pub replay_rules: Vec<ReplayRule>,
     /// What looks wrong but keeps nothing from running, for people.
     pub warnings: Vec<String>,
     /// Where each setting and entry stands that is set; the others have their defaults.
@@ -170,6 +178,8 @@ pub struct Retention {
     pub dead_letters: Duration,
     /// The most dead letters; the oldest go first. Default 1,000,000.
     pub dead_letters_max: u64,
+    /// How long Redis keeps what belongs to a chain after its end.
+    pub chains: Duration,
     /// Dead letters in Postgres, after they left Redis. Default: for ever.
     pub dead_letters_archive: Option<Duration>,
     /// Jobs in Postgres, after they ended. Default: for ever.
@@ -187,6 +197,7 @@ impl Default for Retention {
             ids: Duration::from_hours(24),
             dead_letters: Duration::from_hours(30 * 24),
             dead_letters_max: 1_000_000,
+            chains: Duration::from_hours(7 * 24),
             dead_letters_archive: None,
             jobs: None,
             attempts: None,

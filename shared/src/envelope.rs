@@ -3,29 +3,31 @@
 //! The rules are those of `docs/PROTOCOL.md`; `parse` turns a message into an [`Envelope`] or into
 //! a [`Malformed`] that names the field, what is wrong with it and what would be right.
 
-mod fields;
+mod chained;
+pub(crate) mod fields;
 mod hash;
-mod json;
+pub(crate) mod json;
 mod malformed;
-mod objects;
+pub(crate) mod objects;
 mod parse;
 mod tenant;
 #[cfg(test)]
 mod tests;
-mod times;
+pub(crate) mod times;
 
 use std::{num::NonZeroU32, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-pub(crate) use self::fields::is_line;
 pub use self::{
+    chained::chain_text,
     hash::ContentHash,
     malformed::{Malformed, MalformedCode},
     parse::{Limits, Message as RawMessage, Parsed, parse},
     tenant::tenant_of,
 };
+pub(crate) use self::{fields::is_line, malformed::shortened, parse::members_of};
 use crate::{call::Message, id::JobId, money::Usd};
 
 /// The version of the protocol that this build speaks.
@@ -91,6 +93,8 @@ pub struct Envelope {
     pub metadata: Option<Map<String, Value>>,
     /// Whether the outcome is pushed to the reply list.
     pub reply: bool,
+    /// Whether its answer is a list of jobs, which are put in with its end.
+    pub spawn: bool,
     /// The W3C trace that the job belongs to.
     pub traceparent: Option<String>,
 }

@@ -9,9 +9,11 @@ use serde_json::{Map, Value};
 
 use crate::{
     call::{ErrorClass, FinishReason, Usage},
+    chain::{ChainId, ChainKind, ChainState},
     envelope::Envelope,
     id::{AttemptId, JobId, Place, QueueName, WorkerId},
     money::Usd,
+    resume::Resume,
     state::{AttemptOutcome, JobState, words},
 };
 
@@ -27,12 +29,21 @@ pub struct Event {
     /// The dead letter that it left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead: Option<DeadRecord>,
+    /// What became of a dead letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_end: Option<DeadEnd>,
     /// The message that was dropped as a duplicate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<DropRecord>,
     /// The window of a quota or a budget that is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowRecord>,
+    /// The chain as it stands after the step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chain: Option<ChainRecord>,
+    /// The threshold that a window has passed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alert: Option<AlertRecord>,
 }
 
 impl Event {
@@ -65,6 +76,9 @@ pub struct JobLabels {
     /// The job that it came from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<String>,
+    /// What it runs of the chain: `STEP` or `STEP/INDEX`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
 }
 
 impl JobLabels {
@@ -83,6 +97,7 @@ impl JobLabels {
             tenant: text(|envelope| &envelope.tenant),
             chain_id: text(|envelope| &envelope.chain_id),
             parent_id: text(|envelope| &envelope.parent_id),
+            step: None,
         }
     }
 }
@@ -133,6 +148,37 @@ pub struct JobRecord {
     /// The W3C trace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+}
+
+impl JobRecord {
+    /// A job that has not ended, as Redis knows it.
+    pub fn unended(
+        envelope: Option<&Envelope>,
+        queue: QueueName,
+        state: JobState,
+        resume: &Resume,
+    ) -> Self {
+        let past = resume.history.last();
+        let id = envelope.and_then(|envelope| envelope.id.clone());
+        Self {
+            labels: JobLabels::new(id.unwrap_or_else(|| resume.id.clone()), queue, envelope),
+            state,
+            enqueued_at: resume.enqueued_at,
+            started_at: resume.started_at,
+            finished_at: None,
+            due_at: None,
+            platform: past.map(|past| past.platform.clone()),
+            model: past.map(|past| past.model.clone()),
+            attempts: resume.attempts,
+            prompt_head: envelope.map(Envelope::prompt_head).unwrap_or_default(),
+            output: None,
+            finish_reason: None,
+            error: past.map(|past| past.error.clone()),
+            error_class: past.map(|past| past.error_class.to_string()),
+            metadata: envelope.and_then(|envelope| envelope.metadata.clone()),
+            traceparent: envelope.and_then(|envelope| envelope.traceparent.clone()),
+        }
+    }
 }
 
 /// One call to a provider, after it ended.
@@ -258,6 +304,31 @@ pub struct DeadRecord {
     pub attempts: u32,
 }
 
+/// What became of a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadEnd {
+    /// The letter.
+    pub id: JobId,
+    /// When it came to be one.
+    pub at: DateTime<Utc>,
+    /// What became of it.
+    pub resolution: DeadResolution,
+    /// When it was gone.
+    pub gone_at: DateTime<Utc>,
+}
+
+words! {
+    /// What became of a dead letter.
+    DeadResolution {
+        /// It went back to its queue.
+        Replayed = "replayed",
+        /// A person threw it away.
+        Purged = "purged",
+        /// It lay there for as long as dead letters are kept.
+        Expired = "expired",
+    }
+}
+
 /// A message that was dropped because another with its id or key came first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DropRecord {
@@ -284,6 +355,48 @@ pub struct WindowRecord {
     pub used: u64,
     /// What could have been.
     pub limit: u64,
+}
+
+/// A chain, after it began or ended. The scripts write it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainRecord {
+    /// The chain.
+    pub chain_id: ChainId,
+    /// Its name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it came from.
+    pub kind: ChainKind,
+    /// Where it is in its life.
+    pub state: ChainState,
+    /// Steps, or of a batch the tasks.
+    pub steps: u64,
+    /// When it began, in ms since the epoch.
+    pub begun_ms: i64,
+    /// When it ended, in ms since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<i64>,
+}
+
+/// A window of a quota or a budget, used up to a part of its limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertRecord {
+    /// What is counted, and whose.
+    pub meter: String,
+    /// In what.
+    pub unit: WindowUnit,
+    /// The window's first moment, in ms since the epoch.
+    pub start_ms: i64,
+    /// The first moment after it; absent of one that never ends.
+    pub end_ms: Option<i64>,
+    /// The part, in percent.
+    pub threshold: u8,
+    /// What was used of the window when that was seen.
+    pub used: u64,
+    /// What may be.
+    pub limit: u64,
+    /// When it was seen, in ms since the epoch.
+    pub at_ms: i64,
 }
 
 words! {

@@ -101,6 +101,21 @@ impl JobId {
         Self(place.0.clone())
     }
 
+    /// One that nobody has.
+    pub fn fresh() -> Self {
+        Self(Uuid::now_v7().to_string())
+    }
+
+    /// The id of a chain, where a job's is asked for; the name is checked already.
+    pub(crate) fn of_chain(chain: &str) -> Self {
+        Self(chain.to_owned())
+    }
+
+    /// The id of a job that runs a step of a chain; both names are checked already.
+    pub(crate) fn of_step(chain: &str, instance: &str) -> Self {
+        Self(format!("{chain}/{instance}"))
+    }
+
     /// Whether this is the form that the server gives; producers may not choose such an id.
     pub fn is_server_form(&self) -> bool {
         let entry = self

@@ -1,6 +1,9 @@
 //! The names of the Redis keys of a namespace. All carry the same hash tag, `{namespace}`.
 
-use crate::id::{JobId, Namespace, QueueName, WorkerId};
+use crate::{
+    chain::ChainId,
+    id::{JobId, Namespace, Place, QueueName, WorkerId},
+};
 
 /// The consumer group of the queues.
 pub const WORKERS_GROUP: &str = "workers";
@@ -61,6 +64,41 @@ impl Keys {
         format!("{}:id:{job}", self.prefix)
     }
 
+    /// A chain's state, figures and counts; what belongs to it has longer names.
+    pub fn chain(&self, chain: &ChainId) -> String {
+        format!("{}:chain:{chain}", self.prefix)
+    }
+
+    /// The outcomes of a chain's steps that others read.
+    pub fn chain_contexts(&self, chain: &ChainId) -> String {
+        format!("{}:chain:{chain}:contexts", self.prefix)
+    }
+
+    /// What runs of a chain: the job of each instance.
+    pub fn chain_running(&self, chain: &ChainId) -> String {
+        format!("{}:chain:{chain}:running", self.prefix)
+    }
+
+    /// What ended of a chain without success, by instance.
+    pub fn chain_failed(&self, chain: &ChainId) -> String {
+        format!("{}:chain:{chain}:failed", self.prefix)
+    }
+
+    /// The tasks of a batch that have yet to come to the queue.
+    pub fn batch_lines(&self, batch: &ChainId) -> String {
+        format!("{}:chain:{batch}:lines", self.prefix)
+    }
+
+    /// Those ids of a batch's jobs that their producer chose, by the index of the task.
+    pub fn batch_ids(&self, batch: &ChainId) -> String {
+        format!("{}:chain:{batch}:ids", self.prefix)
+    }
+
+    /// Where the steps of a chain lie until it begins.
+    pub fn chain_laid_down(&self, place: &Place) -> String {
+        format!("{}:chain-new:{place}", self.prefix)
+    }
+
     /// The lane of a limit.
     pub fn quota_lane(&self, meter: &str) -> String {
         format!("{}:lane:quota:{meter}", self.prefix)
@@ -113,6 +151,8 @@ impl Keys {
         dead = "dead";
         /// The dead letters, by id.
         dead_jobs = "dead:jobs";
+        /// What the keys of all bulk replays begin with.
+        dead_replay_prefix = "dead:replay:";
         /// The jobs that somebody asked to cancel, by time.
         cancelled = "cancelled";
         /// What is paused, by kind and name.
@@ -127,10 +167,20 @@ impl Keys {
         circuits = "circuits";
         /// The configuration that was pushed for the whole fleet.
         config = "config";
+        /// The chains, by when they began.
+        chains = "chains";
         /// The lease of the leading scheduler.
         leader = "leader";
         /// When to look again at the lanes of limits, by meter.
         gates = "gates";
+        /// The meters of windows, by when to look at them: at their ends.
+        windows = "windows";
+        /// The alerts that are not delivered yet, by id.
+        alerts = "alerts";
+        /// When to deliver them.
+        alerts_due = "alerts:due";
+        /// The meters of which a whole percent more is used since it was looked for alerts.
+        alerts_look = "alerts:look";
         /// Until when accounts are not to be called, as their providers said, by account.
         limited = "limited";
         /// What all queues' keys begin with.

@@ -14,11 +14,14 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+mod alerts;
+mod chains;
 mod clean;
 mod costs;
 mod dead;
 mod error;
 mod event_id;
+mod outcomes;
 mod prune;
 mod queries;
 mod reconcile;
@@ -28,8 +31,8 @@ mod rows;
 mod tests;
 mod windows;
 
+pub use chains::{ChainFilter, ChainJobFilter, ChainRow, Figures, StepRow};
 pub use costs::{ChainCosts, CostLine, CostScope, CostSummary, JobCost, ReportedCosts};
-pub use dead::DeadResolution;
 pub use error::LedgerError;
 pub use event_id::{BadEventId, EventId};
 pub use prune::OldRows;

@@ -6,7 +6,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::filter::{DeadCursor, DeadFilter, DeadOrder, DeadQuery};
 use crate::{event::DeadRecord, resume::Resume};
+
+mod filter;
 
 /// Of an oversized message, so many bytes of each field are kept.
 const HEAD_BYTES: usize = 4096;

@@ -8,20 +8,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::{catalog::PlatformName, money::Usd, state::words};
 
+pub use alerts::Alerts;
 pub use calendar::{Calendar, Window};
 pub use circuit::Circuit;
 pub use meters::{Costs, Meters, Take, Unit};
 pub use name::MeterName;
 pub use pacing::Pacing;
 
+mod alerts;
 mod calendar;
 mod circuit;
 mod meters;
 mod name;
 mod pacing;
-
-/// The parts of a limit, in percent, that people are warned at (seed 000, "Alert Thresholds").
-pub const ALERTS: [u8; 3] = [50, 80, 90];
 
 /// What a provider's account allows. What is absent is not limited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     call::{ErrorClass, Usage},
+    catalog::Tier,
+    chain::StepRef,
     id::{AttemptId, JobId},
     money::Usd,
 };
@@ -50,6 +52,9 @@ pub struct Resume {
     /// The context window that was too small for it, in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outgrew: Option<u64>,
+    /// The tier whose models have failed it, of a step that goes on with higher ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<Tier>,
     /// Workers that died while they ran it.
     #[serde(default)]
     pub crashes: u32,
@@ -59,6 +64,9 @@ pub struct Resume {
     /// How often a person or a rule replayed it from the dead letters.
     #[serde(default)]
     pub replays: u32,
+    /// The step of a chain that it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Box<StepRef>>,
     /// The newest attempts.
     #[serde(default)]
     pub history: Vec<PastAttempt>,
@@ -102,9 +110,11 @@ impl Resume {
             tries: BTreeMap::new(),
             waited: false,
             outgrew: None,
+            above: None,
             crashes: 0,
             crashes_here: 0,
             replays: 0,
+            step: None,
             history: Vec::new(),
             waits_since: None,
         }
@@ -123,6 +133,7 @@ impl Resume {
     pub fn replayed(mut self) -> Self {
         self.spent.clear();
         self.tries.clear();
+        self.above = None;
         self.crashes = 0;
         self.crashes_here = 0;
         self.waits_since = None;

@@ -105,6 +105,8 @@ words! {
         Needs = "needs",
         /// Whether other platforms may be tried.
         Only = "fallback",
+        /// That models of a lower tier have failed it.
+        Escalation = "escalation",
     }
 }
 
@@ -124,6 +126,14 @@ pub struct Decision<'a> {
     pub candidates: Vec<Candidate<'a>>,
     /// How it came to that; steps that had no say are left out.
     pub steps: Cow<'a, [Step<'a>]>,
+}
+
+impl Decision<'_> {
+    /// The highest tier among the candidates.
+    pub fn highest_tier(&self) -> Option<Tier> {
+        let tiers = self.candidates.iter().map(|candidate| candidate.model.tier);
+        tiers.max_by_key(|tier| rank(*tier))
+    }
 }
 
 /// Routes jobs by the configuration. What does not depend on the job is worked out once.
@@ -226,6 +236,29 @@ impl Router {
             draft.tell(StepName::Only, "the first alone (fallback: false)");
         }
         Ok(draft.decision(&self.market))
+    }
+
+    /// Who of a higher tier may answer a job that models of `above` have failed; nobody when there is none.
+    pub fn escalate(
+        &self,
+        envelope: &Envelope,
+        prompt: PromptTokens,
+        above: Tier,
+    ) -> Option<Decision<'_>> {
+        let higher = self.tiers.iter().skip(usize::from(rank(above)) + 1);
+        higher
+            .filter_map(|order| order.as_ref().ok())
+            .find_map(|order| {
+                let mut draft = Draft::like(order);
+                let words = format!("models of the tier {above} have failed it");
+                draft.tell_first(StepName::Escalation, words);
+                self.fit(&mut draft, envelope, prompt).ok()?;
+                let mut decision = draft.decision(&self.market);
+                decision
+                    .candidates
+                    .retain(|candidate| rank(candidate.model.tier) > rank(above));
+                (!decision.candidates.is_empty()).then_some(decision)
+            })
     }
 
     fn pinned(&self, model: &str) -> Result<Draft<'_>, Unroutable> {

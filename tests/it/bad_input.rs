@@ -2,7 +2,10 @@
 
 use anyhow::bail;
 use longshore_shared::{broker::Broker, id::QueueName};
-use longshore_tests::stack::{Options, Stack, eventually};
+use longshore_tests::{
+    letters,
+    stack::{Options, Stack, eventually},
+};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 /// The bad message of this number, and the reason that its dead letter must have.
@@ -104,9 +107,9 @@ async fn check_letters(
     broker: &Broker,
     expected: &std::collections::BTreeMap<String, (&'static str, Vec<u8>)>,
 ) {
-    let page = broker.dead_page(0, 0).await.unwrap();
-    assert_eq!(page.letters.len(), 1000);
-    for (_, letter, _) in &page.letters {
+    let letters = letters::all(broker).await.unwrap();
+    assert_eq!(letters.len(), 1000);
+    for (_, letter, _) in &letters {
         let (reason, message) = &expected[letter.record.id.as_str()];
         assert_eq!(letter.record.reason, *reason, "{}", letter.record.error);
         assert!(!letter.record.error.is_empty());

@@ -7,12 +7,17 @@
 )]
 
 mod admin;
+mod alerts;
 mod bad_input;
+mod batches;
+mod chains;
+mod chains_cli;
 mod chaos;
 mod cli;
 mod clients;
 mod crash;
 mod identity;
+mod letters;
 mod model;
 mod policy;
 mod quota;

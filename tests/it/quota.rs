@@ -48,7 +48,7 @@ async fn batch(stack: &Stack, tasks: usize, options: &[&str]) -> Ran {
         .collect();
     let text = serde_json::to_string(&tasks).unwrap();
     std::fs::write(stack.dir().join("batch.json"), text).unwrap();
-    let arguments = [&["batch", "batch.json"], options].concat();
+    let arguments = [&["batch", "batch.json", "--parallel", "100"], options].concat();
     stack.longshore(&arguments).await.unwrap()
 }
 

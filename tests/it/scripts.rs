@@ -2,12 +2,18 @@
 //! the same call once more, as after a lost reply.
 
 mod admit;
+mod alerts;
+mod batches;
 mod begin;
 mod cancel;
+mod chain_model;
+mod chains;
 mod circuit;
 mod circuit_model;
 mod circuit_worker;
 mod dead;
+mod dead_rules;
+mod dead_scan;
 mod fail;
 mod fill;
 mod hand_back;
@@ -33,3 +39,4 @@ mod settle;
 mod slots;
 mod tenants;
 mod time_lanes;
+mod windows;

@@ -10,6 +10,7 @@ mod calls;
 mod client;
 mod drain;
 mod latency;
+mod letters;
 mod machine;
 mod noop;
 pub mod process;
@@ -39,13 +40,16 @@ pub enum Number {
     /// A million jobs queued.
     #[value(name = "N5")]
     N5,
+    /// A filtered replay of dead letters.
+    #[value(name = "N6")]
+    N6,
     /// Calls in flight in one worker.
     #[value(name = "N7")]
     N7,
 }
 
 impl Number {
-    const ALL: [Self; 5] = [Self::N1, Self::N2, Self::N3, Self::N5, Self::N7];
+    const ALL: [Self; 6] = [Self::N1, Self::N2, Self::N3, Self::N5, Self::N6, Self::N7];
 }
 
 /// How the results are printed.
@@ -83,6 +87,8 @@ struct Sizes {
     backlog: usize,
     /// How many of them are drained.
     drained: usize,
+    /// Dead letters.
+    letters: usize,
     /// Calls in flight.
     in_flight: usize,
     /// How long those take: longer than it takes to begin them all.
@@ -97,6 +103,7 @@ impl Sizes {
         steady: Duration::from_secs(20),
         backlog: 1_000_000,
         drained: 200_000,
+        letters: 200_000,
         in_flight: 10_000,
         held: Duration::from_secs(20),
     };
@@ -108,6 +115,7 @@ impl Sizes {
         steady: Duration::from_secs(2),
         backlog: 50_000,
         drained: 10_000,
+        letters: 10_000,
         in_flight: 1_000,
         held: Duration::from_secs(3),
     };
@@ -132,6 +140,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             Number::N2 => calls::measure_wall(&machine, &sizes).await?,
             Number::N3 => latency::measure(&machine, &sizes).await?,
             Number::N5 => backlog::measure(&machine, &sizes).await?,
+            Number::N6 => letters::measure(&machine, &sizes).await?,
             Number::N7 => calls::measure_memory(&machine, &sizes).await?,
         };
         let section = section.also("load of the machine before (1 minute)", load, "");

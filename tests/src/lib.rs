@@ -1,5 +1,6 @@
 //! What the tests, the benchmarks and the provider simulator are made of.
 
 pub mod bench;
+pub mod letters;
 pub mod simulator;
 pub mod stack;

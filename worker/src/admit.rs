@@ -5,13 +5,15 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_shared::{
     broker::{Admission, Admitted},
-    envelope::{Envelope, Malformed, MalformedCode, Parsed, parse},
+    chain::StepRef,
+    envelope::{Envelope, Malformed, MalformedCode, Parsed, chain_text, parse},
     event::{DropRecord, Event},
     id::JobId,
     letter::Kept,
 };
 
 use crate::{
+    chain,
     deps::Deps,
     job::Job,
     patience::patiently,
@@ -37,7 +39,14 @@ pub(crate) async fn admit(job: &Job, deps: &Deps) -> Result<Arc<Envelope>, Verdi
         let error = "field `_resume` is reserved: names that begin with `_` are the server's own";
         return Err(Discard::new(MalformedCode::ReservedField.as_str(), error).into());
     }
-    let Parsed { envelope, hash } = read(job, deps)?;
+    if let Some(text) = chain_text(&job.message, &deps.policy().config.limits) {
+        return Err(chain::start(job, text, deps).await);
+    }
+    let Parsed { mut envelope, hash } = read(job, deps)?;
+    let step = job.progress().resume.step.clone();
+    if let Some(step) = &step {
+        chain::inherit(&mut envelope, step, job.progress().resume.enqueued_at);
+    }
     let envelope = Arc::new(envelope);
     if envelope.tenant.is_some() {
         deps.fairness.seen(deps.clock.now().timestamp_millis());
@@ -53,17 +62,25 @@ pub(crate) async fn admit(job: &Job, deps: &Deps) -> Result<Arc<Envelope>, Verdi
     };
     if !admitted {
         if envelope.id.is_some() || envelope.unique.is_some() {
-            check_identity(job, &envelope, hash.as_ref(), deps).await?;
+            check_identity(job, &envelope, hash.as_ref(), step.as_deref(), deps).await?;
         }
         job.progress().resume.admitted = true;
     }
     check_crashes(job)?;
     let now = deps.clock.now();
     check_times(job, &envelope, now)?;
-    match deps.pauses.type_lane(&envelope.task_type, now) {
-        Some(lane) => Err(Verdict::Paused(lane)),
-        None => Ok(envelope),
+    if let Some(lane) = deps.pauses.type_lane(&envelope.task_type, now) {
+        return Err(Verdict::Paused(lane));
     }
+    let Some(step) = step else {
+        return Ok(envelope);
+    };
+    let Some(filled) = chain::prepare(job, &step, &envelope, deps).await? else {
+        return Ok(envelope);
+    };
+    let filled = Arc::new(filled);
+    job.progress().envelope = Some(filled.clone());
+    Ok(filled)
 }
 
 fn read(job: &Job, deps: &Deps) -> Result<Parsed, Verdict> {
@@ -103,6 +120,7 @@ async fn check_identity(
     job: &Job,
     envelope: &Envelope,
     hash: Option<&longshore_shared::envelope::ContentHash>,
+    step: Option<&StepRef>,
     deps: &Deps,
 ) -> Result<(), Verdict> {
     let drop_event = json(&Event {
@@ -118,6 +136,7 @@ async fn check_identity(
         unique: envelope.unique.as_ref(),
         reply: envelope.reply,
         drop_event: &drop_event,
+        task: step,
     };
     match patiently("admit", || deps.broker.admit(&job.held, &admission)).await {
         Admitted::Yes => Ok(()),

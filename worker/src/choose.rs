@@ -115,7 +115,7 @@ impl<'a> Choice<'a> {
         } = query;
         let now = deps.clock.now();
         let platform = &candidate.provider.name;
-        let estimate = Estimate::of(envelope, &candidate, policy, now);
+        let estimate = Estimate::of(envelope, &candidate, resume.step.as_deref(), policy, now);
         if let Some(most) = envelope.max_cost {
             let could = resume.cost + estimate.upper_bound;
             if could > most {

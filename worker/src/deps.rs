@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use longshore_shared::{broker::Broker, config::Config, health::HealthState, id::WorkerId};
+use longshore_shared::{
+    broker::Broker, config::Config, health::HealthState, id::WorkerId, webhook::Webhooks,
+};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +29,8 @@ pub struct Deps {
     pub clock: Clock,
     /// By what jobs are decided.
     pub policies: Policies,
+    /// Where the ends of chains are told.
+    pub webhooks: Webhooks,
     /// Which models are well.
     pub circuits: Circuits,
     /// Which accounts their providers limit.

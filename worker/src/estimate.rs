@@ -2,7 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use longshore_shared::{
-    broker::Takes, envelope::Envelope, limits::Costs, money::Usd, routing::Candidate, tokens,
+    broker::Takes,
+    chain::StepRef,
+    envelope::Envelope,
+    limits::{Costs, Meters},
+    money::Usd,
+    routing::Candidate,
+    tokens,
 };
 
 use crate::policy::Policy;
@@ -24,6 +30,7 @@ impl Estimate {
     pub(crate) fn of(
         envelope: &Envelope,
         candidate: &Candidate<'_>,
+        step: Option<&StepRef>,
         policy: &Policy,
         now: DateTime<Utc>,
     ) -> Self {
@@ -41,13 +48,16 @@ impl Estimate {
             tokens: policy.router.measure(envelope).upper_bound + u64::from(typical),
             upper_bound,
         };
-        let takes = policy.meters.takes(
+        let mut takes = policy.meters.takes(
             candidate.provider,
             envelope.tenant.as_deref(),
             envelope.chain_id.as_deref(),
             &costs,
             now,
         );
+        if let Some((step, most)) = step.and_then(|step| Some((step, step.max_cost?))) {
+            takes.insert(0, Meters::chain_cap(&step.chain, most, upper_bound));
+        }
         Self {
             upper_bound,
             tokens: costs.tokens,

@@ -55,6 +55,10 @@ impl Job {
             Some(text) => serde_json::from_str(text)?,
             None => Resume::fresh(JobId::of_place(&delivered.held.place), received),
         };
+        if resume.step.is_some() && !resume.admitted {
+            // Its time begins when it was ready, not when its chain was.
+            resume.enqueued_at = received;
+        }
         resume.count_crashes(delivered.crashes);
         Ok(Self {
             progress: Mutex::new(Progress {
@@ -94,11 +98,15 @@ impl Progress {
 
     /// What is recorded with everything of this job.
     pub fn labels(&self, held: &Held) -> JobLabels {
-        JobLabels::new(
-            self.resume.id.clone(),
-            held.queue.base(),
-            self.envelope.as_deref(),
-        )
+        let step = self.resume.step.as_deref();
+        JobLabels {
+            step: step.map(|step| step.instance().to_string()),
+            ..JobLabels::new(
+                self.resume.id.clone(),
+                held.queue.base(),
+                self.envelope.as_deref(),
+            )
+        }
     }
 
     /// Adds up an attempt that ended, successful or not.

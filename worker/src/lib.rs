@@ -9,6 +9,7 @@ pub mod admit;
 pub mod attempt;
 pub mod backend;
 pub mod begin;
+mod chain;
 pub mod choose;
 pub mod circuit;
 pub mod clock;

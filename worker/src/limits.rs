@@ -28,12 +28,12 @@ pub(crate) fn too_large(meter: &str, usable: &[Usable<'_>]) -> Discard {
     )
 }
 
-/// A budget is spent, and says that jobs end there.
+/// What may be spent is spent, and jobs end there: a budget whose `at_limit` says so, or a chain's own.
 pub(crate) fn refused(meter: &str) -> Discard {
     Discard::new(
         BUDGET_EXCEEDED,
         format!(
-            "{} is spent, and its at_limit says dead_letter",
+            "{} is spent: what is left of it does not allow another call",
             MeterName::parse(meter)
         ),
     )

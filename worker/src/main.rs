@@ -56,7 +56,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(service.ledger.clone()),
         service.health.clone(),
     )
-    .await;
+    .await?;
     let (ran, ()) = tokio::join!(worker.run(service.stop.clone()), service.prepare_record());
     service.close().await;
     Ok(ran?)

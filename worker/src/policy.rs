@@ -84,6 +84,11 @@ impl Policies {
         self.current.borrow().clone()
     }
 
+    /// The configuration that it follows.
+    pub(crate) fn live(&self) -> LiveConfig {
+        self.live.clone()
+    }
+
     /// Somebody said that a configuration was pushed: it is looked for at once.
     pub fn look(&self) {
         self.live.look();

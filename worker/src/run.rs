@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use longshore_shared::{
     call::{CallError, ErrorClass},
+    chain::StepRef,
     config::RetryPolicy,
     envelope::Envelope,
     event::Event,
@@ -16,6 +17,7 @@ use crate::{
     admit::admit,
     attempt::{Attempted, attempt},
     begin::begin,
+    chain,
     choose::{Choice, Query, choose},
     deps::Deps,
     job::Job,
@@ -35,6 +37,9 @@ const SUSPECT_CRASHES: u32 = 2;
 pub(crate) async fn run(job: Arc<Job>, deps: Arc<Deps>) -> Verdict {
     match admit(&job, &deps).await {
         Ok(envelope) => {
+            if let Some((step, address)) = webhook(&job) {
+                return chain::tell(&job, &step, &address, &deps).await;
+            }
             let suspect = job.progress().resume.crashes >= SUSPECT_CRASHES;
             // The semaphore is never closed; should it be, the job runs all the same.
             let _alone = if suspect {
@@ -48,6 +53,13 @@ pub(crate) async fn run(job: Arc<Job>, deps: Arc<Deps>) -> Verdict {
         }
         Err(verdict) => verdict,
     }
+}
+
+/// Of a job that no model answers: where it tells the end of its chain.
+fn webhook(job: &Job) -> Option<(Box<StepRef>, String)> {
+    let step = job.progress().resume.step.clone()?;
+    let address = step.webhook.clone()?;
+    Some((step, address))
 }
 
 /// `Err` is as good an end as `Ok`; it is the short way out.
@@ -76,7 +88,10 @@ async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict,
                     pause(job, envelope, wait, &retry, deps).await?;
                     continue;
                 }
-                Err(discard) => return Ok(discard.into()),
+                Err(discard) => {
+                    decision = escalate(job, envelope, &decision, policy).ok_or(discard)?;
+                    continue;
+                }
             }
         }
         if job.progress().open.is_some() {
@@ -99,7 +114,10 @@ async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict,
         match next {
             Next::Again(wait) => pause(job, envelope, wait, &retry, deps).await?,
             Next::Elsewhere => {}
-            Next::End => return Ok(all_failed(job, last.as_ref()).into()),
+            Next::End => {
+                let higher = escalate(job, envelope, &decision, policy);
+                decision = higher.ok_or_else(|| all_failed(job, last.as_ref()))?;
+            }
         }
     }
 }
@@ -110,10 +128,35 @@ fn decide<'a>(job: &Job, envelope: &Envelope, policy: &'a Policy) -> Result<Deci
     if let Some(window) = job.progress().resume.outgrew {
         prompt.upper_bound = prompt.upper_bound.max(window + 1);
     }
+    let above = job.progress().resume.above;
+    if let Some(higher) = above.and_then(|above| policy.router.escalate(envelope, prompt, above)) {
+        return Ok(higher);
+    }
     policy
         .router
         .decide(envelope, prompt)
         .map_err(|error| Discard::new(ErrorClass::BadRequest.as_str(), error.to_string()))
+}
+
+/// Of a step that escalates: who of a higher tier may answer what those of the decision could not.
+fn escalate<'a>(
+    job: &Job,
+    envelope: &Envelope,
+    decision: &Decision<'a>,
+    policy: &'a Policy,
+) -> Option<Decision<'a>> {
+    let mut progress = job.progress();
+    let resume = &mut progress.resume;
+    if !resume.step.as_ref().is_some_and(|step| step.escalate) {
+        return None;
+    }
+    let failed = decision.highest_tier()?;
+    let prompt = policy.router.measure(envelope);
+    let higher = policy.router.escalate(envelope, prompt, failed)?;
+    resume.above = Some(failed);
+    resume.spent.clear();
+    resume.tries.clear();
+    Some(higher)
 }
 
 /// What follows a failed attempt; takes down what it says of the platform.

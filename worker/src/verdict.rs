@@ -9,6 +9,8 @@ use longshore_shared::{call::Answer, id::JobId, letter::Kept, pause::PausedLane}
 pub enum Verdict {
     /// It is answered.
     Answered(Answer),
+    /// What it was to do is done; there is no answer.
+    Done,
     /// It is given up, and leaves a dead letter.
     Discarded(Discard),
     /// It was stopped: on request, or because its key was taken.
@@ -37,6 +39,7 @@ impl fmt::Debug for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Answered(answer) => write!(f, "Answered({} tokens)", answer.usage.total_output()),
+            Self::Done => f.write_str("Done"),
             Self::Discarded(discard) => write!(f, "Discarded({})", discard.reason),
             Self::Cancelled { reason, .. } => write!(f, "Cancelled({reason})"),
             Self::Parked { due, until } => write!(f, "Parked({until:?}, {due})"),

@@ -12,6 +12,7 @@ use longshore_shared::{
     health::HealthState,
     id::WorkerId,
     ledger::Ledger,
+    webhook::{WebhookError, Webhooks},
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,9 @@ pub enum WorkerError {
     /// Redis is not as it should be.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    /// Webhooks cannot be sent.
+    #[error(transparent)]
+    Webhooks(#[from] WebhookError),
     /// The worker ended although nobody told it to.
     #[error("the worker ended by itself: {0}")]
     Ended(String),
@@ -59,13 +63,14 @@ impl Worker {
         broker: Broker,
         ledger: Option<Ledger>,
         health: HealthState,
-    ) -> Self {
+    ) -> Result<Self, WorkerError> {
         let clock = Clock::default();
         patiently("tell the time", || clock.measure(&broker)).await;
         let worker = WorkerId::fresh();
         let config = policies.current().config.clone();
         let places = config.concurrency.max(config.queues.len());
         let deps = Arc::new(Deps {
+            webhooks: Webhooks::new(policies.live())?,
             policies,
             circuits: Circuits::new(
                 broker.clone(),
@@ -88,7 +93,7 @@ impl Worker {
             health,
             config,
         });
-        Self { deps, ledger }
+        Ok(Self { deps, ledger })
     }
 
     /// Its id.

@@ -2,37 +2,68 @@
 
 mod bar;
 mod collect;
-mod forecast;
+pub(super) mod forecast;
 pub(super) mod input;
+mod past;
 mod place;
-mod plan;
+mod put;
 mod report;
+mod results;
+mod show;
+mod spool;
+mod survey;
+mod wait;
 
-use std::{path::PathBuf, time::Instant};
+use std::path::PathBuf;
 
-use clap::Args;
-use longshore::{Client, Job, Receipt};
+use chrono::Utc;
+use clap::{Args, Subcommand};
+use longshore_shared::{
+    broker::{BatchPlan, BatchReport, Broker, BrokerError},
+    chain::{ChainId, ChainState},
+    config::Config,
+};
 use serde_json::json;
+use uuid::Uuid;
 
-use self::{collect::Collector, plan::Plan, report::Report};
-use super::submit::{money::dollars, queue, save::OutputFile};
+use self::{
+    forecast::Forecast,
+    input::{Columns, Form, InputFormat, Source},
+    put::Putting,
+    report::tasks,
+    spool::Spool,
+    survey::{Rules, survey},
+};
+use super::submit::queue;
 use crate::{
-    commands::words,
     error::{CommandError, Done},
     output::{self, Format},
     session::Session,
 };
 
-/// Tasks that go in together, all or none.
-const TOGETHER: usize = 10_000;
-
-/// And so many bytes of them: a transaction stands in Redis's memory twice until it is done.
-const TOGETHER_BYTES: usize = 64 << 20;
-
 /// Options of `batch`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Arguments {
-    /// JSON file with a list of tasks; `-` reads stdin
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    submit: Submit,
+}
+
+/// What to do with a batch that is there.
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Wait for a batch that was put in before, and write its results
+    Wait(wait::Arguments),
+    /// Show how far a batch is
+    Show(show::Arguments),
+}
+
+/// Options of a batch that is to be put in.
+#[derive(Debug, Args)]
+struct Submit {
+    /// File of tasks: a JSON list, JSON Lines or CSV; `-` reads stdin
     #[arg(
         value_name = "INPUT",
         required_unless_present = "input",
@@ -42,6 +73,15 @@ pub(crate) struct Arguments {
     /// The same, as an option
     #[arg(long, short, value_name = "FILE")]
     input: Option<PathBuf>,
+    /// In which form the tasks stand there [default: by the file's name, else json]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    input_format: Option<InputFormat>,
+    /// CSV: the prompt, with the columns as variables, such as 'Summarise {{ title }}: {{ body }}'
+    #[arg(long, value_name = "TEMPLATE")]
+    prompt: Option<String>,
+    /// CSV: columns that are fields of the task by their names, such as id,tenant,model
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    fields: Vec<String>,
     /// Write the results as JSON to this file, or to a new file in this folder
     #[arg(long, short, value_name = "FILE|DIR/", conflicts_with = "detach")]
     output: Option<PathBuf>,
@@ -54,9 +94,10 @@ pub(crate) struct Arguments {
     /// The queue
     #[arg(long, value_name = "NAME", default_value = longshore_shared::id::DEFAULT_QUEUE)]
     queue: String,
-    /// The chain that the cost belongs to [default: one of the batch's own]
-    #[arg(long, value_name = "ID")]
-    chain_id: Option<String>,
+    /// An id of your own: the same command again puts in what is missing, each task once [default:
+    /// a new one]
+    #[arg(long, visible_alias = "chain-id", value_name = "ID", value_parser = ChainId::parse)]
+    id: Option<ChainId>,
     /// Do not wait for the answers
     #[arg(long)]
     detach: bool,
@@ -69,174 +110,122 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
-    // Nothing is put in before all of it is known to be right.
-    let limits = session.config.limits;
-    let queue = queue(&arguments.queue)?;
-    let source = input::Source::of(arguments.input.or(arguments.file));
-    let tasks = source.tasks(&limits, &session.config.catalog)?;
-    let plan = Plan::of(
-        tasks,
-        arguments.chain_id,
-        arguments.parallel,
-        arguments.fallback,
-    );
-    plan.check(&limits)?;
-    let file = arguments
-        .output
-        .map(|path| OutputFile::open(&place::resolved(path)))
-        .transpose()?;
+    match arguments.action {
+        Some(Action::Wait(arguments)) => wait::run(arguments, session).await,
+        Some(Action::Show(arguments)) => show::run(arguments, session).await,
+        None => submit(arguments.submit, session).await,
+    }
+}
 
+async fn submit(arguments: Submit, session: &Session) -> Result<Done, CommandError> {
+    let source = Source::of(arguments.input.or(arguments.file));
+    let format = arguments.input_format.unwrap_or_else(|| source.format());
+    let plan = BatchPlan {
+        id: arguments.id.map_or_else(fresh, Ok)?,
+        name: source.name(),
+        queue: queue(&arguments.queue)?,
+        parallel: arguments.parallel,
+    };
+    let form = form(format, arguments.prompt, arguments.fields)?;
+    let file = wait::opened(arguments.output)?;
     let broker = session.broker().await?;
-    if !forecast::allows(&plan.jobs, arguments.yes, session, &broker).await? {
+    let before = broker.batch(&plan.id).await?;
+    if let Some(report) = &before {
+        put::check_kind(&plan.id, report)?;
+    }
+    let already = before.as_ref().map_or(0, |report| report.lines);
+    let config = limited(session, &broker).await?;
+    let mut forecast = Forecast::new(&config, Utc::now(), plan.id.clone());
+    let rules = Rules {
+        limits: &session.config.limits,
+        catalog: &session.config.catalog,
+        fallback: arguments.fallback,
+    };
+    // Nothing is put in before all of it is known to be right.
+    let spool =
+        tokio::task::block_in_place(|| survey(&source, &form, &rules, &mut forecast, already))?;
+    let alert = config.alerts.at.last().copied();
+    if !forecast::allows(&forecast, alert, arguments.yes, &broker).await? {
         output::note("Nothing was put in.");
         return Ok(Done::Failure);
     }
-    let client = Client::new(broker).queue(queue.clone()).limits(limits);
-    let loaded = format!(
-        "Loaded {} from {source}",
-        words::many(plan.jobs.len(), "task")
-    );
+    let loaded = format!("Loaded {} from {source}", tasks(spool.count.into()));
     match arguments.format {
         Format::Text => output::line(loaded),
         Format::Json => output::note(loaded),
     }
-    let began = Instant::now();
-    let receipts = put_in(&client, &plan).await?;
+    tell_what_is_there(&plan.id, before.as_ref());
+    let putting = Putting {
+        broker: &broker,
+        plan: &plan,
+        spool: &spool,
+    };
+    putting.run().await?;
     if arguments.detach {
-        tell_receipts(&plan, &receipts, arguments.format);
+        tell_where_it_is(&plan.id, &spool, arguments.format);
         return Ok(Done::Success);
     }
-    output::note(format_args!("Chain: {}", plan.chain));
-    let mut collector = Collector::new(&client, &queue, &receipts);
-    let finished = tokio::select! {
-        done = collector.run() => done.map(|()| true),
-        // If it cannot be heard, the program simply ends with it.
-        Ok(()) = tokio::signal::ctrl_c() => Ok(false),
+    output::note(format_args!("Batch: {}", plan.id));
+    wait::wait(&plan.id, file, arguments.format, session, &broker).await
+}
+
+/// A new id.
+fn fresh() -> Result<ChainId, CommandError> {
+    let id = format!("batch_{}", Uuid::now_v7());
+    ChainId::parse(&id).map_err(|error| CommandError::Input(error.to_string()))
+}
+
+fn form(
+    format: InputFormat,
+    prompt: Option<String>,
+    fields: Vec<String>,
+) -> Result<Form, CommandError> {
+    let for_tables = |option: &str| {
+        CommandError::Input(format!(
+            "{option}: only for CSV (--input-format csv); tasks of JSON have fields of their own"
+        ))
     };
-    collector.clear();
-    if !finished? {
-        let tally = collector.tally();
-        output::note(format_args!(
-            "Stopped waiting: {} of {} done, {} spent. The rest goes on without you; the cost of all: \
-             `longshore costs --chain-id {}`",
-            tally.done,
-            words::many(receipts.len(), "task"),
-            dollars(tally.cost),
-            plan.chain,
-        ));
-        return Ok(Done::Interrupted);
-    }
-    let report = Report::of(plan.chain, collector.into_results(), began.elapsed());
-    finish(&report, file, arguments.format)
-}
-
-fn finish(report: &Report, file: Option<OutputFile>, format: Format) -> Result<Done, CommandError> {
-    let saved = file.as_ref().map(|file| file.path().to_owned());
-    if let Some(file) = file {
-        file.write(report)?;
-    }
     match format {
-        Format::Text => output::line(report.text(saved.as_deref())),
-        Format::Json => {
-            output::json(report);
-            if let Some(saved) = saved {
-                output::note(format_args!("Results saved to: {}", saved.display()));
-            }
+        InputFormat::Csv => Ok(Form::Table(Columns { prompt, fields })),
+        _ if prompt.is_some() => Err(for_tables("--prompt")),
+        _ if !fields.is_empty() => Err(for_tables("--fields")),
+        InputFormat::Json => Ok(Form::List),
+        InputFormat::Jsonl => Ok(Form::Lines),
+    }
+}
+
+/// The configuration that says what is limited.
+pub(super) async fn limited(session: &Session, broker: &Broker) -> Result<Config, CommandError> {
+    match session.fleet_config(broker).await {
+        // A producer's user may not be allowed to read it.
+        Err(CommandError::Broker(error @ BrokerError::Command { .. })) => {
+            output::note(format_args!(
+                "Warning: what is pushed for the fleet was not looked at: {error}"
+            ));
+            Ok(session.config.clone())
         }
+        config => config,
     }
-    Ok(if report.failed() == 0 {
-        Done::Success
-    } else {
-        Done::Failure
-    })
 }
 
-/// Puts the tasks in: together, or in as few transactions as their number allows.
-async fn put_in(client: &Client, plan: &Plan) -> Result<Vec<Receipt>, CommandError> {
-    let parts = parts(&plan.jobs, TOGETHER, TOGETHER_BYTES);
-    if parts.len() > 1 {
-        output::note(format_args!(
-            "{} are put in in {} steps, each all or nothing.",
-            words::many(plan.jobs.len(), "task"),
-            parts.len()
-        ));
+/// Of a batch that was begun before.
+fn tell_what_is_there(id: &ChainId, before: Option<&BatchReport>) {
+    match before {
+        Some(report) if report.state == ChainState::Open => output::note(format_args!(
+            "Batch {id} was begun before: the first {} are in.",
+            tasks(report.lines)
+        )),
+        Some(_) => output::note(format_args!("Batch {id} is in already.")),
+        None => {}
     }
-    let mut receipts = Vec::with_capacity(plan.jobs.len());
-    for part in parts {
-        match client.submit_all(part).await {
-            Ok(more) => receipts.extend(more),
-            Err(error) => {
-                if !receipts.is_empty() {
-                    output::note(format_args!(
-                        "The first {} are in and will run (chain {}); the others are not.",
-                        words::many(receipts.len(), "task"),
-                        plan.chain
-                    ));
-                }
-                return Err(error.into());
-            }
-        }
-    }
-    Ok(receipts)
 }
 
-/// The jobs in parts of at most `count` and, but for a part of one, `bytes`.
-fn parts(jobs: &[Job], count: usize, bytes: usize) -> Vec<&[Job]> {
-    let mut parts = Vec::new();
-    let mut rest = jobs;
-    while !rest.is_empty() {
-        let mut size = 0;
-        let fitting = rest
-            .iter()
-            .take(count)
-            .take_while(|job| {
-                size += job.to_json().len();
-                size <= bytes
-            })
-            .count()
-            .max(1);
-        let (part, others) = rest.split_at(fitting);
-        parts.push(part);
-        rest = others;
-    }
-    parts
-}
-
-fn tell_receipts(plan: &Plan, receipts: &[Receipt], format: Format) {
-    let chain = &plan.chain;
+fn tell_where_it_is(id: &ChainId, spool: &Spool, format: Format) {
     match format {
         Format::Text => output::line(format_args!(
-            "Chain: {chain}\n\nThe tasks run without you. Their state: `longshore jobs list`; their cost: `longshore \
-             costs --chain-id {chain}`"
+            "Batch: {id}\n\nThe tasks run without you. How far they are: `longshore batch show {id}`; their answers: \
+             `longshore batch wait {id}`; their cost: `longshore costs --chain-id {id}`"
         )),
-        Format::Json => {
-            let ids: Vec<_> = receipts.iter().map(|receipt| &receipt.id).collect();
-            output::json(
-                &json!({"chain_id": chain, "total_tasks": receipts.len(), "task_ids": ids}),
-            );
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_are_as_large_as_they_may_be() {
-        let jobs: Vec<Job> = ["a", "b", "cccccccccccccccccccc", "d", "e"]
-            .map(Job::prompt)
-            .into();
-        let sizes = |count, bytes| -> Vec<usize> {
-            parts(&jobs, count, bytes)
-                .iter()
-                .map(|part| part.len())
-                .collect()
-        };
-        assert_eq!(sizes(10, 1000), [5]);
-        assert_eq!(sizes(2, 1000), [2, 2, 1]);
-        // A task that is larger than a part is a part of its own.
-        assert_eq!(sizes(10, 30), [2, 1, 2]);
-        assert!(parts(&[], 1, 1).is_empty());
+        Format::Json => output::json(&json!({"chain_id": id, "total_tasks": spool.count})),
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     /// Of all time
     #[arg(long, group = "which")]
     all: bool,
-    /// Of this chain, task by task
+    /// Of this chain, step by step and task by task
     #[arg(long, value_name = "ID", group = "which")]
     chain_id: Option<String>,
     /// How to answer

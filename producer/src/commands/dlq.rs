@@ -6,9 +6,11 @@ mod fields;
 mod filter;
 mod list;
 mod message;
+mod pace;
 mod purge;
 mod replay;
 mod show;
+mod walk;
 
 use clap::Subcommand;
 use longshore_shared::id::JobId;

@@ -16,6 +16,7 @@ mod why;
 
 pub(crate) use attempts::remembered_attempts;
 pub(crate) use find::is_nowhere;
+pub(crate) use why::first_line;
 
 use clap::Subcommand;
 use longshore_shared::id::JobId;

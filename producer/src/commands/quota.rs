@@ -66,6 +66,6 @@ fn report(
     Ok(Report {
         platform: asked.map(|asked| asked.name.to_string()),
         limits,
-        alerts: config.alerts.clone(),
+        alerts: config.alerts.at.clone(),
     })
 }

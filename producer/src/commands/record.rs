@@ -1,48 +1,7 @@
-//! A job's record out of what Redis knows of it.
+//! A job's record for programs.
 
-use longshore_shared::{
-    envelope::Envelope,
-    event::{JobLabels, JobRecord},
-    id::QueueName,
-    resume::Resume,
-    state::JobState,
-};
 use serde::Serialize;
 use serde_json::Value;
-
-/// A job that has not ended, in the words of the record.
-pub(crate) fn of_redis(
-    envelope: Option<&Envelope>,
-    queue: QueueName,
-    state: JobState,
-    resume: &Resume,
-) -> JobRecord {
-    let past = resume.history.last();
-    JobRecord {
-        labels: JobLabels::new(
-            envelope
-                .and_then(|envelope| envelope.id.clone())
-                .unwrap_or_else(|| resume.id.clone()),
-            queue,
-            envelope,
-        ),
-        state,
-        enqueued_at: resume.enqueued_at,
-        started_at: resume.started_at,
-        finished_at: None,
-        due_at: None,
-        platform: past.map(|past| past.platform.clone()),
-        model: past.map(|past| past.model.clone()),
-        attempts: resume.attempts,
-        prompt_head: envelope.map(Envelope::prompt_head).unwrap_or_default(),
-        output: None,
-        finish_reason: None,
-        error: past.map(|past| past.error.clone()),
-        error_class: past.map(|past| past.error_class.to_string()),
-        metadata: envelope.and_then(|envelope| envelope.metadata.clone()),
-        traceparent: envelope.and_then(|envelope| envelope.traceparent.clone()),
-    }
-}
 
 /// A document for programs: what is recorded with everything of a job (`labels`) stands beside the rest.
 pub(super) fn flat(document: &impl Serialize) -> Value {

@@ -170,7 +170,7 @@ fn report(
         limits,
         used: used.map(|used| used_of(&config.catalog.providers, &used)),
         reset_at,
-        alerts: config.alerts,
+        alerts: config.alerts.at,
     };
     report
 }

@@ -1,22 +1,30 @@
 //! The dead letters in Redis.
 
-use std::ops::RangeInclusive;
-
 use redis::AsyncCommands as _;
 
 use super::{Broker, BrokerError, milliseconds, scripts};
-use crate::{archive::Standing, id::JobId, letter::Letter, resume::Resume};
+use crate::{
+    archive::Standing,
+    event::DeadRecord,
+    id::JobId,
+    letter::{DeadCursor, DeadQuery},
+};
 
-/// Letters read at once while going through all of them.
-const PAGE: usize = 1000;
+/// Letters that one look goes through; it holds Redis for well under 10 ms.
+const LOOKED: usize = 1000;
 
-/// A page of dead letters, oldest first, each with the time of its death (ms) and its JSON.
-#[derive(Debug, Default)]
-pub struct DeadPage {
-    /// The letters.
-    pub letters: Vec<(i64, Letter, String)>,
-    /// Where the next page begins; `None` after the last.
-    pub next: Option<usize>,
+/// Bytes of letters after which a look ends: a letter may be of a megabyte, or of several.
+const BYTES: usize = 4 << 20;
+
+/// A page of the dead letters that fit, in the order that was asked for.
+#[derive(Debug)]
+pub struct DeadSlice<T> {
+    /// What fits.
+    pub found: Vec<T>,
+    /// How many were looked at.
+    pub looked: usize,
+    /// Where to go on; `None` when there are no others.
+    pub next: Option<DeadCursor>,
 }
 
 impl Broker {
@@ -28,96 +36,96 @@ impl Broker {
             .map_err(|source| self.failed(source))
     }
 
-    /// The page that begins at rank `start`, of letters that died at or after `since_ms`.
-    pub async fn dead_page(&self, start: usize, since_ms: i64) -> Result<DeadPage, BrokerError> {
-        let mut connection = self.pooled().await?;
-        let found: Vec<(String, f64)> = redis::cmd("ZRANGEBYSCORE")
-            .arg(self.keys().dead())
-            .arg(since_ms)
-            .arg("+inf")
-            .arg("WITHSCORES")
-            .arg("LIMIT")
-            .arg(start)
-            .arg(PAGE)
-            .query_async(&mut connection)
+    /// How many died before then (ms).
+    pub async fn dead_before(&self, time_ms: i64) -> Result<u64, BrokerError> {
+        self.shared()
+            .zcount(self.keys().dead(), "-inf", format!("({time_ms}"))
             .await
-            .map_err(|source| self.failed(source))?;
-        drop(connection);
-        let next = (found.len() == PAGE).then_some(start + PAGE);
-        let letters = self.letters_of(&found).await?;
-        Ok(DeadPage { letters, next })
+            .map_err(|source| self.failed(source))
     }
 
-    /// The page of at most `count` letters, newest first, that begins at rank `start` among those
-    /// that died within `span` (ms, both ends included). What dies meanwhile does not move it.
-    pub async fn dead_page_back(
+    /// The records of at most `most` letters that fit, with their times of death (ms). A page may hold
+    /// fewer, or none, and not be the last: one look is short, however many there are and however large.
+    pub async fn dead_records(
         &self,
-        start: usize,
-        span: RangeInclusive<i64>,
-        count: usize,
-    ) -> Result<DeadPage, BrokerError> {
-        let found: Vec<(String, f64)> = redis::cmd("ZREVRANGEBYSCORE")
-            .arg(self.keys().dead())
-            .arg(span.end())
-            .arg(span.start())
-            .arg("WITHSCORES")
-            .arg("LIMIT")
-            .arg(start)
-            .arg(count)
-            .query_async(&mut self.shared())
-            .await
-            .map_err(|source| self.failed(source))?;
-        let next = (found.len() == count).then_some(start + count);
-        let letters = self.letters_of(&found).await?;
-        Ok(DeadPage { letters, next })
+        query: &DeadQuery,
+        most: usize,
+    ) -> Result<DeadSlice<(i64, DeadRecord)>, BrokerError> {
+        let slice = self.look(query, most, "record").await?;
+        slice.read(|id, died, text| {
+            let record = serde_json::from_str(&text).map_err(|error| self.no_letter(id, error))?;
+            Ok((milliseconds(died), record))
+        })
     }
 
-    /// Those of the letters that are still there, in the order of `keys` (id and time of death). A
-    /// letter that died again since is another one.
-    pub async fn dead_letters(&self, keys: &[(JobId, i64)]) -> Result<Vec<Standing>, BrokerError> {
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds fit for ages")]
-        let found: Vec<(String, f64)> = keys
-            .iter()
-            .map(|(id, died)| (id.to_string(), *died as f64))
-            .collect();
-        if found.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids: Vec<&str> = keys.iter().map(|(id, _)| id.as_str()).collect();
-        let now: Vec<Option<f64>> = redis::cmd("ZMSCORE")
-            .arg(self.keys().dead())
-            .arg(&ids)
-            .query_async(&mut self.shared())
-            .await
-            .map_err(|source| self.failed(source))?;
-        let same: Vec<(String, f64)> = found
-            .into_iter()
-            .zip(now)
-            .filter(|((_, died), now)| Some(*died) == *now)
-            .map(|(key, _)| key)
-            .collect();
-        self.letters_of(&same).await
+    /// The same, of whole letters.
+    pub async fn dead_letters(
+        &self,
+        query: &DeadQuery,
+        most: usize,
+    ) -> Result<DeadSlice<Standing>, BrokerError> {
+        let slice = self.look(query, most, "letter").await?;
+        slice.read(|id, died, text| self.standing_letter(id, died, text))
     }
 
-    /// The letters of `found`, ids with their times of death, as far as they are still there.
-    async fn letters_of(&self, found: &[(String, f64)]) -> Result<Vec<Standing>, BrokerError> {
-        if found.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids: Vec<&str> = found.iter().map(|(id, _)| id.as_str()).collect();
-        // On a connection of its own: a page may be large, and should not hold up other answers.
-        let texts: Vec<Option<String>> = redis::cmd("HMGET")
-            .arg(self.keys().dead_jobs())
-            .arg(&ids)
-            .query_async(&mut self.pooled().await?)
+    async fn look(
+        &self,
+        query: &DeadQuery,
+        most: usize,
+        what: &str,
+    ) -> Result<DeadSlice<(String, f64, String)>, BrokerError> {
+        let (died, id) = query.after.as_ref().map_or_else(Default::default, |after| {
+            (after.died_ms.to_string(), after.id.to_string())
+        });
+        let mut call = scripts::SCAN_DEAD.key(self.keys().dead());
+        call.arg(self.keys().prefix())
+            .arg(query.order.as_str())
+            .arg(*query.span.start())
+            .arg(*query.span.end())
+            .arg(died)
+            .arg(id)
+            .arg(LOOKED)
+            .arg(most)
+            .arg(BYTES)
+            .arg(what)
+            .arg(query.filter.parts().to_string());
+        let mut answer: std::vec::IntoIter<redis::Value> = call
+            .invoke_async::<Vec<redis::Value>>(&mut self.shared())
             .await
-            .map_err(|source| self.failed(source))?;
-        let mut letters = Vec::with_capacity(found.len());
-        for ((id, died), text) in found.iter().zip(texts) {
-            let Some(text) = text else { continue };
-            letters.push(self.standing_letter(id, *died, text)?);
+            .map_err(|source| self.failed(source))?
+            .into_iter();
+        let mut texts = || -> Result<Option<String>, BrokerError> {
+            let read = answer.next().map(redis::from_redis_value).transpose();
+            read.map_err(|error| Self::foreign(self.keys().dead_jobs(), error))
+        };
+        let looked = texts()?.and_then(|text| text.parse().ok());
+        let next = match (texts()?, texts()?) {
+            (Some(died), Some(id)) => self.cursor(&died, &id)?,
+            _ => None,
+        };
+        let mut found = Vec::new();
+        while let (Some(id), Some(died), Some(text)) = (texts()?, texts()?, texts()?) {
+            found.push((id, died.parse().unwrap_or_default(), text));
         }
-        Ok(letters)
+        Ok(DeadSlice {
+            found,
+            looked: looked.unwrap_or_default(),
+            next,
+        })
+    }
+
+    fn cursor(&self, died: &str, id: &str) -> Result<Option<DeadCursor>, BrokerError> {
+        if died.is_empty() {
+            return Ok(None);
+        }
+        let foreign = |error: String| Self::foreign(format!("{} {id}", self.keys().dead()), error);
+        Ok(Some(DeadCursor {
+            died_ms: died
+                .parse()
+                .map(milliseconds)
+                .map_err(|_| foreign(format!("`{died}` is no time")))?,
+            id: JobId::parse(id).map_err(|error| foreign(error.to_string()))?,
+        }))
     }
 
     /// One letter, with the time of its death (ms) and its JSON.
@@ -135,9 +143,12 @@ impl Broker {
     }
 
     fn standing_letter(&self, id: &str, died: f64, text: String) -> Result<Standing, BrokerError> {
-        let letter = serde_json::from_str(&text)
-            .map_err(|error| Self::foreign(format!("{} {id}", self.keys().dead_jobs()), error))?;
+        let letter = serde_json::from_str(&text).map_err(|error| self.no_letter(id, error))?;
         Ok((milliseconds(died), letter, text))
+    }
+
+    fn no_letter(&self, id: &str, error: serde_json::Error) -> BrokerError {
+        Self::foreign(format!("{} {id}", self.keys().dead_jobs()), error)
     }
 
     /// Replaces a letter; `false` when it changed in the meantime.
@@ -157,34 +168,6 @@ impl Broker {
             .map_err(|source| self.failed(source))
     }
 
-    /// Puts a letter into its queue again, with `event` for the record; `false` when it is gone.
-    pub async fn replay(
-        &self,
-        died_ms: i64,
-        letter: &Letter,
-        fields: &[(Vec<u8>, Vec<u8>)],
-        resume: &Resume,
-        event: &str,
-    ) -> Result<bool, BrokerError> {
-        let resume = serde_json::to_string(resume)
-            .map_err(|error| Self::foreign(self.keys().resume(), error))?;
-        let mut call = scripts::REPLAY.key(self.keys().dead());
-        call.arg(self.keys().prefix())
-            .arg(letter.record.id.as_str())
-            .arg(died_ms)
-            .arg(letter.record.queue.as_str())
-            .arg(resume)
-            .arg(event);
-        for (name, value) in fields {
-            call.arg(name).arg(value);
-        }
-        let place: String = call
-            .invoke_async(&mut self.shared())
-            .await
-            .map_err(|source| self.failed(source))?;
-        Ok(!place.is_empty())
-    }
-
     /// Removes letters that are archived (id and time of death); how many were still there.
     pub async fn remove_dead(&self, letters: &[(JobId, i64)]) -> Result<usize, BrokerError> {
         if letters.is_empty() {
@@ -198,5 +181,21 @@ impl Broker {
         call.invoke_async(&mut self.shared())
             .await
             .map_err(|source| self.failed(source))
+    }
+}
+
+impl DeadSlice<(String, f64, String)> {
+    fn read<T>(
+        self,
+        of: impl Fn(&str, f64, String) -> Result<T, BrokerError>,
+    ) -> Result<DeadSlice<T>, BrokerError> {
+        let found = self.found.into_iter();
+        Ok(DeadSlice {
+            found: found
+                .map(|(id, died, text)| of(&id, died, text))
+                .collect::<Result<_, _>>()?,
+            looked: self.looked,
+            next: self.next,
+        })
     }
 }

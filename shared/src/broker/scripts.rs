@@ -24,19 +24,25 @@ macro_rules! scripts {
 
 scripts! {
     /// Admits a job that named its own id or a unique key.
-    ADMIT = "admit.lua";
+    ADMIT = "chain.lua" "admit.lua";
     /// Journals an attempt.
     BEGIN = "limits.lua" "begin.lua";
     /// Finds the candidate that has room.
     RESERVE = "limits.lua" "reserve.lua";
     /// Lets go of jobs whose limits have room again.
     LET_GO = "limits.lua" "let_go.lua";
+    /// Closes windows that are over.
+    CLOSE_WINDOWS = "limits.lua" "close_windows.lua";
+    /// Raises alerts of windows that fill up.
+    RAISE_ALERTS = "limits.lua" "raise_alerts.lua";
+    /// Claims alerts that are to be delivered.
+    CLAIM_ALERTS = "claim_alerts.lua";
     /// Tells of an account that its provider limits.
     LIMITED = "limits.lua" "limited.lua";
     /// Records a failed attempt that another follows.
     FAIL = "limits.lua" "fail.lua";
     /// Ends a job.
-    SETTLE = "limits.lua" "settle.lua";
+    SETTLE = "limits.lua" "chain.lua" "settle.lua";
     /// Lays a job aside for a time or a pause.
     PARK = "limits.lua" "pauses.lua" "park.lua";
     /// Gives an entry back.
@@ -51,8 +57,12 @@ scripts! {
     PROMOTE = "promote.lua";
     /// Asks for a job to be cancelled.
     CANCEL = "cancel.lua";
-    /// Puts a dead letter into its queue again.
-    REPLAY = "replay.lua";
+    /// Finds dead letters that fit.
+    SCAN_DEAD = "scan_dead.lua";
+    /// Puts dead letters into their queues again.
+    REPLAY = "chain.lua" "replay_letters.lua" "replay.lua";
+    /// The same, as many as a rule has room for.
+    REPLAY_BY_RULE = "chain.lua" "replay_letters.lua" "replay_by_rule.lua";
     /// Removes archived dead letters.
     REMOVE_DEAD = "remove_dead.lua";
     /// Replaces a dead letter.
@@ -69,6 +79,24 @@ scripts! {
     CIRCUIT_CLAIM = "circuit_claim.lua";
     /// Closes a circuit, or leaves it open for longer.
     CIRCUIT_PROBED = "circuit_probed.lua";
+    /// Lays down the steps of a chain.
+    CHAIN_PREPARE = "chain_prepare.lua";
+    /// Begins a chain.
+    CHAIN_START = "chain.lua" "chain_start.lua";
+    /// Lays down the items of a step that is about to fan out.
+    CHAIN_ITEMS = "chain.lua" "chain_items.lua";
+    /// Fans a step out.
+    CHAIN_EXPAND = "chain.lua" "chain_expand.lua";
+    /// Sends more of a chain's steps.
+    CHAIN_PUMP = "chain.lua" "chain_pump.lua";
+    /// Stops a chain.
+    CHAIN_CANCEL = "chain.lua" "chain_cancel.lua";
+    /// Lets a chain go on where it failed.
+    CHAIN_RETRY = "chain.lua" "chain_retry.lua";
+    /// Puts tasks of a batch in.
+    BATCH_PUT = "chain.lua" "batch_put.lua";
+    /// Says that all tasks of a batch are in.
+    BATCH_CLOSE = "chain.lua" "batch_close.lua";
     /// Gives the fleet a configuration, or takes it away.
     PUSH_CONFIG = "push_config.lua";
     /// Pauses something.

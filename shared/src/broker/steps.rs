@@ -5,8 +5,14 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use redis::ScriptInvocation;
 
-use super::{Broker, BrokerError, Spent, Takes, batch::Arguments, scripts};
+use super::{
+    Broker, BrokerError, Spent, Takes,
+    batch::Arguments,
+    chain_acts::{StepEnd, step_text},
+    scripts,
+};
 use crate::{
+    chain::StepRef,
     envelope::{Concurrency, ContentHash, Unique},
     id::{AttemptId, JobId, Place, QueueName, WorkerId},
     keys::Keys,
@@ -46,6 +52,8 @@ pub struct Admission<'a> {
     pub reply: bool,
     /// What is recorded if the message is dropped.
     pub drop_event: &'a str,
+    /// The task of a batch that it is: dropped, it has ended.
+    pub task: Option<&'a StepRef>,
 }
 
 /// Whether a job may go on.
@@ -127,6 +135,10 @@ pub struct Ending<'a> {
     pub letter: Option<(&'a JobId, &'a str)>,
     /// What the attempt came to, for what it took of limits.
     pub spent: Spent,
+    /// The step of a chain that it was.
+    pub step: Option<StepEnd<'a>>,
+    /// The jobs that it spawns, as the script reads them: see [`Child`](super::Child).
+    pub children: &'a str,
 }
 
 /// Where a job is laid aside.
@@ -229,7 +241,8 @@ impl Broker {
             .arg(ttl)
             .arg(flag(admission.reply, "1"))
             .arg(self.result_seconds())
-            .arg(admission.drop_event);
+            .arg(admission.drop_event)
+            .arg(admission.task.map_or_else(String::new, step_text));
         let answer: Vec<String> = self.step(&call).await?;
         let place = |at: usize| Place::from_record(answer.get(at).map_or("", String::as_str));
         Ok(match answer.first().map(String::as_str) {
@@ -308,7 +321,7 @@ impl Broker {
         let (letter_id, letter) = ending
             .letter
             .map_or(("", ""), |(id, letter)| (id.as_str(), letter));
-        let mut arguments = held.arguments(15);
+        let mut arguments = held.arguments(18);
         arguments.extend([
             job.as_str().into(),
             text(ending.attempt).into(),
@@ -322,6 +335,12 @@ impl Broker {
             letter_id.into(),
             self.id_seconds().to_string().into(),
             ending.spent.text().into(),
+            ending
+                .step
+                .map_or_else(String::new, |end| end.text())
+                .into(),
+            flag(ending.step.is_some_and(|end| end.step.needed), "1").into(),
+            ending.children.into(),
         ]);
         let answer = self
             .settles

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Config, Environment, FILE_NAME};
 
 /// Files, and what is said of them.
-const BROKEN: [(&str, &str); 53] = [
+const BROKEN: [(&str, &str); 61] = [
     (
         "concurency: 5\n",
         "longshore.yaml:1: `concurency` is not a setting; did you mean `concurrency`?",
@@ -210,6 +210,38 @@ models:
   - { provider: openai, model: gpt-4o }
 ",
         "longshore.yaml:3: the model `gpt-4o` of `openai` is named twice",
+    ),
+    (
+        "dead_letters:\n  replays: []\n",
+        "longshore.yaml:2: `dead_letters.replays` is not a setting; did you mean `replay`?",
+    ),
+    (
+        "dead_letters:\n  replay:\n    - reasons: [timeout]\n",
+        "longshore.yaml:3: `dead_letters.replay.name` is missing; expected 1 to 64 characters of [A-Za-z0-9._-]",
+    ),
+    (
+        "dead_letters:\n  replay:\n    - name: again\n      platform: openai\n",
+        "longshore.yaml:3: `dead_letters.replay.reasons` is missing; expected a list of reasons, such as [overloaded, timeout]",
+    ),
+    (
+        "dead_letters:\n  replay:\n    - name: again\n      reasons: [timeout, not_json]\n",
+        "longshore.yaml:4: `dead_letters.replay.reasons` is `not_json`; expected one of rate_limited, quota_exhausted, overloaded, timeout, network, auth, bad_request, context_too_long, refused, bad_output, internal, poison, budget_exceeded",
+    ),
+    (
+        "dead_letters:\n  replay:\n    - { name: again, reasons: [timeout], when: later }\n",
+        "longshore.yaml:3: `dead_letters.replay.when` is `later`; expected healthy, or after and a time from 1s to 30d, such as `after 10m`",
+    ),
+    (
+        "dead_letters:\n  replay:\n    - name: again\n      reasons: [timeout]\n      per_minute: 0\n",
+        "longshore.yaml:5: `dead_letters.replay.per_minute` is `0`; expected a whole number from 1 to 1000000",
+    ),
+    (
+        "dead_letters:\n  replay:\n    - { name: again, reasons: [timeout], platform: opnai }\n",
+        "longshore.yaml:3: `dead_letters.replay.platform` is `opnai`; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli",
+    ),
+    (
+        "dead_letters:\n  replay:\n    - { name: again, reasons: [timeout] }\n    - { name: again, reasons: [network] }\n",
+        "longshore.yaml:4: the rule `again` is named twice; rename one",
     ),
     (
         "- concurrency: 5\n",

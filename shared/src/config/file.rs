@@ -13,8 +13,10 @@ use serde_saphyr::Spanned;
 
 use super::{
     Origin,
+    dead_letters::RawDeadLetters,
     limits::{RawBudget, RawCircuit, RawTenant},
     routing::RawRouting,
+    webhooks::{RawAlerts, RawWebhooks},
 };
 use crate::catalog::{RawModel, RawProvider};
 
@@ -99,6 +101,7 @@ pub(crate) struct File {
     pub(crate) limits: Option<RawLimits>,
     pub(crate) liveness: Option<RawLiveness>,
     pub(crate) retention: Option<RawRetention>,
+    pub(crate) dead_letters: Option<RawDeadLetters>,
     pub(crate) providers: Option<Entries<Option<RawProvider>>>,
     pub(crate) models: Option<Vec<RawModel>>,
     pub(crate) model_files: Option<Vec<Text>>,
@@ -106,7 +109,8 @@ pub(crate) struct File {
     pub(crate) routing: Option<RawRouting>,
     pub(crate) budgets: Option<Vec<RawBudget>>,
     pub(crate) tenants: Option<Entries<Option<RawTenant>>>,
-    pub(crate) alerts: Option<Vec<Text>>,
+    pub(crate) alerts: Option<RawAlerts>,
+    pub(crate) webhooks: Option<RawWebhooks>,
     pub(crate) circuit: Option<RawCircuit>,
     pub(crate) cli_tools: Option<Vec<Text>>,
 }
@@ -125,8 +129,13 @@ pub(crate) struct RawRetry {
 /// Limits of a message.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are those of the settings"
+)]
 pub(crate) struct RawLimits {
     pub(crate) max_message_bytes: Option<Text>,
+    pub(crate) max_chain_bytes: Option<Text>,
     pub(crate) max_depth: Option<Text>,
 }
 
@@ -146,6 +155,7 @@ pub(crate) struct RawRetention {
     pub(crate) ids: Option<Text>,
     pub(crate) dead_letters: Option<Text>,
     pub(crate) dead_letters_max: Option<Text>,
+    pub(crate) chains: Option<Text>,
     pub(crate) dead_letters_archive: Option<Text>,
     pub(crate) jobs: Option<Text>,
     pub(crate) attempts: Option<Text>,

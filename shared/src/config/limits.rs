@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     envelope::is_line,
-    limits::{ALERTS, Calendar, Circuit, Tenants},
+    limits::{Calendar, Circuit, Tenants},
     money::Usd,
 };
 
@@ -70,32 +70,6 @@ pub(super) fn tenants(r: &mut Reader<'_>, raw: &Entries<Option<RawTenant>>) -> T
         weights.extend(weight.map(|weight| (name.to_owned(), weight)));
     }
     Tenants { weights }
-}
-
-/// The percents that people are warned at, in order.
-pub(super) fn alerts(r: &mut Reader<'_>, written: Option<&[Text]>) -> Vec<u8> {
-    let one = whole(1..=100);
-    let expected = format!("{}, with commas between", one.expected);
-    let many = Form::new(expected, move |text| {
-        text.split(',').map(|alert| one.understand(alert)).collect()
-    });
-    let one = whole(1..=100);
-    let mut alerts: Vec<u8> = match (r.setting("alerts", None, &many), written) {
-        (Some(alerts), _) => alerts,
-        (None, Some(written)) => {
-            if let Some(first) = written.first() {
-                r.stands_at("alerts", first);
-            }
-            let alerts = written.iter();
-            alerts
-                .filter_map(|alert| r.value("alerts", alert, &one))
-                .collect()
-        }
-        (None, None) => ALERTS.to_vec(),
-    };
-    alerts.sort_unstable();
-    alerts.dedup();
-    alerts
 }
 
 /// When calls to a failing model are held back.

@@ -13,15 +13,17 @@ use super::{
 
 /// Variables of ours that are read elsewhere: the file's path, logging, the command line's, and those
 /// of `longshore dev`.
-const OTHER_VARIABLES: [&str; 8] = [
+const OTHER_VARIABLES: [&str; 10] = [
     "LONGSHORE_CONFIG",
     "LONGSHORE_LOG",
     "LONGSHORE_LOG_FORMAT",
     "LONGSHORE_POSTGRES_BIN",
     "LONGSHORE_REDIS_SERVER",
     "LONGSHORE_SCHEDULER_URL",
+    "LONGSHORE_TASKS_FILE",
     "LONGSHORE_WORKER_URL",
     "LONGSHORE_WORKER_URLS",
+    "LONGSHORE_WORKING_DIR",
 ];
 
 /// What a reading comes to.
@@ -178,6 +180,11 @@ impl<'a> Reader<'a> {
     /// Tells of a problem with the file at no line, or with how settings stand to each other.
     pub(crate) fn problem(&mut self, origin: Origin, text: impl Into<String>) {
         self.problems.push(Problem::new(origin, text));
+    }
+
+    /// Tells of a problem with a setting that is set, where it stands.
+    pub(crate) fn problem_with(&mut self, name: &str, text: String) {
+        self.misfit([name, name], text);
     }
 
     /// Tells that these settings do not fit each other, where the first of them stands that is set.

@@ -29,6 +29,13 @@ pub fn without_secrets(path: &Path, text: &str) -> Result<(), ConfigError> {
             refuse(name.to_owned(), written);
         }
     }
+    let secret = file
+        .webhooks
+        .as_ref()
+        .and_then(|webhooks| webhooks.secret.as_ref());
+    if let Some(secret) = secret.filter(|secret| !names_only(secret.as_written())) {
+        refuse("webhooks.secret".to_owned(), secret);
+    }
     for (name, provider) in file.providers.iter().flat_map(|entries| &entries.0) {
         let key = provider.as_ref().and_then(|provider| provider.key());
         if let Some(key) = key.filter(|key| !names_only(key.as_written())) {
@@ -82,6 +89,10 @@ mod tests {
             (
                 "grace: 1s\nproviders: { mine: { api_key: \"hunter2${KEY}\" } }\n",
                 "providers.mine.api_key",
+            ),
+            (
+                "grace: 1s\nwebhooks: { secret: whsec_hunter2 }\n",
+                "webhooks.secret",
             ),
             (
                 "grace: 1s\nredis_url: redis://:hunter2@cache\n",

@@ -8,9 +8,11 @@ use secrecy::SecretString;
 use super::{
     Config, ConfigError, Environment, FILE_NAME, Form, Liveness, Origin, Reader, Retention,
     RetryPolicy, Text,
+    dead_letters::replay_rules,
     file::{File, RawLimits, RawLiveness, RawRetention, RawRetry},
     form, limits as spending,
     routing::routing,
+    webhooks,
 };
 use crate::envelope::Limits;
 use crate::{
@@ -117,8 +119,10 @@ pub(super) fn assemble(
     let routing = routing(r, &file.routing.unwrap_or_default(), &catalog, is_sound);
     let budgets = spending::budgets(r, &file.budgets.unwrap_or_default(), &catalog);
     let tenants = spending::tenants(r, &file.tenants.unwrap_or_default());
-    let alerts = spending::alerts(r, file.alerts.as_deref());
+    let webhooks = webhooks::webhooks(r, &file.webhooks.unwrap_or_default());
+    let alerts = webhooks::alerts(r, &file.alerts.unwrap_or_default(), &webhooks);
     let circuit = spending::circuit(r, &file.circuit.unwrap_or_default());
+    let replay_rules = replay_rules(r, &file.dead_letters.unwrap_or_default(), &catalog);
 
     let read = reader.finish();
     if !read.problems.is_empty() {
@@ -147,7 +151,9 @@ pub(super) fn assemble(
         budgets,
         tenants,
         alerts,
+        webhooks,
         circuit,
+        replay_rules,
         warnings: read.warnings,
         origins: read.origins,
         source: path.map(Path::to_owned),
@@ -275,6 +281,13 @@ fn limits(r: &mut Reader<'_>, raw: &RawLimits) -> Limits {
                 &bytes,
             )
             .unwrap_or(default.max_bytes),
+        max_chain_bytes: r
+            .setting(
+                "limits.max_chain_bytes",
+                raw.max_chain_bytes.as_ref(),
+                &bytes,
+            )
+            .unwrap_or(default.max_chain_bytes),
         max_depth: r
             .setting("limits.max_depth", raw.max_depth.as_ref(), &depth)
             .unwrap_or(default.max_depth),
@@ -330,6 +343,9 @@ fn retention(r: &mut Reader<'_>, raw: &RawRetention) -> Retention {
                 &count,
             )
             .unwrap_or(default.dead_letters_max),
+        chains: r
+            .setting("retention.chains", raw.chains.as_ref(), &time)
+            .unwrap_or(default.chains),
         dead_letters_archive: r.setting(
             "retention.dead_letters_archive",
             raw.dead_letters_archive.as_ref(),

@@ -39,6 +39,7 @@ impl Config {
         list.extend(policy::routing(self));
         list.extend(catalog::lines(self));
         list.extend(policy::spending(self));
+        list.extend(policy::replaying(self));
         list.into_iter()
             .map(|(name, value)| Shown {
                 origin: self.origins.get(&name).cloned(),
@@ -82,6 +83,10 @@ impl Config {
                 "limits.max_message_bytes",
                 self.limits.max_bytes.to_string(),
             ),
+            (
+                "limits.max_chain_bytes",
+                self.limits.max_chain_bytes.to_string(),
+            ),
             ("limits.max_depth", self.limits.max_depth.to_string()),
             (
                 "liveness.heartbeat_every",
@@ -101,6 +106,7 @@ impl Config {
                 "retention.dead_letters_max",
                 self.retention.dead_letters_max.to_string(),
             ),
+            ("retention.chains", spelled(self.retention.chains)),
             (
                 "retention.dead_letters_archive",
                 kept(self.retention.dead_letters_archive),
@@ -226,6 +232,11 @@ mod tests {
         budgets.all: overall, $100 per month, hard, at_limit wait, time_zone Europe/Berlin, reset_at 06:30
         budgets.each: each tenant, $5 per hour, soft
         tenants.acme.weight: 3
+        alerts.at: 60, 95
+        alerts.webhook: hooks.example.com
+        webhooks.hosts: hooks.example.com
+        webhooks.secret: set
+        webhooks.timeout: 5s
         circuit.error_percent: 40
         circuit.min_calls: 20
         circuit.window: 20s

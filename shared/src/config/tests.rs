@@ -101,7 +101,8 @@ budgets:
   - { name: all, scope: overall, limit_usd: '100', per: month, time_zone: Europe/Berlin, reset_at: '06:30' }
   - { name: each, scope: tenant, limit_usd: '5', per: hour, kind: soft }
 tenants: { acme: { weight: 3 } }
-alerts: [60, 95]
+alerts: { at: [60, 95], webhook: https://hooks.example.com/path }
+webhooks: { hosts: [hooks.example.com], secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, timeout: 5s }
 circuit: { error_percent: 40, min_calls: 20, window: 20s, cooldown: 10s, max_cooldown: 2m }
 ";
 
@@ -222,7 +223,7 @@ longshore.yaml:2: `liveness.heartbeat_ttl` (10s) must be at least twice `livenes
 fn an_unknown_name_is_told_with_the_known_ones() {
     assert_eq!(
         problems(&[], "limits:\n  max_message_bytes: 1\n  depth: 3\n"),
-        "longshore.yaml:3: `limits.depth` is not a setting; expected one of max_message_bytes, max_depth"
+        "longshore.yaml:3: `limits.depth` is not a setting; expected one of max_message_bytes, max_chain_bytes, max_depth"
     );
 }
 

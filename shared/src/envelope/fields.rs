@@ -17,7 +17,7 @@ use crate::{id::JobId, money::Usd};
 
 /// A field's value as it came: flat text, or JSON.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Input<'a> {
+pub(crate) enum Input<'a> {
     /// The value of a flat field.
     Text(&'a str),
     /// The value of a member of `job`.
@@ -26,20 +26,20 @@ pub(super) enum Input<'a> {
 
 /// What is wrong with a value, before it is said of which field.
 #[derive(Debug)]
-pub(super) struct Problem {
-    pub(super) code: MalformedCode,
-    pub(super) message: String,
+pub(crate) struct Problem {
+    pub(crate) code: MalformedCode,
+    pub(crate) message: String,
 }
 
-pub(super) type Read<T> = Result<T, Problem>;
+pub(crate) type Read<T> = Result<T, Problem>;
 
 /// The fields of a message that are not yet read.
 #[derive(Debug, Default)]
-pub(super) struct Fields<'a>(pub(super) BTreeMap<String, Input<'a>>);
+pub(crate) struct Fields<'a>(pub(crate) BTreeMap<String, Input<'a>>);
 
 impl<'a> Fields<'a> {
     /// Takes a field out and reads it; one that is null is as good as absent.
-    pub(super) fn take<T>(
+    pub(crate) fn take<T>(
         &mut self,
         name: &str,
         read: impl FnOnce(Input<'a>) -> Read<T>,
@@ -68,7 +68,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    pub(super) fn is_not(self, code: MalformedCode, expected: &str) -> Problem {
+    pub(crate) fn is_not(self, code: MalformedCode, expected: &str) -> Problem {
         let got = self.quoted();
         Problem {
             code,
@@ -86,7 +86,7 @@ impl<'a> Input<'a> {
     }
 
     /// JSON of one kind, as raw text.
-    pub(super) fn of_kind(self, kind: Kind, expected: &str) -> Read<&'a str> {
+    pub(crate) fn of_kind(self, kind: Kind, expected: &str) -> Read<&'a str> {
         let value = self.json(expected)?;
         if Kind::of(value) == kind {
             Ok(value.get())
@@ -95,7 +95,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    pub(super) fn text(self, expected: &str) -> Read<String> {
+    pub(crate) fn text(self, expected: &str) -> Read<String> {
         match self {
             Self::Text(text) => Ok(text.to_owned()),
             Self::Json(_) => decoded(self.of_kind(Kind::Text, expected)?),
@@ -103,7 +103,7 @@ impl<'a> Input<'a> {
     }
 
     /// A number; as text, only if `or_text` (a flat field has nothing but text).
-    pub(super) fn number(self, or_text: bool, expected: &str) -> Read<f64> {
+    pub(crate) fn number(self, or_text: bool, expected: &str) -> Read<f64> {
         let read = |text: &str| {
             Some(text)
                 .filter(|text| is_decimal(text))
@@ -123,7 +123,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    pub(super) fn number_within(
+    pub(crate) fn number_within(
         self,
         range: impl RangeBounds<f64>,
         or_text: bool,
@@ -140,7 +140,7 @@ impl<'a> Input<'a> {
 
 /// A piece of valid JSON as a value. What can still be wrong is half a surrogate pair or a number
 /// beyond all numbers, which is a mistake of the JSON.
-pub(super) fn decoded<'a, T: Deserialize<'a>>(json: &'a str) -> Read<T> {
+pub(crate) fn decoded<'a, T: Deserialize<'a>>(json: &'a str) -> Read<T> {
     serde_json::from_str(json).map_err(|error| Problem {
         code: MalformedCode::NotJson,
         message: format!("the value {} is not JSON: {error}", shortened(json)),
@@ -148,14 +148,14 @@ pub(super) fn decoded<'a, T: Deserialize<'a>>(json: &'a str) -> Read<T> {
 }
 
 /// Digits, perhaps with a fraction, perhaps negative; no exponent, no infinity.
-pub(super) fn is_decimal(text: &str) -> bool {
+pub(crate) fn is_decimal(text: &str) -> bool {
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     let text = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     digits(whole) && digits(fraction)
 }
 
-pub(super) fn is_plain(text: &str, longest: usize, punctuation: &str) -> bool {
+pub(crate) fn is_plain(text: &str, longest: usize, punctuation: &str) -> bool {
     (1..=longest).contains(&text.len())
         && text
             .chars()
@@ -163,12 +163,12 @@ pub(super) fn is_plain(text: &str, longest: usize, punctuation: &str) -> bool {
 }
 
 /// Text without conditions.
-pub(super) fn any_text(input: Input<'_>) -> Read<String> {
+pub(crate) fn any_text(input: Input<'_>) -> Read<String> {
     input.text("text")
 }
 
 /// Text that is not empty.
-pub(super) fn prompt(input: Input<'_>) -> Read<String> {
+pub(crate) fn prompt(input: Input<'_>) -> Read<String> {
     let prompt = input.text("text")?;
     if prompt.is_empty() {
         return Err(input.is_not(MalformedCode::NoPrompt, "text that is not empty"));
@@ -192,25 +192,25 @@ pub(crate) fn is_line(text: &str, longest: usize) -> bool {
 }
 
 /// A name or a key.
-pub(super) fn name(input: Input<'_>) -> Read<String> {
+pub(crate) fn name(input: Input<'_>) -> Read<String> {
     const EXPECTED: &str = "text of 1 to 200 characters without control characters";
     text_that(input, EXPECTED, |text| is_line(text, 200))
 }
 
 /// What routing rules read.
-pub(super) fn label(input: Input<'_>) -> Read<String> {
+pub(crate) fn label(input: Input<'_>) -> Read<String> {
     const EXPECTED: &str = "text of 1 to 64 characters without control characters";
     text_that(input, EXPECTED, |text| is_line(text, 64))
 }
 
 /// A type of task.
-pub(super) fn task_type(input: Input<'_>) -> Read<String> {
+pub(crate) fn task_type(input: Input<'_>) -> Read<String> {
     const EXPECTED: &str = "text of 1 to 200 characters of [A-Za-z0-9._:/-]";
     text_that(input, EXPECTED, |text| is_plain(text, 200, "._:/-"))
 }
 
 /// A W3C trace context. A version that is not known yet may say more than the known one.
-pub(super) fn traceparent(input: Input<'_>) -> Read<String> {
+pub(crate) fn traceparent(input: Input<'_>) -> Read<String> {
     const EXPECTED: &str = "a W3C traceparent: 00-, 32 hex digits, -, 16 hex digits, -, 2 hex \
                             digits, in lower case and neither id all zeros";
     text_that(input, EXPECTED, |text| {
@@ -232,7 +232,7 @@ pub(super) fn traceparent(input: Input<'_>) -> Read<String> {
 }
 
 /// A yes or no.
-pub(super) fn boolean(input: Input<'_>) -> Read<bool> {
+pub(crate) fn boolean(input: Input<'_>) -> Read<bool> {
     match input {
         Input::Text("true" | "1") => Ok(true),
         Input::Text("false" | "0") => Ok(false),
@@ -242,7 +242,7 @@ pub(super) fn boolean(input: Input<'_>) -> Read<bool> {
 }
 
 /// A whole number.
-pub(super) fn whole(input: Input<'_>, range: RangeInclusive<u32>) -> Read<u32> {
+pub(crate) fn whole(input: Input<'_>, range: RangeInclusive<u32>) -> Read<u32> {
     let (least, most) = range.into_inner();
     let expected = format!("a whole number from {least} to {most}");
     let number = input.number(false, &expected)?;
@@ -261,7 +261,7 @@ pub(super) fn whole(input: Input<'_>, range: RangeInclusive<u32>) -> Read<u32> {
 }
 
 /// The protocol's version: at least 1; what is beyond `u64` is the highest.
-pub(super) fn version(input: Input<'_>) -> Read<u64> {
+pub(crate) fn version(input: Input<'_>) -> Read<u64> {
     const EXPECTED: &str = "the version of the protocol, a whole number from 1";
     let number = input.number(false, EXPECTED)?;
     if number.is_finite() && number.fract() != 0.0 {
@@ -279,12 +279,12 @@ pub(super) fn version(input: Input<'_>) -> Read<u64> {
 }
 
 /// The sampling temperature.
-pub(super) fn temperature(input: Input<'_>) -> Read<f64> {
+pub(crate) fn temperature(input: Input<'_>) -> Read<f64> {
     input.number_within(0.0..=2.0, false, "a number from 0 to 2")
 }
 
 /// The producer's own id.
-pub(super) fn id(input: Input<'_>) -> Read<JobId> {
+pub(crate) fn id(input: Input<'_>) -> Read<JobId> {
     const EXPECTED: &str = "text of 1 to 128 characters of [A-Za-z0-9._:@/-]";
     let text = input.text(EXPECTED)?;
     let id = JobId::parse(&text).map_err(|_| input.is_not(MalformedCode::BadValue, EXPECTED))?;
@@ -298,7 +298,7 @@ pub(super) fn id(input: Input<'_>) -> Read<JobId> {
 }
 
 /// What the job may spend.
-pub(super) fn max_cost(input: Input<'_>) -> Read<Usd> {
+pub(crate) fn max_cost(input: Input<'_>) -> Read<Usd> {
     const EXPECTED: &str = "US dollars over 0 as decimal text, such as \"0.05\"";
     let text = input.text(EXPECTED)?;
     if !is_decimal(&text) {

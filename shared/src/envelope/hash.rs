@@ -47,6 +47,15 @@ impl ContentHash {
     }
 }
 
+impl ContentHash {
+    /// The hash of a JSON value, whatever its spelling and the order of its members.
+    pub(crate) fn of_json(value: &Value) -> Self {
+        let mut content = Content(Sha256::new());
+        content.json(value);
+        Self(format!("{:x}", content.0.finalize()))
+    }
+}
+
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -149,6 +158,9 @@ impl Content {
         if let Some(metadata) = &envelope.metadata {
             self.word("metadata");
             self.object(metadata);
+        }
+        if envelope.spawn {
+            self.text("spawn", "true");
         }
         if envelope.reply {
             self.text("reply", "true");

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 /// What a JSON value is; told from its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Null,
     Bool,
     Number,
@@ -19,7 +19,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The kind of a value that is known to be JSON.
-    pub(super) fn of(value: &RawValue) -> Self {
+    pub(crate) fn of(value: &RawValue) -> Self {
         match value.get().bytes().next() {
             Some(b'{') => Self::Object,
             Some(b'[') => Self::List,
@@ -31,7 +31,7 @@ impl Kind {
     }
 
     /// The kind, for people.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool => "a boolean",
@@ -45,16 +45,16 @@ impl Kind {
 
 /// The outline of a JSON text, taken in one pass.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Shape {
+pub(crate) struct Shape {
     /// How deep lists and objects nest; `{}` is 1.
-    pub(super) depth: usize,
+    pub(crate) depth: usize,
     /// The bytes without the white space between values.
-    pub(super) compact: usize,
+    pub(crate) compact: usize,
 }
 
 impl Shape {
     /// The outline of `text`; of text that is not JSON, some outline.
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         let mut shape = Self::default();
         let (mut open, mut in_string, mut escaped) = (0_usize, false, false);
         for byte in text.bytes() {
@@ -86,16 +86,16 @@ impl Shape {
 
 /// An object's members, their values not yet read.
 #[derive(Debug, Default)]
-pub(super) struct Members<'a> {
+pub(crate) struct Members<'a> {
     /// The members by name; of one given twice, the last.
-    pub(super) by_name: BTreeMap<String, &'a RawValue>,
+    pub(crate) by_name: BTreeMap<String, &'a RawValue>,
     /// A name that was given twice.
-    pub(super) repeated: Option<String>,
+    pub(crate) repeated: Option<String>,
 }
 
 impl<'a> Members<'a> {
     /// Removes a member; null is as good as absent.
-    pub(super) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
         self.by_name
             .remove(name)
             .filter(|value| Kind::of(value) != Kind::Null)

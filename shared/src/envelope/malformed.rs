@@ -35,6 +35,8 @@ words! {
         DuplicateField = "duplicate_field",
         /// A version newer than this build knows: not wrong, but not for us.
         UnsupportedVersion = "unsupported_version",
+        /// A chain whose document has mistakes; the reason names all of them.
+        BadChain = "bad_chain",
         /// Something that this version of the protocol does not have.
         Unsupported = "unsupported",
     }
@@ -60,7 +62,7 @@ fn prefix(field: Option<&str>) -> String {
 
 impl Malformed {
     /// A mistake of the message as a whole.
-    pub(super) fn whole(code: MalformedCode, message: impl Into<String>) -> Self {
+    pub(crate) fn whole(code: MalformedCode, message: impl Into<String>) -> Self {
         Self {
             code,
             field: None,
@@ -70,7 +72,7 @@ impl Malformed {
     }
 
     /// A mistake in one field.
-    pub(super) fn of(code: MalformedCode, field: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn of(code: MalformedCode, field: &str, message: impl Into<String>) -> Self {
         Self {
             field: Some(field.to_owned()),
             ..Self::whole(code, message)
@@ -79,7 +81,7 @@ impl Malformed {
 }
 
 /// The head of a text that may be long, on one line.
-pub(super) fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     const LONGEST: usize = 80;
     let mut chars = text.chars();
     let mut head: String = chars

@@ -23,7 +23,7 @@ pub(super) fn response_format(input: Input<'_>) -> Read<Value> {
 }
 
 /// Whatever the producer wants back.
-pub(super) fn metadata(input: Input<'_>) -> Read<Map<String, Value>> {
+pub(crate) fn metadata(input: Input<'_>) -> Read<Map<String, Value>> {
     let json = input.of_kind(Kind::Object, "an object")?;
     let size = Shape::of(json).compact;
     if size > METADATA_BYTES {
@@ -36,7 +36,7 @@ pub(super) fn metadata(input: Input<'_>) -> Read<Map<String, Value>> {
 }
 
 /// The conversation.
-pub(super) fn messages(input: Input<'_>) -> Read<Vec<Message>> {
+pub(crate) fn messages(input: Input<'_>) -> Read<Vec<Message>> {
     const EXPECTED: &str = "a list of objects, each with a `role` and a `content`";
     let list: Vec<&RawValue> = decoded(input.of_kind(Kind::List, EXPECTED)?)?;
     if list.is_empty() {

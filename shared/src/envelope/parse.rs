@@ -17,7 +17,7 @@ use crate::call::{Message as Turn, Role};
 const DEFAULT_UNIQUE_FOR: Duration = Duration::from_hours(1);
 
 /// Deeper than this no limit lets a message go: `serde_json` stops at 128.
-const DEEPEST: usize = 120;
+pub(crate) const DEEPEST: usize = 120;
 
 /// A stream entry's fields, as they came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,6 +41,8 @@ impl Message {
 pub struct Limits {
     /// The most bytes of all names and values together.
     pub max_bytes: usize,
+    /// The most bytes of a message that is a chain.
+    pub max_chain_bytes: usize,
     /// How deep lists and objects may nest, the message itself being the first; at most 120.
     pub max_depth: usize,
 }
@@ -49,6 +51,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_bytes: 1024 * 1024,
+            max_chain_bytes: 16 * 1024 * 1024,
             max_depth: 64,
         }
     }
@@ -66,16 +69,7 @@ pub struct Parsed {
 
 /// Reads a message. Whatever the bytes, it ends in an envelope or in words on what is wrong.
 pub fn parse(message: &Message, limits: &Limits) -> Result<Parsed, Malformed> {
-    let size = message.size();
-    if size > limits.max_bytes {
-        return Err(Malformed::whole(
-            MalformedCode::TooLarge,
-            format!(
-                "expected a message of at most {} bytes, but got {size}",
-                limits.max_bytes
-            ),
-        ));
-    }
+    check_size(message, limits.max_bytes)?;
     let max_depth = limits.max_depth.min(DEEPEST);
     let job = message.fields.iter().find(|(name, _)| name == b"job");
     let mut fields = match job {
@@ -91,16 +85,41 @@ pub fn parse(message: &Message, limits: &Limits) -> Result<Parsed, Malformed> {
     Ok(Parsed { envelope, hash })
 }
 
-/// The fields of the value of `job`; that of a newer version is refused before anything is judged.
+/// Refuses a message of more than so many bytes.
+pub(super) fn check_size(message: &Message, most: usize) -> Result<(), Malformed> {
+    let size = message.size();
+    if size > most {
+        return Err(Malformed::whole(
+            MalformedCode::TooLarge,
+            format!("expected a message of at most {most} bytes, but got {size}"),
+        ));
+    }
+    Ok(())
+}
+
+/// A field's value as text.
+pub(super) fn utf8<'a>(value: &'a [u8], name: &str) -> Result<&'a str, Malformed> {
+    std::str::from_utf8(value)
+        .map_err(|error| Malformed::of(MalformedCode::NotUtf8, name, not_utf8(&error)))
+}
+
 fn json_form(job: &[u8], max_depth: usize) -> Result<Fields<'_>, Malformed> {
-    let text = std::str::from_utf8(job)
-        .map_err(|error| Malformed::of(MalformedCode::NotUtf8, "job", not_utf8(&error)))?;
+    members_of(utf8(job, "job")?, "job", max_depth)
+}
+
+/// The members of the object that is the value of the field `name`; an object of a newer version is
+/// refused before anything is judged.
+pub(crate) fn members_of<'a>(
+    text: &'a str,
+    name: &str,
+    max_depth: usize,
+) -> Result<Fields<'a>, Malformed> {
     check_depth(text, max_depth)
         .map_err(|words| Malformed::whole(MalformedCode::TooDeep, words))?;
     let not_json = |error: serde_json::Error| {
         Malformed::whole(
             MalformedCode::NotJson,
-            format!("expected `job` to be a JSON object, but it is not JSON: {error}"),
+            format!("expected `{name}` to be a JSON object, but it is not JSON: {error}"),
         )
     };
     let value: &serde_json::value::RawValue = serde_json::from_str(text).map_err(not_json)?;
@@ -109,7 +128,7 @@ fn json_form(job: &[u8], max_depth: usize) -> Result<Fields<'_>, Malformed> {
         return Err(Malformed::whole(
             MalformedCode::NotAnObject,
             format!(
-                "expected `job` to be a JSON object, but got {}",
+                "expected `{name}` to be a JSON object, but got {}",
                 kind.name()
             ),
         ));
@@ -142,8 +161,7 @@ fn flat_form(message: &Message, max_depth: usize) -> Result<Fields<'_>, Malforme
             Malformed::of(MalformedCode::NotUtf8, &name, not_utf8(&error))
         })?;
         check_name(name)?;
-        let value = std::str::from_utf8(value)
-            .map_err(|error| Malformed::of(MalformedCode::NotUtf8, name, not_utf8(&error)))?;
+        let value = utf8(value, name)?;
         if matches!(name, "messages" | "response_format" | "metadata" | "retry") {
             // One less than in `job`, whose braces are a level of their own.
             check_depth(value, max_depth.saturating_sub(1))
@@ -206,7 +224,7 @@ fn check_version(version: Input<'_>) -> Result<(), Malformed> {
     }
 }
 
-fn check_flat_versions(message: &Message) -> Result<(), Malformed> {
+pub(super) fn check_flat_versions(message: &Message) -> Result<(), Malformed> {
     message
         .fields
         .iter()
@@ -226,8 +244,7 @@ fn check_name(name: &str) -> Result<(), Malformed> {
         Err(Malformed::of(
             MalformedCode::Unsupported,
             name,
-            "chains are not part of this version of the protocol; enqueue the steps as jobs, with \
-             one `chain_id`",
+            "a chain is a message of its own: expected `chain` as the only field of the entry",
         ))
     } else {
         Ok(())
@@ -296,6 +313,7 @@ fn envelope(fields: &mut Fields<'_>) -> Result<Envelope, Malformed> {
         tenant: fields.take("tenant", fields::name)?,
         metadata: fields.take("metadata", objects::metadata)?,
         reply: fields.take("reply", fields::boolean)?.unwrap_or(false),
+        spawn: fields.take("spawn", fields::boolean)?.unwrap_or(false),
         traceparent: fields.take("traceparent", fields::traceparent)?,
     })
 }

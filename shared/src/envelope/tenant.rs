@@ -19,8 +19,8 @@ pub fn tenant_of(message: &RawMessage) -> Option<Cow<'_, str>> {
         let (_, value) = message.fields.iter().find(|(key, _)| key == name)?;
         std::str::from_utf8(value).ok()
     };
-    match field(b"job") {
-        Some(job) => serde_json::from_str::<Whose<'_>>(job).ok()?.tenant,
+    match field(b"job").or_else(|| field(b"chain")) {
+        Some(json) => serde_json::from_str::<Whose<'_>>(json).ok()?.tenant,
         None => field(b"tenant").map(Cow::Borrowed),
     }
 }

@@ -68,7 +68,7 @@ pub(super) fn moment(input: Input<'_>) -> Read<DateTime<Utc>> {
 }
 
 /// A time of the calendar, or one counted from when the server received the message.
-pub(super) fn limit(input: Input<'_>) -> Read<Limit> {
+pub(crate) fn limit(input: Input<'_>) -> Read<Limit> {
     if let Some(moment) = rfc3339(input, LIMIT)? {
         return Ok(Limit::At(moment));
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use sqlx::{FromRow, Row, postgres::PgRow};
 
 use super::{
-    Ledger, LedgerError, clean,
+    Ledger, LedgerError, StepRow, clean,
     rows::{count, usd, word},
 };
 use crate::{id::JobId, money::Usd};
@@ -79,6 +79,8 @@ pub struct ChainCosts {
     pub total_tasks: u64,
     /// Attempts whose cost only the provider knows.
     pub unknown_cost_attempts: u64,
+    /// Its steps, in the order that they began in; none where it is no more than a name.
+    pub steps: Vec<StepRow>,
     /// Those jobs, in the order of their first calls.
     pub jobs: Vec<JobCost>,
 }
@@ -151,14 +153,17 @@ impl Ledger {
         Ok(summary)
     }
 
-    /// What a chain cost, in all and by job.
+    /// What a chain cost, in all, by step and by job.
     pub async fn chain_costs(&self, chain_id: &str) -> Result<ChainCosts, LedgerError> {
         let jobs: Vec<JobCost> = sqlx::query_as(include_str!("chain_costs.sql"))
             .bind(clean::label(chain_id))
             .fetch_all(&mut *self.acquire().await?)
             .await
             .map_err(|cause| self.failed(cause))?;
+        let mut steps = self.chain_steps(chain_id).await?;
+        steps.retain(|row| row.step.is_some());
         Ok(ChainCosts {
+            steps,
             total_cost: jobs.iter().map(|job| job.cost_usd).sum(),
             total_tasks: jobs.iter().map(|_| 1).sum(),
             unknown_cost_attempts: jobs.iter().map(|job| job.unknown_cost_attempts).sum(),

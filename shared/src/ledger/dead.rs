@@ -1,28 +1,18 @@
 //! Dead letters: that they came to be, the whole of them, and what became of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 use sqlx::{Connection, PgConnection};
 
 use super::{
     Ledger, LedgerError, clean,
     record::{column, parts},
 };
-use crate::{event::DeadRecord, id::JobId, state::words};
-
-words! {
-    /// What became of a dead letter.
-    DeadResolution {
-        /// It went back to its queue.
-        Replayed = "replayed",
-        /// A person threw it away.
-        Purged = "purged",
-        /// It lay there for as long as dead letters are kept.
-        Expired = "expired",
-    }
-}
+use crate::{
+    event::{DeadEnd, DeadRecord, DeadResolution},
+    id::JobId,
+};
 
 /// A dead letter to write, with or without the letter itself.
 pub(super) struct DeadLine<'a> {
@@ -69,20 +59,39 @@ impl Ledger {
         letters: &[(JobId, DateTime<Utc>)],
         resolution: DeadResolution,
     ) -> Result<(), LedgerError> {
-        let keys: BTreeSet<(&str, DateTime<Utc>)> = letters
+        let gone_at = Utc::now();
+        let ends: Vec<DeadEnd> = letters
             .iter()
-            .map(|(id, at)| (id.as_str(), clean::instant(*at)))
+            .map(|(id, at)| DeadEnd {
+                id: id.clone(),
+                at: *at,
+                resolution,
+                gone_at,
+            })
             .collect();
-        let (ids, times): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
-        sqlx::query(include_str!("end_dead.sql"))
-            .bind(ids)
-            .bind(times)
-            .bind(resolution.as_str())
-            .execute(&mut *self.acquire().await?)
+        let ends: BTreeMap<_, _> = ends.iter().map(|end| (end_key(end), end)).collect();
+        let ends: Vec<&DeadEnd> = ends.into_values().collect();
+        end(&ends, &mut *self.acquire().await?)
             .await
-            .map_err(|cause| self.failed(cause))?;
-        Ok(())
+            .map_err(|cause| self.failed(cause))
     }
+}
+
+/// The key of a letter's end as Postgres sees it.
+pub(super) fn end_key(end: &DeadEnd) -> (&JobId, i64) {
+    (&end.id, clean::instant(end.at).timestamp_micros())
+}
+
+/// Says what became of dead letters, every one once and in the order of their keys.
+pub(super) async fn end(ends: &[&DeadEnd], connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query(include_str!("end_dead.sql"))
+        .bind(column(ends, |end| end.id.as_str()))
+        .bind(column(ends, |end| clean::instant(end.at)))
+        .bind(column(ends, |end| end.resolution.as_str()))
+        .bind(column(ends, |end| clean::instant(end.gone_at)))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 async fn archive(lines: &[&DeadLine<'_>], connection: &mut PgConnection) -> sqlx::Result<()> {

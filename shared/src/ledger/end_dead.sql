@@ -1,8 +1,8 @@
 -- Says what became of dead letters; the first word stays.
 --
--- In:  $1 ids, $2 times of death, in step; every pair once. $3 what became of all of them.
+-- In:  one array a column, in the order below; every (id, at) once.
 -- Out: nothing.
-INSERT INTO dead_letter_ends (id, at, resolution)
-SELECT id, at, $3
-FROM unnest($1::text[], $2::timestamptz[]) AS given (id, at)
+INSERT INTO dead_letter_ends (id, at, resolution, gone_at)
+SELECT *
+FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::timestamptz[])
 ON CONFLICT (id, at) DO NOTHING

@@ -10,10 +10,18 @@ use std::{
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 
-use super::{EventId, Ledger, LedgerError, clean, dead::DeadLine, windows::WindowLine};
+use super::{
+    EventId, Ledger, LedgerError,
+    alerts::{self, AlertKey},
+    chains::ChainLine,
+    clean,
+    dead::{self, DeadLine},
+    windows::WindowLine,
+};
 use crate::{
     call::{ErrorClass, FinishReason},
-    event::{AttemptRecord, DropRecord, Event, JobLabels, JobRecord},
+    chain::ChainId,
+    event::{AlertRecord, AttemptRecord, DeadEnd, DropRecord, Event, JobLabels, JobRecord},
     id::{AttemptId, JobId, Place},
     money::Usd,
     state::AttemptOutcome,
@@ -51,8 +59,11 @@ struct Rows<'a> {
     jobs: BTreeMap<&'a JobId, JobLine<'a>>,
     attempts: BTreeMap<AttemptId, AttemptLine<'a>>,
     dead: BTreeMap<(&'a JobId, i64), DeadLine<'a>>,
+    dead_ends: BTreeMap<(&'a JobId, i64), &'a DeadEnd>,
     dropped: BTreeMap<&'a Place, &'a DropRecord>,
     windows: BTreeMap<(Cow<'a, str>, DateTime<Utc>), WindowLine<'a>>,
+    alerts: BTreeMap<AlertKey<'a>, &'a AlertRecord>,
+    chains: BTreeMap<&'a ChainId, ChainLine<'a>>,
 }
 
 struct JobLine<'a> {
@@ -102,8 +113,11 @@ impl<'a> Rows<'a> {
             jobs: BTreeMap::new(),
             attempts: BTreeMap::new(),
             dead: BTreeMap::new(),
+            dead_ends: BTreeMap::new(),
             dropped: BTreeMap::new(),
             windows: BTreeMap::new(),
+            alerts: BTreeMap::new(),
+            chains: BTreeMap::new(),
         };
         for (id, event) in batch {
             if let Some(record) = &event.job {
@@ -134,6 +148,14 @@ impl<'a> Rows<'a> {
                 };
                 keep_best(&mut rows.dead, line.key(), line, |_, _| Ordering::Equal);
             }
+            if let Some(record) = &event.dead_end {
+                keep_best(
+                    &mut rows.dead_ends,
+                    dead::end_key(record),
+                    record,
+                    |_, _| Ordering::Equal,
+                );
+            }
             if let Some(record) = &event.dropped {
                 keep_best(&mut rows.dropped, &record.place, record, |_, _| {
                     Ordering::Equal
@@ -142,6 +164,17 @@ impl<'a> Rows<'a> {
             if let Some(record) = &event.window {
                 let line = WindowLine::new(*id, record);
                 keep_best(&mut rows.windows, line.key(), line, WindowLine::compare);
+            }
+            if let Some(record) = &event.alert {
+                keep_best(&mut rows.alerts, alerts::key(record), record, |_, _| {
+                    Ordering::Equal
+                });
+            }
+            if let Some(record) = &event.chain {
+                let line = ChainLine::new(*id, record);
+                keep_best(&mut rows.chains, &record.chain_id, line, |a, b| {
+                    a.version.cmp(&b.version)
+                });
             }
         }
         rows
@@ -159,7 +192,11 @@ impl<'a> Rows<'a> {
         }
         let dead: Vec<&DeadLine<'_>> = self.dead.values().collect();
         for part in parts(&dead, |line| line.weight()) {
-            super::dead::insert(part, &mut transaction).await?;
+            dead::insert(part, &mut transaction).await?;
+        }
+        if !self.dead_ends.is_empty() {
+            let ends: Vec<&DeadEnd> = self.dead_ends.values().copied().collect();
+            dead::end(&ends, &mut transaction).await?;
         }
         if !self.dropped.is_empty() {
             let dropped: Vec<&DropRecord> = self.dropped.values().copied().collect();
@@ -168,6 +205,14 @@ impl<'a> Rows<'a> {
         if !self.windows.is_empty() {
             let windows: Vec<&WindowLine<'_>> = self.windows.values().collect();
             super::windows::upsert(&windows, &mut transaction).await?;
+        }
+        if !self.alerts.is_empty() {
+            let alerts: Vec<&AlertRecord> = self.alerts.values().copied().collect();
+            alerts::insert(&alerts, &mut transaction).await?;
+        }
+        if !self.chains.is_empty() {
+            let chains: Vec<&ChainLine<'_>> = self.chains.values().collect();
+            super::chains::upsert(&chains, &mut transaction).await?;
         }
         transaction.commit().await
     }
@@ -278,6 +323,9 @@ async fn write_jobs(rows: &[&JobLine<'_>], connection: &mut PgConnection) -> sql
         .bind(column(rows, |row| {
             clean::maybe(row.record.traceparent.as_ref())
         }))
+        .bind(column(rows, |row| {
+            clean::maybe_label(row.record.labels.step.as_ref())
+        }))
         .execute(connection)
         .await?;
     Ok(())
@@ -342,6 +390,9 @@ async fn write_attempts(
         }))
         .bind(column(rows, |row| {
             row.record.tokens_estimated.map(clean::count)
+        }))
+        .bind(column(rows, |row| {
+            clean::maybe_label(row.labels.step.as_ref())
         }))
         .execute(connection)
         .await?;

@@ -8,10 +8,9 @@ use serde::{
 use sqlx::{FromRow, Row, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
-use super::DeadResolution;
 use crate::{
     call::Usage,
-    event::{AttemptRecord, DeadRecord, DropRecord, JobLabels, JobRecord},
+    event::{AttemptRecord, DeadRecord, DeadResolution, DropRecord, JobLabels, JobRecord},
     id::{AttemptId, JobId},
     money::Usd,
     state::AttemptOutcome,
@@ -78,7 +77,11 @@ pub(super) fn word<T: DeserializeOwned>(row: &PgRow, column: &str) -> sqlx::Resu
     parsed(column, row.try_get(column)?)
 }
 
-fn maybe_word<T: DeserializeOwned>(row: &PgRow, column: &str) -> sqlx::Result<Option<T>> {
+/// As [`word`], of a column that may be NULL.
+pub(super) fn maybe_word<T: DeserializeOwned>(
+    row: &PgRow,
+    column: &str,
+) -> sqlx::Result<Option<T>> {
     let text: Option<&str> = row.try_get(column)?;
     text.map(|text| parsed(column, text)).transpose()
 }
@@ -98,7 +101,8 @@ fn maybe_count(row: &PgRow, column: &str) -> sqlx::Result<Option<u64>> {
     count.map_err(|cause| bad(column, cause))
 }
 
-fn small(row: &PgRow, column: &str) -> sqlx::Result<u32> {
+/// An `integer` that counts something.
+pub(super) fn small(row: &PgRow, column: &str) -> sqlx::Result<u32> {
     u32::try_from(row.try_get::<i32, _>(column)?).map_err(|cause| bad(column, cause))
 }
 
@@ -120,6 +124,7 @@ fn labels(row: &PgRow) -> sqlx::Result<JobLabels> {
         tenant: row.try_get("tenant")?,
         chain_id: row.try_get("chain_id")?,
         parent_id: row.try_get("parent_id")?,
+        step: row.try_get("step")?,
     })
 }
 

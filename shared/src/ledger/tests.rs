@@ -1,5 +1,6 @@
 //! The ledger against a real Postgres.
 
+mod chains;
 mod costs;
 mod facts;
 mod order;
@@ -15,7 +16,7 @@ use self::{
 };
 use super::*;
 use crate::{
-    event::Event,
+    event::{DeadEnd, DeadResolution, Event},
     id::JobId,
     state::{AttemptOutcome, JobState},
 };
@@ -68,6 +69,31 @@ async fn what_was_recorded_is_read_back() {
     assert_eq!(Some(&letter.dead), whole.dead.as_ref());
     assert_eq!((&letter.letter, letter.resolution), (&None, None));
     assert_eq!(ledger.job(&id("b")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_outcomes_of_jobs_that_ended_are_in_the_record() {
+    let database = Database::migrated().await;
+    let ledger = &database.ledger;
+    let mut whole = event(job("a", 3, JobState::Discarded));
+    whole.attempt = Some(attempt("a", 1, AttemptOutcome::Failed));
+    let running = event(job("b", 2, JobState::Running));
+    ledger
+        .record(&[(version(3), whole.clone()), (version(4), running)])
+        .await
+        .unwrap();
+    let ids = ["a", "b", "c"].map(id);
+    let found = ledger.outcomes(&ids).await.unwrap();
+    let [outcome] = &found[..] else {
+        panic!("of three jobs one has ended: {found:?}");
+    };
+    let recorded = whole.job.unwrap();
+    assert_eq!(outcome.id, recorded.labels.job_id);
+    assert_eq!(outcome.state, recorded.state);
+    assert_eq!(outcome.output, recorded.output);
+    assert_eq!(outcome.metadata, recorded.metadata);
+    assert_eq!(outcome.cost_usd, "0.000001".parse().unwrap());
+    assert_eq!((outcome.queued_ms, outcome.duration_ms), (1000, 1000));
 }
 
 #[tokio::test]
@@ -176,6 +202,42 @@ async fn jobs_are_found_by_every_word_the_newest_first() {
     let states = ledger.states().await.unwrap();
     assert_eq!(states.len(), JobState::ALL.len());
     assert!(states.contains(&(JobState::Completed, 2)) && states.contains(&(JobState::Running, 0)));
+}
+
+#[tokio::test]
+async fn what_became_of_a_letter_may_be_told_by_an_event() {
+    let database = Database::migrated().await;
+    let ledger = &database.ledger;
+    let letter = dead("a");
+    let end = |resolution| DeadEnd {
+        id: letter.id.clone(),
+        at: letter.at,
+        resolution,
+        gone_at: at("2026-12-01T12:00:00Z"),
+    };
+    let told = |resolution| Event {
+        dead_end: Some(end(resolution)),
+        ..Event::default()
+    };
+    let died = Event {
+        dead: Some(letter.clone()),
+        job: Some(job("a", 1, JobState::Discarded)),
+        ..Event::default()
+    };
+    let batch = [
+        (version(2), told(DeadResolution::Replayed)),
+        (version(3), told(DeadResolution::Purged)),
+        (version(1), died),
+    ];
+    for _ in 0..2 {
+        ledger.record(&batch).await.unwrap();
+    }
+    let history = ledger.job(&id("a")).await.unwrap().unwrap().dead_letters;
+    let [row] = history.as_slice() else {
+        panic!("one letter: {history:?}")
+    };
+    assert_eq!(row.resolution, Some(DeadResolution::Replayed));
+    assert_eq!(row.gone_at, Some(at("2026-12-01T12:00:00Z")));
 }
 
 #[tokio::test]

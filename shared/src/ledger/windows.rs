@@ -38,7 +38,7 @@ impl<'a> WindowLine<'a> {
     }
 }
 
-fn moment(ms: i64) -> DateTime<Utc> {
+pub(super) fn moment(ms: i64) -> DateTime<Utc> {
     clean::instant(DateTime::from_timestamp_millis(ms).unwrap_or_default())
 }
 

@@ -11,9 +11,13 @@ use serde_json::{Value, json};
 use super::{AccountLimits, AtLimit, Budget, Pacing, Period, Scope};
 use crate::{
     catalog::{Billing, PlatformName, ProviderEntry},
+    chain::ChainId,
     config::Config,
     money::Usd,
 };
+
+/// What the meters of chains' own `max_cost_usd` begin with; a budget cannot be called so.
+pub(super) const CHAIN_CAP: &str = "budget:~chain:";
 
 /// One limit that a call takes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,6 +211,20 @@ impl Meters {
         takes
     }
 
+    /// What a call takes of what its chain may spend: it is the first limit that it has to pass.
+    pub fn chain_cap(chain: &ChainId, most: Usd, upper_bound: Usd) -> Take {
+        Take::Window {
+            meter: format!("{CHAIN_CAP}{chain}"),
+            window: 0,
+            end: None,
+            limit: most.nanos_up(),
+            amount: upper_bound.nanos_up(),
+            unit: Unit::NanoUsd,
+            hard: true,
+            at_limit: AtLimit::DeadLetter,
+        }
+    }
+
     /// Every meter that the configuration makes, with nothing taken, for reports. Budgets of each tenant
     /// or chain by itself are not among them: only their spending makes those.
     pub fn all(&self, now: DateTime<Utc>) -> Vec<Take> {
@@ -240,6 +258,13 @@ impl Budget {
     /// Whether each tenant or chain has one of its own.
     fn is_of_each(&self) -> bool {
         matches!(self.scope, Scope::Tenant(None) | Scope::Chain(None))
+    }
+
+    /// What the names of its meters begin with, if they may be forgotten once they go unused: those of
+    /// single chains, which end, and come by the million. A tenant's sum for ever counts for ever.
+    pub fn forgettable(&self) -> Option<String> {
+        let ends = matches!(self.scope, Scope::Chain(None));
+        (ends && self.period == Period::Ever).then(|| format!("{}:", self.meter()))
     }
 
     fn meter(&self) -> String {

@@ -26,6 +26,18 @@ impl<'a> MeterName<'a> {
         self.of
     }
 
+    /// The name without the tenant or chain whose part it is: there are few of these.
+    pub fn shared(&self) -> String {
+        let of = match self.what() {
+            Some(_) => self.of,
+            None => self
+                .of
+                .split_once(':')
+                .map_or(self.of, |(budget, _)| budget),
+        };
+        format!("{}:{of}", self.kind)
+    }
+
     /// What of an account it limits; `None` of a budget.
     pub fn what(&self) -> Option<&'static str> {
         Some(match self.kind {
@@ -43,6 +55,7 @@ impl fmt::Display for MeterName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let of = self.of;
         match (self.what(), of.split_once(':')) {
+            (None, Some(("~chain", chain))) => write!(f, "the max_cost_usd of the chain {chain}"),
             (Some(what), _) => write!(f, "{of}'s {what}"),
             (None, Some((budget, whose))) => write!(f, "the budget {budget} of {whose}"),
             (None, None) => write!(f, "the budget {of}"),
@@ -55,11 +68,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whose_part_it_is_can_be_left_out() {
+        let shared = |name| MeterName::parse(name).shared();
+        assert_eq!(shared("rpd:openai"), "rpd:openai");
+        assert_eq!(shared("budget:all"), "budget:all");
+        assert_eq!(shared("budget:team:acme:eu"), "budget:team");
+    }
+
+    #[test]
     fn limits_have_names_for_people() {
         let words = |name| MeterName::parse(name).to_string();
         assert_eq!(words("rpm:openai"), "openai's requests a minute");
         assert_eq!(words("slots:xai"), "xai's calls at once");
         assert_eq!(words("budget:all"), "the budget all");
+        assert_eq!(words("budget:~chain:x"), "the max_cost_usd of the chain x");
         assert_eq!(words("budget:team:acme:eu"), "the budget team of acme:eu");
     }
 }

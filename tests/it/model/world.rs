@@ -221,13 +221,9 @@ impl World {
             .await;
         for round in 0..2 {
             let fields = bytes(job);
-            let again = self.room.broker.replay(
-                died.unwrap_or(1),
-                &letter,
-                &fields,
-                &letter.resume,
-                &event,
-            );
+            let again =
+                self.room
+                    .replay(died.unwrap_or(1), &letter, &fields, &letter.resume, &event);
             let dead = job.spot == Spot::Dead && round == 0;
             assert_eq!(again.await.unwrap(), dead);
         }

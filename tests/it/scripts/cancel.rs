@@ -172,9 +172,7 @@ async fn a_slot_is_not_given_to_a_job_that_waits_for_a_time_by_now() {
     let died: i64 = room
         .ask(&["ZSCORE", &room.key("dead"), second.as_str()])
         .await;
-    let again = room
-        .broker
-        .replay(died, &letter, &fields, &letter.resume, "");
+    let again = room.replay(died, &letter, &fields, &letter.resume, "");
     assert!(again.await.unwrap());
     let again = room.read_one("b").await.held;
     let text = resume(&second, 0);

@@ -35,8 +35,7 @@ async fn buried(room: &Room) -> (i64, Letter, String) {
 async fn replay(room: &Room, died: i64, letter: &Letter) -> bool {
     let fields = letter.message.fields().expect("all of it was kept");
     let resume = letter.resume.clone().replayed();
-    room.broker
-        .replay(died, letter, &fields, &resume, "replayed")
+    room.replay(died, letter, &fields, &resume, "replayed")
         .await
         .unwrap()
 }
@@ -156,7 +155,12 @@ async fn a_letter_is_replaced_only_as_it_was_read() {
         .await
         .unwrap()
         .expect("a letter");
-    assert_eq!(now, (died, letter, mended.clone()));
+    assert_eq!(now, (died + 1, letter.clone(), mended.clone()));
+
+    // Whoever read it before means another letter: the change is not lost.
+    assert!(!replay(&room, died, &letter).await);
+    let removed = room.broker.remove_dead(&[(id.clone(), died)]).await;
+    assert_eq!(removed.unwrap(), 0);
 
     // Somebody else read the old one, or the same call came twice.
     let before = room.snapshot().await;

@@ -232,9 +232,7 @@ async fn replayed(room: &Room, job: &JobId) -> Call {
     let settled = room.broker.settle(held, job, &dies);
     assert_eq!(settled.await.unwrap(), Fence::Held);
     let died: i64 = room.ask(&["ZSCORE", &room.key("dead"), job.as_str()]).await;
-    let again = room
-        .broker
-        .replay(died, &letter, &fields, &letter.resume, "");
+    let again = room.replay(died, &letter, &fields, &letter.resume, "");
     assert!(again.await.unwrap());
     Call {
         held: room.read_one("b").await.held,

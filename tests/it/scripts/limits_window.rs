@@ -97,7 +97,7 @@ async fn a_window_that_is_over_goes_to_the_record_once_if_anything_was_used_in_i
         for fact in windows {
             let expected = serde_json::json!({"window": {
                 "meter": "budget:b", "unit": "nano_usd", "start_ms": BEFORE.0, "end_ms": BEFORE.1,
-                "used": amount, "limit": 20,
+                "used": amount, "limit": 10,
             }});
             assert_eq!(fact, expected);
         }
@@ -177,10 +177,17 @@ async fn a_call_that_takes_more_than_there_ever_is_is_told_so() {
 #[tokio::test]
 async fn a_job_dies_where_its_budget_says_so_and_nothing_is_taken() {
     let room = Room::new().await;
-    room.taking(&[budget(10, 10)]).await;
+    let all = room.taking(&[budget(10, 10)]).await;
+    let takes = vec![or_die(budget(10, 1))];
+    // What another holds may come back: nothing is spent yet.
+    let early = room.call().await;
+    let reserved = room
+        .reserve(&early, std::slice::from_ref(&takes), false)
+        .await;
+    assert!(matches!(reserved, Reserved::Waits { .. }), "{reserved:?}");
+    room.end(&all, Spent::Unknown).await;
     let call = room.call().await;
     let before = room.snapshot().await;
-    let takes = vec![or_die(budget(10, 1))];
     let reserved = room
         .reserve(&call, std::slice::from_ref(&takes), false)
         .await;

@@ -120,6 +120,8 @@ impl Room {
                 || name.starts_with("worker:")
                 || name.starts_with("result:")
                 || name.starts_with("quota:")
+                || name == "windows"
+                || name == "alerts:look"
                 || name == "limited"
                 || name == "events")
         };

@@ -30,6 +30,7 @@ async fn every_script_works_on_a_server_that_forgot_it() {
         unique: Some(&unique),
         reply: false,
         drop_event: "",
+        task: None,
     };
     assert_eq!(
         room.broker.admit(&held, &admission).await.unwrap(),
@@ -108,8 +109,7 @@ async fn every_script_works_on_a_server_that_forgot_it() {
     );
     forget().await;
     assert!(
-        room.broker
-            .replay(died, &letter, &prompt("again"), &letter.resume, "")
+        room.replay(died, &letter, &prompt("again"), &letter.resume, "")
             .await
             .unwrap()
     );
@@ -154,6 +154,13 @@ async fn limits_and_tenants_work_on_a_server_that_forgot_their_scripts() {
     room.end(&call, Spent::Unknown).await;
     forget().await;
     assert_eq!(room.let_go_to("a").await.len(), 1);
+    forget().await;
+    assert_eq!(room.broker.close_windows(9, &[]).await.unwrap(), 0);
+    forget().await;
+    assert!(!room.broker.raise_alerts(9, &[50]).await.unwrap().waiting);
+    forget().await;
+    let claimed = room.broker.claim_alerts(9, std::time::Duration::ZERO);
+    assert_eq!(claimed.await.unwrap(), []);
 
     room.enqueue(&prompt("x")).await;
     let queues = std::slice::from_ref(&room.queue);

@@ -9,11 +9,15 @@ use std::{
 use chrono::{DateTime, Utc};
 use longshore::local::{LocalRedis, RedisOptions};
 use longshore_shared::{
-    broker::{Beginning, Begun, Broker, Delivered, Ending, Held, Parking, Spent, Takes, Wanted},
+    broker::{
+        Beginning, Begun, Broker, BrokerError, Delivered, Ending, Held, Parking, Spent, Takes,
+        Wanted,
+    },
     envelope::{Concurrency, RawMessage},
     event::DeadRecord,
     id::{AttemptId, JobId, Namespace, Place, QueueName, WorkerId},
     letter::{Kept, Letter},
+    replay::Replaying,
     resume::Resume,
 };
 use longshore_tests::stack::toolbox;
@@ -181,6 +185,27 @@ impl Room {
             ])
             .await;
         assert_eq!(claimed.len(), 1);
+    }
+
+    /// Puts one dead letter into its queue again.
+    pub(crate) async fn replay(
+        &self,
+        died_ms: i64,
+        letter: &Letter,
+        fields: &[(Vec<u8>, Vec<u8>)],
+        resume: &Resume,
+        event: &str,
+    ) -> Result<bool, BrokerError> {
+        let letter = Replaying {
+            id: letter.record.id.clone(),
+            died_ms,
+            queue: letter.record.queue.clone(),
+            fields: fields.to_vec(),
+            resume: serde_json::to_string(resume).unwrap(),
+            event: event.to_owned(),
+        };
+        let there = self.broker.replay(&[letter], None).await?;
+        Ok(there == [true])
     }
 
     /// A heartbeat that does not end by itself.

@@ -133,7 +133,7 @@ pub async fn noop_worker(options: NoopOptions) -> anyhow::Result<()> {
         Some(service.ledger.clone()),
         service.health.clone(),
     )
-    .await;
+    .await?;
     worker.run(service.stop.clone()).await?;
     if let (Some(file), Some(delays)) = (options.report, &noop.delays) {
         let delays = Delays::of(&delays.lock().unwrap_or_else(PoisonError::into_inner));

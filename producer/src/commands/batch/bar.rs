@@ -13,6 +13,7 @@ use crate::{commands::submit::money::dollars, output};
 /// What has come so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
+    pub(super) total: u64,
     pub(super) done: u64,
     pub(super) failed: u64,
     pub(super) cost: Usd,
@@ -23,11 +24,11 @@ pub(super) struct Tally {
 pub(super) struct Bar(ProgressBar);
 
 impl Bar {
-    pub(super) fn new(tasks: usize) -> Self {
+    pub(super) fn new() -> Self {
         if !io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());
         }
-        let bar = ProgressBar::new(tasks as u64);
+        let bar = ProgressBar::new(0);
         if let Ok(style) =
             ProgressStyle::with_template("{wide_bar} {pos}/{len} done, {msg} {elapsed}")
         {
@@ -40,6 +41,7 @@ impl Bar {
     }
 
     pub(super) fn show(&self, tally: &Tally) {
+        self.0.set_length(tally.total);
         self.0.set_position(tally.done);
         self.0
             .set_message(format!("{} failed, {}", tally.failed, dollars(tally.cost)));

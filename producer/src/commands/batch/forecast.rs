@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use longshore::Job;
 use longshore_shared::{
     broker::{Broker, BrokerError, Fill, MeterReport, WindowFill},
+    chain::ChainId,
     config::Config,
     envelope::Envelope,
     limits::{AtLimit, Costs, MeterName, Meters, Take},
@@ -21,7 +21,6 @@ use crate::{
     },
     error::CommandError,
     output,
-    session::Session,
 };
 
 /// Warnings that are shown; a batch may go to many tenants' budgets.
@@ -29,21 +28,24 @@ const SHOWN: usize = 10;
 
 /// Whether the batch may go in: always, unless it would bring a limit to the highest alert, and nobody
 /// says that it may all the same.
-pub(super) async fn allows(
-    jobs: &[Job],
+pub(in crate::commands) async fn allows(
+    forecast: &Forecast,
+    alert: Option<u8>,
     sure: bool,
-    session: &Session,
     broker: &Broker,
 ) -> Result<bool, CommandError> {
-    let warnings = match warnings(jobs, session, broker).await {
-        // A producer's user may be allowed nothing but `XADD`.
-        Err(CommandError::Broker(error @ BrokerError::Command { .. })) => {
+    let Some(alert) = alert else {
+        return Ok(true);
+    };
+    let warnings = match broker.meters(&forecast.takes()).await {
+        // A producer's user may not be allowed to read them.
+        Err(error @ BrokerError::Command { .. }) => {
             output::note(format_args!(
                 "Warning: quotas and budgets were not looked at: {error}"
             ));
             return Ok(true);
         }
-        warnings => warnings?,
+        reports => forecast.warnings(&reports?, alert),
     };
     if warnings.is_empty() {
         return Ok(true);
@@ -61,45 +63,34 @@ pub(super) async fn allows(
     ask::yes(&format!("Warning: {text} Continue?"))
 }
 
-async fn warnings(
-    jobs: &[Job],
-    session: &Session,
-    broker: &Broker,
-) -> Result<Vec<String>, CommandError> {
-    let config = session.fleet_config(broker).await?;
-    let Some(alert) = config.alerts.last().copied() else {
-        return Ok(Vec::new());
-    };
-    let forecast = Forecast::of(jobs, &config, Utc::now());
-    let reports = broker.meters(&forecast.takes()).await?;
-    Ok(forecast.warnings(&reports, alert))
-}
-
 /// What the tasks of a batch would take of each window, if each is answered by its first candidate.
-#[derive(Debug, Default)]
-struct Forecast {
+#[derive(Debug)]
+pub(in crate::commands) struct Forecast {
+    batch: ChainId,
+    now: DateTime<Utc>,
+    meters: Meters,
+    /// Nothing where nothing is limited.
+    router: Option<Router>,
     /// By meter: one of the takes, and the sum of all.
     sums: BTreeMap<String, (Take, u64)>,
 }
 
 impl Forecast {
-    fn of(jobs: &[Job], config: &Config, now: DateTime<Utc>) -> Self {
-        let mut forecast = Self::default();
+    pub(in crate::commands) fn new(config: &Config, now: DateTime<Utc>, batch: ChainId) -> Self {
         let meters = Meters::new(config);
-        if meters.all(now).is_empty() && !meters.has_budgets_of_each() {
-            return forecast;
+        let limited = !meters.all(now).is_empty() || meters.has_budgets_of_each();
+        Self {
+            batch,
+            now,
+            meters,
+            router: limited.then(|| Router::new(config, now.date_naive())),
+            sums: BTreeMap::new(),
         }
-        let router = Router::new(config, now.date_naive());
-        for job in jobs {
-            // The plan has checked them all.
-            if let Ok(envelope) = job.check(&config.limits) {
-                forecast.add(&envelope, &router, &meters, now);
-            }
-        }
-        forecast
     }
 
-    fn add(&mut self, envelope: &Envelope, router: &Router, meters: &Meters, now: DateTime<Utc>) {
+    /// Adds a task.
+    pub(in crate::commands) fn add(&mut self, envelope: &Envelope) {
+        let Some(router) = &self.router else { return };
         let Ok(decision) = router.decide(envelope, router.measure(envelope)) else {
             return;
         };
@@ -113,10 +104,15 @@ impl Forecast {
             .min(first.model.max_output_tokens);
         let costs = Costs {
             tokens: prompt + u64::from(answer),
-            upper_bound: first.model.upper_bound(prompt, u64::from(answer), now),
+            upper_bound: first.model.upper_bound(prompt, u64::from(answer), self.now),
         };
-        let (tenant, chain) = (envelope.tenant.as_deref(), envelope.chain_id.as_deref());
-        for take in meters.takes(first.provider, tenant, chain, &costs, now) {
+        let chain = envelope.chain_id.as_deref();
+        let chain = chain.unwrap_or(self.batch.as_str());
+        let tenant = envelope.tenant.as_deref();
+        for take in self
+            .meters
+            .takes(first.provider, tenant, Some(chain), &costs, self.now)
+        {
             if let Take::Window { amount, .. } = &take {
                 let amount = *amount;
                 let (_, sum) = self

@@ -1,18 +1,75 @@
-//! Reads the file of tasks, and tells of everything that is wrong with it at once.
+//! Reads the tasks of a file one after the other, in whatever form they stand there.
 
-use std::{fmt, io::Read as _, path::PathBuf};
+mod json;
+mod lines;
+mod table;
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, BufRead, BufReader},
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
 
 use longshore::{Job, MalformedCode};
-use longshore_shared::{catalog::Catalog, envelope::Limits};
-use serde_json::value::RawValue;
+use longshore_shared::{
+    catalog::Catalog,
+    envelope::{Envelope, Limits, RawMessage, parse},
+};
 
+pub(super) use self::table::Columns;
 use crate::{commands::submit::check_platform, error::CommandError};
+
+/// The mark that some editors put before a text.
+const BOM: &[u8] = "\u{feff}".as_bytes();
 
 /// Where the tasks come from.
 #[derive(Debug)]
 pub(in crate::commands) enum Source {
     Stdin,
     File(PathBuf),
+}
+
+/// In which form they stand there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum InputFormat {
+    /// One list of objects
+    Json,
+    /// One object a line
+    Jsonl,
+    /// One row a task, under a header
+    Csv,
+}
+
+/// How a file of tasks is read.
+#[derive(Debug)]
+pub(super) enum Form {
+    /// A JSON list.
+    List,
+    /// A JSON list, or one task without a list around it.
+    OneOrList,
+    /// One JSON object a line.
+    Lines,
+    /// CSV.
+    Table(Columns),
+}
+
+/// Takes the JSON of one task after the other, or says what stands in the place of one; breaks off when it
+/// has enough.
+pub(super) type Each<'a> = dyn FnMut(Result<&str, String>) -> ControlFlow<()> + 'a;
+
+/// Why a file was not read to its end.
+enum Trouble {
+    Io(io::Error),
+    /// The text is not of its form, or not what it has to be.
+    Text(String),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 impl fmt::Display for Source {
@@ -32,223 +89,118 @@ impl Source {
         }
     }
 
-    /// The tasks, every one of them right; or all that is wrong, in words.
-    pub(super) fn tasks(
-        &self,
-        limits: &Limits,
-        catalog: &Catalog,
-    ) -> Result<Vec<Job>, CommandError> {
-        self.read(listed, limits, catalog)
+    /// The form that the file's name tells.
+    pub(super) fn format(&self) -> InputFormat {
+        let Self::File(path) = self else {
+            return InputFormat::Json;
+        };
+        let ending = path.extension().unwrap_or_default().to_string_lossy();
+        match ending.to_ascii_lowercase().as_str() {
+            "jsonl" | "ndjson" => InputFormat::Jsonl,
+            "csv" => InputFormat::Csv,
+            _ => InputFormat::Json,
+        }
     }
 
-    /// The same, where one task may stand without a list around it.
+    /// The name that people know it by.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Stdin => self.to_string(),
+            Self::File(path) => path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+        }
+    }
+
+    /// Hands over every task. What is wrong with one is `each`'s to tell; what is wrong with the whole file is
+    /// the error.
+    pub(super) fn read(&self, form: &Form, each: &mut Each<'_>) -> Result<(), CommandError> {
+        let read = match self {
+            Self::File(path) => file(path, form, each),
+            Self::Stdin => text(io::stdin().lock(), form, each),
+        };
+        read.map_err(|trouble| match trouble {
+            Trouble::Io(source) => CommandError::Io {
+                what: format!("{self} cannot be read"),
+                source,
+            },
+            Trouble::Text(wrong) => CommandError::Input(format!("{self}: {wrong}")),
+        })
+    }
+
+    /// The tasks of a list, or the one that stands without a list around it, all of them right; or all that
+    /// is wrong, in words.
     pub(in crate::commands) fn task_or_tasks(
         &self,
         limits: &Limits,
         catalog: &Catalog,
     ) -> Result<Vec<Job>, CommandError> {
-        self.read(one_or_listed, limits, catalog)
-    }
-
-    fn read(
-        &self,
-        parts: impl FnOnce(&str) -> Result<Vec<&RawValue>, String>,
-        limits: &Limits,
-        catalog: &Catalog,
-    ) -> Result<Vec<Job>, CommandError> {
-        let bytes = match self {
-            Self::File(path) => std::fs::read(path),
-            Self::Stdin => {
-                let mut bytes = Vec::new();
-                std::io::stdin()
-                    .lock()
-                    .read_to_end(&mut bytes)
-                    .map(|_| bytes)
+        let (mut jobs, mut wrong) = (Vec::new(), Vec::new());
+        let mut index = 0;
+        self.read(&Form::OneOrList, &mut |text| {
+            match text.and_then(|text| task(text, limits, catalog)) {
+                Ok((job, _)) => jobs.push(job),
+                Err(reason) => wrong.push(format!("{self}: {}", at(index, &reason))),
             }
-        };
-        let bytes = bytes.map_err(|source| CommandError::Io {
-            what: format!("{self} cannot be read"),
-            source,
+            index += 1;
+            ControlFlow::Continue(())
         })?;
-        read(&bytes, parts, limits, catalog).map_err(|wrong| {
-            let lines: Vec<String> = wrong
-                .into_iter()
-                .map(|wrong| format!("{self}: {wrong}"))
-                .collect();
-            CommandError::Input(lines.join("\n"))
-        })
-    }
-}
-
-fn read(
-    bytes: &[u8],
-    parts: impl FnOnce(&str) -> Result<Vec<&RawValue>, String>,
-    limits: &Limits,
-    catalog: &Catalog,
-) -> Result<Vec<Job>, Vec<String>> {
-    let tasks = text(bytes).and_then(parts).map_err(|wrong| vec![wrong])?;
-    let (mut jobs, mut wrong) = (Vec::with_capacity(tasks.len()), Vec::new());
-    let mut ids = std::collections::HashMap::new();
-    for (index, text) in tasks.iter().enumerate() {
-        let task = task(text.get(), limits, catalog).and_then(|(job, id)| {
-            // The second would be dropped, or be a conflict: either way not what was meant.
-            match id.and_then(|id| ids.insert(id, index)) {
-                Some(first) => Err(format!("field `id`: task {} has the same", first + 1)),
-                None => Ok(job),
-            }
-        });
-        match task {
-            Ok(job) => jobs.push(job),
-            Err(reason) => wrong.push(format!("task {} (index {index}): {reason}", index + 1)),
+        if wrong.is_empty() {
+            Ok(jobs)
+        } else {
+            Err(CommandError::Input(wrong.join("\n")))
         }
     }
-    if wrong.is_empty() {
-        Ok(jobs)
-    } else {
-        Err(wrong)
+}
+
+/// What is wrong with the task at `index`.
+pub(super) fn at(index: u32, reason: &str) -> String {
+    format!("task {} (index {index}): {reason}", index + 1)
+}
+
+fn file(path: &Path, form: &Form, each: &mut Each<'_>) -> Result<(), Trouble> {
+    text(
+        BufReader::with_capacity(1 << 16, File::open(path)?),
+        form,
+        each,
+    )
+}
+
+fn text(mut reader: impl BufRead, form: &Form, each: &mut Each<'_>) -> Result<(), Trouble> {
+    if reader.fill_buf()?.starts_with(BOM) {
+        reader.consume(BOM.len());
+    }
+    match form {
+        Form::List => json::read(reader, false, each),
+        Form::OneOrList => json::read(reader, true, each),
+        Form::Lines => lines::read(reader, each),
+        Form::Table(columns) => table::read(reader, columns, each),
     }
 }
 
-/// The text, without the mark that some editors put before it.
-fn text(bytes: &[u8]) -> Result<&str, String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        format!(
-            "expected UTF-8, but got another byte at {}",
-            error.valid_up_to()
-        )
-    })?;
-    Ok(text.trim_start_matches('\u{feff}'))
-}
-
-/// The same of a list, or a task that stands by itself.
-fn one_or_listed(text: &str) -> Result<Vec<&RawValue>, String> {
-    let task: Option<&RawValue> = serde_json::from_str(text).ok();
-    match task.filter(|task| task.get().starts_with('{')) {
-        Some(task) => Ok(vec![task]),
-        None => listed(text),
-    }
-}
-
-/// The elements of the list, not yet looked into.
-fn listed(text: &str) -> Result<Vec<&RawValue>, String> {
-    if text.trim().is_empty() {
-        return Err("expected a JSON list of tasks, but it is empty".to_owned());
-    }
-    let whole: &RawValue =
-        serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
-    if !whole.get().starts_with('[') {
-        return Err(r#"expected a JSON list of tasks: [{"prompt": "…"}, …]"#.to_owned());
-    }
-    let tasks: Vec<&RawValue> =
-        serde_json::from_str(whole.get()).map_err(|error| format!("not JSON: {error}"))?;
-    if tasks.is_empty() {
-        return Err("expected at least one task, but the list is empty".to_owned());
-    }
-    Ok(tasks)
-}
-
-/// One task, with the id that it was given.
-fn task(
+/// One task, and what a worker will read in it.
+pub(super) fn task(
     text: &str,
     limits: &Limits,
     catalog: &Catalog,
-) -> Result<(Job, Option<longshore::JobId>), String> {
-    let envelope = Job::from_json(text, limits)
-        .and_then(|job| job.check(limits).map(|envelope| (job, envelope)))
+) -> Result<(Job, Envelope), String> {
+    let message = RawMessage {
+        fields: vec![(b"job".to_vec(), text.as_bytes().to_vec())],
+    };
+    let envelope = parse(&message, limits)
         .map_err(|wrong| match wrong.code {
             MalformedCode::NotAnObject => r#"expected an object: {"prompt": "…"}"#.to_owned(),
             _ => wrong.to_string(),
-        });
-    let (job, envelope) = envelope?;
+        })?
+        .envelope;
     if let Some(platform) = &envelope.platform {
         check_platform(platform, catalog).map_err(|wrong| format!("field `platform`: {wrong}"))?;
     }
-    Ok((job, envelope.id))
+    let job = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    Ok((job, envelope))
 }
 
 #[cfg(test)]
-mod tests {
-    use insta::assert_snapshot;
-    use longshore_shared::config::{Config, Environment};
-
-    use super::*;
-
-    fn read_text(text: &str) -> Result<Vec<Job>, String> {
-        let config = Config::load(&Environment::from_pairs([("X", "y")])).unwrap();
-        read(text.as_bytes(), listed, &Limits::default(), &config.catalog)
-            .map_err(|wrong| wrong.join("\n"))
-    }
-
-    #[test]
-    fn tasks_are_kept_as_they_were_written() {
-        let text = r#"[{"prompt": "a", "metadata": {"n": 0.10}, "later": 1}, {"messages": [{"role": "user", "content": "b"}]}]"#;
-        let tasks = read_text(text).unwrap();
-        assert_eq!(
-            tasks[0].to_json(),
-            r#"{"later":1,"metadata":{"n": 0.10},"prompt":"a"}"#
-        );
-        assert_eq!(tasks.len(), 2);
-    }
-
-    #[test]
-    fn everything_wrong_is_told_at_once() {
-        let text = r#"[
-            {"prompt": "fine"},
-            {"prompt": "x", "timeout": "soon"},
-            {"type": "research"},
-            "just text",
-            {"prompt": "x", "platform": "skynet"},
-            {"prompt": "x", "id": "one"},
-            {"prompt": "y", "id": "one"},
-            {"prompt": "x", "prompt": "y"},
-            {"prompt": "x", "_resume": 1}
-        ]"#;
-        assert_snapshot!(read_text(text).unwrap_err(), @r#"
-        task 2 (index 1): field `timeout`: expected seconds, a number over 0 and up to 86400, but got "soon"
-        task 3 (index 2): field `prompt`: expected `prompt`, or `messages`, but got neither
-        task 4 (index 3): expected an object: {"prompt": "…"}
-        task 5 (index 4): field `platform`: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
-        task 7 (index 6): field `id`: task 6 has the same
-        task 8 (index 7): field `prompt`: expected it once, but got it more often
-        task 9 (index 8): field `_resume`: names that begin with `_` are reserved for the server
-        "#);
-    }
-
-    #[test]
-    fn what_is_no_list_of_tasks_is_told_apart() {
-        let texts = [
-            "",
-            "[{\"prompt\": \"x\"},\n {\"prompt\" \"y\"}]",
-            "{\"prompt\": \"x\"}",
-            "[]",
-            "[] []",
-        ];
-        let wrong: Vec<String> = texts
-            .into_iter()
-            .map(|text| read_text(text).unwrap_err())
-            .collect();
-        assert_snapshot!(wrong.join("\n"), @r#"
-        expected a JSON list of tasks, but it is empty
-        not JSON: expected `:` at line 2 column 12
-        expected a JSON list of tasks: [{"prompt": "…"}, …]
-        expected at least one task, but the list is empty
-        not JSON: trailing characters at line 1 column 4
-        "#);
-        let wrong = read(b"[\xff]", listed, &Limits::default(), &Catalog::default()).unwrap_err();
-        assert_eq!(wrong, ["expected UTF-8, but got another byte at 1"]);
-    }
-
-    #[test]
-    fn a_missing_file_is_named() {
-        let source = Source::of(Some("no/such/batch.json".into()));
-        let error = source
-            .tasks(&Limits::default(), &Catalog::default())
-            .unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("no/such/batch.json cannot be read: "),
-            "{error}"
-        );
-    }
-}
+mod tests;

@@ -5,10 +5,11 @@ mod tests;
 
 use std::{collections::HashMap, fmt::Write as _, path::Path, time::Duration};
 
-use longshore::{JobId, Outcome, Usd};
+use longshore::Usd;
+use longshore_shared::chain::ChainId;
 use serde::Serialize;
-use serde_json::{Map, Value};
 
+use super::results::{Kept, TaskResult};
 use crate::commands::{
     submit::{
         answer::seconds,
@@ -23,87 +24,69 @@ const FAILURES: usize = 10;
 /// The longest error of a failure that is told so, in characters.
 const ERROR: usize = 200;
 
-/// How one task ended.
-#[derive(Debug, Serialize)]
-pub(super) struct TaskResult {
-    task_id: JobId,
-    index: usize,
-    platform: Option<String>,
-    model: Option<String>,
-    pub(super) success: bool,
-    output: Option<String>,
-    error: Option<String>,
-    error_class: Option<String>,
-    #[serde(serialize_with = "exact")]
-    pub(super) cost: Usd,
-    duration_ms: u64,
-    input_tokens: u64,
-    output_tokens: u64,
-    attempts: u32,
-    metadata: Option<Map<String, Value>>,
+/// What all tasks that have ended come to.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    tasks: u64,
+    successes: u64,
+    cost: Usd,
+    shares: HashMap<String, Share>,
+    /// The first of the failures, in words.
+    failures: Vec<String>,
 }
 
-impl TaskResult {
-    pub(super) fn of(index: usize, outcome: Outcome) -> Self {
-        Self {
-            task_id: outcome.id,
-            index,
-            platform: outcome.platform,
-            model: outcome.model,
-            success: outcome.success,
-            output: outcome.output,
-            error: outcome.error,
-            error_class: outcome.error_class,
-            cost: outcome.cost_usd,
-            duration_ms: outcome.duration_ms,
-            input_tokens: outcome.input_tokens,
-            output_tokens: outcome.output_tokens,
-            attempts: outcome.attempts,
-            metadata: outcome.metadata,
+impl Sums {
+    pub(super) fn add(&mut self, result: &TaskResult) {
+        self.tasks += 1;
+        self.successes += u64::from(result.success);
+        self.cost = self.cost + result.cost;
+        let platform = result.platform.as_deref().unwrap_or("(none)");
+        let share = match self.shares.get_mut(platform) {
+            Some(share) => share,
+            None => self.shares.entry(platform.to_owned()).or_default(),
+        };
+        share.tasks += 1;
+        share.successes += u64::from(result.success);
+        share.cost = share.cost + result.cost;
+        if !result.success && self.failures.len() < FAILURES {
+            self.failures.push(failure(result));
         }
     }
+}
 
-    /// Of a task that is not a job, for its id is another's.
-    pub(super) fn refused(index: usize, id: &JobId, reason: String) -> Self {
-        Self {
-            task_id: id.clone(),
-            index,
-            platform: None,
-            model: None,
-            success: false,
-            output: None,
-            error: Some(reason),
-            error_class: Some("id_conflict".to_owned()),
-            cost: Usd::ZERO,
-            duration_ms: 0,
-            input_tokens: 0,
-            output_tokens: 0,
-            attempts: 0,
-            metadata: None,
-        }
-    }
+/// A task that failed, in one line.
+pub(super) fn failure(result: &TaskResult) -> String {
+    let error = result.error.as_deref().unwrap_or("no reason was given");
+    let (number, index) = (u64::from(result.index) + 1, result.index);
+    format!(
+        "task {number} (index {index}), {}: {}",
+        result.task_id,
+        words::head(error, ERROR)
+    )
 }
 
 /// How a batch ended; the document that `--output` and `--format json` write.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    total_tasks: usize,
-    success_count: usize,
-    failure_count: usize,
+    total_tasks: u64,
+    success_count: u64,
+    failure_count: u64,
     success_rate: f64,
     #[serde(serialize_with = "exact")]
     total_cost: Usd,
     /// Seconds from the first enqueue to the last outcome.
     total_duration: f64,
-    chain_id: String,
-    results: Vec<TaskResult>,
+    chain_id: ChainId,
+    results: Kept,
+    #[serde(skip)]
+    sums: Sums,
 }
 
 /// What one platform did.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Share {
-    tasks: usize,
-    successes: usize,
+    tasks: u64,
+    successes: u64,
     cost: Usd,
 }
 
@@ -112,21 +95,21 @@ impl Report {
         clippy::cast_precision_loss,
         reason = "a rate of fewer than 2^52 tasks"
     )]
-    pub(super) fn of(chain_id: String, results: Vec<TaskResult>, duration: Duration) -> Self {
-        let success_count = results.iter().filter(|result| result.success).count();
+    pub(super) fn of(chain_id: ChainId, sums: Sums, results: Kept, duration: Duration) -> Self {
         Self {
-            total_tasks: results.len(),
-            success_count,
-            failure_count: results.len() - success_count,
-            success_rate: success_count as f64 / results.len().max(1) as f64,
-            total_cost: results.iter().map(|result| result.cost).sum(),
+            total_tasks: sums.tasks,
+            success_count: sums.successes,
+            failure_count: sums.tasks - sums.successes,
+            success_rate: sums.successes as f64 / sums.tasks.max(1) as f64,
+            total_cost: sums.cost,
             total_duration: seconds(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
             chain_id,
             results,
+            sums,
         }
     }
 
-    pub(super) fn failed(&self) -> usize {
+    pub(super) fn failed(&self) -> u64 {
         self.failure_count
     }
 
@@ -135,7 +118,7 @@ impl Report {
         let mut text = format!(
             "\n=== Batch Complete ===\nTotal: {}\nSuccess: {}\nFailed: {}\nSuccess Rate: {:.1}%\nTotal Cost: {}\nTotal \
              Duration: {:.2}s\n\nBy Platform:",
-            words::many(self.total_tasks, "task"),
+            tasks(self.total_tasks),
             self.success_count,
             self.failure_count,
             self.rate(),
@@ -165,17 +148,8 @@ impl Report {
     }
 
     /// The platforms, the busiest first.
-    fn shares(&self) -> Vec<(&str, Share)> {
-        let mut shares: HashMap<&str, Share> = HashMap::new();
-        for result in &self.results {
-            let share = shares
-                .entry(result.platform.as_deref().unwrap_or("(none)"))
-                .or_default();
-            share.tasks += 1;
-            share.successes += usize::from(result.success);
-            share.cost = share.cost + result.cost;
-        }
-        let mut shares: Vec<_> = shares.into_iter().collect();
+    fn shares(&self) -> Vec<(&String, &Share)> {
+        let mut shares: Vec<_> = self.sums.shares.iter().collect();
         shares.sort_by(|(one, a), (other, b)| b.tasks.cmp(&a.tasks).then(one.cmp(other)));
         shares
     }
@@ -185,21 +159,17 @@ impl Report {
             return;
         }
         text.push_str("\n\nFailed Tasks:");
-        for result in self
-            .results
-            .iter()
-            .filter(|result| !result.success)
-            .take(FAILURES)
-        {
-            let error = words::head(
-                result.error.as_deref().unwrap_or("no reason was given"),
-                ERROR,
-            );
-            let (number, index, id) = (result.index + 1, result.index, &result.task_id);
-            let _written = write!(text, "\n  task {number} (index {index}), {id}: {error}");
+        for failure in &self.sums.failures {
+            let _written = write!(text, "\n  {failure}");
         }
-        if self.failure_count > FAILURES {
-            let _written = write!(text, "\n  … and {} more", self.failure_count - FAILURES);
+        let more = self.failure_count - self.sums.failures.len() as u64;
+        if more > 0 {
+            let _written = write!(text, "\n  … and {more} more");
         }
     }
+}
+
+/// So many tasks, in words.
+pub(super) fn tasks(count: u64) -> String {
+    words::many(usize::try_from(count).unwrap_or(usize::MAX), "task")
 }

@@ -197,6 +197,7 @@ mod tests {
         retry.jitter              3s                        default
         retry.hold_limit          10s                       default
         limits.max_message_bytes  1048576                   default
+        limits.max_chain_bytes    16777216                  default
         limits.max_depth          64                        default
         liveness.heartbeat_every  3s                        default
         liveness.heartbeat_ttl    10s                       default

@@ -1,5 +1,6 @@
 //! Costs in words and in JSON.
 
+mod chain;
 #[cfg(test)]
 mod tests;
 
@@ -7,12 +8,13 @@ use std::fmt;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use longshore_shared::{
-    ledger::{ChainCosts, CostLine, CostSummary, JobCost, ReportedCosts},
+    ledger::{CostLine, CostSummary, ReportedCosts},
     money::Usd,
 };
 use rust_decimal::RoundingStrategy;
 use serde::{Serialize, Serializer};
 
+pub(super) use self::chain::ChainReport;
 use crate::commands::{
     submit::money::exact,
     words::{count, many, time},
@@ -217,73 +219,6 @@ fn breakdown(f: &mut fmt::Formatter<'_>, lines: &[CostLine]) -> fmt::Result {
         )?;
     }
     Ok(())
-}
-
-/// What a chain cost.
-#[derive(Debug, Serialize)]
-pub(super) struct ChainReport {
-    chain_id: String,
-    #[serde(serialize_with = "exact")]
-    total_cost: Usd,
-    total_tasks: u64,
-    unknown_cost_attempts: u64,
-    tasks: Vec<ChainTask>,
-}
-
-#[derive(Debug, Serialize)]
-struct ChainTask {
-    task_id: String,
-    platform: String,
-    model: String,
-    attempts: u64,
-    #[serde(serialize_with = "exact")]
-    cost: Usd,
-    unknown_cost_attempts: u64,
-}
-
-impl From<JobCost> for ChainTask {
-    fn from(job: JobCost) -> Self {
-        Self {
-            task_id: job.job_id.to_string(),
-            platform: job.platform,
-            model: job.model,
-            attempts: job.attempts,
-            cost: job.cost_usd,
-            unknown_cost_attempts: job.unknown_cost_attempts,
-        }
-    }
-}
-
-impl ChainReport {
-    pub(super) fn new(chain_id: String, costs: ChainCosts) -> Self {
-        Self {
-            chain_id,
-            total_cost: costs.total_cost,
-            total_tasks: costs.total_tasks,
-            unknown_cost_attempts: costs.unknown_cost_attempts,
-            tasks: costs.jobs.into_iter().map(ChainTask::from).collect(),
-        }
-    }
-}
-
-impl fmt::Display for ChainReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Chain: {}", self.chain_id)?;
-        writeln!(f, "Total Cost: {}", cents(self.total_cost))?;
-        write!(f, "Tasks: {}", count(self.total_tasks))?;
-        unknown(f, self.unknown_cost_attempts, None)?;
-        write!(f, "\n\nTask Breakdown:")?;
-        for task in &self.tasks {
-            write!(
-                f,
-                "\n  {}: {} ({})",
-                task.task_id,
-                cents(task.cost),
-                task.platform
-            )?;
-        }
-        Ok(())
-    }
 }
 
 /// An amount for people: two digits, or more where both would be zero though something was spent.

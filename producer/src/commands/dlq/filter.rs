@@ -4,15 +4,11 @@ use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 use longshore_shared::{
-    broker::{Broker, BrokerError},
-    event::DeadRecord,
-    id::JobId,
+    id::QueueName,
+    letter::{DeadFilter, DeadOrder, DeadQuery},
 };
 
 use crate::commands::words;
-
-/// Letters read at once while going through all of them.
-const PAGE: usize = 500;
 
 /// Which dead letters: all that fit every given word.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
@@ -29,12 +25,18 @@ pub(super) struct Filter {
     /// Dead since then: 30m, 2h, 7d, a date, or RFC 3339
     #[arg(long, value_parser = words::since)]
     since: Option<DateTime<Utc>>,
+    /// Dead before then: 7d (older than that), a date, or RFC 3339
+    #[arg(long, value_parser = words::since)]
+    until: Option<DateTime<Utc>>,
     /// Of this tenant
     #[arg(long)]
     tenant: Option<String>,
     /// Of this chain
     #[arg(long)]
     chain_id: Option<String>,
+    /// Out of this queue
+    #[arg(long, value_parser = QueueName::parse)]
+    queue: Option<QueueName>,
 }
 
 impl Filter {
@@ -43,55 +45,38 @@ impl Filter {
         *self == Self::default()
     }
 
-    /// Whether a letter is meant; its time was looked at before.
-    pub(super) fn fits(&self, record: &DeadRecord) -> bool {
-        let same = |wanted: &Option<String>, given: Option<&String>| {
-            wanted.is_none() || wanted.as_ref() == given
-        };
-        same(&self.task_type, record.task_type.as_ref())
-            && same(&self.platform, record.platform.as_ref())
-            && same(&self.reason, Some(&record.reason))
-            && same(&self.tenant, record.tenant.as_ref())
-            && same(&self.chain_id, record.chain_id.as_ref())
+    /// What it looks for. What dies from `now_ms` on is not meant: a replayed letter that dies again must
+    /// not be replayed for ever.
+    pub(super) fn query(self, order: DeadOrder, now_ms: i64) -> DeadQuery {
+        DeadQuery {
+            span: self.span(now_ms),
+            filter: DeadFilter {
+                reasons: self.reason.into_iter().collect(),
+                task_type: self.task_type,
+                platform: self.platform,
+                tenant: self.tenant,
+                chain_id: self.chain_id,
+                queue: self.queue,
+                ..DeadFilter::default()
+            },
+            order,
+            after: None,
+        }
     }
 
-    /// The times of death (ms) that are meant. What dies from now on is not: a replayed letter that
-    /// dies again must not be replayed for ever.
-    pub(super) fn span(&self, now_ms: i64) -> RangeInclusive<i64> {
-        self.since.map_or(0, |since| since.timestamp_millis())..=now_ms
+    fn span(&self, now_ms: i64) -> RangeInclusive<i64> {
+        let ms = |time: DateTime<Utc>| time.timestamp_millis();
+        let first = self.since.map_or(0, ms);
+        let last = self.until.map_or(now_ms, |until| now_ms.min(ms(until) - 1));
+        first..=last
     }
-}
-
-/// The letters that are meant, by id and time of death (ms), the oldest first.
-pub(super) async fn collect(
-    broker: &Broker,
-    filter: &Filter,
-) -> Result<Vec<(JobId, i64)>, BrokerError> {
-    let span = filter.span(broker.server_time_ms().await?);
-    let bar =
-        indicatif::ProgressBar::new_spinner().with_message("looking through the dead letters");
-    let mut keys = Vec::new();
-    let mut next = Some(0);
-    while let Some(start) = next {
-        let page = broker.dead_page_back(start, span.clone(), PAGE).await?;
-        next = page.next;
-        bar.tick();
-        keys.extend(
-            page.letters
-                .into_iter()
-                .filter(|(_, letter, _)| filter.fits(&letter.record))
-                .map(|(died, letter, _)| (letter.record.id, died)),
-        );
-    }
-    bar.finish_and_clear();
-    keys.reverse();
-    Ok(keys)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use longshore_shared::{
-        id::{Place, QueueName},
+        event::DeadRecord,
+        id::{JobId, Place},
         letter::{Kept, Letter},
         resume::Resume,
     };
@@ -127,38 +112,30 @@ pub(super) mod tests {
 
     #[test]
     fn every_given_word_must_fit() {
-        let record = letter("a", &[]).record;
-        let with = |change: fn(&mut Filter)| {
-            let mut filter = Filter::default();
-            change(&mut filter);
-            filter
+        let given = Filter {
+            reason: Some("exhausted".to_owned()),
+            queue: Some(QueueName::default()),
+            ..Filter::default()
         };
-        assert!(Filter::default().fits(&record));
-        assert!(with(|f| f.reason = Some("exhausted".to_owned())).fits(&record));
-        assert!(!with(|f| f.reason = Some("exhaust".to_owned())).fits(&record));
-        assert!(!with(|f| f.chain_id = Some("c".to_owned())).fits(&record));
-        let both = with(|f| {
-            f.task_type = Some("research".to_owned());
-            f.tenant = Some("acme".to_owned());
-        });
-        assert!(both.fits(&record));
-        assert!(
-            !Filter {
-                platform: Some("other".to_owned()),
-                ..both
-            }
-            .fits(&record)
-        );
+        let query = given.query(DeadOrder::OldestFirst, 5);
+        let meant = DeadFilter {
+            reasons: vec!["exhausted".to_owned()],
+            queue: Some(QueueName::default()),
+            ..DeadFilter::default()
+        };
+        assert_eq!((query.filter, query.span), (meant, 0..=5));
     }
 
     #[test]
     fn what_dies_from_now_on_is_not_meant() {
         assert_eq!(Filter::default().span(5), 0..=5);
-        let since = Filter {
-            since: DateTime::from_timestamp_millis(3),
+        let within = |since, until| Filter {
+            since: DateTime::from_timestamp_millis(since),
+            until: DateTime::from_timestamp_millis(until),
             ..Filter::default()
         };
-        assert_eq!(since.span(5), 3..=5);
-        assert!(Filter::default().is_empty() && !since.is_empty());
+        assert_eq!(within(3, 5).span(9), 3..=4);
+        assert_eq!(within(3, 50).span(9), 3..=9);
+        assert!(Filter::default().is_empty() && !within(3, 5).is_empty());
     }
 }

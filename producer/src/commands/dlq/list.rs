@@ -1,7 +1,11 @@
 //! `longshore dlq list`.
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{event::DeadRecord, letter::Letter};
+use longshore_shared::{
+    broker::{Broker, BrokerError},
+    event::DeadRecord,
+    letter::{DeadCursor, DeadOrder, DeadQuery},
+};
 use serde::Serialize;
 
 use super::filter::Filter;
@@ -11,9 +15,6 @@ use crate::{
     output::{self, Format},
     session::Session,
 };
-
-/// Letters read at once: few are needed, and they may be large.
-const PAGE: usize = 100;
 
 /// Characters of an error that the table shows.
 const ERROR_HEAD: usize = 60;
@@ -26,6 +27,9 @@ pub(super) struct Arguments {
     /// At most so many
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
+    /// Those after this one: the next page, as the last one names it
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<DeadCursor>,
     /// How to answer
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -35,8 +39,9 @@ pub(super) struct Arguments {
 struct Listed {
     /// All dead letters, whatever the filter.
     total: u64,
-    /// Whether more of them fit.
-    more: bool,
+    /// Where the next page begins, if more of them fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
     letters: Vec<DeadRecord>,
 }
 
@@ -44,24 +49,15 @@ struct Listed {
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
     let broker = session.broker().await?;
     let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
-    let span = arguments.filter.span(broker.server_time_ms().await?);
-    let mut letters: Vec<DeadRecord> = Vec::new();
-    let mut next = Some(0);
-    while let Some(start) = next.filter(|_| letters.len() <= limit) {
-        let page = broker.dead_page_back(start, span.clone(), PAGE).await?;
-        next = page.next;
-        letters.extend(
-            page.letters
-                .into_iter()
-                .filter(|(_, letter, _)| arguments.filter.fits(&letter.record))
-                .map(|(died, letter, _)| dated(died, letter)),
-        );
-    }
-    let more = letters.len() > limit;
-    letters.truncate(limit);
+    let now_ms = broker.server_time_ms().await?;
+    let query = DeadQuery {
+        after: arguments.after,
+        ..arguments.filter.query(DeadOrder::NewestFirst, now_ms)
+    };
+    let (letters, next) = page(&broker, query, limit).await?;
     let listed = Listed {
         total: broker.dead_count().await?,
-        more,
+        next: next.map(|next| next.to_string()),
         letters,
     };
     match arguments.format {
@@ -71,11 +67,35 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     Ok(Done::Success)
 }
 
-/// The record with the time that it lies there since, which Redis's clock tells.
-fn dated(died: i64, letter: Letter) -> DeadRecord {
-    DeadRecord {
-        at: of_ms(died),
-        ..letter.record
+/// At most `limit` records, with the time that they lie there since, which Redis's clock tells; and where
+/// the next page begins, if there is one.
+async fn page(
+    broker: &Broker,
+    mut query: DeadQuery,
+    limit: usize,
+) -> Result<(Vec<DeadRecord>, Option<DeadCursor>), BrokerError> {
+    let mut letters = Vec::new();
+    let mut last = None;
+    loop {
+        let wanted = limit.saturating_sub(letters.len()).saturating_add(1);
+        let slice = broker.dead_records(&query, wanted).await?;
+        for (died_ms, record) in slice.found {
+            if letters.len() == limit {
+                return Ok((letters, last));
+            }
+            last = Some(DeadCursor {
+                died_ms,
+                id: record.id.clone(),
+            });
+            letters.push(DeadRecord {
+                at: of_ms(died_ms),
+                ..record
+            });
+        }
+        query.after = slice.next;
+        if query.after.is_none() {
+            return Ok((letters, None));
+        }
     }
 }
 
@@ -90,8 +110,9 @@ fn text(listed: &Listed, now: DateTime<Utc>) -> String {
         count(listed.total),
         count(listed.letters.len() as u64)
     );
-    if listed.more {
-        figures.push_str("; more fit: raise --limit");
+    if let Some(next) = &listed.next {
+        figures.push_str("; more fit: --after ");
+        figures.push_str(next);
     }
     if listed.letters.is_empty() {
         return figures;
@@ -129,7 +150,7 @@ mod tests {
         malformed.attempts = 0;
         let listed = Listed {
             total: 1234,
-            more: true,
+            next: Some("1790000000000:bulk:9-0".to_owned()),
             letters: vec![letter("inv-42", &[]).record, malformed],
         };
         insta::assert_snapshot!(text(&listed, now), @r"
@@ -137,7 +158,7 @@ mod tests {
         inv-42    5m   exhausted  research  sim       3         All platforms failed.
         bulk:9-0  5m   not_json   -         -         0         expected `job` to be a JSON object, but it is not JSON:  [31…
 
-        1,234 dead letters, 2 shown; more fit: raise --limit
+        1,234 dead letters, 2 shown; more fit: --after 1790000000000:bulk:9-0
         ");
     }
 }

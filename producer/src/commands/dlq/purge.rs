@@ -1,14 +1,14 @@
 //! `longshore dlq purge`: takes dead letters out of Redis, archived.
 
+use clap::ArgGroup;
 use longshore_shared::{
     archive::{ArchiveError, archive_and_remove},
-    ledger::DeadResolution,
+    broker::Broker,
+    event::DeadResolution,
+    ledger::Ledger,
 };
 
-use super::{
-    absent,
-    bulk::{self, Choice},
-};
+use super::bulk::{self, Choice, Chosen};
 use crate::{
     commands::words::many,
     error::{CommandError, Done},
@@ -17,10 +17,11 @@ use crate::{
 };
 
 /// Letters that leave at once.
-const CHUNK: usize = 500;
+const PAGE: usize = 500;
 
 /// Options.
 #[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["ids", "all"])))]
 pub(super) struct Arguments {
     #[command(flatten)]
     choice: Choice,
@@ -31,11 +32,8 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     let choice = arguments.choice;
     let broker = session.broker().await?;
     let chosen = choice.find("purge", &broker).await?;
-    for id in &chosen.absent {
-        output::complain(&absent(id));
-    }
     if choice.dry_run {
-        bulk::dry_run("purged", &chosen, &broker).await?;
+        bulk::dry_run("purged", chosen, &broker).await?;
         return Ok(Done::Success);
     }
     // Before the question: where nothing can be archived, nothing can leave.
@@ -43,36 +41,56 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         Err(CommandError::Ledger(error)) => return Err(ArchiveError::Ledger(error).into()),
         other => other?,
     };
-    if !choice.confirmed("purge", chosen.keys.len())? {
+    if !choice.confirmed("purge", &chosen, &broker).await? {
         output::note("Nothing was purged.");
         return Ok(Done::Failure);
     }
-    let bar = bulk::bar(chosen.keys.len());
     let mut purged = 0;
-    for keys in chosen.keys.chunks(CHUNK) {
-        let letters = broker.dead_letters(keys).await?;
-        let removed = archive_and_remove(&broker, &ledger, &letters, DeadResolution::Purged).await;
-        match removed {
-            Ok(removed) => purged += removed,
-            Err(error) => {
-                bar.abandon();
-                output::note(format_args!(
-                    "{} purged before that.",
-                    many(purged, "dead letter")
-                ));
-                return Err(error.into());
-            }
+    match purge(chosen, &broker, &ledger, &mut purged).await {
+        Ok(done) => {
+            output::line(format_args!(
+                "{} purged; Postgres keeps them whole",
+                many(purged, "dead letter")
+            ));
+            Ok(done)
         }
-        bar.inc(keys.len() as u64);
+        Err(error) => {
+            output::note(format_args!(
+                "{} purged before that.",
+                many(purged, "dead letter")
+            ));
+            Err(error.into())
+        }
     }
-    bar.finish_and_clear();
-    output::line(format_args!(
-        "{} purged; Postgres keeps them whole",
-        many(purged, "dead letter")
-    ));
-    Ok(if chosen.absent.is_empty() {
-        Done::Success
-    } else {
-        Done::Failure
-    })
+}
+
+async fn purge(
+    chosen: Chosen,
+    broker: &Broker,
+    ledger: &Ledger,
+    purged: &mut usize,
+) -> Result<Done, ArchiveError> {
+    let why = DeadResolution::Purged;
+    let mut query = match chosen {
+        Chosen::Named(letters, all) => {
+            *purged += archive_and_remove(broker, ledger, &letters, why).await?;
+            return Ok(if all { Done::Success } else { Done::Failure });
+        }
+        Chosen::Fitting(query) => query,
+    };
+    let bar = bulk::bar(
+        broker
+            .dead_before(query.span.end().saturating_add(1))
+            .await?,
+    );
+    loop {
+        let page = broker.dead_letters(&query, PAGE).await?;
+        *purged += archive_and_remove(broker, ledger, &page.found, why).await?;
+        bar.inc(page.looked as u64);
+        query.after = page.next;
+        if query.after.is_none() {
+            bar.finish_and_clear();
+            return Ok(Done::Success);
+        }
+    }
 }

@@ -1,47 +1,35 @@
 //! `longshore dlq replay`: puts dead letters into their queues again.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::num::NonZeroU32;
 
-use chrono::{DateTime, Utc};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use clap::ArgGroup;
 use longshore_shared::{
-    archive::Standing,
-    broker::{Broker, BrokerError},
-    envelope::{Limits, RawMessage, parse},
-    event::Event,
-    id::JobId,
-    ledger::{DeadResolution, Ledger},
-    letter::Letter,
-    resume::Resume,
-    state::JobState,
+    broker::{Broker, BulkReplay},
+    replay::Replaying,
 };
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use uuid::Uuid;
 
 use super::{
-    absent,
-    bulk::{self, Choice},
+    bulk::{self, Choice, Chosen},
+    pace::Pace,
+    walk::{BATCH, Tally, walk},
 };
 use crate::{
-    commands::{record, words::many},
+    commands::words::many,
     error::{CommandError, Done},
     output,
     session::Session,
 };
 
-/// Letters that are read at once.
-const CHUNK: usize = 500;
-
-/// Replays that are on their way at once.
-const AT_ONCE: usize = 256;
-
-/// Letters that could not be replayed, named one by one.
-const NAMED: usize = 20;
-
 /// Options.
 #[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["ids", "all", "go_on"])))]
 pub(super) struct Arguments {
     #[command(flatten)]
     choice: Choice,
+    /// Go on with a replay of --all that was interrupted
+    #[arg(long = "continue", value_name = "REPLAY", conflicts_with_all = ["dry_run", "yes"])]
+    go_on: Option<String>,
     /// At most so many a second (50, or 50/s)
     #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<NonZeroU32>,
@@ -54,248 +42,171 @@ fn rate(text: &str) -> Result<NonZeroU32, String> {
         .map_err(|_| format!("expected a whole number over 0 of letters a second, such as 50 or 50/s, but got `{text}`"))
 }
 
-/// What became of a letter.
-#[derive(Debug)]
-enum Replayed {
-    /// It stands in its queue; the letter's id and time of death, for the record.
-    Yes(JobId, DateTime<Utc>),
-    /// Somebody else replayed, purged or changed it in the meantime.
-    Gone,
-    /// It cannot be, and why.
-    Skipped(JobId, String),
-}
-
-/// Figures of a run.
-#[derive(Debug, Default)]
-struct Tally {
-    replayed: usize,
-    gone: usize,
-    skipped: Vec<(JobId, String)>,
-    /// Of the replayed ones, those that the record does not know of.
-    unrecorded: usize,
-}
-
 /// Replays.
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
-    let choice = arguments.choice;
+    let Arguments {
+        choice,
+        go_on,
+        rate,
+    } = arguments;
     let broker = session.broker().await?;
-    let chosen = choice.find("replay", &broker).await?;
-    for id in &chosen.absent {
-        output::complain(&absent(id));
+    if let Some(id) = go_on {
+        if choice.is_filtered() {
+            return Err(CommandError::Input(
+                "a replay goes on with the filters that it began with: leave them out".to_owned(),
+            ));
+        }
+        let bulk = unfinished(&id, &broker).await?;
+        return in_bulk(bulk, rate, &broker, session).await;
     }
+    let chosen = choice.find("replay", &broker).await?;
     if choice.dry_run {
-        bulk::dry_run("replayed", &chosen, &broker).await?;
+        bulk::dry_run("replayed", chosen, &broker).await?;
         return Ok(Done::Success);
     }
-    if !choice.confirmed("replay", chosen.keys.len())? {
+    if !choice.confirmed("replay", &chosen, &broker).await? {
         output::note("Nothing was replayed.");
         return Ok(Done::Failure);
     }
-    let mut tally = Tally::default();
-    let ran = replay_all(&chosen.keys, arguments.rate, &broker, session, &mut tally).await;
-    if let Err(error) = ran {
-        output::note(format_args!(
-            "{} replayed before that.",
-            many(tally.replayed, "dead letter")
-        ));
-        return Err(error);
+    match chosen {
+        Chosen::Named(letters, all) => {
+            let mut tally = Tally::default();
+            let mut pace = rate.map(Pace::new);
+            let ready = tally.ready(&letters, &session.config.limits);
+            let mut rest: &[Replaying] = &ready;
+            while !rest.is_empty() {
+                let most = rest.len().min(BATCH);
+                let count = match &mut pace {
+                    Some(pace) => pace.room(most).await,
+                    None => most,
+                };
+                let (some, after) = rest.split_at(count.min(rest.len()));
+                tally.count(&broker.replay(some, None).await?);
+                rest = after;
+            }
+            let well = all && tally.skipped == 0;
+            output::line(report(&tally));
+            Ok(if well { Done::Success } else { Done::Failure })
+        }
+        Chosen::Fitting(query) => {
+            let bulk = BulkReplay {
+                // As long as nobody mistakes one for another.
+                id: format!("{:012x}", Uuid::now_v7().as_u128() & 0xffff_ffff_ffff),
+                filter: query.filter,
+                span: query.span,
+                after: None,
+                replayed: 0,
+                gone: 0,
+                skipped: 0,
+            };
+            broker.begin_bulk(&bulk).await?;
+            in_bulk(bulk, rate, &broker, session).await
+        }
     }
-    report(&tally);
-    Ok(if chosen.absent.is_empty() && tally.skipped.is_empty() {
+}
+
+/// A bulk replay that was interrupted.
+async fn unfinished(id: &str, broker: &Broker) -> Result<BulkReplay, CommandError> {
+    if let Some(bulk) = broker.bulk(id).await? {
+        return Ok(bulk);
+    }
+    let others = broker.bulks().await?;
+    Err(CommandError::Input(no_such(id, &others)))
+}
+
+fn no_such(id: &str, others: &[String]) -> String {
+    let others = match others {
+        [] => "there is none".to_owned(),
+        some => format!("there is {}", some.join(", ")),
+    };
+    format!("no interrupted replay `{id}`: it came to its end, or is older than a week; {others}")
+}
+
+/// Runs a bulk replay to its end, or until Ctrl-C.
+async fn in_bulk(
+    bulk: BulkReplay,
+    rate: Option<NonZeroU32>,
+    broker: &Broker,
+    session: &Session,
+) -> Result<Done, CommandError> {
+    let id = bulk.id.clone();
+    output::note(announcement(&bulk));
+    let walked = tokio::select! {
+        walked = walk(bulk, rate, broker, &session.config.limits) => Some(walked),
+        Ok(()) = tokio::signal::ctrl_c() => None,
+    };
+    let tally = match walked {
+        Some(Ok(tally)) => tally,
+        Some(Err(error)) => {
+            output::note(interrupted(&id, None));
+            return Err(error.into());
+        }
+        None => {
+            let replayed = broker.bulk(&id).await?.map(|bulk| bulk.replayed);
+            output::note(interrupted(&id, replayed));
+            return Ok(Done::Interrupted);
+        }
+    };
+    broker.end_bulk(&id).await?;
+    output::line(report(&tally));
+    Ok(if tally.skipped == 0 {
         Done::Success
     } else {
         Done::Failure
     })
 }
 
-async fn replay_all(
-    keys: &[(JobId, i64)],
-    rate: Option<NonZeroU32>,
-    broker: &Broker,
-    session: &Session,
-    tally: &mut Tally,
-) -> Result<(), CommandError> {
-    let limits = session.config.limits;
-    let mut pace = rate.map(pace);
-    let bar = bulk::bar(keys.len());
-    // The record is told as well as it can be: the replay itself needs only Redis.
-    let mut ledger: Option<Ledger> = None;
-    let mut away = false;
-    // The next letters are read while these are on their way.
-    let mut chunks = stream::iter(keys.chunks(CHUNK))
-        .map(|keys| async move {
-            broker
-                .dead_letters(keys)
-                .await
-                .map(|letters| (keys.len(), letters))
-        })
-        .buffered(2);
-    while let Some(chunk) = chunks.next().await {
-        let (asked, letters) = chunk?;
-        tally.gone += asked - letters.len();
-        let mut recorded = Vec::new();
-        for done in replay_some(&letters, &limits, broker, &mut pace, &bar).await? {
-            match done {
-                Replayed::Yes(id, at) => recorded.push((id, at)),
-                Replayed::Gone => tally.gone += 1,
-                Replayed::Skipped(id, why) => tally.skipped.push((id, why)),
-            }
-        }
-        tally.replayed += recorded.len();
-        if recorded.is_empty() {
-            continue;
-        }
-        if ledger.is_none() && !away {
-            ledger = session.ledger().await.ok();
-        }
-        let told = match &ledger {
-            Some(ledger) if !away => ledger
-                .dead_gone(&recorded, DeadResolution::Replayed)
-                .await
-                .is_ok(),
-            _ => false,
-        };
-        if !told {
-            away = true;
-            tally.unrecorded += recorded.len();
-        }
+fn announcement(bulk: &BulkReplay) -> String {
+    let id = &bulk.id;
+    if bulk.after.is_some() {
+        let before = many(count(bulk.replayed), "dead letter");
+        return format!("Going on with replay {id}: {before} replayed before.");
     }
-    bar.finish_and_clear();
-    Ok(())
+    format!("Replay {id}; if it is interrupted: longshore dlq replay --continue {id}")
 }
 
-/// Lets one letter go at each tick; what was late is made up for.
-fn pace(rate: NonZeroU32) -> Interval {
-    let mut pace = interval(Duration::from_secs(1) / rate.get());
-    pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    pace
+fn interrupted(id: &str, replayed: Option<u64>) -> String {
+    let replayed = replayed.map_or_else(String::new, |replayed| {
+        format!(": {} replayed", many(count(replayed), "dead letter"))
+    });
+    format!("Interrupted{replayed}. To go on: longshore dlq replay --continue {id}")
 }
 
-async fn replay_some(
-    letters: &[Standing],
-    limits: &Limits,
-    broker: &Broker,
-    pace: &mut Option<Interval>,
-    bar: &indicatif::ProgressBar,
-) -> Result<Vec<Replayed>, BrokerError> {
-    if let Some(pace) = pace {
-        let mut done = Vec::with_capacity(letters.len());
-        for letter in letters {
-            pace.tick().await;
-            done.push(replay(letter, limits, broker).await?);
-            bar.inc(1);
-        }
-        return Ok(done);
-    }
-    stream::iter(letters)
-        .map(|letter| replay(letter, limits, broker))
-        .buffer_unordered(AT_ONCE)
-        .inspect(|_| bar.inc(1))
-        .try_collect()
-        .await
+fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-async fn replay(
-    (died, letter, _): &Standing,
-    limits: &Limits,
-    broker: &Broker,
-) -> Result<Replayed, BrokerError> {
-    let Some(fields) = letter.message.fields() else {
-        return Ok(Replayed::Skipped(
-            letter.record.id.clone(),
-            "its message was not kept whole; give it anew with `longshore dlq edit ID --file job.json`".to_owned(),
-        ));
-    };
-    let resume = letter.resume.clone().replayed();
-    let message = RawMessage { fields };
-    let event = event(letter, &resume, &message, limits);
-    let there = broker
-        .replay(*died, letter, &message.fields, &resume, &event)
-        .await?;
-    Ok(if there {
-        Replayed::Yes(letter.record.id.clone(), letter.record.at)
-    } else {
-        Replayed::Gone
-    })
-}
-
-/// The job's record, available again; nothing where the message does not tell what job it is, or
-/// where its id was changed: then it is checked first whether it may have that one.
-fn event(letter: &Letter, resume: &Resume, message: &RawMessage, limits: &Limits) -> String {
-    let Ok(parsed) = parse(message, limits) else {
-        return String::new();
-    };
-    let envelope = parsed.envelope;
-    if envelope
-        .id
-        .as_ref()
-        .is_some_and(|id| *id != letter.record.id)
-    {
-        return String::new();
-    }
-    let job = record::of_redis(
-        Some(&envelope),
-        letter.record.queue.clone(),
-        JobState::Available,
-        resume,
-    );
-    let event = Event {
-        job: Some(longshore_shared::event::JobRecord {
-            // It failed before, but has not failed now.
-            error: None,
-            error_class: None,
-            ..job
-        }),
-        ..Event::default()
-    };
-    serde_json::to_string(&event).unwrap_or_default()
-}
-
-fn report(tally: &Tally) {
-    output::line(format_args!(
-        "{} replayed",
-        many(tally.replayed, "dead letter")
-    ));
+fn report(tally: &Tally) -> String {
+    let letters = |number: u64| many(count(number), "dead letter");
+    let mut lines = vec![format!("{} replayed", letters(tally.replayed))];
     if tally.gone > 0 {
-        output::note(format_args!(
-            "{} gone or changed in the meantime.",
-            many(tally.gone, "dead letter")
+        lines.push(format!(
+            "{} gone or changed in the meantime",
+            letters(tally.gone)
         ));
     }
-    for (id, why) in tally.skipped.iter().take(NAMED) {
-        output::note(format_args!("{id}: skipped: {why}"));
-    }
-    if tally.skipped.len() > NAMED {
-        output::note(format_args!(
-            "… {} skipped in all.",
-            many(tally.skipped.len(), "dead letter")
+    if tally.skipped > 0 {
+        lines.push(format!(
+            "{} skipped: their messages were not kept whole; give them anew with `longshore dlq edit ID --file job.json`",
+            letters(tally.skipped)
         ));
+        lines.extend(tally.named.iter().map(|id| format!("  {id}")));
+        let more = count(tally.skipped).saturating_sub(tally.named.len());
+        if more > 0 {
+            lines.push(format!(
+                "  … and {} more",
+                crate::commands::words::count(more)
+            ));
+        }
     }
-    if tally.unrecorded > 0 {
-        output::note(format_args!(
-            "Warning: Postgres is away, so the record of {} does not say that they were replayed; the jobs themselves \
-             are in their queues.",
-            many(tally.unrecorded, "dead letter")
-        ));
-    }
+    lines.join("\n")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::filter::tests::letter, *};
+    use longshore_shared::letter::{DeadCursor, DeadFilter};
 
-    fn event_of(letter: &Letter) -> Option<Event> {
-        let message = RawMessage {
-            fields: letter.message.fields().unwrap(),
-        };
-        let text = event(
-            letter,
-            &letter.resume.clone().replayed(),
-            &message,
-            &Limits::default(),
-        );
-        (!text.is_empty()).then(|| serde_json::from_str(&text).unwrap())
-    }
+    use super::*;
 
     #[test]
     fn rates_are_checked() {
@@ -312,32 +223,49 @@ mod tests {
     }
 
     #[test]
-    fn a_replayed_job_keeps_its_id_and_history_and_is_available() {
-        let mut dead = letter(
-            "inv-42",
-            &[("job", r#"{"id":"inv-42","type":"research","prompt":"x"}"#)],
-        );
-        dead.resume.admitted = true;
-        dead.resume.attempts = 3;
-        dead.resume.tries.insert("openai".to_owned(), 3);
-        dead.resume.spent = vec!["sim".to_owned()];
-        dead.resume.waits_since = Some(dead.record.at);
-        let resume = dead.resume.clone().replayed();
-        assert!(resume.admitted && resume.spent.is_empty() && resume.waits_since.is_none());
-        assert_eq!((resume.attempts, resume.replays), (3, 1));
-        assert!(resume.tries.is_empty());
-        let job = event_of(&dead).unwrap().job.unwrap();
-        assert_eq!(job.labels.job_id.as_str(), "inv-42");
-        assert_eq!(
-            (job.state, job.attempts, job.error),
-            (JobState::Available, 3, None)
-        );
-    }
-
-    #[test]
-    fn nothing_is_recorded_of_what_is_not_known_to_be_this_job() {
-        assert!(event_of(&letter("7-0", &[("job", "{")])).is_none());
-        assert!(event_of(&letter("7-0", &[("id", "inv-42"), ("prompt", "x")])).is_none());
-        assert!(event_of(&letter("7-0", &[("prompt", "x")])).is_some());
+    fn it_is_said_what_was_done_and_how_to_go_on() {
+        let mut tally = Tally {
+            replayed: 1234,
+            ..Tally::default()
+        };
+        assert_eq!(report(&tally), "1,234 dead letters replayed");
+        tally.gone = 1;
+        tally.skipped = 22;
+        tally.named = vec![longshore_shared::id::JobId::parse("inv-42").unwrap()];
+        insta::assert_snapshot!(report(&tally), @r"
+        1,234 dead letters replayed
+        1 dead letter gone or changed in the meantime
+        22 dead letters skipped: their messages were not kept whole; give them anew with `longshore dlq edit ID --file job.json`
+          inv-42
+          … and 21 more
+        ");
+        let mut bulk = BulkReplay {
+            id: "0a1b".to_owned(),
+            filter: DeadFilter::default(),
+            span: 0..=5,
+            after: None,
+            replayed: 0,
+            gone: 0,
+            skipped: 0,
+        };
+        let begun = announcement(&bulk);
+        bulk.after = "5:a".parse::<DeadCursor>().ok();
+        bulk.replayed = 40_000;
+        let said = [
+            begun,
+            announcement(&bulk),
+            interrupted("0a1b", Some(40_000)),
+            interrupted("0a1b", None),
+            no_such("0a1b", &[]),
+            no_such("0a1b", &["77".to_owned(), "78".to_owned()]),
+        ];
+        insta::assert_snapshot!(said.join("\n"), @r"
+        Replay 0a1b; if it is interrupted: longshore dlq replay --continue 0a1b
+        Going on with replay 0a1b: 40,000 dead letters replayed before.
+        Interrupted: 40,000 dead letters replayed. To go on: longshore dlq replay --continue 0a1b
+        Interrupted. To go on: longshore dlq replay --continue 0a1b
+        no interrupted replay `0a1b`: it came to its end, or is older than a week; there is none
+        no interrupted replay `0a1b`: it came to its end, or is older than a week; there is 77, 78
+        ");
     }
 }

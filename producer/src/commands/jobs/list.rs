@@ -306,7 +306,7 @@ fn row(
 ) -> JobRow {
     let envelope = parse(message, limits).ok().map(|parsed| parsed.envelope);
     JobRow {
-        job: record::of_redis(envelope.as_ref(), queue, state, resume),
+        job: JobRecord::unended(envelope.as_ref(), queue, state, resume),
         cost_usd: resume.cost,
     }
 }

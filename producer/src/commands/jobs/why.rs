@@ -78,7 +78,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
 }
 
 /// What an error says before it gives advice.
-pub(super) fn first_line(error: &CommandError) -> String {
+pub(crate) fn first_line(error: &CommandError) -> String {
     error
         .to_string()
         .lines()

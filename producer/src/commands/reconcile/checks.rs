@@ -7,6 +7,7 @@ use longshore_shared::{
     broker::{Broker, BrokerError},
     id::QueueName,
     ledger::{DeadKey, Ledger},
+    letter::{DeadFilter, DeadOrder, DeadQuery},
 };
 
 use super::report::{Checked, Difference, Kind, Report};
@@ -20,6 +21,9 @@ use crate::{
 
 /// Rows of one kind that are looked at, the oldest first.
 const MOST: u32 = 10_000;
+
+/// Dead letters that are looked at together.
+const PAGE: usize = 1_000;
 
 /// A fact is recorded sooner, in ms.
 const LATE_MS: i64 = 60_000;
@@ -152,23 +156,32 @@ async fn letters(
     since: DateTime<Utc>,
     found: &mut Vec<Difference>,
 ) -> Result<usize, CommandError> {
-    let (mut start, mut seen) = (Some(0), 0);
-    while let Some(from) = start {
-        let page = broker.dead_page(from, since.timestamp_millis()).await?;
-        start = page.next;
-        seen += page.letters.len();
+    let mut query = DeadQuery {
+        filter: DeadFilter::default(),
+        span: since.timestamp_millis()..=i64::MAX,
+        order: DeadOrder::OldestFirst,
+        after: None,
+    };
+    let mut seen = 0;
+    loop {
+        let page = broker.dead_records(&query, PAGE).await?;
+        seen += page.found.len();
         let keys: Vec<DeadKey> = page
-            .letters
+            .found
             .into_iter()
-            .map(|(_, letter, _)| DeadKey {
-                id: letter.record.id,
-                at: letter.record.at,
+            .map(|(_, record)| DeadKey {
+                id: record.id,
+                at: record.at,
             })
             .collect();
         for id in ledger.unrecorded_dead(&keys).await? {
             let text = "it is a dead letter in Redis, but not in the record";
             found.push(Difference::new(Kind::LetterUnrecorded, id, text));
         }
+        if page.next.is_none() {
+            break;
+        }
+        query.after = page.next;
     }
     for key in ledger.standing_dead(since, MOST).await? {
         let stands = broker.dead_letter(key.id.as_str()).await?;

@@ -3,13 +3,13 @@
 use std::{
     ffi::OsStr,
     fs::{File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, BufWriter},
     path::{Path, PathBuf},
 };
 
 use serde::Serialize;
 
-use crate::error::CommandError;
+use crate::{error::CommandError, output};
 
 /// A file that will be written: opened before any money is spent, so that a result always has a place
 /// to go to. What stood in it stays until there is something to replace it.
@@ -71,14 +71,11 @@ fn opened(path: &Path) -> io::Result<(File, bool)> {
 }
 
 fn written(file: &mut File, document: &impl Serialize) -> io::Result<()> {
-    let mut text = serde_json::to_string_pretty(document)?;
-    text.push('\n');
     // A terminal or a pipe has no length to set.
     if file.metadata()?.is_file() {
         file.set_len(0)?;
     }
-    file.write_all(text.as_bytes())?;
-    file.flush()
+    output::pretty(&mut BufWriter::new(file), document)
 }
 
 fn failed(path: &Path, source: io::Error) -> CommandError {

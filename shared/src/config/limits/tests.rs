@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     catalog::PlatformName,
     config::{Config, Environment, FILE_NAME},
-    limits::{AccountLimits, AtLimit, Budget, Period, Scope},
+    limits::{AccountLimits, Alerts, AtLimit, Budget, Period, Scope},
 };
 
 fn load(pairs: &[(&str, &str)], yaml: &str) -> Config {
@@ -32,7 +32,7 @@ fn nothing_is_limited_by_default() {
     let config = load(&[], "");
     assert!(config.budgets.is_empty());
     assert_eq!(config.tenants.weight("anyone"), 1);
-    assert_eq!(config.alerts, [50, 80, 90]);
+    assert_eq!(config.alerts.at, [50, 80, 90]);
     assert_eq!(config.circuit, Circuit::default());
     for provider in &config.catalog.providers {
         assert_eq!(provider.limits, AccountLimits::default());
@@ -61,7 +61,7 @@ budgets:
 tenants:
   acme: { weight: 3 }
   Köln & Co:
-alerts: [90, 25, 90]
+alerts: { at: [90, 25, 90] }
 circuit: { error_percent: 20, min_calls: 5, window: 30s, cooldown: 1s, max_cooldown: 10m }
 "#;
 
@@ -134,7 +134,7 @@ fn everything_can_be_set() {
 
     assert_eq!(config.tenants.weight("acme"), 3);
     assert_eq!(config.tenants.weight("Köln & Co"), 1);
-    assert_eq!(config.alerts, [25, 90]);
+    assert_eq!(config.alerts.at, [25, 90]);
     let circuit = Circuit {
         error_percent: 20,
         min_calls: 5,
@@ -149,13 +149,13 @@ fn everything_can_be_set() {
 fn the_environment_goes_before_the_file() {
     let pairs = [
         ("A_DAY", "1"),
-        ("LONGSHORE_ALERTS", "75, 60"),
+        ("LONGSHORE_ALERTS_AT", "75, 60"),
         ("LONGSHORE_CIRCUIT_ERROR_PERCENT", "99"),
         ("LONGSHORE_CIRCUIT_MIN_CALLS", "7"),
         ("LONGSHORE_CIRCUIT_COOLDOWN_SECONDS", "2"),
     ];
     let config = load(&pairs, EVERYTHING);
-    assert_eq!(config.alerts, [60, 75]);
+    assert_eq!(config.alerts.at, [60, 75]);
     assert_eq!(config.circuit.error_percent, 99);
     assert_eq!(config.circuit.min_calls, 7);
     assert_eq!(config.circuit.cooldown, Duration::from_secs(2));
@@ -165,10 +165,10 @@ fn the_environment_goes_before_the_file() {
 
 #[test]
 fn no_warning_at_all_is_a_choice() {
-    assert!(load(&[], "alerts: []\n").alerts.is_empty());
+    assert!(load(&[], "alerts: { at: [] }\n").alerts.at.is_empty());
     assert_eq!(
         load(&[], "alerts:\ncircuit:\ntenants:\nbudgets:\n").alerts,
-        ALERTS
+        Alerts::default()
     );
 }
 
@@ -339,14 +339,13 @@ longshore.yaml:21: `budgets.per` is missing; expected one of hour, day, month, e
 }
 
 #[test]
-fn what_is_wrong_with_tenants_alerts_and_circuit() {
+fn what_is_wrong_with_tenants_and_circuit() {
     let yaml = "
 tenants:
   acme: { weight: 0 }
   \"a\\nb\": { weight: 1 }
   big:
     weight: 1001
-alerts: [0, 50%, 101]
 circuit:
   error_percent: 0.5
   min_calls: 0
@@ -359,17 +358,10 @@ circuit:
 longshore.yaml:3: `tenants.acme.weight` is `0`; expected a whole number from 1 to 1000
 longshore.yaml:4: the tenant's name is not valid; expected 1 to 200 characters without control characters
 longshore.yaml:6: `tenants.big.weight` is `1001`; expected a whole number from 1 to 1000
-longshore.yaml:7: `alerts` is `0`; expected a whole number from 1 to 100
-longshore.yaml:7: `alerts` is `50%`; expected a whole number from 1 to 100
-longshore.yaml:7: `alerts` is `101`; expected a whole number from 1 to 100
-longshore.yaml:9: `circuit.error_percent` is `0.5`; expected a whole number from 1 to 100
-longshore.yaml:10: `circuit.min_calls` is `0`; expected a whole number from 1 to 1000000
-longshore.yaml:11: `circuit.window` is `1 week`; expected a time from 100ms to 1h, such as 500ms, 30s, 10m, 24h or 30d (a bare number is seconds)
+longshore.yaml:8: `circuit.error_percent` is `0.5`; expected a whole number from 1 to 100
+longshore.yaml:9: `circuit.min_calls` is `0`; expected a whole number from 1 to 1000000
+longshore.yaml:10: `circuit.window` is `1 week`; expected a time from 100ms to 1h, such as 500ms, 30s, 10m, 24h or 30d (a bare number is seconds)
 configuration: `circuit.cooldown` (2m) is longer than `circuit.max_cooldown` (90s)"
-    );
-    assert_eq!(
-        problems(&[("LONGSHORE_ALERTS", "50 80")], ""),
-        "LONGSHORE_ALERTS: `alerts` is `50 80`; expected a whole number from 1 to 100, with commas between"
     );
     let twice = problems(&[], "tenants:\n  a: { weight: 1 }\n  a: { weight: 2 }\n");
     assert_eq!(twice, "longshore.yaml:3: `a` is set twice; take one away");

@@ -1,9 +1,13 @@
 //! Routing and spending, each setting in one line.
 
+use url::Url;
+
 use super::{Config, named, spelled};
 use crate::{
     catalog::PlatformName,
+    id::QueueName,
     limits::{Budget, Calendar, Scope},
+    replay::{ReplayRule, ReplayWhen},
     routing::{Category, Preference, Rule},
 };
 
@@ -89,7 +93,7 @@ fn category(category: &Category) -> String {
     )
 }
 
-/// Budgets, tenants' shares, warnings and circuit breakers.
+/// Budgets, tenants' shares, alerts, webhooks and circuit breakers.
 pub(super) fn spending(config: &Config) -> Vec<(String, String)> {
     let budgets = config.budgets.iter().map(|one| {
         let name = format!("budgets.{}", one.name);
@@ -101,10 +105,19 @@ pub(super) fn spending(config: &Config) -> Vec<(String, String)> {
         let name = format!("tenants.{tenant}.weight");
         (name, weight.to_string())
     }));
-    let alerts: Vec<String> = config.alerts.iter().map(u8::to_string).collect();
+    let alerts: Vec<String> = config.alerts.at.iter().map(u8::to_string).collect();
+    // The path may be a secret.
+    let webhook = config.alerts.webhook.as_ref().and_then(Url::host_str);
+    let webhooks = &config.webhooks;
+    let hosts: Vec<String> = webhooks.hosts.iter().map(ToString::to_string).collect();
+    let secret = webhooks.secret.as_ref().map_or("not set", |_| "set");
     let circuit = &config.circuit;
     list.extend(named([
-        ("alerts", alerts.join(", ")),
+        ("alerts.at", alerts.join(", ")),
+        ("alerts.webhook", webhook.unwrap_or("off").to_owned()),
+        ("webhooks.hosts", hosts.join(", ")),
+        ("webhooks.secret", secret.to_owned()),
+        ("webhooks.timeout", spelled(webhooks.timeout)),
         ("circuit.error_percent", circuit.error_percent.to_string()),
         ("circuit.min_calls", circuit.min_calls.to_string()),
         ("circuit.window", spelled(circuit.window)),
@@ -112,6 +125,38 @@ pub(super) fn spending(config: &Config) -> Vec<(String, String)> {
         ("circuit.max_cooldown", spelled(circuit.max_cooldown)),
     ]));
     list
+}
+
+/// The rules by which dead letters are replayed.
+pub(super) fn replaying(config: &Config) -> Vec<(String, String)> {
+    let rules = config.replay_rules.iter().map(|one| {
+        let name = format!("dead_letters.replay.{}", one.name);
+        (name, replay(one))
+    });
+    rules.collect()
+}
+
+fn replay(rule: &ReplayRule) -> String {
+    let filter = &rule.filter;
+    let mut words = vec![format!("reasons {}", filter.reasons.join(" "))];
+    let conditions = [
+        ("type", filter.task_type.as_deref()),
+        ("platform", filter.platform.as_deref()),
+        ("tenant", filter.tenant.as_deref()),
+        ("queue", filter.queue.as_ref().map(QueueName::as_str)),
+    ];
+    words.extend(
+        conditions
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name} {}", value?))),
+    );
+    words.push(match rule.when {
+        ReplayWhen::Healthy => "when healthy".to_owned(),
+        ReplayWhen::After(time) => format!("when after {}", spelled(time)),
+    });
+    words.push(format!("per_minute {}", rule.per_minute));
+    words.extend(filter.replays_below.map(|most| format!("at_most {most}")));
+    words.join(", ")
 }
 
 fn budget(budget: &Budget) -> String {

@@ -42,6 +42,7 @@ fn labels(id: &str) -> JobLabels {
         tenant: Some("acme".to_owned()),
         chain_id: Some("ch".to_owned()),
         parent_id: None,
+        step: Some("each/3".to_owned()),
     }
 }
 

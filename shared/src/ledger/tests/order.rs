@@ -36,8 +36,11 @@ fn told(n: u64, (attempt_n, knows): (u8, u8)) -> (EventId, Event) {
         job: (attempt_n != 0).then(|| job(&id, n, state)),
         attempt: (job_n != 0).then_some(call),
         dead: (knows == 0).then(|| dead(&id)),
+        dead_end: None,
         dropped: (knows == 1).then(|| dropped(&id, &id)),
         window: None,
+        chain: None,
+        alert: None,
     };
     (version(n), event)
 }

@@ -65,6 +65,8 @@ impl Database {
             "dead_letter_ends",
             "dropped_messages",
             "quota_windows",
+            "alerts",
+            "chains",
         ] {
             let delete = sqlx::AssertSqlSafe(format!("DELETE FROM {table}"));
             sqlx::query(delete)

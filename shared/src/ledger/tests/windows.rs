@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use super::{facts::version, postgres::Database};
 use crate::{
-    event::{Event, WindowRecord, WindowUnit},
+    event::{AlertRecord, Event, WindowRecord, WindowUnit},
     ledger::{EventId, Ledger},
 };
 
@@ -105,6 +105,45 @@ async fn whatever_a_meter_is_called_it_is_recorded() {
     ledger.record(&batch).await.unwrap();
     let expected = [row("ab", 0, i64::MAX), row(&"ä".repeat(256), 0, 2)];
     assert_eq!(stored(ledger).await, expected);
+}
+
+#[tokio::test]
+async fn an_alert_is_recorded_once_as_it_was_told_first() {
+    let database = Database::migrated().await;
+    let ledger = &database.ledger;
+    let alert = |n, threshold, used, end_ms| {
+        let alert = AlertRecord {
+            meter: "budget:b".to_owned(),
+            unit: WindowUnit::NanoUsd,
+            start_ms: 3 * DAY,
+            end_ms,
+            threshold,
+            used,
+            limit: 100,
+            at_ms: 3 * DAY + 5,
+        };
+        let event = Event {
+            alert: Some(alert),
+            ..Event::default()
+        };
+        (version(n), event)
+    };
+    let batch = [
+        alert(1, 50, 51, Some(4 * DAY)),
+        alert(2, 80, 81, None),
+        alert(3, 50, 52, None),
+    ];
+    for _ in 0..2 {
+        ledger.record(&batch).await.unwrap();
+    }
+    ledger.record(&[alert(4, 80, 99, None)]).await.unwrap();
+    let rows: Vec<(i16, i64, i64, bool)> = sqlx::query_as(
+        "SELECT threshold, used, allowed, end_at IS NULL FROM alerts ORDER BY threshold",
+    )
+    .fetch_all(&mut *ledger.acquire().await.unwrap())
+    .await
+    .unwrap();
+    assert_eq!(rows, [(50, 51, 100, false), (80, 81, 100, true)]);
 }
 
 #[test]

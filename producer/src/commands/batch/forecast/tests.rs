@@ -1,4 +1,5 @@
 use insta::assert_snapshot;
+use longshore::Job;
 
 use super::*;
 use crate::commands::quota::report::tests::{config, report_of};
@@ -14,10 +15,18 @@ budgets:
   - { name: chains, scope: chain, limit_usd: "0.2", per: ever, at_limit: free }
 "#;
 
+fn forecast(jobs: &[Job], config: &Config, now: DateTime<Utc>) -> Forecast {
+    let mut forecast = Forecast::new(config, now, ChainId::parse("b").unwrap());
+    for job in jobs {
+        forecast.add(&job.check(&config.limits).unwrap());
+    }
+    forecast
+}
+
 /// What is said of a batch, where so much is used and held of meters.
 fn said(file: &str, jobs: &[Job], told: &[(&str, (u64, u64, u64))], alert: u8) -> String {
     let now = "2026-02-01T12:00:00Z".parse().unwrap();
-    let forecast = Forecast::of(jobs, &config(file), now);
+    let forecast = forecast(jobs, &config(file), now);
     let reports: Vec<MeterReport> = forecast
         .takes()
         .iter()
@@ -58,7 +67,7 @@ fn dollars_are_counted_by_the_prompts_and_a_typical_answer() {
 
 #[test]
 fn without_limits_nothing_is_looked_at() {
-    let forecast = Forecast::of(&tasks(3, &Job::prompt("Hi")), &config(""), Utc::now());
+    let forecast = forecast(&tasks(3, &Job::prompt("Hi")), &config(""), Utc::now());
     assert!(forecast.takes().is_empty());
 }
 
@@ -78,5 +87,5 @@ fn many_warnings_are_cut_short() {
         .collect();
     let text = said(FILE, &jobs, &[], 90);
     assert_eq!(text.lines().count(), 11, "{text}");
-    assert!(text.ends_with("\n… and 4 limits more."), "{text}");
+    assert!(text.ends_with("\n… and 5 limits more."), "{text}");
 }

@@ -1,9 +1,11 @@
 use insta::assert_snapshot;
+use longshore::JobId;
 use serde_json::json;
 
 use super::*;
+use crate::commands::batch::results::Results;
 
-fn outcome(index: usize, platform: &str, cost: &str, error: Option<&str>) -> TaskResult {
+fn outcome(index: u32, platform: &str, cost: &str, error: Option<&str>) -> TaskResult {
     let outcome = json!({
         "id": format!("1795232878059-{index}"), "state": if error.is_some() { "discarded" } else { "completed" },
         "success": error.is_none(), "output": error.is_none().then_some("Analysis results..."),
@@ -14,13 +16,24 @@ fn outcome(index: usize, platform: &str, cost: &str, error: Option<&str>) -> Tas
     TaskResult::of(index, serde_json::from_value(outcome).unwrap())
 }
 
-fn report(results: Vec<TaskResult>) -> Report {
-    Report::of("batch_1".to_owned(), results, Duration::from_millis(12_340))
+fn report(results: &[TaskResult]) -> Report {
+    let (mut sums, mut kept) = (Sums::default(), Results::new().unwrap());
+    for result in results {
+        sums.add(result);
+        kept.push(result).unwrap();
+    }
+    let id = ChainId::parse("batch_1").unwrap();
+    Report::of(
+        id,
+        sums,
+        kept.finish().unwrap(),
+        Duration::from_millis(12_340),
+    )
 }
 
 #[test]
 fn people_read_the_sums() {
-    let report = report(vec![
+    let report = report(&[
         outcome(0, "gemini", "0", None),
         outcome(1, "chatgpt", "0.0045", None),
         outcome(2, "gemini", "0", None),
@@ -54,12 +67,13 @@ fn people_read_what_failed() {
             Some("All platforms failed.\nTried: gemini"),
         )
     }));
-    results.push(TaskResult::refused(
+    results.push(TaskResult::without(
         12,
-        &JobId::parse("inv-1").unwrap(),
+        JobId::parse("inv-1").unwrap(),
+        "id_conflict",
         "taken".to_owned(),
     ));
-    assert_snapshot!(report(results).text(None), @"
+    assert_snapshot!(report(&results).text(None), @"
 
     === Batch Complete ===
     Total: 13 tasks
@@ -90,7 +104,7 @@ fn people_read_what_failed() {
 
 #[test]
 fn programs_read_every_result() {
-    let report = report(vec![
+    let report = report(&[
         outcome(0, "gemini", "0.1", None),
         outcome(1, "gemini", "0.2", Some("no")),
     ]);
@@ -151,5 +165,5 @@ fn a_rate_is_whole_only_when_nothing_failed() {
         .map(|index| outcome(index, "gemini", "0", None))
         .collect();
     results.push(outcome(2999, "gemini", "0", Some("no")));
-    assert!(report(results).text(None).contains("Success Rate: 99.9%"));
+    assert!(report(&results).text(None).contains("Success Rate: 99.9%"));
 }

@@ -140,37 +140,3 @@ fn a_day_for_programs_keeps_every_digit() {
     }
     "#);
 }
-
-#[test]
-fn a_chain_is_told_task_by_task() {
-    let job = |id: &str, platform: &str, cost: &str| ChainTask {
-        task_id: id.to_owned(),
-        platform: platform.to_owned(),
-        model: "m".to_owned(),
-        attempts: 1,
-        cost: cost.parse().unwrap(),
-        unknown_cost_attempts: 0,
-    };
-    let report = ChainReport {
-        chain_id: "workflow_123".to_owned(),
-        total_cost: "0.80".parse().unwrap(),
-        total_tasks: 2,
-        unknown_cost_attempts: 1,
-        tasks: vec![
-            job("1795249105684-0", "gemini", "0"),
-            job("mine-2", "openai", "0.80"),
-        ],
-    };
-    insta::assert_snapshot!(report, @r"
-    Chain: workflow_123
-    Total Cost: $0.80
-    Tasks: 2
-    1 attempt of unknown cost
-
-    Task Breakdown:
-      1795249105684-0: $0.00 (gemini)
-      mine-2: $0.80 (openai)
-    ");
-    let json = serde_json::to_value(&report).unwrap();
-    assert_eq!(json["tasks"][1]["task_id"], "mine-2");
-}

@@ -107,7 +107,7 @@ providers:
   gemini: { limits: { requests_per_day: 1500 } }
   openai: { limits: { usd_per_month: "100" } }
   anthropic: { limits: { usd_per_month: "50" } }
-alerts: [30]
+alerts: { at: [30] }
 "#;
     let figures = [
         ("rpd:gemini", (448, 2, 0)),

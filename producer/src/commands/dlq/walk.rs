@@ -1,0 +1,204 @@
+//! How a bulk replay goes through the dead letters: pages are read, made ready and replayed side by side, so
+//! that Redis and this process both have something to do, and no more than a few pages are in memory.
+
+use std::num::NonZeroU32;
+
+use chrono::Utc;
+use longshore_shared::{
+    archive::Standing,
+    broker::{Broker, BrokerError, BulkReplay, BulkStep, DeadSlice},
+    envelope::Limits,
+    id::JobId,
+    letter::{DeadCursor, DeadOrder, DeadQuery},
+    replay::Replaying,
+};
+use tokio::sync::mpsc;
+
+use super::{bulk, pace::Pace};
+
+/// Letters that are read at once.
+const PAGE: usize = 500;
+
+/// Letters that one call replays; it holds Redis for a few milliseconds.
+pub(super) const BATCH: usize = 100;
+
+/// Letters that could not be replayed, named one by one.
+const NAMED: usize = 20;
+
+/// Figures of a replay.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) replayed: u64,
+    /// Somebody else replayed, purged or changed them in the meantime.
+    pub(super) gone: u64,
+    /// Their messages were not kept whole.
+    pub(super) skipped: u64,
+    /// The first of those skipped.
+    pub(super) named: Vec<JobId>,
+}
+
+impl Tally {
+    /// The letters, ready; those that cannot be are counted.
+    pub(super) fn ready(&mut self, letters: &[Standing], limits: &Limits) -> Vec<Replaying> {
+        let now = Utc::now();
+        let mut ready = Vec::with_capacity(letters.len());
+        for letter in letters {
+            if let Some(one) = Replaying::new(letter, limits, now) {
+                ready.push(one);
+            } else {
+                self.skipped += 1;
+                if self.named.len() < NAMED {
+                    self.named.push(letter.1.record.id.clone());
+                }
+            }
+        }
+        ready
+    }
+
+    /// Counts what became of letters.
+    pub(super) fn count(&mut self, there: &[bool]) {
+        let replayed = there.iter().filter(|there| **there).count();
+        self.replayed += replayed as u64;
+        self.gone += (there.len() - replayed) as u64;
+    }
+}
+
+/// Some letters that go together, in their order.
+struct Batch {
+    ready: Vec<Replaying>,
+    last: DeadCursor,
+    skipped: Tally,
+    /// Letters that were looked at for it.
+    looked: usize,
+}
+
+/// Replays what is left of a bulk replay; the figures are those of all of it.
+pub(super) async fn walk(
+    bulk: BulkReplay,
+    rate: Option<NonZeroU32>,
+    broker: &Broker,
+    limits: &Limits,
+) -> Result<Tally, BrokerError> {
+    let mut tally = Tally {
+        replayed: bulk.replayed,
+        gone: bulk.gone,
+        skipped: bulk.skipped,
+        named: Vec::new(),
+    };
+    let all = broker
+        .dead_before(bulk.span.end().saturating_add(1))
+        .await?;
+    let bar = bulk::bar(all);
+    let mut pace = rate.map(Pace::new);
+    let mut batches = batches(&bulk, rate, broker, *limits);
+    while let Some(batch) = batches.recv().await {
+        let mut batch = batch?;
+        bar.inc(batch.looked as u64);
+        let mut skipped = batch.skipped.skipped;
+        tally.skipped += skipped;
+        tally.named.append(&mut batch.skipped.named);
+        tally.named.truncate(NAMED);
+        loop {
+            let room = match &mut pace {
+                Some(pace) if !batch.ready.is_empty() => pace.room(batch.ready.len()).await,
+                _ => batch.ready.len(),
+            };
+            let rest = batch.ready.split_off(room.min(batch.ready.len()));
+            let last = match batch.ready.last() {
+                // Not behind those that are still to go.
+                Some(one) if !rest.is_empty() => &DeadCursor {
+                    died_ms: one.died_ms,
+                    id: one.id.clone(),
+                },
+                _ => &batch.last,
+            };
+            let step = BulkStep {
+                bulk: &bulk.id,
+                last,
+                skipped: std::mem::take(&mut skipped),
+            };
+            tally.count(&broker.replay(&batch.ready, Some(step)).await?);
+            if rest.is_empty() {
+                break;
+            }
+            batch.ready = rest;
+        }
+    }
+    bar.finish_and_clear();
+    Ok(tally)
+}
+
+/// What is left of a bulk replay, batch by batch. At a slow pace less is read ahead: a letter that is
+/// changed meanwhile stays.
+fn batches(
+    bulk: &BulkReplay,
+    rate: Option<NonZeroU32>,
+    broker: &Broker,
+    limits: Limits,
+) -> mpsc::Receiver<Result<Batch, BrokerError>> {
+    let page = rate
+        .and_then(|rate| usize::try_from(rate.get()).ok())
+        .map_or(PAGE, |rate| rate.min(PAGE));
+    let mut pages = pages(bulk, page, broker.clone());
+    let (sender, batches) = mpsc::channel(2);
+    tokio::spawn(async move {
+        while let Some(page) = pages.recv().await {
+            let made = match page {
+                // Pure work for a processor, in pieces of a few milliseconds.
+                Ok(page) => page
+                    .found
+                    .chunks(BATCH)
+                    .filter_map(|some| batch(some, &page, &limits))
+                    .map(Ok)
+                    .collect(),
+                Err(error) => vec![Err(error)],
+            };
+            for batch in made {
+                if sender.send(batch).await.is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    batches
+}
+
+fn batch(some: &[Standing], page: &DeadSlice<Standing>, limits: &Limits) -> Option<Batch> {
+    let mut skipped = Tally::default();
+    let (died_ms, letter, _) = some.last()?;
+    let ready = skipped.ready(some, limits);
+    Some(Batch {
+        ready,
+        last: DeadCursor {
+            died_ms: *died_ms,
+            id: letter.record.id.clone(),
+        },
+        skipped,
+        looked: page.looked * some.len() / page.found.len().max(1),
+    })
+}
+
+fn pages(
+    bulk: &BulkReplay,
+    most: usize,
+    broker: Broker,
+) -> mpsc::Receiver<Result<DeadSlice<Standing>, BrokerError>> {
+    let mut query = DeadQuery {
+        filter: bulk.filter.clone(),
+        span: bulk.span.clone(),
+        order: DeadOrder::OldestFirst,
+        after: bulk.after.clone(),
+    };
+    let (sender, pages) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let page = broker.dead_letters(&query, most).await;
+            let next = page.as_ref().ok().and_then(|page| page.next.clone());
+            if sender.send(page).await.is_err() || next.is_none() {
+                return;
+            }
+            query.after = next;
+        }
+    });
+    pages
+}

@@ -1,0 +1,193 @@
+//! The templates of chains: what a step says with the answers of others, when it runs and over what it fans out.
+//!
+//! Templates are minijinja's, kept to what reads and joins texts ([`syntax`]): whoever may enqueue may write one,
+//! and none may hold up a worker.
+
+mod environment;
+mod failure;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::{collections::BTreeMap, io};
+
+use minijinja::{Value as Text, value::ValueKind};
+use serde_json::Value;
+
+pub(super) use self::{
+    syntax::{Uses, uses, uses_of_expression},
+    values::{OF_MANY, OF_ONE},
+};
+use super::{ChainId, StepName};
+use crate::{call::Role, envelope::Envelope, outcome::Outcome};
+
+/// The most items that a step may fan out to.
+pub const MAX_ITEMS: usize = 10_000;
+
+/// The longest text that a template may make, in bytes.
+pub const MAX_RENDERED_BYTES: usize = 16 * 1024 * 1024;
+
+/// Why a template gives no text, a condition no answer, an expression no list.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TemplateError(String);
+
+/// What a step's templates see.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scope {
+    /// The chain.
+    pub chain: ChainId,
+    /// Its name for people.
+    pub chain_name: Option<String>,
+    /// The steps that the templates read.
+    pub steps: BTreeMap<StepName, StepView>,
+    /// The item, in a step that has fanned out.
+    pub item: Option<Value>,
+    /// Its place in the list, from 0.
+    pub index: Option<u32>,
+    /// The step whose items are `gathered`; it is one of `steps`.
+    pub gather: Option<StepName>,
+}
+
+/// What is known of a step.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a scope holds a few of them, and none is moved about"
+)]
+pub enum StepView {
+    /// Of a step that does not fan out: its outcome, or none of one that has not ended.
+    One(Option<Outcome>),
+    /// Of one that does: the outcomes of its items, by their places in the list.
+    Many(Vec<(u32, Outcome)>),
+}
+
+impl Scope {
+    /// The text that a template makes.
+    pub fn render(&self, template: &str) -> Result<String, TemplateError> {
+        self.rendered(template, &values::of_scope(self))
+    }
+
+    fn rendered(&self, template: &str, values: &Text) -> Result<String, TemplateError> {
+        uses(template).map_err(|faults| TemplateError(faults.join("; ")))?;
+        let mut text = Bounded(Vec::new());
+        environment::of_templates()
+            .template_from_str(template)
+            .and_then(|parsed| parsed.render_captured_to(values, &mut text).map(|_| ()))
+            .map_err(|error| self.failure(&error, template))?;
+        String::from_utf8(text.0).map_err(|error| TemplateError(error.to_string()))
+    }
+
+    /// Whether a condition holds.
+    pub fn holds(&self, condition: &str) -> Result<bool, TemplateError> {
+        self.value_of(condition).map(|value| value.is_true())
+    }
+
+    /// The list that an expression gives.
+    pub fn list(&self, expression: &str) -> Result<Vec<Value>, TemplateError> {
+        let value = self.value_of(expression)?;
+        if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
+            return Err(TemplateError(format!(
+                "expected a list, but `{expression}` is a {}",
+                value.kind()
+            )));
+        }
+        let items = value
+            .try_iter()
+            .map_err(|error| self.failure(&error, expression))?;
+        let list: Result<Vec<Value>, _> = items
+            .take(MAX_ITEMS + 1)
+            .map(|item| {
+                serde_json::to_value(item).map_err(|error| TemplateError(error.to_string()))
+            })
+            .collect();
+        match list {
+            Ok(list) if list.len() > MAX_ITEMS => Err(TemplateError(format!(
+                "expected at most {MAX_ITEMS} items, but `{expression}` has more"
+            ))),
+            list => list,
+        }
+    }
+
+    fn value_of(&self, expression: &str) -> Result<Text, TemplateError> {
+        uses_of_expression(expression).map_err(|faults| TemplateError(faults.join("; ")))?;
+        let value = environment::of_templates()
+            .compile_expression(expression)
+            .and_then(|parsed| parsed.eval(values::of_scope(self)))
+            .map_err(|error| self.failure(&error, expression))?;
+        if value.is_undefined() {
+            return Err(self.nothing_at(expression));
+        }
+        Ok(value)
+    }
+}
+
+/// A writer that refuses to hold more than a text may have.
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len().saturating_add(bytes.len()) > MAX_RENDERED_BYTES {
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether a text is a template: others are sent as they are.
+pub(super) use values::json_of;
+
+pub(super) fn is_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%")
+}
+
+/// The texts of an envelope that may be templates, each with its field for people.
+pub(super) fn texts(envelope: &Envelope) -> impl Iterator<Item = (String, &str)> {
+    let system = envelope.system.as_deref();
+    let system = system.map(|text| ("field `system`".to_owned(), text));
+    let alone = envelope.messages.len() == 1;
+    let messages = (1..).zip(&envelope.messages).map(move |(number, message)| {
+        let field = if alone && message.role == Role::User && message.extra.is_empty() {
+            "field `prompt`".to_owned()
+        } else {
+            format!("field `messages`: message {number}")
+        };
+        (field, message.content.as_str())
+    });
+    system.into_iter().chain(messages)
+}
+
+/// The envelope with its templates filled in; texts that are no templates stay as they are.
+pub fn render_envelope(envelope: &Envelope, scope: &Scope) -> Result<Envelope, TemplateError> {
+    let values = values::of_scope(scope);
+    let mut filled = Vec::new();
+    for (field, text) in texts(envelope) {
+        filled.push(if is_template(text) {
+            let text = scope.rendered(text, &values);
+            let text = text.map_err(|error| TemplateError(format!("{field}: {error}")))?;
+            if text.trim().is_empty() {
+                return Err(TemplateError(format!(
+                    "{field}: nothing is left of it when it is filled in"
+                )));
+            }
+            text
+        } else {
+            text.to_owned()
+        });
+    }
+    let mut filled = filled.into_iter();
+    let mut rendered = envelope.clone();
+    if let Some(system) = &mut rendered.system {
+        *system = filled.next().unwrap_or_default();
+    }
+    for message in &mut rendered.messages {
+        message.content = filled.next().unwrap_or_default();
+    }
+    Ok(rendered)
+}

@@ -1,0 +1,199 @@
+//! The values that templates read: steps, items, the chain.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use minijinja::{
+    Value,
+    value::{Enumerator, Object, Serde},
+};
+
+use super::{Scope, StepView};
+use crate::{chain::SKIPPED, outcome::Outcome, state::JobState};
+
+/// What can be read of a step or of an item.
+pub(in crate::chain) const OF_ONE: &[&str] = &[
+    "output", "summary", "json", "cost", "state", "ok", "model", "platform", "tokens",
+];
+
+/// What can be read of an item of a step that fanned out.
+const OF_AN_ITEM: &[&str] = &[
+    "output", "summary", "json", "cost", "state", "ok", "model", "platform", "tokens", "index",
+];
+
+/// What can be read of a step that fanned out.
+pub(in crate::chain) const OF_MANY: &[&str] = &["outputs", "items"];
+
+/// Characters of an answer that its summary has (seed: `spawn_child_task`).
+const SUMMARY: usize = 500;
+
+/// A step's outcome as templates see it; its JSON is read when it is first asked for.
+struct Context {
+    output: Option<Arc<str>>,
+    outcome: Option<Outcome>,
+    index: Option<u32>,
+    json: OnceLock<Option<Value>>,
+}
+
+/// Everything that a template of the step sees.
+pub(super) fn of_scope(scope: &Scope) -> Value {
+    let steps = scope
+        .steps
+        .iter()
+        .map(|(name, view)| (name.as_str(), of_view(view)));
+    let mut all = vec![
+        ("steps", Value::from_pairs(steps)),
+        (
+            "chain",
+            Value::from_pairs([
+                ("id", Value::from(scope.chain.as_str())),
+                ("name", Value::from(scope.chain_name.as_deref())),
+            ]),
+        ),
+    ];
+    if let Some(item) = &scope.item {
+        all.push(("item", Value::from(Serde(item))));
+    }
+    if let Some(index) = scope.index {
+        all.push(("index", Value::from(index)));
+    }
+    let gathered = scope.gather.as_ref().and_then(|step| scope.steps.get(step));
+    if let Some(StepView::Many(items)) = gathered {
+        all.push(("gathered", of_items(items)));
+    }
+    Value::from_pairs(all)
+}
+
+fn of_view(view: &StepView) -> Value {
+    match view {
+        StepView::One(outcome) => Value::from_object(Context::of(outcome.as_ref(), None)),
+        StepView::Many(items) => {
+            let outputs: Vec<Value> = completed(items)
+                .map(|(_, outcome)| Value::from(outcome.output.as_deref()))
+                .collect();
+            Value::from_pairs([
+                ("outputs", Value::from(outputs)),
+                ("items", of_items(items)),
+            ])
+        }
+    }
+}
+
+/// The items that were completed, in the order of the list.
+fn completed(items: &[(u32, Outcome)]) -> impl Iterator<Item = &(u32, Outcome)> {
+    let mut items: Vec<_> = items
+        .iter()
+        .filter(|(_, outcome)| outcome.success)
+        .collect();
+    items.sort_unstable_by_key(|(index, _)| *index);
+    items.into_iter()
+}
+
+fn of_items(items: &[(u32, Outcome)]) -> Value {
+    completed(items)
+        .map(|(index, outcome)| Value::from_object(Context::of(Some(outcome), Some(*index))))
+        .collect()
+}
+
+impl Context {
+    fn of(outcome: Option<&Outcome>, index: Option<u32>) -> Self {
+        let output = outcome.and_then(|outcome| outcome.output.as_deref());
+        Self {
+            output: output.map(Arc::from),
+            outcome: outcome.map(|outcome| Outcome {
+                output: None,
+                metadata: None,
+                ..outcome.clone()
+            }),
+            index,
+            json: OnceLock::new(),
+        }
+    }
+
+    fn json(&self) -> Option<Value> {
+        let read = || {
+            let json = json_of(self.output.as_deref()?).ok()?;
+            Some(Value::from(Serde(json)))
+        };
+        self.json.get_or_init(read).clone()
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.output.as_deref().unwrap_or_default())
+    }
+}
+
+impl Object for Context {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let key = key.as_str()?;
+        match (key, &self.outcome) {
+            ("ok", outcome) => Some(
+                outcome
+                    .as_ref()
+                    .is_some_and(|outcome| outcome.success)
+                    .into(),
+            ),
+            ("index", _) => self.index.map(Value::from),
+            ("output", _) => self.output.as_ref().map(Value::from),
+            ("summary", _) => self.output.as_deref().map(|output| summary(output).into()),
+            ("json", _) => self.json(),
+            ("state", None) => Some("running".into()),
+            ("cost", Some(outcome)) => Some(outcome.cost_usd.to_string().into()),
+            ("state", Some(outcome)) => Some(state(outcome).into()),
+            ("model", Some(outcome)) => outcome.model.as_ref().map(Value::from),
+            ("platform", Some(outcome)) => outcome.platform.as_ref().map(Value::from),
+            ("tokens", Some(outcome)) => {
+                let tokens = outcome.input_tokens.saturating_add(outcome.output_tokens);
+                Some(tokens.into())
+            }
+            _ => None,
+        }
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Str(if self.index.is_some() {
+            OF_AN_ITEM
+        } else {
+            OF_ONE
+        })
+    }
+}
+
+/// How a step ended, in the words of chains.
+fn state(outcome: &Outcome) -> &'static str {
+    match outcome.state {
+        JobState::Completed => "completed",
+        JobState::Cancelled if outcome.error_class.as_deref() == Some(SKIPPED) => SKIPPED,
+        JobState::Cancelled => "cancelled",
+        _ => "failed",
+    }
+}
+
+/// The head of an answer.
+fn summary(output: &str) -> String {
+    match output.char_indices().nth(SUMMARY) {
+        None => output.to_owned(),
+        Some((end, _)) => format!("{}...", output.get(..end).unwrap_or(output)),
+    }
+}
+
+/// An answer as JSON: all of it, or else what stands in its first code fence.
+pub(in crate::chain) fn json_of(output: &str) -> Result<serde_json::Value, serde_json::Error> {
+    let wrong = match serde_json::from_str(output.trim()) {
+        Ok(json) => return Ok(json),
+        Err(wrong) => wrong,
+    };
+    let fenced = output.split_once("```").and_then(|(_, rest)| {
+        let (_language, rest) = rest.split_once('\n')?;
+        // JSON's own texts may hold fences: the last one ends it.
+        rest.rsplit_once("```")
+    });
+    match fenced {
+        Some((json, _)) => serde_json::from_str(json.trim()),
+        None => Err(wrong),
+    }
+}

@@ -1,0 +1,254 @@
+//! Alerts and resets from outside: a receiver of webhooks, real workers, and schedulers that are killed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::ensure;
+use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::StatusCode, routing::post};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
+use hmac::{Hmac, Mac as _};
+use longshore_tests::{
+    simulator::Dialect,
+    stack::{Options, Stack, eventually, within},
+};
+use serde_json::Value;
+use sha2::Sha256;
+
+const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// A receiver of webhooks. While it is `away` it refuses them, as one that is being deployed.
+#[derive(Clone, Default)]
+struct Receiver {
+    away: Arc<AtomicBool>,
+    taken: Arc<Mutex<Vec<(String, Value)>>>,
+    refused: Arc<Mutex<BTreeSet<String>>>,
+    url: String,
+}
+
+impl Receiver {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let receiver = Self {
+            url,
+            ..Self::default()
+        };
+        let app = Router::new()
+            .route("/alerts", post(take))
+            .with_state(receiver.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        receiver
+    }
+
+    /// The thresholds of the alerts that arrived, in their order, by their ids: a repetition counts once.
+    fn thresholds(&self) -> Vec<u64> {
+        let taken = self.taken.lock().unwrap();
+        let by_id: BTreeMap<&str, u64> = taken
+            .iter()
+            .map(|(id, body)| (id.as_str(), threshold_of(body)))
+            .collect();
+        let mut thresholds: Vec<u64> = by_id.into_values().collect();
+        thresholds.sort_unstable();
+        thresholds
+    }
+
+    fn deliveries(&self) -> usize {
+        self.taken.lock().unwrap().len()
+    }
+}
+
+fn threshold_of(body: &Value) -> u64 {
+    body.pointer("/data/threshold")
+        .and_then(Value::as_u64)
+        .unwrap()
+}
+
+async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let header = |name: &str| headers.get(name).unwrap().to_str().unwrap().to_owned();
+    let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
+    let age = Utc::now().timestamp() - timestamp.parse::<i64>().unwrap();
+    assert!((0..60).contains(&age), "{age} s old");
+    let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(SECRET).unwrap()).unwrap();
+    mac.update(format!("{id}.{timestamp}.").as_bytes());
+    mac.update(&body);
+    let signature = STANDARD.encode(mac.finalize().into_bytes());
+    if header("webhook-signature") != format!("v1,{signature}") {
+        return StatusCode::UNAUTHORIZED;
+    }
+    if receiver.away.load(Ordering::SeqCst) {
+        receiver.refused.lock().unwrap().insert(id);
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
+    let body = serde_json::from_slice(&body).unwrap();
+    receiver.taken.lock().unwrap().push((id, body));
+    StatusCode::NO_CONTENT
+}
+
+/// One provider with ten requests a day, which end at `reset`.
+async fn stack(receiver: &Receiver, reset: DateTime<Utc>) -> Stack {
+    let secret = format!("whsec_{SECRET}");
+    let stack = Stack::start(Options {
+        env: vec![("WEBHOOK_SECRET".to_owned(), secret)],
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let (base, hook) = (
+        stack.simulator.base_url("meter", Dialect::Openai),
+        &receiver.url,
+    );
+    let reset_at = reset.format("%H:%M");
+    stack
+        .config_yaml(&format!(
+            r#"
+webhooks: {{ hosts: ["{hook}"], secret: "${{WEBHOOK_SECRET}}", timeout: 2s }}
+alerts: {{ webhook: "{hook}/alerts" }}
+providers:
+  meter:
+    dialect: openai
+    base_url: {base}
+    api_key: simulated
+    default_model: gpt-4o-mini
+    limits: {{ requests_per_day: 10, reset_at: "{reset_at}" }}
+models:
+  - {{ provider: meter, model: gpt-4o-mini, tier: standard, context_window: 128000, max_output_tokens: 16384,
+      input_per_million: "0.15", cached_per_million: "0.075", output_per_million: "0.6" }}
+"#
+        ))
+        .unwrap();
+    stack
+}
+
+/// Makes so many calls, one after another.
+async fn call(stack: &Stack, times: usize) {
+    for _ in 0..times {
+        let id = stack.xadd(&[("prompt", "hello")]).await.unwrap();
+        let outcome = stack.outcome(&id).await.unwrap();
+        assert!(outcome.success, "{outcome:?}");
+    }
+}
+
+async fn arrived(receiver: &Receiver, thresholds: &[u64]) {
+    eventually("the alerts arrive", || async {
+        let arrived = receiver.thresholds();
+        ensure!(arrived == thresholds, "{arrived:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+/// The alerts in the record: threshold, used and allowed.
+async fn recorded(stack: &Stack) -> Vec<(i16, i64, i64)> {
+    stack.recorded().await.unwrap();
+    let pool = sqlx::PgPool::connect(&stack.database_url).await.unwrap();
+    sqlx::query_as("SELECT threshold, used, allowed FROM alerts ORDER BY threshold")
+        .fetch_all(&pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_threshold_arrives_once_signed_also_when_schedulers_are_killed() {
+    let receiver = Receiver::start().await;
+    let stack = stack(&receiver, Utc::now() + TimeDelta::hours(12)).await;
+    let _worker = stack.worker().unwrap();
+    let mut first = stack.scheduler().unwrap();
+    call(&stack, 4).await;
+    // Nobody takes the alert at first, and the scheduler dies that tried.
+    receiver.away.store(true, Ordering::SeqCst);
+    call(&stack, 1).await;
+    eventually("the alert is tried", || async {
+        ensure!(!receiver.refused.lock().unwrap().is_empty());
+        Ok(())
+    })
+    .await
+    .unwrap();
+    first.kill().unwrap();
+    assert_eq!(receiver.thresholds(), [] as [u64; 0]);
+    receiver.away.store(false, Ordering::SeqCst);
+    let mut second = stack.scheduler().unwrap();
+    arrived(&receiver, &[50]).await;
+    let id = receiver.taken.lock().unwrap()[0].0.clone();
+    assert!(
+        receiver.refused.lock().unwrap().contains(&id),
+        "it is the same alert"
+    );
+
+    // No scheduler is there when the next thresholds are passed.
+    second.kill().unwrap();
+    call(&stack, 4).await;
+    let _third = stack.scheduler().unwrap();
+    arrived(&receiver, &[50, 80, 90]).await;
+    call(&stack, 1).await;
+    assert_eq!(
+        recorded(&stack).await,
+        [(50, 5, 10), (80, 9, 10), (90, 9, 10)]
+    );
+    assert_eq!(receiver.deliveries(), 3, "none came twice");
+    let taken = receiver.taken.lock().unwrap().clone();
+    let (_, body) = taken.last().unwrap();
+    assert_eq!(body["type"], "quota.alert");
+    assert_eq!(body["data"]["meter"], "rpd:meter");
+    assert_eq!(body["data"]["used"], 9);
+    stack.books().await.unwrap().balance();
+}
+
+/// Meter, end, used, allowed, and when it was told.
+type Closed = (String, DateTime<Utc>, i64, i64, DateTime<Utc>);
+
+/// Quotas are reset at full minutes, so this is as near as a midnight can be moved.
+fn next_reset() -> DateTime<Utc> {
+    let minute = TimeDelta::minutes(1);
+    let soon = Utc::now() + TimeDelta::seconds(15);
+    soon.duration_trunc(minute).unwrap() + minute
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_reset_the_window_is_recorded_without_a_further_call() {
+    let receiver = Receiver::start().await;
+    let reset = next_reset();
+    let stack = stack(&receiver, reset).await;
+    let _worker = stack.worker().unwrap();
+    let _schedulers = [stack.scheduler().unwrap(), stack.scheduler().unwrap()];
+    call(&stack, 3).await;
+    assert!(Utc::now() < reset, "this machine is too slow for the test");
+    let pool = sqlx::PgPool::connect(&stack.database_url).await.unwrap();
+    let windows = || async {
+        let rows: Vec<Closed> =
+            sqlx::query_as("SELECT meter, end_at, used, allowed, closed_at FROM quota_windows")
+                .fetch_all(&pool)
+                .await?;
+        anyhow::Ok(rows)
+    };
+    stack.recorded().await.unwrap();
+    if Utc::now() < reset {
+        assert_eq!(windows().await.unwrap(), []);
+    }
+    let patience = (reset - Utc::now()).to_std().unwrap_or_default() + Duration::from_secs(30);
+    let row = within(patience, "the window is recorded", || async {
+        let rows = windows().await?;
+        ensure!(!rows.is_empty());
+        Ok(rows)
+    })
+    .await
+    .unwrap();
+    assert_eq!(row.len(), 1);
+    let (meter, end, used, allowed, closed) = &row[0];
+    assert_eq!((meter.as_str(), *end), ("rpd:meter", reset));
+    assert_eq!((*used, *allowed), (3, 10));
+    let late = *closed - reset;
+    assert!(
+        (TimeDelta::zero()..TimeDelta::seconds(5)).contains(&late),
+        "{late}"
+    );
+    assert_eq!(stack.simulator.stats().requests, 3, "nobody called again");
+    assert_eq!(receiver.deliveries(), 0, "30 % are no alert");
+}

@@ -1,0 +1,141 @@
+//! Alerts: once each in a window, whoever looks, and remembered until they are delivered.
+
+use std::time::Duration;
+
+use longshore_shared::{broker::Spent, event::Event};
+
+use super::{
+    meters::{BEFORE, budget, endless, spent, window},
+    room::Room,
+};
+
+const LONG: Duration = Duration::from_mins(1);
+
+impl Room {
+    /// Spends so much of a budget.
+    async fn spend(&self, limit: u64, amount: u64) {
+        let call = self.taking(&[budget(limit, amount)]).await;
+        self.end(&call, Spent::Unknown).await;
+    }
+
+    /// The thresholds that a look finds passed.
+    async fn raised(&self) -> Vec<u8> {
+        let raised = self.broker.raise_alerts(100, &[50, 80, 90]).await.unwrap();
+        let alerts = raised.alerts.iter();
+        alerts.map(|alert| alert.threshold).collect()
+    }
+
+    /// How many meters are to be looked at.
+    async fn to_look_at(&self) -> u64 {
+        self.ask(&["SCARD", &self.key("alerts:look")]).await
+    }
+}
+
+#[tokio::test]
+async fn each_threshold_is_told_once_in_each_window() {
+    let room = Room::new().await;
+    let before = |amount| [window("budget:b", BEFORE, 100, amount)];
+    let call = room.taking(&before(49)).await;
+    assert_eq!(
+        room.raised().await,
+        [] as [u8; 0],
+        "what is held comes back"
+    );
+    room.end(&call, Spent::Unknown).await;
+    assert_eq!(room.raised().await, [] as [u8; 0]);
+    for (amount, alerts) in [(1, vec![50]), (1, vec![]), (44, vec![80, 90]), (5, vec![])] {
+        let call = room.taking(&before(amount)).await;
+        room.end(&call, Spent::Unknown).await;
+        assert_eq!(room.raised().await, alerts, "{amount}");
+        assert_eq!(room.raised().await, [] as [u8; 0]);
+    }
+    room.spend(100, 85).await;
+    assert_eq!(room.raised().await, [50, 80], "the next one begins anew");
+
+    let events = room.events().await;
+    let events = events
+        .iter()
+        .filter_map(|(text, _)| serde_json::from_str::<Event>(text).ok());
+    let recorded: Vec<_> = events
+        .filter_map(|event| event.alert)
+        .map(|alert| (alert.start_ms, alert.threshold, alert.used, alert.limit))
+        .collect();
+    let expected = [
+        (1_000, 50, 50, 100),
+        (1_000, 80, 95, 100),
+        (1_000, 90, 95, 100),
+        (2_000, 50, 85, 100),
+        (2_000, 80, 85, 100),
+    ];
+    assert_eq!(recorded, expected);
+}
+
+#[tokio::test]
+async fn two_leaders_tell_of_none_twice() {
+    let room = Room::new().await;
+    room.spend(100, 95).await;
+    let (mut one, two) = tokio::join!(room.raised(), room.raised());
+    one.extend(two);
+    one.sort_unstable();
+    assert_eq!(one, [50, 80, 90]);
+    // A worker that tells again, as after a lost reply, brings none back.
+    let _added: u64 = room
+        .ask(&["SADD", &room.key("alerts:look"), "budget:b", "budget:gone"])
+        .await;
+    assert_eq!(room.raised().await, [] as [u8; 0]);
+}
+
+#[tokio::test]
+async fn only_a_whole_percent_more_is_worth_a_look() {
+    let room = Room::new().await;
+    room.spend(1000, 9).await;
+    assert_eq!(room.to_look_at().await, 0);
+    room.spend(1000, 1).await;
+    assert_eq!(room.to_look_at().await, 1);
+    room.raised().await;
+    room.spend(1000, 9).await;
+    assert_eq!(room.to_look_at().await, 0);
+}
+
+#[tokio::test]
+async fn a_limit_that_changed_counts_as_it_is() {
+    let room = Room::new().await;
+    room.spend(100, 45).await;
+    assert_eq!(room.raised().await, [] as [u8; 0]);
+    room.spend(50, 1).await;
+    assert_eq!(room.raised().await, [50, 80, 90]);
+}
+
+#[tokio::test]
+async fn an_alert_waits_until_it_is_delivered_and_is_claimed_by_one() {
+    let room = Room::new().await;
+    let take = endless(window("budget:team:Köln \"&\" Co", (0, 0), 10, 9));
+    let call = room.taking(std::slice::from_ref(&take)).await;
+    room.end(&call, spent(1, 6)).await;
+    assert_eq!(room.raised().await, [50]);
+
+    let broker = &room.broker;
+    let (one, two) = tokio::join!(broker.claim_alerts(9, LONG), broker.claim_alerts(9, LONG));
+    let mut claimed = one.unwrap();
+    claimed.extend(two.unwrap());
+    assert_eq!(claimed.len(), 1);
+    let first = claimed.remove(0);
+    assert_eq!(first.alert.meter, take.meter());
+    assert_eq!((first.alert.threshold, first.alert.end_ms), (50, None));
+
+    // Its claimer was slow, or died: it is due again, and is the same.
+    broker.delay_alert(&first.id, 0).await.unwrap();
+    let again = broker.claim_alerts(9, Duration::ZERO).await.unwrap();
+    assert_eq!(again, std::slice::from_ref(&first));
+    assert!(broker.raise_alerts(9, &[]).await.unwrap().waiting);
+    broker.forget_alert(&first.id).await.unwrap();
+    assert!(!broker.raise_alerts(9, &[]).await.unwrap().waiting);
+    // What its slow claimer says after that changes nothing.
+    broker.delay_alert(&first.id, 0).await.unwrap();
+    assert_eq!(broker.claim_alerts(9, LONG).await.unwrap(), []);
+    let names = room.names().await;
+    assert!(
+        !names.contains("alerts") && !names.contains("alerts:due"),
+        "{names:?}"
+    );
+}

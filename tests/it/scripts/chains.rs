@@ -1,0 +1,471 @@
+//! Chains: begun, advanced by the ends of their steps, fanned out, stopped, gone on with.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says where"
+)]
+
+use std::{collections::BTreeMap, num::NonZeroU32};
+
+use longshore_shared::{
+    broker::{
+        ChainCancelled, ChainPlan, ChainRetried, Child, Delivered, Ending, Fence, Started, StepEnd,
+        StepOutcome, StepPlan,
+    },
+    chain::{self, ChainId, Instance, OnFailure, StepName, StepRef},
+    envelope::Limits,
+    id::JobId,
+    money::Usd,
+    resume::Resume,
+};
+use serde_json::Value;
+
+use super::room::{Room, past, prompt};
+
+/// A chain whose steps a test describes in a few words.
+pub(crate) struct Plan {
+    pub(crate) id: ChainId,
+    pub(crate) steps: Vec<StepPlan>,
+    waits: Vec<(StepName, usize)>,
+    pub(crate) max_parallel: Option<NonZeroU32>,
+    pub(crate) fail_fast: bool,
+}
+
+pub(crate) fn name(step: &str) -> StepName {
+    StepName::parse(step).unwrap()
+}
+
+pub(crate) fn chain_id(id: &str) -> ChainId {
+    ChainId::parse(id).unwrap()
+}
+
+pub(crate) fn memory(chain: &ChainId, instance: &str) -> String {
+    let instance: Instance = instance.parse().unwrap();
+    let step = StepRef {
+        index: instance.index,
+        needed: true,
+        ..StepRef::new(chain.clone(), instance.step.clone())
+    };
+    let resume = Resume {
+        step: Some(Box::new(step)),
+        ..Resume::fresh(chain.job(&instance), past(0))
+    };
+    serde_json::to_string(&resume).unwrap()
+}
+
+impl Plan {
+    pub(crate) fn new(id: &str) -> Self {
+        Self {
+            id: chain_id(id),
+            steps: Vec::new(),
+            waits: Vec::new(),
+            max_parallel: None,
+            fail_fast: false,
+        }
+    }
+
+    /// Adds a step that waits for all of `needs`, or for so many completed ones.
+    pub(crate) fn step(
+        mut self,
+        step: &str,
+        needs: &[&str],
+        least: Option<usize>,
+        change: impl FnOnce(&mut StepPlan),
+    ) -> Self {
+        for plan in &mut self.steps {
+            let is_need = plan
+                .name
+                .as_ref()
+                .is_some_and(|name| needs.contains(&name.as_str()));
+            if is_need {
+                plan.dependents.push((name(step), least.is_some()));
+            }
+        }
+        let mut plan = StepPlan {
+            name: Some(name(step)),
+            memory: memory(&self.id, step),
+            message: r#"{"prompt":"x"}"#.to_owned(),
+            on_failure: OnFailure::Fail,
+            min_success: None,
+            dependents: Vec::new(),
+        };
+        change(&mut plan);
+        self.waits.push((name(step), least.unwrap_or(needs.len())));
+        self.steps.push(plan);
+        self
+    }
+
+    pub(crate) fn plain(self, step: &str, needs: &[&str]) -> Self {
+        self.step(step, needs, None, |_| {})
+    }
+}
+
+impl Room {
+    /// Puts a chain's message in, and has a worker begin it.
+    pub(crate) async fn begin_chain(&self, plan: &Plan) -> Started {
+        self.enqueue(&prompt("the chain's message")).await;
+        let held = self.read_one("starter").await.held;
+        let text = format!(r#"{{"steps":[{{"name":"a","prompt":"{}"}}]}}"#, plan.id);
+        self.broker
+            .start_chain(
+                &held,
+                &ChainPlan {
+                    id: &plan.id,
+                    hash: chain::parse(&text, &Limits::default()).unwrap().hash(),
+                    document: "{}",
+                    name: Some("a chain"),
+                    max_parallel: plan.max_parallel,
+                    fail_fast: plan.fail_fast,
+                    reply: true,
+                    steps: &plan.steps,
+                    waits: &plan.waits,
+                    drop_event: "",
+                },
+            )
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn chain_hash(&self, chain: &ChainId) -> BTreeMap<String, String> {
+        self.hash(&format!("chain:{chain}")).await
+    }
+
+    pub(crate) async fn chain_state(&self, chain: &ChainId) -> String {
+        self.chain_hash(chain).await["state"].clone()
+    }
+
+    /// Ends a step's job.
+    pub(crate) async fn end_step(&self, delivered: &Delivered, outcome: StepOutcome) -> Fence {
+        self.end_with(delivered, outcome, "").await
+    }
+
+    async fn end_with(&self, delivered: &Delivered, outcome: StepOutcome, children: &str) -> Fence {
+        let step = step_of(delivered);
+        let job = step.chain.job(&step.instance());
+        let ending = Ending {
+            event: "ended",
+            result: "an outcome",
+            remembered: true,
+            step: Some(StepEnd {
+                step: &step,
+                outcome,
+                cost: Usd::from_nanos(1),
+            }),
+            children,
+            ..Ending::default()
+        };
+        self.broker
+            .settle(&delivered.held, &job, &ending)
+            .await
+            .unwrap()
+    }
+
+    /// Runs what is in the queue until nothing is; gives what ran, in order.
+    async fn run_all(&self, outcome: impl Fn(&str) -> StepOutcome) -> Vec<String> {
+        let mut ran = Vec::new();
+        loop {
+            let delivered = self.read("a", 100).await;
+            if delivered.is_empty() {
+                return ran;
+            }
+            for one in delivered {
+                let instance = step_of(&one).instance().to_string();
+                let _held = self.end_step(&one, outcome(&instance)).await;
+                ran.push(instance);
+            }
+        }
+    }
+}
+
+pub(crate) fn step_of(delivered: &Delivered) -> StepRef {
+    let resume: Resume = serde_json::from_str(delivered.resume.as_ref().unwrap()).unwrap();
+    *resume.step.unwrap()
+}
+
+const WELL: fn(&str) -> StepOutcome = |_| StepOutcome::Completed;
+
+#[tokio::test]
+async fn a_step_begins_when_the_last_of_its_needs_has_ended() {
+    let room = Room::new().await;
+    let plan = Plan::new("diamond")
+        .plain("a", &[])
+        .plain("b", &["a"])
+        .plain("c", &["a"])
+        .plain("d", &["b", "c"]);
+    assert_eq!(room.begin_chain(&plan).await, Started::Yes);
+    assert_eq!(room.run_all(WELL).await, ["a", "b", "c", "d"]);
+    let hash = room.chain_hash(&plan.id).await;
+    assert_eq!(
+        (
+            hash["state"].as_str(),
+            hash["completed"].as_str(),
+            hash["nanos"].as_str()
+        ),
+        ("completed", "4", "4")
+    );
+    let outcome: Value = serde_json::from_str(
+        &room
+            .ask::<String>(&["GET", &room.key("result:diamond")])
+            .await,
+    )
+    .unwrap();
+    assert_eq!(outcome["cost_usd"], "0.000000004");
+    assert_eq!(outcome["success"], true);
+    let reply: Vec<String> = room
+        .ask(&["LRANGE", &room.key("reply:diamond"), "0", "-1"])
+        .await;
+    assert_eq!(reply.len(), 1);
+    let ttl: i64 = room.ask(&["TTL", &room.key("chain:diamond")]).await;
+    assert!(ttl > 0);
+}
+
+#[tokio::test]
+async fn what_is_told_twice_counts_once() {
+    let room = Room::new().await;
+    let plan = Plan::new("twice").plain("a", &[]).plain("b", &["a"]);
+    let _started = room.begin_chain(&plan).await;
+    let a = room.read_one("w").await;
+    assert_eq!(room.end_step(&a, StepOutcome::Completed).await, Fence::Held);
+    assert_eq!(room.end_step(&a, StepOutcome::Completed).await, Fence::Lost);
+    assert_eq!(room.run_all(WELL).await, ["b"]);
+    assert_eq!(room.chain_state(&plan.id).await, "completed");
+}
+
+#[tokio::test]
+async fn the_same_chain_again_is_dropped_and_another_is_a_conflict() {
+    let room = Room::new().await;
+    let plan = Plan::new("same").plain("a", &[]);
+    assert_eq!(room.begin_chain(&plan).await, Started::Yes);
+    let a = room.read_one("w").await;
+    assert_eq!(room.begin_chain(&plan).await, Started::Duplicate);
+    let _hash: i64 = room
+        .ask(&["HSET", &room.key("chain:same"), "hash", "of another"])
+        .await;
+    assert_eq!(room.begin_chain(&plan).await, Started::Conflict);
+    assert_eq!(room.end_step(&a, StepOutcome::Completed).await, Fence::Held);
+}
+
+#[tokio::test]
+async fn what_needs_a_failed_step_does_not_run_and_the_rest_does() {
+    let room = Room::new().await;
+    let plan = Plan::new("failing")
+        .plain("a", &[])
+        .plain("after_a", &["a"])
+        .step("b", &[], None, |step| step.on_failure = OnFailure::Continue)
+        .plain("after_b", &["b"])
+        .plain("c", &[])
+        .step("two_of_three", &["a", "b", "c"], Some(1), |_| {});
+    let _started = room.begin_chain(&plan).await;
+    let fails = |instance: &str| match instance {
+        "a" | "b" => StepOutcome::Failed,
+        _ => StepOutcome::Completed,
+    };
+    let ran = room.run_all(fails).await;
+    assert_eq!(ran, ["a", "b", "c", "after_b", "two_of_three"]);
+    assert_eq!(room.chain_state(&plan.id).await, "failed");
+}
+
+#[tokio::test]
+async fn a_chain_that_failed_goes_on_where_it_did() {
+    let room = Room::new().await;
+    let plan = Plan::new("again")
+        .plain("paid", &[])
+        .plain("broken", &["paid"])
+        .plain("last", &["broken"]);
+    let _started = room.begin_chain(&plan).await;
+    let ran = room
+        .run_all(|instance| match instance {
+            "broken" => StepOutcome::Failed,
+            _ => StepOutcome::Completed,
+        })
+        .await;
+    assert_eq!(ran, ["paid", "broken"]);
+    let again = room.broker.retry_chain(&plan.id, &[]).await.unwrap();
+    assert_eq!(again, ChainRetried::Again(1));
+    assert_eq!(
+        room.broker.retry_chain(&plan.id, &[]).await.unwrap(),
+        ChainRetried::Running
+    );
+    assert_eq!(room.run_all(WELL).await, ["broken", "last"]);
+    let hash = room.chain_hash(&plan.id).await;
+    assert_eq!(
+        (hash["state"].as_str(), hash["completed"].as_str()),
+        ("completed", "3")
+    );
+    assert_eq!(
+        room.broker.retry_chain(&plan.id, &[]).await.unwrap(),
+        ChainRetried::Nothing
+    );
+    let unknown = room
+        .broker
+        .retry_chain(&chain_id("unknown"), &[])
+        .await
+        .unwrap();
+    assert_eq!(unknown, ChainRetried::Unknown);
+}
+
+#[tokio::test]
+async fn no_more_run_at_once_than_the_chain_allows() {
+    let room = Room::new().await;
+    let mut plan = Plan {
+        max_parallel: NonZeroU32::new(2),
+        ..Plan::new("narrow")
+    };
+    for step in ["a", "b", "c", "d", "e"] {
+        plan = plan.plain(step, &[]);
+    }
+    let _started = room.begin_chain(&plan).await;
+    let first = room.read("w", 100).await;
+    assert_eq!(first.len(), 2);
+    let _held = room.end_step(&first[0], StepOutcome::Completed).await;
+    let next = room.read("w", 100).await;
+    assert_eq!(next.len(), 1);
+    for one in first[1..].iter().chain(&next) {
+        let _held = room.end_step(one, StepOutcome::Completed).await;
+    }
+    assert_eq!(room.run_all(WELL).await.len(), 2);
+    assert_eq!(room.chain_state(&plan.id).await, "completed");
+}
+
+#[tokio::test]
+async fn a_step_fans_out_when_its_list_is_known() {
+    let room = Room::new().await;
+    let plan = Plan::new("wide")
+        .step("each", &[], None, |step| step.min_success = Some(2))
+        .plain("after", &["each"]);
+    let _started = room.begin_chain(&plan).await;
+    let each = room.read_one("w").await;
+    let memories: Vec<String> = (0..3)
+        .map(|index| memory(&plan.id, &format!("each/{index}")))
+        .collect();
+    for fence in [Fence::Held, Fence::Lost] {
+        let expanded = room
+            .broker
+            .expand_step(&each.held, &plan.id, &name("each"), &memories)
+            .await;
+        assert_eq!(expanded.unwrap(), fence);
+    }
+    let ran = room
+        .run_all(|instance| match instance {
+            "each/1" => StepOutcome::Failed,
+            _ => StepOutcome::Completed,
+        })
+        .await;
+    assert_eq!(ran, ["each/0", "each/1", "each/2", "after"]);
+    assert_eq!(room.chain_state(&plan.id).await, "completed");
+}
+
+#[tokio::test]
+async fn an_empty_list_is_done_at_once() {
+    let room = Room::new().await;
+    let plan = Plan::new("empty")
+        .plain("each", &[])
+        .plain("after", &["each"]);
+    let _started = room.begin_chain(&plan).await;
+    let each = room.read_one("w").await;
+    let expanded = room
+        .broker
+        .expand_step(&each.held, &plan.id, &name("each"), &[])
+        .await;
+    assert_eq!(expanded.unwrap(), Fence::Held);
+    assert_eq!(room.run_all(WELL).await, ["after"]);
+    assert_eq!(room.chain_state(&plan.id).await, "completed");
+}
+
+#[tokio::test]
+async fn a_step_that_spawns_ends_with_the_last_of_what_it_spawned() {
+    let room = Room::new().await;
+    let plan = Plan::new("spawning")
+        .plain("plan", &[])
+        .plain("after", &["plan"]);
+    let _started = room.begin_chain(&plan).await;
+    let first = room.read_one("w").await;
+    let children: Vec<Child> = (0..2)
+        .map(|index| {
+            let memory = memory(&plan.id, &format!("plan/{index}"));
+            Child(memory, r#"{"prompt":"a child"}"#.to_owned())
+        })
+        .collect();
+    let children = serde_json::to_string(&children).unwrap();
+    let fence = room
+        .end_with(&first, StepOutcome::Completed, &children)
+        .await;
+    assert_eq!(fence, Fence::Held);
+    assert_eq!(room.run_all(WELL).await, ["plan/0", "plan/1", "after"]);
+    assert_eq!(room.chain_state(&plan.id).await, "completed");
+}
+
+#[tokio::test]
+async fn a_cancelled_chain_ends_with_what_runs() {
+    let room = Room::new().await;
+    let plan = Plan::new("stopped").plain("a", &[]).plain("b", &["a"]);
+    let _started = room.begin_chain(&plan).await;
+    let a = room.read_one("w").await;
+    assert_eq!(
+        room.broker.cancel_chain(&plan.id).await.unwrap(),
+        ChainCancelled::Asked
+    );
+    let asked: Option<f64> = room
+        .ask(&["ZSCORE", &room.key("cancelled"), "stopped/a"])
+        .await;
+    assert!(asked.is_some());
+    assert_eq!(room.chain_state(&plan.id).await, "stopping");
+    let _held = room.end_step(&a, StepOutcome::Cancelled).await;
+    assert_eq!(room.chain_state(&plan.id).await, "cancelled");
+    assert_eq!(
+        room.broker.cancel_chain(&plan.id).await.unwrap(),
+        ChainCancelled::Ended
+    );
+    assert_eq!(
+        room.broker
+            .cancel_chain(&chain_id("unknown"))
+            .await
+            .unwrap(),
+        ChainCancelled::Unknown
+    );
+    // It can be gone on with.
+    assert_eq!(
+        room.broker.retry_chain(&plan.id, &[]).await.unwrap(),
+        ChainRetried::Again(1)
+    );
+    assert_eq!(room.run_all(WELL).await, ["a", "b"]);
+    assert_eq!(room.chain_state(&plan.id).await, "completed");
+}
+
+#[tokio::test]
+async fn the_first_failure_stops_a_chain_that_says_so() {
+    let room = Room::new().await;
+    let plan = Plan {
+        fail_fast: true,
+        ..Plan::new("fast")
+            .plain("a", &[])
+            .plain("b", &[])
+            .plain("c", &["b"])
+    };
+    let _started = room.begin_chain(&plan).await;
+    let both = room.read("w", 100).await;
+    let _held = room.end_step(&both[0], StepOutcome::Failed).await;
+    assert_eq!(room.chain_state(&plan.id).await, "stopping");
+    let _held = room.end_step(&both[1], StepOutcome::Completed).await;
+    assert_eq!(room.chain_state(&plan.id).await, "failed");
+    assert_eq!(room.run_all(WELL).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn answers_that_others_read_are_kept() {
+    let room = Room::new().await;
+    let plan = Plan::new("kept").plain("a", &[]);
+    let _started = room.begin_chain(&plan).await;
+    let _ran = room.run_all(WELL).await;
+    let kept = room.hash("chain:kept:contexts").await;
+    assert_eq!(
+        kept,
+        BTreeMap::from([("a".to_owned(), "an outcome".to_owned())])
+    );
+    let result: String = room
+        .ask(&[
+            "GET",
+            &room.key(&format!("result:{}", JobId::parse("kept/a").unwrap())),
+        ])
+        .await;
+    assert_eq!(result, "an outcome");
+}

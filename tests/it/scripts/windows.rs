@@ -1,0 +1,165 @@
+//! Windows that are over: closed without a further call, told once, and forgotten in the end.
+
+use longshore_shared::{broker::Spent, event::Event, limits::Take};
+
+use super::{
+    meters::{BEFORE, NOW, budget, endless, spent, window},
+    room::Room,
+};
+
+const DAY_SECONDS: i64 = 86_400;
+
+fn over(amount: u64) -> Take {
+    window("budget:b", BEFORE, 10, amount)
+}
+
+impl Room {
+    /// What was told of windows: used, and the limit.
+    async fn told(&self) -> Vec<(u64, u64)> {
+        let events = self.events().await;
+        let events = events
+            .iter()
+            .filter_map(|(text, _)| serde_json::from_str::<Event>(text).ok());
+        let windows = events.filter_map(|event| event.window);
+        windows
+            .map(|window| {
+                assert_eq!((window.start_ms, window.end_ms), BEFORE);
+                (window.used, window.limit)
+            })
+            .collect()
+    }
+
+    async fn close(&self) -> usize {
+        let chains = ["budget:c:".to_owned()];
+        self.broker.close_windows(100, &chains).await.unwrap()
+    }
+
+    /// How long a meter is remembered (s); -1 for ever, -2 not at all.
+    async fn remembered(&self, meter: &str) -> i64 {
+        let key = self.key(&format!("quota:{meter}"));
+        self.ask(&["TTL", &key]).await
+    }
+
+    /// Lets a meter be looked at, as if its time had come.
+    async fn make_due(&self, meter: &str) {
+        let added: u64 = self
+            .ask(&["ZADD", &self.key("windows"), "XX", "CH", "1", meter])
+            .await;
+        assert_eq!(added, 1, "{meter} is known");
+    }
+}
+
+#[tokio::test]
+async fn a_window_that_is_over_is_told_once_without_a_further_call() {
+    let room = Room::new().await;
+    let call = room.taking(&[over(5)]).await;
+    room.end(&call, spent(1, 3)).await;
+    assert_eq!(room.told().await, []);
+    // Two leaders at once.
+    let (one, two) = tokio::join!(room.close(), room.close());
+    assert_eq!(one + two, 1);
+    assert_eq!(room.told().await, [(3, 10)]);
+    let left = room.remembered("budget:b").await;
+    assert!((1..=DAY_SECONDS).contains(&left), "{left} s");
+
+    // The next window is another, and nothing of the old one is told again.
+    room.taking(&[budget(20, 1)]).await;
+    assert_eq!(room.close().await, 0);
+    assert_eq!(room.told().await, [(3, 10)]);
+    assert_eq!(room.remembered("budget:b").await, -1);
+    assert_eq!(room.sums("budget:b").await, (0, 1));
+}
+
+#[tokio::test]
+async fn a_window_of_which_nothing_was_used_is_not_told() {
+    let room = Room::new().await;
+    let call = room.taking(&[over(5)]).await;
+    room.end(&call, spent(1, 0)).await;
+    assert_eq!(room.close().await, 1);
+    assert_eq!(room.told().await, []);
+}
+
+#[tokio::test]
+async fn what_has_not_ended_is_not_closed() {
+    let room = Room::new().await;
+    let call = room.taking(&[budget(10, 5)]).await;
+    room.end(&call, Spent::Unknown).await;
+    assert_eq!(room.close().await, 0);
+    let due: String = room
+        .ask(&["ZSCORE", &room.key("windows"), "budget:b"])
+        .await;
+    assert_eq!(due, NOW.1.to_string());
+}
+
+#[tokio::test]
+async fn a_call_that_ends_after_its_window_is_told_with_it() {
+    let room = Room::new().await;
+    let [ended, late, later] = [
+        room.taking(&[over(3)]).await,
+        room.taking(&[over(3)]).await,
+        room.taking(&[over(3)]).await,
+    ];
+    room.end(&ended, Spent::Unknown).await;
+    assert_eq!(room.close().await, 1);
+    room.end(&late, spent(1, 2)).await;
+    assert_eq!(room.told().await, [(3, 10), (5, 10)]);
+    room.taking(&[budget(20, 7)]).await;
+    room.end(&later, Spent::Unknown).await;
+    assert_eq!(room.told().await, [(3, 10), (5, 10), (8, 10)]);
+    assert_eq!(
+        room.sums("budget:b").await,
+        (0, 7),
+        "the new one is its own"
+    );
+}
+
+#[tokio::test]
+async fn what_those_who_wait_have_to_know_is_kept() {
+    let room = Room::new().await;
+    room.taking(&[over(10)]).await;
+    room.waiter(vec![over(1)]).await;
+    assert_eq!(room.close().await, 1);
+    assert_eq!(room.remembered("budget:b").await, -1);
+    // Once nobody waits any more it goes like the others.
+    let _gone: u64 = room
+        .ask(&["DEL", &room.broker.keys().quota_lane("budget:b")])
+        .await;
+    room.make_due("budget:b").await;
+    assert_eq!(room.close().await, 1);
+    assert!(room.remembered("budget:b").await > 0);
+}
+
+#[tokio::test]
+async fn the_budget_of_a_chain_is_forgotten_when_nothing_is_spent_any_more() {
+    let room = Room::new().await;
+    let of = |meter| endless(window(meter, (0, 0), 10, 2));
+    let (chain, tenant) = ("budget:c:chain-1", "budget:t:acme");
+    for meter in [chain, tenant] {
+        let call = room.taking(&[of(meter)]).await;
+        room.end(&call, Spent::Unknown).await;
+    }
+    let look = async || {
+        room.make_due(tenant).await;
+        room.make_due(chain).await;
+        assert_eq!(room.close().await, 2);
+    };
+    assert_eq!(room.close().await, 0, "not at once");
+    look().await;
+    // It was used since.
+    let call = room.taking(&[of(chain)]).await;
+    look().await;
+    assert_eq!(room.sums(chain).await, (2, 2), "somebody holds of it");
+    room.end(&call, Spent::Unknown).await;
+    look().await;
+    assert_eq!(room.sums(chain).await, (4, 0), "it was used since");
+    look().await;
+    assert_eq!(room.remembered(chain).await, -2);
+    assert_eq!(
+        room.sums(tenant).await,
+        (2, 0),
+        "a tenant's counts for ever"
+    );
+    assert_eq!(room.told().await, []);
+    let known: Option<f64> = room.ask(&["ZSCORE", &room.key("windows"), chain]).await;
+    assert_eq!(known, None);
+}

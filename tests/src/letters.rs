@@ -1,0 +1,98 @@
+//! Dead letters by the thousand, without the calls that they would have failed with.
+
+use chrono::{DateTime, Utc};
+use longshore_shared::{
+    archive::Standing,
+    broker::Broker,
+    event::DeadRecord,
+    id::{JobId, Place, QueueName},
+    letter::{DeadFilter, DeadOrder, DeadQuery, Kept, Letter},
+    resume::Resume,
+};
+use redis::aio::MultiplexedConnection;
+
+/// Letters that are written at once.
+const CHUNK: usize = 1000;
+
+/// The time between two deaths, in ms.
+const APART_MS: i64 = 10;
+
+/// The letter of this number: of a job that timed out, as a worker writes it. Every other one is of the
+/// type `research`, the rest are of `testing`.
+pub fn letter(number: usize, died: DateTime<Utc>) -> anyhow::Result<Letter> {
+    let id = JobId::parse(&format!("letter-{number:07}"))?;
+    let task_type = if number.is_multiple_of(2) {
+        "research"
+    } else {
+        "testing"
+    };
+    let job = format!(
+        r#"{{"id":"{id}","type":"{task_type}","prompt":"Name three primary colours and say why, please."}}"#
+    );
+    let mut resume = Resume::fresh(id.clone(), died);
+    resume.admitted = true;
+    resume.attempts = 4;
+    Ok(Letter {
+        record: DeadRecord {
+            id,
+            place: Place::from_record(&format!("{number}-0")),
+            queue: QueueName::default(),
+            reason: "timeout".to_owned(),
+            error: "All platforms failed. Last error: no answer in time. Tried: openai, anthropic"
+                .to_owned(),
+            at: died,
+            task_type: Some(task_type.to_owned()),
+            platform: Some("anthropic".to_owned()),
+            tenant: Some("acme".to_owned()),
+            chain_id: None,
+            attempts: 4,
+        },
+        message: Kept::whole(&[(b"job".to_vec(), job.into_bytes())]),
+        resume,
+    })
+}
+
+/// Buries so many letters, of which the last died a minute ago.
+pub async fn bury(
+    broker: &Broker,
+    connection: &mut MultiplexedConnection,
+    count: usize,
+) -> anyhow::Result<()> {
+    let last = broker.server_time_ms().await? - 60_000;
+    let (dead, jobs) = (broker.keys().dead(), broker.keys().dead_jobs());
+    let mut pipe = redis::pipe();
+    for number in 0..count {
+        let died_ms = last - i64::try_from(count - number)? * APART_MS;
+        let died = DateTime::from_timestamp_millis(died_ms).unwrap_or_default();
+        let letter = letter(number, died)?;
+        let id = letter.record.id.as_str();
+        pipe.hset(&jobs, id, serde_json::to_string(&letter)?)
+            .ignore()
+            .zadd(&dead, id, died_ms)
+            .ignore();
+        if pipe.len() >= CHUNK || number + 1 == count {
+            let () = pipe.query_async(connection).await?;
+            pipe.clear();
+        }
+    }
+    Ok(())
+}
+
+/// All dead letters, the oldest first.
+pub async fn all(broker: &Broker) -> anyhow::Result<Vec<Standing>> {
+    let mut query = DeadQuery {
+        filter: DeadFilter::default(),
+        span: 0..=i64::MAX,
+        order: DeadOrder::OldestFirst,
+        after: None,
+    };
+    let mut letters = Vec::new();
+    loop {
+        let page = broker.dead_letters(&query, CHUNK).await?;
+        letters.extend(page.found);
+        query.after = page.next;
+        if query.after.is_none() {
+            return Ok(letters);
+        }
+    }
+}
