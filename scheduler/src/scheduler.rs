@@ -122,10 +122,11 @@ impl Scheduler {
         listening.abort();
         letters.abort();
         rounds.leads.store(false, Ordering::Relaxed);
+        // Another leads at once; what is under way here harms nobody.
+        claim.resign(&self.broker).await;
         if let Err(error) = keeping.await {
             tracing::error!("the housekeeping did not end well: {error}");
         }
-        claim.resign(&self.broker).await;
     }
 
     /// One round of a leader's duties; how long to wait before the next.

@@ -135,8 +135,8 @@ local function let_go(id, lane)
 end
 
 -- Asks for a job that has not ended to be cancelled. One that waits in a lane goes to its queue, where the
--- next worker ends it without running it; one that runs is dropped by its worker, who hears of it at once. `aside` is what it is laid
--- aside under (nil = its id).
+-- next worker ends it without running it; one that runs is dropped by its worker, who hears of it at once.
+-- `aside` is what it is laid aside under (nil = its id).
 local function ask_to_cancel(id, aside)
   aside = aside or id
   if redis.call('EXISTS', P .. ':result:' .. id) == 1 then return false end

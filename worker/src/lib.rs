@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod admit;
+mod aside;
 pub mod attempt;
 pub mod backend;
 pub mod begin;

@@ -16,12 +16,7 @@ use longshore_shared::{
 };
 use tokio::sync::Notify;
 
-use crate::{
-    deps::Deps,
-    job::Job,
-    patience::patiently,
-    settle::{self, Aside},
-};
+use crate::{aside::Aside, deps::Deps, job::Job, patience::patiently, settle};
 
 /// Whoever missed what was said learns it after this long.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

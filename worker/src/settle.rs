@@ -23,6 +23,7 @@ use longshore_shared::{
 use tower::{Layer, Service};
 
 use crate::{
+    aside::Aside,
     backend::Credit,
     chain::{StepResult, children, step_result},
     deps::Deps,
@@ -311,42 +312,6 @@ async fn park(
         Parked::Yes => Fence::Held,
         Parked::Lost => Fence::Lost,
         Parked::Cancelled => cancel_on_request(job, attempt, deps).await,
-    }
-}
-
-/// What is sent of a job that is laid aside.
-pub(crate) struct Aside {
-    pub(crate) id: JobId,
-    pub(crate) event: String,
-    pub(crate) resume: String,
-    pub(crate) concurrency: Option<Concurrency>,
-    pub(crate) spent: Spent,
-}
-
-impl Aside {
-    pub(crate) fn of(
-        job: &Job,
-        progress: &Progress,
-        attempt: Option<&AttemptRecord>,
-        state: JobState,
-        due: Option<DateTime<Utc>>,
-        now: DateTime<Utc>,
-    ) -> Self {
-        let ended = Ended {
-            due,
-            ..Ended::default()
-        };
-        Self {
-            id: progress.resume.id.clone(),
-            event: json(&Event {
-                job: Some(records::job_record(job, progress, state, now, &ended)),
-                attempt: attempt.cloned(),
-                ..Event::default()
-            }),
-            resume: json(&progress.resume.clone().moved()),
-            concurrency: progress.concurrency().cloned(),
-            spent: progress.spent,
-        }
     }
 }
 
