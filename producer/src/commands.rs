@@ -4,6 +4,7 @@ mod ask;
 mod batch;
 mod config;
 mod costs;
+mod cron;
 mod dev;
 mod dlq;
 mod doctor;
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Quota(quota::Arguments),
     /// Show what was spent, by day, platform, type or chain
     Costs(costs::Arguments),
+    /// Add, list, pause, resume, remove and run jobs that recur
+    Cron(cron::Arguments),
     /// List, show, edit, replay and purge dead letters
     Dlq(dlq::Arguments),
     /// Show who would answer a task, and why, without asking anyone
@@ -69,6 +72,7 @@ pub(crate) async fn run(command: Command) -> Result<Done, CommandError> {
         Command::Status(arguments) => status::run(arguments, &Session::open()?).await,
         Command::Quota(arguments) => quota::run(arguments, &Session::open()?).await,
         Command::Costs(arguments) => costs::run(arguments, &Session::open()?).await,
+        Command::Cron(arguments) => cron::run(arguments, &Session::open()?).await,
         Command::Dlq(arguments) => dlq::run(arguments, &Session::open()?).await,
         Command::Queues(arguments) => queues::run(arguments, &Session::open()?).await,
         Command::Models(arguments) => models::run(arguments, &Session::open()?),

@@ -2,6 +2,7 @@
 //!
 //! Any number of schedulers may run; one of them leads, by a lease in Redis.
 
+mod cron;
 mod leader;
 pub mod retention;
 mod scheduler;

@@ -16,7 +16,7 @@ use longshore_shared::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{leader::Claim, retention};
+use crate::{cron::Recurring, leader::Claim, retention};
 
 /// The shortest pause between two looks.
 const TICK: Duration = Duration::from_millis(10);
@@ -99,15 +99,17 @@ impl Scheduler {
 
     /// One round of a leader's duties; how long to wait before the next.
     async fn round(&self, claim: &mut Claim, rounds: &mut Rounds) -> Result<Duration, BrokerError> {
-        if !claim.renew(&self.broker).await? {
+        let Some(leader) = claim.renew(&self.broker).await? else {
             return Ok(STANDBY);
-        }
+        };
         let gone = self
             .broker
             .promote(PROMOTE)
             .await?
             .and(self.broker.let_go(PROMOTE).await?);
         metrics::counter!("longshore_jobs_promoted_total").increment(gone.jobs as u64);
+        let config = self.config.current();
+        let tick = rounds.recurring.round(&self.broker, config, leader).await?;
         if due(&mut rounds.recovered, RECOVER_EVERY) {
             self.recover(rounds).await?;
         }
@@ -116,7 +118,7 @@ impl Scheduler {
             self.broker.forget_cancels(now - CANCEL_MS).await?;
             self.clean_up().await;
         }
-        Ok(match gone.again {
+        Ok(match gone.again.into_iter().chain(tick).min() {
             _ if gone.jobs >= PROMOTE => Duration::ZERO,
             Some(again) => again.clamp(TICK, LONGEST_SLEEP),
             None => LONGEST_SLEEP,
@@ -175,6 +177,7 @@ async fn listen(broker: Broker, called: Arc<Notify>) {
 /// When each duty was last done.
 #[derive(Default)]
 struct Rounds {
+    recurring: Recurring,
     recovered: Option<Instant>,
     listed: Option<Instant>,
     queues: Vec<QueueName>,

@@ -4,6 +4,7 @@ mod batch;
 mod chain_acts;
 mod circuit;
 mod config;
+mod cron;
 mod dead;
 mod events;
 mod jobs;
@@ -36,9 +37,11 @@ pub use self::{
     },
     circuit::{CircuitName, CircuitReport, Claim, Counted, Counts, Opened},
     config::{CONFIG_MESSAGE, Pushed},
+    cron::{CronFence, CronRecord, CronStanding, NextTick},
     dead::DeadPage,
     events::{EventEntry, EventStream},
     jobs::{Entries, Pending, Waiting},
+    leader::LeaderToken,
     limits::{LetGo, Offer, Reservation, Reserved, Spent, Takes, Turn},
     meters::{Fill, MeterReport, WindowFill},
     queues::QueueDepth,

@@ -18,8 +18,9 @@ use url::Url;
 
 use crate::{
     catalog::{Catalog, UnknownPrice},
+    cron::Definition,
     envelope::Limits,
-    id::{Namespace, QueueName},
+    id::{CronName, Namespace, QueueName},
     limits::{Alerts, Budget, Circuit, Tenants},
     routing::Routing,
     webhook::WebhookSettings,
@@ -32,6 +33,7 @@ pub use redact::redacted;
 pub use secrets::without_secrets;
 pub use shown::Shown;
 
+mod cron;
 mod environment;
 mod error;
 mod file;
@@ -109,6 +111,8 @@ pub struct Config {
     pub webhooks: WebhookSettings,
     /// When calls to a failing model are held back.
     pub circuit: Circuit,
+    /// The jobs that recur. Default: none.
+    pub cron: BTreeMap<CronName, Definition>,
     /// What looks wrong but keeps nothing from running, for people.
     pub warnings: Vec<String>,
     /// Where each setting and entry stands that is set; the others have their defaults.

@@ -143,6 +143,12 @@ impl Keys {
         config = "config";
         /// The lease of the leading scheduler.
         leader = "leader";
+        /// The recurring jobs, by name.
+        cron = "cron";
+        /// The recurring jobs, by their next ticks.
+        cron_next = "cron:next";
+        /// The last ticks of the recurring jobs, and how many ran and were skipped.
+        cron_state = "cron:state";
         /// When to look again at the lanes of limits, by meter.
         gates = "gates";
         /// Until when accounts are not to be called, as their providers said, by account.

@@ -11,6 +11,7 @@ mod chaos;
 mod cli;
 mod clients;
 mod crash;
+mod cron;
 mod identity;
 mod model;
 mod policy;

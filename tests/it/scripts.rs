@@ -9,6 +9,7 @@ mod chains;
 mod circuit;
 mod circuit_model;
 mod circuit_worker;
+mod cron;
 mod dead;
 mod fail;
 mod fill;

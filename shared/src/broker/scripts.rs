@@ -85,4 +85,8 @@ scripts! {
     CHAIN_RETRY = "chain.lua" "chain_retry.lua";
     /// Gives the fleet a configuration, or takes it away.
     PUSH_CONFIG = "push_config.lua";
+    /// Writes the record of a recurring job.
+    CRON_PUT = "cron_put.lua";
+    /// Enqueues or skips a tick of a recurring job.
+    CRON_TICK = "cron_tick.lua";
 }

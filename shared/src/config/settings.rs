@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::{
     Config, ConfigError, Environment, FILE_NAME, Form, Liveness, Origin, Reader, Retention,
-    RetryPolicy, Text,
+    RetryPolicy, Text, cron,
     file::{File, RawLimits, RawLiveness, RawRetention, RawRetry},
     form, limits as spending,
     routing::routing,
@@ -121,6 +121,7 @@ pub(super) fn assemble(
     let webhooks = webhooks::webhooks(r, &file.webhooks.unwrap_or_default());
     let alerts = webhooks::alerts(r, &file.alerts.unwrap_or_default(), &webhooks);
     let circuit = spending::circuit(r, &file.circuit.unwrap_or_default());
+    let cron = cron::cron(r, &file.cron.unwrap_or_default(), &limits);
 
     let read = reader.finish();
     if !read.problems.is_empty() {
@@ -151,6 +152,7 @@ pub(super) fn assemble(
         alerts,
         webhooks,
         circuit,
+        cron,
         warnings: read.warnings,
         origins: read.origins,
         source: path.map(Path::to_owned),

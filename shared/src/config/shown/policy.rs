@@ -125,6 +125,18 @@ pub(super) fn spending(config: &Config) -> Vec<(String, String)> {
     list
 }
 
+/// The recurring jobs.
+pub(super) fn cron(config: &Config) -> impl Iterator<Item = (String, String)> {
+    config.cron.iter().map(|(name, one)| {
+        let job = serde_json::Value::Object(one.job.clone());
+        let value = format!(
+            "{}, missed {}, queue {}, job {job}",
+            one.timing, one.missed, one.queue
+        );
+        (format!("cron.{name}"), value)
+    })
+}
+
 fn budget(budget: &Budget) -> String {
     let whose = match &budget.scope {
         Scope::Overall => "overall".to_owned(),
