@@ -69,7 +69,8 @@ end
 
 local function go_on(job)
   local id, instance, outcome, nanos = string.match(job.step, '^(%S+) (%S+) (%a+) (%d+)$')
-  if job.children ~= '' then spawn(job, id, instance) end
+  -- Those of an item, or of a batch's task, go their own way as well.
+  if job.children ~= '' then spawn(job, instance and instance == step_of(instance) and id, instance) end
   if not id then return end
   if job.needed == '1' then redis.call('HSET', chain_key(id) .. ':contexts', instance, job.result) end
   advance(id, instance, outcome, nanos)

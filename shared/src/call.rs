@@ -50,6 +50,8 @@ pub struct Call {
     pub temperature: Option<f64>,
     /// The form of the answer, as OpenAI's `response_format`.
     pub response_format: Option<Value>,
+    /// Whether the answer has to be a list of jobs.
+    pub spawn: bool,
     /// When the attempt is given up.
     pub timeout: Duration,
 }

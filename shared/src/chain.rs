@@ -8,8 +8,12 @@ mod document;
 mod graph;
 mod name;
 mod parse;
+pub mod spawn;
 mod step;
 pub mod template;
+#[cfg(test)]
+mod tests;
+mod work;
 
 use serde::{Deserialize, Serialize};
 

@@ -93,6 +93,8 @@ pub struct Envelope {
     pub metadata: Option<Map<String, Value>>,
     /// Whether the outcome is pushed to the reply list.
     pub reply: bool,
+    /// Whether its answer is a list of jobs, which are put in with its end.
+    pub spawn: bool,
     /// The W3C trace that the job belongs to.
     pub traceparent: Option<String>,
 }

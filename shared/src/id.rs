@@ -105,6 +105,11 @@ impl JobId {
         Self(place.0.clone())
     }
 
+    /// One that nobody has.
+    pub fn fresh() -> Self {
+        Self(Uuid::now_v7().to_string())
+    }
+
     /// The id of a chain, where a job's is asked for; the name is checked already.
     pub(crate) fn of_chain(chain: &str) -> Self {
         Self(chain.to_owned())

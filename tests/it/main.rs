@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod chains;
 mod chaos;
 mod cli;
 mod clients;

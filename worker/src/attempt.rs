@@ -63,7 +63,7 @@ pub(crate) async fn attempt(
     };
     let closed = tokio::select! {
         biased;
-        answer = schema::checked(&**provider, &call) => close(job, candidate.model, answer, deps.clock.now()),
+        answer = schema::checked(&**provider, &call, &policy.config.limits) => close(job, candidate.model, answer, deps.clock.now()),
         () = job.cancelled.cancelled() => {
             stop(job, "cancelled on request in mid-call", deps.clock.now());
             return Attempted::Ended(cancelled());
@@ -158,6 +158,7 @@ fn prepare(
         default_max_tokens: candidate.model.max_output_tokens,
         temperature: envelope.temperature,
         response_format: envelope.response_format.clone(),
+        spawn: envelope.spawn,
         timeout,
     })
 }

@@ -4,12 +4,14 @@
 mod end;
 mod expand;
 mod scope;
+mod spawn;
 mod start;
 mod step;
 mod webhook;
 
 pub(crate) use self::{
     end::{StepResult, step_result},
+    spawn::children,
     start::start,
     step::{inherit, prepare},
     webhook::tell,

@@ -1,7 +1,11 @@
 //! Whether an answer has the form that the job asked for.
 
 use jsonschema::Validator;
-use longshore_shared::call::{Answer, Call, CallError, ErrorClass, FinishReason, Spend};
+use longshore_shared::{
+    call::{Answer, Call, CallError, ErrorClass, FinishReason, Spend},
+    chain::spawn::spawned,
+    envelope::Limits,
+};
 use serde_json::Value;
 
 use crate::provider::{Provider, schema};
@@ -20,10 +24,17 @@ enum Form {
 
 /// Asks `provider`, and takes only an answer of the form that the call asks for. A schema that is none
 /// is told before anything is asked.
-pub async fn checked(provider: &dyn Provider, call: &Call) -> Result<Answer, CallError> {
+pub async fn checked(
+    provider: &dyn Provider,
+    call: &Call,
+    limits: &Limits,
+) -> Result<Answer, CallError> {
     let form = form(call)?;
     let answer = provider.call(call).await?;
     fits(&form, &answer)?;
+    if call.spawn {
+        spawned(&answer.output, limits).map_err(|wrong| misfit(&answer, &wrong))?;
+    }
     Ok(answer)
 }
 
@@ -233,11 +244,21 @@ mod tests {
     #[tokio::test]
     async fn nobody_is_asked_for_what_cannot_be_checked() {
         let wrong = with_schema(&json!({"type": "objekt"}));
-        let error = checked(&Never, &wrong).await.unwrap_err();
+        let error = checked(&Never, &wrong, &Limits::default())
+            .await
+            .unwrap_err();
         assert_eq!(error.class, ErrorClass::BadRequest);
         let fits = r#"{"items": []}"#;
-        assert_eq!(checked(&Says(fits), &items()).await.unwrap().output, fits);
-        let error = checked(&Says("[]"), &items()).await.unwrap_err();
+        assert_eq!(
+            checked(&Says(fits), &items(), &Limits::default())
+                .await
+                .unwrap()
+                .output,
+            fits
+        );
+        let error = checked(&Says("[]"), &items(), &Limits::default())
+            .await
+            .unwrap_err();
         assert_eq!(error.class, ErrorClass::BadOutput);
     }
 }

@@ -24,7 +24,7 @@ use tower::{Layer, Service};
 
 use crate::{
     backend::Credit,
-    chain::{StepResult, step_result},
+    chain::{StepResult, children, step_result},
     deps::Deps,
     job::{Job, Progress},
     patience::patiently,
@@ -179,7 +179,10 @@ async fn end(
     discard: Option<&Discard>,
     deps: &Deps,
 ) -> Fence {
-    let texts = write_end(job, attempt, state, ended, discard, deps.clock.now());
+    let mut texts = write_end(job, attempt, state, ended, discard, deps.clock.now());
+    if let Some(answer) = ended.answer {
+        texts.children = spawn(job, &answer.output, deps);
+    }
     metrics::counter!("longshore_jobs_ended_total", "state" => state.as_str()).increment(1);
     let ending = Ending {
         attempt: texts.attempt,
@@ -191,7 +194,7 @@ async fn end(
         letter: texts.letter.as_ref().map(|(id, text)| (id, text.as_str())),
         spent: texts.spent,
         step: texts.step.as_ref().map(StepResult::end),
-        children: "",
+        children: &texts.children,
     };
     patiently("settle", || {
         deps.broker.settle(&job.held, &texts.id, &ending)
@@ -211,6 +214,23 @@ struct Texts {
     letter: Option<(JobId, String)>,
     spent: Spent,
     step: Option<StepResult>,
+    children: String,
+}
+
+/// The jobs that an answer is.
+fn spawn(job: &Job, answer: &str, deps: &Deps) -> String {
+    let progress = job.progress();
+    let Some(envelope) = progress.envelope.as_deref() else {
+        return String::new();
+    };
+    let limits = deps.policy().config.limits;
+    children(
+        envelope,
+        &progress.resume,
+        answer,
+        &limits,
+        deps.clock.now(),
+    )
 }
 
 fn write_end(
@@ -243,6 +263,7 @@ fn write_end(
         remembered: progress.remembered,
         spent: progress.spent,
         step: step_result(&progress.resume, &record),
+        children: String::new(),
         letter: letter
             .as_ref()
             .map(|letter| (letter.record.id.clone(), json(letter))),

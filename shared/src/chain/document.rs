@@ -82,6 +82,19 @@ pub struct Step {
     pub work: Work,
 }
 
+impl Step {
+    /// How many of its needs are enough to start, where not all have to pass: then only completed ones count.
+    pub fn quorum(&self) -> Option<u32> {
+        self.min_success.filter(|_| self.foreach.is_none())
+    }
+
+    /// How many of its needs it waits for.
+    pub fn waits_for(&self) -> usize {
+        let quorum = self.quorum().and_then(|least| usize::try_from(least).ok());
+        quorum.unwrap_or(self.needs.len())
+    }
+}
+
 impl Document {
     /// The hash of what the document says, but for its id: two documents with one id are the same chain only
     /// if their hashes are equal.

@@ -1,12 +1,10 @@
 //! Pictures of a chain, as texts that Mermaid and Graphviz draw.
 
-use std::fmt::Write as _;
-
-use super::{Document, OnComplete, OnFailure, Step};
+use super::{Document, OnComplete, OnFailure, Step, StepName};
 
 /// A flowchart for Mermaid: <https://mermaid.js.org/syntax/flowchart.html>.
 pub fn mermaid(document: &Document) -> String {
-    let mut text = String::from("flowchart TD\n");
+    let mut lines = vec!["flowchart TD".to_owned()];
     for step in &document.steps {
         // Prefixed, for `end` and the like are words of Mermaid's own.
         let (open, close) = if step.foreach.is_some() {
@@ -14,29 +12,31 @@ pub fn mermaid(document: &Document) -> String {
         } else {
             ("[", "]")
         };
-        let label = label(step).replace('"', "#quot;").replace('\n', "<br>");
-        let _ = writeln!(text, "    s_{}{open}\"{label}\"{close}", step.name);
+        let label = label(step)
+            .replace('&', "&amp;")
+            .replace('"', "&quot;")
+            .replace('<', "&lt;")
+            .replace('\n', "<br>");
+        lines.push(format!("    s_{}{open}\"{label}\"{close}", step.name));
     }
     for (need, step) in edges(document) {
-        let _ = writeln!(
-            text,
-            "    s_{need} {} s_{}",
-            arrow(step, "-->", "==>", need),
-            step.name
-        );
+        let arrow = arrow(step, "-->", "==>", need);
+        lines.push(format!("    s_{need} {arrow} s_{}", step.name));
     }
     if let Some(after) = after(document) {
-        let _ = writeln!(text, "    after([\"{after}\"])");
-        for step in last(document) {
-            let _ = writeln!(text, "    s_{} -.-> after", step.name);
-        }
+        lines.push(format!("    after([\"{after}\"])"));
+        lines.extend(last(document).map(|step| format!("    s_{} -.-> after", step.name)));
     }
-    text
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 /// A graph for Graphviz: <https://graphviz.org/doc/info/lang.html>.
 pub fn dot(document: &Document) -> String {
-    let mut text = String::from("digraph chain {\n    node [shape=box];\n");
+    let mut lines = vec![
+        "digraph chain {".to_owned(),
+        "    node [shape=box];".to_owned(),
+    ];
     for step in &document.steps {
         let shape = if step.foreach.is_some() {
             ", shape=box3d"
@@ -47,29 +47,30 @@ pub fn dot(document: &Document) -> String {
             .replace('\\', "\\\\")
             .replace('"', "\\\"")
             .replace('\n', "\\n");
-        let _ = writeln!(text, "    \"{}\" [label=\"{label}\"{shape}];", step.name);
+        lines.push(format!("    \"{}\" [label=\"{label}\"{shape}];", step.name));
     }
     for (need, step) in edges(document) {
         let style = arrow(step, "", " [style=bold]", need);
-        let _ = writeln!(text, "    \"{need}\" -> \"{}\"{style};", step.name);
+        lines.push(format!("    \"{need}\" -> \"{}\"{style};", step.name));
     }
     if let Some(after) = after(document) {
-        let _ = writeln!(text, "    \"@after\" [label=\"{after}\", shape=oval];");
-        for step in last(document) {
-            let _ = writeln!(text, "    \"{}\" -> \"@after\" [style=dashed];", step.name);
-        }
+        lines.push(format!("    \"@after\" [label=\"{after}\", shape=oval];"));
+        let last = last(document);
+        lines.extend(
+            last.map(|step| format!("    \"{}\" -> \"@after\" [style=dashed];", step.name)),
+        );
     }
-    text.push_str("}\n");
-    text
+    lines.push("}\n".to_owned());
+    lines.join("\n")
 }
 
-fn edges(document: &Document) -> impl Iterator<Item = (&super::StepName, &Step)> {
+fn edges(document: &Document) -> impl Iterator<Item = (&StepName, &Step)> {
     let steps = document.steps.iter();
     steps.flat_map(|step| step.needs.iter().map(move |need| (need, step)))
 }
 
 /// Where answers are gathered, the arrow is a thick one.
-fn arrow<'a>(step: &Step, plain: &'a str, gathers: &'a str, need: &super::StepName) -> &'a str {
+fn arrow<'a>(step: &Step, plain: &'a str, gathers: &'a str, need: &StepName) -> &'a str {
     if step.gather.as_ref() == Some(need) {
         gathers
     } else {
@@ -79,20 +80,18 @@ fn arrow<'a>(step: &Step, plain: &'a str, gathers: &'a str, need: &super::StepNa
 
 /// The step's name, and below it what is special about it.
 fn label(step: &Step) -> String {
-    let mut label = step.name.to_string();
-    if let Some(list) = &step.foreach {
-        let _ = write!(label, "\nfor each of {list}");
-    }
-    if let Some(condition) = &step.when {
-        let _ = write!(label, "\nwhen {condition}");
-    }
-    if let Some(least) = step.min_success {
-        let _ = write!(label, "\nat least {least}");
-    }
-    if step.on_failure != OnFailure::Fail {
-        let _ = write!(label, "\non failure: {}", step.on_failure);
-    }
-    label
+    let lines = [
+        Some(step.name.to_string()),
+        step.foreach
+            .as_ref()
+            .map(|list| format!("for each of {list}")),
+        step.when
+            .as_ref()
+            .map(|condition| format!("when {condition}")),
+        step.min_success.map(|least| format!("at least {least}")),
+        (step.on_failure != OnFailure::Fail).then(|| format!("on failure: {}", step.on_failure)),
+    ];
+    lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
 fn after(document: &Document) -> Option<&'static str> {

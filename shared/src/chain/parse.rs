@@ -6,13 +6,14 @@ use serde_json::{Map, Value, value::RawValue};
 use url::Url;
 
 use super::{
-    ChainId, Document, OnComplete, OnFailure, Step, StepName, Work,
+    ChainId, Document, OnComplete, OnFailure, Step, StepName,
     check::{self, Draft},
-    template::{self, Uses},
+    template::Uses,
+    work::{of_expression, with_reads, work},
 };
 use crate::{
     envelope::{
-        Limits, Malformed, MalformedCode, RawMessage,
+        Limits, Malformed, MalformedCode,
         fields::{self, Fields, Input, Problem, Read, decoded},
         json::{Kind, Members},
         members_of, objects, shortened, times,
@@ -25,9 +26,6 @@ pub const MAX_STEPS: usize = 10_000;
 
 /// The highest `max_parallel` and `min_success`.
 const MOST: u32 = 100_000;
-
-/// Fields of a job that a step gets from its chain.
-const OF_THE_CHAIN: &[&str] = &["id", "chain_id", "parent_id", "reply"];
 
 /// Why a document is no chain: all that is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -155,11 +153,10 @@ fn on_complete(top: &mut Fields<'_>, limits: &Limits, faults: &mut Faults) -> Op
     let (name, value) = faults.kept("", read)?;
     if name == "job" {
         let mut members = object(value, "a job", PLACE, faults)?;
-        let (work, uses) = work(&mut members, PLACE, limits, faults)?;
-        return Some(After {
-            what: OnComplete::Job(work),
-            uses,
-        });
+        let (work, uses) = work(&mut members, PLACE, limits, faults);
+        let used = uses.iter().flat_map(|(_, uses)| uses.steps());
+        let what = OnComplete::Job(with_reads(work?, used));
+        return Some(After { what, uses });
     }
     let url = webhook(Input::Json(value))
         .map_err(|problem| faults.add(PLACE, format!("`webhook`: {}", problem.message)))
@@ -271,12 +268,11 @@ fn step(number: usize, json: &RawValue, limits: &Limits, faults: &mut Faults) ->
         &place,
         members.take("min_success", |value| fields::whole(value, 1..=MOST)),
     );
-    let (work, mut uses) = work(&mut members, &place, limits, faults).unzip();
+    let (work, mut uses) = work(&mut members, &place, limits, faults);
     for (field, expression) in [("when", &when), ("foreach", &foreach)] {
         if let Some(expression) = expression {
             let place = format!("{place}: field `{field}`");
-            uses.get_or_insert_default()
-                .extend(of_expression(field, expression, &place, faults));
+            uses.extend(of_expression(field, expression, &place, faults));
         }
     }
     let mut needs = needs;
@@ -296,16 +292,14 @@ fn step(number: usize, json: &RawValue, limits: &Limits, faults: &mut Faults) ->
         gather,
         min_success,
         work,
-        uses: uses.unwrap_or_default(),
+        uses,
     })
 }
 
 /// The step that a draft without faults makes.
 fn finished(draft: Draft) -> Option<Step> {
-    let mut work = draft.work?;
     let used = draft.uses.iter().flat_map(|(_, uses)| uses.steps());
-    let reads: BTreeSet<_> = used.chain(&draft.gather).cloned().collect();
-    work.reads = reads.into_iter().collect();
+    let work = with_reads(draft.work?, used.chain(&draft.gather));
     Some(Step {
         name: draft.name?,
         needs: draft.needs,
@@ -352,92 +346,4 @@ fn on_failure(input: Input<'_>) -> Read<OnFailure> {
     const EXPECTED: &str = "fail, continue or escalate";
     OnFailure::from_word(&input.text(EXPECTED)?)
         .ok_or_else(|| input.is_not(MalformedCode::BadValue, EXPECTED))
-}
-
-/// The job that is left of a step, and what its texts use.
-fn work(
-    members: &mut Fields<'_>,
-    place: &str,
-    limits: &Limits,
-    faults: &mut Faults,
-) -> Option<(Work, Vec<(String, Uses)>)> {
-    let mut bad = false;
-    for name in OF_THE_CHAIN {
-        if members.0.remove(*name).is_some() {
-            bad = true;
-            faults.add(
-                place,
-                format!("field `{name}`: comes from the chain: leave it out"),
-            );
-        }
-    }
-    let job = json_of(members);
-    let message = RawMessage {
-        fields: vec![(b"job".to_vec(), job.clone().into_bytes())],
-    };
-    let parsed = crate::envelope::parse(&message, limits)
-        .map_err(|wrong| faults.add(place, wrong))
-        .ok()?;
-    let mut uses = Vec::new();
-    let mut templated = false;
-    for (field, text) in template::texts(&parsed.envelope) {
-        if !template::is_template(text) {
-            continue;
-        }
-        templated = true;
-        match template::uses(text) {
-            Ok(found) => uses.push((field, found)),
-            Err(wrong) => {
-                bad = true;
-                for wrong in wrong {
-                    faults.add(place, format!("{field}: {wrong}"));
-                }
-            }
-        }
-    }
-    let reads: BTreeSet<_> = uses
-        .iter()
-        .flat_map(|(_, uses)| uses.steps())
-        .cloned()
-        .collect();
-    let work = Work {
-        job,
-        templated,
-        reads: reads.into_iter().collect(),
-    };
-    (!bad).then_some((work, uses))
-}
-
-fn of_expression(
-    field: &str,
-    expression: &str,
-    place: &str,
-    faults: &mut Faults,
-) -> Option<(String, Uses)> {
-    match template::uses_of_expression(expression) {
-        Ok(found) => Some((format!("field `{field}`"), found)),
-        Err(wrong) => {
-            for wrong in wrong {
-                faults.add(place, wrong);
-            }
-            None
-        }
-    }
-}
-
-/// The object of the members, spelled as they came.
-fn json_of(members: &Fields<'_>) -> String {
-    let mut json = String::from("{");
-    for (name, value) in &members.0 {
-        if json.len() > 1 {
-            json.push(',');
-        }
-        json.push_str(&Value::from(name.as_str()).to_string());
-        json.push(':');
-        if let Input::Json(value) = value {
-            json.push_str(value.get());
-        }
-    }
-    json.push('}');
-    json
 }

@@ -52,6 +52,10 @@ pub struct Scope {
 
 /// What is known of a step.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a scope holds a few of them, and none is moved about"
+)]
 pub enum StepView {
     /// Of a step that does not fan out: its outcome, or none: it failed, was skipped, or still runs.
     One(Option<Outcome>),
@@ -137,6 +141,8 @@ impl io::Write for Bounded {
 }
 
 /// Whether a text is a template: others are sent as they are.
+pub(super) use values::json_of;
+
 pub(super) fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }

@@ -129,6 +129,10 @@ pub(crate) struct RawRetry {
 /// Limits of a message.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are those of the settings"
+)]
 pub(crate) struct RawLimits {
     pub(crate) max_message_bytes: Option<Text>,
     pub(crate) max_chain_bytes: Option<Text>,

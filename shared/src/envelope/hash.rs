@@ -159,6 +159,9 @@ impl Content {
             self.word("metadata");
             self.object(metadata);
         }
+        if envelope.spawn {
+            self.text("spawn", "true");
+        }
         if envelope.reply {
             self.text("reply", "true");
         }

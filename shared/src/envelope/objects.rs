@@ -36,7 +36,7 @@ pub(crate) fn metadata(input: Input<'_>) -> Read<Map<String, Value>> {
 }
 
 /// The conversation.
-pub(super) fn messages(input: Input<'_>) -> Read<Vec<Message>> {
+pub(crate) fn messages(input: Input<'_>) -> Read<Vec<Message>> {
     const EXPECTED: &str = "a list of objects, each with a `role` and a `content`";
     let list: Vec<&RawValue> = decoded(input.of_kind(Kind::List, EXPECTED)?)?;
     if list.is_empty() {

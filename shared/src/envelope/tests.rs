@@ -77,6 +77,7 @@ fn a_prompt_is_enough() {
         tenant: None,
         metadata: None,
         reply: false,
+        spawn: false,
         traceparent: None,
     };
     assert_eq!(envelope(&flat(&[("prompt", "hello")])), expected);

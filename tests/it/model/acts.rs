@@ -119,6 +119,8 @@ impl World {
             remembered: hand.remembered,
             letter: dies.then_some((&id, letter.as_str())),
             spent: Spent::NothingTaken,
+            step: None,
+            children: "",
         };
         let fence = self
             .room

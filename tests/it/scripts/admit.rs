@@ -32,6 +32,7 @@ fn named<'a>(id: &'a JobId, hash: &'a ContentHash) -> Admission<'a> {
         unique: None,
         reply: false,
         drop_event: "dropped",
+        task: None,
     }
 }
 
@@ -41,6 +42,7 @@ fn keyed(unique: &Unique) -> Admission<'_> {
         unique: Some(unique),
         reply: false,
         drop_event: "dropped",
+        task: None,
     }
 }
 

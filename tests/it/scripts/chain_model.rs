@@ -13,7 +13,7 @@ use super::{
 use longshore_shared::chain::{Instance, OnFailure};
 
 /// Chains in one run.
-const CHAINS: u64 = 40;
+const CHAINS: u64 = 10;
 
 /// The most steps of one.
 const STEPS: usize = 200;
@@ -48,7 +48,8 @@ fn random_steps(luck: &mut StdRng) -> Vec<Step> {
             let needs: Vec<usize> = earlier.choose_multiple(luck, wanted).copied().collect();
             let items = luck.random_bool(0.15).then(|| {
                 let count = luck.random_range(0..6_u32);
-                let least = (count > 1 && luck.random_bool(0.5)).then(|| luck.random_range(1..=count));
+                let least =
+                    (count > 1 && luck.random_bool(0.5)).then(|| luck.random_range(1..=count));
                 (count, least)
             });
             let can_quorum = items.is_none() && needs.len() > 1;
@@ -95,7 +96,10 @@ fn expected(steps: &[Step]) -> (BTreeMap<usize, StepOutcome>, bool) {
         let end = match step.items {
             None => step.ends[0],
             Some((count, least)) => {
-                let well = step.ends.iter().filter(|end| **end == StepOutcome::Completed);
+                let well = step
+                    .ends
+                    .iter()
+                    .filter(|end| **end == StepOutcome::Completed);
                 if well.count() >= least.unwrap_or(count) as usize {
                     StepOutcome::Completed
                 } else {
@@ -112,7 +116,11 @@ fn expected(steps: &[Step]) -> (BTreeMap<usize, StepOutcome>, bool) {
 fn plan(id: &str, steps: &[Step], luck: &mut StdRng) -> Plan {
     let mut plan = Plan::new(id);
     for step in steps {
-        let needs: Vec<&str> = step.needs.iter().map(|need| steps[*need].name.as_str()).collect();
+        let needs: Vec<&str> = step
+            .needs
+            .iter()
+            .map(|need| steps[*need].name.as_str())
+            .collect();
         plan = plan.step(&step.name, &needs, step.least, |plan| {
             plan.on_failure = step.on_failure;
             plan.min_success = step.items.and_then(|(_, least)| least);
@@ -247,7 +255,11 @@ async fn random_chains_end_as_the_model_says() {
         assert_eq!(hash["state"], state, "seed {seed}");
         for (at, end) in &ran {
             let name = &steps[*at].name;
-            assert_eq!(hash[&format!("s:{name}")], end.as_str(), "seed {seed}: {name}");
+            assert_eq!(
+                hash[&format!("s:{name}")],
+                end.as_str(),
+                "seed {seed}: {name}"
+            );
         }
         let ends = hash.keys().filter(|field| field.starts_with("s:")).count();
         assert_eq!(ends, ran.len(), "seed {seed}: steps ran that must not");

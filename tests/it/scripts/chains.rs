@@ -7,8 +7,8 @@ use longshore_shared::{
         ChainCancelled, ChainPlan, ChainRetried, Child, Delivered, Ending, Fence, Started, StepEnd,
         StepOutcome, StepPlan,
     },
-    chain::{ChainId, Instance, OnFailure, StepName, StepRef},
-    envelope::ContentHash,
+    chain::{self, ChainId, Instance, OnFailure, StepName, StepRef},
+    envelope::Limits,
     id::JobId,
     money::Usd,
     resume::Resume,
@@ -30,7 +30,7 @@ pub(crate) fn name(step: &str) -> StepName {
     StepName::parse(step).unwrap()
 }
 
-pub(crate) fn chain(id: &str) -> ChainId {
+pub(crate) fn chain_id(id: &str) -> ChainId {
     ChainId::parse(id).unwrap()
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn memory(chain: &ChainId, instance: &str) -> String {
 impl Plan {
     pub(crate) fn new(id: &str) -> Self {
         Self {
-            id: chain(id),
+            id: chain_id(id),
             steps: Vec::new(),
             waits: Vec::new(),
             max_parallel: None,
@@ -68,7 +68,10 @@ impl Plan {
         change: impl FnOnce(&mut StepPlan),
     ) -> Self {
         for plan in &mut self.steps {
-            let is_need = plan.name.as_ref().is_some_and(|name| needs.contains(&name.as_str()));
+            let is_need = plan
+                .name
+                .as_ref()
+                .is_some_and(|name| needs.contains(&name.as_str()));
             if is_need {
                 plan.dependents.push((name(step), least.is_some()));
             }
@@ -97,12 +100,13 @@ impl Room {
     pub(crate) async fn begin_chain(&self, plan: &Plan) -> Started {
         self.enqueue(&prompt("the chain's message")).await;
         let held = self.read_one("starter").await.held;
+        let text = format!(r#"{{"steps":[{{"name":"a","prompt":"{}"}}]}}"#, plan.id);
         self.broker
             .start_chain(
                 &held,
                 &ChainPlan {
                     id: &plan.id,
-                    hash: &ContentHash::of_text(plan.id.as_str()),
+                    hash: chain::parse(&text, &Limits::default()).unwrap().hash(),
                     document: "{}",
                     name: Some("a chain"),
                     max_parallel: plan.max_parallel,
@@ -187,12 +191,19 @@ async fn a_step_begins_when_the_last_of_its_needs_has_ended() {
     assert_eq!(room.run_all(WELL).await, ["a", "b", "c", "d"]);
     let hash = room.chain_hash(&plan.id).await;
     assert_eq!(
-        (hash["state"].as_str(), hash["completed"].as_str(), hash["nanos"].as_str()),
+        (
+            hash["state"].as_str(),
+            hash["completed"].as_str(),
+            hash["nanos"].as_str()
+        ),
         ("completed", "4", "4")
     );
-    let outcome: Value =
-        serde_json::from_str(&room.ask::<String>(&["GET", &room.key("result:diamond")]).await)
-            .unwrap();
+    let outcome: Value = serde_json::from_str(
+        &room
+            .ask::<String>(&["GET", &room.key("result:diamond")])
+            .await,
+    )
+    .unwrap();
     assert_eq!(outcome["cost_usd"], "0.000000004");
     assert_eq!(outcome["success"], true);
     let reply: Vec<String> = room
@@ -272,12 +283,15 @@ async fn a_chain_that_failed_goes_on_where_it_did() {
     );
     assert_eq!(room.run_all(WELL).await, ["broken", "last"]);
     let hash = room.chain_hash(&plan.id).await;
-    assert_eq!((hash["state"].as_str(), hash["completed"].as_str()), ("completed", "3"));
+    assert_eq!(
+        (hash["state"].as_str(), hash["completed"].as_str()),
+        ("completed", "3")
+    );
     assert_eq!(
         room.broker.retry_chain(&plan.id).await.unwrap(),
         ChainRetried::Nothing
     );
-    let unknown = room.broker.retry_chain(&chain("unknown")).await.unwrap();
+    let unknown = room.broker.retry_chain(&chain_id("unknown")).await.unwrap();
     assert_eq!(unknown, ChainRetried::Unknown);
 }
 
@@ -335,7 +349,9 @@ async fn a_step_fans_out_when_its_list_is_known() {
 #[tokio::test]
 async fn an_empty_list_is_done_at_once() {
     let room = Room::new().await;
-    let plan = Plan::new("empty").plain("each", &[]).plain("after", &["each"]);
+    let plan = Plan::new("empty")
+        .plain("each", &[])
+        .plain("after", &["each"]);
     let _started = room.begin_chain(&plan).await;
     let each = room.read_one("w").await;
     let expanded = room
@@ -350,7 +366,9 @@ async fn an_empty_list_is_done_at_once() {
 #[tokio::test]
 async fn a_step_that_spawns_ends_with_the_last_of_what_it_spawned() {
     let room = Room::new().await;
-    let plan = Plan::new("spawning").plain("plan", &[]).plain("after", &["plan"]);
+    let plan = Plan::new("spawning")
+        .plain("plan", &[])
+        .plain("after", &["plan"]);
     let _started = room.begin_chain(&plan).await;
     let first = room.read_one("w").await;
     let children: Vec<Child> = (0..2)
@@ -360,7 +378,9 @@ async fn a_step_that_spawns_ends_with_the_last_of_what_it_spawned() {
         })
         .collect();
     let children = serde_json::to_string(&children).unwrap();
-    let fence = room.end_with(&first, StepOutcome::Completed, &children).await;
+    let fence = room
+        .end_with(&first, StepOutcome::Completed, &children)
+        .await;
     assert_eq!(fence, Fence::Held);
     assert_eq!(room.run_all(WELL).await, ["plan/0", "plan/1", "after"]);
     assert_eq!(room.chain_state(&plan.id).await, "completed");
@@ -388,7 +408,10 @@ async fn a_cancelled_chain_ends_with_what_runs() {
         ChainCancelled::Ended
     );
     assert_eq!(
-        room.broker.cancel_chain(&chain("unknown")).await.unwrap(),
+        room.broker
+            .cancel_chain(&chain_id("unknown"))
+            .await
+            .unwrap(),
         ChainCancelled::Unknown
     );
     // It can be gone on with.
@@ -405,7 +428,10 @@ async fn the_first_failure_stops_a_chain_that_says_so() {
     let room = Room::new().await;
     let plan = Plan {
         fail_fast: true,
-        ..Plan::new("fast").plain("a", &[]).plain("b", &[]).plain("c", &["b"])
+        ..Plan::new("fast")
+            .plain("a", &[])
+            .plain("b", &[])
+            .plain("c", &["b"])
     };
     let _started = room.begin_chain(&plan).await;
     let both = room.read("w", 100).await;
@@ -423,9 +449,15 @@ async fn answers_that_others_read_are_kept() {
     let _started = room.begin_chain(&plan).await;
     let _ran = room.run_all(WELL).await;
     let kept = room.hash("chain:kept:contexts").await;
-    assert_eq!(kept, BTreeMap::from([("a".to_owned(), "an outcome".to_owned())]));
+    assert_eq!(
+        kept,
+        BTreeMap::from([("a".to_owned(), "an outcome".to_owned())])
+    );
     let result: String = room
-        .ask(&["GET", &room.key(&format!("result:{}", JobId::parse("kept/a").unwrap()))])
+        .ask(&[
+            "GET",
+            &room.key(&format!("result:{}", JobId::parse("kept/a").unwrap())),
+        ])
         .await;
     assert_eq!(result, "an outcome");
 }

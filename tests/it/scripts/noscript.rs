@@ -30,6 +30,7 @@ async fn every_script_works_on_a_server_that_forgot_it() {
         unique: Some(&unique),
         reply: false,
         drop_event: "",
+        task: None,
     };
     assert_eq!(
         room.broker.admit(&held, &admission).await.unwrap(),

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use longshore_shared::{
-    chain::{Instance, Scope, StepName, StepRef, StepView},
+    chain::{
+        Instance, StepName, StepRef,
+        template::{Scope, StepView},
+    },
     outcome::Outcome,
 };
 

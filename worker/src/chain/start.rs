@@ -1,12 +1,10 @@
 //! A message that is a chain: read, and begun in one step.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use longshore_shared::{
     broker::{ChainPlan, Started, StepPlan},
     chain::{self, ChainId, Document, Instance, OnComplete, OnFailure, StepName, StepRef},
-    envelope::{ContentHash, Malformed},
+    envelope::{Malformed, MalformedCode},
     event::{DropRecord, Event},
     id::JobId,
     letter::Kept,
@@ -30,8 +28,7 @@ pub(crate) async fn start(job: &Job, text: Result<&str, Malformed>, deps: &Deps)
         Ok(text) => text,
         Err(malformed) => {
             return Verdict::Discarded(Discard {
-                kept: malformed
-                    .is_too_large()
+                kept: (malformed.code == MalformedCode::TooLarge)
                     .then(|| Kept::head(&job.message.fields)),
                 ..Discard::new(malformed.code.as_str(), malformed.to_string())
             });
@@ -70,10 +67,9 @@ async fn begin(job: &Job, document: &Document, text: &str, deps: &Deps) -> Verdi
         .iter()
         .map(|step| (step.name.clone(), step.waits_for()))
         .collect();
-    let hash = ContentHash::of_text(text);
     let plan = ChainPlan {
         id: &id,
-        hash: &hash,
+        hash: document.hash(),
         document: text,
         name: document.name.as_deref(),
         max_parallel: document.max_parallel,
@@ -122,15 +118,7 @@ struct Common<'a> {
 impl Common<'_> {
     fn steps(&self) -> Vec<StepPlan> {
         let needed = self.document.needed();
-        let mut dependents: HashMap<&StepName, Vec<(StepName, bool)>> = HashMap::new();
-        for step in &self.document.steps {
-            for need in &step.needs {
-                dependents
-                    .entry(need)
-                    .or_default()
-                    .push((step.name.clone(), step.counts_completed()));
-            }
-        }
+        let dependents = self.document.dependents();
         let mut plans: Vec<StepPlan> = self
             .document
             .steps
@@ -156,7 +144,12 @@ impl Common<'_> {
                     message: step.work.job.clone(),
                     on_failure: step.on_failure,
                     min_success: step.foreach.as_ref().and(step.min_success),
-                    dependents: dependents.remove(&step.name).unwrap_or_default(),
+                    dependents: dependents
+                        .get(&step.name)
+                        .into_iter()
+                        .flatten()
+                        .map(|other| (other.name.clone(), other.quorum().is_some()))
+                        .collect(),
                 }
             })
             .collect();

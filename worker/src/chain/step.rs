@@ -1,7 +1,10 @@
 //! A step of a chain, made ready to run: its condition asked, its texts filled in, its list fanned out.
 
 use longshore_shared::{
-    chain::{StepRef, TemplateError, render_envelope},
+    chain::{
+        StepRef,
+        template::{TemplateError, render_envelope},
+    },
     envelope::{Envelope, Limit, MalformedCode},
 };
 

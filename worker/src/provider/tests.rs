@@ -39,6 +39,7 @@ pub(crate) fn call() -> Call {
         default_max_tokens: 4096,
         temperature: None,
         response_format: None,
+        spawn: false,
         timeout: Duration::from_secs(5),
     }
 }

@@ -15,105 +15,90 @@ pub(super) const FUEL: u64 = 2_000_000;
 /// How deep loops and conditions may nest.
 const NESTING: usize = 64;
 
+/// Puts one filter or test into an engine.
 type Register = fn(&mut Environment<'static>, &'static str);
 
+macro_rules! registered {
+    ($add:ident: $($name:literal = $function:path),+ $(,)?) => {
+        &[$(($name, |env, name| {
+            env.$add(name, $function);
+        })),+]
+    };
+}
+
 /// The filters by name.
-const FILTERS: &[(&str, Register)] = &[
-    ("abs", |env, name| env.add_filter(name, filters::abs)),
-    ("attr", |env, name| env.add_filter(name, filters::attr)),
-    ("bool", |env, name| env.add_filter(name, filters::bool)),
-    ("capitalize", |env, name| {
-        env.add_filter(name, filters::capitalize)
-    }),
-    ("count", |env, name| env.add_filter(name, filters::length)),
-    ("default", |env, name| {
-        env.add_filter(name, filters::default)
-    }),
-    ("dictsort", |env, name| {
-        env.add_filter(name, filters::dictsort)
-    }),
-    ("first", |env, name| env.add_filter(name, filters::first)),
-    ("float", |env, name| env.add_filter(name, filters::float)),
-    ("groupby", |env, name| {
-        env.add_filter(name, filters::groupby)
-    }),
-    ("int", |env, name| env.add_filter(name, filters::int)),
-    ("items", |env, name| env.add_filter(name, filters::items)),
-    ("join", |env, name| env.add_filter(name, join)),
-    ("last", |env, name| env.add_filter(name, filters::last)),
-    ("length", |env, name| env.add_filter(name, filters::length)),
-    ("lines", |env, name| env.add_filter(name, filters::lines)),
-    ("list", |env, name| env.add_filter(name, filters::list)),
-    ("lower", |env, name| env.add_filter(name, filters::lower)),
-    ("map", |env, name| env.add_filter(name, filters::map)),
-    ("max", |env, name| env.add_filter(name, filters::max)),
-    ("min", |env, name| env.add_filter(name, filters::min)),
-    ("reject", |env, name| env.add_filter(name, filters::reject)),
-    ("rejectattr", |env, name| {
-        env.add_filter(name, filters::rejectattr)
-    }),
-    ("replace", |env, name| env.add_filter(name, replace)),
-    ("reverse", |env, name| {
-        env.add_filter(name, filters::reverse)
-    }),
-    ("round", |env, name| env.add_filter(name, filters::round)),
-    ("select", |env, name| env.add_filter(name, filters::select)),
-    ("selectattr", |env, name| {
-        env.add_filter(name, filters::selectattr)
-    }),
-    ("sort", |env, name| env.add_filter(name, filters::sort)),
-    ("split", |env, name| env.add_filter(name, filters::split)),
-    ("string", |env, name| env.add_filter(name, filters::string)),
-    ("sum", |env, name| env.add_filter(name, sum)),
-    ("title", |env, name| env.add_filter(name, filters::title)),
-    ("tojson", |env, name| env.add_filter(name, to_json)),
-    ("trim", |env, name| env.add_filter(name, filters::trim)),
-    ("unique", |env, name| env.add_filter(name, filters::unique)),
-    ("upper", |env, name| env.add_filter(name, filters::upper)),
-];
+const FILTERS: &[(&str, Register)] = registered! {
+    add_filter:
+    "abs" = filters::abs,
+    "attr" = filters::attr,
+    "bool" = filters::bool,
+    "capitalize" = filters::capitalize,
+    "count" = filters::length,
+    "default" = filters::default,
+    "dictsort" = filters::dictsort,
+    "first" = filters::first,
+    "float" = filters::float,
+    "groupby" = filters::groupby,
+    "int" = filters::int,
+    "items" = filters::items,
+    "join" = join,
+    "last" = filters::last,
+    "length" = filters::length,
+    "lines" = filters::lines,
+    "list" = filters::list,
+    "lower" = filters::lower,
+    "map" = filters::map,
+    "max" = filters::max,
+    "min" = filters::min,
+    "reject" = filters::reject,
+    "rejectattr" = filters::rejectattr,
+    "replace" = replace,
+    "reverse" = filters::reverse,
+    "round" = filters::round,
+    "select" = filters::select,
+    "selectattr" = filters::selectattr,
+    "sort" = filters::sort,
+    "split" = filters::split,
+    "string" = filters::string,
+    "sum" = sum,
+    "title" = filters::title,
+    "tojson" = to_json,
+    "trim" = filters::trim,
+    "unique" = filters::unique,
+    "upper" = filters::upper,
+};
 
 /// The tests by name.
-const TESTS: &[(&str, Register)] = &[
-    ("boolean", |env, name| env.add_test(name, tests::is_boolean)),
-    ("defined", |env, name| env.add_test(name, tests::is_defined)),
-    ("divisibleby", |env, name| {
-        env.add_test(name, tests::is_divisibleby)
-    }),
-    ("endingwith", |env, name| {
-        env.add_test(name, tests::is_endingwith)
-    }),
-    ("eq", |env, name| env.add_test(name, tests::is_eq)),
-    ("even", |env, name| env.add_test(name, tests::is_even)),
-    ("false", |env, name| env.add_test(name, tests::is_false)),
-    ("float", |env, name| env.add_test(name, tests::is_float)),
-    ("ge", |env, name| env.add_test(name, tests::is_ge)),
-    ("gt", |env, name| env.add_test(name, tests::is_gt)),
-    ("in", |env, name| env.add_test(name, tests::is_in)),
-    ("integer", |env, name| env.add_test(name, tests::is_integer)),
-    ("iterable", |env, name| {
-        env.add_test(name, tests::is_iterable)
-    }),
-    ("le", |env, name| env.add_test(name, tests::is_le)),
-    ("lower", |env, name| env.add_test(name, tests::is_lower)),
-    ("lt", |env, name| env.add_test(name, tests::is_lt)),
-    ("mapping", |env, name| env.add_test(name, tests::is_mapping)),
-    ("ne", |env, name| env.add_test(name, tests::is_ne)),
-    ("none", |env, name| env.add_test(name, tests::is_none)),
-    ("number", |env, name| env.add_test(name, tests::is_number)),
-    ("odd", |env, name| env.add_test(name, tests::is_odd)),
-    ("sequence", |env, name| {
-        env.add_test(name, tests::is_sequence)
-    }),
-    ("startingwith", |env, name| {
-        env.add_test(name, tests::is_startingwith)
-    }),
-    ("string", |env, name| env.add_test(name, tests::is_string)),
-    ("true", |env, name| env.add_test(name, tests::is_true)),
-    ("undefined", |env, name| {
-        env.add_test(name, tests::is_undefined)
-    }),
-    ("upper", |env, name| env.add_test(name, tests::is_upper)),
-];
+const TESTS: &[(&str, Register)] = registered! {
+    add_test:
+    "boolean" = tests::is_boolean,
+    "defined" = tests::is_defined,
+    "divisibleby" = tests::is_divisibleby,
+    "endingwith" = tests::is_endingwith,
+    "eq" = tests::is_eq,
+    "even" = tests::is_even,
+    "false" = tests::is_false,
+    "float" = tests::is_float,
+    "ge" = tests::is_ge,
+    "gt" = tests::is_gt,
+    "in" = tests::is_in,
+    "integer" = tests::is_integer,
+    "iterable" = tests::is_iterable,
+    "le" = tests::is_le,
+    "lower" = tests::is_lower,
+    "lt" = tests::is_lt,
+    "mapping" = tests::is_mapping,
+    "ne" = tests::is_ne,
+    "none" = tests::is_none,
+    "number" = tests::is_number,
+    "odd" = tests::is_odd,
+    "sequence" = tests::is_sequence,
+    "startingwith" = tests::is_startingwith,
+    "string" = tests::is_string,
+    "true" = tests::is_true,
+    "undefined" = tests::is_undefined,
+    "upper" = tests::is_upper,
+};
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut env = Environment::empty();

@@ -2,13 +2,15 @@
 
 use minijinja::{Error, ErrorKind};
 
-use super::{MAX_RENDERED_BYTES, Scope, StepView, TemplateError, environment::FUEL, values};
+use super::{
+    MAX_RENDERED_BYTES, Scope, StepView, TemplateError, environment::FUEL, syntax::part, values,
+};
 use crate::{chain::StepName, envelope::shortened};
 
 impl Scope {
     /// The words for an error of the engine.
     pub(super) fn failure(&self, error: &Error, text: &str) -> TemplateError {
-        let at = error.range().and_then(|range| text.get(range));
+        let at = error.range().and_then(|range| part(text, range));
         match (error.kind(), at) {
             (ErrorKind::UndefinedError, Some(at)) => self.nothing_at(at),
             (ErrorKind::OutOfFuel, _) => TemplateError(format!(

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use minijinja::{
     machinery::{
-        Span,
+        Span, Token,
         ast::{BinOpKind, CallArg, Expr, Stmt, UnaryOpKind},
-        parse, parse_expr,
+        parse, parse_expr, tokenize,
     },
     syntax::SyntaxConfig,
 };
@@ -20,6 +20,10 @@ use crate::{chain::StepName, envelope::shortened};
 
 /// How often a template may put texts or lists together with `~` or `+`.
 const JOINS: usize = 64;
+
+/// How many names and operators one expression may have, and how many `elif` a template. The engine reads them one
+/// in the other, and would run out of stack.
+const LINKS: usize = 400;
 
 /// Filters that give a number, whatever they are given.
 const NUMERIC: &[&str] = &["abs", "count", "float", "int", "length", "round"];
@@ -44,6 +48,7 @@ impl Uses {
 
 /// What a template reads, or what is wrong with it.
 pub(in crate::chain) fn uses(template: &str) -> Result<Uses, Vec<String>> {
+    check_links(template, false).map_err(|fault| vec![fault])?;
     let parsed = parse(template, "template", SyntaxConfig::default());
     let parsed = parsed.map_err(|error| vec![not_parsed(&error, "template", template)])?;
     let mut walk = Walk::of(template);
@@ -53,11 +58,61 @@ pub(in crate::chain) fn uses(template: &str) -> Result<Uses, Vec<String>> {
 
 /// What an expression reads, or what is wrong with it.
 pub(in crate::chain) fn uses_of_expression(expression: &str) -> Result<Uses, Vec<String>> {
+    if expression.trim_start().starts_with("{{") {
+        return Err(vec![
+            "expected an expression without `{{` and `}}`".to_owned(),
+        ]);
+    }
+    check_links(expression, true).map_err(|fault| vec![fault])?;
     let parsed = parse_expr(expression);
     let parsed = parsed.map_err(|error| vec![not_parsed(&error, "expression", expression)])?;
     let mut walk = Walk::of(expression);
     walk.expression(&parsed);
     walk.done()
+}
+
+/// Refuses an expression of too many names and operators before it is parsed: `1 - 1 - 1 …` nests as deep as it
+/// is long. Brackets need no care, for the parser counts them.
+fn check_links(text: &str, is_expression: bool) -> Result<(), String> {
+    let mut links = 0_usize;
+    let mut alternatives = 0_usize;
+    // What is not even tokens, the parser says in better words.
+    for (token, _) in tokenize(text, is_expression, SyntaxConfig::default()).map_while(Result::ok) {
+        match token {
+            Token::VariableStart | Token::BlockStart => links = 0,
+            Token::Ident("elif") => alternatives += 1,
+            Token::Comma
+            | Token::Colon
+            | Token::Str(_)
+            | Token::String(_)
+            | Token::Int(_)
+            | Token::Int128(_)
+            | Token::Float(_)
+            | Token::TemplateData(_) => {}
+            _ => links += 1,
+        }
+        if links > LINKS {
+            return Err(format!(
+                "expected at most {LINKS} names and operators in one expression, but got more"
+            ));
+        }
+        if alternatives > LINKS {
+            return Err(format!("expected at most {LINKS} `elif`, but got more"));
+        }
+    }
+    Ok(())
+}
+
+/// The part of a text at a place. The engine's places of `a.b` and `a[b]` begin behind the `a`: it is added.
+pub(super) fn part(text: &str, range: std::ops::Range<usize>) -> Option<&str> {
+    let part = text.get(range.clone())?;
+    if !part.starts_with(['.', '[']) {
+        return Some(part);
+    }
+    let is_path = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    let before = text.get(..range.start)?;
+    let start = before.trim_end_matches(is_path).len();
+    text.get(start..range.end)
 }
 
 fn not_parsed(error: &minijinja::Error, what: &str, text: &str) -> String {
@@ -110,7 +165,7 @@ impl<'a> Walk<'a> {
     /// A fault at a place: the text there is quoted.
     fn fault(&mut self, at: Span, words: &str) {
         let range = at.start_offset as usize..at.end_offset as usize;
-        let quoted = shortened(self.text.get(range).unwrap_or_default().trim());
+        let quoted = shortened(part(self.text, range).unwrap_or_default().trim());
         let line = if self.text.contains('\n') {
             format!("line {}: ", at.start_line)
         } else {

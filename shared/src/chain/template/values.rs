@@ -141,7 +141,6 @@ impl Object for Context {
             ("output", _) => self.output.as_ref().map(Value::from),
             ("summary", _) => self.output.as_deref().map(|output| summary(output).into()),
             ("json", _) => self.json(),
-            (_, None) => None,
             ("cost", Some(outcome)) => Some(outcome.cost_usd.to_string().into()),
             ("state", Some(outcome)) => Some(outcome.state.as_str().into()),
             ("model", Some(outcome)) => outcome.model.as_ref().map(Value::from),
@@ -172,7 +171,7 @@ fn summary(output: &str) -> String {
 }
 
 /// An answer as JSON: all of it, or else what stands in its first code fence.
-pub(super) fn json_of(output: &str) -> Result<serde_json::Value, serde_json::Error> {
+pub(in crate::chain) fn json_of(output: &str) -> Result<serde_json::Value, serde_json::Error> {
     let wrong = match serde_json::from_str(output.trim()) {
         Ok(json) => return Ok(json),
         Err(wrong) => wrong,

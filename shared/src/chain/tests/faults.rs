@@ -1,0 +1,293 @@
+//! Every fault, in its own words; and many at once.
+
+use super::read;
+
+/// What is wrong with a chain of these steps.
+fn of_steps(steps: &str) -> String {
+    wrong(&format!(r#"{{"steps":[{steps}]}}"#))
+}
+
+fn wrong(text: &str) -> String {
+    match read(text) {
+        Ok(document) => panic!("{text} was accepted: {document:?}"),
+        Err(bad) => bad.to_string(),
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    insta::assert_snapshot!(wrong(r#"{
+      "id": "a b", "max_parallel": 0, "fail_fast": "yes", "on_complete": {"webhook": "ftp://x"},
+      "steps": [
+        {"name": "a", "needs": ["b"], "prompt": "p"},
+        {"name": "b", "needs": ["c"], "prompt": "p"},
+        {"name": "c", "needs": ["a", "nowhere"], "prompt": "p"},
+        {"name": "a", "prompt": "p"},
+        {"name": "1st", "prompt": "p"},
+        {"needs": ["d"], "prompt": "p"},
+        {"name": "d", "needs": ["d"], "prompt": "", "id": "x"},
+        {"name": "e", "prompt": "{{ steps.f.output }} {{ item }} {{ gathered }}", "when": "steps.", "min_success": 2},
+        {"name": "f", "gather": "e", "prompt": "{{ steps }}", "max_tokens": "many"},
+        5
+      ]}"#), @r#"
+    field `id`: expected text of 1 to 64 characters of [A-Za-z0-9._:@-], but got "a b"
+    field `max_parallel`: expected a whole number from 1 to 100000, but got 0
+    field `fail_fast`: expected true or false, but got "yes"
+    field `on_complete`: `webhook`: expected a URL of http or https, such as "https://example.com/done", but got "ftp://x"
+    step 5: field `name`: expected a letter or `_`, then letters, digits or `_`, at most 48 in all, but got "1st"
+    step 6: field `name`: expected a name, but there is none
+    step `d`: field `id`: comes from the chain: leave it out
+    step `d`: field `prompt`: expected text that is not empty, but got ""
+    step `e`: field `when`: not an expression: unexpected end of input, expected identifier or integer
+    step `f`: field `prompt`: `steps`: expected `steps.` and the name of a step
+    step `f`: field `max_tokens`: expected a whole number from 1 to 10000000, but got "many"
+    step 10: expected a step, an object, but got 5
+    step 4: field `name`: `a` is the name of step 1 as well; expected another
+    step `c`: field `needs`: there is no step `nowhere`
+    step `d`: field `needs`: a step cannot need itself
+    steps need one another in a circle: a → b → c → a
+    step `e`: field `min_success`: expected `foreach` or `needs` beside it, but there is neither
+    step `e`: field `prompt`: there is no `item` or `index`; expected `foreach` in this step
+    step `e`: field `prompt`: there is nothing `gathered`; expected `gather` in this step
+    step `e`: field `prompt`: `steps.f`: step `f` is not done before; expected it in `needs`, or before one that is
+    step `f`: field `gather`: step `e` does not fan out; expected one with `foreach`
+    "#);
+}
+
+#[test]
+fn faults_of_the_whole() {
+    for (text, words) in [
+        (
+            "",
+            "expected `chain` to be a JSON object, but it is not JSON: EOF while parsing a value at line 1 column 0",
+        ),
+        ("[]", "expected `chain` to be a JSON object, but got a list"),
+        (
+            "{}",
+            "field `steps`: expected a list of steps, but there is none",
+        ),
+        (
+            r#"{"steps":[]}"#,
+            "field `steps`: expected at least one step, but got []",
+        ),
+        (
+            r#"{"steps":{}}"#,
+            "field `steps`: expected a list of steps, but got {}",
+        ),
+        (
+            r#"{"_a":1,"steps":[]}"#,
+            "field `_a`: names that begin with `_` are reserved for the server",
+        ),
+        (
+            r#"{"v":2}"#,
+            "field `v`: expected version 1 of the protocol, but got 2",
+        ),
+    ] {
+        assert_eq!(wrong(text), words, "{text}");
+    }
+    let many = vec![r#"{"name":"a"}"#; 10_001].join(",");
+    assert_eq!(
+        of_steps(&many),
+        "field `steps`: expected at most 10000 steps, but got 10001"
+    );
+    let limits = crate::envelope::Limits {
+        max_chain_bytes: 10,
+        ..crate::envelope::Limits::default()
+    };
+    let bad = super::parse(r#"{"steps":[]}"#, &limits).unwrap_err();
+    assert_eq!(bad.faults, ["expected at most 10 bytes, but got 12"]);
+}
+
+#[test]
+fn faults_of_the_chains_own_fields() {
+    for (field, words) in [
+        (
+            r#""id":"1795232878059-0""#,
+            "field `id`: expected an id that is not of the server's own form (1795232878059-0, queue:1795232878059-0), but got \"1795232878059-0\"",
+        ),
+        (
+            r#""id":"a/b""#,
+            "field `id`: expected text of 1 to 64 characters of [A-Za-z0-9._:@-], but got \"a/b\"",
+        ),
+        (
+            r#""name":"""#,
+            "field `name`: expected text of 1 to 200 characters without control characters, but got \"\"",
+        ),
+        (
+            r#""max_cost_usd":2.5"#,
+            "field `max_cost_usd`: expected US dollars over 0 as decimal text, such as \"0.05\", but got 2.5",
+        ),
+        (
+            r#""deadline":-1"#,
+            "field `deadline`: expected a time as RFC 3339 with an offset (2026-12-01T09:00:00Z), milliseconds since 1970, or seconds after the message was enqueued, from 0 to 31536000, but got -1",
+        ),
+        (
+            r#""metadata":[]"#,
+            "field `metadata`: expected an object, but got []",
+        ),
+        (
+            r#""reply":1"#,
+            "field `reply`: expected true or false, but got 1",
+        ),
+        (
+            r#""on_complete":{}"#,
+            "field `on_complete`: expected an object of either `job` (a job) or `webhook` (a URL), but got {}",
+        ),
+        (
+            r#""on_complete":{"job":{"prompt":""}}"#,
+            "field `on_complete`: field `prompt`: expected text that is not empty, but got \"\"",
+        ),
+        (
+            r#""on_complete":{"job":{"prompt":"p","reply":true}}"#,
+            "field `on_complete`: field `reply`: comes from the chain: leave it out",
+        ),
+        (
+            r#""on_complete":{"job":{"prompt":"{{ steps.b.output }}"}}"#,
+            "field `on_complete`: field `prompt`: `steps.b`: there is no step `b`",
+        ),
+        (
+            r#""on_complete":{"job":{"prompt":"{{ item }}"}}"#,
+            "field `on_complete`: field `prompt`: after the end there is no `item`, `index` or `gathered`",
+        ),
+        (
+            r#""on_complete":{"webhook":"example.com"}"#,
+            "field `on_complete`: `webhook`: expected a URL of http or https, such as \"https://example.com/done\", but got \"example.com\"",
+        ),
+    ] {
+        let text = format!(r#"{{{field},"steps":[{{"name":"a","prompt":"p"}}]}}"#);
+        assert_eq!(wrong(&text), words, "{field}");
+    }
+}
+
+#[test]
+fn faults_of_a_step() {
+    for (steps, words) in [
+        (
+            r#""a""#,
+            "step 1: expected a step, an object, but got \"a\"",
+        ),
+        (
+            r#"{"prompt":"p"}"#,
+            "step 1: field `name`: expected a name, but there is none",
+        ),
+        (
+            r#"{"name":"a-b","prompt":"p"}"#,
+            "step 1: field `name`: expected a letter or `_`, then letters, digits or `_`, at most 48 in all, but got \"a-b\"",
+        ),
+        (
+            r#"{"name":"a"}"#,
+            "step `a`: field `prompt`: expected `prompt`, or `messages`, but got neither",
+        ),
+        (
+            r#"{"name":"a","prompt":"p","prompt":"q"}"#,
+            "step 1: field `prompt`: expected it once, but got it more often",
+        ),
+        (
+            r#"{"name":"a","prompt":"p","chain":{}}"#,
+            "step `a`: field `chain`: a chain is a message of its own: expected `chain` as the only field of the entry",
+        ),
+        (
+            r#"{"name":"a","prompt":"p","chain_id":"x"}"#,
+            "step `a`: field `chain_id`: comes from the chain: leave it out",
+        ),
+        (
+            r#"{"name":"a","prompt":"p","needs":"b"}"#,
+            "step `a`: field `needs`: expected a list of names of steps, but got \"b\"",
+        ),
+        (
+            r#"{"name":"a","prompt":"p","needs":["b"]}"#,
+            "step `a`: field `needs`: there is no step `b`",
+        ),
+        (
+            r#"{"name":"a","prompt":"p","needs":["a"]}"#,
+            "step `a`: field `needs`: a step cannot need itself",
+        ),
+        (
+            r#"{"name":"b","prompt":"p"},{"name":"a","prompt":"p","needs":["b","b"]}"#,
+            "step `a`: field `needs`: expected each name once, but got `b` more often",
+        ),
+        (
+            r#"{"name":"a","prompt":"p","on_failure":"retry"}"#,
+            "step `a`: field `on_failure`: expected fail, continue or escalate, but got \"retry\"",
+        ),
+        (
+            r#"{"name":"a","prompt":"p","when":""}"#,
+            "step `a`: field `when`: expected text that is not empty, but got \"\"",
+        ),
+        (
+            r#"{"name":"a","prompt":"p","when":"1 +"}"#,
+            "step `a`: field `when`: not an expression: unexpected end of input, expected expression",
+        ),
+        (
+            r#"{"name":"a","prompt":"p","foreach":"{{ x }}"}"#,
+            "step `a`: field `foreach`: expected an expression without `{{` and `}}`",
+        ),
+        (
+            r#"{"name":"a","prompt":"p","foreach":"[item]"}"#,
+            "step `a`: field `foreach`: `item` and `index` are known once the step has fanned out, not before",
+        ),
+        (
+            r#"{"name":"a","prompt":"{{ item }}"}"#,
+            "step `a`: field `prompt`: there is no `item` or `index`; expected `foreach` in this step",
+        ),
+        (
+            r#"{"name":"a","prompt":"{{ gathered }}"}"#,
+            "step `a`: field `prompt`: there is nothing `gathered`; expected `gather` in this step",
+        ),
+        (
+            r#"{"name":"a","prompt":"p","gather":"b"}"#,
+            "step `a`: field `gather`: there is no step `b`",
+        ),
+        (
+            r#"{"name":"b","prompt":"p"},{"name":"a","prompt":"p","gather":"b"}"#,
+            "step `a`: field `gather`: step `b` does not fan out; expected one with `foreach`",
+        ),
+        (
+            r#"{"name":"a","prompt":"p","min_success":1}"#,
+            "step `a`: field `min_success`: expected `foreach` or `needs` beside it, but there is neither",
+        ),
+        (
+            r#"{"name":"a","prompt":"p","foreach":"[1]","min_success":0}"#,
+            "step `a`: field `min_success`: expected a whole number from 1 to 100000, but got 0",
+        ),
+        (
+            r#"{"name":"b","prompt":"p"},{"name":"a","needs":["b"],"prompt":"p","min_success":2}"#,
+            "step `a`: field `min_success`: expected a number from 1 to 1, the number of its needs, but got 2",
+        ),
+        (
+            r#"{"name":"b","prompt":"p"},{"name":"a","system":"{{ steps.b.output }}","prompt":"p"}"#,
+            "step `a`: field `system`: `steps.b`: step `b` is not done before; expected it in `needs`, or before one that is",
+        ),
+        (
+            r#"{"name":"b","prompt":"p"},{"name":"a","needs":["b"],"prompt":"{{ steps.b.outputs }}"}"#,
+            "step `a`: field `prompt`: `steps.b.outputs`: step `b` does not fan out; expected one of output, summary, json, cost, state, ok, model, platform, tokens",
+        ),
+        (
+            r#"{"name":"b","foreach":"[1]","prompt":"p"},{"name":"a","needs":["b"],"prompt":"{{ steps.b.output }}"}"#,
+            "step `a`: field `prompt`: `steps.b.output`: step `b` fans out; expected one of outputs, items",
+        ),
+        (
+            r#"{"name":"a","prompt":"{{ steps.a.output }}"}"#,
+            "step `a`: field `prompt`: `steps.a`: step `a` is not done before; expected it in `needs`, or before one that is",
+        ),
+        (
+            r#"{"name":"a","messages":[{"role":"user","content":"p"},{"role":"user","content":"{{ x }}"}]}"#,
+            "step `a`: field `messages`: message 2: `x`: expected steps, item, index, gathered or chain",
+        ),
+    ] {
+        assert_eq!(of_steps(steps), words, "{steps}");
+    }
+}
+
+#[test]
+fn every_circle_is_named() {
+    assert_eq!(
+        of_steps(
+            r#"{"name":"a","needs":["b"],"prompt":"p"},{"name":"b","needs":["c","a"],"prompt":"p"},
+               {"name":"c","prompt":"p"},{"name":"x","needs":["y"],"prompt":"{{ steps.a.output }}"},
+               {"name":"y","needs":["x","b"],"prompt":"p"}"#
+        ),
+        "steps need one another in a circle: a → b → a\n\
+         steps need one another in a circle: x → y → x"
+    );
+}

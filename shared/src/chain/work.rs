@@ -1,0 +1,130 @@
+//! What a step does: the job that is left of it without the fields of the step, and what its texts read.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{
+    StepName, Work,
+    parse::Faults,
+    template::{self, Uses},
+};
+use crate::envelope::{
+    Limits, RawMessage,
+    fields::{self, Fields, Input},
+    objects,
+};
+
+/// Fields of a job that a step gets from its chain.
+const OF_THE_CHAIN: &[&str] = &["id", "chain_id", "parent_id", "reply"];
+
+/// The job that is left of a step, unless it is a bad one, and what its texts use.
+pub(super) fn work(
+    members: &mut Fields<'_>,
+    place: &str,
+    limits: &Limits,
+    faults: &mut Faults,
+) -> (Option<Work>, Vec<(String, Uses)>) {
+    for name in OF_THE_CHAIN {
+        if members.0.remove(*name).is_some() {
+            faults.add(
+                place,
+                format!("field `{name}`: comes from the chain: leave it out"),
+            );
+        }
+    }
+    let mut uses = Vec::new();
+    let mut templated = false;
+    for (field, text) in texts(members) {
+        if !template::is_template(&text) {
+            continue;
+        }
+        templated = true;
+        match template::uses(&text) {
+            Ok(found) => uses.push((field, found)),
+            Err(wrong) => {
+                for wrong in wrong {
+                    faults.add(place, format!("{field}: {wrong}"));
+                }
+            }
+        }
+    }
+    let job = json_of(members);
+    let message = RawMessage {
+        fields: vec![(b"job".to_vec(), job.clone().into_bytes())],
+    };
+    if let Err(wrong) = crate::envelope::parse(&message, limits) {
+        faults.add(place, wrong);
+        return (None, uses);
+    }
+    let work = Work {
+        job,
+        templated,
+        reads: Vec::new(),
+    };
+    (Some(work), uses)
+}
+
+/// The texts of a job that may be templates, each with its field for people. One that cannot be read is for the
+/// envelope's parser to tell.
+fn texts(members: &Fields<'_>) -> Vec<(String, String)> {
+    let text = |name: &str| {
+        let text = fields::any_text(*members.0.get(name)?).ok()?;
+        Some((format!("field `{name}`"), text))
+    };
+    let messages = members.0.get("messages").copied();
+    let messages = messages.and_then(|input| objects::messages(input).ok());
+    let messages = (1..).zip(messages.into_iter().flatten());
+    let of_messages = messages.map(|(number, message)| {
+        (
+            format!("field `messages`: message {number}"),
+            message.content,
+        )
+    });
+    let own = ["system", "prompt"].into_iter().filter_map(text);
+    own.chain(of_messages).collect()
+}
+
+/// The work with the names of all steps that it reads.
+pub(super) fn with_reads<'a>(work: Work, names: impl Iterator<Item = &'a StepName>) -> Work {
+    let reads: BTreeSet<_> = names.cloned().collect();
+    Work {
+        reads: reads.into_iter().collect(),
+        ..work
+    }
+}
+
+/// What an expression uses, unless it is a bad one.
+pub(super) fn of_expression(
+    field: &str,
+    expression: &str,
+    place: &str,
+    faults: &mut Faults,
+) -> Option<(String, Uses)> {
+    match template::uses_of_expression(expression) {
+        Ok(found) => Some((format!("field `{field}`"), found)),
+        Err(wrong) => {
+            for wrong in wrong {
+                faults.add(place, wrong);
+            }
+            None
+        }
+    }
+}
+
+/// The object of the members, spelled as they came.
+fn json_of(members: &Fields<'_>) -> String {
+    let mut json = String::from("{");
+    for (name, value) in &members.0 {
+        if json.len() > 1 {
+            json.push(',');
+        }
+        json.push_str(&Value::from(name.as_str()).to_string());
+        json.push(':');
+        if let Input::Json(value) = value {
+            json.push_str(value.get());
+        }
+    }
+    json.push('}');
+    json
+}

@@ -1,0 +1,179 @@
+//! How chains end: refused, failed, escalated, within their budget, told to whoever waits.
+
+use std::fmt::Write as _;
+
+use longshore_shared::{chain::ChainId, id::JobId};
+use longshore_tests::{
+    simulator::{Dialect, Faults},
+    stack::{Options, Stack, eventually},
+};
+use serde_json::json;
+
+use super::{begin, outcome, output};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_chain_is_a_dead_letter_that_names_every_fault() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let document = json!({"id": "bad", "steps": [
+        {"name": "a", "needs": ["b"], "prompt": "x"},
+        {"name": "b", "needs": ["a"], "prompt": "{{ steps.nobody.output }}"},
+        {"name": "b", "prompt": "x"},
+    ]});
+    let place = stack
+        .xadd(&[("chain", &document.to_string())])
+        .await
+        .unwrap();
+    let _worker = stack.worker().unwrap();
+    let shown = eventually("it is a dead letter", || async {
+        let ran = stack.longshore(&["dlq", "show", place.as_str()]).await?;
+        anyhow::ensure!(ran.code == Some(0), "{ran:?}");
+        Ok(ran.stdout)
+    })
+    .await
+    .unwrap();
+    for part in ["bad_chain", "a → b → a", "nobody", "`b`"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let chain = ChainId::parse("bad").unwrap();
+    assert_eq!(stack.broker.chain_outcome(&chain).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_step_is_gone_on_with_and_what_was_paid_for_is_kept() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let chain = begin(
+        &stack,
+        &json!({"id": "again", "steps": [
+            {"name": "paid", "prompt": "[[echo=once]]"},
+            // Every platform refuses it twice over.
+            {"name": "broken", "needs": ["paid"], "prompt": "[[fail_first=1:400]] {{ steps.paid.output }}"},
+            {"name": "last", "needs": ["broken"], "prompt": "[[echo=done]]"},
+        ]}),
+    )
+    .await;
+    let _worker = stack.worker().unwrap();
+    assert_eq!(outcome(&stack, &chain).await["state"], "failed");
+    let again = stack.broker.retry_chain(&chain).await.unwrap();
+    assert_eq!(again, longshore_shared::broker::ChainRetried::Again(1));
+    assert_eq!(output(&stack, &chain, "last").await, "done");
+    let ended = outcome(&stack, &chain).await;
+    assert_eq!(
+        (&ended["state"], &ended["failed"]),
+        (&json!("completed"), &json!(0))
+    );
+    let books = stack.books().await.unwrap();
+    books.balance();
+    let first = JobId::parse("again/paid").unwrap();
+    assert_eq!(
+        books
+            .ledger
+            .iter()
+            .filter(|row| row.job_id == first)
+            .count(),
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_of_a_chain_replayed_lets_it_go_on() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let chain = begin(
+        &stack,
+        &json!({"id": "replayed", "steps": [
+            {"name": "broken", "prompt": "[[fail_first=1:400]] hello"},
+            {"name": "last", "needs": ["broken"], "prompt": "[[echo=done]]"},
+        ]}),
+    )
+    .await;
+    let _worker = stack.worker().unwrap();
+    assert_eq!(outcome(&stack, &chain).await["state"], "failed");
+    let ran = stack
+        .longshore(&["dlq", "replay", "replayed/broken"])
+        .await
+        .unwrap();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(output(&stack, &chain, "last").await, "done");
+    assert_eq!(outcome(&stack, &chain).await["state"], "completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_escalates_to_models_of_a_higher_tier() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let mut yaml = String::from("providers:\n");
+    for (name, model) in [("small", "gpt-4o-mini"), ("large", "gpt-4o")] {
+        let url = stack.simulator.base_url(name, Dialect::Openai);
+        writeln!(
+            yaml,
+            "  {name}: {{dialect: openai, base_url: \"{url}\", api_key: k, default_model: {model}}}"
+        )
+        .unwrap();
+    }
+    yaml.push_str("models:\n");
+    for (name, model, tier, price) in [
+        ("small", "gpt-4o-mini", "fast", "0.15"),
+        ("large", "gpt-4o", "advanced", "2.5"),
+    ] {
+        writeln!(
+            yaml,
+            "  - {{provider: {name}, model: {model}, tier: {tier}, context_window: 128000, \
+             max_output_tokens: 16384, input_per_million: \"{price}\", output_per_million: \"10\"}}"
+        )
+        .unwrap();
+    }
+    stack.config_yaml(&yaml).unwrap();
+    let fails = Faults {
+        rate_500: 1.0,
+        ..Faults::default()
+    };
+    stack.simulator.set_faults(Some("small"), fails).unwrap();
+    let chain = begin(
+        &stack,
+        &json!({"id": "higher", "steps": [
+            {"name": "hard", "platform": "small", "fallback": false, "on_failure": "escalate",
+             "retry": {"max_retries": 0}, "prompt": "[[echo=done]]"},
+        ]}),
+    )
+    .await;
+    let _worker = stack.worker().unwrap();
+    assert_eq!(output(&stack, &chain, "hard").await, "done");
+    assert_eq!(outcome(&stack, &chain).await["state"], "completed");
+    let job = stack
+        .outcome(&JobId::parse("higher/hard").unwrap())
+        .await
+        .unwrap();
+    assert_eq!(job.platform.as_deref(), Some("large"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_spends_no_more_than_it_may() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let chain = begin(
+        &stack,
+        &json!({"id": "thrifty", "max_cost_usd": "0.000001", "steps": [
+            {"name": "dear", "max_tokens": 1000, "prompt": "x"},
+        ]}),
+    )
+    .await;
+    let _worker = stack.worker().unwrap();
+    let said = output(&stack, &chain, "dear").await;
+    assert!(
+        said.contains("the max_cost_usd of the chain thrifty"),
+        "{said}"
+    );
+    assert_eq!(outcome(&stack, &chain).await["state"], "failed");
+    assert_eq!(stack.books().await.unwrap().invoice.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_the_end_is_a_job_that_reads_the_steps() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let chain = begin(
+        &stack,
+        &json!({"id": "told", "on_complete": {"job": {"prompt": "[[echo=after {{ steps.a.output }}]]"}},
+            "steps": [{"name": "a", "prompt": "[[echo=one]]"}]}),
+    )
+    .await;
+    let _worker = stack.worker().unwrap();
+    assert_eq!(output(&stack, &chain, "on_complete").await, "after one");
+    assert_eq!(outcome(&stack, &chain).await["completed"], 1);
+}
