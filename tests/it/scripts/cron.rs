@@ -133,8 +133,10 @@ async fn a_leader_that_was_overtaken_enqueues_nothing_and_writes_nothing() {
     );
     let put = room
         .broker
-        .cron_put(Some(old), &name(), Some(&record), None, NextTick::Never);
-    assert_eq!(put.await.unwrap(), CronFence::Deposed);
+        .cron_put(Some(old), &name(), Some(&record), None, NextTick::Never)
+        .await
+        .unwrap();
+    assert_eq!(put, CronFence::Deposed);
     assert_eq!(figures(&room).await, (1, 0, 1));
     assert_eq!(
         tick(&room, new, &record, past(1000), &run(1)).await,
@@ -252,10 +254,8 @@ pub(super) async fn on_a_server_that_forgets(room: &Room) {
     let leader = room.broker.lead("a", LONG).await.unwrap().unwrap();
     room.ask::<()>(&["SCRIPT", "FLUSH"]).await;
     let entry = entry("x");
-    let next = NextTick::At(past(0));
-    let put = room
-        .broker
-        .cron_put(None, &name(), None, Some(&entry), next);
+    let (name, next) = (name(), NextTick::At(past(0)));
+    let put = room.broker.cron_put(None, &name, None, Some(&entry), next);
     assert_eq!(put.await.unwrap(), CronFence::Held);
     let record = record(room).await.unwrap();
     room.ask::<()>(&["SCRIPT", "FLUSH"]).await;

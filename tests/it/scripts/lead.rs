@@ -80,6 +80,7 @@ async fn who_resigns_wakes_the_others() {
     assert!(leads(&room, "a", LONG).await);
     let mut wakes = room.broker.wakes().await.unwrap();
     room.broker.resign("a").await.unwrap();
-    let woken = tokio::time::timeout(Duration::from_secs(30), wakes.on_message().next());
+    let mut wakes = wakes.on_message();
+    let woken = tokio::time::timeout(Duration::from_secs(30), wakes.next());
     assert!(woken.await.unwrap().is_some());
 }
