@@ -36,13 +36,11 @@ impl Claim {
         &mut self,
         broker: &Broker,
     ) -> Result<Option<LeaderToken>, BrokerError> {
-        let every = if self.token.is_some() {
-            RENEW_EVERY
-        } else {
-            ASK_EVERY
-        };
-        if self.asked.is_some_and(|asked| asked.elapsed() < every) {
-            return Ok(self.token);
+        let since = self.asked.map(|asked| asked.elapsed());
+        match (self.token, since) {
+            (Some(token), Some(since)) if since < RENEW_EVERY => return Ok(Some(token)),
+            (None, Some(since)) => tokio::time::sleep(ASK_EVERY.saturating_sub(since)).await,
+            _ => {}
         }
         // Should this fail, the lease may have ended: whoever asks next does not lead.
         let before = self.token.take();

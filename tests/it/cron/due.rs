@@ -63,9 +63,18 @@ async fn came(stack: &Stack, jobs: usize) -> Vec<i64> {
     .await
     .unwrap();
     let mut connection = stack.connection().await.unwrap();
-    let rows: redis::streams::StreamRangeReply = connection.xrange_all(&key).await.unwrap();
-    let ms = |id: &str| id.split_once('-').unwrap().0.parse().unwrap();
-    rows.ids.iter().map(|row| ms(&row.id)).collect()
+    let (mut times, mut start) = (Vec::with_capacity(jobs), "-".to_owned());
+    while times.len() < jobs {
+        let page: redis::streams::StreamRangeReply = connection
+            .xrange_count(&key, &start, "+", 1_000)
+            .await
+            .unwrap();
+        let last = page.ids.last().expect("as many as there are");
+        start = format!("({}", last.id);
+        let ms = |id: &str| -> i64 { id.split_once('-').unwrap().0.parse().unwrap() };
+        times.extend(page.ids.iter().map(|row| ms(&row.id)));
+    }
+    times
 }
 
 /// From now on Redis tells what held it for long.
