@@ -48,9 +48,10 @@ impl Claim {
         self.token = broker.lead(&self.name, LEASE).await?;
         self.asked = Some(Instant::now());
         if self.token != before {
-            match self.token {
-                Some(token) => tracing::info!(scheduler = self.name, %token, "leading"),
-                None => tracing::info!(scheduler = self.name, "standing by"),
+            if let Some(token) = self.token {
+                tracing::info!(scheduler = self.name, %token, "leading");
+            } else {
+                tracing::info!(scheduler = self.name, "standing by");
             }
         }
         Ok(self.token)

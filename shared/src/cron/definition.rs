@@ -58,10 +58,10 @@ pub struct Wrong {
 }
 
 impl Wrong {
-    fn new(field: &'static str, message: impl ToString) -> Self {
+    fn new(field: &'static str, message: impl Into<String>) -> Self {
         Self {
             field,
-            message: message.to_string(),
+            message: message.into(),
         }
     }
 }
@@ -106,7 +106,9 @@ impl Definition {
         };
         let queue = match written.queue.as_deref() {
             None => QueueName::default(),
-            Some(name) => QueueName::parse(name).map_err(|bad| Wrong::new("queue", bad))?,
+            Some(name) => {
+                QueueName::parse(name).map_err(|bad| Wrong::new("queue", bad.to_string()))?
+            }
         };
         Ok(Self {
             timing: timing(written)?,
@@ -197,14 +199,14 @@ fn timing(written: &Written) -> Result<Timing, Wrong> {
                     Wrong::new("timezone", message)
                 })?,
             };
-            Timing::schedule(schedule, zone).map_err(|bad| Wrong::new("schedule", bad))
+            Timing::schedule(schedule, zone).map_err(|bad| Wrong::new("schedule", bad.to_string()))
         }
         (None, Some(every)) => {
             if written.timezone.is_some() {
                 let message = "it is for a `schedule`; `every` counts from 1970, UTC, in any zone";
                 return Err(Wrong::new("timezone", message));
             }
-            Timing::every(every).map_err(|bad| Wrong::new("every", bad))
+            Timing::every(every).map_err(|bad| Wrong::new("every", bad.to_string()))
         }
         (Some(_), Some(_)) => Err(Wrong::new(
             "every",
