@@ -167,6 +167,6 @@ async fn due_jobs_come_on_time_and_a_burst_of_them_does_not_hold_redis() {
 
     // They are whole: a worker takes them from there.
     let _worker = stack.worker().unwrap();
-    let outcome = stack.outcome(&burst[burst.len() - 1]).await.unwrap();
+    let outcome = stack.outcome(&burst[0]).await.unwrap();
     assert_eq!(outcome.state, JobState::Completed, "{outcome:?}");
 }

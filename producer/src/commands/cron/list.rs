@@ -133,8 +133,12 @@ mod tests {
                 Some(1_800_000_000),
             ),
         ];
-        insta::assert_snapshot!(text(&jobs), @"");
-        insta::assert_snapshot!(serde_json::to_string(&jobs[1]).unwrap(), @"");
-        insta::assert_snapshot!(text(&[]), @"");
+        insta::assert_snapshot!(text(&jobs), @r"
+        NAME            WHEN                       QUEUE    NEXT                  LAST                  RAN    SKIPPED  FROM
+        nightly-report  0 3 * * * (Europe/Berlin)  default  rests                 -                     1,234        7  config
+        poll            every 30s                  bulk     2027-01-15T08:00:00Z  2027-01-15T07:59:30Z  1,234        7  command
+        ");
+        insta::assert_snapshot!(serde_json::to_string(&jobs[1]).unwrap(), @r#"{"name":"poll","source":"command","paused":false,"every":"30s","missed":"once","queue":"bulk","job":{"prompt":"x"},"next":"2027-01-15T08:00:00Z","last":"2027-01-15T07:59:30Z","ran":1234,"skipped":7}"#);
+        insta::assert_snapshot!(text(&[]), @"No job recurs. `longshore cron add` makes one, or `cron:` in longshore.yaml.");
     }
 }
