@@ -59,7 +59,8 @@ async fn queued(stack: &Stack, queue: &str) -> Vec<(i64, Value)> {
 
 /// The tick that a message says that it is.
 fn tick_of(message: &Value) -> DateTime<Utc> {
-    let tick = message["metadata"]["cron"]["tick"].as_str().unwrap();
+    let tick = message.pointer("/metadata/cron/tick").unwrap();
+    let tick = tick.as_str().unwrap();
     tick.parse().unwrap()
 }
 

@@ -167,7 +167,6 @@ mod tests {
     use std::path::Path;
 
     use super::super::{Config, ConfigError, Environment};
-    use super::*;
 
     fn load(yaml: &str) -> Result<Config, ConfigError> {
         let env = Environment::from_pairs([("TOPIC", "boats")]);

@@ -79,19 +79,23 @@ async fn came(stack: &Stack, jobs: usize) -> Vec<i64> {
 
 /// From now on Redis tells what held it for long.
 async fn watch(connection: &mut MultiplexedConnection) {
-    for words in [
-        &["CONFIG", "RESETSTAT"][..],
-        &["CONFIG", "SET", "slowlog-log-slower-than", "1000"],
-        &["CONFIG", "SET", "slowlog-max-len", "10000"],
-        &["SLOWLOG", "RESET"],
-    ] {
-        let mut command = redis::cmd(words[0]);
-        let () = command
-            .arg(&words[1..])
-            .query_async(connection)
-            .await
-            .unwrap();
-    }
+    let () = redis::pipe()
+        .cmd("CONFIG")
+        .arg("SET")
+        .arg("slowlog-log-slower-than")
+        .arg(1_000)
+        .ignore()
+        .cmd("CONFIG")
+        .arg("SET")
+        .arg("slowlog-max-len")
+        .arg(10_000)
+        .ignore()
+        .cmd("SLOWLOG")
+        .arg("RESET")
+        .ignore()
+        .query_async(connection)
+        .await
+        .unwrap();
 }
 
 /// How long scripts held Redis since then: those of over 1 ms, in µs, the longest first.
@@ -106,7 +110,7 @@ async fn held(connection: &mut MultiplexedConnection) -> Vec<u64> {
         .unwrap();
     let scripts = slow
         .into_iter()
-        .filter(|(.., words, _, _)| words[0].starts_with("EVAL"));
+        .filter(|(.., words, _, _)| words.iter().any(|word| word.starts_with("EVAL")));
     let mut times: Vec<u64> = scripts.map(|(_, _, time, ..)| time).collect();
     times.sort_unstable_by(|a, b| b.cmp(a));
     times
