@@ -5,6 +5,7 @@ mod batch;
 mod chain;
 mod config;
 mod costs;
+mod cron;
 mod dev;
 mod dlq;
 mod doctor;
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Quota(quota::Arguments),
     /// Show what was spent, by day, platform, type or chain
     Costs(costs::Arguments),
+    /// Add, list, pause, resume, remove and run jobs that recur
+    Cron(cron::Arguments),
     /// List, show, edit, replay and purge dead letters
     Dlq(dlq::Arguments),
     /// Show who would answer a task, and why, without asking anyone
@@ -88,6 +91,7 @@ pub(crate) async fn run(command: Command) -> Result<Done, CommandError> {
         Command::Status(arguments) => status::run(arguments, &Session::open()?).await,
         Command::Quota(arguments) => quota::run(arguments, &Session::open()?).await,
         Command::Costs(arguments) => costs::run(arguments, &Session::open()?).await,
+        Command::Cron(arguments) => cron::run(arguments, &Session::open()?).await,
         Command::Dlq(arguments) => dlq::run(arguments, &Session::open()?).await,
         Command::Queues(arguments) => queues::run(arguments, &Session::open()?).await,
         Command::Workers(arguments) => workers::run(arguments, &Session::open()?).await,

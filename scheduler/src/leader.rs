@@ -2,19 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-use longshore_shared::broker::{Broker, BrokerError};
+use longshore_shared::broker::{Broker, BrokerError, LeaderToken};
 
-/// How long a leader that died is waited for.
-const LEASE: Duration = Duration::from_secs(8);
+/// How long a leader that died is waited for. One that is merely slow and is overtaken does no harm: what two
+/// must not both do is fenced by the token.
+const LEASE: Duration = Duration::from_secs(3);
 
-/// How often the lease is asked for or renewed.
-const EVERY: Duration = Duration::from_secs(2);
+/// How often a leader renews its lease.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
+
+/// A standby asks no oftener, however often it is called.
+const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// One scheduler's claim to lead.
 pub(crate) struct Claim {
     name: String,
     asked: Option<Instant>,
-    leads: bool,
+    token: Option<LeaderToken>,
 }
 
 impl Claim {
@@ -23,34 +27,39 @@ impl Claim {
         Self {
             name,
             asked: None,
-            leads: false,
+            token: None,
         }
     }
 
-    /// Whether this scheduler leads now; asks Redis when it is time to.
-    pub(crate) async fn renew(&mut self, broker: &Broker) -> Result<bool, BrokerError> {
-        if self.asked.is_some_and(|asked| asked.elapsed() < EVERY) {
-            return Ok(self.leads);
+    /// The token of this scheduler, if it leads now; asks Redis when it is time to.
+    pub(crate) async fn renew(
+        &mut self,
+        broker: &Broker,
+    ) -> Result<Option<LeaderToken>, BrokerError> {
+        let since = self.asked.map(|asked| asked.elapsed());
+        match (self.token, since) {
+            (Some(token), Some(since)) if since < RENEW_EVERY => return Ok(Some(token)),
+            (None, Some(since)) => tokio::time::sleep(ASK_EVERY.saturating_sub(since)).await,
+            _ => {}
         }
         // Should this fail, the lease may have ended: whoever asks next does not lead.
-        let led = std::mem::take(&mut self.leads);
+        let before = self.token.take();
         self.asked = None;
-        let leads = broker.lead(&self.name, LEASE).await?;
+        self.token = broker.lead(&self.name, LEASE).await?;
         self.asked = Some(Instant::now());
-        self.leads = leads;
-        if leads != led {
-            tracing::info!(
-                scheduler = self.name,
-                "{}",
-                if leads { "leading" } else { "standing by" }
-            );
+        if self.token != before {
+            if let Some(token) = self.token {
+                tracing::info!(scheduler = self.name, %token, "leading");
+            } else {
+                tracing::info!(scheduler = self.name, "standing by");
+            }
         }
-        Ok(leads)
+        Ok(self.token)
     }
 
     /// Lets another lead at once.
     pub(crate) async fn resign(&mut self, broker: &Broker) {
-        if !std::mem::take(&mut self.leads) {
+        if self.token.take().is_none() {
             return;
         }
         if let Err(error) = broker.resign(&self.name).await {

@@ -3,6 +3,7 @@
 //! Any number of schedulers may run; one of them leads, by a lease in Redis.
 
 mod alerts;
+mod cron;
 pub mod housekeeping;
 mod leader;
 mod letters;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     alerts::Deliveries,
+    cron::Recurring,
     housekeeping::{self, Leads},
     leader::Claim,
     letters, windows,
@@ -29,8 +30,15 @@ const TICK: Duration = Duration::from_millis(10);
 /// The longest: the lease has to be renewed, and should a call to wake be missed, it is late by no more.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// Jobs that one step promotes; it holds Redis for well under 10 ms.
-const PROMOTE: usize = 250;
+/// Jobs that one step promotes: it holds Redis for 1 to 2 ms, and for under 10 ms where Redis has to share its
+/// processor.
+const PROMOTE: usize = 100;
+
+/// So many steps follow one another, while there is more that is due, before the other duties have their turn.
+const IN_A_ROW: usize = 50;
+
+/// Jobs that one step lets go of the lanes of limits.
+const LET_GO: usize = 250;
 
 /// How often dead workers are looked for.
 const RECOVER_EVERY: Duration = Duration::from_secs(1);
@@ -134,17 +142,27 @@ impl Scheduler {
         let leads = claim.renew(&self.broker).await;
         rounds
             .leads
-            .store(*leads.as_ref().unwrap_or(&false), Ordering::Relaxed);
-        if !leads? {
+            .store(matches!(leads, Ok(Some(_))), Ordering::Relaxed);
+        let Some(leader) = leads? else {
             return Ok(STANDBY);
-        }
-        let gone = self
+        };
+        let mut gone = self
             .broker
-            .promote(PROMOTE)
+            .let_go(LET_GO)
             .await?
-            .and(self.broker.let_go(PROMOTE).await?)
-            .and(self.broker.let_go_resumed(PROMOTE).await?);
+            .and(self.broker.let_go_resumed(LET_GO).await?);
+        let mut more = gone.jobs >= LET_GO;
+        for _ in 0..IN_A_ROW {
+            let promoted = self.broker.promote(PROMOTE).await?;
+            gone = gone.and(promoted);
+            if promoted.jobs < PROMOTE {
+                break;
+            }
+            more = true;
+        }
         metrics::counter!("longshore_jobs_promoted_total").increment(gone.jobs as u64);
+        let config = self.config.current();
+        let tick = rounds.recurring.round(&self.broker, config, leader).await?;
         if due(&mut rounds.recovered, RECOVER_EVERY) {
             self.recover(rounds).await?;
         }
@@ -166,8 +184,8 @@ impl Scheduler {
             // Who is still busy with the last turn misses this one.
             self.letters.notify_waiters();
         }
-        Ok(match gone.again {
-            _ if gone.jobs >= PROMOTE || rounds.windows.is_none() => Duration::ZERO,
+        Ok(match gone.again.into_iter().chain(tick).min() {
+            _ if more || rounds.windows.is_none() => Duration::ZERO,
             Some(again) => again.clamp(TICK, LONGEST_SLEEP),
             None => LONGEST_SLEEP,
         })
@@ -214,6 +232,7 @@ async fn listen(broker: Broker, called: Arc<Notify>) {
 #[derive(Default)]
 struct Rounds {
     leads: Leads,
+    recurring: Recurring,
     recovered: Option<Instant>,
     listed: Option<Instant>,
     queues: Vec<QueueName>,

@@ -1,5 +1,6 @@
 -- Lets jobs out of the lanes of limits whose gates are open: in order, and no more than there is room
--- for. What has no room after all comes back to the head of its lane.
+-- for. What has no room after all comes back to the head of its lane. Two leaders may do so at once: what
+-- the first let go is counted here, and no longer there for the second.
 --
 -- KEYS[1]  the gates
 -- ARGV     prefix, how many jobs at most

@@ -21,6 +21,9 @@ end
 -- Wakes the scheduler: something is due before it meant to look.
 local function wake() redis.call('PUBLISH', P .. ':wake', '') end
 
+-- Whether this is the token of the leader that took the lease last: one that was overtaken has an older.
+local function leads(token) return redis.call('GET', P .. ':leader:token') == token end
+
 -- Who has the entry, or nil.
 local function owner_of(stream, entry)
   local pending = redis.call('XPENDING', stream, GROUP, entry, entry, 1)

@@ -1,4 +1,5 @@
--- Lets go of the jobs of a lane of times that are due, the earliest first.
+-- Lets go of the jobs of a lane of times that are due, the earliest first. Two leaders may do so at once:
+-- a job leaves the lane in the step that enqueues it, and is due by the server's clock.
 --
 -- KEYS[1]  the lane
 -- ARGV     prefix, the lane's name, how many at most

@@ -1,5 +1,6 @@
 -- Takes from a dead worker what it left and gives it to whoever comes next: attempts in mid-call are
--- recorded as lost and count as crashes of their jobs, the rest goes back as it was.
+-- recorded as lost and count as crashes of their jobs, the rest goes back as it was. Two leaders may do so at
+-- once: whether the worker lives is looked at here, and what was given back is no longer its own.
 --
 -- KEYS[1]  the queue's stream
 -- ARGV     prefix, queue, worker, how many entries at most

@@ -4,4 +4,5 @@
 -- ARGV     prefix, who resigns
 -- Returns  1 when it led, else 0
 if redis.call('GET', KEYS[1]) ~= ARGV[2] then return 0 end
+wake()
 return redis.call('DEL', KEYS[1])

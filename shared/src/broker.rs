@@ -7,6 +7,7 @@ mod chain_acts;
 mod chains;
 mod circuit;
 mod config;
+mod cron;
 mod dead;
 mod events;
 mod holding;
@@ -48,10 +49,12 @@ pub use self::{
     chains::{ChainHead, ChainView, Failed, StepView, Tally},
     circuit::{CircuitName, CircuitReport, Claim, Counted, Counts, Opened},
     config::{CONFIG_MESSAGE, Pushed},
+    cron::{CronFence, CronRecord, CronStanding, NextTick},
     dead::DeadSlice,
     events::{EventEntry, EventStream},
     holding::{Holding, Journalled, Unheard},
     jobs::{Entries, Pending, Waiting},
+    leader::LeaderToken,
     limits::{LetGo, Offer, Reservation, Reserved, Spent, Takes, Turn},
     meters::{Fill, MeterReport, WindowFill},
     pauses::{PAUSED_MESSAGE, Paused, Pausing},

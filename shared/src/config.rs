@@ -18,8 +18,9 @@ use url::Url;
 
 use crate::{
     catalog::{Catalog, UnknownPrice},
+    cron::Definition,
     envelope::Limits,
-    id::{Namespace, QueueName},
+    id::{CronName, Namespace, QueueName},
     limits::{Alerts, Budget, Circuit, Tenants},
     replay::ReplayRule,
     routing::Routing,
@@ -33,6 +34,7 @@ pub use redact::redacted;
 pub use secrets::without_secrets;
 pub use shown::Shown;
 
+mod cron;
 mod dead_letters;
 mod environment;
 mod error;
@@ -113,6 +115,8 @@ pub struct Config {
     pub circuit: Circuit,
     /// By which dead letters are replayed without a person, in the file's order. Default: none.
     pub replay_rules: Vec<ReplayRule>,
+    /// The jobs that recur. Default: none.
+    pub cron: BTreeMap<CronName, Definition>,
     /// What looks wrong but keeps nothing from running, for people.
     pub warnings: Vec<String>,
     /// Where each setting and entry stands that is set; the others have their defaults.

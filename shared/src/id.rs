@@ -55,6 +55,10 @@ text_id! {
     QueueName
 }
 text_id! {
+    /// The name of a recurring job: 1 to 64 characters of `[A-Za-z0-9._-]`.
+    CronName
+}
+text_id! {
     /// One run of one worker process; never used again after it ends.
     WorkerId
 }
@@ -198,6 +202,26 @@ impl QueueName {
     }
 
     /// A queue or the stream beside it, out of our own records.
+    pub fn from_record(value: &str) -> Self {
+        Self(value.to_owned())
+    }
+}
+
+impl CronName {
+    /// Checks the form of a recurring job's name: as a queue's.
+    pub fn parse(value: &str) -> Result<Self, BadName> {
+        if allowed(value, 64, "._-") {
+            Ok(Self(value.to_owned()))
+        } else {
+            Err(BadName {
+                what: "recurring job",
+                value: value.chars().take(80).collect(),
+                expected: "a name of 1 to 64 characters of [A-Za-z0-9._-]",
+            })
+        }
+    }
+
+    /// A name out of our own records.
     pub fn from_record(value: &str) -> Self {
         Self(value.to_owned())
     }

@@ -171,6 +171,12 @@ impl Keys {
         chains = "chains";
         /// The lease of the leading scheduler.
         leader = "leader";
+        /// The recurring jobs, by name.
+        cron = "cron";
+        /// The recurring jobs, by their next ticks.
+        cron_next = "cron:next";
+        /// The last ticks of the recurring jobs, and how many ran and were skipped.
+        cron_state = "cron:state";
         /// When to look again at the lanes of limits, by meter.
         gates = "gates";
         /// The meters of windows, by when to look at them: at their ends.

@@ -6,6 +6,7 @@ pub mod call;
 pub mod catalog;
 pub mod chain;
 pub mod config;
+pub mod cron;
 pub mod envelope;
 pub mod event;
 pub mod health;

@@ -16,6 +16,7 @@ mod chaos;
 mod cli;
 mod clients;
 mod crash;
+mod cron;
 mod identity;
 mod letters;
 mod model;

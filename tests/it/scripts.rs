@@ -11,6 +11,7 @@ mod chains;
 mod circuit;
 mod circuit_model;
 mod circuit_worker;
+mod cron;
 mod dead;
 mod dead_rules;
 mod dead_scan;

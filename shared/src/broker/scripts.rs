@@ -111,4 +111,8 @@ scripts! {
     SWEEP_LANE = "sweep_lane.lua";
     /// Forgets a recorder that is gone.
     FORGET_RECORDER = "forget_recorder.lua";
+    /// Writes the record of a recurring job.
+    CRON_PUT = "cron_put.lua";
+    /// Enqueues or skips a tick of a recurring job.
+    CRON_TICK = "cron_tick.lua";
 }

@@ -13,6 +13,7 @@ use serde_saphyr::Spanned;
 
 use super::{
     Origin,
+    cron::RawCron,
     dead_letters::RawDeadLetters,
     limits::{RawBudget, RawCircuit, RawTenant},
     routing::RawRouting,
@@ -113,6 +114,7 @@ pub(crate) struct File {
     pub(crate) webhooks: Option<RawWebhooks>,
     pub(crate) circuit: Option<RawCircuit>,
     pub(crate) cli_tools: Option<Vec<Text>>,
+    pub(crate) cron: Option<Vec<RawCron>>,
 }
 
 /// A retry policy.

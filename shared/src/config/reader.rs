@@ -149,9 +149,14 @@ impl<'a> Reader<'a> {
 
     /// A value of the file, with its variables filled in.
     pub(crate) fn filled(&mut self, written: &Text) -> Interpolated {
-        let variables = variables_of(written.as_written());
+        self.fill(written.as_written())
+    }
+
+    /// A text of the file, with its variables filled in.
+    pub(crate) fn fill(&mut self, text: &str) -> Interpolated {
+        let variables = variables_of(text);
         self.known.extend(variables.into_iter().map(str::to_owned));
-        interpolate(written.as_written(), self.env)
+        interpolate(text, self.env)
     }
 
     /// Tells of a `${` that is of no known form.

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::{
     Config, ConfigError, Environment, FILE_NAME, Form, Liveness, Origin, Reader, Retention,
-    RetryPolicy, Text,
+    RetryPolicy, Text, cron,
     dead_letters::replay_rules,
     file::{File, RawLimits, RawLiveness, RawRetention, RawRetry},
     form, limits as spending,
@@ -123,6 +123,7 @@ pub(super) fn assemble(
     let alerts = webhooks::alerts(r, &file.alerts.unwrap_or_default(), &webhooks);
     let circuit = spending::circuit(r, &file.circuit.unwrap_or_default());
     let replay_rules = replay_rules(r, &file.dead_letters.unwrap_or_default(), &catalog);
+    let cron = cron::cron(r, &file.cron.unwrap_or_default(), &limits);
 
     let read = reader.finish();
     if !read.problems.is_empty() {
@@ -154,6 +155,7 @@ pub(super) fn assemble(
         webhooks,
         circuit,
         replay_rules,
+        cron,
         warnings: read.warnings,
         origins: read.origins,
         source: path.map(Path::to_owned),

@@ -40,6 +40,7 @@ impl Config {
         list.extend(catalog::lines(self));
         list.extend(policy::spending(self));
         list.extend(policy::replaying(self));
+        list.extend(policy::cron(self));
         list.into_iter()
             .map(|(name, value)| Shown {
                 origin: self.origins.get(&name).cloned(),
@@ -214,7 +215,7 @@ mod tests {
             .filter(|line| !line.name.starts_with("ret") && !line.name.starts_with('l'))
             .map(|line| format!("{}: {}", line.name, line.value))
             .collect();
-        insta::assert_snapshot!(lines.join("\n"), @r"
+        insta::assert_snapshot!(lines.join("\n"), @r#"
         routing.default_rules: false
         routing.prefer_local: true
         routing.max_cost_per_task: 0.5
@@ -242,7 +243,8 @@ mod tests {
         circuit.window: 20s
         circuit.cooldown: 10s
         circuit.max_cooldown: 2m
-        ");
+        cron.hourly: @hourly (Asia/Tokyo), missed once, queue default, job {"prompt":"Hello"}
+        "#);
     }
 
     #[test]

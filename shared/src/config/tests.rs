@@ -104,6 +104,7 @@ tenants: { acme: { weight: 3 } }
 alerts: { at: [60, 95], webhook: https://hooks.example.com/path }
 webhooks: { hosts: [hooks.example.com], secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, timeout: 5s }
 circuit: { error_percent: 40, min_calls: 20, window: 20s, cooldown: 10s, max_cooldown: 2m }
+cron: [{ name: hourly, schedule: '@hourly', timezone: Asia/Tokyo, job: { prompt: Hello } }]
 ";
 
 #[test]

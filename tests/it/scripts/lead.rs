@@ -8,23 +8,24 @@ use super::room::Room;
 
 const LONG: Duration = Duration::from_mins(10);
 
+async fn leads(room: &Room, who: &str, lease: Duration) -> bool {
+    room.broker.lead(who, lease).await.unwrap().is_some()
+}
+
 #[tokio::test]
 async fn there_is_one_leader_and_it_stays_so() {
     let room = Room::new().await;
-    assert!(room.broker.lead("a", LONG).await.unwrap());
-    assert!(!room.broker.lead("b", LONG).await.unwrap());
-    assert!(
-        room.broker.lead("a", LONG).await.unwrap(),
-        "the leader renews"
-    );
-    assert!(!room.broker.lead("b", LONG).await.unwrap());
+    assert!(leads(&room, "a", LONG).await);
+    assert!(!leads(&room, "b", LONG).await);
+    assert!(leads(&room, "a", LONG).await, "the leader renews");
+    assert!(!leads(&room, "b", LONG).await);
 }
 
 #[tokio::test]
 async fn a_lease_lasts_as_long_as_it_was_last_asked_for() {
     let room = Room::new().await;
-    assert!(room.broker.lead("a", Duration::from_secs(5)).await.unwrap());
-    assert!(room.broker.lead("a", LONG).await.unwrap());
+    assert!(leads(&room, "a", Duration::from_secs(5)).await);
+    assert!(leads(&room, "a", LONG).await);
     let ms: i64 = room.ask(&["PTTL", &room.key("leader")]).await;
     assert!((590_000..=600_000).contains(&ms), "{ms}");
 }
@@ -32,33 +33,54 @@ async fn a_lease_lasts_as_long_as_it_was_last_asked_for() {
 #[tokio::test]
 async fn another_leads_when_the_lease_is_over() {
     let room = Room::new().await;
-    assert!(
-        room.broker
-            .lead("a", Duration::from_millis(30))
-            .await
-            .unwrap()
-    );
+    assert!(leads(&room, "a", Duration::from_millis(30)).await);
     eventually("the lease ends", || async {
-        anyhow::ensure!(room.broker.lead("b", LONG).await?, "a still leads");
+        anyhow::ensure!(leads(&room, "b", LONG).await, "a still leads");
         Ok(())
     })
     .await
     .unwrap();
-    assert!(!room.broker.lead("a", LONG).await.unwrap());
+    assert!(!leads(&room, "a", LONG).await);
 }
 
 #[tokio::test]
 async fn another_leads_at_once_when_the_leader_resigns() {
     let room = Room::new().await;
-    assert!(room.broker.lead("a", LONG).await.unwrap());
+    assert!(leads(&room, "a", LONG).await);
     room.broker.resign("b").await.unwrap();
+    assert!(!leads(&room, "b", LONG).await, "only the leader can resign");
+    room.broker.resign("a").await.unwrap();
+    room.broker.resign("a").await.unwrap();
+    assert!(leads(&room, "b", LONG).await);
+    room.broker.resign("a").await.unwrap();
+    assert!(!leads(&room, "a", LONG).await);
+}
+
+#[tokio::test]
+async fn a_token_is_new_whenever_the_lease_changes_hands() {
+    let room = Room::new().await;
+    let lead = async |who: &str| room.broker.lead(who, LONG).await.unwrap().unwrap();
+    let first = lead("a").await;
+    assert_eq!(lead("a").await, first, "a renewal is no change");
+    room.broker.resign("a").await.unwrap();
+    let second = lead("b").await;
+    assert!(second > first);
+    let () = room.ask(&["DEL", &room.key("leader")]).await;
+    let third = lead("b").await;
     assert!(
-        !room.broker.lead("b", LONG).await.unwrap(),
-        "only the leader can resign"
+        third > second,
+        "who lost the lease may not be who leads next"
     );
+}
+
+#[tokio::test]
+async fn who_resigns_wakes_the_others() {
+    use futures::StreamExt as _;
+    let room = Room::new().await;
+    assert!(leads(&room, "a", LONG).await);
+    let mut wakes = room.broker.wakes().await.unwrap();
     room.broker.resign("a").await.unwrap();
-    room.broker.resign("a").await.unwrap();
-    assert!(room.broker.lead("b", LONG).await.unwrap());
-    room.broker.resign("a").await.unwrap();
-    assert!(!room.broker.lead("a", LONG).await.unwrap());
+    let mut wakes = wakes.on_message();
+    let woken = tokio::time::timeout(Duration::from_secs(30), wakes.next());
+    assert!(woken.await.unwrap().is_some());
 }

@@ -120,6 +120,7 @@ async fn every_script_works_on_a_server_that_forgot_it() {
             .lead("s", std::time::Duration::from_mins(1))
             .await
             .unwrap()
+            .is_some()
     );
     forget().await;
     room.broker.resign("s").await.unwrap();
@@ -128,7 +129,16 @@ async fn every_script_works_on_a_server_that_forgot_it() {
             .lead("t", std::time::Duration::from_mins(1))
             .await
             .unwrap()
+            .is_some()
     );
+}
+
+/// The scripts of recurring jobs.
+#[tokio::test]
+async fn recurring_jobs_work_on_a_server_that_forgot_their_scripts() {
+    let (redis, _dir) = redis().await;
+    let room = Room::at(&redis.url()).await;
+    super::cron::on_a_server_that_forgets(&room).await;
 }
 
 /// The scripts of limits and tenants.

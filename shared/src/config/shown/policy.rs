@@ -159,6 +159,18 @@ fn replay(rule: &ReplayRule) -> String {
     words.join(", ")
 }
 
+/// The recurring jobs.
+pub(super) fn cron(config: &Config) -> impl Iterator<Item = (String, String)> {
+    config.cron.iter().map(|(name, one)| {
+        let job = serde_json::Value::Object(one.job.clone());
+        let value = format!(
+            "{}, missed {}, queue {}, job {job}",
+            one.timing, one.missed, one.queue
+        );
+        (format!("cron.{name}"), value)
+    })
+}
+
 fn budget(budget: &Budget) -> String {
     let whose = match &budget.scope {
         Scope::Overall => "overall".to_owned(),

@@ -1,0 +1,54 @@
+//! What is to be done about a tick whose time has come.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Missed, Timing};
+
+/// A tick that is later than this was missed: a leader looks at least once a second, and so it was not there.
+pub const GRACE: TimeDelta = TimeDelta::seconds(2);
+
+/// Ticks that one step skips at most; who was away for long takes more of them.
+const MOST: u64 = 1000;
+
+/// One step on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// The tick that runs now.
+    pub run: Option<DateTime<Utc>>,
+    /// How many do not run.
+    pub skipped: u64,
+    /// The tick that comes next; `None` where none ever does.
+    pub next: Option<DateTime<Utc>>,
+}
+
+/// What follows on the tick `due`, whose time has come, at `now`.
+pub fn step(timing: &Timing, missed: Missed, due: DateTime<Utc>, now: DateTime<Utc>) -> Step {
+    let is_missed = |tick: DateTime<Utc>| now - tick > GRACE;
+    if missed == Missed::All || !is_missed(due) {
+        return Step {
+            run: Some(due),
+            skipped: 0,
+            next: timing.next_after(due),
+        };
+    }
+    let (mut last, mut count) = (due, 1);
+    let mut next = timing.next_after(due);
+    while let Some(tick) = next.filter(|tick| is_missed(*tick) && count < MOST) {
+        (last, count) = (tick, count + 1);
+        next = timing.next_after(tick);
+    }
+    let goes_on = next.is_some_and(is_missed);
+    if missed == Missed::Once && !goes_on {
+        Step {
+            run: Some(last),
+            skipped: count - 1,
+            next,
+        }
+    } else {
+        Step {
+            run: None,
+            skipped: count,
+            next,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Jobs that are due: when they come out of their lane, and what it costs Redis.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use longshore_shared::{id::JobId, state::JobState};
+use longshore_tests::stack::{Options, Stack, within};
+use redis::{AsyncCommands as _, aio::MultiplexedConnection};
+
+use super::{size, tell, turn};
+
+/// Of them so many are due one after another, the others at one moment.
+const SPREAD: usize = 1_000;
+
+/// Between two of those, in ms.
+const APART: i64 = 10;
+
+/// From now on until the first is due (ms): all have to have their times by then.
+const LEAD: i64 = 3_000;
+
+/// Redis may be held for so long at a time (µs).
+const HELD: u64 = 10_000;
+
+/// Jobs that wait for their time, put there by a worker, which is gone.
+async fn scheduled(stack: &Stack, jobs: usize) -> Vec<JobId> {
+    let mut worker = stack.worker().unwrap();
+    let bodies: Vec<String> = (0..jobs)
+        .map(|at| format!(r#"{{"prompt":"job {at}","delay":86400}}"#))
+        .collect();
+    let ids = stack.enqueue(&bodies).await.unwrap();
+    within(Duration::from_mins(10), "all of them wait", || async {
+        let mut connection = stack.connection().await?;
+        let waiting: usize = connection.zcard(stack.broker.keys().time_lane()).await?;
+        ensure!(waiting == jobs, "{waiting} of {jobs}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    worker.stop(Duration::from_mins(1)).await.unwrap();
+    ids
+}
+
+/// Gives jobs that wait other times.
+async fn due_at(stack: &Stack, jobs: &[(JobId, i64)]) {
+    let mut connection = stack.connection().await.unwrap();
+    for some in jobs.chunks(5_000) {
+        let times: Vec<(i64, &str)> = some.iter().map(|(id, at)| (*at, id.as_str())).collect();
+        let lane = stack.broker.keys().time_lane();
+        let () = connection.zadd_multiple(lane, &times).await.unwrap();
+    }
+}
+
+/// When the jobs came out of the lane, in order (ms, by the server's clock), once all of these did.
+async fn came(stack: &Stack, jobs: usize) -> Vec<i64> {
+    let ready = longshore_shared::id::QueueName::default().ready();
+    let key = stack.broker.keys().queue(&ready);
+    within(Duration::from_mins(2), "all come", || async {
+        let mut connection = stack.connection().await?;
+        let came: usize = connection.xlen(&key).await?;
+        ensure!(came == jobs, "{came} of {jobs}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let mut connection = stack.connection().await.unwrap();
+    let (mut times, mut start) = (Vec::with_capacity(jobs), "-".to_owned());
+    while times.len() < jobs {
+        let page: redis::streams::StreamRangeReply = connection
+            .xrange_count(&key, &start, "+", 1_000)
+            .await
+            .unwrap();
+        let last = page.ids.last().expect("as many as there are");
+        start = format!("({}", last.id);
+        let ms = |id: &str| -> i64 { id.split_once('-').unwrap().0.parse().unwrap() };
+        times.extend(page.ids.iter().map(|row| ms(&row.id)));
+    }
+    times
+}
+
+/// From now on Redis tells what held it for long.
+async fn watch(connection: &mut MultiplexedConnection) {
+    let () = redis::pipe()
+        .cmd("CONFIG")
+        .arg("SET")
+        .arg("slowlog-log-slower-than")
+        .arg(1_000)
+        .ignore()
+        .cmd("CONFIG")
+        .arg("SET")
+        .arg("slowlog-max-len")
+        .arg(10_000)
+        .ignore()
+        .cmd("SLOWLOG")
+        .arg("RESET")
+        .ignore()
+        .query_async(connection)
+        .await
+        .unwrap();
+}
+
+/// How long scripts held Redis since then: those of over 1 ms, in µs, the longest first.
+async fn held(connection: &mut MultiplexedConnection) -> Vec<u64> {
+    type Slow = (u64, u64, u64, Vec<String>, String, String);
+    let mut command = redis::cmd("SLOWLOG");
+    let slow: Vec<Slow> = command
+        .arg("GET")
+        .arg(-1)
+        .query_async(connection)
+        .await
+        .unwrap();
+    let scripts = slow
+        .into_iter()
+        .filter(|(.., words, _, _)| words.iter().any(|word| word.starts_with("EVAL")));
+    let mut times: Vec<u64> = scripts.map(|(_, _, time, ..)| time).collect();
+    times.sort_unstable_by(|a, b| b.cmp(a));
+    times
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn due_jobs_come_on_time_and_a_burst_of_them_does_not_hold_redis() {
+    let _turn = turn().await;
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let burst: usize = size(10_000, 100_000);
+    let ids = scheduled(&stack, burst + SPREAD).await;
+    let (spread, burst) = ids.split_at(SPREAD);
+    let _scheduler = stack.scheduler().unwrap();
+    let mut connection = stack.connection().await.unwrap();
+
+    let first = stack.broker.server_time_ms().await.unwrap() + LEAD;
+    let times: Vec<(JobId, i64)> = spread
+        .iter()
+        .zip(0..)
+        .map(|(id, at)| (id.clone(), first + at * APART))
+        .collect();
+    due_at(&stack, &times).await;
+    let came_at = came(&stack, SPREAD).await;
+    let mut late: Vec<i64> = came_at
+        .iter()
+        .zip(&times)
+        .map(|(at, (_, due))| at - due)
+        .collect();
+    late.sort_unstable();
+    assert!(late[0] >= 0, "{} ms early", -late[0]);
+    let (half, most) = (late[SPREAD / 2], late[SPREAD * 99 / 100]);
+    tell(&format!(
+        "{} jobs wait: those that are due come {half} ms late (p50), {most} ms (p99)",
+        burst.len()
+    ));
+    assert!(most < 100, "{most} ms late");
+
+    let at = stack.broker.server_time_ms().await.unwrap() + LEAD;
+    let times: Vec<(JobId, i64)> = burst.iter().map(|id| (id.clone(), at)).collect();
+    due_at(&stack, &times).await;
+    watch(&mut connection).await;
+    let came_at = came(&stack, SPREAD + burst.len()).await;
+    let held = held(&mut connection).await;
+    let (first, last) = (came_at[SPREAD] - at, came_at[came_at.len() - 1] - at);
+    let longest = held.first().copied().unwrap_or_default();
+    tell(&format!(
+        "{} jobs due at one moment: the first came {first} ms after it, the last {last} ms; a script held \
+         Redis for {longest} µs at most, {} of them for over {HELD} µs",
+        burst.len(),
+        held.iter().filter(|time| **time > HELD).count()
+    ));
+    assert!(first >= 0, "{} ms early", -first);
+    assert!(last < 5_000, "the last came {last} ms late");
+    // A server that has to wait for a processor is held as well, and not by us.
+    let allowed = burst.len() / 100 / 50;
+    let long = held.iter().filter(|time| **time > HELD).count();
+    assert!(long <= allowed, "{long} of them too long: {held:?}");
+
+    // They are whole: a worker takes them from there.
+    let _worker = stack.worker().unwrap();
+    let outcome = stack.outcome(&burst[0]).await.unwrap();
+    assert_eq!(outcome.state, JobState::Completed, "{outcome:?}");
+}

@@ -1,0 +1,205 @@
+//! Leaders that die, and what they leave to others.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use anyhow::ensure;
+use chrono::{DateTime, TimeDelta, Utc};
+use longshore::local::ChildProcess;
+use longshore_shared::broker::CronStanding;
+use longshore_tests::stack::{Options, Stack, eventually, within};
+use tokio::time::Instant;
+
+use super::{leader, queued, size, standing, tell, tick_of, turn};
+
+/// How long a dead leader may be missed.
+const TAKEOVER: Duration = Duration::from_secs(10);
+
+/// The time from one death to the next.
+const PAUSE: Duration = Duration::from_secs(5);
+
+async fn some_leader(stack: &Stack) -> String {
+    eventually("one leads", || async {
+        leader(stack)
+            .await
+            .ok_or_else(|| anyhow::anyhow!("nobody leads"))
+    })
+    .await
+    .unwrap()
+}
+
+/// Which of the schedulers leads: a scheduler's name has its process id in it.
+fn position(schedulers: &[ChildProcess], leader: &str) -> usize {
+    let is_of = |scheduler: &ChildProcess| {
+        let pid = scheduler.pid().to_string();
+        leader.split('-').any(|part| part == pid)
+    };
+    schedulers.iter().position(is_of).unwrap()
+}
+
+/// Waits until another leads; how long it took.
+async fn heir(stack: &Stack, dead: &str) -> Duration {
+    let began = Instant::now();
+    within(TAKEOVER * 2, "another leads", || async {
+        let leader = leader(stack).await;
+        ensure!(
+            leader.as_deref().is_some_and(|leader| leader != dead),
+            "{leader:?}"
+        );
+        Ok(())
+    })
+    .await
+    .unwrap();
+    began.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_leads_soon_after_a_kill_and_at_once_after_a_stop() {
+    let _turn = turn().await;
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let mut schedulers: Vec<ChildProcess> = (0..3).map(|_| stack.scheduler().unwrap()).collect();
+    let first = some_leader(&stack).await;
+    schedulers
+        .remove(position(&schedulers, &first))
+        .kill()
+        .unwrap();
+    let killed = heir(&stack, &first).await;
+    assert!(killed < TAKEOVER, "{killed:?}");
+
+    let second = some_leader(&stack).await;
+    let mut stopped = schedulers.remove(position(&schedulers, &second));
+    let (_, stopped) = tokio::join!(
+        async { stopped.stop(Duration::from_secs(30)).await.unwrap() },
+        heir(&stack, &second)
+    );
+    // The process has to hear of it first; then it is a matter of milliseconds.
+    assert!(stopped < Duration::from_secs(3), "{stopped:?}");
+    tell(&format!(
+        "another led {killed:?} after a kill, {stopped:?} after a stop"
+    ));
+}
+
+/// What a run of ticks came to.
+struct Ticks {
+    ran: BTreeSet<DateTime<Utc>>,
+    late: Vec<i64>,
+}
+
+impl Ticks {
+    /// Of the messages of a queue, of which none may be there twice or be early.
+    async fn of(stack: &Stack, queue: &str) -> Self {
+        let mut ticks = Self {
+            ran: BTreeSet::new(),
+            late: Vec::new(),
+        };
+        for (at, message) in queued(stack, queue).await {
+            let tick = tick_of(&message);
+            assert!(ticks.ran.insert(tick), "{tick} twice");
+            let late = at - tick.timestamp_millis();
+            assert!(late >= 0, "{tick} is {late} ms early");
+            ticks.late.push(late);
+        }
+        ticks
+    }
+
+    /// Every tick from the first to the last either ran or is counted as skipped.
+    fn add_up(&self, standing: &CronStanding, first: DateTime<Utc>) {
+        let next = standing.next.unwrap();
+        let all = u64::try_from((next - first).num_seconds()).unwrap();
+        let ran = self.ran.len() as u64;
+        assert_eq!(standing.ran, ran, "what ran is what stands in the queue");
+        assert_eq!(ran + standing.skipped, all, "each ran or was skipped");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_tick_is_enqueued_once_however_often_the_leader_is_killed() {
+    let _turn = turn().await;
+    let stack = Stack::start(Options::default()).await.unwrap();
+    for missed in ["skip", "once", "all"] {
+        let arguments = [
+            "cron", "add", missed, "--every", "1s", "--missed", missed, "--queue", missed, "-p",
+            "tick",
+        ];
+        let ran = stack.longshore(&arguments).await.unwrap();
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    }
+    let first = async |name: &str| standing(&stack, name).await.unwrap().next.unwrap();
+    let firsts = (first("skip").await, first("once").await, first("all").await);
+    let mut schedulers: Vec<ChildProcess> = (0..3).map(|_| stack.scheduler().unwrap()).collect();
+    let _worker = stack.worker().unwrap();
+    let end = Instant::now() + size(Duration::from_secs(20), Duration::from_mins(2));
+    let mut jobs = Vec::new();
+    let (mut deaths, mut longest) = (0, Duration::ZERO);
+    while Instant::now() < end {
+        for ms in 0..20 {
+            let due = Utc::now() + TimeDelta::milliseconds(1000 + ms * 400);
+            let text = due.to_rfc3339();
+            let job = [("prompt", "due"), ("run_at", text.as_str())];
+            jobs.push((stack.xadd(&job).await.unwrap(), due));
+        }
+        let leader = some_leader(&stack).await;
+        let position = position(&schedulers, &leader);
+        schedulers.remove(position).kill().unwrap();
+        schedulers.push(stack.scheduler().unwrap());
+        deaths += 1;
+        let died = Instant::now();
+        longest = longest.max(heir(&stack, &leader).await);
+        tokio::time::sleep_until(died + PAUSE).await;
+    }
+    let ids: Vec<_> = jobs.iter().map(|(id, _)| id.clone()).collect();
+    let outcomes = stack.outcomes(&ids).await.unwrap();
+    let now = DateTime::from_timestamp_millis(stack.broker.server_time_ms().await.unwrap());
+    eventually("what was missed is dealt with", || async {
+        let next = standing(&stack, "all").await?.next;
+        ensure!(next > now, "{next:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    // No more ticks while it is looked.
+    for scheduler in &mut schedulers {
+        scheduler.kill().unwrap();
+    }
+
+    let skip = Ticks::of(&stack, "skip").await;
+    let (skipped, once, all) = (
+        standing(&stack, "skip").await.unwrap(),
+        standing(&stack, "once").await.unwrap(),
+        standing(&stack, "all").await.unwrap(),
+    );
+    skip.add_up(&skipped, firsts.0);
+    Ticks::of(&stack, "once").await.add_up(&once, firsts.1);
+    Ticks::of(&stack, "all").await.add_up(&all, firsts.2);
+    assert_eq!(all.skipped, 0, "all of them run");
+    assert!(once.skipped < skipped.skipped, "the last of each gap runs");
+    let late = skip.late.iter().max().unwrap();
+    assert!(*late < 3_000, "what is later was missed: {late} ms");
+    let away = deaths * (longest.as_secs() + 1);
+    assert!(
+        skipped.skipped <= away,
+        "{} skipped, but nobody led for {away} s at most",
+        skipped.skipped
+    );
+
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| outcome.success && outcome.attempts == 1)
+    );
+    stack.recorded().await.unwrap();
+    for (id, due) in &jobs {
+        let job = stack.ledger.job(id).await.unwrap().unwrap().row.job;
+        let late = job.started_at.unwrap() - *due;
+        assert!(late >= TimeDelta::milliseconds(-1), "{id} is early: {late}");
+    }
+    let requests = stack.simulator.stats().requests;
+    assert_eq!(requests, jobs.len() as u64, "each was called for once");
+    tell(&format!(
+        "{deaths} deaths, nobody led for {longest:?} at most; {} of {} ticks ran, {} skipped, none twice; \
+         of those the latest by {late} ms; {} due jobs ran once, none early",
+        skip.ran.len(),
+        skip.ran.len() as u64 + skipped.skipped,
+        skipped.skipped,
+        jobs.len()
+    ));
+}

@@ -1,0 +1,266 @@
+//! The recurring jobs' scripts.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use longshore_shared::{
+    broker::{CronFence, CronRecord, LeaderToken, NextTick},
+    cron::{Definition, Entry, Occasion, Source, Step, Written},
+    id::CronName,
+};
+
+use super::room::{Room, past};
+
+const LONG: Duration = Duration::from_mins(10);
+
+fn name() -> CronName {
+    CronName::parse("poll").unwrap()
+}
+
+fn entry(prompt: &str) -> Entry {
+    let job = serde_json::json!({ "prompt": prompt });
+    let written = Written {
+        every: Some("1s".to_owned()),
+        job: job.as_object().unwrap().clone(),
+        ..Written::default()
+    };
+    Entry {
+        source: Source::Command,
+        paused: false,
+        definition: Definition::read(&written).unwrap(),
+    }
+}
+
+/// A leader, and a recurring job whose tick `past(0)` comes next.
+async fn recurring(room: &Room) -> (LeaderToken, CronRecord) {
+    let leader = room.broker.lead("a", LONG).await.unwrap().unwrap();
+    let put = room
+        .broker
+        .cron_put(
+            None,
+            &name(),
+            None,
+            Some(&entry("x")),
+            NextTick::At(past(0)),
+        )
+        .await
+        .unwrap();
+    assert_eq!(put, CronFence::Held);
+    (leader, record(room).await.unwrap())
+}
+
+async fn record(room: &Room) -> Option<CronRecord> {
+    room.broker.cron_record(&name()).await.unwrap()
+}
+
+/// A step that runs the tick that comes `s` seconds after the first.
+fn run(s: i64) -> Step {
+    let tick = past(0) + TimeDelta::seconds(s);
+    Step {
+        run: Some(tick),
+        skipped: 0,
+        next: Some(tick + TimeDelta::seconds(1)),
+    }
+}
+
+async fn tick(
+    room: &Room,
+    leader: LeaderToken,
+    record: &CronRecord,
+    due: DateTime<Utc>,
+    step: &Step,
+) -> CronFence {
+    let definition = record.entry().unwrap().definition;
+    let message = step
+        .run
+        .map(|tick| definition.message(&record.name, Occasion::Tick(tick)));
+    let queue = &definition.queue;
+    room.broker
+        .cron_tick(leader, record, due, step, queue, message.as_deref())
+        .await
+        .unwrap()
+}
+
+/// How many ran and were skipped, and what stands in the queue.
+async fn figures(room: &Room) -> (u64, u64, u64) {
+    let standing = room.broker.cron_all().await.unwrap();
+    let queued = room.ask(&["XLEN", &room.stream()]).await;
+    standing
+        .first()
+        .map_or((0, 0, queued), |one| (one.ran, one.skipped, queued))
+}
+
+#[tokio::test]
+async fn a_tick_is_enqueued_once_and_the_next_follows() {
+    let room = Room::new().await;
+    let (leader, record) = recurring(&room).await;
+    assert_eq!(
+        tick(&room, leader, &record, past(0), &run(0)).await,
+        CronFence::Held
+    );
+    // Again, as after a lost reply.
+    assert_eq!(
+        tick(&room, leader, &record, past(0), &run(0)).await,
+        CronFence::Changed
+    );
+    assert_eq!(figures(&room).await, (1, 0, 1));
+    let standing = &room.broker.cron_all().await.unwrap()[0];
+    assert_eq!(standing.last, Some(past(0)));
+    assert_eq!(standing.next, Some(past(1000)));
+    let delivered = room.read_one("w").await;
+    let (field, job) = &delivered.message.fields[0];
+    assert_eq!(field, b"job");
+    let job: serde_json::Value = serde_json::from_slice(job).unwrap();
+    assert_eq!(job["id"], "cron:poll:2023-11-14T22:13:20Z");
+    assert_eq!(job["metadata"]["cron"]["tick"], "2023-11-14T22:13:20Z");
+}
+
+#[tokio::test]
+async fn a_leader_that_was_overtaken_enqueues_nothing_and_writes_nothing() {
+    let room = Room::new().await;
+    let (old, record) = recurring(&room).await;
+    room.broker.resign("a").await.unwrap();
+    assert_eq!(
+        tick(&room, old, &record, past(0), &run(0)).await,
+        CronFence::Held,
+        "nobody else leads yet"
+    );
+    let new = room.broker.lead("b", LONG).await.unwrap().unwrap();
+    assert!(new > old);
+    assert_eq!(
+        tick(&room, old, &record, past(1000), &run(1)).await,
+        CronFence::Deposed
+    );
+    let put = room
+        .broker
+        .cron_put(Some(old), &name(), Some(&record), None, NextTick::Never)
+        .await
+        .unwrap();
+    assert_eq!(put, CronFence::Deposed);
+    assert_eq!(figures(&room).await, (1, 0, 1));
+    assert_eq!(
+        tick(&room, new, &record, past(1000), &run(1)).await,
+        CronFence::Held
+    );
+    assert_eq!(figures(&room).await, (2, 0, 2));
+}
+
+#[tokio::test]
+async fn skipped_ticks_are_counted_and_not_enqueued() {
+    let room = Room::new().await;
+    let (leader, record) = recurring(&room).await;
+    let skip = Step {
+        run: None,
+        skipped: 8,
+        next: Some(past(8000)),
+    };
+    assert_eq!(
+        tick(&room, leader, &record, past(0), &skip).await,
+        CronFence::Held
+    );
+    assert_eq!(figures(&room).await, (0, 8, 0));
+    let last = Step {
+        skipped: 3,
+        next: None,
+        ..run(11)
+    };
+    assert_eq!(
+        tick(&room, leader, &record, past(8000), &last).await,
+        CronFence::Held
+    );
+    assert_eq!(figures(&room).await, (1, 11, 1));
+    let (_, next) = room.broker.cron_next(10).await.unwrap();
+    assert_eq!(next, [], "none comes any more");
+}
+
+#[tokio::test]
+async fn a_job_that_changed_meanwhile_is_not_run_as_it_was() {
+    let room = Room::new().await;
+    let (leader, before) = recurring(&room).await;
+    let resting = Entry {
+        paused: true,
+        ..entry("x")
+    };
+    let put = |before: Option<CronRecord>, after: Option<Entry>, next| {
+        let broker = room.broker.clone();
+        async move {
+            broker
+                .cron_put(None, &name(), before.as_ref(), after.as_ref(), next)
+                .await
+                .unwrap()
+        }
+    };
+    assert_eq!(
+        put(Some(before.clone()), Some(resting), NextTick::Never).await,
+        CronFence::Held
+    );
+    assert_eq!(
+        tick(&room, leader, &before, past(0), &run(0)).await,
+        CronFence::Changed
+    );
+    assert_eq!(
+        put(Some(before), Some(entry("y")), NextTick::Kept).await,
+        CronFence::Changed,
+        "who changes it has seen it"
+    );
+    assert_eq!(
+        put(None, Some(entry("y")), NextTick::Kept).await,
+        CronFence::Changed,
+        "the name is taken"
+    );
+    let resting = record(&room).await;
+    assert_eq!(
+        put(resting, Some(entry("y")), NextTick::At(past(5000))).await,
+        CronFence::Held
+    );
+    let (_, next) = room.broker.cron_next(10).await.unwrap();
+    assert_eq!(next, [(name(), past(5000))]);
+    let now = record(&room).await;
+    assert_eq!(put(now, None, NextTick::Never).await, CronFence::Held);
+    for key in ["cron", "cron:state"] {
+        assert!(room.hash(key).await.is_empty(), "{key}");
+    }
+    assert_eq!(figures(&room).await, (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_tick_that_cannot_be_enqueued_is_not_lost() {
+    let room = Room::new().await;
+    let (leader, record) = recurring(&room).await;
+    let () = room.ask(&["SET", &room.stream(), "no stream"]).await;
+    let definition = record.entry().unwrap().definition;
+    let refused = room
+        .broker
+        .cron_tick(
+            leader,
+            &record,
+            past(0),
+            &run(0),
+            &definition.queue,
+            Some("{}"),
+        )
+        .await;
+    assert!(refused.is_err(), "{refused:?}");
+    let () = room.ask(&["DEL", &room.stream()]).await;
+    assert_eq!(
+        tick(&room, leader, &record, past(0), &run(0)).await,
+        CronFence::Held
+    );
+    assert_eq!(figures(&room).await, (1, 0, 1));
+}
+
+/// One tick, with the scripts forgotten before each step.
+pub(super) async fn on_a_server_that_forgets(room: &Room) {
+    let leader = room.broker.lead("a", LONG).await.unwrap().unwrap();
+    room.ask::<()>(&["SCRIPT", "FLUSH"]).await;
+    let entry = entry("x");
+    let (name, next) = (name(), NextTick::At(past(0)));
+    let put = room.broker.cron_put(None, &name, None, Some(&entry), next);
+    assert_eq!(put.await.unwrap(), CronFence::Held);
+    let record = record(room).await.unwrap();
+    room.ask::<()>(&["SCRIPT", "FLUSH"]).await;
+    assert_eq!(
+        tick(room, leader, &record, past(0), &run(0)).await,
+        CronFence::Held
+    );
+}
