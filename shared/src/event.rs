@@ -3,10 +3,13 @@
 //! A fact has an identity of its own (job id and version, attempt id, dead letter id), so that
 //! recording it twice, or in another order, changes nothing.
 
+mod limits;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use self::limits::{AlertRecord, WindowRecord, WindowUnit};
 use crate::{
     call::{ErrorClass, FinishReason, Usage},
     chain::{ChainId, ChainKind, ChainState},
@@ -340,23 +343,6 @@ pub struct DropRecord {
     pub at: DateTime<Utc>,
 }
 
-/// A window of a quota or a budget that is over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WindowRecord {
-    /// What is counted, and whose.
-    pub meter: String,
-    /// In what.
-    pub unit: WindowUnit,
-    /// Its first moment, in ms since the epoch.
-    pub start_ms: i64,
-    /// The first moment after it.
-    pub end_ms: i64,
-    /// What was used of it.
-    pub used: u64,
-    /// What could have been.
-    pub limit: u64,
-}
-
 /// A chain, after it began or ended. The scripts write it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainRecord {
@@ -376,35 +362,4 @@ pub struct ChainRecord {
     /// When it ended, in ms since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_ms: Option<i64>,
-}
-
-/// A window of a quota or a budget, used up to a part of its limit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AlertRecord {
-    /// What is counted, and whose.
-    pub meter: String,
-    /// In what.
-    pub unit: WindowUnit,
-    /// The window's first moment, in ms since the epoch.
-    pub start_ms: i64,
-    /// The first moment after it; absent of one that never ends.
-    pub end_ms: Option<i64>,
-    /// The part, in percent.
-    pub threshold: u8,
-    /// What was used of the window when that was seen.
-    pub used: u64,
-    /// What may be.
-    pub limit: u64,
-    /// When it was seen, in ms since the epoch.
-    pub at_ms: i64,
-}
-
-words! {
-    /// What the windows of quotas and budgets are counted in.
-    WindowUnit {
-        /// Calls.
-        Requests = "requests",
-        /// Billionths of a dollar.
-        NanoUsd = "nano_usd",
-    }
 }

@@ -19,6 +19,7 @@ mod chains;
 mod clean;
 mod costs;
 mod dead;
+mod dropped;
 mod error;
 mod event_id;
 mod outcomes;

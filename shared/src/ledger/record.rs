@@ -200,7 +200,7 @@ impl<'a> Rows<'a> {
         }
         if !self.dropped.is_empty() {
             let dropped: Vec<&DropRecord> = self.dropped.values().copied().collect();
-            write_dropped(&dropped, &mut transaction).await?;
+            super::dropped::insert(&dropped, &mut transaction).await?;
         }
         if !self.windows.is_empty() {
             let windows: Vec<&WindowLine<'_>> = self.windows.values().collect();
@@ -394,16 +394,6 @@ async fn write_attempts(
         .bind(column(rows, |row| {
             clean::maybe_label(row.labels.step.as_ref())
         }))
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-async fn write_dropped(rows: &[&DropRecord], connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query(include_str!("insert_dropped.sql"))
-        .bind(column(rows, |row| row.place.as_str()))
-        .bind(column(rows, |row| row.job_id.as_str()))
-        .bind(column(rows, |row| clean::instant(row.at)))
         .execute(connection)
         .await?;
     Ok(())

@@ -4,12 +4,14 @@
     reason = "a test that cannot go on says where"
 )]
 
+mod stops;
+mod wide;
+
 use std::{collections::BTreeMap, num::NonZeroU32};
 
 use longshore_shared::{
     broker::{
-        ChainCancelled, ChainPlan, ChainRetried, Child, Delivered, Ending, Fence, Started, StepEnd,
-        StepOutcome, StepPlan,
+        ChainPlan, ChainRetried, Delivered, Ending, Fence, Started, StepEnd, StepOutcome, StepPlan,
     },
     chain::{self, ChainId, Instance, OnFailure, StepName, StepRef},
     envelope::Limits,
@@ -181,7 +183,7 @@ pub(crate) fn step_of(delivered: &Delivered) -> StepRef {
     *resume.step.unwrap()
 }
 
-const WELL: fn(&str) -> StepOutcome = |_| StepOutcome::Completed;
+pub(super) const WELL: fn(&str) -> StepOutcome = |_| StepOutcome::Completed;
 
 #[tokio::test]
 async fn a_step_begins_when_the_last_of_its_needs_has_ended() {
@@ -324,130 +326,6 @@ async fn no_more_run_at_once_than_the_chain_allows() {
     }
     assert_eq!(room.run_all(WELL).await.len(), 2);
     assert_eq!(room.chain_state(&plan.id).await, "completed");
-}
-
-#[tokio::test]
-async fn a_step_fans_out_when_its_list_is_known() {
-    let room = Room::new().await;
-    let plan = Plan::new("wide")
-        .step("each", &[], None, |step| step.min_success = Some(2))
-        .plain("after", &["each"]);
-    let _started = room.begin_chain(&plan).await;
-    let each = room.read_one("w").await;
-    let memories: Vec<String> = (0..3)
-        .map(|index| memory(&plan.id, &format!("each/{index}")))
-        .collect();
-    for fence in [Fence::Held, Fence::Lost] {
-        let expanded = room
-            .broker
-            .expand_step(&each.held, &plan.id, &name("each"), &memories)
-            .await;
-        assert_eq!(expanded.unwrap(), fence);
-    }
-    let ran = room
-        .run_all(|instance| match instance {
-            "each/1" => StepOutcome::Failed,
-            _ => StepOutcome::Completed,
-        })
-        .await;
-    assert_eq!(ran, ["each/0", "each/1", "each/2", "after"]);
-    assert_eq!(room.chain_state(&plan.id).await, "completed");
-}
-
-#[tokio::test]
-async fn an_empty_list_is_done_at_once() {
-    let room = Room::new().await;
-    let plan = Plan::new("empty")
-        .plain("each", &[])
-        .plain("after", &["each"]);
-    let _started = room.begin_chain(&plan).await;
-    let each = room.read_one("w").await;
-    let expanded = room
-        .broker
-        .expand_step(&each.held, &plan.id, &name("each"), &[])
-        .await;
-    assert_eq!(expanded.unwrap(), Fence::Held);
-    assert_eq!(room.run_all(WELL).await, ["after"]);
-    assert_eq!(room.chain_state(&plan.id).await, "completed");
-}
-
-#[tokio::test]
-async fn a_step_that_spawns_ends_with_the_last_of_what_it_spawned() {
-    let room = Room::new().await;
-    let plan = Plan::new("spawning")
-        .plain("plan", &[])
-        .plain("after", &["plan"]);
-    let _started = room.begin_chain(&plan).await;
-    let first = room.read_one("w").await;
-    let children: Vec<Child> = (0..2)
-        .map(|index| {
-            let memory = memory(&plan.id, &format!("plan/{index}"));
-            Child(memory, r#"{"prompt":"a child"}"#.to_owned())
-        })
-        .collect();
-    let children = serde_json::to_string(&children).unwrap();
-    let fence = room
-        .end_with(&first, StepOutcome::Completed, &children)
-        .await;
-    assert_eq!(fence, Fence::Held);
-    assert_eq!(room.run_all(WELL).await, ["plan/0", "plan/1", "after"]);
-    assert_eq!(room.chain_state(&plan.id).await, "completed");
-}
-
-#[tokio::test]
-async fn a_cancelled_chain_ends_with_what_runs() {
-    let room = Room::new().await;
-    let plan = Plan::new("stopped").plain("a", &[]).plain("b", &["a"]);
-    let _started = room.begin_chain(&plan).await;
-    let a = room.read_one("w").await;
-    assert_eq!(
-        room.broker.cancel_chain(&plan.id).await.unwrap(),
-        ChainCancelled::Asked
-    );
-    let asked: Option<f64> = room
-        .ask(&["ZSCORE", &room.key("cancelled"), "stopped/a"])
-        .await;
-    assert!(asked.is_some());
-    assert_eq!(room.chain_state(&plan.id).await, "stopping");
-    let _held = room.end_step(&a, StepOutcome::Cancelled).await;
-    assert_eq!(room.chain_state(&plan.id).await, "cancelled");
-    assert_eq!(
-        room.broker.cancel_chain(&plan.id).await.unwrap(),
-        ChainCancelled::Ended
-    );
-    assert_eq!(
-        room.broker
-            .cancel_chain(&chain_id("unknown"))
-            .await
-            .unwrap(),
-        ChainCancelled::Unknown
-    );
-    // It can be gone on with.
-    assert_eq!(
-        room.broker.retry_chain(&plan.id, &[]).await.unwrap(),
-        ChainRetried::Again(1)
-    );
-    assert_eq!(room.run_all(WELL).await, ["a", "b"]);
-    assert_eq!(room.chain_state(&plan.id).await, "completed");
-}
-
-#[tokio::test]
-async fn the_first_failure_stops_a_chain_that_says_so() {
-    let room = Room::new().await;
-    let plan = Plan {
-        fail_fast: true,
-        ..Plan::new("fast")
-            .plain("a", &[])
-            .plain("b", &[])
-            .plain("c", &["b"])
-    };
-    let _started = room.begin_chain(&plan).await;
-    let both = room.read("w", 100).await;
-    let _held = room.end_step(&both[0], StepOutcome::Failed).await;
-    assert_eq!(room.chain_state(&plan.id).await, "stopping");
-    let _held = room.end_step(&both[1], StepOutcome::Completed).await;
-    assert_eq!(room.chain_state(&plan.id).await, "failed");
-    assert_eq!(room.run_all(WELL).await, Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -1,0 +1,74 @@
+//! Steps that become many: fanned out over a list, or by what they spawn.
+
+use longshore_shared::broker::{Child, Fence, StepOutcome};
+
+use super::{Plan, WELL, memory, name};
+use crate::scripts::room::Room;
+
+#[tokio::test]
+async fn a_step_fans_out_when_its_list_is_known() {
+    let room = Room::new().await;
+    let plan = Plan::new("wide")
+        .step("each", &[], None, |step| step.min_success = Some(2))
+        .plain("after", &["each"]);
+    let _started = room.begin_chain(&plan).await;
+    let each = room.read_one("w").await;
+    let memories: Vec<String> = (0..3)
+        .map(|index| memory(&plan.id, &format!("each/{index}")))
+        .collect();
+    for fence in [Fence::Held, Fence::Lost] {
+        let expanded = room
+            .broker
+            .expand_step(&each.held, &plan.id, &name("each"), &memories)
+            .await;
+        assert_eq!(expanded.unwrap(), fence);
+    }
+    let ran = room
+        .run_all(|instance| match instance {
+            "each/1" => StepOutcome::Failed,
+            _ => StepOutcome::Completed,
+        })
+        .await;
+    assert_eq!(ran, ["each/0", "each/1", "each/2", "after"]);
+    assert_eq!(room.chain_state(&plan.id).await, "completed");
+}
+
+#[tokio::test]
+async fn an_empty_list_is_done_at_once() {
+    let room = Room::new().await;
+    let plan = Plan::new("empty")
+        .plain("each", &[])
+        .plain("after", &["each"]);
+    let _started = room.begin_chain(&plan).await;
+    let each = room.read_one("w").await;
+    let expanded = room
+        .broker
+        .expand_step(&each.held, &plan.id, &name("each"), &[])
+        .await;
+    assert_eq!(expanded.unwrap(), Fence::Held);
+    assert_eq!(room.run_all(WELL).await, ["after"]);
+    assert_eq!(room.chain_state(&plan.id).await, "completed");
+}
+
+#[tokio::test]
+async fn a_step_that_spawns_ends_with_the_last_of_what_it_spawned() {
+    let room = Room::new().await;
+    let plan = Plan::new("spawning")
+        .plain("plan", &[])
+        .plain("after", &["plan"]);
+    let _started = room.begin_chain(&plan).await;
+    let first = room.read_one("w").await;
+    let children: Vec<Child> = (0..2)
+        .map(|index| {
+            let memory = memory(&plan.id, &format!("plan/{index}"));
+            Child(memory, r#"{"prompt":"a child"}"#.to_owned())
+        })
+        .collect();
+    let children = serde_json::to_string(&children).unwrap();
+    let fence = room
+        .end_with(&first, StepOutcome::Completed, &children)
+        .await;
+    assert_eq!(fence, Fence::Held);
+    assert_eq!(room.run_all(WELL).await, ["plan/0", "plan/1", "after"]);
+    assert_eq!(room.chain_state(&plan.id).await, "completed");
+}
