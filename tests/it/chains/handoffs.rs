@@ -103,25 +103,22 @@ async fn a_template_that_meets_nothing_says_what_and_where() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_becomes_jobs_and_the_step_ends_with_the_last_of_them() {
     let stack = Stack::start(Options::default()).await.unwrap();
-    let plan = r#"[[echo=["[[echo=one]]", {"prompt": "[[echo=two]]", "type": "research"}]]]"#;
+    let plan = r#"[[echo=["say one", {"prompt": "say two", "type": "research"}]]]"#;
     let alone = json!({"prompt": plan, "spawn": true, "tenant": "acme", "id": "planner"});
     stack.xadd(&[("job", &alone.to_string())]).await.unwrap();
     let chain = begin(
         &stack,
         &json!({"id": "planned", "steps": [
             {"name": "plan", "prompt": plan, "spawn": true},
-            {"name": "sum", "needs": ["plan"], "prompt": "[[echo={{ steps.plan.outputs | join(' and ') }}]]"},
+            {"name": "sum", "needs": ["plan"], "prompt": "[[echo={{ steps.plan.outputs | length }} answers]]"},
         ]}),
     )
     .await;
     let _worker = stack.worker().unwrap();
-    assert_eq!(output(&stack, &chain, "sum").await, "one and two");
+    assert_eq!(output(&stack, &chain, "sum").await, "2 answers");
     assert_eq!(outcome(&stack, &chain).await["completed"], 4);
     let child = JobId::parse("planner/1").unwrap();
-    assert_eq!(
-        stack.outcome(&child).await.unwrap().output.as_deref(),
-        Some("two")
-    );
+    assert!(stack.outcome(&child).await.unwrap().success);
     let books = stack.books().await.unwrap();
     books.balance();
     let row = stack
