@@ -163,7 +163,7 @@ mod tests {
             "chatgpt",
         ];
         let report = routed(&options).unwrap();
-        assert_snapshot!(report.text(true), @r#"
+        assert_snapshot!(report.text(true), @r"
         #  PLATFORM   MODEL              TIER      BILLING  ABOUT    AT MOST  WHY
         1  openai     gpt-6.1-terra      standard  paid     $0.0025  $0.6400  platform hinted by the job
         2  anthropic  claude-sonnet-5-5  standard  paid     $0.0050  $1.2801  cheapest of tier standard or above, for its risk and complexity
@@ -180,9 +180,10 @@ mod tests {
         max_cost           -
         needs              -
         fallback           -
+        escalation         -
 
         Prompt: about 8 tokens, at most 13
-        "#);
+        ");
         let json = serde_json::to_string_pretty(&report.json(true)).unwrap();
         assert_snapshot!(json, @r#"
         {

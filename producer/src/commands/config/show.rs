@@ -202,7 +202,6 @@ mod tests {
         liveness.heartbeat_every  3s                        default
         liveness.heartbeat_ttl    10s                       default
         retention.results         1h                        default
-        retention.ids             1d                        default
 
         From what was pushed as version 4 at 2027-01-15T08:00:00Z, the environment and the defaults.
         ");
