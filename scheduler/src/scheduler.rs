@@ -41,10 +41,10 @@ const IN_A_ROW: usize = 50;
 const LET_GO: usize = 250;
 
 /// How often dead workers are looked for.
-const RECOVER_EVERY: Duration = Duration::from_secs(1);
+const RECOVER_EVERY: Duration = Duration::from_secs(2);
 
 /// How often it is looked for windows that are over or fill up: an alert is late by no more.
-const WINDOWS_EVERY: Duration = Duration::from_secs(1);
+const WINDOWS_EVERY: Duration = Duration::from_secs(2);
 
 /// How often it is looked which queues there are: no worker is held dead sooner than that.
 const LIST_EVERY: Duration = Duration::from_secs(5);

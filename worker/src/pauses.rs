@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use crate::{aside::Aside, deps::Deps, job::Job, patience::patiently, settle};
 
 /// Whoever missed what was said learns it after this long.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(1500);
 
 /// What is paused.
 #[derive(Debug, Default)]

@@ -128,19 +128,14 @@ impl Broker {
         Ok(lanes)
     }
 
-    /// Lets go of at most `limit` jobs that are due in each of the lanes of time and of versions.
+    /// Lets go of at most `limit` jobs that are due in the lanes of time and of versions.
     pub async fn promote(&self, limit: usize) -> Result<LetGo, BrokerError> {
-        let mut promoted = LetGo::default();
-        for (name, lane) in [
-            ("time", self.keys().time_lane()),
-            ("version", self.keys().version_lane()),
-        ] {
-            let mut call = scripts::PROMOTE.key(lane);
-            call.arg(self.keys().prefix()).arg(name).arg(limit);
-            let some: (usize, f64) = self.step(&call).await?;
-            promoted = promoted.and(LetGo::from(some));
-        }
-        Ok(promoted)
+        let mut call = scripts::PROMOTE.key(self.keys().time_lane());
+        call.key(self.keys().version_lane())
+            .arg(self.keys().prefix())
+            .arg(limit);
+        let promoted: (usize, f64) = self.step(&call).await?;
+        Ok(promoted.into())
     }
 
     /// Subscribes to what wakes the scheduler.
