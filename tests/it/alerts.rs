@@ -1,52 +1,18 @@
 //! Alerts and resets from outside: a receiver of webhooks, real workers, and schedulers that are killed.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use anyhow::ensure;
-use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::StatusCode, routing::post};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
-use hmac::{Hmac, Mac as _};
 use longshore_tests::{
     simulator::Dialect,
     stack::{Options, Stack, eventually, within},
 };
 use serde_json::Value;
-use sha2::Sha256;
 
-const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-
-/// A receiver of webhooks. While it is `away` it refuses them, as one that is being deployed.
-#[derive(Clone, Default)]
-struct Receiver {
-    away: Arc<AtomicBool>,
-    taken: Arc<Mutex<Vec<(String, Value)>>>,
-    refused: Arc<Mutex<BTreeSet<String>>>,
-    url: String,
-}
+use crate::receiver::{Receiver, SECRET};
 
 impl Receiver {
-    async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let receiver = Self {
-            url,
-            ..Self::default()
-        };
-        let app = Router::new()
-            .route("/alerts", post(take))
-            .with_state(receiver.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        receiver
-    }
-
     /// The thresholds of the alerts that arrived, in their order, by their ids: a repetition counts once.
     fn thresholds(&self) -> Vec<u64> {
         let taken = self.taken.lock().unwrap();
@@ -68,27 +34,6 @@ fn threshold_of(body: &Value) -> u64 {
     body.pointer("/data/threshold")
         .and_then(Value::as_u64)
         .unwrap()
-}
-
-async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let header = |name: &str| headers.get(name).unwrap().to_str().unwrap().to_owned();
-    let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
-    let age = Utc::now().timestamp() - timestamp.parse::<i64>().unwrap();
-    assert!((0..60).contains(&age), "{age} s old");
-    let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(SECRET).unwrap()).unwrap();
-    mac.update(format!("{id}.{timestamp}.").as_bytes());
-    mac.update(&body);
-    let signature = STANDARD.encode(mac.finalize().into_bytes());
-    if header("webhook-signature") != format!("v1,{signature}") {
-        return StatusCode::UNAUTHORIZED;
-    }
-    if receiver.away.load(Ordering::SeqCst) {
-        receiver.refused.lock().unwrap().insert(id);
-        return StatusCode::SERVICE_UNAVAILABLE;
-    }
-    let body = serde_json::from_slice(&body).unwrap();
-    receiver.taken.lock().unwrap().push((id, body));
-    StatusCode::NO_CONTENT
 }
 
 /// One provider with ten requests a day, which end at `reset`.

@@ -22,6 +22,7 @@ mod letters;
 mod model;
 mod policy;
 mod quota;
+mod receiver;
 mod reload;
 mod road;
 mod scripts;

@@ -1,6 +1,6 @@
 //! How chains end: refused, failed, escalated, within their budget, told to whoever waits.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::atomic::Ordering};
 
 use longshore_shared::{chain::ChainId, id::JobId};
 use longshore_tests::{
@@ -10,6 +10,7 @@ use longshore_tests::{
 use serde_json::json;
 
 use super::{begin, outcome, output};
+use crate::receiver::{Receiver, SECRET};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_chain_is_a_dead_letter_that_names_every_fault() {
@@ -176,4 +177,88 @@ async fn what_follows_the_end_is_a_job_that_reads_the_steps() {
     let _worker = stack.worker().unwrap();
     assert_eq!(output(&stack, &chain, "on_complete").await, "after one");
     assert_eq!(outcome(&stack, &chain).await["completed"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_is_told_to_a_webhook_and_again_when_it_was_away() {
+    let receiver = Receiver::start().await;
+    let stack = Stack::start(Options {
+        env: vec![("WEBHOOK_SECRET".to_owned(), format!("whsec_{SECRET}"))],
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let (base, hook) = (
+        stack.simulator.base_url("one", Dialect::Openai),
+        &receiver.url,
+    );
+    stack
+        .config_yaml(&format!(
+            r#"
+webhooks: {{ hosts: ["{hook}"], secret: "${{WEBHOOK_SECRET}}", timeout: 2s }}
+providers:
+  one: {{ dialect: openai, base_url: "{base}", api_key: k, default_model: gpt-4o-mini }}
+models:
+  - {{ provider: one, model: gpt-4o-mini, tier: standard, context_window: 128000, max_output_tokens: 16384,
+      input_per_million: "0.15", output_per_million: "0.6" }}
+"#
+        ))
+        .unwrap();
+    receiver.away.store(true, Ordering::SeqCst);
+    let chain = begin(
+        &stack,
+        &json!({"id": "hooked", "on_complete": {"webhook": format!("{hook}/ended")},
+            "steps": [{"name": "a", "prompt": "x"}]}),
+    )
+    .await;
+    let refused = begin(
+        &stack,
+        &json!({"id": "elsewhere", "on_complete": {"webhook": "https://elsewhere.example/x"},
+            "steps": [{"name": "a", "prompt": "x"}]}),
+    )
+    .await;
+    let _worker = stack.worker().unwrap();
+    let _scheduler = stack.scheduler().unwrap();
+    assert_eq!(outcome(&stack, &chain).await["state"], "completed");
+    eventually("it was refused once", || async {
+        anyhow::ensure!(!receiver.refused.lock().unwrap().is_empty());
+        Ok(())
+    })
+    .await
+    .unwrap();
+    receiver.away.store(false, Ordering::SeqCst);
+    let told = eventually("it is told again", || async {
+        let taken = receiver.taken.lock().unwrap().clone();
+        taken
+            .into_iter()
+            .next()
+            .ok_or_else(|| anyhow::anyhow!("not yet"))
+    })
+    .await
+    .unwrap();
+    assert_eq!(told.1["type"], "chain.ended");
+    assert_eq!(told.1["data"]["id"], "hooked");
+    assert_eq!(told.1["data"]["state"], "completed");
+    assert!(
+        receiver.refused.lock().unwrap().contains(&told.0),
+        "the same id"
+    );
+    let said = output(&stack, &refused, "on_complete").await;
+    assert!(said.contains("webhooks.hosts"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_in_the_record_is_as_it_is_in_redis() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let chain = begin(
+        &stack,
+        &json!({"id": "agreed", "steps": [{"name": "a", "prompt": "x"}]}),
+    )
+    .await;
+    let _worker = stack.worker().unwrap();
+    let _scheduler = stack.scheduler().unwrap();
+    assert_eq!(outcome(&stack, &chain).await["state"], "completed");
+    stack.recorded().await.unwrap();
+    let ran = stack.longshore(&["reconcile"]).await.unwrap();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
 }
