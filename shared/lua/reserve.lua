@@ -4,7 +4,8 @@
 -- KEYS[1]  the journal
 -- ARGV     prefix, queue, entry, worker, job id, attempt id, concurrency key ('' = none), its limit,
 --          resume if it waits for its key, resume if it waits for a limit, '1' when it comes out of a
---          limit's lane, then of each candidate: event should the worker die, takes ('' = no limit)
+--          limit's lane, then of each candidate: event should the worker die, takes ('' = no limit), '1'
+--          when it is spare: only for jobs that a budget sends to those who cost nothing
 -- Returns  {'ok', candidate from 0, ms to wait for its turn}, {'gone'} the entry is not the worker's,
 --          {'cancelled'} somebody asked for it, {'parked'} it waits for its key, {'waits', when (ms), '1'
 --          when every job of these candidates would, meter, how many wait for it}, {'never', meter} no
@@ -24,10 +25,11 @@ end
 
 local known = redis.call('HGET', KEYS[1], job.place)
 local candidates = {}
-for at = FIRST, #ARGV, 2 do
+for at = FIRST, #ARGV, 3 do
   local text = ARGV[at + 1]
   candidates[#candidates + 1] = {
     number = #candidates, event = ARGV[at], text = text, takes = text ~= '' and cjson.decode(text) or {},
+    spare = ARGV[at + 2] == '1',
   }
 end
 if known and string.sub(known, 1, #job.attempt) == job.attempt then
@@ -47,20 +49,27 @@ local now = now_ms()
 local soonest, first_take, first_at, refused, never
 -- A sum that is not one tenant's or chain's stands in every job's way.
 local for_all = '1'
+-- Whether a budget that is spent sends jobs to those who cost nothing.
+local sent_on = false
 for _, candidate in ipairs(candidates) do
-  local wait, take, at, why = room_for(candidate.takes, job.place, now, job.waited)
-  candidate.wait = wait
-  if wait == 0 then
-    take_all(candidate.takes, job.place, job.worker, now)
-    return begin(candidate, 0)
-  elseif wait then
-    if not soonest or wait < soonest.wait then soonest = candidate end
-  elseif why == 'never' then
-    never = never or take[2]
-  else
-    if take[8] == 'dead_letter' and not why then refused = take[2] end
-    if string.match(take[2], '^budget:.*:') then for_all = '' end
-    if not first_at or at < first_at then first_take, first_at = take, at end
+  if not candidate.spare or sent_on then
+    local wait, take, at, why = room_for(candidate.takes, job.place, now, job.waited)
+    candidate.wait = wait
+    if wait == 0 then
+      take_all(candidate.takes, job.place, job.worker, now)
+      return begin(candidate, 0)
+    elseif wait then
+      if not soonest or wait < soonest.wait then soonest = candidate end
+    else
+      if take[8] == 'free' and why ~= 'later' and why ~= 'held' then sent_on = true end
+      if why == 'never' then
+        never = never or take[2]
+      else
+        if take[8] == 'dead_letter' and not why then refused = take[2] end
+        if string.match(take[2], '^budget:.*:') then for_all = '' end
+        if not first_at or at < first_at then first_take, first_at = take, at end
+      end
+    end
   end
 end
 if soonest then

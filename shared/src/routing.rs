@@ -12,7 +12,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    catalog::{ModelEntry, ProviderEntry, Tier},
+    catalog::{Billing, ModelEntry, ProviderEntry, Tier},
     config::Config,
     envelope::{DEFAULT_TYPE, Envelope, RoutingInputs},
     money::Usd,
@@ -259,6 +259,21 @@ impl Router {
                     .retain(|candidate| rank(candidate.model.tier) > rank(above));
                 (!decision.candidates.is_empty()).then_some(decision)
             })
+    }
+
+    /// Those who cost nothing and can answer the job, whatever its route; in order.
+    pub fn free(&self, envelope: &Envelope, prompt: PromptTokens) -> Vec<Candidate<'_>> {
+        let mut draft = Draft::like(&self.plain);
+        draft.tell_first(StepName::Cost, "a budget is spent: those who cost nothing");
+        if self.fit(&mut draft, envelope, prompt).is_err() {
+            return Vec::new();
+        }
+        let mut free = draft.decision(&self.market).candidates;
+        free.retain(|candidate| candidate.provider.billing == Billing::Free);
+        for candidate in &mut free {
+            candidate.reason = "free, because a budget is spent".into();
+        }
+        free
     }
 
     fn pinned(&self, model: &str) -> Result<Draft<'_>, Unroutable> {

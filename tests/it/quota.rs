@@ -200,3 +200,37 @@ async fn who_waits_for_a_tenants_turn_is_told_whose_turn_it_is() {
         assert!(queues.contains(part), "no {part:?} in {queues}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spent_budget_sends_even_pinned_jobs_to_those_who_cost_nothing() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let (paid, free) = (
+        stack.simulator.base_url("paid", Dialect::Openai),
+        stack.simulator.base_url("free", Dialect::Openai),
+    );
+    stack
+        .config_yaml(&format!(
+            r#"
+budgets:
+  - {{ name: all, scope: overall, limit_usd: "0.000001", per: ever, kind: hard, at_limit: free }}
+providers:
+  paid: {{ dialect: openai, base_url: "{paid}", api_key: k, default_model: gpt-4o }}
+  free: {{ dialect: openai, base_url: "{free}", api_key: k, default_model: gpt-4o-mini, billing: free }}
+models:
+  - {{ provider: paid, model: gpt-4o, tier: standard, context_window: 128000, max_output_tokens: 16384,
+      input_per_million: "2.5", output_per_million: "10" }}
+  - {{ provider: free, model: gpt-4o-mini, tier: standard, context_window: 128000, max_output_tokens: 16384,
+      input_per_million: "0", output_per_million: "0" }}
+"#
+        ))
+        .unwrap();
+    let pinned = r#"{"prompt": "x", "model": "gpt-4o", "max_tokens": 100}"#;
+    let jobs = stack.enqueue(&[pinned.to_owned()]).await.unwrap();
+    let _worker = stack.worker().unwrap();
+    let outcome = stack.outcome(&jobs[0]).await.unwrap();
+    assert_eq!(
+        (outcome.success, outcome.platform.as_deref()),
+        (true, Some("free")),
+        "{outcome:?}"
+    );
+}

@@ -109,9 +109,13 @@ pub(crate) async fn begin<'a>(
         Begun::Full => {
             // Should it be a probe, another may make it.
             drop(first);
-            let all = choose(query, &start.resume, usize::MAX).await;
+            let mut all = choose(query, &start.resume, usize::MAX).await;
+            let routed = all.usable.len();
+            if query.envelope.fallback && query.policy.meters.send_to_free() {
+                all.add_free(query, &start.resume).await;
+            }
             let everybody = all.usable.len() == query.policy.router.platforms();
-            reserve(&start, query.decision, all, everybody).await
+            reserve(&start, query.decision, all, routed, everybody).await
         }
     }
 }
@@ -120,6 +124,7 @@ async fn reserve<'a>(
     start: &Start<'_>,
     decision: &Decision<'_>,
     choice: Choice<'a>,
+    routed: usize,
     everybody: bool,
 ) -> Result<Begin<'a>, Verdict> {
     let Choice {
@@ -143,9 +148,11 @@ async fn reserve<'a>(
     let offers: Vec<Offer> = drafts
         .iter()
         .zip(&usable)
-        .map(|(draft, usable)| Offer {
+        .enumerate()
+        .map(|(number, (draft, usable))| Offer {
             event_if_lost: draft.if_lost.clone(),
             takes: usable.estimate.takes.clone(),
+            spare: number >= routed,
         })
         .collect();
     let for_key = start.waiting(start.envelope.concurrency.is_some(), false);

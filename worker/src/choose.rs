@@ -106,6 +106,19 @@ fn is_spent(candidate: &Candidate<'_>, resume: &Resume) -> bool {
 }
 
 impl<'a> Choice<'a> {
+    /// Adds those who cost nothing and are not on the job's route: a budget may send it there.
+    pub(crate) async fn add_free(&mut self, query: Query<'_, 'a>, resume: &Resume) {
+        let prompt = query.policy.router.measure(query.envelope);
+        for candidate in query.policy.router.free(query.envelope, prompt) {
+            let name = &candidate.provider.name;
+            let routed = query.decision.candidates.iter();
+            if routed.clone().all(|one| one.provider.name != *name) && !is_spent(&candidate, resume)
+            {
+                self.look_at(candidate, query, resume).await;
+            }
+        }
+    }
+
     async fn look_at(&mut self, candidate: Candidate<'a>, query: Query<'_, 'a>, resume: &Resume) {
         let Query {
             envelope,

@@ -81,6 +81,8 @@ pub struct Offer {
     pub event_if_lost: String,
     /// What the call takes of limits.
     pub takes: Takes,
+    /// Whether it is only for jobs that a budget, spent, sends to those who cost nothing.
+    pub spare: bool,
 }
 
 /// An attempt that goes to the first candidate with room.
@@ -181,7 +183,9 @@ impl Broker {
             .arg(reservation.resume_waiting)
             .arg(flag(reservation.waited, "1"));
         for offer in reservation.offers {
-            call.arg(&offer.event_if_lost).arg(offer.takes.text());
+            call.arg(&offer.event_if_lost)
+                .arg(offer.takes.text())
+                .arg(flag(offer.spare, "1"));
         }
         let answer: Vec<String> = self.step(&call).await?;
         Ok(reserved(&answer))

@@ -225,6 +225,12 @@ impl Meters {
         }
     }
 
+    /// Whether a budget, spent, sends jobs to platforms that cost nothing.
+    pub fn send_to_free(&self) -> bool {
+        let mut budgets = self.budgets.iter();
+        budgets.any(|budget| budget.hard && budget.at_limit == AtLimit::Free)
+    }
+
     /// Every meter that the configuration makes, with nothing taken, for reports. Budgets of each tenant
     /// or chain by itself are not among them: only their spending makes those.
     pub fn all(&self, now: DateTime<Utc>) -> Vec<Take> {

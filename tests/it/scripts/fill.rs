@@ -59,6 +59,7 @@ async fn call(
         offers: &[Offer {
             event_if_lost: String::new(),
             takes: Takes::new(&takes),
+            spare: false,
         }],
     };
     let reserved = room.broker.reserve(&held, &reservation).await.unwrap();

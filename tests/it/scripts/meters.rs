@@ -192,6 +192,7 @@ impl Room {
             .map(|(number, takes)| Offer {
                 event_if_lost: format!("lost {number} {}", call.attempt),
                 takes: Takes::new(takes),
+                spare: false,
             })
             .collect();
         let text = resume(&call.job, 0);

@@ -62,6 +62,7 @@ impl Hand {
             .map(|(number, takes)| Offer {
                 event_if_lost: format!("lost {number} {attempt}"),
                 takes: Takes::new(takes),
+                spare: false,
             })
             .collect();
         let reservation = Reservation {
