@@ -75,8 +75,8 @@ async fn a_chain_completes_whatever_is_killed() {
         }
     }
     let mut ended = outcome_within(&stack, &chain, Duration::from_mins(5)).await;
-    // A step of which three workers were killed is a dead letter, and the chain is gone on with.
-    while ended["state"] == "failed" {
+    // A step of which three workers were killed is a dead letter, and is gone on with.
+    while ended["failed"] != 0 {
         assert_only_poison(&stack).await;
         let again = stack.broker.retry_chain(&chain, &[]).await.unwrap();
         assert!(matches!(again, ChainRetried::Again(_)), "{again:?}");
