@@ -384,3 +384,22 @@ tasks:
         ],
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_example_of_a_chain_runs_to_its_end() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let _worker = stack.worker().unwrap();
+    let examples =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples/chains");
+    let mut ran = 0;
+    for example in std::fs::read_dir(examples).unwrap() {
+        let path = example.unwrap().path();
+        let run = stack
+            .longshore(&["chain", "run", path.to_str().unwrap()])
+            .await
+            .unwrap();
+        assert_eq!(run.code, Some(0), "{}: {run:?}", path.display());
+        ran += 1;
+    }
+    assert!(ran >= 4, "{ran} examples");
+}
