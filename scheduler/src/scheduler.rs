@@ -27,8 +27,12 @@ use crate::{
 /// The shortest pause between two looks.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The longest: the lease has to be renewed, and should a call to wake be missed, it is late by no more.
+/// The longest: the lease has to be renewed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// How often lanes are looked through though nothing is due in them: should the server's clock be set, or a call
+/// to wake be missed, a job is late by no more.
+const LANES_EVERY: Duration = Duration::from_secs(5);
 
 /// Jobs that one step promotes: it holds Redis for 1 to 2 ms, and for under 10 ms where Redis has to share its
 /// processor.
@@ -123,7 +127,10 @@ impl Scheduler {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 // However often it is called, it looks a hundred times a second.
-                () = self.called.notified() => tokio::time::sleep(TICK).await,
+                () = self.called.notified() => {
+                    rounds.lanes = None;
+                    tokio::time::sleep(TICK).await;
+                }
                 () = stop.cancelled() => {}
             }
         }
@@ -144,23 +151,13 @@ impl Scheduler {
             .leads
             .store(matches!(leads, Ok(Some(_))), Ordering::Relaxed);
         let Some(leader) = leads? else {
+            rounds.lanes = None;
             return Ok(STANDBY);
         };
-        let mut gone = self
-            .broker
-            .let_go(LET_GO)
-            .await?
-            .and(self.broker.let_go_resumed(LET_GO).await?);
-        let mut more = gone.jobs >= LET_GO;
-        for _ in 0..IN_A_ROW {
-            let promoted = self.broker.promote(PROMOTE).await?;
-            gone = gone.and(promoted);
-            if promoted.jobs < PROMOTE {
-                break;
-            }
-            more = true;
+        if rounds.lanes.is_none_or(|at| at <= Instant::now()) {
+            rounds.lanes = None;
+            rounds.lanes = self.let_go().await?.map(|again| Instant::now() + again);
         }
-        metrics::counter!("longshore_jobs_promoted_total").increment(gone.jobs as u64);
         let config = self.config.current();
         let tick = rounds.recurring.round(&self.broker, config, leader).await?;
         if due(&mut rounds.recovered, RECOVER_EVERY) {
@@ -184,11 +181,34 @@ impl Scheduler {
             // Who is still busy with the last turn misses this one.
             self.letters.notify_waiters();
         }
-        Ok(match gone.again.into_iter().chain(tick).min() {
-            _ if more || rounds.windows.is_none() => Duration::ZERO,
-            Some(again) => again.clamp(TICK, LONGEST_SLEEP),
-            None => LONGEST_SLEEP,
-        })
+        let (Some(lanes), Some(_)) = (rounds.lanes, rounds.windows) else {
+            return Ok(Duration::ZERO);
+        };
+        let lanes = lanes.saturating_duration_since(Instant::now());
+        Ok(tick
+            .map_or(lanes, |tick| tick.min(lanes))
+            .clamp(TICK, LONGEST_SLEEP))
+    }
+
+    /// Lets go of what need not wait any more; when to look again, `None` at once.
+    async fn let_go(&self) -> Result<Option<Duration>, BrokerError> {
+        let mut gone = self
+            .broker
+            .let_go(LET_GO)
+            .await?
+            .and(self.broker.let_go_resumed(LET_GO).await?);
+        let mut more = gone.jobs >= LET_GO;
+        for _ in 0..IN_A_ROW {
+            let promoted = self.broker.promote(PROMOTE).await?;
+            gone = gone.and(promoted);
+            if promoted.jobs < PROMOTE {
+                break;
+            }
+            more = true;
+        }
+        metrics::counter!("longshore_jobs_promoted_total").increment(gone.jobs as u64);
+        let again = gone.again.unwrap_or(LANES_EVERY).min(LANES_EVERY);
+        Ok((!more).then_some(again))
     }
 
     async fn recover(&self, rounds: &mut Rounds) -> Result<(), BrokerError> {
@@ -217,6 +237,8 @@ async fn listen(broker: Broker, called: Arc<Notify>) {
     loop {
         match broker.wakes().await {
             Ok(mut wakes) => {
+                // What was called meanwhile was not heard.
+                called.notify_one();
                 let mut messages = wakes.on_message();
                 while messages.next().await.is_some() {
                     called.notify_one();
@@ -228,10 +250,12 @@ async fn listen(broker: Broker, called: Arc<Notify>) {
     }
 }
 
-/// When each duty was last done.
+/// When each duty was last done, or is to be done.
 #[derive(Default)]
 struct Rounds {
     leads: Leads,
+    /// When the lanes are looked through next; `None` is at once.
+    lanes: Option<Instant>,
     recurring: Recurring,
     recovered: Option<Instant>,
     listed: Option<Instant>,

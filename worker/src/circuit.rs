@@ -113,15 +113,20 @@ impl Circuits {
     /// Hears a request of the control channel; other than `circuit …` are not for it.
     pub fn obey(&self, request: &str) {
         if request.starts_with("circuit ") {
-            self.changed.notify_one();
+            self.look_soon();
         }
+    }
+
+    /// Has it looked at soon how the circuits stand.
+    pub fn look_soon(&self) {
+        self.changed.notify_one();
     }
 
     /// Keeps up with the other workers until `stop`.
     pub async fn follow(&self, stop: CancellationToken) {
         let mut beat = 0_u32;
         // What the others know already is looked at at once.
-        self.changed.notify_one();
+        self.look_soon();
         loop {
             let told = tokio::select! {
                 () = tokio::time::sleep(TELL_EVERY) => false,

@@ -51,15 +51,17 @@ impl Hands {
         }
     }
 
-    /// Hears requests to running workers until `stop`; `other` hears those that are not to cancel a job.
+    /// Hears requests to running workers until `stop`; `other` hears those that are not to cancel a job, and
+    /// `begun` whenever the hearing begins: what was said before was missed.
     pub(crate) async fn listen(
         &self,
         broker: &Broker,
         other: impl Fn(&str),
+        begun: impl Fn(),
         stop: CancellationToken,
     ) {
         while !stop.is_cancelled() {
-            if let Err(error) = self.listen_once(broker, &other, &stop).await {
+            if let Err(error) = self.listen_once(broker, &other, &begun, &stop).await {
                 tracing::warn!("requests to running jobs are not heard: {error}");
             }
             tokio::select! {
@@ -73,9 +75,11 @@ impl Hands {
         &self,
         broker: &Broker,
         other: &impl Fn(&str),
+        begun: &impl Fn(),
         stop: &CancellationToken,
     ) -> Result<(), longshore_shared::broker::BrokerError> {
         let mut control = broker.control().await?;
+        begun();
         let mut messages = control.on_message();
         loop {
             let message = tokio::select! {

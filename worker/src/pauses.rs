@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use crate::{aside::Aside, deps::Deps, job::Job, patience::patiently, settle};
 
 /// Whoever missed what was said learns it after this long.
-const LOOK_EVERY: Duration = Duration::from_millis(1500);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What is paused.
 #[derive(Debug, Default)]
@@ -52,9 +52,14 @@ impl KnownPauses {
     pub(crate) fn obey(&self, message: &str) -> bool {
         let heard = message == PAUSED_MESSAGE;
         if heard {
-            self.told.notify_one();
+            self.look();
         }
         heard
+    }
+
+    /// Has it looked at soon what is paused.
+    pub(crate) fn look(&self) {
+        self.told.notify_one();
     }
 
     /// Which of the queues are paused.

@@ -124,7 +124,12 @@ impl Worker {
                         deps.circuits.obey(request);
                     }
                 };
-                deps.hands.listen(&deps.broker, other, done).await;
+                let begun = || {
+                    deps.policies.look();
+                    deps.pauses.look();
+                    deps.circuits.look_soon();
+                };
+                deps.hands.listen(&deps.broker, other, begun, done).await;
             })
         };
         let circuits = {

@@ -241,7 +241,7 @@ async fn who_missed_the_message_learns_of_a_pause_all_the_same() {
         .query_async::<()>(&mut stack.connection().await.unwrap())
         .await
         .unwrap();
-    within(Duration::from_secs(2), "it is known", || async {
+    within(Duration::from_secs(6), "it is known", || async {
         stack.xadd(&[("prompt", "x"), ("type", "research")]).await?;
         let lanes = stack.broker.lanes().await?;
         ensure!(
