@@ -17,6 +17,7 @@ use crate::{
     circuit::{Health, Pass},
     deps::Deps,
     estimate::Estimate,
+    limits::Allowance,
     policy::Policy,
 };
 
@@ -39,7 +40,7 @@ pub(crate) struct Choice<'a> {
     /// Those that are paused.
     paused: BTreeSet<String>,
     /// What the cheapest could cost, if all that is wrong is that the job may not spend it.
-    pub(crate) too_dear: Option<Usd>,
+    pub(crate) too_dear: Option<(Usd, Allowance)>,
 }
 
 /// What a choice goes by.
@@ -129,10 +130,11 @@ impl<'a> Choice<'a> {
         let now = deps.clock.now();
         let platform = &candidate.provider.name;
         let estimate = Estimate::of(envelope, &candidate, resume.step.as_deref(), policy, now);
-        if let Some(most) = envelope.max_cost {
-            let could = resume.cost + estimate.upper_bound;
+        if let Some(allowance) = Allowance::of(envelope, &policy.config) {
+            let (could, most) = (resume.cost + estimate.upper_bound, allowance.most);
             if could > most {
-                self.too_dear = Some(self.too_dear.map_or(could, |other| other.min(could)));
+                let least = self.too_dear.map_or(could, |(other, _)| other.min(could));
+                self.too_dear = Some((least, allowance));
                 self.skip(
                     &candidate,
                     format!("could cost ${could}, of at most ${most}"),

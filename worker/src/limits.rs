@@ -1,6 +1,6 @@
 //! Limits in words.
 
-use longshore_shared::limits::MeterName;
+use longshore_shared::{config::Config, envelope::Envelope, limits::MeterName, money::Usd};
 
 use crate::{choose::Usable, verdict::Discard};
 
@@ -39,15 +39,32 @@ pub(crate) fn refused(meter: &str) -> Discard {
     )
 }
 
+/// What a job may spend in all, and what says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    pub(crate) most: Usd,
+    said_by: &'static str,
+}
+
+impl Allowance {
+    /// The job's own, or the configuration's, whichever is less.
+    pub(crate) fn of(envelope: &Envelope, config: &Config) -> Option<Self> {
+        let of = |most: Option<Usd>, said_by| most.map(|most| Self { most, said_by });
+        let own = of(envelope.max_cost, "max_cost_usd");
+        let any = of(
+            config.routing.max_cost_per_task,
+            "routing.max_cost_per_task",
+        );
+        own.into_iter().chain(any).min_by_key(|one| one.most)
+    }
+}
+
 /// The job may not spend what any candidate could cost.
-pub(crate) fn too_dear(
-    could: longshore_shared::money::Usd,
-    most: longshore_shared::money::Usd,
-) -> Discard {
+pub(crate) fn too_dear(could: Usd, Allowance { most, said_by }: Allowance) -> Discard {
     Discard::new(
         BUDGET_EXCEEDED,
         format!(
-            "the next attempt could bring its cost to ${could}, and its max_cost_usd is ${most}; \
+            "the next attempt could bring its cost to ${could}, and {said_by} allows ${most}; \
              name fewer max_tokens, or allow more"
         ),
     )

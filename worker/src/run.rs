@@ -82,7 +82,7 @@ async fn try_all(job: &Job, envelope: &Envelope, deps: &Deps) -> Result<Verdict,
             return Ok(Verdict::Paused(lane));
         }
         if choice.usable.is_empty() {
-            match no_one(job, envelope, &choice, last.as_ref()) {
+            match no_one(job, &choice, last.as_ref()) {
                 Ok(until) => {
                     let wait = (until - deps.clock.now()).to_std().unwrap_or_default();
                     pause(job, envelope, wait, &retry, deps).await?;
@@ -203,15 +203,14 @@ fn after(
 /// Nobody may be asked now: until when, or why never.
 fn no_one(
     job: &Job,
-    envelope: &Envelope,
     choice: &Choice<'_>,
     last: Option<&CallError>,
 ) -> Result<DateTime<Utc>, Discard> {
     if let Some(until) = choice.until {
         return Ok(until);
     }
-    if let (Some(could), Some(most)) = (choice.too_dear, envelope.max_cost) {
-        return Err(limits::too_dear(could, most));
+    if let Some((could, allowance)) = choice.too_dear {
+        return Err(limits::too_dear(could, allowance));
     }
     Err(all_failed(job, last))
 }
