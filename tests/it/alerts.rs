@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use anyhow::ensure;
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
-use longshore_tests::{
-    simulator::Dialect,
-    stack::{Options, Stack, eventually, within},
-};
+use longshore_tests::stack::{Options, Stack, eventually, within};
 use serde_json::Value;
 
-use crate::receiver::{Receiver, SECRET};
+use crate::{
+    played::{Model, Played, config},
+    receiver::{Receiver, SECRET},
+};
 
 impl Receiver {
     /// The thresholds of the alerts that arrived, in their order, by their ids: a repetition counts once.
@@ -45,29 +45,17 @@ async fn stack(receiver: &Receiver, reset: DateTime<Utc>) -> Stack {
     })
     .await
     .unwrap();
-    let (base, hook) = (
-        stack.simulator.base_url("meter", Dialect::Openai),
-        &receiver.url,
+    let hook = &receiver.url;
+    let rest = format!(
+        "webhooks: {{hosts: [\"{hook}\"], secret: \"${{WEBHOOK_SECRET}}\", timeout: 2s}}\n\
+         alerts: {{webhook: \"{hook}/alerts\"}}"
     );
-    let reset_at = reset.format("%H:%M");
-    stack
-        .config_yaml(&format!(
-            r#"
-webhooks: {{ hosts: ["{hook}"], secret: "${{WEBHOOK_SECRET}}", timeout: 2s }}
-alerts: {{ webhook: "{hook}/alerts" }}
-providers:
-  meter:
-    dialect: openai
-    base_url: {base}
-    api_key: simulated
-    default_model: gpt-4o-mini
-    limits: {{ requests_per_day: 10, reset_at: "{reset_at}" }}
-models:
-  - {{ provider: meter, model: gpt-4o-mini, tier: standard, context_window: 128000, max_output_tokens: 16384,
-      input_per_million: "0.15", cached_per_million: "0.075", output_per_million: "0.6" }}
-"#
-        ))
-        .unwrap();
+    let limits = format!(
+        "{{requests_per_day: 10, reset_at: \"{}\"}}",
+        reset.format("%H:%M")
+    );
+    let meter = Played::limited("meter", Model::Cheap, &limits);
+    stack.config_yaml(&config(&stack, &[meter], &rest)).unwrap();
     stack
 }
 

@@ -14,6 +14,8 @@ use longshore_shared::{
 use longshore_tests::stack::{Options, Ran, Stack, eventually};
 use serde_json::Value;
 
+use crate::measured::{size, tell};
+
 /// More than that a producer must not hold, in kB.
 const MOST_MEMORY: u64 = 100 * 1024;
 
@@ -89,11 +91,6 @@ impl Drop for Producer {
         let _gone = self.0.kill();
         let _gone = self.0.wait();
     }
-}
-
-#[expect(clippy::print_stderr, reason = "figures for whoever measures")]
-fn tell(figures: &str) {
-    eprintln!("{figures}");
 }
 
 /// Puts a file in, kills the producer on the way, and runs the same command to its end. Gives the memory that
@@ -179,8 +176,7 @@ async fn a_producer_that_is_killed_and_run_again_puts_each_task_in_once() {
 /// The full form of the test before, without the answers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_any_length_takes_no_more_memory() {
-    let full = std::env::vars().any(|(name, value)| name == "LONGSHORE_TEST_FULL" && value == "1");
-    let count = if full { 1_000_000 } else { 30_000 };
+    let count = size(30_000, 1_000_000);
     let stack = stack().await;
     write(&stack, "tasks.jsonl", &lines(count));
     let arguments = ["batch", "tasks.jsonl", "--id", "nightly", "--detach"];

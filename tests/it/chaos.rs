@@ -10,25 +10,61 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 const JOBS: usize = 400;
 const KILLS: usize = 10;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_job_ends_once_whatever_is_killed() {
-    let mut stack = Stack::start(Options {
-        latency: Duration::from_millis(400),
-        env: vec![
-            (
-                "LONGSHORE_LIVENESS_HEARTBEAT_EVERY".to_owned(),
-                "300ms".to_owned(),
-            ),
-            (
-                "LONGSHORE_LIVENESS_HEARTBEAT_TTL".to_owned(),
-                "1s".to_owned(),
-            ),
-            ("LONGSHORE_CONCURRENCY".to_owned(), "20".to_owned()),
-        ],
+/// Two workers and a scheduler that may be killed at any moment.
+pub(crate) struct Mortals {
+    workers: [ChildProcess; 2],
+    scheduler: ChildProcess,
+}
+
+/// A stack on which the dead are found soon, with a Redis that loses nothing when it is killed.
+pub(crate) async fn mortal_stack(latency: Duration) -> Stack {
+    let stack = Stack::start(Options {
+        latency,
+        env: [
+            ("LONGSHORE_LIVENESS_HEARTBEAT_EVERY", "300ms"),
+            ("LONGSHORE_LIVENESS_HEARTBEAT_TTL", "1s"),
+            ("LONGSHORE_CONCURRENCY", "20"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into(),
     })
     .await
     .unwrap();
     stack.acknowledge_what_is_on_disk().await.unwrap();
+    stack
+}
+
+impl Mortals {
+    pub(crate) fn start(stack: &Stack) -> Self {
+        Self {
+            workers: [stack.worker().unwrap(), stack.worker().unwrap()],
+            scheduler: stack.scheduler().unwrap(),
+        }
+    }
+
+    /// Kills one of them, or Redis, so many times, and puts another in its place.
+    pub(crate) async fn kill(&mut self, stack: &mut Stack, times: usize, seed: u64) {
+        let [first, second] = &mut self.workers;
+        let mut chance = StdRng::seed_from_u64(seed);
+        for _ in 0..times {
+            // Killing at random moments is the point; nothing is waited for.
+            tokio::time::sleep(Duration::from_millis(chance.random_range(200..1500))).await;
+            match chance.random_range(0..4) {
+                0 => replace(&mut self.scheduler, stack.scheduler().unwrap()),
+                1 => {
+                    stack.redis.kill().unwrap();
+                    stack.redis.restart().await.unwrap();
+                }
+                2 => replace(first, stack.worker().unwrap()),
+                _ => replace(second, stack.worker().unwrap()),
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_job_ends_once_whatever_is_killed() {
+    let mut stack = mortal_stack(Duration::from_millis(400)).await;
     let jobs: Vec<String> = (0..JOBS)
         .map(|at| match at % 4 {
             0 => format!(r#"{{"prompt":"job {at}","delay":{}}}"#, at % 7),
@@ -42,21 +78,8 @@ async fn every_job_ends_once_whatever_is_killed() {
         *id = longshore_shared::id::JobId::parse(&format!("own-{at}")).unwrap();
     }
 
-    let mut workers = [stack.worker().unwrap(), stack.worker().unwrap()];
-    let mut scheduler = stack.scheduler().unwrap();
-    let mut chance = StdRng::seed_from_u64(11);
-    for _ in 0..KILLS {
-        // Killing at random moments is the point; nothing is waited for.
-        tokio::time::sleep(Duration::from_millis(chance.random_range(200..1500))).await;
-        match chance.random_range(0..4) {
-            0 => replace(&mut scheduler, stack.scheduler().unwrap()),
-            1 => {
-                stack.redis.kill().unwrap();
-                stack.redis.restart().await.unwrap();
-            }
-            at => replace(&mut workers[at - 2], stack.worker().unwrap()),
-        }
-    }
+    let mut mortals = Mortals::start(&stack);
+    mortals.kill(&mut stack, KILLS, 11).await;
 
     let outcomes = stack.outcomes(&ids).await.unwrap();
     let poisoned = outcomes

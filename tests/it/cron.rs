@@ -14,26 +14,8 @@ use longshore_shared::{broker::CronStanding, id::QueueName};
 use longshore_tests::stack::Stack;
 use redis::AsyncCommands as _;
 use serde_json::Value;
-use tokio::sync::{Mutex, MutexGuard};
 
-static TURN: Mutex<()> = Mutex::const_new(());
-
-/// Waits until no other of these tests runs.
-async fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().await
-}
-
-/// The short form's figure, or the full one's.
-fn size<T>(short: T, full: T) -> T {
-    let wants_full =
-        std::env::vars().any(|(name, value)| name == "LONGSHORE_TEST_FULL" && value == "1");
-    if wants_full { full } else { short }
-}
-
-#[expect(clippy::print_stderr, reason = "figures for whoever asks for them")]
-fn tell(figures: &str) {
-    eprintln!("{figures}");
-}
+use crate::measured::{size, tell, turn};
 
 /// The messages that stand in a queue: when each was enqueued (ms), and what it says.
 async fn queued(stack: &Stack, queue: &str) -> Vec<(i64, Value)> {

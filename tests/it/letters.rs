@@ -17,6 +17,8 @@ use longshore_tests::{
 use redis::AsyncCommands as _;
 use tokio::io::AsyncReadExt as _;
 
+use crate::measured::{size, tell};
+
 async fn stack() -> Stack {
     Stack::start(Options::default()).await.unwrap()
 }
@@ -225,17 +227,15 @@ async fn a_rule_replays_what_died_once_its_provider_is_back() {
     );
 }
 
-#[expect(clippy::print_stderr, reason = "figures for whoever asks for them")]
-fn tell(what: &str, count: usize, began: Instant) {
+fn tell_rate(what: &str, count: usize, began: Instant) {
     let took = began.elapsed();
     let rate = f64::from(u32::try_from(count).unwrap()) / took.as_secs_f64();
-    eprintln!("{what}: {took:.2?} ({rate:.0}/s)");
+    tell(&format!("{what}: {took:.2?} ({rate:.0}/s)"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_letters_are_listed_replayed_by_half_and_purged_into_the_archive() {
-    let full = std::env::var_os("LONGSHORE_TEST_FULL").is_some_and(|full| full == "1");
-    let count = if full { 200_000 } else { 5_000 };
+    let count = size(5_000, 200_000);
     let stack = stack().await;
     stack.ledger.migrate().await.unwrap();
     bury(&stack, count).await;
@@ -248,13 +248,13 @@ async fn many_letters_are_listed_replayed_by_half_and_purged_into_the_archive() 
     };
     let began = Instant::now();
     let page = stack.broker.dead_records(&newest, 51).await.unwrap();
-    tell("the first page, in the library", page.found.len(), began);
+    tell_rate("the first page, in the library", page.found.len(), began);
     let began = Instant::now();
     let listed = ok(stack
         .longshore(&["dlq", "list", "--format", "json"])
         .await
         .unwrap());
-    tell("`dlq list`", 50, began);
+    tell_rate("`dlq list`", 50, began);
     let mut listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
     let mut seen = BTreeSet::new();
     for _ in 0..3 {
@@ -268,7 +268,7 @@ async fn many_letters_are_listed_replayed_by_half_and_purged_into_the_archive() 
                 "dlq", "list", "--type", "testing", "--after", next, "--format", "json",
             ])
             .await;
-        tell("`dlq list --type`, another page", 50, began);
+        tell_rate("`dlq list --type`, another page", 50, began);
         listed = serde_json::from_str(&ok(page.unwrap())).unwrap();
     }
     assert_eq!(seen.len(), 150, "no letter is on two pages");
@@ -276,7 +276,7 @@ async fn many_letters_are_listed_replayed_by_half_and_purged_into_the_archive() 
     let began = Instant::now();
     let replay = ["dlq", "replay", "--all", "--type", "research", "--yes"];
     let told = ok(stack.longshore(&replay).await.unwrap());
-    tell("`dlq replay` of half", count / 2, began);
+    tell_rate("`dlq replay` of half", count / 2, began);
     assert!(told.ends_with("dead letters replayed\n"), "{told}");
     let left = u64::try_from(count / 2).unwrap();
     assert_eq!(stack.broker.dead_count().await.unwrap(), left);
@@ -289,7 +289,7 @@ async fn many_letters_are_listed_replayed_by_half_and_purged_into_the_archive() 
         .longshore(&["dlq", "purge", "--all", "--yes"])
         .await
         .unwrap());
-    tell("`dlq purge` of the rest", count / 2, began);
+    tell_rate("`dlq purge` of the rest", count / 2, began);
     assert_eq!(stack.broker.dead_count().await.unwrap(), 0);
     let pool = sqlx::PgPool::connect(&stack.database_url).await.unwrap();
     let archived: i64 = sqlx::query_scalar(

@@ -13,100 +13,14 @@ mod outage;
 mod race;
 mod rpm;
 
-use std::fmt::Write as _;
-
 use longshore_shared::id::JobId;
-use longshore_tests::{
-    simulator::{Dialect, ProviderStats},
-    stack::Stack,
-};
+use longshore_tests::{simulator::ProviderStats, stack::Stack};
 use redis::AsyncCommands as _;
-use tokio::sync::{Mutex, MutexGuard};
 
-static TURN: Mutex<()> = Mutex::const_new(());
-
-/// Waits until no other of these tests runs.
-async fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().await
-}
-
-/// The short form's figure, or the full one's.
-fn size<T>(short: T, full: T) -> T {
-    let wants_full =
-        std::env::vars().any(|(name, value)| name == "LONGSHORE_TEST_FULL" && value == "1");
-    if wants_full { full } else { short }
-}
-
-#[expect(clippy::print_stderr, reason = "figures for whoever asks for them")]
-fn tell(figures: &str) {
-    eprintln!("{figures}");
-}
-
-/// A provider that the simulator plays under its name, and the one model that it has.
-struct Played {
-    name: &'static str,
-    model: Model,
-    /// Its `limits:`, in YAML.
-    limits: String,
-}
-
-/// A model, with the prices that the simulator bills.
-#[derive(Clone, Copy)]
-enum Model {
-    /// $0.15 and $0.60 a million tokens: asked first.
-    Cheap,
-    /// $2.50 and $10 a million tokens.
-    Dear,
-}
-
-impl Played {
-    fn unlimited(name: &'static str, model: Model) -> Self {
-        Self::limited(name, model, "{}")
-    }
-
-    fn limited(name: &'static str, model: Model, limits: &str) -> Self {
-        Self {
-            name,
-            model,
-            limits: limits.to_owned(),
-        }
-    }
-}
-
-/// A configuration with these providers and no others, and what else it says.
-fn config(stack: &Stack, providers: &[Played], rest: &str) -> String {
-    let mut yaml = format!("{rest}\nproviders:\n");
-    let mut models = String::from("models:\n");
-    for Played {
-        name,
-        model,
-        limits,
-    } in providers
-    {
-        let url = stack.simulator.base_url(name, Dialect::Openai);
-        let (model, input, cached, output) = match model {
-            Model::Cheap => ("gpt-4o-mini", "0.15", "0.075", "0.6"),
-            Model::Dear => ("gpt-4o", "2.5", "1.25", "10"),
-        };
-        writeln!(
-            yaml,
-            "  {name}:\n    dialect: openai\n    base_url: {url}\n    api_key: simulated\n    \
-             default_model: {model}",
-        )
-        .unwrap();
-        if limits != "{}" {
-            writeln!(yaml, "    limits: {limits}").unwrap();
-        }
-        writeln!(
-            models,
-            "  - {{provider: {name}, model: {model}, tier: standard, context_window: 128000, \
-             max_output_tokens: 16384, input_per_million: \"{input}\", cached_per_million: \"{cached}\", \
-             output_per_million: \"{output}\"}}",
-        )
-        .unwrap();
-    }
-    yaml + &models
-}
+use crate::{
+    measured::{size, tell, turn},
+    played::{Model, Played, config},
+};
 
 /// What a provider has seen so far.
 fn seen(stack: &Stack, provider: &str) -> ProviderStats {

@@ -13,27 +13,17 @@ use longshore_tests::{
 };
 use serde_json::Value;
 
+use crate::played::{Model, Played, config};
+
 async fn stack() -> Stack {
     let stack = Stack::start(Options::default()).await.unwrap();
-    let url = stack.simulator.base_url("meter", Dialect::Openai);
     let away = chrono::Utc::now() + chrono::TimeDelta::hours(12);
-    let reset_at = away.format("%H:%M");
-    stack
-        .config_yaml(&format!(
-            r#"
-providers:
-  meter:
-    dialect: openai
-    base_url: {url}
-    api_key: simulated
-    default_model: gpt-4o-mini
-    limits: {{ requests_per_day: 10, reset_at: "{reset_at}" }}
-models:
-  - {{ provider: meter, model: gpt-4o-mini, tier: standard, context_window: 128000, max_output_tokens: 16384,
-      input_per_million: "0.15", cached_per_million: "0.075", output_per_million: "0.6" }}
-"#
-        ))
-        .unwrap();
+    let limits = format!(
+        "{{requests_per_day: 10, reset_at: \"{}\"}}",
+        away.format("%H:%M")
+    );
+    let meter = Played::limited("meter", Model::Cheap, &limits);
+    stack.config_yaml(&config(&stack, &[meter], "")).unwrap();
     stack
 }
 
@@ -232,5 +222,35 @@ models:
         (outcome.success, outcome.platform.as_deref()),
         (true, Some("free")),
         "{outcome:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_task_may_cost_is_never_more_however_dear_its_answer() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let meter = Played::unlimited("meter", Model::Cheap);
+    // 4,096 tokens of answer at most cost $0.0024576 and a little for the prompt.
+    let rest = "routing: {max_cost_per_task: \"0.003\"}";
+    stack.config_yaml(&config(&stack, &[meter], rest)).unwrap();
+    let _worker = stack.worker().unwrap();
+    let outcome = async |fields: &[(&str, &str)]| {
+        let job = stack.xadd(&[&[("prompt", "x")], fields].concat()).await;
+        stack.outcome(&job.unwrap()).await.unwrap()
+    };
+    assert!(outcome(&[("max_tokens", "4096")]).await.success);
+    let dear = outcome(&[]).await.error.unwrap();
+    assert!(
+        dear.ends_with(
+            "and routing.max_cost_per_task allows $0.003; name fewer max_tokens, or allow more"
+        ),
+        "{dear}"
+    );
+    let own = outcome(&[("max_tokens", "4096"), ("max_cost_usd", "0.002")]).await;
+    let error = own.error.unwrap();
+    assert!(error.contains("and max_cost_usd allows $0.002;"), "{error}");
+    assert_eq!(
+        stack.simulator.stats().requests,
+        1,
+        "nobody was called for those"
     );
 }

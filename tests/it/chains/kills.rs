@@ -2,16 +2,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use longshore::local::ChildProcess;
 use longshore_shared::{broker::ChainRetried, state::AttemptOutcome};
-use longshore_tests::stack::{Options, Stack};
-use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use longshore_tests::stack::Stack;
 use serde_json::{Value, json};
 
 use super::{begin, outcome_within};
-
-/// Kills of the short form and of the full one (`LONGSHORE_TEST_FULL=1`).
-const KILLS: (usize, usize) = (12, 50);
+use crate::{
+    chaos::{Mortals, mortal_stack},
+    measured::size,
+};
 
 /// 500 steps: lists that fan out, joins, and a thread of single steps.
 fn document() -> Value {
@@ -43,37 +42,10 @@ fn document() -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_completes_whatever_is_killed() {
-    let full = std::env::vars().any(|(name, value)| name == "LONGSHORE_TEST_FULL" && value == "1");
-    let mut stack = Stack::start(Options {
-        latency: Duration::from_millis(300),
-        env: [
-            ("LONGSHORE_LIVENESS_HEARTBEAT_EVERY", "300ms"),
-            ("LONGSHORE_LIVENESS_HEARTBEAT_TTL", "1s"),
-            ("LONGSHORE_CONCURRENCY", "20"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into(),
-    })
-    .await
-    .unwrap();
-    stack.acknowledge_what_is_on_disk().await.unwrap();
+    let mut stack = mortal_stack(Duration::from_millis(300)).await;
     let chain = begin(&stack, &document()).await;
-    let mut workers = [stack.worker().unwrap(), stack.worker().unwrap()];
-    let mut scheduler = stack.scheduler().unwrap();
-    let mut chance = StdRng::seed_from_u64(7);
-    let kills = if full { KILLS.1 } else { KILLS.0 };
-    for _ in 0..kills {
-        // Killing at random moments is the point; nothing is waited for.
-        tokio::time::sleep(Duration::from_millis(chance.random_range(200..1500))).await;
-        match chance.random_range(0..4) {
-            0 => replace(&mut scheduler, stack.scheduler().unwrap()),
-            1 => {
-                stack.redis.kill().unwrap();
-                stack.redis.restart().await.unwrap();
-            }
-            at => replace(&mut workers[at - 2], stack.worker().unwrap()),
-        }
-    }
+    let mut mortals = Mortals::start(&stack);
+    mortals.kill(&mut stack, size(12, 50), 7).await;
     let mut ended = outcome_within(&stack, &chain, Duration::from_mins(5)).await;
     // A step of which three workers were killed is a dead letter, and is gone on with.
     while ended["failed"] != 0 {
@@ -116,9 +88,4 @@ async fn assert_only_poison(stack: &Stack) {
     for letter in letters {
         assert!(letter.contains(r#""reason":"poison""#), "{letter}");
     }
-}
-
-fn replace(process: &mut ChildProcess, by: ChildProcess) {
-    process.kill().unwrap();
-    *process = by;
 }
