@@ -37,9 +37,9 @@ lint: ## Check the form and the sense of the code
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-bench: ## Measure (optimised build)
-	cargo build --release --workspace --bins
-	cargo run --release -p longshore-tests --bin longshore-bench
+bench: ## Measure what is shipped (the build takes twenty minutes)
+	cargo build --profile dist --workspace --bins
+	cargo run --profile dist -p longshore-tests --bin longshore-bench
 
 e2e-llm: build ## Twenty real answers of a small model on this machine (needs node and python3)
 	tests/e2e-llm/run.sh

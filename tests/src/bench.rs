@@ -9,6 +9,7 @@ mod bare;
 mod calls;
 mod client;
 mod drain;
+mod keys;
 mod latency;
 mod letters;
 mod machine;
@@ -25,7 +26,7 @@ use std::{
 use self::machine::Machine;
 pub use self::{client::ClientOptions, client::client, noop::NoopOptions, noop::noop_worker};
 
-/// A number of the design.
+/// A number of the design, or of what it promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Number {
     /// No-op jobs a second.
@@ -46,10 +47,21 @@ pub enum Number {
     /// Calls in flight in one worker.
     #[value(name = "N7")]
     N7,
+    /// What a concurrency limit costs.
+    #[value(name = "keys")]
+    Keys,
 }
 
 impl Number {
-    const ALL: [Self; 6] = [Self::N1, Self::N2, Self::N3, Self::N5, Self::N6, Self::N7];
+    const ALL: [Self; 7] = [
+        Self::N1,
+        Self::N2,
+        Self::N3,
+        Self::N5,
+        Self::N6,
+        Self::N7,
+        Self::Keys,
+    ];
 }
 
 /// How the results are printed.
@@ -142,6 +154,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             Number::N5 => backlog::measure(&machine, &sizes).await?,
             Number::N6 => letters::measure(&machine, &sizes).await?,
             Number::N7 => calls::measure_memory(&machine, &sizes).await?,
+            Number::Keys => keys::measure(&machine, &sizes).await?,
         };
         let section = section.also("load of the machine before (1 minute)", load, "");
         // Text comes as it is measured; the whole takes minutes.

@@ -20,7 +20,7 @@ const CHUNK: usize = 10_000;
 
 pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<Section> {
     tell("N5: the short queue, before");
-    let (before, _) = once(machine, sizes.jobs).await?;
+    let (before, _) = once(machine, sizes.jobs, message).await?;
 
     tell(&format!("N5: {} jobs queued", sizes.backlog));
     let stack = machine.stack(CONCURRENCY).await?;
@@ -42,7 +42,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
     drop(stack);
 
     tell("N5: the short queue, after");
-    let (after, _) = once(machine, sizes.jobs).await?;
+    let (after, _) = once(machine, sizes.jobs, message).await?;
     let short = f64::midpoint(
         rate(sizes.jobs, before.settled),
         rate(sizes.jobs, after.settled),

@@ -23,7 +23,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
     let mut runs = Vec::new();
     for run in 1..=sizes.runs {
         tell(&format!("N1: run {run} of {}", sizes.runs));
-        let (drained, bare) = once(machine, sizes.jobs).await?;
+        let (drained, bare) = once(machine, sizes.jobs, message).await?;
         runs.push(drained);
         raw.push(rate(sizes.jobs, bare));
     }
@@ -70,7 +70,11 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
 }
 
 /// Drains so many jobs on a fresh stack; and how long a bare loop takes there.
-pub(super) async fn once(machine: &Machine, jobs: usize) -> anyhow::Result<(Drained, Duration)> {
+pub(super) async fn once(
+    machine: &Machine,
+    jobs: usize,
+    message: fn(usize) -> String,
+) -> anyhow::Result<(Drained, Duration)> {
     let stack = machine.stack(CONCURRENCY).await?;
     let bare = bare::drain_bare(&stack, jobs).await?;
     let messages: Vec<String> = (0..jobs).map(message).collect();

@@ -11,7 +11,7 @@ use longshore_tests::bench::{self, ClientOptions, Format, NoopOptions, Number, O
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Longshore's benchmarks. Build the programs first: `cargo build --release --workspace --bins`.
+/// Longshore's benchmarks. Build the programs first: `cargo build --profile dist --workspace --bins`.
 ///
 /// Everything runs on this machine: a Redis with AOF everysec, a durable Postgres, the provider simulator
 /// and the workers, all private to the run.

@@ -1,0 +1,111 @@
+//! What a concurrency limit costs: where it never holds a job back, and where it holds back nearly all.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+
+use super::{
+    Sizes,
+    drain::Watch,
+    machine::{Machine, Outside, real_worker},
+    median, message, rate,
+    report::{Finding, Promise, Section},
+    tell,
+    throughput::{self, CONCURRENCY},
+};
+use crate::stack::within;
+
+/// How many jobs of one key are in flight where it holds the others back.
+const PLACES: usize = 20;
+
+/// How long the provider takes for each of those.
+const LATENCY: Duration = Duration::from_millis(100);
+
+/// All of them take some seconds.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<Section> {
+    let (free, held) = (sizes.jobs, sizes.calls / 5);
+    let (mut with, mut without, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+    for run in 1..=sizes.runs {
+        tell(&format!("keys: run {run} of {}", sizes.runs));
+        let (plain, _) = throughput::once(machine, free, message).await?;
+        let (keyed, _) = throughput::once(machine, free, roomy).await?;
+        without.push(rate(free, plain.settled));
+        with.push(rate(free, keyed.settled));
+        let few_places = wait_for_calls(machine, PLACES, held, message).await?;
+        let few_slots = wait_for_calls(machine, held, held, narrow).await?;
+        kept.push(few_places / few_slots);
+    }
+    let ratio = median(
+        with.iter()
+            .zip(&without)
+            .map(|(with, without)| with / without),
+    );
+    let how = format!(
+        "{free} no-op jobs of one key whose limit holds none back, each run just after one without a key; then \
+         {held} jobs of {LATENCY:?} of one key with a limit of {PLACES}, over as many in a worker with so many places; \
+         medians of runs: {}",
+        sizes.runs
+    );
+    Ok(
+        Section::new("keys", "jobs with a concurrency key, of those without", how)
+            .finding(Finding::new(
+                "settled, where the limit holds none back",
+                (ratio, "x"),
+                Promise::AtLeast,
+                0.9,
+                1.0,
+            ))
+            .finding(Finding::new(
+                "throughput, where it holds back nearly all",
+                (median(kept), "x"),
+                Promise::AtLeast,
+                0.9,
+                1.0,
+            ))
+            .also("settled with a key", median(with), "/s")
+            .also("settled without", median(without), "/s"),
+    )
+}
+
+/// How long a worker with so many places takes for so many calls, in seconds.
+async fn wait_for_calls(
+    machine: &Machine,
+    places: usize,
+    calls: usize,
+    message: fn(usize) -> String,
+) -> anyhow::Result<f64> {
+    let stack = machine.stack(places).await?;
+    let simulator = Outside::start(&stack, LATENCY).await?;
+    let mut worker = real_worker(&stack, &simulator).await?;
+    let mut watch = Watch::new(&stack).await?;
+    let messages: Vec<String> = (0..calls).map(message).collect();
+    let began = Instant::now();
+    stack.enqueue(&messages).await?;
+    // Jobs that wait for their key stand in no queue, so the provider is asked.
+    within(PATIENCE, "all calls are answered", || async {
+        let stats = simulator.stats().await?;
+        let answered = stats.by_status.get(&200).copied().unwrap_or_default();
+        ensure!(answered == u64::try_from(calls)?, "{answered} of {calls}");
+        Ok(())
+    })
+    .await?;
+    let ended = watch.until(&mut worker, |look| look.queued == 0).await?;
+    Ok((ended - began).as_secs_f64())
+}
+
+fn roomy(number: usize) -> String {
+    keyed(number, CONCURRENCY)
+}
+
+fn narrow(number: usize) -> String {
+    keyed(number, PLACES)
+}
+
+/// The same job, of which so many may be in flight.
+fn keyed(number: usize, limit: usize) -> String {
+    let plain = message(number);
+    let members = plain.trim_end_matches('}');
+    format!(r#"{members},"concurrency_key":"bench","concurrency_limit":{limit}}}"#)
+}
