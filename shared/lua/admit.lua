@@ -23,8 +23,7 @@ if id ~= '' then
       if ARGV[13] ~= '' then
         local chain, instance = string.match(ARGV[13], '^(%S+) (%S+)$')
         advance(chain, instance, 'completed', 0)
-        pump(chain, PUMP)
-        finish(chain)
+        proceed(chain)
       end
       if reply == '1' then
         local result = redis.call('GET', P .. ':result:' .. id)

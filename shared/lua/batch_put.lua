@@ -37,5 +37,5 @@ end
 redis.call('RPUSH', key .. ':lines', unpack(lines))
 if #own > 0 then redis.call('HSET', key .. ':ids', unpack(own)) end
 redis.call('HSET', key, 'lines', at, 'digest', after, 'put', now)
-pump(id, PUMP)
+pump(id)
 return 'ok'

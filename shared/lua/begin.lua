@@ -3,9 +3,9 @@
 -- of one worker; what they share is asked once for all.
 --
 -- KEYS[1]  the journal
--- ARGV     prefix, then of each job: queue, entry, worker, job id, attempt id, event should the worker
---          die, concurrency key ('' = none), its limit, resume (what to remember of the job if it is
---          parked), takes ('' = no limit), '1' when the job comes out of a limit's lane
+-- ARGV     prefix, then of each job: queue, entry, worker, job id, attempt id, what the journal is to hold,
+--          concurrency key ('' = none), its limit, resume (what to remember of the job if it is parked),
+--          takes ('' = no limit), '1' when the job comes out of a limit's lane
 -- Returns  of each job: 'ok', 'ok MS' it is to wait so long for its turn, 'gone' the entry is not the
 --          worker's, 'cancelled' somebody asked for it, 'parked', 'full' a limit has no room: nothing is
 --          taken but the key's slot
@@ -15,7 +15,7 @@ local function job_at(at)
   local queue, entry = ARGV[at], ARGV[at + 1]
   return {
     queue = queue, entry = entry, worker = ARGV[at + 2], id = ARGV[at + 3], attempt = ARGV[at + 4],
-    event = ARGV[at + 5], ckey = ARGV[at + 6], limit = ARGV[at + 7], resume = ARGV[at + 8],
+    journal = ARGV[at + 5], ckey = ARGV[at + 6], limit = ARGV[at + 7], resume = ARGV[at + 8],
     takes = ARGV[at + 9], waited = ARGV[at + 10] == '1',
     stream = P .. ':queue:' .. queue, place = place_of(queue, entry),
   }
@@ -56,7 +56,7 @@ for i, job in ipairs(jobs) do
   end
   if string.sub(answers[i], 1, 2) == 'ok' then
     journal[#journal + 1] = job.place
-    journal[#journal + 1] = pack_inflight(job.attempt, job.worker, job.ckey, job.takes, job.event)
+    journal[#journal + 1] = job.journal
   end
 end
 if #journal > 0 then redis.call('HSET', KEYS[1], unpack(journal)) end

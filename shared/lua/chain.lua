@@ -25,8 +25,6 @@ local function step_record(key, name)
   return packed and cmsgpack.unpack(packed)
 end
 
-local function end_count(key, outcome, by) redis.call('HINCRBY', key, outcome, by) end
-
 -- A chain as it stands, for the record.
 local function emit_chain(id, state, ended)
   local m = redis.call('HMGET', chain_key(id), 'name', 'kind', 'steps', 'begun')
@@ -41,13 +39,6 @@ local function lay_item(key, instance, memory, message, job)
   redis.call('HSET', key .. ':items', instance, cmsgpack.pack({memory, message or false, job or false}))
 end
 
--- The same of one that runs again, with what is remembered of it by now; its message stays ('' = as it was).
-local function lay_again(key, instance, memory, message, job)
-  local packed = redis.call('HGET', key .. ':items', instance)
-  local item = packed and cmsgpack.unpack(packed) or {}
-  lay_item(key, instance, memory, message ~= '' and message or item[2], job)
-end
-
 local function send(key, id, queue, instance)
   local record = step_record(key, step_of(instance)) or {}
   local packed = redis.call('HGET', key .. ':items', instance)
@@ -56,7 +47,7 @@ local function send(key, id, queue, instance)
   if not memory or not message then
     -- Somebody took it away; the chain must not wait for it.
     redis.call('HSET', key .. ':failed', instance, 'failed ' .. job)
-    end_count(key, 'failed', 1)
+    redis.call('HINCRBY', key, 'failed', 1)
     redis.call('HINCRBY', key, 'broken', 1)
     return
   end
@@ -64,14 +55,14 @@ local function send(key, id, queue, instance)
   enqueue(queue, memory, {'job', message})
 end
 
--- Puts what is ready into the queue, as far as there is room, `most` at once; gives how many went. A line of
--- a batch is {instance, memory, message, its job's id (false = its name's)}.
-local function pump(id, most)
+-- Puts what is ready into the queue, as far as there is room; whether there may be more than one script can
+-- send. A line of a batch is {instance, memory, message, its job's id (false = its name's)}.
+local function pump(id)
   local key = chain_key(id)
   local m = redis.call('HMGET', key, 'state', 'parallel', 'queue')
-  if m[1] ~= 'running' and m[1] ~= 'open' then return 0 end
-  local room = most
-  if m[2] ~= '' then room = math.min(most, tonumber(m[2]) - redis.call('HLEN', key .. ':running')) end
+  if m[1] ~= 'running' and m[1] ~= 'open' then return false end
+  local room = PUMP
+  if m[2] ~= '' then room = math.min(PUMP, tonumber(m[2]) - redis.call('HLEN', key .. ':running')) end
   local sent = 0
   while sent < room do
     local instance = redis.call('LPOP', key .. ':ready')
@@ -86,7 +77,7 @@ local function pump(id, most)
     end
     sent = sent + 1
   end
-  return sent
+  return sent == PUMP
 end
 
 -- Cancels what runs; nothing more is started.
@@ -128,7 +119,7 @@ local function advance(id, instance, outcome, nanos)
   if not job then return end
   redis.call('HDEL', key .. ':running', instance)
   redis.call('HINCRBY', key, 'nanos', nanos)
-  end_count(key, outcome, 1)
+  redis.call('HINCRBY', key, outcome, 1)
   if outcome == 'failed' or outcome == 'cancelled' then
     redis.call('HSET', key .. ':failed', instance, outcome .. ' ' .. job)
   end
@@ -183,42 +174,9 @@ local function finish(id)
   for _, part in ipairs(PARTS) do redis.call('EXPIRE', key .. part, m.retention) end
 end
 
--- An instance that ended without success is to run once more; false when it did not, or nobody knows it.
-local function reopen(id, instance)
-  local key = chain_key(id)
-  local ended = redis.call('HGET', key .. ':failed', instance)
-  if not ended then return false end
-  redis.call('HDEL', key .. ':failed', instance)
-  end_count(key, string.match(ended, '^%a+'), -1)
-  local name = step_of(instance)
-  if name ~= instance then redis.call('HINCRBY', key, 'd:' .. name, -1) end
-  local record, state = step_record(key, name), redis.call('HGET', key, 's:' .. name)
-  -- Those that go on without it were told already.
-  if record and record[3] ~= 'continue' and (state == 'failed' or state == 'cancelled') then
-    redis.call('HDEL', key, 's:' .. name)
-    redis.call('HINCRBY', key, 'broken', -1)
-  end
-  return true
-end
-
--- A chain that had ended goes on.
-local function resume_chain(id)
-  local key = chain_key(id)
-  redis.call('HSET', key, 'state', 'running')
-  redis.call('HDEL', key, 'final', 'ended')
-  for _, part in ipairs(PARTS) do redis.call('PERSIST', key .. part) end
-  redis.call('DEL', P .. ':result:' .. id)
-  emit_chain(id, 'running')
-end
-
--- A job comes back from the dead letters: if it is a step's, its chain goes on with it.
-local function go_on_with(id, memory)
-  if not string.find(memory, '"step":', 1, true) then return end
-  local step = cjson.decode(memory).step
-  if type(step) ~= 'table' then return end
-  local instance = step.index and step.name .. '/' .. string.format('%.0f', step.index) or step.name
-  if not reopen(step.chain, instance) then return end
-  local key = chain_key(step.chain)
-  redis.call('HSET', key .. ':running', instance, id)
-  if redis.call('HEXISTS', key, 'ended') == 1 then resume_chain(step.chain) end
+-- Sends what may go by now, and ends the chain when that was all; whether there may be more to send.
+local function proceed(id)
+  local more = pump(id)
+  finish(id)
+  return more
 end

@@ -12,6 +12,4 @@ if redis.call('HDEL', key .. ':running', name) == 0 then return 'gone' end
 redis.call('HSET', key, 't:' .. name, count)
 if count == 0 then step_ended(id, name, 'completed') end
 for i = 0, count - 1 do redis.call('RPUSH', key .. ':ready', name .. '/' .. i) end
-local sent = pump(id, PUMP)
-finish(id)
-return sent < PUMP and 'ok' or 'more'
+return proceed(id) and 'more' or 'ok'

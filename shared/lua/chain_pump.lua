@@ -3,4 +3,4 @@
 -- KEYS[1]  the chain
 -- ARGV     prefix, chain id
 -- Returns  'ok', or 'more' there may be still more
-return pump(ARGV[2], PUMP) < PUMP and 'ok' or 'more'
+return pump(ARGV[2]) and 'more' or 'ok'

@@ -5,6 +5,14 @@
 -- ARGV     prefix, chain id, then of those that left a dead letter: job id, memory, message ('' = as it was)
 -- Returns  how many steps and items run again, -1 when the chain is unknown, -2 when it has not ended,
 --          -3 when there is nothing to run
+
+-- Lays down what runs again, with what is remembered of it by now; its message stays ('' = as it was).
+local function lay_again(key, instance, memory, message, job)
+  local packed = redis.call('HGET', key .. ':items', instance)
+  local item = packed and cmsgpack.unpack(packed) or {}
+  lay_item(key, instance, memory, message ~= '' and message or item[2], job)
+end
+
 local id = ARGV[2]
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return -1 end
@@ -29,6 +37,5 @@ for i = 1, #failed, 2 do
     again = again + 1
   end
 end
-pump(id, PUMP)
-finish(id)
+proceed(id)
 return again

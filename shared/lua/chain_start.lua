@@ -43,5 +43,4 @@ redis.call('ZADD', P .. ':chains', begun, id)
 emit_chain(id, 'running')
 remove(KEYS[1], {entry})
 forget(place)
-local sent = pump(id, PUMP)
-return sent < PUMP and 'ok' or 'more'
+return pump(id) and 'more' or 'ok'

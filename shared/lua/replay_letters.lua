@@ -16,6 +16,18 @@ local function letters_from(at)
   return letters
 end
 
+-- A job comes back from the dead letters: if it is a step's, its chain goes on with it.
+local function go_on_with(id, memory)
+  if not string.find(memory, '"step":', 1, true) then return end
+  local step = cjson.decode(memory).step
+  if type(step) ~= 'table' then return end
+  local instance = step.index and step.name .. '/' .. string.format('%.0f', step.index) or step.name
+  if not reopen(step.chain, instance) then return end
+  local key = chain_key(step.chain)
+  redis.call('HSET', key .. ':running', instance, id)
+  if redis.call('HEXISTS', key, 'ended') == 1 then resume_chain(step.chain) end
+end
+
 -- Puts letters into their queues again: the one place where that is done. Stops once `room` (nil = all) are
 -- replayed. What they share is asked once for all.
 -- Gives of each letter up to there: its new place, or '' when it is gone or is another one; and how many were
@@ -25,13 +37,13 @@ local function replay_letters(letters, room)
   local ids = {}
   for i, letter in ipairs(letters) do ids[i] = letter.id end
   local died = redis.call('ZMSCORE', KEYS[1], unpack(ids))
-  local places, gone, results, resumes, seen = {}, {}, {}, {}, {}
+  local places, gone, results, resumes, events, seen = {}, {}, {}, {}, {}, {}
   for i, letter in ipairs(letters) do
     if room and #gone >= room then break end
     local id, place = letter.id, ''
     if died[i] and tonumber(died[i]) == letter.died and not seen[id] then
       seen[id] = true
-      emit(letter.event)
+      events[#events + 1] = letter.event
       go_on_with(id, letter.resume)
       place = append(letter.queue, letter.fields)
       gone[#gone + 1], results[#results + 1] = id, P .. ':result:' .. id
@@ -39,6 +51,7 @@ local function replay_letters(letters, room)
     end
     places[i] = place
   end
+  emit_all(events)
   if #gone > 0 then
     redis.call('ZREM', KEYS[1], unpack(gone))
     redis.call('HDEL', P .. ':dead:jobs', unpack(gone))

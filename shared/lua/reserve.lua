@@ -4,7 +4,7 @@
 -- KEYS[1]  the journal
 -- ARGV     prefix, queue, entry, worker, job id, attempt id, concurrency key ('' = none), its limit,
 --          resume if it waits for its key, resume if it waits for a limit, '1' when it comes out of a
---          limit's lane, then of each candidate: event should the worker die, takes ('' = no limit), '1'
+--          limit's lane, then of each candidate: what the journal is to hold, takes ('' = no limit), '1'
 --          when it is spare: only for jobs that a budget sends to those who cost nothing
 -- Returns  {'ok', candidate from 0, ms to wait for its turn}, {'gone'} the entry is not the worker's,
 --          {'cancelled'} somebody asked for it, {'parked'} it waits for its key, {'waits', when (ms), '1'
@@ -18,8 +18,7 @@ local job = {
 job.stream, job.place = P .. ':queue:' .. job.queue, place_of(job.queue, job.entry)
 
 local function begin(candidate, wait)
-  redis.call('HSET', KEYS[1], job.place,
-    pack_inflight(job.attempt, job.worker, job.ckey, candidate.text, candidate.event))
+  redis.call('HSET', KEYS[1], job.place, candidate.journal)
   return {'ok', candidate.number, math.ceil(wait)}
 end
 
@@ -28,16 +27,13 @@ local candidates = {}
 for at = FIRST, #ARGV, 3 do
   local text = ARGV[at + 1]
   candidates[#candidates + 1] = {
-    number = #candidates, event = ARGV[at], text = text, takes = text ~= '' and cjson.decode(text) or {},
+    number = #candidates, journal = ARGV[at], takes = text ~= '' and cjson.decode(text) or {},
     spare = ARGV[at + 2] == '1',
   }
 end
-if known and string.sub(known, 1, #job.attempt) == job.attempt then
+for _, candidate in ipairs(candidates) do
   -- Asked again because the first reply was lost: it is done.
-  local _, _, _, _, event = unpack_inflight(known)
-  for _, candidate in ipairs(candidates) do
-    if candidate.event == event then return {'ok', candidate.number, 0} end
-  end
+  if candidate.journal == known then return {'ok', candidate.number, 0} end
 end
 if owner_of(job.stream, job.entry) ~= job.worker then return {'gone'} end
 if redis.call('ZSCORE', P .. ':cancelled', job.id) then return {'cancelled'} end

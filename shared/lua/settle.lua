@@ -38,7 +38,6 @@ local function is_held(i, job)
 end
 
 local function end_job(i, job)
-  emit(job.event)
   give_back_journalled(job.place, journal[i], job.attempt, job.spent)
   if job.result ~= '' then
     redis.call('SET', P .. ':result:' .. job.id, job.result, 'EX', job.ttl)
@@ -77,7 +76,7 @@ local function go_on(job)
   return id
 end
 
-local answers, settled, entries, done, ended = {}, {}, {}, {}, {}
+local answers, settled, entries, done, ended, events = {}, {}, {}, {}, {}, {}
 for i, job in ipairs(jobs) do
   if settled[job.place] or not is_held(i, job) then
     if job.attempt ~= '' then emit_duplicate(job.event) end
@@ -87,11 +86,13 @@ for i, job in ipairs(jobs) do
     entries[job.stream] = entries[job.stream] or {}
     table.insert(entries[job.stream], job.entry)
     done[#done + 1] = job.place
+    events[#events + 1] = job.event
     if job.result ~= '' then ended[#ended + 1] = job.id end
     end_job(i, job)
     answers[i] = 'ok'
   end
 end
+emit_all(events)
 for stream, gone in pairs(entries) do remove(stream, gone) end
 if #done > 0 then redis.call('HDEL', KEYS[1], unpack(done)) end
 -- A request to cancel, heard or not, must not meet the next job of its id.
@@ -106,8 +107,5 @@ for i, job in ipairs(jobs) do
     end
   end
 end
-for id in pairs(chains) do
-  pump(id, PUMP)
-  finish(id)
-end
+for id in pairs(chains) do proceed(id) end
 return answers

@@ -1,5 +1,6 @@
 //! Redis: the queues, the lanes, the journal, the events. Every atomic step is one script.
 
+mod admission;
 mod alerts;
 mod batch;
 mod batches;
@@ -12,6 +13,7 @@ mod dead;
 mod events;
 mod holding;
 mod jobs;
+mod journal;
 mod leader;
 mod limits;
 mod meters;
@@ -41,6 +43,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use self::batch::Batch;
 pub use self::{
+    admission::{Admission, Admitted},
     alerts::{Claimed, Raised},
     batches::{BatchPart, BatchPlan, BatchPut, BatchReport, BatchTask, TaskReport},
     chain_acts::{
@@ -51,9 +54,10 @@ pub use self::{
     config::{CONFIG_MESSAGE, Pushed},
     cron::{CronFence, CronRecord, CronStanding, NextTick},
     dead::DeadSlice,
-    events::{EventEntry, EventStream},
-    holding::{Holding, Journalled, Unheard},
+    events::{BadEvent, EventEntry, EventStream},
+    holding::{Holding, Unheard},
     jobs::{Entries, Pending, Waiting},
+    journal::Journalled,
     leader::LeaderToken,
     limits::{LetGo, Offer, Reservation, Reserved, Spent, Takes, Turn},
     meters::{Fill, MeterReport, WindowFill},
@@ -62,7 +66,7 @@ pub use self::{
     reader::{Delivered, QueueReader, Sorted, Wanted},
     replay::{BulkReplay, BulkStep},
     server::ServerFacts,
-    steps::{Admission, Admitted, Beginning, Begun, Ending, Fence, Held, Parked, Parking},
+    steps::{Beginning, Begun, Ending, Fence, Held, Parked, Parking},
     sweep::{Sweeping, Swept},
     tenants::Share,
     workers::{Heartbeat, Pulse, Recovered, WorkerState},

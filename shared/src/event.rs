@@ -1,11 +1,15 @@
-//! The facts that go to the record: one JSON text (`e`) an entry of the `{ns}:events` stream.
+//! The facts that go to the record: JSON texts (`e`) in the `{ns}:events` stream, where an entry holds those of one
+//! call of a script.
 //!
 //! A fact has an identity of its own (job id and version, attempt id, dead letter id), so that
 //! recording it twice, or in another order, changes nothing.
 
 mod limits;
 
-use chrono::{DateTime, Utc};
+use chrono::{
+    DateTime, Utc,
+    serde::{ts_milliseconds, ts_milliseconds_option},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -20,7 +24,7 @@ use crate::{
     state::{AttemptOutcome, JobState, words},
 };
 
-/// One entry of the events stream: what happened in one atomic step.
+/// What happened in one atomic step of a job's life.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// The job as it stands after the step.
@@ -113,14 +117,18 @@ pub struct JobRecord {
     /// Where it is in its life.
     pub state: JobState,
     /// When the server received it.
+    #[serde(rename = "enqueued_ms", with = "ts_milliseconds")]
     pub enqueued_at: DateTime<Utc>,
     /// When its first attempt began.
+    #[serde(rename = "started_ms", with = "ts_milliseconds_option", default)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
+    #[serde(rename = "finished_ms", with = "ts_milliseconds_option", default)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<DateTime<Utc>>,
     /// When it is to go on, of a job that waits.
+    #[serde(rename = "due_ms", with = "ts_milliseconds_option", default)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due_at: Option<DateTime<Utc>>,
     /// The platform that answered, or was asked last.
@@ -206,8 +214,10 @@ pub struct AttemptRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionRecord>,
     /// When the call began.
+    #[serde(rename = "started_ms", with = "ts_milliseconds")]
     pub started_at: DateTime<Utc>,
     /// When it ended; absent of a lost one.
+    #[serde(rename = "finished_ms", with = "ts_milliseconds_option", default)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<DateTime<Utc>>,
     /// How it ended.

@@ -7,15 +7,15 @@ use std::{
 };
 
 use longshore_shared::{
-    broker::{BrokerError, EventEntry, EventStream},
+    broker::{BadEvent, BrokerError, EventEntry, EventStream},
     event::{AttemptRecord, Event},
-    ledger::{EventId, Ledger},
+    ledger::{BadEventId, EventId, Ledger},
 };
 
 use crate::deps::Deps;
 
-/// Facts in one transaction.
-const BATCH: usize = 2000;
+/// Entries of the stream in one transaction, of one to some twenty facts each.
+const BATCH: usize = 256;
 
 /// How long one read waits for the first fact.
 const WAIT: Duration = Duration::from_secs(1);
@@ -99,10 +99,12 @@ impl Recorder<'_> {
         batch: Vec<EventEntry>,
     ) -> Result<bool, BrokerError> {
         let mut pause = FIRST_PAUSE;
-        let (facts, unreadable) = decode(batch);
-        for (entry, reason) in unreadable {
-            self.set_aside(stream, &entry, &reason).await?;
-        }
+        let Batch {
+            entries,
+            facts,
+            mut bad,
+        } = decode(batch);
+        let count = facts.events.len();
         // Halves of a batch that Postgres refuses, until the one fact is found.
         let mut stack = vec![facts];
         while let Some(mut facts) = stack.pop() {
@@ -110,19 +112,16 @@ impl Recorder<'_> {
                 continue;
             }
             match self.ledger.record(&facts.events).await {
-                Ok(()) => {
-                    let ids: Vec<String> =
-                        facts.entries.into_iter().map(|entry| entry.id).collect();
-                    stream.recorded(&ids).await?;
-                    metrics::counter!("longshore_facts_recorded_total").increment(ids.len() as u64);
-                    self.deps.health.beat("recorder");
-                }
+                Ok(()) => self.deps.health.beat("recorder"),
                 Err(error) if error.is_bad_data() => {
-                    if let [entry] = facts.entries.as_slice() {
-                        self.set_aside(stream, entry, &error.to_string()).await?;
-                    } else {
+                    if facts.events.len() > 1 {
                         stack.push(facts.split_off());
                         stack.push(facts);
+                    } else {
+                        bad.extend(facts.texts.pop().map(|text| BadEvent {
+                            text,
+                            reason: error.to_string(),
+                        }));
                     }
                 }
                 Err(error) => {
@@ -137,68 +136,82 @@ impl Recorder<'_> {
                 }
             }
         }
+        stream.recorded(&entries, &bad).await?;
+        metrics::counter!("longshore_facts_recorded_total").increment(count as u64);
+        self.tell_of(&bad);
         Ok(true)
     }
 
-    async fn set_aside(
-        &self,
-        stream: &mut EventStream,
-        entry: &EventEntry,
-        reason: &str,
-    ) -> Result<(), BrokerError> {
-        tracing::error!(
-            id = entry.id,
-            "a fact cannot be recorded and is kept in {}: {reason}",
-            self.deps.broker.keys().bad_events()
-        );
-        metrics::counter!("longshore_facts_bad_total").increment(1);
-        stream.set_aside(entry, reason).await
+    fn tell_of(&self, bad: &[BadEvent]) {
+        let kept_in = self.deps.broker.keys().bad_events();
+        for BadEvent { reason, .. } in bad {
+            tracing::error!("a fact cannot be recorded and is kept in {kept_in}: {reason}");
+            metrics::counter!("longshore_facts_bad_total").increment(1);
+        }
     }
 }
 
-/// Entries, and what each of them says.
+/// Entries of the stream, and what they say.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<String>,
+    facts: Facts,
+    bad: Vec<BadEvent>,
+}
+
+/// What is to be recorded, and as which text it came.
 #[derive(Default)]
 struct Facts {
-    entries: Vec<EventEntry>,
+    texts: Vec<String>,
     events: Vec<(EventId, Event)>,
 }
 
 impl Facts {
     /// The second half of them.
     fn split_off(&mut self) -> Self {
-        let half = self.entries.len() / 2;
+        let half = self.events.len() / 2;
         Self {
-            entries: self.entries.split_off(half),
+            texts: self.texts.split_off(half),
             events: self.events.split_off(half),
         }
     }
 }
 
-fn decode(batch: Vec<EventEntry>) -> (Facts, Vec<(EventEntry, String)>) {
-    let mut facts = Facts::default();
-    let mut unreadable = Vec::new();
-    for entry in batch {
-        match (
-            serde_json::from_str::<Event>(&entry.text),
-            entry.id.parse::<EventId>(),
-        ) {
-            (Ok(event), _) if event.attempt.is_some() && event.labelled_attempt().is_none() => {
-                unreadable.push((entry, "nothing says whose the attempt is".to_owned()));
-            }
-            (Ok(event), Ok(id)) => {
-                let event = if entry.duplicate {
-                    as_duplicate(event)
-                } else {
-                    event
-                };
-                facts.events.push((id, event));
-                facts.entries.push(entry);
-            }
-            (Err(error), _) => unreadable.push((entry, error.to_string())),
-            (_, Err(error)) => unreadable.push((entry, error.to_string())),
+fn decode(entries: Vec<EventEntry>) -> Batch {
+    let mut batch = Batch::default();
+    for mut entry in entries {
+        if entry.texts.is_empty() {
+            // Not ours; what it lacks is the reason.
+            entry.texts.push(String::new());
         }
+        for text in entry.texts {
+            match read(&entry.id, &text, entry.duplicate) {
+                Ok(fact) => {
+                    batch.facts.events.push(fact);
+                    batch.facts.texts.push(text);
+                }
+                Err(reason) => batch.bad.push(BadEvent { text, reason }),
+            }
+        }
+        batch.entries.push(entry.id);
     }
-    (facts, unreadable)
+    batch
+}
+
+fn read(id: &str, text: &str, duplicate: bool) -> Result<(EventId, Event), String> {
+    let event: Event = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let id = id.parse().map_err(|error: BadEventId| error.to_string())?;
+    if event.attempt.is_some() && event.labelled_attempt().is_none() {
+        return Err("nothing says whose the attempt is".to_owned());
+    }
+    Ok((
+        id,
+        if duplicate {
+            as_duplicate(event)
+        } else {
+            event
+        },
+    ))
 }
 
 /// Of a step that was fenced off, only the attempt is a fact.

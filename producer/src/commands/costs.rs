@@ -83,15 +83,15 @@ async fn answer(arguments: Arguments, session: &Session) -> Result<Done, Command
     Ok(Done::Success)
 }
 
-/// Facts reach the record a moment after they happened, or hours after, when Postgres was away.
+/// Events reach the record a moment after they happened, or hours after, when Postgres was away.
 async fn tell_what_is_missing(session: &Session) {
     let unrecorded = async { Ok::<_, CommandError>(session.broker().await?.unrecorded().await?) };
     match unrecorded.await {
         Ok(0) => {}
-        Ok(facts) => {
-            let facts = many(usize::try_from(facts).unwrap_or(usize::MAX), "fact");
+        Ok(events) => {
+            let events = many(usize::try_from(events).unwrap_or(usize::MAX), "event");
             output::note(format_args!(
-                "Note: {facts} still on the way to the record; not all costs may be in it yet."
+                "Note: {events} still on the way to the record; not all costs may be in it yet."
             ));
         }
         Err(_) => output::note(

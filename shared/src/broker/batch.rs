@@ -2,9 +2,9 @@
 //!
 //! A step is never waited for to fill a batch, so that a lone job is as quick as without.
 
-use std::sync::Arc;
+use std::{io::Write as _, sync::Arc};
 
-use redis::{RedisError, Script, aio::ConnectionManager};
+use redis::{RedisError, RedisWrite, Script, ToRedisArgs, aio::ConnectionManager};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Steps in one call: a call should hold Redis for well under a millisecond.
@@ -13,8 +13,51 @@ const MOST: usize = 16;
 /// Calls on the way at once; enough to keep Redis busy, few enough for batches to form.
 const CALLS: usize = 4;
 
-/// The arguments of one step.
-pub(super) type Arguments = Vec<Vec<u8>>;
+/// The arguments of one step, in one piece of memory.
+#[derive(Debug, Default)]
+pub(super) struct Arguments {
+    bytes: Vec<u8>,
+    lengths: Vec<usize>,
+}
+
+impl Arguments {
+    /// With room for so many arguments, of so many bytes.
+    pub(super) fn with_room(count: usize, bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            lengths: Vec::with_capacity(count),
+        }
+    }
+
+    pub(super) fn text(&mut self, argument: &str) -> &mut Self {
+        self.bytes.extend_from_slice(argument.as_bytes());
+        self.lengths.push(argument.len());
+        self
+    }
+
+    pub(super) fn shown(&mut self, argument: impl std::fmt::Display) -> &mut Self {
+        let before = self.bytes.len();
+        // Writing to memory does not fail.
+        let _written = write!(self.bytes, "{argument}");
+        self.lengths.push(self.bytes.len() - before);
+        self
+    }
+}
+
+impl ToRedisArgs for Arguments {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        let mut rest = self.bytes.as_slice();
+        for length in &self.lengths {
+            let (argument, after) = rest.split_at(*length);
+            out.write_arg(argument);
+            rest = after;
+        }
+    }
+
+    fn num_of_args(&self) -> usize {
+        self.lengths.len()
+    }
+}
 
 type Answer = Result<String, RedisError>;
 
@@ -110,8 +153,8 @@ impl Caller {
             .arg(1)
             .arg(&self.key)
             .arg(&self.prefix);
-        for argument in batch.iter().flat_map(|(arguments, _)| arguments) {
-            command.arg(argument);
+        for (arguments, _) in batch {
+            command.arg(arguments);
         }
         let mut connection = self.connection.clone();
         match command.query_async(&mut connection).await {

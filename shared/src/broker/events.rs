@@ -2,24 +2,29 @@
 
 use std::time::Duration;
 
-use redis::{
-    Value,
-    aio::MultiplexedConnection,
-    streams::{StreamAutoClaimOptions, StreamAutoClaimReply, StreamReadOptions},
-};
+use redis::{Value, aio::MultiplexedConnection, streams::StreamReadOptions};
 
 use super::{Broker, BrokerError};
 use crate::{id::WorkerId, keys::LEDGER_GROUP};
 
-/// One entry of the stream.
+/// One entry of the stream: what one script did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventEntry {
-    /// The entry's id: the fact's place in time.
+    /// The entry's id: the place in time of its events.
     pub id: String,
-    /// The event's JSON.
-    pub text: String,
-    /// Whether the attempt in it settled nothing.
+    /// The JSON of each event.
+    pub texts: Vec<String>,
+    /// Whether the attempts in them settled nothing.
     pub duplicate: bool,
+}
+
+/// An event that cannot be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadEvent {
+    /// Its JSON, or what stands in its place.
+    pub text: String,
+    /// Why not.
+    pub reason: String,
 }
 
 /// Reads facts for one writer.
@@ -36,12 +41,12 @@ fn entries(rows: Entries) -> Vec<EventEntry> {
         .map(|(id, fields)| {
             let mut entry = EventEntry {
                 id,
-                text: String::new(),
+                texts: Vec::new(),
                 duplicate: false,
             };
             for (name, value) in fields {
                 match name.as_str() {
-                    "e" => entry.text = value,
+                    "e" => entry.texts.push(value),
                     "d" => entry.duplicate = true,
                     _ => {}
                 }
@@ -79,7 +84,7 @@ impl Broker {
         Ok(first.and_then(|(ms, _)| ms.parse().ok()))
     }
 
-    /// Facts that are not in the record yet.
+    /// Entries of the stream that are not in the record yet.
     pub async fn unrecorded(&self) -> Result<u64, BrokerError> {
         redis::AsyncCommands::xlen(&mut self.shared(), self.keys().events())
             .await
@@ -88,7 +93,7 @@ impl Broker {
 }
 
 impl EventStream {
-    /// New facts, at most `count`; waits up to `wait` for the first.
+    /// New entries, at most `count`; waits up to `wait` for the first.
     pub async fn read(
         &mut self,
         count: usize,
@@ -119,82 +124,48 @@ impl EventStream {
             .collect())
     }
 
-    /// Facts that another writer read but did not record within `idle`.
+    /// Entries that another writer read but did not record within `idle`.
     pub async fn claim(
         &mut self,
         count: usize,
         idle: Duration,
     ) -> Result<Vec<EventEntry>, BrokerError> {
-        let reply: StreamAutoClaimReply = redis::AsyncCommands::xautoclaim_options(
-            &mut self.connection,
-            self.broker.keys().events(),
-            LEDGER_GROUP,
-            self.writer.as_str(),
-            u64::try_from(idle.as_millis()).unwrap_or(u64::MAX),
-            "0-0",
-            StreamAutoClaimOptions::default().count(count),
-        )
-        .await
-        .map_err(|source| self.broker.failed(source))?;
-        let rows = reply
-            .claimed
-            .into_iter()
-            .map(|row| {
-                let fields = row
-                    .map
-                    .into_iter()
-                    .filter_map(|(name, value)| {
-                        redis::from_redis_value(value)
-                            .ok()
-                            .map(|value| (name, value))
-                    })
-                    .collect();
-                (row.id, fields)
-            })
-            .collect();
-        Ok(entries(rows))
-    }
-
-    /// What is recorded leaves the stream.
-    pub async fn recorded(&mut self, ids: &[String]) -> Result<(), BrokerError> {
-        let events = self.broker.keys().events();
-        redis::pipe()
-            .atomic()
-            .cmd("XACK")
-            .arg(&events)
+        // Not as a reply of the library's: its entries are maps, and a field of ours may stand there twice.
+        let (_, claimed, _): (String, Entries, Vec<String>) = redis::cmd("XAUTOCLAIM")
+            .arg(self.broker.keys().events())
             .arg(LEDGER_GROUP)
-            .arg(ids)
-            .ignore()
-            .cmd("XDEL")
-            .arg(&events)
-            .arg(ids)
-            .ignore()
+            .arg(self.writer.as_str())
+            .arg(idle.as_millis().to_string())
+            .arg("0-0")
+            .arg("COUNT")
+            .arg(count)
             .query_async(&mut self.connection)
             .await
-            .map_err(|source| self.broker.failed(source))
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(entries(claimed))
     }
 
-    /// A fact that Postgres refuses by itself goes to where a person finds it.
-    pub async fn set_aside(&mut self, entry: &EventEntry, reason: &str) -> Result<(), BrokerError> {
+    /// What is recorded leaves the stream; what cannot be recorded goes, in the same step, to where a person
+    /// finds it.
+    pub async fn recorded(&mut self, ids: &[String], bad: &[BadEvent]) -> Result<(), BrokerError> {
         let events = self.broker.keys().events();
-        redis::pipe()
-            .atomic()
-            .cmd("XADD")
-            .arg(self.broker.keys().bad_events())
-            .arg("*")
-            .arg("e")
-            .arg(&entry.text)
-            .arg("reason")
-            .arg(reason)
-            .ignore()
-            .cmd("XACK")
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        for BadEvent { text, reason } in bad {
+            pipe.cmd("XADD")
+                .arg(self.broker.keys().bad_events())
+                .arg("*")
+                .arg(&[("e", text), ("reason", reason)])
+                .ignore();
+        }
+        pipe.cmd("XACK")
             .arg(&events)
             .arg(LEDGER_GROUP)
-            .arg(&entry.id)
+            .arg(ids)
             .ignore()
             .cmd("XDEL")
             .arg(&events)
-            .arg(&entry.id)
+            .arg(ids)
             .ignore()
             .query_async(&mut self.connection)
             .await

@@ -8,7 +8,7 @@ use std::{
 use redis::AsyncCommands as _;
 use serde::Serialize;
 
-use super::{Broker, BrokerError, workers::is_missing};
+use super::{Broker, BrokerError, journal::Journalled, workers::is_missing};
 use crate::{
     event::Event,
     id::{AttemptId, JobId, Place, QueueName, WorkerId},
@@ -44,37 +44,6 @@ pub struct Unheard {
     pub holds: usize,
     /// How long ago it last asked for jobs.
     pub idle: Duration,
-}
-
-/// A begun attempt, as the journal has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Journalled {
-    /// Where its job stands.
-    pub place: Place,
-    /// Which; none between two attempts.
-    pub attempt: Option<AttemptId>,
-    /// Who makes it.
-    pub worker: WorkerId,
-    /// What is recorded should the worker die.
-    event_if_lost: String,
-}
-
-impl Journalled {
-    /// Out of `{ns}:inflight` (`pack_inflight` in `prelude.lua`).
-    fn parse(place: Place, value: &str) -> Option<Self> {
-        let mut words = value.splitn(5, ' ');
-        let attempt = words.next()?;
-        let worker = WorkerId::from_record(words.next()?);
-        let key: usize = words.next()?.parse().ok()?;
-        let takes: usize = words.next()?.parse().ok()?;
-        let event = words.next()?.get(key + takes..)?;
-        Some(Self {
-            place,
-            attempt: attempt.parse().ok().map(AttemptId),
-            worker,
-            event_if_lost: event.to_owned(),
-        })
-    }
 }
 
 impl Broker {
@@ -225,26 +194,5 @@ impl Broker {
             }
         }
         Ok(found.into_values().collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_journal_is_read_as_the_scripts_write_it() {
-        let attempt = AttemptId::new();
-        let value = format!("{attempt} w-1 3 2 k y[]{{\"attempt\":1}}");
-        let one = Journalled::parse(Place::from_record("1-0"), &value).unwrap();
-        assert_eq!(one.attempt, Some(attempt));
-        assert_eq!(one.worker, WorkerId::from_record("w-1"));
-        assert_eq!(one.event_if_lost, "{\"attempt\":1}");
-        let between = Journalled::parse(Place::from_record("1-0"), "- w-1 0 0 x").unwrap();
-        assert_eq!(between.attempt, None);
-        assert_eq!(
-            Journalled::parse(Place::from_record("1-0"), "foreign"),
-            None
-        );
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use redis::AsyncCommands as _;
 
 use super::{
-    Broker, BrokerError, Held, milliseconds, scripts,
+    Broker, BrokerError, Held,
+    journal::JournalEntry,
+    milliseconds, scripts,
     steps::{flag, key, limit, text},
 };
 use crate::{
@@ -183,7 +185,14 @@ impl Broker {
             .arg(reservation.resume_waiting)
             .arg(flag(reservation.waited, "1"));
         for offer in reservation.offers {
-            call.arg(&offer.event_if_lost)
+            let entry = JournalEntry {
+                attempt: Some(reservation.attempt),
+                worker: &held.worker,
+                key: key(reservation.concurrency),
+                takes: offer.takes.text(),
+                event: &offer.event_if_lost,
+            };
+            call.arg(entry.to_string())
                 .arg(offer.takes.text())
                 .arg(flag(offer.spare, "1"));
         }

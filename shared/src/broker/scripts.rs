@@ -60,9 +60,9 @@ scripts! {
     /// Finds dead letters that fit.
     SCAN_DEAD = "scan_dead.lua";
     /// Puts dead letters into their queues again.
-    REPLAY = "chain.lua" "replay_letters.lua" "replay.lua";
+    REPLAY = "chain.lua" "chain_again.lua" "replay_letters.lua" "replay.lua";
     /// The same, as many as a rule has room for.
-    REPLAY_BY_RULE = "chain.lua" "replay_letters.lua" "replay_by_rule.lua";
+    REPLAY_BY_RULE = "chain.lua" "chain_again.lua" "replay_letters.lua" "replay_by_rule.lua";
     /// Removes archived dead letters.
     REMOVE_DEAD = "remove_dead.lua";
     /// Replaces a dead letter.
@@ -92,7 +92,7 @@ scripts! {
     /// Stops a chain.
     CHAIN_CANCEL = "chain.lua" "chain_cancel.lua";
     /// Lets a chain go on where it failed.
-    CHAIN_RETRY = "chain.lua" "chain_retry.lua";
+    CHAIN_RETRY = "chain.lua" "chain_again.lua" "chain_retry.lua";
     /// Puts tasks of a batch in.
     BATCH_PUT = "chain.lua" "batch_put.lua";
     /// Says that all tasks of a batch are in.

@@ -6,14 +6,11 @@ use chrono::{DateTime, Utc};
 use redis::ScriptInvocation;
 
 use super::{
-    Broker, BrokerError, Spent, Takes,
-    batch::Arguments,
-    chain_acts::{StepEnd, step_text},
-    scripts,
+    Broker, BrokerError, Spent, Takes, batch::Arguments, chain_acts::StepEnd,
+    journal::JournalEntry, scripts,
 };
 use crate::{
-    chain::StepRef,
-    envelope::{Concurrency, ContentHash, Unique},
+    envelope::Concurrency,
     id::{AttemptId, JobId, Place, QueueName, WorkerId},
     keys::Keys,
 };
@@ -39,36 +36,6 @@ pub enum Fence {
     Held,
     /// Another worker has it, or had it: nothing changed.
     Lost,
-}
-
-/// What is to be checked before a job's first attempt.
-#[derive(Debug)]
-pub struct Admission<'a> {
-    /// The producer's own id, and the hash of what it stands for.
-    pub id: Option<(&'a JobId, &'a ContentHash)>,
-    /// The key that may be used once.
-    pub unique: Option<&'a Unique>,
-    /// Whether somebody waits for the outcome.
-    pub reply: bool,
-    /// What is recorded if the message is dropped.
-    pub drop_event: &'a str,
-    /// The task of a batch that it is: dropped, it has ended.
-    pub task: Option<&'a StepRef>,
-}
-
-/// Whether a job may go on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Admitted {
-    /// It may.
-    Yes,
-    /// Another worker has it.
-    Lost,
-    /// The same job came before; the message was dropped.
-    Duplicate,
-    /// Its id belongs to another job, which stood at this place.
-    Conflict(Place),
-    /// Its unique key is taken by the job that stood at this place.
-    Taken(Place),
 }
 
 /// An attempt that is to begin.
@@ -160,6 +127,9 @@ pub struct Parking<'a> {
     pub spent: Spent,
 }
 
+/// About as much as the short arguments of a step come to.
+const SHORT_ARGUMENTS: usize = 256;
+
 pub(super) fn text(attempt: Option<AttemptId>) -> String {
     attempt.map_or_else(String::new, |id| id.to_string())
 }
@@ -185,14 +155,15 @@ fn fence(answer: &str) -> Fence {
 }
 
 impl Held {
-    /// Begins the arguments of a step that travels with others: queue, entry, worker.
-    fn arguments(&self, room: usize) -> Arguments {
-        let mut arguments = Vec::with_capacity(room);
-        arguments.extend([
-            self.queue.as_str().into(),
-            self.entry.as_str().into(),
-            self.worker.as_str().into(),
-        ]);
+    /// Begins the arguments of a step that travels with others: queue, entry, worker. There is room for so
+    /// many, the longest of which are these.
+    fn arguments(&self, count: usize, texts: [&str; 2]) -> Arguments {
+        let long: usize = texts.into_iter().map(str::len).sum();
+        let mut arguments = Arguments::with_room(count, SHORT_ARGUMENTS + long);
+        arguments
+            .text(self.queue.as_str())
+            .text(&self.entry)
+            .text(self.worker.as_str());
         arguments
     }
 
@@ -221,56 +192,28 @@ impl Broker {
             .map_err(|source| self.failed(source))
     }
 
-    /// Checks a job's own id and unique key.
-    pub async fn admit(
-        &self,
-        held: &Held,
-        admission: &Admission<'_>,
-    ) -> Result<Admitted, BrokerError> {
-        let (id, hash) = admission
-            .id
-            .map_or(("", ""), |(id, hash)| (id.as_str(), hash.as_str()));
-        let (unique, ttl) = admission.unique.map_or(("", 0), |unique| {
-            (unique.key.as_str(), unique.ttl.as_secs().max(1))
-        });
-        let mut call = held.invoke(&scripts::ADMIT, &self.keys);
-        call.arg(id)
-            .arg(hash)
-            .arg(self.id_seconds())
-            .arg(unique)
-            .arg(ttl)
-            .arg(flag(admission.reply, "1"))
-            .arg(self.result_seconds())
-            .arg(admission.drop_event)
-            .arg(admission.task.map_or_else(String::new, step_text));
-        let answer: Vec<String> = self.step(&call).await?;
-        let place = |at: usize| Place::from_record(answer.get(at).map_or("", String::as_str));
-        Ok(match answer.first().map(String::as_str) {
-            Some("ok") => Admitted::Yes,
-            Some("duplicate") => Admitted::Duplicate,
-            Some("conflict") => Admitted::Conflict(place(1)),
-            Some("unique") => Admitted::Taken(place(1)),
-            _ => Admitted::Lost,
-        })
-    }
-
     /// Journals an attempt, before it can cost anything, and takes what it takes of limits.
     pub async fn begin(
         &self,
         held: &Held,
         beginning: &Beginning<'_>,
     ) -> Result<Begun, BrokerError> {
-        let mut arguments = held.arguments(11);
-        arguments.extend([
-            beginning.job.as_str().into(),
-            beginning.attempt.to_string().into(),
-            beginning.event_if_lost.into(),
-            key(beginning.concurrency).into(),
-            limit(beginning.concurrency).to_string().into(),
-            beginning.resume.into(),
-            beginning.takes.text().into(),
-            flag(beginning.waited, "1").into(),
-        ]);
+        let mut arguments = held.arguments(11, [beginning.event_if_lost, beginning.resume]);
+        arguments
+            .text(beginning.job.as_str())
+            .shown(beginning.attempt)
+            .shown(JournalEntry {
+                attempt: Some(beginning.attempt),
+                worker: &held.worker,
+                key: key(beginning.concurrency),
+                takes: beginning.takes.text(),
+                event: beginning.event_if_lost,
+            })
+            .text(key(beginning.concurrency))
+            .shown(limit(beginning.concurrency))
+            .text(beginning.resume)
+            .text(beginning.takes.text())
+            .text(flag(beginning.waited, "1"));
         let answer = self
             .begins
             .step(arguments)
@@ -298,13 +241,21 @@ impl Broker {
         resume: &str,
         spent: Spent,
     ) -> Result<Fence, BrokerError> {
+        let failed = attempt.to_string();
+        let between = JournalEntry {
+            attempt: None,
+            worker: &held.worker,
+            key: key(concurrency),
+            takes: "",
+            event: &failed,
+        };
         let mut call = scripts::FAIL.key(self.keys.queue(&held.queue));
         call.arg(self.keys.prefix())
             .arg(held.place.as_str())
             .arg(held.worker.as_str())
-            .arg(attempt.to_string())
+            .arg(&failed)
             .arg(event)
-            .arg(key(concurrency))
+            .arg(between.to_string())
             .arg(resume)
             .arg(spent.text());
         let answer: String = self.step(&call).await?;
@@ -321,27 +272,23 @@ impl Broker {
         let (letter_id, letter) = ending
             .letter
             .map_or(("", ""), |(id, letter)| (id.as_str(), letter));
-        let mut arguments = held.arguments(18);
-        arguments.extend([
-            job.as_str().into(),
-            text(ending.attempt).into(),
-            ending.event.into(),
-            ending.result.into(),
-            self.result_seconds().to_string().into(),
-            flag(ending.reply, "1").into(),
-            key(ending.concurrency).into(),
-            flag(ending.remembered, "kept").into(),
-            letter.into(),
-            letter_id.into(),
-            self.id_seconds().to_string().into(),
-            ending.spent.text().into(),
-            ending
-                .step
-                .map_or_else(String::new, |end| end.text())
-                .into(),
-            flag(ending.step.is_some_and(|end| end.step.needed), "1").into(),
-            ending.children.into(),
-        ]);
+        let mut arguments = held.arguments(18, [ending.event, ending.result]);
+        arguments
+            .text(job.as_str())
+            .text(&text(ending.attempt))
+            .text(ending.event)
+            .text(ending.result)
+            .shown(self.result_seconds())
+            .text(flag(ending.reply, "1"))
+            .text(key(ending.concurrency))
+            .text(flag(ending.remembered, "kept"))
+            .text(letter)
+            .text(letter_id)
+            .shown(self.id_seconds())
+            .text(&ending.spent.text())
+            .text(&ending.step.map_or_else(String::new, |end| end.text()))
+            .text(flag(ending.step.is_some_and(|end| end.step.needed), "1"))
+            .text(ending.children);
         let answer = self
             .settles
             .step(arguments)

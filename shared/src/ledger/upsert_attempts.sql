@@ -2,6 +2,9 @@
 --
 -- In:  one array a column, in the order below; the decision as JSON text; every attempt_id once.
 -- Out: nothing.
+--
+-- The arrays are unnested side by side in the list and not in FROM, where each of them would be copied
+-- into a store of its own first.
 INSERT INTO attempts (
     attempt_id, rank, job_id, queue, task_type, tenant, chain_id, parent_id, attempt, worker,
     platform, model, routing_reason, started_at, finished_at, outcome, duplicate, error_class,
@@ -10,25 +13,15 @@ INSERT INTO attempts (
     decision, reported_cost_usd, tokens_estimated, step
 )
 SELECT
-    attempt_id, rank, job_id, queue, task_type, tenant, chain_id, parent_id, attempt, worker,
-    platform, model, routing_reason, started_at, finished_at, outcome, duplicate, error_class,
-    error, status, input_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens,
-    output_tokens, reasoning_tokens, cost_usd, reserved_usd, response_id, traceparent,
-    decision::jsonb, reported_cost_usd, tokens_estimated, step
-FROM unnest(
-    $1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-    $8::text[], $9::integer[], $10::text[], $11::text[], $12::text[], $13::text[],
-    $14::timestamptz[], $15::timestamptz[], $16::text[], $17::boolean[], $18::text[],
-    $19::text[], $20::integer[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[],
-    $25::bigint[], $26::bigint[], $27::numeric[], $28::numeric[], $29::text[], $30::text[],
-    $31::text[], $32::numeric[], $33::bigint[], $34::text[]
-) AS given (
-    attempt_id, rank, job_id, queue, task_type, tenant, chain_id, parent_id, attempt, worker,
-    platform, model, routing_reason, started_at, finished_at, outcome, duplicate, error_class,
-    error, status, input_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens,
-    output_tokens, reasoning_tokens, cost_usd, reserved_usd, response_id, traceparent,
-    decision, reported_cost_usd, tokens_estimated, step
-)
+    unnest($1::uuid[]), unnest($2::smallint[]), unnest($3::text[]), unnest($4::text[]),
+    unnest($5::text[]), unnest($6::text[]), unnest($7::text[]), unnest($8::text[]),
+    unnest($9::integer[]), unnest($10::text[]), unnest($11::text[]), unnest($12::text[]),
+    unnest($13::text[]), unnest($14::timestamptz[]), unnest($15::timestamptz[]),
+    unnest($16::text[]), unnest($17::boolean[]), unnest($18::text[]), unnest($19::text[]),
+    unnest($20::integer[]), unnest($21::bigint[]), unnest($22::bigint[]), unnest($23::bigint[]),
+    unnest($24::bigint[]), unnest($25::bigint[]), unnest($26::bigint[]), unnest($27::numeric[]),
+    unnest($28::numeric[]), unnest($29::text[]), unnest($30::text[]), unnest($31::text[])::jsonb,
+    unnest($32::numeric[]), unnest($33::bigint[]), unnest($34::text[])
 ON CONFLICT (attempt_id) DO UPDATE SET (
     rank, job_id, queue, task_type, tenant, chain_id, parent_id, attempt, worker, platform,
     model, routing_reason, started_at, finished_at, outcome, duplicate, error_class, error,

@@ -2,25 +2,21 @@
 --
 -- In:  one array a column, in the order below; metadata as JSON text; every job_id once.
 -- Out: nothing.
+--
+-- The arrays are unnested side by side in the list and not in FROM, where each of them would be copied
+-- into a store of its own first.
 INSERT INTO jobs (
     job_id, version, queue, task_type, tenant, chain_id, parent_id, state, enqueued_at,
     started_at, finished_at, due_at, platform, model, attempts, prompt_head, output,
     finish_reason, error, error_class, metadata, traceparent, step
 )
 SELECT
-    job_id, version, queue, task_type, tenant, chain_id, parent_id, state, enqueued_at,
-    started_at, finished_at, due_at, platform, model, attempts, prompt_head, output,
-    finish_reason, error, error_class, metadata::jsonb, traceparent, step
-FROM unnest(
-    $1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-    $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
-    $13::text[], $14::text[], $15::integer[], $16::text[], $17::text[], $18::text[],
-    $19::text[], $20::text[], $21::text[], $22::text[], $23::text[]
-) AS given (
-    job_id, version, queue, task_type, tenant, chain_id, parent_id, state, enqueued_at,
-    started_at, finished_at, due_at, platform, model, attempts, prompt_head, output,
-    finish_reason, error, error_class, metadata, traceparent, step
-)
+    unnest($1::text[]), unnest($2::bigint[]), unnest($3::text[]), unnest($4::text[]),
+    unnest($5::text[]), unnest($6::text[]), unnest($7::text[]), unnest($8::text[]),
+    unnest($9::timestamptz[]), unnest($10::timestamptz[]), unnest($11::timestamptz[]),
+    unnest($12::timestamptz[]), unnest($13::text[]), unnest($14::text[]), unnest($15::integer[]),
+    unnest($16::text[]), unnest($17::text[]), unnest($18::text[]), unnest($19::text[]),
+    unnest($20::text[]), unnest($21::text[])::jsonb, unnest($22::text[]), unnest($23::text[])
 ON CONFLICT (job_id) DO UPDATE SET (
     version, queue, task_type, tenant, chain_id, parent_id, state, enqueued_at, started_at,
     finished_at, due_at, platform, model, attempts, prompt_head, output, finish_reason, error,

@@ -126,7 +126,7 @@ async fn a_recorder_that_is_gone_is_forgotten_once_others_have_its_facts() {
     assert_eq!(claimed.len(), 1, "no fact is lost");
     assert_eq!(sweep(&room.broker).await.recorders, 1);
     let ids: Vec<String> = claimed.into_iter().map(|fact| fact.id).collect();
-    heir.recorded(&ids).await.unwrap();
+    heir.recorded(&ids, &[]).await.unwrap();
     assert_eq!(sweep(&room.broker).await.recorders, 0, "the heir lives");
 }
 

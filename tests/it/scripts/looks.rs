@@ -12,11 +12,15 @@ pub(crate) type Snapshot = BTreeMap<String, Vec<u8>>;
 impl Room {
     /// The facts for the record, and which of them are of attempts that settled nothing.
     pub(crate) async fn events(&self) -> Vec<(String, bool)> {
-        let rows: Vec<(String, BTreeMap<String, String>)> =
+        let rows: Vec<(String, Vec<(String, String)>)> =
             self.ask(&["XRANGE", &self.key("events"), "-", "+"]).await;
-        rows.into_iter()
-            .map(|(_, mut fields)| (fields.remove("e").unwrap(), fields.contains_key("d")))
-            .collect()
+        let mut events = Vec::new();
+        for (_, fields) in rows {
+            let duplicate = fields.iter().any(|(name, _)| name == "d");
+            let texts = fields.into_iter().filter(|(name, _)| name == "e");
+            events.extend(texts.map(|(_, text)| (text, duplicate)));
+        }
+        events
     }
 
     /// The stream of jobs that came out of a lane.

@@ -187,9 +187,12 @@ pub(super) fn facts(facts: Option<Facts>, postgres_answers: bool) -> Vec<Check> 
     let Some(facts) = facts else {
         return Vec::new();
     };
-    let waiting = many(usize::try_from(facts.waiting).unwrap_or(usize::MAX), "fact");
+    let waiting = many(
+        usize::try_from(facts.waiting).unwrap_or(usize::MAX),
+        "event",
+    );
     let waiting = match facts.waiting {
-        0 => Check::ok("record", "every fact is in it"),
+        0 => Check::ok("record", "every event is in it"),
         _ if postgres_answers && facts.workers > 0 => {
             Check::ok("record", format!("{waiting} on the way to it"))
         }
@@ -271,13 +274,13 @@ mod tests {
             workers: 1,
         };
         insta::assert_snapshot!(joined(&facts(Some(seen.clone()), true)), @r"
-        [OK] record: 1,200 facts on the way to it
+        [OK] record: 1,200 events on the way to it
         [!!] refused facts: Postgres refused 2
              → see why: XRANGE {longshore}:events:bad - + COUNT 10; then report it
         ");
         let nobody = joined(&facts(Some(seen), false));
         assert!(
-            nobody.starts_with("[!!] record: 1,200 facts on the way to it, and nobody takes"),
+            nobody.starts_with("[!!] record: 1,200 events on the way to it, and nobody takes"),
             "{nobody}"
         );
     }

@@ -103,7 +103,7 @@ impl fmt::Display for Report {
             many(attempts_in_flight, "attempt"),
             many(
                 usize::try_from(self.unrecorded_events).unwrap_or(usize::MAX),
-                "fact"
+                "event"
             ),
         )?;
         if self.differences.is_empty() {
@@ -143,13 +143,13 @@ mod tests {
     #[test]
     fn what_differs_is_named() {
         insta::assert_snapshot!(report(&["inv-1", "inv-2"]), @r"
-        Looked at 1,234 open jobs, 0 outcomes, 0 dead letters and 0 attempts in flight; 1 fact on the way to the record.
+        Looked at 1,234 open jobs, 0 outcomes, 0 dead letters and 0 attempts in flight; 1 event on the way to the record.
         2 differences:
           inv-1: the record says retryable, but it is nowhere in Redis
           inv-2: the record says retryable, but it is nowhere in Redis
         ");
         insta::assert_snapshot!(report(&[]), @r"
-        Looked at 1,234 open jobs, 0 outcomes, 0 dead letters and 0 attempts in flight; 1 fact on the way to the record.
+        Looked at 1,234 open jobs, 0 outcomes, 0 dead letters and 0 attempts in flight; 1 event on the way to the record.
         Nothing differs.
         ");
         let json = serde_json::to_value(report(&["inv-1"])).unwrap();

@@ -130,7 +130,7 @@ impl Report {
         }
         for (number, one, what) in [
             (self.dead_letters, "dead letter", "longshore dlq list"),
-            (self.unrecorded_events, "fact", "on the way to the record"),
+            (self.unrecorded_events, "event", "on the way to the record"),
         ] {
             if let Some(number) = number.filter(|number| *number > 0) {
                 let number = usize::try_from(number).unwrap_or(usize::MAX);
