@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use longshore_shared::{
     broker::{Broker, BrokerError},
+    chain::StepRef,
     envelope::{Envelope, Limits, RawMessage, parse},
     id::{JobId, Place, QueueName},
 };
@@ -50,13 +51,16 @@ impl Filter {
         *self == Self::default()
     }
 
-    fn fits(&self, envelope: &Envelope) -> bool {
-        let same = |wanted: &Option<String>, given: Option<&String>| {
-            wanted.is_none() || wanted.as_ref() == given
+    /// Whether a job fits, which may be a step: what its own message does not say, its chain says.
+    fn fits(&self, envelope: &Envelope, step: Option<&StepRef>) -> bool {
+        let same = |wanted: &Option<String>, given: Option<&str>| {
+            wanted.is_none() || wanted.as_deref() == given
         };
+        let chain = step.map(|step| step.chain.as_str());
+        let tenant = step.and_then(|step| step.tenant.as_deref());
         same(&self.task_type, Some(&envelope.task_type))
-            && same(&self.tenant, envelope.tenant.as_ref())
-            && same(&self.chain_id, envelope.chain_id.as_ref())
+            && same(&self.tenant, envelope.tenant.as_deref().or(tenant))
+            && same(&self.chain_id, envelope.chain_id.as_deref().or(chain))
     }
 }
 
@@ -164,8 +168,11 @@ async fn of_stream(
             .collect();
         let resumes = broker.resumes(&places).await?;
         for (((_, message), place), resume) in page.into_iter().zip(places).zip(resumes) {
-            let known = resume.map_or_else(|| JobId::of_place(&place), |resume| resume.id);
-            if let Some(id) = fitting(&unmarked(message), known, filter, limits) {
+            let (known, step) = resume.map_or_else(
+                || (JobId::of_place(&place), None),
+                |resume| (resume.id, resume.step),
+            );
+            if let Some(id) = fitting(&unmarked(message), known, step.as_deref(), filter, limits) {
                 jobs.insert(id.clone(), id);
             }
         }
@@ -192,7 +199,8 @@ async fn of_lanes(
             {
                 continue;
             }
-            if let Some(id) = fitting(&waiting.message, waiting.resume.id, filter, limits) {
+            let (known, step) = (waiting.resume.id, waiting.resume.step);
+            if let Some(id) = fitting(&waiting.message, known, step.as_deref(), filter, limits) {
                 jobs.insert(id, aside);
             }
         }
@@ -204,9 +212,17 @@ async fn of_lanes(
 }
 
 /// The id of a job that fits: its own, once it has one. What cannot be read fits no filter but the queue's.
-fn fitting(message: &RawMessage, known: JobId, filter: &Filter, limits: &Limits) -> Option<JobId> {
+fn fitting(
+    message: &RawMessage,
+    known: JobId,
+    step: Option<&StepRef>,
+    filter: &Filter,
+    limits: &Limits,
+) -> Option<JobId> {
     match parse(message, limits) {
-        Ok(parsed) if filter.fits(&parsed.envelope) => Some(parsed.envelope.id.unwrap_or(known)),
+        Ok(parsed) if filter.fits(&parsed.envelope, step) => {
+            Some(parsed.envelope.id.unwrap_or(known))
+        }
         Ok(_) => None,
         Err(_) => {
             let any = Filter {
@@ -257,8 +273,14 @@ mod tests {
     fn every_given_word_must_fit() {
         let place = JobId::parse("1-0").unwrap();
         let fits = |filter: &Filter, text: &str| {
-            fitting(&message(text), place.clone(), filter, &Limits::default())
-                .map(|id| id.to_string())
+            fitting(
+                &message(text),
+                place.clone(),
+                None,
+                filter,
+                &Limits::default(),
+            )
+            .map(|id| id.to_string())
         };
         let job = r#"{"prompt":"x","id":"inv-1","type":"research","tenant":"acme"}"#;
         let all = Filter::default();
@@ -277,6 +299,27 @@ mod tests {
             ..acme
         };
         assert_eq!(fits(&both, job), None);
+    }
+
+    #[test]
+    fn a_step_belongs_to_its_chain_and_its_tenant() {
+        let step: StepRef =
+            serde_json::from_str(r#"{"chain":"weekly","name":"draft","tenant":"acme"}"#).unwrap();
+        let fits = |filter: &Filter| {
+            let (text, known) = (
+                message(r#"{"prompt":"x"}"#),
+                JobId::parse("weekly/draft").unwrap(),
+            );
+            fitting(&text, known, Some(&step), filter, &Limits::default()).is_some()
+        };
+        let of = |chain: &str, tenant: &str| Filter {
+            chain_id: Some(chain.to_owned()),
+            tenant: Some(tenant.to_owned()),
+            ..Filter::default()
+        };
+        assert!(fits(&of("weekly", "acme")));
+        assert!(!fits(&of("daily", "acme")));
+        assert!(!fits(&of("weekly", "other")));
     }
 
     #[test]
