@@ -32,13 +32,16 @@ local function take_limits(job, known)
   return 'ok ' .. math.ceil(wait)
 end
 
-local jobs, ids, places = {}, {}, {}
+local jobs, ids, places, keyed = {}, {}, {}, {}
 for at = 2, #ARGV, ARITY do
   local job = job_at(at)
   jobs[#jobs + 1] = job
   ids[#ids + 1] = job.id
   places[#places + 1] = job.place
+  if job.ckey ~= '' then add_to(keyed, job.ckey, job) end
 end
+local slots = {}
+for ckey, some in pairs(keyed) do slots[ckey] = slots_of(ckey, some) end
 local owners = owners_of(jobs)
 local known = redis.call('HMGET', KEYS[1], unpack(places))
 local cancelled = redis.call('ZMSCORE', P .. ':cancelled', unpack(ids))
@@ -51,7 +54,7 @@ for i, job in ipairs(jobs) do
   else
     begun[job.place] = true
     supersede(job.place, known[i], job.attempt)
-    answers[i] = take_slot(job)
+    answers[i] = take_slot(job, slots[job.ckey])
     if answers[i] == 'ok' and job.takes ~= '' then answers[i] = take_limits(job, known[i]) end
   end
   if string.sub(answers[i], 1, 2) == 'ok' then
@@ -60,4 +63,5 @@ for i, job in ipairs(jobs) do
   end
 end
 if #journal > 0 then redis.call('HSET', KEYS[1], unpack(journal)) end
+for _, some in pairs(slots) do keep_slots(some) end
 return answers

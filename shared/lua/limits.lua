@@ -278,13 +278,30 @@ local function wait_for(take, at, id, waited)
   return waiting
 end
 
--- Takes the slot of the job's concurrency key; 'parked' when there is none.
-local function take_slot(job)
-  if job.ckey == '' then return 'ok' end
-  local holders = P .. ':key:' .. job.ckey
-  if redis.call('HEXISTS', holders, job.place) == 1 then return 'ok' end
-  if redis.call('HLEN', holders) < tonumber(job.limit) then
-    redis.call('HSET', holders, job.place, job.worker)
+-- The slots of a concurrency key: how many are taken, and which of them by these jobs already, where there may
+-- not be room for all.
+local function slots_of(ckey, jobs)
+  local holders = P .. ':key:' .. ckey
+  local slots = {holders = holders, count = redis.call('HLEN', holders), held = {}, taken = {}}
+  local places, least = {}, math.huge
+  for i, job in ipairs(jobs) do
+    places[i] = job.place
+    least = math.min(least, tonumber(job.limit))
+  end
+  if slots.count + #jobs > least then
+    for i, worker in ipairs(redis.call('HMGET', holders, unpack(places))) do slots.held[places[i]] = worker end
+  end
+  return slots
+end
+
+-- Takes the slot of the job's concurrency key out of its slots (nil = it has no key), for keep_slots to write
+-- down; 'parked' when there is none.
+local function take_slot(job, slots)
+  if not slots or slots.held[job.place] then return 'ok' end
+  if slots.count < tonumber(job.limit) then
+    slots.count, slots.held[job.place] = slots.count + 1, job.worker
+    slots.taken[#slots.taken + 1] = job.place
+    slots.taken[#slots.taken + 1] = job.worker
     return 'ok'
   end
   if not lay_aside(job.stream, job.queue, job.entry, job.id, 'key:' .. job.ckey, job.resume) then
@@ -294,4 +311,8 @@ local function take_slot(job)
   remove(job.stream, {job.entry})
   forget(job.place)
   return 'parked'
+end
+
+local function keep_slots(slots)
+  if #slots.taken > 0 then redis.call('HSET', slots.holders, unpack(slots.taken)) end
 end

@@ -13,6 +13,12 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
+-- Adds to one of many lists.
+local function add_to(lists, name, item)
+  local list = lists[name] or {}
+  lists[name], list[#list + 1] = list, item
+end
+
 local function place_of(queue, entry)
   if queue == 'default' then return entry end
   return queue .. ':' .. entry
@@ -164,19 +170,17 @@ local function ask_to_cancel(id, aside)
   return true
 end
 
--- Gives a concurrency key's slot back, and hands it to the first that waits for it.
-local function release(ckey, place)
-  if ckey == '' then return end
-  local holders = P .. ':key:' .. ckey
-  if redis.call('HDEL', holders, place) == 0 then return end
-  local lane = 'key:' .. ckey
-  while true do
+-- Gives a concurrency key's slots at some places back, and hands them to the first that wait for them.
+local function release(ckey, places)
+  local holders, lane = P .. ':key:' .. ckey, 'key:' .. ckey
+  local free = redis.call('HDEL', holders, unpack(places))
+  while free > 0 do
     local id = redis.call('LPOP', P .. ':lane:' .. lane)
     if not id then return end
     local next_place = let_go(id, lane)
     if next_place then
       redis.call('HSET', holders, next_place, '-')
-      return
+      free = free - 1
     end
   end
 end

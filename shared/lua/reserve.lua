@@ -38,8 +38,10 @@ end
 if owner_of(job.stream, job.entry) ~= job.worker then return {'gone'} end
 if redis.call('ZSCORE', P .. ':cancelled', job.id) then return {'cancelled'} end
 supersede(job.place, known, job.attempt)
-local slot = take_slot(job)
+local slots = job.ckey ~= '' and slots_of(job.ckey, {job}) or nil
+local slot = take_slot(job, slots)
 if slot ~= 'ok' then return {slot} end
+if slots then keep_slots(slots) end
 
 local now = now_ms()
 local soonest, first_take, first_at, refused, never
@@ -79,5 +81,5 @@ if not lay_aside(job.stream, job.queue, job.entry, job.id, lane, job.waiting) th
 local waiting = wait_for(first_take, first_at, job.id, job.waited)
 remove(job.stream, {job.entry})
 forget(job.place)
-release(job.ckey, job.place)
+if slots then release(job.ckey, {job.place}) end
 return {'waits', whole(first_at), for_all, first_take[2], whole(waiting)}

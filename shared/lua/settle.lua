@@ -83,8 +83,7 @@ for i, job in ipairs(jobs) do
     answers[i] = 'gone'
   else
     settled[job.place] = true
-    entries[job.stream] = entries[job.stream] or {}
-    table.insert(entries[job.stream], job.entry)
+    add_to(entries, job.stream, job.entry)
     done[#done + 1] = job.place
     events[#events + 1] = job.event
     if job.result ~= '' then ended[#ended + 1] = job.id end
@@ -97,15 +96,16 @@ for stream, gone in pairs(entries) do remove(stream, gone) end
 if #done > 0 then redis.call('HDEL', KEYS[1], unpack(done)) end
 -- A request to cancel, heard or not, must not meet the next job of its id.
 if #ended > 0 then redis.call('ZREM', P .. ':cancelled', unpack(ended)) end
-local chains = {}
+local chains, slots = {}, {}
 for i, job in ipairs(jobs) do
   if answers[i] == 'ok' then
-    release(job.ckey, job.place)
+    if job.ckey ~= '' then add_to(slots, job.ckey, job.place) end
     if job.step ~= '' or job.children ~= '' then
       local id = go_on(job)
       if id then chains[id] = true end
     end
   end
 end
+for ckey, some in pairs(slots) do release(ckey, some) end
 for id in pairs(chains) do proceed(id) end
 return answers

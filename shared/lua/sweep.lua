@@ -34,7 +34,7 @@ local function sweep_journal(place)
     redis.call('HDEL', KEYS[1], place)
   else
     forget(place)
-    release(ckey, place)
+    release(ckey, {place})
   end
   return true
 end
@@ -48,7 +48,7 @@ end
 
 local function sweep_holder(place)
   if stands_at(place) or redis.call('HEXISTS', KEYS[1], place) == 0 then return false end
-  release(name, place)
+  release(name, {place})
   return true
 end
 
