@@ -17,6 +17,9 @@ use crate::deps::Deps;
 /// Entries of the stream in one transaction, of one to some twenty facts each.
 const BATCH: usize = 256;
 
+/// Bytes that one read should bring at most, going by what came before: answers may be long.
+const BYTES: usize = 8 << 20;
+
 /// How long one read waits for the first fact.
 const WAIT: Duration = Duration::from_secs(1);
 
@@ -65,16 +68,19 @@ impl Recorder<'_> {
     async fn while_well(&self, pause: &mut Duration) -> Result<(), BrokerError> {
         let mut stream = self.deps.broker.event_stream(&self.deps.worker).await?;
         let mut looked: Option<Instant> = None;
+        // What the first entries bring is not known.
+        let mut typical = BYTES / 16;
         loop {
+            let most = (BYTES / typical.max(1)).clamp(1, BATCH);
             let mut batch = Vec::new();
             if looked.is_none_or(|looked| looked.elapsed() >= STALE / 2) {
                 looked = Some(Instant::now());
-                batch = stream.claim(BATCH, STALE).await?;
+                batch = stream.claim(most, STALE).await?;
             }
             let last = self.done.is_cancelled();
             if batch.is_empty() {
                 batch = stream
-                    .read(BATCH, if last { Duration::from_millis(1) } else { WAIT })
+                    .read(most, if last { Duration::from_millis(1) } else { WAIT })
                     .await?;
             }
             *pause = FIRST_PAUSE;
@@ -85,6 +91,7 @@ impl Recorder<'_> {
                 }
                 continue;
             }
+            typical = batch.iter().map(EventEntry::size).sum::<usize>() / batch.len();
             if !self.write(&mut stream, batch).await? {
                 return Ok(());
             }
@@ -104,7 +111,7 @@ impl Recorder<'_> {
             facts,
             mut bad,
         } = decode(batch);
-        let count = facts.events.len();
+        let mut recorded = 0;
         // Halves of a batch that Postgres refuses, until the one fact is found.
         let mut stack = vec![facts];
         while let Some(mut facts) = stack.pop() {
@@ -112,7 +119,10 @@ impl Recorder<'_> {
                 continue;
             }
             match self.ledger.record(&facts.events).await {
-                Ok(()) => self.deps.health.beat("recorder"),
+                Ok(()) => {
+                    recorded += facts.events.len();
+                    self.deps.health.beat("recorder");
+                }
                 Err(error) if error.is_bad_data() => {
                     if facts.events.len() > 1 {
                         stack.push(facts.split_off());
@@ -137,7 +147,7 @@ impl Recorder<'_> {
             }
         }
         stream.recorded(&entries, &bad).await?;
-        metrics::counter!("longshore_facts_recorded_total").increment(count as u64);
+        metrics::counter!("longshore_facts_recorded_total").increment(recorded as u64);
         self.tell_of(&bad);
         Ok(true)
     }

@@ -18,6 +18,13 @@ pub struct EventEntry {
     pub duplicate: bool,
 }
 
+impl EventEntry {
+    /// Bytes of text.
+    pub fn size(&self) -> usize {
+        self.texts.iter().map(String::len).sum()
+    }
+}
+
 /// An event that cannot be recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadEvent {

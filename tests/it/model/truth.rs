@@ -225,7 +225,7 @@ impl Truth {
                 }
             }
             some.sort_unstable();
-            some.truncate(count);
+            some.truncate(count - all.len());
             all.extend(some.into_iter().map(|(.., job)| job));
         }
         all
