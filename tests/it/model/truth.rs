@@ -211,7 +211,7 @@ impl Truth {
         found
     }
 
-    /// What a promotion of at most `count` a lane lets go, in order.
+    /// What a promotion of at most `count` lets go, in order.
     pub(super) fn due(&self, count: usize, now: i64) -> Vec<usize> {
         let mut all = Vec::new();
         for version in [false, true] {
