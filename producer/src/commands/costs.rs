@@ -89,7 +89,7 @@ async fn tell_what_is_missing(session: &Session) {
     match unrecorded.await {
         Ok(0) => {}
         Ok(events) => {
-            let events = many(usize::try_from(events).unwrap_or(usize::MAX), "event");
+            let events = many(events, "event");
             output::note(format_args!(
                 "Note: {events} still on the way to the record; not all costs may be in it yet."
             ));

@@ -107,7 +107,7 @@ fn text(standing: &Standing) -> String {
     parts.push(drawn(&figures(standing)));
     let waiting: u64 = standing.queues.iter().map(|depth| depth.available).sum();
     if standing.workers_alive == 0 && waiting > 0 {
-        let waiting = many(usize::try_from(waiting).unwrap_or(usize::MAX), "job");
+        let waiting = many(waiting, "job");
         parts.push(format!("Nobody takes the {waiting}: start a worker."));
     }
     parts.join("\n\n")

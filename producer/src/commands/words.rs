@@ -120,9 +120,10 @@ pub(crate) fn count(number: impl TryInto<u64>) -> String {
 }
 
 /// So many of something: `1 job`, `2 jobs`.
-pub(crate) fn many(number: usize, one: &str) -> String {
+pub(crate) fn many(number: impl TryInto<u64>, one: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
     let plural = if number == 1 { "" } else { "s" };
-    format!("{} {one}{plural}", count(number as u64))
+    format!("{} {one}{plural}", count(number))
 }
 
 /// The head of a text on one line.

@@ -171,5 +171,5 @@ impl Report {
 
 /// So many tasks, in words.
 pub(super) fn tasks(count: u64) -> String {
-    words::many(usize::try_from(count).unwrap_or(usize::MAX), "task")
+    words::many(count, "task")
 }

@@ -41,7 +41,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     let (result, again, text) = match broker.retry_chain(&id, &replaying).await? {
         ChainRetried::Again(again) => {
             record(&letters, session).await;
-            let steps = many(usize::try_from(again).unwrap_or(usize::MAX), "step or item");
+            let steps = many(again, "step or item");
             let text = format!(
                 "{id}: goes on; {} again. Wait for it with `longshore chain wait {id}`",
                 steps.replace("step or items", "steps or items")

@@ -113,7 +113,7 @@ pub(super) fn title(chain: &Chain, now: DateTime<Utc>) -> String {
         .filter(|step| is_over(step.state))
         .count();
     let steps = if chain.steps.is_empty() {
-        many(usize::try_from(record.steps).unwrap_or(usize::MAX), "step")
+        many(record.steps, "step")
     } else {
         format!(
             "{} of {}",
@@ -122,10 +122,7 @@ pub(super) fn title(chain: &Chain, now: DateTime<Utc>) -> String {
         )
     };
     let unknown = if chain.unknown > 0 {
-        let attempts = many(
-            usize::try_from(chain.unknown).unwrap_or(usize::MAX),
-            "attempt",
-        );
+        let attempts = many(chain.unknown, "attempt");
         format!(" and {attempts} of unknown cost")
     } else {
         String::new()

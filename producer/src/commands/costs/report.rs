@@ -186,7 +186,7 @@ fn unknown(f: &mut fmt::Formatter<'_>, attempts: u64, at_most: Option<Usd>) -> f
     if attempts == 0 {
         return Ok(());
     }
-    let attempts = many(usize::try_from(attempts).unwrap_or(usize::MAX), "attempt");
+    let attempts = many(attempts, "attempt");
     write!(f, "\n{attempts} of unknown cost")?;
     match at_most {
         Some(at_most) => write!(f, " (at most {})", cents(at_most)),

@@ -159,7 +159,7 @@ async fn in_bulk(
 fn announcement(bulk: &BulkReplay) -> String {
     let id = &bulk.id;
     if bulk.after.is_some() {
-        let before = many(count(bulk.replayed), "dead letter");
+        let before = many(bulk.replayed, "dead letter");
         return format!("Going on with replay {id}: {before} replayed before.");
     }
     format!("Replay {id}; if it is interrupted: longshore dlq replay --continue {id}")
@@ -167,17 +167,13 @@ fn announcement(bulk: &BulkReplay) -> String {
 
 fn interrupted(id: &str, replayed: Option<u64>) -> String {
     let replayed = replayed.map_or_else(String::new, |replayed| {
-        format!(": {} replayed", many(count(replayed), "dead letter"))
+        format!(": {} replayed", many(replayed, "dead letter"))
     });
     format!("Interrupted{replayed}. To go on: longshore dlq replay --continue {id}")
 }
 
-fn count(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
-}
-
 fn report(tally: &Tally) -> String {
-    let letters = |number: u64| many(count(number), "dead letter");
+    let letters = |number: u64| many(number, "dead letter");
     let mut lines = vec![format!("{} replayed", letters(tally.replayed))];
     if tally.gone > 0 {
         lines.push(format!(
@@ -191,7 +187,7 @@ fn report(tally: &Tally) -> String {
             letters(tally.skipped)
         ));
         lines.extend(tally.named.iter().map(|id| format!("  {id}")));
-        let more = count(tally.skipped).saturating_sub(tally.named.len());
+        let more = tally.skipped.saturating_sub(tally.named.len() as u64);
         if more > 0 {
             lines.push(format!(
                 "  … and {} more",

@@ -187,10 +187,7 @@ pub(super) fn facts(facts: Option<Facts>, postgres_answers: bool) -> Vec<Check> 
     let Some(facts) = facts else {
         return Vec::new();
     };
-    let waiting = many(
-        usize::try_from(facts.waiting).unwrap_or(usize::MAX),
-        "event",
-    );
+    let waiting = many(facts.waiting, "event");
     let waiting = match facts.waiting {
         0 => Check::ok("record", "every event is in it"),
         _ if postgres_answers && facts.workers > 0 => {

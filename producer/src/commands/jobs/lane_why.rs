@@ -159,7 +159,7 @@ fn tenant_words(queue: &QueueName, tenant: &str, share: &Share) -> String {
 }
 
 fn jobs(number: u64) -> String {
-    many(usize::try_from(number).unwrap_or(usize::MAX), "job")
+    many(number, "job")
 }
 
 fn due_words(due: DateTime<Utc>, now: DateTime<Utc>) -> String {

@@ -68,7 +68,7 @@ pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Result<Done, Comm
 /// What was read and what was not.
 fn told(import: &Import) -> String {
     let platforms = import.by_platform();
-    let read = many(platforms.values().sum(), "model");
+    let read = many(platforms.values().sum::<usize>(), "model");
     let by_platform: Vec<String> = platforms
         .iter()
         .map(|(platform, models)| format!("{platform} {}", count(*models as u64)))

@@ -48,7 +48,7 @@ pub(super) async fn all(
     for short in ledger.short_jobs(since, MOST).await? {
         let text = format!(
             "had {}, of which {} recorded",
-            many(usize::try_from(short.said).unwrap_or(usize::MAX), "attempt"),
+            many(short.said, "attempt"),
             short.recorded
         );
         found.push(Difference::new(Kind::AttemptsUnrecorded, short.id, text));
@@ -74,7 +74,7 @@ async fn facts(broker: &Broker, now: DateTime<Utc>) -> Result<Vec<Difference>, B
     }
     let refused = broker.bad_events().await?;
     if refused > 0 {
-        let refused = many(usize::try_from(refused).unwrap_or(usize::MAX), "fact");
+        let refused = many(refused, "fact");
         let text = format!("Postgres refused {refused}, which lie there with the reason");
         let key = broker.keys().bad_events();
         found.push(Difference::new(Kind::FactsRefused, key, text));

@@ -101,10 +101,7 @@ impl fmt::Display for Report {
             many(outcomes, "outcome"),
             many(dead_letters, "dead letter"),
             many(attempts_in_flight, "attempt"),
-            many(
-                usize::try_from(self.unrecorded_events).unwrap_or(usize::MAX),
-                "event"
-            ),
+            many(self.unrecorded_events, "event"),
         )?;
         if self.differences.is_empty() {
             return write!(f, "\nNothing differs.");

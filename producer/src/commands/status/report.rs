@@ -133,7 +133,6 @@ impl Report {
             (self.unrecorded_events, "event", "on the way to the record"),
         ] {
             if let Some(number) = number.filter(|number| *number > 0) {
-                let number = usize::try_from(number).unwrap_or(usize::MAX);
                 writeln!(f, "  {} ({what})", many(number, one))?;
             }
         }
