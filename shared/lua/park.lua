@@ -30,5 +30,5 @@ remove(stream, {entry})
 emit(event)
 give_back_journalled(place, redis.call('HGET', P .. ':inflight', place), attempt, spent)
 forget(place)
-if ckey ~= '' then release(ckey, {place}) end
+release(ckey, {place})
 return 'ok'

@@ -172,6 +172,7 @@ end
 
 -- Gives a concurrency key's slots at some places back, and hands them to the first that wait for them.
 local function release(ckey, places)
+  if ckey == '' then return end
   local holders, lane = P .. ':key:' .. ckey, 'key:' .. ckey
   local free = redis.call('HDEL', holders, unpack(places))
   while free > 0 do

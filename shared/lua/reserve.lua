@@ -81,5 +81,5 @@ if not lay_aside(job.stream, job.queue, job.entry, job.id, lane, job.waiting) th
 local waiting = wait_for(first_take, first_at, job.id, job.waited)
 remove(job.stream, {job.entry})
 forget(job.place)
-if slots then release(job.ckey, {job.place}) end
+release(job.ckey, {job.place})
 return {'waits', whole(first_at), for_all, first_take[2], whole(waiting)}

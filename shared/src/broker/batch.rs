@@ -14,7 +14,7 @@ const MOST: usize = 16;
 const CALLS: usize = 4;
 
 /// The arguments of one step, in one piece of memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Arguments {
     bytes: Vec<u8>,
     lengths: Vec<usize>,
