@@ -155,7 +155,6 @@ impl Scheduler {
             return Ok(STANDBY);
         };
         if rounds.lanes.is_none_or(|at| at <= Instant::now()) {
-            rounds.lanes = None;
             rounds.lanes = self.let_go().await?.map(|again| Instant::now() + again);
         }
         let config = self.config.current();

@@ -214,14 +214,12 @@ fn read(id: &str, text: &str, duplicate: bool) -> Result<(EventId, Event), Strin
     if event.attempt.is_some() && event.labelled_attempt().is_none() {
         return Err("nothing says whose the attempt is".to_owned());
     }
-    Ok((
-        id,
-        if duplicate {
-            as_duplicate(event)
-        } else {
-            event
-        },
-    ))
+    let event = if duplicate {
+        as_duplicate(event)
+    } else {
+        event
+    };
+    Ok((id, event))
 }
 
 /// Of a step that was fenced off, only the attempt is a fact.

@@ -101,7 +101,7 @@ async fn wall(machine: &Machine, calls: usize) -> anyhow::Result<Wall> {
 /// A worker that called twice, or was refused, measured something else.
 async fn expect_calls(simulator: &Outside, calls: usize) -> anyhow::Result<()> {
     let stats = simulator.stats().await?;
-    let answered = stats.by_status.get(&200).copied().unwrap_or_default();
+    let answered = stats.answered();
     let expected = u64::try_from(calls)?;
     ensure!(
         stats.requests == expected && answered == expected,

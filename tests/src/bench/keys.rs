@@ -85,8 +85,7 @@ async fn wait_for_calls(
     stack.enqueue(&messages).await?;
     // Jobs that wait for their key stand in no queue, so the provider is asked.
     within(PATIENCE, "all calls are answered", || async {
-        let stats = simulator.stats().await?;
-        let answered = stats.by_status.get(&200).copied().unwrap_or_default();
+        let answered = simulator.stats().await?.answered();
         ensure!(answered == u64::try_from(calls)?, "{answered} of {calls}");
         Ok(())
     })

@@ -43,6 +43,13 @@ pub struct Stats {
     pub by_provider: BTreeMap<String, ProviderStats>,
 }
 
+impl Stats {
+    /// Calls that were answered well.
+    pub fn answered(&self) -> u64 {
+        self.by_status.get(&200).copied().unwrap_or_default()
+    }
+}
+
 /// Counts of the calls of one provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderStats {
