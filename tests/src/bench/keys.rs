@@ -6,12 +6,12 @@ use anyhow::ensure;
 
 use super::{
     Sizes,
-    drain::Watch,
+    drain::{Drained, Watch},
     machine::{Machine, Outside, real_worker},
     median, message, rate,
     report::{Finding, Promise, Section},
     tell,
-    throughput::{self, CONCURRENCY},
+    throughput::{self, CONCURRENCY, processor_time},
 };
 use crate::stack::within;
 
@@ -31,8 +31,8 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
         tell(&format!("keys: run {run} of {}", sizes.runs));
         let (plain, _) = throughput::once(machine, free, message).await?;
         let (keyed, _) = throughput::once(machine, free, roomy).await?;
-        without.push(rate(free, plain.settled));
-        with.push(rate(free, keyed.settled));
+        without.push(plain);
+        with.push(keyed);
         let few_places = wait_for_calls(machine, PLACES, held, message).await?;
         let few_slots = wait_for_calls(machine, held, held, narrow).await?;
         kept.push(few_places / few_slots);
@@ -40,7 +40,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
     let ratio = median(
         with.iter()
             .zip(&without)
-            .map(|(with, without)| with / without),
+            .map(|(with, without)| without.settled.as_secs_f64() / with.settled.as_secs_f64()),
     );
     let how = format!(
         "{free} no-op jobs of one key whose limit holds none back, each run just after one without a key; then \
@@ -48,25 +48,27 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
          medians of runs: {}",
         sizes.runs
     );
-    Ok(
-        Section::new("keys", "jobs with a concurrency key, of those without", how)
-            .finding(Finding::new(
-                "settled, where the limit holds none back",
-                (ratio, "x"),
-                Promise::AtLeast,
-                0.9,
-                1.0,
-            ))
-            .finding(Finding::new(
-                "throughput, where it holds back nearly all",
-                (median(kept), "x"),
-                Promise::AtLeast,
-                0.9,
-                1.0,
-            ))
-            .also("settled with a key", median(with), "/s")
-            .also("settled without", median(without), "/s"),
-    )
+    let settled = |runs: &[Drained]| median(runs.iter().map(|run| rate(free, run.settled)));
+    let mut section = Section::new("keys", "jobs with a concurrency key, of those without", how)
+        .finding(Finding::new(
+            "settled, where the limit holds none back",
+            (ratio, "x"),
+            Promise::AtLeast,
+            0.9,
+            1.0,
+        ))
+        .finding(Finding::new(
+            "throughput, where it holds back nearly all",
+            (median(kept), "x"),
+            Promise::AtLeast,
+            0.9,
+            1.0,
+        ));
+    for (job, runs) in [("with a key", with), ("without", without)] {
+        section = section.also(format!("settled {job}"), settled(&runs), "/s");
+        section = processor_time(section, &format!("a job {job}"), free, &runs);
+    }
+    Ok(section)
 }
 
 /// How long a worker with so many places takes for so many calls, in seconds.

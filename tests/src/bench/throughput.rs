@@ -36,7 +36,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
          from its first read; {server}, AOF everysec; median of runs: {}",
         sizes.runs
     );
-    let mut section = Section::new("N1", "no-op jobs routed, reserved, fenced and settled", how)
+    let section = Section::new("N1", "no-op jobs routed, reserved, fenced and settled", how)
         .finding(Finding::new(
             "until the last is settled",
             (settled, "/s"),
@@ -61,12 +61,22 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
             median(runs.iter().map(|run| run.peak_mib)),
             "MiB",
         );
+    Ok(processor_time(section, "a job", jobs, &runs))
+}
+
+/// What each program spent on a job of those runs, beside the other figures.
+pub(super) fn processor_time(
+    mut section: Section,
+    job: &str,
+    jobs: usize,
+    runs: &[Drained],
+) -> Section {
     for (index, who) in ["worker", "Redis", "Postgres"].into_iter().enumerate() {
         let used = runs.iter().filter_map(|run| run.cpu.get(index));
         let each = median(used.map(|time| time.as_secs_f64() * 1e6 / figure(jobs)));
-        section = section.also(format!("processor time a job, {who}"), each, "µs");
+        section = section.also(format!("processor time {job}, {who}"), each, "µs");
     }
-    Ok(section)
+    section
 }
 
 /// Drains so many jobs on a fresh stack; and how long a bare loop takes there.
