@@ -4,11 +4,11 @@
 --
 -- KEYS[1]  the journal
 -- ARGV     prefix, then of each job: queue, entry, worker, job id, attempt id, what the journal is to hold,
---          concurrency key ('' = none), its limit, resume (what to remember of the job if it is parked),
---          takes ('' = no limit), '1' when the job comes out of a limit's lane
+--          concurrency key ('' = none), its limit, resume (what to remember of the job if it is parked; '' =
+--          it is not to be), takes ('' = no limit), '1' when the job comes out of a limit's lane
 -- Returns  of each job: 'ok', 'ok MS' it is to wait so long for its turn, 'gone' the entry is not the
---          worker's, 'cancelled' somebody asked for it, 'parked', 'full' a limit has no room: nothing is
---          taken but the key's slot
+--          worker's, 'cancelled' somebody asked for it, 'parked', 'waits' it would be, 'full' a limit has no
+--          room: nothing is taken but the key's slot
 local ARITY = 11
 
 local function job_at(at)

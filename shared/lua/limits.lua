@@ -295,7 +295,7 @@ local function slots_of(ckey, jobs)
 end
 
 -- Takes the slot of the job's concurrency key out of its slots (nil = it has no key), for keep_slots to write
--- down; 'parked' when there is none.
+-- down; 'parked' when there is none, 'waits' when there is none and what to remember of the job is not said.
 local function take_slot(job, slots)
   if not slots or slots.held[job.place] then return 'ok' end
   if slots.count < tonumber(job.limit) then
@@ -304,6 +304,7 @@ local function take_slot(job, slots)
     slots.taken[#slots.taken + 1] = job.worker
     return 'ok'
   end
+  if job.resume == '' then return 'waits' end
   if not lay_aside(job.stream, job.queue, job.entry, job.id, 'key:' .. job.ckey, job.resume) then
     return 'gone'
   end

@@ -85,17 +85,26 @@ pub(crate) async fn begin<'a>(
         return Err(Discard::new("internal", "no candidate is left to begin with").into());
     };
     let draft = start.draft(&first, told.as_ref());
-    let for_key = start.waiting(query.envelope.concurrency.is_some(), false);
     let beginning = Beginning {
         job: &start.id,
         attempt: start.attempt,
         event_if_lost: &draft.if_lost,
         concurrency: query.envelope.concurrency.as_ref(),
-        resume: &for_key,
+        resume: "",
         takes: &first.estimate.takes,
         waited: start.resume.waited,
     };
-    match patiently("begin", || deps.broker.begin(&job.held, &beginning)).await {
+    let mut begun = patiently("begin", || deps.broker.begin(&job.held, &beginning)).await;
+    if begun == Begun::Waits {
+        // Most jobs find a slot; what is to be remembered is written down only for those who do not.
+        let resume = start.waiting(true, false);
+        let beginning = Beginning {
+            resume: &resume,
+            ..beginning
+        };
+        begun = patiently("begin", || deps.broker.begin(&job.held, &beginning)).await;
+    }
+    match begun {
         Begun::Yes(wait) => {
             open(job, draft.record, !first.estimate.takes.is_empty());
             Ok(Begin {
@@ -104,7 +113,8 @@ pub(crate) async fn begin<'a>(
                 wait,
             })
         }
-        Begun::Lost | Begun::Parked => Err(Verdict::Gone),
+        // Asked with something to remember, none is told to wait.
+        Begun::Lost | Begun::Parked | Begun::Waits => Err(Verdict::Gone),
         Begun::Cancelled => Err(cancelled()),
         Begun::Full => {
             // Should it be a probe, another may make it.

@@ -49,7 +49,7 @@ pub struct Beginning<'a> {
     pub event_if_lost: &'a str,
     /// The key of which only so many may be in flight.
     pub concurrency: Option<&'a Concurrency>,
-    /// What is to be remembered of the job if it waits for its key.
+    /// What is to be remembered of the job if it waits for its key; empty: it is not laid aside for it.
     pub resume: &'a str,
     /// What the call takes of limits.
     pub takes: &'a Takes,
@@ -68,6 +68,8 @@ pub enum Begun {
     Lost,
     /// Somebody asked for it to be cancelled.
     Cancelled,
+    /// Its concurrency key has no slot; with something to be remembered it would have been laid aside.
+    Waits,
     /// It waits in the lane of its concurrency key.
     Parked,
 }
@@ -223,6 +225,7 @@ impl Broker {
             "ok" => Begun::Yes(Duration::ZERO),
             "full" => Begun::Full,
             "cancelled" => Begun::Cancelled,
+            "waits" => Begun::Waits,
             "parked" => Begun::Parked,
             other => other
                 .strip_prefix("ok ")

@@ -64,6 +64,35 @@ async fn a_parked_job_comes_back_byte_for_byte_with_what_is_remembered_of_it() {
 }
 
 #[tokio::test]
+async fn without_a_memory_a_job_is_told_to_wait_and_nothing_happens() {
+    let room = Room::new().await;
+    let key = limit("k", 1);
+    let (holder, first) = room.job("a").await;
+    let (held, job) = room.job("a").await;
+    let attempt = AttemptId::new();
+    let begin = async |held, job| {
+        let beginning = Beginning {
+            job,
+            attempt,
+            event_if_lost: "lost",
+            concurrency: Some(&key),
+            resume: "",
+            takes: &Takes::default(),
+            waited: false,
+        };
+        room.broker.begin(held, &beginning).await.unwrap()
+    };
+    assert_eq!(begin(&holder, &first).await, BEGUN);
+    let before = room.snapshot().await;
+    assert_eq!(begin(&held, &job).await, Begun::Waits);
+    assert_eq!(room.snapshot().await, before);
+    assert_eq!(
+        room.begin(&held, &job, attempt, Some(&key)).await,
+        Begun::Parked
+    );
+}
+
+#[tokio::test]
 async fn to_be_parked_twice_is_to_be_parked_once() {
     let room = Room::new().await;
     let key = limit("k", 1);
