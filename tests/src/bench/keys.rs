@@ -21,18 +21,18 @@ const PLACES: usize = 20;
 /// How long the provider takes for each of those.
 const LATENCY: Duration = Duration::from_millis(100);
 
+/// So many pairs a run: one pair differs from the next by more than what a key costs.
+const PAIRS: usize = 4;
+
 /// All of them take some seconds.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<Section> {
     let (free, held) = (sizes.jobs, sizes.calls / 5);
-    let (mut with, mut without, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+    let (with, without) = in_pairs(machine, free, sizes.runs * PAIRS).await?;
+    let mut kept = Vec::new();
     for run in 1..=sizes.runs {
         tell(&format!("keys: run {run} of {}", sizes.runs));
-        let (plain, _) = throughput::once(machine, free, message).await?;
-        let (keyed, _) = throughput::once(machine, free, roomy).await?;
-        without.push(plain);
-        with.push(keyed);
         let few_places = wait_for_calls(machine, PLACES, held, message).await?;
         let few_slots = wait_for_calls(machine, held, held, narrow).await?;
         kept.push(few_places / few_slots);
@@ -43,10 +43,11 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
             .map(|(with, without)| without.settled.as_secs_f64() / with.settled.as_secs_f64()),
     );
     let how = format!(
-        "{free} no-op jobs of one key whose limit holds none back, each run just after one without a key; then \
-         {held} jobs of {LATENCY:?} of one key with a limit of {PLACES}, over as many in a worker with so many places; \
-         medians of runs: {}",
-        sizes.runs
+        "{free} no-op jobs of one key whose limit holds none back, and as many without a key, one after the other in \
+         {} pairs; then {held} jobs of {LATENCY:?} of one key with a limit of {PLACES}, over as many in a worker with \
+         so many places, {} times; medians",
+        with.len(),
+        kept.len(),
     );
     let settled = |runs: &[Drained]| median(runs.iter().map(|run| rate(free, run.settled)));
     let mut section = Section::new("keys", "jobs with a concurrency key, of those without", how)
@@ -69,6 +70,28 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
         section = processor_time(section, &format!("a job {job}"), free, &runs);
     }
     Ok(section)
+}
+
+/// Drains so many jobs with a key that holds none back, and as many without one, again and again.
+async fn in_pairs(
+    machine: &Machine,
+    jobs: usize,
+    pairs: usize,
+) -> anyhow::Result<(Vec<Drained>, Vec<Drained>)> {
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for pair in 1..=pairs {
+        tell(&format!("keys: pair {pair} of {pairs}"));
+        // Each is first as often as the other: what the machine does meanwhile is nobody's.
+        for keyed in [pair % 2 == 0, pair % 2 == 1] {
+            let (runs, message): (_, fn(usize) -> String) = if keyed {
+                (&mut with, roomy)
+            } else {
+                (&mut without, message)
+            };
+            runs.push(throughput::once(machine, jobs, message).await?.0);
+        }
+    }
+    Ok((with, without))
 }
 
 /// How long a worker with so many places takes for so many calls, in seconds.
