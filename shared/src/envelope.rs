@@ -3,6 +3,7 @@
 //! The rules are those of `docs/PROTOCOL.md`; `parse` turns a message into an [`Envelope`] or into
 //! a [`Malformed`] that names the field, what is wrong with it and what would be right.
 
+mod by_name;
 mod chained;
 pub(crate) mod fields;
 mod hash;

@@ -227,12 +227,7 @@ fn object<'a>(
                     format!("field `{name}`: expected it once, but got it more often"),
                 );
             }
-            let by_name = members.by_name.into_iter();
-            Some(Fields(
-                by_name
-                    .map(|(name, value)| (name, Input::Json(value)))
-                    .collect(),
-            ))
+            Some(Fields(members.by_name.map(Input::Json)))
         }
         Err(problem) => {
             faults.add(place, problem.message);

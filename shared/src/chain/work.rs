@@ -26,7 +26,7 @@ pub(super) fn work(
     faults: &mut Faults,
 ) -> (Option<Work>, Vec<(String, Uses)>) {
     for name in OF_THE_CHAIN {
-        if members.0.remove(*name).is_some() {
+        if members.0.remove(name).is_some() {
             faults.add(
                 place,
                 format!("field `{name}`: comes from the chain: leave it out"),
@@ -119,11 +119,11 @@ pub(super) fn of_expression(
 /// The object of the members, spelled as they came.
 fn json_of(members: &Fields<'_>) -> String {
     let mut json = String::from("{");
-    for (name, value) in &members.0 {
+    for (name, value) in members.0.iter() {
         if json.len() > 1 {
             json.push(',');
         }
-        json.push_str(&Value::from(name.as_str()).to_string());
+        json.push_str(&Value::from(name).to_string());
         json.push(':');
         if let Input::Json(value) = value {
             json.push_str(value.get());

@@ -1,7 +1,7 @@
 //! Typed readers of single fields: each says what it expected when it gets something else.
 
 use std::{
-    collections::BTreeMap,
+    fmt,
     ops::{RangeBounds, RangeInclusive},
 };
 
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
+    by_name::ByName,
     json::Kind,
     malformed::{Malformed, MalformedCode, shortened},
 };
@@ -34,26 +35,34 @@ pub(crate) struct Problem {
 pub(crate) type Read<T> = Result<T, Problem>;
 
 /// The fields of a message that are not yet read.
-#[derive(Debug, Default)]
-pub(crate) struct Fields<'a>(pub(crate) BTreeMap<String, Input<'a>>);
+#[derive(Debug)]
+pub(crate) struct Fields<'a>(pub(crate) ByName<'a, Input<'a>>);
 
 impl<'a> Fields<'a> {
-    /// Takes a field out and reads it; one that is null is as good as absent.
+    /// Takes a field out and reads it.
     pub(crate) fn take<T>(
         &mut self,
         name: &str,
         read: impl FnOnce(Input<'a>) -> Read<T>,
     ) -> Result<Option<T>, Malformed> {
-        self.0
-            .remove(name)
-            .filter(|input| !input.is_null())
-            .map(read)
-            .transpose()
-            .map_err(|problem| match problem.code {
-                MalformedCode::NotJson => Malformed::whole(problem.code, problem.message),
-                code => Malformed::of(code, name, problem.message),
-            })
+        field(name, self.0.remove(name), read)
     }
+}
+
+/// Reads a field; one that is null is as good as absent.
+pub(crate) fn field<'a, T>(
+    name: &str,
+    input: Option<Input<'a>>,
+    read: impl FnOnce(Input<'a>) -> Read<T>,
+) -> Result<Option<T>, Malformed> {
+    input
+        .filter(|input| !input.is_null())
+        .map(read)
+        .transpose()
+        .map_err(|problem| match problem.code {
+            MalformedCode::NotJson => Malformed::whole(problem.code, problem.message),
+            code => Malformed::of(code, name, problem.message),
+        })
 }
 
 impl<'a> Input<'a> {
@@ -68,7 +77,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    pub(crate) fn is_not(self, code: MalformedCode, expected: &str) -> Problem {
+    pub(crate) fn is_not(self, code: MalformedCode, expected: impl fmt::Display) -> Problem {
         let got = self.quoted();
         Problem {
             code,
@@ -80,8 +89,9 @@ impl<'a> Input<'a> {
     fn json(self, expected: &str) -> Read<&'a RawValue> {
         match self {
             Self::Json(value) => Ok(value),
-            Self::Text(text) => serde_json::from_str(text)
-                .map_err(|_| self.is_not(MalformedCode::BadValue, &format!("{expected}, as JSON"))),
+            Self::Text(text) => serde_json::from_str(text).map_err(|_| {
+                self.is_not(MalformedCode::BadValue, format_args!("{expected}, as JSON"))
+            }),
         }
     }
 
@@ -103,12 +113,12 @@ impl<'a> Input<'a> {
     }
 
     /// A number; as text, only if `or_text` (a flat field has nothing but text).
-    pub(crate) fn number(self, or_text: bool, expected: &str) -> Read<f64> {
+    pub(crate) fn number(self, or_text: bool, expected: impl fmt::Display) -> Read<f64> {
         let read = |text: &str| {
             Some(text)
                 .filter(|text| is_decimal(text))
                 .and_then(|text| text.parse().ok())
-                .ok_or_else(|| self.is_not(MalformedCode::BadValue, expected))
+                .ok_or_else(|| self.is_not(MalformedCode::BadValue, &expected))
         };
         match self {
             Self::Text(text) => read(text),
@@ -116,9 +126,9 @@ impl<'a> Input<'a> {
                 Kind::Number => value
                     .get()
                     .parse()
-                    .map_err(|_| self.is_not(MalformedCode::WrongType, expected)),
+                    .map_err(|_| self.is_not(MalformedCode::WrongType, &expected)),
                 Kind::Text if or_text => read(&decoded::<String>(value.get())?),
-                _ => Err(self.is_not(MalformedCode::WrongType, expected)),
+                _ => Err(self.is_not(MalformedCode::WrongType, &expected)),
             },
         }
     }
@@ -244,13 +254,13 @@ pub(crate) fn boolean(input: Input<'_>) -> Read<bool> {
 /// A whole number.
 pub(crate) fn whole(input: Input<'_>, range: RangeInclusive<u32>) -> Read<u32> {
     let (least, most) = range.into_inner();
-    let expected = format!("a whole number from {least} to {most}");
-    let number = input.number(false, &expected)?;
+    let expected = format_args!("a whole number from {least} to {most}");
+    let number = input.number(false, expected)?;
     if number.is_finite() && number.fract() != 0.0 {
-        return Err(input.is_not(MalformedCode::WrongType, &expected));
+        return Err(input.is_not(MalformedCode::WrongType, expected));
     }
     if !(f64::from(least)..=f64::from(most)).contains(&number) {
-        return Err(input.is_not(MalformedCode::OutOfRange, &expected));
+        return Err(input.is_not(MalformedCode::OutOfRange, expected));
     }
     #[expect(
         clippy::cast_possible_truncation,

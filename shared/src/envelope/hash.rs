@@ -29,7 +29,7 @@ impl ContentHash {
     pub(super) fn of(envelope: &Envelope, unknown: &Fields<'_>) -> Self {
         let mut content = Content(Sha256::new());
         content.envelope(envelope);
-        for (name, value) in &unknown.0 {
+        for (name, value) in unknown.0.iter() {
             // Set apart, so that none is taken for one that is known.
             content.0.update("?");
             match value {

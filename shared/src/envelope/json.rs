@@ -1,10 +1,15 @@
 //! JSON as far as it must be known before it is read: how deep, how long, of which kind, and the
 //! members of an object as raw text. Nothing here recurses, so nothing here overflows the stack.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, fmt};
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::{
+    Deserialize,
+    de::{Deserializer, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
+
+use super::by_name::ByName;
 
 /// What a JSON value is; told from its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,21 +61,17 @@ impl Shape {
     /// The outline of `text`; of text that is not JSON, some outline.
     pub(crate) fn of(text: &str) -> Self {
         let mut shape = Self::default();
-        let (mut open, mut in_string, mut escaped) = (0_usize, false, false);
-        for byte in text.bytes() {
-            if in_string {
-                shape.compact += 1;
-                if escaped {
-                    escaped = false;
-                } else {
-                    escaped = byte == b'\\';
-                    in_string = byte != b'"';
-                }
-                continue;
-            }
+        let mut open = 0_usize;
+        let mut rest = text.as_bytes();
+        while let Some((byte, after)) = rest.split_first() {
+            rest = after;
             match byte {
                 b' ' | b'\t' | b'\r' | b'\n' => continue,
-                b'"' => in_string = true,
+                b'"' => {
+                    let (string, after) = rest.split_at(end_of_string(rest));
+                    shape.compact += string.len();
+                    rest = after;
+                }
                 b'{' | b'[' => {
                     open += 1;
                     shape.depth = shape.depth.max(open);
@@ -84,11 +85,25 @@ impl Shape {
     }
 }
 
+/// How many bytes are left of a string whose first quote was read, its last quote with them.
+fn end_of_string(text: &[u8]) -> usize {
+    let mut read = 0;
+    while let Some(at) = memchr::memchr2(b'"', b'\\', text.get(read..).unwrap_or_default()) {
+        let found = read + at;
+        if text.get(found) == Some(&b'"') {
+            return found + 1;
+        }
+        // What is escaped ends nothing.
+        read = found + 2;
+    }
+    text.len()
+}
+
 /// An object's members, their values not yet read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Members<'a> {
     /// The members by name; of one given twice, the last.
-    pub(crate) by_name: BTreeMap<String, &'a RawValue>,
+    pub(crate) by_name: ByName<'a, &'a RawValue>,
     /// A name that was given twice.
     pub(crate) repeated: Option<String>,
 }
@@ -102,6 +117,10 @@ impl<'a> Members<'a> {
     }
 }
 
+/// A name, borrowed where it is spelled without escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
@@ -114,14 +133,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Members::default();
-                while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
-                    if members.by_name.contains_key(&name) {
-                        members.repeated = Some(name.clone());
-                    }
-                    members.by_name.insert(name, value);
+                let mut given = Vec::new();
+                while let Some((Name(name), value)) = map.next_entry()? {
+                    given.push((name, value));
                 }
-                Ok(members)
+                let (by_name, repeated) = ByName::of(given);
+                Ok(Members { by_name, repeated })
             }
         }
 
@@ -139,6 +156,8 @@ mod tests {
         assert_eq!(Shape::of(r#""\\" [["#).depth, 2);
         assert_eq!(Shape::of("]]]]{").depth, 1);
         assert_eq!(Shape::of("").depth, 0);
+        assert_eq!(Shape::of(r#"["\\\"[[", [""#).depth, 2);
+        assert_eq!(Shape::of(r#"["[\"#).depth, 1);
     }
 
     #[test]

@@ -74,7 +74,7 @@ fn turn(json: &RawValue) -> Read<Message> {
     let extra = members
         .by_name
         .into_iter()
-        .map(|(name, value)| Ok((name, decoded(value.get())?)))
+        .map(|(name, value)| Ok((name.into_owned(), decoded(value.get())?)))
         .collect::<Read<_>>()?;
     Ok(Message {
         role,
@@ -115,7 +115,7 @@ pub(super) fn retry(input: Input<'_>) -> Read<Retry> {
     let max_retries = figure(&mut members, "max_retries", |value| whole(value, 0..=20))?;
     let base_delay = figure(&mut members, "base_delay", delay)?;
     let max_delay = figure(&mut members, "max_delay", delay)?;
-    if let Some(unknown) = members.by_name.keys().next() {
+    if let Some((unknown, _)) = members.by_name.iter().next() {
         return Err(Problem {
             code: MalformedCode::BadValue,
             message: format!(

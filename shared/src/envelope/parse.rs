@@ -1,10 +1,11 @@
 //! From a message to an envelope: the form it came in, then its version, then field by field.
 
-use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+use std::{borrow::Cow, num::NonZeroU32, time::Duration};
 
 use super::{
     Concurrency, DEFAULT_TIMEOUT, DEFAULT_TYPE, Envelope, NotBefore, PROTOCOL_VERSION,
     RoutingInputs, Unique,
+    by_name::ByName,
     fields::{self, Fields, Input},
     hash::ContentHash,
     json::{Kind, Members, Shape},
@@ -116,45 +117,38 @@ pub(crate) fn members_of<'a>(
 ) -> Result<Fields<'a>, Malformed> {
     check_depth(text, max_depth)
         .map_err(|words| Malformed::whole(MalformedCode::TooDeep, words))?;
-    let not_json = |error: serde_json::Error| {
-        Malformed::whole(
-            MalformedCode::NotJson,
-            format!("expected `{name}` to be a JSON object, but it is not JSON: {error}"),
-        )
-    };
-    let value: &serde_json::value::RawValue = serde_json::from_str(text).map_err(not_json)?;
-    let kind = Kind::of(value);
-    if kind != Kind::Object {
-        return Err(Malformed::whole(
-            MalformedCode::NotAnObject,
-            format!(
-                "expected `{name}` to be a JSON object, but got {}",
-                kind.name()
-            ),
-        ));
-    }
-    let members: Members<'_> = serde_json::from_str(value.get()).map_err(not_json)?;
+    let members: Members<'_> =
+        serde_json::from_str(text).map_err(|error| no_members(text, name, error))?;
     if let Some(version) = members.by_name.get("v") {
         check_version(Input::Json(version))?;
     }
-    for name in members.by_name.keys() {
+    for (name, _) in members.by_name.iter() {
         check_name(name)?;
     }
     if let Some(name) = members.repeated {
         return Err(repeated(&name));
     }
-    Ok(Fields(
-        members
-            .by_name
-            .into_iter()
-            .map(|(name, value)| (name, Input::Json(value)))
-            .collect(),
-    ))
+    Ok(Fields(members.by_name.map(Input::Json)))
+}
+
+/// Why the members of a text could not be read; only then is it asked what it is instead.
+fn no_members(text: &str, name: &str, error: serde_json::Error) -> Malformed {
+    let expected = format!("expected `{name}` to be a JSON object, but");
+    let error = match serde_json::from_str(text).map(Kind::of) {
+        Ok(Kind::Object) => error,
+        Ok(kind) => {
+            let words = format!("{expected} got {}", kind.name());
+            return Malformed::whole(MalformedCode::NotAnObject, words);
+        }
+        Err(error) => error,
+    };
+    let words = format!("{expected} it is not JSON: {error}");
+    Malformed::whole(MalformedCode::NotJson, words)
 }
 
 fn flat_form(message: &Message, max_depth: usize) -> Result<Fields<'_>, Malformed> {
     check_flat_versions(message)?;
-    let mut fields = BTreeMap::new();
+    let mut given = Vec::with_capacity(message.fields.len());
     for (name, value) in &message.fields {
         let name = std::str::from_utf8(name).map_err(|error| {
             let name = String::from_utf8_lossy(name);
@@ -167,11 +161,12 @@ fn flat_form(message: &Message, max_depth: usize) -> Result<Fields<'_>, Malforme
             check_depth(value, max_depth.saturating_sub(1))
                 .map_err(|words| Malformed::of(MalformedCode::TooDeep, name, words))?;
         }
-        if fields.insert(name.to_owned(), Input::Text(value)).is_some() {
-            return Err(repeated(name));
-        }
+        given.push((Cow::Borrowed(name), Input::Text(value)));
     }
-    Ok(Fields(fields))
+    match ByName::of(given) {
+        (fields, None) => Ok(Fields(fields)),
+        (_, Some(name)) => Err(repeated(&name)),
+    }
 }
 
 /// What is wrong with a message that has `job` and other fields: to a newer version, perhaps
@@ -209,8 +204,7 @@ fn both_forms(message: &Message, job: &[u8], max_depth: usize) -> Malformed {
 
 /// Refuses a newer version, of which nothing else can be judged.
 fn check_version(version: Input<'_>) -> Result<(), Malformed> {
-    let mut fields = Fields(BTreeMap::from([("v".to_owned(), version)]));
-    match fields.take("v", fields::version) {
+    match fields::field("v", Some(version), fields::version) {
         Ok(Some(version)) if version > PROTOCOL_VERSION => Err(Malformed {
             version: Some(version),
             ..Malformed::of(

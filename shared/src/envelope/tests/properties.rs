@@ -1,9 +1,14 @@
 //! What holds for all messages.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{RawMessage, flat, job, read};
+use super::{
+    super::{by_name::ByName, json::Shape},
+    RawMessage, flat, job, read,
+};
 
 const NAMES: &[&str] = &[
     "job",
@@ -71,6 +76,14 @@ fn any_json() -> impl Strategy<Value = Value> {
                 .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
     })
+}
+
+fn depth(json: &Value) -> usize {
+    match json {
+        Value::Array(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
 }
 
 /// A member that may be good or not, and the text that says the same in a flat field.
@@ -173,6 +186,29 @@ proptest! {
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
         judge(&super::job(&Value::Object(members).to_string()));
+    }
+
+    #[test]
+    fn the_outline_is_that_of_the_json(json in any_json()) {
+        let outline = Shape { depth: depth(&json), compact: json.to_string().len() };
+        prop_assert_eq!(Shape::of(&json.to_string()), outline);
+        prop_assert_eq!(Shape::of(&format!("{json:#}")), outline);
+    }
+
+    #[test]
+    fn names_are_found_as_in_a_tree(
+        given in proptest::collection::vec(("[a-d]{0,2}", any::<u8>()), 0..8),
+        gone in "[a-d]{0,2}",
+    ) {
+        let mut tree: BTreeMap<_, _> = given.iter().cloned().collect();
+        let twice = given.len() > tree.len();
+        let given = given.into_iter().map(|(name, value)| (Cow::Owned(name), value));
+        let (mut by_name, repeated) = ByName::of(given.collect());
+        prop_assert_eq!(repeated.is_some(), twice);
+        prop_assert_eq!(by_name.get(&gone), tree.get(&gone));
+        prop_assert_eq!(by_name.remove(&gone), tree.remove(&gone));
+        let left = tree.iter().map(|(name, value)| (name.as_str(), value));
+        prop_assert!(by_name.iter().eq(left));
     }
 
     #[test]
