@@ -76,7 +76,7 @@ async fn a_batch_that_would_use_up_a_quota_goes_in_only_if_somebody_says_so() {
 async fn quota_and_status_tell_what_calls_used_and_who_waits() {
     let stack = stack().await;
     let jobs: Vec<String> = (0..12)
-        .map(|at| format!(r#"{{"prompt":"task {at}"}}"#))
+        .map(|at| format!(r#"{{"prompt":"task {at}","fallback":false}}"#))
         .collect();
     let _ids = stack.enqueue(&jobs).await.unwrap();
     let _worker = stack.worker().unwrap();
@@ -130,6 +130,11 @@ async fn quota_and_status_tell_what_calls_used_and_who_waits() {
     assert!(
         places[0].contains(&format!("{why}, behind 1 job; expected in "))
             && places[1].contains(&format!("{why}, as the next; expected in ")),
+        "{places:?}"
+    );
+    let bound = "; no other platform is asked, for its `fallback` is false; ";
+    assert!(
+        places.iter().all(|place| place.contains(bound)),
         "{places:?}"
     );
 }

@@ -28,7 +28,8 @@ impl Bar {
         if !io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());
         }
-        let bar = ProgressBar::new(0);
+        // A bar of length 0 is shown full.
+        let bar = ProgressBar::no_length();
         if let Ok(style) =
             ProgressStyle::with_template("{wide_bar} {pos}/{len} done, {msg} {elapsed}")
         {
@@ -41,7 +42,9 @@ impl Bar {
     }
 
     pub(super) fn show(&self, tally: &Tally) {
-        self.0.set_length(tally.total);
+        if tally.total > 0 {
+            self.0.set_length(tally.total);
+        }
         self.0.set_position(tally.done);
         self.0
             .set_message(format!("{} failed, {}", tally.failed, dollars(tally.cost)));

@@ -50,8 +50,7 @@ pub(super) async fn lane_why(
                     .await?
                     .into_iter()
                     .find(|(name, _)| *name == lane);
-                let waiting =
-                    waiting.map_or(1, |(_, jobs)| usize::try_from(jobs).unwrap_or(usize::MAX));
+                let waiting = waiting.map_or(1, |(_, jobs)| jobs);
                 let jobs = if limit.limit.get() == 1 {
                     "one job with it runs".to_owned()
                 } else {
@@ -63,13 +62,13 @@ pub(super) async fn lane_why(
                     if waiting == 1 {
                         "1 job waits".to_owned()
                     } else {
-                        format!("{} jobs wait", count(waiting as u64))
+                        format!("{} jobs wait", count(waiting))
                     }
                 )
             }
             None => "its concurrency_key is taken".to_owned(),
         },
-        Lane::Quota(meter) => quota_why(broker, meter, found, now).await?,
+        Lane::Quota(meter) => quota_why(broker, meter, found, envelope, now).await?,
         Lane::Paused(targets) => paused_why(&broker.pauses().await?, targets, now),
         Lane::Tenant(tenant) => match &found.resume {
             Some(resume) => {
@@ -96,11 +95,12 @@ fn paused_why(pauses: &Pauses, targets: &[Target], now: DateTime<Utc>) -> String
     }
 }
 
-/// The limit that it waits for, its place among those who do, and when its turn comes.
+/// The limit that it waits for, its place among those who do, when its turn comes, and why it goes nowhere else.
 async fn quota_why(
     broker: &Broker,
     meter: &str,
     found: &Found,
+    envelope: Option<&Envelope>,
     now: DateTime<Utc>,
 ) -> Result<String, BrokerError> {
     let what = format!("it waits for room under {}", MeterName::parse(meter));
@@ -108,7 +108,12 @@ async fn quota_why(
         return Ok(what);
     };
     let turn = broker.turn(meter, &resume.id).await?;
-    Ok(format!("{what}{}", turn_words(&turn, now)))
+    let bound = if envelope.is_some_and(|envelope| !envelope.fallback) {
+        "; no other platform is asked, for its `fallback` is false"
+    } else {
+        ""
+    };
+    Ok(format!("{what}{}{bound}", turn_words(&turn, now)))
 }
 
 /// Its place in a limit's lane, and when its turn comes.
