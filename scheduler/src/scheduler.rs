@@ -10,7 +10,7 @@ use longshore_shared::{
     broker::{Broker, BrokerError},
     config::LiveConfig,
     health::HealthState,
-    id::{QueueName, WorkerId},
+    id::WorkerId,
     ledger::Ledger,
 };
 use tokio::sync::Notify;
@@ -49,9 +49,6 @@ const RECOVER_EVERY: Duration = Duration::from_secs(2);
 
 /// How often it is looked for windows that are over or fill up: an alert is late by no more.
 const WINDOWS_EVERY: Duration = Duration::from_secs(2);
-
-/// How often it is looked which queues there are: no worker is held dead sooner than that.
-const LIST_EVERY: Duration = Duration::from_secs(5);
 
 /// How often requests to cancel are looked through.
 const FORGET_EVERY: Duration = Duration::from_mins(1);
@@ -160,7 +157,7 @@ impl Scheduler {
         let config = self.config.current();
         let tick = rounds.recurring.round(&self.broker, config, leader).await?;
         if due(&mut rounds.recovered, RECOVER_EVERY) {
-            self.recover(rounds).await?;
+            self.recover().await?;
         }
         if due(&mut rounds.windows, WINDOWS_EVERY) {
             let config = self.config.current();
@@ -210,11 +207,8 @@ impl Scheduler {
         Ok((!more).then_some(again))
     }
 
-    async fn recover(&self, rounds: &mut Rounds) -> Result<(), BrokerError> {
-        if due(&mut rounds.listed, LIST_EVERY) {
-            rounds.queues = self.broker.queues().await?;
-        }
-        for queue in &rounds.queues {
+    async fn recover(&self) -> Result<(), BrokerError> {
+        for queue in &self.broker.read_queues().await? {
             let recovered = self.broker.recover(queue).await?;
             if recovered.entries > 0 {
                 metrics::counter!("longshore_attempts_lost_total").increment(recovered.lost as u64);
@@ -257,8 +251,6 @@ struct Rounds {
     lanes: Option<Instant>,
     recurring: Recurring,
     recovered: Option<Instant>,
-    listed: Option<Instant>,
-    queues: Vec<QueueName>,
     windows: Option<Instant>,
     deliveries: Deliveries,
     forgot: Option<Instant>,

@@ -189,6 +189,8 @@ impl Keys {
         alerts_look = "alerts:look";
         /// Until when accounts are not to be called, as their providers said, by account.
         limited = "limited";
+        /// The names of the queues that workers have read.
+        queues = "queues";
         /// What all queues' keys begin with.
         queue_prefix = "queue:";
         /// What all workers' keys begin with.

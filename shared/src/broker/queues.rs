@@ -28,6 +28,20 @@ impl Broker {
         Ok(queues)
     }
 
+    /// The queues that workers have read; unlike [`Self::queues`] it asks for no look through all keys, of
+    /// which each outcome is one.
+    pub async fn read_queues(&self) -> Result<Vec<QueueName>, BrokerError> {
+        let names: Vec<String> = self
+            .shared()
+            .smembers(self.keys().queues())
+            .await
+            .map_err(|source| self.failed(source))?;
+        Ok(names
+            .iter()
+            .map(|name| QueueName::from_record(name))
+            .collect())
+    }
+
     /// The streams of the queues: of each the one that is read first, and that of new jobs.
     pub async fn streams(&self) -> Result<Vec<QueueName>, BrokerError> {
         let prefix = self.keys().queue_prefix();

@@ -10,6 +10,9 @@ use crate::keys::LEDGER_GROUP;
 /// Entries of a hash that one step looks at; it holds Redis for well under 10 ms.
 const PAGE: usize = 100;
 
+/// Keys that one step looks at; most are outcomes.
+const KEYS: usize = 1_000;
+
 /// Ids of a lane that one step looks at.
 const LANE_HEAD: usize = 500;
 
@@ -31,8 +34,10 @@ pub struct Swept {
 }
 
 /// How far a turn has come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sweeping {
+    /// Where the look through all keys goes on.
+    keys: Option<u64>,
     left: VecDeque<Part>,
 }
 
@@ -51,6 +56,17 @@ enum Kind {
     Holders,
     Memory,
     Lane,
+}
+
+impl Part {
+    fn new(kind: Kind, key: String, name: &str) -> Self {
+        Self {
+            kind,
+            key,
+            name: name.to_owned(),
+            cursor: 0,
+        }
+    }
 }
 
 impl Kind {
@@ -87,7 +103,7 @@ impl Swept {
 impl Sweeping {
     /// Whether the turn is over.
     pub fn is_over(&self) -> bool {
-        self.left.is_empty()
+        self.keys.is_none() && self.left.is_empty()
     }
 }
 
@@ -95,43 +111,32 @@ impl Broker {
     /// Begins a turn; the dead writers of the record are forgotten at once.
     pub async fn begin_sweep(&self) -> Result<(Sweeping, Swept), BrokerError> {
         let keys = self.keys();
-        let part = |kind, key: String| Part {
-            kind,
-            key,
-            name: String::new(),
-            cursor: 0,
-        };
-        let mut left: VecDeque<Part> = [
-            part(Kind::Journal, keys.inflight()),
-            part(Kind::Memory, keys.resume()),
-            part(Kind::Memory, keys.crashes()),
-        ]
-        .into();
-        for (kind, prefix) in [
-            (Kind::Slots, keys.slots_prefix()),
-            (Kind::Holders, keys.holders_prefix()),
-            (Kind::Lane, keys.key_lane_prefix()),
-            (Kind::Lane, keys.quota_lane_prefix()),
-            (Kind::Lane, keys.tenant_lane_prefix()),
-        ] {
-            for key in self.scan(&format!("{prefix}*")).await? {
-                let name = key.strip_prefix(&prefix).unwrap_or_default().to_owned();
-                left.push_back(Part {
-                    name,
-                    ..part(kind, key)
-                });
-            }
-        }
+        let left = [
+            (Kind::Journal, keys.inflight()),
+            (Kind::Memory, keys.resume()),
+            (Kind::Memory, keys.crashes()),
+        ];
+        let left = left.map(|(kind, key)| Part::new(kind, key, ""));
         let swept = Swept {
             recorders: self.forget_recorders().await?,
             ..Swept::default()
         };
-        Ok((Sweeping { left }, swept))
+        let sweeping = Sweeping {
+            keys: Some(0),
+            left: left.into(),
+        };
+        Ok((sweeping, swept))
     }
 
     /// Looks at the next page.
     pub async fn sweep(&self, sweeping: &mut Sweeping) -> Result<Swept, BrokerError> {
         let mut swept = Swept::default();
+        if let Some(cursor) = sweeping.keys {
+            let (next, parts) = self.parts(cursor).await?;
+            sweeping.keys = Some(next).filter(|next| *next != 0);
+            sweeping.left.extend(parts);
+            return Ok(swept);
+        }
         let Some(mut part) = sweeping.left.pop_front() else {
             return Ok(swept);
         };
@@ -162,6 +167,35 @@ impl Broker {
             sweeping.left.push_front(part);
         }
         Ok(swept)
+    }
+
+    /// A page of all keys: those whose entries somebody may have left. One found twice is looked at twice.
+    async fn parts(&self, cursor: u64) -> Result<(u64, Vec<Part>), BrokerError> {
+        let keys = self.keys();
+        let kinds = [
+            (Kind::Slots, keys.slots_prefix()),
+            (Kind::Holders, keys.holders_prefix()),
+            (Kind::Lane, keys.key_lane_prefix()),
+            (Kind::Lane, keys.quota_lane_prefix()),
+            (Kind::Lane, keys.tenant_lane_prefix()),
+        ];
+        let (next, found): (u64, Vec<String>) = redis::cmd("SCAN")
+            .arg(cursor)
+            .arg("MATCH")
+            // Few others begin as these do; above all no outcome.
+            .arg(format!("{}:[skl]*", keys.prefix()))
+            .arg("COUNT")
+            .arg(KEYS)
+            .query_async(&mut self.pooled().await?)
+            .await
+            .map_err(|source| self.failed(source))?;
+        let part = |key: &String| {
+            let (kind, name) = kinds
+                .iter()
+                .find_map(|(kind, prefix)| Some((*kind, key.strip_prefix(prefix)?)))?;
+            Some(Part::new(kind, key.clone(), name))
+        };
+        Ok((next, found.iter().filter_map(part).collect()))
     }
 
     /// A page of the places that a hash has entries of.

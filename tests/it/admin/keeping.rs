@@ -58,6 +58,7 @@ async fn what_nobody_holds_comes_back() {
         .await;
     for (hash, place) in [
         ("slots:slots:openai", "1-1"),
+        ("key:gone", "1-4"),
         ("resume", "1-2"),
         ("crashes", "1-3"),
     ] {
@@ -72,6 +73,7 @@ async fn what_nobody_holds_comes_back() {
     journal.sort();
     assert_eq!(journal, [held.place.to_string(), second.place.to_string()]);
     assert_eq!(swept.slots, ["slots:openai 1-1"]);
+    assert_eq!(swept.holders, ["gone 1-4"]);
     assert_eq!(swept.memory.len(), 2);
     assert_eq!(swept.lane_ids, 1);
     let lost = (format!("lost {attempt}"), false);

@@ -124,6 +124,7 @@ impl Room {
                 || name.starts_with("worker:")
                 || name.starts_with("result:")
                 || name.starts_with("quota:")
+                || name == "queues"
                 || name == "windows"
                 || name == "alerts:look"
                 || name == "limited"
