@@ -168,20 +168,10 @@ impl Broker {
 
     /// All keys of a pattern, by `SCAN`.
     pub(crate) async fn scan(&self, pattern: &str) -> Result<Vec<String>, BrokerError> {
-        // The braces of the hash tag are plain in a pattern; nothing else in it is special.
-        let mut connection = self.pooled().await?;
         let mut found = Vec::new();
-        let mut cursor: u64 = 0;
+        let mut cursor = 0;
         loop {
-            let (next, keys): (u64, Vec<String>) = redis::cmd("SCAN")
-                .arg(cursor)
-                .arg("MATCH")
-                .arg(pattern)
-                .arg("COUNT")
-                .arg(1000)
-                .query_async(&mut connection)
-                .await
-                .map_err(|source| self.failed(source))?;
+            let (next, keys) = self.scan_page(pattern, cursor).await?;
             found.extend(keys);
             cursor = next;
             if cursor == 0 {
@@ -190,5 +180,24 @@ impl Broker {
                 return Ok(found);
             }
         }
+    }
+
+    /// Those of the next thousand keys that a pattern has, and where it goes on (0 = it does not). One may be
+    /// found twice.
+    pub(crate) async fn scan_page(
+        &self,
+        pattern: &str,
+        cursor: u64,
+    ) -> Result<(u64, Vec<String>), BrokerError> {
+        // The braces of the hash tag are plain in a pattern.
+        redis::cmd("SCAN")
+            .arg(cursor)
+            .arg("MATCH")
+            .arg(pattern)
+            .arg("COUNT")
+            .arg(1000)
+            .query_async(&mut self.pooled().await?)
+            .await
+            .map_err(|source| self.failed(source))
     }
 }

@@ -86,11 +86,12 @@ impl Broker {
             self.create_group(&self.keys().queue(stream), WORKERS_GROUP)
                 .await?;
         }
-        if !queues.is_empty() {
-            let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
-            let noted: Result<(), _> = self.shared().sadd(self.keys().queues(), names).await;
-            noted.map_err(|source| self.failed(source))?;
-        }
+        let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
+        let () = self
+            .shared()
+            .sadd(self.keys().queues(), names)
+            .await
+            .map_err(|source| self.failed(source))?;
         Ok(QueueReader {
             broker: self.clone(),
             connection: self.patient().await?,

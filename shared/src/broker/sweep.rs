@@ -10,9 +10,6 @@ use crate::keys::LEDGER_GROUP;
 /// Entries of a hash that one step looks at; it holds Redis for well under 10 ms.
 const PAGE: usize = 100;
 
-/// Keys that one step looks at; most are outcomes.
-const KEYS: usize = 1_000;
-
 /// Ids of a lane that one step looks at.
 const LANE_HEAD: usize = 500;
 
@@ -36,7 +33,7 @@ pub struct Swept {
 /// How far a turn has come.
 #[derive(Debug)]
 pub struct Sweeping {
-    /// Where the look through all keys goes on.
+    /// Where the look through all keys goes on, while it does.
     keys: Option<u64>,
     left: VecDeque<Part>,
 }
@@ -179,16 +176,9 @@ impl Broker {
             (Kind::Lane, keys.quota_lane_prefix()),
             (Kind::Lane, keys.tenant_lane_prefix()),
         ];
-        let (next, found): (u64, Vec<String>) = redis::cmd("SCAN")
-            .arg(cursor)
-            .arg("MATCH")
-            // Few others begin as these do; above all no outcome.
-            .arg(format!("{}:[skl]*", keys.prefix()))
-            .arg("COUNT")
-            .arg(KEYS)
-            .query_async(&mut self.pooled().await?)
-            .await
-            .map_err(|source| self.failed(source))?;
+        // Few others begin as these do; above all no outcome.
+        let pattern = format!("{}:[skl]*", keys.prefix());
+        let (next, found) = self.scan_page(&pattern, cursor).await?;
         let part = |key: &String| {
             let (kind, name) = kinds
                 .iter()
