@@ -4,8 +4,8 @@ mod claim;
 
 use std::{pin::pin, time::Duration};
 
-use longshore_shared::{
-    broker::{Broker, BrokerError},
+use longshore_broker::{Broker, BrokerError};
+use longshore_protocol::{
     envelope::{Limits, Malformed},
     id::{BadName, JobId, Namespace, Place, QueueName},
     outcome::Outcome,

@@ -2,9 +2,10 @@
 
 use std::{io, process::ExitCode};
 
-use longshore_shared::{
-    archive::ArchiveError, broker::BrokerError, config::ConfigError, ledger::LedgerError,
-};
+use longshore_broker::BrokerError;
+use longshore_ledger::LedgerError;
+use longshore_service::archive::ArchiveError;
+use longshore_settings::ConfigError;
 
 /// How a command that ran to its end went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ mod tests;
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use longshore_shared::{
+use longshore_protocol::{
     envelope::{Envelope, Limit, Limits, Malformed, MalformedCode, RawMessage, Retry, parse},
     money::Usd,
 };

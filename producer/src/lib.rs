@@ -22,7 +22,7 @@ pub mod local;
 
 pub use client::{Client, ClientError, Receipt};
 pub use job::Job;
-pub use longshore_shared::{
+pub use longshore_protocol::{
     envelope::{Limit, Limits, Malformed, MalformedCode, Retry},
     id::{JobId, Place, QueueName},
     money::Usd,

@@ -1,10 +1,9 @@
 //! What every command stands on: the configuration, Redis, Postgres.
 
-use longshore_shared::{
-    broker::{Broker, Pushed},
-    config::{Config, Environment},
-    ledger::Ledger,
-};
+use longshore_broker::{Broker, Pushed};
+use longshore_config::Config;
+use longshore_ledger::Ledger;
+use longshore_settings::Environment;
 
 use crate::{error::CommandError, output};
 
@@ -56,8 +55,9 @@ pub(crate) fn as_pushed(own: &Config, env: &Environment, pushed: Option<&Pushed>
     let Some(pushed) = pushed else {
         return own.clone();
     };
-    own.with_pushed(env, pushed).unwrap_or_else(|error| {
-        output::note(format_args!("Warning: what is pushed is refused: {error}"));
-        own.clone()
-    })
+    own.with_pushed(env, pushed.version, &pushed.text)
+        .unwrap_or_else(|error| {
+            output::note(format_args!("Warning: what is pushed is refused: {error}"));
+            own.clone()
+        })
 }

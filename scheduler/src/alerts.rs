@@ -7,12 +7,15 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::{Broker, BrokerError, Claimed},
-    config::{Config, LiveConfig},
+use longshore_broker::{Broker, BrokerError, Claimed};
+use longshore_config::Config;
+use longshore_policy::limits::MeterName;
+use longshore_protocol::{
     event::{AlertRecord, WindowUnit},
-    limits::MeterName,
     money::Usd,
+};
+use longshore_service::{
+    live_config::LiveConfig,
     webhook::{WebhookError, Webhooks},
 };
 use serde_json::{Value, json};

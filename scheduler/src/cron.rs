@@ -5,12 +5,10 @@ mod sync;
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::{Broker, BrokerError, CronFence, LeaderToken, NextTick},
-    config::Config,
-    cron::{Occasion, Step, step},
-    id::CronName,
-};
+use longshore_broker::{Broker, BrokerError, CronFence, LeaderToken, NextTick};
+use longshore_config::Config;
+use longshore_policy::cron::{Occasion, Step, step};
+use longshore_protocol::id::CronName;
 
 /// Recurring jobs that one round looks at.
 const MOST: usize = 100;

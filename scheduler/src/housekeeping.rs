@@ -10,11 +10,10 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore_shared::{
-    broker::{Broker, BrokerError, Swept},
-    config::{LiveConfig, Retention},
-    ledger::{Ledger, LedgerError, OldRows},
-};
+use longshore_broker::{Broker, BrokerError, Swept};
+use longshore_ledger::{Ledger, LedgerError, OldRows};
+use longshore_policy::retention::Retention;
+use longshore_service::live_config::LiveConfig;
 use tokio_util::sync::CancellationToken;
 
 /// How often it is looked for what nobody holds.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use longshore_shared::broker::{Broker, BrokerError, LeaderToken};
+use longshore_broker::{Broker, BrokerError, LeaderToken};
 
 /// How long a leader that died is waited for. One that is merely slow and is overtaken does no harm: what two
 /// must not both do is fenced by the token.

@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use longshore_shared::{broker::Broker, config::LiveConfig, ledger::Ledger};
+use longshore_broker::Broker;
+use longshore_ledger::Ledger;
+use longshore_service::live_config::LiveConfig;
 use tokio::sync::Notify;
 
 use crate::{replay::Rules, retention};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 use longshore_scheduler::Scheduler;
-use longshore_shared::service::{self, Service};
+use longshore_service::service::{self, Service};
 
 /// Archiving uses one; the other is for migrations.
 const LEDGER_CONNECTIONS: u32 = 2;

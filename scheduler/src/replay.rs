@@ -3,13 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    archive::Standing,
-    broker::{Broker, BrokerError, CircuitReport},
-    config::Config,
-    letter::{DeadCursor, DeadOrder, DeadQuery},
-    replay::{ReplayRule, ReplayWhen, Replaying},
-};
+use longshore_broker::{Broker, BrokerError, CircuitReport};
+use longshore_config::Config;
+use longshore_policy::replay::{ReplayRule, ReplayWhen};
+use longshore_protocol::dead_letter::{DeadCursor, DeadOrder, DeadQuery, Replaying, Standing};
 
 /// The most letters that are replayed at once.
 const PAGE: usize = 250;
@@ -166,14 +163,14 @@ impl Health {
 mod tests {
     use std::time::Duration;
 
-    use longshore_shared::{
-        broker::{CircuitName, Opened},
+    use longshore_broker::{CircuitName, Opened};
+    use longshore_protocol::{
         call::ErrorClass,
-        catalog::PlatformName,
+        checkpoint::Resume,
+        dead_letter::{DeadFilter, Kept, Letter},
         event::DeadRecord,
         id::{JobId, Place, QueueName},
-        letter::{DeadFilter, Kept, Letter},
-        resume::Resume,
+        platform::PlatformName,
     };
 
     use super::*;

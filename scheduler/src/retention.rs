@@ -1,13 +1,13 @@
 //! Dead letters past their retention leave Redis.
 
-use longshore_shared::{
-    archive::{ArchiveError, archive_and_remove},
-    broker::Broker,
-    config::Retention,
+use longshore_broker::Broker;
+use longshore_ledger::Ledger;
+use longshore_policy::retention::Retention;
+use longshore_protocol::{
+    dead_letter::{DeadFilter, DeadOrder, DeadQuery},
     event::DeadResolution,
-    ledger::Ledger,
-    letter::{DeadFilter, DeadOrder, DeadQuery},
 };
+use longshore_service::archive::{ArchiveError, archive_and_remove};
 
 /// The most letters that leave at once.
 const PAGE: u64 = 500;

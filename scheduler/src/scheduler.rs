@@ -6,13 +6,10 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use longshore_shared::{
-    broker::{Broker, BrokerError},
-    config::LiveConfig,
-    health::HealthState,
-    id::WorkerId,
-    ledger::Ledger,
-};
+use longshore_broker::{Broker, BrokerError};
+use longshore_ledger::Ledger;
+use longshore_protocol::id::WorkerId;
+use longshore_service::{health::HealthState, live_config::LiveConfig};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 

@@ -1,11 +1,9 @@
 //! Windows of quotas and budgets: closed when they are over, and told of as they fill up.
 
-use longshore_shared::{
-    broker::{Broker, BrokerError},
-    config::Config,
-    event::AlertRecord,
-    limits::{Budget, MeterName},
-};
+use longshore_broker::{Broker, BrokerError};
+use longshore_config::Config;
+use longshore_policy::limits::{Budget, MeterName};
+use longshore_protocol::event::AlertRecord;
 
 /// Windows that one step closes, or looks through for alerts: it holds Redis for well under 10 ms.
 const SOME: usize = 200;

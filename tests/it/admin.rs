@@ -9,7 +9,7 @@ mod workers;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use longshore_shared::id::JobId;
+use longshore_protocol::id::JobId;
 use longshore_tests::stack::{Options, Ran, Stack, eventually};
 use serde_json::Value;
 

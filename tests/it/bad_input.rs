@@ -1,7 +1,8 @@
 //! Bad input harms nobody.
 
 use anyhow::bail;
-use longshore_shared::{broker::Broker, id::QueueName};
+use longshore_broker::Broker;
+use longshore_protocol::id::QueueName;
 use longshore_tests::{
     letters,
     stack::{Options, Stack, eventually},
@@ -70,7 +71,7 @@ async fn a_thousand_bad_messages_among_a_thousand_good_ones() {
             .query_async(&mut connection)
             .await
             .unwrap();
-        good.push(longshore_shared::id::JobId::parse(&id).unwrap());
+        good.push(longshore_protocol::id::JobId::parse(&id).unwrap());
         let (message, reason) = bad(at, &mut chance);
         let id: String = redis::cmd("XADD")
             .arg(&queue)

@@ -7,10 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use longshore_shared::{
-    broker::BatchReport,
-    chain::{ChainId, ChainState},
-};
+use longshore_broker::BatchReport;
+use longshore_protocol::chain::{ChainId, ChainState};
 use longshore_tests::stack::{Options, Ran, Stack, eventually};
 use serde_json::Value;
 

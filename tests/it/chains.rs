@@ -8,7 +8,7 @@ mod wide;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use longshore_shared::chain::ChainId;
+use longshore_protocol::chain::ChainId;
 use longshore_tests::stack::{Stack, eventually, within};
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! Chains from the command line: begun, watched, told, stopped, gone on with; and the tasks of a project's file.
 
-use longshore_shared::{
+use longshore_protocol::{
     chain::ChainId,
     event::DeadResolution,
     id::{JobId, QueueName},

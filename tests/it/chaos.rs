@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use longshore::local::ChildProcess;
-use longshore_shared::{id::QueueName, state::AttemptOutcome};
+use longshore_protocol::{id::QueueName, state::AttemptOutcome};
 use longshore_tests::stack::{Options, Stack, eventually};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
@@ -75,7 +75,7 @@ async fn every_job_ends_once_whatever_is_killed() {
         .collect();
     let mut ids = stack.enqueue(&jobs).await.unwrap();
     for (at, id) in ids.iter_mut().enumerate().filter(|(at, _)| at % 4 == 3) {
-        *id = longshore_shared::id::JobId::parse(&format!("own-{at}")).unwrap();
+        *id = longshore_protocol::id::JobId::parse(&format!("own-{at}")).unwrap();
     }
 
     let mut mortals = Mortals::start(&stack);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_shared::{money::Usd, state::JobState};
+use longshore_protocol::{money::Usd, state::JobState};
 use longshore_tests::stack::{Options, Ran, Stack};
 use serde_json::Value;
 
@@ -91,7 +91,7 @@ async fn one_bad_task_of_a_hundred_and_nothing_is_enqueued() {
     );
     let depth = stack
         .broker
-        .depth(&longshore_shared::id::QueueName::default())
+        .depth(&longshore_protocol::id::QueueName::default())
         .await
         .unwrap();
     assert_eq!(depth.available, 0);

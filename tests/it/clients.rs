@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use longshore_shared::{id::JobId, outcome::Outcome, state::JobState};
+use longshore_protocol::{id::JobId, outcome::Outcome, state::JobState};
 use longshore_tests::stack::{Options, Stack};
 use tokio::{process::Command, sync::OnceCell};
 

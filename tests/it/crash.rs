@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::bail;
 use longshore::local::Signal;
-use longshore_shared::{
+use longshore_protocol::{
     id::QueueName,
     state::{AttemptOutcome, JobState},
 };

@@ -10,7 +10,8 @@ mod leaders;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{broker::CronStanding, id::QueueName};
+use longshore_broker::CronStanding;
+use longshore_protocol::id::QueueName;
 use longshore_tests::stack::Stack;
 use redis::AsyncCommands as _;
 use serde_json::Value;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use longshore_shared::{id::JobId, state::JobState};
+use longshore_protocol::{id::JobId, state::JobState};
 use longshore_tests::stack::{Options, Stack, eventually};
 
 async fn stack(latency: Duration) -> Stack {

@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, process::Stdio, time::Instant};
 
 use anyhow::ensure;
 use longshore::local::{ChildProcess, Signal};
-use longshore_shared::{
+use longshore_protocol::{
+    dead_letter::{DeadFilter, DeadOrder, DeadQuery},
     id::QueueName,
-    letter::{DeadFilter, DeadOrder, DeadQuery},
 };
 use longshore_tests::{
     letters,

@@ -13,7 +13,7 @@ mod outage;
 mod race;
 mod rpm;
 
-use longshore_shared::id::JobId;
+use longshore_protocol::id::JobId;
 use longshore_tests::{simulator::ProviderStats, stack::Stack};
 use redis::AsyncCommands as _;
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use longshore_shared::{
-    broker::Sorted,
+use longshore_broker::Sorted;
+use longshore_protocol::{
+    checkpoint::Resume,
     id::{JobId, QueueName, WorkerId},
-    resume::Resume,
 };
 use longshore_tests::{
     simulator::Dialect,

@@ -1,6 +1,6 @@
 //! The main road: one Redis command in, an answer and a recorded cost out.
 
-use longshore_shared::state::JobState;
+use longshore_protocol::state::JobState;
 use longshore_tests::stack::{Options, Stack};
 
 #[tokio::test(flavor = "multi_thread")]

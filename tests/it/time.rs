@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use chrono::{TimeDelta, Utc};
-use longshore_shared::state::{AttemptOutcome, JobState};
+use longshore_protocol::state::{AttemptOutcome, JobState};
 use longshore_tests::stack::{Options, Stack, eventually};
 
 async fn stack() -> Stack {

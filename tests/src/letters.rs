@@ -1,13 +1,12 @@
 //! Dead letters by the thousand, without the calls that they would have failed with.
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    archive::Standing,
-    broker::Broker,
+use longshore_broker::Broker;
+use longshore_protocol::{
+    checkpoint::Resume,
+    dead_letter::{DeadFilter, DeadOrder, DeadQuery, Kept, Letter, Standing},
     event::DeadRecord,
     id::{JobId, Place, QueueName},
-    letter::{DeadFilter, DeadOrder, DeadQuery, Kept, Letter},
-    resume::Resume,
 };
 use redis::aio::MultiplexedConnection;
 

@@ -17,13 +17,13 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use longshore::local::{ChildProcess, LocalRedis, RedisOptions, ToolOptions, Toolbox};
-use longshore_shared::{
-    broker::Broker,
-    config::FILE_NAME,
+use longshore_broker::Broker;
+use longshore_ledger::Ledger;
+use longshore_protocol::{
     id::{JobId, Namespace, Place, QueueName},
-    ledger::Ledger,
     outcome::Outcome,
 };
+use longshore_settings::FILE_NAME;
 use secrecy::SecretString;
 use tempfile::TempDir;
 

@@ -7,10 +7,11 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore_shared::{
-    broker::{Broker, BrokerError},
+use longshore_broker::{Broker, BrokerError};
+use longshore_policy::catalog::ProviderEntry;
+use longshore_protocol::{
     call::{CallError, ErrorClass, ProviderRoom, RoomLeft},
-    catalog::{PlatformName, ProviderEntry},
+    platform::PlatformName,
 };
 
 /// An account whose quota is spent, with no word on for how long, is asked again after this.

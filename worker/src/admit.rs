@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore_shared::{
-    broker::{Admission, Admitted},
+use longshore_broker::{Admission, Admitted};
+use longshore_protocol::{
     chain::StepRef,
+    dead_letter::Kept,
     envelope::{Envelope, Malformed, MalformedCode, Parsed, chain_text, parse},
     event::{DropRecord, Event},
     id::JobId,
-    letter::Kept,
 };
 
 use crate::{
@@ -119,7 +119,7 @@ fn refuse(job: &Job, malformed: &Malformed, now: DateTime<Utc>) -> Verdict {
 async fn check_identity(
     job: &Job,
     envelope: &Envelope,
-    hash: Option<&longshore_shared::envelope::ContentHash>,
+    hash: Option<&longshore_protocol::envelope::ContentHash>,
     step: Option<&StepRef>,
     deps: &Deps,
 ) -> Result<(), Verdict> {

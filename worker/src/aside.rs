@@ -1,8 +1,8 @@
 //! What goes to Redis of a job that is laid aside, wherever it waits.
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::Spent,
+use longshore_broker::Spent;
+use longshore_protocol::{
     envelope::Concurrency,
     event::{AttemptRecord, Event},
     id::JobId,

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::Spent,
+use longshore_broker::Spent;
+use longshore_policy::{catalog::ModelEntry, routing::Candidate};
+use longshore_protocol::{
     call::{Answer, Call, CallError, ErrorClass, Spend},
-    catalog::ModelEntry,
     envelope::Envelope,
     event::AttemptRecord,
     id::AttemptId,
     money::Usd,
-    routing::Candidate,
     state::AttemptOutcome,
 };
 

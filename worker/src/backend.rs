@@ -15,7 +15,7 @@ use apalis_core::{
     worker::context::WorkerContext,
 };
 use futures::{FutureExt as _, future::BoxFuture};
-use longshore_shared::broker::Spent;
+use longshore_broker::Spent;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::{deps::Deps, job::Job, patience::patiently, settle::SettleLayer};

@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::{Beginning, Begun, Offer, Reservation, Reserved, Spent},
+use longshore_broker::{Beginning, Begun, Offer, Reservation, Reserved, Spent};
+use longshore_policy::routing::{Decision, Step, StepName};
+use longshore_protocol::{
     call::Usage,
+    checkpoint::Resume,
     envelope::Envelope,
     event::{AttemptRecord, DecisionRecord, DecisionStep, SkippedRecord},
     id::{AttemptId, JobId},
-    resume::Resume,
-    routing::{Decision, Step, StepName},
     state::AttemptOutcome,
 };
 
@@ -29,7 +29,7 @@ use crate::{
 /// What is said of an attempt that nobody saw the end of.
 const LOST: &str = "its worker died in mid-call";
 
-/// An event that has an attempt and nothing else, in the form of [`Event`](longshore_shared::event::Event).
+/// An event that has an attempt and nothing else, in the form of [`Event`](longshore_protocol::event::Event).
 #[derive(serde::Serialize)]
 struct AttemptEvent<'a> {
     attempt: &'a AttemptRecord,

@@ -4,13 +4,12 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore_shared::{
-    envelope::Envelope,
-    event::SkippedRecord,
-    money::Usd,
+use longshore_policy::{
     pause::PausedLane,
-    resume::Resume,
     routing::{Candidate, Decision},
+};
+use longshore_protocol::{
+    checkpoint::Resume, envelope::Envelope, event::SkippedRecord, money::Usd,
 };
 
 use crate::{

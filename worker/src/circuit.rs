@@ -14,13 +14,9 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::{Broker, BrokerError, CircuitName, Claim, Counts},
-    call::ErrorClass,
-    catalog::PlatformName,
-    id::WorkerId,
-    limits::Circuit,
-};
+use longshore_broker::{Broker, BrokerError, CircuitName, Claim, Counts};
+use longshore_policy::limits::Circuit;
+use longshore_protocol::{call::ErrorClass, id::WorkerId, platform::PlatformName};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
-use longshore_shared::broker::{Broker, BrokerError};
+use longshore_broker::{Broker, BrokerError};
 
 /// Tells the server's time from the local clock and the measured difference.
 #[derive(Debug, Clone, Default)]

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use longshore_shared::{
-    broker::Broker, config::Config, health::HealthState, id::WorkerId, webhook::Webhooks,
-};
+use longshore_broker::Broker;
+use longshore_config::Config;
+use longshore_protocol::id::WorkerId;
+use longshore_service::{health::HealthState, webhook::Webhooks};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 

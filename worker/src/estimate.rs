@@ -1,15 +1,13 @@
 //! What a call may come to, before it is made.
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::Takes,
-    chain::StepRef,
-    envelope::Envelope,
+use longshore_broker::Takes;
+use longshore_policy::{
     limits::{Costs, Meters},
-    money::Usd,
     routing::Candidate,
     tokens,
 };
+use longshore_protocol::{chain::StepRef, envelope::Envelope, money::Usd};
 
 use crate::policy::Policy;
 

@@ -9,12 +9,12 @@ use std::{
 };
 
 use chrono::Utc;
-use longshore_shared::{
-    broker::{BrokerError, Delivered, QueueReader, Sorted},
-    config::Config,
+use longshore_broker::{BrokerError, Delivered, QueueReader, Sorted};
+use longshore_config::Config;
+use longshore_protocol::{
+    checkpoint::Resume,
     envelope::tenant_of,
     id::{JobId, QueueName},
-    resume::Resume,
 };
 
 use crate::{deps::Deps, settle::json};

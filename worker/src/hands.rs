@@ -7,10 +7,8 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use longshore_shared::{
-    broker::Broker,
-    id::{JobId, Place},
-};
+use longshore_broker::Broker;
+use longshore_protocol::id::{JobId, Place};
 use tokio_util::sync::CancellationToken;
 
 use crate::job::Job;
@@ -77,7 +75,7 @@ impl Hands {
         other: &impl Fn(&str),
         begun: &impl Fn(),
         stop: &CancellationToken,
-    ) -> Result<(), longshore_shared::broker::BrokerError> {
+    ) -> Result<(), longshore_broker::BrokerError> {
         let mut control = broker.control().await?;
         begun();
         let mut messages = control.on_message();

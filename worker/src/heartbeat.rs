@@ -9,10 +9,8 @@ use std::{
     time::Duration,
 };
 
-use longshore_shared::{
-    broker::{BrokerError, Heartbeat, Pulse, WorkerState},
-    id::host_name,
-};
+use longshore_broker::{BrokerError, Heartbeat, Pulse, WorkerState};
+use longshore_protocol::id::host_name;
 
 use crate::deps::Deps;
 

@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::Utc;
-use longshore_shared::{
-    broker::{Delivered, Held, Spent},
+use longshore_broker::{Delivered, Held, Spent};
+use longshore_protocol::{
+    checkpoint::{PastAttempt, Resume},
     envelope::{Concurrency, Envelope, RawMessage},
     event::{AttemptRecord, JobLabels},
     id::JobId,
     money::Usd,
-    resume::{PastAttempt, Resume},
     state::AttemptOutcome,
 };
 use tokio_util::sync::CancellationToken;

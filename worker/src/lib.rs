@@ -1,7 +1,7 @@
 //! Pulls jobs, calls providers, settles.
 //!
 //! A job's way through the files: [`reader`](mod@reader) pulls it, [`backend`] hands it to apalis,
-//! [`run`](mod@run) admits, routes and tries it ([`admit`], [`routing`](longshore_shared::routing), [`attempt`], [`retry`]), a
+//! [`run`](mod@run) admits, routes and tries it ([`admit`], [`routing`](longshore_policy::routing), [`attempt`], [`retry`]), a
 //! [`provider`] answers, [`settle`] ends it in one step, [`recorder`] writes it down.
 
 pub mod accounts;

@@ -1,6 +1,8 @@
 //! Limits in words.
 
-use longshore_shared::{config::Config, envelope::Envelope, limits::MeterName, money::Usd};
+use longshore_config::Config;
+use longshore_policy::limits::MeterName;
+use longshore_protocol::{envelope::Envelope, money::Usd};
 
 use crate::{choose::Usable, verdict::Discard};
 

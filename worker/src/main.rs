@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use longshore_shared::service::{self, Service};
+use longshore_service::service::{self, Service};
 use longshore_worker::{Policies, Worker};
 
 /// A job is many small allocations on one thread that another frees: what the system's allocator is

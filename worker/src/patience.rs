@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use longshore_shared::broker::BrokerError;
+use longshore_broker::BrokerError;
 
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);

@@ -6,13 +6,10 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::{Broker, BrokerError, Fence, PAUSED_MESSAGE, Paused, Pausing},
-    catalog::PlatformName,
-    event::AttemptRecord,
-    id::QueueName,
-    pause::{Pause, PausedLane, Pauses, Target, order},
-    state::JobState,
+use longshore_broker::{Broker, BrokerError, Fence, PAUSED_MESSAGE, Paused, Pausing};
+use longshore_policy::pause::{Pause, PausedLane, Pauses, Target, order};
+use longshore_protocol::{
+    event::AttemptRecord, id::QueueName, platform::PlatformName, state::JobState,
 };
 use tokio::sync::Notify;
 

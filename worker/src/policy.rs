@@ -4,11 +4,9 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use longshore_shared::{
-    config::{Config, LiveConfig},
-    limits::Meters,
-    routing::Router,
-};
+use longshore_config::Config;
+use longshore_policy::{limits::Meters, routing::Router};
+use longshore_service::live_config::LiveConfig;
 use tokio::sync::watch;
 
 use crate::{
@@ -32,8 +30,8 @@ impl Policy {
     /// Makes of a configuration what follows from it.
     pub fn new(config: Arc<Config>, providers: Registry) -> Self {
         Self {
-            router: Router::new(&config, Utc::now().date_naive()),
-            meters: Meters::new(&config),
+            router: Router::new(&config.catalog, &config.routing, Utc::now().date_naive()),
+            meters: Meters::new(&config.catalog, &config.budgets),
             providers,
             config,
         }

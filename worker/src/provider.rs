@@ -25,7 +25,7 @@ use std::{borrow::Cow, time::Duration};
 use ::http::HeaderName;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use longshore_shared::{
+use longshore_protocol::{
     call::{Answer, Call, CallError, ErrorClass, FinishReason, ProviderRoom, Role, Spend, Usage},
     money::Usd,
 };

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use longshore_shared::broker::{BrokerError, Delivered, Held, Spent, Wanted};
+use longshore_broker::{BrokerError, Delivered, Held, Spent, Wanted};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::{deps::Deps, fairness, job::Job, patience::patiently};

@@ -6,11 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use longshore_shared::{
-    broker::{BadEvent, BrokerError, EventEntry, EventStream},
-    event::{AttemptRecord, Event},
-    ledger::{BadEventId, EventId, Ledger},
-};
+use longshore_broker::{BadEvent, BrokerError, EventEntry, EventStream};
+use longshore_ledger::{BadEventId, EventId, Ledger};
+use longshore_protocol::event::{AttemptRecord, Event};
 
 use crate::deps::Deps;
 

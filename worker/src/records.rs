@@ -1,11 +1,11 @@
 //! From what happened to what is written: the job's record, its outcome, its dead letter.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore_shared::{
+use longshore_protocol::{
     call::Answer,
+    dead_letter::{Kept, Letter},
     envelope::Envelope,
     event::{DeadRecord, JobRecord},
-    letter::{Kept, Letter},
     outcome::Outcome,
     state::JobState,
 };

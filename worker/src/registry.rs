@@ -2,7 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use longshore_shared::catalog::{Catalog, DialectName, PlatformName, ProviderEntry};
+use longshore_policy::catalog::{Catalog, DialectName, ProviderEntry};
+use longshore_protocol::platform::PlatformName;
 use reqwest::Client;
 
 use crate::provider::{

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use longshore_shared::{
+use longshore_config::Config;
+use longshore_policy::retry::RetryPolicy;
+use longshore_protocol::{
     call::{CallError, ErrorClass},
-    config::{Config, RetryPolicy},
     envelope::{Envelope, Retry},
 };
 

@@ -3,13 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
+use longshore_policy::{retry::RetryPolicy, routing::Decision};
+use longshore_protocol::{
     call::{CallError, ErrorClass},
     chain::StepRef,
-    config::RetryPolicy,
     envelope::Envelope,
     event::Event,
-    routing::Decision,
     state::JobState,
 };
 
@@ -303,8 +302,8 @@ pub(crate) async fn record_failure(
     })
     .await;
     match fence {
-        longshore_shared::broker::Fence::Held => Ok(()),
-        longshore_shared::broker::Fence::Lost => Err(Verdict::Gone),
+        longshore_broker::Fence::Held => Ok(()),
+        longshore_broker::Fence::Lost => Err(Verdict::Gone),
     }
 }
 

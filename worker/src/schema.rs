@@ -1,7 +1,7 @@
 //! Whether an answer has the form that the job asked for.
 
 use jsonschema::Validator;
-use longshore_shared::{
+use longshore_protocol::{
     call::{Answer, Call, CallError, ErrorClass, FinishReason, Spend},
     chain::spawn::spawned,
     envelope::Limits,
@@ -113,7 +113,7 @@ fn cut(said: String) -> String {
 #[cfg(test)]
 mod tests {
     use futures::future::BoxFuture;
-    use longshore_shared::call::{ProviderRoom, RoomLeft, Usage};
+    use longshore_protocol::call::{ProviderRoom, RoomLeft, Usage};
     use serde_json::json;
 
     use super::*;

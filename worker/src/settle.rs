@@ -12,8 +12,8 @@ use std::{
 use apalis_core::{error::BoxDynError, task::Task};
 use chrono::{DateTime, Utc};
 use futures::{FutureExt as _, future::BoxFuture};
-use longshore_shared::{
-    broker::{Ending, Fence, Parked, Parking, Spent},
+use longshore_broker::{Ending, Fence, Parked, Parking, Spent};
+use longshore_protocol::{
     call::ErrorClass,
     envelope::Concurrency,
     event::{AttemptRecord, Event},

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_shared::broker::BrokerError;
+use longshore_broker::BrokerError;
 
 use crate::deps::Deps;
 

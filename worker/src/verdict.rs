@@ -3,7 +3,8 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{call::Answer, id::JobId, letter::Kept, pause::PausedLane};
+use longshore_policy::pause::PausedLane;
+use longshore_protocol::{call::Answer, dead_letter::Kept, id::JobId};
 
 /// What a run of a job came to. Its `Debug` form keeps answers to itself: it goes to the logs.
 pub enum Verdict {

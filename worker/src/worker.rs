@@ -7,11 +7,11 @@ use std::{
 
 use apalis::prelude::{Monitor, WorkerBuilder, WorkerBuilderExt as _};
 use apalis_core::{task::Task, worker::ext::parallelize::ParallelizeExt as _};
-use longshore_shared::{
-    broker::{Broker, BrokerError, CONFIG_MESSAGE},
+use longshore_broker::{Broker, BrokerError, CONFIG_MESSAGE};
+use longshore_ledger::Ledger;
+use longshore_protocol::id::WorkerId;
+use longshore_service::{
     health::HealthState,
-    id::WorkerId,
-    ledger::Ledger,
     webhook::{WebhookError, Webhooks},
 };
 use tokio::sync::{Semaphore, mpsc};

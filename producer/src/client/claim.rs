@@ -1,6 +1,6 @@
 //! Whose outcome it is that stands under an id.
 
-use longshore_shared::id::{JobId, Place};
+use longshore_protocol::id::{JobId, Place};
 
 use super::{Client, ClientError, Receipt};
 

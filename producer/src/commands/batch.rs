@@ -18,11 +18,9 @@ use std::path::PathBuf;
 
 use chrono::Utc;
 use clap::{Args, Subcommand};
-use longshore_shared::{
-    broker::{BatchPlan, BatchReport, Broker, BrokerError},
-    chain::{ChainId, ChainState},
-    config::Config,
-};
+use longshore_broker::{BatchPlan, BatchReport, Broker, BrokerError};
+use longshore_config::Config;
+use longshore_protocol::chain::{ChainId, ChainState};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -92,7 +90,7 @@ struct Submit {
     #[arg(long)]
     fallback: bool,
     /// The queue
-    #[arg(long, value_name = "NAME", default_value = longshore_shared::id::DEFAULT_QUEUE)]
+    #[arg(long, value_name = "NAME", default_value = longshore_protocol::id::DEFAULT_QUEUE)]
     queue: String,
     /// An id of your own: the same command again puts in what is missing, each task once [default:
     /// a new one]

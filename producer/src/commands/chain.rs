@@ -18,7 +18,7 @@ mod watch;
 pub(super) use run::put_in_and_wait;
 
 use clap::Subcommand;
-use longshore_shared::chain::ChainId;
+use longshore_protocol::chain::ChainId;
 
 use crate::{
     error::{CommandError, Done},

@@ -10,10 +10,9 @@ mod validate;
 use std::path::Path;
 
 use clap::Subcommand;
-use longshore_shared::{
-    broker::{Broker, Pushed},
-    config::{Config, Environment},
-};
+use longshore_broker::{Broker, Pushed};
+use longshore_config::Config;
+use longshore_settings::Environment;
 
 use crate::{
     error::{CommandError, Done},

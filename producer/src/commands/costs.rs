@@ -3,7 +3,7 @@
 mod report;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use longshore_shared::ledger::CostScope;
+use longshore_ledger::CostScope;
 
 use self::report::{ChainReport, Period, Report};
 use super::{

@@ -6,11 +6,9 @@ mod list;
 mod run;
 
 use clap::Subcommand;
-use longshore_shared::{
-    broker::{Broker, CronFence, CronRecord},
-    cron::Entry,
-    id::CronName,
-};
+use longshore_broker::{Broker, CronFence, CronRecord};
+use longshore_policy::cron::Entry;
+use longshore_protocol::id::CronName;
 
 use crate::{
     error::{CommandError, Done},

@@ -19,7 +19,8 @@ use std::{
     time::Duration,
 };
 
-use longshore_shared::config::{Config, Environment};
+use longshore_config::Config;
+use longshore_settings::Environment;
 
 use self::{
     claim::Claim,

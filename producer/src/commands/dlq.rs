@@ -13,7 +13,7 @@ mod show;
 mod walk;
 
 use clap::Subcommand;
-use longshore_shared::id::JobId;
+use longshore_protocol::id::JobId;
 
 use crate::{
     error::{CommandError, Done},

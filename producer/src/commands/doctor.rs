@@ -4,7 +4,8 @@ mod checks;
 mod record;
 mod redis;
 
-use longshore_shared::config::{Config, ConfigError, Environment};
+use longshore_config::Config;
+use longshore_settings::{ConfigError, Environment};
 
 use self::checks::{Check, Checkup};
 use crate::{

@@ -19,7 +19,7 @@ pub(crate) use find::is_nowhere;
 pub(crate) use why::first_line;
 
 use clap::Subcommand;
-use longshore_shared::id::JobId;
+use longshore_protocol::id::JobId;
 
 use crate::{
     error::{CommandError, Done},

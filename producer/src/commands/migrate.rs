@@ -1,6 +1,6 @@
 //! `longshore migrate`: the tables of the record, up to date.
 
-use longshore_shared::ledger::{Ledger, LedgerError};
+use longshore_ledger::{Ledger, LedgerError};
 
 use crate::{
     error::{CommandError, Done},

@@ -44,10 +44,9 @@ pub(crate) fn run(arguments: Arguments, session: &Session) -> Result<Done, Comma
 mod tests {
     use std::path::Path;
 
-    use longshore_shared::{
-        catalog::Catalog,
-        config::{Config, Environment},
-    };
+    use longshore_config::Config;
+    use longshore_policy::catalog::Catalog;
+    use longshore_settings::Environment;
 
     /// The built-in catalog with three platforms on.
     pub(super) fn catalog() -> Catalog {

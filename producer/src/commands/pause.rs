@@ -4,11 +4,8 @@ use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use comfy_table::Cell;
-use longshore_shared::{
-    catalog::PlatformName,
-    id::QueueName,
-    pause::{Pause, Pauses, Target},
-};
+use longshore_policy::pause::{Pause, Pauses, Target};
+use longshore_protocol::{id::QueueName, platform::PlatformName};
 use serde::Serialize;
 
 use super::words::{self, ago, drawn, head, of_ms, or_dash, span, table, time};

@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use comfy_table::{Cell, CellAlignment, Color, Table};
-use longshore_shared::broker::QueueDepth;
+use longshore_broker::QueueDepth;
 use serde::Serialize;
 
 use super::{
@@ -150,7 +150,7 @@ fn number(number: u64) -> Cell {
 
 #[cfg(test)]
 mod tests {
-    use longshore_shared::id::QueueName;
+    use longshore_protocol::id::QueueName;
 
     use super::{super::pause, *};
 

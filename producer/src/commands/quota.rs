@@ -7,7 +7,8 @@ pub(super) mod table;
 pub(super) mod warning;
 
 use chrono::Utc;
-use longshore_shared::{config::Config, limits::Meters};
+use longshore_config::Config;
+use longshore_policy::limits::Meters;
 
 use self::{
     limit::{Limit, Subject, limits},
@@ -34,7 +35,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
     let broker = session.broker().await?;
     let config = session.fleet_config(&broker).await?;
-    let meters = Meters::new(&config);
+    let meters = Meters::new(&config.catalog, &config.budgets);
     let reports = broker.all_meters(&meters, Utc::now()).await?;
     let report = report(
         arguments.platform.as_deref(),

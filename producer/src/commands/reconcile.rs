@@ -6,7 +6,7 @@ mod report;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use longshore_shared::broker::{Broker, BrokerError};
+use longshore_broker::{Broker, BrokerError};
 
 use self::report::Report;
 use super::{migrate, words};

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use longshore::Job;
-use longshore_shared::{config::Config, routing::Router};
+use longshore_config::Config;
+use longshore_policy::routing::Router;
 
 use self::report::{Report, Routed};
 use super::{batch::input::Source, submit::check_platform};
@@ -72,7 +73,7 @@ fn report(
     config: &Config,
     now: DateTime<Utc>,
 ) -> Result<Report, CommandError> {
-    let router = Router::new(config, now.date_naive());
+    let router = Router::new(&config.catalog, &config.routing, now.date_naive());
     let mut tasks = Vec::new();
     for job in jobs(arguments, config)? {
         let envelope = job
@@ -119,7 +120,7 @@ mod tests {
 
     use clap::Parser;
     use insta::assert_snapshot;
-    use longshore_shared::config::Environment;
+    use longshore_settings::Environment;
 
     use super::*;
 

@@ -5,11 +5,11 @@ mod quotas;
 mod report;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
-use longshore_shared::{
-    broker::{CircuitReport, QueueDepth},
+use longshore_broker::{CircuitReport, QueueDepth};
+use longshore_config::Config;
+use longshore_ledger::CostScope;
+use longshore_policy::{
     catalog::{Enabled, ProviderEntry},
-    config::Config,
-    ledger::CostScope,
     limits::Meters,
 };
 
@@ -77,7 +77,7 @@ async fn standing(session: &Session) -> Result<Standing, CommandError> {
     let broker = session.broker().await?;
     let config = session.fleet_config(&broker).await?;
     // Budgets of each tenant are for `longshore quota`.
-    let meters = Meters::new(&config).all(Utc::now());
+    let meters = Meters::new(&config.catalog, &config.budgets).all(Utc::now());
     let workers = broker.workers().await?;
     let mut queues = Vec::new();
     for queue in broker.queues().await? {

@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
         long = "type",
         short = 't',
         value_name = "TYPE",
-        default_value = longshore_shared::envelope::DEFAULT_TYPE,
+        default_value = longshore_protocol::envelope::DEFAULT_TYPE,
         // Without the quotes of the comment.
         help = "Task type: code_generation, research, data_analysis, refactoring, documentation, code_review, \
                 sql_db_work, testing, debugging, planning, or any other name that the configuration routes"
@@ -63,7 +63,7 @@ pub(crate) struct Arguments {
     #[arg(long, short, value_name = "FILE", conflicts_with = "detach")]
     output: Option<PathBuf>,
     /// The queue
-    #[arg(long, value_name = "NAME", default_value = longshore_shared::id::DEFAULT_QUEUE)]
+    #[arg(long, value_name = "NAME", default_value = longshore_protocol::id::DEFAULT_QUEUE)]
     queue: String,
     /// An id of your own: the same task submitted twice with it runs once
     #[arg(long)]

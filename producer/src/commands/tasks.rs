@@ -7,7 +7,8 @@ mod prompt;
 
 use std::path::{Path, PathBuf};
 
-use longshore_shared::{chain::ChainId, config::Environment};
+use longshore_protocol::chain::ChainId;
+use longshore_settings::Environment;
 use serde_json::json;
 
 use self::file::Task;
@@ -51,7 +52,7 @@ pub(crate) struct Arguments {
     )]
     working_dir: Option<PathBuf>,
     /// The queue
-    #[arg(long, value_name = "NAME", default_value = longshore_shared::id::DEFAULT_QUEUE)]
+    #[arg(long, value_name = "NAME", default_value = longshore_protocol::id::DEFAULT_QUEUE)]
     queue: String,
     /// Show what would be put in, and put in nothing
     #[arg(long)]

@@ -7,7 +7,7 @@ use std::{
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use comfy_table::{ContentArrangement, Row, Table, presets};
-use longshore_shared::{limits::MeterName, pause::PausedLane};
+use longshore_policy::{limits::MeterName, pause::PausedLane};
 
 /// The longest span that may be named, in seconds.
 const LONGEST_SPAN: u64 = 3_650 * 86_400;

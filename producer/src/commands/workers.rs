@@ -3,10 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Subcommand;
 use comfy_table::{Cell, CellAlignment};
-use longshore_shared::{
-    broker::{Broker, Heartbeat, Holding, Unheard},
-    id::{QueueName, WorkerId},
-};
+use longshore_broker::{Broker, Heartbeat, Holding, Unheard};
+use longshore_protocol::id::{QueueName, WorkerId};
 use serde::Serialize;
 
 use super::words::{ago, count, drawn, head, many, of_ms, or_dash, span, table, time};
@@ -279,10 +277,8 @@ fn whole_text(whole: &Whole, now: DateTime<Utc>) -> String {
 mod tests {
     use std::time::Duration;
 
-    use longshore_shared::{
-        broker::WorkerState,
-        id::{JobId, Place},
-    };
+    use longshore_broker::WorkerState;
+    use longshore_protocol::id::{JobId, Place};
 
     use super::*;
 

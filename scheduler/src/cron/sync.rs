@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::{Broker, BrokerError, CronFence, CronRecord, LeaderToken, NextTick},
-    config::Config,
-    cron::{Definition, Entry, Source},
-    id::CronName,
-};
+use longshore_broker::{Broker, BrokerError, CronFence, CronRecord, LeaderToken, NextTick};
+use longshore_config::Config;
+use longshore_policy::cron::{Definition, Entry, Source};
+use longshore_protocol::id::CronName;
 
 /// Adds, changes and removes; `false` if somebody else changed one meanwhile, or another leads.
 pub(super) async fn sync(
@@ -88,7 +86,7 @@ fn change(
 
 #[cfg(test)]
 mod tests {
-    use longshore_shared::cron::Written;
+    use longshore_policy::cron::Written;
 
     use super::*;
 

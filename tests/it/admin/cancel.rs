@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use longshore_shared::{
+use longshore_protocol::{
     id::JobId,
     state::{AttemptOutcome, JobState},
 };
@@ -51,7 +51,7 @@ async fn a_running_call_is_dropped_within_a_second_and_its_cost_recorded() {
     };
     assert_eq!(attempt.outcome, AttemptOutcome::Cancelled);
     assert_eq!(attempt.cost_usd, None, "only the provider knows");
-    assert!(attempt.reserved_usd > longshore_shared::money::Usd::ZERO);
+    assert!(attempt.reserved_usd > longshore_protocol::money::Usd::ZERO);
 }
 
 /// One provider, which takes one call at a time.

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use longshore_shared::{
-    broker::{Broker, Swept},
-    id::{AttemptId, WorkerId},
-    ledger::OldRows,
-};
+use longshore_broker::{Broker, Swept};
+use longshore_ledger::OldRows;
+use longshore_protocol::id::{AttemptId, WorkerId};
 use longshore_tests::stack::{Options, Stack, eventually};
 
 use super::{ok, slow};

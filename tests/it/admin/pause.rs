@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use longshore_shared::{
+use longshore_protocol::{
     envelope::RawMessage,
     id::{JobId, QueueName},
     state::JobState,

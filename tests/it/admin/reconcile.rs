@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_shared::id::JobId;
+use longshore_protocol::id::JobId;
 use longshore_tests::stack::{Options, Stack};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, sync::atomic::Ordering};
 
-use longshore_shared::{chain::ChainId, id::JobId};
+use longshore_protocol::{chain::ChainId, id::JobId};
 use longshore_tests::{
     simulator::{Dialect, Faults},
     stack::{Options, Stack, eventually},
@@ -55,7 +55,7 @@ async fn a_failed_step_is_gone_on_with_and_what_was_paid_for_is_kept() {
     let _worker = stack.worker().unwrap();
     assert_eq!(outcome(&stack, &chain).await["state"], "failed");
     let again = stack.broker.retry_chain(&chain, &[]).await.unwrap();
-    assert_eq!(again, longshore_shared::broker::ChainRetried::Again(1));
+    assert_eq!(again, longshore_broker::ChainRetried::Again(1));
     assert_eq!(output(&stack, &chain, "last").await, "done");
     let ended = outcome(&stack, &chain).await;
     assert_eq!(

@@ -1,6 +1,6 @@
 //! What steps hand on to one another.
 
-use longshore_shared::id::JobId;
+use longshore_protocol::id::JobId;
 use longshore_tests::stack::{Options, Stack};
 use serde_json::json;
 

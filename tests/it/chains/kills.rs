@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use longshore_shared::{broker::ChainRetried, state::AttemptOutcome};
+use longshore_broker::ChainRetried;
+use longshore_protocol::state::AttemptOutcome;
 use longshore_tests::stack::Stack;
 use serde_json::{Value, json};
 

@@ -70,7 +70,7 @@ async fn a_job_recurs_rests_goes_on_and_is_removed() {
         "cron:poll:{}",
         last.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
     );
-    let id = longshore_shared::id::JobId::parse(&id).unwrap();
+    let id = longshore_protocol::id::JobId::parse(&id).unwrap();
     let outcome = stack.outcome(&id).await.unwrap();
     assert!(outcome.success, "{outcome:?}");
 
@@ -80,7 +80,7 @@ async fn a_job_recurs_rests_goes_on_and_is_removed() {
     let asked = ok(cron(&["run", "poll"]).await);
     let id = asked.trim().strip_prefix("Task ID: ").unwrap();
     assert!(id.starts_with("cron:poll:run:"), "{id}");
-    let id = longshore_shared::id::JobId::parse(id).unwrap();
+    let id = longshore_protocol::id::JobId::parse(id).unwrap();
     assert!(
         stack.outcome(&id).await.unwrap().success,
         "also while it rests"

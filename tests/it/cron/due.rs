@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use longshore_shared::id::JobId;
+use longshore_protocol::id::JobId;
 use longshore_tests::stack::{Options, Stack, within};
 use redis::{AsyncCommands as _, aio::MultiplexedConnection};
 
@@ -52,7 +52,7 @@ async fn due_at(stack: &Stack, jobs: &[(JobId, i64)]) {
 
 /// When the jobs came out of the lane, in order (ms, by the server's clock), once all of these did.
 async fn came(stack: &Stack, jobs: usize) -> Vec<i64> {
-    let ready = longshore_shared::id::QueueName::default().ready();
+    let ready = longshore_protocol::id::QueueName::default().ready();
     let key = stack.broker.keys().queue(&ready);
     within(Duration::from_mins(2), "all come", || async {
         let mut connection = stack.connection().await?;

@@ -1,9 +1,7 @@
 //! What a worker does with a job that it believes to have, and what must come of it.
 
-use longshore_shared::{
-    broker::{Beginning, Begun, Ending, Fence, Parked, Parking, Spent, Takes},
-    id::AttemptId,
-};
+use longshore_broker::{Beginning, Begun, Ending, Fence, Parked, Parking, Spent, Takes};
+use longshore_protocol::id::AttemptId;
 
 use super::{
     truth::{Journal, Spot},

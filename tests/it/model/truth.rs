@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use longshore_shared::id::{AttemptId, JobId};
+use longshore_protocol::id::{AttemptId, JobId};
 
 use super::LIMITS;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use longshore_shared::id::{Place, QueueName};
+use longshore_protocol::id::{Place, QueueName};
 
 use super::{
     LIMITS,

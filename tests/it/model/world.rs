@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use longshore_shared::{
-    broker::{Held, QueueReader, Recovered, Wanted},
+use longshore_broker::{Held, QueueReader, Recovered, Wanted};
+use longshore_protocol::{
     envelope::Concurrency,
     id::{AttemptId, Place},
 };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use longshore_shared::id::{JobId, QueueName};
+use longshore_protocol::id::{JobId, QueueName};
 use longshore_tests::{
     simulator::{Fate, Faults},
     stack::{Options, Stack},

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use longshore_shared::money::Usd;
+use longshore_protocol::money::Usd;
 use longshore_tests::stack::{Options, Stack, eventually};
 
 use super::{Model, Places, Played, config, ended, seen, turn};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use longshore_shared::{
-    broker::{Admission, Admitted, Ending, Fence, Held, Spent},
+use longshore_broker::{Admission, Admitted, Ending, Fence, Held, Spent};
+use longshore_protocol::{
     envelope::{ContentHash, Limits, RawMessage, Unique, parse},
     id::JobId,
 };

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use longshore_shared::{broker::Spent, event::Event};
+use longshore_broker::Spent;
+use longshore_protocol::event::Event;
 
 use super::{
     meters::{BEFORE, budget, endless, spent, window},

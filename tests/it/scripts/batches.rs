@@ -1,10 +1,9 @@
 //! Batches: put in a part at a time, each task once; closed; ended.
 
-use longshore_shared::{
-    broker::{BatchPart, BatchPlan, BatchPut, BatchTask, ChainCancelled, Started, StepOutcome},
-    chain::ChainState,
-    id::JobId,
+use longshore_broker::{
+    BatchPart, BatchPlan, BatchPut, BatchTask, ChainCancelled, Started, StepOutcome,
 };
+use longshore_protocol::{chain::ChainState, id::JobId};
 
 use super::{
     chains::{Plan, chain_id, step_of},

@@ -1,10 +1,8 @@
 //! A request to cancel: what waits goes to its queue, and who runs it hears.
 
 use futures::StreamExt as _;
-use longshore_shared::{
-    broker::{Begun, Ending, Fence, Parked, Parking},
-    id::AttemptId,
-};
+use longshore_broker::{Begun, Ending, Fence, Parked, Parking};
+use longshore_protocol::id::AttemptId;
 
 use super::{
     room::{BEGUN, Room, ending, future, job_id, letter, limit, parking, prompt, resume},

@@ -7,14 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_shared::broker::{Delivered, Fence, Started, StepOutcome};
+use longshore_broker::{Delivered, Fence, Started, StepOutcome};
+use longshore_protocol::chain::{Instance, OnFailure};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
 use super::{
     chains::{Plan, memory, name, step_of},
     room::Room,
 };
-use longshore_shared::chain::{Instance, OnFailure};
 
 /// Chains in one run.
 const CHAINS: u64 = 10;

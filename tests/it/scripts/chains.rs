@@ -9,15 +9,15 @@ mod wide;
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
-use longshore_shared::{
-    broker::{
-        ChainPlan, ChainRetried, Delivered, Ending, Fence, Started, StepEnd, StepOutcome, StepPlan,
-    },
+use longshore_broker::{
+    ChainPlan, ChainRetried, Delivered, Ending, Fence, Started, StepEnd, StepOutcome, StepPlan,
+};
+use longshore_protocol::{
     chain::{self, ChainId, Instance, OnFailure, StepName, StepRef},
+    checkpoint::Resume,
     envelope::Limits,
     id::JobId,
     money::Usd,
-    resume::Resume,
 };
 use serde_json::Value;
 

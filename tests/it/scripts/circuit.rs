@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use longshore_shared::{
-    broker::{CircuitName, Claim, Counted, Counts},
-    call::ErrorClass,
-    catalog::PlatformName,
-    limits::Circuit,
-};
+use longshore_broker::{CircuitName, Claim, Counted, Counts};
+use longshore_policy::limits::Circuit;
+use longshore_protocol::{call::ErrorClass, platform::PlatformName};
 
 use super::room::{Room, id, past};
 

@@ -4,11 +4,9 @@
 
 use std::time::Duration;
 
-use longshore_shared::{
-    broker::{Claim, Counts},
-    call::ErrorClass,
-    limits::Circuit,
-};
+use longshore_broker::{Claim, Counts};
+use longshore_policy::limits::Circuit;
+use longshore_protocol::call::ErrorClass;
 use proptest::{prelude::*, test_runner::TestRunner};
 use tokio::runtime::Runtime;
 

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::ensure;
-use longshore_shared::{
+use longshore_policy::limits::Circuit;
+use longshore_protocol::{
     call::{CallError, ErrorClass},
-    catalog::PlatformName,
-    limits::Circuit,
+    platform::PlatformName,
 };
 use longshore_tests::stack::eventually;
 use longshore_worker::{

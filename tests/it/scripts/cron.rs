@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore_shared::{
-    broker::{CronFence, CronRecord, LeaderToken, NextTick},
-    cron::{Definition, Entry, Occasion, Source, Step, Written},
-    id::CronName,
-};
+use longshore_broker::{CronFence, CronRecord, LeaderToken, NextTick};
+use longshore_policy::cron::{Definition, Entry, Occasion, Source, Step, Written};
+use longshore_protocol::id::CronName;
 
 use super::room::{Room, past};
 

@@ -1,10 +1,10 @@
 //! Dead letters: replayed, edited, removed.
 
-use longshore_shared::{
-    broker::{Ending, Fence},
+use longshore_broker::{Ending, Fence};
+use longshore_protocol::{
+    checkpoint::Resume,
+    dead_letter::{Kept, Letter},
     id::{AttemptId, JobId},
-    letter::{Kept, Letter},
-    resume::Resume,
 };
 
 use super::room::{BEGUN, Room, binary, job_id, letter};

@@ -1,10 +1,8 @@
 //! Dead letters that are replayed in bulk and by rules.
 
-use longshore_shared::{
-    broker::{BulkReplay, BulkStep},
-    letter::{DeadCursor, DeadFilter, Letter},
-    replay::{ReplayRule, ReplayWhen, Replaying},
-};
+use longshore_broker::{BulkReplay, BulkStep};
+use longshore_policy::replay::{ReplayRule, ReplayWhen};
+use longshore_protocol::dead_letter::{DeadCursor, DeadFilter, Letter, Replaying};
 use redis::AsyncCommands as _;
 
 use super::room::{Room, job_id, letter, prompt};
@@ -14,7 +12,7 @@ async fn buried(room: &Room, count: i64) -> Vec<Replaying> {
     let mut ready = Vec::new();
     for died_ms in 0..count {
         let id = job_id(&format!("l-{died_ms}"));
-        let place = longshore_shared::id::Place::from_record("1-0");
+        let place = longshore_protocol::id::Place::from_record("1-0");
         let letter: Letter = letter(&room.queue, &id, &place, &prompt("x"));
         let keys = room.broker.keys();
         let mut connection = room.broker.pooled().await.unwrap();
@@ -28,7 +26,7 @@ async fn buried(room: &Room, count: i64) -> Vec<Replaying> {
             .await
             .unwrap();
         let standing = (died_ms, letter, json);
-        let limits = longshore_shared::envelope::Limits::default();
+        let limits = longshore_protocol::envelope::Limits::default();
         ready.extend(Replaying::new(
             &standing,
             &limits,

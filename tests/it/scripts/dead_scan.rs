@@ -1,8 +1,8 @@
 //! Dead letters that are looked for.
 
-use longshore_shared::{
+use longshore_protocol::{
+    dead_letter::{DeadCursor, DeadFilter, DeadOrder, DeadQuery, Kept, Letter},
     id::{Place, QueueName},
-    letter::{DeadCursor, DeadFilter, DeadOrder, DeadQuery, Kept, Letter},
 };
 use redis::AsyncCommands as _;
 

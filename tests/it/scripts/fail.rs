@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use longshore_shared::{
-    broker::{Fence, Spent},
-    id::AttemptId,
-};
+use longshore_broker::{Fence, Spent};
+use longshore_protocol::id::AttemptId;
 
 use super::room::{BEGUN, Room, limit};
 

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::{Ending, Fence, Fill, MeterReport, Offer, Reservation, Reserved, Spent, Takes},
-    config::{Config, Environment},
-    id::AttemptId,
-    limits::{Costs, Meters},
-    money::Usd,
+use longshore_broker::{
+    Ending, Fence, Fill, MeterReport, Offer, Reservation, Reserved, Spent, Takes,
 };
+use longshore_config::Config;
+use longshore_policy::limits::{Costs, Meters};
+use longshore_protocol::{id::AttemptId, money::Usd};
+use longshore_settings::Environment;
 
 use super::room::{Room, ending, resume};
 
@@ -39,7 +39,7 @@ async fn call(
     now: DateTime<Utc>,
 ) -> (Reserved, Option<Ended>) {
     let config = config();
-    let meters = Meters::new(&config);
+    let meters = Meters::new(&config.catalog, &config.budgets);
     let costs = Costs {
         tokens: 100,
         upper_bound: most.parse().unwrap(),
@@ -70,8 +70,8 @@ async fn call(
 
 /// A call that is under way.
 struct Ended {
-    held: longshore_shared::broker::Held,
-    job: longshore_shared::id::JobId,
+    held: longshore_broker::Held,
+    job: longshore_protocol::id::JobId,
     attempt: AttemptId,
 }
 
@@ -92,7 +92,10 @@ impl Ended {
 }
 
 async fn reports(room: &Room, now: DateTime<Utc>) -> Vec<MeterReport> {
-    let meters = Meters::new(&config());
+    let meters = {
+        let config = config();
+        Meters::new(&config.catalog, &config.budgets)
+    };
     room.broker.all_meters(&meters, now).await.unwrap()
 }
 

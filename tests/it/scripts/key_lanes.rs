@@ -1,9 +1,7 @@
 //! What a job keeps while it waits in the lane of its concurrency key.
 
-use longshore_shared::{
-    broker::{Beginning, Begun, Ending, Fence, Takes},
-    id::{AttemptId, JobId},
-};
+use longshore_broker::{Beginning, Begun, Ending, Fence, Takes};
+use longshore_protocol::id::{AttemptId, JobId};
 
 use super::room::{BEGUN, Room, binary, limit, resume};
 

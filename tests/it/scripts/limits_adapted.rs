@@ -1,7 +1,7 @@
 //! A provider that limits an account: fewer calls at once, and more again as they go well.
 
 use futures::StreamExt as _;
-use longshore_shared::broker::{Begun, Spent};
+use longshore_broker::{Begun, Spent};
 
 use super::{
     meters::{places, spent},

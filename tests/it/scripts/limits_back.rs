@@ -1,10 +1,8 @@
 //! What an attempt took is given back when it ends, however it ends.
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::{Ending, Fence, Parked, Parking, Spent},
-    id::AttemptId,
-};
+use longshore_broker::{Ending, Fence, Parked, Parking, Spent};
+use longshore_protocol::id::AttemptId;
 
 use super::{
     meters::{Call, budget, places, spent},

@@ -1,7 +1,7 @@
 //! The lanes of limits: who comes first goes first, and what else happens to those who wait.
 
-use longshore_shared::{
-    broker::{Begun, Ending, Fence, Parked, Reserved, Spent},
+use longshore_broker::{Begun, Ending, Fence, Parked, Reserved, Spent};
+use longshore_protocol::{
     envelope::Concurrency,
     id::{AttemptId, JobId},
 };

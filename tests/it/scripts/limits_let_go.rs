@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use longshore_shared::{
-    broker::{Reserved, Spent},
-    limits::{Pacing, Take},
-};
+use longshore_broker::{Reserved, Spent};
+use longshore_policy::limits::{Pacing, Take};
 
 use super::{
     meters::{BEFORE, Call, budget, ids, places, requests, spent, tokens, window},
@@ -162,7 +160,7 @@ async fn of_a_rate_no_more_go_than_have_their_turn_within_a_second() {
     assert_eq!(ids(&gone), jobs[..2]);
     for call in gone {
         let begun = room.begin_taking(&call, &take, true).await;
-        assert!(matches!(begun, longshore_shared::broker::Begun::Yes(_)));
+        assert!(matches!(begun, longshore_broker::Begun::Yes(_)));
     }
 }
 
@@ -180,7 +178,7 @@ async fn tokens_that_were_not_spent_let_the_next_go_sooner() {
         assert_eq!(room.open_and_let_go("tpm:m").await, 0, "{round}");
         let gone = room.let_go_to("b").await;
         let begun = room.begin_taking(&gone[0], &take, true).await;
-        assert!(matches!(begun, longshore_shared::broker::Begun::Yes(_)));
+        assert!(matches!(begun, longshore_broker::Begun::Yes(_)));
         room.end(&gone[0], spent(1, 1)).await;
         assert_eq!(room.open_and_let_go("tpm:m").await, 1, "{round}");
     }

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use longshore_shared::{
-    broker::{Begun, Spent},
-    limits::Pacing,
-};
+use longshore_broker::{Begun, Spent};
+use longshore_policy::limits::Pacing;
 
 use super::{
     meters::{assert_wait, requests, spent, tokens},

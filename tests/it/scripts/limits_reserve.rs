@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use longshore_shared::{
-    broker::{Begun, Reserved},
-    id::AttemptId,
-    limits::Take,
-};
+use longshore_broker::{Begun, Reserved};
+use longshore_policy::limits::Take;
+use longshore_protocol::id::AttemptId;
 
 use super::{
     meters::{NOW, budget, places, requests, spent, window},

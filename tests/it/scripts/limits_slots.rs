@@ -1,9 +1,7 @@
 //! Places: so many at once, and at most half of what is left of a day.
 
-use longshore_shared::{
-    broker::{Begun, Spent},
-    limits::Take,
-};
+use longshore_broker::{Begun, Spent};
+use longshore_policy::limits::Take;
 
 use super::{
     meters::{BEFORE, NOW, ids, places, spent, window},

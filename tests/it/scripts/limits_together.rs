@@ -1,9 +1,7 @@
 //! Several limits at once: all of them or none.
 
-use longshore_shared::{
-    broker::{Begun, Reserved},
-    limits::Take,
-};
+use longshore_broker::{Begun, Reserved};
+use longshore_policy::limits::Take;
 
 use super::{
     meters::{NOW, budget, places, requests, spent, tokens, window},

@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use longshore_shared::{
-    broker::{Begun, Ending, Fence, Parked, Parking, Reserved, Spent},
-    id::AttemptId,
-};
+use longshore_broker::{Begun, Ending, Fence, Parked, Parking, Reserved, Spent};
+use longshore_protocol::id::AttemptId;
 
 use super::{
     meters::{Call, budget, places, requests, spent, tokens},

@@ -1,6 +1,6 @@
 //! Sums within a window: hard and soft, held and used, and from one window to the next.
 
-use longshore_shared::broker::{Begun, Reserved, Spent};
+use longshore_broker::{Begun, Reserved, Spent};
 
 use super::{
     meters::{BEFORE, NOW, budget, endless, or_die, soft, spent, window},

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_shared::id::Place;
+use longshore_protocol::id::Place;
 
 use super::room::Room;
 

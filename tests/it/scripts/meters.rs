@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use longshore_shared::{
-    broker::{
-        Beginning, Begun, Delivered, Ending, Fence, Held, Offer, Reservation, Reserved, Spent,
-        Takes,
-    },
+use longshore_broker::{
+    Beginning, Begun, Delivered, Ending, Fence, Held, Offer, Reservation, Reserved, Spent, Takes,
+};
+use longshore_policy::limits::{AtLimit, Pacing, Take, Unit};
+use longshore_protocol::{
+    checkpoint::Resume,
     envelope::Concurrency,
     id::{AttemptId, JobId, Place},
-    limits::{AtLimit, Pacing, Take, Unit},
-    resume::Resume,
 };
 
 use super::room::{BEGUN, Room, ending, resume};

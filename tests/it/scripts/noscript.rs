@@ -1,7 +1,7 @@
 //! A server that lost the scripts (a restart, a failover, `SCRIPT FLUSH`) is given them again.
 
-use longshore_shared::{
-    broker::{Admission, Admitted, Ending, Fence, Parked, Reserved, Sorted, Spent},
+use longshore_broker::{Admission, Admitted, Ending, Fence, Parked, Reserved, Sorted, Spent};
+use longshore_protocol::{
     envelope::Unique,
     id::{AttemptId, JobId},
 };

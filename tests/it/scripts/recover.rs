@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_shared::{
-    broker::{Fence, Recovered, Spent},
-    id::{AttemptId, QueueName},
-};
+use longshore_broker::{Fence, Recovered, Spent};
+use longshore_protocol::id::{AttemptId, QueueName};
 
 use super::room::{BEGUN, Room, ending, id, prompt};
 

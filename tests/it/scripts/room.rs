@@ -8,17 +8,15 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use longshore::local::{LocalRedis, RedisOptions};
-use longshore_shared::{
-    broker::{
-        Beginning, Begun, Broker, BrokerError, Delivered, Ending, Held, Parking, Spent, Takes,
-        Wanted,
-    },
+use longshore_broker::{
+    Beginning, Begun, Broker, BrokerError, Delivered, Ending, Held, Parking, Spent, Takes, Wanted,
+};
+use longshore_protocol::{
+    checkpoint::Resume,
+    dead_letter::{Kept, Letter, Replaying},
     envelope::{Concurrency, RawMessage},
     event::DeadRecord,
     id::{AttemptId, JobId, Namespace, Place, QueueName, WorkerId},
-    letter::{Kept, Letter},
-    replay::Replaying,
-    resume::Resume,
 };
 use longshore_tests::stack::toolbox;
 use redis::{FromRedisValue, aio::MultiplexedConnection};

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use longshore_shared::{
-    broker::{Ending, Fence, Spent},
-    id::AttemptId,
-};
+use longshore_broker::{Ending, Fence, Spent};
+use longshore_protocol::id::AttemptId;
 
 use super::room::{BEGUN, Room, ending, job_id};
 
@@ -86,7 +84,7 @@ async fn what_is_remembered_of_a_place_goes_with_the_job() {
     assert_eq!((delivered.crashes, &delivered.held.place), (1, &held.place));
     let (held, job) = (
         delivered.held,
-        longshore_shared::id::JobId::of_place(&held.place),
+        longshore_protocol::id::JobId::of_place(&held.place),
     );
     let attempt = AttemptId::new();
     assert_eq!(room.begin(&held, &job, attempt, None).await, BEGUN);
@@ -134,7 +132,7 @@ async fn an_end_without_an_outcome_leaves_the_request_to_cancel_the_jobs_namesak
     let namesake = job_id("inv-1");
     assert!(room.broker.cancel(&namesake).await.unwrap());
     let (held, _) = room.job("a").await;
-    let letter = longshore_shared::id::JobId::of_place(&held.place);
+    let letter = longshore_protocol::id::JobId::of_place(&held.place);
     let conflict = Ending {
         letter: Some((&letter, "id_conflict")),
         ..Ending::default()

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use longshore_shared::{
-    broker::{Begun, Ending, Fence, Held, Parked, Parking, Spent},
+use longshore_broker::{Begun, Ending, Fence, Held, Parked, Parking, Spent};
+use longshore_protocol::{
     envelope::Concurrency,
     id::{AttemptId, JobId},
 };

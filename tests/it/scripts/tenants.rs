@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use longshore_shared::{
-    broker::{Delivered, Ending, Fence, QueueReader, Sorted, Spent, Wanted},
-    id::JobId,
-};
+use longshore_broker::{Delivered, Ending, Fence, QueueReader, Sorted, Spent, Wanted};
+use longshore_protocol::id::JobId;
 
 use super::{
     meters::{places, spent},

@@ -1,9 +1,7 @@
 //! Jobs that wait for a time or for a newer worker.
 
-use longshore_shared::{
-    broker::{Begun, Parked, Parking},
-    id::{AttemptId, JobId},
-};
+use longshore_broker::{Begun, Parked, Parking};
+use longshore_protocol::id::{AttemptId, JobId};
 
 use super::room::{Room, binary, future, parking, past, resume};
 

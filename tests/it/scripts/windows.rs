@@ -1,6 +1,8 @@
 //! Windows that are over: closed without a further call, told once, and forgotten in the end.
 
-use longshore_shared::{broker::Spent, event::Event, limits::Take};
+use longshore_broker::Spent;
+use longshore_policy::limits::Take;
+use longshore_protocol::event::Event;
 
 use super::{
     meters::{BEFORE, NOW, budget, endless, spent, window},

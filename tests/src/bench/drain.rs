@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use longshore::local::ChildProcess;
-use longshore_shared::id::QueueName;
+use longshore_protocol::id::QueueName;
 use redis::{aio::MultiplexedConnection, streams::StreamInfoGroupsReply};
 
 use super::process;

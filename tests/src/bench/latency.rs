@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use anyhow::ensure;
-use longshore_shared::id::QueueName;
+use longshore_protocol::id::QueueName;
 use redis::AsyncCommands as _;
 
 use super::{

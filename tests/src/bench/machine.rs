@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use longshore::local::{ChildProcess, LocalPostgres, PostgresOptions, free_port};
-use longshore_shared::ledger::Ledger;
+use longshore_ledger::Ledger;
 use secrecy::SecretString;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;

@@ -9,10 +9,8 @@ use std::{
 
 use futures::future::BoxFuture;
 use hdrhistogram::Histogram;
-use longshore_shared::{
-    call::{Answer, Call, CallError, FinishReason, ProviderRoom, Usage},
-    service::Service,
-};
+use longshore_protocol::call::{Answer, Call, CallError, FinishReason, ProviderRoom, Usage};
+use longshore_service::service::Service;
 use longshore_worker::{Policies, Policy, Registry, Worker, provider::Provider};
 use serde::{Deserialize, Serialize};
 

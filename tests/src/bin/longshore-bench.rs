@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use longshore_shared::service;
+use longshore_service::service;
 use longshore_tests::bench::{self, ClientOptions, Format, NoopOptions, Number, Options};
 
 /// As in the worker, part of which runs in here.

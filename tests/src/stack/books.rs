@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_shared::{ledger::BookRow, money::Usd, state::AttemptOutcome};
+use longshore_ledger::BookRow;
+use longshore_protocol::{money::Usd, state::AttemptOutcome};
 
 use super::Stack;
 use crate::simulator::Bill;

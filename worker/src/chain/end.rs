@@ -1,11 +1,11 @@
 //! How a step ended, told with the end of its job.
 
-use longshore_shared::{
-    broker::{StepEnd, StepOutcome},
+use longshore_broker::{StepEnd, StepOutcome};
+use longshore_protocol::{
     chain::{SKIPPED, StepRef},
+    checkpoint::Resume,
     event::JobRecord,
     money::Usd,
-    resume::Resume,
     state::JobState,
 };
 

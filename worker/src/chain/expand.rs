@@ -1,8 +1,8 @@
 //! A step fanned out over a list that an earlier step produced.
 
-use longshore_shared::{
+use longshore_protocol::{
     chain::{Instance, StepRef},
-    resume::Resume,
+    checkpoint::Resume,
 };
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use longshore_shared::{
+use longshore_protocol::{
     chain::{
         Instance, StepName, StepRef,
         template::{Scope, StepView},

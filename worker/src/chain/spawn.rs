@@ -1,11 +1,11 @@
 //! The jobs that a job's answer is, put in with the job's last step.
 
-use longshore_shared::{
-    broker::Child,
+use longshore_broker::Child;
+use longshore_protocol::{
     chain::{StepRef, spawn::spawned},
+    checkpoint::Resume,
     envelope::{Envelope, Limits},
     id::JobId,
-    resume::Resume,
 };
 use serde_json::Value;
 

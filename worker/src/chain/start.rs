@@ -1,14 +1,14 @@
 //! A message that is a chain: read, and begun in one step.
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::{ChainPlan, Started, StepPlan},
+use longshore_broker::{ChainPlan, Started, StepPlan};
+use longshore_protocol::{
     chain::{self, ChainId, Document, Instance, OnComplete, OnFailure, StepName, StepRef},
+    checkpoint::Resume,
+    dead_letter::Kept,
     envelope::{Malformed, MalformedCode},
     event::{DropRecord, Event},
     id::JobId,
-    letter::Kept,
-    resume::Resume,
 };
 
 use crate::{

@@ -1,6 +1,6 @@
 //! A step of a chain, made ready to run: its condition asked, its texts filled in, its list fanned out.
 
-use longshore_shared::{
+use longshore_protocol::{
     chain::{
         SKIPPED, StepRef,
         template::{TemplateError, render_envelope},

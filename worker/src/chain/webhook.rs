@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use longshore_shared::{chain::StepRef, webhook::WebhookError};
+use longshore_protocol::chain::StepRef;
+use longshore_service::webhook::WebhookError;
 
 use crate::{
     deps::Deps,
@@ -46,7 +47,7 @@ pub(crate) async fn tell(job: &Job, step: &StepRef, address: &str, deps: &Deps) 
             let text = body.to_string();
             deps.webhooks.post(&url, &id, text.as_bytes(), now).await
         }
-        Err(error) => Err(error),
+        Err(refusal) => Err(refusal.into()),
     };
     match told {
         Ok(()) => Verdict::Done,

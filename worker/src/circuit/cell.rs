@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use chrono::{DateTime, Utc};
-use longshore_shared::broker::CircuitName;
+use longshore_broker::CircuitName;
 
 /// How a circuit stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl Cell {
 
 #[cfg(test)]
 mod tests {
-    use longshore_shared::catalog::PlatformName;
+    use longshore_protocol::platform::PlatformName;
 
     use super::*;
 

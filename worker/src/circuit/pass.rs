@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longshore_shared::call::{CallError, ErrorClass, Spend};
+use longshore_protocol::call::{CallError, ErrorClass, Spend};
 
 use super::{Circuits, cell::Cell};
 
@@ -129,7 +129,7 @@ fn sign(error: &CallError) -> Sign {
 
 #[cfg(test)]
 mod tests {
-    use longshore_shared::call::Usage;
+    use longshore_protocol::call::Usage;
 
     use super::*;
 

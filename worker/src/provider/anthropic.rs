@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::HeaderName;
-use longshore_shared::call::{Answer, Call, CallError, ErrorClass, FinishReason, Role, Usage};
+use longshore_protocol::call::{Answer, Call, CallError, ErrorClass, FinishReason, Role, Usage};
 use serde_json::{Value, json};
 
 use super::{

@@ -8,10 +8,8 @@ mod tests;
 mod trouble;
 
 use futures::future::BoxFuture;
-use longshore_shared::{
-    call::{Answer, Call, CallError, ErrorClass, ProviderRoom, Spend, Usage},
-    catalog::{ProviderEntry, SEEN_BY_TOOLS},
-};
+use longshore_policy::catalog::{ProviderEntry, SEEN_BY_TOOLS};
+use longshore_protocol::call::{Answer, Call, CallError, ErrorClass, ProviderRoom, Spend, Usage};
 use secrecy::{ExposeSecret, SecretString};
 
 use self::{

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use longshore_shared::money::Usd;
+use longshore_protocol::money::Usd;
 use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
-use longshore_shared::call::{Call, CallError, ErrorClass, Spend, Usage};
+use longshore_protocol::call::{Call, CallError, ErrorClass, Spend, Usage};
 use serde_json::Value;
 
 use super::{Dialect, Verdict, failed, room, text, wait};

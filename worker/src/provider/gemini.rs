@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use http::HeaderName;
-use longshore_shared::call::{Answer, Call, CallError, FinishReason, Role, Usage};
+use longshore_protocol::call::{Answer, Call, CallError, FinishReason, Role, Usage};
 use serde_json::{Value, json};
 
 use super::{

@@ -4,7 +4,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, header};
-use longshore_shared::call::{Answer, Call, CallError, ErrorClass, Spend, Usage};
+use longshore_protocol::call::{Answer, Call, CallError, ErrorClass, Spend, Usage};
 use reqwest::{Body, Client, Request, Response, redirect::Policy};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;

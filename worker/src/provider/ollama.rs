@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::{HeaderName, header};
-use longshore_shared::call::{Answer, Call, CallError, FinishReason, Usage};
+use longshore_protocol::call::{Answer, Call, CallError, FinishReason, Usage};
 use serde_json::{Value, json};
 
 use super::{Dialect, answer, count, fields, schema, text, unusable};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use http::{HeaderName, header};
-use longshore_shared::{
+use longshore_protocol::{
     call::{Answer, Call, CallError, FinishReason, Usage},
     money::Usd,
 };

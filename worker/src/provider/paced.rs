@@ -3,10 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use longshore_shared::{
-    call::{Answer, Call, CallError},
-    catalog::Pace,
-};
+use longshore_policy::catalog::Pace;
+use longshore_protocol::call::{Answer, Call, CallError};
 
 use super::Provider;
 
@@ -41,7 +39,7 @@ fn wait(pace: Pace, luck: f64) -> Duration {
 mod tests {
     use std::time::Instant;
 
-    use longshore_shared::call::ErrorClass;
+    use longshore_protocol::call::ErrorClass;
 
     use super::*;
     use crate::provider::tests::call;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, FixedOffset, NaiveDateTime, Utc};
-use longshore_shared::{
+use longshore_policy::limits::{Calendar, Period};
+use longshore_protocol::{
     call::{CallError, ErrorClass, Spend},
-    limits::{Calendar, Period},
     money::Usd,
 };
 use serde_json::Value;

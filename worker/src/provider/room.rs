@@ -4,7 +4,7 @@ use std::{cmp::Reverse, time::Duration};
 
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
-use longshore_shared::call::{ProviderRoom, RoomLeft};
+use longshore_protocol::call::{ProviderRoom, RoomLeft};
 
 use super::wait::{get, moment};
 

@@ -9,7 +9,7 @@ mod transport;
 use std::{sync::Arc, time::Duration};
 
 use http::HeaderMap;
-use longshore_shared::{
+use longshore_protocol::{
     call::{Call, CallError, Message, Role},
     id::AttemptId,
 };

@@ -6,10 +6,8 @@ use std::{
 };
 
 use longshore::client::is_passing;
-use longshore_shared::{
-    broker::{BatchReport, Broker, TaskReport},
-    chain::{ChainId, ChainState},
-};
+use longshore_broker::{BatchReport, Broker, TaskReport};
+use longshore_protocol::chain::{ChainId, ChainState};
 
 use super::{
     bar::{Bar, Tally},

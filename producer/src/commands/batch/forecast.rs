@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::{Broker, BrokerError, Fill, MeterReport, WindowFill},
-    chain::ChainId,
-    config::Config,
-    envelope::Envelope,
+use longshore_broker::{Broker, BrokerError, Fill, MeterReport, WindowFill};
+use longshore_config::Config;
+use longshore_policy::{
     limits::{AtLimit, Costs, MeterName, Meters, Take},
     routing::Router,
     tokens,
 };
+use longshore_protocol::{chain::ChainId, envelope::Envelope};
 
 use crate::{
     commands::{
@@ -77,13 +76,14 @@ pub(in crate::commands) struct Forecast {
 
 impl Forecast {
     pub(in crate::commands) fn new(config: &Config, now: DateTime<Utc>, batch: ChainId) -> Self {
-        let meters = Meters::new(config);
+        let meters = Meters::new(&config.catalog, &config.budgets);
         let limited = !meters.all(now).is_empty() || meters.has_budgets_of_each();
         Self {
             batch,
             now,
             meters,
-            router: limited.then(|| Router::new(config, now.date_naive())),
+            router: limited
+                .then(|| Router::new(&config.catalog, &config.routing, now.date_naive())),
             sums: BTreeMap::new(),
         }
     }

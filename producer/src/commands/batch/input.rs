@@ -13,10 +13,8 @@ use std::{
 };
 
 use longshore::{Job, MalformedCode};
-use longshore_shared::{
-    catalog::Catalog,
-    envelope::{Envelope, Limits, RawMessage, parse},
-};
+use longshore_policy::catalog::Catalog;
+use longshore_protocol::envelope::{Envelope, Limits, RawMessage, parse};
 
 pub(super) use self::table::Columns;
 use crate::{commands::submit::check_platform, error::CommandError};

@@ -6,10 +6,8 @@ use std::{
 };
 
 use longshore::{JobId, Outcome};
-use longshore_shared::{
-    broker::TaskReport,
-    ledger::{Ledger, LedgerError},
-};
+use longshore_broker::TaskReport;
+use longshore_ledger::{Ledger, LedgerError};
 
 use super::{collect::ended, results::TaskResult};
 use crate::{error::CommandError, output, session::Session};

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore::client::is_passing;
-use longshore_shared::{
-    broker::{BatchPart, BatchPlan, BatchPut, BatchReport, BatchTask, Broker, BrokerError},
-    chain::{ChainId, ChainKind, ChainState},
+use longshore_broker::{
+    BatchPart, BatchPlan, BatchPut, BatchReport, BatchTask, Broker, BrokerError,
 };
+use longshore_protocol::chain::{ChainId, ChainKind, ChainState};
 use tokio::sync::mpsc;
 
 use super::spool::{Records, Spool};

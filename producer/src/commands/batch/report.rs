@@ -6,7 +6,7 @@ mod tests;
 use std::{collections::HashMap, fmt::Write as _, path::Path, time::Duration};
 
 use longshore::Usd;
-use longshore_shared::chain::ChainId;
+use longshore_protocol::chain::ChainId;
 use serde::Serialize;
 
 use super::results::{Kept, TaskResult};

@@ -3,10 +3,8 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore_shared::{
-    broker::{BatchReport, Broker},
-    chain::{ChainId, ChainState},
-};
+use longshore_broker::{BatchReport, Broker};
+use longshore_protocol::chain::{ChainId, ChainState};
 use serde::Serialize;
 
 use super::{
@@ -220,7 +218,7 @@ fn rate(report: &BatchReport, now: DateTime<Utc>) -> Option<f64> {
 mod tests {
     use insta::assert_snapshot;
     use longshore::QueueName;
-    use longshore_shared::chain::ChainKind;
+    use longshore_protocol::chain::ChainKind;
 
     use super::*;
 

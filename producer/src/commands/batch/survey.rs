@@ -6,7 +6,8 @@ use std::{
     ops::ControlFlow,
 };
 
-use longshore_shared::{catalog::Catalog, envelope::Limits};
+use longshore_policy::catalog::Catalog;
+use longshore_protocol::envelope::Limits;
 
 use super::{
     forecast::Forecast,

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use longshore_shared::{broker::Broker, chain::ChainId};
+use longshore_broker::Broker;
+use longshore_protocol::chain::ChainId;
 
 use super::{
     collect::{Collector, known},

@@ -1,6 +1,7 @@
 //! `longshore chain cancel`: stops a chain.
 
-use longshore_shared::{broker::ChainCancelled, chain::ChainId};
+use longshore_broker::ChainCancelled;
+use longshore_protocol::chain::ChainId;
 use serde_json::json;
 
 use super::{look::Looker, nowhere};

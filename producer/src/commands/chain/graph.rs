@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use longshore_shared::chain::{self, ChainId};
+use longshore_protocol::chain::{self, ChainId};
 
 use super::input;
 use crate::{

@@ -3,10 +3,8 @@
 use std::{collections::BTreeMap, io::Read as _, path::Path};
 
 use longshore::Job;
-use longshore_shared::{
-    chain::{self, ChainId, Document, OnComplete},
-    config::Config,
-};
+use longshore_config::Config;
+use longshore_protocol::chain::{self, ChainId, Document, OnComplete};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{commands::submit::check_platform, error::CommandError};
@@ -128,7 +126,7 @@ fn faults(document: &Document, config: &Config) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use insta::assert_snapshot;
-    use longshore_shared::config::Environment;
+    use longshore_settings::Environment;
 
     use super::*;
 

@@ -3,13 +3,9 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::{Broker, ChainHead},
-    chain::ChainState,
-    event::ChainRecord,
-    ledger::ChainFilter,
-    money::Usd,
-};
+use longshore_broker::{Broker, ChainHead};
+use longshore_ledger::ChainFilter;
+use longshore_protocol::{chain::ChainState, event::ChainRecord, money::Usd};
 use serde::Serialize;
 
 use super::tree::took;
@@ -48,7 +44,7 @@ pub(super) struct Arguments {
 }
 
 fn state(word: &str) -> Result<ChainState, String> {
-    ChainState::from_word(word).ok_or_else(|| {
+    ChainState::from_name(word).ok_or_else(|| {
         let all: Vec<&str> = ChainState::ALL.iter().map(|state| state.as_str()).collect();
         format!("expected one of {}", all.join(", "))
     })

@@ -8,7 +8,7 @@ use std::{
 
 use chrono::Utc;
 use indicatif::{ProgressBar, ProgressStyle};
-use longshore_shared::chain::{StepName, StepState};
+use longshore_protocol::chain::{StepName, StepState};
 
 use super::{look::Chain, tree};
 use crate::output;

@@ -8,12 +8,12 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use longshore::Usd;
-use longshore_shared::{
-    broker::{Broker, ChainView},
+use longshore_broker::{Broker, ChainView};
+use longshore_ledger::{ChainJobFilter, ChainRow, Figures, Ledger, StepRow};
+use longshore_protocol::{
     chain::{ChainId, ChainState, StepName, StepState},
     event::ChainRecord,
     id::JobId,
-    ledger::{ChainJobFilter, ChainRow, Figures, Ledger, StepRow},
     state::JobState,
 };
 

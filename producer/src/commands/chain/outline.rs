@@ -1,6 +1,6 @@
 //! Which steps a chain has, and what they need: enough to draw it.
 
-use longshore_shared::chain::StepName;
+use longshore_protocol::chain::StepName;
 use serde::Deserialize;
 
 /// The steps of a document, in its order. It was checked when its chain began: here, what cannot be read is left out.

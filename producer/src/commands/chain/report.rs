@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use longshore::Usd;
-use longshore_shared::{
-    broker::Broker,
-    chain::{ChainId, ChainKind, ChainState, Instance, StepName, StepState},
-};
+use longshore_broker::Broker;
+use longshore_protocol::chain::{ChainId, ChainKind, ChainState, Instance, StepName, StepState};
 use serde::Serialize;
 
 use super::look::{Chain, Step};

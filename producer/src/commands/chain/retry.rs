@@ -1,12 +1,8 @@
 //! `longshore chain retry`: goes on with a chain that ended, from the steps that failed.
 
-use longshore_shared::{
-    broker::{Broker, ChainRetried},
-    chain::ChainId,
-    envelope::Limits,
-    event::DeadResolution,
-    id::JobId,
-    replay::Replaying,
+use longshore_broker::{Broker, ChainRetried};
+use longshore_protocol::{
+    chain::ChainId, dead_letter::Replaying, envelope::Limits, event::DeadResolution, id::JobId,
 };
 use serde_json::json;
 

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use longshore::QueueName;
-use longshore_shared::{
-    broker::Broker,
+use longshore_broker::Broker;
+use longshore_config::Config;
+use longshore_protocol::{
     chain::{self, ChainId},
-    config::Config,
     envelope::RawMessage,
 };
 use serde_json::json;
@@ -34,7 +34,7 @@ pub(super) struct Arguments {
     #[arg(long, value_parser = ChainId::parse)]
     id: Option<ChainId>,
     /// The queue
-    #[arg(long, value_name = "NAME", default_value = longshore_shared::id::DEFAULT_QUEUE)]
+    #[arg(long, value_name = "NAME", default_value = longshore_protocol::id::DEFAULT_QUEUE)]
     queue: String,
     /// Do not wait for the end
     #[arg(long)]

@@ -1,7 +1,7 @@
 //! `longshore chain show`: a chain as it stands; and how one is told of that has ended.
 
 use chrono::Utc;
-use longshore_shared::chain::{ChainId, ChainState};
+use longshore_protocol::chain::{ChainId, ChainState};
 
 use super::{
     look::{Chain, Looker},
@@ -159,7 +159,7 @@ fn answer(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use longshore_shared::chain::StepName;
+    use longshore_protocol::chain::StepName;
 
     use super::*;
     use crate::commands::chain::tree::tests::report;

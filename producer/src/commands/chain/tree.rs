@@ -6,7 +6,7 @@ pub(super) mod tests;
 use std::{collections::HashMap, fmt::Write as _};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore_shared::chain::{ChainState, StepName, StepState};
+use longshore_protocol::chain::{ChainState, StepName, StepState};
 
 use super::look::{Chain, Step};
 use crate::commands::{

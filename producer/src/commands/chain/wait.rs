@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_shared::chain::ChainId;
+use longshore_protocol::chain::ChainId;
 
 use super::{look::Looker, show, watch::wait};
 use crate::{

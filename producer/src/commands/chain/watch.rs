@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use longshore::{QueueName, client::is_passing};
-use longshore_shared::id::Place;
+use longshore_protocol::id::Place;
 
 use super::{
     live::Live,

@@ -1,7 +1,7 @@
 //! What is different between two configurations.
 
 use comfy_table::Cell;
-use longshore_shared::config::{Config, Shown};
+use longshore_config::{Config, Shown};
 use serde::Serialize;
 
 use crate::commands::words::{drawn, harmless, table};
@@ -61,7 +61,7 @@ pub(super) fn text(changes: &[Change]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use longshore_shared::config::Environment;
+    use longshore_settings::Environment;
 
     use super::*;
 

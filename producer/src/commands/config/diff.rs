@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use longshore_shared::config::Config;
+use longshore_config::Config;
 use serde::Serialize;
 
 use super::{

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use longshore_shared::{broker::Pushed, config::without_secrets};
+use longshore_broker::Pushed;
+use longshore_config::without_secrets;
 
 use super::{
     Fleet,

@@ -1,10 +1,9 @@
 //! `longshore config show`: every setting as it is.
 
 use comfy_table::Cell;
-use longshore_shared::{
-    broker::Pushed,
-    config::{Config, Environment, Shown},
-};
+use longshore_broker::Pushed;
+use longshore_config::{Config, Shown};
+use longshore_settings::Environment;
 use serde::Serialize;
 
 use crate::{
@@ -88,7 +87,7 @@ fn with(own: Config, pushed: Option<Pushed>, env: &Environment) -> (Config, Flee
         return (own, Fleet::Nothing);
     };
     let version = pushed.version;
-    match own.with_pushed(env, &pushed) {
+    match own.with_pushed(env, pushed.version, &pushed.text) {
         Ok(config) => (
             config,
             Fleet::Taken {

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use longshore_shared::{
-    catalog::Enabled,
-    config::{Config, ConfigError, Environment, Origin, Problem},
-};
+use longshore_config::Config;
+use longshore_policy::catalog::Enabled;
+use longshore_settings::{ConfigError, Environment, Origin, Problem};
 use serde::Serialize;
 
 use super::text_of;

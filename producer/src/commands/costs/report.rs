@@ -7,10 +7,8 @@ mod tests;
 use std::fmt;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use longshore_shared::{
-    ledger::{CostLine, CostSummary, ReportedCosts},
-    money::Usd,
-};
+use longshore_ledger::{CostLine, CostSummary, ReportedCosts};
+use longshore_protocol::money::Usd;
 use rust_decimal::RoundingStrategy;
 use serde::{Serialize, Serializer};
 

@@ -2,11 +2,9 @@
 
 use std::{io::Read as _, path::PathBuf};
 
-use longshore_shared::{
-    broker::NextTick,
-    cron::{Definition, Entry, Source, Written, Wrong},
-    id::CronName,
-};
+use longshore_broker::NextTick;
+use longshore_policy::cron::{Definition, Entry, Source, Written, Wrong};
+use longshore_protocol::id::CronName;
 use serde_json::{Map, Value};
 
 use super::unchanged;
@@ -41,7 +39,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "WORD", default_value = "once")]
     missed: String,
     /// The queue
-    #[arg(long, value_name = "NAME", default_value = longshore_shared::id::DEFAULT_QUEUE)]
+    #[arg(long, value_name = "NAME", default_value = longshore_protocol::id::DEFAULT_QUEUE)]
     queue: String,
     /// What to ask; `-` reads it from stdin
     #[arg(

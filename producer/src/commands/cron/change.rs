@@ -1,10 +1,8 @@
 //! `longshore cron pause`, `resume` and `remove`.
 
-use longshore_shared::{
-    broker::NextTick,
-    cron::{Entry, Source},
-    id::CronName,
-};
+use longshore_broker::NextTick;
+use longshore_policy::cron::{Entry, Source};
+use longshore_protocol::id::CronName;
 
 use super::{find, unchanged};
 use crate::{

@@ -2,11 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use comfy_table::{Cell, CellAlignment};
-use longshore_shared::{
-    broker::{BrokerError, CronStanding},
-    cron::{Source, Written},
-    id::CronName,
-};
+use longshore_broker::{BrokerError, CronStanding};
+use longshore_policy::cron::{Source, Written};
+use longshore_protocol::id::CronName;
 use serde::Serialize;
 
 use crate::{
@@ -101,7 +99,7 @@ fn text(jobs: &[Listed]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use longshore_shared::broker::CronRecord;
+    use longshore_broker::CronRecord;
     use serde_json::json;
 
     use super::*;

@@ -1,6 +1,7 @@
 //! `longshore cron run`.
 
-use longshore_shared::{cron::Occasion, id::CronName};
+use longshore_policy::cron::Occasion;
+use longshore_protocol::id::CronName;
 
 use super::find;
 use crate::{

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use longshore_shared::broker::Broker;
+use longshore_broker::Broker;
 use secrecy::SecretString;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};

@@ -5,10 +5,9 @@ use std::{path::PathBuf, process::ExitStatus, time::Duration};
 use longshore::local::{
     LocalError, LocalPostgres, LocalRedis, PostgresOptions, RedisOptions, ToolOptions, Toolbox,
 };
-use longshore_shared::{
-    config::{Config, Environment},
-    ledger::Ledger,
-};
+use longshore_config::Config;
+use longshore_ledger::Ledger;
+use longshore_settings::Environment;
 use secrecy::SecretString;
 use tokio::time::sleep;
 

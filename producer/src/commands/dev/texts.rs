@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use longshore_shared::keys::Keys;
+use longshore_protocol::keys::Keys;
 
 use super::{
     stack::{Plan, Stack},

@@ -1,11 +1,10 @@
 //! What `replay` and `purge` share: which letters, and whether the person means it.
 
-use longshore_shared::{
-    archive::Standing,
-    broker::{Broker, BrokerError},
+use longshore_broker::{Broker, BrokerError};
+use longshore_protocol::{
+    dead_letter::{DeadOrder, DeadQuery, Standing},
     event::DeadRecord,
     id::JobId,
-    letter::{DeadOrder, DeadQuery},
 };
 
 use super::{absent, filter::Filter};

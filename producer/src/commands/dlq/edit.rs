@@ -2,12 +2,12 @@
 
 use std::{io::Read as _, io::Write as _, path::Path};
 
-use longshore_shared::{
-    config::Environment,
+use longshore_protocol::{
+    dead_letter::{Kept, Letter},
     envelope::{Envelope, Limits, RawMessage, parse},
     id::JobId,
-    letter::{Kept, Letter},
 };
+use longshore_settings::Environment;
 use serde_json::value::RawValue;
 
 use super::{

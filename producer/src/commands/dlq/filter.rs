@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
+use longshore_protocol::{
+    dead_letter::{DeadFilter, DeadOrder, DeadQuery},
     id::QueueName,
-    letter::{DeadFilter, DeadOrder, DeadQuery},
 };
 
 use crate::commands::words;
@@ -74,11 +74,11 @@ impl Filter {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use longshore_shared::{
+    use longshore_protocol::{
+        checkpoint::Resume,
+        dead_letter::{Kept, Letter},
         event::DeadRecord,
         id::{JobId, Place},
-        letter::{Kept, Letter},
-        resume::Resume,
     };
 
     use super::*;

@@ -1,10 +1,10 @@
 //! `longshore dlq list`.
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::{Broker, BrokerError},
+use longshore_broker::{Broker, BrokerError};
+use longshore_protocol::{
+    dead_letter::{DeadCursor, DeadOrder, DeadQuery},
     event::DeadRecord,
-    letter::{DeadCursor, DeadOrder, DeadQuery},
 };
 use serde::Serialize;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use longshore_shared::letter::Kept;
+use longshore_protocol::dead_letter::Kept;
 use serde_json::value::RawValue;
 
 use super::fields::Members;

@@ -1,12 +1,10 @@
 //! `longshore dlq purge`: takes dead letters out of Redis, archived.
 
 use clap::ArgGroup;
-use longshore_shared::{
-    archive::{ArchiveError, archive_and_remove},
-    broker::Broker,
-    event::DeadResolution,
-    ledger::Ledger,
-};
+use longshore_broker::Broker;
+use longshore_ledger::Ledger;
+use longshore_protocol::event::DeadResolution;
+use longshore_service::archive::{ArchiveError, archive_and_remove};
 
 use super::bulk::{self, Choice, Chosen};
 use crate::{

@@ -3,10 +3,8 @@
 use std::num::NonZeroU32;
 
 use clap::ArgGroup;
-use longshore_shared::{
-    broker::{Broker, BulkReplay},
-    replay::Replaying,
-};
+use longshore_broker::{Broker, BulkReplay};
+use longshore_protocol::dead_letter::Replaying;
 use uuid::Uuid;
 
 use super::{
@@ -200,7 +198,7 @@ fn report(tally: &Tally) -> String {
 
 #[cfg(test)]
 mod tests {
-    use longshore_shared::letter::{DeadCursor, DeadFilter};
+    use longshore_protocol::dead_letter::{DeadCursor, DeadFilter};
 
     use super::*;
 
@@ -227,7 +225,7 @@ mod tests {
         assert_eq!(report(&tally), "1,234 dead letters replayed");
         tally.gone = 1;
         tally.skipped = 22;
-        tally.named = vec![longshore_shared::id::JobId::parse("inv-42").unwrap()];
+        tally.named = vec![longshore_protocol::id::JobId::parse("inv-42").unwrap()];
         insta::assert_snapshot!(report(&tally), @r"
         1,234 dead letters replayed
         1 dead letter gone or changed in the meantime

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
+use longshore_protocol::{
+    dead_letter::{Kept, Letter},
     envelope::{Limits, RawMessage, parse},
     id::JobId,
-    letter::{Kept, Letter},
 };
 use serde::Serialize;
 

@@ -4,13 +4,11 @@
 use std::num::NonZeroU32;
 
 use chrono::Utc;
-use longshore_shared::{
-    archive::Standing,
-    broker::{Broker, BrokerError, BulkReplay, BulkStep, DeadSlice},
+use longshore_broker::{Broker, BrokerError, BulkReplay, BulkStep, DeadSlice};
+use longshore_protocol::{
+    dead_letter::{DeadCursor, DeadOrder, DeadQuery, Replaying, Standing},
     envelope::Limits,
     id::JobId,
-    letter::{DeadCursor, DeadOrder, DeadQuery},
-    replay::Replaying,
 };
 use tokio::sync::mpsc;
 

@@ -1,6 +1,6 @@
 //! Looks at Postgres.
 
-use longshore_shared::ledger::Ledger;
+use longshore_ledger::Ledger;
 
 use super::checks::{Check, at_least};
 use crate::{error::CommandError, session::Session};

@@ -1,7 +1,7 @@
 //! Looks at Redis: the server itself, and what our processes say of themselves in it.
 
 use chrono::Utc;
-use longshore_shared::broker::{Broker, BrokerError, ServerFacts};
+use longshore_broker::{Broker, BrokerError, ServerFacts};
 
 use super::checks::{Check, at_least};
 use crate::{

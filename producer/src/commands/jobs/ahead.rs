@@ -1,9 +1,7 @@
 //! Who goes before a job in its queue.
 
-use longshore_shared::{
-    broker::{Broker, BrokerError},
-    id::{Place, QueueName},
-};
+use longshore_broker::{Broker, BrokerError};
+use longshore_protocol::id::{Place, QueueName};
 
 use super::find::{PAGE, READ_BYTES};
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use comfy_table::{Cell, CellAlignment};
-use longshore_shared::{event::AttemptRecord, resume::PastAttempt};
+use longshore_protocol::{checkpoint::PastAttempt, event::AttemptRecord};
 
 use crate::commands::words::{count, drawn, head, or_dash, span, table};
 

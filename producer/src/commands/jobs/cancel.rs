@@ -1,6 +1,7 @@
 //! `longshore jobs cancel`: asks for jobs to be cancelled.
 
-use longshore_shared::{broker::Broker, id::JobId};
+use longshore_broker::Broker;
+use longshore_protocol::id::JobId;
 use serde::Serialize;
 
 use super::{

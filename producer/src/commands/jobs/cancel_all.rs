@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use longshore_shared::{
-    broker::{Broker, BrokerError},
+use longshore_broker::{Broker, BrokerError};
+use longshore_protocol::{
     chain::StepRef,
     envelope::{Envelope, Limits, RawMessage, parse},
     id::{JobId, Place, QueueName},

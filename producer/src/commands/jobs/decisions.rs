@@ -1,6 +1,6 @@
 //! Why each platform was asked, for people.
 
-use longshore_shared::event::{AttemptRecord, DecisionRecord};
+use longshore_protocol::event::{AttemptRecord, DecisionRecord};
 
 use crate::commands::words::head;
 
@@ -41,7 +41,7 @@ pub(super) fn decisions(attempts: &[AttemptRecord]) -> Option<String> {
 /// An attempt that was lost, for tests.
 #[cfg(test)]
 pub(super) fn attempt(number: u32, decision: Option<DecisionRecord>) -> AttemptRecord {
-    use longshore_shared::{
+    use longshore_protocol::{
         call::Usage,
         id::{AttemptId, WorkerId},
         state::AttemptOutcome,
@@ -75,7 +75,7 @@ pub(super) fn attempt(number: u32, decision: Option<DecisionRecord>) -> AttemptR
 
 #[cfg(test)]
 mod tests {
-    use longshore_shared::event::{DecisionStep, SkippedRecord};
+    use longshore_protocol::event::{DecisionStep, SkippedRecord};
 
     use super::*;
 

@@ -1,14 +1,14 @@
 //! Where a job is now.
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::{Broker, BrokerError, Waiting},
+use longshore_broker::{Broker, BrokerError, Waiting};
+use longshore_protocol::{
+    checkpoint::Resume,
+    dead_letter::Letter,
     envelope::{Envelope, Limits, RawMessage, parse},
     id::{AttemptId, JobId, Place, QueueName, WorkerId},
     keys::RESUME_FIELD,
-    letter::Letter,
     outcome::Outcome,
-    resume::Resume,
 };
 use serde::Serialize;
 

@@ -1,9 +1,7 @@
 //! What jobs wait for in lanes.
 
-use longshore_shared::{
-    id::QueueName,
-    pause::{PausedLane, Target},
-};
+use longshore_policy::pause::{PausedLane, Target};
+use longshore_protocol::id::QueueName;
 use serde::Serialize;
 
 use crate::commands::words;

@@ -1,12 +1,14 @@
 //! Why a job waits in a lane.
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::{Broker, BrokerError, Share, Turn},
-    envelope::{Envelope, PROTOCOL_VERSION},
-    id::QueueName,
+use longshore_broker::{Broker, BrokerError, Share, Turn};
+use longshore_policy::{
     limits::MeterName,
     pause::{Pauses, Target},
+};
+use longshore_protocol::{
+    envelope::{Envelope, PROTOCOL_VERSION},
+    id::QueueName,
 };
 
 use super::{find::Found, lane::Lane};

@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::{Broker, BrokerError},
+use longshore_broker::{Broker, BrokerError};
+use longshore_ledger::{JobFilter, JobRow};
+use longshore_protocol::{
+    checkpoint::Resume,
     envelope::{Limits, RawMessage, parse},
     event::JobRecord,
     id::{JobId, Place, QueueName},
-    ledger::{JobFilter, JobRow},
-    resume::Resume,
     state::JobState,
 };
 use serde::Serialize;
@@ -64,7 +64,7 @@ pub(super) struct Arguments {
 }
 
 fn state(word: &str) -> Result<JobState, String> {
-    JobState::from_word(word).ok_or_else(|| {
+    JobState::from_name(word).ok_or_else(|| {
         let all: Vec<&str> = JobState::ALL.iter().map(|state| state.as_str()).collect();
         format!("expected one of {}", all.join(", "))
     })

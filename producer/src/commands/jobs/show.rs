@@ -1,7 +1,8 @@
 //! `longshore jobs show`: the whole story of a job.
 
 use chrono::Utc;
-use longshore_shared::{envelope::Envelope, id::JobId, ledger::JobHistory, outcome::Outcome};
+use longshore_ledger::JobHistory;
+use longshore_protocol::{envelope::Envelope, id::JobId, outcome::Outcome};
 use serde::Serialize;
 
 use super::{

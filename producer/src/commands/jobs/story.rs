@@ -1,7 +1,8 @@
 //! A job's story, for people.
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{event::AttemptRecord, ledger::JobHistory, money::Usd, state::JobState};
+use longshore_ledger::JobHistory;
+use longshore_protocol::{event::AttemptRecord, money::Usd, state::JobState};
 
 use super::{
     attempts::{recorded_attempts, remembered_attempts},

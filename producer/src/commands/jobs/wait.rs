@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use longshore_shared::{broker::Broker, id::JobId, outcome::Outcome, state::JobState};
+use longshore_broker::Broker;
+use longshore_protocol::{id::JobId, outcome::Outcome, state::JobState};
 use serde::Serialize;
 
 use super::{

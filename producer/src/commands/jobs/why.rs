@@ -1,11 +1,11 @@
 //! `longshore jobs why`: why a job waits.
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::{Broker, BrokerError},
+use longshore_broker::{Broker, BrokerError};
+use longshore_policy::pause::Target;
+use longshore_protocol::{
     envelope::Envelope,
     id::{JobId, QueueName},
-    pause::Target,
 };
 use serde::Serialize;
 

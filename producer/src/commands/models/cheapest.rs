@@ -1,7 +1,7 @@
 //! `longshore models cheapest`.
 
 use chrono::{NaiveDate, Utc};
-use longshore_shared::catalog::{Catalog, ModelEntry};
+use longshore_policy::catalog::{Catalog, ModelEntry};
 
 use super::{price::per_thousand, wanted::Wanted};
 use crate::{error::Done, output};
@@ -40,7 +40,7 @@ fn text(wanted: &Wanted, entry: &ModelEntry, day: NaiveDate) -> String {
 
 #[cfg(test)]
 mod tests {
-    use longshore_shared::catalog::{Capability, Tier};
+    use longshore_protocol::platform::{Capability, Tier};
 
     use super::super::tests::catalog;
     use super::*;

@@ -2,7 +2,8 @@
 
 use std::{fs, path::PathBuf};
 
-use longshore_shared::catalog::{Catalog, Import, PlatformName};
+use longshore_policy::catalog::{Catalog, Import};
+use longshore_protocol::platform::PlatformName;
 
 use crate::{
     commands::words::{count, many},

@@ -2,9 +2,10 @@
 
 use chrono::{NaiveDate, Utc};
 use comfy_table::{Cell, CellAlignment};
-use longshore_shared::{
-    catalog::{Capability, Catalog, ModelEntry, PlatformName, Tier},
+use longshore_policy::catalog::{Catalog, ModelEntry};
+use longshore_protocol::{
     money::Usd,
+    platform::{Capability, PlatformName, Tier},
 };
 use rust_decimal::Decimal;
 use serde::Serialize;

@@ -1,9 +1,7 @@
 //! Prices of models, for people and for programs.
 
-use longshore_shared::{
-    catalog::{Prices, Rates},
-    money::Usd,
-};
+use longshore_policy::catalog::{Prices, Rates};
+use longshore_protocol::money::Usd;
 use rust_decimal::Decimal;
 use serde::Serialize;
 

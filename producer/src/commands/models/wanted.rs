@@ -1,7 +1,8 @@
 //! Which models are wanted.
 
 use chrono::NaiveDate;
-use longshore_shared::catalog::{Capability, Catalog, ModelEntry, ProviderEntry, Tier, cheapest};
+use longshore_policy::catalog::{Catalog, ModelEntry, ProviderEntry, cheapest};
+use longshore_protocol::platform::{Capability, Tier};
 
 /// Options that choose models.
 #[derive(Debug, Default, clap::Args)]
@@ -20,11 +21,11 @@ pub(super) struct Wanted {
 }
 
 fn capability(word: &str) -> Result<Capability, String> {
-    Capability::from_word(word).ok_or_else(|| expected(Capability::ALL, Capability::as_str))
+    Capability::from_name(word).ok_or_else(|| expected(Capability::ALL, Capability::as_str))
 }
 
 fn tier(word: &str) -> Result<Tier, String> {
-    Tier::from_word(word).ok_or_else(|| expected(Tier::ALL, Tier::as_str))
+    Tier::from_name(word).ok_or_else(|| expected(Tier::ALL, Tier::as_str))
 }
 
 fn expected<T: Copy>(all: &[T], as_str: fn(T) -> &'static str) -> String {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use longshore::Usd;
-use longshore_shared::limits::Unit;
+use longshore_policy::limits::Unit;
 use rust_decimal::RoundingStrategy;
 use serde::{Serialize, Serializer};
 

@@ -2,11 +2,9 @@
 
 use std::cmp::Reverse;
 
-use longshore_shared::{
-    broker::{Fill, MeterReport, WindowFill},
-    config::Config,
-    limits::{Budget, MeterName, Period, Scope},
-};
+use longshore_broker::{Fill, MeterReport, WindowFill};
+use longshore_config::Config;
+use longshore_policy::limits::{Budget, MeterName, Period, Scope};
 use serde::Serialize;
 
 use super::{amount::Amount, table::Line, warning::Warning};

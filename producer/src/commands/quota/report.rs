@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use longshore_shared::limits::MeterName;
+use longshore_policy::limits::MeterName;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use super::{

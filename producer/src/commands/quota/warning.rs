@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use longshore_shared::broker::WindowFill;
+use longshore_broker::WindowFill;
 use serde::Serialize;
 
 use super::amount::Amount;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{
-    broker::{Broker, BrokerError},
+use longshore_broker::{Broker, BrokerError};
+use longshore_ledger::{DeadKey, Ledger};
+use longshore_protocol::{
+    dead_letter::{DeadFilter, DeadOrder, DeadQuery},
     id::QueueName,
-    ledger::{DeadKey, Ledger},
-    letter::{DeadFilter, DeadOrder, DeadQuery},
 };
 
 use super::report::{Checked, Difference, Kind, Report};

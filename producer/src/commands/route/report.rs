@@ -3,13 +3,12 @@
 use chrono::{DateTime, Utc};
 use comfy_table::{Cell, CellAlignment};
 use longshore::Usd;
-use longshore_shared::{
-    call::Usage,
-    catalog::{Billing, Tier},
-    envelope::Envelope,
+use longshore_policy::{
+    catalog::Billing,
     routing::{Candidate, Router, Step, StepName},
     tokens,
 };
+use longshore_protocol::{call::Usage, envelope::Envelope, platform::Tier};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -20,7 +19,7 @@ use super::super::{
 
 /// Tokens of an ordinary answer, where a job names no limit; as in [`Prices::nominal`].
 ///
-/// [`Prices::nominal`]: longshore_shared::catalog::Prices::nominal
+/// [`Prices::nominal`]: longshore_policy::catalog::Prices::nominal
 const ORDINARY_ANSWER: u32 = 500;
 
 /// All tasks that were asked about.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use longshore_shared::call::ErrorClass;
+use longshore_protocol::call::ErrorClass;
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use longshore_shared::broker::QueueDepth;
+use longshore_broker::QueueDepth;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Whether anybody is there to do the work.
 
 use longshore::QueueName;
-use longshore_shared::broker::{Broker, BrokerError};
+use longshore_broker::{Broker, BrokerError};
 
 /// In words, why nothing will happen for now; `None` when a worker takes from the queue.
 pub(in crate::commands) async fn nobody(

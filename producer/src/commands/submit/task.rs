@@ -3,7 +3,8 @@
 use std::{io::Read as _, time::Duration};
 
 use longshore::Job;
-use longshore_shared::{catalog::Catalog, envelope::Limits};
+use longshore_policy::catalog::Catalog;
+use longshore_protocol::envelope::Limits;
 use serde_json::Value;
 
 use super::Arguments;
@@ -121,7 +122,8 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
 mod tests {
     use clap::Parser;
     use insta::assert_snapshot;
-    use longshore_shared::config::{Config, Environment};
+    use longshore_config::Config;
+    use longshore_settings::Environment;
 
     use super::*;
 

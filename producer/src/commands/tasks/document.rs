@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::Path};
 
-use longshore_shared::chain::StepName;
+use longshore_protocol::chain::StepName;
 use serde_json::{Map, Value, json};
 
 use super::{file::Task, prompt::literal};

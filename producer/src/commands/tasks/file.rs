@@ -9,7 +9,8 @@ use std::{
 };
 
 use longshore::Job;
-use longshore_shared::{chain::StepName, config::Config};
+use longshore_config::Config;
+use longshore_protocol::chain::StepName;
 use serde::Deserialize;
 use serde_json::json;
 use serde_saphyr::Spanned;

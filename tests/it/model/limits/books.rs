@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_shared::{broker::Spent, id::AttemptId};
+use longshore_broker::Spent;
+use longshore_protocol::id::AttemptId;
 use serde_json::Value;
 
 use crate::scripts::room::Room;

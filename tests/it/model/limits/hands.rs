@@ -1,13 +1,11 @@
 //! What a worker does with a job that it believes to have.
 
-use longshore_shared::{
-    broker::{
-        Beginning, Begun, Ending, Fence, Held, Offer, Parked, Parking, Reservation, Reserved,
-        Spent, Takes,
-    },
-    id::{AttemptId, JobId},
-    limits::Take,
+use longshore_broker::{
+    Beginning, Begun, Ending, Fence, Held, Offer, Parked, Parking, Reservation, Reserved, Spent,
+    Takes,
 };
+use longshore_policy::limits::Take;
+use longshore_protocol::id::{AttemptId, JobId};
 
 use super::{Came, End};
 use crate::scripts::room::{Room, past, resume};

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use longshore_shared::{
-    broker::{Delivered, QueueReader, Spent, Wanted},
+use longshore_broker::{Delivered, QueueReader, Spent, Wanted};
+use longshore_policy::limits::{AtLimit, Take, Unit};
+use longshore_protocol::{
+    checkpoint::Resume,
     id::{AttemptId, JobId},
-    limits::{AtLimit, Take, Unit},
-    resume::Resume,
 };
 use proptest::sample::Index;
 

@@ -1,6 +1,6 @@
 //! Chains that are stopped, and gone on with.
 
-use longshore_shared::broker::{ChainCancelled, ChainRetried, StepOutcome};
+use longshore_broker::{ChainCancelled, ChainRetried, StepOutcome};
 
 use super::{Plan, WELL, chain_id};
 use crate::scripts::room::Room;

@@ -1,6 +1,6 @@
 //! Steps that become many: fanned out over a list, or by what they spawn.
 
-use longshore_shared::broker::{Child, Fence, StepOutcome};
+use longshore_broker::{Child, Fence, StepOutcome};
 
 use super::{Plan, WELL, memory, name};
 use crate::scripts::room::Room;

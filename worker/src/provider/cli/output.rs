@@ -1,7 +1,7 @@
 //! What the tools print. The forms are those of `claude` (claude-agent-sdk 0.3.329), `codex exec`
 //! (docs/exec.md) and `gemini` (gemini-cli 5411f11).
 
-use longshore_shared::{
+use longshore_protocol::{
     call::{FinishReason, Usage},
     money::Usd,
 };

@@ -5,7 +5,7 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 
-use longshore_shared::call::{CallError, ErrorClass, Spend};
+use longshore_protocol::call::{CallError, ErrorClass, Spend};
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,

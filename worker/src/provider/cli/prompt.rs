@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use longshore_shared::call::{Call, Role};
+use longshore_protocol::call::{Call, Role};
 
 use super::super::{instructions_and_turns, schema, text};
 

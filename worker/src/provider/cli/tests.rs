@@ -10,11 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use longshore_shared::{
-    call::{Call, CallError, ErrorClass, Message, Role, Spend, Usage},
-    catalog::{Catalog, ProviderEntry},
-    config::{Config, Environment},
-};
+use longshore_config::Config;
+use longshore_policy::catalog::{Catalog, ProviderEntry};
+use longshore_protocol::call::{Call, CallError, ErrorClass, Message, Role, Spend, Usage};
+use longshore_settings::Environment;
 use nix::{sys::signal::kill, unistd::Pid};
 use secrecy::SecretString;
 use serde_json::json;

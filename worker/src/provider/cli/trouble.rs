@@ -3,7 +3,7 @@
 use std::{process::ExitStatus, time::Duration};
 
 use chrono::Utc;
-use longshore_shared::call::{CallError, ErrorClass, Spend, Usage};
+use longshore_protocol::call::{CallError, ErrorClass, Spend, Usage};
 
 use super::{
     super::{error, failed, wait},

@@ -1,6 +1,6 @@
 //! Answers.
 
-use longshore_shared::call::{Answer, CallError, ErrorClass, FinishReason, Spend, Usage};
+use longshore_protocol::call::{Answer, CallError, ErrorClass, FinishReason, Spend, Usage};
 use serde_json::{Value, json};
 
 use crate::provider::{Anthropic, Dialect, Gemini, Ollama, OpenAi, Service};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use http::{HeaderMap, HeaderValue, header};
-use longshore_shared::call::{ErrorClass, Spend, Usage};
+use longshore_protocol::call::{ErrorClass, Spend, Usage};
 use serde_json::{Value, json};
 
 use super::{KEY, PROMPT, call, classify};

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use http::HeaderMap;
-use longshore_shared::call::{ErrorClass, ProviderRoom, RoomLeft, Spend};
+use longshore_protocol::call::{ErrorClass, ProviderRoom, RoomLeft, Spend};
 use serde::Deserialize;
 use serde_json::Value;
 

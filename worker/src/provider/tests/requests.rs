@@ -1,6 +1,6 @@
 //! Requests.
 
-use longshore_shared::call::{Call, Role};
+use longshore_protocol::call::{Call, Role};
 use serde_json::json;
 
 use super::{call, message};

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_shared::call::{CallError, ErrorClass, ProviderRoom, RoomLeft, Spend};
+use longshore_protocol::call::{CallError, ErrorClass, ProviderRoom, RoomLeft, Spend};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

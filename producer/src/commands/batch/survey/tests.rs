@@ -1,9 +1,8 @@
 use chrono::Utc;
 use insta::assert_snapshot;
-use longshore_shared::{
-    chain::ChainId,
-    config::{Config, Environment},
-};
+use longshore_config::Config;
+use longshore_protocol::chain::ChainId;
+use longshore_settings::Environment;
 
 use super::*;
 

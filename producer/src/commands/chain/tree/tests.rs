@@ -1,8 +1,8 @@
 use longshore::Usd;
-use longshore_shared::{
+use longshore_ledger::Figures;
+use longshore_protocol::{
     chain::{ChainId, ChainKind},
     event::ChainRecord,
-    ledger::Figures,
 };
 
 use super::*;

@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use longshore_shared::{
-    ledger::{ChainCosts, JobCost, StepRow},
-    money::Usd,
-};
+use longshore_ledger::{ChainCosts, JobCost, StepRow};
+use longshore_protocol::money::Usd;
 use serde::Serialize;
 
 use super::{cents, unknown};
@@ -150,7 +148,8 @@ fn table(steps: &[ChainStep]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use longshore_shared::{chain::StepName, ledger::Figures};
+    use longshore_ledger::Figures;
+    use longshore_protocol::chain::StepName;
 
     use super::*;
 

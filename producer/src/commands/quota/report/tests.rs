@@ -1,11 +1,10 @@
 use std::path::Path;
 
 use insta::assert_snapshot;
-use longshore_shared::{
-    broker::{Fill, MeterReport},
-    config::{Config, Environment},
-    limits::{Meters, Take},
-};
+use longshore_broker::{Fill, MeterReport};
+use longshore_config::Config;
+use longshore_policy::limits::{Meters, Take};
+use longshore_settings::Environment;
 
 use super::{
     super::{limit::limits, report},
@@ -49,7 +48,7 @@ fn stands(take: &Take, (used, held, waiting): Figures) -> MeterReport {
             hard,
             at_limit,
             ..
-        } => Fill::Window(longshore_shared::broker::WindowFill {
+        } => Fill::Window(longshore_broker::WindowFill {
             unit: *unit,
             limit: *limit,
             used,
@@ -76,7 +75,7 @@ pub(in crate::commands) type Figures = (u64, u64, u64);
 
 /// How the limits of a configuration stand of whose meters this is told.
 pub(in crate::commands) fn stand(config: &Config, told: &[(&str, Figures)]) -> Vec<Limit> {
-    let meters = Meters::new(config);
+    let meters = Meters::new(&config.catalog, &config.budgets);
     let now = "2026-02-01T12:00:00Z".parse().unwrap();
     let mut takes = meters.all(now);
     takes.extend(

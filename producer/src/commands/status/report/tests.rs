@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use longshore_shared::id::QueueName;
+use longshore_protocol::id::QueueName;
 
 use super::{
     super::{
@@ -86,7 +86,7 @@ fn limited() -> Report {
         model: "claude-haiku-4-5".to_owned(),
         since: time("2026-02-01T12:00:00Z"),
         until: time("2026-02-01T12:00:40Z"),
-        class: longshore_shared::call::ErrorClass::Overloaded,
+        class: longshore_protocol::call::ErrorClass::Overloaded,
     };
     let mut report = well();
     let mut quotas = std::mem::take(&mut report.quotas);

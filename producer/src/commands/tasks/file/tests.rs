@@ -1,7 +1,7 @@
 //! Files of tasks, right and wrong.
 
 use insta::assert_snapshot;
-use longshore_shared::config::Environment;
+use longshore_settings::Environment;
 
 use super::*;
 
@@ -71,7 +71,8 @@ fn a_file_becomes_a_chain_of_steps() {
       ]
     }
     "#);
-    longshore_shared::chain::parse(&text, &longshore_shared::envelope::Limits::default()).unwrap();
+    longshore_protocol::chain::parse(&text, &longshore_protocol::envelope::Limits::default())
+        .unwrap();
     assert_snapshot!(super::super::overview(&tasks), @"
     TASK         STEP         TYPE           RISK  AREA  FILES  BYTES  GOAL
     MY-TASK-001  MY_TASK_001  documentation  low   docs  1      28     Add docstrings to ContextBuilder class

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use longshore_shared::call::{ErrorClass, FinishReason, Spend, Usage};
+use longshore_protocol::call::{ErrorClass, FinishReason, Spend, Usage};
 use serde_json::json;
 
 use super::{Fake, asking, fails, fake, tool};

@@ -1,0 +1,307 @@
+//! Chains as they stand in Redis, for those who look. Nothing is changed; see `lua/chain.lua`.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+
+use longshore_protocol::{
+    chain::{ChainId, ChainKind, ChainState, Instance, StepName, StepState},
+    event::ChainRecord,
+    id::JobId,
+    money::Usd,
+};
+
+use super::{Broker, BrokerError};
+
+/// Instances in flight or ready that are looked at, to tell which steps they are of.
+const LOOKED_AT: usize = 10_000;
+
+/// Failures that are named.
+const NAMED: usize = 100;
+
+/// A chain, and what it has spent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainHead {
+    /// What is recorded of it.
+    pub record: ChainRecord,
+    /// What it has spent, as far as it is known.
+    pub cost: Usd,
+}
+
+/// How many steps and items have ended, by how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Answered.
+    pub completed: u64,
+    /// Given up.
+    pub failed: u64,
+    /// Passed over.
+    pub skipped: u64,
+    /// Stopped.
+    pub cancelled: u64,
+}
+
+/// A step or an item that ended without success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// Which.
+    pub instance: Instance,
+    /// Its job.
+    pub job: JobId,
+}
+
+/// How a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepView {
+    /// Where it is in its life.
+    pub state: StepState,
+    /// Its items, once it has fanned out.
+    pub items: Option<u64>,
+    /// Items that have ended.
+    pub ended: u64,
+    /// Items that succeeded.
+    pub completed: u64,
+}
+
+/// A chain as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainView {
+    /// The chain.
+    pub head: ChainHead,
+    /// What has ended.
+    pub tally: Tally,
+    /// What has begun and not ended.
+    pub in_flight: u64,
+    /// The first of those that ended without success.
+    pub failed: Vec<Failed>,
+    counts: HashMap<StepName, Counts>,
+    running: HashSet<StepName>,
+    ready: HashSet<StepName>,
+}
+
+/// What the chain's hash says of one step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counts {
+    end: Option<StepState>,
+    items: Option<u64>,
+    ended: u64,
+    completed: u64,
+}
+
+impl ChainView {
+    /// The steps of which anything is known, in the order of their names.
+    pub fn names(&self) -> Vec<&StepName> {
+        let mut names: Vec<&StepName> = self.counts.keys().collect();
+        names.sort();
+        names
+    }
+
+    /// How a step stands; one that nothing is known of waits.
+    pub fn step(&self, name: &StepName) -> StepView {
+        let counts = self.counts.get(name).copied().unwrap_or_default();
+        let state = match counts.end {
+            Some(end) => end,
+            None if self.running.contains(name) || counts.ended > 0 => StepState::Running,
+            // What was ready when the chain was stopped will not go any more.
+            None if self.head.record.state.is_final() => StepState::Skipped,
+            None if self.ready.contains(name) => StepState::Ready,
+            None => StepState::Waiting,
+        };
+        StepView {
+            state,
+            items: counts.items,
+            ended: counts.ended,
+            completed: counts.completed,
+        }
+    }
+}
+
+/// What stands in the hash of a chain.
+struct Fields(HashMap<String, String>);
+
+impl Fields {
+    fn text(&self, name: &str) -> Option<&str> {
+        let text = self.0.get(name).map(String::as_str);
+        text.filter(|text| !text.is_empty())
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        self.text(name)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_default()
+    }
+
+    /// `None` of a chain that is gone.
+    fn head(&self, id: &ChainId) -> Option<ChainHead> {
+        let ms = |name| i64::try_from(self.number(name)).ok();
+        Some(ChainHead {
+            record: ChainRecord {
+                chain_id: id.clone(),
+                name: self.text("name").map(str::to_owned),
+                kind: ChainKind::from_name(self.text("kind")?)?,
+                state: ChainState::from_name(self.text("state")?)?,
+                steps: self.number("steps"),
+                begun_ms: ms("begun")?,
+                ended_ms: ms("ended").filter(|ended| *ended > 0),
+            },
+            cost: Usd::from_nanos(self.number("nanos")),
+        })
+    }
+
+    fn counts(&self) -> HashMap<StepName, Counts> {
+        let mut steps: HashMap<StepName, Counts> = HashMap::new();
+        for (field, value) in &self.0 {
+            let Some((kind, name)) = field.split_once(':') else {
+                continue;
+            };
+            let Ok(name) = StepName::parse(name) else {
+                continue;
+            };
+            let counts = steps.entry(name).or_default();
+            let number = value.parse().ok();
+            match kind {
+                "s" => counts.end = StepState::from_name(value),
+                "t" => counts.items = number,
+                "d" => counts.ended = number.unwrap_or_default(),
+                "o" => counts.completed = number.unwrap_or_default(),
+                _ => {}
+            }
+        }
+        steps
+    }
+}
+
+/// The steps that instances are of.
+fn steps_of(instances: &[String]) -> HashSet<StepName> {
+    let parsed = instances.iter().filter_map(|text| text.parse().ok());
+    parsed.map(|instance: Instance| instance.step).collect()
+}
+
+/// `failed JOB` or `cancelled JOB`, by instance; in the order of their names.
+fn failed(rows: Vec<(String, String)>) -> Vec<Failed> {
+    let mut failed: Vec<Failed> = rows
+        .into_iter()
+        .filter_map(|(instance, ended)| {
+            let (_, job) = ended.split_once(' ')?;
+            Some(Failed {
+                instance: instance.parse().ok()?,
+                job: JobId::parse(job).ok()?,
+            })
+        })
+        .collect();
+    failed.sort_by(|one, other| one.instance.cmp(&other.instance));
+    failed
+}
+
+/// What a scan of a hash answers: where to go on, and a part of it.
+type Scanned = (String, Vec<(String, String)>);
+
+impl Broker {
+    /// How a chain stands; `None` of one that is unknown, or so long gone that Redis forgot it.
+    pub async fn chain_state(&self, id: &ChainId) -> Result<Option<ChainView>, BrokerError> {
+        let key = self.keys().chain(id);
+        let part = |part: &str| format!("{key}:{part}");
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        pipe.cmd("HGETALL").arg(&key);
+        pipe.cmd("HLEN").arg(part("running"));
+        pipe.cmd("HSCAN")
+            .arg(part("running"))
+            .arg(0)
+            .arg("COUNT")
+            .arg(LOOKED_AT);
+        pipe.cmd("LRANGE").arg(part("ready")).arg(0).arg(LOOKED_AT);
+        pipe.cmd("HSCAN")
+            .arg(part("failed"))
+            .arg(0)
+            .arg("COUNT")
+            .arg(NAMED);
+        let (fields, in_flight, (_, running), ready, (_, lost)): (
+            HashMap<String, String>,
+            u64,
+            Scanned,
+            Vec<String>,
+            Scanned,
+        ) = pipe
+            .query_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))?;
+        let fields = Fields(fields);
+        let running: Vec<String> = running.into_iter().map(|(instance, _)| instance).collect();
+        Ok(fields.head(id).map(|head| ChainView {
+            head,
+            tally: Tally {
+                completed: fields.number("completed"),
+                failed: fields.number("failed"),
+                skipped: fields.number("skipped"),
+                cancelled: fields.number("cancelled"),
+            },
+            in_flight,
+            failed: failed(lost).into_iter().take(NAMED).collect(),
+            counts: fields.counts(),
+            running: steps_of(&running),
+            ready: steps_of(&ready),
+        }))
+    }
+
+    /// The jobs of a chain that ended without success, all of them.
+    pub async fn chain_failed(&self, id: &ChainId) -> Result<Vec<JobId>, BrokerError> {
+        let rows: Vec<(String, String)> = redis::cmd("HGETALL")
+            .arg(format!("{}:failed", self.keys().chain(id)))
+            .query_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))?;
+        Ok(failed(rows).into_iter().map(|failed| failed.job).collect())
+    }
+
+    /// The document of a chain, as its producer wrote it.
+    pub async fn chain_doc(&self, id: &ChainId) -> Result<Option<String>, BrokerError> {
+        redis::cmd("GET")
+            .arg(format!("{}:doc", self.keys().chain(id)))
+            .query_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))
+    }
+
+    /// The chains that Redis still knows, the newest first: at most `limit`, of those that began before `before`
+    /// (ms since the epoch).
+    pub async fn chains_newest(
+        &self,
+        limit: usize,
+        before: Option<i64>,
+    ) -> Result<Vec<ChainHead>, BrokerError> {
+        const FIELDS: [&str; 7] = ["name", "kind", "state", "steps", "begun", "ended", "nanos"];
+        let ids: Vec<String> = redis::cmd("ZREVRANGEBYSCORE")
+            .arg(self.keys().chains())
+            .arg(before.map_or_else(|| "+inf".to_owned(), |before| format!("({before}")))
+            .arg("-inf")
+            .arg("LIMIT")
+            .arg(0)
+            .arg(limit)
+            .query_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))?;
+        let ids: Vec<ChainId> = ids
+            .iter()
+            .filter_map(|id| ChainId::parse(id).ok())
+            .collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipe = redis::pipe();
+        for id in &ids {
+            pipe.cmd("HMGET").arg(self.keys().chain(id)).arg(&FIELDS);
+        }
+        let rows: Vec<Vec<Option<String>>> = pipe
+            .query_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))?;
+        let heads = ids.iter().zip(rows).filter_map(|(id, values)| {
+            let fields = FIELDS.into_iter().map(str::to_owned).zip(values);
+            let given = fields.filter_map(|(name, value)| Some((name, value?)));
+            Fields(given.collect()).head(id)
+        });
+        Ok(heads.collect())
+    }
+}

@@ -1,0 +1,209 @@
+//! The recurring jobs.
+
+use chrono::{DateTime, Utc};
+use longshore_policy::cron::{Entry, Step};
+use longshore_protocol::id::{CronName, QueueName};
+use redis::AsyncCommands as _;
+
+use super::{Broker, BrokerError, LeaderToken, milliseconds, scripts};
+
+/// A recurring job's record as it stands in Redis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CronRecord {
+    /// Its name.
+    pub name: CronName,
+    /// Its text, which tells one version of it from another.
+    pub text: String,
+}
+
+/// A recurring job with its ticks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CronStanding {
+    /// The record.
+    pub record: CronRecord,
+    /// The tick that comes next; `None` while it rests.
+    pub next: Option<DateTime<Utc>>,
+    /// The tick that was enqueued last.
+    pub last: Option<DateTime<Utc>>,
+    /// How many were enqueued.
+    pub ran: u64,
+    /// How many were skipped.
+    pub skipped: u64,
+}
+
+/// What becomes of the next tick when a record is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextTick {
+    /// It stays as it is.
+    Kept,
+    /// None comes.
+    Never,
+    /// It comes at this time.
+    At(DateTime<Utc>),
+}
+
+/// Whether a step with recurring jobs took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum CronFence {
+    /// It did.
+    Held,
+    /// The job is another by now: nothing changed.
+    Changed,
+    /// Another leads: nothing changed.
+    Deposed,
+}
+
+impl CronRecord {
+    /// What it says.
+    pub fn entry(&self) -> Result<Entry, BrokerError> {
+        serde_json::from_str(&self.text)
+            .map_err(|error| Broker::foreign(format!("cron {}", self.name), error))
+    }
+}
+
+impl Broker {
+    /// Writes what a recurring job is, if `before` is still what is known of it; `None` takes it away.
+    /// Whoever does so as a leader names its token.
+    pub async fn cron_put(
+        &self,
+        leader: Option<LeaderToken>,
+        name: &CronName,
+        before: Option<&CronRecord>,
+        after: Option<&Entry>,
+        next: NextTick,
+    ) -> Result<CronFence, BrokerError> {
+        let after = after.map(serde_json::to_string).transpose();
+        let after = after.map_err(|error| Self::foreign(self.keys().cron(), error))?;
+        let mut call = scripts::CRON_PUT.key(self.keys().cron());
+        call.arg(self.keys().prefix())
+            .arg(leader.map(|token| token.to_string()).unwrap_or_default())
+            .arg(name.as_str())
+            .arg(before.map_or("", |record| record.text.as_str()))
+            .arg(after.unwrap_or_default())
+            .arg(match next {
+                NextTick::Kept => String::new(),
+                NextTick::Never => "-".to_owned(),
+                NextTick::At(tick) => tick.timestamp_millis().to_string(),
+            });
+        let answer: String = call
+            .invoke_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))?;
+        Ok(fence(&answer))
+    }
+
+    /// Takes a step of a recurring job whose next tick was `due`: enqueues `message`, if there is one.
+    pub async fn cron_tick(
+        &self,
+        leader: LeaderToken,
+        record: &CronRecord,
+        due: DateTime<Utc>,
+        step: &Step,
+        queue: &QueueName,
+        message: Option<&str>,
+    ) -> Result<CronFence, BrokerError> {
+        let ms = |tick: DateTime<Utc>| tick.timestamp_millis();
+        let mut call = scripts::CRON_TICK.key(self.keys().cron_next());
+        call.arg(self.keys().prefix())
+            .arg(leader.to_string())
+            .arg(record.name.as_str())
+            .arg(&record.text)
+            .arg(ms(due))
+            .arg(
+                step.next
+                    .map_or_else(|| "-".to_owned(), |tick| ms(tick).to_string()),
+            )
+            .arg(step.skipped)
+            .arg(queue.as_str())
+            .arg(step.run.map(ms).unwrap_or_default())
+            .arg(message.unwrap_or_default());
+        let answer: String = call
+            .invoke_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))?;
+        Ok(fence(&answer))
+    }
+
+    /// The server's time, and the next ticks of at most `most` recurring jobs, the earliest first.
+    pub async fn cron_next(
+        &self,
+        most: usize,
+    ) -> Result<(DateTime<Utc>, Vec<(CronName, DateTime<Utc>)>), BrokerError> {
+        let last = most.saturating_sub(1);
+        let ((seconds, micros), ticks): ((i64, i64), Vec<(String, f64)>) = redis::pipe()
+            .cmd("TIME")
+            .zrange_withscores(
+                self.keys().cron_next(),
+                0,
+                isize::try_from(last).unwrap_or(isize::MAX),
+            )
+            .query_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))?;
+        let ticks = ticks
+            .into_iter()
+            .map(|(name, tick)| (CronName::from_record(&name), moment(milliseconds(tick))));
+        Ok((moment(seconds * 1000 + micros / 1000), ticks.collect()))
+    }
+
+    /// The record of one.
+    pub async fn cron_record(&self, name: &CronName) -> Result<Option<CronRecord>, BrokerError> {
+        let text: Option<String> = self
+            .shared()
+            .hget(self.keys().cron(), name.as_str())
+            .await
+            .map_err(|source| self.failed(source))?;
+        Ok(text.map(|text| CronRecord {
+            name: name.clone(),
+            text,
+        }))
+    }
+
+    /// All of them, by name.
+    pub async fn cron_all(&self) -> Result<Vec<CronStanding>, BrokerError> {
+        type Found = (
+            Vec<(String, String)>,
+            std::collections::HashMap<String, f64>,
+            std::collections::HashMap<String, i64>,
+        );
+        let (mut records, next, state): Found = redis::pipe()
+            .hgetall(self.keys().cron())
+            .zrange_withscores(self.keys().cron_next(), 0, -1)
+            .hgetall(self.keys().cron_state())
+            .query_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))?;
+        records.sort();
+        let standing = records.into_iter().map(|(name, text)| {
+            let figure = |what: &str| state.get(&format!("{what}:{name}")).copied();
+            let count = |what: &str| {
+                let figure = figure(what).unwrap_or_default();
+                u64::try_from(figure).unwrap_or_default()
+            };
+            CronStanding {
+                next: next.get(&name).map(|tick| moment(milliseconds(*tick))),
+                last: figure("last").map(moment),
+                ran: count("ran"),
+                skipped: count("skipped"),
+                record: CronRecord {
+                    name: CronName::from_record(&name),
+                    text,
+                },
+            }
+        });
+        Ok(standing.collect())
+    }
+}
+
+fn moment(ms: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(ms).unwrap_or_default()
+}
+
+fn fence(answer: &str) -> CronFence {
+    match answer {
+        "ok" => CronFence::Held,
+        "deposed" => CronFence::Deposed,
+        _ => CronFence::Changed,
+    }
+}

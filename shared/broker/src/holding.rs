@@ -1,0 +1,198 @@
+//! What workers have in their hands, as Redis knows it: it costs a worker nothing to be asked.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use longshore_protocol::{
+    event::Event,
+    id::{AttemptId, JobId, Place, QueueName, WorkerId},
+    keys::{RETURNED, WORKERS_GROUP},
+};
+use redis::AsyncCommands as _;
+use serde::Serialize;
+
+use super::{Broker, BrokerError, journal::Journalled, workers::is_missing};
+
+/// A job in a worker's hands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Holding {
+    /// The job.
+    pub job_id: JobId,
+    /// Where it stands.
+    pub place: Place,
+    /// Its type; not known before its first call.
+    pub task_type: Option<String>,
+    /// Who is called; nobody between two calls.
+    pub platform: Option<String>,
+    /// Which model.
+    pub model: Option<String>,
+    /// The call that is under way.
+    pub attempt_id: Option<AttemptId>,
+    /// How long the worker has had it.
+    #[serde(skip)]
+    pub held_for: Duration,
+}
+
+/// A worker whose heartbeat is missing although it holds jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unheard {
+    /// Who.
+    pub worker: WorkerId,
+    /// Jobs that it holds.
+    pub holds: usize,
+    /// How long ago it last asked for jobs.
+    pub idle: Duration,
+}
+
+impl Broker {
+    /// The jobs that a worker has of these queues, at most about `most`.
+    pub async fn holdings(
+        &self,
+        worker: &WorkerId,
+        queues: &[QueueName],
+        most: usize,
+    ) -> Result<Vec<Holding>, BrokerError> {
+        let mut held: Vec<(Place, Duration)> = Vec::new();
+        for queue in queues {
+            for stream in [queue.ready(), queue.clone()] {
+                let left = most.saturating_sub(held.len());
+                if left == 0 {
+                    break;
+                }
+                held.extend(self.held_since(worker, &stream, left).await?);
+            }
+        }
+        let places: Vec<Place> = held.iter().map(|(place, _)| place.clone()).collect();
+        let journalled = self.journalled(&places).await?;
+        let resumes = self.resumes(&places).await?;
+        Ok(held
+            .into_iter()
+            .zip(journalled)
+            .zip(resumes)
+            .map(|(((place, held_for), journalled), resume)| {
+                let event = journalled
+                    .as_ref()
+                    .and_then(|one| serde_json::from_str::<Event>(&one.event_if_lost).ok());
+                let call = event.and_then(|event| event.attempt);
+                let labels = call.as_ref().and_then(|call| call.labels.as_ref());
+                Holding {
+                    job_id: labels
+                        .map(|labels| labels.job_id.clone())
+                        .or(resume.map(|resume| resume.id))
+                        .unwrap_or_else(|| JobId::of_place(&place)),
+                    place,
+                    task_type: labels.map(|labels| labels.task_type.clone()),
+                    platform: call.as_ref().map(|call| call.platform.clone()),
+                    model: call.as_ref().map(|call| call.model.clone()),
+                    attempt_id: call.as_ref().map(|call| call.attempt_id),
+                    held_for,
+                }
+            })
+            .collect())
+    }
+
+    async fn held_since(
+        &self,
+        worker: &WorkerId,
+        stream: &QueueName,
+        most: usize,
+    ) -> Result<Vec<(Place, Duration)>, BrokerError> {
+        let found: Result<redis::streams::StreamPendingCountReply, _> = self
+            .shared()
+            .xpending_consumer_count(
+                self.keys().queue(stream),
+                WORKERS_GROUP,
+                "-",
+                "+",
+                most,
+                worker.as_str(),
+            )
+            .await;
+        match found {
+            Ok(reply) => Ok(reply
+                .ids
+                .into_iter()
+                .map(|row| {
+                    let since = Duration::from_millis(row.last_delivered_ms as u64);
+                    (Place::new(stream, &row.id), since)
+                })
+                .collect()),
+            Err(error) if is_missing(&error) => Ok(Vec::new()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    async fn journalled(&self, places: &[Place]) -> Result<Vec<Option<Journalled>>, BrokerError> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<&str> = places.iter().map(Place::as_str).collect();
+        let values: Vec<Option<String>> = redis::cmd("HMGET")
+            .arg(self.keys().inflight())
+            .arg(&names)
+            .query_async(&mut self.pooled().await?)
+            .await
+            .map_err(|source| self.failed(source))?;
+        Ok(places
+            .iter()
+            .zip(values)
+            .map(|(place, value)| Journalled::parse(place.clone(), &value?))
+            .collect())
+    }
+
+    /// A page of the journal, and where the next begins (0: that was all).
+    pub async fn journal_page(&self, cursor: u64) -> Result<(u64, Vec<Journalled>), BrokerError> {
+        let (next, rows): (u64, Vec<(String, String)>) = redis::cmd("HSCAN")
+            .arg(self.keys().inflight())
+            .arg(cursor)
+            .arg("COUNT")
+            .arg(500)
+            .query_async(&mut self.pooled().await?)
+            .await
+            .map_err(|source| self.failed(source))?;
+        let entries = rows
+            .into_iter()
+            .filter_map(|(place, value)| Journalled::parse(Place::from_record(&place), &value))
+            .collect();
+        Ok((next, entries))
+    }
+
+    /// The workers that hold jobs and whose heartbeat is missing.
+    pub async fn unheard(&self) -> Result<Vec<Unheard>, BrokerError> {
+        let alive: BTreeSet<WorkerId> = self
+            .workers()
+            .await?
+            .into_iter()
+            .map(|beat| beat.worker)
+            .collect();
+        let mut found: BTreeMap<WorkerId, Unheard> = BTreeMap::new();
+        for stream in self.streams().await? {
+            let info: Result<redis::streams::StreamInfoConsumersReply, _> = self
+                .shared()
+                .xinfo_consumers(self.keys().queue(&stream), WORKERS_GROUP)
+                .await;
+            let consumers = match info {
+                Ok(reply) => reply.consumers,
+                Err(error) if is_missing(&error) => continue,
+                Err(error) => return Err(self.failed(error)),
+            };
+            for consumer in consumers {
+                let worker = WorkerId::from_record(&consumer.name);
+                if consumer.pending == 0 || consumer.name == RETURNED || alive.contains(&worker) {
+                    continue;
+                }
+                let idle = Duration::from_millis(consumer.idle as u64);
+                let known = found.entry(worker.clone()).or_insert(Unheard {
+                    worker,
+                    holds: 0,
+                    idle,
+                });
+                known.holds += consumer.pending;
+                known.idle = known.idle.min(idle);
+            }
+        }
+        Ok(found.into_values().collect())
+    }
+}

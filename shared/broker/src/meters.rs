@@ -1,0 +1,295 @@
+//! How full limits are, for reports. Nothing is taken or changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use longshore_policy::limits::{AtLimit, Meters, Take, Unit};
+use redis::Value;
+
+use super::{Broker, BrokerError};
+
+/// Meters that are asked about together; more are asked in further round trips.
+const TOGETHER: usize = 1_000;
+
+/// How a limit stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MeterReport {
+    /// Its name: see [`MeterName`](longshore_policy::limits::MeterName).
+    pub meter: String,
+    /// Jobs that wait in its lane.
+    pub waiting: u64,
+    /// What of it is taken.
+    pub fill: Fill,
+}
+
+/// What of a limit is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fill {
+    /// Of an evenly paced rate.
+    Rate {
+        /// The most units in any minute.
+        per_minute: u64,
+        /// Units that may go at once now.
+        free: u64,
+    },
+    /// Of a window.
+    Window(WindowFill),
+    /// Of places.
+    Places {
+        /// How many there are.
+        limit: u32,
+        /// How many there are just now: fewer after a provider's 429s, and near the end of a quota.
+        cap: u32,
+        /// How many are in use.
+        in_use: u64,
+    },
+}
+
+/// What of a window is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowFill {
+    /// What is counted.
+    pub unit: Unit,
+    /// The most.
+    pub limit: u64,
+    /// What ended calls came to.
+    pub used: u64,
+    /// The most that running calls can come to.
+    pub held: u64,
+    /// When it begins anew; absent of one that never does.
+    pub resets_at: Option<DateTime<Utc>>,
+    /// Whether it is never overrun.
+    pub hard: bool,
+    /// What becomes of jobs that no longer fit.
+    pub at_limit: AtLimit,
+}
+
+impl WindowFill {
+    /// Used and held together.
+    pub fn taken(&self) -> u64 {
+        self.used.saturating_add(self.held)
+    }
+
+    /// What is left; nothing of a soft limit that is overrun.
+    pub fn remaining(&self) -> u64 {
+        self.limit.saturating_sub(self.taken())
+    }
+
+    /// What is taken, in whole percent of the limit.
+    pub fn percent(&self) -> u64 {
+        let percent = u128::from(self.taken()) * 100 / u128::from(self.limit.max(1));
+        u64::try_from(percent).unwrap_or(u64::MAX)
+    }
+
+    /// The same with so many units more.
+    #[must_use]
+    pub fn and(mut self, more: u64) -> Self {
+        self.held = self.held.saturating_add(more);
+        self
+    }
+}
+
+/// What stands in Redis of a meter.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    window: Option<i64>,
+    used: u64,
+    held: u64,
+    end_ms: i64,
+    full_at_micros: i64,
+    cap: Option<f64>,
+    waiting: u64,
+    in_use: u64,
+}
+
+/// `w`, `used`, `held`, `end`, `full_at`, `cap`.
+type Fields = (
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<f64>,
+);
+
+impl Counts {
+    fn new(fields: Fields, waiting: u64, in_use: u64) -> Self {
+        let (window, used, held, end, full_at, cap) = fields;
+        let sum = |number: Option<i64>| u64::try_from(number.unwrap_or(0)).unwrap_or(0);
+        Self {
+            window,
+            used: sum(used),
+            held: sum(held),
+            end_ms: end.unwrap_or(0),
+            full_at_micros: full_at.unwrap_or(0),
+            cap,
+            waiting,
+            in_use,
+        }
+    }
+
+    /// Used and held, unless their window is over.
+    fn sums(&self, now_micros: i64) -> (u64, u64) {
+        if self.end_ms != 0 && self.end_ms <= now_micros / 1000 {
+            return (0, 0);
+        }
+        (self.used, self.held)
+    }
+}
+
+impl Broker {
+    /// How these limits stand, in their order. What they take does not matter.
+    pub async fn meters(&self, takes: &[Take]) -> Result<Vec<MeterReport>, BrokerError> {
+        let mut names = BTreeSet::new();
+        for take in takes {
+            names.insert(take.meter());
+            if let Take::Slots {
+                half_of: Some((sum, _)),
+                ..
+            } = take
+            {
+                names.insert(sum);
+            }
+        }
+        let names: Vec<&str> = names.into_iter().collect();
+        let (mut counts, mut now) = (BTreeMap::new(), 0);
+        for some in names.chunks(TOGETHER) {
+            now = self.counts(some, &mut counts).await?;
+        }
+        Ok(takes
+            .iter()
+            .map(|take| report(take, &counts, now))
+            .collect())
+    }
+
+    /// How all limits of a configuration stand: its meters, and of the budgets of each tenant or chain by
+    /// itself those of which something is taken or waited for. These are searched for by `SCAN`.
+    pub async fn all_meters(
+        &self,
+        meters: &Meters,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<MeterReport>, BrokerError> {
+        let mut reports = self.meters(&meters.all(now)).await?;
+        if meters.has_budgets_of_each() {
+            let prefix = self.keys().quota("");
+            let keys = self.scan(&format!("{prefix}budget:*")).await?;
+            let takes: Vec<Take> = keys
+                .iter()
+                .filter_map(|key| meters.of_each(key.strip_prefix(&prefix)?, now))
+                .collect();
+            let of_each = self.meters(&takes).await?;
+            let matters = |one: &MeterReport| match &one.fill {
+                Fill::Window(fill) => fill.taken() > 0 || one.waiting > 0,
+                Fill::Rate { .. } | Fill::Places { .. } => true,
+            };
+            reports.extend(of_each.into_iter().filter(matters));
+        }
+        Ok(reports)
+    }
+
+    /// Reads what stands of these meters; gives the server's time, in microseconds since 1970.
+    async fn counts<'a>(
+        &self,
+        names: &[&'a str],
+        counts: &mut BTreeMap<&'a str, Counts>,
+    ) -> Result<i64, BrokerError> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("TIME");
+        for name in names {
+            pipe.cmd("HMGET")
+                .arg(self.keys().quota(name))
+                .arg(&["w", "used", "held", "end", "full_at", "cap"]);
+            pipe.cmd("LLEN").arg(self.keys().quota_lane(name));
+            pipe.cmd("HLEN").arg(self.keys().slots(name));
+        }
+        let values: Vec<Value> = pipe
+            .query_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))?;
+        let mut values = values.into_iter();
+        let mut next = || values.next().unwrap_or(Value::Nil);
+        let (seconds, micros): (i64, i64) = read("TIME", next())?;
+        for name in names {
+            let key = self.keys().quota(name);
+            let fields: Fields = read(&key, next())?;
+            let (waiting, in_use) = (read(&key, next())?, read(&key, next())?);
+            counts.insert(name, Counts::new(fields, waiting, in_use));
+        }
+        Ok(seconds.saturating_mul(1_000_000).saturating_add(micros))
+    }
+}
+
+fn read<T: redis::FromRedisValue>(key: &str, value: Value) -> Result<T, BrokerError> {
+    redis::from_redis_value(value).map_err(|error| Broker::foreign(key, error))
+}
+
+fn report(take: &Take, counts: &BTreeMap<&str, Counts>, now_micros: i64) -> MeterReport {
+    let of = |meter: &str| counts.get(meter).copied().unwrap_or_default();
+    let count = of(take.meter());
+    let fill = match take {
+        Take::Rate {
+            per_minute, pacing, ..
+        } => {
+            let ahead = count.full_at_micros.saturating_sub(now_micros);
+            Fill::Rate {
+                per_minute: *per_minute,
+                free: pacing.free(u64::try_from(ahead).unwrap_or(0)),
+            }
+        }
+        Take::Window {
+            window,
+            end,
+            limit,
+            unit,
+            hard,
+            at_limit,
+            ..
+        } => {
+            let (used, held) = if count.window == Some(*window) {
+                count.sums(now_micros)
+            } else {
+                (0, 0)
+            };
+            Fill::Window(WindowFill {
+                unit: *unit,
+                limit: *limit,
+                used,
+                held,
+                resets_at: end.and_then(DateTime::from_timestamp_millis),
+                hard: *hard,
+                at_limit: *at_limit,
+            })
+        }
+        Take::Slots { limit, half_of, .. } => {
+            let sums = half_of.as_ref().map(|(meter, most)| {
+                let (used, held) = of(meter).sums(now_micros);
+                most.saturating_sub(used).saturating_sub(held) / 2
+            });
+            Fill::Places {
+                limit: *limit,
+                cap: cap(*limit, count.cap, sums),
+                in_use: count.in_use,
+            }
+        }
+    };
+    MeterReport {
+        meter: take.meter().to_owned(),
+        waiting: count.waiting,
+        fill,
+    }
+}
+
+/// The places that there are now, as `limits.lua` counts them.
+fn cap(limit: u32, adapted: Option<f64>, half: Option<u64>) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float becomes the nearest number that there is"
+    )]
+    let adapted = adapted.map_or(limit, |cap| cap as u32);
+    let half = half.map_or(limit, |half| u32::try_from(half).unwrap_or(limit));
+    limit.min(adapted).min(half).max(1)
+}
+
+#[cfg(test)]
+mod tests;

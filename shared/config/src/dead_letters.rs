@@ -1,0 +1,245 @@
+//! Reads the section `dead_letters:`: the rules by which dead letters are replayed.
+
+use std::{sync::LazyLock, time::Duration};
+
+use longshore_policy::{
+    catalog::{Catalog, list, missing},
+    replay::{ReplayRule, ReplayWhen},
+};
+use longshore_protocol::{call::ErrorClass, dead_letter::DeadFilter, envelope::is_line};
+use longshore_settings::{Form, Reader, Text, form::duration, form::whole};
+use serde::Deserialize;
+
+/// Reasons beside the classes of failed calls that may pass by themselves. A malformed or an expired
+/// message stays so.
+const PASSING: [&str; 2] = ["poison", "budget_exceeded"];
+
+/// The section as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawDeadLetters {
+    replay: Vec<RawReplayRule>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawReplayRule {
+    name: Option<Text>,
+    reasons: Option<Vec<Text>>,
+    #[serde(rename = "type")]
+    task_type: Option<Text>,
+    platform: Option<Text>,
+    tenant: Option<Text>,
+    queue: Option<Text>,
+    when: Option<Text>,
+    per_minute: Option<Text>,
+    at_most: Option<Text>,
+}
+
+impl RawReplayRule {
+    /// Its first value, for its line.
+    fn somewhere(&self) -> Option<&Text> {
+        [
+            &self.name,
+            &self.task_type,
+            &self.platform,
+            &self.tenant,
+            &self.queue,
+            &self.when,
+            &self.per_minute,
+            &self.at_most,
+        ]
+        .into_iter()
+        .filter_map(Option::as_ref)
+        .chain(self.reasons.iter().flatten())
+        .min_by_key(|text| text.line())
+    }
+}
+
+/// The rules, in the file's order.
+pub(super) fn replay_rules(
+    r: &mut Reader<'_>,
+    raw: &RawDeadLetters,
+    catalog: &Catalog,
+) -> Vec<ReplayRule> {
+    let mut rules: Vec<ReplayRule> = Vec::new();
+    for raw in &raw.replay {
+        let Some(rule) = rule(r, raw, catalog) else {
+            continue;
+        };
+        if let Some(written) = &raw.name {
+            r.stands_at(&format!("dead_letters.replay.{}", rule.name), written);
+            if rules.iter().any(|other| other.name == rule.name) {
+                let text = format!("the rule `{}` is named twice; rename one", rule.name);
+                r.problem_at(written, text);
+            }
+        }
+        rules.push(rule);
+    }
+    rules
+}
+
+fn rule(r: &mut Reader<'_>, raw: &RawReplayRule, catalog: &Catalog) -> Option<ReplayRule> {
+    // It stands in keys of Redis.
+    let word = Form::new("1 to 64 characters of [A-Za-z0-9._-]", |text| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        ((1..=64).contains(&text.len()) && text.chars().all(allowed)).then(|| text.to_owned())
+    });
+    let name = match &raw.name {
+        Some(name) => r.value("dead_letters.replay.name", name, &word),
+        None => missing(
+            r,
+            raw.somewhere(),
+            "dead_letters.replay.name",
+            &word.expected,
+        ),
+    };
+    let reasons = reasons(r, raw);
+    let line = Form::new("1 to 200 characters without control characters", |text| {
+        is_line(text, 200).then(|| text.to_owned())
+    });
+    let mut value = |field: &str, written: Option<&Text>, form: &Form<String>| {
+        written.and_then(|text| r.value(&format!("dead_letters.replay.{field}"), text, form))
+    };
+    let task_type = value("type", raw.task_type.as_ref(), &line);
+    let platform = value("platform", raw.platform.as_ref(), &platform(catalog));
+    let tenant = value("tenant", raw.tenant.as_ref(), &line);
+    let queue = raw.queue.as_ref().and_then(|text| {
+        r.value(
+            "dead_letters.replay.queue",
+            text,
+            &longshore_policy::forms::queue(),
+        )
+    });
+    let when = raw
+        .when
+        .as_ref()
+        .and_then(|text| r.value("dead_letters.replay.when", text, &when()));
+    let per_minute = raw.per_minute.as_ref().and_then(|text| {
+        r.value(
+            "dead_letters.replay.per_minute",
+            text,
+            &whole(1..=1_000_000),
+        )
+    });
+    let at_most = raw
+        .at_most
+        .as_ref()
+        .and_then(|text| r.value("dead_letters.replay.at_most", text, &whole(1..=1_000)));
+    Some(ReplayRule {
+        name: name?,
+        filter: DeadFilter {
+            reasons: reasons?,
+            task_type,
+            platform,
+            tenant,
+            queue,
+            replays_below: Some(at_most.unwrap_or(3)),
+            ..DeadFilter::default()
+        },
+        when: when.unwrap_or(ReplayWhen::Healthy),
+        per_minute: per_minute.unwrap_or(60),
+    })
+}
+
+fn reasons(r: &mut Reader<'_>, raw: &RawReplayRule) -> Option<Vec<String>> {
+    static KNOWN: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+        let classes = ErrorClass::ALL.iter().map(|class| class.as_str());
+        classes.chain(PASSING).collect()
+    });
+    let form = Form::new(format!("one of {}", list(KNOWN.iter().copied())), |text| {
+        KNOWN.contains(&text).then(|| text.to_owned())
+    });
+    let written = raw.reasons.as_deref().unwrap_or_default();
+    if written.is_empty() {
+        let expected = "a list of reasons, such as [overloaded, timeout]";
+        return missing(r, raw.somewhere(), "dead_letters.replay.reasons", expected);
+    }
+    let reasons = written
+        .iter()
+        .filter_map(|reason| r.value("dead_letters.replay.reasons", reason, &form));
+    Some(reasons.collect())
+}
+
+/// A known platform, by its name or an alias.
+fn platform(catalog: &Catalog) -> Form<String> {
+    let names = catalog.providers.iter().map(|known| known.name.as_str());
+    let expected = format!("one of {}", list(names));
+    let catalog = catalog.clone();
+    Form::new(expected, move |text| {
+        catalog.platform(text).map(|known| known.name.to_string())
+    })
+}
+
+/// `healthy`, or `after` and a time.
+fn when() -> Form<ReplayWhen> {
+    let time = duration(Duration::from_secs(1)..=Duration::from_hours(30 * 24));
+    Form::new(
+        "healthy, or after and a time from 1s to 30d, such as `after 10m`",
+        move |text| match text.split_once(' ') {
+            Some(("after", wait)) => time.understand(wait).map(ReplayWhen::After),
+            None if text == "healthy" => Some(ReplayWhen::Healthy),
+            _ => None,
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::Config;
+    use super::*;
+    use longshore_protocol::id::QueueName;
+    use longshore_settings::Environment;
+
+    fn rules(yaml: &str) -> Vec<ReplayRule> {
+        let env = Environment::default();
+        Config::from_yaml(&env, Path::new("longshore.yaml"), yaml)
+            .unwrap()
+            .replay_rules
+    }
+
+    #[test]
+    fn a_rule_has_sane_defaults() {
+        let rules = rules("dead_letters: { replay: [{ name: again, reasons: [timeout] }] }\n");
+        let [rule] = rules.as_slice() else {
+            panic!("{rules:?}")
+        };
+        assert_eq!((rule.when, rule.per_minute), (ReplayWhen::Healthy, 60));
+        let filter = DeadFilter {
+            reasons: vec!["timeout".to_owned()],
+            replays_below: Some(3),
+            ..DeadFilter::default()
+        };
+        assert_eq!(rule.filter, filter);
+    }
+
+    #[test]
+    fn a_rule_says_which_letters_when_and_how_often() {
+        let yaml = "\
+dead_letters:
+  replay:
+    - name: openai-is-back
+      reasons: [overloaded, budget_exceeded]
+      type: research
+      platform: chatgpt
+      tenant: acme
+      queue: bulk
+      when: after 10m
+      per_minute: 600
+      at_most: 1
+";
+        let rules = rules(yaml);
+        let [rule] = rules.as_slice() else {
+            panic!("{rules:?}")
+        };
+        let ten_minutes = ReplayWhen::After(Duration::from_mins(10));
+        assert_eq!((rule.when, rule.per_minute), (ten_minutes, 600));
+        let filter = &rule.filter;
+        assert_eq!(filter.reasons, ["overloaded", "budget_exceeded"]);
+        assert_eq!(filter.platform.as_deref(), Some("openai"), "by its alias");
+        assert_eq!(filter.queue.as_ref().map(QueueName::as_str), Some("bulk"));
+        assert_eq!(filter.replays_below, Some(1));
+    }
+}

@@ -1,0 +1,69 @@
+//! The presets for common uses, `deploy/examples/presets/`.
+
+use std::{fs, path::Path};
+
+use longshore_settings::Environment;
+
+use super::{Config, without_secrets};
+
+/// The providers that are on, each with its model by default.
+fn on(preset: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../deploy/examples/presets")
+        .join(preset);
+    let text = fs::read_to_string(&path).unwrap();
+    // Any of them can be pushed.
+    without_secrets(&path, &text).unwrap();
+    let keys = [
+        "ANTHROPIC",
+        "DEEPSEEK",
+        "GOOGLE",
+        "MINIMAX",
+        "MOONSHOT",
+        "OPENAI",
+        "OPENROUTER",
+        "XAI",
+        "ZHIPU",
+    ];
+    let env = Environment::from_pairs(keys.map(|key| (format!("{key}_API_KEY"), "k")));
+    let config = Config::from_yaml(&env, &path, &text).unwrap();
+    assert_eq!(config.warnings, Vec::<String>::new());
+    let catalog = &config.catalog;
+    for provider in catalog.enabled() {
+        // OpenRouter's models are whatever OpenRouter has.
+        let unlisted = catalog.models_of(&provider.name).next().is_none();
+        let listed = catalog.entry(&provider.name, &provider.default_model);
+        assert!(unlisted || listed.is_some(), "{preset}: {provider:?}");
+    }
+    catalog
+        .enabled()
+        .map(|provider| format!("{}/{}", provider.name, provider.default_model))
+        .collect()
+}
+
+#[test]
+fn each_does_what_it_says() {
+    assert_eq!(on("max-quality.yaml"), ["anthropic/claude-opus-5-5"]);
+    assert_eq!(
+        on("balanced.yaml"),
+        [
+            "anthropic/claude-sonnet-5-5",
+            "gemini/gemini-2.5-flash",
+            "moonshot/kimi-k2.6"
+        ]
+    );
+    for (preset, first) in [
+        ("save-money.yaml", "deepseek/deepseek-v4-flash"),
+        ("testing.yaml", "anthropic/claude-sonnet-5-5"),
+    ] {
+        let on = on(preset);
+        assert_eq!(on.len(), 9, "{preset}: all external models: {on:?}");
+        assert!(on.iter().any(|name| name == first), "{preset}: {on:?}");
+    }
+}
+
+#[test]
+fn there_are_no_others() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples/presets");
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 4);
+}

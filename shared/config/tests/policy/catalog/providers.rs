@@ -1,0 +1,164 @@
+//! What a provider may say of itself.
+
+use super::*;
+
+fn mine(fields: &str) -> ProviderEntry {
+    let yaml = format!(
+        "providers:\n  mine:\n    base_url: http://gpu:8000/v1\n    default_model: m\n{fields}"
+    );
+    load(&[], &yaml).platform("mine").unwrap().clone()
+}
+
+#[test]
+fn a_provider_says_how_it_is_paid_where_it_runs_and_how_it_is_asked() {
+    let provider = mine("");
+    assert_eq!(provider.billing, Billing::Paid);
+    assert!(!provider.local);
+    assert_eq!((provider.timeout, provider.pace), (None, None));
+    assert_eq!(provider.account, provider.name);
+
+    let provider = mine(
+        "    billing: subscription\n    local: true\n    timeout: 90s\n    account: chatgpt\n",
+    );
+    assert_eq!(provider.billing, Billing::Subscription);
+    assert!(provider.local);
+    assert_eq!(provider.timeout, Some(Duration::from_secs(90)));
+    assert_eq!(provider.account.as_str(), "openai", "by any of its names");
+    let shared = mine("    account: Team.A\n");
+    assert_eq!(shared.account.as_str(), "team.a");
+}
+
+#[test]
+fn a_random_wait_is_written_in_two_ways() {
+    let between = |min, max| {
+        Some(Pace {
+            min: Duration::from_millis(min),
+            max: Duration::from_millis(max),
+        })
+    };
+    for (fields, pace) in [
+        (
+            "    rate_limit_delay: {min: 500ms, max: 2}\n",
+            between(500, 2_000),
+        ),
+        ("    rate_limit_delay: {max: 5s}\n", between(1_000, 5_000)),
+        ("    rate_limit_delay: true\n", between(1_000, 10_000)),
+        (
+            "    rate_limit_delay: true\n    min_delay: 1.5\n    max_delay: 3.0\n",
+            between(1_500, 3_000),
+        ),
+        ("    rate_limit_delay: false\n    max_delay: 3.0\n", None),
+    ] {
+        assert_eq!(mine(fields).pace, pace, "{fields}");
+    }
+}
+
+#[test]
+fn five_lines_are_a_provider_with_a_price() {
+    let yaml = "
+providers:
+  groq:
+    base_url: https://api.groq.com/openai/v1
+    api_key: ${GROQ_API_KEY}
+    default_model: llama-3.3-70b-versatile
+    price: {input: \"0.59\", output: \"0.79\"}
+";
+    let catalog = load(&[("GROQ_API_KEY", "gsk")], yaml);
+    let provider = catalog.platform("groq").unwrap();
+    assert!(provider.is_on());
+    assert_eq!(provider.dialect, DialectName::OpenAi);
+    let entry = catalog
+        .entry(&provider.name, &provider.default_model)
+        .unwrap();
+    assert_eq!(prices(entry).nominal().to_string(), "0.000985");
+    assert_eq!(entry.tier, Tier::Standard);
+    assert_eq!(entry.capabilities, Tier::Standard.capabilities());
+    // Nothing is said of the window: no answer is longer than the one that is taken for it.
+    assert_eq!(entry.context_window, 131_072);
+    assert_eq!(entry.max_output_tokens, 131_072);
+
+    let more = format!(
+        "{yaml}models:\n  - {{ provider: groq, model: llama-3.3-70b-versatile, context_window: 4096 }}\n"
+    );
+    let catalog = load(&[], &more);
+    let entry = catalog.model("llama-3.3-70b-versatile")[0];
+    assert_eq!(entry.context_window, 4_096);
+    assert_eq!(prices(entry).nominal().to_string(), "0.000985");
+}
+
+#[test]
+fn ollama_is_there_and_off_until_it_is_turned_on() {
+    let catalog = load(&[], "");
+    let ollama = catalog.platform("ollama").unwrap();
+    let off = "on only if `providers.ollama.enabled` is true in longshore.yaml";
+    assert_eq!(ollama.enabled, Enabled::Off(off.to_owned()));
+    assert_eq!(ollama.billing, Billing::Free);
+    assert!(ollama.local);
+    let entry = catalog.entry(&ollama.name, &ollama.default_model).unwrap();
+    assert_eq!(
+        prices(entry).upper_bound(1_000, 1_000),
+        longshore_protocol::money::Usd::ZERO
+    );
+
+    let on = load(&[], "providers: { ollama: { enabled: true } }");
+    assert!(on.platform("ollama").unwrap().is_on());
+    let off = load(&[], "providers:\n  ollama:\n    enabled: false\n");
+    let reason = Enabled::Off("turned off in longshore.yaml:3".to_owned());
+    assert_eq!(off.platform("ollama").unwrap().enabled, reason);
+}
+
+#[test]
+fn what_is_wrong_with_a_provider_is_told_with_its_line() {
+    let yaml = "\
+providers:
+  mine:
+    base_url: http://gpu:8000/v1
+    default_model: m
+    billing: cheap
+    local: maybe
+    timeout: 2w
+    rate_limit_delay: {min: 9s, max: 3s}
+    account: not/ok
+    price: {input: \"1\"}
+  other:
+    base_url: http://gpu:8000/v1
+    price: {input: \"1\", output: \"1\"}
+";
+    assert_eq!(
+        problems(yaml),
+        "\
+longshore.yaml:2: `providers.mine.price.output` is missing; expected US dollars per million tokens, from 0 to 100000 with at most 9 decimals
+longshore.yaml:2: `providers.mine.rate_limit_delay` is from 9s to 3s; expected the shorter time first
+longshore.yaml:5: `providers.mine.billing` is `cheap`; expected one of free, subscription, paid
+longshore.yaml:6: `providers.mine.local` is `maybe`; expected true or false
+longshore.yaml:7: `providers.mine.timeout` is `2w`; expected a time from 100ms to 1d, such as 500ms, 30s, 10m, 24h or 30d (a bare number is seconds)
+longshore.yaml:9: `providers.mine.account` is `not/ok`; expected the name of an account: 1 to 64 characters of [a-z0-9._-]
+longshore.yaml:11: `providers.other.default_model` is missing; expected the model whose `price` this is
+longshore.yaml:11: `providers.other.default_model` is missing; expected the name of a model, or an entry in `models`"
+    );
+}
+
+#[test]
+fn the_example_loads() {
+    let yaml = include_str!("../../../../../deploy/examples/longshore.yaml");
+    let catalog = load(&[("GROQ_API_KEY", "gsk"), ("GOOGLE_API_KEY", "g")], yaml);
+    let on: Vec<&str> = catalog
+        .enabled()
+        .map(|provider| provider.name.as_str())
+        .collect();
+    assert_eq!(on, ["gemini", "ollama", "groq", "vllm"]);
+    assert_eq!(catalog.unpriced, []);
+    for provider in catalog.enabled() {
+        let entry = catalog.entry(&provider.name, &provider.default_model);
+        let cost = prices(entry.unwrap()).nominal();
+        let is_free = cost == longshore_protocol::money::Usd::ZERO;
+        assert_eq!(
+            is_free,
+            provider.billing == Billing::Free,
+            "{}",
+            provider.name
+        );
+    }
+    let batch = catalog.platform("gemini-batch").unwrap();
+    assert_eq!(batch.account.as_str(), "gemini");
+}

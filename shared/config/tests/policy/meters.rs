@@ -1,0 +1,288 @@
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use longshore_config::Config;
+use longshore_policy::{
+    catalog::{Billing, ProviderEntry},
+    limits::*,
+};
+use longshore_settings::Environment;
+
+fn config(yaml: &str) -> Config {
+    Config::from_yaml(&Environment::default(), Path::new("longshore.yaml"), yaml).unwrap()
+}
+
+fn meters_of(config: &Config) -> Meters {
+    Meters::new(&config.catalog, &config.budgets)
+}
+
+fn time(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn costs(tokens: u64, upper_bound: &str) -> Costs {
+    Costs {
+        tokens,
+        upper_bound: upper_bound.parse().unwrap(),
+    }
+}
+
+const EVERYTHING: &str = r#"
+providers:
+  openai:
+    limits:
+      requests_per_minute: 600
+      tokens_per_minute: 1000000
+      requests_per_day: 1500
+      usd_per_month: "100"
+      max_concurrent: 50
+      time_zone: Europe/Berlin
+  openai-batch:
+    base_url: https://api.openai.com/v1
+    default_model: gpt-4o-mini
+    account: openai
+budgets:
+  - { name: everything, scope: overall, limit_usd: "10", per: day }
+  - { name: openai, scope: provider, of: openai, limit_usd: "5", per: hour, kind: soft }
+  - { name: tenants, scope: tenant, limit_usd: "1", per: ever, at_limit: dead_letter }
+  - { name: acme, scope: tenant, of: acme, limit_usd: "2", per: ever, at_limit: free }
+  - { name: chains, scope: chain, limit_usd: "3", per: ever }
+  - { name: nightly, scope: chain, of: nightly, limit_usd: "4", per: ever }
+"#;
+
+const NOW: &str = "2026-11-21T10:30:00Z";
+
+fn names(takes: &[Take]) -> Vec<&str> {
+    takes.iter().map(Take::meter).collect()
+}
+
+/// The meters that a call takes from.
+fn taken(provider: &str, tenant: Option<&str>, chain: Option<&str>, costs: &Costs) -> Vec<String> {
+    let config = config(EVERYTHING);
+    let provider = config.catalog.platform(provider).unwrap();
+    let takes = meters_of(&config).takes(provider, tenant, chain, costs, time(NOW));
+    names(&takes).into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn nothing_is_taken_where_nothing_is_limited() {
+    let config = config("");
+    let meters = meters_of(&config);
+    for provider in &config.catalog.providers {
+        let takes = meters.takes(provider, Some("acme"), Some("c"), &costs(5, "1"), time(NOW));
+        assert_eq!(takes, []);
+        assert_eq!(takes.capacity(), 0);
+    }
+    assert_eq!(meters.all(time(NOW)), []);
+}
+
+#[test]
+fn what_a_call_takes_of_an_account() {
+    let config = config(EVERYTHING);
+    let openai = config.catalog.platform("openai").unwrap();
+    let costs = costs(1_234, "0.0000000011");
+    let takes = meters_of(&config).takes(openai, None, None, &costs, time(NOW));
+    let window = |meter: &str, start: &str, end: &str| {
+        let (start, end) = (time(start), time(end));
+        (
+            meter.to_owned(),
+            start.timestamp_millis(),
+            Some(end.timestamp_millis()),
+        )
+    };
+    let (everything, day, day_end) = window(
+        "budget:everything",
+        "2026-11-21T00:00:00Z",
+        "2026-11-22T00:00:00Z",
+    );
+    let (of_openai, hour, hour_end) = window(
+        "budget:openai",
+        "2026-11-21T10:00:00Z",
+        "2026-11-21T11:00:00Z",
+    );
+    let (usd, month, month_end) =
+        window("usd:openai", "2026-10-31T23:00:00Z", "2026-11-30T23:00:00Z");
+    let (rpd, berlin_day, berlin_day_end) =
+        window("rpd:openai", "2026-11-20T23:00:00Z", "2026-11-21T23:00:00Z");
+    let money = |meter, window, end, limit, hard| Take::Window {
+        meter,
+        window,
+        end,
+        limit,
+        amount: 2,
+        unit: Unit::NanoUsd,
+        hard,
+        at_limit: AtLimit::Wait,
+    };
+    assert_eq!(
+        takes,
+        [
+            money(everything, day, day_end, 10_000_000_000, true),
+            money(of_openai, hour, hour_end, 5_000_000_000, false),
+            money(usd, month, month_end, 100_000_000_000, true),
+            Take::Window {
+                meter: rpd,
+                window: berlin_day,
+                end: berlin_day_end,
+                limit: 1_500,
+                amount: 1,
+                unit: Unit::Requests,
+                hard: true,
+                at_limit: AtLimit::Wait,
+            },
+            Take::Rate {
+                meter: "tpm:openai".to_owned(),
+                per_minute: 1_000_000,
+                pacing: Pacing::tokens(1_000_000),
+                amount: 1_234,
+            },
+            Take::Rate {
+                meter: "rpm:openai".to_owned(),
+                per_minute: 600,
+                pacing: Pacing::requests(600),
+                amount: 1,
+            },
+            Take::Slots {
+                meter: "slots:openai".to_owned(),
+                limit: 50,
+                half_of: Some(("rpd:openai".into(), 1_500)),
+            },
+        ]
+    );
+}
+
+#[test]
+fn providers_of_an_account_take_of_the_same_meters() {
+    let paid = costs(1, "1");
+    let all = [
+        "usd:openai",
+        "rpd:openai",
+        "tpm:openai",
+        "rpm:openai",
+        "slots:openai",
+    ];
+    let own = taken("openai-batch", None, None, &paid);
+    assert_eq!(own[0], "budget:everything");
+    // The budget of the provider `openai` is not the account's.
+    assert_eq!(own[1..], all);
+}
+
+#[test]
+fn whose_budgets_a_call_takes_of() {
+    let paid = costs(1, "1");
+    for (tenant, chain, expected) in [
+        (None, None, vec![]),
+        (
+            Some("acme"),
+            None,
+            vec!["budget:tenants:acme", "budget:acme"],
+        ),
+        (Some("a:b {c}"), None, vec!["budget:tenants:a:b {c}"]),
+        (None, Some("weekly"), vec!["budget:chains:weekly"]),
+        (
+            Some("x"),
+            Some("nightly"),
+            vec![
+                "budget:tenants:x",
+                "budget:chains:nightly",
+                "budget:nightly",
+            ],
+        ),
+    ] {
+        let taken = taken("gemini", tenant, chain, &paid);
+        assert_eq!(taken[0], "budget:everything");
+        assert_eq!(taken[1..], expected, "{tenant:?} {chain:?}");
+    }
+}
+
+#[test]
+fn what_happens_at_a_budgets_limit_goes_along() {
+    let config = config(EVERYTHING);
+    let gemini = config.catalog.platform("gemini").unwrap();
+    let meters = meters_of(&config);
+    let takes = meters.takes(gemini, Some("acme"), None, &costs(1, "1"), time(NOW));
+    let at_limits: Vec<_> = takes
+        .iter()
+        .filter_map(|take| match take {
+            Take::Window {
+                at_limit,
+                window,
+                end,
+                ..
+            } => Some((*at_limit, *window, *end)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(at_limits[0].0, AtLimit::Wait);
+    assert_eq!(
+        at_limits[1..],
+        [(AtLimit::DeadLetter, 0, None), (AtLimit::Free, 0, None)]
+    );
+}
+
+#[test]
+fn a_call_that_costs_nothing_takes_no_dollars() {
+    let counted = ["rpd:openai", "tpm:openai", "rpm:openai", "slots:openai"];
+    assert_eq!(
+        taken("openai", Some("acme"), Some("c"), &costs(9, "0")),
+        counted
+    );
+
+    let config = config(EVERYTHING);
+    let free = ProviderEntry {
+        billing: Billing::Free,
+        ..config.catalog.platform("openai").unwrap().clone()
+    };
+    let takes = meters_of(&config).takes(&free, None, None, &costs(9, "1"), time(NOW));
+    assert_eq!(names(&takes), counted);
+}
+
+#[test]
+fn all_meters_are_known_for_reports() {
+    let all = meters_of(&config(EVERYTHING)).all(time(NOW));
+    assert_eq!(
+        names(&all),
+        [
+            "budget:everything",
+            "budget:openai",
+            "budget:acme",
+            "budget:nightly",
+            "usd:openai",
+            "rpd:openai",
+            "tpm:openai",
+            "rpm:openai",
+            "slots:openai",
+        ]
+    );
+    for take in &all {
+        let (Take::Rate { amount, .. } | Take::Window { amount, .. }) = take else {
+            continue;
+        };
+        assert_eq!(*amount, 0, "{take:?}");
+    }
+}
+
+#[test]
+fn budgets_of_each_are_known_by_their_meters() {
+    let meters = meters_of(&config(EVERYTHING));
+    assert!(meters.has_budgets_of_each());
+    assert!(!meters_of(&config("")).has_budgets_of_each());
+    let found = |meter| meters.of_each(meter, time(NOW));
+    let Some(Take::Window { meter, limit, .. }) = found("budget:tenants:acme:eu") else {
+        panic!("a window");
+    };
+    assert_eq!(
+        (meter.as_str(), limit),
+        ("budget:tenants:acme:eu", 1_000_000_000)
+    );
+    assert!(found("budget:chains:nightly").is_some());
+    // Not of each, no longer there, no budget.
+    for other in [
+        "budget:acme",
+        "budget:acme:x",
+        "budget:gone:acme",
+        "rpd:openai",
+    ] {
+        assert_eq!(found(other), None, "{other}");
+    }
+}

@@ -1,0 +1,137 @@
+//! Facts to record.
+
+use chrono::{DateTime, Utc};
+use longshore_protocol::{
+    call::{ErrorClass, FinishReason, Usage},
+    event::{
+        AttemptRecord, DeadRecord, DecisionRecord, DecisionStep, DropRecord, Event, JobLabels,
+        JobRecord,
+    },
+    id::{AttemptId, JobId, Place, QueueName, WorkerId},
+    state::{AttemptOutcome, JobState},
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::EventId;
+
+pub(super) fn version(seq: u64) -> EventId {
+    EventId {
+        ms: 1_795_232_878_059,
+        seq,
+    }
+}
+
+pub(super) fn event(job: JobRecord) -> Event {
+    Event {
+        job: Some(job),
+        ..Event::default()
+    }
+}
+
+/// A time that is `seconds` after the first.
+pub(super) fn time(seconds: u64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_795_232_878 + i64::try_from(seconds).unwrap(), 59_123_000).unwrap()
+}
+
+fn labels(id: &str) -> JobLabels {
+    JobLabels {
+        job_id: JobId::parse(id).unwrap(),
+        queue: QueueName::default(),
+        task_type: "research".to_owned(),
+        tenant: Some("acme".to_owned()),
+        chain_id: Some("ch".to_owned()),
+        parent_id: None,
+        step: Some("each/3".to_owned()),
+    }
+}
+
+/// A job that was changed by step `n`, and tells so.
+pub(super) fn job(id: &str, n: u64, state: JobState) -> JobRecord {
+    JobRecord {
+        labels: labels(id),
+        state,
+        enqueued_at: time(n),
+        started_at: Some(time(n + 1)),
+        finished_at: state.is_final().then(|| time(n + 2)),
+        due_at: None,
+        platform: Some("openai".to_owned()),
+        model: Some("small".to_owned()),
+        attempts: 1,
+        prompt_head: format!("prompt {n} ✓"),
+        output: Some("blue".to_owned()),
+        finish_reason: Some(FinishReason::ToolCalls),
+        error: None,
+        error_class: Some("poison".to_owned()),
+        metadata: json!({"n": n, "deep": [1.5, {"x": null}]})
+            .as_object()
+            .cloned(),
+        traceparent: Some("00-0-0-00".to_owned()),
+    }
+}
+
+/// Attempt `n` of a job. A lost one costs nobody knows what, any other a millionth of a dollar.
+pub(super) fn attempt(id: &str, n: u32, outcome: AttemptOutcome) -> AttemptRecord {
+    let lost = outcome == AttemptOutcome::Lost;
+    AttemptRecord {
+        attempt_id: AttemptId(Uuid::from_u128(u128::from(n))),
+        labels: Some(labels(id)),
+        attempt: n,
+        worker: WorkerId::from_record("host-1"),
+        platform: "openai".to_owned(),
+        model: "small".to_owned(),
+        routing_reason: "cheapest".to_owned(),
+        decision: Some(DecisionRecord {
+            steps: vec![DecisionStep {
+                step: "hint".to_owned(),
+                outcome: "openai is asked first".to_owned(),
+            }],
+            skipped: Vec::new(),
+        }),
+        started_at: time(n.into()),
+        finished_at: (!lost).then(|| time(u64::from(n) + 1)),
+        outcome,
+        duplicate: false,
+        error_class: (outcome == AttemptOutcome::Failed).then_some(ErrorClass::RateLimited),
+        error: None,
+        status: Some(529),
+        usage: Usage {
+            input: 1,
+            cached: 2,
+            cache_write: 3,
+            cache_write_1h: 4,
+            output: 5,
+            reasoning: 6,
+        },
+        cost_usd: (!lost).then(|| "0.000001".parse().unwrap()),
+        reserved_usd: "0.25".parse().unwrap(),
+        reported_cost_usd: None,
+        tokens_estimated: Some(77),
+        response_id: Some("r".to_owned()),
+        traceparent: None,
+    }
+}
+
+pub(super) fn dead(id: &str) -> DeadRecord {
+    DeadRecord {
+        id: JobId::parse(id).unwrap(),
+        place: Place::from_record("1-1"),
+        queue: QueueName::default(),
+        reason: "exhausted".to_owned(),
+        error: "All platforms failed.".to_owned(),
+        at: time(9),
+        task_type: Some("research".to_owned()),
+        platform: None,
+        tenant: Some("acme".to_owned()),
+        chain_id: None,
+        attempts: 4,
+    }
+}
+
+pub(super) fn dropped(place: &str, id: &str) -> DropRecord {
+    DropRecord {
+        place: Place::from_record(place),
+        job_id: JobId::parse(id).unwrap(),
+        at: time(5),
+    }
+}

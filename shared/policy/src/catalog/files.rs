@@ -1,0 +1,85 @@
+//! Files of models beside the configuration: `model_files`.
+
+use std::path::{Path, PathBuf};
+
+use longshore_protocol::platform::PlatformName;
+use longshore_settings::{Reader, Text, yaml::parse};
+
+use super::{
+    canonical, litellm,
+    models::{self, Part},
+    raw::RawModels,
+    read::text_form,
+};
+
+/// The models of a file: of one in LiteLLM's form if its name ends in `.json`, else of one with `models`
+/// as in `longshore.yaml`. A relative path begins where the configuration stands.
+pub(super) fn parts(r: &mut Reader<'_>, names: &[&str], written: &Text) -> Vec<Part> {
+    let form = text_form("the path of a file of models");
+    let Some(path) = r.value("model_files", written, &form) else {
+        return Vec::new();
+    };
+    let path = beside(r.path(), Path::new(&path));
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            let text = format!("`model_files`: {} cannot be read: {error}", path.display());
+            r.problem_at(written, text);
+            return Vec::new();
+        }
+    };
+    if path.extension().is_some_and(|end| end == "json") {
+        return price_file(r, names, written, &path, &text);
+    }
+    match parse::<RawModels>(&path, &text) {
+        Ok(file) => r.within(&path, |r| models::parts(r, names, &file.models)),
+        Err(problem) => {
+            r.problem(problem.origin, problem.text);
+            Vec::new()
+        }
+    }
+}
+
+fn beside(config: &Path, path: &Path) -> PathBuf {
+    config
+        .parent()
+        .map_or_else(|| path.to_owned(), |directory| directory.join(path))
+}
+
+fn price_file(
+    r: &mut Reader<'_>,
+    names: &[&str],
+    written: &Text,
+    path: &Path,
+    text: &str,
+) -> Vec<Part> {
+    let platform =
+        |name: &str| canonical(name, names.iter().copied()).map(PlatformName::from_record);
+    match litellm::read(text, platform) {
+        Ok(import) => {
+            // That one is paid by the session or the hour is nothing to correct.
+            let wrong: Vec<&str> = import
+                .unread
+                .iter()
+                .filter(|unread| unread.why != litellm::NO_PRICE)
+                .map(|unread| unread.name.as_str())
+                .collect();
+            if let [first, others @ ..] = wrong.as_slice() {
+                let others = match others.len() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                r.warn(format!(
+                    "{}: the model {first}{others} cannot be read",
+                    path.display()
+                ));
+            }
+            import.parts
+        }
+        Err(error) => {
+            let text = format!("`model_files`: {}: {error}", path.display());
+            r.problem_at(written, text);
+            Vec::new()
+        }
+    }
+}

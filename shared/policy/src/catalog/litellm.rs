@@ -1,0 +1,110 @@
+//! Reads the price file that LiteLLM publishes as `model_prices_and_context_window.json`.
+//!
+//! Its prices are US dollars per token, as floating-point numbers. Here they are read as the text that
+//! they are and become decimals per million; what a float left over beyond nine decimals is rounded off.
+
+use std::collections::BTreeMap;
+
+use entry::{Entry, Skipped};
+use longshore_protocol::platform::PlatformName;
+use serde_json::value::RawValue;
+
+use super::{Catalog, models::Part};
+
+pub(super) use entry::NO_PRICE;
+
+mod entry;
+mod fragment;
+
+/// What was made of a price file.
+#[derive(Debug, Default)]
+pub struct Import {
+    pub parts: Vec<Part>,
+    /// Chat models of providers that the catalog does not have, or that were not asked for.
+    pub other_providers: usize,
+    /// Entries that are no chat models: embeddings, images and the like.
+    pub other_kinds: usize,
+    /// Models that the file has under two names; the one with the provider's name before it counts.
+    pub repeated: usize,
+    /// Models with a price of more than nine decimals per million tokens.
+    pub rounded: usize,
+    /// Chat models that cannot be read.
+    pub unread: Vec<Unread>,
+}
+
+/// A model that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// Its name in the file.
+    pub name: String,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// A file that is no price file.
+#[derive(Debug, thiserror::Error)]
+#[error("expected a JSON object of models by name, as LiteLLM publishes it: {0}")]
+pub struct NoPriceFile(#[from] serde_json::Error);
+
+impl Import {
+    /// Reads the models of the catalog's platforms, or of those in `only` if there are any.
+    pub fn read(text: &str, catalog: &Catalog, only: &[PlatformName]) -> Result<Self, NoPriceFile> {
+        read(text, |name| {
+            let platform = &catalog.platform(name)?.name;
+            (only.is_empty() || only.contains(platform)).then(|| platform.clone())
+        })
+    }
+
+    /// How many models were read, by platform.
+    pub fn by_platform(&self) -> BTreeMap<&PlatformName, usize> {
+        let mut counts = BTreeMap::new();
+        for part in &self.parts {
+            *counts.entry(&part.provider).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The models in YAML, as a file for `model_files`. What the catalog says of a model's tier and
+    /// capabilities is left as it is.
+    pub fn to_yaml(&self, catalog: &Catalog) -> Result<String, serde_saphyr::ser_error::Error> {
+        fragment::write(&self.parts, catalog)
+    }
+}
+
+/// Reads the models of the platforms that `platform` knows.
+pub(super) fn read(
+    text: &str,
+    platform: impl Fn(&str) -> Option<PlatformName>,
+) -> Result<Import, NoPriceFile> {
+    let file: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
+    let mut import = Import::default();
+    // Where each model came from: whether its name there begins with the provider's.
+    let mut found: BTreeMap<(PlatformName, String), (bool, Entry)> = BTreeMap::new();
+    for (name, value) in file {
+        match entry::read(&name, value, &platform) {
+            Err(Skipped::Kind) => import.other_kinds += 1,
+            Err(Skipped::Provider) => import.other_providers += 1,
+            Err(Skipped::Unreadable(why)) => import.unread.push(Unread { name, why }),
+            Ok(entry) => {
+                let key = (entry.part.provider.clone(), entry.part.model.clone());
+                let prefixed = name != entry.part.model;
+                match found.get(&key) {
+                    None => {
+                        found.insert(key, (prefixed, entry));
+                    }
+                    Some((before, _)) => {
+                        import.repeated += 1;
+                        if prefixed && !before {
+                            found.insert(key, (prefixed, entry));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    for (_, entry) in found.into_values() {
+        import.rounded += usize::from(entry.rounded);
+        import.parts.push(entry.part);
+    }
+    Ok(import)
+}

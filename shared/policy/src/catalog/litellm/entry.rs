@@ -1,0 +1,270 @@
+//! One model of the price file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use longshore_protocol::platform::PlatformName;
+use rust_decimal::{Decimal, RoundingStrategy};
+use serde_json::value::RawValue;
+
+use crate::catalog::{
+    Capability, Prices, Rates, Step,
+    models::Part,
+    pricing::{DECIMALS, HIGHEST, Said},
+};
+
+/// What is said of a model that is paid in another way, or of which the file knows no price.
+pub(in crate::catalog) const NO_PRICE: &str = "it has no price per token";
+
+/// A model that was read.
+pub(super) struct Entry {
+    pub(super) part: Part,
+    /// Whether a price had too many decimals.
+    pub(super) rounded: bool,
+}
+
+/// Why an entry is left out.
+pub(super) enum Skipped {
+    /// It is no chat model.
+    Kind,
+    /// Nobody asked for its provider.
+    Provider,
+    /// It is wrong, or has no price per token.
+    Unreadable(&'static str),
+}
+
+/// Reads an entry by its name in the file.
+pub(super) fn read(
+    name: &str,
+    value: &RawValue,
+    platform: impl Fn(&str) -> Option<PlatformName>,
+) -> Result<Entry, Skipped> {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(value.get())
+        .map_err(|_| Skipped::Unreadable("it is no JSON object"))?;
+    let mut fields = Fields {
+        fields,
+        rounded: false,
+    };
+    if fields.text("mode").as_deref() != Some("chat") {
+        return Err(Skipped::Kind);
+    }
+    let litellm = fields.text("litellm_provider").unwrap_or_default();
+    let provider = platform(&litellm).ok_or(Skipped::Provider)?;
+    let model = name
+        .strip_prefix(&litellm)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .unwrap_or(name);
+    let prices = fields.prices(&litellm)?;
+    let legacy = fields.tokens("max_tokens");
+    let supports = [
+        ("supports_function_calling", Capability::Tools),
+        ("supports_response_schema", Capability::JsonSchema),
+    ]
+    .into_iter()
+    .filter(|(name, _)| fields.is_true(name))
+    .map(|(_, capability)| capability)
+    .collect();
+    let part = Part {
+        supports,
+        context_window: fields.tokens("max_input_tokens").or(legacy),
+        max_output_tokens: fields
+            .tokens("max_output_tokens")
+            .or(legacy)
+            .and_then(|tokens| u32::try_from(tokens).ok()),
+        prices: Said {
+            first: Some(prices),
+            changes: Vec::new(),
+        },
+        ..Part::named(provider, model.to_owned())
+    };
+    Ok(Entry {
+        part,
+        rounded: fields.rounded,
+    })
+}
+
+/// The kinds of tokens, as the file names their prices.
+const INPUT: &str = "input_cost_per_token";
+const OUTPUT: &str = "output_cost_per_token";
+const CACHED: &str = "cache_read_input_token_cost";
+const CACHE_WRITE: &str = "cache_creation_input_token_cost";
+const CACHE_WRITE_1H: &str = "cache_creation_input_token_cost_above_1hr";
+const REASONING: &str = "output_cost_per_reasoning_token";
+const KINDS: [&str; 6] = [
+    INPUT,
+    OUTPUT,
+    CACHED,
+    CACHE_WRITE,
+    CACHE_WRITE_1H,
+    REASONING,
+];
+
+/// An entry's fields, and whether a price of them was rounded.
+struct Fields<'a> {
+    fields: BTreeMap<String, &'a RawValue>,
+    rounded: bool,
+}
+
+impl Fields<'_> {
+    fn prices(&mut self, litellm: &str) -> Result<Prices, Skipped> {
+        if let Some(tiers) = self.fields.get("tiered_pricing") {
+            return self.tiered(tiers);
+        }
+        let rates = self.rates()?;
+        let mut steps = Vec::new();
+        for thousands in self.thresholds() {
+            steps.push(self.step(litellm, thousands, &rates)?);
+        }
+        Ok(Prices {
+            batch_discount: self.batch_discount(&rates)?,
+            rates,
+            steps,
+        })
+    }
+
+    /// Prices by ranges of the prompt's tokens, each written out by itself; the first begins at none.
+    fn tiered(&mut self, tiers: &RawValue) -> Result<Prices, Skipped> {
+        let wrong = Skipped::Unreadable("its tiered prices are of another form");
+        let Ok(tiers) = serde_json::from_str::<Vec<BTreeMap<String, &RawValue>>>(tiers.get())
+        else {
+            return Err(wrong);
+        };
+        let mut steps = Vec::new();
+        for fields in tiers {
+            let mut tier = Fields {
+                fields,
+                rounded: false,
+            };
+            let (Some(above_tokens), rates) = (tier.start(), tier.rates()?) else {
+                return Err(wrong);
+            };
+            self.rounded |= tier.rounded;
+            steps.push(Step {
+                above_tokens,
+                rates,
+            });
+        }
+        steps.sort_by_key(|step| step.above_tokens);
+        if steps.first().is_none_or(|first| first.above_tokens > 0) {
+            return Err(wrong);
+        }
+        Ok(Prices {
+            rates: steps.remove(0).rates,
+            steps,
+            batch_discount: None,
+        })
+    }
+
+    /// Where a tier's `range` begins.
+    fn start(&self) -> Option<u64> {
+        let range: Vec<&RawValue> = serde_json::from_str(self.fields.get("range")?.get()).ok()?;
+        u64::try_from(decimal(range.first()?.get())?).ok()
+    }
+
+    fn rates(&mut self) -> Result<Rates, Skipped> {
+        let (Some(input), Some(output)) = (self.price(INPUT)?, self.price(OUTPUT)?) else {
+            return Err(Skipped::Unreadable(NO_PRICE));
+        };
+        Ok(Rates {
+            input,
+            output,
+            cached: self.price(CACHED)?,
+            cache_write: self.price(CACHE_WRITE)?,
+            cache_write_1h: self.price(CACHE_WRITE_1H)?,
+            reasoning: self.price(REASONING)?.filter(|price| *price != output),
+        })
+    }
+
+    /// The `N` of all fields that end in `_above_{N}k_tokens`.
+    fn thresholds(&self) -> BTreeSet<u64> {
+        self.fields
+            .keys()
+            .filter_map(|field| {
+                let (kind, threshold) = field.rsplit_once("_above_")?;
+                let thousands = threshold.strip_suffix("k_tokens")?;
+                KINDS.contains(&kind).then(|| thousands.parse().ok())?
+            })
+            .collect()
+    }
+
+    /// A step; what it leaves out is as below it.
+    fn step(&mut self, litellm: &str, thousands: u64, below: &Rates) -> Result<Step, Skipped> {
+        let mut above = |kind: &str| self.price(&format!("{kind}_above_{thousands}k_tokens"));
+        let output = above(OUTPUT)?.unwrap_or(below.output);
+        let rates = Rates {
+            input: above(INPUT)?.unwrap_or(below.input),
+            output,
+            cached: above(CACHED)?.or(below.cached),
+            cache_write: above(CACHE_WRITE)?.or(below.cache_write),
+            cache_write_1h: above(CACHE_WRITE_1H)?.or(below.cache_write_1h),
+            reasoning: above(REASONING)?
+                .or(below.reasoning)
+                .filter(|price| *price != output),
+        };
+        // xAI's step begins with the prompt that has just so many tokens.
+        let inclusive = u64::from(litellm == "xai");
+        Ok(Step {
+            above_tokens: thousands.saturating_mul(1_000).saturating_sub(inclusive),
+            rates,
+        })
+    }
+
+    /// The smaller of the discounts on input and output.
+    fn batch_discount(&mut self, rates: &Rates) -> Result<Option<Decimal>, Skipped> {
+        let mut discount = |kind: &str, full: Decimal| -> Result<Option<Decimal>, Skipped> {
+            let batched = self.price(&format!("{kind}_batches"))?;
+            Ok(batched.and_then(|batched| {
+                let part = Decimal::ONE - batched.checked_div(full)?;
+                let part = part.round_dp_with_strategy(DECIMALS, RoundingStrategy::ToZero);
+                (part > Decimal::ZERO).then(|| part.normalize())
+            }))
+        };
+        let input = discount(INPUT, rates.input)?;
+        let output = discount(OUTPUT, rates.output)?;
+        Ok(input.zip(output).map(|(input, output)| input.min(output)))
+    }
+
+    /// A price, in dollars per million tokens.
+    fn price(&mut self, field: &str) -> Result<Option<Decimal>, Skipped> {
+        let Some(text) = self.number(field) else {
+            return Ok(None);
+        };
+        let exact = decimal(text)
+            .and_then(|per_token| per_token.checked_mul(Decimal::from(1_000_000)))
+            .filter(|price| *price >= Decimal::ZERO && *price <= Decimal::from(HIGHEST))
+            .ok_or(Skipped::Unreadable(
+                "a price is no number, or out of bounds",
+            ))?
+            .normalize();
+        let price = exact.round_dp_with_strategy(DECIMALS, RoundingStrategy::MidpointAwayFromZero);
+        self.rounded |= price != exact;
+        Ok(Some(price.normalize()))
+    }
+
+    /// A number of tokens, if it is one.
+    fn tokens(&self, field: &str) -> Option<u64> {
+        let tokens = u64::try_from(decimal(self.number(field)?)?).ok()?;
+        (1..=1_000_000_000).contains(&tokens).then_some(tokens)
+    }
+
+    /// A number as it is written, with or without quotes.
+    fn number(&self, field: &str) -> Option<&str> {
+        let text = self.fields.get(field)?.get().trim_matches('"');
+        (text != "null").then_some(text)
+    }
+
+    fn text(&self, field: &str) -> Option<String> {
+        serde_json::from_str(self.fields.get(field)?.get()).ok()
+    }
+
+    fn is_true(&self, field: &str) -> bool {
+        self.fields
+            .get(field)
+            .is_some_and(|value| value.get() == "true")
+    }
+}
+
+fn decimal(text: &str) -> Option<Decimal> {
+    Decimal::from_str_exact(text)
+        .or_else(|_| Decimal::from_scientific(text))
+        .ok()
+}

@@ -1,0 +1,115 @@
+//! Writes models as a file for `model_files`.
+
+use longshore_protocol::platform::Tier;
+use rust_decimal::Decimal;
+use serde::Serialize;
+use serde_saphyr::FlowSeq;
+
+use crate::catalog::{Capability, Catalog, Rates, models::Part};
+
+/// The file.
+#[derive(Serialize)]
+struct Fragment<'a> {
+    models: Vec<Written<'a>>,
+}
+
+/// A model, in the form of `longshore.yaml`.
+#[derive(Serialize)]
+struct Written<'a> {
+    provider: &'a str,
+    model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capabilities: Option<FlowSeq<Vec<Capability>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context_window: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_output_tokens: Option<u32>,
+    #[serde(flatten)]
+    rates: PerMillion,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_discount: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<Above>,
+}
+
+/// Other prices for long prompts.
+#[derive(Serialize)]
+struct Above {
+    above_tokens: u64,
+    #[serde(flatten)]
+    rates: PerMillion,
+}
+
+/// Prices as texts, which nobody rounds.
+#[derive(Serialize)]
+struct PerMillion {
+    #[serde(rename = "input_per_million")]
+    input: String,
+    #[serde(rename = "output_per_million")]
+    output: String,
+    #[serde(rename = "cached_per_million", skip_serializing_if = "Option::is_none")]
+    cached: Option<String>,
+    #[serde(
+        rename = "cache_write_per_million",
+        skip_serializing_if = "Option::is_none"
+    )]
+    cache_write: Option<String>,
+    #[serde(
+        rename = "cache_write_1h_per_million",
+        skip_serializing_if = "Option::is_none"
+    )]
+    cache_write_1h: Option<String>,
+    #[serde(
+        rename = "reasoning_per_million",
+        skip_serializing_if = "Option::is_none"
+    )]
+    reasoning: Option<String>,
+}
+
+impl From<&Rates> for PerMillion {
+    fn from(rates: &Rates) -> Self {
+        let text = |price: Option<Decimal>| price.map(|price| price.to_string());
+        Self {
+            input: rates.input.to_string(),
+            output: rates.output.to_string(),
+            cached: text(rates.cached),
+            cache_write: text(rates.cache_write),
+            cache_write_1h: text(rates.cache_write_1h),
+            reasoning: text(rates.reasoning),
+        }
+    }
+}
+
+/// The models in YAML; those that the catalog has without their capabilities, which it knows better.
+pub(super) fn write(
+    parts: &[Part],
+    catalog: &Catalog,
+) -> Result<String, serde_saphyr::ser_error::Error> {
+    let models = parts
+        .iter()
+        .filter_map(|part| {
+            let prices = part.prices.first.as_ref()?;
+            let is_new = catalog.entry(&part.provider, &part.model).is_none();
+            let capabilities =
+                is_new.then(|| FlowSeq([Tier::Standard.capabilities(), &part.supports].concat()));
+            Some(Written {
+                provider: part.provider.as_str(),
+                model: &part.model,
+                capabilities,
+                context_window: part.context_window,
+                max_output_tokens: part.max_output_tokens,
+                rates: (&prices.rates).into(),
+                batch_discount: prices.batch_discount.map(|part| part.to_string()),
+                steps: prices
+                    .steps
+                    .iter()
+                    .map(|step| Above {
+                        above_tokens: step.above_tokens,
+                        rates: (&step.rates).into(),
+                    })
+                    .collect(),
+            })
+        })
+        .collect();
+    serde_saphyr::to_string(&Fragment { models })
+}

@@ -1,0 +1,218 @@
+//! Makes the models of the catalog.
+
+use chrono::NaiveDate;
+use longshore_protocol::platform::PlatformName;
+use longshore_settings::{Form, Reader, form::whole};
+
+use super::{
+    Capability, Catalog, ModelEntry, PriceBook, Rates, RawModel, Tier, UnknownPrice, Unpriced,
+    canonical, list,
+    pricing::{Said, day, of_model},
+    read::{text_form, word},
+};
+
+/// What is taken for the window of a model that nothing is said of: that of most models that people
+/// serve themselves.
+const CONTEXT_WINDOW: u64 = 131_072;
+
+/// What one place says of a model; what it leaves out, another may say.
+#[derive(Debug, Clone)]
+pub struct Part {
+    pub provider: PlatformName,
+    pub model: String,
+    pub tier: Option<Tier>,
+    pub capabilities: Option<Vec<Capability>>,
+    /// What it can do besides, where nobody lists its capabilities.
+    pub supports: Vec<Capability>,
+    pub context_window: Option<u64>,
+    pub max_output_tokens: Option<u32>,
+    pub withdrawn: Option<NaiveDate>,
+    pub prices: Said,
+}
+
+impl Part {
+    /// A model of which no more is said than its name.
+    pub(super) fn named(provider: PlatformName, model: String) -> Self {
+        Self {
+            provider,
+            model,
+            tier: None,
+            capabilities: None,
+            supports: Vec::new(),
+            context_window: None,
+            max_output_tokens: None,
+            withdrawn: None,
+            prices: Said::default(),
+        }
+    }
+
+    /// This, and what it leaves out from `base`.
+    fn over(self, base: Self) -> Self {
+        Self {
+            provider: self.provider,
+            model: self.model,
+            tier: self.tier.or(base.tier),
+            capabilities: self.capabilities.or(base.capabilities),
+            supports: if self.supports.is_empty() {
+                base.supports
+            } else {
+                self.supports
+            },
+            context_window: self.context_window.or(base.context_window),
+            max_output_tokens: self.max_output_tokens.or(base.max_output_tokens),
+            withdrawn: self.withdrawn.or(base.withdrawn),
+            prices: self.prices.over(base.prices),
+        }
+    }
+
+    fn is_of(&self, other: &Self) -> bool {
+        self.model == other.model && self.provider == other.provider
+    }
+}
+
+/// Puts a layer over those below it.
+pub(super) fn lay(merged: &mut Vec<Part>, layer: Vec<Part>) {
+    for part in layer {
+        match merged.iter_mut().find(|below| below.is_of(&part)) {
+            None => merged.push(part),
+            Some(below) => {
+                let base = below.clone();
+                *below = part.over(base);
+            }
+        }
+    }
+}
+
+/// Understands the built-in models; their providers are some of `names`.
+pub(super) fn shipped(r: &mut Reader<'_>, names: &[&str], models: &[RawModel]) -> Vec<Part> {
+    each(r, names, models, |_, _, _, _| {})
+}
+
+/// Understands the models of a file of the user's.
+pub(super) fn parts(r: &mut Reader<'_>, names: &[&str], models: &[RawModel]) -> Vec<Part> {
+    each(r, names, models, |r, provider, model, raw| {
+        if let Some(written) = raw.somewhere() {
+            r.stands_at(&format!("models.{provider}/{model}"), written);
+        }
+    })
+}
+
+fn each<'e>(
+    r: &mut Reader<'e>,
+    names: &[&str],
+    models: &[RawModel],
+    found: impl Fn(&mut Reader<'e>, &str, &str, &RawModel),
+) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for raw in models {
+        let Some((provider, model)) = identity(r, names, raw) else {
+            continue;
+        };
+        found(r, &provider, &model, raw);
+        let part = part(
+            r,
+            Part::named(PlatformName::from_record(provider), model),
+            raw,
+        );
+        if parts.iter().any(|other| other.is_of(&part)) {
+            let Part {
+                provider, model, ..
+            } = part;
+            let text = format!("the model `{model}` of `{provider}` is named twice");
+            r.problem_near(raw.somewhere(), text);
+        } else {
+            parts.push(part);
+        }
+    }
+    parts
+}
+
+fn identity(r: &mut Reader<'_>, names: &[&str], raw: &RawModel) -> Option<(String, String)> {
+    let (Some(provider), Some(model)) = (&raw.provider, &raw.model) else {
+        r.problem_near(raw.somewhere(), "a model needs both `provider` and `model`");
+        return None;
+    };
+    let expected = format!("one of {}", list(names.iter().copied()));
+    let owned: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let known = Form::new(expected, move |text| {
+        canonical(text, owned.iter().map(String::as_str))
+    });
+    let provider = r.value("models.provider", provider, &known);
+    let model = r.value("models.model", model, &text_form("the name of a model"));
+    Some((provider?, model?))
+}
+
+fn part(r: &mut Reader<'_>, named: Part, raw: &RawModel) -> Part {
+    let tier = raw.tier.as_ref().and_then(|text| {
+        let form = word(Tier::ALL, Tier::as_str);
+        r.value("models.tier", text, &form)
+    });
+    let capability = word(Capability::ALL, Capability::as_str);
+    let capabilities = raw.capabilities.as_ref().map(|texts| {
+        texts
+            .iter()
+            .filter_map(|text| r.value("models.capabilities", text, &capability))
+            .collect()
+    });
+    let context_window = raw.context_window.as_ref().and_then(|text| {
+        let form = whole(1..=1_000_000_000);
+        r.value("models.context_window", text, &form)
+    });
+    let max_output_tokens = raw.max_output_tokens.as_ref().and_then(|text| {
+        let form = whole(1..=1_000_000_000);
+        r.value("models.max_output_tokens", text, &form)
+    });
+    let withdrawn = raw
+        .withdrawn
+        .as_ref()
+        .and_then(|text| r.value("models.withdrawn", text, &day()));
+    Part {
+        tier,
+        capabilities,
+        context_window,
+        max_output_tokens,
+        withdrawn,
+        prices: of_model(r, raw),
+        ..named
+    }
+}
+
+/// Adds a model whose layers are all laid to the catalog, at its price or at what is to be done
+/// without one.
+pub(super) fn add(r: &mut Reader<'_>, catalog: &mut Catalog, part: Part, unknown: UnknownPrice) {
+    let prices = match (part.prices.book(), unknown) {
+        (Some(prices), _) => prices,
+        (None, UnknownPrice::Refuse) => {
+            catalog.unpriced.push(Unpriced {
+                provider: part.provider,
+                model: part.model,
+            });
+            return;
+        }
+        (None, UnknownPrice::Zero) => {
+            r.warn(format!(
+                "the model `{}` of `{}` has no price and counts as free (`unknown_price: zero`)",
+                part.model, part.provider
+            ));
+            PriceBook::new(Rates::FREE.into(), Vec::new())
+        }
+    };
+    let tier = part.tier.unwrap_or(Tier::Standard);
+    let untold = part.capabilities.is_none() && part.supports.is_empty();
+    let usual = || [tier.capabilities(), part.supports.as_slice()].concat();
+    let context_window = part.context_window.unwrap_or(CONTEXT_WINDOW);
+    catalog.models.push(ModelEntry {
+        provider: part.provider,
+        model: part.model,
+        tier,
+        capabilities: part.capabilities.unwrap_or_else(usual),
+        untold,
+        context_window,
+        // No answer is longer than the window.
+        max_output_tokens: part
+            .max_output_tokens
+            .unwrap_or_else(|| u32::try_from(context_window).unwrap_or(u32::MAX)),
+        withdrawn: part.withdrawn,
+        prices,
+    });
+}

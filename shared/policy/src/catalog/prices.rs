@@ -1,0 +1,314 @@
+//! What a call costs.
+
+use longshore_protocol::{call::Usage, money::Usd};
+use rust_decimal::Decimal;
+
+/// Prices of each kind of token, in US dollars per million.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rates {
+    /// Prompt tokens.
+    pub input: Decimal,
+    /// Answer tokens.
+    pub output: Decimal,
+    /// Prompt tokens read from the cache; as `input` if absent.
+    pub cached: Option<Decimal>,
+    /// Prompt tokens written to the cache; as `input` if absent.
+    pub cache_write: Option<Decimal>,
+    /// Prompt tokens written to the cache for an hour; as `cache_write` if absent.
+    pub cache_write_1h: Option<Decimal>,
+    /// Thinking tokens; as `output` if absent.
+    pub reasoning: Option<Decimal>,
+}
+
+impl Rates {
+    /// The price of nothing.
+    pub const FREE: Self = Self {
+        input: Decimal::ZERO,
+        output: Decimal::ZERO,
+        cached: None,
+        cache_write: None,
+        cache_write_1h: None,
+        reasoning: None,
+    };
+
+    /// What a prompt token read from the cache costs.
+    pub fn cached(&self) -> Decimal {
+        self.cached.unwrap_or(self.input)
+    }
+
+    /// What a prompt token written to the cache costs.
+    pub fn cache_write(&self) -> Decimal {
+        self.cache_write.unwrap_or(self.input)
+    }
+
+    /// What a prompt token written to the cache for an hour costs.
+    pub fn cache_write_1h(&self) -> Decimal {
+        self.cache_write_1h.unwrap_or_else(|| self.cache_write())
+    }
+
+    /// What a thinking token costs.
+    pub fn reasoning(&self) -> Decimal {
+        self.reasoning.unwrap_or(self.output)
+    }
+
+    fn cost(&self, usage: &Usage) -> Usd {
+        [
+            (usage.input, self.input),
+            (usage.cached, self.cached()),
+            (usage.cache_write, self.cache_write()),
+            (usage.cache_write_1h, self.cache_write_1h()),
+            (usage.output, self.output),
+            (usage.reasoning, self.reasoning()),
+        ]
+        .into_iter()
+        .map(|(tokens, price)| Usd::for_tokens(tokens, price))
+        .sum()
+    }
+
+    fn upper_bound(&self, input_tokens: u64, output_tokens: u64) -> Usd {
+        let input = self
+            .input
+            .max(self.cached())
+            .max(self.cache_write())
+            .max(self.cache_write_1h());
+        let output = self.output.max(self.reasoning());
+        Usd::for_tokens(input_tokens, input) + Usd::for_tokens(output_tokens, output)
+    }
+}
+
+/// Other prices for long prompts. They are those of the whole call, not of the tokens above.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// For prompts of more tokens than this, however they are billed.
+    pub above_tokens: u64,
+    /// The prices.
+    pub rates: Rates,
+}
+
+/// What a model costs at one time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prices {
+    /// For prompts below every step.
+    pub rates: Rates,
+    /// For longer prompts, the lowest step first.
+    pub steps: Vec<Step>,
+    /// The part that the provider takes off in its own batches: 0.5 halves the price. Default: nothing.
+    pub batch_discount: Option<Decimal>,
+}
+
+impl From<Rates> for Prices {
+    fn from(rates: Rates) -> Self {
+        Self {
+            rates,
+            steps: Vec::new(),
+            batch_discount: None,
+        }
+    }
+}
+
+impl Prices {
+    /// What holds for a prompt of so many tokens.
+    fn of_prompt(&self, tokens: u64) -> &Rates {
+        self.steps
+            .iter()
+            .rfind(|step| tokens > step.above_tokens)
+            .map_or(&self.rates, |step| &step.rates)
+    }
+
+    /// What these tokens cost, exactly.
+    pub fn cost(&self, usage: &Usage) -> Usd {
+        self.of_prompt(usage.total_input()).cost(usage)
+    }
+
+    /// The most that a call of at most so many tokens can cost, however its prompt is billed and
+    /// whichever step it comes to.
+    pub fn upper_bound(&self, input_tokens: u64, output_tokens: u64) -> Usd {
+        self.steps
+            .iter()
+            .filter(|step| input_tokens > step.above_tokens)
+            .map(|step| &step.rates)
+            .chain([&self.rates])
+            .map(|rates| rates.upper_bound(input_tokens, output_tokens))
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// What an ordinary call costs, for comparing models: 1,000 tokens in, 500 out.
+    pub fn nominal(&self) -> Usd {
+        Usd::for_tokens(1_000, self.rates.input) + Usd::for_tokens(500, self.rates.output)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decimal(text: &str) -> Decimal {
+        Decimal::from_str_exact(text).unwrap()
+    }
+
+    fn plain() -> Rates {
+        Rates {
+            input: decimal("3"),
+            output: decimal("15"),
+            ..Rates::FREE
+        }
+    }
+
+    /// Prices with a cache, and a step at 1,000 tokens that is dearer in and cheaper out.
+    fn stepped() -> Prices {
+        Prices {
+            rates: Rates {
+                cached: Some(decimal("0.3")),
+                ..plain()
+            },
+            steps: vec![
+                Step {
+                    above_tokens: 1_000,
+                    rates: Rates {
+                        input: decimal("6"),
+                        output: decimal("10"),
+                        ..plain()
+                    },
+                },
+                Step {
+                    above_tokens: 2_000,
+                    rates: plain(),
+                },
+            ],
+            batch_discount: None,
+        }
+    }
+
+    const USAGE: Usage = Usage {
+        input: 1,
+        cached: 10,
+        cache_write: 100,
+        cache_write_1h: 1_000,
+        output: 10_000,
+        reasoning: 100_000,
+    };
+
+    #[test]
+    fn each_kind_of_token_has_its_price() {
+        let prices = Rates {
+            cached: Some(decimal("0.3")),
+            cache_write: Some(decimal("3.75")),
+            cache_write_1h: Some(decimal("6")),
+            ..plain()
+        };
+        // 3 + 3 + 375 + 6,000 + 150,000 + 1,500,000 millionths.
+        assert_eq!(prices.cost(&USAGE).to_string(), "1.656381");
+    }
+
+    #[test]
+    fn an_absent_price_is_that_of_the_next_kind() {
+        assert_eq!(plain().cost(&USAGE).to_string(), "1.653333");
+        let prices = Rates {
+            cache_write: Some(decimal("4")),
+            ..plain()
+        };
+        // A hundred tokens and a thousand, each a millionth of a dollar dearer.
+        assert_eq!(prices.cost(&USAGE).to_string(), "1.654433");
+    }
+
+    #[test]
+    fn a_free_cache_is_not_an_absent_price() {
+        let prices = Rates {
+            cached: Some(Decimal::ZERO),
+            ..plain()
+        };
+        let usage = Usage {
+            cached: 1_000_000,
+            ..Usage::default()
+        };
+        assert_eq!(prices.cost(&usage), Usd::ZERO);
+    }
+
+    #[test]
+    fn no_usage_costs_more_than_the_bound() {
+        let prices = Rates {
+            cached: Some(decimal("0.3")),
+            cache_write: Some(decimal("3.75")),
+            cache_write_1h: Some(decimal("6")),
+            ..plain()
+        };
+        let bound = prices.upper_bound(USAGE.total_input(), USAGE.total_output());
+        assert!(prices.cost(&USAGE) <= bound);
+        assert_eq!(prices.upper_bound(1_000_000, 1_000_000).to_string(), "21");
+    }
+
+    #[test]
+    fn an_absurd_usage_is_still_a_number() {
+        let rates = Rates {
+            input: decimal("100000"),
+            output: decimal("99999.999999999"),
+            ..plain()
+        };
+        let prices = Prices::from(rates);
+        let all = Usage {
+            input: u64::MAX,
+            cached: u64::MAX,
+            cache_write: u64::MAX,
+            cache_write_1h: u64::MAX,
+            output: u64::MAX,
+            reasoning: u64::MAX,
+        };
+        assert!(prices.cost(&all) > Usd::ZERO);
+    }
+
+    #[test]
+    fn thinking_has_a_price_of_its_own_or_that_of_the_answer() {
+        let prices = Rates {
+            reasoning: Some(decimal("30")),
+            ..plain()
+        };
+        let usage = Usage {
+            output: 1,
+            reasoning: 10,
+            ..Usage::default()
+        };
+        assert_eq!(prices.cost(&usage).to_string(), "0.000315");
+        assert_eq!(plain().cost(&usage).to_string(), "0.000165");
+        assert_eq!(prices.upper_bound(0, 11).to_string(), "0.00033");
+    }
+
+    #[test]
+    fn a_step_is_the_price_of_the_whole_call_and_goes_by_the_whole_prompt() {
+        for (input, cached, cost) in [
+            // 1,000 tokens of prompt are not above 1,000.
+            (600, 400, "0.00342"),
+            (601, 400, "0.007006"),
+            (2_000, 0, "0.013"),
+            (2_001, 0, "0.007503"),
+        ] {
+            let usage = Usage {
+                input,
+                cached,
+                output: 100,
+                ..Usage::default()
+            };
+            assert_eq!(stepped().cost(&usage).to_string(), cost, "{input}+{cached}");
+        }
+    }
+
+    #[test]
+    fn the_bound_holds_on_every_step_below_it() {
+        let prices = stepped();
+        for bound in [0, 1, 999, 1_000, 1_001, 1_500, 2_000, 2_001, 5_000] {
+            for input in (0..=bound).step_by(37).chain([bound]) {
+                for output in [0, 1_000] {
+                    let usage = Usage {
+                        input,
+                        output,
+                        ..Usage::default()
+                    };
+                    assert!(
+                        prices.cost(&usage) <= prices.upper_bound(bound, 1_000),
+                        "{input} of {bound}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Understands the prices of a file.
+
+use chrono::NaiveDate;
+use longshore_settings::{Form, Reader, Text, form::whole};
+use rust_decimal::Decimal;
+
+use super::{
+    PriceBook, Prices, Rates, Step,
+    raw::{RawChange, RawModel, RawPrice, RawRates, RawStep},
+    read::missing,
+};
+
+/// What a file says of a model's prices: those from the start, and those from a day on.
+#[derive(Debug, Clone, Default)]
+pub struct Said {
+    pub first: Option<Prices>,
+    pub changes: Vec<(NaiveDate, Prices)>,
+}
+
+impl Said {
+    /// This, over what another place says. New prices leave none of the old: with a new price for
+    /// input, the old one for cached input would be wrong. Changes alone come after the old price.
+    pub(super) fn over(self, base: Self) -> Self {
+        match (&self.first, self.changes.is_empty()) {
+            (None, true) => base,
+            (None, false) => Self {
+                first: base.first,
+                changes: self.changes,
+            },
+            (Some(_), _) => self,
+        }
+    }
+
+    /// The prices by day, if any are said. Before the first day that is named, its prices hold too.
+    pub(super) fn book(self) -> Option<PriceBook> {
+        let earliest = || self.changes.iter().min_by_key(|(from, _)| *from);
+        let first = match &self.first {
+            Some(first) => first.clone(),
+            None => earliest()?.1.clone(),
+        };
+        Some(PriceBook::new(first, self.changes))
+    }
+}
+
+/// The prices of a model.
+pub(super) fn of_model(r: &mut Reader<'_>, raw: &RawModel) -> Said {
+    let steps = raw.steps.as_deref().unwrap_or_default();
+    let first = prices(
+        r,
+        "models",
+        raw.rates(),
+        steps,
+        raw.batch_discount.as_ref(),
+        raw.somewhere(),
+    );
+    let mut changes: Vec<(NaiveDate, Prices)> = Vec::new();
+    for raw in raw.price_changes.iter().flatten() {
+        let Some((from, prices)) = change(r, raw) else {
+            continue;
+        };
+        if changes.iter().any(|(other, _)| *other == from) {
+            let text = format!("`models.price_changes` has {from} twice");
+            r.problem_near(raw.valid_from.as_ref(), text);
+        }
+        changes.push((from, prices));
+    }
+    Said { first, changes }
+}
+
+/// The price that stands at the provider itself.
+pub(super) fn of_default_model(
+    r: &mut Reader<'_>,
+    at: &str,
+    raw: &RawPrice,
+    near: Option<&Text>,
+) -> Said {
+    let at = format!("{at}.price");
+    Said {
+        first: rates(r, &at, raw.rates(), near).map(Prices::from),
+        changes: Vec::new(),
+    }
+}
+
+fn change(r: &mut Reader<'_>, raw: &RawChange) -> Option<(NaiveDate, Prices)> {
+    let at = "models.price_changes";
+    let near = raw.valid_from.as_ref().or(raw.rates().any());
+    let from = needed(
+        r,
+        near,
+        &format!("{at}.valid_from"),
+        raw.valid_from.as_ref(),
+        &day(),
+    );
+    if raw.rates().any().is_none() {
+        let name = format!("{at}.input_per_million");
+        return missing(r, near, &name, &price().expected);
+    }
+    let steps = raw.steps.as_deref().unwrap_or_default();
+    let prices = prices(r, at, raw.rates(), steps, raw.batch_discount.as_ref(), near);
+    Some((from?, prices?))
+}
+
+fn prices(
+    r: &mut Reader<'_>,
+    at: &str,
+    raw: RawRates<'_>,
+    raw_steps: &[RawStep],
+    discount: Option<&Text>,
+    near: Option<&Text>,
+) -> Option<Prices> {
+    let part = Form::new(
+        "the part that is taken off, from 0 to 1 with at most 9 decimals",
+        |text| decimal(text, Decimal::ONE),
+    );
+    let batch_discount =
+        discount.and_then(|text| r.value(&format!("{at}.batch_discount"), text, &part));
+    let alone = discount.or(raw_steps.iter().find_map(|step| step.above_tokens.as_ref()));
+    if raw.any().is_none() && alone.is_some() {
+        let name = format!("{at}.input_per_million");
+        return missing(r, near.or(alone), &name, &price().expected);
+    }
+    let rates = rates(r, at, raw, near)?;
+    let mut steps: Vec<Step> = Vec::new();
+    for raw in raw_steps {
+        let Some(step) = step(r, at, raw, &rates) else {
+            continue;
+        };
+        if steps
+            .iter()
+            .any(|other| other.above_tokens == step.above_tokens)
+        {
+            let text = format!("`{at}.steps` has {} twice", step.above_tokens);
+            r.problem_near(raw.above_tokens.as_ref(), text);
+        }
+        steps.push(step);
+    }
+    steps.sort_by_key(|step| step.above_tokens);
+    Some(Prices {
+        rates,
+        steps,
+        batch_discount,
+    })
+}
+
+/// A step; what it leaves out is as below it.
+fn step(r: &mut Reader<'_>, at: &str, raw: &RawStep, below: &Rates) -> Option<Step> {
+    let at = format!("{at}.steps");
+    let near = raw.above_tokens.as_ref().or(raw.rates().any());
+    let above_tokens = needed(
+        r,
+        near,
+        &format!("{at}.above_tokens"),
+        raw.above_tokens.as_ref(),
+        &whole(0..=1_000_000_000),
+    );
+    let rates = optional(r, &at, raw.rates());
+    Some(Step {
+        above_tokens: above_tokens?,
+        rates: Rates {
+            input: rates.input.unwrap_or(below.input),
+            output: rates.output.unwrap_or(below.output),
+            cached: rates.cached.or(below.cached),
+            cache_write: rates.cache_write.or(below.cache_write),
+            cache_write_1h: rates.cache_write_1h.or(below.cache_write_1h),
+            reasoning: rates.reasoning.or(below.reasoning),
+        },
+    })
+}
+
+/// Prices of which those of input and output are needed; absent if there are none at all.
+fn rates(r: &mut Reader<'_>, at: &str, raw: RawRates<'_>, near: Option<&Text>) -> Option<Rates> {
+    let near = near.or(Some(raw.any()?));
+    let all = optional(r, at, raw);
+    for (name, text) in [("input", raw.input), ("output", raw.output)] {
+        if text.is_none() {
+            let name = format!("{at}.{name}{}", raw.suffix);
+            return missing(r, near, &name, &price().expected);
+        }
+    }
+    Some(Rates {
+        input: all.input?,
+        output: all.output?,
+        cached: all.cached,
+        cache_write: all.cache_write,
+        cache_write_1h: all.cache_write_1h,
+        reasoning: all.reasoning,
+    })
+}
+
+/// Prices as far as they are there.
+struct Partial {
+    input: Option<Decimal>,
+    output: Option<Decimal>,
+    cached: Option<Decimal>,
+    cache_write: Option<Decimal>,
+    cache_write_1h: Option<Decimal>,
+    reasoning: Option<Decimal>,
+}
+
+fn optional(r: &mut Reader<'_>, at: &str, raw: RawRates<'_>) -> Partial {
+    let form = price();
+    let mut one = |name: &str, text: Option<&Text>| {
+        r.value(&format!("{at}.{name}{}", raw.suffix), text?, &form)
+    };
+    Partial {
+        input: one("input", raw.input),
+        output: one("output", raw.output),
+        cached: one("cached", raw.cached),
+        cache_write: one("cache_write", raw.cache_write),
+        cache_write_1h: one("cache_write_1h", raw.cache_write_1h),
+        reasoning: one("reasoning", raw.reasoning),
+    }
+}
+
+/// The highest price, in dollars per million tokens: no usage overflows a sum.
+pub(super) const HIGHEST: u32 = 100_000;
+
+/// The most decimals of a price: no amount is rounded.
+pub(super) const DECIMALS: u32 = 9;
+
+/// A price.
+fn price() -> Form<Decimal> {
+    Form::new(
+        "US dollars per million tokens, from 0 to 100000 with at most 9 decimals",
+        |text| decimal(text, Decimal::from(HIGHEST)),
+    )
+}
+
+fn decimal(text: &str, highest: Decimal) -> Option<Decimal> {
+    let number = Decimal::from_str_exact(text).ok()?.normalize();
+    let allowed = number >= Decimal::ZERO && number <= highest && number.scale() <= DECIMALS;
+    allowed.then_some(number)
+}
+
+/// A day.
+pub(super) fn day() -> Form<NaiveDate> {
+    Form::new("a date (UTC), such as 2026-12-01", |text| text.parse().ok())
+}
+
+fn needed<T>(
+    r: &mut Reader<'_>,
+    near: Option<&Text>,
+    name: &str,
+    text: Option<&Text>,
+    form: &Form<T>,
+) -> Option<T> {
+    match text {
+        Some(text) => r.value(name, text, form),
+        None => missing(r, near, name, &form.expected),
+    }
+}

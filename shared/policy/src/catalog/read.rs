@@ -1,0 +1,109 @@
+//! Makes the catalog out of the built-in one, the user's files and the environment.
+
+use std::path::Path;
+
+use longshore_settings::{Entries, Form, Reader, Text, yaml::parse};
+use url::Url;
+
+use super::{
+    Catalog, ProviderEntry, RawModel, RawProvider, UnknownPrice, files, list, models,
+    providers::{self, Around},
+    raw::RawCatalog,
+};
+use crate::limits::share_accounts;
+
+const BUILT_IN: &str = include_str!("../catalog.yaml");
+
+/// What the user's file says of the catalog.
+#[derive(Debug)]
+pub struct Written {
+    /// `providers`.
+    pub providers: Entries<Option<RawProvider>>,
+    /// `models`.
+    pub models: Vec<RawModel>,
+    /// `model_files`.
+    pub model_files: Vec<Text>,
+    /// `unknown_price`.
+    pub unknown_price: UnknownPrice,
+    /// `cli_tools`, or what holds without it.
+    pub tools: Vec<String>,
+}
+
+impl Catalog {
+    /// The built-in catalog, changed by the user's model files, providers and models, in this order.
+    pub fn read(r: &mut Reader<'_>, written: Written, simulator: Option<&Url>) -> Self {
+        let built_in = match parse::<RawCatalog>(Path::new("built-in catalog"), BUILT_IN) {
+            Ok(built_in) => built_in,
+            Err(problem) => {
+                r.problem(problem.origin, problem.text);
+                RawCatalog::default()
+            }
+        };
+        let named = providers::merge(r, built_in.providers, written.providers);
+        let names: Vec<&str> = named
+            .iter()
+            .map(|provider| provider.name.as_str())
+            .collect();
+        let mut merged = models::shipped(r, &names, &built_in.models);
+        for file in &written.model_files {
+            let layer = files::parts(r, &names, file);
+            models::lay(&mut merged, layer);
+        }
+        models::lay(&mut merged, providers::default_models(r, &named));
+        let layer = models::parts(r, &names, &written.models);
+        models::lay(&mut merged, layer);
+
+        let around = Around {
+            names: &names,
+            models: &merged,
+            tools: &written.tools,
+        };
+        let mut providers: Vec<ProviderEntry> = named
+            .iter()
+            .filter_map(|named| {
+                let provider = providers::understand(r, named, &around)?;
+                Some(match simulator {
+                    Some(simulator) => providers::simulated(named, provider, simulator),
+                    None => provider,
+                })
+            })
+            .collect();
+        share_accounts(r, &mut providers, |name| {
+            let named = named.iter().find(|named| named.name == name.as_str())?;
+            named.raw.limits.as_ref()
+        });
+        let mut catalog = Self {
+            providers,
+            ..Self::default()
+        };
+        for part in merged {
+            models::add(r, &mut catalog, part, written.unknown_price);
+        }
+        catalog
+    }
+}
+
+/// A text that is not empty.
+pub(super) fn text_form(expected: &'static str) -> Form<String> {
+    Form::new(expected, |text| (!text.is_empty()).then(|| text.to_owned()))
+}
+
+/// One of some words.
+pub fn word<T: Copy>(all: &'static [T], as_str: fn(T) -> &'static str) -> Form<T> {
+    Form::new(
+        format!("one of {}", list(all.iter().map(|value| as_str(*value)))),
+        move |text| all.iter().copied().find(|value| as_str(*value) == text),
+    )
+}
+
+/// Tells of a value that is not there.
+pub fn missing<T>(
+    r: &mut Reader<'_>,
+    near: Option<&Text>,
+    name: &str,
+    expected: &str,
+) -> Option<T> {
+    let text = format!("`{name}` is missing; expected {expected}");
+    r.problem_near(near, text);
+    None
+}

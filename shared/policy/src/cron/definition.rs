@@ -1,0 +1,220 @@
+//! What a recurring job is.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use chrono_tz::Tz;
+use longshore_protocol::{
+    envelope::{Limits, RawMessage, parse},
+    id::{CronName, QueueName},
+};
+use longshore_settings::form::spelled;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{Missed, Timing};
+
+/// A recurring job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Definition {
+    /// When it comes.
+    pub timing: Timing,
+    /// What becomes of ticks that nobody was there for.
+    pub missed: Missed,
+    /// The queue that its jobs go to.
+    pub queue: QueueName,
+    /// The job, as a message has it, without an id.
+    pub job: Map<String, Value>,
+}
+
+/// A recurring job as people write it, in a file, a command, or Redis.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Written {
+    /// A cron expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// The time between two ticks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<String>,
+    /// Whose clock the expression goes by. Default UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// `skip`, `once` or `all`. Default `once`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<String>,
+    /// A queue's name. Default `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// The job.
+    pub job: Map<String, Value>,
+}
+
+/// What is wrong with a recurring job, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}`: {message}")]
+pub struct Wrong {
+    /// The field of [`Written`] that it is in.
+    pub field: &'static str,
+    /// In words.
+    pub message: String,
+}
+
+impl Wrong {
+    fn new(field: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            field,
+            message: message.into(),
+        }
+    }
+}
+
+/// Why a job is enqueued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// Its time came.
+    Tick(DateTime<Utc>),
+    /// Somebody asked for a run, at this time.
+    Asked(DateTime<Utc>),
+}
+
+impl Occasion {
+    /// The id of the job of this run.
+    pub fn job_id(self, name: &CronName) -> String {
+        match self {
+            Self::Tick(_) => format!("cron:{name}:{}", self.time()),
+            Self::Asked(_) => format!("cron:{name}:run:{}", self.time()),
+        }
+    }
+
+    fn time(self) -> String {
+        match self {
+            Self::Tick(tick) => tick.to_rfc3339_opts(SecondsFormat::Secs, true),
+            Self::Asked(at) => at.to_rfc3339_opts(SecondsFormat::Millis, true),
+        }
+    }
+}
+
+impl Definition {
+    /// Understands what is written; whether the job is one is for [`Definition::check`].
+    pub fn read(written: &Written) -> Result<Self, Wrong> {
+        let missed = match written.missed.as_deref() {
+            None => Missed::Once,
+            Some(word) => Missed::from_name(word).ok_or_else(|| {
+                Wrong::new(
+                    "missed",
+                    format!("expected one of skip, once, all, but got `{word}`"),
+                )
+            })?,
+        };
+        let queue = match written.queue.as_deref() {
+            None => QueueName::default(),
+            Some(name) => {
+                QueueName::parse(name).map_err(|bad| Wrong::new("queue", bad.to_string()))?
+            }
+        };
+        Ok(Self {
+            timing: timing(written)?,
+            missed,
+            queue,
+            job: written.job.clone(),
+        })
+    }
+
+    /// As it is written.
+    pub fn written(&self) -> Written {
+        let (schedule, every, timezone) = match &self.timing {
+            Timing::Schedule { text, zone, .. } => {
+                (Some(text.clone()), None, Some(zone.name().to_owned()))
+            }
+            Timing::Every(step) => (None, Some(spelled(*step)), None),
+        };
+        Written {
+            schedule,
+            every,
+            timezone,
+            missed: Some(self.missed.to_string()),
+            queue: Some(self.queue.to_string()),
+            job: self.job.clone(),
+        }
+    }
+
+    /// Whether a worker would take its jobs.
+    pub fn check(&self, name: &CronName, limits: &Limits) -> Result<(), Wrong> {
+        if self.job.contains_key("id") {
+            let message = "expected a job without `id`: each run gets one of its own, made of the name \
+                           and the time";
+            return Err(Wrong::new("job", message));
+        }
+        let metadata = self.job.get("metadata").and_then(Value::as_object);
+        if metadata.is_some_and(|metadata| metadata.contains_key(METADATA)) {
+            let message =
+                "expected a job without `metadata.cron`: each run says there which tick it is";
+            return Err(Wrong::new("job", message));
+        }
+        let text = self.message(name, Occasion::Asked(DateTime::UNIX_EPOCH));
+        let message = RawMessage {
+            fields: vec![(b"job".to_vec(), text.into_bytes())],
+        };
+        parse(&message, limits).map(|_| ()).map_err(|malformed| {
+            let field = malformed.field.map(|field| format!("`{field}`: "));
+            let message = format!("{}{}", field.unwrap_or_default(), malformed.message);
+            Wrong::new("job", message)
+        })
+    }
+
+    /// The message of one run: the same tick has the same id and the same content, whoever makes it.
+    pub fn message(&self, name: &CronName, occasion: Occasion) -> String {
+        let what = match occasion {
+            Occasion::Tick(_) => json!({"name": name, "tick": occasion.time()}),
+            Occasion::Asked(_) => json!({"name": name, "asked": occasion.time()}),
+        };
+        let mut job = self.job.clone();
+        job.insert("id".to_owned(), Value::String(occasion.job_id(name)));
+        let metadata = job
+            .entry("metadata")
+            .and_modify(|metadata| {
+                if metadata.is_null() {
+                    *metadata = Value::Object(Map::new());
+                }
+            })
+            .or_insert_with(|| Value::Object(Map::new()));
+        // Metadata that is no object is told by the check.
+        if let Some(metadata) = metadata.as_object_mut() {
+            metadata.insert(METADATA.to_owned(), what);
+        }
+        Value::Object(job).to_string()
+    }
+}
+
+/// Where a run's metadata says of whom and when it is.
+const METADATA: &str = "cron";
+
+fn timing(written: &Written) -> Result<Timing, Wrong> {
+    match (&written.schedule, &written.every) {
+        (Some(schedule), None) => {
+            let zone = match written.timezone.as_deref() {
+                None => Tz::UTC,
+                Some(name) => name.parse().map_err(|_| {
+                    let message = format!(
+                        "expected a time zone, such as UTC or Europe/Berlin, but got `{name}`"
+                    );
+                    Wrong::new("timezone", message)
+                })?,
+            };
+            Timing::schedule(schedule, zone).map_err(|bad| Wrong::new("schedule", bad.to_string()))
+        }
+        (None, Some(every)) => {
+            if written.timezone.is_some() {
+                let message = "it is for a `schedule`; `every` counts from 1970, UTC, in any zone";
+                return Err(Wrong::new("timezone", message));
+            }
+            Timing::every(every).map_err(|bad| Wrong::new("every", bad.to_string()))
+        }
+        (Some(_), Some(_)) => Err(Wrong::new(
+            "every",
+            "expected `schedule` or `every`, but got both",
+        )),
+        (None, None) => Err(Wrong::new(
+            "schedule",
+            "expected a `schedule`, such as \"0 3 * * *\", or `every`, such as 30s",
+        )),
+    }
+}

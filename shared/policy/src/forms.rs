@@ -1,0 +1,28 @@
+//! Forms of settings that name things of the protocol.
+
+use longshore_protocol::id::{Namespace, QueueName};
+use longshore_settings::Form;
+
+/// A namespace.
+pub fn namespace() -> Form<Namespace> {
+    Form::new("1 to 64 characters of [A-Za-z0-9._-]", |text| {
+        Namespace::parse(text).ok()
+    })
+}
+
+/// The name of a queue.
+pub fn queue() -> Form<QueueName> {
+    Form::new(
+        "queue names of 1 to 64 characters of [A-Za-z0-9._-]",
+        |text| QueueName::parse(text).ok(),
+    )
+}
+
+/// Names of queues, with commas between.
+pub fn queues() -> Form<Vec<QueueName>> {
+    let one = queue();
+    Form::new(
+        format!("{}, with commas between", one.expected),
+        move |text| text.split(',').map(|name| one.understand(name)).collect(),
+    )
+}

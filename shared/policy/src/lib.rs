@@ -1,0 +1,13 @@
+//! What decides: the catalog and its prices, limits, routing, recurring jobs, pauses, retention.
+
+pub mod catalog;
+pub mod cron;
+pub mod forms;
+pub mod limits;
+pub mod pause;
+pub mod replay;
+pub mod retention;
+pub mod retry;
+pub mod routing;
+pub mod tokens;
+pub mod webhook;

@@ -1,0 +1,232 @@
+//! What is paused: queues, types of jobs, providers; for how long, and why.
+
+use std::{collections::BTreeMap, fmt};
+
+use longshore_protocol::{
+    id::{JobId, Place, QueueName},
+    platform::PlatformName,
+    string_enum,
+};
+use serde::{Deserialize, Serialize, Serializer};
+
+string_enum! {
+    /// What can be paused.
+    PauseKind {
+        /// Nobody reads it.
+        Queue = "queue",
+        /// Jobs of this type wait.
+        Type = "type",
+        /// Nobody calls it.
+        Provider = "provider",
+    }
+}
+
+/// One thing that can be paused; `queue:bulk` in Redis.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target(String);
+
+/// That something is paused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Since when, in ms since the epoch.
+    pub since: i64,
+    /// When it ends by itself; without it, somebody has to resume it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<i64>,
+    /// Why, in the words of whoever paused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Everything that is paused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pauses(BTreeMap<String, Pause>);
+
+/// The lane of jobs that wait until one of what is named in it is resumed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PausedLane(String);
+
+impl Target {
+    /// A queue.
+    pub fn queue(name: &QueueName) -> Self {
+        Self::new(PauseKind::Queue, name.base().as_str())
+    }
+
+    /// A type of jobs.
+    pub fn task_type(name: &str) -> Self {
+        Self::new(PauseKind::Type, name)
+    }
+
+    /// A provider.
+    pub fn provider(name: &PlatformName) -> Self {
+        Self::new(PauseKind::Provider, name.as_str())
+    }
+
+    fn new(kind: PauseKind, name: &str) -> Self {
+        Self(format!("{kind}:{name}"))
+    }
+
+    /// As it stands in Redis.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The kind's word and the name.
+    pub fn parts(&self) -> (&str, &str) {
+        self.0.split_once(':').unwrap_or(("", &self.0))
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, name) = self.parts();
+        write!(f, "{kind} {name}")
+    }
+}
+
+impl Serialize for Target {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl Pause {
+    /// Whether it has not ended by itself.
+    pub fn lasts(&self, now_ms: i64) -> bool {
+        self.until.is_none_or(|until| until > now_ms)
+    }
+}
+
+impl Pauses {
+    /// Out of what stands in Redis.
+    pub fn from_record(record: BTreeMap<String, Pause>) -> Self {
+        Self(record)
+    }
+
+    /// The pause of a thing, if it is paused now.
+    pub fn of(&self, target: &Target, now_ms: i64) -> Option<&Pause> {
+        // Nearly always nothing is.
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0
+            .get(target.as_str())
+            .filter(|pause| pause.lasts(now_ms))
+    }
+
+    /// Whether nothing at all is paused.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All that is paused now.
+    pub fn lasting(&self, now_ms: i64) -> impl Iterator<Item = (Target, &Pause)> {
+        self.0
+            .iter()
+            .filter(move |(_, pause)| pause.lasts(now_ms))
+            .map(|(name, pause)| (Target(name.clone()), pause))
+    }
+}
+
+impl PausedLane {
+    /// The lane of a paused type's jobs.
+    pub fn of_type(name: &str) -> Self {
+        Self(format!("paused:type:{name}"))
+    }
+
+    /// The lane of jobs that could only go to these paused providers.
+    pub fn of_providers<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names: Vec<&str> = names.into_iter().collect();
+        Self(format!("paused:provider:{}", names.join(",")))
+    }
+
+    /// Its name after `{ns}:lane:`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What a lane waits for, by its name; `None` of a lane that is not of this kind.
+    pub fn targets(lane: &str) -> Option<Vec<Target>> {
+        let (kind, names) = lane.strip_prefix("paused:")?.split_once(':')?;
+        Some(match PauseKind::from_name(kind)? {
+            PauseKind::Provider => names
+                .split(',')
+                .map(|name| Target::new(PauseKind::Provider, name))
+                .collect(),
+            kind => vec![Target::new(kind, names)],
+        })
+    }
+}
+
+/// Where a job stands in a lane of what is paused: by the time at which the server received it. Entries
+/// of one millisecond have numbers, of which the first 4096 keep their order; a double of this size
+/// holds 4096ths.
+pub fn order(received_ms: i64, job: &JobId, place: &Place) -> String {
+    let number = |place: &Place| {
+        let (ms, number) = place.parts().1.split_once('-')?;
+        let number: u64 = number.parse().ok()?;
+        (ms.parse() == Ok(received_ms)).then_some(number)
+    };
+    let number = number(&Place::from_record(job.as_str())).or_else(|| number(place));
+    // A 4096th, in twelve decimals.
+    let part = number.unwrap_or(0).min(4095) * 244_140_625;
+    format!("{received_ms}.{part:012}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_ends_by_itself() {
+        let target = Target::task_type("a:b");
+        let pause = Pause {
+            since: 1,
+            until: Some(10),
+            reason: None,
+        };
+        let pauses = Pauses::from_record([(target.as_str().to_owned(), pause)].into());
+        assert!(pauses.of(&target, 9).is_some());
+        assert_eq!(pauses.of(&target, 10), None);
+        assert_eq!(pauses.lasting(10).count(), 0);
+        assert_eq!(pauses.of(&Target::task_type("a"), 9), None);
+    }
+
+    #[test]
+    fn a_lane_tells_what_it_waits_for() {
+        let targets = |lane: &PausedLane| {
+            let targets = PausedLane::targets(lane.as_str()).unwrap();
+            targets
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        assert_eq!(targets(&PausedLane::of_type("a:b/c")), "type a:b/c");
+        assert_eq!(
+            targets(&PausedLane::of_providers(["a", "b"])),
+            "provider a; provider b"
+        );
+        assert_eq!(PausedLane::targets("quota:rpm:a"), None);
+    }
+
+    #[test]
+    fn jobs_of_one_millisecond_keep_their_order() {
+        let at = |id: &str, place: &str| {
+            let id = JobId::parse(id).unwrap();
+            order(1_795_232_878_059, &id, &Place::from_record(place))
+        };
+        let orders = [
+            at("1795232878059-0", "~default:1795232999999-3"),
+            at("1795232878059-2", "1795232878059-2"),
+            at("bulk:1795232878059-10", "bulk:1795232878059-10"),
+            at("inv-42", "1795232878059-4095"),
+        ];
+        let numbers: Vec<f64> = orders.iter().map(|order| order.parse().unwrap()).collect();
+        assert!(numbers.is_sorted() && numbers.windows(2).all(|two| two[0] < two[1]));
+        assert_eq!(
+            at("inv-42", "~default:1795232999999-3"),
+            "1795232878059.000000000000"
+        );
+    }
+}

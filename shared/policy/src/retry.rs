@@ -1,0 +1,31 @@
+//! When a failed attempt is retried.
+
+use std::time::Duration;
+
+/// How a failed attempt is tried again: after `base_delay`, doubled each time up to `max_delay`, plus
+/// a random part of `jitter`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Attempts after the first. Default 3.
+    pub max_retries: u32,
+    /// The wait before the first retry. Default 1 s.
+    pub base_delay: Duration,
+    /// The longest wait, before jitter. Default 60 s.
+    pub max_delay: Duration,
+    /// The most that is added at random. Default 3 s.
+    pub jitter: Duration,
+    /// Waits up to this long are spent in the worker; for longer ones the job goes back. Default 10 s.
+    pub hold_limit: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_retries: 3,
+            base_delay: Duration::from_secs(1),
+            max_delay: Duration::from_mins(1),
+            jitter: Duration::from_secs(3),
+            hold_limit: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! Who may answer a job, in the order in which they are asked.
+//!
+//! The steps, each with its outcome in the record: the job's pin (`model`) and hint (`platform`), the rules,
+//! the tier that its risk and complexity ask for, the keywords of a prompt that says nothing else, the cost
+//! (free, subscription, paid; in each the cheapest first), local platforms, the configured fallback, what the
+//! job may cost, and what it needs. Nothing here asks a clock, Redis or a provider: quotas and circuit
+//! breakers come after it.
+
+use std::borrow::Cow;
+
+use chrono::NaiveDate;
+use longshore_protocol::{
+    envelope::{DEFAULT_TYPE, Envelope, RoutingInputs},
+    money::Usd,
+    platform::Tier,
+    string_enum,
+};
+use serde::Serialize;
+
+use crate::{
+    catalog::{Billing, Catalog, ModelEntry, ProviderEntry},
+    tokens,
+};
+
+pub use settings::{Category, Conditions, Preference, Routing, Rule};
+
+use self::{
+    draft::Draft,
+    keywords::Keywords,
+    market::Market,
+    order::{Order, Orders},
+};
+
+mod draft;
+mod fit;
+mod hint;
+mod keywords;
+mod market;
+mod order;
+mod settings;
+
+/// Why nobody may answer a job.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct Unroutable {
+    /// What is wrong and what would be right, for people.
+    pub error: String,
+}
+
+impl Unroutable {
+    /// The only platform that may be asked cannot be.
+    fn alone(why: &str) -> Self {
+        Self::new(format!(
+            "{why}, and the job allows no other (fallback: false)"
+        ))
+    }
+
+    fn new(error: impl Into<String>) -> Self {
+        Self {
+            error: error.into(),
+        }
+    }
+}
+
+/// How long a prompt is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PromptTokens {
+    /// The most tokens that it is taken to have.
+    pub upper_bound: u64,
+}
+
+/// One provider and model that may answer.
+#[derive(Debug, Clone)]
+pub struct Candidate<'a> {
+    /// Who.
+    pub provider: &'a ProviderEntry,
+    /// With which model.
+    pub model: &'a ModelEntry,
+    /// Why, for the attempt's record.
+    pub reason: Cow<'a, str>,
+}
+
+string_enum! {
+    /// A step of a decision, in the order in which they are taken.
+    StepName {
+        /// The model that the job insists on.
+        Pin = "pin",
+        /// The platform that it would like.
+        Hint = "hint",
+        /// A rule on its type, risk, area and complexity.
+        Rule = "rule",
+        /// The tier that its risk and complexity ask for.
+        Tier = "tier",
+        /// The words of its prompt.
+        Keywords = "keywords",
+        /// What the platforms cost.
+        Cost = "cost",
+        /// Local platforms first.
+        Local = "prefer_local",
+        /// The configured fallback.
+        Fallback = "fallback_provider",
+        /// What it may cost.
+        MaxCost = "max_cost",
+        /// What it needs of a model.
+        Needs = "needs",
+        /// Whether other platforms may be tried.
+        Only = "fallback",
+        /// That models of a lower tier have failed it.
+        Escalation = "escalation",
+    }
+}
+
+/// A step that had a say, and what it said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step<'a> {
+    /// Which.
+    pub step: StepName,
+    /// In a few words.
+    pub outcome: Cow<'a, str>,
+}
+
+/// Who may answer a job.
+#[derive(Debug, Clone)]
+pub struct Decision<'a> {
+    /// In the order in which they are asked; never empty.
+    pub candidates: Vec<Candidate<'a>>,
+    /// How it came to that; steps that had no say are left out.
+    pub steps: Cow<'a, [Step<'a>]>,
+}
+
+impl Decision<'_> {
+    /// The highest tier among the candidates.
+    pub fn highest_tier(&self) -> Option<Tier> {
+        let tiers = self.candidates.iter().map(|candidate| candidate.model.tier);
+        tiers.max_by_key(|tier| tier.rank())
+    }
+}
+
+/// Routes jobs by the configuration. What does not depend on the job is worked out once.
+#[derive(Debug)]
+pub struct Router {
+    market: Market,
+    plain: Order,
+    rules: Vec<(Conditions, Result<Order, String>)>,
+    /// The tier of a word, and each tier's order.
+    words: Vec<(String, Tier)>,
+    tiers: Vec<Result<Order, String>>,
+    keywords: Option<Keywords>,
+    categories: Vec<(String, Result<Order, String>)>,
+    max_cost: Option<Usd>,
+    estimate_threshold: u64,
+}
+
+impl Router {
+    /// A router of this configuration, by the prices of a day, for models that are not withdrawn on it.
+    pub fn new(catalog: &Catalog, routing: &Routing, day: NaiveDate) -> Self {
+        let market = Market::new(catalog.clone(), day);
+        let orders = Orders::new(&market, routing);
+        let rules = routing.rules.iter().map(|rule| {
+            let name = format!("`{}`", rule.name);
+            let reason = format!("rule {name}");
+            let order = orders.preferring(&rule.prefer, StepName::Rule, &name, reason);
+            (rule.when.clone(), order)
+        });
+        let tiers = Tier::ALL.iter().map(|tier| {
+            let prefer = Preference::Able {
+                platforms: Vec::new(),
+                tier: Some(*tier),
+                capability: None,
+            };
+            let reason = format!("cheapest of tier {tier} or above, for its risk and complexity");
+            orders.preferring(&prefer, StepName::Tier, &format!("at least {tier}"), reason)
+        });
+        let categories = routing.categories.iter().map(|category| {
+            let prefer = Preference::Able {
+                platforms: category.platforms.clone(),
+                tier: None,
+                capability: None,
+            };
+            let name = &category.name;
+            let reason = format!("keywords of {name}");
+            let order = orders.preferring(&prefer, StepName::Keywords, name, reason);
+            (category.name.clone(), order)
+        });
+        Self {
+            plain: orders.plain(),
+            rules: rules.collect(),
+            words: routing.tiers.clone(),
+            tiers: tiers.collect(),
+            keywords: Keywords::new(&routing.categories),
+            categories: categories.collect(),
+            max_cost: routing.max_cost_per_task,
+            estimate_threshold: routing.estimate_threshold,
+            market,
+        }
+    }
+
+    /// How many platforms there are for a job that asks for nothing special.
+    pub fn platforms(&self) -> usize {
+        self.plain.places.len()
+    }
+
+    /// How long a job's prompt is: by its bytes, or, where that is over the configured threshold, half as
+    /// much again as OpenAI's tokenizer counts, which covers the vocabularies of all others that we know
+    /// of. That is for choosing a model; what must hold whatever the text, such as a budget, goes by
+    /// [`tokens::upper_bound`].
+    pub fn measure(&self, envelope: &Envelope) -> PromptTokens {
+        let system = envelope.system.as_deref();
+        let most = tokens::upper_bound(&envelope.messages, system);
+        let upper_bound = if most <= self.estimate_threshold {
+            most
+        } else {
+            let estimate = tokens::estimate(&envelope.messages, system);
+            most.min(estimate.saturating_add(estimate / 2))
+        };
+        PromptTokens { upper_bound }
+    }
+
+    /// Who may answer a job whose prompt has so many tokens.
+    pub fn decide(
+        &self,
+        envelope: &Envelope,
+        prompt: PromptTokens,
+    ) -> Result<Decision<'_>, Unroutable> {
+        let mut draft = match &envelope.model {
+            Some(model) => self.pinned(model)?,
+            None => self.chosen(envelope)?,
+        };
+        if let Some(hint) = &envelope.platform {
+            self.hint(&mut draft, hint, envelope)?;
+        }
+        self.fit(&mut draft, envelope, prompt)?;
+        if !envelope.fallback && draft.places.len() > 1 {
+            draft.places.to_mut().truncate(1);
+            draft.tell(StepName::Only, "the first alone (fallback: false)");
+        }
+        Ok(draft.decision(&self.market))
+    }
+
+    /// Who of a higher tier may answer a job that models of `above` have failed; nobody when there is none.
+    pub fn escalate(
+        &self,
+        envelope: &Envelope,
+        prompt: PromptTokens,
+        above: Tier,
+    ) -> Option<Decision<'_>> {
+        let higher = self.tiers.iter().skip(usize::from(above.rank()) + 1);
+        higher
+            .filter_map(|order| order.as_ref().ok())
+            .find_map(|order| {
+                let mut draft = Draft::like(order);
+                let words = format!("models of the tier {above} have failed it");
+                draft.tell_first(StepName::Escalation, words);
+                self.fit(&mut draft, envelope, prompt).ok()?;
+                let mut decision = draft.decision(&self.market);
+                decision
+                    .candidates
+                    .retain(|candidate| candidate.model.tier.rank() > above.rank());
+                (!decision.candidates.is_empty()).then_some(decision)
+            })
+    }
+
+    /// Those who cost nothing and can answer the job, whatever its route; in order.
+    pub fn free(&self, envelope: &Envelope, prompt: PromptTokens) -> Vec<Candidate<'_>> {
+        let mut draft = Draft::like(&self.plain);
+        draft.tell_first(StepName::Cost, "a budget is spent: those who cost nothing");
+        if self.fit(&mut draft, envelope, prompt).is_err() {
+            return Vec::new();
+        }
+        let mut free = draft.decision(&self.market).candidates;
+        free.retain(|candidate| candidate.provider.billing == Billing::Free);
+        for candidate in &mut free {
+            candidate.reason = "free, because a budget is spent".into();
+        }
+        free
+    }
+
+    fn pinned(&self, model: &str) -> Result<Draft<'_>, Unroutable> {
+        let places = self.market.named(model).map_err(Unroutable::new)?;
+        let mut draft = Draft::of(places);
+        draft.tell(StepName::Pin, "the job names its model");
+        Ok(draft)
+    }
+
+    /// By rules, by tier, by keywords, or by cost.
+    fn chosen(&self, envelope: &Envelope) -> Result<Draft<'_>, Unroutable> {
+        if self.plain.places.is_empty() {
+            return Err(self.nobody());
+        }
+        let mut passed: Vec<(StepName, &str)> = Vec::new();
+        let mut found: Option<&Order> = None;
+        for (when, order) in &self.rules {
+            if when.fit(envelope) {
+                match order {
+                    Ok(order) => {
+                        found = Some(order);
+                        break;
+                    }
+                    Err(why) => passed.push((StepName::Rule, why)),
+                }
+            }
+        }
+        if found.is_none()
+            && let Some(tier) = self.tier(&envelope.routing)
+        {
+            match self.tiers.get(usize::from(tier.rank())) {
+                Some(Ok(order)) => found = Some(order),
+                Some(Err(why)) => passed.push((StepName::Tier, why)),
+                None => {}
+            }
+        }
+        if found.is_none() && passed.is_empty() && says_nothing_else(envelope) {
+            return Ok(self.by_keywords(envelope));
+        }
+        let mut draft = Draft::like(found.unwrap_or(&self.plain));
+        for (step, why) in passed.into_iter().rev() {
+            draft.tell_first(step, why);
+        }
+        Ok(draft)
+    }
+
+    fn by_keywords(&self, envelope: &Envelope) -> Draft<'_> {
+        let prompt = envelope.messages.last();
+        let found = self
+            .keywords
+            .as_ref()
+            .zip(prompt)
+            .and_then(|(keywords, prompt)| keywords.find(&prompt.content));
+        let category = found
+            .as_ref()
+            .and_then(|found| self.categories.get(found.category));
+        let (Some(found), Some((name, order))) = (found, category) else {
+            return Draft::like(&self.plain);
+        };
+        let mut draft = Draft::like(order.as_ref().unwrap_or(&self.plain));
+        let words = format!("{name}, by: {}", found.words.join(", "));
+        draft.tell_first(StepName::Keywords, words);
+        if let Err(why) = order {
+            draft.tell(StepName::Keywords, why.as_str());
+        }
+        draft
+    }
+
+    /// The higher of the tiers that a job's risk and complexity ask for.
+    fn tier(&self, inputs: &RoutingInputs) -> Option<Tier> {
+        let asked = |word: &str| {
+            let known = self
+                .words
+                .iter()
+                .find(|(known, _)| known.eq_ignore_ascii_case(word));
+            known.map(|(_, tier)| *tier)
+        };
+        [&inputs.risk, &inputs.complexity]
+            .into_iter()
+            .filter_map(|input| asked(input.as_deref()?))
+            .max_by_key(|tier| tier.rank())
+    }
+
+    fn nobody(&self) -> Unroutable {
+        match self.market.catalog.enabled().next() {
+            Some(provider) => Unroutable::new(self.market.without_default(provider)),
+            None => Unroutable::new(
+                "no provider is on: set OPENAI_API_KEY, ANTHROPIC_API_KEY or GOOGLE_API_KEY, \
+                 or add one under `providers:` in longshore.yaml",
+            ),
+        }
+    }
+}
+
+/// Whether a job leaves it all to its prompt.
+fn says_nothing_else(envelope: &Envelope) -> bool {
+    let RoutingInputs {
+        risk,
+        area,
+        complexity,
+    } = &envelope.routing;
+    let inputs = [risk, area, complexity, &envelope.platform];
+    envelope.task_type == DEFAULT_TYPE && inputs.into_iter().all(Option::is_none)
+}
+
+impl Conditions {
+    fn fit(&self, envelope: &Envelope) -> bool {
+        let fits = |words: &[String], said: Option<&str>| {
+            words.is_empty()
+                || said.is_some_and(|said| words.iter().any(|word| word.eq_ignore_ascii_case(said)))
+        };
+        let RoutingInputs {
+            risk,
+            area,
+            complexity,
+        } = &envelope.routing;
+        fits(&self.risks, risk.as_deref())
+            && fits(&self.areas, area.as_deref())
+            && fits(&self.complexities, complexity.as_deref())
+            && fits(&self.types, Some(&envelope.task_type))
+    }
+}

@@ -1,0 +1,191 @@
+//! Which candidates a job can afford, and which can do what it needs.
+
+use std::fmt;
+
+use chrono::NaiveDate;
+use longshore_protocol::{call::Usage, envelope::Envelope, money::Usd, platform::Capability};
+
+use super::{
+    PromptTokens, Router, StepName, Unroutable,
+    draft::Draft,
+    market::{Place, Why},
+};
+use crate::catalog::ModelEntry;
+
+/// What a job asks of a model.
+struct Needs {
+    /// What its prompt may cost at most.
+    max_cost: Option<Usd>,
+    /// The day whose prices count.
+    day: NaiveDate,
+    prompt: u64,
+    /// Tokens of prompt and answer.
+    window: u64,
+    tools: bool,
+    json_schema: bool,
+}
+
+/// What a model lacks for a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    Money { prompt: Usd, limit: Usd },
+    Window { has: u64, needed: u64 },
+    Tools,
+    JsonSchema,
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Money { prompt, limit } => {
+                write!(
+                    f,
+                    "its prompt alone may cost ${prompt}, and ${limit} is allowed"
+                )
+            }
+            Self::Window { has, needed } => {
+                write!(
+                    f,
+                    "its window has {has} tokens, and up to {needed} are needed"
+                )
+            }
+            Self::Tools => f.write_str("it calls no tools"),
+            Self::JsonSchema => f.write_str("it keeps to no JSON schema"),
+        }
+    }
+}
+
+impl Needs {
+    fn of(envelope: &Envelope, prompt: PromptTokens, limit: Option<Usd>, day: NaiveDate) -> Self {
+        let prompt = prompt.upper_bound;
+        let answer = envelope.max_tokens.map_or(0, u64::from);
+        let says = |name: &str| {
+            let mut messages = envelope.messages.iter();
+            messages.any(|message| message.extra.contains_key(name))
+        };
+        let format = envelope.response_format.as_ref();
+        let kind = format.and_then(|format| format.get("type")?.as_str());
+        Self {
+            max_cost: match (limit, envelope.max_cost) {
+                (Some(ours), Some(its)) => Some(ours.min(its)),
+                (ours, its) => ours.or(its),
+            },
+            day,
+            prompt,
+            window: prompt.saturating_add(answer),
+            tools: says("tool_calls") || says("tool_call_id"),
+            json_schema: kind == Some("json_schema"),
+        }
+    }
+
+    fn too_dear(&self, model: &ModelEntry) -> Option<Lack> {
+        let limit = self.max_cost?;
+        let prompt = model.prices.at(self.day).cost(&Usage {
+            input: self.prompt,
+            ..Usage::default()
+        });
+        (prompt > limit).then_some(Lack::Money { prompt, limit })
+    }
+
+    fn unable(&self, model: &ModelEntry) -> Option<Lack> {
+        // A model of which nothing is said is not held to be unable.
+        let can = |one| model.untold || model.capabilities.contains(&one);
+        if self.window > model.context_window {
+            return Some(Lack::Window {
+                has: model.context_window,
+                needed: self.window,
+            });
+        }
+        if self.tools && !can(Capability::Tools) {
+            return Some(Lack::Tools);
+        }
+        (self.json_schema && !can(Capability::JsonSchema)).then_some(Lack::JsonSchema)
+    }
+
+    fn lack(&self, model: &ModelEntry) -> Option<Lack> {
+        self.too_dear(model).or_else(|| self.unable(model))
+    }
+}
+
+/// What becomes of a candidate.
+enum Fit {
+    Keep,
+    /// Another model of its platform takes its place.
+    Instead(Place, Lack),
+    Drop(Lack),
+}
+
+impl Router {
+    /// Leaves out who is too dear or unable. A platform whose model is unable goes on with another of its
+    /// models that is able, unless the job insists on this one.
+    pub(super) fn fit<'a>(
+        &'a self,
+        draft: &mut Draft<'a>,
+        envelope: &Envelope,
+        prompt: PromptTokens,
+    ) -> Result<(), Unroutable> {
+        let needs = Needs::of(envelope, prompt, self.max_cost, self.market.day);
+        let lacks = |place: &Place| {
+            let model = self.market.model(*place);
+            model.is_some_and(|model| needs.lack(model).is_some())
+        };
+        if !draft.places.iter().any(lacks) {
+            return Ok(());
+        }
+        let (mut fit, mut dropped) = (Vec::new(), Vec::new());
+        for (at, place) in draft.places.clone().iter().enumerate() {
+            let called = self.market.called(*place);
+            match self.weighed(*place, &needs) {
+                Fit::Keep => fit.push(*place),
+                Fit::Instead(other, lack) => {
+                    fit.push(other);
+                    let other = self.market.called(other);
+                    draft.tell(lack.step(), format!("{other} instead of {called}: {lack}"));
+                }
+                Fit::Drop(lack) => {
+                    let why = format!("{called}: {lack}");
+                    // A hint that is honoured stands first.
+                    if at == 0 && envelope.platform.is_some() && !envelope.fallback {
+                        return Err(Unroutable::alone(&why));
+                    }
+                    draft.tell(lack.step(), format!("without {why}"));
+                    dropped.push(why);
+                }
+            }
+        }
+        if fit.is_empty() {
+            return Err(Unroutable::new(format!(
+                "nobody who may answer the job can: {}",
+                dropped.join("; ")
+            )));
+        }
+        draft.places = fit.into();
+        Ok(())
+    }
+
+    fn weighed(&self, place: Place, needs: &Needs) -> Fit {
+        let model = self.market.model(place);
+        let Some(lack) = model.and_then(|model| needs.lack(model)) else {
+            return Fit::Keep;
+        };
+        if lack.step() == StepName::MaxCost || place.why == Why::Pinned {
+            return Fit::Drop(lack);
+        }
+        match self
+            .market
+            .instead(place, |model| needs.lack(model).is_none())
+        {
+            Some(other) => Fit::Instead(other, lack),
+            None => Fit::Drop(lack),
+        }
+    }
+}
+
+impl Lack {
+    fn step(self) -> StepName {
+        match self {
+            Self::Money { .. } => StepName::MaxCost,
+            Self::Window { .. } | Self::Tools | Self::JsonSchema => StepName::Needs,
+        }
+    }
+}

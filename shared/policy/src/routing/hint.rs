@@ -1,0 +1,57 @@
+//! The platform that a job would like.
+
+use longshore_protocol::envelope::Envelope;
+
+use super::{
+    Router, StepName, Unroutable,
+    draft::Draft,
+    market::{Why, why_off},
+};
+
+impl Router {
+    /// Puts the hinted platform first, with the model that was chosen for it. The hint is advisory: one
+    /// that cannot be honoured leaves the order as it is, unless the job may not go elsewhere.
+    pub(super) fn hint<'a>(
+        &'a self,
+        draft: &mut Draft<'a>,
+        hint: &str,
+        envelope: &Envelope,
+    ) -> Result<(), Unroutable> {
+        let platform = self.market.catalog.require_platform(hint);
+        let at = platform.as_ref().ok().and_then(|platform| {
+            let hinted = |name| name == &platform.name;
+            draft.places.iter().position(|place| {
+                self.market
+                    .provider(*place)
+                    .is_some_and(|provider| hinted(&provider.name))
+            })
+        });
+        if let Some(at) = at {
+            let places = draft.places.to_mut();
+            let mut first = places.remove(at);
+            if envelope.model.is_none() {
+                first.why = Why::Hinted;
+            }
+            places.insert(0, first);
+            draft.tell(
+                StepName::Hint,
+                format!("{} first", self.market.called(first)),
+            );
+            return Ok(());
+        }
+        let why = match platform {
+            Err(unknown) => unknown.to_string(),
+            Ok(platform) if platform.is_on() => match &envelope.model {
+                Some(model) => format!("platform `{hint}` does not serve model `{model}`"),
+                None => self.market.without_default(platform),
+            },
+            Ok(platform) => why_off(platform),
+        };
+        if !envelope.fallback {
+            return Err(Unroutable::alone(&why));
+        }
+        draft.tell(StepName::Hint, why.clone());
+        draft.note = Some(why);
+        Ok(())
+    }
+}

@@ -1,0 +1,259 @@
+//! The catalog as routing looks at it: by places, worked out once.
+
+use std::{cmp::Reverse, collections::HashMap};
+
+use chrono::NaiveDate;
+use longshore_protocol::{
+    money::Usd,
+    platform::{Capability, PlatformName, Tier},
+};
+
+use crate::catalog::{Billing, Catalog, Enabled, ModelEntry, ProviderEntry};
+
+/// Why a candidate stands where it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The job insists on its model.
+    Pinned,
+    /// The job would like its platform.
+    Hinted,
+    /// A rule, a tier or keywords prefer it.
+    Preferred,
+    /// It is local.
+    Local,
+    /// It is the configured fallback.
+    Fallback,
+    /// What it costs.
+    Cost,
+}
+
+/// A provider and a model of it, by their places in the catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) provider: usize,
+    pub(super) model: usize,
+    pub(super) why: Why,
+}
+
+/// The catalog, and what is looked up in it again and again.
+#[derive(Debug)]
+pub(super) struct Market {
+    pub(super) catalog: Catalog,
+    /// The day whose prices count.
+    pub(super) day: NaiveDate,
+    /// Each provider's models that are not withdrawn on that day, the cheapest first.
+    models: Vec<Vec<usize>>,
+    by_name: HashMap<String, Vec<usize>>,
+}
+
+impl Market {
+    pub(super) fn new(catalog: Catalog, day: NaiveDate) -> Self {
+        let mut models = vec![Vec::new(); catalog.providers.len()];
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        for (at, model) in catalog.models.iter().enumerate() {
+            by_name.entry(model.model.clone()).or_default().push(at);
+            if model.is_withdrawn(day) {
+                continue;
+            }
+            let provider = catalog
+                .providers
+                .iter()
+                .position(|one| one.name == model.provider);
+            if let Some(of) = provider.and_then(|provider| models.get_mut(provider)) {
+                of.push(at);
+            }
+        }
+        for of in &mut models {
+            of.sort_by_cached_key(|at| {
+                let model = catalog.models.get(*at);
+                let price = model.map(|model| model.prices.at(day).nominal());
+                (price, Reverse(*at))
+            });
+        }
+        Self {
+            catalog,
+            day,
+            models,
+            by_name,
+        }
+    }
+
+    pub(super) fn provider(&self, place: Place) -> Option<&ProviderEntry> {
+        self.catalog.providers.get(place.provider)
+    }
+
+    pub(super) fn model(&self, place: Place) -> Option<&ModelEntry> {
+        self.catalog.models.get(place.model)
+    }
+
+    /// Where a platform stands, if it is on; or why it cannot be asked.
+    pub(super) fn open(&self, name: &PlatformName) -> Result<usize, String> {
+        let known = self.catalog.providers.iter().enumerate();
+        match known.into_iter().find(|(_, one)| one.name == *name) {
+            Some((at, one)) if one.is_on() => Ok(at),
+            Some((_, one)) => Err(why_off(one)),
+            None => Err(format!("platform `{name}` is not known")),
+        }
+    }
+
+    /// The platforms that are on.
+    pub(super) fn on(&self) -> impl Iterator<Item = usize> {
+        let providers = self.catalog.providers.iter().enumerate();
+        providers.filter(|(_, one)| one.is_on()).map(|(at, _)| at)
+    }
+
+    /// Every platform that is on, with its default model.
+    pub(super) fn defaults(&self) -> Vec<Place> {
+        self.on()
+            .filter_map(|provider| self.able(provider, None, None).ok())
+            .collect()
+    }
+
+    /// A platform's cheapest model that is able enough, or its default model if nothing is asked; or why
+    /// it has none.
+    pub(super) fn able(
+        &self,
+        provider: usize,
+        tier: Option<Tier>,
+        capability: Option<Capability>,
+    ) -> Result<Place, String> {
+        let of = self.models.get(provider).map(Vec::as_slice);
+        let entry = self.catalog.providers.get(provider);
+        let (Some(of), Some(entry)) = (of, entry) else {
+            return Err("no such platform".to_owned());
+        };
+        let plain = tier.is_none() && capability.is_none();
+        let fits = |model: &ModelEntry| {
+            if plain {
+                return model.model == entry.default_model;
+            }
+            tier.is_none_or(|tier| model.tier.rank() >= tier.rank())
+                && capability.is_none_or(|one| model.capabilities.contains(&one))
+        };
+        let found = of.iter().copied().find(|at| {
+            let model = self.catalog.models.get(*at);
+            model.is_some_and(fits)
+        });
+        let model = found.ok_or_else(|| {
+            if plain {
+                return self.without_default(entry);
+            }
+            let asked = [
+                tier.map(|tier| format!("of tier {tier} or above")),
+                capability.map(|one| format!("for {one}")),
+            ];
+            let asked: Vec<String> = asked.into_iter().flatten().collect();
+            format!("platform `{}` has no model {}", entry.name, asked.join(" "))
+        })?;
+        Ok(Place {
+            provider,
+            model,
+            why: Why::Cost,
+        })
+    }
+
+    /// Wherever a model is served by a platform that is on, each platform once, that of `provider/model`
+    /// first; or why nowhere.
+    pub(super) fn named(&self, name: &str) -> Result<Vec<Place>, String> {
+        let exact = name.split_once('/').and_then(|(platform, model)| {
+            let platform = self.catalog.platform(platform)?;
+            let found = self.by_name.get(model)?.iter().copied();
+            let mut found = found.filter(|at| self.provider_of(*at) == Some(&platform.name));
+            found.next()
+        });
+        let named = self.by_name.get(name).into_iter().flatten().copied();
+        let (mut places, mut off): (Vec<Place>, Vec<String>) = (Vec::new(), Vec::new());
+        for model in exact.into_iter().chain(named) {
+            let Some(platform) = self.provider_of(model) else {
+                continue;
+            };
+            match self.open(platform) {
+                Ok(provider) if places.iter().any(|one| one.provider == provider) => {}
+                Ok(provider) => places.push(Place {
+                    provider,
+                    model,
+                    why: Why::Pinned,
+                }),
+                Err(why) => off.push(why),
+            }
+        }
+        if !places.is_empty() {
+            return Ok(places);
+        }
+        Err(match self.catalog.require_model(name) {
+            Err(none) => none.to_string(),
+            Ok(_) => format!("model `{name}` has no provider: {}", off.join("; ")),
+        })
+    }
+
+    /// What is to be done about a platform whose default model is not in the catalog, or withdrawn.
+    pub(super) fn without_default(&self, provider: &ProviderEntry) -> String {
+        let (platform, model) = (&provider.name, &provider.default_model);
+        match self.catalog.entry(platform, model) {
+            Some(_) => format!(
+                "the default model `{model}` of platform `{platform}` is withdrawn; name another as \
+                 `providers.{platform}.default_model` in longshore.yaml"
+            ),
+            None => format!(
+                "platform `{platform}` has no price for its default model `{model}`; add it under \
+                 `models:` in longshore.yaml"
+            ),
+        }
+    }
+
+    fn provider_of(&self, model: usize) -> Option<&PlatformName> {
+        self.catalog.models.get(model).map(|entry| &entry.provider)
+    }
+
+    /// The same platform with its cheapest model that is as able and that `fits`.
+    pub(super) fn instead(
+        &self,
+        place: Place,
+        fits: impl Fn(&ModelEntry) -> bool,
+    ) -> Option<Place> {
+        let tier = self.model(place)?.tier.rank();
+        let of = self.models.get(place.provider)?;
+        let model = of.iter().copied().find(|at| {
+            let model = self.catalog.models.get(*at);
+            model.is_some_and(|model| model.tier.rank() >= tier && fits(model))
+        })?;
+        Some(Place { model, ..place })
+    }
+
+    pub(super) fn is_local(&self, place: Place) -> bool {
+        self.provider(place).is_some_and(|provider| provider.local)
+    }
+
+    /// What a place costs: how it is billed, and then the price of an ordinary call.
+    pub(super) fn cost(&self, place: Place) -> (u8, Usd) {
+        let billing = match self.provider(place).map(|provider| provider.billing) {
+            Some(Billing::Free) => 0,
+            Some(Billing::Subscription) => 1,
+            Some(Billing::Paid) | None => 2,
+        };
+        let model = self.model(place);
+        let price = model.map(|model| model.prices.at(self.day).nominal());
+        (billing, price.unwrap_or_default())
+    }
+
+    /// `provider/model`.
+    pub(super) fn called(&self, place: Place) -> String {
+        let provider = self.provider(place).map_or("?", |one| one.name.as_str());
+        let model = self.model(place).map_or("?", |one| one.model.as_str());
+        format!("{provider}/{model}")
+    }
+
+    /// Places in words.
+    pub(super) fn listed(&self, places: &[Place]) -> String {
+        let names: Vec<String> = places.iter().map(|place| self.called(*place)).collect();
+        names.join(", ")
+    }
+}
+
+/// Why a platform cannot be asked.
+pub(super) fn why_off(provider: &ProviderEntry) -> String {
+    match &provider.enabled {
+        Enabled::On => format!("platform `{}` is on", provider.name),
+        Enabled::Off(reason) => format!("platform `{}` is off: {reason}", provider.name),
+    }
+}

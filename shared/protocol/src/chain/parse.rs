@@ -1,0 +1,344 @@
+//! Reads a chain's document: field by field, all faults at once.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, value::RawValue};
+use url::Url;
+
+use super::{
+    ChainId, Document, OnComplete, OnFailure, Step, StepName,
+    check::{self, Draft},
+    template::Uses,
+    work::{of_expression, with_reads, work},
+};
+use crate::{
+    envelope::{
+        Limits, Malformed, MalformedCode,
+        fields::{self, Fields, Input, Problem, Read, decoded},
+        json::{Kind, Members},
+        members_of, objects, shortened, times,
+    },
+    id::JobId,
+};
+
+/// The most steps that a document may have. What is more comes out of `foreach`.
+pub const MAX_STEPS: usize = 10_000;
+
+/// The highest `max_parallel` and `min_success`.
+const MOST: u32 = 100_000;
+
+/// Why a document is no chain: all that is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.faults.join("\n"))]
+pub struct BadChain {
+    /// What is wrong: each says where, and what would be right.
+    pub faults: Vec<String>,
+}
+
+impl From<BadChain> for Malformed {
+    fn from(bad: BadChain) -> Self {
+        Self::of(MalformedCode::BadChain, "chain", bad.to_string())
+    }
+}
+
+/// What is wrong so far.
+#[derive(Debug, Default)]
+pub(super) struct Faults(Vec<String>);
+
+impl Faults {
+    /// Adds one that is in `place`: a step, or (empty) the chain itself.
+    pub(super) fn add(&mut self, place: &str, words: impl std::fmt::Display) {
+        self.0.push(if place.is_empty() {
+            words.to_string()
+        } else {
+            format!("{place}: {words}")
+        });
+    }
+
+    /// The value, or None and a fault.
+    fn kept<T>(&mut self, place: &str, read: Result<Option<T>, Malformed>) -> Option<T> {
+        read.unwrap_or_else(|wrong| {
+            self.add(place, wrong);
+            None
+        })
+    }
+}
+
+/// Reads a document and checks all of it: its fields, the jobs of its steps, needs and templates.
+pub fn parse(text: &str, limits: &Limits) -> Result<Document, BadChain> {
+    let mut faults = Faults::default();
+    let document = read(text, limits, &mut faults);
+    match document {
+        Some(document) if faults.0.is_empty() => Ok(document),
+        _ => Err(BadChain { faults: faults.0 }),
+    }
+}
+
+fn read(text: &str, limits: &Limits, faults: &mut Faults) -> Option<Document> {
+    if text.len() > limits.max_chain_bytes {
+        let (most, size) = (limits.max_chain_bytes, text.len());
+        faults.add("", format!("expected at most {most} bytes, but got {size}"));
+        return None;
+    }
+    let mut fields = members_of(text, "chain", limits.max_chain_depth())
+        .map_err(|wrong| faults.add("", wrong))
+        .ok()?;
+    let top = &mut fields;
+    faults.kept("", top.take("v", fields::version));
+    let id = faults.kept("", top.take("id", chain_id));
+    let name = faults.kept("", top.take("name", fields::name));
+    let max_cost = faults.kept("", top.take("max_cost_usd", fields::max_cost));
+    let deadline = faults.kept("", top.take("deadline", times::limit));
+    let max_parallel = faults.kept("", top.take("max_parallel", |v| fields::whole(v, 1..=MOST)));
+    let fail_fast = faults.kept("", top.take("fail_fast", fields::boolean));
+    let tenant = faults.kept("", top.take("tenant", fields::name));
+    let metadata = faults.kept("", top.take("metadata", objects::metadata));
+    let reply = faults.kept("", top.take("reply", fields::boolean));
+    let after = on_complete(top, limits, faults);
+    let drafts = steps(top, limits, faults);
+    check::check(&drafts, after.as_ref().map(|after| &after.uses), faults);
+    let steps: Option<Vec<_>> = drafts.into_iter().map(finished).collect();
+    let mut content: Map<String, Value> = serde_json::from_str(text)
+        .map_err(|error| faults.add("", format!("expected JSON: {error}")))
+        .ok()?;
+    content.remove("id");
+    Some(Document {
+        id,
+        name,
+        max_cost,
+        deadline,
+        max_parallel: max_parallel.and_then(std::num::NonZeroU32::new),
+        fail_fast: fail_fast.unwrap_or(false),
+        tenant,
+        metadata,
+        reply: reply.unwrap_or(false),
+        on_complete: after.map(|after| after.what),
+        steps: steps?,
+        hash: crate::envelope::ContentHash::of_json(&Value::Object(content)),
+    })
+}
+
+fn chain_id(input: Input<'_>) -> Read<ChainId> {
+    const EXPECTED: &str = "text of 1 to 64 characters of [A-Za-z0-9._:@-]";
+    let text = input.text(EXPECTED)?;
+    let id = ChainId::parse(&text).map_err(|_| input.is_not(MalformedCode::BadValue, EXPECTED))?;
+    if JobId::parse(&text).is_ok_and(|id| id.is_server_form()) {
+        return Err(input.is_not(
+            MalformedCode::ReservedId,
+            "an id that is not of the server's own form (1795232878059-0, queue:1795232878059-0)",
+        ));
+    }
+    Ok(id)
+}
+
+/// What follows the end, and what its texts use.
+struct After {
+    what: OnComplete,
+    uses: Vec<(String, Uses)>,
+}
+
+fn on_complete(top: &mut Fields<'_>, limits: &Limits, faults: &mut Faults) -> Option<After> {
+    const EXPECTED: &str = "an object of either `job` (a job) or `webhook` (a URL)";
+    const PLACE: &str = "field `on_complete`";
+    let read = top.take("on_complete", |input| {
+        let members: Members<'_> = decoded(input.of_kind(Kind::Object, EXPECTED)?)?;
+        let mut both = members.by_name.into_iter();
+        match (both.next(), both.next(), members.repeated) {
+            (Some((name, value)), None, None) if name == "job" || name == "webhook" => {
+                Ok((name, value))
+            }
+            _ => Err(input.is_not(MalformedCode::BadValue, EXPECTED)),
+        }
+    });
+    let (name, value) = faults.kept("", read)?;
+    if name == "job" {
+        let mut members = object(value, "a job", PLACE, faults)?;
+        let (work, uses) = work(&mut members, PLACE, limits, faults);
+        let used = uses.iter().flat_map(|(_, uses)| uses.steps());
+        let what = OnComplete::Job(with_reads(work?, used));
+        return Some(After { what, uses });
+    }
+    let url = webhook(Input::Json(value))
+        .map_err(|problem| faults.add(PLACE, format!("`webhook`: {}", problem.message)))
+        .ok()?;
+    Some(After {
+        what: OnComplete::Webhook(url),
+        uses: Vec::new(),
+    })
+}
+
+fn webhook(input: Input<'_>) -> Read<String> {
+    const EXPECTED: &str = "a URL of http or https, such as \"https://example.com/done\"";
+    let text = input.text(EXPECTED)?;
+    match Url::parse(&text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(text),
+        _ => Err(input.is_not(MalformedCode::BadValue, EXPECTED)),
+    }
+}
+
+fn steps(top: &mut Fields<'_>, limits: &Limits, faults: &mut Faults) -> Vec<Draft> {
+    const EXPECTED: &str = "a list of steps";
+    let read = top.take("steps", |input| {
+        let list: Vec<&RawValue> = decoded(input.of_kind(Kind::List, EXPECTED)?)?;
+        match list.len() {
+            0 => Err(input.is_not(MalformedCode::BadValue, "at least one step")),
+            1..=MAX_STEPS => Ok(list),
+            many => Err(Problem {
+                code: MalformedCode::OutOfRange,
+                message: format!("expected at most {MAX_STEPS} steps, but got {many}"),
+            }),
+        }
+    });
+    match read {
+        Ok(Some(list)) => (1..)
+            .zip(list)
+            .filter_map(|(number, json)| step(number, json, limits, faults))
+            .collect(),
+        Ok(None) => {
+            faults.add(
+                "",
+                "field `steps`: expected a list of steps, but there is none",
+            );
+            Vec::new()
+        }
+        Err(wrong) => {
+            faults.add("", wrong);
+            Vec::new()
+        }
+    }
+}
+
+/// An object's members, none given twice.
+fn object<'a>(
+    value: &'a RawValue,
+    expected: &str,
+    place: &str,
+    faults: &mut Faults,
+) -> Option<Fields<'a>> {
+    let members = Input::Json(value)
+        .of_kind(Kind::Object, &format!("{expected}, an object"))
+        .and_then(decoded::<Members<'_>>);
+    match members {
+        Ok(members) => {
+            if let Some(name) = members.repeated {
+                let name = shortened(&name);
+                faults.add(
+                    place,
+                    format!("field `{name}`: expected it once, but got it more often"),
+                );
+            }
+            Some(Fields(members.by_name.map(Input::Json)))
+        }
+        Err(problem) => {
+            faults.add(place, problem.message);
+            None
+        }
+    }
+}
+
+fn step(number: usize, json: &RawValue, limits: &Limits, faults: &mut Faults) -> Option<Draft> {
+    let by_number = format!("step {number}");
+    let mut members = object(json, "a step", &by_number, faults)?;
+    let name = match members.take("name", step_name) {
+        Ok(None) => {
+            faults.add(
+                &by_number,
+                "field `name`: expected a name, but there is none",
+            );
+            None
+        }
+        read => faults.kept(&by_number, read),
+    };
+    let place = name
+        .as_ref()
+        .map_or(by_number, |name| format!("step `{name}`"));
+    let needs = faults
+        .kept(&place, members.take("needs", needs))
+        .unwrap_or_default();
+    let when = faults.kept(&place, members.take("when", fields::prompt));
+    let on_failure = faults.kept(&place, members.take("on_failure", on_failure));
+    let foreach = faults.kept(&place, members.take("foreach", fields::prompt));
+    let gather = faults.kept(&place, members.take("gather", step_name));
+    let min_success = faults.kept(
+        &place,
+        members.take("min_success", |value| fields::whole(value, 1..=MOST)),
+    );
+    let (work, mut uses) = work(&mut members, &place, limits, faults);
+    for (field, expression) in [("when", &when), ("foreach", &foreach)] {
+        if let Some(expression) = expression {
+            let place = format!("{place}: field `{field}`");
+            uses.extend(of_expression(field, expression, &place, faults));
+        }
+    }
+    let mut needs = needs;
+    if let Some(gather) = &gather
+        && !needs.contains(gather)
+    {
+        needs.push(gather.clone());
+    }
+    Some(Draft {
+        number,
+        place,
+        name,
+        needs,
+        when,
+        on_failure: on_failure.unwrap_or(OnFailure::Fail),
+        foreach,
+        gather,
+        min_success,
+        work,
+        uses,
+    })
+}
+
+/// The step that a draft without faults makes.
+fn finished(draft: Draft) -> Option<Step> {
+    let used = draft.uses.iter().flat_map(|(_, uses)| uses.steps());
+    let work = with_reads(draft.work?, used.chain(&draft.gather));
+    Some(Step {
+        name: draft.name?,
+        needs: draft.needs,
+        when: draft.when,
+        on_failure: draft.on_failure,
+        foreach: draft.foreach,
+        gather: draft.gather,
+        min_success: draft.min_success,
+        work,
+    })
+}
+
+const STEP_NAME: &str = "a letter or `_`, then letters, digits or `_`, at most 48 in all";
+
+fn named(text: &str) -> Read<StepName> {
+    StepName::parse(text).map_err(|_| Problem {
+        code: MalformedCode::BadValue,
+        message: format!("expected {STEP_NAME}, but got \"{}\"", shortened(text)),
+    })
+}
+
+fn step_name(input: Input<'_>) -> Read<StepName> {
+    named(&input.text(STEP_NAME)?)
+}
+
+fn needs(input: Input<'_>) -> Read<Vec<StepName>> {
+    const EXPECTED: &str = "a list of names of steps";
+    let list: Vec<&RawValue> = decoded(input.of_kind(Kind::List, EXPECTED)?)?;
+    let names: Vec<_> = list
+        .into_iter()
+        .map(|name| step_name(Input::Json(name)))
+        .collect::<Read<_>>()?;
+    let mut seen = BTreeSet::new();
+    match names.iter().find(|name| !seen.insert(*name)) {
+        None => Ok(names),
+        Some(twice) => Err(Problem {
+            code: MalformedCode::BadValue,
+            message: format!("expected each name once, but got `{twice}` more often"),
+        }),
+    }
+}
+
+fn on_failure(input: Input<'_>) -> Read<OnFailure> {
+    const EXPECTED: &str = "fail, continue or escalate";
+    OnFailure::from_name(&input.text(EXPECTED)?)
+        .ok_or_else(|| input.is_not(MalformedCode::BadValue, EXPECTED))
+}

@@ -1,0 +1,108 @@
+//! The examples of the documents and of `deploy/examples`, and the golden files.
+
+use std::{fs, path::PathBuf};
+
+use serde_json::Value;
+
+use super::{good, read};
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The files of a folder that end so, with their texts.
+fn files(folder: &str, end: &str) -> Vec<(String, String)> {
+    let paths = fs::read_dir(repository().join(folder))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let of_kind = paths.filter(|path| path.extension().is_some_and(|extension| extension == end));
+    let mut files: Vec<_> = of_kind
+        .map(|path| {
+            (
+                path.display().to_string(),
+                fs::read_to_string(&path).unwrap(),
+            )
+        })
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "{folder}");
+    files
+}
+
+fn schema() -> jsonschema::Validator {
+    let read = |name: &str| -> Value {
+        let path = repository().join("docs/protocol").join(name);
+        serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+    };
+    let registry = jsonschema::Registry::new()
+        .add("urn:longshore:protocol:1:job", read("job.schema.json"))
+        .unwrap()
+        .prepare()
+        .unwrap();
+    jsonschema::options()
+        .with_registry(&registry)
+        .build(&read("chain.schema.json"))
+        .unwrap()
+}
+
+/// Accepts a document, as the parser and as the schema judge it.
+fn accepted(place: &str, text: &str, schema: &jsonschema::Validator) {
+    if let Err(bad) = read(text) {
+        panic!("{place}:\n{bad}");
+    }
+    let json = serde_json::from_str(text).unwrap();
+    let faults: Vec<_> = schema
+        .iter_errors(&json)
+        .map(|error| error.to_string())
+        .collect();
+    assert!(faults.is_empty(), "{place}: {faults:?}");
+}
+
+#[test]
+fn every_chain_of_the_examples_is_one() {
+    let schema = schema();
+    for (path, text) in files("deploy/examples/chains", "json") {
+        accepted(&path, &text, &schema);
+    }
+}
+
+#[test]
+fn every_chain_of_the_documents_is_one() {
+    let schema = schema();
+    let mut seen = 0;
+    for (path, text) in files("docs", "md") {
+        for block in text.split("```json\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            if block.contains("\"steps\"") {
+                accepted(&path, block, &schema);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 0);
+}
+
+/// `chain` is the document; `faults`, if it is a bad one, are parts of what is told of it, in their order. What
+/// only the whole graph tells (`graph_…`) no schema can see.
+#[test]
+fn golden_chains_hold() {
+    let schema = schema();
+    for (path, text) in files("docs/protocol/golden/chain", "json") {
+        let golden: Value = serde_json::from_str(&text).unwrap();
+        let chain = golden["chain"].as_str().unwrap();
+        let Some(faults) = golden["faults"].as_array() else {
+            accepted(&path, chain, &schema);
+            continue;
+        };
+        let Err(bad) = read(chain) else {
+            panic!("{path} was accepted: {:?}", good(chain));
+        };
+        assert_eq!(bad.faults.len(), faults.len(), "{path}: {bad}");
+        for (told, expected) in bad.faults.iter().zip(faults) {
+            assert!(told.contains(expected.as_str().unwrap()), "{path}: {told}");
+        }
+        let of_the_graph = path.contains("/graph_");
+        let valid = schema.is_valid(&serde_json::from_str(chain).unwrap());
+        assert_eq!(valid, of_the_graph, "{path}");
+    }
+}

@@ -1,0 +1,161 @@
+//! Which dead letters are meant, and where among them one is.
+
+use std::{fmt, ops::RangeInclusive, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::id::{JobId, QueueName};
+
+/// Which dead letters are meant: those that fit every given word.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeadFilter {
+    /// For one of these reasons; for any, if there are none.
+    pub reasons: Vec<String>,
+    /// Of this type.
+    pub task_type: Option<String>,
+    /// That failed last on this platform.
+    pub platform: Option<String>,
+    /// That failed last on none of these platforms.
+    pub not_platforms: Vec<String>,
+    /// Of this tenant.
+    pub tenant: Option<String>,
+    /// Of this chain.
+    pub chain_id: Option<String>,
+    /// Out of this queue.
+    pub queue: Option<QueueName>,
+    /// Replayed fewer times than this.
+    pub replays_below: Option<u32>,
+}
+
+impl DeadFilter {
+    /// The filter as the script that looks through the letters takes it: parts of a record's JSON. They are
+    /// exact, because records are written by the same hand.
+    pub fn parts(&self) -> Value {
+        let queue = self.queue.as_ref().map(QueueName::as_str);
+        let all: Vec<String> = [
+            ("queue", queue),
+            ("task_type", self.task_type.as_deref()),
+            ("platform", self.platform.as_deref()),
+            ("tenant", self.tenant.as_deref()),
+            ("chain_id", self.chain_id.as_deref()),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some(member(name, value?)))
+        .collect();
+        let each = |name: &str, values: &[String]| -> Vec<String> {
+            values.iter().map(|value| member(name, value)).collect()
+        };
+        let any = each("reason", &self.reasons);
+        let none = each("platform", &self.not_platforms);
+        let mut parts = json!({"all": all, "any": any, "none": none});
+        if let (Some(replays), Value::Object(parts)) = (self.replays_below, &mut parts) {
+            parts.insert("replays".to_owned(), replays.into());
+        }
+        parts
+    }
+}
+
+/// A member of a JSON object, as it stands in a record.
+fn member(name: &str, value: &str) -> String {
+    format!("\"{name}\":{}", Value::from(value))
+}
+
+/// Which of the letters come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeadOrder {
+    /// Those that died first.
+    OldestFirst,
+    /// Those that died last.
+    NewestFirst,
+}
+
+impl DeadOrder {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OldestFirst => "oldest",
+            Self::NewestFirst => "newest",
+        }
+    }
+}
+
+/// What is looked for among the dead letters, and from where on.
+#[derive(Debug, Clone)]
+pub struct DeadQuery {
+    /// Which are meant.
+    pub filter: DeadFilter,
+    /// The times of death (ms) that are meant, both ends included.
+    pub span: RangeInclusive<i64>,
+    /// Which come first.
+    pub order: DeadOrder,
+    /// Those after this one; all, if it is absent.
+    pub after: Option<DeadCursor>,
+}
+
+/// A place among the dead letters, whether or not a letter stands there any more: `MS:ID`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadCursor {
+    /// When the letter died (ms).
+    pub died_ms: i64,
+    /// Its id.
+    pub id: JobId,
+}
+
+impl fmt::Display for DeadCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.died_ms, self.id)
+    }
+}
+
+impl FromStr for DeadCursor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once(':').and_then(|(died, id)| {
+            Some(Self {
+                died_ms: died.parse().ok().filter(|died| *died >= 0)?,
+                id: JobId::parse(id).ok()?,
+            })
+        });
+        parts.ok_or_else(|| {
+            format!("expected a cursor as the last page gave it, such as 1790000000000:inv-42, but got `{text}`")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_parts_of_a_record() {
+        let filter = DeadFilter {
+            reasons: vec!["timeout".to_owned()],
+            task_type: Some("re\"search\n".to_owned()),
+            not_platforms: vec!["sim".to_owned()],
+            queue: Some(QueueName::default()),
+            replays_below: Some(3),
+            ..DeadFilter::default()
+        };
+        let expected = json!({
+            "all": ["\"queue\":\"default\"", r#""task_type":"re\"search\n""#],
+            "any": ["\"reason\":\"timeout\""],
+            "none": ["\"platform\":\"sim\""],
+            "replays": 3,
+        });
+        assert_eq!(filter.parts(), expected);
+        let empty = json!({"all": [], "any": [], "none": []});
+        assert_eq!(DeadFilter::default().parts(), empty);
+    }
+
+    #[test]
+    fn a_cursor_comes_back_as_it_was_given() {
+        for text in ["5:inv-42", "1790000000000:bulk:9-0"] {
+            assert_eq!(text.parse::<DeadCursor>().unwrap().to_string(), text);
+        }
+        for wrong in ["", "inv-42", "x:inv-42", "5:", "-1:a"] {
+            assert!(wrong.parse::<DeadCursor>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! How a dead letter becomes a job again.
+
+use chrono::{DateTime, Utc};
+
+use super::{Letter, Standing};
+use crate::{
+    checkpoint::Resume,
+    envelope::{Limits, RawMessage, parse},
+    event::{DeadEnd, DeadResolution, Event, JobRecord},
+    id::{JobId, QueueName},
+    state::JobState,
+};
+
+/// A dead letter that is ready to go into its queue again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaying {
+    /// The letter.
+    pub id: JobId,
+    /// When it died (ms).
+    pub died_ms: i64,
+    /// Where it goes.
+    pub queue: QueueName,
+    /// Its message.
+    pub fields: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What is remembered of the job from then on, as JSON.
+    pub resume: String,
+    /// The event for the record, as JSON.
+    pub event: String,
+}
+
+impl Replaying {
+    /// Makes a letter ready; `None` when its message was not kept whole.
+    pub fn new(
+        (died_ms, letter, _): &Standing,
+        limits: &Limits,
+        now: DateTime<Utc>,
+    ) -> Option<Self> {
+        let message = RawMessage {
+            fields: letter.message.fields()?,
+        };
+        let resume = letter.resume.clone().replayed();
+        let event = Event {
+            job: job(letter, &resume, &message, limits),
+            dead_end: Some(DeadEnd {
+                id: letter.record.id.clone(),
+                at: letter.record.at,
+                resolution: DeadResolution::Replayed,
+                gone_at: now,
+            }),
+            ..Event::default()
+        };
+        Some(Self {
+            id: letter.record.id.clone(),
+            died_ms: *died_ms,
+            queue: letter.record.queue.clone(),
+            // Neither has a key that is no text, so both have a JSON form.
+            resume: serde_json::to_string(&resume).ok()?,
+            event: serde_json::to_string(&event).ok()?,
+            fields: message.fields,
+        })
+    }
+}
+
+/// The job's record, available again; none where the message does not tell what job it is, or where its
+/// id was changed: then it is checked first whether it may have that one.
+fn job(
+    letter: &Letter,
+    resume: &Resume,
+    message: &RawMessage,
+    limits: &Limits,
+) -> Option<JobRecord> {
+    let envelope = parse(message, limits).ok()?.envelope;
+    if envelope
+        .id
+        .as_ref()
+        .is_some_and(|id| *id != letter.record.id)
+    {
+        return None;
+    }
+    let queue = letter.record.queue.clone();
+    let job = JobRecord::unended(Some(&envelope), queue, JobState::Available, resume);
+    Some(JobRecord {
+        // It failed before, but has not failed now.
+        error: None,
+        error_class: None,
+        ..job
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{dead_letter::Kept, event::DeadRecord, id::Place};
+
+    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+    fn letter(id: &str, fields: &[(&str, &str)]) -> Letter {
+        let id = JobId::parse(id).unwrap();
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+            .collect();
+        Letter {
+            record: DeadRecord {
+                id: id.clone(),
+                place: Place::from_record("1-0"),
+                queue: QueueName::default(),
+                reason: "timeout".to_owned(),
+                error: "All platforms failed.".to_owned(),
+                at: NOW,
+                task_type: Some("research".to_owned()),
+                platform: Some("sim".to_owned()),
+                tenant: None,
+                chain_id: None,
+                attempts: 3,
+            },
+            message: Kept::whole(&fields),
+            resume: Resume::fresh(id, NOW),
+        }
+    }
+
+    fn event_of(letter: &Letter) -> Event {
+        let standing = (5, letter.clone(), String::new());
+        let ready = Replaying::new(&standing, &Limits::default(), NOW).unwrap();
+        serde_json::from_str(&ready.event).unwrap()
+    }
+
+    #[test]
+    fn a_replayed_job_keeps_its_id_and_history_and_is_available() {
+        let mut dead = letter(
+            "inv-42",
+            &[("job", r#"{"id":"inv-42","type":"research","prompt":"x"}"#)],
+        );
+        dead.resume.admitted = true;
+        dead.resume.attempts = 3;
+        dead.resume.tries.insert("openai".to_owned(), 3);
+        dead.resume.spent = vec!["sim".to_owned()];
+        dead.resume.waits_since = Some(dead.record.at);
+        let resume = dead.resume.clone().replayed();
+        assert!(resume.admitted && resume.spent.is_empty() && resume.waits_since.is_none());
+        assert_eq!((resume.attempts, resume.replays), (3, 1));
+        assert!(resume.tries.is_empty());
+        let event = event_of(&dead);
+        let end = event.dead_end.unwrap();
+        assert_eq!((end.id.as_str(), end.at), ("inv-42", dead.record.at));
+        let job = event.job.unwrap();
+        assert_eq!(job.labels.job_id.as_str(), "inv-42");
+        assert_eq!(
+            (job.state, job.attempts, job.error),
+            (JobState::Available, 3, None)
+        );
+    }
+
+    #[test]
+    fn nothing_is_recorded_of_what_is_not_known_to_be_this_job() {
+        for unknown in [
+            letter("7-0", &[("job", "{")]),
+            letter("7-0", &[("id", "inv-42"), ("prompt", "x")]),
+        ] {
+            let event = event_of(&unknown);
+            assert!(event.job.is_none() && event.dead_end.is_some());
+        }
+        assert!(event_of(&letter("7-0", &[("prompt", "x")])).job.is_some());
+    }
+
+    #[test]
+    fn what_was_not_kept_whole_is_not_replayed() {
+        let mut dead = letter("7-0", &[]);
+        dead.message = Kept::head(&[]);
+        let standing = (5, dead, String::new());
+        assert!(Replaying::new(&standing, &Limits::default(), NOW).is_none());
+    }
+}

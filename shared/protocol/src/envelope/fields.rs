@@ -1,0 +1,324 @@
+//! Typed readers of single fields: each says what it expected when it gets something else.
+
+use std::{
+    fmt,
+    ops::{RangeBounds, RangeInclusive},
+};
+
+use rust_decimal::Decimal;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    by_name::ByName,
+    json::Kind,
+    malformed::{Malformed, MalformedCode, shortened},
+};
+use crate::{id::JobId, money::Usd};
+
+/// A field's value as it came: flat text, or JSON.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Input<'a> {
+    /// The value of a flat field.
+    Text(&'a str),
+    /// The value of a member of `job`.
+    Json(&'a RawValue),
+}
+
+/// What is wrong with a value, before it is said of which field.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) code: MalformedCode,
+    pub(crate) message: String,
+}
+
+pub(crate) type Read<T> = Result<T, Problem>;
+
+/// The fields of a message that are not yet read.
+#[derive(Debug)]
+pub(crate) struct Fields<'a>(pub(crate) ByName<'a, Input<'a>>);
+
+impl<'a> Fields<'a> {
+    /// Takes a field out and reads it.
+    pub(crate) fn take<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(Input<'a>) -> Read<T>,
+    ) -> Result<Option<T>, Malformed> {
+        field(name, self.0.remove(name), read)
+    }
+}
+
+/// Reads a field; one that is null is as good as absent.
+pub(crate) fn field<'a, T>(
+    name: &str,
+    input: Option<Input<'a>>,
+    read: impl FnOnce(Input<'a>) -> Read<T>,
+) -> Result<Option<T>, Malformed> {
+    input
+        .filter(|input| !input.is_null())
+        .map(read)
+        .transpose()
+        .map_err(|problem| match problem.code {
+            MalformedCode::NotJson => Malformed::whole(problem.code, problem.message),
+            code => Malformed::of(code, name, problem.message),
+        })
+}
+
+impl<'a> Input<'a> {
+    fn is_null(self) -> bool {
+        matches!(self, Self::Json(value) if Kind::of(value) == Kind::Null)
+    }
+
+    fn quoted(self) -> String {
+        match self {
+            Self::Text(text) => format!("\"{}\"", shortened(text)),
+            Self::Json(value) => shortened(value.get()),
+        }
+    }
+
+    pub(crate) fn is_not(self, code: MalformedCode, expected: impl fmt::Display) -> Problem {
+        let got = self.quoted();
+        Problem {
+            code,
+            message: format!("expected {expected}, but got {got}"),
+        }
+    }
+
+    /// The value as JSON, which a flat field spells out.
+    fn json(self, expected: &str) -> Read<&'a RawValue> {
+        match self {
+            Self::Json(value) => Ok(value),
+            Self::Text(text) => serde_json::from_str(text).map_err(|_| {
+                self.is_not(MalformedCode::BadValue, format_args!("{expected}, as JSON"))
+            }),
+        }
+    }
+
+    /// JSON of one kind, as raw text.
+    pub(crate) fn of_kind(self, kind: Kind, expected: &str) -> Read<&'a str> {
+        let value = self.json(expected)?;
+        if Kind::of(value) == kind {
+            Ok(value.get())
+        } else {
+            Err(self.is_not(MalformedCode::WrongType, expected))
+        }
+    }
+
+    pub(crate) fn text(self, expected: &str) -> Read<String> {
+        match self {
+            Self::Text(text) => Ok(text.to_owned()),
+            Self::Json(_) => decoded(self.of_kind(Kind::Text, expected)?),
+        }
+    }
+
+    /// A number; as text, only if `or_text` (a flat field has nothing but text).
+    pub(crate) fn number(self, or_text: bool, expected: impl fmt::Display) -> Read<f64> {
+        let read = |text: &str| {
+            Some(text)
+                .filter(|text| is_decimal(text))
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(|| self.is_not(MalformedCode::BadValue, &expected))
+        };
+        match self {
+            Self::Text(text) => read(text),
+            Self::Json(value) => match Kind::of(value) {
+                Kind::Number => value
+                    .get()
+                    .parse()
+                    .map_err(|_| self.is_not(MalformedCode::WrongType, &expected)),
+                Kind::Text if or_text => read(&decoded::<String>(value.get())?),
+                _ => Err(self.is_not(MalformedCode::WrongType, &expected)),
+            },
+        }
+    }
+
+    pub(crate) fn number_within(
+        self,
+        range: impl RangeBounds<f64>,
+        or_text: bool,
+        expected: &str,
+    ) -> Read<f64> {
+        let number = self.number(or_text, expected)?;
+        if range.contains(&number) {
+            Ok(number)
+        } else {
+            Err(self.is_not(MalformedCode::OutOfRange, expected))
+        }
+    }
+}
+
+/// A piece of valid JSON as a value. What can still be wrong is half a surrogate pair or a number
+/// beyond all numbers, which is a mistake of the JSON.
+pub(crate) fn decoded<'a, T: Deserialize<'a>>(json: &'a str) -> Read<T> {
+    serde_json::from_str(json).map_err(|error| Problem {
+        code: MalformedCode::NotJson,
+        message: format!("the value {} is not JSON: {error}", shortened(json)),
+    })
+}
+
+/// Digits, perhaps with a fraction, perhaps negative; no exponent, no infinity.
+pub(crate) fn is_decimal(text: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let text = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    digits(whole) && digits(fraction)
+}
+
+pub(crate) fn is_plain(text: &str, longest: usize, punctuation: &str) -> bool {
+    (1..=longest).contains(&text.len())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || punctuation.contains(c))
+}
+
+/// Text without conditions.
+pub(crate) fn any_text(input: Input<'_>) -> Read<String> {
+    input.text("text")
+}
+
+/// Text that is not empty.
+pub(crate) fn prompt(input: Input<'_>) -> Read<String> {
+    let prompt = input.text("text")?;
+    if prompt.is_empty() {
+        return Err(input.is_not(MalformedCode::NoPrompt, "text that is not empty"));
+    }
+    Ok(prompt)
+}
+
+fn text_that(input: Input<'_>, expected: &str, fits: impl FnOnce(&str) -> bool) -> Read<String> {
+    let text = input.text(expected)?;
+    if fits(&text) {
+        Ok(text)
+    } else {
+        Err(input.is_not(MalformedCode::BadValue, expected))
+    }
+}
+
+/// Whether a text is of one line and no longer than so many characters, and not empty.
+pub fn is_line(text: &str, longest: usize) -> bool {
+    (1..=longest).contains(&text.chars().take(longest + 1).count())
+        && !text.chars().any(char::is_control)
+}
+
+/// A name or a key.
+pub(crate) fn name(input: Input<'_>) -> Read<String> {
+    const EXPECTED: &str = "text of 1 to 200 characters without control characters";
+    text_that(input, EXPECTED, |text| is_line(text, 200))
+}
+
+/// What routing rules read.
+pub(crate) fn label(input: Input<'_>) -> Read<String> {
+    const EXPECTED: &str = "text of 1 to 64 characters without control characters";
+    text_that(input, EXPECTED, |text| is_line(text, 64))
+}
+
+/// A type of task.
+pub(crate) fn task_type(input: Input<'_>) -> Read<String> {
+    const EXPECTED: &str = "text of 1 to 200 characters of [A-Za-z0-9._:/-]";
+    text_that(input, EXPECTED, |text| is_plain(text, 200, "._:/-"))
+}
+
+/// A W3C trace context. A version that is not known yet may say more than the known one.
+pub(crate) fn traceparent(input: Input<'_>) -> Read<String> {
+    const EXPECTED: &str = "a W3C traceparent: 00-, 32 hex digits, -, 16 hex digits, -, 2 hex \
+                            digits, in lower case and neither id all zeros";
+    text_that(input, EXPECTED, |text| {
+        let hex = |part: &str, length: usize| {
+            part.len() == length && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let id = |part: &str, length: usize| hex(part, length) && part.bytes().any(|b| b != b'0');
+        let mut parts = text.splitn(5, '-');
+        let mut next = || parts.next().unwrap_or_default();
+        let version = next();
+        hex(version, 2)
+            && version != "ff"
+            && id(next(), 32)
+            && id(next(), 16)
+            && hex(next(), 2)
+            && (version != "00" || parts.next().is_none())
+            && is_line(text, 200)
+    })
+}
+
+/// A yes or no.
+pub(crate) fn boolean(input: Input<'_>) -> Read<bool> {
+    match input {
+        Input::Text("true" | "1") => Ok(true),
+        Input::Text("false" | "0") => Ok(false),
+        Input::Text(_) => Err(input.is_not(MalformedCode::BadValue, "true or false")),
+        Input::Json(_) => decoded(input.of_kind(Kind::Bool, "true or false")?),
+    }
+}
+
+/// A whole number.
+pub(crate) fn whole(input: Input<'_>, range: RangeInclusive<u32>) -> Read<u32> {
+    let (least, most) = range.into_inner();
+    let expected = format_args!("a whole number from {least} to {most}");
+    let number = input.number(false, expected)?;
+    if number.is_finite() && number.fract() != 0.0 {
+        return Err(input.is_not(MalformedCode::WrongType, expected));
+    }
+    if !(f64::from(least)..=f64::from(most)).contains(&number) {
+        return Err(input.is_not(MalformedCode::OutOfRange, expected));
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole and within the range of u32, as was just seen"
+    )]
+    Ok(number as u32)
+}
+
+/// The protocol's version: at least 1; what is beyond `u64` is the highest.
+pub(crate) fn version(input: Input<'_>) -> Read<u64> {
+    const EXPECTED: &str = "the version of the protocol, a whole number from 1";
+    let number = input.number(false, EXPECTED)?;
+    if number.is_finite() && number.fract() != 0.0 {
+        return Err(input.is_not(MalformedCode::WrongType, EXPECTED));
+    }
+    if number < 1.0 {
+        return Err(input.is_not(MalformedCode::OutOfRange, EXPECTED));
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole and over 0, as was just seen; `as` saturates"
+    )]
+    Ok(number as u64)
+}
+
+/// The sampling temperature.
+pub(crate) fn temperature(input: Input<'_>) -> Read<f64> {
+    input.number_within(0.0..=2.0, false, "a number from 0 to 2")
+}
+
+/// The producer's own id.
+pub(crate) fn id(input: Input<'_>) -> Read<JobId> {
+    const EXPECTED: &str = "text of 1 to 128 characters of [A-Za-z0-9._:@/-]";
+    let text = input.text(EXPECTED)?;
+    let id = JobId::parse(&text).map_err(|_| input.is_not(MalformedCode::BadValue, EXPECTED))?;
+    if id.is_server_form() {
+        return Err(input.is_not(
+            MalformedCode::ReservedId,
+            "an id that is not of the server's own form (1795232878059-0, queue:1795232878059-0)",
+        ));
+    }
+    Ok(id)
+}
+
+/// What the job may spend.
+pub(crate) fn max_cost(input: Input<'_>) -> Read<Usd> {
+    const EXPECTED: &str = "US dollars over 0 as decimal text, such as \"0.05\"";
+    let text = input.text(EXPECTED)?;
+    if !is_decimal(&text) {
+        return Err(input.is_not(MalformedCode::BadValue, EXPECTED));
+    }
+    match text.parse::<Usd>() {
+        Err(_) => Err(input.is_not(MalformedCode::BadValue, "at most 28 digits of US dollars")),
+        Ok(Usd(amount)) if amount <= Decimal::ZERO => {
+            Err(input.is_not(MalformedCode::OutOfRange, EXPECTED))
+        }
+        Ok(amount) => Ok(amount),
+    }
+}

@@ -1,0 +1,22 @@
+//! The wire protocol: what a message, a job, a chain, an outcome, an event and a dead letter are, and
+//! the Redis keys they live under. Pure data and parsing: no I/O and no clock.
+
+#[macro_use]
+mod string_enum;
+
+pub mod id;
+pub mod money;
+pub mod platform;
+pub mod state;
+
+pub mod call;
+pub mod envelope;
+
+pub mod chain;
+
+pub mod checkpoint;
+pub mod dead_letter;
+pub mod event;
+pub mod outcome;
+
+pub mod keys;

@@ -1,0 +1,93 @@
+//! The names of platforms, and what their models are.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The name of a platform: 1 to 64 characters of `[a-z0-9._-]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlatformName(String);
+
+impl PlatformName {
+    /// Checks the form of a name; capitals become small.
+    pub fn parse(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        ((1..=64).contains(&name.len()) && name.chars().all(allowed)).then_some(Self(name))
+    }
+
+    /// A platform's name out of our own records.
+    pub fn from_record(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PlatformName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+string_enum! {
+    /// How able, and how dear, a model is.
+    Tier {
+        /// Small, quick and cheap.
+        Fast = "fast",
+        /// In between.
+        Standard = "standard",
+        /// The most able.
+        Advanced = "advanced",
+    }
+}
+
+string_enum! {
+    /// What a model is good at, or can do.
+    Capability {
+        /// Code generation and editing.
+        Code = "code",
+        /// Analysis and understanding.
+        Analysis = "analysis",
+        /// Strategic planning and architecture.
+        Planning = "planning",
+        /// Review of code and plans.
+        Review = "review",
+        /// Advanced reasoning.
+        ComplexReasoning = "complex_reasoning",
+        /// Documentation.
+        Docs = "docs",
+        /// Simple, routine tasks.
+        SimpleTasks = "simple_tasks",
+        /// Calls tools.
+        Tools = "tools",
+        /// Keeps to a JSON schema.
+        JsonSchema = "json_schema",
+    }
+}
+
+impl Tier {
+    /// Its place in the order of tiers: the abler, the higher.
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Fast => 0,
+            Self::Standard => 1,
+            Self::Advanced => 2,
+        }
+    }
+
+    /// What a model of this tier is good at, where nothing is said of it: the kinds of work, not what
+    /// its API can do.
+    pub fn capabilities(self) -> &'static [Capability] {
+        use Capability::{Analysis, Code, ComplexReasoning, Docs, Planning, Review, SimpleTasks};
+        match self {
+            Self::Fast => &[Code, Docs, SimpleTasks],
+            Self::Standard => &[Code, Analysis, Planning, Review, Docs, SimpleTasks],
+            Self::Advanced => &[Code, Analysis, Planning, Review, ComplexReasoning, Docs],
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Logs and metrics: one log line an event on stderr, one recorder for Prometheus.
+
+use std::{fmt, io::IsTerminal, time::Duration};
+
+use longshore_protocol::string_enum;
+use longshore_settings::Environment;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::{Format, Json, Writer},
+    },
+    layer::SubscriberExt,
+    registry::LookupSpan,
+    util::SubscriberInitExt,
+};
+
+/// Upper bounds of the histograms of times, in seconds: from a Redis command to a long answer.
+const SECONDS: [f64; 18] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0, 120.0, 300.0,
+];
+
+/// How often old values of histograms are folded, so that they do not pile up while nobody asks.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+string_enum! {
+    /// How log lines look.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// For programs: one JSON object a line.
+        Json = "json",
+    }
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Which events, in the form of `tracing`'s filters. Default `info`.
+    pub filter: String,
+    /// Default: text if stderr is a terminal, else JSON.
+    pub format: LogFormat,
+}
+
+/// Logs or metrics that cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// A wrong filter.
+    #[error(
+        "LONGSHORE_LOG is `{filter}`, which is not valid ({reason}); expected a level (error, warn, info, debug, trace) or a list such as info,longshore_worker=debug"
+    )]
+    Filter {
+        /// What was given.
+        filter: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A wrong format.
+    #[error("LONGSHORE_LOG_FORMAT is `{0}`; expected text or json")]
+    Format(String),
+    /// Set up a second time.
+    #[error("logs or metrics are set up already: {0}")]
+    Twice(String),
+}
+
+impl LogSettings {
+    /// The settings in `LONGSHORE_LOG` and `LONGSHORE_LOG_FORMAT`.
+    pub fn read(env: &Environment) -> Result<Self, TelemetryError> {
+        let format = match env.get("LONGSHORE_LOG_FORMAT") {
+            None if std::io::stderr().is_terminal() => LogFormat::Text,
+            None => LogFormat::Json,
+            Some(word) => LogFormat::from_name(&word.to_ascii_lowercase())
+                .ok_or_else(|| TelemetryError::Format(word.chars().take(40).collect()))?,
+        };
+        Ok(Self {
+            filter: env.get("LONGSHORE_LOG").unwrap_or("info").to_owned(),
+            format,
+        })
+    }
+
+    fn filter(&self) -> Result<EnvFilter, TelemetryError> {
+        EnvFilter::builder()
+            .parse(&self.filter)
+            .map_err(|error| TelemetryError::Filter {
+                filter: self.filter.clone(),
+                reason: error.to_string(),
+            })
+    }
+}
+
+/// Starts the logs and the metrics of this process; `service` stands in every JSON line. Within a Tokio
+/// runtime, as the metrics need some upkeep.
+pub fn init(
+    service: &'static str,
+    settings: &LogSettings,
+) -> Result<PrometheusHandle, TelemetryError> {
+    let filter = settings.filter()?;
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match settings.format {
+        LogFormat::Text => tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .boxed(),
+        LogFormat::Json => tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .fmt_fields(tracing_subscriber::fmt::format::JsonFields::new())
+            .event_format(Stamped::new(service))
+            .boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .try_init()
+        .map_err(|error| TelemetryError::Twice(error.to_string()))?;
+    metrics_recorder()
+}
+
+/// Starts the metrics alone: times ending in `_seconds` become histograms.
+fn metrics_recorder() -> Result<PrometheusHandle, TelemetryError> {
+    let recorder = builder()?.build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder)
+        .map_err(|error| TelemetryError::Twice(error.to_string()))?;
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let handle = handle.clone();
+        runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(UPKEEP_EVERY).await;
+                handle.run_upkeep();
+            }
+        });
+    }
+    Ok(handle)
+}
+
+fn builder() -> Result<PrometheusBuilder, TelemetryError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+        .map_err(|error| TelemetryError::Twice(error.to_string()))
+}
+
+/// Writes JSON lines that begin with the name of the service.
+struct Stamped {
+    service: &'static str,
+    json: Format<Json>,
+}
+
+impl Stamped {
+    fn new(service: &'static str) -> Self {
+        Self {
+            service,
+            json: tracing_subscriber::fmt::format().json().flatten_event(true),
+        }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Stamped
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut to: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::new();
+        self.json
+            .format_event(context, Writer::new(&mut line), event)?;
+        match line.strip_prefix('{') {
+            Some(rest) => write!(to, "{{\"service\":\"{}\",{rest}", self.service),
+            None => to.write_str(&line),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[test]
+    fn settings_come_from_the_environment() {
+        let read = |pairs: &[(&str, &str)]| {
+            LogSettings::read(&Environment::from_pairs(pairs.iter().copied()))
+        };
+        let settings = read(&[
+            ("LONGSHORE_LOG", "debug,redis=warn"),
+            ("LONGSHORE_LOG_FORMAT", "TEXT"),
+        ])
+        .unwrap();
+        assert_eq!(settings.filter, "debug,redis=warn");
+        assert_eq!(settings.format, LogFormat::Text);
+        assert_eq!(read(&[]).unwrap().filter, "info");
+        assert_eq!(
+            read(&[("LONGSHORE_LOG_FORMAT", "xml")])
+                .unwrap_err()
+                .to_string(),
+            "LONGSHORE_LOG_FORMAT is `xml`; expected text or json"
+        );
+    }
+
+    #[test]
+    fn a_wrong_filter_is_told() {
+        let settings = LogSettings {
+            filter: "worker=loud".to_owned(),
+            format: LogFormat::Json,
+        };
+        let error = settings.filter().unwrap_err().to_string();
+        assert!(
+            error.starts_with("LONGSHORE_LOG is `worker=loud`, which is not valid"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn json_lines_name_the_service() {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let to = Arc::clone(&written);
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(move || Shared(Arc::clone(&to)))
+            .fmt_fields(tracing_subscriber::fmt::format::JsonFields::new())
+            .event_format(Stamped::new("worker"));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::info!(jobs = 3, "taken up");
+        });
+        let bytes = written.lock().unwrap().clone();
+        let line: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(line["service"], "worker");
+        assert_eq!(line["message"], "taken up");
+        assert_eq!(line["jobs"], 3);
+        assert_eq!(line["level"], "INFO");
+    }
+
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn times_are_histograms() {
+        let recorder = builder().unwrap().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            metrics::histogram!("longshore_attempt_seconds").record(0.7);
+            metrics::counter!("longshore_jobs_total").increment(2);
+        });
+        let text = recorder.handle().render();
+        assert!(
+            text.contains("longshore_attempt_seconds_bucket{le=\"1\"} 1"),
+            "{text}"
+        );
+        assert!(text.contains("longshore_jobs_total 2"), "{text}");
+    }
+}

@@ -1,0 +1,187 @@
+//! The process's environment, read once.
+
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{ConfigError, Origin, Problem};
+
+/// The file that is read from the working directory when `LONGSHORE_CONFIG` names none.
+pub const FILE_NAME: &str = "longshore.yaml";
+
+/// A snapshot of the environment variables and of `.env`; nothing else in Longshore reads either.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    /// Where `longshore.yaml` is looked for; nowhere if there is none.
+    directory: Option<PathBuf>,
+}
+
+impl Environment {
+    /// The process's variables, and what `.env` in the working directory adds to them.
+    pub fn read() -> Result<Self, ConfigError> {
+        // Not `vars()`, which panics over a variable that is not UTF-8; none of ours could be one.
+        let own = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let mut environment = Self {
+            variables: own,
+            directory: Some(PathBuf::from(".")),
+        };
+        environment.add_dotenv(Path::new(".env"))?;
+        Ok(environment)
+    }
+
+    /// An environment of just these variables, which looks for no file.
+    pub fn from_pairs<K: Into<String>, V: Into<String>>(
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        Self {
+            variables: pairs
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            directory: None,
+        }
+    }
+
+    /// The same environment, with `longshore.yaml` and `.env` from `directory`.
+    pub fn in_directory(mut self, directory: &Path) -> Result<Self, ConfigError> {
+        self.directory = Some(directory.to_owned());
+        self.add_dotenv(&directory.join(".env"))?;
+        Ok(self)
+    }
+
+    /// The same environment with this variable set, or taken away if `value` is empty.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The value of a variable; an empty one counts as absent.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The names of all variables, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(String::as_str)
+    }
+
+    pub fn config_path(&self) -> Option<PathBuf> {
+        if let Some(path) = self.get("LONGSHORE_CONFIG") {
+            return Some(PathBuf::from(path));
+        }
+        let directory = self.directory.as_ref()?;
+        // In the working directory the bare name, so that messages are `longshore.yaml:3: …`.
+        let path = if directory == Path::new(".") {
+            PathBuf::from(FILE_NAME)
+        } else {
+            directory.join(FILE_NAME)
+        };
+        path.exists().then_some(path)
+    }
+
+    fn add_dotenv(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => {
+                let text = format!("cannot be read: {error}");
+                return Err(Problem::new(Origin::file(path, None), text).into());
+            }
+        };
+        let text = text.trim_start_matches('\u{feff}');
+        for pair in dotenvy::from_read_iter(text.as_bytes()) {
+            let (name, value) = pair.map_err(|error| unreadable(path, text, &error))?;
+            self.variables.entry(name).or_insert(value);
+        }
+        Ok(())
+    }
+}
+
+/// Says which line is wrong without showing it: it may hold a key.
+fn unreadable(path: &Path, text: &str, error: &dotenvy::Error) -> ConfigError {
+    let line = match error {
+        // The error has the line, or what stands after its `=`.
+        dotenvy::Error::LineParse(wrong, _) if !wrong.is_empty() => text
+            .lines()
+            .position(|line| line.trim_end().ends_with(wrong))
+            .map(|index| index + 1),
+        _ => None,
+    };
+    Problem::new(
+        Origin::file(path, line),
+        "cannot be read: expected NAME=value, with quotes around a value that has spaces or #",
+    )
+    .into()
+}
+
+/// Names only: the values hold keys.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment")
+            .field("variables", &self.variables.keys())
+            .field("directory", &self.directory)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dotenv_adds_what_is_absent() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(
+            directory.path().join(".env"),
+            "# keys\nexport A=from-file\nB=\"two words\"\n",
+        )
+        .unwrap();
+        let environment = Environment::from_pairs([("A", "own")])
+            .in_directory(directory.path())
+            .unwrap();
+        assert_eq!(environment.get("A"), Some("own"));
+        assert_eq!(environment.get("B"), Some("two words"));
+    }
+
+    #[test]
+    fn a_wrong_line_is_named_but_not_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(
+            directory.path().join(".env"),
+            "A=1\nOPENAI_API_KEY=sk-secret more\n",
+        )
+        .unwrap();
+        let error = Environment::default()
+            .in_directory(directory.path())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.ends_with(
+                ".env:2: cannot be read: expected NAME=value, with quotes around a value that has spaces or #"
+            ),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn values_do_not_show() {
+        let environment = Environment::from_pairs([("OPENAI_API_KEY", "sk-secret")]);
+        let debug = format!("{environment:?}");
+        assert!(debug.contains("OPENAI_API_KEY"));
+        assert!(!debug.contains("sk-secret"));
+    }
+
+    #[test]
+    fn the_process_has_an_environment() {
+        assert!(Environment::read().unwrap().get("PATH").is_some());
+    }
+}

@@ -1,0 +1,158 @@
+//! `${VARIABLE}` and `${VARIABLE:-default}` in a file's values; `$${` is a plain `${`.
+
+use super::Environment;
+
+/// What became of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Interpolated {
+    /// The value, filled in.
+    Value(String),
+    /// This variable is not set, and there is no default.
+    Missing(String),
+    /// A `${` that is not of either form.
+    Malformed,
+}
+
+enum Piece<'a> {
+    Plain(&'a str),
+    Variable {
+        name: &'a str,
+        default: Option<&'a str>,
+    },
+    Malformed,
+}
+
+/// Takes the next piece off `rest`.
+fn next_piece<'a>(rest: &mut &'a str) -> Option<Piece<'a>> {
+    if rest.is_empty() {
+        return None;
+    }
+    if let Some(after) = rest.strip_prefix("$${") {
+        *rest = after;
+        return Some(Piece::Plain("${"));
+    }
+    let Some(inside) = rest.strip_prefix("${") else {
+        // Up to the next piece that is not plain, but at least one character.
+        let end = ["$${", "${"]
+            .iter()
+            .filter_map(|mark| rest.find(mark))
+            .min();
+        let (plain, after) = rest.split_at_checked(end.unwrap_or(rest.len()))?;
+        *rest = after;
+        return Some(Piece::Plain(plain));
+    };
+    let Some((body, after)) = inside.split_once('}') else {
+        *rest = "";
+        return Some(Piece::Malformed);
+    };
+    *rest = after;
+    let (name, default) = match body.split_once(":-") {
+        Some((name, default)) => (name, Some(default)),
+        None => (body, None),
+    };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let digit = |name: &str| name.starts_with(|c: char| c.is_ascii_digit());
+    if name.is_empty() || !name.chars().all(allowed) || digit(name) {
+        return Some(Piece::Malformed);
+    }
+    Some(Piece::Variable { name, default })
+}
+
+/// Fills in a value.
+pub fn interpolate(mut text: &str, env: &Environment) -> Interpolated {
+    let mut value = String::new();
+    while let Some(piece) = next_piece(&mut text) {
+        match piece {
+            Piece::Plain(plain) => value.push_str(plain),
+            Piece::Malformed => return Interpolated::Malformed,
+            Piece::Variable { name, default } => match env.get(name).or(default) {
+                Some(found) => value.push_str(found),
+                None => return Interpolated::Missing(name.to_owned()),
+            },
+        }
+    }
+    Interpolated::Value(value)
+}
+
+/// The variables that a value names.
+pub fn variables_of(mut text: &str) -> Vec<&str> {
+    std::iter::from_fn(|| next_piece(&mut text))
+        .filter_map(|piece| match piece {
+            Piece::Variable { name, .. } => Some(name),
+            Piece::Plain(_) | Piece::Malformed => None,
+        })
+        .collect()
+}
+
+/// Whether a value is nothing but names of variables, without defaults: then it holds no secret.
+pub fn names_only(text: &str) -> bool {
+    let mut text = text.trim();
+    std::iter::from_fn(|| next_piece(&mut text)).all(|piece| match piece {
+        Piece::Variable { default, .. } => default.is_none_or(str::is_empty),
+        Piece::Plain(_) | Piece::Malformed => false,
+    })
+}
+
+/// The first variable that a value names.
+pub fn variable_of(text: &str) -> Option<&str> {
+    variables_of(text).into_iter().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(text: &str) -> Interpolated {
+        interpolate(
+            text,
+            &Environment::from_pairs([("A", "1"), ("B_2", "$two${A}"), ("EMPTY", "")]),
+        )
+    }
+
+    #[test]
+    fn variables_are_filled_in_once() {
+        for (text, value) in [
+            ("plain", "plain"),
+            ("", ""),
+            ("${A}", "1"),
+            ("x${A}y${B_2}z", "x1y$two${A}z"),
+            ("${NONE:-a:-b}", "a:-b"),
+            ("${NONE:-}", ""),
+            ("${EMPTY:-e}", "e"),
+            ("$A $ $$ 5$", "$A $ $$ 5$"),
+            ("$${A}${A}", "${A}1"),
+            ("ä${A}ö", "ä1ö"),
+        ] {
+            assert_eq!(
+                filled(text),
+                Interpolated::Value(value.to_owned()),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        assert_eq!(
+            filled("${A}${NONE}"),
+            Interpolated::Missing("NONE".to_owned())
+        );
+        assert_eq!(
+            filled("${EMPTY}"),
+            Interpolated::Missing("EMPTY".to_owned())
+        );
+    }
+
+    #[test]
+    fn other_forms_are_errors() {
+        for text in ["${", "${A", "${}", "${A-b}", "${1A}", "${A B}", "${:-x}"] {
+            assert_eq!(filled(text), Interpolated::Malformed, "{text}");
+        }
+    }
+
+    #[test]
+    fn variables_are_listed() {
+        assert_eq!(variables_of("${A}:$${B}:${C:-d}"), ["A", "C"]);
+        assert_eq!(variable_of("none"), None);
+    }
+}
