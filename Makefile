@@ -7,19 +7,24 @@ SHELL := /bin/bash
 # Options of `longshore dev` for `make run` and `make dev`, such as --simulator.
 OPTIONS ?=
 
-.PHONY: help run dev build test lint bench e2e-llm
+.PHONY: help run dev build dist test lint bench e2e-llm
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 run: build ## Start everything, answer twenty tasks, show what they cost, stop
-	target/release/longshore dev $(OPTIONS) --demo deploy/examples/batch.json
+	target/debug/longshore dev $(OPTIONS) --demo deploy/examples/batch.json
 
 dev: build ## Start everything and keep it running until Ctrl-C
-	target/release/longshore dev $(OPTIONS)
+	target/debug/longshore dev $(OPTIONS)
 
-build: ## Build every program, optimised
-	cargo build --release --workspace --bins
+PROGRAMS := -p longshore -p longshore-worker -p longshore-scheduler -p longshore-simulator
+
+build: ## Build the programs, quickly and without optimisation
+	cargo build $(PROGRAMS)
+
+dist: ## Build what is shipped: optimised, into target/dist (takes ten minutes)
+	cargo build --profile dist $(PROGRAMS) --features longshore-worker/jemalloc
 
 # The programs first: the tests start them. Those of producers in other languages need these languages.
 test: ## Run all tests
@@ -33,13 +38,12 @@ test: ## Run all tests
 	cargo build --workspace --bins; \
 	cargo test --workspace $$skip
 
-lint: ## Check the form and the sense of the code
+lint: ## Check formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-bench: ## Measure what is shipped (the build takes twenty minutes)
-	cargo build --profile dist --workspace --bins
-	cargo run --profile dist -p longshore-tests --bin longshore-bench
+bench: dist ## Measure what is shipped
+	cargo run --profile dist -p longshore-tests --features jemalloc --bin longshore-bench
 
 e2e-llm: build ## Twenty real answers of a small model on this machine (needs node and python3)
 	tests/e2e-llm/run.sh

@@ -9,6 +9,7 @@ use longshore_worker::{Policies, Worker};
 
 /// A job is many small allocations on one thread that another frees: what the system's allocator is
 /// slow at.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -6,4 +6,5 @@ pub mod health;
 pub mod live_config;
 pub mod service;
 pub mod telemetry;
+pub mod tls;
 pub mod webhook;

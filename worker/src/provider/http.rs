@@ -27,6 +27,7 @@ pub struct ClientError(#[from] reqwest::Error);
 /// HTTP/1.1 on purpose: over HTTP/2 all calls to a provider would share one connection and its limit
 /// of streams (often 100), and the others would wait unseen until they time out.
 pub fn client() -> Result<Client, ClientError> {
+    longshore_service::tls::install_crypto_provider();
     let client = Client::builder()
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
         .http1_only()
