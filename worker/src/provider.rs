@@ -1,24 +1,31 @@
-//! Providers: where a call becomes a request, and what comes back becomes an answer or a failure
-//! with a class.
+//! Providers: turn a call into a request, and the response into an answer or a classified error.
 //!
-//! [`HttpProvider`] does all that is the same everywhere (keys, time limits, size limits, failures,
-//! messages without secrets); a [`Dialect`] is the little that is not.
+//! [`HttpProvider`] does what all HTTP interfaces share: keys, time limits, size limits, errors without
+//! secrets. A [`Dialect`], one file each, does the rest. [`classify`] turns a status (a 429, say) and a body
+//! into an error class.
 
-mod anthropic;
+// Which providers there are, and how they are called.
 mod cli;
-mod cost;
-mod dns;
-mod error;
-mod gemini;
+mod dns_cache;
 mod http;
+mod paced;
+mod registry;
+
+// One dialect each.
+mod anthropic;
+mod gemini;
 mod ollama;
 mod openai;
-mod paced;
 mod quirks;
-mod room;
+
+// What a response says beside its answer.
+mod classify;
+mod rate_limits;
+mod reported_cost;
+mod retry_after;
+
 #[cfg(test)]
 pub(crate) mod tests;
-mod wait;
 
 use std::{borrow::Cow, time::Duration};
 
@@ -31,6 +38,7 @@ use longshore_shared::{
 };
 use serde_json::{Map, Value};
 
+pub(crate) use self::classify::shorten;
 pub use self::{
     anthropic::Anthropic,
     cli::CliProvider,
@@ -40,59 +48,65 @@ pub use self::{
     openai::OpenAi,
     paced::Paced,
     quirks::Service,
+    registry::Registry,
 };
 
-/// Something that answers calls.
+/// Answers calls.
 pub trait Provider: Send + Sync + 'static {
-    /// Makes one attempt: no retry, no fallback, ended by the call's own time limit at the latest.
+    /// Makes one attempt, without retry or fallback, within the call's time limit.
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Answer, CallError>>;
 }
 
-/// How one family of HTTP interfaces writes requests and answers.
+/// The request and response format of one family of HTTP interfaces.
 ///
-/// Messages of the errors that a dialect makes say only what the provider said: the provider's name
-/// is set before them, and keys and prompts are taken out, by [`HttpProvider`].
+/// The errors of a dialect contain only the provider's own message: [`HttpProvider`] adds the provider's name
+/// and removes keys and prompts.
 pub trait Dialect: Send + Sync + 'static {
-    /// What follows the base address; the model's name in it must be [encoded](path_segment).
+    /// The path after the base address. A model name in it must be [encoded](path_segment).
     fn path(&self, model: &str) -> Cow<'static, str>;
 
-    /// The header that carries the key, and what stands before the key in it.
+    /// The header that carries the key, and the prefix of its value.
     fn key_header(&self) -> (HeaderName, &'static str);
 
-    /// What else each request must carry.
+    /// Other headers of every request.
     fn headers(&self) -> &'static [(&'static str, &'static str)] {
         &[]
     }
 
-    /// The request.
+    /// The body of the request.
     fn encode(&self, call: &Call) -> Value;
 
-    /// The answer. One that names no usage is still an answer, with a usage of zeros: it is paid
-    /// for either way, and the log has a warning.
+    /// The answer. An answer without usage is still an answer, with a usage of zeros: the provider bills it
+    /// all the same, and a warning is logged.
     fn decode(&self, body: Value) -> Result<Answer, CallError>;
 
-    /// What an error object means, where it is not what the status says. `error` is the object that
-    /// holds code and message.
-    fn classify(&self, _status: u16, _error: &Value, _now: DateTime<Utc>) -> Option<Verdict> {
+    /// The meaning of an error object, if the status does not tell it. `error` is the object with code and
+    /// message.
+    fn classify(
+        &self,
+        _status: u16,
+        _error: &Value,
+        _now: DateTime<Utc>,
+    ) -> Option<Classification> {
         None
     }
 
-    /// What the provider says that the answer cost, out of the answer's own text.
+    /// The cost that the provider reports with the answer, from the body's bytes.
     fn reported_cost(&self, _body: &[u8]) -> Option<Usd> {
         None
     }
 }
 
-/// What a dialect makes of an error.
+/// The class of an error, and how long to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
-    /// Its class.
+pub struct Classification {
+    /// The class.
     pub class: ErrorClass,
-    /// The wait that its body asks for.
+    /// The wait that the body asks for.
     pub retry_after: Option<Duration>,
 }
 
-impl From<ErrorClass> for Verdict {
+impl From<ErrorClass> for Classification {
     fn from(class: ErrorClass) -> Self {
         Self {
             class,
@@ -101,10 +115,10 @@ impl From<ErrorClass> for Verdict {
     }
 }
 
-/// Text as one part of a path: whatever it holds, it cannot become another path, method or query.
-pub fn path_segment(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
+/// Encodes a name as one segment of a path, so that it cannot change path, method or query.
+pub fn path_segment(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));
         } else {
@@ -118,9 +132,9 @@ pub fn path_segment(text: &str) -> String {
     out
 }
 
-/// The instructions and the turns of a call, for dialects that keep them apart.
+/// The instructions and the turns of a call, for dialects that separate them.
 ///
-/// Instructions alone are no conversation to those dialects: then they are the user's turn.
+/// Those dialects reject a conversation without turns: instructions alone become the user's turn.
 pub fn instructions_and_turns(call: &Call) -> (String, Vec<(Role, &str)>) {
     let (system, mut turns): (Vec<_>, Vec<_>) = call
         .messages
@@ -139,39 +153,39 @@ pub fn instructions_and_turns(call: &Call) -> (String, Vec<(Role, &str)>) {
     (instructions.join("\n\n"), turns)
 }
 
-/// The schema in a `response_format` of the `json_schema` form.
-pub fn schema(call: &Call) -> Option<&Value> {
+/// The schema in a `response_format` of type `json_schema`.
+pub fn json_schema(call: &Call) -> Option<&Value> {
     call.response_format
         .as_ref()?
         .pointer("/json_schema/schema")
 }
 
-/// The fields of a request that are there.
-pub fn fields<const N: usize>(fields: [(&str, Option<Value>); N]) -> Map<String, Value> {
+/// The fields of a request that have a value.
+pub fn present_fields<const N: usize>(fields: [(&str, Option<Value>); N]) -> Map<String, Value> {
     let present = |(name, value): (&str, Option<Value>)| Some((name.to_owned(), value?));
     fields.into_iter().filter_map(present).collect()
 }
 
-/// A number of tokens; zero where there is none. What no call can have is cut, so that sums hold.
-pub fn count(value: &Value, pointer: &str) -> u64 {
+/// A number of tokens; zero if missing. Impossible numbers are capped, so that sums do not overflow.
+pub fn tokens_at(value: &Value, pointer: &str) -> u64 {
     let count = value.pointer(pointer).and_then(Value::as_u64);
     count.unwrap_or(0).min(u64::from(u32::MAX))
 }
 
-/// Some text; none where it is missing, empty or something else.
-pub fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
-    let text = value.pointer(pointer)?.as_str()?;
-    (!text.is_empty()).then_some(text)
+/// A string; `None` if missing, empty or of another type.
+pub fn string_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    let string = value.pointer(pointer)?.as_str()?;
+    (!string.is_empty()).then_some(string)
 }
 
-/// The texts of some parts as one.
-pub fn texts<'a>(parts: impl IntoIterator<Item = &'a Value>) -> String {
+/// The texts of all parts, joined.
+pub fn joined_texts<'a>(parts: impl IntoIterator<Item = &'a Value>) -> String {
     let parts = parts.into_iter();
-    parts.filter_map(|part| text(part, "/text")).collect()
+    parts.filter_map(|part| string_at(part, "/text")).collect()
 }
 
-/// An answer as read, which is a failure if it says nothing.
-pub fn answer(
+/// An answer as decoded, or an error if its output is empty.
+pub fn answer_with(
     body: &Value,
     (model, id): (&str, &str),
     output: String,
@@ -179,40 +193,40 @@ pub fn answer(
     usage: Usage,
 ) -> Result<Answer, CallError> {
     if output.trim().is_empty() {
-        let said = match finish_reason {
-            FinishReason::Length => "the limit of tokens was reached before any text",
-            FinishReason::ToolCalls => "it called a tool that it was not given",
+        let message = match finish_reason {
+            FinishReason::Length => "the token limit was reached before any text",
+            FinishReason::ToolCalls => "the model called a tool that the request does not define",
             FinishReason::Stop | FinishReason::Other => "the answer has no text",
         };
-        return unusable(said, usage);
+        return unusable_answer(message, usage);
     }
     Ok(Answer {
         output,
         finish_reason,
         usage,
-        model: text(body, model).map(str::to_owned),
-        response_id: text(body, id).map(str::to_owned),
+        model: string_at(body, model).map(str::to_owned),
+        response_id: string_at(body, id).map(str::to_owned),
         reported_cost: None,
         room: ProviderRoom::default(),
     })
 }
 
-/// What the model, or what guards it, declined to answer.
-pub fn refused(said: impl Into<String>, usage: Usage) -> Result<Answer, CallError> {
-    Err(failed(ErrorClass::Refused, said, usage))
+/// The error for a call that the model, or a filter before it, refused.
+pub fn refused_answer(message: impl Into<String>, usage: Usage) -> Result<Answer, CallError> {
+    Err(billed_error(ErrorClass::Refused, message, usage))
 }
 
-/// An answer that is none.
-pub fn unusable(said: &str, usage: Usage) -> Result<Answer, CallError> {
-    Err(failed(ErrorClass::BadOutput, said, usage))
+/// The error for an answer that cannot be used.
+pub fn unusable_answer(message: &str, usage: Usage) -> Result<Answer, CallError> {
+    Err(billed_error(ErrorClass::BadOutput, message, usage))
 }
 
-/// A failure after work: billed, as far as the provider says how much.
-pub fn failed(class: ErrorClass, said: impl Into<String>, usage: Usage) -> CallError {
+/// An error after the model has worked: billed, for the reported usage or an unknown one.
+pub fn billed_error(class: ErrorClass, message: impl Into<String>, usage: Usage) -> CallError {
     let spend = if usage == Usage::default() {
         Spend::Unknown
     } else {
         Spend::Known(usage)
     };
-    CallError::new(class, said).spend(spend)
+    CallError::new(class, message).spend(spend)
 }
