@@ -20,7 +20,7 @@ use crate::{
     context::Context,
     disposition::{Disposition, Stage, WaitsFor},
     job::Job,
-    route::{AllUsable, Chosen, Query, Usable, select_all},
+    route::candidates::{AllUsable, Chosen, Query, Usable, select_all},
 };
 
 /// An attempt that is reserved and journalled, not yet called.

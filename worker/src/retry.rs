@@ -20,7 +20,7 @@ use crate::{
     context::Context,
     disposition::{Discard, Disposition, Stage},
     job::Job,
-    route::NoCandidate,
+    route::candidates::NoCandidate,
 };
 
 /// How the job continues after a round without an answer.

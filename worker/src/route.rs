@@ -1,7 +1,7 @@
 //! Route: decides which providers may answer a job, and which of them can be called now.
 
 pub(crate) mod account_holds;
-mod candidates;
+pub(crate) mod candidates;
 pub(crate) mod circuits;
 pub(crate) mod estimate;
 pub(crate) mod pauses;
@@ -13,9 +13,6 @@ use longshore_shared::{
     routing::{Decision, PromptTokens},
 };
 
-pub(crate) use self::candidates::{
-    AllUsable, Chosen, NoCandidate, Query, Usable, select_all, select_first,
-};
 use self::{account_holds::AccountHolds, circuits::Circuits, pauses::KnownPauses, policy::Policy};
 use crate::{clock::Clock, disposition::Discard, job::Job};
 

@@ -15,7 +15,10 @@ use crate::{
     job::Job,
     reserve::reserve,
     retry::{self, NextRound},
-    route::{self, Query},
+    route::{
+        self,
+        candidates::{Query, select_first},
+    },
 };
 
 /// A job whose workers died this many times runs alone among jobs like it.
@@ -47,7 +50,7 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
             policy,
             availability: &context.availability,
         };
-        let next = match route::select_first(query, &checkpoint).await {
+        let next = match select_first(query, &checkpoint).await {
             Ok(chosen) => {
                 if retry::record_open_attempt(job, context.clock.now(), context).await? {
                     checkpoint = job.progress().checkpoint.clone();

@@ -2,7 +2,7 @@
 //! step acknowledges the entry, stores the outcome and appends the event.
 
 mod end;
-mod layer;
+pub(crate) mod layer;
 mod park;
 mod spawn;
 mod step_end;
@@ -14,7 +14,6 @@ use longshore_shared::{
 };
 
 use self::end::end_job;
-pub(crate) use self::layer::SettleLayer;
 use crate::{
     backoff::retry_until_answered,
     context::Context,

@@ -37,7 +37,7 @@ use crate::{
         policy::Policies,
     },
     run_job::run_job,
-    settle::SettleLayer,
+    settle::layer::SettleLayer,
 };
 
 /// Why a worker does not start, or ends.

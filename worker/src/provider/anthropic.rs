@@ -6,14 +6,14 @@ use http::HeaderName;
 use longshore_shared::call::{Answer, Call, CallError, ErrorClass, FinishReason, Role, Usage};
 use serde_json::{Value, json};
 
-use super::{
+use super::dialect::{
     Dialect, answer_with, billed_error, instructions_and_turns, joined_texts, json_schema,
     present_fields, refused_answer, string_at, tokens_at, unusable_answer,
 };
 
 /// The dialect of Anthropic.
 #[derive(Debug, Clone, Copy)]
-pub struct Anthropic;
+pub(crate) struct Anthropic;
 
 impl Dialect for Anthropic {
     fn path(&self, _model: &str) -> Cow<'static, str> {

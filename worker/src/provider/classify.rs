@@ -5,7 +5,10 @@ use http::HeaderMap;
 use longshore_shared::call::{Call, CallError, ErrorClass, Spend, Usage};
 use serde_json::Value;
 
-use super::{Classification, Dialect, billed_error, rate_limits, retry_after, string_at};
+use super::{
+    dialect::{Classification, Dialect, billed_error, string_at},
+    rate_limits, retry_after,
+};
 
 /// The longest error message, in characters.
 const LONGEST_MESSAGE: usize = 500;

@@ -18,10 +18,13 @@ use self::{
     output::{OutputForm, ToolOutput},
     process::{FinishedProcess, ToolProcess},
 };
-use super::{Provider, classify, unusable_answer};
+use super::{
+    classify,
+    dialect::{Provider, unusable_answer},
+};
 
 /// A command-line tool that answers calls.
-pub struct CliProvider {
+pub(crate) struct CliProvider {
     name: String,
     command: Vec<String>,
     env: Vec<(String, SecretString)>,
@@ -32,7 +35,7 @@ pub struct CliProvider {
 
 impl CliProvider {
     /// The tool of a catalog entry.
-    pub fn new(entry: &ProviderEntry) -> Self {
+    pub(crate) fn new(entry: &ProviderEntry) -> Self {
         Self {
             name: entry.name.to_string(),
             form: OutputForm::from_command(&entry.command),

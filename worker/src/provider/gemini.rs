@@ -8,15 +8,18 @@ use longshore_shared::call::{Answer, Call, CallError, FinishReason, Role, Usage}
 use serde_json::{Value, json};
 
 use super::{
-    Classification, Dialect, answer_with, instructions_and_turns, joined_texts, json_schema,
-    path_segment, present_fields, quirks, refused_answer, string_at, tokens_at, unusable_answer,
+    dialect::{
+        Classification, Dialect, answer_with, instructions_and_turns, joined_texts, json_schema,
+        path_segment, present_fields, refused_answer, string_at, tokens_at, unusable_answer,
+    },
+    quirks,
 };
 
 const JSON_MIME_TYPE: &str = "application/json";
 
 /// The dialect of Gemini.
 #[derive(Debug, Clone, Copy)]
-pub struct Gemini;
+pub(crate) struct Gemini;
 
 impl Dialect for Gemini {
     fn path(&self, model: &str) -> Cow<'static, str> {

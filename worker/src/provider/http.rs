@@ -10,7 +10,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
-use super::{Dialect, Provider, classify, dns_cache::CachingResolver, rate_limits, retry_after};
+use super::{
+    classify,
+    dialect::{Dialect, Provider},
+    dns_cache::CachingResolver,
+    rate_limits, retry_after,
+};
 
 /// The longest answer that is read, in bytes.
 const LONGEST_ANSWER: usize = 32 << 20;
@@ -26,7 +31,7 @@ pub struct ClientError(#[from] reqwest::Error);
 ///
 /// It speaks HTTP/1.1: over HTTP/2 all calls to a provider would share one connection and its stream limit
 /// (often 100), and further calls would queue invisibly until they time out.
-pub fn client() -> Result<Client, ClientError> {
+pub(crate) fn client() -> Result<Client, ClientError> {
     let client = Client::builder()
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
         .http1_only()
@@ -45,7 +50,7 @@ pub fn client() -> Result<Client, ClientError> {
 }
 
 /// A provider that is called over HTTP.
-pub struct HttpProvider {
+pub(crate) struct HttpProvider {
     name: String,
     dialect: Arc<dyn Dialect>,
     base: Url,
@@ -57,7 +62,7 @@ impl HttpProvider {
     /// A provider with a name for people, a dialect and an address.
     ///
     /// White space around the key, such as the last line break of a file, is removed. An empty key is none.
-    pub fn new(
+    pub(crate) fn new(
         name: String,
         dialect: Arc<dyn Dialect>,
         base_url: Url,

@@ -6,13 +6,13 @@ use http::{HeaderName, header};
 use longshore_shared::call::{Answer, Call, CallError, FinishReason, Usage};
 use serde_json::{Value, json};
 
-use super::{
+use super::dialect::{
     Dialect, answer_with, json_schema, present_fields, string_at, tokens_at, unusable_answer,
 };
 
 /// The dialect of Ollama.
 #[derive(Debug, Clone, Copy)]
-pub struct Ollama;
+pub(crate) struct Ollama;
 
 impl Dialect for Ollama {
     fn path(&self, _model: &str) -> Cow<'static, str> {

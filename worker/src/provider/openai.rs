@@ -11,13 +11,17 @@ use longshore_shared::{
 use serde_json::{Value, json};
 
 use super::{
-    Classification, Dialect, Service, answer_with, classify, joined_texts, present_fields, quirks,
-    refused_answer, string_at, tokens_at, unusable_answer,
+    classify,
+    dialect::{
+        Classification, Dialect, answer_with, joined_texts, present_fields, refused_answer,
+        string_at, tokens_at, unusable_answer,
+    },
+    quirks::{self, Service},
 };
 
 /// The dialect of OpenAI and of compatible services.
 #[derive(Debug, Clone, Copy)]
-pub struct OpenAi(pub Service);
+pub(crate) struct OpenAi(pub(crate) Service);
 
 impl Dialect for OpenAi {
     fn path(&self, _model: &str) -> Cow<'static, str> {

@@ -8,17 +8,17 @@ use longshore_shared::{
     catalog::Pace,
 };
 
-use super::Provider;
+use super::dialect::Provider;
 
 /// A provider that is called after a random delay. The time limit of the call starts after the delay.
-pub struct Paced {
+pub(crate) struct Paced {
     provider: Arc<dyn Provider>,
     pace: Pace,
 }
 
 impl Paced {
     /// Delays each call of `provider`.
-    pub fn new(provider: Arc<dyn Provider>, pace: Pace) -> Self {
+    pub(crate) fn new(provider: Arc<dyn Provider>, pace: Pace) -> Self {
         Self { provider, pace }
     }
 }

@@ -10,11 +10,15 @@ use longshore_shared::{
 };
 use serde_json::Value;
 
-use super::{Classification, classify, reported_cost, retry_after, string_at, tokens_at};
+use super::{
+    classify,
+    dialect::{Classification, string_at, tokens_at},
+    reported_cost, retry_after,
+};
 
 /// The service, where it changes the request or the meaning of figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Service {
+pub(crate) enum Service {
     /// OpenAI itself.
     OpenAi,
     /// xAI.
@@ -28,7 +32,7 @@ pub enum Service {
 impl Service {
     /// The service of the provider with this name at this host. A provider called `openai` at another host
     /// is a gateway, which may not support what OpenAI does.
-    pub fn identify(provider: &str, host: Option<&str>) -> Self {
+    pub(crate) fn identify(provider: &str, host: Option<&str>) -> Self {
         match (provider, host) {
             (_, Some("api.openai.com")) => Self::OpenAi,
             ("xai", _) | (_, Some("api.x.ai")) => Self::Xai,

@@ -6,7 +6,15 @@ use longshore_shared::catalog::{Catalog, DialectName, PlatformName, ProviderEntr
 use reqwest::Client;
 
 use super::{
-    Anthropic, CliProvider, Dialect, Gemini, HttpProvider, Ollama, OpenAi, Paced, Provider, Service,
+    anthropic::Anthropic,
+    cli::CliProvider,
+    dialect::{Dialect, Provider},
+    gemini::Gemini,
+    http::HttpProvider,
+    ollama::Ollama,
+    openai::OpenAi,
+    paced::Paced,
+    quirks::Service,
 };
 
 /// The enabled providers, by name.

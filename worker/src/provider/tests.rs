@@ -16,7 +16,7 @@ use longshore_shared::{
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::{Dialect, HttpProvider, classify::classify_response, client};
+use super::{classify::classify_response, client, dialect::Dialect, http::HttpProvider};
 
 const KEY: &str = "sk-proj-abcdefghijklmnop";
 const PROMPT: &str = "What is the capital of Norway?";

@@ -11,7 +11,7 @@ use longshore_shared::{
     state::AttemptOutcome,
 };
 
-use crate::{context::Context, job::Job, record::to_json, route::Usable};
+use crate::{context::Context, job::Job, record::to_json, route::candidates::Usable};
 
 /// The error of an attempt whose worker died.
 const WORKER_DIED: &str = "the worker died during the call";

@@ -4,7 +4,7 @@ use longshore_shared::limits::MeterName;
 
 use crate::{
     disposition::Discard,
-    route::{Usable, estimate::BUDGET_EXCEEDED},
+    route::{candidates::Usable, estimate::BUDGET_EXCEEDED},
 };
 
 /// The call needs more than the limit ever allows.

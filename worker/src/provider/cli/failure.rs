@@ -6,7 +6,7 @@ use chrono::Utc;
 use longshore_shared::call::{CallError, ErrorClass, Spend, Usage};
 
 use super::{
-    super::{billed_error, classify, retry_after},
+    super::{classify, dialect::billed_error, retry_after},
     process::FinishedProcess,
 };
 

@@ -7,7 +7,11 @@ use longshore_shared::{
 };
 use serde_json::{Map, Value};
 
-use super::super::{anthropic, reported_cost, string_at, tokens_at};
+use super::super::{
+    anthropic,
+    dialect::{string_at, tokens_at},
+    reported_cost,
+};
 
 /// The format of a tool's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

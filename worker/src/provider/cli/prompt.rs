@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use longshore_shared::call::{Call, Role};
 
-use super::super::{instructions_and_turns, json_schema, string_at};
+use super::super::dialect::{instructions_and_turns, json_schema, string_at};
 
 /// The placeholder for the prompt in a command.
 pub(super) const PROMPT: &str = "{prompt}";

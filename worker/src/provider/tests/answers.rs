@@ -3,7 +3,10 @@
 use longshore_shared::call::{Answer, CallError, ErrorClass, FinishReason, Spend, Usage};
 use serde_json::{Value, json};
 
-use crate::provider::{Anthropic, Dialect, Gemini, Ollama, OpenAi, Service};
+use crate::provider::{
+    anthropic::Anthropic, dialect::Dialect, gemini::Gemini, ollama::Ollama, openai::OpenAi,
+    quirks::Service,
+};
 
 fn decode(dialect: &dyn Dialect, body: Value) -> Result<Answer, CallError> {
     dialect.decode(body)

@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 
 use super::{KEY, PROMPT, call, classify};
 use crate::provider::{
-    Gemini, OpenAi, Service,
     classify::{classify_in_band, classify_response, describe, explain},
+    gemini::Gemini,
+    openai::OpenAi,
+    quirks::Service,
     quirks::until_google_day_ends,
     retry_after,
 };

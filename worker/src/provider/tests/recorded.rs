@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::PROMPT;
 use crate::provider::{
-    Anthropic, Dialect, Gemini, Ollama, OpenAi, Service, classify::classify_response,
+    anthropic::Anthropic, classify::classify_response, dialect::Dialect, gemini::Gemini,
+    ollama::Ollama, openai::OpenAi, quirks::Service,
 };
 
 /// A response, and what it means. An absent field is none.

@@ -4,7 +4,10 @@ use longshore_shared::call::{Call, Role};
 use serde_json::json;
 
 use super::{call, message};
-use crate::provider::{Anthropic, Dialect, Gemini, Ollama, OpenAi, Service, path_segment};
+use crate::provider::{
+    anthropic::Anthropic, dialect::Dialect, dialect::path_segment, gemini::Gemini, ollama::Ollama,
+    openai::OpenAi, quirks::Service,
+};
 
 fn full() -> Call {
     let format = json!({"type": "json_schema", "json_schema": {

@@ -11,7 +11,10 @@ use tokio::{
 };
 
 use super::{KEY, PROMPT, call, provider, provider_with};
-use crate::provider::{Anthropic, Dialect, Gemini, OpenAi, Provider, Service};
+use crate::provider::{
+    Provider, anthropic::Anthropic, dialect::Dialect, gemini::Gemini, openai::OpenAi,
+    quirks::Service,
+};
 
 /// Answers the one request of each connection with the given bytes; never, if there are none.
 async fn server(answer: impl Into<Option<Vec<u8>>>) -> (String, mpsc::UnboundedReceiver<String>) {
