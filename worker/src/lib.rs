@@ -1,8 +1,8 @@
 //! Runs jobs: pulls them from Redis, calls providers, settles each job in one atomic step.
 //!
-//! [`run_job`](mod@run_job) shows the life of a job on one screen. The stages are modules, in the order of that
-//! life: `pull`, `admit`, `route`, `reserve`, `call`, `retry`, `settle`, `record`. A stage never depends on
-//! [`worker`](mod@worker), which puts the parts together, nor on `run_job`.
+//! `run_job` shows the life of a job on one screen. The stages are modules, in the order of that life: `pull`,
+//! `admit`, `route`, `reserve`, `call`, `retry`, `settle`, `record`. No stage depends on `worker`, which puts the
+//! parts together, or on `run_job`.
 
 // A worker: its parts put together, and the path of a job through the stages.
 

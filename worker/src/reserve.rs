@@ -101,8 +101,8 @@ async fn begin(
     .await
 }
 
-/// Reserves the attempt on the first of all candidates that limits have capacity for; parks the job if there
-/// is none.
+/// Reserves the attempt on the first of all candidates that limits have capacity for; parks the job if no
+/// candidate has it.
 async fn reserve_any<'a>(
     all: AllUsable<'a>,
     query: Query<'_, 'a>,

@@ -19,8 +19,8 @@ pub trait Provider: Send + Sync + 'static {
 
 /// The request and response format of one family of HTTP interfaces.
 ///
-/// The errors of a dialect contain only the provider's own message: [`HttpProvider`](super::http::HttpProvider) adds the provider's name
-/// and removes keys and prompts.
+/// The errors of a dialect contain only the provider's own message: the transport (`http.rs`) adds the
+/// provider's name and removes keys and prompts.
 pub(crate) trait Dialect: Send + Sync + 'static {
     /// The path after the base address. A model name in it must be [encoded](path_segment).
     fn path(&self, model: &str) -> Cow<'static, str>;

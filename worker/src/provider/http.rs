@@ -61,7 +61,8 @@ pub(crate) struct HttpProvider {
 impl HttpProvider {
     /// A provider with a name for people, a dialect and an address.
     ///
-    /// White space around the key, such as the last line break of a file, is removed. An empty key is none.
+    /// White space around the key, such as the last line break of a file, is removed. An empty key
+    /// counts as no key.
     pub(crate) fn new(
         name: String,
         dialect: Arc<dyn Dialect>,

@@ -13,7 +13,7 @@ use crate::provider::{
     ollama::Ollama, openai::OpenAi, quirks::Service,
 };
 
-/// A response, and what it means. An absent field is none.
+/// A response, and what it means. An absent field means none.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {

@@ -20,7 +20,7 @@ pub enum CircuitState {
 }
 
 /// What one worker knows about one circuit. The fields are independent of each other, so that relaxed
-/// ordering is enough. Times are in ms of the server's clock; 0 is none.
+/// ordering is enough. Times are in ms of the server's clock; 0 means none.
 #[derive(Debug)]
 pub(super) struct Cell {
     pub(super) name: CircuitName,
