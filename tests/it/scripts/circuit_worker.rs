@@ -45,15 +45,15 @@ impl Worker {
     }
 
     async fn succeed(&self) {
-        let pass = self.circuits.permit(&alpha(), "m").await.unwrap();
-        assert!(!pass.is_probe());
-        pass.succeeded().await;
+        let permit = self.circuits.permit(&alpha(), "m").await.unwrap();
+        assert!(!permit.is_probe());
+        permit.succeeded().await;
     }
 
     /// Whether it is open after one more failure.
     async fn fail(&self, class: ErrorClass) -> bool {
-        let pass = self.circuits.permit(&alpha(), "m").await.unwrap();
-        pass.failed(&CallError::new(class, "no")).await
+        let permit = self.circuits.permit(&alpha(), "m").await.unwrap();
+        permit.failed(&CallError::new(class, "no")).await
     }
 
     async fn eventually(&self, health: CircuitState) {
@@ -116,7 +116,7 @@ async fn a_message_is_heard_at_once() {
         .unwrap();
     let request: String = message.get_payload().unwrap();
     assert_eq!(request, "circuit alpha/m");
-    b.circuits.obey(&request);
+    b.circuits.refresh_soon();
     b.eventually(a.health()).await;
 }
 
@@ -165,8 +165,8 @@ async fn a_probe_that_says_nothing_is_followed_by_another() {
     }
     drop(a.circuits.permit(&alpha(), "m").await.unwrap());
     eventually("another probe", || async {
-        let pass = a.circuits.permit(&alpha(), "m").await;
-        ensure!(pass.is_some_and(|pass| pass.is_probe()), "none yet");
+        let permit = a.circuits.permit(&alpha(), "m").await;
+        ensure!(permit.is_some_and(|permit| permit.is_probe()), "none yet");
         Ok(())
     })
     .await
@@ -185,10 +185,10 @@ async fn a_refused_probe_is_a_sign_of_life_and_a_failed_one_is_not() {
         "it is open for longer"
     );
     eventually("the next probe", || async {
-        let pass = a.circuits.permit(&alpha(), "m").await;
-        let pass = pass.ok_or_else(|| anyhow::anyhow!("not yet"))?;
+        let permit = a.circuits.permit(&alpha(), "m").await;
+        let permit = permit.ok_or_else(|| anyhow::anyhow!("not yet"))?;
         let refused = CallError::new(ErrorClass::Refused, "no");
-        ensure!(!pass.failed(&refused).await, "still open");
+        ensure!(!permit.failed(&refused).await, "still open");
         Ok(())
     })
     .await
