@@ -246,13 +246,13 @@ async fn what_one_task_may_cost_is_never_more_however_dear_its_answer() {
     let dear = outcome(&[]).await.error.unwrap();
     assert!(
         dear.ends_with(
-            "and routing.max_cost_per_task allows $0.003; name fewer max_tokens, or allow more"
+            "but routing.max_cost_per_task allows $0.003; lower max_tokens or raise the cap"
         ),
         "{dear}"
     );
     let own = outcome(&[("max_tokens", "4096"), ("max_cost_usd", "0.002")]).await;
     let error = own.error.unwrap();
-    assert!(error.contains("and max_cost_usd allows $0.002;"), "{error}");
+    assert!(error.contains("but max_cost_usd allows $0.002;"), "{error}");
     assert_eq!(
         stack.simulator.stats().requests,
         1,
