@@ -1,8 +1,11 @@
--- Says that all tasks of a batch are in; if none of them runs any more, the batch has ended.
+-- Closes a batch: all its tasks are in. If none of them runs any more, the batch ends.
 --
--- KEYS[1]  the batch
--- ARGV     prefix, batch id, how many tasks it has, their digest
--- Returns  'ok', or 'elsewhere' it is not there, or other tasks than those are in
+-- KEYS[1]  `{ns}:chain:ID`
+-- ARGV     1 namespace, 2 batch id, 3 number of tasks, 4 their digest
+-- Returns  'ok', or 'elsewhere': the batch does not exist or holds other tasks
+-- Writes   `{ns}:chain:ID…`, events; of its end also results and the reply
+-- Repeat   safe: it is closed ('ok')
+-- Bound    constant
 local known = redis.call('HMGET', KEYS[1], 'kind', 'state', 'lines', 'digest')
 if known[1] ~= 'batch' or known[3] ~= ARGV[3] or known[4] ~= ARGV[4] then return 'elsewhere' end
 if known[2] == 'open' then

@@ -1,8 +1,11 @@
--- Asks for a job to be cancelled. One that waits in a lane goes to its queue, where the next worker
--- ends it without running it; one that runs is dropped by its worker, who hears of it at once.
+-- Requests the cancellation of a job: a parked one is released and ends without a call, a running one is dropped by its
+-- worker.
 --
--- KEYS[1]  the set of cancelled ids
--- ARGV     prefix, job id, the id that it is laid aside under (its own, but of a job that waits for its
---          tenant's turn and whose own id nobody has checked)
--- Returns  'ended' when it has an outcome already, else 'asked'
-return ask_to_cancel(ARGV[2], ARGV[3]) and 'asked' or 'ended'
+-- KEYS[1]  `{ns}:cancelled`
+-- ARGV     1 namespace, 2 job id, 3 the id that it is parked under (its own, except for a job that is parked by tenant
+--          and whose own id was not checked yet)
+-- Returns  'asked', or 'ended': it has an outcome already
+-- Writes   `{ns}:cancelled`, the control channel; of a parked job: lane, parked job, stream, checkpoint
+-- Repeat   safe: the request only gets a later time
+-- Bound    constant
+return request_cancel(ARGV[2], ARGV[3]) and 'asked' or 'ended'

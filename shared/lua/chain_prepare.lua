@@ -1,12 +1,16 @@
--- Lays down what is known of a chain's steps, before the chain begins. Asked again, it changes nothing.
+-- Stores steps of a chain before it starts.
 --
--- KEYS[1]  where it is laid down until then
--- ARGV     prefix, seconds that it is kept, then of each step: name, memory, message, on_failure,
---          min_success ('' = all of its items), dependents (see step_record)
+-- KEYS[1]  `{ns}:chains:prepared:ENTRY_ID`
+-- ARGV     1 namespace, 2 seconds that they are kept, then of each step: name, checkpoint, message, on_failure,
+--          min_success ('' = all items), dependents (see step_record in chains.lua)
 -- Returns  how many steps
+-- Writes   KEYS[1]
+-- Repeat   safe: writes the same
+-- Bound    one command a step
+local ARITY = 6
 local count = 0
-for at = 3, #ARGV, 6 do
-  redis.call('HSET', KEYS[1], ARGV[at], cmsgpack.pack({unpack(ARGV, at + 1, at + 5)}))
+for at = 3, #ARGV, ARITY do
+  redis.call('HSET', KEYS[1], ARGV[at], cmsgpack.pack({unpack(ARGV, at + 1, at + ARITY - 1)}))
   count = count + 1
 end
 redis.call('EXPIRE', KEYS[1], ARGV[2])

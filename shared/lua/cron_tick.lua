@@ -1,20 +1,23 @@
--- Enqueues a tick of a recurring job, skips those that were missed before it, and goes on to the next: all of
--- it or nothing, so that each tick is dealt with once, whoever leads.
+-- Enqueues a tick of a recurring job, skips those that were missed before it, and sets the next one: all or
+-- nothing, so each tick is handled once by any number of leaders.
 --
--- KEYS[1]  the next ticks
--- ARGV     prefix, the leader's token, the job's name, its record as it was read, the tick that was next (ms),
---          the one that is next now (ms; `-`: none comes), how many are skipped, queue, the tick that is
---          enqueued (ms), its message (empty: none is enqueued)
--- Returns  `ok`; `changed`: the record or its next tick is another by now; `deposed`: another leads
+-- KEYS[1]  `{ns}:cron:next`
+-- ARGV     1 namespace, 2 the leader's token, 3 name, 4 the record as it was read, 5 the tick that was due (ms), 6
+--          the next tick (ms; '-' = there is none), 7 how many are skipped, 8 queue, 9 the tick that is enqueued
+--          (ms), 10 its message ('' = none is enqueued)
+-- Returns  'ok'; 'changed': the record or its next tick is another one by now; 'deposed': another scheduler leads
+-- Writes   the queue's stream, `{ns}:cron:state`, `{ns}:cron:next`
+-- Repeat   safe: the tick that was due has passed ('changed')
+-- Bound    constant
 local name, queue, message = ARGV[3], ARGV[8], ARGV[10]
-if not leads(ARGV[2]) then return 'deposed' end
-if redis.call('HGET', P .. ':cron', name) ~= ARGV[4] then return 'changed' end
+if not is_leader(ARGV[2]) then return 'deposed' end
+if redis.call('HGET', NS .. ':cron', name) ~= ARGV[4] then return 'changed' end
 local due = redis.call('ZSCORE', KEYS[1], name)
 if not due or tonumber(due) ~= tonumber(ARGV[5]) then return 'changed' end
-local state = P .. ':cron:state'
--- First what can fail: the name of the queue may be that of another kind of key.
+local state = NS .. ':cron:state'
+-- First the command that can fail: someone may have written another type of key at the queue's name.
 if message ~= '' then
-  redis.call('XADD', P .. ':queue:' .. queue, '*', 'job', message)
+  redis.call('XADD', NS .. ':queue:' .. queue, '*', 'job', message)
   redis.call('HSET', state, 'last:' .. name, ARGV[9])
   redis.call('HINCRBY', state, 'ran:' .. name, 1)
 end

@@ -1,34 +1,39 @@
--- Lays a job aside in the lane of a time or of what is paused, with what is to be remembered of it.
+-- Parks a job in the lane of a time, of a newer protocol version or of a pause.
 --
 -- KEYS[1]  the queue's stream
--- ARGV     prefix, queue, entry, worker, job id, attempt id ('' = none was begun), event, lane
---          (`time`, `version`, `paused:…`), when it is due (ms; in a lane of what is paused: its place in
---          the order), concurrency key ('' = none), resume, spent (see give_back)
--- Returns  'ok', 'cancelled': somebody asked for it, nothing is done, 'gone': another worker has the job,
---          an attempt is recorded as a duplicate, or 'resumed': it is not paused any more, nothing is done
-local queue, entry, worker, id, attempt, event, lane, due, ckey, resume, spent =
+-- ARGV     1 namespace, 2 queue, 3 entry, 4 worker, 5 job id, 6 attempt id ('' = none began), 7 event, 8 lane (`time`,
+--          `version`, `paused:…`), 9 when it is due (ms; in a lane of a pause: its position in the order),
+--          10 concurrency key ('' = none), 11 checkpoint, 12 usage (see consumption.lua)
+-- Returns  'ok'; 'cancelled': cancellation is requested, nothing is done; 'resumed': the pause is over, nothing is
+--          done; 'gone': another worker has the job, an attempt is recorded as a duplicate
+-- Writes   parked job, lane, `{ns}:paused:lanes`, stream, event, meters, the journal, checkpoint, crashes,
+--          `{ns}:key:KEY`; a freed slot releases a job
+-- Repeat   safe: the entry has left its queue ('gone'); the ledger keeps the first record of the attempt
+-- Bound    a few commands a meter
+local queue, entry, worker, id, attempt, event, lane, due, key, checkpoint, usage =
   ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
-local stream, place = KEYS[1], place_of(queue, entry)
-if redis.call('ZSCORE', P .. ':cancelled', id) and is_mine(stream, entry, place, attempt, worker) then
+local stream, entry_id = KEYS[1], entry_id_of(queue, entry)
+if redis.call('ZSCORE', NS .. ':cancelled', id) and passes_fence(stream, entry, entry_id, attempt, worker) then
   return 'cancelled'
 end
-local for_pause = string.match(lane, '^paused:')
-if for_pause and not is_closed(lane, now_ms()) and is_mine(stream, entry, place, attempt, worker) then
+local is_pause = string.match(lane, '^paused:')
+if is_pause and not is_lane_paused(lane, now_ms()) and passes_fence(stream, entry, entry_id, attempt, worker) then
   return 'resumed'
 end
-if not is_mine(stream, entry, place, attempt, worker) or not lay_aside(stream, queue, entry, id, lane, resume) then
+if not passes_fence(stream, entry, entry_id, attempt, worker)
+  or not park(stream, queue, entry, id, lane, checkpoint) then
   if attempt ~= '' then emit_duplicate(event) end
   return 'gone'
 end
-redis.call('ZADD', P .. ':lane:' .. lane, due, id)
-if for_pause then
-  redis.call('SADD', P .. ':paused:lanes', lane)
-elseif redis.call('ZRANK', P .. ':lane:' .. lane, id) == 0 then
-  wake()
+redis.call('ZADD', NS .. ':lane:' .. lane, due, id)
+if is_pause then
+  redis.call('SADD', NS .. ':paused:lanes', lane)
+elseif redis.call('ZRANK', NS .. ':lane:' .. lane, id) == 0 then
+  wake_scheduler()
 end
-remove(stream, {entry})
+remove_entries(stream, {entry})
 emit(event)
-give_back_journalled(place, redis.call('HGET', P .. ':inflight', place), attempt, spent)
-forget(place)
-release(ckey, {place})
+consume_journaled(entry_id, redis.call('HGET', NS .. ':inflight', entry_id), attempt, usage)
+forget_entry(entry_id)
+free_key_slots(key, {entry_id})
 return 'ok'

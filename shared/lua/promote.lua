@@ -1,22 +1,26 @@
--- Lets go of jobs that are due in lanes of times, the earliest first. Two leaders may do so at once: a job
--- leaves the lane in the step that enqueues it, and is due by the server's clock.
+-- Promotes parked jobs that are due: releases them from the lanes of times, the earliest first.
 --
--- KEYS[1]  the lane of time; KEYS[2] that of newer versions
--- ARGV     prefix, how many at most
--- Returns  {how many left the lanes, ms until the next is due (-1: none waits)}
+-- KEYS[1]  the lane of times
+-- KEYS[2]  the lane of newer protocol versions
+-- ARGV     1 namespace, 2 the most jobs
+-- Returns  {how many left the lanes, ms until the next is due (-1: none is parked)}
+-- Writes   lanes, parked jobs, streams, checkpoints
+-- Repeat   safe, also from two leaders: a job leaves its lane in the step that enqueues it; due is by the server's
+--          clock
+-- Bound    a few commands a job
 local now, left = now_ms(), tonumber(ARGV[2])
-local gone, next_due = 0, -1
+local promoted, next_due = 0, -1
 for i, lane in ipairs({'time', 'version'}) do
   local due = redis.call('ZRANGEBYSCORE', KEYS[i], '-inf', now, 'LIMIT', 0, left)
   for _, id in ipairs(due) do
     redis.call('ZREM', KEYS[i], id)
-    let_go(id, lane)
+    release(id, lane)
   end
-  gone, left = gone + #due, left - #due
+  promoted, left = promoted + #due, left - #due
   local first = redis.call('ZRANGE', KEYS[i], 0, 0, 'WITHSCORES')
   if first[2] then
     local wait = math.max(0, tonumber(first[2]) - now)
     if next_due < 0 or wait < next_due then next_due = wait end
   end
 end
-return {gone, next_due}
+return {promoted, next_due}

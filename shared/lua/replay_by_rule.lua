@@ -1,12 +1,16 @@
--- Puts dead letters into their queues again, as many as a rule has room for: in no 60 seconds more than it
--- may, whoever leads.
+-- Replays dead letters as far as a rule's rate allows: within 60 seconds no more than its limit, for any number of
+-- leaders.
 --
--- KEYS[1]  the set of dead letters
--- ARGV     prefix, rule, how many it may replay a minute, then the letters (see letters_from)
--- Returns  how many it may replay now after these, then of each letter that it had room for: its new place,
---          or '' when it is gone or is another one
-local key, room = P .. ':dead:rule:' .. ARGV[2], tonumber(ARGV[3])
--- What was replayed in each second of the last minute; the sixty-first is not over to its end.
+-- KEYS[1]  `{ns}:dead`
+-- ARGV     1 namespace, 2 rule, 3 its limit a minute, then the dead letters (see parse_dead_letters)
+-- Returns  how many more the rule may replay now, then of each dead letter that it came to: its new entry id, or ''
+--          when it is gone or is another one
+-- Writes   dead letters, streams, checkpoints, events, results, `{ns}:cancelled`, chains, `{ns}:dead:rule:NAME`
+-- Repeat   safe: a replayed dead letter is gone
+-- Bound    a few commands a dead letter, one for each of the last 60 seconds
+local FIRST = 4
+local key, room = NS .. ':dead:rule:' .. ARGV[2], tonumber(ARGV[3])
+-- The hash counts the replays of each second. 60 full seconds and the current one are within the last minute.
 local second = math.floor(now_ms() / 1000)
 local past = redis.call('HGETALL', key)
 for i = 1, #past, 2 do
@@ -17,9 +21,9 @@ for i = 1, #past, 2 do
   end
 end
 
-local places, replayed = replay_letters(letters_from(4), math.max(room, 0))
+local entry_ids, replayed = replay_dead_letters(parse_dead_letters(FIRST), math.max(room, 0))
 if replayed > 0 then
   redis.call('HINCRBY', key, second, replayed)
   redis.call('EXPIRE', key, 120)
 end
-return {math.max(room - replayed, 0), unpack(places)}
+return {math.max(room - replayed, 0), unpack(entry_ids)}

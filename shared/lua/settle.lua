@@ -1,111 +1,121 @@
--- Ends jobs: acks and deletes the entry, writes the event, stores the result, pushes the reply, buries a
--- dead letter, hands the slot on. All of it for a job, or nothing. Takes any number of jobs; what they
--- share is asked once for all.
+-- Settles jobs: acknowledges and deletes the entry, writes the event, stores the outcome, pushes the reply, adds the
+-- dead letter, returns what the attempt reserved, frees its slot and advances its chain. For each job all or nothing.
 --
 -- KEYS[1]  the journal
--- ARGV     prefix, then of each job: queue, entry, worker, job id, attempt id ('' = none was begun),
---          event, result ('' = none), seconds that it is kept, reply ('1' or ''), concurrency key ('' =
---          none), 'kept' when something is remembered of the place, dead letter ('' = none), its id,
---          seconds that an own id is known from now, spent (see give_back; '-' = nothing was taken), the
---          step of a chain that it was ('' = none) as `CHAIN INSTANCE OUTCOME NANO-DOLLARS`, '1' when other
---          steps read its result, the jobs that it spawns ('' = none) as a JSON list of [memory, message]
--- Returns  of each job: 'ok', or 'gone': another worker has it, an attempt is recorded as a duplicate
+-- ARGV     1 namespace, then of each job: queue, entry, worker, job id, attempt id ('' = none began), event, outcome
+--          ('' = none), seconds that it is kept, reply ('1' or ''), concurrency key ('' = none), 'kept' when anything
+--          is stored under its entry id, dead letter ('' = none), the dead letter's id, seconds that a producer's own
+--          id is known from now, usage (see consumption.lua), the chain step that it is as
+--          `CHAIN INSTANCE OUTCOME NANO-DOLLARS` ('' = none), '1' when other steps read its outcome, the jobs that it
+--          spawns as a JSON list of [checkpoint, message] ('' = none)
+-- Returns  of each job: 'ok', or 'gone': another worker has it, its attempt is recorded as a duplicate
+-- Writes   streams, the journal, checkpoints, crashes, meters, events, results, replies, dead letters, chains,
+--          `{ns}:cancelled`, `{ns}:key:KEY`; a freed slot releases a parked job
+-- Repeat   safe: the fence refuses a settled job ('gone'); the ledger keeps the first record of its attempt
+-- Bound    at most 16 jobs, a few commands for each and its meters; of a chain chain_dispatch.lua's
 local ARITY = 18
+if (#ARGV - 1) % ARITY ~= 0 then return redis.error_reply('settle.lua: expected ' .. ARITY .. ' arguments a job') end
 
 local function job_at(at)
   local queue, entry = ARGV[at], ARGV[at + 1]
   return {
     queue = queue, entry = entry, worker = ARGV[at + 2], id = ARGV[at + 3], attempt = ARGV[at + 4],
-    event = ARGV[at + 5], result = ARGV[at + 6], ttl = ARGV[at + 7], reply = ARGV[at + 8],
-    ckey = ARGV[at + 9], kept = ARGV[at + 10], letter = ARGV[at + 11], letter_id = ARGV[at + 12],
-    id_ttl = ARGV[at + 13], spent = ARGV[at + 14], step = ARGV[at + 15], needed = ARGV[at + 16],
-    children = ARGV[at + 17], stream = P .. ':queue:' .. queue, place = place_of(queue, entry),
+    event = ARGV[at + 5], outcome = ARGV[at + 6], ttl = ARGV[at + 7], reply = ARGV[at + 8],
+    key = ARGV[at + 9], kept = ARGV[at + 10], dead_letter = ARGV[at + 11], dead_letter_id = ARGV[at + 12],
+    id_ttl = ARGV[at + 13], usage = ARGV[at + 14], step = ARGV[at + 15], is_read = ARGV[at + 16],
+    children = ARGV[at + 17], stream = NS .. ':queue:' .. queue, entry_id = entry_id_of(queue, entry),
   }
 end
 
-local jobs, places = {}, {}
+local jobs, entry_ids = {}, {}
 for at = 2, #ARGV, ARITY do
   local job = job_at(at)
   jobs[#jobs + 1] = job
-  places[#places + 1] = job.place
+  entry_ids[#entry_ids + 1] = job.entry_id
 end
-local journal = redis.call('HMGET', KEYS[1], unpack(places))
+local journal = redis.call('HMGET', KEYS[1], unpack(entry_ids))
 
--- The fence of `is_mine`, with the journal's word already at hand.
-local function is_held(i, job)
+-- As `passes_fence`, with the journal's values at hand.
+local function passes(i, job)
   if job.attempt == '' then return owner_of(job.stream, job.entry) == job.worker end
-  return journal[i] and string.sub(journal[i], 1, #job.attempt) == job.attempt
+  return is_attempt(journal[i], job.attempt)
+end
+
+local function add_dead_letter(id, dead_letter)
+  redis.call('HSET', NS .. ':dead:jobs', id, dead_letter)
+  redis.call('ZADD', NS .. ':dead', now_ms(), id)
 end
 
 local function end_job(i, job)
-  give_back_journalled(job.place, journal[i], job.attempt, job.spent)
-  if job.result ~= '' then
-    redis.call('SET', P .. ':result:' .. job.id, job.result, 'EX', job.ttl)
-    if job.reply == '1' then push_reply(job.id, job.result, job.ttl) end
+  consume_journaled(job.entry_id, journal[i], job.attempt, job.usage)
+  if job.outcome ~= '' then
+    redis.call('SET', NS .. ':result:' .. job.id, job.outcome, 'EX', job.ttl)
+    if job.reply == '1' then push_reply(job.id, job.outcome, job.ttl) end
   end
-  if job.letter ~= '' then bury(job.letter_id, job.letter) end
+  if job.dead_letter ~= '' then add_dead_letter(job.dead_letter_id, job.dead_letter) end
   if job.kept == 'kept' or job.attempt == '' then
-    forget(job.place)
-    if job.result ~= '' then redis.call('EXPIRE', P .. ':id:' .. job.id, job.id_ttl) end
+    forget_entry(job.entry_id)
+    if job.outcome ~= '' then redis.call('EXPIRE', NS .. ':id:' .. job.id, job.id_ttl) end
   end
 end
 
--- A step that spawned jobs ends with the last of them; those of a plain job go their own way.
+-- A step that spawned jobs ends with the last of them; the jobs that any other job spawned are independent.
 local function spawn(job, id, instance)
   local children = cjson.decode(job.children)
   if not id then
-    for _, child in ipairs(children) do enqueue(queue_of(job.queue), child[1], {'job', child[2]}) end
+    for _, child in ipairs(children) do enqueue(base_queue(job.queue), child[1], {'job', child[2]}) end
     return
   end
   local key = chain_key(id)
   redis.call('HSET', key, 't:' .. instance, #children)
   for i, child in ipairs(children) do
     local name = instance .. '/' .. (i - 1)
-    lay_item(key, name, child[1], child[2])
+    put_item(key, name, child[1], child[2])
     redis.call('RPUSH', key .. ':ready', name)
   end
 end
 
-local function go_on(job)
+-- Spawns the job's children and ends its instance; returns the id of its chain, or nil.
+local function advance_chain(job)
   local id, instance, outcome, nanos = string.match(job.step, '^(%S+) (%S+) (%a+) (%d+)$')
-  -- Those of an item, or of a batch's task, go their own way as well.
-  if job.children ~= '' then spawn(job, instance and instance == step_of(instance) and id, instance) end
+  -- What an item or a batch's task spawns is independent too.
+  if job.children ~= '' then spawn(job, instance and instance == step_name(instance) and id, instance) end
   if not id then return end
-  if job.needed == '1' then redis.call('HSET', chain_key(id) .. ':contexts', instance, job.result) end
+  if job.is_read == '1' then redis.call('HSET', chain_key(id) .. ':contexts', instance, job.outcome) end
   advance(id, instance, outcome, nanos)
   return id
 end
 
-local answers, settled, entries, done, ended, events = {}, {}, {}, {}, {}, {}
+local answers, settled, entries, settled_ids, ended, events = {}, {}, {}, {}, {}, {}
 for i, job in ipairs(jobs) do
-  if settled[job.place] or not is_held(i, job) then
+  if settled[job.entry_id] or not passes(i, job) then
     if job.attempt ~= '' then emit_duplicate(job.event) end
     answers[i] = 'gone'
   else
-    settled[job.place] = true
-    add_to(entries, job.stream, job.entry)
-    done[#done + 1] = job.place
+    settled[job.entry_id] = true
+    add_to_group(entries, job.stream, job.entry)
+    settled_ids[#settled_ids + 1] = job.entry_id
     events[#events + 1] = job.event
-    if job.result ~= '' then ended[#ended + 1] = job.id end
+    if job.outcome ~= '' then ended[#ended + 1] = job.id end
     end_job(i, job)
     answers[i] = 'ok'
   end
 end
 emit_all(events)
-for stream, gone in pairs(entries) do remove(stream, gone) end
-if #done > 0 then redis.call('HDEL', KEYS[1], unpack(done)) end
--- A request to cancel, heard or not, must not meet the next job of its id.
-if #ended > 0 then redis.call('ZREM', P .. ':cancelled', unpack(ended)) end
-local chains, slots = {}, {}
+for stream, group in pairs(entries) do remove_entries(stream, group) end
+if #settled_ids > 0 then redis.call('HDEL', KEYS[1], unpack(settled_ids)) end
+-- A request to cancel must not reach the next job of the same id.
+if #ended > 0 then redis.call('ZREM', NS .. ':cancelled', unpack(ended)) end
+local chains, by_key = {}, {}
 for i, job in ipairs(jobs) do
   if answers[i] == 'ok' then
-    if job.ckey ~= '' then add_to(slots, job.ckey, job.place) end
+    if job.key ~= '' then add_to_group(by_key, job.key, job.entry_id) end
     if job.step ~= '' or job.children ~= '' then
-      local id = go_on(job)
+      local id = advance_chain(job)
       if id then chains[id] = true end
     end
   end
 end
-for ckey, some in pairs(slots) do release(ckey, some) end
+for key, group in pairs(by_key) do free_key_slots(key, group) end
 for id in pairs(chains) do proceed(id) end
 return answers

@@ -36,7 +36,8 @@ const FIELDS: usize = 1000;
 /// The envelope of a job that may run now, or what becomes of it instead.
 pub(crate) async fn admit(job: &Job, deps: &Deps) -> Result<Arc<Envelope>, Verdict> {
     if job.forged {
-        let error = "field `_resume` is reserved: names that begin with `_` are the server's own";
+        let error =
+            "field `_checkpoint` is reserved: names that begin with `_` are the server's own";
         return Err(Discard::new(MalformedCode::ReservedField.as_str(), error).into());
     }
     if let Some(text) = chain_text(&job.message, &deps.policy().config.limits) {

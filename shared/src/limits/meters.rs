@@ -74,7 +74,7 @@ impl Take {
         }
     }
 
-    /// The form that the scripts read (`shared/lua/limits.lua`).
+    /// The form that the scripts read (`shared/lua/include/reservations.lua`).
     pub fn to_json(&self) -> Value {
         match self {
             Self::Rate {

@@ -37,8 +37,13 @@ async fn a_heartbeat_that_comes_in_the_last_moment_counts() {
     room.alive("a").await;
     let before = room.snapshot().await;
     let script = concat!(
-        include_str!("../../../shared/lua/prelude.lua"),
-        include_str!("../../../shared/lua/limits.lua"),
+        include_str!("../../../shared/lua/include/prelude.lua"),
+        include_str!("../../../shared/lua/include/events.lua"),
+        include_str!("../../../shared/lua/include/entries.lua"),
+        include_str!("../../../shared/lua/include/journal.lua"),
+        include_str!("../../../shared/lua/include/lanes.lua"),
+        include_str!("../../../shared/lua/include/meters.lua"),
+        include_str!("../../../shared/lua/include/consumption.lua"),
         include_str!("../../../shared/lua/recover.lua")
     );
     let prefix = room.broker.keys().prefix();

@@ -1,10 +1,13 @@
--- Claims the one probe of a circuit whose time has come, or renews the claim. It ends by itself, so that
--- a worker that died in mid-probe keeps nobody waiting.
+-- Claims the probe of a circuit whose cooldown is over, or renews the claim. A claim ends by itself, so a worker
+-- that dies during its probe does not block the circuit.
 --
--- KEYS[1]  the circuits: a hash, by PLATFORM/MODEL
--- ARGV     prefix, circuit, worker, when (ms), for how long (ms)
--- Returns  'yes', 'taken' (another worker probes), 'open' (it is not time yet) or 'closed'; until when the
---          circuit is open (ms); until when the probe is claimed (ms)
+-- KEYS[1]  `{ns}:circuits`: by PLATFORM/MODEL, JSON
+-- ARGV     1 namespace, 2 circuit, 3 worker, 4 when (ms), 5 duration of the claim (ms)
+-- Returns  {'yes', 'taken' (another worker probes), 'open' (the cooldown is not over) or 'closed'; until when the
+--          circuit is open (ms); until when the probe is claimed (ms)}
+-- Writes   `{ns}:circuits`
+-- Repeat   safe: renews the claim
+-- Bound    constant
 local circuit, worker, lease = ARGV[2], ARGV[3], tonumber(ARGV[5])
 local at = math.min(tonumber(ARGV[4]), now_ms())
 local text = redis.call('HGET', KEYS[1], circuit)
