@@ -1,5 +1,5 @@
--- Holds an account: no worker calls it until a time, because its provider said so; cuts its slots by half, at most
--- once a second.
+-- Holds an account whose provider answered that it is rate limited: no worker calls it until then. Halves its slots,
+-- at most once a second.
 --
 -- KEYS[1]  `{ns}:account:holds`: by account, until when (ms)
 -- ARGV     1 namespace, 2 account, 3 until when (ms; 0 = only cut), 4 meter of its slots ('' = none), 5 their limit

@@ -8,7 +8,8 @@
 -- Writes   the pending lists of the streams; of tenants: parked jobs, lanes, `{ns}:tenants:QUEUE` (+ `:turn`,
 --          `:weights`), the stream `~NAME`, checkpoints
 -- Repeat   safe, but does not return the same entries again: those are pending for the worker
--- Bound    a few commands an entry, and for each tenant whose lane is empty; at most 512 entries
+-- Bound    a few commands an entry (at most 512), for each tenant whose lane is empty, and for each id whose job has
+--          left its lane
 local worker, most = ARGV[2], tonumber(ARGV[3])
 local QUEUES_AT = 3
 local pulled = {}

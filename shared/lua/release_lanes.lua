@@ -7,7 +7,7 @@
 -- Writes   lanes, parked jobs, streams, checkpoints, `{ns}:lanes:due`, of the meters `next_turn`, `released`,
 --          `released_at`, `committed`
 -- Repeat   safe, also from two leaders: what the first call releases is counted and no longer in the lane
--- Bound    20 lanes; a few commands a job, and one for each id whose job has left the lane
+-- Bound    20 lanes; a few commands a job, two for each id whose job has left the lane
 local most = tonumber(ARGV[2])
 -- Jobs of a rate are released this long before their turn (ms): a worker has to pull them first.
 local EARLY = 1000

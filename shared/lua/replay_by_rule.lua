@@ -3,8 +3,8 @@
 --
 -- KEYS[1]  `{ns}:dead`
 -- ARGV     1 namespace, 2 rule, 3 its limit a minute, then the dead letters (see parse_dead_letters)
--- Returns  how many more the rule may replay now, then of each dead letter that it came to: its new entry id, or ''
---          when it is gone or is another one
+-- Returns  how many more the rule may replay now, then, for each dead letter up to where the limit stopped it, the
+--          new entry id, or '' when it is gone or was replaced
 -- Writes   dead letters, streams, checkpoints, events, results, `{ns}:cancelled`, chains, `{ns}:dead:rule:NAME`
 -- Repeat   safe: a replayed dead letter is gone
 -- Bound    a few commands a dead letter, one for each of the last 60 seconds

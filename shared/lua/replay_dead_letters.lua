@@ -3,7 +3,7 @@
 -- KEYS[1]  `{ns}:dead`
 -- ARGV     1 namespace, 2 the bulk replay ('' = none), and of its step: 3 time of death (ms) and 4 id of the last dead
 --          letter that it scanned, 5 how many of those it skipped; then the dead letters (see parse_dead_letters)
--- Returns  of each dead letter: its new entry id, or '' when it is gone or is another one
+-- Returns  for each dead letter the new entry id, or '' when it is gone or was replaced
 -- Writes   dead letters, streams, checkpoints, events, results, `{ns}:cancelled`, chains, `{ns}:dead:replay:ID`
 -- Repeat   safe: a replayed dead letter is gone; a bulk replay counts it as `gone` and its `skipped` twice
 -- Bound    a few commands a dead letter

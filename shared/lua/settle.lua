@@ -12,7 +12,8 @@
 -- Writes   streams, the journal, checkpoints, crashes, meters, events, results, replies, dead letters, chains,
 --          `{ns}:cancelled`, `{ns}:key:KEY`; a freed slot releases a parked job
 -- Repeat   safe: the fence refuses a settled job ('gone'); the ledger keeps the first record of its attempt
--- Bound    at most 16 jobs, a few commands for each and its meters; of a chain chain_dispatch.lua's
+-- Bound    at most 16 jobs, a few commands for each and its meters; of a chain chain_dispatch.lua's, or, if the step
+--          stops it, chain_cancel.lua's
 local ARITY = 18
 if (#ARGV - 1) % ARITY ~= 0 then return redis.error_reply('settle.lua: expected ' .. ARITY .. ' arguments a job') end
 

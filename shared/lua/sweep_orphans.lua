@@ -1,5 +1,4 @@
--- Deletes orphans: fields of a hash that belong to entries which no longer exist. The scripts leave none; a person who
--- deletes keys by hand may.
+-- Deletes orphans: fields of a hash whose entries no longer exist. Scripts leave none; deleting keys by hand does.
 --
 -- KEYS[1]  the hash
 -- ARGV     1 namespace, 2 what it is (`journal`; `slots`: of a limit; `holders`: the slots of a concurrency key;

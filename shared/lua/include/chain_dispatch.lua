@@ -1,7 +1,7 @@
 -- Dispatch of a chain: ready instances go into the queue.
 --
--- While a chain has ready instances, some of its jobs are queued or running, and whoever ends one of them dispatches
--- the next. So a chain does not depend on the process that started it.
+-- While a chain has ready instances, some of its jobs are queued or running, and the end of each dispatches the next.
+-- So a chain does not depend on the process that started it.
 --
 -- Needs     chains, lanes
 -- Provides  dispatch

@@ -101,8 +101,8 @@ local function consume_journaled(entry_id, value, attempt, usage_text)
   consume(reservation, entry_id, attempt ~= '' and usage_text or '')
 end
 
--- Ends the reservation of another attempt of the same worker at the same job (`value`), before `attempt` takes its
--- place in the journal.
+-- Ends the reservation of another attempt of the same worker at the same job (`value`), before `attempt` replaces it
+-- in the journal.
 local function supersede_attempt(entry_id, value, attempt)
   if not value or is_attempt(value, attempt) or string.sub(value, 1, 1) == '-' then return end
   consume_journaled(entry_id, value, '', '')

@@ -37,10 +37,10 @@ local function continue_chain(id, checkpoint)
   if redis.call('HEXISTS', key, 'ended') == 1 then reopen_chain(step.chain) end
 end
 
--- Puts dead letters of the set KEYS[1] into their queues again, at most `room` (nil = all): all replays come through
--- here. Commands that take many ids are called once for all.
--- Returns of each dead letter that it came to: its new entry id, or '' when it is gone or is another one; and how
--- many were replayed.
+-- Puts dead letters of the set KEYS[1] into their queues again, at most `room` (nil = all). Every replay calls this.
+-- Commands that take several ids are called once for all of them.
+-- Returns, for each dead letter up to where it stopped, the new entry id, or '' when it is gone or was replaced; and
+-- how many were replayed.
 local function replay_dead_letters(dead_letters, room)
   if #dead_letters == 0 then return {}, 0 end
   local ids = {}

@@ -3,7 +3,7 @@
 -- `{ns}:parked` maps a job's id to msgpack of [queue, lane, checkpoint, field, value, …]. `{ns}:lane:LANE` holds
 -- the ids in their order: a sorted set for `time`, `version` and `paused:…`, a list for `key:KEY`, `quota:METER`
 -- and `tenant:QUEUE:TENANT`. `park` and `release` change only the hash: the caller adds the id to the lane, or
--- has taken it out.
+-- has removed it.
 -- A lane may still name a job that was cancelled, or parked elsewhere since; `release` skips it.
 -- An entry that comes from here has the field `_checkpoint`. It only says that `{ns}:checkpoints` has a checkpoint
 -- of this entry id: a producer could write the field, but not the checkpoint.

@@ -8,8 +8,8 @@
 --                                         `hard` 0 only counts; `at_limit` says what happens to jobs that do not
 --                                         fit: `wait`, `free` or `dead_letter`
 --   ["s", meter, limit, sum, sum_limit]   a slot, see slot_cap
--- The journal stores the reservation with its attempt. Whoever ends the attempt consumes it (consumption.lua), so
--- nothing leaks with a worker that dies.
+-- The journal stores the reservation with its attempt. Every script that ends an attempt consumes it
+-- (consumption.lua), so nothing leaks when a worker dies.
 --
 -- Needs     meters
 -- Provides  BOOK_AHEAD, check_room, reserve_all
