@@ -150,7 +150,7 @@ async fn a_forged_mark_of_ours_is_refused() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let _worker = stack.worker().unwrap();
     let forged = stack
-        .xadd(&[("_resume", "1"), ("prompt", "hello")])
+        .xadd(&[("_checkpoint", "1"), ("prompt", "hello")])
         .await
         .unwrap();
     let outcome = stack.outcome(&forged).await.unwrap();

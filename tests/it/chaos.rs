@@ -125,9 +125,9 @@ async fn nothing_is_left(stack: &Stack) {
     let connection = stack.connection().await.unwrap();
     for key in [
         keys.inflight(),
-        keys.resume(),
+        keys.checkpoints(),
         keys.crashes(),
-        keys.lane_jobs(),
+        keys.parked(),
         format!("{}:key:k", keys.prefix()),
     ] {
         eventually("nothing is left", || {

@@ -51,7 +51,7 @@ impl Places {
         }
         Ok(Self {
             queued,
-            waiting: connection.hlen(keys.lane_jobs()).await?,
+            waiting: connection.hlen(keys.parked()).await?,
             begun: connection.hlen(keys.inflight()).await?,
             dead: stack.broker.dead_count().await?,
         })

@@ -57,7 +57,7 @@ async fn what_nobody_holds_comes_back() {
     for (hash, place) in [
         ("slots:slots:openai", "1-1"),
         ("key:gone", "1-4"),
-        ("resume", "1-2"),
+        ("checkpoints", "1-2"),
         ("crashes", "1-3"),
     ] {
         let () = room.ask(&["HSET", &room.key(hash), place, "7"]).await;

@@ -82,7 +82,7 @@ async fn what_somebody_broke_is_named() {
 
     let keys = stack.broker.keys();
     redis::pipe()
-        .hdel(keys.lane_jobs(), lost.as_str())
+        .hdel(keys.parked(), lost.as_str())
         .zrem(keys.time_lane(), lost.as_str())
         .hset(keys.inflight(), "1-1", "- ghost 0 0 x")
         .query_async::<()>(&mut stack.connection().await.unwrap())

@@ -169,9 +169,6 @@ async fn due_jobs_come_on_time_and_a_burst_of_them_does_not_hold_redis() {
     let long = held.iter().filter(|time| **time > HELD).count();
     assert!(long <= allowed, "{long} of them too long: {held:?}");
 
-    let left: u64 = connection
-        .hlen(stack.broker.keys().lane_jobs())
-        .await
-        .unwrap();
+    let left: u64 = connection.hlen(stack.broker.keys().parked()).await.unwrap();
     assert_eq!(left, 0, "none is left behind");
 }

@@ -64,9 +64,9 @@ impl View {
         );
         let (inflight, resume, crashes, lane_jobs, letters) = futures::join!(
             room.hash("inflight"),
-            room.hash("resume"),
+            room.hash("checkpoints"),
             room.hash("crashes"),
-            room.hash_keys("lane:jobs"),
+            room.hash_keys("parked"),
             room.hash_keys("dead:jobs"),
         );
         let (time, version, dead, cancelled) = futures::join!(
@@ -199,7 +199,7 @@ async fn entries(room: &Room, queue: QueueName) -> Vec<(String, Fields)> {
     let mut rows: Vec<(String, Fields)> = room.ask(&["XRANGE", &stream, "-", "+"]).await;
     for (entry, fields) in &mut rows {
         *entry = Place::new(&queue, entry).to_string();
-        fields.retain(|(name, _)| name != "_resume");
+        fields.retain(|(name, _)| name != "_checkpoint");
     }
     rows
 }

@@ -31,7 +31,7 @@ async fn a_failed_attempt_is_recorded_and_the_job_stays_where_it_is() {
     let begun = room.broker.begun(&held.place).await.unwrap();
     assert_eq!(begun, Some(("-".to_owned(), "a".to_owned())));
     let resume = BTreeMap::from([(held.place.to_string(), "{\"tries\":1}".to_owned())]);
-    assert_eq!(room.hash("resume").await, resume);
+    assert_eq!(room.hash("checkpoints").await, resume);
     assert_eq!(
         room.hash("key:k").await.into_keys().collect::<Vec<_>>(),
         [held.place.as_str()]

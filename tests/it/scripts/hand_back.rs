@@ -246,7 +246,7 @@ async fn an_entry_that_somebody_deleted_is_not_taken() {
 async fn our_mark_on_a_producers_message_is_known_as_forged() {
     let room = Room::new().await;
     let mut fields = prompt("hello");
-    fields.insert(0, (b"_resume".to_vec(), b"1".to_vec()));
+    fields.insert(0, (b"_checkpoint".to_vec(), b"1".to_vec()));
     room.enqueue(&fields).await;
     let delivered = room.read_one("a").await;
     assert!(delivered.forged, "as a new one");

@@ -136,7 +136,7 @@ async fn nothing_is_remembered_of_the_place_that_a_parked_job_left() {
         .begin(&delivered.held, &first, AttemptId::new(), Some(&key))
         .await;
     assert_eq!(begun, Begun::Parked);
-    for remembered in ["crashes", "resume"] {
+    for remembered in ["crashes", "checkpoints"] {
         assert!(room.hash(remembered).await.is_empty(), "{remembered}");
     }
     assert!(

@@ -120,7 +120,7 @@ async fn who_fits_does_not_wait_for_the_windows_end_behind_the_size_of_another()
 /// As if the last that went had gone a second ago.
 async fn a_second_passes(room: &Room, meter: &str) {
     let key = room.key(&format!("quota:{meter}"));
-    let () = room.ask(&["HSET", &key, "went_at", "0"]).await;
+    let () = room.ask(&["HSET", &key, "released_at", "0"]).await;
 }
 
 #[tokio::test]
@@ -153,7 +153,9 @@ async fn of_a_rate_no_more_go_than_have_their_turn_within_a_second() {
 
     // As if that time had passed: one goes now, and one a second later.
     let key = room.key("quota:rpm:m");
-    let () = room.ask(&["HSET", &key, "full_at", "0", "turn", "0"]).await;
+    let () = room
+        .ask(&["HSET", &key, "full_at", "0", "next_turn", "0"])
+        .await;
     assert_eq!(room.open_and_let_go("rpm:m").await, 2);
     assert_eq!(room.open_and_let_go("rpm:m").await, 0);
     let gone = room.let_go_to("b").await;

@@ -127,7 +127,7 @@ impl Room {
                 || name == "queues"
                 || name == "windows"
                 || name == "alerts:look"
-                || name == "limited"
+                || name == "account:holds"
                 || name == "events")
         };
         let left: Vec<String> = self.names().await.into_iter().filter(kept).collect();

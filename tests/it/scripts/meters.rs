@@ -269,13 +269,13 @@ impl Room {
 
     /// When a lane is looked at again (ms).
     pub(super) async fn gate(&self, meter: &str) -> Option<f64> {
-        self.ask(&["ZSCORE", &self.key("gates"), meter]).await
+        self.ask(&["ZSCORE", &self.key("lanes:due"), meter]).await
     }
 
     /// Opens a lane's gate, as if its time had come.
     pub(super) async fn open(&self, meter: &str) {
         let () = self
-            .ask(&["ZADD", &self.key("gates"), "XX", "0", meter])
+            .ask(&["ZADD", &self.key("lanes:due"), "XX", "0", meter])
             .await;
     }
 

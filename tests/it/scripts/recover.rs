@@ -35,9 +35,14 @@ async fn a_heartbeat_that_comes_in_the_last_moment_counts() {
     room.alive("a").await;
     let before = room.snapshot().await;
     let script = concat!(
-        include_str!("../../../shared/lua/prelude.lua"),
-        include_str!("../../../shared/lua/limits.lua"),
-        include_str!("../../../shared/lua/recover.lua")
+        include_str!("../../../shared/broker/lua/include/prelude.lua"),
+        include_str!("../../../shared/broker/lua/include/events.lua"),
+        include_str!("../../../shared/broker/lua/include/entries.lua"),
+        include_str!("../../../shared/broker/lua/include/journal.lua"),
+        include_str!("../../../shared/broker/lua/include/lanes.lua"),
+        include_str!("../../../shared/broker/lua/include/meters.lua"),
+        include_str!("../../../shared/broker/lua/include/consumption.lua"),
+        include_str!("../../../shared/broker/lua/recover.lua")
     );
     let prefix = room.broker.keys().prefix();
     let answer: (i64, i64) = room

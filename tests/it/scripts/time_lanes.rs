@@ -78,7 +78,7 @@ async fn a_job_comes_back_byte_for_byte_however_often_it_waits() {
             assert_eq!((delivered.resume, delivered.forged), (Some(text), false));
         }
         assert_eq!(
-            room.hash("resume").await.len(),
+            room.hash("checkpoints").await.len(),
             1,
             "of its last place alone"
         );
@@ -118,7 +118,7 @@ async fn no_more_go_on_than_were_asked_for() {
         );
     }
     assert_eq!(room.ask::<usize>(&["XLEN", &room.ready_stream()]).await, 5);
-    assert!(room.hash("lane:jobs").await.is_empty());
+    assert!(room.hash("parked").await.is_empty());
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError, Waiting};
 use longshore_protocol::{
     checkpoint::Resume,
-    dead_letter::Letter,
     envelope::{Envelope, Limits, RawMessage, parse},
     id::{AttemptId, JobId, Place, QueueName, WorkerId},
-    keys::RESUME_FIELD,
+    keys::CHECKPOINT_FIELD,
+    dead_letter::Letter,
     outcome::Outcome,
 };
 use serde::Serialize;
@@ -279,7 +279,7 @@ pub(super) fn unmarked(message: RawMessage) -> RawMessage {
         fields: message
             .fields
             .into_iter()
-            .filter(|(name, _)| name != RESUME_FIELD)
+            .filter(|(name, _)| name != CHECKPOINT_FIELD)
             .collect(),
     }
 }
@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn our_marks_are_not_the_producers() {
-        let plain = unmarked(message(&[("_resume", "1"), ("prompt", "x")]));
+        let plain = unmarked(message(&[("_checkpoint", "1"), ("prompt", "x")]));
         assert_eq!(plain, message(&[("prompt", "x")]));
     }
 }

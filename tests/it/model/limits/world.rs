@@ -211,12 +211,12 @@ impl World {
 
     /// As if a second had passed: all gates are open, and who went and has not begun went elsewhere.
     async fn a_second_passes(&self) {
-        let gates = self.room.key("gates");
+        let gates = self.room.key("lanes:due");
         let meters: Vec<String> = self.room.ask(&["ZRANGE", &gates, "0", "-1"]).await;
         for meter in meters {
             let () = self.room.ask(&["ZADD", &gates, "XX", "0", &meter]).await;
             let key = self.room.key(&format!("quota:{meter}"));
-            let () = self.room.ask(&["HSET", &key, "went_at", "0"]).await;
+            let () = self.room.ask(&["HSET", &key, "released_at", "0"]).await;
         }
     }
 
@@ -253,12 +253,12 @@ impl World {
         for (meter, limit) in SLOTS {
             self.books.check_slots(&self.room, meter, limit).await;
         }
-        let waiting: usize = self.room.ask(&["HLEN", &self.room.key("lane:jobs")]).await;
+        let waiting: usize = self.room.ask(&["HLEN", &self.room.key("parked")]).await;
         let standing = self.room.standing().await;
         assert_eq!(standing + waiting + self.ended, self.jobs);
         for (lane, _) in self.room.broker.lanes().await.unwrap() {
             if let Some(meter) = lane.strip_prefix("quota:") {
-                let gates = self.room.key("gates");
+                let gates = self.room.key("lanes:due");
                 let gate: Option<f64> = self.room.ask(&["ZSCORE", &gates, meter]).await;
                 assert!(gate.is_some(), "{meter} is looked at again");
             }
