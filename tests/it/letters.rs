@@ -9,9 +9,9 @@ use longshore_shared::{
     id::QueueName,
     letter::{DeadFilter, DeadOrder, DeadQuery},
 };
+use longshore_simulator::{Dialect, Faults};
 use longshore_tests::{
     letters,
-    simulator::{Dialect, Faults},
     stack::{Options, Ran, Stack, eventually},
 };
 use redis::AsyncCommands as _;

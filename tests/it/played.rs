@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use longshore_tests::{simulator::Dialect, stack::Stack};
+use longshore_simulator::Dialect;
+use longshore_tests::stack::Stack;
 
 /// A provider that the simulator plays under its name, and the one model that it has.
 pub(crate) struct Played {

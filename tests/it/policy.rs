@@ -14,7 +14,8 @@ mod race;
 mod rpm;
 
 use longshore_shared::id::JobId;
-use longshore_tests::{simulator::ProviderStats, stack::Stack};
+use longshore_simulator::ProviderStats;
+use longshore_tests::stack::Stack;
 use redis::AsyncCommands as _;
 
 use crate::{

@@ -7,10 +7,8 @@ use longshore_shared::{
     id::{JobId, QueueName, WorkerId},
     resume::Resume,
 };
-use longshore_tests::{
-    simulator::Dialect,
-    stack::{Options, Ran, Stack},
-};
+use longshore_simulator::Dialect;
+use longshore_tests::stack::{Options, Ran, Stack};
 use serde_json::Value;
 
 use crate::played::{Model, Played, config};

@@ -31,7 +31,7 @@ pub use self::{
     books::Books,
     postgres::{OwnPostgres, database, own_postgres},
 };
-use crate::simulator::{Settings, Simulator};
+use longshore_simulator::{Settings, Simulator};
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_mins(2);

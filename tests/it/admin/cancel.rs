@@ -7,10 +7,8 @@ use longshore_shared::{
     id::JobId,
     state::{AttemptOutcome, JobState},
 };
-use longshore_tests::{
-    simulator::Dialect,
-    stack::{Options, Stack, eventually, within},
-};
+use longshore_simulator::Dialect;
+use longshore_tests::stack::{Options, Stack, eventually, within};
 
 use super::{in_mid_call, ok, slow, waiting};
 

@@ -3,10 +3,8 @@
 use std::{fmt::Write as _, sync::atomic::Ordering};
 
 use longshore_shared::{chain::ChainId, id::JobId};
-use longshore_tests::{
-    simulator::{Dialect, Faults},
-    stack::{Options, Stack, eventually},
-};
+use longshore_simulator::{Dialect, Faults};
+use longshore_tests::stack::{Options, Stack, eventually};
 use serde_json::json;
 
 use super::{begin, outcome, output};

@@ -3,10 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use longshore_tests::{
-    simulator::Faults,
-    stack::{Options, Stack, eventually},
-};
+use longshore_simulator::Faults;
+use longshore_tests::stack::{Options, Stack, eventually};
 
 use super::{Model, Played, config, seen, tell, turn};
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::ensure;
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use longshore::local::ChildProcess;
+use longshore_simulator::Limits;
 use longshore_tests::{
     bench::process,
-    simulator::Limits,
     stack::{Options, Stack, within},
 };
 

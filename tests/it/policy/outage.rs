@@ -3,10 +3,8 @@
 use std::time::{Duration, Instant};
 
 use longshore_shared::id::{JobId, QueueName};
-use longshore_tests::{
-    simulator::{Fate, Faults},
-    stack::{Options, Stack},
-};
+use longshore_simulator::{Fate, Faults};
+use longshore_tests::stack::{Options, Stack};
 
 use super::{Model, Played, config, seen, size, tell, turn};
 
@@ -40,7 +38,7 @@ async fn load_until(
 /// Calls that a provider served in a time, in microseconds since 1970.
 fn served(stack: &Stack, provider: &str, from: u64, to: u64) -> u64 {
     let calls = stack.simulator.calls(provider);
-    let in_time = |call: &&longshore_tests::simulator::Arrival| {
+    let in_time = |call: &&longshore_simulator::Arrival| {
         call.fate == Fate::Served && (from..to).contains(&call.at_us)
     };
     calls.iter().filter(in_time).count() as u64

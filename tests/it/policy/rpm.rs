@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use longshore_tests::{
-    simulator::{Fate, Limits},
-    stack::{Options, Stack, within},
-};
+use longshore_simulator::{Fate, Limits};
+use longshore_tests::stack::{Options, Stack, within};
 
 use super::{Model, Places, Played, config, ended, seen, size, tell, turn};
 

@@ -14,10 +14,8 @@ use secrecy::SecretString;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
-use crate::{
-    simulator::Stats,
-    stack::{Options, Stack, eventually, toolbox},
-};
+use crate::stack::{Options, Stack, eventually, toolbox};
+use longshore_simulator::Stats;
 
 /// This machine with a Postgres on it.
 pub(super) struct Machine {

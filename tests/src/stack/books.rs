@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use longshore_shared::{ledger::BookRow, money::Usd, state::AttemptOutcome};
 
 use super::Stack;
-use crate::simulator::Bill;
+use longshore_simulator::Bill;
 
 /// The ledger's attempts and the provider's invoice.
 #[derive(Debug)]
