@@ -75,6 +75,43 @@ fn every_file_of_the_end_to_end_tests_is_a_module() {
     }
 }
 
+/// A group that names no module would leave its tests among those that run many at once.
+#[test]
+fn every_group_of_the_runner_names_a_module() {
+    let runner = fs::read_to_string(workspace().join("tests/run.sh")).unwrap();
+    for group in ["alone", "few", "scripts"] {
+        let start = format!("{group}=(");
+        let names = runner
+            .lines()
+            .find_map(|line| line.strip_prefix(&start)?.strip_suffix(')'))
+            .unwrap_or_else(|| panic!("tests/run.sh has no group `{group}`"));
+        for name in names.split_whitespace() {
+            let module = format!("tests/it/{}.rs", name.replace("::", "/"));
+            assert!(
+                workspace().join(&module).is_file(),
+                "tests/run.sh names `{name}`, but there is no {module}"
+            );
+        }
+    }
+}
+
+/// `tests/run.sh` runs libraries, programs and the test targets that it names.
+#[test]
+fn every_test_target_is_run() {
+    let runner = fs::read_to_string(workspace().join("tests/run.sh")).unwrap();
+    let metadata = cargo_metadata();
+    for package in metadata["packages"].as_array().unwrap() {
+        for target in package["targets"].as_array().unwrap() {
+            let name = target["name"].as_str().unwrap();
+            let is_test = target["kind"].as_array().unwrap().contains(&"test".into());
+            assert!(
+                !is_test || runner.contains(&format!("--test {name}")),
+                "tests/run.sh does not run the test target `{name}`"
+            );
+        }
+    }
+}
+
 #[test]
 fn every_lua_script_begins_with_a_comment() {
     let scripts = files_below(&workspace().join("shared"), "lua");
@@ -94,8 +131,7 @@ fn workspace() -> PathBuf {
     tests.parent().unwrap().to_owned()
 }
 
-/// The folders of the workspace's crates, each with those of the crates that it depends on.
-fn workspace_arrows() -> BTreeMap<String, BTreeSet<String>> {
+fn cargo_metadata() -> Value {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
         .current_dir(workspace())
@@ -106,7 +142,12 @@ fn workspace_arrows() -> BTreeMap<String, BTreeSet<String>> {
         "cargo metadata: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The folders of the workspace's crates, each with those of the crates that it depends on.
+fn workspace_arrows() -> BTreeMap<String, BTreeSet<String>> {
+    let metadata = cargo_metadata();
     let root = Path::new(metadata["workspace_root"].as_str().unwrap()).to_owned();
     let folder = |path: &str| {
         let folder = Path::new(path).strip_prefix(&root).unwrap();

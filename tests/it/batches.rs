@@ -14,7 +14,7 @@ use longshore_shared::{
 use longshore_tests::stack::{Options, Ran, Stack, eventually};
 use serde_json::Value;
 
-use crate::measured::{size, tell};
+use crate::machine::{print_figures, size};
 
 /// More than that a producer must not hold, in kB.
 const MOST_MEMORY: u64 = 100 * 1024;
@@ -129,7 +129,7 @@ async fn put_in_twice(stack: &Stack, count: usize, arguments: &[&str]) -> u64 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     };
     let memory = again.end().await.max(seen);
-    tell(&format!(
+    print_figures(&format!(
         "{count} tasks, killed after {}: {put} more in {took:?} ({:.0}/s), {memory} kB",
         killed.lines,
         f64::from(u32::try_from(put).unwrap()) / took.as_secs_f64()

@@ -2,9 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use longshore::local::ChildProcess;
 use longshore_shared::{id::QueueName, state::AttemptOutcome};
-use longshore_tests::stack::{Options, Stack, eventually};
+use longshore_tests::stack::{Options, Process, Stack, eventually};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 const JOBS: usize = 400;
@@ -12,8 +11,8 @@ const KILLS: usize = 10;
 
 /// Two workers and a scheduler that may be killed at any moment.
 pub(crate) struct Mortals {
-    workers: [ChildProcess; 2],
-    scheduler: ChildProcess,
+    workers: [Process; 2],
+    scheduler: Process,
 }
 
 /// A stack on which the dead are found soon, with a Redis that loses nothing when it is killed.
@@ -111,7 +110,7 @@ async fn every_job_ends_once_whatever_is_killed() {
     nothing_is_left(&stack).await;
 }
 
-fn replace(old: &mut ChildProcess, new: ChildProcess) {
+fn replace(old: &mut Process, new: Process) {
     old.kill().unwrap();
     *old = new;
 }

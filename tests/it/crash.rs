@@ -13,7 +13,7 @@ use longshore_shared::{
 };
 use longshore_tests::stack::{Options, Stack, eventually};
 
-use crate::measured::size;
+use crate::machine::size;
 
 fn jobs(count: usize) -> Vec<String> {
     (0..count)
@@ -338,7 +338,7 @@ async fn dead_letters_past_their_time_are_archived_before_they_leave() {
     }
     stack.outcomes(&ids).await.unwrap();
     stack.recorded().await.unwrap();
-    drop(worker);
+    worker.shut_down().await.unwrap();
     stack.set_env("LONGSHORE_RETENTION_DEAD_LETTERS_MAX", "2");
     let _scheduler = stack.scheduler().unwrap();
     eventually("three have left", || async {

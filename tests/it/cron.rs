@@ -15,7 +15,7 @@ use longshore_tests::stack::Stack;
 use redis::AsyncCommands as _;
 use serde_json::Value;
 
-use crate::measured::{size, tell, turn};
+use crate::machine::{alone, beside_few, print_figures, size};
 
 /// The messages that stand in a queue: when each was enqueued (ms), and what it says.
 async fn queued(stack: &Stack, queue: &str) -> Vec<(i64, Value)> {

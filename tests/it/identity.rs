@@ -211,5 +211,5 @@ async fn waiting_and_delayed_jobs_are_cancelled_without_a_call() {
         !stack.broker.cancel(&delayed).await.unwrap(),
         "it has ended already"
     );
-    drop(worker);
+    worker.shut_down().await.unwrap();
 }

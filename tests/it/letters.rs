@@ -17,7 +17,7 @@ use longshore_tests::{
 use redis::AsyncCommands as _;
 use tokio::io::AsyncReadExt as _;
 
-use crate::measured::{size, tell};
+use crate::machine::{print_figures, size};
 
 async fn stack() -> Stack {
     Stack::start(Options::default()).await.unwrap()
@@ -230,7 +230,7 @@ async fn a_rule_replays_what_died_once_its_provider_is_back() {
 fn tell_rate(what: &str, count: usize, began: Instant) {
     let took = began.elapsed();
     let rate = f64::from(u32::try_from(count).unwrap()) / took.as_secs_f64();
-    tell(&format!("{what}: {took:.2?} ({rate:.0}/s)"));
+    print_figures(&format!("{what}: {took:.2?} ({rate:.0}/s)"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

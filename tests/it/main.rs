@@ -8,6 +8,7 @@
 
 mod admin;
 mod alerts;
+mod backlog;
 mod bad_input;
 mod batches;
 mod chains;
@@ -19,7 +20,8 @@ mod crash;
 mod cron;
 mod identity;
 mod letters;
-mod measured;
+
+mod machine;
 mod model;
 mod played;
 mod policy;

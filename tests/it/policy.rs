@@ -8,7 +8,6 @@ mod adaptive;
 mod circuit;
 mod fairness;
 mod leaks;
-mod midnight;
 mod outage;
 mod race;
 mod rpm;
@@ -19,31 +18,31 @@ use longshore_tests::stack::Stack;
 use redis::AsyncCommands as _;
 
 use crate::{
-    measured::{size, tell, turn},
+    machine::{alone, beside_few, print_figures, size},
     played::{Model, Played, config},
 };
 
 /// What a provider has seen so far.
-fn seen(stack: &Stack, provider: &str) -> ProviderStats {
+pub(crate) fn seen(stack: &Stack, provider: &str) -> ProviderStats {
     let mut stats = stack.simulator.stats();
     stats.by_provider.remove(provider).unwrap_or_default()
 }
 
 /// Where the jobs are that have not ended.
 #[derive(Debug)]
-struct Places {
+pub(crate) struct Places {
     /// In the queues, running ones included.
-    queued: u64,
+    pub(crate) queued: u64,
     /// In lanes of any kind.
-    waiting: u64,
+    pub(crate) waiting: u64,
     /// Begun and not ended.
-    begun: u64,
+    pub(crate) begun: u64,
     /// Dead letters.
-    dead: u64,
+    pub(crate) dead: u64,
 }
 
 impl Places {
-    async fn of(stack: &Stack) -> anyhow::Result<Self> {
+    pub(crate) async fn of(stack: &Stack) -> anyhow::Result<Self> {
         let keys = stack.broker.keys();
         let mut connection = stack.connection().await?;
         let mut queued = 0;
@@ -58,7 +57,7 @@ impl Places {
         })
     }
 
-    fn unfinished(&self) -> u64 {
+    pub(crate) fn unfinished(&self) -> u64 {
         self.queued + self.waiting
     }
 }
@@ -70,7 +69,7 @@ async fn named(stack: &Stack, prefix: &str) -> anyhow::Result<Vec<String>> {
 }
 
 /// How many of these jobs have ended, and how many of them well.
-async fn ended(stack: &Stack, jobs: &[JobId]) -> anyhow::Result<(usize, usize)> {
+pub(crate) async fn ended(stack: &Stack, jobs: &[JobId]) -> anyhow::Result<(usize, usize)> {
     let (mut ended, mut well) = (0, 0);
     for some in jobs.chunks(1000) {
         for outcome in stack.broker.outcomes(some).await?.into_iter().flatten() {

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use longshore::local::{ChildProcess, Signal};
-use longshore_tests::stack::{Options, Ran, Stack, eventually};
+use longshore::local::Signal;
+use longshore_tests::stack::{Options, Process, Ran, Stack, eventually};
 use serde_json::Value;
 
 /// A change is taken within this time.
@@ -31,12 +31,12 @@ fn answering(model: &str) -> String {
 
 /// A running service, seen through its endpoints.
 struct Seen {
-    process: ChildProcess,
+    process: Process,
     address: String,
 }
 
 impl Seen {
-    async fn ready(process: ChildProcess) -> Self {
+    async fn ready(process: Process) -> Self {
         let address = eventually("it tells its address", || async {
             let log = std::fs::read_to_string(process.log())?;
             let (_, after) = log.split_once("\"address\":\"").context("no address yet")?;

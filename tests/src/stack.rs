@@ -6,6 +6,7 @@
 
 mod books;
 mod postgres;
+mod process;
 
 use std::{
     fmt::Debug,
@@ -26,10 +27,12 @@ use longshore_shared::{
 };
 use secrecy::SecretString;
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 pub use self::{
     books::Books,
     postgres::{OwnPostgres, database, own_postgres},
+    process::Process,
 };
 use longshore_simulator::{Settings, Simulator};
 
@@ -69,8 +72,10 @@ pub fn tools_dir() -> PathBuf {
 }
 
 /// The Redis and Postgres programs of this machine, or fetched ones.
-pub async fn toolbox() -> anyhow::Result<Toolbox> {
-    Ok(Toolbox::find(&tools_dir(), &ToolOptions::default()).await?)
+pub async fn toolbox() -> anyhow::Result<&'static Toolbox> {
+    static TOOLBOX: OnceCell<Toolbox> = OnceCell::const_new();
+    let find = || async { Toolbox::find(&tools_dir(), &ToolOptions::default()).await };
+    Ok(TOOLBOX.get_or_try_init(find).await?)
 }
 
 impl Stack {
@@ -83,7 +88,7 @@ impl Stack {
     pub async fn start_with(options: Options, database_url: String) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let redis = LocalRedis::start(
-            &toolbox().await?,
+            toolbox().await?,
             dir.path(),
             RedisOptions {
                 aof: true,
@@ -154,20 +159,21 @@ impl Stack {
     }
 
     /// Starts a worker process.
-    pub fn worker(&self) -> anyhow::Result<ChildProcess> {
+    pub fn worker(&self) -> anyhow::Result<Process> {
         self.spawn("longshore-worker")
     }
 
     /// Starts a scheduler process.
-    pub fn scheduler(&self) -> anyhow::Result<ChildProcess> {
+    pub fn scheduler(&self) -> anyhow::Result<Process> {
         self.spawn("longshore-scheduler")
     }
 
-    fn spawn(&self, program: &str) -> anyhow::Result<ChildProcess> {
+    fn spawn(&self, program: &str) -> anyhow::Result<Process> {
         let number = self.started.get();
         self.started.set(number + 1);
         let log = self.dir.path().join(format!("{program}-{number}.log"));
-        Ok(ChildProcess::spawn(program, self.command(program)?, &log)?)
+        let child = ChildProcess::spawn(program, self.command(program)?, &log)?;
+        Ok(Process::new(child))
     }
 
     /// Runs the `longshore` command to its end.

@@ -155,7 +155,7 @@ async fn all_jobs_of_a_kind_are_cancelled_at_once() {
     let delayed = vec![job("research", "acme", r#","delay":3600"#); 150];
     let mut wanted = stack.enqueue(&delayed).await.unwrap();
     waiting(&stack, "time", 150).await;
-    drop(worker);
+    worker.shut_down().await.unwrap();
     let queued = vec![job("research", "acme", ""); 150];
     wanted.extend(stack.enqueue(&queued).await.unwrap());
     let others = [job("testing", "acme", ""), job("research", "globex", "")];

@@ -183,7 +183,7 @@ async fn old_jobs_leave_the_record_and_their_costs_stay() {
     })
     .await
     .unwrap();
-    drop(worker);
+    worker.shut_down().await.unwrap();
     stack.set_env("LONGSHORE_RETENTION_JOBS", "1s");
     let _scheduler = stack.scheduler().unwrap();
     eventually("they have left", || async {

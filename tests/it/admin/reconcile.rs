@@ -77,7 +77,7 @@ async fn what_somebody_broke_is_named() {
     let ended = [done.clone(), forgotten.clone(), dead.clone()];
     stack.outcomes(&ended).await.unwrap();
     stack.recorded().await.unwrap();
-    drop(worker);
+    worker.shut_down().await.unwrap();
     assert_eq!(differences(&stack).await, []);
 
     let keys = stack.broker.keys();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{begin, outcome_within};
 use crate::{
     chaos::{Mortals, mortal_stack},
-    measured::size,
+    machine::size,
 };
 
 /// 500 steps: lists that fan out, joins, and a thread of single steps.

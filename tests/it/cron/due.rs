@@ -7,7 +7,7 @@ use longshore_shared::id::JobId;
 use longshore_tests::stack::{Options, Stack, within};
 use redis::{AsyncCommands as _, aio::MultiplexedConnection};
 
-use super::{size, tell, turn};
+use super::{alone, print_figures, size};
 
 /// Of them so many are due one after another, the others at one moment.
 const SPREAD: usize = 1_000;
@@ -118,7 +118,7 @@ async fn held(connection: &mut MultiplexedConnection) -> Vec<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn due_jobs_come_on_time_and_a_burst_of_them_does_not_hold_redis() {
-    let _turn = turn().await;
+    let _machine = alone().await;
     let stack = Stack::start(Options::default()).await.unwrap();
     let burst: usize = size(10_000, 100_000);
     let ids = scheduled(&stack, burst + SPREAD).await;
@@ -142,7 +142,7 @@ async fn due_jobs_come_on_time_and_a_burst_of_them_does_not_hold_redis() {
     late.sort_unstable();
     assert!(late[0] >= 0, "{} ms early", -late[0]);
     let (half, most) = (late[SPREAD / 2], late[SPREAD * 99 / 100]);
-    tell(&format!(
+    print_figures(&format!(
         "{} jobs wait: those that are due come {half} ms late (p50), {most} ms (p99)",
         burst.len()
     ));
@@ -156,7 +156,7 @@ async fn due_jobs_come_on_time_and_a_burst_of_them_does_not_hold_redis() {
     let held = held(&mut connection).await;
     let (first, last) = (came_at[SPREAD] - at, came_at[came_at.len() - 1] - at);
     let longest = held.first().copied().unwrap_or_default();
-    tell(&format!(
+    print_figures(&format!(
         "{} jobs due at one moment: the first came {first} ms after it, the last {last} ms; a script held \
          Redis for {longest} µs at most, {} of them for over {HELD} µs",
         burst.len(),

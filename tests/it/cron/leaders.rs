@@ -4,12 +4,11 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::ensure;
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore::local::ChildProcess;
 use longshore_shared::broker::CronStanding;
-use longshore_tests::stack::{Options, Stack, eventually, within};
+use longshore_tests::stack::{Options, Process, Stack, eventually, within};
 use tokio::time::Instant;
 
-use super::{leader, queued, size, standing, tell, tick_of, turn};
+use super::{beside_few, leader, print_figures, queued, size, standing, tick_of};
 
 /// How long a dead leader may be missed.
 const TAKEOVER: Duration = Duration::from_secs(10);
@@ -28,8 +27,8 @@ async fn some_leader(stack: &Stack) -> String {
 }
 
 /// Which of the schedulers leads: a scheduler's name has its process id in it.
-fn position(schedulers: &[ChildProcess], leader: &str) -> usize {
-    let is_of = |scheduler: &ChildProcess| {
+fn position(schedulers: &[Process], leader: &str) -> usize {
+    let is_of = |scheduler: &Process| {
         let pid = scheduler.pid().to_string();
         leader.split('-').any(|part| part == pid)
     };
@@ -54,9 +53,9 @@ async fn heir(stack: &Stack, dead: &str) -> Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_leads_soon_after_a_kill_and_at_once_after_a_stop() {
-    let _turn = turn().await;
+    let _machine = beside_few().await;
     let stack = Stack::start(Options::default()).await.unwrap();
-    let mut schedulers: Vec<ChildProcess> = (0..3).map(|_| stack.scheduler().unwrap()).collect();
+    let mut schedulers: Vec<Process> = (0..3).map(|_| stack.scheduler().unwrap()).collect();
     let first = some_leader(&stack).await;
     schedulers
         .remove(position(&schedulers, &first))
@@ -73,7 +72,7 @@ async fn another_leads_soon_after_a_kill_and_at_once_after_a_stop() {
     );
     // The process has to hear of it first; then it is a matter of milliseconds.
     assert!(stopped < Duration::from_secs(3), "{stopped:?}");
-    tell(&format!(
+    print_figures(&format!(
         "another led {killed:?} after a kill, {stopped:?} after a stop"
     ));
 }
@@ -113,7 +112,7 @@ impl Ticks {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_tick_is_enqueued_once_however_often_the_leader_is_killed() {
-    let _turn = turn().await;
+    let _machine = beside_few().await;
     let stack = Stack::start(Options::default()).await.unwrap();
     for missed in ["skip", "once", "all"] {
         let arguments = [
@@ -125,7 +124,7 @@ async fn every_tick_is_enqueued_once_however_often_the_leader_is_killed() {
     }
     let first = async |name: &str| standing(&stack, name).await.unwrap().next.unwrap();
     let firsts = (first("skip").await, first("once").await, first("all").await);
-    let mut schedulers: Vec<ChildProcess> = (0..3).map(|_| stack.scheduler().unwrap()).collect();
+    let mut schedulers: Vec<Process> = (0..3).map(|_| stack.scheduler().unwrap()).collect();
     let _worker = stack.worker().unwrap();
     let end = Instant::now() + size(Duration::from_secs(20), Duration::from_mins(2));
     let mut jobs = Vec::new();
@@ -194,7 +193,7 @@ async fn every_tick_is_enqueued_once_however_often_the_leader_is_killed() {
     }
     let requests = stack.simulator.stats().requests;
     assert_eq!(requests, jobs.len() as u64, "each was called for once");
-    tell(&format!(
+    print_figures(&format!(
         "{deaths} deaths, nobody led for {longest:?} at most; {} of {} ticks ran, {} skipped, none twice; \
          of those the latest by {late} ms; {} due jobs ran once, none early",
         skip.ran.len(),

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use longshore_simulator::Faults;
 use longshore_tests::stack::{Options, Stack, eventually};
 
-use super::{Model, Played, config, seen, tell, turn};
+use super::{Model, Played, beside_few, config, print_figures, seen};
 
 const PLACES: u64 = 40;
 /// What is left of them after refusals, at most: half, and what grew back while it was looked.
@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrency_shrinks_on_refusals_and_grows_back() {
-    let _turn = turn().await;
+    let _machine = beside_few().await;
     let stack = Stack::start(Options {
         latency: Duration::from_millis(500),
         ..Options::default()
@@ -62,7 +62,7 @@ async fn concurrency_shrinks_on_refusals_and_grows_back() {
     eventually("every place is taken again", all_taken)
         .await
         .unwrap();
-    tell(&format!(
+    print_figures(&format!(
         "{PLACES} calls at once, {most} in the second after refusals, {PLACES} again {:?} after them",
         start.elapsed()
     ));

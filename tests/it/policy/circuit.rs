@@ -6,7 +6,7 @@ use anyhow::ensure;
 use longshore_simulator::Faults;
 use longshore_tests::stack::{Options, Stack, eventually};
 
-use super::{Model, Played, config, seen, tell, turn};
+use super::{Model, Played, beside_few, config, print_figures, seen};
 
 fn jobs(count: usize) -> Vec<String> {
     (0..count)
@@ -16,7 +16,7 @@ fn jobs(count: usize) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_worker_does_not_ask_a_provider_that_is_known_to_be_down() {
-    let _turn = turn().await;
+    let _machine = beside_few().await;
     let stack = Stack::start(Options {
         latency: Duration::from_millis(20),
         ..Options::default()
@@ -70,7 +70,7 @@ async fn a_new_worker_does_not_ask_a_provider_that_is_known_to_be_down() {
             .all(|one| one.success)
     );
     let asked = seen(&stack, "a").requests - before;
-    tell(&format!(
+    print_figures(&format!(
         "a new worker asked a provider that is down {asked} times for 100 jobs"
     ));
     // Now and then one job tries whether it is up again.

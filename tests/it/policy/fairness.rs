@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore_tests::stack::{Options, Stack};
 
-use super::{Model, Places, Played, config, size, tell, turn};
+use super::{Model, Places, Played, alone, config, print_figures, size};
 
 const WORKERS: usize = 4;
 const TENANTS: usize = 100;
@@ -32,7 +32,7 @@ async fn p95_wait(stack: &Stack, jobs: &[String]) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn small_tenants_hardly_notice_a_large_one() {
-    let _turn = turn().await;
+    let _machine = alone().await;
     let backlog: u32 = size(20_000, 200_000);
     let stack = Stack::start(Options {
         latency: Duration::from_millis(20),
@@ -65,7 +65,7 @@ async fn small_tenants_hardly_notice_a_large_one() {
          (allowed {allowed:.3} s); {} of these were left",
         left.unfinished()
     );
-    tell(&figures);
+    print_figures(&figures);
     assert!(beside <= allowed, "{figures}");
     assert_eq!(left.dead, 0);
 }
@@ -74,7 +74,7 @@ async fn small_tenants_hardly_notice_a_large_one() {
 /// the one of weight 3 gets three times as much.
 #[tokio::test(flavor = "multi_thread")]
 async fn shares_follow_the_weights() {
-    let _turn = turn().await;
+    let _machine = alone().await;
     let stack = Stack::start(Options {
         latency: Duration::from_millis(50),
         env: vec![("LONGSHORE_CONCURRENCY".to_owned(), "20".to_owned())],
@@ -100,7 +100,7 @@ async fn shares_follow_the_weights() {
         let (acme, _) = super::ended(&stack, &ids[1]).await?;
         anyhow::ensure!(other + acme >= 1_000, "{other} and {acme}");
         let figures = format!("acme, of weight 3, had {acme} jobs done, the other {other}");
-        tell(&figures);
+        print_figures(&figures);
         // 750 and 250, but for the jobs that were looked at before the others were seen.
         assert!(
             acme * 10 >= other * 24 && acme * 10 <= other * 36,

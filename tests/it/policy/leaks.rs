@@ -7,7 +7,7 @@ use longshore_tests::stack::{Options, Stack, eventually};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use redis::AsyncCommands as _;
 
-use super::{Model, Places, Played, config, named, seen, size, tell, turn};
+use super::{Model, Places, Played, config, named, print_figures, seen, size};
 
 const PLACES: u64 = 20;
 const KEYED_PLACES: u64 = 10;
@@ -71,7 +71,6 @@ async fn all_places_are_free(stack: &Stack, places: u64, keyed: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_workers_leak_no_place() {
-    let _turn = turn().await;
     let kills = size(20, 200);
     let env = [
         ("LONGSHORE_LIVENESS_HEARTBEAT_EVERY", "300ms"),
@@ -112,7 +111,7 @@ async fn killed_workers_leak_no_place() {
     assert!(odd.is_none(), "{odd:?}");
     let poisoned = outcomes.iter().filter(|one| !one.success).count();
     let peak = seen(&stack, "a").peak_in_flight;
-    tell(&format!(
+    print_figures(&format!(
         "{kills} kills, {} jobs, {poisoned} of them poisoned, {peak} calls at once",
         ids.len()
     ));

@@ -6,7 +6,7 @@ use longshore_shared::id::{JobId, QueueName};
 use longshore_simulator::{Fate, Faults};
 use longshore_tests::stack::{Options, Stack};
 
-use super::{Model, Played, config, seen, size, tell, turn};
+use super::{Model, Played, beside_few, config, print_figures, seen, size};
 
 /// Jobs that come in a second, a tenth of them every tenth of it.
 const LOAD: u64 = 100;
@@ -46,7 +46,7 @@ fn served(stack: &Stack, provider: &str, from: u64, to: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn traffic_moves_away_and_comes_back_and_no_job_fails() {
-    let _turn = turn().await;
+    let _machine = beside_few().await;
     let outage = Duration::from_secs(size(8, 30));
     let stack = Stack::start(Options {
         latency: Duration::from_millis(50),
@@ -102,7 +102,7 @@ async fn traffic_moves_away_and_comes_back_and_no_job_fails() {
          90 % of the load again {back:?} after the outage, which it refused {} calls in",
         a.failed
     );
-    tell(&figures);
+    print_figures(&figures);
     let failed = outcomes.iter().find(|outcome| !outcome.success);
     assert!(failed.is_none(), "a job failed: {failed:?}");
     assert!(by_b * 100 >= due * 95, "it did not move: {figures}");

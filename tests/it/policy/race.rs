@@ -7,7 +7,7 @@ use anyhow::ensure;
 use longshore_shared::money::Usd;
 use longshore_tests::stack::{Options, Stack, eventually};
 
-use super::{Model, Places, Played, config, ended, seen, turn};
+use super::{Model, Places, Played, config, ended, seen};
 
 const WORKERS: usize = 8;
 const JOBS: usize = 2_000;
@@ -93,7 +93,6 @@ async fn run(quota: &str, output: u32, most: u32) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quota_of_a_hundred_requests_is_a_hundred_calls() {
-    let _turn = turn().await;
     for _ in 0..runs() {
         // $0.0090 to $0.0095 at most: all hundred fit the budget at once.
         run(&quota(CALLS), 880, 900).await;
@@ -102,7 +101,6 @@ async fn a_quota_of_a_hundred_requests_is_a_hundred_calls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_that_is_spent_before_the_quota_holds_as_well() {
-    let _turn = turn().await;
     for _ in 0..runs() {
         // At most $0.0100 to $0.0105, in fact $0.0099. What is not used is given back, so 100 calls
         // come to $0.99; with 99 settled there is room for one more, with 100 there is none.

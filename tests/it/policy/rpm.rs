@@ -6,7 +6,7 @@ use anyhow::ensure;
 use longshore_simulator::{Fate, Limits};
 use longshore_tests::stack::{Options, Stack, within};
 
-use super::{Model, Places, Played, config, ended, seen, size, tell, turn};
+use super::{Model, Places, Played, beside_few, config, ended, print_figures, seen, size};
 
 const WORKERS: usize = 4;
 const RATE: u32 = 600;
@@ -15,7 +15,7 @@ const RATE: u32 = 600;
 /// the minute at once makes 600 there, which is no less allowed: so it is only the least that counts.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rate_is_used_and_not_overrun() {
-    let _turn = turn().await;
+    let _machine = beside_few().await;
     let (time, jobs) = size((25, 1_000), (180, 2_400));
     let time = Duration::from_secs(time);
     let stack = Stack::start(Options {
@@ -72,7 +72,7 @@ async fn the_rate_is_used_and_not_overrun() {
          in a minute",
         calls.len()
     );
-    tell(&figures);
+    print_figures(&figures);
     assert!(refused * 100 <= calls.len(), "over 1 % refused: {figures}");
     assert!(
         served as u64 * 100 >= allowed * 97,

@@ -38,7 +38,7 @@ static ROOMS: AtomicU32 = AtomicU32::new(0);
 pub(crate) async fn redis() -> (LocalRedis, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let redis = LocalRedis::start(
-        &toolbox().await.unwrap(),
+        toolbox().await.unwrap(),
         dir.path(),
         RedisOptions::default(),
     )

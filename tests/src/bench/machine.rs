@@ -46,7 +46,7 @@ impl Machine {
             durable: true,
             ..PostgresOptions::default()
         };
-        let postgres = LocalPostgres::start(&toolbox().await?, dir.path(), options).await?;
+        let postgres = LocalPostgres::start(toolbox().await?, dir.path(), options).await?;
         Ok(Self {
             _data: Data(postgres.data_dir().to_owned()),
             postgres,

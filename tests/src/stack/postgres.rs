@@ -25,7 +25,7 @@ async fn shared() -> anyhow::Result<&'static Shared> {
         .get_or_try_init(|| async {
             let dir = tempfile::tempdir()?;
             let postgres = LocalPostgres::start(
-                &toolbox().await?,
+                toolbox().await?,
                 dir.path(),
                 PostgresOptions {
                     durable: false,
@@ -64,7 +64,7 @@ pub async fn database() -> anyhow::Result<String> {
 pub async fn own_postgres() -> anyhow::Result<OwnPostgres> {
     let dir = tempfile::tempdir()?;
     let server =
-        LocalPostgres::start(&toolbox().await?, dir.path(), PostgresOptions::default()).await?;
+        LocalPostgres::start(toolbox().await?, dir.path(), PostgresOptions::default()).await?;
     Ok(OwnPostgres { server, _dir: dir })
 }
 

@@ -4,17 +4,24 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
-use longshore::local::ChildProcess;
 use longshore_simulator::Limits;
 use longshore_tests::{
     bench::process,
-    stack::{Options, Stack, within},
+    stack::{Options, Process, Stack, within},
 };
 
-use super::{Model, Places, Played, config, ended, seen, size, tell, turn};
+use crate::{
+    machine::{print_figures, size},
+    played::{Model, Played, config},
+    policy::{Places, ended, seen},
+};
 
-/// What the machine is trusted to answer a second, while the quota is being used up.
-const PACE: u64 = 800;
+/// Jobs that this machine answers a second at least while the quota is used up: in the short form beside
+/// other tests, in the full one by itself.
+fn pace() -> u64 {
+    size(200, 800)
+}
+
 /// What is left of the wait when the quota is used up, at least.
 const WAIT: TimeDelta = TimeDelta::seconds(25);
 const LOOK: Duration = Duration::from_secs(10);
@@ -35,7 +42,7 @@ async fn commands(connection: &mut redis::aio::MultiplexedConnection) -> u64 {
 }
 
 /// The share of a core that the busiest worker takes, and Redis's commands a second.
-async fn idle_cost(stack: &Stack, workers: &[ChildProcess], time: Duration) -> (f64, f64) {
+async fn idle_cost(stack: &Stack, workers: &[Process], time: Duration) -> (f64, f64) {
     let cpu = || -> Vec<Duration> {
         let times = workers.iter().map(|worker| process::cpu(worker.pid()));
         times.map(Result::unwrap).collect()
@@ -62,10 +69,9 @@ async fn idle_cost(stack: &Stack, workers: &[ChildProcess], time: Duration) -> (
 /// fits the new day.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_that_waits_for_the_reset_costs_next_to_nothing() {
-    let _turn = turn().await;
     let jobs: u64 = size(20_000, 100_000);
     let stack = Stack::start(Options::default()).await.unwrap();
-    let spent_by = Utc::now() + TimeDelta::seconds(i64::try_from(jobs / PACE).unwrap());
+    let spent_by = Utc::now() + TimeDelta::seconds(i64::try_from(jobs / pace()).unwrap());
     let reset = full_minute_after(spent_by + WAIT);
     let at = reset.format("%H:%M");
     let limits = format!("{{requests_per_day: {jobs}, time_zone: UTC, reset_at: \"{at}\"}}");
@@ -110,9 +116,10 @@ async fn a_backlog_that_waits_for_the_reset_costs_next_to_nothing() {
     let (cpu, commands) = idle_cost(&stack, &workers, LOOK).await;
     assert!(
         Utc::now() < reset,
-        "the reset came while it was looked: this machine answers less than {PACE} calls a second"
+        "the reset came while it was looked: this machine answers less than {} calls a second",
+        pace()
     );
-    tell(&format!(
+    print_figures(&format!(
         "{jobs} jobs wait: {:.2} % of a core for the busiest worker, {commands:.1} commands a second",
         cpu * 100.0
     ));
@@ -136,7 +143,7 @@ async fn a_backlog_that_waits_for_the_reset_costs_next_to_nothing() {
     let reset_us = u64::try_from(reset.timestamp_micros()).unwrap();
     assert!(first >= reset_us, "{} µs early", reset_us - first);
     assert_eq!(calls.len() as u64, 2 * jobs, "each was called for once");
-    tell(&format!(
+    print_figures(&format!(
         "the first went on {} ms after the reset",
         (first - reset_us) / 1000
     ));
