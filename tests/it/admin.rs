@@ -1,4 +1,4 @@
-//! What people do to a running system: pause, resume, cancel, look, hold the books against each other.
+//! Operating a running system: pausing, resuming, cancelling, listing workers, retention, reconciling.
 
 mod cancel;
 mod keeping;
@@ -44,7 +44,7 @@ async fn in_mid_call(stack: &Stack, count: u64) {
     .unwrap();
 }
 
-/// Waits until so many jobs wait in a lane.
+/// Waits until a lane holds this many jobs.
 async fn waiting(stack: &Stack, lane: &str, count: u64) {
     eventually("jobs wait in the lane", || async {
         let lanes = stack.broker.lanes().await?;

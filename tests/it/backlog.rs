@@ -1,4 +1,4 @@
-//! Jobs that wait for a quota's reset cost next to nothing, and all go on when it comes.
+//! Jobs parked until a quota resets cost almost nothing, and all run after the reset.
 
 use std::time::Duration;
 
@@ -22,18 +22,17 @@ fn pace() -> u64 {
     size(200, 800)
 }
 
-/// What is left of the wait when the quota is used up, at least.
+/// The least time between the exhausted quota and its reset.
 const WAIT: TimeDelta = TimeDelta::seconds(25);
 const LOOK: Duration = Duration::from_secs(10);
 
-/// The next full minute after a time. Quotas are reset at full minutes, so this is as near as a midnight
-/// can be moved.
+/// The next full minute after a time. Quotas reset at full minutes, so this is the soonest possible reset.
 fn full_minute_after(time: DateTime<Utc>) -> DateTime<Utc> {
     let minute = TimeDelta::minutes(1);
     time.duration_trunc(minute).unwrap() + minute
 }
 
-/// The commands that Redis has executed before this one.
+/// The number of commands that Redis executed before this one.
 async fn commands(connection: &mut redis::aio::MultiplexedConnection) -> u64 {
     let mut stats = redis::cmd("INFO");
     stats.arg("stats");
@@ -41,7 +40,7 @@ async fn commands(connection: &mut redis::aio::MultiplexedConnection) -> u64 {
     info.get("total_commands_processed").unwrap()
 }
 
-/// The share of a core that the busiest worker takes, and Redis's commands a second.
+/// The share of a core that the busiest worker uses, and Redis's commands per second.
 async fn idle_cost(stack: &Stack, workers: &[Process], time: Duration) -> (f64, f64) {
     let cpu = || -> Vec<Duration> {
         let times = workers.iter().map(|worker| process::cpu(worker.pid()));
@@ -49,9 +48,9 @@ async fn idle_cost(stack: &Stack, workers: &[Process], time: Duration) -> (f64, 
     };
     let mut connection = stack.connection().await.unwrap();
     let (cpu_before, before) = (cpu(), commands(&mut connection).await);
-    // Nothing is waited for: this is how long is looked.
+    // The length of the measurement; there is no condition to wait for.
     tokio::time::sleep(time).await;
-    // The first look is ours.
+    // The first INFO is ours.
     let foreign = commands(&mut connection).await.saturating_sub(before + 1);
     let busiest = cpu()
         .iter()
@@ -65,10 +64,10 @@ async fn idle_cost(stack: &Stack, workers: &[Process], time: Duration) -> (f64, 
     )
 }
 
-/// The quota is as large as the backlog, and is used up by as many calls first: then all of the backlog
-/// fits the new day.
+/// As many calls as the backlog has jobs exhaust the quota first, so that the whole backlog fits the next
+/// window.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backlog_that_waits_for_the_reset_costs_next_to_nothing() {
+async fn a_backlog_parked_until_a_reset_costs_almost_nothing() {
     let jobs: u64 = size(20_000, 100_000);
     let stack = Stack::start(Options::default()).await.unwrap();
     let spent_by = Utc::now() + TimeDelta::seconds(i64::try_from(jobs / pace()).unwrap());

@@ -1,4 +1,4 @@
-//! Batches from outside: files of any form, producers that die, answers that are waited for.
+//! Batches end to end: files of every format, killed producers, awaited results.
 
 use std::{
     collections::BTreeSet,
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::machine::{print_figures, size};
 
-/// More than that a producer must not hold, in kB.
+/// The most memory that a producer may use, in kB.
 const MOST_MEMORY: u64 = 100 * 1024;
 
 async fn stack() -> Stack {
@@ -50,7 +50,7 @@ async fn report(stack: &Stack, id: &str) -> Option<BatchReport> {
     stack.broker.batch(&id).await.unwrap()
 }
 
-/// A producer in the background.
+/// A producer process in the background, killed when dropped.
 struct Producer(Child);
 
 impl Producer {
@@ -60,14 +60,14 @@ impl Producer {
         Self(command.spawn().unwrap())
     }
 
-    /// The most memory that it has held so far, in kB.
+    /// The most memory that it has used so far, in kB.
     fn memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
         let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
         line.split_whitespace().nth(1)?.parse().ok()
     }
 
-    /// Waits for its end; gives the most memory that it was seen to hold.
+    /// Waits until it ends and returns the most memory that it was seen to use, in kB.
     async fn end(mut self) -> u64 {
         let mut most = 0;
         loop {
@@ -93,8 +93,8 @@ impl Drop for Producer {
     }
 }
 
-/// Puts a file in, kills the producer on the way, and runs the same command to its end. Gives the memory that
-/// it took.
+/// Enqueues a file, kills the producer half-way, and runs the same command to its end. Returns the memory
+/// that the second run used, in kB.
 async fn put_in_twice(stack: &Stack, count: usize, arguments: &[&str]) -> u64 {
     let producer = Producer::start(stack, arguments);
     let killed = loop {
@@ -117,7 +117,7 @@ async fn put_in_twice(stack: &Stack, count: usize, arguments: &[&str]) -> u64 {
     let again = Producer::start(stack, arguments);
     let (mut began, mut seen) = (None, 0);
     let (put, took) = loop {
-        // A quick one may be gone by the time that it is waited for.
+        // A fast producer may have ended by now.
         seen = again.memory().unwrap_or(0).max(seen);
         let report = report(stack, "nightly").await.unwrap();
         if report.lines > killed.lines {
@@ -139,7 +139,7 @@ async fn put_in_twice(stack: &Stack, count: usize, arguments: &[&str]) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_producer_that_is_killed_and_run_again_puts_each_task_in_once() {
+async fn a_killed_and_restarted_producer_enqueues_each_task_once() {
     const COUNT: usize = 20_000;
     let stack = stack().await;
     write(&stack, "tasks.jsonl", &lines(COUNT));
@@ -173,9 +173,9 @@ async fn a_producer_that_is_killed_and_run_again_puts_each_task_in_once() {
     );
 }
 
-/// The full form of the test before, without the answers.
+/// The same with a longer file and without calls.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_of_any_length_takes_no_more_memory() {
+async fn memory_does_not_grow_with_the_length_of_the_file() {
     let count = size(30_000, 1_000_000);
     let stack = stack().await;
     write(&stack, "tasks.jsonl", &lines(count));
@@ -191,7 +191,7 @@ async fn a_file_of_any_length_takes_no_more_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_file_under_the_same_id_is_refused_and_the_same_one_asks_nobody() {
+async fn another_file_with_the_same_id_is_rejected_and_the_same_file_makes_no_calls() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     write(&stack, "tasks.jsonl", &lines(30));
@@ -223,7 +223,7 @@ async fn another_file_under_the_same_id_is_refused_and_the_same_one_asks_nobody(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_open_batch_does_not_go_on_with_another_file() {
+async fn an_open_batch_does_not_continue_with_another_file() {
     let stack = stack().await;
     write(&stack, "tasks.jsonl", &lines(100_000));
     let producer = Producer::start(&stack, &["batch", "tasks.jsonl", "--id", "b1", "--detach"]);
@@ -255,7 +255,7 @@ async fn an_open_batch_does_not_go_on_with_another_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_is_put_in_waited_for_and_read_again_when_redis_has_forgotten() {
+async fn a_csv_batch_runs_and_its_results_are_read_after_redis_expired_them() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     write(
@@ -308,7 +308,7 @@ async fn a_table_is_put_in_waited_for_and_read_again_when_redis_has_forgotten() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tasks_with_ids_of_their_own_are_each_one_job_across_batches() {
+async fn a_task_with_an_id_is_one_job_across_batches() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let tasks = |last: &str| {
@@ -340,7 +340,7 @@ async fn tasks_with_ids_of_their_own_are_each_one_job_across_batches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_cancelled_batch_the_rest_never_runs() {
+async fn the_rest_of_a_cancelled_batch_never_runs() {
     let stack = stack().await;
     write(&stack, "tasks.jsonl", &lines(20));
     ok(stack

@@ -1,4 +1,4 @@
-//! Chains from the command line: begun, watched, told, stopped, gone on with; and the tasks of a project's file.
+//! Chains on the command line: run, shown, cancelled, resumed; and the tasks file of a project.
 
 use longshore_shared::{
     chain::ChainId,
@@ -54,7 +54,7 @@ steps:
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chain_is_run_shown_listed_and_accounted_for() {
+async fn a_chain_is_run_shown_and_listed_with_its_costs() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     write(&stack, "report.yaml", REPORT);
@@ -142,7 +142,7 @@ async fn a_chain_is_run_shown_listed_and_accounted_for() {
         ended(run(&stack, &["chain", "graph", "report.yaml"]).await, 0)
     );
 
-    // Once more: it is the same chain. Other content is refused.
+    // The same file is the same chain; other content is a conflict.
     let again = run(&stack, &["chain", "run", "report.yaml", "--id", "report-7"]).await;
     contains(&again.stderr, &["was begun before"]);
     contains(&ended(again, 0), &["--- merge ---\nAbout Oslo."]);
@@ -151,7 +151,7 @@ async fn a_chain_is_run_shown_listed_and_accounted_for() {
     contains(&other.stderr, &["id `report-7` belongs to another chain"]);
     assert_eq!(other.code, Some(2));
 
-    // When Redis has forgotten it, the record tells.
+    // Once Redis has expired it, the ledger has it.
     let mut connection = stack.connection().await.unwrap();
     let _: () = redis::cmd("FLUSHALL")
         .query_async(&mut connection)
@@ -172,7 +172,7 @@ async fn a_chain_is_run_shown_listed_and_accounted_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chain_that_failed_goes_on_from_there() {
+async fn a_failed_chain_is_resumed_at_the_failed_step() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let document = r#"{"id": "mends", "steps": [
@@ -275,7 +275,7 @@ async fn a_chain_is_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chain_that_is_wrong_is_not_put_in() {
+async fn an_invalid_chain_is_not_enqueued() {
     let stack = stack().await;
     let document = r#"{"steps": [
         {"name": "a", "needs": ["b"], "prompt": "x"},
@@ -294,7 +294,7 @@ async fn a_chain_that_is_wrong_is_not_put_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_tasks_of_a_project_are_run() {
+async fn the_tasks_file_of_a_project_is_run() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let tasks = r#"
@@ -354,7 +354,7 @@ tasks:
     )
     .await;
     contains(&ended(one, 0), &["Loaded 1 task ", "1 of 1 step"]);
-    // A file that the first task reads is named in its prompt, braces and all.
+    // The prompt of the first task names the file that it reads, braces included.
     stack.recorded().await.unwrap();
     let jobs = json(
         &stack,

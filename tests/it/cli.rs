@@ -1,4 +1,4 @@
-//! The command as a user has it: answers, texts, exit codes, wrong input.
+//! The `longshore` command: output, texts, exit codes, invalid input.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn refused(ran: &Ran) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn submit_waits_and_tells_the_answer_and_the_cost() {
+async fn submit_wait_prints_the_answer_and_the_cost() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let text = ok(stack
@@ -67,7 +67,7 @@ async fn a_failed_task_is_exit_code_1() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_bad_task_of_a_hundred_and_nothing_is_enqueued() {
+async fn one_invalid_task_of_a_hundred_prevents_all_from_being_enqueued() {
     let stack = stack().await;
     let tasks: Vec<String> = (0..100)
         .map(|at| {
@@ -98,7 +98,7 @@ async fn one_bad_task_of_a_hundred_and_nothing_is_enqueued() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parallel_holds_for_a_batch_across_workers() {
+async fn parallel_limits_a_batch_across_workers() {
     let stack = Stack::start(Options {
         latency: Duration::from_millis(100),
         ..Options::default()
@@ -156,7 +156,7 @@ async fn parallel_holds_for_a_batch_across_workers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_is_shown_mended_and_replayed_with_its_id() {
+async fn a_dead_letter_is_shown_edited_and_replayed_with_its_id() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let id = stack
@@ -205,13 +205,13 @@ async fn a_dead_letter_is_shown_mended_and_replayed_with_its_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bulk_replay_asks_first_keeps_history_and_gives_fresh_attempts() {
+async fn a_bulk_replay_asks_first_keeps_history_and_resets_attempts() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let mut ids = Vec::new();
     for at in 0..40 {
         let kind = if at % 2 == 0 { "research" } else { "testing" };
-        // Not an error that is the provider's: those would open its circuit, and the rest would wait.
+        // An error of the request, not of the provider: those would open the circuit and park the rest.
         let job =
             format!(r#"{{"prompt":"[[fail_first=1:400]] {at}","type":"{kind}","fallback":false}}"#);
         ids.push(stack.xadd(&[("job", &job)]).await.unwrap());
@@ -269,7 +269,7 @@ async fn a_bulk_replay_asks_first_keeps_history_and_gives_fresh_attempts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_are_explained_cancelled_and_waited_for() {
+async fn jobs_are_explained_cancelled_and_awaited() {
     let stack = stack().await;
     let delayed = stack
         .xadd(&[("prompt", "later"), ("delay", "3600")])
@@ -312,7 +312,7 @@ async fn jobs_are_explained_cancelled_and_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_finds_a_healthy_stack_healthy() {
+async fn doctor_reports_a_healthy_stack_as_healthy() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let _scheduler = stack.scheduler().unwrap();
@@ -335,7 +335,7 @@ async fn the_doctor_finds_a_healthy_stack_healthy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_reached_is_named_without_its_password() {
+async fn an_unreachable_server_is_named_without_its_password() {
     let stack = stack().await;
     let mut command = tokio::process::Command::from(stack.command("longshore").unwrap());
     let output = command
@@ -353,7 +353,7 @@ async fn what_cannot_be_reached_is_named_without_its_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_command_is_in_the_documents_as_it_is() {
+async fn the_documentation_has_the_help_of_every_command() {
     let stack = stack().await;
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/COMMANDS.md");
     let document = std::fs::read_to_string(path).unwrap();

@@ -1,4 +1,4 @@
-//! Processes die, freeze and are told to go; jobs do not notice, and the books balance.
+//! Processes are killed, frozen and stopped; no job is lost and the books balance.
 
 use std::{
     collections::BTreeSet,
@@ -74,7 +74,7 @@ async fn a_killed_worker_loses_nothing_and_settles_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_no_scheduler_runs_a_worker_recovers_the_dead() {
+async fn a_worker_recovers_dead_workers_without_a_scheduler() {
     let stack = Stack::start(slow(Duration::from_secs(1))).await.unwrap();
     let mut doomed = stack.worker().unwrap();
     let ids = stack.enqueue(&jobs(10)).await.unwrap();
@@ -93,7 +93,7 @@ async fn where_no_scheduler_runs_a_worker_recovers_the_dead() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_worker_that_wakes_up_changes_nothing_but_its_spend_is_recorded() {
+async fn a_resumed_frozen_worker_changes_no_outcome_and_its_spend_is_recorded() {
     let stack = Stack::start(Options {
         latency: Duration::from_secs(1),
         env: vec![
@@ -149,7 +149,7 @@ async fn a_frozen_worker_that_wakes_up_changes_nothing_but_its_spend_is_recorded
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_told_to_go_finishes_what_it_has() {
+async fn a_worker_finishes_its_jobs_on_sigterm() {
     let stack = Stack::start(slow(Duration::from_secs(1))).await.unwrap();
     let mut worker = stack.worker().unwrap();
     let ids = stack.enqueue(&jobs(50)).await.unwrap();
@@ -170,7 +170,7 @@ async fn a_worker_that_is_told_to_go_finishes_what_it_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_outlasts_the_grace_period_is_handed_back() {
+async fn jobs_that_outlast_the_grace_period_are_handed_back() {
     let mut options = slow(Duration::from_secs(5));
     options
         .env
@@ -195,7 +195,7 @@ async fn what_outlasts_the_grace_period_is_handed_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_is_killed_and_comes_back_loses_no_job() {
+async fn no_job_is_lost_when_redis_is_killed_and_restarted() {
     let mut stack = Stack::start(slow(Duration::from_millis(300)))
         .await
         .unwrap();
@@ -229,7 +229,7 @@ async fn a_redis_that_is_killed_and_comes_back_loses_no_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres_may_go_away_in_mid_run() {
+async fn jobs_run_while_postgres_is_down() {
     let mut postgres = longshore_tests::stack::own_postgres().await.unwrap();
     let stack = Stack::start_with(slow(Duration::from_millis(200)), postgres.url())
         .await
@@ -329,7 +329,7 @@ async fn a_standby_takes_over_from_a_killed_scheduler() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dead_letters_past_their_time_are_archived_before_they_leave() {
+async fn expired_dead_letters_are_archived_before_they_are_removed() {
     let mut stack = Stack::start(Options::default()).await.unwrap();
     let worker = stack.worker().unwrap();
     let mut ids = Vec::new();

@@ -1,5 +1,5 @@
-//! Dead letters in bulk and by rules, from outside. What depends on how many there are has a short form and a
-//! full one (`LONGSHORE_TEST_FULL=1`); figures are printed with `--nocapture`.
+//! Dead letters replayed in bulk and by rules, end to end. What depends on their number has a short form and
+//! a full one (`LONGSHORE_TEST_FULL=1`); figures are printed with `--nocapture`.
 
 use std::{collections::BTreeSet, process::Stdio, time::Instant};
 
@@ -35,7 +35,7 @@ async fn bury(stack: &Stack, count: usize) {
         .unwrap();
 }
 
-/// The messages that stand in the default queue.
+/// The messages in the default queue.
 async fn queued(stack: &Stack) -> Vec<String> {
     let key = stack.broker.keys().queue(&QueueName::default());
     let mut connection = stack.connection().await.unwrap();
@@ -44,7 +44,7 @@ async fn queued(stack: &Stack) -> Vec<String> {
     jobs.collect()
 }
 
-/// The id of the bulk replay that a command told of.
+/// The id of the bulk replay that a command printed.
 fn bulk_id(said: &str) -> String {
     let id = said
         .split("--continue ")
@@ -54,7 +54,7 @@ fn bulk_id(said: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bulk_replay_that_is_killed_goes_on_where_it_was() {
+async fn a_killed_bulk_replay_continues_where_it_stopped() {
     let stack = stack().await;
     bury(&stack, 3000).await;
     let mut command = tokio::process::Command::from(stack.command("longshore").unwrap());
@@ -78,7 +78,7 @@ async fn a_bulk_replay_that_is_killed_goes_on_where_it_was() {
     let left = stack.broker.dead_count().await.unwrap();
     assert!((1..2800).contains(&left), "{left} are left");
 
-    // What dies once it has begun is not meant.
+    // Jobs that fail after the replay began are not part of it.
     let mut connection = stack.connection().await.unwrap();
     let now = stack.broker.server_time_ms().await.unwrap();
     let died = chrono::DateTime::from_timestamp_millis(now).unwrap();
@@ -107,7 +107,7 @@ async fn a_bulk_replay_that_is_killed_goes_on_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_interrupts_a_bulk_replay_is_told_how_to_go_on() {
+async fn an_interrupted_bulk_replay_prints_how_to_continue() {
     let stack = stack().await;
     bury(&stack, 500).await;
     let mut command = stack.command("longshore").unwrap();
@@ -133,7 +133,7 @@ async fn who_interrupts_a_bulk_replay_is_told_how_to_go_on() {
     assert_eq!(queued(&stack).await.len(), 500);
 }
 
-/// One provider that fails quickly, and a rule for what died of it.
+/// One provider that fails quickly, and a rule that replays its dead letters.
 fn config(stack: &Stack) -> String {
     let url = stack.simulator.base_url("a", Dialect::Openai);
     format!(
@@ -163,7 +163,7 @@ models:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rule_replays_what_died_once_its_provider_is_back() {
+async fn a_rule_replays_dead_letters_once_their_provider_is_healthy() {
     let stack = stack().await;
     stack.config_yaml(&config(&stack)).unwrap();
     let down = Faults {
@@ -234,7 +234,7 @@ fn tell_rate(what: &str, count: usize, began: Instant) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_letters_are_listed_replayed_by_half_and_purged_into_the_archive() {
+async fn many_dead_letters_are_listed_replayed_and_purged_into_the_archive() {
     let count = size(5_000, 200_000);
     let stack = stack().await;
     stack.ledger.migrate().await.unwrap();

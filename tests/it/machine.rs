@@ -1,24 +1,24 @@
-//! Tests that measure share this machine: who measures load runs alone, who keeps a deadline runs beside
-//! few others. Each has a short form for every day and a full one, and prints its figures.
+//! Sharing this machine between tests that measure: one that measures load runs alone, those with deadlines
+//! run three at a time. `tests/run.sh` keeps all other tests away from both.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Tests with deadlines that run at a time.
+/// How many tests with deadlines run at a time.
 const FEW: u32 = 3;
 
 static MACHINE: Semaphore = Semaphore::const_new(FEW as usize);
 
-/// Waits until no other of these tests runs, and keeps the others waiting.
+/// Waits until no other test that measures runs, and blocks the others.
 pub(crate) async fn alone() -> SemaphorePermit<'static> {
     MACHINE.acquire_many(FEW).await.unwrap()
 }
 
-/// Waits until few other of these tests run, and none alone.
+/// Waits until at most two others with deadlines run, and none that runs alone.
 pub(crate) async fn beside_few() -> SemaphorePermit<'static> {
     MACHINE.acquire().await.unwrap()
 }
 
-/// The short form's figure, or the full one's (`LONGSHORE_TEST_FULL=1`).
+/// The figure of the short form, or of the full one (`LONGSHORE_TEST_FULL=1`).
 pub(crate) fn size<T>(short: T, full: T) -> T {
     let wants_full =
         std::env::vars().any(|(name, value)| name == "LONGSHORE_TEST_FULL" && value == "1");

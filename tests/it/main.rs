@@ -1,5 +1,5 @@
-//! Longshore from outside: real Redis, real Postgres, real processes, real signals, and the simulator's
-//! invoice as the other side of the books.
+//! Longshore end to end: real Redis, Postgres, processes and signals, with the simulator's invoice as the
+//! other side of the books.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

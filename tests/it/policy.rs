@@ -1,8 +1,7 @@
-//! Limits, budgets, fairness and fallback under load, proven by what the simulated providers saw.
+//! Limits, budgets, fairness and fallback under load, as the simulated providers see them.
 //!
-//! Every test here has a short form, for every day, and the full one of the promise that it proves:
-//! `LONGSHORE_TEST_FULL=1`, and for the races `LONGSHORE_TEST_RUNS=20`. They measure, so they run one
-//! after another; figures are printed with `--nocapture`.
+//! Every test has a short form and a full one: `LONGSHORE_TEST_FULL=1`, and for the races
+//! `LONGSHORE_TEST_RUNS=20`. Figures are printed with `--nocapture`.
 
 mod adaptive;
 mod circuit;
@@ -22,20 +21,20 @@ use crate::{
     played::{Model, Played, config},
 };
 
-/// What a provider has seen so far.
+/// What a provider has received so far.
 pub(crate) fn seen(stack: &Stack, provider: &str) -> ProviderStats {
     let mut stats = stack.simulator.stats();
     stats.by_provider.remove(provider).unwrap_or_default()
 }
 
-/// Where the jobs are that have not ended.
+/// How many jobs have not ended, by where they are.
 #[derive(Debug)]
 pub(crate) struct Places {
-    /// In the queues, running ones included.
+    /// In queues, including those in flight.
     pub(crate) queued: u64,
-    /// In lanes of any kind.
+    /// Parked in any lane.
     pub(crate) waiting: u64,
-    /// Begun and not ended.
+    /// In flight.
     pub(crate) begun: u64,
     /// Dead letters.
     pub(crate) dead: u64,
@@ -62,13 +61,13 @@ impl Places {
     }
 }
 
-/// The keys that begin so.
+/// The keys with this prefix.
 async fn named(stack: &Stack, prefix: &str) -> anyhow::Result<Vec<String>> {
     let mut connection = stack.connection().await?;
     Ok(connection.keys(format!("{prefix}*")).await?)
 }
 
-/// How many of these jobs have ended, and how many of them well.
+/// How many of these jobs have ended, and how many of them succeeded.
 pub(crate) async fn ended(stack: &Stack, jobs: &[JobId]) -> anyhow::Result<(usize, usize)> {
     let (mut ended, mut well) = (0, 0);
     for some in jobs.chunks(1000) {

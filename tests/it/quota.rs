@@ -1,4 +1,4 @@
-//! What people see of limits: before a batch goes in, while jobs wait, and after calls were made.
+//! What the commands show of limits: before a batch is enqueued, while jobs are parked, and after calls.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ async fn available(stack: &Stack) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_would_use_up_a_quota_goes_in_only_if_somebody_says_so() {
+async fn a_batch_that_would_exhaust_a_quota_needs_confirmation() {
     let stack = stack().await;
     let refused = batch(&stack, 9, &["--detach", "-o", "out.json"]).await;
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
@@ -71,7 +71,7 @@ async fn a_batch_that_would_use_up_a_quota_goes_in_only_if_somebody_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn quota_and_status_tell_what_calls_used_and_who_waits() {
+async fn quota_and_status_show_usage_and_parked_jobs() {
     let stack = stack().await;
     let jobs: Vec<String> = (0..12)
         .map(|at| format!(r#"{{"prompt":"task {at}","fallback":false}}"#))
@@ -137,7 +137,7 @@ async fn quota_and_status_tell_what_calls_used_and_who_waits() {
     );
 }
 
-/// Lays a job aside as a worker does whose places are all taken.
+/// Parks a job as a worker does whose slots are all in use.
 async fn aside(stack: &Stack, job: &str, tenant: &str, weight: u32) {
     let worker = WorkerId::from_record("w");
     let queues = [QueueName::default()];
@@ -157,7 +157,7 @@ async fn aside(stack: &Stack, job: &str, tenant: &str, weight: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_for_a_tenants_turn_is_told_whose_turn_it_is() {
+async fn a_job_in_a_tenant_lane_shows_whose_turn_it_is() {
     let stack = Stack::start(Options {
         latency: Duration::ZERO,
         ..Options::default()
@@ -169,7 +169,7 @@ async fn who_waits_for_a_tenants_turn_is_told_whose_turn_it_is() {
     let own = r#"{"prompt":"c","tenant":"globex","id":"inv-42"}"#;
     aside(&stack, own, "globex", 1).await;
 
-    // A producer's own id is in its message alone.
+    // Only the message has the producer's own id.
     let why = ok(stack.longshore(&["jobs", "why", "inv-42"]).await.unwrap());
     assert!(
         why.starts_with(
@@ -195,7 +195,7 @@ async fn who_waits_for_a_tenants_turn_is_told_whose_turn_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_spent_budget_sends_even_pinned_jobs_to_those_who_cost_nothing() {
+async fn an_exhausted_budget_routes_even_pinned_jobs_to_free_models() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let (paid, free) = (
         stack.simulator.base_url("paid", Dialect::Openai),
@@ -229,10 +229,10 @@ models:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_task_may_cost_is_never_more_however_dear_its_answer() {
+async fn a_task_never_costs_more_than_its_limit() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let meter = Played::unlimited("meter", Model::Cheap);
-    // 4,096 tokens of answer at most cost $0.0024576 and a little for the prompt.
+    // At most 4,096 tokens of output cost $0.0024576, and the prompt a little more.
     let rest = "routing: {max_cost_per_task: \"0.003\"}";
     stack.config_yaml(&config(&stack, &[meter], rest)).unwrap();
     let _worker = stack.worker().unwrap();

@@ -1,4 +1,4 @@
-//! A receiver of webhooks, which checks their signatures.
+//! A webhook receiver that checks signatures.
 
 use std::{
     collections::BTreeSet,
@@ -15,10 +15,10 @@ use hmac::{Hmac, Mac as _};
 use serde_json::Value;
 use sha2::Sha256;
 
-/// What webhooks are signed with, without its prefix.
+/// The signing secret, without its prefix.
 pub(crate) const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// A receiver of webhooks. While it is `away` it refuses them, as one that is being deployed.
+/// A webhook receiver. While `away` is set it answers 503, as during a deployment.
 #[derive(Clone, Default)]
 pub(crate) struct Receiver {
     pub(crate) away: Arc<AtomicBool>,

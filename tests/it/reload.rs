@@ -1,4 +1,4 @@
-//! The configuration changes while the services run.
+//! Configuration changes while the services run.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use longshore::local::Signal;
 use longshore_tests::stack::{Options, Process, Ran, Stack, eventually};
 use serde_json::Value;
 
-/// A change is taken within this time.
+/// A change is applied within this time.
 const SOON: Duration = Duration::from_secs(2);
 
-/// A stack whose programs read `longshore.yaml` and tell how they fare.
+/// A stack whose programs read `longshore.yaml` and serve their endpoints.
 async fn stack(yaml: &str) -> Stack {
     let mut stack = Stack::start(Options::default()).await.unwrap();
     stack.set_env("LONGSHORE_LISTEN", "127.0.0.1:0");
@@ -18,7 +18,7 @@ async fn stack(yaml: &str) -> Stack {
     stack
 }
 
-/// Replaces a file as editors do.
+/// Replaces a file by a rename, as editors do.
 fn write(stack: &Stack, name: &str, text: &str) {
     let new = stack.dir().join(format!("{name}.new"));
     std::fs::write(&new, text).unwrap();
@@ -29,7 +29,7 @@ fn answering(model: &str) -> String {
     format!("providers: {{ openai: {{ default_model: {model} }} }}\n")
 }
 
-/// A running service, seen through its endpoints.
+/// A running service and the address of its endpoints.
 struct Seen {
     process: Process,
     address: String,
@@ -62,7 +62,7 @@ impl Seen {
         Ok(reqwest::get(url).await?.text().await?)
     }
 
-    /// How many configurations it has taken or refused.
+    /// How many configurations it has applied or rejected.
     async fn count(&self, result: &str) -> anyhow::Result<u64> {
         let name = format!("longshore_config_reloads_total{{result=\"{result}\"}} ");
         let metrics = self.get("metrics").await?;
@@ -70,7 +70,7 @@ impl Seen {
         Ok(line.map_or(Ok(0), str::parse)?)
     }
 
-    /// Waits until there were so many; how long that took.
+    /// Waits for this count and returns how long that took.
     async fn counts(&self, result: &str, expected: u64) -> Duration {
         let began = Instant::now();
         eventually("the configuration is looked at", || async {
@@ -84,7 +84,7 @@ impl Seen {
         began.elapsed()
     }
 
-    /// The health endpoint's check of the configuration: its status, and what is wrong.
+    /// The status and the error of the configuration check at the health endpoint.
     async fn config(&self) -> (String, String) {
         let health: Value = serde_json::from_str(&self.get("health").await.unwrap()).unwrap();
         let text = |name: &str| {
@@ -95,7 +95,7 @@ impl Seen {
     }
 }
 
-/// The model that answers a job now.
+/// The model that answers a new job.
 async fn model(stack: &Stack) -> String {
     let id = stack
         .xadd(&[("prompt", "hello"), ("platform", "openai")])
@@ -112,7 +112,7 @@ fn ok(ran: Ran) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_file_is_taken_and_a_bad_one_refused() {
+async fn a_changed_file_is_applied_and_an_invalid_one_rejected() {
     let stack = stack(&answering("gpt-4o-mini")).await;
     let worker = Seen::ready(stack.worker().unwrap()).await;
     assert_eq!(model(&stack).await, "gpt-4o-mini");
@@ -159,7 +159,7 @@ async fn sighup_reads_the_file_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pushed_one_goes_to_the_whole_fleet() {
+async fn a_pushed_configuration_is_applied_by_every_process() {
     let stack = stack(&answering("gpt-4o-mini")).await;
     let fleet = [
         Seen::ready(stack.worker().unwrap()).await,
@@ -186,7 +186,7 @@ async fn a_pushed_one_goes_to_the_whole_fleet() {
         let took = service.counts("taken", 1).await;
         assert!(took < SOON, "{took:?}");
     }
-    // One of two workers answers each: both have it.
+    // Either worker may answer: both have applied it.
     for _ in 0..10 {
         assert_eq!(model(&stack).await, "gpt-4.1");
     }
@@ -213,7 +213,7 @@ async fn a_pushed_one_goes_to_the_whole_fleet() {
         );
     }
 
-    // Whoever gets past the command gets no further.
+    // A configuration pushed without the command is rejected as well.
     stack
         .broker
         .push_config("grace: 1s\nretry: 5\n")
@@ -250,7 +250,7 @@ async fn a_pushed_one_goes_to_the_whole_fleet() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_not_pushed() {
+async fn an_invalid_configuration_is_not_pushed() {
     let stack = stack("").await;
     for (text, told) in [
         (
@@ -284,7 +284,7 @@ async fn what_is_wrong_is_not_pushed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_are_checked_and_shown_without_redis() {
+async fn configuration_files_are_checked_and_shown_without_redis() {
     let mut stack = stack("concurency: 5\n").await;
     stack.redis.kill().unwrap();
     stack.set_env("REDIS_URL", &stack.redis.url());

@@ -1,5 +1,5 @@
-//! Each Lua script by itself, through the broker, against a real Redis: the plain case, the fence, and
-//! the same call once more, as after a lost reply.
+//! Each Lua script through the broker, against a real Redis: the plain case, the fence, and the repeated
+//! call, as after a lost reply.
 
 mod admit;
 mod alerts;

@@ -1,4 +1,4 @@
-//! Dead letters by the thousand, without the calls that they would have failed with.
+//! Dead letters by the thousand, without the calls that fail.
 
 use chrono::{DateTime, Utc};
 use longshore_shared::{
@@ -11,14 +11,14 @@ use longshore_shared::{
 };
 use redis::aio::MultiplexedConnection;
 
-/// Letters that are written at once.
+/// Dead letters written at once.
 const CHUNK: usize = 1000;
 
-/// The time between two deaths, in ms.
+/// The time between two dead letters, in ms.
 const APART_MS: i64 = 10;
 
-/// The letter of this number: of a job that timed out, as a worker writes it. Every other one is of the
-/// type `research`, the rest are of `testing`.
+/// A dead letter of a job that timed out, as a worker writes it: of the type `research` if its number is
+/// even, else of `testing`.
 pub fn letter(number: usize, died: DateTime<Utc>) -> anyhow::Result<Letter> {
     let id = JobId::parse(&format!("letter-{number:07}"))?;
     let task_type = if number.is_multiple_of(2) {
@@ -52,7 +52,7 @@ pub fn letter(number: usize, died: DateTime<Utc>) -> anyhow::Result<Letter> {
     })
 }
 
-/// Buries so many letters, of which the last died a minute ago.
+/// Writes `count` dead letters, the last of them a minute old.
 pub async fn bury(
     broker: &Broker,
     connection: &mut MultiplexedConnection,

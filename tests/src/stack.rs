@@ -1,8 +1,8 @@
-//! A private Longshore for one test: its own Redis, its own database, its own simulator, and real
-//! worker and scheduler processes.
+//! A private Longshore for one test: its own Redis, database and simulator, and real worker and scheduler
+//! processes.
 //!
-//! The programs are those beside this one (`cargo build --workspace --bins` makes them). Nothing has a
-//! fixed port, and everything ends with the stack.
+//! The programs are those next to the test program (`cargo build --workspace --bins` builds them). No port is
+//! fixed, and everything stops with the stack.
 
 mod books;
 mod postgres;
@@ -36,7 +36,7 @@ pub use self::{
 };
 use longshore_simulator::{Settings, Simulator};
 
-/// How long a test waits for what must happen.
+/// How long a test waits for a condition.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How a stack differs from the ordinary one.
@@ -54,11 +54,11 @@ pub struct Stack {
     pub redis: LocalRedis,
     /// Its database.
     pub database_url: String,
-    /// The other side of the books.
+    /// The simulated providers and their invoice.
     pub simulator: Simulator,
-    /// Redis, as the library sees it.
+    /// The broker on its Redis.
     pub broker: Broker,
-    /// Postgres, as the library sees it.
+    /// The ledger in its database.
     pub ledger: Ledger,
     options: Options,
     started: std::cell::Cell<u32>,
@@ -66,12 +66,12 @@ pub struct Stack {
     dir: TempDir,
 }
 
-/// The folder where fetched servers are kept between runs.
+/// The folder that keeps downloaded servers between runs.
 pub fn tools_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../.longshore")
 }
 
-/// The Redis and Postgres programs of this machine, or fetched ones.
+/// The Redis and Postgres programs of this machine, or downloaded ones.
 pub async fn toolbox() -> anyhow::Result<&'static Toolbox> {
     static TOOLBOX: OnceCell<Toolbox> = OnceCell::const_new();
     let find = || async { Toolbox::find(&tools_dir(), &ToolOptions::default()).await };
@@ -84,7 +84,7 @@ impl Stack {
         Self::start_with(options, database().await?).await
     }
 
-    /// The same with a database of the caller's.
+    /// Starts it with a database of the caller's.
     pub async fn start_with(options: Options, database_url: String) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let redis = LocalRedis::start(
@@ -119,7 +119,7 @@ impl Stack {
         })
     }
 
-    /// A program of ours, told of this stack and of nothing else.
+    /// A command of a workspace program whose environment names only this stack.
     pub fn command(&self, program: &str) -> anyhow::Result<Command> {
         let mut command = Command::new(binary(program)?);
         command.current_dir(self.dir.path()).env_clear();
@@ -129,7 +129,7 @@ impl Stack {
         Ok(command)
     }
 
-    /// The variables that tell a program of this stack.
+    /// The environment variables that point a program to this stack.
     pub fn env(&self) -> Vec<(String, String)> {
         let path = std::env::vars()
             .find(|(name, _)| name == "PATH")
@@ -146,13 +146,13 @@ impl Stack {
         env
     }
 
-    /// Sets a variable of the programs that are started from now on.
+    /// Sets an environment variable of programs started from now on.
     pub fn set_env(&mut self, name: &str, value: &str) {
         self.options.env.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Writes the `longshore.yaml` that its programs read. It names their providers: from now on the
-    /// simulator does not stand in for those of the built-in catalog.
+    /// Writes the `longshore.yaml` that its programs read, with providers of its own: programs started from
+    /// now on do not replace the built-in catalog's providers by the simulator.
     pub fn config_yaml(&self, yaml: &str) -> anyhow::Result<()> {
         self.names_providers.set(true);
         Ok(std::fs::write(self.dir.path().join(FILE_NAME), yaml)?)
@@ -187,19 +187,17 @@ impl Stack {
         })
     }
 
-    /// The folder that its programs run in.
+    /// The working directory of its programs.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// A plain connection, as a foreign producer has one.
+    /// A plain Redis connection, as any producer has one.
     pub async fn connection(&self) -> anyhow::Result<redis::aio::MultiplexedConnection> {
-        Ok(redis::Client::open(self.redis.url())?
-            .get_multiplexed_async_connection()
-            .await?)
+        connect_to_redis(&self.redis.url()).await
     }
 
-    /// From now on Redis acknowledges only what is on disk, so that a test may kill it at any moment.
+    /// Makes Redis acknowledge only what is on disk, so that a test may kill it at any time.
     pub async fn acknowledge_what_is_on_disk(&self) -> anyhow::Result<()> {
         redis::cmd("CONFIG")
             .arg("SET")
@@ -210,7 +208,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Puts a message of flat fields into the default queue, as any producer does.
+    /// Enqueues a message of flat fields in the default queue, as any producer does.
     pub async fn xadd(&self, fields: &[(&str, &str)]) -> anyhow::Result<JobId> {
         let mut command = redis::cmd("XADD");
         command
@@ -223,7 +221,7 @@ impl Stack {
         Ok(JobId::of_place(&Place::new(&QueueName::default(), &entry)))
     }
 
-    /// Puts many JSON messages into the default queue.
+    /// Enqueues JSON messages in the default queue.
     pub async fn enqueue(&self, jobs: &[String]) -> anyhow::Result<Vec<JobId>> {
         let mut ids = Vec::with_capacity(jobs.len());
         for some in jobs.chunks(1000) {
@@ -254,7 +252,7 @@ impl Stack {
         .await
     }
 
-    /// Waits until every fact is in the record.
+    /// Waits until every event is in the ledger.
     pub async fn recorded(&self) -> anyhow::Result<()> {
         eventually("all facts are recorded", || async {
             match self.broker.unrecorded().await? {
@@ -266,18 +264,29 @@ impl Stack {
     }
 }
 
+/// A plain connection to the Redis at `url`, which waits longer for a reply than the client's 500 ms: a busy
+/// machine is no failure.
+pub async fn connect_to_redis(url: &str) -> anyhow::Result<redis::aio::MultiplexedConnection> {
+    let config = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    Ok(redis::Client::open(url)?
+        .get_multiplexed_async_connection_with_config(&config)
+        .await?)
+}
+
 /// How a command ended.
 #[derive(Debug)]
 pub struct Ran {
     /// Its exit code.
     pub code: Option<i32>,
-    /// What it answered.
+    /// Its standard output.
     pub stdout: String,
-    /// What it noted.
+    /// Its standard error.
     pub stderr: String,
 }
 
-/// A program beside the running test.
+/// The path of a program next to the running test.
 fn binary(program: &str) -> anyhow::Result<PathBuf> {
     let here = std::env::current_exe()?;
     let found = here
@@ -291,7 +300,7 @@ fn binary(program: &str) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// Asks again until the condition holds.
+/// Retries until the condition holds, for up to two minutes.
 pub async fn eventually<T: Debug, F>(what: &str, condition: impl FnMut() -> F) -> anyhow::Result<T>
 where
     F: Future<Output = anyhow::Result<T>>,
@@ -299,7 +308,7 @@ where
     within(PATIENCE, what, condition).await
 }
 
-/// The same with a patience of the test's own.
+/// Retries until the condition holds, for up to `patience`.
 pub async fn within<T: Debug, F>(
     patience: Duration,
     what: &str,

@@ -1,4 +1,4 @@
-//! Cancelling jobs, wherever they are.
+//! Cancelling jobs in every state.
 
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ async fn a_running_call_is_dropped_within_a_second_and_its_cost_recorded() {
     assert!(attempt.reserved_usd > longshore_shared::money::Usd::ZERO);
 }
 
-/// One provider, which takes one call at a time.
+/// One provider with one call at a time.
 fn one_at_a_time(stack: &Stack) -> String {
     format!(
         "providers:\n  solo: {{dialect: openai, base_url: \"{}\", api_key: simulated, default_model: gpt-4o-mini, \
@@ -62,7 +62,7 @@ fn one_at_a_time(stack: &Stack) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_that_wait_for_whatever_are_cancelled_unrun() {
+async fn parked_jobs_are_cancelled_without_a_call() {
     let stack = Stack::start(slow(Duration::from_mins(1))).await.unwrap();
     stack.config_yaml(&one_at_a_time(&stack)).unwrap();
     let _scheduler = stack.scheduler().unwrap();
@@ -115,7 +115,7 @@ async fn jobs_that_wait_for_whatever_are_cancelled_unrun() {
     books.balance();
     assert_eq!(books.ledger.len(), 1, "one call was made, and dropped");
     for (lane, count) in stack.broker.lanes().await.unwrap() {
-        // What the sweep takes away: ids whose jobs have left.
+        // The sweep removes ids whose jobs are gone.
         assert!(
             count <= 1 && !lane.starts_with("paused") && lane != "time",
             "{lane}"
@@ -124,7 +124,7 @@ async fn jobs_that_wait_for_whatever_are_cancelled_unrun() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_that_wait_for_their_tenants_turn_are_cancelled_by_their_own_ids() {
+async fn jobs_in_a_tenant_lane_are_cancelled_by_their_own_ids() {
     let mut stack = Stack::start(slow(Duration::from_mins(1))).await.unwrap();
     stack.set_env("LONGSHORE_CONCURRENCY", "1");
     let _worker = stack.worker().unwrap();
@@ -146,7 +146,7 @@ async fn jobs_that_wait_for_their_tenants_turn_are_cancelled_by_their_own_ids() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_jobs_of_a_kind_are_cancelled_at_once() {
+async fn cancel_by_filter_cancels_every_matching_job() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let job = |task_type: &str, tenant: &str, more: &str| {
         format!(r#"{{"prompt":"x","type":"{task_type}","tenant":"{tenant}"{more}}}"#)

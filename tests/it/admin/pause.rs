@@ -23,7 +23,7 @@ async fn put(stack: &Stack, queue: &QueueName, fields: &[(&str, &str)]) -> JobId
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_reads_a_paused_queue_and_what_runs_finishes() {
+async fn a_paused_queue_is_not_read_and_running_jobs_finish() {
     let mut stack = Stack::start(slow(Duration::from_millis(500)))
         .await
         .unwrap();
@@ -140,7 +140,7 @@ async fn jobs_of_a_paused_type_wait_in_order_and_spend_no_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paused_provider_is_left_out_and_its_own_jobs_wait() {
+async fn a_paused_provider_is_skipped_and_jobs_pinned_to_it_wait() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let _worker = stack.worker().unwrap();
@@ -148,7 +148,7 @@ async fn a_paused_provider_is_left_out_and_its_own_jobs_wait() {
         .longshore(&["pause", "provider", "gemini", "--reason", "under review"])
         .await
         .unwrap());
-    // By now the worker has heard.
+    // By now the worker has applied the pause.
     eventually("another answers", || async {
         let id = stack
             .xadd(&[("prompt", "x"), ("platform", "gemini")])
@@ -199,7 +199,7 @@ async fn a_paused_provider_is_left_out_and_its_own_jobs_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pause_for_a_time_ends_by_itself() {
+async fn a_timed_pause_ends_by_itself() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let _worker = stack.worker().unwrap();
@@ -229,7 +229,7 @@ async fn a_pause_for_a_time_ends_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_missed_the_message_learns_of_a_pause_all_the_same() {
+async fn a_worker_that_missed_the_notification_still_applies_a_pause() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let _worker = stack.worker().unwrap();
     let first = stack.xadd(&[("prompt", "x")]).await.unwrap();

@@ -1,4 +1,4 @@
-//! The record held against what stands in Redis.
+//! Comparing the ledger with Redis.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn differences(stack: &Stack) -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_crashes_nothing_differs() {
+async fn reconcile_finds_no_difference_after_crashes() {
     let stack = Stack::start(slow(Duration::from_secs(1))).await.unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let mut doomed = stack.worker().unwrap();
@@ -63,7 +63,7 @@ async fn after_crashes_nothing_differs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_broke_is_named() {
+async fn reconcile_names_each_difference() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let worker = stack.worker().unwrap();
     let lost = stack

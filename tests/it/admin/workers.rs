@@ -1,4 +1,4 @@
-//! Who works, and on what.
+//! Listing workers and their jobs.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use longshore_tests::stack::{Stack, eventually};
 use super::{in_mid_call, json, ok, slow};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_are_told_with_what_they_have_in_flight() {
+async fn workers_are_listed_with_their_jobs_in_flight() {
     let stack = Stack::start(slow(Duration::from_mins(1))).await.unwrap();
     let mut worker = stack.worker().unwrap();
     let mut ids = Vec::new();

@@ -1,4 +1,4 @@
-//! `longshore cron`, and the section `cron:` of the configuration, as a user has them.
+//! `longshore cron` and the section `cron:` of the configuration.
 
 use anyhow::ensure;
 use longshore_tests::stack::{Options, Ran, Stack, eventually};
@@ -30,7 +30,7 @@ async fn list(stack: &Stack) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_recurs_rests_goes_on_and_is_removed() {
+async fn a_recurring_job_is_paused_resumed_and_removed() {
     let stack = stack().await;
     let cron = async |words: &[&str]| {
         let words = [&["cron"], words].concat();
@@ -116,7 +116,7 @@ async fn a_job_recurs_rests_goes_on_and_is_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_told_and_nothing_recurs() {
+async fn an_invalid_recurring_job_is_rejected() {
     let stack = stack().await;
     std::fs::write(
         stack.dir().join("bad.json"),
@@ -166,7 +166,7 @@ async fn what_is_wrong_is_told_and_nothing_recurs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_configuration_s_jobs_come_and_go_with_it() {
+async fn recurring_jobs_of_the_configuration_follow_its_changes() {
     let stack = stack().await;
     let config = |entries: &str| stack.config_yaml(&format!("cron:\n{entries}")).unwrap();
     config("  - { name: ours, every: 1s, queue: ticks, job: { prompt: One } }\n");

@@ -1,4 +1,4 @@
-//! Leaders that die, and what they leave to others.
+//! Killed leaders and their successors.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use super::{beside_few, leader, print_figures, queued, size, standing, tick_of};
 
-/// How long a dead leader may be missed.
+/// The longest time without a leader.
 const TAKEOVER: Duration = Duration::from_secs(10);
 
-/// The time from one death to the next.
+/// The time from one kill to the next.
 const PAUSE: Duration = Duration::from_secs(5);
 
 async fn some_leader(stack: &Stack) -> String {
@@ -26,7 +26,7 @@ async fn some_leader(stack: &Stack) -> String {
     .unwrap()
 }
 
-/// Which of the schedulers leads: a scheduler's name has its process id in it.
+/// The index of the leading scheduler, whose name contains its process id.
 fn position(schedulers: &[Process], leader: &str) -> usize {
     let is_of = |scheduler: &Process| {
         let pid = scheduler.pid().to_string();
@@ -35,7 +35,7 @@ fn position(schedulers: &[Process], leader: &str) -> usize {
     schedulers.iter().position(is_of).unwrap()
 }
 
-/// Waits until another leads; how long it took.
+/// Waits for another leader and returns how long that took.
 async fn heir(stack: &Stack, dead: &str) -> Duration {
     let began = Instant::now();
     within(TAKEOVER * 2, "another leads", || async {
@@ -52,7 +52,7 @@ async fn heir(stack: &Stack, dead: &str) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_leads_soon_after_a_kill_and_at_once_after_a_stop() {
+async fn another_scheduler_leads_soon_after_a_kill_and_at_once_after_a_stop() {
     let _machine = beside_few().await;
     let stack = Stack::start(Options::default()).await.unwrap();
     let mut schedulers: Vec<Process> = (0..3).map(|_| stack.scheduler().unwrap()).collect();
@@ -70,21 +70,21 @@ async fn another_leads_soon_after_a_kill_and_at_once_after_a_stop() {
         async { stopped.stop(Duration::from_secs(30)).await.unwrap() },
         heir(&stack, &second)
     );
-    // The process has to hear of it first; then it is a matter of milliseconds.
+    // The process has to receive the signal first; the rest takes milliseconds.
     assert!(stopped < Duration::from_secs(3), "{stopped:?}");
     print_figures(&format!(
         "another led {killed:?} after a kill, {stopped:?} after a stop"
     ));
 }
 
-/// What a run of ticks came to.
+/// The ticks in a queue.
 struct Ticks {
     ran: BTreeSet<DateTime<Utc>>,
     late: Vec<i64>,
 }
 
 impl Ticks {
-    /// Of the messages of a queue, of which none may be there twice or be early.
+    /// Reads the ticks of a queue; asserts that none is duplicate or early.
     async fn of(stack: &Stack, queue: &str) -> Self {
         let mut ticks = Self {
             ran: BTreeSet::new(),
@@ -100,7 +100,7 @@ impl Ticks {
         ticks
     }
 
-    /// Every tick from the first to the last either ran or is counted as skipped.
+    /// Asserts that every tick from the first to the last either ran or is counted as skipped.
     fn add_up(&self, standing: &CronStanding, first: DateTime<Utc>) {
         let next = standing.next.unwrap();
         let all = u64::try_from((next - first).num_seconds()).unwrap();
@@ -155,7 +155,7 @@ async fn every_tick_is_enqueued_once_however_often_the_leader_is_killed() {
     })
     .await
     .unwrap();
-    // No more ticks while it is looked.
+    // No more ticks during the assertions.
     for scheduler in &mut schedulers {
         scheduler.kill().unwrap();
     }

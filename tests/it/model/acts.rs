@@ -1,4 +1,4 @@
-//! What a worker does with a job that it believes to have, and what must come of it.
+//! Actions of a worker on a job that it believes it has, and their expected results.
 
 use longshore_shared::{
     broker::{Beginning, Begun, Ending, Fence, Parked, Parking, Spent, Takes},
@@ -12,7 +12,7 @@ use super::{
 use crate::scripts::room::{BEGUN, letter};
 
 impl World {
-    /// Whether the hand goes on with the job afterwards.
+    /// Whether the worker continues with the job afterwards.
     pub(super) async fn begin(
         &mut self,
         hand: &mut Hand,

@@ -1,4 +1,4 @@
-//! What is so: the namespace in Redis, and whether it is what the model says.
+//! The actual state: the namespace in Redis, compared with the model.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -14,12 +14,12 @@ use crate::scripts::room::Room;
 pub(super) type Fields = Vec<(String, String)>;
 type Texts = BTreeMap<String, String>;
 
-/// All that a namespace holds.
+/// The content of a namespace.
 #[derive(Debug)]
 pub(super) struct View {
-    /// What came out of lanes, by place, in order, without our mark.
+    /// Released jobs by entry id, in order, without the internal field.
     pub(super) ready: Vec<(String, Fields)>,
-    /// The queue's entries likewise.
+    /// The queue's entries in the same form.
     pub(super) stream: Vec<(String, Fields)>,
     pending: Texts,
     inflight: Texts,
@@ -38,7 +38,7 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Looks at everything at once.
+    /// Reads everything at once.
     pub(super) async fn of(room: &Room, truth: &Truth) -> Self {
         let keys = [0, 1].map(key_name);
         let holders = keys.each_ref().map(|key| format!("key:{key}"));
@@ -47,7 +47,7 @@ impl View {
             .jobs
             .iter()
             .map(|job| room.key(&format!("result:{}", job.id)));
-        // The first is never there: a command without keys is none.
+        // The first key never exists: a command needs at least one.
         let results: Vec<String> = [room.key("none")].into_iter().chain(results).collect();
         let results: Vec<&str> = ["MGET"]
             .into_iter()
@@ -95,7 +95,7 @@ impl View {
         }
     }
 
-    /// Every accepted job is in exactly one place, whatever the model thinks.
+    /// Asserts that every accepted job is in exactly one location, independent of the model.
     pub(super) fn assert_one_place_each(&self, truth: &Truth) {
         for (job, result) in truth.jobs.iter().zip(&self.results) {
             let id = job.id.to_string();
@@ -126,7 +126,7 @@ impl View {
         }
     }
 
-    /// Everything is as the model says.
+    /// Asserts that everything equals the model.
     pub(super) fn assert_is(&self, truth: &Truth) {
         let standing = || truth.jobs.iter().filter(|job| job.stands());
         let by_place = |text: &dyn Fn(&Job) -> Option<String>| -> Texts {
@@ -193,7 +193,7 @@ impl View {
     }
 }
 
-/// A stream's entries, by place, without our mark.
+/// A stream's entries by entry id, without the internal field.
 async fn entries(room: &Room, queue: QueueName) -> Vec<(String, Fields)> {
     let stream = room.broker.keys().queue(&queue);
     let mut rows: Vec<(String, Fields)> = room.ask(&["XRANGE", &stream, "-", "+"]).await;

@@ -1,4 +1,4 @@
-//! Redis and the model beside it: every step is taken in both, and what they say is compared.
+//! Redis and the model: every step runs in both, and their results are compared.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::scripts::room::{Room, future, id, job_id, letter, limit, past};
 
-/// The workers' names.
+/// The names of the workers.
 pub(super) const WORKER_NAMES: [&str; WORKERS] = ["a", "b", "c"];
 
 /// The name of a concurrency key.
@@ -24,7 +24,7 @@ pub(super) fn key_name(key: usize) -> String {
     format!("key {key}")
 }
 
-/// A job as a worker believes to have it; it may have lost it long ago.
+/// A job that a worker believes it has; it may have lost it long ago.
 pub(super) struct Hand {
     pub(super) worker: usize,
     pub(super) job: usize,
@@ -33,13 +33,13 @@ pub(super) struct Hand {
     pub(super) remembered: bool,
 }
 
-/// Redis, the model, and what the workers believe.
+/// Redis, the model, and the workers' beliefs.
 pub(super) struct World {
     pub(super) room: Room,
     pub(super) truth: Truth,
     readers: Vec<QueueReader>,
     hands: Vec<Hand>,
-    /// All places that any job ever stood at.
+    /// All entry ids that any job ever had.
     places: BTreeSet<String>,
     texts: u32,
 }
@@ -66,7 +66,7 @@ impl World {
         }
     }
 
-    /// A text that is like no other.
+    /// A unique text.
     fn text(&mut self, what: &str) -> String {
         self.texts += 1;
         format!("{what} {}", self.texts)
@@ -94,7 +94,7 @@ impl World {
         self.room.alive(WORKER_NAMES[worker]).await;
         let expected = self.truth.next(count);
         if expected.is_empty() {
-            // Redis would let the read wait for up to a tenth of a second.
+            // Redis would block the read for up to 100 ms.
             return;
         }
         let delivered = self.readers[worker]
@@ -113,7 +113,7 @@ impl World {
                 (job.crashes, &job.resume, false)
             );
             job.spot = Spot::Held(worker);
-            // A worker that has the job twice knows of what its other run left.
+            // A worker that has the job twice knows what its other run left.
             let again = self
                 .hands
                 .iter()
@@ -148,7 +148,7 @@ impl World {
                 Act::ParkLater => self.park(&hand, false, future(), &text).await,
                 Act::HandBack => self.hand_back(&hand, &text).await,
             };
-            // What goes into the queue has its place before anything else happens.
+            // A queued job has its entry id before anything else happens.
             self.check().await;
         }
         if matches!(act, Act::Fail) {
@@ -170,7 +170,7 @@ impl World {
             lost,
         };
         assert_eq!(recovered, expected);
-        // It does not know, and goes on with what it believes to have.
+        // It does not notice, and continues with what it believes it has.
         for hand in self.hands.iter_mut().filter(|hand| hand.worker == worker) {
             hand.remembered = true;
         }
@@ -236,7 +236,7 @@ impl World {
         }
     }
 
-    /// Everything is where it must be.
+    /// Asserts that Redis equals the model.
     pub(super) async fn check(&mut self) {
         let view = View::of(&self.room, &self.truth).await;
         view.assert_one_place_each(&self.truth);
@@ -244,7 +244,7 @@ impl World {
         view.assert_is(&self.truth);
     }
 
-    /// Jobs that went into a stream stand at its end, in the order in which they went.
+    /// Added jobs are at the end of the stream, in order.
     fn see_new_places(&mut self, view: &View) {
         let coming = std::mem::take(&mut self.truth.coming);
         for (ready, stream) in [(true, &view.ready), (false, &view.stream)] {
@@ -276,7 +276,7 @@ impl World {
         }
     }
 
-    /// All workers die, all that waits or died comes back, and one worker ends it all.
+    /// All workers die, all parked jobs and dead letters return, and one worker ends them all.
     pub(super) async fn finish(mut self) {
         for worker in 0..WORKERS {
             self.kill(worker).await;

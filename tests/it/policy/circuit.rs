@@ -1,4 +1,4 @@
-//! What one worker has learned of a provider, the others know.
+//! Workers share what they learn of a provider.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn jobs(count: usize) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_worker_does_not_ask_a_provider_that_is_known_to_be_down() {
+async fn a_new_worker_does_not_call_a_provider_whose_circuit_is_open() {
     let _machine = beside_few().await;
     let stack = Stack::start(Options {
         latency: Duration::from_millis(20),
@@ -73,7 +73,7 @@ async fn a_new_worker_does_not_ask_a_provider_that_is_known_to_be_down() {
     print_figures(&format!(
         "a new worker asked a provider that is down {asked} times for 100 jobs"
     ));
-    // Now and then one job tries whether it is up again.
+    // Now and then one job probes the provider.
     assert!(asked <= 5, "{asked} calls for 100 jobs");
     stack.books().await.unwrap().balance();
 }

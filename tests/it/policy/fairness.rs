@@ -1,4 +1,4 @@
-//! A tenant with a huge backlog does not keep the others waiting.
+//! A tenant with a huge backlog does not delay the others.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use super::{Model, Places, Played, alone, config, print_figures, size};
 const WORKERS: usize = 4;
 const TENANTS: usize = 100;
 const EACH: usize = 10;
-/// Jobs of a backlog that can be looked through in a second, at least.
+/// The least number of backlog jobs that a worker sorts per second.
 const LOOKED_THROUGH: f64 = 20_000.0;
 
-/// Ten jobs of each small tenant, tenant after tenant.
+/// Ten jobs of each small tenant, one tenant after another.
 fn small() -> Vec<String> {
     (0..TENANTS * EACH)
         .map(|at| format!(r#"{{"prompt":"job {at}","tenant":"small-{}"}}"#, at / EACH))
         .collect()
 }
 
-/// How long all but the slowest twentieth of them waited at most, in seconds.
+/// The 95th percentile of their time in the queue, in seconds.
 async fn p95_wait(stack: &Stack, jobs: &[String]) -> f64 {
     let ids = stack.enqueue(jobs).await.unwrap();
     let outcomes = stack.outcomes(&ids).await.unwrap();
@@ -31,7 +31,7 @@ async fn p95_wait(stack: &Stack, jobs: &[String]) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn small_tenants_hardly_notice_a_large_one() {
+async fn a_large_tenant_does_not_delay_small_ones() {
     let _machine = alone().await;
     let backlog: u32 = size(20_000, 200_000);
     let stack = Stack::start(Options {
@@ -44,7 +44,7 @@ async fn small_tenants_hardly_notice_a_large_one() {
     stack.config_yaml(&config(&stack, &[provider], "")).unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let _workers: Vec<_> = (0..WORKERS).map(|_| stack.worker().unwrap()).collect();
-    // The first jobs pay for the workers' start.
+    // The first jobs include the start of the workers.
     p95_wait(&stack, &small()).await;
     let alone = p95_wait(&stack, &small()).await;
 
@@ -70,10 +70,10 @@ async fn small_tenants_hardly_notice_a_large_one() {
     assert_eq!(left.dead, 0);
 }
 
-/// With weights, the shares are in proportion: of two tenants that both have more than there is room for,
-/// the one of weight 3 gets three times as much.
+/// Shares are proportional to weights: of two tenants with a backlog, the one of weight 3 gets three times as
+/// much.
 #[tokio::test(flavor = "multi_thread")]
-async fn shares_follow_the_weights() {
+async fn tenants_share_by_weight() {
     let _machine = alone().await;
     let stack = Stack::start(Options {
         latency: Duration::from_millis(50),
@@ -101,7 +101,7 @@ async fn shares_follow_the_weights() {
         anyhow::ensure!(other + acme >= 1_000, "{other} and {acme}");
         let figures = format!("acme, of weight 3, had {acme} jobs done, the other {other}");
         print_figures(&figures);
-        // 750 and 250, but for the jobs that were looked at before the others were seen.
+        // 750 and 250, except for jobs that were read before the other tenant's were seen.
         assert!(
             acme * 10 >= other * 24 && acme * 10 <= other * 36,
             "{figures}"

@@ -1,4 +1,4 @@
-//! A provider is down for a while, under load.
+//! A provider outage under load.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,14 @@ use longshore_tests::stack::{Options, Stack};
 
 use super::{Model, Played, beside_few, config, print_figures, seen, size};
 
-/// Jobs that come in a second, a tenth of them every tenth of it.
+/// Jobs enqueued per second, in ten parts.
 const LOAD: u64 = 100;
 const TICK: Duration = Duration::from_millis(100);
-/// Traffic has moved after this long.
+/// The time that traffic takes to move to another provider.
 const MOVED: Duration = Duration::from_secs(2);
 const SECOND_US: u64 = 1_000_000;
 
-/// Puts jobs into the queue at the load's pace until the condition holds.
+/// Enqueues jobs at the pace of the load until the condition holds.
 async fn load_until(
     stack: &Stack,
     jobs: &mut Vec<JobId>,
@@ -35,7 +35,7 @@ async fn load_until(
     }
 }
 
-/// Calls that a provider served in a time, in microseconds since 1970.
+/// Calls that a provider served in a time span, in microseconds since 1970.
 fn served(stack: &Stack, provider: &str, from: u64, to: u64) -> u64 {
     let calls = stack.simulator.calls(provider);
     let in_time = |call: &&longshore_simulator::Arrival| {
@@ -45,7 +45,7 @@ fn served(stack: &Stack, provider: &str, from: u64, to: u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn traffic_moves_away_and_comes_back_and_no_job_fails() {
+async fn traffic_leaves_a_failing_provider_and_returns_and_no_job_fails() {
     let _machine = beside_few().await;
     let outage = Duration::from_secs(size(8, 30));
     let stack = Stack::start(Options {

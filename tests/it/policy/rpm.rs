@@ -1,4 +1,4 @@
-//! Six hundred requests a minute shared by four workers, at a provider that counts exactly.
+//! Six hundred requests a minute shared by four workers, with a provider that counts exactly.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use super::{Model, Places, Played, beside_few, config, ended, print_figures, see
 const WORKERS: usize = 4;
 const RATE: u32 = 600;
 
-/// The short form looks at the first 25 seconds, of which the allowed rate is 250 calls. Whoever spends
-/// the minute at once makes 600 there, which is no less allowed: so it is only the least that counts.
+/// The short form measures the first 25 seconds, in which the rate allows 250 calls. Spending the whole
+/// minute's 600 calls at once is allowed as well, so only the minimum is asserted.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rate_is_used_and_not_overrun() {
     let _machine = beside_few().await;

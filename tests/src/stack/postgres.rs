@@ -1,4 +1,4 @@
-//! Databases for tests: each its own, all in one private Postgres.
+//! One database for each test, all in one private Postgres.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -41,7 +41,7 @@ async fn shared() -> anyhow::Result<&'static Shared> {
         .await
 }
 
-/// The address of a fresh database with all tables.
+/// The URL of a new database with all tables.
 pub async fn database() -> anyhow::Result<String> {
     let shared = shared().await?;
     let server = shared.postgres.url();
@@ -60,7 +60,7 @@ pub async fn database() -> anyhow::Result<String> {
     Ok(url)
 }
 
-/// A Postgres of the test's own, to be stopped and started; without tables yet.
+/// Starts a Postgres that the test may stop and restart, without tables.
 pub async fn own_postgres() -> anyhow::Result<OwnPostgres> {
     let dir = tempfile::tempdir()?;
     let server =
@@ -68,7 +68,7 @@ pub async fn own_postgres() -> anyhow::Result<OwnPostgres> {
     Ok(OwnPostgres { server, _dir: dir })
 }
 
-/// A Postgres of the test's own.
+/// A Postgres that the test may stop and restart.
 pub struct OwnPostgres {
     server: LocalPostgres,
     _dir: TempDir,
@@ -80,12 +80,12 @@ impl OwnPostgres {
         self.server.url()
     }
 
-    /// Stops it in order.
+    /// Stops it cleanly.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         Ok(self.server.stop().await?)
     }
 
-    /// Starts it again, at the same address and with the same data.
+    /// Restarts it at the same address with the same data.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         Ok(self.server.restart().await?)
     }

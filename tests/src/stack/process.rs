@@ -1,4 +1,4 @@
-//! Programs of ours that a test starts.
+//! Worker and scheduler processes of a test.
 
 use std::{
     ops::{Deref, DerefMut},

@@ -1,4 +1,4 @@
-//! Redis, the books beside it, and what the workers believe.
+//! Redis, the expected books, and the workers' beliefs.
 
 use std::time::Duration;
 
@@ -19,22 +19,22 @@ use crate::scripts::room::{Room, id, prompt};
 
 const NAMES: [&str; WORKERS] = ["a", "b", "c"];
 
-/// The windows that there are, and their limits.
+/// The windows and their limits.
 const WINDOWS: [(&str, u64); 3] = [("budget:b", 30), ("usd:one", 20), ("usd:two", 16)];
 
-/// The places that there are; of the second at most half of what is left of its dollars.
+/// The slots of each account; of the second at most half of what is left of its dollars.
 const SLOTS: [(&str, u32); 2] = [("slots:one", 2), ("slots:two", 3)];
 
-/// The first window's start (ms); each lasts a second, far from now.
+/// The start of the first window (ms); each lasts a second, far from now.
 const FIRST: i64 = 4_102_444_800_000;
 
-/// Redis and all the rest.
+/// Redis and the model.
 pub(super) struct World {
     room: Room,
     books: Books,
     readers: Vec<QueueReader>,
     hands: Vec<Hand>,
-    /// The number of the window that it is.
+    /// The number of the current window.
     window: i64,
     jobs: usize,
     ended: usize,
@@ -68,7 +68,7 @@ impl World {
         self.room.alive(NAMES[worker]).await;
         let depth = self.room.broker.depth(&self.room.queue).await.unwrap();
         if depth.available == 0 {
-            // Redis would let the read wait for up to a tenth of a second.
+            // Redis would block the read for up to 100 ms.
             return;
         }
         let wait = Duration::from_millis(1);
@@ -78,7 +78,7 @@ impl World {
         }
     }
 
-    /// What a call takes.
+    /// The amounts that a call reserves.
     fn takes(&self, call: Call) -> Vec<Take> {
         let window = self.window - i64::from(call.late);
         let start = FIRST + 1000 * window;
@@ -108,7 +108,7 @@ impl World {
         }
         let mut hand = self.hands.swap_remove(who.index(self.hands.len()));
         let begins = !matches!(act, Act::End(..));
-        // Who has an attempt does not begin another, and who has none cannot note its failure.
+        // A worker with an attempt does not begin another, and one without cannot record its failure.
         if begins == hand.attempt.is_some() && (begins || matches!(act, Act::End(End::Fail, _))) {
             self.hands.push(hand);
             return;
@@ -155,7 +155,7 @@ impl World {
         }
     }
 
-    /// The same step, as after a lost reply.
+    /// Repeats the action, as after a lost reply.
     async fn again(&self, hand: &mut Hand, act: Act, attempt: AttemptId, ended: Option<AttemptId>) {
         match act {
             Act::Begin(call) => {
@@ -173,7 +173,7 @@ impl World {
         }
     }
 
-    /// A call costs no more than it might have.
+    /// Limits the usage of a call to its reservation.
     async fn at_most_taken(&self, hand: &Hand, spent: Spent) -> Spent {
         let journal = journal(&self.room).await;
         let begun = hand
@@ -209,7 +209,7 @@ impl World {
         self.enter(None).await;
     }
 
-    /// As if a second had passed: all gates are open, and who went and has not begun went elsewhere.
+    /// Simulates a second: all gates open, and released jobs that have not begun are gone.
     async fn a_second_passes(&self) {
         let gates = self.room.key("gates");
         let meters: Vec<String> = self.room.ask(&["ZRANGE", &gates, "0", "-1"]).await;
@@ -233,7 +233,7 @@ impl World {
         self.room.broker.limited(name, 0, slots).await.unwrap();
     }
 
-    /// The windows that are counted are over.
+    /// Ends the current windows.
     pub(super) async fn next_window(&mut self) {
         self.window += 1;
         for (meter, _) in WINDOWS {
@@ -244,7 +244,7 @@ impl World {
         }
     }
 
-    /// Everything is as it must be.
+    /// Asserts that everything is as expected.
     pub(super) async fn check(&self) {
         for (meter, limit) in WINDOWS {
             let limit = i64::try_from(limit).unwrap();
@@ -265,8 +265,8 @@ impl World {
         }
     }
 
-    /// All workers die, the next day comes, and one worker ends all jobs: none is stuck in a lane, and
-    /// nothing stays taken.
+    /// All workers die, the next day begins, and one worker ends all jobs: none is stuck in a lane, and no
+    /// reservation is left.
     pub(super) async fn finish(mut self) {
         for worker in 0..WORKERS {
             self.kill(worker).await;
