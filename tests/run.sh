@@ -9,12 +9,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Load and lateness in milliseconds: one at a time.
 alone=(cron::due policy::fairness)
-# Deadlines of a few seconds: three at a time.
-few=(admin::cancel admin::pause cron::leaders policy::adaptive policy::circuit policy::outage policy::rpm reload)
+# Deadlines of seconds, and tests that wait for minutes, of which the backlog has to keep a pace: four at a time.
+few=(admin::cancel admin::pause alerts backlog chains::kills chaos crash cron::leaders policy::adaptive policy::circuit policy::outage policy::rpm reload time)
 # Rates of milliseconds, without processes of their own: one for each core.
 scripts=(scripts)
-# All others. On two cores, 12 at once are as fast as 16 and take half the time of 4.
-threads=${LONGSHORE_TEST_THREADS:-12}
+# All others.
+threads=${LONGSHORE_TEST_THREADS:-8}
 
 it() { cargo test --workspace --test it -- "$@"; }
 
@@ -27,5 +27,5 @@ cargo test --workspace --lib --bins --test tidy
 cargo test --workspace --doc
 it "${scripts[@]/%/::}" "$@"
 it "${alone[@]/%/::}" --test-threads=1 "$@"
-it "${few[@]/%/::}" --test-threads=3 "$@"
+it "${few[@]/%/::}" --test-threads=4 "$@"
 it "${skip[@]}" --test-threads="$threads" "$@"

@@ -8,11 +8,11 @@ use longshore_tests::stack::{Options, Stack, eventually, within};
 use serde_json::Value;
 
 use crate::{
-    played::{Model, Played, config},
-    receiver::{Receiver, SECRET},
+    simulated::{Model, SimulatedProvider, config},
+    webhook_receiver::{SECRET, WebhookReceiver},
 };
 
-impl Receiver {
+impl WebhookReceiver {
     /// The thresholds of the delivered alerts, in order, by id: a repeated delivery counts once.
     fn thresholds(&self) -> Vec<u64> {
         let taken = self.taken.lock().unwrap();
@@ -37,7 +37,7 @@ fn threshold_of(body: &Value) -> u64 {
 }
 
 /// One provider with ten requests a day and a window that ends at `reset`.
-async fn stack(receiver: &Receiver, reset: DateTime<Utc>) -> Stack {
+async fn stack(receiver: &WebhookReceiver, reset: DateTime<Utc>) -> Stack {
     let secret = format!("whsec_{SECRET}");
     let stack = Stack::start(Options {
         env: vec![("WEBHOOK_SECRET".to_owned(), secret)],
@@ -54,7 +54,7 @@ async fn stack(receiver: &Receiver, reset: DateTime<Utc>) -> Stack {
         "{{requests_per_day: 10, reset_at: \"{}\"}}",
         reset.format("%H:%M")
     );
-    let meter = Played::limited("meter", Model::Cheap, &limits);
+    let meter = SimulatedProvider::limited("meter", Model::Cheap, &limits);
     stack.config_yaml(&config(&stack, &[meter], &rest)).unwrap();
     stack
 }
@@ -68,7 +68,7 @@ async fn call(stack: &Stack, times: usize) {
     }
 }
 
-async fn arrived(receiver: &Receiver, thresholds: &[u64]) {
+async fn arrived(receiver: &WebhookReceiver, thresholds: &[u64]) {
     eventually("the alerts arrive", || async {
         let arrived = receiver.thresholds();
         ensure!(arrived == thresholds, "{arrived:?}");
@@ -90,7 +90,7 @@ async fn recorded(stack: &Stack) -> Vec<(i16, i64, i64)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_threshold_is_delivered_once_and_signed_when_schedulers_are_killed() {
-    let receiver = Receiver::start().await;
+    let receiver = WebhookReceiver::start().await;
     let stack = stack(&receiver, Utc::now() + TimeDelta::hours(12)).await;
     let _worker = stack.worker().unwrap();
     let mut first = stack.scheduler().unwrap();
@@ -146,7 +146,7 @@ fn next_reset() -> DateTime<Utc> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_is_recorded_at_its_reset_without_a_further_call() {
-    let receiver = Receiver::start().await;
+    let receiver = WebhookReceiver::start().await;
     let reset = next_reset();
     let stack = stack(&receiver, reset).await;
     let _worker = stack.worker().unwrap();

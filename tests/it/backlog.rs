@@ -11,15 +11,15 @@ use longshore_tests::{
 };
 
 use crate::{
-    machine::{print_figures, size},
-    played::{Model, Played, config},
+    machine::{beside_few, print_figures, size},
     policy::{Places, ended, seen},
+    simulated::{Model, SimulatedProvider, config},
 };
 
-/// Jobs that this machine answers a second at least while the quota is used up: in the short form beside
-/// other tests, in the full one by itself.
+/// Jobs that this machine answers a second at least while the quota is used up: in the short form beside a
+/// few other tests, in the full one by itself.
 fn pace() -> u64 {
-    size(200, 800)
+    size(400, 800)
 }
 
 /// The least time between the exhausted quota and its reset.
@@ -69,12 +69,13 @@ async fn idle_cost(stack: &Stack, workers: &[Process], time: Duration) -> (f64, 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_parked_until_a_reset_costs_almost_nothing() {
     let jobs: u64 = size(20_000, 100_000);
+    let _machine = beside_few().await;
     let stack = Stack::start(Options::default()).await.unwrap();
     let spent_by = Utc::now() + TimeDelta::seconds(i64::try_from(jobs / pace()).unwrap());
     let reset = full_minute_after(spent_by + WAIT);
     let at = reset.format("%H:%M");
     let limits = format!("{{requests_per_day: {jobs}, time_zone: UTC, reset_at: \"{at}\"}}");
-    let meter = Played::limited("meter", Model::Cheap, &limits);
+    let meter = SimulatedProvider::limited("meter", Model::Cheap, &limits);
     stack.config_yaml(&config(&stack, &[meter], "")).unwrap();
     stack.simulator.set_limits(
         Some("meter"),

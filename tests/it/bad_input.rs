@@ -3,7 +3,7 @@
 use anyhow::bail;
 use longshore_shared::{broker::Broker, id::QueueName};
 use longshore_tests::{
-    letters,
+    dead_letters,
     stack::{Options, Stack, eventually},
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
@@ -107,7 +107,7 @@ async fn check_letters(
     broker: &Broker,
     expected: &std::collections::BTreeMap<String, (&'static str, Vec<u8>)>,
 ) {
-    let letters = letters::all(broker).await.unwrap();
+    let letters = dead_letters::list(broker).await.unwrap();
     assert_eq!(letters.len(), 1000);
     for (_, letter, _) in &letters {
         let (reason, message) = &expected[letter.record.id.as_str()];

@@ -11,7 +11,7 @@ use longshore_shared::{
     broker::BatchReport,
     chain::{ChainId, ChainState},
 };
-use longshore_tests::stack::{Options, Ran, Stack, eventually};
+use longshore_tests::stack::{Options, Stack, eventually, expect_success};
 use serde_json::Value;
 
 use crate::machine::{print_figures, size};
@@ -21,15 +21,6 @@ const MOST_MEMORY: u64 = 100 * 1024;
 
 async fn stack() -> Stack {
     Stack::start(Options::default()).await.unwrap()
-}
-
-fn ok(ran: Ran) -> String {
-    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
-    ran.stdout
-}
-
-fn write(stack: &Stack, name: &str, text: &str) {
-    std::fs::write(stack.dir().join(name), text).unwrap();
 }
 
 fn lines(count: usize) -> String {
@@ -108,10 +99,12 @@ async fn put_in_twice(stack: &Stack, count: usize, arguments: &[&str]) -> u64 {
     };
     assert_eq!(killed.state, ChainState::Open);
     assert!(killed.lines < count as u64, "{} are in", killed.lines);
-    let shown = ok(stack
-        .longshore(&["batch", "show", "nightly"])
-        .await
-        .unwrap());
+    let shown = expect_success(
+        stack
+            .longshore(&["batch", "show", "nightly"])
+            .await
+            .unwrap(),
+    );
     assert!(shown.contains("State: open"), "{shown}");
 
     let again = Producer::start(stack, arguments);
@@ -142,7 +135,7 @@ async fn put_in_twice(stack: &Stack, count: usize, arguments: &[&str]) -> u64 {
 async fn a_killed_and_restarted_producer_enqueues_each_task_once() {
     const COUNT: usize = 20_000;
     let stack = stack().await;
-    write(&stack, "tasks.jsonl", &lines(COUNT));
+    stack.write("tasks.jsonl", &lines(COUNT)).unwrap();
     let _worker = stack.worker().unwrap();
     let arguments = [
         "batch",
@@ -178,7 +171,7 @@ async fn a_killed_and_restarted_producer_enqueues_each_task_once() {
 async fn memory_does_not_grow_with_the_length_of_the_file() {
     let count = size(30_000, 1_000_000);
     let stack = stack().await;
-    write(&stack, "tasks.jsonl", &lines(count));
+    stack.write("tasks.jsonl", &lines(count)).unwrap();
     let arguments = ["batch", "tasks.jsonl", "--id", "nightly", "--detach"];
     put_in_twice(&stack, count, &arguments).await;
     let report = report(&stack, "nightly").await.unwrap();
@@ -194,20 +187,24 @@ async fn memory_does_not_grow_with_the_length_of_the_file() {
 async fn another_file_with_the_same_id_is_rejected_and_the_same_file_makes_no_calls() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
-    write(&stack, "tasks.jsonl", &lines(30));
+    stack.write("tasks.jsonl", &lines(30)).unwrap();
     let arguments = ["batch", "tasks.jsonl", "--id", "b1", "--output"];
-    ok(stack
-        .longshore(&[&arguments[..], &["one.json"]].concat())
-        .await
-        .unwrap());
-    ok(stack
-        .longshore(&[&arguments[..], &["two.json"]].concat())
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&[&arguments[..], &["one.json"]].concat())
+            .await
+            .unwrap(),
+    );
+    expect_success(
+        stack
+            .longshore(&[&arguments[..], &["two.json"]].concat())
+            .await
+            .unwrap(),
+    );
     assert_eq!(results(&stack, "one.json"), results(&stack, "two.json"));
     assert_eq!(stack.simulator.stats().requests, 30);
 
-    write(&stack, "tasks.jsonl", &lines(31));
+    stack.write("tasks.jsonl", &lines(31)).unwrap();
     let ran = stack
         .longshore(&[&arguments[..], &["three.json"]].concat())
         .await
@@ -225,7 +222,7 @@ async fn another_file_with_the_same_id_is_rejected_and_the_same_file_makes_no_ca
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_batch_does_not_continue_with_another_file() {
     let stack = stack().await;
-    write(&stack, "tasks.jsonl", &lines(100_000));
+    stack.write("tasks.jsonl", &lines(100_000)).unwrap();
     let producer = Producer::start(&stack, &["batch", "tasks.jsonl", "--id", "b1", "--detach"]);
     eventually("some are in", || async {
         let report = report(&stack, "b1").await;
@@ -236,11 +233,12 @@ async fn an_open_batch_does_not_continue_with_another_file() {
     .unwrap();
     producer.kill();
     let before = report(&stack, "b1").await.unwrap().lines;
-    write(
-        &stack,
-        "tasks.jsonl",
-        &lines(100_000).replacen("task 7", "task seven", 1),
-    );
+    stack
+        .write(
+            "tasks.jsonl",
+            &lines(100_000).replacen("task 7", "task seven", 1),
+        )
+        .unwrap();
     let ran = stack
         .longshore(&["batch", "tasks.jsonl", "--id", "b1", "--detach"])
         .await
@@ -258,17 +256,20 @@ async fn an_open_batch_does_not_continue_with_another_file() {
 async fn a_csv_batch_runs_and_its_results_are_read_after_redis_expired_them() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
-    write(
-        &stack,
-        "rows.csv",
-        "\u{feff}title,id,First name\r\n\"One, two\",row-1,Ann\r\n[[status=400]],,Bob\r\n",
-    );
+    stack
+        .write(
+            "rows.csv",
+            "\u{feff}title,id,First name\r\n\"One, two\",row-1,Ann\r\n[[status=400]],,Bob\r\n",
+        )
+        .unwrap();
     let prompt = "Say {{ title }} to {{ row['First name'] }}";
     let arguments = ["batch", "rows.csv", "--prompt", prompt, "--fields", "id"];
-    let told = ok(stack
-        .longshore(&[&arguments[..], &["--id", "rows", "--detach"]].concat())
-        .await
-        .unwrap());
+    let told = expect_success(
+        stack
+            .longshore(&[&arguments[..], &["--id", "rows", "--detach"]].concat())
+            .await
+            .unwrap(),
+    );
     assert!(told.contains("longshore batch wait rows"), "{told}");
     let ran = stack
         .longshore(&["batch", "wait", "rows", "--output", "one.json"])
@@ -299,7 +300,7 @@ async fn a_csv_batch_runs_and_its_results_are_read_after_redis_expired_them() {
         .await
         .unwrap();
     assert_eq!(results(&stack, "two.json"), one, "out of the record");
-    let shown = ok(stack.longshore(&["batch", "show", "rows"]).await.unwrap());
+    let shown = expect_success(stack.longshore(&["batch", "show", "rows"]).await.unwrap());
     assert!(
         shown.contains("Tasks: 2 of 2 done: 1 succeeded, 1 failed")
             && shown.contains("task 2 (index 1), rows/task/1: "),
@@ -314,21 +315,25 @@ async fn a_task_with_an_id_is_one_job_across_batches() {
     let tasks = |last: &str| {
         format!("{{\"prompt\":\"a\",\"id\":\"x-1\"}}\n{{\"prompt\":\"{last}\",\"id\":\"x-2\"}}\n")
     };
-    write(&stack, "tasks.jsonl", &tasks("b"));
-    ok(stack
-        .longshore(&["batch", "tasks.jsonl", "--id", "b1"])
-        .await
-        .unwrap());
-    ok(stack
-        .longshore(&["batch", "tasks.jsonl", "--id", "b2"])
-        .await
-        .unwrap());
+    stack.write("tasks.jsonl", &tasks("b")).unwrap();
+    expect_success(
+        stack
+            .longshore(&["batch", "tasks.jsonl", "--id", "b1"])
+            .await
+            .unwrap(),
+    );
+    expect_success(
+        stack
+            .longshore(&["batch", "tasks.jsonl", "--id", "b2"])
+            .await
+            .unwrap(),
+    );
     assert_eq!(
         stack.simulator.stats().requests,
         2,
         "the second asked nobody"
     );
-    write(&stack, "tasks.jsonl", &tasks("c"));
+    stack.write("tasks.jsonl", &tasks("c")).unwrap();
     let ran = stack
         .longshore(&["batch", "tasks.jsonl", "--id", "b3", "--format", "json"])
         .await
@@ -342,11 +347,13 @@ async fn a_task_with_an_id_is_one_job_across_batches() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rest_of_a_cancelled_batch_never_runs() {
     let stack = stack().await;
-    write(&stack, "tasks.jsonl", &lines(20));
-    ok(stack
-        .longshore(&["batch", "tasks.jsonl", "--id", "b1", "--detach"])
-        .await
-        .unwrap());
+    stack.write("tasks.jsonl", &lines(20)).unwrap();
+    expect_success(
+        stack
+            .longshore(&["batch", "tasks.jsonl", "--id", "b1", "--detach"])
+            .await
+            .unwrap(),
+    );
     let id = ChainId::parse("b1").unwrap();
     stack.broker.cancel_chain(&id).await.unwrap();
     let _worker = stack.worker().unwrap();

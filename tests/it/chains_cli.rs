@@ -21,12 +21,6 @@ fn ended(ran: Ran, code: i32) -> String {
     ran.stdout
 }
 
-fn write(stack: &Stack, name: &str, text: &str) {
-    let path = stack.dir().join(name);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, text).unwrap();
-}
-
 async fn json(stack: &Stack, arguments: &[&str]) -> Value {
     let text = ended(run(stack, arguments).await, 0);
     serde_json::from_str(&text).unwrap()
@@ -57,7 +51,7 @@ steps:
 async fn a_chain_is_run_shown_and_listed_with_its_costs() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
-    write(&stack, "report.yaml", REPORT);
+    stack.write("report.yaml", REPORT).unwrap();
     let ran = run(
         &stack,
         &[
@@ -146,7 +140,9 @@ async fn a_chain_is_run_shown_and_listed_with_its_costs() {
     let again = run(&stack, &["chain", "run", "report.yaml", "--id", "report-7"]).await;
     contains(&again.stderr, &["was begun before"]);
     contains(&ended(again, 0), &["--- merge ---\nAbout Oslo."]);
-    write(&stack, "other.yaml", &REPORT.replace("Lima", "Kyiv"));
+    stack
+        .write("other.yaml", &REPORT.replace("Lima", "Kyiv"))
+        .unwrap();
     let other = run(&stack, &["chain", "run", "other.yaml", "--id", "report-7"]).await;
     contains(&other.stderr, &["id `report-7` belongs to another chain"]);
     assert_eq!(other.code, Some(2));
@@ -179,7 +175,7 @@ async fn a_failed_chain_is_resumed_at_the_failed_step() {
         {"name": "first", "prompt": "[[echo=one]]"},
         {"name": "second", "needs": ["first"], "platform": "gemini", "fallback": false, "prompt": "[[fail_first=1:400]] {{ steps.first.output }}"},
         {"name": "third", "needs": ["second"], "prompt": "[[echo=three]]"}]}"#;
-    write(&stack, "chain.json", document);
+    stack.write("chain.json", document).unwrap();
     let text = ended(run(&stack, &["chain", "run", "chain.json"]).await, 1);
     contains(
         &text,
@@ -232,7 +228,7 @@ async fn a_chain_is_stopped() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let document = r#"{"steps": [{"name": "hangs", "prompt": "[[hang]]"}, {"name": "after", "needs": ["hangs"], "prompt": "x"}]}"#;
-    write(&stack, "chain.json", document);
+    stack.write("chain.json", document).unwrap();
     let begun = json(
         &stack,
         &["chain", "run", "chain.json", "--detach", "--format", "json"],
@@ -280,7 +276,7 @@ async fn an_invalid_chain_is_not_enqueued() {
     let document = r#"{"steps": [
         {"name": "a", "needs": ["b"], "prompt": "x"},
         {"name": "b", "needs": ["a", "c"], "prompt": "{{ steps.z.output }}"}]}"#;
-    write(&stack, "chain.json", document);
+    stack.write("chain.json", document).unwrap();
     let ran = run(&stack, &["chain", "run", "chain.json"]).await;
     assert_eq!(
         (ran.code, ran.stdout.as_str()),
@@ -311,12 +307,12 @@ tasks:
     risk: high
     area: core
 "#;
-    write(&stack, "project/.orchestrator/tasks.yaml", tasks);
-    write(
-        &stack,
-        "project/src/a.rs",
-        "fn a() { format!(\"{{}}\"); }\n",
-    );
+    stack
+        .write("project/.orchestrator/tasks.yaml", tasks)
+        .unwrap();
+    stack
+        .write("project/src/a.rs", "fn a() { format!(\"{{}}\"); }\n")
+        .unwrap();
     let dry = json(
         &stack,
         &[
@@ -369,11 +365,12 @@ tasks:
     )
     .await;
     assert_eq!(jobs[0]["metadata"]["task_id"], "MY-TASK-001");
-    write(
-        &stack,
-        "project/.orchestrator/tasks.yaml",
-        "tasks:\n  - id: a\n    goal: x\n    context_files: [../secret]\n  - id: b\n",
-    );
+    stack
+        .write(
+            "project/.orchestrator/tasks.yaml",
+            "tasks:\n  - id: a\n    goal: x\n    context_files: [../secret]\n  - id: b\n",
+        )
+        .unwrap();
     let wrong = run(&stack, &["run", "--working-dir", "project"]).await;
     assert_eq!(wrong.code, Some(2));
     contains(

@@ -4,7 +4,7 @@
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How many tests with deadlines run at a time.
-const FEW: u32 = 3;
+const FEW: u32 = 4;
 
 static MACHINE: Semaphore = Semaphore::const_new(FEW as usize);
 
@@ -13,7 +13,7 @@ pub(crate) async fn alone() -> SemaphorePermit<'static> {
     MACHINE.acquire_many(FEW).await.unwrap()
 }
 
-/// Waits until at most two others with deadlines run, and none that runs alone.
+/// Waits until at most three others with deadlines run, and none that runs alone.
 pub(crate) async fn beside_few() -> SemaphorePermit<'static> {
     MACHINE.acquire().await.unwrap()
 }

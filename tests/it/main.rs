@@ -3,7 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that cannot go on says where"
+    reason = "a test that cannot continue fails with the location"
 )]
 
 mod admin;
@@ -18,16 +18,16 @@ mod cli;
 mod clients;
 mod crash;
 mod cron;
+mod dead_letters;
 mod identity;
-mod letters;
 
+mod first_job;
 mod machine;
 mod model;
-mod played;
 mod policy;
 mod quota;
-mod receiver;
 mod reload;
-mod road;
 mod scripts;
+mod simulated;
 mod time;
+mod webhook_receiver;

@@ -7,10 +7,10 @@
     reason = "what goes wrong in the model is the test's failure"
 )]
 
-mod acts;
+mod actions;
+mod actual;
+mod expected;
 mod limits;
-mod truth;
-mod view;
 mod world;
 
 use proptest::{

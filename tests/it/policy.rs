@@ -18,7 +18,7 @@ use redis::AsyncCommands as _;
 
 use crate::{
     machine::{alone, beside_few, print_figures, size},
-    played::{Model, Played, config},
+    simulated::{Model, SimulatedProvider, config},
 };
 
 /// What a provider has received so far.

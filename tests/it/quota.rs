@@ -8,10 +8,10 @@ use longshore_shared::{
     resume::Resume,
 };
 use longshore_simulator::Dialect;
-use longshore_tests::stack::{Options, Ran, Stack};
+use longshore_tests::stack::{Options, Ran, Stack, expect_success};
 use serde_json::Value;
 
-use crate::played::{Model, Played, config};
+use crate::simulated::{Model, SimulatedProvider, config};
 
 async fn stack() -> Stack {
     let stack = Stack::start(Options::default()).await.unwrap();
@@ -20,14 +20,9 @@ async fn stack() -> Stack {
         "{{requests_per_day: 10, reset_at: \"{}\"}}",
         away.format("%H:%M")
     );
-    let meter = Played::limited("meter", Model::Cheap, &limits);
+    let meter = SimulatedProvider::limited("meter", Model::Cheap, &limits);
     stack.config_yaml(&config(&stack, &[meter], "")).unwrap();
     stack
-}
-
-fn ok(ran: Ran) -> String {
-    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
-    ran.stdout
 }
 
 async fn batch(stack: &Stack, tasks: usize, options: &[&str]) -> Ran {
@@ -61,12 +56,12 @@ async fn a_batch_that_would_exhaust_a_quota_needs_confirmation() {
     );
     assert_eq!(available(&stack).await, 0, "nothing was put in");
 
-    ok(batch(&stack, 8, &["--detach"]).await);
+    expect_success(batch(&stack, 8, &["--detach"]).await);
     assert_eq!(available(&stack).await, 8, "there is room for these");
 
     let sure = batch(&stack, 9, &["--detach", "--yes"]).await;
     assert!(sure.stderr.contains(warning), "{}", sure.stderr);
-    ok(sure);
+    expect_success(sure);
     assert_eq!(available(&stack).await, 17);
 }
 
@@ -93,7 +88,7 @@ async fn quota_and_status_show_usage_and_parked_jobs() {
     })
     .await
     .unwrap();
-    let text = ok(stack.longshore(&["quota"]).await.unwrap());
+    let text = expect_success(stack.longshore(&["quota"]).await.unwrap());
     for part in [
         "=== Quota Status ===\nPlatform      Used    Limit    Remaining    Reset\n",
         "\nmeter         10      10       0            20",
@@ -102,26 +97,30 @@ async fn quota_and_status_show_usage_and_parked_jobs() {
     ] {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
-    let status = ok(stack.longshore(&["status"]).await.unwrap());
+    let status = expect_success(stack.longshore(&["status"]).await.unwrap());
     for part in [
         "  2 waiting for meter's requests a day\n",
         "\nmeter         10      10       0            20",
     ] {
         assert!(status.contains(part), "no {part:?} in {status}");
     }
-    let list = ok(stack.longshore(&["jobs", "list"]).await.unwrap());
+    let list = expect_success(stack.longshore(&["jobs", "list"]).await.unwrap());
     let waits = "scheduled, waits for meter's requests a day";
     assert_eq!(list.matches(waits).count(), 2, "{list}");
-    let list = ok(stack
-        .longshore(&["jobs", "list", "--state", "scheduled", "--format", "json"])
-        .await
-        .unwrap());
+    let list = expect_success(
+        stack
+            .longshore(&["jobs", "list", "--state", "scheduled", "--format", "json"])
+            .await
+            .unwrap(),
+    );
     let jobs: Value = serde_json::from_str(&list).unwrap();
     assert_eq!(jobs[0]["waits_for"], "meter's requests a day");
     let mut places = Vec::new();
     for job in jobs.as_array().unwrap() {
         let id = job["job_id"].as_str().unwrap();
-        places.push(ok(stack.longshore(&["jobs", "why", id]).await.unwrap()));
+        places.push(expect_success(
+            stack.longshore(&["jobs", "why", id]).await.unwrap(),
+        ));
     }
     places.sort_by_key(|text| text.contains(", as the next"));
     let why = "it waits for room under meter's requests a day";
@@ -170,7 +169,7 @@ async fn a_job_in_a_tenant_lane_shows_whose_turn_it_is() {
     aside(&stack, own, "globex", 1).await;
 
     // Only the message has the producer's own id.
-    let why = ok(stack.longshore(&["jobs", "why", "inv-42"]).await.unwrap());
+    let why = expect_success(stack.longshore(&["jobs", "why", "inv-42"]).await.unwrap());
     assert!(
         why.starts_with(
             "inv-42: it waits for the turn of tenant globex in queue default, behind 1 job of its own; only the \
@@ -178,14 +177,14 @@ async fn a_job_in_a_tenant_lane_shows_whose_turn_it_is() {
         ),
         "{why}"
     );
-    let show = ok(stack.longshore(&["jobs", "show", "inv-42"]).await.unwrap());
+    let show = expect_success(stack.longshore(&["jobs", "show", "inv-42"]).await.unwrap());
     assert!(
         show.contains("scheduled, waits for the turn of tenant globex in queue default"),
         "{show}"
     );
     let ran = stack.longshore(&["jobs", "why", "inv-43"]).await.unwrap();
     assert_eq!(ran.code, Some(1), "{}", ran.stdout);
-    let queues = ok(stack.longshore(&["queues"]).await.unwrap());
+    let queues = expect_success(stack.longshore(&["queues"]).await.unwrap());
     for part in [
         "the turn of tenant acme in queue default       1\n",
         "the turn of tenant globex in queue default     2\n",
@@ -231,7 +230,7 @@ models:
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_never_costs_more_than_its_limit() {
     let stack = Stack::start(Options::default()).await.unwrap();
-    let meter = Played::unlimited("meter", Model::Cheap);
+    let meter = SimulatedProvider::unlimited("meter", Model::Cheap);
     // At most 4,096 tokens of output cost $0.0024576, and the prompt a little more.
     let rest = "routing: {max_cost_per_task: \"0.003\"}";
     stack.config_yaml(&config(&stack, &[meter], rest)).unwrap();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use longshore::local::Signal;
-use longshore_tests::stack::{Options, Process, Ran, Stack, eventually};
+use longshore_tests::stack::{Options, Process, Stack, eventually, expect_success};
 use serde_json::Value;
 
 /// A change is applied within this time.
@@ -106,11 +106,6 @@ async fn model(stack: &Stack) -> String {
     outcome.model.unwrap()
 }
 
-fn ok(ran: Ran) -> String {
-    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
-    ran.stdout
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_file_is_applied_and_an_invalid_one_rejected() {
     let stack = stack(&answering("gpt-4o-mini")).await;
@@ -177,10 +172,12 @@ async fn a_pushed_configuration_is_applied_by_every_process() {
         "{differs:?}"
     );
 
-    let pushed = ok(stack
-        .longshore(&["config", "push", "new.yaml", "--yes"])
-        .await
-        .unwrap());
+    let pushed = expect_success(
+        stack
+            .longshore(&["config", "push", "new.yaml", "--yes"])
+            .await
+            .unwrap(),
+    );
     assert!(pushed.starts_with("Pushed as version 1;"), "{pushed}");
     for service in &fleet {
         let took = service.counts("taken", 1).await;
@@ -190,14 +187,18 @@ async fn a_pushed_configuration_is_applied_by_every_process() {
     for _ in 0..10 {
         assert_eq!(model(&stack).await, "gpt-4.1");
     }
-    ok(stack
-        .longshore(&["config", "diff", "new.yaml"])
-        .await
-        .unwrap());
-    let shown = ok(stack
-        .longshore(&["config", "show", "--origin"])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["config", "diff", "new.yaml"])
+            .await
+            .unwrap(),
+    );
+    let shown = expect_success(
+        stack
+            .longshore(&["config", "show", "--origin"])
+            .await
+            .unwrap(),
+    );
     assert!(
         shown.contains("From what was pushed as version 1"),
         "{shown}"
@@ -231,10 +232,12 @@ async fn a_pushed_configuration_is_applied_by_every_process() {
     }
     assert_eq!(model(&stack).await, "gpt-4.1");
 
-    ok(stack
-        .longshore(&["config", "push", "--clear", "--yes"])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["config", "push", "--clear", "--yes"])
+            .await
+            .unwrap(),
+    );
     for service in &fleet {
         service.counts("taken", 2).await;
     }
@@ -299,9 +302,9 @@ async fn configuration_files_are_checked_and_shown_without_redis() {
         .longshore(&["config", "validate", "--format", "json"])
         .await
         .unwrap();
-    let json: Value = serde_json::from_str(&ok(ran)).unwrap();
+    let json: Value = serde_json::from_str(&expect_success(ran)).unwrap();
     assert_eq!(json["ok"], true);
-    let shown = ok(stack.longshore(&["config", "show"]).await.unwrap());
+    let shown = expect_success(stack.longshore(&["config", "show"]).await.unwrap());
     assert!(shown.contains("concurrency"), "{shown}");
     assert!(
         shown.contains("Whether anything is pushed is not known: Redis at"),

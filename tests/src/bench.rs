@@ -8,10 +8,10 @@ mod backlog;
 mod bare;
 mod calls;
 mod client;
+mod dead_letters;
 mod drain;
 mod keys;
 mod latency;
-mod letters;
 mod machine;
 mod noop;
 pub mod process;
@@ -152,7 +152,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             Number::N2 => calls::measure_wall(&machine, &sizes).await?,
             Number::N3 => latency::measure(&machine, &sizes).await?,
             Number::N5 => backlog::measure(&machine, &sizes).await?,
-            Number::N6 => letters::measure(&machine, &sizes).await?,
+            Number::N6 => dead_letters::measure(&machine, &sizes).await?,
             Number::N7 => calls::measure_memory(&machine, &sizes).await?,
             Number::Keys => keys::measure(&machine, &sizes).await?,
         };

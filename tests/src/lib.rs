@@ -1,5 +1,5 @@
 //! Private stacks, fixtures and benchmarks that the end-to-end tests and `longshore-bench` share.
 
 pub mod bench;
-pub mod letters;
+pub mod dead_letters;
 pub mod stack;

@@ -31,7 +31,7 @@ use tokio::sync::OnceCell;
 
 pub use self::{
     books::Books,
-    postgres::{OwnPostgres, database, own_postgres},
+    postgres::{OwnPostgres, create_database, database, own_postgres},
     process::Process,
 };
 use longshore_simulator::{Settings, Simulator};
@@ -46,6 +46,16 @@ pub struct Options {
     pub latency: Duration,
     /// Environment variables of workers and schedulers.
     pub env: Vec<(String, String)>,
+}
+
+impl Options {
+    /// The ordinary stack with this latency.
+    pub fn with_latency(latency: Duration) -> Self {
+        Self {
+            latency,
+            ..Self::default()
+        }
+    }
 }
 
 /// A private Longshore.
@@ -187,6 +197,11 @@ impl Stack {
         })
     }
 
+    /// Writes a file in the working directory of its programs.
+    pub fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        std::fs::write(self.dir.path().join(name), text).with_context(|| name.to_owned())
+    }
+
     /// The working directory of its programs.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -252,6 +267,26 @@ impl Stack {
         .await
     }
 
+    /// Waits for the outcomes of jobs; an error if one of them failed.
+    pub async fn successes(&self, jobs: &[JobId]) -> anyhow::Result<Vec<Outcome>> {
+        let outcomes = self.outcomes(jobs).await?;
+        match outcomes.iter().find(|outcome| !outcome.success) {
+            Some(failed) => bail!("a job failed: {failed:?}"),
+            None => Ok(outcomes),
+        }
+    }
+
+    /// Waits until at least this many calls are in flight.
+    pub async fn wait_for_calls(&self, count: u64) -> anyhow::Result<()> {
+        eventually("calls are in flight", || async {
+            match self.simulator.stats().in_flight {
+                calls if calls >= count => Ok(()),
+                calls => bail!("{calls} calls are in flight, not {count}"),
+            }
+        })
+        .await
+    }
+
     /// Waits until every event is in the ledger.
     pub async fn recorded(&self) -> anyhow::Result<()> {
         eventually("all facts are recorded", || async {
@@ -284,6 +319,23 @@ pub struct Ran {
     pub stdout: String,
     /// Its standard error.
     pub stderr: String,
+}
+
+/// The standard output of a command that must have succeeded.
+///
+/// # Panics
+///
+/// When its exit code is not 0.
+pub fn expect_success(ran: Ran) -> String {
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    ran.stdout
+}
+
+/// This many jobs with a prompt of their own.
+pub fn prompts(count: usize) -> Vec<String> {
+    (0..count)
+        .map(|at| format!(r#"{{"prompt":"job {at}"}}"#))
+        .collect()
 }
 
 /// The path of a program next to the running test.

@@ -8,23 +8,27 @@ use longshore_shared::{
     state::{AttemptOutcome, JobState},
 };
 use longshore_simulator::Dialect;
-use longshore_tests::stack::{Options, Stack, eventually, within};
+use longshore_tests::stack::{Options, Stack, eventually, expect_success, within};
 
-use super::{in_mid_call, ok, slow, waiting};
+use super::waiting;
 
 async fn cancel(stack: &Stack, id: &JobId) {
-    ok(stack
-        .longshore(&["jobs", "cancel", id.as_str()])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["jobs", "cancel", id.as_str()])
+            .await
+            .unwrap(),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_call_is_dropped_within_a_second_and_its_cost_recorded() {
-    let stack = Stack::start(slow(Duration::from_mins(1))).await.unwrap();
+    let stack = Stack::start(Options::with_latency(Duration::from_mins(1)))
+        .await
+        .unwrap();
     let _worker = stack.worker().unwrap();
     let id = stack.xadd(&[("prompt", "x")]).await.unwrap();
-    in_mid_call(&stack, 1).await;
+    stack.wait_for_calls(1).await.unwrap();
     cancel(&stack, &id).await;
     let asked = Instant::now();
     within(Duration::from_secs(1), "the call is dropped", || async {
@@ -63,20 +67,24 @@ fn one_at_a_time(stack: &Stack) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parked_jobs_are_cancelled_without_a_call() {
-    let stack = Stack::start(slow(Duration::from_mins(1))).await.unwrap();
+    let stack = Stack::start(Options::with_latency(Duration::from_mins(1)))
+        .await
+        .unwrap();
     stack.config_yaml(&one_at_a_time(&stack)).unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let _worker = stack.worker().unwrap();
-    ok(stack
-        .longshore(&["pause", "type", "research"])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["pause", "type", "research"])
+            .await
+            .unwrap(),
+    );
     let key = [("concurrency_key", "k"), ("concurrency_limit", "1")];
     let running = stack
         .xadd(&[&[("prompt", "x")], &key[..]].concat())
         .await
         .unwrap();
-    in_mid_call(&stack, 1).await;
+    stack.wait_for_calls(1).await.unwrap();
     let keyed = stack
         .xadd(&[&[("prompt", "x")], &key[..]].concat())
         .await
@@ -125,14 +133,16 @@ async fn parked_jobs_are_cancelled_without_a_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_in_a_tenant_lane_are_cancelled_by_their_own_ids() {
-    let mut stack = Stack::start(slow(Duration::from_mins(1))).await.unwrap();
+    let mut stack = Stack::start(Options::with_latency(Duration::from_mins(1)))
+        .await
+        .unwrap();
     stack.set_env("LONGSHORE_CONCURRENCY", "1");
     let _worker = stack.worker().unwrap();
     let running = stack
         .xadd(&[("prompt", "x"), ("tenant", "a")])
         .await
         .unwrap();
-    in_mid_call(&stack, 1).await;
+    stack.wait_for_calls(1).await.unwrap();
     stack
         .xadd(&[("prompt", "x"), ("tenant", "b"), ("id", "inv-1")])
         .await
@@ -171,15 +181,19 @@ async fn cancel_by_filter_cancels_every_matching_job() {
         "nobody is there to ask: {}",
         unsure.stderr
     );
-    let dry = ok(stack
-        .longshore(&[&all[..], &["--dry-run"]].concat())
-        .await
-        .unwrap());
+    let dry = expect_success(
+        stack
+            .longshore(&[&all[..], &["--dry-run"]].concat())
+            .await
+            .unwrap(),
+    );
     assert!(dry.starts_with("300 jobs would be cancelled:"), "{dry}");
-    let said = ok(stack
-        .longshore(&[&all[..], &["--yes"]].concat())
-        .await
-        .unwrap());
+    let said = expect_success(
+        stack
+            .longshore(&[&all[..], &["--yes"]].concat())
+            .await
+            .unwrap(),
+    );
     assert_eq!(said.trim(), "300 jobs asked to be cancelled");
 
     let _worker = stack.worker().unwrap();

@@ -8,7 +8,7 @@ use longshore_tests::stack::{Options, Stack, eventually};
 use serde_json::json;
 
 use super::{begin, outcome, output};
-use crate::receiver::{Receiver, SECRET};
+use crate::webhook_receiver::{SECRET, WebhookReceiver};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invalid_chain_becomes_a_dead_letter_that_names_every_fault() {
@@ -179,7 +179,7 @@ async fn the_follow_up_job_reads_the_outputs_of_the_steps() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_a_chain_is_delivered_to_a_webhook_and_retried() {
-    let receiver = Receiver::start().await;
+    let receiver = WebhookReceiver::start().await;
     let stack = Stack::start(Options {
         env: vec![("WEBHOOK_SECRET".to_owned(), format!("whsec_{SECRET}"))],
         ..Options::default()

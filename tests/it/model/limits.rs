@@ -1,8 +1,8 @@
 //! Random calls that reserve of limits, by three workers that die, stop and return: reservations equal the
 //! journal, usage equals spending, no limit is overrun, and no reservation is left.
 
+mod actions;
 mod books;
-mod hands;
 mod world;
 
 use proptest::{

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use longshore_simulator::Faults;
 use longshore_tests::stack::{Options, Stack, eventually};
 
-use super::{Model, Played, beside_few, config, print_figures, seen};
+use super::{Model, SimulatedProvider, beside_few, config, print_figures, seen};
 
 const PLACES: u64 = 40;
 /// The most that remain after rate limit errors: half, and what was regained during the measurement.
@@ -25,7 +25,7 @@ async fn concurrency_shrinks_on_refusals_and_grows_back() {
     .await
     .unwrap();
     let limits = format!("{{max_concurrent: {PLACES}}}");
-    let provider = Played::limited("a", Model::Cheap, &limits);
+    let provider = SimulatedProvider::limited("a", Model::Cheap, &limits);
     // No job exhausts its retries while its only provider rejects calls.
     let retry = "retry: {max_retries: 50, base_delay: 100ms, max_delay: 200ms}";
     stack

@@ -4,15 +4,9 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use longshore_simulator::Faults;
-use longshore_tests::stack::{Options, Stack, eventually};
+use longshore_tests::stack::{Options, Stack, eventually, prompts};
 
-use super::{Model, Played, beside_few, config, print_figures, seen};
-
-fn jobs(count: usize) -> Vec<String> {
-    (0..count)
-        .map(|at| format!(r#"{{"prompt":"job {at}"}}"#))
-        .collect()
-}
+use super::{Model, SimulatedProvider, beside_few, config, print_figures, seen};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_worker_does_not_call_a_provider_whose_circuit_is_open() {
@@ -24,8 +18,8 @@ async fn a_new_worker_does_not_call_a_provider_whose_circuit_is_open() {
     .await
     .unwrap();
     let providers = [
-        Played::unlimited("a", Model::Cheap),
-        Played::unlimited("b", Model::Dear),
+        SimulatedProvider::unlimited("a", Model::Cheap),
+        SimulatedProvider::unlimited("b", Model::Dear),
     ];
     let retry = "retry: {base_delay: 10ms, max_delay: 20ms, jitter: 0ms}";
     stack
@@ -37,18 +31,11 @@ async fn a_new_worker_does_not_call_a_provider_whose_circuit_is_open() {
     };
     stack.simulator.set_faults(Some("a"), down).unwrap();
     let mut first = stack.worker().unwrap();
-    let ids = stack.enqueue(&jobs(200)).await.unwrap();
-    assert!(
-        stack
-            .outcomes(&ids)
-            .await
-            .unwrap()
-            .iter()
-            .all(|one| one.success)
-    );
+    let ids = stack.enqueue(&prompts(200)).await.unwrap();
+    stack.successes(&ids).await.unwrap();
     eventually("jobs go to the other at once", || async {
         let before = seen(&stack, "a").requests;
-        let some = stack.enqueue(&jobs(10)).await?;
+        let some = stack.enqueue(&prompts(10)).await?;
         stack.outcomes(&some).await?;
         let asked = seen(&stack, "a").requests - before;
         ensure!(asked == 0, "{asked} calls for 10 jobs");
@@ -60,15 +47,8 @@ async fn a_new_worker_does_not_call_a_provider_whose_circuit_is_open() {
 
     let before = seen(&stack, "a").requests;
     let _second = stack.worker().unwrap();
-    let ids = stack.enqueue(&jobs(100)).await.unwrap();
-    assert!(
-        stack
-            .outcomes(&ids)
-            .await
-            .unwrap()
-            .iter()
-            .all(|one| one.success)
-    );
+    let ids = stack.enqueue(&prompts(100)).await.unwrap();
+    stack.successes(&ids).await.unwrap();
     let asked = seen(&stack, "a").requests - before;
     print_figures(&format!(
         "a new worker asked a provider that is down {asked} times for 100 jobs"

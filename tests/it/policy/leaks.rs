@@ -7,7 +7,7 @@ use longshore_tests::stack::{Options, Stack, eventually};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use redis::AsyncCommands as _;
 
-use super::{Model, Places, Played, config, named, print_figures, seen, size};
+use super::{Model, Places, SimulatedProvider, config, named, print_figures, seen, size};
 
 const PLACES: u64 = 20;
 const KEYED_PLACES: u64 = 10;
@@ -86,7 +86,7 @@ async fn killed_workers_leak_no_slot() {
     .await
     .unwrap();
     let limits = format!("{{max_concurrent: {PLACES}}}");
-    let provider = Played::limited("a", Model::Cheap, &limits);
+    let provider = SimulatedProvider::limited("a", Model::Cheap, &limits);
     stack.config_yaml(&config(&stack, &[provider], "")).unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let mut workers: Vec<_> = (0..WORKERS).map(|_| stack.worker().unwrap()).collect();

@@ -6,7 +6,7 @@ use longshore_shared::id::{JobId, QueueName};
 use longshore_simulator::{Fate, Faults};
 use longshore_tests::stack::{Options, Stack};
 
-use super::{Model, Played, beside_few, config, print_figures, seen, size};
+use super::{Model, SimulatedProvider, beside_few, config, print_figures, seen, size};
 
 /// Jobs enqueued per second, in ten parts.
 const LOAD: u64 = 100;
@@ -55,8 +55,8 @@ async fn traffic_leaves_a_failing_provider_and_returns_and_no_job_fails() {
     .await
     .unwrap();
     let providers = [
-        Played::unlimited("a", Model::Cheap),
-        Played::unlimited("b", Model::Dear),
+        SimulatedProvider::unlimited("a", Model::Cheap),
+        SimulatedProvider::unlimited("b", Model::Dear),
     ];
     stack.config_yaml(&config(&stack, &providers, "")).unwrap();
     let _scheduler = stack.scheduler().unwrap();

@@ -7,7 +7,7 @@ use anyhow::ensure;
 use longshore_shared::money::Usd;
 use longshore_tests::stack::{Options, Stack, eventually};
 
-use super::{Model, Places, Played, config, ended, seen};
+use super::{Model, Places, SimulatedProvider, config, ended, seen};
 
 const WORKERS: usize = 8;
 const JOBS: usize = 2_000;
@@ -46,7 +46,7 @@ async fn run(quota: &str, output: u32, most: u32) {
     })
     .await
     .unwrap();
-    let meter = Played::limited("meter", Model::Dear, quota);
+    let meter = SimulatedProvider::limited("meter", Model::Dear, quota);
     stack
         .config_yaml(&config(&stack, &[meter], BUDGET))
         .unwrap();

@@ -6,7 +6,9 @@ use anyhow::ensure;
 use longshore_simulator::{Fate, Limits};
 use longshore_tests::stack::{Options, Stack, within};
 
-use super::{Model, Places, Played, beside_few, config, ended, print_figures, seen, size};
+use super::{
+    Model, Places, SimulatedProvider, beside_few, config, ended, print_figures, seen, size,
+};
 
 const WORKERS: usize = 4;
 const RATE: u32 = 600;
@@ -25,7 +27,7 @@ async fn the_rate_is_used_and_not_overrun() {
     .await
     .unwrap();
     let limits = format!("{{requests_per_minute: {RATE}}}");
-    let meter = Played::limited("meter", Model::Cheap, &limits);
+    let meter = SimulatedProvider::limited("meter", Model::Cheap, &limits);
     stack.config_yaml(&config(&stack, &[meter], "")).unwrap();
     stack.simulator.set_limits(
         Some("meter"),

@@ -7,14 +7,11 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
 use longshore::local::{ChildProcess, LocalPostgres, PostgresOptions, free_port};
-use longshore_shared::ledger::Ledger;
-use secrecy::SecretString;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
-use crate::stack::{Options, Stack, eventually, toolbox};
+use crate::stack::{Options, Stack, create_database, eventually, toolbox};
 use longshore_simulator::Stats;
 
 /// This machine with a Postgres on it.
@@ -74,19 +71,7 @@ impl Machine {
         let number = self.databases.get();
         self.databases.set(number + 1);
         let name = format!("bench_{number}");
-        let mut connection = PgConnection::connect(&server).await?;
-        sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
-            .execute(&mut connection)
-            .await?;
-        connection.close().await?;
-        let (base, _) = server
-            .rsplit_once('/')
-            .context("an address has a database")?;
-        let url = format!("{base}/{name}");
-        let ledger = Ledger::connect(&SecretString::from(url.clone()), 1)?;
-        ledger.migrate().await?;
-        ledger.close().await;
-        Ok(url)
+        create_database(&server, &name).await
     }
 }
 

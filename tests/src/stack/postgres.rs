@@ -46,10 +46,16 @@ pub async fn database() -> anyhow::Result<String> {
     let shared = shared().await?;
     let server = shared.postgres.url();
     let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    let mut connection = PgConnection::connect(&server).await?;
+    create_database(&server, &name).await
+}
+
+/// Creates a database with all tables on a server, and returns its URL.
+pub async fn create_database(server: &str, name: &str) -> anyhow::Result<String> {
+    let mut connection = PgConnection::connect(server).await?;
     sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
         .execute(&mut connection)
         .await?;
+    connection.close().await?;
     let (base, _) = server
         .rsplit_once('/')
         .context("an address has a database")?;

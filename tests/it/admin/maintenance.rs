@@ -8,9 +8,8 @@ use longshore_shared::{
     id::{AttemptId, WorkerId},
     ledger::OldRows,
 };
-use longshore_tests::stack::{Options, Stack, eventually};
+use longshore_tests::stack::{Options, Stack, eventually, expect_success};
 
-use super::{ok, slow};
 use crate::scripts::room::{BEGUN, Room, limit};
 
 async fn sweep(broker: &Broker) -> Swept {
@@ -134,7 +133,9 @@ async fn a_dead_recorder_is_removed_once_others_have_its_facts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_leader_releases_an_orphaned_slot() {
-    let stack = Stack::start(slow(Duration::from_millis(50))).await.unwrap();
+    let stack = Stack::start(Options::with_latency(Duration::from_millis(50)))
+        .await
+        .unwrap();
     let slots = format!("{}slots:openai", stack.broker.keys().slots_prefix());
     let mut connection = stack.connection().await.unwrap();
     redis::cmd("HSET")
@@ -220,7 +221,7 @@ async fn expired_rows_leave_in_batches_and_jobs_still_in_redis_stay() {
     stack.outcome(&gone).await.unwrap();
     stack.recorded().await.unwrap();
     let purge = ["dlq", "purge", "--all", "--yes"];
-    ok(stack.longshore(&purge).await.unwrap());
+    expect_success(stack.longshore(&purge).await.unwrap());
     let stays = stack.xadd(&[("type", "research")]).await.unwrap();
     stack.outcome(&stays).await.unwrap();
     stack.recorded().await.unwrap();

@@ -11,8 +11,8 @@ use longshore_shared::{
 };
 use longshore_simulator::{Dialect, Faults};
 use longshore_tests::{
-    letters,
-    stack::{Options, Ran, Stack, eventually},
+    dead_letters,
+    stack::{Options, Stack, eventually, expect_success},
 };
 use redis::AsyncCommands as _;
 use tokio::io::AsyncReadExt as _;
@@ -23,14 +23,9 @@ async fn stack() -> Stack {
     Stack::start(Options::default()).await.unwrap()
 }
 
-fn ok(ran: Ran) -> String {
-    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
-    ran.stdout
-}
-
 async fn bury(stack: &Stack, count: usize) {
     let mut connection = stack.connection().await.unwrap();
-    letters::bury(&stack.broker, &mut connection, count)
+    dead_letters::write(&stack.broker, &mut connection, count)
         .await
         .unwrap();
 }
@@ -82,7 +77,7 @@ async fn a_killed_bulk_replay_continues_where_it_stopped() {
     let mut connection = stack.connection().await.unwrap();
     let now = stack.broker.server_time_ms().await.unwrap();
     let died = chrono::DateTime::from_timestamp_millis(now).unwrap();
-    let late = letters::letter(9999, died).unwrap();
+    let late = dead_letters::dead_letter(9999, died).unwrap();
     let (keys, id) = (stack.broker.keys(), late.record.id.as_str());
     let json = serde_json::to_string(&late).unwrap();
     let () = connection.hset(keys.dead_jobs(), id, json).await.unwrap();
@@ -90,7 +85,7 @@ async fn a_killed_bulk_replay_continues_where_it_stopped() {
 
     let id = bulk_id(&said);
     let go_on = ["dlq", "replay", "--continue", &id];
-    let told = ok(stack.longshore(&go_on).await.unwrap());
+    let told = expect_success(stack.longshore(&go_on).await.unwrap());
     assert!(told.contains("3,000 dead letters replayed"), "{told}");
     let queued = queued(&stack).await;
     let once: BTreeSet<&String> = queued.iter().collect();
@@ -125,10 +120,12 @@ async fn an_interrupted_bulk_replay_prints_how_to_continue() {
     let said = std::fs::read_to_string(&log).unwrap();
     assert_eq!(status.code(), Some(130), "{said}");
     assert!(said.contains("Interrupted: "), "{said}");
-    let told = ok(stack
-        .longshore(&["dlq", "replay", "--continue", &bulk_id(&said)])
-        .await
-        .unwrap());
+    let told = expect_success(
+        stack
+            .longshore(&["dlq", "replay", "--continue", &bulk_id(&said)])
+            .await
+            .unwrap(),
+    );
     assert!(told.contains("500 dead letters replayed"), "{told}");
     assert_eq!(queued(&stack).await.len(), 500);
 }
@@ -186,7 +183,7 @@ async fn a_rule_replays_dead_letters_once_their_provider_is_healthy() {
     .unwrap();
     let _scheduler = stack.scheduler().unwrap();
     eventually("one tries whether it is up", || async {
-        let letters = letters::all(&stack.broker).await?;
+        let letters = dead_letters::list(&stack.broker).await?;
         let tried = letters
             .iter()
             .map(|(_, letter, _)| letter.resume.replays)
@@ -208,7 +205,7 @@ async fn a_rule_replays_dead_letters_once_their_provider_is_healthy() {
     })
     .await
     .unwrap();
-    let left = letters::all(&stack.broker).await.unwrap();
+    let left = dead_letters::list(&stack.broker).await.unwrap();
     let left: Vec<_> = left
         .iter()
         .map(|(_, letter, _)| &letter.record.id)
@@ -250,10 +247,12 @@ async fn many_dead_letters_are_listed_replayed_and_purged_into_the_archive() {
     let page = stack.broker.dead_records(&newest, 51).await.unwrap();
     tell_rate("the first page, in the library", page.found.len(), began);
     let began = Instant::now();
-    let listed = ok(stack
-        .longshore(&["dlq", "list", "--format", "json"])
-        .await
-        .unwrap());
+    let listed = expect_success(
+        stack
+            .longshore(&["dlq", "list", "--format", "json"])
+            .await
+            .unwrap(),
+    );
     tell_rate("`dlq list`", 50, began);
     let mut listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
     let mut seen = BTreeSet::new();
@@ -269,13 +268,13 @@ async fn many_dead_letters_are_listed_replayed_and_purged_into_the_archive() {
             ])
             .await;
         tell_rate("`dlq list --type`, another page", 50, began);
-        listed = serde_json::from_str(&ok(page.unwrap())).unwrap();
+        listed = serde_json::from_str(&expect_success(page.unwrap())).unwrap();
     }
     assert_eq!(seen.len(), 150, "no letter is on two pages");
 
     let began = Instant::now();
     let replay = ["dlq", "replay", "--all", "--type", "research", "--yes"];
-    let told = ok(stack.longshore(&replay).await.unwrap());
+    let told = expect_success(stack.longshore(&replay).await.unwrap());
     tell_rate("`dlq replay` of half", count / 2, began);
     assert!(told.ends_with("dead letters replayed\n"), "{told}");
     let left = u64::try_from(count / 2).unwrap();
@@ -285,10 +284,12 @@ async fn many_dead_letters_are_listed_replayed_and_purged_into_the_archive() {
     assert_eq!(queued, count / 2);
 
     let began = Instant::now();
-    ok(stack
-        .longshore(&["dlq", "purge", "--all", "--yes"])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["dlq", "purge", "--all", "--yes"])
+            .await
+            .unwrap(),
+    );
     tell_rate("`dlq purge` of the rest", count / 2, began);
     assert_eq!(stack.broker.dead_count().await.unwrap(), 0);
     let pool = sqlx::PgPool::connect(&stack.database_url).await.unwrap();

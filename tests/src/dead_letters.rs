@@ -19,7 +19,7 @@ const APART_MS: i64 = 10;
 
 /// A dead letter of a job that timed out, as a worker writes it: of the type `research` if its number is
 /// even, else of `testing`.
-pub fn letter(number: usize, died: DateTime<Utc>) -> anyhow::Result<Letter> {
+pub fn dead_letter(number: usize, died: DateTime<Utc>) -> anyhow::Result<Letter> {
     let id = JobId::parse(&format!("letter-{number:07}"))?;
     let task_type = if number.is_multiple_of(2) {
         "research"
@@ -53,7 +53,7 @@ pub fn letter(number: usize, died: DateTime<Utc>) -> anyhow::Result<Letter> {
 }
 
 /// Writes `count` dead letters, the last of them a minute old.
-pub async fn bury(
+pub async fn write(
     broker: &Broker,
     connection: &mut MultiplexedConnection,
     count: usize,
@@ -64,7 +64,7 @@ pub async fn bury(
     for number in 0..count {
         let died_ms = last - i64::try_from(count - number)? * APART_MS;
         let died = DateTime::from_timestamp_millis(died_ms).unwrap_or_default();
-        let letter = letter(number, died)?;
+        let letter = dead_letter(number, died)?;
         let id = letter.record.id.as_str();
         pipe.hset(&jobs, id, serde_json::to_string(&letter)?)
             .ignore()
@@ -79,7 +79,7 @@ pub async fn bury(
 }
 
 /// All dead letters, the oldest first.
-pub async fn all(broker: &Broker) -> anyhow::Result<Vec<Standing>> {
+pub async fn list(broker: &Broker) -> anyhow::Result<Vec<Standing>> {
     let mut query = DeadQuery {
         filter: DeadFilter::default(),
         span: 0..=i64::MAX,

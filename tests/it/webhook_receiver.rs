@@ -20,14 +20,14 @@ pub(crate) const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A webhook receiver. While `away` is set it answers 503, as during a deployment.
 #[derive(Clone, Default)]
-pub(crate) struct Receiver {
+pub(crate) struct WebhookReceiver {
     pub(crate) away: Arc<AtomicBool>,
     pub(crate) taken: Arc<Mutex<Vec<(String, Value)>>>,
     pub(crate) refused: Arc<Mutex<BTreeSet<String>>>,
     pub(crate) url: String,
 }
 
-impl Receiver {
+impl WebhookReceiver {
     pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -43,7 +43,11 @@ impl Receiver {
     }
 }
 
-async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn take(
+    State(receiver): State<WebhookReceiver>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
     let header = |name: &str| headers.get(name).unwrap().to_str().unwrap().to_owned();
     let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
     let age = Utc::now().timestamp() - timestamp.parse::<i64>().unwrap();

@@ -60,7 +60,7 @@ pub(super) struct Coming {
 
 /// The whole expected state.
 #[derive(Debug, Default)]
-pub(super) struct Truth {
+pub(super) struct Expected {
     pub(super) jobs: Vec<Job>,
     /// The jobs parked for a slot of each key. One that was cancelled meanwhile is skipped.
     pub(super) lanes: [VecDeque<usize>; LIMITS.len()],
@@ -98,7 +98,7 @@ pub(super) fn turn(place: &str) -> (bool, u64, u64) {
     (!is_ready(place), number(ms), number(seq))
 }
 
-impl Truth {
+impl Expected {
     /// Whether an action of `worker` on the job at `place` is valid: its attempt is the begun one or, without
     /// an attempt, it owns the entry.
     pub(super) fn is_mine(

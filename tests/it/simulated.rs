@@ -6,7 +6,7 @@ use longshore_simulator::Dialect;
 use longshore_tests::stack::Stack;
 
 /// A provider that the simulator plays under this name, with one model.
-pub(crate) struct Played {
+pub(crate) struct SimulatedProvider {
     pub(crate) name: &'static str,
     model: Model,
     /// Its `limits:`, in YAML.
@@ -22,7 +22,7 @@ pub(crate) enum Model {
     Dear,
 }
 
-impl Played {
+impl SimulatedProvider {
     pub(crate) fn unlimited(name: &'static str, model: Model) -> Self {
         Self::limited(name, model, "{}")
     }
@@ -37,10 +37,10 @@ impl Played {
 }
 
 /// A configuration with `rest` and exactly these providers.
-pub(crate) fn config(stack: &Stack, providers: &[Played], rest: &str) -> String {
+pub(crate) fn config(stack: &Stack, providers: &[SimulatedProvider], rest: &str) -> String {
     let mut yaml = format!("{rest}\nproviders:\n");
     let mut models = String::from("models:\n");
-    for Played {
+    for SimulatedProvider {
         name,
         model,
         limits,

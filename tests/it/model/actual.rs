@@ -6,7 +6,7 @@ use longshore_shared::id::{Place, QueueName};
 
 use super::{
     LIMITS,
-    truth::{Job, Journal, Spot, Truth},
+    expected::{Expected, Job, Journal, Spot},
     world::{WORKER_NAMES, key_name},
 };
 use crate::scripts::room::Room;
@@ -16,7 +16,7 @@ type Texts = BTreeMap<String, String>;
 
 /// The content of a namespace.
 #[derive(Debug)]
-pub(super) struct View {
+pub(super) struct Actual {
     /// Released jobs by entry id, in order, without the internal field.
     pub(super) ready: Vec<(String, Fields)>,
     /// The queue's entries in the same form.
@@ -37,13 +37,13 @@ pub(super) struct View {
     events: Vec<(String, bool)>,
 }
 
-impl View {
+impl Actual {
     /// Reads everything at once.
-    pub(super) async fn of(room: &Room, truth: &Truth) -> Self {
+    pub(super) async fn of(room: &Room, expected: &Expected) -> Self {
         let keys = [0, 1].map(key_name);
         let holders = keys.each_ref().map(|key| format!("key:{key}"));
         let lanes = keys.each_ref().map(|key| format!("lane:key:{key}"));
-        let results = truth
+        let results = expected
             .jobs
             .iter()
             .map(|job| room.key(&format!("result:{}", job.id)));
@@ -96,8 +96,8 @@ impl View {
     }
 
     /// Asserts that every accepted job is in exactly one location, independent of the model.
-    pub(super) fn assert_one_place_each(&self, truth: &Truth) {
-        for (job, result) in truth.jobs.iter().zip(&self.results) {
+    pub(super) fn assert_one_place_each(&self, expected: &Expected) {
+        for (job, result) in expected.jobs.iter().zip(&self.results) {
             let id = job.id.to_string();
             let standing = self
                 .ready
@@ -127,15 +127,15 @@ impl View {
     }
 
     /// Asserts that everything equals the model.
-    pub(super) fn assert_is(&self, truth: &Truth) {
-        let standing = || truth.jobs.iter().filter(|job| job.stands());
+    pub(super) fn assert_is(&self, expected: &Expected) {
+        let standing = || expected.jobs.iter().filter(|job| job.stands());
         let by_place = |text: &dyn Fn(&Job) -> Option<String>| -> Texts {
             standing()
                 .filter_map(|job| Some((job.place.clone(), text(job)?)))
                 .collect()
         };
         let ids = |which: &dyn Fn(&Job) -> bool| -> BTreeSet<String> {
-            truth
+            expected
                 .jobs
                 .iter()
                 .filter(|job| which(job))
@@ -149,7 +149,7 @@ impl View {
                 }
                 _ => None,
             };
-            truth.jobs.iter().filter_map(due).collect()
+            expected.jobs.iter().filter_map(due).collect()
         };
         assert_eq!(
             self.pending,
@@ -170,14 +170,14 @@ impl View {
         assert_eq!(self.version, lane(true), "the lane of versions");
         let names = |lane: &VecDeque<usize>| {
             lane.iter()
-                .map(|job| truth.jobs[*job].id.to_string())
+                .map(|job| expected.jobs[*job].id.to_string())
                 .collect()
         };
-        let key_lanes: Vec<Vec<String>> = truth.lanes.iter().map(names).collect();
+        let key_lanes: Vec<Vec<String>> = expected.lanes.iter().map(names).collect();
         assert_eq!(self.key_lanes, key_lanes, "the lanes of keys");
         assert_eq!(
             self.holders.as_slice(),
-            truth.holders.as_slice(),
+            expected.holders.as_slice(),
             "who holds slots"
         );
         assert_eq!(self.dead, ids(&|job| job.spot == Spot::Dead), "the dead");
@@ -187,9 +187,9 @@ impl View {
             "who is to be cancelled"
         );
         let results: Vec<Option<String>> =
-            truth.jobs.iter().map(|job| job.result.clone()).collect();
+            expected.jobs.iter().map(|job| job.result.clone()).collect();
         assert_eq!(self.results, results, "outcomes");
-        assert_eq!(self.events, truth.events, "the facts");
+        assert_eq!(self.events, expected.events, "the facts");
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Came, End};
 use crate::scripts::room::{Room, past, resume};
 
 /// A job that a worker believes it has; it may have lost it long ago.
-pub(super) struct Hand {
+pub(super) struct Belief {
     pub(super) held: Held,
     pub(super) job: JobId,
     /// Whether it was released from a limit's lane.
@@ -26,7 +26,7 @@ fn remembered(job: &JobId, waited: bool) -> String {
     resume(job, u32::from(waited))
 }
 
-impl Hand {
+impl Belief {
     /// Whether the worker still has the job.
     pub(super) async fn begin(&mut self, room: &Room, attempt: AttemptId, takes: &[Take]) -> bool {
         let beginning = Beginning {
