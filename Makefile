@@ -26,17 +26,18 @@ build: ## Build the programs, quickly and without optimisation
 dist: ## Build what is shipped: optimised, into target/dist (takes ten minutes)
 	cargo build --profile dist $(PROGRAMS) --features longshore-worker/jemalloc
 
-# The programs first: the tests start them. Those of producers in other languages need these languages.
+# The end-to-end tests start the programs, so these are built first. Producers in other languages are tested
+# where Python and Node are installed.
 test: ## Run all tests
 	@set -e; skip=; for tool in python3 node npm; do \
 	  if ! command -v $$tool >/dev/null; then \
-	    echo "$$tool is not here: the tests of producers in other languages are skipped"; skip='-- --skip clients::'; \
+	    echo "$$tool is not installed: skipping the tests of producers in other languages"; skip='--skip clients::'; \
 	  fi; \
 	done; \
 	set -x; \
 	if [ -z "$$skip" ]; then tests/clients/setup.sh; fi; \
 	cargo build --workspace --bins; \
-	cargo test --workspace $$skip
+	tests/run.sh $$skip
 
 lint: ## Check formatting and lints
 	cargo fmt --all --check

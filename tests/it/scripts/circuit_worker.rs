@@ -1,4 +1,4 @@
-//! Circuits as workers see them: what one finds out all know, and one of them tries again.
+//! Circuits as workers see them: shared between all, probed by one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::room::{Room, id};
 
-/// Ends what it started when dropped.
+/// Stops what it started when dropped.
 struct Worker {
     circuits: Arc<Circuits>,
     stop: CancellationToken,
@@ -22,7 +22,7 @@ struct Worker {
 
 impl Worker {
     fn start(room: &Room, name: &str, cooldown: Duration) -> Self {
-        // However slow the machine is, what failed is not long ago.
+        // Long enough for a slow machine: failures stay recent.
         let rule = Circuit {
             window: LONG,
             cooldown,
@@ -50,7 +50,7 @@ impl Worker {
         permit.succeeded().await;
     }
 
-    /// Whether it is open after one more failure.
+    /// Whether the circuit is open after one more failure.
     async fn fail(&self, class: ErrorClass) -> bool {
         let permit = self.circuits.permit(&alpha(), "m").await.unwrap();
         permit.failed(&CallError::new(class, "no")).await
@@ -76,14 +76,14 @@ fn alpha() -> PlatformName {
     PlatformName::from_record("alpha")
 }
 
-/// Time enough for whatever a test does.
+/// Longer than any test.
 const LONG: Duration = Duration::from_mins(10);
 
-/// Over as soon as it began.
+/// Shorter than any test.
 const NONE: Duration = Duration::ZERO;
 
 #[tokio::test]
-async fn what_one_worker_finds_out_the_others_know() {
+async fn an_open_circuit_is_shared_between_workers() {
     let room = Room::new().await;
     let (a, b) = (
         Worker::start(&room, "a", LONG),
@@ -101,7 +101,7 @@ async fn what_one_worker_finds_out_the_others_know() {
 }
 
 #[tokio::test]
-async fn a_message_is_heard_at_once() {
+async fn a_circuit_message_is_applied_at_once() {
     let room = Room::new().await;
     let (a, b) = (
         Worker::start(&room, "a", LONG),
@@ -121,7 +121,7 @@ async fn a_message_is_heard_at_once() {
 }
 
 #[tokio::test]
-async fn what_the_model_is_not_to_blame_for_opens_nothing() {
+async fn failures_that_are_not_the_models_do_not_open_the_circuit() {
     let room = Room::new().await;
     let a = Worker::start(&room, "a", LONG);
     for _ in 0..20 {
@@ -157,7 +157,7 @@ async fn one_worker_probes_and_its_success_closes_it_for_all() {
 }
 
 #[tokio::test]
-async fn a_probe_that_says_nothing_is_followed_by_another() {
+async fn a_probe_without_a_result_is_followed_by_another() {
     let room = Room::new().await;
     let a = Worker::start(&room, "a", NONE);
     for _ in 0..10 {
@@ -174,7 +174,7 @@ async fn a_probe_that_says_nothing_is_followed_by_another() {
 }
 
 #[tokio::test]
-async fn a_refused_probe_is_a_sign_of_life_and_a_failed_one_is_not() {
+async fn a_rate_limited_probe_closes_the_circuit_and_a_failed_one_does_not() {
     let room = Room::new().await;
     let a = Worker::start(&room, "a", NONE);
     for _ in 0..10 {
@@ -204,7 +204,7 @@ async fn successes_of_other_workers_count() {
         Worker::start(&room, "b", LONG),
     );
     assert!(!a.fail(ErrorClass::Network).await);
-    // Once b knows that something failed, what goes well there is told.
+    // Once b has seen a failure, it reports its successes.
     eventually("b tells", || async {
         b.succeed().await;
         let counts = room.hash("circuits").await;

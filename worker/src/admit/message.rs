@@ -28,7 +28,8 @@ pub(super) fn refuse_forged(job: &Job) -> Stage<()> {
     if !job.forged {
         return ControlFlow::Continue(());
     }
-    let error = "field `_checkpoint` is reserved: names that begin with `_` are for the server alone";
+    let error =
+        "field `_checkpoint` is reserved: names that begin with `_` are for the server alone";
     let discard = Discard::new(MalformedCode::ReservedField.as_str(), error);
     ControlFlow::Break(discard.into())
 }

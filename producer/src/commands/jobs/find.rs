@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError, Waiting};
 use longshore_protocol::{
     checkpoint::Resume,
+    dead_letter::Letter,
     envelope::{Envelope, Limits, RawMessage, parse},
     id::{AttemptId, JobId, Place, QueueName, WorkerId},
     keys::CHECKPOINT_FIELD,
-    dead_letter::Letter,
     outcome::Outcome,
 };
 use serde::Serialize;

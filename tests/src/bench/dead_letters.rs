@@ -12,7 +12,7 @@ use super::{
     tell,
     throughput::CONCURRENCY,
 };
-use crate::{letters, stack::Stack};
+use crate::{dead_letters, stack::Stack};
 
 /// How long the command took for what.
 struct Times {
@@ -59,7 +59,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
 }
 
 async fn once(stack: &Stack, count: usize) -> anyhow::Result<Times> {
-    letters::bury(&stack.broker, &mut stack.connection().await?, count).await?;
+    dead_letters::write(&stack.broker, &mut stack.connection().await?, count).await?;
     let list = timed(stack, &["dlq", "list"]).await?;
     let replay = ["dlq", "replay", "--all", "--type", "research", "--yes"];
     let replay = timed(stack, &replay).await?;

@@ -1,4 +1,4 @@
-//! Dead letters by the thousand, without the calls that they would have failed with.
+//! Dead letters by the thousand, without the calls that fail.
 
 use chrono::{DateTime, Utc};
 use longshore_broker::Broker;
@@ -10,15 +10,15 @@ use longshore_protocol::{
 };
 use redis::aio::MultiplexedConnection;
 
-/// Letters that are written at once.
+/// Dead letters written at once.
 const CHUNK: usize = 1000;
 
-/// The time between two deaths, in ms.
+/// The time between two dead letters, in ms.
 const APART_MS: i64 = 10;
 
-/// The letter of this number: of a job that timed out, as a worker writes it. Every other one is of the
-/// type `research`, the rest are of `testing`.
-pub fn letter(number: usize, died: DateTime<Utc>) -> anyhow::Result<Letter> {
+/// A dead letter of a job that timed out, as a worker writes it: of the type `research` if its number is
+/// even, else of `testing`.
+pub fn dead_letter(number: usize, died: DateTime<Utc>) -> anyhow::Result<Letter> {
     let id = JobId::parse(&format!("letter-{number:07}"))?;
     let task_type = if number.is_multiple_of(2) {
         "research"
@@ -51,8 +51,8 @@ pub fn letter(number: usize, died: DateTime<Utc>) -> anyhow::Result<Letter> {
     })
 }
 
-/// Buries so many letters, of which the last died a minute ago.
-pub async fn bury(
+/// Writes `count` dead letters, the last of them a minute old.
+pub async fn write(
     broker: &Broker,
     connection: &mut MultiplexedConnection,
     count: usize,
@@ -63,7 +63,7 @@ pub async fn bury(
     for number in 0..count {
         let died_ms = last - i64::try_from(count - number)? * APART_MS;
         let died = DateTime::from_timestamp_millis(died_ms).unwrap_or_default();
-        let letter = letter(number, died)?;
+        let letter = dead_letter(number, died)?;
         let id = letter.record.id.as_str();
         pipe.hset(&jobs, id, serde_json::to_string(&letter)?)
             .ignore()
@@ -78,7 +78,7 @@ pub async fn bury(
 }
 
 /// All dead letters, the oldest first.
-pub async fn all(broker: &Broker) -> anyhow::Result<Vec<Standing>> {
+pub async fn list(broker: &Broker) -> anyhow::Result<Vec<Standing>> {
     let mut query = DeadQuery {
         filter: DeadFilter::default(),
         span: 0..=i64::MAX,

@@ -1,4 +1,4 @@
-//! A provider that limits an account: fewer calls at once, and more again as they go well.
+//! A provider that rate-limits an account: fewer calls at once, and more again after successes.
 
 use futures::StreamExt as _;
 use longshore_broker::{Begun, Spent};
@@ -13,7 +13,7 @@ async fn cap(room: &Room) -> Option<String> {
     room.ask(&["HGET", &key, "cap"]).await
 }
 
-/// The provider says no; there are eight places.
+/// The provider rejects a call; there are eight slots.
 async fn cut(room: &Room) {
     room.broker
         .limited("m", 0, Some(("slots:m", 8)))
@@ -21,7 +21,7 @@ async fn cut(room: &Room) {
         .unwrap();
 }
 
-/// As if the last cut were a second ago.
+/// Makes the last cut a second old.
 async fn a_second_passes(room: &Room) {
     let then = room.broker.server_time_ms().await.unwrap() - 1_000;
     let key = room.key("quota:slots:m");
@@ -29,7 +29,7 @@ async fn a_second_passes(room: &Room) {
 }
 
 #[tokio::test]
-async fn places_are_halved_at_most_once_a_second_and_one_is_left() {
+async fn slots_are_halved_at_most_once_a_second_and_one_remains() {
     let room = Room::new().await;
     cut(&room).await;
     assert_eq!(cap(&room).await.as_deref(), Some("4.0000"));
@@ -47,7 +47,7 @@ async fn places_are_halved_at_most_once_a_second_and_one_is_left() {
 }
 
 #[tokio::test]
-async fn no_more_begin_than_there_are_places_now() {
+async fn no_more_jobs_begin_than_there_are_slots() {
     let room = Room::new().await;
     let mut calls = Vec::new();
     for _ in 0..6 {
@@ -63,7 +63,7 @@ async fn no_more_begin_than_there_are_places_now() {
 }
 
 #[tokio::test]
-async fn each_round_of_answers_brings_a_place_back() {
+async fn each_round_of_answers_regains_a_slot() {
     let room = Room::new().await;
     cut(&room).await;
     let mut answers = 0;
@@ -78,12 +78,12 @@ async fn each_round_of_answers_brings_a_place_back() {
         );
         answers += 1;
     }
-    // 4 and 5 and 6 and 7, or a few less as they grow in between.
+    // 4 and 5 and 6 and 7, or a few less, because slots are regained in between.
     assert!((20..=24).contains(&answers), "{answers}");
 }
 
 #[tokio::test]
-async fn calls_that_were_not_answered_bring_nothing_back() {
+async fn unanswered_calls_regain_no_slot() {
     let room = Room::new().await;
     cut(&room).await;
     let refused = Spent::Known {
@@ -100,7 +100,7 @@ async fn calls_that_were_not_answered_bring_nothing_back() {
 }
 
 #[tokio::test]
-async fn a_place_that_grew_back_is_given_to_who_waits() {
+async fn a_regained_slot_goes_to_a_parked_job() {
     let room = Room::new().await;
     let key = room.key("quota:slots:m");
     let () = room.ask(&["HSET", &key, "cap", "1.9999"]).await;
@@ -113,11 +113,11 @@ async fn a_place_that_grew_back_is_given_to_who_waits() {
 }
 
 #[tokio::test]
-async fn all_workers_hear_until_when_an_account_is_limited() {
+async fn an_account_hold_is_published_to_all_workers() {
     let room = Room::new().await;
     let mut control = room.broker.control().await.unwrap();
     let mut messages = control.on_message();
-    // A shorter time is no news.
+    // A shorter hold is not published.
     for until in [5_000, 4_000, 6_000] {
         room.broker.limited("m", until, None).await.unwrap();
     }

@@ -20,7 +20,7 @@ fn all() -> Vec<Take> {
 }
 
 #[tokio::test]
-async fn a_call_takes_of_all_and_gives_back_to_all() {
+async fn a_call_reserves_of_all_limits_and_returns_to_all() {
     let room = Room::new().await;
     let before = room.broker.server_time_ms().await.unwrap() * 1000;
     let call = room.taking(&all()).await;
@@ -37,7 +37,7 @@ async fn a_call_takes_of_all_and_gives_back_to_all() {
 }
 
 #[tokio::test]
-async fn where_one_has_no_room_nothing_is_taken_of_the_others() {
+async fn one_limit_without_room_prevents_any_reservation() {
     let full: [(&str, Take); 5] = [
         ("budget:b", budget(100, 100)),
         ("rpd:m", window("rpd:m", NOW, 20, 20)),
@@ -59,7 +59,7 @@ async fn where_one_has_no_room_nothing_is_taken_of_the_others() {
         assert_eq!(begun, Begun::Full, "{meter}");
         assert_eq!(room.snapshot().await, before, "{meter}");
 
-        // It waits for the one, and has taken nothing of the others.
+        // It waits for one limit, and has reserved nothing of the others.
         let reserved = room.reserve(&call, &[takes], false).await;
         assert!(
             matches!(&reserved, Reserved::Waits { meter: full, .. } if full == meter),
@@ -76,7 +76,7 @@ async fn where_one_has_no_room_nothing_is_taken_of_the_others() {
     }
 }
 
-/// Requests that fill the minute's bucket for long.
+/// Requests that keep the minute's bucket full for long.
 fn tokens_as_requests() -> Take {
     match tokens(60_000, 60_000) {
         Take::Rate {
@@ -95,7 +95,7 @@ fn tokens_as_requests() -> Take {
 }
 
 #[tokio::test]
-async fn calls_of_different_limits_do_not_know_of_each_other() {
+async fn calls_of_different_limits_do_not_affect_each_other() {
     let room = Room::new().await;
     room.taking(&[window("rpd:one", NOW, 1, 1)]).await;
     room.taking(&[window("rpd:two", NOW, 1, 1)]).await;

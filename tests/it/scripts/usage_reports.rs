@@ -1,4 +1,4 @@
-//! How full limits are, as reports tell it: by what calls took in fact.
+//! Reported usage of limits.
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ fn config() -> Config {
     Config::from_yaml(&Environment::default(), path, FILE).unwrap()
 }
 
-/// A job that calls openai and may cost so much, reserved.
+/// Reserves for a job that calls openai and may cost this much.
 async fn call(
     room: &Room,
     tenant: &str,
@@ -68,7 +68,7 @@ async fn call(
     (reserved, ended)
 }
 
-/// A call that is under way.
+/// A call in flight.
 struct Ended {
     held: longshore_broker::Held,
     job: longshore_protocol::id::JobId,
@@ -99,7 +99,7 @@ async fn reports(room: &Room, now: DateTime<Utc>) -> Vec<MeterReport> {
     room.broker.all_meters(&meters, now).await.unwrap()
 }
 
-/// Used, held and waited for of a window.
+/// The used, reserved and awaited amounts of a window.
 fn window(reports: &[MeterReport], meter: &str) -> Option<(u64, u64, u64)> {
     let report = reports.iter().find(|one| one.meter == meter)?;
     match &report.fill {
@@ -109,7 +109,7 @@ fn window(reports: &[MeterReport], meter: &str) -> Option<(u64, u64, u64)> {
 }
 
 #[tokio::test]
-async fn nothing_is_taken_of_limits_that_nobody_met() {
+async fn an_unused_limit_has_no_usage() {
     let room = Room::new().await;
     let reports = reports(&room, Utc::now()).await;
     assert_eq!(window(&reports, "rpd:openai"), Some((0, 0, 0)));
@@ -123,7 +123,7 @@ async fn nothing_is_taken_of_limits_that_nobody_met() {
 }
 
 #[tokio::test]
-async fn what_calls_hold_and_use_and_who_waits_is_told() {
+async fn usage_reservations_and_parked_jobs_are_reported() {
     let room = Room::new().await;
     let now = Utc::now();
     let (_, first) = call(&room, "acme:eu", "0.4", now).await;
@@ -153,7 +153,7 @@ async fn what_calls_hold_and_use_and_who_waits_is_told() {
         of("slots:openai"),
         Fill::Places {
             limit: 50,
-            // Half of the 8 requests that the day has left.
+            // Half of the 8 requests left of the day.
             cap: 4,
             in_use: 1
         }
@@ -167,7 +167,7 @@ async fn what_calls_hold_and_use_and_who_waits_is_told() {
     ));
     second.unwrap().cost(&room, "0.4").await;
 
-    // In the month after it nothing is used, and of tenants' budgets nothing is told.
+    // In the next month nothing is used, and tenants' budgets are not reported.
     let later = now + chrono::TimeDelta::days(32);
     let told = reports(&room, later).await;
     assert_eq!(window(&told, "rpd:openai"), Some((0, 0, 0)));
@@ -179,7 +179,7 @@ async fn what_calls_hold_and_use_and_who_waits_is_told() {
 }
 
 #[tokio::test]
-async fn a_window_whose_end_has_passed_counts_for_nothing() {
+async fn an_expired_window_counts_nothing() {
     let room = Room::new().await;
     let now = Utc::now();
     let (_, call) = call(&room, "acme", "0.4", now).await;

@@ -1,4 +1,4 @@
-//! Dead letters: replayed, edited, removed.
+//! Replaying, editing and removing dead letters.
 
 use longshore_broker::{Ending, Fence};
 use longshore_protocol::{
@@ -9,7 +9,7 @@ use longshore_protocol::{
 
 use super::room::{BEGUN, Room, binary, job_id, letter};
 
-/// A job that died, as it stands among the dead letters: with the time of its death and its JSON.
+/// A dead letter with its time and its JSON.
 async fn buried(room: &Room) -> (i64, Letter, String) {
     let place = room.enqueue(&binary()).await;
     let held = room.read_one("a").await.held;
@@ -41,11 +41,11 @@ async fn replay(room: &Room, died: i64, letter: &Letter) -> bool {
 }
 
 #[tokio::test]
-async fn a_replayed_letter_stands_in_its_queue_byte_for_byte() {
+async fn a_replayed_dead_letter_is_enqueued_byte_for_byte() {
     for queue in ["default", "bulk"] {
         let room = Room::new().await.through(queue);
         let (died, letter, _) = buried(&room).await;
-        // After its outcome is forgotten somebody asked to cancel it; that is over now.
+        // A cancellation after its outcome expired no longer counts.
         let () = room
             .ask(&[
                 "ZADD",
@@ -94,7 +94,7 @@ async fn a_replayed_letter_stands_in_its_queue_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn to_replay_twice_is_to_replay_once() {
+async fn replaying_twice_equals_once() {
     let room = Room::new().await;
     let (died, letter, _) = buried(&room).await;
     assert!(replay(&room, died, &letter).await);
@@ -104,7 +104,7 @@ async fn to_replay_twice_is_to_replay_once() {
 }
 
 #[tokio::test]
-async fn a_letter_that_died_at_another_time_is_another_letter() {
+async fn a_dead_letter_of_another_time_is_a_different_one() {
     let room = Room::new().await;
     let (died, letter, _) = buried(&room).await;
     let before = room.snapshot().await;
@@ -121,7 +121,7 @@ async fn a_letter_that_died_at_another_time_is_another_letter() {
 }
 
 #[tokio::test]
-async fn the_letters_that_were_named_are_removed_and_counted() {
+async fn named_dead_letters_are_removed_and_counted() {
     let room = Room::new().await;
     let mut letters = Vec::new();
     for _ in 0..4 {
@@ -142,7 +142,7 @@ async fn the_letters_that_were_named_are_removed_and_counted() {
 }
 
 #[tokio::test]
-async fn a_letter_is_replaced_only_as_it_was_read() {
+async fn a_dead_letter_is_replaced_only_if_unchanged() {
     let room = Room::new().await;
     let (died, mut letter, read) = buried(&room).await;
     let id = letter.record.id.clone();
@@ -157,12 +157,12 @@ async fn a_letter_is_replaced_only_as_it_was_read() {
         .expect("a letter");
     assert_eq!(now, (died + 1, letter.clone(), mended.clone()));
 
-    // Whoever read it before means another letter: the change is not lost.
+    // A command that read it before finds another dead letter, so the change is not lost.
     assert!(!replay(&room, died, &letter).await);
     let removed = room.broker.remove_dead(&[(id.clone(), died)]).await;
     assert_eq!(removed.unwrap(), 0);
 
-    // Somebody else read the old one, or the same call came twice.
+    // Another command read the old one, or the call is repeated.
     let before = room.snapshot().await;
     assert!(!room.broker.edit_dead(&id, &read, "{}").await.unwrap());
     assert!(!room.broker.edit_dead(&id, &read, &mended).await.unwrap());

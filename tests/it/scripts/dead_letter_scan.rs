@@ -1,4 +1,4 @@
-//! Dead letters that are looked for.
+//! Scanning dead letters.
 
 use longshore_protocol::{
     dead_letter::{DeadCursor, DeadFilter, DeadOrder, DeadQuery, Kept, Letter},
@@ -8,7 +8,7 @@ use redis::AsyncCommands as _;
 
 use super::room::{Room, binary, job_id, letter, prompt};
 
-/// Buries a letter that died then.
+/// Writes a dead letter of this time.
 async fn bury(room: &Room, died: i64, letter: &Letter) {
     let (keys, id) = (room.broker.keys(), letter.record.id.as_str());
     let mut connection = room.broker.pooled().await.unwrap();
@@ -32,7 +32,7 @@ fn query(order: DeadOrder) -> DeadQuery {
     }
 }
 
-/// The ids of all that fit, in pages of `most`.
+/// The ids of all matches, in pages of `most`.
 async fn ids(room: &Room, mut query: DeadQuery, most: usize) -> Vec<String> {
     let mut ids = Vec::new();
     loop {
@@ -59,9 +59,9 @@ async fn fitting(room: &Room, filter: DeadFilter) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn all_are_seen_once_in_either_order_and_pages_of_any_size() {
+async fn a_scan_returns_each_once_in_either_order_and_any_page_size() {
     let room = Room::new().await;
-    // Many died in the same millisecond, and sort by their bytes.
+    // Many of one millisecond, sorted by their bytes.
     let mut buried = Vec::new();
     for (at, id) in ["b", "B", "a-1", "a_1", "a", "Z", "c", "d", "e"]
         .iter()
@@ -89,7 +89,7 @@ async fn all_are_seen_once_in_either_order_and_pages_of_any_size() {
 }
 
 #[tokio::test]
-async fn a_cursor_holds_when_its_letter_is_gone() {
+async fn a_cursor_stays_valid_when_its_dead_letter_is_removed() {
     let room = Room::new().await;
     for id in ["a", "c", "e"] {
         bury(&room, 5, &plain(&room, id)).await;
@@ -121,7 +121,7 @@ async fn a_cursor_holds_when_its_letter_is_gone() {
 }
 
 #[tokio::test]
-async fn a_letter_fits_by_what_its_record_says_and_by_nothing_else() {
+async fn a_filter_matches_the_record_of_a_dead_letter_only() {
     let room = Room::new().await;
     let mut told = plain(&room, "told");
     told.record.task_type = Some("re\"search\u{e9}\n".to_owned());
@@ -132,7 +132,7 @@ async fn a_letter_fits_by_what_its_record_says_and_by_nothing_else() {
     told.record.queue = QueueName::parse("bulk").unwrap();
     told.resume.replays = 2;
     bury(&room, 1, &told).await;
-    // Texts of others that look like members.
+    // Field values of others that look like members.
     let mut sly = plain(&room, "sly");
     let text = r#""tenant":"acme","platform":"sim","reason":"timeout","message":{}"#;
     sly.record.error = text.to_owned();
@@ -220,7 +220,7 @@ async fn a_letter_fits_by_what_its_record_says_and_by_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_look_at_large_letters_ends_early_and_gives_each_whole() {
+async fn a_scan_of_large_dead_letters_ends_early_and_returns_each_whole() {
     let room = Room::new().await;
     let large = vec![(b"prompt".to_vec(), vec![b'x'; 1 << 20])];
     for at in 0..12 {
@@ -239,7 +239,7 @@ async fn a_look_at_large_letters_ends_early_and_gives_each_whole() {
 }
 
 #[tokio::test]
-async fn only_the_times_that_are_meant_are_looked_at() {
+async fn a_scan_covers_only_the_requested_time_span() {
     let room = Room::new().await;
     for died in 0..10 {
         let mut letter = plain(&room, &format!("at-{died}"));

@@ -1,10 +1,10 @@
-//! The main road: one Redis command in, an answer and a recorded cost out.
+//! The shortest path: one Redis command in, an answer and a recorded cost out.
 
 use longshore_protocol::state::JobState;
 use longshore_tests::stack::{Options, Stack};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_command_in_an_answer_and_a_cost_out() {
+async fn one_xadd_gives_an_answer_and_a_recorded_cost() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let _worker = stack.worker().unwrap();
     let id = stack

@@ -1,4 +1,4 @@
-//! Dead letters that are replayed in bulk and by rules.
+//! Bulk replays and replay rules.
 
 use longshore_broker::{BulkReplay, BulkStep};
 use longshore_policy::replay::{ReplayRule, ReplayWhen};
@@ -7,7 +7,7 @@ use redis::AsyncCommands as _;
 
 use super::room::{Room, job_id, letter, prompt};
 
-/// Buries so many letters, and gives them ready to be replayed.
+/// Writes `count` dead letters and returns them ready to be replayed.
 async fn buried(room: &Room, count: i64) -> Vec<Replaying> {
     let mut ready = Vec::new();
     for died_ms in 0..count {
@@ -46,7 +46,7 @@ fn rule(name: &str, per_minute: u32) -> ReplayRule {
 }
 
 #[tokio::test]
-async fn a_rule_replays_no_more_than_it_may_whoever_asks() {
+async fn a_rule_stays_within_its_replay_limit_across_schedulers() {
     let room = Room::new().await;
     let letters = buried(&room, 10).await;
     let again = rule("again", 7);
@@ -54,7 +54,7 @@ async fn a_rule_replays_no_more_than_it_may_whoever_asks() {
     assert_eq!(broker.replay_by_rule(&again, &[]).await.unwrap(), (0, 7));
     let three = broker.replay_by_rule(&again, &letters[..3]).await.unwrap();
     assert_eq!(three, (3, 4));
-    // Those that are gone take no room.
+    // Dead letters that are gone do not count against the rate.
     let gone = broker.replay_by_rule(&again, &letters[..4]).await.unwrap();
     assert_eq!(gone, (1, 3));
     let rest = broker.replay_by_rule(&again, &letters).await.unwrap();
@@ -64,7 +64,7 @@ async fn a_rule_replays_no_more_than_it_may_whoever_asks() {
         (0, 0)
     );
     assert_eq!(broker.dead_count().await.unwrap(), 3);
-    // Another rule has room of its own; a narrower limit holds at once.
+    // Another rule has its own rate; a lower rate applies at once.
     assert_eq!(
         broker.replay_by_rule(&rule("other", 5), &[]).await.unwrap(),
         (0, 5)
@@ -77,7 +77,7 @@ async fn a_rule_replays_no_more_than_it_may_whoever_asks() {
         (0, 0)
     );
 
-    // A minute later all of it is free again.
+    // A minute later the whole rate is available.
     let key = room.key("dead:rule:again");
     let mut connection = broker.pooled().await.unwrap();
     let seconds: Vec<i64> = connection.hkeys(&key).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_rule_replays_no_more_than_it_may_whoever_asks() {
 }
 
 #[tokio::test]
-async fn a_bulk_replay_is_counted_with_each_of_its_steps() {
+async fn a_bulk_replay_counts_each_page() {
     let room = Room::new().await;
     let letters = buried(&room, 4).await;
     let broker = &room.broker;
@@ -139,7 +139,7 @@ async fn a_bulk_replay_is_counted_with_each_of_its_steps() {
     assert_eq!(broker.bulk("b1").await.unwrap(), Some(now));
     assert_eq!(broker.bulks().await.unwrap(), ["b1"]);
     broker.end_bulk("b1").await.unwrap();
-    // A step that comes after the end does not bring it back.
+    // A late page does not restore an ended replay.
     assert_eq!(
         broker.replay(&letters[3..], Some(step)).await.unwrap(),
         [true]

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Parser;
-use longshore_tests::simulator::{Limits, Settings, Simulator};
+use longshore_simulator::{Limits, Settings, Simulator};
 use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},

@@ -1,4 +1,4 @@
-//! What a worker does with a job that it believes to have.
+//! Actions of a worker on a job that it believes it has.
 
 use longshore_broker::{
     Beginning, Begun, Ending, Fence, Held, Offer, Parked, Parking, Reservation, Reserved, Spent,
@@ -10,22 +10,22 @@ use longshore_protocol::id::{AttemptId, JobId};
 use super::{Came, End};
 use crate::scripts::room::{Room, past, resume};
 
-/// A job as a worker believes to have it; it may have lost it long ago.
-pub(super) struct Hand {
+/// A job that a worker believes it has; it may have lost it long ago.
+pub(super) struct Belief {
     pub(super) held: Held,
     pub(super) job: JobId,
-    /// Whether it came out of a limit's lane.
+    /// Whether it was released from a limit's lane.
     pub(super) waited: bool,
     pub(super) attempt: Option<AttemptId>,
 }
 
-/// What is remembered of a job: whether it waited for a limit.
+/// The checkpoint of a job: whether it was parked by a limit.
 fn remembered(job: &JobId, waited: bool) -> String {
     resume(job, u32::from(waited))
 }
 
-impl Hand {
-    /// Whether the hand still has the job.
+impl Belief {
+    /// Whether the worker still has the job.
     pub(super) async fn begin(&mut self, room: &Room, attempt: AttemptId, takes: &[Take]) -> bool {
         let beginning = Beginning {
             job: &self.job,
@@ -48,7 +48,7 @@ impl Hand {
         }
     }
 
-    /// Whether the hand still has the job.
+    /// Whether the worker still has the job.
     pub(super) async fn reserve(
         &mut self,
         room: &Room,
@@ -85,7 +85,7 @@ impl Hand {
         }
     }
 
-    /// What is said of the attempt's spending.
+    /// The reported usage of the attempt.
     pub(super) fn spent(&self, came: Came) -> Spent {
         match (self.attempt, came) {
             (None, _) => Spent::NothingTaken,
@@ -99,7 +99,7 @@ impl Hand {
         }
     }
 
-    /// Whether the step took effect.
+    /// Whether the action took effect.
     pub(super) async fn end(&self, room: &Room, how: End, spent: Spent) -> bool {
         let (held, job) = (&self.held, &self.job);
         let text = remembered(job, false);

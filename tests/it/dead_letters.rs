@@ -1,5 +1,5 @@
-//! Dead letters in bulk and by rules, from outside. What depends on how many there are has a short form and a
-//! full one (`LONGSHORE_TEST_FULL=1`); figures are printed with `--nocapture`.
+//! Dead letters replayed in bulk and by rules, end to end. What depends on their number has a short form and
+//! a full one (`LONGSHORE_TEST_FULL=1`); figures are printed with `--nocapture`.
 
 use std::{collections::BTreeSet, process::Stdio, time::Instant};
 
@@ -9,33 +9,28 @@ use longshore_protocol::{
     dead_letter::{DeadFilter, DeadOrder, DeadQuery},
     id::QueueName,
 };
+use longshore_simulator::{Dialect, Faults};
 use longshore_tests::{
-    letters,
-    simulator::{Dialect, Faults},
-    stack::{Options, Ran, Stack, eventually},
+    dead_letters,
+    stack::{Options, Stack, eventually, expect_success},
 };
 use redis::AsyncCommands as _;
 use tokio::io::AsyncReadExt as _;
 
-use crate::measured::{size, tell};
+use crate::machine::{print_figures, size};
 
 async fn stack() -> Stack {
     Stack::start(Options::default()).await.unwrap()
 }
 
-fn ok(ran: Ran) -> String {
-    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
-    ran.stdout
-}
-
 async fn bury(stack: &Stack, count: usize) {
     let mut connection = stack.connection().await.unwrap();
-    letters::bury(&stack.broker, &mut connection, count)
+    dead_letters::write(&stack.broker, &mut connection, count)
         .await
         .unwrap();
 }
 
-/// The messages that stand in the default queue.
+/// The messages in the default queue.
 async fn queued(stack: &Stack) -> Vec<String> {
     let key = stack.broker.keys().queue(&QueueName::default());
     let mut connection = stack.connection().await.unwrap();
@@ -44,7 +39,7 @@ async fn queued(stack: &Stack) -> Vec<String> {
     jobs.collect()
 }
 
-/// The id of the bulk replay that a command told of.
+/// The id of the bulk replay that a command printed.
 fn bulk_id(said: &str) -> String {
     let id = said
         .split("--continue ")
@@ -54,7 +49,7 @@ fn bulk_id(said: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bulk_replay_that_is_killed_goes_on_where_it_was() {
+async fn a_killed_bulk_replay_continues_where_it_stopped() {
     let stack = stack().await;
     bury(&stack, 3000).await;
     let mut command = tokio::process::Command::from(stack.command("longshore").unwrap());
@@ -78,11 +73,11 @@ async fn a_bulk_replay_that_is_killed_goes_on_where_it_was() {
     let left = stack.broker.dead_count().await.unwrap();
     assert!((1..2800).contains(&left), "{left} are left");
 
-    // What dies once it has begun is not meant.
+    // Jobs that fail after the replay began are not part of it.
     let mut connection = stack.connection().await.unwrap();
     let now = stack.broker.server_time_ms().await.unwrap();
     let died = chrono::DateTime::from_timestamp_millis(now).unwrap();
-    let late = letters::letter(9999, died).unwrap();
+    let late = dead_letters::dead_letter(9999, died).unwrap();
     let (keys, id) = (stack.broker.keys(), late.record.id.as_str());
     let json = serde_json::to_string(&late).unwrap();
     let () = connection.hset(keys.dead_jobs(), id, json).await.unwrap();
@@ -90,7 +85,7 @@ async fn a_bulk_replay_that_is_killed_goes_on_where_it_was() {
 
     let id = bulk_id(&said);
     let go_on = ["dlq", "replay", "--continue", &id];
-    let told = ok(stack.longshore(&go_on).await.unwrap());
+    let told = expect_success(stack.longshore(&go_on).await.unwrap());
     assert!(told.contains("3,000 dead letters replayed"), "{told}");
     let queued = queued(&stack).await;
     let once: BTreeSet<&String> = queued.iter().collect();
@@ -107,7 +102,7 @@ async fn a_bulk_replay_that_is_killed_goes_on_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_interrupts_a_bulk_replay_is_told_how_to_go_on() {
+async fn an_interrupted_bulk_replay_prints_how_to_continue() {
     let stack = stack().await;
     bury(&stack, 500).await;
     let mut command = stack.command("longshore").unwrap();
@@ -125,15 +120,17 @@ async fn who_interrupts_a_bulk_replay_is_told_how_to_go_on() {
     let said = std::fs::read_to_string(&log).unwrap();
     assert_eq!(status.code(), Some(130), "{said}");
     assert!(said.contains("Interrupted: "), "{said}");
-    let told = ok(stack
-        .longshore(&["dlq", "replay", "--continue", &bulk_id(&said)])
-        .await
-        .unwrap());
+    let told = expect_success(
+        stack
+            .longshore(&["dlq", "replay", "--continue", &bulk_id(&said)])
+            .await
+            .unwrap(),
+    );
     assert!(told.contains("500 dead letters replayed"), "{told}");
     assert_eq!(queued(&stack).await.len(), 500);
 }
 
-/// One provider that fails quickly, and a rule for what died of it.
+/// One provider that fails quickly, and a rule that replays its dead letters.
 fn config(stack: &Stack) -> String {
     let url = stack.simulator.base_url("a", Dialect::Openai);
     format!(
@@ -163,7 +160,7 @@ models:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rule_replays_what_died_once_its_provider_is_back() {
+async fn a_rule_replays_dead_letters_once_their_provider_is_healthy() {
     let stack = stack().await;
     stack.config_yaml(&config(&stack)).unwrap();
     let down = Faults {
@@ -186,7 +183,7 @@ async fn a_rule_replays_what_died_once_its_provider_is_back() {
     .unwrap();
     let _scheduler = stack.scheduler().unwrap();
     eventually("one tries whether it is up", || async {
-        let letters = letters::all(&stack.broker).await?;
+        let letters = dead_letters::list(&stack.broker).await?;
         let tried = letters
             .iter()
             .map(|(_, letter, _)| letter.resume.replays)
@@ -208,7 +205,7 @@ async fn a_rule_replays_what_died_once_its_provider_is_back() {
     })
     .await
     .unwrap();
-    let left = letters::all(&stack.broker).await.unwrap();
+    let left = dead_letters::list(&stack.broker).await.unwrap();
     let left: Vec<_> = left
         .iter()
         .map(|(_, letter, _)| &letter.record.id)
@@ -230,11 +227,11 @@ async fn a_rule_replays_what_died_once_its_provider_is_back() {
 fn tell_rate(what: &str, count: usize, began: Instant) {
     let took = began.elapsed();
     let rate = f64::from(u32::try_from(count).unwrap()) / took.as_secs_f64();
-    tell(&format!("{what}: {took:.2?} ({rate:.0}/s)"));
+    print_figures(&format!("{what}: {took:.2?} ({rate:.0}/s)"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_letters_are_listed_replayed_by_half_and_purged_into_the_archive() {
+async fn many_dead_letters_are_listed_replayed_and_purged_into_the_archive() {
     let count = size(5_000, 200_000);
     let stack = stack().await;
     stack.ledger.migrate().await.unwrap();
@@ -250,10 +247,12 @@ async fn many_letters_are_listed_replayed_by_half_and_purged_into_the_archive() 
     let page = stack.broker.dead_records(&newest, 51).await.unwrap();
     tell_rate("the first page, in the library", page.found.len(), began);
     let began = Instant::now();
-    let listed = ok(stack
-        .longshore(&["dlq", "list", "--format", "json"])
-        .await
-        .unwrap());
+    let listed = expect_success(
+        stack
+            .longshore(&["dlq", "list", "--format", "json"])
+            .await
+            .unwrap(),
+    );
     tell_rate("`dlq list`", 50, began);
     let mut listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
     let mut seen = BTreeSet::new();
@@ -269,13 +268,13 @@ async fn many_letters_are_listed_replayed_by_half_and_purged_into_the_archive() 
             ])
             .await;
         tell_rate("`dlq list --type`, another page", 50, began);
-        listed = serde_json::from_str(&ok(page.unwrap())).unwrap();
+        listed = serde_json::from_str(&expect_success(page.unwrap())).unwrap();
     }
     assert_eq!(seen.len(), 150, "no letter is on two pages");
 
     let began = Instant::now();
     let replay = ["dlq", "replay", "--all", "--type", "research", "--yes"];
-    let told = ok(stack.longshore(&replay).await.unwrap());
+    let told = expect_success(stack.longshore(&replay).await.unwrap());
     tell_rate("`dlq replay` of half", count / 2, began);
     assert!(told.ends_with("dead letters replayed\n"), "{told}");
     let left = u64::try_from(count / 2).unwrap();
@@ -285,10 +284,12 @@ async fn many_letters_are_listed_replayed_by_half_and_purged_into_the_archive() 
     assert_eq!(queued, count / 2);
 
     let began = Instant::now();
-    ok(stack
-        .longshore(&["dlq", "purge", "--all", "--yes"])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["dlq", "purge", "--all", "--yes"])
+            .await
+            .unwrap(),
+    );
     tell_rate("`dlq purge` of the rest", count / 2, began);
     assert_eq!(stack.broker.dead_count().await.unwrap(), 0);
     let pool = sqlx::PgPool::connect(&stack.database_url).await.unwrap();

@@ -1,4 +1,4 @@
-//! Lanes whose gates are open: no more go than there is room for, and all when there is.
+//! Releasing jobs from lanes with open gates: no more than there is room for, and all when there is.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{
     room::{BEGUN, Room},
 };
 
-/// So many new jobs wait.
+/// Parks `count` new jobs.
 async fn wait(room: &Room, takes: &[Take], count: usize) -> Vec<String> {
     let mut jobs = Vec::new();
     for _ in 0..count {
@@ -19,7 +19,7 @@ async fn wait(room: &Room, takes: &[Take], count: usize) -> Vec<String> {
     jobs
 }
 
-/// What came out of the lane begins.
+/// Begins the released jobs.
 async fn begin_all(room: &Room, takes: &[Take]) -> Vec<Call> {
     let gone = room.let_go_to("b").await;
     for call in &gone {
@@ -29,7 +29,7 @@ async fn begin_all(room: &Room, takes: &[Take]) -> Vec<Call> {
 }
 
 #[tokio::test]
-async fn of_a_window_no_more_go_than_have_room() {
+async fn a_window_releases_no_more_than_it_has_room_for() {
     let room = Room::new().await;
     let running = room.taking(&[budget(10, 10)]).await;
     let jobs = wait(&room, &[budget(10, 2)], 5).await;
@@ -45,7 +45,7 @@ async fn of_a_window_no_more_go_than_have_room() {
     let gone = begin_all(&room, &[budget(10, 2)]).await;
     assert_eq!(ids(&gone), [jobs[0].as_str(), jobs[1].as_str()]);
     assert_eq!(room.open_and_let_go("budget:b").await, 0);
-    // They come to less than they might have.
+    // They use less than they reserved.
     for call in &gone {
         room.end(call, spent(1, 1)).await;
     }
@@ -55,7 +55,7 @@ async fn of_a_window_no_more_go_than_have_room() {
 }
 
 #[tokio::test]
-async fn at_the_windows_end_as_many_go_as_the_next_has_room_for() {
+async fn a_windows_end_releases_what_the_next_has_room_for() {
     let room = Room::new().await;
     let (old, new) = (window("budget:b", BEFORE, 8, 4), budget(8, 4));
     for _ in 0..2 {
@@ -81,9 +81,9 @@ async fn at_the_windows_end_as_many_go_as_the_next_has_room_for() {
     assert_eq!(room.sums("budget:b").await, (0, 8));
 }
 
-/// Else they would wait for the end of the window that has just begun.
+/// Otherwise they would wait for the end of the window that has just begun.
 #[tokio::test]
-async fn a_newcomer_of_the_next_window_does_not_keep_those_of_the_last_waiting() {
+async fn a_new_job_of_the_next_window_does_not_block_parked_ones() {
     let room = Room::new().await;
     let old = window("budget:b", BEFORE, 10, 1);
     let full = room.taking(&[window("budget:b", BEFORE, 10, 10)]).await;
@@ -95,7 +95,7 @@ async fn a_newcomer_of_the_next_window_does_not_keep_those_of_the_last_waiting()
 }
 
 #[tokio::test]
-async fn who_fits_does_not_wait_for_the_windows_end_behind_the_size_of_another() {
+async fn a_small_job_does_not_wait_behind_a_large_one() {
     let room = Room::new().await;
     let running = room.taking(&[budget(10, 10)]).await;
     let small = wait(&room, &[budget(10, 1)], 1).await;
@@ -105,7 +105,7 @@ async fn who_fits_does_not_wait_for_the_windows_end_behind_the_size_of_another()
 
     assert_eq!(room.broker.let_go(1000).await.unwrap().jobs, 1);
     assert_eq!(ids(&begin_all(&room, &[budget(10, 1)]).await), small);
-    // Of the next nobody knows how much it takes: it is tried, and comes back to the head.
+    // The next one's amount is unknown: it is released, and returns to the head.
     room.open_and_let_go("budget:b").await;
     for call in room.let_go_to("b").await {
         let reserved = room.reserve(&call, &[vec![budget(10, 9)]], true).await;
@@ -117,14 +117,14 @@ async fn who_fits_does_not_wait_for_the_windows_end_behind_the_size_of_another()
     assert_eq!(room.open_and_let_go("budget:b").await, 0, "now it is known");
 }
 
-/// As if the last that went had gone a second ago.
+/// Makes the last release a second old.
 async fn a_second_passes(room: &Room, meter: &str) {
     let key = room.key(&format!("quota:{meter}"));
     let () = room.ask(&["HSET", &key, "released_at", "0"]).await;
 }
 
 #[tokio::test]
-async fn room_that_nobody_of_those_who_went_took_is_given_to_others() {
+async fn room_unused_by_released_jobs_goes_to_others() {
     let room = Room::new().await;
     let running = room.taking(&[budget(10, 10)]).await;
     let jobs = wait(&room, &[budget(10, 5)], 4).await;
@@ -137,7 +137,7 @@ async fn room_that_nobody_of_those_who_went_took_is_given_to_others() {
 }
 
 #[tokio::test]
-async fn of_a_rate_no_more_go_than_have_their_turn_within_a_second() {
+async fn a_rate_releases_the_jobs_of_one_second() {
     let room = Room::new().await;
     let take = [requests(60)];
     for _ in 0..3 {
@@ -151,7 +151,7 @@ async fn of_a_rate_no_more_go_than_have_their_turn_within_a_second() {
     let two = Duration::from_secs(2);
     assert!((two / 2..=two).contains(&again), "{again:?}");
 
-    // As if that time had passed: one goes now, and one a second later.
+    // After that time one is released now, and one a second later.
     let key = room.key("quota:rpm:m");
     let () = room
         .ask(&["HSET", &key, "full_at", "0", "next_turn", "0"])
@@ -167,9 +167,9 @@ async fn of_a_rate_no_more_go_than_have_their_turn_within_a_second() {
 }
 
 #[tokio::test]
-async fn tokens_that_were_not_spent_let_the_next_go_sooner() {
+async fn unused_tokens_release_the_next_job_sooner() {
     let room = Room::new().await;
-    // Some 27 s of the flow for each call.
+    // About 27 s of the rate for each call.
     let take = [tokens(6_000, 2_500)];
     assert!(Pacing::tokens(6_000).cost_micros(2_500) > 20_000_000);
     let running = room.taking(&take).await;
@@ -187,7 +187,7 @@ async fn tokens_that_were_not_spent_let_the_next_go_sooner() {
 }
 
 #[tokio::test]
-async fn of_places_no_more_go_than_are_free() {
+async fn no_more_jobs_are_released_than_slots_are_free() {
     let room = Room::new().await;
     let mut calls = Vec::new();
     for _ in 0..3 {
@@ -195,12 +195,12 @@ async fn of_places_no_more_go_than_are_free() {
     }
     wait(&room, &[places(3)], 6).await;
     assert_eq!(room.open_and_let_go("slots:m").await, 0);
-    // They came free unseen.
+    // They were freed without a release.
     let () = room.ask(&["DEL", &room.key("slots:slots:m")]).await;
     assert_eq!(room.open_and_let_go("slots:m").await, 3);
     begin_all(&room, &[places(3)]).await;
     assert_eq!(room.open_and_let_go("slots:m").await, 0);
-    // Fewer are left of them.
+    // Fewer slots remain.
     let () = room.ask(&["DEL", &room.key("slots:slots:m")]).await;
     room.broker
         .limited("m", 0, Some(("slots:m", 3)))
@@ -210,7 +210,7 @@ async fn of_places_no_more_go_than_are_free() {
 }
 
 #[tokio::test]
-async fn of_places_no_more_go_than_half_of_what_is_left_of_the_day() {
+async fn no_more_jobs_are_released_than_half_of_what_is_left_of_the_day() {
     let room = Room::new().await;
     let half = Take::Slots {
         meter: "slots:m".to_owned(),
@@ -226,7 +226,7 @@ async fn of_places_no_more_go_than_half_of_what_is_left_of_the_day() {
 }
 
 #[tokio::test]
-async fn no_more_go_than_were_asked_for_and_the_rest_soon_after() {
+async fn a_release_is_limited_and_the_rest_follows_soon() {
     let room = Room::new().await;
     let running = room.taking(&[budget(10, 10)]).await;
     wait(&room, &[budget(10, 1)], 5).await;
@@ -245,7 +245,7 @@ async fn no_more_go_than_were_asked_for_and_the_rest_soon_after() {
 }
 
 #[tokio::test]
-async fn a_gate_that_is_shut_is_not_looked_behind() {
+async fn a_lane_with_a_closed_gate_is_not_scanned() {
     let room = Room::new().await;
     let full = room.taking(&[budget(10, 10)]).await;
     room.end(&full, Spent::Unknown).await;
@@ -258,7 +258,7 @@ async fn a_gate_that_is_shut_is_not_looked_behind() {
 }
 
 #[tokio::test]
-async fn a_limit_of_which_all_was_deleted_keeps_nobody_waiting() {
+async fn a_limit_whose_keys_were_deleted_blocks_nobody() {
     let room = Room::new().await;
     room.taking(&[budget(10, 10)]).await;
     wait(&room, &[budget(10, 1)], 2).await;

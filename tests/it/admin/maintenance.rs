@@ -1,4 +1,4 @@
-//! What the leader keeps in order: what nobody holds comes back, and old rows leave.
+//! Maintenance by the leader: the orphan sweep and retention.
 
 use std::time::Duration;
 
@@ -6,9 +6,8 @@ use anyhow::ensure;
 use longshore_broker::{Broker, Swept};
 use longshore_ledger::OldRows;
 use longshore_protocol::id::{AttemptId, WorkerId};
-use longshore_tests::stack::{Options, Stack, eventually};
+use longshore_tests::stack::{Options, Stack, eventually, expect_success};
 
-use super::{ok, slow};
 use crate::scripts::room::{BEGUN, Room, limit};
 
 async fn sweep(broker: &Broker) -> Swept {
@@ -20,7 +19,7 @@ async fn sweep(broker: &Broker) -> Swept {
 }
 
 #[tokio::test]
-async fn what_somebody_holds_is_not_swept() {
+async fn held_resources_are_not_swept() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (held, job) = room.job("a").await;
@@ -38,7 +37,7 @@ async fn what_somebody_holds_is_not_swept() {
 }
 
 #[tokio::test]
-async fn what_nobody_holds_comes_back() {
+async fn orphans_are_released() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (held, job, attempt) = room.running("a").await;
@@ -50,7 +49,7 @@ async fn what_nobody_holds_comes_back() {
     let (third, waits) = room.job("a").await;
     room.begin(&third, &waits, AttemptId::new(), Some(&key))
         .await;
-    // Somebody deletes entries by hand, and plants what no script would.
+    // Entries are deleted by hand, and state is written that no script writes.
     let () = room
         .ask(&["XDEL", &room.stream(), &held.entry, &second.entry])
         .await;
@@ -92,7 +91,7 @@ async fn what_nobody_holds_comes_back() {
 }
 
 #[tokio::test]
-async fn a_recorder_that_is_gone_is_forgotten_once_others_have_its_facts() {
+async fn a_dead_recorder_is_removed_once_others_have_its_facts() {
     let room = Room::new().await;
     let worker = |name: &str| WorkerId::from_record(name);
     for name in ["ghost", "idle"] {
@@ -131,8 +130,10 @@ async fn a_recorder_that_is_gone_is_forgotten_once_others_have_its_facts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_leader_sweeps_and_a_planted_place_holds_nobody_up() {
-    let stack = Stack::start(slow(Duration::from_millis(50))).await.unwrap();
+async fn the_leader_releases_an_orphaned_slot() {
+    let stack = Stack::start(Options::with_latency(Duration::from_millis(50)))
+        .await
+        .unwrap();
     let slots = format!("{}slots:openai", stack.broker.keys().slots_prefix());
     let mut connection = stack.connection().await.unwrap();
     redis::cmd("HSET")
@@ -153,7 +154,7 @@ async fn the_leader_sweeps_and_a_planted_place_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn old_jobs_leave_the_record_and_their_costs_stay() {
+async fn expired_jobs_leave_the_ledger_and_their_costs_stay() {
     let mut stack = Stack::start(Options::default()).await.unwrap();
     let worker = stack.worker().unwrap();
     let ids = stack
@@ -181,7 +182,7 @@ async fn old_jobs_leave_the_record_and_their_costs_stay() {
     })
     .await
     .unwrap();
-    drop(worker);
+    worker.shut_down().await.unwrap();
     stack.set_env("LONGSHORE_RETENTION_JOBS", "1s");
     let _scheduler = stack.scheduler().unwrap();
     eventually("they have left", || async {
@@ -206,7 +207,7 @@ async fn old_jobs_leave_the_record_and_their_costs_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn old_rows_leave_some_at_a_time_and_what_stands_in_redis_stays() {
+async fn expired_rows_leave_in_batches_and_jobs_still_in_redis_stay() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let _worker = stack.worker().unwrap();
     let ids = stack
@@ -218,7 +219,7 @@ async fn old_rows_leave_some_at_a_time_and_what_stands_in_redis_stays() {
     stack.outcome(&gone).await.unwrap();
     stack.recorded().await.unwrap();
     let purge = ["dlq", "purge", "--all", "--yes"];
-    ok(stack.longshore(&purge).await.unwrap());
+    expect_success(stack.longshore(&purge).await.unwrap());
     let stays = stack.xadd(&[("type", "research")]).await.unwrap();
     stack.outcome(&stays).await.unwrap();
     stack.recorded().await.unwrap();

@@ -1,5 +1,5 @@
-//! The same step once more, as after a lost reply, and the same job twice in one worker's hands: nothing is
-//! taken or given back twice, and nothing stays taken.
+//! Repeated calls, as after a lost reply, and a job delivered twice to one worker: nothing is reserved or
+//! returned twice, and no reservation is left.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use super::{
 };
 
 #[tokio::test]
-async fn to_begin_twice_takes_once() {
+async fn beginning_twice_reserves_once() {
     let room = Room::new().await;
     let takes = [budget(10, 3), tokens(60_000, 9), requests(6_000), places(2)];
     let call = room.taking(&takes).await;
     let before = room.snapshot().await;
     assert_eq!(room.begin_taking(&call, &takes, false).await, BEGUN);
     assert_eq!(room.snapshot().await, before);
-    // Also where there would be no room for another.
+    // The same when there is no room for another.
     let takes = [budget(10, 7)];
     let other = room.taking(&takes).await;
     let before = room.snapshot().await;
@@ -28,7 +28,7 @@ async fn to_begin_twice_takes_once() {
 }
 
 #[tokio::test]
-async fn to_reserve_twice_takes_once_of_the_same() {
+async fn reserving_twice_reserves_once() {
     let room = Room::new().await;
     room.taking(&[places(1)]).await;
     let call = room.call().await;
@@ -41,7 +41,7 @@ async fn to_reserve_twice_takes_once_of_the_same() {
 }
 
 #[tokio::test]
-async fn to_wait_twice_is_to_wait_once() {
+async fn parking_by_a_limit_twice_equals_once() {
     let room = Room::new().await;
     room.taking(&[places(1)]).await;
     let call = room.call().await;
@@ -57,7 +57,7 @@ async fn to_wait_twice_is_to_wait_once() {
 }
 
 #[tokio::test]
-async fn to_end_twice_gives_back_once() {
+async fn settling_twice_returns_once() {
     let room = Room::new().await;
     let takes = [budget(10, 3), tokens(60_000, 600), places(2)];
     let stays = room.taking(&takes).await;
@@ -110,7 +110,7 @@ async fn to_end_twice_gives_back_once() {
             std::slice::from_ref(&stays.held.place),
             "{what}"
         );
-        // What was handed back is somebody else's now.
+        // The handed-back job belongs to another worker now.
         if what == "hand_back" {
             room.read_one("b").await;
         }
@@ -122,8 +122,8 @@ async fn to_end_twice_gives_back_once() {
     }
 }
 
-/// A worker whose heartbeat was late may get its own job back and have it twice. Of what the one run took
-/// nobody would know any more, when the other ends the job or begins it anew.
+/// A worker whose heartbeat was late may get its own job again and have it twice. The reservation of one run
+/// would be forgotten when the other ends the job or begins it again.
 async fn two_runs(room: &Room) -> (Call, Call) {
     let old = room.call().await;
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
@@ -136,7 +136,7 @@ async fn two_runs(room: &Room) -> (Call, Call) {
 }
 
 #[tokio::test]
-async fn an_attempt_that_another_run_replaces_counts_as_spent() {
+async fn an_attempt_replaced_by_another_run_counts_as_used() {
     for reserves in [false, true] {
         let room = Room::new().await;
         let (old, new) = two_runs(&room).await;
@@ -164,7 +164,7 @@ async fn an_attempt_that_another_run_replaces_counts_as_spent() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_another_run_finds_no_room_beside_counts_as_spent_once() {
+async fn an_attempt_that_leaves_another_run_no_room_counts_once() {
     let room = Room::new().await;
     let (old, new) = two_runs(&room).await;
     assert_eq!(
@@ -186,13 +186,13 @@ async fn an_attempt_that_another_run_finds_no_room_beside_counts_as_spent_once()
 }
 
 #[tokio::test]
-async fn an_attempt_whose_job_another_run_ends_counts_as_spent() {
+async fn an_attempt_whose_job_another_run_ends_counts_as_used() {
     for what in ["settle", "park", "hand_back"] {
         let room = Room::new().await;
         let (old, new) = two_runs(&room).await;
         let takes = [budget(10, 3), places(1)];
         assert_eq!(room.begin_taking(&new, &takes, false).await, BEGUN);
-        // The old run has no attempt, and does not know of the other's.
+        // The old run has no attempt, and does not know the other's.
         let text = resume(&old.job, 1);
         match what {
             "settle" => {

@@ -1,4 +1,4 @@
-//! What is so: the namespace in Redis, and whether it is what the model says.
+//! The actual state: the namespace in Redis, compared with the model.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -6,7 +6,7 @@ use longshore_protocol::id::{Place, QueueName};
 
 use super::{
     LIMITS,
-    truth::{Job, Journal, Spot, Truth},
+    expected::{Expected, Job, Journal, Spot},
     world::{WORKER_NAMES, key_name},
 };
 use crate::scripts::room::Room;
@@ -14,12 +14,12 @@ use crate::scripts::room::Room;
 pub(super) type Fields = Vec<(String, String)>;
 type Texts = BTreeMap<String, String>;
 
-/// All that a namespace holds.
+/// The content of a namespace.
 #[derive(Debug)]
-pub(super) struct View {
-    /// What came out of lanes, by place, in order, without our mark.
+pub(super) struct Actual {
+    /// Released jobs by entry id, in order, without the internal field.
     pub(super) ready: Vec<(String, Fields)>,
-    /// The queue's entries likewise.
+    /// The queue's entries in the same form.
     pub(super) stream: Vec<(String, Fields)>,
     pending: Texts,
     inflight: Texts,
@@ -37,17 +37,17 @@ pub(super) struct View {
     events: Vec<(String, bool)>,
 }
 
-impl View {
-    /// Looks at everything at once.
-    pub(super) async fn of(room: &Room, truth: &Truth) -> Self {
+impl Actual {
+    /// Reads everything at once.
+    pub(super) async fn of(room: &Room, expected: &Expected) -> Self {
         let keys = [0, 1].map(key_name);
         let holders = keys.each_ref().map(|key| format!("key:{key}"));
         let lanes = keys.each_ref().map(|key| format!("lane:key:{key}"));
-        let results = truth
+        let results = expected
             .jobs
             .iter()
             .map(|job| room.key(&format!("result:{}", job.id)));
-        // The first is never there: a command without keys is none.
+        // The first key never exists: a command needs at least one.
         let results: Vec<String> = [room.key("none")].into_iter().chain(results).collect();
         let results: Vec<&str> = ["MGET"]
             .into_iter()
@@ -95,9 +95,9 @@ impl View {
         }
     }
 
-    /// Every accepted job is in exactly one place, whatever the model thinks.
-    pub(super) fn assert_one_place_each(&self, truth: &Truth) {
-        for (job, result) in truth.jobs.iter().zip(&self.results) {
+    /// Asserts that every accepted job is in exactly one location, independent of the model.
+    pub(super) fn assert_one_place_each(&self, expected: &Expected) {
+        for (job, result) in expected.jobs.iter().zip(&self.results) {
             let id = job.id.to_string();
             let standing = self
                 .ready
@@ -126,16 +126,16 @@ impl View {
         }
     }
 
-    /// Everything is as the model says.
-    pub(super) fn assert_is(&self, truth: &Truth) {
-        let standing = || truth.jobs.iter().filter(|job| job.stands());
+    /// Asserts that everything equals the model.
+    pub(super) fn assert_is(&self, expected: &Expected) {
+        let standing = || expected.jobs.iter().filter(|job| job.stands());
         let by_place = |text: &dyn Fn(&Job) -> Option<String>| -> Texts {
             standing()
                 .filter_map(|job| Some((job.place.clone(), text(job)?)))
                 .collect()
         };
         let ids = |which: &dyn Fn(&Job) -> bool| -> BTreeSet<String> {
-            truth
+            expected
                 .jobs
                 .iter()
                 .filter(|job| which(job))
@@ -149,7 +149,7 @@ impl View {
                 }
                 _ => None,
             };
-            truth.jobs.iter().filter_map(due).collect()
+            expected.jobs.iter().filter_map(due).collect()
         };
         assert_eq!(
             self.pending,
@@ -170,14 +170,14 @@ impl View {
         assert_eq!(self.version, lane(true), "the lane of versions");
         let names = |lane: &VecDeque<usize>| {
             lane.iter()
-                .map(|job| truth.jobs[*job].id.to_string())
+                .map(|job| expected.jobs[*job].id.to_string())
                 .collect()
         };
-        let key_lanes: Vec<Vec<String>> = truth.lanes.iter().map(names).collect();
+        let key_lanes: Vec<Vec<String>> = expected.lanes.iter().map(names).collect();
         assert_eq!(self.key_lanes, key_lanes, "the lanes of keys");
         assert_eq!(
             self.holders.as_slice(),
-            truth.holders.as_slice(),
+            expected.holders.as_slice(),
             "who holds slots"
         );
         assert_eq!(self.dead, ids(&|job| job.spot == Spot::Dead), "the dead");
@@ -187,13 +187,13 @@ impl View {
             "who is to be cancelled"
         );
         let results: Vec<Option<String>> =
-            truth.jobs.iter().map(|job| job.result.clone()).collect();
+            expected.jobs.iter().map(|job| job.result.clone()).collect();
         assert_eq!(self.results, results, "outcomes");
-        assert_eq!(self.events, truth.events, "the facts");
+        assert_eq!(self.events, expected.events, "the facts");
     }
 }
 
-/// A stream's entries, by place, without our mark.
+/// A stream's entries by entry id, without the internal field.
 async fn entries(room: &Room, queue: QueueName) -> Vec<(String, Fields)> {
     let stream = room.broker.keys().queue(&queue);
     let mut rows: Vec<(String, Fields)> = room.ask(&["XRANGE", &stream, "-", "+"]).await;

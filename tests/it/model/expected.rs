@@ -1,4 +1,4 @@
-//! What must be so: every job, where it is, and what is remembered of it.
+//! The expected state: every job, where it is, and its checkpoint.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -9,23 +9,23 @@ use super::LIMITS;
 /// Where a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spot {
-    /// In its queue, nobody has it.
+    /// In its queue, not delivered.
     Queue,
-    /// In a worker's hands.
+    /// Delivered to a worker.
     Held(usize),
-    /// Given back.
+    /// Handed back.
     Returned,
-    /// In the lane of time or of versions, until then (ms).
+    /// In the time or version lane, until then (ms).
     Waits { for_version: bool, due: i64 },
     /// In the lane of its key.
     Key,
     /// Among the dead letters.
     Dead,
-    /// At its end.
+    /// Ended.
     Ended,
 }
 
-/// What the journal holds of a place.
+/// The journal's record of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Journal {
     Nothing,
@@ -39,7 +39,7 @@ pub(super) struct Job {
     pub(super) id: JobId,
     pub(super) key: Option<usize>,
     pub(super) spot: Spot,
-    /// Where it stands in a stream; the last such place when it stands there no more.
+    /// Its entry id in a stream, or the last one if it has left the stream.
     pub(super) place: String,
     pub(super) journal: Journal,
     pub(super) resume: Option<String>,
@@ -48,32 +48,32 @@ pub(super) struct Job {
     pub(super) result: Option<String>,
 }
 
-/// A job that goes into a stream.
+/// A job that is added to a stream.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Coming {
     pub(super) job: usize,
-    /// Whether into the one that is read first.
+    /// Whether it is added to the stream that is read first.
     pub(super) ready: bool,
-    /// Whether a slot was handed to it.
+    /// Whether it got a slot.
     pub(super) with_slot: bool,
 }
 
-/// All of it.
+/// The whole expected state.
 #[derive(Debug, Default)]
-pub(super) struct Truth {
+pub(super) struct Expected {
     pub(super) jobs: Vec<Job>,
-    /// Who waits for a slot of each key. One that was cancelled meanwhile is passed over.
+    /// The jobs parked for a slot of each key. One that was cancelled meanwhile is skipped.
     pub(super) lanes: [VecDeque<usize>; LIMITS.len()],
-    /// The places that hold a slot of each key.
+    /// The entry ids that hold a slot of each key.
     pub(super) holders: [BTreeSet<String>; LIMITS.len()],
-    /// The facts for the record, in order.
+    /// The recorded events, in order.
     pub(super) events: Vec<(String, bool)>,
-    /// Jobs that went into a stream in this step; their places are not known yet.
+    /// Jobs added to a stream in this step; their entry ids are not known yet.
     pub(super) coming: Vec<Coming>,
 }
 
 impl Job {
-    /// Whether the job stands in a stream.
+    /// Whether the job is in a stream.
     pub(super) fn stands(&self) -> bool {
         matches!(self.spot, Spot::Queue | Spot::Held(_) | Spot::Returned)
     }
@@ -85,12 +85,12 @@ impl Job {
     }
 }
 
-/// Whether a place is in the stream that is read first.
+/// Whether an entry is in the stream that is read first.
 pub(super) fn is_ready(place: &str) -> bool {
     place.starts_with('~')
 }
 
-/// An order of places: that of the streams, and within each its own.
+/// The order of entries: by stream, and within each by id.
 pub(super) fn turn(place: &str) -> (bool, u64, u64) {
     let entry = place.rsplit_once(':').map_or(place, |(_, entry)| entry);
     let (ms, seq) = entry.split_once('-').unwrap_or((entry, "0"));
@@ -98,9 +98,9 @@ pub(super) fn turn(place: &str) -> (bool, u64, u64) {
     (!is_ready(place), number(ms), number(seq))
 }
 
-impl Truth {
-    /// Whether a step of `worker` on the job at `place` counts: its attempt is the begun one, or,
-    /// without an attempt, the entry is its own.
+impl Expected {
+    /// Whether an action of `worker` on the job at `place` is valid: its attempt is the begun one or, without
+    /// an attempt, it owns the entry.
     pub(super) fn is_mine(
         &self,
         job: usize,
@@ -118,14 +118,14 @@ impl Truth {
         }
     }
 
-    /// What a lost step leaves: an attempt that was paid for.
+    /// The event of a fenced action: an attempt that was paid for.
     pub(super) fn lose(&mut self, attempt: Option<AttemptId>, event: &str) {
         if attempt.is_some() {
             self.events.push((event.to_owned(), true));
         }
     }
 
-    /// The job leaves its lane, for a place that is seen later.
+    /// The job leaves its lane for an entry id that is read later.
     pub(super) fn let_go(&mut self, job: usize, with_slot: bool) {
         self.jobs[job].spot = Spot::Queue;
         self.coming.push(Coming {
@@ -135,7 +135,7 @@ impl Truth {
         });
     }
 
-    /// The job goes to the end of its queue, like a new one.
+    /// The job is added to the end of its queue, like a new one.
     pub(super) fn replay(&mut self, job: usize) {
         self.jobs[job].spot = Spot::Queue;
         self.coming.push(Coming {
@@ -145,7 +145,7 @@ impl Truth {
         });
     }
 
-    /// The job leaves its place for another spot; its slot goes to the next that waits for it.
+    /// The job moves to another spot; its slot passes to the next parked job.
     pub(super) fn leave(&mut self, job: usize, to: Spot, resume: Option<String>) {
         let one = &mut self.jobs[job];
         one.forget();
@@ -164,7 +164,7 @@ impl Truth {
         }
     }
 
-    /// Whether a slot of the job's key is free, or already its own; if so, it has it.
+    /// Takes a slot of the job's key if one is free or already its own, and returns whether it has it.
     pub(super) fn take_slot(&mut self, job: usize) -> bool {
         let Some(key) = self.jobs[job].key else {
             return true;
@@ -181,8 +181,8 @@ impl Truth {
         free
     }
 
-    /// What a read of at most `count` brings: what was given back, and then what came out of lanes; only
-    /// where both are nothing, what is new.
+    /// What a read of at most `count` returns: handed-back jobs, then released ones; new ones only if there
+    /// are neither.
     pub(super) fn next(&self, count: usize) -> Vec<usize> {
         let mut found: Vec<usize> = [
             (Spot::Returned, true),
@@ -199,7 +199,7 @@ impl Truth {
         found
     }
 
-    /// The jobs of one of the streams that are in this spot, in the stream's order.
+    /// The jobs of a stream that are in this spot, in the stream's order.
     fn standing(&self, spot: Spot, ready: bool) -> Vec<usize> {
         let mut found: Vec<usize> = (0..self.jobs.len())
             .filter(|job| {
@@ -211,7 +211,7 @@ impl Truth {
         found
     }
 
-    /// What a promotion of at most `count` lets go, in order.
+    /// What a promotion of at most `count` releases, in order.
     pub(super) fn due(&self, count: usize, now: i64) -> Vec<usize> {
         let mut all = Vec::new();
         for version in [false, true] {
@@ -231,7 +231,7 @@ impl Truth {
         all
     }
 
-    /// A worker is taken for dead; its attempts in mid-call are lost.
+    /// A worker is taken for dead; its attempts in flight are lost.
     pub(super) fn kill(&mut self, worker: usize) -> (usize, usize) {
         let mut held: Vec<usize> = (0..self.jobs.len())
             .filter(|job| self.jobs[*job].spot == Spot::Held(worker))

@@ -1,4 +1,4 @@
-//! A receiver of webhooks, which checks their signatures.
+//! A webhook receiver that checks signatures.
 
 use std::{
     collections::BTreeSet,
@@ -15,19 +15,19 @@ use hmac::{Hmac, Mac as _};
 use serde_json::Value;
 use sha2::Sha256;
 
-/// What webhooks are signed with, without its prefix.
+/// The signing secret, without its prefix.
 pub(crate) const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// A receiver of webhooks. While it is `away` it refuses them, as one that is being deployed.
+/// A webhook receiver. While `away` is set it answers 503, as during a deployment.
 #[derive(Clone, Default)]
-pub(crate) struct Receiver {
+pub(crate) struct WebhookReceiver {
     pub(crate) away: Arc<AtomicBool>,
     pub(crate) taken: Arc<Mutex<Vec<(String, Value)>>>,
     pub(crate) refused: Arc<Mutex<BTreeSet<String>>>,
     pub(crate) url: String,
 }
 
-impl Receiver {
+impl WebhookReceiver {
     pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -43,7 +43,11 @@ impl Receiver {
     }
 }
 
-async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn take(
+    State(receiver): State<WebhookReceiver>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
     let header = |name: &str| headers.get(name).unwrap().to_str().unwrap().to_owned();
     let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
     let age = Utc::now().timestamp() - timestamp.parse::<i64>().unwrap();

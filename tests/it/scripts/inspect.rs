@@ -1,4 +1,4 @@
-//! Plain looks into a namespace.
+//! Reading the state of a namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use super::room::Room;
 pub(crate) type Snapshot = BTreeMap<String, Vec<u8>>;
 
 impl Room {
-    /// The facts for the record, and which of them are of attempts that settled nothing.
+    /// The recorded events, and whether each is of an attempt that settled nothing.
     pub(crate) async fn events(&self) -> Vec<(String, bool)> {
         let rows: Vec<(String, Vec<(String, String)>)> =
             self.ask(&["XRANGE", &self.key("events"), "-", "+"]).await;
@@ -23,24 +23,24 @@ impl Room {
         events
     }
 
-    /// The stream of jobs that came out of a lane.
+    /// The stream of released jobs.
     pub(crate) fn ready_stream(&self) -> String {
         self.broker.keys().queue(&self.queue.ready())
     }
 
-    /// How many entries stand in the queue, those that came out of a lane among them.
+    /// How many entries the queue has, released ones included.
     pub(crate) async fn standing(&self) -> usize {
         let new: usize = self.ask(&["XLEN", &self.stream()]).await;
         let ready: usize = self.ask(&["XLEN", &self.ready_stream()]).await;
         new + ready
     }
 
-    /// Who has what stands at which place.
+    /// The owner of each delivered entry, by entry id.
     pub(crate) async fn pending(&self) -> BTreeMap<String, String> {
         let mut pending = BTreeMap::new();
         for queue in [self.queue.ready(), self.queue.clone()] {
             let stream = self.broker.keys().queue(&queue);
-            // Nobody may have read what came out of a lane yet.
+            // The stream of released jobs may not exist yet.
             if self.ask::<u64>(&["XLEN", &stream]).await == 0 {
                 continue;
             }
@@ -97,7 +97,7 @@ impl Room {
         }
     }
 
-    /// Everything there is, to be compared with what there is later.
+    /// A snapshot of all keys, to compare with a later one.
     pub(crate) async fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::new();
         for name in self.names().await {
@@ -107,15 +107,15 @@ impl Room {
         snapshot
     }
 
-    /// As [`Room::snapshot`], but for the facts.
+    /// As [`Room::snapshot`], without the events.
     pub(crate) async fn snapshot_but_events(&self) -> Snapshot {
         let mut snapshot = self.snapshot().await;
         snapshot.remove("events");
         snapshot
     }
 
-    /// The job is acked and deleted, and nothing is remembered of any place or of who waited. What was used
-    /// of limits stays.
+    /// Asserts that the job is acked and deleted, and that no checkpoint or lane is left. Usage of limits
+    /// stays.
     pub(crate) async fn assert_nothing_is_left(&self) {
         assert_eq!(self.standing().await, 0);
         assert_eq!(self.pending().await, BTreeMap::new());

@@ -1,4 +1,4 @@
-//! What an attempt took is given back when it ends, however it ends.
+//! A reservation is returned when its attempt ends, however it ends.
 
 use chrono::{DateTime, Utc};
 use longshore_broker::{Ending, Fence, Parked, Parking, Spent};
@@ -27,7 +27,7 @@ const ALL: [End; 5] = [
     End::Recover,
 ];
 
-/// Ends a call.
+/// Ends a call in this way.
 async fn end(room: &Room, call: &Call, end: End, spent: Spent) {
     let Call { held, job, attempt } = call;
     let text = resume(job, 1);
@@ -70,13 +70,13 @@ async fn end(room: &Room, call: &Call, end: End, spent: Spent) {
 }
 
 #[tokio::test]
-async fn what_was_not_spent_is_free_again_however_the_attempt_ends() {
+async fn unused_amounts_are_returned_however_the_attempt_ends() {
     for how in ALL {
         for (spent, used) in [(spent(1, 3), 3), (Spent::Unknown, 8)] {
             let room = Room::new().await;
             let call = room.taking(&[budget(10, 8), places(1)]).await;
             end(&room, &call, how, spent).await;
-            // Of a dead worker nobody knows.
+            // The usage of a dead worker's attempt is unknown.
             let used = if matches!(how, End::Recover) { 8 } else { used };
             assert_eq!(room.sums("budget:b").await, (used, 0), "{how:?}");
             assert!(room.holders().await.is_empty(), "{how:?}");
@@ -85,7 +85,7 @@ async fn what_was_not_spent_is_free_again_however_the_attempt_ends() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_took_nothing_gives_nothing_back() {
+async fn an_attempt_without_a_reservation_returns_nothing() {
     for how in ALL {
         let room = Room::new().await;
         room.alive("other").await;
@@ -100,7 +100,7 @@ async fn an_attempt_that_took_nothing_gives_nothing_back() {
 }
 
 #[tokio::test]
-async fn a_failure_gives_back_and_the_next_attempt_takes_again() {
+async fn a_failure_returns_its_reservation_and_the_next_attempt_reserves_again() {
     let room = Room::new().await;
     let takes = [budget(10, 5), places(1)];
     let mut call = room.taking(&takes).await;
@@ -111,7 +111,7 @@ async fn a_failure_gives_back_and_the_next_attempt_takes_again() {
         assert_eq!(room.begin_taking(&call, &takes, false).await, BEGUN);
         assert_eq!(room.sums("budget:b").await, (used, 5));
     }
-    // Its worker dies between attempts: nothing is lost then.
+    // Its worker dies between attempts: nothing is lost.
     end(&room, &call, End::Fail, spent(1, 1)).await;
     let recovered = room.broker.recover(&room.queue).await.unwrap();
     assert_eq!((recovered.entries, recovered.lost), (1, 0));
@@ -119,7 +119,7 @@ async fn a_failure_gives_back_and_the_next_attempt_takes_again() {
 }
 
 #[tokio::test]
-async fn room_that_comes_back_is_told_of_at_once() {
+async fn returned_room_is_published_at_once() {
     for how in ALL {
         let room = Room::new().await;
         let call = room.taking(&[budget(10, 10), places(2)]).await;
@@ -127,7 +127,7 @@ async fn room_that_comes_back_is_told_of_at_once() {
         let mut wakes = room.broker.wakes().await.unwrap();
         end(&room, &call, how, spent(1, 3)).await;
         if matches!(how, End::Recover) {
-            // All of it counts as spent: there is nothing to tell of.
+            // All of it counts as used, so no room is published.
             continue;
         }
         let heard = futures::StreamExt::next(&mut wakes.on_message()).await;
@@ -138,7 +138,7 @@ async fn room_that_comes_back_is_told_of_at_once() {
 }
 
 #[tokio::test]
-async fn a_late_end_gives_nothing_back_a_second_time() {
+async fn a_late_settle_returns_nothing_twice() {
     let room = Room::new().await;
     let takes = [budget(10, 4), places(1)];
     let late = room.taking(&takes).await;

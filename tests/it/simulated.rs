@@ -1,27 +1,28 @@
-//! Configurations of nothing but providers that the simulator plays.
+//! Configurations whose providers are all played by the simulator.
 
 use std::fmt::Write as _;
 
-use longshore_tests::{simulator::Dialect, stack::Stack};
+use longshore_simulator::Dialect;
+use longshore_tests::stack::Stack;
 
-/// A provider that the simulator plays under its name, and the one model that it has.
-pub(crate) struct Played {
+/// A provider that the simulator plays under this name, with one model.
+pub(crate) struct SimulatedProvider {
     pub(crate) name: &'static str,
     model: Model,
     /// Its `limits:`, in YAML.
     limits: String,
 }
 
-/// A model, with the prices that the simulator bills.
+/// A model with the prices that the simulator bills.
 #[derive(Clone, Copy)]
 pub(crate) enum Model {
-    /// $0.15 and $0.60 a million tokens: asked first.
+    /// $0.15 and $0.60 per million tokens: the first choice.
     Cheap,
-    /// $2.50 and $10 a million tokens.
+    /// $2.50 and $10 per million tokens.
     Dear,
 }
 
-impl Played {
+impl SimulatedProvider {
     pub(crate) fn unlimited(name: &'static str, model: Model) -> Self {
         Self::limited(name, model, "{}")
     }
@@ -35,11 +36,11 @@ impl Played {
     }
 }
 
-/// A configuration with these providers and no others, and what else it says.
-pub(crate) fn config(stack: &Stack, providers: &[Played], rest: &str) -> String {
+/// A configuration with `rest` and exactly these providers.
+pub(crate) fn config(stack: &Stack, providers: &[SimulatedProvider], rest: &str) -> String {
     let mut yaml = format!("{rest}\nproviders:\n");
     let mut models = String::from("models:\n");
-    for Played {
+    for SimulatedProvider {
         name,
         model,
         limits,

@@ -1,32 +1,38 @@
-//! Jobs that wait for a quota's reset cost next to nothing, and all go on when it comes.
+//! Jobs parked until a quota resets cost almost nothing, and all run after the reset.
 
 use std::time::Duration;
 
 use anyhow::ensure;
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
-use longshore::local::ChildProcess;
+use longshore_simulator::Limits;
 use longshore_tests::{
     bench::process,
-    simulator::Limits,
-    stack::{Options, Stack, within},
+    stack::{Options, Process, Stack, within},
 };
 
-use super::{Model, Places, Played, config, ended, seen, size, tell, turn};
+use crate::{
+    machine::{beside_few, print_figures, size},
+    policy::{Places, ended, seen},
+    simulated::{Model, SimulatedProvider, config},
+};
 
-/// What the machine is trusted to answer a second, while the quota is being used up.
-const PACE: u64 = 800;
-/// What is left of the wait when the quota is used up, at least.
+/// Jobs that this machine answers a second at least while the quota is used up: in the short form beside a
+/// few other tests, in the full one by itself.
+fn pace() -> u64 {
+    size(400, 800)
+}
+
+/// The least time between the exhausted quota and its reset.
 const WAIT: TimeDelta = TimeDelta::seconds(25);
 const LOOK: Duration = Duration::from_secs(10);
 
-/// The next full minute after a time. Quotas are reset at full minutes, so this is as near as a midnight
-/// can be moved.
+/// The next full minute after a time. Quotas reset at full minutes, so this is the soonest possible reset.
 fn full_minute_after(time: DateTime<Utc>) -> DateTime<Utc> {
     let minute = TimeDelta::minutes(1);
     time.duration_trunc(minute).unwrap() + minute
 }
 
-/// The commands that Redis has executed before this one.
+/// The number of commands that Redis executed before this one.
 async fn commands(connection: &mut redis::aio::MultiplexedConnection) -> u64 {
     let mut stats = redis::cmd("INFO");
     stats.arg("stats");
@@ -34,17 +40,17 @@ async fn commands(connection: &mut redis::aio::MultiplexedConnection) -> u64 {
     info.get("total_commands_processed").unwrap()
 }
 
-/// The share of a core that the busiest worker takes, and Redis's commands a second.
-async fn idle_cost(stack: &Stack, workers: &[ChildProcess], time: Duration) -> (f64, f64) {
+/// The share of a core that the busiest worker uses, and Redis's commands per second.
+async fn idle_cost(stack: &Stack, workers: &[Process], time: Duration) -> (f64, f64) {
     let cpu = || -> Vec<Duration> {
         let times = workers.iter().map(|worker| process::cpu(worker.pid()));
         times.map(Result::unwrap).collect()
     };
     let mut connection = stack.connection().await.unwrap();
     let (cpu_before, before) = (cpu(), commands(&mut connection).await);
-    // Nothing is waited for: this is how long is looked.
+    // The length of the measurement; there is no condition to wait for.
     tokio::time::sleep(time).await;
-    // The first look is ours.
+    // The first INFO is ours.
     let foreign = commands(&mut connection).await.saturating_sub(before + 1);
     let busiest = cpu()
         .iter()
@@ -58,18 +64,18 @@ async fn idle_cost(stack: &Stack, workers: &[ChildProcess], time: Duration) -> (
     )
 }
 
-/// The quota is as large as the backlog, and is used up by as many calls first: then all of the backlog
-/// fits the new day.
+/// As many calls as the backlog has jobs exhaust the quota first, so that the whole backlog fits the next
+/// window.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backlog_that_waits_for_the_reset_costs_next_to_nothing() {
-    let _turn = turn().await;
+async fn a_backlog_parked_until_a_reset_costs_almost_nothing() {
     let jobs: u64 = size(20_000, 100_000);
+    let _machine = beside_few().await;
     let stack = Stack::start(Options::default()).await.unwrap();
-    let spent_by = Utc::now() + TimeDelta::seconds(i64::try_from(jobs / PACE).unwrap());
+    let spent_by = Utc::now() + TimeDelta::seconds(i64::try_from(jobs / pace()).unwrap());
     let reset = full_minute_after(spent_by + WAIT);
     let at = reset.format("%H:%M");
     let limits = format!("{{requests_per_day: {jobs}, time_zone: UTC, reset_at: \"{at}\"}}");
-    let meter = Played::limited("meter", Model::Cheap, &limits);
+    let meter = SimulatedProvider::limited("meter", Model::Cheap, &limits);
     stack.config_yaml(&config(&stack, &[meter], "")).unwrap();
     stack.simulator.set_limits(
         Some("meter"),
@@ -110,9 +116,10 @@ async fn a_backlog_that_waits_for_the_reset_costs_next_to_nothing() {
     let (cpu, commands) = idle_cost(&stack, &workers, LOOK).await;
     assert!(
         Utc::now() < reset,
-        "the reset came while it was looked: this machine answers less than {PACE} calls a second"
+        "the reset came while it was looked: this machine answers less than {} calls a second",
+        pace()
     );
-    tell(&format!(
+    print_figures(&format!(
         "{jobs} jobs wait: {:.2} % of a core for the busiest worker, {commands:.1} commands a second",
         cpu * 100.0
     ));
@@ -136,7 +143,7 @@ async fn a_backlog_that_waits_for_the_reset_costs_next_to_nothing() {
     let reset_us = u64::try_from(reset.timestamp_micros()).unwrap();
     assert!(first >= reset_us, "{} µs early", reset_us - first);
     assert_eq!(calls.len() as u64, 2 * jobs, "each was called for once");
-    tell(&format!(
+    print_figures(&format!(
         "the first went on {} ms after the reset",
         (first - reset_us) / 1000
     ));
