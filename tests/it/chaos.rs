@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use longshore::local::ChildProcess;
+use longshore_local::ChildProcess;
 use longshore_shared::{id::QueueName, state::AttemptOutcome};
 use longshore_tests::stack::{Options, Stack, eventually};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};

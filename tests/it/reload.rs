@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use longshore::local::{ChildProcess, Signal};
+use longshore_local::{ChildProcess, Signal};
 use longshore_tests::stack::{Options, Ran, Stack, eventually};
 use serde_json::Value;
 

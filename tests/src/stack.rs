@@ -16,7 +16,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use longshore::local::{ChildProcess, LocalRedis, RedisOptions, ToolOptions, Toolbox};
+use longshore_local::{ChildProcess, LocalRedis, RedisOptions, ToolOptions, Toolbox};
 use longshore_shared::{
     broker::Broker,
     config::FILE_NAME,

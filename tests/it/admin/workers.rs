@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use longshore::local::Signal;
+use longshore_local::Signal;
 use longshore_tests::stack::{Stack, eventually};
 
 use super::{in_mid_call, json, ok, slow};

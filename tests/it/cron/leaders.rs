@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::ensure;
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore::local::ChildProcess;
+use longshore_local::ChildProcess;
 use longshore_shared::broker::CronStanding;
 use longshore_tests::stack::{Options, Stack, eventually, within};
 use tokio::time::Instant;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
-use longshore::local::ChildProcess;
+use longshore_local::ChildProcess;
 use longshore_tests::{
     bench::process,
     simulator::Limits,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use longshore::local::{ChildProcess, LocalPostgres, PostgresOptions, free_port};
+use longshore_local::{ChildProcess, LocalPostgres, PostgresOptions, free_port};
 use longshore_shared::ledger::Ledger;
 use secrecy::SecretString;
 use sqlx::{Connection as _, PgConnection};
