@@ -1,5 +1,5 @@
-//! Whom Postgres runs as. It refuses root, so root lends it the `nobody` account,
-//! and then everything it uses has to be within that account's reach.
+//! The account that Postgres runs as. It refuses root, so for root it is `nobody`, and everything that
+//! Postgres uses must be accessible to that account.
 
 use std::fs;
 use std::io;
@@ -19,7 +19,7 @@ const NOBODY: u32 = 65_534;
 /// The user that Postgres runs as.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Account {
-    /// Set when it is another than this process's own.
+    /// User and group, if not those of this process.
     other: Option<(u32, u32)>,
 }
 
@@ -36,8 +36,8 @@ impl Account {
         Self { other }
     }
 
-    /// A command that runs as this account, free of what the caller's environment
-    /// would tell a Postgres. Root's supplementary groups are dropped with the uid.
+    /// A command that runs as this account, without the variables of the caller that configure Postgres.
+    /// Root's supplementary groups are dropped with the uid.
     pub(super) fn command(self, program: &Path) -> Command {
         let mut command = Command::new(program);
         for variable in ["PGDATA", "PGHOST", "PGPORT", "PGOPTIONS", "PGTZ"] {
@@ -91,7 +91,7 @@ impl Account {
             return Ok(dir.to_owned());
         }
         let dir = fs::canonicalize(dir).doing("find", dir)?;
-        let hash = hex(&Sha256::digest(dir.as_os_str().as_encoded_bytes()));
+        let hash = format!("{:x}", Sha256::digest(dir.as_os_str().as_encoded_bytes()));
         let short: String = hash.chars().take(16).collect();
         let stand_in = PathBuf::from(format!("/var/tmp/longshore-{short}"));
         match fs::DirBuilder::new().mode(0o755).create(&stand_in) {
@@ -100,8 +100,8 @@ impl Account {
             }
             _ => {}
         }
-        // Anybody can put something of that name into /var/tmp first.
-        let found = fs::symlink_metadata(&stand_in).doing("look at", &stand_in)?;
+        // Anybody may have created something of that name in /var/tmp.
+        let found = fs::symlink_metadata(&stand_in).doing("inspect", &stand_in)?;
         if !found.is_dir() || found.uid() != geteuid().as_raw() || found.mode() & 0o022 != 0 {
             return Err(LocalError::Untrusted { path: stand_in });
         }
@@ -110,14 +110,4 @@ impl Account {
             .doing("open up", &stand_in)?;
         Ok(stand_in)
     }
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        write!(text, "{byte:02x}").ok();
-        text
-    })
 }

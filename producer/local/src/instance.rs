@@ -1,4 +1,4 @@
-//! One service in one directory: the claim on it, and what an earlier run left.
+//! One service in one directory: the lock on it, and the process that an earlier run left.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -40,7 +40,11 @@ impl Instance {
             && let Ok(pid) = pid.parse::<u32>()
         {
             if process::started(pid).as_deref() == Some(start) {
-                tracing::info!(pid, service = name, "stopping what an earlier run left");
+                tracing::info!(
+                    pid,
+                    service = name,
+                    "stopping a process that an earlier run left"
+                );
             }
             process::end(pid, start, stop_signal, STALE_GRACE).await;
         }
@@ -90,14 +94,5 @@ impl Drop for Instance {
             }
             _ => {}
         }
-    }
-}
-
-/// Keeps one earlier log beside the new one.
-pub(super) fn fresh_log(dir: &Path, name: &str) -> Result<PathBuf, LocalError> {
-    let log = dir.join(format!("{name}.log"));
-    match fs::rename(&log, dir.join(format!("{name}.log.old"))) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).doing("move", &log),
-        _ => Ok(log),
     }
 }

@@ -1,7 +1,8 @@
 //! A private Postgres.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -12,13 +13,13 @@ use tokio::time::{Instant, sleep};
 use self::cluster::Cluster;
 use super::child::{ChildProcess, Signal};
 use super::error::LocalError;
-use super::instance::{Instance, fresh_log};
+use super::files::rotate_log;
+use super::instance::Instance;
 use super::port::free_port;
 use super::process::{self, to_pid};
 use super::tools::Toolbox;
 
 mod cluster;
-mod handshake;
 
 const NAME: &str = "postgres";
 /// Recovery after a crash takes a while.
@@ -27,6 +28,10 @@ const STOP_GRACE: Duration = Duration::from_secs(20);
 const PORT_TRIES: usize = 5;
 /// How long what a killed server left may hold its shared memory.
 const LEFTOVER_LIMIT: Duration = Duration::from_secs(10);
+
+/// Version 3.0 of Postgres's protocol, and the parameters of a new session.
+const PROTOCOL: u32 = 3 << 16;
+const PARAMETERS: &[u8] = b"user\0longshore\0database\0longshore\0\0";
 
 /// How a local Postgres runs.
 #[derive(Debug, Clone, Default)]
@@ -65,7 +70,7 @@ impl LocalPostgres {
         options: PostgresOptions,
     ) -> Result<Self, LocalError> {
         let instance = Instance::claim(dir, NAME, Signal::SIGINT).await?;
-        let log = fresh_log(dir, NAME)?;
+        let log = rotate_log(dir, NAME)?;
         let cluster = Cluster::open(tools, dir, options.durable).await?;
         let mut tries = 1;
         loop {
@@ -235,9 +240,7 @@ async fn ready(child: &mut ChildProcess, data: &Path, port: u16) -> Result<(), L
         if let Some(status) = child.try_wait()? {
             return Err(child.exited(status));
         }
-        if says_ready(data, child.pid()).unwrap_or(false)
-            && handshake::takes_sessions(port).unwrap_or(false)
-        {
+        if says_ready(data, child.pid()).unwrap_or(false) && takes_sessions(port).unwrap_or(false) {
             return Ok(());
         }
         sleep(Duration::from_millis(20)).await;
@@ -252,4 +255,21 @@ fn says_ready(data: &Path, pid: u32) -> io::Result<bool> {
     let mut lines = text.lines();
     let same = lines.next() == Some(pid.to_string().as_str());
     Ok(same && lines.nth(6).map(str::trim) == Some("ready"))
+}
+
+/// Whether a new session gets as far as being asked for its password. While the server
+/// starts up or shuts down it answers with an error instead.
+fn takes_sessions(port: u16) -> io::Result<bool> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(200))?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    let length = u32::try_from(8 + PARAMETERS.len()).map_err(io::Error::other)?;
+    let mut message = Vec::new();
+    message.extend_from_slice(&length.to_be_bytes());
+    message.extend_from_slice(&PROTOCOL.to_be_bytes());
+    message.extend_from_slice(PARAMETERS);
+    stream.write_all(&message)?;
+    let mut kind = [0];
+    stream.read_exact(&mut kind)?;
+    Ok(kind == *b"R")
 }

@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use super::child::{ChildProcess, Signal};
 use super::error::{Doing, LocalError};
-use super::instance::{Instance, fresh_log};
+use super::files::rotate_log;
+use super::instance::Instance;
 use super::port::free_port;
 use super::tools::Toolbox;
 
@@ -60,7 +61,7 @@ impl LocalRedis {
             .mode(0o700)
             .create(&data)
             .doing("create", &data)?;
-        let log = fresh_log(dir, NAME)?;
+        let log = rotate_log(dir, NAME)?;
         let mut tries = 1;
         loop {
             let port = options.port.map_or_else(free_port, Ok)?;

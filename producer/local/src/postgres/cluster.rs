@@ -6,8 +6,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::account::{Account, hex};
+use crate::account::Account;
 use crate::error::{Doing, LocalError};
+use crate::files::remove_all;
 use crate::tools::Toolbox;
 
 /// A data directory with the programs and the account that go with it.
@@ -165,8 +166,8 @@ impl Cluster {
         }
         let output = child.wait_with_output().doing("wait for", new)?;
         // The exit status is that of the session, whatever its statements came to.
-        let said = String::from_utf8_lossy(&output.stderr);
-        if output.status.success() && !said.contains("ERROR:") {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() && !stderr.contains("ERROR:") {
             return Ok(());
         }
         Err(failed(step, new, &output))
@@ -193,7 +194,7 @@ fn new_password(path: &Path) -> Result<String, LocalError> {
     File::open(random)
         .and_then(|mut file| file.read_exact(&mut bytes))
         .doing("read", random)?;
-    let password = hex(&bytes);
+    let password = format!("{:032x}", u128::from_be_bytes(bytes));
     OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -202,11 +203,4 @@ fn new_password(path: &Path) -> Result<String, LocalError> {
         .and_then(|mut file| file.write_all(password.as_bytes()))
         .doing("write", path)?;
     Ok(password)
-}
-
-fn remove_all(path: &Path) -> Result<(), LocalError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).doing("remove", path),
-        _ => Ok(()),
-    }
 }
