@@ -1,6 +1,5 @@
-//! The commands, one file each.
+//! The commands: a file or a folder for each noun, a file for each verb.
 
-mod ask;
 mod batch;
 mod chain;
 mod config;
@@ -16,22 +15,19 @@ mod pause;
 mod queues;
 mod quota;
 mod reconcile;
-mod record;
 mod route;
+mod run;
 mod status;
 mod submit;
-mod tasks;
-mod words;
 mod workers;
 
 use clap::Subcommand;
 
 use crate::{
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     session::Session,
 };
 
-/// What the user asks for.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Submit one task and wait for its answer
@@ -39,7 +35,7 @@ pub(crate) enum Command {
     /// Submit many tasks from a file and wait for their answers
     Batch(batch::Arguments),
     /// Run the tasks of a project's file and wait for their answers
-    Run(tasks::Arguments),
+    Run(run::Arguments),
     /// Begin, show, list, stop and go on with chains of steps
     Chain(chain::Arguments),
     /// Show, list, explain, cancel and wait for jobs
@@ -61,9 +57,9 @@ pub(crate) enum Command {
     /// Show who works, and on what
     Workers(workers::Arguments),
     /// Pause a queue, a type of jobs or a provider
-    Pause(pause::Pausing),
+    Pause(pause::PauseArguments),
     /// Resume what was paused
-    Resume(pause::Resuming),
+    Resume(pause::ResumeArguments),
     /// Hold the record against what stands in Redis
     Reconcile(reconcile::Arguments),
     /// List the models, name the cheapest, import prices
@@ -78,14 +74,13 @@ pub(crate) enum Command {
     Dev(dev::Arguments),
 }
 
-/// Runs a command to its end.
-pub(crate) async fn run(command: Command) -> Result<Done, CommandError> {
+pub(crate) async fn run(command: Command) -> Result<Exit, CommandError> {
     match command {
-        // The stack is there before any configuration is.
+        // It makes the servers that a configuration would name.
         Command::Dev(arguments) => dev::run(arguments).await,
         Command::Submit(arguments) => submit::run(arguments, &Session::open()?).await,
         Command::Batch(arguments) => batch::run(arguments, &Session::open()?).await,
-        Command::Run(arguments) => Box::pin(tasks::run(arguments, &Session::open()?)).await,
+        Command::Run(arguments) => Box::pin(run::run(arguments, &Session::open()?)).await,
         Command::Chain(arguments) => chain::run(arguments, &Session::open()?).await,
         Command::Jobs(arguments) => jobs::run(arguments, &Session::open()?).await,
         Command::Status(arguments) => status::run(arguments, &Session::open()?).await,

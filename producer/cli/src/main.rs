@@ -1,9 +1,15 @@
 //! The `longshore` command.
 
 mod commands;
+mod confirm;
 mod error;
+mod forecast;
+mod input;
+mod options;
 mod output;
+mod render;
 mod session;
+mod waiting;
 
 use std::process::ExitCode;
 
@@ -22,27 +28,12 @@ struct Arguments {
     command: Command,
 }
 
-/// The command could not do its work.
-const EXIT_UNABLE: u8 = 2;
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
-        .build();
-    let ran = match runtime {
-        Ok(runtime) => runtime.block_on(commands::run(arguments.command)),
-        Err(source) => Err(CommandError::Io {
-            what: "the runtime cannot start".to_owned(),
-            source,
-        }),
-    };
-    match ran {
-        Ok(done) => done.into(),
-        Err(error) => {
-            output::complain(&error);
-            ExitCode::from(EXIT_UNABLE)
-        }
-    }
+        .build()
+        .map_err(CommandError::io("the runtime cannot start"));
+    error::exit_code(runtime.and_then(|runtime| runtime.block_on(commands::run(arguments.command))))
 }

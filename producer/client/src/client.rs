@@ -1,60 +1,27 @@
-//! A client: jobs in, outcomes out.
-
-mod claim;
-
-use std::{pin::pin, time::Duration};
+//! The client: a connection to Redis, a queue, and jobs to enqueue.
 
 use longshore_shared::{
-    broker::{Broker, BrokerError},
-    envelope::{Limits, Malformed},
-    id::{BadName, JobId, Namespace, Place, QueueName},
-    outcome::Outcome,
+    broker::Broker,
+    envelope::Limits,
+    id::{JobId, Namespace, Place, QueueName},
 };
 use secrecy::SecretString;
-use tokio::time::Instant;
 
-pub use self::claim::Claim;
-use crate::job::{Job, message};
+use crate::{
+    error::ClientError,
+    job::{Job, job_message},
+};
 
-/// One wait on the server; between two, the kept outcome is looked at, for a reply may have been taken
-/// by somebody else or lost with a connection.
-const SLICE: Duration = Duration::from_secs(5);
-
-/// A server that says nothing for so long after the end of a slice is gone.
-const SILENCE: Duration = Duration::from_secs(5);
-
-/// The pause before a server that was away is asked again.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// Why a job was not put in, or its outcome not read.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// Redis.
-    #[error(transparent)]
-    Broker(#[from] BrokerError),
-    /// The namespace.
-    #[error(transparent)]
-    Name(#[from] BadName),
-    /// A job that no worker would take; nothing was put in.
-    #[error("job {index}: {reason}")]
-    Malformed {
-        /// Which one of those that were submitted together, from 0.
-        index: usize,
-        /// What is wrong with it.
-        reason: Malformed,
-    },
-}
-
-/// What a submission leaves in the hand.
+/// A job that was enqueued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// The job: its producer's own id, or its place.
+    /// The job's id: its own, or the one that Redis gave it.
     pub id: JobId,
-    /// Where its message was put.
-    pub place: Place,
+    /// The stream entry that holds its message, as `XADD` returned it.
+    pub entry_id: Place,
 }
 
-/// A client of one namespace that puts jobs into one queue; cheap to clone.
+/// A client of one namespace that enqueues into one queue; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Client {
     broker: Broker,
@@ -63,7 +30,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the Redis at `url`.
+    /// Connects to the Redis at `url`; fails if it does not answer.
     pub async fn connect(url: &str, namespace: &str) -> Result<Self, ClientError> {
         let namespace = Namespace::parse(namespace)?;
         Ok(Self::new(
@@ -71,7 +38,7 @@ impl Client {
         ))
     }
 
-    /// A client that uses a connection that is there already.
+    /// A client that shares an open connection.
     pub fn new(broker: Broker) -> Self {
         Self {
             broker,
@@ -80,126 +47,86 @@ impl Client {
         }
     }
 
-    /// The same client, for another queue than `default`.
+    /// The same client for another queue than `default`.
     #[must_use]
     pub fn queue(mut self, queue: QueueName) -> Self {
         self.queue = queue;
         self
     }
 
-    /// The same client, for workers that are configured with other limits than the protocol's.
+    /// The same client for workers that are configured with other limits than the protocol's.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// What the client stands on.
+    /// The connection to Redis.
     pub fn broker(&self) -> &Broker {
         &self.broker
     }
 
-    /// Puts one job in. When this fails because the connection broke, the job may be in all the same;
-    /// one with an id of its own can safely be submitted again.
-    pub async fn submit(&self, job: &Job) -> Result<Receipt, ClientError> {
-        let own = self.checked(0, job)?;
-        let place = self
-            .broker
-            .enqueue(&self.queue, &message(&job.to_json()))
-            .await?;
-        Ok(receipt(own, place))
+    /// The queue that jobs and chains are enqueued into.
+    pub fn queue_name(&self) -> &QueueName {
+        &self.queue
     }
 
-    /// Puts many jobs in, in one transaction: all of them, or none.
-    pub async fn submit_all(&self, jobs: &[Job]) -> Result<Vec<Receipt>, ClientError> {
-        let own: Vec<Option<JobId>> = jobs
+    /// The limits that messages are checked against.
+    pub fn message_limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Enqueues one job. When this fails because the connection broke, the job may have been
+    /// enqueued; one with an id of its own can safely be enqueued again.
+    pub async fn enqueue(&self, job: &Job) -> Result<Receipt, ClientError> {
+        let own_id = self.check(0, job)?;
+        let entry_id = self
+            .broker
+            .enqueue(&self.queue, &job_message(&job.to_json()))
+            .await?;
+        Ok(receipt(own_id, entry_id))
+    }
+
+    /// Enqueues many jobs in one transaction: all of them, or none.
+    ///
+    /// ```no_run
+    /// # async fn example(client: longshore_client::Client) -> Result<(), longshore_client::ClientError> {
+    /// use longshore_client::Job;
+    ///
+    /// let jobs: Vec<Job> = ["Berlin", "Lima"]
+    ///     .map(|city| Job::prompt(format!("Describe {city}.")).id(format!("describe-{city}")))
+    ///     .into();
+    /// let receipts = client.enqueue_all(&jobs).await?;
+    /// assert_eq!(receipts.len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn enqueue_all(&self, jobs: &[Job]) -> Result<Vec<Receipt>, ClientError> {
+        let own_ids: Vec<Option<JobId>> = jobs
             .iter()
             .enumerate()
-            .map(|(index, job)| self.checked(index, job))
+            .map(|(index, job)| self.check(index, job))
             .collect::<Result<_, _>>()?;
-        let texts: Vec<String> = jobs.iter().map(Job::to_json).collect();
-        let places = self.broker.enqueue_all(&self.queue, &texts).await?;
-        Ok(own
+        let messages: Vec<String> = jobs.iter().map(Job::to_json).collect();
+        let entry_ids = self.broker.enqueue_all(&self.queue, &messages).await?;
+        Ok(own_ids
             .into_iter()
-            .zip(places)
-            .map(|(own, place)| receipt(own, place))
+            .zip(entry_ids)
+            .map(|(own_id, entry_id)| receipt(own_id, entry_id))
             .collect())
     }
 
-    fn checked(&self, index: usize, job: &Job) -> Result<Option<JobId>, ClientError> {
+    /// The id that the job names, if it is one that workers accept.
+    fn check(&self, index: usize, job: &Job) -> Result<Option<JobId>, ClientError> {
         job.check(&self.limits)
             .map(|envelope| envelope.id)
             .map_err(|reason| ClientError::Malformed { index, reason })
     }
-
-    /// How a job ended, if it has, and did so within the last hour.
-    pub async fn outcome(&self, job: &JobId) -> Result<Option<Outcome>, ClientError> {
-        let found = self.broker.outcomes(std::slice::from_ref(job)).await?;
-        Ok(found.into_iter().next().flatten())
-    }
-
-    /// Waits until a job ends; `None` when `timeout` is over. Quickest for a job that says `reply`.
-    /// A server that goes away and comes back in time is no error.
-    pub async fn wait(
-        &self,
-        job: &JobId,
-        timeout: Duration,
-    ) -> Result<Option<Outcome>, ClientError> {
-        // None: for ever.
-        let end = Instant::now().checked_add(timeout);
-        loop {
-            let left = end.map_or(SLICE, |end| end.saturating_duration_since(Instant::now()));
-            match self.look(job, left.min(SLICE)).await {
-                Ok(Some(outcome)) => return Ok(Some(outcome)),
-                Ok(None) if left.is_zero() => return Ok(None),
-                Ok(None) => {}
-                Err(ClientError::Broker(error)) if is_passing(&error) && !left.is_zero() => {
-                    tokio::time::sleep(PAUSE.min(left)).await;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    async fn look(&self, job: &JobId, slice: Duration) -> Result<Option<Outcome>, ClientError> {
-        if let Some(outcome) = self.outcome(job).await? {
-            return Ok(Some(outcome));
-        }
-        // To the server, 0 is for ever, and less than a millisecond is 0.
-        if slice < Duration::from_millis(1) {
-            return Ok(None);
-        }
-        let reply = pin!(self.broker.reply(job, slice));
-        // A server that vanished without a word is as good as one that had nothing to say: the next
-        // look finds out.
-        Ok(tokio::time::timeout(slice + SILENCE, reply)
-            .await
-            .ok()
-            .transpose()?
-            .flatten())
-    }
 }
 
-fn receipt(own: Option<JobId>, place: Place) -> Receipt {
+fn receipt(own_id: Option<JobId>, entry_id: Place) -> Receipt {
     Receipt {
-        id: own.unwrap_or_else(|| JobId::of_place(&place)),
-        place,
-    }
-}
-
-/// Whether the same command may succeed in a moment: Redis is away, starts, or fails over.
-pub fn is_passing(error: &BrokerError) -> bool {
-    match error {
-        BrokerError::Unreachable { .. } | BrokerError::Pool { .. } => true,
-        BrokerError::Command { source, .. } => {
-            source.is_unrecoverable_error()
-                || matches!(
-                    source.code(),
-                    Some(
-                        "LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY"
-                    )
-                )
-        }
-        _ => false,
+        id: own_id.unwrap_or_else(|| JobId::of_place(&entry_id)),
+        entry_id,
     }
 }

@@ -18,14 +18,27 @@ use serde_json::{
 
 /// One job: the JSON form of a message (`docs/PROTOCOL.md`), field by field.
 ///
-/// Values are kept as they were written, so that nothing of what a producer said is rounded or
-/// reordered on its way. Nothing is checked until [`Job::check`], which every submission does.
+/// Values keep the digits and the order that the producer wrote. Nothing is checked before
+/// [`Job::check`], which every enqueue calls.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use longshore_client::{Job, Limits};
+///
+/// let job = Job::prompt("Summarise the minutes.")
+///     .id("minutes-42")
+///     .system("Answer in three sentences.")
+///     .timeout(Duration::from_secs(60));
+/// let envelope = job.check(&Limits::default())?;
+/// assert_eq!(envelope.task_type, "code_generation");
+/// # Ok::<(), longshore_client::Malformed>(())
+/// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Job(BTreeMap<String, Box<RawValue>>);
 
-/// Setters of fields that are text.
-macro_rules! texts {
+macro_rules! text_setters {
     ($($(#[$doc:meta])* $setter:ident = $field:literal;)+) => {
         $($(#[$doc])*
         #[must_use]
@@ -36,13 +49,12 @@ macro_rules! texts {
 }
 
 impl Job {
-    /// A job that asks one thing.
+    /// A job with a single prompt.
     pub fn prompt(prompt: impl Into<String>) -> Self {
         Self(BTreeMap::new()).with("prompt", prompt.into())
     }
 
-    /// A job that goes on with a conversation: pairs of role (`system`, `user`, `assistant`) and
-    /// content.
+    /// A job that continues a conversation: pairs of role (`system`, `user`, `assistant`) and content.
     pub fn messages<R: Into<String>, C: Into<String>>(
         turns: impl IntoIterator<Item = (R, C)>,
     ) -> Self {
@@ -53,9 +65,9 @@ impl Job {
         Self(BTreeMap::new()).with("messages", turns)
     }
 
-    /// A job out of its JSON, checked.
+    /// Parses and checks the JSON of a job.
     pub fn from_json(text: &str, limits: &Limits) -> Result<Self, Malformed> {
-        parse(&message(text), limits)?;
+        parse(&job_message(text), limits)?;
         serde_json::from_str(text).map_err(|error| Malformed {
             code: MalformedCode::NotJson,
             field: None,
@@ -64,10 +76,10 @@ impl Job {
         })
     }
 
-    texts! {
-        /// An identity of the producer's own, which makes it safe to submit the job again.
+    text_setters! {
+        /// An id of your own: a job that is enqueued twice with it runs once.
         id = "id";
-        /// The type of the task, which routing and reports go by. Default `code_generation`.
+        /// The job's type, which routing rules and cost reports use. Default `code_generation`.
         task_type = "type";
         /// Instructions before the prompt.
         system = "system";
@@ -77,15 +89,15 @@ impl Job {
         model = "model";
         /// Routing input: how much harm a wrong answer does.
         risk = "risk";
-        /// Routing input: the field that the task is from.
+        /// Routing input: the field that the job belongs to, such as `core`, `api` or `docs`.
         area = "area";
-        /// Routing input: how hard the task is.
+        /// Routing input: how hard the job is.
         complexity = "complexity";
-        /// The chain that the cost belongs to.
+        /// The chain that the job's cost counts for.
         chain_id = "chain_id";
         /// The job that this one came from.
         parent_id = "parent_id";
-        /// Whose job it is.
+        /// The tenant that the job belongs to.
         tenant = "tenant";
         /// W3C trace context, continued by the worker.
         traceparent = "traceparent";
@@ -106,43 +118,43 @@ impl Job {
         self.with("temperature", value)
     }
 
-    /// The form of the answer, as OpenAI's `response_format`.
+    /// The format of the answer, in the form of OpenAI's `response_format`.
     #[must_use]
     pub fn response_format(self, format: Value) -> Self {
         self.with("response_format", format)
     }
 
-    /// Not before this long after the server received the job.
+    /// The earliest start, counted from when Redis received the job.
     #[must_use]
     pub fn delay(self, delay: Duration) -> Self {
-        self.with("delay", seconds(delay))
+        self.with("delay", to_seconds(delay))
     }
 
-    /// Not before this time.
+    /// The earliest start.
     #[must_use]
     pub fn run_at(self, at: DateTime<Utc>) -> Self {
-        self.with("run_at", moment(at))
+        self.with("run_at", to_rfc3339(at))
     }
 
-    /// Expires if it is not started by then.
+    /// The latest start; a job that has not started by then expires.
     #[must_use]
     pub fn start_by(self, limit: Limit) -> Self {
-        self.with("start_by", limited(limit))
+        self.with("start_by", to_time_or_seconds(limit))
     }
 
-    /// To be done by then, waiting and retries included.
+    /// The latest end, waiting and retries included.
     #[must_use]
     pub fn deadline(self, limit: Limit) -> Self {
-        self.with("deadline", limited(limit))
+        self.with("deadline", to_time_or_seconds(limit))
     }
 
-    /// How long one attempt may take. Default 300 s.
+    /// The time limit of one attempt. Default 300 s.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
-        self.with("timeout", seconds(timeout))
+        self.with("timeout", to_seconds(timeout))
     }
 
-    /// How failed attempts are tried again.
+    /// How failed attempts are retried.
     #[must_use]
     pub fn retry(self, retry: Retry) -> Self {
         match retry {
@@ -156,53 +168,53 @@ impl Job {
                 // A figure that is null counts as left out.
                 json!({
                     "max_retries": max_retries,
-                    "base_delay": base_delay.map(seconds),
-                    "max_delay": max_delay.map(seconds),
+                    "base_delay": base_delay.map(to_seconds),
+                    "max_delay": max_delay.map(to_seconds),
                 }),
             ),
         }
     }
 
-    /// Whether other platforms may be tried. Default yes.
+    /// Whether other platforms may be tried. Default `true`.
     #[must_use]
     pub fn fallback(self, fallback: bool) -> Self {
         self.with("fallback", fallback)
     }
 
-    /// What the job may spend, all attempts together.
+    /// The most that all attempts together may cost.
     #[must_use]
     pub fn max_cost(self, cost: Usd) -> Self {
         self.with("max_cost_usd", cost.to_string())
     }
 
-    /// A second job with this key inside `time` is dropped.
+    /// Drops a second job that is enqueued with this key within `time`.
     #[must_use]
     pub fn unique(self, key: impl Into<String>, time: Duration) -> Self {
         self.with("unique_key", key.into())
-            .with("unique_for", seconds(time))
+            .with("unique_for", to_seconds(time))
     }
 
-    /// At most `limit` jobs with this key are in flight at once.
+    /// The most jobs with this key that are in flight at once.
     #[must_use]
     pub fn concurrency(self, key: impl Into<String>, limit: u32) -> Self {
         self.with("concurrency_key", key.into())
             .with("concurrency_limit", limit)
     }
 
-    /// Anything; it comes back with the outcome.
+    /// Any object; it comes back with the outcome.
     #[must_use]
     pub fn metadata(self, metadata: Map<String, Value>) -> Self {
         self.with("metadata", metadata)
     }
 
-    /// Whether the outcome is pushed to whoever waits for it. Default no; it can be read for an hour
-    /// either way.
+    /// Whether the outcome is pushed to whoever waits for it. Default `false`; it can be read for an
+    /// hour either way.
     #[must_use]
     pub fn reply(self, reply: bool) -> Self {
         self.with("reply", reply)
     }
 
-    /// Any other field, for what a newer worker may know.
+    /// Any other field, such as one that only newer workers know.
     #[must_use]
     pub fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
         // A `Value` is always JSON, so there is nothing to fail.
@@ -217,7 +229,7 @@ impl Job {
         self.0.get(field).is_some_and(|value| value.get() != "null")
     }
 
-    /// The id that its producer gave it, if that is text.
+    /// The job's own id, if that is text.
     pub fn own_id(&self) -> Option<String> {
         serde_json::from_str(self.0.get("id")?.get()).ok()
     }
@@ -228,21 +240,21 @@ impl Job {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// What a worker will read in the job, or what is wrong with it.
+    /// The job as a worker reads it, or its first fault.
     pub fn check(&self, limits: &Limits) -> Result<Envelope, Malformed> {
-        parse(&message(&self.to_json()), limits).map(|parsed| parsed.envelope)
+        parse(&job_message(&self.to_json()), limits).map(|parsed| parsed.envelope)
     }
 }
 
 /// The stream entry of a job's JSON.
-pub(crate) fn message(json: &str) -> RawMessage {
+pub(crate) fn job_message(json: &str) -> RawMessage {
     RawMessage {
         fields: vec![(b"job".to_vec(), json.as_bytes().to_vec())],
     }
 }
 
 /// Seconds as a number, whole where they are.
-fn seconds(duration: Duration) -> Value {
+fn to_seconds(duration: Duration) -> Value {
     if duration.subsec_nanos() == 0 {
         Value::from(duration.as_secs())
     } else {
@@ -250,13 +262,13 @@ fn seconds(duration: Duration) -> Value {
     }
 }
 
-fn moment(at: DateTime<Utc>) -> String {
+fn to_rfc3339(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
-fn limited(limit: Limit) -> Value {
+fn to_time_or_seconds(limit: Limit) -> Value {
     match limit {
-        Limit::After(after) => seconds(after),
-        Limit::At(at) => Value::String(moment(at)),
+        Limit::After(after) => to_seconds(after),
+        Limit::At(at) => Value::String(to_rfc3339(at)),
     }
 }

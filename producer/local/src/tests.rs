@@ -14,7 +14,7 @@ use super::*;
 
 /// The checkout's own directory, so that what was fetched is fetched once.
 fn shared() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../.longshore")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.longshore")
 }
 
 async fn tools() -> Toolbox {

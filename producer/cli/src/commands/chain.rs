@@ -5,8 +5,7 @@ mod graph;
 mod input;
 mod list;
 mod live;
-mod look;
-mod outline;
+mod reader;
 mod report;
 mod retry;
 mod run;
@@ -15,17 +14,16 @@ mod tree;
 mod wait;
 mod watch;
 
-pub(super) use run::put_in_and_wait;
-
 use clap::Subcommand;
-use longshore_shared::chain::ChainId;
+use longshore_client::ChainId;
+
+pub(super) use self::run::enqueue_and_wait;
 
 use crate::{
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     session::Session,
 };
 
-/// What to do with chains.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -50,8 +48,7 @@ enum Action {
     Graph(graph::Arguments),
 }
 
-/// Does it.
-pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     match arguments.action {
         Action::Run(arguments) => Box::pin(run::run(arguments, session)).await,
         Action::Show(arguments) => show::run(arguments, session).await,
@@ -63,10 +60,10 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     }
 }
 
-/// What was looked at in vain, for the error.
-fn nowhere(id: &ChainId, record: Option<&str>) -> String {
+/// The error for an unknown chain; `ledger_error` if Postgres could not be asked.
+fn unknown_chain(id: &ChainId, ledger_error: Option<&str>) -> String {
     let text = format!("no chain `{id}`: looked in Redis");
-    match record {
+    match ledger_error {
         None => text + ", and at the record in Postgres",
         Some(error) => format!("{text}; the record could not be asked: {error}"),
     }

@@ -7,8 +7,6 @@ mod push;
 mod show;
 mod validate;
 
-use std::path::Path;
-
 use clap::Subcommand;
 use longshore_shared::{
     broker::{Broker, Pushed},
@@ -16,11 +14,10 @@ use longshore_shared::{
 };
 
 use crate::{
-    error::{CommandError, Done},
-    session::{Session, as_pushed},
+    error::{CommandError, Exit},
+    session::{Session, with_pushed},
 };
 
-/// What to do with the configuration.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -39,28 +36,26 @@ enum Action {
     Push(push::Arguments),
 }
 
-/// Does it.
-pub(crate) async fn run(arguments: Arguments) -> Result<Done, CommandError> {
+pub(crate) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
     match arguments.action {
         Action::Show(arguments) => show::run(arguments).await,
         Action::Validate(arguments) => validate::run(&arguments),
-        Action::Diff(arguments) => diff::run(&arguments, &Fleet::look().await?),
-        Action::Push(arguments) => push::run(arguments, &Fleet::look().await?).await,
+        Action::Diff(arguments) => diff::run(&arguments, &Fleet::read().await?),
+        Action::Push(arguments) => push::run(arguments, &Fleet::read().await?).await,
     }
 }
 
-/// What the services of this namespace run by.
+/// The configuration of the running services.
 struct Fleet {
     env: Environment,
-    /// What stands here: the local file, the environment, the defaults.
+    /// The local configuration: file, environment, defaults.
     own: Config,
     broker: Broker,
     pushed: Option<Pushed>,
 }
 
 impl Fleet {
-    /// Reads the configuration, and what is pushed.
-    async fn look() -> Result<Self, CommandError> {
+    async fn read() -> Result<Self, CommandError> {
         let env = Environment::read()?;
         let session = Session {
             config: Config::load(&env)?,
@@ -75,25 +70,24 @@ impl Fleet {
         })
     }
 
-    /// What the services run by now; what was pushed and is wrong, they have refused.
-    fn now(&self) -> Config {
-        as_pushed(&self.own, &self.env, self.pushed.as_ref())
+    /// The configuration that the services apply; a pushed file that is wrong they refused.
+    fn current(&self) -> Config {
+        with_pushed(&self.own, &self.env, self.pushed.as_ref())
     }
 
-    /// Where that comes from, for people.
+    /// Where that comes from.
     fn source(&self) -> String {
-        match (&self.pushed, &self.own.source) {
-            (Some(pushed), _) => format!("pushed config {}", pushed.version),
-            (None, Some(path)) => path.display().to_string(),
-            (None, None) => "the defaults and the environment".to_owned(),
+        match &self.pushed {
+            Some(pushed) => format!("pushed config {}", pushed.version),
+            None => own_source(&self.own),
         }
     }
 }
 
-/// The text of a file that the user named.
-fn text_of(path: &Path) -> Result<String, CommandError> {
-    std::fs::read_to_string(path).map_err(|source| CommandError::Io {
-        what: format!("{} cannot be read", path.display()),
-        source,
-    })
+/// Where the local configuration comes from.
+fn own_source(config: &Config) -> String {
+    match &config.source {
+        Some(path) => path.display().to_string(),
+        None => "the defaults and the environment".to_owned(),
+    }
 }

@@ -1,4 +1,4 @@
-//! `longshore costs`: what was spent, out of the record.
+//! `longshore costs`: what was spent, from Postgres.
 
 mod report;
 
@@ -6,24 +6,22 @@ use chrono::{DateTime, NaiveDate, Utc};
 use longshore_shared::ledger::CostScope;
 
 use self::report::{ChainReport, Period, Report};
-use super::{
-    migrate,
-    words::{many, since},
-};
+
 use crate::{
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
+    options,
     output::{self, Format},
-    session::Session,
+    render::text::counted,
+    session::{Session, explain_ledger_error},
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Of this day, in UTC; without it, of today
     #[arg(long, value_name = "YYYY-MM-DD", group = "which")]
     date: Option<NaiveDate>,
     /// Since then: 30m, 2h, 7d, a date, or RFC 3339
-    #[arg(long, value_name = "TIME", value_parser = since, group = "which")]
+    #[arg(long, value_name = "TIME", value_parser = options::since, group = "which")]
     since: Option<DateTime<Utc>>,
     /// Of all time
     #[arg(long, group = "which")]
@@ -36,32 +34,28 @@ pub(crate) struct Arguments {
     format: Format,
 }
 
-/// Adds up and prints.
-pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     // What Redis adds is a note: without it, the record answers all the same.
-    let (done, ()) = tokio::join!(answer(arguments, session), tell_what_is_missing(session));
+    let (done, ()) = tokio::join!(print_costs(arguments, session), note_unrecorded(session));
     done
 }
 
-async fn answer(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+async fn print_costs(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let ledger = session.ledger().await?;
     if let Some(chain) = arguments.chain_id {
         let costs = match ledger.chain_costs(&chain).await {
             Ok(costs) => costs,
-            Err(error) => return Err(migrate::explained(&ledger, error).await),
+            Err(error) => return Err(explain_ledger_error(&ledger, error).await),
         };
         if costs.jobs.is_empty() {
             output::note(format_args!(
                 "The record has no attempt of a chain `{chain}`."
             ));
-            return Ok(Done::Failure);
+            return Ok(Exit::Failure);
         }
         let report = ChainReport::new(chain, costs);
-        match arguments.format {
-            Format::Text => output::line(report),
-            Format::Json => output::json(&report),
-        }
-        return Ok(Done::Success);
+        arguments.format.print(&report);
+        return Ok(Exit::Success);
     }
     let (scope, period) = match (arguments.date, arguments.since, arguments.all) {
         (_, _, true) => (CostScope::All, Period::All),
@@ -73,23 +67,20 @@ async fn answer(arguments: Arguments, session: &Session) -> Result<Done, Command
     };
     let summary = match ledger.costs(scope).await {
         Ok(summary) => summary,
-        Err(error) => return Err(migrate::explained(&ledger, error).await),
+        Err(error) => return Err(explain_ledger_error(&ledger, error).await),
     };
     let report = Report::new(period, summary);
-    match arguments.format {
-        Format::Text => output::line(report),
-        Format::Json => output::json(&report),
-    }
-    Ok(Done::Success)
+    arguments.format.print(&report);
+    Ok(Exit::Success)
 }
 
 /// Events reach the record a moment after they happened, or hours after, when Postgres was away.
-async fn tell_what_is_missing(session: &Session) {
+async fn note_unrecorded(session: &Session) {
     let unrecorded = async { Ok::<_, CommandError>(session.broker().await?.unrecorded().await?) };
     match unrecorded.await {
         Ok(0) => {}
         Ok(events) => {
-            let events = many(events, "event");
+            let events = counted(events, "event");
             output::note(format_args!(
                 "Note: {events} still on the way to the record; not all costs may be in it yet."
             ));

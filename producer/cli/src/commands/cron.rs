@@ -1,9 +1,8 @@
 //! `longshore cron`: jobs that recur.
 
 mod add;
-mod change;
+mod control;
 mod list;
-mod run;
 
 use clap::Subcommand;
 use longshore_shared::{
@@ -13,12 +12,11 @@ use longshore_shared::{
 };
 
 use crate::{
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     output,
     session::Session,
 };
 
-/// What to do with recurring jobs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -41,7 +39,6 @@ enum Action {
     Run(Named),
 }
 
-/// One of them.
 #[derive(Debug, clap::Args)]
 struct Named {
     /// Its name
@@ -49,25 +46,24 @@ struct Named {
     name: CronName,
 }
 
-/// Does it.
-pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     match arguments.action {
         Action::Add(arguments) => add::run(arguments, session).await,
         Action::List(arguments) => list::run(arguments, session).await,
-        Action::Pause(named) => change::rest(&named.name, true, session).await,
-        Action::Resume(named) => change::rest(&named.name, false, session).await,
-        Action::Remove(named) => change::remove(&named.name, session).await,
-        Action::Run(named) => run::run(&named.name, session).await,
+        Action::Pause(named) => control::set_paused(&named.name, true, session).await,
+        Action::Resume(named) => control::set_paused(&named.name, false, session).await,
+        Action::Remove(named) => control::remove(&named.name, session).await,
+        Action::Run(named) => control::run_now(&named.name, session).await,
     }
 }
 
-/// The recurring job of this name; `None` once it is told that there is none.
-async fn find(
+/// The recurring job of this name; prints an error if there is none.
+async fn find_job(
     broker: &Broker,
     name: &CronName,
 ) -> Result<Option<(CronRecord, Entry)>, CommandError> {
     let Some(record) = broker.cron_record(name).await? else {
-        output::complain(&format!(
+        output::error(&format!(
             "no recurring job `{name}`; `longshore cron list` tells which there are"
         ));
         return Ok(None);
@@ -76,8 +72,8 @@ async fn find(
     Ok(Some((record, entry)))
 }
 
-/// Says so if somebody else changed the job meanwhile.
-fn unchanged(name: &CronName, fence: CronFence) -> Result<(), CommandError> {
+/// An error if somebody else changed the job meanwhile.
+fn require_unchanged(name: &CronName, fence: CronFence) -> Result<(), CommandError> {
     match fence {
         CronFence::Held => Ok(()),
         CronFence::Changed | CronFence::Deposed => Err(CommandError::Input(format!(

@@ -1,20 +1,19 @@
 //! `longshore dev`: everything on this machine, from nothing to a running queue.
 
 mod backoff;
-mod claim;
 mod demo;
 mod exec;
+mod guide;
 mod http;
+mod lock;
 mod program;
-mod signals;
 mod stack;
-mod texts;
 mod variables;
 
 use std::{
     convert::Infallible,
     ffi::OsString,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -22,24 +21,21 @@ use std::{
 use longshore_shared::config::{Config, Environment};
 
 use self::{
-    claim::Claim,
     demo::Demo,
-    signals::Signals,
+    exec::Signals,
+    lock::DirectoryLock,
     stack::{Plan, Stack},
     variables::VariablesFile,
 };
+
 use crate::{
-    error::{CommandError, Done},
+    error::{CommandError, EXIT_INTERRUPTED, Exit},
     output,
 };
-
-/// What a shell reports of a program that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
 
 /// What a worker gets above its own grace period before it is killed: it still has to record.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Where data, logs and addresses are kept; what is there is used again
@@ -75,7 +71,7 @@ enum Purpose {
     Demo(PathBuf),
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<Done, CommandError> {
+pub(crate) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
     let mut signals = Signals::listen()?;
     let purpose = match (arguments.demo, arguments.exec) {
         (Some(file), _) => Purpose::Demo(file),
@@ -83,7 +79,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Done, CommandError> {
         (None, false) => Purpose::Stay,
     };
     let dir = prepare(&arguments.dir)?;
-    let claim = Claim::take(&dir, &arguments.dir)?;
+    let lock = DirectoryLock::acquire(&dir, &arguments.dir)?;
     let plan = plan(
         dir,
         arguments.workers,
@@ -96,17 +92,17 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Done, CommandError> {
         started = Stack::start(&plan) => started?,
         _ = signals.next() => {
             output::note("Stopping what was started…");
-            return Ok(Done::Code(INTERRUPTED));
+            return Ok(Exit::Code(EXIT_INTERRUPTED));
         }
     };
     let mut stack = started;
     let ran = serve(&plan, &arguments.dir, &mut stack, purpose, &mut signals).await;
     let stopped = stop(&plan, stack, &mut signals).await;
-    drop(claim);
+    drop(lock);
     // A failed command matters more than a second Ctrl-C.
     match (ran?, stopped) {
-        (Done::Success, true) => Ok(Done::Success),
-        (Done::Success, false) => Ok(Done::Code(INTERRUPTED)),
+        (Exit::Success, true) => Ok(Exit::Success),
+        (Exit::Success, false) => Ok(Exit::Code(EXIT_INTERRUPTED)),
         (done, _) => Ok(done),
     }
 }
@@ -150,15 +146,13 @@ async fn plan(
         environment = environment.with(variables::SIMULATOR, "");
     }
     let config = Config::load(&environment)?;
-    for warning in &config.warnings {
-        output::note(format_args!("Warning: {warning}"));
-    }
+    output::warnings(&config.warnings);
     let simulator = simulator || (!no_simulator && config.catalog.enabled().next().is_none());
     if no_simulator && config.catalog.enabled().next().is_none() {
         output::note("Warning: no provider key is set, so jobs will have nobody to answer them.");
     }
     Ok(Plan {
-        programs: program::directory()?,
+        programs: program::program_directory()?,
         tools: stack::tool_options(&environment),
         forget_simulator: named.is_some() && config.simulator_url.is_none(),
         dir,
@@ -175,23 +169,23 @@ async fn serve(
     stack: &mut Stack,
     purpose: Purpose,
     signals: &mut Signals,
-) -> Result<Done, CommandError> {
+) -> Result<Exit, CommandError> {
     let variables = stack.variables(plan);
     let _file = VariablesFile::write(&plan.dir, &variables)?;
-    let guide = texts::Guide::new(plan, stack, shown);
+    let guide = guide::Guide::new(plan, stack, shown);
     let work = async {
         match purpose {
             Purpose::Stay => {
                 output::line(guide);
                 signals.next().await;
-                Ok(Done::Success)
+                Ok(Exit::Success)
             }
             Purpose::Exec(command) => {
-                output::note(guide.short());
+                output::note(guide.one_line());
                 exec::run(&command, &variables, signals).await
             }
             Purpose::Demo(file) => {
-                output::note(guide.short());
+                output::note(guide.one_line());
                 Demo::new(plan, shown, &file, &variables)?
                     .run(signals)
                     .await
@@ -216,12 +210,6 @@ async fn stop(plan: &Plan, mut stack: Stack, signals: &mut Signals) -> bool {
     }
     output::note(if orderly { "Stopped." } else { "Killed." });
     orderly
-}
-
-/// Something that was tried with a path or a program, and what the system said.
-fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> CommandError {
-    let what = what.into();
-    move |source| CommandError::Io { what, source }
 }
 
 /// Waiting that does not end.

@@ -1,6 +1,5 @@
 //! `longshore dlq`: the dead letters.
 
-mod bulk;
 mod edit;
 mod fields;
 mod filter;
@@ -9,18 +8,18 @@ mod message;
 mod pace;
 mod purge;
 mod replay;
+mod selection;
 mod show;
 mod walk;
 
 use clap::Subcommand;
-use longshore_shared::id::JobId;
+use longshore_client::JobId;
 
 use crate::{
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     session::Session,
 };
 
-/// What to do with dead letters.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -41,8 +40,7 @@ enum Action {
     Purge(purge::Arguments),
 }
 
-/// Does it.
-pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     match arguments.action {
         Action::List(arguments) => list::run(arguments, session).await,
         Action::Show(arguments) => show::run(arguments, session).await,
@@ -52,7 +50,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     }
 }
 
-/// What is said of a letter that is not there.
-fn absent(id: &JobId) -> String {
+/// The error for an unknown dead letter.
+fn unknown_dead_letter(id: &JobId) -> String {
     format!("no dead letter `{id}` in Redis; `longshore jobs show {id}` tells what became of it")
 }

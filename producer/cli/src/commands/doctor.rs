@@ -1,19 +1,19 @@
-//! `longshore doctor`: what is well, what is not, and what to do about it.
+//! `longshore doctor`: checks the set-up, and says what to do about each problem.
 
 mod checks;
-mod record;
+mod postgres;
 mod redis;
 
 use longshore_shared::config::{Config, ConfigError, Environment};
 
 use self::checks::{Check, Checkup};
+
 use crate::{
-    error::{CommandError, Done},
-    output::{self, Format},
+    error::{CommandError, Exit},
+    output::Format,
     session::Session,
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// How to answer
@@ -21,31 +21,24 @@ pub(crate) struct Arguments {
     format: Format,
 }
 
-/// Looks at everything; exit code 1 if there is a problem.
-pub(crate) async fn run(arguments: Arguments) -> Result<Done, CommandError> {
+/// Exit code 1 if there is a problem.
+pub(crate) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
     let mut checkup = Checkup::default();
-    let config = configuration(&mut checkup)?;
+    let config = load_config(&mut checkup)?;
     let session = Session { config };
-    let (redis, record) = tokio::join!(redis::look(&session), record::look(&session));
+    let (redis, record) = tokio::join!(redis::check(&session), postgres::check(&session));
     checkup.add(redis.server);
     checkup.add(record.checks);
     checkup.add([providers_on(&session.config)]);
     checkup.add(providers_off(&session.config));
     checkup.add(redis.services);
-    checkup.add(redis::facts(redis.facts, record.answers));
-    match arguments.format {
-        Format::Text => output::line(&checkup),
-        Format::Json => output::json(&checkup),
-    }
-    Ok(if checkup.is_well() {
-        Done::Success
-    } else {
-        Done::Failure
-    })
+    checkup.add(redis::event_checks(redis.facts, record.answers));
+    arguments.format.print(&checkup);
+    Ok(Exit::success_if(checkup.is_healthy()))
 }
 
 /// The configuration, or as much of it as can be read.
-fn configuration(checkup: &mut Checkup) -> Result<Config, ConfigError> {
+fn load_config(checkup: &mut Checkup) -> Result<Config, ConfigError> {
     let name = "configuration";
     let environment = Environment::read();
     let loaded = environment

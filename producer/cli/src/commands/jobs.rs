@@ -1,12 +1,8 @@
 //! `longshore jobs`: one job's story, or many jobs in a table.
 
 mod ahead;
-mod attempts;
 mod cancel;
 mod cancel_all;
-mod decisions;
-mod find;
-mod lane;
 mod lane_why;
 mod list;
 mod show;
@@ -14,19 +10,14 @@ mod story;
 mod wait;
 mod why;
 
-pub(crate) use attempts::remembered_attempts;
-pub(crate) use find::is_nowhere;
-pub(crate) use why::first_line;
-
 use clap::Subcommand;
-use longshore_shared::id::JobId;
+use longshore_client::JobId;
 
 use crate::{
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     session::Session,
 };
 
-/// What to do with jobs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -47,8 +38,7 @@ enum Action {
     Wait(wait::Arguments),
 }
 
-/// Does it.
-pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     match arguments.action {
         Action::List(arguments) => list::run(arguments, session).await,
         Action::Show(arguments) => Box::pin(show::run(arguments, session)).await,
@@ -58,14 +48,15 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     }
 }
 
-/// What was looked at in vain, for the error.
-fn nowhere(id: &JobId, complete: bool, postgres: Option<&str>) -> String {
+/// The error for an unknown job. `complete`: every queue was searched to its end; `ledger_error`: Postgres
+/// could not be asked.
+fn unknown_job(id: &JobId, complete: bool, ledger_error: Option<&str>) -> String {
     let mut text =
         format!("no job `{id}`: looked at the results, queues, lanes and dead letters in Redis");
     if !complete {
         text.push_str(" (the queues hold too many jobs to look at each)");
     }
-    match postgres {
+    match ledger_error {
         None => text.push_str(", and at the record in Postgres"),
         Some(error) => {
             text.push_str("; the record could not be asked: ");
@@ -83,12 +74,12 @@ mod tests {
     fn an_unknown_id_tells_where_was_looked() {
         let id = JobId::parse("inv-42").unwrap();
         assert_eq!(
-            nowhere(&id, true, None),
+            unknown_job(&id, true, None),
             "no job `inv-42`: looked at the results, queues, lanes and dead letters in Redis, and at the record in \
              Postgres"
         );
         assert_eq!(
-            nowhere(&id, false, Some("Postgres at h:1/d: refused")),
+            unknown_job(&id, false, Some("Postgres at h:1/d: refused")),
             "no job `inv-42`: looked at the results, queues, lanes and dead letters in Redis (the queues hold too \
              many jobs to look at each); the record could not be asked: Postgres at h:1/d: refused"
         );

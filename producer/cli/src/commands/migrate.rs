@@ -1,14 +1,11 @@
-//! `longshore migrate`: the tables of the record, up to date.
-
-use longshore_shared::ledger::{Ledger, LedgerError};
+//! `longshore migrate`: applies the migrations of the Postgres tables.
 
 use crate::{
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     output,
     session::Session,
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Only list what is still to be applied; exit code 1 if there is anything
@@ -17,7 +14,7 @@ pub(crate) struct Arguments {
 }
 
 /// Applies what is pending, or lists it.
-pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let ledger = session.ledger().await?;
     let pending = ledger.pending_migrations().await?;
     if pending.is_empty() {
@@ -25,7 +22,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
             "The tables at {} are up to date.",
             ledger.at()
         ));
-        return Ok(Done::Success);
+        return Ok(Exit::Success);
     }
     if arguments.check {
         for name in &pending {
@@ -35,7 +32,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
             "`longshore migrate` applies them to {}.",
             ledger.at()
         ));
-        return Ok(Done::Failure);
+        return Ok(Exit::Failure);
     }
     ledger.migrate().await?;
     for name in &pending {
@@ -45,16 +42,5 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         "The tables at {} are up to date.",
         ledger.at()
     ));
-    Ok(Done::Success)
-}
-
-/// An error of the record, with what to do where its tables are the reason.
-pub(super) async fn explained(ledger: &Ledger, error: LedgerError) -> CommandError {
-    match ledger.pending_migrations().await {
-        Ok(pending) if !pending.is_empty() => CommandError::Input(format!(
-            "the tables at {} are not up to date; run `longshore migrate`",
-            ledger.at()
-        )),
-        _ => error.into(),
-    }
+    Ok(Exit::Success)
 }

@@ -9,11 +9,10 @@ mod wanted;
 use clap::Subcommand;
 
 use crate::{
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     session::Session,
 };
 
-/// What to do with models.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -30,8 +29,7 @@ enum Action {
     Import(import::Arguments),
 }
 
-/// Does it.
-pub(crate) fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+pub(crate) fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let catalog = &session.config.catalog;
     match arguments.action {
         Action::List(arguments) => list::run(&arguments, catalog),

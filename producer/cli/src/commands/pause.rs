@@ -2,35 +2,31 @@
 
 use std::{fmt, time::Duration};
 
-use chrono::{DateTime, Utc};
-use comfy_table::Cell;
-use longshore_shared::{
-    catalog::PlatformName,
-    id::QueueName,
-    pause::{Pause, Pauses, Target},
-};
+use chrono::Utc;
+use longshore_shared::{catalog::PlatformName, id::QueueName, pause::Target};
 use serde::Serialize;
 
-use super::words::{self, ago, drawn, head, of_ms, or_dash, span, table, time};
 use crate::{
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
+    options,
     output::{self, Format},
+    render::{
+        pause::{LONGEST_REASON, ShownPause},
+        text::one_line,
+    },
     session::Session,
 };
 
-/// Characters of a reason.
-const LONGEST_REASON: usize = 200;
-
 /// What to pause.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Pausing {
+pub(crate) struct PauseArguments {
     #[command(flatten)]
     what: What,
     /// Why, for those who ask what their jobs wait for
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: Option<String>,
     /// Resume by itself after so long: 30s, 10m, 2h, 7d
-    #[arg(long = "for", value_name = "SPAN", value_parser = words::lasting)]
+    #[arg(long = "for", value_name = "SPAN", value_parser = options::span)]
     lasts: Option<Duration>,
     /// How to answer
     #[arg(long, value_enum, default_value_t)]
@@ -39,7 +35,7 @@ pub(crate) struct Pausing {
 
 /// What to resume.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Resuming {
+pub(crate) struct ResumeArguments {
     #[command(flatten)]
     what: What,
     /// How to answer
@@ -65,84 +61,19 @@ enum Kind {
     Provider,
 }
 
-/// A pause, as it is told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Shown {
-    what: Target,
-    since: DateTime<Utc>,
-    until: Option<DateTime<Utc>>,
-    reason: Option<String>,
-    #[serde(skip)]
-    now: DateTime<Utc>,
-}
-
-impl Shown {
-    fn new(what: Target, pause: &Pause, now: DateTime<Utc>) -> Self {
-        Self {
-            what,
-            since: of_ms(pause.since),
-            until: pause.until.map(of_ms),
-            reason: pause.reason.clone(),
-            now,
-        }
-    }
-
-    /// All that is paused now.
-    pub(crate) fn all(pauses: &Pauses, now: DateTime<Utc>) -> Vec<Self> {
-        pauses
-            .lasting(now.timestamp_millis())
-            .map(|(what, pause)| Self::new(what, pause, now))
-            .collect()
-    }
-}
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            what, since, now, ..
-        } = self;
-        write!(f, "{what} is paused since {}", ago(*since, *now))?;
-        if let Some(until) = self.until {
-            write!(f, ", for another {}", span(until - *now))?;
-        }
-        match &self.reason {
-            Some(reason) => write!(f, ": {}", head(reason, LONGEST_REASON)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// That something is paused, in words.
-pub(crate) fn pause_words(target: &Target, pause: &Pause, now: DateTime<Utc>) -> String {
-    Shown::new(target.clone(), pause, now).to_string()
-}
-
-/// All that is paused, in a table.
-pub(crate) fn listed(pauses: &[Shown]) -> String {
-    let mut lines = table(["PAUSED", "SINCE", "UNTIL", "REASON"]);
-    for pause in pauses {
-        lines.add_row([
-            Cell::new(&pause.what),
-            Cell::new(ago(pause.since, pause.now)),
-            Cell::new(pause.until.map_or_else(|| "resumed".to_owned(), time)),
-            Cell::new(or_dash(pause.reason.as_deref())),
-        ]);
-    }
-    drawn(&lines)
-}
-
-/// Pauses it; whoever pauses again says anew until when and why.
-pub(crate) async fn pause(arguments: Pausing, session: &Session) -> Result<Done, CommandError> {
+/// Pauses; whoever pauses again sets a new end and reason.
+pub(crate) async fn pause(
+    arguments: PauseArguments,
+    session: &Session,
+) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let target = arguments.what.target(session)?;
     let reason = arguments.reason.as_deref();
     let pause = broker.pause(&target, arguments.lasts, reason).await?;
-    let shown = Shown::new(target, &pause, Utc::now());
-    match arguments.format {
-        Format::Json => output::json(&shown),
-        Format::Text => output::line(&shown),
-    }
-    Ok(Done::Success)
+    arguments
+        .format
+        .print(&ShownPause::new(target, &pause, Utc::now()));
+    Ok(Exit::Success)
 }
 
 #[derive(Debug, Serialize)]
@@ -151,21 +82,20 @@ struct Resumed {
     was_paused: bool,
 }
 
-/// Resumes it; exit code 1 when it was not paused.
-pub(crate) async fn resume(arguments: Resuming, session: &Session) -> Result<Done, CommandError> {
+/// Resumes; exit code 1 when it was not paused.
+pub(crate) async fn resume(
+    arguments: ResumeArguments,
+    session: &Session,
+) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let what = arguments.what.target(session)?;
     let was_paused = broker.resume(&what).await?;
     match arguments.format {
         Format::Text if was_paused => output::line(format_args!("{what} goes on")),
-        Format::Text => output::complain(&format_args!("{what} is not paused")),
+        Format::Text => output::error(&format_args!("{what} is not paused")),
         Format::Json => output::json(&Resumed { what, was_paused }),
     }
-    Ok(if was_paused {
-        Done::Success
-    } else {
-        Done::Failure
-    })
+    Ok(Exit::success_if(was_paused))
 }
 
 impl What {
@@ -178,7 +108,7 @@ impl What {
             Kind::Type if is_type(&self.name) => Ok(Target::task_type(&self.name)),
             Kind::Type => Err(wrong(&format_args!(
                 "type `{}` is not valid: expected 1 to 200 characters of [A-Za-z0-9._:/-]",
-                head(&self.name, 200)
+                one_line(&self.name, 200)
             ))),
             Kind::Provider => {
                 let providers = &session.config.catalog.providers;
@@ -186,22 +116,22 @@ impl What {
                 names()
                     .find(|name| name.as_str() == self.name)
                     .map(Target::provider)
-                    .ok_or_else(|| wrong(&unknown(&self.name, names())))
+                    .ok_or_else(|| wrong(&unknown_provider(&self.name, names())))
             }
         }
     }
 }
 
-fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a PlatformName>) -> String {
+fn unknown_provider<'a>(name: &str, known: impl Iterator<Item = &'a PlatformName>) -> String {
     let known: Vec<&str> = known.map(PlatformName::as_str).collect();
     format!(
         "no provider `{}`; expected one of {}",
-        head(name, 60),
+        one_line(name, 60),
         known.join(", ")
     )
 }
 
-/// As a message may name it.
+/// Whether a message may name this type.
 fn is_type(name: &str) -> bool {
     (1..=200).contains(&name.len())
         && name
@@ -220,43 +150,9 @@ fn reason(text: &str) -> Result<String, String> {
     }
 }
 
-/// A pause for tests of what shows it.
-#[cfg(test)]
-pub(super) fn example() -> Shown {
-    let at = |text: &str| text.parse().unwrap();
-    Shown {
-        what: Target::task_type("research"),
-        since: at("2026-12-01T11:55:00Z"),
-        until: Some(at("2026-12-01T13:00:00Z")),
-        reason: Some("prices are looked at".to_owned()),
-        now: at("2026-12-01T12:00:00Z"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pause_is_told_in_words() {
-        let mut pause = example();
-        assert_eq!(
-            pause.to_string(),
-            "type research is paused since 5m, for another 60m: prices are looked at"
-        );
-        assert_eq!(
-            serde_json::to_value(&pause).unwrap(),
-            serde_json::json!({
-                "what": "type:research",
-                "since": "2026-12-01T11:55:00Z",
-                "until": "2026-12-01T13:00:00Z",
-                "reason": "prices are looked at"
-            })
-        );
-        pause.until = None;
-        pause.reason = None;
-        assert_eq!(pause.to_string(), "type research is paused since 5m");
-    }
 
     #[test]
     fn names_and_reasons_are_checked() {

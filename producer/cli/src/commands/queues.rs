@@ -1,21 +1,21 @@
 //! `longshore queues`: how full the queues and lanes are.
 
 use chrono::Utc;
-use comfy_table::{Cell, CellAlignment, Color, Table};
 use longshore_shared::broker::QueueDepth;
 use serde::Serialize;
 
-use super::{
-    pause::{Shown, listed},
-    words::{count, drawn, lane, many, table},
-};
 use crate::{
-    error::{CommandError, Done},
-    output::{self, Format},
-    session::Session,
+    error::{CommandError, Exit},
+    output::Format,
+    render::{
+        lane::waiting_for,
+        pause::{ShownPause, pause_table},
+        table::{Cell, Table, alarm, attention, number},
+        text::counted,
+    },
+    session::{Session, queue_depths},
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// How to answer
@@ -23,22 +23,21 @@ pub(crate) struct Arguments {
     format: Format,
 }
 
-/// What stands in Redis.
 #[derive(Debug, Serialize)]
-struct Standing {
+struct QueueStatus {
     queues: Vec<QueueDepth>,
     lanes: Vec<Lane>,
-    paused: Vec<Shown>,
+    paused: Vec<ShownPause>,
     dead_letters: u64,
     unrecorded_events: u64,
     workers_alive: usize,
 }
 
-/// Jobs that wait for one thing.
+/// The jobs of a lane.
 #[derive(Debug, Serialize)]
 struct Lane {
     name: String,
-    /// What they wait for, in words.
+    /// What they wait for.
     waiting_for: String,
     waiting: u64,
 }
@@ -46,117 +45,105 @@ struct Lane {
 impl Lane {
     fn new(name: String, waiting: u64) -> Self {
         Self {
-            waiting_for: lane(&name),
+            waiting_for: waiting_for(&name),
             name,
             waiting,
         }
     }
 }
 
-/// Counts and prints.
-pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
-    let mut queues = Vec::new();
-    for queue in broker.queues().await? {
-        queues.push(broker.depth(&queue).await?);
-    }
+    let queues = queue_depths(&broker).await?;
     let lanes = broker.lanes().await?;
-    let standing = Standing {
+    let status = QueueStatus {
         queues,
         lanes: lanes
             .into_iter()
             .map(|(name, waiting)| Lane::new(name, waiting))
             .collect(),
-        paused: Shown::all(&broker.pauses().await?, Utc::now()),
+        paused: ShownPause::all(&broker.pauses().await?, Utc::now()),
         dead_letters: broker.dead_count().await?,
         unrecorded_events: broker.unrecorded().await?,
         workers_alive: broker.workers().await?.len(),
     };
-    match arguments.format {
-        Format::Json => output::json(&standing),
-        Format::Text => output::line(text(&standing)),
-    }
-    Ok(Done::Success)
+    arguments
+        .format
+        .print_with(&status, || describe_queues(&status));
+    Ok(Exit::Success)
 }
 
-fn text(standing: &Standing) -> String {
+fn describe_queues(status: &QueueStatus) -> String {
     let mut parts = Vec::new();
-    if standing.queues.is_empty() {
+    if status.queues.is_empty() {
         parts.push("No queue exists yet: the first job makes it.".to_owned());
     } else {
-        let mut queues = table(["QUEUE", "AVAILABLE", "RUNNING"]);
-        for depth in &standing.queues {
+        let mut queues = Table::new(["QUEUE", "AVAILABLE", "RUNNING"]);
+        for depth in &status.queues {
             queues.add_row([
                 Cell::new(&depth.queue),
                 number(depth.available),
                 number(depth.running),
             ]);
         }
-        parts.push(drawn(&queues));
+        parts.push(queues.to_string());
     }
-    if !standing.lanes.is_empty() {
-        let mut lanes = table(["WAITING FOR", "JOBS"]);
-        for lane in &standing.lanes {
+    if !status.lanes.is_empty() {
+        let mut lanes = Table::new(["WAITING FOR", "JOBS"]);
+        for lane in &status.lanes {
             lanes.add_row([Cell::new(&lane.waiting_for), number(lane.waiting)]);
         }
-        parts.push(drawn(&lanes));
+        parts.push(lanes.to_string());
     }
-    if !standing.paused.is_empty() {
-        parts.push(listed(&standing.paused));
+    if !status.paused.is_empty() {
+        parts.push(pause_table(&status.paused));
     }
-    parts.push(drawn(&figures(standing)));
-    let waiting: u64 = standing.queues.iter().map(|depth| depth.available).sum();
-    if standing.workers_alive == 0 && waiting > 0 {
-        let waiting = many(waiting, "job");
+    parts.push(figures(status).to_string());
+    let waiting: u64 = status.queues.iter().map(|depth| depth.available).sum();
+    if status.workers_alive == 0 && waiting > 0 {
+        let waiting = counted(waiting, "job");
         parts.push(format!("Nobody takes the {waiting}: start a worker."));
     }
     parts.join("\n\n")
 }
 
-fn figures(standing: &Standing) -> Table {
-    let mut figures = Table::new();
-    figures.load_style(comfy_table::presets::NOTHING);
-    let dead = number(standing.dead_letters);
-    let workers = number(standing.workers_alive as u64);
+fn figures(status: &QueueStatus) -> Table {
+    let mut figures = Table::without_header();
+    let dead = number(status.dead_letters);
+    let workers = number(status.workers_alive as u64);
     figures.add_row([
         Cell::new("Dead letters"),
-        if standing.dead_letters > 0 {
-            dead.fg(Color::Yellow)
+        if status.dead_letters > 0 {
+            attention(dead)
         } else {
             dead
         },
     ]);
     figures.add_row([
         Cell::new("Unrecorded events"),
-        number(standing.unrecorded_events),
+        number(status.unrecorded_events),
     ]);
     figures.add_row([
         Cell::new("Workers alive"),
-        if standing.workers_alive == 0 {
-            workers.fg(Color::Red)
+        if status.workers_alive == 0 {
+            alarm(workers)
         } else {
             workers
         },
     ]);
-    if let Some(first) = figures.column_mut(0) {
-        first.set_padding((0, 1));
-    }
     figures
-}
-
-fn number(number: u64) -> Cell {
-    Cell::new(count(number)).set_alignment(CellAlignment::Right)
 }
 
 #[cfg(test)]
 mod tests {
     use longshore_shared::id::QueueName;
 
-    use super::{super::pause, *};
+    use super::*;
+    use crate::render::pause::example_pause;
 
     #[test]
     fn all_that_stands_is_told() {
-        let standing = Standing {
+        let status = QueueStatus {
             queues: vec![
                 QueueDepth {
                     queue: QueueName::parse("bulk").unwrap(),
@@ -174,12 +161,12 @@ mod tests {
                 Lane::new("quota:rpm:openai".to_owned(), 312),
                 Lane::new("tenant:bulk:acme".to_owned(), 200_000),
             ],
-            paused: vec![pause::example()],
+            paused: vec![example_pause()],
             dead_letters: 2,
             unrecorded_events: 0,
             workers_alive: 1,
         };
-        let json = serde_json::to_value(&standing).unwrap();
+        let json = serde_json::to_value(&status).unwrap();
         assert_eq!(
             json["lanes"][1],
             serde_json::json!({
@@ -188,7 +175,7 @@ mod tests {
                 "waiting": 312
             })
         );
-        insta::assert_snapshot!(text(&standing), @r#"
+        insta::assert_snapshot!(describe_queues(&status), @r#"
         QUEUE    AVAILABLE  RUNNING
         bulk        12,345        7
         default          0        0

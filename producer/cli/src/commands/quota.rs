@@ -1,25 +1,19 @@
-//! `longshore quota`: what is used of every limit, and who waits for one.
+//! `longshore quota`: the fill of every limit, and how many jobs wait for it.
 
-pub(super) mod amount;
-pub(super) mod limit;
-pub(super) mod report;
-pub(super) mod table;
-pub(super) mod warning;
+mod report;
 
 use chrono::Utc;
 use longshore_shared::{config::Config, limits::Meters};
 
-use self::{
-    limit::{Limit, Subject, limits},
-    report::Report,
-};
+use self::report::Report;
+
 use crate::{
-    error::{CommandError, Done},
-    output::{self, Format},
+    error::{CommandError, Exit},
+    output::Format,
+    render::limit::{Limit, Subject, sorted_limits},
     session::Session,
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Only the limits of this platform
@@ -30,25 +24,21 @@ pub(crate) struct Arguments {
     format: Format,
 }
 
-/// Asks Redis and prints.
-pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let config = session.fleet_config(&broker).await?;
     let meters = Meters::new(&config);
     let reports = broker.all_meters(&meters, Utc::now()).await?;
-    let report = report(
+    let report = filtered_report(
         arguments.platform.as_deref(),
-        limits(reports, &config),
+        sorted_limits(reports, &config),
         &config,
     )?;
-    match arguments.format {
-        Format::Text => output::line(&report),
-        Format::Json => output::json(&report),
-    }
-    Ok(Done::Success)
+    arguments.format.print(&report);
+    Ok(Exit::Success)
 }
 
-fn report(
+fn filtered_report(
     platform: Option<&str>,
     mut limits: Vec<Limit>,
     config: &Config,
@@ -58,7 +48,7 @@ fn report(
         .transpose()
         .map_err(|error| CommandError::Input(format!("--platform: {error}")))?;
     if let Some(asked) = asked {
-        limits.retain(|limit| match &limit.of {
+        limits.retain(|limit| match &limit.subject {
             Subject::Account(account) => account == asked.account.as_str(),
             Subject::Budget { platform, .. } => platform.as_deref() == Some(asked.name.as_str()),
         });

@@ -1,4 +1,4 @@
-//! `longshore reconcile`: the record held against what stands in Redis.
+//! `longshore reconcile`: compares Postgres with Redis.
 
 mod checks;
 mod report;
@@ -9,50 +9,52 @@ use chrono::{DateTime, Utc};
 use longshore_shared::broker::{Broker, BrokerError};
 
 use self::report::Report;
-use super::{migrate, words};
+
 use crate::{
-    error::{CommandError, Done},
-    output::{self, Format},
-    session::Session,
+    error::{CommandError, Exit},
+    options,
+    output::Format,
+    session::{Session, explain_ledger_error},
 };
 
-/// What differs is looked at so often: jobs move and facts are under way while we look.
-const LOOKS: usize = 3;
+/// Differences are checked so often: jobs move and events are on the way meanwhile.
+const ROUNDS: usize = 3;
 
-/// Between two looks.
+/// The pause between two rounds.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long facts that are under way are waited for.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long events may take to be recorded.
+const RECORDING_LIMIT: Duration = Duration::from_secs(15);
 
-/// What to look at, and how to answer.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Jobs and dead letters since then: 30m, 2h, 7d, a date, or RFC 3339
-    #[arg(long, default_value = "1d", value_parser = words::since)]
+    #[arg(long, default_value = "1d", value_parser = options::since)]
     since: DateTime<Utc>,
     /// Name calls that have been under way for longer
-    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = words::lasting)]
+    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = options::span)]
     in_flight: Duration,
     /// How to answer
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
-/// Looks, and looks again at what differs; exit code 1 if anything does.
-pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
-    let broker = session.broker().await?;
+/// Checks, and checks differences again; exit code 1 if one remains.
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let client = session.client().await?;
+    let broker = client.broker();
     let ledger = session.ledger().await?;
     let since = arguments.since;
     let mut report: Option<Report> = None;
-    for _ in 0..LOOKS {
+    for _ in 0..ROUNDS {
         let began = broker.server_time_ms().await?;
-        let fresh = match checks::all(&broker, &ledger, since, arguments.in_flight).await {
-            Err(CommandError::Ledger(error)) => {
-                return Err(migrate::explained(&ledger, error).await);
-            }
-            other => other?,
-        };
+        let fresh =
+            match checks::find_differences(&client, &ledger, since, arguments.in_flight).await {
+                Err(CommandError::Ledger(error)) => {
+                    return Err(explain_ledger_error(&ledger, error).await);
+                }
+                other => other?,
+            };
         let known = match report.take() {
             Some(before) => before.still(fresh),
             None => fresh,
@@ -62,27 +64,20 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         if nothing {
             break;
         }
-        settle_down(&broker, began).await?;
+        wait_until_recorded(broker, began).await?;
     }
     let report = report.unwrap_or_default();
-    match arguments.format {
-        Format::Json => output::json(&report),
-        Format::Text => output::line(&report),
-    }
-    Ok(if report.differences.is_empty() {
-        Done::Success
-    } else {
-        Done::Failure
-    })
+    arguments.format.print(&report);
+    Ok(Exit::success_if(report.differences.is_empty()))
 }
 
 /// Waits until the facts that were under way at `began` (ms) are recorded.
-async fn settle_down(broker: &Broker, began: i64) -> Result<(), BrokerError> {
+async fn wait_until_recorded(broker: &Broker, began: i64) -> Result<(), BrokerError> {
     let asked = tokio::time::Instant::now();
     loop {
         tokio::time::sleep(PAUSE).await;
         let oldest = broker.oldest_unrecorded().await?;
-        if oldest.is_none_or(|oldest| oldest > began) || asked.elapsed() > PATIENCE {
+        if oldest.is_none_or(|oldest| oldest > began) || asked.elapsed() > RECORDING_LIMIT {
             return Ok(());
         }
     }

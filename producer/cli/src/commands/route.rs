@@ -1,5 +1,4 @@
-//! `longshore route`: who would answer a task, and why. Asks nobody: neither a provider nor Redis nor
-//! Postgres.
+//! `longshore route`: who would answer a task, and why. Needs neither a provider nor Redis nor Postgres.
 
 mod report;
 
@@ -9,15 +8,16 @@ use chrono::{DateTime, Utc};
 use longshore_client::Job;
 use longshore_shared::{config::Config, routing::Router};
 
-use self::report::{Report, Routed};
-use super::{batch::input::Source, submit::check_platform};
+use self::report::{Report, RoutedTask};
+
 use crate::{
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
+    input::Source,
+    options::check_platform,
     output::{self, Format},
     session::Session,
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("task").required(true).args(["file", "prompt"]))]
 pub(crate) struct Arguments {
@@ -52,19 +52,15 @@ pub(crate) struct Arguments {
     format: Format,
 }
 
-/// Routes and prints; a task that nobody may answer is a failure.
-pub(crate) fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+/// Exit code 1 if a task has no candidate.
+pub(crate) fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let (format, explain) = (arguments.format, arguments.explain);
     let report = report(arguments, &session.config, Utc::now())?;
     match format {
-        Format::Json => output::json(&report.json(explain)),
-        Format::Text => output::line(report.text(explain)),
+        Format::Json => output::json(&report.to_json(explain)),
+        Format::Text => output::line(report.to_text(explain)),
     }
-    Ok(if report.is_whole() {
-        Done::Success
-    } else {
-        Done::Failure
-    })
+    Ok(Exit::success_if(report.is_whole()))
 }
 
 fn report(
@@ -74,18 +70,18 @@ fn report(
 ) -> Result<Report, CommandError> {
     let router = Router::new(config, now.date_naive());
     let mut tasks = Vec::new();
-    for job in jobs(arguments, config)? {
+    for job in read_jobs(arguments, config)? {
         let envelope = job
             .check(&config.limits)
             .map_err(|wrong| CommandError::Input(wrong.to_string()))?;
-        tasks.push(Routed::of(&envelope, &router, now));
+        tasks.push(RoutedTask::new(&envelope, &router, now));
     }
     Ok(Report { tasks })
 }
 
-fn jobs(arguments: Arguments, config: &Config) -> Result<Vec<Job>, CommandError> {
+fn read_jobs(arguments: Arguments, config: &Config) -> Result<Vec<Job>, CommandError> {
     let Some(prompt) = &arguments.prompt else {
-        return Source::of(arguments.file).task_or_tasks(&config.limits, &config.catalog);
+        return Source::from_path(arguments.file).task_or_tasks(&config.limits, &config.catalog);
     };
     let mut job = Job::prompt(prompt);
     for (field, value) in [
@@ -142,7 +138,7 @@ mod tests {
     fn candidates_stand_in_their_order() {
         let report = routed(&["-p", "Hi"]).unwrap();
         assert!(report.is_whole());
-        assert_snapshot!(report.text(false), @r#"
+        assert_snapshot!(report.to_text(false), @r#"
         #  PLATFORM   MODEL
         1  openai     gpt-4o-mini
         2  anthropic  claude-haiku-4-5
@@ -163,7 +159,7 @@ mod tests {
             "chatgpt",
         ];
         let report = routed(&options).unwrap();
-        assert_snapshot!(report.text(true), @r"
+        assert_snapshot!(report.to_text(true), @r"
         #  PLATFORM   MODEL              TIER      BILLING  ABOUT    AT MOST  WHY
         1  openai     gpt-6.1-terra      standard  paid     $0.0025  $0.6400  platform hinted by the job
         2  anthropic  claude-sonnet-5-5  standard  paid     $0.0050  $1.2801  cheapest of tier standard or above, for its risk and complexity
@@ -184,7 +180,7 @@ mod tests {
 
         Prompt: about 8 tokens, at most 13
         ");
-        let json = serde_json::to_string_pretty(&report.json(true)).unwrap();
+        let json = serde_json::to_string_pretty(&report.to_json(true)).unwrap();
         assert_snapshot!(json, @r#"
         {
           "tasks": [
@@ -232,7 +228,7 @@ mod tests {
           ]
         }
         "#);
-        let plain = serde_json::to_string(&report.json(false)).unwrap();
+        let plain = serde_json::to_string(&report.to_json(false)).unwrap();
         assert_snapshot!(plain, @r#"{"tasks":[{"candidates":[{"model":"gpt-6.1-terra","platform":"openai"},{"model":"claude-sonnet-5-5","platform":"anthropic"}],"prompt":"Prove it."}]}"#);
     }
 
@@ -245,7 +241,7 @@ mod tests {
             path.to_str().unwrap().to_owned()
         };
         let one = written("one.json", r#"{"prompt": "a", "model": "gpt-4o"}"#);
-        assert_snapshot!(routed(&[&one]).unwrap().text(false), @r#"
+        assert_snapshot!(routed(&[&one]).unwrap().to_text(false), @r#"
         #  PLATFORM  MODEL
         1  openai    gpt-4o
         "#);
@@ -255,7 +251,7 @@ mod tests {
         );
         let report = routed(&[&many]).unwrap();
         assert!(!report.is_whole());
-        assert_snapshot!(report.text(false), @r#"
+        assert_snapshot!(report.to_text(false), @r#"
         Task 1: a bash script
         #  PLATFORM   MODEL
         1  openai     gpt-4o-mini

@@ -16,21 +16,20 @@ use longshore_shared::{
 use self::{
     adapters::{Adapter, Down, Health},
     quotas::{Quotas, Used},
-    report::{Leader, Places, Report, Service},
-};
-use super::{
-    migrate,
-    pause::Shown,
-    quota::limit::{Limit, limits},
-    words::of_ms,
-};
-use crate::{
-    error::{CommandError, Done},
-    output::{self, Format},
-    session::Session,
+    report::{Leader, Report, Service, WorkerSlots},
 };
 
-/// Options.
+use crate::{
+    error::{CommandError, Exit},
+    output::Format,
+    render::{
+        limit::{Limit, sorted_limits},
+        pause::ShownPause,
+        time::from_unix_ms,
+    },
+    session::{Session, explain_ledger_error, queue_depths},
+};
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// How to answer
@@ -39,57 +38,47 @@ pub(crate) struct Arguments {
 }
 
 /// What Redis knows.
-struct Standing {
+struct RedisStatus {
     address: String,
-    /// What the services run by.
+    /// The configuration of the running services.
     config: Config,
     limits: Vec<Limit>,
     circuits: Vec<CircuitReport>,
-    /// Until when accounts are not to be called, in ms since the epoch.
-    limited: Vec<(String, i64)>,
-    workers: Places,
+    /// The ends of account holds, in ms since the epoch.
+    account_holds: Vec<(String, i64)>,
+    workers: WorkerSlots,
     leader: Option<String>,
     queues: Vec<QueueDepth>,
     lanes: Vec<(String, u64)>,
-    pauses: Vec<Shown>,
+    pauses: Vec<ShownPause>,
     dead_letters: u64,
     unrecorded_events: u64,
 }
 
-/// Asks everybody and prints; exit code 1 if somebody did not answer.
-pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+/// Exit code 1 if Redis or Postgres did not answer.
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let today = Utc::now().date_naive();
-    let (standing, used) = tokio::join!(standing(session), used(session, today));
-    let all_answered = standing.is_ok() && used.is_ok();
-    let report = report(&session.config, standing, used, tomorrow(today));
-    match arguments.format {
-        Format::Text => output::line(&report),
-        Format::Json => output::json(&report),
-    }
-    Ok(if all_answered {
-        Done::Success
-    } else {
-        Done::Failure
-    })
+    let (redis, used) = tokio::join!(read_redis(session), read_usage(session, today));
+    let all_answered = redis.is_ok() && used.is_ok();
+    let report = report(&session.config, redis, used, tomorrow(today));
+    arguments.format.print(&report);
+    Ok(Exit::success_if(all_answered))
 }
 
-async fn standing(session: &Session) -> Result<Standing, CommandError> {
+async fn read_redis(session: &Session) -> Result<RedisStatus, CommandError> {
     let broker = session.broker().await?;
     let config = session.fleet_config(&broker).await?;
     // Budgets of each tenant are for `longshore quota`.
     let meters = Meters::new(&config).all(Utc::now());
     let workers = broker.workers().await?;
-    let mut queues = Vec::new();
-    for queue in broker.queues().await? {
-        queues.push(broker.depth(&queue).await?);
-    }
-    Ok(Standing {
+    let queues = queue_depths(&broker).await?;
+    Ok(RedisStatus {
         address: broker.address().to_owned(),
-        limits: limits(broker.meters(&meters).await?, &config),
+        limits: sorted_limits(broker.meters(&meters).await?, &config),
         config,
         circuits: broker.circuits().await?,
-        limited: broker.limited_accounts().await?,
-        workers: Places {
+        account_holds: broker.limited_accounts().await?,
+        workers: WorkerSlots {
             alive: workers.len(),
             in_flight: workers.iter().map(|worker| worker.in_flight).sum(),
             concurrency: workers.iter().map(|worker| worker.concurrency).sum(),
@@ -97,14 +86,14 @@ async fn standing(session: &Session) -> Result<Standing, CommandError> {
         leader: broker.leader().await?,
         queues,
         lanes: broker.lanes().await?,
-        pauses: Shown::all(&broker.pauses().await?, Utc::now()),
+        pauses: ShownPause::all(&broker.pauses().await?, Utc::now()),
         dead_letters: broker.dead_count().await?,
         unrecorded_events: broker.unrecorded().await?,
     })
 }
 
-/// Where the record is, and the requests of a day by platform.
-async fn used(
+/// The address of Postgres, and the requests of a day by platform.
+async fn read_usage(
     session: &Session,
     day: NaiveDate,
 ) -> Result<(String, Vec<(String, u64)>), CommandError> {
@@ -117,7 +106,7 @@ async fn used(
                 .map(|line| (line.name, line.attempts));
             Ok((ledger.at().to_owned(), used.collect()))
         }
-        Err(error) => Err(migrate::explained(&ledger, error).await),
+        Err(error) => Err(explain_ledger_error(&ledger, error).await),
     }
 }
 
@@ -129,7 +118,7 @@ fn tomorrow(today: NaiveDate) -> Option<DateTime<Utc>> {
 
 fn report(
     own: &Config,
-    standing: Result<Standing, CommandError>,
+    redis: Result<RedisStatus, CommandError>,
     used: Result<(String, Vec<(String, u64)>), CommandError>,
     reset_at: Option<DateTime<Utc>>,
 ) -> Report {
@@ -140,44 +129,44 @@ fn report(
             Some(used)
         }
         Err(error) => {
-            report.postgres = Service::Silent(first_line(&error));
+            report.postgres = Service::Silent(error.first_line());
             None
         }
     };
-    let (config, limits) = match standing {
-        Ok(standing) => {
-            report.adapters = adapters(&standing, Utc::now());
-            report.redis = Service::Answers(standing.address);
-            report.workers = Some(standing.workers);
-            report.leader = standing.leader.map_or(Leader::Nobody, Leader::Leads);
-            report.queues = Some(standing.queues);
-            report.lanes = standing.lanes;
-            report.pauses = standing.pauses;
-            report.dead_letters = Some(standing.dead_letters);
-            report.unrecorded_events = Some(standing.unrecorded_events);
-            (standing.config, Some(standing.limits))
+    let (config, limits) = match redis {
+        Ok(redis) => {
+            report.adapters = adapters(&redis, Utc::now());
+            report.redis = Service::Answers(redis.address);
+            report.workers = Some(redis.workers);
+            report.leader = redis.leader.map_or(Leader::Nobody, Leader::Leads);
+            report.queues = Some(redis.queues);
+            report.lanes = redis.lanes;
+            report.pauses = redis.pauses;
+            report.dead_letters = Some(redis.dead_letters);
+            report.unrecorded_events = Some(redis.unrecorded_events);
+            (redis.config, Some(redis.limits))
         }
         Err(error) => {
-            report.redis = Service::Silent(first_line(&error));
+            report.redis = Service::Silent(error.first_line());
             let providers = own.catalog.providers.iter();
             report.adapters = providers
-                .map(|provider| adapter(provider, Health::Ready))
+                .map(|provider| platform_status(provider, Health::Ready))
                 .collect();
             (own.clone(), None)
         }
     };
     report.quotas = Quotas {
         limits,
-        used: used.map(|used| used_of(&config.catalog.providers, &used)),
+        used: used.map(|used| usage_by_platform(&config.catalog.providers, &used)),
         reset_at,
         alerts: config.alerts.at,
     };
     report
 }
 
-fn adapters(standing: &Standing, now: DateTime<Utc>) -> Vec<Adapter> {
+fn adapters(redis: &RedisStatus, now: DateTime<Utc>) -> Vec<Adapter> {
     let health = |provider: &ProviderEntry| {
-        let own = standing
+        let own = redis
             .circuits
             .iter()
             .filter(|circuit| circuit.name.platform == provider.name);
@@ -192,25 +181,25 @@ fn adapters(standing: &Standing, now: DateTime<Utc>) -> Vec<Adapter> {
                 })
             })
             .collect();
-        let mut limited = standing.limited.iter();
-        let limited = limited
+        let mut holds = redis.account_holds.iter();
+        let held_until = holds
             .find(|(account, _)| account == provider.account.as_str())
-            .map(|(_, until)| of_ms(*until))
+            .map(|(_, until)| from_unix_ms(*until))
             .filter(|until| *until > now);
-        match limited {
+        match held_until {
             _ if !down.is_empty() => Health::Down(down),
             Some(until) => Health::Limited(until),
             None => Health::Ready,
         }
     };
-    let providers = standing.config.catalog.providers.iter();
+    let providers = redis.config.catalog.providers.iter();
     providers
-        .map(|provider| adapter(provider, health(provider)))
+        .map(|provider| platform_status(provider, health(provider)))
         .collect()
 }
 
-/// A platform that is as well as said, if it is on at all.
-fn adapter(provider: &ProviderEntry, health: Health) -> Adapter {
+/// The status of a platform: its health, unless it is off.
+fn platform_status(provider: &ProviderEntry, health: Health) -> Adapter {
     Adapter {
         name: provider.name.to_string(),
         health: match &provider.enabled {
@@ -221,7 +210,7 @@ fn adapter(provider: &ProviderEntry, health: Health) -> Adapter {
 }
 
 /// The platforms that are on, and those that were used before they were turned off.
-fn used_of(providers: &[ProviderEntry], used: &[(String, u64)]) -> Vec<Used> {
+fn usage_by_platform(providers: &[ProviderEntry], used: &[(String, u64)]) -> Vec<Used> {
     let requests = |name: &str| {
         used.iter()
             .find(|(other, _)| other == name)
@@ -247,14 +236,4 @@ fn used_of(providers: &[ProviderEntry], used: &[(String, u64)]) -> Vec<Used> {
             requests: *requests,
         }))
         .collect()
-}
-
-/// What is wrong; what to do about it is `longshore doctor`'s to say.
-fn first_line(error: &CommandError) -> String {
-    error
-        .to_string()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .to_owned()
 }

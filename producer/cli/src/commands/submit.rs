@@ -1,31 +1,29 @@
 //! `longshore submit`: one task, and its answer.
 
-pub(super) mod answer;
-pub(super) mod money;
-pub(super) mod presence;
-pub(super) mod save;
-mod task;
+mod answer;
+mod job;
 mod wait;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use longshore_client::{Client, ClientError, QueueName, Receipt};
+use longshore_client::Receipt;
+use longshore_shared::{envelope::DEFAULT_TYPE, id::DEFAULT_QUEUE};
 use serde_json::json;
 
-pub(super) use self::task::check_platform;
 use self::{
     answer::Answer,
-    save::OutputFile,
     wait::{Waited, wait},
 };
+
 use crate::{
-    error::{CommandError, Done},
-    output::{self, Format},
+    error::{CommandError, Exit},
+    input::read_prompt,
+    options,
+    output::{self, Format, OutputFile},
     session::Session,
 };
 
-/// Options of `submit`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// What to ask; `-` reads it from stdin
@@ -37,7 +35,7 @@ pub(crate) struct Arguments {
         long = "type",
         short = 't',
         value_name = "TYPE",
-        default_value = longshore_shared::envelope::DEFAULT_TYPE,
+        default_value = DEFAULT_TYPE,
         // Without the quotes of the comment.
         help = "Task type: code_generation, research, data_analysis, refactoring, documentation, code_review, \
                 sql_db_work, testing, debugging, planning, or any other name that the configuration routes"
@@ -57,13 +55,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ID")]
     chain_id: Option<String>,
     /// Seconds that one attempt may take
-    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = task::seconds, allow_hyphen_values = true)]
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = options::seconds, allow_hyphen_values = true)]
     timeout: Duration,
     /// Write the result as JSON to this file
     #[arg(long, short, value_name = "FILE", conflicts_with = "detach")]
     output: Option<PathBuf>,
     /// The queue
-    #[arg(long, value_name = "NAME", default_value = longshore_shared::id::DEFAULT_QUEUE)]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_QUEUE)]
     queue: String,
     /// An id of your own: the same task submitted twice with it runs once
     #[arg(long)]
@@ -75,7 +73,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     system: Option<String>,
     /// Seconds before the task may start
-    #[arg(long, value_name = "SECONDS", value_parser = task::seconds, allow_hyphen_values = true)]
+    #[arg(long, value_name = "SECONDS", value_parser = options::seconds, allow_hyphen_values = true)]
     delay: Option<Duration>,
     /// Whose task it is
     #[arg(long)]
@@ -94,35 +92,33 @@ pub(crate) struct Arguments {
     format: Format,
 }
 
-pub(crate) async fn run(mut arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
-    // All that can be wrong with the arguments is told before anything is touched.
+pub(crate) async fn run(mut arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    // All arguments are checked before anything is touched.
     let limits = session.config.limits;
-    let queue = queue(&arguments.queue)?;
-    task::read_prompt(&mut arguments)?;
-    let job = task::job(&arguments, &session.config.catalog, &limits)?;
+    let queue = options::queue(&arguments.queue)?;
+    arguments.prompt = read_prompt(arguments.prompt)?;
+    let job = job::from_arguments(&arguments, &session.config.catalog, &limits)?;
     let file = arguments
         .output
         .as_deref()
         .map(OutputFile::open)
         .transpose()?;
 
-    let client = Client::new(session.broker().await?)
-        .queue(queue.clone())
-        .limits(limits);
-    let receipt = client.submit(&job).await?;
+    let client = session.client().await?.queue(queue);
+    let receipt = client.enqueue(&job).await?;
     if arguments.detach {
-        tell_receipt(&receipt, arguments.format);
-        return Ok(Done::Success);
+        print_receipt(&receipt, arguments.format);
+        return Ok(Exit::Success);
     }
-    let answer = match wait(&client, &queue, &receipt).await? {
-        Waited::Ended(outcome) => Answer::of(*outcome),
+    let answer = match wait(&client, &receipt).await? {
+        Waited::Ended(outcome) => Answer::from_outcome(*outcome),
         Waited::Refused(reason) => Answer::refused(&receipt.id, reason),
         Waited::Interrupted => {
             output::note(format_args!(
                 "Stopped waiting. The job goes on without you: `longshore jobs show {}`",
                 receipt.id
             ));
-            return Ok(Done::Interrupted);
+            return Ok(Exit::Interrupted);
         }
     };
     let saved = file.as_ref().map(|file| file.path().to_owned());
@@ -130,7 +126,7 @@ pub(crate) async fn run(mut arguments: Arguments, session: &Session) -> Result<D
         file.write(&answer)?;
     }
     match arguments.format {
-        Format::Text => output::line(answer.text(saved.as_deref())),
+        Format::Text => output::line(answer.to_text(saved.as_deref())),
         Format::Json => {
             output::json(&answer);
             if let Some(saved) = saved {
@@ -138,33 +134,14 @@ pub(crate) async fn run(mut arguments: Arguments, session: &Session) -> Result<D
             }
         }
     }
-    Ok(if answer.success {
-        Done::Success
-    } else {
-        Done::Failure
-    })
+    Ok(Exit::success_if(answer.success))
 }
 
-fn tell_receipt(receipt: &Receipt, format: Format) {
+fn print_receipt(receipt: &Receipt, format: Format) {
     let id = &receipt.id;
-    match format {
-        Format::Text => output::line(format_args!(
+    format.print_with(&json!({"task_id": id}), || {
+        format!(
             "Task ID: {id}\n\nFollow it with `longshore jobs show {id}`, wait for it with `longshore jobs wait {id}`"
-        )),
-        Format::Json => output::json(&json!({"task_id": id})),
-    }
-}
-
-/// The queue of an option.
-pub(super) fn queue(name: &str) -> Result<QueueName, CommandError> {
-    QueueName::parse(name).map_err(|error| CommandError::Input(format!("--queue: {error}")))
-}
-
-impl From<ClientError> for CommandError {
-    fn from(error: ClientError) -> Self {
-        match error {
-            ClientError::Broker(error) => Self::Broker(error),
-            other => Self::Input(other.to_string()),
-        }
-    }
+        )
+    });
 }

@@ -1,22 +1,24 @@
-//! `longshore workers`: who works, and on what.
+//! `longshore workers`: the workers, and the jobs that each holds.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Subcommand;
-use comfy_table::{Cell, CellAlignment};
 use longshore_shared::{
     broker::{Broker, Heartbeat, Holding, Unheard},
     id::{QueueName, WorkerId},
 };
 use serde::Serialize;
 
-use super::words::{ago, count, drawn, head, many, of_ms, or_dash, span, table, time};
 use crate::{
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     output::{self, Format},
+    render::{
+        table::{Cell, Table, right},
+        text::{counted, grouped, one_line, or_dash},
+        time::{age, from_unix_ms, span, timestamp},
+    },
     session::Session,
 };
 
-/// Which workers, and how to answer.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
@@ -30,12 +32,11 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Show a worker and the jobs that it has
-    Show(Showing),
+    Show(ShowArguments),
 }
 
-/// Which worker.
 #[derive(Debug, clap::Args)]
-struct Showing {
+struct ShowArguments {
     /// The worker; the head of its id is enough
     id: String,
     /// At most so many jobs
@@ -46,7 +47,7 @@ struct Showing {
     format: Format,
 }
 
-/// A worker, as it is told.
+/// A worker; also the JSON document.
 #[derive(Debug, Clone, Serialize)]
 struct Row {
     id: WorkerId,
@@ -58,12 +59,12 @@ struct Row {
     in_flight: usize,
     concurrency: Option<usize>,
     started_at: Option<DateTime<Utc>>,
-    /// Seconds since it was last heard.
+    /// Seconds since its last heartbeat.
     heard_ago: i64,
 }
 
 impl Row {
-    fn alive(beat: Heartbeat, now: DateTime<Utc>) -> Self {
+    fn from_heartbeat(beat: Heartbeat, now: DateTime<Utc>) -> Self {
         let text = |text: String| (!text.is_empty()).then_some(text);
         Self {
             id: beat.worker,
@@ -74,15 +75,15 @@ impl Row {
             queues: beat.queues,
             in_flight: beat.in_flight,
             concurrency: Some(beat.concurrency),
-            started_at: Some(of_ms(beat.started_at_ms)),
+            started_at: Some(from_unix_ms(beat.started_at_ms)),
             // Older workers do not say when they spoke.
-            heard_ago: (now - of_ms(beat.said_at_ms.max(beat.started_at_ms)))
+            heard_ago: (now - from_unix_ms(beat.said_at_ms.max(beat.started_at_ms)))
                 .num_seconds()
                 .max(0),
         }
     }
 
-    fn unheard(worker: Unheard) -> Self {
+    fn from_unheard(worker: Unheard) -> Self {
         Self {
             id: worker.worker,
             state: "dead".to_owned(),
@@ -100,31 +101,29 @@ impl Row {
 
 /// A worker with the jobs that it has.
 #[derive(Debug, Serialize)]
-struct Whole {
+struct WorkerDocument {
     #[serde(flatten)]
     row: Row,
-    jobs: Vec<Held>,
+    jobs: Vec<HeldJob>,
 }
 
 #[derive(Debug, Serialize)]
-struct Held {
+struct HeldJob {
     #[serde(flatten)]
     job: Holding,
     since: DateTime<Utc>,
 }
 
-/// Lists them, or shows one.
-pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
-    let now = of_ms(broker.server_time_ms().await?);
+    let now = from_unix_ms(broker.server_time_ms().await?);
     let rows = rows(&broker, now).await?;
     match arguments.action {
         None => {
-            match arguments.format {
-                Format::Json => output::json(&rows),
-                Format::Text => output::line(text(&rows, now)),
-            }
-            Ok(Done::Success)
+            arguments
+                .format
+                .print_with(&rows, || worker_table(&rows, now));
+            Ok(Exit::Success)
         }
         Some(Action::Show(showing)) => show(&broker, rows, &showing, now).await,
     }
@@ -132,31 +131,31 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
 
 async fn rows(broker: &Broker, now: DateTime<Utc>) -> Result<Vec<Row>, CommandError> {
     let alive = broker.workers().await?;
-    let alive = alive.into_iter().map(|beat| Row::alive(beat, now));
-    let unheard = broker.unheard().await?.into_iter().map(Row::unheard);
+    let alive = alive.into_iter().map(|beat| Row::from_heartbeat(beat, now));
+    let unheard = broker.unheard().await?.into_iter().map(Row::from_unheard);
     Ok(alive.chain(unheard).collect())
 }
 
 async fn show(
     broker: &Broker,
     rows: Vec<Row>,
-    showing: &Showing,
+    showing: &ShowArguments,
     now: DateTime<Utc>,
-) -> Result<Done, CommandError> {
+) -> Result<Exit, CommandError> {
     let mut named = rows
         .into_iter()
         .filter(|row| row.id.as_str().starts_with(&showing.id));
     let Some(mut row) = named.next() else {
-        output::complain(&format_args!(
+        output::error(&format_args!(
             "no worker `{}` is alive, and none of that name holds a job; `longshore workers` lists them",
-            head(&showing.id, 80)
+            one_line(&showing.id, 80)
         ));
-        return Ok(Done::Failure);
+        return Ok(Exit::Failure);
     };
     if named.next().is_some() && row.id.as_str() != showing.id {
         return Err(CommandError::Input(format!(
             "more than one worker's id begins with `{}`",
-            head(&showing.id, 80)
+            one_line(&showing.id, 80)
         )));
     }
     if row.queues.is_empty() {
@@ -164,29 +163,28 @@ async fn show(
     }
     let most = usize::try_from(showing.limit).unwrap_or(usize::MAX);
     let jobs = broker.holdings(&row.id, &row.queues, most).await?;
-    let jobs = jobs.into_iter().map(|job| Held {
+    let jobs = jobs.into_iter().map(|job| HeldJob {
         since: job
             .attempt_id
             .and_then(|attempt| attempt.made_at())
             .unwrap_or_else(|| now - TimeDelta::from_std(job.held_for).unwrap_or_default()),
         job,
     });
-    let whole = Whole {
+    let whole = WorkerDocument {
         jobs: jobs.collect(),
         row,
     };
-    match showing.format {
-        Format::Json => output::json(&whole),
-        Format::Text => output::line(whole_text(&whole, now)),
-    }
-    Ok(Done::Success)
+    showing
+        .format
+        .print_with(&whole, || describe_worker(&whole, now));
+    Ok(Exit::Success)
 }
 
-fn text(rows: &[Row], now: DateTime<Utc>) -> String {
+fn worker_table(rows: &[Row], now: DateTime<Utc>) -> String {
     if rows.is_empty() {
         return "No worker is alive: start one with `longshore-worker`.".to_owned();
     }
-    let mut lines = table([
+    let mut table = Table::new([
         "WORKER",
         "STATE",
         "VERSION",
@@ -197,22 +195,19 @@ fn text(rows: &[Row], now: DateTime<Utc>) -> String {
         "QUEUES",
     ]);
     for row in rows {
-        let number = |number: Option<usize>| {
-            let text = number.map_or_else(|| "-".to_owned(), count);
-            Cell::new(text).set_alignment(CellAlignment::Right)
-        };
+        let number = |number: Option<usize>| right(number.map_or_else(|| "-".to_owned(), grouped));
         let queues: Vec<&str> = row.queues.iter().map(QueueName::as_str).collect();
         let queues = queues.join(", ");
-        lines.add_row([
+        table.add_row([
             Cell::new(&row.id),
-            Cell::new(state(row)),
+            Cell::new(worker_state(row)),
             Cell::new(or_dash(row.version.as_deref())),
             Cell::new(or_dash(row.host.as_deref())),
             number(Some(row.in_flight)),
             number(row.concurrency),
             Cell::new(
                 row.started_at
-                    .map_or_else(|| "-".to_owned(), |at| ago(at, now)),
+                    .map_or_else(|| "-".to_owned(), |at| age(at, now)),
             ),
             Cell::new(or_dash(
                 Some(&queues)
@@ -221,11 +216,11 @@ fn text(rows: &[Row], now: DateTime<Utc>) -> String {
             )),
         ]);
     }
-    drawn(&lines)
+    table.to_string()
 }
 
-/// Its state; of one that is silent for longer than a heartbeat takes, since when.
-fn state(row: &Row) -> String {
+/// Its state, and how long it is silent if that is longer than a heartbeat takes.
+fn worker_state(row: &Row) -> String {
     let silent = span(TimeDelta::try_seconds(row.heard_ago).unwrap_or_default());
     if row.concurrency.is_none() {
         format!("dead, not heard for {silent}")
@@ -236,39 +231,39 @@ fn state(row: &Row) -> String {
     }
 }
 
-fn whole_text(whole: &Whole, now: DateTime<Utc>) -> String {
+fn describe_worker(whole: &WorkerDocument, now: DateTime<Utc>) -> String {
     let row = &whole.row;
     let places = row
         .concurrency
-        .map_or_else(String::new, |places| format!(" of {}", count(places)));
+        .map_or_else(String::new, |places| format!(" of {}", grouped(places)));
     let mut parts = vec![format!(
         "{}: {}\nVersion {} on {}, process {}, since {}\n{}{places} in flight",
         row.id,
-        state(row),
+        worker_state(row),
         or_dash(row.version.as_deref()),
         or_dash(row.host.as_deref()),
         row.pid
             .map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
-        row.started_at.map_or_else(|| "-".to_owned(), time),
-        count(row.in_flight),
+        row.started_at.map_or_else(|| "-".to_owned(), timestamp),
+        grouped(row.in_flight),
     )];
     if !whole.jobs.is_empty() {
-        let mut lines = table(["JOB", "TYPE", "PLATFORM", "MODEL", "SINCE"]);
+        let mut table = Table::new(["JOB", "TYPE", "PLATFORM", "MODEL", "SINCE"]);
         for held in &whole.jobs {
-            lines.add_row([
+            table.add_row([
                 held.job.job_id.to_string(),
                 or_dash(held.job.task_type.as_deref()),
                 or_dash(held.job.platform.as_deref()),
                 or_dash(held.job.model.as_deref()),
-                ago(held.since, now),
+                age(held.since, now),
             ]);
         }
-        parts.push(drawn(&lines));
+        parts.push(table.to_string());
         if row.in_flight > whole.jobs.len() {
             let more = row.in_flight - whole.jobs.len();
             parts.push(format!(
                 "and {} more (--limit shows them)",
-                many(more, "job")
+                counted(more, "job")
             ));
         }
     }
@@ -303,31 +298,31 @@ mod tests {
 
     #[test]
     fn workers_are_told_with_what_they_do() {
-        let now = of_ms(1_795_000_600_000);
+        let now = from_unix_ms(1_795_000_600_000);
         let rows = [
-            Row::alive(beat(1_795_000_599_000, WorkerState::Running), now),
-            Row::alive(beat(1_795_000_591_000, WorkerState::Draining), now),
-            Row::unheard(Unheard {
+            Row::from_heartbeat(beat(1_795_000_599_000, WorkerState::Running), now),
+            Row::from_heartbeat(beat(1_795_000_591_000, WorkerState::Draining), now),
+            Row::from_unheard(Unheard {
                 worker: WorkerId::from_record("box-9-def"),
                 holds: 12,
                 idle: Duration::from_secs(14),
             }),
         ];
-        insta::assert_snapshot!(text(&rows, now), @r"
+        insta::assert_snapshot!(worker_table(&rows, now), @r"
         WORKER     STATE                       VERSION  HOST  IN FLIGHT  PLACES  UP FOR  QUEUES
         box-7-abc  running                     0.1.0    box           2   1,000  10m     default, bulk
         box-7-abc  draining, not heard for 9s  0.1.0    box           2   1,000  10m     default, bulk
         box-9-def  dead, not heard for 14s     -        -            12       -  -       -
         ");
         assert_eq!(
-            text(&[], now),
+            worker_table(&[], now),
             "No worker is alive: start one with `longshore-worker`."
         );
         let [row, ..] = rows;
-        let whole = Whole {
+        let whole = WorkerDocument {
             row,
-            jobs: vec![Held {
-                since: of_ms(1_795_000_597_000),
+            jobs: vec![HeldJob {
+                since: from_unix_ms(1_795_000_597_000),
                 job: Holding {
                     job_id: JobId::parse("inv-42").unwrap(),
                     place: Place::from_record("1-0"),
@@ -339,7 +334,7 @@ mod tests {
                 },
             }],
         };
-        insta::assert_snapshot!(whole_text(&whole, now), @r"
+        insta::assert_snapshot!(describe_worker(&whole, now), @r"
         box-7-abc: running
         Version 0.1.0 on box, process 7, since 2026-11-18T11:06:40Z
         2 of 1,000 in flight

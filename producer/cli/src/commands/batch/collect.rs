@@ -5,40 +5,47 @@ use std::{
     time::{Duration, Instant},
 };
 
-use longshore_client::client::is_passing;
-use longshore_shared::{
-    broker::{BatchReport, Broker, TaskReport},
-    chain::{ChainId, ChainState},
-};
+use longshore_client::{BatchReport, ChainId, ChainState, Client, Usd};
 
 use super::{
-    bar::{Bar, Tally},
-    past::Past,
+    known_batch,
+    past::RecordedOutcomes,
     report::{Report, Sums},
     results::{Results, TaskResult},
 };
-use crate::{commands::submit::presence::nobody, error::CommandError, session::Session};
+use crate::{
+    error::CommandError,
+    render::{money::dollars, progress::Progress},
+    session::Session,
+    waiting::{EXPLAIN_AFTER, Outage, missing_worker},
+};
 
-/// Tasks that one command asks for. An outcome holds the whole answer, so not too many.
+/// Tasks read by one command. An outcome holds the whole answer, so not too many.
 const CHUNK: usize = 200;
 
-/// Of the tasks that are not done, so many of the first are looked at: jobs run about in the order that they
-/// were put in, and what ends before its turn is held in memory.
+/// Open tasks that are read in each round. Jobs run about in the order of the tasks; a result that comes
+/// before its turn is held in memory.
 const WINDOW: u32 = 2000;
 
-/// While so many bytes are held, only the first is looked at.
+/// While so many bytes are held, only the first open task is read.
 const HELD_BYTES: usize = 16 << 20;
 
-/// The pause between two looks, from busy to idle.
+/// The pause between two rounds, from busy to idle.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
-/// After so long without any outcome, it is time to say why there may be none.
-const SOON: Duration = Duration::from_secs(2);
+/// How far the batch is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) total: u64,
+    pub(super) done: u64,
+    pub(super) failed: u64,
+    pub(super) cost: Usd,
+}
 
-/// What has come of the tasks of a batch.
+/// Collects the results of a batch.
 pub(super) struct Collector<'a> {
-    broker: &'a Broker,
-    past: Past<'a>,
+    client: &'a Client,
+    recorded: RecordedOutcomes<'a>,
     id: &'a ChainId,
     /// The first task whose result is not kept yet.
     next: u32,
@@ -48,19 +55,19 @@ pub(super) struct Collector<'a> {
     results: Results,
     sums: Sums,
     tally: Tally,
-    bar: Bar,
-    away: bool,
+    bar: Progress,
+    outage: Outage,
 }
 
 impl<'a> Collector<'a> {
     pub(super) fn new(
         session: &'a Session,
-        broker: &'a Broker,
+        client: &'a Client,
         id: &'a ChainId,
     ) -> Result<Self, CommandError> {
-        Ok(Self {
-            broker,
-            past: Past::new(session),
+        let collector = Self {
+            client,
+            recorded: RecordedOutcomes::new(session),
             id,
             next: 0,
             held: BTreeMap::new(),
@@ -68,46 +75,53 @@ impl<'a> Collector<'a> {
             results: Results::new()?,
             sums: Sums::default(),
             tally: Tally::default(),
-            bar: Bar::new(),
-            away: false,
-        })
+            bar: Progress::bar("{wide_bar} {pos}/{len} done, {msg} {elapsed}"),
+            outage: Outage::default(),
+        };
+        collector.show_tally();
+        Ok(collector)
     }
 
     pub(super) fn tally(&self) -> Tally {
         self.tally
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(super) fn clear(&self) {
         self.bar.clear();
     }
 
-    /// All that came, after [`Collector::run`] said how long it took.
+    /// The report, after [`Collector::run`] returned the duration.
     pub(super) fn into_report(self, duration: Duration) -> Result<Report, CommandError> {
         let kept = self.results.finish()?;
-        Ok(Report::of(self.id.clone(), self.sums, kept, duration))
+        Ok(Report::new(self.id.clone(), self.sums, kept, duration))
     }
 
-    /// Runs until the result of every task is kept; gives the time from the batch's begin to its end.
+    /// Runs until it has the result of every task; the time from the batch's begin to its end.
     pub(super) async fn run(&mut self) -> Result<Duration, CommandError> {
         let began = Instant::now();
         let mut explained = false;
         let mut pause = PAUSE.0;
         loop {
-            let look = Instant::now();
+            let round = Instant::now();
             let before = (self.next, self.held.len());
-            if let Some(report) = self.patiently_look().await? {
+            let collected = self.collect_round().await;
+            let ended = self
+                .outage
+                .tolerate(collected, |text| self.bar.note(text))?
+                .flatten();
+            if let Some(report) = ended {
                 let ended = report.ended.unwrap_or(report.put);
                 return Ok((ended - report.begun).to_std().unwrap_or_default());
             }
-            self.bar.show(&self.tally);
-            if !explained && self.tally.done == 0 && began.elapsed() > SOON {
+            self.show_tally();
+            if !explained && self.tally.done == 0 && began.elapsed() > EXPLAIN_AFTER {
                 explained = true;
                 self.explain().await;
             }
             if (self.next, self.held.len()) == before {
-                // A look that took long is not followed by the next at once.
-                tokio::time::sleep(pause.max(look.elapsed())).await;
+                // After a long round, a pause of the same length.
+                tokio::time::sleep(pause.max(round.elapsed())).await;
                 pause = (pause * 2).min(PAUSE.1);
             } else {
                 pause = PAUSE.0;
@@ -115,30 +129,21 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Lets pass what passes, and says so once.
-    async fn patiently_look(&mut self) -> Result<Option<BatchReport>, CommandError> {
-        match self.look().await {
-            Err(CommandError::Broker(error)) if is_passing(&error) => {
-                if !self.away {
-                    self.away = true;
-                    self.bar
-                        .note(&format!("{error}. Waiting for it to come back."));
-                }
-                Ok(None)
-            }
-            looked => {
-                if self.away {
-                    self.away = false;
-                    self.bar.note("Redis is back.");
-                }
-                looked
-            }
-        }
+    fn show_tally(&self) {
+        let Tally {
+            total,
+            done,
+            failed,
+            cost,
+        } = self.tally;
+        self.bar.set(done, total);
+        self.bar
+            .set_message(format!("{failed} failed, {}", dollars(cost)));
     }
 
-    /// One look at what comes next; the batch, if it was the last.
-    async fn look(&mut self) -> Result<Option<BatchReport>, CommandError> {
-        let report = known(self.broker, self.id).await?;
+    /// Reads the next tasks; the batch, if none is left.
+    async fn collect_round(&mut self) -> Result<Option<BatchReport>, CommandError> {
+        let report = known_batch(self.client, self.id).await?;
         self.tally = Tally {
             total: report.lines,
             done: report.done(),
@@ -156,27 +161,27 @@ impl<'a> Collector<'a> {
             .filter(|index| !self.held.contains_key(index))
             .collect();
         for chunk in due.chunks(CHUNK) {
-            let tasks = self.broker.batch_tasks(self.id, chunk).await?;
+            let tasks = self.client.batch_tasks(self.id, chunk).await?;
             let mut gone = Vec::new();
             for (index, task) in chunk.iter().zip(tasks) {
-                // Of an id that a producer chose, the outcome may be that of a job before: until this one is
-                // held against it, it is not known whether they are the same.
+                // The outcome under an own id may be that of an earlier job: until a worker has compared the two,
+                // it is not known whether they are the same.
                 if task.running && (task.own || task.outcome.is_none()) {
                     continue;
                 }
                 if task.outcome.is_some() {
-                    self.hold(ended(*index, task));
+                    self.hold(TaskResult::from_report(*index, task));
                 } else {
                     gone.push((*index, task));
                 }
             }
-            for result in self.past.look(gone).await {
+            for result in self.recorded.results(gone).await {
                 self.hold(result);
             }
-            self.keep()?;
+            self.keep_next()?;
         }
         if report.state.is_final() && self.next >= sent {
-            self.never_ran(&report)?;
+            self.add_unstarted(&report)?;
             return Ok(Some(report));
         }
         Ok(None)
@@ -187,8 +192,8 @@ impl<'a> Collector<'a> {
         self.held.insert(result.index, result);
     }
 
-    /// Keeps those results whose turn it is.
-    fn keep(&mut self) -> Result<(), CommandError> {
+    /// Stores the results whose turn it is.
+    fn keep_next(&mut self) -> Result<(), CommandError> {
         while let Some(result) = self.held.remove(&self.next) {
             self.held_bytes = self.held_bytes.saturating_sub(result.bytes());
             self.sums.add(&result);
@@ -198,66 +203,35 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// Of a batch that was cancelled: the tasks that had not come to the queue.
-    fn never_ran(&mut self, report: &BatchReport) -> Result<(), CommandError> {
+    /// The tasks of a cancelled batch that had not come to the queue.
+    fn add_unstarted(&mut self, report: &BatchReport) -> Result<(), CommandError> {
         for index in self.next..u32::try_from(report.lines).unwrap_or(u32::MAX) {
             let reason = "the batch was cancelled before the task began";
             let id = self.id.task(index);
-            self.hold(TaskResult::without(
+            self.hold(TaskResult::without_outcome(
                 index,
                 id,
                 "cancelled",
                 reason.to_owned(),
             ));
-            self.keep()?;
+            self.keep_next()?;
         }
         Ok(())
     }
 
-    /// Says why there may be no outcomes yet. A courtesy: what goes wrong with it is told by the next look.
+    /// Says why there may be no outcomes yet. Errors are left to the next round.
     async fn explain(&self) {
-        let Ok(Some(report)) = self.broker.batch(self.id).await else {
+        let Ok(Some(report)) = self.client.batch(self.id).await else {
             return;
         };
-        if let Ok(Some(nobody)) = nobody(self.broker, &report.queue).await {
+        if let Ok(Some(missing)) = missing_worker(self.client.broker(), &report.queue).await {
             self.bar.note(&format!(
-                "{nobody}; the tasks wait. Ctrl-C leaves them where they are."
+                "{missing}; the tasks wait. Ctrl-C leaves them where they are."
             ));
         }
         if report.state == ChainState::Open {
             self.bar
                 .note("Not all of its tasks are in yet: `longshore batch show` tells more.");
-        }
-    }
-}
-
-/// A batch that somebody knows.
-pub(super) async fn known(broker: &Broker, id: &ChainId) -> Result<BatchReport, CommandError> {
-    let Some(report) = broker.batch(id).await? else {
-        return Err(CommandError::Input(format!(
-            "batch `{id}` is not known, or ended so long ago that Redis keeps it no more \
-             (`retention.chains`); what it cost: `longshore costs --chain-id {id}`"
-        )));
-    };
-    super::put::check_kind(id, &report)?;
-    Ok(report)
-}
-
-/// The result of a task of which there is an outcome, or that has none.
-pub(super) fn ended(index: u32, task: TaskReport) -> TaskResult {
-    let (id, refused) = (task.job, task.own && task.failed);
-    match task.outcome {
-        // It failed, but what stands under its id did not, or not yet.
-        Some(outcome) if !(refused && outcome.success) => TaskResult::of(index, outcome),
-        _ if refused => {
-            let reason = format!(
-                "id `{id}` belongs to another job, which has other content; use another id, or none"
-            );
-            TaskResult::without(index, id, "id_conflict", reason)
-        }
-        _ => {
-            let reason = "neither Redis nor Postgres knows how it ended".to_owned();
-            TaskResult::without(index, id, "unknown", reason)
         }
     }
 }

@@ -1,62 +1,59 @@
-//! Outcomes that Redis no longer keeps, out of the record.
+//! Outcomes that Redis no longer keeps, from Postgres.
 
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
 };
 
-use longshore_client::{JobId, Outcome};
-use longshore_shared::{
-    broker::TaskReport,
-    ledger::{Ledger, LedgerError},
-};
+use longshore_client::{JobId, Outcome, TaskReport};
+use longshore_shared::ledger::Ledger;
 
-use super::{collect::ended, results::TaskResult};
+use super::results::TaskResult;
 use crate::{error::CommandError, output, session::Session};
 
-/// The record is asked so often.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The pause between two queries for what Postgres did not have.
+const QUERY_PAUSE: Duration = Duration::from_secs(1);
 
-/// What the record does not have by then, it will not have: events reach it within moments of their job's end,
+/// What Postgres does not have by then, it will not have: events reach it within moments of the job's end,
 /// and Redis keeps the outcome for an hour.
-const BEHIND: Duration = Duration::from_mins(1);
+const RECORDING_LIMIT: Duration = Duration::from_mins(1);
 
-/// The record, asked only when something is wanted of it.
-pub(super) struct Past<'a> {
+/// Outcomes from Postgres, which is connected to when the first is needed.
+pub(super) struct RecordedOutcomes<'a> {
     session: &'a Session,
     ledger: Option<Ledger>,
-    /// When it did not have what was wanted, or was not there.
-    asked: Option<Instant>,
-    /// Since when it is asked for what it does not have; nothing while it is away.
+    /// When it did not have everything, or did not answer.
+    queried: Option<Instant>,
+    /// Since when it answers without everything.
     missing: Option<Instant>,
-    away: bool,
+    is_unreachable: bool,
 }
 
-impl<'a> Past<'a> {
+impl<'a> RecordedOutcomes<'a> {
     pub(super) fn new(session: &'a Session) -> Self {
         Self {
             session,
             ledger: None,
-            asked: None,
+            queried: None,
             missing: None,
-            away: false,
+            is_unreachable: false,
         }
     }
 
-    /// The results of tasks that have ended and are gone from Redis, as far as they can be told. One with an
-    /// id of its own may be the repetition of a job that has not ended: it will be looked at again.
-    pub(super) async fn look(&mut self, gone: Vec<(u32, TaskReport)>) -> Vec<TaskResult> {
-        if gone.is_empty() || self.asked.is_some_and(|at| at.elapsed() < AGAIN) {
+    /// The results of ended tasks whose outcomes Redis keeps no longer, as far as they are known. A task with
+    /// an id of its own may repeat a job that has not ended: it is left for a later call.
+    pub(super) async fn results(&mut self, gone: Vec<(u32, TaskReport)>) -> Vec<TaskResult> {
+        if gone.is_empty() || self.queried.is_some_and(|at| at.elapsed() < QUERY_PAUSE) {
             return Vec::new();
         }
         let ids: Vec<JobId> = gone.iter().map(|(_, task)| task.job.clone()).collect();
         let found = match self.outcomes(&ids).await {
             Ok(found) => found,
             Err(error) => {
-                self.asked = Some(Instant::now());
+                self.queried = Some(Instant::now());
                 self.missing = None;
-                if !self.away && gone.iter().any(|(_, task)| !task.own) {
-                    self.away = true;
+                if !self.is_unreachable && gone.iter().any(|(_, task)| !task.own) {
+                    self.is_unreachable = true;
                     output::note(format_args!(
                         "{error}\nRedis no longer keeps some of the outcomes. Waiting for the record."
                     ));
@@ -64,7 +61,7 @@ impl<'a> Past<'a> {
                 return Vec::new();
             }
         };
-        self.away = false;
+        self.is_unreachable = false;
         let mut found: HashMap<JobId, Outcome> = found
             .into_iter()
             .map(|outcome| (outcome.id.clone(), outcome))
@@ -73,9 +70,9 @@ impl<'a> Past<'a> {
         let mut missing = Vec::new();
         for (index, mut task) in gone {
             task.outcome = found.remove(&task.job);
-            // One that failed and has no outcome was refused for its id: it will never have one.
+            // A failed task without an outcome was refused for its id: it will never have one.
             if task.outcome.is_some() || (task.own && task.failed) {
-                results.push(ended(index, task));
+                results.push(TaskResult::from_report(index, task));
             } else {
                 missing.push((index, task));
             }
@@ -84,11 +81,11 @@ impl<'a> Past<'a> {
             self.missing = None;
             return results;
         }
-        self.asked = Some(Instant::now());
+        self.queried = Some(Instant::now());
         let since = *self.missing.get_or_insert_with(Instant::now);
-        if since.elapsed() > BEHIND {
+        if since.elapsed() > RECORDING_LIMIT {
             let lost = missing.into_iter().filter(|(_, task)| !task.own);
-            results.extend(lost.map(|(index, task)| ended(index, task)));
+            results.extend(lost.map(|(index, task)| TaskResult::from_report(index, task)));
         }
         results
     }
@@ -98,9 +95,6 @@ impl<'a> Past<'a> {
             Some(ledger) => ledger,
             None => self.ledger.insert(self.session.ledger().await?),
         };
-        ledger
-            .outcomes(ids)
-            .await
-            .map_err(|error: LedgerError| error.into())
+        Ok(ledger.outcomes(ids).await?)
     }
 }

@@ -1,30 +1,30 @@
-//! What is told of a batch that is done.
+//! The report of a batch that has ended.
 
 #[cfg(test)]
 mod tests;
 
 use std::{collections::HashMap, fmt::Write as _, path::Path, time::Duration};
 
-use longshore_client::Usd;
-use longshore_shared::chain::ChainId;
+use longshore_client::{ChainId, Usd};
 use serde::Serialize;
 
-use super::results::{Kept, TaskResult};
-use crate::commands::{
-    submit::{
-        answer::seconds,
-        money::{dollars, exact},
-    },
-    words,
+use super::{
+    results::{StoredResults, TaskResult},
+    task_count,
+};
+use crate::render::{
+    money::{dollars, exact},
+    text::one_line,
+    time::seconds_from_ms,
 };
 
-/// So many failures are told one by one.
+/// Failures that are listed.
 const FAILURES: usize = 10;
 
-/// The longest error of a failure that is told so, in characters.
+/// Characters of an error.
 const ERROR: usize = 200;
 
-/// What all tasks that have ended come to.
+/// The sums of all ended tasks.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
     tasks: u64,
@@ -49,23 +49,23 @@ impl Sums {
         share.successes += u64::from(result.success);
         share.cost = share.cost + result.cost;
         if !result.success && self.failures.len() < FAILURES {
-            self.failures.push(failure(result));
+            self.failures.push(describe_failure(result));
         }
     }
 }
 
-/// A task that failed, in one line.
-pub(super) fn failure(result: &TaskResult) -> String {
+/// A failed task in one line.
+pub(super) fn describe_failure(result: &TaskResult) -> String {
     let error = result.error.as_deref().unwrap_or("no reason was given");
     let (number, index) = (u64::from(result.index) + 1, result.index);
     format!(
         "task {number} (index {index}), {}: {}",
         result.task_id,
-        words::head(error, ERROR)
+        one_line(error, ERROR)
     )
 }
 
-/// How a batch ended; the document that `--output` and `--format json` write.
+/// The result of a batch; the document that `--output` and `--format json` write.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     total_tasks: u64,
@@ -77,7 +77,7 @@ pub(super) struct Report {
     /// Seconds from the first enqueue to the last outcome.
     total_duration: f64,
     chain_id: ChainId,
-    results: Kept,
+    results: StoredResults,
     #[serde(skip)]
     sums: Sums,
 }
@@ -95,14 +95,21 @@ impl Report {
         clippy::cast_precision_loss,
         reason = "a rate of fewer than 2^52 tasks"
     )]
-    pub(super) fn of(chain_id: ChainId, sums: Sums, results: Kept, duration: Duration) -> Self {
+    pub(super) fn new(
+        chain_id: ChainId,
+        sums: Sums,
+        results: StoredResults,
+        duration: Duration,
+    ) -> Self {
         Self {
             total_tasks: sums.tasks,
             success_count: sums.successes,
             failure_count: sums.tasks - sums.successes,
             success_rate: sums.successes as f64 / sums.tasks.max(1) as f64,
             total_cost: sums.cost,
-            total_duration: seconds(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+            total_duration: seconds_from_ms(
+                u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            ),
             chain_id,
             results,
             sums,
@@ -114,11 +121,11 @@ impl Report {
     }
 
     /// For people.
-    pub(super) fn text(&self, saved: Option<&Path>) -> String {
+    pub(super) fn to_text(&self, saved: Option<&Path>) -> String {
         let mut text = format!(
             "\n=== Batch Complete ===\nTotal: {}\nSuccess: {}\nFailed: {}\nSuccess Rate: {:.1}%\nTotal Cost: {}\nTotal \
              Duration: {:.2}s\n\nBy Platform:",
-            tasks(self.total_tasks),
+            task_count(self.total_tasks),
             self.success_count,
             self.failure_count,
             self.rate(),
@@ -167,9 +174,4 @@ impl Report {
             let _written = write!(text, "\n  … and {more} more");
         }
     }
-}
-
-/// So many tasks, in words.
-pub(super) fn tasks(count: u64) -> String {
-    words::many(count, "task")
 }

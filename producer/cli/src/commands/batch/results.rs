@@ -5,11 +5,14 @@ use std::{
     io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write as _},
 };
 
-use longshore_client::{JobId, Outcome, Usd};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
-use serde_json::{Map, Value, value::RawValue};
+use longshore_client::{JobId, Outcome, TaskReport, Usd};
+use serde::{Deserialize, Serialize, Serializer, ser};
+use serde_json::{Map, Value};
 
-use crate::{commands::submit::money::exact, error::CommandError};
+use crate::{
+    error::CommandError,
+    render::money::{exact, parse_exact},
+};
 
 /// How one task ended.
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,7 +25,7 @@ pub(super) struct TaskResult {
     output: Option<String>,
     pub(super) error: Option<String>,
     error_class: Option<String>,
-    #[serde(serialize_with = "exact", deserialize_with = "exactly")]
+    #[serde(serialize_with = "exact", deserialize_with = "parse_exact")]
     pub(super) cost: Usd,
     duration_ms: u64,
     input_tokens: u64,
@@ -31,14 +34,27 @@ pub(super) struct TaskResult {
     metadata: Option<Map<String, Value>>,
 }
 
-/// The amount that `exact` wrote.
-fn exactly<'de, D: Deserializer<'de>>(from: D) -> Result<Usd, D::Error> {
-    let text = Box::<RawValue>::deserialize(from)?;
-    text.get().parse().map_err(serde::de::Error::custom)
-}
-
 impl TaskResult {
-    pub(super) fn of(index: u32, outcome: Outcome) -> Self {
+    /// The result of a task that has an outcome, or never will.
+    pub(super) fn from_report(index: u32, task: TaskReport) -> Self {
+        let (id, refused) = (task.job, task.own && task.failed);
+        match task.outcome {
+            // A refused task failed; a success under its id belongs to another job.
+            Some(outcome) if !(refused && outcome.success) => Self::from_outcome(index, outcome),
+            _ if refused => {
+                let reason = format!(
+                    "id `{id}` belongs to another job, which has other content; use another id, or none"
+                );
+                Self::without_outcome(index, id, "id_conflict", reason)
+            }
+            _ => {
+                let reason = "neither Redis nor Postgres knows how it ended".to_owned();
+                Self::without_outcome(index, id, "unknown", reason)
+            }
+        }
+    }
+
+    pub(super) fn from_outcome(index: u32, outcome: Outcome) -> Self {
         Self {
             task_id: outcome.id,
             index,
@@ -57,8 +73,8 @@ impl TaskResult {
         }
     }
 
-    /// Of a task of which there is no outcome, for this reason.
-    pub(super) fn without(index: u32, id: JobId, class: &str, reason: String) -> Self {
+    /// The result of a task that has no outcome, for this reason.
+    pub(super) fn without_outcome(index: u32, id: JobId, class: &str, reason: String) -> Self {
         Self {
             task_id: id,
             index,
@@ -84,14 +100,8 @@ impl TaskResult {
     }
 }
 
-fn failed(source: io::Error) -> CommandError {
-    CommandError::Io {
-        what: format!(
-            "the results cannot be kept in a temporary file in {} (see TMPDIR)",
-            std::env::temp_dir().display()
-        ),
-        source,
-    }
+fn temporary_file(source: io::Error) -> CommandError {
+    CommandError::temporary_file("results")(source)
 }
 
 /// Results, in the order of the tasks.
@@ -102,7 +112,7 @@ pub(super) struct Results {
 
 impl Results {
     pub(super) fn new() -> Result<Self, CommandError> {
-        let file = tempfile::tempfile().map_err(failed)?;
+        let file = tempfile::tempfile().map_err(temporary_file)?;
         Ok(Self {
             file: BufWriter::with_capacity(1 << 16, file),
         })
@@ -112,24 +122,24 @@ impl Results {
         serde_json::to_writer(&mut self.file, result)
             .map_err(io::Error::from)
             .and_then(|()| self.file.write_all(b"\n"))
-            .map_err(failed)
+            .map_err(temporary_file)
     }
 
     /// After the last.
-    pub(super) fn finish(self) -> Result<Kept, CommandError> {
+    pub(super) fn finish(self) -> Result<StoredResults, CommandError> {
         let file = self
             .file
             .into_inner()
-            .map_err(|error| failed(error.into_error()))?;
-        Ok(Kept(file))
+            .map_err(|error| temporary_file(error.into_error()))?;
+        Ok(StoredResults(file))
     }
 }
 
 /// All results; as JSON, a list of them.
 #[derive(Debug)]
-pub(super) struct Kept(File);
+pub(super) struct StoredResults(File);
 
-impl Serialize for Kept {
+impl Serialize for StoredResults {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut file = self.0.try_clone().map_err(ser::Error::custom)?;
         file.rewind().map_err(ser::Error::custom)?;

@@ -3,32 +3,27 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore_shared::{
-    broker::{BatchReport, Broker},
-    chain::{ChainId, ChainState},
-};
+use longshore_client::{BatchReport, ChainId, ChainState, Client, Usd};
 use serde::Serialize;
 
 use super::{
-    collect::{ended, known},
-    past::Past,
-    report::{failure, tasks},
-    results::TaskResult,
+    known_batch, past::RecordedOutcomes, report::describe_failure, results::TaskResult, task_count,
 };
 use crate::{
-    commands::{
-        submit::money::{dollars, exact},
-        words::{self, count, span},
+    error::{CommandError, Exit},
+    output::Format,
+    render::{
+        money::{dollars, exact},
+        text::{grouped, one_line},
+        time::{from_unix_ms, span, timestamp},
     },
-    error::{CommandError, Done},
-    output::{self, Format},
     session::Session,
 };
 
-/// So many of those that failed are told.
+/// Failed tasks that are listed.
 const FAILURES: usize = 10;
 
-/// An open batch to which nothing came for so long has probably lost its producer.
+/// An open batch that got no tasks for so long has probably lost its producer.
 const QUIET: TimeDelta = TimeDelta::seconds(30);
 
 /// Options.
@@ -42,47 +37,44 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
-    let broker = session.broker().await?;
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let client = session.client().await?;
     let id = arguments.id;
-    let report = known(&broker, &id).await?;
-    let now = words::of_ms(broker.server_time_ms().await?);
-    let shown = Shown {
-        failures: failures(&id, session, &broker).await?,
-        ..Shown::of(id, report, now)
+    let report = known_batch(&client, &id).await?;
+    let now = from_unix_ms(client.broker().server_time_ms().await?);
+    let status = BatchStatus {
+        failures: failures(&id, session, &client).await?,
+        ..BatchStatus::new(id, report, now)
     };
-    match arguments.format {
-        Format::Text => output::line(shown.text()),
-        Format::Json => output::json(&shown),
-    }
-    Ok(Done::Success)
+    arguments.format.print_with(&status, || status.to_text());
+    Ok(Exit::Success)
 }
 
-/// Some of the tasks that failed, with their errors where those are still known.
+/// Some of the failed tasks, with their errors where those are still known.
 async fn failures(
     id: &ChainId,
     session: &Session,
-    broker: &Broker,
+    client: &Client,
 ) -> Result<Vec<TaskResult>, CommandError> {
-    let mut indices = broker.failed_tasks(id).await?;
+    let mut indices = client.failed_batch_tasks(id).await?;
     indices.truncate(FAILURES);
-    let found = broker.batch_tasks(id, &indices).await?;
+    let found = client.batch_tasks(id, &indices).await?;
     let (here, gone): (Vec<_>, Vec<_>) = indices
         .into_iter()
         .zip(found)
         .partition(|(_, task)| task.outcome.is_some());
     let mut failures: Vec<TaskResult> = here
         .into_iter()
-        .map(|(index, task)| ended(index, task))
+        .map(|(index, task)| TaskResult::from_report(index, task))
         .collect();
-    failures.extend(Past::new(session).look(gone).await);
+    failures.extend(RecordedOutcomes::new(session).results(gone).await);
     failures.sort_by_key(|failure| failure.index);
     Ok(failures)
 }
 
-/// What is shown of a batch; also as JSON.
+/// The status of a batch; also the JSON document.
 #[derive(Debug, Serialize)]
-struct Shown {
+struct BatchStatus {
     id: ChainId,
     name: String,
     state: ChainState,
@@ -95,7 +87,7 @@ struct Shown {
     cancelled: u64,
     running: u64,
     #[serde(serialize_with = "exact")]
-    cost: longshore_client::Usd,
+    cost: Usd,
     /// Tasks that end in a second, on the average since it began.
     rate: Option<f64>,
     begun_at: DateTime<Utc>,
@@ -106,8 +98,8 @@ struct Shown {
     now: DateTime<Utc>,
 }
 
-impl Shown {
-    fn of(id: ChainId, report: BatchReport, now: DateTime<Utc>) -> Self {
+impl BatchStatus {
+    fn new(id: ChainId, report: BatchReport, now: DateTime<Utc>) -> Self {
         Self {
             id,
             rate: rate(&report, now),
@@ -133,53 +125,53 @@ impl Shown {
         self.completed + self.failed + self.cancelled
     }
 
-    fn text(&self) -> String {
+    fn to_text(&self) -> String {
         let mut text = format!(
             "Batch: {} ({})\nState: {}\nTasks: {} of {} done: {} succeeded, {} failed, {} cancelled; {} at work (at most \
              {}, queue {})\nCost: {}\nBegun: {}",
             self.id,
-            words::head(&self.name, 80),
+            one_line(&self.name, 80),
             self.state,
-            count(self.done()),
-            count(self.tasks),
-            count(self.completed),
-            count(self.failed),
-            count(self.cancelled),
-            count(self.running),
-            count(self.parallel),
+            grouped(self.done()),
+            grouped(self.tasks),
+            grouped(self.completed),
+            grouped(self.failed),
+            grouped(self.cancelled),
+            grouped(self.running),
+            grouped(self.parallel),
             self.queue,
             dollars(self.cost),
-            words::time(self.begun_at),
+            timestamp(self.begun_at),
         );
         // Writing to a text does not fail.
         if let Some(ended) = self.ended_at {
             let took = span(ended - self.begun_at);
-            let _written = write!(text, "\nEnded: {}, after {took}", words::time(ended));
+            let _written = write!(text, "\nEnded: {}, after {took}", timestamp(ended));
         }
         if let Some(rate) = self.rate {
-            let _written = write!(text, "\nRate: {rate:.1} tasks/s{}", self.left(rate));
+            let _written = write!(text, "\nRate: {rate:.1} tasks/s{}", self.time_left(rate));
         }
         if !self.failures.is_empty() {
             text.push_str("\n\nFailed Tasks:");
             for one in &self.failures {
-                let _written = write!(text, "\n  {}", failure(one));
+                let _written = write!(text, "\n  {}", describe_failure(one));
             }
             let others = (self.failed + self.cancelled).saturating_sub(self.failures.len() as u64);
             if others > 0 {
-                let _written = write!(text, "\n  … and {} more", count(others));
+                let _written = write!(text, "\n  … and {} more", grouped(others));
             }
         }
-        self.write_how_to_go_on(&mut text);
+        self.write_next_step(&mut text);
         text
     }
 
-    /// How long it will take, if it goes on like that.
+    /// The time until its end at this rate.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         reason = "an estimate for people"
     )]
-    fn left(&self, rate: f64) -> String {
+    fn time_left(&self, rate: f64) -> String {
         let left = self.tasks.saturating_sub(self.done());
         if self.state != ChainState::Running || left == 0 {
             return String::new();
@@ -188,7 +180,7 @@ impl Shown {
         seconds.map_or_else(String::new, |left| format!(", about {} left", span(left)))
     }
 
-    fn write_how_to_go_on(&self, text: &mut String) {
+    fn write_next_step(&self, text: &mut String) {
         let id = &self.id;
         let _written = match self.state {
             ChainState::Open if self.now - self.last_put_at < QUIET => {
@@ -198,7 +190,7 @@ impl Shown {
                 text,
                 "\n\nNot all of its tasks are in: {} came, the last of them {} ago. If its producer is gone, run the same \
                  command again: `longshore batch FILE --id {id}` puts in what is missing. What is in runs.",
-                tasks(self.tasks),
+                task_count(self.tasks),
                 span(self.now - self.last_put_at),
             ),
             ChainState::Running => write!(
@@ -248,13 +240,13 @@ mod tests {
         }
     }
 
-    fn shown(report: BatchReport, now: &str) -> Shown {
-        Shown::of(ChainId::parse("nightly-1").unwrap(), report, time(now))
+    fn status(report: BatchReport, now: &str) -> BatchStatus {
+        BatchStatus::new(ChainId::parse("nightly-1").unwrap(), report, time(now))
     }
 
     #[test]
     fn people_read_how_far_it_is() {
-        let text = shown(report(ChainState::Running), "2026-02-01T12:10:00Z").text();
+        let text = status(report(ChainState::Running), "2026-02-01T12:10:00Z").to_text();
         assert_snapshot!(text, @"
         Batch: nightly-1 (orders.jsonl)
         State: running
@@ -269,9 +261,9 @@ mod tests {
 
     #[test]
     fn people_read_how_to_go_on_with_one_that_lost_its_producer() {
-        let quiet = shown(report(ChainState::Open), "2026-02-01T12:10:00Z").text();
+        let quiet = status(report(ChainState::Open), "2026-02-01T12:10:00Z").to_text();
         assert_snapshot!(quiet.lines().last().unwrap(), @"Not all of its tasks are in: 12,000 tasks came, the last of them 9m ago. If its producer is gone, run the same command again: `longshore batch FILE --id nightly-1` puts in what is missing. What is in runs.");
-        let busy = shown(report(ChainState::Open), "2026-02-01T12:00:15Z").text();
+        let busy = status(report(ChainState::Open), "2026-02-01T12:00:15Z").to_text();
         assert_snapshot!(busy.lines().last().unwrap(), @"Its producer is still putting tasks in.");
     }
 
@@ -283,16 +275,16 @@ mod tests {
             ended: Some(time("2026-02-01T12:20:00Z")),
             ..report(ChainState::Failed)
         };
-        let shown = Shown {
-            failures: vec![TaskResult::without(
+        let status = BatchStatus {
+            failures: vec![TaskResult::without_outcome(
                 7,
                 ChainId::parse("nightly-1").unwrap().task(7),
                 "overloaded",
                 "no".to_owned(),
             )],
-            ..shown(ended, "2026-02-01T13:00:00Z")
+            ..status(ended, "2026-02-01T13:00:00Z")
         };
-        assert_snapshot!(shown.text(), @"
+        assert_snapshot!(status.to_text(), @"
         Batch: nightly-1 (orders.jsonl)
         State: failed
         Tasks: 12,000 of 12,000 done: 11,990 succeeded, 10 failed, 0 cancelled; 0 at work (at most 5, queue default)
@@ -305,7 +297,7 @@ mod tests {
           task 8 (index 7), nightly-1/task/7: no
           … and 9 more
         ");
-        let json = serde_json::to_value(&shown).unwrap();
+        let json = serde_json::to_value(&status).unwrap();
         assert_eq!(json["state"], "failed");
         assert_eq!(json["failures"][0]["index"], 7);
     }

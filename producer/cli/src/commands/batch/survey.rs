@@ -1,4 +1,4 @@
-//! The first look at a batch's tasks: nothing is put in before all of them are known to be right.
+//! Checks all tasks of a batch before the first is enqueued.
 
 use std::{
     collections::HashMap,
@@ -6,16 +6,16 @@ use std::{
     ops::ControlFlow,
 };
 
-use longshore_shared::{catalog::Catalog, envelope::Limits};
+use longshore_client::{BatchTasks, BatchWriter, Limits};
+use longshore_shared::{catalog::Catalog, envelope::Envelope};
 
-use super::{
+use crate::{
+    error::CommandError,
     forecast::Forecast,
     input::{self, Form, Source},
-    spool::{Record, Spool, Spooler},
 };
-use crate::error::CommandError;
 
-/// So many faults are told; whoever has more mends these first.
+/// Faults that are listed.
 const FAULTS: usize = 50;
 
 /// What tasks have to be.
@@ -30,44 +30,44 @@ pub(super) struct Rules<'a> {
 struct Survey<'a> {
     rules: &'a Rules<'a>,
     forecast: &'a mut Forecast,
-    /// Tasks that are in already: they take nothing more of what is forecast.
-    already: u64,
-    /// The tasks that have ids, by hashes of those: a tenth of the memory, and of a million ids any two are
-    /// taken for the same once in thirty million batches.
+    /// Tasks that are enqueued already: the forecast does not count them.
+    enqueued: u64,
+    /// The tasks that have ids, by their hashes: a tenth of the memory, and of a million ids two are mistaken
+    /// for the same once in thirty million batches.
     ids: HashMap<u64, u32>,
     hasher: RandomState,
     index: u32,
     faults: Vec<String>,
-    spooler: Spooler,
+    writer: BatchWriter,
 }
 
-/// Reads all tasks: they are kept, or what is wrong with them is told.
+/// Reads and checks all tasks; the error has all faults.
 pub(super) fn survey(
     source: &Source,
     form: &Form,
     rules: &Rules<'_>,
     forecast: &mut Forecast,
-    already: u64,
-) -> Result<Spool, CommandError> {
+    enqueued: u64,
+) -> Result<BatchTasks, CommandError> {
     let mut survey = Survey {
         rules,
         forecast,
-        already,
+        enqueued,
         ids: HashMap::new(),
         hasher: RandomState::new(),
         index: 0,
         faults: Vec::new(),
-        spooler: Spooler::new()?,
+        writer: BatchWriter::new()?,
     };
-    let mut trouble = None;
-    let read = source.read(form, &mut |task| match survey.take(task) {
+    let mut failed = None;
+    let read = source.read(form, &mut |task| match survey.add(task) {
         Ok(going) => going,
         Err(error) => {
-            trouble = Some(error);
+            failed = Some(error);
             ControlFlow::Break(())
         }
     });
-    if let Some(error) = trouble {
+    if let Some(error) = failed {
         return Err(error);
     }
     let mut lines: Vec<String> = survey
@@ -76,7 +76,7 @@ pub(super) fn survey(
         .map(|wrong| format!("{source}: {wrong}"))
         .collect();
     match read {
-        Ok(()) if lines.is_empty() => return survey.spooler.finish(),
+        Ok(()) if lines.is_empty() => return Ok(survey.writer.finish()?),
         Ok(()) => {}
         Err(CommandError::Input(wrong)) => lines.push(wrong),
         Err(error) => return Err(error),
@@ -89,12 +89,14 @@ pub(super) fn survey(
 }
 
 impl Survey<'_> {
-    fn take(&mut self, task: Result<&str, String>) -> Result<ControlFlow<()>, CommandError> {
-        match task.and_then(|text| self.judge(text)) {
-            // After the first fault nothing will be put in.
-            Ok(record) if self.faults.is_empty() => self.spooler.push(&record)?,
+    fn add(&mut self, task: Result<&str, String>) -> Result<ControlFlow<()>, CommandError> {
+        match task.and_then(|text| self.check(text)) {
+            // After the first fault nothing will be enqueued.
+            Ok((envelope, message)) if self.faults.is_empty() => {
+                self.writer.push_checked(&envelope, message)?;
+            }
             Ok(_) => {}
-            Err(reason) => self.faults.push(input::at(self.index, &reason)),
+            Err(reason) => self.faults.push(input::task_fault(self.index, &reason)),
         }
         let Some(next) = self.index.checked_add(1) else {
             let most = "a batch has at most 4294967295 tasks";
@@ -108,19 +110,19 @@ impl Survey<'_> {
         })
     }
 
-    fn judge(&mut self, text: &str) -> Result<Record, String> {
+    fn check(&mut self, text: &str) -> Result<(Envelope, String), String> {
         let Rules {
             limits, catalog, ..
         } = self.rules;
-        let (mut job, envelope) = input::task(text, limits, catalog)?;
+        let (mut job, envelope) = input::parse_task(text, limits, catalog)?;
         if let Some(id) = &envelope.id {
-            // The second would be dropped, or be a conflict: either way not what was meant.
+            // The second would be dropped as a repetition or refused as a conflict.
             let known = self.ids.insert(self.hasher.hash_one(id), self.index);
             if let Some(first) = known {
                 return Err(format!("field `id`: task {} has the same", first + 1));
             }
         }
-        // A task's own word goes before the batch's.
+        // The task's own field goes before the option.
         if !job.has("fallback") && !self.rules.fallback {
             job = job.fallback(false);
         }
@@ -132,14 +134,10 @@ impl Survey<'_> {
                 message.len()
             ));
         }
-        if u64::from(self.index) >= self.already {
+        if u64::from(self.index) >= self.enqueued {
             self.forecast.add(&envelope);
         }
-        Ok(Record {
-            identified: envelope.id.is_some() || envelope.unique.is_some(),
-            own: envelope.id,
-            message,
-        })
+        Ok((envelope, message))
     }
 }
 

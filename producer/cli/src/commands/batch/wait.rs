@@ -1,22 +1,18 @@
-//! Waits for a batch and writes what came of it; `longshore batch wait`.
+//! `longshore batch wait`: waits for a batch and writes its results.
 
 use std::path::PathBuf;
 
-use longshore_shared::{broker::Broker, chain::ChainId};
+use longshore_client::{ChainId, Client};
 
-use super::{
-    collect::{Collector, known},
-    place,
-    report::{Report, tasks},
-};
+use super::{collect::Collector, known_batch, report::Report, task_count};
 use crate::{
-    commands::submit::{money::dollars, save::OutputFile},
-    error::{CommandError, Done},
-    output::{self, Format},
+    error::{CommandError, Exit},
+    output::{self, Format, OutputFile},
+    render::money::dollars,
     session::Session,
+    waiting::until_interrupted,
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The batch
@@ -30,33 +26,30 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
-    let file = opened(arguments.output)?;
-    let broker = session.broker().await?;
-    known(&broker, &arguments.id).await?;
-    wait(&arguments.id, file, arguments.format, session, &broker).await
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let file = open_output(arguments.output)?;
+    let client = session.client().await?;
+    known_batch(&client, &arguments.id).await?;
+    wait(&arguments.id, file, arguments.format, session, &client).await
 }
 
-/// The file of `--output`, before any money is spent.
-pub(super) fn opened(path: Option<PathBuf>) -> Result<Option<OutputFile>, CommandError> {
-    path.map(|path| OutputFile::open(&place::resolved(path)))
-        .transpose()
+/// The file of `--output`, opened before any money is spent.
+pub(super) fn open_output(path: Option<PathBuf>) -> Result<Option<OutputFile>, CommandError> {
+    path.map(OutputFile::open_in).transpose()
 }
 
-/// Waits until all tasks have ended, and tells how.
+/// Waits until all tasks have ended, and prints their results.
 pub(super) async fn wait(
     id: &ChainId,
     file: Option<OutputFile>,
     format: Format,
     session: &Session,
-    broker: &Broker,
-) -> Result<Done, CommandError> {
-    let mut collector = Collector::new(session, broker, id)?;
-    let took = tokio::select! {
-        done = collector.run() => done.map(Some),
-        // If it cannot be heard, the program simply ends with it.
-        Ok(()) = tokio::signal::ctrl_c() => Ok(None),
-    };
+    client: &Client,
+) -> Result<Exit, CommandError> {
+    let mut collector = Collector::new(session, client, id)?;
+    let took = until_interrupted(Box::pin(collector.run()))
+        .await
+        .transpose();
     collector.clear();
     let Some(took) = took? else {
         let tally = collector.tally();
@@ -64,21 +57,25 @@ pub(super) async fn wait(
             "Stopped waiting: {} of {} done, {} spent. The rest goes on without you: `longshore batch wait {id}`; the \
              cost of all: `longshore costs --chain-id {id}`",
             tally.done,
-            tasks(tally.total),
+            task_count(tally.total),
             dollars(tally.cost),
         ));
-        return Ok(Done::Interrupted);
+        return Ok(Exit::Interrupted);
     };
-    finish(&collector.into_report(took)?, file, format)
+    print_report(&collector.into_report(took)?, file, format)
 }
 
-fn finish(report: &Report, file: Option<OutputFile>, format: Format) -> Result<Done, CommandError> {
+fn print_report(
+    report: &Report,
+    file: Option<OutputFile>,
+    format: Format,
+) -> Result<Exit, CommandError> {
     let saved = file.as_ref().map(|file| file.path().to_owned());
     if let Some(file) = file {
         file.write(report)?;
     }
     match format {
-        Format::Text => output::line(report.text(saved.as_deref())),
+        Format::Text => output::line(report.to_text(saved.as_deref())),
         Format::Json => {
             output::json(report);
             if let Some(saved) = saved {
@@ -86,9 +83,5 @@ fn finish(report: &Report, file: Option<OutputFile>, format: Format) -> Result<D
             }
         }
     }
-    Ok(if report.failed() == 0 {
-        Done::Success
-    } else {
-        Done::Failure
-    })
+    Ok(Exit::success_if(report.failed() == 0))
 }

@@ -1,16 +1,15 @@
 //! `longshore chain cancel`: stops a chain.
 
-use longshore_shared::{broker::ChainCancelled, chain::ChainId};
+use longshore_client::{ChainCancelled, ChainId};
 use serde_json::json;
 
-use super::{look::Looker, nowhere};
+use super::{reader::ChainReader, unknown_chain};
 use crate::{
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     output::{self, Format},
     session::Session,
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The chain
@@ -21,34 +20,29 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-/// Asks, and says what became of it.
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
-    let broker = session.broker().await?;
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let client = session.client().await?;
     let id = arguments.id;
-    let (result, text) = match broker.cancel_chain(&id).await? {
+    let (result, text) = match client.cancel_chain(&id).await? {
         ChainCancelled::Asked => (
             "asked",
             format!("{id}: asked; what runs is dropped now, and nothing more is started"),
         ),
         ChainCancelled::Ended | ChainCancelled::Unknown => {
-            let mut looker = Looker::new(broker, session, id.clone()).await;
-            match looker.look().await? {
+            let mut reader = ChainReader::new(client, session, id.clone()).await;
+            match reader.read().await? {
                 Some(chain) => (
                     "ended",
                     format!("{id}: has ended already: {}", chain.state()),
                 ),
-                None => ("unknown", nowhere(&id, looker.no_record())),
+                None => ("unknown", unknown_chain(&id, reader.ledger_error())),
             }
         }
     };
     match arguments.format {
-        Format::Text if result == "unknown" => output::complain(&text),
+        Format::Text if result == "unknown" => output::error(&text),
         Format::Text => output::line(&text),
         Format::Json => output::json(&json!({"chain_id": id, "result": result, "text": text})),
     }
-    Ok(if result == "asked" {
-        Done::Success
-    } else {
-        Done::Failure
-    })
+    Ok(Exit::success_if(result == "asked"))
 }

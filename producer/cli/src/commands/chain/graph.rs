@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use longshore_shared::chain::{self, ChainId};
+use longshore_client::ChainId;
+use longshore_shared::chain::{dot, mermaid, parse};
 
 use super::input;
 use crate::{
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     output,
     session::Session,
 };
 
-/// In which form.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 enum Language {
     /// For Mermaid, which GitHub draws.
@@ -21,43 +21,41 @@ enum Language {
     Dot,
 }
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// A chain that was begun, or the file of one, JSON or YAML; `-` reads stdin
     #[arg(value_name = "ID|FILE")]
-    of: String,
+    source: String,
     /// Mermaid (GitHub draws it) or dot (Graphviz does)
     #[arg(long, value_enum, default_value_t)]
     format: Language,
 }
 
-/// Draws.
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
-    let of = &arguments.of;
-    let path = Path::new(of);
-    let text = if of == "-" || path.is_file() {
-        input::read(path)?
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let source = &arguments.source;
+    let path = Path::new(source);
+    let text = if source == "-" || path.is_file() {
+        input::read_document(path)?
     } else {
-        begun(of, session).await?
+        stored_document(source, session).await?
     };
-    let document = chain::parse(&text, &session.config.limits)
-        .map_err(|bad| CommandError::Input(bad.to_string()))?;
+    let document =
+        parse(&text, &session.config.limits).map_err(|bad| CommandError::Input(bad.to_string()))?;
     let drawn = match arguments.format {
-        Language::Mermaid => chain::mermaid(&document),
-        Language::Dot => chain::dot(&document),
+        Language::Mermaid => mermaid(&document),
+        Language::Dot => dot(&document),
     };
     output::line(drawn.trim_end());
-    Ok(Done::Success)
+    Ok(Exit::Success)
 }
 
-async fn begun(of: &str, session: &Session) -> Result<String, CommandError> {
-    let id = ChainId::parse(of)
-        .map_err(|error| CommandError::Input(format!("`{of}` is no file, and {error}")))?;
+async fn stored_document(source: &str, session: &Session) -> Result<String, CommandError> {
+    let id = ChainId::parse(source)
+        .map_err(|error| CommandError::Input(format!("`{source}` is no file, and {error}")))?;
     let document = session.broker().await?.chain_doc(&id).await?;
     document.ok_or_else(|| {
         CommandError::Input(format!(
-            "`{of}` is no file, and Redis has no document of a chain of this id: one that ended over a week ago is kept \
+            "`{source}` is no file, and Redis has no document of a chain of this id: one that ended over a week ago is kept \
              no longer (`retention.chains`)"
         ))
     })

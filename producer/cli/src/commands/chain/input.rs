@@ -1,56 +1,34 @@
-//! Reads the document of a chain, and tells of everything that is wrong with it at once.
+//! Reads and checks the document of a chain; all faults are reported at once.
 
-use std::{collections::BTreeMap, io::Read as _, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
-use longshore_client::Job;
+use longshore_client::{Chain, ChainId, Job};
 use longshore_shared::{
-    chain::{self, ChainId, Document, OnComplete},
+    chain::{Document, OnComplete},
     config::Config,
 };
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::{commands::submit::check_platform, error::CommandError};
+use crate::{
+    error::CommandError,
+    input::{file_label, read_text_or_stdin},
+    options::check_platform,
+};
 
-/// A chain that is right.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    /// What goes into the queue.
-    pub(super) text: String,
-    pub(super) document: Document,
+/// The document in a file, or on stdin for `-`, as JSON.
+pub(super) fn read_document(path: &Path) -> Result<String, CommandError> {
+    let text = read_text_or_stdin(path)?;
+    to_json(&text).map_err(|wrong| CommandError::Input(format!("{}: {wrong}", file_label(path))))
 }
 
-/// The text of a file, or of stdin for `-`, as JSON.
-pub(super) fn read(path: &Path) -> Result<String, CommandError> {
-    let (name, bytes) = if path.as_os_str() == "-" {
-        let mut bytes = Vec::new();
-        let read = std::io::stdin().lock().read_to_end(&mut bytes);
-        ("stdin".to_owned(), read.map(|_| bytes))
-    } else {
-        (path.display().to_string(), std::fs::read(path))
-    };
-    let bytes = bytes.map_err(|source| CommandError::Io {
-        what: format!("{name} cannot be read"),
-        source,
-    })?;
-    String::from_utf8(bytes)
-        .map_err(|error| {
-            format!(
-                "expected UTF-8, but got another byte at {}",
-                error.utf8_error().valid_up_to()
-            )
-        })
-        .and_then(|text| as_json(&text))
-        .map_err(|wrong| CommandError::Input(format!("{name}: {wrong}")))
-}
-
-/// JSON as it is; of YAML, the same document as JSON.
-fn as_json(text: &str) -> Result<String, String> {
-    // The mark that some editors put before it.
+/// JSON unchanged; YAML as the same document in JSON.
+fn to_json(text: &str) -> Result<String, String> {
+    // Some editors write a byte order mark.
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.starts_with('{') {
         return Ok(text.to_owned());
     }
-    // `no` and `n` are words here.
+    // `no` and `n` are strings, not booleans.
     let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
     let value: serde_json::Value = serde_saphyr::from_str_with_options(text, options)
         .map_err(|error| format!("neither JSON nor YAML: {error}"))?;
@@ -60,28 +38,28 @@ fn as_json(text: &str) -> Result<String, String> {
     Ok(value.to_string())
 }
 
-/// Checks all of a document: itself, then what only the configuration knows.
-pub(super) fn prepare(
+/// Checks a document by itself and against the configuration.
+pub(super) fn check_document(
     text: String,
     id: Option<&ChainId>,
     config: &Config,
-) -> Result<Prepared, String> {
+) -> Result<Chain, String> {
     let text = match id {
         None => text,
         Some(id) => with_id(text, id)?,
     };
-    let document = chain::parse(&text, &config.limits).map_err(|bad| bad.to_string())?;
-    let faults = faults(&document, config);
+    let chain = Chain::from_json(text, &config.limits).map_err(|bad| bad.to_string())?;
+    let faults = config_faults(chain.document(), config);
     if faults.is_empty() {
-        Ok(Prepared { text, document })
+        Ok(chain)
     } else {
         Err(faults.join("\n"))
     }
 }
 
-/// The document with the id of an option in it; the rest stays as it was written.
+/// The document with the id of `--id`; the rest stays as it was written.
 fn with_id(text: String, id: &ChainId) -> Result<String, String> {
-    // What cannot be read is told of in the words of the document's own checks.
+    // A document that cannot be parsed is refused by its own check.
     let Ok(mut fields) = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(&text) else {
         return Ok(text);
     };
@@ -100,11 +78,10 @@ fn with_id(text: String, id: &ChainId) -> Result<String, String> {
     serde_json::to_string(&fields).map_err(|error| error.to_string())
 }
 
-/// Platforms that nobody knows, and webhooks that may not be.
-fn faults(document: &Document, config: &Config) -> Vec<String> {
+/// Unknown platforms and hosts of webhooks that are not allowed.
+fn config_faults(document: &Document, config: &Config) -> Vec<String> {
     let mut faults = Vec::new();
     let mut check = |place: &str, job: &str| {
-        // The document's own checks have read it.
         let envelope =
             Job::from_json(job, &config.limits).and_then(|job| job.check(&config.limits));
         let platform = envelope.ok().and_then(|envelope| envelope.platform);
@@ -132,10 +109,10 @@ mod tests {
 
     use super::*;
 
-    fn prepared(text: &str, id: Option<&str>) -> Result<Prepared, String> {
+    fn checked(text: &str, id: Option<&str>) -> Result<Chain, String> {
         let config = Config::load(&Environment::from_pairs([("X", "y")])).unwrap();
         let id = id.map(|id| ChainId::parse(id).unwrap());
-        prepare(as_json(text)?, id.as_ref(), &config)
+        check_document(to_json(text)?, id.as_ref(), &config)
     }
 
     #[test]
@@ -155,35 +132,35 @@ steps:
     temperature: 0.5
     prompt: \"{{ steps.a.output }}\"
 ";
-        let (one, other) = (prepared(json, None).unwrap(), prepared(yaml, None).unwrap());
-        assert_eq!(one.document.hash(), other.document.hash());
-        assert_eq!(one.text, json);
+        let (one, other) = (checked(json, None).unwrap(), checked(yaml, None).unwrap());
+        assert_eq!(one.document().hash(), other.document().hash());
+        assert_eq!(one.to_json(), json);
     }
 
     #[test]
     fn an_id_is_put_in_and_the_rest_stays() {
         let text = r#"{"steps": [{"name": "a", "prompt": "x", "later": 0.10}]}"#;
-        let with = prepared(text, Some("mine")).unwrap();
-        assert_snapshot!(with.text, @r#"{"id":"mine","steps":[{"name": "a", "prompt": "x", "later": 0.10}]}"#);
+        let with = checked(text, Some("mine")).unwrap();
+        assert_snapshot!(with.to_json(), @r#"{"id":"mine","steps":[{"name": "a", "prompt": "x", "later": 0.10}]}"#);
         assert_eq!(
-            with.document.hash(),
-            prepared(text, None).unwrap().document.hash()
+            with.document().hash(),
+            checked(text, None).unwrap().document().hash()
         );
-        assert_eq!(with.document.id, Some(ChainId::parse("mine").unwrap()));
+        assert_eq!(with.document().id, Some(ChainId::parse("mine").unwrap()));
     }
 
     #[test]
     fn everything_wrong_is_told_at_once() {
         let wrong = [
-            prepared("", None),
-            prepared("just text", None),
-            prepared("steps: [", None),
-            prepared(r#"{"id": "other", "steps": []}"#, Some("mine")),
-            prepared(
+            checked("", None),
+            checked("just text", None),
+            checked("steps: [", None),
+            checked(r#"{"id": "other", "steps": []}"#, Some("mine")),
+            checked(
                 r#"{"steps": [{"name": "a", "prompt": "x", "needs": ["b"]}, {"name": "b", "needs": ["a", "c"]}]}"#,
                 None,
             ),
-            prepared(
+            checked(
                 r#"{"steps": [{"name": "a", "prompt": "x", "platform": "skynet"}, {"name": "b", "prompt": "x"}],
                     "on_complete": {"webhook": "https://example.com/x"}}"#,
                 None,

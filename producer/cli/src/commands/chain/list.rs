@@ -12,25 +12,25 @@ use longshore_shared::{
 };
 use serde::Serialize;
 
-use super::tree::took;
 use crate::{
-    commands::{
-        jobs::first_line,
-        submit::money::{dollars, exact},
-        words::{ago, count, drawn, head, many, of_ms, table},
-    },
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
+    options,
     output::{self, Format},
+    render::{
+        money::{dollars, exact},
+        table::Table,
+        text::{counted, grouped, one_line},
+        time::{age, from_unix_ms, span_with_tenths},
+    },
     session::Session,
 };
 
-/// Chains of Redis that are looked at together.
+/// Chains that one command reads.
 const PAGE: usize = 200;
 
-/// Chains of Redis that are looked through for those that fit.
-const LOOKED_THROUGH: usize = 2000;
+/// Chains in Redis that are searched for those that fit.
+const SEARCHED: usize = 2000;
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// In this state
@@ -48,13 +48,9 @@ pub(super) struct Arguments {
 }
 
 fn state(word: &str) -> Result<ChainState, String> {
-    ChainState::from_word(word).ok_or_else(|| {
-        let all: Vec<&str> = ChainState::ALL.iter().map(|state| state.as_str()).collect();
-        format!("expected one of {}", all.join(", "))
-    })
+    options::word(ChainState::ALL, ChainState::as_str, word)
 }
 
-/// A chain of the list.
 #[derive(Debug, Serialize)]
 struct Row {
     #[serde(flatten)]
@@ -83,28 +79,27 @@ impl Row {
                 kind: record.kind.as_str(),
                 state: record.state,
                 steps: record.steps,
-                begun_at: of_ms(record.begun_ms),
-                ended_at: record.ended_ms.map(of_ms),
+                begun_at: from_unix_ms(record.begun_ms),
+                ended_at: record.ended_ms.map(from_unix_ms),
             },
             total_cost: cost,
         }
     }
 }
 
-/// Gathers from the record and from Redis, and prints.
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
-    let recorded = recorded(&arguments, session).await;
+    let recorded = recorded_chains(&arguments, session).await;
     let mut rows = recorded.unwrap_or_else(|error| {
-        output::note(format_args!(
-            "Warning: only chains that Redis still knows are listed; the record could not be asked: {}",
-            first_line(&error)
+        output::warning(format_args!(
+            "only chains that Redis still knows are listed; the record could not be asked: {}",
+            error.first_line()
         ));
         Vec::new()
     });
-    // What Redis says is fresher.
+    // Redis is ahead of Postgres.
     let broker = session.broker().await?;
-    let (known, fresh) = standing(&arguments, limit, &broker).await?;
+    let (known, fresh) = redis_chains(&arguments, limit, &broker).await?;
     rows.retain(|row| !known.contains(&row.chain.chain_id));
     rows.extend(fresh);
     rows.sort_by_key(|row| std::cmp::Reverse((row.chain.begun_at, row.chain.chain_id.clone())));
@@ -113,19 +108,22 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         Format::Json => output::json(&rows),
         Format::Text if rows.is_empty() => output::line("No chains fit."),
         Format::Text => {
-            output::line(text(&rows, Utc::now()));
+            output::line(chain_table(&rows, Utc::now()));
             if rows.len() == limit {
                 output::note(format_args!(
                     "{} shown, there may be more: raise --limit.",
-                    many(rows.len(), "chain")
+                    counted(rows.len(), "chain")
                 ));
             }
         }
     }
-    Ok(Done::Success)
+    Ok(Exit::Success)
 }
 
-async fn recorded(arguments: &Arguments, session: &Session) -> Result<Vec<Row>, CommandError> {
+async fn recorded_chains(
+    arguments: &Arguments,
+    session: &Session,
+) -> Result<Vec<Row>, CommandError> {
     let filter = ChainFilter {
         state: arguments.state,
         name: arguments.name.clone(),
@@ -139,15 +137,15 @@ async fn recorded(arguments: &Arguments, session: &Session) -> Result<Vec<Row>, 
         .collect())
 }
 
-/// The chains that Redis knows, of those looked at: the ids of all, and those that fit.
-async fn standing(
+/// The newest chains in Redis: the ids of all, and those that fit.
+async fn redis_chains(
     arguments: &Arguments,
     limit: usize,
     broker: &Broker,
 ) -> Result<(HashSet<String>, Vec<Row>), CommandError> {
     let (mut known, mut rows) = (HashSet::new(), Vec::new());
     let mut before = None;
-    while known.len() < LOOKED_THROUGH && rows.len() < limit {
+    while known.len() < SEARCHED && rows.len() < limit {
         let page = broker.chains_newest(PAGE, before).await?;
         let Some(oldest) = page.last() else { break };
         before = Some(oldest.record.begun_ms);
@@ -163,30 +161,30 @@ async fn standing(
     Ok((known, rows))
 }
 
-fn text(rows: &[Row], now: DateTime<Utc>) -> String {
-    let mut lines = table([
+fn chain_table(rows: &[Row], now: DateTime<Utc>) -> String {
+    let mut table = Table::new([
         "ID", "STATE", "KIND", "STEPS", "TIME", "COST", "AGE", "NAME",
     ]);
     for Row { chain, total_cost } in rows {
         let end = chain.ended_at.unwrap_or(now);
-        lines.add_row([
+        table.add_row([
             chain.chain_id.clone(),
             chain.state.to_string(),
             chain.kind.to_owned(),
-            count(chain.steps),
-            took(end - chain.begun_at),
+            grouped(chain.steps),
+            span_with_tenths(end - chain.begun_at),
             dollars(*total_cost),
-            ago(chain.begun_at, now),
-            head(chain.name.as_deref().unwrap_or_default(), 60),
+            age(chain.begun_at, now),
+            one_line(chain.name.as_deref().unwrap_or_default(), 60),
         ]);
     }
-    drawn(&lines)
+    table.to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::chain::tree::tests::report;
+    use crate::commands::chain::tree::tests::example_chain;
 
     #[test]
     fn states_are_checked() {
@@ -200,7 +198,7 @@ mod tests {
     #[test]
     fn chains_in_a_table() {
         let row = |state| {
-            let chain = report(state);
+            let chain = example_chain(state);
             Row::new(chain.record, chain.cost)
         };
         let mut nameless = row(ChainState::Running);
@@ -208,7 +206,7 @@ mod tests {
         nameless.chain.chain_id = "1795232878059-0".to_owned();
         let rows = [row(ChainState::Failed), nameless];
         let now = rows[0].chain.begun_at + chrono::TimeDelta::seconds(300);
-        insta::assert_snapshot!(text(&rows, now), @"
+        insta::assert_snapshot!(chain_table(&rows, now), @"
         ID               STATE    KIND   STEPS  TIME   COST     AGE  NAME
         report-7         failed   chain  6      12.3s  $0.0113  5m   weekly report
         1795232878059-0  running  chain  6      5m     $0.0113  5m

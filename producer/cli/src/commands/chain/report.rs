@@ -3,23 +3,16 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use longshore_client::Usd;
-use longshore_shared::{
-    broker::Broker,
-    chain::{ChainId, ChainKind, ChainState, Instance, StepName, StepState},
-};
+use longshore_client::{ChainId, ChainState, Client, StepName, StepOutput, StepState, Usd};
+use longshore_shared::chain::ChainKind;
 use serde::Serialize;
 
-use super::look::{Chain, Step};
+use super::reader::{ChainStatus, StepStatus};
 use crate::{
-    commands::submit::{answer::seconds, money::exact},
     error::CommandError,
+    render::{money::exact, time::seconds_from_ms},
 };
 
-/// Outcomes that one command asks for. An outcome holds the whole answer, so not too many.
-const CHUNK: usize = 200;
-
-/// A chain as it stands.
 #[derive(Debug, Serialize)]
 pub(super) struct Report<'a> {
     chain_id: &'a ChainId,
@@ -35,7 +28,7 @@ pub(super) struct Report<'a> {
     total_cost: Usd,
     unknown_cost_attempts: u64,
     steps: Vec<StepReport<'a>>,
-    /// What the last steps answered.
+    /// The answers of the last steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     outputs: Option<Outputs>,
 }
@@ -71,19 +64,15 @@ struct ErrorReport<'a> {
     error: &'a str,
 }
 
-/// The answers of steps: one text, or of a step that fanned out one an item; nothing where there is none, or it is
-/// kept no longer.
-pub(super) type Outputs = BTreeMap<StepName, Output>;
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
-pub(super) enum Output {
-    One(Option<String>),
-    Items(Vec<Option<String>>),
-}
+/// The answers of steps, by name.
+pub(super) type Outputs = BTreeMap<StepName, StepOutput>;
 
 impl<'a> Report<'a> {
-    pub(super) fn new(chain: &'a Chain, outputs: Option<Outputs>, now: DateTime<Utc>) -> Self {
+    pub(super) fn new(
+        chain: &'a ChainStatus,
+        outputs: Option<Outputs>,
+        now: DateTime<Utc>,
+    ) -> Self {
         let record = &chain.record;
         let took = (chain.until(now) - chain.begun()).num_milliseconds();
         Self {
@@ -94,17 +83,17 @@ impl<'a> Report<'a> {
             success: record.state == ChainState::Completed,
             begun_at: chain.begun(),
             ended_at: record.ended_ms.map(|_| chain.until(now)),
-            duration: seconds(u64::try_from(took).unwrap_or_default()),
+            duration: seconds_from_ms(u64::try_from(took).unwrap_or_default()),
             total_cost: chain.cost,
             unknown_cost_attempts: chain.unknown,
-            steps: chain.steps.iter().map(StepReport::of).collect(),
+            steps: chain.steps.iter().map(StepReport::new).collect(),
             outputs,
         }
     }
 }
 
 impl<'a> StepReport<'a> {
-    fn of(step: &'a Step) -> Self {
+    fn new(step: &'a StepStatus) -> Self {
         let errors = step.failures.iter().map(|failure| ErrorReport {
             job_id: failure.job.as_str(),
             error: &failure.error,
@@ -130,36 +119,18 @@ impl<'a> StepReport<'a> {
     }
 }
 
-/// What the last steps answered, as far as Redis keeps it.
-pub(super) async fn outputs(chain: &Chain, broker: &Broker) -> Result<Outputs, CommandError> {
+/// The answers of the last steps, as far as Redis keeps them.
+pub(super) async fn read_outputs(
+    chain: &ChainStatus,
+    client: &Client,
+) -> Result<Outputs, CommandError> {
     let mut outputs = Outputs::new();
     for step in chain.last_steps() {
-        if !matches!(step.state, StepState::Completed | StepState::Failed) {
-            continue;
+        if matches!(step.state, StepState::Completed | StepState::Failed) {
+            let id = &chain.record.chain_id;
+            let output = client.step_output(id, &step.name, step.items).await?;
+            outputs.insert(step.name.clone(), output);
         }
-        let items = step
-            .items
-            .map(|items| u32::try_from(items).unwrap_or(u32::MAX));
-        let instances: Vec<Instance> = match items {
-            None => vec![Instance::of(step.name.clone())],
-            Some(items) => (0..items)
-                .map(|index| Instance::item(step.name.clone(), index))
-                .collect(),
-        };
-        let mut texts = Vec::with_capacity(instances.len());
-        for chunk in instances.chunks(CHUNK) {
-            let jobs: Vec<_> = chunk
-                .iter()
-                .map(|one| chain.record.chain_id.job(one))
-                .collect();
-            let outcomes = broker.outcomes(&jobs).await?;
-            texts.extend(outcomes.into_iter().map(|outcome| outcome?.output));
-        }
-        let output = match items {
-            None => Output::One(texts.into_iter().next().flatten()),
-            Some(_) => Output::Items(texts),
-        };
-        outputs.insert(step.name.clone(), output);
     }
     Ok(outputs)
 }
@@ -167,15 +138,15 @@ pub(super) async fn outputs(chain: &Chain, broker: &Broker) -> Result<Outputs, C
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::chain::tree::tests::report;
+    use crate::commands::chain::tree::tests::example_chain;
 
     #[test]
     fn programs_read_every_figure() {
-        let mut chain = report(ChainState::Failed);
+        let mut chain = example_chain(ChainState::Failed);
         chain.steps.truncate(2);
         let outputs = Outputs::from([(
             chain.steps[1].name.clone(),
-            Output::Items(vec![Some("Berlin".to_owned()), None]),
+            StepOutput::Items(vec![Some("Berlin".to_owned()), None]),
         )]);
         let now = chain.begun();
         let text = serde_json::to_string_pretty(&Report::new(&chain, Some(outputs), now)).unwrap();

@@ -1,27 +1,21 @@
-//! `longshore chain retry`: goes on with a chain that ended, from the steps that failed.
+//! `longshore chain retry`: runs the failed steps of a chain again.
 
-use longshore_shared::{
-    broker::{Broker, ChainRetried},
-    chain::ChainId,
-    envelope::Limits,
-    event::DeadResolution,
-    id::JobId,
-    replay::Replaying,
-};
+use chrono::{DateTime, Utc};
+use longshore_client::{ChainId, ChainRetried, JobId};
+use longshore_shared::event::DeadResolution;
 use serde_json::json;
 
-use super::{look::Looker, nowhere};
+use super::{reader::ChainReader, unknown_chain};
 use crate::{
-    commands::{jobs::first_line, words::many},
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     output::{self, Format},
+    render::text::counted,
     session::Session,
 };
 
-/// Letters that are read at once.
+/// Dead letters of one query.
 const CHUNK: usize = 500;
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The chain
@@ -32,16 +26,14 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-/// Asks, and says what became of it.
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
-    let broker = session.broker().await?;
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let client = session.client().await?;
     let id = arguments.id;
-    let failed = broker.chain_failed(&id).await?;
-    let (letters, replaying) = letters(&failed, &session.config.limits, &broker).await?;
-    let (result, again, text) = match broker.retry_chain(&id, &replaying).await? {
+    let retry = client.retry_chain(&id).await?;
+    let (result, again, text) = match retry.result {
         ChainRetried::Again(again) => {
-            record(&letters, session).await;
-            let steps = many(again, "step or item");
+            record_replays(&retry.replayed, session).await;
+            let steps = counted(again, "step or item");
             let text = format!(
                 "{id}: goes on; {} again. Wait for it with `longshore chain wait {id}`",
                 steps.replace("step or items", "steps or items")
@@ -55,67 +47,45 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         ),
         ChainRetried::Nothing => ("nothing", 0, format!("{id}: nothing of it failed")),
         ChainRetried::Unknown => {
-            let mut looker = Looker::new(broker, session, id.clone()).await;
-            let text = match looker.look().await? {
+            let mut reader = ChainReader::new(client, session, id.clone()).await;
+            let text = match reader.read().await? {
                 Some(chain) => format!(
                     "{id}: {}, and kept no longer: begin it anew with `longshore chain run`",
                     chain.state()
                 ),
-                None => nowhere(&id, looker.no_record()),
+                None => unknown_chain(&id, reader.ledger_error()),
             };
             ("unknown", 0, text)
         }
     };
     match arguments.format {
-        Format::Text if result == "unknown" => output::complain(&text),
+        Format::Text if result == "unknown" => output::error(&text),
         Format::Text => output::line(&text),
         Format::Json => {
             output::json(&json!({"chain_id": id, "result": result, "again": again, "text": text}));
         }
     }
-    Ok(if result == "again" {
-        Done::Success
-    } else {
-        Done::Failure
-    })
+    Ok(Exit::success_if(result == "again"))
 }
 
-/// A dead letter in the record: its id, and when it died.
-type Key = (JobId, chrono::DateTime<chrono::Utc>);
-
-/// The dead letters of what failed. They leave Redis when it runs again.
-async fn letters(
-    failed: &[JobId],
-    limits: &Limits,
-    broker: &Broker,
-) -> Result<(Vec<Key>, Vec<Replaying>), CommandError> {
-    let (mut keys, mut replaying) = (Vec::new(), Vec::new());
-    for id in failed {
-        if let Some(standing) = broker.dead_letter(id.as_str()).await? {
-            replaying.extend(Replaying::new(&standing, limits, chrono::Utc::now()));
-            keys.push((standing.1.record.id, standing.1.record.at));
-        }
-    }
-    Ok((keys, replaying))
-}
-
-/// Tells the record what became of them, as well as it can be told: the chain itself needs only Redis.
-async fn record(letters: &[Key], session: &Session) {
-    let told = async {
+/// Records that the dead letters went back to their queues. A failure is only a warning: the chain itself
+/// needs only Redis.
+async fn record_replays(replayed: &[(JobId, DateTime<Utc>)], session: &Session) {
+    let recording = async {
         let ledger = session.ledger().await?;
-        for chunk in letters.chunks(CHUNK) {
+        for chunk in replayed.chunks(CHUNK) {
             ledger.dead_gone(chunk, DeadResolution::Replayed).await?;
         }
         Ok::<_, CommandError>(())
     };
-    if letters.is_empty() {
+    if replayed.is_empty() {
         return;
     }
-    if let Err(error) = told.await {
-        output::note(format_args!(
-            "Warning: the record does not know that {} went back: {}",
-            many(letters.len(), "dead letter"),
-            first_line(&error)
+    if let Err(error) = recording.await {
+        output::warning(format_args!(
+            "the record does not know that {} went back: {}",
+            counted(replayed.len(), "dead letter"),
+            error.first_line()
         ));
     }
 }

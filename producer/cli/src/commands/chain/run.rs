@@ -1,30 +1,20 @@
-//! `longshore chain run`: one command into the queue, then the chain goes on whatever becomes of its producer.
+//! `longshore chain run`: enqueues a chain and waits for its end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use longshore_client::QueueName;
-use longshore_shared::{
-    broker::Broker,
-    chain::{self, ChainId},
-    config::Config,
-    envelope::RawMessage,
-};
+use longshore_client::{ChainId, ChainReceipt, Client};
+use longshore_shared::id::DEFAULT_QUEUE;
 use serde_json::json;
 
-use super::{
-    input::{self, Prepared},
-    look::Looker,
-    show,
-    watch::{Message, wait},
-};
+use super::{input, reader::ChainReader, wait::print_end, watch::watch_chain};
 use crate::{
-    commands::submit::{queue, save::OutputFile},
-    error::{CommandError, Done},
-    output::{self, Format},
+    error::{CommandError, Exit},
+    input::file_label,
+    options,
+    output::{self, Format, OutputFile},
     session::Session,
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The chain's document, JSON or YAML; `-` reads stdin
@@ -34,7 +24,7 @@ pub(super) struct Arguments {
     #[arg(long, value_parser = ChainId::parse)]
     id: Option<ChainId>,
     /// The queue
-    #[arg(long, value_name = "NAME", default_value = longshore_shared::id::DEFAULT_QUEUE)]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_QUEUE)]
     queue: String,
     /// Do not wait for the end
     #[arg(long)]
@@ -47,85 +37,59 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-/// Begins and waits.
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
-    // Nothing is put in before all of it is known to be right.
-    let queue = queue(&arguments.queue)?;
-    let text = input::read(&arguments.file)?;
-    let prepared = input::prepare(text, arguments.id.as_ref(), &session.config)
-        .map_err(|faults| CommandError::Input(told(&arguments.file, &faults)))?;
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    // All of the document is checked before it is enqueued.
+    let queue = options::queue(&arguments.queue)?;
+    let json = input::read_document(&arguments.file)?;
+    let chain = input::check_document(json, arguments.id.as_ref(), &session.config)
+        .map_err(|faults| CommandError::Input(with_file_name(&arguments.file, &faults)))?;
     let file = arguments
         .output
         .as_deref()
         .map(OutputFile::open)
         .transpose()?;
 
-    let broker = session.broker().await?;
-    let known = attaches(&prepared, &broker, &session.config).await?;
-    let (id, message) = if let Some(id) = prepared.document.id.clone().filter(|_| known) {
+    let client = session.client().await?.queue(queue);
+    let receipt = client.enqueue_chain(&chain).await?;
+    if receipt.entry_id.is_none() {
         output::note("This chain was begun before; this is how it stands.");
-        (id, None)
-    } else {
-        let (id, message) = put_in(prepared, &queue, &broker).await?;
-        (id, Some(message))
-    };
-    if arguments.detach {
-        tell(&id, arguments.format);
-        return Ok(Done::Success);
     }
-    follow(id, message, broker, session, file, arguments.format).await
+    if arguments.detach {
+        print_detached(&receipt.id, arguments.format);
+        return Ok(Exit::Success);
+    }
+    wait_and_print(receipt, client, session, file, arguments.format).await
 }
 
-/// Begins a chain that another command has made, and waits for its end.
-pub(in crate::commands) async fn put_in_and_wait(
-    text: String,
-    queue: &QueueName,
-    broker: Broker,
+/// Enqueues a document that another command has made, and waits for the end of the chain.
+pub(in crate::commands) async fn enqueue_and_wait(
+    json: String,
+    client: Client,
     session: &Session,
     file: Option<OutputFile>,
     format: Format,
-) -> Result<Done, CommandError> {
-    let prepared = input::prepare(text, None, &session.config).map_err(CommandError::Input)?;
-    let (id, message) = put_in(prepared, queue, &broker).await?;
-    follow(id, Some(message), broker, session, file, format).await
+) -> Result<Exit, CommandError> {
+    let chain = input::check_document(json, None, &session.config).map_err(CommandError::Input)?;
+    let receipt = client.enqueue_chain(&chain).await?;
+    wait_and_print(receipt, client, session, file, format).await
 }
 
-async fn put_in(
-    prepared: Prepared,
-    queue: &QueueName,
-    broker: &Broker,
-) -> Result<(ChainId, Message), CommandError> {
-    let fields = vec![(b"chain".to_vec(), prepared.text.into_bytes())];
-    let place = broker.enqueue(queue, &RawMessage { fields }).await?;
-    let id = prepared
-        .document
-        .id
-        .unwrap_or_else(|| ChainId::of_place(&place));
-    let queue = queue.clone();
-    Ok((id, Message { place, queue }))
-}
-
-async fn follow(
-    id: ChainId,
-    message: Option<Message>,
-    broker: Broker,
+async fn wait_and_print(
+    receipt: ChainReceipt,
+    client: Client,
     session: &Session,
     file: Option<OutputFile>,
     format: Format,
-) -> Result<Done, CommandError> {
-    output::note(format_args!("Chain: {id}"));
-    let mut looker = Looker::new(broker, session, id).await;
-    let waited = Box::pin(wait(&mut looker, message, None)).await?;
-    show::ended(waited, &looker, file, format).await
+) -> Result<Exit, CommandError> {
+    output::note(format_args!("Chain: {}", receipt.id));
+    let mut reader = ChainReader::new(client, session, receipt.id.clone()).await;
+    let waited = Box::pin(watch_chain(&mut reader, Some(receipt), None)).await?;
+    print_end(waited, &reader, file, format).await
 }
 
-/// Each fault with the file that it is in.
-fn told(file: &std::path::Path, faults: &str) -> String {
-    let name = if file.as_os_str() == "-" {
-        "stdin".into()
-    } else {
-        file.display().to_string()
-    };
+/// Each fault with the name of its file.
+fn with_file_name(file: &Path, faults: &str) -> String {
+    let name = file_label(file);
     let lines: Vec<String> = faults
         .lines()
         .map(|fault| format!("{name}: {fault}"))
@@ -133,36 +97,11 @@ fn told(file: &std::path::Path, faults: &str) -> String {
     lines.join("\n")
 }
 
-/// Whether the same chain was begun before under the id.
-async fn attaches(
-    prepared: &Prepared,
-    broker: &Broker,
-    config: &Config,
-) -> Result<bool, CommandError> {
-    let Some(id) = &prepared.document.id else {
-        return Ok(false);
-    };
-    if broker.chain_state(id).await?.is_none() {
-        return Ok(false);
-    }
-    let document = broker.chain_doc(id).await?;
-    let before = document.and_then(|text| chain::parse(&text, &config.limits).ok());
-    if before.is_some_and(|before| before.hash() == prepared.document.hash()) {
-        Ok(true)
-    } else {
-        Err(CommandError::Input(format!(
-            "id `{id}` belongs to another chain, which has other content; use another id, or none. Look at it with \
-             `longshore chain show {id}`"
-        )))
-    }
-}
-
-fn tell(id: &ChainId, format: Format) {
-    match format {
-        Format::Text => output::line(format_args!(
+fn print_detached(id: &ChainId, format: Format) {
+    format.print_with(&json!({ "chain_id": id }), || {
+        format!(
             "Chain: {id}\n\nIt runs without you. Look at it with `longshore chain show {id}`, wait for it with \
              `longshore chain wait {id}`"
-        )),
-        Format::Json => output::json(&json!({ "chain_id": id })),
-    }
+        )
+    });
 }

@@ -1,146 +1,123 @@
-//! Waiting for the end of a chain.
+//! Waits for the end of a chain.
 
 use std::time::{Duration, Instant};
 
-use longshore_client::{QueueName, client::is_passing};
-use longshore_shared::id::Place;
+use longshore_client::{ChainReceipt, ChainSubmission};
 
 use super::{
     live::Live,
-    look::{Chain, Looker},
+    reader::{ChainReader, ChainStatus},
 };
-use crate::{commands::submit::presence::nobody, error::CommandError};
+use crate::{
+    error::CommandError,
+    waiting::{EXPLAIN_AFTER, Outage, missing_worker, until_interrupted},
+};
 
-/// The pause between two looks.
+/// The pause between two reads.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// After so long without a worker that begins the chain, it is time to say why there may be none.
-const SOON: Duration = Duration::from_secs(2);
-
-/// How the waiting ended.
+/// How the wait ended.
 pub(super) enum Waited {
-    /// The chain has ended.
-    Ended(Box<Chain>),
-    /// It never began, and why.
+    Ended(Box<ChainStatus>),
+    /// A worker refused the chain, for this reason.
     Refused(String),
-    /// Nobody knows it.
+    /// Neither Redis nor Postgres knows the chain.
     Unknown,
-    /// The time is over.
-    TooLong,
-    /// The user has gone.
+    TimedOut,
+    /// The user pressed Ctrl-C.
     Interrupted,
 }
 
-/// The message of a chain that a worker may have yet to read.
-pub(super) struct Message {
-    pub(super) place: Place,
-    pub(super) queue: QueueName,
-}
-
-/// Waits for as long as `timeout` says, or as it takes.
-pub(super) async fn wait(
-    looker: &mut Looker,
-    message: Option<Message>,
+/// Waits for at most `timeout`; `receipt` of a chain that a worker may not have read yet.
+pub(super) async fn watch_chain(
+    reader: &mut ChainReader,
+    receipt: Option<ChainReceipt>,
     timeout: Option<Duration>,
 ) -> Result<Waited, CommandError> {
     let mut watch = Watch {
-        looker,
-        message,
+        reader,
+        unread: receipt,
         live: Live::new(),
-        away: false,
+        outage: Outage::default(),
         explained: false,
-        begun: Instant::now(),
+        began: Instant::now(),
     };
-    if let Some(why) = watch.looker.no_record() {
+    if let Some(why) = watch.reader.ledger_error() {
         let text = format!(
             "Warning: times and costs of steps are not known; the record could not be asked: {why}"
         );
         watch.live.note(&text);
     }
-    let waited = tokio::select! {
-        waited = watch.run(timeout) => waited,
-        // If it cannot be heard, the program simply ends with it.
-        Ok(()) = tokio::signal::ctrl_c() => Ok(Waited::Interrupted),
-    };
+    let waited = until_interrupted(Box::pin(watch.run(timeout))).await;
     watch.live.clear();
-    waited
+    waited.unwrap_or(Ok(Waited::Interrupted))
 }
 
 struct Watch<'a> {
-    looker: &'a mut Looker,
-    message: Option<Message>,
+    reader: &'a mut ChainReader,
+    /// The chain's message, until a worker has read it.
+    unread: Option<ChainReceipt>,
     live: Live,
-    /// Redis did not answer the last time.
-    away: bool,
+    outage: Outage,
     explained: bool,
-    begun: Instant,
+    began: Instant,
 }
 
 impl Watch<'_> {
     async fn run(&mut self, timeout: Option<Duration>) -> Result<Waited, CommandError> {
         loop {
-            match self.look().await {
-                Ok(Some(waited)) => return Ok(waited),
-                Ok(None) => {
-                    if self.away {
-                        self.away = false;
-                        self.live.note("Redis is back.");
-                    }
-                }
-                Err(CommandError::Broker(error)) if is_passing(&error) => {
-                    if !self.away {
-                        self.away = true;
-                        self.live
-                            .note(&format!("{error}. Waiting for it to come back."));
-                    }
-                }
-                Err(error) => return Err(error),
+            let checked = self.check().await;
+            let waited = self.outage.tolerate(checked, |text| self.live.note(text))?;
+            if let Some(waited) = waited.flatten() {
+                return Ok(waited);
             }
             let left = timeout.map_or(PAUSE, |timeout| {
-                timeout.saturating_sub(self.begun.elapsed())
+                timeout.saturating_sub(self.began.elapsed())
             });
             if left.is_zero() {
-                return Ok(Waited::TooLong);
+                return Ok(Waited::TimedOut);
             }
             tokio::time::sleep(PAUSE.min(left)).await;
         }
     }
 
-    async fn look(&mut self) -> Result<Option<Waited>, CommandError> {
-        if let Some(waited) = self.message().await? {
+    async fn check(&mut self) -> Result<Option<Waited>, CommandError> {
+        if let Some(waited) = self.check_message().await? {
             return Ok(Some(waited));
         }
-        if self.message.is_some() {
+        if self.unread.is_some() {
             return Ok(None);
         }
-        let Some(chain) = self.looker.look().await? else {
+        let Some(chain) = self.reader.read().await? else {
             return Ok(Some(Waited::Unknown));
         };
+        self.live.show(&chain);
         if !chain.state().is_final() {
-            self.live.show(&chain);
             return Ok(None);
         }
-        self.live.show(&chain);
-        let last = self.looker.look_at_the_end().await?;
+        let last = self.reader.read_after_end().await?;
         Ok(Some(Waited::Ended(Box::new(last.unwrap_or(chain)))))
     }
 
-    /// What became of the message; once a worker has read it, there is none any more.
-    async fn message(&mut self) -> Result<Option<Waited>, CommandError> {
-        let Some(Message { place, queue }) = &self.message else {
+    /// Checks whether a worker has read the message.
+    async fn check_message(&mut self) -> Result<Option<Waited>, CommandError> {
+        let Some(receipt) = &self.unread else {
             return Ok(None);
         };
-        let broker = self.looker.broker();
-        if broker.standing(place).await?.is_none() {
-            if let Some((_, letter, _)) = broker.dead_letter(place.as_str()).await? {
-                return Ok(Some(Waited::Refused(letter.record.error)));
-            }
-            self.message = None;
-        } else if !self.explained && self.begun.elapsed() > SOON {
-            self.explained = true;
-            if let Ok(Some(nobody)) = nobody(broker, queue).await {
-                let text = format!("{nobody}; the chain waits. Ctrl-C leaves it in the queue.");
-                self.live.note(&text);
+        let client = self.reader.client();
+        match client.chain_submission(receipt).await? {
+            ChainSubmission::Refused(reason) => return Ok(Some(Waited::Refused(reason))),
+            ChainSubmission::Started => self.unread = None,
+            ChainSubmission::Unread => {
+                if !self.explained && self.began.elapsed() > EXPLAIN_AFTER {
+                    self.explained = true;
+                    if let Ok(Some(missing)) = missing_worker(client.broker(), &receipt.queue).await
+                    {
+                        self.live.note(&format!(
+                            "{missing}; the chain waits. Ctrl-C leaves it in the queue."
+                        ));
+                    }
+                }
             }
         }
         Ok(None)

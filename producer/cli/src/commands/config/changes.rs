@@ -1,23 +1,25 @@
-//! What is different between two configurations.
+//! The differences of two configurations.
 
-use comfy_table::Cell;
 use longshore_shared::config::{Config, Shown};
 use serde::Serialize;
 
-use crate::commands::words::{drawn, harmless, table};
+use crate::render::{
+    table::{Cell, Table},
+    text::printable,
+};
 
 /// One setting that would be another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Change {
     name: String,
-    /// What it is; absent where it is new.
+    /// The present value; absent for a new setting.
     now: Option<String>,
-    /// What it would be; absent where it goes.
+    /// The new value; absent for a removed setting.
     then: Option<String>,
 }
 
 /// What `then` would change.
-pub(super) fn changes(now: &Config, then: &Config) -> Vec<Change> {
+pub(super) fn config_changes(now: &Config, then: &Config) -> Vec<Change> {
     between(&now.shown(), &then.shown())
 }
 
@@ -42,21 +44,20 @@ fn between(now: &[Shown], then: &[Shown]) -> Vec<Change> {
         .collect()
 }
 
-/// The changes as a table.
-pub(super) fn text(changes: &[Change]) -> String {
-    let mut rows = table(["SETTING", "NOW", "THEN"]);
+pub(super) fn change_table(changes: &[Change]) -> String {
+    let mut table = Table::new(["SETTING", "NOW", "THEN"]);
     for change in changes {
         let shown = |value: &Option<String>| {
             let value = value.as_deref().unwrap_or("-");
-            Cell::new(harmless(value))
+            Cell::new(printable(value))
         };
-        rows.add_row([
-            Cell::new(harmless(&change.name)),
+        table.add_row([
+            Cell::new(printable(&change.name)),
             shown(&change.now),
             shown(&change.then),
         ]);
     }
-    drawn(&rows)
+    table.to_string()
 }
 
 #[cfg(test)]
@@ -80,7 +81,7 @@ mod tests {
             "retry: { max_retries: 5, jitter: 0 }\n\
              providers: { mine: { base_url: 'http://gpu:8000/v1', default_model: m } }\n",
         );
-        insta::assert_snapshot!(text(&changes(&now, &then)), @r"
+        insta::assert_snapshot!(change_table(&config_changes(&now, &then)), @r"
         SETTING                      NOW                                                                                                                                                                          THEN
         retry.jitter                 3s                                                                                                                                                                           0ms
         providers.mine               -                                                                                                                                                                            on, openai at http://gpu:8000/v1, default_model m, no key
@@ -91,6 +92,6 @@ mod tests {
         retries.patient.hold_limit   10s                                                                                                                                                                          -
         models.openai/gpt-4o         fast, context 128000, answer 16384, $2.5 in, $10 out, $1.25 cached; batch_discount 0.5 (per million), for code analysis planning review docs simple_tasks tools json_schema  -
         ");
-        assert_eq!(changes(&now, &now), []);
+        assert_eq!(config_changes(&now, &now), []);
     }
 }

@@ -2,20 +2,19 @@
 
 use std::path::PathBuf;
 
-use longshore_shared::config::Config;
 use serde::Serialize;
 
 use super::{
     Fleet,
-    changes::{self, Change, changes},
-    text_of,
+    changes::{Change, change_table, config_changes},
+    own_source,
 };
 use crate::{
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
+    input::read_text,
     output::{self, Format},
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The file to compare with what is pushed, or with the local file where nothing is [default: the
@@ -26,7 +25,6 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-/// What would change.
 #[derive(Debug, Serialize)]
 struct Comparison {
     now: String,
@@ -34,47 +32,32 @@ struct Comparison {
     changes: Vec<Change>,
 }
 
-/// Compares and prints.
-pub(super) fn run(arguments: &Arguments, fleet: &Fleet) -> Result<Done, CommandError> {
+pub(super) fn run(arguments: &Arguments, fleet: &Fleet) -> Result<Exit, CommandError> {
     let (then, new) = match &arguments.file {
         Some(path) => {
             let new = fleet
                 .own
-                .with_fleet_file(&fleet.env, path, &text_of(path)?)?;
+                .with_fleet_file(&fleet.env, path, &read_text(path)?)?;
             (path.display().to_string(), new)
         }
-        None => (own(&fleet.own), fleet.own.clone()),
+        None => (own_source(&fleet.own), fleet.own.clone()),
     };
-    for warning in &new.warnings {
-        output::note(format_args!("Warning: {warning}"));
-    }
+    output::warnings(&new.warnings);
     let comparison = Comparison {
         now: fleet.source(),
-        changes: changes(&fleet.now(), &new),
+        changes: config_changes(&fleet.current(), &new),
         then,
     };
-    match arguments.format {
-        Format::Json => output::json(&comparison),
-        Format::Text => output::line(text(&comparison)),
-    }
-    Ok(if comparison.changes.is_empty() {
-        Done::Success
-    } else {
-        Done::Failure
-    })
+    arguments
+        .format
+        .print_with(&comparison, || describe_comparison(&comparison));
+    Ok(Exit::success_if(comparison.changes.is_empty()))
 }
 
-fn own(config: &Config) -> String {
-    match &config.source {
-        Some(path) => path.display().to_string(),
-        None => "the defaults and the environment".to_owned(),
-    }
-}
-
-fn text(comparison: &Comparison) -> String {
+fn describe_comparison(comparison: &Comparison) -> String {
     let Comparison { now, then, changes } = comparison;
     if changes.is_empty() {
         return format!("Nothing would change from {now} to {then}.");
     }
-    format!("From {now} to {then}:\n\n{}", changes::text(changes))
+    format!("From {now} to {then}:\n\n{}", change_table(changes))
 }

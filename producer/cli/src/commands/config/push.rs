@@ -6,16 +6,15 @@ use longshore_shared::{broker::Pushed, config::without_secrets};
 
 use super::{
     Fleet,
-    changes::{self, changes},
-    text_of,
+    changes::{change_table, config_changes},
 };
 use crate::{
-    commands::ask,
-    error::{CommandError, Done},
+    confirm,
+    error::{CommandError, Exit},
+    input::read_text,
     output,
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The file to push; every key in it must be the name of a variable, as in ${NAME}
@@ -29,16 +28,15 @@ pub(super) struct Arguments {
     yes: bool,
 }
 
-/// Checks, asks, pushes.
-pub(super) async fn run(arguments: Arguments, fleet: &Fleet) -> Result<Done, CommandError> {
+pub(super) async fn run(arguments: Arguments, fleet: &Fleet) -> Result<Exit, CommandError> {
     match &arguments.file {
         Some(path) => push(path, arguments.yes, fleet).await,
         None => clear(arguments.yes, fleet).await,
     }
 }
 
-async fn push(path: &Path, sure: bool, fleet: &Fleet) -> Result<Done, CommandError> {
-    let text = text_of(path)?;
+async fn push(path: &Path, sure: bool, fleet: &Fleet) -> Result<Exit, CommandError> {
+    let text = read_text(path)?;
     without_secrets(path, &text)?;
     let new = fleet.own.with_fleet_file(&fleet.env, path, &text)?;
     if text.trim().is_empty() {
@@ -47,63 +45,61 @@ async fn push(path: &Path, sure: bool, fleet: &Fleet) -> Result<Done, CommandErr
             path.display()
         )));
     }
-    for warning in &new.warnings {
-        output::note(format_args!("Warning: {warning}"));
-    }
+    output::warnings(&new.warnings);
     if let Some(Pushed { version, .. }) = fleet.pushed.as_ref().filter(|old| old.text == text) {
         output::line(format_args!(
             "The fleet has it already, as version {version}."
         ));
-        return Ok(Done::Success);
+        return Ok(Exit::Success);
     }
-    let changes = changes(&fleet.now(), &new);
+    let changes = config_changes(&fleet.current(), &new);
     if changes.is_empty() {
         output::note("Nothing would change here; elsewhere it stands in the place of each file.");
     } else {
-        output::note(changes::text(&changes));
+        output::note(change_table(&changes));
     }
-    if !confirmed(sure, "Push this to every running service?")? {
-        return Ok(Done::Failure);
+    if !confirm_push(sure, "Push this to every running service?")? {
+        return Ok(Exit::Failure);
     }
     let version = fleet.broker.push_config(&text).await?;
     output::line(format_args!(
         "Pushed as version {version}; every running service takes it within 2 s."
     ));
-    Ok(Done::Success)
+    Ok(Exit::Success)
 }
 
-async fn clear(sure: bool, fleet: &Fleet) -> Result<Done, CommandError> {
+async fn clear(sure: bool, fleet: &Fleet) -> Result<Exit, CommandError> {
     let Some(pushed) = &fleet.pushed else {
         output::line("Nothing is pushed.");
-        return Ok(Done::Success);
+        return Ok(Exit::Success);
     };
     let question = format!(
         "Take version {} away, so that each service goes by its own file?",
         pushed.version
     );
-    if !confirmed(sure, &question)? {
-        return Ok(Done::Failure);
+    if !confirm_push(sure, &question)? {
+        return Ok(Exit::Failure);
     }
     fleet.broker.clear_config().await?;
     output::line(format_args!(
         "Version {} is taken away; every running service goes by its own file within 2 s.",
         pushed.version
     ));
-    Ok(Done::Success)
+    Ok(Exit::Success)
 }
 
-fn confirmed(sure: bool, question: &str) -> Result<bool, CommandError> {
+fn confirm_push(sure: bool, question: &str) -> Result<bool, CommandError> {
     if sure {
         return Ok(true);
     }
-    if !ask::possible() {
+    if !confirm::can_ask() {
         return Err(CommandError::Input(
             "`longshore config push` asks before it pushes, and there is no terminal to ask at: add \
              --yes (`longshore config diff` shows what would change)"
                 .to_owned(),
         ));
     }
-    let yes = ask::yes(question)?;
+    let yes = confirm::ask(question)?;
     if !yes {
         output::note("Nothing was pushed.");
     }

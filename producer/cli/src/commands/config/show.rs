@@ -1,6 +1,5 @@
 //! `longshore config show`: every setting as it is.
 
-use comfy_table::Cell;
 use longshore_shared::{
     broker::Pushed,
     config::{Config, Environment, Shown},
@@ -8,13 +7,16 @@ use longshore_shared::{
 use serde::Serialize;
 
 use crate::{
-    commands::words::{drawn, harmless, of_ms, table, time},
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     output::{self, Format},
+    render::{
+        table::{Cell, Table},
+        text::printable,
+        time::{from_unix_ms, timestamp},
+    },
     session::Session,
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// How to answer
@@ -25,80 +27,75 @@ pub(super) struct Arguments {
     origin: bool,
 }
 
-/// Every setting, and where they come from.
 #[derive(Debug, Serialize)]
-struct Standing {
+struct SettingsDocument {
     /// The local file.
     file: Option<String>,
-    pushed: Fleet,
+    pushed: PushedConfig,
     settings: Vec<Shown>,
 }
 
-/// What is pushed.
+/// The pushed configuration.
 #[derive(Debug, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
-enum Fleet {
+enum PushedConfig {
     Nothing,
     Taken { version: u64, pushed_at: String },
     Refused { version: u64, error: String },
     Unknown { error: String },
 }
 
-/// Reads and prints; Redis may be away.
-pub(super) async fn run(arguments: Arguments) -> Result<Done, CommandError> {
+/// Redis may be unreachable.
+pub(super) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
     let env = Environment::read()?;
     let session = Session {
         config: Config::load(&env)?,
     };
-    let (config, pushed) = match pushed(&session).await {
-        Ok(pushed) => with(session.config, pushed, &env),
+    let (config, pushed) = match read_pushed(&session).await {
+        Ok(pushed) => with_pushed(session.config, pushed, &env),
         Err(error) => {
-            let error = error.to_string();
-            let error = error.lines().next().unwrap_or_default().to_owned();
-            (session.config, Fleet::Unknown { error })
+            let error = error.first_line();
+            (session.config, PushedConfig::Unknown { error })
         }
     };
-    for warning in &config.warnings {
-        output::note(format_args!("Warning: {warning}"));
-    }
+    output::warnings(&config.warnings);
     let file = config
         .source
         .as_ref()
         .map(|path| path.display().to_string());
-    let standing = Standing {
+    let document = SettingsDocument {
         file,
         pushed,
         settings: config.shown(),
     };
-    match arguments.format {
-        Format::Json => output::json(&standing),
-        Format::Text => output::line(text(&standing, arguments.origin)),
-    }
-    Ok(Done::Success)
+    arguments
+        .format
+        .print_with(&document, || describe_settings(&document, arguments.origin));
+    Ok(Exit::Success)
 }
 
-async fn pushed(session: &Session) -> Result<Option<Pushed>, CommandError> {
+async fn read_pushed(session: &Session) -> Result<Option<Pushed>, CommandError> {
     let (_, pushed) = session.broker().await?.pushed_config().await?;
     Ok(pushed)
 }
 
-/// What services run by.
-fn with(own: Config, pushed: Option<Pushed>, env: &Environment) -> (Config, Fleet) {
+/// The configuration that the services apply.
+fn with_pushed(own: Config, pushed: Option<Pushed>, env: &Environment) -> (Config, PushedConfig) {
     let Some(pushed) = pushed else {
-        return (own, Fleet::Nothing);
+        return (own, PushedConfig::Nothing);
     };
     let version = pushed.version;
     match own.with_pushed(env, &pushed) {
         Ok(config) => (
             config,
-            Fleet::Taken {
+            PushedConfig::Taken {
                 version,
-                pushed_at: time(of_ms(pushed.pushed_at)),
+                pushed_at: timestamp(from_unix_ms(pushed.pushed_at)),
             },
         ),
         Err(error) => (
             own,
-            Fleet::Refused {
+            PushedConfig::Refused {
                 version,
                 error: error.to_string(),
             },
@@ -106,41 +103,40 @@ fn with(own: Config, pushed: Option<Pushed>, env: &Environment) -> (Config, Flee
     }
 }
 
-fn text(standing: &Standing, origin: bool) -> String {
-    let mut rows = if origin {
-        table(vec!["SETTING", "VALUE", "FROM"])
+fn describe_settings(document: &SettingsDocument, origin: bool) -> String {
+    let mut table = if origin {
+        Table::new(vec!["SETTING", "VALUE", "FROM"])
     } else {
-        table(vec!["SETTING", "VALUE"])
+        Table::new(vec!["SETTING", "VALUE"])
     };
-    for setting in &standing.settings {
+    for setting in &document.settings {
         let mut row = vec![
-            Cell::new(harmless(&setting.name)),
-            Cell::new(harmless(&setting.value)),
+            Cell::new(printable(&setting.name)),
+            Cell::new(printable(&setting.value)),
         ];
         if origin {
             let from = setting.origin.as_ref().map(ToString::to_string);
             row.push(Cell::new(from.as_deref().unwrap_or("default")));
         }
-        rows.add_row(row);
+        table.add_row(row);
     }
-    format!("{}\n\n{}", drawn(&rows), head(standing))
+    format!("{table}\n\n{}", describe_sources(document))
 }
 
-/// What the settings come from.
-fn head(standing: &Standing) -> String {
-    let file = standing.file.as_deref().unwrap_or("no file");
-    match &standing.pushed {
-        Fleet::Nothing => {
+fn describe_sources(document: &SettingsDocument) -> String {
+    let file = document.file.as_deref().unwrap_or("no file");
+    match &document.pushed {
+        PushedConfig::Nothing => {
             format!("From {file}, the environment and the defaults; nothing is pushed.")
         }
-        Fleet::Taken { version, pushed_at } => format!(
+        PushedConfig::Taken { version, pushed_at } => format!(
             "From what was pushed as version {version} at {pushed_at}, the environment and the defaults."
         ),
-        Fleet::Refused { version, error } => format!(
+        PushedConfig::Refused { version, error } => format!(
             "From {file}, the environment and the defaults. What was pushed as version {version} is \
              refused:\n{error}"
         ),
-        Fleet::Unknown { error } => format!(
+        PushedConfig::Unknown { error } => format!(
             "From {file}, the environment and the defaults. Whether anything is pushed is not known: \
              {error}"
         ),
@@ -166,10 +162,10 @@ mod tests {
             version: 4,
             pushed_at: 1_800_000_000_000,
         };
-        let (config, pushed) = with(own(), Some(pushed), &env());
+        let (config, pushed) = with_pushed(own(), Some(pushed), &env());
         let settings = config.shown();
-        text(
-            &Standing {
+        describe_settings(
+            &SettingsDocument {
                 file: config.source.map(|path| path.display().to_string()),
                 pushed,
                 settings: settings.into_iter().take(20).collect(),

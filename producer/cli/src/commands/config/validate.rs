@@ -8,17 +8,16 @@ use longshore_shared::{
 };
 use serde::Serialize;
 
-use super::text_of;
 use crate::{
-    commands::words::{harmless, many},
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
+    input::read_text,
     output::{self, Format},
+    render::text::{counted, printable},
 };
 
 /// The exit code of a file that is wrong, as of any wrong configuration.
 const EXIT_WRONG: u8 = 2;
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The file [default: the one that services here would read]
@@ -28,18 +27,17 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-/// What was found.
 #[derive(Debug, Serialize)]
-struct Verdict {
+struct Validation {
     ok: bool,
     file: Option<PathBuf>,
-    problems: Vec<Wrong>,
+    problems: Vec<Fault>,
     warnings: Vec<String>,
 }
 
 /// One problem, in parts.
 #[derive(Debug, Serialize)]
-struct Wrong {
+struct Fault {
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,7 +47,7 @@ struct Wrong {
     text: String,
 }
 
-impl From<&Problem> for Wrong {
+impl From<&Problem> for Fault {
     fn from(problem: &Problem) -> Self {
         let (file, line, variable) = match &problem.origin {
             Origin::File { path, line } => (Some(path.clone()), *line, None),
@@ -66,50 +64,50 @@ impl From<&Problem> for Wrong {
 }
 
 /// Checks and prints; exit code 2 if the file is wrong.
-pub(super) fn run(arguments: &Arguments) -> Result<Done, CommandError> {
+pub(super) fn run(arguments: &Arguments) -> Result<Exit, CommandError> {
     let read = match &arguments.file {
         Some(path) => {
-            let text = text_of(path)?;
+            let text = read_text(path)?;
             Environment::read().and_then(|env| Config::from_yaml(&env, path, &text))
         }
         None => Environment::read().and_then(|env| Config::load(&env)),
     };
     match arguments.format {
-        Format::Json => output::json(&verdict(arguments.file.as_deref(), &read)),
-        Format::Text => output::line(harmless(&text(&read))),
+        Format::Json => output::json(&validation(arguments.file.as_deref(), &read)),
+        Format::Text => output::line(printable(&describe_validation(&read))),
     }
     Ok(match read {
-        Ok(_) => Done::Success,
-        Err(_) => Done::Code(EXIT_WRONG),
+        Ok(_) => Exit::Success,
+        Err(_) => Exit::Code(EXIT_WRONG),
     })
 }
 
-fn verdict(file: Option<&Path>, read: &Result<Config, ConfigError>) -> Verdict {
+fn validation(file: Option<&Path>, read: &Result<Config, ConfigError>) -> Validation {
     match read {
-        Ok(config) => Verdict {
+        Ok(config) => Validation {
             ok: true,
             file: config.source.clone(),
             problems: Vec::new(),
-            warnings: warnings(config),
+            warnings: all_warnings(config),
         },
-        Err(error) => Verdict {
+        Err(error) => Validation {
             ok: false,
             file: file.map(Path::to_owned),
-            problems: error.problems().iter().map(Wrong::from).collect(),
+            problems: error.problems().iter().map(Fault::from).collect(),
             warnings: Vec::new(),
         },
     }
 }
 
-fn text(read: &Result<Config, ConfigError>) -> String {
+fn describe_validation(read: &Result<Config, ConfigError>) -> String {
     match read {
         Ok(config) => {
-            let mut lines: Vec<String> = warnings(config)
+            let mut lines: Vec<String> = all_warnings(config)
                 .iter()
                 .map(|warning| format!("Warning: {warning}"))
                 .collect();
             let on = config.catalog.enabled().count();
-            let on = format!("{} on", many(on, "provider"));
+            let on = format!("{} on", counted(on, "provider"));
             lines.push(match &config.source {
                 Some(path) => format!("{} is valid: {on}.", path.display()),
                 None => format!(
@@ -118,12 +116,12 @@ fn text(read: &Result<Config, ConfigError>) -> String {
             });
             lines.join("\n")
         }
-        Err(error) => format!("{error}\n{}.", many(error.problems().len(), "problem")),
+        Err(error) => format!("{error}\n{}.", counted(error.problems().len(), "problem")),
     }
 }
 
 /// What looks wrong: also a provider of the file whose key is nowhere.
-fn warnings(config: &Config) -> Vec<String> {
+fn all_warnings(config: &Config) -> Vec<String> {
     let off = config.catalog.providers.iter().filter_map(|provider| {
         let name = format!("providers.{}", provider.name);
         match (&provider.enabled, config.origins.get(&name)) {
@@ -147,12 +145,12 @@ mod tests {
     #[test]
     fn all_problems_are_told() {
         let read = read("concurrency: 0\nretry: { jitter: long }\n");
-        insta::assert_snapshot!(text(&read), @r"
+        insta::assert_snapshot!(describe_validation(&read), @r"
         longshore.yaml:1: `concurrency` is `0`; expected a whole number from 1 to 100000
         longshore.yaml:2: `retry.jitter` is `long`; expected a time from 0ms to 30d, such as 500ms, 30s, 10m, 24h or 30d (a bare number is seconds)
         2 problems.
         ");
-        let json = serde_json::to_value(verdict(None, &read)).unwrap();
+        let json = serde_json::to_value(validation(None, &read)).unwrap();
         assert_eq!(json["ok"], false);
         assert_eq!(json["problems"][1]["file"], "longshore.yaml");
         assert_eq!(json["problems"][1]["line"], 2);
@@ -166,7 +164,7 @@ providers:
   xai: { enabled: false }
   mine: { base_url: 'http://127.0.0.1:11434/v1', default_model: llama }
 ";
-        insta::assert_snapshot!(text(&read(yaml)), @r"
+        insta::assert_snapshot!(describe_validation(&read(yaml)), @r"
         Warning: longshore.yaml:2: `providers.gateway` is off here: GATEWAY_KEY is not set; set it where the services run
         longshore.yaml is valid: 1 provider on.
         ");

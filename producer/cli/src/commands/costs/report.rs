@@ -1,4 +1,4 @@
-//! Costs in words and in JSON.
+//! Costs as text and JSON.
 
 mod chain;
 #[cfg(test)]
@@ -11,16 +11,17 @@ use longshore_shared::{
     ledger::{CostLine, CostSummary, ReportedCosts},
     money::Usd,
 };
-use rust_decimal::RoundingStrategy;
 use serde::{Serialize, Serializer};
 
 pub(super) use self::chain::ChainReport;
-use crate::commands::{
-    submit::money::exact,
-    words::{count, many, time},
+
+use crate::render::{
+    money::{cents, exact},
+    text::{counted, grouped},
+    time::timestamp,
 };
 
-/// Of when the costs are.
+/// The period of the costs.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Period {
@@ -37,7 +38,7 @@ impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Day(day) => day.fmt(f),
-            Self::Since(from) => write!(f, "since {}", time(*from)),
+            Self::Since(from) => write!(f, "since {}", timestamp(*from)),
             Self::All => f.write_str("all time"),
         }
     }
@@ -139,20 +140,20 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "=== Cost Summary ({}) ===", self.period)?;
         writeln!(f, "Total Cost: {}", cents(self.total_cost))?;
-        write!(f, "Total Tasks: {}", count(self.total_tasks))?;
-        unknown(
+        write!(f, "Total Tasks: {}", grouped(self.total_tasks))?;
+        write_unknown(
             f,
             self.unknown_cost_attempts,
             Some(self.unknown_cost_at_most),
         )?;
-        self.reported(f)?;
+        self.write_reported(f)?;
         for (title, lines) in [
             ("Platform", &self.by_platform),
             ("Task Type", &self.by_type),
         ] {
             if !lines.is_empty() {
                 write!(f, "\n\nBy {title}:")?;
-                breakdown(f, lines)?;
+                write_breakdown(f, lines)?;
             }
         }
         Ok(())
@@ -161,7 +162,7 @@ impl fmt::Display for Report {
 
 impl Report {
     /// What providers say themselves, if any does; of how many attempts, where others say nothing.
-    fn reported(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write_reported(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(reported) = &self.reported else {
             return Ok(());
         };
@@ -169,7 +170,7 @@ impl Report {
         write!(f, "\nProvider-reported: {cost}")?;
         if reported.attempts < self.total_attempts {
             let (some, all) = (reported.attempts, self.total_attempts);
-            write!(f, " for {} of {} attempts", count(some), count(all))?;
+            write!(f, " for {} of {} attempts", grouped(some), grouped(all))?;
         }
         let Usd(difference) = reported.difference;
         let sign = if difference.is_sign_negative() {
@@ -182,11 +183,11 @@ impl Report {
 }
 
 /// Attempts that only the provider knows the price of: their workers died in mid-call.
-fn unknown(f: &mut fmt::Formatter<'_>, attempts: u64, at_most: Option<Usd>) -> fmt::Result {
+fn write_unknown(f: &mut fmt::Formatter<'_>, attempts: u64, at_most: Option<Usd>) -> fmt::Result {
     if attempts == 0 {
         return Ok(());
     }
-    let attempts = many(attempts, "attempt");
+    let attempts = counted(attempts, "attempt");
     write!(f, "\n{attempts} of unknown cost")?;
     match at_most {
         Some(at_most) => write!(f, " (at most {})", cents(at_most)),
@@ -194,7 +195,7 @@ fn unknown(f: &mut fmt::Formatter<'_>, attempts: u64, at_most: Option<Usd>) -> f
     }
 }
 
-fn breakdown(f: &mut fmt::Formatter<'_>, lines: &[CostLine]) -> fmt::Result {
+fn write_breakdown(f: &mut fmt::Formatter<'_>, lines: &[CostLine]) -> fmt::Result {
     let names = lines
         .iter()
         .map(|line| line.name.chars().count())
@@ -203,7 +204,7 @@ fn breakdown(f: &mut fmt::Formatter<'_>, lines: &[CostLine]) -> fmt::Result {
         + 1;
     let tasks = lines
         .iter()
-        .map(|line| count(line.tasks).len())
+        .map(|line| grouped(line.tasks).len())
         .max()
         .unwrap_or_default();
     // One task and two tasks are to stand under each other.
@@ -214,19 +215,9 @@ fn breakdown(f: &mut fmt::Formatter<'_>, lines: &[CostLine]) -> fmt::Result {
             f,
             "\n  {:<names$} {:>tasks$} {word:<plural$} {}",
             format!("{}:", line.name),
-            count(line.tasks),
+            grouped(line.tasks),
             cents(line.cost_usd)
         )?;
     }
     Ok(())
-}
-
-/// An amount for people: two digits, or more where both would be zero though something was spent.
-fn cents(Usd(amount): Usd) -> String {
-    let rounded = amount.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero);
-    if rounded.is_zero() && !amount.is_zero() {
-        format!("${}", amount.round_sf(2).unwrap_or(amount).normalize())
-    } else {
-        format!("${rounded:.2}")
-    }
 }

@@ -1,23 +1,23 @@
 //! `longshore cron add`.
 
-use std::{io::Read as _, path::PathBuf};
+use std::path::PathBuf;
 
 use longshore_shared::{
     broker::NextTick,
     cron::{Definition, Entry, Source, Written, Wrong},
-    id::CronName,
+    id::{CronName, DEFAULT_QUEUE},
 };
 use serde_json::{Map, Value};
 
-use super::unchanged;
+use super::require_unchanged;
 use crate::{
-    commands::words::{of_ms, time},
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
+    input::{read_prompt, read_stdin},
     output,
+    render::time::{from_unix_ms, timestamp},
     session::Session,
 };
 
-/// What recurs, and when.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// What to call it: 1 to 64 characters of [A-Za-z0-9._-]
@@ -41,7 +41,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "WORD", default_value = "once")]
     missed: String,
     /// The queue
-    #[arg(long, value_name = "NAME", default_value = longshore_shared::id::DEFAULT_QUEUE)]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_QUEUE)]
     queue: String,
     /// What to ask; `-` reads it from stdin
     #[arg(
@@ -57,14 +57,13 @@ pub(super) struct Arguments {
     job: Option<PathBuf>,
 }
 
-/// Checks and writes it.
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let name = &arguments.name;
     let definition = definition(&arguments)?;
     let limits = &session.config.limits;
     definition
         .check(name, limits)
-        .map_err(|wrong| told(&wrong))?;
+        .map_err(|wrong| option_error(&wrong))?;
     let broker = session.broker().await?;
     let of_config = session.fleet_config(&broker).await?.cron.contains_key(name);
     if of_config {
@@ -78,7 +77,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
              `longshore cron remove {name}`"
         )));
     }
-    let now = of_ms(broker.server_time_ms().await?);
+    let now = from_unix_ms(broker.server_time_ms().await?);
     let first = definition.timing.next_after(now);
     let entry = Entry {
         source: Source::Command,
@@ -87,26 +86,23 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     };
     let next = first.map_or(NextTick::Never, NextTick::At);
     let put = broker.cron_put(None, name, None, Some(&entry), next);
-    unchanged(name, put.await?)?;
-    let first = first.map_or_else(|| "never".to_owned(), time);
+    require_unchanged(name, put.await?)?;
+    let first = first.map_or_else(|| "never".to_owned(), timestamp);
     output::line(format_args!(
         "{name}: {}, first at {first}",
         entry.definition.timing
     ));
-    Ok(Done::Success)
+    Ok(Exit::Success)
 }
 
 fn definition(arguments: &Arguments) -> Result<Definition, CommandError> {
-    let job = match (&arguments.job, arguments.prompt.as_deref()) {
+    let job = match (&arguments.job, arguments.prompt.clone()) {
         (Some(path), _) => {
             let what = format!("--job {}", path.display());
             let text = if path.as_os_str() == "-" {
-                stdin("--job")?
+                read_stdin("--job")?
             } else {
-                std::fs::read_to_string(path).map_err(|source| CommandError::Io {
-                    what: what.clone(),
-                    source,
-                })?
+                std::fs::read_to_string(path).map_err(CommandError::io(what.clone()))?
             };
             serde_json::from_str(&text).map_err(|error| {
                 CommandError::Input(format!(
@@ -114,8 +110,7 @@ fn definition(arguments: &Arguments) -> Result<Definition, CommandError> {
                 ))
             })?
         }
-        (None, Some("-")) => prompted(stdin("--prompt")?.trim_end_matches(['\n', '\r'])),
-        (None, prompt) => prompted(prompt.unwrap_or_default()),
+        (None, prompt) => prompt_fields(read_prompt(prompt.unwrap_or_default())?),
     };
     let written = Written {
         schedule: arguments.schedule.clone(),
@@ -125,22 +120,13 @@ fn definition(arguments: &Arguments) -> Result<Definition, CommandError> {
         queue: Some(arguments.queue.clone()),
         job,
     };
-    Definition::read(&written).map_err(|wrong| told(&wrong))
+    Definition::read(&written).map_err(|wrong| option_error(&wrong))
 }
 
-fn prompted(prompt: &str) -> Map<String, Value> {
-    Map::from_iter([("prompt".to_owned(), Value::String(prompt.to_owned()))])
+fn prompt_fields(prompt: String) -> Map<String, Value> {
+    Map::from_iter([("prompt".to_owned(), Value::String(prompt))])
 }
 
-fn told(wrong: &Wrong) -> CommandError {
+fn option_error(wrong: &Wrong) -> CommandError {
     CommandError::Input(format!("--{}: {}", wrong.field, wrong.message))
-}
-
-fn stdin(option: &str) -> Result<String, CommandError> {
-    let mut text = String::new();
-    let read = std::io::stdin().lock().read_to_string(&mut text);
-    read.map(|_| text).map_err(|source| CommandError::Io {
-        what: format!("{option}: stdin cannot be read"),
-        source,
-    })
 }

@@ -1,7 +1,6 @@
 //! `longshore cron list`.
 
 use chrono::{DateTime, Utc};
-use comfy_table::{Cell, CellAlignment};
 use longshore_shared::{
     broker::{BrokerError, CronStanding},
     cron::{Source, Written},
@@ -10,13 +9,15 @@ use longshore_shared::{
 use serde::Serialize;
 
 use crate::{
-    commands::words::{count, drawn, table, time},
-    error::{CommandError, Done},
-    output::{self, Format},
+    error::{CommandError, Exit},
+    output::Format,
+    render::{
+        table::{Cell, Table, number},
+        time::timestamp,
+    },
     session::Session,
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// How to answer
@@ -24,7 +25,6 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-/// One recurring job.
 #[derive(Debug, Serialize)]
 struct Listed {
     name: CronName,
@@ -41,7 +41,7 @@ struct Listed {
 }
 
 impl Listed {
-    fn of(standing: CronStanding) -> Result<Self, BrokerError> {
+    fn new(standing: CronStanding) -> Result<Self, BrokerError> {
         let entry = standing.record.entry()?;
         Ok(Self {
             name: standing.record.name,
@@ -57,35 +57,30 @@ impl Listed {
     }
 }
 
-/// Reads and prints.
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let standing = broker.cron_all().await?.into_iter();
-    let jobs: Vec<Listed> = standing.map(Listed::of).collect::<Result<_, _>>()?;
-    match arguments.format {
-        Format::Json => output::json(&jobs),
-        Format::Text => output::line(text(&jobs)),
-    }
-    Ok(Done::Success)
+    let jobs: Vec<Listed> = standing.map(Listed::new).collect::<Result<_, _>>()?;
+    arguments.format.print_with(&jobs, || cron_table(&jobs));
+    Ok(Exit::Success)
 }
 
-fn text(jobs: &[Listed]) -> String {
+fn cron_table(jobs: &[Listed]) -> String {
     if jobs.is_empty() {
         return "No job recurs. `longshore cron add` makes one, or `cron:` in longshore.yaml."
             .to_owned();
     }
-    let mut rows = table([
+    let mut table = Table::new([
         "NAME", "WHEN", "QUEUE", "NEXT", "LAST", "RAN", "SKIPPED", "FROM",
     ]);
-    let number = |number: u64| Cell::new(count(number)).set_alignment(CellAlignment::Right);
-    let tick = |tick: Option<DateTime<Utc>>| tick.map_or_else(|| "-".to_owned(), time);
+    let tick = |tick: Option<DateTime<Utc>>| tick.map_or_else(|| "-".to_owned(), timestamp);
     for job in jobs {
         let next = if job.paused {
             "rests".to_owned()
         } else {
             tick(job.next)
         };
-        rows.add_row([
+        table.add_row([
             Cell::new(&job.name),
             Cell::new(&job.timing),
             Cell::new(job.written.queue.as_deref().unwrap_or_default()),
@@ -96,7 +91,7 @@ fn text(jobs: &[Listed]) -> String {
             Cell::new(job.source),
         ]);
     }
-    drawn(&rows)
+    table.to_string()
 }
 
 #[cfg(test)]
@@ -119,7 +114,7 @@ mod tests {
                 ran: 1234,
                 skipped: 7,
             };
-            Listed::of(standing).unwrap()
+            Listed::new(standing).unwrap()
         };
         let jobs = [
             standing(
@@ -133,12 +128,12 @@ mod tests {
                 Some(1_800_000_000),
             ),
         ];
-        insta::assert_snapshot!(text(&jobs), @r"
+        insta::assert_snapshot!(cron_table(&jobs), @r"
         NAME            WHEN                       QUEUE    NEXT                  LAST                  RAN    SKIPPED  FROM
         nightly-report  0 3 * * * (Europe/Berlin)  default  rests                 -                     1,234        7  config
         poll            every 30s                  bulk     2027-01-15T08:00:00Z  2027-01-15T07:59:30Z  1,234        7  command
         ");
         insta::assert_snapshot!(serde_json::to_string(&jobs[1]).unwrap(), @r#"{"name":"poll","source":"command","paused":false,"every":"30s","missed":"once","queue":"bulk","job":{"prompt":"x"},"next":"2027-01-15T08:00:00Z","last":"2027-01-15T07:59:30Z","ran":1234,"skipped":7}"#);
-        insta::assert_snapshot!(text(&[]), @"No job recurs. `longshore cron add` makes one, or `cron:` in longshore.yaml.");
+        insta::assert_snapshot!(cron_table(&[]), @"No job recurs. `longshore cron add` makes one, or `cron:` in longshore.yaml.");
     }
 }

@@ -13,22 +13,22 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    exec, io_error,
-    signals::Signals,
+    exec,
+    exec::Signals,
+    guide::own_name,
     stack::Plan,
-    texts::own_name,
     variables::{Variables, quoted},
 };
 use crate::{
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     output,
 };
 
 /// Characters shown of an answer.
-const HEAD: usize = 100;
+const ANSWER: usize = 100;
 
-/// The costs are asked for when the last fact is recorded, or after this.
-const RECORD_LIMIT: Duration = Duration::from_secs(10);
+/// How long the last event may take to be recorded.
+const RECORDING_LIMIT: Duration = Duration::from_secs(10);
 
 /// A demonstration.
 pub(super) struct Demo<'a> {
@@ -64,8 +64,8 @@ impl<'a> Demo<'a> {
         file: &'a Path,
         variables: &'a Variables,
     ) -> Result<Self, CommandError> {
-        let own =
-            std::env::current_exe().map_err(io_error("cannot find the place of this program"))?;
+        let own = std::env::current_exe()
+            .map_err(CommandError::io("cannot find the place of this program"))?;
         Ok(Self {
             plan,
             shown,
@@ -77,7 +77,7 @@ impl<'a> Demo<'a> {
     }
 
     /// Shows it all; the batch's own code is the outcome.
-    pub(super) async fn run(&self, signals: &mut Signals) -> Result<Done, CommandError> {
+    pub(super) async fn run(&self, signals: &mut Signals) -> Result<Exit, CommandError> {
         let results: OsString = self.results.clone().into();
         // An earlier run's answers are not to be taken for this one's.
         fs::remove_file(&self.results).ok();
@@ -96,10 +96,10 @@ impl<'a> Demo<'a> {
         if self.results.exists() {
             output::line(format_args!("\nAnswers:\n{}", self.answers()?));
         }
-        if done != Done::Success {
+        if done != Exit::Success {
             return Ok(done);
         }
-        self.wait_for_the_record().await;
+        self.wait_until_recorded().await;
         output::line("");
         let done = self.longshore(&["costs".into()], signals).await?;
         output::line(format_args!("\n{}", next_steps(&own_name(), self.shown)));
@@ -110,7 +110,7 @@ impl<'a> Demo<'a> {
         &self,
         arguments: &[OsString],
         signals: &mut Signals,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<Exit, CommandError> {
         let words: Vec<String> = arguments
             .iter()
             .map(|word| quoted(&word.to_string_lossy()))
@@ -125,8 +125,8 @@ impl<'a> Demo<'a> {
 
     fn answers(&self) -> Result<Answers, CommandError> {
         let shown = self.results.display();
-        let text =
-            fs::read_to_string(&self.results).map_err(io_error(format!("cannot read {shown}")))?;
+        let text = fs::read_to_string(&self.results)
+            .map_err(CommandError::io(format!("cannot read {shown}")))?;
         serde_json::from_str::<Results>(&text)
             .map(|results| Answers(results.results))
             .map_err(|error| {
@@ -134,8 +134,8 @@ impl<'a> Demo<'a> {
             })
     }
 
-    /// Costs come out of Postgres, which a fact reaches a moment after the answer does.
-    async fn wait_for_the_record(&self) {
+    /// Costs come from Postgres, which an event reaches a moment after the answer.
+    async fn wait_until_recorded(&self) {
         let Some((_, url)) = self.variables.iter().find(|(name, _)| *name == "REDIS_URL") else {
             return;
         };
@@ -143,7 +143,7 @@ impl<'a> Demo<'a> {
         let Ok(broker) = Broker::connect(&url, &self.plan.config.namespace).await else {
             return;
         };
-        let until = Instant::now() + RECORD_LIMIT;
+        let until = Instant::now() + RECORDING_LIMIT;
         while Instant::now() < until && !matches!(broker.unrecorded().await, Ok(0)) {
             sleep(Duration::from_millis(50)).await;
         }
@@ -172,25 +172,23 @@ impl fmt::Display for Answers {
                 f,
                 "{:>4}. {platform}: {mark}{}{line}",
                 index + 1,
-                head(&text)
+                first_words(&text)
             )?;
         }
         Ok(())
     }
 }
 
-/// The beginning of the first line that says anything.
-fn head(text: &str) -> String {
-    let first = text
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or_default();
-    let mut head: String = first.chars().take(HEAD).collect();
-    if head.len() < first.len() || text.trim().lines().nth(1).is_some() {
-        head.push('…');
+/// The beginning of the first line that is not empty.
+fn first_words(text: &str) -> String {
+    let mut lines = text.trim().lines();
+    let first = lines.next().unwrap_or_default().trim_end();
+    let words: String = first.chars().take(ANSWER).collect();
+    if words.len() < first.len() || lines.next().is_some() {
+        words + "…"
+    } else {
+        words
     }
-    head
 }
 
 fn next_steps(longshore: &str, dir: &Path) -> String {

@@ -1,4 +1,4 @@
-//! A command of the user's, run beside the stack.
+//! The user's command beside the stack, and the signals that ask to stop.
 
 use std::{
     ffi::OsString,
@@ -9,50 +9,81 @@ use std::{
 
 use longshore_local::Signal;
 use nix::{sys::signal::kill, unistd::Pid};
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    signal::unix::{self, SignalKind, signal},
+};
 
-use super::{io_error, signals::Signals, variables::Variables};
-use crate::error::{CommandError, Done};
+use super::variables::Variables;
+use crate::error::{CommandError, Exit};
+
+/// The signals that ask to stop.
+#[derive(Debug)]
+pub(super) struct Signals {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+    hangup: unix::Signal,
+}
+
+impl Signals {
+    /// From now on the signals do not end the process by themselves.
+    pub(super) fn listen() -> Result<Self, CommandError> {
+        let listen = |kind| signal(kind).map_err(CommandError::io("cannot listen for signals"));
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    pub(super) async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::SIGINT,
+            _ = self.terminate.recv() => Signal::SIGTERM,
+            _ = self.hangup.recv() => Signal::SIGHUP,
+        }
+    }
+}
 
 /// Runs the command to its end, with the addresses in its environment.
 pub(super) async fn run(
     command: &[OsString],
     variables: &Variables,
     signals: &mut Signals,
-) -> Result<Done, CommandError> {
+) -> Result<Exit, CommandError> {
     let Some((program, arguments)) = command.split_first() else {
-        return Ok(Done::Success);
+        return Ok(Exit::Success);
     };
     let mut child = Command::new(program)
         .args(arguments)
         .envs(variables.iter().map(|(name, value)| (name, value)))
         .kill_on_drop(true)
         .spawn()
-        .map_err(io_error(format!(
+        .map_err(CommandError::io(format!(
             "cannot run `{}`",
             program.to_string_lossy()
         )))?;
-    let mut asked = false;
+    let mut stopping = false;
     loop {
         let signal = tokio::select! {
             status = child.wait() => {
-                return Ok(done(status.map_err(io_error("cannot wait for the command"))?));
+                return Ok(exit_of(status.map_err(CommandError::io("cannot wait for the command"))?));
             }
             signal = signals.next() => signal,
         };
-        if asked {
+        if stopping {
             child
                 .start_kill()
-                .map_err(io_error("cannot kill the command"))?;
+                .map_err(CommandError::io("cannot kill the command"))?;
         } else {
-            pass_on(&child, signal);
+            forward_signal(&child, signal);
         }
-        asked = true;
+        stopping = true;
     }
 }
 
 /// Passes a signal on, except a Ctrl-C, which the terminal gives to both by itself.
-fn pass_on(child: &Child, signal: Signal) {
+fn forward_signal(child: &Child, signal: Signal) {
     let by_terminal = signal == Signal::SIGINT && io::stdin().is_terminal();
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
     if let (Some(pid), false) = (pid, by_terminal) {
@@ -62,21 +93,21 @@ fn pass_on(child: &Child, signal: Signal) {
 }
 
 /// The code as a shell would give it.
-fn done(status: ExitStatus) -> Done {
+fn exit_of(status: ExitStatus) -> Exit {
     if status.success() {
-        return Done::Success;
+        return Exit::Success;
     }
     let code = status
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal));
-    Done::Code(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+    Exit::Code(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    async fn sh(script: &str) -> Done {
+    async fn sh(script: &str) -> Exit {
         let command = ["sh", "-c", script].map(OsString::from);
         let variables = vec![("LONGSHORE_WORKER_URL", "there".to_owned())];
         run(&command, &variables, &mut Signals::listen().unwrap())
@@ -88,10 +119,10 @@ mod tests {
     async fn the_command_gets_the_addresses_and_gives_the_code() {
         assert_eq!(
             sh("test \"$LONGSHORE_WORKER_URL\" = there").await,
-            Done::Success
+            Exit::Success
         );
-        assert_eq!(sh("exit 7").await, Done::Code(7));
-        assert_eq!(sh("kill -TERM $$").await, Done::Code(143));
+        assert_eq!(sh("exit 7").await, Exit::Code(7));
+        assert_eq!(sh("kill -TERM $$").await, Exit::Code(143));
     }
 
     #[tokio::test]

@@ -2,16 +2,16 @@
 
 use std::{
     ffi::OsString,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
-use longshore_local::{ChildProcess, LocalError, free_port};
+use longshore_local::{ChildProcess, LocalError, free_port, rotate_log};
 use tokio::time::{Instant, sleep};
 
-use super::{backoff::Backoff, http, io_error, variables::Variables};
+use super::{backoff::Backoff, http, variables::Variables};
 use crate::{error::CommandError, output};
 
 const READY_LIMIT: Duration = Duration::from_secs(30);
@@ -43,15 +43,16 @@ pub(super) struct Program {
 }
 
 /// Where our programs are: beside this one.
-pub(super) fn directory() -> Result<PathBuf, CommandError> {
-    let own = std::env::current_exe().map_err(io_error("cannot find the place of this program"))?;
+pub(super) fn program_directory() -> Result<PathBuf, CommandError> {
+    let own = std::env::current_exe()
+        .map_err(CommandError::io("cannot find the place of this program"))?;
     Ok(own
         .parent()
         .map_or_else(|| PathBuf::from("."), Path::to_owned))
 }
 
-/// The program of this name, or what makes it.
-pub(super) fn find(directory: &Path, name: &str) -> Result<PathBuf, CommandError> {
+/// The program of this name; the error says how to build it.
+pub(super) fn find_program(directory: &Path, name: &str) -> Result<PathBuf, CommandError> {
     let binary = directory.join(name);
     if binary.is_file() {
         return Ok(binary);
@@ -76,7 +77,7 @@ impl Program {
         variables: Variables,
         ready: Ready,
     ) -> Result<Self, CommandError> {
-        let log = fresh_log(dir, name)?;
+        let log = rotate_log(dir, name)?;
         let mut tries = 1;
         loop {
             let port = free_port()?;
@@ -126,8 +127,8 @@ impl Program {
         Err(self.child.not_ready(READY_LIMIT))
     }
 
-    /// Notices that it died, and starts it again when it is time to.
-    pub(super) fn mend(&mut self) {
+    /// Starts it again if it died, after a pause.
+    pub(super) fn restart_if_dead(&mut self) {
         if self.backoff.take_due() {
             let spawned = spawn(
                 &self.name,
@@ -150,7 +151,7 @@ impl Program {
                     ));
                 }
             }
-        } else if !self.backoff.waits()
+        } else if !self.backoff.is_waiting()
             && let Ok(Some(status)) = self.child.try_wait()
         {
             let pause = self.backoff.failed();
@@ -204,24 +205,13 @@ fn spawn(
     ChildProcess::spawn(name, command, log)
 }
 
-/// Keeps one earlier log beside the new one.
-fn fresh_log(dir: &Path, name: &str) -> Result<PathBuf, CommandError> {
-    let log = dir.join(format!("{name}.log"));
-    match fs::rename(&log, dir.join(format!("{name}.log.old"))) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(io_error(format!("cannot move {}", log.display()))(error))
-        }
-        _ => Ok(log),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_program_that_is_not_there_comes_with_what_makes_it() {
-        let error = find(Path::new("/x/target/release"), "longshore-worker").unwrap_err();
+        let error = find_program(Path::new("/x/target/release"), "longshore-worker").unwrap_err();
         assert_eq!(
             error.to_string(),
             "longshore-worker is not in /x/target/release, where this longshore is; \
@@ -248,7 +238,7 @@ mod tests {
         let first = program.child.pid();
         program.child.kill().unwrap();
         while program.child.pid() == first {
-            program.mend();
+            program.restart_if_dead();
             sleep(POLL).await;
         }
         program.wait_until_ready().await.unwrap();

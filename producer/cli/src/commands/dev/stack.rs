@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{error::CommandError, output};
 
-/// How often the children are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often the children are checked.
+const CHECK_EVERY: Duration = Duration::from_millis(200);
 
 /// Servers that are installed are found in no time; a word is due when they have to be fetched.
 const FETCHING_AFTER: Duration = Duration::from_secs(1);
@@ -68,11 +68,11 @@ pub(super) fn tool_options(environment: &Environment) -> ToolOptions {
 impl Stack {
     /// Starts everything and waits until it is ready. What is started already stops on an error.
     pub(super) async fn start(plan: &Plan) -> Result<Self, CommandError> {
-        let worker = program::find(&plan.programs, "longshore-worker")?;
-        let scheduler = program::find(&plan.programs, "longshore-scheduler")?;
+        let worker = program::find_program(&plan.programs, "longshore-worker")?;
+        let scheduler = program::find_program(&plan.programs, "longshore-scheduler")?;
         let simulator = plan
             .simulator
-            .then(|| program::find(&plan.programs, "longshore-simulator"))
+            .then(|| program::find_program(&plan.programs, "longshore-simulator"))
             .transpose()?;
         let dir = plan.dir.as_path();
         VariablesFile::remove_stale(dir);
@@ -107,7 +107,7 @@ impl Stack {
             }
             None => None,
         };
-        let variables = services(plan, &redis, &postgres, simulator.as_ref());
+        let variables = service_variables(plan, &redis, &postgres, simulator.as_ref());
         let names: Vec<String> = match plan.workers {
             1 => vec!["worker".to_owned()],
             many => (1..=many)
@@ -133,7 +133,8 @@ impl Stack {
 
     /// Where everything is.
     pub(super) fn variables(&self, plan: &Plan) -> Variables {
-        let mut variables = services(plan, &self.redis, &self.postgres, self.simulator.as_ref());
+        let mut variables =
+            service_variables(plan, &self.redis, &self.postgres, self.simulator.as_ref());
         let workers: Vec<String> = self.workers.iter().map(Program::url).collect();
         if let Some(first) = workers.first() {
             variables.push(("LONGSHORE_WORKER_URL", first.clone()));
@@ -169,12 +170,12 @@ impl Stack {
     /// Starts again whatever dies, without end. May be dropped at any await.
     pub(super) async fn supervise(&mut self) -> Never {
         loop {
-            mend(&mut self.redis, &mut self.redis_backoff).await;
-            mend(&mut self.postgres, &mut self.postgres_backoff).await;
+            restart_if_dead(&mut self.redis, &mut self.redis_backoff).await;
+            restart_if_dead(&mut self.postgres, &mut self.postgres_backoff).await;
             for program in self.programs() {
-                program.mend();
+                program.restart_if_dead();
             }
-            sleep(LOOK_EVERY).await;
+            sleep(CHECK_EVERY).await;
         }
     }
 
@@ -218,7 +219,7 @@ impl Stack {
 
 /// What our own processes, and those of other shells, are told. The names that are ours come first in
 /// the configuration, so that a `.env` with another address does not win.
-fn services(
+fn service_variables(
     plan: &Plan,
     redis: &LocalRedis,
     postgres: &LocalPostgres,
@@ -283,7 +284,7 @@ impl Server for LocalPostgres {
     }
 }
 
-async fn mend<S: Server>(server: &mut S, backoff: &mut Backoff) {
+async fn restart_if_dead<S: Server>(server: &mut S, backoff: &mut Backoff) {
     if backoff.take_due() {
         match server.again().await {
             Ok(()) => output::note(format_args!("{} runs again.", S::NAME)),
@@ -295,7 +296,7 @@ async fn mend<S: Server>(server: &mut S, backoff: &mut Backoff) {
                 ));
             }
         }
-    } else if !backoff.waits()
+    } else if !backoff.is_waiting()
         && let Some(status) = server.ended()
     {
         let pause = backoff.failed();

@@ -7,7 +7,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::io_error;
 use crate::error::CommandError;
 
 /// The variables that name Redis and Postgres.
@@ -34,7 +33,7 @@ impl VariablesFile {
     /// Writes all of it at once, for its owner's eyes: it holds the password.
     pub(super) fn write(dir: &Path, variables: &Variables) -> Result<Self, CommandError> {
         let path = dir.join("env");
-        let wrong = || io_error(format!("cannot write {}", path.display()));
+        let wrong = || CommandError::io(format!("cannot write {}", path.display()));
         // Of mode 0600.
         let mut file = tempfile::NamedTempFile::new_in(dir).map_err(wrong())?;
         file.write_all(render(variables).as_bytes())

@@ -1,6 +1,6 @@
 //! `longshore dlq edit`: changes the message of a dead letter.
 
-use std::{io::Read as _, io::Write as _, path::Path};
+use std::io::Write as _;
 
 use longshore_shared::{
     config::Environment,
@@ -11,23 +11,23 @@ use longshore_shared::{
 use serde_json::value::RawValue;
 
 use super::{
-    absent,
     message::{self, Fields, Form},
+    unknown_dead_letter,
 };
 use crate::{
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
+    input::{read_text, read_text_or_stdin},
     output,
     session::Session,
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The dead letter
     #[arg(value_parser = JobId::parse)]
     id: JobId,
     /// Set a field; VALUE is JSON where it is JSON, else text; null takes the field away
-    #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = assignment, conflicts_with_all = ["file", "editor"])]
+    #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = parse_assignment, conflicts_with_all = ["file", "editor"])]
     set: Vec<Assignment>,
     /// Replace the whole message by the JSON of this file (`-`: standard input)
     #[arg(long, value_name = "FILE", conflicts_with = "editor")]
@@ -47,7 +47,7 @@ struct Assignment {
     value: Box<RawValue>,
 }
 
-fn assignment(text: &str) -> Result<Assignment, String> {
+fn parse_assignment(text: &str) -> Result<Assignment, String> {
     let (field, value) = text
         .split_once('=')
         .filter(|(field, _)| !field.is_empty())
@@ -62,48 +62,47 @@ fn assignment(text: &str) -> Result<Assignment, String> {
     })
 }
 
-/// Changes it, unless it is not what was read any more.
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let id = &arguments.id;
     let Some((_, mut letter, before)) = broker.dead_letter(id.as_str()).await? else {
-        output::complain(&absent(id));
-        return Ok(Done::Failure);
+        output::error(&unknown_dead_letter(id));
+        return Ok(Exit::Failure);
     };
     let limits = session.config.limits;
-    let form = Form::of(&letter.message);
+    let form = Form::from_kept(&letter.message);
     let (fields, draft) = if let Some(path) = &arguments.file {
-        (message::whole(read(path)?.trim()), None)
+        (message::job_fields(read_text_or_stdin(path)?.trim()), None)
     } else if arguments.set.is_empty() {
-        let (text, draft) = edited(&form, id).await?;
+        let (text, draft) = edit_in_editor(&form, id).await?;
         (form.back_from_editor(&text), Some(draft))
     } else {
         (
-            assigned(form, &arguments.set).map_err(|why| unchangeable(&why, id))?,
+            assign_fields(form, &arguments.set).map_err(|why| unchangeable(&why, id))?,
             None,
         )
     };
     if letter.message.fields().as_ref() == Some(&fields) {
         output::line(format_args!("{id}: nothing has changed"));
-        return Ok(Done::Success);
+        return Ok(Exit::Success);
     }
-    if let Err(refused) = change(&mut letter, fields, &limits, arguments.force) {
-        let kept = draft.map(keep).transpose()?.unwrap_or_default();
+    if let Err(refused) = set_message(&mut letter, fields, &limits, arguments.force) {
+        let kept = draft.map(keep_draft).transpose()?.unwrap_or_default();
         return Err(CommandError::Input(format!("{refused}{kept}")));
     }
     let after = serde_json::to_string(&letter)
         .map_err(|error| CommandError::Input(format!("the letter has no JSON form: {error}")))?;
     if !broker.edit_dead(id, &before, &after).await? {
-        let kept = draft.map(keep).transpose()?.unwrap_or_default();
-        output::complain(&format!(
+        let kept = draft.map(keep_draft).transpose()?.unwrap_or_default();
+        output::error(&format!(
             "dead letter `{id}` was changed or removed in the meantime; nothing was written: look at it again{kept}"
         ));
-        return Ok(Done::Failure);
+        return Ok(Exit::Failure);
     }
     output::line(format_args!(
         "{id}: changed; now: longshore dlq replay {id}"
     ));
-    Ok(Done::Success)
+    Ok(Exit::Success)
 }
 
 fn unchangeable(why: &str, id: &JobId) -> CommandError {
@@ -113,7 +112,7 @@ fn unchangeable(why: &str, id: &JobId) -> CommandError {
     ))
 }
 
-fn assigned(mut form: Form, set: &[Assignment]) -> Result<Fields, String> {
+fn assign_fields(mut form: Form, set: &[Assignment]) -> Result<Fields, String> {
     for Assignment { field, value } in set {
         form.set(field, value)?;
     }
@@ -121,11 +120,16 @@ fn assigned(mut form: Form, set: &[Assignment]) -> Result<Fields, String> {
 }
 
 /// Puts the new message into the letter, and what follows from it; refuses a malformed one.
-fn change(letter: &mut Letter, fields: Fields, limits: &Limits, force: bool) -> Result<(), String> {
+fn set_message(
+    letter: &mut Letter,
+    fields: Fields,
+    limits: &Limits,
+    force: bool,
+) -> Result<(), String> {
     let message = RawMessage { fields };
     let parsed = parse(&message, limits);
     match parsed {
-        Ok(parsed) => relabel(letter, &parsed.envelope),
+        Ok(parsed) => update_labels(letter, &parsed.envelope),
         Err(malformed) if !force => {
             return Err(format!(
                 "the message would be malformed ({}): {malformed}\nNothing was written; --force writes it all the same.",
@@ -138,7 +142,7 @@ fn change(letter: &mut Letter, fields: Fields, limits: &Limits, force: bool) -> 
     Ok(())
 }
 
-fn relabel(letter: &mut Letter, envelope: &Envelope) {
+fn update_labels(letter: &mut Letter, envelope: &Envelope) {
     letter.record.task_type = Some(envelope.task_type.clone());
     letter.record.tenant.clone_from(&envelope.tenant);
     letter.record.chain_id.clone_from(&envelope.chain_id);
@@ -150,24 +154,8 @@ fn relabel(letter: &mut Letter, envelope: &Envelope) {
     };
 }
 
-fn read(path: &Path) -> Result<String, CommandError> {
-    let mut text = String::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text).map(|_| ())
-    } else {
-        std::fs::read_to_string(path).map(|read| text = read)
-    };
-    match read {
-        Ok(()) => Ok(text),
-        Err(source) => Err(CommandError::Io {
-            what: format!("{} cannot be read", path.display()),
-            source,
-        }),
-    }
-}
-
 /// The message as it comes back from the editor, and the file that it came in.
-async fn edited(
+async fn edit_in_editor(
     form: &Form,
     id: &JobId,
 ) -> Result<(String, tempfile::NamedTempFile), CommandError> {
@@ -188,55 +176,60 @@ async fn edited(
         })?;
     let mut words = editor.split_whitespace();
     let program = words.next().unwrap_or(editor);
-    let failed = |what: String| move |source| CommandError::Io { what, source };
     let mut draft = tempfile::Builder::new()
         .prefix("longshore-")
         .suffix(".json")
         .tempfile()
-        .map_err(failed("a temporary file cannot be made".to_owned()))?;
-    draft.write_all(text.as_bytes()).map_err(failed(format!(
-        "{} cannot be written",
-        draft.path().display()
-    )))?;
+        .map_err(CommandError::io("a temporary file cannot be made"))?;
+    draft
+        .write_all(text.as_bytes())
+        .map_err(CommandError::io(format!(
+            "{} cannot be written",
+            draft.path().display()
+        )))?;
     let ended = tokio::process::Command::new(program)
         .args(words)
         .arg(draft.path())
         .status()
         .await
-        .map_err(failed(format!("the editor `{editor}` cannot be started")))?;
+        .map_err(CommandError::io(format!(
+            "the editor `{editor}` cannot be started"
+        )))?;
     if !ended.success() {
         return Err(CommandError::Input(format!(
             "the editor `{editor}` ended with {ended}; nothing was written"
         )));
     }
-    let text = read(draft.path())?;
+    let text = read_text(draft.path())?;
     Ok((text, draft))
 }
 
 /// Work in an editor is not thrown away; says where it is.
-fn keep(draft: tempfile::NamedTempFile) -> Result<String, CommandError> {
+fn keep_draft(draft: tempfile::NamedTempFile) -> Result<String, CommandError> {
     match draft.keep() {
         Ok((_, path)) => Ok(format!("\nYour text is in {}.", path.display())),
-        Err(error) => Err(CommandError::Io {
-            what: "the edited text cannot be kept".to_owned(),
-            source: error.error,
-        }),
+        Err(error) => Err(CommandError::io("the edited text cannot be kept")(
+            error.error,
+        )),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::filter::tests::letter, *};
+    use super::{super::filter::tests::example_letter, *};
 
     fn set(letter: &mut Letter, texts: &[&str], force: bool) -> Result<(), String> {
-        let set: Vec<_> = texts.iter().map(|text| assignment(text).unwrap()).collect();
-        let fields = assigned(Form::of(&letter.message), &set)?;
-        change(letter, fields, &Limits::default(), force)
+        let set: Vec<_> = texts
+            .iter()
+            .map(|text| parse_assignment(text).unwrap())
+            .collect();
+        let fields = assign_fields(Form::from_kept(&letter.message), &set)?;
+        set_message(letter, fields, &Limits::default(), force)
     }
 
     #[test]
     fn values_are_json_where_they_are_json() {
-        let value = |text| assignment(text).unwrap().value.get().to_owned();
+        let value = |text| parse_assignment(text).unwrap().value.get().to_owned();
         assert_eq!(value("timeout=60"), "60");
         assert_eq!(value("prompt=Name three colours"), "\"Name three colours\"");
         assert_eq!(value("prompt=a=b"), "\"a=b\"");
@@ -245,7 +238,7 @@ mod tests {
         assert_eq!(value("metadata={\"a\": [1]}"), "{\"a\": [1]}");
         for wrong in ["prompt", "=5"] {
             assert!(
-                assignment(wrong)
+                parse_assignment(wrong)
                     .unwrap_err()
                     .starts_with("expected FIELD=VALUE"),
                 "{wrong}"
@@ -255,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_changed_message_has_new_labels() {
-        let mut letter = letter("7-0", &[("job", r#"{"prompt":5}"#)]);
+        let mut letter = example_letter("7-0", &[("job", r#"{"prompt":5}"#)]);
         set(
             &mut letter,
             &["prompt=five", "type=planning", "tenant=null"],
@@ -275,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_malformed_message_is_refused_unless_forced() {
-        let mut letter = letter("7-0", &[("job", r#"{"prompt":"x"}"#)]);
+        let mut letter = example_letter("7-0", &[("job", r#"{"prompt":"x"}"#)]);
         let before = letter.clone();
         let error = set(&mut letter, &["timeout=never"], false).unwrap_err();
         assert!(
@@ -291,11 +284,11 @@ mod tests {
 
     #[test]
     fn a_new_id_is_checked_and_an_old_one_is_not_checked_again() {
-        let mut conflict = letter("7-0", &[("job", r#"{"id":"inv-42","prompt":"x"}"#)]);
+        let mut conflict = example_letter("7-0", &[("job", r#"{"id":"inv-42","prompt":"x"}"#)]);
         set(&mut conflict, &["id=inv-43"], false).unwrap();
         assert!(!conflict.resume.admitted);
 
-        let mut own = letter("inv-42", &[("job", r#"{"id":"inv-42","prompt":"x"}"#)]);
+        let mut own = example_letter("inv-42", &[("job", r#"{"id":"inv-42","prompt":"x"}"#)]);
         own.resume.admitted = true;
         set(&mut own, &["prompt=y"], false).unwrap();
         assert!(own.resume.admitted);

@@ -1,5 +1,4 @@
-//! A JSON object whose members keep their order and their exact text: no number is read and written
-//! again.
+//! A JSON object whose members keep their order and their exact text: numbers keep their digits.
 
 use std::fmt;
 
@@ -12,7 +11,7 @@ pub(super) struct Members(pub(super) Vec<(String, Box<RawValue>)>);
 
 impl Members {
     /// An object of texts.
-    pub(super) fn of_texts(texts: &[(String, String)]) -> Self {
+    pub(super) fn from_texts(texts: &[(String, String)]) -> Self {
         Self(
             texts
                 .iter()

@@ -1,4 +1,4 @@
-//! Which dead letters are meant.
+//! Filters of dead letters.
 
 use std::ops::RangeInclusive;
 
@@ -8,9 +8,8 @@ use longshore_shared::{
     letter::{DeadFilter, DeadOrder, DeadQuery},
 };
 
-use crate::commands::words;
+use crate::options;
 
-/// Which dead letters: all that fit every given word.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub(super) struct Filter {
     /// Of this type
@@ -23,10 +22,10 @@ pub(super) struct Filter {
     #[arg(long)]
     reason: Option<String>,
     /// Dead since then: 30m, 2h, 7d, a date, or RFC 3339
-    #[arg(long, value_parser = words::since)]
+    #[arg(long, value_parser = options::since)]
     since: Option<DateTime<Utc>>,
     /// Dead before then: 7d (older than that), a date, or RFC 3339
-    #[arg(long, value_parser = words::since)]
+    #[arg(long, value_parser = options::since)]
     until: Option<DateTime<Utc>>,
     /// Of this tenant
     #[arg(long)]
@@ -40,13 +39,13 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Whether it lets everything pass.
+    /// Whether every dead letter fits.
     pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// What it looks for. What dies from `now_ms` on is not meant: a replayed letter that dies again must
-    /// not be replayed for ever.
+    /// The query. Jobs that die after `now_ms` do not fit: a replayed job that dies again must not be replayed
+    /// for ever.
     pub(super) fn query(self, order: DeadOrder, now_ms: i64) -> DeadQuery {
         DeadQuery {
             span: self.span(now_ms),
@@ -83,8 +82,8 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A letter of a research job of acme's that was exhausted on `sim`.
-    pub(crate) fn letter(id: &str, fields: &[(&str, &str)]) -> Letter {
+    /// A dead letter of a research job of acme's that was exhausted on `sim`.
+    pub(crate) fn example_letter(id: &str, fields: &[(&str, &str)]) -> Letter {
         let at: DateTime<Utc> = "2026-12-01T12:00:00Z".parse().unwrap();
         let id = JobId::parse(id).unwrap();
         let fields: Vec<_> = fields

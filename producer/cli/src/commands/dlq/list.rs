@@ -10,16 +10,19 @@ use serde::Serialize;
 
 use super::filter::Filter;
 use crate::{
-    commands::words::{ago, count, drawn, head, of_ms, or_dash, table},
-    error::{CommandError, Done},
-    output::{self, Format},
+    error::{CommandError, Exit},
+    output::Format,
+    render::{
+        table::Table,
+        text::{counted, grouped, one_line, or_dash},
+        time::{age, from_unix_ms},
+    },
     session::Session,
 };
 
 /// Characters of an error that the table shows.
 const ERROR_HEAD: usize = 60;
 
-/// Which letters, and how to answer.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -45,8 +48,7 @@ struct Listed {
     letters: Vec<DeadRecord>,
 }
 
-/// Reads and prints.
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
     let now_ms = broker.server_time_ms().await?;
@@ -60,15 +62,14 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         next: next.map(|next| next.to_string()),
         letters,
     };
-    match arguments.format {
-        Format::Json => output::json(&listed),
-        Format::Text => output::line(text(&listed, Utc::now())),
-    }
-    Ok(Done::Success)
+    arguments
+        .format
+        .print_with(&listed, || dead_letter_table(&listed, Utc::now()));
+    Ok(Exit::Success)
 }
 
-/// At most `limit` records, with the time that they lie there since, which Redis's clock tells; and where
-/// the next page begins, if there is one.
+/// At most `limit` records, each with its time of death by Redis's clock; and where the next page begins,
+/// if there is one.
 async fn page(
     broker: &Broker,
     mut query: DeadQuery,
@@ -88,7 +89,7 @@ async fn page(
                 id: record.id.clone(),
             });
             letters.push(DeadRecord {
-                at: of_ms(died_ms),
+                at: from_unix_ms(died_ms),
                 ..record
             });
         }
@@ -99,16 +100,11 @@ async fn page(
     }
 }
 
-fn text(listed: &Listed, now: DateTime<Utc>) -> String {
-    let one = if listed.total == 1 {
-        "dead letter"
-    } else {
-        "dead letters"
-    };
+fn dead_letter_table(listed: &Listed, now: DateTime<Utc>) -> String {
     let mut figures = format!(
-        "{} {one}, {} shown",
-        count(listed.total),
-        count(listed.letters.len() as u64)
+        "{}, {} shown",
+        counted(listed.total, "dead letter"),
+        grouped(listed.letters.len() as u64)
     );
     if let Some(next) = &listed.next {
         figures.push_str("; more fit: --after ");
@@ -117,31 +113,31 @@ fn text(listed: &Listed, now: DateTime<Utc>) -> String {
     if listed.letters.is_empty() {
         return figures;
     }
-    let mut rows = table([
+    let mut table = Table::new([
         "ID", "AGE", "REASON", "TYPE", "PLATFORM", "ATTEMPTS", "ERROR",
     ]);
     for record in &listed.letters {
-        rows.add_row([
+        table.add_row([
             record.id.to_string(),
-            ago(record.at, now),
-            head(&record.reason, 40),
+            age(record.at, now),
+            one_line(&record.reason, 40),
             or_dash(record.task_type.as_deref()),
             or_dash(record.platform.as_deref()),
             record.attempts.to_string(),
-            head(&record.error, ERROR_HEAD),
+            one_line(&record.error, ERROR_HEAD),
         ]);
     }
-    format!("{}\n\n{figures}", drawn(&rows))
+    format!("{table}\n\n{figures}")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::filter::tests::letter, *};
+    use super::{super::filter::tests::example_letter, *};
 
     #[test]
     fn the_newest_letters_are_a_table() {
         let now: DateTime<Utc> = "2026-12-01T12:05:00Z".parse().unwrap();
-        let mut malformed = letter("bulk:9-0", &[]).record;
+        let mut malformed = example_letter("bulk:9-0", &[]).record;
         malformed.reason = "not_json".to_owned();
         malformed.error =
             "expected `job` to be a JSON object,\nbut it is not JSON: \u{1b}[31m".to_owned();
@@ -151,9 +147,9 @@ mod tests {
         let listed = Listed {
             total: 1234,
             next: Some("1790000000000:bulk:9-0".to_owned()),
-            letters: vec![letter("inv-42", &[]).record, malformed],
+            letters: vec![example_letter("inv-42", &[]).record, malformed],
         };
-        insta::assert_snapshot!(text(&listed, now), @r"
+        insta::assert_snapshot!(dead_letter_table(&listed, now), @r"
         ID        AGE  REASON     TYPE      PLATFORM  ATTEMPTS  ERROR
         inv-42    5m   exhausted  research  sim       3         All platforms failed.
         bulk:9-0  5m   not_json   -         -         0         expected `job` to be a JSON object, but it is not JSON:  [31…

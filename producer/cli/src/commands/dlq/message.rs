@@ -30,8 +30,7 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// Tells the form of what was kept.
-    pub(super) fn of(kept: &Kept) -> Self {
+    pub(super) fn from_kept(kept: &Kept) -> Self {
         let other = |why: String, job: Option<&String>| Self::Other {
             why,
             job: job.cloned(),
@@ -70,7 +69,7 @@ impl Form {
                 fields.retain(|(known, _)| known != name);
                 if value.get() != "null" {
                     let at = at.unwrap_or(fields.len()).min(fields.len());
-                    fields.insert(at, (name.to_owned(), flat(value)));
+                    fields.insert(at, (name.to_owned(), to_flat_value(value)));
                 }
             }
         }
@@ -80,7 +79,7 @@ impl Form {
     /// The message as it is sent.
     pub(super) fn fields(&self) -> Option<Fields> {
         match self {
-            Self::Json(members) => Some(whole(&members.compact())),
+            Self::Json(members) => Some(job_fields(&members.compact())),
             Self::Flat(fields) => Some(
                 fields
                     .iter()
@@ -95,7 +94,7 @@ impl Form {
     pub(super) fn for_editor(&self) -> Option<String> {
         match self {
             Self::Json(members) => Some(members.lines()),
-            Self::Flat(fields) => Some(Members::of_texts(fields).lines()),
+            Self::Flat(fields) => Some(Members::from_texts(fields).lines()),
             Self::Other { job, .. } => job.clone(),
         }
     }
@@ -106,27 +105,27 @@ impl Form {
             (Self::Flat(_), Ok(members)) => members
                 .0
                 .iter()
-                .map(|(name, value)| (name.clone().into_bytes(), flat(value).into_bytes()))
+                .map(|(name, value)| (name.clone().into_bytes(), to_flat_value(value).into_bytes()))
                 .collect(),
-            (Self::Json(_), Ok(members)) => whole(&members.compact()),
+            (Self::Json(_), Ok(members)) => job_fields(&members.compact()),
             // What is not JSON is refused by who checks it, with the exact place.
-            _ => whole(text.trim()),
+            _ => job_fields(text.trim()),
         }
     }
 }
 
 /// A message whose envelope is this JSON.
-pub(super) fn whole(json: &str) -> Fields {
+pub(super) fn job_fields(json: &str) -> Fields {
     vec![(b"job".to_vec(), json.as_bytes().to_vec())]
 }
 
 /// A JSON value as a flat field has it: text without quotes.
-fn flat(value: &RawValue) -> String {
+fn to_flat_value(value: &RawValue) -> String {
     serde_json::from_str::<String>(value.get()).unwrap_or_else(|_| value.get().to_owned())
 }
 
 /// A message as people read it.
-pub(super) fn shown(kept: &Kept) -> String {
+pub(super) fn describe_message(kept: &Kept) -> String {
     match kept {
         Kept::Text(fields) => fields
             .iter()
@@ -137,7 +136,7 @@ pub(super) fn shown(kept: &Kept) -> String {
             .fields()
             .unwrap_or_default()
             .iter()
-            .map(|(name, value)| format!("{}: {}", bytes(name), bytes(value)))
+            .map(|(name, value)| format!("{}: {}", describe_bytes(name), describe_bytes(value)))
             .collect::<Vec<_>>()
             .join("\n"),
         Kept::Head {
@@ -148,7 +147,7 @@ pub(super) fn shown(kept: &Kept) -> String {
             let head = Kept::Base64(head.clone());
             format!(
                 "{}\n(only the head: the message had {length} bytes, SHA-256 {sha256})",
-                shown(&head)
+                describe_message(&head)
             )
         }
     }
@@ -165,7 +164,7 @@ fn pretty(text: &str) -> String {
 }
 
 /// Bytes that may be text.
-fn bytes(value: &[u8]) -> String {
+fn describe_bytes(value: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(value) {
         return text.to_owned();
     }
@@ -208,7 +207,7 @@ mod tests {
 
     #[test]
     fn fields_of_an_envelope_change_and_the_rest_stays_to_the_byte() {
-        let mut form = Form::of(&text(&[(
+        let mut form = Form::from_kept(&text(&[(
             "job",
             r#"{"prompt": 5, "seed": 18446744073709551617, "x":1.0}"#,
         )]));
@@ -221,7 +220,7 @@ mod tests {
 
     #[test]
     fn flat_fields_stay_flat_and_in_their_order() {
-        let mut form = Form::of(&text(&[
+        let mut form = Form::from_kept(&text(&[
             ("type", "research"),
             ("prompt", "a"),
             ("reply", "no"),
@@ -243,30 +242,30 @@ mod tests {
 
     #[test]
     fn what_cannot_be_changed_field_by_field_says_why() {
-        let broken = Form::of(&text(&[("job", "{\"prompt\":")]))
+        let broken = Form::from_kept(&text(&[("job", "{\"prompt\":")]))
             .set("prompt", &raw("1"))
             .unwrap_err();
         assert!(
             broken.starts_with("the message's `job` is not a JSON object: EOF"),
             "{broken}"
         );
-        let both = Form::of(&text(&[("job", "{}"), ("type", "x")]))
+        let both = Form::from_kept(&text(&[("job", "{}"), ("type", "x")]))
             .set("prompt", &raw("1"))
             .unwrap_err();
         assert_eq!(both, "the message has `job` and other fields");
-        let broken = Form::of(&text(&[("job", "{oops")]));
+        let broken = Form::from_kept(&text(&[("job", "{oops")]));
         assert_eq!(broken.for_editor().unwrap(), "{oops");
         assert_eq!(
             broken.back_from_editor("{\"prompt\": 1}\n"),
-            whole("{\"prompt\": 1}")
+            job_fields("{\"prompt\": 1}")
         );
-        let head = Form::of(&Kept::head(&[(b"job".to_vec(), vec![b'x'; 9000])]));
+        let head = Form::from_kept(&Kept::head(&[(b"job".to_vec(), vec![b'x'; 9000])]));
         assert!(head.for_editor().is_none() && head.fields().is_none());
     }
 
     #[test]
     fn an_editor_gets_a_member_a_line_and_gives_the_same_form_back() {
-        let form = Form::of(&text(&[(
+        let form = Form::from_kept(&text(&[(
             "job",
             r#"{"prompt":"a","metadata":{"n":1e400}}"#,
         )]));
@@ -276,27 +275,27 @@ mod tests {
             "{\n  \"prompt\": \"a\",\n  \"metadata\": {\"n\":1e400}\n}\n"
         );
         assert_eq!(form.back_from_editor(&editor), form.fields().unwrap());
-        let flat = Form::of(&text(&[("prompt", "a\nb"), ("timeout", "5")]));
+        let flat = Form::from_kept(&text(&[("prompt", "a\nb"), ("timeout", "5")]));
         let editor = flat.for_editor().unwrap();
         assert_eq!(
             editor,
             "{\n  \"prompt\": \"a\\nb\",\n  \"timeout\": \"5\"\n}\n"
         );
         assert_eq!(flat.back_from_editor(&editor), flat.fields().unwrap());
-        assert_eq!(form.back_from_editor("{oops"), whole("{oops"));
+        assert_eq!(form.back_from_editor("{oops"), job_fields("{oops"));
     }
 
     #[test]
     fn messages_are_shown_as_far_as_they_can_be_read() {
-        let json = shown(&text(&[("job", r#"{"prompt":"a"}"#)]));
+        let json = describe_message(&text(&[("job", r#"{"prompt":"a"}"#)]));
         assert_eq!(json, "job: {\n  \"prompt\": \"a\"\n}");
         assert_eq!(
-            shown(&text(&[("prompt", "[not json")])),
+            describe_message(&text(&[("prompt", "[not json")])),
             "prompt: [not json"
         );
-        let raw = shown(&Kept::whole(&[(b"job".to_vec(), vec![0, 159, 146])]));
+        let raw = describe_message(&Kept::whole(&[(b"job".to_vec(), vec![0, 159, 146])]));
         assert_eq!(raw, "job: 00 9f 92 (hex; 3 bytes that are not UTF-8)");
-        let head = shown(&Kept::head(&[(b"prompt".to_vec(), b"abc".to_vec())]));
+        let head = describe_message(&Kept::head(&[(b"prompt".to_vec(), b"abc".to_vec())]));
         assert!(
             head.starts_with("prompt: abc\n(only the head: the message had 9 bytes, SHA-256 "),
             "{head}"

@@ -1,10 +1,10 @@
-//! At most so many a second.
+//! A limit of replays a second.
 
 use std::{num::NonZeroU32, time::Duration};
 
 use tokio::time::Instant;
 
-/// Lets so many go in a second, evenly; what was late is made up for.
+/// Spreads replays evenly over each second; delays are made up for.
 #[derive(Debug)]
 pub(super) struct Pace {
     rate: u64,
@@ -13,7 +13,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Begins now: the first may go at once.
+    /// The first replay may start at once.
     pub(super) fn new(rate: NonZeroU32) -> Self {
         Self {
             rate: u64::from(rate.get()),
@@ -22,8 +22,8 @@ impl Pace {
         }
     }
 
-    /// Waits until one may go; how many may, at most `most` and at least one.
-    pub(super) async fn room(&mut self, most: usize) -> usize {
+    /// Waits until a replay may start; the number that may, at most `most` and at least one.
+    pub(super) async fn next_slots(&mut self, most: usize) -> usize {
         let next = Duration::from_micros(self.gone * 1_000_000 / self.rate);
         tokio::time::sleep_until(self.began + next).await;
         let passed = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -45,7 +45,7 @@ mod tests {
         let began = Instant::now();
         let mut gone = 0;
         while gone < 50 {
-            gone += pace.room(4).await;
+            gone += pace.next_slots(4).await;
         }
         assert!(
             began.elapsed() >= Duration::from_millis(46),

@@ -8,56 +8,54 @@ use longshore_shared::{
     ledger::Ledger,
 };
 
-use super::bulk::{self, Choice, Chosen};
+use super::selection::{Selected, Selection, print_dry_run, progress_bar};
 use crate::{
-    commands::words::many,
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     output,
+    render::text::counted,
     session::Session,
 };
 
-/// Letters that leave at once.
+/// Dead letters that are removed together.
 const PAGE: usize = 500;
 
-/// Options.
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["ids", "all"])))]
 pub(super) struct Arguments {
     #[command(flatten)]
-    choice: Choice,
+    selection: Selection,
 }
 
-/// Archives and removes.
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
-    let choice = arguments.choice;
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let selection = arguments.selection;
     let broker = session.broker().await?;
-    let chosen = choice.find("purge", &broker).await?;
-    if choice.dry_run {
-        bulk::dry_run("purged", chosen, &broker).await?;
-        return Ok(Done::Success);
+    let selected = selection.find("purge", &broker).await?;
+    if selection.consent.dry_run {
+        print_dry_run("purged", selected, &broker).await?;
+        return Ok(Exit::Success);
     }
     // Before the question: where nothing can be archived, nothing can leave.
     let ledger = match session.ledger().await {
         Err(CommandError::Ledger(error)) => return Err(ArchiveError::Ledger(error).into()),
         other => other?,
     };
-    if !choice.confirmed("purge", &chosen, &broker).await? {
+    if !selection.confirmed("purge", &selected, &broker).await? {
         output::note("Nothing was purged.");
-        return Ok(Done::Failure);
+        return Ok(Exit::Failure);
     }
     let mut purged = 0;
-    match purge(chosen, &broker, &ledger, &mut purged).await {
+    match purge(selected, &broker, &ledger, &mut purged).await {
         Ok(done) => {
             output::line(format_args!(
                 "{} purged; Postgres keeps them whole",
-                many(purged, "dead letter")
+                counted(purged, "dead letter")
             ));
             Ok(done)
         }
         Err(error) => {
             output::note(format_args!(
                 "{} purged before that.",
-                many(purged, "dead letter")
+                counted(purged, "dead letter")
             ));
             Err(error.into())
         }
@@ -65,20 +63,20 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
 }
 
 async fn purge(
-    chosen: Chosen,
+    selected: Selected,
     broker: &Broker,
     ledger: &Ledger,
     purged: &mut usize,
-) -> Result<Done, ArchiveError> {
+) -> Result<Exit, ArchiveError> {
     let why = DeadResolution::Purged;
-    let mut query = match chosen {
-        Chosen::Named(letters, all) => {
+    let mut query = match selected {
+        Selected::Named(letters, all) => {
             *purged += archive_and_remove(broker, ledger, &letters, why).await?;
-            return Ok(if all { Done::Success } else { Done::Failure });
+            return Ok(Exit::success_if(all));
         }
-        Chosen::Fitting(query) => query,
+        Selected::Fitting(query) => query,
     };
-    let bar = bulk::bar(
+    let bar = progress_bar(
         broker
             .dead_before(query.span.end().saturating_add(1))
             .await?,
@@ -86,11 +84,11 @@ async fn purge(
     loop {
         let page = broker.dead_letters(&query, PAGE).await?;
         *purged += archive_and_remove(broker, ledger, &page.found, why).await?;
-        bar.inc(page.looked as u64);
+        bar.advance(page.looked as u64);
         query.after = page.next;
         if query.after.is_none() {
-            bar.finish_and_clear();
-            return Ok(Done::Success);
+            bar.clear();
+            return Ok(Exit::Success);
         }
     }
 }

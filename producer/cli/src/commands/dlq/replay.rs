@@ -10,74 +10,73 @@ use longshore_shared::{
 use uuid::Uuid;
 
 use super::{
-    bulk::{self, Choice, Chosen},
     pace::Pace,
-    walk::{BATCH, Tally, walk},
+    selection::{Selected, Selection, print_dry_run},
+    walk::{BATCH, ReplayTally, replay_all},
 };
 use crate::{
-    commands::words::many,
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     output,
+    render::text::{counted, grouped},
     session::Session,
+    waiting::until_interrupted,
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
-#[command(group(ArgGroup::new("which").required(true).args(["ids", "all", "go_on"])))]
+#[command(group(ArgGroup::new("which").required(true).args(["ids", "all", "continued"])))]
 pub(super) struct Arguments {
     #[command(flatten)]
-    choice: Choice,
+    selection: Selection,
     /// Go on with a replay of --all that was interrupted
     #[arg(long = "continue", value_name = "REPLAY", conflicts_with_all = ["dry_run", "yes"])]
-    go_on: Option<String>,
+    continued: Option<String>,
     /// At most so many a second (50, or 50/s)
-    #[arg(long, value_name = "N", value_parser = rate)]
+    #[arg(long, value_name = "N", value_parser = parse_rate)]
     rate: Option<NonZeroU32>,
 }
 
-fn rate(text: &str) -> Result<NonZeroU32, String> {
+fn parse_rate(text: &str) -> Result<NonZeroU32, String> {
     text.strip_suffix("/s")
         .unwrap_or(text)
         .parse()
         .map_err(|_| format!("expected a whole number over 0 of letters a second, such as 50 or 50/s, but got `{text}`"))
 }
 
-/// Replays.
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let Arguments {
-        choice,
-        go_on,
+        selection,
+        continued,
         rate,
     } = arguments;
     let broker = session.broker().await?;
-    if let Some(id) = go_on {
-        if choice.is_filtered() {
+    if let Some(id) = continued {
+        if selection.is_filtered() {
             return Err(CommandError::Input(
                 "a replay goes on with the filters that it began with: leave them out".to_owned(),
             ));
         }
-        let bulk = unfinished(&id, &broker).await?;
-        return in_bulk(bulk, rate, &broker, session).await;
+        let bulk = find_interrupted(&id, &broker).await?;
+        return run_bulk(bulk, rate, &broker, session).await;
     }
-    let chosen = choice.find("replay", &broker).await?;
-    if choice.dry_run {
-        bulk::dry_run("replayed", chosen, &broker).await?;
-        return Ok(Done::Success);
+    let selected = selection.find("replay", &broker).await?;
+    if selection.consent.dry_run {
+        print_dry_run("replayed", selected, &broker).await?;
+        return Ok(Exit::Success);
     }
-    if !choice.confirmed("replay", &chosen, &broker).await? {
+    if !selection.confirmed("replay", &selected, &broker).await? {
         output::note("Nothing was replayed.");
-        return Ok(Done::Failure);
+        return Ok(Exit::Failure);
     }
-    match chosen {
-        Chosen::Named(letters, all) => {
-            let mut tally = Tally::default();
+    match selected {
+        Selected::Named(letters, all) => {
+            let mut tally = ReplayTally::default();
             let mut pace = rate.map(Pace::new);
-            let ready = tally.ready(&letters, &session.config.limits);
+            let ready = tally.prepare(&letters, &session.config.limits);
             let mut rest: &[Replaying] = &ready;
             while !rest.is_empty() {
                 let most = rest.len().min(BATCH);
                 let count = match &mut pace {
-                    Some(pace) => pace.room(most).await,
+                    Some(pace) => pace.next_slots(most).await,
                     None => most,
                 };
                 let (some, after) = rest.split_at(count.min(rest.len()));
@@ -85,10 +84,10 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
                 rest = after;
             }
             let well = all && tally.skipped == 0;
-            output::line(report(&tally));
-            Ok(if well { Done::Success } else { Done::Failure })
+            output::line(describe_tally(&tally));
+            Ok(Exit::success_if(well))
         }
-        Chosen::Fitting(query) => {
+        Selected::Fitting(query) => {
             let bulk = BulkReplay {
                 // As long as nobody mistakes one for another.
                 id: format!("{:012x}", Uuid::now_v7().as_u128() & 0xffff_ffff_ffff),
@@ -100,21 +99,21 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
                 skipped: 0,
             };
             broker.begin_bulk(&bulk).await?;
-            in_bulk(bulk, rate, &broker, session).await
+            run_bulk(bulk, rate, &broker, session).await
         }
     }
 }
 
 /// A bulk replay that was interrupted.
-async fn unfinished(id: &str, broker: &Broker) -> Result<BulkReplay, CommandError> {
+async fn find_interrupted(id: &str, broker: &Broker) -> Result<BulkReplay, CommandError> {
     if let Some(bulk) = broker.bulk(id).await? {
         return Ok(bulk);
     }
     let others = broker.bulks().await?;
-    Err(CommandError::Input(no_such(id, &others)))
+    Err(CommandError::Input(unknown_replay(id, &others)))
 }
 
-fn no_such(id: &str, others: &[String]) -> String {
+fn unknown_replay(id: &str, others: &[String]) -> String {
     let others = match others {
         [] => "there is none".to_owned(),
         some => format!("there is {}", some.join(", ")),
@@ -123,57 +122,50 @@ fn no_such(id: &str, others: &[String]) -> String {
 }
 
 /// Runs a bulk replay to its end, or until Ctrl-C.
-async fn in_bulk(
+async fn run_bulk(
     bulk: BulkReplay,
     rate: Option<NonZeroU32>,
     broker: &Broker,
     session: &Session,
-) -> Result<Done, CommandError> {
+) -> Result<Exit, CommandError> {
     let id = bulk.id.clone();
-    output::note(announcement(&bulk));
-    let walked = tokio::select! {
-        walked = walk(bulk, rate, broker, &session.config.limits) => Some(walked),
-        Ok(()) = tokio::signal::ctrl_c() => None,
-    };
-    let tally = match walked {
+    output::note(describe_start(&bulk));
+    let replayed = replay_all(bulk, rate, broker, &session.config.limits);
+    let tally = match until_interrupted(replayed).await {
         Some(Ok(tally)) => tally,
         Some(Err(error)) => {
-            output::note(interrupted(&id, None));
+            output::note(describe_interruption(&id, None));
             return Err(error.into());
         }
         None => {
             let replayed = broker.bulk(&id).await?.map(|bulk| bulk.replayed);
-            output::note(interrupted(&id, replayed));
-            return Ok(Done::Interrupted);
+            output::note(describe_interruption(&id, replayed));
+            return Ok(Exit::Interrupted);
         }
     };
     broker.end_bulk(&id).await?;
-    output::line(report(&tally));
-    Ok(if tally.skipped == 0 {
-        Done::Success
-    } else {
-        Done::Failure
-    })
+    output::line(describe_tally(&tally));
+    Ok(Exit::success_if(tally.skipped == 0))
 }
 
-fn announcement(bulk: &BulkReplay) -> String {
+fn describe_start(bulk: &BulkReplay) -> String {
     let id = &bulk.id;
     if bulk.after.is_some() {
-        let before = many(bulk.replayed, "dead letter");
+        let before = counted(bulk.replayed, "dead letter");
         return format!("Going on with replay {id}: {before} replayed before.");
     }
     format!("Replay {id}; if it is interrupted: longshore dlq replay --continue {id}")
 }
 
-fn interrupted(id: &str, replayed: Option<u64>) -> String {
+fn describe_interruption(id: &str, replayed: Option<u64>) -> String {
     let replayed = replayed.map_or_else(String::new, |replayed| {
-        format!(": {} replayed", many(replayed, "dead letter"))
+        format!(": {} replayed", counted(replayed, "dead letter"))
     });
     format!("Interrupted{replayed}. To go on: longshore dlq replay --continue {id}")
 }
 
-fn report(tally: &Tally) -> String {
-    let letters = |number: u64| many(number, "dead letter");
+fn describe_tally(tally: &ReplayTally) -> String {
+    let letters = |number: u64| counted(number, "dead letter");
     let mut lines = vec![format!("{} replayed", letters(tally.replayed))];
     if tally.gone > 0 {
         lines.push(format!(
@@ -189,10 +181,7 @@ fn report(tally: &Tally) -> String {
         lines.extend(tally.named.iter().map(|id| format!("  {id}")));
         let more = tally.skipped.saturating_sub(tally.named.len() as u64);
         if more > 0 {
-            lines.push(format!(
-                "  … and {} more",
-                crate::commands::words::count(more)
-            ));
+            lines.push(format!("  … and {} more", grouped(more)));
         }
     }
     lines.join("\n")
@@ -200,17 +189,18 @@ fn report(tally: &Tally) -> String {
 
 #[cfg(test)]
 mod tests {
+    use longshore_client::JobId;
     use longshore_shared::letter::{DeadCursor, DeadFilter};
 
     use super::*;
 
     #[test]
     fn rates_are_checked() {
-        assert_eq!(rate("50").unwrap().get(), 50);
-        assert_eq!(rate("50/s").unwrap().get(), 50);
+        assert_eq!(parse_rate("50").unwrap().get(), 50);
+        assert_eq!(parse_rate("50/s").unwrap().get(), 50);
         for wrong in ["0", "-1", "50/m", "fast"] {
             assert!(
-                rate(wrong)
+                parse_rate(wrong)
                     .unwrap_err()
                     .starts_with("expected a whole number over 0"),
                 "{wrong}"
@@ -219,16 +209,16 @@ mod tests {
     }
 
     #[test]
-    fn it_is_said_what_was_done_and_how_to_go_on() {
-        let mut tally = Tally {
+    fn it_is_said_what_was_done_and_how_to_continued() {
+        let mut tally = ReplayTally {
             replayed: 1234,
-            ..Tally::default()
+            ..ReplayTally::default()
         };
-        assert_eq!(report(&tally), "1,234 dead letters replayed");
+        assert_eq!(describe_tally(&tally), "1,234 dead letters replayed");
         tally.gone = 1;
         tally.skipped = 22;
-        tally.named = vec![longshore_shared::id::JobId::parse("inv-42").unwrap()];
-        insta::assert_snapshot!(report(&tally), @r"
+        tally.named = vec![JobId::parse("inv-42").unwrap()];
+        insta::assert_snapshot!(describe_tally(&tally), @r"
         1,234 dead letters replayed
         1 dead letter gone or changed in the meantime
         22 dead letters skipped: their messages were not kept whole; give them anew with `longshore dlq edit ID --file job.json`
@@ -244,18 +234,18 @@ mod tests {
             gone: 0,
             skipped: 0,
         };
-        let begun = announcement(&bulk);
+        let begun = describe_start(&bulk);
         bulk.after = "5:a".parse::<DeadCursor>().ok();
         bulk.replayed = 40_000;
-        let said = [
+        let texts = [
             begun,
-            announcement(&bulk),
-            interrupted("0a1b", Some(40_000)),
-            interrupted("0a1b", None),
-            no_such("0a1b", &[]),
-            no_such("0a1b", &["77".to_owned(), "78".to_owned()]),
+            describe_start(&bulk),
+            describe_interruption("0a1b", Some(40_000)),
+            describe_interruption("0a1b", None),
+            unknown_replay("0a1b", &[]),
+            unknown_replay("0a1b", &["77".to_owned(), "78".to_owned()]),
         ];
-        insta::assert_snapshot!(said.join("\n"), @r"
+        insta::assert_snapshot!(texts.join("\n"), @r"
         Replay 0a1b; if it is interrupted: longshore dlq replay --continue 0a1b
         Going on with replay 0a1b: 40,000 dead letters replayed before.
         Interrupted: 40,000 dead letters replayed. To go on: longshore dlq replay --continue 0a1b

@@ -11,20 +11,20 @@ use longshore_shared::{
 use serde::Serialize;
 
 use super::{
-    absent,
     message::{self, Form},
+    unknown_dead_letter,
 };
 use crate::{
-    commands::{
-        jobs::remembered_attempts,
-        words::{ago, harmless, head, of_ms, time},
-    },
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     output::{self, Format},
+    render::{
+        attempts::checkpoint_attempts,
+        text::{labelled, one_line, printable},
+        time::{from_unix_ms, with_age},
+    },
     session::Session,
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The dead letter
@@ -36,7 +36,7 @@ pub(super) struct Arguments {
 }
 
 #[derive(Debug, Serialize)]
-struct Shown<'a> {
+struct DeadLetterDocument<'a> {
     #[serde(flatten)]
     letter: &'a Letter,
     /// Since when it lies there, by Redis's clock.
@@ -46,29 +46,27 @@ struct Shown<'a> {
     advice: String,
 }
 
-/// Reads and prints.
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let Some((died, letter, _)) = broker.dead_letter(arguments.id.as_str()).await? else {
-        output::complain(&absent(&arguments.id));
-        return Ok(Done::Failure);
+        output::error(&unknown_dead_letter(&arguments.id));
+        return Ok(Exit::Failure);
     };
-    let malformed = malformed(&letter.message, &session.config.limits);
-    let shown = Shown {
-        dead_since: of_ms(died),
+    let malformed = find_fault(&letter.message, &session.config.limits);
+    let shown = DeadLetterDocument {
+        dead_since: from_unix_ms(died),
         advice: advice(&letter, malformed.as_deref()),
         malformed,
         letter: &letter,
     };
-    match arguments.format {
-        Format::Json => output::json(&shown),
-        Format::Text => output::line(text(&shown, Utc::now())),
-    }
-    Ok(Done::Success)
+    arguments
+        .format
+        .print_with(&shown, || describe_dead_letter(&shown, Utc::now()));
+    Ok(Exit::Success)
 }
 
-/// What is wrong with a message as it stands.
-fn malformed(kept: &Kept, limits: &Limits) -> Option<String> {
+/// The fault of a message.
+fn find_fault(kept: &Kept, limits: &Limits) -> Option<String> {
     let message = RawMessage {
         fields: kept.fields()?,
     };
@@ -77,7 +75,7 @@ fn malformed(kept: &Kept, limits: &Limits) -> Option<String> {
         .map(|malformed| malformed.to_string())
 }
 
-/// What to do about it.
+/// What the user can do about it.
 fn advice(letter: &Letter, malformed: Option<&str>) -> String {
     let id = &letter.record.id;
     let replay = format!("longshore dlq replay {id}");
@@ -88,7 +86,7 @@ fn advice(letter: &Letter, malformed: Option<&str>) -> String {
         );
     }
     if malformed.is_some() {
-        let how = match Form::of(&letter.message) {
+        let how = match Form::from_kept(&letter.message) {
             Form::Other { job: None, .. } => "--file job.json",
             Form::Other { .. } => "--editor (or --file job.json)",
             _ => "--set FIELD=VALUE (or --editor, or --file job.json)",
@@ -109,13 +107,13 @@ fn advice(letter: &Letter, malformed: Option<&str>) -> String {
     }
 }
 
-fn text(shown: &Shown<'_>, now: DateTime<Utc>) -> String {
+fn describe_dead_letter(shown: &DeadLetterDocument<'_>, now: DateTime<Utc>) -> String {
     let record = &shown.letter.record;
     let resume = &shown.letter.resume;
     let mut lines: Vec<(&str, String)> = vec![
         ("Dead letter", record.id.to_string()),
-        ("Reason", head(&record.reason, 100)),
-        ("Error", harmless(&record.error)),
+        ("Reason", one_line(&record.reason, 100)),
+        ("Error", printable(&record.error)),
     ];
     let mut add = |name, value: Option<String>| lines.extend(value.map(|value| (name, value)));
     add(
@@ -124,46 +122,28 @@ fn text(shown: &Shown<'_>, now: DateTime<Utc>) -> String {
             .malformed
             .as_ref()
             .filter(|malformed| **malformed != record.error)
-            .map(|malformed| harmless(malformed)),
+            .map(|malformed| printable(malformed)),
     );
-    add(
-        "Dead since",
-        Some(format!(
-            "{} ({} ago)",
-            time(shown.dead_since),
-            ago(shown.dead_since, now)
-        )),
-    );
-    add(
-        "Enqueued",
-        Some(format!(
-            "{} ({} ago)",
-            time(resume.enqueued_at),
-            ago(resume.enqueued_at, now)
-        )),
-    );
+    add("Dead since", Some(with_age(shown.dead_since, now)));
+    add("Enqueued", Some(with_age(resume.enqueued_at, now)));
     add(
         "Queue",
         Some(format!("{} (stood at {})", record.queue, record.place)),
     );
-    let label = |text: &Option<String>| text.as_ref().map(|text| head(text, 200));
+    let label = |text: &Option<String>| text.as_ref().map(|text| one_line(text, 200));
     add("Type", label(&record.task_type));
     add("Platform", label(&record.platform));
     add("Tenant", label(&record.tenant));
     add("Chain", label(&record.chain_id));
     add("Attempts", Some(attempts(shown.letter)));
     add("Cost", Some(format!("${}", resume.cost)));
-    let facts: Vec<String> = lines
-        .iter()
-        .map(|(name, value)| format!("{name:<12} {value}"))
-        .collect();
-    let mut parts = vec![facts.join("\n")];
+    let mut parts = vec![labelled(&lines, 12)];
     if !resume.history.is_empty() {
-        parts.push(remembered_attempts(&resume.history));
+        parts.push(checkpoint_attempts(&resume.history));
     }
     parts.push(format!(
         "--- Message ---\n{}",
-        harmless(&message::shown(&shown.letter.message))
+        printable(&message::describe_message(&shown.letter.message))
     ));
     parts.push(shown.advice.clone());
     parts.join("\n\n")
@@ -184,19 +164,19 @@ fn attempts(letter: &Letter) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::filter::tests::letter, *};
+    use super::{super::filter::tests::example_letter, *};
 
     #[test]
     fn all_of_a_letter_is_shown() {
-        let letter = letter("bulk:9-0", &[("job", r#"{"prompt":5}"#)]);
-        let malformed = malformed(&letter.message, &Limits::default());
-        let shown = Shown {
+        let letter = example_letter("bulk:9-0", &[("job", r#"{"prompt":5}"#)]);
+        let malformed = find_fault(&letter.message, &Limits::default());
+        let shown = DeadLetterDocument {
             advice: advice(&letter, malformed.as_deref()),
             malformed,
             dead_since: letter.record.at,
             letter: &letter,
         };
-        insta::assert_snapshot!(text(&shown, "2026-12-01T14:00:00Z".parse().unwrap()), @r#"
+        insta::assert_snapshot!(describe_dead_letter(&shown, "2026-12-01T14:00:00Z".parse().unwrap()), @r#"
         Dead letter  bulk:9-0
         Reason       exhausted
         Error        All platforms failed.
@@ -221,7 +201,7 @@ mod tests {
 
     #[test]
     fn advice_is_what_helps() {
-        let mut letter = letter("inv-42", &[("prompt", "x")]);
+        let mut letter = example_letter("inv-42", &[("prompt", "x")]);
         assert_eq!(
             advice(&letter, None),
             "Replay it: longshore dlq replay inv-42. Change it first: longshore dlq edit inv-42 --set FIELD=VALUE"

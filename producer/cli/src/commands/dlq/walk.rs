@@ -1,5 +1,5 @@
-//! How a bulk replay goes through the dead letters: pages are read, made ready and replayed side by side, so
-//! that Redis and this process both have something to do, and no more than a few pages are in memory.
+//! A bulk replay: pages of dead letters are read, prepared and replayed at the same time, and no more than a
+//! few pages are in memory.
 
 use std::num::NonZeroU32;
 
@@ -14,20 +14,20 @@ use longshore_shared::{
 };
 use tokio::sync::mpsc;
 
-use super::{bulk, pace::Pace};
+use super::{pace::Pace, selection::progress_bar};
 
-/// Letters that are read at once.
+/// Dead letters that are read together.
 const PAGE: usize = 500;
 
-/// Letters that one call replays; it holds Redis for a few milliseconds.
+/// Dead letters that one call replays: a few milliseconds of Redis's time.
 pub(super) const BATCH: usize = 100;
 
-/// Letters that could not be replayed, named one by one.
+/// Dead letters that are named because they could not be replayed.
 const NAMED: usize = 20;
 
 /// Figures of a replay.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct ReplayTally {
     pub(super) replayed: u64,
     /// Somebody else replayed, purged or changed them in the meantime.
     pub(super) gone: u64,
@@ -37,9 +37,9 @@ pub(super) struct Tally {
     pub(super) named: Vec<JobId>,
 }
 
-impl Tally {
-    /// The letters, ready; those that cannot be are counted.
-    pub(super) fn ready(&mut self, letters: &[Standing], limits: &Limits) -> Vec<Replaying> {
+impl ReplayTally {
+    /// The replays of dead letters; those that cannot be replayed are counted.
+    pub(super) fn prepare(&mut self, letters: &[Standing], limits: &Limits) -> Vec<Replaying> {
         let now = Utc::now();
         let mut ready = Vec::with_capacity(letters.len());
         for letter in letters {
@@ -55,7 +55,7 @@ impl Tally {
         ready
     }
 
-    /// Counts what became of letters.
+    /// Counts which replays found their dead letter.
     pub(super) fn count(&mut self, there: &[bool]) {
         let replayed = there.iter().filter(|there| **there).count();
         self.replayed += replayed as u64;
@@ -63,23 +63,23 @@ impl Tally {
     }
 }
 
-/// Some letters that go together, in their order.
+/// Dead letters that are replayed together, in their order.
 struct Batch {
     ready: Vec<Replaying>,
     last: DeadCursor,
-    skipped: Tally,
-    /// Letters that were looked at for it.
+    skipped: ReplayTally,
+    /// Dead letters that were read for it.
     looked: usize,
 }
 
 /// Replays what is left of a bulk replay; the figures are those of all of it.
-pub(super) async fn walk(
+pub(super) async fn replay_all(
     bulk: BulkReplay,
     rate: Option<NonZeroU32>,
     broker: &Broker,
     limits: &Limits,
-) -> Result<Tally, BrokerError> {
-    let mut tally = Tally {
+) -> Result<ReplayTally, BrokerError> {
+    let mut tally = ReplayTally {
         replayed: bulk.replayed,
         gone: bulk.gone,
         skipped: bulk.skipped,
@@ -88,19 +88,19 @@ pub(super) async fn walk(
     let all = broker
         .dead_before(bulk.span.end().saturating_add(1))
         .await?;
-    let bar = bulk::bar(all);
+    let bar = progress_bar(all);
     let mut pace = rate.map(Pace::new);
-    let mut batches = batches(&bulk, rate, broker, *limits);
+    let mut batches = stream_batches(&bulk, rate, broker, *limits);
     while let Some(batch) = batches.recv().await {
         let mut batch = batch?;
-        bar.inc(batch.looked as u64);
+        bar.advance(batch.looked as u64);
         let mut skipped = batch.skipped.skipped;
         tally.skipped += skipped;
         tally.named.append(&mut batch.skipped.named);
         tally.named.truncate(NAMED);
         loop {
             let room = match &mut pace {
-                Some(pace) if !batch.ready.is_empty() => pace.room(batch.ready.len()).await,
+                Some(pace) if !batch.ready.is_empty() => pace.next_slots(batch.ready.len()).await,
                 _ => batch.ready.len(),
             };
             let rest = batch.ready.split_off(room.min(batch.ready.len()));
@@ -124,13 +124,13 @@ pub(super) async fn walk(
             batch.ready = rest;
         }
     }
-    bar.finish_and_clear();
+    bar.clear();
     Ok(tally)
 }
 
 /// What is left of a bulk replay, batch by batch. At a slow pace less is read ahead: a letter that is
 /// changed meanwhile stays.
-fn batches(
+fn stream_batches(
     bulk: &BulkReplay,
     rate: Option<NonZeroU32>,
     broker: &Broker,
@@ -139,7 +139,7 @@ fn batches(
     let page = rate
         .and_then(|rate| usize::try_from(rate.get()).ok())
         .map_or(PAGE, |rate| rate.min(PAGE));
-    let mut pages = pages(bulk, page, broker.clone());
+    let mut pages = stream_pages(bulk, page, broker.clone());
     let (sender, batches) = mpsc::channel(2);
     tokio::spawn(async move {
         while let Some(page) = pages.recv().await {
@@ -148,7 +148,7 @@ fn batches(
                 Ok(page) => page
                     .found
                     .chunks(BATCH)
-                    .filter_map(|some| batch(some, &page, &limits))
+                    .filter_map(|some| prepare_batch(some, &page, &limits))
                     .map(Ok)
                     .collect(),
                 Err(error) => vec![Err(error)],
@@ -163,10 +163,10 @@ fn batches(
     batches
 }
 
-fn batch(some: &[Standing], page: &DeadSlice<Standing>, limits: &Limits) -> Option<Batch> {
-    let mut skipped = Tally::default();
+fn prepare_batch(some: &[Standing], page: &DeadSlice<Standing>, limits: &Limits) -> Option<Batch> {
+    let mut skipped = ReplayTally::default();
     let (died_ms, letter, _) = some.last()?;
-    let ready = skipped.ready(some, limits);
+    let ready = skipped.prepare(some, limits);
     Some(Batch {
         ready,
         last: DeadCursor {
@@ -178,7 +178,7 @@ fn batch(some: &[Standing], page: &DeadSlice<Standing>, limits: &Limits) -> Opti
     })
 }
 
-fn pages(
+fn stream_pages(
     bulk: &BulkReplay,
     most: usize,
     broker: Broker,

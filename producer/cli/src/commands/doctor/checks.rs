@@ -4,23 +4,22 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// How one thing fares.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Verdict {
-    /// Well.
+pub(super) enum CheckStatus {
     Ok,
-    /// Something is to be done.
+    /// The user has to do something.
     Problem,
-    /// Neither, or not to be told.
+    /// Neither, or it cannot be checked.
     Info,
 }
 
-/// One thing that was looked at.
+/// One thing that was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
     name: &'static str,
-    status: Verdict,
+    status: CheckStatus,
     text: String,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,11 +28,11 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn ok(name: &'static str, text: impl Into<String>) -> Self {
-        Self::new(name, Verdict::Ok, text.into(), None)
+        Self::new(name, CheckStatus::Ok, text.into(), None)
     }
 
     pub(super) fn info(name: &'static str, text: impl Into<String>) -> Self {
-        Self::new(name, Verdict::Info, text.into(), None)
+        Self::new(name, CheckStatus::Info, text.into(), None)
     }
 
     pub(super) fn problem(
@@ -41,7 +40,7 @@ impl Check {
         text: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self::new(name, Verdict::Problem, text.into(), Some(advice.into()))
+        Self::new(name, CheckStatus::Problem, text.into(), Some(advice.into()))
     }
 
     /// The same, with what one may do.
@@ -50,7 +49,7 @@ impl Check {
         self
     }
 
-    fn new(name: &'static str, status: Verdict, text: String, advice: Option<String>) -> Self {
+    fn new(name: &'static str, status: CheckStatus, text: String, advice: Option<String>) -> Self {
         Self {
             name,
             status,
@@ -63,9 +62,9 @@ impl Check {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = match self.status {
-            Verdict::Ok => "OK",
-            Verdict::Problem => "!!",
-            Verdict::Info => "--",
+            CheckStatus::Ok => "OK",
+            CheckStatus::Problem => "!!",
+            CheckStatus::Info => "--",
         };
         write!(f, "[{mark}] {}: {}", self.name, self.text)?;
         match &self.advice {
@@ -75,7 +74,7 @@ impl fmt::Display for Check {
     }
 }
 
-/// All that was looked at.
+/// All checks.
 #[derive(Debug, Default)]
 pub(super) struct Checkup {
     checks: Vec<Check>,
@@ -86,15 +85,14 @@ impl Checkup {
         self.checks.extend(checks);
     }
 
-    /// Whether nothing is to be done.
-    pub(super) fn is_well(&self) -> bool {
+    pub(super) fn is_healthy(&self) -> bool {
         self.problems() == 0
     }
 
     fn problems(&self) -> usize {
         self.checks
             .iter()
-            .filter(|check| check.status == Verdict::Problem)
+            .filter(|check| check.status == CheckStatus::Problem)
             .count()
     }
 }
@@ -121,7 +119,7 @@ impl Serialize for Checkup {
             checks: &'a [Check],
         }
         Document {
-            ok: self.is_well(),
+            ok: self.is_healthy(),
             problems: self.problems(),
             checks: &self.checks,
         }
@@ -162,7 +160,7 @@ mod tests {
 
         1 problem.
         ");
-        assert!(!checkup().is_well());
+        assert!(!checkup().is_healthy());
     }
 
     #[test]

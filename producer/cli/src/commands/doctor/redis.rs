@@ -1,11 +1,11 @@
-//! Looks at Redis: the server itself, and what our processes say of themselves in it.
+//! Checks of Redis, and of the services that report to it.
 
 use chrono::Utc;
 use longshore_shared::broker::{Broker, BrokerError, ServerFacts};
 
 use super::checks::{Check, at_least};
 use crate::{
-    commands::words::{count, many},
+    render::text::{counted, grouped},
     session::Session,
 };
 
@@ -15,36 +15,33 @@ const OLDEST: u32 = 7;
 /// Due times are the server's; producers' and workers' clocks only stand in messages and records.
 const MOST_SKEW_MS: i64 = 2_000;
 
-/// What was seen.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct RedisChecks {
     /// The server.
     pub(super) server: Vec<Check>,
     /// Workers, scheduler, dead letters.
     pub(super) services: Vec<Check>,
-    /// Facts on their way to Postgres, and those that it refused.
-    pub(super) facts: Option<Facts>,
+    /// Events on the way to Postgres, and those that it refused.
+    pub(super) facts: Option<EventCounts>,
 }
 
-/// Facts in Redis.
+/// Events that Postgres does not have.
 #[derive(Debug, Clone)]
-pub(super) struct Facts {
+pub(super) struct EventCounts {
     waiting: u64,
     refused: u64,
     refused_key: String,
     workers: usize,
 }
 
-/// Looks at everything that is in Redis.
-pub(super) async fn look(session: &Session) -> Seen {
+pub(super) async fn check(session: &Session) -> RedisChecks {
     let broker = match session.broker().await {
         Ok(broker) => broker,
         Err(error) => {
-            let text = error.to_string();
-            let text = text.lines().next().unwrap_or_default();
-            let text = text.strip_prefix("Redis at ").unwrap_or(text);
+            let text = error.first_line();
+            let text = text.strip_prefix("Redis at ").unwrap_or(&text);
             let advice = "start it, or correct REDIS_URL; `longshore dev` starts one of its own";
-            return Seen {
+            return RedisChecks {
                 server: vec![Check::problem("Redis", text, advice)],
                 services: vec![Check::info(
                     "workers, scheduler, dead letters",
@@ -54,17 +51,17 @@ pub(super) async fn look(session: &Session) -> Seen {
             };
         }
     };
-    let mut seen = Seen::default();
+    let mut seen = RedisChecks::default();
     match broker.server().await {
-        Ok(facts) => seen.server.extend(server(&facts, broker.address())),
+        Ok(facts) => seen.server.extend(server_checks(&facts, broker.address())),
         // It answered when the scripts were loaded, so this is a user who may not ask.
         Err(error) => seen.server.push(Check::info(
             "Redis",
             format!("cannot tell its version: {error}"),
         )),
     }
-    seen.server.push(clock(&broker).await);
-    match services(&broker).await {
+    seen.server.push(clock_check(&broker).await);
+    match service_checks(&broker).await {
         Ok((checks, facts)) => {
             seen.services = checks;
             seen.facts = Some(facts);
@@ -78,7 +75,7 @@ pub(super) async fn look(session: &Session) -> Seen {
     seen
 }
 
-fn server(facts: &ServerFacts, address: &str) -> Vec<Check> {
+fn server_checks(facts: &ServerFacts, address: &str) -> Vec<Check> {
     let ServerFacts {
         product, version, ..
     } = facts;
@@ -121,18 +118,18 @@ fn server(facts: &ServerFacts, address: &str) -> Vec<Check> {
     vec![version, persistence, memory]
 }
 
-async fn clock(broker: &Broker) -> Check {
+async fn clock_check(broker: &Broker) -> Check {
     let before = Utc::now().timestamp_millis();
     let asked = broker.server_time_ms().await;
     let after = Utc::now().timestamp_millis();
     match asked {
         // It was read somewhere between the two.
-        Ok(theirs) => skew((before - theirs).max(theirs - after).max(0)),
+        Ok(theirs) => skew_check((before - theirs).max(theirs - after).max(0)),
         Err(error) => Check::info("clock", format!("cannot tell: {error}")),
     }
 }
 
-fn skew(ms: i64) -> Check {
+fn skew_check(ms: i64) -> Check {
     if ms <= MOST_SKEW_MS {
         return Check::ok("clock", "agrees with that of Redis");
     }
@@ -140,13 +137,13 @@ fn skew(ms: i64) -> Check {
         "clock",
         format!(
             "this machine's and that of Redis are {} s apart",
-            count(ms.unsigned_abs() / 1000)
+            grouped(ms.unsigned_abs() / 1000)
         ),
         "let both keep time by NTP: times in messages are not understood alike",
     )
 }
 
-async fn services(broker: &Broker) -> Result<(Vec<Check>, Facts), BrokerError> {
+async fn service_checks(broker: &Broker) -> Result<(Vec<Check>, EventCounts), BrokerError> {
     let workers = broker.workers().await?;
     let places: usize = workers.iter().map(|worker| worker.concurrency).sum();
     let alive = if workers.is_empty() {
@@ -158,7 +155,7 @@ async fn services(broker: &Broker) -> Result<(Vec<Check>, Facts), BrokerError> {
     } else {
         Check::ok(
             "workers",
-            format!("{} alive, {}", workers.len(), many(places, "place")),
+            format!("{} alive, {}", workers.len(), counted(places, "place")),
         )
     };
     let leads = match broker.leader().await? {
@@ -171,9 +168,9 @@ async fn services(broker: &Broker) -> Result<(Vec<Check>, Facts), BrokerError> {
     };
     let dead = match broker.dead_count().await? {
         0 => Check::ok("dead letters", "none"),
-        dead => Check::info("dead letters", count(dead)).with("`longshore dlq list` shows them"),
+        dead => Check::info("dead letters", grouped(dead)).with("`longshore dlq list` shows them"),
     };
-    let facts = Facts {
+    let facts = EventCounts {
         waiting: broker.unrecorded().await?,
         refused: broker.bad_events().await?,
         refused_key: broker.keys().bad_events(),
@@ -182,12 +179,12 @@ async fn services(broker: &Broker) -> Result<(Vec<Check>, Facts), BrokerError> {
     Ok((vec![alive, leads, dead], facts))
 }
 
-/// Facts that are not in the record. That some are on their way is well while somebody takes them there.
-pub(super) fn facts(facts: Option<Facts>, postgres_answers: bool) -> Vec<Check> {
+/// Events on the way to Postgres are no problem while a worker writes them.
+pub(super) fn event_checks(facts: Option<EventCounts>, postgres_answers: bool) -> Vec<Check> {
     let Some(facts) = facts else {
         return Vec::new();
     };
-    let waiting = many(facts.waiting, "event");
+    let waiting = counted(facts.waiting, "event");
     let waiting = match facts.waiting {
         0 => Check::ok("record", "every event is in it"),
         _ if postgres_answers && facts.workers > 0 => {
@@ -203,7 +200,7 @@ pub(super) fn facts(facts: Option<Facts>, postgres_answers: bool) -> Vec<Check> 
         0 => Check::ok("refused facts", "none"),
         refused => Check::problem(
             "refused facts",
-            format!("Postgres refused {}", count(refused)),
+            format!("Postgres refused {}", grouped(refused)),
             format!(
                 "see why: XRANGE {} - + COUNT 10; then report it",
                 facts.refused_key
@@ -235,7 +232,7 @@ mod tests {
             append_fsync: Some("everysec".to_owned()),
             maxmemory_policy: Some("allkeys-lru".to_owned()),
         };
-        insta::assert_snapshot!(joined(&server(&facts, "10.0.0.1:6379")), @r"
+        insta::assert_snapshot!(joined(&server_checks(&facts, "10.0.0.1:6379")), @r"
         [!!] Redis: Redis 6.2.14 at 10.0.0.1:6379 is too old
              → use Redis 7.0 or newer, or Valkey
         [!!] persistence: no append-only file: jobs are lost when it restarts
@@ -253,7 +250,7 @@ mod tests {
             redis_version: "7.2.4".to_owned(),
             ..ServerFacts::default()
         };
-        insta::assert_snapshot!(joined(&server(&facts, "cache:6379")), @r"
+        insta::assert_snapshot!(joined(&server_checks(&facts, "cache:6379")), @r"
         [OK] Redis: Valkey 8.1.0 at cache:6379
         [--] persistence: cannot tell: CONFIG is not allowed here
              → make sure that the append-only file is on (appendonly yes)
@@ -264,18 +261,18 @@ mod tests {
 
     #[test]
     fn facts_that_nobody_takes_are_a_problem() {
-        let seen = Facts {
+        let counts = EventCounts {
             waiting: 1200,
             refused: 2,
             refused_key: "{longshore}:events:bad".to_owned(),
             workers: 1,
         };
-        insta::assert_snapshot!(joined(&facts(Some(seen.clone()), true)), @r"
+        insta::assert_snapshot!(joined(&event_checks(Some(counts.clone()), true)), @r"
         [OK] record: 1,200 events on the way to it
         [!!] refused facts: Postgres refused 2
              → see why: XRANGE {longshore}:events:bad - + COUNT 10; then report it
         ");
-        let nobody = joined(&facts(Some(seen), false));
+        let nobody = joined(&event_checks(Some(counts), false));
         assert!(
             nobody.starts_with("[!!] record: 1,200 events on the way to it, and nobody takes"),
             "{nobody}"
@@ -284,9 +281,12 @@ mod tests {
 
     #[test]
     fn clocks_may_differ_a_little() {
-        assert_eq!(skew(2_000), Check::ok("clock", "agrees with that of Redis"));
+        assert_eq!(
+            skew_check(2_000),
+            Check::ok("clock", "agrees with that of Redis")
+        );
         assert!(
-            skew(7_300_000)
+            skew_check(7_300_000)
                 .to_string()
                 .starts_with("[!!] clock: this machine's and that of Redis are 7,300 s apart")
         );

@@ -1,23 +1,27 @@
-//! Who goes before a job in its queue.
+//! The jobs before a job in its queue.
 
 use longshore_shared::{
     broker::{Broker, BrokerError},
     id::{Place, QueueName},
 };
 
-use super::find::{PAGE, READ_BYTES};
+/// Entries that one command reads.
+const PAGE: usize = 200;
 
-/// How many jobs go before the one at a place; and whether those were all counted.
-pub(super) async fn before(
+/// Bytes of messages that are read while counting.
+const READ_BYTES: usize = 64 * 1024 * 1024;
+
+/// The number of jobs before this entry; and whether all were counted.
+pub(super) async fn count_ahead(
     broker: &Broker,
-    place: &Place,
+    entry_id: &Place,
     given_back: bool,
 ) -> Result<(usize, bool), BrokerError> {
     const COUNTED: usize = 5000;
-    let (queue, entry) = place.parts();
+    let (queue, entry) = entry_id.parts();
     let queue = &QueueName::from_record(queue);
     let until = format!("({entry}");
-    // What was given back goes first, so it is before everything that is new.
+    // Jobs that were handed back go before all new ones.
     let to = if given_back { until.as_str() } else { "+" };
     let delivered = broker.pending(queue, "-", to, COUNTED).await?;
     let mut complete = delivered.len() < COUNTED;

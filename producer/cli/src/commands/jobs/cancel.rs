@@ -1,21 +1,17 @@
-//! `longshore jobs cancel`: asks for jobs to be cancelled.
+//! `longshore jobs cancel`: requests that jobs be cancelled.
 
-use longshore_shared::{broker::Broker, id::JobId};
+use longshore_client::{Cancellation, Client, JobId, Location};
 use serde::Serialize;
 
-use super::{
-    cancel_all::{self, Filter, Sure},
-    find::{self, Location},
-    nowhere,
-    why::first_line,
-};
+use super::{cancel_all, unknown_job};
 use crate::{
-    error::{CommandError, Done},
+    confirm::Consent,
+    error::{CommandError, Exit},
+    options::LabelFilter,
     output::{self, Format},
     session::Session,
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The jobs
@@ -25,13 +21,9 @@ pub(super) struct Arguments {
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    filter: Filter,
-    /// Only say which they are
-    #[arg(long)]
-    dry_run: bool,
-    /// Do not ask
-    #[arg(long, short)]
-    yes: bool,
+    filter: LabelFilter,
+    #[command(flatten)]
+    consent: Consent,
     /// How to answer
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -56,17 +48,13 @@ enum Became {
     Unknown,
 }
 
-/// Asks, and says what became of it.
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
-    let broker = session.broker().await?;
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let client = session.client().await?;
     if arguments.all {
-        let sure = Sure {
-            dry_run: arguments.dry_run,
-            yes: arguments.yes,
-        };
-        return cancel_all::run(&arguments.filter, sure, arguments.format, &broker, session).await;
+        let (filter, consent) = (&arguments.filter, arguments.consent);
+        return cancel_all::run(filter, consent, arguments.format, client.broker(), session).await;
     }
-    if !arguments.filter.is_empty() || arguments.dry_run {
+    if !arguments.filter.is_empty() || arguments.consent.dry_run {
         return Err(CommandError::Input(
             "filters and --dry-run go with --all, not with ids: `longshore jobs cancel --all …`"
                 .to_owned(),
@@ -74,10 +62,10 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     }
     let mut answers = Vec::with_capacity(arguments.ids.len());
     for id in arguments.ids {
-        let (result, text) = cancel(&id, &broker, session).await?;
+        let (result, text) = cancel(&id, &client, session).await?;
         if arguments.format == Format::Text {
             match result {
-                Became::Unknown => output::complain(&text),
+                Became::Unknown => output::error(&text),
                 _ => output::line(format_args!("{id}: {text}")),
             }
         }
@@ -86,64 +74,42 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     if arguments.format == Format::Json {
         output::json(&answers);
     }
-    if answers.iter().all(|answer| answer.result == Became::Asked) {
-        Ok(Done::Success)
-    } else {
-        Ok(Done::Failure)
-    }
+    let all_asked = answers.iter().all(|answer| answer.result == Became::Asked);
+    Ok(Exit::success_if(all_asked))
 }
 
 async fn cancel(
     id: &JobId,
-    broker: &Broker,
+    client: &Client,
     session: &Session,
 ) -> Result<(Became, String), CommandError> {
-    let found = find::find(broker, id).await?;
-    match found.location {
-        Location::Ended => {
-            let state = found
-                .outcome
-                .map_or("ended", |outcome| outcome.state.as_str());
-            return Ok((Became::Ended, format!("has ended already: {state}")));
+    Ok(match client.cancel(id).await? {
+        Cancellation::Requested(location) => {
+            (Became::Asked, describe_request(&location).to_owned())
         }
-        Location::Dead => {
-            return Ok((
+        Cancellation::AlreadyEnded(Some(state)) => {
+            (Became::Ended, format!("has ended already: {state}"))
+        }
+        Cancellation::AlreadyEnded(None) => (Became::Ended, "has ended already".to_owned()),
+        Cancellation::DeadLetter => (
+            Became::Ended,
+            "has ended already: it is a dead letter".to_owned(),
+        ),
+        Cancellation::NotFound => match session.recorded_job(id).await {
+            Ok(Some(history)) => (
                 Became::Ended,
-                "has ended already: it is a dead letter".to_owned(),
-            ));
-        }
-        // An id that is nowhere must not be marked: the mark would hit a later job of that name.
-        Location::Nowhere { complete: true } => {
-            let recorded = match session.ledger().await {
-                Ok(ledger) => ledger.job(id).await.map_err(CommandError::from),
-                Err(error) => Err(error),
-            };
-            return Ok(match recorded {
-                Ok(Some(history)) => (
-                    Became::Ended,
-                    format!("has ended already: {}", history.row.job.state),
-                ),
-                Ok(None) => (Became::Unknown, nowhere(id, true, None)),
-                Err(error) => (
-                    Became::Unknown,
-                    nowhere(id, true, Some(&first_line(&error))),
-                ),
-            });
-        }
-        _ => {}
-    }
-    // Who waits for his tenant's turn is known there by his place.
-    let aside = match (&found.location, &found.resume) {
-        (Location::Waiting { .. }, Some(resume)) => &resume.id,
-        _ => id,
-    };
-    if !broker.cancel_aside(id, aside).await? {
-        return Ok((Became::Ended, "has ended already".to_owned()));
-    }
-    Ok((Became::Asked, asked(&found.location).to_owned()))
+                format!("has ended already: {}", history.row.job.state),
+            ),
+            Ok(None) => (Became::Unknown, unknown_job(id, true, None)),
+            Err(error) => (
+                Became::Unknown,
+                unknown_job(id, true, Some(&error.first_line())),
+            ),
+        },
+    })
 }
 
-fn asked(location: &Location) -> &'static str {
+fn describe_request(location: &Location) -> &'static str {
     match location {
         Location::Running { .. } => "asked: its worker drops it now",
         Location::Nowhere { .. } => {

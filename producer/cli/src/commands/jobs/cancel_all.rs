@@ -3,73 +3,32 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use longshore_client::{JobId, QueueName, without_marks};
 use longshore_shared::{
     broker::{Broker, BrokerError},
     chain::StepRef,
     envelope::{Envelope, Limits, RawMessage, parse},
-    id::{JobId, Place, QueueName},
+    id::Place,
 };
 use serde::Serialize;
 
-use super::find::{PAGE, unmarked};
 use crate::{
-    commands::{
-        ask,
-        words::{count, many},
-    },
-    error::{CommandError, Done},
-    output::{self, Format},
+    confirm::{self, Consent},
+    error::{CommandError, Exit},
+    options::LabelFilter,
+    output::Format,
+    render::text::{counted, grouped},
     session::Session,
 };
+
+/// Entries that one command reads.
+const PAGE: usize = 200;
 
 /// Jobs that a dry run shows.
 const SHOWN: usize = 10;
 
 /// Requests that are under way at once.
 const AT_ONCE: usize = 32;
-
-/// Which jobs: all that fit every given word.
-#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
-pub(super) struct Filter {
-    /// Of this type
-    #[arg(long = "type", value_name = "TYPE")]
-    task_type: Option<String>,
-    /// Of this queue
-    #[arg(long, value_parser = QueueName::parse)]
-    queue: Option<QueueName>,
-    /// Of this tenant
-    #[arg(long)]
-    tenant: Option<String>,
-    /// Of this chain
-    #[arg(long)]
-    chain_id: Option<String>,
-}
-
-impl Filter {
-    /// Whether it lets everything pass.
-    pub(super) fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Whether a job fits, which may be a step: what its own message does not say, its chain says.
-    fn fits(&self, envelope: &Envelope, step: Option<&StepRef>) -> bool {
-        let same = |wanted: &Option<String>, given: Option<&str>| {
-            wanted.is_none() || wanted.as_deref() == given
-        };
-        let chain = step.map(|step| step.chain.as_str());
-        let tenant = step.and_then(|step| step.tenant.as_deref());
-        same(&self.task_type, Some(&envelope.task_type))
-            && same(&self.tenant, envelope.tenant.as_deref().or(tenant))
-            && same(&self.chain_id, envelope.chain_id.as_deref().or(chain))
-    }
-}
-
-/// Whether to ask before.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Sure {
-    pub(super) dry_run: bool,
-    pub(super) yes: bool,
-}
 
 #[derive(Debug, Serialize)]
 struct Answer {
@@ -79,81 +38,72 @@ struct Answer {
     dry_run: bool,
 }
 
-/// The jobs by their ids, with the ids that they are laid aside under.
+/// The jobs by their ids, with the ids that they are parked under.
 type Jobs = BTreeMap<JobId, JobId>;
 
-/// Finds them, asks, and asks for them to be cancelled.
 pub(super) async fn run(
-    filter: &Filter,
-    sure: Sure,
+    filter: &LabelFilter,
+    consent: Consent,
     format: Format,
     broker: &Broker,
     session: &Session,
-) -> Result<Done, CommandError> {
-    if !sure.yes && !sure.dry_run && !ask::possible() {
-        return Err(CommandError::Input(
-            "`longshore jobs cancel --all` asks before it starts, and there is no terminal to ask at: add --yes \
-             (--dry-run shows what it would take)"
-                .to_owned(),
-        ));
-    }
-    let jobs = collect(broker, filter, &session.config.limits).await?;
+) -> Result<Exit, CommandError> {
+    consent.check("longshore jobs cancel --all")?;
+    let jobs = find_jobs(broker, filter, &session.config.limits).await?;
     let mut answer = Answer {
         found: jobs.len(),
         asked: 0,
         ended: 0,
-        dry_run: sure.dry_run,
+        dry_run: consent.dry_run,
     };
-    if sure.dry_run {
-        match format {
-            Format::Json => output::json(&answer),
-            Format::Text => output::line(dry_run(&jobs)),
-        }
-        return Ok(Done::Success);
+    if consent.dry_run {
+        format.print_with(&answer, || describe_dry_run(&jobs));
+        return Ok(Exit::Success);
     }
-    if !sure.yes && !jobs.is_empty() && !ask::yes(&question(jobs.len()))? {
-        return Ok(Done::Failure);
+    if !consent.yes && !jobs.is_empty() && !confirm::ask(&question(jobs.len()))? {
+        return Ok(Exit::Failure);
     }
     let asked: Vec<bool> = stream::iter(&jobs)
-        .map(|(id, aside)| broker.cancel_aside(id, aside))
+        .map(|(id, parked_id)| broker.cancel_aside(id, parked_id))
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await?;
     answer.asked = asked.iter().filter(|asked| **asked).count();
     answer.ended = asked.len() - answer.asked;
-    match format {
-        Format::Json => output::json(&answer),
-        Format::Text => output::line(told(&answer)),
-    }
-    Ok(Done::Success)
+    format.print_with(&answer, || describe_answer(&answer));
+    Ok(Exit::Success)
 }
 
-/// The jobs that fit. One may move while we look: from its queue into a lane, and from a lane into the
-/// stream that is read first, which is looked through once more at the end.
-async fn collect(broker: &Broker, filter: &Filter, limits: &Limits) -> Result<Jobs, BrokerError> {
+/// The jobs that fit. A job may move meanwhile: from its queue into a lane, and from a lane into the ready
+/// stream, which is read once more at the end.
+async fn find_jobs(
+    broker: &Broker,
+    filter: &LabelFilter,
+    limits: &Limits,
+) -> Result<Jobs, BrokerError> {
     let mut jobs = Jobs::new();
     let streams: Vec<QueueName> = match &filter.queue {
         Some(queue) => vec![queue.ready(), queue.clone()],
         None => broker.streams().await?,
     };
     for stream in &streams {
-        of_stream(broker, stream, filter, limits, &mut jobs).await?;
+        find_in_stream(broker, stream, filter, limits, &mut jobs).await?;
     }
-    of_lanes(broker, filter, limits, &mut jobs).await?;
+    find_in_lanes(broker, filter, limits, &mut jobs).await?;
     for stream in streams.iter().filter(|stream| stream.is_ready()) {
-        of_stream(broker, stream, filter, limits, &mut jobs).await?;
+        find_in_stream(broker, stream, filter, limits, &mut jobs).await?;
     }
     Ok(jobs)
 }
 
-async fn of_stream(
+async fn find_in_stream(
     broker: &Broker,
     stream: &QueueName,
-    filter: &Filter,
+    filter: &LabelFilter,
     limits: &Limits,
     jobs: &mut Jobs,
 ) -> Result<(), BrokerError> {
-    // What comes from now on is not meant.
+    // Later jobs do not fit.
     let to = broker.server_time_ms().await?.to_string();
     let mut from = "-".to_owned();
     loop {
@@ -162,34 +112,42 @@ async fn of_stream(
             return Ok(());
         };
         from = format!("({last}");
-        let places: Vec<Place> = page
+        let entry_ids: Vec<Place> = page
             .iter()
             .map(|(entry, _)| Place::new(stream, entry))
             .collect();
-        let resumes = broker.resumes(&places).await?;
-        for (((_, message), place), resume) in page.into_iter().zip(places).zip(resumes) {
-            let (known, step) = resume.map_or_else(
-                || (JobId::of_place(&place), None),
-                |resume| (resume.id, resume.step),
+        let checkpoints = broker.resumes(&entry_ids).await?;
+        for (((_, message), entry_id), checkpoint) in
+            page.into_iter().zip(entry_ids).zip(checkpoints)
+        {
+            let (known, step) = checkpoint.map_or_else(
+                || (JobId::of_place(&entry_id), None),
+                |checkpoint| (checkpoint.id, checkpoint.step),
             );
-            if let Some(id) = fitting(&unmarked(message), known, step.as_deref(), filter, limits) {
+            if let Some(id) = matching_id(
+                &without_marks(message),
+                known,
+                step.as_deref(),
+                filter,
+                limits,
+            ) {
                 jobs.insert(id.clone(), id);
             }
         }
     }
 }
 
-async fn of_lanes(
+async fn find_in_lanes(
     broker: &Broker,
-    filter: &Filter,
+    filter: &LabelFilter,
     limits: &Limits,
     jobs: &mut Jobs,
 ) -> Result<(), BrokerError> {
     let mut cursor = 0;
     loop {
         let (next, ids) = broker.laid_aside_page(cursor).await?;
-        for aside in ids {
-            let Some(waiting) = broker.waiting(&aside).await? else {
+        for parked_id in ids {
+            let Some(waiting) = broker.waiting(&parked_id).await? else {
                 continue;
             };
             if filter
@@ -200,8 +158,9 @@ async fn of_lanes(
                 continue;
             }
             let (known, step) = (waiting.resume.id, waiting.resume.step);
-            if let Some(id) = fitting(&waiting.message, known, step.as_deref(), filter, limits) {
-                jobs.insert(id, aside);
+            if let Some(id) = matching_id(&waiting.message, known, step.as_deref(), filter, limits)
+            {
+                jobs.insert(id, parked_id);
             }
         }
         cursor = next;
@@ -211,51 +170,63 @@ async fn of_lanes(
     }
 }
 
-/// The id of a job that fits: its own, once it has one. What cannot be read fits no filter but the queue's.
-fn fitting(
+/// The id of a job that fits: its own, if it has one. A message that cannot be parsed fits no filter but the
+/// queue's.
+fn matching_id(
     message: &RawMessage,
     known: JobId,
     step: Option<&StepRef>,
-    filter: &Filter,
+    filter: &LabelFilter,
     limits: &Limits,
 ) -> Option<JobId> {
     match parse(message, limits) {
-        Ok(parsed) if filter.fits(&parsed.envelope, step) => {
+        Ok(parsed) if fits(filter, &parsed.envelope, step) => {
             Some(parsed.envelope.id.unwrap_or(known))
         }
         Ok(_) => None,
         Err(_) => {
-            let any = Filter {
+            let queue_only = LabelFilter {
                 queue: filter.queue.clone(),
-                ..Filter::default()
+                ..LabelFilter::default()
             };
-            (*filter == any).then_some(known)
+            (*filter == queue_only).then_some(known)
         }
     }
 }
 
-fn question(jobs: usize) -> String {
-    format!("Cancel {}?", many(jobs, "job"))
+/// Whether a job fits, which may be a step: what its message does not say, its chain says.
+fn fits(filter: &LabelFilter, envelope: &Envelope, step: Option<&StepRef>) -> bool {
+    let chain = step.map(|step| step.chain.as_str());
+    let tenant = step.and_then(|step| step.tenant.as_deref());
+    filter.fits(
+        &envelope.task_type,
+        envelope.tenant.as_deref().or(tenant),
+        envelope.chain_id.as_deref().or(chain),
+    )
 }
 
-fn dry_run(jobs: &Jobs) -> String {
+fn question(jobs: usize) -> String {
+    format!("Cancel {}?", counted(jobs, "job"))
+}
+
+fn describe_dry_run(jobs: &Jobs) -> String {
     let colon = if jobs.is_empty() { "" } else { ":" };
     let mut lines = vec![format!(
         "{} would be cancelled{colon}",
-        many(jobs.len(), "job")
+        counted(jobs.len(), "job")
     )];
     lines.extend(jobs.keys().take(SHOWN).map(|id| format!("  {id}")));
     if jobs.len() > SHOWN {
-        lines.push(format!("  … and {} more", count(jobs.len() - SHOWN)));
+        lines.push(format!("  … and {} more", grouped(jobs.len() - SHOWN)));
     }
     lines.join("\n")
 }
 
-fn told(answer: &Answer) -> String {
-    let asked = format!("{} asked to be cancelled", many(answer.asked, "job"));
+fn describe_answer(answer: &Answer) -> String {
+    let asked = format!("{} asked to be cancelled", counted(answer.asked, "job"));
     match answer.ended {
         0 => asked,
-        ended => format!("{asked}; {} had ended meanwhile", count(ended)),
+        ended => format!("{asked}; {} had ended meanwhile", grouped(ended)),
     }
 }
 
@@ -272,8 +243,8 @@ mod tests {
     #[test]
     fn every_given_word_must_fit() {
         let place = JobId::parse("1-0").unwrap();
-        let fits = |filter: &Filter, text: &str| {
-            fitting(
+        let fits = |filter: &LabelFilter, text: &str| {
+            matching_id(
                 &message(text),
                 place.clone(),
                 None,
@@ -283,18 +254,18 @@ mod tests {
             .map(|id| id.to_string())
         };
         let job = r#"{"prompt":"x","id":"inv-1","type":"research","tenant":"acme"}"#;
-        let all = Filter::default();
+        let all = LabelFilter::default();
         assert_eq!(fits(&all, job).as_deref(), Some("inv-1"));
         assert_eq!(fits(&all, r#"{"prompt":"x"}"#).as_deref(), Some("1-0"));
         assert_eq!(fits(&all, "broken").as_deref(), Some("1-0"));
-        let acme = Filter {
+        let acme = LabelFilter {
             tenant: Some("acme".to_owned()),
-            ..Filter::default()
+            ..LabelFilter::default()
         };
         assert_eq!(fits(&acme, job).as_deref(), Some("inv-1"));
         assert_eq!(fits(&acme, r#"{"prompt":"x"}"#), None);
         assert_eq!(fits(&acme, "broken"), None);
-        let both = Filter {
+        let both = LabelFilter {
             task_type: Some("testing".to_owned()),
             ..acme
         };
@@ -305,17 +276,17 @@ mod tests {
     fn a_step_belongs_to_its_chain_and_its_tenant() {
         let step: StepRef =
             serde_json::from_str(r#"{"chain":"weekly","name":"draft","tenant":"acme"}"#).unwrap();
-        let fits = |filter: &Filter| {
+        let fits = |filter: &LabelFilter| {
             let (text, known) = (
                 message(r#"{"prompt":"x"}"#),
                 JobId::parse("weekly/draft").unwrap(),
             );
-            fitting(&text, known, Some(&step), filter, &Limits::default()).is_some()
+            matching_id(&text, known, Some(&step), filter, &Limits::default()).is_some()
         };
-        let of = |chain: &str, tenant: &str| Filter {
+        let of = |chain: &str, tenant: &str| LabelFilter {
             chain_id: Some(chain.to_owned()),
             tenant: Some(tenant.to_owned()),
-            ..Filter::default()
+            ..LabelFilter::default()
         };
         assert!(fits(&of("weekly", "acme")));
         assert!(!fits(&of("daily", "acme")));
@@ -326,7 +297,7 @@ mod tests {
     fn what_would_be_cancelled_is_told() {
         let ids = (0..12).map(|at| JobId::parse(&format!("job-{at:02}")).unwrap());
         let jobs: Jobs = ids.map(|id| (id.clone(), id)).collect();
-        insta::assert_snapshot!(dry_run(&jobs), @r"
+        insta::assert_snapshot!(describe_dry_run(&jobs), @r"
         12 jobs would be cancelled:
           job-00
           job-01
@@ -340,7 +311,7 @@ mod tests {
           job-09
           … and 2 more
         ");
-        assert_eq!(dry_run(&Jobs::new()), "0 jobs would be cancelled");
+        assert_eq!(describe_dry_run(&Jobs::new()), "0 jobs would be cancelled");
         assert_eq!(question(1), "Cancel 1 job?");
         let answer = Answer {
             found: 3,
@@ -349,7 +320,7 @@ mod tests {
             dry_run: false,
         };
         assert_eq!(
-            told(&answer),
+            describe_answer(&answer),
             "2 jobs asked to be cancelled; 1 had ended meanwhile"
         );
     }

@@ -1,22 +1,19 @@
-//! `longshore jobs show`: the whole story of a job.
+//! `longshore jobs show`: everything that is known of a job.
 
 use chrono::Utc;
-use longshore_shared::{envelope::Envelope, id::JobId, ledger::JobHistory, outcome::Outcome};
-use serde::Serialize;
+use longshore_client::{JobId, Location};
 
 use super::{
-    find::{self, Found, Location},
-    nowhere, story,
-    why::{first_line, why},
+    story::{JobStory, describe_story},
+    unknown_job,
+    why::explain,
 };
 use crate::{
-    commands::record,
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     output::{self, Format},
     session::Session,
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The job
@@ -27,46 +24,22 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-/// All that is known of a job.
-#[derive(Debug, Serialize)]
-pub(super) struct Known {
-    /// Its id.
-    pub(super) id: JobId,
-    /// Where it is.
-    pub(super) now: Location,
-    /// The same in words.
-    pub(super) why: String,
-    /// How it ended, while Redis keeps that.
-    pub(super) outcome: Option<Outcome>,
-    /// What the record knows.
-    pub(super) record: Option<JobHistory>,
-    /// Why the record could not be asked.
-    pub(super) record_error: Option<String>,
-    /// What Redis remembers of it between its runs, its message, its dead letter.
-    #[serde(skip)]
-    pub(super) found: Option<Found>,
-    /// What its producer said.
-    #[serde(skip)]
-    pub(super) envelope: Option<Envelope>,
-}
-
-/// Gathers the story and tells it.
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
-    let broker = session.broker().await?;
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let client = session.client().await?;
     let id = arguments.id;
-    let (found, record) = tokio::join!(find::find(&broker, &id), recorded(session, &id));
+    let (found, record) = tokio::join!(client.locate(&id), session.recorded_job(&id));
     let found = found?;
     let (record, record_error) = match record {
         Ok(record) => (record, None),
-        Err(error) => (None, Some(first_line(&error))),
+        Err(error) => (None, Some(error.first_line())),
     };
     if let (Location::Nowhere { complete }, None) = (&found.location, &record) {
-        output::complain(&nowhere(&id, *complete, record_error.as_deref()));
-        return Ok(Done::Failure);
+        output::error(&unknown_job(&id, *complete, record_error.as_deref()));
+        return Ok(Exit::Failure);
     }
     let envelope = found.envelope(&session.config.limits);
-    let known = Known {
-        why: why(&broker, &found, envelope.as_ref()).await?,
+    let story = JobStory {
+        why: explain(client.broker(), &found, envelope.as_ref()).await?,
         id,
         now: found.location.clone(),
         outcome: found.outcome.clone(),
@@ -75,13 +48,10 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         envelope,
         found: Some(found),
     };
-    match arguments.format {
-        Format::Json => output::json(&record::flat(&known)),
-        Format::Text => output::line(story::tell(&known, Utc::now())),
-    }
-    Ok(Done::Success)
-}
-
-async fn recorded(session: &Session, id: &JobId) -> Result<Option<JobHistory>, CommandError> {
-    Ok(session.ledger().await?.job(id).await?)
+    arguments
+        .format
+        .print_with(&output::with_flat_labels(&story), || {
+            describe_story(&story, Utc::now())
+        });
+    Ok(Exit::Success)
 }

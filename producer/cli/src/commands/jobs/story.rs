@@ -1,53 +1,77 @@
-//! A job's story, for people.
+//! Everything that is story of a job.
 
 use chrono::{DateTime, Utc};
-use longshore_shared::{event::AttemptRecord, ledger::JobHistory, money::Usd, state::JobState};
+use longshore_client::{JobId, JobSnapshot, JobState, Location, Outcome, Usd};
+use longshore_shared::{envelope::Envelope, event::AttemptRecord, ledger::JobHistory};
+use serde::Serialize;
 
-use super::{
-    attempts::{recorded_attempts, remembered_attempts},
-    decisions::decisions,
-    find::Location,
-    show::Known,
+use crate::render::{
+    attempts::{checkpoint_attempts, recorded_attempts},
+    decisions::routing_decisions,
+    lane::{state_with_wait, wait_reason},
+    text::{counted, grouped, labelled, one_line, printable},
+    time::{age, seconds_from_ms, timestamp, with_age},
 };
-use crate::commands::words::{ago, count, harmless, head, many, time};
 
 /// Characters of a prompt that are shown.
 const PROMPT_HEAD: usize = 200;
 
-/// All of it.
-pub(super) fn tell(known: &Known, now: DateTime<Utc>) -> String {
-    let mut parts = vec![facts(known, now)];
-    let attempts = match &known.record {
+/// All that is story of a job; also the JSON document.
+#[derive(Debug, Serialize)]
+pub(super) struct JobStory {
+    pub(super) id: JobId,
+    /// Where it is.
+    pub(super) now: Location,
+    /// The same in words.
+    pub(super) why: String,
+    /// How it ended, while Redis keeps that.
+    pub(super) outcome: Option<Outcome>,
+    /// What Postgres has of it.
+    pub(super) record: Option<JobHistory>,
+    /// Why Postgres could not be asked.
+    pub(super) record_error: Option<String>,
+    /// What Redis has of it.
+    #[serde(skip)]
+    pub(super) found: Option<JobSnapshot>,
+    /// The job as its producer wrote it.
+    #[serde(skip)]
+    pub(super) envelope: Option<Envelope>,
+}
+
+/// The story as text.
+pub(super) fn describe_story(story: &JobStory, now: DateTime<Utc>) -> String {
+    let mut parts = vec![fact_lines(story, now)];
+    let attempts = match &story.record {
         Some(record) if !record.history.is_empty() => Some(recorded_attempts(&record.history)),
-        _ => known
+        _ => story
             .found
             .as_ref()
-            .and_then(|found| found.resume.as_ref())
-            .filter(|resume| !resume.history.is_empty())
-            .map(|resume| remembered_attempts(&resume.history)),
+            .and_then(|found| found.checkpoint.as_ref())
+            .filter(|checkpoint| !checkpoint.history.is_empty())
+            .map(|checkpoint| checkpoint_attempts(&checkpoint.history)),
     };
     parts.extend(attempts);
-    if let Some(record) = &known.record {
-        parts.extend(decisions(&record.history));
+    if let Some(record) = &story.record {
+        parts.extend(routing_decisions(&record.history));
     }
-    if let Some(prompt) = prompt(known) {
-        parts.push(format!("Prompt\n  {}", head(&prompt, PROMPT_HEAD)));
+    if let Some(prompt) = last_prompt(story) {
+        parts.push(format!("Prompt\n  {}", one_line(&prompt, PROMPT_HEAD)));
     }
-    let job = known.record.as_ref().map(|record| &record.row.job);
-    let outcome = known.outcome.as_ref();
+    let job = story.record.as_ref().map(|record| &record.row.job);
+    let outcome = story.outcome.as_ref();
     let error = outcome
         .and_then(|outcome| outcome.error.as_ref())
         .or_else(|| job.and_then(|job| job.error.as_ref()));
     if let Some(error) = error {
-        parts.push(format!("Error\n  {}", harmless(error)));
+        parts.push(format!("Error\n  {}", printable(error)));
     }
     let output = outcome
         .and_then(|outcome| outcome.output.as_ref())
         .or_else(|| job.and_then(|job| job.output.as_ref()));
     if let Some(output) = output {
-        parts.push(format!("--- Output ---\n{}", harmless(output)));
+        parts.push(format!("--- Output ---\n{}", printable(output)));
     }
-    if let Some(error) = &known.record_error {
+    if let Some(error) = &story.record_error {
         parts.push(format!(
             "This is what Redis knows; the record could not be asked: {error}"
         ));
@@ -55,17 +79,17 @@ pub(super) fn tell(known: &Known, now: DateTime<Utc>) -> String {
     parts.join("\n\n")
 }
 
-fn facts(known: &Known, now: DateTime<Utc>) -> String {
-    let mut lines: Vec<(&str, String)> = vec![("Job", known.id.to_string())];
+fn fact_lines(story: &JobStory, now: DateTime<Utc>) -> String {
+    let mut lines: Vec<(&str, String)> = vec![("Job", story.id.to_string())];
     let mut add = |name, value: Option<String>| lines.extend(value.map(|value| (name, value)));
-    add("State", Some(state_words(known)));
-    add("Now", Some(place(known, now)));
-    let job = known.record.as_ref().map(|record| &record.row.job);
-    let envelope = known.envelope.as_ref();
-    let letter = known
+    add("State", Some(describe_state(story)));
+    add("Now", Some(describe_location(story, now)));
+    let job = story.record.as_ref().map(|record| &record.row.job);
+    let envelope = story.envelope.as_ref();
+    let letter = story
         .found
         .as_ref()
-        .and_then(|found| found.letter.as_ref())
+        .and_then(|found| found.dead_letter.as_ref())
         .map(|(_, letter)| letter);
     add(
         "Type",
@@ -73,7 +97,7 @@ fn facts(known: &Known, now: DateTime<Utc>) -> String {
             .map(|envelope| envelope.task_type.clone())
             .or_else(|| job.map(|job| job.labels.task_type.clone())),
     );
-    let queue = match &known.now {
+    let queue = match &story.now {
         Location::Waiting { queue, .. }
         | Location::Available { queue, .. }
         | Location::Running { queue, .. } => Some(queue.to_string()),
@@ -83,7 +107,7 @@ fn facts(known: &Known, now: DateTime<Utc>) -> String {
     };
     add("Queue", queue);
     let label = |of_job: Option<&String>, of_envelope: Option<&String>| {
-        of_envelope.or(of_job).map(|text| head(text, 200))
+        of_envelope.or(of_job).map(|text| one_line(text, 200))
     };
     add(
         "Tenant",
@@ -106,67 +130,55 @@ fn facts(known: &Known, now: DateTime<Utc>) -> String {
             envelope.and_then(|envelope| envelope.parent_id.as_ref()),
         ),
     );
-    let asked = known
+    let asked = story
         .outcome
         .as_ref()
         .and_then(|outcome| Some((outcome.platform.as_ref()?, outcome.model.as_ref()?)))
         .or_else(|| job.and_then(|job| Some((job.platform.as_ref()?, job.model.as_ref()?))));
     add(
         "Platform",
-        asked.map(|(platform, model)| head(&format!("{platform} ({model})"), 120)),
+        asked.map(|(platform, model)| one_line(&format!("{platform} ({model})"), 120)),
     );
-    times(known, now, &mut add);
-    figures(known, &mut add);
+    add_times(story, now, &mut add);
+    add_figures(story, &mut add);
     if let Some(metadata) = job.and_then(|job| job.metadata.as_ref()) {
         let text = serde_json::to_string(metadata).unwrap_or_default();
-        add("Metadata", Some(head(&text, 400)));
+        add("Metadata", Some(one_line(&text, 400)));
     }
     add(
         "Trace",
         job.and_then(|job| job.traceparent.as_ref())
-            .map(|text| head(text, 100)),
+            .map(|text| one_line(text, 100)),
     );
-    if let Some(record) = &known.record {
-        add("Dropped", dropped(record));
-        add("Died", died(record));
+    if let Some(record) = &story.record {
+        add("Dropped", describe_dropped(record));
+        add("Died", describe_deaths(record));
     }
-    lines
-        .iter()
-        .map(|(name, value)| format!("{name:<10} {value}"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    labelled(&lines, 10)
 }
 
 /// Its state, and what it waits for where the state does not tell.
-fn state_words(known: &Known) -> String {
-    let waits_for = match &known.now {
-        Location::Waiting { queue, lane, .. } => lane.waits_for(queue),
+fn describe_state(story: &JobStory) -> String {
+    let reason = match &story.now {
+        Location::Waiting { queue, lane, .. } => wait_reason(lane, queue),
         _ => None,
     };
-    with_wait(state(known), waits_for.as_deref())
+    state_with_wait(job_state(story), reason.as_deref())
 }
 
-/// A state with what is waited for in it.
-pub(super) fn with_wait(state: &str, waits_for: Option<&str>) -> String {
-    waits_for.map_or_else(
-        || state.to_owned(),
-        |waits_for| format!("{state}, waits for {waits_for}"),
-    )
-}
-
-fn state(known: &Known) -> &'static str {
-    match &known.now {
-        Location::Ended => known
+fn job_state(story: &JobStory) -> &'static str {
+    match &story.now {
+        Location::Ended => story
             .outcome
             .as_ref()
             .map_or("ended", |outcome| outcome.state.as_str()),
         Location::Dead => JobState::Discarded.as_str(),
         Location::Waiting { .. } => {
-            let retried = known
+            let retried = story
                 .found
                 .as_ref()
-                .and_then(|found| found.resume.as_ref())
-                .is_some_and(|resume| resume.attempts > 0);
+                .and_then(|found| found.checkpoint.as_ref())
+                .is_some_and(|checkpoint| checkpoint.attempts > 0);
             if retried {
                 JobState::Retryable.as_str()
             } else {
@@ -175,87 +187,95 @@ fn state(known: &Known) -> &'static str {
         }
         Location::Available { .. } => JobState::Available.as_str(),
         Location::Running { .. } => JobState::Running.as_str(),
-        Location::Nowhere { .. } => known
+        Location::Nowhere { .. } => story
             .record
             .as_ref()
             .map_or("unknown", |record| record.row.job.state.as_str()),
     }
 }
 
-fn place(known: &Known, now: DateTime<Utc>) -> String {
-    match &known.now {
+fn describe_location(story: &JobStory, now: DateTime<Utc>) -> String {
+    match &story.now {
         Location::Ended
-            if known
+            if story
                 .found
                 .as_ref()
-                .is_some_and(|found| found.letter.is_some()) =>
+                .is_some_and(|found| found.dead_letter.is_some()) =>
         {
-            format!("a dead letter: `longshore dlq show {}`", known.id)
+            format!("a dead letter: `longshore dlq show {}`", story.id)
         }
         Location::Ended => "it has ended".to_owned(),
         Location::Running {
-            place,
+            entry_id,
             worker,
             since,
             attempt_id,
             ..
         } => match attempt_id {
             Some(attempt) => format!(
-                "worker {worker} runs it since {} (attempt {attempt}, at {place})",
-                ago(*since, now)
+                "worker {worker} runs it since {} (attempt {attempt}, at {entry_id})",
+                age(*since, now)
             ),
             None => format!(
-                "worker {worker} has it since {}, between two attempts (at {place})",
-                ago(*since, now)
+                "worker {worker} has it since {}, between two attempts (at {entry_id})",
+                age(*since, now)
             ),
         },
-        Location::Available { place, .. } => format!("at {place}: {}", known.why),
-        Location::Waiting { .. } | Location::Dead => known.why.clone(),
+        Location::Available { entry_id, .. } => format!("at {entry_id}: {}", story.why),
+        Location::Waiting { .. } | Location::Dead => story.why.clone(),
         Location::Nowhere { .. } => {
             "only in the record: its outcome is no longer kept in Redis".to_owned()
         }
     }
 }
 
-fn times<'a>(known: &Known, now: DateTime<Utc>, add: &mut impl FnMut(&'a str, Option<String>)) {
-    let resume = known.found.as_ref().and_then(|found| found.resume.as_ref());
-    let job = known.record.as_ref().map(|record| &record.row.job);
-    let told = |at: DateTime<Utc>| format!("{} ({} ago)", time(at), ago(at, now));
-    let standing = match &known.now {
-        Location::Available { place, .. } | Location::Running { place, .. } => place.received_at(),
+fn add_times<'a>(
+    story: &JobStory,
+    now: DateTime<Utc>,
+    add: &mut impl FnMut(&'a str, Option<String>),
+) {
+    let checkpoint = story
+        .found
+        .as_ref()
+        .and_then(|found| found.checkpoint.as_ref());
+    let job = story.record.as_ref().map(|record| &record.row.job);
+    let aged = |at: DateTime<Utc>| with_age(at, now);
+    let standing = match &story.now {
+        Location::Available { entry_id, .. } | Location::Running { entry_id, .. } => {
+            entry_id.received_at()
+        }
         _ => None,
     };
     add(
         "Enqueued",
-        resume
-            .map(|resume| resume.enqueued_at)
+        checkpoint
+            .map(|checkpoint| checkpoint.enqueued_at)
             .or_else(|| job.map(|job| job.enqueued_at))
             .or(standing)
-            .map(told),
+            .map(aged),
     );
     add(
         "Started",
-        resume
-            .and_then(|resume| resume.started_at)
+        checkpoint
+            .and_then(|checkpoint| checkpoint.started_at)
             .or_else(|| job.and_then(|job| job.started_at))
-            .map(told),
+            .map(aged),
     );
-    add("Finished", job.and_then(|job| job.finished_at).map(told));
-    if let Some(outcome) = &known.outcome {
-        let seconds = |ms: u64| std::time::Duration::from_millis(ms).as_secs_f64();
+    add("Finished", job.and_then(|job| job.finished_at).map(aged));
+    if let Some(outcome) = &story.outcome {
         add(
             "Took",
             Some(format!(
                 "{:.2} s, after {:.2} s in the queue",
-                seconds(outcome.duration_ms),
-                seconds(outcome.queued_ms)
+                seconds_from_ms(outcome.duration_ms),
+                seconds_from_ms(outcome.queued_ms)
             )),
         );
     }
 }
 
-fn figures<'a>(known: &Known, add: &mut impl FnMut(&'a str, Option<String>)) {
-    if let Some(record) = known
+fn add_figures<'a>(story: &JobStory, add: &mut impl FnMut(&'a str, Option<String>)) {
+    if let Some(record) = story
         .record
         .as_ref()
         .filter(|record| !record.history.is_empty())
@@ -267,10 +287,13 @@ fn figures<'a>(known: &Known, add: &mut impl FnMut(&'a str, Option<String>)) {
             cached += attempt.usage.cached;
             reasoning += attempt.usage.reasoning;
         }
-        add("Tokens", Some(tokens(input, output, cached, reasoning)));
-        add("Cost", Some(total(&record.history)));
-    } else if let Some(outcome) = &known.outcome {
-        let figures = tokens(
+        add(
+            "Tokens",
+            Some(describe_tokens(input, output, cached, reasoning)),
+        );
+        add("Cost", Some(total_cost(&record.history)));
+    } else if let Some(outcome) = &story.outcome {
+        let figures = describe_tokens(
             outcome.input_tokens,
             outcome.output_tokens,
             outcome.cached_tokens,
@@ -278,37 +301,37 @@ fn figures<'a>(known: &Known, add: &mut impl FnMut(&'a str, Option<String>)) {
         );
         add("Tokens", Some(figures));
         add("Cost", Some(format!("${}", outcome.cost_usd)));
-    } else if let Some(resume) = known
+    } else if let Some(checkpoint) = story
         .found
         .as_ref()
-        .and_then(|found| found.resume.as_ref())
-        .filter(|resume| resume.attempts > 0)
+        .and_then(|found| found.checkpoint.as_ref())
+        .filter(|checkpoint| checkpoint.attempts > 0)
     {
-        let usage = resume.usage;
-        let figures = tokens(
+        let usage = checkpoint.usage;
+        let figures = describe_tokens(
             usage.total_input(),
             usage.total_output(),
             usage.cached,
             usage.reasoning,
         );
-        add("Attempts", Some(resume.attempts.to_string()));
+        add("Attempts", Some(checkpoint.attempts.to_string()));
         add("Tokens", Some(figures));
-        add("Cost", Some(format!("${} so far", resume.cost)));
+        add("Cost", Some(format!("${} so far", checkpoint.cost)));
     }
 }
 
-fn tokens(input: u64, output: u64, cached: u64, reasoning: u64) -> String {
+fn describe_tokens(input: u64, output: u64, cached: u64, reasoning: u64) -> String {
     format!(
         "{} in (cached {}), {} out (reasoning {})",
-        count(input),
-        count(cached),
-        count(output),
-        count(reasoning)
+        grouped(input),
+        grouped(cached),
+        grouped(output),
+        grouped(reasoning)
     )
 }
 
 /// What all attempts cost, and what could be added to it.
-fn total(attempts: &[AttemptRecord]) -> String {
+fn total_cost(attempts: &[AttemptRecord]) -> String {
     let known: Usd = attempts.iter().filter_map(|attempt| attempt.cost_usd).sum();
     let open: Vec<Usd> = attempts
         .iter()
@@ -321,11 +344,11 @@ fn total(attempts: &[AttemptRecord]) -> String {
     let reserved: Usd = open.iter().copied().sum();
     format!(
         "${known}, and at most ${reserved} for {} of unknown cost",
-        many(open.len(), "attempt")
+        counted(open.len(), "attempt")
     )
 }
 
-fn dropped(record: &JobHistory) -> Option<String> {
+fn describe_dropped(record: &JobHistory) -> Option<String> {
     if record.dropped.is_empty() {
         return None;
     }
@@ -342,12 +365,12 @@ fn dropped(record: &JobHistory) -> Option<String> {
     };
     Some(format!(
         "{} of it ({}{more})",
-        many(record.dropped.len(), "repetition"),
+        counted(record.dropped.len(), "repetition"),
         places.join(", ")
     ))
 }
 
-fn died(record: &JobHistory) -> Option<String> {
+fn describe_deaths(record: &JobHistory) -> Option<String> {
     let deaths: Vec<String> = record
         .dead_letters
         .iter()
@@ -358,16 +381,16 @@ fn died(record: &JobHistory) -> Option<String> {
                 .unwrap_or_default();
             format!(
                 "{} ({}{end})",
-                time(row.dead.at),
-                head(&row.dead.reason, 60)
+                timestamp(row.dead.at),
+                one_line(&row.dead.reason, 60)
             )
         })
         .collect();
     (!deaths.is_empty()).then(|| deaths.join("; "))
 }
 
-fn prompt(known: &Known) -> Option<String> {
-    let of_envelope = known
+fn last_prompt(story: &JobStory) -> Option<String> {
+    let of_envelope = story
         .envelope
         .as_ref()
         .and_then(|envelope| envelope.messages.last())
@@ -380,7 +403,7 @@ fn prompt(known: &Known) -> Option<String> {
         });
     of_envelope
         .or_else(|| {
-            known
+            story
                 .record
                 .as_ref()
                 .map(|record| record.row.job.prompt_head.clone())

@@ -6,31 +6,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use longshore_shared::{broker::Broker, id::JobId, outcome::Outcome, state::JobState};
+use longshore_client::{Client, JobId, JobState, Location, Outcome};
 use serde::Serialize;
 
-use super::{
-    find::{self, Location},
-    nowhere,
-    why::first_line,
-};
+use super::unknown_job;
 use crate::{
-    commands::words::{head, many},
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     output::{self, Format},
+    render::{
+        progress::Progress,
+        text::{counted, one_line},
+        time::seconds_from_ms,
+    },
     session::Session,
 };
 
-/// Outcomes that are asked for at once.
-const CHUNK: usize = 500;
+/// The pause between two reads of the outcomes.
+const PAUSE: Duration = Duration::from_millis(200);
 
-/// How long Redis is left alone between two looks.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// How often jobs without an outcome are checked for existence.
+const CHECK_PAUSE: Duration = Duration::from_secs(10);
 
-/// How often it is checked that the jobs without an outcome still exist.
-const CHECK_AGAIN: Duration = Duration::from_secs(10);
-
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The jobs
@@ -44,7 +40,7 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-/// What came of waiting for a job.
+/// How the wait for a job ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Waited {
     id: JobId,
@@ -58,9 +54,9 @@ struct Waited {
     text: String,
 }
 
-/// Waits, and says how each ended as soon as it has.
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
-    let broker = session.broker().await?;
+/// Prints how each job ended as soon as it has.
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let client = session.client().await?;
     let until = arguments
         .timeout
         .map(|seconds| Instant::now() + Duration::from_secs(seconds));
@@ -70,20 +66,20 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
             open.push(id.clone());
         }
     }
-    let bar = indicatif::ProgressBar::new(open.len() as u64);
+    let bar = Progress::count("{wide_bar} {pos}/{len}", open.len() as u64);
     let mut ended: BTreeMap<JobId, Waited> = BTreeMap::new();
     let mut checked: Option<Instant> = None;
     while !open.is_empty() {
-        let mut fresh = outcomes(&broker, &mut open).await?;
-        if checked.is_none_or(|at| at.elapsed() >= CHECK_AGAIN) {
-            fresh.extend(lost(&broker, session, &mut open).await?);
+        let mut fresh = take_ended(&client, &mut open).await?;
+        if checked.is_none_or(|at| at.elapsed() >= CHECK_PAUSE) {
+            fresh.extend(take_missing(&client, session, &mut open).await?);
             checked = Some(Instant::now());
         }
         for waited in fresh {
             if arguments.format == Format::Text {
-                bar.suspend(|| output::line(&waited.text));
+                bar.line(&waited.text);
             }
-            bar.inc(1);
+            bar.advance(1);
             ended.insert(waited.id.clone(), waited);
         }
         if open.is_empty() {
@@ -91,12 +87,12 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         }
         let pause = match until.map(|until| until.saturating_duration_since(Instant::now())) {
             Some(left) if left.is_zero() => break,
-            Some(left) => left.min(LOOK_AGAIN),
-            None => LOOK_AGAIN,
+            Some(left) => left.min(PAUSE),
+            None => PAUSE,
         };
         tokio::time::sleep(pause).await;
     }
-    bar.finish_and_clear();
+    bar.clear();
     for id in &open {
         let text = format!(
             "{id}: has not ended within {} s",
@@ -119,10 +115,10 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         let remain = if open.len() == 1 { "goes on" } else { "go on" };
         output::note(format_args!(
             "{} {remain}; wait again, or ask `longshore jobs why ID`.",
-            many(open.len(), "job")
+            counted(open.len(), "job")
         ));
     }
-    let good = ended
+    let all_completed = ended
         .values()
         .all(|waited| waited.state == Some(JobState::Completed));
     if arguments.format == Format::Json {
@@ -133,40 +129,37 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
             .collect();
         output::json(&in_order);
     }
-    Ok(if good { Done::Success } else { Done::Failure })
+    Ok(Exit::success_if(all_completed))
 }
 
-/// Takes out of `open` what has an outcome.
-async fn outcomes(broker: &Broker, open: &mut Vec<JobId>) -> Result<Vec<Waited>, CommandError> {
+/// Removes the jobs that have an outcome from `open`.
+async fn take_ended(client: &Client, open: &mut Vec<JobId>) -> Result<Vec<Waited>, CommandError> {
     let mut ended = Vec::new();
     let mut left = Vec::new();
-    for chunk in open.chunks(CHUNK) {
-        for (id, outcome) in chunk.iter().zip(broker.outcomes(chunk).await?) {
-            match outcome {
-                Some(outcome) => ended.push(Waited {
-                    id: id.clone(),
-                    state: Some(outcome.state),
-                    text: text(&outcome),
-                    outcome: Some(outcome),
-                }),
-                None => left.push(id.clone()),
-            }
+    for (id, outcome) in open.iter().zip(client.outcomes(open).await?) {
+        match outcome {
+            Some(outcome) => ended.push(Waited {
+                id: id.clone(),
+                state: Some(outcome.state),
+                text: describe_outcome(&outcome),
+                outcome: Some(outcome),
+            }),
+            None => left.push(id.clone()),
         }
     }
     *open = left;
     Ok(ended)
 }
 
-/// Takes out of `open` what is no longer in Redis, or never was: the record tells how it ended, if
-/// its outcome is kept no longer.
-async fn lost(
-    broker: &Broker,
+/// Removes the jobs that Redis does not have from `open`: Postgres may know how they ended.
+async fn take_missing(
+    client: &Client,
     session: &Session,
     open: &mut Vec<JobId>,
 ) -> Result<Vec<Waited>, CommandError> {
     let mut gone = Vec::new();
     for id in open.iter() {
-        let waited = match find::find(broker, id).await?.location {
+        let waited = match client.locate(id).await?.location {
             Location::Dead => Waited {
                 id: id.clone(),
                 state: Some(JobState::Discarded),
@@ -183,16 +176,12 @@ async fn lost(
 }
 
 async fn recorded(id: &JobId, session: &Session) -> Waited {
-    let record = match session.ledger().await {
-        Ok(ledger) => ledger.job(id).await.map_err(CommandError::from),
-        Err(error) => Err(error),
-    };
-    let (state, text) = match record {
+    let (state, text) = match session.recorded_job(id).await {
         Ok(Some(history)) if history.row.job.state.is_final() => {
             let job = history.row.job;
             let error = job
                 .error
-                .map(|error| format!(": {}", head(&error, 200)))
+                .map(|error| format!(": {}", one_line(&error, 200)))
                 .unwrap_or_default();
             (Some(job.state), format!("{id}: {}{error}", job.state))
         }
@@ -203,8 +192,8 @@ async fn recorded(id: &JobId, session: &Session) -> Waited {
                 history.row.job.state
             ),
         ),
-        Ok(None) => (None, nowhere(id, true, None)),
-        Err(error) => (None, nowhere(id, true, Some(&first_line(&error)))),
+        Ok(None) => (None, unknown_job(id, true, None)),
+        Err(error) => (None, unknown_job(id, true, Some(&error.first_line()))),
     };
     Waited {
         id: id.clone(),
@@ -214,17 +203,17 @@ async fn recorded(id: &JobId, session: &Session) -> Waited {
     }
 }
 
-fn text(outcome: &Outcome) -> String {
+fn describe_outcome(outcome: &Outcome) -> String {
     let mut text = format!("{}: {}", outcome.id, outcome.state);
     if let Some(platform) = &outcome.platform {
         text.push_str(" by ");
-        text.push_str(&head(platform, 60));
+        text.push_str(&one_line(platform, 60));
     }
-    let seconds = Duration::from_millis(outcome.duration_ms).as_secs_f64();
+    let seconds = seconds_from_ms(outcome.duration_ms);
     let _always = write!(text, ", {seconds:.2} s, ${}", outcome.cost_usd);
     if let Some(error) = &outcome.error {
         text.push_str(": ");
-        text.push_str(&head(error, 200));
+        text.push_str(&one_line(error, 200));
     }
     text
 }

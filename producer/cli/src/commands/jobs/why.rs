@@ -1,31 +1,26 @@
 //! `longshore jobs why`: why a job waits.
 
 use chrono::{DateTime, Utc};
+use longshore_client::{JobId, JobSnapshot, Location, QueueName};
 use longshore_shared::{
     broker::{Broker, BrokerError},
     envelope::Envelope,
-    id::{JobId, QueueName},
     pause::Target,
 };
 use serde::Serialize;
 
-use super::{
-    ahead::before,
-    find::{self, Found, Location},
-    lane_why::lane_why,
-    nowhere,
-};
+use super::{ahead::count_ahead, lane_why::explain_lane, unknown_job};
 use crate::{
-    commands::{
-        pause::pause_words,
-        words::{ago, many, time},
-    },
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     output::{self, Format},
+    render::{
+        pause::pause_sentence,
+        text::counted,
+        time::{age, timestamp},
+    },
     session::Session,
 };
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The job
@@ -43,23 +38,22 @@ struct Answer<'a> {
     why: String,
 }
 
-/// Finds out and says so.
-pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done, CommandError> {
-    let broker = session.broker().await?;
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let client = session.client().await?;
     let id = &arguments.id;
-    let found = find::find(&broker, id).await?;
+    let found = client.locate(id).await?;
     let why = match &found.location {
         Location::Nowhere { complete } => match recorded(session, id).await {
             Ok(Some(why)) => why,
             other => {
-                let unasked = other.err().map(|error| first_line(&error));
-                output::complain(&nowhere(id, *complete, unasked.as_deref()));
-                return Ok(Done::Failure);
+                let unasked = other.err().map(|error| error.first_line());
+                output::error(&unknown_job(id, *complete, unasked.as_deref()));
+                return Ok(Exit::Failure);
             }
         },
         _ => {
-            why(
-                &broker,
+            explain(
+                client.broker(),
                 &found,
                 found.envelope(&session.config.limits).as_ref(),
             )
@@ -74,25 +68,19 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         }),
         Format::Text => output::line(format_args!("{id}: {why}")),
     }
-    Ok(Done::Success)
-}
-
-/// What an error says before it gives advice.
-pub(crate) fn first_line(error: &CommandError) -> String {
-    error
-        .to_string()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    Ok(Exit::Success)
 }
 
 async fn recorded(session: &Session, id: &JobId) -> Result<Option<String>, CommandError> {
-    let record = session.ledger().await?.job(id).await?;
+    let record = session.recorded_job(id).await?;
     Ok(record.map(|history| {
         let job = history.row.job;
         match job.finished_at {
-            Some(at) => format!("it does not wait: it is {} since {}", job.state, time(at)),
+            Some(at) => format!(
+                "it does not wait: it is {} since {}",
+                job.state,
+                timestamp(at)
+            ),
             None => format!(
                 "the record says {}, but it is no longer in Redis; was Redis emptied?",
                 job.state
@@ -101,10 +89,10 @@ async fn recorded(session: &Session, id: &JobId) -> Result<Option<String>, Comma
     }))
 }
 
-/// Why it waits, in words.
-pub(super) async fn why(
+/// Why a job waits.
+pub(super) async fn explain(
     broker: &Broker,
-    found: &Found,
+    found: &JobSnapshot,
     envelope: Option<&Envelope>,
 ) -> Result<String, BrokerError> {
     let now = Utc::now();
@@ -114,7 +102,7 @@ pub(super) async fn why(
                 .outcome
                 .as_ref()
                 .map_or("ended", |outcome| outcome.state.as_str());
-            return Ok(match &found.letter {
+            return Ok(match &found.dead_letter {
                 Some(_) => format!(
                     "it does not wait: it is {state}, and a dead letter (`longshore dlq show`)"
                 ),
@@ -123,7 +111,7 @@ pub(super) async fn why(
         }
         Location::Dead => {
             let reason = found
-                .letter
+                .dead_letter
                 .as_ref()
                 .map_or("", |(_, letter)| letter.record.reason.as_str());
             return Ok(format!(
@@ -136,21 +124,24 @@ pub(super) async fn why(
             lane,
             due_at,
         } => {
-            let why = lane_why(broker, (queue, lane), *due_at, found, envelope, now).await?;
-            let paused = paused(broker, queue, now).await?;
+            let why = explain_lane(broker, (queue, lane), *due_at, found, envelope, now).await?;
+            let paused = queue_pause(broker, queue, now).await?;
             let paused = paused.map_or_else(String::new, |paused| format!("; besides, {paused}"));
-            format!("{why}{paused}{}", nobody(broker, queue).await?)
+            format!("{why}{paused}{}", describe_workers(broker, queue).await?)
         }
         Location::Available {
             queue,
-            place,
+            entry_id,
             given_back,
         } => {
-            let (ahead, complete) = before(broker, place, *given_back).await?;
-            let ahead = standing(ahead, complete, *given_back, queue);
-            match paused(broker, queue, now).await? {
+            let (ahead, complete) = count_ahead(broker, entry_id, *given_back).await?;
+            let ahead = describe_position(ahead, complete, *given_back, queue);
+            match queue_pause(broker, queue, now).await? {
                 Some(paused) => format!("it is available, but {paused}; {ahead}"),
-                None => format!("it is available: {ahead}{}", nobody(broker, queue).await?),
+                None => format!(
+                    "it is available: {ahead}{}",
+                    describe_workers(broker, queue).await?
+                ),
             }
         }
         Location::Running { worker, since, .. } => {
@@ -161,7 +152,7 @@ pub(super) async fn why(
                 .any(|beat| beat.worker == *worker);
             let running = format!(
                 "it does not wait: worker {worker} has it since {}",
-                ago(*since, now)
+                age(*since, now)
             );
             if alive {
                 running
@@ -172,14 +163,14 @@ pub(super) async fn why(
             }
         }
     };
-    if found.cancel_asked {
+    if found.cancel_requested {
         why.push_str("; somebody asked for it to be cancelled");
     }
     Ok(why)
 }
 
-/// That its queue is paused, in words.
-async fn paused(
+/// The pause of its queue, if there is one.
+async fn queue_pause(
     broker: &Broker,
     queue: &QueueName,
     now: DateTime<Utc>,
@@ -187,11 +178,10 @@ async fn paused(
     let target = Target::queue(queue);
     let pauses = broker.pauses().await?;
     let pause = pauses.of(&target, now.timestamp_millis());
-    Ok(pause.map(|pause| pause_words(&target, pause, now)))
+    Ok(pause.map(|pause| pause_sentence(&target, pause, now)))
 }
 
-/// Its place in the queue.
-fn standing(ahead: usize, complete: bool, given_back: bool, queue: &QueueName) -> String {
+fn describe_position(ahead: usize, complete: bool, given_back: bool, queue: &QueueName) -> String {
     let back = if given_back {
         ", given back by a worker"
     } else {
@@ -202,17 +192,17 @@ fn standing(ahead: usize, complete: bool, given_back: bool, queue: &QueueName) -
         (1, true) => format!("1 job stands before it in queue {queue}{back}"),
         (_, true) => format!(
             "{} stand before it in queue {queue}{back}",
-            many(ahead, "job")
+            counted(ahead, "job")
         ),
         (_, false) => format!(
             "at least {} stand before it in queue {queue}{back}",
-            many(ahead, "job")
+            counted(ahead, "job")
         ),
     }
 }
 
-/// Said when no worker would take it.
-async fn nobody(broker: &Broker, queue: &QueueName) -> Result<String, BrokerError> {
+/// The workers that pull from its queue.
+async fn describe_workers(broker: &Broker, queue: &QueueName) -> Result<String, BrokerError> {
     let workers = broker.workers().await?;
     let pulls = workers
         .iter()
@@ -223,7 +213,7 @@ async fn nobody(broker: &Broker, queue: &QueueName) -> Result<String, BrokerErro
     } else if pulls == 0 {
         format!(
             "; of {} alive none pulls from queue {queue}",
-            many(workers.len(), "worker")
+            counted(workers.len(), "worker")
         )
     } else {
         let busy = workers
@@ -231,7 +221,7 @@ async fn nobody(broker: &Broker, queue: &QueueName) -> Result<String, BrokerErro
             .filter(|beat| beat.queues.contains(queue))
             .all(|beat| beat.in_flight >= beat.concurrency);
         let busy = if busy { ", all of them full" } else { "" };
-        format!("; {} for it{busy}", many(pulls, "worker"))
+        format!("; {} for it{busy}", counted(pulls, "worker"))
     })
 }
 
@@ -243,19 +233,19 @@ mod tests {
     fn a_place_in_the_queue_is_told_in_words() {
         let queue = QueueName::default();
         assert_eq!(
-            standing(0, true, false, &queue),
+            describe_position(0, true, false, &queue),
             "it is the next in queue default"
         );
         assert_eq!(
-            standing(1, true, false, &queue),
+            describe_position(1, true, false, &queue),
             "1 job stands before it in queue default"
         );
         assert_eq!(
-            standing(1234, true, false, &queue),
+            describe_position(1234, true, false, &queue),
             "1,234 jobs stand before it in queue default"
         );
         assert_eq!(
-            standing(5000, false, true, &queue),
+            describe_position(5000, false, true, &queue),
             "at least 5,000 jobs stand before it in queue default, given back by a worker"
         );
     }

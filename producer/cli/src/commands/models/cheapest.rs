@@ -4,29 +4,28 @@ use chrono::{NaiveDate, Utc};
 use longshore_shared::catalog::{Catalog, ModelEntry};
 
 use super::{price::per_thousand, wanted::Wanted};
-use crate::{error::Done, output};
+use crate::{error::Exit, output};
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(in crate::commands) struct Arguments {
     #[command(flatten)]
     wanted: Wanted,
 }
 
-/// Names it; exit code 1 if there is none.
-pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Done {
+/// Exit code 1 if there is no such model.
+pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Exit {
     let today = Utc::now().date_naive();
     let wanted = &arguments.wanted;
-    if let Some(entry) = wanted.of(catalog, false, today).first() {
-        output::line(text(wanted, entry, today));
-        Done::Success
+    if let Some(entry) = wanted.models(catalog, false, today).first() {
+        output::line(describe_cheapest(wanted, entry, today));
+        Exit::Success
     } else {
-        output::note(wanted.none(catalog));
-        Done::Failure
+        output::note(wanted.describe_none(catalog));
+        Exit::Failure
     }
 }
 
-fn text(wanted: &Wanted, entry: &ModelEntry, day: NaiveDate) -> String {
+fn describe_cheapest(wanted: &Wanted, entry: &ModelEntry, day: NaiveDate) -> String {
     let rates = &entry.prices.at(day).rates;
     format!(
         "Cheapest {}: {}/{} at {}/1K in, {}/1K out",
@@ -52,9 +51,9 @@ mod tests {
         };
         let catalog = catalog();
         let day = "2026-11-21".parse().unwrap();
-        match wanted.of(&catalog, false, day).first() {
-            Some(entry) => text(&wanted, entry, day),
-            None => wanted.none(&catalog),
+        match wanted.models(&catalog, false, day).first() {
+            Some(entry) => describe_cheapest(&wanted, entry, day),
+            None => wanted.describe_none(&catalog),
         }
     }
 
@@ -79,6 +78,6 @@ mod tests {
 
     #[test]
     fn without_a_platform_that_is_on_that_is_said() {
-        insta::assert_snapshot!(Wanted::default().none(&Catalog::default()), @"No model, because no platform is on: `longshore doctor` tells what to do, and `longshore models list --all` shows the whole catalog.");
+        insta::assert_snapshot!(Wanted::default().describe_none(&Catalog::default()), @"No model, because no platform is on: `longshore doctor` tells what to do, and `longshore models list --all` shows the whole catalog.");
     }
 }

@@ -5,15 +5,15 @@ use std::{fs, path::PathBuf};
 use longshore_shared::catalog::{Catalog, Import, PlatformName};
 
 use crate::{
-    commands::words::{count, many},
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
+    input::read_text,
     output,
+    render::text::{counted, grouped},
 };
 
 /// How many models that cannot be read are named.
 const SHOWN: usize = 10;
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(in crate::commands) struct Arguments {
     #[arg(help = "The price file, in the form of LiteLLM's model_prices_and_context_window.json")]
@@ -28,12 +28,9 @@ pub(in crate::commands) struct Arguments {
 }
 
 /// Reads the one file and writes the other; exit code 1 if there is nothing to write.
-pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Result<Done, CommandError> {
+pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Result<Exit, CommandError> {
     let path = &arguments.file;
-    let text = fs::read_to_string(path).map_err(|source| CommandError::Io {
-        what: format!("{} cannot be read", path.display()),
-        source,
-    })?;
+    let text = read_text(path)?;
     let mut only: Vec<PlatformName> = Vec::new();
     for name in &arguments.providers {
         let known = catalog.require_platform(name);
@@ -44,34 +41,34 @@ pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Result<Done, Comm
         |error: &dyn std::fmt::Display| CommandError::Input(format!("{}: {error}", path.display()));
     let import = Import::read(&text, catalog, &only).map_err(|error| wrong(&error))?;
     if import.by_platform().is_empty() {
-        output::note(told(&import));
-        return Ok(Done::Failure);
+        output::note(describe_import(&import));
+        return Ok(Exit::Failure);
     }
     let yaml = import.to_yaml(catalog).map_err(|error| wrong(&error))?;
     match &arguments.output {
         None => output::line(yaml.trim_end()),
-        Some(output) => fs::write(output, yaml).map_err(|source| CommandError::Io {
-            what: format!("{} cannot be written", output.display()),
-            source,
-        })?,
+        Some(output) => fs::write(output, yaml).map_err(CommandError::io(format!(
+            "{} cannot be written",
+            output.display()
+        )))?,
     }
-    output::note(told(&import));
+    output::note(describe_import(&import));
     if let Some(output) = &arguments.output {
         output::note(format_args!(
             "Load them with `model_files: [{}]` in longshore.yaml.",
             output.display()
         ));
     }
-    Ok(Done::Success)
+    Ok(Exit::Success)
 }
 
 /// What was read and what was not.
-fn told(import: &Import) -> String {
+fn describe_import(import: &Import) -> String {
     let platforms = import.by_platform();
-    let read = many(platforms.values().sum::<usize>(), "model");
+    let read = counted(platforms.values().sum::<usize>(), "model");
     let by_platform: Vec<String> = platforms
         .iter()
-        .map(|(platform, models)| format!("{platform} {}", count(*models as u64)))
+        .map(|(platform, models)| format!("{platform} {}", grouped(*models as u64)))
         .collect();
     let mut lines = vec![if by_platform.is_empty() {
         format!("{read} read.")
@@ -85,17 +82,17 @@ fn told(import: &Import) -> String {
     ]
     .into_iter()
     .filter(|(number, _)| *number > 0)
-    .map(|(number, what)| format!("{} {what}", count(number as u64)))
+    .map(|(number, what)| format!("{} {what}", grouped(number as u64)))
     .collect();
     if !left_out.is_empty() {
         lines.push(format!("Left out: {}.", left_out.join(", ")));
     }
     if import.rounded > 0 {
-        let rounded = many(import.rounded, "model");
+        let rounded = counted(import.rounded, "model");
         lines.push(format!("Prices rounded to nine decimals: {rounded}."));
     }
     if !import.unread.is_empty() {
-        let unread = many(import.unread.len(), "model");
+        let unread = counted(import.unread.len(), "model");
         lines.push(format!("Not read: {unread}."));
         let named = import.unread.iter().take(SHOWN);
         lines.extend(named.map(|unread| format!("  {}: {}", unread.name, unread.why)));
@@ -125,7 +122,7 @@ mod tests {
                 "input_cost_per_token": 1e-06, "output_cost_per_token": 1e-06}
         }"#;
         let import = Import::read(file, &catalog(), &[]).unwrap();
-        insta::assert_snapshot!(told(&import), @r"
+        insta::assert_snapshot!(describe_import(&import), @r"
         2 models read: openai 1, xai 1.
         Left out: 1 no chat models, 1 of other platforms, 1 under a second name.
         Prices rounded to nine decimals: 1 model.
@@ -133,6 +130,6 @@ mod tests {
           openai/odd: it has no price per token
         ");
         let none = Import::read("{}", &catalog(), &[]).unwrap();
-        insta::assert_snapshot!(told(&none), @"0 models read.");
+        insta::assert_snapshot!(describe_import(&none), @"0 models read.");
     }
 }

@@ -1,7 +1,6 @@
 //! `longshore models list`.
 
 use chrono::{NaiveDate, Utc};
-use comfy_table::{Cell, CellAlignment};
 use longshore_shared::{
     catalog::{Capability, Catalog, ModelEntry, PlatformName, Tier},
     money::Usd,
@@ -10,22 +9,21 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 
 use super::{
-    price::{Listed, per_thousand},
+    price::{PriceDocument, per_thousand},
     wanted::Wanted,
 };
 use crate::{
-    commands::words::{count, drawn, table},
-    error::{CommandError, Done},
+    error::{CommandError, Exit},
     output::{self, Format},
+    render::table::{Cell, Table, number, right},
 };
 
-/// Options.
 #[derive(Debug, Default, clap::Args)]
 pub(in crate::commands) struct Arguments {
     #[command(flatten)]
     wanted: Wanted,
     /// At most so many dollars per 1K input tokens: 0.01 is $10 per million
-    #[arg(long, value_name = "USD", value_parser = dollars)]
+    #[arg(long, value_name = "USD", value_parser = dollar_amount)]
     max_cost: Option<Usd>,
     /// At this platform
     #[arg(long)]
@@ -38,7 +36,7 @@ pub(in crate::commands) struct Arguments {
     format: Format,
 }
 
-fn dollars(text: &str) -> Result<Usd, String> {
+fn dollar_amount(text: &str) -> Result<Usd, String> {
     text.parse()
         .ok()
         .filter(|cost| *cost >= Usd::ZERO)
@@ -60,33 +58,32 @@ struct Model<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     withdrawn: Option<NaiveDate>,
     #[serde(flatten)]
-    prices: Listed,
+    prices: PriceDocument,
 }
 
-/// Lists them.
-pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Result<Done, CommandError> {
+pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Result<Exit, CommandError> {
     let today = Utc::now().date_naive();
-    let models = chosen(arguments, catalog, today)?;
+    let models = selected_models(arguments, catalog, today)?;
     match arguments.format {
         Format::Json => {
             let models: Vec<Model<'_>> = models
                 .into_iter()
-                .filter_map(|entry| listed(catalog, entry, today))
+                .filter_map(|entry| model_document(catalog, entry, today))
                 .collect();
             output::json(&models);
         }
         Format::Text if models.is_empty() => {
-            output::note(arguments.wanted.none(catalog));
+            output::note(arguments.wanted.describe_none(catalog));
         }
         Format::Text => {
-            output::line(text(&models, today));
-            tell_unpriced(catalog);
+            output::line(model_table(&models, today));
+            note_unpriced(catalog);
         }
     }
-    Ok(Done::Success)
+    Ok(Exit::Success)
 }
 
-fn chosen<'a>(
+fn selected_models<'a>(
     arguments: &Arguments,
     catalog: &'a Catalog,
     day: NaiveDate,
@@ -100,7 +97,7 @@ fn chosen<'a>(
             Some(&known.name)
         }
     };
-    let mut models = arguments.wanted.of(catalog, arguments.all, day);
+    let mut models = arguments.wanted.models(catalog, arguments.all, day);
     models.retain(|entry| {
         let input = Usd::for_tokens(1_000, entry.prices.at(day).rates.input);
         platform.is_none_or(|platform| entry.provider == *platform)
@@ -109,7 +106,11 @@ fn chosen<'a>(
     Ok(models)
 }
 
-fn listed<'a>(catalog: &Catalog, entry: &'a ModelEntry, day: NaiveDate) -> Option<Model<'a>> {
+fn model_document<'a>(
+    catalog: &Catalog,
+    entry: &'a ModelEntry,
+    day: NaiveDate,
+) -> Option<Model<'a>> {
     let provider = catalog.platform(entry.provider.as_str())?;
     Some(Model {
         platform: entry.provider.as_str(),
@@ -126,8 +127,8 @@ fn listed<'a>(catalog: &Catalog, entry: &'a ModelEntry, day: NaiveDate) -> Optio
     })
 }
 
-fn text(models: &[&ModelEntry], day: NaiveDate) -> String {
-    let mut table = table([
+fn model_table(models: &[&ModelEntry], day: NaiveDate) -> String {
+    let mut table = Table::new([
         "PLATFORM",
         "MODEL",
         "TIER",
@@ -150,11 +151,11 @@ fn text(models: &[&ModelEntry], day: NaiveDate) -> String {
             right(format!("{}{mark}", per_thousand(prices.rates.input))),
             right(format!("{}{mark}", per_thousand(prices.rates.output))),
             right(discount(prices.batch_discount)),
-            right(count(entry.context_window)),
+            number(entry.context_window),
             Cell::new(capabilities.join(", ")),
         ]);
     }
-    let mut text = drawn(&table);
+    let mut text = table.to_string();
     if stepped {
         text.push_str("\n\n* other prices for long prompts; `--format json` shows them");
     }
@@ -174,7 +175,7 @@ fn discount(part: Option<Decimal>) -> String {
     )
 }
 
-fn tell_unpriced(catalog: &Catalog) {
+fn note_unpriced(catalog: &Catalog) {
     let names: Vec<String> = catalog
         .unpriced
         .iter()
@@ -188,10 +189,6 @@ fn tell_unpriced(catalog: &Catalog) {
     }
 }
 
-fn right(text: String) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::catalog;
@@ -202,7 +199,10 @@ mod tests {
     }
 
     fn listed_text(arguments: &Arguments) -> String {
-        text(&chosen(arguments, &catalog(), day()).unwrap(), day())
+        model_table(
+            &selected_models(arguments, &catalog(), day()).unwrap(),
+            day(),
+        )
     }
 
     #[test]
@@ -233,19 +233,23 @@ mod tests {
 
     #[test]
     fn a_platform_goes_by_any_of_its_names_and_off_is_off() {
-        let of = |platform: &str, all: bool| {
+        let models_of = |platform: &str, all: bool| {
             let arguments = Arguments {
                 platform: Some(platform.to_owned()),
                 all,
                 ..Arguments::default()
             };
-            chosen(&arguments, &catalog(), day()).map(|models| models.len())
+            selected_models(&arguments, &catalog(), day()).map(|models| models.len())
         };
-        assert_eq!(of("grok", false).unwrap(), 2);
-        assert_eq!(of("grok", true).unwrap(), 3, "with one that is withdrawn");
-        assert_eq!(of("claude", false).unwrap(), 0);
-        assert!(of("claude", true).unwrap() > 5);
-        let error = of("skynet", false).unwrap_err().to_string();
+        assert_eq!(models_of("grok", false).unwrap(), 2);
+        assert_eq!(
+            models_of("grok", true).unwrap(),
+            3,
+            "with one that is withdrawn"
+        );
+        assert_eq!(models_of("claude", false).unwrap(), 0);
+        assert!(models_of("claude", true).unwrap() > 5);
+        let error = models_of("skynet", false).unwrap_err().to_string();
         assert!(
             error.starts_with("--platform: platform `skynet` is not known"),
             "{error}"
@@ -260,17 +264,19 @@ mod tests {
                 max_cost: Some(cost.parse().unwrap()),
                 ..Arguments::default()
             };
-            chosen(&arguments, &catalog(), day()).unwrap().len()
+            selected_models(&arguments, &catalog(), day())
+                .unwrap()
+                .len()
         };
         assert_eq!([most("0.00199"), most("0.002"), most("0")], [1, 2, 0]);
-        assert!(dollars("-1").is_err() && dollars("cheap").is_err());
+        assert!(dollar_amount("-1").is_err() && dollar_amount("cheap").is_err());
     }
 
     #[test]
     fn programs_see_every_price() {
         let catalog = catalog();
         let entry = catalog.model("grok-4.3")[0];
-        let model = listed(&catalog, entry, day()).unwrap();
+        let model = model_document(&catalog, entry, day()).unwrap();
         let json = serde_json::to_string_pretty(&model).unwrap();
         insta::assert_snapshot!(json, @r#"
         {

@@ -7,9 +7,9 @@ use longshore_shared::{
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use crate::commands::submit::money::exact;
+use crate::render::money::exact;
 
-/// What a thousand tokens cost, in dollars: six digits, or as many as there are.
+/// The price of a thousand tokens in dollars, with at least six decimals.
 pub(super) fn per_thousand(per_million: Decimal) -> String {
     let Usd(price) = Usd::for_tokens(1_000, per_million);
     let digits = price.scale().max(6) as usize;
@@ -18,16 +18,16 @@ pub(super) fn per_thousand(per_million: Decimal) -> String {
 
 /// A model's prices as programs see them: US dollars per million tokens.
 #[derive(Debug, Serialize)]
-pub(super) struct Listed {
+pub(super) struct PriceDocument {
     #[serde(flatten)]
     rates: PerMillion,
-    steps: Vec<Above>,
+    steps: Vec<StepPrice>,
     #[serde(serialize_with = "exact")]
     batch_discount: Usd,
 }
 
 #[derive(Debug, Serialize)]
-struct Above {
+struct StepPrice {
     above_tokens: u64,
     #[serde(flatten)]
     rates: PerMillion,
@@ -62,14 +62,14 @@ impl From<&Rates> for PerMillion {
     }
 }
 
-impl From<&Prices> for Listed {
+impl From<&Prices> for PriceDocument {
     fn from(prices: &Prices) -> Self {
         Self {
             rates: (&prices.rates).into(),
             steps: prices
                 .steps
                 .iter()
-                .map(|step| Above {
+                .map(|step| StepPrice {
                     above_tokens: step.above_tokens,
                     rates: (&step.rates).into(),
                 })

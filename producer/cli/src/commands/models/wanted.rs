@@ -3,7 +3,8 @@
 use chrono::NaiveDate;
 use longshore_shared::catalog::{Capability, Catalog, ModelEntry, ProviderEntry, Tier, cheapest};
 
-/// Options that choose models.
+use crate::options;
+
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Wanted {
     #[arg(
@@ -20,22 +21,17 @@ pub(super) struct Wanted {
 }
 
 fn capability(word: &str) -> Result<Capability, String> {
-    Capability::from_word(word).ok_or_else(|| expected(Capability::ALL, Capability::as_str))
+    options::word(Capability::ALL, Capability::as_str, word)
 }
 
 fn tier(word: &str) -> Result<Tier, String> {
-    Tier::from_word(word).ok_or_else(|| expected(Tier::ALL, Tier::as_str))
-}
-
-fn expected<T: Copy>(all: &[T], as_str: fn(T) -> &'static str) -> String {
-    let all: Vec<&str> = all.iter().map(|value| as_str(*value)).collect();
-    format!("expected one of {}", all.join(", "))
+    options::word(Tier::ALL, Tier::as_str, word)
 }
 
 impl Wanted {
-    /// The models that are, the cheapest of the day first; `all` with those that are withdrawn by then and
+    /// The models that fit, the cheapest of the day first; with `all` also those that are withdrawn by then and
     /// those of platforms that are off.
-    pub(super) fn of<'a>(
+    pub(super) fn models<'a>(
         &self,
         catalog: &'a Catalog,
         all: bool,
@@ -71,8 +67,8 @@ impl Wanted {
         words.join(" ").replace('_', " ")
     }
 
-    /// What is said when no platform that is on has such a model.
-    pub(super) fn none(&self, catalog: &Catalog) -> String {
+    /// The text when no platform that is on has such a model.
+    pub(super) fn describe_none(&self, catalog: &Catalog) -> String {
         let kind = self.kind();
         if catalog.enabled().next().is_none() {
             return format!(

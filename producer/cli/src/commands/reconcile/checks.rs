@@ -1,8 +1,9 @@
-//! The looks at both sides.
+//! The comparison of both sides.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use longshore_client::Client;
 use longshore_shared::{
     broker::{Broker, BrokerError},
     id::QueueName,
@@ -12,11 +13,11 @@ use longshore_shared::{
 
 use super::report::{Checked, Difference, Kind, Report};
 use crate::{
-    commands::{
-        jobs,
-        words::{ago, many, of_ms, time},
-    },
     error::CommandError,
+    render::{
+        text::counted,
+        time::{age, from_unix_ms, timestamp},
+    },
 };
 
 /// Rows of one kind that are looked at, the oldest first.
@@ -29,26 +30,27 @@ const PAGE: usize = 1_000;
 const LATE_MS: i64 = 60_000;
 
 /// Everything that differs at this moment.
-pub(super) async fn all(
-    broker: &Broker,
+pub(super) async fn find_differences(
+    client: &Client,
     ledger: &Ledger,
     since: DateTime<Utc>,
     in_flight: Duration,
 ) -> Result<Report, CommandError> {
-    let now = of_ms(broker.server_time_ms().await?);
-    let mut found = facts(broker, now).await?;
+    let broker = client.broker();
+    let now = from_unix_ms(broker.server_time_ms().await?);
+    let mut found = check_events(broker, now).await?;
 
     // Redis first: what is recorded meanwhile is no difference.
     let checked = Checked {
-        attempts_in_flight: journal(broker, now, in_flight, &mut found).await?,
-        outcomes: outcomes(broker, ledger, &mut found).await?,
-        dead_letters: letters(broker, ledger, since, &mut found).await?,
-        open_jobs: open_jobs(broker, ledger, since, &mut found).await?,
+        attempts_in_flight: check_attempts(broker, now, in_flight, &mut found).await?,
+        outcomes: check_outcomes(broker, ledger, &mut found).await?,
+        dead_letters: check_dead_letters(broker, ledger, since, &mut found).await?,
+        open_jobs: check_open_jobs(client, ledger, since, &mut found).await?,
     };
     for short in ledger.short_jobs(since, MOST).await? {
         let text = format!(
             "had {}, of which {} recorded",
-            many(short.said, "attempt"),
+            counted(short.said, "attempt"),
             short.recorded
         );
         found.push(Difference::new(Kind::AttemptsUnrecorded, short.id, text));
@@ -60,21 +62,21 @@ pub(super) async fn all(
     })
 }
 
-async fn facts(broker: &Broker, now: DateTime<Utc>) -> Result<Vec<Difference>, BrokerError> {
+async fn check_events(broker: &Broker, now: DateTime<Utc>) -> Result<Vec<Difference>, BrokerError> {
     let mut found = Vec::new();
     if let Some(oldest) = broker.oldest_unrecorded().await?
         && now.timestamp_millis() - oldest > LATE_MS
     {
         let text = format!(
             "the oldest fact waits for {}: does a worker run, and is Postgres there?",
-            ago(of_ms(oldest), now)
+            age(from_unix_ms(oldest), now)
         );
         let key = broker.keys().events();
         found.push(Difference::new(Kind::FactsLate, key, text));
     }
     let refused = broker.bad_events().await?;
     if refused > 0 {
-        let refused = many(refused, "fact");
+        let refused = counted(refused, "fact");
         let text = format!("Postgres refused {refused}, which lie there with the reason");
         let key = broker.keys().bad_events();
         found.push(Difference::new(Kind::FactsRefused, key, text));
@@ -83,7 +85,7 @@ async fn facts(broker: &Broker, now: DateTime<Utc>) -> Result<Vec<Difference>, B
 }
 
 /// Attempts that began: their jobs stand with their workers, and not for ever.
-async fn journal(
+async fn check_attempts(
     broker: &Broker,
     now: DateTime<Utc>,
     in_flight: Duration,
@@ -115,7 +117,7 @@ async fn journal(
             {
                 let text = format!(
                     "it is under way since {} on worker {}",
-                    ago(began, now),
+                    age(began, now),
                     one.worker
                 );
                 found.push(Difference::new(Kind::AttemptLong, &name, text));
@@ -129,7 +131,7 @@ async fn journal(
 }
 
 /// Jobs that ended: the record knows.
-async fn outcomes(
+async fn check_outcomes(
     broker: &Broker,
     ledger: &Ledger,
     found: &mut Vec<Difference>,
@@ -150,7 +152,7 @@ async fn outcomes(
 }
 
 /// Dead letters: those in Redis are in the record, and the other way round.
-async fn letters(
+async fn check_dead_letters(
     broker: &Broker,
     ledger: &Ledger,
     since: DateTime<Utc>,
@@ -189,7 +191,7 @@ async fn letters(
         if stands.is_none_or(|(_, letter, _)| !same(letter.record.at)) {
             let text = format!(
                 "the record has its dead letter of {}, but it is not in Redis",
-                time(key.at)
+                timestamp(key.at)
             );
             found.push(Difference::new(Kind::LetterNowhere, key.id, text));
         }
@@ -198,8 +200,8 @@ async fn letters(
 }
 
 /// Jobs that have not ended: they stand somewhere.
-async fn open_jobs(
-    broker: &Broker,
+async fn check_open_jobs(
+    client: &Client,
     ledger: &Ledger,
     since: DateTime<Utc>,
     found: &mut Vec<Difference>,
@@ -207,7 +209,7 @@ async fn open_jobs(
     let open = ledger.open_jobs(since, MOST).await?;
     let seen = open.len();
     for job in open {
-        if jobs::is_nowhere(broker, &job.id).await? {
+        if client.locate(&job.id).await?.is_nowhere() {
             let text = format!("the record says {}, but it is nowhere in Redis", job.state);
             found.push(Difference::new(Kind::JobNowhere, job.id, text));
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::commands::words::{count, many};
+use crate::render::text::{counted, grouped};
 
 /// Differences that the text names one by one.
 const SHOWN: usize = 50;
@@ -97,21 +97,21 @@ impl fmt::Display for Report {
         write!(
             f,
             "Looked at {}, {}, {} and {} in flight; {} on the way to the record.",
-            many(open_jobs, "open job"),
-            many(outcomes, "outcome"),
-            many(dead_letters, "dead letter"),
-            many(attempts_in_flight, "attempt"),
-            many(self.unrecorded_events, "event"),
+            counted(open_jobs, "open job"),
+            counted(outcomes, "outcome"),
+            counted(dead_letters, "dead letter"),
+            counted(attempts_in_flight, "attempt"),
+            counted(self.unrecorded_events, "event"),
         )?;
         if self.differences.is_empty() {
             return write!(f, "\nNothing differs.");
         }
-        write!(f, "\n{}:", many(self.differences.len(), "difference"))?;
+        write!(f, "\n{}:", counted(self.differences.len(), "difference"))?;
         for difference in self.differences.iter().take(SHOWN) {
             write!(f, "\n  {}: {}", difference.id, difference.text)?;
         }
         if self.differences.len() > SHOWN {
-            let more = count(self.differences.len() - SHOWN);
+            let more = grouped(self.differences.len() - SHOWN);
             write!(f, "\n  … and {more} more (--format json names them all)")?;
         }
         Ok(())

@@ -1,7 +1,6 @@
-//! What is told of a decision.
+//! The decision for each task.
 
 use chrono::{DateTime, Utc};
-use comfy_table::{Cell, CellAlignment};
 use longshore_client::Usd;
 use longshore_shared::{
     call::Usage,
@@ -13,9 +12,10 @@ use longshore_shared::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::super::{
-    submit::money::{dollars, exact},
-    words::{count, drawn, harmless, head, table},
+use crate::render::{
+    money::{dollars, exact},
+    table::{Cell, Table, right},
+    text::{grouped, one_line, printable},
 };
 
 /// Tokens of an ordinary answer, where a job names no limit; as in [`Prices::nominal`].
@@ -26,12 +26,12 @@ const ORDINARY_ANSWER: u32 = 500;
 /// All tasks that were asked about.
 #[derive(Debug)]
 pub(super) struct Report {
-    pub(super) tasks: Vec<Routed>,
+    pub(super) tasks: Vec<RoutedTask>,
 }
 
 /// Who would answer a task.
 #[derive(Debug, Serialize)]
-pub(super) struct Routed {
+pub(super) struct RoutedTask {
     prompt: String,
     prompt_tokens: PromptTokens,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,8 +61,8 @@ struct Row {
     at_most_usd: Usd,
 }
 
-impl Routed {
-    pub(super) fn of(envelope: &Envelope, router: &Router, now: DateTime<Utc>) -> Self {
+impl RoutedTask {
+    pub(super) fn new(envelope: &Envelope, router: &Router, now: DateTime<Utc>) -> Self {
         let system = envelope.system.as_deref();
         let prompt_tokens = PromptTokens {
             about: tokens::estimate(&envelope.messages, system),
@@ -72,7 +72,7 @@ impl Routed {
             Err(nobody) => (Some(nobody.error), Vec::new(), Vec::new()),
             Ok(decision) => {
                 let rows = decision.candidates.iter();
-                let rows = rows.map(|one| Row::of(one, envelope.max_tokens, prompt_tokens, now));
+                let rows = rows.map(|one| Row::new(one, envelope.max_tokens, prompt_tokens, now));
                 let steps = decision.steps.iter().map(|one| Step {
                     step: one.step,
                     outcome: one.outcome.to_string().into(),
@@ -81,7 +81,7 @@ impl Routed {
             }
         };
         Self {
-            prompt: head(&envelope.prompt_head(), 60),
+            prompt: one_line(&envelope.prompt_head(), 60),
             prompt_tokens,
             error,
             candidates,
@@ -89,14 +89,14 @@ impl Routed {
         }
     }
 
-    fn text(&self, explain: bool) -> String {
+    fn to_text(&self, explain: bool) -> String {
         if let Some(error) = &self.error {
-            return format!("Nobody: {}", harmless(error));
+            return format!("Nobody: {}", printable(error));
         }
         if explain {
             self.explained()
         } else {
-            let mut candidates = table(["#", "PLATFORM", "MODEL"]);
+            let mut candidates = Table::new(["#", "PLATFORM", "MODEL"]);
             for (at, row) in self.candidates.iter().enumerate() {
                 candidates.add_row([
                     (at + 1).to_string(),
@@ -104,15 +104,14 @@ impl Routed {
                     row.model.clone(),
                 ]);
             }
-            drawn(&candidates)
+            candidates.to_string()
         }
     }
 
     fn explained(&self) -> String {
-        let mut candidates = table([
+        let mut candidates = Table::new([
             "#", "PLATFORM", "MODEL", "TIER", "BILLING", "ABOUT", "AT MOST", "WHY",
         ]);
-        let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
         for (at, row) in self.candidates.iter().enumerate() {
             candidates.add_row([
                 Cell::new(at + 1),
@@ -122,29 +121,29 @@ impl Routed {
                 Cell::new(row.billing),
                 right(dollars(row.about_usd)),
                 right(dollars(row.at_most_usd)),
-                Cell::new(harmless(&row.reason)),
+                Cell::new(printable(&row.reason)),
             ]);
         }
-        let mut steps = table(["STEP", "OUTCOME"]);
+        let mut steps = Table::new(["STEP", "OUTCOME"]);
         for step in StepName::ALL {
             let mut outcomes = self.steps.iter().filter(|one| one.step == *step).peekable();
             if outcomes.peek().is_none() {
                 steps.add_row([step.as_str(), "-"]);
             }
             for one in outcomes {
-                steps.add_row([step.as_str(), &harmless(&one.outcome)]);
+                steps.add_row([step.as_str(), &printable(&one.outcome)]);
             }
         }
         format!(
             "{}\n\n{}\n\nPrompt: about {} tokens, at most {}",
-            drawn(&candidates),
-            drawn(&steps),
-            count(self.prompt_tokens.about),
-            count(self.prompt_tokens.at_most)
+            candidates,
+            steps,
+            grouped(self.prompt_tokens.about),
+            grouped(self.prompt_tokens.at_most)
         )
     }
 
-    fn json(&self, explain: bool) -> Value {
+    fn to_json(&self, explain: bool) -> Value {
         if explain || self.error.is_some() {
             return json!(self);
         }
@@ -157,7 +156,7 @@ impl Routed {
 }
 
 impl Row {
-    fn of(
+    fn new(
         candidate: &Candidate<'_>,
         max_tokens: Option<u32>,
         prompt: PromptTokens,
@@ -188,18 +187,22 @@ impl Report {
         self.tasks.iter().all(|task| task.error.is_none())
     }
 
-    pub(super) fn json(&self, explain: bool) -> Value {
-        let tasks: Vec<Value> = self.tasks.iter().map(|task| task.json(explain)).collect();
+    pub(super) fn to_json(&self, explain: bool) -> Value {
+        let tasks: Vec<Value> = self
+            .tasks
+            .iter()
+            .map(|task| task.to_json(explain))
+            .collect();
         json!({"tasks": tasks})
     }
 
-    pub(super) fn text(&self, explain: bool) -> String {
+    pub(super) fn to_text(&self, explain: bool) -> String {
         if let [only] = self.tasks.as_slice() {
-            return only.text(explain);
+            return only.to_text(explain);
         }
         let parts = self.tasks.iter().enumerate().map(|(at, task)| {
-            let title = format!("Task {}: {}", at + 1, harmless(&task.prompt));
-            format!("{title}\n{}", task.text(explain))
+            let title = format!("Task {}: {}", at + 1, printable(&task.prompt));
+            format!("{title}\n{}", task.to_text(explain))
         });
         parts.collect::<Vec<_>>().join("\n\n")
     }

@@ -1,4 +1,4 @@
-//! How well platforms are.
+//! The health of platforms.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use longshore_shared::call::ErrorClass;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::commands::words::{head, time};
+use crate::render::{text::one_line, time::timestamp};
 
 /// A platform.
 #[derive(Debug)]
@@ -16,25 +16,23 @@ pub(super) struct Adapter {
     pub(super) health: Health,
 }
 
-/// How well a platform is.
 #[derive(Debug)]
 pub(super) enum Health {
-    /// As far as is known.
     Ready,
-    /// It is off; why.
+    /// Off, for this reason.
     Off(String),
-    /// Calls to these models of it only fail.
+    /// The circuits of these models are open.
     Down(Vec<Down>),
-    /// It wants no calls until then.
+    /// An account hold until then.
     Limited(DateTime<Utc>),
 }
 
-/// A model that is left alone because calls to it fail.
+/// A model whose circuit is open.
 #[derive(Debug, Serialize)]
 pub(super) struct Down {
     pub(super) model: String,
     pub(super) since: DateTime<Utc>,
-    /// When it is tried again.
+    /// When it is probed.
     pub(super) until: DateTime<Utc>,
     /// How the last call failed.
     pub(super) class: ErrorClass,
@@ -49,7 +47,7 @@ impl fmt::Display for Adapter {
             Health::Limited(until) => write!(
                 f,
                 "[WAIT] {name}: it limits our calls, called again at {}",
-                time(*until)
+                timestamp(*until)
             ),
             Health::Down(models) => {
                 write!(f, "[DOWN] {name}: ")?;
@@ -58,9 +56,9 @@ impl fmt::Display for Adapter {
                     write!(
                         f,
                         "{and}not well since {}, tried again at {} ({}: {})",
-                        time(down.since),
-                        time(down.until),
-                        head(&down.model, 60),
+                        timestamp(down.since),
+                        timestamp(down.until),
+                        one_line(&down.model, 60),
                         down.class
                     )?;
                 }
@@ -71,13 +69,13 @@ impl fmt::Display for Adapter {
 }
 
 impl Adapter {
-    /// Its entry for programs, in the form of seed 000.
+    /// Its entry for programs.
     pub(super) fn entry(&self) -> (String, Value) {
         let value = match &self.health {
             Health::Ready => json!({"is_implemented": true, "status": "ready"}),
             Health::Off(why) => json!({"is_implemented": true, "status": "off", "reason": why}),
             Health::Limited(until) => {
-                json!({"is_implemented": true, "status": "limited", "until": time(*until)})
+                json!({"is_implemented": true, "status": "limited", "until": timestamp(*until)})
             }
             Health::Down(models) => {
                 json!({"is_implemented": true, "status": "down", "models": models})

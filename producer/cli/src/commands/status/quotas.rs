@@ -4,14 +4,14 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-use crate::commands::{
-    quota::{
-        limit::{Figures, Limit},
-        report::{PlatformFigures, TITLE, budgets, list, must_name, warnings},
-        table::{Line, draw},
-        warning::Warning,
+use crate::render::{
+    limit::{
+        Limit, LimitFigures,
+        row::{LimitRow, limit_table},
+        summary::{PlatformFigures, TITLE, budget_figures, must_name, warnings, write_list},
+        warning::LimitWarning,
     },
-    words::time,
+    time::{minute, timestamp},
 };
 
 /// What was asked of a platform today.
@@ -45,12 +45,12 @@ impl Quotas {
             .collect()
     }
 
-    pub(super) fn warnings(&self) -> Vec<Warning> {
+    pub(super) fn warnings(&self) -> Vec<LimitWarning> {
         warnings(&self.windows(), &self.alerts)
     }
 
-    pub(super) fn budgets(&self) -> Vec<Figures> {
-        budgets(self.limits.as_deref().unwrap_or_default())
+    pub(super) fn budgets(&self) -> Vec<LimitFigures> {
+        budget_figures(self.limits.as_deref().unwrap_or_default())
     }
 
     /// Of each platform, for programs; `None` if nothing is known.
@@ -61,8 +61,8 @@ impl Quotas {
         let limits = self.limits.as_deref().unwrap_or_default();
         let mut platforms: Vec<(String, PlatformFigures)> = Vec::new();
         for used in self.used.iter().flatten() {
-            let figures = PlatformFigures::of(&used.account, limits).unwrap_or_default();
-            let reset_at = self.reset_at.map(time);
+            let figures = PlatformFigures::from_account(&used.account, limits).unwrap_or_default();
+            let reset_at = self.reset_at.map(timestamp);
             platforms.push((
                 used.platform.clone(),
                 figures.or_used(used.requests, reset_at),
@@ -70,7 +70,7 @@ impl Quotas {
         }
         for account in limits.iter().filter_map(Limit::account) {
             if platforms.iter().all(|(name, _)| name != account) {
-                let figures = PlatformFigures::of(account, limits);
+                let figures = PlatformFigures::from_account(account, limits);
                 platforms.extend(figures.map(|figures| (account.to_owned(), figures)));
             }
         }
@@ -78,18 +78,15 @@ impl Quotas {
     }
 
     /// The platforms that no sum limits.
-    fn without_limit<'a>(&'a self, windows: &'a [Limit]) -> impl Iterator<Item = Line> + 'a {
-        let reset = self.reset_at.map_or_else(
-            || "-".to_owned(),
-            |at| at.format("%Y-%m-%d %H:%M UTC").to_string(),
-        );
+    fn without_limit<'a>(&'a self, windows: &'a [Limit]) -> impl Iterator<Item = LimitRow> + 'a {
+        let reset = self.reset_at.map_or_else(|| "-".to_owned(), minute);
         let has_none = |used: &&Used| {
             windows
                 .iter()
                 .all(|limit| !limit.is_of_account(&used.account))
         };
         let used = self.used.iter().flatten().filter(has_none);
-        used.map(move |used| Line {
+        used.map(move |used| LimitRow {
             platform: used.platform.clone(),
             used: used.requests.to_string(),
             limit: "-".to_owned(),
@@ -104,21 +101,21 @@ impl fmt::Display for Quotas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{TITLE}")?;
         let windows = self.windows();
-        let mut lines: Vec<Line> = windows.iter().map(Limit::line).collect();
-        lines.extend(self.without_limit(&windows));
-        if !lines.is_empty() {
-            write!(f, "{}", draw(&lines, must_name(&windows)))?;
+        let mut rows: Vec<LimitRow> = windows.iter().map(Limit::row).collect();
+        rows.extend(self.without_limit(&windows));
+        if !rows.is_empty() {
+            write!(f, "{}", limit_table(&rows, must_name(&windows)))?;
         }
         let silent = match (&self.limits, &self.used) {
             (None, None) => Some("unknown: see Redis and Postgres above"),
             (None, Some(_)) => Some("\nlimits unknown: see Redis above"),
-            (Some(_), None) if lines.is_empty() => Some("unknown: see Postgres above"),
+            (Some(_), None) if rows.is_empty() => Some("unknown: see Postgres above"),
             (Some(_), None) => Some("\nothers unknown: see Postgres above"),
             (Some(_), Some(_)) => None,
         };
         if let Some(silent) = silent {
             write!(f, "{silent}")?;
         }
-        list(f, "Warnings", self.warnings().iter())
+        write_list(f, "Warnings", self.warnings().iter())
     }
 }

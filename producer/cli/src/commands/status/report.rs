@@ -7,9 +7,10 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::{Value, json};
 
 use super::{adapters::Adapter, quotas::Quotas};
-use crate::commands::{
-    pause::Shown,
-    words::{count, lane, many},
+use crate::render::{
+    lane::waiting_for,
+    pause::ShownPause,
+    text::{counted, grouped},
 };
 
 /// A server.
@@ -27,9 +28,9 @@ impl Default for Service {
     }
 }
 
-/// How busy the workers are.
+/// The slots of all workers.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct Places {
+pub(super) struct WorkerSlots {
     pub(super) alive: usize,
     pub(super) in_flight: usize,
     pub(super) concurrency: usize,
@@ -54,11 +55,11 @@ pub(super) struct Report {
     pub(super) quotas: Quotas,
     pub(super) redis: Service,
     pub(super) postgres: Service,
-    pub(super) workers: Option<Places>,
+    pub(super) workers: Option<WorkerSlots>,
     pub(super) leader: Leader,
     pub(super) queues: Option<Vec<QueueDepth>>,
     pub(super) lanes: Vec<(String, u64)>,
-    pub(super) pauses: Vec<Shown>,
+    pub(super) pauses: Vec<ShownPause>,
     pub(super) dead_letters: Option<u64>,
     pub(super) unrecorded_events: Option<u64>,
 }
@@ -82,16 +83,16 @@ impl fmt::Display for Report {
         }
         match self.workers {
             None => writeln!(f, "  [--] Workers: unknown")?,
-            Some(Places { alive: 0, .. }) => writeln!(f, "  [!!] Workers: none is alive")?,
-            Some(Places {
+            Some(WorkerSlots { alive: 0, .. }) => writeln!(f, "  [!!] Workers: none is alive")?,
+            Some(WorkerSlots {
                 alive,
                 in_flight,
                 concurrency,
             }) => writeln!(
                 f,
                 "  [OK] Workers: {alive} alive, {} of {} places in use",
-                count(in_flight as u64),
-                count(concurrency as u64)
+                grouped(in_flight as u64),
+                grouped(concurrency as u64)
             )?,
         }
         match &self.leader {
@@ -99,13 +100,13 @@ impl fmt::Display for Report {
             Leader::Nobody => writeln!(f, "  [!!] Scheduler: none leads")?,
             Leader::Leads(leader) => writeln!(f, "  [OK] Scheduler: {leader} leads")?,
         }
-        self.queues(f)?;
+        self.write_queues(f)?;
         write!(f, "\n{}", self.quotas)
     }
 }
 
 impl Report {
-    fn queues(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write_queues(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(queues) = &self.queues else {
             return Ok(());
         };
@@ -118,12 +119,17 @@ impl Report {
                 f,
                 "  {}: {} available, {} running",
                 depth.queue,
-                count(depth.available),
-                count(depth.running)
+                grouped(depth.available),
+                grouped(depth.running)
             )?;
         }
         for (name, waiting) in &self.lanes {
-            writeln!(f, "  {} waiting for {}", count(*waiting), lane(name))?;
+            writeln!(
+                f,
+                "  {} waiting for {}",
+                grouped(*waiting),
+                waiting_for(name)
+            )?;
         }
         for pause in &self.pauses {
             writeln!(f, "  {pause}")?;
@@ -133,7 +139,7 @@ impl Report {
             (self.unrecorded_events, "event", "on the way to the record"),
         ] {
             if let Some(number) = number.filter(|number| *number > 0) {
-                writeln!(f, "  {} ({what})", many(number, one))?;
+                writeln!(f, "  {} ({what})", counted(number, one))?;
             }
         }
         Ok(())
@@ -145,9 +151,9 @@ impl Serialize for Report {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry(
             "adapters",
-            &Map(self.adapters.iter().map(Adapter::entry).collect()),
+            &OrderedMap(self.adapters.iter().map(Adapter::entry).collect()),
         )?;
-        map.serialize_entry("quota", &self.quotas.platforms().map(Map))?;
+        map.serialize_entry("quota", &self.quotas.platforms().map(OrderedMap))?;
         map.serialize_entry("budgets", &self.quotas.budgets())?;
         map.serialize_entry("warnings", &self.quotas.warnings())?;
         let scheduler = match &self.leader {
@@ -158,8 +164,8 @@ impl Serialize for Report {
         map.serialize_entry(
             "services",
             &json!({
-                "redis": service(&self.redis),
-                "postgres": service(&self.postgres),
+                "redis": service_json(&self.redis),
+                "postgres": service_json(&self.postgres),
                 "workers": self.workers,
                 "scheduler": scheduler,
             }),
@@ -178,15 +184,15 @@ impl Serialize for Report {
 }
 
 /// An object whose names keep their order.
-struct Map<T>(Vec<(String, T)>);
+struct OrderedMap<T>(Vec<(String, T)>);
 
-impl<T: Serialize> Serialize for Map<T> {
+impl<T: Serialize> Serialize for OrderedMap<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 
-fn service(service: &Service) -> Value {
+fn service_json(service: &Service) -> Value {
     match service {
         Service::Answers(at) => json!({"status": "ok", "address": at}),
         Service::Silent(why) => json!({"status": "down", "error": why}),

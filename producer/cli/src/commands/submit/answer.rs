@@ -1,4 +1,4 @@
-//! What is told of a task that has ended.
+//! The answer of a job, as text and JSON.
 
 use std::{fmt::Write as _, path::Path};
 
@@ -6,8 +6,11 @@ use longshore_client::{JobId, Outcome, Usd};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::money::{dollars, exact};
-use crate::commands::words;
+use crate::render::{
+    money::{dollars, exact},
+    text::{or_dash, printable},
+    time::seconds_from_ms,
+};
 
 /// A task that has ended; the document that `--output` and `--format json` write.
 #[derive(Debug, Serialize)]
@@ -33,7 +36,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn of(outcome: Outcome) -> Self {
+    pub(super) fn from_outcome(outcome: Outcome) -> Self {
         Self {
             task_id: outcome.id,
             platform: outcome.platform,
@@ -44,7 +47,7 @@ impl Answer {
             error_class: outcome.error_class,
             cost: outcome.cost_usd,
             cost_usd: outcome.cost_usd,
-            duration: seconds(outcome.duration_ms),
+            duration: seconds_from_ms(outcome.duration_ms),
             input_tokens: outcome.input_tokens,
             output_tokens: outcome.output_tokens,
             cached_tokens: outcome.cached_tokens,
@@ -54,7 +57,7 @@ impl Answer {
         }
     }
 
-    /// Of a task that is not a job, for its id is another's.
+    /// Of a message that never becomes a job, because its id belongs to another one.
     pub(super) fn refused(id: &JobId, reason: String) -> Self {
         Self {
             task_id: id.clone(),
@@ -77,11 +80,11 @@ impl Answer {
     }
 
     /// For people.
-    pub(super) fn text(&self, saved: Option<&Path>) -> String {
+    pub(super) fn to_text(&self, saved: Option<&Path>) -> String {
         let mut text = format!(
             "Task ID: {}\nPlatform: {}\nSuccess: {}\nDuration: {:.2}s\nCost: {}",
             self.task_id,
-            words::or_dash(self.platform.as_deref()),
+            or_dash(self.platform.as_deref()),
             if self.success { "True" } else { "False" },
             self.duration,
             dollars(self.cost),
@@ -89,22 +92,16 @@ impl Answer {
         // Writing to a text does not fail.
         if !self.success {
             let error = self.error.as_deref().unwrap_or("no reason was given");
-            let _written = write!(text, "\nError: {}", words::harmless(error));
+            let _written = write!(text, "\nError: {}", printable(error));
         }
         if let Some(output) = &self.output {
-            let _written = write!(text, "\n\n--- Output ---\n{}", words::harmless(output));
+            let _written = write!(text, "\n\n--- Output ---\n{}", printable(output));
         }
         if let Some(path) = saved {
             let _written = write!(text, "\n\nResult saved to: {}", path.display());
         }
         text
     }
-}
-
-/// Seconds, exact to the millisecond.
-#[expect(clippy::cast_precision_loss, reason = "exact up to 285,000 years")]
-pub(in crate::commands) fn seconds(ms: u64) -> f64 {
-    ms as f64 / 1000.0
 }
 
 #[cfg(test)]
@@ -131,8 +128,8 @@ mod tests {
 
     #[test]
     fn people_read_the_answer() {
-        let answer = Answer::of(outcome(json!({"cost_usd": "0"})));
-        assert_snapshot!(answer.text(Some(Path::new("results/btc_analysis.json"))), @"
+        let answer = Answer::from_outcome(outcome(json!({"cost_usd": "0"})));
+        assert_snapshot!(answer.to_text(Some(Path::new("results/btc_analysis.json"))), @"
         Task ID: 1795232878059-0
         Platform: gemini
         Success: True
@@ -148,11 +145,11 @@ mod tests {
 
     #[test]
     fn people_read_what_went_wrong() {
-        let answer = Answer::of(outcome(json!({
+        let answer = Answer::from_outcome(outcome(json!({
             "success": false, "state": "discarded", "output": null, "platform": null,
             "error": "All platforms failed. Last error: overloaded. Tried: gemini, openai",
         })));
-        assert_snapshot!(answer.text(None), @"
+        assert_snapshot!(answer.to_text(None), @"
         Task ID: 1795232878059-0
         Platform: -
         Success: False
@@ -164,7 +161,7 @@ mod tests {
 
     #[test]
     fn programs_read_every_figure() {
-        let answer = Answer::of(outcome(json!({})));
+        let answer = Answer::from_outcome(outcome(json!({})));
         assert_snapshot!(serde_json::to_string_pretty(&answer).unwrap(), @r#"
         {
           "task_id": "1795232878059-0",

@@ -1,147 +1,102 @@
-//! Waiting for one answer.
+//! Waits for the answer of one job.
 
-use std::{
-    io::{self, IsTerminal as _},
-    time::Duration,
+use std::time::Duration;
+
+use longshore_client::{Client, ClientError, Outcome, Receipt, Submission};
+
+use crate::{
+    error::CommandError,
+    render::progress::Progress,
+    waiting::{EXPLAIN_AFTER, Outage, missing_worker, until_interrupted},
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
-use longshore_client::{
-    Client, ClientError, Outcome, QueueName, Receipt,
-    client::{Claim, is_passing},
-};
-
-use super::presence::nobody;
-use crate::{error::CommandError, output};
-
-/// After so long without an answer, it is time to say why there may be none.
-const SOON: Duration = Duration::from_secs(2);
-
-/// From then on, how long one look takes at most.
+/// The longest wait of one call, once the user knows why there may be no answer.
 const SLICE: Duration = Duration::from_secs(5);
 
-/// A message that no worker has looked at yet is asked after this often.
-const UNREAD: Duration = Duration::from_millis(100);
+/// The pause before a message that no worker has read is checked again.
+const UNREAD_PAUSE: Duration = Duration::from_millis(100);
 
-/// How the waiting ended.
+/// How the wait ended.
 pub(super) enum Waited {
-    /// The job has ended.
     Ended(Box<Outcome>),
-    /// It never was a job: its id is another's. In words for people.
+    /// The message never becomes a job: its id belongs to another one. Says so for people.
     Refused(String),
-    /// The user has gone.
+    /// The user pressed Ctrl-C.
     Interrupted,
 }
 
-/// Waits for as long as it takes.
-pub(super) async fn wait(
-    client: &Client,
-    queue: &QueueName,
-    receipt: &Receipt,
-) -> Result<Waited, CommandError> {
+pub(super) async fn wait(client: &Client, receipt: &Receipt) -> Result<Waited, CommandError> {
     let mut watch = Watch {
         client,
-        queue,
         receipt,
-        spinner: spinner(),
-        away: false,
+        spinner: Progress::spinner("{spinner} {msg} {elapsed}", "Waiting for the answer"),
+        outage: Outage::default(),
     };
-    let waited = tokio::select! {
-        waited = watch.run() => waited,
-        // If it cannot be heard, the program simply ends with it.
-        Ok(()) = tokio::signal::ctrl_c() => Ok(Waited::Interrupted),
-    };
-    watch.spinner.finish_and_clear();
-    waited
-}
-
-/// Something that turns, where somebody sees it.
-fn spinner() -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let spinner = ProgressBar::new_spinner().with_message("Waiting for the answer");
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
-        spinner.set_style(style);
-    }
-    spinner.enable_steady_tick(Duration::from_millis(100));
-    spinner
+    let waited = until_interrupted(watch.run()).await;
+    watch.spinner.clear();
+    waited.unwrap_or(Ok(Waited::Interrupted))
 }
 
 struct Watch<'a> {
     client: &'a Client,
-    queue: &'a QueueName,
     receipt: &'a Receipt,
-    spinner: ProgressBar,
-    /// Redis did not answer the last time.
-    away: bool,
+    spinner: Progress,
+    outage: Outage,
 }
 
 impl Watch<'_> {
     async fn run(&mut self) -> Result<Waited, CommandError> {
-        if let Some(waited) = self.look(SOON).await? {
+        if let Some(waited) = self.wait_slice(EXPLAIN_AFTER).await? {
             return Ok(waited);
         }
         self.explain().await;
         loop {
-            if let Some(waited) = self.look(SLICE).await? {
+            if let Some(waited) = self.wait_slice(SLICE).await? {
                 return Ok(waited);
             }
         }
     }
 
-    async fn look(&mut self, slice: Duration) -> Result<Option<Waited>, CommandError> {
-        match self.try_look(slice).await {
-            Ok(waited) => {
-                if self.away {
-                    self.away = false;
-                    self.note("Redis is back.");
-                }
-                Ok(waited)
-            }
-            Err(ClientError::Broker(error)) if is_passing(&error) => {
-                if !self.away {
-                    self.away = true;
-                    self.note(&format!("{error}. Waiting for it to come back."));
-                }
-                // Some errors are there at once; to ask again without a pause would help nobody.
-                tokio::time::sleep(UNREAD).await;
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
+    async fn wait_slice(&mut self, slice: Duration) -> Result<Option<Waited>, CommandError> {
+        let waited = self.try_wait(slice).await.map_err(CommandError::from);
+        let waited = self
+            .outage
+            .tolerate(waited, |text| self.spinner.note(text))?;
+        if waited.is_none() {
+            // Some errors come at once.
+            tokio::time::sleep(UNREAD_PAUSE).await;
         }
+        Ok(waited.flatten())
     }
 
-    async fn try_look(&self, slice: Duration) -> Result<Option<Waited>, ClientError> {
+    async fn try_wait(&self, slice: Duration) -> Result<Option<Waited>, ClientError> {
         let outcome = self.client.wait(&self.receipt.id, slice).await?;
-        Ok(match (self.client.claim(self.receipt).await?, outcome) {
-            (Claim::Conflict(reason), _) => Some(Waited::Refused(reason)),
-            (Claim::Unread, Some(_)) => {
-                tokio::time::sleep(UNREAD).await;
-                None
-            }
-            (_, outcome) => outcome.map(|outcome| Waited::Ended(Box::new(outcome))),
-        })
+        Ok(
+            match (self.client.submission(self.receipt).await?, outcome) {
+                (Submission::Conflict(reason), _) => Some(Waited::Refused(reason)),
+                (Submission::Unread, Some(_)) => {
+                    tokio::time::sleep(UNREAD_PAUSE).await;
+                    None
+                }
+                (_, outcome) => outcome.map(|outcome| Waited::Ended(Box::new(outcome))),
+            },
+        )
     }
 
-    /// Says why there may be no answer yet. It is a courtesy: what goes wrong with it is told by the
-    /// next look.
+    /// Says why there may be no answer yet. Errors are left to the next slice.
     async fn explain(&self) {
         let id = &self.receipt.id;
-        if let Ok(Some(nobody)) = nobody(self.client.broker(), self.queue).await {
-            self.note(&format!(
-                "{nobody}; the job waits. Ctrl-C leaves it in the queue: `longshore jobs show {id}`"
+        let (broker, queue) = (self.client.broker(), self.client.queue_name());
+        if let Ok(Some(missing)) = missing_worker(broker, queue).await {
+            self.spinner.note(&format!(
+                "{missing}; the job waits. Ctrl-C leaves it in the queue: `longshore jobs show {id}`"
             ));
         }
-        if let Ok(Claim::Repeat(_)) = self.client.claim(self.receipt).await {
-            self.note(&format!(
+        if let Ok(Submission::Duplicate(_)) = self.client.submission(self.receipt).await {
+            self.spinner.note(&format!(
                 "This task was submitted before; waiting for its answer. One that came over an hour ago is no longer \
                  here: `longshore jobs show {id}`"
             ));
         }
-    }
-
-    fn note(&self, text: &str) {
-        self.spinner.suspend(|| output::note(text));
     }
 }

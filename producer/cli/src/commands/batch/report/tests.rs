@@ -13,7 +13,7 @@ fn outcome(index: u32, platform: &str, cost: &str, error: Option<&str>) -> TaskR
         "finish_reason": null, "attempts": 1, "input_tokens": 12, "output_tokens": 7, "cached_tokens": 0,
         "reasoning_tokens": 0, "cost_usd": cost, "duration_ms": 641, "queued_ms": 2, "metadata": {"asset_id": index},
     });
-    TaskResult::of(index, serde_json::from_value(outcome).unwrap())
+    TaskResult::from_outcome(index, serde_json::from_value(outcome).unwrap())
 }
 
 fn report(results: &[TaskResult]) -> Report {
@@ -23,7 +23,7 @@ fn report(results: &[TaskResult]) -> Report {
         kept.push(result).unwrap();
     }
     let id = ChainId::parse("batch_1").unwrap();
-    Report::of(
+    Report::new(
         id,
         sums,
         kept.finish().unwrap(),
@@ -38,7 +38,7 @@ fn people_read_the_sums() {
         outcome(1, "chatgpt", "0.0045", None),
         outcome(2, "gemini", "0", None),
     ]);
-    assert_snapshot!(report.text(Some(Path::new("results/batch_20260201.json"))), @"
+    assert_snapshot!(report.to_text(Some(Path::new("results/batch_20260201.json"))), @"
 
     === Batch Complete ===
     Total: 3 tasks
@@ -67,13 +67,13 @@ fn people_read_what_failed() {
             Some("All platforms failed.\nTried: gemini"),
         )
     }));
-    results.push(TaskResult::without(
+    results.push(TaskResult::without_outcome(
         12,
         JobId::parse("inv-1").unwrap(),
         "id_conflict",
         "taken".to_owned(),
     ));
-    assert_snapshot!(report(&results).text(None), @"
+    assert_snapshot!(report(&results).to_text(None), @"
 
     === Batch Complete ===
     Total: 13 tasks
@@ -165,5 +165,9 @@ fn a_rate_is_whole_only_when_nothing_failed() {
         .map(|index| outcome(index, "gemini", "0", None))
         .collect();
     results.push(outcome(2999, "gemini", "0", Some("no")));
-    assert!(report(&results).text(None).contains("Success Rate: 99.9%"));
+    assert!(
+        report(&results)
+            .to_text(None)
+            .contains("Success Rate: 99.9%")
+    );
 }

@@ -1,5 +1,6 @@
 use chrono::Utc;
 use insta::assert_snapshot;
+use longshore_client::StoredTask;
 use longshore_shared::{
     chain::ChainId,
     config::{Config, Environment},
@@ -7,7 +8,7 @@ use longshore_shared::{
 
 use super::*;
 
-fn surveyed(text: &str, fallback: bool) -> Result<Spool, String> {
+fn surveyed(text: &str, fallback: bool) -> Result<BatchTasks, String> {
     let config = Config::load(&Environment::from_pairs([("X", "y")])).unwrap();
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("tasks");
@@ -18,23 +19,23 @@ fn surveyed(text: &str, fallback: bool) -> Result<Spool, String> {
         fallback,
     };
     let mut forecast = Forecast::new(&config, Utc::now(), ChainId::parse("b").unwrap());
-    let source = Source::of(Some(path.clone()));
+    let source = Source::from_path(Some(path.clone()));
     survey(&source, &Form::List, &rules, &mut forecast, 0).map_err(|error| {
         let name = format!("{}: ", path.display());
         error.to_string().replace(&name, "")
     })
 }
 
-fn records(spool: &Spool) -> Vec<Record> {
-    let mut records = spool.records().unwrap();
-    std::iter::from_fn(|| records.next().unwrap()).collect()
+fn stored(tasks: &BatchTasks) -> Vec<StoredTask> {
+    let mut reader = tasks.reader().unwrap();
+    std::iter::from_fn(|| reader.next_task().unwrap()).collect()
 }
 
 #[test]
 fn tasks_are_kept_as_they_were_written() {
     let text = r#"[{"prompt": "a", "metadata": {"n": 0.10}, "later": 1}, {"prompt": "b", "fallback": true, "id": "x-1"},
         {"prompt": "c", "unique_key": "k"}]"#;
-    let kept = records(&surveyed(text, false).unwrap());
+    let kept = stored(&surveyed(text, false).unwrap());
     let messages: Vec<&str> = kept.iter().map(|kept| kept.message.as_str()).collect();
     assert_snapshot!(messages.join("\n"), @r#"
     {"fallback":false,"later":1,"metadata":{"n": 0.10},"prompt":"a"}
@@ -44,11 +45,11 @@ fn tasks_are_kept_as_they_were_written() {
     let identified: Vec<bool> = kept.iter().map(|kept| kept.identified).collect();
     assert_eq!(identified, [false, true, true]);
     assert_eq!(
-        kept[1].own.as_ref().map(ToString::to_string).as_deref(),
+        kept[1].own_id.as_ref().map(ToString::to_string).as_deref(),
         Some("x-1")
     );
     let free = surveyed(text, true).unwrap();
-    assert!(!records(&free)[0].message.contains("fallback"));
+    assert!(!stored(&free)[0].message.contains("fallback"));
 }
 
 #[test]

@@ -1,12 +1,8 @@
-use longshore_client::Usd;
-use longshore_shared::{
-    chain::{ChainId, ChainKind},
-    event::ChainRecord,
-    ledger::Figures,
-};
+use longshore_client::{ChainId, JobId, Usd};
+use longshore_shared::{chain::ChainKind, event::ChainRecord, ledger::Figures};
 
 use super::*;
-use crate::commands::chain::look::Failure;
+use crate::commands::chain::reader::Failure;
 
 const BEGUN: i64 = 1_795_232_878_059;
 
@@ -20,9 +16,9 @@ fn step(
     state: StepState,
     span: Option<(i64, i64)>,
     cost: &str,
-) -> Step {
+) -> StepStatus {
     let parse = |name: &&str| StepName::parse(name).unwrap();
-    Step {
+    StepStatus {
         name: parse(&name),
         needs: needs.iter().map(parse).collect(),
         state,
@@ -40,8 +36,8 @@ fn step(
     }
 }
 
-pub(in crate::commands::chain) fn chain(state: ChainState, steps: Vec<Step>) -> Chain {
-    Chain {
+pub(in crate::commands::chain) fn chain(state: ChainState, steps: Vec<StepStatus>) -> ChainStatus {
+    ChainStatus {
         record: ChainRecord {
             chain_id: ChainId::parse("report-7").unwrap(),
             name: Some("weekly report".to_owned()),
@@ -54,15 +50,15 @@ pub(in crate::commands::chain) fn chain(state: ChainState, steps: Vec<Step>) -> 
         cost: steps
             .iter()
             .filter_map(|step| step.figures)
-            .map(|of| of.cost_usd)
+            .map(|figures| figures.cost_usd)
             .sum::<Usd>(),
         unknown: 0,
         steps,
     }
 }
 
-pub(in crate::commands::chain) fn report(state: ChainState) -> Chain {
-    let going = state == ChainState::Running;
+pub(in crate::commands::chain) fn example_chain(state: ChainState) -> ChainStatus {
+    let running = state == ChainState::Running;
     let mut each = step(
         "each",
         &["research"],
@@ -71,13 +67,13 @@ pub(in crate::commands::chain) fn report(state: ChainState) -> Chain {
         "0.0101",
     );
     (each.items, each.ended, each.completed) = (Some(1200), 4, 3);
-    let job = longshore_client::JobId::parse("report-7/each/3").unwrap();
+    let job = JobId::parse("report-7/each/3").unwrap();
     let error = "All platforms failed. Last error: overloaded.\nTried: gemini".to_owned();
     each.failures.push(Failure { job, error });
-    if !going {
+    if !running {
         each.state = StepState::Failed;
     }
-    let last = if going {
+    let last = if running {
         StepState::Waiting
     } else {
         StepState::Skipped
@@ -109,7 +105,7 @@ pub(in crate::commands::chain) fn report(state: ChainState) -> Chain {
 
 #[test]
 fn a_tree_that_goes_on() {
-    insta::assert_snapshot!(text(&report(ChainState::Running), at(12_345)), @"
+    insta::assert_snapshot!(chain_tree(&example_chain(ChainState::Running), at(12_345)), @"
     weekly report (report-7): running, 2 of 6 steps, 12.3s, $0.0113
     ├─ ✓ research        completed                  2.1s   $0.0012
     │  ├─ ● each         running 3/1,200, 1 failed  10.1s  $0.0101
@@ -123,10 +119,10 @@ fn a_tree_that_goes_on() {
 
 #[test]
 fn a_tree_that_has_ended() {
-    let mut chain = report(ChainState::Failed);
+    let mut chain = example_chain(ChainState::Failed);
     chain.unknown = 2;
     chain.record.name = None;
-    insta::assert_snapshot!(text(&chain, at(99_999)), @"
+    insta::assert_snapshot!(chain_tree(&chain, at(99_999)), @"
     Chain report-7: failed, 5 of 6 steps, 12.3s, $0.0113 and 2 attempts of unknown cost
     ├─ ✓ research        completed                 2.1s  $0.0012
     │  ├─ ✗ each         failed 3/1,200, 1 failed  6.8s  $0.0101
@@ -140,7 +136,7 @@ fn a_tree_that_has_ended() {
 
 #[test]
 fn of_a_large_chain_what_goes_on_is_shown() {
-    insta::assert_snapshot!(short(&report(ChainState::Running), at(12_345), 6), @"
+    insta::assert_snapshot!(short_chain_tree(&example_chain(ChainState::Running), at(12_345), 6), @"
     weekly report (report-7): running, 2 of 6 steps, 12.3s, $0.0113
     ├─ ● each   running 3/1,200, 1 failed  10.1s  $0.0101
     └─ ○ aside  ready
@@ -157,16 +153,7 @@ fn a_chain_as_deep_as_chains_are_is_drawn() {
         step(&name(index), &needs, StepState::Waiting, None, "0")
     });
     let chain = chain(ChainState::Running, steps.collect());
-    let drawn = text(&chain, at(0));
+    let drawn = chain_tree(&chain, at(0));
     assert_eq!(drawn.lines().count(), 10_001);
     assert!(drawn.lines().all(|line| line.chars().count() < 80));
-}
-
-#[test]
-fn steps_that_need_one_another_in_a_circle_are_left_at_the_top() {
-    let steps = vec![
-        step("a", &["b"], StepState::Waiting, None, "0"),
-        step("b", &["a"], StepState::Waiting, None, "0"),
-    ];
-    assert_eq!(parents(&steps), [None, None]);
 }

@@ -8,10 +8,12 @@ use longshore_shared::{
 };
 use serde::Serialize;
 
-use super::{cents, unknown};
-use crate::commands::{
-    submit::{answer::seconds, money::exact},
-    words::{self, count, drawn},
+use super::write_unknown;
+use crate::render::{
+    money::{cents, exact},
+    table::Table,
+    text::grouped,
+    time::seconds_from_ms,
 };
 
 /// What a chain cost.
@@ -68,10 +70,10 @@ impl fmt::Display for ChainReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Chain: {}", self.chain_id)?;
         writeln!(f, "Total Cost: {}", cents(self.total_cost))?;
-        write!(f, "Tasks: {}", count(self.total_tasks))?;
-        unknown(f, self.unknown_cost_attempts, None)?;
+        write!(f, "Tasks: {}", grouped(self.total_tasks))?;
+        write_unknown(f, self.unknown_cost_attempts, None)?;
         if !self.steps.is_empty() {
-            write!(f, "\n\nStep Breakdown:\n{}", table(&self.steps))?;
+            write!(f, "\n\nStep Breakdown:\n{}", step_table(&self.steps))?;
         }
         write!(f, "\n\nTask Breakdown:")?;
         for task in &self.tasks {
@@ -118,13 +120,13 @@ impl From<StepRow> for ChainStep {
             unknown_cost_attempts: row.figures.unknown_cost_attempts,
             duration: took
                 .and_then(|took| u64::try_from(took.num_milliseconds()).ok())
-                .map(seconds),
+                .map(seconds_from_ms),
         }
     }
 }
 
-fn table(steps: &[ChainStep]) -> String {
-    let mut lines = words::table([
+fn step_table(steps: &[ChainStep]) -> String {
+    let mut table = Table::new([
         "  STEP",
         "ITEMS",
         "ATTEMPTS",
@@ -134,29 +136,30 @@ fn table(steps: &[ChainStep]) -> String {
         "TIME",
     ]);
     for step in steps {
-        lines.add_row([
+        table.add_row([
             format!("  {}", step.step),
-            count(step.items),
-            count(step.attempts),
-            count(step.input_tokens),
-            count(step.output_tokens),
+            grouped(step.items),
+            grouped(step.attempts),
+            grouped(step.input_tokens),
+            grouped(step.output_tokens),
             cents(step.cost),
             step.duration
                 .map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2}s")),
         ]);
     }
-    drawn(&lines)
+    table.to_string()
 }
 
 #[cfg(test)]
 mod tests {
-    use longshore_shared::{chain::StepName, ledger::Figures};
+    use longshore_client::{JobId, StepName};
+    use longshore_shared::ledger::Figures;
 
     use super::*;
 
     fn job(id: &str, platform: &str, cost: &str) -> JobCost {
         JobCost {
-            job_id: longshore_client::JobId::parse(id).unwrap(),
+            job_id: JobId::parse(id).unwrap(),
             platform: platform.to_owned(),
             model: "m".to_owned(),
             attempts: 1,

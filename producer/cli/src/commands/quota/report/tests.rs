@@ -1,15 +1,9 @@
-use std::path::Path;
-
 use insta::assert_snapshot;
-use longshore_shared::{
-    broker::{Fill, MeterReport},
-    config::{Config, Environment},
-    limits::{Meters, Take},
-};
 
-use super::{
-    super::{limit::limits, report},
-    *,
+use super::*;
+use crate::{
+    commands::quota::filtered_report,
+    render::limit::fixtures::{MeterFigures, config, limits_with},
 };
 
 const FILE: &str = r#"
@@ -28,80 +22,15 @@ budgets:
   - { name: team, scope: tenant, limit_usd: "1", per: ever }
 "#;
 
-pub(in crate::commands) fn config(text: &str) -> Config {
-    let env = Environment::from_pairs([("GOOGLE_API_KEY", "x"), ("OPENAI_API_KEY", "x")]);
-    Config::from_yaml(&env, Path::new("longshore.yaml"), text).unwrap()
-}
-
-/// How a meter stands of which so much is used, held and waited for.
-fn stands(take: &Take, (used, held, waiting): Figures) -> MeterReport {
-    let fill = match take {
-        Take::Rate {
-            per_minute, pacing, ..
-        } => Fill::Rate {
-            per_minute: *per_minute,
-            free: pacing.burst - used,
-        },
-        Take::Window {
-            end,
-            limit,
-            unit,
-            hard,
-            at_limit,
-            ..
-        } => Fill::Window(longshore_shared::broker::WindowFill {
-            unit: *unit,
-            limit: *limit,
-            used,
-            held,
-            resets_at: end.and_then(chrono::DateTime::from_timestamp_millis),
-            hard: *hard,
-            at_limit: *at_limit,
-        }),
-        Take::Slots { limit, .. } => Fill::Places {
-            limit: *limit,
-            cap: *limit / 2,
-            in_use: used,
-        },
-    };
-    MeterReport {
-        meter: take.meter().to_owned(),
-        waiting,
-        fill,
-    }
-}
-
-/// What is used, held and waited for of a meter.
-pub(in crate::commands) type Figures = (u64, u64, u64);
-
-/// How the limits of a configuration stand of whose meters this is told.
-pub(in crate::commands) fn stand(config: &Config, told: &[(&str, Figures)]) -> Vec<Limit> {
-    let meters = Meters::new(config);
-    let now = "2026-02-01T12:00:00Z".parse().unwrap();
-    let mut takes = meters.all(now);
-    takes.extend(
-        told.iter()
-            .filter_map(|(meter, _)| meters.of_each(meter, now)),
-    );
-    let reports = takes.iter().map(|take| report_of(take, told));
-    limits(reports.collect(), config)
-}
-
-/// How the meter of a take stands, by what is told of meters.
-pub(in crate::commands) fn report_of(take: &Take, told: &[(&str, Figures)]) -> MeterReport {
-    let figures = told.iter().find(|(meter, _)| *meter == take.meter());
-    stands(take, figures.map_or((0, 0, 0), |(_, figures)| *figures))
-}
-
-fn told(file: &str, platform: Option<&str>, told: &[(&str, Figures)]) -> Report {
+fn report(file: &str, platform: Option<&str>, figures: &[(&str, MeterFigures)]) -> Report {
     let config = config(file);
-    report(platform, stand(&config, told), &config).unwrap()
+    filtered_report(platform, limits_with(&config, figures), &config).unwrap()
 }
 
 const CENT: u64 = 10_000_000;
 
 #[test]
-fn one_limit_each_is_the_table_of_seed_000() {
+fn one_limit_each_is_the_table_of_requests_and_dollars() {
     let file = r#"
 providers:
   gemini: { limits: { requests_per_day: 1500 } }
@@ -114,7 +43,7 @@ alerts: { at: [30] }
         ("usd:openai", (250 * CENT, 0, 0)),
         ("usd:anthropic", (100 * CENT, 20 * CENT, 0)),
     ];
-    assert_snapshot!(told(file, None, &figures), @r#"
+    assert_snapshot!(report(file, None, &figures), @r#"
     === Quota Status ===
     Platform      Used    Limit    Remaining    Reset
     -----------   -----   ------   ----------   ---------------
@@ -139,7 +68,7 @@ fn several_limits_are_named_with_warnings_and_who_waits() {
         ("budget:team:acme", (42 * CENT / 100, 0, 0)),
         ("budget:team:globex", (100 * CENT, 0, 12_345)),
     ];
-    let report = told(FILE, None, &figures);
+    let report = report(FILE, None, &figures);
     assert_snapshot!(report, @r#"
     === Quota Status ===
     Platform        Used      Limit     Remaining        Reset                  Limit of
@@ -169,16 +98,16 @@ fn several_limits_are_named_with_warnings_and_who_waits() {
 }
 
 #[test]
-fn programs_get_the_form_of_seed_000_and_more() {
+fn programs_get_the_form_of_the_first_limit_and_all_limits() {
     let figures = [
         ("usd:openai", (5_000 * CENT, CENT, 0)),
         ("rpm:openai", (7, 0, 312)),
         ("slots:openai", (3, 0, 1)),
         ("budget:team:globex", (100 * CENT, 0, 12_345)),
     ];
-    let json = serde_json::to_value(told(FILE, None, &figures)).unwrap();
-    let told = |value: &serde_json::Value| serde_json::to_string_pretty(value).unwrap();
-    assert_snapshot!(told(&json["quota"]["gemini"]), @r#"
+    let json = serde_json::to_value(report(FILE, None, &figures)).unwrap();
+    let pretty = |value: &serde_json::Value| serde_json::to_string_pretty(value).unwrap();
+    assert_snapshot!(pretty(&json["quota"]["gemini"]), @r#"
     {
       "limit": 1500,
       "limits": [
@@ -209,7 +138,7 @@ fn programs_get_the_form_of_seed_000_and_more() {
     {"limit":600,"limit_of":"requests a minute","remaining":0,"reset_at":null,"unit":"requests","used":null,"waiting":312}
     {"limit":50,"limit_now":25,"limit_of":"calls at once","remaining":22,"reset_at":null,"unit":"calls","used":3,"waiting":1}
     "#);
-    assert_snapshot!(told(&json["budgets"][2]), @r#"
+    assert_snapshot!(pretty(&json["budgets"][2]), @r#"
     {
       "budget": "team",
       "hard": true,
@@ -229,20 +158,20 @@ fn programs_get_the_form_of_seed_000_and_more() {
 
 #[test]
 fn a_platform_can_be_asked_for_alone() {
-    assert_snapshot!(told(FILE, Some("google"), &[]), @r#"
+    assert_snapshot!(report(FILE, Some("google"), &[]), @r#"
     === Quota Status ===
     Platform      Used    Limit    Remaining    Reset
     -----------   -----   ------   ----------   ---------------
     gemini        0       1500     1500         2026-02-02 00:00 UTC
     "#);
-    assert_snapshot!(told(FILE, Some("claude"), &[]), @r#"
+    assert_snapshot!(report(FILE, Some("claude"), &[]), @r#"
     === Quota Status ===
     Platform      Used    Limit    Remaining    Reset                  Limit of
     -----------   -----   ------   ----------   ---------------        --------
     anthropic     $0      $50      $50          2026-03-01 00:00 UTC   dollars a month (budget claude, only warns)
     "#);
     let config = config(FILE);
-    let error = report(Some("skynet"), Vec::new(), &config).unwrap_err();
+    let error = filtered_report(Some("skynet"), Vec::new(), &config).unwrap_err();
     assert!(
         error
             .to_string()
@@ -253,7 +182,7 @@ fn a_platform_can_be_asked_for_alone() {
 
 #[test]
 fn where_nothing_is_limited_it_is_said_how_to() {
-    assert_snapshot!(told("", None, &[]), @r#"
+    assert_snapshot!(report("", None, &[]), @r#"
     === Quota Status ===
     Nothing is limited: no provider has `limits`, and there are no `budgets`.
 
@@ -265,20 +194,20 @@ fn where_nothing_is_limited_it_is_said_how_to() {
     budgets:
       - { name: everything, scope: overall, limit_usd: "100", per: month }
     "#);
-    assert_snapshot!(told(FILE, Some("xai"), &[]).to_string().lines().nth(1).unwrap(), @"Nothing limits xai.");
-    let json = serde_json::to_string(&told("", None, &[])).unwrap();
+    assert_snapshot!(report(FILE, Some("xai"), &[]).to_string().lines().nth(1).unwrap(), @"Nothing limits xai.");
+    let json = serde_json::to_string(&report("", None, &[])).unwrap();
     assert_snapshot!(json, @r#"{"quota":{},"budgets":[],"warnings":[]}"#);
 }
 
 #[test]
 fn many_tenants_budgets_are_not_all_shown() {
     let names: Vec<String> = (0..25).map(|at| format!("budget:team:t{at}")).collect();
-    let figures: Vec<(&str, Figures)> = names
+    let figures: Vec<(&str, MeterFigures)> = names
         .iter()
         .enumerate()
         .map(|(at, name)| (name.as_str(), (at as u64 * CENT, 0, 0)))
         .collect();
-    let report = told(FILE, None, &figures);
+    let report = report(FILE, None, &figures);
     let text = report.to_string();
     assert!(
         text.contains("tenant t24") && text.contains("tenant t5 "),

@@ -8,7 +8,10 @@ use super::{
     },
     *,
 };
-use crate::commands::quota::report::tests::{config, stand};
+use crate::render::{
+    limit::fixtures::{config, limits_with},
+    pause::example_pause,
+};
 
 fn adapters() -> Vec<Adapter> {
     let adapter = |name: &str, health| Adapter {
@@ -36,7 +39,7 @@ fn time(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-fn well() -> Report {
+fn healthy() -> Report {
     Report {
         adapters: adapters(),
         quotas: Quotas {
@@ -47,7 +50,7 @@ fn well() -> Report {
         },
         redis: Service::Answers("127.0.0.1:6379".to_owned()),
         postgres: Service::Answers("127.0.0.1:5432/longshore".to_owned()),
-        workers: Some(Places {
+        workers: Some(WorkerSlots {
             alive: 2,
             in_flight: 3,
             concurrency: 2000,
@@ -59,7 +62,7 @@ fn well() -> Report {
             running: 3,
         }]),
         lanes: vec![("quota:rpm:gemini".to_owned(), 312), ("time".to_owned(), 4)],
-        pauses: vec![crate::commands::pause::example()],
+        pauses: vec![example_pause()],
         dead_letters: Some(1),
         unrecorded_events: Some(0),
     }
@@ -88,9 +91,9 @@ fn limited() -> Report {
         until: time("2026-02-01T12:00:40Z"),
         class: longshore_shared::call::ErrorClass::Overloaded,
     };
-    let mut report = well();
+    let mut report = healthy();
     let mut quotas = std::mem::take(&mut report.quotas);
-    quotas.limits = Some(stand(&config, &figures));
+    quotas.limits = Some(limits_with(&config, &figures));
     quotas.used = Some(vec![
         used("gemini", 1_400),
         used("anthropic", 12),
@@ -163,7 +166,7 @@ fn limits_and_platforms_that_are_not_well_for_programs() {
 
 #[test]
 fn all_well_in_words() {
-    insta::assert_snapshot!(well(), @r#"
+    insta::assert_snapshot!(healthy(), @r#"
     === Orchestrator Status ===
 
     Adapters:
@@ -192,7 +195,7 @@ fn all_well_in_words() {
 
 #[test]
 fn all_well_for_programs() {
-    let json = serde_json::to_value(well()).unwrap();
+    let json = serde_json::to_value(healthy()).unwrap();
     let adapters = &json["adapters"];
     assert_eq!(
         adapters["gemini"],
