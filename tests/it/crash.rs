@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::bail;
-use longshore::local::Signal;
+use longshore_local::Signal;
 use longshore_protocol::{
     id::QueueName,
     state::{AttemptOutcome, JobState},

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, process::Stdio, time::Instant};
 
 use anyhow::ensure;
-use longshore::local::{ChildProcess, Signal};
+use longshore_local::{ChildProcess, Signal};
 use longshore_protocol::{
     dead_letter::{DeadFilter, DeadOrder, DeadQuery},
     id::QueueName,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use longshore::local::Signal;
+use longshore_local::Signal;
 use longshore_tests::stack::{Options, Process, Stack, eventually, expect_success};
 use serde_json::Value;
 

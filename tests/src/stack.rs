@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use longshore::local::{ChildProcess, LocalRedis, RedisOptions, ToolOptions, Toolbox};
+use longshore_local::{ChildProcess, LocalRedis, RedisOptions, ToolOptions, Toolbox};
 use longshore_broker::Broker;
 use longshore_ledger::Ledger;
 use longshore_protocol::{

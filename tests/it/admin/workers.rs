@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use longshore::local::Signal;
+use longshore_local::Signal;
 use longshore_tests::stack::{Options, Stack, eventually, expect_success};
 
 use super::json;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use longshore::local::{LocalRedis, RedisOptions};
+use longshore_local::{LocalRedis, RedisOptions};
 use longshore_broker::{
     Beginning, Begun, Broker, BrokerError, Delivered, Ending, Held, Parking, Spent, Takes, Wanted,
 };

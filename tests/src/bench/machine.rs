@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use longshore::local::{ChildProcess, LocalPostgres, PostgresOptions, free_port};
+use longshore_local::{ChildProcess, LocalPostgres, PostgresOptions, free_port};
 use longshore_simulator::Stats;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context as _;
-use longshore::local::{LocalPostgres, PostgresOptions};
+use longshore_local::{LocalPostgres, PostgresOptions};
 use longshore_ledger::Ledger;
 use secrecy::SecretString;
 use sqlx::{Connection as _, PgConnection};

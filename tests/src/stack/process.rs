@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use longshore::local::ChildProcess;
+use longshore_local::ChildProcess;
 
 /// How long an orderly stop may take.
 const STOP_GRACE: Duration = Duration::from_secs(30);
