@@ -1,4 +1,4 @@
-# `make help` lists what there is. Needs Rust; python3 and node are used where they are there.
+# `make help` lists the targets. Needs Rust; python3 and node are optional.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -12,10 +12,10 @@ OPTIONS ?=
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
-run: build ## Start everything, answer twenty tasks, show what they cost, stop
+run: build ## Start all services, run 20 tasks, show their cost, stop
 	target/debug/longshore dev $(OPTIONS) --demo deploy/examples/batch.json
 
-dev: build ## Start everything and keep it running until Ctrl-C
+dev: build ## Start all services and keep them running until Ctrl-C
 	target/debug/longshore dev $(OPTIONS)
 
 PROGRAMS := -p longshore -p longshore-worker -p longshore-scheduler -p longshore-simulator
@@ -46,5 +46,5 @@ lint: ## Check formatting and lints
 bench: dist ## Measure what is shipped
 	cargo run --profile dist -p longshore-tests --features jemalloc --bin longshore-bench
 
-e2e-llm: build ## Twenty real answers of a small model on this machine (needs node and python3)
+e2e-llm: build ## Run 20 prompts through a small local model (needs node and python3)
 	tests/e2e-llm/run.sh

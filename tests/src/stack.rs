@@ -17,9 +17,9 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use longshore_local::{ChildProcess, LocalRedis, RedisOptions, ToolOptions, Toolbox};
 use longshore_broker::Broker;
 use longshore_ledger::Ledger;
+use longshore_local::{ChildProcess, LocalRedis, RedisOptions, ToolOptions, Toolbox};
 use longshore_protocol::{
     id::{JobId, Namespace, Place, QueueName},
     outcome::Outcome,

@@ -30,47 +30,47 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Submit one task and wait for its answer
+    /// Submit a task and wait for the answer
     Submit(submit::Arguments),
-    /// Submit many tasks from a file and wait for their answers
+    /// Submit the tasks of a file and wait for the answers
     Batch(batch::Arguments),
-    /// Run the tasks of a project's file and wait for their answers
+    /// Run the tasks of a project's tasks.yaml and wait for the answers
     Run(run::Arguments),
-    /// Begin, show, list, stop and go on with chains of steps
+    /// Start, show, list, cancel and retry chains
     Chain(chain::Arguments),
     /// Show, list, explain, cancel and wait for jobs
     Jobs(jobs::Arguments),
     /// Show platforms, queues and services
     Status(status::Arguments),
-    /// Show what is used of quotas and budgets
+    /// Show the usage of quotas and budgets
     Quota(quota::Arguments),
-    /// Show what was spent, by day, platform, type or chain
+    /// Show costs by day, platform, type or chain
     Costs(costs::Arguments),
-    /// Add, list, pause, resume, remove and run jobs that recur
+    /// Add, list, pause, resume, remove and run recurring jobs
     Cron(cron::Arguments),
     /// List, show, edit, replay and purge dead letters
     Dlq(dlq::Arguments),
-    /// Show who would answer a task, and why, without asking anyone
+    /// Show which platforms would answer a task, and why, without calling them
     Route(route::Arguments),
-    /// Show how full the queues and lanes are
+    /// Show the length of queues and lanes
     Queues(queues::Arguments),
-    /// Show who works, and on what
+    /// Show workers and their jobs in flight
     Workers(workers::Arguments),
-    /// Pause a queue, a type of jobs or a provider
+    /// Pause a queue, a job type or a provider
     Pause(pause::PauseArguments),
-    /// Resume what was paused
+    /// Resume a paused queue, job type or provider
     Resume(pause::ResumeArguments),
-    /// Hold the record against what stands in Redis
+    /// Compare the ledger with Redis and report differences
     Reconcile(reconcile::Arguments),
-    /// List the models, name the cheapest, import prices
+    /// List models, find the cheapest, import prices
     Models(models::Arguments),
-    /// Show, check, compare and push the configuration
+    /// Show, validate, compare and push the configuration
     Config(config::Arguments),
-    /// Bring the Postgres tables up to date
+    /// Apply Postgres migrations
     Migrate(migrate::Arguments),
-    /// Check the set-up and say what to do
+    /// Check the setup and suggest fixes
     Doctor(doctor::Arguments),
-    /// Start everything on this machine
+    /// Start all services on this machine
     Dev(dev::Arguments),
 }
 

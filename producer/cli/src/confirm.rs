@@ -7,10 +7,10 @@ use crate::error::CommandError;
 /// Whether a command may do what it found.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Consent {
-    /// Only say which they are
+    /// Only show which ones
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     pub(crate) yes: bool,
 }

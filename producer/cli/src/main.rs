@@ -17,7 +17,7 @@ use clap::Parser;
 
 use crate::{commands::Command, error::CommandError};
 
-/// A durable job queue for LLM work: put prompts in, get answers and their exact cost out.
+/// A durable job queue for LLM work: enqueue prompts, get answers and their exact cost.
 ///
 /// Exit codes: 0 success, 1 a task failed, 2 bad arguments, configuration, or a service that cannot be
 /// reached.

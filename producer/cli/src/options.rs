@@ -17,16 +17,16 @@ const FAMILIAR_PLATFORMS: [&str; 2] = ["claude_code", "chatgpt"];
 /// Labels that a job must have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub(crate) struct LabelFilter {
-    /// Of this type
+    /// Only of this type
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) task_type: Option<String>,
-    /// Of this queue
+    /// Only of this queue
     #[arg(long, value_parser = QueueName::parse)]
     pub(crate) queue: Option<QueueName>,
-    /// Of this tenant
+    /// Only of this tenant
     #[arg(long)]
     pub(crate) tenant: Option<String>,
-    /// Of this chain
+    /// Only of this chain
     #[arg(long)]
     pub(crate) chain_id: Option<String>,
 }

@@ -7,10 +7,10 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use longshore_local::{LocalRedis, RedisOptions};
 use longshore_broker::{
     Beginning, Begun, Broker, BrokerError, Delivered, Ending, Held, Parking, Spent, Takes, Wanted,
 };
+use longshore_local::{LocalRedis, RedisOptions};
 use longshore_protocol::{
     checkpoint::Resume,
     dead_letter::{Kept, Letter, Replaying},

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context as _;
-use longshore_local::{LocalPostgres, PostgresOptions};
 use longshore_ledger::Ledger;
+use longshore_local::{LocalPostgres, PostgresOptions};
 use secrecy::SecretString;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;

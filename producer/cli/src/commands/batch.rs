@@ -29,9 +29,9 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Wait for a batch that was put in before, and write its results
+    /// Wait for an existing batch and write its results
     Wait(wait::Arguments),
-    /// Show how far a batch is
+    /// Show the progress of a batch
     Show(show::Arguments),
 }
 

@@ -32,19 +32,19 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Begin a chain out of a file and wait for its end
+    /// Start a chain from a file and wait for it to end
     Run(run::Arguments),
-    /// Show a chain: its steps as a tree, with states, times and costs
+    /// Show the steps of a chain as a tree, with states, times and costs
     Show(show::Arguments),
-    /// List chains, the newest first
+    /// List chains, newest first
     List(list::Arguments),
-    /// Wait until a chain has ended
+    /// Wait for a chain to end
     Wait(wait::Arguments),
-    /// Stop a chain: cancel what runs and start nothing more
+    /// Cancel a chain: stop running steps and start no more
     Cancel(cancel::Arguments),
-    /// Go on with a chain from the steps that failed, keeping what was paid for
+    /// Run the failed steps of a chain again and keep the other answers
     Retry(retry::Arguments),
-    /// Draw a chain as a graph
+    /// Print a chain as a graph
     Graph(graph::Arguments),
 }
 

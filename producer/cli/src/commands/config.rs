@@ -25,13 +25,13 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Show every setting as it is
+    /// Show every setting and its value
     Show(show::Arguments),
-    /// Check a file; needs neither Redis nor Postgres
+    /// Validate a file; needs neither Redis nor Postgres
     Validate(validate::Arguments),
-    /// Show what a file would change; exit code 1 if it would change anything
+    /// Show what a file would change; exit code 1 if anything differs
     Diff(diff::Arguments),
-    /// Give a file to every running service, without a restart
+    /// Push a file to every running service, without a restart
     Push(push::Arguments),
 }
 

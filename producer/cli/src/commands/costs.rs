@@ -16,19 +16,19 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Of this day, in UTC; without it, of today
+    /// Day (UTC) [default: today]
     #[arg(long, value_name = "YYYY-MM-DD", group = "which")]
     date: Option<NaiveDate>,
-    /// Since then: 30m, 2h, 7d, a date, or RFC 3339
+    /// Since: 30m, 2h, 7d, a date, or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = options::since, group = "which")]
     since: Option<DateTime<Utc>>,
-    /// Of all time
+    /// All time
     #[arg(long, group = "which")]
     all: bool,
-    /// Of this chain, step by step and task by task
+    /// Costs of this chain, by step and task
     #[arg(long, value_name = "ID", group = "which")]
     chain_id: Option<String>,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -23,15 +23,15 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Let a job recur
+    /// Add a recurring job
     Add(add::Arguments),
-    /// List the recurring jobs with their next and last ticks
+    /// List recurring jobs with their next and last ticks
     List(list::Arguments),
-    /// Let a recurring job rest; what would come meanwhile is not missed
+    /// Pause a recurring job; ticks during the pause do not count as missed
     Pause(Named),
-    /// Let a recurring job that rests go on
+    /// Resume a paused recurring job
     Resume(Named),
-    /// Take a recurring job away
+    /// Remove a recurring job
     Remove(Named),
     /// Enqueue a recurring job once, now
     Run(Named),
@@ -39,7 +39,7 @@ enum Action {
 
 #[derive(Debug, clap::Args)]
 struct Named {
-    /// Its name
+    /// Name
     #[arg(value_parser = CronName::parse)]
     name: CronName,
 }

@@ -38,25 +38,25 @@ const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Where data, logs and addresses are kept; what is there is used again
+    /// Directory of data, logs and addresses; existing data is reused
     #[arg(long, value_name = "DIR", default_value = ".longshore")]
     dir: PathBuf,
-    /// Workers to start
+    /// Number of workers
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
-    /// Let the simulator answer even where provider keys are set
+    /// Use the simulator even if provider keys are set
     #[arg(long, conflicts_with = "no_simulator")]
     simulator: bool,
-    /// Do not start the simulator even where no provider key is set
+    /// Do not use the simulator even if no provider key is set
     #[arg(long)]
     no_simulator: bool,
-    /// Run the command after `--` when everything is ready, then stop and exit with its code
+    /// Run the command after `--` when all services are ready, then stop and exit with its code
     #[arg(long, requires = "command", conflicts_with = "demo")]
     exec: bool,
-    /// Run the tasks of this batch file, show their answers and costs, then stop
+    /// Run the tasks of this batch file, show answers and costs, then stop
     #[arg(long, value_name = "FILE")]
     demo: Option<PathBuf>,
-    /// The command for --exec, and its arguments
+    /// Command for --exec, with its arguments
     #[arg(last = true, requires = "exec", value_name = "COMMAND")]
     command: Vec<OsString>,
 }

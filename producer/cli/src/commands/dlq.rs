@@ -28,15 +28,15 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List dead letters, the newest first
+    /// List dead letters, newest first
     List(list::Arguments),
-    /// Show all of a dead letter
+    /// Show a dead letter in full
     Show(show::Arguments),
     /// Change the message of a dead letter
     Edit(edit::Arguments),
-    /// Put dead letters into their queues again
+    /// Enqueue dead letters again
     Replay(replay::Arguments),
-    /// Take dead letters out of Redis; they stay archived in Postgres
+    /// Remove dead letters from Redis; they stay archived in Postgres
     Purge(purge::Arguments),
 }
 

@@ -26,15 +26,15 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List jobs, the newest first
+    /// List jobs, newest first
     List(list::Arguments),
-    /// Tell the whole story of a job
+    /// Show the full history of a job
     Show(show::Arguments),
-    /// Say why a job waits
+    /// Explain why a job waits
     Why(why::Arguments),
-    /// Ask for jobs to be cancelled
+    /// Cancel jobs
     Cancel(cancel::Arguments),
-    /// Wait until jobs have ended
+    /// Wait for jobs to end
     Wait(wait::Arguments),
 }
 

@@ -8,7 +8,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Only list what is still to be applied; exit code 1 if there is anything
+    /// Only list pending migrations; exit code 1 if there are any
     #[arg(long)]
     check: bool,
 }

@@ -21,11 +21,11 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List the models that jobs can go to, the cheapest first
+    /// List the available models, cheapest first
     List(list::Arguments),
-    /// Name the cheapest model for something
+    /// Find the cheapest model with a capability or tier
     Cheapest(cheapest::Arguments),
-    /// Turn a price file of LiteLLM's into models of a longshore.yaml
+    /// Convert LiteLLM's price file into models for longshore.yaml
     Import(import::Arguments),
 }
 

@@ -23,13 +23,13 @@ use crate::{
 pub(crate) struct PauseArguments {
     #[command(flatten)]
     what: What,
-    /// Why, for those who ask what their jobs wait for
+    /// Reason, shown to people whose jobs wait
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: Option<String>,
-    /// Resume by itself after so long: 30s, 10m, 2h, 7d
+    /// Resume automatically after: 30s, 10m, 2h, 7d
     #[arg(long = "for", value_name = "SPAN", value_parser = options::span)]
     lasts: Option<Duration>,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -39,16 +39,16 @@ pub(crate) struct PauseArguments {
 pub(crate) struct ResumeArguments {
     #[command(flatten)]
     what: What,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 #[derive(Debug, clap::Args)]
 struct What {
-    /// What it is
+    /// What to pause or resume
     kind: Kind,
-    /// Its name
+    /// Name
     name: String,
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     /// Only the limits of this platform
     #[arg(long)]
     platform: Option<String>,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

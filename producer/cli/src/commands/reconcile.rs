@@ -27,13 +27,13 @@ const RECORDING_LIMIT: Duration = Duration::from_secs(15);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Jobs and dead letters since then: 30m, 2h, 7d, a date, or RFC 3339
+    /// Compare jobs and dead letters since: 30m, 2h, 7d, a date, or RFC 3339
     #[arg(long, default_value = "1d", value_parser = options::since)]
     since: DateTime<Utc>,
-    /// Name calls that have been under way for longer
+    /// Report calls that have been in flight for longer
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = options::span)]
     in_flight: Duration,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

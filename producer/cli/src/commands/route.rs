@@ -23,31 +23,31 @@ use crate::{
 pub(crate) struct Arguments {
     /// JSON file with a task or a list of tasks; `-` reads stdin
     file: Option<PathBuf>,
-    /// Say why: every step of the decision, and what each candidate may cost
+    /// Show every step of the decision, and the possible cost of each candidate
     #[arg(long)]
     explain: bool,
-    /// What would be asked, in the place of a file
+    /// Prompt, instead of a file
     #[arg(long, short, allow_hyphen_values = true)]
     prompt: Option<String>,
-    /// The prompt's task type
+    /// Job type
     #[arg(long = "type", short = 't', value_name = "TYPE", requires = "prompt")]
     task_type: Option<String>,
-    /// The platform that it would like
+    /// Preferred platform
     #[arg(long, requires = "prompt")]
     platform: Option<String>,
-    /// The model that it insists on
+    /// Pinned model
     #[arg(long, requires = "prompt")]
     model: Option<String>,
-    /// How much harm a wrong answer does: low, medium, high
+    /// Harm that a wrong answer would do: low, medium, high
     #[arg(long, requires = "prompt")]
     risk: Option<String>,
-    /// The field that it is from, such as core, api, docs
+    /// Area of the task, for example core, api, docs
     #[arg(long, requires = "prompt")]
     area: Option<String>,
-    /// How hard it is: simple, medium, complex
+    /// Difficulty: simple, medium, complex
     #[arg(long, requires = "prompt")]
     complexity: Option<String>,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

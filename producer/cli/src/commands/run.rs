@@ -37,32 +37,32 @@ pub(crate) struct Arguments {
         long,
         value_name = "FILE",
         // Without the quotes of the comment.
-        help = "The file of tasks [default: LONGSHORE_TASKS_FILE, or .orchestrator/tasks.yaml in the working directory]"
+        help = "File of tasks [default: LONGSHORE_TASKS_FILE, or .orchestrator/tasks.yaml in the working directory]"
     )]
     tasks: Option<PathBuf>,
-    /// Only this task
+    /// Run only this task
     #[arg(long, value_name = "ID")]
     task_id: Option<String>,
     /// Where the files of the tasks are read from
     #[arg(
         long,
         value_name = "DIR",
-        help = "Where the files of the tasks are read from [default: LONGSHORE_WORKING_DIR, or the current directory]"
+        help = "Directory of the files that tasks read [default: LONGSHORE_WORKING_DIR, or the current directory]"
     )]
     working_dir: Option<PathBuf>,
-    /// The queue
+    /// Queue
     #[arg(long, value_name = "NAME", default_value = DEFAULT_QUEUE)]
     queue: String,
-    /// Show what would be put in, and put in nothing
+    /// Show the jobs without enqueueing them
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask, even if the tasks would use up most of a quota or budget
+    /// Do not ask for confirmation if the tasks would use most of a quota or budget
     #[arg(long, short)]
     yes: bool,
     /// Write the result as JSON to this file
     #[arg(long, short, value_name = "FILE", conflicts_with = "dry_run")]
     output: Option<PathBuf>,
-    /// Text for people, JSON for programs
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

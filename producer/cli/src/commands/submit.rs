@@ -25,7 +25,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// What to ask; `-` reads it from stdin
+    /// Prompt; `-` reads it from stdin
     #[arg(long, short, allow_hyphen_values = true)]
     prompt: String,
     /// Task type: `code_generation`, `research`, `data_analysis`, `refactoring`, `documentation`,
@@ -36,57 +36,55 @@ pub(crate) struct Arguments {
         value_name = "TYPE",
         default_value = DEFAULT_TYPE,
         // Without the quotes of the comment.
-        help = "Task type: code_generation, research, data_analysis, refactoring, documentation, code_review, \
-                sql_db_work, testing, debugging, planning, or any other name that the configuration routes"
+        help = "Job type: code_generation, research, data_analysis, refactoring, documentation, code_review, sql_db_work, testing, debugging, planning, or any other name that the configuration routes"
     )]
     task_type: String,
     /// The platform to ask first.
     #[arg(
         long,
-        help = "The platform to ask first: claude_code, chatgpt, gemini, or any other of the configuration [default: \
-                the cheapest that fits]"
+        help = "Preferred platform: claude_code, chatgpt, gemini, or any other in the configuration [default: the cheapest suitable one]"
     )]
     platform: Option<String>,
-    /// The model to ask, and no other on its platform
+    /// Pin the task to this model
     #[arg(long)]
     model: Option<String>,
-    /// The chain of tasks that the cost belongs to
+    /// Chain under which the cost is summed
     #[arg(long, value_name = "ID")]
     chain_id: Option<String>,
-    /// Seconds that one attempt may take
+    /// Time limit of one attempt
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = options::seconds, allow_hyphen_values = true)]
     timeout: Duration,
     /// Write the result as JSON to this file
     #[arg(long, short, value_name = "FILE", conflicts_with = "detach")]
     output: Option<PathBuf>,
-    /// The queue
+    /// Queue
     #[arg(long, value_name = "NAME", default_value = DEFAULT_QUEUE)]
     queue: String,
-    /// An id of your own: the same task submitted twice with it runs once
+    /// Id of the task; submitting the same task twice with one id runs it once
     #[arg(long)]
     id: Option<String>,
-    /// The most tokens of the answer
+    /// Maximum tokens of the answer
     #[arg(long, value_name = "TOKENS")]
     max_tokens: Option<u32>,
-    /// Instructions before the prompt
+    /// System instructions
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     system: Option<String>,
-    /// Seconds before the task may start
+    /// Delay before the task may start
     #[arg(long, value_name = "SECONDS", value_parser = options::seconds, allow_hyphen_values = true)]
     delay: Option<Duration>,
-    /// Whose task it is
+    /// Tenant of the task
     #[arg(long)]
     tenant: Option<String>,
-    /// A JSON object that comes back with the result
+    /// JSON object that is returned with the result
     #[arg(long, value_name = "JSON")]
     metadata: Option<String>,
-    /// Try no other platform when the first fails
+    /// Do not fall back to other platforms
     #[arg(long)]
     no_fallback: bool,
     /// Do not wait for the answer
     #[arg(long)]
     detach: bool,
-    /// Text for people, JSON for programs
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

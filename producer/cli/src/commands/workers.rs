@@ -22,25 +22,25 @@ use crate::{
 pub(crate) struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Show a worker and the jobs that it has
+    /// Show a worker and its jobs in flight
     Show(ShowArguments),
 }
 
 #[derive(Debug, clap::Args)]
 struct ShowArguments {
-    /// The worker; the head of its id is enough
+    /// Worker id, or the start of it
     id: String,
-    /// At most so many jobs
+    /// Maximum number of jobs
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

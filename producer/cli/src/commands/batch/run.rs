@@ -27,48 +27,49 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// File of tasks: a JSON list, JSON Lines or CSV; `-` reads stdin
+    /// File of tasks: JSON list, JSON Lines or CSV; `-` reads stdin
     #[arg(
         value_name = "INPUT",
         required_unless_present = "input",
         conflicts_with = "input"
     )]
     file: Option<PathBuf>,
-    /// The same, as an option
+    /// Same as the argument INPUT
     #[arg(long, short, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// In which form the tasks stand there [default: by the file's name, else json]
+    /// Format of the file [default: from the file name, else json]
     #[arg(long, value_enum, value_name = "FORMAT")]
     input_format: Option<InputFormat>,
-    /// CSV: the prompt, with the columns as variables, such as 'Summarise {{ title }}: {{ body }}'
+    /// CSV: template of the prompt with columns as variables, for example 'Summarise {{ title }}:
+    /// {{ body }}'
     #[arg(long, value_name = "TEMPLATE")]
     prompt: Option<String>,
-    /// CSV: columns that are fields of the task by their names, such as id,tenant,model
+    /// CSV: columns that become fields of the task, for example id,tenant,model
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     fields: Vec<String>,
-    /// Write the results as JSON to this file, or to a new file in this folder
+    /// Write the results as JSON to this file, or to a new file in this directory
     #[arg(long, short, value_name = "FILE|DIR/", conflicts_with = "detach")]
     output: Option<PathBuf>,
-    /// The most tasks at work at once, whatever the number of workers
+    /// Maximum tasks in flight at once, over all workers
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     parallel: u32,
-    /// Try other platforms when one fails
+    /// Fall back to other platforms when one fails
     #[arg(long)]
     fallback: bool,
-    /// The queue
+    /// Queue
     #[arg(long, value_name = "NAME", default_value = DEFAULT_QUEUE)]
     queue: String,
-    /// An id of your own: the same command again puts in what is missing, each task once [default:
+    /// Id of the batch; repeating the command with it continues the batch, each task once [default:
     /// a new one]
     #[arg(long, visible_alias = "chain-id", value_name = "ID", value_parser = ChainId::parse)]
     id: Option<ChainId>,
     /// Do not wait for the answers
     #[arg(long)]
     detach: bool,
-    /// Do not ask, even if the batch would use up most of a quota or budget
+    /// Do not ask for confirmation if the batch would use most of a quota or budget
     #[arg(long, short)]
     yes: bool,
-    /// Text for people, JSON for programs
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

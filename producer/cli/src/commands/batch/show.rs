@@ -29,10 +29,10 @@ const QUIET: TimeDelta = TimeDelta::seconds(30);
 /// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The batch
+    /// Batch id
     #[arg(value_name = "ID", value_parser = ChainId::parse)]
     id: ChainId,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -15,13 +15,13 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The batch
+    /// Batch id
     #[arg(value_name = "ID", value_parser = ChainId::parse)]
     id: ChainId,
-    /// Write the results as JSON to this file, or to a new file in this folder
+    /// Write the results as JSON to this file, or to a new file in this directory
     #[arg(long, short, value_name = "FILE|DIR/")]
     output: Option<PathBuf>,
-    /// Text for people, JSON for programs
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -23,10 +23,10 @@ enum Language {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A chain that was begun, or the file of one, JSON or YAML; `-` reads stdin
+    /// Id of a chain, or a chain document, JSON or YAML; `-` reads stdin
     #[arg(value_name = "ID|FILE")]
     source: String,
-    /// Mermaid (GitHub draws it) or dot (Graphviz does)
+    /// Mermaid (rendered by GitHub) or dot (rendered by Graphviz)
     #[arg(long, value_enum, default_value_t)]
     format: Language,
 }

@@ -29,16 +29,16 @@ const SEARCHED: usize = 2000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// In this state
+    /// Only in this state
     #[arg(long, value_parser = state)]
     state: Option<ChainState>,
-    /// Of this name
+    /// Only with this name
     #[arg(long)]
     name: Option<String>,
-    /// At most so many
+    /// Maximum number of entries
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -17,22 +17,23 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The chain's document, JSON or YAML; `-` reads stdin
+    /// Chain document, JSON or YAML; `-` reads stdin
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// An id of your own: the same chain begun twice with it runs once, and the second command waits for the first
+    /// Id of the chain; starting the same chain twice with one id runs it once, and the second
+    /// command waits for it
     #[arg(long, value_parser = ChainId::parse)]
     id: Option<ChainId>,
-    /// The queue
+    /// Queue
     #[arg(long, value_name = "NAME", default_value = DEFAULT_QUEUE)]
     queue: String,
-    /// Do not wait for the end
+    /// Do not wait for the chain to end
     #[arg(long)]
     detach: bool,
     /// Write the result as JSON to this file
     #[arg(long, short, value_name = "FILE", conflicts_with = "detach")]
     output: Option<PathBuf>,
-    /// Text for people, JSON for programs
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -12,10 +12,10 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The chain
+    /// Chain id
     #[arg(value_name = "ID", value_parser = ChainId::parse)]
     id: ChainId,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

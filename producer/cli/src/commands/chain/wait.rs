@@ -27,13 +27,13 @@ const ITEMS: usize = 3;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The chain
+    /// Chain id
     #[arg(value_name = "ID", value_parser = ChainId::parse)]
     id: ChainId,
-    /// Give up after so many seconds
+    /// Give up after this many seconds
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -17,10 +17,10 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The file to compare with what is pushed, or with the local file where nothing is [default: the
-    /// local file]
+    /// File to compare with the pushed configuration, or with the local file if none is pushed
+    /// [default: the local file]
     file: Option<PathBuf>,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

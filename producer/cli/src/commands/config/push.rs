@@ -18,13 +18,13 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The file to push; every key in it must be the name of a variable, as in ${NAME}
+    /// File to push; every key in it must be the name of a variable, as in ${NAME}
     #[arg(required_unless_present = "clear", conflicts_with = "clear")]
     file: Option<PathBuf>,
-    /// Take what is pushed away: each service goes by its own file again
+    /// Remove the pushed configuration; each service uses its own file again
     #[arg(long)]
     clear: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     yes: bool,
 }

@@ -18,10 +18,10 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// Also show where each setting stands
+    /// Also show where each value comes from
     #[arg(long)]
     origin: bool,
 }

@@ -19,9 +19,9 @@ const EXIT_WRONG: u8 = 2;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The file [default: the one that services here would read]
+    /// File to validate [default: the one that services here read]
     file: Option<PathBuf>,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

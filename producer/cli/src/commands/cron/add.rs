@@ -18,10 +18,10 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// What to call it: 1 to 64 characters of [A-Za-z0-9._-]
+    /// Name: 1 to 64 characters of [A-Za-z0-9._-]
     #[arg(value_parser = CronName::parse)]
     name: CronName,
-    /// Minute, hour, day, month and weekday, or @daily and the like: "0 3 * * *"
+    /// Cron expression (minute, hour, day, month, weekday), or @daily and similar: "0 3 * * *"
     #[arg(
         long,
         value_name = "CRON",
@@ -29,19 +29,19 @@ pub(super) struct Arguments {
         conflicts_with = "every"
     )]
     schedule: Option<String>,
-    /// Instead of a schedule, the time between two runs: 30s, 10m, 1d
+    /// Interval instead of a schedule: 30s, 10m, 1d
     #[arg(long, value_name = "TIME")]
     every: Option<String>,
-    /// The time zone whose clock the schedule goes by [default: UTC]
+    /// Time zone of the schedule [default: UTC]
     #[arg(long, value_name = "ZONE", conflicts_with = "every")]
     timezone: Option<String>,
-    /// What becomes of ticks that no scheduler was there for: skip, once (one run for all), all
+    /// What to do with ticks missed while no scheduler ran: skip, once (one run for all), all
     #[arg(long, value_name = "WORD", default_value = "once")]
     missed: String,
-    /// The queue
+    /// Queue
     #[arg(long, value_name = "NAME", default_value = DEFAULT_QUEUE)]
     queue: String,
-    /// What to ask; `-` reads it from stdin
+    /// Prompt; `-` reads it from stdin
     #[arg(
         long,
         short,
@@ -50,7 +50,7 @@ pub(super) struct Arguments {
         allow_hyphen_values = true
     )]
     prompt: Option<String>,
-    /// A file with the job as JSON, all its fields but `id`; `-` reads it from stdin
+    /// File with the job as JSON, without `id`; `-` reads stdin
     #[arg(long, value_name = "FILE")]
     job: Option<PathBuf>,
 }

@@ -23,19 +23,19 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The dead letter
+    /// Id of the dead letter
     #[arg(value_parser = JobId::parse)]
     id: JobId,
-    /// Set a field; VALUE is JSON where it is JSON, else text; null takes the field away
+    /// Set a field; VALUE is parsed as JSON, else taken as text; null removes the field
     #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = parse_assignment, conflicts_with_all = ["file", "editor"])]
     set: Vec<Assignment>,
-    /// Replace the whole message by the JSON of this file (`-`: standard input)
+    /// Replace the whole message with the JSON of this file; `-` reads stdin
     #[arg(long, value_name = "FILE", conflicts_with = "editor")]
     file: Option<std::path::PathBuf>,
-    /// Open the message in $VISUAL or $EDITOR (so it is when nothing else is asked for)
+    /// Open the message in $VISUAL or $EDITOR (the default without other options)
     #[arg(long)]
     editor: bool,
-    /// Keep the message even if it is malformed
+    /// Save the message even if it is malformed
     #[arg(long)]
     force: bool,
 }

@@ -12,28 +12,28 @@ use crate::options;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub(super) struct Filter {
-    /// Of this type
+    /// Only of this type
     #[arg(long = "type", value_name = "TYPE")]
     task_type: Option<String>,
-    /// That failed last on this platform
+    /// Only if this platform failed last
     #[arg(long)]
     platform: Option<String>,
-    /// For this reason, as the list shows it
+    /// Only with this reason, as shown in the list
     #[arg(long)]
     reason: Option<String>,
-    /// Dead since then: 30m, 2h, 7d, a date, or RFC 3339
+    /// Only dead since: 30m, 2h, 7d, a date, or RFC 3339
     #[arg(long, value_parser = options::since)]
     since: Option<DateTime<Utc>>,
-    /// Dead before then: 7d (older than that), a date, or RFC 3339
+    /// Only dead before: 7d (older than seven days), a date, or RFC 3339
     #[arg(long, value_parser = options::since)]
     until: Option<DateTime<Utc>>,
-    /// Of this tenant
+    /// Only of this tenant
     #[arg(long)]
     tenant: Option<String>,
-    /// Of this chain
+    /// Only of this chain
     #[arg(long)]
     chain_id: Option<String>,
-    /// Out of this queue
+    /// Only from this queue
     #[arg(long, value_parser = QueueName::parse)]
     queue: Option<QueueName>,
 }

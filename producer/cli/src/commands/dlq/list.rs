@@ -27,13 +27,13 @@ const ERROR_HEAD: usize = 60;
 pub(super) struct Arguments {
     #[command(flatten)]
     filter: Filter,
-    /// At most so many
+    /// Maximum number of entries
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// Those after this one: the next page, as the last one names it
+    /// Start after this cursor, which the previous page prints
     #[arg(long, value_name = "CURSOR")]
     after: Option<DeadCursor>,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -25,10 +25,10 @@ use crate::{
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
-    /// Go on with a replay of --all that was interrupted
+    /// Continue an interrupted replay of --all
     #[arg(long = "continue", value_name = "REPLAY", conflicts_with_all = ["dry_run", "yes"])]
     continued: Option<String>,
-    /// At most so many a second (50, or 50/s)
+    /// Maximum replays per second (50, or 50/s)
     #[arg(long, value_name = "N", value_parser = parse_rate)]
     rate: Option<NonZeroU32>,
 }

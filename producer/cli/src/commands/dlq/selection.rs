@@ -26,10 +26,10 @@ const PAGE: usize = 1000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Selection {
-    /// These dead letters
+    /// Ids of dead letters
     #[arg(value_name = "ID", value_parser = JobId::parse)]
     ids: Vec<JobId>,
-    /// All dead letters that fit the filters
+    /// All dead letters that match the filters
     #[arg(long)]
     all: bool,
     #[command(flatten)]

@@ -27,10 +27,10 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The dead letter
+    /// Id of the dead letter
     #[arg(value_parser = JobId::parse)]
     id: JobId,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -14,17 +14,17 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The jobs
+    /// Job ids
     #[arg(value_name = "ID", value_parser = JobId::parse, required_unless_present = "all", conflicts_with = "all")]
     ids: Vec<JobId>,
-    /// All jobs that have not ended and fit the filters
+    /// All jobs that have not ended and match the filters
     #[arg(long)]
     all: bool,
     #[command(flatten)]
     filter: LabelFilter,
     #[command(flatten)]
     consent: Consent,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -35,21 +35,21 @@ const PROMPT_HEAD: usize = 40;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// In this state
+    /// Only in this state
     #[arg(long, value_parser = state)]
     state: Option<JobState>,
     #[command(flatten)]
     labels: LabelFilter,
-    /// That this platform answered, or was asked for last
+    /// Only jobs that this platform answered, or that called it last
     #[arg(long)]
     platform: Option<String>,
-    /// Received since then: 30m, 2h, 7d, a date, or RFC 3339
+    /// Only received since: 30m, 2h, 7d, a date, or RFC 3339
     #[arg(long, value_parser = options::since)]
     since: Option<DateTime<Utc>>,
-    /// At most so many
+    /// Maximum number of entries
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -29,13 +29,13 @@ const CHECK_PAUSE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The jobs
+    /// Job ids
     #[arg(required = true, value_name = "ID", value_parser = JobId::parse)]
     ids: Vec<JobId>,
-    /// Give up after so many seconds
+    /// Give up after this many seconds
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -17,10 +17,9 @@ const SHOWN: usize = 10;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::commands) struct Arguments {
-    #[arg(help = "The price file, in the form of LiteLLM's model_prices_and_context_window.json")]
+    #[arg(help = "Price file in the format of LiteLLM's model_prices_and_context_window.json")]
     file: PathBuf,
-    /// Only the models of this platform; may be given more than once [default: all of the
-    /// configuration]
+    /// Only the models of this platform; repeat for several [default: all in the configuration]
     #[arg(long = "provider", value_name = "PLATFORM")]
     providers: Vec<String>,
     /// Write the models to this file [default: stdout]

@@ -23,16 +23,16 @@ use crate::{
 pub(in crate::commands) struct Arguments {
     #[command(flatten)]
     wanted: Wanted,
-    /// At most so many dollars per 1K input tokens: 0.01 is $10 per million
+    /// Maximum dollars per 1K input tokens: 0.01 is $10 per million
     #[arg(long, value_name = "USD", value_parser = dollar_amount)]
     max_cost: Option<Usd>,
-    /// At this platform
+    /// Only of this platform
     #[arg(long)]
     platform: Option<String>,
-    /// Also those that are withdrawn, and of platforms that are off
+    /// Include withdrawn models and disabled platforms
     #[arg(long)]
     all: bool,
-    /// How to answer
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -12,11 +12,10 @@ pub(super) struct Wanted {
         long = "capability",
         value_name = "CAPABILITY",
         value_parser = capability,
-        help = "Good at this: code, analysis, planning, review, complex_reasoning, docs, simple_tasks, \
-                tools, json_schema; given more than once, at all of them"
+        help = "Only with this capability: code, analysis, planning, review, complex_reasoning, docs, simple_tasks, tools, json_schema; repeat to require several"
     )]
     pub(super) capabilities: Vec<Capability>,
-    /// Of this tier: fast, standard or advanced
+    /// Only of this tier: fast, standard or advanced
     #[arg(long, value_parser = tier)]
     pub(super) tier: Option<Tier>,
 }
