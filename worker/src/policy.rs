@@ -89,6 +89,6 @@ impl Policies {
 
     /// Somebody said that a configuration was pushed: it is looked for at once.
     pub fn look(&self) {
-        self.live.look();
+        self.live.refresh();
     }
 }

@@ -23,7 +23,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     if pending.is_empty() {
         output::line(format_args!(
             "The tables at {} are up to date.",
-            ledger.at()
+            ledger.address()
         ));
         return Ok(Done::Success);
     }
@@ -33,7 +33,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
         }
         output::note(format_args!(
             "`longshore migrate` applies them to {}.",
-            ledger.at()
+            ledger.address()
         ));
         return Ok(Done::Failure);
     }
@@ -43,7 +43,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Done,
     }
     output::line(format_args!(
         "The tables at {} are up to date.",
-        ledger.at()
+        ledger.address()
     ));
     Ok(Done::Success)
 }
@@ -53,7 +53,7 @@ pub(super) async fn explained(ledger: &Ledger, error: LedgerError) -> CommandErr
     match ledger.pending_migrations().await {
         Ok(pending) if !pending.is_empty() => CommandError::Input(format!(
             "the tables at {} are not up to date; run `longshore migrate`",
-            ledger.at()
+            ledger.address()
         )),
         _ => error.into(),
     }

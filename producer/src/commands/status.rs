@@ -115,7 +115,7 @@ async fn used(
                 .by_platform
                 .into_iter()
                 .map(|line| (line.name, line.attempts));
-            Ok((ledger.at().to_owned(), used.collect()))
+            Ok((ledger.address().to_owned(), used.collect()))
         }
         Err(error) => Err(migrate::explained(&ledger, error).await),
     }

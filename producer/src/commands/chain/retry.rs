@@ -100,7 +100,7 @@ async fn record(letters: &[Key], session: &Session) {
     let told = async {
         let ledger = session.ledger().await?;
         for chunk in letters.chunks(CHUNK) {
-            ledger.dead_gone(chunk, DeadResolution::Replayed).await?;
+            ledger.resolve_dead_letters(chunk, DeadResolution::Replayed).await?;
         }
         Ok::<_, CommandError>(())
     };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError};
-use longshore_ledger::{DeadKey, Ledger};
+use longshore_ledger::{DeadLetterKey, Ledger};
 use longshore_protocol::{
     dead_letter::{DeadFilter, DeadOrder, DeadQuery},
     id::QueueName,
@@ -45,10 +45,10 @@ pub(super) async fn all(
         dead_letters: letters(broker, ledger, since, &mut found).await?,
         open_jobs: open_jobs(broker, ledger, since, &mut found).await?,
     };
-    for short in ledger.short_jobs(since, MOST).await? {
+    for short in ledger.jobs_missing_attempts(since, MOST).await? {
         let text = format!(
             "had {}, of which {} recorded",
-            many(short.said, "attempt"),
+            many(short.reported, "attempt"),
             short.recorded
         );
         found.push(Difference::new(Kind::AttemptsUnrecorded, short.id, text));
@@ -138,7 +138,7 @@ async fn outcomes(
     loop {
         let (next, ids) = broker.outcome_page(cursor).await?;
         seen += ids.len();
-        for id in ledger.not_ended(&ids).await? {
+        for id in ledger.unfinished_ids(&ids).await? {
             let text = "its outcome is in Redis, but the record does not say that it ended";
             found.push(Difference::new(Kind::EndUnrecorded, id, text));
         }
@@ -166,15 +166,15 @@ async fn letters(
     loop {
         let page = broker.dead_records(&query, PAGE).await?;
         seen += page.found.len();
-        let keys: Vec<DeadKey> = page
+        let keys: Vec<DeadLetterKey> = page
             .found
             .into_iter()
-            .map(|(_, record)| DeadKey {
+            .map(|(_, record)| DeadLetterKey {
                 id: record.id,
                 at: record.at,
             })
             .collect();
-        for id in ledger.unrecorded_dead(&keys).await? {
+        for id in ledger.missing_dead_letters(&keys).await? {
             let text = "it is a dead letter in Redis, but not in the record";
             found.push(Difference::new(Kind::LetterUnrecorded, id, text));
         }
@@ -183,7 +183,7 @@ async fn letters(
         }
         query.after = page.next;
     }
-    for key in ledger.standing_dead(since, MOST).await? {
+    for key in ledger.unresolved_dead_letters(since, MOST).await? {
         let stands = broker.dead_letter(key.id.as_str()).await?;
         let same = |at: DateTime<Utc>| at.timestamp_millis() == key.at.timestamp_millis();
         if stands.is_none_or(|(_, letter, _)| !same(letter.record.at)) {
@@ -204,7 +204,7 @@ async fn open_jobs(
     since: DateTime<Utc>,
     found: &mut Vec<Difference>,
 ) -> Result<usize, CommandError> {
-    let open = ledger.open_jobs(since, MOST).await?;
+    let open = ledger.unfinished_jobs(since, MOST).await?;
     let seen = open.len();
     for job in open {
         if jobs::is_nowhere(broker, &job.id).await? {
