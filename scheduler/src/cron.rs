@@ -105,7 +105,7 @@ async fn enqueue_ticks(
     now: DateTime<Utc>,
 ) -> Result<CronFence, BrokerError> {
     let Some(record) = broker.cron_record(name).await? else {
-        // Someone deleted the record by hand; its next tick goes as well.
+        // Someone deleted the record by hand: delete its next tick as well.
         let put = broker.cron_put(Some(leader), name, None, None, NextTick::Never);
         return put.await;
     };

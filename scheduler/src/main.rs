@@ -10,7 +10,7 @@ use longshore_service::startup::{self, Service};
 /// One for archiving, one for migrations.
 const LEDGER_CONNECTIONS: u32 = 2;
 
-/// Promote due jobs, recover the jobs of dead workers, and maintain dead letters.
+/// Promotes due jobs, recovers jobs of dead workers, and manages recurring jobs, alerts and dead letters.
 ///
 /// Any number of schedulers may run; one of them leads. Configure it with `longshore.yaml` and environment
 /// variables; see docs/CONFIGURATION.md.
