@@ -115,9 +115,10 @@ const fn half(delay: Duration) -> Duration {
     }
 }
 
-/// Log lines show delays, so fractions of a millisecond are cut off. A schedule never ends.
+/// Rounds a delay, because log lines show it. A schedule never ends, so there always is one.
 fn whole_millis(delay: Option<Duration>) -> Duration {
-    let millis = delay.map_or(0, |delay| delay.as_millis());
+    let half = Duration::from_micros(500);
+    let millis = delay.map_or(0, |delay| delay.saturating_add(half).as_millis());
     Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
