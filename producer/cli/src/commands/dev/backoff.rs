@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use longshore_service::backoff::{self, Schedule};
 
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(10);
@@ -13,7 +13,7 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(30);
 /// The pauses between the lives of one process.
 #[derive(Debug)]
 pub(super) struct Backoff {
-    pauses: ExponentialBackoff,
+    delays: backoff::Backoff,
     started: Instant,
     due: Option<Instant>,
 }
@@ -22,7 +22,7 @@ impl Backoff {
     /// For a process that has just started.
     pub(super) fn new() -> Self {
         Self {
-            pauses: pauses(),
+            delays: backoff::Backoff::new(Schedule::exact(FIRST, LONGEST)),
             started: Instant::now(),
             due: None,
         }
@@ -35,9 +35,9 @@ impl Backoff {
 
     fn failed_at(&mut self, now: Instant) -> Duration {
         if now.saturating_duration_since(self.started) >= HEALTHY_AFTER {
-            self.pauses = pauses();
+            self.delays.reset();
         }
-        let pause = self.pauses.next().unwrap_or(LONGEST);
+        let pause = self.delays.next_delay();
         self.due = Some(now + pause);
         pause
     }
@@ -60,14 +60,6 @@ impl Backoff {
         }
         due
     }
-}
-
-fn pauses() -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(FIRST)
-        .with_max_delay(LONGEST)
-        .without_max_times()
-        .build()
 }
 
 #[cfg(test)]
