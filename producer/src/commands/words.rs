@@ -8,9 +8,10 @@ use std::{
 use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use comfy_table::{ContentArrangement, Row, Table, presets};
 use longshore_policy::{limits::MeterName, pause::PausedLane};
+use longshore_settings::duration::parse_duration;
 
-/// The longest span that may be named, in seconds.
-const LONGEST_SPAN: u64 = 3_650 * 86_400;
+/// The longest span that may be named.
+const LONGEST_SPAN: Duration = Duration::from_hours(3_650 * 24);
 
 /// Columns of a table stand apart by these; the last column wraps where the terminal ends.
 pub(crate) fn table<R: Into<Row>>(header: R) -> Table {
@@ -48,36 +49,25 @@ fn since_at(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
             .map(|time| time.and_utc())
             .ok_or_else(wrong);
     }
-    seconds(text)
-        .and_then(TimeDelta::try_seconds)
+    parse_span(text)
+        .and_then(|span| TimeDelta::from_std(span).ok())
         .and_then(|span| now.checked_sub_signed(span))
         .ok_or_else(wrong)
 }
 
 /// A span of time: `30s`, `10m`, `2h`, `7d`.
 pub(crate) fn lasting(text: &str) -> Result<Duration, String> {
-    seconds(text)
-        .and_then(|seconds| u64::try_from(seconds).ok())
-        .filter(|seconds| (1..=LONGEST_SPAN).contains(seconds))
-        .map(Duration::from_secs)
+    parse_span(text)
+        .filter(|span| (Duration::from_secs(1)..=LONGEST_SPAN).contains(span))
         .ok_or_else(|| {
             format!("expected a span from 1s to 3650d (30s, 10m, 2h, 7d), but got `{text}`")
         })
 }
 
-/// The seconds of a span with its unit.
-fn seconds(text: &str) -> Option<i64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u32 = digits.parse().ok()?;
-    let unit: i64 = match text.strip_prefix(digits)? {
-        "s" => 1,
-        "m" | "min" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        "w" => 7 * 86_400,
-        _ => return None,
-    };
-    Some(i64::from(number) * unit)
+/// A whole number with a unit, and nothing else: `10` could mean minutes.
+fn parse_span(text: &str) -> Option<Duration> {
+    let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric());
+    parse_duration(text).filter(|_| is_plain)
 }
 
 /// A span in one unit: `4s`, `12m`, `3h`, `2d`.
