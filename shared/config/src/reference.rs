@@ -52,7 +52,7 @@ fn all_settings() -> String {
         .into_iter()
         .flat_map(|part| match part {
             Part::Settings(section) => section.describe(&defaults),
-            Part::Entries { path, field, .. } => vec![field.describe(path)],
+            Part::Entries { description, .. } => description.into_iter().collect(),
         });
     let mut table =
         "| setting | variable | values | default | meaning |\n|---|---|---|---|---|\n".to_owned();

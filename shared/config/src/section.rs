@@ -189,7 +189,7 @@ impl<R, T, W: Written, V: Clone> Setting<R, T> for Row<R, T, W, V> {
         let default = W::format((self.value)(defaults), |value| self.form.format(value));
         Description {
             path: path.to_owned(),
-            variables: variables.join(", "),
+            variables: variables.join(", ") + if W::IS_LIST { " (comma-separated)" } else { "" },
             values: self.form.describe_values().to_owned(),
             default: if default.is_empty() {
                 "none".to_owned()

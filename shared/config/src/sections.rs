@@ -5,7 +5,7 @@ use longshore_policy::catalog::Catalog;
 use crate::{
     Config,
     routing::provider_form,
-    section::{Description, Field, Section, Structured},
+    section::{Description, Section, Structured},
     shown,
     table::{
         File, RawAlerts, RawCircuit, RawDeadLetters, RawLimits, RawLiveness, RawRetention,
@@ -17,10 +17,9 @@ use crate::{
 pub(crate) enum Part {
     /// Plain settings.
     Settings(Box<dyn ConfigSection>),
-    /// A structured setting: its row, and its entries with their values for people.
+    /// A structured setting: its row of the reference, and its entries with their values for people.
     Entries {
-        path: &'static str,
-        field: &'static Field,
+        description: Option<Description>,
         show: fn(&Config) -> Vec<(String, String)>,
     },
 }
@@ -90,30 +89,30 @@ pub(crate) fn parts(catalog: &Catalog) -> Vec<Part> {
         entries::<RawDeadLetters>("dead_letters", "replay", shown::replay_rules),
         entries::<File>("", "cron", shown::cron),
     ]
-    .into_iter()
-    .flatten()
-    .collect()
 }
 
 fn settings<R: 'static, T: 'static>(
     section: Section<R, T>,
     target: fn(&Config) -> &T,
     target_mut: fn(&mut Config) -> &mut T,
-) -> Option<Part> {
-    Some(Part::Settings(Box::new(InConfig {
+) -> Part {
+    Part::Settings(Box::new(InConfig {
         section,
         target,
         target_mut,
-    })))
+    }))
 }
 
 fn entries<R: Structured>(
     path: &'static str,
     name: &str,
     show: fn(&Config) -> Vec<(String, String)>,
-) -> Option<Part> {
-    let field = R::FIELDS.iter().find(|field| field.name == name)?;
-    Some(Part::Entries { path, field, show })
+) -> Part {
+    let field = R::FIELDS.iter().find(|field| field.name == name);
+    Part::Entries {
+        description: field.map(|field| field.describe(path)),
+        show,
+    }
 }
 
 /// A section whose target is a part of the configuration.

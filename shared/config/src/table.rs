@@ -65,31 +65,31 @@ section! {
         redis_url: Text = server(
             "redis://host:port or rediss://host:port",
             &["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix"],
-        ), variable("REDIS_URL"), needs_restart();
+        ).values("`redis://HOST:PORT`, `rediss://HOST:PORT`"), variable("REDIS_URL"), needs_restart();
         /// address of Postgres
         database_url: Text = server(
             "postgres://user@host:port/database",
             &["postgres", "postgresql"],
-        ), variable("DATABASE_URL"), needs_restart();
+        ).values("`postgres://USER@HOST:PORT/DATABASE`"), variable("DATABASE_URL"), needs_restart();
         /// prefix of all Redis keys
-        namespace: Text = namespace(), needs_restart();
+        namespace: Text = namespace().values("1 to 64 of `[A-Za-z0-9._-]`"), needs_restart();
         /// queues that a worker reads
-        queues: Vec<Text> = queue(), needs_restart();
+        queues: Vec<Text> = queue().values("names of 1 to 64 of `[A-Za-z0-9._-]`"), needs_restart();
         /// maximum number of jobs in flight in one worker
         concurrency: Text = whole(1..=100_000), needs_restart();
         /// how long a worker waits for running jobs when it stops
         grace: Text = duration(Duration::ZERO..=DAY);
         /// address that serves `/live`, `/ready`, `/health`, `/metrics`
-        listen: Text = listen(), needs_restart();
+        listen: Text = listen().values("`ADDRESS:PORT`, off"), needs_restart();
         /// whether a service applies Postgres migrations when it starts
         migrate: Text = flag(), needs_restart();
         /// a simulator that replaces every provider
-        simulator_url: Text = url().or_unset("off"), needs_restart();
+        simulator_url: Text = url().values("an http or https URL").or_unset("off"), needs_restart();
     }
 
     fn catalog() {
         /// the only programs that providers may run
-        cli_tools: Vec<Text> = program();
+        cli_tools: Vec<Text> = program().values("names on `PATH`, absolute paths");
         /// models without a price: `refuse` them, or treat them as free (`zero`)
         unknown_price: Text = word(UnknownPrice::ALL, UnknownPrice::as_str);
     }
@@ -115,6 +115,10 @@ section! {
 
 section! {
     /// Limits of a message. Redis itself accepts at most 512 MiB in one value.
+    #[expect(
+        clippy::struct_field_names,
+        reason = "the names are those of the settings"
+    )]
     RawLimits => Limits, "limits" {}
 
     fn settings() {
@@ -188,7 +192,7 @@ section! {
         /// rank local platforms before others of equal rank
         prefer_local: Text = flag();
         /// maximum cost of one job in dollars, all attempts together; a job can set a lower limit
-        max_cost_per_task: Text = task_dollars().or_unset("none");
+        max_cost_per_task: Text = task_dollars().values("above 0").or_unset("none");
         /// first platform to call when the preferred ones fail
         fallback_provider: Text = provider.values("a provider").or_unset("the cheapest");
         /// prompts with more bytes than this are counted with a tokenizer
@@ -405,7 +409,7 @@ section! {
         /// [Alerts and webhooks](#alerts-and-webhooks)
         at: Vec<Text> = whole(1..=100);
         /// URL that receives each alert
-        webhook: Text = alert_url().or_unset("off");
+        webhook: Text = alert_url().values("`https://HOST/PATH`").or_unset("off");
     }
 }
 
@@ -415,7 +419,7 @@ section! {
 
     fn settings() {
         /// the only hosts that webhooks may be sent to
-        hosts: Vec<Text> = host();
+        hosts: Vec<Text> = host().values("`HOST`, `HOST:PORT`, `http://HOST:PORT`");
         /// key that signs webhooks
         secret: Text = signing_key().values("`whsec_` and base64").or_unset("not set");
         /// how long to wait for the receiver's response

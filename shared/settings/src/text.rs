@@ -42,6 +42,9 @@ pub trait Written: Sized {
     /// The setting's value, where `V` is the value of one text.
     type Value<V: Clone>: Clone;
 
+    /// Whether it is a list.
+    const IS_LIST: bool;
+
     /// Reads the setting from its variables or from the file.
     fn read<V: Clone>(
         written: Option<&Self>,
@@ -56,6 +59,8 @@ pub trait Written: Sized {
 
 impl Written for Text {
     type Value<V: Clone> = V;
+
+    const IS_LIST: bool = false;
 
     fn read<V: Clone>(
         written: Option<&Self>,
@@ -73,6 +78,8 @@ impl Written for Text {
 
 impl Written for Vec<Text> {
     type Value<V: Clone> = Vec<V>;
+
+    const IS_LIST: bool = true;
 
     fn read<V: Clone>(
         written: Option<&Self>,
