@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Options of `longshore dev` for `make run` and `make dev`, such as --simulator.
 OPTIONS ?=
 
-.PHONY: help run dev build test lint schema bench e2e-llm
+.PHONY: help run dev build test lint docs bench e2e-llm
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -43,8 +43,9 @@ lint: ## Check formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-schema: ## Write migrations/schema.sql from the migrations (needs Postgres)
-	LONGSHORE_WRITE_SCHEMA=1 cargo test -p longshore-ledger schema_sql_is_up_to_date
+# Each test compares a generated part of the documents, or writes it if the variable is set.
+docs: ## Write the generated parts of the documents
+	LONGSHORE_UPDATE_DOCS=1 cargo test -p longshore-config reference::
 
 bench: ## Measure what is shipped (the build takes twenty minutes)
 	cargo build --profile dist --workspace --bins
