@@ -121,7 +121,7 @@ async fn a_frozen_worker_that_wakes_up_changes_nothing_but_its_spend_is_recorded
     eventually("the late answers are recorded", || async {
         let duplicates = stack
             .ledger
-            .books()
+            .attempt_costs()
             .await?
             .iter()
             .filter(|row| row.duplicate)
