@@ -1,4 +1,4 @@
-# `make help` lists what there is. Needs Rust; python3 and node are used where they are there.
+# `make help` lists the targets. Needs Rust; python3 and node are optional.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -12,28 +12,34 @@ OPTIONS ?=
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
-run: build ## Start everything, answer twenty tasks, show what they cost, stop
-	target/release/longshore dev $(OPTIONS) --demo deploy/examples/batch.json
+run: build ## Start all services, run 20 tasks, show their cost, stop
+	target/debug/longshore dev $(OPTIONS) --demo deploy/examples/batch.json
 
-dev: build ## Start everything and keep it running until Ctrl-C
-	target/release/longshore dev $(OPTIONS)
+dev: build ## Start all services and keep them running until Ctrl-C
+	target/debug/longshore dev $(OPTIONS)
 
-build: ## Build every program, optimised
-	cargo build --release --workspace --bins
+PROGRAMS := -p longshore -p longshore-worker -p longshore-scheduler -p longshore-simulator
 
-# The programs first: the tests start them. Those of producers in other languages need these languages.
+build: ## Build the programs, quickly and without optimisation
+	cargo build $(PROGRAMS)
+
+dist: ## Build what is shipped: optimised, into target/dist (takes ten minutes)
+	cargo build --profile dist $(PROGRAMS) --features longshore-worker/jemalloc
+
+# The end-to-end tests start the programs, so these are built first. Producers in other languages are tested
+# where Python and Node are installed.
 test: ## Run all tests
 	@set -e; skip=; for tool in python3 node npm; do \
 	  if ! command -v $$tool >/dev/null; then \
-	    echo "$$tool is not here: the tests of producers in other languages are skipped"; skip='-- --skip clients::'; \
+	    echo "$$tool is not installed: skipping the tests of producers in other languages"; skip='--skip clients::'; \
 	  fi; \
 	done; \
 	set -x; \
 	if [ -z "$$skip" ]; then tests/clients/setup.sh; fi; \
 	cargo build --workspace --bins; \
-	cargo test --workspace $$skip
+	tests/run.sh $$skip
 
-lint: ## Check the form and the sense of the code
+lint: ## Check formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
@@ -44,5 +50,5 @@ bench: ## Measure what is shipped (the build takes twenty minutes)
 	cargo build --profile dist --workspace --bins
 	cargo run --profile dist -p longshore-tests --bin longshore-bench
 
-e2e-llm: build ## Twenty real answers of a small model on this machine (needs node and python3)
+e2e-llm: build ## Run 20 prompts through a small local model (needs node and python3)
 	tests/e2e-llm/run.sh

@@ -4,13 +4,13 @@
 #
 #     tests/e2e-llm/run.sh
 #
-# Needs target/release/longshore, Node.js 20 or newer, and Python 3 with pip.
+# Needs target/debug/longshore, Node.js 20 or newer, and Python 3 with pip.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
-longshore=$root/target/release/longshore
-[ -x "$longshore" ] || { echo "run.sh: no $longshore; run cargo build --release first" >&2; exit 2; }
+longshore=$root/target/debug/longshore
+[ -x "$longshore" ] || { echo "run.sh: no $longshore; run make build first" >&2; exit 2; }
 
 "$here/setup.sh"
 

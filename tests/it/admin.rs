@@ -1,29 +1,15 @@
-//! What people do to a running system: pause, resume, cancel, look, hold the books against each other.
+//! Operating a running system: pausing, resuming, cancelling, listing workers, retention, reconciling.
 
 mod cancel;
-mod keeping;
+mod maintenance;
 mod pause;
 mod reconcile;
 mod workers;
 
-use std::time::Duration;
-
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use longshore_protocol::id::JobId;
-use longshore_tests::stack::{Options, Ran, Stack, eventually};
+use longshore_tests::stack::{Stack, eventually, expect_success};
 use serde_json::Value;
-
-fn slow(latency: Duration) -> Options {
-    Options {
-        latency,
-        ..Options::default()
-    }
-}
-
-fn ok(ran: Ran) -> String {
-    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
-    ran.stdout
-}
 
 async fn json(stack: &Stack, words: &[&str]) -> anyhow::Result<Value> {
     let ran = stack
@@ -33,18 +19,7 @@ async fn json(stack: &Stack, words: &[&str]) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(&ran.stdout)?)
 }
 
-async fn in_mid_call(stack: &Stack, count: u64) {
-    eventually("calls are in flight", || async {
-        match stack.simulator.stats().in_flight {
-            calls if calls >= count => Ok(()),
-            calls => bail!("{calls} calls are in flight, not {count}"),
-        }
-    })
-    .await
-    .unwrap();
-}
-
-/// Waits until so many jobs wait in a lane.
+/// Waits until a lane holds this many jobs.
 async fn waiting(stack: &Stack, lane: &str, count: u64) {
     eventually("jobs wait in the lane", || async {
         let lanes = stack.broker.lanes().await?;
@@ -57,8 +32,10 @@ async fn waiting(stack: &Stack, lane: &str, count: u64) {
 }
 
 async fn why(stack: &Stack, id: &JobId) -> String {
-    ok(stack
-        .longshore(&["jobs", "why", id.as_str()])
-        .await
-        .unwrap())
+    expect_success(
+        stack
+            .longshore(&["jobs", "why", id.as_str()])
+            .await
+            .unwrap(),
+    )
 }

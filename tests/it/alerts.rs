@@ -1,4 +1,4 @@
-//! Alerts and resets from outside: a receiver of webhooks, real workers, and schedulers that are killed.
+//! Alerts and resets end to end: a webhook receiver, real workers, and schedulers that are killed.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
@@ -8,12 +8,12 @@ use longshore_tests::stack::{Options, Stack, eventually, within};
 use serde_json::Value;
 
 use crate::{
-    played::{Model, Played, config},
-    receiver::{Receiver, SECRET},
+    simulated::{Model, SimulatedProvider, config},
+    webhook_receiver::{SECRET, WebhookReceiver},
 };
 
-impl Receiver {
-    /// The thresholds of the alerts that arrived, in their order, by their ids: a repetition counts once.
+impl WebhookReceiver {
+    /// The thresholds of the delivered alerts, in order, by id: a repeated delivery counts once.
     fn thresholds(&self) -> Vec<u64> {
         let taken = self.taken.lock().unwrap();
         let by_id: BTreeMap<&str, u64> = taken
@@ -36,8 +36,8 @@ fn threshold_of(body: &Value) -> u64 {
         .unwrap()
 }
 
-/// One provider with ten requests a day, which end at `reset`.
-async fn stack(receiver: &Receiver, reset: DateTime<Utc>) -> Stack {
+/// One provider with ten requests a day and a window that ends at `reset`.
+async fn stack(receiver: &WebhookReceiver, reset: DateTime<Utc>) -> Stack {
     let secret = format!("whsec_{SECRET}");
     let stack = Stack::start(Options {
         env: vec![("WEBHOOK_SECRET".to_owned(), secret)],
@@ -54,12 +54,12 @@ async fn stack(receiver: &Receiver, reset: DateTime<Utc>) -> Stack {
         "{{requests_per_day: 10, reset_at: \"{}\"}}",
         reset.format("%H:%M")
     );
-    let meter = Played::limited("meter", Model::Cheap, &limits);
+    let meter = SimulatedProvider::limited("meter", Model::Cheap, &limits);
     stack.config_yaml(&config(&stack, &[meter], &rest)).unwrap();
     stack
 }
 
-/// Makes so many calls, one after another.
+/// Makes `count` calls, one after another.
 async fn call(stack: &Stack, times: usize) {
     for _ in 0..times {
         let id = stack.xadd(&[("prompt", "hello")]).await.unwrap();
@@ -68,7 +68,7 @@ async fn call(stack: &Stack, times: usize) {
     }
 }
 
-async fn arrived(receiver: &Receiver, thresholds: &[u64]) {
+async fn arrived(receiver: &WebhookReceiver, thresholds: &[u64]) {
     eventually("the alerts arrive", || async {
         let arrived = receiver.thresholds();
         ensure!(arrived == thresholds, "{arrived:?}");
@@ -78,7 +78,7 @@ async fn arrived(receiver: &Receiver, thresholds: &[u64]) {
     .unwrap();
 }
 
-/// The alerts in the record: threshold, used and allowed.
+/// The alerts in the ledger: threshold, used and allowed.
 async fn recorded(stack: &Stack) -> Vec<(i16, i64, i64)> {
     stack.recorded().await.unwrap();
     let pool = sqlx::PgPool::connect(&stack.database_url).await.unwrap();
@@ -89,13 +89,13 @@ async fn recorded(stack: &Stack) -> Vec<(i16, i64, i64)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_threshold_arrives_once_signed_also_when_schedulers_are_killed() {
-    let receiver = Receiver::start().await;
+async fn each_threshold_is_delivered_once_and_signed_when_schedulers_are_killed() {
+    let receiver = WebhookReceiver::start().await;
     let stack = stack(&receiver, Utc::now() + TimeDelta::hours(12)).await;
     let _worker = stack.worker().unwrap();
     let mut first = stack.scheduler().unwrap();
     call(&stack, 4).await;
-    // Nobody takes the alert at first, and the scheduler dies that tried.
+    // The first delivery fails, and the scheduler that attempted it is killed.
     receiver.away.store(true, Ordering::SeqCst);
     call(&stack, 1).await;
     eventually("the alert is tried", || async {
@@ -115,7 +115,7 @@ async fn each_threshold_arrives_once_signed_also_when_schedulers_are_killed() {
         "it is the same alert"
     );
 
-    // No scheduler is there when the next thresholds are passed.
+    // No scheduler runs when the next thresholds are passed.
     second.kill().unwrap();
     call(&stack, 4).await;
     let _third = stack.scheduler().unwrap();
@@ -134,10 +134,10 @@ async fn each_threshold_arrives_once_signed_also_when_schedulers_are_killed() {
     stack.books().await.unwrap().balance();
 }
 
-/// Meter, end, used, allowed, and when it was told.
+/// Meter, end, used, allowed, and when it was reported.
 type Closed = (String, DateTime<Utc>, i64, i64, DateTime<Utc>);
 
-/// Quotas are reset at full minutes, so this is as near as a midnight can be moved.
+/// Quotas reset at full minutes, so this is the soonest possible reset.
 fn next_reset() -> DateTime<Utc> {
     let minute = TimeDelta::minutes(1);
     let soon = Utc::now() + TimeDelta::seconds(15);
@@ -145,8 +145,8 @@ fn next_reset() -> DateTime<Utc> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_reset_the_window_is_recorded_without_a_further_call() {
-    let receiver = Receiver::start().await;
+async fn a_window_is_recorded_at_its_reset_without_a_further_call() {
+    let receiver = WebhookReceiver::start().await;
     let reset = next_reset();
     let stack = stack(&receiver, reset).await;
     let _worker = stack.worker().unwrap();

@@ -1,15 +1,15 @@
-//! Bad input harms nobody.
+//! Invalid messages become dead letters and affect no other job.
 
 use anyhow::bail;
 use longshore_broker::Broker;
 use longshore_protocol::id::QueueName;
 use longshore_tests::{
-    letters,
+    dead_letters,
     stack::{Options, Stack, eventually},
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
-/// The bad message of this number, and the reason that its dead letter must have.
+/// An invalid message, and the expected reason of its dead letter.
 fn bad(at: usize, chance: &mut StdRng) -> (Vec<u8>, &'static str) {
     match at % 10 {
         0 => {
@@ -53,7 +53,7 @@ fn bad(at: usize, chance: &mut StdRng) -> (Vec<u8>, &'static str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_bad_messages_among_a_thousand_good_ones() {
+async fn a_thousand_invalid_messages_do_not_affect_a_thousand_valid_ones() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let mut worker = stack.worker().unwrap();
     let mut chance = StdRng::seed_from_u64(7);
@@ -108,7 +108,7 @@ async fn check_letters(
     broker: &Broker,
     expected: &std::collections::BTreeMap<String, (&'static str, Vec<u8>)>,
 ) {
-    let letters = letters::all(broker).await.unwrap();
+    let letters = dead_letters::list(broker).await.unwrap();
     assert_eq!(letters.len(), 1000);
     for (_, letter, _) in &letters {
         let (reason, message) = &expected[letter.record.id.as_str()];
@@ -126,7 +126,7 @@ async fn check_letters(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_of_a_newer_version_waits_and_is_not_run() {
+async fn a_message_of_a_newer_version_is_parked() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let _worker = stack.worker().unwrap();
     let newer = stack
@@ -146,11 +146,11 @@ async fn a_message_of_a_newer_version_waits_and_is_not_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_forged_mark_of_ours_is_refused() {
+async fn a_message_with_a_forged_internal_field_is_rejected() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let _worker = stack.worker().unwrap();
     let forged = stack
-        .xadd(&[("_resume", "1"), ("prompt", "hello")])
+        .xadd(&[("_checkpoint", "1"), ("prompt", "hello")])
         .await
         .unwrap();
     let outcome = stack.outcome(&forged).await.unwrap();

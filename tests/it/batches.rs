@@ -1,4 +1,4 @@
-//! Batches from outside: files of any form, producers that die, answers that are waited for.
+//! Batches end to end: files of every format, killed producers, awaited results.
 
 use std::{
     collections::BTreeSet,
@@ -9,25 +9,16 @@ use std::{
 
 use longshore_broker::BatchReport;
 use longshore_protocol::chain::{ChainId, ChainState};
-use longshore_tests::stack::{Options, Ran, Stack, eventually};
+use longshore_tests::stack::{Options, Stack, eventually, expect_success};
 use serde_json::Value;
 
-use crate::measured::{size, tell};
+use crate::machine::{print_figures, size};
 
-/// More than that a producer must not hold, in kB.
+/// The most memory that a producer may use, in kB.
 const MOST_MEMORY: u64 = 100 * 1024;
 
 async fn stack() -> Stack {
     Stack::start(Options::default()).await.unwrap()
-}
-
-fn ok(ran: Ran) -> String {
-    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
-    ran.stdout
-}
-
-fn write(stack: &Stack, name: &str, text: &str) {
-    std::fs::write(stack.dir().join(name), text).unwrap();
 }
 
 fn lines(count: usize) -> String {
@@ -48,7 +39,7 @@ async fn report(stack: &Stack, id: &str) -> Option<BatchReport> {
     stack.broker.batch(&id).await.unwrap()
 }
 
-/// A producer in the background.
+/// A producer process in the background, killed when dropped.
 struct Producer(Child);
 
 impl Producer {
@@ -58,14 +49,14 @@ impl Producer {
         Self(command.spawn().unwrap())
     }
 
-    /// The most memory that it has held so far, in kB.
+    /// The most memory that it has used so far, in kB.
     fn memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
         let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
         line.split_whitespace().nth(1)?.parse().ok()
     }
 
-    /// Waits for its end; gives the most memory that it was seen to hold.
+    /// Waits until it ends and returns the most memory that it was seen to use, in kB.
     async fn end(mut self) -> u64 {
         let mut most = 0;
         loop {
@@ -91,8 +82,8 @@ impl Drop for Producer {
     }
 }
 
-/// Puts a file in, kills the producer on the way, and runs the same command to its end. Gives the memory that
-/// it took.
+/// Enqueues a file, kills the producer half-way, and runs the same command to its end. Returns the memory
+/// that the second run used, in kB.
 async fn put_in_twice(stack: &Stack, count: usize, arguments: &[&str]) -> u64 {
     let producer = Producer::start(stack, arguments);
     let killed = loop {
@@ -106,16 +97,18 @@ async fn put_in_twice(stack: &Stack, count: usize, arguments: &[&str]) -> u64 {
     };
     assert_eq!(killed.state, ChainState::Open);
     assert!(killed.lines < count as u64, "{} are in", killed.lines);
-    let shown = ok(stack
-        .longshore(&["batch", "show", "nightly"])
-        .await
-        .unwrap());
+    let shown = expect_success(
+        stack
+            .longshore(&["batch", "show", "nightly"])
+            .await
+            .unwrap(),
+    );
     assert!(shown.contains("State: open"), "{shown}");
 
     let again = Producer::start(stack, arguments);
     let (mut began, mut seen) = (None, 0);
     let (put, took) = loop {
-        // A quick one may be gone by the time that it is waited for.
+        // A fast producer may have ended by now.
         seen = again.memory().unwrap_or(0).max(seen);
         let report = report(stack, "nightly").await.unwrap();
         if report.lines > killed.lines {
@@ -127,7 +120,7 @@ async fn put_in_twice(stack: &Stack, count: usize, arguments: &[&str]) -> u64 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     };
     let memory = again.end().await.max(seen);
-    tell(&format!(
+    print_figures(&format!(
         "{count} tasks, killed after {}: {put} more in {took:?} ({:.0}/s), {memory} kB",
         killed.lines,
         f64::from(u32::try_from(put).unwrap()) / took.as_secs_f64()
@@ -137,10 +130,10 @@ async fn put_in_twice(stack: &Stack, count: usize, arguments: &[&str]) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_producer_that_is_killed_and_run_again_puts_each_task_in_once() {
+async fn a_killed_and_restarted_producer_enqueues_each_task_once() {
     const COUNT: usize = 20_000;
     let stack = stack().await;
-    write(&stack, "tasks.jsonl", &lines(COUNT));
+    stack.write("tasks.jsonl", &lines(COUNT)).unwrap();
     let _worker = stack.worker().unwrap();
     let arguments = [
         "batch",
@@ -171,12 +164,12 @@ async fn a_producer_that_is_killed_and_run_again_puts_each_task_in_once() {
     );
 }
 
-/// The full form of the test before, without the answers.
+/// The same with a longer file and without calls.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_of_any_length_takes_no_more_memory() {
+async fn memory_does_not_grow_with_the_length_of_the_file() {
     let count = size(30_000, 1_000_000);
     let stack = stack().await;
-    write(&stack, "tasks.jsonl", &lines(count));
+    stack.write("tasks.jsonl", &lines(count)).unwrap();
     let arguments = ["batch", "tasks.jsonl", "--id", "nightly", "--detach"];
     put_in_twice(&stack, count, &arguments).await;
     let report = report(&stack, "nightly").await.unwrap();
@@ -189,23 +182,27 @@ async fn a_file_of_any_length_takes_no_more_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_file_under_the_same_id_is_refused_and_the_same_one_asks_nobody() {
+async fn another_file_with_the_same_id_is_rejected_and_the_same_file_makes_no_calls() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
-    write(&stack, "tasks.jsonl", &lines(30));
+    stack.write("tasks.jsonl", &lines(30)).unwrap();
     let arguments = ["batch", "tasks.jsonl", "--id", "b1", "--output"];
-    ok(stack
-        .longshore(&[&arguments[..], &["one.json"]].concat())
-        .await
-        .unwrap());
-    ok(stack
-        .longshore(&[&arguments[..], &["two.json"]].concat())
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&[&arguments[..], &["one.json"]].concat())
+            .await
+            .unwrap(),
+    );
+    expect_success(
+        stack
+            .longshore(&[&arguments[..], &["two.json"]].concat())
+            .await
+            .unwrap(),
+    );
     assert_eq!(results(&stack, "one.json"), results(&stack, "two.json"));
     assert_eq!(stack.simulator.stats().requests, 30);
 
-    write(&stack, "tasks.jsonl", &lines(31));
+    stack.write("tasks.jsonl", &lines(31)).unwrap();
     let ran = stack
         .longshore(&[&arguments[..], &["three.json"]].concat())
         .await
@@ -221,9 +218,9 @@ async fn another_file_under_the_same_id_is_refused_and_the_same_one_asks_nobody(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_open_batch_does_not_go_on_with_another_file() {
+async fn an_open_batch_does_not_continue_with_another_file() {
     let stack = stack().await;
-    write(&stack, "tasks.jsonl", &lines(100_000));
+    stack.write("tasks.jsonl", &lines(100_000)).unwrap();
     let producer = Producer::start(&stack, &["batch", "tasks.jsonl", "--id", "b1", "--detach"]);
     eventually("some are in", || async {
         let report = report(&stack, "b1").await;
@@ -234,11 +231,12 @@ async fn an_open_batch_does_not_go_on_with_another_file() {
     .unwrap();
     producer.kill();
     let before = report(&stack, "b1").await.unwrap().lines;
-    write(
-        &stack,
-        "tasks.jsonl",
-        &lines(100_000).replacen("task 7", "task seven", 1),
-    );
+    stack
+        .write(
+            "tasks.jsonl",
+            &lines(100_000).replacen("task 7", "task seven", 1),
+        )
+        .unwrap();
     let ran = stack
         .longshore(&["batch", "tasks.jsonl", "--id", "b1", "--detach"])
         .await
@@ -253,20 +251,23 @@ async fn an_open_batch_does_not_go_on_with_another_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_is_put_in_waited_for_and_read_again_when_redis_has_forgotten() {
+async fn a_csv_batch_runs_and_its_results_are_read_after_redis_expired_them() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
-    write(
-        &stack,
-        "rows.csv",
-        "\u{feff}title,id,First name\r\n\"One, two\",row-1,Ann\r\n[[status=400]],,Bob\r\n",
-    );
+    stack
+        .write(
+            "rows.csv",
+            "\u{feff}title,id,First name\r\n\"One, two\",row-1,Ann\r\n[[status=400]],,Bob\r\n",
+        )
+        .unwrap();
     let prompt = "Say {{ title }} to {{ row['First name'] }}";
     let arguments = ["batch", "rows.csv", "--prompt", prompt, "--fields", "id"];
-    let told = ok(stack
-        .longshore(&[&arguments[..], &["--id", "rows", "--detach"]].concat())
-        .await
-        .unwrap());
+    let told = expect_success(
+        stack
+            .longshore(&[&arguments[..], &["--id", "rows", "--detach"]].concat())
+            .await
+            .unwrap(),
+    );
     assert!(told.contains("longshore batch wait rows"), "{told}");
     let ran = stack
         .longshore(&["batch", "wait", "rows", "--output", "one.json"])
@@ -297,7 +298,7 @@ async fn a_table_is_put_in_waited_for_and_read_again_when_redis_has_forgotten() 
         .await
         .unwrap();
     assert_eq!(results(&stack, "two.json"), one, "out of the record");
-    let shown = ok(stack.longshore(&["batch", "show", "rows"]).await.unwrap());
+    let shown = expect_success(stack.longshore(&["batch", "show", "rows"]).await.unwrap());
     assert!(
         shown.contains("Tasks: 2 of 2 done: 1 succeeded, 1 failed")
             && shown.contains("task 2 (index 1), rows/task/1: "),
@@ -306,27 +307,31 @@ async fn a_table_is_put_in_waited_for_and_read_again_when_redis_has_forgotten() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tasks_with_ids_of_their_own_are_each_one_job_across_batches() {
+async fn a_task_with_an_id_is_one_job_across_batches() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let tasks = |last: &str| {
         format!("{{\"prompt\":\"a\",\"id\":\"x-1\"}}\n{{\"prompt\":\"{last}\",\"id\":\"x-2\"}}\n")
     };
-    write(&stack, "tasks.jsonl", &tasks("b"));
-    ok(stack
-        .longshore(&["batch", "tasks.jsonl", "--id", "b1"])
-        .await
-        .unwrap());
-    ok(stack
-        .longshore(&["batch", "tasks.jsonl", "--id", "b2"])
-        .await
-        .unwrap());
+    stack.write("tasks.jsonl", &tasks("b")).unwrap();
+    expect_success(
+        stack
+            .longshore(&["batch", "tasks.jsonl", "--id", "b1"])
+            .await
+            .unwrap(),
+    );
+    expect_success(
+        stack
+            .longshore(&["batch", "tasks.jsonl", "--id", "b2"])
+            .await
+            .unwrap(),
+    );
     assert_eq!(
         stack.simulator.stats().requests,
         2,
         "the second asked nobody"
     );
-    write(&stack, "tasks.jsonl", &tasks("c"));
+    stack.write("tasks.jsonl", &tasks("c")).unwrap();
     let ran = stack
         .longshore(&["batch", "tasks.jsonl", "--id", "b3", "--format", "json"])
         .await
@@ -338,13 +343,15 @@ async fn tasks_with_ids_of_their_own_are_each_one_job_across_batches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_cancelled_batch_the_rest_never_runs() {
+async fn the_rest_of_a_cancelled_batch_never_runs() {
     let stack = stack().await;
-    write(&stack, "tasks.jsonl", &lines(20));
-    ok(stack
-        .longshore(&["batch", "tasks.jsonl", "--id", "b1", "--detach"])
-        .await
-        .unwrap());
+    stack.write("tasks.jsonl", &lines(20)).unwrap();
+    expect_success(
+        stack
+            .longshore(&["batch", "tasks.jsonl", "--id", "b1", "--detach"])
+            .await
+            .unwrap(),
+    );
     let id = ChainId::parse("b1").unwrap();
     stack.broker.cancel_chain(&id).await.unwrap();
     let _worker = stack.worker().unwrap();

@@ -1,4 +1,4 @@
-//! Chains from outside: one Redis command in, real workers, and the simulator's invoice.
+//! Chains end to end: one Redis command in, real workers, and the simulator's invoice.
 
 mod ends;
 mod handoffs;
@@ -12,7 +12,7 @@ use longshore_protocol::chain::ChainId;
 use longshore_tests::stack::{Stack, eventually, within};
 use serde_json::Value;
 
-/// Puts a chain in, as any producer does; it names its own id.
+/// Enqueues a chain with an id of its own, as any producer does.
 async fn begin(stack: &Stack, document: &Value) -> ChainId {
     stack
         .xadd(&[("chain", &document.to_string())])
@@ -30,7 +30,7 @@ async fn outcome(stack: &Stack, chain: &ChainId) -> Value {
     ended.await.unwrap()
 }
 
-/// The same, of one that takes longer.
+/// Waits for the outcome of a chain with a timeout of the test's own.
 async fn outcome_within(stack: &Stack, chain: &ChainId, patience: Duration) -> Value {
     let ended = within(patience, "the chain ends", || async {
         let outcome = stack.broker.chain_outcome(chain).await?;
@@ -39,7 +39,7 @@ async fn outcome_within(stack: &Stack, chain: &ChainId, patience: Duration) -> V
     ended.await.unwrap()
 }
 
-/// What a step, or an item of one, answered.
+/// The output of a step, or of an item of one.
 async fn output(stack: &Stack, chain: &ChainId, instance: &str) -> String {
     let job = chain.job(&instance.parse().unwrap());
     let outcome = stack.outcome(&job).await.unwrap();

@@ -1,4 +1,4 @@
-//! Chains from the command line: begun, watched, told, stopped, gone on with; and the tasks of a project's file.
+//! Chains on the command line: run, shown, cancelled, resumed; and the tasks file of a project.
 
 use longshore_protocol::{
     chain::ChainId,
@@ -19,12 +19,6 @@ async fn run(stack: &Stack, arguments: &[&str]) -> Ran {
 fn ended(ran: Ran, code: i32) -> String {
     assert_eq!(ran.code, Some(code), "{}{}", ran.stdout, ran.stderr);
     ran.stdout
-}
-
-fn write(stack: &Stack, name: &str, text: &str) {
-    let path = stack.dir().join(name);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, text).unwrap();
 }
 
 async fn json(stack: &Stack, arguments: &[&str]) -> Value {
@@ -54,10 +48,10 @@ steps:
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chain_is_run_shown_listed_and_accounted_for() {
+async fn a_chain_is_run_shown_and_listed_with_its_costs() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
-    write(&stack, "report.yaml", REPORT);
+    stack.write("report.yaml", REPORT).unwrap();
     let ran = run(
         &stack,
         &[
@@ -142,16 +136,18 @@ async fn a_chain_is_run_shown_listed_and_accounted_for() {
         ended(run(&stack, &["chain", "graph", "report.yaml"]).await, 0)
     );
 
-    // Once more: it is the same chain. Other content is refused.
+    // The same file is the same chain; other content is a conflict.
     let again = run(&stack, &["chain", "run", "report.yaml", "--id", "report-7"]).await;
     contains(&again.stderr, &["was begun before"]);
     contains(&ended(again, 0), &["--- merge ---\nAbout Oslo."]);
-    write(&stack, "other.yaml", &REPORT.replace("Lima", "Kyiv"));
+    stack
+        .write("other.yaml", &REPORT.replace("Lima", "Kyiv"))
+        .unwrap();
     let other = run(&stack, &["chain", "run", "other.yaml", "--id", "report-7"]).await;
     contains(&other.stderr, &["id `report-7` belongs to another chain"]);
     assert_eq!(other.code, Some(2));
 
-    // When Redis has forgotten it, the record tells.
+    // Once Redis has expired it, the ledger has it.
     let mut connection = stack.connection().await.unwrap();
     let _: () = redis::cmd("FLUSHALL")
         .query_async(&mut connection)
@@ -172,14 +168,14 @@ async fn a_chain_is_run_shown_listed_and_accounted_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chain_that_failed_goes_on_from_there() {
+async fn a_failed_chain_is_resumed_at_the_failed_step() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let document = r#"{"id": "mends", "steps": [
         {"name": "first", "prompt": "[[echo=one]]"},
         {"name": "second", "needs": ["first"], "platform": "gemini", "fallback": false, "prompt": "[[fail_first=1:400]] {{ steps.first.output }}"},
         {"name": "third", "needs": ["second"], "prompt": "[[echo=three]]"}]}"#;
-    write(&stack, "chain.json", document);
+    stack.write("chain.json", document).unwrap();
     let text = ended(run(&stack, &["chain", "run", "chain.json"]).await, 1);
     contains(
         &text,
@@ -232,7 +228,7 @@ async fn a_chain_is_stopped() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let document = r#"{"steps": [{"name": "hangs", "prompt": "[[hang]]"}, {"name": "after", "needs": ["hangs"], "prompt": "x"}]}"#;
-    write(&stack, "chain.json", document);
+    stack.write("chain.json", document).unwrap();
     let begun = json(
         &stack,
         &["chain", "run", "chain.json", "--detach", "--format", "json"],
@@ -275,12 +271,12 @@ async fn a_chain_is_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chain_that_is_wrong_is_not_put_in() {
+async fn an_invalid_chain_is_not_enqueued() {
     let stack = stack().await;
     let document = r#"{"steps": [
         {"name": "a", "needs": ["b"], "prompt": "x"},
         {"name": "b", "needs": ["a", "c"], "prompt": "{{ steps.z.output }}"}]}"#;
-    write(&stack, "chain.json", document);
+    stack.write("chain.json", document).unwrap();
     let ran = run(&stack, &["chain", "run", "chain.json"]).await;
     assert_eq!(
         (ran.code, ran.stdout.as_str()),
@@ -294,7 +290,7 @@ async fn a_chain_that_is_wrong_is_not_put_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_tasks_of_a_project_are_run() {
+async fn the_tasks_file_of_a_project_is_run() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let tasks = r#"
@@ -311,12 +307,12 @@ tasks:
     risk: high
     area: core
 "#;
-    write(&stack, "project/.orchestrator/tasks.yaml", tasks);
-    write(
-        &stack,
-        "project/src/a.rs",
-        "fn a() { format!(\"{{}}\"); }\n",
-    );
+    stack
+        .write("project/.orchestrator/tasks.yaml", tasks)
+        .unwrap();
+    stack
+        .write("project/src/a.rs", "fn a() { format!(\"{{}}\"); }\n")
+        .unwrap();
     let dry = json(
         &stack,
         &[
@@ -354,7 +350,7 @@ tasks:
     )
     .await;
     contains(&ended(one, 0), &["Loaded 1 task ", "1 of 1 step"]);
-    // A file that the first task reads is named in its prompt, braces and all.
+    // The prompt of the first task names the file that it reads, braces included.
     stack.recorded().await.unwrap();
     let jobs = json(
         &stack,
@@ -369,11 +365,12 @@ tasks:
     )
     .await;
     assert_eq!(jobs[0]["metadata"]["task_id"], "MY-TASK-001");
-    write(
-        &stack,
-        "project/.orchestrator/tasks.yaml",
-        "tasks:\n  - id: a\n    goal: x\n    context_files: [../secret]\n  - id: b\n",
-    );
+    stack
+        .write(
+            "project/.orchestrator/tasks.yaml",
+            "tasks:\n  - id: a\n    goal: x\n    context_files: [../secret]\n  - id: b\n",
+        )
+        .unwrap();
     let wrong = run(&stack, &["run", "--working-dir", "project"]).await;
     assert_eq!(wrong.code, Some(2));
     contains(

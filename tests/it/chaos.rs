@@ -1,22 +1,21 @@
-//! Anything is killed at any moment; then all is counted.
+//! Processes are killed at random; every job must end once.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use longshore::local::ChildProcess;
 use longshore_protocol::{id::QueueName, state::AttemptOutcome};
-use longshore_tests::stack::{Options, Stack, eventually};
+use longshore_tests::stack::{Options, Process, Stack, eventually};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 const JOBS: usize = 400;
 const KILLS: usize = 10;
 
-/// Two workers and a scheduler that may be killed at any moment.
+/// Two workers and a scheduler that may be killed at any time.
 pub(crate) struct Mortals {
-    workers: [ChildProcess; 2],
-    scheduler: ChildProcess,
+    workers: [Process; 2],
+    scheduler: Process,
 }
 
-/// A stack on which the dead are found soon, with a Redis that loses nothing when it is killed.
+/// A stack with short heartbeats and a Redis that loses nothing when it is killed.
 pub(crate) async fn mortal_stack(latency: Duration) -> Stack {
     let stack = Stack::start(Options {
         latency,
@@ -42,12 +41,12 @@ impl Mortals {
         }
     }
 
-    /// Kills one of them, or Redis, so many times, and puts another in its place.
+    /// Kills one of them or Redis, `times` times, and starts another in its place.
     pub(crate) async fn kill(&mut self, stack: &mut Stack, times: usize, seed: u64) {
         let [first, second] = &mut self.workers;
         let mut chance = StdRng::seed_from_u64(seed);
         for _ in 0..times {
-            // Killing at random moments is the point; nothing is waited for.
+            // The kills are random on purpose; there is no condition to wait for.
             tokio::time::sleep(Duration::from_millis(chance.random_range(200..1500))).await;
             match chance.random_range(0..4) {
                 0 => replace(&mut self.scheduler, stack.scheduler().unwrap()),
@@ -111,12 +110,12 @@ async fn every_job_ends_once_whatever_is_killed() {
     nothing_is_left(&stack).await;
 }
 
-fn replace(old: &mut ChildProcess, new: ChildProcess) {
+fn replace(old: &mut Process, new: Process) {
     old.kill().unwrap();
     *old = new;
 }
 
-/// Nothing waits, runs, or is remembered.
+/// Asserts that no job is queued, parked or in flight, and that no state is left.
 async fn nothing_is_left(stack: &Stack) {
     let keys = stack.broker.keys();
     let depth = stack.broker.depth(&QueueName::default()).await.unwrap();
@@ -125,9 +124,9 @@ async fn nothing_is_left(stack: &Stack) {
     let connection = stack.connection().await.unwrap();
     for key in [
         keys.inflight(),
-        keys.resume(),
+        keys.checkpoints(),
         keys.crashes(),
-        keys.lane_jobs(),
+        keys.parked(),
         format!("{}:key:k", keys.prefix()),
     ] {
         eventually("nothing is left", || {

@@ -1,18 +1,13 @@
-//! The command as a user has it: answers, texts, exit codes, wrong input.
+//! The `longshore` command: output, texts, exit codes, invalid input.
 
 use std::time::Duration;
 
 use longshore_protocol::{money::Usd, state::JobState};
-use longshore_tests::stack::{Options, Ran, Stack};
+use longshore_tests::stack::{Options, Ran, Stack, expect_success};
 use serde_json::Value;
 
 async fn stack() -> Stack {
     Stack::start(Options::default()).await.unwrap()
-}
-
-fn ok(ran: Ran) -> String {
-    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
-    ran.stdout
 }
 
 fn refused(ran: &Ran) -> &str {
@@ -22,21 +17,23 @@ fn refused(ran: &Ran) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn submit_waits_and_tells_the_answer_and_the_cost() {
+async fn submit_wait_prints_the_answer_and_the_cost() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
-    let text = ok(stack
-        .longshore(&[
-            "submit",
-            "-p",
-            "[[echo=Red, yellow, blue.]]",
-            "--platform",
-            "gemini",
-            "-o",
-            "out/answer.json",
-        ])
-        .await
-        .unwrap());
+    let text = expect_success(
+        stack
+            .longshore(&[
+                "submit",
+                "-p",
+                "[[echo=Red, yellow, blue.]]",
+                "--platform",
+                "gemini",
+                "-o",
+                "out/answer.json",
+            ])
+            .await
+            .unwrap(),
+    );
     for part in [
         "Task ID: ",
         "Platform: gemini\n",
@@ -67,7 +64,7 @@ async fn a_failed_task_is_exit_code_1() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_bad_task_of_a_hundred_and_nothing_is_enqueued() {
+async fn one_invalid_task_of_a_hundred_prevents_all_from_being_enqueued() {
     let stack = stack().await;
     let tasks: Vec<String> = (0..100)
         .map(|at| {
@@ -98,7 +95,7 @@ async fn one_bad_task_of_a_hundred_and_nothing_is_enqueued() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parallel_holds_for_a_batch_across_workers() {
+async fn parallel_limits_a_batch_across_workers() {
     let stack = Stack::start(Options {
         latency: Duration::from_millis(100),
         ..Options::default()
@@ -114,17 +111,19 @@ async fn parallel_holds_for_a_batch_across_workers() {
         serde_json::to_string(&tasks).unwrap(),
     )
     .unwrap();
-    let text = ok(stack
-        .longshore(&[
-            "batch",
-            "batch.json",
-            "--parallel",
-            "3",
-            "--output",
-            "results.json",
-        ])
-        .await
-        .unwrap());
+    let text = expect_success(
+        stack
+            .longshore(&[
+                "batch",
+                "batch.json",
+                "--parallel",
+                "3",
+                "--output",
+                "results.json",
+            ])
+            .await
+            .unwrap(),
+    );
     assert!(
         text.starts_with("Loaded 30 tasks from batch.json\n"),
         "{text}"
@@ -143,10 +142,12 @@ async fn parallel_holds_for_a_batch_across_workers() {
     }
     let books = stack.books().await.unwrap();
     books.balance();
-    let costs: Value = serde_json::from_str(&ok(stack
-        .longshore(&["costs", "--format", "json"])
-        .await
-        .unwrap()))
+    let costs: Value = serde_json::from_str(&expect_success(
+        stack
+            .longshore(&["costs", "--format", "json"])
+            .await
+            .unwrap(),
+    ))
     .unwrap();
     let told = costs["total_cost"].to_string();
     assert_eq!(
@@ -156,7 +157,7 @@ async fn parallel_holds_for_a_batch_across_workers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_is_shown_mended_and_replayed_with_its_id() {
+async fn a_dead_letter_is_shown_edited_and_replayed_with_its_id() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let id = stack
@@ -165,15 +166,17 @@ async fn a_dead_letter_is_shown_mended_and_replayed_with_its_id() {
         .unwrap();
     assert_eq!(stack.outcome(&id).await.unwrap().state, JobState::Discarded);
 
-    let list = ok(stack.longshore(&["dlq", "list"]).await.unwrap());
+    let list = expect_success(stack.longshore(&["dlq", "list"]).await.unwrap());
     assert!(
         list.contains(id.as_str()) && list.contains("bad_value"),
         "{list}"
     );
-    let shown = ok(stack
-        .longshore(&["dlq", "show", id.as_str()])
-        .await
-        .unwrap());
+    let shown = expect_success(
+        stack
+            .longshore(&["dlq", "show", id.as_str()])
+            .await
+            .unwrap(),
+    );
     assert!(
         shown.contains("`timeout`") && shown.contains("soon"),
         "{shown}"
@@ -183,35 +186,41 @@ async fn a_dead_letter_is_shown_mended_and_replayed_with_its_id() {
         .await
         .unwrap();
     assert!(refused(&still_bad).contains("`timeout`"));
-    ok(stack
-        .longshore(&["dlq", "edit", id.as_str(), "--set", "timeout=60"])
-        .await
-        .unwrap());
-    ok(stack
-        .longshore(&["dlq", "replay", id.as_str()])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["dlq", "edit", id.as_str(), "--set", "timeout=60"])
+            .await
+            .unwrap(),
+    );
+    expect_success(
+        stack
+            .longshore(&["dlq", "replay", id.as_str()])
+            .await
+            .unwrap(),
+    );
 
     let outcome = stack.outcome(&id).await.unwrap();
     assert!(outcome.success, "{outcome:?}");
     assert_eq!(outcome.id, id);
     assert_eq!(stack.broker.dead_count().await.unwrap(), 0);
     stack.books().await.unwrap().balance();
-    let story = ok(stack
-        .longshore(&["jobs", "show", id.as_str()])
-        .await
-        .unwrap());
+    let story = expect_success(
+        stack
+            .longshore(&["jobs", "show", id.as_str()])
+            .await
+            .unwrap(),
+    );
     assert!(story.contains("completed"), "{story}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bulk_replay_asks_first_keeps_history_and_gives_fresh_attempts() {
+async fn a_bulk_replay_asks_first_keeps_history_and_resets_attempts() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let mut ids = Vec::new();
     for at in 0..40 {
         let kind = if at % 2 == 0 { "research" } else { "testing" };
-        // Not an error that is the provider's: those would open its circuit, and the rest would wait.
+        // An error of the request, not of the provider: those would open the circuit and park the rest.
         let job =
             format!(r#"{{"prompt":"[[fail_first=1:400]] {at}","type":"{kind}","fallback":false}}"#);
         ids.push(stack.xadd(&[("job", &job)]).await.unwrap());
@@ -226,20 +235,24 @@ async fn a_bulk_replay_asks_first_keeps_history_and_gives_fresh_attempts() {
     let filter = ["dlq", "replay", "--all", "--type", "research"];
     let unasked = stack.longshore(&filter).await.unwrap();
     assert!(refused(&unasked).contains("--yes"), "{}", unasked.stderr);
-    let dry = ok(stack
-        .longshore(&[&filter[..], &["--dry-run"]].concat())
-        .await
-        .unwrap());
+    let dry = expect_success(
+        stack
+            .longshore(&[&filter[..], &["--dry-run"]].concat())
+            .await
+            .unwrap(),
+    );
     assert!(dry.contains("20"), "{dry}");
     assert_eq!(
         stack.broker.dead_count().await.unwrap(),
         40,
         "a dry run changes nothing"
     );
-    ok(stack
-        .longshore(&[&filter[..], &["--yes"]].concat())
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&[&filter[..], &["--yes"]].concat())
+            .await
+            .unwrap(),
+    );
 
     let even: Vec<_> = ids.iter().step_by(2).cloned().collect();
     for outcome in stack.outcomes(&even).await.unwrap() {
@@ -253,10 +266,12 @@ async fn a_bulk_replay_asks_first_keeps_history_and_gives_fresh_attempts() {
     );
     let books = stack.books().await.unwrap();
     books.balance();
-    ok(stack
-        .longshore(&["dlq", "purge", "--all", "--yes"])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["dlq", "purge", "--all", "--yes"])
+            .await
+            .unwrap(),
+    );
     assert_eq!(stack.broker.dead_count().await.unwrap(), 0);
     let letters = stack
         .ledger
@@ -269,7 +284,7 @@ async fn a_bulk_replay_asks_first_keeps_history_and_gives_fresh_attempts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_are_explained_cancelled_and_waited_for() {
+async fn jobs_are_explained_cancelled_and_awaited() {
     let stack = stack().await;
     let delayed = stack
         .xadd(&[("prompt", "later"), ("delay", "3600")])
@@ -277,26 +292,30 @@ async fn jobs_are_explained_cancelled_and_waited_for() {
         .unwrap();
     let unknown = stack.longshore(&["jobs", "show", "nobody"]).await.unwrap();
     assert_eq!(unknown.code, Some(1), "{}", unknown.stderr);
-    let why = ok(stack
-        .longshore(&["jobs", "why", delayed.as_str()])
-        .await
-        .unwrap());
+    let why = expect_success(
+        stack
+            .longshore(&["jobs", "why", delayed.as_str()])
+            .await
+            .unwrap(),
+    );
     assert!(
         why.contains("no worker") || why.contains("No worker"),
         "{why}"
     );
     let _worker = stack.worker().unwrap();
     longshore_tests::stack::eventually("it waits", || async {
-        let why = ok(stack.longshore(&["jobs", "why", delayed.as_str()]).await?);
+        let why = expect_success(stack.longshore(&["jobs", "why", delayed.as_str()]).await?);
         anyhow::ensure!(why.contains("time"), "{why}");
         Ok(())
     })
     .await
     .unwrap();
-    ok(stack
-        .longshore(&["jobs", "cancel", delayed.as_str()])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["jobs", "cancel", delayed.as_str()])
+            .await
+            .unwrap(),
+    );
     let waited = stack
         .longshore(&["jobs", "wait", delayed.as_str()])
         .await
@@ -307,12 +326,12 @@ async fn jobs_are_explained_cancelled_and_waited_for() {
         "a cancelled job is no success: {}",
         waited.stdout
     );
-    let queues = ok(stack.longshore(&["queues"]).await.unwrap());
+    let queues = expect_success(stack.longshore(&["queues"]).await.unwrap());
     assert!(queues.contains("default"), "{queues}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_finds_a_healthy_stack_healthy() {
+async fn doctor_reports_a_healthy_stack_as_healthy() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let _scheduler = stack.scheduler().unwrap();
@@ -323,10 +342,12 @@ async fn the_doctor_finds_a_healthy_stack_healthy() {
     })
     .await
     .unwrap();
-    let status = ok(stack
-        .longshore(&["status", "--format", "json"])
-        .await
-        .unwrap());
+    let status = expect_success(
+        stack
+            .longshore(&["status", "--format", "json"])
+            .await
+            .unwrap(),
+    );
     let status: Value = serde_json::from_str(&status).unwrap();
     assert_eq!(
         status["adapters"]["openai"]["is_implemented"], true,
@@ -335,7 +356,7 @@ async fn the_doctor_finds_a_healthy_stack_healthy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_reached_is_named_without_its_password() {
+async fn an_unreachable_server_is_named_without_its_password() {
     let stack = stack().await;
     let mut command = tokio::process::Command::from(stack.command("longshore").unwrap());
     let output = command
@@ -353,7 +374,7 @@ async fn what_cannot_be_reached_is_named_without_its_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_command_is_in_the_documents_as_it_is() {
+async fn the_documentation_has_the_help_of_every_command() {
     let stack = stack().await;
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/COMMANDS.md");
     let document = std::fs::read_to_string(path).unwrap();
@@ -365,7 +386,7 @@ async fn every_command_is_in_the_documents_as_it_is() {
     assert_eq!(titles.len(), 55, "{titles:?}");
     for command in titles {
         let arguments: Vec<&str> = command.split_whitespace().chain(["-h"]).collect();
-        let help = ok(stack.longshore(&arguments).await.unwrap());
+        let help = expect_success(stack.longshore(&arguments).await.unwrap());
         let help: Vec<&str> = help.lines().map(str::trim_end).collect();
         assert!(
             document.contains(&help.join("\n")),

@@ -1,4 +1,4 @@
-//! Producers in other languages, with nothing but their Redis client.
+//! Producers in other languages that use only their Redis client.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use tokio::{process::Command, sync::OnceCell};
 
 static READY: OnceCell<()> = OnceCell::const_new();
 
-/// The clients' folder, with their packages installed.
+/// The folder of the clients, with their packages installed.
 async fn clients() -> PathBuf {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
     READY
@@ -65,7 +65,7 @@ async fn answers(program: &mut Command, stack: &Stack) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn python_enqueues_and_hears_the_answer() {
+async fn python_enqueues_a_job_and_gets_its_outcome() {
     let dir = clients().await;
     let stack = Stack::start(Options::default()).await.unwrap();
     let _worker = stack.worker().unwrap();
@@ -74,7 +74,7 @@ async fn python_enqueues_and_hears_the_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn node_enqueues_and_hears_the_answer() {
+async fn node_enqueues_a_job_and_gets_its_outcome() {
     let dir = clients().await;
     let stack = Stack::start(Options::default()).await.unwrap();
     let _worker = stack.worker().unwrap();

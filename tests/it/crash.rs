@@ -1,4 +1,4 @@
-//! Processes die, freeze and are told to go; jobs do not notice, and the books balance.
+//! Processes are killed, frozen and stopped; no job is lost and the books balance.
 
 use std::{
     collections::BTreeSet,
@@ -6,51 +6,28 @@ use std::{
 };
 
 use anyhow::bail;
-use longshore::local::Signal;
+use longshore_local::Signal;
 use longshore_protocol::{
     id::QueueName,
     state::{AttemptOutcome, JobState},
 };
-use longshore_tests::stack::{Options, Stack, eventually};
+use longshore_tests::stack::{Options, Stack, eventually, prompts};
 
-use crate::measured::size;
-
-fn jobs(count: usize) -> Vec<String> {
-    (0..count)
-        .map(|at| format!(r#"{{"prompt":"job {at}"}}"#))
-        .collect()
-}
-
-async fn in_mid_call(stack: &Stack, count: u64) {
-    eventually("calls are in flight", || async {
-        match stack.simulator.stats().in_flight {
-            calls if calls >= count => Ok(()),
-            calls => bail!("{calls} calls are in flight"),
-        }
-    })
-    .await
-    .unwrap();
-}
-
-fn slow(latency: Duration) -> Options {
-    Options {
-        latency,
-        ..Options::default()
-    }
-}
+use crate::machine::size;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_loses_nothing_and_settles_nothing_twice() {
-    let stack = Stack::start(slow(Duration::from_secs(2))).await.unwrap();
+    let stack = Stack::start(Options::with_latency(Duration::from_secs(2)))
+        .await
+        .unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let mut doomed = stack.worker().unwrap();
-    let ids = stack.enqueue(&jobs(200)).await.unwrap();
-    in_mid_call(&stack, 100).await;
+    let ids = stack.enqueue(&prompts(200)).await.unwrap();
+    stack.wait_for_calls(100).await.unwrap();
     let _heir = stack.worker().unwrap();
     doomed.kill().unwrap();
 
-    let outcomes = stack.outcomes(&ids).await.unwrap();
-    assert!(outcomes.iter().all(|outcome| outcome.success));
+    stack.successes(&ids).await.unwrap();
     let books = stack.books().await.unwrap();
     books.balance();
     assert!(
@@ -74,26 +51,21 @@ async fn a_killed_worker_loses_nothing_and_settles_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_no_scheduler_runs_a_worker_recovers_the_dead() {
-    let stack = Stack::start(slow(Duration::from_secs(1))).await.unwrap();
+async fn a_worker_recovers_dead_workers_without_a_scheduler() {
+    let stack = Stack::start(Options::with_latency(Duration::from_secs(1)))
+        .await
+        .unwrap();
     let mut doomed = stack.worker().unwrap();
-    let ids = stack.enqueue(&jobs(10)).await.unwrap();
-    in_mid_call(&stack, 10).await;
+    let ids = stack.enqueue(&prompts(10)).await.unwrap();
+    stack.wait_for_calls(10).await.unwrap();
     doomed.kill().unwrap();
     let _heir = stack.worker().unwrap();
-    assert!(
-        stack
-            .outcomes(&ids)
-            .await
-            .unwrap()
-            .iter()
-            .all(|outcome| outcome.success)
-    );
+    stack.successes(&ids).await.unwrap();
     stack.books().await.unwrap().balance();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_worker_that_wakes_up_changes_nothing_but_its_spend_is_recorded() {
+async fn a_resumed_frozen_worker_changes_no_outcome_and_its_spend_is_recorded() {
     let stack = Stack::start(Options {
         latency: Duration::from_secs(1),
         env: vec![
@@ -110,12 +82,11 @@ async fn a_frozen_worker_that_wakes_up_changes_nothing_but_its_spend_is_recorded
     .await
     .unwrap();
     let mut frozen = stack.worker().unwrap();
-    let ids = stack.enqueue(&jobs(20)).await.unwrap();
-    in_mid_call(&stack, 20).await;
+    let ids = stack.enqueue(&prompts(20)).await.unwrap();
+    stack.wait_for_calls(20).await.unwrap();
     frozen.signal(Signal::SIGSTOP).unwrap();
     let _heir = stack.worker().unwrap();
-    let outcomes = stack.outcomes(&ids).await.unwrap();
-    assert!(outcomes.iter().all(|outcome| outcome.success));
+    let outcomes = stack.successes(&ids).await.unwrap();
 
     frozen.signal(Signal::SIGCONT).unwrap();
     eventually("the late answers are recorded", || async {
@@ -149,11 +120,13 @@ async fn a_frozen_worker_that_wakes_up_changes_nothing_but_its_spend_is_recorded
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_told_to_go_finishes_what_it_has() {
-    let stack = Stack::start(slow(Duration::from_secs(1))).await.unwrap();
+async fn a_worker_finishes_its_jobs_on_sigterm() {
+    let stack = Stack::start(Options::with_latency(Duration::from_secs(1)))
+        .await
+        .unwrap();
     let mut worker = stack.worker().unwrap();
-    let ids = stack.enqueue(&jobs(50)).await.unwrap();
-    in_mid_call(&stack, 50).await;
+    let ids = stack.enqueue(&prompts(50)).await.unwrap();
+    stack.wait_for_calls(50).await.unwrap();
     worker.signal(Signal::SIGTERM).unwrap();
     let status = worker.wait().await.unwrap();
     assert!(status.success(), "{status}: {}", worker.log_tail());
@@ -170,20 +143,19 @@ async fn a_worker_that_is_told_to_go_finishes_what_it_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_outlasts_the_grace_period_is_handed_back() {
-    let mut options = slow(Duration::from_secs(5));
+async fn jobs_that_outlast_the_grace_period_are_handed_back() {
+    let mut options = Options::with_latency(Duration::from_secs(5));
     options
         .env
         .push(("LONGSHORE_GRACE".to_owned(), "1s".to_owned()));
     let stack = Stack::start(options).await.unwrap();
     let mut worker = stack.worker().unwrap();
-    let ids = stack.enqueue(&jobs(5)).await.unwrap();
-    in_mid_call(&stack, 5).await;
+    let ids = stack.enqueue(&prompts(5)).await.unwrap();
+    stack.wait_for_calls(5).await.unwrap();
     worker.signal(Signal::SIGTERM).unwrap();
     assert!(worker.wait().await.unwrap().success());
     let _heir = stack.worker().unwrap();
-    let outcomes = stack.outcomes(&ids).await.unwrap();
-    assert!(outcomes.iter().all(|outcome| outcome.success));
+    stack.successes(&ids).await.unwrap();
     let books = stack.books().await.unwrap();
     books.balance();
     assert_eq!(
@@ -195,16 +167,16 @@ async fn what_outlasts_the_grace_period_is_handed_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_is_killed_and_comes_back_loses_no_job() {
-    let mut stack = Stack::start(slow(Duration::from_millis(300)))
+async fn no_job_is_lost_when_redis_is_killed_and_restarted() {
+    let mut stack = Stack::start(Options::with_latency(Duration::from_millis(300)))
         .await
         .unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let _worker = stack.worker().unwrap();
     stack.acknowledge_what_is_on_disk().await.unwrap();
-    let ids = stack.enqueue(&jobs(100)).await.unwrap();
+    let ids = stack.enqueue(&prompts(100)).await.unwrap();
     assert!(stack.outcome(&ids[0]).await.unwrap().success);
-    let late = stack.enqueue(&jobs(50)).await.unwrap();
+    let late = stack.enqueue(&prompts(50)).await.unwrap();
     stack.redis.kill().unwrap();
     stack.redis.restart().await.unwrap();
     for outcome in stack
@@ -216,27 +188,23 @@ async fn a_redis_that_is_killed_and_comes_back_loses_no_job() {
     {
         assert_eq!(outcome.state, JobState::Completed, "{outcome:?}");
     }
-    let more = stack.enqueue(&jobs(50)).await.unwrap();
-    assert!(
-        stack
-            .outcomes(&more)
-            .await
-            .unwrap()
-            .iter()
-            .all(|outcome| outcome.success)
-    );
+    let more = stack.enqueue(&prompts(50)).await.unwrap();
+    stack.successes(&more).await.unwrap();
     stack.books().await.unwrap().balance();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres_may_go_away_in_mid_run() {
+async fn jobs_run_while_postgres_is_down() {
     let mut postgres = longshore_tests::stack::own_postgres().await.unwrap();
-    let stack = Stack::start_with(slow(Duration::from_millis(200)), postgres.url())
-        .await
-        .unwrap();
+    let stack = Stack::start_with(
+        Options::with_latency(Duration::from_millis(200)),
+        postgres.url(),
+    )
+    .await
+    .unwrap();
     stack.ledger.migrate().await.unwrap();
     let _worker = stack.worker().unwrap();
-    let before = stack.enqueue(&jobs(50)).await.unwrap();
+    let before = stack.enqueue(&prompts(50)).await.unwrap();
     stack.outcomes(&before).await.unwrap();
 
     let away = size(Duration::ZERO, Duration::from_secs(20));
@@ -244,7 +212,7 @@ async fn postgres_may_go_away_in_mid_run() {
     postgres.stop().await.unwrap();
     let mut done = 0;
     while done == 0 || stopped.elapsed() < away {
-        let during = stack.enqueue(&jobs(200)).await.unwrap();
+        let during = stack.enqueue(&prompts(200)).await.unwrap();
         let outcomes = stack.outcomes(&during).await.unwrap();
         assert!(outcomes.iter().all(|outcome| outcome.success), "jobs go on");
         done += outcomes.len();
@@ -285,7 +253,7 @@ async fn a_job_that_kills_its_worker_three_times_is_a_dead_letter() {
     let id = stack.xadd(&[("prompt", "poison")]).await.unwrap();
     for _ in 0..3 {
         let mut worker = stack.worker().unwrap();
-        in_mid_call(&stack, 1).await;
+        stack.wait_for_calls(1).await.unwrap();
         worker.kill().unwrap();
         eventually("the call is over", || async {
             if stack.simulator.stats().in_flight > 0 {
@@ -329,7 +297,7 @@ async fn a_standby_takes_over_from_a_killed_scheduler() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dead_letters_past_their_time_are_archived_before_they_leave() {
+async fn expired_dead_letters_are_archived_before_they_are_removed() {
     let mut stack = Stack::start(Options::default()).await.unwrap();
     let worker = stack.worker().unwrap();
     let mut ids = Vec::new();
@@ -338,7 +306,7 @@ async fn dead_letters_past_their_time_are_archived_before_they_leave() {
     }
     stack.outcomes(&ids).await.unwrap();
     stack.recorded().await.unwrap();
-    drop(worker);
+    worker.shut_down().await.unwrap();
     stack.set_env("LONGSHORE_RETENTION_DEAD_LETTERS_MAX", "2");
     let _scheduler = stack.scheduler().unwrap();
     eventually("three have left", || async {

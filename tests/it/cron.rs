@@ -1,7 +1,7 @@
-//! Schedulers that are killed and stopped, recurring jobs, and jobs that are due by the ten thousand.
+//! Killed and stopped schedulers, recurring jobs, and ten thousand jobs due at once.
 //!
-//! The tests here measure time, so they run one after another. Each has a short form for every day, and the
-//! full one: `LONGSHORE_TEST_FULL=1`. Figures are printed with `--nocapture`.
+//! Those that measure time have a short form and a full one (`LONGSHORE_TEST_FULL=1`) and print their figures
+//! with `--nocapture`.
 
 mod commands;
 mod due;
@@ -16,9 +16,9 @@ use longshore_tests::stack::Stack;
 use redis::AsyncCommands as _;
 use serde_json::Value;
 
-use crate::measured::{size, tell, turn};
+use crate::machine::{alone, beside_few, print_figures, size};
 
-/// The messages that stand in a queue: when each was enqueued (ms), and what it says.
+/// The messages in a queue, each with the time when it was enqueued (ms).
 async fn queued(stack: &Stack, queue: &str) -> Vec<(i64, Value)> {
     type Rows = Vec<(String, BTreeMap<String, String>)>;
     let key = stack.broker.keys().queue(&QueueName::from_record(queue));
@@ -40,14 +40,14 @@ async fn queued(stack: &Stack, queue: &str) -> Vec<(i64, Value)> {
         .collect()
 }
 
-/// The tick that a message says that it is.
+/// The tick that a message names.
 fn tick_of(message: &Value) -> DateTime<Utc> {
     let tick = message.pointer("/metadata/cron/tick").unwrap();
     let tick = tick.as_str().unwrap();
     tick.parse().unwrap()
 }
 
-/// How the recurring job of this name stands.
+/// The state of the recurring job with this name.
 async fn standing(stack: &Stack, name: &str) -> anyhow::Result<CronStanding> {
     let all = stack.broker.cron_all().await?;
     all.into_iter()
@@ -55,7 +55,7 @@ async fn standing(stack: &Stack, name: &str) -> anyhow::Result<CronStanding> {
         .ok_or_else(|| anyhow::anyhow!("no recurring job {name}"))
 }
 
-/// Who leads, if anybody does.
+/// The name of the leader, if there is one.
 async fn leader(stack: &Stack) -> Option<String> {
     let mut connection = stack.connection().await.unwrap();
     connection.get(stack.broker.keys().leader()).await.unwrap()

@@ -1,13 +1,14 @@
-//! Longshore from outside: real Redis, real Postgres, real processes, real signals, and the simulator's
-//! invoice as the other side of the books.
+//! Longshore end to end: real Redis, Postgres, processes and signals, with the simulator's invoice as the
+//! other side of the books.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that cannot go on says where"
+    reason = "a test that cannot continue fails with the location"
 )]
 
 mod admin;
 mod alerts;
+mod backlog;
 mod bad_input;
 mod batches;
 mod chains;
@@ -17,15 +18,16 @@ mod cli;
 mod clients;
 mod crash;
 mod cron;
+mod dead_letters;
 mod identity;
-mod letters;
-mod measured;
+
+mod first_job;
+mod machine;
 mod model;
-mod played;
 mod policy;
 mod quota;
-mod receiver;
 mod reload;
-mod road;
 mod scripts;
+mod simulated;
 mod time;
+mod webhook_receiver;

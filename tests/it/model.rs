@@ -1,5 +1,5 @@
-//! Any sequence of steps, by three workers that die, stop, and come back, against a plain model: every
-//! job is in exactly one place, ends once, and leaves nothing behind.
+//! Random steps of three workers that die, stop and return, compared with a plain model: every job is in
+//! exactly one location, ends once, and leaves nothing behind.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,10 +7,10 @@
     reason = "what goes wrong in the model is the test's failure"
 )]
 
-mod acts;
+mod actions;
+mod actual;
+mod expected;
 mod limits;
-mod truth;
-mod view;
 mod world;
 
 use proptest::{
@@ -22,49 +22,49 @@ use tokio::runtime::Runtime;
 
 use self::world::World;
 
-/// Workers.
+/// The number of workers.
 const WORKERS: usize = 3;
 
-/// Concurrency keys, and how many slots each has.
+/// The slots of each concurrency key.
 const LIMITS: [u32; 2] = [1, 2];
 
-/// One thing that happens.
+/// One step of a random run.
 #[derive(Debug, Clone)]
 enum Step {
-    /// A job comes, with a concurrency key or without.
+    /// Enqueues a job, with or without a concurrency key.
     Enqueue(Option<usize>),
-    /// A worker pulls so many.
+    /// A worker reads up to this many entries.
     Read(usize, usize),
-    /// Whoever believes to run a job does something with it, perhaps twice, as after a lost reply.
+    /// A worker that believes it runs a job acts on it, perhaps twice, as after a lost reply.
     Act(Index, Act, bool),
-    /// A worker is thought dead and what it holds is taken from it; it does not know.
+    /// A worker is taken for dead and its entries are recovered; it does not notice.
     Kill(usize),
-    /// The scheduler lets so many go.
+    /// The scheduler promotes up to this many jobs.
     Promote(usize),
-    /// Somebody wants a job cancelled.
+    /// Cancels a job.
     Cancel(Index),
-    /// Somebody replays a job, dead or not.
+    /// Replays a job, whether or not it is a dead letter.
     Replay(Index),
 }
 
-/// What a worker does with a job.
+/// An action of a worker on a job.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     /// Begins an attempt.
     Begin,
-    /// Notes that it failed and another will follow.
+    /// Records a failed attempt that another will follow.
     Fail,
-    /// Ends the job.
+    /// Completes the job.
     Complete,
-    /// Gives the job up.
+    /// Makes the job a dead letter.
     Discard,
-    /// Lays it aside, due at once and in this order.
+    /// Parks it, due at once and in this order.
     ParkDue(i64),
-    /// Lays it aside for an hour.
+    /// Parks it for an hour.
     ParkLater,
-    /// Lays it aside for a newer worker.
+    /// Parks it for a newer worker.
     ParkVersion(i64),
-    /// Gives it back.
+    /// Hands it back.
     HandBack,
 }
 
@@ -92,7 +92,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 #[test]
-fn every_job_is_in_one_place_ends_once_and_leaves_nothing() {
+fn every_job_is_in_one_location_ends_once_and_leaves_nothing() {
     let config = ProptestConfig {
         cases: 48,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(concat!(

@@ -1,4 +1,4 @@
-//! What people see of limits: before a batch goes in, while jobs wait, and after calls were made.
+//! What the commands show of limits: before a batch is enqueued, while jobs are parked, and after calls.
 
 use std::time::Duration;
 
@@ -7,13 +7,11 @@ use longshore_protocol::{
     checkpoint::Resume,
     id::{JobId, QueueName, WorkerId},
 };
-use longshore_tests::{
-    simulator::Dialect,
-    stack::{Options, Ran, Stack},
-};
+use longshore_simulator::Dialect;
+use longshore_tests::stack::{Options, Ran, Stack, expect_success};
 use serde_json::Value;
 
-use crate::played::{Model, Played, config};
+use crate::simulated::{Model, SimulatedProvider, config};
 
 async fn stack() -> Stack {
     let stack = Stack::start(Options::default()).await.unwrap();
@@ -22,14 +20,9 @@ async fn stack() -> Stack {
         "{{requests_per_day: 10, reset_at: \"{}\"}}",
         away.format("%H:%M")
     );
-    let meter = Played::limited("meter", Model::Cheap, &limits);
+    let meter = SimulatedProvider::limited("meter", Model::Cheap, &limits);
     stack.config_yaml(&config(&stack, &[meter], "")).unwrap();
     stack
-}
-
-fn ok(ran: Ran) -> String {
-    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
-    ran.stdout
 }
 
 async fn batch(stack: &Stack, tasks: usize, options: &[&str]) -> Ran {
@@ -48,7 +41,7 @@ async fn available(stack: &Stack) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_would_use_up_a_quota_goes_in_only_if_somebody_says_so() {
+async fn a_batch_that_would_exhaust_a_quota_needs_confirmation() {
     let stack = stack().await;
     let refused = batch(&stack, 9, &["--detach", "-o", "out.json"]).await;
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
@@ -63,17 +56,17 @@ async fn a_batch_that_would_use_up_a_quota_goes_in_only_if_somebody_says_so() {
     );
     assert_eq!(available(&stack).await, 0, "nothing was put in");
 
-    ok(batch(&stack, 8, &["--detach"]).await);
+    expect_success(batch(&stack, 8, &["--detach"]).await);
     assert_eq!(available(&stack).await, 8, "there is room for these");
 
     let sure = batch(&stack, 9, &["--detach", "--yes"]).await;
     assert!(sure.stderr.contains(warning), "{}", sure.stderr);
-    ok(sure);
+    expect_success(sure);
     assert_eq!(available(&stack).await, 17);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn quota_and_status_tell_what_calls_used_and_who_waits() {
+async fn quota_and_status_show_usage_and_parked_jobs() {
     let stack = stack().await;
     let jobs: Vec<String> = (0..12)
         .map(|at| format!(r#"{{"prompt":"task {at}","fallback":false}}"#))
@@ -95,7 +88,7 @@ async fn quota_and_status_tell_what_calls_used_and_who_waits() {
     })
     .await
     .unwrap();
-    let text = ok(stack.longshore(&["quota"]).await.unwrap());
+    let text = expect_success(stack.longshore(&["quota"]).await.unwrap());
     for part in [
         "=== Quota Status ===\nPlatform      Used    Limit    Remaining    Reset\n",
         "\nmeter         10      10       0            20",
@@ -104,26 +97,30 @@ async fn quota_and_status_tell_what_calls_used_and_who_waits() {
     ] {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
-    let status = ok(stack.longshore(&["status"]).await.unwrap());
+    let status = expect_success(stack.longshore(&["status"]).await.unwrap());
     for part in [
         "  2 waiting for meter's requests a day\n",
         "\nmeter         10      10       0            20",
     ] {
         assert!(status.contains(part), "no {part:?} in {status}");
     }
-    let list = ok(stack.longshore(&["jobs", "list"]).await.unwrap());
+    let list = expect_success(stack.longshore(&["jobs", "list"]).await.unwrap());
     let waits = "scheduled, waits for meter's requests a day";
     assert_eq!(list.matches(waits).count(), 2, "{list}");
-    let list = ok(stack
-        .longshore(&["jobs", "list", "--state", "scheduled", "--format", "json"])
-        .await
-        .unwrap());
+    let list = expect_success(
+        stack
+            .longshore(&["jobs", "list", "--state", "scheduled", "--format", "json"])
+            .await
+            .unwrap(),
+    );
     let jobs: Value = serde_json::from_str(&list).unwrap();
     assert_eq!(jobs[0]["waits_for"], "meter's requests a day");
     let mut places = Vec::new();
     for job in jobs.as_array().unwrap() {
         let id = job["job_id"].as_str().unwrap();
-        places.push(ok(stack.longshore(&["jobs", "why", id]).await.unwrap()));
+        places.push(expect_success(
+            stack.longshore(&["jobs", "why", id]).await.unwrap(),
+        ));
     }
     places.sort_by_key(|text| text.contains(", as the next"));
     let why = "it waits for room under meter's requests a day";
@@ -139,7 +136,7 @@ async fn quota_and_status_tell_what_calls_used_and_who_waits() {
     );
 }
 
-/// Lays a job aside as a worker does whose places are all taken.
+/// Parks a job as a worker does whose slots are all in use.
 async fn aside(stack: &Stack, job: &str, tenant: &str, weight: u32) {
     let worker = WorkerId::from_record("w");
     let queues = [QueueName::default()];
@@ -159,7 +156,7 @@ async fn aside(stack: &Stack, job: &str, tenant: &str, weight: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_for_a_tenants_turn_is_told_whose_turn_it_is() {
+async fn a_job_in_a_tenant_lane_shows_whose_turn_it_is() {
     let stack = Stack::start(Options {
         latency: Duration::ZERO,
         ..Options::default()
@@ -171,8 +168,8 @@ async fn who_waits_for_a_tenants_turn_is_told_whose_turn_it_is() {
     let own = r#"{"prompt":"c","tenant":"globex","id":"inv-42"}"#;
     aside(&stack, own, "globex", 1).await;
 
-    // A producer's own id is in its message alone.
-    let why = ok(stack.longshore(&["jobs", "why", "inv-42"]).await.unwrap());
+    // Only the message has the producer's own id.
+    let why = expect_success(stack.longshore(&["jobs", "why", "inv-42"]).await.unwrap());
     assert!(
         why.starts_with(
             "inv-42: it waits for the turn of tenant globex in queue default, behind 1 job of its own; only the \
@@ -180,14 +177,14 @@ async fn who_waits_for_a_tenants_turn_is_told_whose_turn_it_is() {
         ),
         "{why}"
     );
-    let show = ok(stack.longshore(&["jobs", "show", "inv-42"]).await.unwrap());
+    let show = expect_success(stack.longshore(&["jobs", "show", "inv-42"]).await.unwrap());
     assert!(
         show.contains("scheduled, waits for the turn of tenant globex in queue default"),
         "{show}"
     );
     let ran = stack.longshore(&["jobs", "why", "inv-43"]).await.unwrap();
     assert_eq!(ran.code, Some(1), "{}", ran.stdout);
-    let queues = ok(stack.longshore(&["queues"]).await.unwrap());
+    let queues = expect_success(stack.longshore(&["queues"]).await.unwrap());
     for part in [
         "the turn of tenant acme in queue default       1\n",
         "the turn of tenant globex in queue default     2\n",
@@ -197,7 +194,7 @@ async fn who_waits_for_a_tenants_turn_is_told_whose_turn_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_spent_budget_sends_even_pinned_jobs_to_those_who_cost_nothing() {
+async fn an_exhausted_budget_routes_even_pinned_jobs_to_free_models() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let (paid, free) = (
         stack.simulator.base_url("paid", Dialect::Openai),
@@ -231,10 +228,10 @@ models:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_task_may_cost_is_never_more_however_dear_its_answer() {
+async fn a_task_never_costs_more_than_its_limit() {
     let stack = Stack::start(Options::default()).await.unwrap();
-    let meter = Played::unlimited("meter", Model::Cheap);
-    // 4,096 tokens of answer at most cost $0.0024576 and a little for the prompt.
+    let meter = SimulatedProvider::unlimited("meter", Model::Cheap);
+    // At most 4,096 tokens of output cost $0.0024576, and the prompt a little more.
     let rest = "routing: {max_cost_per_task: \"0.003\"}";
     stack.config_yaml(&config(&stack, &[meter], rest)).unwrap();
     let _worker = stack.worker().unwrap();
@@ -246,13 +243,13 @@ async fn what_one_task_may_cost_is_never_more_however_dear_its_answer() {
     let dear = outcome(&[]).await.error.unwrap();
     assert!(
         dear.ends_with(
-            "and routing.max_cost_per_task allows $0.003; name fewer max_tokens, or allow more"
+            "but routing.max_cost_per_task allows $0.003; lower max_tokens or raise the cap"
         ),
         "{dear}"
     );
     let own = outcome(&[("max_tokens", "4096"), ("max_cost_usd", "0.002")]).await;
     let error = own.error.unwrap();
-    assert!(error.contains("and max_cost_usd allows $0.002;"), "{error}");
+    assert!(error.contains("but max_cost_usd allows $0.002;"), "{error}");
     assert_eq!(
         stack.simulator.stats().requests,
         1,

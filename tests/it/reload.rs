@@ -1,16 +1,16 @@
-//! The configuration changes while the services run.
+//! Configuration changes while the services run.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use longshore::local::{ChildProcess, Signal};
-use longshore_tests::stack::{Options, Ran, Stack, eventually};
+use longshore_local::Signal;
+use longshore_tests::stack::{Options, Process, Stack, eventually, expect_success};
 use serde_json::Value;
 
-/// A change is taken within this time.
+/// A change is applied within this time.
 const SOON: Duration = Duration::from_secs(2);
 
-/// A stack whose programs read `longshore.yaml` and tell how they fare.
+/// A stack whose programs read `longshore.yaml` and serve their endpoints.
 async fn stack(yaml: &str) -> Stack {
     let mut stack = Stack::start(Options::default()).await.unwrap();
     stack.set_env("LONGSHORE_LISTEN", "127.0.0.1:0");
@@ -18,7 +18,7 @@ async fn stack(yaml: &str) -> Stack {
     stack
 }
 
-/// Replaces a file as editors do.
+/// Replaces a file by a rename, as editors do.
 fn write(stack: &Stack, name: &str, text: &str) {
     let new = stack.dir().join(format!("{name}.new"));
     std::fs::write(&new, text).unwrap();
@@ -29,14 +29,14 @@ fn answering(model: &str) -> String {
     format!("providers: {{ openai: {{ default_model: {model} }} }}\n")
 }
 
-/// A running service, seen through its endpoints.
+/// A running service and the address of its endpoints.
 struct Seen {
-    process: ChildProcess,
+    process: Process,
     address: String,
 }
 
 impl Seen {
-    async fn ready(process: ChildProcess) -> Self {
+    async fn ready(process: Process) -> Self {
         let address = eventually("it tells its address", || async {
             let log = std::fs::read_to_string(process.log())?;
             let (_, after) = log.split_once("\"address\":\"").context("no address yet")?;
@@ -62,7 +62,7 @@ impl Seen {
         Ok(reqwest::get(url).await?.text().await?)
     }
 
-    /// How many configurations it has taken or refused.
+    /// How many configurations it has applied or rejected.
     async fn count(&self, result: &str) -> anyhow::Result<u64> {
         let name = format!("longshore_config_reloads_total{{result=\"{result}\"}} ");
         let metrics = self.get("metrics").await?;
@@ -70,7 +70,7 @@ impl Seen {
         Ok(line.map_or(Ok(0), str::parse)?)
     }
 
-    /// Waits until there were so many; how long that took.
+    /// Waits for this count and returns how long that took.
     async fn counts(&self, result: &str, expected: u64) -> Duration {
         let began = Instant::now();
         eventually("the configuration is looked at", || async {
@@ -84,7 +84,7 @@ impl Seen {
         began.elapsed()
     }
 
-    /// The health endpoint's check of the configuration: its status, and what is wrong.
+    /// The status and the error of the configuration check at the health endpoint.
     async fn config(&self) -> (String, String) {
         let health: Value = serde_json::from_str(&self.get("health").await.unwrap()).unwrap();
         let text = |name: &str| {
@@ -95,7 +95,7 @@ impl Seen {
     }
 }
 
-/// The model that answers a job now.
+/// The model that answers a new job.
 async fn model(stack: &Stack) -> String {
     let id = stack
         .xadd(&[("prompt", "hello"), ("platform", "openai")])
@@ -106,13 +106,8 @@ async fn model(stack: &Stack) -> String {
     outcome.model.unwrap()
 }
 
-fn ok(ran: Ran) -> String {
-    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
-    ran.stdout
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_file_is_taken_and_a_bad_one_refused() {
+async fn a_changed_file_is_applied_and_an_invalid_one_rejected() {
     let stack = stack(&answering("gpt-4o-mini")).await;
     let worker = Seen::ready(stack.worker().unwrap()).await;
     assert_eq!(model(&stack).await, "gpt-4o-mini");
@@ -159,7 +154,7 @@ async fn sighup_reads_the_file_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pushed_one_goes_to_the_whole_fleet() {
+async fn a_pushed_configuration_is_applied_by_every_process() {
     let stack = stack(&answering("gpt-4o-mini")).await;
     let fleet = [
         Seen::ready(stack.worker().unwrap()).await,
@@ -177,27 +172,33 @@ async fn a_pushed_one_goes_to_the_whole_fleet() {
         "{differs:?}"
     );
 
-    let pushed = ok(stack
-        .longshore(&["config", "push", "new.yaml", "--yes"])
-        .await
-        .unwrap());
+    let pushed = expect_success(
+        stack
+            .longshore(&["config", "push", "new.yaml", "--yes"])
+            .await
+            .unwrap(),
+    );
     assert!(pushed.starts_with("Pushed as version 1;"), "{pushed}");
     for service in &fleet {
         let took = service.counts("taken", 1).await;
         assert!(took < SOON, "{took:?}");
     }
-    // One of two workers answers each: both have it.
+    // Either worker may answer: both have applied it.
     for _ in 0..10 {
         assert_eq!(model(&stack).await, "gpt-4.1");
     }
-    ok(stack
-        .longshore(&["config", "diff", "new.yaml"])
-        .await
-        .unwrap());
-    let shown = ok(stack
-        .longshore(&["config", "show", "--origin"])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["config", "diff", "new.yaml"])
+            .await
+            .unwrap(),
+    );
+    let shown = expect_success(
+        stack
+            .longshore(&["config", "show", "--origin"])
+            .await
+            .unwrap(),
+    );
     assert!(
         shown.contains("From what was pushed as version 1"),
         "{shown}"
@@ -213,7 +214,7 @@ async fn a_pushed_one_goes_to_the_whole_fleet() {
         );
     }
 
-    // Whoever gets past the command gets no further.
+    // A configuration pushed without the command is rejected as well.
     stack
         .broker
         .push_config("grace: 1s\nretry: 5\n")
@@ -231,10 +232,12 @@ async fn a_pushed_one_goes_to_the_whole_fleet() {
     }
     assert_eq!(model(&stack).await, "gpt-4.1");
 
-    ok(stack
-        .longshore(&["config", "push", "--clear", "--yes"])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["config", "push", "--clear", "--yes"])
+            .await
+            .unwrap(),
+    );
     for service in &fleet {
         service.counts("taken", 2).await;
     }
@@ -250,7 +253,7 @@ async fn a_pushed_one_goes_to_the_whole_fleet() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_not_pushed() {
+async fn an_invalid_configuration_is_not_pushed() {
     let stack = stack("").await;
     for (text, told) in [
         (
@@ -284,7 +287,7 @@ async fn what_is_wrong_is_not_pushed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_are_checked_and_shown_without_redis() {
+async fn configuration_files_are_checked_and_shown_without_redis() {
     let mut stack = stack("concurency: 5\n").await;
     stack.redis.kill().unwrap();
     stack.set_env("REDIS_URL", &stack.redis.url());
@@ -299,9 +302,9 @@ async fn files_are_checked_and_shown_without_redis() {
         .longshore(&["config", "validate", "--format", "json"])
         .await
         .unwrap();
-    let json: Value = serde_json::from_str(&ok(ran)).unwrap();
+    let json: Value = serde_json::from_str(&expect_success(ran)).unwrap();
     assert_eq!(json["ok"], true);
-    let shown = ok(stack.longshore(&["config", "show"]).await.unwrap());
+    let shown = expect_success(stack.longshore(&["config", "show"]).await.unwrap());
     assert!(shown.contains("concurrency"), "{shown}");
     assert!(
         shown.contains("Whether anything is pushed is not known: Redis at"),

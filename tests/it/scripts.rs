@@ -1,5 +1,5 @@
-//! Each Lua script by itself, through the broker, against a real Redis: the plain case, the fence, and
-//! the same call once more, as after a lost reply.
+//! Each Lua script through the broker, against a real Redis: the plain case, the fence, and the repeated
+//! call, as after a lost reply.
 
 mod admit;
 mod alerts;
@@ -12,32 +12,32 @@ mod circuit;
 mod circuit_model;
 mod circuit_worker;
 mod cron;
-mod dead;
-mod dead_rules;
-mod dead_scan;
+mod dead_letter_scan;
+mod dead_letters;
 mod fail;
-mod fill;
 mod hand_back;
+mod inspect;
 mod key_lanes;
 mod lead;
-mod limits_adapted;
-mod limits_back;
+mod limits_adaptive;
+mod limits_combined;
 mod limits_lanes;
-mod limits_let_go;
 mod limits_rate;
+mod limits_release;
+mod limits_repeated;
 mod limits_reserve;
+mod limits_return;
 mod limits_slots;
-mod limits_together;
-mod limits_twice;
 mod limits_window;
-mod looks;
 mod meters;
 mod noscript;
 mod push_config;
 mod recover;
+mod replay_rules;
 pub(crate) mod room;
 mod settle;
 mod slots;
 mod tenants;
 mod time_lanes;
+mod usage_reports;
 mod windows;

@@ -1,4 +1,4 @@
-//! Jobs that wait, expire and are tried again.
+//! Delayed jobs, deadlines and retries.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ async fn stack() -> Stack {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn delayed_jobs_start_on_time_and_not_before() {
+async fn delayed_jobs_start_on_time() {
     let stack = stack().await;
     let _scheduler = stack.scheduler().unwrap();
     let _worker = stack.worker().unwrap();
@@ -52,7 +52,7 @@ async fn delayed_jobs_start_on_time_and_not_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_did_not_start_in_time_expires() {
+async fn a_job_that_did_not_start_in_time_expires() {
     let stack = stack().await;
     let late = stack
         .xadd(&[("prompt", "too late"), ("start_by", "0.05")])
@@ -95,7 +95,7 @@ async fn a_deadline_ends_a_call_that_takes_too_long() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_attempt_is_tried_again_on_the_same_platform() {
+async fn a_failed_attempt_is_retried_on_the_same_provider() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let id = stack
@@ -117,7 +117,7 @@ async fn a_failed_attempt_is_tried_again_on_the_same_platform() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_retry_after_goes_through_the_lane_and_keeps_its_history() {
+async fn a_long_retry_after_parks_the_job_and_keeps_its_history() {
     let stack = stack().await;
     let _scheduler = stack.scheduler().unwrap();
     let mut worker = stack.worker().unwrap();
@@ -133,7 +133,7 @@ async fn a_long_retry_after_goes_through_the_lane_and_keeps_its_history() {
     })
     .await
     .unwrap();
-    // The wait survives the worker.
+    // The job stays parked when the worker dies.
     worker.kill().unwrap();
     let _heir = stack.worker().unwrap();
     let outcome = stack.outcome(&id).await.unwrap();
@@ -149,7 +149,7 @@ async fn a_long_retry_after_goes_through_the_lane_and_keeps_its_history() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_all_platforms_fail_the_error_names_them_and_a_letter_is_left() {
+async fn when_all_providers_fail_the_dead_letter_names_them() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let id = stack
@@ -178,7 +178,7 @@ async fn when_all_platforms_fail_the_error_names_them_and_a_letter_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_retry_can_mend_is_asked_once() {
+async fn a_permanent_error_is_not_retried() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let id = stack

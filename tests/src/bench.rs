@@ -1,17 +1,17 @@
-//! The benchmarks: the design's numbers, measured on real processes, with the machine's raw limits of the
-//! same run beside them.
+//! The benchmarks: target figures measured on real processes, next to the machine's raw limits of the same
+//! run.
 //!
-//! What is a worker's runs in a process of its own, so that its memory and its processor time are those of
-//! a worker and of nothing else. Ratios compare what was measured in one run.
+//! Workers run in processes of their own, so that memory and processor time are a worker's alone. Ratios
+//! compare figures of one run.
 
 mod backlog;
 mod bare;
 mod calls;
 mod client;
+mod dead_letters;
 mod drain;
 mod keys;
 mod latency;
-mod letters;
 mod machine;
 mod noop;
 pub mod process;
@@ -26,16 +26,16 @@ use std::{
 use self::machine::Machine;
 pub use self::{client::ClientOptions, client::client, noop::NoopOptions, noop::noop_worker};
 
-/// A number of the design, or of what it promises.
+/// A figure that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Number {
-    /// No-op jobs a second.
+    /// No-op jobs per second.
     #[value(name = "N1")]
     N1,
     /// Jobs that wait for HTTP.
     #[value(name = "N2")]
     N2,
-    /// From enqueueing to the provider's call.
+    /// The time from enqueueing to the provider's call.
     #[value(name = "N3")]
     N3,
     /// A million jobs queued.
@@ -47,7 +47,7 @@ pub enum Number {
     /// Calls in flight in one worker.
     #[value(name = "N7")]
     N7,
-    /// What a concurrency limit costs.
+    /// The cost of a concurrency limit.
     #[value(name = "keys")]
     Keys,
 }
@@ -73,29 +73,29 @@ pub enum Format {
     Json,
 }
 
-/// What is measured.
+/// What to measure and how to print it.
 #[derive(Debug)]
 pub struct Options {
-    /// These numbers; all, if none is named.
+    /// The figures to measure; all if empty.
     pub only: Vec<Number>,
     /// How the results are printed.
     pub format: Format,
-    /// Small counts, to see that it works.
+    /// Use small counts, to check that it works.
     pub quick: bool,
 }
 
-/// How much is measured.
+/// The sizes of the measurements.
 #[derive(Debug, Clone, Copy)]
 struct Sizes {
-    /// Runs of which the median counts.
+    /// Runs; the median counts.
     runs: usize,
     /// Jobs of a run of no-op jobs.
     jobs: usize,
     /// Jobs that wait for HTTP.
     calls: usize,
-    /// How long one rate is kept up.
+    /// How long one rate is kept.
     steady: Duration,
-    /// Jobs that are queued at once.
+    /// Jobs queued at once.
     backlog: usize,
     /// How many of them are drained.
     drained: usize,
@@ -103,7 +103,7 @@ struct Sizes {
     letters: usize,
     /// Calls in flight.
     in_flight: usize,
-    /// How long those take: longer than it takes to begin them all.
+    /// The latency of those calls: longer than it takes to begin them all.
     held: Duration,
 }
 
@@ -133,7 +133,7 @@ impl Sizes {
     };
 }
 
-/// Measures, and prints what came out.
+/// Measures and prints the results.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let sizes = if options.quick {
         Sizes::QUICK
@@ -152,12 +152,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             Number::N2 => calls::measure_wall(&machine, &sizes).await?,
             Number::N3 => latency::measure(&machine, &sizes).await?,
             Number::N5 => backlog::measure(&machine, &sizes).await?,
-            Number::N6 => letters::measure(&machine, &sizes).await?,
+            Number::N6 => dead_letters::measure(&machine, &sizes).await?,
             Number::N7 => calls::measure_memory(&machine, &sizes).await?,
             Number::Keys => keys::measure(&machine, &sizes).await?,
         };
         let section = section.also("load of the machine before (1 minute)", load, "");
-        // Text comes as it is measured; the whole takes minutes.
+        // Text is printed section by section; the whole takes minutes.
         if options.format == Format::Text {
             print(&section.text())?;
         }
@@ -176,13 +176,13 @@ fn print(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says on stderr what takes so long.
+/// Prints progress to stderr.
 fn tell(text: &str) {
-    // Where stderr is closed there is nobody to tell.
+    // A closed stderr is ignored.
     let _told = writeln!(io::stderr(), "… {text}");
 }
 
-/// The middle one of some figures; zero if there are none.
+/// The median; zero if there are no figures.
 fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
     let mut figures: Vec<f64> = figures.into_iter().collect();
     figures.sort_by(f64::total_cmp);
@@ -198,7 +198,7 @@ fn figure(count: impl TryInto<u64>) -> f64 {
     count.try_into().unwrap_or(u64::MAX) as f64
 }
 
-/// So many in such a time, per second.
+/// A count per second.
 fn rate(count: impl TryInto<u64>, time: Duration) -> f64 {
     figure(count) / time.as_secs_f64()
 }

@@ -1,6 +1,5 @@
-//! What the tests, the benchmarks and the provider simulator are made of.
+//! Private stacks, fixtures and benchmarks that the end-to-end tests and `longshore-bench` share.
 
 pub mod bench;
-pub mod letters;
-pub mod simulator;
+pub mod dead_letters;
 pub mod stack;

@@ -1,11 +1,12 @@
-//! A private Longshore for one test: its own Redis, its own database, its own simulator, and real
-//! worker and scheduler processes.
+//! A private Longshore for one test: its own Redis, database and simulator, and real worker and scheduler
+//! processes.
 //!
-//! The programs are those beside this one (`cargo build --workspace --bins` makes them). Nothing has a
-//! fixed port, and everything ends with the stack.
+//! The programs are those next to the test program (`cargo build --workspace --bins` builds them). No port is
+//! fixed, and everything stops with the stack.
 
 mod books;
 mod postgres;
+mod process;
 
 use std::{
     fmt::Debug,
@@ -16,9 +17,9 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use longshore::local::{ChildProcess, LocalRedis, RedisOptions, ToolOptions, Toolbox};
 use longshore_broker::Broker;
 use longshore_ledger::Ledger;
+use longshore_local::{ChildProcess, LocalRedis, RedisOptions, ToolOptions, Toolbox};
 use longshore_protocol::{
     id::{JobId, Namespace, Place, QueueName},
     outcome::Outcome,
@@ -26,14 +27,16 @@ use longshore_protocol::{
 use longshore_settings::FILE_NAME;
 use secrecy::SecretString;
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 pub use self::{
     books::Books,
-    postgres::{OwnPostgres, database, own_postgres},
+    postgres::{OwnPostgres, create_database, database, own_postgres},
+    process::Process,
 };
-use crate::simulator::{Settings, Simulator};
+use longshore_simulator::{Settings, Simulator};
 
-/// How long a test waits for what must happen.
+/// How long a test waits for a condition.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How a stack differs from the ordinary one.
@@ -45,17 +48,27 @@ pub struct Options {
     pub env: Vec<(String, String)>,
 }
 
+impl Options {
+    /// The ordinary stack with this latency.
+    pub fn with_latency(latency: Duration) -> Self {
+        Self {
+            latency,
+            ..Self::default()
+        }
+    }
+}
+
 /// A private Longshore.
 pub struct Stack {
     /// Its Redis.
     pub redis: LocalRedis,
     /// Its database.
     pub database_url: String,
-    /// The other side of the books.
+    /// The simulated providers and their invoice.
     pub simulator: Simulator,
-    /// Redis, as the library sees it.
+    /// The broker on its Redis.
     pub broker: Broker,
-    /// Postgres, as the library sees it.
+    /// The ledger in its database.
     pub ledger: Ledger,
     options: Options,
     started: std::cell::Cell<u32>,
@@ -63,14 +76,16 @@ pub struct Stack {
     dir: TempDir,
 }
 
-/// The folder where fetched servers are kept between runs.
+/// The folder that keeps downloaded servers between runs.
 pub fn tools_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../.longshore")
 }
 
-/// The Redis and Postgres programs of this machine, or fetched ones.
-pub async fn toolbox() -> anyhow::Result<Toolbox> {
-    Ok(Toolbox::find(&tools_dir(), &ToolOptions::default()).await?)
+/// The Redis and Postgres programs of this machine, or downloaded ones.
+pub async fn toolbox() -> anyhow::Result<&'static Toolbox> {
+    static TOOLBOX: OnceCell<Toolbox> = OnceCell::const_new();
+    let find = || async { Toolbox::find(&tools_dir(), &ToolOptions::default()).await };
+    Ok(TOOLBOX.get_or_try_init(find).await?)
 }
 
 impl Stack {
@@ -79,11 +94,11 @@ impl Stack {
         Self::start_with(options, database().await?).await
     }
 
-    /// The same with a database of the caller's.
+    /// Starts it with a database of the caller's.
     pub async fn start_with(options: Options, database_url: String) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let redis = LocalRedis::start(
-            &toolbox().await?,
+            toolbox().await?,
             dir.path(),
             RedisOptions {
                 aof: true,
@@ -114,7 +129,7 @@ impl Stack {
         })
     }
 
-    /// A program of ours, told of this stack and of nothing else.
+    /// A command of a workspace program whose environment names only this stack.
     pub fn command(&self, program: &str) -> anyhow::Result<Command> {
         let mut command = Command::new(binary(program)?);
         command.current_dir(self.dir.path()).env_clear();
@@ -124,7 +139,7 @@ impl Stack {
         Ok(command)
     }
 
-    /// The variables that tell a program of this stack.
+    /// The environment variables that point a program to this stack.
     pub fn env(&self) -> Vec<(String, String)> {
         let path = std::env::vars()
             .find(|(name, _)| name == "PATH")
@@ -141,33 +156,34 @@ impl Stack {
         env
     }
 
-    /// Sets a variable of the programs that are started from now on.
+    /// Sets an environment variable of programs started from now on.
     pub fn set_env(&mut self, name: &str, value: &str) {
         self.options.env.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Writes the `longshore.yaml` that its programs read. It names their providers: from now on the
-    /// simulator does not stand in for those of the built-in catalog.
+    /// Writes the `longshore.yaml` that its programs read, with providers of its own: programs started from
+    /// now on do not replace the built-in catalog's providers by the simulator.
     pub fn config_yaml(&self, yaml: &str) -> anyhow::Result<()> {
         self.names_providers.set(true);
         Ok(std::fs::write(self.dir.path().join(FILE_NAME), yaml)?)
     }
 
     /// Starts a worker process.
-    pub fn worker(&self) -> anyhow::Result<ChildProcess> {
+    pub fn worker(&self) -> anyhow::Result<Process> {
         self.spawn("longshore-worker")
     }
 
     /// Starts a scheduler process.
-    pub fn scheduler(&self) -> anyhow::Result<ChildProcess> {
+    pub fn scheduler(&self) -> anyhow::Result<Process> {
         self.spawn("longshore-scheduler")
     }
 
-    fn spawn(&self, program: &str) -> anyhow::Result<ChildProcess> {
+    fn spawn(&self, program: &str) -> anyhow::Result<Process> {
         let number = self.started.get();
         self.started.set(number + 1);
         let log = self.dir.path().join(format!("{program}-{number}.log"));
-        Ok(ChildProcess::spawn(program, self.command(program)?, &log)?)
+        let child = ChildProcess::spawn(program, self.command(program)?, &log)?;
+        Ok(Process::new(child))
     }
 
     /// Runs the `longshore` command to its end.
@@ -181,19 +197,22 @@ impl Stack {
         })
     }
 
-    /// The folder that its programs run in.
+    /// Writes a file in the working directory of its programs.
+    pub fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        std::fs::write(self.dir.path().join(name), text).with_context(|| name.to_owned())
+    }
+
+    /// The working directory of its programs.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// A plain connection, as a foreign producer has one.
+    /// A plain Redis connection, as any producer has one.
     pub async fn connection(&self) -> anyhow::Result<redis::aio::MultiplexedConnection> {
-        Ok(redis::Client::open(self.redis.url())?
-            .get_multiplexed_async_connection()
-            .await?)
+        connect_to_redis(&self.redis.url()).await
     }
 
-    /// From now on Redis acknowledges only what is on disk, so that a test may kill it at any moment.
+    /// Makes Redis acknowledge only what is on disk, so that a test may kill it at any time.
     pub async fn acknowledge_what_is_on_disk(&self) -> anyhow::Result<()> {
         redis::cmd("CONFIG")
             .arg("SET")
@@ -204,7 +223,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Puts a message of flat fields into the default queue, as any producer does.
+    /// Enqueues a message of flat fields in the default queue, as any producer does.
     pub async fn xadd(&self, fields: &[(&str, &str)]) -> anyhow::Result<JobId> {
         let mut command = redis::cmd("XADD");
         command
@@ -217,7 +236,7 @@ impl Stack {
         Ok(JobId::of_place(&Place::new(&QueueName::default(), &entry)))
     }
 
-    /// Puts many JSON messages into the default queue.
+    /// Enqueues JSON messages in the default queue.
     pub async fn enqueue(&self, jobs: &[String]) -> anyhow::Result<Vec<JobId>> {
         let mut ids = Vec::with_capacity(jobs.len());
         for some in jobs.chunks(1000) {
@@ -248,7 +267,27 @@ impl Stack {
         .await
     }
 
-    /// Waits until every fact is in the record.
+    /// Waits for the outcomes of jobs; an error if one of them failed.
+    pub async fn successes(&self, jobs: &[JobId]) -> anyhow::Result<Vec<Outcome>> {
+        let outcomes = self.outcomes(jobs).await?;
+        match outcomes.iter().find(|outcome| !outcome.success) {
+            Some(failed) => bail!("a job failed: {failed:?}"),
+            None => Ok(outcomes),
+        }
+    }
+
+    /// Waits until at least this many calls are in flight.
+    pub async fn wait_for_calls(&self, count: u64) -> anyhow::Result<()> {
+        eventually("calls are in flight", || async {
+            match self.simulator.stats().in_flight {
+                calls if calls >= count => Ok(()),
+                calls => bail!("{calls} calls are in flight, not {count}"),
+            }
+        })
+        .await
+    }
+
+    /// Waits until every event is in the ledger.
     pub async fn recorded(&self) -> anyhow::Result<()> {
         eventually("all facts are recorded", || async {
             match self.broker.unrecorded().await? {
@@ -260,18 +299,46 @@ impl Stack {
     }
 }
 
+/// A plain connection to the Redis at `url`, which waits longer for a reply than the client's 500 ms: a busy
+/// machine is no failure.
+pub async fn connect_to_redis(url: &str) -> anyhow::Result<redis::aio::MultiplexedConnection> {
+    let config = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    Ok(redis::Client::open(url)?
+        .get_multiplexed_async_connection_with_config(&config)
+        .await?)
+}
+
 /// How a command ended.
 #[derive(Debug)]
 pub struct Ran {
     /// Its exit code.
     pub code: Option<i32>,
-    /// What it answered.
+    /// Its standard output.
     pub stdout: String,
-    /// What it noted.
+    /// Its standard error.
     pub stderr: String,
 }
 
-/// A program beside the running test.
+/// The standard output of a command that must have succeeded.
+///
+/// # Panics
+///
+/// When its exit code is not 0.
+pub fn expect_success(ran: Ran) -> String {
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    ran.stdout
+}
+
+/// This many jobs with a prompt of their own.
+pub fn prompts(count: usize) -> Vec<String> {
+    (0..count)
+        .map(|at| format!(r#"{{"prompt":"job {at}"}}"#))
+        .collect()
+}
+
+/// The path of a program next to the running test.
 fn binary(program: &str) -> anyhow::Result<PathBuf> {
     let here = std::env::current_exe()?;
     let found = here
@@ -285,7 +352,7 @@ fn binary(program: &str) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// Asks again until the condition holds.
+/// Retries until the condition holds, for up to two minutes.
 pub async fn eventually<T: Debug, F>(what: &str, condition: impl FnMut() -> F) -> anyhow::Result<T>
 where
     F: Future<Output = anyhow::Result<T>>,
@@ -293,7 +360,7 @@ where
     within(PATIENCE, what, condition).await
 }
 
-/// The same with a patience of the test's own.
+/// Retries until the condition holds, for up to `patience`.
 pub async fn within<T: Debug, F>(
     patience: Duration,
     what: &str,

@@ -1,4 +1,4 @@
-//! The server's clock: due times and receipts are told by it, and a worker's own may be wrong.
+//! The clock of the Redis server: due times and receipts follow it, because a worker's own clock may be wrong.
 
 use std::sync::{
     Arc,
@@ -8,25 +8,25 @@ use std::sync::{
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use longshore_broker::{Broker, BrokerError};
 
-/// Tells the server's time from the local clock and the measured difference.
+/// Derives the server's time from the local clock and the measured offset.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
-    ahead_ms: Arc<AtomicI64>,
+    offset_ms: Arc<AtomicI64>,
 }
 
 impl Clock {
-    /// The server's time in whole milliseconds, as well as it is known.
+    /// The server's time as of the last measurement, in whole milliseconds.
     pub fn now(&self) -> DateTime<Utc> {
-        let now = Utc::now() + TimeDelta::milliseconds(self.ahead_ms.load(Ordering::Relaxed));
+        let now = Utc::now() + TimeDelta::milliseconds(self.offset_ms.load(Ordering::Relaxed));
         now.trunc_subsecs(3)
     }
 
-    /// Measures the difference again. Half of the way there and back is taken as the way back.
+    /// Measures the offset again. Assumes that the reply takes half of the round trip.
     pub async fn measure(&self, broker: &Broker) -> Result<(), BrokerError> {
-        let asked = Utc::now();
+        let sent = Utc::now();
         let server = broker.server_time_ms().await?;
-        let halfway = asked + (Utc::now() - asked) / 2;
-        self.ahead_ms
+        let halfway = sent + (Utc::now() - sent) / 2;
+        self.offset_ms
             .store(server - halfway.timestamp_millis(), Ordering::Relaxed);
         Ok(())
     }

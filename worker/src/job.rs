@@ -1,4 +1,4 @@
-//! A job in a worker's hands: its message, what is remembered of it, and what is happening to it.
+//! A job in flight: its delivery, its message, its checkpoint and its progress.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,111 +14,110 @@ use longshore_protocol::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// One delivered entry, shared by the handler and by the layer that settles.
+/// A delivered job, shared by the stages that run it and the settle layer.
 #[derive(Debug)]
-pub struct Job {
-    /// Where it stands.
-    pub held: Held,
-    /// The message as it came.
-    pub message: RawMessage,
-    /// Whether the message bears our mark falsely.
-    pub forged: bool,
-    /// Set when somebody asks for the job to be cancelled.
-    pub cancelled: CancellationToken,
+pub(crate) struct Job {
+    /// This worker's hold on the entry.
+    pub(crate) delivery: Held,
+    pub(crate) message: RawMessage,
+    /// Whether the message carries a reserved field that only the server may write.
+    pub(crate) forged: bool,
+    /// Cancelled when somebody asks for the job to be cancelled.
+    pub(crate) cancelled: CancellationToken,
     progress: Mutex<Progress>,
 }
 
-/// What is happening to a job.
+/// What changes while a job runs.
 #[derive(Debug)]
-pub struct Progress {
-    /// What will be remembered of it.
-    pub resume: Resume,
-    /// What its producer said, once it is understood.
-    pub envelope: Option<Arc<Envelope>>,
-    /// The attempt that was journalled and not yet recorded.
-    pub open: Option<AttemptRecord>,
-    /// Who was asked last, and which model.
-    pub asked: Option<(String, String)>,
-    /// Whether Redis remembers anything of this place.
-    pub remembered: bool,
-    /// Whether the open attempt took anything of limits.
-    pub taken: bool,
-    /// What the last attempt came to, for what it took.
-    pub spent: Spent,
+pub(crate) struct Progress {
+    pub(crate) checkpoint: Resume,
+    /// The message, once it is parsed.
+    pub(crate) envelope: Option<Arc<Envelope>>,
+    /// The attempt that is journalled and not yet recorded.
+    pub(crate) open_attempt: Option<AttemptRecord>,
+    /// The provider and the model of the last attempt.
+    pub(crate) last_called: Option<(String, String)>,
+    /// Whether Redis keeps anything about this entry.
+    pub(crate) is_in_redis: bool,
+    /// Whether the open attempt reserved amounts of meters.
+    pub(crate) has_reserved: bool,
+    /// What the last attempt consumed of its reservation.
+    pub(crate) consumed: Spent,
 }
 
 impl Job {
-    /// A job as it was delivered; the resume text is our own record.
-    pub fn new(delivered: Delivered) -> Result<Self, serde_json::Error> {
+    /// A job as it was delivered. Fails if its checkpoint, which only Longshore writes, cannot be parsed.
+    pub(crate) fn new(delivered: Delivered) -> Result<Self, serde_json::Error> {
         let received = delivered.held.place.received_at().unwrap_or_else(Utc::now);
-        let mut resume = match &delivered.resume {
-            Some(text) => serde_json::from_str(text)?,
+        let mut checkpoint = match &delivered.resume {
+            Some(json) => serde_json::from_str(json)?,
             None => Resume::fresh(JobId::of_place(&delivered.held.place), received),
         };
-        if resume.step.is_some() && !resume.admitted {
-            // Its time begins when it was ready, not when its chain was.
-            resume.enqueued_at = received;
+        if checkpoint.step.is_some() && !checkpoint.admitted {
+            // The time of a step starts when the step becomes ready, not when its chain does.
+            checkpoint.enqueued_at = received;
         }
-        resume.count_crashes(delivered.crashes);
+        checkpoint.count_crashes(delivered.crashes);
         Ok(Self {
             progress: Mutex::new(Progress {
-                remembered: delivered.resume.is_some() || delivered.crashes > 0,
-                resume,
+                is_in_redis: delivered.resume.is_some() || delivered.crashes > 0,
+                checkpoint,
                 envelope: None,
-                open: None,
-                asked: None,
-                taken: false,
-                spent: Spent::NothingTaken,
+                open_attempt: None,
+                last_called: None,
+                has_reserved: false,
+                consumed: Spent::NothingTaken,
             }),
-            held: delivered.held,
+            delivery: delivered.held,
             message: delivered.message,
             forged: delivered.forged,
             cancelled: CancellationToken::new(),
         })
     }
 
-    /// What is happening to it; locked for a moment, never across a wait.
-    pub fn progress(&self) -> MutexGuard<'_, Progress> {
+    /// Locks the progress. Never hold the guard across an await.
+    pub(crate) fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its id.
-    pub fn id(&self) -> JobId {
-        self.progress().resume.id.clone()
+    pub(crate) fn id(&self) -> JobId {
+        self.progress().checkpoint.id.clone()
     }
 }
 
 impl Progress {
-    /// The key of which only so many may be in flight.
-    pub fn concurrency(&self) -> Option<&Concurrency> {
+    /// The concurrency key of the job, if it has one.
+    pub(crate) fn concurrency(&self) -> Option<&Concurrency> {
         self.envelope
             .as_ref()
             .and_then(|envelope| envelope.concurrency.as_ref())
     }
 
-    /// What is recorded with everything of this job.
-    pub fn labels(&self, held: &Held) -> JobLabels {
-        let step = self.resume.step.as_deref();
+    /// The labels that every recorded fact about this job carries.
+    pub(crate) fn labels(&self, delivery: &Held) -> JobLabels {
+        let step = self.checkpoint.step.as_deref();
         JobLabels {
             step: step.map(|step| step.instance().to_string()),
             ..JobLabels::new(
-                self.resume.id.clone(),
-                held.queue.base(),
+                self.checkpoint.id.clone(),
+                delivery.queue.base(),
                 self.envelope.as_deref(),
             )
         }
     }
 
-    /// Adds up an attempt that ended, successful or not.
-    pub fn count(&mut self, attempt: &AttemptRecord) {
-        self.resume.usage = self.resume.usage + attempt.usage;
-        self.resume.cost = self.resume.cost + attempt.cost_usd.unwrap_or(Usd::ZERO);
-        self.remembered = true;
+    /// Closes the open attempt and adds its usage, cost and failure to the checkpoint.
+    pub(crate) fn close_attempt(&mut self) -> Option<AttemptRecord> {
+        let attempt = self.open_attempt.take()?;
+        self.checkpoint.usage = self.checkpoint.usage + attempt.usage;
+        self.checkpoint.cost = self.checkpoint.cost + attempt.cost_usd.unwrap_or(Usd::ZERO);
+        // A completed job leaves in Redis only what was there before.
         if attempt.outcome == AttemptOutcome::Completed {
-            return;
+            return Some(attempt);
         }
+        self.is_in_redis = true;
         if let Some(class) = attempt.error_class {
-            self.resume.remember(PastAttempt {
+            self.checkpoint.remember(PastAttempt {
                 attempt_id: attempt.attempt_id,
                 at: attempt.started_at,
                 platform: attempt.platform.clone(),
@@ -128,5 +127,6 @@ impl Progress {
                 cost: attempt.cost_usd,
             });
         }
+        Some(attempt)
     }
 }

@@ -1,45 +1,54 @@
-//! Pulls jobs, calls providers, settles.
+//! Runs jobs: pulls them from Redis, calls providers, settles each job in one atomic step.
 //!
-//! A job's way through the files: [`reader`](mod@reader) pulls it, [`backend`] hands it to apalis,
-//! [`run`](mod@run) admits, routes and tries it ([`admit`], [`routing`](longshore_policy::routing), [`attempt`], [`retry`]), a
-//! [`provider`] answers, [`settle`] ends it in one step, [`recorder`] writes it down.
+//! `run_job` shows the life of a job on one screen. The stages are modules, in the order of that life: `pull`,
+//! `admit`, `route`, `reserve`, `call`, `retry`, `settle`, `record`. No stage depends on `worker`, which puts the
+//! parts together, or on `run_job`.
 
-pub mod accounts;
-pub mod admit;
-mod aside;
-pub mod attempt;
-pub mod backend;
-pub mod begin;
-mod chain;
-pub mod choose;
-pub mod circuit;
-pub mod clock;
-pub mod deps;
-pub mod estimate;
-pub mod fairness;
-pub mod gate;
-pub mod hands;
-mod heartbeat;
-pub mod job;
-pub mod limits;
-mod patience;
-pub mod pauses;
-pub mod policy;
-pub mod provider;
-pub mod reader;
-pub mod recorder;
-pub mod records;
-pub mod registry;
-pub mod retry;
-pub mod run;
-pub mod schema;
-pub mod settle;
-mod upkeep;
-pub mod verdict;
+// A worker: its parts put together, and the path of a job through the stages.
+
 mod worker;
 
+mod run_job;
+
+// The stages, in the order of a job's life.
+
+mod pull;
+
+mod admit;
+
+mod route;
+
+mod reserve;
+
+mod call;
+
+mod retry;
+
+mod settle;
+
+mod record;
+
+// What the stages use.
+
+mod backoff;
+mod chain;
+mod clock;
+mod context;
+mod disposition;
+mod job;
+pub mod provider;
+
+// What runs beside the jobs.
+
+mod background;
+mod control;
+
 pub use self::{
-    policy::{Policies, Policy},
-    registry::Registry,
+    clock::Clock,
+    provider::Registry,
+    route::{
+        circuits::{CallPermit, CircuitState, Circuits},
+        policy::{Policies, Policy},
+    },
     worker::{Worker, WorkerError},
 };

@@ -1,4 +1,4 @@
-//! `longshore-worker`: pulls jobs, calls providers, settles.
+//! `longshore-worker`: runs jobs.
 
 use std::process::ExitCode;
 
@@ -7,17 +7,18 @@ use clap::Parser;
 use longshore_service::startup::{self, Service};
 use longshore_worker::{Policies, Worker};
 
-/// A job is many small allocations on one thread that another frees: what the system's allocator is
-/// slow at.
+/// A job makes many small allocations on one thread that another frees, for which the system allocator is
+/// slow.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// The recorder uses one; the others are for what is rare.
+/// The recorder uses one; rare operations share the others.
 const LEDGER_CONNECTIONS: u32 = 4;
 
-/// Pulls jobs from Redis, has them answered by providers, and settles each in one step.
+/// Pull jobs from Redis, call providers, and settle each job in one atomic step.
 ///
-/// Everything is configured by `longshore.yaml` and the environment; see the documentation.
+/// Configure it with `longshore.yaml` and environment variables; see docs/CONFIGURATION.md.
 #[derive(Debug, Parser)]
 #[command(name = "longshore-worker", version)]
 struct Arguments {
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
         .enable_all()
         .build();
     let ran = runtime
-        .context("the runtime cannot start")
+        .context("the async runtime does not start")
         .and_then(|runtime| runtime.block_on(run(arguments)));
     startup::exit_code("longshore-worker", ran)
 }
@@ -46,7 +47,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let catalog = &service.config.catalog;
     if catalog.enabled().next().is_none() {
         tracing::warn!(
-            "no provider is on, so every job will fail: set OPENAI_API_KEY, ANTHROPIC_API_KEY or \
+            "no provider is enabled, so every job fails: set OPENAI_API_KEY, ANTHROPIC_API_KEY or \
              GOOGLE_API_KEY, or add one under `providers:` in longshore.yaml"
         );
     }
@@ -65,6 +66,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 /// Thousands of calls in flight need thousands of sockets.
 fn raise_file_limit() {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!("the limit of open files stays as it is: {error}");
+        tracing::warn!("open file limit not raised: {error}; calls fail when it is reached");
     }
 }

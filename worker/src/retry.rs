@@ -1,160 +1,120 @@
-//! What follows a failed attempt: another on the same platform after a wait, the next platform, or
-//! the end.
+//! Retry: decides what follows a failed attempt, and waits for the next one.
 
-use std::time::Duration;
+mod policy;
+mod wait;
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
-use longshore_config::Config;
+use std::{ops::ControlFlow, time::Duration};
+
 use longshore_policy::retry::RetryPolicy;
-use longshore_protocol::{
-    call::{CallError, ErrorClass},
-    envelope::{Envelope, Retry},
+use longshore_protocol::call::{CallError, ErrorClass};
+
+use self::policy::{AfterFailure, after_failure};
+pub(crate) use self::{
+    policy::retry_policy,
+    wait::{record_open_attempt, wait_in_place},
+};
+use crate::{
+    call::FailedCall,
+    context::Context,
+    disposition::{Discard, Disposition, Stage},
+    job::Job,
+    route::candidates::NoCandidate,
 };
 
-/// What follows a failed attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// The same platform, after this long.
-    Again(Duration),
-    /// The next platform.
-    Elsewhere,
-    /// Nothing: no other platform can do better.
-    End,
+/// How the job continues after a round without an answer.
+pub(crate) enum NextRound {
+    /// Route again after this wait.
+    After(Duration),
+    /// Route again at once, to the next candidate.
+    OtherCandidate,
+    /// Route again to models with larger context windows.
+    LargerWindow,
+    /// Escalate to a higher tier if the job may; otherwise give it up for this reason.
+    Escalate(Discard),
 }
 
-/// The policy that holds for a job: its own figures, the one that it names, or the config's.
-///
-/// A name that the config does not know is the producer's mistake, told as such.
-pub fn policy(config: &Config, envelope: &Envelope) -> Result<RetryPolicy, String> {
-    match &envelope.retry {
-        None => Ok(config.retry.clone()),
-        Some(Retry::Policy(name)) => config.retries.get(name).cloned().ok_or_else(|| {
-            let known: Vec<&str> = config.retries.keys().map(String::as_str).collect();
-            let known = if known.is_empty() {
-                "the config has none under `retries:`".to_owned()
-            } else {
-                format!("expected one of {}", known.join(", "))
-            };
-            format!("retry policy `{name}` is not known; {known}")
-        }),
-        Some(Retry::Custom {
-            max_retries,
-            base_delay,
-            max_delay,
-        }) => {
-            let base = base_delay.unwrap_or(config.retry.base_delay);
-            Ok(RetryPolicy {
-                max_retries: max_retries.unwrap_or(config.retry.max_retries),
-                base_delay: base,
-                max_delay: max_delay.unwrap_or(config.retry.max_delay).max(base),
-                ..config.retry.clone()
-            })
+/// What follows a failed call. Updates what the checkpoint says about the platform.
+pub(crate) fn after_failed_call(
+    job: &Job,
+    failed: &FailedCall<'_>,
+    policy: &RetryPolicy,
+) -> NextRound {
+    let FailedCall {
+        candidate,
+        error,
+        circuit_is_open,
+    } = failed;
+    let platform = candidate.provider.name.as_str();
+    let mut progress = job.progress();
+    let checkpoint = &mut progress.checkpoint;
+    if error.class == ErrorClass::ContextTooLong {
+        let window = candidate.model.context_window;
+        checkpoint.outgrew = Some(window.max(checkpoint.outgrew.unwrap_or(0)));
+        checkpoint.tries.remove(platform);
+        return NextRound::LargerWindow;
+    }
+    let failures = checkpoint.tries.entry(platform.to_owned()).or_default();
+    *failures += 1;
+    let quota_returns = error.class == ErrorClass::QuotaExhausted && error.retry_after.is_some();
+    let next = match after_failure(policy, *failures, error, rand::random()) {
+        AfterFailure::SamePlatform(wait) if !circuit_is_open => return NextRound::After(wait),
+        next => next,
+    };
+    checkpoint.tries.remove(platform);
+    match next {
+        // The platform stays a candidate: its circuit closes again, or its quota returns at a known time.
+        AfterFailure::SamePlatform(_) => NextRound::OtherCandidate,
+        AfterFailure::OtherPlatform if quota_returns => NextRound::OtherCandidate,
+        AfterFailure::OtherPlatform => {
+            checkpoint.spent.push(platform.to_owned());
+            NextRound::OtherCandidate
+        }
+        AfterFailure::GiveUp => {
+            checkpoint.spent.push(platform.to_owned());
+            drop(progress);
+            NextRound::Escalate(all_failed(job, Some(error)))
         }
     }
 }
 
-/// What follows the `tries`-th failure in a row on one platform (from 1). `luck` of 0 to 1 is the
-/// part of the jitter that is added.
-pub fn next(policy: &RetryPolicy, tries: u32, error: &CallError, luck: f64) -> Next {
-    match error.class {
-        _ if ends_job(error) => Next::End,
-        class if !class.is_retryable() || tries > policy.max_retries => Next::Elsewhere,
-        _ => Next::Again(wait(policy, tries, error.retry_after, luck)),
-    }
-}
-
-/// Whether no other platform can do better: every one would be asked the same wrong thing. A 404 is about
-/// this platform's address or model.
-fn ends_job(error: &CallError) -> bool {
-    match error.class {
-        ErrorClass::BadRequest => error.status != Some(404),
-        class => class == ErrorClass::Internal,
-    }
-}
-
-/// Base, doubled with each try, and jitter; never before `Retry-After`.
-fn wait(policy: &RetryPolicy, tries: u32, retry_after: Option<Duration>, luck: f64) -> Duration {
-    let mut backoff = ExponentialBuilder::default()
-        .with_min_delay(policy.base_delay)
-        .with_max_delay(policy.max_delay)
-        .with_factor(2.0)
-        .without_max_times()
-        .build();
-    let nth = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
-    let backoff = backoff.nth(nth).unwrap_or(policy.max_delay);
-    (backoff + policy.jitter.mul_f64(luck.clamp(0.0, 1.0))).max(retry_after.unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn failed(class: ErrorClass) -> CallError {
-        CallError::new(class, "no")
-    }
-
-    #[test]
-    fn waits_double_and_jitter_adds_up_to_three_seconds() {
-        let policy = RetryPolicy::default();
-        let millis = |tries, luck| match next(&policy, tries, &failed(ErrorClass::Overloaded), luck)
-        {
-            Next::Again(wait) => wait.as_millis(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(
-            [1, 2, 3].map(|tries| millis(tries, 0.0)),
-            [1000, 2000, 4000]
-        );
-        assert_eq!(
-            [1, 2, 3].map(|tries| millis(tries, 1.0)),
-            [4000, 5000, 7000]
-        );
-    }
-
-    #[test]
-    fn retry_after_is_never_undercut() {
-        let policy = RetryPolicy::default();
-        let mut error = failed(ErrorClass::RateLimited);
-        error.retry_after = Some(Duration::from_secs(32));
-        assert_eq!(
-            next(&policy, 1, &error, 1.0),
-            Next::Again(Duration::from_secs(32))
-        );
-        error.retry_after = Some(Duration::from_millis(10));
-        assert_eq!(
-            next(&policy, 1, &error, 0.0),
-            Next::Again(Duration::from_secs(1))
-        );
-    }
-
-    #[test]
-    fn three_retries_then_elsewhere() {
-        let policy = RetryPolicy::default();
-        assert_eq!(
-            next(&policy, 4, &failed(ErrorClass::Timeout), 0.0),
-            Next::Elsewhere
-        );
-    }
-
-    #[test]
-    fn what_does_not_pass_is_not_tried_again() {
-        let policy = RetryPolicy::default();
-        for class in [
-            ErrorClass::Auth,
-            ErrorClass::QuotaExhausted,
-            ErrorClass::ContextTooLong,
-            ErrorClass::Refused,
-        ] {
-            assert_eq!(
-                next(&policy, 1, &failed(class), 0.0),
-                Next::Elsewhere,
-                "{class}"
-            );
+/// What follows a round in which no candidate could be called.
+pub(crate) fn without_candidate(
+    job: &Job,
+    none: NoCandidate,
+    last_error: Option<&CallError>,
+    context: &Context,
+) -> Stage<NextRound> {
+    let next = match none {
+        NoCandidate::Paused(lane) => return ControlFlow::Break(Disposition::Paused(lane)),
+        NoCandidate::Until(until) => {
+            let wait = until - context.clock.now();
+            NextRound::After(wait.to_std().unwrap_or_default())
         }
-        let mut rejected = failed(ErrorClass::BadRequest);
-        assert_eq!(next(&policy, 1, &rejected, 0.0), Next::End);
-        // The model is unknown here; another platform has its own.
-        rejected.status = Some(404);
-        assert_eq!(next(&policy, 1, &rejected, 0.0), Next::Elsewhere);
+        NoCandidate::OverCap(possible, cap) => NextRound::Escalate(cap.exceeded(possible)),
+        NoCandidate::AllFailed => NextRound::Escalate(all_failed(job, last_error)),
+    };
+    ControlFlow::Continue(next)
+}
+
+/// The reason for giving up a job that every platform failed.
+fn all_failed(job: &Job, last_error: Option<&CallError>) -> Discard {
+    let progress = job.progress();
+    let checkpoint = &progress.checkpoint;
+    let mut tried: Vec<&str> = Vec::new();
+    let past = checkpoint.history.iter().map(|past| &past.platform);
+    for platform in checkpoint.spent.iter().chain(past) {
+        if !tried.contains(&platform.as_str()) {
+            tried.push(platform);
+        }
     }
+    let tried = tried.join(", ");
+    let (class, message) = match (last_error, checkpoint.history.last()) {
+        (Some(error), _) => (error.class, error.message.as_str()),
+        (None, Some(past)) => (past.error_class, past.error.as_str()),
+        (None, None) => (ErrorClass::Internal, "no platform is left"),
+    };
+    Discard::new(
+        class.as_str(),
+        format!("All platforms failed. Last error: {message}. Tried: {tried}"),
+    )
 }

@@ -1,63 +1,67 @@
-//! A worker: its parts put together, started and stopped in order.
+//! A worker: its parts put together, started, and drained.
 
 use std::{
+    convert::Infallible,
     io,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use apalis::prelude::{Monitor, WorkerBuilder, WorkerBuilderExt as _};
 use apalis_core::{task::Task, worker::ext::parallelize::ParallelizeExt as _};
-use longshore_broker::{Broker, BrokerError, CONFIG_MESSAGE};
+use longshore_broker::{Broker, BrokerError};
 use longshore_ledger::Ledger;
 use longshore_protocol::id::WorkerId;
 use longshore_service::{
     health::HealthState,
     webhook::{WebhookError, Webhooks},
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::{JoinError, JoinHandle},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    accounts::Accounts,
-    backend::StreamBackend,
-    circuit::Circuits,
+    background::{control_channel, heartbeat::HeartbeatThread, maintenance},
+    backoff::retry_until_answered,
     clock::Clock,
-    deps::Deps,
-    fairness::Fairness,
-    gate::Gate,
-    hands::Hands,
-    heartbeat::Heart,
+    context::{Context, InFlight, PullGate, TenantActivity},
     job::Job,
-    patience::patiently,
-    pauses::{self, KnownPauses},
-    policy::Policies,
-    reader, recorder,
-    run::run,
-    upkeep,
+    pull::{
+        backend::{JobReceiver, StreamBackend},
+        reader,
+    },
+    record::recorder,
+    route::{
+        Availability, account_holds::AccountHolds, circuits::Circuits, pauses::KnownPauses,
+        policy::Policies,
+    },
+    run_job::run_job,
+    settle::layer::SettleLayer,
 };
 
-/// What keeps a worker from starting, or ends it.
+/// Why a worker does not start, or ends.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// Redis is not as it should be.
+    /// Redis cannot be used.
     #[error(transparent)]
     Broker(#[from] BrokerError),
     /// Webhooks cannot be sent.
     #[error(transparent)]
     Webhooks(#[from] WebhookError),
-    /// The worker ended although nobody told it to.
-    #[error("the worker ended by itself: {0}")]
+    /// The worker ended although it was not stopped.
+    #[error("the worker ended unexpectedly: {0}")]
     Ended(String),
 }
 
 /// A worker that has not started yet.
 pub struct Worker {
-    deps: Arc<Deps>,
+    context: Arc<Context>,
     ledger: Option<Ledger>,
 }
 
 impl Worker {
-    /// Puts a worker together; with a ledger it also records what any worker did.
+    /// Puts a worker together. With a ledger, it also records the events of all workers.
     pub async fn new(
         policies: Policies,
         broker: Broker,
@@ -65,26 +69,31 @@ impl Worker {
         health: HealthState,
     ) -> Result<Self, WorkerError> {
         let clock = Clock::default();
-        patiently("tell the time", || clock.measure(&broker)).await;
+        retry_until_answered("read server time", || clock.measure(&broker)).await;
         let worker = WorkerId::fresh();
         let config = policies.current().config.clone();
-        let places = config.concurrency.max(config.queues.len());
-        let deps = Arc::new(Deps {
+        // Each read needs a slot for every queue.
+        let slots = config.concurrency.max(config.queues.len());
+        let circuits = Circuits::new(
+            broker.clone(),
+            clock.clone(),
+            worker.clone(),
+            config.circuit.clone(),
+        );
+        let context = Arc::new(Context {
             webhooks: Webhooks::new(policies.live())?,
             policies,
-            circuits: Circuits::new(
-                broker.clone(),
-                clock.clone(),
-                worker.clone(),
-                config.circuit.clone(),
-            ),
-            accounts: Accounts::default(),
-            pauses: KnownPauses::default(),
-            gate: Gate::default(),
-            fairness: Fairness::default(),
+            availability: Availability {
+                circuits,
+                account_holds: AccountHolds::default(),
+                pauses: KnownPauses::default(),
+                clock: clock.clone(),
+            },
+            pull_gate: PullGate::default(),
+            tenant_activity: TenantActivity::default(),
             worker,
-            hands: Hands::default(),
-            places: Arc::new(Semaphore::new(places)),
+            in_flight: InFlight::default(),
+            slots: Arc::new(Semaphore::new(slots)),
             suspects: Semaphore::new(1),
             drain: CancellationToken::new(),
             abort: CancellationToken::new(),
@@ -93,142 +102,155 @@ impl Worker {
             health,
             config,
         });
-        Ok(Self { deps, ledger })
+        Ok(Self { context, ledger })
     }
 
-    /// Its id.
+    /// This worker's id.
     pub fn id(&self) -> &WorkerId {
-        &self.deps.worker
+        &self.context.worker
     }
 
-    /// Runs until `stop`; then pulls no more, lets what runs finish within the grace period, hands the
-    /// rest back, and records what is left to record.
+    /// Runs until `stop`. Then stops pulling, lets running jobs finish within the grace period, hands the
+    /// rest back, and records the remaining events.
     pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
-        let deps = self.deps;
-        let heart = Heart::start(deps.clone()).await?;
-        let (deliver, deliveries) = mpsc::unbounded_channel();
-        let recorded = CancellationToken::new();
-        let recorder = self
-            .ledger
-            .map(|ledger| tokio::spawn(recorder::record(deps.clone(), ledger, recorded.clone())));
-        let upkeep = tokio::spawn(upkeep::keep_up(deps.clone()));
-        let pauses = tokio::spawn(pauses::follow(deps.clone()));
-        let reader = tokio::spawn(reader::read(deps.clone(), deliver));
-        let listening = {
-            let (deps, done) = (deps.clone(), recorded.clone());
-            tokio::spawn(async move {
-                let other = |request: &str| {
-                    if request.starts_with(CONFIG_MESSAGE) {
-                        deps.policies.look();
-                    } else if !deps.pauses.obey(request) && !deps.accounts.obey(request) {
-                        deps.circuits.obey(request);
-                    }
-                };
-                let begun = || {
-                    deps.policies.look();
-                    deps.pauses.look();
-                    deps.circuits.look_soon();
-                };
-                deps.hands.listen(&deps.broker, other, begun, done).await;
-            })
-        };
-        let circuits = {
-            let (deps, done) = (deps.clone(), recorded.clone());
-            tokio::spawn(async move { deps.circuits.follow(done).await })
-        };
-        let timekeeper = tokio::spawn(drain_in_time(deps.clone(), stop));
+        let Self { context, ledger } = self;
+        let heartbeat = HeartbeatThread::start(context.clone()).await?;
+        let settled = CancellationToken::new();
+        let background = Background::start(&context, ledger, &settled);
+        let drain = tokio::spawn(drain_on(stop, context.clone()));
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let reader = tokio::spawn(reader::run(context.clone(), sender));
 
         tracing::info!(
-            worker = %deps.worker,
-            redis = deps.broker.address(),
-            concurrency = deps.config.concurrency,
-            "pulling"
+            worker = %context.worker,
+            redis = context.broker.address(),
+            concurrency = context.config.concurrency,
+            "worker started"
         );
-        // On the runtime's own threads: beside them, every hand-over would wake another.
-        let ran = tokio::spawn(work(deps.clone(), deliveries, reader))
+        // On the runtime's own threads: from another, every hand-over would wake one of them.
+        let ran = tokio::spawn(run_jobs(context.clone(), receiver, reader))
             .await
             .unwrap_or_else(|error| Err(error.to_string()));
 
-        let told = deps.drain.is_cancelled();
-        deps.drain.cancel();
-        timekeeper.abort();
-        recorded.cancel();
-        ended("upkeep", upkeep.await);
-        ended("pauses", pauses.await);
-        ended("listener", listening.await);
-        ended("circuits", circuits.await);
-        if let Some(recorder) = recorder {
-            ended("recorder", recorder.await);
-        }
-        heart.stop().await;
+        let was_stopped = context.drain.is_cancelled();
+        context.drain.cancel();
+        drain.abort();
+        settled.cancel();
+        background.finish().await;
+        heartbeat.stop().await;
         match ran {
-            Ok(()) if told => Ok(()),
+            Ok(()) if was_stopped => Ok(()),
             Ok(()) => Err(WorkerError::Ended("its monitor stopped".to_owned())),
             Err(error) => Err(WorkerError::Ended(error)),
         }
     }
 }
 
-/// The apalis worker: a spawned task a job, panics caught, spans around it, settled at the last.
-async fn work(
-    deps: Arc<Deps>,
-    deliveries: crate::backend::Deliveries,
-    reader: tokio::task::JoinHandle<()>,
+/// Runs the jobs that the reader sends, until the worker drains.
+async fn run_jobs(
+    context: Arc<Context>,
+    receiver: JobReceiver,
+    reader: JoinHandle<()>,
 ) -> Result<(), String> {
-    let backend = Mutex::new(Some(StreamBackend::new(deps.clone(), deliveries)));
-    let handler_deps = deps.clone();
-    let name = deps.worker.to_string();
-    let spare = deps.clone();
+    let drain = context.drain.clone();
+    let backend = Mutex::new(Some(StreamBackend::new(context.clone(), receiver)));
     let monitor = Monitor::new().register(move |_restarts| {
-        // It is asked for one worker; another could only be idle.
+        // The monitor builds one worker. Another would get a backend without jobs.
         let backend = backend
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()
-            .unwrap_or_else(|| StreamBackend::new(spare.clone(), mpsc::unbounded_channel().1));
-        let deps = handler_deps.clone();
-        WorkerBuilder::new(name.as_str())
+            .unwrap_or_else(|| StreamBackend::new(context.clone(), mpsc::unbounded_channel().1));
+        let run_context = context.clone();
+        let run = move |task: Task<Arc<Job>>| {
+            let context = run_context.clone();
+            async move { Ok::<_, Infallible>(run_job(task.args.clone(), context).await) }
+        };
+        WorkerBuilder::new(context.worker.to_string().as_str())
             .backend(backend)
+            // Outermost, so that every end of a run, also a panic, is settled, and before the slot is free.
+            .layer(SettleLayer::new(context.clone()))
+            // A task for each job, so that jobs use all threads of the runtime.
             .parallelize(tokio::spawn)
+            // A panic becomes an error, which the settle layer turns into a dead letter.
             .catch_panic()
+            // Innermost, so that the log lines of a run are in its span.
             .enable_tracing()
-            .build(tower::service_fn(move |task: Task<Arc<Job>>| {
-                let deps = deps.clone();
-                async move { Ok::<_, std::convert::Infallible>(run(task.args.clone(), deps).await) }
-            }))
+            .build(tower::service_fn(run))
     });
-    let drain = deps.drain.clone();
     monitor
         .run_with_signal(async move {
             drain.cancelled().await;
-            // The reader's last read may still bring jobs; they are handed back, not left behind.
+            // The last read may still deliver jobs, which the backend then hands back.
             reader.await.map_err(io::Error::other)
         })
         .await
         .map_err(|error| error.to_string())
 }
 
-/// Turns `stop` into a drain, and a drain that takes too long into an abort.
-async fn drain_in_time(deps: Arc<Deps>, stop: CancellationToken) {
-    stop.cancelled().await;
-    let grace = deps.config.grace;
-    tracing::info!(
-        in_flight = deps.hands.count(),
-        ?grace,
-        "stopping: no more jobs are pulled"
-    );
-    deps.health.drain();
-    deps.drain.cancel();
-    tokio::time::sleep(grace).await;
-    tracing::warn!(
-        in_flight = deps.hands.count(),
-        "the grace period is over: what still runs is handed back"
-    );
-    deps.abort.cancel();
+/// The tasks that run beside the jobs.
+struct Background {
+    tasks: Vec<(&'static str, JoinHandle<()>)>,
 }
 
-fn ended(part: &str, result: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = result {
-        tracing::error!("the {part} did not end well: {error}");
+impl Background {
+    /// Maintenance and pauses end with the drain; the others when all jobs are settled.
+    fn start(context: &Arc<Context>, ledger: Option<Ledger>, settled: &CancellationToken) -> Self {
+        let mut tasks = vec![(
+            "maintenance",
+            tokio::spawn(maintenance::run(context.clone())),
+        )];
+        let pauses = context.clone();
+        tasks.push((
+            "pauses",
+            tokio::spawn(async move {
+                let (known, broker) = (&pauses.availability.pauses, &pauses.broker);
+                known.follow(broker, &pauses.drain).await;
+            }),
+        ));
+        let (control, stop) = (context.clone(), settled.clone());
+        tasks.push((
+            "control channel",
+            tokio::spawn(async move { control_channel::listen(&control, &stop).await }),
+        ));
+        let (circuits, stop) = (context.clone(), settled.clone());
+        tasks.push((
+            "circuits",
+            tokio::spawn(async move { circuits.availability.circuits.follow(stop).await }),
+        ));
+        if let Some(ledger) = ledger {
+            let recorder = recorder::run(context.clone(), ledger, settled.clone());
+            tasks.push(("recorder", tokio::spawn(recorder)));
+        }
+        Self { tasks }
     }
+
+    /// Waits until all tasks have ended.
+    async fn finish(self) {
+        for (name, task) in self.tasks {
+            let ended: Result<(), JoinError> = task.await;
+            if let Err(error) = ended {
+                tracing::error!("{name} task failed: {error}");
+            }
+        }
+    }
+}
+
+/// Drains the worker when `stop` is cancelled, and aborts the drain after the grace period.
+async fn drain_on(stop: CancellationToken, context: Arc<Context>) {
+    stop.cancelled().await;
+    let grace = context.config.grace;
+    tracing::info!(
+        in_flight = context.in_flight.count(),
+        ?grace,
+        "worker draining: no more jobs are pulled"
+    );
+    context.health.drain();
+    context.drain.cancel();
+    tokio::time::sleep(grace).await;
+    tracing::warn!(
+        in_flight = context.in_flight.count(),
+        "grace period exceeded: running jobs are handed back"
+    );
+    context.abort.cancel();
 }

@@ -34,7 +34,7 @@ impl Broker {
         most: usize,
         thresholds: &[u8],
     ) -> Result<Raised, BrokerError> {
-        let mut call = scripts::RAISE_ALERTS.key(self.keys().alerts_look());
+        let mut call = scripts::RAISE_ALERTS.key(self.keys().alerts_to_check());
         call.arg(self.keys().prefix()).arg(most);
         for threshold in thresholds {
             call.arg(*threshold);

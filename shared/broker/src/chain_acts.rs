@@ -156,7 +156,7 @@ impl Broker {
         held: &Held,
         plan: &ChainPlan<'_>,
     ) -> Result<Started, BrokerError> {
-        let laid_down = self.keys.chain_laid_down(&held.place);
+        let laid_down = self.keys.prepared_chain(&held.place);
         loop {
             self.lay_down(&laid_down, plan.steps).await?;
             let mut call = scripts::CHAIN_START.key(self.keys.queue(&held.queue));
@@ -240,7 +240,7 @@ impl Broker {
     ) -> Result<super::Fence, BrokerError> {
         let mut index = 0_u32;
         for part in memories.chunks(TOGETHER) {
-            let mut call = scripts::CHAIN_ITEMS.key(self.keys.chain(chain));
+            let mut call = scripts::CHAIN_PREPARE_ITEMS.key(self.keys.chain(chain));
             call.arg(self.keys.prefix());
             for memory in part {
                 call.arg(Instance::item(step.clone(), index).to_string())
@@ -270,7 +270,7 @@ impl Broker {
     /// does the same: this only makes wide steps begin sooner.
     pub(super) async fn pump_chain(&self, chain: &ChainId) -> Result<(), BrokerError> {
         loop {
-            let mut call = scripts::CHAIN_PUMP.key(self.keys.chain(chain));
+            let mut call = scripts::CHAIN_DISPATCH.key(self.keys.chain(chain));
             call.arg(self.keys.prefix()).arg(chain.as_str());
             let answer: String = self.step(&call).await?;
             if answer != "more" {

@@ -1,4 +1,4 @@
-//! Chains as they stand in Redis, for those who look. Nothing is changed; see `lua/chain.lua`.
+//! Chains as they stand in Redis, for those who look. Nothing is changed; see `lua/include/chains.lua`.
 
 #[cfg(test)]
 mod tests;

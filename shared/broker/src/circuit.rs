@@ -171,7 +171,7 @@ impl Broker {
         at: DateTime<Utc>,
         lease: Duration,
     ) -> Result<Claim, BrokerError> {
-        let mut call = self.circuit(&scripts::CIRCUIT_CLAIM, name);
+        let mut call = self.circuit(&scripts::CIRCUIT_CLAIM_PROBE, name);
         call.arg(worker.as_str())
             .arg(at.timestamp_millis())
             .arg(millis(lease));
@@ -197,7 +197,7 @@ impl Broker {
         failed: Option<ErrorClass>,
         rule: &Circuit,
     ) -> Result<Option<DateTime<Utc>>, BrokerError> {
-        let mut call = self.circuit(&scripts::CIRCUIT_PROBED, name);
+        let mut call = self.circuit(&scripts::CIRCUIT_END_PROBE, name);
         call.arg(worker.as_str())
             .arg(at.timestamp_millis())
             .arg(failed.map_or("", ErrorClass::as_str))

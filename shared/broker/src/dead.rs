@@ -76,7 +76,7 @@ impl Broker {
         let (died, id) = query.after.as_ref().map_or_else(Default::default, |after| {
             (after.died_ms.to_string(), after.id.to_string())
         });
-        let mut call = scripts::SCAN_DEAD.key(self.keys().dead());
+        let mut call = scripts::SCAN_DEAD_LETTERS.key(self.keys().dead());
         call.arg(self.keys().prefix())
             .arg(query.order.as_str())
             .arg(*query.span.start())
@@ -157,7 +157,7 @@ impl Broker {
         before: &str,
         after: &str,
     ) -> Result<bool, BrokerError> {
-        let mut call = scripts::EDIT_DEAD.key(self.keys().dead_jobs());
+        let mut call = scripts::EDIT_DEAD_LETTER.key(self.keys().dead_jobs());
         call.arg(self.keys().prefix())
             .arg(id.as_str())
             .arg(before)
@@ -172,7 +172,7 @@ impl Broker {
         if letters.is_empty() {
             return Ok(0);
         }
-        let mut call = scripts::REMOVE_DEAD.key(self.keys().dead());
+        let mut call = scripts::REMOVE_DEAD_LETTERS.key(self.keys().dead());
         call.arg(self.keys().prefix());
         for (id, died) in letters {
             call.arg(id.as_str()).arg(*died);

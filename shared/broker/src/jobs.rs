@@ -146,7 +146,7 @@ impl Broker {
 
     /// The job, if it waits in a lane.
     pub async fn waiting(&self, job: &JobId) -> Result<Option<Waiting>, BrokerError> {
-        let mut call = scripts::PEEK.key(self.keys().lane_jobs());
+        let mut call = scripts::PEEK_PARKED.key(self.keys().parked());
         call.arg(self.keys().prefix()).arg(job.as_str());
         let record: Option<Vec<Vec<u8>>> = call
             .invoke_async(&mut self.shared())
@@ -155,7 +155,7 @@ impl Broker {
         let Some(record) = record else {
             return Ok(None);
         };
-        let key = self.keys().lane_jobs();
+        let key = self.keys().parked();
         let mut parts = record.into_iter();
         let mut text = || String::from_utf8(parts.next().unwrap_or_default()).unwrap_or_default();
         let (queue, lane, resume, due) = (text(), text(), text(), text());
@@ -312,7 +312,7 @@ impl Broker {
         }
         let names: Vec<&str> = places.iter().map(Place::as_str).collect();
         let texts: Vec<Option<String>> = redis::cmd("HMGET")
-            .arg(self.keys().resume())
+            .arg(self.keys().checkpoints())
             .arg(&names)
             .query_async(&mut self.shared())
             .await
@@ -322,7 +322,7 @@ impl Broker {
             .map(|text| {
                 text.map(|text| {
                     serde_json::from_str(&text)
-                        .map_err(|error| Self::foreign(self.keys().resume(), error))
+                        .map_err(|error| Self::foreign(self.keys().checkpoints(), error))
                 })
                 .transpose()
             })
@@ -342,7 +342,7 @@ impl Broker {
         let (mut cursor, mut seen) = (0_u64, 0);
         loop {
             let (next, rows): (u64, Vec<(String, String)>) = redis::cmd("HSCAN")
-                .arg(self.keys().resume())
+                .arg(self.keys().checkpoints())
                 .arg(cursor)
                 .arg("COUNT")
                 .arg(1000)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use longshore_protocol::id::{AttemptId, Place, WorkerId};
 
-/// What the journal holds of a place; `unpack_inflight` in `prelude.lua` reads it.
+/// What the journal holds of a place; `parse_journal_value` in `journal.lua` reads it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct JournalEntry<'a> {
     /// Which attempt; none between two of them.

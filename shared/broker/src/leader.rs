@@ -24,7 +24,7 @@ impl Broker {
         who: &str,
         lease: Duration,
     ) -> Result<Option<LeaderToken>, BrokerError> {
-        let mut call = scripts::LEAD.key(self.keys().leader());
+        let mut call = scripts::ACQUIRE_LEASE.key(self.keys().leader());
         call.arg(self.keys().prefix())
             .arg(who)
             .arg(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
@@ -45,7 +45,7 @@ impl Broker {
 
     /// Gives the lease back, and wakes those that stand by.
     pub async fn resign(&self, who: &str) -> Result<(), BrokerError> {
-        let mut call = scripts::RESIGN.key(self.keys().leader());
+        let mut call = scripts::RESIGN_LEASE.key(self.keys().leader());
         call.arg(self.keys().prefix()).arg(who);
         call.invoke_async::<u64>(&mut self.shared())
             .await

@@ -202,7 +202,7 @@ impl Broker {
 
     /// Lets go of at most `most` jobs whose limits have room again.
     pub async fn let_go(&self, most: usize) -> Result<LetGo, BrokerError> {
-        let mut call = scripts::LET_GO.key(self.keys().gates());
+        let mut call = scripts::RELEASE_LANES.key(self.keys().lanes_due());
         call.arg(self.keys().prefix()).arg(most);
         let some: (usize, f64) = self.step(&call).await?;
         Ok(some.into())
@@ -211,7 +211,7 @@ impl Broker {
     /// Until when accounts are not to be called (ms since the epoch), as their providers said.
     pub async fn limited_accounts(&self) -> Result<Vec<(String, i64)>, BrokerError> {
         self.shared()
-            .hgetall(self.keys().limited())
+            .hgetall(self.keys().account_holds())
             .await
             .map_err(|source| self.failed(source))
     }
@@ -225,7 +225,7 @@ impl Broker {
         slots: Option<(&str, u32)>,
     ) -> Result<(), BrokerError> {
         let (meter, most) = slots.unwrap_or(("", 0));
-        let mut call = scripts::LIMITED.key(self.keys().limited());
+        let mut call = scripts::HOLD_ACCOUNT.key(self.keys().account_holds());
         call.arg(self.keys().prefix())
             .arg(account)
             .arg(until_ms)
@@ -253,7 +253,7 @@ impl Broker {
             pipe.cmd("LPOS")
                 .arg(self.keys().quota_lane(meter))
                 .arg(job.as_str());
-            pipe.cmd("ZSCORE").arg(self.keys().gates()).arg(meter);
+            pipe.cmd("ZSCORE").arg(self.keys().lanes_due()).arg(meter);
             for field in ["kind", "cost"] {
                 pipe.cmd("HGET").arg(self.keys().quota(meter)).arg(field);
             }

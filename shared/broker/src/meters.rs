@@ -279,7 +279,7 @@ fn report(take: &Take, counts: &BTreeMap<&str, Counts>, now_micros: i64) -> Mete
     }
 }
 
-/// The places that there are now, as `limits.lua` counts them.
+/// The places that there are now, as `slot_cap` in `meters.lua` counts them.
 fn cap(limit: u32, adapted: Option<f64>, half: Option<u64>) -> u32 {
     #[expect(
         clippy::cast_possible_truncation,

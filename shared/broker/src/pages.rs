@@ -26,7 +26,7 @@ impl Broker {
 
     /// A page of the ids of jobs that wait in lanes, and where the next begins (0: that was all).
     pub async fn laid_aside_page(&self, cursor: u64) -> Result<(u64, Vec<JobId>), BrokerError> {
-        let key = self.keys().lane_jobs();
+        let key = self.keys().parked();
         let (next, rows): (u64, Vec<(String, redis::Value)>) = redis::cmd("HSCAN")
             .arg(&key)
             .arg(cursor)

@@ -91,7 +91,7 @@ impl Broker {
 
     /// Ends pauses whose time is over, and lets go of at most `limit` jobs that waited for what is resumed.
     pub async fn let_go_resumed(&self, limit: usize) -> Result<LetGo, BrokerError> {
-        let mut call = scripts::LET_GO_RESUMED.key(self.keys().paused());
+        let mut call = scripts::RELEASE_RESUMED.key(self.keys().paused());
         call.arg(self.keys().prefix()).arg(limit);
         let some: (usize, f64) = self.step(&call).await?;
         Ok(LetGo::from(some))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use longshore_protocol::{
     envelope::RawMessage,
     id::{JobId, Place, QueueName, WorkerId},
-    keys::{RESUME_FIELD, WORKERS_GROUP},
+    keys::{CHECKPOINT_FIELD, WORKERS_GROUP},
 };
 use redis::{
     AsyncCommands as _, Value,
@@ -200,7 +200,7 @@ impl QueueReader {
         queue: &QueueName,
         sorted: &[Sorted],
     ) -> Result<usize, BrokerError> {
-        let mut call = scripts::SORT.key(self.broker.keys().queue(queue));
+        let mut call = scripts::PARK_BY_TENANT.key(self.broker.keys().queue(queue));
         call.arg(self.broker.keys().prefix())
             .arg(queue.as_str())
             .arg(self.worker.as_str());
@@ -217,7 +217,7 @@ impl QueueReader {
     }
 
     async fn take(&mut self, most: usize) -> Result<Vec<Delivered>, BrokerError> {
-        let mut call = scripts::TAKE.prepare_invoke();
+        let mut call = scripts::PULL_RETURNED.prepare_invoke();
         let streams: Vec<QueueName> = self.open().cloned().collect();
         for stream in &streams {
             call.key(self.broker.keys().queue(stream));
@@ -235,7 +235,7 @@ impl QueueReader {
         let delivered =
             |(stream, entry, fields, crashes, resume): (usize, _, Fields, _, String)| {
                 let held = self.hold(streams.get(stream)?, entry);
-                let marked = fields.iter().any(|(name, _)| name == RESUME_FIELD);
+                let marked = fields.iter().any(|(name, _)| name == CHECKPOINT_FIELD);
                 let resume = (!resume.is_empty()).then_some(resume);
                 Some(Delivered {
                     held,
@@ -329,7 +329,7 @@ impl QueueReader {
                 one.message
                     .fields
                     .iter()
-                    .any(|(name, _)| name == RESUME_FIELD)
+                    .any(|(name, _)| name == CHECKPOINT_FIELD)
             })
             .collect();
         if marked.is_empty() {
@@ -337,7 +337,7 @@ impl QueueReader {
         }
         let places: Vec<&str> = marked.iter().map(|one| one.held.place.as_str()).collect();
         let remembered: Vec<Option<String>> = redis::cmd("HMGET")
-            .arg(self.broker.keys().resume())
+            .arg(self.broker.keys().checkpoints())
             .arg(&places)
             .query_async(&mut self.connection)
             .await
@@ -364,7 +364,7 @@ fn without_mark(fields: Fields) -> RawMessage {
     RawMessage {
         fields: fields
             .into_iter()
-            .filter(|(name, _)| name != RESUME_FIELD)
+            .filter(|(name, _)| name != CHECKPOINT_FIELD)
             .collect(),
     }
 }

@@ -53,7 +53,7 @@ impl Broker {
         letters: &[Replaying],
         step: Option<BulkStep<'_>>,
     ) -> Result<Vec<bool>, BrokerError> {
-        let mut call = scripts::REPLAY.key(self.keys().dead());
+        let mut call = scripts::REPLAY_DEAD_LETTERS.key(self.keys().dead());
         call.arg(self.keys().prefix());
         match step {
             Some(step) => call

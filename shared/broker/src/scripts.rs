@@ -1,17 +1,26 @@
-//! The Lua scripts: one atomic step each, sent by hash, loaded again where the server lost them.
+//! The Lua scripts: each is one atomic step, called by its hash, and loaded again when the server has lost it.
 
 use std::sync::LazyLock;
 
 use redis::Script;
 
+/// Arguments that `begin.lua` takes of each job.
+pub(super) const BEGIN_ARITY: usize = 11;
+
+/// Arguments that `settle.lua` takes of each job.
+pub(super) const SETTLE_ARITY: usize = 18;
+
+/// A script is `NAME = "file" with "include" …`: the text of the prelude, of the includes in their order (each after
+/// those that it needs), and of the file.
 macro_rules! scripts {
-    ($($(#[$doc:meta])* $name:ident = $($file:literal)+;)+) => {
+    ($($(#[$doc:meta])* $name:ident = $file:literal $(with $($include:literal)+)?;)+) => {
         $($(#[$doc])*
         #[expect(clippy::disallowed_methods, reason = "this is the one place")]
         pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
             Script::new(concat!(
-                include_str!("../../lua/prelude.lua"),
-                $(include_str!(concat!("../../lua/", $file))),+
+                include_str!("../lua/include/prelude.lua"),
+                $($(include_str!(concat!("../lua/include/", $include, ".lua")),)+)?
+                include_str!(concat!("../lua/", $file, ".lua"))
             ))
         });)+
 
@@ -19,100 +28,126 @@ macro_rules! scripts {
         pub(super) fn all() -> Vec<&'static Script> {
             vec![$(&*$name),+]
         }
+
+        /// Every script's parts, in their order.
+        #[cfg(test)]
+        fn sources() -> Vec<Vec<tests::Source>> {
+            vec![$(vec![
+                tests::Source::include("prelude", include_str!("../lua/include/prelude.lua")),
+                $($(tests::Source::include(
+                    $include,
+                    include_str!(concat!("../lua/include/", $include, ".lua")),
+                ),)+)?
+                tests::Source::script($file, include_str!(concat!("../lua/", $file, ".lua"))),
+            ]),+]
+        }
     };
 }
 
 scripts! {
     /// Admits a job that named its own id or a unique key.
-    ADMIT = "chain.lua" "admit.lua";
-    /// Journals an attempt.
-    BEGIN = "limits.lua" "begin.lua";
-    /// Finds the candidate that has room.
-    RESERVE = "limits.lua" "reserve.lua";
-    /// Lets go of jobs whose limits have room again.
-    LET_GO = "limits.lua" "let_go.lua";
-    /// Closes windows that are over.
-    CLOSE_WINDOWS = "limits.lua" "close_windows.lua";
-    /// Raises alerts of windows that fill up.
-    RAISE_ALERTS = "limits.lua" "raise_alerts.lua";
-    /// Claims alerts that are to be delivered.
-    CLAIM_ALERTS = "claim_alerts.lua";
-    /// Tells of an account that its provider limits.
-    LIMITED = "limits.lua" "limited.lua";
-    /// Records a failed attempt that another follows.
-    FAIL = "limits.lua" "fail.lua";
-    /// Ends a job.
-    SETTLE = "limits.lua" "chain.lua" "settle.lua";
-    /// Lays a job aside for a time or a pause.
-    PARK = "limits.lua" "pauses.lua" "park.lua";
-    /// Gives an entry back.
-    HAND_BACK = "limits.lua" "hand_back.lua";
-    /// Takes what was given back.
-    TAKE = "take.lua";
-    /// Lays new entries aside by tenant.
-    SORT = "sort.lua";
-    /// Takes from a dead worker what it left.
-    RECOVER = "limits.lua" "recover.lua";
-    /// Lets go of what is due.
-    PROMOTE = "promote.lua";
-    /// Asks for a job to be cancelled.
-    CANCEL = "cancel.lua";
-    /// Finds dead letters that fit.
-    SCAN_DEAD = "scan_dead.lua";
-    /// Puts dead letters into their queues again.
-    REPLAY = "chain.lua" "chain_again.lua" "replay_letters.lua" "replay.lua";
-    /// The same, as many as a rule has room for.
-    REPLAY_BY_RULE = "chain.lua" "chain_again.lua" "replay_letters.lua" "replay_by_rule.lua";
-    /// Removes archived dead letters.
-    REMOVE_DEAD = "remove_dead.lua";
-    /// Replaces a dead letter.
-    EDIT_DEAD = "edit_dead.lua";
-    /// Takes or renews the leader's lease.
-    LEAD = "lead.lua";
-    /// Gives the leader's lease back.
-    RESIGN = "resign.lua";
-    /// Reads a job that waits.
-    PEEK = "peek.lua";
-    /// Counts calls, and opens a circuit when too many failed.
-    CIRCUIT_COUNT = "circuit_count.lua";
-    /// Claims the one probe of a circuit.
-    CIRCUIT_CLAIM = "circuit_claim.lua";
-    /// Closes a circuit, or leaves it open for longer.
-    CIRCUIT_PROBED = "circuit_probed.lua";
-    /// Lays down the steps of a chain.
-    CHAIN_PREPARE = "chain_prepare.lua";
-    /// Begins a chain.
-    CHAIN_START = "chain.lua" "chain_start.lua";
-    /// Lays down the items of a step that is about to fan out.
-    CHAIN_ITEMS = "chain.lua" "chain_items.lua";
-    /// Fans a step out.
-    CHAIN_EXPAND = "chain.lua" "chain_expand.lua";
-    /// Sends more of a chain's steps.
-    CHAIN_PUMP = "chain.lua" "chain_pump.lua";
-    /// Stops a chain.
-    CHAIN_CANCEL = "chain.lua" "chain_cancel.lua";
-    /// Lets a chain go on where it failed.
-    CHAIN_RETRY = "chain.lua" "chain_again.lua" "chain_retry.lua";
-    /// Puts tasks of a batch in.
-    BATCH_PUT = "chain.lua" "batch_put.lua";
-    /// Says that all tasks of a batch are in.
-    BATCH_CLOSE = "chain.lua" "batch_close.lua";
-    /// Gives the fleet a configuration, or takes it away.
-    PUSH_CONFIG = "push_config.lua";
-    /// Pauses something.
-    PAUSE = "pauses.lua" "pause.lua";
+    ADMIT = "admit" with "events" "entries" "lanes" "cancel_requests" "replies" "chains" "chain_dispatch"
+        "chain_advance";
+    /// Begins attempts.
+    BEGIN = "begin" with "events" "entries" "journal" "lanes" "concurrency_keys" "meters" "reservations"
+        "consumption";
+    /// Reserves the first candidate that has room.
+    RESERVE = "reserve" with "events" "entries" "journal" "lanes" "concurrency_keys" "meters" "reservations"
+        "consumption";
+    /// Records a failed attempt that another one follows.
+    FAIL_ATTEMPT = "fail_attempt" with "events" "entries" "journal" "lanes" "meters" "consumption";
+    /// Settles jobs.
+    SETTLE = "settle" with "events" "entries" "journal" "lanes" "concurrency_keys" "meters" "consumption"
+        "cancel_requests" "replies" "chains" "chain_dispatch" "chain_advance";
+    /// Parks a job for a time or a pause.
+    PARK = "park" with "events" "entries" "journal" "lanes" "concurrency_keys" "meters" "consumption" "pauses";
+    /// Parks new entries by tenant.
+    PARK_BY_TENANT = "park_by_tenant" with "entries" "lanes";
+    /// Pulls entries that were returned or released.
+    PULL_RETURNED = "pull_returned" with "entries" "lanes";
+    /// Hands an entry back.
+    HAND_BACK = "hand_back" with "events" "entries" "journal" "lanes" "meters" "consumption";
+    /// Recovers the entries of a dead worker.
+    RECOVER = "recover" with "events" "entries" "journal" "lanes" "meters" "consumption";
+    /// Promotes jobs that are due.
+    PROMOTE = "promote" with "entries" "lanes";
+    /// Releases jobs whose limits have room again.
+    RELEASE_LANES = "release_lanes" with "events" "entries" "lanes" "meters";
+    /// Ends pauses in time, and releases the jobs of resumed lanes.
+    RELEASE_RESUMED = "release_resumed" with "entries" "lanes" "pauses";
+    /// Pauses a queue, a job type or a provider.
+    PAUSE = "pause" with "pauses";
     /// Resumes it.
-    RESUME = "pauses.lua" "resume.lua";
-    /// Ends pauses in time, and lets go of what waited for them.
-    LET_GO_RESUMED = "pauses.lua" "let_go_resumed.lua";
-    /// Gives back what nobody holds any more.
-    SWEEP = "limits.lua" "sweep.lua";
-    /// Takes ids out of a lane whose jobs left it.
-    SWEEP_LANE = "sweep_lane.lua";
-    /// Forgets a recorder that is gone.
-    FORGET_RECORDER = "forget_recorder.lua";
+    RESUME = "resume" with "pauses";
+    /// Requests the cancellation of a job.
+    CANCEL = "cancel" with "entries" "lanes" "cancel_requests";
+    /// Reads a parked job.
+    PEEK_PARKED = "peek_parked";
+    /// Holds an account that its provider limits.
+    HOLD_ACCOUNT = "hold_account" with "events" "meters";
+    /// Closes windows that are over.
+    CLOSE_WINDOWS = "close_windows" with "events" "meters";
+    /// Raises alerts of windows that fill up.
+    RAISE_ALERTS = "raise_alerts" with "events" "meters";
+    /// Claims alerts that are due for delivery.
+    CLAIM_ALERTS = "claim_alerts";
+    /// Counts calls, and opens a circuit when too many failed.
+    CIRCUIT_COUNT = "circuit_count";
+    /// Claims the probe of a circuit.
+    CIRCUIT_CLAIM_PROBE = "circuit_claim_probe";
+    /// Closes a circuit, or leaves it open for longer.
+    CIRCUIT_END_PROBE = "circuit_end_probe";
+    /// Scans the dead letters for those that match.
+    SCAN_DEAD_LETTERS = "scan_dead_letters";
+    /// Replays dead letters.
+    REPLAY_DEAD_LETTERS = "replay_dead_letters" with "events" "entries" "lanes" "chains" "chain_reopen"
+        "dead_letters";
+    /// Replays dead letters as far as a rule's rate allows.
+    REPLAY_BY_RULE = "replay_by_rule" with "events" "entries" "lanes" "chains" "chain_reopen" "dead_letters";
+    /// Removes archived dead letters.
+    REMOVE_DEAD_LETTERS = "remove_dead_letters";
+    /// Replaces a dead letter.
+    EDIT_DEAD_LETTER = "edit_dead_letter";
+    /// Stores the steps of a chain before it starts.
+    CHAIN_PREPARE = "chain_prepare";
+    /// Starts a chain.
+    CHAIN_START = "chain_start" with "events" "entries" "journal" "lanes" "replies" "chains" "chain_dispatch";
+    /// Stores the items of a step before it fans out.
+    CHAIN_PREPARE_ITEMS = "chain_prepare_items" with "events" "chains";
+    /// Fans a step out.
+    CHAIN_EXPAND = "chain_expand" with "events" "entries" "journal" "lanes" "cancel_requests" "replies" "chains"
+        "chain_dispatch" "chain_advance";
+    /// Dispatches more of a chain's ready instances.
+    CHAIN_DISPATCH = "chain_dispatch" with "events" "entries" "lanes" "chains" "chain_dispatch";
+    /// Stops a chain.
+    CHAIN_CANCEL = "chain_cancel" with "events" "entries" "lanes" "cancel_requests" "replies" "chains"
+        "chain_dispatch" "chain_advance";
+    /// Retries a chain that ended.
+    CHAIN_RETRY = "chain_retry" with "events" "entries" "lanes" "cancel_requests" "replies" "chains"
+        "chain_dispatch" "chain_advance" "chain_reopen";
+    /// Adds tasks to a batch.
+    BATCH_PUT = "batch_put" with "events" "entries" "lanes" "chains" "chain_dispatch";
+    /// Closes a batch whose tasks are all in.
+    BATCH_CLOSE = "batch_close" with "events" "entries" "lanes" "cancel_requests" "replies" "chains"
+        "chain_dispatch" "chain_advance";
+    /// Acquires or renews the leader's lease.
+    ACQUIRE_LEASE = "acquire_lease";
+    /// Gives up the leader's lease.
+    RESIGN_LEASE = "resign_lease";
     /// Writes the record of a recurring job.
-    CRON_PUT = "cron_put.lua";
+    CRON_PUT = "cron_put" with "leader";
     /// Enqueues or skips a tick of a recurring job.
-    CRON_TICK = "cron_tick.lua";
+    CRON_TICK = "cron_tick" with "leader";
+    /// Pushes a configuration to the fleet, or removes it.
+    PUSH_CONFIG = "push_config";
+    /// Deletes what belongs to entries that no longer exist.
+    SWEEP_ORPHANS = "sweep_orphans" with "events" "entries" "journal" "lanes" "concurrency_keys" "meters"
+        "consumption";
+    /// Removes ids from a lane whose jobs have left it.
+    SWEEP_LANE = "sweep_lane";
+    /// Removes a recorder that is gone.
+    REMOVE_RECORDER = "remove_recorder";
 }
+
+#[cfg(test)]
+mod tests;

@@ -200,7 +200,10 @@ impl Broker {
         held: &Held,
         beginning: &Beginning<'_>,
     ) -> Result<Begun, BrokerError> {
-        let mut arguments = held.arguments(11, [beginning.event_if_lost, beginning.resume]);
+        let mut arguments = held.arguments(
+            scripts::BEGIN_ARITY,
+            [beginning.event_if_lost, beginning.resume],
+        );
         arguments
             .text(beginning.job.as_str())
             .shown(beginning.attempt)
@@ -252,7 +255,7 @@ impl Broker {
             takes: "",
             event: &failed,
         };
-        let mut call = scripts::FAIL.key(self.keys.queue(&held.queue));
+        let mut call = scripts::FAIL_ATTEMPT.key(self.keys.queue(&held.queue));
         call.arg(self.keys.prefix())
             .arg(held.place.as_str())
             .arg(held.worker.as_str())
@@ -275,7 +278,7 @@ impl Broker {
         let (letter_id, letter) = ending
             .letter
             .map_or(("", ""), |(id, letter)| (id.as_str(), letter));
-        let mut arguments = held.arguments(18, [ending.event, ending.result]);
+        let mut arguments = held.arguments(scripts::SETTLE_ARITY, [ending.event, ending.result]);
         arguments
             .text(job.as_str())
             .text(&text(ending.attempt))

@@ -1,4 +1,4 @@
-//! Looking for what nobody holds any more, a page at a time (`sweep.lua`).
+//! Looking for what nobody holds any more, a page at a time (`sweep_orphans.lua`).
 
 use std::collections::VecDeque;
 
@@ -110,7 +110,7 @@ impl Broker {
         let keys = self.keys();
         let left = [
             (Kind::Journal, keys.inflight()),
-            (Kind::Memory, keys.resume()),
+            (Kind::Memory, keys.checkpoints()),
             (Kind::Memory, keys.crashes()),
         ];
         let left = left.map(|(kind, key)| Part::new(kind, key, ""));
@@ -145,7 +145,7 @@ impl Broker {
         }
         let (next, places) = self.places(&part.key, part.cursor).await?;
         if !places.is_empty() {
-            let mut call = scripts::SWEEP.key(&part.key);
+            let mut call = scripts::SWEEP_ORPHANS.key(&part.key);
             call.arg(self.keys().prefix())
                 .arg(part.kind.word())
                 .arg(&part.name)
@@ -214,7 +214,7 @@ impl Broker {
         };
         let mut forgotten = 0;
         for writer in writers {
-            let mut call = scripts::FORGET_RECORDER.key(&events);
+            let mut call = scripts::REMOVE_RECORDER.key(&events);
             call.arg(self.keys().prefix())
                 .arg(LEDGER_GROUP)
                 .arg(writer.name);

@@ -1,4 +1,4 @@
-//! Jobs that wait for their tenants' turns (`sort.lua`, `take.lua`).
+//! Jobs that wait for their tenants' turns (`park_by_tenant.lua`, `pull_returned.lua`).
 
 use longshore_protocol::id::{JobId, QueueName};
 use redis::Value;
@@ -58,7 +58,7 @@ impl Broker {
         text: &str,
         most: usize,
     ) -> Result<(Vec<JobId>, bool), BrokerError> {
-        let key = self.keys().lane_jobs();
+        let key = self.keys().parked();
         let mut connection = self.pooled().await?;
         let (mut cursor, mut seen, mut found) = (0_u64, 0, Vec::new());
         loop {

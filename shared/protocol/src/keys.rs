@@ -11,11 +11,11 @@ pub const WORKERS_GROUP: &str = "workers";
 /// The consumer group of the events stream.
 pub const LEDGER_GROUP: &str = "ledger";
 
-/// The pseudo-consumer that holds what was given back and waits for the next worker.
+/// The pseudo-consumer that owns entries which were handed back or recovered, until a worker pulls them.
 pub const RETURNED: &str = "returned";
 
-/// The mark of an entry of which something is remembered in [`Keys::resume`].
-pub const RESUME_FIELD: &[u8] = b"_resume";
+/// The mark of an entry that has a checkpoint in [`Keys::checkpoints`].
+pub const CHECKPOINT_FIELD: &[u8] = b"_checkpoint";
 
 /// The keys of one namespace.
 #[derive(Debug, Clone)]
@@ -59,44 +59,44 @@ impl Keys {
         format!("{}:reply:{job}", self.prefix)
     }
 
-    /// What is known of a producer's own id: content hash and place.
+    /// What a producer's own id stands for: content hash and entry id.
     pub fn id(&self, job: &JobId) -> String {
         format!("{}:id:{job}", self.prefix)
     }
 
-    /// A chain's state, figures and counts; what belongs to it has longer names.
+    /// A chain's state, settings and counts; its other keys begin with this one.
     pub fn chain(&self, chain: &ChainId) -> String {
         format!("{}:chain:{chain}", self.prefix)
     }
 
-    /// The outcomes of a chain's steps that others read.
+    /// The outcomes of a chain's steps that other steps read.
     pub fn chain_contexts(&self, chain: &ChainId) -> String {
         format!("{}:chain:{chain}:contexts", self.prefix)
     }
 
-    /// What runs of a chain: the job of each instance.
+    /// The running instances of a chain: the job of each.
     pub fn chain_running(&self, chain: &ChainId) -> String {
         format!("{}:chain:{chain}:running", self.prefix)
     }
 
-    /// What ended of a chain without success, by instance.
+    /// The instances of a chain that ended without success, and how.
     pub fn chain_failed(&self, chain: &ChainId) -> String {
         format!("{}:chain:{chain}:failed", self.prefix)
     }
 
-    /// The tasks of a batch that have yet to come to the queue.
+    /// The tasks of a batch that are not queued yet.
     pub fn batch_lines(&self, batch: &ChainId) -> String {
         format!("{}:chain:{batch}:lines", self.prefix)
     }
 
-    /// Those ids of a batch's jobs that their producer chose, by the index of the task.
+    /// The ids of a batch's jobs that the producer chose, by the index of the task.
     pub fn batch_ids(&self, batch: &ChainId) -> String {
         format!("{}:chain:{batch}:ids", self.prefix)
     }
 
-    /// Where the steps of a chain lie until it begins.
-    pub fn chain_laid_down(&self, place: &Place) -> String {
-        format!("{}:chain-new:{place}", self.prefix)
+    /// The steps of a chain before it starts.
+    pub fn prepared_chain(&self, place: &Place) -> String {
+        format!("{}:chains:prepared:{place}", self.prefix)
     }
 
     /// The lane of a limit.
@@ -109,18 +109,18 @@ impl Keys {
         format!("{}:lane:tenant:{queue}:{tenant}", self.prefix)
     }
 
-    /// The tenants whose jobs of a queue wait, by their turns; beside it, with `:weights`, those weights
-    /// that are not 1.
+    /// The tenants with parked jobs of a queue, by their turns; beside it, with `:weights`, the weights
+    /// other than 1.
     pub fn tenants(&self, queue: &QueueName) -> String {
         format!("{}:tenants:{queue}", self.prefix)
     }
 
-    /// What is taken of a limit.
+    /// The counters of a limit.
     pub fn quota(&self, meter: &str) -> String {
         format!("{}:quota:{meter}", self.prefix)
     }
 
-    /// Who has the places of a limit.
+    /// The holders of a limit's slots, by entry id.
     pub fn slots(&self, meter: &str) -> String {
         format!("{}:slots:{meter}", self.prefix)
     }
@@ -131,43 +131,43 @@ impl Keys {
     }
 
     fixed! {
-        /// The stream of facts for the record.
+        /// The stream of events for the ledger.
         events = "events";
-        /// Facts that Postgres refused, kept for a person to look at.
+        /// Events that Postgres refused, kept for a person to examine.
         bad_events = "events:bad";
-        /// The begun attempts, by place.
+        /// The journal: attempts that have begun, by entry id.
         inflight = "inflight";
-        /// What is remembered of jobs that were begun before, by place.
-        resume = "resume";
-        /// Crashes of workers, by the place of the job that they ran.
+        /// What is kept of jobs between attempts, by entry id.
+        checkpoints = "checkpoints";
+        /// Crashes of workers, by the entry id of the job that they ran.
         crashes = "crashes";
-        /// Jobs that wait for a time.
+        /// Jobs that are parked until a time.
         time_lane = "lane:time";
-        /// Jobs that wait for a worker of a newer protocol.
+        /// Jobs that are parked until a worker knows their protocol version.
         version_lane = "lane:version";
-        /// The jobs of all lanes, by id.
-        lane_jobs = "lane:jobs";
-        /// The dead letters by time.
+        /// The parked jobs, by id; the lanes hold ids.
+        parked = "parked";
+        /// The ids of the dead letters, by time of death.
         dead = "dead";
         /// The dead letters, by id.
         dead_jobs = "dead:jobs";
-        /// What the keys of all bulk replays begin with.
+        /// The prefix of all bulk replays.
         dead_replay_prefix = "dead:replay:";
-        /// The jobs that somebody asked to cancel, by time.
+        /// The jobs whose cancellation is requested, by time.
         cancelled = "cancelled";
         /// What is paused, by kind and name.
         paused = "paused";
-        /// The lanes of jobs that wait until something is resumed.
+        /// The lanes of jobs that are parked for a pause.
         paused_lanes = "paused:lanes";
-        /// The channel of requests to running workers.
+        /// The control channel: requests to running workers.
         control = "control";
         /// The channel that wakes the scheduler.
         wake = "wake";
-        /// The circuits of the models that fail, by platform and model.
+        /// The circuits of models that failed lately, by platform and model.
         circuits = "circuits";
         /// The configuration that was pushed for the whole fleet.
         config = "config";
-        /// The chains, by when they began.
+        /// The chains, by when they started.
         chains = "chains";
         /// The lease of the leading scheduler.
         leader = "leader";
@@ -177,37 +177,37 @@ impl Keys {
         cron_next = "cron:next";
         /// The last ticks of the recurring jobs, and how many ran and were skipped.
         cron_state = "cron:state";
-        /// When to look again at the lanes of limits, by meter.
-        gates = "gates";
-        /// The meters of windows, by when to look at them: at their ends.
+        /// The meters by when to check their lanes.
+        lanes_due = "lanes:due";
+        /// The meters of windows, by when to check them: at their ends.
         windows = "windows";
         /// The alerts that are not delivered yet, by id.
         alerts = "alerts";
         /// When to deliver them.
         alerts_due = "alerts:due";
-        /// The meters of which a whole percent more is used since it was looked for alerts.
-        alerts_look = "alerts:look";
-        /// Until when accounts are not to be called, as their providers said, by account.
-        limited = "limited";
+        /// The meters that used another whole percent since they were last checked for alerts.
+        alerts_to_check = "alerts:look";
+        /// Account holds: until when not to call an account, because its provider said so.
+        account_holds = "account:holds";
         /// The names of the queues that workers have read.
         queues = "queues";
-        /// What all queues' keys begin with.
+        /// The prefix of all queues.
         queue_prefix = "queue:";
-        /// What all workers' keys begin with.
+        /// The prefix of all workers' heartbeats.
         worker_prefix = "worker:";
-        /// What all concurrency keys' holders begin with.
+        /// The prefix of the holders of all concurrency keys.
         holders_prefix = "key:";
-        /// What all places of limits begin with.
+        /// The prefix of the slots of all limits.
         slots_prefix = "slots:";
-        /// What all outcomes begin with.
+        /// The prefix of all outcomes.
         result_prefix = "result:";
-        /// What all lanes begin with.
+        /// The prefix of all lanes.
         lane_prefix = "lane:";
-        /// What all lanes of concurrency keys begin with.
+        /// The prefix of the lanes of all concurrency keys.
         key_lane_prefix = "lane:key:";
-        /// What all lanes of limits begin with.
+        /// The prefix of the lanes of all limits.
         quota_lane_prefix = "lane:quota:";
-        /// What all lanes of tenants begin with; queue and tenant follow.
+        /// The prefix of the lanes of all tenants; queue and tenant follow.
         tenant_lane_prefix = "lane:tenant:";
     }
 }

@@ -11,6 +11,8 @@ pub mod health;
 
 pub mod live_config;
 
+pub mod tls;
+
 pub mod webhook;
 
 pub mod archive;

@@ -1,4 +1,4 @@
-//! Cancelling jobs, wherever they are.
+//! Cancelling jobs in every state.
 
 use std::time::{Duration, Instant};
 
@@ -7,26 +7,28 @@ use longshore_protocol::{
     id::JobId,
     state::{AttemptOutcome, JobState},
 };
-use longshore_tests::{
-    simulator::Dialect,
-    stack::{Options, Stack, eventually, within},
-};
+use longshore_simulator::Dialect;
+use longshore_tests::stack::{Options, Stack, eventually, expect_success, within};
 
-use super::{in_mid_call, ok, slow, waiting};
+use super::waiting;
 
 async fn cancel(stack: &Stack, id: &JobId) {
-    ok(stack
-        .longshore(&["jobs", "cancel", id.as_str()])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["jobs", "cancel", id.as_str()])
+            .await
+            .unwrap(),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_call_is_dropped_within_a_second_and_its_cost_recorded() {
-    let stack = Stack::start(slow(Duration::from_mins(1))).await.unwrap();
+    let stack = Stack::start(Options::with_latency(Duration::from_mins(1)))
+        .await
+        .unwrap();
     let _worker = stack.worker().unwrap();
     let id = stack.xadd(&[("prompt", "x")]).await.unwrap();
-    in_mid_call(&stack, 1).await;
+    stack.wait_for_calls(1).await.unwrap();
     cancel(&stack, &id).await;
     let asked = Instant::now();
     within(Duration::from_secs(1), "the call is dropped", || async {
@@ -54,7 +56,7 @@ async fn a_running_call_is_dropped_within_a_second_and_its_cost_recorded() {
     assert!(attempt.reserved_usd > longshore_protocol::money::Usd::ZERO);
 }
 
-/// One provider, which takes one call at a time.
+/// One provider with one call at a time.
 fn one_at_a_time(stack: &Stack) -> String {
     format!(
         "providers:\n  solo: {{dialect: openai, base_url: \"{}\", api_key: simulated, default_model: gpt-4o-mini, \
@@ -64,21 +66,25 @@ fn one_at_a_time(stack: &Stack) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_that_wait_for_whatever_are_cancelled_unrun() {
-    let stack = Stack::start(slow(Duration::from_mins(1))).await.unwrap();
+async fn parked_jobs_are_cancelled_without_a_call() {
+    let stack = Stack::start(Options::with_latency(Duration::from_mins(1)))
+        .await
+        .unwrap();
     stack.config_yaml(&one_at_a_time(&stack)).unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let _worker = stack.worker().unwrap();
-    ok(stack
-        .longshore(&["pause", "type", "research"])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["pause", "type", "research"])
+            .await
+            .unwrap(),
+    );
     let key = [("concurrency_key", "k"), ("concurrency_limit", "1")];
     let running = stack
         .xadd(&[&[("prompt", "x")], &key[..]].concat())
         .await
         .unwrap();
-    in_mid_call(&stack, 1).await;
+    stack.wait_for_calls(1).await.unwrap();
     let keyed = stack
         .xadd(&[&[("prompt", "x")], &key[..]].concat())
         .await
@@ -117,7 +123,7 @@ async fn jobs_that_wait_for_whatever_are_cancelled_unrun() {
     books.balance();
     assert_eq!(books.ledger.len(), 1, "one call was made, and dropped");
     for (lane, count) in stack.broker.lanes().await.unwrap() {
-        // What the sweep takes away: ids whose jobs have left.
+        // The sweep removes ids whose jobs are gone.
         assert!(
             count <= 1 && !lane.starts_with("paused") && lane != "time",
             "{lane}"
@@ -126,15 +132,17 @@ async fn jobs_that_wait_for_whatever_are_cancelled_unrun() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_that_wait_for_their_tenants_turn_are_cancelled_by_their_own_ids() {
-    let mut stack = Stack::start(slow(Duration::from_mins(1))).await.unwrap();
+async fn jobs_in_a_tenant_lane_are_cancelled_by_their_own_ids() {
+    let mut stack = Stack::start(Options::with_latency(Duration::from_mins(1)))
+        .await
+        .unwrap();
     stack.set_env("LONGSHORE_CONCURRENCY", "1");
     let _worker = stack.worker().unwrap();
     let running = stack
         .xadd(&[("prompt", "x"), ("tenant", "a")])
         .await
         .unwrap();
-    in_mid_call(&stack, 1).await;
+    stack.wait_for_calls(1).await.unwrap();
     stack
         .xadd(&[("prompt", "x"), ("tenant", "b"), ("id", "inv-1")])
         .await
@@ -148,7 +156,7 @@ async fn jobs_that_wait_for_their_tenants_turn_are_cancelled_by_their_own_ids() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_jobs_of_a_kind_are_cancelled_at_once() {
+async fn cancel_by_filter_cancels_every_matching_job() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let job = |task_type: &str, tenant: &str, more: &str| {
         format!(r#"{{"prompt":"x","type":"{task_type}","tenant":"{tenant}"{more}}}"#)
@@ -157,7 +165,7 @@ async fn all_jobs_of_a_kind_are_cancelled_at_once() {
     let delayed = vec![job("research", "acme", r#","delay":3600"#); 150];
     let mut wanted = stack.enqueue(&delayed).await.unwrap();
     waiting(&stack, "time", 150).await;
-    drop(worker);
+    worker.shut_down().await.unwrap();
     let queued = vec![job("research", "acme", ""); 150];
     wanted.extend(stack.enqueue(&queued).await.unwrap());
     let others = [job("testing", "acme", ""), job("research", "globex", "")];
@@ -173,15 +181,19 @@ async fn all_jobs_of_a_kind_are_cancelled_at_once() {
         "nobody is there to ask: {}",
         unsure.stderr
     );
-    let dry = ok(stack
-        .longshore(&[&all[..], &["--dry-run"]].concat())
-        .await
-        .unwrap());
+    let dry = expect_success(
+        stack
+            .longshore(&[&all[..], &["--dry-run"]].concat())
+            .await
+            .unwrap(),
+    );
     assert!(dry.starts_with("300 jobs would be cancelled:"), "{dry}");
-    let said = ok(stack
-        .longshore(&[&all[..], &["--yes"]].concat())
-        .await
-        .unwrap());
+    let said = expect_success(
+        stack
+            .longshore(&[&all[..], &["--yes"]].concat())
+            .await
+            .unwrap(),
+    );
     assert_eq!(said.trim(), "300 jobs asked to be cancelled");
 
     let _worker = stack.worker().unwrap();

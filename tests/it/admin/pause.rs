@@ -8,9 +8,9 @@ use longshore_protocol::{
     id::{JobId, QueueName},
     state::JobState,
 };
-use longshore_tests::stack::{Options, Stack, eventually, within};
+use longshore_tests::stack::{Options, Stack, eventually, expect_success, within};
 
-use super::{in_mid_call, json, ok, slow, waiting, why};
+use super::{json, waiting, why};
 
 async fn put(stack: &Stack, queue: &QueueName, fields: &[(&str, &str)]) -> JobId {
     let message = RawMessage {
@@ -23,25 +23,27 @@ async fn put(stack: &Stack, queue: &QueueName, fields: &[(&str, &str)]) -> JobId
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_reads_a_paused_queue_and_what_runs_finishes() {
-    let mut stack = Stack::start(slow(Duration::from_millis(500)))
+async fn a_paused_queue_is_not_read_and_running_jobs_finish() {
+    let mut stack = Stack::start(Options::with_latency(Duration::from_millis(500)))
         .await
         .unwrap();
     stack.set_env("LONGSHORE_QUEUES", "default,bulk");
     let bulk = QueueName::parse("bulk").unwrap();
     let _worker = stack.worker().unwrap();
     let running = put(&stack, &bulk, &[("prompt", "runs already")]).await;
-    in_mid_call(&stack, 1).await;
-    let said = ok(stack
-        .longshore(&[
-            "pause",
-            "queue",
-            "bulk",
-            "--reason",
-            "the printer is on fire",
-        ])
-        .await
-        .unwrap());
+    stack.wait_for_calls(1).await.unwrap();
+    let said = expect_success(
+        stack
+            .longshore(&[
+                "pause",
+                "queue",
+                "bulk",
+                "--reason",
+                "the printer is on fire",
+            ])
+            .await
+            .unwrap(),
+    );
     assert!(
         said.starts_with("queue bulk is paused since 0s: the printer"),
         "{said}"
@@ -68,7 +70,7 @@ async fn nobody_reads_a_paused_queue_and_what_runs_finishes() {
     for command in ["status", "queues"] {
         let shown = json(&stack, &[command]).await.unwrap();
         assert_eq!(shown["paused"][0]["what"], "queue:bulk", "{command}");
-        let text = ok(stack.longshore(&[command]).await.unwrap());
+        let text = expect_success(stack.longshore(&[command]).await.unwrap());
         assert!(
             text.contains("queue bulk") && text.contains("on fire"),
             "{text}"
@@ -76,7 +78,7 @@ async fn nobody_reads_a_paused_queue_and_what_runs_finishes() {
     }
 
     let asked = Instant::now();
-    ok(stack.longshore(&["resume", "queue", "bulk"]).await.unwrap());
+    expect_success(stack.longshore(&["resume", "queue", "bulk"]).await.unwrap());
     let outcomes = stack.outcomes(&held).await.unwrap();
     assert!(
         outcomes
@@ -98,10 +100,12 @@ async fn jobs_of_a_paused_type_wait_in_order_and_spend_no_attempt() {
     let mut stack = Stack::start(Options::default()).await.unwrap();
     stack.set_env("LONGSHORE_CONCURRENCY", "1");
     let _scheduler = stack.scheduler().unwrap();
-    ok(stack
-        .longshore(&["pause", "type", "research"])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["pause", "type", "research"])
+            .await
+            .unwrap(),
+    );
     let research = r#"{"type":"research","prompt":"waits"}"#.to_owned();
     let held = stack.enqueue(&vec![research; 40]).await.unwrap();
     let _worker = stack.worker().unwrap();
@@ -114,10 +118,12 @@ async fn jobs_of_a_paused_type_wait_in_order_and_spend_no_attempt() {
     let why = why(&stack, &held[7]).await;
     assert!(why.contains("type research is paused"), "{why}");
 
-    ok(stack
-        .longshore(&["resume", "type", "research"])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["resume", "type", "research"])
+            .await
+            .unwrap(),
+    );
     let outcomes = stack.outcomes(&held).await.unwrap();
     assert!(
         outcomes
@@ -140,15 +146,17 @@ async fn jobs_of_a_paused_type_wait_in_order_and_spend_no_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paused_provider_is_left_out_and_its_own_jobs_wait() {
+async fn a_paused_provider_is_skipped_and_jobs_pinned_to_it_wait() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let _worker = stack.worker().unwrap();
-    ok(stack
-        .longshore(&["pause", "provider", "gemini", "--reason", "under review"])
-        .await
-        .unwrap());
-    // By now the worker has heard.
+    expect_success(
+        stack
+            .longshore(&["pause", "provider", "gemini", "--reason", "under review"])
+            .await
+            .unwrap(),
+    );
+    // By now the worker has applied the pause.
     eventually("another answers", || async {
         let id = stack
             .xadd(&[("prompt", "x"), ("platform", "gemini")])
@@ -177,10 +185,12 @@ async fn a_paused_provider_is_left_out_and_its_own_jobs_wait() {
         why.contains("provider gemini is paused") && why.contains("under review"),
         "{why}"
     );
-    ok(stack
-        .longshore(&["resume", "provider", "gemini"])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["resume", "provider", "gemini"])
+            .await
+            .unwrap(),
+    );
     let outcome = stack.outcome(&held).await.unwrap();
     assert_eq!((outcome.state, outcome.attempts), (JobState::Completed, 1));
     assert_eq!(outcome.platform.as_deref(), Some("gemini"));
@@ -199,15 +209,17 @@ async fn a_paused_provider_is_left_out_and_its_own_jobs_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pause_for_a_time_ends_by_itself() {
+async fn a_timed_pause_ends_by_itself() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let _worker = stack.worker().unwrap();
     let asked = Instant::now();
-    ok(stack
-        .longshore(&["pause", "type", "research", "--for", "3s"])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["pause", "type", "research", "--for", "3s"])
+            .await
+            .unwrap(),
+    );
     let id = stack
         .xadd(&[("prompt", "x"), ("type", "research")])
         .await
@@ -229,7 +241,7 @@ async fn a_pause_for_a_time_ends_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_missed_the_message_learns_of_a_pause_all_the_same() {
+async fn a_worker_that_missed_the_notification_still_applies_a_pause() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let _worker = stack.worker().unwrap();
     let first = stack.xadd(&[("prompt", "x")]).await.unwrap();

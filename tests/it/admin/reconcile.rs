@@ -1,13 +1,13 @@
-//! The record held against what stands in Redis.
+//! Comparing the ledger with Redis.
 
 use std::time::Duration;
 
 use longshore_protocol::id::JobId;
-use longshore_tests::stack::{Options, Stack};
+use longshore_tests::stack::{Options, Stack, expect_success};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 
-use super::{in_mid_call, ok, slow, waiting};
+use super::waiting;
 
 async fn differences(stack: &Stack) -> Vec<(String, String)> {
     let ran = stack
@@ -30,8 +30,10 @@ async fn differences(stack: &Stack) -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_crashes_nothing_differs() {
-    let stack = Stack::start(slow(Duration::from_secs(1))).await.unwrap();
+async fn reconcile_finds_no_difference_after_crashes() {
+    let stack = Stack::start(Options::with_latency(Duration::from_secs(1)))
+        .await
+        .unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let mut doomed = stack.worker().unwrap();
     let jobs: Vec<String> = (0..60)
@@ -42,7 +44,7 @@ async fn after_crashes_nothing_differs() {
         })
         .collect();
     let ids = stack.enqueue(&jobs).await.unwrap();
-    in_mid_call(&stack, 20).await;
+    stack.wait_for_calls(20).await.unwrap();
     doomed.kill().unwrap();
     let _heir = stack.worker().unwrap();
     let ended: Vec<JobId> = ids
@@ -54,7 +56,7 @@ async fn after_crashes_nothing_differs() {
     stack.outcomes(&ended).await.unwrap();
     waiting(&stack, "time", 20).await;
     stack.recorded().await.unwrap();
-    let said = ok(stack.longshore(&["reconcile"]).await.unwrap());
+    let said = expect_success(stack.longshore(&["reconcile"]).await.unwrap());
     assert!(
         said.contains("20 open jobs") && said.contains("Nothing differs."),
         "{said}"
@@ -63,7 +65,7 @@ async fn after_crashes_nothing_differs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_broke_is_named() {
+async fn reconcile_names_each_difference() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let worker = stack.worker().unwrap();
     let lost = stack
@@ -77,12 +79,12 @@ async fn what_somebody_broke_is_named() {
     let ended = [done.clone(), forgotten.clone(), dead.clone()];
     stack.outcomes(&ended).await.unwrap();
     stack.recorded().await.unwrap();
-    drop(worker);
+    worker.shut_down().await.unwrap();
     assert_eq!(differences(&stack).await, []);
 
     let keys = stack.broker.keys();
     redis::pipe()
-        .hdel(keys.lane_jobs(), lost.as_str())
+        .hdel(keys.parked(), lost.as_str())
         .zrem(keys.time_lane(), lost.as_str())
         .hset(keys.inflight(), "1-1", "- ghost 0 0 x")
         .query_async::<()>(&mut stack.connection().await.unwrap())

@@ -1,16 +1,18 @@
-//! Who works, and on what.
+//! Listing workers and their jobs.
 
 use std::time::Duration;
 
 use anyhow::ensure;
-use longshore::local::Signal;
-use longshore_tests::stack::{Stack, eventually};
+use longshore_local::Signal;
+use longshore_tests::stack::{Options, Stack, eventually, expect_success};
 
-use super::{in_mid_call, json, ok, slow};
+use super::json;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_are_told_with_what_they_have_in_flight() {
-    let stack = Stack::start(slow(Duration::from_mins(1))).await.unwrap();
+async fn workers_are_listed_with_their_jobs_in_flight() {
+    let stack = Stack::start(Options::with_latency(Duration::from_mins(1)))
+        .await
+        .unwrap();
     let mut worker = stack.worker().unwrap();
     let mut ids = Vec::new();
     for _ in 0..3 {
@@ -21,7 +23,7 @@ async fn workers_are_told_with_what_they_have_in_flight() {
                 .unwrap(),
         );
     }
-    in_mid_call(&stack, 3).await;
+    stack.wait_for_calls(3).await.unwrap();
     let told = eventually("the heartbeat says so", || async {
         let told = json(&stack, &["workers"]).await?;
         ensure!(told[0]["in_flight"] == 3, "{told}");
@@ -34,7 +36,7 @@ async fn workers_are_told_with_what_they_have_in_flight() {
     assert_eq!(told[0]["queues"][0], "default");
     assert!(told[0]["host"].is_string() && told[0]["started_at"].is_string());
     let id = told[0]["id"].as_str().unwrap();
-    let text = ok(stack.longshore(&["workers"]).await.unwrap());
+    let text = expect_success(stack.longshore(&["workers"]).await.unwrap());
     assert!(text.contains(id) && text.contains("running"), "{text}");
 
     let whole = json(&stack, &["workers", "show", id]).await.unwrap();
@@ -68,7 +70,7 @@ async fn workers_are_told_with_what_they_have_in_flight() {
     })
     .await
     .unwrap();
-    let text = ok(stack.longshore(&["workers"]).await.unwrap());
+    let text = expect_success(stack.longshore(&["workers"]).await.unwrap());
     assert!(text.contains("dead, not heard for"), "{text}");
     let nobody = stack
         .longshore(&["workers", "show", "nobody"])

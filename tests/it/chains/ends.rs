@@ -1,19 +1,17 @@
-//! How chains end: refused, failed, escalated, within their budget, told to whoever waits.
+//! How chains end: rejected, failed, escalated, within their budget, delivered to a webhook.
 
 use std::{fmt::Write as _, sync::atomic::Ordering};
 
 use longshore_protocol::{chain::ChainId, id::JobId};
-use longshore_tests::{
-    simulator::{Dialect, Faults},
-    stack::{Options, Stack, eventually},
-};
+use longshore_simulator::{Dialect, Faults};
+use longshore_tests::stack::{Options, Stack, eventually};
 use serde_json::json;
 
 use super::{begin, outcome, output};
-use crate::receiver::{Receiver, SECRET};
+use crate::webhook_receiver::{SECRET, WebhookReceiver};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_chain_is_a_dead_letter_that_names_every_fault() {
+async fn an_invalid_chain_becomes_a_dead_letter_that_names_every_fault() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let document = json!({"id": "bad", "steps": [
         {"name": "a", "needs": ["b"], "prompt": "x"},
@@ -40,13 +38,13 @@ async fn a_bad_chain_is_a_dead_letter_that_names_every_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_step_is_gone_on_with_and_what_was_paid_for_is_kept() {
+async fn a_resumed_chain_runs_its_failed_step_and_keeps_paid_outputs() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let chain = begin(
         &stack,
         &json!({"id": "again", "steps": [
             {"name": "paid", "prompt": "[[echo=once]]"},
-            // Every platform refuses it twice over.
+            // Every provider fails it twice.
             {"name": "broken", "needs": ["paid"], "prompt": "[[fail_first=1:400]] {{ steps.paid.output }}"},
             {"name": "last", "needs": ["broken"], "prompt": "[[echo=done]]"},
         ]}),
@@ -76,7 +74,7 @@ async fn a_failed_step_is_gone_on_with_and_what_was_paid_for_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_of_a_chain_replayed_lets_it_go_on() {
+async fn a_chain_continues_when_its_dead_letter_is_replayed() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let chain = begin(
         &stack,
@@ -146,7 +144,7 @@ async fn a_step_escalates_to_models_of_a_higher_tier() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chain_spends_no_more_than_it_may() {
+async fn a_chain_stays_within_its_budget() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let chain = begin(
         &stack,
@@ -166,7 +164,7 @@ async fn a_chain_spends_no_more_than_it_may() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_follows_the_end_is_a_job_that_reads_the_steps() {
+async fn the_follow_up_job_reads_the_outputs_of_the_steps() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let chain = begin(
         &stack,
@@ -180,8 +178,8 @@ async fn what_follows_the_end_is_a_job_that_reads_the_steps() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_is_told_to_a_webhook_and_again_when_it_was_away() {
-    let receiver = Receiver::start().await;
+async fn the_end_of_a_chain_is_delivered_to_a_webhook_and_retried() {
+    let receiver = WebhookReceiver::start().await;
     let stack = Stack::start(Options {
         env: vec![("WEBHOOK_SECRET".to_owned(), format!("whsec_{SECRET}"))],
         ..Options::default()
@@ -248,7 +246,7 @@ models:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chain_in_the_record_is_as_it_is_in_redis() {
+async fn a_chain_in_the_ledger_equals_the_chain_in_redis() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let chain = begin(
         &stack,

@@ -1,4 +1,4 @@
-//! What steps hand on to one another.
+//! What steps pass on to one another.
 
 use longshore_protocol::id::JobId;
 use longshore_tests::stack::{Options, Stack};
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{begin, outcome, output};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_go_from_step_to_step() {
+async fn outputs_pass_from_step_to_step() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let chain = begin(
         &stack,
@@ -51,7 +51,7 @@ async fn answers_go_from_step_to_step() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_never_runs_on_an_empty_context() {
+async fn a_step_never_runs_without_the_outputs_it_needs() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let chain = begin(
         &stack,
@@ -80,7 +80,7 @@ async fn a_step_never_runs_on_an_empty_context() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_template_that_meets_nothing_says_what_and_where() {
+async fn a_template_with_a_missing_value_names_the_value_and_the_place() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let chain = begin(
         &stack,
@@ -101,7 +101,7 @@ async fn a_template_that_meets_nothing_says_what_and_where() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_becomes_jobs_and_the_step_ends_with_the_last_of_them() {
+async fn a_spawning_step_ends_with_its_last_spawned_job() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let plan = r#"[[echo=["say one", {"prompt": "say two", "type": "research"}]]]"#;
     let alone = json!({"prompt": plan, "spawn": true, "tenant": "acme", "id": "planner"});

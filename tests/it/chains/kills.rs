@@ -1,4 +1,4 @@
-//! Anything is killed at any moment while a chain runs: it completes, and its cost is the invoice's.
+//! A chain completes while processes are killed at random, and its cost equals the invoice.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::{begin, outcome_within};
 use crate::{
     chaos::{Mortals, mortal_stack},
-    measured::size,
+    machine::size,
 };
 
-/// 500 steps: lists that fan out, joins, and a thread of single steps.
+/// 500 steps: fan-outs, joins, and a sequence of single steps.
 fn document() -> Value {
     let mut steps = Vec::new();
     for part in 0..20 {
@@ -48,7 +48,7 @@ async fn a_chain_completes_whatever_is_killed() {
     let mut mortals = Mortals::start(&stack);
     mortals.kill(&mut stack, size(12, 50), 7).await;
     let mut ended = outcome_within(&stack, &chain, Duration::from_mins(5)).await;
-    // A step of which three workers were killed is a dead letter, and is gone on with.
+    // A step whose worker was killed three times is a dead letter; the chain is resumed.
     while ended["failed"] != 0 {
         assert_only_poison(&stack).await;
         let again = stack.broker.retry_chain(&chain, &[]).await.unwrap();
@@ -60,7 +60,7 @@ async fn a_chain_completes_whatever_is_killed() {
         (&json!("completed"), &json!(0)),
         "{ended}"
     );
-    // 500 steps, and four items of each of 20 lists in place of the steps that fan out.
+    // 500 steps, with four items each in place of the 20 that fan out.
     assert_eq!(ended["completed"], 500 - 20 + 80);
 
     let books = stack.books().await.unwrap();

@@ -1,4 +1,4 @@
-//! Wide chains and long ones.
+//! Wide and long chains.
 
 use std::time::{Duration, Instant};
 
@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::{begin, outcome_within, output};
 
-/// How long the provider takes for each answer.
+/// The provider's latency.
 const LATENCY: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_items_go_out_and_come_together() {
+async fn a_fan_out_of_a_thousand_items_is_gathered() {
     let mut stack = Stack::start(Options {
         latency: LATENCY,
         ..Options::default()
@@ -48,7 +48,7 @@ async fn a_thousand_items_go_out_and_come_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_steps_are_a_chain_like_any_other() {
+async fn a_chain_of_ten_thousand_steps_completes() {
     let mut stack = Stack::start(Options::default()).await.unwrap();
     stack.set_env("LONGSHORE_CONCURRENCY", "500");
     let steps: Vec<_> = (0..10_000)

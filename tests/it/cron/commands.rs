@@ -1,18 +1,13 @@
-//! `longshore cron`, and the section `cron:` of the configuration, as a user has them.
+//! `longshore cron` and the section `cron:` of the configuration.
 
 use anyhow::ensure;
-use longshore_tests::stack::{Options, Ran, Stack, eventually};
+use longshore_tests::stack::{Options, Ran, Stack, eventually, expect_success};
 use serde_json::Value;
 
 use super::{queued, standing, tick_of};
 
 async fn stack() -> Stack {
     Stack::start(Options::default()).await.unwrap()
-}
-
-fn ok(ran: Ran) -> String {
-    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
-    ran.stdout
 }
 
 fn failed(ran: &Ran, code: i32) -> &str {
@@ -22,25 +17,27 @@ fn failed(ran: &Ran, code: i32) -> &str {
 }
 
 async fn list(stack: &Stack) -> Vec<Value> {
-    let text = ok(stack
-        .longshore(&["cron", "list", "--format", "json"])
-        .await
-        .unwrap());
+    let text = expect_success(
+        stack
+            .longshore(&["cron", "list", "--format", "json"])
+            .await
+            .unwrap(),
+    );
     serde_json::from_str(&text).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_recurs_rests_goes_on_and_is_removed() {
+async fn a_recurring_job_is_paused_resumed_and_removed() {
     let stack = stack().await;
     let cron = async |words: &[&str]| {
         let words = [&["cron"], words].concat();
         stack.longshore(&words).await.unwrap()
     };
-    let empty = ok(cron(&["list"]).await);
+    let empty = expect_success(cron(&["list"]).await);
     assert!(empty.contains("No job recurs"), "{empty}");
     let schedule = ["--schedule", "0 3 * * *", "--timezone", "Europe/Berlin"];
     let nightly = [&["add", "nightly"], &schedule[..], &["-p", "Report."]].concat();
-    let added = ok(cron(&nightly).await);
+    let added = expect_success(cron(&nightly).await);
     assert!(
         added.starts_with("nightly: 0 3 * * * (Europe/Berlin), first at 20"),
         "{added}"
@@ -57,7 +54,7 @@ async fn a_job_recurs_rests_goes_on_and_is_removed() {
     let poll = [
         "add", "poll", "--every", "1s", "--job", "job.json", "--missed", "skip",
     ];
-    ok(cron(&poll).await);
+    expect_success(cron(&poll).await);
     let _scheduler = stack.scheduler().unwrap();
     let _worker = stack.worker().unwrap();
     let last = eventually("it ticks", || async {
@@ -74,10 +71,16 @@ async fn a_job_recurs_rests_goes_on_and_is_removed() {
     let outcome = stack.outcome(&id).await.unwrap();
     assert!(outcome.success, "{outcome:?}");
 
-    assert_eq!(ok(cron(&["pause", "poll"]).await), "poll rests\n");
-    assert_eq!(ok(cron(&["pause", "poll"]).await), "poll rests already\n");
+    assert_eq!(
+        expect_success(cron(&["pause", "poll"]).await),
+        "poll rests\n"
+    );
+    assert_eq!(
+        expect_success(cron(&["pause", "poll"]).await),
+        "poll rests already\n"
+    );
     let ran = standing(&stack, "poll").await.unwrap().ran;
-    let asked = ok(cron(&["run", "poll"]).await);
+    let asked = expect_success(cron(&["run", "poll"]).await);
     let id = asked.trim().strip_prefix("Task ID: ").unwrap();
     assert!(id.starts_with("cron:poll:run:"), "{id}");
     let id = longshore_protocol::id::JobId::parse(id).unwrap();
@@ -88,7 +91,7 @@ async fn a_job_recurs_rests_goes_on_and_is_removed() {
     let rests = standing(&stack, "poll").await.unwrap();
     assert_eq!((rests.next, rests.ran), (None, ran));
 
-    let text = ok(cron(&["list"]).await);
+    let text = expect_success(cron(&["list"]).await);
     assert!(
         text.contains("every 1s") && text.contains("rests"),
         "{text}"
@@ -99,7 +102,7 @@ async fn a_job_recurs_rests_goes_on_and_is_removed() {
     assert_eq!(listed[1]["job"]["metadata"]["a"], 1);
     assert_eq!(listed[1]["source"], "command");
 
-    assert!(ok(cron(&["resume", "poll"]).await).starts_with("poll goes on, next at "));
+    assert!(expect_success(cron(&["resume", "poll"]).await).starts_with("poll goes on, next at "));
     eventually("it goes on", || async {
         let now = standing(&stack, "poll").await?;
         ensure!(now.ran > ran && now.skipped == rests.skipped, "{now:?}");
@@ -107,7 +110,10 @@ async fn a_job_recurs_rests_goes_on_and_is_removed() {
     })
     .await
     .unwrap();
-    assert_eq!(ok(cron(&["remove", "poll"]).await), "poll is removed\n");
+    assert_eq!(
+        expect_success(cron(&["remove", "poll"]).await),
+        "poll is removed\n"
+    );
     for action in ["pause", "resume", "remove", "run"] {
         let gone = cron(&[action, "poll"]).await;
         let error = failed(&gone, 1);
@@ -116,7 +122,7 @@ async fn a_job_recurs_rests_goes_on_and_is_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_told_and_nothing_recurs() {
+async fn an_invalid_recurring_job_is_rejected() {
     let stack = stack().await;
     std::fs::write(
         stack.dir().join("bad.json"),
@@ -166,14 +172,16 @@ async fn what_is_wrong_is_told_and_nothing_recurs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_configuration_s_jobs_come_and_go_with_it() {
+async fn recurring_jobs_of_the_configuration_follow_its_changes() {
     let stack = stack().await;
     let config = |entries: &str| stack.config_yaml(&format!("cron:\n{entries}")).unwrap();
     config("  - { name: ours, every: 1s, queue: ticks, job: { prompt: One } }\n");
-    ok(stack
-        .longshore(&["cron", "add", "mine", "--every", "1d", "-p", "x"])
-        .await
-        .unwrap());
+    expect_success(
+        stack
+            .longshore(&["cron", "add", "mine", "--every", "1d", "-p", "x"])
+            .await
+            .unwrap(),
+    );
     let taken = stack
         .longshore(&["cron", "add", "ours", "--every", "1d", "-p", "x"])
         .await

@@ -1,4 +1,4 @@
-//! Jobs that are due: when they come out of their lane, and what it costs Redis.
+//! Promoting due jobs: how late they are, and how long it blocks Redis.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use longshore_protocol::id::JobId;
 use longshore_tests::stack::{Options, Stack, within};
 use redis::{AsyncCommands as _, aio::MultiplexedConnection};
 
-use super::{size, tell, turn};
+use super::{alone, print_figures, size};
 
-/// Of them so many are due one after another, the others at one moment.
+/// The jobs that are due one after another; the others are due at once.
 const SPREAD: usize = 1_000;
 
-/// Between two of those, in ms.
+/// The time between two of them, in ms.
 const APART: i64 = 10;
 
-/// From now on until the first is due (ms): all have to have their times by then.
+/// The time until the first is due (ms), in which all get their due times.
 const LEAD: i64 = 3_000;
 
-/// Redis may be held for so long at a time (µs).
+/// The longest that a script may block Redis (µs).
 const HELD: u64 = 10_000;
 
-/// Jobs that wait for their time, put there by a worker, which is gone.
+/// Enqueues delayed jobs, has a worker park them, and stops it.
 async fn scheduled(stack: &Stack, jobs: usize) -> Vec<JobId> {
     let mut worker = stack.worker().unwrap();
     let bodies: Vec<String> = (0..jobs)
@@ -40,7 +40,7 @@ async fn scheduled(stack: &Stack, jobs: usize) -> Vec<JobId> {
     ids
 }
 
-/// Gives jobs that wait other times.
+/// Changes the due times of parked jobs.
 async fn due_at(stack: &Stack, jobs: &[(JobId, i64)]) {
     let mut connection = stack.connection().await.unwrap();
     for some in jobs.chunks(5_000) {
@@ -50,7 +50,7 @@ async fn due_at(stack: &Stack, jobs: &[(JobId, i64)]) {
     }
 }
 
-/// When the jobs came out of the lane, in order (ms, by the server's clock), once all of these did.
+/// Waits until this many jobs left the lane and returns when each did, in order (ms, by the server's clock).
 async fn came(stack: &Stack, jobs: usize) -> Vec<i64> {
     let ready = longshore_protocol::id::QueueName::default().ready();
     let key = stack.broker.keys().queue(&ready);
@@ -77,7 +77,7 @@ async fn came(stack: &Stack, jobs: usize) -> Vec<i64> {
     times
 }
 
-/// From now on Redis tells what held it for long.
+/// Makes Redis log slow commands from now on.
 async fn watch(connection: &mut MultiplexedConnection) {
     let () = redis::pipe()
         .cmd("CONFIG")
@@ -98,7 +98,7 @@ async fn watch(connection: &mut MultiplexedConnection) {
         .unwrap();
 }
 
-/// How long scripts held Redis since then: those of over 1 ms, in µs, the longest first.
+/// How long scripts blocked Redis since then: those of over 1 ms, in µs, the longest first.
 async fn held(connection: &mut MultiplexedConnection) -> Vec<u64> {
     type Slow = (u64, u64, u64, Vec<String>, String, String);
     let mut command = redis::cmd("SLOWLOG");
@@ -117,8 +117,8 @@ async fn held(connection: &mut MultiplexedConnection) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn due_jobs_come_on_time_and_a_burst_of_them_does_not_hold_redis() {
-    let _turn = turn().await;
+async fn due_jobs_are_promoted_on_time_and_a_burst_does_not_block_redis() {
+    let _machine = alone().await;
     let stack = Stack::start(Options::default()).await.unwrap();
     let burst: usize = size(10_000, 100_000);
     let ids = scheduled(&stack, burst + SPREAD).await;
@@ -142,7 +142,7 @@ async fn due_jobs_come_on_time_and_a_burst_of_them_does_not_hold_redis() {
     late.sort_unstable();
     assert!(late[0] >= 0, "{} ms early", -late[0]);
     let (half, most) = (late[SPREAD / 2], late[SPREAD * 99 / 100]);
-    tell(&format!(
+    print_figures(&format!(
         "{} jobs wait: those that are due come {half} ms late (p50), {most} ms (p99)",
         burst.len()
     ));
@@ -156,7 +156,7 @@ async fn due_jobs_come_on_time_and_a_burst_of_them_does_not_hold_redis() {
     let held = held(&mut connection).await;
     let (first, last) = (came_at[SPREAD] - at, came_at[came_at.len() - 1] - at);
     let longest = held.first().copied().unwrap_or_default();
-    tell(&format!(
+    print_figures(&format!(
         "{} jobs due at one moment: the first came {first} ms after it, the last {last} ms; a script held \
          Redis for {longest} µs at most, {} of them for over {HELD} µs",
         burst.len(),
@@ -164,14 +164,11 @@ async fn due_jobs_come_on_time_and_a_burst_of_them_does_not_hold_redis() {
     ));
     assert!(first >= 0, "{} ms early", -first);
     assert!(last < 5_000, "the last came {last} ms late");
-    // A server that has to wait for a processor is held as well, and not by us.
+    // A server that waits for a processor is blocked as well, and not by scripts.
     let allowed = burst.len() / 100 / 50;
     let long = held.iter().filter(|time| **time > HELD).count();
     assert!(long <= allowed, "{long} of them too long: {held:?}");
 
-    let left: u64 = connection
-        .hlen(stack.broker.keys().lane_jobs())
-        .await
-        .unwrap();
+    let left: u64 = connection.hlen(stack.broker.keys().parked()).await.unwrap();
     assert_eq!(left, 0, "none is left behind");
 }

@@ -1,20 +1,19 @@
-//! Leaders that die, and what they leave to others.
+//! Killed leaders and their successors.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::ensure;
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore::local::ChildProcess;
 use longshore_broker::CronStanding;
-use longshore_tests::stack::{Options, Stack, eventually, within};
+use longshore_tests::stack::{Options, Process, Stack, eventually, within};
 use tokio::time::Instant;
 
-use super::{leader, queued, size, standing, tell, tick_of, turn};
+use super::{beside_few, leader, print_figures, queued, size, standing, tick_of};
 
-/// How long a dead leader may be missed.
+/// The longest time without a leader.
 const TAKEOVER: Duration = Duration::from_secs(10);
 
-/// The time from one death to the next.
+/// The time from one kill to the next.
 const PAUSE: Duration = Duration::from_secs(5);
 
 async fn some_leader(stack: &Stack) -> String {
@@ -27,16 +26,16 @@ async fn some_leader(stack: &Stack) -> String {
     .unwrap()
 }
 
-/// Which of the schedulers leads: a scheduler's name has its process id in it.
-fn position(schedulers: &[ChildProcess], leader: &str) -> usize {
-    let is_of = |scheduler: &ChildProcess| {
+/// The index of the leading scheduler, whose name contains its process id.
+fn position(schedulers: &[Process], leader: &str) -> usize {
+    let is_of = |scheduler: &Process| {
         let pid = scheduler.pid().to_string();
         leader.split('-').any(|part| part == pid)
     };
     schedulers.iter().position(is_of).unwrap()
 }
 
-/// Waits until another leads; how long it took.
+/// Waits for another leader and returns how long that took.
 async fn heir(stack: &Stack, dead: &str) -> Duration {
     let began = Instant::now();
     within(TAKEOVER * 2, "another leads", || async {
@@ -53,10 +52,10 @@ async fn heir(stack: &Stack, dead: &str) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_leads_soon_after_a_kill_and_at_once_after_a_stop() {
-    let _turn = turn().await;
+async fn another_scheduler_leads_soon_after_a_kill_and_at_once_after_a_stop() {
+    let _machine = beside_few().await;
     let stack = Stack::start(Options::default()).await.unwrap();
-    let mut schedulers: Vec<ChildProcess> = (0..3).map(|_| stack.scheduler().unwrap()).collect();
+    let mut schedulers: Vec<Process> = (0..3).map(|_| stack.scheduler().unwrap()).collect();
     let first = some_leader(&stack).await;
     schedulers
         .remove(position(&schedulers, &first))
@@ -71,21 +70,21 @@ async fn another_leads_soon_after_a_kill_and_at_once_after_a_stop() {
         async { stopped.stop(Duration::from_secs(30)).await.unwrap() },
         heir(&stack, &second)
     );
-    // The process has to hear of it first; then it is a matter of milliseconds.
+    // The process has to receive the signal first; the rest takes milliseconds.
     assert!(stopped < Duration::from_secs(3), "{stopped:?}");
-    tell(&format!(
+    print_figures(&format!(
         "another led {killed:?} after a kill, {stopped:?} after a stop"
     ));
 }
 
-/// What a run of ticks came to.
+/// The ticks in a queue.
 struct Ticks {
     ran: BTreeSet<DateTime<Utc>>,
     late: Vec<i64>,
 }
 
 impl Ticks {
-    /// Of the messages of a queue, of which none may be there twice or be early.
+    /// Reads the ticks of a queue; asserts that none is duplicate or early.
     async fn of(stack: &Stack, queue: &str) -> Self {
         let mut ticks = Self {
             ran: BTreeSet::new(),
@@ -101,7 +100,7 @@ impl Ticks {
         ticks
     }
 
-    /// Every tick from the first to the last either ran or is counted as skipped.
+    /// Asserts that every tick from the first to the last either ran or is counted as skipped.
     fn add_up(&self, standing: &CronStanding, first: DateTime<Utc>) {
         let next = standing.next.unwrap();
         let all = u64::try_from((next - first).num_seconds()).unwrap();
@@ -113,7 +112,7 @@ impl Ticks {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_tick_is_enqueued_once_however_often_the_leader_is_killed() {
-    let _turn = turn().await;
+    let _machine = beside_few().await;
     let stack = Stack::start(Options::default()).await.unwrap();
     for missed in ["skip", "once", "all"] {
         let arguments = [
@@ -125,7 +124,7 @@ async fn every_tick_is_enqueued_once_however_often_the_leader_is_killed() {
     }
     let first = async |name: &str| standing(&stack, name).await.unwrap().next.unwrap();
     let firsts = (first("skip").await, first("once").await, first("all").await);
-    let mut schedulers: Vec<ChildProcess> = (0..3).map(|_| stack.scheduler().unwrap()).collect();
+    let mut schedulers: Vec<Process> = (0..3).map(|_| stack.scheduler().unwrap()).collect();
     let _worker = stack.worker().unwrap();
     let end = Instant::now() + size(Duration::from_secs(20), Duration::from_mins(2));
     let mut jobs = Vec::new();
@@ -156,7 +155,7 @@ async fn every_tick_is_enqueued_once_however_often_the_leader_is_killed() {
     })
     .await
     .unwrap();
-    // No more ticks while it is looked.
+    // No more ticks during the assertions.
     for scheduler in &mut schedulers {
         scheduler.kill().unwrap();
     }
@@ -194,7 +193,7 @@ async fn every_tick_is_enqueued_once_however_often_the_leader_is_killed() {
     }
     let requests = stack.simulator.stats().requests;
     assert_eq!(requests, jobs.len() as u64, "each was called for once");
-    tell(&format!(
+    print_figures(&format!(
         "{deaths} deaths, nobody led for {longest:?} at most; {} of {} ticks ran, {} skipped, none twice; \
          of those the latest by {late} ms; {} due jobs ran once, none early",
         skip.ran.len(),

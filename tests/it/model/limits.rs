@@ -1,8 +1,8 @@
-//! Any sequence of calls that take of limits, by three workers that die, stop, and come back: what is held is
-//! what the journal says, what was used is what was spent, no limit is overrun, and nothing stays taken.
+//! Random calls that reserve of limits, by three workers that die, stop and return: reservations equal the
+//! journal, usage equals spending, no limit is overrun, and no reservation is left.
 
+mod actions;
 mod books;
-mod hands;
 mod world;
 
 use proptest::{
@@ -14,45 +14,45 @@ use tokio::runtime::Runtime;
 
 use self::world::World;
 
-/// Workers.
+/// The number of workers.
 const WORKERS: usize = 3;
 
-/// The most that a call takes of a window.
+/// The most that a call reserves of a window.
 const MOST: u64 = 8;
 
-/// One thing that happens.
+/// One step of a random run.
 #[derive(Debug, Clone)]
 enum Step {
-    /// A job comes.
+    /// Enqueues a job.
     Enqueue,
-    /// A worker pulls so many.
+    /// A worker reads up to this many entries.
     Read(usize, usize),
-    /// Whoever believes to have a job does something with it, perhaps twice, as after a lost reply.
+    /// A worker that believes it has a job acts on it, perhaps twice, as after a lost reply.
     Act(Index, Act, bool),
-    /// A worker is thought dead and what it holds is taken from it; it does not know.
+    /// A worker is taken for dead and its entries are recovered; it does not notice.
     Kill(usize),
-    /// So it is, and it gets the same jobs again, which it has twice from then on.
+    /// The same, and the worker gets its jobs again, which it then has twice.
     Again(usize),
-    /// Time passes, and the scheduler lets so many go.
+    /// Time passes, and the scheduler releases up to this many jobs.
     LetGo(usize),
-    /// A provider limits an account.
+    /// A provider rate-limits an account.
     Limited(usize),
     /// The next day begins.
     NextWindow,
 }
 
-/// What a worker does with a job.
+/// An action of a worker on a job.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     /// Begins an attempt with the first candidate.
     Begin(Call),
-    /// Looks for a candidate with room, or waits.
+    /// Reserves a candidate with room, or parks the job.
     Reserve(Call, Call),
-    /// Ends an attempt, or what it has without one.
+    /// Ends an attempt, or a delivery without one.
     End(End, Came),
 }
 
-/// A call: its account, what it takes at most, and whether it comes late from the day before.
+/// A call: its account, the most that it reserves, and whether it is late from the day before.
 #[derive(Debug, Clone, Copy)]
 struct Call {
     account: usize,
@@ -69,12 +69,12 @@ enum End {
     Park,
 }
 
-/// What an attempt came to.
+/// The usage of an attempt.
 #[derive(Debug, Clone, Copy)]
 enum Came {
-    /// So much, or all that it took.
+    /// This much, or all that it reserved.
     To(u64),
-    /// Nobody knows.
+    /// Unknown.
     Unknown,
 }
 
@@ -116,7 +116,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 #[test]
-fn limits_hold_and_nothing_stays_taken() {
+fn limits_hold_and_every_reservation_is_returned() {
     let config = ProptestConfig {
         cases: 48,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(concat!(

@@ -1,4 +1,4 @@
-//! Redis and the model beside it: every step is taken in both, and what they say is compared.
+//! Redis and the model: every step runs in both, and their results are compared.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -11,12 +11,12 @@ use proptest::sample::Index;
 
 use super::{
     Act, LIMITS, WORKERS,
-    truth::{Coming, Job, Journal, Spot, Truth},
-    view::{Fields, View, fields_of},
+    actual::{Actual, Fields, fields_of},
+    expected::{Coming, Expected, Job, Journal, Spot},
 };
 use crate::scripts::room::{Room, future, id, job_id, letter, limit, past};
 
-/// The workers' names.
+/// The names of the workers.
 pub(super) const WORKER_NAMES: [&str; WORKERS] = ["a", "b", "c"];
 
 /// The name of a concurrency key.
@@ -24,8 +24,8 @@ pub(super) fn key_name(key: usize) -> String {
     format!("key {key}")
 }
 
-/// A job as a worker believes to have it; it may have lost it long ago.
-pub(super) struct Hand {
+/// A job that a worker believes it has; it may have lost it long ago.
+pub(super) struct Belief {
     pub(super) worker: usize,
     pub(super) job: usize,
     pub(super) held: Held,
@@ -33,13 +33,13 @@ pub(super) struct Hand {
     pub(super) remembered: bool,
 }
 
-/// Redis, the model, and what the workers believe.
+/// Redis, the model, and the workers' beliefs.
 pub(super) struct World {
     pub(super) room: Room,
-    pub(super) truth: Truth,
+    pub(super) expected: Expected,
     readers: Vec<QueueReader>,
-    hands: Vec<Hand>,
-    /// All places that any job ever stood at.
+    beliefs: Vec<Belief>,
+    /// All entry ids that any job ever had.
     places: BTreeSet<String>,
     texts: u32,
 }
@@ -58,15 +58,15 @@ impl World {
         }
         Self {
             room,
-            truth: Truth::default(),
+            expected: Expected::default(),
             readers,
-            hands: Vec::new(),
+            beliefs: Vec::new(),
             places: BTreeSet::new(),
             texts: 0,
         }
     }
 
-    /// A text that is like no other.
+    /// A unique text.
     fn text(&mut self, what: &str) -> String {
         self.texts += 1;
         format!("{what} {}", self.texts)
@@ -74,7 +74,7 @@ impl World {
 
     pub(super) async fn enqueue(&mut self, key: Option<usize>) {
         let job = Job {
-            id: job_id(&format!("job-{}", self.truth.jobs.len())),
+            id: job_id(&format!("job-{}", self.expected.jobs.len())),
             key,
             spot: Spot::Queue,
             place: String::new(),
@@ -87,14 +87,14 @@ impl World {
         let place = self.room.enqueue(&bytes(&job)).await;
         let place = place.to_string();
         self.places.insert(place.clone());
-        self.truth.jobs.push(Job { place, ..job });
+        self.expected.jobs.push(Job { place, ..job });
     }
 
     pub(super) async fn read(&mut self, worker: usize, count: usize) {
         self.room.alive(WORKER_NAMES[worker]).await;
-        let expected = self.truth.next(count);
+        let expected = self.expected.next(count);
         if expected.is_empty() {
-            // Redis would let the read wait for up to a tenth of a second.
+            // Redis would block the read for up to 100 ms.
             return;
         }
         let delivered = self.readers[worker]
@@ -103,7 +103,7 @@ impl World {
             .unwrap();
         assert_eq!(delivered.len(), expected.len(), "{delivered:?}");
         for (one, number) in delivered.into_iter().zip(expected) {
-            let job = &mut self.truth.jobs[number];
+            let job = &mut self.expected.jobs[number];
             assert_eq!(
                 (one.held.place.as_str(), &one.message.fields),
                 (job.place.as_str(), &bytes(job))
@@ -113,12 +113,12 @@ impl World {
                 (job.crashes, &job.resume, false)
             );
             job.spot = Spot::Held(worker);
-            // A worker that has the job twice knows of what its other run left.
+            // A worker that has the job twice knows what its other run left.
             let again = self
-                .hands
+                .beliefs
                 .iter()
-                .any(|hand| (hand.worker, hand.job) == (worker, number));
-            self.hands.push(Hand {
+                .any(|belief| (belief.worker, belief.job) == (worker, number));
+            self.beliefs.push(Belief {
                 worker,
                 job: number,
                 held: one.held,
@@ -129,33 +129,33 @@ impl World {
     }
 
     pub(super) async fn act(&mut self, who: &Index, act: Act, twice: bool) {
-        if self.hands.is_empty() {
+        if self.beliefs.is_empty() {
             return;
         }
-        let number = who.index(self.hands.len());
-        let mut hand = self.hands.swap_remove(number);
+        let number = who.index(self.beliefs.len());
+        let mut belief = self.beliefs.swap_remove(number);
         let text = self.text("text");
         let attempt = AttemptId::new();
         let mut goes_on = false;
         for _ in 0..=u8::from(twice) {
             goes_on = match act {
-                Act::Begin => self.begin(&mut hand, attempt, &text).await,
-                Act::Fail => self.fail(&mut hand, &text).await,
-                Act::Complete => self.settle(&hand, &text, false).await,
-                Act::Discard => self.settle(&hand, &text, true).await,
-                Act::ParkDue(ms) => self.park(&hand, false, past(ms), &text).await,
-                Act::ParkVersion(ms) => self.park(&hand, true, past(ms), &text).await,
-                Act::ParkLater => self.park(&hand, false, future(), &text).await,
-                Act::HandBack => self.hand_back(&hand, &text).await,
+                Act::Begin => self.begin(&mut belief, attempt, &text).await,
+                Act::Fail => self.fail(&mut belief, &text).await,
+                Act::Complete => self.settle(&belief, &text, false).await,
+                Act::Discard => self.settle(&belief, &text, true).await,
+                Act::ParkDue(ms) => self.park(&belief, false, past(ms), &text).await,
+                Act::ParkVersion(ms) => self.park(&belief, true, past(ms), &text).await,
+                Act::ParkLater => self.park(&belief, false, future(), &text).await,
+                Act::HandBack => self.hand_back(&belief, &text).await,
             };
-            // What goes into the queue has its place before anything else happens.
+            // A queued job has its entry id before anything else happens.
             self.check().await;
         }
         if matches!(act, Act::Fail) {
-            hand.attempt = None;
+            belief.attempt = None;
         }
         if goes_on {
-            self.hands.push(hand);
+            self.beliefs.push(belief);
         }
     }
 
@@ -163,56 +163,60 @@ impl World {
         let heartbeat = self.room.broker.keys().worker(&id(WORKER_NAMES[worker]));
         let () = self.room.ask(&["DEL", &heartbeat]).await;
         let recovered = self.room.broker.recover(&self.room.queue).await.unwrap();
-        let (entries, lost) = self.truth.kill(worker);
+        let (entries, lost) = self.expected.kill(worker);
         let expected = Recovered {
             workers: usize::from(entries > 0),
             entries,
             lost,
         };
         assert_eq!(recovered, expected);
-        // It does not know, and goes on with what it believes to have.
-        for hand in self.hands.iter_mut().filter(|hand| hand.worker == worker) {
-            hand.remembered = true;
+        // It does not notice, and continues with what it believes it has.
+        for belief in self
+            .beliefs
+            .iter_mut()
+            .filter(|belief| belief.worker == worker)
+        {
+            belief.remembered = true;
         }
     }
 
     pub(super) async fn promote(&mut self, count: usize) {
         let now = self.room.broker.server_time_ms().await.unwrap();
-        let due = self.truth.due(count, now);
+        let due = self.expected.due(count, now);
         let went = self.room.broker.promote(count).await.unwrap();
         assert_eq!(went.jobs, due.len());
         for job in due {
-            self.truth.let_go(job, false);
+            self.expected.let_go(job, false);
         }
     }
 
     pub(super) async fn cancel(&mut self, job: &Index) {
-        if !self.truth.jobs.is_empty() {
-            self.cancel_job(job.index(self.truth.jobs.len())).await;
+        if !self.expected.jobs.is_empty() {
+            self.cancel_job(job.index(self.expected.jobs.len())).await;
         }
     }
 
     async fn cancel_job(&mut self, number: usize) {
-        let job = &mut self.truth.jobs[number];
+        let job = &mut self.expected.jobs[number];
         let asked = self.room.broker.cancel(&job.id).await.unwrap();
         assert_eq!(asked, job.result.is_none());
         if asked {
             job.cancelled = true;
             if matches!(job.spot, Spot::Waits { .. } | Spot::Key) {
-                self.truth.let_go(number, false);
+                self.expected.let_go(number, false);
             }
         }
     }
 
     pub(super) async fn replay(&mut self, job: &Index) {
-        if !self.truth.jobs.is_empty() {
-            self.replay_job(job.index(self.truth.jobs.len())).await;
+        if !self.expected.jobs.is_empty() {
+            self.replay_job(job.index(self.expected.jobs.len())).await;
         }
     }
 
     async fn replay_job(&mut self, number: usize) {
         let event = self.text("replayed");
-        let job = &mut self.truth.jobs[number];
+        let job = &mut self.expected.jobs[number];
         let place = Place::from_record(&job.place);
         let letter = letter(&self.room.queue, &job.id, &place, &bytes(job));
         let died: Option<i64> = self
@@ -231,36 +235,36 @@ impl World {
             job.result = None;
             job.cancelled = false;
             job.resume = Some(serde_json::to_string(&letter.resume).unwrap());
-            self.truth.events.push((event, false));
-            self.truth.replay(number);
+            self.expected.events.push((event, false));
+            self.expected.replay(number);
         }
     }
 
-    /// Everything is where it must be.
+    /// Asserts that Redis equals the model.
     pub(super) async fn check(&mut self) {
-        let view = View::of(&self.room, &self.truth).await;
-        view.assert_one_place_each(&self.truth);
-        self.see_new_places(&view);
-        view.assert_is(&self.truth);
+        let actual = Actual::of(&self.room, &self.expected).await;
+        actual.assert_one_place_each(&self.expected);
+        self.see_new_places(&actual);
+        actual.assert_is(&self.expected);
     }
 
-    /// Jobs that went into a stream stand at its end, in the order in which they went.
-    fn see_new_places(&mut self, view: &View) {
-        let coming = std::mem::take(&mut self.truth.coming);
-        for (ready, stream) in [(true, &view.ready), (false, &view.stream)] {
+    /// Added jobs are at the end of the stream, in order.
+    fn see_new_places(&mut self, actual: &Actual) {
+        let coming = std::mem::take(&mut self.expected.coming);
+        for (ready, stream) in [(true, &actual.ready), (false, &actual.stream)] {
             let coming: Vec<&Coming> = coming.iter().filter(|one| one.ready == ready).collect();
             let newest = stream.iter().rev().take(coming.len()).rev();
             for (one, (place, fields)) in coming.into_iter().zip(newest) {
                 self.see_new_place(one, place, fields);
             }
         }
-        let standing = self.truth.jobs.iter().filter(|job| job.stands()).count();
-        let seen = view.ready.len() + view.stream.len();
+        let standing = self.expected.jobs.iter().filter(|job| job.stands()).count();
+        let seen = actual.ready.len() + actual.stream.len();
         assert_eq!(seen, standing, "entries in the streams");
     }
 
     fn see_new_place(&mut self, coming: &Coming, place: &str, fields: &Fields) {
-        let job = &mut self.truth.jobs[coming.job];
+        let job = &mut self.expected.jobs[coming.job];
         assert_eq!(
             fields,
             &fields_of(job),
@@ -272,38 +276,38 @@ impl World {
         );
         place.clone_into(&mut job.place);
         if let (true, Some(key)) = (coming.with_slot, job.key) {
-            self.truth.holders[key].insert(place.to_owned());
+            self.expected.holders[key].insert(place.to_owned());
         }
     }
 
-    /// All workers die, all that waits or died comes back, and one worker ends it all.
+    /// All workers die, all parked jobs and dead letters return, and one worker ends them all.
     pub(super) async fn finish(mut self) {
         for worker in 0..WORKERS {
             self.kill(worker).await;
         }
-        self.hands.clear();
-        for number in 0..self.truth.jobs.len() {
-            match self.truth.jobs[number].spot {
+        self.beliefs.clear();
+        for number in 0..self.expected.jobs.len() {
+            match self.expected.jobs[number].spot {
                 Spot::Dead => self.replay_job(number).await,
                 Spot::Waits { .. } => self.cancel_job(number).await,
                 _ => {}
             }
             self.check().await;
         }
-        while self.truth.jobs.iter().any(Job::stands) {
+        while self.expected.jobs.iter().any(Job::stands) {
             self.read(0, 10).await;
-            for mut hand in std::mem::take(&mut self.hands) {
+            for mut belief in std::mem::take(&mut self.beliefs) {
                 let text = self.text("end");
-                if self.begin(&mut hand, AttemptId::new(), &text).await {
-                    self.settle(&hand, &text, false).await;
+                if self.begin(&mut belief, AttemptId::new(), &text).await {
+                    self.settle(&belief, &text, false).await;
                 }
                 self.check().await;
             }
         }
         assert!(
-            self.truth.jobs.iter().all(|job| job.spot == Spot::Ended),
+            self.expected.jobs.iter().all(|job| job.spot == Spot::Ended),
             "{:?}",
-            self.truth.jobs
+            self.expected.jobs
         );
         self.room.assert_nothing_is_left().await;
     }

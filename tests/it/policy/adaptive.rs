@@ -1,25 +1,23 @@
-//! After a provider's refusals fewer calls are in flight, and then again as many as before.
+//! After rate limit errors fewer calls are in flight, and later as many as before.
 
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use longshore_tests::{
-    simulator::Faults,
-    stack::{Options, Stack, eventually},
-};
+use longshore_simulator::Faults;
+use longshore_tests::stack::{Options, Stack, eventually};
 
-use super::{Model, Played, config, seen, tell, turn};
+use super::{Model, SimulatedProvider, beside_few, config, print_figures, seen};
 
 const PLACES: u64 = 40;
-/// What is left of them after refusals, at most: half, and what grew back while it was looked.
+/// The most that remain after rate limit errors: half, and what was regained during the measurement.
 const SHRUNK: u64 = 30;
-/// How long the provider refuses half of its calls.
+/// How long the provider rejects half of its calls.
 const REFUSES: Duration = Duration::from_millis(1500);
 const LOOK: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrency_shrinks_on_refusals_and_grows_back() {
-    let _turn = turn().await;
+    let _machine = beside_few().await;
     let stack = Stack::start(Options {
         latency: Duration::from_millis(500),
         ..Options::default()
@@ -27,8 +25,8 @@ async fn concurrency_shrinks_on_refusals_and_grows_back() {
     .await
     .unwrap();
     let limits = format!("{{max_concurrent: {PLACES}}}");
-    let provider = Played::limited("a", Model::Cheap, &limits);
-    // No job gives up while its only provider refuses.
+    let provider = SimulatedProvider::limited("a", Model::Cheap, &limits);
+    // No job exhausts its retries while its only provider rejects calls.
     let retry = "retry: {max_retries: 50, base_delay: 100ms, max_delay: 200ms}";
     stack
         .config_yaml(&config(&stack, &[provider], retry))
@@ -53,7 +51,7 @@ async fn concurrency_shrinks_on_refusals_and_grows_back() {
         ..Faults::default()
     };
     stack.simulator.set_faults(Some("a"), refusals).unwrap();
-    // The refusals end by the clock, and then there is a second to look.
+    // The rejections end after a fixed time, followed by a second of measurement.
     tokio::time::sleep(REFUSES).await;
     let (mut most, start) = (0, Instant::now());
     while start.elapsed() < LOOK {
@@ -64,7 +62,7 @@ async fn concurrency_shrinks_on_refusals_and_grows_back() {
     eventually("every place is taken again", all_taken)
         .await
         .unwrap();
-    tell(&format!(
+    print_figures(&format!(
         "{PLACES} calls at once, {most} in the second after refusals, {PLACES} again {:?} after them",
         start.elapsed()
     ));

@@ -1,24 +1,16 @@
-//! What one worker has learned of a provider, the others know.
+//! Workers share what they learn of a provider.
 
 use std::time::Duration;
 
 use anyhow::ensure;
-use longshore_tests::{
-    simulator::Faults,
-    stack::{Options, Stack, eventually},
-};
+use longshore_simulator::Faults;
+use longshore_tests::stack::{Options, Stack, eventually, prompts};
 
-use super::{Model, Played, config, seen, tell, turn};
-
-fn jobs(count: usize) -> Vec<String> {
-    (0..count)
-        .map(|at| format!(r#"{{"prompt":"job {at}"}}"#))
-        .collect()
-}
+use super::{Model, SimulatedProvider, beside_few, config, print_figures, seen};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_worker_does_not_ask_a_provider_that_is_known_to_be_down() {
-    let _turn = turn().await;
+async fn a_new_worker_does_not_call_a_provider_whose_circuit_is_open() {
+    let _machine = beside_few().await;
     let stack = Stack::start(Options {
         latency: Duration::from_millis(20),
         ..Options::default()
@@ -26,8 +18,8 @@ async fn a_new_worker_does_not_ask_a_provider_that_is_known_to_be_down() {
     .await
     .unwrap();
     let providers = [
-        Played::unlimited("a", Model::Cheap),
-        Played::unlimited("b", Model::Dear),
+        SimulatedProvider::unlimited("a", Model::Cheap),
+        SimulatedProvider::unlimited("b", Model::Dear),
     ];
     let retry = "retry: {base_delay: 10ms, max_delay: 20ms, jitter: 0ms}";
     stack
@@ -39,18 +31,11 @@ async fn a_new_worker_does_not_ask_a_provider_that_is_known_to_be_down() {
     };
     stack.simulator.set_faults(Some("a"), down).unwrap();
     let mut first = stack.worker().unwrap();
-    let ids = stack.enqueue(&jobs(200)).await.unwrap();
-    assert!(
-        stack
-            .outcomes(&ids)
-            .await
-            .unwrap()
-            .iter()
-            .all(|one| one.success)
-    );
+    let ids = stack.enqueue(&prompts(200)).await.unwrap();
+    stack.successes(&ids).await.unwrap();
     eventually("jobs go to the other at once", || async {
         let before = seen(&stack, "a").requests;
-        let some = stack.enqueue(&jobs(10)).await?;
+        let some = stack.enqueue(&prompts(10)).await?;
         stack.outcomes(&some).await?;
         let asked = seen(&stack, "a").requests - before;
         ensure!(asked == 0, "{asked} calls for 10 jobs");
@@ -62,20 +47,13 @@ async fn a_new_worker_does_not_ask_a_provider_that_is_known_to_be_down() {
 
     let before = seen(&stack, "a").requests;
     let _second = stack.worker().unwrap();
-    let ids = stack.enqueue(&jobs(100)).await.unwrap();
-    assert!(
-        stack
-            .outcomes(&ids)
-            .await
-            .unwrap()
-            .iter()
-            .all(|one| one.success)
-    );
+    let ids = stack.enqueue(&prompts(100)).await.unwrap();
+    stack.successes(&ids).await.unwrap();
     let asked = seen(&stack, "a").requests - before;
-    tell(&format!(
+    print_figures(&format!(
         "a new worker asked a provider that is down {asked} times for 100 jobs"
     ));
-    // Now and then one job tries whether it is up again.
+    // Now and then one job probes the provider.
     assert!(asked <= 5, "{asked} calls for 100 jobs");
     stack.books().await.unwrap().balance();
 }

@@ -1,29 +1,28 @@
-//! A tenant with a huge backlog does not keep the others waiting.
+//! A tenant with a huge backlog does not delay the others.
 
 use std::time::Duration;
 
 use longshore_tests::stack::{Options, Stack};
 
-use super::{Model, Places, Played, config, size, tell, turn};
+use super::{Model, Places, SimulatedProvider, alone, config, print_figures, size};
 
 const WORKERS: usize = 4;
 const TENANTS: usize = 100;
 const EACH: usize = 10;
-/// Jobs of a backlog that can be looked through in a second, at least.
+/// The least number of backlog jobs that a worker sorts per second.
 const LOOKED_THROUGH: f64 = 20_000.0;
 
-/// Ten jobs of each small tenant, tenant after tenant.
+/// Ten jobs of each small tenant, one tenant after another.
 fn small() -> Vec<String> {
     (0..TENANTS * EACH)
         .map(|at| format!(r#"{{"prompt":"job {at}","tenant":"small-{}"}}"#, at / EACH))
         .collect()
 }
 
-/// How long all but the slowest twentieth of them waited at most, in seconds.
+/// The 95th percentile of their time in the queue, in seconds.
 async fn p95_wait(stack: &Stack, jobs: &[String]) -> f64 {
     let ids = stack.enqueue(jobs).await.unwrap();
-    let outcomes = stack.outcomes(&ids).await.unwrap();
-    assert!(outcomes.iter().all(|outcome| outcome.success));
+    let outcomes = stack.successes(&ids).await.unwrap();
     let mut waits: Vec<u64> = outcomes.iter().map(|outcome| outcome.queued_ms).collect();
     waits.sort_unstable();
     let at = waits.len() * 95 / 100 - 1;
@@ -31,8 +30,8 @@ async fn p95_wait(stack: &Stack, jobs: &[String]) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn small_tenants_hardly_notice_a_large_one() {
-    let _turn = turn().await;
+async fn a_large_tenant_does_not_delay_small_ones() {
+    let _machine = alone().await;
     let backlog: u32 = size(20_000, 200_000);
     let stack = Stack::start(Options {
         latency: Duration::from_millis(20),
@@ -40,11 +39,11 @@ async fn small_tenants_hardly_notice_a_large_one() {
     })
     .await
     .unwrap();
-    let provider = Played::unlimited("a", Model::Cheap);
+    let provider = SimulatedProvider::unlimited("a", Model::Cheap);
     stack.config_yaml(&config(&stack, &[provider], "")).unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let _workers: Vec<_> = (0..WORKERS).map(|_| stack.worker().unwrap()).collect();
-    // The first jobs pay for the workers' start.
+    // The first jobs include the start of the workers.
     p95_wait(&stack, &small()).await;
     let alone = p95_wait(&stack, &small()).await;
 
@@ -65,23 +64,23 @@ async fn small_tenants_hardly_notice_a_large_one() {
          (allowed {allowed:.3} s); {} of these were left",
         left.unfinished()
     );
-    tell(&figures);
+    print_figures(&figures);
     assert!(beside <= allowed, "{figures}");
     assert_eq!(left.dead, 0);
 }
 
-/// With weights, the shares are in proportion: of two tenants that both have more than there is room for,
-/// the one of weight 3 gets three times as much.
+/// Shares are proportional to weights: of two tenants with a backlog, the one of weight 3 gets three times as
+/// much.
 #[tokio::test(flavor = "multi_thread")]
-async fn shares_follow_the_weights() {
-    let _turn = turn().await;
+async fn tenants_share_by_weight() {
+    let _machine = alone().await;
     let stack = Stack::start(Options {
         latency: Duration::from_millis(50),
         env: vec![("LONGSHORE_CONCURRENCY".to_owned(), "20".to_owned())],
     })
     .await
     .unwrap();
-    let provider = Played::unlimited("a", Model::Cheap);
+    let provider = SimulatedProvider::unlimited("a", Model::Cheap);
     let weights = "tenants: {acme: {weight: 3}}";
     stack
         .config_yaml(&config(&stack, &[provider], weights))
@@ -100,8 +99,8 @@ async fn shares_follow_the_weights() {
         let (acme, _) = super::ended(&stack, &ids[1]).await?;
         anyhow::ensure!(other + acme >= 1_000, "{other} and {acme}");
         let figures = format!("acme, of weight 3, had {acme} jobs done, the other {other}");
-        tell(&figures);
-        // 750 and 250, but for the jobs that were looked at before the others were seen.
+        print_figures(&figures);
+        // 750 and 250, except for jobs that were read before the other tenant's were seen.
         assert!(
             acme * 10 >= other * 24 && acme * 10 <= other * 36,
             "{figures}"

@@ -1,4 +1,4 @@
-//! Workers are killed, again and again, with places of a limit in their hands; no place is lost.
+//! Workers are killed repeatedly while they hold slots of limits; no slot is lost.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use longshore_tests::stack::{Options, Stack, eventually};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use redis::AsyncCommands as _;
 
-use super::{Model, Places, Played, config, named, seen, size, tell, turn};
+use super::{Model, Places, SimulatedProvider, config, named, print_figures, seen, size};
 
 const PLACES: u64 = 20;
 const KEYED_PLACES: u64 = 10;
 const WORKERS: usize = 3;
 
-/// What is held of any limit: who has places of providers' limits and of concurrency keys, and the
-/// attempts that are begun, which hold the rest.
+/// What is held of any limit: slots of providers and of concurrency keys, and the attempts in flight, which
+/// hold the rest.
 async fn held_slots(stack: &Stack) -> anyhow::Result<Vec<(String, u64)>> {
     let mut connection = stack.connection().await?;
     let prefix = stack.broker.keys().prefix();
@@ -28,7 +28,7 @@ async fn held_slots(stack: &Stack) -> anyhow::Result<Vec<(String, u64)>> {
             let holders: u64 = match form.as_str() {
                 "hash" => connection.hlen(&key).await?,
                 "zset" => connection.zcard(&key).await?,
-                // It went meanwhile, as a key does whose last holder goes.
+                // Redis removes a key with its last element.
                 "none" => 0,
                 other => anyhow::bail!("{key} is a {other}"),
             };
@@ -52,7 +52,7 @@ fn jobs(count: usize, prompt: &str, keyed: bool) -> Vec<String> {
         .collect()
 }
 
-/// As many calls as there are places are in flight at once.
+/// Asserts that as many calls as slots can be in flight at once.
 async fn all_places_are_free(stack: &Stack, places: u64, keyed: bool) {
     let count = usize::try_from(2 * places).unwrap();
     let ids = stack
@@ -70,8 +70,7 @@ async fn all_places_are_free(stack: &Stack, places: u64, keyed: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_workers_leak_no_place() {
-    let _turn = turn().await;
+async fn killed_workers_leak_no_slot() {
     let kills = size(20, 200);
     let env = [
         ("LONGSHORE_LIVENESS_HEARTBEAT_EVERY", "300ms"),
@@ -87,7 +86,7 @@ async fn killed_workers_leak_no_place() {
     .await
     .unwrap();
     let limits = format!("{{max_concurrent: {PLACES}}}");
-    let provider = Played::limited("a", Model::Cheap, &limits);
+    let provider = SimulatedProvider::limited("a", Model::Cheap, &limits);
     stack.config_yaml(&config(&stack, &[provider], "")).unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let mut workers: Vec<_> = (0..WORKERS).map(|_| stack.worker().unwrap()).collect();
@@ -99,7 +98,7 @@ async fn killed_workers_leak_no_place() {
                 ids.extend(stack.enqueue(&jobs(200, "load", keyed)).await.unwrap());
             }
         }
-        // Killing at random moments is the point; nothing is waited for.
+        // The kills are random on purpose; there is no condition to wait for.
         tokio::time::sleep(Duration::from_millis(chance.random_range(100..600))).await;
         let doomed = &mut workers[kill % WORKERS];
         doomed.kill().unwrap();
@@ -112,7 +111,7 @@ async fn killed_workers_leak_no_place() {
     assert!(odd.is_none(), "{odd:?}");
     let poisoned = outcomes.iter().filter(|one| !one.success).count();
     let peak = seen(&stack, "a").peak_in_flight;
-    tell(&format!(
+    print_figures(&format!(
         "{kills} kills, {} jobs, {poisoned} of them poisoned, {peak} calls at once",
         ids.len()
     ));

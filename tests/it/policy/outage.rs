@@ -1,23 +1,21 @@
-//! A provider is down for a while, under load.
+//! A provider outage under load.
 
 use std::time::{Duration, Instant};
 
 use longshore_protocol::id::{JobId, QueueName};
-use longshore_tests::{
-    simulator::{Fate, Faults},
-    stack::{Options, Stack},
-};
+use longshore_simulator::{Fate, Faults};
+use longshore_tests::stack::{Options, Stack};
 
-use super::{Model, Played, config, seen, size, tell, turn};
+use super::{Model, SimulatedProvider, beside_few, config, print_figures, seen, size};
 
-/// Jobs that come in a second, a tenth of them every tenth of it.
+/// Jobs enqueued per second, in ten parts.
 const LOAD: u64 = 100;
 const TICK: Duration = Duration::from_millis(100);
-/// Traffic has moved after this long.
+/// The time that traffic takes to move to another provider.
 const MOVED: Duration = Duration::from_secs(2);
 const SECOND_US: u64 = 1_000_000;
 
-/// Puts jobs into the queue at the load's pace until the condition holds.
+/// Enqueues jobs at the pace of the load until the condition holds.
 async fn load_until(
     stack: &Stack,
     jobs: &mut Vec<JobId>,
@@ -37,18 +35,18 @@ async fn load_until(
     }
 }
 
-/// Calls that a provider served in a time, in microseconds since 1970.
+/// Calls that a provider served in a time span, in microseconds since 1970.
 fn served(stack: &Stack, provider: &str, from: u64, to: u64) -> u64 {
     let calls = stack.simulator.calls(provider);
-    let in_time = |call: &&longshore_tests::simulator::Arrival| {
+    let in_time = |call: &&longshore_simulator::Arrival| {
         call.fate == Fate::Served && (from..to).contains(&call.at_us)
     };
     calls.iter().filter(in_time).count() as u64
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn traffic_moves_away_and_comes_back_and_no_job_fails() {
-    let _turn = turn().await;
+async fn traffic_leaves_a_failing_provider_and_returns_and_no_job_fails() {
+    let _machine = beside_few().await;
     let outage = Duration::from_secs(size(8, 30));
     let stack = Stack::start(Options {
         latency: Duration::from_millis(50),
@@ -57,8 +55,8 @@ async fn traffic_moves_away_and_comes_back_and_no_job_fails() {
     .await
     .unwrap();
     let providers = [
-        Played::unlimited("a", Model::Cheap),
-        Played::unlimited("b", Model::Dear),
+        SimulatedProvider::unlimited("a", Model::Cheap),
+        SimulatedProvider::unlimited("b", Model::Dear),
     ];
     stack.config_yaml(&config(&stack, &providers, "")).unwrap();
     let _scheduler = stack.scheduler().unwrap();
@@ -104,7 +102,7 @@ async fn traffic_moves_away_and_comes_back_and_no_job_fails() {
          90 % of the load again {back:?} after the outage, which it refused {} calls in",
         a.failed
     );
-    tell(&figures);
+    print_figures(&figures);
     let failed = outcomes.iter().find(|outcome| !outcome.success);
     assert!(failed.is_none(), "a job failed: {failed:?}");
     assert!(by_b * 100 >= due * 95, "it did not move: {figures}");

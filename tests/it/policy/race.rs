@@ -1,5 +1,5 @@
-//! Eight workers race for a quota of a hundred requests and a hard budget of a dollar: a hundred calls
-//! reach the provider, never one more, and at most a dollar is billed.
+//! Eight workers race for a quota of a hundred requests and a hard budget of a dollar: exactly a hundred
+//! calls reach the provider, and at most a dollar is billed.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use anyhow::ensure;
 use longshore_protocol::money::Usd;
 use longshore_tests::stack::{Options, Stack, eventually};
 
-use super::{Model, Places, Played, config, ended, seen, turn};
+use super::{Model, Places, SimulatedProvider, config, ended, seen};
 
 const WORKERS: usize = 8;
 const JOBS: usize = 2_000;
 const CALLS: u64 = 100;
-/// How long nothing more may come after the last call that was allowed.
+/// How long no call may follow the last one that was allowed.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// `LONGSHORE_TEST_RUNS`: how often each race is run.
+/// How often each race runs: `LONGSHORE_TEST_RUNS`, or twice.
 fn runs() -> usize {
     let asked = std::env::vars().find(|(name, _)| name == "LONGSHORE_TEST_RUNS");
     asked.map_or(2, |(_, runs)| runs.parse().unwrap())
 }
 
-/// A quota of so many requests a day, whose day does not end while the test runs.
+/// A quota of requests per day, whose window does not end while the test runs.
 fn quota(requests: u64) -> String {
     let away = chrono::Utc::now() + chrono::TimeDelta::hours(12);
     format!(
@@ -30,11 +30,11 @@ fn quota(requests: u64) -> String {
     )
 }
 
-/// Of a month, so that no reset comes while the test runs.
+/// Of a month, so that it does not reset while the test runs.
 const BUDGET: &str = "budgets: [{name: all, scope: overall, limit_usd: \"1.00\", per: month, kind: hard, at_limit: wait}]";
 
-/// A job whose answer has so many tokens of the so many that it may have. At $10 a million the upper
-/// bound is `most` thousandths of a cent, and its prompt's: under $0.0005.
+/// A job with `output` tokens of at most `most`. At $10 per million its upper bound is `most` thousandths of
+/// a cent, plus the prompt: under $0.0005.
 fn job(at: usize, output: u32, most: u32) -> String {
     format!(r#"{{"prompt":"race {at} [[tokens=40,{output}]]","max_tokens":{most}}}"#)
 }
@@ -46,7 +46,7 @@ async fn run(quota: &str, output: u32, most: u32) {
     })
     .await
     .unwrap();
-    let meter = Played::limited("meter", Model::Dear, quota);
+    let meter = SimulatedProvider::limited("meter", Model::Dear, quota);
     stack
         .config_yaml(&config(&stack, &[meter], BUDGET))
         .unwrap();
@@ -66,7 +66,7 @@ async fn run(quota: &str, output: u32, most: u32) {
     })
     .await
     .unwrap();
-    // There is no condition for what must not come.
+    // There is no condition to wait for: no further call may come.
     tokio::time::sleep(SILENCE).await;
 
     let meter = seen(&stack, "meter");
@@ -92,8 +92,7 @@ async fn run(quota: &str, output: u32, most: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_quota_of_a_hundred_requests_is_a_hundred_calls() {
-    let _turn = turn().await;
+async fn a_quota_of_a_hundred_requests_allows_a_hundred_calls() {
     for _ in 0..runs() {
         // $0.0090 to $0.0095 at most: all hundred fit the budget at once.
         run(&quota(CALLS), 880, 900).await;
@@ -101,11 +100,10 @@ async fn a_quota_of_a_hundred_requests_is_a_hundred_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_budget_that_is_spent_before_the_quota_holds_as_well() {
-    let _turn = turn().await;
+async fn a_budget_that_is_smaller_than_the_quota_is_not_overrun() {
     for _ in 0..runs() {
-        // At most $0.0100 to $0.0105, in fact $0.0099. What is not used is given back, so 100 calls
-        // come to $0.99; with 99 settled there is room for one more, with 100 there is none.
+        // At most $0.0100 to $0.0105, in fact $0.0099. Unused amounts are returned, so 100 calls cost $0.99:
+        // after 99 there is room for one more, after 100 there is none.
         run(&quota(2 * CALLS), 980, 1000).await;
     }
 }

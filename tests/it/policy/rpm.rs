@@ -1,23 +1,23 @@
-//! Six hundred requests a minute shared by four workers, at a provider that counts exactly.
+//! Six hundred requests a minute shared by four workers, with a provider that counts exactly.
 
 use std::time::Duration;
 
 use anyhow::ensure;
-use longshore_tests::{
-    simulator::{Fate, Limits},
-    stack::{Options, Stack, within},
-};
+use longshore_simulator::{Fate, Limits};
+use longshore_tests::stack::{Options, Stack, within};
 
-use super::{Model, Places, Played, config, ended, seen, size, tell, turn};
+use super::{
+    Model, Places, SimulatedProvider, beside_few, config, ended, print_figures, seen, size,
+};
 
 const WORKERS: usize = 4;
 const RATE: u32 = 600;
 
-/// The short form looks at the first 25 seconds, of which the allowed rate is 250 calls. Whoever spends
-/// the minute at once makes 600 there, which is no less allowed: so it is only the least that counts.
+/// The short form measures the first 25 seconds, in which the rate allows 250 calls. Spending the whole
+/// minute's 600 calls at once is allowed as well, so only the minimum is asserted.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rate_is_used_and_not_overrun() {
-    let _turn = turn().await;
+    let _machine = beside_few().await;
     let (time, jobs) = size((25, 1_000), (180, 2_400));
     let time = Duration::from_secs(time);
     let stack = Stack::start(Options {
@@ -27,7 +27,7 @@ async fn the_rate_is_used_and_not_overrun() {
     .await
     .unwrap();
     let limits = format!("{{requests_per_minute: {RATE}}}");
-    let meter = Played::limited("meter", Model::Cheap, &limits);
+    let meter = SimulatedProvider::limited("meter", Model::Cheap, &limits);
     stack.config_yaml(&config(&stack, &[meter], "")).unwrap();
     stack.simulator.set_limits(
         Some("meter"),
@@ -74,7 +74,7 @@ async fn the_rate_is_used_and_not_overrun() {
          in a minute",
         calls.len()
     );
-    tell(&figures);
+    print_figures(&figures);
     assert!(refused * 100 <= calls.len(), "over 1 % refused: {figures}");
     assert!(
         served as u64 * 100 >= allowed * 97,

@@ -1,4 +1,4 @@
-//! A producer's own id and the key that may be used once.
+//! Producer ids and unique keys.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use longshore_protocol::{
 
 use super::room::{Room, job_id, prompt};
 
-/// What the job `inv-1` with this prompt stands for.
+/// The identity of the job `inv-1` with this prompt.
 fn hash(text: &str) -> ContentHash {
     let job = format!(r#"{{"id":"inv-1","prompt":"{text}"}}"#);
     let message = RawMessage {
@@ -54,7 +54,7 @@ fn once(key: &str) -> Unique {
 }
 
 #[tokio::test]
-async fn a_first_message_is_admitted_and_its_id_known_for_a_day() {
+async fn a_new_message_is_admitted_and_its_id_kept_for_a_day() {
     let room = Room::new().await;
     let (id, hash) = (job_id("inv-1"), hash("a"));
     let held = held(&room, "a").await;
@@ -72,7 +72,7 @@ async fn a_first_message_is_admitted_and_its_id_known_for_a_day() {
 }
 
 #[tokio::test]
-async fn an_entry_that_comes_again_is_admitted_again() {
+async fn a_redelivered_entry_is_admitted_again() {
     let room = Room::new().await;
     let (id, hash, unique) = (job_id("inv-1"), hash("a"), once("k"));
     let held = held(&room, "a").await;
@@ -140,7 +140,7 @@ async fn the_same_content_is_dropped_once_with_an_event() {
 }
 
 #[tokio::test]
-async fn other_content_under_a_known_id_changes_nothing() {
+async fn different_content_with_a_known_id_changes_nothing() {
     let room = Room::new().await;
     let (id, one, other) = (job_id("inv-1"), hash("a"), hash("b"));
     let first = held(&room, "a").await;
@@ -170,7 +170,7 @@ async fn other_content_under_a_known_id_changes_nothing() {
 }
 
 #[tokio::test]
-async fn who_repeats_a_job_that_has_ended_gets_its_outcome_again() {
+async fn a_repeat_of_an_ended_job_gets_its_outcome() {
     let room = Room::new().await;
     let (id, hash) = (job_id("inv-1"), hash("a"));
     let first = held(&room, "a").await;
@@ -235,7 +235,7 @@ async fn who_repeats_a_job_that_has_ended_gets_its_outcome_again() {
 }
 
 #[tokio::test]
-async fn a_unique_key_is_taken_by_the_first() {
+async fn a_unique_key_belongs_to_the_first_job() {
     let room = Room::new().await;
     let unique = once("weekly report");
     let first = held(&room, "a").await;
@@ -255,7 +255,7 @@ async fn a_unique_key_is_taken_by_the_first() {
     );
     assert_eq!(room.snapshot().await, before);
 
-    // The key outlives the job, until its time is over.
+    // The key outlives the job until it expires.
     let _fence = room
         .broker
         .settle(&first, &JobId::of_place(&first.place), &Ending::default())
@@ -273,7 +273,7 @@ async fn a_unique_key_is_taken_by_the_first() {
 }
 
 #[tokio::test]
-async fn places_of_two_queues_are_not_taken_for_one() {
+async fn entry_ids_of_two_queues_are_distinct() {
     let room = Room::new().await.through("bulk");
     let (id, hash) = (job_id("inv-1"), hash("a"));
     room.enqueue(&prompt("x")).await;
@@ -283,7 +283,7 @@ async fn places_of_two_queues_are_not_taken_for_one() {
         Admitted::Yes
     );
 
-    // The same entry id in the other stream is another place.
+    // The same stream id in the other queue is another entry id.
     let room = room.through("default");
     let () = room
         .ask(&["XADD", &room.stream(), &first.entry, "prompt", "x"])
@@ -301,7 +301,7 @@ async fn places_of_two_queues_are_not_taken_for_one() {
 }
 
 #[tokio::test]
-async fn a_worker_that_lost_the_entry_admits_nothing() {
+async fn a_worker_that_lost_the_entry_cannot_admit_it() {
     let room = Room::new().await;
     let (id, hash) = (job_id("inv-1"), hash("a"));
     let held = held(&room, "a").await;

@@ -1,4 +1,4 @@
-//! Alerts: once each in a window, whoever looks, and remembered until they are delivered.
+//! Alerts: once per window whoever checks, and kept until delivered.
 
 use std::time::Duration;
 
@@ -13,27 +13,27 @@ use super::{
 const LONG: Duration = Duration::from_mins(1);
 
 impl Room {
-    /// Spends so much of a budget.
+    /// Uses this much of a budget.
     async fn spend(&self, limit: u64, amount: u64) {
         let call = self.taking(&[budget(limit, amount)]).await;
         self.end(&call, Spent::Unknown).await;
     }
 
-    /// The thresholds that a look finds passed.
+    /// Checks meters and returns the passed thresholds.
     async fn raised(&self) -> Vec<u8> {
         let raised = self.broker.raise_alerts(100, &[50, 80, 90]).await.unwrap();
         let alerts = raised.alerts.iter();
         alerts.map(|alert| alert.threshold).collect()
     }
 
-    /// How many meters are to be looked at.
+    /// How many meters are due to be checked.
     async fn to_look_at(&self) -> u64 {
         self.ask(&["SCARD", &self.key("alerts:look")]).await
     }
 }
 
 #[tokio::test]
-async fn each_threshold_is_told_once_in_each_window() {
+async fn each_threshold_is_reported_once_per_window() {
     let room = Room::new().await;
     let before = |amount| [window("budget:b", BEFORE, 100, amount)];
     let call = room.taking(&before(49)).await;
@@ -72,14 +72,14 @@ async fn each_threshold_is_told_once_in_each_window() {
 }
 
 #[tokio::test]
-async fn two_leaders_tell_of_none_twice() {
+async fn two_leaders_report_no_threshold_twice() {
     let room = Room::new().await;
     room.spend(100, 95).await;
     let (mut one, two) = tokio::join!(room.raised(), room.raised());
     one.extend(two);
     one.sort_unstable();
     assert_eq!(one, [50, 80, 90]);
-    // A worker that tells again, as after a lost reply, brings none back.
+    // A repeated report, as after a lost reply, adds none.
     let _added: u64 = room
         .ask(&["SADD", &room.key("alerts:look"), "budget:b", "budget:gone"])
         .await;
@@ -87,7 +87,7 @@ async fn two_leaders_tell_of_none_twice() {
 }
 
 #[tokio::test]
-async fn only_a_whole_percent_more_is_worth_a_look() {
+async fn a_meter_is_checked_only_after_a_whole_percent_more() {
     let room = Room::new().await;
     room.spend(1000, 9).await;
     assert_eq!(room.to_look_at().await, 0);
@@ -99,7 +99,7 @@ async fn only_a_whole_percent_more_is_worth_a_look() {
 }
 
 #[tokio::test]
-async fn a_limit_that_changed_counts_as_it_is() {
+async fn a_changed_limit_applies_to_thresholds() {
     let room = Room::new().await;
     room.spend(100, 45).await;
     assert_eq!(room.raised().await, [] as [u8; 0]);
@@ -108,7 +108,7 @@ async fn a_limit_that_changed_counts_as_it_is() {
 }
 
 #[tokio::test]
-async fn an_alert_waits_until_it_is_delivered_and_is_claimed_by_one() {
+async fn an_alert_is_kept_until_delivered_and_claimed_by_one_process() {
     let room = Room::new().await;
     let take = endless(window("budget:team:Köln \"&\" Co", (0, 0), 10, 9));
     let call = room.taking(std::slice::from_ref(&take)).await;
@@ -124,14 +124,14 @@ async fn an_alert_waits_until_it_is_delivered_and_is_claimed_by_one() {
     assert_eq!(first.alert.meter, take.meter());
     assert_eq!((first.alert.threshold, first.alert.end_ms), (50, None));
 
-    // Its claimer was slow, or died: it is due again, and is the same.
+    // Its claim expired: it is due again, unchanged.
     broker.delay_alert(&first.id, 0).await.unwrap();
     let again = broker.claim_alerts(9, Duration::ZERO).await.unwrap();
     assert_eq!(again, std::slice::from_ref(&first));
     assert!(broker.raise_alerts(9, &[]).await.unwrap().waiting);
     broker.forget_alert(&first.id).await.unwrap();
     assert!(!broker.raise_alerts(9, &[]).await.unwrap().waiting);
-    // What its slow claimer says after that changes nothing.
+    // A late answer of the first claimer changes nothing.
     broker.delay_alert(&first.id, 0).await.unwrap();
     assert_eq!(broker.claim_alerts(9, LONG).await.unwrap(), []);
     let names = room.names().await;

@@ -1,4 +1,4 @@
-//! Batches: put in a part at a time, each task once; closed; ended.
+//! Batches: tasks added in parts, each once; closed; ended.
 
 use longshore_broker::{
     BatchPart, BatchPlan, BatchPut, BatchTask, ChainCancelled, Started, StepOutcome,
@@ -19,7 +19,7 @@ fn plan(room: &Room, id: &str, parallel: u32) -> BatchPlan {
     }
 }
 
-/// `count` tasks after the first `at`; the digest of so many tasks is their number.
+/// `count` tasks after the first `at`; the digest of tasks is their number.
 fn part(plan: &BatchPlan, at: u32, count: u32) -> BatchPart {
     let digest = |tasks: u32| {
         if tasks == 0 {
@@ -50,7 +50,7 @@ async fn put(room: &Room, plan: &BatchPlan, at: u32, count: u32) -> BatchPut {
         .unwrap()
 }
 
-/// Ends all that is in the queue; gives the instances.
+/// Settles everything in the queue and returns the instances.
 async fn run(room: &Room, outcome: StepOutcome) -> Vec<String> {
     let mut ran = Vec::new();
     for one in room.read("w", 100).await {
@@ -61,7 +61,7 @@ async fn run(room: &Room, outcome: StepOutcome) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn tasks_go_to_the_queue_as_there_is_room_and_the_last_ends_the_batch() {
+async fn tasks_are_enqueued_as_slots_free_up_and_the_last_ends_the_batch() {
     let room = Room::new().await;
     let plan = plan(&room, "b", 2);
     assert_eq!(put(&room, &plan, 0, 2).await, BatchPut::Done);
@@ -99,7 +99,7 @@ async fn tasks_go_to_the_queue_as_there_is_room_and_the_last_ends_the_batch() {
 }
 
 #[tokio::test]
-async fn a_batch_whose_tasks_have_all_ended_ends_when_it_is_closed() {
+async fn a_batch_whose_tasks_have_ended_ends_when_closed() {
     let room = Room::new().await;
     let plan = plan(&room, "b", 10);
     assert_eq!(put(&room, &plan, 0, 2).await, BatchPut::Done);
@@ -111,7 +111,7 @@ async fn a_batch_whose_tasks_have_all_ended_ends_when_it_is_closed() {
 }
 
 #[tokio::test]
-async fn each_task_goes_in_once_and_after_no_others_than_those_before_it() {
+async fn tasks_are_added_once_and_in_order() {
     let room = Room::new().await;
     let plan = plan(&room, "b", 10);
     assert_eq!(put(&room, &plan, 0, 3).await, BatchPut::Done);
@@ -136,7 +136,7 @@ async fn each_task_goes_in_once_and_after_no_others_than_those_before_it() {
 }
 
 #[tokio::test]
-async fn the_id_of_a_chain_is_no_batch() {
+async fn a_chain_id_is_rejected_as_a_batch_id() {
     let room = Room::new().await;
     let chain = Plan::new("taken").plain("a", &[]);
     assert_eq!(room.begin_chain(&chain).await, Started::Yes);
@@ -145,7 +145,7 @@ async fn the_id_of_a_chain_is_no_batch() {
 }
 
 #[tokio::test]
-async fn a_batch_that_is_stopped_takes_no_more() {
+async fn a_stopped_batch_accepts_no_more_tasks() {
     let room = Room::new().await;
     let plan = plan(&room, "b", 1);
     assert_eq!(put(&room, &plan, 0, 3).await, BatchPut::Done);
@@ -160,7 +160,7 @@ async fn a_batch_that_is_stopped_takes_no_more() {
 }
 
 #[tokio::test]
-async fn it_is_known_what_runs_and_under_which_id() {
+async fn running_tasks_are_listed_with_their_job_ids() {
     let room = Room::new().await;
     let plan = plan(&room, "b", 10);
     assert_eq!(put(&room, &plan, 0, 3).await, BatchPut::Done);

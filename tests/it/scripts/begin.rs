@@ -8,7 +8,7 @@ use longshore_protocol::id::AttemptId;
 use super::room::{BEGUN, Room, ending, limit};
 
 #[tokio::test]
-async fn an_attempt_is_journalled_with_what_to_say_should_the_worker_die() {
+async fn an_attempt_is_journalled_with_its_event_for_a_dead_worker() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     let attempt = AttemptId::new();
@@ -25,7 +25,7 @@ async fn an_attempt_is_journalled_with_what_to_say_should_the_worker_die() {
 }
 
 #[tokio::test]
-async fn the_same_attempt_begins_twice_as_once() {
+async fn beginning_an_attempt_twice_equals_once() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     let (attempt, key) = (AttemptId::new(), limit("k", 1));
@@ -36,7 +36,7 @@ async fn the_same_attempt_begins_twice_as_once() {
 }
 
 #[tokio::test]
-async fn the_next_attempt_takes_the_place_of_the_last() {
+async fn the_next_attempt_replaces_the_last_in_the_journal() {
     let room = Room::new().await;
     let (held, job, first) = room.running("a").await;
     let _fence = room
@@ -65,7 +65,7 @@ async fn the_next_attempt_takes_the_place_of_the_last() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_to_be_cancelled_does_not_begin() {
+async fn a_cancelled_job_does_not_begin() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     assert!(room.broker.cancel(&job).await.unwrap());
@@ -79,7 +79,7 @@ async fn a_job_that_is_to_be_cancelled_does_not_begin() {
 }
 
 #[tokio::test]
-async fn a_worker_that_lost_the_entry_begins_nothing() {
+async fn a_worker_that_lost_the_entry_cannot_begin() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     room.steal(&held, "b").await;
@@ -93,7 +93,7 @@ async fn a_worker_that_lost_the_entry_begins_nothing() {
 }
 
 #[tokio::test]
-async fn a_job_that_has_ended_does_not_begin_again() {
+async fn an_ended_job_does_not_begin_again() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
     assert_eq!(

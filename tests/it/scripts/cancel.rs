@@ -1,4 +1,4 @@
-//! A request to cancel: what waits goes to its queue, and who runs it hears.
+//! Cancelling: a parked job returns to its queue, and the worker of a running one is notified.
 
 use futures::StreamExt as _;
 use longshore_broker::{Begun, Ending, Fence, Parked, Parking};
@@ -10,7 +10,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn a_job_that_waits_goes_to_its_queue_and_ends_there_unrun() {
+async fn a_cancelled_parked_job_returns_to_its_queue_and_ends_without_a_run() {
     for for_version in [false, true] {
         let room = Room::new().await;
         let (held, job) = room.job("a").await;
@@ -54,7 +54,7 @@ async fn a_job_that_waits_goes_to_its_queue_and_ends_there_unrun() {
 }
 
 #[tokio::test]
-async fn a_job_that_waits_for_a_slot_goes_to_its_queue() {
+async fn a_cancelled_job_in_a_key_lane_returns_to_its_queue() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (held, job) = room.job("a").await;
@@ -78,7 +78,7 @@ async fn a_job_that_waits_for_a_slot_goes_to_its_queue() {
 }
 
 #[tokio::test]
-async fn who_runs_the_job_hears_of_it() {
+async fn the_worker_that_runs_the_job_is_notified() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
     let mut control = room.broker.control().await.unwrap();
@@ -92,7 +92,7 @@ async fn who_runs_the_job_hears_of_it() {
         .unwrap();
     assert_eq!(heard, format!("cancel {job}"));
     assert!(room.broker.is_cancelled(&job).await.unwrap());
-    // It may have its answer already; then that stands.
+    // It may have its answer already, which then counts.
     assert_eq!(
         room.broker
             .settle(&held, &job, &ending(attempt))
@@ -103,7 +103,7 @@ async fn who_runs_the_job_hears_of_it() {
 }
 
 #[tokio::test]
-async fn a_job_that_has_ended_is_not_cancelled() {
+async fn an_ended_job_is_not_cancelled() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
     assert_eq!(
@@ -119,7 +119,7 @@ async fn a_job_that_has_ended_is_not_cancelled() {
 }
 
 #[tokio::test]
-async fn to_ask_twice_is_to_ask_once() {
+async fn cancelling_twice_equals_once() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     let text = resume(&job, 0);
@@ -137,7 +137,7 @@ async fn to_ask_twice_is_to_ask_once() {
 }
 
 #[tokio::test]
-async fn a_request_is_remembered_for_a_job_that_nobody_knows_yet() {
+async fn a_cancellation_is_kept_for_an_unknown_job() {
     let room = Room::new().await;
     assert!(room.broker.cancel(&job_id("inv-1")).await.unwrap());
     let (held, _) = room.job("a").await;
@@ -148,9 +148,9 @@ async fn a_request_is_remembered_for_a_job_that_nobody_knows_yet() {
     );
 }
 
-/// It was cancelled in the lane of its key, but dead before anybody heard; then it was replayed.
+/// A job that was cancelled in its key's lane became a dead letter unnoticed, and was replayed.
 #[tokio::test]
-async fn a_slot_is_not_given_to_a_job_that_waits_for_a_time_by_now() {
+async fn a_slot_is_not_given_to_a_job_parked_by_time() {
     let (room, key) = (Room::new().await, limit("k", 1));
     let (held, job, attempt) = slots::holder(&room, &key).await;
     let second = slots::waiter(&room, &key).await;

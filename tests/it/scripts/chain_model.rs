@@ -1,4 +1,4 @@
-//! Random chains, run by workers that die and repeat themselves, against a simple model: the same steps run,
+//! Random chains run by workers that die and repeat calls, compared with a simple model: the same steps run,
 //! none before its needs, none twice in effect, and the chain ends the same.
 #![expect(
     clippy::indexing_slicing,
@@ -16,22 +16,22 @@ use super::{
     room::Room,
 };
 
-/// Chains in one run.
+/// Chains per run.
 const CHAINS: u64 = 10;
 
-/// The most steps of one.
+/// The most steps of a chain.
 const STEPS: usize = 200;
 
 #[derive(Debug, Clone)]
 struct Step {
     name: String,
     needs: Vec<usize>,
-    /// So many completed needs are enough.
+    /// How many completed needs are enough.
     least: Option<usize>,
     on_failure: OnFailure,
     /// Items, and how many of them must succeed.
     items: Option<(u32, Option<u32>)>,
-    /// How it ends, or its items do.
+    /// The outcome of the step or of its items.
     ends: Vec<StepOutcome>,
 }
 
@@ -79,7 +79,7 @@ fn random_steps(luck: &mut StdRng) -> Vec<Step> {
         .collect()
 }
 
-/// What must come of it: the steps that run with how they end, and whether the chain fails.
+/// The expected result: the steps that run with their outcomes, and whether the chain fails.
 fn expected(steps: &[Step]) -> (BTreeMap<usize, StepOutcome>, bool) {
     let mut ran: BTreeMap<usize, StepOutcome> = BTreeMap::new();
     let mut broken = false;
@@ -136,7 +136,7 @@ fn plan(id: &str, steps: &[Step], luck: &mut StdRng) -> Plan {
     plan
 }
 
-/// Workers that read, end, repeat and die as luck has it.
+/// Workers that read, settle, repeat and die at random.
 struct Workers<'a> {
     room: &'a Room,
     steps: &'a [Step],
@@ -161,7 +161,7 @@ impl Workers<'_> {
                 return;
             }
             if self.luck.random_bool(0.1) {
-                // It dies with all that it has; nothing of it is kept alive.
+                // It dies with all its entries and without a heartbeat.
                 self.hands.clear();
                 self.died += 1;
                 let _recovered = self.room.broker.recover(&self.room.queue).await.unwrap();
@@ -171,7 +171,7 @@ impl Workers<'_> {
             let one = self.hands.swap_remove(at);
             self.end(&one).await;
             if self.luck.random_bool(0.1) {
-                // The reply was lost: it is told once more.
+                // The reply was lost: the call is repeated.
                 assert_eq!(self.tell(&one).await, Fence::Lost);
             }
         }
@@ -213,7 +213,7 @@ impl Workers<'_> {
             .unwrap()
     }
 
-    /// Of a step that is delivered, enough needs have ended.
+    /// Asserts that enough needs of a delivered step have ended.
     async fn assert_may_run(&self, instance: &Instance) {
         let step = self.step(instance);
         let hash = self.room.chain_hash(&self.plan.id).await;
@@ -227,7 +227,7 @@ impl Workers<'_> {
 }
 
 #[tokio::test]
-async fn random_chains_end_as_the_model_says() {
+async fn random_chains_end_as_the_model_predicts() {
     for seed in 0..CHAINS {
         let mut luck = StdRng::seed_from_u64(seed);
         let steps = random_steps(&mut luck);

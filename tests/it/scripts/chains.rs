@@ -1,4 +1,4 @@
-//! Chains: begun, advanced by the ends of their steps, fanned out, stopped, gone on with.
+//! Chains: begun, advanced, fanned out, stopped, resumed.
 #![expect(
     clippy::indexing_slicing,
     reason = "a test that cannot go on says where"
@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use super::room::{Room, past, prompt};
 
-/// A chain whose steps a test describes in a few words.
+/// A builder of chains for tests.
 pub(crate) struct Plan {
     pub(crate) id: ChainId,
     pub(crate) steps: Vec<StepPlan>,
@@ -65,7 +65,7 @@ impl Plan {
         }
     }
 
-    /// Adds a step that waits for all of `needs`, or for so many completed ones.
+    /// Adds a step that waits for all of `needs`, or for a number of completed ones.
     pub(crate) fn step(
         mut self,
         step: &str,
@@ -102,7 +102,7 @@ impl Plan {
 }
 
 impl Room {
-    /// Puts a chain's message in, and has a worker begin it.
+    /// Enqueues a chain's message and has a worker begin it.
     pub(crate) async fn begin_chain(&self, plan: &Plan) -> Started {
         self.enqueue(&prompt("the chain's message")).await;
         let held = self.read_one("starter").await.held;
@@ -135,7 +135,7 @@ impl Room {
         self.chain_hash(chain).await["state"].clone()
     }
 
-    /// Ends a step's job.
+    /// Settles a step's job.
     pub(crate) async fn end_step(&self, delivered: &Delivered, outcome: StepOutcome) -> Fence {
         self.end_with(delivered, outcome, "").await
     }
@@ -161,7 +161,7 @@ impl Room {
             .unwrap()
     }
 
-    /// Runs what is in the queue until nothing is; gives what ran, in order.
+    /// Runs everything in the queue until it is empty, and returns what ran, in order.
     async fn run_all(&self, outcome: impl Fn(&str) -> StepOutcome) -> Vec<String> {
         let mut ran = Vec::new();
         loop {
@@ -221,7 +221,7 @@ async fn a_step_begins_when_the_last_of_its_needs_has_ended() {
 }
 
 #[tokio::test]
-async fn what_is_told_twice_counts_once() {
+async fn a_step_reported_twice_counts_once() {
     let room = Room::new().await;
     let plan = Plan::new("twice").plain("a", &[]).plain("b", &["a"]);
     let _started = room.begin_chain(&plan).await;
@@ -233,7 +233,7 @@ async fn what_is_told_twice_counts_once() {
 }
 
 #[tokio::test]
-async fn the_same_chain_again_is_dropped_and_another_is_a_conflict() {
+async fn a_duplicate_chain_is_dropped_and_a_different_one_conflicts() {
     let room = Room::new().await;
     let plan = Plan::new("same").plain("a", &[]);
     assert_eq!(room.begin_chain(&plan).await, Started::Yes);
@@ -247,7 +247,7 @@ async fn the_same_chain_again_is_dropped_and_another_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn what_needs_a_failed_step_does_not_run_and_the_rest_does() {
+async fn steps_that_need_a_failed_step_are_skipped_and_the_rest_run() {
     let room = Room::new().await;
     let plan = Plan::new("failing")
         .plain("a", &[])
@@ -267,7 +267,7 @@ async fn what_needs_a_failed_step_does_not_run_and_the_rest_does() {
 }
 
 #[tokio::test]
-async fn a_chain_that_failed_goes_on_where_it_did() {
+async fn a_failed_chain_resumes_at_the_failed_step() {
     let room = Room::new().await;
     let plan = Plan::new("again")
         .plain("paid", &[])
@@ -329,7 +329,7 @@ async fn no_more_run_at_once_than_the_chain_allows() {
 }
 
 #[tokio::test]
-async fn answers_that_others_read_are_kept() {
+async fn outputs_that_other_steps_need_are_kept() {
     let room = Room::new().await;
     let plan = Plan::new("kept").plain("a", &[]);
     let _started = room.begin_chain(&plan).await;

@@ -1,4 +1,4 @@
-//! A model that fails is left alone, and tried again by one worker at a time.
+//! The circuit of a failing model opens, and one worker at a time probes it.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) fn name(model: &str) -> CircuitName {
     }
 }
 
-/// So many calls at so many ms, and how many of them failed.
+/// Counts calls at a time (ms), and how many of them failed.
 async fn count(room: &Room, ms: i64, calls: u64, failed: u64) -> Counted {
     let counts = Counts {
         at: past(ms),
@@ -38,7 +38,7 @@ async fn claim(room: &Room, worker: &str, ms: i64) -> Claim {
         .unwrap()
 }
 
-/// Until when it is open (ms) after a probe.
+/// Until when the circuit is open after a probe (ms).
 async fn probed(room: &Room, worker: &str, ms: i64, failed: Option<ErrorClass>) -> Option<i64> {
     room.broker
         .end_probe(
@@ -68,7 +68,7 @@ fn closed() -> Counted {
 }
 
 #[tokio::test]
-async fn ten_failures_open_it_and_all_are_told_who_and_why() {
+async fn ten_failures_open_the_circuit_and_its_cause_is_published() {
     let room = Room::new().await;
     for ms in 0..9 {
         assert_eq!(count(&room, ms, 1, 1).await, closed());
@@ -92,14 +92,14 @@ async fn ten_failures_open_it_and_all_are_told_who_and_why() {
 }
 
 #[tokio::test]
-async fn half_of_the_calls_open_it_and_fewer_do_not() {
+async fn half_of_the_calls_failing_opens_the_circuit_and_fewer_do_not() {
     let room = Room::new().await;
     assert_eq!(count(&room, 0, 21, 10).await, closed());
     assert!(count(&room, 1, 1, 1).await.opened);
 }
 
 #[tokio::test]
-async fn a_busy_models_outage_shows_within_a_second() {
+async fn the_circuit_of_a_busy_model_opens_within_a_second() {
     let room = Room::new().await;
     assert_eq!(count(&room, 0, 1, 1).await, closed());
     for ms in (0..9000).step_by(500) {
@@ -115,7 +115,7 @@ async fn a_busy_models_outage_shows_within_a_second() {
 }
 
 #[tokio::test]
-async fn a_quiet_models_failures_come_together_over_the_window_and_no_longer() {
+async fn failures_of_a_quiet_model_add_up_over_the_window_only() {
     let room = Room::new().await;
     for ms in (0..9 * 1200).step_by(1200) {
         assert_eq!(
@@ -132,7 +132,7 @@ async fn a_quiet_models_failures_come_together_over_the_window_and_no_longer() {
 }
 
 #[tokio::test]
-async fn successes_leave_nothing_behind_where_nothing_failed() {
+async fn successes_without_failures_leave_no_state() {
     let room = Room::new().await;
     assert_eq!(count(&room, 0, 1000, 0).await, closed());
     assert_eq!(room.broker.circuits().await.unwrap(), []);
@@ -147,7 +147,7 @@ async fn successes_leave_nothing_behind_where_nothing_failed() {
 }
 
 #[tokio::test]
-async fn while_it_is_open_nothing_is_counted() {
+async fn an_open_circuit_counts_no_calls() {
     let room = opened().await;
     let before = room.hash("circuits").await;
     let counted = count(&room, 100, 50, 50).await;
@@ -162,7 +162,7 @@ async fn while_it_is_open_nothing_is_counted() {
 }
 
 #[tokio::test]
-async fn nobody_probes_before_its_time_and_then_one_does() {
+async fn one_worker_probes_and_not_before_the_open_time_ends() {
     let room = opened().await;
     assert_eq!(claim(&room, "a", 4999).await, Claim::Open(past(5000)));
     assert_eq!(claim(&room, "a", 5000).await, Claim::Yes);
@@ -173,7 +173,7 @@ async fn nobody_probes_before_its_time_and_then_one_does() {
 }
 
 #[tokio::test]
-async fn a_probe_that_goes_well_closes_it() {
+async fn a_successful_probe_closes_the_circuit() {
     let room = opened().await;
     assert_eq!(claim(&room, "a", 5000).await, Claim::Yes);
     assert_eq!(probed(&room, "a", 5100, None).await, None);
@@ -187,7 +187,7 @@ async fn a_probe_that_goes_well_closes_it() {
 }
 
 #[tokio::test]
-async fn each_probe_that_fails_doubles_the_time_up_to_the_longest() {
+async fn each_failed_probe_doubles_the_open_time_up_to_the_maximum() {
     let room = opened().await;
     let mut now = 5000;
     for cooldown in [10_000, 20_000, 40_000, 60_000, 60_000] {
@@ -206,7 +206,7 @@ async fn each_probe_that_fails_doubles_the_time_up_to_the_longest() {
 }
 
 #[tokio::test]
-async fn who_lost_the_claim_decides_nothing() {
+async fn a_worker_that_lost_the_probe_decides_nothing() {
     let room = opened().await;
     assert_eq!(claim(&room, "a", 5000).await, Claim::Yes);
     assert_eq!(claim(&room, "b", 8000).await, Claim::Yes);
@@ -223,7 +223,7 @@ async fn who_lost_the_claim_decides_nothing() {
 }
 
 #[tokio::test]
-async fn each_model_has_its_own() {
+async fn each_model_has_its_own_circuit() {
     let room = opened().await;
     let other = room
         .broker
@@ -234,7 +234,7 @@ async fn each_model_has_its_own() {
 }
 
 #[tokio::test]
-async fn no_clock_is_ahead_of_the_servers() {
+async fn times_never_exceed_the_servers_clock() {
     let room = Room::new().await;
     let ahead = chrono::Utc::now() + Duration::from_hours(1);
     let counts = Counts {

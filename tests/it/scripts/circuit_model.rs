@@ -1,6 +1,6 @@
-//! Any sequence of calls, claims and probes' ends, by three workers whose news comes late, against a
-//! plain model of a circuit: it opens by its rule alone, one worker probes at a time, and a probe that goes
-//! well always closes it.
+//! Random calls, claims and probe results of three workers with late reports, compared with a plain model of
+//! a circuit: it opens only by its rule, one worker probes at a time, and a successful probe always closes
+//! it.
 
 use std::time::Duration;
 
@@ -26,16 +26,16 @@ fn rule() -> Circuit {
     }
 }
 
-/// One thing that happens.
+/// One step of a random run.
 #[derive(Debug, Clone)]
 enum Step {
-    /// Time goes by (ms).
+    /// Time passes (ms).
     Wait(i64),
-    /// Calls, how many of them failed, and how late it is told (ms).
+    /// Calls, how many of them failed, and how late they are reported (ms).
     Count(u64, u64, i64),
-    /// A worker asks for the probe, or renews it.
+    /// A worker claims the probe, or renews the claim.
     Claim(&'static str),
-    /// A worker ends its probe, if it has or had one: well or not.
+    /// A worker ends its probe, if it has or had one, with success or not.
     End(&'static str, bool),
 }
 
@@ -58,11 +58,11 @@ struct Open {
     prober: Option<(&'static str, i64)>,
 }
 
-/// What a circuit is, by the book.
+/// The model of a circuit.
 #[derive(Debug, Default)]
 struct Model {
     now: i64,
-    /// Part of time, calls, failures; since something failed first.
+    /// Time slice, calls, failures; since the first failure.
     told: Vec<(i64, u64, u64)>,
     open: Option<Open>,
 }
@@ -138,7 +138,7 @@ fn ms(time: Duration) -> i64 {
 }
 
 #[test]
-fn a_circuit_goes_by_the_book() {
+fn a_circuit_behaves_as_the_model() {
     let runtime = Runtime::new().unwrap();
     TestRunner::new(ProptestConfig {
         cases: 64,
@@ -154,7 +154,7 @@ fn a_circuit_goes_by_the_book() {
 
 async fn live(steps: &[Step]) {
     let (room, mut model) = (Room::new().await, Model::default());
-    // Who was told that the probe is its own, until when; nobody else may be told so meanwhile.
+    // Who holds the probe, and until when; nobody else may hold it meanwhile.
     let mut probing: Option<(&'static str, i64)> = None;
     for step in steps {
         match step {
@@ -171,7 +171,7 @@ async fn live(steps: &[Step]) {
                     .count_calls(&name("m"), counts, &rule())
                     .await
                     .unwrap();
-                // Nothing failed lately: there is nothing to add to.
+                // No recent failure: there is nothing to add to.
                 let skipped = *failed == 0 && model.open.is_none() && model.told.is_empty();
                 let (until, opened) = if skipped {
                     (None, false)
@@ -208,7 +208,7 @@ async fn live(steps: &[Step]) {
             }
         }
     }
-    // However it stands: once its time has come, one call that goes well closes it.
+    // From any state: once the open time is over, one successful call closes it.
     model.now += ms(rule().max_cooldown) + LEASE;
     let claimed = room
         .broker

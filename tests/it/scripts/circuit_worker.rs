@@ -1,4 +1,4 @@
-//! Circuits as workers see them: what one finds out all know, and one of them tries again.
+//! Circuits as workers see them: shared between all, probed by one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,15 +9,12 @@ use longshore_protocol::{
     platform::PlatformName,
 };
 use longshore_tests::stack::eventually;
-use longshore_worker::{
-    circuit::{Circuits, Health},
-    clock::Clock,
-};
+use longshore_worker::{CircuitState, Circuits, Clock};
 use tokio_util::sync::CancellationToken;
 
 use super::room::{Room, id};
 
-/// Ends what it started when dropped.
+/// Stops what it started when dropped.
 struct Worker {
     circuits: Arc<Circuits>,
     stop: CancellationToken,
@@ -25,7 +22,7 @@ struct Worker {
 
 impl Worker {
     fn start(room: &Room, name: &str, cooldown: Duration) -> Self {
-        // However slow the machine is, what failed is not long ago.
+        // Long enough for a slow machine: failures stay recent.
         let rule = Circuit {
             window: LONG,
             cooldown,
@@ -43,23 +40,23 @@ impl Worker {
         Self { circuits, stop }
     }
 
-    fn health(&self) -> Health {
-        self.circuits.health(&alpha(), "m")
+    fn health(&self) -> CircuitState {
+        self.circuits.state(&alpha(), "m")
     }
 
     async fn succeed(&self) {
-        let pass = self.circuits.pass(&alpha(), "m").await.unwrap();
-        assert!(!pass.is_probe());
-        pass.succeeded().await;
+        let permit = self.circuits.permit(&alpha(), "m").await.unwrap();
+        assert!(!permit.is_probe());
+        permit.succeeded().await;
     }
 
-    /// Whether it is open after one more failure.
+    /// Whether the circuit is open after one more failure.
     async fn fail(&self, class: ErrorClass) -> bool {
-        let pass = self.circuits.pass(&alpha(), "m").await.unwrap();
-        pass.failed(&CallError::new(class, "no")).await
+        let permit = self.circuits.permit(&alpha(), "m").await.unwrap();
+        permit.failed(&CallError::new(class, "no")).await
     }
 
-    async fn eventually(&self, health: Health) {
+    async fn eventually(&self, health: CircuitState) {
         eventually("the circuit's state is known", || async {
             ensure!(self.health() == health, "{:?}", self.health());
             Ok(())
@@ -79,14 +76,14 @@ fn alpha() -> PlatformName {
     PlatformName::from_record("alpha")
 }
 
-/// Time enough for whatever a test does.
+/// Longer than any test.
 const LONG: Duration = Duration::from_mins(10);
 
-/// Over as soon as it began.
+/// Shorter than any test.
 const NONE: Duration = Duration::ZERO;
 
 #[tokio::test]
-async fn what_one_worker_finds_out_the_others_know() {
+async fn an_open_circuit_is_shared_between_workers() {
     let room = Room::new().await;
     let (a, b) = (
         Worker::start(&room, "a", LONG),
@@ -97,14 +94,14 @@ async fn what_one_worker_finds_out_the_others_know() {
     }
     assert!(a.fail(ErrorClass::Overloaded).await);
     let known = a.health();
-    assert!(matches!(known, Health::Open { .. }), "{known:?}");
+    assert!(matches!(known, CircuitState::Open { .. }), "{known:?}");
     b.eventually(known).await;
-    assert!(b.circuits.pass(&alpha(), "m").await.is_none());
-    assert_eq!(b.circuits.health(&alpha(), "other"), Health::Closed);
+    assert!(b.circuits.permit(&alpha(), "m").await.is_none());
+    assert_eq!(b.circuits.state(&alpha(), "other"), CircuitState::Closed);
 }
 
 #[tokio::test]
-async fn a_message_is_heard_at_once() {
+async fn a_circuit_message_is_applied_at_once() {
     let room = Room::new().await;
     let (a, b) = (
         Worker::start(&room, "a", LONG),
@@ -119,12 +116,12 @@ async fn a_message_is_heard_at_once() {
         .unwrap();
     let request: String = message.get_payload().unwrap();
     assert_eq!(request, "circuit alpha/m");
-    b.circuits.obey(&request);
+    b.circuits.refresh_soon();
     b.eventually(a.health()).await;
 }
 
 #[tokio::test]
-async fn what_the_model_is_not_to_blame_for_opens_nothing() {
+async fn failures_that_are_not_the_models_do_not_open_the_circuit() {
     let room = Room::new().await;
     let a = Worker::start(&room, "a", LONG);
     for _ in 0..20 {
@@ -144,32 +141,32 @@ async fn one_worker_probes_and_its_success_closes_it_for_all() {
     for _ in 0..10 {
         let _open = a.fail(ErrorClass::Network).await;
     }
-    assert_eq!(a.health(), Health::HalfOpen);
-    b.eventually(Health::HalfOpen).await;
-    let probe = b.circuits.pass(&alpha(), "m").await.unwrap();
+    assert_eq!(a.health(), CircuitState::HalfOpen);
+    b.eventually(CircuitState::HalfOpen).await;
+    let probe = b.circuits.permit(&alpha(), "m").await.unwrap();
     assert!(probe.is_probe());
     assert!(
-        b.circuits.pass(&alpha(), "m").await.is_none(),
+        b.circuits.permit(&alpha(), "m").await.is_none(),
         "not even for b itself"
     );
-    assert!(a.circuits.pass(&alpha(), "m").await.is_none());
+    assert!(a.circuits.permit(&alpha(), "m").await.is_none());
     probe.succeeded().await;
-    assert_eq!(b.health(), Health::Closed);
-    a.eventually(Health::Closed).await;
+    assert_eq!(b.health(), CircuitState::Closed);
+    a.eventually(CircuitState::Closed).await;
     a.succeed().await;
 }
 
 #[tokio::test]
-async fn a_probe_that_says_nothing_is_followed_by_another() {
+async fn a_probe_without_a_result_is_followed_by_another() {
     let room = Room::new().await;
     let a = Worker::start(&room, "a", NONE);
     for _ in 0..10 {
         let _open = a.fail(ErrorClass::Network).await;
     }
-    drop(a.circuits.pass(&alpha(), "m").await.unwrap());
+    drop(a.circuits.permit(&alpha(), "m").await.unwrap());
     eventually("another probe", || async {
-        let pass = a.circuits.pass(&alpha(), "m").await;
-        ensure!(pass.is_some_and(|pass| pass.is_probe()), "none yet");
+        let permit = a.circuits.permit(&alpha(), "m").await;
+        ensure!(permit.is_some_and(|permit| permit.is_probe()), "none yet");
         Ok(())
     })
     .await
@@ -177,7 +174,7 @@ async fn a_probe_that_says_nothing_is_followed_by_another() {
 }
 
 #[tokio::test]
-async fn a_refused_probe_is_a_sign_of_life_and_a_failed_one_is_not() {
+async fn a_rate_limited_probe_closes_the_circuit_and_a_failed_one_does_not() {
     let room = Room::new().await;
     let a = Worker::start(&room, "a", NONE);
     for _ in 0..10 {
@@ -188,15 +185,15 @@ async fn a_refused_probe_is_a_sign_of_life_and_a_failed_one_is_not() {
         "it is open for longer"
     );
     eventually("the next probe", || async {
-        let pass = a.circuits.pass(&alpha(), "m").await;
-        let pass = pass.ok_or_else(|| anyhow::anyhow!("not yet"))?;
+        let permit = a.circuits.permit(&alpha(), "m").await;
+        let permit = permit.ok_or_else(|| anyhow::anyhow!("not yet"))?;
         let refused = CallError::new(ErrorClass::Refused, "no");
-        ensure!(!pass.failed(&refused).await, "still open");
+        ensure!(!permit.failed(&refused).await, "still open");
         Ok(())
     })
     .await
     .unwrap();
-    assert_eq!(a.health(), Health::Closed);
+    assert_eq!(a.health(), CircuitState::Closed);
 }
 
 #[tokio::test]
@@ -207,7 +204,7 @@ async fn successes_of_other_workers_count() {
         Worker::start(&room, "b", LONG),
     );
     assert!(!a.fail(ErrorClass::Network).await);
-    // Once b knows that something failed, what goes well there is told.
+    // Once b has seen a failure, it reports its successes.
     eventually("b tells", || async {
         b.succeed().await;
         let counts = room.hash("circuits").await;

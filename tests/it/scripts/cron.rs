@@ -1,4 +1,4 @@
-//! The recurring jobs' scripts.
+//! The scripts of recurring jobs.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn entry(prompt: &str) -> Entry {
     }
 }
 
-/// A leader, and a recurring job whose tick `past(0)` comes next.
+/// A leader, and a recurring job whose next tick is `past(0)`.
 async fn recurring(room: &Room) -> (LeaderToken, CronRecord) {
     let leader = room.broker.lead("a", LONG).await.unwrap().unwrap();
     let put = room
@@ -51,7 +51,7 @@ async fn record(room: &Room) -> Option<CronRecord> {
     room.broker.cron_record(&name()).await.unwrap()
 }
 
-/// A step that runs the tick that comes `s` seconds after the first.
+/// A step that runs the tick `s` seconds after the first.
 fn run(s: i64) -> Step {
     let tick = past(0) + TimeDelta::seconds(s);
     Step {
@@ -79,7 +79,7 @@ async fn tick(
         .unwrap()
 }
 
-/// How many ran and were skipped, and what stands in the queue.
+/// How many ticks ran and were skipped, and the entries of the queue.
 async fn figures(room: &Room) -> (u64, u64, u64) {
     let standing = room.broker.cron_all().await.unwrap();
     let queued = room.ask(&["XLEN", &room.stream()]).await;
@@ -114,7 +114,7 @@ async fn a_tick_is_enqueued_once_and_the_next_follows() {
 }
 
 #[tokio::test]
-async fn a_leader_that_was_overtaken_enqueues_nothing_and_writes_nothing() {
+async fn a_replaced_leader_enqueues_and_writes_nothing() {
     let room = Room::new().await;
     let (old, record) = recurring(&room).await;
     room.broker.resign("a").await.unwrap();
@@ -172,7 +172,7 @@ async fn skipped_ticks_are_counted_and_not_enqueued() {
 }
 
 #[tokio::test]
-async fn a_job_that_changed_meanwhile_is_not_run_as_it_was() {
+async fn a_changed_recurring_job_is_not_enqueued_in_its_old_form() {
     let room = Room::new().await;
     let (leader, before) = recurring(&room).await;
     let resting = Entry {

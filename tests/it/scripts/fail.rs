@@ -1,4 +1,4 @@
-//! An attempt that failed and is followed by another in the same place.
+//! A failed attempt that is followed by another of the same delivery.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use longshore_protocol::id::AttemptId;
 use super::room::{BEGUN, Room, limit};
 
 #[tokio::test]
-async fn a_failed_attempt_is_recorded_and_the_job_stays_where_it_is() {
+async fn a_failed_attempt_is_recorded_and_the_delivery_kept() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     let (attempt, key) = (AttemptId::new(), limit("k", 1));
@@ -31,7 +31,7 @@ async fn a_failed_attempt_is_recorded_and_the_job_stays_where_it_is() {
     let begun = room.broker.begun(&held.place).await.unwrap();
     assert_eq!(begun, Some(("-".to_owned(), "a".to_owned())));
     let resume = BTreeMap::from([(held.place.to_string(), "{\"tries\":1}".to_owned())]);
-    assert_eq!(room.hash("resume").await, resume);
+    assert_eq!(room.hash("checkpoints").await, resume);
     assert_eq!(
         room.hash("key:k").await.into_keys().collect::<Vec<_>>(),
         [held.place.as_str()]
@@ -63,7 +63,7 @@ async fn the_same_failure_twice_is_recorded_once() {
 }
 
 #[tokio::test]
-async fn the_failure_of_an_attempt_that_was_taken_over_is_recorded_as_duplicate() {
+async fn the_failure_of_a_recovered_attempt_is_recorded_as_duplicate() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
@@ -90,9 +90,9 @@ async fn the_failure_of_an_attempt_that_was_taken_over_is_recorded_as_duplicate(
     }
 }
 
-/// A worker whose heartbeat was late may get its own job back and run it beside the old run.
+/// A worker whose heartbeat was late may get its own job again and run it beside the old run.
 #[tokio::test]
-async fn an_old_run_does_not_take_the_failure_of_a_new_one_for_its_own() {
+async fn a_stale_run_does_not_claim_the_failure_of_a_newer_one() {
     let room = Room::new().await;
     let (held, job, old) = room.running("a").await;
     let _recovered = room.broker.recover(&room.queue).await.unwrap();

@@ -1,4 +1,4 @@
-//! An entry goes back at once, and the next worker takes it as it was.
+//! A handed-back entry is available at once, and the next worker gets it unchanged.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use longshore_protocol::id::AttemptId;
 use super::room::{Room, prompt};
 
 #[tokio::test]
-async fn the_next_worker_takes_what_was_given_back_with_what_is_remembered() {
+async fn the_next_worker_gets_a_handed_back_job_with_its_checkpoint() {
     let room = Room::new().await;
     let (held, _, attempt) = room.running("a").await;
     let fence = room
@@ -48,7 +48,7 @@ async fn the_next_worker_takes_what_was_given_back_with_what_is_remembered() {
 }
 
 #[tokio::test]
-async fn of_an_entry_that_was_never_begun_nothing_is_remembered() {
+async fn an_entry_that_never_began_has_no_checkpoint() {
     let room = Room::new().await;
     let (held, _) = room.job("a").await;
     let fence = room
@@ -66,7 +66,7 @@ async fn of_an_entry_that_was_never_begun_nothing_is_remembered() {
 }
 
 #[tokio::test]
-async fn to_give_back_is_no_crash_and_forgets_none() {
+async fn handing_back_is_no_crash_and_keeps_the_crash_count() {
     let room = Room::new().await;
     let (held, _, _) = room.running("dead").await;
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
@@ -85,7 +85,7 @@ async fn to_give_back_is_no_crash_and_forgets_none() {
 }
 
 #[tokio::test]
-async fn to_give_back_without_words_forgets_nothing_that_was_remembered() {
+async fn handing_back_without_a_checkpoint_keeps_the_old_one() {
     let room = Room::new().await;
     let (held, _, attempt) = room.running("a").await;
     let _fence = room
@@ -114,7 +114,7 @@ async fn to_give_back_without_words_forgets_nothing_that_was_remembered() {
 }
 
 #[tokio::test]
-async fn to_give_back_twice_is_to_give_back_once() {
+async fn handing_back_twice_equals_once() {
     let room = Room::new().await;
     let (held, _) = room.job("a").await;
     assert_eq!(
@@ -152,7 +152,7 @@ async fn to_give_back_twice_is_to_give_back_once() {
 }
 
 #[tokio::test]
-async fn a_worker_that_lost_the_entry_gives_nothing_back() {
+async fn a_worker_that_lost_the_entry_hands_nothing_back() {
     let room = Room::new().await;
     let (held, _) = room.job("a").await;
     room.steal(&held, "b").await;
@@ -168,7 +168,7 @@ async fn a_worker_that_lost_the_entry_gives_nothing_back() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_is_not_the_begun_one_gives_nothing_back_but_is_recorded() {
+async fn another_attempt_hands_nothing_back_but_is_recorded() {
     let room = Room::new().await;
     let (held, _, _) = room.running("a").await;
     let before = room.snapshot_but_events().await;
@@ -185,7 +185,7 @@ async fn an_attempt_that_is_not_the_begun_one_gives_nothing_back_but_is_recorded
 }
 
 #[tokio::test]
-async fn the_oldest_are_taken_first_and_no_more_than_asked_for() {
+async fn the_oldest_entries_are_read_first_up_to_the_count() {
     let room = Room::new().await;
     for n in 0..5 {
         room.enqueue(&prompt(&n.to_string())).await;
@@ -216,7 +216,7 @@ async fn the_oldest_are_taken_first_and_no_more_than_asked_for() {
 }
 
 #[tokio::test]
-async fn an_entry_that_somebody_deleted_is_not_taken() {
+async fn a_deleted_entry_is_not_delivered() {
     let room = Room::new().await;
     let (gone, _) = room.job("a").await;
     let (held, _) = room.job("a").await;
@@ -243,10 +243,10 @@ async fn an_entry_that_somebody_deleted_is_not_taken() {
 }
 
 #[tokio::test]
-async fn our_mark_on_a_producers_message_is_known_as_forged() {
+async fn an_internal_field_in_a_producers_message_is_detected_as_forged() {
     let room = Room::new().await;
     let mut fields = prompt("hello");
-    fields.insert(0, (b"_resume".to_vec(), b"1".to_vec()));
+    fields.insert(0, (b"_checkpoint".to_vec(), b"1".to_vec()));
     room.enqueue(&fields).await;
     let delivered = room.read_one("a").await;
     assert!(delivered.forged, "as a new one");
@@ -261,7 +261,7 @@ async fn our_mark_on_a_producers_message_is_known_as_forged() {
 }
 
 #[tokio::test]
-async fn the_old_worker_cannot_begin_what_it_gave_back() {
+async fn a_worker_cannot_begin_a_job_that_it_handed_back() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What a job keeps while it waits in the lane of its concurrency key.
+//! The state of a job parked in the lane of its concurrency key.
 
 use longshore_broker::{Beginning, Begun, Ending, Fence, Takes};
 use longshore_protocol::id::{AttemptId, JobId};
@@ -6,7 +6,7 @@ use longshore_protocol::id::{AttemptId, JobId};
 use super::room::{BEGUN, Room, binary, limit, resume};
 
 #[tokio::test]
-async fn a_parked_job_comes_back_byte_for_byte_with_what_is_remembered_of_it() {
+async fn a_released_job_comes_back_byte_for_byte_with_its_checkpoint() {
     for queue in ["default", "bulk"] {
         let room = Room::new().await.through(queue);
         let key = limit("k", 1);
@@ -62,7 +62,7 @@ async fn a_parked_job_comes_back_byte_for_byte_with_what_is_remembered_of_it() {
 }
 
 #[tokio::test]
-async fn without_a_memory_a_job_is_told_to_wait_and_nothing_happens() {
+async fn a_job_without_a_checkpoint_is_not_parked() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (holder, first) = room.job("a").await;
@@ -91,7 +91,7 @@ async fn without_a_memory_a_job_is_told_to_wait_and_nothing_happens() {
 }
 
 #[tokio::test]
-async fn to_be_parked_twice_is_to_be_parked_once() {
+async fn parking_twice_equals_once() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (holder, first) = room.job("a").await;
@@ -115,12 +115,12 @@ async fn to_be_parked_twice_is_to_be_parked_once() {
 }
 
 #[tokio::test]
-async fn nothing_is_remembered_of_the_place_that_a_parked_job_left() {
+async fn a_parked_job_leaves_no_checkpoint_at_its_old_entry() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (holder, first, _) = room.running("a").await;
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
-    // A worker died at this place before; the count goes into the lane with the resume.
+    // A worker died at this entry before; the crash count moves to the lane with the checkpoint.
     let delivered = room.read_one("a").await;
     let other = room.job("a").await;
     assert_eq!(
@@ -136,7 +136,7 @@ async fn nothing_is_remembered_of_the_place_that_a_parked_job_left() {
         .begin(&delivered.held, &first, AttemptId::new(), Some(&key))
         .await;
     assert_eq!(begun, Begun::Parked);
-    for remembered in ["crashes", "resume"] {
+    for remembered in ["crashes", "checkpoints"] {
         assert!(room.hash(remembered).await.is_empty(), "{remembered}");
     }
     assert!(
@@ -148,7 +148,7 @@ async fn nothing_is_remembered_of_the_place_that_a_parked_job_left() {
 }
 
 #[tokio::test]
-async fn any_text_can_be_a_key() {
+async fn any_text_is_a_valid_concurrency_key() {
     for name in ["k", "two words", "9 lives\n- a 1 x", "ключ", "%d+ .*"] {
         let room = Room::new().await;
         let key = limit(name, 1);
@@ -162,7 +162,7 @@ async fn any_text_can_be_a_key() {
             Begun::Parked
         );
 
-        // The journal is taken apart again when the worker dies.
+        // The journal is parsed when the worker dies.
         let recovered = room.broker.recover(&room.queue).await.unwrap();
         assert_eq!((recovered.entries, recovered.lost), (1, 1), "{name}");
         assert_eq!(

@@ -13,7 +13,7 @@ async fn leads(room: &Room, who: &str, lease: Duration) -> bool {
 }
 
 #[tokio::test]
-async fn there_is_one_leader_and_it_stays_so() {
+async fn one_leader_keeps_the_lease() {
     let room = Room::new().await;
     assert!(leads(&room, "a", LONG).await);
     assert!(!leads(&room, "b", LONG).await);
@@ -22,7 +22,7 @@ async fn there_is_one_leader_and_it_stays_so() {
 }
 
 #[tokio::test]
-async fn a_lease_lasts_as_long_as_it_was_last_asked_for() {
+async fn a_lease_lasts_as_long_as_last_requested() {
     let room = Room::new().await;
     assert!(leads(&room, "a", Duration::from_secs(5)).await);
     assert!(leads(&room, "a", LONG).await);
@@ -31,7 +31,7 @@ async fn a_lease_lasts_as_long_as_it_was_last_asked_for() {
 }
 
 #[tokio::test]
-async fn another_leads_when_the_lease_is_over() {
+async fn another_scheduler_leads_when_the_lease_expires() {
     let room = Room::new().await;
     assert!(leads(&room, "a", Duration::from_millis(30)).await);
     eventually("the lease ends", || async {
@@ -44,7 +44,7 @@ async fn another_leads_when_the_lease_is_over() {
 }
 
 #[tokio::test]
-async fn another_leads_at_once_when_the_leader_resigns() {
+async fn another_scheduler_leads_at_once_when_the_leader_resigns() {
     let room = Room::new().await;
     assert!(leads(&room, "a", LONG).await);
     room.broker.resign("b").await.unwrap();
@@ -57,7 +57,7 @@ async fn another_leads_at_once_when_the_leader_resigns() {
 }
 
 #[tokio::test]
-async fn a_token_is_new_whenever_the_lease_changes_hands() {
+async fn a_new_leader_gets_a_new_token() {
     let room = Room::new().await;
     let lead = async |who: &str| room.broker.lead(who, LONG).await.unwrap().unwrap();
     let first = lead("a").await;
@@ -74,7 +74,7 @@ async fn a_token_is_new_whenever_the_lease_changes_hands() {
 }
 
 #[tokio::test]
-async fn who_resigns_wakes_the_others() {
+async fn a_resigning_leader_wakes_the_others() {
     use futures::StreamExt as _;
     let room = Room::new().await;
     assert!(leads(&room, "a", LONG).await);

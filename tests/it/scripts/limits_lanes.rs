@@ -1,4 +1,4 @@
-//! The lanes of limits: who comes first goes first, and what else happens to those who wait.
+//! The lanes of limits: the order of jobs, and what else happens to parked ones.
 
 use longshore_broker::{Begun, Ending, Fence, Parked, Reserved, Spent};
 use longshore_protocol::{
@@ -12,7 +12,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn jobs_leave_a_lane_in_the_order_in_which_they_came() {
+async fn jobs_leave_a_lane_in_order() {
     let room = Room::new().await;
     let mut running = room.taking(&[places(1)]).await;
     let mut came = Vec::new();
@@ -33,7 +33,7 @@ async fn jobs_leave_a_lane_in_the_order_in_which_they_came() {
 }
 
 #[tokio::test]
-async fn who_comes_back_from_a_lane_goes_to_its_head() {
+async fn a_job_that_returns_to_its_lane_goes_to_the_head() {
     let room = Room::new().await;
     let running = room.taking(&[places(1)]).await;
     let first = room.waiter(vec![places(1)]).await;
@@ -41,7 +41,7 @@ async fn who_comes_back_from_a_lane_goes_to_its_head() {
     room.end(&running, spent(1, 1)).await;
     let gone = room.let_go_to("b").await;
     assert_eq!(ids(&gone), [first.as_str()]);
-    // Somebody was quicker.
+    // Another job was faster.
     let other = room.call().await;
     assert_eq!(room.begin_taking(&other, &[places(1)], true).await, BEGUN);
 
@@ -57,26 +57,26 @@ async fn who_comes_back_from_a_lane_goes_to_its_head() {
 }
 
 #[tokio::test]
-async fn newcomers_do_not_overtake_those_who_wait() {
+async fn new_jobs_do_not_overtake_parked_ones() {
     let room = Room::new().await;
     let running = room.taking(&[budget(10, 10)]).await;
     let first = room.waiter(vec![budget(10, 5)]).await;
     room.end(&running, spent(1, 0)).await;
-    // There is room for it; but not before the other.
+    // There is room for it, but the other job comes first.
     let (call, begun) = room.try_to_take(&[budget(10, 1)]).await;
     assert_eq!(begun, Begun::Full);
     let reserved = room.reserve(&call, &[vec![budget(10, 1)]], false).await;
     assert!(matches!(reserved, Reserved::Waits { .. }), "{reserved:?}");
     let lane = room.lane("budget:b").await;
     assert_eq!(lane, [first.as_str(), call.job.as_str()]);
-    // Who came out of a lane does.
+    // A released job does.
     let waited = room.call().await;
     let begun = room.begin_taking(&waited, &[budget(10, 1)], true).await;
     assert_eq!(begun, BEGUN);
 }
 
 #[tokio::test]
-async fn a_job_comes_out_of_a_lane_as_it_went_in() {
+async fn a_job_leaves_a_lane_unchanged() {
     for queue in ["default", "bulk"] {
         let room = Room::new().await.through(queue);
         let running = room.taking(&[places(1)]).await;
@@ -112,7 +112,7 @@ async fn a_job_comes_out_of_a_lane_as_it_went_in() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_limit_hands_its_keys_slot_on() {
+async fn a_job_parked_by_a_limit_passes_its_slot_on() {
     let room = Room::new().await;
     let key: Concurrency = limit("k", 1);
     let running = room.taking(&[places(1)]).await;
@@ -127,7 +127,7 @@ async fn who_waits_for_a_limit_hands_its_keys_slot_on() {
         room.begin(&held, &next, AttemptId::new(), Some(&key)).await,
         Begun::Parked
     );
-    // The first tries again, elsewhere.
+    // The first is retried at another provider.
     let failed = room
         .broker
         .hand_back(&call.held, None, "", "", Spent::NothingTaken);
@@ -141,7 +141,7 @@ async fn who_waits_for_a_limit_hands_its_keys_slot_on() {
     let gone = room.let_go_to("b").await;
     assert_eq!(ids(&gone), [next.as_str()], "the next of the key goes");
 
-    // The first finds the key's slot taken when the limit has room.
+    // The first finds no slot of its key when the limit has room.
     room.end(&running, spent(1, 1)).await;
     let back = room.let_go_to("a").await;
     assert_eq!(ids(&back), [call.job.as_str()]);
@@ -151,7 +151,7 @@ async fn who_waits_for_a_limit_hands_its_keys_slot_on() {
 }
 
 #[tokio::test]
-async fn a_job_that_waits_can_be_cancelled() {
+async fn a_job_parked_by_a_limit_can_be_cancelled() {
     let room = Room::new().await;
     let running = room.taking(&[places(1)]).await;
     let job = room.waiter(vec![places(1)]).await;
@@ -178,9 +178,9 @@ async fn a_job_that_waits_can_be_cancelled() {
     room.assert_nothing_is_left().await;
 }
 
-/// It was cancelled in the lane, is dead by now, and was replayed: the lane's list still names it.
+/// A job that was cancelled in the lane became a dead letter and was replayed; the lane still lists it.
 #[tokio::test]
-async fn a_lane_lets_no_job_go_that_waits_elsewhere_by_now() {
+async fn a_lane_does_not_release_a_job_that_moved_to_another() {
     for waits_again in ["time", "quota:slots:m", "quota:budget:b"] {
         let room = Room::new().await;
         let running = room.taking(&[places(1), budget(10, 10)]).await;
@@ -217,7 +217,7 @@ async fn a_lane_lets_no_job_go_that_waits_elsewhere_by_now() {
     }
 }
 
-/// A job that was cancelled in its lane dies unheard, is replayed, and is in the hands of worker `b`.
+/// A job that was cancelled in its lane becomes a dead letter, is replayed, and is delivered to worker `b`.
 async fn replayed(room: &Room, job: &JobId) -> Call {
     let gone = room.let_go_to("b").await;
     let held = &gone.first().unwrap().held;
@@ -242,7 +242,7 @@ async fn replayed(room: &Room, job: &JobId) -> Call {
 }
 
 #[tokio::test]
-async fn lanes_do_not_stand_in_each_others_way() {
+async fn lanes_do_not_block_each_other() {
     let room = Room::new().await;
     let one = |meter| window(meter, super::meters::NOW, 1, 1);
     room.taking(&[one("rpd:one")]).await;

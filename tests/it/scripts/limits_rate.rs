@@ -11,9 +11,9 @@ use super::{
 };
 
 #[tokio::test]
-async fn a_call_books_its_turn_a_little_ahead_and_no_further() {
+async fn a_call_books_its_turn_a_little_ahead_only() {
     let room = Room::new().await;
-    // One a second.
+    // One per second.
     let take = [requests(60)];
     for seconds in 0..=2 {
         let (_, begun) = room.try_to_take(&take).await;
@@ -30,7 +30,7 @@ async fn a_call_books_its_turn_a_little_ahead_and_no_further() {
 }
 
 #[tokio::test]
-async fn a_full_bucket_goes_at_once_and_the_next_call_is_paced() {
+async fn a_full_bucket_is_spent_at_once_and_the_next_call_is_paced() {
     let room = Room::new().await;
     let pacing = Pacing::requests(600);
     for _ in 0..pacing.burst {
@@ -42,7 +42,7 @@ async fn a_full_bucket_goes_at_once_and_the_next_call_is_paced() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_nobody_used_for_long_holds_no_more_than_it_holds() {
+async fn an_idle_bucket_holds_no_more_than_its_burst() {
     let room = Room::new().await;
     let () = room
         .ask(&["HSET", &room.key("quota:rpm:m"), "full_at", "1"])
@@ -56,7 +56,7 @@ async fn a_bucket_that_nobody_used_for_long_holds_no_more_than_it_holds() {
 }
 
 #[tokio::test]
-async fn a_call_that_fits_no_bucket_waits_for_a_full_one() {
+async fn a_call_larger_than_the_bucket_waits_for_a_full_one() {
     let room = Room::new().await;
     let (limit, small, large) = (6_000, 100, 1_000);
     let pacing = Pacing::tokens(limit);
@@ -75,7 +75,7 @@ async fn a_call_that_fits_no_bucket_waits_for_a_full_one() {
 }
 
 #[tokio::test]
-async fn tokens_that_were_not_spent_are_given_back_and_more_are_taken() {
+async fn unused_tokens_are_returned_and_excess_ones_charged() {
     for (really, difference) in [(100, -2_900), (3_000, 0), (5_000, 2_000)] {
         let room = Room::new().await;
         let (limit, amount) = (60_000, 3_000);
@@ -92,9 +92,9 @@ async fn tokens_that_were_not_spent_are_given_back_and_more_are_taken() {
     }
 }
 
-/// A difference that rounds to nothing once ended the script in the middle of a settle.
+/// A difference that rounds to zero once aborted the script in the middle of a settle.
 #[tokio::test]
-async fn a_difference_of_less_than_a_microsecond_is_none() {
+async fn a_difference_of_less_than_a_microsecond_is_ignored() {
     for really in [999, 1_001] {
         let room = Room::new().await;
         let call = room.taking(&[tokens(300_000_000, 1_000)]).await;
@@ -106,7 +106,7 @@ async fn a_difference_of_less_than_a_microsecond_is_none() {
 }
 
 #[tokio::test]
-async fn what_nobody_knows_counts_as_taken() {
+async fn unknown_usage_counts_as_reserved() {
     let room = Room::new().await;
     let call = room.taking(&[tokens(60_000, 3_000), requests(60)]).await;
     let before = (room.full_at("tpm:m").await, room.full_at("rpm:m").await);
@@ -118,7 +118,7 @@ async fn what_nobody_knows_counts_as_taken() {
 }
 
 #[tokio::test]
-async fn a_request_was_made_however_many_tokens_it_took() {
+async fn a_request_counts_once_whatever_its_tokens() {
     let room = Room::new().await;
     let call = room.taking(&[requests(60)]).await;
     let before = room.full_at("rpm:m").await;

@@ -11,7 +11,7 @@ use super::{
     room::{Room, limit},
 };
 
-/// A rate of so many a minute under a name of its own.
+/// A rate per minute with its own name.
 fn rate(name: &str, per_minute: u64) -> Vec<Take> {
     let mut take = requests(per_minute);
     if let Take::Rate { meter, .. } = &mut take {
@@ -21,7 +21,7 @@ fn rate(name: &str, per_minute: u64) -> Vec<Take> {
 }
 
 #[tokio::test]
-async fn the_first_with_room_is_taken_and_nothing_of_the_others() {
+async fn the_first_candidate_with_room_is_reserved_and_no_other() {
     let room = Room::new().await;
     room.taking(&[places(1)]).await;
     let candidates = [
@@ -35,7 +35,7 @@ async fn the_first_with_room_is_taken_and_nothing_of_the_others() {
     assert_eq!(reserved, Reserved::Yes(1, Duration::ZERO));
     assert_eq!(room.sums("budget:b").await, (0, 4));
     assert_eq!(room.sums("rpd:m").await, (0, 0));
-    // Should its worker die, it is known whom it asked.
+    // If its worker dies, the journal names the provider that it called.
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
     let said = format!("lost 1 {}", call.attempt);
     assert!(room.events().await.contains(&(said, false)));
@@ -43,7 +43,7 @@ async fn the_first_with_room_is_taken_and_nothing_of_the_others() {
 }
 
 #[tokio::test]
-async fn one_that_nothing_limits_has_always_room() {
+async fn an_unlimited_candidate_always_has_room() {
     let room = Room::new().await;
     room.taking(&[places(1)]).await;
     let call = room.call().await;
@@ -54,7 +54,7 @@ async fn one_that_nothing_limits_has_always_room() {
 }
 
 #[tokio::test]
-async fn where_all_have_to_wait_for_a_turn_the_soonest_is_booked() {
+async fn among_paced_candidates_the_soonest_turn_is_booked() {
     let room = Room::new().await;
     // Two seconds and one second to the next turn.
     for (name, per_minute) in [("slow", 30), ("quick", 60)] {
@@ -72,7 +72,7 @@ async fn where_all_have_to_wait_for_a_turn_the_soonest_is_booked() {
 }
 
 #[tokio::test]
-async fn where_none_has_room_the_job_waits_for_what_comes_first() {
+async fn without_room_the_job_is_parked_for_the_earliest_reset() {
     let room = Room::new().await;
     let day = || window("rpd:m", NOW, 1, 1);
     let call = room.taking(&[day()]).await;
@@ -99,7 +99,7 @@ async fn where_none_has_room_the_job_waits_for_what_comes_first() {
     }
     assert_eq!(room.lane("rpm:slow").await, [call.job.as_str()]);
     assert!(room.lane("rpd:m").await.is_empty());
-    // It has to be read before its turn.
+    // It must be read before its turn.
     let gate = room.gate("rpm:slow").await.unwrap();
     #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
     let least = (now + 8_000) as f64;
@@ -110,7 +110,7 @@ async fn where_none_has_room_the_job_waits_for_what_comes_first() {
 }
 
 #[tokio::test]
-async fn what_one_tenant_has_spent_does_not_stand_in_others_way() {
+async fn the_spending_of_one_tenant_does_not_block_others() {
     let room = Room::new().await;
     for (meter, expected) in [("budget:b", true), ("budget:b:acme", false)] {
         let takes = || vec![window(meter, NOW, 1, 1)];
@@ -125,7 +125,7 @@ async fn what_one_tenant_has_spent_does_not_stand_in_others_way() {
 }
 
 #[tokio::test]
-async fn a_reservation_is_fenced_as_a_begin_is() {
+async fn a_reservation_is_fenced_like_a_begin() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let call = room.call().await;
@@ -147,7 +147,7 @@ async fn a_reservation_is_fenced_as_a_begin_is() {
 }
 
 #[tokio::test]
-async fn who_found_no_room_at_first_may_find_some_when_it_reserves() {
+async fn a_reservation_may_find_room_that_begin_did_not() {
     let room = Room::new().await;
     let running = room.taking(&[places(1)]).await;
     let (call, begun) = room.try_to_take(&[places(1)]).await;

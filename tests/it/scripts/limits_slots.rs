@@ -1,4 +1,4 @@
-//! Places: so many at once, and at most half of what is left of a day.
+//! Slots: a number at once, and at most half of what is left of a day.
 
 use longshore_broker::{Begun, Spent};
 use longshore_policy::limits::Take;
@@ -8,7 +8,7 @@ use super::{
     room::{BEGUN, Room},
 };
 
-/// One of so many places, at most half of what is left of `limit` requests.
+/// One of `places` slots, of which at most half of what is left of `limit` requests are available.
 fn half(places: u32, limit: u64) -> Take {
     Take::Slots {
         meter: "slots:m".to_owned(),
@@ -18,7 +18,7 @@ fn half(places: u32, limit: u64) -> Take {
 }
 
 #[tokio::test]
-async fn there_are_so_many_places_and_an_end_gives_one_back() {
+async fn slots_are_limited_and_a_settle_frees_one() {
     let room = Room::new().await;
     let first = room.taking(&[places(2)]).await;
     let second = room.taking(&[places(2)]).await;
@@ -40,7 +40,8 @@ async fn half_of_what_is_left_of_the_day_runs_at_once() {
     let room = Room::new().await;
     let day = window("rpd:m", NOW, 11, 1);
     let takes = [day, half(10, 11)];
-    // Of 8 that are left 4 places are there, and the fourth takes the last of them; of 6 then 3, of 5 only 2.
+    // With 8 requests left there are 4 slots, and the fourth call takes the last one; with 6 there are 3,
+    // with 5 only 2.
     let mut calls = Vec::new();
     for _ in 0..4 {
         calls.push(room.taking(&takes).await);
@@ -56,7 +57,7 @@ async fn half_of_what_is_left_of_the_day_runs_at_once() {
 }
 
 #[tokio::test]
-async fn one_place_is_always_left() {
+async fn one_slot_always_remains() {
     let room = Room::new().await;
     let takes = [window("rpd:m", NOW, 1, 1), half(10, 1)];
     let call = room.taking(&takes).await;
@@ -65,9 +66,9 @@ async fn one_place_is_always_left() {
     assert_eq!(room.try_to_take(&[half(10, 1)]).await.1, Begun::Full);
 }
 
-/// Else the first calls of a day would wait for all of the day before.
+/// Otherwise the first calls of a day would wait for all of the day before.
 #[tokio::test]
-async fn a_day_that_is_over_leaves_all_places_to_the_next() {
+async fn a_new_day_has_all_slots_free() {
     let room = Room::new().await;
     let before = [window("rpd:m", BEFORE, 4, 1), places(10)];
     for _ in 0..4 {
@@ -78,7 +79,7 @@ async fn a_day_that_is_over_leaves_all_places_to_the_next() {
 }
 
 #[tokio::test]
-async fn a_place_that_comes_free_goes_to_the_first_who_waits_at_once() {
+async fn a_freed_slot_goes_to_the_first_parked_job_at_once() {
     let room = Room::new().await;
     let call = room.taking(&[places(1)]).await;
     let first = room.waiter(vec![places(1)]).await;
@@ -97,7 +98,7 @@ async fn a_place_that_comes_free_goes_to_the_first_who_waits_at_once() {
 }
 
 #[tokio::test]
-async fn no_more_go_than_places_came_free_although_none_has_begun_yet() {
+async fn no_more_jobs_are_released_than_slots_were_freed_before_any_begins() {
     let room = Room::new().await;
     let mut calls = Vec::new();
     for _ in 0..4 {
@@ -113,7 +114,7 @@ async fn no_more_go_than_places_came_free_although_none_has_begun_yet() {
 }
 
 #[tokio::test]
-async fn who_was_cancelled_in_the_lane_is_passed_over() {
+async fn a_job_cancelled_in_the_lane_is_skipped() {
     let room = Room::new().await;
     let call = room.taking(&[places(1)]).await;
     let first = room.waiter(vec![places(1)]).await;
@@ -127,7 +128,7 @@ async fn who_was_cancelled_in_the_lane_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_place_that_was_taken_is_not_taken_twice_by_the_same_job() {
+async fn a_job_does_not_take_a_slot_twice() {
     let room = Room::new().await;
     let call = room.taking(&[places(1)]).await;
     assert_eq!(room.begin_taking(&call, &[places(1)], false).await, BEGUN);

@@ -1,4 +1,4 @@
-//! Sums within a window: hard and soft, held and used, and from one window to the next.
+//! Sums within a window: hard and soft, reserved and used, and from one window to the next.
 
 use longshore_broker::{Begun, Reserved, Spent};
 
@@ -30,13 +30,13 @@ async fn a_soft_limit_only_counts() {
         room.taking(&[soft(budget(10, 8))]).await;
         assert_eq!(room.sums("budget:b").await, (0, 8 * held));
     }
-    // More than there ever is, too.
+    // The same with more than the whole limit.
     room.taking(&[soft(budget(10, 11))]).await;
     assert_eq!(room.sums("budget:b").await, (0, 35));
 }
 
 #[tokio::test]
-async fn what_is_held_becomes_what_was_used() {
+async fn a_reservation_becomes_usage() {
     for (spent, used) in [(spent(7, 2), 2), (spent(7, 0), 0), (Spent::Unknown, 5)] {
         let room = Room::new().await;
         let call = room.taking(&[budget(10, 5)]).await;
@@ -63,7 +63,7 @@ async fn a_quota_of_requests_counts_those_that_the_provider_counts() {
 }
 
 #[tokio::test]
-async fn a_new_window_begins_empty_and_what_began_before_does_not_count_in_it() {
+async fn a_new_window_begins_empty_and_ignores_earlier_calls() {
     let room = Room::new().await;
     let old = |amount| [window("budget:b", BEFORE, 10, amount)];
     let early = room.taking(&old(4)).await;
@@ -80,7 +80,7 @@ async fn a_new_window_begins_empty_and_what_began_before_does_not_count_in_it() 
 }
 
 #[tokio::test]
-async fn a_window_that_is_over_goes_to_the_record_once_if_anything_was_used_in_it() {
+async fn an_ended_window_is_recorded_once_if_it_was_used() {
     for (amount, facts) in [(3, 1), (0, 0)] {
         let room = Room::new().await;
         let call = room.taking(&[window("budget:b", BEFORE, 10, 5)]).await;
@@ -104,9 +104,9 @@ async fn a_window_that_is_over_goes_to_the_record_once_if_anything_was_used_in_i
     }
 }
 
-/// Its worker looked at the clock just before the window's end, or its clock is late.
+/// Its worker read the clock just before the window's end, or its clock is behind.
 #[tokio::test]
-async fn a_call_that_comes_late_does_not_begin_the_old_window_again() {
+async fn a_late_call_does_not_reopen_an_old_window() {
     let room = Room::new().await;
     room.taking(&[budget(10, 7)]).await;
     let late = window("budget:b", BEFORE, 10, 5);
@@ -118,7 +118,7 @@ async fn a_call_that_comes_late_does_not_begin_the_old_window_again() {
     assert_eq!(begun, Begun::Full);
     assert_eq!(room.snapshot().await, before);
 
-    // It goes back for a moment, and comes again with the new window; also where it would die else.
+    // It is parked briefly and returns in the new window, even where it would otherwise be a dead letter.
     let reserved = room
         .reserve(&call, &[vec![or_die(late.clone())]], false)
         .await;
@@ -132,7 +132,7 @@ async fn a_call_that_comes_late_does_not_begin_the_old_window_again() {
         .await;
     assert_eq!(end, NOW.1, "it does not tell when this window ends");
 
-    // What is only counted goes on, uncounted.
+    // A soft limit lets it continue, uncounted.
     let (call, begun) = room.try_to_take(&[soft(late)]).await;
     assert_eq!(begun, Begun::Full, "but does not overtake who waits");
     let begun = room
@@ -145,24 +145,24 @@ async fn a_call_that_comes_late_does_not_begin_the_old_window_again() {
 }
 
 #[tokio::test]
-async fn a_window_that_changed_with_the_configuration_is_counted_anew() {
+async fn a_window_changed_by_the_configuration_is_counted_anew() {
     let room = Room::new().await;
     room.taking(&[budget(10, 10)]).await;
-    // A day has become a month: it began before, and has not ended.
+    // A day became a month: it began earlier and has not ended.
     room.taking(&[window("budget:b", (500, NOW.1), 10, 4)])
         .await;
     assert_eq!(room.sums("budget:b").await, (0, 4));
 }
 
 #[tokio::test]
-async fn a_call_that_takes_more_than_there_ever_is_is_told_so() {
+async fn a_call_larger_than_the_limit_is_rejected() {
     let room = Room::new().await;
     let call = room.call().await;
     let reserved = room.reserve(&call, &[vec![budget(10, 11)]], false).await;
     assert_eq!(reserved, Reserved::Never("budget:b".to_owned()));
     assert_eq!(room.sums("budget:b").await, (0, 0));
     assert!(room.pending().await.contains_key(call.held.place.as_str()));
-    // With a candidate for which it may wait, it waits.
+    // With a candidate that it may wait for, it is parked.
     room.taking(&[window("rpd:m", NOW, 1, 1)]).await;
     let other = vec![window("rpd:m", NOW, 1, 1)];
     let reserved = room
@@ -175,11 +175,11 @@ async fn a_call_that_takes_more_than_there_ever_is_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_job_dies_where_its_budget_says_so_and_nothing_is_taken() {
+async fn a_job_without_budget_becomes_a_dead_letter_and_reserves_nothing() {
     let room = Room::new().await;
     let all = room.taking(&[budget(10, 10)]).await;
     let takes = vec![or_die(budget(10, 1))];
-    // What another holds may come back: nothing is spent yet.
+    // Another's reservation may be returned: nothing is used yet.
     let early = room.call().await;
     let reserved = room
         .reserve(&early, std::slice::from_ref(&takes), false)
@@ -199,7 +199,7 @@ async fn a_job_dies_where_its_budget_says_so_and_nothing_is_taken() {
 }
 
 #[tokio::test]
-async fn who_finds_room_behind_others_waits_where_a_budget_would_end_it() {
+async fn a_job_with_room_behind_parked_ones_waits_instead_of_failing_on_budget() {
     let room = Room::new().await;
     let full = room.taking(&[budget(10, 10)]).await;
     room.waiter(vec![budget(10, 1)]).await;
@@ -211,7 +211,7 @@ async fn who_finds_room_behind_others_waits_where_a_budget_would_end_it() {
 }
 
 #[tokio::test]
-async fn a_job_waits_for_the_windows_end_or_for_what_may_come_back() {
+async fn a_job_waits_for_the_windows_end_or_for_returned_amounts() {
     let room = Room::new().await;
     let call = room.taking(&[budget(10, 10)]).await;
     let waits = async |takes| {

@@ -1,4 +1,4 @@
-//! Limits of a test's own, and what calls take of them.
+//! Limits for tests, and the amounts that calls reserve of them.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use super::room::{BEGUN, Room, ending, resume};
 /// A window that lasts longer than the tests.
 pub(super) const NOW: (i64, i64) = (2_000, 4_102_444_800_000);
 
-/// The one before it: over, whatever the time.
+/// The window before it, which has ended.
 pub(super) const BEFORE: (i64, i64) = (1_000, 2_000);
 
-/// A job in a worker's hands, with its attempt.
+/// A delivered job with its attempt.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) held: Held,
@@ -28,7 +28,7 @@ pub(super) struct Call {
     pub(super) attempt: AttemptId,
 }
 
-/// Requests a minute.
+/// One of a limit of requests per minute.
 pub(super) fn requests(per_minute: u64) -> Take {
     Take::Rate {
         meter: "rpm:m".to_owned(),
@@ -38,7 +38,7 @@ pub(super) fn requests(per_minute: u64) -> Take {
     }
 }
 
-/// `amount` of so many tokens a minute.
+/// `amount` of a limit of tokens per minute.
 pub(super) fn tokens(per_minute: u64, amount: u64) -> Take {
     Take::Rate {
         meter: "tpm:m".to_owned(),
@@ -67,17 +67,17 @@ pub(super) fn budget(limit: u64, amount: u64) -> Take {
     window("budget:b", NOW, limit, amount)
 }
 
-/// A window's take that is never refused.
+/// Makes a window's limit soft: it never refuses.
 pub(super) fn soft(take: Take) -> Take {
     with(take, |hard, _, _| *hard = false)
 }
 
-/// A window's take of a job that dies where there is no room.
+/// Makes a job without room a dead letter.
 pub(super) fn or_die(take: Take) -> Take {
     with(take, |_, at_limit, _| *at_limit = AtLimit::DeadLetter)
 }
 
-/// A window's take for ever.
+/// Makes a window endless.
 pub(super) fn endless(take: Take) -> Take {
     with(take, |_, _, end| *end = None)
 }
@@ -95,7 +95,7 @@ fn with(mut take: Take, change: impl FnOnce(&mut bool, &mut AtLimit, &mut Option
     take
 }
 
-/// One of so many places.
+/// One of `limit` slots.
 pub(super) fn places(limit: u32) -> Take {
     Take::Slots {
         meter: "slots:m".to_owned(),
@@ -104,7 +104,7 @@ pub(super) fn places(limit: u32) -> Take {
     }
 }
 
-/// An answered call, for so much.
+/// The usage of an answered call.
 pub(super) fn spent(tokens: u64, nanos: u64) -> Spent {
     Spent::Known {
         tokens,
@@ -115,12 +115,12 @@ pub(super) fn spent(tokens: u64, nanos: u64) -> Spent {
 }
 
 impl Room {
-    /// A new job in the hands of worker `a`, with an attempt that has not begun.
+    /// A new job delivered to worker `a`, with an attempt that has not begun.
     pub(super) async fn call(&self) -> Call {
         self.call_of("a").await
     }
 
-    /// A new job in the hands of a worker, with an attempt that has not begun.
+    /// A new job delivered to a worker, with an attempt that has not begun.
     pub(super) async fn call_of(&self, worker: &str) -> Call {
         let (held, job) = self.job(worker).await;
         Call {
@@ -137,14 +137,14 @@ impl Room {
         (call, begun)
     }
 
-    /// A new job's call, which finds room at once.
+    /// Begins a new job's call, which finds room at once.
     pub(super) async fn taking(&self, takes: &[Take]) -> Call {
         let (call, begun) = self.try_to_take(takes).await;
         assert_eq!(begun, BEGUN);
         call
     }
 
-    /// Begins a call that takes so much.
+    /// Begins a call that reserves these amounts.
     pub(super) async fn begin_taking(&self, call: &Call, takes: &[Take], waited: bool) -> Begun {
         let beginning = Beginning {
             job: &call.job,
@@ -158,7 +158,7 @@ impl Room {
         self.broker.begin(&call.held, &beginning).await.unwrap()
     }
 
-    /// Finds the first of these candidates that has room.
+    /// Reserves the first of these candidates that has room.
     pub(super) async fn reserve(
         &self,
         call: &Call,
@@ -168,7 +168,7 @@ impl Room {
         self.reserve_with(call, None, candidates, waited).await
     }
 
-    /// Finds room for a job with a concurrency key.
+    /// Reserves for a job with a concurrency key.
     pub(super) async fn reserve_keyed(
         &self,
         call: &Call,
@@ -207,7 +207,7 @@ impl Room {
         self.broker.reserve(&call.held, &reservation).await.unwrap()
     }
 
-    /// A new job that finds no room and waits.
+    /// A new job that finds no room and is parked.
     pub(super) async fn waiter(&self, takes: Vec<Take>) -> JobId {
         let call = self.call().await;
         let reserved = self.reserve(&call, &[takes], false).await;
@@ -215,7 +215,7 @@ impl Room {
         call.job
     }
 
-    /// What came out of lanes and that nobody has read yet, for `worker`: the calls, in order.
+    /// Reads the released jobs for `worker`, in order.
     pub(super) async fn let_go_to(&self, worker: &str) -> Vec<Call> {
         if self.ask::<u64>(&["XLEN", &self.ready_stream()]).await == 0 {
             return Vec::new();
@@ -224,7 +224,7 @@ impl Room {
         delivered.into_iter().map(resumed).collect()
     }
 
-    /// Ends a call's job.
+    /// Settles a call's job.
     pub(super) async fn end(&self, call: &Call, spent: Spent) {
         let ending = Ending {
             spent,
@@ -239,7 +239,7 @@ impl Room {
         assert_eq!(fence, Fence::Held);
     }
 
-    /// What is used and held of a window.
+    /// The used and reserved amounts of a window.
     pub(super) async fn sums(&self, meter: &str) -> (i64, i64) {
         let meter = self.hash(&format!("quota:{meter}")).await;
         let sum = |name: &str| meter.get(name).map_or(0, |text| text.parse().unwrap());
@@ -252,7 +252,7 @@ impl Room {
         self.ask(&["HGET", &key, "full_at"]).await
     }
 
-    /// Who has the places `slots:m`.
+    /// The holders of the slots `slots:m`.
     pub(super) async fn holders(&self) -> Vec<Place> {
         let places = self.hash_keys("slots:slots:m").await;
         places
@@ -261,32 +261,32 @@ impl Room {
             .collect()
     }
 
-    /// Who waits for a limit, in order.
+    /// The jobs parked by a limit, in order.
     pub(super) async fn lane(&self, meter: &str) -> Vec<String> {
         let key = self.broker.keys().quota_lane(meter);
         self.ask(&["LRANGE", &key, "0", "-1"]).await
     }
 
-    /// When a lane is looked at again (ms).
+    /// When a lane is scanned again (ms).
     pub(super) async fn gate(&self, meter: &str) -> Option<f64> {
-        self.ask(&["ZSCORE", &self.key("gates"), meter]).await
+        self.ask(&["ZSCORE", &self.key("lanes:due"), meter]).await
     }
 
     /// Opens a lane's gate, as if its time had come.
     pub(super) async fn open(&self, meter: &str) {
         let () = self
-            .ask(&["ZADD", &self.key("gates"), "XX", "0", meter])
+            .ask(&["ZADD", &self.key("lanes:due"), "XX", "0", meter])
             .await;
     }
 
-    /// Opens a lane's gate and lets go; how many went.
+    /// Opens a lane's gate, releases jobs, and returns how many.
     pub(super) async fn open_and_let_go(&self, meter: &str) -> usize {
         self.open(meter).await;
         self.broker.let_go(1000).await.unwrap().jobs
     }
 }
 
-/// A job that came out of a lane, with a fresh attempt.
+/// A released job with a new attempt.
 fn resumed(delivered: Delivered) -> Call {
     let text = delivered.resume.expect("something is remembered of it");
     let resume: Resume = serde_json::from_str(&text).unwrap();
@@ -302,14 +302,14 @@ pub(super) fn ids(calls: &[Call]) -> Vec<&str> {
     calls.iter().map(|call| call.job.as_str()).collect()
 }
 
-/// A wait that is about as long as this, and no longer.
+/// Asserts a wait of about this long, and no longer.
 pub(super) fn assert_wait(begun: Begun, about: Duration) {
     let wait = match begun {
         Begun::Yes(wait) => Some(wait),
         _ => None,
     };
     let wait = wait.expect("it has its turn");
-    // A test may be stopped for a while between two calls.
+    // The test may be descheduled between two calls.
     let least = about.saturating_sub(Duration::from_millis(500));
     assert!((least..=about).contains(&wait), "{wait:?} for {about:?}");
 }

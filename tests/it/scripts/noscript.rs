@@ -1,4 +1,4 @@
-//! A server that lost the scripts (a restart, a failover, `SCRIPT FLUSH`) is given them again.
+//! Scripts are loaded again on a server that lost them (a restart, a failover, `SCRIPT FLUSH`).
 
 use longshore_broker::{Admission, Admitted, Ending, Fence, Parked, Reserved, Sorted, Spent};
 use longshore_protocol::{
@@ -11,9 +11,9 @@ use super::{
     room::{BEGUN, Room, letter, parking, past, prompt, redis, resume},
 };
 
-/// In a Redis of its own: others would meet a server that forgets all the time.
+/// In a private Redis: `SCRIPT FLUSH` would disturb other tests.
 #[tokio::test]
-async fn every_script_works_on_a_server_that_forgot_it() {
+async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     let (redis, _dir) = redis().await;
     let room = Room::at(&redis.url()).await;
     let forget = || async { room.ask::<()>(&["SCRIPT", "FLUSH"]).await };
@@ -135,7 +135,7 @@ async fn every_script_works_on_a_server_that_forgot_it() {
 
 /// The scripts of recurring jobs.
 #[tokio::test]
-async fn recurring_jobs_work_on_a_server_that_forgot_their_scripts() {
+async fn scripts_of_recurring_jobs_are_loaded_again() {
     let (redis, _dir) = redis().await;
     let room = Room::at(&redis.url()).await;
     super::cron::on_a_server_that_forgets(&room).await;
@@ -143,7 +143,7 @@ async fn recurring_jobs_work_on_a_server_that_forgot_their_scripts() {
 
 /// The scripts of limits and tenants.
 #[tokio::test]
-async fn limits_and_tenants_work_on_a_server_that_forgot_their_scripts() {
+async fn scripts_of_limits_and_tenants_are_loaded_again() {
     let (redis, _dir) = redis().await;
     let room = Room::at(&redis.url()).await;
     let forget = || async { room.ask::<()>(&["SCRIPT", "FLUSH"]).await };

@@ -1,11 +1,11 @@
-//! The configuration of the whole fleet.
+//! The pushed configuration of all processes.
 
 use futures::StreamExt as _;
 
 use super::room::Room;
 
 #[tokio::test]
-async fn every_push_has_its_version_and_is_told() {
+async fn every_push_has_a_version_and_is_published() {
     let room = Room::new().await;
     assert_eq!(room.broker.config_version().await.unwrap(), 0);
     assert_eq!(room.broker.pushed_config().await.unwrap(), (0, None));
@@ -28,7 +28,7 @@ async fn every_push_has_its_version_and_is_told() {
 }
 
 #[tokio::test]
-async fn what_is_taken_away_counts_as_a_version() {
+async fn a_withdrawn_configuration_counts_as_a_version() {
     let room = Room::new().await;
     room.broker.push_config("grace: 1s\n").await.unwrap();
     assert_eq!(room.broker.clear_config().await.unwrap(), 2);

@@ -1,4 +1,4 @@
-//! What dead workers left comes back, and what they spent is not forgotten.
+//! Entries of dead workers are recovered, and their spending is recorded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use longshore_protocol::id::{AttemptId, QueueName};
 use super::room::{BEGUN, Room, ending, id, prompt};
 
 #[tokio::test]
-async fn the_jobs_of_a_worker_that_is_alive_are_its_own() {
+async fn the_jobs_of_a_live_worker_are_not_recovered() {
     let room = Room::new().await;
     room.alive("a").await;
     let (held, job, attempt) = room.running("a").await;
@@ -27,17 +27,22 @@ async fn the_jobs_of_a_worker_that_is_alive_are_its_own() {
     );
 }
 
-/// The broker looks who is alive before it asks; the script looks again.
+/// The broker checks who is alive before the call; the script checks again.
 #[tokio::test]
-async fn a_heartbeat_that_comes_in_the_last_moment_counts() {
+async fn a_last_moment_heartbeat_prevents_recovery() {
     let room = Room::new().await;
     let (_, _, _) = room.running("a").await;
     room.alive("a").await;
     let before = room.snapshot().await;
     let script = concat!(
-        include_str!("../../../shared/lua/prelude.lua"),
-        include_str!("../../../shared/lua/limits.lua"),
-        include_str!("../../../shared/lua/recover.lua")
+        include_str!("../../../shared/broker/lua/include/prelude.lua"),
+        include_str!("../../../shared/broker/lua/include/events.lua"),
+        include_str!("../../../shared/broker/lua/include/entries.lua"),
+        include_str!("../../../shared/broker/lua/include/journal.lua"),
+        include_str!("../../../shared/broker/lua/include/lanes.lua"),
+        include_str!("../../../shared/broker/lua/include/meters.lua"),
+        include_str!("../../../shared/broker/lua/include/consumption.lua"),
+        include_str!("../../../shared/broker/lua/recover.lua")
     );
     let prefix = room.broker.keys().prefix();
     let answer: (i64, i64) = room
@@ -57,7 +62,7 @@ async fn a_heartbeat_that_comes_in_the_last_moment_counts() {
 }
 
 #[tokio::test]
-async fn an_attempt_in_mid_call_is_lost_and_counts_as_a_crash() {
+async fn an_attempt_in_flight_is_lost_and_counts_as_a_crash() {
     let room = Room::new().await;
     let (held, _, attempt) = room.running("a").await;
     let (idle, _) = room.job("a").await;
@@ -105,7 +110,7 @@ async fn a_pause_between_attempts_is_no_crash() {
 }
 
 #[tokio::test]
-async fn crashes_add_up_at_a_place() {
+async fn crashes_of_an_entry_add_up() {
     let room = Room::new().await;
     let (mut held, job, _) = room.running("a").await;
     for crashes in 1..=3 {
@@ -122,7 +127,7 @@ async fn crashes_add_up_at_a_place() {
 }
 
 #[tokio::test]
-async fn to_recover_twice_is_to_recover_once() {
+async fn recovering_twice_equals_once() {
     let room = Room::new().await;
     room.running("a").await;
     let recovered = room.broker.recover(&room.queue).await.unwrap();
@@ -136,7 +141,7 @@ async fn to_recover_twice_is_to_recover_once() {
 }
 
 #[tokio::test]
-async fn a_dead_worker_that_left_nothing_is_forgotten() {
+async fn a_dead_worker_without_entries_is_removed() {
     let room = Room::new().await;
     room.alive("b").await;
     let (held, job, attempt) = room.running("a").await;
@@ -160,7 +165,7 @@ async fn a_dead_worker_that_left_nothing_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_dead_worker_is_forgotten_only_when_all_is_taken_from_it() {
+async fn a_dead_worker_is_removed_only_when_all_its_entries_are_recovered() {
     let room = Room::new().await;
     let all = 450;
     for n in 0..all {
@@ -192,7 +197,7 @@ async fn a_dead_worker_is_forgotten_only_when_all_is_taken_from_it() {
 }
 
 #[tokio::test]
-async fn what_others_hold_is_not_touched() {
+async fn entries_of_other_workers_are_not_recovered() {
     let room = Room::new().await;
     room.alive("b").await;
     let (dead, _, _) = room.running("a").await;
@@ -213,7 +218,7 @@ async fn what_others_hold_is_not_touched() {
 }
 
 #[tokio::test]
-async fn an_entry_that_somebody_deleted_does_not_hold_recovery_up() {
+async fn a_deleted_entry_does_not_block_recovery() {
     let room = Room::new().await;
     let (gone, _, _) = room.running("a").await;
     let (held, _) = room.job("a").await;
@@ -229,7 +234,7 @@ async fn an_entry_that_somebody_deleted_does_not_hold_recovery_up() {
 }
 
 #[tokio::test]
-async fn a_worker_that_comes_back_from_the_dead_can_work() {
+async fn a_recovered_worker_can_work_again() {
     let room = Room::new().await;
     let (held, _, attempt) = room.running("a").await;
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
@@ -252,7 +257,7 @@ async fn a_worker_that_comes_back_from_the_dead_can_work() {
 }
 
 #[tokio::test]
-async fn where_no_queue_is_nobody_left_anything() {
+async fn a_missing_queue_has_nothing_to_recover() {
     let room = Room::new().await;
     let nowhere = QueueName::parse("nowhere").unwrap();
     assert_eq!(

@@ -1,4 +1,4 @@
-//! A namespace of a test's own in a Redis that all tests share, and plain looks into it.
+//! A namespace of one test in a Redis that all tests share, and helpers to read it.
 
 use std::{
     num::NonZeroU32,
@@ -7,10 +7,10 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use longshore::local::{LocalRedis, RedisOptions};
 use longshore_broker::{
     Beginning, Begun, Broker, BrokerError, Delivered, Ending, Held, Parking, Spent, Takes, Wanted,
 };
+use longshore_local::{LocalRedis, RedisOptions};
 use longshore_protocol::{
     checkpoint::Resume,
     dead_letter::{Kept, Letter, Replaying},
@@ -18,7 +18,7 @@ use longshore_protocol::{
     event::DeadRecord,
     id::{AttemptId, JobId, Namespace, Place, QueueName, WorkerId},
 };
-use longshore_tests::stack::toolbox;
+use longshore_tests::stack::{connect_to_redis, toolbox};
 use redis::{FromRedisValue, aio::MultiplexedConnection};
 use secrecy::SecretString;
 use tempfile::TempDir;
@@ -32,11 +32,11 @@ struct Shared {
 static SHARED: OnceCell<Shared> = OnceCell::const_new();
 static ROOMS: AtomicU32 = AtomicU32::new(0);
 
-/// A Redis of the caller's own.
+/// A private Redis.
 pub(crate) async fn redis() -> (LocalRedis, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let redis = LocalRedis::start(
-        &toolbox().await.unwrap(),
+        toolbox().await.unwrap(),
         dir.path(),
         RedisOptions::default(),
     )
@@ -52,11 +52,11 @@ pub(crate) struct Room {
     redis: MultiplexedConnection,
 }
 
-/// An attempt that began, and whose turn it is at once.
+/// An attempt that began without a wait.
 pub(crate) const BEGUN: Begun = Begun::Yes(Duration::ZERO);
 
 impl Room {
-    /// A fresh namespace in the Redis that the tests share.
+    /// A new namespace in the shared Redis.
     pub(crate) async fn new() -> Self {
         let shared = SHARED
             .get_or_init(|| async {
@@ -67,21 +67,20 @@ impl Room {
         Self::at(&shared.redis.url()).await
     }
 
-    /// A fresh namespace in the Redis at `url`.
+    /// A new namespace in the Redis at `url`.
     pub(crate) async fn at(url: &str) -> Self {
         let name = format!("room-{}", ROOMS.fetch_add(1, Ordering::Relaxed));
         let namespace = Namespace::parse(&name).unwrap();
-        let client = redis::Client::open(url).unwrap();
         Self {
             broker: Broker::connect(&SecretString::from(url), &namespace)
                 .await
                 .unwrap(),
             queue: QueueName::default(),
-            redis: client.get_multiplexed_async_connection().await.unwrap(),
+            redis: connect_to_redis(url).await.unwrap(),
         }
     }
 
-    /// The same namespace, seen through another queue.
+    /// The same namespace with another queue.
     pub(crate) fn through(self, name: &str) -> Self {
         Self {
             queue: QueueName::parse(name).unwrap(),
@@ -99,7 +98,7 @@ impl Room {
         self.broker.keys().queue(&self.queue)
     }
 
-    /// One plain command.
+    /// Sends one Redis command.
     pub(crate) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
         let mut command = redis::cmd(words.first().unwrap());
         for word in words.iter().skip(1) {
@@ -115,7 +114,7 @@ impl Room {
         self.broker.enqueue(&self.queue, &message).await.unwrap()
     }
 
-    /// What a read of at most `count` entries brings `worker`; it does not wait.
+    /// Reads up to `count` entries for `worker` without waiting.
     pub(crate) async fn read(&self, worker: &str, count: usize) -> Vec<Delivered> {
         let queues = [self.queue.clone()];
         let mut reader = self.broker.reader(&queues, &id(worker)).await.unwrap();
@@ -125,14 +124,14 @@ impl Room {
             .unwrap()
     }
 
-    /// The one entry that a read brings `worker`.
+    /// Reads exactly one entry for `worker`.
     pub(crate) async fn read_one(&self, worker: &str) -> Delivered {
         let mut delivered = self.read(worker, 1).await;
         assert_eq!(delivered.len(), 1, "one entry is there for {worker}");
         delivered.remove(0)
     }
 
-    /// A new job in the hands of `worker`, with its id.
+    /// A new job delivered to `worker`, with its id.
     pub(crate) async fn job(&self, worker: &str) -> (Held, JobId) {
         let place = self.enqueue(&prompt("hello")).await;
         let delivered = self.read_one(worker).await;
@@ -140,7 +139,7 @@ impl Room {
         (delivered.held, JobId::of_place(&place))
     }
 
-    /// A new job that `worker` runs: its attempt is begun.
+    /// A new job in flight on `worker`, with a begun attempt.
     pub(crate) async fn running(&self, worker: &str) -> (Held, JobId, AttemptId) {
         let (held, job) = self.job(worker).await;
         let attempt = AttemptId::new();
@@ -148,7 +147,7 @@ impl Room {
         (held, job, attempt)
     }
 
-    /// Begins an attempt whose event, should the worker die, is `lost ATTEMPT`.
+    /// Begins an attempt whose event is `lost ATTEMPT` if the worker dies.
     pub(crate) async fn begin(
         &self,
         held: &Held,
@@ -169,7 +168,7 @@ impl Room {
         self.broker.begin(held, &beginning).await.unwrap()
     }
 
-    /// Gives an entry to another worker behind everybody's back.
+    /// Moves an entry to another worker with XCLAIM.
     pub(crate) async fn steal(&self, held: &Held, thief: &str) {
         let claimed: Vec<String> = self
             .ask(&[
@@ -185,7 +184,7 @@ impl Room {
         assert_eq!(claimed.len(), 1);
     }
 
-    /// Puts one dead letter into its queue again.
+    /// Replays one dead letter.
     pub(crate) async fn replay(
         &self,
         died_ms: i64,
@@ -206,7 +205,7 @@ impl Room {
         Ok(there == [true])
     }
 
-    /// A heartbeat that does not end by itself.
+    /// A heartbeat that does not expire.
     pub(crate) async fn alive(&self, worker: &str) {
         let () = self
             .ask(&["SET", &self.key(&format!("worker:{worker}")), "{}"])
@@ -227,7 +226,7 @@ pub(crate) fn prompt(text: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
     vec![(b"prompt".to_vec(), text.as_bytes().to_vec())]
 }
 
-/// A message that no text can hold: all bytes, empty values, a name twice, a number, a line's end.
+/// A message that is no text: all bytes, empty values, a repeated name, a number, a line end.
 pub(crate) fn binary() -> Vec<(Vec<u8>, Vec<u8>)> {
     let all: Vec<u8> = (0..=255).collect();
     vec![
@@ -239,7 +238,7 @@ pub(crate) fn binary() -> Vec<(Vec<u8>, Vec<u8>)> {
     ]
 }
 
-/// What is remembered of a job after so many attempts.
+/// The checkpoint of a job after `attempts` attempts.
 pub(crate) fn resume(job: &JobId, attempts: u32) -> String {
     let mut resume = Resume::fresh(job.clone(), DateTime::UNIX_EPOCH);
     resume.attempts = attempts;
@@ -280,7 +279,7 @@ pub(crate) fn limit(key: &str, limit: u32) -> Concurrency {
     }
 }
 
-/// A job's end with an outcome, an event, and nothing else.
+/// A settlement with an outcome, an event, and nothing else.
 pub(crate) fn ending(attempt: AttemptId) -> Ending<'static> {
     Ending {
         attempt: Some(attempt),
@@ -290,7 +289,7 @@ pub(crate) fn ending(attempt: AttemptId) -> Ending<'static> {
     }
 }
 
-/// A wait in the lane of time.
+/// Parking in the time lane.
 pub(crate) fn parking(due: DateTime<Utc>, resume: &str) -> Parking<'_> {
     Parking {
         attempt: None,
@@ -303,12 +302,12 @@ pub(crate) fn parking(due: DateTime<Utc>, resume: &str) -> Parking<'_> {
     }
 }
 
-/// A time that has passed.
+/// A time in the past.
 pub(crate) fn past(ms: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(1_700_000_000_000 + ms).unwrap()
 }
 
-/// A time that does not come while a test runs.
+/// A time after the end of the test.
 pub(crate) fn future() -> DateTime<Utc> {
     Utc::now() + Duration::from_hours(1)
 }

@@ -1,4 +1,4 @@
-//! A job's end: all of it in one step, once.
+//! Settling a job: in one step, once.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use longshore_protocol::id::AttemptId;
 use super::room::{BEGUN, Room, ending, job_id};
 
 #[tokio::test]
-async fn everything_that_an_end_is_happens_together() {
+async fn settling_applies_all_effects_at_once() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
     let letter = job_id("the-letter");
@@ -54,7 +54,7 @@ async fn everything_that_an_end_is_happens_together() {
 }
 
 #[tokio::test]
-async fn without_an_outcome_or_a_letter_none_is_written() {
+async fn settling_writes_no_outcome_or_dead_letter_unasked() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     assert_eq!(
@@ -76,7 +76,7 @@ async fn without_an_outcome_or_a_letter_none_is_written() {
 }
 
 #[tokio::test]
-async fn what_is_remembered_of_a_place_goes_with_the_job() {
+async fn settling_removes_the_checkpoint() {
     let room = Room::new().await;
     let (held, _, _) = room.running("dead").await;
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
@@ -108,9 +108,9 @@ async fn what_is_remembered_of_a_place_goes_with_the_job() {
     room.assert_nothing_is_left().await;
 }
 
-/// The next job of the same id would otherwise be cancelled unheard.
+/// Otherwise the next job of the same id would be cancelled.
 #[tokio::test]
-async fn a_request_to_cancel_that_came_too_late_goes_with_the_job() {
+async fn a_late_cancellation_is_removed_with_the_job() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
     assert!(room.broker.cancel(&job).await.unwrap());
@@ -125,9 +125,9 @@ async fn a_request_to_cancel_that_came_too_late_goes_with_the_job() {
     room.assert_nothing_is_left().await;
 }
 
-/// Such a message bears the id of another job, which it must not touch.
+/// Such a message has the id of another job, which it must not change.
 #[tokio::test]
-async fn an_end_without_an_outcome_leaves_the_request_to_cancel_the_jobs_namesake() {
+async fn settling_without_an_outcome_keeps_a_cancellation_of_the_same_id() {
     let room = Room::new().await;
     let namesake = job_id("inv-1");
     assert!(room.broker.cancel(&namesake).await.unwrap());
@@ -148,7 +148,7 @@ async fn an_end_without_an_outcome_leaves_the_request_to_cancel_the_jobs_namesak
 }
 
 #[tokio::test]
-async fn an_end_that_is_asked_for_twice_happens_once() {
+async fn settling_twice_equals_once() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
     let end = Ending {
@@ -166,7 +166,7 @@ async fn an_end_that_is_asked_for_twice_happens_once() {
         Fence::Lost
     );
     assert_eq!(room.snapshot_but_events().await, before);
-    // The record has the attempt already; a second account that knows less changes nothing there.
+    // The ledger has the attempt already; a second event with less information changes nothing there.
     assert_eq!(
         room.events().await,
         [("ended".to_owned(), false), ("ended".to_owned(), true)]
@@ -174,7 +174,7 @@ async fn an_end_that_is_asked_for_twice_happens_once() {
 }
 
 #[tokio::test]
-async fn an_end_before_any_attempt_that_is_asked_for_twice_happens_once() {
+async fn settling_twice_before_any_attempt_equals_once() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     let end = Ending {
@@ -194,7 +194,7 @@ async fn an_end_before_any_attempt_that_is_asked_for_twice_happens_once() {
 }
 
 #[tokio::test]
-async fn a_worker_that_lost_the_entry_before_an_attempt_ends_nothing() {
+async fn a_worker_that_lost_the_entry_settles_nothing() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     room.steal(&held, "b").await;
@@ -211,7 +211,7 @@ async fn a_worker_that_lost_the_entry_before_an_attempt_ends_nothing() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_is_not_the_begun_one_ends_nothing_but_is_recorded() {
+async fn another_attempt_settles_nothing_but_is_recorded() {
     let room = Room::new().await;
     let (held, job, _) = room.running("a").await;
     let before = room.snapshot_but_events().await;
@@ -230,14 +230,15 @@ async fn an_attempt_that_is_not_the_begun_one_ends_nothing_but_is_recorded() {
 }
 
 #[tokio::test]
-async fn a_job_that_two_workers_ran_ends_once() {
+async fn a_job_run_by_two_workers_ends_once() {
     let room = Room::new().await;
     let (stopped, job, first) = room.running("a").await;
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
     let held = room.read_one("b").await.held;
     let second = AttemptId::new();
 
-    // Between the other's delivery and its attempt, and during the attempt, a revived worker changes nothing.
+    // A revived worker changes nothing, neither between the other's delivery and its attempt nor during the
+    // attempt.
     let late = Ending {
         result: "late",
         ..ending(first)
@@ -278,9 +279,9 @@ async fn a_job_that_two_workers_ran_ends_once() {
     room.assert_nothing_is_left().await;
 }
 
-/// A worker whose heartbeat was late may get its own job back and run it beside the old run.
+/// A worker whose heartbeat was late may get its own job again and run it beside the old run.
 #[tokio::test]
-async fn a_job_that_one_worker_ran_twice_ends_once() {
+async fn a_job_run_twice_by_one_worker_ends_once() {
     let room = Room::new().await;
     let (old, job) = room.job("a").await;
     let _recovered = room.broker.recover(&room.queue).await.unwrap();

@@ -1,4 +1,4 @@
-//! Concurrency keys: so many at once and no more, and no slot is ever lost.
+//! Concurrency keys: a limited number at once, and no slot is ever lost.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ pub(super) async fn holder(room: &Room, key: &Concurrency) -> (Held, JobId, Atte
     (held, job, attempt)
 }
 
-/// A job that found none free.
+/// A job that found no free slot and is parked.
 pub(super) async fn waiter(room: &Room, key: &Concurrency) -> JobId {
     let (held, job) = room.job("a").await;
     assert_eq!(
@@ -48,7 +48,7 @@ pub(super) fn end(attempt: Option<AttemptId>, key: &Concurrency) -> Ending<'_> {
 }
 
 #[tokio::test]
-async fn a_key_has_so_many_slots_and_the_rest_wait_in_order() {
+async fn a_key_has_limited_slots_and_the_rest_are_parked_in_order() {
     let room = Room::new().await;
     let key = limit("k", 2);
     let first = holder(&room, &key).await;
@@ -71,7 +71,7 @@ async fn a_key_has_so_many_slots_and_the_rest_wait_in_order() {
 }
 
 #[tokio::test]
-async fn keys_do_not_know_of_each_other() {
+async fn keys_do_not_affect_each_other() {
     let room = Room::new().await;
     let _one = holder(&room, &limit("k", 1)).await;
     let _other = holder(&room, &limit("l", 1)).await;
@@ -81,7 +81,7 @@ async fn keys_do_not_know_of_each_other() {
 }
 
 #[tokio::test]
-async fn who_holds_a_slot_takes_no_second_one() {
+async fn a_job_with_a_slot_takes_no_second_one() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (held, job, attempt) = holder(&room, &key).await;
@@ -105,7 +105,7 @@ async fn who_holds_a_slot_takes_no_second_one() {
 }
 
 #[tokio::test]
-async fn an_end_hands_the_slot_to_the_next_in_order() {
+async fn settling_passes_the_slot_to_the_next_in_order() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (mut held, mut job, mut attempt) = holder(&room, &key).await;
@@ -121,7 +121,7 @@ async fn an_end_hands_the_slot_to_the_next_in_order() {
                 .unwrap(),
             Fence::Held
         );
-        // Who comes now finds no slot free, although nobody runs.
+        // A new job finds no free slot, although none is in flight.
         let passer = waiter_behind(&room, &key).await;
         let delivered = room.read_one("b").await;
         assert!(
@@ -144,9 +144,9 @@ async fn an_end_hands_the_slot_to_the_next_in_order() {
     }
 }
 
-/// A job that comes when the next of the lane stands in the queue already.
+/// A job that arrives when the next one of the lane is already in the queue.
 async fn waiter_behind(room: &Room, key: &Concurrency) -> JobId {
-    // Taken out of the way for a moment, so that the read brings the one that comes last.
+    // Removed for a moment, so that the read returns the last one.
     let let_go = room.read_one("b").await.held;
     let job = waiter(room, key).await;
     let _fence = room
@@ -158,7 +158,7 @@ async fn waiter_behind(room: &Room, key: &Concurrency) -> JobId {
 }
 
 #[tokio::test]
-async fn a_job_that_goes_to_wait_for_a_time_hands_its_slot_on() {
+async fn a_job_parked_by_time_passes_its_slot_on() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (held, job, attempt) = holder(&room, &key).await;
@@ -190,7 +190,7 @@ async fn a_job_that_goes_to_wait_for_a_time_hands_its_slot_on() {
 }
 
 #[tokio::test]
-async fn a_job_that_ends_before_it_used_its_slot_hands_it_on() {
+async fn a_job_that_ends_before_it_begins_passes_its_slot_on() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (held, job, attempt) = holder(&room, &key).await;
@@ -204,7 +204,7 @@ async fn a_job_that_ends_before_it_used_its_slot_hands_it_on() {
         Fence::Held
     );
 
-    // The second is cancelled when the slot is its own already.
+    // The second is cancelled when it already has the slot.
     assert!(room.broker.cancel(&second).await.unwrap());
     let held = room.read_one("a").await.held;
     assert_eq!(
@@ -234,7 +234,7 @@ async fn a_job_that_ends_before_it_used_its_slot_hands_it_on() {
 }
 
 #[tokio::test]
-async fn a_slot_is_not_given_to_a_job_that_was_cancelled_in_the_lane() {
+async fn a_slot_is_not_given_to_a_job_cancelled_in_the_lane() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (held, job, attempt) = holder(&room, &key).await;
@@ -260,7 +260,7 @@ async fn a_slot_is_not_given_to_a_job_that_was_cancelled_in_the_lane() {
         holders(&room, "k").await,
         BTreeSet::from([delivered.held.place.to_string()])
     );
-    // Its end gives back no slot, for it had none.
+    // Its end returns no slot, because it had none.
     assert_eq!(
         room.broker
             .settle(&cancelled, &second, &end(None, &key))
@@ -283,7 +283,7 @@ async fn a_slot_is_not_given_to_a_job_that_was_cancelled_in_the_lane() {
 }
 
 #[tokio::test]
-async fn a_job_keeps_its_slot_when_its_worker_gives_it_back_or_dies() {
+async fn a_job_keeps_its_slot_when_handed_back_or_recovered() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (held, job, attempt) = holder(&room, &key).await;
@@ -316,7 +316,7 @@ async fn a_job_keeps_its_slot_when_its_worker_gives_it_back_or_dies() {
 }
 
 #[tokio::test]
-async fn an_end_that_comes_too_late_or_twice_hands_no_slot_on() {
+async fn a_late_or_repeated_settle_passes_no_slot_on() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (stopped, job, old) = holder(&room, &key).await;

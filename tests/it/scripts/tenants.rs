@@ -1,4 +1,4 @@
-//! Jobs that were laid aside by tenant get the free places in turn, each tenant by its weight.
+//! Jobs parked by tenant get free slots in turn, each tenant by its weight.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn sorted(delivered: &Delivered, tenant: &str, weight: u32) -> Sorted {
     }
 }
 
-/// Lays new jobs of these tenants aside, in this order; the prompt is the tenant.
+/// Parks new jobs of these tenants, in this order; the prompt is the tenant.
 async fn lay_aside(room: &Room, tenants: &[(&str, u32)]) {
     for (tenant, _) in tenants {
         room.enqueue(&prompt(tenant)).await;
@@ -44,7 +44,7 @@ async fn lay_aside(room: &Room, tenants: &[(&str, u32)]) {
     assert_eq!(reader.sort(&room.queue, &all).await.unwrap(), all.len());
 }
 
-/// Whose jobs come next, when one place after another comes free.
+/// The tenants of the next jobs, when one slot after another is freed.
 async fn next(room: &Room, count: usize) -> String {
     let mut tenants = String::new();
     for _ in 0..count {
@@ -60,7 +60,7 @@ async fn repeat(room: &Room, tenant: &str, weight: u32, count: usize) {
 }
 
 #[tokio::test]
-async fn tenants_take_turns_however_long_their_backlogs() {
+async fn tenants_take_turns_whatever_their_backlogs() {
     let room = Room::new().await;
     repeat(&room, "x", 1, 6).await;
     repeat(&room, "y", 1, 2).await;
@@ -83,7 +83,7 @@ async fn a_tenant_of_twice_the_weight_gets_twice_as_much() {
 }
 
 #[tokio::test]
-async fn several_places_at_once_are_dealt_in_the_same_way() {
+async fn several_entries_at_once_are_dealt_in_the_same_order() {
     let room = Room::new().await;
     repeat(&room, "x", 1, 6).await;
     repeat(&room, "y", 1, 2).await;
@@ -97,17 +97,17 @@ async fn several_places_at_once_are_dealt_in_the_same_way() {
 }
 
 #[tokio::test]
-async fn who_comes_new_begins_where_the_others_stand() {
+async fn a_new_tenant_starts_level_with_the_others() {
     let room = Room::new().await;
     repeat(&room, "x", 1, 12).await;
     assert_eq!(next(&room, 5).await, "xxxxx");
     repeat(&room, "y", 1, 6).await;
-    // It neither catches up on what the other had before, nor waits for the other's backlog.
+    // It neither catches up with the other's earlier jobs nor waits for the other's backlog.
     assert_eq!(next(&room, 6).await, "yxyxyx");
 }
 
 #[tokio::test]
-async fn who_was_away_gains_nothing_by_it() {
+async fn an_idle_tenant_gains_no_credit() {
     let room = Room::new().await;
     lay_aside(&room, &[("x", 1), ("y", 1)]).await;
     assert_eq!(next(&room, 2).await, "xy");
@@ -138,7 +138,7 @@ async fn each_tenants_jobs_keep_their_order() {
 }
 
 #[tokio::test]
-async fn jobs_of_nobody_are_a_tenant_too() {
+async fn jobs_without_a_tenant_count_as_one_tenant() {
     let room = Room::new().await;
     lay_aside(&room, &[("", 1), ("", 1), ("x", 1), ("x", 1)]).await;
     assert_eq!(room.standing().await, 0);
@@ -154,7 +154,7 @@ async fn jobs_of_nobody_are_a_tenant_too() {
 }
 
 #[tokio::test]
-async fn where_nobody_waits_any_more_nothing_is_left() {
+async fn empty_tenant_lanes_leave_no_keys() {
     let room = Room::new().await;
     repeat(&room, "x", 3, 2).await;
     repeat(&room, "y", 1, 1).await;
@@ -169,14 +169,14 @@ async fn where_nobody_waits_any_more_nothing_is_left() {
     }
     assert!(room.read("b", 1).await.is_empty());
     room.assert_nothing_is_left().await;
-    // And all begin anew.
+    // All tenants start again from zero.
     repeat(&room, "y", 1, 2).await;
     repeat(&room, "x", 1, 2).await;
     assert_eq!(next(&room, 4).await, "xyxy");
 }
 
 #[tokio::test]
-async fn to_sort_twice_is_to_sort_once_and_another_workers_entries_are_left_alone() {
+async fn sorting_twice_equals_once_and_leaves_entries_of_other_workers() {
     let room = Room::new().await;
     let (held, _) = room.job("other").await;
     room.enqueue(&prompt("x")).await;
@@ -196,7 +196,7 @@ async fn to_sort_twice_is_to_sort_once_and_another_workers_entries_are_left_alon
 }
 
 #[tokio::test]
-async fn who_was_cancelled_is_passed_over_and_costs_no_turn() {
+async fn a_cancelled_job_is_skipped_and_costs_no_turn() {
     let room = Room::new().await;
     repeat(&room, "x", 1, 3).await;
     repeat(&room, "y", 1, 1).await;
@@ -205,12 +205,12 @@ async fn who_was_cancelled_is_passed_over_and_costs_no_turn() {
         .await;
     let job = JobId::parse(first.first().unwrap()).unwrap();
     assert!(room.broker.cancel(&job).await.unwrap());
-    // It comes first, to be ended unrun; its tenant's turn is the next one's.
+    // It comes first, to end without a run; its tenant's turn goes to the next job.
     assert_eq!(next(&room, 4).await, "xxyx");
 }
 
 #[tokio::test]
-async fn what_came_out_of_a_lane_or_was_given_back_goes_before_what_is_dealt() {
+async fn released_and_handed_back_jobs_precede_dealt_ones() {
     let room = Room::new().await;
     let call = room.taking(&[places(1)]).await;
     room.waiter(vec![places(1)]).await;
@@ -222,7 +222,7 @@ async fn what_came_out_of_a_lane_or_was_given_back_goes_before_what_is_dealt() {
         .hand_back(&held, None, "", "", Spent::NothingTaken);
     assert_eq!(back.await.unwrap(), Fence::Held);
     room.end(&call, spent(1, 1)).await;
-    // `hello` is what waiters say.
+    // `hello` is the prompt of parked jobs.
     let mut order = Vec::new();
     for _ in 0..4 {
         order.push(next(&room, 1).await);
@@ -231,7 +231,7 @@ async fn what_came_out_of_a_lane_or_was_given_back_goes_before_what_is_dealt() {
 }
 
 #[tokio::test]
-async fn a_reader_that_wants_only_begun_jobs_gets_the_dealt_ones_and_no_new() {
+async fn a_reader_of_begun_jobs_gets_dealt_entries_and_no_new_ones() {
     let room = Room::new().await;
     repeat(&room, "x", 1, 1).await;
     room.enqueue(&prompt("new")).await;

@@ -1,11 +1,11 @@
-//! Jobs that wait for a time or for a newer worker.
+//! Jobs parked until a time or for a newer worker.
 
 use longshore_broker::{Begun, Parked, Parking};
 use longshore_protocol::id::{AttemptId, JobId};
 
 use super::room::{Room, binary, future, parking, past, resume};
 
-/// A job that waits until `ms` after a time long past.
+/// Parks a job until `ms` after a time long past.
 async fn parked(room: &Room, ms: i64) -> JobId {
     let (held, job) = room.job("a").await;
     let text = resume(&job, 0);
@@ -78,7 +78,7 @@ async fn a_job_comes_back_byte_for_byte_however_often_it_waits() {
             assert_eq!((delivered.resume, delivered.forged), (Some(text), false));
         }
         assert_eq!(
-            room.hash("resume").await.len(),
+            room.hash("checkpoints").await.len(),
             1,
             "of its last place alone"
         );
@@ -86,7 +86,7 @@ async fn a_job_comes_back_byte_for_byte_however_often_it_waits() {
 }
 
 #[tokio::test]
-async fn jobs_go_on_in_the_order_in_which_they_are_due() {
+async fn due_jobs_are_promoted_in_order() {
     let room = Room::new().await;
     let third = parked(&room, 30).await;
     let first = parked(&room, 10).await;
@@ -105,7 +105,7 @@ async fn jobs_go_on_in_the_order_in_which_they_are_due() {
 }
 
 #[tokio::test]
-async fn no_more_go_on_than_were_asked_for() {
+async fn promotion_stops_at_the_requested_count() {
     let room = Room::new().await;
     for ms in 0..5 {
         parked(&room, ms).await;
@@ -118,11 +118,11 @@ async fn no_more_go_on_than_were_asked_for() {
         );
     }
     assert_eq!(room.ask::<usize>(&["XLEN", &room.ready_stream()]).await, 5);
-    assert!(room.hash("lane:jobs").await.is_empty());
+    assert!(room.hash("parked").await.is_empty());
 }
 
 #[tokio::test]
-async fn nothing_goes_on_before_its_time() {
+async fn no_job_is_promoted_before_its_time() {
     let room = Room::new().await;
     for for_version in [false, true] {
         let (held, job) = room.job("a").await;
@@ -147,7 +147,7 @@ async fn nothing_goes_on_before_its_time() {
 }
 
 #[tokio::test]
-async fn to_park_twice_is_to_park_once() {
+async fn parking_by_time_twice_equals_once() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
     let text = resume(&job, 0);
@@ -188,7 +188,7 @@ async fn a_worker_that_lost_the_entry_parks_nothing() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_is_not_the_begun_one_parks_nothing_but_is_recorded() {
+async fn another_attempt_parks_nothing_but_is_recorded() {
     let room = Room::new().await;
     let (held, job, _) = room.running("a").await;
     let text = resume(&job, 0);
@@ -206,7 +206,7 @@ async fn an_attempt_that_is_not_the_begun_one_parks_nothing_but_is_recorded() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_to_be_cancelled_does_not_wait() {
+async fn a_cancelled_job_is_not_parked() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
     assert!(room.broker.cancel(&job).await.unwrap());
@@ -226,7 +226,7 @@ async fn a_job_that_is_to_be_cancelled_does_not_wait() {
     );
     assert_eq!(room.snapshot().await, before);
 
-    // Whoever lost the job hears that, and nothing of the request.
+    // A worker that lost the job learns that, and not of the cancellation.
     let _recovered = room.broker.recover(&room.queue).await.unwrap();
     assert_eq!(
         room.broker.park(&held, &job, &wait).await.unwrap(),
@@ -240,7 +240,7 @@ async fn a_job_that_is_to_be_cancelled_does_not_wait() {
 }
 
 #[tokio::test]
-async fn a_job_that_waits_nowhere_is_not_waiting() {
+async fn a_job_in_no_lane_is_not_parked() {
     let room = Room::new().await;
     let (_, job) = room.job("a").await;
     assert!(room.broker.waiting(&job).await.unwrap().is_none());

@@ -1,4 +1,4 @@
-//! Windows that are over: closed without a further call, told once, and forgotten in the end.
+//! Ended windows: closed without a further call, reported once, and removed in the end.
 
 use longshore_broker::Spent;
 use longshore_policy::limits::Take;
@@ -16,7 +16,7 @@ fn over(amount: u64) -> Take {
 }
 
 impl Room {
-    /// What was told of windows: used, and the limit.
+    /// The reported windows: used, and the limit.
     async fn told(&self) -> Vec<(u64, u64)> {
         let events = self.events().await;
         let events = events
@@ -36,13 +36,13 @@ impl Room {
         self.broker.close_windows(100, &chains).await.unwrap()
     }
 
-    /// How long a meter is remembered (s); -1 for ever, -2 not at all.
+    /// How long a meter is kept (s); -1 for ever, -2 not at all.
     async fn remembered(&self, meter: &str) -> i64 {
         let key = self.key(&format!("quota:{meter}"));
         self.ask(&["TTL", &key]).await
     }
 
-    /// Lets a meter be looked at, as if its time had come.
+    /// Makes a meter due to be checked.
     async fn make_due(&self, meter: &str) {
         let added: u64 = self
             .ask(&["ZADD", &self.key("windows"), "XX", "CH", "1", meter])
@@ -52,19 +52,19 @@ impl Room {
 }
 
 #[tokio::test]
-async fn a_window_that_is_over_is_told_once_without_a_further_call() {
+async fn an_ended_window_is_reported_once_without_a_further_call() {
     let room = Room::new().await;
     let call = room.taking(&[over(5)]).await;
     room.end(&call, spent(1, 3)).await;
     assert_eq!(room.told().await, []);
-    // Two leaders at once.
+    // Two leaders at the same time.
     let (one, two) = tokio::join!(room.close(), room.close());
     assert_eq!(one + two, 1);
     assert_eq!(room.told().await, [(3, 10)]);
     let left = room.remembered("budget:b").await;
     assert!((1..=DAY_SECONDS).contains(&left), "{left} s");
 
-    // The next window is another, and nothing of the old one is told again.
+    // The next window is a new one, and the old one is not reported again.
     room.taking(&[budget(20, 1)]).await;
     assert_eq!(room.close().await, 0);
     assert_eq!(room.told().await, [(3, 10)]);
@@ -73,7 +73,7 @@ async fn a_window_that_is_over_is_told_once_without_a_further_call() {
 }
 
 #[tokio::test]
-async fn a_window_of_which_nothing_was_used_is_not_told() {
+async fn an_unused_window_is_not_reported() {
     let room = Room::new().await;
     let call = room.taking(&[over(5)]).await;
     room.end(&call, spent(1, 0)).await;
@@ -82,7 +82,7 @@ async fn a_window_of_which_nothing_was_used_is_not_told() {
 }
 
 #[tokio::test]
-async fn what_has_not_ended_is_not_closed() {
+async fn a_current_window_is_not_closed() {
     let room = Room::new().await;
     let call = room.taking(&[budget(10, 5)]).await;
     room.end(&call, Spent::Unknown).await;
@@ -94,7 +94,7 @@ async fn what_has_not_ended_is_not_closed() {
 }
 
 #[tokio::test]
-async fn a_call_that_ends_after_its_window_is_told_with_it() {
+async fn a_call_that_ends_after_its_window_is_counted_in_it() {
     let room = Room::new().await;
     let [ended, late, later] = [
         room.taking(&[over(3)]).await,
@@ -116,13 +116,13 @@ async fn a_call_that_ends_after_its_window_is_told_with_it() {
 }
 
 #[tokio::test]
-async fn what_those_who_wait_have_to_know_is_kept() {
+async fn a_window_with_parked_jobs_is_kept() {
     let room = Room::new().await;
     room.taking(&[over(10)]).await;
     room.waiter(vec![over(1)]).await;
     assert_eq!(room.close().await, 1);
     assert_eq!(room.remembered("budget:b").await, -1);
-    // Once nobody waits any more it goes like the others.
+    // Without parked jobs it expires like the others.
     let _gone: u64 = room
         .ask(&["DEL", &room.broker.keys().quota_lane("budget:b")])
         .await;
@@ -132,7 +132,7 @@ async fn what_those_who_wait_have_to_know_is_kept() {
 }
 
 #[tokio::test]
-async fn the_budget_of_a_chain_is_forgotten_when_nothing_is_spent_any_more() {
+async fn the_budget_of_an_ended_chain_is_removed() {
     let room = Room::new().await;
     let of = |meter| endless(window(meter, (0, 0), 10, 2));
     let (chain, tenant) = ("budget:c:chain-1", "budget:t:acme");
@@ -147,7 +147,7 @@ async fn the_budget_of_a_chain_is_forgotten_when_nothing_is_spent_any_more() {
     };
     assert_eq!(room.close().await, 0, "not at once");
     look().await;
-    // It was used since.
+    // It has been used since.
     let call = room.taking(&[of(chain)]).await;
     look().await;
     assert_eq!(room.sums(chain).await, (2, 2), "somebody holds of it");

@@ -29,6 +29,7 @@ pub(super) struct Fared {
 
 /// Makes the calls, and prints how it fared.
 pub async fn client(options: ClientOptions) -> anyhow::Result<()> {
+    longshore_service::tls::install_crypto_provider();
     let client = reqwest::Client::builder()
         .http1_only()
         .tcp_nodelay(true)

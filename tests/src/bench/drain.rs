@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use longshore::local::ChildProcess;
+use longshore_local::ChildProcess;
 use longshore_protocol::id::QueueName;
 use redis::{aio::MultiplexedConnection, streams::StreamInfoGroupsReply};
 

@@ -1,4 +1,4 @@
-//! What the benchmarks stand on: one durable Postgres, and for each measurement a fresh stack.
+//! The setup of the benchmarks: one durable Postgres, and a new stack for each measurement.
 
 use std::{
     cell::Cell,
@@ -7,34 +7,29 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
-use longshore::local::{ChildProcess, LocalPostgres, PostgresOptions, free_port};
-use longshore_ledger::Ledger;
-use secrecy::SecretString;
+use longshore_local::{ChildProcess, LocalPostgres, PostgresOptions, free_port};
+use longshore_simulator::Stats;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
-use crate::{
-    simulator::Stats,
-    stack::{Options, Stack, eventually, toolbox},
-};
+use crate::stack::{Options, Stack, create_database, eventually, toolbox};
 
 /// This machine with a Postgres on it.
 pub(super) struct Machine {
     postgres: LocalPostgres,
-    // After the server, which must not run any more when they go.
+    // Dropped after the server, which must have stopped by then.
     _data: Data,
     _dir: TempDir,
     databases: Cell<u32>,
 }
 
-/// A durable server's data, which nobody else removes.
+/// The data of a durable server, removed when dropped.
 struct Data(PathBuf);
 
 impl Drop for Data {
     fn drop(&mut self) {
         fs::remove_dir_all(&self.0).ok();
-        // The stand-in for a folder that Postgres cannot reach; anything else is not empty.
+        // The substitute for a folder that Postgres cannot reach; any other is not empty.
         if let Some(home) = self.0.parent() {
             fs::remove_dir(home).ok();
         }
@@ -48,7 +43,7 @@ impl Machine {
             durable: true,
             ..PostgresOptions::default()
         };
-        let postgres = LocalPostgres::start(&toolbox().await?, dir.path(), options).await?;
+        let postgres = LocalPostgres::start(toolbox().await?, dir.path(), options).await?;
         Ok(Self {
             _data: Data(postgres.data_dir().to_owned()),
             postgres,
@@ -62,7 +57,7 @@ impl Machine {
         self.postgres.pid()
     }
 
-    /// A fresh Redis, a fresh database with all tables, and workers that take `concurrency` jobs at once.
+    /// A new Redis, a new database with all tables, and workers with `concurrency` slots.
     pub(super) async fn stack(&self, concurrency: usize) -> anyhow::Result<Stack> {
         let options = Options {
             env: vec![("LONGSHORE_CONCURRENCY".to_owned(), concurrency.to_string())],
@@ -76,19 +71,7 @@ impl Machine {
         let number = self.databases.get();
         self.databases.set(number + 1);
         let name = format!("bench_{number}");
-        let mut connection = PgConnection::connect(&server).await?;
-        sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
-            .execute(&mut connection)
-            .await?;
-        connection.close().await?;
-        let (base, _) = server
-            .rsplit_once('/')
-            .context("an address has a database")?;
-        let url = format!("{base}/{name}");
-        let ledger = Ledger::connect(&SecretString::from(url.clone()), 1)?;
-        ledger.migrate().await?;
-        ledger.close().await;
-        Ok(url)
+        create_database(&server, &name).await
     }
 }
 
@@ -101,7 +84,7 @@ pub(super) async fn recorded_jobs(stack: &Stack) -> anyhow::Result<u64> {
     Ok(count.try_into()?)
 }
 
-/// Starts this program's worker that answers at once.
+/// Starts the no-op worker of this program.
 pub(super) fn noop_worker(stack: &Stack, report: Option<&Path>) -> anyhow::Result<ChildProcess> {
     let mut command = stack.command("longshore-bench")?;
     command.arg("noop-worker");
@@ -115,7 +98,7 @@ pub(super) fn noop_worker(stack: &Stack, report: Option<&Path>) -> anyhow::Resul
     )?)
 }
 
-/// Starts the real worker with another simulator than the stack's, and waits until it is ready.
+/// Starts the real worker with this simulator instead of the stack's, and waits until it is ready.
 pub(super) async fn real_worker(
     stack: &Stack,
     simulator: &Outside,
@@ -126,6 +109,7 @@ pub(super) async fn real_worker(
         .env("LONGSHORE_SIMULATOR_URL", &simulator.url)
         .env("LONGSHORE_LISTEN", &listen);
     let worker = ChildProcess::spawn("longshore-worker", command, &stack.dir().join("worker.log"))?;
+    longshore_service::tls::install_crypto_provider();
     let client = reqwest::Client::new();
     let ready = format!("http://{listen}/ready");
     eventually("the worker is ready", || async {
@@ -168,7 +152,7 @@ impl Outside {
         })
     }
 
-    /// What it has seen.
+    /// What it has received.
     pub(super) async fn stats(&self) -> anyhow::Result<Stats> {
         let text = self
             .client
@@ -180,7 +164,7 @@ impl Outside {
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// Forgets what it has seen.
+    /// Resets its counts.
     pub(super) async fn reset(&self) -> anyhow::Result<()> {
         self.client
             .post(format!("{}/reset", self.url))

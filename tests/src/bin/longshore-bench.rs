@@ -8,6 +8,7 @@ use longshore_service::startup;
 use longshore_tests::bench::{self, ClientOptions, Format, NoopOptions, Number, Options};
 
 /// As in the worker, part of which runs in here.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -1,12 +1,12 @@
-//! Both sides of the books, compared to the last digit.
+//! The ledger's attempts compared with the provider's invoice, to the last digit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_ledger::AttemptCost;
 use longshore_protocol::{money::Usd, state::AttemptOutcome};
+use longshore_simulator::Bill;
 
 use super::Stack;
-use crate::simulator::Bill;
 
 /// The ledger's attempts and the provider's invoice.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Books {
 }
 
 impl Stack {
-    /// Both sides, once every fact is recorded.
+    /// Both sides, once every event is recorded.
     pub async fn books(&self) -> anyhow::Result<Books> {
         self.recorded().await?;
         Ok(Books {
@@ -60,7 +60,7 @@ impl Books {
                     ours = ours + cost;
                     theirs = theirs + bill.unwrap_or(Usd::ZERO);
                 }
-                // Listed by name: lost, dropped or broken off, and at most what was reserved.
+                // Of unknown cost: lost, dropped or interrupted, and at most what was reserved.
                 (None, Some(bill)) if bill > row.reserved_usd => {
                     wrong.push(format!(
                         "{id}: invoice {bill}, but only {} reserved",

@@ -1,10 +1,10 @@
-//! Databases for tests: each its own, all in one private Postgres.
+//! One database for each test, all in one private Postgres.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context as _;
-use longshore::local::{LocalPostgres, PostgresOptions};
 use longshore_ledger::Ledger;
+use longshore_local::{LocalPostgres, PostgresOptions};
 use secrecy::SecretString;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
@@ -25,7 +25,7 @@ async fn shared() -> anyhow::Result<&'static Shared> {
         .get_or_try_init(|| async {
             let dir = tempfile::tempdir()?;
             let postgres = LocalPostgres::start(
-                &toolbox().await?,
+                toolbox().await?,
                 dir.path(),
                 PostgresOptions {
                     durable: false,
@@ -41,15 +41,21 @@ async fn shared() -> anyhow::Result<&'static Shared> {
         .await
 }
 
-/// The address of a fresh database with all tables.
+/// The URL of a new database with all tables.
 pub async fn database() -> anyhow::Result<String> {
     let shared = shared().await?;
     let server = shared.postgres.url();
     let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    let mut connection = PgConnection::connect(&server).await?;
+    create_database(&server, &name).await
+}
+
+/// Creates a database with all tables on a server, and returns its URL.
+pub async fn create_database(server: &str, name: &str) -> anyhow::Result<String> {
+    let mut connection = PgConnection::connect(server).await?;
     sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
         .execute(&mut connection)
         .await?;
+    connection.close().await?;
     let (base, _) = server
         .rsplit_once('/')
         .context("an address has a database")?;
@@ -60,15 +66,15 @@ pub async fn database() -> anyhow::Result<String> {
     Ok(url)
 }
 
-/// A Postgres of the test's own, to be stopped and started; without tables yet.
+/// Starts a Postgres that the test may stop and restart, without tables.
 pub async fn own_postgres() -> anyhow::Result<OwnPostgres> {
     let dir = tempfile::tempdir()?;
     let server =
-        LocalPostgres::start(&toolbox().await?, dir.path(), PostgresOptions::default()).await?;
+        LocalPostgres::start(toolbox().await?, dir.path(), PostgresOptions::default()).await?;
     Ok(OwnPostgres { server, _dir: dir })
 }
 
-/// A Postgres of the test's own.
+/// A Postgres that the test may stop and restart.
 pub struct OwnPostgres {
     server: LocalPostgres,
     _dir: TempDir,
@@ -80,12 +86,12 @@ impl OwnPostgres {
         self.server.url()
     }
 
-    /// Stops it in order.
+    /// Stops it cleanly.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         Ok(self.server.stop().await?)
     }
 
-    /// Starts it again, at the same address and with the same data.
+    /// Restarts it at the same address with the same data.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         Ok(self.server.restart().await?)
     }

@@ -1,6 +1,6 @@
-//! What a step's templates can see: the answers of the steps before it, each loaded once from its context.
+//! Loads what a step's templates can read: the outcomes of the steps before it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use longshore_protocol::{
     chain::{
@@ -11,33 +11,35 @@ use longshore_protocol::{
 };
 
 use crate::{
-    deps::Deps,
-    patience::patiently,
-    verdict::{Discard, Verdict},
+    backoff::retry_until_answered,
+    context::Context,
+    disposition::{Discard, Stage},
 };
 
-/// Why a step is given up that cannot see what it needs.
-const NO_CONTEXT: &str = "context_not_found";
+/// Why a step is given up that lacks an outcome it reads.
+const OUTCOME_NOT_FOUND: &str = "context_not_found";
 
-/// Contexts that one command asks for: each holds a whole answer.
-const TOGETHER: usize = 200;
+/// The most outcomes of one command: each holds a whole answer.
+const BATCH: usize = 200;
 
-/// What the templates of a step can see.
-pub(super) async fn scope(step: &StepRef, deps: &Deps) -> Result<Scope, Verdict> {
+/// Loads what the templates of a step can read.
+pub(super) async fn load_scope(step: &StepRef, context: &Context) -> Stage<Scope> {
     let mut steps = BTreeMap::new();
-    let ends = patiently("read a chain", || {
-        deps.broker.step_ends(&step.chain, &step.reads)
+    let ends = retry_until_answered("read chain", || {
+        context.broker.step_ends(&step.chain, &step.reads)
     })
     .await;
     for (name, (ended, items)) in step.reads.iter().zip(ends) {
         let view = match (ended.as_deref(), items) {
             (None, _) => StepView::One(None),
-            (Some(_), Some(items)) => StepView::Many(many(step, name, items, deps).await?),
-            (Some(_), None) => StepView::One(one(step, name, deps).await?),
+            (Some(_), Some(items)) => {
+                StepView::Many(item_outcomes(step, name, items, context).await?)
+            }
+            (Some(_), None) => StepView::One(Some(step_outcome(step, name, context).await?)),
         };
         steps.insert(name.clone(), view);
     }
-    Ok(Scope {
+    ControlFlow::Continue(Scope {
         chain: step.chain.clone(),
         chain_name: step.chain_name.clone(),
         steps,
@@ -47,53 +49,57 @@ pub(super) async fn scope(step: &StepRef, deps: &Deps) -> Result<Scope, Verdict>
     })
 }
 
-/// A step that ended has a context, however it ended.
-async fn one(step: &StepRef, name: &StepName, deps: &Deps) -> Result<Option<Outcome>, Verdict> {
+/// The outcome of a step that has ended. It must exist, however the step ended.
+async fn step_outcome(step: &StepRef, name: &StepName, context: &Context) -> Stage<Outcome> {
     let instance = Instance::of(name.clone());
-    let mut found = load(step, std::slice::from_ref(&instance), deps).await;
+    let mut found = load_outcomes(step, std::slice::from_ref(&instance), context).await;
     match found.pop().flatten() {
-        Some(outcome) => Ok(Some(outcome)),
-        None => Err(missing(step, &instance)),
+        Some(outcome) => ControlFlow::Continue(outcome),
+        None => outcome_not_found(step, &instance),
     }
 }
 
-async fn many(
+/// The outcomes of the items that succeeded, with their indexes.
+async fn item_outcomes(
     step: &StepRef,
     name: &StepName,
     items: u32,
-    deps: &Deps,
-) -> Result<Vec<(u32, Outcome)>, Verdict> {
+    context: &Context,
+) -> Stage<Vec<(u32, Outcome)>> {
     let mut outcomes = Vec::new();
     let instances: Vec<Instance> = (0..items)
         .map(|index| Instance::item(name.clone(), index))
         .collect();
-    for part in instances.chunks(TOGETHER) {
-        let found = load(step, part, deps).await;
-        for (instance, outcome) in part.iter().zip(found) {
-            let outcome = outcome.ok_or_else(|| missing(step, instance))?;
+    for batch in instances.chunks(BATCH) {
+        let found = load_outcomes(step, batch, context).await;
+        for (instance, outcome) in batch.iter().zip(found) {
+            let Some(outcome) = outcome else {
+                return outcome_not_found(step, instance);
+            };
             if let Some(index) = instance.index.filter(|_| outcome.success) {
                 outcomes.push((index, outcome));
             }
         }
     }
-    Ok(outcomes)
+    ControlFlow::Continue(outcomes)
 }
 
-async fn load(step: &StepRef, instances: &[Instance], deps: &Deps) -> Vec<Option<Outcome>> {
-    patiently("load contexts", || {
-        deps.broker.contexts(&step.chain, instances)
+async fn load_outcomes(
+    step: &StepRef,
+    instances: &[Instance],
+    context: &Context,
+) -> Vec<Option<Outcome>> {
+    retry_until_answered("load step outcomes", || {
+        context.broker.contexts(&step.chain, instances)
     })
     .await
 }
 
-/// A step never runs on an empty context.
-fn missing(step: &StepRef, instance: &Instance) -> Verdict {
-    Discard::new(
-        NO_CONTEXT,
-        format!(
-            "Handoff context not found: {}. Task cannot proceed.",
-            step.chain.job(instance)
-        ),
-    )
-    .into()
+/// A step never runs without an outcome that it reads. `docs/PROTOCOL.md` fixes the text.
+fn outcome_not_found<T>(step: &StepRef, instance: &Instance) -> Stage<T> {
+    let error = format!(
+        "Handoff context not found: {}. Task cannot proceed.",
+        step.chain.job(instance)
+    );
+    ControlFlow::Break(Discard::new(OUTCOME_NOT_FOUND, error).into())
 }

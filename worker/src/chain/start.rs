@@ -1,4 +1,4 @@
-//! A message that is a chain: read, and begun in one step.
+//! Starts the chain that a message describes, in one step.
 
 use chrono::{DateTime, Utc};
 use longshore_broker::{ChainPlan, Started, StepPlan};
@@ -12,53 +12,62 @@ use longshore_protocol::{
 };
 
 use crate::{
-    deps::Deps,
+    backoff::retry_until_answered,
+    context::Context,
+    disposition::{Discard, Disposition},
     job::Job,
-    patience::patiently,
-    settle::json,
-    verdict::{Discard, Verdict},
+    record::to_json,
 };
 
-/// Why a chain's message is a dead letter.
+/// Why the message of an invalid chain becomes a dead letter.
 const BAD_CHAIN: &str = "bad_chain";
 
-/// Begins the chain that the message is. Its steps are jobs; the message itself is none.
-pub(crate) async fn start(job: &Job, text: Result<&str, Malformed>, deps: &Deps) -> Verdict {
-    let text = match text {
-        Ok(text) => text,
+/// Starts the chain that the message describes. Its steps are jobs; the message itself is not.
+pub(crate) async fn start(
+    job: &Job,
+    document: Result<&str, Malformed>,
+    context: &Context,
+) -> Disposition {
+    let json = match document {
+        Ok(json) => json,
         Err(malformed) => {
-            return Verdict::Discarded(Discard {
+            return Disposition::Discarded(Discard {
                 kept: (malformed.code == MalformedCode::TooLarge)
                     .then(|| Kept::head(&job.message.fields)),
                 ..Discard::new(malformed.code.as_str(), malformed.to_string())
             });
         }
     };
-    let limits = deps.policy().config.limits;
-    match chain::parse(text, &limits) {
-        Ok(document) => begin(job, &document, text, deps).await,
-        Err(bad) => Discard::new(BAD_CHAIN, bad.to_string()).into(),
+    let limits = context.policy().config.limits;
+    match chain::parse(json, &limits) {
+        Ok(document) => start_parsed(job, &document, json, context).await,
+        Err(error) => Discard::new(BAD_CHAIN, error.to_string()).into(),
     }
 }
 
-async fn begin(job: &Job, document: &Document, text: &str, deps: &Deps) -> Verdict {
+async fn start_parsed(
+    job: &Job,
+    document: &Document,
+    json: &str,
+    context: &Context,
+) -> Disposition {
     let id = document
         .id
         .clone()
-        .unwrap_or_else(|| ChainId::of_place(&job.held.place));
-    let received = job.progress().resume.enqueued_at;
-    let common = Common {
+        .unwrap_or_else(|| ChainId::of_place(&job.delivery.place));
+    let received = job.progress().checkpoint.enqueued_at;
+    let planner = Planner {
         id: &id,
         document,
         deadline: document.deadline.map(|limit| limit.at(received)),
-        now: deps.clock.now(),
+        now: context.clock.now(),
     };
-    let steps = common.steps();
-    let drop_event = json(&Event {
+    let steps = planner.step_plans();
+    let drop_event = to_json(&Event {
         dropped: Some(DropRecord {
-            place: job.held.place.clone(),
+            place: job.delivery.place.clone(),
             job_id: id.outcome(),
-            at: common.now,
+            at: planner.now,
         }),
         ..Event::default()
     });
@@ -70,7 +79,7 @@ async fn begin(job: &Job, document: &Document, text: &str, deps: &Deps) -> Verdi
     let plan = ChainPlan {
         id: &id,
         hash: document.hash(),
-        document: text,
+        document: json,
         name: document.name.as_deref(),
         max_parallel: document.max_parallel,
         fail_fast: document.fail_fast,
@@ -79,24 +88,24 @@ async fn begin(job: &Job, document: &Document, text: &str, deps: &Deps) -> Verdi
         waits: &waits,
         drop_event: &drop_event,
     };
-    match patiently("start a chain", || {
-        deps.broker.start_chain(&job.held, &plan)
+    let started = retry_until_answered("start chain", || {
+        context.broker.start_chain(&job.delivery, &plan)
     })
-    .await
-    {
+    .await;
+    match started {
         Started::Yes => {
             metrics::counter!("longshore_chains_started_total").increment(1);
-            tracing::info!(chain = %id, steps = document.steps.len(), "a chain begins");
-            Verdict::Gone
+            tracing::info!(chain = %id, steps = document.steps.len(), "chain started");
+            Disposition::Gone
         }
-        Started::Lost => Verdict::Gone,
+        Started::Lost => Disposition::Gone,
         Started::Duplicate => {
             metrics::counter!("longshore_messages_dropped_total").increment(1);
-            tracing::info!(chain = %id, place = %job.held.place, "dropped: the same chain came before");
-            Verdict::Gone
+            tracing::info!(chain = %id, entry_id = %job.delivery.place, "duplicate chain dropped");
+            Disposition::Gone
         }
-        Started::Conflict => Verdict::Discarded(Discard {
-            letter_id: Some(JobId::of_place(&job.held.place)),
+        Started::Conflict => Disposition::Discarded(Discard {
+            dead_letter_id: Some(JobId::of_place(&job.delivery.place)),
             ..Discard::new(
                 "id_conflict",
                 format!(
@@ -107,16 +116,16 @@ async fn begin(job: &Job, document: &Document, text: &str, deps: &Deps) -> Verdi
     }
 }
 
-/// What all steps of a chain have in common.
-struct Common<'a> {
+/// Plans the steps of a chain.
+struct Planner<'a> {
     id: &'a ChainId,
     document: &'a Document,
     deadline: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 }
 
-impl Common<'_> {
-    fn steps(&self) -> Vec<StepPlan> {
+impl Planner<'_> {
+    fn step_plans(&self) -> Vec<StepPlan> {
         let needed = self.document.needed();
         let dependents = self.document.dependents();
         let mut plans: Vec<StepPlan> = self
@@ -136,11 +145,11 @@ impl Common<'_> {
                         .needs
                         .first()
                         .map(|need| self.id.job(&Instance::of(need.clone()))),
-                    ..self.reference(step.name.clone())
+                    ..self.step_ref(step.name.clone())
                 };
                 StepPlan {
                     name: Some(step.name.clone()),
-                    memory: self.memory(reference),
+                    memory: self.checkpoint(reference),
                     message: step.work.job.clone(),
                     on_failure: step.on_failure,
                     min_success: step.foreach.as_ref().and(step.min_success),
@@ -157,18 +166,18 @@ impl Common<'_> {
             self.document
                 .on_complete
                 .as_ref()
-                .map(|what| self.after(what)),
+                .map(|on_complete| self.on_complete_plan(on_complete)),
         );
         plans
     }
 
-    /// What follows the chain's end.
-    fn after(&self, what: &OnComplete) -> StepPlan {
+    /// The plan of what runs after the chain has ended.
+    fn on_complete_plan(&self, on_complete: &OnComplete) -> StepPlan {
         let reference = StepRef {
             after: true,
-            ..self.reference(StepName::on_complete())
+            ..self.step_ref(StepName::on_complete())
         };
-        let (message, reference) = match what {
+        let (message, reference) = match on_complete {
             OnComplete::Job(work) => (
                 work.job.clone(),
                 StepRef {
@@ -178,8 +187,9 @@ impl Common<'_> {
                 },
             ),
             OnComplete::Webhook(url) => (
-                // The message of a job that no model answers.
-                r#"{"type":"webhook","prompt":"Tell that the chain has ended."}"#.to_owned(),
+                // A job that no model answers still needs a valid message.
+                r#"{"type":"webhook","prompt":"Notify the webhook that the chain has ended."}"#
+                    .to_owned(),
                 StepRef {
                     webhook: Some(url.clone()),
                     ..reference
@@ -188,7 +198,7 @@ impl Common<'_> {
         };
         StepPlan {
             name: None,
-            memory: self.memory(reference),
+            memory: self.checkpoint(reference),
             message,
             on_failure: OnFailure::Fail,
             min_success: None,
@@ -196,7 +206,7 @@ impl Common<'_> {
         }
     }
 
-    fn reference(&self, name: StepName) -> StepRef {
+    fn step_ref(&self, name: StepName) -> StepRef {
         StepRef {
             chain_name: self.document.name.clone(),
             tenant: self.document.tenant.clone(),
@@ -206,9 +216,9 @@ impl Common<'_> {
         }
     }
 
-    fn memory(&self, step: StepRef) -> String {
+    fn checkpoint(&self, step: StepRef) -> String {
         let id = self.id.job(&step.instance());
-        json(&Resume {
+        to_json(&Resume {
             step: Some(Box::new(step)),
             ..Resume::fresh(id, self.now)
         })

@@ -1,29 +1,32 @@
-//! A step of a chain, made ready to run: its condition asked, its texts filled in, its list fanned out.
+//! Prepares a chain step to run: evaluates its condition, renders its templates, fans out its list.
 
+use std::ops::ControlFlow;
+
+use chrono::{DateTime, Utc};
 use longshore_protocol::{
     chain::{
-        SKIPPED, StepRef,
+        Instance, SKIPPED, StepRef,
         template::{TemplateError, render_envelope},
     },
+    checkpoint::Resume,
     envelope::{Envelope, Limit, MalformedCode},
 };
+use serde_json::Value;
 
-use super::{expand::expand, scope::scope};
+use super::scope::load_scope;
 use crate::{
-    deps::Deps,
+    backoff::retry_until_answered,
+    context::Context,
+    disposition::{Discard, Disposition, OrDispose as _, Stage},
     job::Job,
-    verdict::{Discard, Verdict},
+    record::to_json,
 };
 
-/// Why a step is given up whose texts cannot be filled in.
+/// Why a step is given up whose templates cannot be rendered.
 const BAD_TEMPLATE: &str = "bad_template";
 
-/// What its chain says of every step, where its own message does not.
-pub(crate) fn inherit(
-    envelope: &mut Envelope,
-    step: &StepRef,
-    received: chrono::DateTime<chrono::Utc>,
-) {
+/// Fills in what the chain says about every step and the step's own message does not.
+pub(crate) fn inherit(envelope: &mut Envelope, step: &StepRef, received: DateTime<Utc>) {
     if envelope.chain_id.is_none() {
         envelope.chain_id = Some(step.chain.to_string());
     }
@@ -33,63 +36,97 @@ pub(crate) fn inherit(
     if envelope.tenant.is_none() {
         envelope.tenant.clone_from(&step.tenant);
     }
-    if let Some(chain) = step.deadline {
+    if let Some(of_chain) = step.deadline {
         let own = envelope.deadline.map(|limit| limit.at(received));
-        envelope.deadline = Some(Limit::At(own.map_or(chain, |own| own.min(chain))));
+        envelope.deadline = Some(Limit::At(own.map_or(of_chain, |own| own.min(of_chain))));
     }
 }
 
-/// The envelope as it is to be run, or what becomes of the step instead.
+/// The rendered envelope; `None` if the envelope is to run as it is. Ends the run of a step that is skipped,
+/// fanned out or invalid.
 pub(crate) async fn prepare(
     job: &Job,
     step: &StepRef,
     envelope: &Envelope,
-    deps: &Deps,
-) -> Result<Option<Envelope>, Verdict> {
-    let decides = step.index.is_none() && step.when.is_some();
-    if !step.templated && !decides && !step.is_to_fan_out() {
-        return Ok(None);
+    context: &Context,
+) -> Stage<Option<Envelope>> {
+    // An item of a list does not evaluate the condition again.
+    let condition = step.when.as_ref().filter(|_| step.index.is_none());
+    if !step.templated && condition.is_none() && !step.is_to_fan_out() {
+        return ControlFlow::Continue(None);
     }
-    let scope = scope(step, deps).await?;
-    if let Some(condition) = step.when.as_ref().filter(|_| decides)
-        && !scope.holds(condition).map_err(|wrong| bad(step, &wrong))?
+    let scope = load_scope(step, context).await?;
+    let invalid = |error: TemplateError| invalid_template(step, &error);
+    if let Some(condition) = condition
+        && !scope.holds(condition).map_err(invalid).or_dispose()?
     {
-        return Err(Verdict::Cancelled {
+        return ControlFlow::Break(Disposition::Cancelled {
             reason: SKIPPED,
-            error: format!("its condition does not hold: {condition}"),
+            error: format!("condition not met: {condition}"),
         });
     }
     if let Some(list) = step.foreach.as_ref().filter(|_| step.is_to_fan_out()) {
-        let items = scope.list(list).map_err(|wrong| bad(step, &wrong))?;
-        return Err(expand(job, step, items, deps).await);
+        let items = scope.list(list).map_err(invalid).or_dispose()?;
+        return ControlFlow::Break(fan_out(job, step, items, context).await);
     }
     if !step.templated {
-        return Ok(None);
+        return ControlFlow::Continue(None);
     }
-    let filled = render_envelope(envelope, &scope).map_err(|wrong| bad(step, &wrong))?;
-    check_size(step, &filled, deps)?;
-    Ok(Some(filled))
+    let rendered = render_envelope(envelope, &scope)
+        .map_err(invalid)
+        .or_dispose()?;
+    check_size(step, &rendered, context).or_dispose()?;
+    ControlFlow::Continue(Some(rendered))
 }
 
-/// What is filled in may be as large as a message.
-fn check_size(step: &StepRef, envelope: &Envelope, deps: &Deps) -> Result<(), Verdict> {
-    let most = deps.policy().config.limits.max_bytes;
+/// Replaces a step by its items.
+async fn fan_out(job: &Job, step: &StepRef, items: Vec<Value>, context: &Context) -> Disposition {
+    let now = context.clock.now();
+    let checkpoints: Vec<String> = (0_u32..)
+        .zip(items)
+        .map(|(index, item)| {
+            let reference = StepRef {
+                index: Some(index),
+                item: Some(item),
+                ..step.clone()
+            };
+            let id = step.chain.job(&Instance::item(step.name.clone(), index));
+            to_json(&Resume {
+                step: Some(Box::new(reference)),
+                ..Resume::fresh(id, now)
+            })
+        })
+        .collect();
+    tracing::debug!(chain = %step.chain, step = %step.name, items = checkpoints.len(), "step fanned out");
+    // If the fence is lost, another worker fans the step out.
+    let _fence = retry_until_answered("fan out step", || {
+        context
+            .broker
+            .expand_step(&job.delivery, &step.chain, &step.name, &checkpoints)
+    })
+    .await;
+    Disposition::Gone
+}
+
+/// Rendered texts may be as large as a message.
+fn check_size(step: &StepRef, envelope: &Envelope, context: &Context) -> Result<(), Discard> {
+    let limit = context.policy().config.limits.max_bytes;
     let texts = envelope
         .messages
         .iter()
         .map(|message| message.content.len());
     let size: usize = texts.sum::<usize>() + envelope.system.as_ref().map_or(0, String::len);
-    if size <= most {
+    if size <= limit {
         return Ok(());
     }
     let error = format!(
-        "step `{}`: with the answers filled in its texts have {size} bytes; at most {most} are allowed \
-         (`limits.max_message_bytes`): use `.summary`, or a field of `.json`",
+        "step `{}`: the rendered texts have {size} bytes; at most {limit} are allowed \
+         (`limits.max_message_bytes`): use `.summary` or a field of `.json`",
         step.name
     );
-    Err(Discard::new(MalformedCode::TooLarge.as_str(), error).into())
+    Err(Discard::new(MalformedCode::TooLarge.as_str(), error))
 }
 
-fn bad(step: &StepRef, wrong: &TemplateError) -> Verdict {
-    Discard::new(BAD_TEMPLATE, format!("step `{}`: {wrong}", step.name)).into()
+fn invalid_template(step: &StepRef, error: &TemplateError) -> Discard {
+    Discard::new(BAD_TEMPLATE, format!("step `{}`: {error}", step.name))
 }

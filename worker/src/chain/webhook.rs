@@ -1,74 +1,85 @@
-//! The end of a chain, told to its producer's webhook. A job like any other, but that no model answers: it
-//! survives its worker, it is tried again, and it is a dead letter when nobody takes it.
+//! Notifies the webhook of a chain that has ended. The notification is a job, but no model answers it: it
+//! survives its worker, it is retried, and it becomes a dead letter if the webhook never accepts it.
 
-use std::time::Duration;
-
+use chrono::{DateTime, Utc};
 use longshore_protocol::chain::StepRef;
 use longshore_service::webhook::WebhookError;
 
 use crate::{
-    deps::Deps,
+    backoff::{WEBHOOK, retry_until_answered},
+    context::Context,
+    disposition::{Discard, Disposition, WaitsFor},
     job::Job,
-    patience::patiently,
-    verdict::{Discard, Verdict, Wait},
 };
 
 /// Why it is given up.
 const WEBHOOK_FAILED: &str = "webhook_failed";
 
-/// Under which its tries are counted in the job's memory.
-const TRIES: &str = "webhook";
+/// The key under which the checkpoint counts its attempts.
+const ATTEMPTS_KEY: &str = "webhook";
 
-/// Tries in all: with waits that double from 2 s to at most 10 minutes, about an hour.
-const MOST_TRIES: u32 = 13;
+/// The most attempts. With the delays of [`WEBHOOK`], they take about an hour.
+const MAX_ATTEMPTS: u32 = 13;
 
-/// The wait after the first.
-const FIRST_WAIT: Duration = Duration::from_secs(2);
+/// A notification to send.
+pub(crate) struct Webhook {
+    step: Box<StepRef>,
+    address: String,
+}
 
-/// The longest.
-const LONGEST_WAIT: Duration = Duration::from_mins(10);
+impl Webhook {
+    /// The notification that the job is to send, if it is such a job.
+    pub(crate) fn to_notify(job: &Job) -> Option<Self> {
+        let progress = job.progress();
+        let step = progress.checkpoint.step.as_ref()?;
+        let address = step.webhook.clone()?;
+        Some(Self {
+            step: step.clone(),
+            address,
+        })
+    }
 
-/// Tells a webhook that the chain has ended.
-pub(crate) async fn tell(job: &Job, step: &StepRef, address: &str, deps: &Deps) -> Verdict {
-    let outcome = patiently("read a chain's outcome", || {
-        deps.broker.chain_outcome(&step.chain)
-    })
-    .await;
-    let since = job.progress().resume.enqueued_at;
-    let id = format!("{}.{}", step.chain, since.timestamp_millis());
-    let now = deps.clock.now();
-    let body = serde_json::json!({
-        "type": "chain.ended",
-        "timestamp": since,
-        "data": outcome,
-    });
-    let told = match deps.policy().config.webhooks.check(address) {
-        Ok(url) => {
-            let text = body.to_string();
-            deps.webhooks.post(&url, &id, text.as_bytes(), now).await
+    /// Sends the notification.
+    pub(crate) async fn notify(&self, job: &Job, context: &Context) -> Disposition {
+        let chain = &self.step.chain;
+        let outcome =
+            retry_until_answered("read chain outcome", || context.broker.chain_outcome(chain))
+                .await;
+        let ended_at = job.progress().checkpoint.enqueued_at;
+        let id = format!("{chain}.{}", ended_at.timestamp_millis());
+        let now = context.clock.now();
+        let body = serde_json::json!({
+            "type": "chain.ended",
+            "timestamp": ended_at,
+            "data": outcome,
+        });
+        let sent = match context.policy().config.webhooks.check(&self.address) {
+            Ok(url) => {
+                let body = body.to_string();
+                context.webhooks.post(&url, &id, body.as_bytes(), now).await
+            }
+            Err(refusal) => Err(refusal.into()),
+        };
+        match sent {
+            Ok(()) => Disposition::Done,
+            Err(error) => after_failure(job, &error, now),
         }
-        Err(refusal) => Err(refusal.into()),
-    };
-    match told {
-        Ok(()) => Verdict::Done,
-        Err(error) => after(job, &error, now),
     }
 }
 
-fn after(job: &Job, error: &WebhookError, now: chrono::DateTime<chrono::Utc>) -> Verdict {
+fn after_failure(job: &Job, error: &WebhookError, now: DateTime<Utc>) -> Disposition {
     let mut progress = job.progress();
-    let tries = progress.resume.tries.entry(TRIES.to_owned()).or_default();
-    *tries += 1;
-    if !error.is_retryable() || *tries >= MOST_TRIES {
-        let text = format!("the chain's webhook was not told, in {tries} tries: {error}");
-        return Discard::new(WEBHOOK_FAILED, text).into();
+    let checkpoint = &mut progress.checkpoint;
+    let attempts = checkpoint.tries.entry(ATTEMPTS_KEY.to_owned()).or_default();
+    *attempts += 1;
+    if !error.is_retryable() || *attempts >= MAX_ATTEMPTS {
+        let error = format!("webhook not notified after {attempts} attempts: {error}");
+        return Discard::new(WEBHOOK_FAILED, error).into();
     }
-    let wait = FIRST_WAIT
-        .saturating_mul(1 << (*tries - 1).min(16))
-        .min(LONGEST_WAIT);
-    tracing::warn!(job = %progress.resume.id, "{error}; again in {wait:?}");
-    Verdict::Parked {
-        due: now + wait,
-        until: Wait::Retry,
+    let delay = WEBHOOK.nth_delay(*attempts);
+    tracing::warn!(job = %checkpoint.id, "webhook notification failed: {error}; retrying in {delay:?}");
+    Disposition::Parked {
+        due: now + delay,
+        waits_for: WaitsFor::Retry,
     }
 }

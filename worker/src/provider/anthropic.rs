@@ -1,4 +1,4 @@
-//! Anthropic's Messages.
+//! The dialect of Anthropic's Messages API.
 
 use std::borrow::Cow;
 
@@ -6,14 +6,14 @@ use http::HeaderName;
 use longshore_protocol::call::{Answer, Call, CallError, ErrorClass, FinishReason, Role, Usage};
 use serde_json::{Value, json};
 
-use super::{
-    Dialect, answer, count, failed, fields, instructions_and_turns, refused, schema, text, texts,
-    unusable,
+use super::dialect::{
+    Dialect, answer_with, billed_error, instructions_and_turns, joined_texts, json_schema,
+    present_fields, refused_answer, string_at, tokens_at, unusable_answer,
 };
 
 /// The dialect of Anthropic.
 #[derive(Debug, Clone, Copy)]
-pub struct Anthropic;
+pub(crate) struct Anthropic;
 
 impl Dialect for Anthropic {
     fn path(&self, _model: &str) -> Cow<'static, str> {
@@ -31,9 +31,9 @@ impl Dialect for Anthropic {
     fn encode(&self, call: &Call) -> Value {
         let (system, turns) = instructions_and_turns(call);
         let turn = |(role, text): &(Role, &str)| json!({"role": role, "content": text});
-        // There is no form for JSON without a schema: there the prompt alone must ask for it.
+        // The API has no setting for JSON without a schema: the prompt alone must ask for it.
         let format = |schema| json!({"format": {"type": "json_schema", "schema": schema}});
-        let body = fields([
+        let body = present_fields([
             ("model", Some(json!(call.model))),
             (
                 "max_tokens",
@@ -42,7 +42,7 @@ impl Dialect for Anthropic {
             ("messages", Some(turns.iter().map(turn).collect())),
             ("system", (!system.is_empty()).then(|| system.into())),
             ("temperature", call.temperature.map(Value::from)),
-            ("output_config", schema(call).map(format)),
+            ("output_config", json_schema(call).map(format)),
         ]);
         body.into()
     }
@@ -50,41 +50,42 @@ impl Dialect for Anthropic {
     fn decode(&self, body: Value) -> Result<Answer, CallError> {
         let usage = body.get("usage").map(usage).unwrap_or_default();
         let Some(parts) = body.get("content").and_then(Value::as_array) else {
-            return unusable("the answer has no content", usage);
+            return unusable_answer("the answer has no content", usage);
         };
-        // Only text has `text`: thinking and tool calls have other fields.
-        let output = texts(parts);
-        let finish = match text(&body, "/stop_reason").unwrap_or_default() {
+        // Only text parts have the field `text`; thinking and tool calls have others.
+        let output = joined_texts(parts);
+        let finish = match string_at(&body, "/stop_reason").unwrap_or_default() {
             "refusal" => {
-                let category = text(&body, "/stop_details/category").unwrap_or("no category given");
-                return refused(category, usage);
+                let category =
+                    string_at(&body, "/stop_details/category").unwrap_or("no category given");
+                return refused_answer(category, usage);
             }
             "model_context_window_exceeded" if output.is_empty() => {
-                let said = "the prompt fills the model's window";
-                return Err(failed(ErrorClass::ContextTooLong, said, usage));
+                let message = "the prompt fills the model's context window";
+                return Err(billed_error(ErrorClass::ContextTooLong, message, usage));
             }
             "end_turn" | "stop_sequence" => FinishReason::Stop,
             "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
             "tool_use" => FinishReason::ToolCalls,
             _ => FinishReason::Other,
         };
-        answer(&body, ("/model", "/id"), output, finish, usage)
+        answer_with(&body, ("/model", "/id"), output, finish, usage)
     }
 }
 
-/// What was used; no field includes another.
+/// The usage; no field includes another.
 pub(super) fn usage(usage: &Value) -> Usage {
-    let reasoning = count(usage, "/output_tokens_details/thinking_tokens");
-    let written = count(usage, "/cache_creation_input_tokens");
-    let five_minutes = count(usage, "/cache_creation/ephemeral_5m_input_tokens");
-    let hour = count(usage, "/cache_creation/ephemeral_1h_input_tokens");
+    let reasoning = tokens_at(usage, "/output_tokens_details/thinking_tokens");
+    let written = tokens_at(usage, "/cache_creation_input_tokens");
+    let five_minutes = tokens_at(usage, "/cache_creation/ephemeral_5m_input_tokens");
+    let hour = tokens_at(usage, "/cache_creation/ephemeral_1h_input_tokens");
     Usage {
-        input: count(usage, "/input_tokens"),
-        cached: count(usage, "/cache_read_input_tokens"),
-        // Older answers have only the sum.
+        input: tokens_at(usage, "/input_tokens"),
+        cached: tokens_at(usage, "/cache_read_input_tokens"),
+        // Older responses have only the sum.
         cache_write: written.saturating_sub(hour).max(five_minutes),
         cache_write_1h: hour,
-        output: count(usage, "/output_tokens").saturating_sub(reasoning),
+        output: tokens_at(usage, "/output_tokens").saturating_sub(reasoning),
         reasoning,
     }
 }

@@ -1,11 +1,11 @@
-//! Command-line tools as providers: a program is run for each call, without a shell.
+//! Command-line tools as providers: each call runs a program, without a shell.
 
+mod failure;
 mod output;
 mod process;
 mod prompt;
 #[cfg(test)]
 mod tests;
-mod trouble;
 
 use futures::future::BoxFuture;
 use longshore_policy::catalog::{ProviderEntry, SEEN_BY_TOOLS};
@@ -13,27 +13,30 @@ use longshore_protocol::call::{Answer, Call, CallError, ErrorClass, ProviderRoom
 use secrecy::{ExposeSecret, SecretString};
 
 use self::{
-    output::{Form, Said},
-    process::{Finished, Run},
+    output::{OutputForm, ToolOutput},
+    process::{FinishedProcess, ToolProcess},
 };
-use super::{Provider, error, unusable};
+use super::{
+    classify,
+    dialect::{Provider, unusable_answer},
+};
 
-/// A command-line tool.
-pub struct CliProvider {
+/// A command-line tool that answers calls.
+pub(crate) struct CliProvider {
     name: String,
     command: Vec<String>,
     env: Vec<(String, SecretString)>,
-    /// The values of the variables that it needs beside those of every tool.
+    /// The values of the variables that only this tool gets.
     secrets: Vec<SecretString>,
-    form: Form,
+    form: OutputForm,
 }
 
 impl CliProvider {
-    /// The tool of a provider's entry.
-    pub fn new(entry: &ProviderEntry) -> Self {
+    /// The tool of a catalog entry.
+    pub(crate) fn new(entry: &ProviderEntry) -> Self {
         Self {
             name: entry.name.to_string(),
-            form: Form::of(&entry.command),
+            form: OutputForm::from_command(&entry.command),
             command: entry.command.clone(),
             env: entry.env.clone(),
             secrets: entry
@@ -46,31 +49,34 @@ impl CliProvider {
     }
 
     async fn run(&self, call: &Call) -> Result<Answer, CallError> {
-        let prompt = prompt::whole(call);
+        let prompt = prompt::prompt_text(call);
         let finished = self.start(&call.model, &prompt).await?;
-        let said = self.form.read(&finished.stdout);
-        let failed = said.as_ref().and_then(|said| said.error.as_deref());
-        if failed.is_some() || !finished.status.success() {
-            let usage = said.as_ref().map(|said| said.usage).unwrap_or_default();
-            return Err(self.failure(&finished, failed, usage));
+        let output = self.form.parse_output(&finished.stdout);
+        let error = output.as_ref().and_then(|output| output.error.as_deref());
+        if error.is_some() || !finished.status.success() {
+            let usage = output.as_ref().map(|output| output.usage);
+            return Err(self.failure(&finished, error, usage.unwrap_or_default()));
         }
-        match said {
-            Some(said) => answer(said, self.form, &prompt),
-            None => unusable(
-                "its output is not in the form that it was asked for",
+        match output {
+            Some(output) => answer_from(output, self.form, &prompt),
+            None => unusable_answer(
+                "the output is not in the requested format",
                 Usage::default(),
             ),
         }
     }
 
-    async fn start(&self, model: &str, prompt: &str) -> Result<Finished, CallError> {
+    async fn start(&self, model: &str, prompt: &str) -> Result<FinishedProcess, CallError> {
         let Some((program, args)) = self.command.split_first() else {
-            return Err(CallError::new(ErrorClass::Internal, "it has no command"));
+            return Err(CallError::new(
+                ErrorClass::Internal,
+                "the provider has no command",
+            ));
         };
         let as_argument = args.iter().any(|arg| arg.contains(prompt::PROMPT));
-        let run = Run {
+        let process = ToolProcess {
             program,
-            // The prompt last, so that nothing in it is filled in.
+            // The prompt is inserted last, so that a placeholder in it stays as it is.
             args: args
                 .iter()
                 .map(|arg| {
@@ -81,41 +87,41 @@ impl CliProvider {
             env: &self.env,
             stdin: (!as_argument).then_some(prompt.as_bytes()),
         };
-        run.finish().await
+        process.run().await
     }
 
-    fn failure(&self, finished: &Finished, failed: Option<&str>, usage: Usage) -> CallError {
-        let in_stderr = self.form.read(&finished.stderr).and_then(|said| said.error);
-        let said = match (failed, in_stderr) {
-            (Some(said), _) => said.to_owned(),
-            (None, Some(said)) => said,
-            (None, None) => trouble::last_words(finished),
+    fn failure(&self, finished: &FinishedProcess, error: Option<&str>, usage: Usage) -> CallError {
+        let on_stderr = self.form.parse_output(&finished.stderr);
+        let message = match (error, on_stderr.and_then(|output| output.error)) {
+            (Some(error), _) => error.to_owned(),
+            (None, Some(error)) => error,
+            (None, None) => failure::last_lines(finished),
         };
-        trouble::failure(&said, finished.status, usage)
+        failure::classify_failure(&message, finished.status, usage)
     }
 }
 
-fn answer(said: Said, form: Form, prompt: &str) -> Result<Answer, CallError> {
+fn answer_from(output: ToolOutput, form: OutputForm, prompt: &str) -> Result<Answer, CallError> {
     let usage = match form {
-        Form::Plain => estimate(prompt, &said.output),
-        _ => said.usage,
+        OutputForm::Plain => estimated_usage(prompt, &output.text),
+        _ => output.usage,
     };
-    if said.output.trim().is_empty() {
-        return unusable("the answer has no text", usage);
+    if output.text.trim().is_empty() {
+        return unusable_answer("the answer has no text", usage);
     }
     Ok(Answer {
-        output: said.output,
-        finish_reason: said.finish,
+        output: output.text,
+        finish_reason: output.finish,
         usage,
-        model: said.model,
-        response_id: said.id,
-        reported_cost: said.cost,
+        model: output.model,
+        response_id: output.id,
+        reported_cost: output.cost,
         room: ProviderRoom::default(),
     })
 }
 
-/// A tool that tells no counts: about four bytes a token, as English text has.
-fn estimate(prompt: &str, output: &str) -> Usage {
+/// The usage of a tool that reports none: about four bytes a token, as in English text.
+fn estimated_usage(prompt: &str, output: &str) -> Usage {
     let tokens = |text: &str| u64::try_from(text.len().div_ceil(4)).unwrap_or(u64::MAX);
     Usage {
         input: tokens(prompt),
@@ -127,20 +133,20 @@ fn estimate(prompt: &str, output: &str) -> Usage {
 impl Provider for CliProvider {
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Answer, CallError>> {
         Box::pin(async move {
-            // Dropped, it kills what it started.
+            // When the future is dropped, all processes of the call are killed.
             let result = tokio::time::timeout(call.timeout, self.run(call)).await;
             let result = result.unwrap_or_else(|_| {
-                let said = format!("killed after {} s", call.timeout.as_secs_f64());
-                Err(CallError::new(ErrorClass::Timeout, said).spend(Spend::Unknown))
+                let message = format!("killed after {} s", call.timeout.as_secs_f64());
+                Err(CallError::new(ErrorClass::Timeout, message).spend(Spend::Unknown))
             });
             result.map_err(|error| {
-                let what = match error.class {
+                let summary = match error.class {
                     ErrorClass::Auth => format!("{}: Cannot be used", self.name),
-                    _ => error::what(&self.name, true, &error),
+                    _ => classify::describe(&self.name, true, &error),
                 };
                 let secrets = self.secrets.iter().map(ExposeSecret::expose_secret);
                 let secrets: Vec<&str> = secrets.collect();
-                error::explain(what, &secrets, call, error)
+                classify::explain(summary, &secrets, call, error)
             })
         })
     }

@@ -1,4 +1,4 @@
-//! Google's `generateContent`.
+//! The dialect of Google's `generateContent`.
 
 use std::borrow::Cow;
 
@@ -8,15 +8,18 @@ use longshore_protocol::call::{Answer, Call, CallError, FinishReason, Role, Usag
 use serde_json::{Value, json};
 
 use super::{
-    Dialect, Verdict, answer, count, fields, instructions_and_turns, path_segment, quirks, refused,
-    schema, text, texts, unusable,
+    dialect::{
+        Classification, Dialect, answer_with, instructions_and_turns, joined_texts, json_schema,
+        path_segment, present_fields, refused_answer, string_at, tokens_at, unusable_answer,
+    },
+    quirks,
 };
 
-const JSON: &str = "application/json";
+const JSON_MIME_TYPE: &str = "application/json";
 
 /// The dialect of Gemini.
 #[derive(Debug, Clone, Copy)]
-pub struct Gemini;
+pub(crate) struct Gemini;
 
 impl Dialect for Gemini {
     fn path(&self, model: &str) -> Cow<'static, str> {
@@ -35,17 +38,17 @@ impl Dialect for Gemini {
             json!({"role": if model { "model" } else { "user" }, "parts": [{"text": text}]})
         };
         let form = call.response_format.as_ref();
-        let form = form.and_then(|form| text(form, "/type"));
+        let form = form.and_then(|form| string_at(form, "/type"));
         let is_json = matches!(form, Some("json_schema" | "json_object"));
-        let config = fields([
+        let config = present_fields([
             ("maxOutputTokens", call.max_tokens.map(Value::from)),
             ("temperature", call.temperature.map(Value::from)),
-            ("responseMimeType", is_json.then(|| JSON.into())),
-            ("responseJsonSchema", schema(call).cloned()),
+            ("responseMimeType", is_json.then(|| JSON_MIME_TYPE.into())),
+            ("responseJsonSchema", json_schema(call).cloned()),
         ]);
         let config = (!config.is_empty()).then(|| config.into());
         let system = (!system.is_empty()).then(|| json!({"parts": [{"text": system}]}));
-        let body = fields([
+        let body = present_fields([
             ("contents", Some(turns.iter().map(turn).collect())),
             ("systemInstruction", system),
             ("generationConfig", config),
@@ -55,41 +58,43 @@ impl Dialect for Gemini {
 
     fn decode(&self, body: Value) -> Result<Answer, CallError> {
         let usage = body.get("usageMetadata").map(usage).unwrap_or_default();
-        if let Some(reason) = text(&body, "/promptFeedback/blockReason") {
-            return refused(format!("prompt blocked: {reason}"), usage);
+        if let Some(reason) = string_at(&body, "/promptFeedback/blockReason") {
+            return refused_answer(format!("prompt blocked: {reason}"), usage);
         }
         let Some(candidate) = body.pointer("/candidates/0") else {
-            return unusable("the answer has no candidates", usage);
+            return unusable_answer("the answer has no candidates", usage);
         };
         let parts = candidate.pointer("/content/parts");
         let parts = || parts.and_then(Value::as_array).into_iter().flatten();
-        let finish = match text(candidate, "/finishReason").unwrap_or_default() {
-            reason if quirks::GOOGLE_REFUSES.contains(&reason) => return refused(reason, usage),
-            // It says STOP where it calls a tool, too.
+        let finish = match string_at(candidate, "/finishReason").unwrap_or_default() {
+            reason if quirks::GEMINI_REFUSALS.contains(&reason) => {
+                return refused_answer(reason, usage);
+            }
+            // The reason is STOP for a tool call, too.
             _ if parts().any(|part| part.get("functionCall").is_some()) => FinishReason::ToolCalls,
             "STOP" => FinishReason::Stop,
             "MAX_TOKENS" => FinishReason::Length,
             _ => FinishReason::Other,
         };
         let thought = |part: &&Value| part.get("thought").and_then(Value::as_bool) == Some(true);
-        let output = texts(parts().filter(|part| !thought(part)));
+        let output = joined_texts(parts().filter(|part| !thought(part)));
         let names = ("/modelVersion", "/responseId");
-        answer(&body, names, output, finish, usage)
+        answer_with(&body, names, output, finish, usage)
     }
 
-    fn classify(&self, status: u16, error: &Value, now: DateTime<Utc>) -> Option<Verdict> {
-        quirks::google(status, error, now)
+    fn classify(&self, status: u16, error: &Value, now: DateTime<Utc>) -> Option<Classification> {
+        quirks::classify_google(status, error, now)
     }
 }
 
 fn usage(usage: &Value) -> Usage {
-    let cached = count(usage, "/cachedContentTokenCount");
-    let prompt = count(usage, "/promptTokenCount").saturating_sub(cached);
+    let cached = tokens_at(usage, "/cachedContentTokenCount");
+    let prompt = tokens_at(usage, "/promptTokenCount").saturating_sub(cached);
     Usage {
-        input: prompt + count(usage, "/toolUsePromptTokenCount"),
+        input: prompt + tokens_at(usage, "/toolUsePromptTokenCount"),
         cached,
-        output: count(usage, "/candidatesTokenCount"),
-        reasoning: count(usage, "/thoughtsTokenCount"),
+        output: tokens_at(usage, "/candidatesTokenCount"),
+        reasoning: tokens_at(usage, "/thoughtsTokenCount"),
         ..Usage::default()
     }
 }

@@ -1,4 +1,4 @@
-//! One call over HTTP: everything that is the same for all dialects.
+//! Calls over HTTP: what all dialects share.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -10,42 +10,48 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
-use super::{Dialect, Provider, dns::Remembering, error, room, wait};
+use super::{
+    classify,
+    dialect::{Dialect, Provider},
+    dns_cache::CachingResolver,
+    rate_limits, retry_after,
+};
 
-/// The longest answer that is read.
+/// The longest answer that is read, in bytes.
 const LONGEST_ANSWER: usize = 32 << 20;
-/// As much of an error as can hold what it says.
+/// How much of an error body is read, in bytes: enough for its message.
 const LONGEST_ERROR: usize = 64 << 10;
 
-/// The HTTP client could not be made.
+/// The HTTP client cannot be created.
 #[derive(Debug, thiserror::Error)]
-#[error("no HTTP client: {0}")]
+#[error("cannot create the HTTP client: {0}")]
 pub struct ClientError(#[from] reqwest::Error);
 
 /// The client that all providers of a process share.
 ///
-/// HTTP/1.1 on purpose: over HTTP/2 all calls to a provider would share one connection and its limit
-/// of streams (often 100), and the others would wait unseen until they time out.
-pub fn client() -> Result<Client, ClientError> {
+/// It speaks HTTP/1.1: over HTTP/2 all calls to a provider would share one connection and its stream limit
+/// (often 100), and further calls would queue invisibly until they time out.
+pub(crate) fn client() -> Result<Client, ClientError> {
+    longshore_service::tls::install_crypto_provider();
     let client = Client::builder()
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
         .http1_only()
         .connect_timeout(Duration::from_secs(10))
-        // As long as models think, nothing is sent: without this, what lies between forgets us.
+        // Nothing is sent while a model thinks: keep-alive keeps proxies from dropping the connection.
         .tcp_keepalive(Duration::from_secs(30))
         .tcp_nodelay(true)
-        // Shorter than providers keep theirs, so that a call seldom meets a closing one.
+        // Shorter than the timeouts of providers, so that a call rarely meets a closing connection.
         .pool_idle_timeout(Duration::from_secs(30))
-        // The key goes where the configuration says, and nowhere else.
+        // The key is sent only to the configured address.
         .redirect(Policy::none())
         .referer(false)
-        .dns_resolver(Arc::new(Remembering::default()))
+        .dns_resolver(Arc::new(CachingResolver::default()))
         .build()?;
     Ok(client)
 }
 
-/// A provider that is asked over HTTP.
-pub struct HttpProvider {
+/// A provider that is called over HTTP.
+pub(crate) struct HttpProvider {
     name: String,
     dialect: Arc<dyn Dialect>,
     base: Url,
@@ -54,11 +60,11 @@ pub struct HttpProvider {
 }
 
 impl HttpProvider {
-    /// A provider with the name that people know it by, the dialect that it speaks, and its address.
+    /// A provider with a name for people, a dialect and an address.
     ///
-    /// A key that is only white space is no key; space around a key (a file's last line break) is
-    /// not part of it.
-    pub fn new(
+    /// White space around the key, such as the last line break of a file, is removed. An empty key
+    /// counts as no key.
+    pub(crate) fn new(
         name: String,
         dialect: Arc<dyn Dialect>,
         base_url: Url,
@@ -100,13 +106,20 @@ impl HttpProvider {
         for (name, value) in self.dialect.headers() {
             headers.insert(*name, HeaderValue::from_static(value));
         }
-        let attempt = HeaderValue::from_str(&call.attempt_id.to_string())
-            .map_err(|_| CallError::new(ErrorClass::Internal, "the attempt's id fits no header"))?;
+        let attempt = HeaderValue::from_str(&call.attempt_id.to_string()).map_err(|_| {
+            CallError::new(
+                ErrorClass::Internal,
+                "the attempt id is not a valid header value",
+            )
+        })?;
         headers.insert("idempotency-key", attempt);
         if let Some(key) = self.key() {
-            let (name, before) = self.dialect.key_header();
-            let mut value = HeaderValue::from_str(&format!("{before}{key}")).map_err(|_| {
-                CallError::new(ErrorClass::Auth, "the key has characters that no key has")
+            let (name, prefix) = self.dialect.key_header();
+            let mut value = HeaderValue::from_str(&format!("{prefix}{key}")).map_err(|_| {
+                CallError::new(
+                    ErrorClass::Auth,
+                    "the key contains characters that a header cannot carry",
+                )
             })?;
             value.set_sensitive(true);
             headers.insert(name, value);
@@ -119,35 +132,46 @@ impl HttpProvider {
             .map_err(|error| CallError::new(ErrorClass::Internal, error.to_string()))?;
         let mut request = Request::new(http::Method::POST, self.url(&call.model));
         *request.headers_mut() = self.headers(call)?;
-        // Wrapped, it cannot be copied, and so is freed once it is sent: not held, thousands at a
-        // time, for as long as the models think.
+        // A wrapped body cannot be cloned for a retry, so that it is freed once it is sent, and not held by
+        // thousands of calls while models think.
         *request.body_mut() = Some(Body::wrap(Body::from(body)));
         Ok(request)
     }
 
     async fn exchange(&self, request: Request) -> Result<Answer, CallError> {
-        let mut response = self.client.execute(request).await.map_err(broken)?;
+        let mut response = self
+            .client
+            .execute(request)
+            .await
+            .map_err(connection_error)?;
         let status = response.status().as_u16();
         if !response.status().is_success() {
-            // An error that cannot be read is still the error that its status says.
-            let body = read(&mut response, LONGEST_ERROR).await.unwrap_or_default();
+            // If the body cannot be read, the status still classifies the error.
+            let body = read_body(&mut response, LONGEST_ERROR)
+                .await
+                .unwrap_or_default();
             let body = serde_json::from_slice(&body).unwrap_or_default();
-            return Err(error::from_status(
+            return Err(classify::classify_response(
                 &*self.dialect,
                 status,
                 response.headers(),
                 &body,
             ));
         }
-        let room = room::read(response.headers(), wait::clock(response.headers()));
-        let told = |error| CallError { room, ..error };
-        let body = read(&mut response, LONGEST_ANSWER).await.map_err(told)?;
+        let room = rate_limits::read_room(
+            response.headers(),
+            retry_after::provider_time(response.headers()),
+        );
+        let with_room = |error| CallError { room, ..error };
+        let body = read_body(&mut response, LONGEST_ANSWER)
+            .await
+            .map_err(with_room)?;
         drop(response);
         match self.decode(&body) {
             Ok(answer) => Ok(Answer { room, ..answer }),
             Err(error) => Err(CallError {
                 status: Some(status),
-                ..told(error)
+                ..with_room(error)
             }),
         }
     }
@@ -157,15 +181,22 @@ impl HttpProvider {
         let body: Value = serde_json::from_slice(body).map_err(|_| {
             CallError::new(ErrorClass::BadOutput, "the answer is not JSON").spend(Spend::Unknown)
         })?;
-        if error::is_error(&body) {
-            return Err(error::in_band(&*self.dialect, &body, Usage::default()));
+        if classify::is_error(&body) {
+            return Err(classify::classify_in_band(
+                &*self.dialect,
+                &body,
+                Usage::default(),
+            ));
         }
         let answer = Answer {
             reported_cost,
             ..self.dialect.decode(body)?
         };
         if answer.usage == Usage::default() {
-            tracing::warn!(provider = self.name, "an answer came without its usage");
+            tracing::warn!(
+                provider = self.name,
+                "answer without usage: its cost is recorded as zero"
+            );
         }
         Ok(answer)
     }
@@ -179,30 +210,30 @@ impl Provider for HttpProvider {
                 Err(error) => Ok(Err(error)),
             };
             let result = exchange.unwrap_or_else(|_| {
-                let said = format!("waited {} s", call.timeout.as_secs_f64());
-                Err(CallError::new(ErrorClass::Timeout, said).spend(Spend::Unknown))
+                let message = format!("waited {} s", call.timeout.as_secs_f64());
+                Err(CallError::new(ErrorClass::Timeout, message).spend(Spend::Unknown))
             });
             result.map_err(|error| {
                 let key = self.key();
-                let what = error::what(&self.name, key.is_some(), &error);
-                error::explain(what, key.as_slice(), call, error)
+                let summary = classify::describe(&self.name, key.is_some(), &error);
+                classify::explain(summary, key.as_slice(), call, error)
             })
         })
     }
 }
 
-async fn read(response: &mut Response, limit: usize) -> Result<Vec<u8>, CallError> {
+async fn read_body(response: &mut Response, limit: usize) -> Result<Vec<u8>, CallError> {
     let too_long = || {
-        let said = format!("the answer is longer than {} MiB", LONGEST_ANSWER >> 20);
-        CallError::new(ErrorClass::BadOutput, said).spend(Spend::Unknown)
+        let message = format!("the answer is longer than {} MiB", LONGEST_ANSWER >> 20);
+        CallError::new(ErrorClass::BadOutput, message).spend(Spend::Unknown)
     };
     let announced = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
     if announced > limit {
         return Err(too_long());
     }
-    // What is announced is not yet there: memory follows what comes.
+    // The announced length is not trusted: memory grows with what arrives.
     let mut body = Vec::with_capacity(announced.min(LONGEST_ERROR));
-    while let Some(chunk) = response.chunk().await.map_err(broken)? {
+    while let Some(chunk) = response.chunk().await.map_err(connection_error)? {
         if body.len() + chunk.len() > limit {
             return Err(too_long());
         }
@@ -211,9 +242,9 @@ async fn read(response: &mut Response, limit: usize) -> Result<Vec<u8>, CallErro
     Ok(body)
 }
 
-/// A failure of the connection. Before the request left, nothing can have been spent; after that,
-/// nobody knows.
-fn broken(error: reqwest::Error) -> CallError {
+/// The error for a failed connection. Before the request was sent, it cost nothing; afterwards its cost is
+/// unknown.
+fn connection_error(error: reqwest::Error) -> CallError {
     let (connect, timeout) = (error.is_connect(), error.is_timeout());
     let error = error.without_url();
     let mut deepest: &dyn Error = &error;
@@ -225,11 +256,11 @@ fn broken(error: reqwest::Error) -> CallError {
     } else {
         ErrorClass::Network
     };
-    let before = if connect { "could not connect: " } else { "" };
+    let prefix = if connect { "could not connect: " } else { "" };
     let spend = if connect || error.is_builder() {
         Spend::Nothing
     } else {
         Spend::Unknown
     };
-    CallError::new(class, format!("{before}{deepest}")).spend(spend)
+    CallError::new(class, format!("{prefix}{deepest}")).spend(spend)
 }

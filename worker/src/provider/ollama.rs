@@ -1,4 +1,4 @@
-//! Ollama's own chat.
+//! The dialect of Ollama's chat API.
 
 use std::borrow::Cow;
 
@@ -6,11 +6,13 @@ use http::{HeaderName, header};
 use longshore_protocol::call::{Answer, Call, CallError, FinishReason, Usage};
 use serde_json::{Value, json};
 
-use super::{Dialect, answer, count, fields, schema, text, unusable};
+use super::dialect::{
+    Dialect, answer_with, json_schema, present_fields, string_at, tokens_at, unusable_answer,
+};
 
 /// The dialect of Ollama.
 #[derive(Debug, Clone, Copy)]
-pub struct Ollama;
+pub(crate) struct Ollama;
 
 impl Dialect for Ollama {
     fn path(&self, _model: &str) -> Cow<'static, str> {
@@ -26,16 +28,16 @@ impl Dialect for Ollama {
         let system = system.map(|text| json!({"role": "system", "content": text}));
         let messages = system.chain(call.messages.iter().map(|message| json!(message)));
         let form = call.response_format.as_ref();
-        let format = match form.and_then(|form| text(form, "/type")) {
-            Some("json_schema") => schema(call).cloned(),
+        let format = match form.and_then(|form| string_at(form, "/type")) {
+            Some("json_schema") => json_schema(call).cloned(),
             Some("json_object") => Some("json".into()),
             _ => None,
         };
-        let options = fields([
+        let options = present_fields([
             ("num_predict", call.max_tokens.map(Value::from)),
             ("temperature", call.temperature.map(Value::from)),
         ]);
-        let body = fields([
+        let body = present_fields([
             ("model", Some(json!(call.model))),
             ("messages", Some(messages.collect())),
             ("stream", Some(false.into())),
@@ -46,23 +48,23 @@ impl Dialect for Ollama {
     }
 
     fn decode(&self, body: Value) -> Result<Answer, CallError> {
-        // Of a prompt that is still in its memory there may be no count.
+        // A cached prompt may have no count.
         let usage = Usage {
-            input: count(&body, "/prompt_eval_count"),
-            output: count(&body, "/eval_count"),
+            input: tokens_at(&body, "/prompt_eval_count"),
+            output: tokens_at(&body, "/eval_count"),
             ..Usage::default()
         };
         if body.get("message").is_none() {
-            return unusable("the answer has no message", usage);
+            return unusable_answer("the answer has no message", usage);
         }
         let tools = body.pointer("/message/tool_calls");
-        let finish = match text(&body, "/done_reason").unwrap_or_default() {
+        let finish = match string_at(&body, "/done_reason").unwrap_or_default() {
             _ if tools.is_some() => FinishReason::ToolCalls,
             "stop" => FinishReason::Stop,
             "length" => FinishReason::Length,
             _ => FinishReason::Other,
         };
-        let output = text(&body, "/message/content").unwrap_or_default();
-        answer(&body, ("/model", "/id"), output.to_owned(), finish, usage)
+        let output = string_at(&body, "/message/content").unwrap_or_default();
+        answer_with(&body, ("/model", "/id"), output.to_owned(), finish, usage)
     }
 }

@@ -1,4 +1,4 @@
-//! Chat Completions, as OpenAI and most others speak it.
+//! The dialect of OpenAI's Chat Completions, which most other providers share.
 
 use std::borrow::Cow;
 
@@ -11,12 +11,17 @@ use longshore_protocol::{
 use serde_json::{Value, json};
 
 use super::{
-    Dialect, Service, Verdict, answer, count, error, fields, quirks, refused, text, texts, unusable,
+    classify,
+    dialect::{
+        Classification, Dialect, answer_with, joined_texts, present_fields, refused_answer,
+        string_at, tokens_at, unusable_answer,
+    },
+    quirks::{self, Service},
 };
 
-/// The dialect of OpenAI and of those who took it over.
+/// The dialect of OpenAI and of compatible services.
 #[derive(Debug, Clone, Copy)]
-pub struct OpenAi(pub Service);
+pub(crate) struct OpenAi(pub(crate) Service);
 
 impl Dialect for OpenAi {
     fn path(&self, _model: &str) -> Cow<'static, str> {
@@ -30,13 +35,13 @@ impl Dialect for OpenAi {
     fn encode(&self, call: &Call) -> Value {
         let system = call.system.iter();
         let system = system.map(|text| json!({"role": "system", "content": text}));
-        // OpenAI's newer models refuse `max_tokens`; many others know nothing else.
+        // OpenAI's newer models reject `max_tokens`; many other services know only that.
         let limit = match self.0 {
             Service::OpenAi => "max_completion_tokens",
             Service::Xai | Service::OpenRouter | Service::Other => "max_tokens",
         };
         let messages = system.chain(call.messages.iter().map(|message| json!(message)));
-        Value::Object(fields([
+        Value::Object(present_fields([
             ("model", Some(json!(call.model))),
             ("messages", Some(messages.collect())),
             (limit, call.max_tokens.map(Value::from)),
@@ -46,23 +51,23 @@ impl Dialect for OpenAi {
     }
 
     fn decode(&self, mut body: Value) -> Result<Answer, CallError> {
-        quirks::check(&body)?;
+        quirks::check_minimax(&body)?;
         let usage = body
             .get("usage")
             .map(|usage| self.usage(usage))
             .unwrap_or_default();
         let Some(mut choice) = body.pointer_mut("/choices/0").map(Value::take) else {
-            return unusable("the answer has no choices", usage);
+            return unusable_answer("the answer has no choices", usage);
         };
-        // OpenRouter: the provider behind it failed in the middle.
-        if error::is_error(&choice) {
-            return Err(error::in_band(self, &choice, usage));
+        // OpenRouter: the provider behind it failed during the answer.
+        if classify::is_error(&choice) {
+            return Err(classify::classify_in_band(self, &choice, usage));
         }
-        if let Some(refusal) = text(&choice, "/message/refusal") {
-            return refused(refusal, usage);
+        if let Some(refusal) = string_at(&choice, "/message/refusal") {
+            return refused_answer(refusal, usage);
         }
-        let finish = match text(&choice, "/finish_reason").unwrap_or_default() {
-            filter @ "content_filter" => return refused(filter, usage),
+        let finish = match string_at(&choice, "/finish_reason").unwrap_or_default() {
+            filter @ "content_filter" => return refused_answer(filter, usage),
             "stop" => FinishReason::Stop,
             "length" => FinishReason::Length,
             "tool_calls" | "function_call" => FinishReason::ToolCalls,
@@ -70,36 +75,38 @@ impl Dialect for OpenAi {
         };
         let output = match choice.pointer_mut("/message/content").map(Value::take) {
             Some(Value::String(whole)) => whole,
-            Some(Value::Array(parts)) => texts(&parts),
+            Some(Value::Array(parts)) => joined_texts(&parts),
             _ => String::new(),
         };
-        answer(&body, ("/model", "/id"), output, finish, usage)
+        answer_with(&body, ("/model", "/id"), output, finish, usage)
     }
 
     fn reported_cost(&self, body: &[u8]) -> Option<Usd> {
         self.0.reported_cost(body)
     }
 
-    fn classify(&self, status: u16, error: &Value, now: DateTime<Utc>) -> Option<Verdict> {
-        quirks::zhipu(error, now)
-            .or_else(|| quirks::google(status, error, now))
-            .or_else(|| quirks::open_router(error, now))
+    fn classify(&self, status: u16, error: &Value, now: DateTime<Utc>) -> Option<Classification> {
+        quirks::classify_zhipu(error, now)
+            .or_else(|| quirks::classify_google(status, error, now))
+            .or_else(|| quirks::classify_open_router(error, now))
     }
 }
 
 impl OpenAi {
     fn usage(self, usage: &Value) -> Usage {
-        let [total, prompt, completion] =
-            ["/total_tokens", "/prompt_tokens", "/completion_tokens"].map(|at| count(usage, at));
-        let cached = quirks::cached(usage);
-        let cache_write = count(usage, "/prompt_tokens_details/cache_write_tokens");
-        let reasoning = count(usage, "/completion_tokens_details/reasoning_tokens");
-        let beside = self.0.thinks_beside(total, prompt, completion, reasoning);
+        let [total, prompt, completion] = ["/total_tokens", "/prompt_tokens", "/completion_tokens"]
+            .map(|at| tokens_at(usage, at));
+        let cached = quirks::cached_tokens(usage);
+        let cache_write = tokens_at(usage, "/prompt_tokens_details/cache_write_tokens");
+        let reasoning = tokens_at(usage, "/completion_tokens_details/reasoning_tokens");
+        let excludes_thinking = self
+            .0
+            .excludes_thinking(total, prompt, completion, reasoning);
         Usage {
             input: prompt.saturating_sub(cached + cache_write),
             cached,
             cache_write,
-            output: completion.saturating_sub(if beside { 0 } else { reasoning }),
+            output: completion.saturating_sub(if excludes_thinking { 0 } else { reasoning }),
             reasoning,
             ..Usage::default()
         }

@@ -1,4 +1,4 @@
-//! A wait before each call, for services that dislike machines.
+//! A random delay before each call, for services that object to automated calls.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,17 +6,17 @@ use futures::future::BoxFuture;
 use longshore_policy::catalog::Pace;
 use longshore_protocol::call::{Answer, Call, CallError};
 
-use super::Provider;
+use super::dialect::Provider;
 
-/// A provider that is asked after a random wait. The call's time begins after it.
-pub struct Paced {
+/// A provider that is called after a random delay. The time limit of the call starts after the delay.
+pub(crate) struct Paced {
     provider: Arc<dyn Provider>,
     pace: Pace,
 }
 
 impl Paced {
-    /// Waits before each call of `provider`.
-    pub fn new(provider: Arc<dyn Provider>, pace: Pace) -> Self {
+    /// Delays each call of `provider`.
+    pub(crate) fn new(provider: Arc<dyn Provider>, pace: Pace) -> Self {
         Self { provider, pace }
     }
 }
@@ -24,14 +24,14 @@ impl Paced {
 impl Provider for Paced {
     fn call<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Answer, CallError>> {
         Box::pin(async move {
-            tokio::time::sleep(wait(self.pace, rand::random())).await;
+            tokio::time::sleep(random_delay(self.pace, rand::random())).await;
             self.provider.call(call).await
         })
     }
 }
 
-/// A wait; `luck` of 0 to 1 is the part of what is between the two.
-fn wait(pace: Pace, luck: f64) -> Duration {
+/// A delay between both limits, by `luck` from 0 to 1.
+fn random_delay(pace: Pace, luck: f64) -> Duration {
     pace.min + pace.max.saturating_sub(pace.min).mul_f64(luck)
 }
 
@@ -44,32 +44,32 @@ mod tests {
     use super::*;
     use crate::provider::tests::call;
 
-    struct Now;
+    struct Failing;
 
-    impl Provider for Now {
+    impl Provider for Failing {
         fn call<'a>(&'a self, _call: &'a Call) -> BoxFuture<'a, Result<Answer, CallError>> {
-            Box::pin(async { Err(CallError::new(ErrorClass::Overloaded, "asked")) })
+            Box::pin(async { Err(CallError::new(ErrorClass::Overloaded, "called")) })
         }
     }
 
     #[test]
-    fn waits_are_between_the_two() {
+    fn delays_are_between_both_limits() {
         let seconds = Duration::from_secs;
         let pace = Pace {
             min: seconds(1),
             max: seconds(10),
         };
         assert_eq!(
-            [0.0, 0.5, 1.0].map(|luck| wait(pace, luck)),
+            [0.0, 0.5, 1.0].map(|luck| random_delay(pace, luck)),
             [seconds(1), Duration::from_millis(5500), seconds(10)]
         );
     }
 
     #[tokio::test]
-    async fn the_call_follows_the_wait_and_has_its_own_time() {
+    async fn the_time_limit_of_the_call_starts_after_the_delay() {
         let wait = Duration::from_millis(60);
         let provider = Paced::new(
-            Arc::new(Now),
+            Arc::new(Failing),
             Pace {
                 min: wait,
                 max: wait,
@@ -78,7 +78,7 @@ mod tests {
         let mut call = call();
         call.timeout = Duration::from_millis(1);
         let start = Instant::now();
-        assert_eq!(provider.call(&call).await.unwrap_err().message, "asked");
+        assert_eq!(provider.call(&call).await.unwrap_err().message, "called");
         assert!(start.elapsed() >= wait);
     }
 }

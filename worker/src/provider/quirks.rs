@@ -1,4 +1,4 @@
-//! What only some providers do, or do in their own way.
+//! What single services do differently from others with the same dialect.
 
 use std::time::Duration;
 
@@ -10,25 +10,29 @@ use longshore_protocol::{
 };
 use serde_json::Value;
 
-use super::{Verdict, cost, count, error, text, wait};
+use super::{
+    classify,
+    dialect::{Classification, string_at, tokens_at},
+    reported_cost, retry_after,
+};
 
-/// Whose service it is, where that changes what is sent or what its figures mean.
+/// The service, where it changes the request or the meaning of figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Service {
+pub(crate) enum Service {
     /// OpenAI itself.
     OpenAi,
     /// xAI.
     Xai,
     /// `OpenRouter`.
     OpenRouter,
-    /// Any other that took over OpenAI's dialect.
+    /// Any other service with OpenAI's dialect.
     Other,
 }
 
 impl Service {
-    /// The service of a provider of this name at this host. What calls itself OpenAI elsewhere is a
-    /// gateway, and need not know what OpenAI knows.
-    pub fn of(provider: &str, host: Option<&str>) -> Self {
+    /// The service of the provider with this name at this host. A provider called `openai` at another host
+    /// is a gateway, which may not support what OpenAI does.
+    pub(crate) fn identify(provider: &str, host: Option<&str>) -> Self {
         match (provider, host) {
             (_, Some("api.openai.com")) => Self::OpenAi,
             ("xai", _) | (_, Some("api.x.ai")) => Self::Xai,
@@ -37,19 +41,19 @@ impl Service {
         }
     }
 
-    /// What it says that an answer cost. `OpenRouter` counts in dollars, xAI in ticks, of which a
-    /// dollar has 10^10 (docs.x.ai, "Cost Tracking").
+    /// The cost that it reports for an answer: `OpenRouter` in dollars, xAI in ticks of 10^-10 dollars
+    /// (docs.x.ai, "Cost Tracking").
     pub(super) fn reported_cost(self, body: &[u8]) -> Option<Usd> {
         match self {
-            Self::OpenRouter => cost::dollars(body, &["usage", "cost"], 0),
-            Self::Xai => cost::dollars(body, &["usage", "cost_in_usd_ticks"], 10),
+            Self::OpenRouter => reported_cost::dollars_at(body, &["usage", "cost"], 0),
+            Self::Xai => reported_cost::dollars_at(body, &["usage", "cost_in_usd_ticks"], 10),
             Self::OpenAi | Self::Other => None,
         }
     }
 
-    /// Whether thinking is counted beside the completion, as xAI does, and not in it. The sum tells,
-    /// where there is one.
-    pub(super) fn thinks_beside(
+    /// Whether the completion tokens exclude the thinking tokens, as xAI's do. The total shows it, if there is
+    /// one.
+    pub(super) fn excludes_thinking(
         self,
         total: u64,
         prompt: u64,
@@ -63,16 +67,16 @@ impl Service {
     }
 }
 
-/// The cached part of a prompt, where OpenAI counts it, where `DeepSeek` does, or at the top.
-pub(super) fn cached(usage: &Value) -> u64 {
-    let first = count(usage, "/prompt_tokens_details/cached_tokens");
+/// The cached tokens of a prompt: in the field of OpenAI, of `DeepSeek` or of Moonshot.
+pub(super) fn cached_tokens(usage: &Value) -> u64 {
+    let first = tokens_at(usage, "/prompt_tokens_details/cached_tokens");
     first
-        .max(count(usage, "/prompt_cache_hit_tokens"))
-        .max(count(usage, "/cached_tokens"))
+        .max(tokens_at(usage, "/prompt_cache_hit_tokens"))
+        .max(tokens_at(usage, "/cached_tokens"))
 }
 
-/// The ends of a Gemini answer that are refusals.
-pub(super) const GOOGLE_REFUSES: [&str; 8] = [
+/// The finish reasons of Gemini that are refusals.
+pub(super) const GEMINI_REFUSALS: [&str; 8] = [
     "SAFETY",
     "RECITATION",
     "BLOCKLIST",
@@ -83,8 +87,8 @@ pub(super) const GOOGLE_REFUSES: [&str; 8] = [
     "IMAGE_RECITATION",
 ];
 
-/// `MiniMax` says with status 200 that it failed.
-pub(super) fn check(body: &Value) -> Result<(), CallError> {
+/// Detects errors of `MiniMax`, which have status 200.
+pub(super) fn check_minimax(body: &Value) -> Result<(), CallError> {
     let code = body
         .pointer("/base_resp/status_code")
         .and_then(Value::as_i64);
@@ -99,18 +103,18 @@ pub(super) fn check(body: &Value) -> Result<(), CallError> {
         Some(2013) => ErrorClass::BadRequest,
         Some(_) => ErrorClass::Overloaded,
     };
-    // A timeout, or output that was held back (1027), may come after work.
+    // A timeout or withheld output (1027) may be billed.
     let spend = match code {
         Some(1001 | 1027) => Spend::Unknown,
-        _ => error::spend_in_band(class),
+        _ => classify::spend_in_band(class),
     };
-    let said = text(body, "/base_resp/status_msg").unwrap_or("no reason given");
-    Err(CallError::new(class, said).spend(spend))
+    let message = string_at(body, "/base_resp/status_msg").unwrap_or("no reason given");
+    Err(CallError::new(class, message).spend(spend))
 }
 
-/// Zhipu (Z.ai, GLM) answers 429 to almost everything; only the code tells what it is.
-pub(super) fn zhipu(error: &Value, now: DateTime<Utc>) -> Option<Verdict> {
-    let class = match text(error, "/code")? {
+/// Classifies errors of Zhipu (Z.ai, GLM), which have status 429 for almost everything and a code.
+pub(super) fn classify_zhipu(error: &Value, now: DateTime<Utc>) -> Option<Classification> {
+    let class = match string_at(error, "/code")? {
         "1302" | "1303" => ErrorClass::RateLimited,
         "1305" | "1312" => ErrorClass::Overloaded,
         "1113" | "1304" | "1308" | "1309" | "1310" | "1313" => ErrorClass::QuotaExhausted,
@@ -120,37 +124,41 @@ pub(super) fn zhipu(error: &Value, now: DateTime<Utc>) -> Option<Verdict> {
         _ => return None,
     };
     let retry_after = (class == ErrorClass::QuotaExhausted)
-        .then(|| flushed(text(error, "/message")?, now))
+        .then(|| zhipu_quota_reset(string_at(error, "/message")?, now))
         .flatten();
-    Some(Verdict { class, retry_after })
+    Some(Classification { class, retry_after })
 }
 
-/// When Zhipu gives a new quota: `2026-08-25 07:41:44` somewhere in what it says, in Beijing's time
-/// (github.com/dirge-code/dirge/issues/818).
-fn flushed(said: &str, now: DateTime<Utc>) -> Option<Duration> {
-    const FORM: &str = "%Y-%m-%d %H:%M:%S";
+/// How long until Zhipu's quota returns: its message contains a time such as `2026-08-25 07:41:44`, in Beijing
+/// time (github.com/dirge-code/dirge/issues/818).
+fn zhipu_quota_reset(message: &str, now: DateTime<Utc>) -> Option<Duration> {
+    const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
     let beijing = FixedOffset::east_opt(8 * 3600)?;
-    let words: Vec<&str> = said.split_whitespace().collect();
+    let words: Vec<&str> = message.split_whitespace().collect();
     let date = words.windows(2).find_map(|pair| {
         let pair = pair.join(" ");
-        NaiveDateTime::parse_from_str(pair.trim_end_matches(['.', '。']), FORM).ok()
+        NaiveDateTime::parse_from_str(pair.trim_end_matches(['.', '。']), FORMAT).ok()
     })?;
     let date = date.and_local_timezone(beijing).single()?;
-    Some(wait::until(date.to_utc(), now)).filter(|wait| !wait.is_zero())
+    Some(retry_after::duration_until(date.to_utc(), now)).filter(|wait| !wait.is_zero())
 }
 
-/// `OpenRouter` says of a budget when it begins anew.
-pub(super) fn open_router(error: &Value, now: DateTime<Utc>) -> Option<Verdict> {
-    let resets_at = text(error, "/metadata/resets_at")?;
-    Some(Verdict {
+/// Classifies exhausted budgets of `OpenRouter`, whose errors say when the budget resets.
+pub(super) fn classify_open_router(error: &Value, now: DateTime<Utc>) -> Option<Classification> {
+    let resets_at = string_at(error, "/metadata/resets_at")?;
+    Some(Classification {
         class: ErrorClass::QuotaExhausted,
-        retry_after: wait::moment(resets_at, now),
+        retry_after: retry_after::parse_reset(resets_at, now),
     })
 }
 
-/// Google's 429 tells a spent day from a busy minute only in its details, where the wait is, too; the
-/// wait that it names for a spent day is wrong.
-pub(super) fn google(status: u16, error: &Value, now: DateTime<Utc>) -> Option<Verdict> {
+/// Classifies Google's 429: only its details distinguish an exhausted day from a busy minute. They contain
+/// the wait, too, but the wait that they name for an exhausted day is wrong.
+pub(super) fn classify_google(
+    status: u16,
+    error: &Value,
+    now: DateTime<Utc>,
+) -> Option<Classification> {
     let details = error
         .get("details")
         .and_then(Value::as_array)
@@ -158,30 +166,31 @@ pub(super) fn google(status: u16, error: &Value, now: DateTime<Utc>) -> Option<V
     let violations = details
         .iter()
         .filter_map(|detail| detail.get("violations")?.as_array());
-    let per_day =
-        |violation: &Value| text(violation, "/quotaId").is_some_and(|id| id.contains("PerDay"));
+    let per_day = |violation: &Value| {
+        string_at(violation, "/quotaId").is_some_and(|id| id.contains("PerDay"))
+    };
     if violations.flatten().any(per_day) {
-        return Some(Verdict {
+        return Some(Classification {
             class: ErrorClass::QuotaExhausted,
-            retry_after: google_day(now),
+            retry_after: until_google_day_ends(now),
         });
     }
     let retry_after = details
         .iter()
-        .find_map(|detail| wait::go_duration(text(detail, "/retryDelay")?));
-    Some(Verdict {
+        .find_map(|detail| retry_after::parse_go_duration(string_at(detail, "/retryDelay")?));
+    Some(Classification {
         class: ErrorClass::RateLimited,
         retry_after,
     })
 }
 
-/// How long it is until Google's next day, which begins at midnight in California
+/// How long until Google's day ends, at midnight in California
 /// (ai.google.dev, "Rate limits").
-pub(super) fn google_day(now: DateTime<Utc>) -> Option<Duration> {
+pub(super) fn until_google_day_ends(now: DateTime<Utc>) -> Option<Duration> {
     let calendar = Calendar {
         time_zone: "America/Los_Angeles".parse().ok()?,
         ..Calendar::default()
     };
     let end = calendar.window(Period::Day, now).end?;
-    Some(wait::until(end, now))
+    Some(retry_after::duration_until(end, now))
 }

@@ -1,4 +1,4 @@
-//! The dialects against what providers really send, and the transport against a server of our own.
+//! Tests the dialects with what providers really send, and the transport with a local server.
 
 mod answers;
 mod errors;
@@ -16,7 +16,7 @@ use longshore_protocol::{
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::{Dialect, HttpProvider, client, error::from_status};
+use super::{classify::classify_response, client, dialect::Dialect, http::HttpProvider};
 
 const KEY: &str = "sk-proj-abcdefghijklmnop";
 const PROMPT: &str = "What is the capital of Norway?";
@@ -45,10 +45,10 @@ pub(crate) fn call() -> Call {
 }
 
 fn provider(dialect: impl Dialect, base: &str) -> HttpProvider {
-    provider_of(Arc::new(dialect), base)
+    provider_with(Arc::new(dialect), base)
 }
 
-fn provider_of(dialect: Arc<dyn Dialect>, base: &str) -> HttpProvider {
+fn provider_with(dialect: Arc<dyn Dialect>, base: &str) -> HttpProvider {
     HttpProvider::new(
         "OpenAI".to_owned(),
         dialect,
@@ -59,5 +59,5 @@ fn provider_of(dialect: Arc<dyn Dialect>, base: &str) -> HttpProvider {
 }
 
 fn classify(dialect: &dyn Dialect, status: u16, body: &Value) -> CallError {
-    from_status(dialect, status, &HeaderMap::new(), body)
+    classify_response(dialect, status, &HeaderMap::new(), body)
 }

@@ -70,7 +70,7 @@ impl Take {
         }
     }
 
-    /// The form that the scripts read (`shared/lua/limits.lua`).
+    /// The form that the scripts read (`shared/broker/lua/include/reservations.lua`).
     pub fn to_json(&self) -> Value {
         match self {
             Self::Rate {

@@ -20,6 +20,7 @@ pub struct Webhooks {
 
 impl Webhooks {
     pub fn new(config: LiveConfig) -> Result<Self, WebhookError> {
+        crate::tls::install_crypto_provider();
         let client = Client::builder()
             .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))

@@ -1,4 +1,4 @@
-//! What must be used and held: told by the journal alone, and by what attempts came to.
+//! Expected usage and reservations, from the journal and the usage of attempts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::scripts::room::Room;
 
-/// What a begun attempt took.
+/// The reservation of a begun attempt.
 #[derive(Debug, Clone)]
 pub(super) struct Begun {
     place: String,
@@ -26,7 +26,7 @@ enum Taken {
 }
 
 impl Begun {
-    /// What it took of each window.
+    /// The amount reserved of each window.
     pub(super) fn amount(&self) -> u64 {
         let amount = self.takes.iter().find_map(|take| match take {
             Taken::Window { amount, .. } => u64::try_from(*amount).ok(),
@@ -39,14 +39,14 @@ impl Begun {
 /// The begun attempts.
 pub(super) type Journal = BTreeMap<String, Begun>;
 
-/// What was spent, by meter: the window that is counted, and what was used in it.
+/// Usage by meter: the current window, and what was used in it.
 #[derive(Debug, Default)]
 pub(super) struct Books {
     journal: Journal,
     used: BTreeMap<String, (i64, i64)>,
 }
 
-/// The journal, as it stands in Redis.
+/// The journal in Redis.
 pub(super) async fn journal(room: &Room) -> Journal {
     let mut journal = Journal::new();
     for (place, value) in room.hash("inflight").await {
@@ -85,8 +85,8 @@ fn taken(take: &Value) -> Taken {
 }
 
 impl Books {
-    /// Enters what a step changed in the journal. `own` is the attempt that the step ended, with what it
-    /// came to; of others that ended with it, nobody knows.
+    /// Enters what a step changed in the journal. `own` is the attempt that the step ended, with its usage;
+    /// the usage of others that ended with it is unknown.
     pub(super) fn enter(&mut self, now: Journal, own: Option<(AttemptId, Spent)>) {
         for (attempt, begun) in &self.journal {
             if now.contains_key(attempt) {
@@ -128,7 +128,7 @@ impl Books {
         self.journal = now;
     }
 
-    /// What is held of a meter's window that is counted.
+    /// The amount reserved of a meter's current window.
     fn held(&self, of: &str) -> i64 {
         let counted = self.used.get(of).map(|(window, _)| *window);
         let takes = self.journal.values().flat_map(|begun| &begun.takes);
@@ -144,7 +144,7 @@ impl Books {
             .sum()
     }
 
-    /// The places of the journal that have a slot.
+    /// The entry ids of the journal that have a slot.
     fn holders(&self, of: &str) -> BTreeSet<String> {
         let has_slot = |begun: &&Begun| {
             let of_this = |take: &Taken| matches!(take, Taken::Slot(meter) if meter == of);
@@ -154,7 +154,7 @@ impl Books {
         begun.map(|begun| begun.place.clone()).collect()
     }
 
-    /// A window in Redis is as it must be, and not overrun.
+    /// Asserts that a window in Redis is as expected, and not overrun.
     pub(super) async fn check_window(&self, room: &Room, meter: &str, limit: i64) {
         let hash = room.hash(&format!("quota:{meter}")).await;
         let number = |name: &str| hash.get(name).map(|text| text.parse::<i64>().unwrap());
@@ -173,7 +173,7 @@ impl Books {
         );
     }
 
-    /// Who has places is who is journalled with one, and they are no more than there are.
+    /// Asserts that the holders of slots are those in the journal, and within the limit.
     pub(super) async fn check_slots(&self, room: &Room, meter: &str, limit: u32) {
         let holders = room.hash_keys(&format!("slots:{meter}")).await;
         assert_eq!(holders, self.holders(meter), "{meter}");

@@ -1,4 +1,4 @@
-//! Redis, the books beside it, and what the workers believe.
+//! Redis, the expected books, and the workers' beliefs.
 
 use std::time::Duration;
 
@@ -12,29 +12,29 @@ use proptest::sample::Index;
 
 use super::{
     Act, Call, Came, End, WORKERS,
+    actions::Belief,
     books::{Books, journal},
-    hands::Hand,
 };
 use crate::scripts::room::{Room, id, prompt};
 
 const NAMES: [&str; WORKERS] = ["a", "b", "c"];
 
-/// The windows that there are, and their limits.
+/// The windows and their limits.
 const WINDOWS: [(&str, u64); 3] = [("budget:b", 30), ("usd:one", 20), ("usd:two", 16)];
 
-/// The places that there are; of the second at most half of what is left of its dollars.
+/// The slots of each account; of the second at most half of what is left of its dollars.
 const SLOTS: [(&str, u32); 2] = [("slots:one", 2), ("slots:two", 3)];
 
-/// The first window's start (ms); each lasts a second, far from now.
+/// The start of the first window (ms); each lasts a second, far from now.
 const FIRST: i64 = 4_102_444_800_000;
 
-/// Redis and all the rest.
+/// Redis and the model.
 pub(super) struct World {
     room: Room,
     books: Books,
     readers: Vec<QueueReader>,
-    hands: Vec<Hand>,
-    /// The number of the window that it is.
+    beliefs: Vec<Belief>,
+    /// The number of the current window.
     window: i64,
     jobs: usize,
     ended: usize,
@@ -52,7 +52,7 @@ impl World {
             room,
             books: Books::default(),
             readers,
-            hands: Vec::new(),
+            beliefs: Vec::new(),
             window: 1,
             jobs: 0,
             ended: 0,
@@ -68,17 +68,17 @@ impl World {
         self.room.alive(NAMES[worker]).await;
         let depth = self.room.broker.depth(&self.room.queue).await.unwrap();
         if depth.available == 0 {
-            // Redis would let the read wait for up to a tenth of a second.
+            // Redis would block the read for up to 100 ms.
             return;
         }
         let wait = Duration::from_millis(1);
         let read = self.readers[worker].read(count, wait, Wanted::All).await;
         for delivered in read.unwrap() {
-            self.hands.push(hand(delivered));
+            self.beliefs.push(belief(delivered));
         }
     }
 
-    /// What a call takes.
+    /// The amounts that a call reserves.
     fn takes(&self, call: Call) -> Vec<Take> {
         let window = self.window - i64::from(call.late);
         let start = FIRST + 1000 * window;
@@ -103,80 +103,86 @@ impl World {
     }
 
     pub(super) async fn act(&mut self, who: &Index, act: Act, twice: bool) {
-        if self.hands.is_empty() {
+        if self.beliefs.is_empty() {
             return;
         }
-        let mut hand = self.hands.swap_remove(who.index(self.hands.len()));
+        let mut belief = self.beliefs.swap_remove(who.index(self.beliefs.len()));
         let begins = !matches!(act, Act::End(..));
-        // Who has an attempt does not begin another, and who has none cannot note its failure.
-        if begins == hand.attempt.is_some() && (begins || matches!(act, Act::End(End::Fail, _))) {
-            self.hands.push(hand);
+        // A worker with an attempt does not begin another, and one without cannot record its failure.
+        if begins == belief.attempt.is_some() && (begins || matches!(act, Act::End(End::Fail, _))) {
+            self.beliefs.push(belief);
             return;
         }
         let attempt = AttemptId::new();
-        let ended = hand.attempt;
-        let goes_on = self.once(&mut hand, act, attempt).await;
+        let ended = belief.attempt;
+        let goes_on = self.once(&mut belief, act, attempt).await;
         if twice {
             let before = self.room.snapshot_but_events().await;
-            self.again(&mut hand, act, attempt, ended).await;
+            self.again(&mut belief, act, attempt, ended).await;
             let after = self.room.snapshot_but_events().await;
             assert_eq!(after, before, "{act:?} once more");
         }
         if goes_on {
-            self.hands.push(hand);
+            self.beliefs.push(belief);
         }
     }
 
-    /// Whether the hand goes on with the job.
-    async fn once(&mut self, hand: &mut Hand, act: Act, attempt: AttemptId) -> bool {
+    /// Whether the belief goes on with the job.
+    async fn once(&mut self, belief: &mut Belief, act: Act, attempt: AttemptId) -> bool {
         match act {
             Act::Begin(call) => {
                 let takes = self.takes(call);
-                let goes_on = hand.begin(&self.room, attempt, &takes).await;
+                let goes_on = belief.begin(&self.room, attempt, &takes).await;
                 self.enter(None).await;
                 goes_on
             }
             Act::Reserve(one, other) => {
                 let candidates = [self.takes(one), self.takes(other)];
-                let goes_on = hand.reserve(&self.room, attempt, &candidates).await;
+                let goes_on = belief.reserve(&self.room, attempt, &candidates).await;
                 self.enter(None).await;
                 goes_on
             }
             Act::End(how, came) => {
-                let spent = hand.spent(came);
-                let spent = self.at_most_taken(hand, spent).await;
-                let done = hand.end(&self.room, how, spent).await;
-                let own = hand.attempt.filter(|_| done).map(|own| (own, spent));
+                let spent = belief.spent(came);
+                let spent = self.at_most_taken(belief, spent).await;
+                let done = belief.end(&self.room, how, spent).await;
+                let own = belief.attempt.filter(|_| done).map(|own| (own, spent));
                 self.enter(own).await;
                 self.ended += usize::from(done && matches!(how, End::Settle));
-                hand.attempt = None;
+                belief.attempt = None;
                 done && matches!(how, End::Fail)
             }
         }
     }
 
-    /// The same step, as after a lost reply.
-    async fn again(&self, hand: &mut Hand, act: Act, attempt: AttemptId, ended: Option<AttemptId>) {
+    /// Repeats the action, as after a lost reply.
+    async fn again(
+        &self,
+        belief: &mut Belief,
+        act: Act,
+        attempt: AttemptId,
+        ended: Option<AttemptId>,
+    ) {
         match act {
             Act::Begin(call) => {
-                hand.begin(&self.room, attempt, &self.takes(call)).await;
+                belief.begin(&self.room, attempt, &self.takes(call)).await;
             }
             Act::Reserve(one, other) => {
                 let candidates = [self.takes(one), self.takes(other)];
-                hand.reserve(&self.room, attempt, &candidates).await;
+                belief.reserve(&self.room, attempt, &candidates).await;
             }
             Act::End(how, came) => {
-                hand.attempt = ended;
-                hand.end(&self.room, how, hand.spent(came)).await;
-                hand.attempt = None;
+                belief.attempt = ended;
+                belief.end(&self.room, how, belief.spent(came)).await;
+                belief.attempt = None;
             }
         }
     }
 
-    /// A call costs no more than it might have.
-    async fn at_most_taken(&self, hand: &Hand, spent: Spent) -> Spent {
+    /// Limits the usage of a call to its reservation.
+    async fn at_most_taken(&self, belief: &Belief, spent: Spent) -> Spent {
         let journal = journal(&self.room).await;
-        let begun = hand
+        let begun = belief
             .attempt
             .and_then(|own| journal.get(&own.to_string()).cloned());
         match (spent, begun) {
@@ -209,14 +215,14 @@ impl World {
         self.enter(None).await;
     }
 
-    /// As if a second had passed: all gates are open, and who went and has not begun went elsewhere.
+    /// Simulates a second: all gates open, and released jobs that have not begun are gone.
     async fn a_second_passes(&self) {
-        let gates = self.room.key("gates");
+        let gates = self.room.key("lanes:due");
         let meters: Vec<String> = self.room.ask(&["ZRANGE", &gates, "0", "-1"]).await;
         for meter in meters {
             let () = self.room.ask(&["ZADD", &gates, "XX", "0", &meter]).await;
             let key = self.room.key(&format!("quota:{meter}"));
-            let () = self.room.ask(&["HSET", &key, "went_at", "0"]).await;
+            let () = self.room.ask(&["HSET", &key, "released_at", "0"]).await;
         }
     }
 
@@ -233,7 +239,7 @@ impl World {
         self.room.broker.limited(name, 0, slots).await.unwrap();
     }
 
-    /// The windows that are counted are over.
+    /// Ends the current windows.
     pub(super) async fn next_window(&mut self) {
         self.window += 1;
         for (meter, _) in WINDOWS {
@@ -244,7 +250,7 @@ impl World {
         }
     }
 
-    /// Everything is as it must be.
+    /// Asserts that everything is as expected.
     pub(super) async fn check(&self) {
         for (meter, limit) in WINDOWS {
             let limit = i64::try_from(limit).unwrap();
@@ -253,26 +259,26 @@ impl World {
         for (meter, limit) in SLOTS {
             self.books.check_slots(&self.room, meter, limit).await;
         }
-        let waiting: usize = self.room.ask(&["HLEN", &self.room.key("lane:jobs")]).await;
+        let waiting: usize = self.room.ask(&["HLEN", &self.room.key("parked")]).await;
         let standing = self.room.standing().await;
         assert_eq!(standing + waiting + self.ended, self.jobs);
         for (lane, _) in self.room.broker.lanes().await.unwrap() {
             if let Some(meter) = lane.strip_prefix("quota:") {
-                let gates = self.room.key("gates");
+                let gates = self.room.key("lanes:due");
                 let gate: Option<f64> = self.room.ask(&["ZSCORE", &gates, meter]).await;
                 assert!(gate.is_some(), "{meter} is looked at again");
             }
         }
     }
 
-    /// All workers die, the next day comes, and one worker ends all jobs: none is stuck in a lane, and
-    /// nothing stays taken.
+    /// All workers die, the next day begins, and one worker ends all jobs: none is stuck in a lane, and no
+    /// reservation is left.
     pub(super) async fn finish(mut self) {
         for worker in 0..WORKERS {
             self.kill(worker).await;
         }
         self.check().await;
-        self.hands.clear();
+        self.beliefs.clear();
         self.next_window().await;
         let call = Call {
             account: 0,
@@ -282,11 +288,11 @@ impl World {
         for _ in 0..=10 * self.jobs {
             self.let_go(100).await;
             self.read(0, 100).await;
-            for mut hand in std::mem::take(&mut self.hands) {
+            for mut belief in std::mem::take(&mut self.beliefs) {
                 let begun = Act::Reserve(call, call);
-                if self.once(&mut hand, begun, AttemptId::new()).await {
+                if self.once(&mut belief, begun, AttemptId::new()).await {
                     let settled = Act::End(End::Settle, Came::To(0));
-                    self.once(&mut hand, settled, AttemptId::new()).await;
+                    self.once(&mut belief, settled, AttemptId::new()).await;
                 }
                 self.check().await;
             }
@@ -296,11 +302,11 @@ impl World {
     }
 }
 
-fn hand(delivered: Delivered) -> Hand {
+fn belief(delivered: Delivered) -> Belief {
     let resume: Option<Resume> = delivered
         .resume
         .map(|text| serde_json::from_str(&text).unwrap());
-    Hand {
+    Belief {
         job: resume.as_ref().map_or_else(
             || JobId::of_place(&delivered.held.place),
             |resume| resume.id.clone(),

@@ -1,4 +1,4 @@
-//! Chains that are stopped, and gone on with.
+//! Stopping and resuming chains.
 
 use longshore_broker::{ChainCancelled, ChainRetried, StepOutcome};
 
@@ -6,7 +6,7 @@ use super::{Plan, WELL, chain_id};
 use crate::scripts::room::Room;
 
 #[tokio::test]
-async fn a_cancelled_chain_ends_with_what_runs() {
+async fn a_cancelled_chain_ends_after_its_running_steps() {
     let room = Room::new().await;
     let plan = Plan::new("stopped").plain("a", &[]).plain("b", &["a"]);
     let _started = room.begin_chain(&plan).await;
@@ -33,7 +33,7 @@ async fn a_cancelled_chain_ends_with_what_runs() {
             .unwrap(),
         ChainCancelled::Unknown
     );
-    // It can be gone on with.
+    // It can be resumed.
     assert_eq!(
         room.broker.retry_chain(&plan.id, &[]).await.unwrap(),
         ChainRetried::Again(1)
@@ -43,7 +43,7 @@ async fn a_cancelled_chain_ends_with_what_runs() {
 }
 
 #[tokio::test]
-async fn the_first_failure_stops_a_chain_that_says_so() {
+async fn the_first_failure_stops_a_fail_fast_chain() {
     let room = Room::new().await;
     let plan = Plan {
         fail_fast: true,

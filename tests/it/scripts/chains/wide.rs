@@ -1,4 +1,4 @@
-//! Steps that become many: fanned out over a list, or by what they spawn.
+//! Steps that fan out over a list or spawn others.
 
 use longshore_broker::{Child, Fence, StepOutcome};
 
@@ -6,7 +6,7 @@ use super::{Plan, WELL, memory, name};
 use crate::scripts::room::Room;
 
 #[tokio::test]
-async fn a_step_fans_out_when_its_list_is_known() {
+async fn a_step_fans_out_over_its_list() {
     let room = Room::new().await;
     let plan = Plan::new("wide")
         .step("each", &[], None, |step| step.min_success = Some(2))
@@ -34,7 +34,7 @@ async fn a_step_fans_out_when_its_list_is_known() {
 }
 
 #[tokio::test]
-async fn an_empty_list_is_done_at_once() {
+async fn a_fan_out_over_an_empty_list_ends_at_once() {
     let room = Room::new().await;
     let plan = Plan::new("empty")
         .plain("each", &[])
@@ -51,7 +51,7 @@ async fn an_empty_list_is_done_at_once() {
 }
 
 #[tokio::test]
-async fn a_step_that_spawns_ends_with_the_last_of_what_it_spawned() {
+async fn a_spawning_step_ends_with_its_last_spawned_instance() {
     let room = Room::new().await;
     let plan = Plan::new("spawning")
         .plain("plan", &[])

@@ -1,4 +1,4 @@
-//! Runs a program to its end, and leaves nothing of it behind.
+//! Runs a program to its end, and kills whatever is left of it.
 
 use std::{
     io,
@@ -17,42 +17,42 @@ use tokio::{
 };
 
 /// The longest output that is read, in bytes.
-const LONGEST_OUTPUT: usize = 32 << 20;
-/// As much of the end of its complaints as can hold what went wrong.
-const LONGEST_TROUBLE: usize = 64 << 10;
+const LONGEST_STDOUT: usize = 32 << 20;
+/// How much of the end of stderr is kept, in bytes: enough for the error.
+const LONGEST_STDERR: usize = 64 << 10;
 
 /// A program to run.
-pub(super) struct Run<'a> {
+pub(super) struct ToolProcess<'a> {
     pub(super) program: &'a str,
     pub(super) args: Vec<String>,
-    /// All that it sees of the environment.
+    /// Its whole environment.
     pub(super) env: &'a [(String, SecretString)],
-    /// Absent: there is nothing to read.
+    /// Its standard input; `None` is an empty one.
     pub(super) stdin: Option<&'a [u8]>,
 }
 
-/// How it ended, and what it said.
-pub(super) struct Finished {
+/// How a program ended, and what it printed.
+pub(super) struct FinishedProcess {
     pub(super) status: ExitStatus,
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: Vec<u8>,
 }
 
-/// The processes that a program started, as far as they stay in its group. Dropped, all are killed.
-struct Group(Pid);
+/// The process group of a program. When dropped, all processes in it are killed.
+struct ProcessGroup(Pid);
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
-        // Nobody is left of most. The number cannot be another's while one of them lives.
+        // Usually the group is empty. Its id is not reused while a process in it lives.
         killpg(self.0, Signal::SIGKILL).ok();
     }
 }
 
-impl Run<'_> {
-    /// Runs it in an empty directory, which is gone afterwards. What still runs when the program
-    /// has ended, or when this is dropped, is killed.
-    pub(super) async fn finish(self) -> Result<Finished, CallError> {
-        let directory = tempfile::tempdir().map_err(|error| self.not_started(&error))?;
+impl ToolProcess<'_> {
+    /// Runs the program in an empty directory, which is then deleted. Kills its other processes when it has
+    /// ended, and all of them when the future is dropped.
+    pub(super) async fn run(self) -> Result<FinishedProcess, CallError> {
+        let directory = tempfile::tempdir().map_err(|error| self.start_error(&error))?;
         let mut child = Command::new(self.program)
             .args(&self.args)
             .env_clear()
@@ -68,27 +68,32 @@ impl Run<'_> {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| self.not_started(&error))?;
+            .map_err(|error| self.start_error(&error))?;
         let group = child.id().and_then(|id| i32::try_from(id).ok());
-        let group = group.map(|id| Group(Pid::from_raw(id)));
-        let (input, out, trouble) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let group = group.map(|id| ProcessGroup(Pid::from_raw(id)));
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let feed = async {
-            if let (Some(mut input), Some(text)) = (input, self.stdin) {
-                // It need not read all, or anything.
-                input.write_all(text).await.ok();
+            if let (Some(mut stdin), Some(input)) = (stdin, self.stdin) {
+                // The program may read only a part of it, or nothing.
+                stdin.write_all(input).await.ok();
             }
             Ok(())
         };
-        let ((), stdout, stderr, status) =
-            tokio::try_join!(feed, read(out), read_end(trouble), end(&mut child, group),)?;
-        Ok(Finished {
+        let ((), stdout, stderr, status) = tokio::try_join!(
+            feed,
+            read_all(stdout),
+            read_tail(stderr),
+            wait_for_end(&mut child, group),
+        )?;
+        Ok(FinishedProcess {
             status,
             stdout,
             stderr,
         })
     }
 
-    fn not_started(&self, error: &io::Error) -> CallError {
+    fn start_error(&self, error: &io::Error) -> CallError {
         let program = self.program;
         match error.kind() {
             io::ErrorKind::NotFound => CallError::new(
@@ -97,51 +102,55 @@ impl Run<'_> {
             ),
             io::ErrorKind::PermissionDenied => CallError::new(
                 ErrorClass::Auth,
-                format!("the program `{program}` may not be run"),
+                format!("no permission to run the program `{program}`"),
             ),
             io::ErrorKind::ArgumentListTooLong => CallError::new(
                 ErrorClass::ContextTooLong,
-                format!("`{program}` takes no prompt of this length as an argument"),
+                format!("the prompt is too long for an argument of `{program}`"),
             ),
             io::ErrorKind::InvalidInput => CallError::new(
                 ErrorClass::Refused,
-                format!("`{program}` takes no prompt with a null character as an argument"),
+                format!(
+                    "the prompt contains a null character, which an argument of `{program}` cannot"
+                ),
             ),
             _ => CallError::new(
                 ErrorClass::Overloaded,
-                format!("`{program}` could not be started: {error}"),
+                format!("cannot start `{program}`: {error}"),
             ),
         }
     }
 }
 
-/// Waits for the program's end. Then the rest of its group ends, too: nobody else holds its outputs
-/// open.
-async fn end(child: &mut Child, group: Option<Group>) -> Result<ExitStatus, CallError> {
-    let status = child.wait().await.map_err(|error| broken(&error));
+/// Waits for the program to end, and kills the rest of its group, which could keep its outputs open.
+async fn wait_for_end(
+    child: &mut Child,
+    group: Option<ProcessGroup>,
+) -> Result<ExitStatus, CallError> {
+    let status = child.wait().await.map_err(|error| output_error(&error));
     drop(group);
     status
 }
 
-async fn read(output: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, CallError> {
+async fn read_all(output: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, CallError> {
     let mut text = Vec::new();
     if let Some(output) = output {
-        let limit = u64::try_from(LONGEST_OUTPUT).unwrap_or(u64::MAX);
+        let limit = u64::try_from(LONGEST_STDOUT).unwrap_or(u64::MAX);
         let mut output = output.take(limit + 1);
         output
             .read_to_end(&mut text)
             .await
-            .map_err(|error| broken(&error))?;
+            .map_err(|error| output_error(&error))?;
     }
-    if text.len() > LONGEST_OUTPUT {
-        let said = format!("its output is longer than {} MiB", LONGEST_OUTPUT >> 20);
-        return Err(CallError::new(ErrorClass::BadOutput, said).spend(Spend::Unknown));
+    if text.len() > LONGEST_STDOUT {
+        let message = format!("its output is longer than {} MiB", LONGEST_STDOUT >> 20);
+        return Err(CallError::new(ErrorClass::BadOutput, message).spend(Spend::Unknown));
     }
     Ok(text)
 }
 
-/// Reads all, so that the program need not wait, and keeps the end.
-async fn read_end(output: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, CallError> {
+/// Reads everything, so that the program is never blocked, and keeps the end.
+async fn read_tail(output: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, CallError> {
     let mut text = Vec::new();
     let Some(mut output) = output else {
         return Ok(text);
@@ -149,17 +158,17 @@ async fn read_end(output: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, Cal
     while output
         .read_buf(&mut text)
         .await
-        .map_err(|error| broken(&error))?
+        .map_err(|error| output_error(&error))?
         > 0
     {
-        if text.len() > 2 * LONGEST_TROUBLE {
-            text.drain(..text.len() - LONGEST_TROUBLE);
+        if text.len() > 2 * LONGEST_STDERR {
+            text.drain(..text.len() - LONGEST_STDERR);
         }
     }
     Ok(text)
 }
 
-fn broken(error: &io::Error) -> CallError {
-    let said = format!("its output could not be read: {error}");
-    CallError::new(ErrorClass::Overloaded, said).spend(Spend::Unknown)
+fn output_error(error: &io::Error) -> CallError {
+    let message = format!("cannot read the output of the program: {error}");
+    CallError::new(ErrorClass::Overloaded, message).spend(Spend::Unknown)
 }

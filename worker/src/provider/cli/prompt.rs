@@ -1,52 +1,55 @@
-//! A call as one text, for programs that take nothing else.
+//! Writes a call as one text, for programs that accept only a prompt.
 
 use std::fmt::Write as _;
 
 use longshore_protocol::call::{Call, Role};
 
-use super::super::{instructions_and_turns, schema, text};
+use super::super::dialect::{instructions_and_turns, json_schema, string_at};
 
-/// What stands for the prompt in a command.
+/// The placeholder for the prompt in a command.
 pub(super) const PROMPT: &str = "{prompt}";
 
-/// Instructions, turns and the form of the answer. A single turn is as it was written.
-pub(super) fn whole(call: &Call) -> String {
+/// The instructions, the turns and the required format. A single turn is used unchanged.
+pub(super) fn prompt_text(call: &Call) -> String {
     let (instructions, turns) = instructions_and_turns(call);
-    let mut whole = instructions;
+    let mut prompt = instructions;
     if let [(Role::User, only)] = turns.as_slice() {
-        part(&mut whole, only);
+        push_part(&mut prompt, only);
     } else {
-        for (role, said) in turns {
-            let who = match role {
+        for (role, content) in turns {
+            let speaker = match role {
                 Role::Assistant => "Assistant",
                 Role::User | Role::System => "User",
             };
-            part(&mut whole, &format!("{who}: {said}"));
+            push_part(&mut prompt, &format!("{speaker}: {content}"));
         }
     }
     let form = call.response_format.as_ref();
-    match (schema(call), form.and_then(|form| text(form, "/type"))) {
+    match (
+        json_schema(call),
+        form.and_then(|form| string_at(form, "/type")),
+    ) {
         (Some(schema), _) => {
-            part(
-                &mut whole,
+            push_part(
+                &mut prompt,
                 "Answer with JSON alone, without a code fence. It must fit this JSON schema:",
             );
-            write!(whole, "\n{schema}").ok();
+            write!(prompt, "\n{schema}").ok();
         }
         (None, Some("json_object")) => {
-            part(
-                &mut whole,
+            push_part(
+                &mut prompt,
                 "Answer with one JSON object alone, without a code fence.",
             );
         }
         (None, _) => {}
     }
-    whole
+    prompt
 }
 
-fn part(whole: &mut String, text: &str) {
-    if !whole.is_empty() {
-        whole.push_str("\n\n");
+fn push_part(prompt: &mut String, part: &str) {
+    if !prompt.is_empty() {
+        prompt.push_str("\n\n");
     }
-    whole.push_str(text);
+    prompt.push_str(part);
 }

@@ -1,4 +1,4 @@
-//! Tools, played by small shell scripts.
+//! Tests with shell scripts as tools.
 
 mod outputs;
 
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use super::CliProvider;
 use crate::provider::{Provider, tests::call};
 
-/// A program that is a script, in a directory that lives as long as it.
+/// A script as a program, in a directory that is deleted with it.
 struct Fake {
     directory: TempDir,
     program: PathBuf,
@@ -31,8 +31,8 @@ struct Fake {
 fn fake(name: &str, script: &str) -> Fake {
     let directory = tempfile::tempdir().unwrap();
     let program = directory.path().join(name);
-    // Written by another process: a program that is open for writing here cannot be run, and what
-    // the other tests start may hold it open for a moment.
+    // Another process writes it: a file that is open for writing cannot be run, and a process that another
+    // test starts could inherit the open file.
     let mut writer = Command::new("sh")
         .args(["-c", "cat > \"$0\" && chmod 755 \"$0\""])
         .arg(&program)
@@ -83,7 +83,7 @@ async fn fails(fake: &Fake, args: &[&str], call: &Call) -> CallError {
 const TRICKY: &str = "it's \"$(touch owned)\" `id` {model} ;\n--help \\ $HOME | cat &";
 
 #[tokio::test]
-async fn a_prompt_is_never_understood() {
+async fn a_prompt_is_never_interpreted() {
     let through_input = fake("ask", "cat");
     let answer = tool(&through_input, &["-x"]).call(&asking(TRICKY)).await;
     let answer = answer.unwrap();
@@ -100,15 +100,15 @@ async fn a_prompt_is_never_understood() {
     let args = ["--model={model}", "--prompt={prompt}"];
     let answer = tool(&as_argument, &args).call(&asking(TRICKY)).await;
     let output = answer.unwrap().output;
-    let said = format!("2\n--model=some-model\n--prompt={TRICKY}\n");
-    let directory = output.strip_prefix(&said).unwrap();
-    // One line: the directory is empty, and it is gone.
+    let arguments = format!("2\n--model=some-model\n--prompt={TRICKY}\n");
+    let directory = output.strip_prefix(&arguments).unwrap();
+    // One line: the directory is empty. It is deleted afterwards.
     assert_eq!(directory.lines().count(), 1);
     assert!(!PathBuf::from(directory).exists(), "{directory}");
 }
 
 #[tokio::test]
-async fn a_long_prompt_goes_through_standard_input() {
+async fn a_long_prompt_is_passed_on_standard_input() {
     let long = "x".repeat(4 << 20);
     let echo = fake("ask", "cat");
     let answer = tool(&echo, &[]).call(&asking(&long)).await.unwrap();
@@ -121,7 +121,7 @@ async fn a_long_prompt_goes_through_standard_input() {
 }
 
 #[tokio::test]
-async fn a_tool_sees_only_what_it_was_given() {
+async fn a_tool_sees_only_the_given_environment() {
     let spy = fake(
         "ask",
         "env | sed 's/=.*//' | sort | tr '\\n' ' '; echo \"$TERM $ASK_TOKEN\"",
@@ -130,7 +130,7 @@ async fn a_tool_sees_only_what_it_was_given() {
     let token = ("ASK_TOKEN".to_owned(), SecretString::from("token-1"));
     entry.env.push(token);
     let answer = CliProvider::new(&entry).call(&asking("x")).await.unwrap();
-    // The shell adds where it is.
+    // The shell adds these variables itself.
     let output = answer.output.replace("OLDPWD ", "").replace("SHLVL ", "");
     assert_eq!(
         output.replace("PWD ", "").replace("_ ", ""),
@@ -139,7 +139,7 @@ async fn a_tool_sees_only_what_it_was_given() {
 }
 
 #[tokio::test]
-async fn its_secrets_and_the_prompt_stay_out_of_errors() {
+async fn errors_contain_no_secrets_and_no_prompt() {
     let leak = fake(
         "ask",
         "echo \"bad token $ASK_TOKEN for: $(cat)\" >&2; exit 3",
@@ -158,11 +158,11 @@ async fn its_secrets_and_the_prompt_stay_out_of_errors() {
 fn alive(pid: &str) -> bool {
     let pid = Pid::from_raw(pid.trim().parse().unwrap());
     let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // A zombie is dead, if unburied.
+    // A zombie is a process that has ended.
     kill(pid, None).is_ok() && !state.contains(") Z ")
 }
 
-async fn dies(fake: &Fake) {
+async fn assert_child_is_killed(fake: &Fake) {
     let file = fake.directory.path().join("pid");
     let pid = loop {
         match fs::read_to_string(&file) {
@@ -172,12 +172,12 @@ async fn dies(fake: &Fake) {
     };
     let end = Instant::now() + Duration::from_secs(20);
     while alive(&pid) {
-        assert!(Instant::now() < end, "{pid} lives on");
+        assert!(Instant::now() < end, "process {pid} still runs");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// A tool with a child that outlives it, and tells that child's number.
+/// A tool with a child that outlives it. The child's process id is in the file `pid`.
 fn with_child(end: &str) -> Fake {
     fake(
         "ask",
@@ -186,7 +186,7 @@ fn with_child(end: &str) -> Fake {
 }
 
 #[tokio::test]
-async fn it_dies_with_its_children_at_the_timeout() {
+async fn a_timeout_kills_the_tool_and_its_children() {
     let slow = with_child("wait");
     let mut call = asking("x");
     call.timeout = Duration::from_millis(500);
@@ -199,11 +199,11 @@ async fn it_dies_with_its_children_at_the_timeout() {
         error.message,
         "claude-cli: No answer in time. killed after 0.5 s"
     );
-    dies(&slow).await;
+    assert_child_is_killed(&slow).await;
 }
 
 #[tokio::test]
-async fn it_dies_with_its_children_when_nobody_waits_any_more() {
+async fn a_dropped_call_kills_the_tool_and_its_children() {
     let slow = with_child("wait");
     let provider = tool(&slow, &[]);
     let call = asking("x");
@@ -215,19 +215,19 @@ async fn it_dies_with_its_children_when_nobody_waits_any_more() {
             }
         } => {}
     }
-    dies(&slow).await;
+    assert_child_is_killed(&slow).await;
 }
 
 #[tokio::test]
-async fn children_that_it_leaves_behind_hold_nobody_up() {
+async fn children_that_outlive_the_tool_do_not_delay_the_answer() {
     let careless = with_child("echo done");
     let answer = tool(&careless, &[]).call(&asking("x")).await.unwrap();
     assert_eq!(answer.output, "done");
-    dies(&careless).await;
+    assert_child_is_killed(&careless).await;
 }
 
 #[tokio::test]
-async fn endless_output_is_cut() {
+async fn endless_output_is_an_error() {
     let endless = fake("ask", "yes");
     let error = fails(&endless, &[], &asking("x")).await;
     assert_eq!(
@@ -235,7 +235,7 @@ async fn endless_output_is_cut() {
         (ErrorClass::BadOutput, Spend::Unknown)
     );
     assert!(error.message.contains("longer than 32 MiB"), "{error}");
-    // Complaints are read to the end, and only the end is kept.
+    // Stderr is read to the end, and only its end is kept.
     let loud = fake(
         "ask",
         "yes | head -c 3000000 >&2; echo 'too many requests' >&2; exit 1",
@@ -245,7 +245,7 @@ async fn endless_output_is_cut() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_not_there_is_told() {
+async fn a_missing_program_is_named() {
     let mut gone = fake("ask", "");
     gone.program = PathBuf::from("longshore-no-such-program");
     let error = fails(&gone, &[], &asking("x")).await;
@@ -260,21 +260,21 @@ async fn a_program_that_is_not_there_is_told() {
 }
 
 #[test]
-fn a_conversation_becomes_one_text() {
+fn a_conversation_becomes_one_prompt() {
     let mut call = asking("Bye");
     call.system = Some("Be brief.".to_owned());
-    assert_eq!(super::prompt::whole(&call), "Be brief.\n\nBye");
-    let said = |role, content: &str| Message {
+    assert_eq!(super::prompt::prompt_text(&call), "Be brief.\n\nBye");
+    let message = |role, content: &str| Message {
         role,
         content: content.to_owned(),
         extra: serde_json::Map::new(),
     };
     call.messages = vec![
-        said(Role::User, "Hi"),
-        said(Role::Assistant, "Hello"),
-        said(Role::User, "Bye"),
+        message(Role::User, "Hi"),
+        message(Role::Assistant, "Hello"),
+        message(Role::User, "Bye"),
     ];
     call.response_format =
         Some(json!({"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}));
-    insta::assert_snapshot!(super::prompt::whole(&call));
+    insta::assert_snapshot!(super::prompt::prompt_text(&call));
 }

@@ -1,9 +1,12 @@
-//! Answers.
+//! Decoding answers.
 
 use longshore_protocol::call::{Answer, CallError, ErrorClass, FinishReason, Spend, Usage};
 use serde_json::{Value, json};
 
-use crate::provider::{Anthropic, Dialect, Gemini, Ollama, OpenAi, Service};
+use crate::provider::{
+    anthropic::Anthropic, dialect::Dialect, gemini::Gemini, ollama::Ollama, openai::OpenAi,
+    quirks::Service,
+};
 
 fn decode(dialect: &dyn Dialect, body: Value) -> Result<Answer, CallError> {
     dialect.decode(body)
@@ -16,7 +19,7 @@ fn openai_answer(usage: &Value) -> Value {
 }
 
 #[test]
-fn openai_usage_in_all_its_forms() {
+fn openai_usage_is_read_in_all_its_formats() {
     let cases = [
         (
             "OpenAI",
@@ -99,7 +102,7 @@ fn openai_usage_in_all_its_forms() {
 }
 
 #[test]
-fn openai_answers_that_are_not_plain() {
+fn openai_answers_with_parts_refusals_and_errors() {
     let usage = json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5});
     let known = Spend::Known(Usage {
         input: 3,
@@ -161,7 +164,7 @@ fn openai_answers_that_are_not_plain() {
 }
 
 #[test]
-fn minimax_fails_with_status_200() {
+fn minimax_errors_with_status_200_are_detected() {
     let cases = [
         (1002, ErrorClass::RateLimited, Spend::Nothing),
         (1004, ErrorClass::Auth, Spend::Nothing),
@@ -191,7 +194,7 @@ fn anthropic_answer(stop: &str, content: &Value) -> Value {
 }
 
 #[test]
-fn anthropic_answers() {
+fn anthropic_answers_are_decoded() {
     let usage = Usage {
         input: 10,
         cached: 5,
@@ -257,7 +260,7 @@ fn gemini_answer(finish: &str, parts: &Value) -> Value {
 }
 
 #[test]
-fn gemini_answers() {
+fn gemini_answers_are_decoded() {
     let usage = Usage {
         input: 14,
         cached: 8,
@@ -314,18 +317,18 @@ fn gemini_answers() {
 }
 
 #[test]
-fn thinking_beside_the_completion_is_xais_alone() {
+fn only_xai_excludes_thinking_from_the_completion() {
     let without_sum = json!({"prompt_tokens": 10, "completion_tokens": 5,
         "completion_tokens_details": {"reasoning_tokens": 3}});
     for (service, output) in [(Service::Xai, 5), (Service::Other, 2)] {
         let answer = decode(&OpenAi(service), openai_answer(&without_sum)).unwrap();
-        let told = (answer.usage.output, answer.usage.reasoning);
-        assert_eq!(told, (output, 3), "{service:?}");
+        let decoded = (answer.usage.output, answer.usage.reasoning);
+        assert_eq!(decoded, (output, 3), "{service:?}");
     }
 }
 
 #[test]
-fn services_are_known_by_name_or_address() {
+fn services_are_identified_by_name_or_address() {
     let cases = [
         ("openai", "api.openai.com", Service::OpenAi),
         ("openai", "gateway.internal", Service::Other),
@@ -336,23 +339,27 @@ fn services_are_known_by_name_or_address() {
         ("deepseek", "api.deepseek.com", Service::Other),
     ];
     for (name, host, service) in cases {
-        assert_eq!(Service::of(name, Some(host)), service, "{name} {host}");
+        assert_eq!(
+            Service::identify(name, Some(host)),
+            service,
+            "{name} {host}"
+        );
     }
 }
 
 #[test]
-fn only_who_tells_its_cost_is_believed() {
+fn only_services_that_report_costs_have_a_reported_cost() {
     let body = br#"{"usage": {"cost": 0.00014, "cost_in_usd_ticks": 37756000}}"#;
     let cost = |dialect: &dyn Dialect| dialect.reported_cost(body).map(|usd| usd.to_string());
-    let told = |text: &str| Some(text.to_owned());
-    assert_eq!(cost(&OpenAi(Service::OpenRouter)), told("0.00014"));
-    assert_eq!(cost(&OpenAi(Service::Xai)), told("0.0037756"));
+    let reported = |usd: &str| Some(usd.to_owned());
+    assert_eq!(cost(&OpenAi(Service::OpenRouter)), reported("0.00014"));
+    assert_eq!(cost(&OpenAi(Service::Xai)), reported("0.0037756"));
     assert_eq!(cost(&OpenAi(Service::Other)), None);
     assert_eq!(cost(&Anthropic), None);
 }
 
 #[test]
-fn ollama_answers() {
+fn ollama_answers_are_decoded() {
     let body = |done: &str, content: &str| {
         json!({"model": "llama3.2", "created_at": "2026-11-21T10:00:00Z", "done": true, "done_reason": done,
             "message": {"role": "assistant", "content": content}, "total_duration": 4_883_583_458_u64,

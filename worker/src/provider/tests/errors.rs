@@ -1,4 +1,4 @@
-//! What other failures mean, how long they last, and how they are told.
+//! Classifying errors, reading waits, and writing errors for people.
 
 use std::time::Duration;
 
@@ -9,14 +9,16 @@ use serde_json::{Value, json};
 
 use super::{KEY, PROMPT, call, classify};
 use crate::provider::{
-    Gemini, OpenAi, Service,
-    error::{explain, from_status, in_band, what},
-    quirks::google_day,
-    wait,
+    classify::{classify_in_band, classify_response, describe, explain},
+    gemini::Gemini,
+    openai::OpenAi,
+    quirks::Service,
+    quirks::until_google_day_ends,
+    retry_after,
 };
 
 #[test]
-fn a_spent_day_at_google_waits_for_the_next() {
+fn an_exhausted_day_at_google_waits_for_the_next_day() {
     let body = json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED",
         "message": "You exceeded your current quota, please check your plan and billing details.",
         "details": [
@@ -25,17 +27,17 @@ fn a_spent_day_at_google_waits_for_the_next() {
             {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "22s"}]}});
     let date = "Sat, 21 Nov 2026 10:00:00 GMT";
     let headers = HeaderMap::from_iter([(header::DATE, HeaderValue::from_static(date))]);
-    let error = from_status(&Gemini, 429, &headers, &body);
+    let error = classify_response(&Gemini, 429, &headers, &body);
     let now = DateTime::parse_from_rfc2822(date).unwrap().to_utc();
     // Not the 22 seconds that it names.
     assert_eq!(
         (error.class, error.retry_after),
-        (ErrorClass::QuotaExhausted, google_day(now))
+        (ErrorClass::QuotaExhausted, until_google_day_ends(now))
     );
 }
 
 #[test]
-fn errors_within_an_answer() {
+fn errors_with_status_200_are_classified() {
     let cases = [
         (
             json!({"error": {"code": 429, "message": "slow"}}),
@@ -59,20 +61,20 @@ fn errors_within_an_answer() {
         ),
     ];
     for (body, class, spend) in cases {
-        let error = in_band(&OpenAi(Service::Other), &body, Usage::default());
+        let error = classify_in_band(&OpenAi(Service::Other), &body, Usage::default());
         assert_eq!((error.class, error.spend), (class, spend), "{body}");
     }
 }
 
 #[test]
-fn waits_are_found_wherever_they_are() {
+fn waits_are_read_from_headers_and_messages() {
     let wait = |headers: &[(&'static str, &str)], message: &str| {
         let headers: HeaderMap = headers
             .iter()
             .map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap()))
             .collect::<HeaderMap>();
         let body = json!({"error": {"message": message}});
-        let wait = from_status(&OpenAi(Service::OpenAi), 429, &headers, &body).retry_after;
+        let wait = classify_response(&OpenAi(Service::OpenAi), 429, &headers, &body).retry_after;
         wait.map(|wait| wait.as_secs_f64())
     };
     let in_a_minute = chrono::Utc::now() + chrono::Duration::seconds(60);
@@ -132,7 +134,7 @@ fn waits_are_found_wherever_they_are() {
         ("1x", None),
     ] {
         assert_eq!(
-            wait::go_duration(text),
+            retry_after::parse_go_duration(text),
             millis.map(Duration::from_millis),
             "{text}"
         );
@@ -140,32 +142,38 @@ fn waits_are_found_wherever_they_are() {
 }
 
 #[test]
-fn people_read_whose_failure_it_is_and_no_secret() {
-    let told = |status: u16, message: &str| {
+fn errors_for_people_name_the_provider_and_contain_no_secret() {
+    let message_for = |status: u16, message: &str| {
         let error = classify(
             &OpenAi(Service::OpenAi),
             status,
             &json!({"error": {"message": message}}),
         );
-        let what = what("OpenAI", true, &error);
-        explain(what, &[KEY], &call(), error).message
+        let summary = describe("OpenAI", true, &error);
+        explain(summary, &[KEY], &call(), error).message
     };
-    assert_eq!(told(429, "Slow down."), "OpenAI: Rate limited. Slow down.");
-    assert_eq!(told(401, ""), "Invalid API key for OpenAI");
-    assert_eq!(told(503, ""), "OpenAI: Down or overloaded (HTTP 503)");
     assert_eq!(
-        told(400, &format!("bad {KEY}, in:\n{PROMPT}\u{7}")),
+        message_for(429, "Slow down."),
+        "OpenAI: Rate limited. Slow down."
+    );
+    assert_eq!(message_for(401, ""), "Invalid API key for OpenAI");
+    assert_eq!(
+        message_for(503, ""),
+        "OpenAI: Down or overloaded (HTTP 503)"
+    );
+    assert_eq!(
+        message_for(400, &format!("bad {KEY}, in:\n{PROMPT}\u{7}")),
         "OpenAI: Request rejected (HTTP 400). bad *** in: [prompt]"
     );
     assert_eq!(
-        told(
+        message_for(
             401,
             "Incorrect API key provided: sk-proj-********mnop. Look"
         ),
         "Invalid API key for OpenAI. Incorrect API key provided: *** Look"
     );
-    let long = told(400, &"ä".repeat(9999));
+    let long = message_for(400, &"ä".repeat(9999));
     assert_eq!(long.chars().count(), 500);
     let error = classify(&OpenAi(Service::OpenAi), 401, &Value::Null);
-    assert_eq!(what("OpenAI", false, &error), "No API key for OpenAI");
+    assert_eq!(describe("OpenAI", false, &error), "No API key for OpenAI");
 }

@@ -1,5 +1,4 @@
-//! What providers say when they decline, as data: each file in `recorded/` has what one of them sends,
-//! and what it means.
+//! Recorded error responses: each file in `recorded/` has those of one provider, and what they mean.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -9,9 +8,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::PROMPT;
-use crate::provider::{Anthropic, Dialect, Gemini, Ollama, OpenAi, Service, error::from_status};
+use crate::provider::{
+    anthropic::Anthropic, classify::classify_response, dialect::Dialect, gemini::Gemini,
+    ollama::Ollama, openai::OpenAi, quirks::Service,
+};
 
-/// What came, and what it means. Absent is none.
+/// A response, and what it means. An absent field means none.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -27,7 +29,7 @@ struct Case {
     room: Room,
 }
 
-/// What remains, and in how many milliseconds it is whole again.
+/// What remains of a limit, and in how many milliseconds the limit resets.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Room {
@@ -40,7 +42,7 @@ fn check(name: &str, dialect: &dyn Dialect, file: &str) {
     assert!(!cases.is_empty(), "{name}");
     for case in cases {
         let headers: HeaderMap = (&case.headers).try_into().unwrap();
-        let error = from_status(dialect, case.status, &headers, &case.body);
+        let error = classify_response(dialect, case.status, &headers, &case.body);
         assert_eq!(error.class, case.class, "{name}: {case:?}");
         let wait = case.retry_after_ms.map(Duration::from_millis);
         assert_eq!(error.retry_after, wait, "{name}: {case:?}");

@@ -1,10 +1,13 @@
-//! Requests.
+//! Encoding requests.
 
 use longshore_protocol::call::{Call, Role};
 use serde_json::json;
 
 use super::{call, message};
-use crate::provider::{Anthropic, Dialect, Gemini, Ollama, OpenAi, Service, path_segment};
+use crate::provider::{
+    anthropic::Anthropic, dialect::Dialect, dialect::path_segment, gemini::Gemini, ollama::Ollama,
+    openai::OpenAi, quirks::Service,
+};
 
 fn full() -> Call {
     let format = json!({"type": "json_schema", "json_schema": {
@@ -25,7 +28,7 @@ fn full() -> Call {
 }
 
 #[test]
-fn openai_takes_everything_as_it_is() {
+fn openai_gets_all_fields_unchanged() {
     let call = full();
     let expected = json!({
         "model": "some-model",
@@ -47,7 +50,7 @@ fn openai_takes_everything_as_it_is() {
 }
 
 #[test]
-fn anthropic_has_instructions_apart_and_always_a_limit() {
+fn anthropic_gets_separate_instructions_and_always_a_token_limit() {
     let mut call = full();
     let expected = json!({
         "model": "some-model",
@@ -70,7 +73,7 @@ fn anthropic_has_instructions_apart_and_always_a_limit() {
 }
 
 #[test]
-fn gemini_has_its_own_names_for_all_of_it() {
+fn gemini_has_its_own_field_names() {
     let expected = json!({
         "systemInstruction": {"parts": [{"text": "Be brief.\n\nBe polite."}]},
         "contents": [
@@ -89,7 +92,7 @@ fn gemini_has_its_own_names_for_all_of_it() {
 }
 
 #[test]
-fn ollama_has_options_and_a_format() {
+fn ollama_gets_options_and_a_format() {
     let mut call = full();
     let expected = json!({
         "model": "some-model",
@@ -104,7 +107,7 @@ fn ollama_has_options_and_a_format() {
 }
 
 #[test]
-fn a_short_call_is_a_short_request() {
+fn a_short_call_makes_a_short_request() {
     let user = json!([{"role": "user", "content": super::PROMPT}]);
     assert_eq!(
         OpenAi(Service::OpenAi).encode(&call()),
@@ -117,7 +120,7 @@ fn a_short_call_is_a_short_request() {
 }
 
 #[test]
-fn instructions_alone_become_the_turn() {
+fn instructions_alone_become_the_users_turn() {
     let mut call = call();
     call.messages = vec![message(Role::System, "Tell a joke.")];
     let turn = json!([{"role": "user", "content": "Tell a joke."}]);
@@ -131,7 +134,7 @@ fn instructions_alone_become_the_turn() {
 }
 
 #[test]
-fn a_model_name_stays_one_part_of_the_path() {
+fn a_model_name_stays_one_segment_of_the_path() {
     assert_eq!(
         Gemini.path("models/gemini-2.5-flash"),
         "/v1beta/models/gemini-2.5-flash:generateContent"

@@ -1,4 +1,4 @@
-//! The transport against a server of our own that says what it is told to.
+//! Tests the transport with a local server that sends given bytes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,10 +10,13 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{KEY, PROMPT, call, provider, provider_of};
-use crate::provider::{Anthropic, Dialect, Gemini, OpenAi, Provider, Service};
+use super::{KEY, PROMPT, call, provider, provider_with};
+use crate::provider::{
+    Provider, anthropic::Anthropic, dialect::Dialect, gemini::Gemini, openai::OpenAi,
+    quirks::Service,
+};
 
-/// Answers each connection's one request with the bytes given; no bytes: it never answers.
+/// Answers the one request of each connection with the given bytes; never, if there are none.
 async fn server(answer: impl Into<Option<Vec<u8>>>) -> (String, mpsc::UnboundedReceiver<String>) {
     let answer = answer.into();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -25,7 +28,7 @@ async fn server(answer: impl Into<Option<Vec<u8>>>) -> (String, mpsc::UnboundedR
             let request = read_request(&mut stream).await;
             seen.send(request).ok();
             match &answer {
-                // The client may have had enough before all is written.
+                // The client may close the connection before everything is written.
                 Some(answer) => stream.write_all(answer).await.unwrap_or_default(),
                 None => tokio::time::sleep(Duration::from_mins(1)).await,
             }
@@ -74,7 +77,7 @@ async fn fails(answer: impl Into<Option<Vec<u8>>>) -> CallError {
 }
 
 #[tokio::test]
-async fn each_dialect_knocks_at_its_own_door() {
+async fn each_dialect_calls_its_own_path_with_its_own_header() {
     let answer = json!({
         "choices": [{"message": {"content": "Oslo"}, "finish_reason": "stop"}],
         "content": [{"type": "text", "text": "Oslo"}],
@@ -101,7 +104,7 @@ async fn each_dialect_knocks_at_its_own_door() {
         let (base, mut requests) = server(reply("200 OK", "", &answer.to_string())).await;
         let call = call();
         let base = format!("{base}/v1");
-        let answer = provider_of(dialect, &base).call(&call).await.unwrap();
+        let answer = provider_with(dialect, &base).call(&call).await.unwrap();
         assert_eq!(answer.output, "Oslo");
         let request = requests.recv().await.unwrap();
         assert!(
@@ -128,7 +131,7 @@ async fn each_dialect_knocks_at_its_own_door() {
 }
 
 #[tokio::test]
-async fn nobody_there_costs_nothing() {
+async fn a_refused_connection_costs_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -149,14 +152,14 @@ async fn nobody_there_costs_nothing() {
 }
 
 #[tokio::test]
-async fn silence_ends_and_may_have_cost() {
+async fn a_timeout_has_an_unknown_cost() {
     let error = fails(None).await;
     assert_eq!(
         (error.class, error.spend),
         (ErrorClass::Timeout, Spend::Unknown)
     );
     assert_eq!(error.message, "OpenAI: No answer in time. waited 0.5 s");
-    // In the middle of the answer, too: the time limit is for the whole.
+    // The time limit covers the whole answer, not only its start.
     let (base, _requests) = slow_server().await;
     let mut call = call();
     call.timeout = Duration::from_millis(300);
@@ -188,7 +191,7 @@ async fn slow_server() -> (String, tokio::task::JoinHandle<()>) {
 }
 
 #[tokio::test]
-async fn a_broken_connection_may_have_cost() {
+async fn a_broken_connection_has_an_unknown_cost() {
     for answer in [
         &b""[..],
         b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"choices\"",
@@ -220,7 +223,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn what_it_says_is_told_without_the_key() {
+async fn errors_contain_the_providers_message_without_the_key() {
     let body =
         json!({"error": {"message": format!("Key {KEY} is too busy with {PROMPT}"), "code": "x"}});
     let error = fails(reply(
@@ -239,7 +242,7 @@ async fn what_it_says_is_told_without_the_key() {
 }
 
 #[tokio::test]
-async fn unreadable_and_endless_answers() {
+async fn unreadable_and_endless_answers_are_errors() {
     let error = fails(reply("200 OK", "", "<html>hello</html>")).await;
     assert_eq!(
         (error.class, error.spend),
@@ -274,7 +277,7 @@ async fn unreadable_and_endless_answers() {
 }
 
 #[tokio::test]
-async fn names_are_looked_up_and_remembered() {
+async fn host_names_are_resolved_and_cached() {
     let (base, _requests) = server(reply("500 Oops", "", "")).await;
     let provider = provider(
         OpenAi(Service::OpenAi),
@@ -287,7 +290,7 @@ async fn names_are_looked_up_and_remembered() {
 }
 
 #[tokio::test]
-async fn what_is_left_is_told_with_answers_and_failures() {
+async fn answers_and_errors_carry_what_remains_of_limits() {
     let headers = "date: Sat, 21 Nov 2026 10:00:00 GMT\r\n\
         x-ratelimit-remaining-requests: 59\r\nx-ratelimit-reset-requests: 1s\r\n\
         anthropic-ratelimit-tokens-remaining: 8000\r\n\

@@ -1,4 +1,4 @@
-//! What the tools print, and what it means.
+//! Parsing what the tools print.
 
 use std::{fs, time::Duration};
 
@@ -8,11 +8,11 @@ use serde_json::json;
 use super::{Fake, asking, fails, fake, tool};
 use crate::provider::Provider;
 
-/// Prints what stands beside it.
-const SHOW: &str = "cat \"$(dirname \"$0\")/out\"; cat \"$(dirname \"$0\")/err\" >&2; exit $(cat \"$(dirname \"$0\")/code\")";
+/// Prints the files beside it, and exits with the code in one of them.
+const PRINT_FILES: &str = "cat \"$(dirname \"$0\")/out\"; cat \"$(dirname \"$0\")/err\" >&2; exit $(cat \"$(dirname \"$0\")/code\")";
 
-fn saying(name: &str, out: &str, err: &str, code: u8) -> Fake {
-    let fake = fake(name, SHOW);
+fn printing(name: &str, out: &str, err: &str, code: u8) -> Fake {
+    let fake = fake(name, PRINT_FILES);
     for (file, text) in [("out", out), ("err", err), ("code", &code.to_string())] {
         fs::write(fake.directory.path().join(file), text).unwrap();
     }
@@ -20,14 +20,14 @@ fn saying(name: &str, out: &str, err: &str, code: u8) -> Fake {
 }
 
 #[tokio::test]
-async fn claude_answers() {
+async fn claude_output_is_parsed() {
     let out = r#"{"type":"result","subtype":"success","is_error":false,"duration_ms":2400,"num_turns":1,
         "result":"Oslo","session_id":"s-1","stop_reason":"end_turn","total_cost_usd":0.060000000000000005,
         "usage":{"input_tokens":1,"output_tokens":1},
         "modelUsage":{"claude-haiku-4-5":{"inputTokens":5,"outputTokens":2,"costUSD":0.00001},
             "claude-sonnet-5-5":{"inputTokens":10,"outputTokens":9,"thinkingTokens":4,"cacheReadInputTokens":7,
                 "cacheCreationInputTokens":30,"cacheCreationEphemeral1hInputTokens":10}}}"#;
-    let fake = saying("claude", out, "", 0);
+    let fake = printing("claude", out, "", 0);
     let args = ["-p", "--output-format", "json"];
     let answer = tool(&fake, &args).call(&asking("x")).await.unwrap();
     assert_eq!(answer.output, "Oslo");
@@ -50,7 +50,7 @@ async fn claude_answers() {
 }
 
 #[tokio::test]
-async fn codex_answers() {
+async fn codex_output_is_parsed() {
     let out = r#"Reading prompt from stdin...
 {"type":"thread.started","thread_id":"t-1"}
 {"type":"turn.started"}
@@ -60,7 +60,7 @@ async fn codex_answers() {
 {"type":"item.completed","item":{"id":"item_2","type":"agent_message","text":"Oslo"}}
 {"type":"turn.completed","usage":{"input_tokens":100,"cached_input_tokens":60,"output_tokens":5}}
 "#;
-    let fake = saying("codex", out, "", 0);
+    let fake = printing("codex", out, "", 0);
     let answer = tool(&fake, &["exec", "--json"])
         .call(&asking("x"))
         .await
@@ -77,11 +77,11 @@ async fn codex_answers() {
 }
 
 #[tokio::test]
-async fn gemini_answers() {
+async fn gemini_output_is_parsed() {
     let out = json!({"session_id": "g-1", "response": "Oslo", "warnings": [], "stats": {"tools": {}, "files": {}, "models": {
         "gemini-2.5-flash": {"api": {"totalRequests": 1}, "tokens":
             {"input": 12, "prompt": 20, "candidates": 3, "total": 32, "cached": 8, "thoughts": 7, "tool": 2}}}}});
-    let fake = saying("gemini", &out.to_string(), "Loaded cached credentials.", 0);
+    let fake = printing("gemini", &out.to_string(), "Loaded cached credentials.", 0);
     let args = ["--output-format", "json"];
     let answer = tool(&fake, &args).call(&asking("x")).await.unwrap();
     let usage = Usage {
@@ -96,7 +96,7 @@ async fn gemini_answers() {
 }
 
 #[tokio::test]
-async fn failures_are_told_by_their_words() {
+async fn failures_are_classified_by_their_words() {
     use ErrorClass::*;
     let claude = |subtype: &str, result: &str| {
         json!({"type": "result", "subtype": subtype, "is_error": true, "result": result, "errors": []}).to_string()
@@ -177,11 +177,11 @@ async fn failures_are_told_by_their_words() {
         ),
     ];
     for (name, out, err, code, class) in cases {
-        let fake = saying(name, &out, err, code);
+        let fake = printing(name, &out, err, code);
         let error = fails(&fake, &["--json", "json"], &asking("x")).await;
         assert_eq!(error.class, class, "{name} {out} {err}: {error}");
     }
-    let fake = saying(
+    let fake = printing(
         "claude",
         &claude("success", "Claude AI usage limit reached|4102444800"),
         "",

@@ -1,0 +1,102 @@
+//! The commands: a file or a folder for each noun, a file for each verb.
+
+mod batch;
+mod chain;
+mod config;
+mod costs;
+mod cron;
+mod dev;
+mod dlq;
+mod doctor;
+mod jobs;
+mod migrate;
+mod models;
+mod pause;
+mod queues;
+mod quota;
+mod reconcile;
+mod route;
+mod run;
+mod status;
+mod submit;
+mod workers;
+
+use clap::Subcommand;
+
+use crate::{
+    error::{CommandError, Exit},
+    session::Session,
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Submit a task and wait for the answer
+    Submit(submit::Arguments),
+    /// Submit the tasks of a file and wait for the answers
+    Batch(batch::Arguments),
+    /// Run the tasks of a project's tasks.yaml and wait for the answers
+    Run(run::Arguments),
+    /// Start, show, list, cancel and retry chains
+    Chain(chain::Arguments),
+    /// Show, list, explain, cancel and wait for jobs
+    Jobs(jobs::Arguments),
+    /// Show platforms, queues and services
+    Status(status::Arguments),
+    /// Show the usage of quotas and budgets
+    Quota(quota::Arguments),
+    /// Show costs by day, platform, type or chain
+    Costs(costs::Arguments),
+    /// Add, list, pause, resume, remove and run recurring jobs
+    Cron(cron::Arguments),
+    /// List, show, edit, replay and purge dead letters
+    Dlq(dlq::Arguments),
+    /// Show which platforms would answer a task, and why, without calling them
+    Route(route::Arguments),
+    /// Show the length of queues and lanes
+    Queues(queues::Arguments),
+    /// Show workers and their jobs in flight
+    Workers(workers::Arguments),
+    /// Pause a queue, a job type or a provider
+    Pause(pause::PauseArguments),
+    /// Resume a paused queue, job type or provider
+    Resume(pause::ResumeArguments),
+    /// Compare the ledger with Redis and report differences
+    Reconcile(reconcile::Arguments),
+    /// List models, find the cheapest, import prices
+    Models(models::Arguments),
+    /// Show, validate, compare and push the configuration
+    Config(config::Arguments),
+    /// Apply Postgres migrations
+    Migrate(migrate::Arguments),
+    /// Check the setup and suggest fixes
+    Doctor(doctor::Arguments),
+    /// Start all services on this machine
+    Dev(dev::Arguments),
+}
+
+pub(crate) async fn run(command: Command) -> Result<Exit, CommandError> {
+    match command {
+        // It makes the servers that a configuration would name.
+        Command::Dev(arguments) => dev::run(arguments).await,
+        Command::Submit(arguments) => submit::run(arguments, &Session::open()?).await,
+        Command::Batch(arguments) => batch::run(arguments, &Session::open()?).await,
+        Command::Run(arguments) => Box::pin(run::run(arguments, &Session::open()?)).await,
+        Command::Chain(arguments) => chain::run(arguments, &Session::open()?).await,
+        Command::Jobs(arguments) => jobs::run(arguments, &Session::open()?).await,
+        Command::Status(arguments) => status::run(arguments, &Session::open()?).await,
+        Command::Quota(arguments) => quota::run(arguments, &Session::open()?).await,
+        Command::Costs(arguments) => costs::run(arguments, &Session::open()?).await,
+        Command::Cron(arguments) => cron::run(arguments, &Session::open()?).await,
+        Command::Dlq(arguments) => dlq::run(arguments, &Session::open()?).await,
+        Command::Queues(arguments) => queues::run(arguments, &Session::open()?).await,
+        Command::Workers(arguments) => workers::run(arguments, &Session::open()?).await,
+        Command::Pause(arguments) => pause::pause(arguments, &Session::open()?).await,
+        Command::Resume(arguments) => pause::resume(arguments, &Session::open()?).await,
+        Command::Reconcile(arguments) => reconcile::run(arguments, &Session::open()?).await,
+        Command::Models(arguments) => models::run(arguments, &Session::open()?),
+        Command::Config(arguments) => config::run(arguments).await,
+        Command::Route(arguments) => route::run(arguments, &Session::open()?),
+        Command::Migrate(arguments) => migrate::run(arguments, &Session::open()?).await,
+        Command::Doctor(arguments) => doctor::run(arguments).await,
+    }
+}

@@ -1,0 +1,154 @@
+//! How the tasks of a batch ended, kept in a file until the last is known: answers take no memory.
+
+use std::{
+    fs::File,
+    io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write as _},
+};
+
+use longshore_client::{JobId, Outcome, TaskReport, Usd};
+use serde::{Deserialize, Serialize, Serializer, ser};
+use serde_json::{Map, Value};
+
+use crate::{
+    error::CommandError,
+    render::money::{exact, parse_exact},
+};
+
+/// How one task ended.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct TaskResult {
+    pub(super) task_id: JobId,
+    pub(super) index: u32,
+    pub(super) platform: Option<String>,
+    model: Option<String>,
+    pub(super) success: bool,
+    output: Option<String>,
+    pub(super) error: Option<String>,
+    error_class: Option<String>,
+    #[serde(serialize_with = "exact", deserialize_with = "parse_exact")]
+    pub(super) cost: Usd,
+    duration_ms: u64,
+    input_tokens: u64,
+    output_tokens: u64,
+    attempts: u32,
+    metadata: Option<Map<String, Value>>,
+}
+
+impl TaskResult {
+    /// The result of a task that has an outcome, or never will.
+    pub(super) fn from_report(index: u32, task: TaskReport) -> Self {
+        let (id, refused) = (task.job, task.own && task.failed);
+        match task.outcome {
+            // A refused task failed; a success under its id belongs to another job.
+            Some(outcome) if !(refused && outcome.success) => Self::from_outcome(index, outcome),
+            _ if refused => {
+                let reason = format!(
+                    "id `{id}` belongs to another job, which has other content; use another id, or none"
+                );
+                Self::without_outcome(index, id, "id_conflict", reason)
+            }
+            _ => {
+                let reason = "neither Redis nor Postgres knows how it ended".to_owned();
+                Self::without_outcome(index, id, "unknown", reason)
+            }
+        }
+    }
+
+    pub(super) fn from_outcome(index: u32, outcome: Outcome) -> Self {
+        Self {
+            task_id: outcome.id,
+            index,
+            platform: outcome.platform,
+            model: outcome.model,
+            success: outcome.success,
+            output: outcome.output,
+            error: outcome.error,
+            error_class: outcome.error_class,
+            cost: outcome.cost_usd,
+            duration_ms: outcome.duration_ms,
+            input_tokens: outcome.input_tokens,
+            output_tokens: outcome.output_tokens,
+            attempts: outcome.attempts,
+            metadata: outcome.metadata,
+        }
+    }
+
+    /// The result of a task that has no outcome, for this reason.
+    pub(super) fn without_outcome(index: u32, id: JobId, class: &str, reason: String) -> Self {
+        Self {
+            task_id: id,
+            index,
+            platform: None,
+            model: None,
+            success: false,
+            output: None,
+            error: Some(reason),
+            error_class: Some(class.to_owned()),
+            cost: Usd::ZERO,
+            duration_ms: 0,
+            input_tokens: 0,
+            output_tokens: 0,
+            attempts: 0,
+            metadata: None,
+        }
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        size_of::<Self>() + text(&self.output) + text(&self.error)
+    }
+}
+
+fn temporary_file(source: io::Error) -> CommandError {
+    CommandError::temporary_file("results")(source)
+}
+
+/// Results, in the order of the tasks.
+#[derive(Debug)]
+pub(super) struct Results {
+    file: BufWriter<File>,
+}
+
+impl Results {
+    pub(super) fn new() -> Result<Self, CommandError> {
+        let file = tempfile::tempfile().map_err(temporary_file)?;
+        Ok(Self {
+            file: BufWriter::with_capacity(1 << 16, file),
+        })
+    }
+
+    pub(super) fn push(&mut self, result: &TaskResult) -> Result<(), CommandError> {
+        serde_json::to_writer(&mut self.file, result)
+            .map_err(io::Error::from)
+            .and_then(|()| self.file.write_all(b"\n"))
+            .map_err(temporary_file)
+    }
+
+    /// After the last.
+    pub(super) fn finish(self) -> Result<StoredResults, CommandError> {
+        let file = self
+            .file
+            .into_inner()
+            .map_err(|error| temporary_file(error.into_error()))?;
+        Ok(StoredResults(file))
+    }
+}
+
+/// All results; as JSON, a list of them.
+#[derive(Debug)]
+pub(super) struct StoredResults(File);
+
+impl Serialize for StoredResults {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut file = self.0.try_clone().map_err(ser::Error::custom)?;
+        file.rewind().map_err(ser::Error::custom)?;
+        let mut list = serializer.serialize_seq(None)?;
+        for line in BufReader::with_capacity(1 << 16, file).lines() {
+            let line = line.map_err(ser::Error::custom)?;
+            let result: TaskResult = serde_json::from_str(&line).map_err(ser::Error::custom)?;
+            ser::SerializeSeq::serialize_element(&mut list, &result)?;
+        }
+        ser::SerializeSeq::end(list)
+    }
+}

@@ -1,0 +1,184 @@
+//! `longshore batch FILE`: enqueues the tasks of a file and waits for their answers.
+
+use std::{path::PathBuf, time::Duration};
+
+use chrono::Utc;
+use longshore_client::{BatchPlan, BatchReport, BatchTasks, ChainId, ChainState, Client};
+use longshore_protocol::id::DEFAULT_QUEUE;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    survey::{Rules, survey},
+    task_count, wait,
+};
+use crate::{
+    error::{CommandError, Exit},
+    forecast::{self, Forecast},
+    input::{Columns, Form, InputFormat, Source},
+    options,
+    output::{self, Format},
+    session::Session,
+    waiting::Outage,
+};
+
+/// The pause before Redis is asked again.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// File of tasks: JSON list, JSON Lines or CSV; `-` reads stdin
+    #[arg(
+        value_name = "INPUT",
+        required_unless_present = "input",
+        conflicts_with = "input"
+    )]
+    file: Option<PathBuf>,
+    /// Same as the argument INPUT
+    #[arg(long, short, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Format of the file [default: from the file name, else json]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    input_format: Option<InputFormat>,
+    /// CSV: template of the prompt with columns as variables, for example 'Summarise {{ title }}:
+    /// {{ body }}'
+    #[arg(long, value_name = "TEMPLATE")]
+    prompt: Option<String>,
+    /// CSV: columns that become fields of the task, for example id,tenant,model
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    fields: Vec<String>,
+    /// Write the results as JSON to this file, or to a new file in this directory
+    #[arg(long, short, value_name = "FILE|DIR/", conflicts_with = "detach")]
+    output: Option<PathBuf>,
+    /// Maximum tasks in flight at once, over all workers
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    parallel: u32,
+    /// Fall back to other platforms when one fails
+    #[arg(long)]
+    fallback: bool,
+    /// Queue
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_QUEUE)]
+    queue: String,
+    /// Id of the batch; repeating the command with it continues the batch, each task once [default:
+    /// a new one]
+    #[arg(long, visible_alias = "chain-id", value_name = "ID", value_parser = ChainId::parse)]
+    id: Option<ChainId>,
+    /// Do not wait for the answers
+    #[arg(long)]
+    detach: bool,
+    /// Do not ask for confirmation if the batch would use most of a quota or budget
+    #[arg(long, short)]
+    yes: bool,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let source = Source::from_path(arguments.input.or(arguments.file));
+    let format = arguments.input_format.unwrap_or_else(|| source.format());
+    let plan = BatchPlan {
+        id: arguments.id.map_or_else(new_batch_id, Ok)?,
+        name: source.name(),
+        queue: options::queue(&arguments.queue)?,
+        parallel: arguments.parallel,
+    };
+    let form = input_form(format, arguments.prompt, arguments.fields)?;
+    let file = wait::open_output(arguments.output)?;
+    let broker = session.broker().await?;
+    let client = session.client_over(broker.clone());
+    let before = client.batch(&plan.id).await?;
+    let enqueued = before.as_ref().map_or(0, |report| report.lines);
+    let config = session.fleet_config_or_own(&broker).await?;
+    let mut forecast = Forecast::new(&config, Utc::now(), plan.id.clone());
+    let rules = Rules {
+        limits: &session.config.limits,
+        catalog: &session.config.catalog,
+        fallback: arguments.fallback,
+    };
+    // All tasks are checked before the first is enqueued.
+    let tasks =
+        tokio::task::block_in_place(|| survey(&source, &form, &rules, &mut forecast, enqueued))?;
+    let alert = config.alerts.at.last().copied();
+    if !forecast::may_enqueue(&forecast, alert, arguments.yes, &broker).await? {
+        output::note("Nothing was put in.");
+        return Ok(Exit::Failure);
+    }
+    let count = task_count(tasks.count().into());
+    arguments
+        .format
+        .announce(format_args!("Loaded {count} from {source}"));
+    note_earlier_run(&plan.id, before.as_ref());
+    enqueue(&client, &plan, &tasks).await?;
+    if arguments.detach {
+        print_detached(&plan.id, &tasks, arguments.format);
+        return Ok(Exit::Success);
+    }
+    output::note(format_args!("Batch: {}", plan.id));
+    wait::wait(&plan.id, file, arguments.format, session, &client).await
+}
+
+/// Enqueues until all tasks are in, however often Redis is unreachable meanwhile.
+async fn enqueue(
+    client: &Client,
+    plan: &BatchPlan,
+    tasks: &BatchTasks,
+) -> Result<(), CommandError> {
+    let mut outage = Outage::default();
+    loop {
+        let enqueued = client.enqueue_batch(plan, tasks).await;
+        let enqueued = outage.tolerate(enqueued.map_err(CommandError::from), |text| {
+            output::note(text);
+        });
+        if enqueued?.is_some() {
+            return Ok(());
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+fn new_batch_id() -> Result<ChainId, CommandError> {
+    let id = format!("batch_{}", Uuid::now_v7());
+    ChainId::parse(&id).map_err(|error| CommandError::Input(error.to_string()))
+}
+
+fn input_form(
+    format: InputFormat,
+    prompt: Option<String>,
+    fields: Vec<String>,
+) -> Result<Form, CommandError> {
+    let only_for_csv = |option: &str| {
+        CommandError::Input(format!(
+            "{option}: only for CSV (--input-format csv); tasks of JSON have fields of their own"
+        ))
+    };
+    match format {
+        InputFormat::Csv => Ok(Form::Table(Columns { prompt, fields })),
+        _ if prompt.is_some() => Err(only_for_csv("--prompt")),
+        _ if !fields.is_empty() => Err(only_for_csv("--fields")),
+        InputFormat::Json => Ok(Form::List),
+        InputFormat::Jsonl => Ok(Form::Lines),
+    }
+}
+
+/// What an earlier run of the same command left.
+fn note_earlier_run(id: &ChainId, before: Option<&BatchReport>) {
+    match before {
+        Some(report) if report.state == ChainState::Open => output::note(format_args!(
+            "Batch {id} was begun before: the first {} are in.",
+            task_count(report.lines)
+        )),
+        Some(_) => output::note(format_args!("Batch {id} is in already.")),
+        None => {}
+    }
+}
+
+fn print_detached(id: &ChainId, tasks: &BatchTasks, format: Format) {
+    let document = json!({"chain_id": id, "total_tasks": tasks.count()});
+    format.print_with(&document, || {
+        format!(
+            "Batch: {id}\n\nThe tasks run without you. How far they are: `longshore batch show {id}`; their answers: \
+             `longshore batch wait {id}`; their cost: `longshore costs --chain-id {id}`"
+        )
+    });
+}

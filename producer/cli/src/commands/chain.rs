@@ -1,0 +1,70 @@
+//! `longshore chain`: steps that depend on one another, begun, watched, stopped and gone on with.
+
+mod cancel;
+mod graph;
+mod input;
+mod list;
+mod live;
+mod reader;
+mod report;
+mod retry;
+mod run;
+mod show;
+mod tree;
+mod wait;
+mod watch;
+
+use clap::Subcommand;
+use longshore_client::ChainId;
+
+pub(super) use self::run::enqueue_and_wait;
+
+use crate::{
+    error::{CommandError, Exit},
+    session::Session,
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Start a chain from a file and wait for it to end
+    Run(run::Arguments),
+    /// Show the steps of a chain as a tree, with states, times and costs
+    Show(show::Arguments),
+    /// List chains, newest first
+    List(list::Arguments),
+    /// Wait for a chain to end
+    Wait(wait::Arguments),
+    /// Cancel a chain: stop running steps and start no more
+    Cancel(cancel::Arguments),
+    /// Run the failed steps of a chain again and keep the other answers
+    Retry(retry::Arguments),
+    /// Print a chain as a graph
+    Graph(graph::Arguments),
+}
+
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    match arguments.action {
+        Action::Run(arguments) => Box::pin(run::run(arguments, session)).await,
+        Action::Show(arguments) => show::run(arguments, session).await,
+        Action::List(arguments) => list::run(arguments, session).await,
+        Action::Wait(arguments) => Box::pin(wait::run(arguments, session)).await,
+        Action::Cancel(arguments) => cancel::run(arguments, session).await,
+        Action::Retry(arguments) => retry::run(arguments, session).await,
+        Action::Graph(arguments) => graph::run(arguments, session).await,
+    }
+}
+
+/// The error for an unknown chain; `ledger_error` if Postgres could not be asked.
+fn unknown_chain(id: &ChainId, ledger_error: Option<&str>) -> String {
+    let text = format!("no chain `{id}`: looked in Redis");
+    match ledger_error {
+        None => text + ", and at the record in Postgres",
+        Some(error) => format!("{text}; the record could not be asked: {error}"),
+    }
+}

@@ -1,0 +1,62 @@
+//! `longshore chain graph`: a chain as a text that Mermaid or Graphviz draws.
+
+use std::path::Path;
+
+use longshore_client::ChainId;
+use longshore_protocol::chain::{dot, mermaid, parse};
+
+use super::input;
+use crate::{
+    error::{CommandError, Exit},
+    output,
+    session::Session,
+};
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Language {
+    /// For Mermaid, which GitHub draws.
+    #[default]
+    Mermaid,
+    /// For Graphviz.
+    Dot,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Id of a chain, or a chain document, JSON or YAML; `-` reads stdin
+    #[arg(value_name = "ID|FILE")]
+    source: String,
+    /// Mermaid (rendered by GitHub) or dot (rendered by Graphviz)
+    #[arg(long, value_enum, default_value_t)]
+    format: Language,
+}
+
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let source = &arguments.source;
+    let path = Path::new(source);
+    let text = if source == "-" || path.is_file() {
+        input::read_document(path)?
+    } else {
+        stored_document(source, session).await?
+    };
+    let document =
+        parse(&text, &session.config.limits).map_err(|bad| CommandError::Input(bad.to_string()))?;
+    let drawn = match arguments.format {
+        Language::Mermaid => mermaid(&document),
+        Language::Dot => dot(&document),
+    };
+    output::line(drawn.trim_end());
+    Ok(Exit::Success)
+}
+
+async fn stored_document(source: &str, session: &Session) -> Result<String, CommandError> {
+    let id = ChainId::parse(source)
+        .map_err(|error| CommandError::Input(format!("`{source}` is no file, and {error}")))?;
+    let document = session.broker().await?.chain_doc(&id).await?;
+    document.ok_or_else(|| {
+        CommandError::Input(format!(
+            "`{source}` is no file, and Redis has no document of a chain of this id: one that ended over a week ago is kept \
+             no longer (`retention.chains`)"
+        ))
+    })
+}

@@ -1,0 +1,212 @@
+//! `longshore chain list`: many chains in a table.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use longshore_broker::{Broker, ChainHead};
+use longshore_ledger::ChainFilter;
+use longshore_protocol::{chain::ChainState, event::ChainRecord, money::Usd};
+use serde::Serialize;
+
+use crate::{
+    error::{CommandError, Exit},
+    options,
+    output::{self, Format},
+    render::{
+        money::{dollars, exact},
+        table::Table,
+        text::{counted, grouped, one_line},
+        time::{age, from_unix_ms, span_with_tenths},
+    },
+    session::Session,
+};
+
+/// Chains that one command reads.
+const PAGE: usize = 200;
+
+/// Chains in Redis that are searched for those that fit.
+const SEARCHED: usize = 2000;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Only in this state
+    #[arg(long, value_parser = state)]
+    state: Option<ChainState>,
+    /// Only with this name
+    #[arg(long)]
+    name: Option<String>,
+    /// Maximum number of entries
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+fn state(word: &str) -> Result<ChainState, String> {
+    options::word(ChainState::ALL, ChainState::as_str, word)
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    #[serde(flatten)]
+    chain: Listed,
+    #[serde(serialize_with = "exact")]
+    total_cost: Usd,
+}
+
+#[derive(Debug, Serialize)]
+struct Listed {
+    chain_id: String,
+    name: Option<String>,
+    kind: &'static str,
+    state: ChainState,
+    steps: u64,
+    begun_at: DateTime<Utc>,
+    ended_at: Option<DateTime<Utc>>,
+}
+
+impl Row {
+    fn new(record: ChainRecord, cost: Usd) -> Self {
+        Self {
+            chain: Listed {
+                chain_id: record.chain_id.to_string(),
+                name: record.name,
+                kind: record.kind.as_str(),
+                state: record.state,
+                steps: record.steps,
+                begun_at: from_unix_ms(record.begun_ms),
+                ended_at: record.ended_ms.map(from_unix_ms),
+            },
+            total_cost: cost,
+        }
+    }
+}
+
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
+    let recorded = recorded_chains(&arguments, session).await;
+    let mut rows = recorded.unwrap_or_else(|error| {
+        output::warning(format_args!(
+            "only chains that Redis still knows are listed; the record could not be asked: {}",
+            error.first_line()
+        ));
+        Vec::new()
+    });
+    // Redis is ahead of Postgres.
+    let broker = session.broker().await?;
+    let (known, fresh) = redis_chains(&arguments, limit, &broker).await?;
+    rows.retain(|row| !known.contains(&row.chain.chain_id));
+    rows.extend(fresh);
+    rows.sort_by_key(|row| std::cmp::Reverse((row.chain.begun_at, row.chain.chain_id.clone())));
+    rows.truncate(limit);
+    match arguments.format {
+        Format::Json => output::json(&rows),
+        Format::Text if rows.is_empty() => output::line("No chains fit."),
+        Format::Text => {
+            output::line(chain_table(&rows, Utc::now()));
+            if rows.len() == limit {
+                output::note(format_args!(
+                    "{} shown, there may be more: raise --limit.",
+                    counted(rows.len(), "chain")
+                ));
+            }
+        }
+    }
+    Ok(Exit::Success)
+}
+
+async fn recorded_chains(
+    arguments: &Arguments,
+    session: &Session,
+) -> Result<Vec<Row>, CommandError> {
+    let filter = ChainFilter {
+        state: arguments.state,
+        name: arguments.name.clone(),
+        before: None,
+        limit: Some(arguments.limit),
+    };
+    let rows = session.ledger().await?.chains(&filter).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Row::new(row.chain, row.figures.cost_usd))
+        .collect())
+}
+
+/// The newest chains in Redis: the ids of all, and those that fit.
+async fn redis_chains(
+    arguments: &Arguments,
+    limit: usize,
+    broker: &Broker,
+) -> Result<(HashSet<String>, Vec<Row>), CommandError> {
+    let (mut known, mut rows) = (HashSet::new(), Vec::new());
+    let mut before = None;
+    while known.len() < SEARCHED && rows.len() < limit {
+        let page = broker.chains_newest(PAGE, before).await?;
+        let Some(oldest) = page.last() else { break };
+        before = Some(oldest.record.begun_ms);
+        for ChainHead { record, cost } in page {
+            known.insert(record.chain_id.to_string());
+            let fits = arguments.state.is_none_or(|state| state == record.state)
+                && (arguments.name.is_none() || arguments.name == record.name);
+            if fits {
+                rows.push(Row::new(record, cost));
+            }
+        }
+    }
+    Ok((known, rows))
+}
+
+fn chain_table(rows: &[Row], now: DateTime<Utc>) -> String {
+    let mut table = Table::new([
+        "ID", "STATE", "KIND", "STEPS", "TIME", "COST", "AGE", "NAME",
+    ]);
+    for Row { chain, total_cost } in rows {
+        let end = chain.ended_at.unwrap_or(now);
+        table.add_row([
+            chain.chain_id.clone(),
+            chain.state.to_string(),
+            chain.kind.to_owned(),
+            grouped(chain.steps),
+            span_with_tenths(end - chain.begun_at),
+            dollars(*total_cost),
+            age(chain.begun_at, now),
+            one_line(chain.name.as_deref().unwrap_or_default(), 60),
+        ]);
+    }
+    table.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::chain::tree::tests::example_chain;
+
+    #[test]
+    fn states_are_checked() {
+        assert_eq!(state("running"), Ok(ChainState::Running));
+        assert_eq!(
+            state("done"),
+            Err("expected one of open, running, stopping, completed, failed, cancelled".to_owned())
+        );
+    }
+
+    #[test]
+    fn chains_in_a_table() {
+        let row = |state| {
+            let chain = example_chain(state);
+            Row::new(chain.record, chain.cost)
+        };
+        let mut nameless = row(ChainState::Running);
+        nameless.chain.name = None;
+        nameless.chain.chain_id = "1795232878059-0".to_owned();
+        let rows = [row(ChainState::Failed), nameless];
+        let now = rows[0].chain.begun_at + chrono::TimeDelta::seconds(300);
+        insta::assert_snapshot!(chain_table(&rows, now), @"
+        ID               STATE    KIND   STEPS  TIME   COST     AGE  NAME
+        report-7         failed   chain  6      12.3s  $0.0113  5m   weekly report
+        1795232878059-0  running  chain  6      5m     $0.0113  5m
+        ");
+        insta::assert_snapshot!(serde_json::to_string(&rows[0]).unwrap(), @r#"{"chain_id":"report-7","name":"weekly report","kind":"chain","state":"failed","steps":6,"begun_at":"2026-11-21T03:47:58.059Z","ended_at":"2026-11-21T03:48:10.404Z","total_cost":0.0113004}"#);
+    }
+}

@@ -1,0 +1,68 @@
+//! The progress of a chain: the tree on a terminal, else a line for each step that has ended.
+
+use std::collections::HashMap;
+
+use chrono::Utc;
+use longshore_client::{StepName, StepState};
+
+use super::{
+    reader::ChainStatus,
+    tree::{short_chain_tree, step_duration, step_state},
+};
+use crate::{output, render::progress::Progress};
+
+/// Lines that the tree may have.
+const LINES: usize = 20;
+
+pub(super) struct Live {
+    tree: Progress,
+    /// The steps whose ends were reported.
+    reported: HashMap<StepName, StepState>,
+}
+
+impl Live {
+    pub(super) fn new() -> Self {
+        let message = "Waiting for a worker to begin the chain";
+        Self {
+            tree: Progress::spinner("{msg}\n{spinner} {elapsed}", message),
+            reported: HashMap::new(),
+        }
+    }
+
+    pub(super) fn show(&mut self, chain: &ChainStatus) {
+        let now = Utc::now();
+        if self.tree.is_visible() {
+            self.tree.set_message(short_chain_tree(chain, now, LINES));
+            return;
+        }
+        for step in &chain.steps {
+            let has_ended = matches!(
+                step.state,
+                StepState::Completed
+                    | StepState::Failed
+                    | StepState::Skipped
+                    | StepState::Cancelled
+            );
+            if has_ended && self.reported.insert(step.name.clone(), step.state) != Some(step.state)
+            {
+                let took = step_duration(step, chain, now);
+                let took = if took.is_empty() {
+                    took
+                } else {
+                    format!(", {took}")
+                };
+                output::note(format_args!("{}: {}{took}", step.name, step_state(step)));
+            }
+        }
+    }
+
+    /// A line above the tree.
+    pub(super) fn note(&self, text: &str) {
+        self.tree.note(text);
+    }
+
+    /// Removes the tree.
+    pub(super) fn clear(&self) {
+        self.tree.clear();
+    }
+}

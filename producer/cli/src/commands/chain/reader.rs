@@ -1,0 +1,339 @@
+//! The status of a chain: from Redis while that knows it, with times and costs from Postgres; later from
+//! Postgres alone.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use longshore_client::{ChainId, ChainState, ChainView, Client, JobId, StepName, StepState, Usd};
+use longshore_ledger::{ChainJobFilter, ChainRow, Figures, Ledger, StepRow};
+use longshore_protocol::{event::ChainRecord, state::JobState};
+use serde::Deserialize;
+
+use crate::{error::CommandError, render::time::from_unix_ms, session::Session};
+
+/// Failures that are read.
+const FAILURES: u32 = 20;
+
+/// The pause between two queries to Postgres while the chain runs.
+const QUERY_PAUSE: Duration = Duration::from_secs(1);
+
+/// The status of a chain.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ChainStatus {
+    pub(super) record: ChainRecord,
+    pub(super) cost: Usd,
+    /// Attempts whose cost only the provider knows.
+    pub(super) unknown: u64,
+    pub(super) steps: Vec<StepStatus>,
+}
+
+/// The status of a step.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct StepStatus {
+    pub(super) name: StepName,
+    pub(super) needs: Vec<StepName>,
+    pub(super) state: StepState,
+    /// The number of items, if it has fanned out.
+    pub(super) items: Option<u64>,
+    pub(super) ended: u64,
+    pub(super) completed: u64,
+    pub(super) started: Option<DateTime<Utc>>,
+    pub(super) finished: Option<DateTime<Utc>>,
+    /// `None` if Postgres does not answer.
+    pub(super) figures: Option<Figures>,
+    pub(super) failures: Vec<Failure>,
+}
+
+/// Why a step, or an item of one, did not succeed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Failure {
+    pub(super) job: JobId,
+    pub(super) error: String,
+}
+
+impl ChainStatus {
+    pub(super) fn state(&self) -> ChainState {
+        self.record.state
+    }
+
+    pub(super) fn begun(&self) -> DateTime<Utc> {
+        from_unix_ms(self.record.begun_ms)
+    }
+
+    /// When it ended, or now.
+    pub(super) fn until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.record.ended_ms.map_or(now, from_unix_ms)
+    }
+
+    /// The steps that no other step needs.
+    pub(super) fn last_steps(&self) -> Vec<&StepStatus> {
+        let needed: std::collections::HashSet<&StepName> =
+            self.steps.iter().flat_map(|step| &step.needs).collect();
+        let last = |step: &&StepStatus| !needed.contains(&step.name);
+        self.steps.iter().filter(last).collect()
+    }
+}
+
+/// The steps of a document, in its order: enough to draw the chain. The document was checked when the
+/// chain began; what cannot be read is left out.
+#[derive(Debug, Default, Deserialize)]
+struct Outline {
+    #[serde(default)]
+    steps: Vec<PlannedStep>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct PlannedStep {
+    name: StepName,
+    #[serde(default)]
+    needs: Vec<StepName>,
+    #[serde(default)]
+    gather: Option<StepName>,
+}
+
+impl PlannedStep {
+    fn all_needs(&self) -> Vec<StepName> {
+        let mut needs = self.needs.clone();
+        let gathered = self.gather.iter().filter(|step| !self.needs.contains(step));
+        needs.extend(gathered.cloned());
+        needs
+    }
+}
+
+/// What Postgres has of a chain.
+#[derive(Debug, Default)]
+struct Recorded {
+    chain: Option<ChainRow>,
+    steps: HashMap<StepName, StepRow>,
+    failures: Vec<(StepName, Failure)>,
+}
+
+/// Reads the status of one chain, again and again.
+pub(super) struct ChainReader {
+    client: Client,
+    ledger: Result<Ledger, String>,
+    id: ChainId,
+    outline: Option<Outline>,
+    recorded: Recorded,
+    queried: Option<Instant>,
+}
+
+impl ChainReader {
+    pub(super) async fn new(client: Client, session: &Session, id: ChainId) -> Self {
+        let ledger = session.ledger().await.map_err(|error| error.first_line());
+        Self {
+            client,
+            ledger,
+            id,
+            outline: None,
+            recorded: Recorded::default(),
+            queried: None,
+        }
+    }
+
+    pub(super) fn id(&self) -> &ChainId {
+        &self.id
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Why Postgres does not answer: times and costs of steps are unknown.
+    pub(super) fn ledger_error(&self) -> Option<&str> {
+        self.ledger.as_ref().err().map(String::as_str)
+    }
+
+    /// The current status; `None` if neither Redis nor Postgres knows the chain.
+    pub(super) async fn read(&mut self) -> Result<Option<ChainStatus>, CommandError> {
+        let view = self.client.chain(&self.id).await?;
+        if self.queried.is_none_or(|at| at.elapsed() >= QUERY_PAUSE) {
+            self.query_ledger().await;
+        }
+        let Some(view) = view else {
+            return Ok(self.status_from_ledger());
+        };
+        if self.outline.is_none() {
+            let document = self.client.broker().chain_doc(&self.id).await?;
+            let outline = |json: String| serde_json::from_str(&json).unwrap_or_default();
+            self.outline = document.map(outline);
+        }
+        self.read_failures(&view).await?;
+        Ok(Some(self.status_from_redis(&view)))
+    }
+
+    /// As [`ChainReader::read`], once Postgres has recorded the end, or after a few seconds.
+    pub(super) async fn read_after_end(&mut self) -> Result<Option<ChainStatus>, CommandError> {
+        const RECORDING_LIMIT: Duration = Duration::from_secs(3);
+        const PAUSE: Duration = Duration::from_millis(100);
+        let begun = Instant::now();
+        loop {
+            self.queried = None;
+            let chain = self.read().await?;
+            let recorded = self.recorded.chain.as_ref();
+            let known = recorded.is_some_and(|row| row.chain.state.is_final());
+            if known || self.ledger.is_err() || begun.elapsed() > RECORDING_LIMIT {
+                return Ok(chain);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// What cannot be read stays as it was: Redis alone is enough to go on.
+    async fn query_ledger(&mut self) {
+        self.queried = Some(Instant::now());
+        let Ok(ledger) = &self.ledger else { return };
+        let discarded = ChainJobFilter {
+            state: Some(JobState::Discarded),
+            limit: Some(FAILURES),
+            ..ChainJobFilter::default()
+        };
+        let id = self.id.as_str();
+        let (chain, steps, failed) = tokio::join!(
+            ledger.chain(&self.id),
+            ledger.chain_steps(id),
+            ledger.chain_jobs(id, &discarded),
+        );
+        if let Ok(chain) = chain {
+            self.recorded.chain = chain;
+        }
+        if let Ok(steps) = steps {
+            let named = steps
+                .into_iter()
+                .filter_map(|row| Some((row.step.clone()?, row)));
+            self.recorded.steps = named.collect();
+        }
+        if let Ok(failed) = failed {
+            let failures = failed.into_iter().filter_map(|row| {
+                let labels = row.job.labels;
+                let step = labels.step?.split('/').next().map(StepName::parse)?.ok()?;
+                let failure = Failure {
+                    job: labels.job_id,
+                    error: row.job.error?,
+                };
+                Some((step, failure))
+            });
+            self.recorded.failures = failures.collect();
+        }
+    }
+
+    /// Adds failures that Postgres does not have (yet) from the outcomes.
+    async fn read_failures(&mut self, view: &ChainView) -> Result<(), CommandError> {
+        let known = |job: &JobId| {
+            self.recorded
+                .failures
+                .iter()
+                .any(|(_, failure)| failure.job == *job)
+        };
+        let first = view.failed.iter().take(FAILURES as usize);
+        let (steps, jobs): (Vec<StepName>, Vec<JobId>) = first
+            .filter(|failed| !known(&failed.job))
+            .map(|failed| (failed.instance.step.clone(), failed.job.clone()))
+            .unzip();
+        for (step, outcome) in steps.into_iter().zip(self.client.outcomes(&jobs).await?) {
+            let Some(outcome) = outcome else { continue };
+            if let Some(error) = outcome.error {
+                let job = outcome.id;
+                self.recorded.failures.push((step, Failure { job, error }));
+            }
+        }
+        Ok(())
+    }
+
+    fn status_from_redis(&self, view: &ChainView) -> ChainStatus {
+        // A batch has no document.
+        let planned = match &self.outline {
+            Some(outline) => outline
+                .steps
+                .iter()
+                .map(|step| (&step.name, step.all_needs()))
+                .collect(),
+            None => view
+                .names()
+                .into_iter()
+                .map(|name| (name, Vec::new()))
+                .collect::<Vec<_>>(),
+        };
+        let steps = planned.into_iter().map(|(name, needs)| {
+            let stands = view.step(name);
+            StepStatus {
+                needs,
+                state: stands.state,
+                items: stands.items,
+                ended: stands.ended,
+                completed: stands.completed,
+                ..self.recorded_step(name)
+            }
+        });
+        let recorded = self.recorded.chain.as_ref();
+        ChainStatus {
+            record: view.head.record.clone(),
+            cost: view.head.cost,
+            unknown: recorded.map_or(0, |row| row.figures.unknown_cost_attempts),
+            steps: steps.collect(),
+        }
+    }
+
+    fn status_from_ledger(&self) -> Option<ChainStatus> {
+        let row = self.recorded.chain.as_ref()?;
+        let mut rows: Vec<&StepRow> = self.recorded.steps.values().collect();
+        rows.sort_by_key(|row| (row.started_at, row.step.clone()));
+        let steps = rows.into_iter().filter_map(|row| {
+            let mut step = self.recorded_step(row.step.as_ref()?);
+            step.state = recorded_state(row);
+            if row.jobs > 1 {
+                step.items = Some(row.jobs);
+            }
+            step.completed = row.completed;
+            step.ended = row.completed + row.failed + row.cancelled;
+            Some(step)
+        });
+        Some(ChainStatus {
+            record: row.chain.clone(),
+            cost: row.figures.cost_usd,
+            unknown: row.figures.unknown_cost_attempts,
+            steps: steps.collect(),
+        })
+    }
+
+    /// A step with what Postgres has of it.
+    fn recorded_step(&self, name: &StepName) -> StepStatus {
+        let row = self.recorded.steps.get(name);
+        let failures = self.recorded.failures.iter();
+        StepStatus {
+            name: name.clone(),
+            needs: Vec::new(),
+            state: StepState::Waiting,
+            items: None,
+            ended: 0,
+            completed: 0,
+            started: row.and_then(|row| row.started_at),
+            finished: row.and_then(|row| row.finished_at),
+            figures: self
+                .ledger
+                .is_ok()
+                .then(|| row.map(|row| row.figures).unwrap_or_default()),
+            failures: failures
+                .filter(|(step, _)| step == name)
+                .map(|(_, failure)| failure.clone())
+                .collect(),
+        }
+    }
+}
+
+/// The state of a step that Redis no longer knows.
+fn recorded_state(row: &StepRow) -> StepState {
+    let ended = row.completed + row.failed + row.cancelled;
+    if ended < row.jobs {
+        StepState::Running
+    } else if row.failed > 0 {
+        StepState::Failed
+    } else if row.cancelled > 0 {
+        StepState::Cancelled
+    } else {
+        StepState::Completed
+    }
+}

@@ -1,0 +1,93 @@
+//! `longshore chain retry`: runs the failed steps of a chain again.
+
+use chrono::{DateTime, Utc};
+use longshore_client::{ChainId, ChainRetried, JobId};
+use longshore_protocol::event::DeadResolution;
+use serde_json::json;
+
+use super::{reader::ChainReader, unknown_chain};
+use crate::{
+    error::{CommandError, Exit},
+    output::{self, Format},
+    render::text::counted,
+    session::Session,
+};
+
+/// Dead letters of one query.
+const CHUNK: usize = 500;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Chain id
+    #[arg(value_name = "ID", value_parser = ChainId::parse)]
+    id: ChainId,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let client = session.client().await?;
+    let id = arguments.id;
+    let retry = client.retry_chain(&id).await?;
+    let (result, again, text) = match retry.result {
+        ChainRetried::Again(again) => {
+            record_replays(&retry.replayed, session).await;
+            let steps = counted(again, "step or item");
+            let text = format!(
+                "{id}: goes on; {} again. Wait for it with `longshore chain wait {id}`",
+                steps.replace("step or items", "steps or items")
+            );
+            ("again", again, text)
+        }
+        ChainRetried::Running => (
+            "running",
+            0,
+            format!("{id}: has not ended; there is nothing to go on with yet"),
+        ),
+        ChainRetried::Nothing => ("nothing", 0, format!("{id}: nothing of it failed")),
+        ChainRetried::Unknown => {
+            let mut reader = ChainReader::new(client, session, id.clone()).await;
+            let text = match reader.read().await? {
+                Some(chain) => format!(
+                    "{id}: {}, and kept no longer: begin it anew with `longshore chain run`",
+                    chain.state()
+                ),
+                None => unknown_chain(&id, reader.ledger_error()),
+            };
+            ("unknown", 0, text)
+        }
+    };
+    match arguments.format {
+        Format::Text if result == "unknown" => output::error(&text),
+        Format::Text => output::line(&text),
+        Format::Json => {
+            output::json(&json!({"chain_id": id, "result": result, "again": again, "text": text}));
+        }
+    }
+    Ok(Exit::success_if(result == "again"))
+}
+
+/// Records that the dead letters went back to their queues. A failure is only a warning: the chain itself
+/// needs only Redis.
+async fn record_replays(replayed: &[(JobId, DateTime<Utc>)], session: &Session) {
+    let recording = async {
+        let ledger = session.ledger().await?;
+        for chunk in replayed.chunks(CHUNK) {
+            ledger
+                .resolve_dead_letters(chunk, DeadResolution::Replayed)
+                .await?;
+        }
+        Ok::<_, CommandError>(())
+    };
+    if replayed.is_empty() {
+        return;
+    }
+    if let Err(error) = recording.await {
+        output::warning(format_args!(
+            "the record does not know that {} went back: {}",
+            counted(replayed.len(), "dead letter"),
+            error.first_line()
+        ));
+    }
+}

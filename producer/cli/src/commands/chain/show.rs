@@ -1,0 +1,39 @@
+//! `longshore chain show`: the steps of a chain as a tree, with states, times and costs.
+
+use chrono::Utc;
+use longshore_client::ChainId;
+
+use super::{reader::ChainReader, report::Report, tree::chain_tree, unknown_chain};
+use crate::{
+    error::{CommandError, Exit},
+    output::{self, Format},
+    session::Session,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Chain id
+    #[arg(value_name = "ID", value_parser = ChainId::parse)]
+    id: ChainId,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let mut reader = ChainReader::new(session.client().await?, session, arguments.id).await;
+    let Some(chain) = reader.read().await? else {
+        output::error(&unknown_chain(reader.id(), reader.ledger_error()));
+        return Ok(Exit::Failure);
+    };
+    if let Some(why) = reader.ledger_error() {
+        output::warning(format_args!(
+            "times and costs of steps are not known; the record could not be asked: {why}"
+        ));
+    }
+    let now = Utc::now();
+    arguments
+        .format
+        .print_with(&Report::new(&chain, None, now), || chain_tree(&chain, now));
+    Ok(Exit::Success)
+}

@@ -1,0 +1,174 @@
+//! `longshore chain wait`: waits until a chain has ended, and prints its answers.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use longshore_client::{ChainId, ChainState, StepOutput};
+
+use super::{
+    reader::{ChainReader, ChainStatus},
+    report::{Outputs, Report, read_outputs},
+    tree::chain_tree,
+    unknown_chain,
+    watch::{Waited, watch_chain},
+};
+use crate::{
+    error::{CommandError, Exit},
+    output::{self, Format, OutputFile},
+    render::text::{counted, excerpt},
+    session::Session,
+};
+
+/// Characters of an answer.
+const ANSWER: usize = 2000;
+
+/// Items of a step whose answers are shown.
+const ITEMS: usize = 3;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Chain id
+    #[arg(value_name = "ID", value_parser = ChainId::parse)]
+    id: ChainId,
+    /// Give up after this many seconds
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let mut reader = ChainReader::new(session.client().await?, session, arguments.id).await;
+    let timeout = arguments.timeout.map(Duration::from_secs);
+    let waited = Box::pin(watch_chain(&mut reader, None, timeout)).await?;
+    print_end(waited, &reader, None, arguments.format).await
+}
+
+/// Prints how the wait for a chain ended.
+pub(super) async fn print_end(
+    waited: Waited,
+    reader: &ChainReader,
+    file: Option<OutputFile>,
+    format: Format,
+) -> Result<Exit, CommandError> {
+    let id = reader.id();
+    match waited {
+        Waited::Ended(chain) => print_chain(&chain, reader, file, format).await,
+        Waited::Refused(why) => {
+            output::error(&format_args!("the chain did not begin: {why}"));
+            Ok(Exit::Failure)
+        }
+        Waited::Unknown => {
+            output::error(&unknown_chain(id, reader.ledger_error()));
+            Ok(Exit::Failure)
+        }
+        Waited::TimedOut => {
+            output::note(format_args!(
+                "Chain {id} has not ended; it goes on. Wait again, or look at it with `longshore chain show {id}`"
+            ));
+            Ok(Exit::Failure)
+        }
+        Waited::Interrupted => {
+            output::note(format_args!(
+                "Stopped waiting. The chain goes on without you: look at it with `longshore chain show {id}`, wait \
+                 with `longshore chain wait {id}`, stop it with `longshore chain cancel {id}`"
+            ));
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+async fn print_chain(
+    chain: &ChainStatus,
+    reader: &ChainReader,
+    file: Option<OutputFile>,
+    format: Format,
+) -> Result<Exit, CommandError> {
+    let outputs = read_outputs(chain, reader.client()).await?;
+    let now = Utc::now();
+    let saved = file.as_ref().map(|file| file.path().to_owned());
+    if let Some(file) = file {
+        file.write(&Report::new(chain, Some(outputs.clone()), now))?;
+    }
+    match format {
+        Format::Text => {
+            output::line(chain_tree(chain, now));
+            output::line(describe_answers(chain, &outputs));
+        }
+        Format::Json => output::json(&Report::new(chain, Some(outputs), now)),
+    }
+    if let Some(saved) = saved {
+        output::note(format_args!("Result saved to: {}", saved.display()));
+    }
+    Ok(Exit::success_if(chain.state() == ChainState::Completed))
+}
+
+/// The beginnings of the last steps' answers, and the next step for a chain that failed.
+fn describe_answers(chain: &ChainStatus, outputs: &Outputs) -> String {
+    let mut parts = Vec::new();
+    for (step, output) in outputs {
+        let texts = match output {
+            StepOutput::One(text) => vec![text.as_ref()],
+            StepOutput::Items(texts) => texts.iter().map(Option::as_ref).collect(),
+        };
+        for (index, text) in texts.iter().enumerate().take(ITEMS) {
+            let name = match output {
+                StepOutput::One(_) => step.to_string(),
+                StepOutput::Items(_) => format!("{step}/{index}"),
+            };
+            if let Some(text) = text {
+                parts.push(format!("\n--- {name} ---\n{}", excerpt(text, ANSWER)));
+            }
+        }
+        if texts.len() > ITEMS {
+            let more = counted(texts.len() - ITEMS, "more item");
+            parts.push(format!("\n… and {more} of `{step}`"));
+        }
+    }
+    if chain.state() == ChainState::Failed {
+        let id = &chain.record.chain_id;
+        parts.push(format!(
+            "\nGo on from what failed with `longshore chain retry {id}`"
+        ));
+    }
+    parts.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_client::StepName;
+
+    use super::*;
+    use crate::commands::chain::tree::tests::example_chain;
+
+    #[test]
+    fn people_read_the_last_answers() {
+        let name = |text: &str| StepName::parse(text).unwrap();
+        let item = |n: u32| Some(format!("city {n}"));
+        let outputs = Outputs::from([
+            (
+                name("check"),
+                StepOutput::One(Some("All is well.".to_owned())),
+            ),
+            (
+                name("each"),
+                StepOutput::Items(vec![item(0), None, item(2), item(3), item(4)]),
+            ),
+        ]);
+        insta::assert_snapshot!(describe_answers(&example_chain(ChainState::Failed), &outputs).trim_start(), @"
+        --- check ---
+        All is well.
+
+        --- each/0 ---
+        city 0
+
+        --- each/2 ---
+        city 2
+
+        … and 2 more items of `each`
+
+        Go on from what failed with `longshore chain retry report-7`
+        ");
+    }
+}

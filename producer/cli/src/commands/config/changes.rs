@@ -1,0 +1,97 @@
+//! The differences of two configurations.
+
+use longshore_config::{Config, Shown};
+use serde::Serialize;
+
+use crate::render::{
+    table::{Cell, Table},
+    text::printable,
+};
+
+/// One setting that would be another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Change {
+    name: String,
+    /// The present value; absent for a new setting.
+    now: Option<String>,
+    /// The new value; absent for a removed setting.
+    then: Option<String>,
+}
+
+/// What `then` would change.
+pub(super) fn config_changes(now: &Config, then: &Config) -> Vec<Change> {
+    between(&now.shown(), &then.shown())
+}
+
+fn between(now: &[Shown], then: &[Shown]) -> Vec<Change> {
+    let value = |list: &[Shown], name: &str| {
+        let found = list.iter().find(|line| line.name == name);
+        found.map(|line| line.value.clone())
+    };
+    let gone = now
+        .iter()
+        .filter(|line| value(then, &line.name).is_none())
+        .map(|line| (line, Some(line.value.clone()), None));
+    then.iter()
+        .map(|line| (line, value(now, &line.name), Some(line.value.clone())))
+        .chain(gone)
+        .filter(|(_, now, then)| now != then)
+        .map(|(line, now, then)| Change {
+            name: line.name.clone(),
+            now,
+            then,
+        })
+        .collect()
+}
+
+pub(super) fn change_table(changes: &[Change]) -> String {
+    let mut table = Table::new(["SETTING", "NOW", "THEN"]);
+    for change in changes {
+        let shown = |value: &Option<String>| {
+            let value = value.as_deref().unwrap_or("-");
+            Cell::new(printable(value))
+        };
+        table.add_row([
+            Cell::new(printable(&change.name)),
+            shown(&change.now),
+            shown(&change.then),
+        ]);
+    }
+    table.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_settings::Environment;
+
+    use super::*;
+
+    fn config(yaml: &str) -> Config {
+        Config::from_yaml(&Environment::default(), "longshore.yaml".as_ref(), yaml).unwrap()
+    }
+
+    #[test]
+    fn what_is_other_new_and_gone_is_told() {
+        let now = config(
+            "retry: { max_retries: 5 }\n\
+             retries: { patient: { max_retries: 20 } }\n\
+             models: [{ provider: openai, model: gpt-4o, tier: fast }]\n",
+        );
+        let then = config(
+            "retry: { max_retries: 5, jitter: 0 }\n\
+             providers: { mine: { base_url: 'http://gpu:8000/v1', default_model: m } }\n",
+        );
+        insta::assert_snapshot!(change_table(&config_changes(&now, &then)), @r"
+        SETTING                      NOW                                                                                                                                                                          THEN
+        retry.jitter                 3s                                                                                                                                                                           0ms
+        providers.mine               -                                                                                                                                                                            on, openai at http://gpu:8000/v1, default_model m, no key
+        retries.patient.max_retries  20                                                                                                                                                                           -
+        retries.patient.base_delay   1s                                                                                                                                                                           -
+        retries.patient.max_delay    1m                                                                                                                                                                           -
+        retries.patient.jitter       3s                                                                                                                                                                           -
+        retries.patient.hold_limit   10s                                                                                                                                                                          -
+        models.openai/gpt-4o         fast, context 128000, answer 16384, $2.5 in, $10 out, $1.25 cached; batch_discount 0.5 (per million), for code analysis planning review docs simple_tasks tools json_schema  -
+        ");
+        assert_eq!(config_changes(&now, &now), []);
+    }
+}

@@ -1,0 +1,63 @@
+//! `longshore config diff`: what a file would change.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::{
+    Fleet,
+    changes::{Change, change_table, config_changes},
+    own_source,
+};
+use crate::{
+    error::{CommandError, Exit},
+    input::read_text,
+    output::{self, Format},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// File to compare with the pushed configuration, or with the local file if none is pushed
+    /// [default: the local file]
+    file: Option<PathBuf>,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Debug, Serialize)]
+struct Comparison {
+    now: String,
+    then: String,
+    changes: Vec<Change>,
+}
+
+pub(super) fn run(arguments: &Arguments, fleet: &Fleet) -> Result<Exit, CommandError> {
+    let (then, new) = match &arguments.file {
+        Some(path) => {
+            let new = fleet
+                .own
+                .with_fleet_file(&fleet.env, path, &read_text(path)?)?;
+            (path.display().to_string(), new)
+        }
+        None => (own_source(&fleet.own), fleet.own.clone()),
+    };
+    output::warnings(&new.warnings);
+    let comparison = Comparison {
+        now: fleet.source(),
+        changes: config_changes(&fleet.current(), &new),
+        then,
+    };
+    arguments
+        .format
+        .print_with(&comparison, || describe_comparison(&comparison));
+    Ok(Exit::success_if(comparison.changes.is_empty()))
+}
+
+fn describe_comparison(comparison: &Comparison) -> String {
+    let Comparison { now, then, changes } = comparison;
+    if changes.is_empty() {
+        return format!("Nothing would change from {now} to {then}.");
+    }
+    format!("From {now} to {then}:\n\n{}", change_table(changes))
+}

@@ -1,0 +1,108 @@
+//! `longshore config push`: gives a file to every running service.
+
+use std::path::{Path, PathBuf};
+
+use longshore_broker::Pushed;
+use longshore_config::without_secrets;
+
+use super::{
+    Fleet,
+    changes::{change_table, config_changes},
+};
+use crate::{
+    confirm,
+    error::{CommandError, Exit},
+    input::read_text,
+    output,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// File to push; every key in it must be the name of a variable, as in ${NAME}
+    #[arg(required_unless_present = "clear", conflicts_with = "clear")]
+    file: Option<PathBuf>,
+    /// Remove the pushed configuration; each service uses its own file again
+    #[arg(long)]
+    clear: bool,
+    /// Do not ask for confirmation
+    #[arg(long, short)]
+    yes: bool,
+}
+
+pub(super) async fn run(arguments: Arguments, fleet: &Fleet) -> Result<Exit, CommandError> {
+    match &arguments.file {
+        Some(path) => push(path, arguments.yes, fleet).await,
+        None => clear(arguments.yes, fleet).await,
+    }
+}
+
+async fn push(path: &Path, sure: bool, fleet: &Fleet) -> Result<Exit, CommandError> {
+    let text = read_text(path)?;
+    without_secrets(path, &text)?;
+    let new = fleet.own.with_fleet_file(&fleet.env, path, &text)?;
+    if text.trim().is_empty() {
+        return Err(CommandError::Input(format!(
+            "{} is empty; to take away what is pushed: `longshore config push --clear`",
+            path.display()
+        )));
+    }
+    output::warnings(&new.warnings);
+    if let Some(Pushed { version, .. }) = fleet.pushed.as_ref().filter(|old| old.text == text) {
+        output::line(format_args!(
+            "The fleet has it already, as version {version}."
+        ));
+        return Ok(Exit::Success);
+    }
+    let changes = config_changes(&fleet.current(), &new);
+    if changes.is_empty() {
+        output::note("Nothing would change here; elsewhere it stands in the place of each file.");
+    } else {
+        output::note(change_table(&changes));
+    }
+    if !confirm_push(sure, "Push this to every running service?")? {
+        return Ok(Exit::Failure);
+    }
+    let version = fleet.broker.push_config(&text).await?;
+    output::line(format_args!(
+        "Pushed as version {version}; every running service takes it within 2 s."
+    ));
+    Ok(Exit::Success)
+}
+
+async fn clear(sure: bool, fleet: &Fleet) -> Result<Exit, CommandError> {
+    let Some(pushed) = &fleet.pushed else {
+        output::line("Nothing is pushed.");
+        return Ok(Exit::Success);
+    };
+    let question = format!(
+        "Take version {} away, so that each service goes by its own file?",
+        pushed.version
+    );
+    if !confirm_push(sure, &question)? {
+        return Ok(Exit::Failure);
+    }
+    fleet.broker.clear_config().await?;
+    output::line(format_args!(
+        "Version {} is taken away; every running service goes by its own file within 2 s.",
+        pushed.version
+    ));
+    Ok(Exit::Success)
+}
+
+fn confirm_push(sure: bool, question: &str) -> Result<bool, CommandError> {
+    if sure {
+        return Ok(true);
+    }
+    if !confirm::can_ask() {
+        return Err(CommandError::Input(
+            "`longshore config push` asks before it pushes, and there is no terminal to ask at: add \
+             --yes (`longshore config diff` shows what would change)"
+                .to_owned(),
+        ));
+    }
+    let yes = confirm::ask(question)?;
+    if !yes {
+        output::note("Nothing was pushed.");
+    }
+    Ok(yes)
+}

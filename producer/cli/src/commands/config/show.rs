@@ -1,0 +1,217 @@
+//! `longshore config show`: every setting as it is.
+
+use longshore_broker::Pushed;
+use longshore_config::{Config, Shown};
+use longshore_settings::Environment;
+use serde::Serialize;
+
+use crate::{
+    error::{CommandError, Exit},
+    output::{self, Format},
+    render::{
+        table::{Cell, Table},
+        text::printable,
+        time::{from_unix_ms, timestamp},
+    },
+    session::Session,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Also show where each value comes from
+    #[arg(long)]
+    origin: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct SettingsDocument {
+    /// The local file.
+    file: Option<String>,
+    pushed: PushedConfig,
+    settings: Vec<Shown>,
+}
+
+/// The pushed configuration.
+#[derive(Debug, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+enum PushedConfig {
+    Nothing,
+    Taken { version: u64, pushed_at: String },
+    Refused { version: u64, error: String },
+    Unknown { error: String },
+}
+
+/// Redis may be unreachable.
+pub(super) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
+    let env = Environment::read()?;
+    let session = Session {
+        config: Config::load(&env)?,
+    };
+    let (config, pushed) = match read_pushed(&session).await {
+        Ok(pushed) => with_pushed(session.config, pushed, &env),
+        Err(error) => {
+            let error = error.first_line();
+            (session.config, PushedConfig::Unknown { error })
+        }
+    };
+    output::warnings(&config.warnings);
+    let file = config
+        .source
+        .as_ref()
+        .map(|path| path.display().to_string());
+    let document = SettingsDocument {
+        file,
+        pushed,
+        settings: config.shown(),
+    };
+    arguments
+        .format
+        .print_with(&document, || describe_settings(&document, arguments.origin));
+    Ok(Exit::Success)
+}
+
+async fn read_pushed(session: &Session) -> Result<Option<Pushed>, CommandError> {
+    let (_, pushed) = session.broker().await?.pushed_config().await?;
+    Ok(pushed)
+}
+
+/// The configuration that the services apply.
+fn with_pushed(own: Config, pushed: Option<Pushed>, env: &Environment) -> (Config, PushedConfig) {
+    let Some(pushed) = pushed else {
+        return (own, PushedConfig::Nothing);
+    };
+    let version = pushed.version;
+    match own.with_pushed(env, pushed.version, &pushed.text) {
+        Ok(config) => (
+            config,
+            PushedConfig::Taken {
+                version,
+                pushed_at: timestamp(from_unix_ms(pushed.pushed_at)),
+            },
+        ),
+        Err(error) => (
+            own,
+            PushedConfig::Refused {
+                version,
+                error: error.to_string(),
+            },
+        ),
+    }
+}
+
+fn describe_settings(document: &SettingsDocument, origin: bool) -> String {
+    let mut table = if origin {
+        Table::new(vec!["SETTING", "VALUE", "FROM"])
+    } else {
+        Table::new(vec!["SETTING", "VALUE"])
+    };
+    for setting in &document.settings {
+        let mut row = vec![
+            Cell::new(printable(&setting.name)),
+            Cell::new(printable(&setting.value)),
+        ];
+        if origin {
+            let from = setting.origin.as_ref().map(ToString::to_string);
+            row.push(Cell::new(from.as_deref().unwrap_or("default")));
+        }
+        table.add_row(row);
+    }
+    format!("{table}\n\n{}", describe_sources(document))
+}
+
+fn describe_sources(document: &SettingsDocument) -> String {
+    let file = document.file.as_deref().unwrap_or("no file");
+    match &document.pushed {
+        PushedConfig::Nothing => {
+            format!("From {file}, the environment and the defaults; nothing is pushed.")
+        }
+        PushedConfig::Taken { version, pushed_at } => format!(
+            "From what was pushed as version {version} at {pushed_at}, the environment and the defaults."
+        ),
+        PushedConfig::Refused { version, error } => format!(
+            "From {file}, the environment and the defaults. What was pushed as version {version} is \
+             refused:\n{error}"
+        ),
+        PushedConfig::Unknown { error } => format!(
+            "From {file}, the environment and the defaults. Whether anything is pushed is not known: \
+             {error}"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env() -> Environment {
+        Environment::from_pairs([("OPENAI_API_KEY", "sk-1"), ("LONGSHORE_GRACE", "9s")])
+    }
+
+    fn own() -> Config {
+        let yaml = "retry: { jitter: 1s }\n";
+        Config::from_yaml(&env(), "longshore.yaml".as_ref(), yaml).unwrap()
+    }
+
+    fn shown(pushed: &str, origin: bool) -> String {
+        let pushed = Pushed {
+            text: pushed.to_owned(),
+            version: 4,
+            pushed_at: 1_800_000_000_000,
+        };
+        let (config, pushed) = with_pushed(own(), Some(pushed), &env());
+        let settings = config.shown();
+        describe_settings(
+            &SettingsDocument {
+                file: config.source.map(|path| path.display().to_string()),
+                pushed,
+                settings: settings.into_iter().take(20).collect(),
+            },
+            origin,
+        )
+    }
+
+    #[test]
+    fn each_setting_is_told_with_its_origin() {
+        insta::assert_snapshot!(shown("retry: { max_retries: 7 }\n", true), @r"
+        SETTING                   VALUE                     FROM
+        redis_url                 127.0.0.1:6379            default
+        database_url              127.0.0.1:5432/longshore  default
+        namespace                 longshore                 default
+        queues                    default                   default
+        concurrency               1000                      default
+        grace                     9s                        LONGSHORE_GRACE
+        listen                    off                       default
+        migrate                   true                      default
+        simulator_url             off                       default
+        retry.max_retries         7                         pushed config 4:1
+        retry.base_delay          1s                        default
+        retry.max_delay           1m                        default
+        retry.jitter              3s                        default
+        retry.hold_limit          10s                       default
+        limits.max_message_bytes  1048576                   default
+        limits.max_chain_bytes    16777216                  default
+        limits.max_depth          64                        default
+        liveness.heartbeat_every  3s                        default
+        liveness.heartbeat_ttl    10s                       default
+        retention.results         1h                        default
+
+        From what was pushed as version 4 at 2027-01-15T08:00:00Z, the environment and the defaults.
+        ");
+    }
+
+    #[test]
+    fn what_was_refused_is_told() {
+        let text = shown("retry: 7\n", false);
+        assert!(
+            text.ends_with(
+                "What was pushed as version 4 is refused:\npushed config 4:1: `retry` is not a map; \
+                 expected lines `name: value` under it, indented"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("retry.jitter"), "{text}");
+    }
+}

@@ -1,0 +1,221 @@
+//! Costs as text and JSON.
+
+mod chain;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use longshore_ledger::{CostLine, CostSummary, ReportedCosts};
+use longshore_protocol::money::Usd;
+use serde::{Serialize, Serializer};
+
+pub(super) use self::chain::ChainReport;
+
+use crate::render::{
+    money::{cents, exact},
+    text::{counted, grouped},
+    time::timestamp,
+};
+
+/// The period of the costs.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Period {
+    /// Of a day, in UTC.
+    #[serde(rename = "date")]
+    Day(NaiveDate),
+    /// Since then.
+    Since(DateTime<Utc>),
+    /// Of all time.
+    All,
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Day(day) => day.fmt(f),
+            Self::Since(from) => write!(f, "since {}", timestamp(*from)),
+            Self::All => f.write_str("all time"),
+        }
+    }
+}
+
+/// What a period cost.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    date: Option<NaiveDate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "exact")]
+    total_cost: Usd,
+    total_tasks: u64,
+    total_attempts: u64,
+    unknown_cost_attempts: u64,
+    #[serde(serialize_with = "exact")]
+    unknown_cost_at_most: Usd,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reported: Option<Reported>,
+    #[serde(serialize_with = "by_name")]
+    by_platform: Vec<CostLine>,
+    #[serde(serialize_with = "by_name")]
+    by_type: Vec<CostLine>,
+    #[serde(serialize_with = "by_name")]
+    by_model: Vec<CostLine>,
+    #[serde(skip)]
+    period: Period,
+}
+
+impl Report {
+    pub(super) fn new(period: Period, summary: CostSummary) -> Self {
+        let (date, since) = match period {
+            Period::Day(day) => (Some(day), None),
+            Period::Since(from) => (None, Some(from)),
+            Period::All => (None, None),
+        };
+        Self {
+            date,
+            since,
+            total_cost: summary.total_cost,
+            total_tasks: summary.total_tasks,
+            total_attempts: summary.total_attempts,
+            unknown_cost_attempts: summary.unknown_cost_attempts,
+            unknown_cost_at_most: summary.reserved_unknown_usd,
+            reported: summary.reported.map(Reported::from),
+            by_platform: summary.by_platform,
+            by_type: summary.by_type,
+            by_model: summary.by_model,
+            period,
+        }
+    }
+}
+
+/// What providers say themselves, as programs see it.
+#[derive(Debug, Serialize)]
+struct Reported {
+    #[serde(serialize_with = "exact")]
+    cost: Usd,
+    #[serde(serialize_with = "exact")]
+    difference: Usd,
+    attempts: u64,
+}
+
+impl From<ReportedCosts> for Reported {
+    fn from(reported: ReportedCosts) -> Self {
+        Self {
+            cost: reported.cost_usd,
+            difference: reported.difference_usd,
+            attempts: reported.attempts,
+        }
+    }
+}
+
+/// What one name cost, as programs see it.
+#[derive(Serialize)]
+struct Figures {
+    tasks: u64,
+    attempts: u64,
+    #[serde(serialize_with = "exact")]
+    cost: Usd,
+    unknown_cost_attempts: u64,
+}
+
+fn by_name<S: Serializer>(lines: &[CostLine], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(lines.iter().map(|line| {
+        let figures = Figures {
+            tasks: line.tasks,
+            attempts: line.attempts,
+            cost: line.cost_usd,
+            unknown_cost_attempts: line.unknown_cost_attempts,
+        };
+        (&line.name, figures)
+    }))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "=== Cost Summary ({}) ===", self.period)?;
+        writeln!(f, "Total Cost: {}", cents(self.total_cost))?;
+        write!(f, "Total Tasks: {}", grouped(self.total_tasks))?;
+        write_unknown(
+            f,
+            self.unknown_cost_attempts,
+            Some(self.unknown_cost_at_most),
+        )?;
+        self.write_reported(f)?;
+        for (title, lines) in [
+            ("Platform", &self.by_platform),
+            ("Task Type", &self.by_type),
+        ] {
+            if !lines.is_empty() {
+                write!(f, "\n\nBy {title}:")?;
+                write_breakdown(f, lines)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    /// What providers say themselves, if any does; of how many attempts, where others say nothing.
+    fn write_reported(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(reported) = &self.reported else {
+            return Ok(());
+        };
+        let cost = cents(reported.cost);
+        write!(f, "\nProvider-reported: {cost}")?;
+        if reported.attempts < self.total_attempts {
+            let (some, all) = (reported.attempts, self.total_attempts);
+            write!(f, " for {} of {} attempts", grouped(some), grouped(all))?;
+        }
+        let Usd(difference) = reported.difference;
+        let sign = if difference.is_sign_negative() {
+            "-"
+        } else {
+            ""
+        };
+        write!(f, " (differs by {sign}{})", cents(Usd(difference.abs())))
+    }
+}
+
+/// Attempts that only the provider knows the price of: their workers died in mid-call.
+fn write_unknown(f: &mut fmt::Formatter<'_>, attempts: u64, at_most: Option<Usd>) -> fmt::Result {
+    if attempts == 0 {
+        return Ok(());
+    }
+    let attempts = counted(attempts, "attempt");
+    write!(f, "\n{attempts} of unknown cost")?;
+    match at_most {
+        Some(at_most) => write!(f, " (at most {})", cents(at_most)),
+        None => Ok(()),
+    }
+}
+
+fn write_breakdown(f: &mut fmt::Formatter<'_>, lines: &[CostLine]) -> fmt::Result {
+    let names = lines
+        .iter()
+        .map(|line| line.name.chars().count())
+        .max()
+        .unwrap_or_default()
+        + 1;
+    let tasks = lines
+        .iter()
+        .map(|line| grouped(line.tasks).len())
+        .max()
+        .unwrap_or_default();
+    // One task and two tasks are to stand under each other.
+    let plural = usize::from(lines.iter().any(|line| line.tasks != 1)) + "task,".len();
+    for line in lines {
+        let word = if line.tasks == 1 { "task," } else { "tasks," };
+        write!(
+            f,
+            "\n  {:<names$} {:>tasks$} {word:<plural$} {}",
+            format!("{}:", line.name),
+            grouped(line.tasks),
+            cents(line.cost_usd)
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! `longshore cron pause`, `resume`, `remove` and `run`.
+
+use longshore_broker::NextTick;
+use longshore_policy::cron::{Entry, Occasion, Source};
+use longshore_protocol::id::CronName;
+
+use super::{find_job, require_unchanged};
+use crate::{
+    error::{CommandError, Exit},
+    output,
+    render::time::{from_unix_ms, timestamp},
+    session::Session,
+};
+
+/// Pauses a recurring job, or resumes it.
+pub(super) async fn set_paused(
+    name: &CronName,
+    paused: bool,
+    session: &Session,
+) -> Result<Exit, CommandError> {
+    let broker = session.broker().await?;
+    let Some((record, entry)) = find_job(&broker, name).await? else {
+        return Ok(Exit::Failure);
+    };
+    if entry.paused == paused {
+        let state = if paused { "rests" } else { "goes on" };
+        output::line(format_args!("{name} {state} already"));
+        return Ok(Exit::Success);
+    }
+    let now = from_unix_ms(broker.server_time_ms().await?);
+    let tick = entry.definition.timing.next_after(now);
+    let tick = tick.filter(|_| !paused);
+    let entry = Entry { paused, ..entry };
+    let next = tick.map_or(NextTick::Never, NextTick::At);
+    let put = broker.cron_put(None, name, Some(&record), Some(&entry), next);
+    require_unchanged(name, put.await?)?;
+    match tick {
+        Some(tick) => output::line(format_args!("{name} goes on, next at {}", timestamp(tick))),
+        None => output::line(format_args!("{name} rests")),
+    }
+    Ok(Exit::Success)
+}
+
+pub(super) async fn remove(name: &CronName, session: &Session) -> Result<Exit, CommandError> {
+    let broker = session.broker().await?;
+    let Some((record, entry)) = find_job(&broker, name).await? else {
+        return Ok(Exit::Failure);
+    };
+    if entry.source == Source::Config {
+        return Err(CommandError::Input(format!(
+            "the recurring job `{name}` stands in the configuration; take it out there, or let it rest with \
+             `longshore cron pause {name}`"
+        )));
+    }
+    let put = broker.cron_put(None, name, Some(&record), None, NextTick::Never);
+    require_unchanged(name, put.await?)?;
+    output::line(format_args!("{name} is removed"));
+    Ok(Exit::Success)
+}
+
+/// Enqueues one run beside the schedule, also of a paused job.
+pub(super) async fn run_now(name: &CronName, session: &Session) -> Result<Exit, CommandError> {
+    let broker = session.broker().await?;
+    let Some((_, entry)) = find_job(&broker, name).await? else {
+        return Ok(Exit::Failure);
+    };
+    let now = from_unix_ms(broker.server_time_ms().await?);
+    let definition = &entry.definition;
+    let occasion = Occasion::Asked(now);
+    let message = definition.message(name, occasion);
+    broker.enqueue_all(&definition.queue, &[message]).await?;
+    output::line(format_args!("Task ID: {}", occasion.job_id(name)));
+    Ok(Exit::Success)
+}

@@ -1,0 +1,216 @@
+//! `longshore dev`: everything on this machine, from nothing to a running queue.
+
+mod backoff;
+mod demo;
+mod exec;
+mod guide;
+mod http;
+mod lock;
+mod program;
+mod stack;
+mod variables;
+
+use std::{
+    convert::Infallible,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use longshore_config::Config;
+use longshore_settings::Environment;
+
+use self::{
+    demo::Demo,
+    exec::Signals,
+    lock::DirectoryLock,
+    stack::{Plan, Stack},
+    variables::VariablesFile,
+};
+use crate::{
+    error::{CommandError, EXIT_INTERRUPTED, Exit},
+    output,
+};
+
+/// What a worker gets above its own grace period before it is killed: it still has to record.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Directory of data, logs and addresses; existing data is reused
+    #[arg(long, value_name = "DIR", default_value = ".longshore")]
+    dir: PathBuf,
+    /// Number of workers
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    workers: u16,
+    /// Use the simulator even if provider keys are set
+    #[arg(long, conflicts_with = "no_simulator")]
+    simulator: bool,
+    /// Do not use the simulator even if no provider key is set
+    #[arg(long)]
+    no_simulator: bool,
+    /// Run the command after `--` when all services are ready, then stop and exit with its code
+    #[arg(long, requires = "command", conflicts_with = "demo")]
+    exec: bool,
+    /// Run the tasks of this batch file, show answers and costs, then stop
+    #[arg(long, value_name = "FILE")]
+    demo: Option<PathBuf>,
+    /// Command for --exec, with its arguments
+    #[arg(last = true, requires = "exec", value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// What to do once everything is ready.
+enum Purpose {
+    /// Stay until told to stop.
+    Stay,
+    /// Run this command.
+    Exec(Vec<OsString>),
+    /// Show what it can do.
+    Demo(PathBuf),
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
+    let mut signals = Signals::listen()?;
+    let purpose = match (arguments.demo, arguments.exec) {
+        (Some(file), _) => Purpose::Demo(file),
+        (None, true) => Purpose::Exec(arguments.command),
+        (None, false) => Purpose::Stay,
+    };
+    let dir = prepare(&arguments.dir)?;
+    let lock = DirectoryLock::acquire(&dir, &arguments.dir)?;
+    let plan = plan(
+        dir,
+        arguments.workers,
+        arguments.simulator,
+        arguments.no_simulator,
+    )
+    .await?;
+
+    let started = tokio::select! {
+        started = Stack::start(&plan) => started?,
+        _ = signals.next() => {
+            output::note("Stopping what was started…");
+            return Ok(Exit::Code(EXIT_INTERRUPTED));
+        }
+    };
+    let mut stack = started;
+    let ran = serve(&plan, &arguments.dir, &mut stack, purpose, &mut signals).await;
+    let stopped = stop(&plan, stack, &mut signals).await;
+    drop(lock);
+    // A failed command matters more than a second Ctrl-C.
+    match (ran?, stopped) {
+        (Exit::Success, true) => Ok(Exit::Success),
+        (Exit::Success, false) => Ok(Exit::Code(EXIT_INTERRUPTED)),
+        (done, _) => Ok(done),
+    }
+}
+
+/// Makes the directory, closed to version control: its files hold prompts, answers and a password.
+fn prepare(dir: &Path) -> Result<PathBuf, CommandError> {
+    let wrong = |source| CommandError::Io {
+        what: format!("cannot use the directory {}", dir.display()),
+        source,
+    };
+    fs::create_dir_all(dir).map_err(wrong)?;
+    let ignore = dir.join(".gitignore");
+    if !ignore.exists() {
+        fs::write(ignore, "*\n").map_err(wrong)?;
+    }
+    // Postgres is started from another working directory.
+    dir.canonicalize().map_err(wrong)
+}
+
+async fn plan(
+    dir: PathBuf,
+    workers: u16,
+    simulator: bool,
+    no_simulator: bool,
+) -> Result<Plan, CommandError> {
+    // The stack is private: what the shell says of other servers is not for it.
+    let mut environment = Environment::read()?;
+    for name in variables::ADDRESSES {
+        environment = environment.with(name, "");
+    }
+    // A shell that read the addresses of an earlier run still names that run's simulator.
+    let named = environment.get(variables::SIMULATOR).map(str::to_owned);
+    let stale = match &named {
+        Some(url) => !http::listens(url).await,
+        None => false,
+    };
+    if stale {
+        output::note("Note: nobody answers at LONGSHORE_SIMULATOR_URL; it is ignored.");
+    }
+    if stale || simulator || no_simulator {
+        environment = environment.with(variables::SIMULATOR, "");
+    }
+    let config = Config::load(&environment)?;
+    output::warnings(&config.warnings);
+    let simulator = simulator || (!no_simulator && config.catalog.enabled().next().is_none());
+    if no_simulator && config.catalog.enabled().next().is_none() {
+        output::note("Warning: no provider key is set, so jobs will have nobody to answer them.");
+    }
+    Ok(Plan {
+        programs: program::program_directory()?,
+        tools: stack::tool_options(&environment),
+        forget_simulator: named.is_some() && config.simulator_url.is_none(),
+        dir,
+        config,
+        workers,
+        simulator,
+    })
+}
+
+/// Does what the stack was started for, while whatever dies is started again.
+async fn serve(
+    plan: &Plan,
+    shown: &Path,
+    stack: &mut Stack,
+    purpose: Purpose,
+    signals: &mut Signals,
+) -> Result<Exit, CommandError> {
+    let variables = stack.variables(plan);
+    let _file = VariablesFile::write(&plan.dir, &variables)?;
+    let guide = guide::Guide::new(plan, stack, shown);
+    let work = async {
+        match purpose {
+            Purpose::Stay => {
+                output::line(guide);
+                signals.next().await;
+                Ok(Exit::Success)
+            }
+            Purpose::Exec(command) => {
+                output::note(guide.one_line());
+                exec::run(&command, &variables, signals).await
+            }
+            Purpose::Demo(file) => {
+                output::note(guide.one_line());
+                Demo::new(plan, shown, &file, &variables)?
+                    .run(signals)
+                    .await
+            }
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        never = stack.supervise() => match never {},
+    }
+}
+
+/// Stops everything in order; a second Ctrl-C kills what is left. Whether it was orderly.
+async fn stop(plan: &Plan, mut stack: Stack, signals: &mut Signals) -> bool {
+    output::note("Stopping… (Ctrl-C kills)");
+    let orderly = tokio::select! {
+        () = stack.stop(plan.config.grace + STOP_MARGIN) => true,
+        _ = signals.next() => false,
+    };
+    if !orderly {
+        stack.kill();
+    }
+    output::note(if orderly { "Stopped." } else { "Killed." });
+    orderly
+}
+
+/// Waiting that does not end.
+type Never = Infallible;

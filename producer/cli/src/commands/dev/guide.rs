@@ -1,0 +1,151 @@
+//! What `longshore dev` prints when everything is ready.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use longshore_protocol::keys::Keys;
+
+use super::{
+    stack::{Plan, Stack},
+    variables::quoted,
+};
+
+/// Where everything is, and what to try.
+#[derive(Debug)]
+pub(super) struct Guide {
+    redis: String,
+    postgres: String,
+    workers: Vec<String>,
+    scheduler: String,
+    providers: String,
+    dir: PathBuf,
+    queue: String,
+    longshore: String,
+}
+
+impl Guide {
+    /// `shown` is the directory as the user knows it.
+    pub(super) fn new(plan: &Plan, stack: &Stack, shown: &Path) -> Self {
+        let keys = Keys::new(&plan.config.namespace);
+        let queue = plan.config.queues.first().cloned().unwrap_or_default();
+        Self {
+            redis: stack.redis_url(),
+            postgres: stack.postgres_at(),
+            workers: stack.worker_urls().collect(),
+            scheduler: stack.scheduler_url(),
+            providers: describe_providers(plan, stack),
+            dir: shown.to_owned(),
+            queue: keys.queue(&queue),
+            longshore: own_name(),
+        }
+    }
+
+    /// In one line, for where a command's own output follows.
+    pub(super) fn one_line(&self) -> String {
+        format!(
+            "Longshore runs: Redis at {}, Postgres at {}, providers: {}, logs in {}",
+            self.redis,
+            self.postgres,
+            self.providers,
+            self.dir.join("*.log").display()
+        )
+    }
+}
+
+/// How the user called this program.
+pub(super) fn own_name() -> String {
+    let name = std::env::args_os()
+        .next()
+        .map(|name| name.to_string_lossy().into_owned());
+    quoted(&name.unwrap_or_else(|| "longshore".to_owned()))
+}
+
+fn describe_providers(plan: &Plan, stack: &Stack) -> String {
+    if let Some(url) = stack.simulator_url() {
+        return format!("simulated, at {url}");
+    }
+    if let Some(url) = &plan.config.simulator_url {
+        return format!("simulated, at {url}");
+    }
+    let names: Vec<&str> = plan
+        .config
+        .catalog
+        .enabled()
+        .map(|provider| provider.name.as_str())
+        .collect();
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    format!("{} (real: calls may cost money)", names.join(", "))
+}
+
+impl fmt::Display for Guide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Longshore runs.\n")?;
+        writeln!(f, "  Redis      {}", self.redis)?;
+        writeln!(f, "  Postgres   {}", self.postgres)?;
+        for worker in &self.workers {
+            writeln!(f, "  Worker     {worker}/health, /metrics")?;
+        }
+        writeln!(f, "  Scheduler  {}/health, /metrics", self.scheduler)?;
+        writeln!(f, "  Providers  {}", self.providers)?;
+        writeln!(f, "  Logs       {}", self.dir.join("*.log").display())?;
+        let file = quoted(&self.dir.join("env").to_string_lossy());
+        writeln!(f, "\nIn another shell:\n")?;
+        writeln!(f, "  set -a; . {file}; set +a")?;
+        writeln!(
+            f,
+            "  redis-cli -u \"$REDIS_URL\" XADD '{}' '*' prompt 'Name three primary colours.'",
+            self.queue
+        )?;
+        writeln!(f, "  {} jobs list", self.longshore)?;
+        write!(f, "\nCtrl-C stops everything.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guide() -> Guide {
+        Guide {
+            redis: "redis://127.0.0.1:15001".to_owned(),
+            postgres: "127.0.0.1:15002/longshore".to_owned(),
+            workers: vec!["http://127.0.0.1:15003".to_owned()],
+            scheduler: "http://127.0.0.1:15004".to_owned(),
+            providers: "simulated, at http://127.0.0.1:15005".to_owned(),
+            dir: PathBuf::from(".longshore"),
+            queue: "{longshore}:queue:default".to_owned(),
+            longshore: "longshore".to_owned(),
+        }
+    }
+
+    #[test]
+    fn it_says_where_everything_is_and_what_to_try() {
+        insta::assert_snapshot!(guide(), @r#"
+        Longshore runs.
+
+          Redis      redis://127.0.0.1:15001
+          Postgres   127.0.0.1:15002/longshore
+          Worker     http://127.0.0.1:15003/health, /metrics
+          Scheduler  http://127.0.0.1:15004/health, /metrics
+          Providers  simulated, at http://127.0.0.1:15005
+          Logs       .longshore/*.log
+
+        In another shell:
+
+          set -a; . .longshore/env; set +a
+          redis-cli -u "$REDIS_URL" XADD '{longshore}:queue:default' '*' prompt 'Name three primary colours.'
+          longshore jobs list
+
+        Ctrl-C stops everything.
+        "#);
+    }
+
+    #[test]
+    fn beside_a_command_one_line_is_enough() {
+        insta::assert_snapshot!(guide().one_line(), @"Longshore runs: Redis at redis://127.0.0.1:15001, Postgres at 127.0.0.1:15002/longshore, providers: simulated, at http://127.0.0.1:15005, logs in .longshore/*.log");
+    }
+}

@@ -1,0 +1,86 @@
+//! One `longshore dev` a directory.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{Read as _, Seek as _, Write as _},
+    path::Path,
+};
+
+use crate::{error::CommandError, output};
+
+/// The right to run in a directory. The system releases it when the process ends, however it does.
+#[derive(Debug)]
+pub(super) struct DirectoryLock {
+    lock: File,
+}
+
+impl DirectoryLock {
+    /// Fails if another process holds it. `shown` is the directory as the user knows it.
+    pub(super) fn acquire(dir: &Path, shown: &Path) -> Result<Self, CommandError> {
+        let path = dir.join("dev.lock");
+        let wrong = || CommandError::io(format!("cannot lock {}", path.display()));
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(wrong())?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                // Who holds it may be just about to write its pid.
+                let known = file.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
+                let who = if known {
+                    format!(" (pid {})", pid.trim())
+                } else {
+                    String::new()
+                };
+                return Err(CommandError::Input(format!(
+                    "longshore dev already runs in {}{who}; stop it first, or use another directory with --dir",
+                    shown.display()
+                )));
+            }
+            Err(TryLockError::Error(source)) => return Err(wrong()(source)),
+        }
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(wrong())?;
+        Ok(Self { lock: file })
+    }
+}
+
+impl Drop for DirectoryLock {
+    /// Closing alone would leave the lock with a child that is just being started.
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            output::note(format_args!(
+                "the directory's lock was not given back: {error}"
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_told_who_was_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let shown = Path::new(".longshore");
+        let first = DirectoryLock::acquire(dir.path(), shown).unwrap();
+        let error = DirectoryLock::acquire(dir.path(), shown)
+            .unwrap_err()
+            .to_string();
+        let expected = format!(
+            "longshore dev already runs in .longshore (pid {}); stop it first, or use another directory with --dir",
+            std::process::id()
+        );
+        assert_eq!(error, expected);
+        drop(first);
+        DirectoryLock::acquire(dir.path(), shown).unwrap();
+    }
+}

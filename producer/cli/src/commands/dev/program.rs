@@ -1,0 +1,251 @@
+//! One of our own programs as a child: worker, scheduler or simulator.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use longshore_local::{ChildProcess, LocalError, free_port, rotate_log};
+use tokio::time::{Instant, sleep};
+
+use super::{backoff::Backoff, http, variables::Variables};
+use crate::{error::CommandError, output};
+
+const READY_LIMIT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
+
+/// Somebody may take a port after it was found free.
+const PORT_TRIES: usize = 5;
+
+/// How a program says that it is ready.
+#[derive(Debug, Clone)]
+pub(super) enum Ready {
+    /// It answers at `/ready`.
+    Http,
+    /// It writes this file.
+    File(PathBuf),
+}
+
+/// A program to run, and its present life.
+#[derive(Debug)]
+pub(super) struct Program {
+    name: String,
+    binary: PathBuf,
+    variables: Variables,
+    log: PathBuf,
+    ready: Ready,
+    port: u16,
+    child: ChildProcess,
+    backoff: Backoff,
+}
+
+/// Where our programs are: beside this one.
+pub(super) fn program_directory() -> Result<PathBuf, CommandError> {
+    let own = std::env::current_exe()
+        .map_err(CommandError::io("cannot find the place of this program"))?;
+    Ok(own
+        .parent()
+        .map_or_else(|| PathBuf::from("."), Path::to_owned))
+}
+
+/// The program of this name; the error says how to build it.
+pub(super) fn find_program(directory: &Path, name: &str) -> Result<PathBuf, CommandError> {
+    let binary = directory.join(name);
+    if binary.is_file() {
+        return Ok(binary);
+    }
+    let release = if directory.ends_with("release") {
+        " --release"
+    } else {
+        ""
+    };
+    Err(CommandError::Input(format!(
+        "{name} is not in {}, where this longshore is; `cargo build{release} --bins --workspace` makes it",
+        directory.display()
+    )))
+}
+
+impl Program {
+    /// Starts it and waits until it is ready. Its log is `dir/NAME.log`; the one before is kept.
+    pub(super) async fn start(
+        name: &str,
+        binary: PathBuf,
+        dir: &Path,
+        variables: Variables,
+        ready: Ready,
+    ) -> Result<Self, CommandError> {
+        let log = rotate_log(dir, name)?;
+        let mut tries = 1;
+        loop {
+            let port = free_port()?;
+            let child = spawn(name, &binary, &variables, &ready, &log, port)?;
+            let mut program = Self {
+                name: name.to_owned(),
+                binary: binary.clone(),
+                variables: variables.clone(),
+                log: log.clone(),
+                ready: ready.clone(),
+                port,
+                child,
+                backoff: Backoff::new(),
+            };
+            match program.wait_until_ready().await {
+                Ok(()) => return Ok(program),
+                Err(LocalError::Exited { tail, .. })
+                    if tries < PORT_TRIES && tail.contains("Address already in use") =>
+                {
+                    tries += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub(super) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<(), LocalError> {
+        let until = Instant::now() + READY_LIMIT;
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(self.child.exited(status));
+            }
+            let ready = match &self.ready {
+                Ready::Http => http::is_ok(self.port, "/ready").await,
+                Ready::File(path) => path.exists(),
+            };
+            if ready {
+                return Ok(());
+            }
+            sleep(POLL).await;
+        }
+        Err(self.child.not_ready(READY_LIMIT))
+    }
+
+    /// Starts it again if it died, after a pause.
+    pub(super) fn restart_if_dead(&mut self) {
+        if self.backoff.take_due() {
+            let spawned = spawn(
+                &self.name,
+                &self.binary,
+                &self.variables,
+                &self.ready,
+                &self.log,
+                self.port,
+            );
+            match spawned {
+                Ok(child) => {
+                    self.child = child;
+                    output::note(format_args!("The {} runs again.", self.name));
+                }
+                Err(error) => {
+                    let pause = self.backoff.failed();
+                    output::note(format_args!(
+                        "The {} does not start: {error}; again in {pause:?}.",
+                        self.name
+                    ));
+                }
+            }
+        } else if !self.backoff.is_waiting()
+            && let Ok(Some(status)) = self.child.try_wait()
+        {
+            let pause = self.backoff.failed();
+            output::note(format_args!(
+                "The {} ended ({status}); starting it again in {pause:?}. Its log: {}",
+                self.name,
+                self.log.display()
+            ));
+        }
+    }
+
+    /// Asks it to stop, and kills it after `grace`.
+    pub(super) async fn stop(&mut self, grace: Duration) {
+        if let Err(error) = self.child.stop(grace).await {
+            output::note(format_args!(
+                "The {} could not be stopped: {error}",
+                self.name
+            ));
+        }
+    }
+
+    /// Ends it at once.
+    pub(super) fn kill(&mut self) {
+        if let Err(error) = self.child.kill() {
+            output::note(format_args!(
+                "The {} could not be killed: {error}",
+                self.name
+            ));
+        }
+    }
+}
+
+fn spawn(
+    name: &str,
+    binary: &Path,
+    variables: &Variables,
+    ready: &Ready,
+    log: &Path,
+    port: u16,
+) -> Result<ChildProcess, LocalError> {
+    let mut command = Command::new(binary);
+    command
+        .arg("--listen")
+        .arg(format!("127.0.0.1:{port}"))
+        .envs(variables.iter().map(|(name, value)| (name, value)));
+    if let Ready::File(path) = ready {
+        // An earlier life's file would say too much.
+        fs::remove_file(path).ok();
+        command.args([OsString::from("--write-url"), path.clone().into_os_string()]);
+    }
+    ChildProcess::spawn(name, command, log)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_not_there_comes_with_what_makes_it() {
+        let error = find_program(Path::new("/x/target/release"), "longshore-worker").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "longshore-worker is not in /x/target/release, where this longshore is; \
+             `cargo build --release --bins --workspace` makes it"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_program_that_dies_is_started_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("script");
+        // As a stand-in: `--listen`, the address, `--write-url`, the file.
+        fs::write(
+            &script,
+            "#!/bin/sh\necho life; echo url > \"$4\"; exec sleep 600\n",
+        )
+        .unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&script, mode).unwrap();
+        let ready = Ready::File(dir.path().join("url"));
+        let mut program = Program::start("thing", script, dir.path(), Vec::new(), ready)
+            .await
+            .unwrap();
+        let first = program.child.pid();
+        program.child.kill().unwrap();
+        while program.child.pid() == first {
+            program.restart_if_dead();
+            sleep(POLL).await;
+        }
+        program.wait_until_ready().await.unwrap();
+        program.stop(Duration::from_secs(5)).await;
+        assert_eq!(
+            fs::read_to_string(dir.path().join("thing.log")).unwrap(),
+            "life\nlife\n"
+        );
+    }
+}

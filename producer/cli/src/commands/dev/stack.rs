@@ -1,0 +1,307 @@
+//! Everything that runs: Redis, Postgres, the simulator, the scheduler, the workers.
+
+use std::{path::PathBuf, process::ExitStatus, time::Duration};
+
+use longshore_config::Config;
+use longshore_ledger::Ledger;
+use longshore_local::{
+    LocalError, LocalPostgres, LocalRedis, PostgresOptions, RedisOptions, ToolOptions, Toolbox,
+};
+use longshore_settings::Environment;
+use secrecy::SecretString;
+use tokio::time::sleep;
+
+use super::{
+    Never,
+    backoff::Backoff,
+    program::{self, Program, Ready},
+    variables::{self, Variables, VariablesFile},
+};
+use crate::{error::CommandError, output};
+
+/// How often the children are checked.
+const CHECK_EVERY: Duration = Duration::from_millis(200);
+
+/// Servers that are installed are found in no time; a word is due when they have to be fetched.
+const FETCHING_AFTER: Duration = Duration::from_secs(1);
+
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// What to start.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// For data, logs and addresses; absolute.
+    pub(super) dir: PathBuf,
+    /// Where our programs are.
+    pub(super) programs: PathBuf,
+    pub(super) tools: ToolOptions,
+    pub(super) config: Config,
+    pub(super) workers: u16,
+    pub(super) simulator: bool,
+    /// Whether the shell names a simulator that is not to be used.
+    pub(super) forget_simulator: bool,
+}
+
+/// All of it. Fields are dropped in their order, which is the order to stop in.
+#[derive(Debug)]
+pub(super) struct Stack {
+    workers: Vec<Program>,
+    scheduler: Program,
+    simulator: Option<Program>,
+    postgres: LocalPostgres,
+    redis: LocalRedis,
+    postgres_backoff: Backoff,
+    redis_backoff: Backoff,
+}
+
+/// Which servers to use, if the user named them.
+pub(super) fn tool_options(environment: &Environment) -> ToolOptions {
+    let path = |name| environment.get(name).map(PathBuf::from);
+    ToolOptions {
+        redis_server: path("LONGSHORE_REDIS_SERVER"),
+        postgres_bin: path("LONGSHORE_POSTGRES_BIN"),
+        installed: true,
+    }
+}
+
+impl Stack {
+    /// Starts everything and waits until it is ready. What is started already stops on an error.
+    pub(super) async fn start(plan: &Plan) -> Result<Self, CommandError> {
+        let worker = program::find_program(&plan.programs, "longshore-worker")?;
+        let scheduler = program::find_program(&plan.programs, "longshore-scheduler")?;
+        let simulator = plan
+            .simulator
+            .then(|| program::find_program(&plan.programs, "longshore-simulator"))
+            .transpose()?;
+        let dir = plan.dir.as_path();
+        VariablesFile::remove_stale(dir);
+        let tools = find_tools(plan).await?;
+
+        let (redis, postgres) = tokio::try_join!(
+            LocalRedis::start(
+                &tools,
+                dir,
+                RedisOptions {
+                    aof: true,
+                    port: None
+                }
+            ),
+            LocalPostgres::start(
+                &tools,
+                dir,
+                PostgresOptions {
+                    port: None,
+                    durable: true
+                }
+            ),
+        )?;
+        let ledger = Ledger::connect(&SecretString::from(postgres.url()), 1)?;
+        ledger.migrate().await?;
+        ledger.close().await;
+
+        let simulator = match simulator {
+            Some(binary) => {
+                let ready = Ready::File(dir.join("simulator.url"));
+                Some(Program::start("simulator", binary, dir, Vec::new(), ready).await?)
+            }
+            None => None,
+        };
+        let variables = service_variables(plan, &redis, &postgres, simulator.as_ref());
+        let names: Vec<String> = match plan.workers {
+            1 => vec!["worker".to_owned()],
+            many => (1..=many)
+                .map(|number| format!("worker-{number}"))
+                .collect(),
+        };
+        let start =
+            |name, binary| Program::start(name, binary, dir, variables.clone(), Ready::Http);
+        let (workers, scheduler) = tokio::try_join!(
+            futures::future::try_join_all(names.iter().map(|name| start(name, worker.clone()))),
+            start("scheduler", scheduler),
+        )?;
+        Ok(Self {
+            workers,
+            scheduler,
+            simulator,
+            postgres,
+            redis,
+            postgres_backoff: Backoff::new(),
+            redis_backoff: Backoff::new(),
+        })
+    }
+
+    /// Where everything is.
+    pub(super) fn variables(&self, plan: &Plan) -> Variables {
+        let mut variables =
+            service_variables(plan, &self.redis, &self.postgres, self.simulator.as_ref());
+        let workers: Vec<String> = self.workers.iter().map(Program::url).collect();
+        if let Some(first) = workers.first() {
+            variables.push(("LONGSHORE_WORKER_URL", first.clone()));
+        }
+        if workers.len() > 1 {
+            variables.push(("LONGSHORE_WORKER_URLS", workers.join(" ")));
+        }
+        variables.push(("LONGSHORE_SCHEDULER_URL", self.scheduler.url()));
+        variables
+    }
+
+    pub(super) fn redis_url(&self) -> String {
+        self.redis.url()
+    }
+
+    /// Where Postgres is, without its password.
+    pub(super) fn postgres_at(&self) -> String {
+        format!("127.0.0.1:{}/longshore", self.postgres.port())
+    }
+
+    pub(super) fn worker_urls(&self) -> impl Iterator<Item = String> {
+        self.workers.iter().map(Program::url)
+    }
+
+    pub(super) fn scheduler_url(&self) -> String {
+        self.scheduler.url()
+    }
+
+    pub(super) fn simulator_url(&self) -> Option<String> {
+        self.simulator.as_ref().map(Program::url)
+    }
+
+    /// Starts again whatever dies, without end. May be dropped at any await.
+    pub(super) async fn supervise(&mut self) -> Never {
+        loop {
+            restart_if_dead(&mut self.redis, &mut self.redis_backoff).await;
+            restart_if_dead(&mut self.postgres, &mut self.postgres_backoff).await;
+            for program in self.programs() {
+                program.restart_if_dead();
+            }
+            sleep(CHECK_EVERY).await;
+        }
+    }
+
+    /// Stops everything in order. The workers go first: they finish and record what they have in hand.
+    pub(super) async fn stop(&mut self, worker_grace: Duration) {
+        let workers = self
+            .workers
+            .iter_mut()
+            .map(|worker| worker.stop(worker_grace));
+        futures::future::join_all(workers).await;
+        self.scheduler.stop(STOP_GRACE).await;
+        if let Some(simulator) = &mut self.simulator {
+            simulator.stop(STOP_GRACE).await;
+        }
+        for stopped in [self.postgres.stop().await, self.redis.stop().await] {
+            if let Err(error) = stopped {
+                output::note(error);
+            }
+        }
+    }
+
+    /// Ends everything at once.
+    pub(super) fn kill(&mut self) {
+        for program in self.programs() {
+            program.kill();
+        }
+        for killed in [self.postgres.kill(), self.redis.kill()] {
+            if let Err(error) = killed {
+                output::note(error);
+            }
+        }
+    }
+
+    fn programs(&mut self) -> impl Iterator<Item = &mut Program> {
+        self.workers
+            .iter_mut()
+            .chain([&mut self.scheduler])
+            .chain(&mut self.simulator)
+    }
+}
+
+/// What our own processes, and those of other shells, are told. The names that are ours come first in
+/// the configuration, so that a `.env` with another address does not win.
+fn service_variables(
+    plan: &Plan,
+    redis: &LocalRedis,
+    postgres: &LocalPostgres,
+    simulator: Option<&Program>,
+) -> Variables {
+    let urls = [redis.url(), postgres.url()];
+    let mut variables: Variables = variables::ADDRESSES
+        .into_iter()
+        .zip(urls.iter().cycle().cloned())
+        .collect();
+    match simulator {
+        Some(simulator) => variables.push((variables::SIMULATOR, simulator.url())),
+        None if plan.forget_simulator => variables.push((variables::SIMULATOR, String::new())),
+        None => {}
+    }
+    variables
+}
+
+async fn find_tools(plan: &Plan) -> Result<Toolbox, CommandError> {
+    let mut found = std::pin::pin!(Toolbox::find(&plan.dir, &plan.tools));
+    tokio::select! {
+        found = &mut found => return Ok(found?),
+        () = sleep(FETCHING_AFTER) => {}
+    }
+    output::note(format_args!(
+        "Fetching Redis and Postgres into {}; that happens once…",
+        plan.dir.join("tools").display()
+    ));
+    Ok(found.await?)
+}
+
+/// A server that can be started again in its place.
+trait Server {
+    const NAME: &str;
+
+    fn ended(&mut self) -> Option<ExitStatus>;
+
+    async fn again(&mut self) -> Result<(), LocalError>;
+}
+
+impl Server for LocalRedis {
+    const NAME: &str = "Redis";
+
+    fn ended(&mut self) -> Option<ExitStatus> {
+        self.try_wait().ok().flatten()
+    }
+
+    async fn again(&mut self) -> Result<(), LocalError> {
+        self.restart().await
+    }
+}
+
+impl Server for LocalPostgres {
+    const NAME: &str = "Postgres";
+
+    fn ended(&mut self) -> Option<ExitStatus> {
+        self.try_wait().ok().flatten()
+    }
+
+    async fn again(&mut self) -> Result<(), LocalError> {
+        self.restart().await
+    }
+}
+
+async fn restart_if_dead<S: Server>(server: &mut S, backoff: &mut Backoff) {
+    if backoff.take_due() {
+        match server.again().await {
+            Ok(()) => output::note(format_args!("{} runs again.", S::NAME)),
+            Err(error) => {
+                let pause = backoff.failed();
+                output::note(format_args!(
+                    "{} does not start: {error}; again in {pause:?}.",
+                    S::NAME
+                ));
+            }
+        }
+    } else if !backoff.is_waiting()
+        && let Some(status) = server.ended()
+    {
+        let pause = backoff.failed();
+        output::note(format_args!(
+            "{} ended ({status}); starting it again in {pause:?}.",
+            S::NAME
+        ));
+    }
+}

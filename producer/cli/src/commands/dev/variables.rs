@@ -1,0 +1,109 @@
+//! Where everything is, for other shells and for the processes themselves.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use crate::error::CommandError;
+
+/// The variables that name Redis and Postgres.
+pub(super) const ADDRESSES: [&str; 4] = [
+    "REDIS_URL",
+    "DATABASE_URL",
+    "LONGSHORE_REDIS_URL",
+    "LONGSHORE_DATABASE_URL",
+];
+
+/// The variable that names the simulator.
+pub(super) const SIMULATOR: &str = "LONGSHORE_SIMULATOR_URL";
+
+/// Names and values.
+pub(super) type Variables = Vec<(&'static str, String)>;
+
+/// `DIR/env`, which a shell can read; it is gone when this is dropped.
+#[derive(Debug)]
+pub(super) struct VariablesFile {
+    path: PathBuf,
+}
+
+impl VariablesFile {
+    /// Writes all of it at once, for its owner's eyes: it holds the password.
+    pub(super) fn write(dir: &Path, variables: &Variables) -> Result<Self, CommandError> {
+        let path = dir.join("env");
+        let wrong = || CommandError::io(format!("cannot write {}", path.display()));
+        // Of mode 0600.
+        let mut file = tempfile::NamedTempFile::new_in(dir).map_err(wrong())?;
+        file.write_all(render(variables).as_bytes())
+            .map_err(wrong())?;
+        file.persist(&path).map_err(|error| wrong()(error.error))?;
+        Ok(Self { path })
+    }
+
+    /// Removes what a killed run left.
+    pub(super) fn remove_stale(dir: &Path) {
+        // Usually there is none.
+        fs::remove_file(dir.join("env")).ok();
+    }
+}
+
+impl Drop for VariablesFile {
+    fn drop(&mut self) {
+        // Somebody may have removed the whole directory.
+        fs::remove_file(&self.path).ok();
+    }
+}
+
+fn render(variables: &Variables) -> String {
+    let mut text = String::from("# Of the running `longshore dev`; it goes when that stops.\n");
+    for (name, value) in variables {
+        // Writing to a string does not fail.
+        writeln!(text, "{name}={}", quoted(value)).ok();
+    }
+    text
+}
+
+/// One word of a shell.
+pub(super) fn quoted(value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
+    if !value.is_empty() && value.chars().all(plain) {
+        return value.to_owned();
+    }
+    format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_what_was_meant() {
+        let value = "it's $HOME; `x` \"y\" \\ & z";
+        let variables = vec![
+            ("PLAIN", "redis://127.0.0.1:1".to_owned()),
+            ("ODD", value.to_owned()),
+        ];
+        let dir = tempfile::tempdir().unwrap();
+        let file = VariablesFile::write(dir.path(), &variables).unwrap();
+        let path = dir.path().join("env");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        let output = std::process::Command::new("sh")
+            .args(["-c", "set -a; . \"$0\"; printf '%s|%s' \"$PLAIN\" \"$ODD\""])
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap(),
+            format!("redis://127.0.0.1:1|{value}")
+        );
+        drop(file);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,300 @@
+//! `longshore dlq edit`: changes the message of a dead letter.
+
+use std::io::Write as _;
+
+use longshore_protocol::{
+    dead_letter::{Kept, Letter},
+    envelope::{Envelope, Limits, RawMessage, parse},
+    id::JobId,
+};
+use longshore_settings::Environment;
+use serde_json::value::RawValue;
+
+use super::{
+    message::{self, Fields, Form},
+    unknown_dead_letter,
+};
+use crate::{
+    error::{CommandError, Exit},
+    input::{read_text, read_text_or_stdin},
+    output,
+    session::Session,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Id of the dead letter
+    #[arg(value_parser = JobId::parse)]
+    id: JobId,
+    /// Set a field; VALUE is parsed as JSON, else taken as text; null removes the field
+    #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = parse_assignment, conflicts_with_all = ["file", "editor"])]
+    set: Vec<Assignment>,
+    /// Replace the whole message with the JSON of this file; `-` reads stdin
+    #[arg(long, value_name = "FILE", conflicts_with = "editor")]
+    file: Option<std::path::PathBuf>,
+    /// Open the message in $VISUAL or $EDITOR (the default without other options)
+    #[arg(long)]
+    editor: bool,
+    /// Save the message even if it is malformed
+    #[arg(long)]
+    force: bool,
+}
+
+/// A field and its new value.
+#[derive(Debug, Clone)]
+struct Assignment {
+    field: String,
+    value: Box<RawValue>,
+}
+
+fn parse_assignment(text: &str) -> Result<Assignment, String> {
+    let (field, value) = text
+        .split_once('=')
+        .filter(|(field, _)| !field.is_empty())
+        .ok_or_else(|| format!("expected FIELD=VALUE, such as timeout=60, but got `{text}`"))?;
+    let value = match serde_json::from_str::<Box<RawValue>>(value) {
+        Ok(json) => json,
+        Err(_) => serde_json::value::to_raw_value(value).map_err(|error| error.to_string())?,
+    };
+    Ok(Assignment {
+        field: field.to_owned(),
+        value,
+    })
+}
+
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let broker = session.broker().await?;
+    let id = &arguments.id;
+    let Some((_, mut letter, before)) = broker.dead_letter(id.as_str()).await? else {
+        output::error(&unknown_dead_letter(id));
+        return Ok(Exit::Failure);
+    };
+    let limits = session.config.limits;
+    let form = Form::from_kept(&letter.message);
+    let (fields, draft) = if let Some(path) = &arguments.file {
+        (message::job_fields(read_text_or_stdin(path)?.trim()), None)
+    } else if arguments.set.is_empty() {
+        let (text, draft) = edit_in_editor(&form, id).await?;
+        (form.back_from_editor(&text), Some(draft))
+    } else {
+        (
+            assign_fields(form, &arguments.set).map_err(|why| unchangeable(&why, id))?,
+            None,
+        )
+    };
+    if letter.message.fields().as_ref() == Some(&fields) {
+        output::line(format_args!("{id}: nothing has changed"));
+        return Ok(Exit::Success);
+    }
+    if let Err(refused) = set_message(&mut letter, fields, &limits, arguments.force) {
+        let kept = draft.map(keep_draft).transpose()?.unwrap_or_default();
+        return Err(CommandError::Input(format!("{refused}{kept}")));
+    }
+    let after = serde_json::to_string(&letter)
+        .map_err(|error| CommandError::Input(format!("the letter has no JSON form: {error}")))?;
+    if !broker.edit_dead(id, &before, &after).await? {
+        let kept = draft.map(keep_draft).transpose()?.unwrap_or_default();
+        output::error(&format!(
+            "dead letter `{id}` was changed or removed in the meantime; nothing was written: look at it again{kept}"
+        ));
+        return Ok(Exit::Failure);
+    }
+    output::line(format_args!(
+        "{id}: changed; now: longshore dlq replay {id}"
+    ));
+    Ok(Exit::Success)
+}
+
+fn unchangeable(why: &str, id: &JobId) -> CommandError {
+    CommandError::Input(format!(
+        "{why}; single fields of it cannot be changed: give the whole message anew with `longshore dlq edit {id} \
+         --file job.json`"
+    ))
+}
+
+fn assign_fields(mut form: Form, set: &[Assignment]) -> Result<Fields, String> {
+    for Assignment { field, value } in set {
+        form.set(field, value)?;
+    }
+    form.fields().ok_or_else(|| "it has no fields".to_owned())
+}
+
+/// Puts the new message into the letter, and what follows from it; refuses a malformed one.
+fn set_message(
+    letter: &mut Letter,
+    fields: Fields,
+    limits: &Limits,
+    force: bool,
+) -> Result<(), String> {
+    let message = RawMessage { fields };
+    let parsed = parse(&message, limits);
+    match parsed {
+        Ok(parsed) => update_labels(letter, &parsed.envelope),
+        Err(malformed) if !force => {
+            return Err(format!(
+                "the message would be malformed ({}): {malformed}\nNothing was written; --force writes it all the same.",
+                malformed.code
+            ));
+        }
+        Err(_) => {}
+    }
+    letter.message = Kept::whole(&message.fields);
+    Ok(())
+}
+
+fn update_labels(letter: &mut Letter, envelope: &Envelope) {
+    letter.record.task_type = Some(envelope.task_type.clone());
+    letter.record.tenant.clone_from(&envelope.tenant);
+    letter.record.chain_id.clone_from(&envelope.chain_id);
+    // A letter of an own id was admitted under it, and must not be taken for its own repetition; under
+    // a new id it is to be checked like any other job.
+    letter.resume.admitted = match &envelope.id {
+        Some(id) => *id == letter.record.id,
+        None => letter.resume.admitted || !letter.record.id.is_server_form(),
+    };
+}
+
+/// The message as it comes back from the editor, and the file that it came in.
+async fn edit_in_editor(
+    form: &Form,
+    id: &JobId,
+) -> Result<(String, tempfile::NamedTempFile), CommandError> {
+    let text = match (form.for_editor(), form) {
+        (Some(text), _) => text,
+        (None, Form::Other { why, .. }) => return Err(unchangeable(why, id)),
+        (None, _) => String::new(),
+    };
+    let environment = Environment::read()?;
+    let editor = environment
+        .get("VISUAL")
+        .or_else(|| environment.get("EDITOR"))
+        .ok_or_else(|| {
+            CommandError::Input(
+                "there is no editor: set EDITOR, or say what to change with --set FIELD=VALUE or --file job.json"
+                    .to_owned(),
+            )
+        })?;
+    let mut words = editor.split_whitespace();
+    let program = words.next().unwrap_or(editor);
+    let mut draft = tempfile::Builder::new()
+        .prefix("longshore-")
+        .suffix(".json")
+        .tempfile()
+        .map_err(CommandError::io("a temporary file cannot be made"))?;
+    draft
+        .write_all(text.as_bytes())
+        .map_err(CommandError::io(format!(
+            "{} cannot be written",
+            draft.path().display()
+        )))?;
+    let ended = tokio::process::Command::new(program)
+        .args(words)
+        .arg(draft.path())
+        .status()
+        .await
+        .map_err(CommandError::io(format!(
+            "the editor `{editor}` cannot be started"
+        )))?;
+    if !ended.success() {
+        return Err(CommandError::Input(format!(
+            "the editor `{editor}` ended with {ended}; nothing was written"
+        )));
+    }
+    let text = read_text(draft.path())?;
+    Ok((text, draft))
+}
+
+/// Work in an editor is not thrown away; says where it is.
+fn keep_draft(draft: tempfile::NamedTempFile) -> Result<String, CommandError> {
+    match draft.keep() {
+        Ok((_, path)) => Ok(format!("\nYour text is in {}.", path.display())),
+        Err(error) => Err(CommandError::io("the edited text cannot be kept")(
+            error.error,
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::filter::tests::example_letter, *};
+
+    fn set(letter: &mut Letter, texts: &[&str], force: bool) -> Result<(), String> {
+        let set: Vec<_> = texts
+            .iter()
+            .map(|text| parse_assignment(text).unwrap())
+            .collect();
+        let fields = assign_fields(Form::from_kept(&letter.message), &set)?;
+        set_message(letter, fields, &Limits::default(), force)
+    }
+
+    #[test]
+    fn values_are_json_where_they_are_json() {
+        let value = |text| parse_assignment(text).unwrap().value.get().to_owned();
+        assert_eq!(value("timeout=60"), "60");
+        assert_eq!(value("prompt=Name three colours"), "\"Name three colours\"");
+        assert_eq!(value("prompt=a=b"), "\"a=b\"");
+        assert_eq!(value("prompt=\"60\""), "\"60\"");
+        assert_eq!(value("prompt="), "\"\"");
+        assert_eq!(value("metadata={\"a\": [1]}"), "{\"a\": [1]}");
+        for wrong in ["prompt", "=5"] {
+            assert!(
+                parse_assignment(wrong)
+                    .unwrap_err()
+                    .starts_with("expected FIELD=VALUE"),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_changed_message_has_new_labels() {
+        let mut letter = example_letter("7-0", &[("job", r#"{"prompt":5}"#)]);
+        set(
+            &mut letter,
+            &["prompt=five", "type=planning", "tenant=null"],
+            false,
+        )
+        .unwrap();
+        assert_eq!(letter.record.task_type.as_deref(), Some("planning"));
+        assert_eq!(letter.record.tenant, None);
+        assert_eq!(
+            letter.message,
+            Kept::Text(vec![(
+                "job".to_owned(),
+                r#"{"prompt":"five","type":"planning"}"#.to_owned()
+            )])
+        );
+    }
+
+    #[test]
+    fn a_malformed_message_is_refused_unless_forced() {
+        let mut letter = example_letter("7-0", &[("job", r#"{"prompt":"x"}"#)]);
+        let before = letter.clone();
+        let error = set(&mut letter, &["timeout=never"], false).unwrap_err();
+        assert!(
+            error.starts_with(
+                "the message would be malformed (bad_value): field `timeout`: expected seconds"
+            ),
+            "{error}"
+        );
+        assert_eq!(letter, before);
+        set(&mut letter, &["timeout=never"], true).unwrap();
+        assert_ne!(letter, before);
+    }
+
+    #[test]
+    fn a_new_id_is_checked_and_an_old_one_is_not_checked_again() {
+        let mut conflict = example_letter("7-0", &[("job", r#"{"id":"inv-42","prompt":"x"}"#)]);
+        set(&mut conflict, &["id=inv-43"], false).unwrap();
+        assert!(!conflict.resume.admitted);
+
+        let mut own = example_letter("inv-42", &[("job", r#"{"id":"inv-42","prompt":"x"}"#)]);
+        own.resume.admitted = true;
+        set(&mut own, &["prompt=y"], false).unwrap();
+        assert!(own.resume.admitted);
+        set(&mut own, &["id=inv-43"], false).unwrap();
+        assert!(!own.resume.admitted);
+        set(&mut own, &["id=inv-42"], false).unwrap();
+        assert!(own.resume.admitted);
+    }
+}

@@ -1,0 +1,140 @@
+//! Filters of dead letters.
+
+use std::ops::RangeInclusive;
+
+use chrono::{DateTime, Utc};
+use longshore_protocol::{
+    dead_letter::{DeadFilter, DeadOrder, DeadQuery},
+    id::QueueName,
+};
+
+use crate::options;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub(super) struct Filter {
+    /// Only of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    task_type: Option<String>,
+    /// Only if this platform failed last
+    #[arg(long)]
+    platform: Option<String>,
+    /// Only with this reason, as shown in the list
+    #[arg(long)]
+    reason: Option<String>,
+    /// Only dead since: 30m, 2h, 7d, a date, or RFC 3339
+    #[arg(long, value_parser = options::since)]
+    since: Option<DateTime<Utc>>,
+    /// Only dead before: 7d (older than seven days), a date, or RFC 3339
+    #[arg(long, value_parser = options::since)]
+    until: Option<DateTime<Utc>>,
+    /// Only of this tenant
+    #[arg(long)]
+    tenant: Option<String>,
+    /// Only of this chain
+    #[arg(long)]
+    chain_id: Option<String>,
+    /// Only from this queue
+    #[arg(long, value_parser = QueueName::parse)]
+    queue: Option<QueueName>,
+}
+
+impl Filter {
+    /// Whether every dead letter fits.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The query. Jobs that die after `now_ms` do not fit: a replayed job that dies again must not be replayed
+    /// for ever.
+    pub(super) fn query(self, order: DeadOrder, now_ms: i64) -> DeadQuery {
+        DeadQuery {
+            span: self.span(now_ms),
+            filter: DeadFilter {
+                reasons: self.reason.into_iter().collect(),
+                task_type: self.task_type,
+                platform: self.platform,
+                tenant: self.tenant,
+                chain_id: self.chain_id,
+                queue: self.queue,
+                ..DeadFilter::default()
+            },
+            order,
+            after: None,
+        }
+    }
+
+    fn span(&self, now_ms: i64) -> RangeInclusive<i64> {
+        let ms = |time: DateTime<Utc>| time.timestamp_millis();
+        let first = self.since.map_or(0, ms);
+        let last = self.until.map_or(now_ms, |until| now_ms.min(ms(until) - 1));
+        first..=last
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use longshore_protocol::{
+        checkpoint::Resume,
+        dead_letter::{Kept, Letter},
+        event::DeadRecord,
+        id::{JobId, Place},
+    };
+
+    use super::*;
+
+    /// A dead letter of a research job of acme's that was exhausted on `sim`.
+    pub(crate) fn example_letter(id: &str, fields: &[(&str, &str)]) -> Letter {
+        let at: DateTime<Utc> = "2026-12-01T12:00:00Z".parse().unwrap();
+        let id = JobId::parse(id).unwrap();
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+            .collect();
+        Letter {
+            record: DeadRecord {
+                id: id.clone(),
+                place: Place::from_record("1-0"),
+                queue: QueueName::default(),
+                reason: "exhausted".to_owned(),
+                error: "All platforms failed.".to_owned(),
+                at,
+                task_type: Some("research".to_owned()),
+                platform: Some("sim".to_owned()),
+                tenant: Some("acme".to_owned()),
+                chain_id: None,
+                attempts: 3,
+            },
+            message: Kept::whole(&fields),
+            resume: Resume::fresh(id, at),
+        }
+    }
+
+    #[test]
+    fn every_given_word_must_fit() {
+        let given = Filter {
+            reason: Some("exhausted".to_owned()),
+            queue: Some(QueueName::default()),
+            ..Filter::default()
+        };
+        let query = given.query(DeadOrder::OldestFirst, 5);
+        let meant = DeadFilter {
+            reasons: vec!["exhausted".to_owned()],
+            queue: Some(QueueName::default()),
+            ..DeadFilter::default()
+        };
+        assert_eq!((query.filter, query.span), (meant, 0..=5));
+    }
+
+    #[test]
+    fn what_dies_from_now_on_is_not_meant() {
+        assert_eq!(Filter::default().span(5), 0..=5);
+        let within = |since, until| Filter {
+            since: DateTime::from_timestamp_millis(since),
+            until: DateTime::from_timestamp_millis(until),
+            ..Filter::default()
+        };
+        assert_eq!(within(3, 5).span(9), 3..=4);
+        assert_eq!(within(3, 50).span(9), 3..=9);
+        assert!(Filter::default().is_empty() && !within(3, 5).is_empty());
+    }
+}

@@ -1,0 +1,160 @@
+//! `longshore dlq list`.
+
+use chrono::{DateTime, Utc};
+use longshore_broker::{Broker, BrokerError};
+use longshore_protocol::{
+    dead_letter::{DeadCursor, DeadOrder, DeadQuery},
+    event::DeadRecord,
+};
+use serde::Serialize;
+
+use super::filter::Filter;
+use crate::{
+    error::{CommandError, Exit},
+    output::Format,
+    render::{
+        table::Table,
+        text::{counted, grouped, one_line, or_dash},
+        time::{age, from_unix_ms},
+    },
+    session::Session,
+};
+
+/// Characters of an error that the table shows.
+const ERROR_HEAD: usize = 60;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    filter: Filter,
+    /// Maximum number of entries
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// Start after this cursor, which the previous page prints
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<DeadCursor>,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Debug, Serialize)]
+struct Listed {
+    /// All dead letters, whatever the filter.
+    total: u64,
+    /// Where the next page begins, if more of them fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+    letters: Vec<DeadRecord>,
+}
+
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let broker = session.broker().await?;
+    let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
+    let now_ms = broker.server_time_ms().await?;
+    let query = DeadQuery {
+        after: arguments.after,
+        ..arguments.filter.query(DeadOrder::NewestFirst, now_ms)
+    };
+    let (letters, next) = page(&broker, query, limit).await?;
+    let listed = Listed {
+        total: broker.dead_count().await?,
+        next: next.map(|next| next.to_string()),
+        letters,
+    };
+    arguments
+        .format
+        .print_with(&listed, || dead_letter_table(&listed, Utc::now()));
+    Ok(Exit::Success)
+}
+
+/// At most `limit` records, each with its time of death by Redis's clock; and where the next page begins,
+/// if there is one.
+async fn page(
+    broker: &Broker,
+    mut query: DeadQuery,
+    limit: usize,
+) -> Result<(Vec<DeadRecord>, Option<DeadCursor>), BrokerError> {
+    let mut letters = Vec::new();
+    let mut last = None;
+    loop {
+        let wanted = limit.saturating_sub(letters.len()).saturating_add(1);
+        let slice = broker.dead_records(&query, wanted).await?;
+        for (died_ms, record) in slice.found {
+            if letters.len() == limit {
+                return Ok((letters, last));
+            }
+            last = Some(DeadCursor {
+                died_ms,
+                id: record.id.clone(),
+            });
+            letters.push(DeadRecord {
+                at: from_unix_ms(died_ms),
+                ..record
+            });
+        }
+        query.after = slice.next;
+        if query.after.is_none() {
+            return Ok((letters, None));
+        }
+    }
+}
+
+fn dead_letter_table(listed: &Listed, now: DateTime<Utc>) -> String {
+    let mut figures = format!(
+        "{}, {} shown",
+        counted(listed.total, "dead letter"),
+        grouped(listed.letters.len() as u64)
+    );
+    if let Some(next) = &listed.next {
+        figures.push_str("; more fit: --after ");
+        figures.push_str(next);
+    }
+    if listed.letters.is_empty() {
+        return figures;
+    }
+    let mut table = Table::new([
+        "ID", "AGE", "REASON", "TYPE", "PLATFORM", "ATTEMPTS", "ERROR",
+    ]);
+    for record in &listed.letters {
+        table.add_row([
+            record.id.to_string(),
+            age(record.at, now),
+            one_line(&record.reason, 40),
+            or_dash(record.task_type.as_deref()),
+            or_dash(record.platform.as_deref()),
+            record.attempts.to_string(),
+            one_line(&record.error, ERROR_HEAD),
+        ]);
+    }
+    format!("{table}\n\n{figures}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::filter::tests::example_letter, *};
+
+    #[test]
+    fn the_newest_letters_are_a_table() {
+        let now: DateTime<Utc> = "2026-12-01T12:05:00Z".parse().unwrap();
+        let mut malformed = example_letter("bulk:9-0", &[]).record;
+        malformed.reason = "not_json".to_owned();
+        malformed.error =
+            "expected `job` to be a JSON object,\nbut it is not JSON: \u{1b}[31m".to_owned();
+        malformed.task_type = None;
+        malformed.platform = None;
+        malformed.attempts = 0;
+        let listed = Listed {
+            total: 1234,
+            next: Some("1790000000000:bulk:9-0".to_owned()),
+            letters: vec![example_letter("inv-42", &[]).record, malformed],
+        };
+        insta::assert_snapshot!(dead_letter_table(&listed, now), @r"
+        ID        AGE  REASON     TYPE      PLATFORM  ATTEMPTS  ERROR
+        inv-42    5m   exhausted  research  sim       3         All platforms failed.
+        bulk:9-0  5m   not_json   -         -         0         expected `job` to be a JSON object, but it is not JSON:  [31…
+
+        1,234 dead letters, 2 shown; more fit: --after 1790000000000:bulk:9-0
+        ");
+    }
+}

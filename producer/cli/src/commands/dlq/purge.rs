@@ -1,0 +1,92 @@
+//! `longshore dlq purge`: takes dead letters out of Redis, archived.
+
+use clap::ArgGroup;
+use longshore_broker::Broker;
+use longshore_ledger::Ledger;
+use longshore_protocol::event::DeadResolution;
+use longshore_service::archive::{ArchiveError, archive_and_remove};
+
+use super::selection::{Selected, Selection, print_dry_run, progress_bar};
+use crate::{
+    error::{CommandError, Exit},
+    output,
+    render::text::counted,
+    session::Session,
+};
+
+/// Dead letters that are removed together.
+const PAGE: usize = 500;
+
+#[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["ids", "all"])))]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    selection: Selection,
+}
+
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let selection = arguments.selection;
+    let broker = session.broker().await?;
+    let selected = selection.find("purge", &broker).await?;
+    if selection.consent.dry_run {
+        print_dry_run("purged", selected, &broker).await?;
+        return Ok(Exit::Success);
+    }
+    // Before the question: where nothing can be archived, nothing can leave.
+    let ledger = match session.ledger().await {
+        Err(CommandError::Ledger(error)) => return Err(ArchiveError::Ledger(error).into()),
+        other => other?,
+    };
+    if !selection.confirmed("purge", &selected, &broker).await? {
+        output::note("Nothing was purged.");
+        return Ok(Exit::Failure);
+    }
+    let mut purged = 0;
+    match purge(selected, &broker, &ledger, &mut purged).await {
+        Ok(done) => {
+            output::line(format_args!(
+                "{} purged; Postgres keeps them whole",
+                counted(purged, "dead letter")
+            ));
+            Ok(done)
+        }
+        Err(error) => {
+            output::note(format_args!(
+                "{} purged before that.",
+                counted(purged, "dead letter")
+            ));
+            Err(error.into())
+        }
+    }
+}
+
+async fn purge(
+    selected: Selected,
+    broker: &Broker,
+    ledger: &Ledger,
+    purged: &mut usize,
+) -> Result<Exit, ArchiveError> {
+    let why = DeadResolution::Purged;
+    let mut query = match selected {
+        Selected::Named(letters, all) => {
+            *purged += archive_and_remove(broker, ledger, &letters, why).await?;
+            return Ok(Exit::success_if(all));
+        }
+        Selected::Fitting(query) => query,
+    };
+    let bar = progress_bar(
+        broker
+            .dead_before(query.span.end().saturating_add(1))
+            .await?,
+    );
+    loop {
+        let page = broker.dead_letters(&query, PAGE).await?;
+        *purged += archive_and_remove(broker, ledger, &page.found, why).await?;
+        bar.advance(page.looked as u64);
+        query.after = page.next;
+        if query.after.is_none() {
+            bar.clear();
+            return Ok(Exit::Success);
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! `longshore jobs list`: many jobs in a table.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use longshore_broker::{Broker, BrokerError};
+use longshore_client::{JobId, JobState, Lane, QueueName, without_marks};
+use longshore_ledger::{JobFilter, JobRow};
+use longshore_protocol::{
+    checkpoint::Resume,
+    envelope::{Limits, RawMessage, parse},
+    event::JobRecord,
+    id::Place,
+};
+use serde::Serialize;
+
+use crate::{
+    error::{CommandError, Exit},
+    options::{self, LabelFilter},
+    output::{self, Format},
+    render::{
+        lane::{state_with_wait, wait_reason},
+        table::Table,
+        text::{counted, one_line, or_dash},
+        time::{age, from_unix_ms},
+    },
+    session::Session,
+};
+
+/// Entries of a queue that are searched for those that fit.
+const SEARCHED: usize = 1000;
+
+/// Characters of a prompt that the table shows.
+const PROMPT_HEAD: usize = 40;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Only in this state
+    #[arg(long, value_parser = state)]
+    state: Option<JobState>,
+    #[command(flatten)]
+    labels: LabelFilter,
+    /// Only jobs that this platform answered, or that called it last
+    #[arg(long)]
+    platform: Option<String>,
+    /// Only received since: 30m, 2h, 7d, a date, or RFC 3339
+    #[arg(long, value_parser = options::since)]
+    since: Option<DateTime<Utc>>,
+    /// Maximum number of entries
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+fn state(word: &str) -> Result<JobState, String> {
+    options::word(JobState::ALL, JobState::as_str, word)
+}
+
+impl Arguments {
+    fn filter(&self) -> JobFilter {
+        JobFilter {
+            state: self.state,
+            task_type: self.labels.task_type.clone(),
+            queue: self.labels.queue.clone(),
+            tenant: self.labels.tenant.clone(),
+            chain_id: self.labels.chain_id.clone(),
+            platform: self.platform.clone(),
+            since: self.since,
+            limit: Some(self.limit),
+        }
+    }
+
+    /// Whether jobs that have not ended may fit.
+    fn includes_open(&self) -> bool {
+        self.state.is_none_or(|state| !state.is_final())
+    }
+
+    fn fits(&self, job: &JobRecord) -> bool {
+        let labels = &job.labels;
+        let (tenant, chain_id) = (labels.tenant.as_deref(), labels.chain_id.as_deref());
+        let queue = self.labels.queue.as_ref();
+        self.state.is_none_or(|state| state == job.state)
+            && self.labels.fits(&labels.task_type, tenant, chain_id)
+            && queue.is_none_or(|queue| *queue == labels.queue)
+            && (self.platform.is_none() || self.platform == job.platform)
+            && self.since.is_none_or(|since| job.enqueued_at >= since)
+    }
+}
+
+/// A job, and what it waits for if its state does not say.
+#[derive(Debug, Serialize)]
+struct Row {
+    #[serde(flatten)]
+    row: JobRow,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<String>,
+}
+
+impl From<JobRow> for Row {
+    fn from(row: JobRow) -> Self {
+        Self {
+            row,
+            waits_for: None,
+        }
+    }
+}
+
+pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let recorded = match session.ledger().await {
+        Ok(ledger) => ledger
+            .jobs(&arguments.filter())
+            .await
+            .map_err(CommandError::from),
+        Err(error) => Err(error),
+    };
+    // Ended jobs are only in Postgres; open ones are in Redis as well, where they are newer.
+    let mut rows: Vec<Row> = match recorded {
+        Ok(rows) => rows.into_iter().map(Row::from).collect(),
+        Err(error) if arguments.includes_open() => {
+            output::warning(format_args!(
+                "only jobs that stand in Redis are listed; the record could not be asked: {}",
+                error.first_line()
+            ));
+            Vec::new()
+        }
+        Err(error) => return Err(error),
+    };
+    if arguments.includes_open() {
+        let broker = session.broker().await?;
+        let open = open_jobs(&broker, &arguments, &session.config.limits).await?;
+        let id = |row: &Row| row.row.job.labels.job_id.clone();
+        let fresher: HashSet<JobId> = open.iter().map(id).collect();
+        rows.retain(|row| !fresher.contains(&row.row.job.labels.job_id));
+        rows.extend(open.into_iter().filter(|row| arguments.fits(&row.row.job)));
+    }
+    rows.sort_by_key(|row| std::cmp::Reverse(row.row.job.enqueued_at));
+    rows.truncate(usize::try_from(arguments.limit).unwrap_or(usize::MAX));
+    match arguments.format {
+        Format::Json => output::json(&output::with_flat_labels(&rows)),
+        Format::Text if rows.is_empty() => output::line("No jobs fit."),
+        Format::Text => {
+            output::line(job_table(&rows, Utc::now()));
+            if rows.len() == usize::try_from(arguments.limit).unwrap_or(usize::MAX) {
+                output::note(format_args!(
+                    "{} shown, there may be more: raise --limit.",
+                    counted(rows.len(), "job")
+                ));
+            }
+        }
+    }
+    Ok(Exit::Success)
+}
+
+fn job_table(rows: &[Row], now: DateTime<Utc>) -> String {
+    let mut table = Table::new([
+        "ID", "STATE", "TYPE", "QUEUE", "PLATFORM", "ATTEMPTS", "COST", "AGE", "PROMPT",
+    ]);
+    for Row { row, waits_for } in rows {
+        let job = &row.job;
+        table.add_row([
+            job.labels.job_id.to_string(),
+            state_with_wait(job.state.as_str(), waits_for.as_deref()),
+            one_line(&job.labels.task_type, 40),
+            job.labels.queue.to_string(),
+            or_dash(job.platform.as_deref()),
+            job.attempts.to_string(),
+            format!("${}", row.cost_usd),
+            age(job.enqueued_at, now),
+            one_line(&job.prompt_head, PROMPT_HEAD),
+        ]);
+    }
+    table.to_string()
+}
+
+/// Jobs in Redis that have not ended: the newest of each queue, the first of each lane.
+async fn open_jobs(
+    broker: &Broker,
+    arguments: &Arguments,
+    limits: &Limits,
+) -> Result<Vec<Row>, BrokerError> {
+    let queues = match &arguments.labels.queue {
+        Some(queue) => vec![queue.ready(), queue.clone()],
+        None => broker.streams().await?,
+    };
+    let mut rows = Vec::new();
+    for queue in queues {
+        let rows_of_queue = queue_rows(broker, &queue, arguments, limits).await?;
+        rows.extend(rows_of_queue.into_iter().map(Row::from));
+    }
+    let lanes = usize::try_from(arguments.limit)
+        .unwrap_or(SEARCHED)
+        .min(SEARCHED);
+    for id in broker.lane_ids(lanes).await? {
+        let Some(waiting) = broker.waiting(&id).await? else {
+            continue;
+        };
+        let state = if waiting.resume.attempts > 0 {
+            JobState::Retryable
+        } else {
+            JobState::Scheduled
+        };
+        let waits_for = wait_reason(&Lane::parse(&waiting.lane), &waiting.queue);
+        let mut row = open_job_row(
+            &waiting.message,
+            waiting.queue,
+            state,
+            &waiting.resume,
+            limits,
+        );
+        row.job.due_at = waiting.due_ms.map(from_unix_ms);
+        rows.push(Row { row, waits_for });
+    }
+    Ok(rows)
+}
+
+/// The newest jobs of a queue; of those that run, the newest delivered ones.
+async fn queue_rows(
+    broker: &Broker,
+    queue: &QueueName,
+    arguments: &Arguments,
+    limits: &Limits,
+) -> Result<Vec<JobRow>, BrokerError> {
+    const PAGE: usize = 200;
+    let wanted = usize::try_from(arguments.limit).unwrap_or(SEARCHED);
+    let mut rows = Vec::new();
+    let running_only = arguments.state == Some(JobState::Running);
+    // All jobs that run come before the newest delivered entry.
+    let mut to = if running_only {
+        broker.last_delivered(queue).await?
+    } else {
+        "+".to_owned()
+    };
+    let (mut seen, mut fitting) = (0, 0);
+    while seen < SEARCHED && fitting < wanted {
+        let page = broker
+            .entries(queue, "-", &to, PAGE.min(SEARCHED), true)
+            .await?;
+        let (Some((newest, _)), Some((oldest, _))) = (page.first(), page.last()) else {
+            break;
+        };
+        seen += page.len();
+        let delivered: HashMap<String, bool> = broker
+            .pending(queue, oldest, newest, page.len())
+            .await?
+            .into_iter()
+            .map(|pending| (pending.entry, pending.worker.is_some()))
+            .collect();
+        to = format!("({oldest}");
+        let last = page.len() < PAGE;
+        let entry_ids: Vec<Place> = page
+            .iter()
+            .map(|(entry, _)| Place::new(queue, entry))
+            .collect();
+        let checkpoints = broker.resumes(&entry_ids).await?;
+        for (((entry, message), entry_id), checkpoint) in
+            page.into_iter().zip(entry_ids).zip(checkpoints)
+        {
+            let state = if delivered.get(&entry) == Some(&true) {
+                JobState::Running
+            } else {
+                JobState::Available
+            };
+            let checkpoint = checkpoint.unwrap_or_else(|| {
+                Resume::fresh(
+                    JobId::of_place(&entry_id),
+                    entry_id.received_at().unwrap_or_default(),
+                )
+            });
+            let row = open_job_row(
+                &without_marks(message),
+                queue.base(),
+                state,
+                &checkpoint,
+                limits,
+            );
+            fitting += usize::from(arguments.fits(&row.job));
+            rows.push(row);
+        }
+        if last {
+            break;
+        }
+    }
+    Ok(rows)
+}
+
+/// A job that has not ended, as Postgres would have it.
+fn open_job_row(
+    message: &RawMessage,
+    queue: QueueName,
+    state: JobState,
+    checkpoint: &Resume,
+    limits: &Limits,
+) -> JobRow {
+    let envelope = parse(message, limits).ok().map(|parsed| parsed.envelope);
+    JobRow {
+        job: JobRecord::unended(envelope.as_ref(), queue, state, checkpoint),
+        cost_usd: checkpoint.cost,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standing_job_is_a_row_like_a_recorded_one() {
+        let message = RawMessage {
+            fields: vec![(
+                b"job".to_vec(),
+                br#"{"id":"inv-42","type":"research","prompt":"Name three\ncolours","tenant":"acme"}"#.to_vec(),
+            )],
+        };
+        let now: DateTime<Utc> = "2026-12-01T12:00:00Z".parse().unwrap();
+        let resume = Resume::fresh(JobId::parse("1-0").unwrap(), now);
+        let row = open_job_row(
+            &message,
+            QueueName::default(),
+            JobState::Available,
+            &resume,
+            &Limits::default(),
+        );
+        assert_eq!(row.job.labels.tenant.as_deref(), Some("acme"));
+        let waits = Row {
+            row: row.clone(),
+            waits_for: Some("xai's requests a minute".to_owned()),
+        };
+        let json = output::with_flat_labels(&waits);
+        assert_eq!(json["job_id"], "inv-42");
+        assert_eq!(json["waits_for"], "xai's requests a minute");
+        let table = job_table(&[waits], now);
+        assert!(
+            table.contains("inv-42  available, waits for xai's requests a minute  research"),
+            "{table}"
+        );
+        let table = job_table(&[row.into()], now + chrono::TimeDelta::minutes(5));
+        assert!(table.contains("inv-42  available  research  default  -         0         $0    5m   Name three colours"), "{table}");
+    }
+}

@@ -1,0 +1,413 @@
+//! Everything that is story of a job.
+
+use chrono::{DateTime, Utc};
+use longshore_client::{JobId, JobSnapshot, JobState, Location, Outcome, Usd};
+use longshore_ledger::JobHistory;
+use longshore_protocol::{envelope::Envelope, event::AttemptRecord};
+use serde::Serialize;
+
+use crate::render::{
+    attempts::{checkpoint_attempts, recorded_attempts},
+    decisions::routing_decisions,
+    lane::{state_with_wait, wait_reason},
+    text::{counted, grouped, labelled, one_line, printable},
+    time::{age, seconds_from_ms, timestamp, with_age},
+};
+
+/// Characters of a prompt that are shown.
+const PROMPT_HEAD: usize = 200;
+
+/// All that is story of a job; also the JSON document.
+#[derive(Debug, Serialize)]
+pub(super) struct JobStory {
+    pub(super) id: JobId,
+    /// Where it is.
+    pub(super) now: Location,
+    /// The same in words.
+    pub(super) why: String,
+    /// How it ended, while Redis keeps that.
+    pub(super) outcome: Option<Outcome>,
+    /// What Postgres has of it.
+    pub(super) record: Option<JobHistory>,
+    /// Why Postgres could not be asked.
+    pub(super) record_error: Option<String>,
+    /// What Redis has of it.
+    #[serde(skip)]
+    pub(super) found: Option<JobSnapshot>,
+    /// The job as its producer wrote it.
+    #[serde(skip)]
+    pub(super) envelope: Option<Envelope>,
+}
+
+/// The story as text.
+pub(super) fn describe_story(story: &JobStory, now: DateTime<Utc>) -> String {
+    let mut parts = vec![fact_lines(story, now)];
+    let attempts = match &story.record {
+        Some(record) if !record.history.is_empty() => Some(recorded_attempts(&record.history)),
+        _ => story
+            .found
+            .as_ref()
+            .and_then(|found| found.checkpoint.as_ref())
+            .filter(|checkpoint| !checkpoint.history.is_empty())
+            .map(|checkpoint| checkpoint_attempts(&checkpoint.history)),
+    };
+    parts.extend(attempts);
+    if let Some(record) = &story.record {
+        parts.extend(routing_decisions(&record.history));
+    }
+    if let Some(prompt) = last_prompt(story) {
+        parts.push(format!("Prompt\n  {}", one_line(&prompt, PROMPT_HEAD)));
+    }
+    let job = story.record.as_ref().map(|record| &record.row.job);
+    let outcome = story.outcome.as_ref();
+    let error = outcome
+        .and_then(|outcome| outcome.error.as_ref())
+        .or_else(|| job.and_then(|job| job.error.as_ref()));
+    if let Some(error) = error {
+        parts.push(format!("Error\n  {}", printable(error)));
+    }
+    let output = outcome
+        .and_then(|outcome| outcome.output.as_ref())
+        .or_else(|| job.and_then(|job| job.output.as_ref()));
+    if let Some(output) = output {
+        parts.push(format!("--- Output ---\n{}", printable(output)));
+    }
+    if let Some(error) = &story.record_error {
+        parts.push(format!(
+            "This is what Redis knows; the record could not be asked: {error}"
+        ));
+    }
+    parts.join("\n\n")
+}
+
+fn fact_lines(story: &JobStory, now: DateTime<Utc>) -> String {
+    let mut lines: Vec<(&str, String)> = vec![("Job", story.id.to_string())];
+    let mut add = |name, value: Option<String>| lines.extend(value.map(|value| (name, value)));
+    add("State", Some(describe_state(story)));
+    add("Now", Some(describe_location(story, now)));
+    let job = story.record.as_ref().map(|record| &record.row.job);
+    let envelope = story.envelope.as_ref();
+    let letter = story
+        .found
+        .as_ref()
+        .and_then(|found| found.dead_letter.as_ref())
+        .map(|(_, letter)| letter);
+    add(
+        "Type",
+        envelope
+            .map(|envelope| envelope.task_type.clone())
+            .or_else(|| job.map(|job| job.labels.task_type.clone())),
+    );
+    let queue = match &story.now {
+        Location::Waiting { queue, .. }
+        | Location::Available { queue, .. }
+        | Location::Running { queue, .. } => Some(queue.to_string()),
+        _ => job
+            .map(|job| job.labels.queue.to_string())
+            .or_else(|| letter.map(|letter| letter.record.queue.to_string())),
+    };
+    add("Queue", queue);
+    let label = |of_job: Option<&String>, of_envelope: Option<&String>| {
+        of_envelope.or(of_job).map(|text| one_line(text, 200))
+    };
+    add(
+        "Tenant",
+        label(
+            job.and_then(|job| job.labels.tenant.as_ref()),
+            envelope.and_then(|envelope| envelope.tenant.as_ref()),
+        ),
+    );
+    add(
+        "Chain",
+        label(
+            job.and_then(|job| job.labels.chain_id.as_ref()),
+            envelope.and_then(|envelope| envelope.chain_id.as_ref()),
+        ),
+    );
+    add(
+        "Parent",
+        label(
+            job.and_then(|job| job.labels.parent_id.as_ref()),
+            envelope.and_then(|envelope| envelope.parent_id.as_ref()),
+        ),
+    );
+    let asked = story
+        .outcome
+        .as_ref()
+        .and_then(|outcome| Some((outcome.platform.as_ref()?, outcome.model.as_ref()?)))
+        .or_else(|| job.and_then(|job| Some((job.platform.as_ref()?, job.model.as_ref()?))));
+    add(
+        "Platform",
+        asked.map(|(platform, model)| one_line(&format!("{platform} ({model})"), 120)),
+    );
+    add_times(story, now, &mut add);
+    add_figures(story, &mut add);
+    if let Some(metadata) = job.and_then(|job| job.metadata.as_ref()) {
+        let text = serde_json::to_string(metadata).unwrap_or_default();
+        add("Metadata", Some(one_line(&text, 400)));
+    }
+    add(
+        "Trace",
+        job.and_then(|job| job.traceparent.as_ref())
+            .map(|text| one_line(text, 100)),
+    );
+    if let Some(record) = &story.record {
+        add("Dropped", describe_dropped(record));
+        add("Died", describe_deaths(record));
+    }
+    labelled(&lines, 10)
+}
+
+/// Its state, and what it waits for where the state does not tell.
+fn describe_state(story: &JobStory) -> String {
+    let reason = match &story.now {
+        Location::Waiting { queue, lane, .. } => wait_reason(lane, queue),
+        _ => None,
+    };
+    state_with_wait(job_state(story), reason.as_deref())
+}
+
+fn job_state(story: &JobStory) -> &'static str {
+    match &story.now {
+        Location::Ended => story
+            .outcome
+            .as_ref()
+            .map_or("ended", |outcome| outcome.state.as_str()),
+        Location::Dead => JobState::Discarded.as_str(),
+        Location::Waiting { .. } => {
+            let retried = story
+                .found
+                .as_ref()
+                .and_then(|found| found.checkpoint.as_ref())
+                .is_some_and(|checkpoint| checkpoint.attempts > 0);
+            if retried {
+                JobState::Retryable.as_str()
+            } else {
+                JobState::Scheduled.as_str()
+            }
+        }
+        Location::Available { .. } => JobState::Available.as_str(),
+        Location::Running { .. } => JobState::Running.as_str(),
+        Location::Nowhere { .. } => story
+            .record
+            .as_ref()
+            .map_or("unknown", |record| record.row.job.state.as_str()),
+    }
+}
+
+fn describe_location(story: &JobStory, now: DateTime<Utc>) -> String {
+    match &story.now {
+        Location::Ended
+            if story
+                .found
+                .as_ref()
+                .is_some_and(|found| found.dead_letter.is_some()) =>
+        {
+            format!("a dead letter: `longshore dlq show {}`", story.id)
+        }
+        Location::Ended => "it has ended".to_owned(),
+        Location::Running {
+            entry_id,
+            worker,
+            since,
+            attempt_id,
+            ..
+        } => match attempt_id {
+            Some(attempt) => format!(
+                "worker {worker} runs it since {} (attempt {attempt}, at {entry_id})",
+                age(*since, now)
+            ),
+            None => format!(
+                "worker {worker} has it since {}, between two attempts (at {entry_id})",
+                age(*since, now)
+            ),
+        },
+        Location::Available { entry_id, .. } => format!("at {entry_id}: {}", story.why),
+        Location::Waiting { .. } | Location::Dead => story.why.clone(),
+        Location::Nowhere { .. } => {
+            "only in the record: its outcome is no longer kept in Redis".to_owned()
+        }
+    }
+}
+
+fn add_times<'a>(
+    story: &JobStory,
+    now: DateTime<Utc>,
+    add: &mut impl FnMut(&'a str, Option<String>),
+) {
+    let checkpoint = story
+        .found
+        .as_ref()
+        .and_then(|found| found.checkpoint.as_ref());
+    let job = story.record.as_ref().map(|record| &record.row.job);
+    let aged = |at: DateTime<Utc>| with_age(at, now);
+    let standing = match &story.now {
+        Location::Available { entry_id, .. } | Location::Running { entry_id, .. } => {
+            entry_id.received_at()
+        }
+        _ => None,
+    };
+    add(
+        "Enqueued",
+        checkpoint
+            .map(|checkpoint| checkpoint.enqueued_at)
+            .or_else(|| job.map(|job| job.enqueued_at))
+            .or(standing)
+            .map(aged),
+    );
+    add(
+        "Started",
+        checkpoint
+            .and_then(|checkpoint| checkpoint.started_at)
+            .or_else(|| job.and_then(|job| job.started_at))
+            .map(aged),
+    );
+    add("Finished", job.and_then(|job| job.finished_at).map(aged));
+    if let Some(outcome) = &story.outcome {
+        add(
+            "Took",
+            Some(format!(
+                "{:.2} s, after {:.2} s in the queue",
+                seconds_from_ms(outcome.duration_ms),
+                seconds_from_ms(outcome.queued_ms)
+            )),
+        );
+    }
+}
+
+fn add_figures<'a>(story: &JobStory, add: &mut impl FnMut(&'a str, Option<String>)) {
+    if let Some(record) = story
+        .record
+        .as_ref()
+        .filter(|record| !record.history.is_empty())
+    {
+        let (mut input, mut output, mut cached, mut reasoning) = (0, 0, 0, 0);
+        for attempt in &record.history {
+            input += attempt.usage.total_input();
+            output += attempt.usage.total_output();
+            cached += attempt.usage.cached;
+            reasoning += attempt.usage.reasoning;
+        }
+        add(
+            "Tokens",
+            Some(describe_tokens(input, output, cached, reasoning)),
+        );
+        add("Cost", Some(total_cost(&record.history)));
+    } else if let Some(outcome) = &story.outcome {
+        let figures = describe_tokens(
+            outcome.input_tokens,
+            outcome.output_tokens,
+            outcome.cached_tokens,
+            outcome.reasoning_tokens,
+        );
+        add("Tokens", Some(figures));
+        add("Cost", Some(format!("${}", outcome.cost_usd)));
+    } else if let Some(checkpoint) = story
+        .found
+        .as_ref()
+        .and_then(|found| found.checkpoint.as_ref())
+        .filter(|checkpoint| checkpoint.attempts > 0)
+    {
+        let usage = checkpoint.usage;
+        let figures = describe_tokens(
+            usage.total_input(),
+            usage.total_output(),
+            usage.cached,
+            usage.reasoning,
+        );
+        add("Attempts", Some(checkpoint.attempts.to_string()));
+        add("Tokens", Some(figures));
+        add("Cost", Some(format!("${} so far", checkpoint.cost)));
+    }
+}
+
+fn describe_tokens(input: u64, output: u64, cached: u64, reasoning: u64) -> String {
+    format!(
+        "{} in (cached {}), {} out (reasoning {})",
+        grouped(input),
+        grouped(cached),
+        grouped(output),
+        grouped(reasoning)
+    )
+}
+
+/// What all attempts cost, and what could be added to it.
+fn total_cost(attempts: &[AttemptRecord]) -> String {
+    let known: Usd = attempts.iter().filter_map(|attempt| attempt.cost_usd).sum();
+    let open: Vec<Usd> = attempts
+        .iter()
+        .filter(|attempt| attempt.cost_usd.is_none())
+        .map(|attempt| attempt.reserved_usd)
+        .collect();
+    if open.is_empty() {
+        return format!("${known}");
+    }
+    let reserved: Usd = open.iter().copied().sum();
+    format!(
+        "${known}, and at most ${reserved} for {} of unknown cost",
+        counted(open.len(), "attempt")
+    )
+}
+
+fn describe_dropped(record: &JobHistory) -> Option<String> {
+    if record.dropped.is_empty() {
+        return None;
+    }
+    let places: Vec<&str> = record
+        .dropped
+        .iter()
+        .take(5)
+        .map(|drop| drop.place.as_str())
+        .collect();
+    let more = if record.dropped.len() > places.len() {
+        ", …"
+    } else {
+        ""
+    };
+    Some(format!(
+        "{} of it ({}{more})",
+        counted(record.dropped.len(), "repetition"),
+        places.join(", ")
+    ))
+}
+
+fn describe_deaths(record: &JobHistory) -> Option<String> {
+    let deaths: Vec<String> = record
+        .dead_letters
+        .iter()
+        .map(|row| {
+            let end = row
+                .resolution
+                .map(|end| format!(", {}", end.as_str()))
+                .unwrap_or_default();
+            format!(
+                "{} ({}{end})",
+                timestamp(row.dead.at),
+                one_line(&row.dead.reason, 60)
+            )
+        })
+        .collect();
+    (!deaths.is_empty()).then(|| deaths.join("; "))
+}
+
+fn last_prompt(story: &JobStory) -> Option<String> {
+    let of_envelope = story
+        .envelope
+        .as_ref()
+        .and_then(|envelope| envelope.messages.last())
+        .map(|message| {
+            message
+                .content
+                .chars()
+                .take(PROMPT_HEAD + 1)
+                .collect::<String>()
+        });
+    of_envelope
+        .or_else(|| {
+            story
+                .record
+                .as_ref()
+                .map(|record| record.row.job.prompt_head.clone())
+        })
+        .filter(|prompt| !prompt.is_empty())
+}

@@ -1,0 +1,166 @@
+//! `longshore pause` and `longshore resume`: queues, types of jobs and providers that rest for a while.
+
+use std::{fmt, time::Duration};
+
+use chrono::Utc;
+use longshore_policy::pause::Target;
+use longshore_protocol::{id::QueueName, platform::PlatformName};
+use serde::Serialize;
+
+use crate::{
+    error::{CommandError, Exit},
+    options,
+    output::{self, Format},
+    render::{
+        pause::{LONGEST_REASON, ShownPause},
+        text::one_line,
+    },
+    session::Session,
+};
+
+/// What to pause.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PauseArguments {
+    #[command(flatten)]
+    what: What,
+    /// Reason, shown to people whose jobs wait
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: Option<String>,
+    /// Resume automatically after: 30s, 10m, 2h, 7d
+    #[arg(long = "for", value_name = "SPAN", value_parser = options::span)]
+    lasts: Option<Duration>,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// What to resume.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ResumeArguments {
+    #[command(flatten)]
+    what: What,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+struct What {
+    /// What to pause or resume
+    kind: Kind,
+    /// Name
+    name: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// Nobody takes jobs from it; producers go on
+    Queue,
+    /// Its jobs wait in order, and spend no attempt
+    Type,
+    /// Nobody calls it; jobs go to others, or wait
+    Provider,
+}
+
+/// Pauses; whoever pauses again sets a new end and reason.
+pub(crate) async fn pause(
+    arguments: PauseArguments,
+    session: &Session,
+) -> Result<Exit, CommandError> {
+    let broker = session.broker().await?;
+    let target = arguments.what.target(session)?;
+    let reason = arguments.reason.as_deref();
+    let pause = broker.pause(&target, arguments.lasts, reason).await?;
+    arguments
+        .format
+        .print(&ShownPause::new(target, &pause, Utc::now()));
+    Ok(Exit::Success)
+}
+
+#[derive(Debug, Serialize)]
+struct Resumed {
+    what: Target,
+    was_paused: bool,
+}
+
+/// Resumes; exit code 1 when it was not paused.
+pub(crate) async fn resume(
+    arguments: ResumeArguments,
+    session: &Session,
+) -> Result<Exit, CommandError> {
+    let broker = session.broker().await?;
+    let what = arguments.what.target(session)?;
+    let was_paused = broker.resume(&what).await?;
+    match arguments.format {
+        Format::Text if was_paused => output::line(format_args!("{what} goes on")),
+        Format::Text => output::error(&format_args!("{what} is not paused")),
+        Format::Json => output::json(&Resumed { what, was_paused }),
+    }
+    Ok(Exit::success_if(was_paused))
+}
+
+impl What {
+    fn target(&self, session: &Session) -> Result<Target, CommandError> {
+        let wrong = |error: &dyn fmt::Display| CommandError::Input(error.to_string());
+        match self.kind {
+            Kind::Queue => QueueName::parse(&self.name)
+                .map(|name| Target::queue(&name))
+                .map_err(|error| wrong(&error)),
+            Kind::Type if is_type(&self.name) => Ok(Target::task_type(&self.name)),
+            Kind::Type => Err(wrong(&format_args!(
+                "type `{}` is not valid: expected 1 to 200 characters of [A-Za-z0-9._:/-]",
+                one_line(&self.name, 200)
+            ))),
+            Kind::Provider => {
+                let providers = &session.config.catalog.providers;
+                let names = || providers.iter().map(|provider| &provider.name);
+                names()
+                    .find(|name| name.as_str() == self.name)
+                    .map(Target::provider)
+                    .ok_or_else(|| wrong(&unknown_provider(&self.name, names())))
+            }
+        }
+    }
+}
+
+fn unknown_provider<'a>(name: &str, known: impl Iterator<Item = &'a PlatformName>) -> String {
+    let known: Vec<&str> = known.map(PlatformName::as_str).collect();
+    format!(
+        "no provider `{}`; expected one of {}",
+        one_line(name, 60),
+        known.join(", ")
+    )
+}
+
+/// Whether a message may name this type.
+fn is_type(name: &str) -> bool {
+    (1..=200).contains(&name.len())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._:/-".contains(c))
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if (1..=LONGEST_REASON).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "expected one line of 1 to {LONGEST_REASON} characters"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_reasons_are_checked() {
+        assert!(is_type("a:b/c") && !is_type("a b") && !is_type(""));
+        assert_eq!(reason(" x "), Ok("x".to_owned()));
+        for text in ["", " ", "a\nb", &"x".repeat(201)] {
+            assert!(reason(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! `longshore queues`: how full the queues and lanes are.
+
+use chrono::Utc;
+use longshore_broker::QueueDepth;
+use serde::Serialize;
+
+use crate::{
+    error::{CommandError, Exit},
+    output::Format,
+    render::{
+        lane::waiting_for,
+        pause::{ShownPause, pause_table},
+        table::{Cell, Table, alarm, attention, number},
+        text::counted,
+    },
+    session::{Session, queue_depths},
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Debug, Serialize)]
+struct QueueStatus {
+    queues: Vec<QueueDepth>,
+    lanes: Vec<Lane>,
+    paused: Vec<ShownPause>,
+    dead_letters: u64,
+    unrecorded_events: u64,
+    workers_alive: usize,
+}
+
+/// The jobs of a lane.
+#[derive(Debug, Serialize)]
+struct Lane {
+    name: String,
+    /// What they wait for.
+    waiting_for: String,
+    waiting: u64,
+}
+
+impl Lane {
+    fn new(name: String, waiting: u64) -> Self {
+        Self {
+            waiting_for: waiting_for(&name),
+            name,
+            waiting,
+        }
+    }
+}
+
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let broker = session.broker().await?;
+    let queues = queue_depths(&broker).await?;
+    let lanes = broker.lanes().await?;
+    let status = QueueStatus {
+        queues,
+        lanes: lanes
+            .into_iter()
+            .map(|(name, waiting)| Lane::new(name, waiting))
+            .collect(),
+        paused: ShownPause::all(&broker.pauses().await?, Utc::now()),
+        dead_letters: broker.dead_count().await?,
+        unrecorded_events: broker.unrecorded().await?,
+        workers_alive: broker.workers().await?.len(),
+    };
+    arguments
+        .format
+        .print_with(&status, || describe_queues(&status));
+    Ok(Exit::Success)
+}
+
+fn describe_queues(status: &QueueStatus) -> String {
+    let mut parts = Vec::new();
+    if status.queues.is_empty() {
+        parts.push("No queue exists yet: the first job makes it.".to_owned());
+    } else {
+        let mut queues = Table::new(["QUEUE", "AVAILABLE", "RUNNING"]);
+        for depth in &status.queues {
+            queues.add_row([
+                Cell::new(&depth.queue),
+                number(depth.available),
+                number(depth.running),
+            ]);
+        }
+        parts.push(queues.to_string());
+    }
+    if !status.lanes.is_empty() {
+        let mut lanes = Table::new(["WAITING FOR", "JOBS"]);
+        for lane in &status.lanes {
+            lanes.add_row([Cell::new(&lane.waiting_for), number(lane.waiting)]);
+        }
+        parts.push(lanes.to_string());
+    }
+    if !status.paused.is_empty() {
+        parts.push(pause_table(&status.paused));
+    }
+    parts.push(figures(status).to_string());
+    let waiting: u64 = status.queues.iter().map(|depth| depth.available).sum();
+    if status.workers_alive == 0 && waiting > 0 {
+        let waiting = counted(waiting, "job");
+        parts.push(format!("Nobody takes the {waiting}: start a worker."));
+    }
+    parts.join("\n\n")
+}
+
+fn figures(status: &QueueStatus) -> Table {
+    let mut figures = Table::without_header();
+    let dead = number(status.dead_letters);
+    let workers = number(status.workers_alive as u64);
+    figures.add_row([
+        Cell::new("Dead letters"),
+        if status.dead_letters > 0 {
+            attention(dead)
+        } else {
+            dead
+        },
+    ]);
+    figures.add_row([
+        Cell::new("Unrecorded events"),
+        number(status.unrecorded_events),
+    ]);
+    figures.add_row([
+        Cell::new("Workers alive"),
+        if status.workers_alive == 0 {
+            alarm(workers)
+        } else {
+            workers
+        },
+    ]);
+    figures
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_protocol::id::QueueName;
+
+    use super::*;
+    use crate::render::pause::example_pause;
+
+    #[test]
+    fn all_that_stands_is_told() {
+        let status = QueueStatus {
+            queues: vec![
+                QueueDepth {
+                    queue: QueueName::parse("bulk").unwrap(),
+                    available: 12_345,
+                    running: 7,
+                },
+                QueueDepth {
+                    queue: QueueName::default(),
+                    available: 0,
+                    running: 0,
+                },
+            ],
+            lanes: vec![
+                Lane::new("key:acme".to_owned(), 3),
+                Lane::new("quota:rpm:openai".to_owned(), 312),
+                Lane::new("tenant:bulk:acme".to_owned(), 200_000),
+            ],
+            paused: vec![example_pause()],
+            dead_letters: 2,
+            unrecorded_events: 0,
+            workers_alive: 1,
+        };
+        let json = serde_json::to_value(&status).unwrap();
+        assert_eq!(
+            json["lanes"][1],
+            serde_json::json!({
+                "name": "quota:rpm:openai",
+                "waiting_for": "openai's requests a minute",
+                "waiting": 312
+            })
+        );
+        insta::assert_snapshot!(describe_queues(&status), @r#"
+        QUEUE    AVAILABLE  RUNNING
+        bulk        12,345        7
+        default          0        0
+
+        WAITING FOR                            JOBS
+        concurrency key acme                         3
+        openai's requests a minute                 312
+        the turn of tenant acme in queue bulk  200,000
+
+        PAUSED         SINCE  UNTIL                 REASON
+        type research  5m     2026-12-01T13:00:00Z  prices are looked at
+
+        Dead letters       2
+        Unrecorded events  0
+        Workers alive      1
+        "#);
+    }
+}

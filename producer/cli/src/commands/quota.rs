@@ -1,0 +1,61 @@
+//! `longshore quota`: the fill of every limit, and how many jobs wait for it.
+
+mod report;
+
+use chrono::Utc;
+use longshore_config::Config;
+use longshore_policy::limits::Meters;
+
+use self::report::Report;
+use crate::{
+    error::{CommandError, Exit},
+    output::Format,
+    render::limit::{Limit, Subject, sorted_limits},
+    session::Session,
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Only the limits of this platform
+    #[arg(long)]
+    platform: Option<String>,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let broker = session.broker().await?;
+    let config = session.fleet_config(&broker).await?;
+    let meters = Meters::new(&config.catalog, &config.budgets);
+    let reports = broker.all_meters(&meters, Utc::now()).await?;
+    let report = filtered_report(
+        arguments.platform.as_deref(),
+        sorted_limits(reports, &config),
+        &config,
+    )?;
+    arguments.format.print(&report);
+    Ok(Exit::Success)
+}
+
+fn filtered_report(
+    platform: Option<&str>,
+    mut limits: Vec<Limit>,
+    config: &Config,
+) -> Result<Report, CommandError> {
+    let asked = platform
+        .map(|name| config.catalog.require_platform(name))
+        .transpose()
+        .map_err(|error| CommandError::Input(format!("--platform: {error}")))?;
+    if let Some(asked) = asked {
+        limits.retain(|limit| match &limit.subject {
+            Subject::Account(account) => account == asked.account.as_str(),
+            Subject::Budget { platform, .. } => platform.as_deref() == Some(asked.name.as_str()),
+        });
+    }
+    Ok(Report {
+        platform: asked.map(|asked| asked.name.to_string()),
+        limits,
+        alerts: config.alerts.at.clone(),
+    })
+}

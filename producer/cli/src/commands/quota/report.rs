@@ -1,0 +1,108 @@
+//! The quota status as text and JSON.
+
+use std::{collections::BTreeMap, fmt};
+
+use longshore_policy::limits::MeterName;
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+
+use crate::render::{
+    limit::{
+        Limit,
+        row::{LimitRow, limit_table},
+        summary::{PlatformFigures, TITLE, budget_figures, must_name, warnings, write_list},
+    },
+    text::{grouped, one_line},
+};
+
+/// The most budgets of single tenants and chains that the table shows.
+const SHOWN_OF_EACH: usize = 20;
+
+/// The fill of all limits.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// The platform that was asked about; all without.
+    pub(super) platform: Option<String>,
+    pub(super) limits: Vec<Limit>,
+    pub(super) alerts: Vec<u8>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{TITLE}")?;
+        if self.limits.is_empty() {
+            return self.write_no_limits(f);
+        }
+        let before = self.limits.iter().filter(|limit| !limit.is_of_each());
+        let each = self.limits.iter().filter(|limit| limit.is_of_each());
+        let left_out = each.clone().count().saturating_sub(SHOWN_OF_EACH);
+        let shown: Vec<Limit> = before.chain(each.take(SHOWN_OF_EACH)).cloned().collect();
+        let rows: Vec<LimitRow> = shown.iter().map(Limit::row).collect();
+        write!(f, "{}", limit_table(&rows, must_name(&shown)))?;
+        if left_out > 0 {
+            let all = grouped(left_out as u64);
+            write!(
+                f,
+                "\n… and {all} more of tenants and chains, none of them fuller: --format json has all"
+            )?;
+        }
+        let warnings = warnings(&shown, &self.alerts);
+        write_list(f, "Warnings", warnings.iter())?;
+        let waits = shown.iter().filter(|limit| limit.report.waiting > 0);
+        write_list(f, "Waiting", waits.map(Waits))
+    }
+}
+
+/// Jobs that wait for a limit.
+struct Waits<'a>(&'a Limit);
+
+impl fmt::Display for Waits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let meter = MeterName::parse(&self.0.report.meter).to_string();
+        let meter = one_line(&meter, 120);
+        match self.0.report.waiting {
+            1 => write!(f, "1 job waits for {meter}"),
+            jobs => write!(f, "{} jobs wait for {meter}", grouped(jobs)),
+        }
+    }
+}
+
+impl Report {
+    fn write_no_limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let platform = self.platform.as_deref();
+        match platform {
+            Some(platform) => writeln!(f, "Nothing limits {platform}.\n")?,
+            None => writeln!(
+                f,
+                "Nothing is limited: no provider has `limits`, and there are no `budgets`.\n"
+            )?,
+        }
+        let platform = platform.unwrap_or("gemini");
+        write!(
+            f,
+            "Limits stand in longshore.yaml (docs/CONFIGURATION.md, \"Limits\"), for example:\n\n\
+             providers:\n  {platform}:\n    limits: {{ requests_per_day: 1500 }}\n\
+             budgets:\n  - {{ name: everything, scope: overall, limit_usd: \"100\", per: month }}"
+        )
+    }
+
+    /// The accounts that have limits.
+    fn accounts(&self) -> BTreeMap<&str, PlatformFigures> {
+        let names = self.limits.iter().filter_map(Limit::account);
+        names
+            .filter_map(|name| Some((name, PlatformFigures::from_account(name, &self.limits)?)))
+            .collect()
+    }
+}
+
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("quota", &self.accounts())?;
+        map.serialize_entry("budgets", &budget_figures(&self.limits))?;
+        map.serialize_entry("warnings", &warnings(&self.limits, &self.alerts))?;
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! `longshore reconcile`: compares Postgres with Redis.
+
+mod checks;
+mod report;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use longshore_broker::{Broker, BrokerError};
+
+use self::report::Report;
+use crate::{
+    error::{CommandError, Exit},
+    options,
+    output::Format,
+    session::{Session, explain_ledger_error},
+};
+
+/// Differences are checked so often: jobs move and events are on the way meanwhile.
+const ROUNDS: usize = 3;
+
+/// The pause between two rounds.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long events may take to be recorded.
+const RECORDING_LIMIT: Duration = Duration::from_secs(15);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Compare jobs and dead letters since: 30m, 2h, 7d, a date, or RFC 3339
+    #[arg(long, default_value = "1d", value_parser = options::since)]
+    since: DateTime<Utc>,
+    /// Report calls that have been in flight for longer
+    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = options::span)]
+    in_flight: Duration,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Checks, and checks differences again; exit code 1 if one remains.
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let client = session.client().await?;
+    let broker = client.broker();
+    let ledger = session.ledger().await?;
+    let since = arguments.since;
+    let mut report: Option<Report> = None;
+    for _ in 0..ROUNDS {
+        let began = broker.server_time_ms().await?;
+        let fresh =
+            match checks::find_differences(&client, &ledger, since, arguments.in_flight).await {
+                Err(CommandError::Ledger(error)) => {
+                    return Err(explain_ledger_error(&ledger, error).await);
+                }
+                other => other?,
+            };
+        let known = match report.take() {
+            Some(before) => before.still(fresh),
+            None => fresh,
+        };
+        let nothing = known.differences.is_empty();
+        report = Some(known);
+        if nothing {
+            break;
+        }
+        wait_until_recorded(broker, began).await?;
+    }
+    let report = report.unwrap_or_default();
+    arguments.format.print(&report);
+    Ok(Exit::success_if(report.differences.is_empty()))
+}
+
+/// Waits until the facts that were under way at `began` (ms) are recorded.
+async fn wait_until_recorded(broker: &Broker, began: i64) -> Result<(), BrokerError> {
+    let asked = tokio::time::Instant::now();
+    loop {
+        tokio::time::sleep(PAUSE).await;
+        let oldest = broker.oldest_unrecorded().await?;
+        if oldest.is_none_or(|oldest| oldest > began) || asked.elapsed() > RECORDING_LIMIT {
+            return Ok(());
+        }
+    }
+}

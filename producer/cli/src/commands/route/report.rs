@@ -1,0 +1,208 @@
+//! The decision for each task.
+
+use chrono::{DateTime, Utc};
+use longshore_client::Usd;
+use longshore_policy::{
+    catalog::Billing,
+    routing::{Candidate, Router, Step, StepName},
+    tokens,
+};
+use longshore_protocol::{call::Usage, envelope::Envelope, platform::Tier};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::render::{
+    money::{dollars, exact},
+    table::{Cell, Table, right},
+    text::{grouped, one_line, printable},
+};
+
+/// Tokens of an ordinary answer, where a job names no limit; as in [`Prices::nominal`].
+///
+/// [`Prices::nominal`]: longshore_policy::catalog::Prices::nominal
+const ORDINARY_ANSWER: u32 = 500;
+
+/// All tasks that were asked about.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) tasks: Vec<RoutedTask>,
+}
+
+/// Who would answer a task.
+#[derive(Debug, Serialize)]
+pub(super) struct RoutedTask {
+    prompt: String,
+    prompt_tokens: PromptTokens,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    candidates: Vec<Row>,
+    steps: Vec<Step<'static>>,
+}
+
+/// How long a prompt is.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct PromptTokens {
+    about: u64,
+    at_most: u64,
+}
+
+/// One candidate.
+#[derive(Debug, Serialize)]
+struct Row {
+    platform: String,
+    model: String,
+    tier: Tier,
+    billing: Billing,
+    reason: String,
+    #[serde(serialize_with = "exact")]
+    about_usd: Usd,
+    #[serde(serialize_with = "exact")]
+    at_most_usd: Usd,
+}
+
+impl RoutedTask {
+    pub(super) fn new(envelope: &Envelope, router: &Router, now: DateTime<Utc>) -> Self {
+        let system = envelope.system.as_deref();
+        let prompt_tokens = PromptTokens {
+            about: tokens::estimate(&envelope.messages, system),
+            at_most: tokens::upper_bound(&envelope.messages, system),
+        };
+        let (error, candidates, steps) = match router.decide(envelope, router.measure(envelope)) {
+            Err(nobody) => (Some(nobody.error), Vec::new(), Vec::new()),
+            Ok(decision) => {
+                let rows = decision.candidates.iter();
+                let rows = rows.map(|one| Row::new(one, envelope.max_tokens, prompt_tokens, now));
+                let steps = decision.steps.iter().map(|one| Step {
+                    step: one.step,
+                    outcome: one.outcome.to_string().into(),
+                });
+                (None, rows.collect(), steps.collect())
+            }
+        };
+        Self {
+            prompt: one_line(&envelope.prompt_head(), 60),
+            prompt_tokens,
+            error,
+            candidates,
+            steps,
+        }
+    }
+
+    fn to_text(&self, explain: bool) -> String {
+        if let Some(error) = &self.error {
+            return format!("Nobody: {}", printable(error));
+        }
+        if explain {
+            self.explained()
+        } else {
+            let mut candidates = Table::new(["#", "PLATFORM", "MODEL"]);
+            for (at, row) in self.candidates.iter().enumerate() {
+                candidates.add_row([
+                    (at + 1).to_string(),
+                    row.platform.clone(),
+                    row.model.clone(),
+                ]);
+            }
+            candidates.to_string()
+        }
+    }
+
+    fn explained(&self) -> String {
+        let mut candidates = Table::new([
+            "#", "PLATFORM", "MODEL", "TIER", "BILLING", "ABOUT", "AT MOST", "WHY",
+        ]);
+        for (at, row) in self.candidates.iter().enumerate() {
+            candidates.add_row([
+                Cell::new(at + 1),
+                Cell::new(&row.platform),
+                Cell::new(&row.model),
+                Cell::new(row.tier),
+                Cell::new(row.billing),
+                right(dollars(row.about_usd)),
+                right(dollars(row.at_most_usd)),
+                Cell::new(printable(&row.reason)),
+            ]);
+        }
+        let mut steps = Table::new(["STEP", "OUTCOME"]);
+        for step in StepName::ALL {
+            let mut outcomes = self.steps.iter().filter(|one| one.step == *step).peekable();
+            if outcomes.peek().is_none() {
+                steps.add_row([step.as_str(), "-"]);
+            }
+            for one in outcomes {
+                steps.add_row([step.as_str(), &printable(&one.outcome)]);
+            }
+        }
+        format!(
+            "{}\n\n{}\n\nPrompt: about {} tokens, at most {}",
+            candidates,
+            steps,
+            grouped(self.prompt_tokens.about),
+            grouped(self.prompt_tokens.at_most)
+        )
+    }
+
+    fn to_json(&self, explain: bool) -> Value {
+        if explain || self.error.is_some() {
+            return json!(self);
+        }
+        let candidates = self.candidates.iter();
+        let candidates: Vec<Value> = candidates
+            .map(|row| json!({"platform": row.platform, "model": row.model}))
+            .collect();
+        json!({"prompt": self.prompt, "candidates": candidates})
+    }
+}
+
+impl Row {
+    fn new(
+        candidate: &Candidate<'_>,
+        max_tokens: Option<u32>,
+        prompt: PromptTokens,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let model = candidate.model;
+        let most = max_tokens.unwrap_or(model.max_output_tokens);
+        let about = Usage {
+            input: prompt.about,
+            output: u64::from(max_tokens.unwrap_or(ORDINARY_ANSWER)),
+            ..Usage::default()
+        };
+        Self {
+            platform: candidate.provider.name.to_string(),
+            model: model.model.clone(),
+            tier: model.tier,
+            billing: candidate.provider.billing,
+            reason: candidate.reason.to_string(),
+            about_usd: model.cost(&about, now),
+            at_most_usd: model.upper_bound(prompt.at_most, u64::from(most), now),
+        }
+    }
+}
+
+impl Report {
+    /// Whether every task has somebody.
+    pub(super) fn is_whole(&self) -> bool {
+        self.tasks.iter().all(|task| task.error.is_none())
+    }
+
+    pub(super) fn to_json(&self, explain: bool) -> Value {
+        let tasks: Vec<Value> = self
+            .tasks
+            .iter()
+            .map(|task| task.to_json(explain))
+            .collect();
+        json!({"tasks": tasks})
+    }
+
+    pub(super) fn to_text(&self, explain: bool) -> String {
+        if let [only] = self.tasks.as_slice() {
+            return only.to_text(explain);
+        }
+        let parts = self.tasks.iter().enumerate().map(|(at, task)| {
+            let title = format!("Task {}: {}", at + 1, printable(&task.prompt));
+            format!("{title}\n{}", task.to_text(explain))
+        });
+        parts.collect::<Vec<_>>().join("\n\n")
+    }
+}

@@ -1,0 +1,161 @@
+//! `longshore run`: the tasks of a project's file, each with the files that it needs.
+
+mod context;
+mod document;
+mod file;
+mod prompt;
+
+use std::path::{Path, PathBuf};
+
+use longshore_client::ChainId;
+use longshore_protocol::id::DEFAULT_QUEUE;
+use longshore_settings::Environment;
+use serde_json::Value;
+
+use self::file::Task;
+use super::chain;
+use crate::{
+    error::{CommandError, Exit},
+    forecast::{self, Forecast},
+    input::read_text,
+    options,
+    output::{self, Format, OutputFile},
+    render::{
+        table::Table,
+        text::{counted, grouped, one_line, or_dash},
+    },
+    session::Session,
+};
+
+/// The default file of tasks in the working directory.
+const TASKS_FILE: &str = ".orchestrator/tasks.yaml";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The file of tasks [default: `LONGSHORE_TASKS_FILE`, or .orchestrator/tasks.yaml in the working directory]
+    #[arg(
+        long,
+        value_name = "FILE",
+        // Without the quotes of the comment.
+        help = "File of tasks [default: LONGSHORE_TASKS_FILE, or .orchestrator/tasks.yaml in the working directory]"
+    )]
+    tasks: Option<PathBuf>,
+    /// Run only this task
+    #[arg(long, value_name = "ID")]
+    task_id: Option<String>,
+    /// Where the files of the tasks are read from
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "Directory of the files that tasks read [default: LONGSHORE_WORKING_DIR, or the current directory]"
+    )]
+    working_dir: Option<PathBuf>,
+    /// Queue
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_QUEUE)]
+    queue: String,
+    /// Show the jobs without enqueueing them
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask for confirmation if the tasks would use most of a quota or budget
+    #[arg(long, short)]
+    yes: bool,
+    /// Write the result as JSON to this file
+    #[arg(long, short, value_name = "FILE", conflicts_with = "dry_run")]
+    output: Option<PathBuf>,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let queue = options::queue(&arguments.queue)?;
+    let env = Environment::read()?;
+    let variable = |name| {
+        env.get(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let folder = arguments
+        .working_dir
+        .or_else(|| variable("LONGSHORE_WORKING_DIR"))
+        .unwrap_or_else(|| ".".into());
+    let path = arguments
+        .tasks
+        .or_else(|| variable("LONGSHORE_TASKS_FILE"))
+        .unwrap_or_else(|| folder.join(TASKS_FILE));
+    let tasks = load_tasks(&path, &folder, arguments.task_id.as_deref(), session)?;
+    let text = document::chain_json(&path, &tasks);
+    if arguments.dry_run {
+        print_dry_run(&tasks, &text, arguments.format);
+        return Ok(Exit::Success);
+    }
+    let file = arguments
+        .output
+        .as_deref()
+        .map(OutputFile::open)
+        .transpose()?;
+    let broker = session.broker().await?;
+    let jobs: Vec<_> = tasks.into_iter().map(|task| task.job).collect();
+    let config = session.fleet_config_or_own(&broker).await?;
+    let mut forecast = Forecast::new(&config, chrono::Utc::now(), ChainId::fresh());
+    for job in &jobs {
+        // Each was checked when its file was read.
+        if let Ok(envelope) = job.check(&session.config.limits) {
+            forecast.add(&envelope);
+        }
+    }
+    let alert = config.alerts.at.last().copied();
+    if !forecast::may_enqueue(&forecast, alert, arguments.yes, &broker).await? {
+        output::note("Nothing was put in.");
+        return Ok(Exit::Failure);
+    }
+    arguments.format.announce(format_args!(
+        "Loaded {} from {}",
+        counted(jobs.len(), "task"),
+        path.display()
+    ));
+    let client = session.client_over(broker).queue(queue);
+    chain::enqueue_and_wait(text, client, session, file, arguments.format).await
+}
+
+/// The tasks of the file; the error has all faults.
+fn load_tasks(
+    path: &Path,
+    folder: &Path,
+    only: Option<&str>,
+    session: &Session,
+) -> Result<Vec<Task>, CommandError> {
+    let text = read_text(path)?;
+    let tasks = file::parse_tasks(&text, folder, only, &session.config);
+    tasks.map_err(|faults| {
+        let lines: Vec<String> = faults
+            .into_iter()
+            .map(|fault| format!("{}:{fault}", path.display()))
+            .collect();
+        CommandError::Input(lines.join("\n"))
+    })
+}
+
+fn print_dry_run(tasks: &[Task], json: &str, format: Format) {
+    let document: Value = serde_json::from_str(json).unwrap_or_default();
+    format.print_with(&document, || task_table(tasks));
+}
+
+fn task_table(tasks: &[Task]) -> String {
+    let mut table = Table::new([
+        "TASK", "STEP", "TYPE", "RISK", "AREA", "FILES", "BYTES", "GOAL",
+    ]);
+    for task in tasks {
+        table.add_row([
+            task.id.clone(),
+            task.step.to_string(),
+            or_dash(task.kind.as_deref()),
+            or_dash(task.risk.as_deref()),
+            or_dash(task.area.as_deref()),
+            grouped(task.files as u64),
+            grouped(task.bytes as u64),
+            one_line(&task.goal, 60),
+        ]);
+    }
+    table.to_string()
+}

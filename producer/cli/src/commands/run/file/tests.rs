@@ -1,0 +1,159 @@
+//! Files of tasks, right and wrong.
+
+use insta::assert_snapshot;
+use longshore_client::{Chain, Limits};
+use longshore_settings::Environment;
+
+use super::*;
+
+fn read(text: &str, only: Option<&str>) -> Result<Vec<Task>, String> {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::create_dir(place.path().join("src")).unwrap();
+    std::fs::write(
+        place.path().join("src/a.rs"),
+        "fn a() { let x = \"{{ }}\"; }\n",
+    )
+    .unwrap();
+    for name in ["b", "c", "d", "e", "f"] {
+        std::fs::write(place.path().join(name), name.repeat(250_000)).unwrap();
+    }
+    let config = Config::load(&Environment::from_pairs([("X", "y")])).unwrap();
+    parse_tasks(text, place.path(), only, &config).map_err(|faults| faults.join("\n"))
+}
+
+const RIGHT: &str = r#"tasks:
+  - id: MY-TASK-001
+    goal: "Add docstrings to ContextBuilder class"
+    risk: low
+    area: docs
+    repo: acme/app
+    context_files:
+      - src/a.rs
+    constraints:
+      - ZERO-WARNINGS
+      - Follow Google docstring format
+  - id: MY-TASK-002
+    goal: Make it faster
+    risk: high
+    area: core
+    complexity: complex
+"#;
+
+#[test]
+fn a_file_becomes_a_chain_of_steps() {
+    let tasks = read(RIGHT, None).unwrap();
+    let text = super::super::document::chain_json(Path::new("x/tasks.yaml"), &tasks);
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_snapshot!(serde_json::to_string_pretty(&document).unwrap(), @r#"
+    {
+      "name": "tasks.yaml",
+      "steps": [
+        {
+          "area": "docs",
+          "metadata": {
+            "repo": "acme/app",
+            "task_id": "MY-TASK-001"
+          },
+          "name": "MY_TASK_001",
+          "prompt": "Add docstrings to ContextBuilder class\n\nRepository: acme/app\n\nConstraints:\n- ZERO-WARNINGS\n- Follow Google docstring format\n\nFiles:\n\nsrc/a.rs\n```\nfn a() { let x = \"{{ '{{' }} }}\"; }\n```",
+          "risk": "low",
+          "type": "documentation"
+        },
+        {
+          "area": "core",
+          "complexity": "complex",
+          "metadata": {
+            "task_id": "MY-TASK-002"
+          },
+          "name": "MY_TASK_002",
+          "prompt": "Make it faster",
+          "risk": "high"
+        }
+      ]
+    }
+    "#);
+    Chain::from_json(text, &Limits::default()).unwrap();
+    assert_snapshot!(super::super::task_table(&tasks), @"
+    TASK         STEP         TYPE           RISK  AREA  FILES  BYTES  GOAL
+    MY-TASK-001  MY_TASK_001  documentation  low   docs  1      28     Add docstrings to ContextBuilder class
+    MY-TASK-002  MY_TASK_002  -              high  core  0      0      Make it faster
+    ");
+}
+
+#[test]
+fn one_task_may_be_picked() {
+    let ids = |only| -> Vec<String> {
+        let tasks = read(RIGHT, Some(only)).unwrap();
+        tasks.into_iter().map(|task| task.id).collect()
+    };
+    assert_eq!(ids("MY-TASK-002"), ["MY-TASK-002"]);
+    assert_eq!(
+        read(RIGHT, Some("OTHER")).unwrap_err(),
+        " no task `OTHER`; expected one of MY-TASK-001, MY-TASK-002"
+    );
+}
+
+#[test]
+fn everything_wrong_is_told_at_once() {
+    let text = "tasks:
+  - goal: no id
+  - id: one
+    goal: ''
+    context_files:
+      - ../secret
+      - none
+  - id: two
+    goal: x
+    risk: two words
+    platform: skynet
+  - id: two
+    goal: the id is taken
+  - id: three
+    goal: too much
+    context_files: [b, c, d, e, f]
+";
+    assert_snapshot!(read(text, None).unwrap_err(), @"
+    2: task `?`: expected `id`, a text of 1 to 200 characters
+    4: task `one`: expected `goal`, a text that says what is to be done
+    6: task `one`: context_files: expected the path of a file in the working directory, without `..` and not absolute, but got `../secret`
+    7: task `one`: context_files: `none` cannot be read: No such file or directory (os error 2)
+    11: task `two`: field `platform`: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
+    12: task `two`: another task has this id, on line 8
+    14: task `three`: expected a message of at most 1048576 bytes, but got 1250150
+    16: task `three`: context_files: expected at most 1,048,576 bytes in all, but got 1,250,000
+    ");
+}
+
+#[test]
+fn what_is_no_file_of_tasks_is_told_apart() {
+    let texts = [
+        "",
+        "tasks: []",
+        "tasks:\n  - id: a\n    gaol: x\n",
+        "tasks:\n  - just text\n",
+        "tasks:\n  - id: [\n",
+        "jobs: []\n",
+    ];
+    let wrong = texts.map(|text| read(text, None).unwrap_err());
+    assert_snapshot!(wrong.join("\n"), @"
+    1: expected `tasks`, a list of at least one task
+    1: expected `tasks`, a list of at least one task
+    3: unknown field `gaol`, expected one of id, goal, type, risk, area, complexity, platform, repo, context_files, constraints
+    2: expected mapping start
+    2: expected string scalar
+    1: unknown field `jobs`, expected one of tasks
+    ");
+}
+
+#[test]
+fn steps_are_called_as_their_tasks() {
+    let mut taken = HashSet::new();
+    let ids = ["MY-TASK-001", "MY_TASK_001", "7", "on_complete", "ä b"];
+    let names = ids.map(|id| step_name(id, &mut taken).unwrap().to_string());
+    assert_eq!(
+        names,
+        ["MY_TASK_001", "MY_TASK_001_2", "_7", "on_complete_2", "__b"]
+    );
+    let long = step_name(&"x".repeat(200), &mut taken).unwrap();
+    assert_eq!(long.as_str().len(), LONGEST_STEP_NAME);
+}

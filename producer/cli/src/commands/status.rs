@@ -1,0 +1,238 @@
+//! `longshore status`: platforms, quotas, services and queues, whichever of them can be asked.
+
+mod adapters;
+mod quotas;
+mod report;
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use longshore_broker::{CircuitReport, QueueDepth};
+use longshore_config::Config;
+use longshore_ledger::CostScope;
+use longshore_policy::{
+    catalog::{Enabled, ProviderEntry},
+    limits::Meters,
+};
+
+use self::{
+    adapters::{Adapter, Down, Health},
+    quotas::{Quotas, Used},
+    report::{Leader, Report, Service, WorkerSlots},
+};
+use crate::{
+    error::{CommandError, Exit},
+    output::Format,
+    render::{
+        limit::{Limit, sorted_limits},
+        pause::ShownPause,
+        time::from_unix_ms,
+    },
+    session::{Session, explain_ledger_error, queue_depths},
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// What Redis knows.
+struct RedisStatus {
+    address: String,
+    /// The configuration of the running services.
+    config: Config,
+    limits: Vec<Limit>,
+    circuits: Vec<CircuitReport>,
+    /// The ends of account holds, in ms since the epoch.
+    account_holds: Vec<(String, i64)>,
+    workers: WorkerSlots,
+    leader: Option<String>,
+    queues: Vec<QueueDepth>,
+    lanes: Vec<(String, u64)>,
+    pauses: Vec<ShownPause>,
+    dead_letters: u64,
+    unrecorded_events: u64,
+}
+
+/// Exit code 1 if Redis or Postgres did not answer.
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
+    let today = Utc::now().date_naive();
+    let (redis, used) = tokio::join!(read_redis(session), read_usage(session, today));
+    let all_answered = redis.is_ok() && used.is_ok();
+    let report = report(&session.config, redis, used, tomorrow(today));
+    arguments.format.print(&report);
+    Ok(Exit::success_if(all_answered))
+}
+
+async fn read_redis(session: &Session) -> Result<RedisStatus, CommandError> {
+    let broker = session.broker().await?;
+    let config = session.fleet_config(&broker).await?;
+    // Budgets of each tenant are for `longshore quota`.
+    let meters = Meters::new(&config.catalog, &config.budgets).all(Utc::now());
+    let workers = broker.workers().await?;
+    let queues = queue_depths(&broker).await?;
+    Ok(RedisStatus {
+        address: broker.address().to_owned(),
+        limits: sorted_limits(broker.meters(&meters).await?, &config),
+        config,
+        circuits: broker.circuits().await?,
+        account_holds: broker.limited_accounts().await?,
+        workers: WorkerSlots {
+            alive: workers.len(),
+            in_flight: workers.iter().map(|worker| worker.in_flight).sum(),
+            concurrency: workers.iter().map(|worker| worker.concurrency).sum(),
+        },
+        leader: broker.leader().await?,
+        queues,
+        lanes: broker.lanes().await?,
+        pauses: ShownPause::all(&broker.pauses().await?, Utc::now()),
+        dead_letters: broker.dead_count().await?,
+        unrecorded_events: broker.unrecorded().await?,
+    })
+}
+
+/// The address of Postgres, and the requests of a day by platform.
+async fn read_usage(
+    session: &Session,
+    day: NaiveDate,
+) -> Result<(String, Vec<(String, u64)>), CommandError> {
+    let ledger = session.ledger().await?;
+    match ledger.costs(CostScope::Day(day)).await {
+        Ok(summary) => {
+            let used = summary
+                .by_platform
+                .into_iter()
+                .map(|line| (line.name, line.attempts));
+            Ok((ledger.address().to_owned(), used.collect()))
+        }
+        Err(error) => Err(explain_ledger_error(&ledger, error).await),
+    }
+}
+
+/// Midnight after a day, when its requests no longer count.
+fn tomorrow(today: NaiveDate) -> Option<DateTime<Utc>> {
+    let day = today.checked_add_days(Days::new(1))?;
+    Some(day.and_time(NaiveTime::MIN).and_utc())
+}
+
+fn report(
+    own: &Config,
+    redis: Result<RedisStatus, CommandError>,
+    used: Result<(String, Vec<(String, u64)>), CommandError>,
+    reset_at: Option<DateTime<Utc>>,
+) -> Report {
+    let mut report = Report::default();
+    let used = match used {
+        Ok((at, used)) => {
+            report.postgres = Service::Answers(at);
+            Some(used)
+        }
+        Err(error) => {
+            report.postgres = Service::Silent(error.first_line());
+            None
+        }
+    };
+    let (config, limits) = match redis {
+        Ok(redis) => {
+            report.adapters = adapters(&redis, Utc::now());
+            report.redis = Service::Answers(redis.address);
+            report.workers = Some(redis.workers);
+            report.leader = redis.leader.map_or(Leader::Nobody, Leader::Leads);
+            report.queues = Some(redis.queues);
+            report.lanes = redis.lanes;
+            report.pauses = redis.pauses;
+            report.dead_letters = Some(redis.dead_letters);
+            report.unrecorded_events = Some(redis.unrecorded_events);
+            (redis.config, Some(redis.limits))
+        }
+        Err(error) => {
+            report.redis = Service::Silent(error.first_line());
+            let providers = own.catalog.providers.iter();
+            report.adapters = providers
+                .map(|provider| platform_status(provider, Health::Ready))
+                .collect();
+            (own.clone(), None)
+        }
+    };
+    report.quotas = Quotas {
+        limits,
+        used: used.map(|used| usage_by_platform(&config.catalog.providers, &used)),
+        reset_at,
+        alerts: config.alerts.at,
+    };
+    report
+}
+
+fn adapters(redis: &RedisStatus, now: DateTime<Utc>) -> Vec<Adapter> {
+    let health = |provider: &ProviderEntry| {
+        let own = redis
+            .circuits
+            .iter()
+            .filter(|circuit| circuit.name.platform == provider.name);
+        let down: Vec<Down> = own
+            .filter_map(|circuit| {
+                let open = circuit.open.as_ref()?;
+                Some(Down {
+                    model: circuit.name.model.clone(),
+                    since: open.since,
+                    until: open.until,
+                    class: open.class,
+                })
+            })
+            .collect();
+        let mut holds = redis.account_holds.iter();
+        let held_until = holds
+            .find(|(account, _)| account == provider.account.as_str())
+            .map(|(_, until)| from_unix_ms(*until))
+            .filter(|until| *until > now);
+        match held_until {
+            _ if !down.is_empty() => Health::Down(down),
+            Some(until) => Health::Limited(until),
+            None => Health::Ready,
+        }
+    };
+    let providers = redis.config.catalog.providers.iter();
+    providers
+        .map(|provider| platform_status(provider, health(provider)))
+        .collect()
+}
+
+/// The status of a platform: its health, unless it is off.
+fn platform_status(provider: &ProviderEntry, health: Health) -> Adapter {
+    Adapter {
+        name: provider.name.to_string(),
+        health: match &provider.enabled {
+            Enabled::On => health,
+            Enabled::Off(why) => Health::Off(why.clone()),
+        },
+    }
+}
+
+/// The platforms that are on, and those that were used before they were turned off.
+fn usage_by_platform(providers: &[ProviderEntry], used: &[(String, u64)]) -> Vec<Used> {
+    let requests = |name: &str| {
+        used.iter()
+            .find(|(other, _)| other == name)
+            .map(|(_, requests)| *requests)
+    };
+    let known = providers.iter().filter_map(|provider| {
+        let requests = requests(provider.name.as_str());
+        (provider.is_on() || requests.is_some()).then(|| Used {
+            platform: provider.name.to_string(),
+            account: provider.account.to_string(),
+            requests: requests.unwrap_or_default(),
+        })
+    });
+    let is_known = |name: &String| {
+        let mut names = providers.iter().map(|provider| provider.name.as_str());
+        names.any(|known| known == name)
+    };
+    let removed = used.iter().filter(|(name, _)| !is_known(name));
+    known
+        .chain(removed.map(|(name, requests)| Used {
+            platform: name.clone(),
+            account: name.clone(),
+            requests: *requests,
+        }))
+        .collect()
+}

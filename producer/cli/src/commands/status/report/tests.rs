@@ -1,0 +1,247 @@
+use chrono::{DateTime, Utc};
+use longshore_protocol::id::QueueName;
+
+use super::{
+    super::{
+        adapters::{Down, Health},
+        quotas::Used,
+    },
+    *,
+};
+use crate::render::{
+    limit::fixtures::{config, limits_with},
+    pause::example_pause,
+};
+
+fn adapters() -> Vec<Adapter> {
+    let adapter = |name: &str, health| Adapter {
+        name: name.to_owned(),
+        health,
+    };
+    vec![
+        adapter("gemini", Health::Ready),
+        adapter(
+            "openai",
+            Health::Off("OPENAI_API_KEY is not set".to_owned()),
+        ),
+    ]
+}
+
+fn used(platform: &str, requests: u64) -> Used {
+    Used {
+        platform: platform.to_owned(),
+        account: platform.to_owned(),
+        requests,
+    }
+}
+
+fn time(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn healthy() -> Report {
+    Report {
+        adapters: adapters(),
+        quotas: Quotas {
+            limits: Some(Vec::new()),
+            used: Some(vec![used("gemini", 450)]),
+            reset_at: Some(time("2026-02-02T00:00:00Z")),
+            alerts: vec![50, 80, 90],
+        },
+        redis: Service::Answers("127.0.0.1:6379".to_owned()),
+        postgres: Service::Answers("127.0.0.1:5432/longshore".to_owned()),
+        workers: Some(WorkerSlots {
+            alive: 2,
+            in_flight: 3,
+            concurrency: 2000,
+        }),
+        leader: Leader::Leads("vm-7".to_owned()),
+        queues: Some(vec![QueueDepth {
+            queue: QueueName::default(),
+            available: 1200,
+            running: 3,
+        }]),
+        lanes: vec![("quota:rpm:gemini".to_owned(), 312), ("time".to_owned(), 4)],
+        pauses: vec![example_pause()],
+        dead_letters: Some(1),
+        unrecorded_events: Some(0),
+    }
+}
+
+const FILE: &str = r#"
+providers:
+  gemini: { limits: { requests_per_day: 1500, requests_per_minute: 60 } }
+  openai: { limits: { usd_per_month: "100", requests_per_day: 1000 } }
+budgets:
+  - { name: everything, scope: overall, limit_usd: "200", per: month }
+"#;
+
+/// The same with limits, and platforms that are not well.
+fn limited() -> Report {
+    let config = config(FILE);
+    let figures = [
+        ("rpd:gemini", (1_390, 5, 0)),
+        ("rpm:gemini", (1, 0, 312)),
+        ("usd:openai", (2_500_000_000, 0, 0)),
+        ("budget:everything", (100_000_000_000, 0, 0)),
+    ];
+    let down = Down {
+        model: "claude-haiku-4-5".to_owned(),
+        since: time("2026-02-01T12:00:00Z"),
+        until: time("2026-02-01T12:00:40Z"),
+        class: longshore_protocol::call::ErrorClass::Overloaded,
+    };
+    let mut report = healthy();
+    let mut quotas = std::mem::take(&mut report.quotas);
+    quotas.limits = Some(limits_with(&config, &figures));
+    quotas.used = Some(vec![
+        used("gemini", 1_400),
+        used("anthropic", 12),
+        used("openai", 3),
+    ]);
+    report.quotas = quotas;
+    report.adapters = vec![
+        Adapter {
+            name: "anthropic".to_owned(),
+            health: Health::Down(vec![down]),
+        },
+        Adapter {
+            name: "openai".to_owned(),
+            health: Health::Limited(time("2026-02-01T12:05:00Z")),
+        },
+    ];
+    report
+}
+
+#[test]
+fn limits_and_platforms_that_are_not_well_in_words() {
+    let text = limited().to_string();
+    let (adapters, rest) = text.split_once("\nServices:").unwrap();
+    let (_, quotas) = rest.split_once("=== Quota Status ===").unwrap();
+    insta::assert_snapshot!(format!("{adapters}{quotas}"), @r#"
+    === Orchestrator Status ===
+
+    Adapters:
+      [DOWN] anthropic: not well since 2026-02-01T12:00:00Z, tried again at 2026-02-01T12:00:40Z (claude-haiku-4-5: overloaded)
+      [WAIT] openai: it limits our calls, called again at 2026-02-01T12:05:00Z
+
+    Platform      Used    Limit    Remaining    Reset                  Limit of
+    -----------   -----   ------   ----------   ---------------        --------
+    gemini        1395    1500     105          2026-02-02 00:00 UTC   requests a day
+    openai        $2.50   $100     $97.50       2026-03-01 00:00 UTC   dollars a month
+    openai        0       1000     1000         2026-02-02 00:00 UTC   requests a day
+    all           $100    $200     $100         2026-03-01 00:00 UTC   dollars a month (budget everything)
+    anthropic     12      -        -            2026-02-02 00:00 UTC
+
+    Warnings:
+      - gemini at 93% (1395/1500): Critical threshold warning
+      - the budget everything at 50% ($100/$200): Daily checkpoint warning
+    "#);
+}
+
+#[test]
+fn limits_and_platforms_that_are_not_well_for_programs() {
+    let json = serde_json::to_value(limited()).unwrap();
+    let quota = &json["quota"];
+    let figures = ["used", "limit", "remaining", "reset_at"];
+    let of = |platform: &str| figures.map(|figure| quota[platform][figure].clone());
+    assert_eq!(
+        of("gemini"),
+        [
+            json!(1395),
+            json!(1500),
+            json!(105),
+            json!("2026-02-02T00:00:00Z")
+        ]
+    );
+    assert_eq!(quota["gemini"]["limits"][1]["waiting"], 312);
+    assert_eq!(of("openai")[1], 1000);
+    assert_eq!(quota["openai"]["limits"][0]["limit"], 100);
+    assert_eq!(of("anthropic")[0], 12);
+    assert_eq!(of("anthropic")[1], Value::Null);
+    assert_eq!(json["budgets"][0]["budget"], "everything");
+    assert_eq!(json["warnings"][0]["alert"], 90);
+    insta::assert_snapshot!(json["adapters"], @r#"{"anthropic":{"is_implemented":true,"models":[{"class":"overloaded","model":"claude-haiku-4-5","since":"2026-02-01T12:00:00Z","until":"2026-02-01T12:00:40Z"}],"status":"down"},"openai":{"is_implemented":true,"status":"limited","until":"2026-02-01T12:05:00Z"}}"#);
+}
+
+#[test]
+fn all_well_in_words() {
+    insta::assert_snapshot!(healthy(), @r#"
+    === Orchestrator Status ===
+
+    Adapters:
+      [OK] gemini: ready
+      [--] openai: off, OPENAI_API_KEY is not set
+
+    Services:
+      [OK] Redis: 127.0.0.1:6379
+      [OK] Postgres: 127.0.0.1:5432/longshore
+      [OK] Workers: 2 alive, 3 of 2,000 places in use
+      [OK] Scheduler: vm-7 leads
+
+    Queues:
+      default: 1,200 available, 3 running
+      312 waiting for gemini's requests a minute
+      4 waiting for their time
+      type research is paused since 5m, for another 60m: prices are looked at
+      1 dead letter (longshore dlq list)
+
+    === Quota Status ===
+    Platform      Used    Limit    Remaining    Reset
+    -----------   -----   ------   ----------   ---------------
+    gemini        450     -        -            2026-02-02 00:00 UTC
+    "#);
+}
+
+#[test]
+fn all_well_for_programs() {
+    let json = serde_json::to_value(healthy()).unwrap();
+    let adapters = &json["adapters"];
+    assert_eq!(
+        adapters["gemini"],
+        json!({"is_implemented": true, "status": "ready"})
+    );
+    assert_eq!(adapters["openai"]["status"], "off");
+    assert_eq!(
+        json["quota"]["gemini"],
+        json!({
+            "used": 450,
+            "limit": null,
+            "remaining": null,
+            "reset_at": "2026-02-02T00:00:00Z",
+            "limits": []
+        })
+    );
+    assert_eq!(json["services"]["scheduler"]["leading"], true);
+    assert_eq!(json["services"]["redis"]["status"], "ok");
+    assert_eq!(json["queues"][0]["available"], 1200);
+}
+
+#[test]
+fn what_does_not_answer_is_named() {
+    let report = Report {
+        adapters: adapters(),
+        redis: Service::Silent("Redis at 127.0.0.1:1 cannot be reached: refused".to_owned()),
+        postgres: Service::Silent("Postgres at 127.0.0.1:2/x: refused".to_owned()),
+        ..Report::default()
+    };
+    insta::assert_snapshot!(report, @r#"
+    === Orchestrator Status ===
+
+    Adapters:
+      [OK] gemini: ready
+      [--] openai: off, OPENAI_API_KEY is not set
+
+    Services:
+      [!!] Redis: 127.0.0.1:1 cannot be reached: refused
+      [!!] Postgres: 127.0.0.1:2/x: refused
+      [--] Workers: unknown
+      [--] Scheduler: unknown
+
+    === Quota Status ===
+    unknown: see Redis and Postgres above
+    "#);
+    let json = serde_json::to_value(report).unwrap();
+    assert_eq!(json["quota"], Value::Null);
+    assert_eq!(json["services"]["redis"]["status"], "down");
+}

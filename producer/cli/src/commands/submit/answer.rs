@@ -1,0 +1,188 @@
+//! The answer of a job, as text and JSON.
+
+use std::{fmt::Write as _, path::Path};
+
+use longshore_client::{JobId, Outcome, Usd};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::render::{
+    money::{dollars, exact},
+    text::{or_dash, printable},
+    time::seconds_from_ms,
+};
+
+/// A task that has ended; the document that `--output` and `--format json` write.
+#[derive(Debug, Serialize)]
+pub(super) struct Answer {
+    task_id: JobId,
+    platform: Option<String>,
+    model: Option<String>,
+    pub(super) success: bool,
+    output: Option<String>,
+    error: Option<String>,
+    error_class: Option<String>,
+    #[serde(serialize_with = "exact")]
+    cost: Usd,
+    cost_usd: Usd,
+    /// Seconds.
+    duration: f64,
+    input_tokens: u64,
+    output_tokens: u64,
+    cached_tokens: u64,
+    reasoning_tokens: u64,
+    attempts: u32,
+    metadata: Option<Map<String, Value>>,
+}
+
+impl Answer {
+    pub(super) fn from_outcome(outcome: Outcome) -> Self {
+        Self {
+            task_id: outcome.id,
+            platform: outcome.platform,
+            model: outcome.model,
+            success: outcome.success,
+            output: outcome.output,
+            error: outcome.error,
+            error_class: outcome.error_class,
+            cost: outcome.cost_usd,
+            cost_usd: outcome.cost_usd,
+            duration: seconds_from_ms(outcome.duration_ms),
+            input_tokens: outcome.input_tokens,
+            output_tokens: outcome.output_tokens,
+            cached_tokens: outcome.cached_tokens,
+            reasoning_tokens: outcome.reasoning_tokens,
+            attempts: outcome.attempts,
+            metadata: outcome.metadata,
+        }
+    }
+
+    /// Of a message that never becomes a job, because its id belongs to another one.
+    pub(super) fn refused(id: &JobId, reason: String) -> Self {
+        Self {
+            task_id: id.clone(),
+            platform: None,
+            model: None,
+            success: false,
+            output: None,
+            error: Some(reason),
+            error_class: Some("id_conflict".to_owned()),
+            cost: Usd::ZERO,
+            cost_usd: Usd::ZERO,
+            duration: 0.0,
+            input_tokens: 0,
+            output_tokens: 0,
+            cached_tokens: 0,
+            reasoning_tokens: 0,
+            attempts: 0,
+            metadata: None,
+        }
+    }
+
+    /// For people.
+    pub(super) fn to_text(&self, saved: Option<&Path>) -> String {
+        let mut text = format!(
+            "Task ID: {}\nPlatform: {}\nSuccess: {}\nDuration: {:.2}s\nCost: {}",
+            self.task_id,
+            or_dash(self.platform.as_deref()),
+            if self.success { "True" } else { "False" },
+            self.duration,
+            dollars(self.cost),
+        );
+        // Writing to a text does not fail.
+        if !self.success {
+            let error = self.error.as_deref().unwrap_or("no reason was given");
+            let _written = write!(text, "\nError: {}", printable(error));
+        }
+        if let Some(output) = &self.output {
+            let _written = write!(text, "\n\n--- Output ---\n{}", printable(output));
+        }
+        if let Some(path) = saved {
+            let _written = write!(text, "\n\nResult saved to: {}", path.display());
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use serde_json::json;
+
+    use super::*;
+
+    fn outcome(changes: Value) -> Outcome {
+        let mut outcome = json!({
+            "id": "1795232878059-0", "state": "completed", "success": true,
+            "output": "BTC price trends for Q1 2026 show...", "error": null, "error_class": null,
+            "platform": "gemini", "model": "gemini-2.5-flash", "finish_reason": "stop", "attempts": 1,
+            "input_tokens": 12, "output_tokens": 7, "cached_tokens": 3, "reasoning_tokens": 2,
+            "cost_usd": "0.000012", "duration_ms": 8450, "queued_ms": 2, "metadata": {"asset_id": 1},
+        });
+        let Value::Object(changes) = changes else {
+            panic!()
+        };
+        outcome.as_object_mut().unwrap().extend(changes);
+        serde_json::from_value(outcome).unwrap()
+    }
+
+    #[test]
+    fn people_read_the_answer() {
+        let answer = Answer::from_outcome(outcome(json!({"cost_usd": "0"})));
+        assert_snapshot!(answer.to_text(Some(Path::new("results/btc_analysis.json"))), @"
+        Task ID: 1795232878059-0
+        Platform: gemini
+        Success: True
+        Duration: 8.45s
+        Cost: $0.0000
+
+        --- Output ---
+        BTC price trends for Q1 2026 show...
+
+        Result saved to: results/btc_analysis.json
+        ");
+    }
+
+    #[test]
+    fn people_read_what_went_wrong() {
+        let answer = Answer::from_outcome(outcome(json!({
+            "success": false, "state": "discarded", "output": null, "platform": null,
+            "error": "All platforms failed. Last error: overloaded. Tried: gemini, openai",
+        })));
+        assert_snapshot!(answer.to_text(None), @"
+        Task ID: 1795232878059-0
+        Platform: -
+        Success: False
+        Duration: 8.45s
+        Cost: $0.000012
+        Error: All platforms failed. Last error: overloaded. Tried: gemini, openai
+        ");
+    }
+
+    #[test]
+    fn programs_read_every_figure() {
+        let answer = Answer::from_outcome(outcome(json!({})));
+        assert_snapshot!(serde_json::to_string_pretty(&answer).unwrap(), @r#"
+        {
+          "task_id": "1795232878059-0",
+          "platform": "gemini",
+          "model": "gemini-2.5-flash",
+          "success": true,
+          "output": "BTC price trends for Q1 2026 show...",
+          "error": null,
+          "error_class": null,
+          "cost": 0.000012,
+          "cost_usd": "0.000012",
+          "duration": 8.45,
+          "input_tokens": 12,
+          "output_tokens": 7,
+          "cached_tokens": 3,
+          "reasoning_tokens": 2,
+          "attempts": 1,
+          "metadata": {
+            "asset_id": 1
+          }
+        }
+        "#);
+    }
+}

@@ -1,0 +1,161 @@
+//! From the options to a job.
+
+use longshore_client::Job;
+use longshore_policy::catalog::Catalog;
+use longshore_protocol::envelope::Limits;
+use serde_json::Value;
+
+use super::Arguments;
+use crate::{error::CommandError, options::check_platform};
+
+/// The job that the options describe; the error names the option that is wrong.
+pub(super) fn from_arguments(
+    arguments: &Arguments,
+    catalog: &Catalog,
+    limits: &Limits,
+) -> Result<Job, CommandError> {
+    if let Some(name) = &arguments.platform {
+        check_platform(name, catalog)
+            .map_err(|error| CommandError::Input(format!("--platform: {error}")))?;
+    }
+    // `reply` with `--detach` too: a second `submit --id` without it is then the same job, and gets its answer.
+    let mut job = Job::prompt(&arguments.prompt)
+        .task_type(&arguments.task_type)
+        .timeout(arguments.timeout)
+        .reply(true);
+    for (field, value) in [
+        ("platform", &arguments.platform),
+        ("model", &arguments.model),
+        ("chain_id", &arguments.chain_id),
+        ("id", &arguments.id),
+        ("system", &arguments.system),
+        ("tenant", &arguments.tenant),
+    ] {
+        if let Some(value) = value {
+            job = job.with(field, value.as_str());
+        }
+    }
+    if let Some(tokens) = arguments.max_tokens {
+        job = job.max_tokens(tokens);
+    }
+    if let Some(delay) = arguments.delay {
+        job = job.delay(delay);
+    }
+    if let Some(text) = &arguments.metadata {
+        let value: Value = serde_json::from_str(text).map_err(|error| {
+            CommandError::Input(format!(
+                "--metadata: expected a JSON object, such as '{{\"asset_id\": 1}}': {error}"
+            ))
+        })?;
+        if !value.is_object() {
+            return Err(CommandError::Input(format!(
+                "--metadata: expected a JSON object, such as '{{\"asset_id\": 1}}', but got {value}"
+            )));
+        }
+        job = job.with("metadata", value);
+    }
+    if arguments.no_fallback {
+        job = job.fallback(false);
+    }
+    job.check(limits).map_err(|wrong| {
+        CommandError::Input(match &wrong.field {
+            Some(field) => format!("--{}: {}", field.replace('_', "-"), wrong.message),
+            None => wrong.message,
+        })
+    })?;
+    Ok(job)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use insta::assert_snapshot;
+    use longshore_config::Config;
+    use longshore_settings::Environment;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn built(options: &[&str]) -> Result<Job, CommandError> {
+        let words = ["submit"].iter().chain(options);
+        let program = Program::try_parse_from(words).unwrap();
+        let config = Config::load(&Environment::from_pairs([("X", "y")])).unwrap();
+        from_arguments(&program.arguments, &config.catalog, &Limits::default())
+    }
+
+    fn refused(options: &[&str]) -> String {
+        built(options).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_the_documented_ones() {
+        assert_snapshot!(built(&["-p", "Hi"]).unwrap().to_json(), @r#"{"prompt":"Hi","reply":true,"timeout":300,"type":"code_generation"}"#);
+    }
+
+    #[test]
+    fn every_option_has_its_field() {
+        let job = built(&[
+            "--prompt",
+            "- a list",
+            "-t",
+            "research",
+            "--platform",
+            "ChatGPT",
+            "--model",
+            "gpt-4o-mini",
+            "--chain-id",
+            "c1",
+            "--timeout",
+            "1.5",
+            "--id",
+            "inv-42",
+            "--max-tokens",
+            "20",
+            "--system",
+            "Brief.",
+            "--delay",
+            "60",
+            "--tenant",
+            "acme",
+            "--metadata",
+            "{\"a\": [1]}",
+            "--no-fallback",
+        ]);
+        assert_snapshot!(job.unwrap().to_json(), @r#"{"chain_id":"c1","delay":60,"fallback":false,"id":"inv-42","max_tokens":20,"metadata":{"a":[1]},"model":"gpt-4o-mini","platform":"ChatGPT","prompt":"- a list","reply":true,"system":"Brief.","tenant":"acme","timeout":1.5,"type":"research"}"#);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_the_option_that_it_is_in() {
+        let wrong = [
+            refused(&["-p", ""]),
+            refused(&["-p", "x", "--type", "two words"]),
+            refused(&["-p", "x", "--platform", "skynet"]),
+            refused(&["-p", "x", "--timeout", "0"]),
+            refused(&["-p", "x", "--timeout", "90000"]),
+            refused(&["-p", "x", "--max-tokens", "0"]),
+            refused(&["-p", "x", "--id", "1-2"]),
+            refused(&["-p", "x", "--chain-id", ""]),
+            refused(&["-p", "x", "--metadata", "{"]),
+            refused(&["-p", "x", "--metadata", "[1]"]),
+            refused(&["-p", &"x".repeat(1 << 20)]),
+        ];
+        assert_snapshot!(wrong.join("\n"), @r#"
+        --prompt: expected text that is not empty, but got ""
+        --type: expected text of 1 to 200 characters of [A-Za-z0-9._:/-], but got "two words"
+        --platform: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
+        --timeout: expected seconds, a number over 0 and up to 86400, but got 0
+        --timeout: expected seconds, a number over 0 and up to 86400, but got 90000
+        --max-tokens: expected a whole number from 1 to 10000000, but got 0
+        --id: expected an id that is not of the server's own form (1795232878059-0, queue:1795232878059-0), but got "1-2"
+        --chain-id: expected text of 1 to 200 characters without control characters, but got ""
+        --metadata: expected a JSON object, such as '{"asset_id": 1}': EOF while parsing an object at line 1 column 1
+        --metadata: expected a JSON object, such as '{"asset_id": 1}', but got [1]
+        expected a message of at most 1048576 bytes, but got 1048644
+        "#);
+    }
+}

@@ -1,0 +1,132 @@
+//! How a command ends: exit codes and errors.
+
+use std::{env, io, process::ExitCode};
+
+use longshore_broker::BrokerError;
+use longshore_client::ClientError;
+use longshore_ledger::LedgerError;
+use longshore_local::LocalError;
+use longshore_service::archive::ArchiveError;
+use longshore_settings::ConfigError;
+
+use crate::{output, render::text::grouped};
+
+/// The exit code of a command that could not run.
+const EXIT_ERROR: u8 = 2;
+
+/// What a shell reports for a program that Ctrl-C ended.
+pub(crate) const EXIT_INTERRUPTED: u8 = 130;
+
+/// How a command that ran ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Success,
+    /// A job failed, or there is no such thing: exit code 1.
+    Failure,
+    /// The user stopped waiting; the work continues.
+    Interrupted,
+    /// With the code of a program that was run for the user.
+    Code(u8),
+}
+
+impl Exit {
+    pub(crate) fn success_if(success: bool) -> Self {
+        if success {
+            Self::Success
+        } else {
+            Self::Failure
+        }
+    }
+}
+
+/// Why a command did not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// An argument or an input file is wrong.
+    #[error("{0}")]
+    Input(String),
+    #[error(
+        "{0}\nStart one with `longshore dev`, or set REDIS_URL; `longshore doctor` tells more."
+    )]
+    Broker(#[from] BrokerError),
+    #[error(
+        "{0}\nStart one with `longshore dev`, or set DATABASE_URL; `longshore doctor` tells more."
+    )]
+    Ledger(#[from] LedgerError),
+    /// Dead letters cannot be archived, so they cannot be removed.
+    #[error("{0}")]
+    Archive(#[from] ArchiveError),
+    /// A server of `longshore dev`.
+    #[error("{0}")]
+    Local(#[from] LocalError),
+    /// A file or a process.
+    #[error("{what}: {source}")]
+    Io {
+        /// What failed, on which path.
+        what: String,
+        source: io::Error,
+    },
+}
+
+impl CommandError {
+    /// For `map_err`: what failed, on which path.
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+
+    /// For `map_err`: a temporary file that holds `content` cannot be used.
+    pub(crate) fn temporary_file(content: &str) -> impl FnOnce(io::Error) -> Self {
+        Self::io(format!(
+            "the {content} cannot be kept in a temporary file in {} (see TMPDIR)",
+            env::temp_dir().display()
+        ))
+    }
+
+    /// What is wrong, without the advice that follows it.
+    pub(crate) fn first_line(&self) -> String {
+        let text = self.to_string();
+        text.lines().next().unwrap_or_default().to_owned()
+    }
+}
+
+impl From<ClientError> for CommandError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Broker(error) => Self::Broker(error),
+            ClientError::TemporaryFile(source) => Self::temporary_file("tasks")(source),
+            ClientError::ChainIdTaken { ref id } => Self::Input(format!(
+                "{error}. Look at it with `longshore chain show {id}`"
+            )),
+            ClientError::NotABatch { id } => Self::Input(format!(
+                "`{id}` is a chain and no batch; see `longshore chain show {id}`, or use another --id"
+            )),
+            ClientError::OtherTasks { id, enqueued } => Self::Input(format!(
+                "batch `{id}` was begun with other tasks than these: the {} that are in are not the first of them; \
+                 use another --id, or the file and the options that it was begun with",
+                grouped(enqueued)
+            )),
+            ClientError::BatchCancelled { id, enqueued } => Self::Input(format!(
+                "batch `{id}` was cancelled when {} of its tasks were in; use another --id",
+                grouped(enqueued)
+            )),
+            other => Self::Input(other.to_string()),
+        }
+    }
+}
+
+/// Prints the error of a command that did not run; the exit code either way.
+pub(crate) fn exit_code(ended: Result<Exit, CommandError>) -> ExitCode {
+    match ended {
+        Ok(Exit::Success) => ExitCode::SUCCESS,
+        Ok(Exit::Failure) => ExitCode::from(1),
+        Ok(Exit::Interrupted) => ExitCode::from(EXIT_INTERRUPTED),
+        Ok(Exit::Code(code)) => ExitCode::from(code),
+        Err(error) => {
+            output::error(&error);
+            ExitCode::from(EXIT_ERROR)
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! How far a batch would fill quotas and budgets, before anything of it is enqueued.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use longshore_broker::{Broker, BrokerError, Fill, MeterReport, WindowFill};
+use longshore_config::Config;
+use longshore_policy::{
+    limits::{AtLimit, Costs, MeterName, Meters, Take},
+    routing::Router,
+    tokens,
+};
+use longshore_protocol::{chain::ChainId, envelope::Envelope};
+
+use crate::{
+    confirm,
+    error::CommandError,
+    output,
+    render::{limit::warning::is_filled_to, money::Amount, text::one_line, time::minute},
+};
+
+/// Warnings that are shown; a batch may go to many tenants' budgets.
+const SHOWN: usize = 10;
+
+/// Whether the batch may be enqueued: `false` if it would fill a limit to the highest alert and the user
+/// says no.
+pub(crate) async fn may_enqueue(
+    forecast: &Forecast,
+    alert: Option<u8>,
+    sure: bool,
+    broker: &Broker,
+) -> Result<bool, CommandError> {
+    let Some(alert) = alert else {
+        return Ok(true);
+    };
+    let warnings = match broker.meters(&forecast.amounts()).await {
+        // A producer's user may not be allowed to read them.
+        Err(error @ BrokerError::Command { .. }) => {
+            output::warning(format_args!(
+                "quotas and budgets were not looked at: {error}"
+            ));
+            return Ok(true);
+        }
+        reports => forecast.warnings(&reports?, alert),
+    };
+    if warnings.is_empty() {
+        return Ok(true);
+    }
+    let text = warnings.join("\n");
+    if sure {
+        output::warning(text);
+        return Ok(true);
+    }
+    if !confirm::can_ask() {
+        return Err(CommandError::Input(format!(
+            "{text}\nNothing was put in: there is no terminal to ask at; add --yes to go on all the same."
+        )));
+    }
+    confirm::ask(&format!("Warning: {text} Continue?"))
+}
+
+/// What the tasks of a batch would consume of each limit, if the first candidate answers each of them.
+#[derive(Debug)]
+pub(crate) struct Forecast {
+    batch: ChainId,
+    now: DateTime<Utc>,
+    meters: Meters,
+    /// `None` if nothing is limited.
+    router: Option<Router>,
+    /// By meter: an amount of one task, and the sum of all.
+    sums: BTreeMap<String, (Take, u64)>,
+}
+
+impl Forecast {
+    pub(crate) fn new(config: &Config, now: DateTime<Utc>, batch: ChainId) -> Self {
+        let meters = Meters::new(&config.catalog, &config.budgets);
+        let limited = !meters.all(now).is_empty() || meters.has_budgets_of_each();
+        Self {
+            batch,
+            now,
+            meters,
+            router: limited
+                .then(|| Router::new(&config.catalog, &config.routing, now.date_naive())),
+            sums: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a task.
+    pub(crate) fn add(&mut self, envelope: &Envelope) {
+        let Some(router) = &self.router else { return };
+        let Ok(decision) = router.decide(envelope, router.measure(envelope)) else {
+            return;
+        };
+        let Some(first) = decision.candidates.first() else {
+            return;
+        };
+        let prompt = tokens::upper_bound(&envelope.messages, envelope.system.as_deref());
+        let answer = envelope
+            .max_tokens
+            .unwrap_or(tokens::TYPICAL_ANSWER)
+            .min(first.model.max_output_tokens);
+        let costs = Costs {
+            tokens: prompt + u64::from(answer),
+            upper_bound: first.model.upper_bound(prompt, u64::from(answer), self.now),
+        };
+        let chain = envelope.chain_id.as_deref();
+        let chain = chain.unwrap_or(self.batch.as_str());
+        let tenant = envelope.tenant.as_deref();
+        for take in self
+            .meters
+            .takes(first.provider, tenant, Some(chain), &costs, self.now)
+        {
+            if let Take::Window { amount, .. } = &take {
+                let amount = *amount;
+                let (_, sum) = self
+                    .sums
+                    .entry(take.meter().to_owned())
+                    .or_insert((take, 0));
+                *sum = sum.saturating_add(amount);
+            }
+        }
+    }
+
+    fn amounts(&self) -> Vec<Take> {
+        self.sums.values().map(|(take, _)| take.clone()).collect()
+    }
+
+    /// What would stand at `alert` percent or more; `reports` are those of [`Forecast::amounts`].
+    fn warnings(&self, reports: &[MeterReport], alert: u8) -> Vec<String> {
+        let mut after: Vec<(&str, WindowFill)> = Vec::new();
+        for (report, (_, sum)) in reports.iter().zip(self.sums.values()) {
+            if let Fill::Window(fill) = &report.fill {
+                let fill = fill.and(*sum);
+                if is_filled_to(&fill, alert) {
+                    after.push((&report.meter, fill));
+                }
+            }
+        }
+        after.sort_by_key(|(_, fill)| std::cmp::Reverse(fill.percent()));
+        let more = after.len().saturating_sub(SHOWN);
+        let shown = after.iter().take(SHOWN);
+        let mut warnings: Vec<String> = shown.map(|(meter, fill)| warning(meter, fill)).collect();
+        if more > 0 {
+            warnings.push(format!("… and {more} limits more."));
+        }
+        warnings
+    }
+}
+
+fn warning(meter: &str, fill: &WindowFill) -> String {
+    let name = MeterName::parse(meter);
+    let subject = match name.what() {
+        Some(_) => format!("{} quota", name.of()),
+        None => one_line(&name.to_string(), 120),
+    };
+    let amount = |units| Amount::new(fill.unit, units);
+    format!(
+        "{subject} at {}% ({}/{}) after this batch{}.",
+        fill.percent(),
+        amount(fill.taken()),
+        amount(fill.limit),
+        surplus(fill)
+    )
+}
+
+/// What happens to the tasks that exceed the limit.
+fn surplus(fill: &WindowFill) -> String {
+    if !fill.hard || fill.taken() <= fill.limit {
+        return String::new();
+    }
+    match (fill.at_limit, fill.resets_at) {
+        (AtLimit::Wait, Some(at)) => format!("; what does not fit waits until {}", minute(at)),
+        (AtLimit::Wait, None) => "; what does not fit waits until there is more".to_owned(),
+        (AtLimit::Free, _) => "; what does not fit goes to models that cost nothing".to_owned(),
+        (AtLimit::DeadLetter, _) => "; what does not fit becomes a dead letter".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

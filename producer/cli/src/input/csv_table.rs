@@ -1,0 +1,217 @@
+//! CSV: one task a row, its prompt out of a template.
+
+use std::{collections::BTreeMap, io::BufRead};
+
+use csv::{ByteRecord, ErrorKind, ReaderBuilder};
+use longshore_client::Job;
+use minijinja::{Environment, Template, UndefinedBehavior};
+use serde_json::Value;
+
+use super::{OnTask, ReadError};
+
+/// The column that is the prompt where no template makes one.
+const PROMPT: &str = "prompt";
+
+/// The variable that holds the whole row, for columns whose names are no identifiers.
+const ROW: &str = "row";
+
+/// Fields that are text, even if it reads like a number.
+const TEXT_FIELDS: [&str; 15] = [
+    "id",
+    "type",
+    "system",
+    "platform",
+    "model",
+    "risk",
+    "area",
+    "complexity",
+    "chain_id",
+    "parent_id",
+    "tenant",
+    "traceparent",
+    "unique_key",
+    "concurrency_key",
+    "prompt",
+];
+
+/// What becomes of the columns.
+#[derive(Debug, Default)]
+pub(crate) struct Columns {
+    /// The template that makes the prompt; without one it is the column `prompt`.
+    pub(crate) prompt: Option<String>,
+    /// Columns that are fields of the job by their own names.
+    pub(crate) fields: Vec<String>,
+}
+
+/// The header, with what is made of the rows under it.
+struct Plan<'a> {
+    names: Vec<String>,
+    /// The columns that are fields: index and name.
+    fields: Vec<(usize, &'a str)>,
+    template: Template<'a, 'a>,
+}
+
+pub(super) fn read(
+    reader: impl BufRead,
+    columns: &Columns,
+    on_task: &mut OnTask<'_>,
+) -> Result<(), ReadError> {
+    // A row of another length is a fault of its task, not of the table.
+    let mut table = ReaderBuilder::new().flexible(true).from_reader(reader);
+    let header = table.byte_headers().map_err(|error| csv_error(&error))?;
+    let names =
+        utf8_cells(header).map_err(|wrong| ReadError::Format(format!("header: {wrong}")))?;
+    let names: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    let template = columns.template(&names).map_err(ReadError::Format)?;
+    let template = environment
+        .template_from_str(&template)
+        .map_err(|error| ReadError::Format(format!("--prompt: {}", template_error(&error))))?;
+    let plan = columns.plan(names, template).map_err(ReadError::Format)?;
+    let (mut row, mut count) = (ByteRecord::new(), 0_u64);
+    while table
+        .read_byte_record(&mut row)
+        .map_err(|error| csv_error(&error))?
+    {
+        count += 1;
+        let line = row.position().map_or(0, csv::Position::line);
+        let task = plan
+            .task(&row)
+            .map_err(|wrong| format!("line {line}: {wrong}"));
+        let going = match &task {
+            Ok(json) => on_task(Ok(json)),
+            Err(wrong) => on_task(Err(wrong.clone())),
+        };
+        if going.is_break() {
+            return Ok(());
+        }
+    }
+    if count == 0 {
+        let expected = "expected at least one row under the header, but there is none";
+        return Err(ReadError::Format(expected.to_owned()));
+    }
+    Ok(())
+}
+
+fn csv_error(error: &csv::Error) -> ReadError {
+    match error.kind() {
+        ErrorKind::Io(source) => {
+            ReadError::Io(std::io::Error::new(source.kind(), source.to_string()))
+        }
+        _ => ReadError::Format(format!("not CSV: {error}")),
+    }
+}
+
+/// An error of the template engine with what caused it.
+fn template_error(error: &minijinja::Error) -> String {
+    error.detail().map_or_else(
+        || error.kind().to_string(),
+        |detail| format!("{}: {detail}", error.kind()),
+    )
+}
+
+fn utf8_cells(row: &ByteRecord) -> Result<Vec<&str>, String> {
+    row.iter()
+        .enumerate()
+        .map(|(at, cell)| {
+            std::str::from_utf8(cell)
+                .map_err(|_| format!("column {}: expected UTF-8, but got other bytes", at + 1))
+        })
+        .collect()
+}
+
+impl Columns {
+    /// The template's text.
+    fn template(&self, names: &[String]) -> Result<String, String> {
+        if let Some(prompt) = &self.prompt {
+            return Ok(prompt.clone());
+        }
+        if names.iter().any(|name| name == PROMPT) {
+            return Ok(format!("{{{{ {PROMPT} }}}}"));
+        }
+        Err(format!(
+            "there is no column `{PROMPT}`: add --prompt with a template of the columns {}, such as --prompt \
+             'Summarise: {{{{ {} }}}}'",
+            names.join(", "),
+            names.first().map_or("text", String::as_str)
+        ))
+    }
+
+    /// Checks that every name is that of a column, and of one alone.
+    fn plan<'a>(
+        &'a self,
+        names: Vec<String>,
+        template: Template<'a, 'a>,
+    ) -> Result<Plan<'a>, String> {
+        let known = |name: &str| names.iter().position(|known| known == name);
+        let listed = || names.join(", ");
+        for (at, name) in names.iter().enumerate() {
+            if known(name) != Some(at) {
+                return Err(format!("header: column `{name}` is there more than once"));
+            }
+        }
+        let mut wanted: Vec<String> = template.undeclared_variables(false).into_iter().collect();
+        wanted.sort();
+        for name in wanted {
+            if name != ROW && known(&name).is_none() {
+                return Err(format!(
+                    "--prompt: there is no column `{name}`, only {}",
+                    listed()
+                ));
+            }
+        }
+        let fields = self.fields.iter().map(|field| {
+            known(field)
+                .map(|at| (at, field.as_str()))
+                .ok_or_else(|| format!("--fields: there is no column `{field}`, only {}", listed()))
+        });
+        Ok(Plan {
+            fields: fields.collect::<Result<_, _>>()?,
+            names,
+            template,
+        })
+    }
+}
+
+impl Plan<'_> {
+    /// A row's task as JSON.
+    fn task(&self, row: &ByteRecord) -> Result<String, String> {
+        let cells = utf8_cells(row)?;
+        if cells.len() != self.names.len() {
+            return Err(format!(
+                "expected {} columns, as in the header, but got {}",
+                self.names.len(),
+                cells.len()
+            ));
+        }
+        let mut variables: BTreeMap<&str, minijinja::Value> = self
+            .names
+            .iter()
+            .zip(&cells)
+            .map(|(name, cell)| (name.as_str(), minijinja::Value::from(*cell)))
+            .collect();
+        let row = minijinja::Value::from_pairs(variables.clone());
+        variables.entry(ROW).or_insert(row);
+        let prompt = self
+            .template
+            .render(variables)
+            .map_err(|error| format!("--prompt: {}", template_error(&error)))?;
+        let mut job = Job::prompt(prompt);
+        for (at, field) in &self.fields {
+            // An empty cell says nothing.
+            if let Some(cell) = cells.get(*at).filter(|cell| !cell.is_empty()) {
+                job = job.with(field, field_value(field, cell));
+            }
+        }
+        Ok(job.to_json())
+    }
+}
+
+/// A cell as the value of a field: JSON where the field is not text and the cell is JSON.
+fn field_value(field: &str, cell: &str) -> Value {
+    if TEXT_FIELDS.contains(&field) {
+        return Value::from(cell);
+    }
+    serde_json::from_str(cell).unwrap_or_else(|_| Value::from(cell))
+}

@@ -1,0 +1,46 @@
+//! JSON Lines: one task a line.
+
+use std::io::{BufRead, Read as _};
+
+use super::{OnTask, ReadError};
+
+/// The longest line, and the longest message that any configuration allows.
+const LONGEST: usize = 64 << 20;
+
+pub(super) fn read(mut reader: impl BufRead, on_task: &mut OnTask<'_>) -> Result<(), ReadError> {
+    let (mut line, mut number, mut count) = (Vec::new(), 0_u64, 0_u64);
+    loop {
+        line.clear();
+        let read = (&mut reader)
+            .take(LONGEST as u64)
+            .read_until(b'\n', &mut line)?;
+        if read == 0 {
+            break;
+        }
+        number += 1;
+        if read == LONGEST {
+            return Err(ReadError::Format(format!(
+                "line {number}: expected one task a line, but it has more than {LONGEST} bytes"
+            )));
+        }
+        let task = line.trim_ascii();
+        if task.is_empty() {
+            continue;
+        }
+        count += 1;
+        let task = std::str::from_utf8(task).map_err(|error| {
+            format!(
+                "line {number}: expected UTF-8, but got another byte at {}",
+                error.valid_up_to()
+            )
+        });
+        if on_task(task).is_break() {
+            return Ok(());
+        }
+    }
+    if count == 0 {
+        let expected = r#"expected one task a line, {"prompt": "…"}, but it is empty"#;
+        return Err(ReadError::Format(expected.to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! A JSON list of tasks, read one element at a time.
+
+use std::{fmt, io::BufRead, ops::ControlFlow};
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
+use serde_json::{error::Category, value::RawValue};
+
+use super::{OnTask, ReadError};
+
+/// A visitor that passes each element on.
+struct Elements<'e, 'f> {
+    on_task: &'e mut OnTask<'f>,
+    count: &'e mut u64,
+    broke: &'e mut bool,
+}
+
+pub(super) fn read(
+    mut reader: impl BufRead,
+    one: bool,
+    on_task: &mut OnTask<'_>,
+) -> Result<(), ReadError> {
+    let Some(first) = peek(&mut reader)? else {
+        let expected = "expected a JSON list of tasks, but it is empty";
+        return Err(ReadError::Format(expected.to_owned()));
+    };
+    let mut from = serde_json::Deserializer::from_reader(reader);
+    if first == b'{' && one {
+        let task: Box<RawValue> = serde::Deserialize::deserialize(&mut from).map_err(not_json)?;
+        from.end().map_err(not_json)?;
+        let _last = on_task(Ok(task.get()));
+        return Ok(());
+    }
+    if first != b'[' {
+        let hint = if first == b'{' {
+            "; for one task a line, add --input-format jsonl"
+        } else {
+            ""
+        };
+        let expected = r#"expected a JSON list of tasks: [{"prompt": "…"}, …]"#;
+        return Err(ReadError::Format(format!("{expected}{hint}")));
+    }
+    let (mut count, mut broke) = (0, false);
+    let elements = Elements {
+        on_task,
+        count: &mut count,
+        broke: &mut broke,
+    };
+    let read = elements.deserialize(&mut from).and_then(|()| from.end());
+    if broke {
+        return Ok(());
+    }
+    read.map_err(not_json)?;
+    if count == 0 {
+        let expected = "expected at least one task, but the list is empty";
+        return Err(ReadError::Format(expected.to_owned()));
+    }
+    Ok(())
+}
+
+/// The first byte that is no white space. Line numbers of errors do not count what is skipped here.
+fn peek(reader: &mut impl BufRead) -> Result<Option<u8>, ReadError> {
+    loop {
+        let bytes = reader.fill_buf()?;
+        if let Some(first) = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            return Ok(Some(*first));
+        }
+        let count = bytes.len();
+        if count == 0 {
+            return Ok(None);
+        }
+        reader.consume(count);
+    }
+}
+
+fn not_json(error: serde_json::Error) -> ReadError {
+    if error.classify() == Category::Io {
+        return ReadError::Io(error.into());
+    }
+    ReadError::Format(format!("not JSON: {error}"))
+}
+
+impl<'de> DeserializeSeed<'de> for Elements<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Elements<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of tasks")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(task) = list.next_element::<Box<RawValue>>()? {
+            *self.count += 1;
+            if let ControlFlow::Break(()) = (self.on_task)(Ok(task.get())) {
+                *self.broke = true;
+                return Err(A::Error::custom("enough"));
+            }
+        }
+        Ok(())
+    }
+}

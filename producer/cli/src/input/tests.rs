@@ -1,0 +1,164 @@
+use insta::assert_snapshot;
+
+use super::*;
+
+/// The tasks of a text, and in the end the fault of the whole.
+fn read_all(form: &Form, bytes: impl AsRef<[u8]>) -> String {
+    let mut lines = Vec::new();
+    let mut index = 0;
+    let read = read_tasks(bytes.as_ref(), form, &mut |task| {
+        lines.push(match task {
+            Ok(task) => task.to_owned(),
+            Err(wrong) => task_fault(index, &wrong),
+        });
+        index += 1;
+        ControlFlow::Continue(())
+    });
+    match read {
+        Ok(()) => {}
+        Err(ReadError::Format(wrong)) => lines.push(format!("Error: {wrong}")),
+        Err(ReadError::Io(error)) => lines.push(format!("Error: {error}")),
+    }
+    lines.join("\n")
+}
+
+fn table(prompt: Option<&str>, fields: &[&str], text: impl AsRef<[u8]>) -> String {
+    let columns = Columns {
+        prompt: prompt.map(str::to_owned),
+        fields: fields.iter().map(|field| (*field).to_owned()).collect(),
+    };
+    read_all(&Form::Table(columns), text)
+}
+
+#[test]
+fn the_elements_of_a_list_are_kept_as_they_were_written() {
+    let text = "\u{feff} [{\"prompt\": \"a\", \"n\": 0.10},\n  \"b\" , [1, 2]]\n";
+    assert_snapshot!(read_all(&Form::List, text), @r#"
+    {"prompt": "a", "n": 0.10}
+    "b"
+    [1, 2]
+    "#);
+}
+
+#[test]
+fn what_is_no_list_of_tasks_is_told_apart() {
+    let texts = [
+        "",
+        " \n",
+        "[{\"prompt\": \"x\"},\n {\"prompt\" \"y\"}]",
+        "{\"prompt\": \"x\"}",
+        "[]",
+        "[1] []",
+        "[1, 2",
+        "7",
+    ];
+    let wrong: Vec<String> = texts
+        .iter()
+        .map(|text| read_all(&Form::List, text))
+        .collect();
+    assert_snapshot!(wrong.join("\n"), @r#"
+    Error: expected a JSON list of tasks, but it is empty
+    Error: expected a JSON list of tasks, but it is empty
+    {"prompt": "x"}
+    Error: not JSON: expected `:` at line 2 column 12
+    Error: expected a JSON list of tasks: [{"prompt": "…"}, …]; for one task a line, add --input-format jsonl
+    Error: expected at least one task, but the list is empty
+    1
+    Error: not JSON: trailing characters at line 1 column 5
+    1
+    2
+    Error: not JSON: EOF while parsing a list at line 1 column 5
+    Error: expected a JSON list of tasks: [{"prompt": "…"}, …]
+    "#);
+    assert_snapshot!(read_all(&Form::List, b"[\"\xff\"]"), @"Error: not JSON: invalid unicode code point at line 1 column 3");
+}
+
+#[test]
+fn one_task_may_stand_without_a_list_where_that_is_allowed() {
+    assert_snapshot!(read_all(&Form::OneOrList, "{\"prompt\": \"x\"} "), @r#"{"prompt": "x"}"#);
+    assert_snapshot!(read_all(&Form::OneOrList, "[{\"prompt\": \"x\"}]"), @r#"{"prompt": "x"}"#);
+    assert_snapshot!(read_all(&Form::OneOrList, "{\"prompt\": \"x\"} {}"), @"Error: not JSON: trailing characters at line 1 column 17");
+}
+
+#[test]
+fn lines_are_tasks_but_for_the_empty_ones() {
+    let text = b"\xef\xbb\xbf{\"prompt\":\"a\"}\r\n\n  {\"prompt\":\"b\"}  \n\"\xff\"\n{\"prompt\":\"last\"}";
+    assert_snapshot!(read_all(&Form::Lines, text), @r#"
+    {"prompt":"a"}
+    {"prompt":"b"}
+    task 3 (index 2): line 4: expected UTF-8, but got another byte at 1
+    {"prompt":"last"}
+    "#);
+    assert_snapshot!(read_all(&Form::Lines, "\n\r\n"), @r#"Error: expected one task a line, {"prompt": "…"}, but it is empty"#);
+}
+
+#[test]
+fn a_row_is_a_task_whose_prompt_is_made_of_its_columns() {
+    let text = "\u{feff}title,body,id,max_tokens,First name\r\n\"One, \"\"two\"\"\",\"a\nb\",7,100,Ann\r\nThree,,,,\r\n";
+    let prompt = "{{ title }}: {{ body }} ({{ row['First name'] }})";
+    assert_snapshot!(table(Some(prompt), &["id", "max_tokens"], text), @r#"
+    {"id":"7","max_tokens":100,"prompt":"One, \"two\": a\nb (Ann)"}
+    {"prompt":"Three:  ()"}
+    "#);
+    assert_snapshot!(table(None, &["metadata"], "prompt,metadata\nHi <b>,\"{\"\"a\"\": 1}\"\n"), @r#"{"metadata":{"a":1},"prompt":"Hi <b>"}"#);
+}
+
+#[test]
+fn what_is_wrong_with_a_table_is_told() {
+    let text = "title,body\na,b\nonly\nc,d,e\nf,\"g\n";
+    let wrong = [
+        table(Some("{{ title }}"), &[], text),
+        table(Some("{{ titel }} {{ body }}"), &[], text),
+        table(Some("{{ title "), &[], text),
+        table(Some("{{ row['x'] }}"), &[], text),
+        table(Some("{{ title }}"), &["tenant"], text),
+        table(None, &[], text),
+        table(Some("{{ a }}"), &[], "a,b,a\n1,2,3\n"),
+        table(Some("{{ a }}"), &[], "a,b\n"),
+        table(Some("{{ a }}"), &[], b"a,b\n1,\xff\n"),
+        table(Some("x"), &[], ""),
+    ];
+    assert_snapshot!(wrong.join("\n"), @r#"
+    {"prompt":"a"}
+    task 2 (index 1): line 3: expected 2 columns, as in the header, but got 1
+    task 3 (index 2): line 4: expected 2 columns, as in the header, but got 3
+    {"prompt":"f"}
+    Error: --prompt: there is no column `titel`, only title, body
+    Error: --prompt: syntax error: unexpected end of input, expected end of variable block
+    task 1 (index 0): line 2: --prompt: undefined value: `row['x']` is undefined
+    task 2 (index 1): line 3: expected 2 columns, as in the header, but got 1
+    task 3 (index 2): line 4: expected 2 columns, as in the header, but got 3
+    task 4 (index 3): line 5: --prompt: undefined value: `row['x']` is undefined
+    Error: --fields: there is no column `tenant`, only title, body
+    Error: there is no column `prompt`: add --prompt with a template of the columns title, body, such as --prompt 'Summarise: {{ title }}'
+    Error: header: column `a` is there more than once
+    Error: expected at least one row under the header, but there is none
+    task 1 (index 0): line 2: column 2: expected UTF-8, but got other bytes
+    Error: expected at least one row under the header, but there is none
+    "#);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let source = Source::from_path(Some("no/such/batch.json".into()));
+    let error = source
+        .task_or_tasks(&Limits::default(), &Catalog::default())
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("no/such/batch.json cannot be read: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_name_of_a_file_tells_its_form() {
+    let format = |name: &str| Source::from_path(Some(name.into())).format();
+    assert_eq!(format("a/b.JSONL"), InputFormat::Jsonl);
+    assert_eq!(format("b.ndjson"), InputFormat::Jsonl);
+    assert_eq!(format("b.csv"), InputFormat::Csv);
+    assert_eq!(format("b.json"), InputFormat::Json);
+    assert_eq!(format("b"), InputFormat::Json);
+    assert_eq!(Source::from_path(None).format(), InputFormat::Json);
+}

@@ -1,0 +1,227 @@
+//! Options that several commands have: what their values may be.
+
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use longshore_client::QueueName;
+use longshore_policy::catalog::Catalog;
+
+use crate::error::CommandError;
+
+/// The longest span that an option takes, in seconds.
+const LONGEST_SPAN: u64 = 3_650 * 86_400;
+
+/// Names that people know the first platforms by; aliases of the catalog's own.
+const FAMILIAR_PLATFORMS: [&str; 2] = ["claude_code", "chatgpt"];
+
+/// Labels that a job must have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub(crate) struct LabelFilter {
+    /// Only of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) task_type: Option<String>,
+    /// Only of this queue
+    #[arg(long, value_parser = QueueName::parse)]
+    pub(crate) queue: Option<QueueName>,
+    /// Only of this tenant
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// Only of this chain
+    #[arg(long)]
+    pub(crate) chain_id: Option<String>,
+}
+
+impl LabelFilter {
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a job of these labels fits; its queue is not looked at.
+    pub(crate) fn fits(
+        &self,
+        task_type: &str,
+        tenant: Option<&str>,
+        chain_id: Option<&str>,
+    ) -> bool {
+        let same = |wanted: &Option<String>, given: Option<&str>| {
+            wanted.is_none() || wanted.as_deref() == given
+        };
+        same(&self.task_type, Some(task_type))
+            && same(&self.tenant, tenant)
+            && same(&self.chain_id, chain_id)
+    }
+}
+
+/// The value of `--queue`.
+pub(crate) fn queue(name: &str) -> Result<QueueName, CommandError> {
+    QueueName::parse(name).map_err(|error| CommandError::Input(format!("--queue: {error}")))
+}
+
+/// One of a list of words.
+pub(crate) fn word<T: Copy>(
+    all: &[T],
+    as_str: fn(T) -> &'static str,
+    word: &str,
+) -> Result<T, String> {
+    let found = all.iter().find(|value| as_str(**value) == word);
+    found.copied().ok_or_else(|| {
+        let words: Vec<&str> = all.iter().map(|value| as_str(*value)).collect();
+        format!("expected one of {}", words.join(", "))
+    })
+}
+
+/// A time in the past: `30m`, `2h`, `7d`, RFC 3339, or a date (UTC).
+pub(crate) fn since(text: &str) -> Result<DateTime<Utc>, String> {
+    since_at(text, Utc::now())
+}
+
+fn since_at(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
+    let wrong = || {
+        format!("expected a span (30m, 2h, 7d), a date (2026-12-01) or RFC 3339, but got `{text}`")
+    };
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.to_utc());
+    }
+    if let Ok(date) = text.parse::<NaiveDate>() {
+        return date
+            .and_hms_opt(0, 0, 0)
+            .map(|time| time.and_utc())
+            .ok_or_else(wrong);
+    }
+    span_seconds(text)
+        .and_then(TimeDelta::try_seconds)
+        .and_then(|span| now.checked_sub_signed(span))
+        .ok_or_else(wrong)
+}
+
+/// A span of time: `30s`, `10m`, `2h`, `7d`.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
+    span_seconds(text)
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .filter(|seconds| (1..=LONGEST_SPAN).contains(seconds))
+        .map(Duration::from_secs)
+        .ok_or_else(|| {
+            format!("expected a span from 1s to 3650d (30s, 10m, 2h, 7d), but got `{text}`")
+        })
+}
+
+/// The seconds of a span with its unit.
+fn span_seconds(text: &str) -> Option<i64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u32 = digits.parse().ok()?;
+    let unit: i64 = match text.strip_prefix(digits)? {
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return None,
+    };
+    Some(i64::from(number) * unit)
+}
+
+/// Refuses a platform that the catalog does not have; the error names those that it has.
+pub(crate) fn check_platform(name: &str, catalog: &Catalog) -> Result<(), String> {
+    catalog
+        .require_platform(name)
+        .map(|_| ())
+        .map_err(|unknown| {
+            let familiar: Vec<&str> = FAMILIAR_PLATFORMS
+                .into_iter()
+                .filter(|name| catalog.platform(name).is_some())
+                .collect();
+            if familiar.is_empty() {
+                unknown.to_string()
+            } else {
+                format!("{unknown} (or {})", familiar.join(", "))
+            }
+        })
+}
+
+/// Seconds, with or without decimals.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    text.trim()
+        .parse::<f64>()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "expected seconds, such as 300 or 1.5".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_protocol::state::JobState;
+
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn since_takes_spans_dates_and_times() {
+        let now = at("2026-12-03T12:00:00Z");
+        for (text, then) in [
+            ("90s", "2026-12-03T11:58:30Z"),
+            ("30m", "2026-12-03T11:30:00Z"),
+            ("2h", "2026-12-03T10:00:00Z"),
+            ("7d", "2026-11-26T12:00:00Z"),
+            ("2026-12-01", "2026-12-01T00:00:00Z"),
+            ("2026-12-01T10:00:00+02:00", "2026-12-01T08:00:00Z"),
+        ] {
+            assert_eq!(since_at(text, now), Ok(at(then)), "{text}");
+        }
+    }
+
+    #[test]
+    fn since_says_what_would_be_right() {
+        for text in [
+            "",
+            "h",
+            "5",
+            "5 h",
+            "-5h",
+            "4294967295w",
+            "tomorrow",
+            "2026-13-01",
+        ] {
+            let error = since_at(text, at("2026-12-03T12:00:00Z")).unwrap_err();
+            assert!(
+                error.starts_with("expected a span (30m, 2h, 7d), a date"),
+                "{text}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_span_has_a_unit() {
+        assert_eq!(span("10m"), Ok(Duration::from_mins(10)));
+        assert_eq!(span("2w"), Ok(Duration::from_hours(14 * 24)));
+        for text in ["", "10", "0s", "1.5h", "-1h", "99999d"] {
+            let error = span(text).unwrap_err();
+            assert!(
+                error.starts_with("expected a span from 1s"),
+                "{text}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn seconds_are_not_negative_and_not_endless() {
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
+        for text in ["", "-1", "inf", "NaN", "ten", "1e300"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_are_checked() {
+        let state = |text: &str| word(JobState::ALL, JobState::as_str, text);
+        assert_eq!(state("running"), Ok(JobState::Running));
+        assert_eq!(
+            state("failed"),
+            Err(
+                "expected one of scheduled, available, running, retryable, completed, cancelled, discarded".to_owned()
+            )
+        );
+    }
+}

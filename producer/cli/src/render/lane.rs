@@ -1,0 +1,106 @@
+//! What the jobs of a lane wait for.
+
+use longshore_client::Lane;
+use longshore_policy::{
+    limits::MeterName,
+    pause::{PausedLane, Target},
+};
+use longshore_protocol::id::QueueName;
+
+use super::text::one_line;
+
+/// Characters of a description.
+const LONGEST: usize = 120;
+
+/// What the jobs of the lane of this name wait for.
+pub(crate) fn waiting_for(name: &str) -> String {
+    if let Some(targets) = PausedLane::targets(name) {
+        return one_line(&resumption(&targets), LONGEST);
+    }
+    let words = match name.split_once(':') {
+        Some(("quota", meter)) => MeterName::parse(meter).to_string(),
+        Some(("key", key)) => format!("concurrency key {key}"),
+        Some(("tenant", turn)) => {
+            let (queue, tenant) = turn.split_once(':').unwrap_or((turn, ""));
+            tenant_turn(queue, tenant)
+        }
+        None if name == "time" => "their time".to_owned(),
+        None if name == "version" => "a worker of a newer protocol".to_owned(),
+        _ => name.to_owned(),
+    };
+    one_line(&words, LONGEST)
+}
+
+/// What a job of `queue` waits for, where its state does not say.
+pub(crate) fn wait_reason(lane: &Lane, queue: &QueueName) -> Option<String> {
+    let words = match lane {
+        Lane::Quota(meter) => MeterName::parse(meter).to_string(),
+        Lane::Tenant(tenant) => tenant_turn(queue.as_str(), tenant),
+        Lane::Paused(targets) => return Some(resumption(targets)),
+        Lane::Time | Lane::Version | Lane::Key => return None,
+    };
+    Some(one_line(&words, LONGEST))
+}
+
+/// A state with what the job waits for.
+pub(crate) fn state_with_wait(state: &str, reason: Option<&str>) -> String {
+    reason.map_or_else(
+        || state.to_owned(),
+        |reason| format!("{state}, waits for {reason}"),
+    )
+}
+
+fn tenant_turn(queue: &str, tenant: &str) -> String {
+    if tenant.is_empty() {
+        format!("the turn of those without a tenant in queue {queue}")
+    } else {
+        format!("the turn of tenant {tenant} in queue {queue}")
+    }
+}
+
+fn resumption(targets: &[Target]) -> String {
+    let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
+    format!("{} to be resumed", targets.join(" or "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_say_what_their_jobs_wait_for() {
+        for (name, words) in [
+            ("time", "their time"),
+            ("version", "a worker of a newer protocol"),
+            ("key:a:b", "concurrency key a:b"),
+            ("paused:type:a:b", "type a:b to be resumed"),
+            (
+                "paused:provider:xai,gemini",
+                "provider xai or provider gemini to be resumed",
+            ),
+            ("quota:rpm:openai", "openai's requests a minute"),
+            ("quota:budget:team:a:b", "the budget team of a:b"),
+            ("tenant:bulk:a:b", "the turn of tenant a:b in queue bulk"),
+            (
+                "tenant:default:",
+                "the turn of those without a tenant in queue default",
+            ),
+        ] {
+            assert_eq!(waiting_for(name), words);
+        }
+    }
+
+    #[test]
+    fn a_job_waits_for_what_its_state_does_not_say() {
+        let reason = |name: &str| wait_reason(&Lane::parse(name), &QueueName::default());
+        assert_eq!(
+            reason("paused:type:research").as_deref(),
+            Some("type research to be resumed")
+        );
+        assert_eq!(reason("time"), None);
+        assert_eq!(
+            reason("quota:rpm:xai").as_deref(),
+            Some("xai's requests a minute")
+        );
+    }
+}

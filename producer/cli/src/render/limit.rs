@@ -1,0 +1,264 @@
+//! Limits: how full each is, as people and programs see it.
+
+#[cfg(test)]
+pub(crate) mod fixtures;
+pub(crate) mod row;
+pub(crate) mod summary;
+pub(crate) mod warning;
+
+use std::cmp::Reverse;
+
+use longshore_broker::{Fill, MeterReport, WindowFill};
+use longshore_config::Config;
+use longshore_policy::limits::{Budget, MeterName, Period, Scope};
+use serde::Serialize;
+
+use self::{row::LimitRow, warning::LimitWarning};
+use super::{
+    money::Amount,
+    text::one_line,
+    time::{from_unix_ms, minute, timestamp},
+};
+
+/// A limit and its meter.
+#[derive(Debug, Clone)]
+pub(crate) struct Limit {
+    pub(crate) subject: Subject,
+    /// What it limits: `requests a day`.
+    pub(crate) what: String,
+    pub(crate) report: MeterReport,
+}
+
+/// What is limited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// An account of a provider.
+    Account(String),
+    /// What is spent under a budget.
+    Budget {
+        name: String,
+        /// The platform, if it is one's.
+        platform: Option<String>,
+        /// Whose spending is counted: `all`, `tenant acme`.
+        whose: String,
+        /// Whether it is one of those that each tenant or chain has for itself.
+        of_each: bool,
+    },
+}
+
+impl Limit {
+    fn new(report: MeterReport, budgets: &[Budget]) -> Option<Self> {
+        let name = MeterName::parse(&report.meter);
+        if let Some(what) = name.what() {
+            return Some(Self {
+                subject: Subject::Account(name.of().to_owned()),
+                what: what.to_owned(),
+                report,
+            });
+        }
+        let (budget, whose) = match name.of().split_once(':') {
+            Some((budget, whose)) => (budget, Some(whose)),
+            None => (name.of(), None),
+        };
+        let budget = budgets.iter().find(|one| one.name == budget)?;
+        Some(Self {
+            subject: Subject::from_budget(budget, whose),
+            what: describe_budget(budget),
+            report,
+        })
+    }
+
+    /// The fill, if it limits a sum over a window.
+    pub(crate) fn window(&self) -> Option<&WindowFill> {
+        match &self.report.fill {
+            Fill::Window(fill) => Some(fill),
+            Fill::Rate { .. } | Fill::Places { .. } => None,
+        }
+    }
+
+    /// The account whose limit it is.
+    pub(crate) fn account(&self) -> Option<&str> {
+        match &self.subject {
+            Subject::Account(name) => Some(name),
+            Subject::Budget { .. } => None,
+        }
+    }
+
+    pub(crate) fn is_of_account(&self, account: &str) -> bool {
+        self.account() == Some(account)
+    }
+
+    pub(crate) fn is_of_each(&self) -> bool {
+        matches!(self.subject, Subject::Budget { of_each: true, .. })
+    }
+
+    /// Its row in the table.
+    pub(crate) fn row(&self) -> LimitRow {
+        let platform = match &self.subject {
+            Subject::Account(name) => name.clone(),
+            Subject::Budget { whose, .. } => one_line(whose, 40),
+        };
+        let row = |used: String, limit: String, remaining: String, reset: String| LimitRow {
+            platform,
+            used,
+            limit,
+            remaining,
+            reset,
+            limit_of: self.what.clone(),
+        };
+        match &self.report.fill {
+            Fill::Window(fill) => {
+                let amount = |units| Amount::new(fill.unit, units).to_string();
+                let reset = fill.resets_at.map_or_else(|| "never".to_owned(), minute);
+                row(
+                    amount(fill.taken()),
+                    amount(fill.limit),
+                    amount(fill.remaining()),
+                    reset,
+                )
+            }
+            Fill::Rate { per_minute, free } => row(
+                "-".to_owned(),
+                per_minute.to_string(),
+                format!("{free} at once"),
+                "evenly paced".to_owned(),
+            ),
+            Fill::Places { limit, cap, in_use } => {
+                let mut row = row(
+                    in_use.to_string(),
+                    cap.to_string(),
+                    u64::from(*cap).saturating_sub(*in_use).to_string(),
+                    "-".to_owned(),
+                );
+                if cap < limit {
+                    row.limit_of = format!("{} ({limit}, but fewer now)", self.what);
+                }
+                row
+            }
+        }
+    }
+
+    /// The warning for the highest alert that it has reached. `named`: with the limit, not only the account.
+    pub(crate) fn warning(&self, alerts: &[u8], named: bool) -> Option<LimitWarning> {
+        let subject = match &self.subject {
+            Subject::Account(account) if !named => account.clone(),
+            _ => MeterName::parse(&self.report.meter).to_string(),
+        };
+        LimitWarning::new(one_line(&subject, 120), self.window()?, alerts)
+    }
+
+    /// Its figures for programs.
+    pub(crate) fn figures(&self) -> LimitFigures {
+        let mut figures = LimitFigures {
+            limit_of: self.what.clone(),
+            unit: self.what.split(' ').take(1).collect(),
+            waiting: self.report.waiting,
+            ..LimitFigures::default()
+        };
+        match &self.subject {
+            Subject::Account(_) => {}
+            Subject::Budget { name, whose, .. } => {
+                figures.budget = Some(name.clone());
+                figures.of = Some(whose.clone());
+            }
+        }
+        match &self.report.fill {
+            Fill::Window(fill) => {
+                let amount = |units| Some(Amount::new(fill.unit, units));
+                figures.used = amount(fill.taken());
+                figures.held = amount(fill.held);
+                figures.limit = amount(fill.limit);
+                figures.remaining = amount(fill.remaining());
+                figures.reset_at = fill
+                    .resets_at
+                    .map(|at| timestamp(from_unix_ms(at.timestamp_millis())));
+                figures.hard = Some(fill.hard);
+            }
+            Fill::Rate { per_minute, free } => {
+                figures.limit = Some(Amount::Count(*per_minute));
+                figures.remaining = Some(Amount::Count(*free));
+            }
+            Fill::Places { limit, cap, in_use } => {
+                figures.used = Some(Amount::Count(*in_use));
+                figures.limit = Some(Amount::Count(u64::from(*limit)));
+                figures.limit_now = Some(*cap);
+                let free = u64::from(*cap).saturating_sub(*in_use);
+                figures.remaining = Some(Amount::Count(free));
+            }
+        }
+        figures
+    }
+}
+
+impl Subject {
+    fn from_budget(budget: &Budget, whose: Option<&str>) -> Self {
+        let (kind, of) = match &budget.scope {
+            Scope::Overall => ("", None),
+            Scope::Provider(platform) => ("", Some(platform.as_str())),
+            Scope::Tenant(of) => ("tenant ", of.as_deref().or(whose)),
+            Scope::Chain(of) => ("chain ", of.as_deref().or(whose)),
+        };
+        let platform = match &budget.scope {
+            Scope::Provider(platform) => Some(platform.to_string()),
+            Scope::Overall | Scope::Tenant(_) | Scope::Chain(_) => None,
+        };
+        Self::Budget {
+            name: budget.name.clone(),
+            platform,
+            whose: of.map_or_else(|| "all".to_owned(), |of| format!("{kind}{of}")),
+            of_each: whose.is_some(),
+        }
+    }
+}
+
+/// A limit for programs. What has no meaning for its kind is absent.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct LimitFigures {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<String>,
+    limit_of: String,
+    /// `requests`, `tokens`, `calls` or `dollars`.
+    unit: String,
+    /// With the reservations of running calls.
+    pub(crate) used: Option<Amount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<Amount>,
+    pub(crate) limit: Option<Amount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit_now: Option<u32>,
+    pub(crate) remaining: Option<Amount>,
+    pub(crate) reset_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hard: Option<bool>,
+    waiting: u64,
+}
+
+/// All limits: those of accounts, then the budgets, then those of each tenant or chain, the fullest
+/// first.
+pub(crate) fn sorted_limits(reports: Vec<MeterReport>, config: &Config) -> Vec<Limit> {
+    let mut limits: Vec<Limit> = reports
+        .into_iter()
+        .filter_map(|report| Limit::new(report, &config.budgets))
+        .collect();
+    limits.sort_by_key(|limit| match &limit.subject {
+        Subject::Account(_) => (0, Reverse(0)),
+        Subject::Budget { of_each: false, .. } => (1, Reverse(0)),
+        Subject::Budget { of_each: true, .. } => {
+            (2, Reverse(limit.window().map_or(0, WindowFill::percent)))
+        }
+    });
+    limits
+}
+
+fn describe_budget(budget: &Budget) -> String {
+    let period = match budget.period {
+        Period::Hour => " an hour",
+        Period::Day => " a day",
+        Period::Month => " a month",
+        Period::Ever => "",
+    };
+    let soft = if budget.hard { "" } else { ", only warns" };
+    format!("dollars{period} (budget {}{soft})", budget.name)
+}

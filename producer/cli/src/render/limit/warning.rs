@@ -1,0 +1,60 @@
+//! Warnings before a limit is reached.
+
+use std::fmt;
+
+use longshore_broker::WindowFill;
+use serde::Serialize;
+
+use crate::render::money::Amount;
+
+/// A limit that has reached an alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct LimitWarning {
+    /// Which limit, for people.
+    limit: String,
+    used: Amount,
+    of: Amount,
+    percent: u64,
+    /// The highest of the configured alerts that is reached.
+    alert: u8,
+    text: &'static str,
+}
+
+impl LimitWarning {
+    /// The warning for the highest alert that a window has reached; `alerts` are in order.
+    pub(super) fn new(limit: String, fill: &WindowFill, alerts: &[u8]) -> Option<Self> {
+        let reached = |alert: &&u8| is_filled_to(fill, **alert);
+        let alert = *alerts.iter().rev().find(reached)?;
+        Some(Self {
+            limit,
+            used: Amount::new(fill.unit, fill.taken()),
+            of: Amount::new(fill.unit, fill.limit),
+            percent: fill.percent(),
+            alert,
+            text: alert_text(alert),
+        })
+    }
+}
+
+/// Whether a window is filled to this percentage.
+pub(crate) fn is_filled_to(fill: &WindowFill, percent: u8) -> bool {
+    u128::from(fill.taken()) * 100 >= u128::from(fill.limit) * u128::from(percent)
+}
+
+impl fmt::Display for LimitWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} at {}% ({}/{}): {}",
+            self.limit, self.percent, self.used, self.of, self.text
+        )
+    }
+}
+
+fn alert_text(alert: u8) -> &'static str {
+    match alert {
+        90.. => "Critical threshold warning",
+        80.. => "High usage warning",
+        _ => "Daily checkpoint warning",
+    }
+}

@@ -1,0 +1,122 @@
+//! Pauses of queues, types and providers.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use longshore_policy::pause::{Pause, Pauses, Target};
+use serde::Serialize;
+
+use super::{
+    table::{Cell, Table},
+    text::{one_line, or_dash},
+    time::{age, from_unix_ms, span, timestamp},
+};
+
+/// Characters of a reason.
+pub(crate) const LONGEST_REASON: usize = 200;
+
+/// A pause as people and programs see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct ShownPause {
+    what: Target,
+    since: DateTime<Utc>,
+    until: Option<DateTime<Utc>>,
+    reason: Option<String>,
+    #[serde(skip)]
+    now: DateTime<Utc>,
+}
+
+impl ShownPause {
+    pub(crate) fn new(what: Target, pause: &Pause, now: DateTime<Utc>) -> Self {
+        Self {
+            what,
+            since: from_unix_ms(pause.since),
+            until: pause.until.map(from_unix_ms),
+            reason: pause.reason.clone(),
+            now,
+        }
+    }
+
+    /// All that is paused now.
+    pub(crate) fn all(pauses: &Pauses, now: DateTime<Utc>) -> Vec<Self> {
+        pauses
+            .lasting(now.timestamp_millis())
+            .map(|(what, pause)| Self::new(what, pause, now))
+            .collect()
+    }
+}
+
+impl fmt::Display for ShownPause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            what, since, now, ..
+        } = self;
+        write!(f, "{what} is paused since {}", age(*since, *now))?;
+        if let Some(until) = self.until {
+            write!(f, ", for another {}", span(until - *now))?;
+        }
+        match &self.reason {
+            Some(reason) => write!(f, ": {}", one_line(reason, LONGEST_REASON)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One pause in a sentence.
+pub(crate) fn pause_sentence(target: &Target, pause: &Pause, now: DateTime<Utc>) -> String {
+    ShownPause::new(target.clone(), pause, now).to_string()
+}
+
+/// All that is paused, in a table.
+pub(crate) fn pause_table(pauses: &[ShownPause]) -> String {
+    let mut table = Table::new(["PAUSED", "SINCE", "UNTIL", "REASON"]);
+    for pause in pauses {
+        let until = pause.until.map_or_else(|| "resumed".to_owned(), timestamp);
+        table.add_row([
+            Cell::new(&pause.what),
+            Cell::new(age(pause.since, pause.now)),
+            Cell::new(until),
+            Cell::new(or_dash(pause.reason.as_deref())),
+        ]);
+    }
+    table.to_string()
+}
+
+/// A pause for tests of what shows it.
+#[cfg(test)]
+pub(crate) fn example_pause() -> ShownPause {
+    let at = |text: &str| text.parse().unwrap();
+    ShownPause {
+        what: Target::task_type("research"),
+        since: at("2026-12-01T11:55:00Z"),
+        until: Some(at("2026-12-01T13:00:00Z")),
+        reason: Some("prices are looked at".to_owned()),
+        now: at("2026-12-01T12:00:00Z"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_one_sentence() {
+        let mut pause = example_pause();
+        assert_eq!(
+            pause.to_string(),
+            "type research is paused since 5m, for another 60m: prices are looked at"
+        );
+        assert_eq!(
+            serde_json::to_value(&pause).unwrap(),
+            serde_json::json!({
+                "what": "type:research",
+                "since": "2026-12-01T11:55:00Z",
+                "until": "2026-12-01T13:00:00Z",
+                "reason": "prices are looked at"
+            })
+        );
+        pause.until = None;
+        pause.reason = None;
+        assert_eq!(pause.to_string(), "type research is paused since 5m");
+    }
+}

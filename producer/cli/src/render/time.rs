@@ -1,0 +1,76 @@
+//! Times and spans.
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+/// A time of Redis, in ms since the epoch.
+pub(crate) fn from_unix_ms(ms: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(ms).unwrap_or_default()
+}
+
+/// A time, exact to the second: `2026-12-01T12:00:00Z`.
+pub(crate) fn timestamp(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// A time, exact to the minute: `2026-12-01 12:00 UTC`.
+pub(crate) fn minute(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// A time and its age: `2026-12-01T12:00:00Z (5m ago)`.
+pub(crate) fn with_age(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    format!("{} ({} ago)", timestamp(time), age(time, now))
+}
+
+/// A span in one unit: `4s`, `12m`, `3h`, `2d`.
+pub(crate) fn span(span: TimeDelta) -> String {
+    let seconds = span.num_seconds().max(0);
+    match seconds {
+        0..100 => format!("{seconds}s"),
+        100..6000 => format!("{}m", seconds / 60),
+        6000..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// How long ago `then` was.
+pub(crate) fn age(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    span(now - then)
+}
+
+/// A span, exact to a tenth of a second while it is short: `12.3s`, `5m`.
+pub(crate) fn span_with_tenths(time: TimeDelta) -> String {
+    let tenths = time.num_milliseconds().max(0) / 100;
+    if tenths < 1000 {
+        format!("{}.{}s", tenths / 10, tenths % 10)
+    } else {
+        span(time)
+    }
+}
+
+/// The latency of a call: `641ms`, `12.34s`.
+pub(crate) fn latency(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
+    let ms = (to - from).num_milliseconds().max(0);
+    if ms < 1000 {
+        format!("{ms}ms")
+    } else {
+        format!("{}.{:02}s", ms / 1000, ms % 1000 / 10)
+    }
+}
+
+/// Seconds, exact to the millisecond.
+#[expect(clippy::cast_precision_loss, reason = "exact up to 285,000 years")]
+pub(crate) fn seconds_from_ms(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_one_unit() {
+        let spans = [-5, 4, 99, 100, 5999, 6000, 172_800].map(|s| span(TimeDelta::seconds(s)));
+        assert_eq!(spans, ["0s", "4s", "99s", "1m", "99m", "1h", "2d"]);
+    }
+}

@@ -1,0 +1,356 @@
+//! Chains: jobs that depend on one another, enqueued as one document.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use longshore_broker::{ChainCancelled, ChainRetried, ChainView};
+use longshore_protocol::{
+    chain::{BadChain, ChainId, Document, Instance, StepName, parse},
+    dead_letter::Replaying,
+    envelope::{Limits, RawMessage},
+    id::{JobId, Place, QueueName},
+};
+use serde::Serialize;
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
+
+use crate::{client::Client, error::ClientError, job::Job, outcome::poll};
+
+/// The document of a chain (section 9 of `docs/PROTOCOL.md`), checked.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    json: String,
+    document: Document,
+}
+
+impl Chain {
+    /// Parses and checks a document; the error has all of its faults.
+    pub fn from_json(json: impl Into<String>, limits: &Limits) -> Result<Self, BadChain> {
+        let json = json.into();
+        let document = parse(&json, limits)?;
+        Ok(Self { json, document })
+    }
+
+    /// The document as it is enqueued.
+    pub fn to_json(&self) -> &str {
+        &self.json
+    }
+
+    /// The document as a worker reads it.
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+}
+
+/// Describes a chain step by step.
+///
+/// ```
+/// use longshore_client::{ChainBuilder, Job, Limits, Step};
+///
+/// let chain = ChainBuilder::new()
+///     .name("cities")
+///     .step(Step::new("research", Job::prompt("Name a city.")))
+///     .step(
+///         Step::new("describe", Job::prompt("Describe {{ steps.research.output }}."))
+///             .needs(["research"]),
+///     )
+///     .build(&Limits::default())?;
+/// assert_eq!(chain.document().steps.len(), 2);
+/// # Ok::<(), longshore_client::BadChain>(())
+/// ```
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ChainBuilder {
+    #[serde(flatten)]
+    fields: BTreeMap<String, Box<RawValue>>,
+    steps: Vec<Step>,
+}
+
+impl ChainBuilder {
+    /// A chain without steps.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An id of your own: the same chain enqueued twice with it runs once.
+    #[must_use]
+    pub fn id(self, id: impl Into<String>) -> Self {
+        self.with("id", id.into())
+    }
+
+    /// A name for people.
+    #[must_use]
+    pub fn name(self, name: impl Into<String>) -> Self {
+        self.with("name", name.into())
+    }
+
+    /// Adds a step. Its job's texts are templates that may read the steps before it.
+    #[must_use]
+    pub fn step(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// Any other field of the document, such as `max_parallel` or `on_complete`.
+    #[must_use]
+    pub fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
+        // A `Value` is always JSON, so there is nothing to fail.
+        if let Ok(raw) = to_raw_value(&value.into()) {
+            self.fields.insert(field.to_owned(), raw);
+        }
+        self
+    }
+
+    /// Checks the document; the error has all of its faults.
+    pub fn build(self, limits: &Limits) -> Result<Chain, BadChain> {
+        // Maps and lists of JSON texts are always JSON; if they were not, the check would refuse it.
+        Chain::from_json(serde_json::to_string(&self).unwrap_or_default(), limits)
+    }
+}
+
+/// One step of a chain: a job with a name.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct Step(Job);
+
+impl Step {
+    /// The step `name` that runs `job`.
+    pub fn new(name: impl Into<String>, job: Job) -> Self {
+        Self(job.with("name", name.into()))
+    }
+
+    /// The steps that must be done before.
+    #[must_use]
+    pub fn needs<N: Into<String>>(self, steps: impl IntoIterator<Item = N>) -> Self {
+        let steps: Vec<String> = steps.into_iter().map(Into::into).collect();
+        self.with("needs", json!(steps))
+    }
+
+    /// Runs the step once for each item of the list that this expression yields.
+    #[must_use]
+    pub fn foreach(self, expression: impl Into<String>) -> Self {
+        self.with("foreach", expression.into())
+    }
+
+    /// Gathers the answers of a step that fans out.
+    #[must_use]
+    pub fn gather(self, step: impl Into<String>) -> Self {
+        self.with("gather", step.into())
+    }
+
+    /// Skips the step unless this condition holds.
+    #[must_use]
+    pub fn when(self, condition: impl Into<String>) -> Self {
+        self.with("when", condition.into())
+    }
+
+    /// Any other field of the step, such as `on_failure` or `min_success`.
+    #[must_use]
+    pub fn with(self, field: &str, value: impl Into<Value>) -> Self {
+        Self(self.0.with(field, value))
+    }
+}
+
+/// A chain that was enqueued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainReceipt {
+    /// The chain's id: its own, or the one that Redis gave it.
+    pub id: ChainId,
+    /// The queue.
+    pub queue: QueueName,
+    /// The stream entry that holds its message; `None` if the same chain was enqueued before.
+    pub entry_id: Option<Place>,
+}
+
+/// What became of the message of a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChainSubmission {
+    /// No worker has read it yet.
+    Unread,
+    /// A worker refused it, for this reason: the chain never starts.
+    Refused(String),
+    /// A worker has read it: the chain has started.
+    Started,
+}
+
+/// How a wait for a chain ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChainEnd {
+    /// The chain has ended.
+    Ended(Box<ChainView>),
+    /// A worker refused it, for this reason.
+    Refused(String),
+    /// Redis does not know the chain, or no longer.
+    Unknown,
+    /// It has not ended within the timeout.
+    TimedOut,
+}
+
+/// What became of a request to retry a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainRetry {
+    /// How many steps and items run again, or why none does.
+    pub result: ChainRetried,
+    /// The dead letters that went back to their queues: job, and time of death. A ledger still counts
+    /// them as dead.
+    pub replayed: Vec<(JobId, DateTime<Utc>)>,
+}
+
+/// The answer of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum StepOutput {
+    /// Of a single job; `None` if it has none, or it is kept no longer.
+    One(Option<String>),
+    /// Of a step that fanned out: one for each item.
+    Items(Vec<Option<String>>),
+}
+
+impl Client {
+    /// Enqueues a chain. One with an id that was enqueued before with the same content is not
+    /// enqueued again.
+    ///
+    /// ```no_run
+    /// # async fn example(client: longshore_client::Client, chain: longshore_client::Chain)
+    /// # -> Result<(), longshore_client::ClientError> {
+    /// use std::time::Duration;
+    ///
+    /// use longshore_client::ChainEnd;
+    ///
+    /// let receipt = client.enqueue_chain(&chain).await?;
+    /// if let ChainEnd::Ended(view) = client.wait_chain(&receipt, Duration::from_secs(600)).await? {
+    ///     println!("{} cost {}", view.head.record.state, view.head.cost);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn enqueue_chain(&self, chain: &Chain) -> Result<ChainReceipt, ClientError> {
+        if let Some(id) = &chain.document.id
+            && self.is_enqueued(id, &chain.document).await?
+        {
+            return Ok(ChainReceipt {
+                id: id.clone(),
+                queue: self.queue_name().clone(),
+                entry_id: None,
+            });
+        }
+        let message = RawMessage {
+            fields: vec![(b"chain".to_vec(), chain.json.clone().into_bytes())],
+        };
+        let entry_id = self.broker().enqueue(self.queue_name(), &message).await?;
+        let own_id = chain.document.id.clone();
+        Ok(ChainReceipt {
+            id: own_id.unwrap_or_else(|| ChainId::of_place(&entry_id)),
+            queue: self.queue_name().clone(),
+            entry_id: Some(entry_id),
+        })
+    }
+
+    /// Whether Redis has the same chain under this id.
+    async fn is_enqueued(&self, id: &ChainId, document: &Document) -> Result<bool, ClientError> {
+        if self.chain(id).await?.is_none() {
+            return Ok(false);
+        }
+        let stored = self.broker().chain_doc(id).await?;
+        let stored = stored.and_then(|json| parse(&json, self.message_limits()).ok());
+        if stored.is_some_and(|stored| stored.hash() == document.hash()) {
+            Ok(true)
+        } else {
+            Err(ClientError::ChainIdTaken { id: id.clone() })
+        }
+    }
+
+    /// State, steps and cost of a chain; `None` if no worker has started it, or Redis keeps it no
+    /// longer.
+    pub async fn chain(&self, id: &ChainId) -> Result<Option<ChainView>, ClientError> {
+        Ok(self.broker().chain_state(id).await?)
+    }
+
+    /// What became of the message of an enqueued chain.
+    pub async fn chain_submission(
+        &self,
+        receipt: &ChainReceipt,
+    ) -> Result<ChainSubmission, ClientError> {
+        let Some(entry_id) = &receipt.entry_id else {
+            return Ok(ChainSubmission::Started);
+        };
+        if self.broker().standing(entry_id).await?.is_some() {
+            return Ok(ChainSubmission::Unread);
+        }
+        let dead_letter = self.broker().dead_letter(entry_id.as_str()).await?;
+        Ok(match dead_letter {
+            Some((_, dead_letter, _)) => ChainSubmission::Refused(dead_letter.record.error),
+            None => ChainSubmission::Started,
+        })
+    }
+
+    /// Waits until a chain has ended, or `timeout` is over. Tolerates a Redis that is unreachable for
+    /// a while.
+    pub async fn wait_chain(
+        &self,
+        receipt: &ChainReceipt,
+        timeout: Duration,
+    ) -> Result<ChainEnd, ClientError> {
+        let end = poll(timeout, async || {
+            match self.chain_submission(receipt).await? {
+                ChainSubmission::Unread => return Ok(None),
+                ChainSubmission::Refused(reason) => return Ok(Some(ChainEnd::Refused(reason))),
+                ChainSubmission::Started => {}
+            }
+            Ok(match self.chain(&receipt.id).await? {
+                None => Some(ChainEnd::Unknown),
+                Some(view) if view.head.record.state.is_final() => {
+                    Some(ChainEnd::Ended(Box::new(view)))
+                }
+                Some(_) => None,
+            })
+        });
+        Ok(end.await?.unwrap_or(ChainEnd::TimedOut))
+    }
+
+    /// The answer of a step as far as Redis keeps it; `items` of a step that fanned out, as
+    /// [`ChainView::step`] has them.
+    pub async fn step_output(
+        &self,
+        chain: &ChainId,
+        step: &StepName,
+        items: Option<u64>,
+    ) -> Result<StepOutput, ClientError> {
+        let items = items.map(|items| u32::try_from(items).unwrap_or(u32::MAX));
+        let jobs: Vec<JobId> = match items {
+            None => vec![chain.job(&Instance::of(step.clone()))],
+            Some(items) => (0..items)
+                .map(|index| chain.job(&Instance::item(step.clone(), index)))
+                .collect(),
+        };
+        let outcomes = self.outcomes(&jobs).await?;
+        let mut answers = outcomes.into_iter().map(|outcome| outcome?.output);
+        Ok(match items {
+            None => StepOutput::One(answers.next().flatten()),
+            Some(_) => StepOutput::Items(answers.collect()),
+        })
+    }
+
+    /// Requests that a chain be cancelled: running jobs are dropped, and no step starts any more.
+    pub async fn cancel_chain(&self, id: &ChainId) -> Result<ChainCancelled, ClientError> {
+        Ok(self.broker().cancel_chain(id).await?)
+    }
+
+    /// Runs the failed steps and items of a chain again. The dead letters of what failed leave Redis.
+    pub async fn retry_chain(&self, id: &ChainId) -> Result<ChainRetry, ClientError> {
+        let failed = self.broker().chain_failed(id).await?;
+        let (mut replayed, mut replaying) = (Vec::new(), Vec::new());
+        for job in &failed {
+            if let Some(letter) = self.broker().dead_letter(job.as_str()).await? {
+                replaying.extend(Replaying::new(&letter, self.message_limits(), Utc::now()));
+                replayed.push((letter.1.record.id, letter.1.record.at));
+            }
+        }
+        let result = self.broker().retry_chain(id, &replaying).await?;
+        if !matches!(result, ChainRetried::Again(_)) {
+            replayed.clear();
+        }
+        Ok(ChainRetry { result, replayed })
+    }
+}

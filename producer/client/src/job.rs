@@ -1,0 +1,274 @@
+//! A job as its producer writes it.
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use longshore_protocol::{
+    envelope::{Envelope, Limit, Limits, Malformed, MalformedCode, RawMessage, Retry, parse},
+    money::Usd,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{
+    Map, Number, Value, json,
+    value::{RawValue, to_raw_value},
+};
+
+/// One job: the JSON form of a message (`docs/PROTOCOL.md`), field by field.
+///
+/// Values keep the digits and the order that the producer wrote. Nothing is checked before
+/// [`Job::check`], which every enqueue calls.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use longshore_client::{Job, Limits};
+///
+/// let job = Job::prompt("Summarise the minutes.")
+///     .id("minutes-42")
+///     .system("Answer in three sentences.")
+///     .timeout(Duration::from_secs(60));
+/// let envelope = job.check(&Limits::default())?;
+/// assert_eq!(envelope.task_type, "code_generation");
+/// # Ok::<(), longshore_client::Malformed>(())
+/// ```
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Job(BTreeMap<String, Box<RawValue>>);
+
+macro_rules! text_setters {
+    ($($(#[$doc:meta])* $setter:ident = $field:literal;)+) => {
+        $($(#[$doc])*
+        #[must_use]
+        pub fn $setter(self, value: impl Into<String>) -> Self {
+            self.with($field, value.into())
+        })+
+    };
+}
+
+impl Job {
+    /// A job with a single prompt.
+    pub fn prompt(prompt: impl Into<String>) -> Self {
+        Self(BTreeMap::new()).with("prompt", prompt.into())
+    }
+
+    /// A job that continues a conversation: pairs of role (`system`, `user`, `assistant`) and content.
+    pub fn messages<R: Into<String>, C: Into<String>>(
+        turns: impl IntoIterator<Item = (R, C)>,
+    ) -> Self {
+        let turns: Vec<Value> = turns
+            .into_iter()
+            .map(|(role, content)| json!({"role": role.into(), "content": content.into()}))
+            .collect();
+        Self(BTreeMap::new()).with("messages", turns)
+    }
+
+    /// Parses and checks the JSON of a job.
+    pub fn from_json(text: &str, limits: &Limits) -> Result<Self, Malformed> {
+        parse(&job_message(text), limits)?;
+        serde_json::from_str(text).map_err(|error| Malformed {
+            code: MalformedCode::NotJson,
+            field: None,
+            message: error.to_string(),
+            version: None,
+        })
+    }
+
+    text_setters! {
+        /// An id of your own: a job that is enqueued twice with it runs once.
+        id = "id";
+        /// The job's type, which routing rules and cost reports use. Default `code_generation`.
+        task_type = "type";
+        /// Instructions before the prompt.
+        system = "system";
+        /// The platform to ask first.
+        platform = "platform";
+        /// The model to ask, and no other on its platform.
+        model = "model";
+        /// Routing input: how much harm a wrong answer does.
+        risk = "risk";
+        /// Routing input: the field that the job belongs to, such as `core`, `api` or `docs`.
+        area = "area";
+        /// Routing input: how hard the job is.
+        complexity = "complexity";
+        /// The chain that the job's cost counts for.
+        chain_id = "chain_id";
+        /// The job that this one came from.
+        parent_id = "parent_id";
+        /// The tenant that the job belongs to.
+        tenant = "tenant";
+        /// W3C trace context, continued by the worker.
+        traceparent = "traceparent";
+    }
+
+    /// The most tokens of an answer.
+    #[must_use]
+    pub fn max_tokens(self, tokens: u32) -> Self {
+        self.with("max_tokens", tokens)
+    }
+
+    /// Sampling temperature, 0 to 2.
+    #[must_use]
+    pub fn temperature(self, temperature: f64) -> Self {
+        // JSON has no word for what is not finite; as text it is refused when the job is checked.
+        let value = Number::from_f64(temperature)
+            .map_or_else(|| Value::String(temperature.to_string()), Value::Number);
+        self.with("temperature", value)
+    }
+
+    /// The format of the answer, in the form of OpenAI's `response_format`.
+    #[must_use]
+    pub fn response_format(self, format: Value) -> Self {
+        self.with("response_format", format)
+    }
+
+    /// The earliest start, counted from when Redis received the job.
+    #[must_use]
+    pub fn delay(self, delay: Duration) -> Self {
+        self.with("delay", to_seconds(delay))
+    }
+
+    /// The earliest start.
+    #[must_use]
+    pub fn run_at(self, at: DateTime<Utc>) -> Self {
+        self.with("run_at", to_rfc3339(at))
+    }
+
+    /// The latest start; a job that has not started by then expires.
+    #[must_use]
+    pub fn start_by(self, limit: Limit) -> Self {
+        self.with("start_by", to_time_or_seconds(limit))
+    }
+
+    /// The latest end, waiting and retries included.
+    #[must_use]
+    pub fn deadline(self, limit: Limit) -> Self {
+        self.with("deadline", to_time_or_seconds(limit))
+    }
+
+    /// The time limit of one attempt. Default 300 s.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.with("timeout", to_seconds(timeout))
+    }
+
+    /// How failed attempts are retried.
+    #[must_use]
+    pub fn retry(self, retry: Retry) -> Self {
+        match retry {
+            Retry::Policy(name) => self.with("retry", name),
+            Retry::Custom {
+                max_retries,
+                base_delay,
+                max_delay,
+            } => self.with(
+                "retry",
+                // A figure that is null counts as left out.
+                json!({
+                    "max_retries": max_retries,
+                    "base_delay": base_delay.map(to_seconds),
+                    "max_delay": max_delay.map(to_seconds),
+                }),
+            ),
+        }
+    }
+
+    /// Whether other platforms may be tried. Default `true`.
+    #[must_use]
+    pub fn fallback(self, fallback: bool) -> Self {
+        self.with("fallback", fallback)
+    }
+
+    /// The most that all attempts together may cost.
+    #[must_use]
+    pub fn max_cost(self, cost: Usd) -> Self {
+        self.with("max_cost_usd", cost.to_string())
+    }
+
+    /// Drops a second job that is enqueued with this key within `time`.
+    #[must_use]
+    pub fn unique(self, key: impl Into<String>, time: Duration) -> Self {
+        self.with("unique_key", key.into())
+            .with("unique_for", to_seconds(time))
+    }
+
+    /// The most jobs with this key that are in flight at once.
+    #[must_use]
+    pub fn concurrency(self, key: impl Into<String>, limit: u32) -> Self {
+        self.with("concurrency_key", key.into())
+            .with("concurrency_limit", limit)
+    }
+
+    /// Any object; it comes back with the outcome.
+    #[must_use]
+    pub fn metadata(self, metadata: Map<String, Value>) -> Self {
+        self.with("metadata", metadata)
+    }
+
+    /// Whether the outcome is pushed to whoever waits for it. Default `false`; it can be read for an
+    /// hour either way.
+    #[must_use]
+    pub fn reply(self, reply: bool) -> Self {
+        self.with("reply", reply)
+    }
+
+    /// Any other field, such as one that only newer workers know.
+    #[must_use]
+    pub fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
+        // A `Value` is always JSON, so there is nothing to fail.
+        if let Ok(raw) = to_raw_value(&value.into()) {
+            self.0.insert(field.to_owned(), raw);
+        }
+        self
+    }
+
+    /// Whether a field has a value.
+    pub fn has(&self, field: &str) -> bool {
+        self.0.get(field).is_some_and(|value| value.get() != "null")
+    }
+
+    /// The job's own id, if that is text.
+    pub fn own_id(&self) -> Option<String> {
+        serde_json::from_str(self.0.get("id")?.get()).ok()
+    }
+
+    /// The job's JSON, which is the message.
+    pub fn to_json(&self) -> String {
+        // A map of JSON texts is always JSON; if it were not, the check would refuse what is empty.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The job as a worker reads it, or its first fault.
+    pub fn check(&self, limits: &Limits) -> Result<Envelope, Malformed> {
+        parse(&job_message(&self.to_json()), limits).map(|parsed| parsed.envelope)
+    }
+}
+
+/// The stream entry of a job's JSON.
+pub(crate) fn job_message(json: &str) -> RawMessage {
+    RawMessage {
+        fields: vec![(b"job".to_vec(), json.as_bytes().to_vec())],
+    }
+}
+
+/// Seconds as a number, whole where they are.
+fn to_seconds(duration: Duration) -> Value {
+    if duration.subsec_nanos() == 0 {
+        Value::from(duration.as_secs())
+    } else {
+        Value::from(duration.as_secs_f64())
+    }
+}
+
+fn to_rfc3339(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+fn to_time_or_seconds(limit: Limit) -> Value {
+    match limit {
+        Limit::After(after) => to_seconds(after),
+        Limit::At(at) => Value::String(to_rfc3339(at)),
+    }
+}

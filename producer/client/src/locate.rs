@@ -1,0 +1,376 @@
+//! Finds a job in Redis.
+
+use chrono::{DateTime, Utc};
+use longshore_broker::{Broker, BrokerError, Waiting};
+use longshore_protocol::{
+    checkpoint::Resume,
+    dead_letter::Letter,
+    envelope::{Envelope, Limits, RawMessage, parse},
+    id::{AttemptId, JobId, Place, QueueName, WorkerId},
+    keys::CHECKPOINT_FIELD,
+    outcome::Outcome,
+};
+use serde::Serialize;
+
+use crate::{client::Client, error::ClientError, lane::Lane};
+
+/// Entries of a queue that are searched for a job's own id.
+const SEARCHED_ENTRIES: usize = 10_000;
+
+/// Entries that one command reads.
+const PAGE: usize = 200;
+
+/// Bytes of messages that are read while searching.
+const SEARCHED_BYTES: usize = 64 * 1024 * 1024;
+
+/// Jobs that moved between streams, searched for one of them.
+const SEARCHED_MOVES: usize = 200_000;
+
+/// Where a job is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Location {
+    /// It has an outcome.
+    Ended,
+    /// It is a dead letter whose outcome is kept no longer.
+    Dead,
+    /// It is parked in a lane.
+    Waiting {
+        /// The queue that it will return to.
+        queue: QueueName,
+        /// What it waits for.
+        lane: Lane,
+        /// When it is released, if that is known.
+        due_at: Option<DateTime<Utc>>,
+    },
+    /// It is in its queue, and no worker holds it.
+    Available {
+        /// Its queue.
+        queue: QueueName,
+        /// Its stream entry.
+        #[serde(rename = "place")]
+        entry_id: Place,
+        /// Whether a worker handed it back, so that it goes before all new jobs.
+        given_back: bool,
+    },
+    /// A worker holds it.
+    Running {
+        /// Its queue.
+        queue: QueueName,
+        /// Its stream entry.
+        #[serde(rename = "place")]
+        entry_id: Place,
+        /// The worker.
+        worker: WorkerId,
+        /// Since when.
+        since: DateTime<Utc>,
+        /// The call in progress; `None` between two calls.
+        attempt_id: Option<String>,
+    },
+    /// Redis does not have it.
+    Nowhere {
+        /// Whether every queue and lane was searched to its end.
+        complete: bool,
+    },
+}
+
+/// What Redis has of a job.
+#[derive(Debug)]
+pub struct JobSnapshot {
+    /// Where it is.
+    pub location: Location,
+    /// Its outcome, if it ended.
+    pub outcome: Option<Outcome>,
+    /// Its dead letter, and when it died.
+    pub dead_letter: Option<(DateTime<Utc>, Letter)>,
+    /// Its message, without Longshore's own fields.
+    pub message: Option<RawMessage>,
+    /// What is kept of it between attempts.
+    pub checkpoint: Option<Resume>,
+    /// Whether somebody requested its cancellation.
+    pub cancel_requested: bool,
+}
+
+impl JobSnapshot {
+    /// The job as its producer wrote it, if the message is kept and can be parsed.
+    pub fn envelope(&self, limits: &Limits) -> Option<Envelope> {
+        let kept;
+        let message = if let Some(message) = &self.message {
+            message
+        } else {
+            kept = RawMessage {
+                fields: self.dead_letter.as_ref()?.1.message.fields()?,
+            };
+            &kept
+        };
+        parse(message, limits).ok().map(|parsed| parsed.envelope)
+    }
+
+    /// Whether Redis certainly does not have the job.
+    pub fn is_nowhere(&self) -> bool {
+        matches!(self.location, Location::Nowhere { complete: true })
+    }
+
+    fn set_parked(&mut self, parked: Waiting) {
+        self.location = Location::Waiting {
+            lane: Lane::parse(&parked.lane),
+            queue: parked.queue,
+            due_at: parked.due_ms.map(from_unix_ms),
+        };
+        self.message = Some(parked.message);
+        self.checkpoint = Some(parked.resume);
+    }
+}
+
+impl Client {
+    /// Finds a job in Redis. A job may move while it is searched for, so one that is not found is
+    /// searched for again.
+    pub async fn locate(&self, id: &JobId) -> Result<JobSnapshot, ClientError> {
+        let found = locate_once(self.broker(), id).await?;
+        if matches!(found.location, Location::Nowhere { .. }) {
+            return Ok(locate_once(self.broker(), id).await?);
+        }
+        Ok(found)
+    }
+}
+
+async fn locate_once(broker: &Broker, id: &JobId) -> Result<JobSnapshot, BrokerError> {
+    let mut found = JobSnapshot {
+        location: Location::Ended,
+        outcome: broker
+            .outcomes(std::slice::from_ref(id))
+            .await?
+            .into_iter()
+            .flatten()
+            .next(),
+        dead_letter: broker
+            .dead_letter(id.as_str())
+            .await?
+            .map(|(died_ms, dead_letter, _)| (from_unix_ms(died_ms), dead_letter)),
+        message: None,
+        checkpoint: None,
+        cancel_requested: broker.is_cancelled(id).await?,
+    };
+    if found.outcome.is_some() {
+        return Ok(found);
+    }
+    if let Some((_, dead_letter)) = &found.dead_letter {
+        found.checkpoint = Some(dead_letter.resume.clone());
+        found.location = Location::Dead;
+        return Ok(found);
+    }
+    if let Some(parked) = broker.waiting(id).await? {
+        found.set_parked(parked);
+        return Ok(found);
+    }
+    let (entry, mut complete) = find_entry(broker, id).await?;
+    let Some((entry_id, message)) = entry else {
+        if !id.is_server_form() {
+            let (parked, all) = find_parked(broker, id).await?;
+            complete &= all;
+            if let Some(parked) = parked {
+                found.set_parked(parked);
+                return Ok(found);
+            }
+        }
+        found.location = Location::Nowhere { complete };
+        return Ok(found);
+    };
+    found.message = Some(without_marks(message));
+    found.checkpoint = broker
+        .resumes(std::slice::from_ref(&entry_id))
+        .await?
+        .into_iter()
+        .flatten()
+        .next();
+    found.location = entry_location(broker, entry_id).await?;
+    Ok(found)
+}
+
+/// The stream entry of a job with its message; and whether all entries were searched.
+async fn find_entry(
+    broker: &Broker,
+    id: &JobId,
+) -> Result<(Option<(Place, RawMessage)>, bool), BrokerError> {
+    let first = if id.is_server_form() {
+        Some(Place::from_record(id.as_str()))
+    } else {
+        broker.place_of(id).await?
+    };
+    if let Some(entry_id) = first
+        && let Some(message) = broker.standing(&entry_id).await?
+    {
+        return Ok((Some((entry_id, message)), true));
+    }
+    let (moved, mut complete) = broker.moved_to(id, SEARCHED_MOVES).await?;
+    if let Some(entry_id) = moved
+        && let Some(message) = broker.standing(&entry_id).await?
+    {
+        return Ok((Some((entry_id, message)), true));
+    }
+    // No worker has read it yet: only its message has its id.
+    if !id.is_server_form() {
+        for queue in broker.queues().await? {
+            let (found, all) = search_queue(broker, &queue, id).await?;
+            if found.is_some() {
+                return Ok((found, true));
+            }
+            complete &= all;
+        }
+    }
+    Ok((None, complete))
+}
+
+async fn search_queue(
+    broker: &Broker,
+    queue: &QueueName,
+    id: &JobId,
+) -> Result<(Option<(Place, RawMessage)>, bool), BrokerError> {
+    let (mut from, mut seen, mut bytes) = ("-".to_owned(), 0, 0);
+    while seen < SEARCHED_ENTRIES && bytes < SEARCHED_BYTES {
+        let page = broker.entries(queue, &from, "+", PAGE, false).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok((None, true));
+        };
+        from = format!("({last}");
+        seen += page.len();
+        bytes += page
+            .iter()
+            .map(|(_, message)| message.size())
+            .sum::<usize>();
+        if let Some((entry, message)) = page.into_iter().find(|(_, message)| has_id(message, id)) {
+            return Ok((Some((Place::new(queue, &entry), message)), true));
+        }
+    }
+    Ok((None, false))
+}
+
+/// The job with this id of its own among those that wait for their tenants' turns; and whether all
+/// of them were searched.
+async fn find_parked(broker: &Broker, id: &JobId) -> Result<(Option<Waiting>, bool), BrokerError> {
+    let (candidates, complete) = broker.laid_aside_with(id.as_str(), SEARCHED_BYTES).await?;
+    for candidate in candidates {
+        let parked = broker.waiting(&candidate).await?;
+        if let Some(parked) = parked.filter(|parked| has_id(&parked.message, id)) {
+            return Ok((Some(parked), true));
+        }
+    }
+    Ok((None, complete))
+}
+
+/// Whether the message names this id as its own.
+fn has_id(message: &RawMessage, id: &JobId) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        id: Option<String>,
+    }
+    message
+        .fields
+        .iter()
+        .any(|(name, value)| match name.as_slice() {
+            b"id" => value == id.as_str().as_bytes(),
+            b"job" => serde_json::from_slice::<Named>(value)
+                .is_ok_and(|named| named.id.as_deref() == Some(id.as_str())),
+            _ => false,
+        })
+}
+
+/// A message without the fields that Longshore adds to it.
+pub fn without_marks(message: RawMessage) -> RawMessage {
+    RawMessage {
+        fields: message
+            .fields
+            .into_iter()
+            .filter(|(name, _)| name != CHECKPOINT_FIELD)
+            .collect(),
+    }
+}
+
+/// Whether a worker holds the entry, and which.
+async fn entry_location(broker: &Broker, entry_id: Place) -> Result<Location, BrokerError> {
+    let (queue, entry) = entry_id.parts();
+    let queue = QueueName::from_record(queue);
+    let delivered = broker
+        .pending(&queue, entry, entry, 1)
+        .await?
+        .into_iter()
+        .next();
+    let given_back = delivered.is_some();
+    let Some((worker, held_for)) =
+        delivered.and_then(|pending| Some((pending.worker?, pending.since)))
+    else {
+        return Ok(Location::Available {
+            queue: queue.base(),
+            entry_id,
+            given_back,
+        });
+    };
+    let attempt_id = broker
+        .begun(&entry_id)
+        .await?
+        .map(|(attempt, _)| attempt)
+        .filter(|attempt| attempt != "-");
+    let since = attempt_id
+        .as_deref()
+        .and_then(attempt_began_at)
+        .unwrap_or_else(|| Utc::now() - held_for);
+    Ok(Location::Running {
+        queue: queue.base(),
+        entry_id,
+        worker,
+        since,
+        attempt_id,
+    })
+}
+
+/// When an attempt began: its id is ordered by time.
+fn attempt_began_at(attempt_id: &str) -> Option<DateTime<Utc>> {
+    AttemptId(attempt_id.parse().ok()?).made_at()
+}
+
+fn from_unix_ms(ms: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(ms).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(fields: &[(&str, &str)]) -> RawMessage {
+        RawMessage {
+            fields: fields
+                .iter()
+                .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_message_is_known_by_the_id_that_it_gives_itself() {
+        let id = JobId::parse("inv-42").unwrap();
+        assert!(has_id(&message(&[("id", "inv-42"), ("prompt", "x")]), &id));
+        assert!(has_id(
+            &message(&[("job", r#"{"prompt":"x","id":"inv-42"}"#)]),
+            &id
+        ));
+        assert!(!has_id(
+            &message(&[("job", r#"{"prompt":"inv-42","metadata":{"id":"inv-42"}}"#)]),
+            &id
+        ));
+        assert!(!has_id(&message(&[("prompt", "inv-42")]), &id));
+    }
+
+    #[test]
+    fn an_attempt_tells_when_it_began() {
+        let attempt = AttemptId::new();
+        let age = Utc::now() - attempt_began_at(&attempt.to_string()).unwrap();
+        assert!(age.num_seconds() < 5);
+        assert_eq!(attempt_began_at("-"), None);
+    }
+
+    #[test]
+    fn our_marks_are_not_the_producers() {
+        let plain = without_marks(message(&[("_resume", "1"), ("prompt", "x")]));
+        assert_eq!(plain, message(&[("prompt", "x")]));
+    }
+}

@@ -1,0 +1,135 @@
+//! Reads outcomes and waits for them.
+
+use std::{pin::pin, time::Duration};
+
+use longshore_protocol::{id::JobId, outcome::Outcome};
+use tokio::time::Instant;
+
+use crate::{client::Client, error::ClientError};
+
+/// One blocking wait. After each, the kept outcome is read, because another waiter may have popped
+/// the reply, or a broken connection may have lost it.
+const SLICE: Duration = Duration::from_secs(5);
+
+/// How long after the end of a slice Redis may stay silent before the connection counts as lost.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// The pause before Redis is asked again after a transient error.
+pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// The pause between two reads of many outcomes, or of a chain or batch.
+pub(crate) const POLL_PAUSE: Duration = Duration::from_millis(250);
+
+/// Outcomes read by one command. An outcome holds the whole answer, so not too many.
+const CHUNK: usize = 200;
+
+impl Client {
+    /// The outcome of a job that ended within the last hour.
+    pub async fn outcome(&self, job: &JobId) -> Result<Option<Outcome>, ClientError> {
+        let found = self.outcomes(std::slice::from_ref(job)).await?;
+        Ok(found.into_iter().next().flatten())
+    }
+
+    /// The outcomes of jobs, in their order; `None` for a job that has not ended, or whose outcome is
+    /// kept no longer.
+    pub async fn outcomes(&self, jobs: &[JobId]) -> Result<Vec<Option<Outcome>>, ClientError> {
+        let mut outcomes = Vec::with_capacity(jobs.len());
+        for chunk in jobs.chunks(CHUNK) {
+            outcomes.extend(self.broker().outcomes(chunk).await?);
+        }
+        Ok(outcomes)
+    }
+
+    /// Waits until a job ends; `None` after `timeout`. Quickest for a job with [`reply`]. Tolerates a
+    /// Redis that is unreachable for a while.
+    ///
+    /// [`reply`]: crate::Job::reply
+    pub async fn wait(
+        &self,
+        job: &JobId,
+        timeout: Duration,
+    ) -> Result<Option<Outcome>, ClientError> {
+        // `None`: no end that a clock could show.
+        let end = Instant::now().checked_add(timeout);
+        loop {
+            let left = end.map_or(SLICE, |end| end.saturating_duration_since(Instant::now()));
+            match self.wait_slice(job, left.min(SLICE)).await {
+                Ok(Some(outcome)) => return Ok(Some(outcome)),
+                Ok(None) if left.is_zero() => return Ok(None),
+                Ok(None) => {}
+                Err(error) if error.is_transient() && !left.is_zero() => {
+                    tokio::time::sleep(RETRY_PAUSE.min(left)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until all jobs have ended, or `timeout` is over; the outcomes in the jobs' order.
+    pub async fn wait_all(
+        &self,
+        jobs: &[JobId],
+        timeout: Duration,
+    ) -> Result<Vec<Option<Outcome>>, ClientError> {
+        let mut outcomes: Vec<Option<Outcome>> = jobs.iter().map(|_| None).collect();
+        poll(timeout, async || {
+            let open: Vec<JobId> = jobs
+                .iter()
+                .zip(&outcomes)
+                .filter(|(_, outcome)| outcome.is_none())
+                .map(|(job, _)| job.clone())
+                .collect();
+            let mut fresh = self.outcomes(&open).await?.into_iter();
+            for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
+                *outcome = fresh.next().flatten();
+            }
+            Ok(outcomes.iter().all(Option::is_some).then_some(()))
+        })
+        .await?;
+        Ok(outcomes)
+    }
+
+    async fn wait_slice(
+        &self,
+        job: &JobId,
+        slice: Duration,
+    ) -> Result<Option<Outcome>, ClientError> {
+        if let Some(outcome) = self.outcome(job).await? {
+            return Ok(Some(outcome));
+        }
+        // To Redis, 0 is for ever, and less than a millisecond is 0.
+        if slice < Duration::from_millis(1) {
+            return Ok(None);
+        }
+        let reply = pin!(self.broker().reply(job, slice));
+        // A connection that is silent for too long counts as an empty reply: the next slice finds out.
+        Ok(tokio::time::timeout(slice + SILENCE, reply)
+            .await
+            .ok()
+            .transpose()?
+            .flatten())
+    }
+}
+
+/// Calls `read` until it yields a value, or until `timeout` is over; tolerates transient errors.
+pub(crate) async fn poll<T>(
+    timeout: Duration,
+    mut read: impl AsyncFnMut() -> Result<Option<T>, ClientError>,
+) -> Result<Option<T>, ClientError> {
+    let end = Instant::now().checked_add(timeout);
+    loop {
+        let left = end.map_or(POLL_PAUSE, |end| {
+            end.saturating_duration_since(Instant::now())
+        });
+        match read().await {
+            Ok(Some(value)) => return Ok(Some(value)),
+            Ok(None) => {}
+            Err(error) if error.is_transient() && !left.is_zero() => {}
+            Err(error) => return Err(error),
+        }
+        if left.is_zero() {
+            return Ok(None);
+        }
+        tokio::time::sleep(POLL_PAUSE.min(left)).await;
+    }
+}

@@ -1,0 +1,55 @@
+//! Whether an enqueued message became a job.
+
+use longshore_protocol::id::{JobId, Place};
+
+use crate::{
+    client::{Client, Receipt},
+    error::ClientError,
+};
+
+/// The reason of a dead letter whose id belonged to another job.
+const CONFLICT: &str = "id_conflict";
+
+/// What became of a message whose job has an id of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Submission {
+    /// The message is the job.
+    Accepted,
+    /// No worker has read it yet; an outcome under its id belongs to an earlier message.
+    Unread,
+    /// The same job was enqueued before, in this entry if that is still known. This message was
+    /// dropped; the outcome of the first is its outcome.
+    Duplicate(Option<Place>),
+    /// The id belongs to another job: this message never runs. Says so for people.
+    Conflict(String),
+}
+
+impl Client {
+    /// What became of an enqueued message. Only for a job with an id of its own can this differ from
+    /// [`Submission::Accepted`].
+    pub async fn submission(&self, receipt: &Receipt) -> Result<Submission, ClientError> {
+        let Receipt { id, entry_id } = receipt;
+        if *id == JobId::of_place(entry_id) {
+            return Ok(Submission::Accepted);
+        }
+        let first = self.broker().place_of(id).await?;
+        if first.as_ref() == Some(entry_id) {
+            return Ok(Submission::Accepted);
+        }
+        if self.broker().standing(entry_id).await?.is_some() {
+            return Ok(Submission::Unread);
+        }
+        if let Some((_, dead_letter, _)) = self.broker().dead_letter(entry_id.as_str()).await?
+            && dead_letter.record.reason == CONFLICT
+        {
+            return Ok(Submission::Conflict(dead_letter.record.error));
+        }
+        // A worker may have admitted it between the two reads.
+        let first = self.broker().place_of(id).await?;
+        if first.as_ref() == Some(entry_id) {
+            Ok(Submission::Accepted)
+        } else {
+            Ok(Submission::Duplicate(first))
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Redis and Postgres on this computer: found or fetched, run as private child
+//! processes on loopback, and stopped with the program that started them.
+//!
+//! `longshore dev` and the integration tests use it. It is not meant for production,
+//! where both are services of their own.
+#![allow(
+    missing_docs,
+    reason = "used by `longshore dev` and the tests of this repository only"
+)]
+
+mod account;
+mod child;
+mod error;
+mod fetch;
+mod files;
+mod instance;
+mod port;
+mod postgres;
+mod process;
+mod redis;
+mod tools;
+
+pub use child::{ChildProcess, Signal};
+pub use error::LocalError;
+pub use files::rotate_log;
+pub use port::free_port;
+pub use postgres::{LocalPostgres, PostgresOptions};
+pub use redis::{LocalRedis, RedisOptions};
+pub use tools::{ToolOptions, Toolbox};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,11 @@
+-- Requests the cancellation of a job: a parked one is released and ends without a call, a running one is dropped by its
+-- worker.
+--
+-- KEYS[1]  `{ns}:cancelled`
+-- ARGV     1 namespace, 2 job id, 3 the id that it is parked under (its own, except for a job that is parked by tenant
+--          and whose own id was not checked yet)
+-- Returns  'asked', or 'ended': it has an outcome already
+-- Writes   `{ns}:cancelled`, the control channel; of a parked job: lane, parked job, stream, checkpoint
+-- Repeat   safe: the request only gets a later time
+-- Bound    constant
+return request_cancel(ARGV[2], ARGV[3]) and 'asked' or 'ended'

@@ -1,0 +1,47 @@
+-- Starts a chain whose steps are prepared, and ends its message.
+--
+-- KEYS[1]  the queue's stream
+-- ARGV     1 namespace, 2 queue, 3 entry, 4 worker, 5 chain id, 6 hash of the document, 7 key of the prepared
+--          steps, 8 document, 9 name, 10 the most jobs in flight ('' = any), 11 fail_fast ('1' or ''), 12 seconds
+--          that the chain is kept after its end, 13 seconds that its outcome is kept, 14 reply ('1' or ''), 15
+--          number of steps, 16 the steps with needs as `NAME=NEEDS …`, 17 those without as `NAME …`, 18 event of
+--          the drop
+-- Returns  'ok'; 'more': ready steps are left to dispatch; 'gone': the entry is not the worker's; 'duplicate': the
+--          same chain came before, this message is dropped; 'conflict': the id is another chain's; 'again': the
+--          prepared steps have expired
+-- Writes   `{ns}:chain:ID…`, `{ns}:chains`, stream, checkpoints, crashes, events; of a duplicate also the reply
+-- Repeat   safe: the entry is no longer the worker's ('gone')
+-- Bound    one command a step, chain_dispatch.lua's, 10 old chains
+local queue, entry, worker, id, hash, prepared = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local retention, results, reply, drop_event = ARGV[12], ARGV[13], ARGV[14], ARGV[18]
+if owner_of(KEYS[1], entry) ~= worker then return 'gone' end
+local key, entry_id = chain_key(id), entry_id_of(queue, entry)
+local known = redis.call('HGET', key, 'hash')
+if known then
+  redis.call('DEL', prepared)
+  if known ~= hash then return 'conflict' end
+  emit(drop_event)
+  remove_entries(KEYS[1], {entry})
+  forget_entry(entry_id)
+  if reply == '1' then reply_to_duplicate(id, results) end
+  return 'duplicate'
+end
+if redis.call('EXISTS', prepared) == 0 then return 'again' end
+local begun = string.format('%.0f', now_ms())
+redis.call('HSET', key, 'state', 'running', 'kind', 'chain', 'hash', hash, 'name', ARGV[9], 'parallel', ARGV[10],
+  'fail_fast', ARGV[11], 'retention', retention, 'results', results, 'reply', reply, 'queue', base_queue(queue),
+  'begun', begun, 'steps', ARGV[15])
+redis.call('RENAME', prepared, key .. ':steps')
+redis.call('PERSIST', key .. ':steps')
+redis.call('SET', key .. ':doc', ARGV[8])
+for name, needs in string.gmatch(ARGV[16], '([^ =]+)=(%d+)') do redis.call('HSET', key, 'l:' .. name, needs) end
+for name in string.gmatch(ARGV[17], '[^ ]+') do redis.call('RPUSH', key .. ':ready', name) end
+-- Removes some of the oldest chains that have expired.
+for _, old in ipairs(redis.call('ZRANGE', NS .. ':chains', 0, 9)) do
+  if redis.call('EXISTS', chain_key(old)) == 0 then redis.call('ZREM', NS .. ':chains', old) end
+end
+redis.call('ZADD', NS .. ':chains', begun, id)
+emit_chain(id, 'running')
+remove_entries(KEYS[1], {entry})
+forget_entry(entry_id)
+return dispatch(id) and 'more' or 'ok'

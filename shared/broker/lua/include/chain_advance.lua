@@ -1,0 +1,107 @@
+-- Progress of a chain: what follows when an instance ends, up to the end of the chain.
+--
+-- Needs     cancel_requests, chain_dispatch, chains, lanes, replies
+-- Provides  stop_chain, end_step, advance, finish, proceed
+
+-- Starts nothing more and requests the cancellation of what runs. The chain ends as `final`.
+local function stop_chain(id, final)
+  local key = chain_key(id)
+  redis.call('HSET', key, 'state', 'stopping', 'final', final)
+  local running = redis.call('HGETALL', key .. ':running')
+  for i = 2, #running, 2 do request_cancel(running[i]) end
+end
+
+-- Ends a step whose items have all ended: its dependents wait for one step less. The second call for a step only
+-- replaces its outcome.
+local function end_step(id, name, outcome)
+  local key = chain_key(id)
+  local before = redis.call('HGET', key, 's:' .. name)
+  redis.call('HSET', key, 's:' .. name, outcome)
+  if before then return end
+  local record = step_record(key, name)
+  if not record then return end
+  local succeeded = outcome == 'completed' or outcome == 'skipped'
+  if not succeeded and record[3] ~= 'continue' then
+    redis.call('HINCRBY', key, 'broken', 1)
+    local m = redis.call('HMGET', key, 'fail_fast', 'state')
+    if m[1] == '1' and m[2] == 'running' then stop_chain(id, 'failed') end
+    return
+  end
+  for dependent, strict in string.gmatch(record[5], '([^ !]+)(!?)') do
+    if strict == '' or outcome == 'completed' then
+      if redis.call('HINCRBY', key, 'l:' .. dependent, -1) == 0 then
+        redis.call('RPUSH', key .. ':ready', dependent)
+      end
+    end
+  end
+end
+
+-- Ends an instance: `completed`, `failed`, `skipped` or `cancelled`. The second call for it changes nothing.
+local function advance(id, instance, outcome, nanos)
+  local key = chain_key(id)
+  local job = redis.call('HGET', key .. ':running', instance)
+  if not job then return end
+  redis.call('HDEL', key .. ':running', instance)
+  redis.call('HINCRBY', key, 'nanos', nanos)
+  redis.call('HINCRBY', key, outcome, 1)
+  if outcome == 'failed' or outcome == 'cancelled' then
+    redis.call('HSET', key .. ':failed', instance, outcome .. ' ' .. job)
+  end
+  local name = step_name(instance)
+  if name == instance then
+    -- A step that spawned jobs ends with the last of them.
+    if tonumber(redis.call('HGET', key, 't:' .. name) or '0') > 0 then return end
+    return end_step(id, name, outcome)
+  end
+  if outcome == 'completed' then redis.call('HDEL', key .. ':items', instance) end
+  local completed = redis.call('HINCRBY', key, 'o:' .. name, outcome == 'completed' and 1 or 0)
+  local ended = redis.call('HINCRBY', key, 'd:' .. name, 1)
+  local total = redis.call('HGET', key, 't:' .. name)
+  -- An open batch has no total yet.
+  if not total or ended < tonumber(total) then return end
+  local record = step_record(key, name)
+  local required = record and record[4] ~= '' and tonumber(record[4]) or tonumber(total)
+  end_step(id, name, completed >= required and 'completed' or 'failed')
+end
+
+-- The outcome of a chain, for producers.
+local function chain_outcome(id, state, m)
+  local cost = tonumber(m.nanos or '0')
+  return string.format('{"id":%s,"state":"%s","success":%s,"steps":%s,"completed":%s,"failed":%s,"skipped":%s,'
+    .. '"cancelled":%s,"cost_usd":"%d.%09d"}', cjson.encode(id), state, tostring(state == 'completed'), m.steps,
+    m.completed or '0', m.failed or '0', m.skipped or '0', m.cancelled or '0',
+    math.floor(cost / 1000000000), cost % 1000000000)
+end
+
+-- Ends the chain if nothing of it is running or ready: outcome, event, reply, the job that follows it, expiry.
+local function finish(id)
+  local key = chain_key(id)
+  local state = redis.call('HGET', key, 'state')
+  if state ~= 'running' and state ~= 'stopping' then return end
+  if redis.call('EXISTS', key .. ':running') == 1 then return end
+  if state == 'running' and redis.call('EXISTS', key .. ':ready', key .. ':lines') > 0 then return end
+  local names = {'kind', 'final', 'broken', 'steps', 'completed', 'failed', 'skipped', 'cancelled', 'nanos',
+    'retention', 'reply', 'queue', 'results'}
+  local m = {}
+  for i, value in ipairs(redis.call('HMGET', key, unpack(names))) do m[names[i]] = value or nil end
+  local broken = tonumber(m.broken or '0')
+  if m.kind == 'batch' then broken = tonumber(m.failed or '0') + tonumber(m.cancelled or '0') end
+  local final = state == 'stopping' and m.final or (broken > 0 and 'failed' or 'completed')
+  local now = string.format('%.0f', now_ms())
+  redis.call('HSET', key, 'state', final, 'ended', now)
+  emit_chain(id, final, now)
+  local outcome = chain_outcome(id, final, m)
+  redis.call('SET', NS .. ':result:' .. id, outcome, 'EX', m.results)
+  if m.reply == '1' then push_reply(id, outcome, m.results) end
+  local follower = step_record(key, '!')
+  if follower then enqueue(m.queue, follower[1], {'job', follower[2]}) end
+  for _, part in ipairs(CHAIN_PARTS) do redis.call('EXPIRE', key .. part, m.retention) end
+end
+
+-- Dispatches what is ready, and ends the chain when there is nothing left; returns whether there may be more to
+-- dispatch.
+local function proceed(id)
+  local more = dispatch(id)
+  finish(id)
+  return more
+end

@@ -1,0 +1,33 @@
+-- Reopening of a chain: instances that ended without success run once more.
+--
+-- Needs     chains
+-- Provides  reopen_instance, reopen_chain
+
+-- Takes an instance out of the failed ones and corrects the counts; false when it did not fail, or the chain is
+-- unknown.
+local function reopen_instance(id, instance)
+  local key = chain_key(id)
+  local ended = redis.call('HGET', key .. ':failed', instance)
+  if not ended then return false end
+  redis.call('HDEL', key .. ':failed', instance)
+  redis.call('HINCRBY', key, string.match(ended, '^%a+'), -1)
+  local name = step_name(instance)
+  if name ~= instance then redis.call('HINCRBY', key, 'd:' .. name, -1) end
+  local record, state = step_record(key, name), redis.call('HGET', key, 's:' .. name)
+  -- Dependents that continue after a failure have started already.
+  if record and record[3] ~= 'continue' and (state == 'failed' or state == 'cancelled') then
+    redis.call('HDEL', key, 's:' .. name)
+    redis.call('HINCRBY', key, 'broken', -1)
+  end
+  return true
+end
+
+-- Sets a chain that had ended to running: it no longer expires and has no outcome.
+local function reopen_chain(id)
+  local key = chain_key(id)
+  redis.call('HSET', key, 'state', 'running')
+  redis.call('HDEL', key, 'final', 'ended')
+  for _, part in ipairs(CHAIN_PARTS) do redis.call('PERSIST', key .. part) end
+  redis.call('DEL', NS .. ':result:' .. id)
+  emit_chain(id, 'running')
+end

@@ -1,0 +1,47 @@
+-- Chains and batches: what is stored of one.
+--
+-- An instance is what runs of a step: `STEP`, or `STEP/INDEX` for an item of a step that fanned out. A batch is a
+-- chain with one step, `task`, that has one item for each task.
+-- `{ns}:chain:ID` is a hash of the state, the settings and the counts; of each step it has `s:STEP` (how it ended),
+-- `l:STEP` (needs that have not ended), `t:STEP` (items), `d:STEP` (items that ended) and `o:STEP` (items that
+-- completed). Beside it, after another colon:
+--   doc       the document               steps    by step: see step_record
+--   items     by instance: see put_item  ready    list of instances that may run when there is room
+--   lines     list of a batch's tasks that are not queued yet, see dispatch
+--   running   by instance: the job's id  ids      of a batch, by index: the id that the producer chose
+--   contexts  by instance: its outcome   failed   by instance: how it ended (`failed ID`, `cancelled ID`)
+--
+-- Needs     events
+-- Provides  CHAIN_PARTS, chain_key, step_name, step_record, put_item, emit_chain
+
+-- All keys of a chain, as suffixes of chain_key.
+local CHAIN_PARTS = {
+  '', ':doc', ':steps', ':items', ':ready', ':lines', ':running', ':contexts', ':failed', ':ids',
+}
+
+local function chain_key(id) return NS .. ':chain:' .. id end
+
+-- The step of an instance.
+local function step_name(instance) return string.match(instance, '^[^/]+') end
+
+-- {checkpoint, message, on_failure, min_success ('' = all items), dependents} of a step, or false. `dependents` is
+-- a text `NAME NAME! …`; `!` marks those that require the step to be completed.
+-- The step `!` stands for the job that follows the chain.
+local function step_record(key, name)
+  local packed = redis.call('HGET', key .. ':steps', name)
+  return packed and cmsgpack.unpack(packed)
+end
+
+-- Stores an item: its checkpoint, its message (nil = that of its step), its job's id (nil = `CHAIN/INSTANCE`).
+local function put_item(key, instance, checkpoint, message, job)
+  redis.call('HSET', key .. ':items', instance, cmsgpack.pack({checkpoint, message or false, job or false}))
+end
+
+-- Writes the event of a chain that changed its state. `ended` (ms) only if it has.
+local function emit_chain(id, state, ended)
+  local m = redis.call('HMGET', chain_key(id), 'name', 'kind', 'steps', 'begun')
+  local name = m[1] ~= '' and string.format('"name":%s,', cjson.encode(m[1])) or ''
+  local tail = ended and string.format(',"ended_ms":%s', ended) or ''
+  emit(string.format('{"chain":{"chain_id":%s,%s"kind":"%s","state":"%s","steps":%s,"begun_ms":%s%s}}',
+    cjson.encode(id), name, m[2], state, m[3], m[4], tail))
+end

@@ -1,0 +1,60 @@
+-- Lanes: parked jobs, and how they return to their queues.
+--
+-- `{ns}:parked` maps a job's id to msgpack of [queue, lane, checkpoint, field, value, …]. `{ns}:lane:LANE` holds
+-- the ids in their order: a sorted set for `time`, `version` and `paused:…`, a list for `key:KEY`, `quota:METER`
+-- and `tenant:QUEUE:TENANT`. `park` and `release` change only the hash: the caller adds the id to the lane, or
+-- has removed it.
+-- A lane may still name a job that was cancelled, or parked elsewhere since; `release` skips it.
+-- An entry that comes from here has the field `_checkpoint`. It only says that `{ns}:checkpoints` has a checkpoint
+-- of this entry id: a producer could write the field, but not the checkpoint.
+--
+-- Needs     entries
+-- Provides  park, append_entry, enqueue, release
+
+-- The entry's fields without our own mark, or nil.
+local function entry_fields(stream, entry)
+  local found = redis.call('XRANGE', stream, entry, entry)
+  if not found[1] then return nil end
+  local all, own = found[1][2], {}
+  for i = 1, #all, 2 do
+    if all[i] ~= '_checkpoint' then
+      own[#own + 1] = all[i]
+      own[#own + 1] = all[i + 1]
+    end
+  end
+  return own
+end
+
+-- Stores an entry's job under `id` for a lane; false when the entry is gone. The entry itself stays.
+local function park(stream, queue, entry, id, lane, checkpoint)
+  local fields = entry_fields(stream, entry)
+  if not fields then return false end
+  redis.call('HSET', NS .. ':parked', id, cmsgpack.pack({base_queue(queue), lane, checkpoint, unpack(fields)}))
+  -- While the job is parked its id does not expire.
+  redis.call('PERSIST', NS .. ':id:' .. id)
+  return true
+end
+
+-- Appends an entry that has a checkpoint; returns its entry id. The caller stores the checkpoint.
+local function append_entry(queue, fields)
+  return entry_id_of(queue, redis.call('XADD', NS .. ':queue:' .. queue, '*', '_checkpoint', '1', unpack(fields)))
+end
+
+-- Appends an entry and stores its checkpoint; returns its entry id.
+local function enqueue(queue, checkpoint, fields)
+  local entry_id = append_entry(queue, fields)
+  redis.call('HSET', NS .. ':checkpoints', entry_id, checkpoint)
+  return entry_id
+end
+
+-- Moves a parked job to the stream of its queue that is read first; returns its new entry id, or nil when it is
+-- not parked in `lane` (nil = any lane).
+local function release(id, lane)
+  local packed = redis.call('HGET', NS .. ':parked', id)
+  if not packed then return nil end
+  local record = cmsgpack.unpack(packed)
+  local queue, parked_in, checkpoint = record[1], record[2], record[3]
+  if lane and parked_in ~= lane then return nil end
+  redis.call('HDEL', NS .. ':parked', id)
+  return enqueue('~' .. queue, checkpoint, {unpack(record, 4)})
+end

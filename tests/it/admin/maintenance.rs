@@ -1,0 +1,253 @@
+//! Maintenance by the leader: the orphan sweep and retention.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use longshore_broker::{Broker, Swept};
+use longshore_ledger::Prunable;
+use longshore_protocol::id::{AttemptId, WorkerId};
+use longshore_tests::stack::{Options, Stack, eventually, expect_success};
+
+use crate::scripts::room::{BEGUN, Room, limit};
+
+async fn sweep(broker: &Broker) -> Swept {
+    let (mut sweeping, mut swept) = broker.begin_sweep().await.unwrap();
+    while !sweeping.is_over() {
+        swept = swept.and(broker.sweep(&mut sweeping).await.unwrap());
+    }
+    swept
+}
+
+#[tokio::test]
+async fn held_resources_are_not_swept() {
+    let room = Room::new().await;
+    let key = limit("k", 1);
+    let (held, job) = room.job("a").await;
+    assert_eq!(
+        room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
+        BEGUN
+    );
+    let (second, waits) = room.job("a").await;
+    room.begin(&second, &waits, AttemptId::new(), Some(&key))
+        .await;
+    room.job("a").await;
+    let before = room.snapshot().await;
+    assert_eq!(sweep(&room.broker).await, Swept::default());
+    assert_eq!(room.snapshot().await, before);
+}
+
+#[tokio::test]
+async fn orphans_are_released() {
+    let room = Room::new().await;
+    let key = limit("k", 1);
+    let (held, job, attempt) = room.running("a").await;
+    let (second, keyed) = room.job("a").await;
+    let begun = room
+        .begin(&second, &keyed, AttemptId::new(), Some(&key))
+        .await;
+    assert_eq!(begun, BEGUN);
+    let (third, waits) = room.job("a").await;
+    room.begin(&third, &waits, AttemptId::new(), Some(&key))
+        .await;
+    // Entries are deleted by hand, and state is written that no script writes.
+    let () = room
+        .ask(&["XDEL", &room.stream(), &held.entry, &second.entry])
+        .await;
+    for (hash, place) in [
+        ("slots:slots:openai", "1-1"),
+        ("key:gone", "1-4"),
+        ("checkpoints", "1-2"),
+        ("crashes", "1-3"),
+    ] {
+        let () = room.ask(&["HSET", &room.key(hash), place, "7"]).await;
+    }
+    let () = room
+        .ask(&["RPUSH", &room.key("lane:quota:rpm:x"), "nobody"])
+        .await;
+
+    let swept = sweep(&room.broker).await;
+    let mut journal = swept.journal.clone();
+    journal.sort();
+    assert_eq!(journal, [held.place.to_string(), second.place.to_string()]);
+    assert_eq!(swept.slots, ["slots:openai 1-1"]);
+    assert_eq!(swept.holders, ["gone 1-4"]);
+    assert_eq!(swept.memory.len(), 2);
+    assert_eq!(swept.lane_ids, 1);
+    let lost = (format!("lost {attempt}"), false);
+    assert!(
+        room.events().await.contains(&lost),
+        "the call may have been made"
+    );
+    let woken = room.read_one("b").await;
+    assert!(
+        woken.resume.is_some(),
+        "the slot went to {waits}, not to {job}"
+    );
+    assert_eq!(
+        sweep(&room.broker).await,
+        Swept::default(),
+        "nothing is left"
+    );
+}
+
+#[tokio::test]
+async fn a_dead_recorder_is_removed_once_others_have_its_facts() {
+    let room = Room::new().await;
+    let worker = |name: &str| WorkerId::from_record(name);
+    for name in ["ghost", "idle"] {
+        room.broker.event_stream(&worker(name)).await.unwrap();
+        let events = room.key("events");
+        let () = room
+            .ask(&["XGROUP", "CREATECONSUMER", &events, "ledger", name])
+            .await;
+    }
+    let () = room
+        .ask(&["XADD", &room.key("events"), "*", "e", "{}"])
+        .await;
+    let mut ghost = room.broker.event_stream(&worker("ghost")).await.unwrap();
+    assert_eq!(
+        ghost
+            .read(10, Duration::from_millis(1))
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    room.alive("heir").await;
+    assert_eq!(
+        sweep(&room.broker).await.recorders,
+        1,
+        "only the one without facts"
+    );
+
+    let mut heir = room.broker.event_stream(&worker("heir")).await.unwrap();
+    let claimed = heir.claim(10, Duration::ZERO).await.unwrap();
+    assert_eq!(claimed.len(), 1, "no fact is lost");
+    assert_eq!(sweep(&room.broker).await.recorders, 1);
+    let ids: Vec<String> = claimed.into_iter().map(|fact| fact.id).collect();
+    heir.recorded(&ids, &[]).await.unwrap();
+    assert_eq!(sweep(&room.broker).await.recorders, 0, "the heir lives");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_releases_an_orphaned_slot() {
+    let stack = Stack::start(Options::with_latency(Duration::from_millis(50)))
+        .await
+        .unwrap();
+    let slots = format!("{}slots:openai", stack.broker.keys().slots_prefix());
+    let mut connection = stack.connection().await.unwrap();
+    redis::cmd("HSET")
+        .arg(&slots)
+        .arg("1-1")
+        .arg("ghost")
+        .query_async::<()>(&mut connection)
+        .await
+        .unwrap();
+    let _scheduler = stack.scheduler().unwrap();
+    eventually("the place is given back", || async {
+        let there: bool = redis::AsyncCommands::exists(&mut connection.clone(), &slots).await?;
+        ensure!(!there, "it is held still");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expired_jobs_leave_the_ledger_and_their_costs_stay() {
+    let mut stack = Stack::start(Options::default()).await.unwrap();
+    let worker = stack.worker().unwrap();
+    let ids = stack
+        .enqueue(&vec![r#"{"prompt":"x"}"#.to_owned(); 30])
+        .await
+        .unwrap();
+    let waits = stack
+        .xadd(&[("prompt", "x"), ("delay", "3600")])
+        .await
+        .unwrap();
+    stack.outcomes(&ids).await.unwrap();
+    stack.recorded().await.unwrap();
+    let books = stack.books().await.unwrap();
+    books.balance();
+    let last = stack
+        .ledger
+        .job(ids.last().unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+    let ended = last.row.job.finished_at.unwrap();
+    eventually("all of them are old", || async {
+        ensure!((chrono::Utc::now() - ended).num_seconds() >= 2);
+        Ok(())
+    })
+    .await
+    .unwrap();
+    worker.shut_down().await.unwrap();
+    stack.set_env("LONGSHORE_RETENTION_JOBS", "1s");
+    let _scheduler = stack.scheduler().unwrap();
+    eventually("they have left", || async {
+        for id in &ids {
+            ensure!(stack.ledger.job(id).await?.is_none(), "{id} is there");
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert!(
+        stack.ledger.job(&waits).await.unwrap().is_some(),
+        "it has not ended"
+    );
+    let after = stack.books().await.unwrap();
+    after.balance();
+    assert_eq!(
+        after.ledger.len(),
+        30,
+        "attempts are kept for ever unless somebody says otherwise"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expired_rows_leave_in_batches_and_jobs_still_in_redis_stay() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let _worker = stack.worker().unwrap();
+    let ids = stack
+        .enqueue(&vec![r#"{"prompt":"x"}"#.to_owned(); 25])
+        .await
+        .unwrap();
+    let gone = stack.xadd(&[("type", "research")]).await.unwrap();
+    stack.outcomes(&ids).await.unwrap();
+    stack.outcome(&gone).await.unwrap();
+    stack.recorded().await.unwrap();
+    let purge = ["dlq", "purge", "--all", "--yes"];
+    expect_success(stack.longshore(&purge).await.unwrap());
+    let stays = stack.xadd(&[("type", "research")]).await.unwrap();
+    stack.outcome(&stays).await.unwrap();
+    stack.recorded().await.unwrap();
+
+    let later = chrono::Utc::now() + Duration::from_hours(1);
+    let ledger = &stack.ledger;
+    let steps = [
+        ledger.prune(Prunable::Attempts, later, 20).await.unwrap(),
+        ledger.prune(Prunable::Attempts, later, 20).await.unwrap(),
+        ledger
+            .prune(Prunable::DeadLetters, later, 20)
+            .await
+            .unwrap(),
+    ];
+    assert_eq!(steps, [20, 5, 1]);
+    let letters = |id| async move { ledger.job(id).await.unwrap().unwrap().dead_letters.len() };
+    assert_eq!((letters(&gone).await, letters(&stays).await), (0, 1));
+
+    let bad = stack.broker.keys().bad_events();
+    redis::cmd("XADD")
+        .arg(&bad)
+        .arg("*")
+        .arg("e")
+        .arg("x")
+        .query_async::<()>(&mut stack.connection().await.unwrap())
+        .await
+        .unwrap();
+    let forget = |before: i64| stack.broker.forget_bad_events(before, 10);
+    assert_eq!(forget(1).await.unwrap(), 0);
+    assert_eq!(forget(later.timestamp_millis()).await.unwrap(), 1);
+}

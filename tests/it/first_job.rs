@@ -1,0 +1,33 @@
+//! The shortest path: one Redis command in, an answer and a recorded cost out.
+
+use longshore_protocol::state::JobState;
+use longshore_tests::stack::{Options, Stack};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_xadd_gives_an_answer_and_a_recorded_cost() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let _worker = stack.worker().unwrap();
+    let id = stack
+        .xadd(&[("job", r#"{"prompt":"hello"}"#)])
+        .await
+        .unwrap();
+
+    let outcome = stack.outcome(&id).await.unwrap();
+    assert_eq!(outcome.state, JobState::Completed, "{outcome:?}");
+    assert!(
+        outcome
+            .output
+            .as_ref()
+            .is_some_and(|output| output.contains("hello")),
+        "{outcome:?}"
+    );
+
+    stack.books().await.unwrap().balance();
+    let history = stack.ledger.job(&id).await.unwrap().expect("a row in jobs");
+    assert_eq!(history.row.job.state, JobState::Completed);
+    let [attempt] = history.history.as_slice() else {
+        panic!("one attempt, not {:?}", history.history)
+    };
+    assert!(attempt.usage.input > 0 && attempt.usage.output > 0);
+    assert_eq!(Some(outcome.cost_usd), attempt.cost_usd);
+}

@@ -1,0 +1,242 @@
+//! Actions of a worker on a job that it believes it has, and their expected results.
+
+use longshore_broker::{Beginning, Begun, Ending, Fence, Parked, Parking, Spent, Takes};
+use longshore_protocol::id::AttemptId;
+
+use super::{
+    expected::{Journal, Spot},
+    world::{Belief, World, bytes, concurrency},
+};
+use crate::scripts::room::{BEGUN, letter};
+
+impl World {
+    /// Whether the worker continues with the job afterwards.
+    pub(super) async fn begin(
+        &mut self,
+        belief: &mut Belief,
+        attempt: AttemptId,
+        resume: &str,
+    ) -> bool {
+        let job = &self.expected.jobs[belief.job];
+        let (id, key) = (job.id.clone(), concurrency(job));
+        let event = format!("lost {attempt}");
+        let beginning = Beginning {
+            job: &id,
+            attempt,
+            event_if_lost: &event,
+            concurrency: key.as_ref(),
+            resume,
+            takes: &Takes::default(),
+            waited: false,
+        };
+        let begun = self.room.broker.begin(&belief.held, &beginning);
+        let begun = begun.await.unwrap();
+        let expected =
+            if !self
+                .expected
+                .is_mine(belief.job, belief.held.place.as_str(), belief.worker, None)
+            {
+                Begun::Lost
+            } else if self.expected.jobs[belief.job].cancelled {
+                Begun::Cancelled
+            } else if self.expected.take_slot(belief.job) {
+                self.expected.jobs[belief.job].journal = Journal::Begun(attempt, belief.worker);
+                belief.attempt = Some(attempt);
+                BEGUN
+            } else {
+                self.expected
+                    .leave(belief.job, Spot::Key, Some(resume.to_owned()));
+                if let Some(key) = self.expected.jobs[belief.job].key {
+                    self.expected.lanes[key].push_back(belief.job);
+                }
+                Begun::Parked
+            };
+        assert_eq!(begun, expected);
+        matches!(begun, BEGUN | Begun::Cancelled)
+    }
+
+    pub(super) async fn fail(&mut self, belief: &mut Belief, text: &str) -> bool {
+        let Some(attempt) = belief.attempt else {
+            return true;
+        };
+        let job = &self.expected.jobs[belief.job];
+        let key = concurrency(job);
+        let again = job.stands()
+            && job.place == belief.held.place.as_str()
+            && job.journal == Journal::Failed(attempt, belief.worker);
+        let fence = self
+            .room
+            .broker
+            .fail(
+                &belief.held,
+                attempt,
+                text,
+                key.as_ref(),
+                text,
+                Spent::NothingTaken,
+            )
+            .await
+            .unwrap();
+        let expected = if self.expected.is_mine(
+            belief.job,
+            belief.held.place.as_str(),
+            belief.worker,
+            Some(attempt),
+        ) {
+            let job = &mut self.expected.jobs[belief.job];
+            job.journal = Journal::Failed(attempt, belief.worker);
+            job.resume = Some(text.to_owned());
+            self.expected.events.push((text.to_owned(), false));
+            belief.remembered = true;
+            Fence::Held
+        } else if again {
+            Fence::Held
+        } else {
+            self.expected.lose(Some(attempt), text);
+            Fence::Lost
+        };
+        assert_eq!(fence, expected);
+        fence == Fence::Held
+    }
+
+    pub(super) async fn settle(&mut self, belief: &Belief, text: &str, dies: bool) -> bool {
+        let job = &self.expected.jobs[belief.job];
+        let (id, key) = (job.id.clone(), concurrency(job));
+        let letter = serde_json::to_string(&letter(
+            &self.room.queue,
+            &id,
+            &belief.held.place,
+            &bytes(job),
+        ))
+        .unwrap();
+        let ending = Ending {
+            attempt: belief.attempt,
+            event: text,
+            result: text,
+            reply: false,
+            concurrency: key.as_ref(),
+            remembered: belief.remembered,
+            letter: dies.then_some((&id, letter.as_str())),
+            spent: Spent::NothingTaken,
+            step: None,
+            children: "",
+        };
+        let fence = self
+            .room
+            .broker
+            .settle(&belief.held, &id, &ending)
+            .await
+            .unwrap();
+        let expected = if self.expected.is_mine(
+            belief.job,
+            belief.held.place.as_str(),
+            belief.worker,
+            belief.attempt,
+        ) {
+            self.expected.leave(
+                belief.job,
+                if dies { Spot::Dead } else { Spot::Ended },
+                None,
+            );
+            self.expected.events.push((text.to_owned(), false));
+            let job = &mut self.expected.jobs[belief.job];
+            assert_eq!(job.result, None, "it ends once");
+            job.result = Some(text.to_owned());
+            job.cancelled = false;
+            Fence::Held
+        } else {
+            self.expected.lose(belief.attempt, text);
+            Fence::Lost
+        };
+        assert_eq!(fence, expected);
+        false
+    }
+
+    pub(super) async fn park(
+        &mut self,
+        belief: &Belief,
+        for_version: bool,
+        due: chrono::DateTime<chrono::Utc>,
+        text: &str,
+    ) -> bool {
+        let job = &self.expected.jobs[belief.job];
+        let (id, key) = (job.id.clone(), concurrency(job));
+        let parking = Parking {
+            attempt: belief.attempt,
+            event: text,
+            for_version,
+            due,
+            concurrency: key.as_ref(),
+            resume: text,
+            spent: Spent::NothingTaken,
+        };
+        let parked = self
+            .room
+            .broker
+            .park(&belief.held, &id, &parking)
+            .await
+            .unwrap();
+        let mine = self.expected.is_mine(
+            belief.job,
+            belief.held.place.as_str(),
+            belief.worker,
+            belief.attempt,
+        );
+        let expected = if mine && self.expected.jobs[belief.job].cancelled {
+            Parked::Cancelled
+        } else if mine {
+            let due = due.timestamp_millis();
+            self.expected.leave(
+                belief.job,
+                Spot::Waits { for_version, due },
+                Some(text.to_owned()),
+            );
+            self.expected.events.push((text.to_owned(), false));
+            Parked::Yes
+        } else {
+            self.expected.lose(belief.attempt, text);
+            Parked::Lost
+        };
+        assert_eq!(parked, expected);
+        parked == Parked::Cancelled
+    }
+
+    pub(super) async fn hand_back(&mut self, belief: &Belief, text: &str) -> bool {
+        let event = if belief.attempt.is_some() { text } else { "" };
+        let resume = if belief.remembered { text } else { "" };
+        let fence = self
+            .room
+            .broker
+            .hand_back(
+                &belief.held,
+                belief.attempt,
+                event,
+                resume,
+                Spent::NothingTaken,
+            )
+            .await
+            .unwrap();
+        let expected = if self.expected.is_mine(
+            belief.job,
+            belief.held.place.as_str(),
+            belief.worker,
+            belief.attempt,
+        ) {
+            let job = &mut self.expected.jobs[belief.job];
+            job.spot = Spot::Returned;
+            job.journal = Journal::Nothing;
+            if belief.remembered {
+                job.resume = Some(text.to_owned());
+            }
+            if belief.attempt.is_some() {
+                self.expected.events.push((text.to_owned(), false));
+            }
+            Fence::Held
+        } else {
+            self.expected.lose(belief.attempt, text);
+            Fence::Lost
+        };
+        assert_eq!(fence, expected);
+        false
+    }
+}

@@ -1,0 +1,267 @@
+//! Scanning dead letters.
+
+use longshore_protocol::{
+    dead_letter::{DeadCursor, DeadFilter, DeadOrder, DeadQuery, Kept, Letter},
+    id::{Place, QueueName},
+};
+use redis::AsyncCommands as _;
+
+use super::room::{Room, binary, job_id, letter, prompt};
+
+/// Writes a dead letter of this time.
+async fn bury(room: &Room, died: i64, letter: &Letter) {
+    let (keys, id) = (room.broker.keys(), letter.record.id.as_str());
+    let mut connection = room.broker.pooled().await.unwrap();
+    let json = serde_json::to_string(letter).unwrap();
+    let () = connection.hset(keys.dead_jobs(), id, json).await.unwrap();
+    let () = connection.zadd(keys.dead(), id, died).await.unwrap();
+}
+
+fn plain(room: &Room, id: &str) -> Letter {
+    let id = job_id(id);
+    let place = Place::from_record("1-0");
+    letter(&room.queue, &id, &place, &prompt("x"))
+}
+
+fn query(order: DeadOrder) -> DeadQuery {
+    DeadQuery {
+        filter: DeadFilter::default(),
+        span: 0..=i64::MAX,
+        order,
+        after: None,
+    }
+}
+
+/// The ids of all matches, in pages of `most`.
+async fn ids(room: &Room, mut query: DeadQuery, most: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    loop {
+        let page = room.broker.dead_records(&query, most).await.unwrap();
+        assert!(page.found.len() <= most);
+        ids.extend(
+            page.found
+                .into_iter()
+                .map(|(_, record)| record.id.to_string()),
+        );
+        query.after = page.next;
+        if query.after.is_none() {
+            return ids;
+        }
+    }
+}
+
+async fn fitting(room: &Room, filter: DeadFilter) -> Vec<String> {
+    let query = DeadQuery {
+        filter,
+        ..query(DeadOrder::OldestFirst)
+    };
+    ids(room, query, 100).await
+}
+
+#[tokio::test]
+async fn a_scan_returns_each_once_in_either_order_and_any_page_size() {
+    let room = Room::new().await;
+    // Many of one millisecond, sorted by their bytes.
+    let mut buried = Vec::new();
+    for (at, id) in ["b", "B", "a-1", "a_1", "a", "Z", "c", "d", "e"]
+        .iter()
+        .enumerate()
+    {
+        let died = i64::try_from(at / 6).unwrap();
+        bury(&room, died, &plain(&room, id)).await;
+        buried.push((died, (*id).to_owned()));
+    }
+    buried.sort();
+    let oldest: Vec<String> = buried.iter().map(|(_, id)| id.clone()).collect();
+    let newest: Vec<String> = oldest.iter().rev().cloned().collect();
+    for most in 1..=10 {
+        assert_eq!(
+            ids(&room, query(DeadOrder::OldestFirst), most).await,
+            oldest,
+            "{most}"
+        );
+        assert_eq!(
+            ids(&room, query(DeadOrder::NewestFirst), most).await,
+            newest,
+            "{most}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_stays_valid_when_its_dead_letter_is_removed() {
+    let room = Room::new().await;
+    for id in ["a", "c", "e"] {
+        bury(&room, 5, &plain(&room, id)).await;
+    }
+    for (after, older, newer) in [
+        ("b", vec!["c", "e"], vec!["a"]),
+        ("c", vec!["e"], vec!["a"]),
+    ] {
+        let after = Some(DeadCursor {
+            died_ms: 5,
+            id: job_id(after),
+        });
+        for (order, expected) in [
+            (DeadOrder::OldestFirst, older),
+            (DeadOrder::NewestFirst, newer),
+        ] {
+            let query = DeadQuery {
+                after: after.clone(),
+                ..query(order)
+            };
+            assert_eq!(ids(&room, query, 2).await, expected, "{order:?} {after:?}");
+        }
+    }
+    let behind = DeadQuery {
+        after: "6:a".parse().ok(),
+        ..query(DeadOrder::OldestFirst)
+    };
+    assert!(ids(&room, behind, 2).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_filter_matches_the_record_of_a_dead_letter_only() {
+    let room = Room::new().await;
+    let mut told = plain(&room, "told");
+    told.record.task_type = Some("re\"search\u{e9}\n".to_owned());
+    told.record.platform = Some("sim".to_owned());
+    told.record.tenant = Some("acme".to_owned());
+    told.record.chain_id = Some("chain".to_owned());
+    told.record.reason = "timeout".to_owned();
+    told.record.queue = QueueName::parse("bulk").unwrap();
+    told.resume.replays = 2;
+    bury(&room, 1, &told).await;
+    // Field values of others that look like members.
+    let mut sly = plain(&room, "sly");
+    let text = r#""tenant":"acme","platform":"sim","reason":"timeout","message":{}"#;
+    sly.record.error = text.to_owned();
+    sly.record.task_type = Some(text.to_owned());
+    sly.message = Kept::whole(&prompt(text));
+    bury(&room, 2, &sly).await;
+
+    let none = DeadFilter::default;
+    let text = |text: &str| Some(text.to_owned());
+    for filter in [
+        DeadFilter {
+            task_type: told.record.task_type.clone(),
+            ..none()
+        },
+        DeadFilter {
+            platform: text("sim"),
+            ..none()
+        },
+        DeadFilter {
+            tenant: text("acme"),
+            ..none()
+        },
+        DeadFilter {
+            chain_id: text("chain"),
+            ..none()
+        },
+        DeadFilter {
+            reasons: vec!["poison".to_owned(), "timeout".to_owned()],
+            ..none()
+        },
+        DeadFilter {
+            queue: QueueName::parse("bulk").ok(),
+            ..none()
+        },
+        DeadFilter {
+            tenant: text("acme"),
+            platform: text("sim"),
+            ..none()
+        },
+        DeadFilter {
+            tenant: text("acme"),
+            replays_below: Some(3),
+            ..none()
+        },
+    ] {
+        assert_eq!(fitting(&room, filter.clone()).await, ["told"], "{filter:?}");
+    }
+    for filter in [
+        DeadFilter {
+            not_platforms: vec!["sim".to_owned()],
+            ..none()
+        },
+        DeadFilter {
+            replays_below: Some(2),
+            ..none()
+        },
+        DeadFilter {
+            reasons: vec!["exhausted".to_owned()],
+            ..none()
+        },
+    ] {
+        assert_eq!(fitting(&room, filter.clone()).await, ["sly"], "{filter:?}");
+    }
+    for filter in [
+        DeadFilter {
+            tenant: text("acm"),
+            ..none()
+        },
+        DeadFilter {
+            tenant: text("acme"),
+            platform: text("other"),
+            ..none()
+        },
+        DeadFilter {
+            tenant: text("acme"),
+            replays_below: Some(2),
+            ..none()
+        },
+    ] {
+        assert!(
+            fitting(&room, filter.clone()).await.is_empty(),
+            "{filter:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_scan_of_large_dead_letters_ends_early_and_returns_each_whole() {
+    let room = Room::new().await;
+    let large = vec![(b"prompt".to_vec(), vec![b'x'; 1 << 20])];
+    for at in 0..12 {
+        let mut letter = plain(&room, &format!("large-{at:02}"));
+        letter.message = Kept::whole(&large);
+        bury(&room, at, &letter).await;
+    }
+    let all = query(DeadOrder::OldestFirst);
+    let page = room.broker.dead_letters(&all, 500).await.unwrap();
+    assert!((1..12).contains(&page.found.len()), "{}", page.found.len());
+    assert_eq!(page.found[0].1.message.fields().unwrap(), large);
+    assert_eq!(
+        ids(&room, query(DeadOrder::OldestFirst), 500).await.len(),
+        12
+    );
+}
+
+#[tokio::test]
+async fn a_scan_covers_only_the_requested_time_span() {
+    let room = Room::new().await;
+    for died in 0..10 {
+        let mut letter = plain(&room, &format!("at-{died}"));
+        letter.message = Kept::whole(&binary());
+        bury(&room, died, &letter).await;
+    }
+    for (order, expected) in [
+        (DeadOrder::OldestFirst, ["at-3", "at-4", "at-5"]),
+        (DeadOrder::NewestFirst, ["at-5", "at-4", "at-3"]),
+    ] {
+        let within = DeadQuery {
+            span: 3..=5,
+            ..query(order)
+        };
+        assert_eq!(ids(&room, within.clone(), 2).await, expected);
+        let page = room.broker.dead_records(&within, 100).await.unwrap();
+        assert_eq!((page.looked, page.next), (3, None));
+        let nothing = DeadQuery {
+            span: 11..=20,
+            ..query(order)
+        };
+        assert!(ids(&room, nothing, 2).await.is_empty());
+    }
+    assert_eq!(room.broker.dead_before(4).await.unwrap(), 4);
+}

@@ -1,0 +1,133 @@
+//! A provider that rate-limits an account: fewer calls at once, and more again after successes.
+
+use futures::StreamExt as _;
+use longshore_broker::{Begun, Spent};
+
+use super::{
+    meters::{places, spent},
+    room::Room,
+};
+
+async fn cap(room: &Room) -> Option<String> {
+    let key = room.key("quota:slots:m");
+    room.ask(&["HGET", &key, "cap"]).await
+}
+
+/// The provider rejects a call; there are eight slots.
+async fn cut(room: &Room) {
+    room.broker
+        .limited("m", 0, Some(("slots:m", 8)))
+        .await
+        .unwrap();
+}
+
+/// Makes the last cut a second old.
+async fn a_second_passes(room: &Room) {
+    let then = room.broker.server_time_ms().await.unwrap() - 1_000;
+    let key = room.key("quota:slots:m");
+    let () = room.ask(&["HSET", &key, "cut", &then.to_string()]).await;
+}
+
+#[tokio::test]
+async fn slots_are_halved_at_most_once_a_second_and_one_remains() {
+    let room = Room::new().await;
+    cut(&room).await;
+    assert_eq!(cap(&room).await.as_deref(), Some("4.0000"));
+    cut(&room).await;
+    assert_eq!(
+        cap(&room).await.as_deref(),
+        Some("4.0000"),
+        "the calls that were on the way say the same"
+    );
+    for expected in ["2.0000", "1.0000", "1.0000"] {
+        a_second_passes(&room).await;
+        cut(&room).await;
+        assert_eq!(cap(&room).await.as_deref(), Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn no_more_jobs_begin_than_there_are_slots() {
+    let room = Room::new().await;
+    let mut calls = Vec::new();
+    for _ in 0..6 {
+        calls.push(room.taking(&[places(8)]).await);
+    }
+    cut(&room).await;
+    for call in calls.into_iter().take(3) {
+        assert_eq!(room.try_to_take(&[places(8)]).await.1, Begun::Full);
+        room.end(&call, Spent::Unknown).await;
+    }
+    room.taking(&[places(8)]).await;
+    assert_eq!(room.try_to_take(&[places(8)]).await.1, Begun::Full);
+}
+
+#[tokio::test]
+async fn each_round_of_answers_regains_a_slot() {
+    let room = Room::new().await;
+    cut(&room).await;
+    let mut answers = 0;
+    while let Some(text) = cap(&room).await {
+        let before: f64 = text.parse().unwrap();
+        let call = room.taking(&[places(8)]).await;
+        room.end(&call, spent(1, 1)).await;
+        let after: f64 = cap(&room).await.map_or(8.0, |text| text.parse().unwrap());
+        assert!(
+            (after - (before + 1.0 / before).min(8.0)).abs() < 0.01,
+            "{before} {after}"
+        );
+        answers += 1;
+    }
+    // 4 and 5 and 6 and 7, or a few less, because slots are regained in between.
+    assert!((20..=24).contains(&answers), "{answers}");
+}
+
+#[tokio::test]
+async fn unanswered_calls_regain_no_slot() {
+    let room = Room::new().await;
+    cut(&room).await;
+    let refused = Spent::Known {
+        tokens: 0,
+        requests: 1,
+        nanos: 0,
+        answered: false,
+    };
+    for spent in [Spent::Unknown, refused] {
+        let call = room.taking(&[places(8)]).await;
+        room.end(&call, spent).await;
+        assert_eq!(cap(&room).await.as_deref(), Some("4.0000"));
+    }
+}
+
+#[tokio::test]
+async fn a_regained_slot_goes_to_a_parked_job() {
+    let room = Room::new().await;
+    let key = room.key("quota:slots:m");
+    let () = room.ask(&["HSET", &key, "cap", "1.9999"]).await;
+    let call = room.taking(&[places(8)]).await;
+    for _ in 0..3 {
+        room.waiter(vec![places(8)]).await;
+    }
+    room.end(&call, spent(1, 1)).await;
+    assert_eq!(room.let_go_to("b").await.len(), 2, "its own, and a new one");
+}
+
+#[tokio::test]
+async fn an_account_hold_is_published_to_all_workers() {
+    let room = Room::new().await;
+    let mut control = room.broker.control().await.unwrap();
+    let mut messages = control.on_message();
+    // A shorter hold is not published.
+    for until in [5_000, 4_000, 6_000] {
+        room.broker.limited("m", until, None).await.unwrap();
+    }
+    for until in [5_000, 6_000] {
+        let heard: String = messages.next().await.unwrap().get_payload().unwrap();
+        assert_eq!(heard, format!("limited m {until}"));
+    }
+    assert_eq!(
+        room.broker.limited_accounts().await.unwrap(),
+        [("m".to_owned(), 6_000)]
+    );
+    assert_eq!(cap(&room).await, None);
+}

@@ -1,0 +1,171 @@
+//! A reservation is returned when its attempt ends, however it ends.
+
+use chrono::{DateTime, Utc};
+use longshore_broker::{Ending, Fence, Parked, Parking, Spent};
+use longshore_protocol::id::AttemptId;
+
+use super::{
+    meters::{Call, budget, places, spent},
+    room::{BEGUN, Room, ending, future, parking, resume},
+};
+
+/// How an attempt ends.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Settle,
+    Fail,
+    Park,
+    HandBack,
+    Recover,
+}
+
+const ALL: [End; 5] = [
+    End::Settle,
+    End::Fail,
+    End::Park,
+    End::HandBack,
+    End::Recover,
+];
+
+/// Ends a call in this way.
+async fn end(room: &Room, call: &Call, end: End, spent: Spent) {
+    let Call { held, job, attempt } = call;
+    let text = resume(job, 1);
+    let due: DateTime<Utc> = future();
+    match end {
+        End::Settle => {
+            let ending = Ending {
+                spent,
+                ..ending(*attempt)
+            };
+            let fence = room.broker.settle(held, job, &ending).await.unwrap();
+            assert_eq!(fence, Fence::Held);
+        }
+        End::Fail => {
+            let fence = room
+                .broker
+                .fail(held, *attempt, "failed", None, &text, spent);
+            assert_eq!(fence.await.unwrap(), Fence::Held);
+        }
+        End::Park => {
+            let parking = Parking {
+                attempt: Some(*attempt),
+                spent,
+                ..parking(due, &text)
+            };
+            let parked = room.broker.park(held, job, &parking).await.unwrap();
+            assert_eq!(parked, Parked::Yes);
+        }
+        End::HandBack => {
+            let fence = room
+                .broker
+                .hand_back(held, Some(*attempt), "back", &text, spent);
+            assert_eq!(fence.await.unwrap(), Fence::Held);
+        }
+        End::Recover => {
+            let recovered = room.broker.recover(&room.queue).await.unwrap();
+            assert!(recovered.lost > 0, "{recovered:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn unused_amounts_are_returned_however_the_attempt_ends() {
+    for how in ALL {
+        for (spent, used) in [(spent(1, 3), 3), (Spent::Unknown, 8)] {
+            let room = Room::new().await;
+            let call = room.taking(&[budget(10, 8), places(1)]).await;
+            end(&room, &call, how, spent).await;
+            // The usage of a dead worker's attempt is unknown.
+            let used = if matches!(how, End::Recover) { 8 } else { used };
+            assert_eq!(room.sums("budget:b").await, (used, 0), "{how:?}");
+            assert!(room.holders().await.is_empty(), "{how:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_without_a_reservation_returns_nothing() {
+    for how in ALL {
+        let room = Room::new().await;
+        room.alive("other").await;
+        let other = room.call_of("other").await;
+        room.begin_taking(&other, &[budget(10, 8), places(1)], false)
+            .await;
+        let call = room.taking(&[]).await;
+        end(&room, &call, how, Spent::NothingTaken).await;
+        assert_eq!(room.sums("budget:b").await, (0, 8), "{how:?}");
+        assert_eq!(room.holders().await, [other.held.place], "{how:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_returns_its_reservation_and_the_next_attempt_reserves_again() {
+    let room = Room::new().await;
+    let takes = [budget(10, 5), places(1)];
+    let mut call = room.taking(&takes).await;
+    for used in 1..=3 {
+        end(&room, &call, End::Fail, spent(1, 1)).await;
+        assert_eq!(room.sums("budget:b").await, (used, 0));
+        call.attempt = AttemptId::new();
+        assert_eq!(room.begin_taking(&call, &takes, false).await, BEGUN);
+        assert_eq!(room.sums("budget:b").await, (used, 5));
+    }
+    // Its worker dies between attempts: nothing is lost.
+    end(&room, &call, End::Fail, spent(1, 1)).await;
+    let recovered = room.broker.recover(&room.queue).await.unwrap();
+    assert_eq!((recovered.entries, recovered.lost), (1, 0));
+    assert_eq!(room.sums("budget:b").await, (4, 0));
+}
+
+#[tokio::test]
+async fn returned_room_is_published_at_once() {
+    for how in ALL {
+        let room = Room::new().await;
+        let call = room.taking(&[budget(10, 10), places(2)]).await;
+        let waits = room.waiter(vec![budget(10, 1)]).await;
+        let mut wakes = room.broker.wakes().await.unwrap();
+        end(&room, &call, how, spent(1, 3)).await;
+        if matches!(how, End::Recover) {
+            // All of it counts as used, so no room is published.
+            continue;
+        }
+        let heard = futures::StreamExt::next(&mut wakes.on_message()).await;
+        assert!(heard.is_some());
+        assert_eq!(room.broker.let_go(10).await.unwrap().jobs, 1, "{how:?}");
+        assert!(room.broker.waiting(&waits).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_late_settle_returns_nothing_twice() {
+    let room = Room::new().await;
+    let takes = [budget(10, 4), places(1)];
+    let late = room.taking(&takes).await;
+    end(&room, &late, End::Recover, Spent::Unknown).await;
+    let again = room.read_one("b").await.held;
+    let call = Call {
+        held: again,
+        job: late.job.clone(),
+        attempt: AttemptId::new(),
+    };
+    assert_eq!(room.begin_taking(&call, &takes, false).await, BEGUN);
+    let before = room.snapshot_but_events().await;
+
+    let ending = Ending {
+        spent: spent(1, 1),
+        ..ending(late.attempt)
+    };
+    let settled = room.broker.settle(&late.held, &late.job, &ending);
+    assert_eq!(settled.await.unwrap(), Fence::Lost);
+    let failed = room
+        .broker
+        .fail(&late.held, late.attempt, "", None, "{}", spent(1, 1));
+    assert_eq!(failed.await.unwrap(), Fence::Lost);
+    let back = room
+        .broker
+        .hand_back(&late.held, Some(late.attempt), "", "", spent(1, 1));
+    assert_eq!(back.await.unwrap(), Fence::Lost);
+    assert_eq!(room.snapshot_but_events().await, before);
+    assert_eq!(room.sums("budget:b").await, (4, 4));
+}

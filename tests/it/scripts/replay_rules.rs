@@ -1,0 +1,149 @@
+//! Bulk replays and replay rules.
+
+use longshore_broker::{BulkReplay, BulkStep};
+use longshore_policy::replay::{ReplayRule, ReplayWhen};
+use longshore_protocol::dead_letter::{DeadCursor, DeadFilter, Letter, Replaying};
+use redis::AsyncCommands as _;
+
+use super::room::{Room, job_id, letter, prompt};
+
+/// Writes `count` dead letters and returns them ready to be replayed.
+async fn buried(room: &Room, count: i64) -> Vec<Replaying> {
+    let mut ready = Vec::new();
+    for died_ms in 0..count {
+        let id = job_id(&format!("l-{died_ms}"));
+        let place = longshore_protocol::id::Place::from_record("1-0");
+        let letter: Letter = letter(&room.queue, &id, &place, &prompt("x"));
+        let keys = room.broker.keys();
+        let mut connection = room.broker.pooled().await.unwrap();
+        let json = serde_json::to_string(&letter).unwrap();
+        let () = connection
+            .hset(keys.dead_jobs(), id.as_str(), &json)
+            .await
+            .unwrap();
+        let () = connection
+            .zadd(keys.dead(), id.as_str(), died_ms)
+            .await
+            .unwrap();
+        let standing = (died_ms, letter, json);
+        let limits = longshore_protocol::envelope::Limits::default();
+        ready.extend(Replaying::new(
+            &standing,
+            &limits,
+            chrono::DateTime::UNIX_EPOCH,
+        ));
+    }
+    ready
+}
+
+fn rule(name: &str, per_minute: u32) -> ReplayRule {
+    ReplayRule {
+        name: name.to_owned(),
+        filter: DeadFilter::default(),
+        when: ReplayWhen::Healthy,
+        per_minute,
+    }
+}
+
+#[tokio::test]
+async fn a_rule_stays_within_its_replay_limit_across_schedulers() {
+    let room = Room::new().await;
+    let letters = buried(&room, 10).await;
+    let again = rule("again", 7);
+    let broker = &room.broker;
+    assert_eq!(broker.replay_by_rule(&again, &[]).await.unwrap(), (0, 7));
+    let three = broker.replay_by_rule(&again, &letters[..3]).await.unwrap();
+    assert_eq!(three, (3, 4));
+    // Dead letters that are gone do not count against the rate.
+    let gone = broker.replay_by_rule(&again, &letters[..4]).await.unwrap();
+    assert_eq!(gone, (1, 3));
+    let rest = broker.replay_by_rule(&again, &letters).await.unwrap();
+    assert_eq!(rest, (3, 0));
+    assert_eq!(
+        broker.replay_by_rule(&again, &letters).await.unwrap(),
+        (0, 0)
+    );
+    assert_eq!(broker.dead_count().await.unwrap(), 3);
+    // Another rule has its own rate; a lower rate applies at once.
+    assert_eq!(
+        broker.replay_by_rule(&rule("other", 5), &[]).await.unwrap(),
+        (0, 5)
+    );
+    assert_eq!(
+        broker
+            .replay_by_rule(&rule("again", 2), &letters)
+            .await
+            .unwrap(),
+        (0, 0)
+    );
+
+    // A minute later the whole rate is available.
+    let key = room.key("dead:rule:again");
+    let mut connection = broker.pooled().await.unwrap();
+    let seconds: Vec<i64> = connection.hkeys(&key).await.unwrap();
+    for second in seconds {
+        let count: u32 = connection.hget(&key, second).await.unwrap();
+        let () = connection.hdel(&key, second).await.unwrap();
+        let () = connection.hset(&key, second - 62, count).await.unwrap();
+    }
+    assert_eq!(
+        broker.replay_by_rule(&again, &letters).await.unwrap(),
+        (3, 4)
+    );
+}
+
+#[tokio::test]
+async fn a_bulk_replay_counts_each_page() {
+    let room = Room::new().await;
+    let letters = buried(&room, 4).await;
+    let broker = &room.broker;
+    let filter = DeadFilter {
+        reasons: vec!["timeout".to_owned()],
+        ..DeadFilter::default()
+    };
+    let begun = BulkReplay {
+        id: "b1".to_owned(),
+        filter,
+        span: 3..=9,
+        after: None,
+        replayed: 0,
+        gone: 0,
+        skipped: 0,
+    };
+    broker.begin_bulk(&begun).await.unwrap();
+    assert_eq!(broker.bulk("b1").await.unwrap().as_ref(), Some(&begun));
+    let last = DeadCursor {
+        died_ms: 2,
+        id: job_id("l-2"),
+    };
+    let step = BulkStep {
+        bulk: "b1",
+        last: &last,
+        skipped: 1,
+    };
+    let twice = [letters[0].clone(), letters[0].clone()];
+    assert_eq!(broker.replay(&twice, None).await.unwrap(), [true, false]);
+    for there in [[false, true, true], [false; 3]] {
+        assert_eq!(
+            broker.replay(&letters[..3], Some(step)).await.unwrap(),
+            there
+        );
+    }
+    let now = BulkReplay {
+        after: Some(last.clone()),
+        replayed: 2,
+        gone: 4,
+        skipped: 2,
+        ..begun
+    };
+    assert_eq!(broker.bulk("b1").await.unwrap(), Some(now));
+    assert_eq!(broker.bulks().await.unwrap(), ["b1"]);
+    broker.end_bulk("b1").await.unwrap();
+    // A late page does not restore an ended replay.
+    assert_eq!(
+        broker.replay(&letters[3..], Some(step)).await.unwrap(),
+        [true]
+    );
+    assert_eq!(broker.bulk("b1").await.unwrap(), None);
+    assert!(broker.bulks().await.unwrap().is_empty());
+}

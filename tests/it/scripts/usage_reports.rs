@@ -1,0 +1,197 @@
+//! Reported usage of limits.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use longshore_broker::{
+    Ending, Fence, Fill, MeterReport, Offer, Reservation, Reserved, Spent, Takes,
+};
+use longshore_config::Config;
+use longshore_policy::limits::{Costs, Meters};
+use longshore_protocol::{id::AttemptId, money::Usd};
+use longshore_settings::Environment;
+
+use super::room::{Room, ending, resume};
+
+const FILE: &str = r#"
+providers:
+  openai:
+    api_key: simulated
+    limits:
+      requests_per_minute: 600
+      requests_per_day: 10
+      usd_per_month: "1"
+      max_concurrent: 50
+budgets:
+  - { name: team, scope: tenant, limit_usd: "1", per: month }
+"#;
+
+fn config() -> Config {
+    let path = Path::new("longshore.yaml");
+    Config::from_yaml(&Environment::default(), path, FILE).unwrap()
+}
+
+/// Reserves for a job that calls openai and may cost this much.
+async fn call(
+    room: &Room,
+    tenant: &str,
+    most: &str,
+    now: DateTime<Utc>,
+) -> (Reserved, Option<Ended>) {
+    let config = config();
+    let meters = Meters::new(&config.catalog, &config.budgets);
+    let costs = Costs {
+        tokens: 100,
+        upper_bound: most.parse().unwrap(),
+    };
+    let provider = config.catalog.platform("openai").unwrap();
+    let takes = meters.takes(provider, Some(tenant), None, &costs, now);
+    let (held, job) = room.job("a").await;
+    let attempt = AttemptId::new();
+    let remembered = resume(&job, 0);
+    let reservation = Reservation {
+        job: &job,
+        attempt,
+        concurrency: None,
+        resume: &remembered,
+        resume_waiting: &remembered,
+        waited: false,
+        offers: &[Offer {
+            event_if_lost: String::new(),
+            takes: Takes::new(&takes),
+            spare: false,
+        }],
+    };
+    let reserved = room.broker.reserve(&held, &reservation).await.unwrap();
+    let began = matches!(reserved, Reserved::Yes(..));
+    let ended = began.then_some(Ended { held, job, attempt });
+    (reserved, ended)
+}
+
+/// A call in flight.
+struct Ended {
+    held: longshore_broker::Held,
+    job: longshore_protocol::id::JobId,
+    attempt: AttemptId,
+}
+
+impl Ended {
+    async fn cost(self, room: &Room, cost: &str) {
+        let ending = Ending {
+            spent: Spent::Known {
+                tokens: 100,
+                requests: 1,
+                nanos: cost.parse::<Usd>().unwrap().nanos_up(),
+                answered: true,
+            },
+            ..ending(self.attempt)
+        };
+        let settled = room.broker.settle(&self.held, &self.job, &ending).await;
+        assert_eq!(settled.unwrap(), Fence::Held);
+    }
+}
+
+async fn reports(room: &Room, now: DateTime<Utc>) -> Vec<MeterReport> {
+    let meters = {
+        let config = config();
+        Meters::new(&config.catalog, &config.budgets)
+    };
+    room.broker.all_meters(&meters, now).await.unwrap()
+}
+
+/// The used, reserved and awaited amounts of a window.
+fn window(reports: &[MeterReport], meter: &str) -> Option<(u64, u64, u64)> {
+    let report = reports.iter().find(|one| one.meter == meter)?;
+    match &report.fill {
+        Fill::Window(fill) => Some((fill.used, fill.held, report.waiting)),
+        Fill::Rate { .. } | Fill::Places { .. } => None,
+    }
+}
+
+#[tokio::test]
+async fn an_unused_limit_has_no_usage() {
+    let room = Room::new().await;
+    let reports = reports(&room, Utc::now()).await;
+    assert_eq!(window(&reports, "rpd:openai"), Some((0, 0, 0)));
+    assert_eq!(reports.len(), 4, "no budget of a tenant: {reports:?}");
+    let key = room.key("quota:rpd:openai");
+    assert_eq!(
+        room.ask::<u64>(&["EXISTS", &key]).await,
+        0,
+        "nothing is written"
+    );
+}
+
+#[tokio::test]
+async fn usage_reservations_and_parked_jobs_are_reported() {
+    let room = Room::new().await;
+    let now = Utc::now();
+    let (_, first) = call(&room, "acme:eu", "0.4", now).await;
+    let (_, second) = call(&room, "globex", "0.4", now).await;
+    let (waits, _) = call(&room, "acme:eu", "0.3", now).await;
+    assert!(
+        matches!(&waits, Reserved::Waits { meter, .. } if meter == "usd:openai"),
+        "{waits:?}"
+    );
+    first.unwrap().cost(&room, "0.1").await;
+
+    let told = reports(&room, now).await;
+    assert_eq!(window(&told, "rpd:openai"), Some((1, 1, 0)));
+    let tenths = |tenths: u64| tenths * 100_000_000;
+    assert_eq!(window(&told, "usd:openai"), Some((tenths(1), tenths(4), 1)));
+    assert_eq!(
+        window(&told, "budget:team:acme:eu"),
+        Some((tenths(1), 0, 0)),
+        "each tenant's by itself"
+    );
+    assert_eq!(window(&told, "budget:team:globex"), Some((0, tenths(4), 0)));
+    let of = |meter: &str| {
+        let report = told.iter().find(|one| one.meter == meter);
+        report.map(|one| one.fill.clone()).unwrap()
+    };
+    assert_eq!(
+        of("slots:openai"),
+        Fill::Places {
+            limit: 50,
+            // Half of the 8 requests left of the day.
+            cap: 4,
+            in_use: 1
+        }
+    );
+    assert!(matches!(
+        of("rpm:openai"),
+        Fill::Rate {
+            per_minute: 600,
+            free: 5..=7
+        }
+    ));
+    second.unwrap().cost(&room, "0.4").await;
+
+    // In the next month nothing is used, and tenants' budgets are not reported.
+    let later = now + chrono::TimeDelta::days(32);
+    let told = reports(&room, later).await;
+    assert_eq!(window(&told, "rpd:openai"), Some((0, 0, 0)));
+    assert_eq!(window(&told, "usd:openai"), Some((0, 0, 1)));
+    assert!(
+        told.iter().all(|one| !one.meter.starts_with("budget:")),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_expired_window_counts_nothing() {
+    let room = Room::new().await;
+    let now = Utc::now();
+    let (_, call) = call(&room, "acme", "0.4", now).await;
+    call.unwrap().cost(&room, "0.4").await;
+    assert_eq!(
+        window(&reports(&room, now).await, "rpd:openai"),
+        Some((1, 0, 0))
+    );
+    let key = room.key("quota:rpd:openai");
+    let _: u64 = room.ask(&["HSET", &key, "end", "1000"]).await;
+    assert_eq!(
+        window(&reports(&room, now).await, "rpd:openai"),
+        Some((0, 0, 0))
+    );
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Runs every test of the workspace; `make test` builds the programs first. Arguments go to each run of the
+# end-to-end tests, for example `--skip clients::`.
+#
+# The end-to-end tests start servers and wait for them, so many more run at once than there are cores.
+# Those that measure time or load run in groups of their own before.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Load and lateness in milliseconds: one at a time.
+alone=(cron::due policy::fairness)
+# Deadlines of seconds, and tests that wait for minutes, of which the backlog has to keep a pace: four at a time.
+few=(admin::cancel admin::pause alerts backlog chains::kills chaos crash cron::leaders policy::adaptive policy::circuit policy::outage policy::rpm reload time)
+# Rates of milliseconds, without processes of their own: one for each core.
+scripts=(scripts)
+# All others.
+threads=${LONGSHORE_TEST_THREADS:-8}
+
+it() { cargo test --workspace --test it -- "$@"; }
+
+skip=()
+for group in "${alone[@]}" "${few[@]}" "${scripts[@]}"; do
+    skip+=(--skip "$group::")
+done
+
+cargo test --workspace --lib --bins --test policy --test tidy
+cargo test --workspace --doc
+it "${scripts[@]/%/::}" "$@"
+it "${alone[@]/%/::}" --test-threads=1 "$@"
+it "${few[@]/%/::}" --test-threads=4 "$@"
+it "${skip[@]}" --test-threads="$threads" "$@"

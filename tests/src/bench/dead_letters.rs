@@ -1,0 +1,80 @@
+//! N6: a filtered replay out of many dead letters.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+
+use super::{
+    Sizes, figure,
+    machine::Machine,
+    median, rate,
+    report::{Finding, Promise, Section},
+    tell,
+    throughput::CONCURRENCY,
+};
+use crate::{dead_letters, stack::Stack};
+
+/// How long the command took for what.
+struct Times {
+    list: Duration,
+    replay: Duration,
+}
+
+pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<Section> {
+    let mut runs = Vec::new();
+    for run in 1..=sizes.runs {
+        tell(&format!(
+            "N6: {} dead letters, run {run} of {}",
+            sizes.letters, sizes.runs
+        ));
+        let stack = machine.stack(CONCURRENCY).await?;
+        runs.push(once(&stack, sizes.letters).await?);
+    }
+    let replayed = sizes.letters / 2;
+    let replay = median(runs.iter().map(|run| rate(replayed, run.replay)));
+    let list = median(runs.iter().map(|run| run.list.as_secs_f64() * 1000.0));
+    Ok(Section::new(
+        "N6",
+        "a filtered replay out of many dead letters",
+        format!(
+            "`longshore dlq replay --all --type research --yes`, half of {} letters; median of {} runs",
+            sizes.letters, sizes.runs
+        ),
+    )
+    .finding(Finding::new(
+        "letters replayed a second",
+        (replay, "/s"),
+        Promise::AtLeast,
+        10_000.0,
+        40_000.0,
+    ))
+    .finding(Finding::new(
+        "`dlq list`, the first page",
+        (list, "ms"),
+        Promise::AtMost,
+        50.0,
+        50.0,
+    ))
+    .also("letters replayed", figure(replayed), ""))
+}
+
+async fn once(stack: &Stack, count: usize) -> anyhow::Result<Times> {
+    dead_letters::write(&stack.broker, &mut stack.connection().await?, count).await?;
+    let list = timed(stack, &["dlq", "list"]).await?;
+    let replay = ["dlq", "replay", "--all", "--type", "research", "--yes"];
+    let replay = timed(stack, &replay).await?;
+    let left = stack.broker.dead_count().await?;
+    ensure!(
+        left == (count - count / 2) as u64,
+        "{left} letters are left"
+    );
+    Ok(Times { list, replay })
+}
+
+async fn timed(stack: &Stack, arguments: &[&str]) -> anyhow::Result<Duration> {
+    let began = Instant::now();
+    let ran = stack.longshore(arguments).await?;
+    let took = began.elapsed();
+    ensure!(ran.code == Some(0), "{arguments:?}: {}", ran.stderr);
+    Ok(took)
+}

@@ -1,0 +1,72 @@
+//! Claims the producer's own id and the unique key of a job in Redis, so that duplicates are dropped.
+
+use std::ops::ControlFlow;
+
+use longshore_broker::{Admission, Admitted};
+use longshore_protocol::{
+    chain::StepRef,
+    envelope::{ContentHash, Envelope},
+    event::{DropRecord, Event},
+    id::JobId,
+};
+
+use crate::{
+    backoff::retry_until_answered,
+    context::Context,
+    disposition::{Discard, Disposition, Stage},
+    job::Job,
+    record::to_json,
+};
+
+/// Claims id and unique key. Ends the run of a job that is a duplicate, or whose id or key is taken.
+pub(super) async fn claim_identity(
+    job: &Job,
+    envelope: &Envelope,
+    hash: Option<&ContentHash>,
+    step: Option<&StepRef>,
+    context: &Context,
+) -> Stage<()> {
+    let drop_event = to_json(&Event {
+        dropped: Some(DropRecord {
+            place: job.delivery.place.clone(),
+            job_id: job.id(),
+            at: context.clock.now(),
+        }),
+        ..Event::default()
+    });
+    let admission = Admission {
+        id: envelope.id.as_ref().zip(hash),
+        unique: envelope.unique.as_ref(),
+        reply: envelope.reply,
+        drop_event: &drop_event,
+        task: step,
+    };
+    let admitted = retry_until_answered("admit job", || {
+        context.broker.admit(&job.delivery, &admission)
+    })
+    .await;
+    let disposition = match admitted {
+        Admitted::Yes => return ControlFlow::Continue(()),
+        Admitted::Lost => Disposition::Gone,
+        Admitted::Duplicate => {
+            metrics::counter!("longshore_messages_dropped_total").increment(1);
+            tracing::info!(job = %job.id(), entry_id = %job.delivery.place, "duplicate message dropped");
+            Disposition::Gone
+        }
+        Admitted::Conflict(first) => {
+            let error = format!(
+                "id `{}` belongs to the job at {first}, which has other content; use another id, or none",
+                job.id()
+            );
+            Disposition::Discarded(Discard {
+                dead_letter_id: Some(JobId::of_place(&job.delivery.place)),
+                ..Discard::new("id_conflict", error)
+            })
+        }
+        Admitted::Taken(first) => Disposition::Cancelled {
+            reason: "duplicate",
+            error: format!("its unique_key is taken by the job at {first}"),
+        },
+    };
+    ControlFlow::Break(disposition)
+}

@@ -1,0 +1,70 @@
+//! Parses the message of a job, or says what is wrong with it.
+
+use std::ops::ControlFlow;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use longshore_protocol::{
+    dead_letter::Kept,
+    envelope::{Malformed, MalformedCode, Parsed, parse},
+};
+
+use crate::{
+    context::Context,
+    disposition::{Discard, Disposition, OrDispose as _, Stage, WaitsFor},
+    job::Job,
+};
+
+/// How long a message of a newer protocol waits for a worker that knows it.
+const NEWER_VERSION_WAIT: TimeDelta = TimeDelta::hours(24);
+
+/// How often such a message is delivered again.
+const NEWER_VERSION_RETRY: TimeDelta = TimeDelta::minutes(1);
+
+/// The most fields of a message: a Lua script cannot pass on many thousands.
+const MAX_FIELDS: usize = 1000;
+
+/// Refuses a message whose producer wrote a field that is reserved for the server.
+pub(super) fn refuse_forged(job: &Job) -> Stage<()> {
+    if !job.forged {
+        return ControlFlow::Continue(());
+    }
+    let error =
+        "field `_checkpoint` is reserved: names that begin with `_` are for the server alone";
+    let discard = Discard::new(MalformedCode::ReservedField.as_str(), error);
+    ControlFlow::Break(discard.into())
+}
+
+pub(super) fn parse_message(job: &Job, context: &Context) -> Stage<Parsed> {
+    let fields = &job.message.fields;
+    if fields.len() > MAX_FIELDS {
+        let error = format!(
+            "the message has {} fields; at most {MAX_FIELDS} are allowed; use the JSON form, in the one field `job`",
+            fields.len()
+        );
+        let discard = Discard {
+            kept: Some(Kept::head(fields)),
+            ..Discard::new(MalformedCode::TooLarge.as_str(), error)
+        };
+        return ControlFlow::Break(discard.into());
+    }
+    parse(&job.message, &context.policy().config.limits)
+        .map_err(|malformed| refuse_malformed(job, &malformed, context.clock.now()))
+        .or_dispose()
+}
+
+fn refuse_malformed(job: &Job, malformed: &Malformed, now: DateTime<Utc>) -> Disposition {
+    if malformed.code == MalformedCode::UnsupportedVersion {
+        let since = *job.progress().checkpoint.waits_since.get_or_insert(now);
+        if now - since < NEWER_VERSION_WAIT {
+            return Disposition::Parked {
+                due: now + NEWER_VERSION_RETRY,
+                waits_for: WaitsFor::NewerWorker,
+            };
+        }
+    }
+    let is_too_large = malformed.code == MalformedCode::TooLarge;
+    Disposition::Discarded(Discard {
+        kept: is_too_large.then(|| Kept::head(&job.message.fields)),
+        ..Discard::new(malformed.code.as_str(), malformed.to_string())
+    })
+}

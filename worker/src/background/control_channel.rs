@@ -1,0 +1,74 @@
+//! The control channel: receives messages for running workers and dispatches them.
+
+use futures::StreamExt as _;
+use longshore_broker::BrokerError;
+use longshore_service::backoff::{Backoff, Schedule};
+use tokio_util::sync::CancellationToken;
+
+use crate::{context::Context, control::ControlMessage};
+
+/// Receives messages until `stop`. Resubscribes when the connection fails.
+pub(crate) async fn listen(context: &Context, stop: &CancellationToken) {
+    let mut backoff = Backoff::new(Schedule::RESUBSCRIBE);
+    while !stop.is_cancelled() {
+        let cause = match receive_until_failure(context, stop, &mut backoff).await {
+            Ok(()) => "connection closed".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        if stop.is_cancelled() {
+            return;
+        }
+        let delay = backoff.next_delay();
+        tracing::warn!("control channel disconnected: {cause}; resubscribing in {delay:.1?}");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Receives messages until `stop`, or until the connection closes or fails.
+async fn receive_until_failure(
+    context: &Context,
+    stop: &CancellationToken,
+    backoff: &mut Backoff,
+) -> Result<(), BrokerError> {
+    let mut channel = context.broker.control().await?;
+    backoff.reset();
+    refresh_all(context);
+    let mut messages = channel.on_message();
+    loop {
+        let message = tokio::select! {
+            message = messages.next() => message,
+            () = stop.cancelled() => return Ok(()),
+        };
+        let Some(message) = message else {
+            return Ok(());
+        };
+        let message = message.get_payload::<String>().ok();
+        if let Some(message) = message.as_deref().and_then(ControlMessage::parse) {
+            dispatch(message, context);
+        }
+    }
+}
+
+fn dispatch(message: ControlMessage, context: &Context) {
+    let availability = &context.availability;
+    match message {
+        ControlMessage::Cancel(job) => context.in_flight.cancel(&job),
+        ControlMessage::ConfigPushed => context.policies.refresh_soon(),
+        ControlMessage::PausesChanged => availability.pauses.refresh_soon(),
+        ControlMessage::AccountHeld { account, until } => {
+            availability.account_holds.apply(account, until);
+        }
+        ControlMessage::CircuitChanged => availability.circuits.refresh_soon(),
+    }
+}
+
+/// Catches up on the messages that were published before the subscription. Account holds are refreshed by
+/// maintenance.
+fn refresh_all(context: &Context) {
+    context.policies.refresh_soon();
+    context.availability.pauses.refresh_soon();
+    context.availability.circuits.refresh_soon();
+}

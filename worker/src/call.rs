@@ -1,0 +1,279 @@
+//! Call: makes a reserved attempt, writes its result into the job's open attempt, and reports to the other
+//! workers what the call says about the provider.
+
+mod answer_schema;
+
+use std::{ops::ControlFlow, time::Duration};
+
+use chrono::{DateTime, Utc};
+use longshore_broker::Spent;
+use longshore_policy::{catalog::ModelEntry, routing::Candidate};
+use longshore_protocol::{
+    call::{Answer, Call, CallError, ErrorClass, Spend},
+    envelope::Envelope,
+    event::AttemptRecord,
+    id::AttemptId,
+    money::Usd,
+    state::AttemptOutcome,
+};
+
+use crate::{
+    context::Context,
+    disposition::{Discard, Disposition, Stage},
+    job::Job,
+    reserve::ReservedAttempt,
+    route::policy::Policy,
+};
+
+/// The result of a call.
+#[derive(Debug)]
+pub(crate) enum Called<'a> {
+    Answered(Answer),
+    Failed(FailedCall<'a>),
+}
+
+/// A call that failed.
+#[derive(Debug)]
+pub(crate) struct FailedCall<'a> {
+    pub(crate) candidate: Candidate<'a>,
+    pub(crate) error: CallError,
+    /// Whether the candidate's circuit is open now.
+    pub(crate) circuit_is_open: bool,
+}
+
+/// Makes the attempt. Ends the run of a job that is cancelled, handed back or expired meanwhile.
+pub(crate) async fn call<'a>(
+    job: &Job,
+    envelope: &Envelope,
+    attempt: ReservedAttempt<'a>,
+    policy: &Policy,
+    context: &Context,
+) -> Stage<Called<'a>> {
+    wait_for_turn(job, attempt.wait, context).await?;
+    let candidate = &attempt.target.candidate;
+    let Some(provider) = policy.providers.get(&candidate.provider.name) else {
+        let error = format!("platform `{}` is not available", candidate.provider.name);
+        let error = CallError::new(ErrorClass::Internal, error);
+        let result = write_result(job, candidate.model, Err(error), context.clock.now());
+        return report(result, attempt, context).await;
+    };
+    let call = match prepare_call(job, envelope, candidate, attempt.id, context.clock.now()) {
+        Ok(call) => call,
+        Err(discard) => {
+            withdraw_attempt(job);
+            return ControlFlow::Break(discard.into());
+        }
+    };
+    let result = tokio::select! {
+        biased;
+        result = answer_schema::call_and_check(&**provider, &call, &policy.config.limits) => {
+            write_result(job, candidate.model, result, context.clock.now())
+        }
+        () = job.cancelled.cancelled() => {
+            stop_attempt(job, "cancelled on request during the call", context.clock.now());
+            return ControlFlow::Break(Disposition::cancelled_on_request());
+        }
+        () = context.abort.cancelled() => {
+            stop_attempt(job, "handed back during the call: the worker is stopping", context.clock.now());
+            return ControlFlow::Break(Disposition::HandedBack);
+        }
+    };
+    report(result, attempt, context).await
+}
+
+/// Waits for the attempt's turn under a paced limit.
+async fn wait_for_turn(job: &Job, wait: Duration, context: &Context) -> Stage<()> {
+    if wait.is_zero() {
+        return ControlFlow::Continue(());
+    }
+    let disposition = tokio::select! {
+        () = tokio::time::sleep(wait) => {
+            if let Some(record) = &mut job.progress().open_attempt {
+                record.started_at = context.clock.now();
+            }
+            return ControlFlow::Continue(());
+        }
+        () = job.cancelled.cancelled() => Disposition::cancelled_on_request(),
+        () = context.drain.cancelled() => Disposition::HandedBack,
+    };
+    withdraw_attempt(job);
+    ControlFlow::Break(disposition)
+}
+
+/// The call that the provider receives. Fails if the deadline has passed.
+fn prepare_call(
+    job: &Job,
+    envelope: &Envelope,
+    candidate: &Candidate<'_>,
+    attempt: AttemptId,
+    now: DateTime<Utc>,
+) -> Result<Call, Discard> {
+    let received = job.progress().checkpoint.enqueued_at;
+    let left = envelope.deadline.map(|limit| limit.at(received) - now);
+    let timeout = match left.map(|left| left.to_std().unwrap_or(Duration::ZERO)) {
+        Some(Duration::ZERO) => return Err(Discard::new("expired", "the deadline has passed")),
+        Some(left) => envelope.timeout.min(left),
+        None => envelope.timeout,
+    };
+    let timeout = match candidate.provider.timeout {
+        Some(cap) => timeout.min(cap),
+        None => timeout,
+    };
+    Ok(Call {
+        attempt_id: attempt,
+        model: candidate.model.model.clone(),
+        system: envelope.system.clone(),
+        messages: envelope.messages.clone(),
+        max_tokens: envelope.max_tokens,
+        default_max_tokens: candidate.model.max_output_tokens,
+        temperature: envelope.temperature,
+        response_format: envelope.response_format.clone(),
+        spawn: envelope.spawn,
+        timeout,
+    })
+}
+
+/// Reports the result to the circuit and to the account's holds.
+async fn report<'a>(
+    result: Option<Result<Answer, CallError>>,
+    attempt: ReservedAttempt<'a>,
+    context: &Context,
+) -> Stage<Called<'a>> {
+    let ReservedAttempt { target, .. } = attempt;
+    let (candidate, permit) = (target.candidate, target.permit);
+    let (provider, broker) = (candidate.provider, &context.broker);
+    let account_holds = &context.availability.account_holds;
+    let now = context.clock.now();
+    match result {
+        Some(Ok(answer)) => {
+            permit.succeeded().await;
+            account_holds
+                .hold_after_answer(provider, &answer.room, broker, now)
+                .await;
+            ControlFlow::Continue(Called::Answered(answer))
+        }
+        Some(Err(error)) => {
+            account_holds
+                .hold_after_failure(provider, &error, broker, now)
+                .await;
+            let circuit_is_open = permit.failed(&error).await;
+            ControlFlow::Continue(Called::Failed(FailedCall {
+                candidate,
+                error,
+                circuit_is_open,
+            }))
+        }
+        None => ControlFlow::Break(Disposition::Gone),
+    }
+}
+
+/// Writes the result of the call into the open attempt. `None` if the attempt is no longer open.
+fn write_result(
+    job: &Job,
+    model: &ModelEntry,
+    result: Result<Answer, CallError>,
+    now: DateTime<Utc>,
+) -> Option<Result<Answer, CallError>> {
+    let mut progress = job.progress();
+    let has_reserved = progress.has_reserved;
+    let record = progress.open_attempt.as_mut()?;
+    record.finished_at = Some(now);
+    let consumed = match &result {
+        Ok(answer) => {
+            record.outcome = AttemptOutcome::Completed;
+            record.usage = answer.usage;
+            record.cost_usd = Some(model.cost(&answer.usage, record.started_at));
+            record.reported_cost_usd = answer.reported_cost;
+            record.response_id.clone_from(&answer.response_id);
+            known_consumption(record, true)
+        }
+        Err(error) => {
+            record.outcome = AttemptOutcome::Failed;
+            record.error_class = Some(error.class);
+            record.error = Some(error.message.clone());
+            record.status = error.status;
+            match error.spend {
+                Spend::Nothing => {
+                    record.cost_usd = Some(Usd::ZERO);
+                    known_consumption(record, false)
+                }
+                Spend::Unknown => Spent::Unknown,
+                Spend::Known(usage) => {
+                    record.usage = usage;
+                    record.cost_usd = Some(model.cost(&usage, record.started_at));
+                    known_consumption(record, false)
+                }
+            }
+        }
+    };
+    count_attempt(record);
+    progress.consumed = if has_reserved {
+        consumed
+    } else {
+        Spent::NothingTaken
+    };
+    Some(result)
+}
+
+/// What the attempt consumed of its reservation.
+fn known_consumption(record: &AttemptRecord, answered: bool) -> Spent {
+    // Providers do not count requests that they refuse for a limit.
+    let is_refused_for_limit = matches!(
+        record.error_class,
+        Some(ErrorClass::RateLimited | ErrorClass::QuotaExhausted)
+    );
+    let reached_provider = answered || record.status.is_some();
+    Spent::Known {
+        tokens: record.usage.total_input() + record.usage.total_output(),
+        requests: u64::from(reached_provider && !is_refused_for_limit),
+        nanos: record.cost_usd.unwrap_or(Usd::ZERO).nanos_up(),
+        answered,
+    }
+}
+
+/// Withdraws an attempt that was never called, so that no trace of it is left.
+fn withdraw_attempt(job: &Job) {
+    let mut progress = job.progress();
+    progress.checkpoint.attempts = progress.checkpoint.attempts.saturating_sub(1);
+    progress.open_attempt = None;
+    progress.consumed = Spent::Known {
+        tokens: 0,
+        requests: 0,
+        nanos: 0,
+        answered: false,
+    };
+}
+
+/// Stops an attempt during its call. What it consumed is unknown.
+fn stop_attempt(job: &Job, error: &str, now: DateTime<Utc>) {
+    let mut progress = job.progress();
+    let has_reserved = progress.has_reserved;
+    if let Some(record) = &mut progress.open_attempt {
+        record.outcome = AttemptOutcome::Cancelled;
+        record.finished_at = Some(now);
+        record.error = Some(error.to_owned());
+        count_attempt(record);
+    }
+    progress.consumed = if has_reserved {
+        Spent::Unknown
+    } else {
+        Spent::NothingTaken
+    };
+}
+
+/// Counts an attempt that ended in the metrics.
+fn count_attempt(record: &AttemptRecord) {
+    let platform = record.platform.clone();
+    metrics::counter!(
+        "longshore_attempts_total",
+        "platform" => platform.clone(),
+        "outcome" => record.outcome.as_str()
+    )
+    .increment(1);
+    if let Some(took) = record
+        .finished_at
+        .and_then(|end| (end - record.started_at).to_std().ok())
+    {
+        metrics::histogram!("longshore_attempt_seconds", "platform" => platform).record(took);
+    }
+}

@@ -1,0 +1,258 @@
+//! Checks that an answer has the form that the job asks for.
+
+use jsonschema::Validator;
+use longshore_protocol::{
+    call::{Answer, Call, CallError, ErrorClass, FinishReason, Spend},
+    chain::spawn::spawned,
+    envelope::Limits,
+};
+use serde_json::Value;
+
+use crate::provider::{Provider, json_schema, shorten};
+
+/// How many violations of a schema an error lists.
+const LISTED_VIOLATIONS: usize = 3;
+
+/// The form that an answer must have.
+enum AnswerForm {
+    Any,
+    Object,
+    Schema(Box<Validator>),
+}
+
+/// Calls `provider` and accepts only an answer of the form that the call asks for. An invalid schema fails
+/// before the call.
+pub(super) async fn call_and_check(
+    provider: &dyn Provider,
+    call: &Call,
+    limits: &Limits,
+) -> Result<Answer, CallError> {
+    let form = required_form(call)?;
+    let answer = provider.call(call).await?;
+    check_form(&form, &answer)?;
+    if call.spawn {
+        spawned(&answer.output, limits).map_err(|fault| unusable_answer(&answer, &fault))?;
+    }
+    Ok(answer)
+}
+
+fn required_form(call: &Call) -> Result<AnswerForm, CallError> {
+    let kind = call
+        .response_format
+        .as_ref()
+        .and_then(|form| form.get("type"));
+    match kind.and_then(Value::as_str) {
+        Some("json_object") => Ok(AnswerForm::Object),
+        Some("json_schema") => {
+            let invalid = |why: &str| {
+                let message = format!("`response_format` has no usable JSON schema: {why}");
+                CallError::new(ErrorClass::BadRequest, shorten(message))
+            };
+            let schema =
+                json_schema(call).ok_or_else(|| invalid("`json_schema.schema` is missing"))?;
+            let validator = jsonschema::validator_for(schema);
+            let validator = validator.map_err(|error| invalid(&error.to_string()))?;
+            Ok(AnswerForm::Schema(Box::new(validator)))
+        }
+        _ => Ok(AnswerForm::Any),
+    }
+}
+
+fn check_form(form: &AnswerForm, answer: &Answer) -> Result<(), CallError> {
+    if matches!(form, AnswerForm::Any) {
+        return Ok(());
+    }
+    let value: Value = serde_json::from_str(&answer.output)
+        .map_err(|error| unusable_answer(answer, &format!("not JSON: {error}")))?;
+    match form {
+        AnswerForm::Schema(validator) => {
+            let violations: Vec<String> = validator
+                .iter_errors(&value)
+                .take(LISTED_VIOLATIONS)
+                // The path and what is expected there, without the value, which may be long.
+                .map(|error| match error.instance_path().as_str() {
+                    "" => error.masked().to_string(),
+                    path => format!("{path}: {}", error.masked()),
+                })
+                .collect();
+            if violations.is_empty() {
+                return Ok(());
+            }
+            let fault = format!(
+                "it does not match the job's JSON schema: {}",
+                violations.join("; ")
+            );
+            Err(unusable_answer(answer, &fault))
+        }
+        AnswerForm::Object if !value.is_object() => {
+            Err(unusable_answer(answer, "not a JSON object"))
+        }
+        AnswerForm::Object | AnswerForm::Any => Ok(()),
+    }
+}
+
+/// The error for an answer of another form. The provider bills it.
+fn unusable_answer(answer: &Answer, fault: &str) -> CallError {
+    let truncated = match answer.finish_reason {
+        FinishReason::Length => " (truncated at its token limit)",
+        _ => "",
+    };
+    let message = format!("Unusable answer{truncated}: {fault}");
+    CallError {
+        room: answer.room,
+        ..CallError::new(ErrorClass::BadOutput, shorten(message)).spend(Spend::Known(answer.usage))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::BoxFuture;
+    use longshore_protocol::call::{ProviderRoom, RoomLeft, Usage};
+    use serde_json::json;
+
+    use super::*;
+    use crate::provider::tests::call;
+
+    fn check(call: &Call, answer: &Answer) -> Result<(), CallError> {
+        check_form(&required_form(call)?, answer)
+    }
+
+    fn asking(form: Value) -> Call {
+        Call {
+            response_format: Some(form),
+            ..call()
+        }
+    }
+
+    fn with_schema(schema: &Value) -> Call {
+        asking(json!({"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}))
+    }
+
+    fn answer(output: &str) -> Answer {
+        Answer {
+            output: output.to_owned(),
+            finish_reason: FinishReason::Stop,
+            usage: Usage {
+                input: 3,
+                output: 4,
+                ..Usage::default()
+            },
+            model: None,
+            response_id: None,
+            reported_cost: None,
+            room: ProviderRoom {
+                requests: Some(RoomLeft {
+                    remaining: 1,
+                    reset_after: std::time::Duration::from_secs(1),
+                }),
+                tokens: None,
+            },
+        }
+    }
+
+    fn items() -> Call {
+        with_schema(&json!({
+            "type": "object", "required": ["items"], "additionalProperties": false,
+            "properties": {"items": {"type": "array", "items": {"$ref": "#/$defs/item"}}},
+            "$defs": {"item": {"type": "object", "required": ["price"],
+                "properties": {"price": {"type": "number", "minimum": 0}}}},
+        }))
+    }
+
+    #[test]
+    fn an_answer_of_the_required_form_is_accepted() {
+        for (call, output) in [
+            (
+                items(),
+                r#" {"items": [{"price": 0.5}, {"price": 2, "more": 1}]} "#,
+            ),
+            (asking(json!({"type": "json_object"})), "{}"),
+            (asking(json!({"type": "text"})), "no JSON"),
+            (call(), "no JSON"),
+            (with_schema(&json!(true)), "1"),
+        ] {
+            check(&call, &answer(output)).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_answer_of_another_form_is_an_error_that_keeps_its_cost() {
+        let error_for = |call: &Call, answer: &Answer| {
+            let error = check(call, answer).unwrap_err();
+            assert_eq!(error.class, ErrorClass::BadOutput);
+            assert_eq!(error.spend, Spend::Known(answer.usage));
+            assert_eq!(error.room, answer.room);
+            error.message
+        };
+        let object = asking(json!({"type": "json_object"}));
+        let mut cut_off = answer(r#"{"items": ["#);
+        cut_off.finish_reason = FinishReason::Length;
+        let secret = answer(r#"{"items": [{"price": "hunter2"}, {"price": -1}, {}, {}], "x": 1}"#);
+        let errors = [
+            error_for(&items(), &answer("```json\n{}\n```")),
+            error_for(&items(), &cut_off),
+            error_for(&items(), &secret),
+            error_for(&items(), &answer("{}")),
+            error_for(&object, &answer("[]")),
+            error_for(&object, &answer("Sure!")),
+        ];
+        insta::assert_snapshot!(errors.join("\n"));
+    }
+
+    #[test]
+    fn an_invalid_schema_is_a_bad_request() {
+        for schema in [
+            json!({"type": "objekt"}),
+            json!({"$ref": "https://example.com/elsewhere.json"}),
+            json!({"pattern": "("}),
+            json!(7),
+        ] {
+            let error = check(&with_schema(&schema), &answer("{}")).unwrap_err();
+            assert_eq!(error.class, ErrorClass::BadRequest, "{error}");
+            assert_eq!(error.spend, Spend::Nothing);
+        }
+        let missing = asking(json!({"type": "json_schema"}));
+        let error = check(&missing, &answer("{}")).unwrap_err();
+        assert_eq!(
+            error.message,
+            "`response_format` has no usable JSON schema: `json_schema.schema` is missing"
+        );
+    }
+
+    struct AnswersWith(&'static str);
+
+    impl Provider for AnswersWith {
+        fn call<'a>(&'a self, _: &'a Call) -> BoxFuture<'a, Result<Answer, CallError>> {
+            Box::pin(async { Ok(answer(self.0)) })
+        }
+    }
+
+    struct NeverCalled;
+
+    impl Provider for NeverCalled {
+        fn call<'a>(&'a self, _: &'a Call) -> BoxFuture<'a, Result<Answer, CallError>> {
+            panic!("called")
+        }
+    }
+
+    #[tokio::test]
+    async fn no_call_is_made_for_a_form_that_cannot_be_checked() {
+        let wrong = with_schema(&json!({"type": "objekt"}));
+        let error = call_and_check(&NeverCalled, &wrong, &Limits::default())
+            .await
+            .unwrap_err();
+        assert_eq!(error.class, ErrorClass::BadRequest);
+        let fits = r#"{"items": []}"#;
+        assert_eq!(
+            call_and_check(&AnswersWith(fits), &items(), &Limits::default())
+                .await
+                .unwrap()
+                .output,
+            fits
+        );
+        let error = call_and_check(&AnswersWith("[]"), &items(), &Limits::default())
+            .await
+            .unwrap_err();
+        assert_eq!(error.class, ErrorClass::BadOutput);
+    }
+}

@@ -1,0 +1,209 @@
+//! The reader: pulls entries while slots are free, in batches of bounded size.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use longshore_broker::{BrokerError, Delivered, QueueReader, Wanted};
+use longshore_service::backoff::Backoff;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::{return_entry, tenants};
+use crate::{backoff::RECONNECT, context::Context, job::Job};
+
+/// How long one read blocks, and so the longest time that a drain waits for the reader.
+const READ_BLOCK: Duration = Duration::from_millis(500);
+
+/// How long one read blocks while the gate is closed: thousands of workers may wait for midnight.
+const GATED_READ_BLOCK: Duration = Duration::from_secs(2);
+
+/// The most entries of one read.
+const BATCH_ENTRIES: usize = 512;
+
+/// The most bytes that one read should bring, estimated from the entries before.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// How often the reader compares what Redis has delivered to it with the jobs in flight.
+const RETURN_STRAYS_EVERY: Duration = Duration::from_secs(30);
+
+/// Where the reader sends jobs, each with its slot.
+pub(crate) type JobSender = mpsc::UnboundedSender<(Arc<Job>, OwnedSemaphorePermit)>;
+
+/// Reads until the worker drains. Reconnects when Redis fails.
+pub(crate) async fn run(context: Arc<Context>, sender: JobSender) {
+    context.health.register("reader", Duration::from_secs(30));
+    let mut backoff = Backoff::new(RECONNECT);
+    while !context.drain.is_cancelled() {
+        let Err(error) = read_until_failure(&context, &sender, &mut backoff).await else {
+            break;
+        };
+        let delay = backoff.next_delay();
+        metrics::counter!("longshore_redis_errors_total").increment(1);
+        tracing::warn!("job reader failed: {error}; retrying in {delay:.1?}");
+        context.health.fail("reader", error.to_string());
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = context.drain.cancelled() => break,
+        }
+    }
+    context.health.retire("reader");
+}
+
+/// Reads until the worker drains (`Ok`) or Redis fails.
+async fn read_until_failure(
+    context: &Context,
+    sender: &JobSender,
+    backoff: &mut Backoff,
+) -> Result<(), BrokerError> {
+    let queues = &context.config.queues;
+    let pauses = &context.availability.pauses;
+    let mut reader = context.broker.reader(queues, &context.worker).await?;
+    pauses.refresh(&context.broker).await?;
+    return_strays(context).await?;
+    let mut strays_returned_at = Instant::now();
+    let mut typical_size = 0_usize;
+    let mut policy = context.policy();
+    loop {
+        let current = context.policy();
+        if !Arc::ptr_eq(&policy, &current) {
+            // The new limits may have capacity.
+            context.pull_gate.open();
+            policy = current;
+        }
+        if strays_returned_at.elapsed() >= RETURN_STRAYS_EVERY {
+            return_strays(context).await?;
+            strays_returned_at = Instant::now();
+        }
+        if context.drain.is_cancelled() {
+            return Ok(());
+        }
+        let now = context.clock.now();
+        let now_ms = now.timestamp_millis();
+        reader.leave_out(pauses.paused_queues(queues, now));
+        if reader.is_idle() {
+            context.health.beat("reader");
+            pauses.changed_within(READ_BLOCK).await;
+            continue;
+        }
+        if context.slots.available_permits() == 0
+            && context.tenant_activity.is_recent(now_ms)
+            && sort_by_tenant(&mut reader, context, sender).await? > 0
+        {
+            continue;
+        }
+        let Some(mut slots) = free_slots(context, queues.len(), batch_size(typical_size)).await
+        else {
+            continue;
+        };
+        // While the gate is closed, only jobs that were started before are pulled.
+        let (wanted, block) = match context.pull_gate.closed_for(now_ms) {
+            Some(closed) => (Wanted::Begun, closed.min(GATED_READ_BLOCK)),
+            None => (Wanted::All, READ_BLOCK),
+        };
+        let delivered = tokio::select! {
+            delivered = reader.read(slots.num_permits(), block, wanted) => delivered?,
+            // The recovery of this worker's entries covers what this read may still deliver.
+            () = context.drain.cancelled(), if wanted == Wanted::Begun => return Ok(()),
+        };
+        backoff.reset();
+        context.health.beat("reader");
+        let paused = pauses.paused_queues(queues, context.clock.now());
+        for entry in delivered {
+            if paused.contains(&entry.held.queue.base()) {
+                // The queue was paused during the read.
+                return_entry(context, &entry.held).await;
+                continue;
+            }
+            typical_size = (typical_size * 7 + entry.message.size()) / 8;
+            match slots.split(1) {
+                Some(slot) => dispatch(context, sender, entry, slot),
+                // A read over several queues may bring more than was asked for.
+                None => dispatch_when_free(context, sender, entry).await,
+            }
+        }
+    }
+}
+
+/// Sorts new entries into the lanes of their tenants, and dispatches those that must be refused. Returns how
+/// many entries it read.
+async fn sort_by_tenant(
+    reader: &mut QueueReader,
+    context: &Context,
+    sender: &JobSender,
+) -> Result<usize, BrokerError> {
+    let (read, forged) = tenants::sort_new_entries(reader, context).await?;
+    context.health.beat("reader");
+    for entry in forged {
+        dispatch_when_free(context, sender, entry).await;
+    }
+    Ok(read)
+}
+
+async fn dispatch_when_free(context: &Context, sender: &JobSender, entry: Delivered) {
+    // The semaphore is never closed.
+    if let Ok(slot) = context.slots.clone().acquire_owned().await {
+        dispatch(context, sender, entry, slot);
+    }
+}
+
+/// How many entries of this size fit into [`BATCH_BYTES`].
+fn batch_size(typical_size: usize) -> usize {
+    (BATCH_BYTES / typical_size.max(1)).clamp(1, BATCH_ENTRIES)
+}
+
+/// Takes from `least` to `most` free slots. `None` if the worker drains, or if none came free within
+/// [`READ_BLOCK`].
+async fn free_slots(context: &Context, least: usize, most: usize) -> Option<OwnedSemaphorePermit> {
+    let least = u32::try_from(least.max(1)).unwrap_or(1);
+    let mut slots = tokio::select! {
+        biased;
+        () = context.drain.cancelled() => return None,
+        () = tokio::time::sleep(READ_BLOCK) => return None,
+        slots = context.slots.clone().acquire_many_owned(least) => slots.ok()?,
+    };
+    let more = context
+        .slots
+        .available_permits()
+        .min(most.saturating_sub(slots.num_permits()));
+    if let Ok(more) = u32::try_from(more)
+        && let Ok(more) = context.slots.clone().try_acquire_many_owned(more)
+    {
+        slots.merge(more);
+    }
+    Some(slots)
+}
+
+fn dispatch(
+    context: &Context,
+    sender: &JobSender,
+    delivered: Delivered,
+    slot: OwnedSemaphorePermit,
+) {
+    let entry_id = delivered.held.place.clone();
+    match Job::new(delivered) {
+        Ok(job) => {
+            let job = Arc::new(job);
+            context.in_flight.insert(&job);
+            // The receiver outlives the reader.
+            let _sent = sender.send((job, slot));
+        }
+        Err(error) => {
+            tracing::error!(%entry_id, "checkpoint cannot be parsed: {error}; the entry stays pending");
+        }
+    }
+}
+
+/// Returns entries that Redis delivered to this worker in a reply that was lost.
+async fn return_strays(context: &Context) -> Result<(), BrokerError> {
+    for queue in &context.config.queues {
+        for stream in [queue.ready(), queue.clone()] {
+            for delivery in context.broker.held_by(&stream, &context.worker).await? {
+                if !context.in_flight.contains(&delivery.place) {
+                    return_entry(context, &delivery).await;
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! Fair sharing among tenants. While all slots are in use, the reader sorts new entries into a lane for each
+//! tenant; free slots then go to the tenants in turn, by weight. So a tenant with a million jobs does not
+//! delay one with ten. Where no job names a tenant, nothing is sorted.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use chrono::Utc;
+use longshore_broker::{BrokerError, Delivered, QueueReader, Sorted};
+use longshore_config::Config;
+use longshore_protocol::{
+    checkpoint::Resume,
+    envelope::tenant_of,
+    id::{JobId, QueueName},
+};
+
+use crate::{context::Context, record::to_json};
+
+/// The most entries of one sort.
+const BATCH: usize = 512;
+
+/// Sorts some new entries into the lanes of their tenants. Returns how many entries it read, and those that
+/// must be refused, which need a slot.
+pub(super) async fn sort_new_entries(
+    reader: &mut QueueReader,
+    context: &Context,
+) -> Result<(usize, Vec<Delivered>), BrokerError> {
+    let config = context.policy().config.clone();
+    let delivered = reader.look_ahead(BATCH).await?;
+    let read = delivered.len();
+    let (forged, genuine): (Vec<_>, Vec<_>) = delivered.into_iter().partition(|entry| entry.forged);
+    let mut by_queue: BTreeMap<QueueName, Vec<Sorted>> = BTreeMap::new();
+    for entry in genuine {
+        let queue = entry.held.queue.clone();
+        by_queue
+            .entry(queue)
+            .or_default()
+            .push(with_tenant(entry, &config));
+    }
+    for (queue, sorted) in by_queue {
+        reader.sort(&queue, &sorted).await?;
+    }
+    Ok((read, forged))
+}
+
+fn with_tenant(entry: Delivered, config: &Config) -> Sorted {
+    let tenant = tenant_of(&entry.message)
+        .map(Cow::into_owned)
+        .unwrap_or_default();
+    // The producer's id is not admitted yet: two messages may carry the same.
+    let id = JobId::of_place(&entry.held.place);
+    let checkpoint = entry.resume.unwrap_or_else(|| {
+        let received = entry.held.place.received_at().unwrap_or_else(Utc::now);
+        to_json(&Resume::fresh(id.clone(), received))
+    });
+    Sorted {
+        entry: entry.held.entry,
+        id,
+        weight: config.tenants.weight(&tenant),
+        tenant,
+        resume: checkpoint,
+    }
+}

@@ -1,0 +1,6 @@
+//! Record: builds the facts that each step appends to the event stream, and writes them to the ledger.
+
+mod facts;
+pub(crate) mod recorder;
+
+pub(crate) use self::facts::{JobEnd, dead_letter, job_record, outcome, to_json};

@@ -1,0 +1,139 @@
+//! Builds the facts of a job: its record, its outcome, its dead letter.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use longshore_protocol::{
+    call::Answer,
+    dead_letter::{Kept, Letter},
+    envelope::Envelope,
+    event::{DeadRecord, JobRecord},
+    outcome::Outcome,
+    state::JobState,
+};
+
+use crate::{
+    disposition::Discard,
+    job::{Job, Progress},
+};
+
+/// How a job ends or waits, in its record.
+#[derive(Debug, Default)]
+pub(crate) struct JobEnd<'a> {
+    pub(crate) answer: Option<&'a Answer>,
+    /// The error and its code.
+    pub(crate) error: Option<(&'a str, &'a str)>,
+    /// When a waiting job continues.
+    pub(crate) due: Option<DateTime<Utc>>,
+}
+
+/// The record of the job in `state`.
+pub(crate) fn job_record(
+    job: &Job,
+    progress: &Progress,
+    state: JobState,
+    now: DateTime<Utc>,
+    end: &JobEnd<'_>,
+) -> JobRecord {
+    let envelope = progress.envelope.as_deref();
+    let last_called = progress.last_called.as_ref();
+    JobRecord {
+        labels: progress.labels(&job.delivery),
+        state,
+        enqueued_at: progress.checkpoint.enqueued_at,
+        started_at: progress.checkpoint.started_at,
+        finished_at: state.is_final().then_some(now),
+        due_at: end.due,
+        platform: last_called.map(|(platform, _)| platform.clone()),
+        model: last_called.map(|(_, model)| model.clone()),
+        attempts: progress.checkpoint.attempts,
+        prompt_head: envelope.map(Envelope::prompt_head).unwrap_or_default(),
+        output: end.answer.map(|answer| answer.output.clone()),
+        finish_reason: end.answer.map(|answer| answer.finish_reason),
+        error: end.error.map(|(error, _)| error.to_owned()),
+        error_class: end.error.map(|(_, class)| class.to_owned()),
+        metadata: envelope.and_then(|envelope| envelope.metadata.clone()),
+        traceparent: envelope.and_then(|envelope| envelope.traceparent.clone()),
+    }
+}
+
+/// The outcome that producers read.
+pub(crate) fn outcome(record: &JobRecord, progress: &Progress, now: DateTime<Utc>) -> Outcome {
+    let usage = progress.checkpoint.usage;
+    let started = record.started_at.unwrap_or(now);
+    Outcome {
+        id: record.labels.job_id.clone(),
+        state: record.state,
+        success: record.state == JobState::Completed,
+        output: record.output.clone(),
+        error: record.error.clone(),
+        error_class: record.error_class.clone(),
+        platform: record.platform.clone(),
+        model: record.model.clone(),
+        finish_reason: record.finish_reason,
+        attempts: record.attempts,
+        input_tokens: usage.total_input(),
+        output_tokens: usage.total_output(),
+        cached_tokens: usage.cached,
+        reasoning_tokens: usage.reasoning,
+        cost_usd: progress.checkpoint.cost,
+        duration_ms: milliseconds(now - started),
+        queued_ms: milliseconds(started - record.enqueued_at),
+        metadata: record.metadata.clone(),
+    }
+}
+
+/// The dead letter of a job that is given up.
+pub(crate) fn dead_letter(
+    job: &Job,
+    progress: &Progress,
+    discard: &Discard,
+    now: DateTime<Utc>,
+) -> Letter {
+    let labels = progress.labels(&job.delivery);
+    let mut checkpoint = progress.checkpoint.clone();
+    if let Some(id) = &discard.dead_letter_id {
+        checkpoint.id = id.clone();
+    }
+    Letter {
+        record: DeadRecord {
+            id: checkpoint.id.clone(),
+            place: job.delivery.place.clone(),
+            queue: job.delivery.queue.base(),
+            reason: discard.reason.clone(),
+            error: discard.error.clone(),
+            at: now,
+            task_type: progress.envelope.is_some().then_some(labels.task_type),
+            platform: progress
+                .last_called
+                .as_ref()
+                .map(|(platform, _)| platform.clone()),
+            tenant: labels.tenant,
+            chain_id: labels.chain_id,
+            attempts: checkpoint.attempts,
+        },
+        message: discard
+            .kept
+            .clone()
+            .unwrap_or_else(|| Kept::whole(&job.message.fields)),
+        resume: checkpoint,
+    }
+}
+
+fn milliseconds(time: TimeDelta) -> u64 {
+    u64::try_from(time.num_milliseconds()).unwrap_or(0)
+}
+
+/// The size of most records, in bytes.
+const TYPICAL_JSON: usize = 1024;
+
+/// The JSON form of a record. Every record of ours has one; should it not, the step sends an empty string
+/// instead of failing.
+pub(crate) fn to_json<T: serde::Serialize>(record: &T) -> String {
+    let mut json = Vec::with_capacity(TYPICAL_JSON);
+    let written = serde_json::to_writer(&mut json, record).map_err(|error| error.to_string());
+    written
+        .and_then(|()| String::from_utf8(json).map_err(|error| error.to_string()))
+        .unwrap_or_else(|error| {
+            tracing::error!("record not serialized: {error}; the step continues without it");
+            String::new()
+        })
+}

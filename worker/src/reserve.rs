@@ -1,0 +1,205 @@
+//! Reserve: reserves what a call takes of limits and journals the attempt, in one step, before the call can
+//! cost anything. A job that finds no capacity is parked in the same step.
+
+mod draft;
+mod refusals;
+
+use std::{ops::ControlFlow, time::Duration};
+
+use longshore_broker::{Beginning, Begun, Offer, Reservation, Reserved, Spent};
+use longshore_policy::limits::MeterName;
+use longshore_protocol::{checkpoint::Resume, event::AttemptRecord, id::AttemptId};
+
+use self::draft::{Draft, DraftContext, decision_record};
+use crate::{
+    backoff::retry_until_answered,
+    context::Context,
+    disposition::{Disposition, Stage, WaitsFor},
+    job::Job,
+    route::candidates::{AllUsable, Chosen, Query, Usable, select_all},
+};
+
+/// An attempt that is reserved and journalled, not yet called.
+pub(crate) struct ReservedAttempt<'a> {
+    pub(crate) target: Usable<'a>,
+    pub(crate) id: AttemptId,
+    /// How long the call must wait for its turn under a paced limit.
+    pub(crate) wait: Duration,
+}
+
+/// Reserves an attempt on the chosen candidate or, if limits have no capacity for that, on the first
+/// candidate of all that have it.
+pub(crate) async fn reserve<'a>(
+    job: &Job,
+    query: Query<'_, 'a>,
+    chosen: Chosen<'a>,
+    checkpoint: Resume,
+    context: &Context,
+) -> Stage<ReservedAttempt<'a>> {
+    let drafts = DraftContext::new(job, query.envelope, checkpoint, context);
+    let Chosen { first, skipped } = chosen;
+    let decision = decision_record(query.decision, skipped);
+    let draft = drafts.draft(&first, decision.as_ref());
+    match begin(job, &first, &draft, &drafts, context).await {
+        Begun::Yes(wait) => {
+            open_attempt(job, draft.record, !first.estimate.reservation.is_empty());
+            ControlFlow::Continue(ReservedAttempt {
+                target: first,
+                id: drafts.attempt,
+                wait,
+            })
+        }
+        // With a checkpoint to park, the script never answers `Waits`.
+        Begun::Lost | Begun::Parked | Begun::Waits => ControlFlow::Break(Disposition::Gone),
+        Begun::Cancelled => ControlFlow::Break(Disposition::cancelled_on_request()),
+        Begun::Full => {
+            // If its permit is for a probe, another caller may make it.
+            drop(first);
+            let all = select_all(query, &drafts.checkpoint).await;
+            reserve_any(all, query, &drafts, context).await
+        }
+    }
+}
+
+/// Reserves and journals the attempt on the first candidate: one step, and for most jobs the only one.
+async fn begin(
+    job: &Job,
+    first: &Usable<'_>,
+    draft: &Draft,
+    drafts: &DraftContext<'_>,
+    context: &Context,
+) -> Begun {
+    let beginning = Beginning {
+        job: &drafts.checkpoint.id,
+        attempt: drafts.attempt,
+        event_if_lost: &draft.event_if_lost,
+        concurrency: drafts.envelope.concurrency.as_ref(),
+        resume: "",
+        takes: &first.estimate.reservation,
+        waited: drafts.checkpoint.waited,
+    };
+    let begun = retry_until_answered("begin attempt", || {
+        context.broker.begin(&job.delivery, &beginning)
+    })
+    .await;
+    if begun != Begun::Waits {
+        return begun;
+    }
+    // Most jobs find a slot of their concurrency key; only for the others the checkpoint is serialized.
+    let checkpoint = drafts.checkpoint_to_park(false);
+    let beginning = Beginning {
+        resume: &checkpoint,
+        ..beginning
+    };
+    retry_until_answered("begin attempt", || {
+        context.broker.begin(&job.delivery, &beginning)
+    })
+    .await
+}
+
+/// Reserves the attempt on the first of all candidates that limits have capacity for; parks the job if no
+/// candidate has it.
+async fn reserve_any<'a>(
+    all: AllUsable<'a>,
+    query: Query<'_, 'a>,
+    drafts: &DraftContext<'_>,
+    context: &Context,
+) -> Stage<ReservedAttempt<'a>> {
+    let AllUsable {
+        mut usable,
+        skipped,
+        routed,
+        until,
+        is_every_platform,
+    } = all;
+    if usable.is_empty() {
+        return ControlFlow::Break(Disposition::Parked {
+            due: until.unwrap_or(drafts.now),
+            waits_for: WaitsFor::Retry,
+        });
+    }
+    let decision = decision_record(query.decision, skipped);
+    let mut attempts: Vec<Draft> = usable
+        .iter()
+        .map(|usable| drafts.draft(usable, decision.as_ref()))
+        .collect();
+    let offers: Vec<Offer> = attempts
+        .iter()
+        .zip(&usable)
+        .enumerate()
+        .map(|(number, (draft, usable))| Offer {
+            event_if_lost: draft.event_if_lost.clone(),
+            takes: usable.estimate.reservation.clone(),
+            spare: number >= routed,
+        })
+        .collect();
+    let concurrency = drafts.envelope.concurrency.as_ref();
+    let checkpoint_for_key =
+        concurrency.map_or_else(String::new, |_| drafts.checkpoint_to_park(false));
+    let checkpoint_for_capacity = drafts.checkpoint_to_park(true);
+    let reservation = Reservation {
+        job: &drafts.checkpoint.id,
+        attempt: drafts.attempt,
+        concurrency,
+        resume: &checkpoint_for_key,
+        resume_waiting: &checkpoint_for_capacity,
+        waited: drafts.checkpoint.waited,
+        offers: &offers,
+    };
+    let reserved = retry_until_answered("reserve capacity", || {
+        context.broker.reserve(&drafts.job.delivery, &reservation)
+    })
+    .await;
+    let disposition = match reserved {
+        Reserved::Yes(number, wait) if number < usable.len() && number < attempts.len() => {
+            let target = usable.swap_remove(number);
+            let draft = attempts.swap_remove(number);
+            let has_reserved = !target.estimate.reservation.is_empty();
+            open_attempt(drafts.job, draft.record, has_reserved);
+            return ControlFlow::Continue(ReservedAttempt {
+                target,
+                id: drafts.attempt,
+                wait,
+            });
+        }
+        Reserved::Yes(..) | Reserved::Lost | Reserved::Parked => Disposition::Gone,
+        Reserved::Cancelled => Disposition::cancelled_on_request(),
+        Reserved::Waits {
+            at_ms,
+            for_all,
+            meter,
+            waiting,
+        } => {
+            if for_all && is_every_platform {
+                let now_ms = context.clock.now().timestamp_millis();
+                // A window has no capacity before it ends.
+                let is_certain = MeterName::parse(&meter).is_window();
+                context.pull_gate.close(now_ms, at_ms, waiting, is_certain);
+            }
+            tracing::debug!(job = %drafts.checkpoint.id, meter, "job parked: no capacity");
+            metrics::counter!("longshore_jobs_waited_total", "meter" => meter).increment(1);
+            Disposition::Gone
+        }
+        Reserved::Never(meter) => refusals::exceeds_limit(&meter, &usable).into(),
+        Reserved::Refused(meter) => refusals::budget_exhausted(&meter).into(),
+    };
+    ControlFlow::Break(disposition)
+}
+
+/// Opens the journalled attempt in the job's progress.
+fn open_attempt(job: &Job, record: AttemptRecord, has_reserved: bool) {
+    let mut progress = job.progress();
+    let checkpoint = &mut progress.checkpoint;
+    checkpoint.attempts += 1;
+    checkpoint.waited = false;
+    checkpoint.started_at.get_or_insert(record.started_at);
+    progress.last_called = Some((record.platform.clone(), record.model.clone()));
+    progress.open_attempt = Some(record);
+    progress.has_reserved = has_reserved;
+    // Until the call's end is known: should the stage fail before, the whole reservation counts as consumed.
+    progress.consumed = if has_reserved {
+        Spent::Unknown
+    } else {
+        Spent::NothingTaken
+    };
+}

@@ -1,0 +1,101 @@
+//! Waits for the next attempt: in place if the wait is short, parked if it is long.
+
+use std::{ops::ControlFlow, time::Duration};
+
+use chrono::{DateTime, Utc};
+use longshore_broker::Fence;
+use longshore_policy::retry::RetryPolicy;
+use longshore_protocol::{call::ErrorClass, envelope::Envelope, event::Event, state::JobState};
+
+use crate::{
+    backoff::retry_until_answered,
+    context::Context,
+    disposition::{Discard, Disposition, Stage, WaitsFor},
+    job::Job,
+    record::{JobEnd, job_record, to_json},
+};
+
+/// Waits in place. Ends the run of a job whose wait is too long for that, or goes beyond its deadline.
+pub(crate) async fn wait_in_place(
+    job: &Job,
+    envelope: &Envelope,
+    wait: Duration,
+    policy: &RetryPolicy,
+    context: &Context,
+) -> Stage<()> {
+    let due = context.clock.now() + wait;
+    let received = job.progress().checkpoint.enqueued_at;
+    let deadline = envelope.deadline.map(|limit| limit.at(received));
+    if let Some(deadline) = deadline.filter(|at| *at <= due) {
+        let error = format!(
+            "the next attempt would start after the deadline {}",
+            deadline.to_rfc3339()
+        );
+        return ControlFlow::Break(Discard::new("expired", error).into());
+    }
+    let parked = Disposition::Parked {
+        due,
+        waits_for: WaitsFor::Retry,
+    };
+    if wait > policy.hold_limit {
+        return ControlFlow::Break(parked);
+    }
+    record_open_attempt(job, due, context).await?;
+    tokio::select! {
+        () = tokio::time::sleep(wait) => ControlFlow::Continue(()),
+        () = job.cancelled.cancelled() => ControlFlow::Break(Disposition::cancelled_on_request()),
+        // A worker that drains does not keep a job that only waits.
+        () = context.drain.cancelled() => ControlFlow::Break(parked),
+    }
+}
+
+/// Records the failed attempt that is still open, because another attempt of this delivery follows at `due`.
+/// Returns whether there was one.
+pub(crate) async fn record_open_attempt(
+    job: &Job,
+    due: DateTime<Utc>,
+    context: &Context,
+) -> Stage<bool> {
+    let (attempt, event, checkpoint, concurrency, consumed) = {
+        let mut progress = job.progress();
+        let Some(record) = progress.close_attempt() else {
+            return ControlFlow::Continue(false);
+        };
+        let end = JobEnd {
+            due: Some(due),
+            error: record
+                .error
+                .as_deref()
+                .zip(record.error_class.map(ErrorClass::as_str)),
+            ..JobEnd::default()
+        };
+        let now = context.clock.now();
+        let event = to_json(&Event {
+            job: Some(job_record(job, &progress, JobState::Retryable, now, &end)),
+            attempt: Some(record.clone()),
+            ..Event::default()
+        });
+        (
+            record.attempt_id,
+            event,
+            to_json(&progress.checkpoint),
+            progress.concurrency().cloned(),
+            progress.consumed,
+        )
+    };
+    let fence = retry_until_answered("record failed attempt", || {
+        context.broker.fail(
+            &job.delivery,
+            attempt,
+            &event,
+            concurrency.as_ref(),
+            &checkpoint,
+            consumed,
+        )
+    })
+    .await;
+    match fence {
+        Fence::Held => ControlFlow::Continue(true),
+        Fence::Lost => ControlFlow::Break(Disposition::Gone),
+    }
+}

@@ -1,0 +1,155 @@
+//! Account holds: the times until which accounts are not called, because their providers limit them. All
+//! workers share them.
+
+use std::{
+    collections::HashMap,
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use longshore_broker::{Broker, BrokerError};
+use longshore_policy::catalog::ProviderEntry;
+use longshore_protocol::{
+    call::{CallError, ErrorClass, ProviderRoom, RoomLeft},
+    platform::PlatformName,
+};
+
+/// The hold after an exhausted quota, if the provider does not say when the quota returns.
+const QUOTA_HOLD: Duration = Duration::from_mins(1);
+
+/// The longest hold after an answer whose headers say that nothing remains.
+const EMPTY_HOLD: Duration = Duration::from_secs(1);
+
+/// The longest hold of all, whatever the provider asks for.
+const LONGEST_HOLD: Duration = Duration::from_hours(24);
+
+/// The accounts that are held, and until when.
+#[derive(Debug, Default)]
+pub(crate) struct AccountHolds {
+    until: RwLock<HashMap<String, DateTime<Utc>>>,
+}
+
+impl AccountHolds {
+    /// When the hold of this account ends, if it is held.
+    pub(crate) fn held_until(
+        &self,
+        account: &PlatformName,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        let holds = self.until.read().unwrap_or_else(PoisonError::into_inner);
+        if holds.is_empty() {
+            return None;
+        }
+        holds.get(account.as_str()).copied().filter(|at| *at > now)
+    }
+
+    /// Reads the holds of all workers from Redis.
+    pub(crate) async fn refresh(
+        &self,
+        broker: &Broker,
+        now: DateTime<Utc>,
+    ) -> Result<(), BrokerError> {
+        let holds: HashMap<String, DateTime<Utc>> = broker
+            .limited_accounts()
+            .await?
+            .into_iter()
+            .filter_map(|(account, ms)| Some((account, DateTime::from_timestamp_millis(ms)?)))
+            .filter(|(_, at)| *at > now)
+            .collect();
+        *self.until.write().unwrap_or_else(PoisonError::into_inner) = holds;
+        Ok(())
+    }
+
+    /// Applies a hold that another worker published.
+    pub(crate) fn apply(&self, account: String, until: DateTime<Utc>) {
+        self.until
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(account, until);
+    }
+
+    /// Holds the account after a call that its provider refused for a limit.
+    pub(crate) async fn hold_after_failure(
+        &self,
+        provider: &ProviderEntry,
+        error: &CallError,
+        broker: &Broker,
+        now: DateTime<Utc>,
+    ) {
+        let hold = match error.class {
+            ErrorClass::QuotaExhausted => Some(error.retry_after.unwrap_or(QUOTA_HOLD)),
+            ErrorClass::RateLimited => error.retry_after.or(Some(Duration::ZERO)),
+            _ => None,
+        };
+        if let Some(hold) = hold {
+            self.publish(provider, hold, true, broker, now).await;
+        }
+    }
+
+    /// Holds the account after an answer whose headers say that nothing remains. The headers say when all of
+    /// it is available again; some of it is available sooner, because providers refill their limits steadily.
+    pub(crate) async fn hold_after_answer(
+        &self,
+        provider: &ProviderEntry,
+        room: &ProviderRoom,
+        broker: &Broker,
+        now: DateTime<Utc>,
+    ) {
+        let is_used_up = |left: &RoomLeft| left.remaining == 0;
+        let hold = [room.requests, room.tokens]
+            .into_iter()
+            .flatten()
+            .filter(is_used_up)
+            .map(|left| left.reset_after.min(EMPTY_HOLD))
+            .max();
+        if let Some(hold) = hold.filter(|hold| !hold.is_zero()) {
+            self.publish(provider, hold, false, broker, now).await;
+        }
+    }
+
+    /// Holds the account here and publishes the hold. With `reduce_slots`, the account's concurrency limit,
+    /// if it has one, is reduced.
+    async fn publish(
+        &self,
+        provider: &ProviderEntry,
+        hold: Duration,
+        reduce_slots: bool,
+        broker: &Broker,
+        now: DateTime<Utc>,
+    ) {
+        let hold = TimeDelta::from_std(hold.min(LONGEST_HOLD)).unwrap_or_default();
+        let until = now + hold;
+        let account = provider.account.as_str();
+        if hold > TimeDelta::zero() {
+            self.until
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(account.to_owned())
+                .and_modify(|at| *at = (*at).max(until))
+                .or_insert(until);
+        }
+        let slots = format!("slots:{account}");
+        let slots = provider
+            .limits
+            .max_concurrent
+            .filter(|_| reduce_slots)
+            .map(|limit| (slots.as_str(), limit));
+        if hold.is_zero() && slots.is_none() {
+            return;
+        }
+        let until_ms = if hold.is_zero() {
+            0
+        } else {
+            until.timestamp_millis()
+        };
+        metrics::counter!("longshore_accounts_limited_total", "account" => account.to_owned())
+            .increment(1);
+        if let Err(error) = broker.limited(account, until_ms, slots).await {
+            tracing::warn!(
+                account,
+                "account hold not published: {error}; other workers may still call the account"
+            );
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Selects the candidates that can be called now. Leaves out those that have failed too often for this job,
+//! that could cost more than the job may, that are paused, whose account is held, or whose circuit is open.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use longshore_policy::{
+    pause::PausedLane,
+    routing::{Candidate, Decision},
+};
+use longshore_protocol::{
+    checkpoint::Resume, envelope::Envelope, event::SkippedRecord, money::Usd,
+};
+
+use super::{
+    Availability,
+    circuits::{CallPermit, CircuitState},
+    estimate::{CostCap, Estimate},
+    policy::Policy,
+};
+
+/// How long another worker's probe may take before the circuit is checked again.
+const PROBE_RECHECK: TimeDelta = TimeDelta::seconds(1);
+
+/// If some candidates are paused and others unavailable, the job is routed again after this time at the
+/// latest: the pause may end first.
+const PAUSED_RECHECK: TimeDelta = TimeDelta::minutes(1);
+
+/// What candidates are selected for, and from.
+#[derive(Clone, Copy)]
+pub(crate) struct Query<'q, 'a> {
+    pub(crate) envelope: &'q Envelope,
+    pub(crate) decision: &'q Decision<'a>,
+    pub(crate) policy: &'a Policy,
+    pub(crate) availability: &'a Availability,
+}
+
+/// A candidate that can be called now.
+pub(crate) struct Usable<'a> {
+    pub(crate) candidate: Candidate<'a>,
+    /// The highest cost of the call, and the amounts that it reserves.
+    pub(crate) estimate: Estimate,
+    /// The permit of its circuit.
+    pub(crate) permit: CallPermit<'a>,
+}
+
+/// The first candidate that can be called now, and those before it that cannot.
+pub(crate) struct Chosen<'a> {
+    pub(crate) first: Usable<'a>,
+    pub(crate) skipped: Vec<SkippedRecord>,
+}
+
+/// Why no candidate can be called now.
+pub(crate) enum NoCandidate {
+    /// All that could answer are paused: the job waits in this lane.
+    Paused(PausedLane),
+    /// The first becomes available at this time.
+    Until(DateTime<Utc>),
+    /// The cheapest could bring the job's cost to this amount, which exceeds the cap.
+    OverCap(Usd, CostCap),
+    /// All have failed.
+    AllFailed,
+}
+
+/// Selects the first candidate that can be called now.
+pub(crate) async fn select_first<'a>(
+    query: Query<'_, 'a>,
+    checkpoint: &Resume,
+) -> Result<Chosen<'a>, NoCandidate> {
+    let mut selection = Selection::default();
+    for candidate in remaining_in_order(query.decision, checkpoint) {
+        selection
+            .consider(candidate.clone(), query, checkpoint)
+            .await;
+        if !selection.usable.is_empty() {
+            break;
+        }
+    }
+    let skipped = std::mem::take(&mut selection.skipped);
+    match selection.usable.pop() {
+        Some(first) => Ok(Chosen { first, skipped }),
+        None => Err(selection.no_candidate(query.availability)),
+    }
+}
+
+/// All candidates that can be called now.
+pub(crate) struct AllUsable<'a> {
+    /// In order: those of the job's route, then free ones.
+    pub(crate) usable: Vec<Usable<'a>>,
+    pub(crate) skipped: Vec<SkippedRecord>,
+    /// How many of them are on the job's route.
+    pub(crate) routed: usize,
+    /// When the first of those that are unavailable may be called again.
+    pub(crate) until: Option<DateTime<Utc>>,
+    /// Whether every platform is among them, so that any other job would find the same.
+    pub(crate) is_every_platform: bool,
+}
+
+/// Selects all candidates that can be called now, and, if an exhausted budget sends jobs to them, the free
+/// models that are not on the job's route.
+pub(crate) async fn select_all<'a>(query: Query<'_, 'a>, checkpoint: &Resume) -> AllUsable<'a> {
+    let mut selection = Selection::default();
+    for candidate in remaining_in_order(query.decision, checkpoint) {
+        selection
+            .consider(candidate.clone(), query, checkpoint)
+            .await;
+    }
+    let routed = selection.usable.len();
+    if query.envelope.fallback && query.policy.meters.send_to_free() {
+        selection.consider_free(query, checkpoint).await;
+    }
+    AllUsable {
+        routed,
+        until: selection.recheck_at(query.availability),
+        is_every_platform: selection.usable.len() == query.policy.router.platforms(),
+        usable: selection.usable,
+        skipped: selection.skipped,
+    }
+}
+
+/// The candidates that have attempts left, starting with the one that has been called already.
+fn remaining_in_order<'d, 'a>(
+    decision: &'d Decision<'a>,
+    checkpoint: &'d Resume,
+) -> impl Iterator<Item = &'d Candidate<'a>> {
+    let remaining = || {
+        decision
+            .candidates
+            .iter()
+            .filter(|candidate| !is_exhausted(candidate, checkpoint))
+    };
+    let is_in_use = |candidate: &&Candidate<'_>| {
+        let platform = candidate.provider.name.as_str();
+        checkpoint.tries.contains_key(platform)
+    };
+    remaining()
+        .filter(is_in_use)
+        .chain(remaining().filter(move |candidate| !is_in_use(candidate)))
+}
+
+/// Whether this candidate has no attempts left for the job.
+fn is_exhausted(candidate: &Candidate<'_>, checkpoint: &Resume) -> bool {
+    let platform = candidate.provider.name.as_str();
+    let has_failed = checkpoint.spent.iter().any(|failed| failed == platform);
+    match checkpoint.outgrew {
+        // A larger context window on the same platform is another chance.
+        Some(window) => candidate.model.context_window <= window,
+        None => has_failed,
+    }
+}
+
+/// The candidates considered so far.
+#[derive(Default)]
+struct Selection<'a> {
+    usable: Vec<Usable<'a>>,
+    skipped: Vec<SkippedRecord>,
+    /// When the first of those that are unavailable may be called again.
+    until: Option<DateTime<Utc>>,
+    paused: BTreeSet<String>,
+    /// The lowest cost that exceeds the job's cap.
+    over_cap: Option<(Usd, CostCap)>,
+}
+
+impl<'a> Selection<'a> {
+    async fn consider(
+        &mut self,
+        candidate: Candidate<'a>,
+        query: Query<'_, 'a>,
+        checkpoint: &Resume,
+    ) {
+        let Query {
+            envelope,
+            policy,
+            availability,
+            ..
+        } = query;
+        let now = availability.clock.now();
+        let platform = &candidate.provider.name;
+        let step = checkpoint.step.as_deref();
+        let estimate = Estimate::new(envelope, &candidate, step, policy, now);
+        if let Some(cap) = CostCap::for_job(envelope, &policy.config) {
+            let possible = checkpoint.cost + estimate.upper_bound;
+            if possible > cap.amount {
+                let lowest = self
+                    .over_cap
+                    .map_or(possible, |(other, _)| other.min(possible));
+                self.over_cap = Some((lowest, cap));
+                let why = format!(
+                    "could cost ${possible}, more than the cap of ${}",
+                    cap.amount
+                );
+                self.skip(&candidate, why);
+                return;
+            }
+        }
+        if let Some(pause) = availability.pauses.provider_pause(platform, now) {
+            self.paused.insert(platform.to_string());
+            let why = pause.reason.map(|reason| format!("paused: {reason}"));
+            self.skip(&candidate, why.unwrap_or_else(|| "paused".to_owned()));
+            return;
+        }
+        // A platform that this job has called already waits as long as its answer asked for.
+        let is_in_use = checkpoint.tries.contains_key(platform.as_str());
+        let account = &candidate.provider.account;
+        if !is_in_use && let Some(until) = availability.account_holds.held_until(account, now) {
+            self.skip_until(&candidate, until, "account held");
+            return;
+        }
+        let model = &candidate.model.model;
+        if let Some(permit) = availability.circuits.permit(platform, model).await {
+            self.usable.push(Usable {
+                candidate,
+                estimate,
+                permit,
+            });
+            return;
+        }
+        match availability.circuits.state(platform, model) {
+            CircuitState::Open { until } => self.skip_until(&candidate, until, "circuit open"),
+            CircuitState::Closed | CircuitState::HalfOpen => {
+                let until = now + PROBE_RECHECK;
+                self.skip_until(&candidate, until, "circuit half-open, probe in progress");
+            }
+        }
+    }
+
+    /// Considers the free models that are not on the job's route.
+    async fn consider_free(&mut self, query: Query<'_, 'a>, checkpoint: &Resume) {
+        let prompt = query.policy.router.measure(query.envelope);
+        for candidate in query.policy.router.free(query.envelope, prompt) {
+            let platform = &candidate.provider.name;
+            let mut routed = query.decision.candidates.iter();
+            if routed.all(|other| other.provider.name != *platform)
+                && !is_exhausted(&candidate, checkpoint)
+            {
+                self.consider(candidate, query, checkpoint).await;
+            }
+        }
+    }
+
+    fn no_candidate(self, availability: &Availability) -> NoCandidate {
+        if let Some(until) = self.recheck_at(availability) {
+            return NoCandidate::Until(until);
+        }
+        if !self.paused.is_empty() {
+            let platforms = self.paused.iter().map(String::as_str);
+            return NoCandidate::Paused(PausedLane::of_providers(platforms));
+        }
+        match self.over_cap {
+            Some((possible, cap)) => NoCandidate::OverCap(possible, cap),
+            None => NoCandidate::AllFailed,
+        }
+    }
+
+    fn recheck_at(&self, availability: &Availability) -> Option<DateTime<Utc>> {
+        if self.paused.is_empty() {
+            return self.until;
+        }
+        let recheck = availability.clock.now() + PAUSED_RECHECK;
+        self.until.map(|until| until.min(recheck))
+    }
+
+    fn skip_until(&mut self, candidate: &Candidate<'a>, until: DateTime<Utc>, why: &str) {
+        self.until = Some(self.until.map_or(until, |other| other.min(until)));
+        let time = until.format("%H:%M:%S UTC");
+        self.skip(candidate, format!("{why} until {time}"));
+    }
+
+    fn skip(&mut self, candidate: &Candidate<'a>, why: String) {
+        self.skipped.push(SkippedRecord {
+            platform: candidate.provider.name.to_string(),
+            model: candidate.model.model.clone(),
+            why,
+        });
+    }
+}

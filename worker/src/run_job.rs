@@ -1,0 +1,95 @@
+//! The life of a job: admit, route, reserve, call, retry. Its disposition is then settled by the layer in
+//! [`settle`](crate::settle).
+
+use std::{ops::ControlFlow, sync::Arc};
+
+use longshore_protocol::call::CallError;
+use tokio::sync::SemaphorePermit;
+
+use crate::{
+    admit::admit,
+    call::{Called, call},
+    chain,
+    context::Context,
+    disposition::{Disposition, OrDispose as _, Stage},
+    job::Job,
+    reserve::reserve,
+    retry::{self, NextRound},
+    route::{
+        self,
+        candidates::{Query, select_first},
+    },
+};
+
+/// A job whose workers died this many times runs alone among jobs like it.
+const SUSPECT_CRASHES: u32 = 2;
+
+/// Runs a job until it has a disposition.
+pub(crate) async fn run_job(job: Arc<Job>, context: Arc<Context>) -> Disposition {
+    match run_stages(&job, &context).await {
+        ControlFlow::Continue(disposition) | ControlFlow::Break(disposition) => disposition,
+    }
+}
+
+/// Each round of the loop makes one attempt or waits for one. A stage that ends the run breaks.
+async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
+    let envelope = admit(job, context).await?;
+    if let Some(webhook) = chain::Webhook::to_notify(job) {
+        return ControlFlow::Continue(webhook.notify(job, context).await);
+    }
+    let _alone = alone_if_suspect(job, context).await;
+    let policy = &*context.policy();
+    let retry_policy = retry::retry_policy(&policy.config, &envelope).or_dispose()?;
+    let mut decision = route::decide(job, &envelope, policy).or_dispose()?;
+    let mut last_error: Option<CallError> = None;
+    loop {
+        let mut checkpoint = job.progress().checkpoint.clone();
+        let query = Query {
+            envelope: &envelope,
+            decision: &decision,
+            policy,
+            availability: &context.availability,
+        };
+        let next = match select_first(query, &checkpoint).await {
+            Ok(chosen) => {
+                if retry::record_open_attempt(job, context.clock.now(), context).await? {
+                    checkpoint = job.progress().checkpoint.clone();
+                }
+                let attempt = reserve(job, query, chosen, checkpoint, context).await?;
+                match call(job, &envelope, attempt, policy, context).await? {
+                    Called::Answered(answer) => {
+                        return ControlFlow::Continue(Disposition::Answered(answer));
+                    }
+                    Called::Failed(failed) => {
+                        let next = retry::after_failed_call(job, &failed, &retry_policy);
+                        last_error = Some(failed.error);
+                        next
+                    }
+                }
+            }
+            Err(none) => retry::without_candidate(job, none, last_error.as_ref(), context)?,
+        };
+        match next {
+            NextRound::After(wait) => {
+                retry::wait_in_place(job, &envelope, wait, &retry_policy, context).await?;
+            }
+            NextRound::OtherCandidate => {}
+            NextRound::LargerWindow => {
+                decision = route::decide(job, &envelope, policy).or_dispose()?;
+            }
+            NextRound::Escalate(discard) => {
+                let higher = route::escalate(job, &envelope, &decision, policy);
+                decision = higher.ok_or(discard).or_dispose()?;
+            }
+        }
+    }
+}
+
+/// The permit to run, for a job whose workers died; other jobs need none.
+async fn alone_if_suspect<'c>(job: &Job, context: &'c Context) -> Option<SemaphorePermit<'c>> {
+    if job.progress().checkpoint.crashes < SUSPECT_CRASHES {
+        return None;
+    }
+    // The semaphore is never closed; if it were, the job would still run.
+    context.suspects.acquire().await.ok()
+}

@@ -1,0 +1,116 @@
+//! The step that ends a job: completed, discarded or cancelled. The script `settle.lua` acknowledges the
+//! entry in it.
+
+use chrono::{DateTime, Utc};
+use longshore_broker::{Ending, Fence, Spent};
+use longshore_protocol::{
+    envelope::Concurrency,
+    event::{AttemptRecord, Event},
+    id::{AttemptId, JobId},
+    state::JobState,
+};
+
+use super::{
+    spawn::spawned_jobs,
+    step_end::{StepResult, step_result},
+};
+use crate::{
+    backoff::retry_until_answered,
+    context::Context,
+    disposition::Discard,
+    job::Job,
+    record::{JobEnd, dead_letter, job_record, outcome, to_json},
+};
+
+/// Ends the job in `state`; with `discard`, it leaves a dead letter.
+pub(super) async fn end_job(
+    job: &Job,
+    attempt: Option<AttemptRecord>,
+    state: JobState,
+    end: &JobEnd<'_>,
+    discard: Option<&Discard>,
+    context: &Context,
+) -> Fence {
+    let mut payload = end_payload(job, attempt, state, end, discard, context.clock.now());
+    if let Some(answer) = end.answer {
+        payload.spawned_jobs = spawned_jobs(job, &answer.output, context);
+    }
+    metrics::counter!("longshore_jobs_ended_total", "state" => state.as_str()).increment(1);
+    let ending = Ending {
+        attempt: payload.attempt,
+        event: &payload.event,
+        result: &payload.outcome,
+        reply: payload.reply,
+        concurrency: payload.concurrency.as_ref(),
+        remembered: payload.is_in_redis,
+        letter: payload
+            .dead_letter
+            .as_ref()
+            .map(|(id, json)| (id, json.as_str())),
+        spent: payload.consumed,
+        step: payload.step.as_ref().map(StepResult::to_step_end),
+        children: &payload.spawned_jobs,
+    };
+    retry_until_answered("settle job", || {
+        context.broker.settle(&job.delivery, &payload.id, &ending)
+    })
+    .await
+}
+
+/// What the settle step sends.
+struct EndPayload {
+    id: JobId,
+    attempt: Option<AttemptId>,
+    event: String,
+    outcome: String,
+    reply: bool,
+    concurrency: Option<Concurrency>,
+    is_in_redis: bool,
+    dead_letter: Option<(JobId, String)>,
+    consumed: Spent,
+    step: Option<StepResult>,
+    spawned_jobs: String,
+}
+
+fn end_payload(
+    job: &Job,
+    attempt: Option<AttemptRecord>,
+    state: JobState,
+    end: &JobEnd<'_>,
+    discard: Option<&Discard>,
+    now: DateTime<Utc>,
+) -> EndPayload {
+    let progress = job.progress();
+    let record = job_record(job, &progress, state, now, end);
+    let dead_letter = discard.map(|discard| dead_letter(job, &progress, discard, now));
+    // If the job's id belongs to another job, that job's row and outcome must not change.
+    let id_is_foreign = discard.is_some_and(|discard| discard.dead_letter_id.is_some());
+    let outcome = if id_is_foreign {
+        String::new()
+    } else {
+        to_json(&outcome(&record, &progress, now))
+    };
+    EndPayload {
+        id: record.labels.job_id.clone(),
+        attempt: attempt.as_ref().map(|attempt| attempt.attempt_id),
+        outcome,
+        reply: progress
+            .envelope
+            .as_ref()
+            .is_some_and(|envelope| envelope.reply),
+        concurrency: progress.concurrency().cloned(),
+        is_in_redis: progress.is_in_redis,
+        consumed: progress.consumed,
+        step: step_result(&progress.checkpoint, &record),
+        spawned_jobs: String::new(),
+        dead_letter: dead_letter
+            .as_ref()
+            .map(|letter| (letter.record.id.clone(), to_json(letter))),
+        event: to_json(&Event {
+            job: (!id_is_foreign).then_some(record),
+            attempt,
+            dead: dead_letter.map(|letter| letter.record),
+            ..Event::default()
+        }),
+    }
+}

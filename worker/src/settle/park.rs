@@ -1,0 +1,120 @@
+//! The steps that park a job: until a time, or until something is resumed.
+
+use chrono::{DateTime, Utc};
+use longshore_broker::{Parked, Parking, Paused, Pausing, Spent};
+use longshore_policy::pause::{PausedLane, order};
+use longshore_protocol::{
+    envelope::Concurrency,
+    event::{AttemptRecord, Event},
+    id::JobId,
+    state::JobState,
+};
+
+use crate::{
+    backoff::retry_until_answered,
+    context::Context,
+    disposition::WaitsFor,
+    job::{Job, Progress},
+    record::{JobEnd, job_record, to_json},
+};
+
+/// Parks the job until `due`.
+pub(super) async fn park_until(
+    job: &Job,
+    attempt: Option<&AttemptRecord>,
+    due: DateTime<Utc>,
+    waits_for: WaitsFor,
+    context: &Context,
+) -> Parked {
+    let state = match waits_for {
+        WaitsFor::NotBefore | WaitsFor::NewerWorker => JobState::Scheduled,
+        WaitsFor::Retry => JobState::Retryable,
+    };
+    let now = context.clock.now();
+    let payload = park_payload(job, &job.progress(), attempt, state, Some(due), now);
+    let parking = Parking {
+        attempt: attempt.map(|attempt| attempt.attempt_id),
+        event: &payload.event,
+        for_version: waits_for == WaitsFor::NewerWorker,
+        due,
+        concurrency: payload.concurrency.as_ref(),
+        resume: &payload.checkpoint,
+        spent: payload.consumed,
+    };
+    retry_until_answered("park job", || {
+        context.broker.park(&job.delivery, &payload.id, &parking)
+    })
+    .await
+}
+
+/// Parks the job in the lane of what is paused.
+pub(super) async fn park_paused(
+    job: &Job,
+    attempt: Option<&AttemptRecord>,
+    lane: &PausedLane,
+    context: &Context,
+) -> Paused {
+    let (payload, order) = {
+        let progress = job.progress();
+        let checkpoint = &progress.checkpoint;
+        let state = if checkpoint.attempts > 0 {
+            JobState::Retryable
+        } else {
+            JobState::Scheduled
+        };
+        let received_ms = checkpoint.enqueued_at.timestamp_millis();
+        let order = order(received_ms, &checkpoint.id, &job.delivery.place);
+        let now = context.clock.now();
+        let payload = park_payload(job, &progress, attempt, state, None, now);
+        (payload, order)
+    };
+    let pausing = Pausing {
+        attempt: attempt.map(|attempt| attempt.attempt_id),
+        event: &payload.event,
+        lane,
+        order: &order,
+        concurrency: payload.concurrency.as_ref(),
+        resume: &payload.checkpoint,
+        spent: payload.consumed,
+    };
+    retry_until_answered("park paused job", || {
+        context
+            .broker
+            .park_paused(&job.delivery, &payload.id, &pausing)
+    })
+    .await
+}
+
+/// What a parking step sends.
+struct ParkPayload {
+    id: JobId,
+    event: String,
+    checkpoint: String,
+    concurrency: Option<Concurrency>,
+    consumed: Spent,
+}
+
+fn park_payload(
+    job: &Job,
+    progress: &Progress,
+    attempt: Option<&AttemptRecord>,
+    state: JobState,
+    due: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> ParkPayload {
+    let end = JobEnd {
+        due,
+        ..JobEnd::default()
+    };
+    ParkPayload {
+        id: progress.checkpoint.id.clone(),
+        event: to_json(&Event {
+            job: Some(job_record(job, progress, state, now, &end)),
+            attempt: attempt.cloned(),
+            ..Event::default()
+        }),
+        checkpoint: to_json(&progress.checkpoint.clone().moved()),
+        concurrency: progress.concurrency().cloned(),
+        consumed: progress.consumed,
+    }
+}
