@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Options of `longshore dev` for `make run` and `make dev`, such as --simulator.
 OPTIONS ?=
 
-.PHONY: help run dev build test lint schema bench e2e-llm
+.PHONY: help run dev build dist test lint schema bench e2e-llm
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -46,9 +46,8 @@ lint: ## Check formatting and lints
 schema: ## Write migrations/schema.sql from the migrations (needs Postgres)
 	LONGSHORE_WRITE_SCHEMA=1 cargo test -p longshore-ledger schema_sql_is_up_to_date
 
-bench: ## Measure what is shipped (the build takes twenty minutes)
-	cargo build --profile dist --workspace --bins
-	cargo run --profile dist -p longshore-tests --bin longshore-bench
+bench: dist ## Measure what is shipped
+	cargo run --profile dist -p longshore-tests --features jemalloc --bin longshore-bench
 
 e2e-llm: build ## Run 20 prompts through a small local model (needs node and python3)
 	tests/e2e-llm/run.sh
