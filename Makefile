@@ -47,9 +47,8 @@ lint: ## Check formatting and lints
 docs: ## Write the generated parts of the documents
 	LONGSHORE_UPDATE_DOCS=1 cargo test -p longshore-config reference::
 
-bench: ## Measure what is shipped (the build takes twenty minutes)
-	cargo build --profile dist --workspace --bins
-	cargo run --profile dist -p longshore-tests --bin longshore-bench
+bench: dist ## Measure what is shipped
+	cargo run --profile dist -p longshore-tests --features jemalloc --bin longshore-bench
 
 e2e-llm: build ## Run 20 prompts through a small local model (needs node and python3)
 	tests/e2e-llm/run.sh

@@ -1,6 +1,6 @@
 //! The statements and `migrations/schema.sql` fit the migrated tables.
 
-use std::{fs, path::Path};
+use std::{fmt::Write as _, fs, path::Path};
 
 use sqlx::{AssertSqlSafe, Executor as _, SqlSafeStr as _};
 
@@ -63,9 +63,9 @@ async fn schema(database: &Database) -> String {
         let table = &columns[0].0;
         let columns: Vec<&str> = columns.iter().map(|(_, line)| line.as_str()).collect();
         let columns = columns.join(",\n    ");
-        sql += &format!("\nCREATE TABLE {table} (\n    {columns}\n);\n");
+        writeln!(sql, "\nCREATE TABLE {table} (\n    {columns}\n);").unwrap();
         for (_, definition) in indexes.iter().filter(|(of, _)| of == table) {
-            sql += &format!("{definition};\n");
+            writeln!(sql, "{definition};").unwrap();
         }
     }
     sql
