@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Options of `longshore dev` for `make run` and `make dev`, such as --simulator.
 OPTIONS ?=
 
-.PHONY: help run dev build test lint docs bench e2e-llm
+.PHONY: help run dev build dist test lint docs schema bench e2e-llm
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -18,6 +18,7 @@ run: build ## Start all services, run 20 tasks, show their cost, stop
 dev: build ## Start all services and keep them running until Ctrl-C
 	target/debug/longshore dev $(OPTIONS)
 
+# What `make run` needs, and what is shipped.
 PROGRAMS := -p longshore -p longshore-worker -p longshore-scheduler -p longshore-simulator
 
 build: ## Build the programs, quickly and without optimisation
@@ -46,6 +47,9 @@ lint: ## Check formatting and lints
 # Each test compares a generated part of the documents, or writes it if the variable is set.
 docs: ## Write the generated parts of the documents
 	LONGSHORE_UPDATE_DOCS=1 cargo test -p longshore-config reference::
+
+schema: ## Write migrations/schema.sql from the migrations (needs Postgres)
+	LONGSHORE_WRITE_SCHEMA=1 cargo test -p longshore-ledger schema_sql_is_up_to_date
 
 bench: dist ## Measure what is shipped
 	cargo run --profile dist -p longshore-tests --features jemalloc --bin longshore-bench

@@ -8,9 +8,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Load and lateness in milliseconds: one at a time.
-alone=(cron::due policy::fairness)
+alone=(cron::due policy::adaptive policy::fairness)
 # Deadlines of seconds, and tests that wait for minutes, of which the backlog has to keep a pace: four at a time.
-few=(admin::cancel admin::pause alerts backlog chains::kills chaos crash cron::leaders policy::adaptive policy::circuit policy::outage policy::rpm reload time)
+few=(admin::cancel admin::pause alerts backlog chains::kills chaos crash cron::leaders policy::circuit policy::outage policy::rpm reload time)
 # Rates of milliseconds, without processes of their own: one for each core.
 scripts=(scripts)
 # All others.

@@ -1,7 +1,7 @@
 //! Operating a running system: pausing, resuming, cancelling, listing workers, retention, reconciling.
 
 mod cancel;
-mod maintenance;
+pub(crate) mod maintenance;
 mod pause;
 mod reconcile;
 mod workers;
@@ -20,7 +20,7 @@ async fn json(stack: &Stack, words: &[&str]) -> anyhow::Result<Value> {
 }
 
 /// Waits until a lane holds this many jobs.
-async fn waiting(stack: &Stack, lane: &str, count: u64) {
+async fn wait_for_lane(stack: &Stack, lane: &str, count: u64) {
     eventually("jobs wait in the lane", || async {
         let lanes = stack.broker.lanes().await?;
         let held = lanes.iter().find(|(name, _)| name == lane);
@@ -31,7 +31,7 @@ async fn waiting(stack: &Stack, lane: &str, count: u64) {
     .unwrap();
 }
 
-async fn why(stack: &Stack, id: &JobId) -> String {
+async fn explain(stack: &Stack, id: &JobId) -> String {
     expect_success(
         stack
             .longshore(&["jobs", "why", id.as_str()])

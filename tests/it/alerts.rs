@@ -8,15 +8,15 @@ use longshore_tests::stack::{Options, Stack, eventually, within};
 use serde_json::Value;
 
 use crate::{
-    simulated::{Model, SimulatedProvider, config},
+    simulated::{Model, SimulatedProvider, config_yaml},
     webhook_receiver::{SECRET, WebhookReceiver},
 };
 
 impl WebhookReceiver {
     /// The thresholds of the delivered alerts, in order, by id: a repeated delivery counts once.
     fn thresholds(&self) -> Vec<u64> {
-        let taken = self.taken.lock().unwrap();
-        let by_id: BTreeMap<&str, u64> = taken
+        let received = self.received.lock().unwrap();
+        let by_id: BTreeMap<&str, u64> = received
             .iter()
             .map(|(id, body)| (id.as_str(), threshold_of(body)))
             .collect();
@@ -26,7 +26,7 @@ impl WebhookReceiver {
     }
 
     fn deliveries(&self) -> usize {
-        self.taken.lock().unwrap().len()
+        self.received.lock().unwrap().len()
     }
 }
 
@@ -55,7 +55,9 @@ async fn stack(receiver: &WebhookReceiver, reset: DateTime<Utc>) -> Stack {
         reset.format("%H:%M")
     );
     let meter = SimulatedProvider::limited("meter", Model::Cheap, &limits);
-    stack.config_yaml(&config(&stack, &[meter], &rest)).unwrap();
+    stack
+        .config_yaml(&config_yaml(&stack, &[meter], &rest))
+        .unwrap();
     stack
 }
 
@@ -109,7 +111,7 @@ async fn each_threshold_is_delivered_once_and_signed_when_schedulers_are_killed(
     receiver.away.store(false, Ordering::SeqCst);
     let mut second = stack.scheduler().unwrap();
     arrived(&receiver, &[50]).await;
-    let id = receiver.taken.lock().unwrap()[0].0.clone();
+    let id = receiver.received.lock().unwrap()[0].0.clone();
     assert!(
         receiver.refused.lock().unwrap().contains(&id),
         "it is the same alert"
@@ -126,8 +128,8 @@ async fn each_threshold_is_delivered_once_and_signed_when_schedulers_are_killed(
         [(50, 5, 10), (80, 9, 10), (90, 9, 10)]
     );
     assert_eq!(receiver.deliveries(), 3, "none came twice");
-    let taken = receiver.taken.lock().unwrap().clone();
-    let (_, body) = taken.last().unwrap();
+    let received = receiver.received.lock().unwrap().clone();
+    let (_, body) = received.last().unwrap();
     assert_eq!(body["type"], "quota.alert");
     assert_eq!(body["data"]["meter"], "rpd:meter");
     assert_eq!(body["data"]["used"], 9);
@@ -165,8 +167,8 @@ async fn a_window_is_recorded_at_its_reset_without_a_further_call() {
     if Utc::now() < reset {
         assert_eq!(windows().await.unwrap(), []);
     }
-    let patience = (reset - Utc::now()).to_std().unwrap_or_default() + Duration::from_secs(30);
-    let row = within(patience, "the window is recorded", || async {
+    let timeout = (reset - Utc::now()).to_std().unwrap_or_default() + Duration::from_secs(30);
+    let row = within(timeout, "the window is recorded", || async {
         let rows = windows().await?;
         ensure!(!rows.is_empty());
         Ok(rows)

@@ -88,7 +88,7 @@ async fn a_thousand_invalid_messages_do_not_affect_a_thousand_valid_ones() {
         outcomes.iter().all(|outcome| outcome.success),
         "1,000 answers"
     );
-    eventually("all bad ones are dead letters", || async {
+    eventually("all invalid messages are dead letters", || async {
         match stack.broker.dead_count().await? {
             1000 => Ok(()),
             dead => bail!("{dead}"),
@@ -96,7 +96,7 @@ async fn a_thousand_invalid_messages_do_not_affect_a_thousand_valid_ones() {
     })
     .await
     .unwrap();
-    check_letters(&stack.broker, &expected).await;
+    check_dead_letters(&stack.broker, &expected).await;
     assert!(
         worker.try_wait().unwrap().is_none(),
         "the worker still runs"
@@ -104,17 +104,21 @@ async fn a_thousand_invalid_messages_do_not_affect_a_thousand_valid_ones() {
     stack.books().await.unwrap().balance();
 }
 
-async fn check_letters(
+async fn check_dead_letters(
     broker: &Broker,
     expected: &std::collections::BTreeMap<String, (&'static str, Vec<u8>)>,
 ) {
-    let letters = dead_letters::list(broker).await.unwrap();
-    assert_eq!(letters.len(), 1000);
-    for (_, letter, _) in &letters {
-        let (reason, message) = &expected[letter.record.id.as_str()];
-        assert_eq!(letter.record.reason, *reason, "{}", letter.record.error);
-        assert!(!letter.record.error.is_empty());
-        match letter.message.fields() {
+    let dead_letters = dead_letters::list(broker).await.unwrap();
+    assert_eq!(dead_letters.len(), 1000);
+    for (_, dead_letter, _) in &dead_letters {
+        let (reason, message) = &expected[dead_letter.record.id.as_str()];
+        assert_eq!(
+            dead_letter.record.reason, *reason,
+            "{}",
+            dead_letter.record.error
+        );
+        assert!(!dead_letter.record.error.is_empty());
+        match dead_letter.message.fields() {
             Some(fields) => assert_eq!(
                 fields,
                 [(b"job".to_vec(), message.clone())],

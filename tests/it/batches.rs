@@ -84,7 +84,7 @@ impl Drop for Producer {
 
 /// Enqueues a file, kills the producer half-way, and runs the same command to its end. Returns the memory
 /// that the second run used, in kB.
-async fn put_in_twice(stack: &Stack, count: usize, arguments: &[&str]) -> u64 {
+async fn run_killed_and_again(stack: &Stack, count: usize, arguments: &[&str]) -> u64 {
     let producer = Producer::start(stack, arguments);
     let killed = loop {
         match report(stack, "nightly").await {
@@ -92,7 +92,7 @@ async fn put_in_twice(stack: &Stack, count: usize, arguments: &[&str]) -> u64 {
                 producer.kill();
                 break self::report(stack, "nightly").await.unwrap();
             }
-            _ => tokio::time::sleep(Duration::from_millis(1)).await,
+            _ => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     };
     assert_eq!(killed.state, ChainState::Open);
@@ -117,7 +117,7 @@ async fn put_in_twice(stack: &Stack, count: usize, arguments: &[&str]) -> u64 {
                 break (report.lines - began.0, began.1.elapsed());
             }
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     };
     let memory = again.end().await.max(seen);
     print_figures(&format!(
@@ -145,7 +145,7 @@ async fn a_killed_and_restarted_producer_enqueues_each_task_once() {
         "--output",
         "out.json",
     ];
-    put_in_twice(&stack, COUNT, &arguments).await;
+    run_killed_and_again(&stack, COUNT, &arguments).await;
     let written = results(&stack, "out.json");
     assert_eq!(written["total_tasks"], COUNT);
     assert_eq!(written["success_count"], COUNT);
@@ -155,7 +155,7 @@ async fn a_killed_and_restarted_producer_enqueues_each_task_once() {
     }
     let books = stack.books().await.unwrap();
     books.balance();
-    assert_eq!(books.invoice.len(), COUNT, "each was asked once");
+    assert_eq!(books.invoice.len(), COUNT, "one call each");
     let jobs: BTreeSet<_> = books.ledger.iter().map(|row| &row.job_id).collect();
     assert_eq!(jobs.len(), COUNT, "each was answered once");
     assert_eq!(
@@ -171,7 +171,7 @@ async fn memory_does_not_grow_with_the_length_of_the_file() {
     let stack = stack().await;
     stack.write("tasks.jsonl", &lines(count)).unwrap();
     let arguments = ["batch", "tasks.jsonl", "--id", "nightly", "--detach"];
-    put_in_twice(&stack, count, &arguments).await;
+    run_killed_and_again(&stack, count, &arguments).await;
     let report = report(&stack, "nightly").await.unwrap();
     assert_eq!(report.state, ChainState::Running);
     assert_eq!(
@@ -262,13 +262,13 @@ async fn a_csv_batch_runs_and_its_results_are_read_after_redis_expired_them() {
         .unwrap();
     let prompt = "Say {{ title }} to {{ row['First name'] }}";
     let arguments = ["batch", "rows.csv", "--prompt", prompt, "--fields", "id"];
-    let told = expect_success(
+    let printed = expect_success(
         stack
             .longshore(&[&arguments[..], &["--id", "rows", "--detach"]].concat())
             .await
             .unwrap(),
     );
-    assert!(told.contains("longshore batch wait rows"), "{told}");
+    assert!(printed.contains("longshore batch wait rows"), "{printed}");
     let ran = stack
         .longshore(&["batch", "wait", "rows", "--output", "one.json"])
         .await
@@ -329,7 +329,7 @@ async fn a_task_with_an_id_is_one_job_across_batches() {
     assert_eq!(
         stack.simulator.stats().requests,
         2,
-        "the second asked nobody"
+        "the second made no call"
     );
     stack.write("tasks.jsonl", &tasks("c")).unwrap();
     let ran = stack
@@ -360,11 +360,11 @@ async fn the_rest_of_a_cancelled_batch_never_runs() {
         .await
         .unwrap();
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-    let told: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let printed: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(
-        (&told["total_tasks"], &told["success_count"]),
+        (&printed["total_tasks"], &printed["success_count"]),
         (&20.into(), &0.into())
     );
-    assert_eq!(told["results"][19]["error_class"], "cancelled");
+    assert_eq!(printed["results"][19]["error_class"], "cancelled");
     assert_eq!(stack.simulator.stats().requests, 0);
 }

@@ -31,8 +31,8 @@ async fn outcome(stack: &Stack, chain: &ChainId) -> Value {
 }
 
 /// Waits for the outcome of a chain with a timeout of the test's own.
-async fn outcome_within(stack: &Stack, chain: &ChainId, patience: Duration) -> Value {
-    let ended = within(patience, "the chain ends", || async {
+async fn outcome_within(stack: &Stack, chain: &ChainId, timeout: Duration) -> Value {
+    let ended = within(timeout, "the chain ends", || async {
         let outcome = stack.broker.chain_outcome(chain).await?;
         outcome.context("it has not ended")
     });

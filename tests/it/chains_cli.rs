@@ -211,8 +211,8 @@ async fn a_failed_chain_is_resumed_at_the_failed_step() {
         &["nothing of it failed"],
     );
     stack.recorded().await.unwrap();
-    let letters = json(&stack, &["dlq", "list", "--format", "json"]).await;
-    assert_eq!(letters["total"], 0);
+    let dead_letters = json(&stack, &["dlq", "list", "--format", "json"]).await;
+    assert_eq!(dead_letters["total"], 0);
     let second = JobId::parse("mends/second").unwrap();
     let history = stack.ledger.job(&second).await.unwrap().unwrap();
     let ends: Vec<_> = history

@@ -10,13 +10,13 @@ const JOBS: usize = 400;
 const KILLS: usize = 10;
 
 /// Two workers and a scheduler that may be killed at any time.
-pub(crate) struct Mortals {
+pub(crate) struct KillableProcesses {
     workers: [Process; 2],
     scheduler: Process,
 }
 
 /// A stack with short heartbeats and a Redis that loses nothing when it is killed.
-pub(crate) async fn mortal_stack(latency: Duration) -> Stack {
+pub(crate) async fn killable_stack(latency: Duration) -> Stack {
     let stack = Stack::start(Options {
         latency,
         env: [
@@ -29,11 +29,11 @@ pub(crate) async fn mortal_stack(latency: Duration) -> Stack {
     })
     .await
     .unwrap();
-    stack.acknowledge_what_is_on_disk().await.unwrap();
+    stack.acknowledge_only_durable_writes().await.unwrap();
     stack
 }
 
-impl Mortals {
+impl KillableProcesses {
     pub(crate) fn start(stack: &Stack) -> Self {
         Self {
             workers: [stack.worker().unwrap(), stack.worker().unwrap()],
@@ -63,7 +63,7 @@ impl Mortals {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_job_ends_once_whatever_is_killed() {
-    let mut stack = mortal_stack(Duration::from_millis(400)).await;
+    let mut stack = killable_stack(Duration::from_millis(400)).await;
     let jobs: Vec<String> = (0..JOBS)
         .map(|at| match at % 4 {
             0 => format!(r#"{{"prompt":"job {at}","delay":{}}}"#, at % 7),
@@ -77,8 +77,8 @@ async fn every_job_ends_once_whatever_is_killed() {
         *id = longshore_protocol::id::JobId::parse(&format!("own-{at}")).unwrap();
     }
 
-    let mut mortals = Mortals::start(&stack);
-    mortals.kill(&mut stack, KILLS, 11).await;
+    let mut processes = KillableProcesses::start(&stack);
+    processes.kill(&mut stack, KILLS, 11).await;
 
     let outcomes = stack.outcomes(&ids).await.unwrap();
     let poisoned = outcomes
@@ -107,7 +107,7 @@ async fn every_job_ends_once_whatever_is_killed() {
         settled.values().all(|times| *times == 1),
         "each settled once"
     );
-    nothing_is_left(&stack).await;
+    assert_nothing_is_left(&stack).await;
 }
 
 fn replace(old: &mut Process, new: Process) {
@@ -116,7 +116,7 @@ fn replace(old: &mut Process, new: Process) {
 }
 
 /// Asserts that no job is queued, parked or in flight, and that no state is left.
-async fn nothing_is_left(stack: &Stack) {
+async fn assert_nothing_is_left(stack: &Stack) {
     let keys = stack.broker.keys();
     let depth = stack.broker.depth(&QueueName::default()).await.unwrap();
     assert_eq!((depth.available, depth.running), (0, 0));

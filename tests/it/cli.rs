@@ -149,9 +149,9 @@ async fn parallel_limits_a_batch_across_workers() {
             .unwrap(),
     ))
     .unwrap();
-    let told = costs["total_cost"].to_string();
+    let printed = costs["total_cost"].to_string();
     assert_eq!(
-        told.trim_matches('"').parse::<Usd>().unwrap(),
+        printed.trim_matches('"').parse::<Usd>().unwrap(),
         stack.simulator.total_usd().parse::<Usd>().unwrap()
     );
 }
@@ -273,14 +273,17 @@ async fn a_bulk_replay_asks_first_keeps_history_and_resets_attempts() {
             .unwrap(),
     );
     assert_eq!(stack.broker.dead_count().await.unwrap(), 0);
-    let letters = stack
+    let dead_letters = stack
         .ledger
         .job(&ids[1])
         .await
         .unwrap()
         .unwrap()
         .dead_letters;
-    assert!(letters[0].letter.is_some(), "what was purged is archived");
+    assert!(
+        dead_letters[0].letter.is_some(),
+        "the purged dead letter is archived"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -335,7 +338,7 @@ async fn doctor_reports_a_healthy_stack_as_healthy() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
     let _scheduler = stack.scheduler().unwrap();
-    longshore_tests::stack::eventually("all is well", || async {
+    longshore_tests::stack::eventually("all checks pass", || async {
         let ran = stack.longshore(&["doctor"]).await?;
         anyhow::ensure!(ran.code == Some(0), "{}{}", ran.stdout, ran.stderr);
         Ok(())

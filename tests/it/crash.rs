@@ -24,7 +24,7 @@ async fn a_killed_worker_loses_nothing_and_settles_nothing_twice() {
     let mut doomed = stack.worker().unwrap();
     let ids = stack.enqueue(&prompts(200)).await.unwrap();
     stack.wait_for_calls(100).await.unwrap();
-    let _heir = stack.worker().unwrap();
+    let _successor = stack.worker().unwrap();
     doomed.kill().unwrap();
 
     stack.successes(&ids).await.unwrap();
@@ -59,7 +59,7 @@ async fn a_worker_recovers_dead_workers_without_a_scheduler() {
     let ids = stack.enqueue(&prompts(10)).await.unwrap();
     stack.wait_for_calls(10).await.unwrap();
     doomed.kill().unwrap();
-    let _heir = stack.worker().unwrap();
+    let _successor = stack.worker().unwrap();
     stack.successes(&ids).await.unwrap();
     stack.books().await.unwrap().balance();
 }
@@ -85,7 +85,7 @@ async fn a_resumed_frozen_worker_changes_no_outcome_and_its_spend_is_recorded() 
     let ids = stack.enqueue(&prompts(20)).await.unwrap();
     stack.wait_for_calls(20).await.unwrap();
     frozen.signal(Signal::SIGSTOP).unwrap();
-    let _heir = stack.worker().unwrap();
+    let _successor = stack.worker().unwrap();
     let outcomes = stack.successes(&ids).await.unwrap();
 
     frozen.signal(Signal::SIGCONT).unwrap();
@@ -154,7 +154,7 @@ async fn jobs_that_outlast_the_grace_period_are_handed_back() {
     stack.wait_for_calls(5).await.unwrap();
     worker.signal(Signal::SIGTERM).unwrap();
     assert!(worker.wait().await.unwrap().success());
-    let _heir = stack.worker().unwrap();
+    let _successor = stack.worker().unwrap();
     stack.successes(&ids).await.unwrap();
     let books = stack.books().await.unwrap();
     books.balance();
@@ -173,7 +173,7 @@ async fn no_job_is_lost_when_redis_is_killed_and_restarted() {
         .unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let _worker = stack.worker().unwrap();
-    stack.acknowledge_what_is_on_disk().await.unwrap();
+    stack.acknowledge_only_durable_writes().await.unwrap();
     let ids = stack.enqueue(&prompts(100)).await.unwrap();
     assert!(stack.outcome(&ids[0]).await.unwrap().success);
     let late = stack.enqueue(&prompts(50)).await.unwrap();
@@ -214,12 +214,12 @@ async fn jobs_run_while_postgres_is_down() {
     while done == 0 || stopped.elapsed() < away {
         let during = stack.enqueue(&prompts(200)).await.unwrap();
         let outcomes = stack.outcomes(&during).await.unwrap();
-        assert!(outcomes.iter().all(|outcome| outcome.success), "jobs go on");
+        assert!(outcomes.iter().all(|outcome| outcome.success), "jobs run");
         done += outcomes.len();
     }
     assert!(
         stack.broker.unrecorded().await.unwrap() > 0,
-        "the facts wait in Redis"
+        "the events wait in Redis"
     );
 
     postgres.restart().await.unwrap();
@@ -228,7 +228,7 @@ async fn jobs_run_while_postgres_is_down() {
     assert_eq!(books.ledger.len(), 50 + done, "the ledger is complete");
 }
 
-fn watchful(latency: Duration) -> Options {
+fn with_short_heartbeat(latency: Duration) -> Options {
     Options {
         latency,
         env: vec![
@@ -246,7 +246,7 @@ fn watchful(latency: Duration) -> Options {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_kills_its_worker_three_times_is_a_dead_letter() {
-    let stack = Stack::start(watchful(Duration::from_mins(1)))
+    let stack = Stack::start(with_short_heartbeat(Duration::from_mins(1)))
         .await
         .unwrap();
     let _scheduler = stack.scheduler().unwrap();
@@ -309,7 +309,7 @@ async fn expired_dead_letters_are_archived_before_they_are_removed() {
     worker.shut_down().await.unwrap();
     stack.set_env("LONGSHORE_RETENTION_DEAD_LETTERS_MAX", "2");
     let _scheduler = stack.scheduler().unwrap();
-    eventually("three have left", || async {
+    eventually("three are removed", || async {
         match stack.broker.dead_count().await? {
             2 => Ok(()),
             dead => bail!("{dead} are there"),

@@ -23,7 +23,7 @@ async fn stack() -> Stack {
     Stack::start(Options::default()).await.unwrap()
 }
 
-async fn bury(stack: &Stack, count: usize) {
+async fn write_dead_letters(stack: &Stack, count: usize) {
     let mut connection = stack.connection().await.unwrap();
     dead_letters::write(&stack.broker, &mut connection, count)
         .await
@@ -40,18 +40,18 @@ async fn queued(stack: &Stack) -> Vec<String> {
 }
 
 /// The id of the bulk replay that a command printed.
-fn bulk_id(said: &str) -> String {
-    let id = said
+fn bulk_id(output: &str) -> String {
+    let id = output
         .split("--continue ")
         .nth(1)
         .and_then(|rest| rest.split_whitespace().next());
-    id.expect(said).to_owned()
+    id.expect(output).to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_bulk_replay_continues_where_it_stopped() {
     let stack = stack().await;
-    bury(&stack, 3000).await;
+    write_dead_letters(&stack, 3000).await;
     let mut command = tokio::process::Command::from(stack.command("longshore").unwrap());
     let mut doomed = command
         .args(["dlq", "replay", "--all", "--yes", "--rate", "1000"])
@@ -67,9 +67,9 @@ async fn a_killed_bulk_replay_continues_where_it_stopped() {
     .await
     .unwrap();
     doomed.kill().await.unwrap();
-    let mut said = String::new();
+    let mut output = String::new();
     let mut stderr = doomed.stderr.take().unwrap();
-    stderr.read_to_string(&mut said).await.unwrap();
+    stderr.read_to_string(&mut output).await.unwrap();
     let left = stack.broker.dead_count().await.unwrap();
     assert!((1..2800).contains(&left), "{left} are left");
 
@@ -83,10 +83,10 @@ async fn a_killed_bulk_replay_continues_where_it_stopped() {
     let () = connection.hset(keys.dead_jobs(), id, json).await.unwrap();
     let () = connection.zadd(keys.dead(), id, now).await.unwrap();
 
-    let id = bulk_id(&said);
+    let id = bulk_id(&output);
     let go_on = ["dlq", "replay", "--continue", &id];
-    let told = expect_success(stack.longshore(&go_on).await.unwrap());
-    assert!(told.contains("3,000 dead letters replayed"), "{told}");
+    let printed = expect_success(stack.longshore(&go_on).await.unwrap());
+    assert!(printed.contains("3,000 dead letters replayed"), "{printed}");
     let queued = queued(&stack).await;
     let once: BTreeSet<&String> = queued.iter().collect();
     assert_eq!((queued.len(), once.len()), (3000, 3000), "each once");
@@ -104,7 +104,7 @@ async fn a_killed_bulk_replay_continues_where_it_stopped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_bulk_replay_prints_how_to_continue() {
     let stack = stack().await;
-    bury(&stack, 500).await;
+    write_dead_letters(&stack, 500).await;
     let mut command = stack.command("longshore").unwrap();
     command.args(["dlq", "replay", "--all", "--yes", "--rate", "50/s"]);
     let log = stack.dir().join("replay.log");
@@ -117,16 +117,16 @@ async fn an_interrupted_bulk_replay_prints_how_to_continue() {
     .unwrap();
     running.signal(Signal::SIGINT).unwrap();
     let status = running.wait().await.unwrap();
-    let said = std::fs::read_to_string(&log).unwrap();
-    assert_eq!(status.code(), Some(130), "{said}");
-    assert!(said.contains("Interrupted: "), "{said}");
-    let told = expect_success(
+    let output = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(status.code(), Some(130), "{output}");
+    assert!(output.contains("Interrupted: "), "{output}");
+    let printed = expect_success(
         stack
-            .longshore(&["dlq", "replay", "--continue", &bulk_id(&said)])
+            .longshore(&["dlq", "replay", "--continue", &bulk_id(&output)])
             .await
             .unwrap(),
     );
-    assert!(told.contains("500 dead letters replayed"), "{told}");
+    assert!(printed.contains("500 dead letters replayed"), "{printed}");
     assert_eq!(queued(&stack).await.len(), 500);
 }
 
@@ -186,7 +186,7 @@ async fn a_rule_replays_dead_letters_once_their_provider_is_healthy() {
         let letters = dead_letters::list(&stack.broker).await?;
         let tried = letters
             .iter()
-            .map(|(_, letter, _)| letter.resume.replays)
+            .map(|(_, dead_letter, _)| dead_letter.resume.replays)
             .max();
         ensure!(tried.unwrap_or_default() > 0, "none was replayed");
         Ok(())
@@ -208,7 +208,7 @@ async fn a_rule_replays_dead_letters_once_their_provider_is_healthy() {
     let left = dead_letters::list(&stack.broker).await.unwrap();
     let left: Vec<_> = left
         .iter()
-        .map(|(_, letter, _)| &letter.record.id)
+        .map(|(_, dead_letter, _)| &dead_letter.record.id)
         .collect();
     assert_eq!(left, [&malformed], "what is malformed stays");
     stack.books().await.unwrap().balance();
@@ -224,7 +224,7 @@ async fn a_rule_replays_dead_letters_once_their_provider_is_healthy() {
     );
 }
 
-fn tell_rate(what: &str, count: usize, began: Instant) {
+fn print_rate(what: &str, count: usize, began: Instant) {
     let took = began.elapsed();
     let rate = f64::from(u32::try_from(count).unwrap()) / took.as_secs_f64();
     print_figures(&format!("{what}: {took:.2?} ({rate:.0}/s)"));
@@ -235,7 +235,7 @@ async fn many_dead_letters_are_listed_replayed_and_purged_into_the_archive() {
     let count = size(5_000, 200_000);
     let stack = stack().await;
     stack.ledger.migrate().await.unwrap();
-    bury(&stack, count).await;
+    write_dead_letters(&stack, count).await;
 
     let newest = DeadQuery {
         filter: DeadFilter::default(),
@@ -245,7 +245,7 @@ async fn many_dead_letters_are_listed_replayed_and_purged_into_the_archive() {
     };
     let began = Instant::now();
     let page = stack.broker.dead_records(&newest, 51).await.unwrap();
-    tell_rate("the first page, in the library", page.found.len(), began);
+    print_rate("the first page, in the library", page.found.len(), began);
     let began = Instant::now();
     let listed = expect_success(
         stack
@@ -253,7 +253,7 @@ async fn many_dead_letters_are_listed_replayed_and_purged_into_the_archive() {
             .await
             .unwrap(),
     );
-    tell_rate("`dlq list`", 50, began);
+    print_rate("`dlq list`", 50, began);
     let mut listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
     let mut seen = BTreeSet::new();
     for _ in 0..3 {
@@ -267,16 +267,16 @@ async fn many_dead_letters_are_listed_replayed_and_purged_into_the_archive() {
                 "dlq", "list", "--type", "testing", "--after", next, "--format", "json",
             ])
             .await;
-        tell_rate("`dlq list --type`, another page", 50, began);
+        print_rate("`dlq list --type`, another page", 50, began);
         listed = serde_json::from_str(&expect_success(page.unwrap())).unwrap();
     }
-    assert_eq!(seen.len(), 150, "no letter is on two pages");
+    assert_eq!(seen.len(), 150, "no dead letter is on two pages");
 
     let began = Instant::now();
     let replay = ["dlq", "replay", "--all", "--type", "research", "--yes"];
-    let told = expect_success(stack.longshore(&replay).await.unwrap());
-    tell_rate("`dlq replay` of half", count / 2, began);
-    assert!(told.ends_with("dead letters replayed\n"), "{told}");
+    let printed = expect_success(stack.longshore(&replay).await.unwrap());
+    print_rate("`dlq replay` of half", count / 2, began);
+    assert!(printed.ends_with("dead letters replayed\n"), "{printed}");
     let left = u64::try_from(count / 2).unwrap();
     assert_eq!(stack.broker.dead_count().await.unwrap(), left);
     let key = stack.broker.keys().queue(&QueueName::default());
@@ -290,7 +290,7 @@ async fn many_dead_letters_are_listed_replayed_and_purged_into_the_archive() {
             .await
             .unwrap(),
     );
-    tell_rate("`dlq purge` of the rest", count / 2, began);
+    print_rate("`dlq purge` of the rest", count / 2, began);
     assert_eq!(stack.broker.dead_count().await.unwrap(), 0);
     let pool = sqlx::PgPool::connect(&stack.database_url).await.unwrap();
     let archived: i64 = sqlx::query_scalar(

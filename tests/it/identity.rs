@@ -32,7 +32,7 @@ async fn the_same_id_with_the_same_content_is_one_job() {
             .unwrap();
         assert!(
             outcome.is_some_and(|outcome| outcome.success),
-            "each waiter hears the outcome"
+            "each producer gets the outcome"
         );
     }
     assert_eq!(stack.simulator.stats().requests, 1, "it ran once");
@@ -77,15 +77,15 @@ async fn the_same_id_with_different_content_is_a_conflict() {
         .xadd(&[("id", "invoice-18"), ("prompt", "do not pay")])
         .await
         .unwrap();
-    let letter = eventually("a dead letter", || async {
+    let dead_letter = eventually("a dead letter", || async {
         match stack.broker.dead_letter(place.as_str()).await? {
-            Some((_, letter, _)) => Ok(letter),
+            Some((_, dead_letter, _)) => Ok(dead_letter),
             None => bail!("none yet"),
         }
     })
     .await
     .unwrap();
-    assert_eq!(letter.record.reason, "id_conflict");
+    assert_eq!(dead_letter.record.reason, "id_conflict");
     assert_eq!(
         stack.outcome(&id).await.unwrap(),
         first,

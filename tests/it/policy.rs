@@ -11,70 +11,81 @@ mod outage;
 mod race;
 mod rpm;
 
-use longshore_protocol::id::JobId;
+use longshore_protocol::id::{JobId, QueueName};
 use longshore_simulator::ProviderStats;
 use longshore_tests::stack::Stack;
 use redis::AsyncCommands as _;
 
 use crate::{
     machine::{alone, beside_few, print_figures, size},
-    simulated::{Model, SimulatedProvider, config},
+    simulated::{Model, SimulatedProvider, config_yaml},
 };
 
 /// What a provider has received so far.
-pub(crate) fn seen(stack: &Stack, provider: &str) -> ProviderStats {
+pub(crate) fn provider_stats(stack: &Stack, provider: &str) -> ProviderStats {
     let mut stats = stack.simulator.stats();
     stats.by_provider.remove(provider).unwrap_or_default()
 }
 
 /// How many jobs have not ended, by where they are.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct JobCounts {
     /// In queues, including those in flight.
     pub(crate) queued: u64,
     /// Parked in any lane.
-    pub(crate) waiting: u64,
+    pub(crate) parked: u64,
     /// In flight.
-    pub(crate) begun: u64,
+    pub(crate) in_flight: u64,
     /// Dead letters.
     pub(crate) dead: u64,
 }
 
-impl Places {
-    pub(crate) async fn of(stack: &Stack) -> anyhow::Result<Self> {
+impl JobCounts {
+    /// Counts in one transaction: jobs move while this is read.
+    pub(crate) async fn read(stack: &Stack) -> anyhow::Result<Self> {
         let keys = stack.broker.keys();
-        let mut connection = stack.connection().await?;
-        let mut queued = 0;
-        for queue in named(stack, &keys.queue_prefix()).await? {
-            queued += connection.xlen::<_, u64>(queue).await?;
+        let mut queues = keys_with_prefix(stack, &keys.queue_prefix()).await?;
+        queues.push(keys.queue(&QueueName::default()));
+        queues.push(keys.queue(&QueueName::default().ready()));
+        queues.sort();
+        queues.dedup();
+        let mut pipe = redis::pipe();
+        pipe.atomic().hlen(keys.parked()).hlen(keys.inflight());
+        for queue in queues {
+            pipe.xlen(queue);
         }
+        let mut connection = stack.connection().await?;
+        let lengths: Vec<u64> = pipe.query_async(&mut connection).await?;
+        let [parked, in_flight, queued @ ..] = lengths.as_slice() else {
+            anyhow::bail!("{lengths:?}")
+        };
         Ok(Self {
-            queued,
-            waiting: connection.hlen(keys.parked()).await?,
-            begun: connection.hlen(keys.inflight()).await?,
+            queued: queued.iter().sum(),
+            parked: *parked,
+            in_flight: *in_flight,
             dead: stack.broker.dead_count().await?,
         })
     }
 
     pub(crate) fn unfinished(&self) -> u64 {
-        self.queued + self.waiting
+        self.queued + self.parked
     }
 }
 
 /// The keys with this prefix.
-async fn named(stack: &Stack, prefix: &str) -> anyhow::Result<Vec<String>> {
+async fn keys_with_prefix(stack: &Stack, prefix: &str) -> anyhow::Result<Vec<String>> {
     let mut connection = stack.connection().await?;
     Ok(connection.keys(format!("{prefix}*")).await?)
 }
 
 /// How many of these jobs have ended, and how many of them succeeded.
-pub(crate) async fn ended(stack: &Stack, jobs: &[JobId]) -> anyhow::Result<(usize, usize)> {
-    let (mut ended, mut well) = (0, 0);
+pub(crate) async fn count_ended(stack: &Stack, jobs: &[JobId]) -> anyhow::Result<(usize, usize)> {
+    let (mut ended, mut succeeded) = (0, 0);
     for some in jobs.chunks(1000) {
         for outcome in stack.broker.outcomes(some).await?.into_iter().flatten() {
             ended += 1;
-            well += usize::from(outcome.success);
+            succeeded += usize::from(outcome.success);
         }
     }
-    Ok((ended, well))
+    Ok((ended, succeeded))
 }

@@ -11,7 +11,7 @@ use longshore_simulator::Dialect;
 use longshore_tests::stack::{Options, Ran, Stack, expect_success};
 use serde_json::Value;
 
-use crate::simulated::{Model, SimulatedProvider, config};
+use crate::simulated::{Model, SimulatedProvider, config_yaml};
 
 async fn stack() -> Stack {
     let stack = Stack::start(Options::default()).await.unwrap();
@@ -21,7 +21,9 @@ async fn stack() -> Stack {
         away.format("%H:%M")
     );
     let meter = SimulatedProvider::limited("meter", Model::Cheap, &limits);
-    stack.config_yaml(&config(&stack, &[meter], "")).unwrap();
+    stack
+        .config_yaml(&config_yaml(&stack, &[meter], ""))
+        .unwrap();
     stack
 }
 
@@ -137,7 +139,7 @@ async fn quota_and_status_show_usage_and_parked_jobs() {
 }
 
 /// Parks a job as a worker does whose slots are all in use.
-async fn aside(stack: &Stack, job: &str, tenant: &str, weight: u32) {
+async fn park(stack: &Stack, job: &str, tenant: &str, weight: u32) {
     let worker = WorkerId::from_record("w");
     let queues = [QueueName::default()];
     stack.enqueue(&[job.to_owned()]).await.unwrap();
@@ -163,10 +165,10 @@ async fn a_job_in_a_tenant_lane_shows_whose_turn_it_is() {
     })
     .await
     .unwrap();
-    aside(&stack, r#"{"prompt":"a","tenant":"acme"}"#, "acme", 3).await;
-    aside(&stack, r#"{"prompt":"b","tenant":"globex"}"#, "globex", 1).await;
+    park(&stack, r#"{"prompt":"a","tenant":"acme"}"#, "acme", 3).await;
+    park(&stack, r#"{"prompt":"b","tenant":"globex"}"#, "globex", 1).await;
     let own = r#"{"prompt":"c","tenant":"globex","id":"inv-42"}"#;
-    aside(&stack, own, "globex", 1).await;
+    park(&stack, own, "globex", 1).await;
 
     // Only the message has the producer's own id.
     let why = expect_success(stack.longshore(&["jobs", "why", "inv-42"]).await.unwrap());
@@ -233,7 +235,9 @@ async fn a_task_never_costs_more_than_its_limit() {
     let meter = SimulatedProvider::unlimited("meter", Model::Cheap);
     // At most 4,096 tokens of output cost $0.0024576, and the prompt a little more.
     let rest = "routing: {max_cost_per_task: \"0.003\"}";
-    stack.config_yaml(&config(&stack, &[meter], rest)).unwrap();
+    stack
+        .config_yaml(&config_yaml(&stack, &[meter], rest))
+        .unwrap();
     let _worker = stack.worker().unwrap();
     let outcome = async |fields: &[(&str, &str)]| {
         let job = stack.xadd(&[&[("prompt", "x")], fields].concat()).await;

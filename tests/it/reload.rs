@@ -30,14 +30,14 @@ fn answering(model: &str) -> String {
 }
 
 /// A running service and the address of its endpoints.
-struct Seen {
+struct Service {
     process: Process,
     address: String,
 }
 
-impl Seen {
+impl Service {
     async fn ready(process: Process) -> Self {
-        let address = eventually("it tells its address", || async {
+        let address = eventually("it logs its address", || async {
             let log = std::fs::read_to_string(process.log())?;
             let (_, after) = log.split_once("\"address\":\"").context("no address yet")?;
             let address = after.split('"').next().context("no address yet")?;
@@ -71,9 +71,9 @@ impl Seen {
     }
 
     /// Waits for this count and returns how long that took.
-    async fn counts(&self, result: &str, expected: u64) -> Duration {
+    async fn wait_for_count(&self, result: &str, expected: u64) -> Duration {
         let began = Instant::now();
-        eventually("the configuration is looked at", || async {
+        eventually("the configuration is read", || async {
             match self.count(result).await? {
                 count if count == expected => Ok(()),
                 count => bail!("{count} {result}, not {expected}"),
@@ -109,11 +109,11 @@ async fn model(stack: &Stack) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_file_is_applied_and_an_invalid_one_rejected() {
     let stack = stack(&answering("gpt-4o-mini")).await;
-    let worker = Seen::ready(stack.worker().unwrap()).await;
+    let worker = Service::ready(stack.worker().unwrap()).await;
     assert_eq!(model(&stack).await, "gpt-4o-mini");
 
     write(&stack, "longshore.yaml", &answering("gpt-4.1"));
-    let took = worker.counts("taken", 1).await;
+    let took = worker.wait_for_count("taken", 1).await;
     assert!(took < SOON, "{took:?}");
     assert_eq!(model(&stack).await, "gpt-4.1");
 
@@ -122,7 +122,7 @@ async fn a_changed_file_is_applied_and_an_invalid_one_rejected() {
         "longshore.yaml",
         "grace: 1s\nretry: { max_retry: 5 }\n",
     );
-    let took = worker.counts("refused", 1).await;
+    let took = worker.wait_for_count("refused", 1).await;
     assert!(took < SOON, "{took:?}");
     assert_eq!(model(&stack).await, "gpt-4.1", "the old one stays");
     let (status, error) = worker.config().await;
@@ -134,21 +134,21 @@ async fn a_changed_file_is_applied_and_an_invalid_one_rejected() {
     assert_eq!(worker.get("ready").await.unwrap(), "ok\n");
 
     write(&stack, "longshore.yaml", &answering("gpt-4o"));
-    worker.counts("taken", 2).await;
+    worker.wait_for_count("taken", 2).await;
     assert_eq!(model(&stack).await, "gpt-4o");
     assert_eq!(worker.config().await.0, "ok");
-    assert_eq!(worker.count("refused").await.unwrap(), 1, "told once");
+    assert_eq!(worker.count("refused").await.unwrap(), 1, "reported once");
     stack.books().await.unwrap().balance();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sighup_reads_the_file_again() {
     let stack = stack(&answering("gpt-4o-mini")).await;
-    let mut worker = Seen::ready(stack.worker().unwrap()).await;
-    let mut scheduler = Seen::ready(stack.scheduler().unwrap()).await;
+    let mut worker = Service::ready(stack.worker().unwrap()).await;
+    let mut scheduler = Service::ready(stack.scheduler().unwrap()).await;
     for service in [&mut worker, &mut scheduler] {
         service.process.signal(Signal::SIGHUP).unwrap();
-        let took = service.counts("taken", 1).await;
+        let took = service.wait_for_count("taken", 1).await;
         assert!(took < SOON, "{took:?}");
     }
 }
@@ -157,9 +157,9 @@ async fn sighup_reads_the_file_again() {
 async fn a_pushed_configuration_is_applied_by_every_process() {
     let stack = stack(&answering("gpt-4o-mini")).await;
     let fleet = [
-        Seen::ready(stack.worker().unwrap()).await,
-        Seen::ready(stack.worker().unwrap()).await,
-        Seen::ready(stack.scheduler().unwrap()).await,
+        Service::ready(stack.worker().unwrap()).await,
+        Service::ready(stack.worker().unwrap()).await,
+        Service::ready(stack.scheduler().unwrap()).await,
     ];
     write(&stack, "new.yaml", &answering("gpt-4.1"));
     let differs = stack
@@ -180,7 +180,7 @@ async fn a_pushed_configuration_is_applied_by_every_process() {
     );
     assert!(pushed.starts_with("Pushed as version 1;"), "{pushed}");
     for service in &fleet {
-        let took = service.counts("taken", 1).await;
+        let took = service.wait_for_count("taken", 1).await;
         assert!(took < SOON, "{took:?}");
     }
     // Either worker may answer: both have applied it.
@@ -205,7 +205,7 @@ async fn a_pushed_configuration_is_applied_by_every_process() {
     );
     assert!(shown.contains("pushed config 1:1"), "{shown}");
 
-    let _heir = Seen::ready(stack.worker().unwrap()).await;
+    let _heir = Service::ready(stack.worker().unwrap()).await;
     for _ in 0..10 {
         assert_eq!(
             model(&stack).await,
@@ -221,7 +221,7 @@ async fn a_pushed_configuration_is_applied_by_every_process() {
         .await
         .unwrap();
     for service in &fleet {
-        let took = service.counts("refused", 1).await;
+        let took = service.wait_for_count("refused", 1).await;
         assert!(took < SOON, "{took:?}");
         let (status, error) = service.config().await;
         assert_eq!(status, "warning");
@@ -239,7 +239,7 @@ async fn a_pushed_configuration_is_applied_by_every_process() {
             .unwrap(),
     );
     for service in &fleet {
-        service.counts("taken", 2).await;
+        service.wait_for_count("taken", 2).await;
     }
     eventually("its own file counts again", || async {
         match model(&stack).await.as_str() {
@@ -255,7 +255,7 @@ async fn a_pushed_configuration_is_applied_by_every_process() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invalid_configuration_is_not_pushed() {
     let stack = stack("").await;
-    for (text, told) in [
+    for (text, printed) in [
         (
             "grace: 1s\nproviders: { openai: { api_key: sk-hunter2 } }\n",
             "new.yaml:2: `providers.openai.api_key` holds a secret as it is",
@@ -272,7 +272,7 @@ async fn an_invalid_configuration_is_not_pushed() {
             .unwrap();
         assert_eq!(ran.code, Some(2), "{ran:?}");
         assert!(
-            ran.stderr.contains(told) && !ran.stderr.contains("hunter2"),
+            ran.stderr.contains(printed) && !ran.stderr.contains("hunter2"),
             "{ran:?}"
         );
     }
@@ -281,7 +281,7 @@ async fn an_invalid_configuration_is_not_pushed() {
         .longshore(&["config", "push", "new.yaml"])
         .await
         .unwrap();
-    assert_eq!(ran.code, Some(2), "nobody to ask: {ran:?}");
+    assert_eq!(ran.code, Some(2), "no server to call: {ran:?}");
     assert!(ran.stderr.contains("add --yes"), "{ran:?}");
     assert_eq!(stack.broker.config_version().await.unwrap(), 0);
 }

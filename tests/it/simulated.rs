@@ -37,7 +37,7 @@ impl SimulatedProvider {
 }
 
 /// A configuration with `rest` and exactly these providers.
-pub(crate) fn config(stack: &Stack, providers: &[SimulatedProvider], rest: &str) -> String {
+pub(crate) fn config_yaml(stack: &Stack, providers: &[SimulatedProvider], rest: &str) -> String {
     let mut yaml = format!("{rest}\nproviders:\n");
     let mut models = String::from("models:\n");
     for SimulatedProvider {

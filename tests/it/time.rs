@@ -166,14 +166,14 @@ async fn when_all_providers_fail_the_dead_letter_names_them() {
         error.contains("Tried: ") && error.contains("openai") && error.contains("gemini"),
         "{error}"
     );
-    let (_, letter, _) = stack
+    let (_, dead_letter, _) = stack
         .broker
         .dead_letter(id.as_str())
         .await
         .unwrap()
         .expect("a dead letter");
-    assert_eq!(letter.record.reason, "overloaded");
-    assert!(letter.resume.history.len() >= 4, "its history is kept");
+    assert_eq!(dead_letter.record.reason, "overloaded");
+    assert!(dead_letter.resume.history.len() >= 4, "its history is kept");
     stack.books().await.unwrap().balance();
 }
 

@@ -22,7 +22,7 @@ pub(crate) const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 #[derive(Clone, Default)]
 pub(crate) struct WebhookReceiver {
     pub(crate) away: Arc<AtomicBool>,
-    pub(crate) taken: Arc<Mutex<Vec<(String, Value)>>>,
+    pub(crate) received: Arc<Mutex<Vec<(String, Value)>>>,
     pub(crate) refused: Arc<Mutex<BTreeSet<String>>>,
     pub(crate) url: String,
 }
@@ -36,14 +36,14 @@ impl WebhookReceiver {
             ..Self::default()
         };
         let app = Router::new()
-            .route("/{*path}", post(take))
+            .route("/{*path}", post(receive))
             .with_state(receiver.clone());
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         receiver
     }
 }
 
-async fn take(
+async fn receive(
     State(receiver): State<WebhookReceiver>,
     headers: HeaderMap,
     body: Bytes,
@@ -64,6 +64,6 @@ async fn take(
         return StatusCode::SERVICE_UNAVAILABLE;
     }
     let body = serde_json::from_slice(&body).unwrap();
-    receiver.taken.lock().unwrap().push((id, body));
+    receiver.received.lock().unwrap().push((id, body));
     StatusCode::NO_CONTENT
 }

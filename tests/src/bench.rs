@@ -100,7 +100,7 @@ struct Sizes {
     /// How many of them are drained.
     drained: usize,
     /// Dead letters.
-    letters: usize,
+    dead_letters: usize,
     /// Calls in flight.
     in_flight: usize,
     /// The latency of those calls: longer than it takes to begin them all.
@@ -115,7 +115,7 @@ impl Sizes {
         steady: Duration::from_secs(20),
         backlog: 1_000_000,
         drained: 200_000,
-        letters: 200_000,
+        dead_letters: 200_000,
         in_flight: 10_000,
         held: Duration::from_secs(20),
     };
@@ -127,7 +127,7 @@ impl Sizes {
         steady: Duration::from_secs(2),
         backlog: 50_000,
         drained: 10_000,
-        letters: 10_000,
+        dead_letters: 10_000,
         in_flight: 1_000,
         held: Duration::from_secs(3),
     };
@@ -177,7 +177,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Prints progress to stderr.
-fn tell(text: &str) {
+fn progress(text: &str) {
     // A closed stderr is ignored.
     let _told = writeln!(io::stderr(), "… {text}");
 }

@@ -36,8 +36,11 @@ pub use self::{
 };
 use longshore_simulator::{Settings, Simulator};
 
+/// How often a condition is checked.
+const POLL: Duration = Duration::from_millis(20);
+
 /// How long a test waits for a condition.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// How a stack differs from the ordinary one.
 #[derive(Debug, Clone, Default)]
@@ -197,9 +200,12 @@ impl Stack {
         })
     }
 
-    /// Writes a file in the working directory of its programs.
+    /// Writes a file, and the folders that it is in, in the working directory of its programs.
     pub fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
-        std::fs::write(self.dir.path().join(name), text).with_context(|| name.to_owned())
+        let path = self.dir.path().join(name);
+        let folder = path.parent().context("a file is in a folder")?;
+        std::fs::create_dir_all(folder).with_context(|| name.to_owned())?;
+        std::fs::write(&path, text).with_context(|| name.to_owned())
     }
 
     /// The working directory of its programs.
@@ -213,7 +219,7 @@ impl Stack {
     }
 
     /// Makes Redis acknowledge only what is on disk, so that a test may kill it at any time.
-    pub async fn acknowledge_what_is_on_disk(&self) -> anyhow::Result<()> {
+    pub async fn acknowledge_only_durable_writes(&self) -> anyhow::Result<()> {
         redis::cmd("CONFIG")
             .arg("SET")
             .arg("appendfsync")
@@ -303,8 +309,8 @@ impl Stack {
 /// machine is no failure.
 pub async fn connect_to_redis(url: &str) -> anyhow::Result<redis::aio::MultiplexedConnection> {
     let config = redis::AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE));
+        .set_connection_timeout(Some(TIMEOUT))
+        .set_response_timeout(Some(TIMEOUT));
     Ok(redis::Client::open(url)?
         .get_multiplexed_async_connection_with_config(&config)
         .await?)
@@ -357,12 +363,12 @@ pub async fn eventually<T: Debug, F>(what: &str, condition: impl FnMut() -> F) -
 where
     F: Future<Output = anyhow::Result<T>>,
 {
-    within(PATIENCE, what, condition).await
+    within(TIMEOUT, what, condition).await
 }
 
-/// Retries until the condition holds, for up to `patience`.
+/// Retries until the condition holds, for up to `timeout`.
 pub async fn within<T: Debug, F>(
-    patience: Duration,
+    timeout: Duration,
     what: &str,
     mut condition: impl FnMut() -> F,
 ) -> anyhow::Result<T>
@@ -371,12 +377,14 @@ where
 {
     let began = Instant::now();
     loop {
+        let asked = Instant::now();
         match condition().await {
             Ok(holds) => return Ok(holds),
-            Err(error) if began.elapsed() > patience => {
-                return Err(error.context(format!("{what}: not within {patience:?}")));
+            Err(error) if began.elapsed() > timeout => {
+                return Err(error.context(format!("{what}: not within {timeout:?}")));
             }
-            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            // A condition that reads thousands of outcomes must not keep a processor busy.
+            Err(_) => tokio::time::sleep(POLL.max(asked.elapsed() * 3)).await,
         }
     }
 }

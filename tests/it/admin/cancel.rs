@@ -10,7 +10,7 @@ use longshore_protocol::{
 use longshore_simulator::Dialect;
 use longshore_tests::stack::{Options, Stack, eventually, expect_success, within};
 
-use super::waiting;
+use super::wait_for_lane;
 
 async fn cancel(stack: &Stack, id: &JobId) {
     expect_success(
@@ -98,10 +98,10 @@ async fn parked_jobs_are_cancelled_without_a_call() {
         .xadd(&[("prompt", "x"), ("type", "research")])
         .await
         .unwrap();
-    waiting(&stack, "key:k", 1).await;
-    waiting(&stack, "time", 1).await;
-    waiting(&stack, "quota:slots:solo", 1).await;
-    waiting(&stack, "paused:type:research", 1).await;
+    wait_for_lane(&stack, "key:k", 1).await;
+    wait_for_lane(&stack, "time", 1).await;
+    wait_for_lane(&stack, "quota:slots:solo", 1).await;
+    wait_for_lane(&stack, "paused:type:research", 1).await;
 
     let held = [keyed, timed, limited, paused];
     for id in &held {
@@ -147,7 +147,7 @@ async fn jobs_in_a_tenant_lane_are_cancelled_by_their_own_ids() {
         .xadd(&[("prompt", "x"), ("tenant", "b"), ("id", "inv-1")])
         .await
         .unwrap();
-    waiting(&stack, "tenant:default:b", 1).await;
+    wait_for_lane(&stack, "tenant:default:b", 1).await;
     let own = JobId::parse("inv-1").unwrap();
     cancel(&stack, &own).await;
     cancel(&stack, &running).await;
@@ -164,7 +164,7 @@ async fn cancel_by_filter_cancels_every_matching_job() {
     let worker = stack.worker().unwrap();
     let delayed = vec![job("research", "acme", r#","delay":3600"#); 150];
     let mut wanted = stack.enqueue(&delayed).await.unwrap();
-    waiting(&stack, "time", 150).await;
+    wait_for_lane(&stack, "time", 150).await;
     worker.shut_down().await.unwrap();
     let queued = vec![job("research", "acme", ""); 150];
     wanted.extend(stack.enqueue(&queued).await.unwrap());
@@ -178,7 +178,7 @@ async fn cancel_by_filter_cancels_every_matching_job() {
     assert_eq!(
         unsure.code,
         Some(2),
-        "nobody is there to ask: {}",
+        "no terminal to ask on: {}",
         unsure.stderr
     );
     let dry = expect_success(
@@ -188,13 +188,13 @@ async fn cancel_by_filter_cancels_every_matching_job() {
             .unwrap(),
     );
     assert!(dry.starts_with("300 jobs would be cancelled:"), "{dry}");
-    let said = expect_success(
+    let output = expect_success(
         stack
             .longshore(&[&all[..], &["--yes"]].concat())
             .await
             .unwrap(),
     );
-    assert_eq!(said.trim(), "300 jobs asked to be cancelled");
+    assert_eq!(output.trim(), "300 jobs asked to be cancelled");
 
     let _worker = stack.worker().unwrap();
     for outcome in stack.outcomes(&wanted).await.unwrap() {

@@ -129,11 +129,8 @@ async fn a_dead_recorder_is_removed_once_others_have_its_facts() {
     assert_eq!(sweep(&room.broker).await.recorders, 0, "the heir lives");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_leader_releases_an_orphaned_slot() {
-    let stack = Stack::start(Options::with_latency(Duration::from_millis(50)))
-        .await
-        .unwrap();
+/// Writes a slot whose holder does not exist, and waits until a sweep has released it.
+pub(crate) async fn wait_for_sweep(stack: &Stack) {
     let slots = format!("{}slots:openai", stack.broker.keys().slots_prefix());
     let mut connection = stack.connection().await.unwrap();
     redis::cmd("HSET")
@@ -143,14 +140,22 @@ async fn the_leader_releases_an_orphaned_slot() {
         .query_async::<()>(&mut connection)
         .await
         .unwrap();
-    let _scheduler = stack.scheduler().unwrap();
-    eventually("the place is given back", || async {
+    eventually("the slot is released", || async {
         let there: bool = redis::AsyncCommands::exists(&mut connection.clone(), &slots).await?;
         ensure!(!there, "it is held still");
         Ok(())
     })
     .await
     .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_releases_an_orphaned_slot() {
+    let stack = Stack::start(Options::with_latency(Duration::from_millis(50)))
+        .await
+        .unwrap();
+    let _scheduler = stack.scheduler().unwrap();
+    wait_for_sweep(&stack).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use longshore_protocol::{
 };
 use longshore_tests::stack::{Options, Stack, eventually, expect_success, within};
 
-use super::{json, waiting, why};
+use super::{explain, json, wait_for_lane};
 
 async fn put(stack: &Stack, queue: &QueueName, fields: &[(&str, &str)]) -> JobId {
     let message = RawMessage {
@@ -32,7 +32,7 @@ async fn a_paused_queue_is_not_read_and_running_jobs_finish() {
     let _worker = stack.worker().unwrap();
     let running = put(&stack, &bulk, &[("prompt", "runs already")]).await;
     stack.wait_for_calls(1).await.unwrap();
-    let said = expect_success(
+    let output = expect_success(
         stack
             .longshore(&[
                 "pause",
@@ -45,8 +45,8 @@ async fn a_paused_queue_is_not_read_and_running_jobs_finish() {
             .unwrap(),
     );
     assert!(
-        said.starts_with("queue bulk is paused since 0s: the printer"),
-        "{said}"
+        output.starts_with("queue bulk is paused since 0s: the printer"),
+        "{output}"
     );
     assert!(stack.outcome(&running).await.unwrap().success);
 
@@ -62,7 +62,7 @@ async fn a_paused_queue_is_not_read_and_running_jobs_finish() {
     assert_eq!((depth.available, depth.running), (20, 0));
     assert_eq!(stack.simulator.stats().in_flight, 0);
 
-    let why = why(&stack, &held[0]).await;
+    let why = explain(&stack, &held[0]).await;
     assert!(
         why.contains("queue bulk is paused") && why.contains("on fire"),
         "{why}"
@@ -114,8 +114,8 @@ async fn jobs_of_a_paused_type_wait_in_order_and_spend_no_attempt() {
         .await
         .unwrap();
     assert!(stack.outcome(&other).await.unwrap().success);
-    waiting(&stack, "paused:type:research", 40).await;
-    let why = why(&stack, &held[7]).await;
+    wait_for_lane(&stack, "paused:type:research", 40).await;
+    let why = explain(&stack, &held[7]).await;
     assert!(why.contains("type research is paused"), "{why}");
 
     expect_success(
@@ -142,7 +142,7 @@ async fn jobs_of_a_paused_type_wait_in_order_and_spend_no_attempt() {
         begun.is_sorted(),
         "they began in the order in which they came: {begun:?}"
     );
-    waiting(&stack, "paused:type:research", 0).await;
+    wait_for_lane(&stack, "paused:type:research", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,8 +179,8 @@ async fn a_paused_provider_is_skipped_and_jobs_pinned_to_it_wait() {
         ("fallback", "false"),
     ];
     let held = stack.xadd(&only).await.unwrap();
-    waiting(&stack, "paused:provider:gemini", 1).await;
-    let why = why(&stack, &held).await;
+    wait_for_lane(&stack, "paused:provider:gemini", 1).await;
+    let why = explain(&stack, &held).await;
     assert!(
         why.contains("provider gemini is paused") && why.contains("under review"),
         "{why}"
@@ -224,7 +224,7 @@ async fn a_timed_pause_ends_by_itself() {
         .xadd(&[("prompt", "x"), ("type", "research")])
         .await
         .unwrap();
-    waiting(&stack, "paused:type:research", 1).await;
+    wait_for_lane(&stack, "paused:type:research", 1).await;
     let outcome = stack.outcome(&id).await.unwrap();
     assert!(outcome.success);
     assert!(

@@ -7,7 +7,7 @@ use longshore_tests::stack::{Options, Stack, expect_success};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 
-use super::waiting;
+use super::wait_for_lane;
 
 async fn differences(stack: &Stack) -> Vec<(String, String)> {
     let ran = stack
@@ -54,12 +54,12 @@ async fn reconcile_finds_no_difference_after_crashes() {
         .map(|(_, id)| id.clone())
         .collect();
     stack.outcomes(&ended).await.unwrap();
-    waiting(&stack, "time", 20).await;
+    wait_for_lane(&stack, "time", 20).await;
     stack.recorded().await.unwrap();
-    let said = expect_success(stack.longshore(&["reconcile"]).await.unwrap());
+    let output = expect_success(stack.longshore(&["reconcile"]).await.unwrap());
     assert!(
-        said.contains("20 open jobs") && said.contains("Nothing differs."),
-        "{said}"
+        output.contains("20 open jobs") && output.contains("Nothing differs."),
+        "{output}"
     );
     assert_eq!(differences(&stack).await, []);
 }
@@ -75,7 +75,7 @@ async fn reconcile_names_each_difference() {
     let done = stack.xadd(&[("prompt", "x")]).await.unwrap();
     let forgotten = stack.xadd(&[("prompt", "x")]).await.unwrap();
     let dead = stack.xadd(&[("type", "research")]).await.unwrap();
-    waiting(&stack, "time", 1).await;
+    wait_for_lane(&stack, "time", 1).await;
     let ended = [done.clone(), forgotten.clone(), dead.clone()];
     stack.outcomes(&ended).await.unwrap();
     stack.recorded().await.unwrap();

@@ -24,18 +24,18 @@ async fn workers_are_listed_with_their_jobs_in_flight() {
         );
     }
     stack.wait_for_calls(3).await.unwrap();
-    let told = eventually("the heartbeat says so", || async {
-        let told = json(&stack, &["workers"]).await?;
-        ensure!(told[0]["in_flight"] == 3, "{told}");
-        Ok(told)
+    let printed = eventually("the heartbeat says so", || async {
+        let printed = json(&stack, &["workers"]).await?;
+        ensure!(printed[0]["in_flight"] == 3, "{printed}");
+        Ok(printed)
     })
     .await
     .unwrap();
-    assert_eq!(told[0]["state"], "running", "{told}");
-    assert_eq!(told[0]["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(told[0]["queues"][0], "default");
-    assert!(told[0]["host"].is_string() && told[0]["started_at"].is_string());
-    let id = told[0]["id"].as_str().unwrap();
+    assert_eq!(printed[0]["state"], "running", "{printed}");
+    assert_eq!(printed[0]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(printed[0]["queues"][0], "default");
+    assert!(printed[0]["host"].is_string() && printed[0]["started_at"].is_string());
+    let id = printed[0]["id"].as_str().unwrap();
     let text = expect_success(stack.longshore(&["workers"]).await.unwrap());
     assert!(text.contains(id) && text.contains("running"), "{text}");
 
@@ -52,8 +52,8 @@ async fn workers_are_listed_with_their_jobs_in_flight() {
 
     worker.signal(Signal::SIGTERM).unwrap();
     eventually("it drains", || async {
-        let told = json(&stack, &["workers"]).await?;
-        ensure!(told[0]["state"] == "draining", "{told}");
+        let printed = json(&stack, &["workers"]).await?;
+        ensure!(printed[0]["state"] == "draining", "{printed}");
         Ok(())
     })
     .await
@@ -61,10 +61,10 @@ async fn workers_are_listed_with_their_jobs_in_flight() {
 
     worker.kill().unwrap();
     eventually("it is dead", || async {
-        let told = json(&stack, &["workers"]).await?;
+        let printed = json(&stack, &["workers"]).await?;
         ensure!(
-            told[0]["state"] == "dead" && told[0]["in_flight"] == 3,
-            "{told}"
+            printed[0]["state"] == "dead" && printed[0]["in_flight"] == 3,
+            "{printed}"
         );
         Ok(())
     })

@@ -154,10 +154,10 @@ async fn a_chain_stays_within_its_budget() {
     )
     .await;
     let _worker = stack.worker().unwrap();
-    let said = output(&stack, &chain, "dear").await;
+    let output = output(&stack, &chain, "dear").await;
     assert!(
-        said.contains("the max_cost_usd of the chain thrifty"),
-        "{said}"
+        output.contains("the max_cost_usd of the chain thrifty"),
+        "{output}"
     );
     assert_eq!(outcome(&stack, &chain).await["state"], "failed");
     assert_eq!(stack.books().await.unwrap().invoice.len(), 0);
@@ -218,31 +218,31 @@ models:
     let _worker = stack.worker().unwrap();
     let _scheduler = stack.scheduler().unwrap();
     assert_eq!(outcome(&stack, &chain).await["state"], "completed");
-    eventually("it was refused once", || async {
+    eventually("it was rejected once", || async {
         anyhow::ensure!(!receiver.refused.lock().unwrap().is_empty());
         Ok(())
     })
     .await
     .unwrap();
     receiver.away.store(false, Ordering::SeqCst);
-    let told = eventually("it is told again", || async {
-        let taken = receiver.taken.lock().unwrap().clone();
-        taken
+    let delivered = eventually("it is delivered again", || async {
+        let received = receiver.received.lock().unwrap().clone();
+        received
             .into_iter()
             .next()
             .ok_or_else(|| anyhow::anyhow!("not yet"))
     })
     .await
     .unwrap();
-    assert_eq!(told.1["type"], "chain.ended");
-    assert_eq!(told.1["data"]["id"], "hooked");
-    assert_eq!(told.1["data"]["state"], "completed");
+    assert_eq!(delivered.1["type"], "chain.ended");
+    assert_eq!(delivered.1["data"]["id"], "hooked");
+    assert_eq!(delivered.1["data"]["state"], "completed");
     assert!(
-        receiver.refused.lock().unwrap().contains(&told.0),
+        receiver.refused.lock().unwrap().contains(&delivered.0),
         "the same id"
     );
-    let said = output(&stack, &refused, "on_complete").await;
-    assert!(said.contains("webhooks.hosts"), "{said}");
+    let output = output(&stack, &refused, "on_complete").await;
+    assert!(output.contains("webhooks.hosts"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,13 +91,13 @@ async fn a_template_with_a_missing_value_names_the_value_and_the_place() {
     )
     .await;
     let _worker = stack.worker().unwrap();
-    let said = output(&stack, &chain, "second").await;
+    let output = output(&stack, &chain, "second").await;
     assert!(
-        said.starts_with("step `second`:") && said.contains("JSON"),
-        "{said}"
+        output.starts_with("step `second`:") && output.contains("JSON"),
+        "{output}"
     );
-    let letter = stack.longshore(&["dlq", "list"]).await.unwrap().stdout;
-    assert!(letter.contains("bad_template"), "{letter}");
+    let dead_letter = stack.longshore(&["dlq", "list"]).await.unwrap().stdout;
+    assert!(dead_letter.contains("bad_template"), "{dead_letter}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{begin, outcome_within};
 use crate::{
-    chaos::{Mortals, mortal_stack},
+    chaos::{KillableProcesses, killable_stack},
     machine::size,
 };
 
@@ -43,10 +43,10 @@ fn document() -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_completes_whatever_is_killed() {
-    let mut stack = mortal_stack(Duration::from_millis(300)).await;
+    let mut stack = killable_stack(Duration::from_millis(300)).await;
     let chain = begin(&stack, &document()).await;
-    let mut mortals = Mortals::start(&stack);
-    mortals.kill(&mut stack, size(12, 50), 7).await;
+    let mut processes = KillableProcesses::start(&stack);
+    processes.kill(&mut stack, size(12, 50), 7).await;
     let mut ended = outcome_within(&stack, &chain, Duration::from_mins(5)).await;
     // A step whose worker was killed three times is a dead letter; the chain is resumed.
     while ended["failed"] != 0 {
@@ -81,12 +81,15 @@ async fn a_chain_completes_whatever_is_killed() {
 }
 
 async fn assert_only_poison(stack: &Stack) {
-    let letters: Vec<String> = redis::cmd("HVALS")
+    let dead_letters: Vec<String> = redis::cmd("HVALS")
         .arg(stack.broker.keys().dead_jobs())
         .query_async(&mut stack.connection().await.unwrap())
         .await
         .unwrap();
-    for letter in letters {
-        assert!(letter.contains(r#""reason":"poison""#), "{letter}");
+    for dead_letter in dead_letters {
+        assert!(
+            dead_letter.contains(r#""reason":"poison""#),
+            "{dead_letter}"
+        );
     }
 }

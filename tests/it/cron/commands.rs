@@ -4,7 +4,7 @@ use anyhow::ensure;
 use longshore_tests::stack::{Options, Ran, Stack, eventually, expect_success};
 use serde_json::Value;
 
-use super::{queued, standing, tick_of};
+use super::{cron_state, queued, tick_of};
 
 async fn stack() -> Stack {
     Stack::start(Options::default()).await.unwrap()
@@ -58,7 +58,7 @@ async fn a_recurring_job_is_paused_resumed_and_removed() {
     let _scheduler = stack.scheduler().unwrap();
     let _worker = stack.worker().unwrap();
     let last = eventually("it ticks", || async {
-        let last = standing(&stack, "poll").await?.last;
+        let last = cron_state(&stack, "poll").await?.last;
         last.ok_or_else(|| anyhow::anyhow!("not yet"))
     })
     .await
@@ -79,7 +79,7 @@ async fn a_recurring_job_is_paused_resumed_and_removed() {
         expect_success(cron(&["pause", "poll"]).await),
         "poll rests already\n"
     );
-    let ran = standing(&stack, "poll").await.unwrap().ran;
+    let ran = cron_state(&stack, "poll").await.unwrap().ran;
     let asked = expect_success(cron(&["run", "poll"]).await);
     let id = asked.trim().strip_prefix("Task ID: ").unwrap();
     assert!(id.starts_with("cron:poll:run:"), "{id}");
@@ -88,7 +88,7 @@ async fn a_recurring_job_is_paused_resumed_and_removed() {
         stack.outcome(&id).await.unwrap().success,
         "also while it rests"
     );
-    let rests = standing(&stack, "poll").await.unwrap();
+    let rests = cron_state(&stack, "poll").await.unwrap();
     assert_eq!((rests.next, rests.ran), (None, ran));
 
     let text = expect_success(cron(&["list"]).await);
@@ -103,8 +103,8 @@ async fn a_recurring_job_is_paused_resumed_and_removed() {
     assert_eq!(listed[1]["source"], "command");
 
     assert!(expect_success(cron(&["resume", "poll"]).await).starts_with("poll goes on, next at "));
-    eventually("it goes on", || async {
-        let now = standing(&stack, "poll").await?;
+    eventually("it ticks again", || async {
+        let now = cron_state(&stack, "poll").await?;
         ensure!(now.ran > ran && now.skipped == rests.skipped, "{now:?}");
         Ok(())
     })
@@ -189,7 +189,7 @@ async fn recurring_jobs_of_the_configuration_follow_its_changes() {
     assert!(failed(&taken, 2).contains("the configuration has a recurring job `ours`"));
     let _schedulers = [stack.scheduler().unwrap(), stack.scheduler().unwrap()];
     eventually("it ticks", || async {
-        ensure!(standing(&stack, "ours").await?.ran > 1, "not yet");
+        ensure!(cron_state(&stack, "ours").await?.ran > 1, "not yet");
         Ok(())
     })
     .await
@@ -216,7 +216,7 @@ async fn recurring_jobs_of_the_configuration_follow_its_changes() {
         );
     }
     config("  []\n");
-    eventually("it goes", || async {
+    eventually("it is removed", || async {
         let names: Vec<Value> = list(&stack)
             .await
             .iter()

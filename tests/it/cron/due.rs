@@ -19,21 +19,25 @@ const APART: i64 = 10;
 const LEAD: i64 = 3_000;
 
 /// The longest that a script may block Redis (µs).
-const HELD: u64 = 10_000;
+const MAX_BLOCKED_US: u64 = 10_000;
 
 /// Enqueues delayed jobs, has a worker park them, and stops it.
-async fn scheduled(stack: &Stack, jobs: usize) -> Vec<JobId> {
+async fn park_delayed(stack: &Stack, jobs: usize) -> Vec<JobId> {
     let mut worker = stack.worker().unwrap();
     let bodies: Vec<String> = (0..jobs)
         .map(|at| format!(r#"{{"prompt":"job {at}","delay":86400}}"#))
         .collect();
     let ids = stack.enqueue(&bodies).await.unwrap();
-    within(Duration::from_mins(10), "all of them wait", || async {
-        let mut connection = stack.connection().await?;
-        let waiting: usize = connection.zcard(stack.broker.keys().time_lane()).await?;
-        ensure!(waiting == jobs, "{waiting} of {jobs}");
-        Ok(())
-    })
+    within(
+        Duration::from_mins(10),
+        "all of them are parked",
+        || async {
+            let mut connection = stack.connection().await?;
+            let waiting: usize = connection.zcard(stack.broker.keys().time_lane()).await?;
+            ensure!(waiting == jobs, "{waiting} of {jobs}");
+            Ok(())
+        },
+    )
     .await
     .unwrap();
     worker.stop(Duration::from_mins(1)).await.unwrap();
@@ -41,7 +45,7 @@ async fn scheduled(stack: &Stack, jobs: usize) -> Vec<JobId> {
 }
 
 /// Changes the due times of parked jobs.
-async fn due_at(stack: &Stack, jobs: &[(JobId, i64)]) {
+async fn set_due_times(stack: &Stack, jobs: &[(JobId, i64)]) {
     let mut connection = stack.connection().await.unwrap();
     for some in jobs.chunks(5_000) {
         let times: Vec<(i64, &str)> = some.iter().map(|(id, at)| (*at, id.as_str())).collect();
@@ -51,10 +55,10 @@ async fn due_at(stack: &Stack, jobs: &[(JobId, i64)]) {
 }
 
 /// Waits until this many jobs left the lane and returns when each did, in order (ms, by the server's clock).
-async fn came(stack: &Stack, jobs: usize) -> Vec<i64> {
+async fn wait_until_released(stack: &Stack, jobs: usize) -> Vec<i64> {
     let ready = longshore_protocol::id::QueueName::default().ready();
     let key = stack.broker.keys().queue(&ready);
-    within(Duration::from_mins(2), "all come", || async {
+    within(Duration::from_mins(2), "all are released", || async {
         let mut connection = stack.connection().await?;
         let came: usize = connection.xlen(&key).await?;
         ensure!(came == jobs, "{came} of {jobs}");
@@ -69,7 +73,7 @@ async fn came(stack: &Stack, jobs: usize) -> Vec<i64> {
             .xrange_count(&key, &start, "+", 1_000)
             .await
             .unwrap();
-        let last = page.ids.last().expect("as many as there are");
+        let last = page.ids.last().expect("the page has entries");
         start = format!("({}", last.id);
         let ms = |id: &str| -> i64 { id.split_once('-').unwrap().0.parse().unwrap() };
         times.extend(page.ids.iter().map(|row| ms(&row.id)));
@@ -78,7 +82,7 @@ async fn came(stack: &Stack, jobs: usize) -> Vec<i64> {
 }
 
 /// Makes Redis log slow commands from now on.
-async fn watch(connection: &mut MultiplexedConnection) {
+async fn log_slow_commands(connection: &mut MultiplexedConnection) {
     let () = redis::pipe()
         .cmd("CONFIG")
         .arg("SET")
@@ -99,7 +103,7 @@ async fn watch(connection: &mut MultiplexedConnection) {
 }
 
 /// How long scripts blocked Redis since then: those of over 1 ms, in µs, the longest first.
-async fn held(connection: &mut MultiplexedConnection) -> Vec<u64> {
+async fn blocking_times(connection: &mut MultiplexedConnection) -> Vec<u64> {
     type Slow = (u64, u64, u64, Vec<String>, String, String);
     let mut command = redis::cmd("SLOWLOG");
     let slow: Vec<Slow> = command
@@ -121,7 +125,7 @@ async fn due_jobs_are_promoted_on_time_and_a_burst_does_not_block_redis() {
     let _machine = alone().await;
     let stack = Stack::start(Options::default()).await.unwrap();
     let burst: usize = size(10_000, 100_000);
-    let ids = scheduled(&stack, burst + SPREAD).await;
+    let ids = park_delayed(&stack, burst + SPREAD).await;
     let (spread, burst) = ids.split_at(SPREAD);
     let _scheduler = stack.scheduler().unwrap();
     let mut connection = stack.connection().await.unwrap();
@@ -132,8 +136,8 @@ async fn due_jobs_are_promoted_on_time_and_a_burst_does_not_block_redis() {
         .zip(0..)
         .map(|(id, at)| (id.clone(), first + at * APART))
         .collect();
-    due_at(&stack, &times).await;
-    let came_at = came(&stack, SPREAD).await;
+    set_due_times(&stack, &times).await;
+    let came_at = wait_until_released(&stack, SPREAD).await;
     let mut late: Vec<i64> = came_at
         .iter()
         .zip(&times)
@@ -143,32 +147,41 @@ async fn due_jobs_are_promoted_on_time_and_a_burst_does_not_block_redis() {
     assert!(late[0] >= 0, "{} ms early", -late[0]);
     let (half, most) = (late[SPREAD / 2], late[SPREAD * 99 / 100]);
     print_figures(&format!(
-        "{} jobs wait: those that are due come {half} ms late (p50), {most} ms (p99)",
+        "{} jobs parked: due jobs are released {half} ms late (p50), {most} ms (p99)",
         burst.len()
     ));
     assert!(most < 100, "{most} ms late");
 
     let at = stack.broker.server_time_ms().await.unwrap() + LEAD;
     let times: Vec<(JobId, i64)> = burst.iter().map(|id| (id.clone(), at)).collect();
-    due_at(&stack, &times).await;
-    watch(&mut connection).await;
-    let came_at = came(&stack, SPREAD + burst.len()).await;
-    let held = held(&mut connection).await;
+    set_due_times(&stack, &times).await;
+    log_slow_commands(&mut connection).await;
+    let came_at = wait_until_released(&stack, SPREAD + burst.len()).await;
+    let blocked = blocking_times(&mut connection).await;
     let (first, last) = (came_at[SPREAD] - at, came_at[came_at.len() - 1] - at);
-    let longest = held.first().copied().unwrap_or_default();
+    let longest = blocked.first().copied().unwrap_or_default();
     print_figures(&format!(
-        "{} jobs due at one moment: the first came {first} ms after it, the last {last} ms; a script held \
-         Redis for {longest} µs at most, {} of them for over {HELD} µs",
+        "{} jobs due at one moment: the first came {first} ms after it, the last {last} ms; a script blocked \
+         Redis for {longest} µs at most, {} of them for over {MAX_BLOCKED_US} µs",
         burst.len(),
-        held.iter().filter(|time| **time > HELD).count()
+        blocked
+            .iter()
+            .filter(|time| **time > MAX_BLOCKED_US)
+            .count()
     ));
     assert!(first >= 0, "{} ms early", -first);
     assert!(last < 5_000, "the last came {last} ms late");
     // A server that waits for a processor is blocked as well, and not by scripts.
     let allowed = burst.len() / 100 / 50;
-    let long = held.iter().filter(|time| **time > HELD).count();
-    assert!(long <= allowed, "{long} of them too long: {held:?}");
+    let long = blocked
+        .iter()
+        .filter(|time| **time > MAX_BLOCKED_US)
+        .count();
+    assert!(long <= allowed, "{long} of them too long: {blocked:?}");
 
-    let left: u64 = connection.hlen(stack.broker.keys().parked()).await.unwrap();
-    assert_eq!(left, 0, "none is left behind");
+    let left: u64 = connection
+        .hlen(stack.broker.keys().parked())
+        .await
+        .unwrap();
+    assert_eq!(left, 0, "no job is left behind");
 }

@@ -8,7 +8,7 @@ use longshore_broker::CronStanding;
 use longshore_tests::stack::{Options, Process, Stack, eventually, within};
 use tokio::time::Instant;
 
-use super::{beside_few, leader, print_figures, queued, size, standing, tick_of};
+use super::{beside_few, cron_state, leader, print_figures, queued, size, tick_of};
 
 /// The longest time without a leader.
 const TAKEOVER: Duration = Duration::from_secs(10);
@@ -16,18 +16,18 @@ const TAKEOVER: Duration = Duration::from_secs(10);
 /// The time from one kill to the next.
 const PAUSE: Duration = Duration::from_secs(5);
 
-async fn some_leader(stack: &Stack) -> String {
-    eventually("one leads", || async {
+async fn wait_for_leader(stack: &Stack) -> String {
+    eventually("a scheduler leads", || async {
         leader(stack)
             .await
-            .ok_or_else(|| anyhow::anyhow!("nobody leads"))
+            .ok_or_else(|| anyhow::anyhow!("no leader"))
     })
     .await
     .unwrap()
 }
 
 /// The index of the leading scheduler, whose name contains its process id.
-fn position(schedulers: &[Process], leader: &str) -> usize {
+fn index_of(schedulers: &[Process], leader: &str) -> usize {
     let is_of = |scheduler: &Process| {
         let pid = scheduler.pid().to_string();
         leader.split('-').any(|part| part == pid)
@@ -36,9 +36,9 @@ fn position(schedulers: &[Process], leader: &str) -> usize {
 }
 
 /// Waits for another leader and returns how long that took.
-async fn heir(stack: &Stack, dead: &str) -> Duration {
+async fn wait_for_new_leader(stack: &Stack, dead: &str) -> Duration {
     let began = Instant::now();
-    within(TAKEOVER * 2, "another leads", || async {
+    within(TAKEOVER * 2, "another scheduler leads", || async {
         let leader = leader(stack).await;
         ensure!(
             leader.as_deref().is_some_and(|leader| leader != dead),
@@ -56,24 +56,24 @@ async fn another_scheduler_leads_soon_after_a_kill_and_at_once_after_a_stop() {
     let _machine = beside_few().await;
     let stack = Stack::start(Options::default()).await.unwrap();
     let mut schedulers: Vec<Process> = (0..3).map(|_| stack.scheduler().unwrap()).collect();
-    let first = some_leader(&stack).await;
+    let first = wait_for_leader(&stack).await;
     schedulers
-        .remove(position(&schedulers, &first))
+        .remove(index_of(&schedulers, &first))
         .kill()
         .unwrap();
-    let killed = heir(&stack, &first).await;
+    let killed = wait_for_new_leader(&stack, &first).await;
     assert!(killed < TAKEOVER, "{killed:?}");
 
-    let second = some_leader(&stack).await;
-    let mut stopped = schedulers.remove(position(&schedulers, &second));
+    let second = wait_for_leader(&stack).await;
+    let mut stopped = schedulers.remove(index_of(&schedulers, &second));
     let (_, stopped) = tokio::join!(
         async { stopped.stop(Duration::from_secs(30)).await.unwrap() },
-        heir(&stack, &second)
+        wait_for_new_leader(&stack, &second)
     );
     // The process has to receive the signal first; the rest takes milliseconds.
     assert!(stopped < Duration::from_secs(3), "{stopped:?}");
     print_figures(&format!(
-        "another led {killed:?} after a kill, {stopped:?} after a stop"
+        "another scheduler led {killed:?} after a kill, {stopped:?} after a stop"
     ));
 }
 
@@ -85,7 +85,7 @@ struct Ticks {
 
 impl Ticks {
     /// Reads the ticks of a queue; asserts that none is duplicate or early.
-    async fn of(stack: &Stack, queue: &str) -> Self {
+    async fn read(stack: &Stack, queue: &str) -> Self {
         let mut ticks = Self {
             ran: BTreeSet::new(),
             late: Vec::new(),
@@ -101,11 +101,11 @@ impl Ticks {
     }
 
     /// Asserts that every tick from the first to the last either ran or is counted as skipped.
-    fn add_up(&self, standing: &CronStanding, first: DateTime<Utc>) {
+    fn assert_complete(&self, standing: &CronStanding, first: DateTime<Utc>) {
         let next = standing.next.unwrap();
         let all = u64::try_from((next - first).num_seconds()).unwrap();
         let ran = self.ran.len() as u64;
-        assert_eq!(standing.ran, ran, "what ran is what stands in the queue");
+        assert_eq!(standing.ran, ran, "the queue has the ticks that ran");
         assert_eq!(ran + standing.skipped, all, "each ran or was skipped");
     }
 }
@@ -122,13 +122,13 @@ async fn every_tick_is_enqueued_once_however_often_the_leader_is_killed() {
         let ran = stack.longshore(&arguments).await.unwrap();
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     }
-    let first = async |name: &str| standing(&stack, name).await.unwrap().next.unwrap();
+    let first = async |name: &str| cron_state(&stack, name).await.unwrap().next.unwrap();
     let firsts = (first("skip").await, first("once").await, first("all").await);
     let mut schedulers: Vec<Process> = (0..3).map(|_| stack.scheduler().unwrap()).collect();
     let _worker = stack.worker().unwrap();
     let end = Instant::now() + size(Duration::from_secs(20), Duration::from_mins(2));
     let mut jobs = Vec::new();
-    let (mut deaths, mut longest) = (0, Duration::ZERO);
+    let (mut kills, mut longest) = (0, Duration::ZERO);
     while Instant::now() < end {
         for ms in 0..20 {
             let due = Utc::now() + TimeDelta::milliseconds(1000 + ms * 400);
@@ -136,20 +136,20 @@ async fn every_tick_is_enqueued_once_however_often_the_leader_is_killed() {
             let job = [("prompt", "due"), ("run_at", text.as_str())];
             jobs.push((stack.xadd(&job).await.unwrap(), due));
         }
-        let leader = some_leader(&stack).await;
-        let position = position(&schedulers, &leader);
-        schedulers.remove(position).kill().unwrap();
+        let leader = wait_for_leader(&stack).await;
+        let index = index_of(&schedulers, &leader);
+        schedulers.remove(index).kill().unwrap();
         schedulers.push(stack.scheduler().unwrap());
-        deaths += 1;
+        kills += 1;
         let died = Instant::now();
-        longest = longest.max(heir(&stack, &leader).await);
+        longest = longest.max(wait_for_new_leader(&stack, &leader).await);
         tokio::time::sleep_until(died + PAUSE).await;
     }
     let ids: Vec<_> = jobs.iter().map(|(id, _)| id.clone()).collect();
     let outcomes = stack.outcomes(&ids).await.unwrap();
     let now = DateTime::from_timestamp_millis(stack.broker.server_time_ms().await.unwrap());
-    eventually("what was missed is dealt with", || async {
-        let next = standing(&stack, "all").await?.next;
+    eventually("missed ticks are handled", || async {
+        let next = cron_state(&stack, "all").await?.next;
         ensure!(next > now, "{next:?}");
         Ok(())
     })
@@ -160,23 +160,27 @@ async fn every_tick_is_enqueued_once_however_often_the_leader_is_killed() {
         scheduler.kill().unwrap();
     }
 
-    let skip = Ticks::of(&stack, "skip").await;
+    let skip = Ticks::read(&stack, "skip").await;
     let (skipped, once, all) = (
-        standing(&stack, "skip").await.unwrap(),
-        standing(&stack, "once").await.unwrap(),
-        standing(&stack, "all").await.unwrap(),
+        cron_state(&stack, "skip").await.unwrap(),
+        cron_state(&stack, "once").await.unwrap(),
+        cron_state(&stack, "all").await.unwrap(),
     );
-    skip.add_up(&skipped, firsts.0);
-    Ticks::of(&stack, "once").await.add_up(&once, firsts.1);
-    Ticks::of(&stack, "all").await.add_up(&all, firsts.2);
+    skip.assert_complete(&skipped, firsts.0);
+    Ticks::read(&stack, "once")
+        .await
+        .assert_complete(&once, firsts.1);
+    Ticks::read(&stack, "all")
+        .await
+        .assert_complete(&all, firsts.2);
     assert_eq!(all.skipped, 0, "all of them run");
     assert!(once.skipped < skipped.skipped, "the last of each gap runs");
     let late = skip.late.iter().max().unwrap();
     assert!(*late < 3_000, "what is later was missed: {late} ms");
-    let away = deaths * (longest.as_secs() + 1);
+    let away = kills * (longest.as_secs() + 1);
     assert!(
         skipped.skipped <= away,
-        "{} skipped, but nobody led for {away} s at most",
+        "{} skipped, but there was no leader for {away} s at most",
         skipped.skipped
     );
 
@@ -194,7 +198,7 @@ async fn every_tick_is_enqueued_once_however_often_the_leader_is_killed() {
     let requests = stack.simulator.stats().requests;
     assert_eq!(requests, jobs.len() as u64, "each was called for once");
     print_figures(&format!(
-        "{deaths} deaths, nobody led for {longest:?} at most; {} of {} ticks ran, {} skipped, none twice; \
+        "{kills} kills, no leader for {longest:?} at most; {} of {} ticks ran, {} skipped, none twice; \
          of those the latest by {late} ms; {} due jobs ran once, none early",
         skip.ran.len(),
         skip.ran.len() as u64 + skipped.skipped,

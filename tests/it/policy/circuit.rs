@@ -6,7 +6,7 @@ use anyhow::ensure;
 use longshore_simulator::Faults;
 use longshore_tests::stack::{Options, Stack, eventually, prompts};
 
-use super::{Model, SimulatedProvider, beside_few, config, print_figures, seen};
+use super::{Model, SimulatedProvider, beside_few, config_yaml, print_figures, provider_stats};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_worker_does_not_call_a_provider_whose_circuit_is_open() {
@@ -23,7 +23,7 @@ async fn a_new_worker_does_not_call_a_provider_whose_circuit_is_open() {
     ];
     let retry = "retry: {base_delay: 10ms, max_delay: 20ms, jitter: 0ms}";
     stack
-        .config_yaml(&config(&stack, &providers, retry))
+        .config_yaml(&config_yaml(&stack, &providers, retry))
         .unwrap();
     let down = Faults {
         rate_500: 1.0,
@@ -33,11 +33,11 @@ async fn a_new_worker_does_not_call_a_provider_whose_circuit_is_open() {
     let mut first = stack.worker().unwrap();
     let ids = stack.enqueue(&prompts(200)).await.unwrap();
     stack.successes(&ids).await.unwrap();
-    eventually("jobs go to the other at once", || async {
-        let before = seen(&stack, "a").requests;
+    eventually("jobs go straight to the other", || async {
+        let before = provider_stats(&stack, "a").requests;
         let some = stack.enqueue(&prompts(10)).await?;
         stack.outcomes(&some).await?;
-        let asked = seen(&stack, "a").requests - before;
+        let asked = provider_stats(&stack, "a").requests - before;
         ensure!(asked == 0, "{asked} calls for 10 jobs");
         Ok(())
     })
@@ -45,13 +45,13 @@ async fn a_new_worker_does_not_call_a_provider_whose_circuit_is_open() {
     .unwrap();
     first.kill().unwrap();
 
-    let before = seen(&stack, "a").requests;
+    let before = provider_stats(&stack, "a").requests;
     let _second = stack.worker().unwrap();
     let ids = stack.enqueue(&prompts(100)).await.unwrap();
     stack.successes(&ids).await.unwrap();
-    let asked = seen(&stack, "a").requests - before;
+    let asked = provider_stats(&stack, "a").requests - before;
     print_figures(&format!(
-        "a new worker asked a provider that is down {asked} times for 100 jobs"
+        "a new worker called a provider that is down {asked} times for 100 jobs"
     ));
     // Now and then one job probes the provider.
     assert!(asked <= 5, "{asked} calls for 100 jobs");

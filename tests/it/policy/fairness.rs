@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use longshore_tests::stack::{Options, Stack};
 
-use super::{Model, Places, SimulatedProvider, alone, config, print_figures, size};
+use super::{JobCounts, Model, SimulatedProvider, alone, config_yaml, print_figures, size};
 
 const WORKERS: usize = 4;
 const TENANTS: usize = 100;
 const EACH: usize = 10;
 /// The least number of backlog jobs that a worker sorts per second.
-const LOOKED_THROUGH: f64 = 20_000.0;
+const SORTED_PER_SECOND: f64 = 20_000.0;
 
 /// Ten jobs of each small tenant, one tenant after another.
 fn small() -> Vec<String> {
@@ -40,7 +40,9 @@ async fn a_large_tenant_does_not_delay_small_ones() {
     .await
     .unwrap();
     let provider = SimulatedProvider::unlimited("a", Model::Cheap);
-    stack.config_yaml(&config(&stack, &[provider], "")).unwrap();
+    stack
+        .config_yaml(&config_yaml(&stack, &[provider], ""))
+        .unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let _workers: Vec<_> = (0..WORKERS).map(|_| stack.worker().unwrap()).collect();
     // The first jobs include the start of the workers.
@@ -51,14 +53,14 @@ async fn a_large_tenant_does_not_delay_small_ones() {
         .map(|at| format!(r#"{{"prompt":"job {at}","tenant":"large"}}"#))
         .collect();
     stack.enqueue(&large).await.unwrap();
-    let places = Places::of(&stack).await.unwrap();
+    let counts = JobCounts::read(&stack).await.unwrap();
     assert!(
-        places.unfinished() > u64::from(backlog) / 2,
-        "there is a backlog: {places:?}"
+        counts.unfinished() > u64::from(backlog) / 2,
+        "there is a backlog: {counts:?}"
     );
     let beside = p95_wait(&stack, &small()).await;
-    let left = Places::of(&stack).await.unwrap();
-    let allowed = 1.5 * alone + f64::from(backlog) / LOOKED_THROUGH;
+    let left = JobCounts::read(&stack).await.unwrap();
+    let allowed = 1.5 * alone + f64::from(backlog) / SORTED_PER_SECOND;
     let figures = format!(
         "p95 of the small tenants' wait: {alone:.3} s alone, {beside:.3} s behind {backlog} jobs \
          (allowed {allowed:.3} s); {} of these were left",
@@ -83,7 +85,7 @@ async fn tenants_share_by_weight() {
     let provider = SimulatedProvider::unlimited("a", Model::Cheap);
     let weights = "tenants: {acme: {weight: 3}}";
     stack
-        .config_yaml(&config(&stack, &[provider], weights))
+        .config_yaml(&config_yaml(&stack, &[provider], weights))
         .unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let mut ids = Vec::new();
@@ -95,8 +97,8 @@ async fn tenants_share_by_weight() {
     }
     let _worker = stack.worker().unwrap();
     longshore_tests::stack::eventually("half of them have ended", || async {
-        let (other, _) = super::ended(&stack, &ids[0]).await?;
-        let (acme, _) = super::ended(&stack, &ids[1]).await?;
+        let (other, _) = super::count_ended(&stack, &ids[0]).await?;
+        let (acme, _) = super::count_ended(&stack, &ids[1]).await?;
         anyhow::ensure!(other + acme >= 1_000, "{other} and {acme}");
         let figures = format!("acme, of weight 3, had {acme} jobs done, the other {other}");
         print_figures(&figures);

@@ -7,10 +7,13 @@ use longshore_tests::stack::{Options, Stack, eventually};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use redis::AsyncCommands as _;
 
-use super::{Model, Places, SimulatedProvider, config, named, print_figures, seen, size};
+use super::{
+    JobCounts, Model, SimulatedProvider, config_yaml, keys_with_prefix, print_figures,
+    provider_stats, size,
+};
 
-const PLACES: u64 = 20;
-const KEYED_PLACES: u64 = 10;
+const SLOTS: u64 = 20;
+const KEYED_SLOTS: u64 = 10;
 const WORKERS: usize = 3;
 
 /// What is held of any limit: slots of providers and of concurrency keys, and the attempts in flight, which
@@ -20,7 +23,7 @@ async fn held_slots(stack: &Stack) -> anyhow::Result<Vec<(String, u64)>> {
     let prefix = stack.broker.keys().prefix();
     let mut held = Vec::new();
     for kind in ["slots", "key"] {
-        for key in named(stack, &format!("{prefix}:{kind}:")).await? {
+        for key in keys_with_prefix(stack, &format!("{prefix}:{kind}:")).await? {
             let form: String = redis::cmd("TYPE")
                 .arg(&key)
                 .query_async(&mut connection)
@@ -43,7 +46,7 @@ async fn held_slots(stack: &Stack) -> anyhow::Result<Vec<(String, u64)>> {
 
 fn jobs(count: usize, prompt: &str, keyed: bool) -> Vec<String> {
     let key = if keyed {
-        format!(r#","concurrency_key":"k","concurrency_limit":{KEYED_PLACES}"#)
+        format!(r#","concurrency_key":"k","concurrency_limit":{KEYED_SLOTS}"#)
     } else {
         String::new()
     };
@@ -53,15 +56,15 @@ fn jobs(count: usize, prompt: &str, keyed: bool) -> Vec<String> {
 }
 
 /// Asserts that as many calls as slots can be in flight at once.
-async fn all_places_are_free(stack: &Stack, places: u64, keyed: bool) {
-    let count = usize::try_from(2 * places).unwrap();
+async fn assert_all_slots_are_free(stack: &Stack, slots: u64, keyed: bool) {
+    let count = usize::try_from(2 * slots).unwrap();
     let ids = stack
         .enqueue(&jobs(count, "[[latency=3000]] last", keyed))
         .await
         .unwrap();
-    eventually("every place is taken", || async {
-        let calls = seen(stack, "a").in_flight;
-        ensure!(calls == places, "{calls} calls for {places} places");
+    eventually("every slot is used", || async {
+        let calls = provider_stats(stack, "a").in_flight;
+        ensure!(calls == slots, "{calls} calls for {slots} slots");
         Ok(())
     })
     .await
@@ -85,15 +88,17 @@ async fn killed_workers_leak_no_slot() {
     })
     .await
     .unwrap();
-    let limits = format!("{{max_concurrent: {PLACES}}}");
+    let limits = format!("{{max_concurrent: {SLOTS}}}");
     let provider = SimulatedProvider::limited("a", Model::Cheap, &limits);
-    stack.config_yaml(&config(&stack, &[provider], "")).unwrap();
+    stack
+        .config_yaml(&config_yaml(&stack, &[provider], ""))
+        .unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let mut workers: Vec<_> = (0..WORKERS).map(|_| stack.worker().unwrap()).collect();
     let mut ids = Vec::new();
     let mut chance = StdRng::seed_from_u64(3);
     for kill in 0..kills {
-        if Places::of(&stack).await.unwrap().unfinished() < 200 {
+        if JobCounts::read(&stack).await.unwrap().unfinished() < 200 {
             for keyed in [false, true] {
                 ids.extend(stack.enqueue(&jobs(200, "load", keyed)).await.unwrap());
             }
@@ -110,12 +115,12 @@ async fn killed_workers_leak_no_slot() {
         .find(|one| !one.success && one.error_class.as_deref() != Some("poison"));
     assert!(odd.is_none(), "{odd:?}");
     let poisoned = outcomes.iter().filter(|one| !one.success).count();
-    let peak = seen(&stack, "a").peak_in_flight;
+    let peak = provider_stats(&stack, "a").peak_in_flight;
     print_figures(&format!(
         "{kills} kills, {} jobs, {poisoned} of them poisoned, {peak} calls at once",
         ids.len()
     ));
-    assert!(peak <= PLACES, "{peak} calls at once");
+    assert!(peak <= SLOTS, "{peak} calls at once");
 
     eventually("nothing is held", || async {
         let held = held_slots(&stack).await?;
@@ -124,7 +129,7 @@ async fn killed_workers_leak_no_slot() {
     })
     .await
     .unwrap();
-    all_places_are_free(&stack, PLACES, false).await;
-    all_places_are_free(&stack, KEYED_PLACES, true).await;
+    assert_all_slots_are_free(&stack, SLOTS, false).await;
+    assert_all_slots_are_free(&stack, KEYED_SLOTS, true).await;
     stack.books().await.unwrap().balance();
 }

@@ -6,7 +6,9 @@ use longshore_protocol::id::{JobId, QueueName};
 use longshore_simulator::{Fate, Faults};
 use longshore_tests::stack::{Options, Stack};
 
-use super::{Model, SimulatedProvider, beside_few, config, print_figures, seen, size};
+use super::{
+    Model, SimulatedProvider, beside_few, config_yaml, print_figures, provider_stats, size,
+};
 
 /// Jobs enqueued per second, in ten parts.
 const LOAD: u64 = 100;
@@ -22,16 +24,16 @@ async fn load_until(
     what: &str,
     mut condition: impl FnMut() -> bool,
 ) {
-    let patience = Instant::now() + Duration::from_mins(2);
+    let timeout = Instant::now() + Duration::from_mins(2);
     let mut ticks = tokio::time::interval(TICK);
     while !condition() {
-        assert!(Instant::now() < patience, "{what}: not within two minutes");
+        assert!(Instant::now() < timeout, "{what}: not within two minutes");
         ticks.tick().await;
         let some: Vec<String> = (0..LOAD / 10)
             .map(|at| format!(r#"{{"prompt":"job {} {at}"}}"#, jobs.len()))
             .collect();
-        let places = stack.broker.enqueue_all(&QueueName::default(), &some).await;
-        jobs.extend(places.unwrap().iter().map(JobId::of_place));
+        let counts = stack.broker.enqueue_all(&QueueName::default(), &some).await;
+        jobs.extend(counts.unwrap().iter().map(JobId::of_place));
     }
 }
 
@@ -58,18 +60,20 @@ async fn traffic_leaves_a_failing_provider_and_returns_and_no_job_fails() {
         SimulatedProvider::unlimited("a", Model::Cheap),
         SimulatedProvider::unlimited("b", Model::Dear),
     ];
-    stack.config_yaml(&config(&stack, &providers, "")).unwrap();
+    stack
+        .config_yaml(&config_yaml(&stack, &providers, ""))
+        .unwrap();
     let _scheduler = stack.scheduler().unwrap();
     let _workers = [stack.worker().unwrap(), stack.worker().unwrap()];
     let mut jobs = Vec::new();
     load_until(&stack, &mut jobs, "a answers", || {
-        seen(&stack, "a").billed >= 3 * LOAD
+        provider_stats(&stack, "a").billed >= 3 * LOAD
     })
     .await;
     assert_eq!(
-        seen(&stack, "b").requests,
+        provider_stats(&stack, "b").requests,
         0,
-        "the cheaper one is asked first"
+        "the cheaper one is called first"
     );
 
     let began = stack.simulator.now_us();
@@ -95,7 +99,7 @@ async fn traffic_leaves_a_failing_provider_and_returns_and_no_job_fails() {
     let back = Duration::from_micros(stack.simulator.now_us() - over);
 
     let outcomes = stack.outcomes(&jobs).await.unwrap();
-    let (a, b) = (seen(&stack, "a"), seen(&stack, "b"));
+    let (a, b) = (provider_stats(&stack, "a"), provider_stats(&stack, "b"));
     let (calls, asked) = (a.requests + b.requests, jobs.len() as u64);
     let figures = format!(
         "{asked} jobs, {calls} calls; from {MOVED:?} into the outage on b served {by_b} of {due}; a has \

@@ -7,7 +7,7 @@ use anyhow::ensure;
 use longshore_protocol::money::Usd;
 use longshore_tests::stack::{Options, Stack, eventually};
 
-use super::{Model, Places, SimulatedProvider, config, ended, seen};
+use super::{JobCounts, Model, SimulatedProvider, config_yaml, count_ended, provider_stats};
 
 const WORKERS: usize = 8;
 const JOBS: usize = 2_000;
@@ -48,7 +48,7 @@ async fn run(quota: &str, output: u32, most: u32) {
     .unwrap();
     let meter = SimulatedProvider::limited("meter", Model::Dear, quota);
     stack
-        .config_yaml(&config(&stack, &[meter], BUDGET))
+        .config_yaml(&config_yaml(&stack, &[meter], BUDGET))
         .unwrap();
     let jobs: Vec<String> = (0..JOBS).map(|at| job(at, output, most)).collect();
     let ids = stack.enqueue(&jobs).await.unwrap();
@@ -56,10 +56,13 @@ async fn run(quota: &str, output: u32, most: u32) {
     let _workers: Vec<_> = (0..WORKERS).map(|_| stack.worker().unwrap()).collect();
 
     eventually("what is allowed is spent", || async {
-        let (calls, places) = (seen(&stack, "meter"), Places::of(&stack).await?);
+        let (calls, counts) = (
+            provider_stats(&stack, "meter"),
+            JobCounts::read(&stack).await?,
+        );
         ensure!(
-            calls.billed >= CALLS && places.begun == 0,
-            "{} calls of {CALLS}; {places:?}",
+            calls.billed >= CALLS && counts.in_flight == 0,
+            "{} calls of {CALLS}; {counts:?}",
             calls.billed
         );
         Ok(())
@@ -69,18 +72,21 @@ async fn run(quota: &str, output: u32, most: u32) {
     // There is no condition to wait for: no further call may come.
     tokio::time::sleep(SILENCE).await;
 
-    let meter = seen(&stack, "meter");
+    let meter = provider_stats(&stack, "meter");
     assert_eq!((meter.requests, meter.billed), (CALLS, CALLS));
     let billed: Usd = stack.simulator.total_usd().parse().unwrap();
     assert!(billed <= "1".parse().unwrap(), "${billed}");
     let all_well = usize::try_from(CALLS).unwrap();
-    assert_eq!(ended(&stack, &ids).await.unwrap(), (all_well, all_well));
-    let places = Places::of(&stack).await.unwrap();
-    assert_eq!(places.dead, 0, "none is dead: {places:?}");
     assert_eq!(
-        places.unfinished(),
+        count_ended(&stack, &ids).await.unwrap(),
+        (all_well, all_well)
+    );
+    let counts = JobCounts::read(&stack).await.unwrap();
+    assert_eq!(counts.dead, 0, "no dead letter: {counts:?}");
+    assert_eq!(
+        counts.unfinished(),
         u64::try_from(JOBS).unwrap() - CALLS,
-        "none is lost: {places:?}"
+        "none is lost: {counts:?}"
     );
     let books = stack.books().await.unwrap();
     books.balance();

@@ -7,14 +7,15 @@ use longshore_simulator::{Fate, Limits};
 use longshore_tests::stack::{Options, Stack, within};
 
 use super::{
-    Model, Places, SimulatedProvider, beside_few, config, ended, print_figures, seen, size,
+    JobCounts, Model, SimulatedProvider, beside_few, config_yaml, count_ended, print_figures,
+    provider_stats, size,
 };
 
 const WORKERS: usize = 4;
 const RATE: u32 = 600;
 
 /// The short form measures the first 25 seconds, in which the rate allows 250 calls. Spending the whole
-/// minute's 600 calls at once is allowed as well, so only the minimum is asserted.
+/// minute's 600 calls at once is allowed as succeeded, so only the minimum is asserted.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rate_is_used_and_not_overrun() {
     let _machine = beside_few().await;
@@ -28,7 +29,9 @@ async fn the_rate_is_used_and_not_overrun() {
     .unwrap();
     let limits = format!("{{requests_per_minute: {RATE}}}");
     let meter = SimulatedProvider::limited("meter", Model::Cheap, &limits);
-    stack.config_yaml(&config(&stack, &[meter], "")).unwrap();
+    stack
+        .config_yaml(&config_yaml(&stack, &[meter], ""))
+        .unwrap();
     stack.simulator.set_limits(
         Some("meter"),
         Limits {
@@ -48,7 +51,7 @@ async fn the_rate_is_used_and_not_overrun() {
         time + Duration::from_mins(1),
         "the time is over",
         || async {
-            let first = seen(&stack, "meter").first_us;
+            let first = provider_stats(&stack, "meter").first_us;
             let over = first.is_some_and(|first| stack.simulator.now_us() - first >= time_us);
             ensure!(over, "first call {first:?}");
             Ok(())
@@ -68,7 +71,7 @@ async fn the_rate_is_used_and_not_overrun() {
         .filter(|call| call.fate == Fate::Limited)
         .count();
     let allowed = u64::from(RATE) * time.as_secs() / 60;
-    let most = seen(&stack, "meter").most_in_a_minute;
+    let most = provider_stats(&stack, "meter").most_in_a_minute;
     let figures = format!(
         "{served} calls in {time:?} (the rate allows {allowed}), {refused} of {} refused, at most {most} \
          in a minute",
@@ -80,8 +83,8 @@ async fn the_rate_is_used_and_not_overrun() {
         served as u64 * 100 >= allowed * 97,
         "under 97 % used: {figures}"
     );
-    let (ended, well) = ended(&stack, &ids).await.unwrap();
-    assert_eq!(ended, well, "every job that ended was answered");
-    let places = Places::of(&stack).await.unwrap();
-    assert_eq!(places.dead, 0, "{places:?}");
+    let (ended, succeeded) = count_ended(&stack, &ids).await.unwrap();
+    assert_eq!(ended, succeeded, "every job that ended was answered");
+    let counts = JobCounts::read(&stack).await.unwrap();
+    assert_eq!(counts.dead, 0, "{counts:?}");
 }

@@ -8,9 +8,8 @@ use super::{
     drain::drain,
     figure,
     machine::{Machine, noop_worker},
-    message, rate,
+    message, progress, rate,
     report::{Finding, Promise, Section},
-    tell,
     throughput::{CONCURRENCY, once},
 };
 use crate::stack::Stack;
@@ -19,10 +18,10 @@ use crate::stack::Stack;
 const CHUNK: usize = 10_000;
 
 pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<Section> {
-    tell("N5: the short queue, before");
+    progress("N5: the short queue, before");
     let (before, _) = once(machine, sizes.jobs, message).await?;
 
-    tell(&format!("N5: {} jobs queued", sizes.backlog));
+    progress(&format!("N5: {} jobs queued", sizes.backlog));
     let stack = machine.stack(CONCURRENCY).await?;
     let empty = info(&stack, "used_memory").await?.parse::<u64>()?;
     let began = Instant::now();
@@ -41,7 +40,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
     let long = drain(&stack, worker, machine.postgres_pid(), sizes.drained).await?;
     drop(stack);
 
-    tell("N5: the short queue, after");
+    progress("N5: the short queue, after");
     let (after, _) = once(machine, sizes.jobs, message).await?;
     let short = f64::midpoint(
         rate(sizes.jobs, before.settled),

@@ -8,10 +8,9 @@ use super::{
     Sizes,
     client::run_client,
     drain::Watch,
-    machine::{Machine, Outside, real_worker},
-    median, message, process,
+    machine::{ExternalSimulator, Machine, real_worker},
+    median, message, process, progress,
     report::{Finding, Promise, Section},
-    tell,
 };
 
 /// How long the provider takes in N2.
@@ -30,7 +29,7 @@ pub(super) async fn measure_wall(machine: &Machine, sizes: &Sizes) -> anyhow::Re
     let calls = sizes.calls;
     let mut walls = Vec::new();
     for run in 1..=sizes.runs {
-        tell(&format!("N2: run {run} of {}", sizes.runs));
+        progress(&format!("N2: run {run} of {}", sizes.runs));
         walls.push(wall(machine, calls).await?);
     }
     let of = |value: fn(&Wall) -> f64| median(walls.iter().map(value));
@@ -74,7 +73,7 @@ pub(super) async fn measure_wall(machine: &Machine, sizes: &Sizes) -> anyhow::Re
 
 async fn wall(machine: &Machine, calls: usize) -> anyhow::Result<Wall> {
     let stack = machine.stack(calls).await?;
-    let simulator = Outside::start(&stack, LATENCY).await?;
+    let simulator = ExternalSimulator::start(&stack, LATENCY).await?;
     let bare = run_client(&stack, &simulator, calls).await?;
     simulator.reset().await?;
     let mut worker = real_worker(&stack, &simulator).await?;
@@ -83,7 +82,9 @@ async fn wall(machine: &Machine, calls: usize) -> anyhow::Result<Wall> {
     let before = (process::cpu(worker.pid())?, simulator.cpu()?);
     let began = Instant::now();
     stack.enqueue(&messages).await?;
-    let ended = watch.until(&mut worker, |look| look.queued == 0).await?;
+    let ended = watch
+        .until(&mut worker, |sample| sample.queued == 0)
+        .await?;
     let wall = Wall {
         bare: bare.seconds,
         bare_mib: bare.peak_mib,
@@ -99,7 +100,7 @@ async fn wall(machine: &Machine, calls: usize) -> anyhow::Result<Wall> {
 }
 
 /// A worker that called twice, or was refused, measured something else.
-async fn expect_calls(simulator: &Outside, calls: usize) -> anyhow::Result<()> {
+async fn expect_calls(simulator: &ExternalSimulator, calls: usize) -> anyhow::Result<()> {
     let stats = simulator.stats().await?;
     let answered = stats.answered();
     let expected = u64::try_from(calls)?;
@@ -112,12 +113,12 @@ async fn expect_calls(simulator: &Outside, calls: usize) -> anyhow::Result<()> {
 
 pub(super) async fn measure_memory(machine: &Machine, sizes: &Sizes) -> anyhow::Result<Section> {
     let calls = sizes.in_flight;
-    tell(&format!(
+    progress(&format!(
         "N7: {calls} calls of {:?} at once, twice",
         sizes.held
     ));
     let stack = machine.stack(calls).await?;
-    let simulator = Outside::start(&stack, sizes.held).await?;
+    let simulator = ExternalSimulator::start(&stack, sizes.held).await?;
     let bare = run_client(&stack, &simulator, calls).await?;
     simulator.reset().await?;
     let mut worker = real_worker(&stack, &simulator).await?;
@@ -137,7 +138,9 @@ pub(super) async fn measure_memory(machine: &Machine, sizes: &Sizes) -> anyhow::
     }
     let begun = began.elapsed();
     let in_flight = process::peak_mib(worker.pid())?;
-    watch.until(&mut worker, |look| look.queued == 0).await?;
+    watch
+        .until(&mut worker, |sample| sample.queued == 0)
+        .await?;
     let at_end = process::peak_mib(worker.pid())?;
     expect_calls(&simulator, calls).await?;
 

@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
-use super::{machine::Outside, process};
+use super::{machine::ExternalSimulator, process};
 use crate::stack::Stack;
 
 /// What the client calls.
@@ -22,7 +22,7 @@ pub struct ClientOptions {
 
 /// How the client fared.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Fared {
+pub(super) struct ClientReport {
     pub(super) seconds: f64,
     pub(super) peak_mib: f64,
 }
@@ -51,7 +51,7 @@ pub async fn client(options: ClientOptions) -> anyhow::Result<()> {
     while let Some(answer) = calls.join_next().await {
         ensure!(!answer??.is_empty(), "an answer is empty");
     }
-    let fared = Fared {
+    let fared = ClientReport {
         seconds: began.elapsed().as_secs_f64(),
         peak_mib: process::peak_mib(std::process::id())?,
     };
@@ -61,9 +61,9 @@ pub async fn client(options: ClientOptions) -> anyhow::Result<()> {
 /// Runs the client in a process of its own.
 pub(super) async fn run_client(
     stack: &Stack,
-    simulator: &Outside,
+    simulator: &ExternalSimulator,
     calls: usize,
-) -> anyhow::Result<Fared> {
+) -> anyhow::Result<ClientReport> {
     let mut command = tokio::process::Command::from(stack.command("longshore-bench")?);
     command
         .arg("client")

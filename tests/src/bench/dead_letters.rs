@@ -7,9 +7,8 @@ use anyhow::ensure;
 use super::{
     Sizes, figure,
     machine::Machine,
-    median, rate,
+    median, progress, rate,
     report::{Finding, Promise, Section},
-    tell,
     throughput::CONCURRENCY,
 };
 use crate::{dead_letters, stack::Stack};
@@ -23,26 +22,26 @@ struct Times {
 pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<Section> {
     let mut runs = Vec::new();
     for run in 1..=sizes.runs {
-        tell(&format!(
+        progress(&format!(
             "N6: {} dead letters, run {run} of {}",
-            sizes.letters, sizes.runs
+            sizes.dead_letters, sizes.runs
         ));
         let stack = machine.stack(CONCURRENCY).await?;
-        runs.push(once(&stack, sizes.letters).await?);
+        runs.push(once(&stack, sizes.dead_letters).await?);
     }
-    let replayed = sizes.letters / 2;
+    let replayed = sizes.dead_letters / 2;
     let replay = median(runs.iter().map(|run| rate(replayed, run.replay)));
     let list = median(runs.iter().map(|run| run.list.as_secs_f64() * 1000.0));
     Ok(Section::new(
         "N6",
         "a filtered replay out of many dead letters",
         format!(
-            "`longshore dlq replay --all --type research --yes`, half of {} letters; median of {} runs",
-            sizes.letters, sizes.runs
+            "`longshore dlq replay --all --type research --yes`, half of {} dead letters; median of {} runs",
+            sizes.dead_letters, sizes.runs
         ),
     )
     .finding(Finding::new(
-        "letters replayed a second",
+        "dead letters replayed a second",
         (replay, "/s"),
         Promise::AtLeast,
         10_000.0,
@@ -55,7 +54,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
         50.0,
         50.0,
     ))
-    .also("letters replayed", figure(replayed), ""))
+    .also("dead letters replayed", figure(replayed), ""))
 }
 
 async fn once(stack: &Stack, count: usize) -> anyhow::Result<Times> {
@@ -66,7 +65,7 @@ async fn once(stack: &Stack, count: usize) -> anyhow::Result<Times> {
     let left = stack.broker.dead_count().await?;
     ensure!(
         left == (count - count / 2) as u64,
-        "{left} letters are left"
+        "{left} dead letters are left"
     );
     Ok(Times { list, replay })
 }

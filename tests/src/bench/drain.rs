@@ -14,11 +14,11 @@ use crate::stack::Stack;
 const EVERY: Duration = Duration::from_millis(4);
 
 /// A worker that settles nothing for so long has failed.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What stands in Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Look {
+pub(super) struct Sample {
     /// Entries that were ever read.
     pub(super) read: usize,
     /// Jobs that have not ended.
@@ -27,7 +27,7 @@ pub(super) struct Look {
     pub(super) facts: usize,
 }
 
-/// A look at a queue and at the events, again and again.
+/// A sample at a queue and at the events, again and again.
 pub(super) struct Watch {
     connection: MultiplexedConnection,
     queue: String,
@@ -43,7 +43,7 @@ impl Watch {
         })
     }
 
-    pub(super) async fn look(&mut self) -> anyhow::Result<Look> {
+    pub(super) async fn sample(&mut self) -> anyhow::Result<Sample> {
         let (groups, queued, facts): (StreamInfoGroupsReply, usize, usize) = redis::pipe()
             .cmd("XINFO")
             .arg("GROUPS")
@@ -59,7 +59,7 @@ impl Watch {
             .iter()
             .filter_map(|group| group.entries_read)
             .sum();
-        Ok(Look {
+        Ok(Sample {
             read,
             queued,
             facts,
@@ -70,20 +70,20 @@ impl Watch {
     pub(super) async fn until(
         &mut self,
         worker: &mut ChildProcess,
-        mut holds: impl FnMut(&Look) -> bool,
+        mut holds: impl FnMut(&Sample) -> bool,
     ) -> anyhow::Result<Instant> {
         let mut changed = (Instant::now(), None);
         loop {
-            let look = self.look().await?;
+            let sample = self.sample().await?;
             let now = Instant::now();
-            if holds(&look) {
+            if holds(&sample) {
                 return Ok(now);
             }
-            if changed.1 != Some(look) {
-                changed = (now, Some(look));
-            } else if changed.0.elapsed() > PATIENCE {
+            if changed.1 != Some(sample) {
+                changed = (now, Some(sample));
+            } else if changed.0.elapsed() > TIMEOUT {
                 bail!(
-                    "nothing has changed for {PATIENCE:?}: {look:?}; {}",
+                    "nothing has changed for {TIMEOUT:?}: {sample:?}; {}",
                     worker.log_tail()
                 );
             }
@@ -117,17 +117,19 @@ pub(super) async fn drain(
     jobs: usize,
 ) -> anyhow::Result<Drained> {
     let mut watch = Watch::new(stack).await?;
-    let whole = watch.look().await?.queued;
+    let whole = watch.sample().await?.queued;
     let rest = whole.saturating_sub(jobs);
     let before = [
         Duration::ZERO,
         process::cpu(stack.redis.pid())?,
         process::cpu_of_family(postgres)?,
     ];
-    let began = watch.until(&mut worker, |look| look.read > 0).await?;
-    let settled = watch.until(&mut worker, |look| look.queued <= rest).await?;
+    let began = watch.until(&mut worker, |sample| sample.read > 0).await?;
+    let settled = watch
+        .until(&mut worker, |sample| sample.queued <= rest)
+        .await?;
     let recorded = if rest == 0 {
-        watch.until(&mut worker, |look| look.facts == 0).await?
+        watch.until(&mut worker, |sample| sample.facts == 0).await?
     } else {
         settled
     };

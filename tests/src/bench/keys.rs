@@ -7,16 +7,15 @@ use anyhow::ensure;
 use super::{
     Sizes,
     drain::{Drained, Watch},
-    machine::{Machine, Outside, real_worker},
-    median, message, rate,
+    machine::{ExternalSimulator, Machine, real_worker},
+    median, message, progress, rate,
     report::{Finding, Promise, Section},
-    tell,
     throughput::{self, CONCURRENCY, processor_time},
 };
 use crate::stack::within;
 
 /// How many jobs of one key are in flight where it holds the others back.
-const PLACES: usize = 20;
+const SLOTS: usize = 20;
 
 /// How long the provider takes for each of those.
 const LATENCY: Duration = Duration::from_millis(100);
@@ -25,15 +24,15 @@ const LATENCY: Duration = Duration::from_millis(100);
 const PAIRS: usize = 4;
 
 /// All of them take some seconds.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<Section> {
     let (free, held) = (sizes.jobs, sizes.calls / 5);
     let (with, without) = in_pairs(machine, free, sizes.runs * PAIRS).await?;
     let mut kept = Vec::new();
     for run in 1..=sizes.runs {
-        tell(&format!("keys: run {run} of {}", sizes.runs));
-        let few_places = wait_for_calls(machine, PLACES, held, message).await?;
+        progress(&format!("keys: run {run} of {}", sizes.runs));
+        let few_places = wait_for_calls(machine, SLOTS, held, message).await?;
         let few_slots = wait_for_calls(machine, held, held, narrow).await?;
         kept.push(few_places / few_slots);
     }
@@ -44,7 +43,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
     );
     let how = format!(
         "{free} no-op jobs of one key whose limit holds none back, and as many without a key, one after the other in \
-         {} pairs; then {held} jobs of {LATENCY:?} of one key with a limit of {PLACES}, over as many in a worker with \
+         {} pairs; then {held} jobs of {LATENCY:?} of one key with a limit of {SLOTS}, over as many in a worker with \
          so many places, {} times; medians",
         with.len(),
         kept.len(),
@@ -80,7 +79,7 @@ async fn in_pairs(
 ) -> anyhow::Result<(Vec<Drained>, Vec<Drained>)> {
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for pair in 1..=pairs {
-        tell(&format!("keys: pair {pair} of {pairs}"));
+        progress(&format!("keys: pair {pair} of {pairs}"));
         // Each is first as often as the other: what the machine does meanwhile is nobody's.
         for keyed in [pair % 2 == 0, pair % 2 == 1] {
             let (runs, message): (_, fn(usize) -> String) = if keyed {
@@ -102,20 +101,22 @@ async fn wait_for_calls(
     message: fn(usize) -> String,
 ) -> anyhow::Result<f64> {
     let stack = machine.stack(places).await?;
-    let simulator = Outside::start(&stack, LATENCY).await?;
+    let simulator = ExternalSimulator::start(&stack, LATENCY).await?;
     let mut worker = real_worker(&stack, &simulator).await?;
     let mut watch = Watch::new(&stack).await?;
     let messages: Vec<String> = (0..calls).map(message).collect();
     let began = Instant::now();
     stack.enqueue(&messages).await?;
     // Jobs that wait for their key stand in no queue, so the provider is asked.
-    within(PATIENCE, "all calls are answered", || async {
+    within(TIMEOUT, "all calls are answered", || async {
         let answered = simulator.stats().await?.answered();
         ensure!(answered == u64::try_from(calls)?, "{answered} of {calls}");
         Ok(())
     })
     .await?;
-    let ended = watch.until(&mut worker, |look| look.queued == 0).await?;
+    let ended = watch
+        .until(&mut worker, |sample| sample.queued == 0)
+        .await?;
     Ok((ended - began).as_secs_f64())
 }
 
@@ -124,7 +125,7 @@ fn roomy(number: usize) -> String {
 }
 
 fn narrow(number: usize) -> String {
-    keyed(number, PLACES)
+    keyed(number, SLOTS)
 }
 
 /// The same job, of which so many may be in flight.

@@ -12,8 +12,8 @@ use super::{
     machine::{Machine, noop_worker},
     message,
     noop::{Delays, stamped_message},
+    progress,
     report::{Finding, Promise, Section},
-    tell,
 };
 
 /// A hundred jobs a second.
@@ -24,7 +24,7 @@ const EVERY: Duration = Duration::from_millis(10);
 const WARM_UP: usize = 100;
 
 pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<Section> {
-    tell("N3: a steady hundred jobs a second");
+    progress("N3: a steady hundred jobs a second");
     let stack = machine.stack(super::throughput::CONCURRENCY).await?;
     let raw = bare::delay_bare(&stack, EVERY, sizes.steady / 4).await?;
     let report = stack.dir().join("delays.json");
@@ -37,7 +37,9 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
     let mut beat = tokio::time::interval(EVERY);
     for number in 0..WARM_UP + count {
         if number == WARM_UP {
-            watch.until(&mut worker, |look| look.queued == 0).await?;
+            watch
+                .until(&mut worker, |sample| sample.queued == 0)
+                .await?;
             beat.reset();
         }
         beat.tick().await;
@@ -50,7 +52,9 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
             .xadd::<_, _, _, _, ()>(&queue, "*", &[("job", job)])
             .await?;
     }
-    watch.until(&mut worker, |look| look.queued == 0).await?;
+    watch
+        .until(&mut worker, |sample| sample.queued == 0)
+        .await?;
     worker.stop(Duration::from_secs(10)).await?;
     let delays: Delays = serde_json::from_str(&fs::read_to_string(&report)?)?;
     ensure!(

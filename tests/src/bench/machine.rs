@@ -101,7 +101,7 @@ pub(super) fn noop_worker(stack: &Stack, report: Option<&Path>) -> anyhow::Resul
 /// Starts the real worker with this simulator instead of the stack's, and waits until it is ready.
 pub(super) async fn real_worker(
     stack: &Stack,
-    simulator: &Outside,
+    simulator: &ExternalSimulator,
 ) -> anyhow::Result<ChildProcess> {
     let listen = format!("127.0.0.1:{}", free_port()?);
     let mut command = stack.command("longshore-worker")?;
@@ -121,13 +121,13 @@ pub(super) async fn real_worker(
 }
 
 /// A simulator in a process of its own.
-pub(super) struct Outside {
+pub(super) struct ExternalSimulator {
     pub(super) url: String,
     child: ChildProcess,
     client: reqwest::Client,
 }
 
-impl Outside {
+impl ExternalSimulator {
     /// Starts one whose answers take `latency`.
     pub(super) async fn start(stack: &Stack, latency: Duration) -> anyhow::Result<Self> {
         let file = stack.dir().join("simulator.url");

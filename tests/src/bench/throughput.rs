@@ -9,9 +9,8 @@ use super::{
     drain::{Drained, drain},
     figure,
     machine::{Machine, noop_worker, recorded_jobs},
-    median, message, rate,
+    median, message, progress, rate,
     report::{Finding, Promise, Section},
-    tell,
 };
 
 /// `LONGSHORE_CONCURRENCY` of the workers that do nothing: enough for full pipelines to Redis; more only
@@ -22,7 +21,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
     let mut raw = Vec::new();
     let mut runs = Vec::new();
     for run in 1..=sizes.runs {
-        tell(&format!("N1: run {run} of {}", sizes.runs));
+        progress(&format!("N1: run {run} of {}", sizes.runs));
         let (drained, bare) = once(machine, sizes.jobs, message).await?;
         runs.push(drained);
         raw.push(rate(sizes.jobs, bare));
