@@ -127,7 +127,7 @@ async fn a_chain_is_run_shown_and_listed_with_its_costs() {
             run(&stack, &["chain", "list", "--state", "failed"]).await,
             0
         ),
-        "No chains fit.\n"
+        "No chains found.\n"
     );
     let drawn = ended(run(&stack, &["chain", "graph", "report-7"]).await, 0);
     contains(&drawn, &["flowchart TD", "s_each"]);
@@ -138,7 +138,7 @@ async fn a_chain_is_run_shown_and_listed_with_its_costs() {
 
     // The same file is the same chain; other content is a conflict.
     let again = run(&stack, &["chain", "run", "report.yaml", "--id", "report-7"]).await;
-    contains(&again.stderr, &["was begun before"]);
+    contains(&again.stderr, &["was started before"]);
     contains(&ended(again, 0), &["--- merge ---\nAbout Oslo."]);
     stack
         .write("other.yaml", &REPORT.replace("Lima", "Kyiv"))
@@ -191,7 +191,7 @@ async fn a_failed_chain_is_resumed_at_the_failed_step() {
     let attempts = stack.simulator.stats().requests;
     contains(
         &ended(run(&stack, &["chain", "retry", "mends"]).await, 0),
-        &["mends: goes on; 1 step or item again"],
+        &["mends: retrying 1 failed step or item"],
     );
     let text = ended(run(&stack, &["chain", "wait", "mends"]).await, 0);
     contains(
@@ -208,7 +208,7 @@ async fn a_failed_chain_is_resumed_at_the_failed_step() {
     );
     contains(
         &ended(run(&stack, &["chain", "retry", "mends"]).await, 1),
-        &["nothing of it failed"],
+        &["no step failed; nothing to retry"],
     );
     stack.recorded().await.unwrap();
     let dead_letters = json(&stack, &["dlq", "list", "--format", "json"]).await;
@@ -249,11 +249,11 @@ async fn a_chain_is_stopped() {
         &["running, 0 of 2 steps", "● hangs", "· after"],
     );
     let waited = run(&stack, &["chain", "wait", &id, "--timeout", "0"]).await;
-    contains(&waited.stderr, &["has not ended; it goes on"]);
+    contains(&waited.stderr, &["has not ended and keeps running"]);
     ended(waited, 1);
     contains(
         &ended(run(&stack, &["chain", "cancel", &id]).await, 0),
-        &["asked"],
+        &["cancellation requested"],
     );
     contains(
         &ended(run(&stack, &["chain", "wait", &id]).await, 1),
@@ -261,7 +261,7 @@ async fn a_chain_is_stopped() {
     );
     contains(
         &ended(run(&stack, &["chain", "cancel", &id]).await, 1),
-        &["has ended already: cancelled"],
+        &["already ended: cancelled"],
     );
     for command in ["cancel", "retry", "show", "wait"] {
         let unknown = run(&stack, &["chain", command, "none"]).await;

@@ -124,14 +124,14 @@ async fn quota_and_status_show_usage_and_parked_jobs() {
             stack.longshore(&["jobs", "why", id]).await.unwrap(),
         ));
     }
-    places.sort_by_key(|text| text.contains(", as the next"));
-    let why = "it waits for room under meter's requests a day";
+    places.sort_by_key(|text| text.contains(", next in line"));
+    let why = "waiting for capacity under meter's requests a day";
     assert!(
         places[0].contains(&format!("{why}, behind 1 job; expected in "))
-            && places[1].contains(&format!("{why}, as the next; expected in ")),
+            && places[1].contains(&format!("{why}, next in line; expected in ")),
         "{places:?}"
     );
-    let bound = "; no other platform is asked, for its `fallback` is false; ";
+    let bound = "; no other platform is tried because its `fallback` is false; ";
     assert!(
         places.iter().all(|place| place.contains(bound)),
         "{places:?}"
@@ -174,8 +174,8 @@ async fn a_job_in_a_tenant_lane_shows_whose_turn_it_is() {
     let why = expect_success(stack.longshore(&["jobs", "why", "inv-42"]).await.unwrap());
     assert!(
         why.starts_with(
-            "inv-42: it waits for the turn of tenant globex in queue default, behind 1 job of its own; only the \
-             turn of tenant acme comes before; 2 tenants share the places that come free, each by its weight (here 1)"
+            "inv-42: waiting for the turn of tenant globex in queue default, behind 1 job of its own; 1 turn ahead: \
+             tenant acme; 2 tenants share free slots by weight (its weight: 1)"
         ),
         "{why}"
     );

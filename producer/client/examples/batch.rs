@@ -1,4 +1,4 @@
-//! Enqueues a batch of twenty tasks, at most five in flight, and waits for its end.
+//! Enqueues a batch of twenty tasks, at most five in flight, and waits for it to end.
 //!
 //! `cargo run -p longshore-client --example batch -- redis://127.0.0.1:6379`
 #![expect(clippy::print_stdout, reason = "an example for the terminal")]

@@ -1,4 +1,4 @@
-//! Enqueues a chain of two steps, waits for its end and prints the answer of the last step.
+//! Enqueues a chain of two steps, waits for it to end and prints the answer of the last step.
 //!
 //! `cargo run -p longshore-client --example chain -- redis://127.0.0.1:6379`
 #![expect(clippy::print_stdout, reason = "an example for the terminal")]

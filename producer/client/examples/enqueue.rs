@@ -1,4 +1,4 @@
-//! Enqueues one job and a few more in one transaction, and does not wait.
+//! Enqueues one job, then three more in one transaction, and does not wait.
 //!
 //! `cargo run -p longshore-client --example enqueue -- redis://127.0.0.1:6379`
 #![expect(clippy::print_stdout, reason = "an example for the terminal")]

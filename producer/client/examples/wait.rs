@@ -14,7 +14,7 @@ async fn main() -> Result<(), ClientError> {
     let url = std::env::args().nth(1);
     let client = Client::connect(url.as_deref().unwrap_or(LOCAL_REDIS), "longshore").await?;
 
-    // `reply` makes the worker push the outcome to whoever waits.
+    // `reply` makes the worker push the outcome to the waiting client.
     let job = Job::prompt("Name three primary colours.").reply(true);
     let receipt = client.enqueue(&job).await?;
     match client.wait(&receipt.id, Duration::from_mins(1)).await? {

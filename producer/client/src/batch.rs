@@ -1,4 +1,4 @@
-//! Batches: independent tasks of which at most so many are in flight at once.
+//! Batches: independent tasks with a limit on how many are in flight at once.
 
 mod tasks;
 
@@ -20,12 +20,12 @@ const PART_TASKS: usize = 1000;
 /// Bytes of tasks enqueued by one call.
 const PART_BYTES: usize = 4 << 20;
 
-/// Parts that are prepared while one is on the way.
+/// Parts prepared while another is being sent.
 const PARTS_AHEAD: usize = 1;
 
-/// What of a batch Redis has.
+/// How much of a batch is in Redis.
 enum Progress {
-    /// So many tasks, with this digest.
+    /// This many tasks, with this digest.
     Open { enqueued: u64, digest: String },
     /// All of them.
     Closed,
@@ -64,7 +64,7 @@ impl Client {
         Ok(())
     }
 
-    /// Progress and cost of a batch; `None` if Redis does not know it, or no longer.
+    /// Progress and cost of a batch; `None` if the batch is not, or no longer, in Redis.
     pub async fn batch(&self, id: &ChainId) -> Result<Option<BatchReport>, ClientError> {
         match self.broker().batch(id).await? {
             Some(report) if report.kind != ChainKind::Batch => {
@@ -84,13 +84,13 @@ impl Client {
         Ok(self.broker().batch_tasks(id, indices).await?)
     }
 
-    /// Indices of tasks that ended without success, in their order; not more than Redis keeps.
+    /// Indices of tasks that ended without success, in order; at most as many as Redis keeps.
     pub async fn failed_batch_tasks(&self, id: &ChainId) -> Result<Vec<u32>, ClientError> {
         Ok(self.broker().failed_tasks(id).await?)
     }
 
-    /// Waits until every task of a batch has ended; `None` after `timeout`, or if Redis does not know
-    /// the batch. Tolerates a Redis that is unreachable for a while.
+    /// Waits until every task of a batch has ended; `None` after `timeout`, or if Redis does not have
+    /// the batch. Tolerates temporary failures of Redis.
     pub async fn wait_batch(
         &self,
         id: &ChainId,
@@ -105,7 +105,7 @@ impl Client {
         Ok(ended.await?.flatten())
     }
 
-    /// Whether the batch now holds all tasks and takes no more.
+    /// Whether the batch now holds all tasks and is closed.
     async fn enqueue_batch_once(
         &self,
         plan: &BatchPlan,
@@ -174,7 +174,7 @@ fn other_tasks(id: &ChainId, enqueued: u64) -> ClientError {
     }
 }
 
-/// `false` if the batch holds other tasks than those before a part.
+/// `false` if the tasks in the batch are not those before the next part.
 async fn send_parts(
     broker: &Broker,
     plan: &BatchPlan,
@@ -204,7 +204,7 @@ impl ServerClock {
         })
     }
 
-    /// To the millisecond, as the server's own.
+    /// With millisecond precision, like the server's clock.
     fn now(self) -> DateTime<Utc> {
         let passed = TimeDelta::from_std(self.read_at.elapsed()).unwrap_or_default();
         let ms = (self.server + passed).timestamp_millis();
@@ -245,7 +245,7 @@ fn feed_parts(
         };
         at = next;
         if sender.blocking_send(part).is_err() {
-            // The sender stopped: a call failed, or another producer was faster.
+            // The receiver stopped: a call failed, or another producer was faster.
             return Ok(());
         }
     }

@@ -4,22 +4,22 @@ use longshore_protocol::{id::JobId, state::JobState};
 
 use crate::{client::Client, error::ClientError, locate::Location};
 
-/// What became of a request to cancel a job.
+/// The result of a request to cancel a job.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cancellation {
-    /// Requested; where the job was. A running job is dropped at once, any other ends when the next
-    /// worker reads it.
+    /// Cancellation was requested; the job was at this location. A running job stops immediately; any
+    /// other job ends when the next worker reads it.
     Requested(Location),
-    /// The job had ended; its state, if its outcome is still kept.
+    /// The job had already ended, in this state if Redis still has its outcome.
     AlreadyEnded(Option<JobState>),
     /// The job is a dead letter.
     DeadLetter,
-    /// Redis does not know the job; its outcome may be kept no longer.
+    /// The job is not in Redis; its outcome may have expired.
     NotFound,
 }
 
 impl Client {
-    /// Requests that a job be cancelled.
+    /// Requests the cancellation of a job.
     ///
     /// ```no_run
     /// # async fn example(client: longshore_client::Client, id: longshore_client::JobId)
@@ -40,7 +40,7 @@ impl Client {
                 return Ok(Cancellation::AlreadyEnded(state));
             }
             Location::Dead => return Ok(Cancellation::DeadLetter),
-            // An unknown id must not be marked: the mark would hit a later job of that id.
+            // An unknown id must not be marked: the mark would cancel a later job with that id.
             Location::Nowhere { complete: true } => return Ok(Cancellation::NotFound),
             _ => {}
         }

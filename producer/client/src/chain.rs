@@ -44,7 +44,7 @@ impl Chain {
     }
 }
 
-/// Describes a chain step by step.
+/// Builds a chain step by step.
 ///
 /// ```
 /// use longshore_client::{ChainBuilder, Job, Limits, Step};
@@ -85,7 +85,7 @@ impl ChainBuilder {
         self.with("name", name.into())
     }
 
-    /// Adds a step. Its job's texts are templates that may read the steps before it.
+    /// Adds a step. The texts of its job are templates that can read the outputs of earlier steps.
     #[must_use]
     pub fn step(mut self, step: Step) -> Self {
         self.steps.push(step);
@@ -95,7 +95,7 @@ impl ChainBuilder {
     /// Any other field of the document, such as `max_parallel` or `on_complete`.
     #[must_use]
     pub fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
-        // A `Value` is always JSON, so there is nothing to fail.
+        // Serializing a `Value` does not fail.
         if let Ok(raw) = to_raw_value(&value.into()) {
             self.fields.insert(field.to_owned(), raw);
         }
@@ -104,7 +104,7 @@ impl ChainBuilder {
 
     /// Checks the document; the error has all of its faults.
     pub fn build(self, limits: &Limits) -> Result<Chain, BadChain> {
-        // Maps and lists of JSON texts are always JSON; if they were not, the check would refuse it.
+        // Serializing maps and lists of raw JSON does not fail; the check would reject empty text.
         Chain::from_json(serde_json::to_string(&self).unwrap_or_default(), limits)
     }
 }
@@ -120,7 +120,7 @@ impl Step {
         Self(job.with("name", name.into()))
     }
 
-    /// The steps that must be done before.
+    /// The steps that must complete before this one starts.
     #[must_use]
     pub fn needs<N: Into<String>>(self, steps: impl IntoIterator<Item = N>) -> Self {
         let steps: Vec<String> = steps.into_iter().map(Into::into).collect();
@@ -163,12 +163,12 @@ pub struct ChainReceipt {
     pub entry_id: Option<Place>,
 }
 
-/// What became of the message of a chain.
+/// The state of an enqueued chain's message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChainSubmission {
     /// No worker has read it yet.
     Unread,
-    /// A worker refused it, for this reason: the chain never starts.
+    /// A worker rejected it for this reason; the chain never starts.
     Refused(String),
     /// A worker has read it: the chain has started.
     Started,
@@ -179,21 +179,21 @@ pub enum ChainSubmission {
 pub enum ChainEnd {
     /// The chain has ended.
     Ended(Box<ChainView>),
-    /// A worker refused it, for this reason.
+    /// A worker rejected it for this reason.
     Refused(String),
-    /// Redis does not know the chain, or no longer.
+    /// The chain is not, or no longer, in Redis.
     Unknown,
     /// It has not ended within the timeout.
     TimedOut,
 }
 
-/// What became of a request to retry a chain.
+/// The result of a request to retry a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainRetry {
     /// How many steps and items run again, or why none does.
     pub result: ChainRetried,
-    /// The dead letters that went back to their queues: job, and time of death. A ledger still counts
-    /// them as dead.
+    /// The dead letters that were replayed: job and time of death. The ledger still has them as dead
+    /// letters.
     pub replayed: Vec<(JobId, DateTime<Utc>)>,
 }
 
@@ -201,14 +201,14 @@ pub struct ChainRetry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum StepOutput {
-    /// Of a single job; `None` if it has none, or it is kept no longer.
+    /// Of a single job; `None` if there is no answer, or Redis no longer has it.
     One(Option<String>),
-    /// Of a step that fanned out: one for each item.
+    /// Of a step that fanned out: one per item.
     Items(Vec<Option<String>>),
 }
 
 impl Client {
-    /// Enqueues a chain. One with an id that was enqueued before with the same content is not
+    /// Enqueues a chain. A chain with an id is enqueued once: the same chain under the same id is not
     /// enqueued again.
     ///
     /// ```no_run
@@ -247,7 +247,7 @@ impl Client {
         })
     }
 
-    /// Whether Redis has the same chain under this id.
+    /// Whether Redis has the same chain under this id; an error if it has another one.
     async fn is_enqueued(&self, id: &ChainId, document: &Document) -> Result<bool, ClientError> {
         if self.chain(id).await?.is_none() {
             return Ok(false);
@@ -261,13 +261,12 @@ impl Client {
         }
     }
 
-    /// State, steps and cost of a chain; `None` if no worker has started it, or Redis keeps it no
-    /// longer.
+    /// State, steps and cost of a chain; `None` if no worker has started it, or Redis no longer has it.
     pub async fn chain(&self, id: &ChainId) -> Result<Option<ChainView>, ClientError> {
         Ok(self.broker().chain_state(id).await?)
     }
 
-    /// What became of the message of an enqueued chain.
+    /// The state of an enqueued chain's message.
     pub async fn chain_submission(
         &self,
         receipt: &ChainReceipt,
@@ -285,8 +284,8 @@ impl Client {
         })
     }
 
-    /// Waits until a chain has ended, or `timeout` is over. Tolerates a Redis that is unreachable for
-    /// a while.
+    /// Waits until a chain has ended, or until `timeout` has passed. Tolerates temporary failures of
+    /// Redis.
     pub async fn wait_chain(
         &self,
         receipt: &ChainReceipt,
@@ -309,8 +308,8 @@ impl Client {
         Ok(end.await?.unwrap_or(ChainEnd::TimedOut))
     }
 
-    /// The answer of a step as far as Redis keeps it; `items` of a step that fanned out, as
-    /// [`ChainView::step`] has them.
+    /// The answer of a step, if Redis still has it. `items`: the number of items of a step that fanned
+    /// out, from [`ChainView::step`].
     pub async fn step_output(
         &self,
         chain: &ChainId,
@@ -332,19 +331,23 @@ impl Client {
         })
     }
 
-    /// Requests that a chain be cancelled: running jobs are dropped, and no step starts any more.
+    /// Requests the cancellation of a chain: running jobs stop, and no more steps start.
     pub async fn cancel_chain(&self, id: &ChainId) -> Result<ChainCancelled, ClientError> {
         Ok(self.broker().cancel_chain(id).await?)
     }
 
-    /// Runs the failed steps and items of a chain again. The dead letters of what failed leave Redis.
+    /// Runs the failed steps and items of a chain again and removes their dead letters from Redis.
     pub async fn retry_chain(&self, id: &ChainId) -> Result<ChainRetry, ClientError> {
         let failed = self.broker().chain_failed(id).await?;
         let (mut replayed, mut replaying) = (Vec::new(), Vec::new());
         for job in &failed {
-            if let Some(letter) = self.broker().dead_letter(job.as_str()).await? {
-                replaying.extend(Replaying::new(&letter, self.message_limits(), Utc::now()));
-                replayed.push((letter.1.record.id, letter.1.record.at));
+            if let Some(dead_letter) = self.broker().dead_letter(job.as_str()).await? {
+                replaying.extend(Replaying::new(
+                    &dead_letter,
+                    self.message_limits(),
+                    Utc::now(),
+                ));
+                replayed.push((dead_letter.1.record.id, dead_letter.1.record.at));
             }
         }
         let result = self.broker().retry_chain(id, &replaying).await?;

@@ -30,7 +30,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the Redis at `url`; fails if it does not answer.
+    /// Connects to Redis at `url`; fails if it does not answer.
     pub async fn connect(url: &str, namespace: &str) -> Result<Self, ClientError> {
         let namespace = Namespace::parse(namespace)?;
         Ok(Self::new(
@@ -54,7 +54,7 @@ impl Client {
         self
     }
 
-    /// The same client for workers that are configured with other limits than the protocol's.
+    /// The same client with other message limits, for workers whose limits differ from the defaults.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -76,8 +76,8 @@ impl Client {
         &self.limits
     }
 
-    /// Enqueues one job. When this fails because the connection broke, the job may have been
-    /// enqueued; one with an id of its own can safely be enqueued again.
+    /// Enqueues one job. If this fails because the connection broke, the job may have been enqueued; a
+    /// job with an id of its own can safely be enqueued again.
     pub async fn enqueue(&self, job: &Job) -> Result<Receipt, ClientError> {
         let own_id = self.check(0, job)?;
         let entry_id = self
@@ -116,7 +116,7 @@ impl Client {
             .collect())
     }
 
-    /// The id that the job names, if it is one that workers accept.
+    /// The job's own id, if workers would accept the job.
     fn check(&self, index: usize, job: &Job) -> Result<Option<JobId>, ClientError> {
         job.check(&self.limits)
             .map(|envelope| envelope.id)

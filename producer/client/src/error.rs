@@ -1,4 +1,4 @@
-//! Why a call of the client fails.
+//! Errors of the client.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use longshore_protocol::{
 /// Why a call of the client failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Redis did not answer, or refused a command.
+    /// Redis did not answer, or rejected a command.
     #[error(transparent)]
     Broker(#[from] BrokerError),
     /// The namespace is not valid.
@@ -29,21 +29,21 @@ pub enum ClientError {
     /// The document of a chain has faults. Nothing was enqueued.
     #[error(transparent)]
     Chain(#[from] BadChain),
-    /// Another chain, with other content, has this id.
-    #[error("id `{id}` belongs to another chain, which has other content; use another id, or none")]
+    /// A chain with different content has this id.
+    #[error("id `{id}` belongs to another chain with different content; use another id, or none")]
     ChainIdTaken {
         /// The id that both have.
         id: ChainId,
     },
-    /// The id is that of a chain.
-    #[error("`{id}` is a chain and not a batch; use another id")]
+    /// The id belongs to a chain.
+    #[error("`{id}` is the id of a chain, not of a batch; use another id")]
     NotABatch {
         /// The id.
         id: ChainId,
     },
-    /// A batch of this id holds other tasks.
+    /// A batch with this id holds different tasks.
     #[error(
-        "batch `{id}` was begun with other tasks: the {enqueued} that it holds are not the first of these; \
+        "batch `{id}` was started with different tasks: the {enqueued} that it holds are not the first of these; \
          use another id, or the same tasks in the same order"
     )]
     OtherTasks {
@@ -53,7 +53,7 @@ pub enum ClientError {
         enqueued: u64,
     },
     /// The batch was cancelled before all of its tasks were enqueued.
-    #[error("batch `{id}` was cancelled when it held {enqueued} tasks; use another id")]
+    #[error("batch `{id}` was cancelled after {enqueued} tasks were enqueued; use another id")]
     BatchCancelled {
         /// The batch.
         id: ChainId,
@@ -66,13 +66,13 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether the same call may succeed in a moment: Redis is unreachable, starts, or fails over.
+    /// Whether the same call may succeed soon: Redis is unreachable, starting, or failing over.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Broker(error) if is_transient(error))
     }
 }
 
-/// Whether the same command may succeed in a moment: Redis is unreachable, starts, or fails over.
+/// Whether the same command may succeed soon: Redis is unreachable, starting, or failing over.
 pub fn is_transient(error: &BrokerError) -> bool {
     match error {
         BrokerError::Unreachable { .. } | BrokerError::Pool { .. } => true,

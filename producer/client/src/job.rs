@@ -83,13 +83,13 @@ impl Job {
         task_type = "type";
         /// Instructions before the prompt.
         system = "system";
-        /// The platform to ask first.
+        /// The platform to try first.
         platform = "platform";
-        /// The model to ask, and no other on its platform.
+        /// The only model to use on its platform.
         model = "model";
         /// Routing input: how much harm a wrong answer does.
         risk = "risk";
-        /// Routing input: the field that the job belongs to, such as `core`, `api` or `docs`.
+        /// Routing input: the area that the job belongs to, such as `core`, `api` or `docs`.
         area = "area";
         /// Routing input: how hard the job is.
         complexity = "complexity";
@@ -103,7 +103,7 @@ impl Job {
         traceparent = "traceparent";
     }
 
-    /// The most tokens of an answer.
+    /// The maximum number of tokens of an answer.
     #[must_use]
     pub fn max_tokens(self, tokens: u32) -> Self {
         self.with("max_tokens", tokens)
@@ -112,7 +112,7 @@ impl Job {
     /// Sampling temperature, 0 to 2.
     #[must_use]
     pub fn temperature(self, temperature: f64) -> Self {
-        // JSON has no word for what is not finite; as text it is refused when the job is checked.
+        // JSON has no infinite numbers or NaN; written as a string, they fail the check.
         let value = Number::from_f64(temperature)
             .map_or_else(|| Value::String(temperature.to_string()), Value::Number);
         self.with("temperature", value)
@@ -165,7 +165,7 @@ impl Job {
                 max_delay,
             } => self.with(
                 "retry",
-                // A figure that is null counts as left out.
+                // A null counts as absent.
                 json!({
                     "max_retries": max_retries,
                     "base_delay": base_delay.map(to_seconds),
@@ -181,7 +181,7 @@ impl Job {
         self.with("fallback", fallback)
     }
 
-    /// The most that all attempts together may cost.
+    /// The maximum cost of all attempts together.
     #[must_use]
     pub fn max_cost(self, cost: Usd) -> Self {
         self.with("max_cost_usd", cost.to_string())
@@ -194,21 +194,21 @@ impl Job {
             .with("unique_for", to_seconds(time))
     }
 
-    /// The most jobs with this key that are in flight at once.
+    /// The maximum number of jobs with this key in flight at once.
     #[must_use]
     pub fn concurrency(self, key: impl Into<String>, limit: u32) -> Self {
         self.with("concurrency_key", key.into())
             .with("concurrency_limit", limit)
     }
 
-    /// Any object; it comes back with the outcome.
+    /// Any object. It is returned with the outcome.
     #[must_use]
     pub fn metadata(self, metadata: Map<String, Value>) -> Self {
         self.with("metadata", metadata)
     }
 
-    /// Whether the outcome is pushed to whoever waits for it. Default `false`; it can be read for an
-    /// hour either way.
+    /// Whether the outcome is pushed to a waiting client. Default `false`; it can be read for an hour
+    /// either way.
     #[must_use]
     pub fn reply(self, reply: bool) -> Self {
         self.with("reply", reply)
@@ -217,7 +217,7 @@ impl Job {
     /// Any other field, such as one that only newer workers know.
     #[must_use]
     pub fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
-        // A `Value` is always JSON, so there is nothing to fail.
+        // Serializing a `Value` does not fail.
         if let Ok(raw) = to_raw_value(&value.into()) {
             self.0.insert(field.to_owned(), raw);
         }
@@ -229,14 +229,14 @@ impl Job {
         self.0.get(field).is_some_and(|value| value.get() != "null")
     }
 
-    /// The job's own id, if that is text.
+    /// The job's own id, if it is a string.
     pub fn own_id(&self) -> Option<String> {
         serde_json::from_str(self.0.get("id")?.get()).ok()
     }
 
     /// The job's JSON, which is the message.
     pub fn to_json(&self) -> String {
-        // A map of JSON texts is always JSON; if it were not, the check would refuse what is empty.
+        // Serializing a map of raw JSON does not fail; the check would reject empty text.
         serde_json::to_string(self).unwrap_or_default()
     }
 
@@ -253,7 +253,7 @@ pub(crate) fn job_message(json: &str) -> RawMessage {
     }
 }
 
-/// Seconds as a number, whole where they are.
+/// Seconds as a number, an integer if whole.
 fn to_seconds(duration: Duration) -> Value {
     if duration.subsec_nanos() == 0 {
         Value::from(duration.as_secs())

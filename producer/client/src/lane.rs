@@ -9,20 +9,20 @@ use serde::Serialize;
 pub enum Lane {
     /// A time.
     Time,
-    /// A worker of a newer protocol.
+    /// A worker with a newer protocol version.
     Version,
     /// A slot under its concurrency key.
     Key,
-    /// Room under the limit of this name.
+    /// Capacity under the limit of this name.
     Quota(String),
-    /// The end of a pause of one of these.
+    /// The end of a pause of one of these targets.
     Paused(Vec<Target>),
     /// The turn of this tenant; empty for jobs without one.
     Tenant(String),
 }
 
 impl Lane {
-    /// The lane of this name, as Redis keeps it.
+    /// Parses the name of a lane as Redis has it.
     pub fn parse(name: &str) -> Self {
         if let Some(targets) = PausedLane::targets(name) {
             return Self::Paused(targets);
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lanes_are_known_by_their_names() {
+    fn lane_names_are_parsed() {
         assert_eq!(Lane::parse("time"), Lane::Time);
         assert_eq!(Lane::parse("version"), Lane::Version);
         assert_eq!(Lane::parse("key:a:b"), Lane::Key);

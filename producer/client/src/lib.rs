@@ -23,14 +23,14 @@
 //! # Chains and batches
 //!
 //! [`ChainBuilder`] describes steps that depend on one another, [`BatchWriter`] collects independent
-//! tasks of which at most so many run at once. [`Client::enqueue_chain`] and
+//! tasks with a limit on how many run at once. [`Client::enqueue_chain`] and
 //! [`Client::enqueue_batch`] enqueue them, [`Client::wait_chain`] and [`Client::wait_batch`] wait.
 //!
 //! # What is safe to repeat
 //!
-//! When the connection breaks, a job may have been enqueued although the call failed. A job with an
+//! If the connection breaks, a job may have been enqueued although the call failed. A job with an
 //! id of its own ([`Job::id`]), a chain with an id and a batch can be enqueued again: each runs once.
-//! [`ClientError::is_transient`] says whether a repetition may succeed.
+//! [`ClientError::is_transient`] tells whether a repeated call may succeed.
 #![warn(missing_docs)]
 
 mod batch;

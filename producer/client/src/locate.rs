@@ -17,13 +17,13 @@ use crate::{client::Client, error::ClientError, lane::Lane};
 /// Entries of a queue that are searched for a job's own id.
 const SEARCHED_ENTRIES: usize = 10_000;
 
-/// Entries that one command reads.
+/// Entries read by one call.
 const PAGE: usize = 200;
 
-/// Bytes of messages that are read while searching.
+/// Maximum bytes of messages read during a search.
 const SEARCHED_BYTES: usize = 64 * 1024 * 1024;
 
-/// Jobs that moved between streams, searched for one of them.
+/// Maximum number of moved jobs searched.
 const SEARCHED_MOVES: usize = 200_000;
 
 /// Where a job is.
@@ -32,7 +32,7 @@ const SEARCHED_MOVES: usize = 200_000;
 pub enum Location {
     /// It has an outcome.
     Ended,
-    /// It is a dead letter whose outcome is kept no longer.
+    /// It is a dead letter whose outcome is no longer in Redis.
     Dead,
     /// It is parked in a lane.
     Waiting {
@@ -40,7 +40,7 @@ pub enum Location {
         queue: QueueName,
         /// What it waits for.
         lane: Lane,
-        /// When it is released, if that is known.
+        /// When it is released, if known.
         due_at: Option<DateTime<Utc>>,
     },
     /// It is in its queue, and no worker holds it.
@@ -50,8 +50,9 @@ pub enum Location {
         /// Its stream entry.
         #[serde(rename = "place")]
         entry_id: Place,
-        /// Whether a worker handed it back, so that it goes before all new jobs.
-        given_back: bool,
+        /// Whether a worker handed it back: workers take it before new jobs.
+        #[serde(rename = "given_back")]
+        handed_back: bool,
     },
     /// A worker holds it.
     Running {
@@ -67,14 +68,14 @@ pub enum Location {
         /// The call in progress; `None` between two calls.
         attempt_id: Option<String>,
     },
-    /// Redis does not have it.
+    /// It is not in Redis.
     Nowhere {
         /// Whether every queue and lane was searched to its end.
         complete: bool,
     },
 }
 
-/// What Redis has of a job.
+/// The state of a job in Redis.
 #[derive(Debug)]
 pub struct JobSnapshot {
     /// Where it is.
@@ -85,14 +86,14 @@ pub struct JobSnapshot {
     pub dead_letter: Option<(DateTime<Utc>, Letter)>,
     /// Its message, without Longshore's own fields.
     pub message: Option<RawMessage>,
-    /// What is kept of it between attempts.
+    /// What is remembered of it between attempts.
     pub checkpoint: Option<Resume>,
-    /// Whether somebody requested its cancellation.
+    /// Whether its cancellation was requested.
     pub cancel_requested: bool,
 }
 
 impl JobSnapshot {
-    /// The job as its producer wrote it, if the message is kept and can be parsed.
+    /// The job as its producer wrote it, if the message is in Redis and can be parsed.
     pub fn envelope(&self, limits: &Limits) -> Option<Envelope> {
         let kept;
         let message = if let Some(message) = &self.message {
@@ -106,7 +107,7 @@ impl JobSnapshot {
         parse(message, limits).ok().map(|parsed| parsed.envelope)
     }
 
-    /// Whether Redis certainly does not have the job.
+    /// Whether the job is certainly not in Redis.
     pub fn is_nowhere(&self) -> bool {
         matches!(self.location, Location::Nowhere { complete: true })
     }
@@ -123,8 +124,8 @@ impl JobSnapshot {
 }
 
 impl Client {
-    /// Finds a job in Redis. A job may move while it is searched for, so one that is not found is
-    /// searched for again.
+    /// Finds a job in Redis. A job may move during the search, so a search without a result is repeated
+    /// once.
     pub async fn locate(&self, id: &JobId) -> Result<JobSnapshot, ClientError> {
         let found = locate_once(self.broker(), id).await?;
         if matches!(found.location, Location::Nowhere { .. }) {
@@ -208,7 +209,7 @@ async fn find_entry(
     {
         return Ok((Some((entry_id, message)), true));
     }
-    // No worker has read it yet: only its message has its id.
+    // A job that no worker has read has its id only in its message.
     if !id.is_server_form() {
         for queue in broker.queues().await? {
             let (found, all) = search_queue(broker, &queue, id).await?;
@@ -245,7 +246,7 @@ async fn search_queue(
     Ok((None, false))
 }
 
-/// The job with this id of its own among those that wait for their tenants' turns; and whether all
+/// The job with this id of its own among the jobs that wait for their tenant's turn, and whether all
 /// of them were searched.
 async fn find_parked(broker: &Broker, id: &JobId) -> Result<(Option<Waiting>, bool), BrokerError> {
     let (candidates, complete) = broker.laid_aside_with(id.as_str(), SEARCHED_BYTES).await?;
@@ -295,14 +296,14 @@ async fn entry_location(broker: &Broker, entry_id: Place) -> Result<Location, Br
         .await?
         .into_iter()
         .next();
-    let given_back = delivered.is_some();
+    let handed_back = delivered.is_some();
     let Some((worker, held_for)) =
         delivered.and_then(|pending| Some((pending.worker?, pending.since)))
     else {
         return Ok(Location::Available {
             queue: queue.base(),
             entry_id,
-            given_back,
+            handed_back,
         });
     };
     let attempt_id = broker
@@ -323,7 +324,7 @@ async fn entry_location(broker: &Broker, entry_id: Place) -> Result<Location, Br
     })
 }
 
-/// When an attempt began: its id is ordered by time.
+/// When an attempt began, from the time in its id.
 fn attempt_began_at(attempt_id: &str) -> Option<DateTime<Utc>> {
     AttemptId(attempt_id.parse().ok()?).made_at()
 }
@@ -346,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_known_by_the_id_that_it_gives_itself() {
+    fn a_job_is_found_by_the_id_in_its_message() {
         let id = JobId::parse("inv-42").unwrap();
         assert!(has_id(&message(&[("id", "inv-42"), ("prompt", "x")]), &id));
         assert!(has_id(
@@ -361,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_tells_when_it_began() {
+    fn an_attempt_id_has_the_start_time() {
         let attempt = AttemptId::new();
         let age = Utc::now() - attempt_began_at(&attempt.to_string()).unwrap();
         assert!(age.num_seconds() < 5);
@@ -369,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn our_marks_are_not_the_producers() {
+    fn internal_fields_are_removed() {
         let plain = without_marks(message(&[("_resume", "1"), ("prompt", "x")]));
         assert_eq!(plain, message(&[("prompt", "x")]));
     }

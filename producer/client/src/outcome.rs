@@ -7,20 +7,20 @@ use tokio::time::Instant;
 
 use crate::{client::Client, error::ClientError};
 
-/// One blocking wait. After each, the kept outcome is read, because another waiter may have popped
-/// the reply, or a broken connection may have lost it.
+/// Duration of one blocking wait. After each, the stored outcome is read, because another client may have
+/// popped the reply, or a broken connection may have lost it.
 const SLICE: Duration = Duration::from_secs(5);
 
-/// How long after the end of a slice Redis may stay silent before the connection counts as lost.
+/// How long after the end of a wait Redis may stay silent before the connection counts as lost.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// The pause before Redis is asked again after a transient error.
+/// The pause before a call is repeated after a transient error.
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// The pause between two reads of many outcomes, or of a chain or batch.
 pub(crate) const POLL_PAUSE: Duration = Duration::from_millis(250);
 
-/// Outcomes read by one command. An outcome holds the whole answer, so not too many.
+/// Outcomes read by one call. Small, because an outcome holds the whole answer.
 const CHUNK: usize = 200;
 
 impl Client {
@@ -30,8 +30,8 @@ impl Client {
         Ok(found.into_iter().next().flatten())
     }
 
-    /// The outcomes of jobs, in their order; `None` for a job that has not ended, or whose outcome is
-    /// kept no longer.
+    /// The outcomes of jobs, in the order of `jobs`; `None` for a job that has not ended, or whose outcome
+    /// is no longer in Redis.
     pub async fn outcomes(&self, jobs: &[JobId]) -> Result<Vec<Option<Outcome>>, ClientError> {
         let mut outcomes = Vec::with_capacity(jobs.len());
         for chunk in jobs.chunks(CHUNK) {
@@ -40,8 +40,8 @@ impl Client {
         Ok(outcomes)
     }
 
-    /// Waits until a job ends; `None` after `timeout`. Quickest for a job with [`reply`]. Tolerates a
-    /// Redis that is unreachable for a while.
+    /// Waits until a job ends; `None` after `timeout`. Fastest for a job with [`reply`]. Tolerates
+    /// temporary failures of Redis.
     ///
     /// [`reply`]: crate::Job::reply
     pub async fn wait(
@@ -49,7 +49,7 @@ impl Client {
         job: &JobId,
         timeout: Duration,
     ) -> Result<Option<Outcome>, ClientError> {
-        // `None`: no end that a clock could show.
+        // `None`: a timeout too long for the clock, so no end.
         let end = Instant::now().checked_add(timeout);
         loop {
             let left = end.map_or(SLICE, |end| end.saturating_duration_since(Instant::now()));
@@ -65,7 +65,8 @@ impl Client {
         }
     }
 
-    /// Waits until all jobs have ended, or `timeout` is over; the outcomes in the jobs' order.
+    /// Waits until all jobs have ended, or until `timeout` has passed. Returns the outcomes in the order
+    /// of `jobs`.
     pub async fn wait_all(
         &self,
         jobs: &[JobId],
@@ -97,12 +98,12 @@ impl Client {
         if let Some(outcome) = self.outcome(job).await? {
             return Ok(Some(outcome));
         }
-        // To Redis, 0 is for ever, and less than a millisecond is 0.
+        // Redis rounds less than a millisecond to 0, which means no timeout.
         if slice < Duration::from_millis(1) {
             return Ok(None);
         }
         let reply = pin!(self.broker().reply(job, slice));
-        // A connection that is silent for too long counts as an empty reply: the next slice finds out.
+        // Silence for too long counts as an empty reply; the next call detects a broken connection.
         Ok(tokio::time::timeout(slice + SILENCE, reply)
             .await
             .ok()
@@ -111,7 +112,7 @@ impl Client {
     }
 }
 
-/// Calls `read` until it yields a value, or until `timeout` is over; tolerates transient errors.
+/// Calls `read` until it yields a value or `timeout` has passed. Tolerates transient errors.
 pub(crate) async fn poll<T>(
     timeout: Duration,
     mut read: impl AsyncFnMut() -> Result<Option<T>, ClientError>,

@@ -10,23 +10,23 @@ use crate::{
 /// The reason of a dead letter whose id belonged to another job.
 const CONFLICT: &str = "id_conflict";
 
-/// What became of a message whose job has an id of its own.
+/// The state of an enqueued message whose job has an id of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Submission {
-    /// The message is the job.
+    /// The message became the job.
     Accepted,
-    /// No worker has read it yet; an outcome under its id belongs to an earlier message.
+    /// No worker has read the message yet. An outcome under its id belongs to an earlier message.
     Unread,
-    /// The same job was enqueued before, in this entry if that is still known. This message was
-    /// dropped; the outcome of the first is its outcome.
+    /// The same job was enqueued before, in this entry if it is still known. This message was dropped;
+    /// the outcome of the first applies.
     Duplicate(Option<Place>),
-    /// The id belongs to another job: this message never runs. Says so for people.
+    /// The id belongs to another job, so this message never runs. Contains the error message.
     Conflict(String),
 }
 
 impl Client {
-    /// What became of an enqueued message. Only for a job with an id of its own can this differ from
-    /// [`Submission::Accepted`].
+    /// The state of an enqueued message. Always [`Submission::Accepted`] for a job without an id of its
+    /// own.
     pub async fn submission(&self, receipt: &Receipt) -> Result<Submission, ClientError> {
         let Receipt { id, entry_id } = receipt;
         if *id == JobId::of_place(entry_id) {

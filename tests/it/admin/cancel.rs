@@ -194,7 +194,7 @@ async fn cancel_by_filter_cancels_every_matching_job() {
             .await
             .unwrap(),
     );
-    assert_eq!(output.trim(), "300 jobs asked to be cancelled");
+    assert_eq!(output.trim(), "cancellation requested for 300 jobs");
 
     let _worker = stack.worker().unwrap();
     for outcome in stack.outcomes(&wanted).await.unwrap() {

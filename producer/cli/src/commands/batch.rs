@@ -1,12 +1,12 @@
-//! `longshore batch`: many tasks out of a file, and their answers.
+//! `longshore batch`: runs the tasks of a file and writes their results.
 
+mod check;
 mod collect;
-mod past;
+mod recorded;
 mod report;
 mod results;
 mod run;
 mod show;
-mod survey;
 mod wait;
 
 use clap::Subcommand;
@@ -43,12 +43,12 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     }
 }
 
-/// A batch that Redis knows; the error says where its cost is kept.
+/// A batch that is in Redis. The error for another one shows where to find its cost.
 async fn known_batch(client: &Client, id: &ChainId) -> Result<BatchReport, CommandError> {
     client.batch(id).await?.ok_or_else(|| {
         CommandError::Input(format!(
-            "batch `{id}` is not known, or ended so long ago that Redis keeps it no more \
-             (`retention.chains`); what it cost: `longshore costs --chain-id {id}`"
+            "no batch `{id}` in Redis: the id is wrong, or the batch ended longer ago than `retention.chains`; for its \
+             cost: `longshore costs --chain-id {id}`"
         ))
     })
 }

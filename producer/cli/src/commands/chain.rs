@@ -1,4 +1,4 @@
-//! `longshore chain`: steps that depend on one another, begun, watched, stopped and gone on with.
+//! `longshore chain`: starts, shows, cancels and retries chains of dependent steps.
 
 mod cancel;
 mod graph;
@@ -60,11 +60,10 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     }
 }
 
-/// The error for an unknown chain; `ledger_error` if Postgres could not be asked.
+/// The error for an unknown chain; `ledger_error`: why the query to Postgres failed.
 fn unknown_chain(id: &ChainId, ledger_error: Option<&str>) -> String {
-    let text = format!("no chain `{id}`: looked in Redis");
     match ledger_error {
-        None => text + ", and at the record in Postgres",
-        Some(error) => format!("{text}; the record could not be asked: {error}"),
+        None => format!("no chain `{id}`: searched Redis and Postgres"),
+        Some(error) => format!("no chain `{id}`: searched Redis; Postgres query failed: {error}"),
     }
 }

@@ -1,5 +1,6 @@
-//! `longshore dlq`: the dead letters.
+//! `longshore dlq`: lists, edits, replays and purges dead letters.
 
+mod bulk;
 mod edit;
 mod fields;
 mod filter;
@@ -10,7 +11,6 @@ mod purge;
 mod replay;
 mod selection;
 mod show;
-mod walk;
 
 use clap::Subcommand;
 use longshore_client::JobId;
@@ -52,5 +52,5 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
 
 /// The error for an unknown dead letter.
 fn unknown_dead_letter(id: &JobId) -> String {
-    format!("no dead letter `{id}` in Redis; `longshore jobs show {id}` tells what became of it")
+    format!("no dead letter `{id}` in Redis; for its history: longshore jobs show {id}")
 }

@@ -1,12 +1,12 @@
-//! `longshore jobs`: one job's story, or many jobs in a table.
+//! `longshore jobs`: lists, explains, cancels and waits for jobs.
 
 mod ahead;
 mod cancel;
 mod cancel_all;
-mod lane_why;
+mod details;
 mod list;
+mod parked;
 mod show;
-mod story;
 mod wait;
 mod why;
 
@@ -48,22 +48,22 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     }
 }
 
-/// The error for an unknown job. `complete`: every queue was searched to its end; `ledger_error`: Postgres
-/// could not be asked.
+/// The error for an unknown job. `complete`: whether every queue was searched to its end; `ledger_error`: why
+/// the query to Postgres failed.
 fn unknown_job(id: &JobId, complete: bool, ledger_error: Option<&str>) -> String {
-    let mut text =
-        format!("no job `{id}`: looked at the results, queues, lanes and dead letters in Redis");
+    let mut message =
+        format!("no job `{id}`: searched the results, queues, lanes and dead letters in Redis");
     if !complete {
-        text.push_str(" (the queues hold too many jobs to look at each)");
+        message.push_str(" (of long queues, only the first jobs)");
     }
     match ledger_error {
-        None => text.push_str(", and at the record in Postgres"),
+        None => message.push_str(", and the jobs in Postgres"),
         Some(error) => {
-            text.push_str("; the record could not be asked: ");
-            text.push_str(error);
+            message.push_str("; Postgres query failed: ");
+            message.push_str(error);
         }
     }
-    text
+    message
 }
 
 #[cfg(test)]
@@ -71,17 +71,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_id_tells_where_was_looked() {
+    fn the_error_for_an_unknown_job_lists_what_was_searched() {
         let id = JobId::parse("inv-42").unwrap();
         assert_eq!(
             unknown_job(&id, true, None),
-            "no job `inv-42`: looked at the results, queues, lanes and dead letters in Redis, and at the record in \
-             Postgres"
+            "no job `inv-42`: searched the results, queues, lanes and dead letters in Redis, and the jobs in Postgres"
         );
         assert_eq!(
             unknown_job(&id, false, Some("Postgres at h:1/d: refused")),
-            "no job `inv-42`: looked at the results, queues, lanes and dead letters in Redis (the queues hold too \
-             many jobs to look at each); the record could not be asked: Postgres at h:1/d: refused"
+            "no job `inv-42`: searched the results, queues, lanes and dead letters in Redis (of long queues, only \
+             the first jobs); Postgres query failed: Postgres at h:1/d: refused"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! The tasks of a batch in a temporary file: what is enqueued is what was checked, and a million tasks
-//! take no memory.
+//! The tasks of a batch in a temporary file: exactly the checked tasks are enqueued, and a million tasks take
+//! no memory.
 
 use std::{
     fs::File,
@@ -33,7 +33,7 @@ pub struct BatchWriter {
     count: u32,
 }
 
-/// The tasks of a batch, in their order, in a file that is removed when this is dropped.
+/// The tasks of a batch, in order, in a file that is removed on drop.
 #[derive(Debug)]
 pub struct BatchTasks {
     file: File,
@@ -58,7 +58,7 @@ struct TaskDigest {
 
 impl TaskDigest {
     fn add(&mut self, message: &str) {
-        // With the length before each message, no two lists are the same bytes.
+        // The length before each message keeps different lists from having the same bytes.
         self.state.update((message.len() as u64).to_le_bytes());
         self.state.update(message);
         self.any = true;
@@ -75,7 +75,7 @@ impl TaskDigest {
 }
 
 impl BatchWriter {
-    /// Makes the temporary file.
+    /// Creates the temporary file.
     pub fn new() -> Result<Self, ClientError> {
         let file = tempfile::tempfile().map_err(ClientError::TemporaryFile)?;
         Ok(Self {
@@ -94,7 +94,7 @@ impl BatchWriter {
         self.push_checked(&envelope, job.to_json())
     }
 
-    /// Adds the JSON of a job whose check yielded `envelope`.
+    /// Adds the JSON of a job that was already checked; `envelope` is the result of the check.
     pub fn push_checked(
         &mut self,
         envelope: &Envelope,
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_come_back_as_they_went_as_often_as_asked() {
+    fn tasks_can_be_read_repeatedly_and_unchanged() {
         let tasks = tasks(&["{\"a\":\n1}", "ä", ""]);
         for _ in 0..2 {
             let mut reader = tasks.reader().unwrap();
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_is_that_of_the_tasks_so_far() {
+    fn the_digest_covers_the_tasks_read_so_far() {
         let long = tasks(&["a", "b", "c"]);
         let mut reader = long.reader().unwrap();
         assert_eq!(reader.digest(), "");

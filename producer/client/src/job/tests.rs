@@ -3,7 +3,7 @@ use insta::assert_snapshot;
 use super::*;
 
 #[test]
-fn every_field_arrives_as_it_was_meant() {
+fn every_setter_sets_its_field() {
     let at = DateTime::parse_from_rfc3339("2026-12-01T09:00:00Z")
         .unwrap()
         .to_utc();
@@ -52,7 +52,7 @@ fn every_field_arrives_as_it_was_meant() {
 }
 
 #[test]
-fn a_conversation_stands_instead_of_a_prompt() {
+fn messages_replace_the_prompt() {
     let job = Job::messages([
         ("user", "Hi"),
         ("assistant", "Hello."),
@@ -62,20 +62,20 @@ fn a_conversation_stands_instead_of_a_prompt() {
 }
 
 #[test]
-fn numbers_that_no_float_holds_stay_exact() {
+fn numbers_keep_all_their_digits() {
     let text = r#"{"metadata":{"n":12345678901234567890123},"price":0.10,"prompt":"x"}"#;
     let job = Job::from_json(text, &Limits::default()).unwrap();
     assert_eq!(job.to_json(), text);
 }
 
 #[test]
-fn a_field_given_twice_is_refused_and_not_halved() {
+fn a_duplicate_field_is_rejected() {
     let wrong = Job::from_json(r#"{"prompt":"a","prompt":"b"}"#, &Limits::default()).unwrap_err();
     assert_eq!(wrong.code, MalformedCode::DuplicateField);
 }
 
 #[test]
-fn what_is_not_a_number_is_refused() {
+fn a_temperature_that_is_not_a_number_is_rejected() {
     let wrong = Job::prompt("x")
         .temperature(f64::NAN)
         .check(&Limits::default())

@@ -1,4 +1,4 @@
-//! Collects the outcomes of a batch's tasks, in their order, as they come.
+//! Collects the results of a batch's tasks in order, as the tasks end.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use longshore_client::{BatchReport, ChainId, ChainState, Client, Usd};
 
 use super::{
     known_batch,
-    past::RecordedOutcomes,
+    recorded::RecordedOutcomes,
     report::{Report, Sums},
     results::{Results, TaskResult},
 };
@@ -20,20 +20,20 @@ use crate::{
     waiting::{EXPLAIN_AFTER, Outage, missing_worker},
 };
 
-/// Tasks read by one command. An outcome holds the whole answer, so not too many.
+/// Tasks read by one call. Small, because an outcome holds the whole answer.
 const CHUNK: usize = 200;
 
-/// Open tasks that are read in each round. Jobs run about in the order of the tasks; a result that comes
-/// before its turn is held in memory.
+/// Open tasks read in each round. Jobs run roughly in the order of the tasks; a result that is early is held in
+/// memory.
 const WINDOW: u32 = 2000;
 
-/// While so many bytes are held, only the first open task is read.
+/// While more bytes than this are held, only the first open task is read.
 const HELD_BYTES: usize = 16 << 20;
 
 /// The pause between two rounds, from busy to idle.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
-/// How far the batch is.
+/// The progress of the batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) total: u64,
@@ -47,9 +47,9 @@ pub(super) struct Collector<'a> {
     client: &'a Client,
     recorded: RecordedOutcomes<'a>,
     id: &'a ChainId,
-    /// The first task whose result is not kept yet.
+    /// The first task whose result is not stored yet.
     next: u32,
-    /// Results of later ones.
+    /// Results of later tasks.
     held: BTreeMap<u32, TaskResult>,
     held_bytes: usize,
     results: Results,
@@ -86,7 +86,7 @@ impl<'a> Collector<'a> {
         self.tally
     }
 
-    /// Removes the bar.
+    /// Removes the progress bar.
     pub(super) fn clear(&self) {
         self.bar.clear();
     }
@@ -97,7 +97,7 @@ impl<'a> Collector<'a> {
         Ok(Report::new(self.id.clone(), self.sums, kept, duration))
     }
 
-    /// Runs until it has the result of every task; the time from the batch's begin to its end.
+    /// Runs until every task has a result. Returns the time from the batch's start to its end.
     pub(super) async fn run(&mut self) -> Result<Duration, CommandError> {
         let began = Instant::now();
         let mut explained = false;
@@ -141,7 +141,7 @@ impl<'a> Collector<'a> {
             .set_message(format!("{failed} failed, {}", dollars(cost)));
     }
 
-    /// Reads the next tasks; the batch, if none is left.
+    /// Reads the next tasks. Returns the batch if none is left.
     async fn collect_round(&mut self) -> Result<Option<BatchReport>, CommandError> {
         let report = known_batch(self.client, self.id).await?;
         self.tally = Tally {
@@ -164,8 +164,8 @@ impl<'a> Collector<'a> {
             let tasks = self.client.batch_tasks(self.id, chunk).await?;
             let mut gone = Vec::new();
             for (index, task) in chunk.iter().zip(tasks) {
-                // The outcome under an own id may be that of an earlier job: until a worker has compared the two,
-                // it is not known whether they are the same.
+                // An outcome under the task's own id may belong to an earlier job, until a worker has compared the
+                // two.
                 if task.running && (task.own || task.outcome.is_none()) {
                     continue;
                 }
@@ -192,7 +192,7 @@ impl<'a> Collector<'a> {
         self.held.insert(result.index, result);
     }
 
-    /// Stores the results whose turn it is.
+    /// Stores held results in order, up to the first missing one.
     fn keep_next(&mut self) -> Result<(), CommandError> {
         while let Some(result) = self.held.remove(&self.next) {
             self.held_bytes = self.held_bytes.saturating_sub(result.bytes());
@@ -203,10 +203,10 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// The tasks of a cancelled batch that had not come to the queue.
+    /// Adds the tasks of a cancelled batch that never reached the queue.
     fn add_unstarted(&mut self, report: &BatchReport) -> Result<(), CommandError> {
         for index in self.next..u32::try_from(report.lines).unwrap_or(u32::MAX) {
-            let reason = "the batch was cancelled before the task began";
+            let reason = "the batch was cancelled before the task started";
             let id = self.id.task(index);
             self.hold(TaskResult::without_outcome(
                 index,
@@ -219,19 +219,21 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// Says why there may be no outcomes yet. Errors are left to the next round.
+    /// Explains why there may be no outcomes yet. Errors are left to the next round.
     async fn explain(&self) {
         let Ok(Some(report)) = self.client.batch(self.id).await else {
             return;
         };
         if let Ok(Some(missing)) = missing_worker(self.client.broker(), &report.queue).await {
             self.bar.note(&format!(
-                "{missing}; the tasks wait. Ctrl-C leaves them where they are."
+                "{missing}; the tasks wait in the queue. Ctrl-C stops waiting and leaves them there."
             ));
         }
         if report.state == ChainState::Open {
-            self.bar
-                .note("Not all of its tasks are in yet: `longshore batch show` tells more.");
+            self.bar.note(&format!(
+                "Not all tasks are enqueued yet; for details: `longshore batch show {}`",
+                self.id
+            ));
         }
     }
 }

@@ -18,20 +18,20 @@ use crate::render::{
     time::seconds_from_ms,
 };
 
-/// Failures that are listed.
+/// Maximum number of failures listed.
 const FAILURES: usize = 10;
 
-/// Characters of an error.
+/// Characters shown of an error.
 const ERROR: usize = 200;
 
-/// The sums of all ended tasks.
+/// The totals of all ended tasks.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
     tasks: u64,
     successes: u64,
     cost: Usd,
     shares: HashMap<String, Share>,
-    /// The first of the failures, in words.
+    /// Descriptions of the first failures.
     failures: Vec<String>,
 }
 
@@ -56,7 +56,7 @@ impl Sums {
 
 /// A failed task in one line.
 pub(super) fn describe_failure(result: &TaskResult) -> String {
-    let error = result.error.as_deref().unwrap_or("no reason was given");
+    let error = result.error.as_deref().unwrap_or("no reason given");
     let (number, index) = (u64::from(result.index) + 1, result.index);
     format!(
         "task {number} (index {index}), {}: {}",
@@ -82,7 +82,7 @@ pub(super) struct Report {
     sums: Sums,
 }
 
-/// What one platform did.
+/// The tasks of one platform.
 #[derive(Debug, Default)]
 struct Share {
     tasks: u64,
@@ -120,7 +120,7 @@ impl Report {
         self.failure_count
     }
 
-    /// For people.
+    /// The report as text.
     pub(super) fn to_text(&self, saved: Option<&Path>) -> String {
         let mut text = format!(
             "\n=== Batch Complete ===\nTotal: {}\nSuccess: {}\nFailed: {}\nSuccess Rate: {:.1}%\nTotal Cost: {}\nTotal \
@@ -132,7 +132,7 @@ impl Report {
             dollars(self.total_cost),
             self.total_duration,
         );
-        // Writing to a text does not fail.
+        // Writing to a string does not fail.
         for (platform, share) in self.shares() {
             let (successes, tasks, cost) = (share.successes, share.tasks, dollars(share.cost));
             let _written = write!(text, "\n  {platform}: {successes}/{tasks} success, {cost}");
@@ -144,7 +144,7 @@ impl Report {
         text
     }
 
-    /// The percentage; not 100.0 unless none failed.
+    /// The success rate in percent; below 100.0 if any task failed.
     fn rate(&self) -> f64 {
         let percent = self.success_rate * 100.0;
         if self.failure_count > 0 {
@@ -154,10 +154,10 @@ impl Report {
         }
     }
 
-    /// The platforms, the busiest first.
+    /// The platforms, the one with the most tasks first.
     fn shares(&self) -> Vec<(&String, &Share)> {
         let mut shares: Vec<_> = self.sums.shares.iter().collect();
-        shares.sort_by(|(one, a), (other, b)| b.tasks.cmp(&a.tasks).then(one.cmp(other)));
+        shares.sort_by(|(name_a, a), (name_b, b)| b.tasks.cmp(&a.tasks).then(name_a.cmp(name_b)));
         shares
     }
 

@@ -1,4 +1,4 @@
-//! How the tasks of a batch ended, kept in a file until the last is known: answers take no memory.
+//! The results of a batch's tasks, kept in a temporary file until the last one is known.
 
 use std::{
     fs::File,
@@ -35,20 +35,20 @@ pub(super) struct TaskResult {
 }
 
 impl TaskResult {
-    /// The result of a task that has an outcome, or never will.
+    /// The result of a task that has an outcome or will never have one.
     pub(super) fn from_report(index: u32, task: TaskReport) -> Self {
-        let (id, refused) = (task.job, task.own && task.failed);
+        let (id, rejected) = (task.job, task.own && task.failed);
         match task.outcome {
-            // A refused task failed; a success under its id belongs to another job.
-            Some(outcome) if !(refused && outcome.success) => Self::from_outcome(index, outcome),
-            _ if refused => {
+            // A rejected task failed; a success under its id belongs to another job.
+            Some(outcome) if !(rejected && outcome.success) => Self::from_outcome(index, outcome),
+            _ if rejected => {
                 let reason = format!(
-                    "id `{id}` belongs to another job, which has other content; use another id, or none"
+                    "id `{id}` belongs to another job with different content; use another id, or none"
                 );
                 Self::without_outcome(index, id, "id_conflict", reason)
             }
             _ => {
-                let reason = "neither Redis nor Postgres knows how it ended".to_owned();
+                let reason = "its outcome is neither in Redis nor in Postgres".to_owned();
                 Self::without_outcome(index, id, "unknown", reason)
             }
         }
@@ -73,7 +73,7 @@ impl TaskResult {
         }
     }
 
-    /// The result of a task that has no outcome, for this reason.
+    /// The result of a task that has no outcome, with the reason.
     pub(super) fn without_outcome(index: u32, id: JobId, class: &str, reason: String) -> Self {
         Self {
             task_id: id,
@@ -93,10 +93,10 @@ impl TaskResult {
         }
     }
 
-    /// About how much memory it takes.
+    /// Approximate size in memory.
     pub(super) fn bytes(&self) -> usize {
-        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        size_of::<Self>() + text(&self.output) + text(&self.error)
+        let length = |value: &Option<String>| value.as_ref().map_or(0, String::len);
+        size_of::<Self>() + length(&self.output) + length(&self.error)
     }
 }
 
@@ -104,7 +104,7 @@ fn temporary_file(source: io::Error) -> CommandError {
     CommandError::temporary_file("results")(source)
 }
 
-/// Results, in the order of the tasks.
+/// Collects results in the order of the tasks.
 #[derive(Debug)]
 pub(super) struct Results {
     file: BufWriter<File>,
@@ -125,7 +125,7 @@ impl Results {
             .map_err(temporary_file)
     }
 
-    /// After the last.
+    /// Ends the list after the last result.
     pub(super) fn finish(self) -> Result<StoredResults, CommandError> {
         let file = self
             .file
@@ -135,7 +135,7 @@ impl Results {
     }
 }
 
-/// All results; as JSON, a list of them.
+/// All results, serialized as a JSON list.
 #[derive(Debug)]
 pub(super) struct StoredResults(File);
 

@@ -1,4 +1,4 @@
-//! `longshore batch FILE`: enqueues the tasks of a file and waits for their answers.
+//! `longshore batch FILE`: enqueues the tasks of a file and waits for their results.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    survey::{Rules, survey},
+    check::{Rules, check_tasks},
     task_count, wait,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     waiting::Outage,
 };
 
-/// The pause before Redis is asked again.
+/// The pause before a failed call to Redis is repeated.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
@@ -96,12 +96,13 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         catalog: &session.config.catalog,
         fallback: arguments.fallback,
     };
-    // All tasks are checked before the first is enqueued.
-    let tasks =
-        tokio::task::block_in_place(|| survey(&source, &form, &rules, &mut forecast, enqueued))?;
+    // Check all tasks before enqueuing the first.
+    let tasks = tokio::task::block_in_place(|| {
+        check_tasks(&source, &form, &rules, &mut forecast, enqueued)
+    })?;
     let alert = config.alerts.at.last().copied();
     if !forecast::may_enqueue(&forecast, alert, arguments.yes, &broker).await? {
-        output::note("Nothing was put in.");
+        output::note("Nothing was enqueued.");
         return Ok(Exit::Failure);
     }
     let count = task_count(tasks.count().into());
@@ -118,7 +119,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     wait::wait(&plan.id, file, arguments.format, session, &client).await
 }
 
-/// Enqueues until all tasks are in, however often Redis is unreachable meanwhile.
+/// Enqueues all tasks, retrying while Redis is unreachable.
 async fn enqueue(
     client: &Client,
     plan: &BatchPlan,
@@ -149,7 +150,7 @@ fn input_form(
 ) -> Result<Form, CommandError> {
     let only_for_csv = |option: &str| {
         CommandError::Input(format!(
-            "{option}: only for CSV (--input-format csv); tasks of JSON have fields of their own"
+            "{option} requires CSV input (--input-format csv); JSON tasks have their own fields"
         ))
     };
     match format {
@@ -161,14 +162,14 @@ fn input_form(
     }
 }
 
-/// What an earlier run of the same command left.
+/// Reports the tasks that an earlier run of the same command enqueued.
 fn note_earlier_run(id: &ChainId, before: Option<&BatchReport>) {
     match before {
         Some(report) if report.state == ChainState::Open => output::note(format_args!(
-            "Batch {id} was begun before: the first {} are in.",
+            "Batch {id} was started before; its first {} are already enqueued.",
             task_count(report.lines)
         )),
-        Some(_) => output::note(format_args!("Batch {id} is in already.")),
+        Some(_) => output::note(format_args!("Batch {id} is already enqueued.")),
         None => {}
     }
 }
@@ -177,8 +178,8 @@ fn print_detached(id: &ChainId, tasks: &BatchTasks, format: Format) {
     let document = json!({"chain_id": id, "total_tasks": tasks.count()});
     format.print_with(&document, || {
         format!(
-            "Batch: {id}\n\nThe tasks run without you. How far they are: `longshore batch show {id}`; their answers: \
-             `longshore batch wait {id}`; their cost: `longshore costs --chain-id {id}`"
+            "Batch: {id}\n\nThe tasks run in the background. Progress: `longshore batch show {id}`; results: `longshore batch \
+             wait {id}`; cost: `longshore costs --chain-id {id}`"
         )
     });
 }

@@ -1,4 +1,4 @@
-//! `longshore batch show`: how far a batch is.
+//! `longshore batch show`: shows the progress of a batch.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,8 @@ use longshore_client::{BatchReport, ChainId, ChainState, Client, Usd};
 use serde::Serialize;
 
 use super::{
-    known_batch, past::RecordedOutcomes, report::describe_failure, results::TaskResult, task_count,
+    known_batch, recorded::RecordedOutcomes, report::describe_failure, results::TaskResult,
+    task_count,
 };
 use crate::{
     error::{CommandError, Exit},
@@ -20,13 +21,12 @@ use crate::{
     session::Session,
 };
 
-/// Failed tasks that are listed.
+/// Maximum number of failed tasks listed.
 const FAILURES: usize = 10;
 
-/// An open batch that got no tasks for so long has probably lost its producer.
+/// An open batch without new tasks for this long has probably lost its producer.
 const QUIET: TimeDelta = TimeDelta::seconds(30);
 
-/// Options.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Batch id
@@ -50,7 +50,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     Ok(Exit::Success)
 }
 
-/// Some of the failed tasks, with their errors where those are still known.
+/// The first failed tasks whose errors are still known.
 async fn failures(
     id: &ChainId,
     session: &Session,
@@ -59,11 +59,11 @@ async fn failures(
     let mut indices = client.failed_batch_tasks(id).await?;
     indices.truncate(FAILURES);
     let found = client.batch_tasks(id, &indices).await?;
-    let (here, gone): (Vec<_>, Vec<_>) = indices
+    let (in_redis, gone): (Vec<_>, Vec<_>) = indices
         .into_iter()
         .zip(found)
         .partition(|(_, task)| task.outcome.is_some());
-    let mut failures: Vec<TaskResult> = here
+    let mut failures: Vec<TaskResult> = in_redis
         .into_iter()
         .map(|(index, task)| TaskResult::from_report(index, task))
         .collect();
@@ -80,7 +80,7 @@ struct BatchStatus {
     state: ChainState,
     queue: String,
     parallel: u64,
-    /// Tasks that are in; all of them, unless it is open.
+    /// Tasks enqueued so far: all of them, unless the batch is open.
     tasks: u64,
     completed: u64,
     failed: u64,
@@ -88,7 +88,7 @@ struct BatchStatus {
     running: u64,
     #[serde(serialize_with = "exact")]
     cost: Usd,
-    /// Tasks that end in a second, on the average since it began.
+    /// Tasks that end per second, on average since the start.
     rate: Option<f64>,
     begun_at: DateTime<Utc>,
     last_put_at: DateTime<Utc>,
@@ -127,8 +127,8 @@ impl BatchStatus {
 
     fn to_text(&self) -> String {
         let mut text = format!(
-            "Batch: {} ({})\nState: {}\nTasks: {} of {} done: {} succeeded, {} failed, {} cancelled; {} at work (at most \
-             {}, queue {})\nCost: {}\nBegun: {}",
+            "Batch: {} ({})\nState: {}\nTasks: {} of {} done: {} succeeded, {} failed, {} cancelled; {} in flight (at \
+             most {}, queue {})\nCost: {}\nStarted: {}",
             self.id,
             one_line(&self.name, 80),
             self.state,
@@ -143,7 +143,7 @@ impl BatchStatus {
             dollars(self.cost),
             timestamp(self.begun_at),
         );
-        // Writing to a text does not fail.
+        // Writing to a string does not fail.
         if let Some(ended) = self.ended_at {
             let took = span(ended - self.begun_at);
             let _written = write!(text, "\nEnded: {}, after {took}", timestamp(ended));
@@ -153,8 +153,8 @@ impl BatchStatus {
         }
         if !self.failures.is_empty() {
             text.push_str("\n\nFailed Tasks:");
-            for one in &self.failures {
-                let _written = write!(text, "\n  {}", describe_failure(one));
+            for failure in &self.failures {
+                let _written = write!(text, "\n  {}", describe_failure(failure));
             }
             let others = (self.failed + self.cancelled).saturating_sub(self.failures.len() as u64);
             if others > 0 {
@@ -165,7 +165,7 @@ impl BatchStatus {
         text
     }
 
-    /// The time until its end at this rate.
+    /// The time until the end at this rate.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -184,12 +184,12 @@ impl BatchStatus {
         let id = &self.id;
         let _written = match self.state {
             ChainState::Open if self.now - self.last_put_at < QUIET => {
-                write!(text, "\n\nIts producer is still putting tasks in.")
+                write!(text, "\n\nIts producer is still enqueuing tasks.")
             }
             ChainState::Open => write!(
                 text,
-                "\n\nNot all of its tasks are in: {} came, the last of them {} ago. If its producer is gone, run the same \
-                 command again: `longshore batch FILE --id {id}` puts in what is missing. What is in runs.",
+                "\n\nThe batch is incomplete: {} enqueued, the last of them {} ago. If its producer has stopped, run the \
+                 same command again: `longshore batch FILE --id {id}` enqueues the missing tasks. Enqueued tasks run.",
                 task_count(self.tasks),
                 span(self.now - self.last_put_at),
             ),
@@ -245,14 +245,14 @@ mod tests {
     }
 
     #[test]
-    fn people_read_how_far_it_is() {
+    fn the_text_shows_the_progress() {
         let text = status(report(ChainState::Running), "2026-02-01T12:10:00Z").to_text();
         assert_snapshot!(text, @"
         Batch: nightly-1 (orders.jsonl)
         State: running
-        Tasks: 5,995 of 12,000 done: 5,985 succeeded, 10 failed, 0 cancelled; 5 at work (at most 5, queue default)
+        Tasks: 5,995 of 12,000 done: 5,985 succeeded, 10 failed, 0 cancelled; 5 in flight (at most 5, queue default)
         Cost: $1.2345
-        Begun: 2026-02-01T12:00:00Z
+        Started: 2026-02-01T12:00:00Z
         Rate: 10.0 tasks/s, about 10m left
 
         `longshore batch wait nightly-1` waits for the rest and writes the results.
@@ -260,15 +260,15 @@ mod tests {
     }
 
     #[test]
-    fn people_read_how_to_go_on_with_one_that_lost_its_producer() {
+    fn an_open_batch_without_new_tasks_shows_how_to_continue() {
         let quiet = status(report(ChainState::Open), "2026-02-01T12:10:00Z").to_text();
-        assert_snapshot!(quiet.lines().last().unwrap(), @"Not all of its tasks are in: 12,000 tasks came, the last of them 9m ago. If its producer is gone, run the same command again: `longshore batch FILE --id nightly-1` puts in what is missing. What is in runs.");
+        assert_snapshot!(quiet.lines().last().unwrap(), @"The batch is incomplete: 12,000 tasks enqueued, the last of them 9m ago. If its producer has stopped, run the same command again: `longshore batch FILE --id nightly-1` enqueues the missing tasks. Enqueued tasks run.");
         let busy = status(report(ChainState::Open), "2026-02-01T12:00:15Z").to_text();
-        assert_snapshot!(busy.lines().last().unwrap(), @"Its producer is still putting tasks in.");
+        assert_snapshot!(busy.lines().last().unwrap(), @"Its producer is still enqueuing tasks.");
     }
 
     #[test]
-    fn programs_read_the_same_when_it_has_ended() {
+    fn an_ended_batch_lists_its_failures() {
         let ended = BatchReport {
             waiting: 0,
             completed: 11_990,
@@ -287,9 +287,9 @@ mod tests {
         assert_snapshot!(status.to_text(), @"
         Batch: nightly-1 (orders.jsonl)
         State: failed
-        Tasks: 12,000 of 12,000 done: 11,990 succeeded, 10 failed, 0 cancelled; 0 at work (at most 5, queue default)
+        Tasks: 12,000 of 12,000 done: 11,990 succeeded, 10 failed, 0 cancelled; 0 in flight (at most 5, queue default)
         Cost: $1.2345
-        Begun: 2026-02-01T12:00:00Z
+        Started: 2026-02-01T12:00:00Z
         Ended: 2026-02-01T12:20:00Z, after 20m
         Rate: 10.0 tasks/s
 

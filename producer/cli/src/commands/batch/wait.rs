@@ -33,7 +33,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     wait(&arguments.id, file, arguments.format, session, &client).await
 }
 
-/// The file of `--output`, opened before any money is spent.
+/// The file of `--output`, opened before any call costs money.
 pub(super) fn open_output(path: Option<PathBuf>) -> Result<Option<OutputFile>, CommandError> {
     path.map(OutputFile::open_in).transpose()
 }
@@ -54,8 +54,8 @@ pub(super) async fn wait(
     let Some(took) = took? else {
         let tally = collector.tally();
         output::note(format_args!(
-            "Stopped waiting: {} of {} done, {} spent. The rest goes on without you: `longshore batch wait {id}`; the \
-             cost of all: `longshore costs --chain-id {id}`",
+            "Stopped waiting: {} of {} done, {} spent. The rest keeps running: wait with `longshore batch wait {id}`, see \
+             the total cost with `longshore costs --chain-id {id}`",
             tally.done,
             task_count(tally.total),
             dollars(tally.cost),

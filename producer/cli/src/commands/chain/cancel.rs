@@ -1,4 +1,4 @@
-//! `longshore chain cancel`: stops a chain.
+//! `longshore chain cancel`: cancels a chain.
 
 use longshore_client::{ChainCancelled, ChainId};
 use serde_json::json;
@@ -26,15 +26,12 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let (result, text) = match client.cancel_chain(&id).await? {
         ChainCancelled::Asked => (
             "asked",
-            format!("{id}: asked; what runs is dropped now, and nothing more is started"),
+            format!("{id}: cancellation requested; running steps stop now and no more steps start"),
         ),
         ChainCancelled::Ended | ChainCancelled::Unknown => {
             let mut reader = ChainReader::new(client, session, id.clone()).await;
             match reader.read().await? {
-                Some(chain) => (
-                    "ended",
-                    format!("{id}: has ended already: {}", chain.state()),
-                ),
+                Some(chain) => ("ended", format!("{id}: already ended: {}", chain.state())),
                 None => ("unknown", unknown_chain(&id, reader.ledger_error())),
             }
         }

@@ -1,4 +1,4 @@
-//! `longshore chain graph`: a chain as a text that Mermaid or Graphviz draws.
+//! `longshore chain graph`: prints a chain as a Mermaid or Graphviz graph.
 
 use std::path::Path;
 
@@ -14,10 +14,10 @@ use crate::{
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 enum Language {
-    /// For Mermaid, which GitHub draws.
+    /// Mermaid, which GitHub renders.
     #[default]
     Mermaid,
-    /// For Graphviz.
+    /// Graphviz.
     Dot,
 }
 
@@ -51,12 +51,12 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
 
 async fn stored_document(source: &str, session: &Session) -> Result<String, CommandError> {
     let id = ChainId::parse(source)
-        .map_err(|error| CommandError::Input(format!("`{source}` is no file, and {error}")))?;
+        .map_err(|error| CommandError::Input(format!("`{source}` is not a file, and {error}")))?;
     let document = session.broker().await?.chain_doc(&id).await?;
     document.ok_or_else(|| {
         CommandError::Input(format!(
-            "`{source}` is no file, and Redis has no document of a chain of this id: one that ended over a week ago is kept \
-             no longer (`retention.chains`)"
+            "`{source}` is not a file, and Redis has no chain with this id; it keeps a chain for `retention.chains` after \
+             its end (default: a week)"
         ))
     })
 }

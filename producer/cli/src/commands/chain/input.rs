@@ -1,4 +1,4 @@
-//! Reads and checks the document of a chain; all faults are reported at once.
+//! Reads and checks a chain document and reports all faults at once.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -13,7 +13,7 @@ use crate::{
     options::check_platform,
 };
 
-/// The document in a file, or on stdin for `-`, as JSON.
+/// The document in a file, or from stdin for `-`, as JSON.
 pub(super) fn read_document(path: &Path) -> Result<String, CommandError> {
     let text = read_text_or_stdin(path)?;
     to_json(&text).map_err(|wrong| CommandError::Input(format!("{}: {wrong}", file_label(path))))
@@ -55,9 +55,9 @@ pub(super) fn check_document(
     }
 }
 
-/// The document with the id of `--id`; the rest stays as it was written.
+/// The document with the id of `--id`; all other fields stay as written.
 fn with_id(text: String, id: &ChainId) -> Result<String, String> {
-    // A document that cannot be parsed is refused by its own check.
+    // The check that follows rejects a document that cannot be parsed.
     let Ok(mut fields) = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(&text) else {
         return Ok(text);
     };
@@ -66,7 +66,7 @@ fn with_id(text: String, id: &ChainId) -> Result<String, String> {
         .and_then(|own| serde_json::from_str::<String>(own.get()).ok());
     if let Some(own) = own.filter(|own| own != id.as_str()) {
         return Err(format!(
-            "--id: the document itself says `{own}`; leave one of the two away"
+            "--id: the document already has the id `{own}`; remove one of the two"
         ));
     }
     fields.insert(
@@ -76,15 +76,15 @@ fn with_id(text: String, id: &ChainId) -> Result<String, String> {
     serde_json::to_string(&fields).map_err(|error| error.to_string())
 }
 
-/// Unknown platforms and hosts of webhooks that are not allowed.
+/// Unknown platforms, and webhook hosts that are not allowed.
 fn config_faults(document: &Document, config: &Config) -> Vec<String> {
     let mut faults = Vec::new();
-    let mut check = |place: &str, job: &str| {
+    let mut check = |location: &str, job: &str| {
         let envelope =
             Job::from_json(job, &config.limits).and_then(|job| job.check(&config.limits));
         let platform = envelope.ok().and_then(|envelope| envelope.platform);
         let wrong = platform.and_then(|platform| check_platform(&platform, &config.catalog).err());
-        faults.extend(wrong.map(|wrong| format!("{place}: field `platform`: {wrong}")));
+        faults.extend(wrong.map(|wrong| format!("{location}: field `platform`: {wrong}")));
     };
     for step in &document.steps {
         check(&format!("step `{}`", step.name), &step.work.job);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn yaml_is_the_same_document() {
+    fn yaml_and_json_are_the_same_document() {
         let json = r#"{"name": "n", "max_cost_usd": "2.50", "steps": [{"name": "a", "prompt": "x\ny"},
             {"name": "b", "needs": ["a"], "prompt": "{{ steps.a.output }}", "temperature": 0.5}]}"#;
         let yaml = "
@@ -130,26 +130,29 @@ steps:
     temperature: 0.5
     prompt: \"{{ steps.a.output }}\"
 ";
-        let (one, other) = (checked(json, None).unwrap(), checked(yaml, None).unwrap());
-        assert_eq!(one.document().hash(), other.document().hash());
-        assert_eq!(one.to_json(), json);
+        let (from_json, from_yaml) = (checked(json, None).unwrap(), checked(yaml, None).unwrap());
+        assert_eq!(from_json.document().hash(), from_yaml.document().hash());
+        assert_eq!(from_json.to_json(), json);
     }
 
     #[test]
-    fn an_id_is_put_in_and_the_rest_stays() {
+    fn adding_an_id_leaves_the_document_unchanged() {
         let text = r#"{"steps": [{"name": "a", "prompt": "x", "later": 0.10}]}"#;
-        let with = checked(text, Some("mine")).unwrap();
-        assert_snapshot!(with.to_json(), @r#"{"id":"mine","steps":[{"name": "a", "prompt": "x", "later": 0.10}]}"#);
+        let identified = checked(text, Some("mine")).unwrap();
+        assert_snapshot!(identified.to_json(), @r#"{"id":"mine","steps":[{"name": "a", "prompt": "x", "later": 0.10}]}"#);
         assert_eq!(
-            with.document().hash(),
+            identified.document().hash(),
             checked(text, None).unwrap().document().hash()
         );
-        assert_eq!(with.document().id, Some(ChainId::parse("mine").unwrap()));
+        assert_eq!(
+            identified.document().id,
+            Some(ChainId::parse("mine").unwrap())
+        );
     }
 
     #[test]
-    fn everything_wrong_is_told_at_once() {
-        let wrong = [
+    fn all_faults_are_reported_at_once() {
+        let faults = [
             checked("", None),
             checked("just text", None),
             checked("steps: [", None),
@@ -164,15 +167,15 @@ steps:
                 None,
             ),
         ];
-        let wrong: Vec<String> = wrong.into_iter().map(Result::unwrap_err).collect();
-        assert_snapshot!(wrong.join("\n---\n"), @"
+        let faults: Vec<String> = faults.into_iter().map(Result::unwrap_err).collect();
+        assert_snapshot!(faults.join("\n---\n"), @"
         expected a chain: an object with `steps`
         ---
         expected a chain: an object with `steps`
         ---
         neither JSON nor YAML: unclosed bracket '[' at line 1, column 8
         ---
-        --id: the document itself says `other`; leave one of the two away
+        --id: the document already has the id `other`; remove one of the two
         ---
         step `b`: field `prompt`: expected `prompt`, or `messages`, but got neither
         step `b`: field `needs`: there is no step `c`

@@ -1,4 +1,4 @@
-//! `longshore chain list`: many chains in a table.
+//! `longshore chain list`: lists chains in a table.
 
 use std::collections::HashSet;
 
@@ -21,10 +21,10 @@ use crate::{
     session::Session,
 };
 
-/// Chains that one command reads.
+/// Chains read by one call.
 const PAGE: usize = 200;
 
-/// Chains in Redis that are searched for those that fit.
+/// Chains in Redis that are searched for matches.
 const SEARCHED: usize = 2000;
 
 #[derive(Debug, clap::Args)]
@@ -88,12 +88,12 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let recorded = recorded_chains(&arguments, session).await;
     let mut rows = recorded.unwrap_or_else(|error| {
         output::warning(format_args!(
-            "only chains that Redis still knows are listed; the record could not be asked: {}",
+            "only chains in Redis are listed; Postgres query failed: {}",
             error.first_line()
         ));
         Vec::new()
     });
-    // Redis is ahead of Postgres.
+    // Redis has newer data than Postgres.
     let broker = session.broker().await?;
     let (known, fresh) = redis_chains(&arguments, limit, &broker).await?;
     rows.retain(|row| !known.contains(&row.chain.chain_id));
@@ -102,12 +102,12 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     rows.truncate(limit);
     match arguments.format {
         Format::Json => output::json(&rows),
-        Format::Text if rows.is_empty() => output::line("No chains fit."),
+        Format::Text if rows.is_empty() => output::line("No chains found."),
         Format::Text => {
             output::line(chain_table(&rows, Utc::now()));
             if rows.len() == limit {
                 output::note(format_args!(
-                    "{} shown, there may be more: raise --limit.",
+                    "{} shown; there may be more (raise --limit).",
                     counted(rows.len(), "chain")
                 ));
             }
@@ -133,7 +133,7 @@ async fn recorded_chains(
         .collect())
 }
 
-/// The newest chains in Redis: the ids of all, and those that fit.
+/// The newest chains in Redis: the ids of all, and the rows of those that match.
 async fn redis_chains(
     arguments: &Arguments,
     limit: usize,
@@ -147,9 +147,9 @@ async fn redis_chains(
         before = Some(oldest.record.begun_ms);
         for ChainHead { record, cost } in page {
             known.insert(record.chain_id.to_string());
-            let fits = arguments.state.is_none_or(|state| state == record.state)
+            let is_match = arguments.state.is_none_or(|state| state == record.state)
                 && (arguments.name.is_none() || arguments.name == record.name);
-            if fits {
+            if is_match {
                 rows.push(Row::new(record, cost));
             }
         }
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn chains_in_a_table() {
+    fn chains_are_a_table() {
         let row = |state| {
             let chain = example_chain(state);
             Row::new(chain.record, chain.cost)

@@ -1,4 +1,4 @@
-//! The progress of a chain: the tree on a terminal, else a line for each step that has ended.
+//! Shows the progress of a chain: a live tree on a terminal, else a line for each step that ends.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{output, render::progress::Progress};
 
-/// Lines that the tree may have.
+/// Maximum lines of the tree.
 const LINES: usize = 20;
 
 pub(super) struct Live {
@@ -22,7 +22,7 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) fn new() -> Self {
-        let message = "Waiting for a worker to begin the chain";
+        let message = "Waiting for a worker to start the chain";
         Self {
             tree: Progress::spinner("{msg}\n{spinner} {elapsed}", message),
             reported: HashMap::new(),
@@ -56,7 +56,7 @@ impl Live {
         }
     }
 
-    /// A line above the tree.
+    /// Prints a line above the tree.
     pub(super) fn note(&self, text: &str) {
         self.tree.note(text);
     }

@@ -1,5 +1,5 @@
-//! The status of a chain: from Redis while that knows it, with times and costs from Postgres; later from
-//! Postgres alone.
+//! Reads the status of a chain: from Redis, with times and costs from Postgres, or from Postgres alone after
+//! Redis has dropped the chain.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::{error::CommandError, render::time::from_unix_ms, session::Session};
 
-/// Failures that are read.
+/// Failures read of one chain.
 const FAILURES: u32 = 20;
 
 /// The pause between two queries to Postgres while the chain runs.
@@ -25,7 +25,7 @@ const QUERY_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct ChainStatus {
     pub(super) record: ChainRecord,
     pub(super) cost: Usd,
-    /// Attempts whose cost only the provider knows.
+    /// Attempts of unknown cost.
     pub(super) unknown: u64,
     pub(super) steps: Vec<StepStatus>,
 }
@@ -42,7 +42,7 @@ pub(super) struct StepStatus {
     pub(super) completed: u64,
     pub(super) started: Option<DateTime<Utc>>,
     pub(super) finished: Option<DateTime<Utc>>,
-    /// `None` if Postgres does not answer.
+    /// `None` if the Postgres connection failed.
     pub(super) figures: Option<Figures>,
     pub(super) failures: Vec<Failure>,
 }
@@ -77,8 +77,8 @@ impl ChainStatus {
     }
 }
 
-/// The steps of a document, in its order: enough to draw the chain. The document was checked when the
-/// chain began; what cannot be read is left out.
+/// The steps of a document in order, with what the tree needs. The document was checked when the chain
+/// started, so unreadable parts are left out.
 #[derive(Debug, Default, Deserialize)]
 struct Outline {
     #[serde(default)]
@@ -103,7 +103,7 @@ impl PlannedStep {
     }
 }
 
-/// What Postgres has of a chain.
+/// The chain in Postgres.
 #[derive(Debug, Default)]
 struct Recorded {
     chain: Option<ChainRow>,
@@ -111,7 +111,7 @@ struct Recorded {
     failures: Vec<(StepName, Failure)>,
 }
 
-/// Reads the status of one chain, again and again.
+/// Reads the status of one chain repeatedly.
 pub(super) struct ChainReader {
     client: Client,
     ledger: Result<Ledger, String>,
@@ -142,7 +142,7 @@ impl ChainReader {
         &self.client
     }
 
-    /// Why Postgres does not answer: times and costs of steps are unknown.
+    /// Why the Postgres connection failed: times and costs of steps are unknown.
     pub(super) fn ledger_error(&self) -> Option<&str> {
         self.ledger.as_ref().err().map(String::as_str)
     }
@@ -182,7 +182,7 @@ impl ChainReader {
         }
     }
 
-    /// What cannot be read stays as it was: Redis alone is enough to go on.
+    /// Values that cannot be read keep their last state: Redis alone is enough to show a chain.
     async fn query_ledger(&mut self) {
         self.queried = Some(Instant::now());
         let Ok(ledger) = &self.ledger else { return };
@@ -220,7 +220,7 @@ impl ChainReader {
         }
     }
 
-    /// Adds failures that Postgres does not have (yet) from the outcomes.
+    /// Adds the failures that Postgres does not have yet, from the outcomes.
     async fn read_failures(&mut self, view: &ChainView) -> Result<(), CommandError> {
         let known = |job: &JobId| {
             self.recorded
@@ -258,13 +258,13 @@ impl ChainReader {
                 .collect::<Vec<_>>(),
         };
         let steps = planned.into_iter().map(|(name, needs)| {
-            let stands = view.step(name);
+            let progress = view.step(name);
             StepStatus {
                 needs,
-                state: stands.state,
-                items: stands.items,
-                ended: stands.ended,
-                completed: stands.completed,
+                state: progress.state,
+                items: progress.items,
+                ended: progress.ended,
+                completed: progress.completed,
                 ..self.recorded_step(name)
             }
         });
@@ -299,7 +299,7 @@ impl ChainReader {
         })
     }
 
-    /// A step with what Postgres has of it.
+    /// A step with its times, figures and failures from Postgres.
     fn recorded_step(&self, name: &StepName) -> StepStatus {
         let row = self.recorded.steps.get(name);
         let failures = self.recorded.failures.iter();
@@ -324,7 +324,7 @@ impl ChainReader {
     }
 }
 
-/// The state of a step that Redis no longer knows.
+/// The state of a step that is only in Postgres.
 fn recorded_state(row: &StepRow) -> StepState {
     let ended = row.completed + row.failed + row.cancelled;
     if ended < row.jobs {

@@ -1,4 +1,4 @@
-//! A chain for programs: the document that `--output` and `--format json` write.
+//! A chain as JSON: the document that `--output` and `--format json` write.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub(super) struct Report<'a> {
     success: bool,
     begun_at: DateTime<Utc>,
     ended_at: Option<DateTime<Utc>>,
-    /// Seconds until its end, or until now.
+    /// Seconds from the start to the end, or until now.
     duration: f64,
     #[serde(serialize_with = "exact")]
     total_cost: Usd,
@@ -119,7 +119,7 @@ impl<'a> StepReport<'a> {
     }
 }
 
-/// The answers of the last steps, as far as Redis keeps them.
+/// The answers of the last steps that Redis still has.
 pub(super) async fn read_outputs(
     chain: &ChainStatus,
     client: &Client,
@@ -141,7 +141,7 @@ mod tests {
     use crate::commands::chain::tree::tests::example_chain;
 
     #[test]
-    fn programs_read_every_figure() {
+    fn the_document_has_every_figure() {
         let mut chain = example_chain(ChainState::Failed);
         chain.steps.truncate(2);
         let outputs = Outputs::from([(

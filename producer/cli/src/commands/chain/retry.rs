@@ -13,7 +13,7 @@ use crate::{
     session::Session,
 };
 
-/// Dead letters of one query.
+/// Dead letters per query.
 const CHUNK: usize = 500;
 
 #[derive(Debug, clap::Args)]
@@ -33,24 +33,27 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let (result, again, text) = match retry.result {
         ChainRetried::Again(again) => {
             record_replays(&retry.replayed, session).await;
-            let steps = counted(again, "step or item");
-            let text = format!(
-                "{id}: goes on; {} again. Wait for it with `longshore chain wait {id}`",
-                steps.replace("step or items", "steps or items")
-            );
+            let failed =
+                counted(again, "failed step or item").replace("step or items", "steps or items");
+            let text =
+                format!("{id}: retrying {failed}. Wait for it with `longshore chain wait {id}`");
             ("again", again, text)
         }
         ChainRetried::Running => (
             "running",
             0,
-            format!("{id}: has not ended; there is nothing to go on with yet"),
+            format!("{id}: still running; only a chain that has ended can be retried"),
         ),
-        ChainRetried::Nothing => ("nothing", 0, format!("{id}: nothing of it failed")),
+        ChainRetried::Nothing => (
+            "nothing",
+            0,
+            format!("{id}: no step failed; nothing to retry"),
+        ),
         ChainRetried::Unknown => {
             let mut reader = ChainReader::new(client, session, id.clone()).await;
             let text = match reader.read().await? {
                 Some(chain) => format!(
-                    "{id}: {}, and kept no longer: begin it anew with `longshore chain run`",
+                    "{id}: {}, but no longer in Redis; start it again with `longshore chain run`",
                     chain.state()
                 ),
                 None => unknown_chain(&id, reader.ledger_error()),
@@ -68,8 +71,8 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     Ok(Exit::success_if(result == "again"))
 }
 
-/// Records that the dead letters went back to their queues. A failure is only a warning: the chain itself
-/// needs only Redis.
+/// Records in Postgres that the dead letters were replayed. A failure is only a warning, because the chain
+/// itself needs only Redis.
 async fn record_replays(replayed: &[(JobId, DateTime<Utc>)], session: &Session) {
     let recording = async {
         let ledger = session.ledger().await?;
@@ -85,7 +88,7 @@ async fn record_replays(replayed: &[(JobId, DateTime<Utc>)], session: &Session) 
     }
     if let Err(error) = recording.await {
         output::warning(format_args!(
-            "the record does not know that {} went back: {}",
+            "{} replayed, but not recorded in Postgres: {}",
             counted(replayed.len(), "dead letter"),
             error.first_line()
         ));

@@ -1,4 +1,4 @@
-//! `longshore chain run`: enqueues a chain and waits for its end.
+//! `longshore chain run`: enqueues a chain and waits for it to end.
 
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
-    // All of the document is checked before it is enqueued.
+    // Check the whole document before enqueuing it.
     let queue = options::queue(&arguments.queue)?;
     let json = input::read_document(&arguments.file)?;
     let chain = input::check_document(json, arguments.id.as_ref(), &session.config)
@@ -53,7 +53,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let client = session.client().await?.queue(queue);
     let receipt = client.enqueue_chain(&chain).await?;
     if receipt.entry_id.is_none() {
-        output::note("This chain was begun before; this is how it stands.");
+        output::note("This chain was started before; showing its current state.");
     }
     if arguments.detach {
         print_detached(&receipt.id, arguments.format);
@@ -62,7 +62,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     wait_and_print(receipt, client, session, file, arguments.format).await
 }
 
-/// Enqueues a document that another command has made, and waits for the end of the chain.
+/// Enqueues a document built by another command and waits for the chain to end.
 pub(in crate::commands) async fn enqueue_and_wait(
     json: String,
     client: Client,
@@ -101,7 +101,7 @@ fn with_file_name(file: &Path, faults: &str) -> String {
 fn print_detached(id: &ChainId, format: Format) {
     format.print_with(&json!({ "chain_id": id }), || {
         format!(
-            "Chain: {id}\n\nIt runs without you. Look at it with `longshore chain show {id}`, wait for it with \
+            "Chain: {id}\n\nThe chain runs in the background. Check it with `longshore chain show {id}`, wait for it with \
              `longshore chain wait {id}`"
         )
     });

@@ -1,4 +1,4 @@
-//! `longshore chain show`: the steps of a chain as a tree, with states, times and costs.
+//! `longshore chain show`: shows the steps of a chain as a tree, with states, times and costs.
 
 use chrono::Utc;
 use longshore_client::ChainId;
@@ -26,9 +26,9 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         output::error(&unknown_chain(reader.id(), reader.ledger_error()));
         return Ok(Exit::Failure);
     };
-    if let Some(why) = reader.ledger_error() {
+    if let Some(error) = reader.ledger_error() {
         output::warning(format_args!(
-            "times and costs of steps are not known; the record could not be asked: {why}"
+            "times and costs of steps are unknown; Postgres query failed: {error}"
         ));
     }
     let now = Utc::now();

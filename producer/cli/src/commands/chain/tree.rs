@@ -1,4 +1,4 @@
-//! A chain as a tree: each step under the last of those that it needs.
+//! A chain as a tree: each step under the last of the steps that it needs.
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -16,13 +16,13 @@ use crate::render::{
     tree::{Branch, branches},
 };
 
-/// Characters of an error.
+/// Characters shown of an error.
 const ERROR: usize = 160;
 
-/// Failures that are shown of each step.
+/// Failures shown per step.
 const FAILURES: usize = 3;
 
-/// The chain in one line, then its steps.
+/// A title line, then the steps.
 pub(super) fn chain_tree(chain: &ChainStatus, now: DateTime<Utc>) -> String {
     let indices: HashMap<&StepName, usize> = chain
         .steps
@@ -62,8 +62,8 @@ pub(super) fn chain_tree(chain: &ChainStatus, now: DateTime<Utc>) -> String {
     });
     let mut text = title(chain, now);
     for ((branch, step), [name, state, time]) in lines.into_iter().zip(&rows) {
-        let (cost, also) = (step_cost(step), further_needs(step));
-        let row = format!("{name:<names$}  {state:<states$}  {time:<times$}  {cost}{also}");
+        let (cost, needs) = (step_cost(step), multiple_needs(step));
+        let row = format!("{name:<names$}  {state:<states$}  {time:<times$}  {cost}{needs}");
         let _written = write!(text, "\n{}", row.trim_end());
         for failure in step.failures.iter().take(FAILURES) {
             let error = one_line(&failure.error, ERROR);
@@ -73,14 +73,18 @@ pub(super) fn chain_tree(chain: &ChainStatus, now: DateTime<Utc>) -> String {
     text
 }
 
-/// At most so many lines: of a larger chain, only the steps that run or may run.
-pub(super) fn short_chain_tree(chain: &ChainStatus, now: DateTime<Utc>, most: usize) -> String {
+/// A tree of at most `max_lines` lines. A larger chain shows only steps that are running or ready.
+pub(super) fn short_chain_tree(
+    chain: &ChainStatus,
+    now: DateTime<Utc>,
+    max_lines: usize,
+) -> String {
     let failures: usize = chain
         .steps
         .iter()
         .map(|step| step.failures.len().min(FAILURES))
         .sum();
-    if chain.steps.len() + failures < most {
+    if chain.steps.len() + failures < max_lines {
         return chain_tree(chain, now);
     }
     let active = |step: &&StepStatus| matches!(step.state, StepState::Running | StepState::Ready);
@@ -88,7 +92,7 @@ pub(super) fn short_chain_tree(chain: &ChainStatus, now: DateTime<Utc>, most: us
         .steps
         .iter()
         .filter(active)
-        .take(most.saturating_sub(2));
+        .take(max_lines.saturating_sub(2));
     let part = ChainStatus {
         steps: shown
             .map(|step| StepStatus {
@@ -101,16 +105,16 @@ pub(super) fn short_chain_tree(chain: &ChainStatus, now: DateTime<Utc>, most: us
     };
     let rest = chain.steps.len() - part.steps.len();
     let body = chain_tree(&part, now);
-    // The title counts all of them.
+    // The title must count all steps.
     let body = body.split_once('\n').map_or("", |(_, body)| body);
     format!(
-        "{}\n{body}\n… and {} more",
+        "{}\n{body}\n… and {}",
         title(chain, now),
-        counted(rest, "step")
+        counted(rest, "more step")
     )
 }
 
-/// The chain in one line.
+/// The chain's name, state, progress, time and cost.
 fn title(chain: &ChainStatus, now: DateTime<Utc>) -> String {
     let record = &chain.record;
     let id = &record.chain_id;
@@ -165,7 +169,7 @@ fn state_sign(state: StepState) -> char {
     }
 }
 
-/// The state, with the progress of a step that has fanned out.
+/// The state, with the progress of a step that fanned out.
 pub(super) fn step_state(step: &StepStatus) -> String {
     let Some(items) = step.items else {
         return step.state.to_string();
@@ -182,7 +186,7 @@ pub(super) fn step_state(step: &StepStatus) -> String {
     text
 }
 
-/// The time from its first attempt to its end, or until now.
+/// The time from the step's first attempt to its end, or until now.
 pub(super) fn step_duration(step: &StepStatus, chain: &ChainStatus, now: DateTime<Utc>) -> String {
     let end = match step.state {
         StepState::Running if chain.state() == ChainState::Running => Some(now),
@@ -197,8 +201,8 @@ fn step_cost(step: &StepStatus) -> String {
     figures.map_or_else(String::new, |figures| dollars(figures.cost_usd))
 }
 
-/// The needs of a step that has several: the branches show one of them.
-fn further_needs(step: &StepStatus) -> String {
+/// The needs of a step with more than one: the tree shows only one of them.
+fn multiple_needs(step: &StepStatus) -> String {
     if step.needs.len() < 2 {
         return String::new();
     }

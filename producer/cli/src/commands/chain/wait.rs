@@ -1,4 +1,4 @@
-//! `longshore chain wait`: waits until a chain has ended, and prints its answers.
+//! `longshore chain wait`: waits for a chain to end and prints its answers.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{
     report::{Outputs, Report, read_outputs},
     tree::chain_tree,
     unknown_chain,
-    watch::{Waited, watch_chain},
+    watch::{WaitEnd, watch_chain},
 };
 use crate::{
     error::{CommandError, Exit},
@@ -19,10 +19,10 @@ use crate::{
     session::Session,
 };
 
-/// Characters of an answer.
+/// Characters shown of an answer.
 const ANSWER: usize = 2000;
 
-/// Items of a step whose answers are shown.
+/// Items shown of a step.
 const ITEMS: usize = 3;
 
 #[derive(Debug, clap::Args)]
@@ -47,32 +47,32 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
 
 /// Prints how the wait for a chain ended.
 pub(super) async fn print_end(
-    waited: Waited,
+    waited: WaitEnd,
     reader: &ChainReader,
     file: Option<OutputFile>,
     format: Format,
 ) -> Result<Exit, CommandError> {
     let id = reader.id();
     match waited {
-        Waited::Ended(chain) => print_chain(&chain, reader, file, format).await,
-        Waited::Refused(why) => {
-            output::error(&format_args!("the chain did not begin: {why}"));
+        WaitEnd::Ended(chain) => print_chain(&chain, reader, file, format).await,
+        WaitEnd::Refused(reason) => {
+            output::error(&format_args!("the chain did not start: {reason}"));
             Ok(Exit::Failure)
         }
-        Waited::Unknown => {
+        WaitEnd::Unknown => {
             output::error(&unknown_chain(id, reader.ledger_error()));
             Ok(Exit::Failure)
         }
-        Waited::TimedOut => {
+        WaitEnd::TimedOut => {
             output::note(format_args!(
-                "Chain {id} has not ended; it goes on. Wait again, or look at it with `longshore chain show {id}`"
+                "Chain {id} has not ended and keeps running. Wait again, or check it with `longshore chain show {id}`"
             ));
             Ok(Exit::Failure)
         }
-        Waited::Interrupted => {
+        WaitEnd::Interrupted => {
             output::note(format_args!(
-                "Stopped waiting. The chain goes on without you: look at it with `longshore chain show {id}`, wait \
-                 with `longshore chain wait {id}`, stop it with `longshore chain cancel {id}`"
+                "Stopped waiting. The chain keeps running: check it with `longshore chain show {id}`, wait with \
+                 `longshore chain wait {id}`, cancel it with `longshore chain cancel {id}`"
             ));
             Ok(Exit::Interrupted)
         }
@@ -104,7 +104,7 @@ async fn print_chain(
     Ok(Exit::success_if(chain.state() == ChainState::Completed))
 }
 
-/// The beginnings of the last steps' answers, and the next step for a chain that failed.
+/// The start of each last step's answer, and how to retry a chain that failed.
 fn describe_answers(chain: &ChainStatus, outputs: &Outputs) -> String {
     let mut parts = Vec::new();
     for (step, output) in outputs {
@@ -129,7 +129,7 @@ fn describe_answers(chain: &ChainStatus, outputs: &Outputs) -> String {
     if chain.state() == ChainState::Failed {
         let id = &chain.record.chain_id;
         parts.push(format!(
-            "\nGo on from what failed with `longshore chain retry {id}`"
+            "\nRun the failed steps again with `longshore chain retry {id}`"
         ));
     }
     parts.join("\n")
@@ -143,13 +143,13 @@ mod tests {
     use crate::commands::chain::tree::tests::example_chain;
 
     #[test]
-    fn people_read_the_last_answers() {
+    fn the_text_has_the_answers_of_the_last_steps() {
         let name = |text: &str| StepName::parse(text).unwrap();
         let item = |n: u32| Some(format!("city {n}"));
         let outputs = Outputs::from([
             (
                 name("check"),
-                StepOutput::One(Some("All is well.".to_owned())),
+                StepOutput::One(Some("All facts are correct.".to_owned())),
             ),
             (
                 name("each"),
@@ -158,7 +158,7 @@ mod tests {
         ]);
         insta::assert_snapshot!(describe_answers(&example_chain(ChainState::Failed), &outputs).trim_start(), @"
         --- check ---
-        All is well.
+        All facts are correct.
 
         --- each/0 ---
         city 0
@@ -168,7 +168,7 @@ mod tests {
 
         … and 2 more items of `each`
 
-        Go on from what failed with `longshore chain retry report-7`
+        Run the failed steps again with `longshore chain retry report-7`
         ");
     }
 }

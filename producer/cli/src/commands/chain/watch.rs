@@ -1,4 +1,4 @@
-//! Waits for the end of a chain.
+//! Waits for a chain to end.
 
 use std::time::{Duration, Instant};
 
@@ -17,9 +17,9 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// How the wait ended.
-pub(super) enum Waited {
+pub(super) enum WaitEnd {
     Ended(Box<ChainStatus>),
-    /// A worker refused the chain, for this reason.
+    /// A worker rejected the chain for this reason.
     Refused(String),
     /// Neither Redis nor Postgres knows the chain.
     Unknown,
@@ -28,12 +28,12 @@ pub(super) enum Waited {
     Interrupted,
 }
 
-/// Waits for at most `timeout`; `receipt` of a chain that a worker may not have read yet.
+/// Waits for at most `timeout`. `receipt` is that of a chain that a worker may not have read yet.
 pub(super) async fn watch_chain(
     reader: &mut ChainReader,
     receipt: Option<ChainReceipt>,
     timeout: Option<Duration>,
-) -> Result<Waited, CommandError> {
+) -> Result<WaitEnd, CommandError> {
     let mut watch = Watch {
         reader,
         unread: receipt,
@@ -42,15 +42,15 @@ pub(super) async fn watch_chain(
         explained: false,
         began: Instant::now(),
     };
-    if let Some(why) = watch.reader.ledger_error() {
-        let text = format!(
-            "Warning: times and costs of steps are not known; the record could not be asked: {why}"
+    if let Some(error) = watch.reader.ledger_error() {
+        let warning = format!(
+            "Warning: times and costs of steps are unknown; Postgres query failed: {error}"
         );
-        watch.live.note(&text);
+        watch.live.note(&warning);
     }
     let waited = until_interrupted(Box::pin(watch.run(timeout))).await;
     watch.live.clear();
-    waited.unwrap_or(Ok(Waited::Interrupted))
+    waited.unwrap_or(Ok(WaitEnd::Interrupted))
 }
 
 struct Watch<'a> {
@@ -64,7 +64,7 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    async fn run(&mut self, timeout: Option<Duration>) -> Result<Waited, CommandError> {
+    async fn run(&mut self, timeout: Option<Duration>) -> Result<WaitEnd, CommandError> {
         loop {
             let checked = self.check().await;
             let waited = self.outage.tolerate(checked, |text| self.live.note(text))?;
@@ -75,13 +75,13 @@ impl Watch<'_> {
                 timeout.saturating_sub(self.began.elapsed())
             });
             if left.is_zero() {
-                return Ok(Waited::TimedOut);
+                return Ok(WaitEnd::TimedOut);
             }
             tokio::time::sleep(PAUSE.min(left)).await;
         }
     }
 
-    async fn check(&mut self) -> Result<Option<Waited>, CommandError> {
+    async fn check(&mut self) -> Result<Option<WaitEnd>, CommandError> {
         if let Some(waited) = self.check_message().await? {
             return Ok(Some(waited));
         }
@@ -89,24 +89,24 @@ impl Watch<'_> {
             return Ok(None);
         }
         let Some(chain) = self.reader.read().await? else {
-            return Ok(Some(Waited::Unknown));
+            return Ok(Some(WaitEnd::Unknown));
         };
         self.live.show(&chain);
         if !chain.state().is_final() {
             return Ok(None);
         }
         let last = self.reader.read_after_end().await?;
-        Ok(Some(Waited::Ended(Box::new(last.unwrap_or(chain)))))
+        Ok(Some(WaitEnd::Ended(Box::new(last.unwrap_or(chain)))))
     }
 
     /// Checks whether a worker has read the message.
-    async fn check_message(&mut self) -> Result<Option<Waited>, CommandError> {
+    async fn check_message(&mut self) -> Result<Option<WaitEnd>, CommandError> {
         let Some(receipt) = &self.unread else {
             return Ok(None);
         };
         let client = self.reader.client();
         match client.chain_submission(receipt).await? {
-            ChainSubmission::Refused(reason) => return Ok(Some(Waited::Refused(reason))),
+            ChainSubmission::Refused(reason) => return Ok(Some(WaitEnd::Refused(reason))),
             ChainSubmission::Started => self.unread = None,
             ChainSubmission::Unread => {
                 if !self.explained && self.began.elapsed() > EXPLAIN_AFTER {
@@ -114,7 +114,7 @@ impl Watch<'_> {
                     if let Ok(Some(missing)) = missing_worker(client.broker(), &receipt.queue).await
                     {
                         self.live.note(&format!(
-                            "{missing}; the chain waits. Ctrl-C leaves it in the queue."
+                            "{missing}; the chain waits in the queue. Ctrl-C stops waiting and leaves it there."
                         ));
                     }
                 }

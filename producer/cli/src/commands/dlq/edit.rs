@@ -65,50 +65,53 @@ fn parse_assignment(text: &str) -> Result<Assignment, String> {
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let id = &arguments.id;
-    let Some((_, mut letter, before)) = broker.dead_letter(id.as_str()).await? else {
+    let Some((_, mut dead_letter, before)) = broker.dead_letter(id.as_str()).await? else {
         output::error(&unknown_dead_letter(id));
         return Ok(Exit::Failure);
     };
     let limits = session.config.limits;
-    let form = Form::from_kept(&letter.message);
+    let form = Form::from_kept(&dead_letter.message);
     let (fields, draft) = if let Some(path) = &arguments.file {
         (message::job_fields(read_text_or_stdin(path)?.trim()), None)
     } else if arguments.set.is_empty() {
         let (text, draft) = edit_in_editor(&form, id).await?;
-        (form.back_from_editor(&text), Some(draft))
+        (form.parse_edited_text(&text), Some(draft))
     } else {
         (
             assign_fields(form, &arguments.set).map_err(|why| unchangeable(&why, id))?,
             None,
         )
     };
-    if letter.message.fields().as_ref() == Some(&fields) {
-        output::line(format_args!("{id}: nothing has changed"));
+    if dead_letter.message.fields().as_ref() == Some(&fields) {
+        output::line(format_args!("{id}: unchanged"));
         return Ok(Exit::Success);
     }
-    if let Err(refused) = set_message(&mut letter, fields, &limits, arguments.force) {
+    if let Err(rejection) = set_message(&mut dead_letter, fields, &limits, arguments.force) {
         let kept = draft.map(keep_draft).transpose()?.unwrap_or_default();
-        return Err(CommandError::Input(format!("{refused}{kept}")));
+        return Err(CommandError::Input(format!("{rejection}{kept}")));
     }
-    let after = serde_json::to_string(&letter)
-        .map_err(|error| CommandError::Input(format!("the letter has no JSON form: {error}")))?;
+    let after = serde_json::to_string(&dead_letter).map_err(|error| {
+        CommandError::Input(format!(
+            "dead letter `{id}` cannot be written as JSON: {error}"
+        ))
+    })?;
     if !broker.edit_dead(id, &before, &after).await? {
         let kept = draft.map(keep_draft).transpose()?.unwrap_or_default();
         output::error(&format!(
-            "dead letter `{id}` was changed or removed in the meantime; nothing was written: look at it again{kept}"
+            "dead letter `{id}` was changed or removed during the edit; nothing was written. Check it: longshore dlq show {id}{kept}"
         ));
         return Ok(Exit::Failure);
     }
     output::line(format_args!(
-        "{id}: changed; now: longshore dlq replay {id}"
+        "{id}: changed. Replay it: longshore dlq replay {id}"
     ));
     Ok(Exit::Success)
 }
 
 fn unchangeable(why: &str, id: &JobId) -> CommandError {
     CommandError::Input(format!(
-        "{why}; single fields of it cannot be changed: give the whole message anew with `longshore dlq edit {id} \
-         --file job.json`"
+        "{why}; its fields cannot be set one by one. Replace the whole message: longshore dlq edit {id} --file \
+         job.json"
     ))
 }
 
@@ -116,12 +119,13 @@ fn assign_fields(mut form: Form, set: &[Assignment]) -> Result<Fields, String> {
     for Assignment { field, value } in set {
         form.set(field, value)?;
     }
-    form.fields().ok_or_else(|| "it has no fields".to_owned())
+    form.fields()
+        .ok_or_else(|| "the message has no fields".to_owned())
 }
 
-/// Puts the new message into the letter, and what follows from it; refuses a malformed one.
+/// Replaces the message of a dead letter and updates its labels; rejects a malformed message unless forced.
 fn set_message(
-    letter: &mut Letter,
+    dead_letter: &mut Letter,
     fields: Fields,
     limits: &Limits,
     force: bool,
@@ -129,37 +133,37 @@ fn set_message(
     let message = RawMessage { fields };
     let parsed = parse(&message, limits);
     match parsed {
-        Ok(parsed) => update_labels(letter, &parsed.envelope),
+        Ok(parsed) => update_labels(dead_letter, &parsed.envelope),
         Err(malformed) if !force => {
             return Err(format!(
-                "the message would be malformed ({}): {malformed}\nNothing was written; --force writes it all the same.",
+                "the message would be malformed ({}): {malformed}\nNothing was written. To write it anyway, use --force.",
                 malformed.code
             ));
         }
         Err(_) => {}
     }
-    letter.message = Kept::whole(&message.fields);
+    dead_letter.message = Kept::whole(&message.fields);
     Ok(())
 }
 
-fn update_labels(letter: &mut Letter, envelope: &Envelope) {
-    letter.record.task_type = Some(envelope.task_type.clone());
-    letter.record.tenant.clone_from(&envelope.tenant);
-    letter.record.chain_id.clone_from(&envelope.chain_id);
-    // A letter of an own id was admitted under it, and must not be taken for its own repetition; under
-    // a new id it is to be checked like any other job.
-    letter.resume.admitted = match &envelope.id {
-        Some(id) => *id == letter.record.id,
-        None => letter.resume.admitted || !letter.record.id.is_server_form(),
+fn update_labels(dead_letter: &mut Letter, envelope: &Envelope) {
+    dead_letter.record.task_type = Some(envelope.task_type.clone());
+    dead_letter.record.tenant.clone_from(&envelope.tenant);
+    dead_letter.record.chain_id.clone_from(&envelope.chain_id);
+    // A job with an id of its own was already admitted under it, and its replay must not count as a
+    // duplicate. Under a new id it is admitted like any other job.
+    dead_letter.resume.admitted = match &envelope.id {
+        Some(id) => *id == dead_letter.record.id,
+        None => dead_letter.resume.admitted || !dead_letter.record.id.is_server_form(),
     };
 }
 
-/// The message as it comes back from the editor, and the file that it came in.
+/// The edited message, and the temporary file that holds it.
 async fn edit_in_editor(
     form: &Form,
     id: &JobId,
 ) -> Result<(String, tempfile::NamedTempFile), CommandError> {
-    let text = match (form.for_editor(), form) {
+    let text = match (form.to_editor_text(), form) {
         (Some(text), _) => text,
         (None, Form::Other { why, .. }) => return Err(unchangeable(why, id)),
         (None, _) => String::new(),
@@ -170,65 +174,63 @@ async fn edit_in_editor(
         .or_else(|| environment.get("EDITOR"))
         .ok_or_else(|| {
             CommandError::Input(
-                "there is no editor: set EDITOR, or say what to change with --set FIELD=VALUE or --file job.json"
+                "no editor is configured: set EDITOR, or use --set FIELD=VALUE or --file job.json"
                     .to_owned(),
             )
         })?;
-    let mut words = editor.split_whitespace();
-    let program = words.next().unwrap_or(editor);
+    let mut command_line = editor.split_whitespace();
+    let program = command_line.next().unwrap_or(editor);
     let mut draft = tempfile::Builder::new()
         .prefix("longshore-")
         .suffix(".json")
         .tempfile()
-        .map_err(CommandError::io("a temporary file cannot be made"))?;
+        .map_err(CommandError::io("cannot create a temporary file"))?;
     draft
         .write_all(text.as_bytes())
         .map_err(CommandError::io(format!(
-            "{} cannot be written",
+            "cannot write {}",
             draft.path().display()
         )))?;
-    let ended = tokio::process::Command::new(program)
-        .args(words)
+    let status = tokio::process::Command::new(program)
+        .args(command_line)
         .arg(draft.path())
         .status()
         .await
         .map_err(CommandError::io(format!(
-            "the editor `{editor}` cannot be started"
+            "cannot start the editor `{editor}`"
         )))?;
-    if !ended.success() {
+    if !status.success() {
         return Err(CommandError::Input(format!(
-            "the editor `{editor}` ended with {ended}; nothing was written"
+            "the editor `{editor}` failed ({status}); nothing was written"
         )));
     }
     let text = read_text(draft.path())?;
     Ok((text, draft))
 }
 
-/// Work in an editor is not thrown away; says where it is.
+/// Keeps the edited text; returns a line with its path.
 fn keep_draft(draft: tempfile::NamedTempFile) -> Result<String, CommandError> {
     match draft.keep() {
-        Ok((_, path)) => Ok(format!("\nYour text is in {}.", path.display())),
-        Err(error) => Err(CommandError::io("the edited text cannot be kept")(
-            error.error,
-        )),
+        Ok((_, path)) => Ok(format!("\nYour text is saved in {}.", path.display())),
+        Err(error) => Err(CommandError::io("cannot keep the edited text")(error.error)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::filter::tests::example_letter, *};
+    use super::{super::filter::tests::example_dead_letter, *};
 
-    fn set(letter: &mut Letter, texts: &[&str], force: bool) -> Result<(), String> {
-        let set: Vec<_> = texts
+    fn set(dead_letter: &mut Letter, assignments: &[&str], force: bool) -> Result<(), String> {
+        let set: Vec<_> = assignments
             .iter()
-            .map(|text| parse_assignment(text).unwrap())
+            .map(|assignment| parse_assignment(assignment).unwrap())
             .collect();
-        let fields = assign_fields(Form::from_kept(&letter.message), &set)?;
-        set_message(letter, fields, &Limits::default(), force)
+        let fields = assign_fields(Form::from_kept(&dead_letter.message), &set)?;
+        set_message(dead_letter, fields, &Limits::default(), force)
     }
 
     #[test]
-    fn values_are_json_where_they_are_json() {
+    fn a_value_that_is_not_json_is_text() {
         let value = |text| parse_assignment(text).unwrap().value.get().to_owned();
         assert_eq!(value("timeout=60"), "60");
         assert_eq!(value("prompt=Name three colours"), "\"Name three colours\"");
@@ -247,18 +249,18 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_message_has_new_labels() {
-        let mut letter = example_letter("7-0", &[("job", r#"{"prompt":5}"#)]);
+    fn an_edit_updates_the_labels() {
+        let mut dead_letter = example_dead_letter("7-0", &[("job", r#"{"prompt":5}"#)]);
         set(
-            &mut letter,
+            &mut dead_letter,
             &["prompt=five", "type=planning", "tenant=null"],
             false,
         )
         .unwrap();
-        assert_eq!(letter.record.task_type.as_deref(), Some("planning"));
-        assert_eq!(letter.record.tenant, None);
+        assert_eq!(dead_letter.record.task_type.as_deref(), Some("planning"));
+        assert_eq!(dead_letter.record.tenant, None);
         assert_eq!(
-            letter.message,
+            dead_letter.message,
             Kept::Text(vec![(
                 "job".to_owned(),
                 r#"{"prompt":"five","type":"planning"}"#.to_owned()
@@ -267,28 +269,29 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_message_is_refused_unless_forced() {
-        let mut letter = example_letter("7-0", &[("job", r#"{"prompt":"x"}"#)]);
-        let before = letter.clone();
-        let error = set(&mut letter, &["timeout=never"], false).unwrap_err();
+    fn a_malformed_message_is_rejected_unless_forced() {
+        let mut dead_letter = example_dead_letter("7-0", &[("job", r#"{"prompt":"x"}"#)]);
+        let before = dead_letter.clone();
+        let error = set(&mut dead_letter, &["timeout=never"], false).unwrap_err();
         assert!(
             error.starts_with(
                 "the message would be malformed (bad_value): field `timeout`: expected seconds"
             ),
             "{error}"
         );
-        assert_eq!(letter, before);
-        set(&mut letter, &["timeout=never"], true).unwrap();
-        assert_ne!(letter, before);
+        assert_eq!(dead_letter, before);
+        set(&mut dead_letter, &["timeout=never"], true).unwrap();
+        assert_ne!(dead_letter, before);
     }
 
     #[test]
-    fn a_new_id_is_checked_and_an_old_one_is_not_checked_again() {
-        let mut conflict = example_letter("7-0", &[("job", r#"{"id":"inv-42","prompt":"x"}"#)]);
+    fn only_a_new_id_is_admitted_again() {
+        let mut conflict =
+            example_dead_letter("7-0", &[("job", r#"{"id":"inv-42","prompt":"x"}"#)]);
         set(&mut conflict, &["id=inv-43"], false).unwrap();
         assert!(!conflict.resume.admitted);
 
-        let mut own = example_letter("inv-42", &[("job", r#"{"id":"inv-42","prompt":"x"}"#)]);
+        let mut own = example_dead_letter("inv-42", &[("job", r#"{"id":"inv-42","prompt":"x"}"#)]);
         own.resume.admitted = true;
         set(&mut own, &["prompt=y"], false).unwrap();
         assert!(own.resume.admitted);

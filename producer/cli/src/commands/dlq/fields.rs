@@ -1,4 +1,4 @@
-//! A JSON object whose members keep their order and their exact text: numbers keep their digits.
+//! A JSON object whose members keep their order and exact text, including the digits of numbers.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 pub(super) struct Members(pub(super) Vec<(String, Box<RawValue>)>);
 
 impl Members {
-    /// An object of texts.
+    /// An object whose values are strings.
     pub(super) fn from_texts(texts: &[(String, String)]) -> Self {
         Self(
             texts
@@ -22,7 +22,7 @@ impl Members {
         )
     }
 
-    /// Sets a member in its place, or at the end; null takes it away.
+    /// Sets a member at its position, or at the end if it is new; null removes it.
     pub(super) fn set(&mut self, name: &str, value: &RawValue) {
         let at = self.0.iter().position(|(known, _)| known == name);
         self.0.retain(|(known, _)| known != name);
@@ -37,7 +37,7 @@ impl Members {
         self.joined("{", ":", ",", "}")
     }
 
-    /// One member a line.
+    /// One member per line.
     pub(super) fn lines(&self) -> String {
         if self.0.is_empty() {
             return "{}\n".to_owned();

@@ -39,13 +39,13 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Whether every dead letter fits.
+    /// Whether no filter is given.
     pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The query. Jobs that die after `now_ms` do not fit: a replayed job that dies again must not be replayed
-    /// for ever.
+    /// The query. It ends at `now_ms`: a replayed job that becomes a dead letter again must not be replayed
+    /// again.
     pub(super) fn query(self, order: DeadOrder, now_ms: i64) -> DeadQuery {
         DeadQuery {
             span: self.span(now_ms),
@@ -82,8 +82,8 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A dead letter of a research job of acme's that was exhausted on `sim`.
-    pub(crate) fn example_letter(id: &str, fields: &[(&str, &str)]) -> Letter {
+    /// The dead letter of a research job of tenant acme that was exhausted on platform `sim`.
+    pub(crate) fn example_dead_letter(id: &str, fields: &[(&str, &str)]) -> Letter {
         let at: DateTime<Utc> = "2026-12-01T12:00:00Z".parse().unwrap();
         let id = JobId::parse(id).unwrap();
         let fields: Vec<_> = fields
@@ -110,23 +110,23 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn every_given_word_must_fit() {
-        let given = Filter {
+    fn a_query_has_every_given_filter() {
+        let filter = Filter {
             reason: Some("exhausted".to_owned()),
             queue: Some(QueueName::default()),
             ..Filter::default()
         };
-        let query = given.query(DeadOrder::OldestFirst, 5);
-        let meant = DeadFilter {
+        let query = filter.query(DeadOrder::OldestFirst, 5);
+        let expected = DeadFilter {
             reasons: vec!["exhausted".to_owned()],
             queue: Some(QueueName::default()),
             ..DeadFilter::default()
         };
-        assert_eq!((query.filter, query.span), (meant, 0..=5));
+        assert_eq!((query.filter, query.span), (expected, 0..=5));
     }
 
     #[test]
-    fn what_dies_from_now_on_is_not_meant() {
+    fn a_span_ends_now_at_the_latest() {
         assert_eq!(Filter::default().span(5), 0..=5);
         let within = |since, until| Filter {
             since: DateTime::from_timestamp_millis(since),

@@ -1,4 +1,4 @@
-//! `longshore dlq list`.
+//! `longshore dlq list`: lists dead letters in a table.
 
 use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError};
@@ -20,7 +20,7 @@ use crate::{
     session::Session,
 };
 
-/// Characters of an error that the table shows.
+/// Characters of an error shown in the table.
 const ERROR_HEAD: usize = 60;
 
 #[derive(Debug, clap::Args)]
@@ -40,12 +40,13 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Serialize)]
 struct Listed {
-    /// All dead letters, whatever the filter.
+    /// The number of all dead letters, whatever the filter.
     total: u64,
-    /// Where the next page begins, if more of them fit.
+    /// The cursor of the next page, if more dead letters match.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
-    letters: Vec<DeadRecord>,
+    #[serde(rename = "letters")]
+    dead_letters: Vec<DeadRecord>,
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
@@ -56,11 +57,11 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         after: arguments.after,
         ..arguments.filter.query(DeadOrder::NewestFirst, now_ms)
     };
-    let (letters, next) = page(&broker, query, limit).await?;
+    let (dead_letters, next) = page(&broker, query, limit).await?;
     let listed = Listed {
         total: broker.dead_count().await?,
         next: next.map(|next| next.to_string()),
-        letters,
+        dead_letters,
     };
     arguments
         .format
@@ -68,34 +69,34 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     Ok(Exit::Success)
 }
 
-/// At most `limit` records, each with its time of death by Redis's clock; and where the next page begins,
+/// At most `limit` records, each with its time of death by Redis's clock; and the cursor of the next page,
 /// if there is one.
 async fn page(
     broker: &Broker,
     mut query: DeadQuery,
     limit: usize,
 ) -> Result<(Vec<DeadRecord>, Option<DeadCursor>), BrokerError> {
-    let mut letters = Vec::new();
+    let mut dead_letters = Vec::new();
     let mut last = None;
     loop {
-        let wanted = limit.saturating_sub(letters.len()).saturating_add(1);
+        let wanted = limit.saturating_sub(dead_letters.len()).saturating_add(1);
         let slice = broker.dead_records(&query, wanted).await?;
         for (died_ms, record) in slice.found {
-            if letters.len() == limit {
-                return Ok((letters, last));
+            if dead_letters.len() == limit {
+                return Ok((dead_letters, last));
             }
             last = Some(DeadCursor {
                 died_ms,
                 id: record.id.clone(),
             });
-            letters.push(DeadRecord {
+            dead_letters.push(DeadRecord {
                 at: from_unix_ms(died_ms),
                 ..record
             });
         }
         query.after = slice.next;
         if query.after.is_none() {
-            return Ok((letters, None));
+            return Ok((dead_letters, None));
         }
     }
 }
@@ -104,19 +105,19 @@ fn dead_letter_table(listed: &Listed, now: DateTime<Utc>) -> String {
     let mut figures = format!(
         "{}, {} shown",
         counted(listed.total, "dead letter"),
-        grouped(listed.letters.len() as u64)
+        grouped(listed.dead_letters.len() as u64)
     );
     if let Some(next) = &listed.next {
-        figures.push_str("; more fit: --after ");
+        figures.push_str("; next page: --after ");
         figures.push_str(next);
     }
-    if listed.letters.is_empty() {
+    if listed.dead_letters.is_empty() {
         return figures;
     }
     let mut table = Table::new([
         "ID", "AGE", "REASON", "TYPE", "PLATFORM", "ATTEMPTS", "ERROR",
     ]);
-    for record in &listed.letters {
+    for record in &listed.dead_letters {
         table.add_row([
             record.id.to_string(),
             age(record.at, now),
@@ -132,12 +133,12 @@ fn dead_letter_table(listed: &Listed, now: DateTime<Utc>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::filter::tests::example_letter, *};
+    use super::{super::filter::tests::example_dead_letter, *};
 
     #[test]
-    fn the_newest_letters_are_a_table() {
+    fn dead_letters_are_a_table() {
         let now: DateTime<Utc> = "2026-12-01T12:05:00Z".parse().unwrap();
-        let mut malformed = example_letter("bulk:9-0", &[]).record;
+        let mut malformed = example_dead_letter("bulk:9-0", &[]).record;
         malformed.reason = "not_json".to_owned();
         malformed.error =
             "expected `job` to be a JSON object,\nbut it is not JSON: \u{1b}[31m".to_owned();
@@ -147,14 +148,14 @@ mod tests {
         let listed = Listed {
             total: 1234,
             next: Some("1790000000000:bulk:9-0".to_owned()),
-            letters: vec![example_letter("inv-42", &[]).record, malformed],
+            dead_letters: vec![example_dead_letter("inv-42", &[]).record, malformed],
         };
         insta::assert_snapshot!(dead_letter_table(&listed, now), @r"
         ID        AGE  REASON     TYPE      PLATFORM  ATTEMPTS  ERROR
         inv-42    5m   exhausted  research  sim       3         All platforms failed.
         bulk:9-0  5m   not_json   -         -         0         expected `job` to be a JSON object, but it is not JSON:  [31…
 
-        1,234 dead letters, 2 shown; more fit: --after 1790000000000:bulk:9-0
+        1,234 dead letters, 2 shown; next page: --after 1790000000000:bulk:9-0
         ");
     }
 }

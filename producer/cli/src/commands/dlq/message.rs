@@ -1,4 +1,4 @@
-//! A dead letter's message in the forms that people read and change.
+//! The message of a dead letter in the forms that people read and edit.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::fields::Members;
 
-/// Characters of bytes that are not text, shown as hex.
+/// Bytes shown as hex of a value that is not UTF-8.
 const HEX_HEAD: usize = 64;
 
 /// The fields of a message, byte for byte.
@@ -20,11 +20,11 @@ pub(super) enum Form {
     Json(Members),
     /// Flat fields of text.
     Flat(Vec<(String, String)>),
-    /// Neither, so that single fields of it cannot be changed.
+    /// Neither, so its fields cannot be set one by one.
     Other {
         /// Why not.
         why: String,
-        /// The text of `job`, if that is all there is.
+        /// The content of `job`, if the message has no other field.
         job: Option<String>,
     },
 }
@@ -38,7 +38,7 @@ impl Form {
         match kept {
             Kept::Head { length, .. } => other(
                 format!(
-                    "only the head of the message was kept, because it was too large ({length} bytes)"
+                    "only the start of the message was kept because it was too large ({length} bytes)"
                 ),
                 None,
             ),
@@ -59,7 +59,7 @@ impl Form {
         }
     }
 
-    /// The message with one field set to a JSON value; null takes the field away.
+    /// Sets one field to a JSON value; null removes the field.
     pub(super) fn set(&mut self, name: &str, value: &RawValue) -> Result<(), String> {
         match self {
             Self::Other { why, .. } => return Err(why.clone()),
@@ -90,8 +90,8 @@ impl Form {
         }
     }
 
-    /// What an editor is given: one member a line, their values as they are.
-    pub(super) fn for_editor(&self) -> Option<String> {
+    /// The text for the editor: one member per line, values unchanged.
+    pub(super) fn to_editor_text(&self) -> Option<String> {
         match self {
             Self::Json(members) => Some(members.lines()),
             Self::Flat(fields) => Some(Members::from_texts(fields).lines()),
@@ -99,8 +99,8 @@ impl Form {
         }
     }
 
-    /// What came back from the editor, in the form that the message had.
-    pub(super) fn back_from_editor(&self, text: &str) -> Fields {
+    /// The message from the edited text, in its original form.
+    pub(super) fn parse_edited_text(&self, text: &str) -> Fields {
         match (self, serde_json::from_str::<Members>(text)) {
             (Self::Flat(_), Ok(members)) => members
                 .0
@@ -108,7 +108,7 @@ impl Form {
                 .map(|(name, value)| (name.clone().into_bytes(), to_flat_value(value).into_bytes()))
                 .collect(),
             (Self::Json(_), Ok(members)) => job_fields(&members.compact()),
-            // What is not JSON is refused by who checks it, with the exact place.
+            // The check that follows rejects text that is not JSON, with line and column.
             _ => job_fields(text.trim()),
         }
     }
@@ -119,12 +119,12 @@ pub(super) fn job_fields(json: &str) -> Fields {
     vec![(b"job".to_vec(), json.as_bytes().to_vec())]
 }
 
-/// A JSON value as a flat field has it: text without quotes.
+/// A JSON value as the value of a flat field: strings without quotes.
 fn to_flat_value(value: &RawValue) -> String {
     serde_json::from_str::<String>(value.get()).unwrap_or_else(|_| value.get().to_owned())
 }
 
-/// A message as people read it.
+/// A message as text for people.
 pub(super) fn describe_message(kept: &Kept) -> String {
     match kept {
         Kept::Text(fields) => fields
@@ -146,14 +146,14 @@ pub(super) fn describe_message(kept: &Kept) -> String {
         } => {
             let head = Kept::Base64(head.clone());
             format!(
-                "{}\n(only the head: the message had {length} bytes, SHA-256 {sha256})",
+                "{}\n(only the start: the message had {length} bytes, SHA-256 {sha256})",
                 describe_message(&head)
             )
         }
     }
 }
 
-/// JSON with its lines apart; other text as it is.
+/// Indented JSON; other text unchanged.
 fn pretty(text: &str) -> String {
     if !text.trim_start().starts_with(['{', '[']) {
         return text.to_owned();
@@ -163,7 +163,7 @@ fn pretty(text: &str) -> String {
         .unwrap_or_else(|_| text.to_owned())
 }
 
-/// Bytes that may be text.
+/// UTF-8 as text, other bytes as hex.
 fn describe_bytes(value: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(value) {
         return text.to_owned();
@@ -183,7 +183,7 @@ fn describe_bytes(value: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn text(fields: &[(&str, &str)]) -> Kept {
+    fn kept_text(fields: &[(&str, &str)]) -> Kept {
         Kept::Text(
             fields
                 .iter()
@@ -196,18 +196,18 @@ mod tests {
         RawValue::from_string(json.to_owned()).unwrap()
     }
 
-    fn sent(form: &Form) -> Vec<(String, String)> {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    fn text_fields(form: &Form) -> Vec<(String, String)> {
+        let to_text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         form.fields()
             .unwrap()
             .into_iter()
-            .map(|(name, value)| (text(name), text(value)))
+            .map(|(name, value)| (to_text(name), to_text(value)))
             .collect()
     }
 
     #[test]
-    fn fields_of_an_envelope_change_and_the_rest_stays_to_the_byte() {
-        let mut form = Form::from_kept(&text(&[(
+    fn setting_fields_of_an_envelope_leaves_the_others_unchanged() {
+        let mut form = Form::from_kept(&kept_text(&[(
             "job",
             r#"{"prompt": 5, "seed": 18446744073709551617, "x":1.0}"#,
         )]));
@@ -215,12 +215,12 @@ mod tests {
         form.set("temperature", &raw("0.2")).unwrap();
         form.set("x", &raw("null")).unwrap();
         let job = r#"{"prompt":"five","seed":18446744073709551617,"temperature":0.2}"#;
-        assert_eq!(sent(&form), [("job".to_owned(), job.to_owned())]);
+        assert_eq!(text_fields(&form), [("job".to_owned(), job.to_owned())]);
     }
 
     #[test]
-    fn flat_fields_stay_flat_and_in_their_order() {
-        let mut form = Form::from_kept(&text(&[
+    fn flat_fields_stay_flat_and_keep_their_order() {
+        let mut form = Form::from_kept(&kept_text(&[
             ("type", "research"),
             ("prompt", "a"),
             ("reply", "no"),
@@ -235,69 +235,69 @@ mod tests {
             ("metadata", r#"{"a":1}"#),
         ];
         assert_eq!(
-            sent(&form),
+            text_fields(&form),
             pairs.map(|(name, value)| (name.to_owned(), value.to_owned()))
         );
     }
 
     #[test]
-    fn what_cannot_be_changed_field_by_field_says_why() {
-        let broken = Form::from_kept(&text(&[("job", "{\"prompt\":")]))
+    fn a_message_without_settable_fields_has_a_reason() {
+        let broken = Form::from_kept(&kept_text(&[("job", "{\"prompt\":")]))
             .set("prompt", &raw("1"))
             .unwrap_err();
         assert!(
             broken.starts_with("the message's `job` is not a JSON object: EOF"),
             "{broken}"
         );
-        let both = Form::from_kept(&text(&[("job", "{}"), ("type", "x")]))
+        let both = Form::from_kept(&kept_text(&[("job", "{}"), ("type", "x")]))
             .set("prompt", &raw("1"))
             .unwrap_err();
         assert_eq!(both, "the message has `job` and other fields");
-        let broken = Form::from_kept(&text(&[("job", "{oops")]));
-        assert_eq!(broken.for_editor().unwrap(), "{oops");
+        let broken = Form::from_kept(&kept_text(&[("job", "{oops")]));
+        assert_eq!(broken.to_editor_text().unwrap(), "{oops");
         assert_eq!(
-            broken.back_from_editor("{\"prompt\": 1}\n"),
+            broken.parse_edited_text("{\"prompt\": 1}\n"),
             job_fields("{\"prompt\": 1}")
         );
         let head = Form::from_kept(&Kept::head(&[(b"job".to_vec(), vec![b'x'; 9000])]));
-        assert!(head.for_editor().is_none() && head.fields().is_none());
+        assert!(head.to_editor_text().is_none() && head.fields().is_none());
     }
 
     #[test]
-    fn an_editor_gets_a_member_a_line_and_gives_the_same_form_back() {
-        let form = Form::from_kept(&text(&[(
+    fn an_unedited_message_survives_the_editor() {
+        let form = Form::from_kept(&kept_text(&[(
             "job",
             r#"{"prompt":"a","metadata":{"n":1e400}}"#,
         )]));
-        let editor = form.for_editor().unwrap();
+        let editor = form.to_editor_text().unwrap();
         assert_eq!(
             editor,
             "{\n  \"prompt\": \"a\",\n  \"metadata\": {\"n\":1e400}\n}\n"
         );
-        assert_eq!(form.back_from_editor(&editor), form.fields().unwrap());
-        let flat = Form::from_kept(&text(&[("prompt", "a\nb"), ("timeout", "5")]));
-        let editor = flat.for_editor().unwrap();
+        assert_eq!(form.parse_edited_text(&editor), form.fields().unwrap());
+        let flat = Form::from_kept(&kept_text(&[("prompt", "a\nb"), ("timeout", "5")]));
+        let editor = flat.to_editor_text().unwrap();
         assert_eq!(
             editor,
             "{\n  \"prompt\": \"a\\nb\",\n  \"timeout\": \"5\"\n}\n"
         );
-        assert_eq!(flat.back_from_editor(&editor), flat.fields().unwrap());
-        assert_eq!(form.back_from_editor("{oops"), job_fields("{oops"));
+        assert_eq!(flat.parse_edited_text(&editor), flat.fields().unwrap());
+        assert_eq!(form.parse_edited_text("{oops"), job_fields("{oops"));
     }
 
     #[test]
-    fn messages_are_shown_as_far_as_they_can_be_read() {
-        let json = describe_message(&text(&[("job", r#"{"prompt":"a"}"#)]));
+    fn unreadable_parts_of_a_message_are_described() {
+        let json = describe_message(&kept_text(&[("job", r#"{"prompt":"a"}"#)]));
         assert_eq!(json, "job: {\n  \"prompt\": \"a\"\n}");
         assert_eq!(
-            describe_message(&text(&[("prompt", "[not json")])),
+            describe_message(&kept_text(&[("prompt", "[not json")])),
             "prompt: [not json"
         );
         let raw = describe_message(&Kept::whole(&[(b"job".to_vec(), vec![0, 159, 146])]));
         assert_eq!(raw, "job: 00 9f 92 (hex; 3 bytes that are not UTF-8)");
         let head = describe_message(&Kept::head(&[(b"prompt".to_vec(), b"abc".to_vec())]));
         assert!(
-            head.starts_with("prompt: abc\n(only the head: the message had 9 bytes, SHA-256 "),
+            head.starts_with("prompt: abc\n(only the start: the message had 9 bytes, SHA-256 "),
             "{head}"
         );
     }

@@ -1,37 +1,37 @@
-//! A limit of replays a second.
+//! A limit on replays per second.
 
 use std::{num::NonZeroU32, time::Duration};
 
 use tokio::time::Instant;
 
-/// Spreads replays evenly over each second; delays are made up for.
+/// Spreads replays evenly over each second and catches up after a delay.
 #[derive(Debug)]
 pub(super) struct Pace {
     rate: u64,
     began: Instant,
-    gone: u64,
+    started: u64,
 }
 
 impl Pace {
-    /// The first replay may start at once.
+    /// The first replay may start immediately.
     pub(super) fn new(rate: NonZeroU32) -> Self {
         Self {
             rate: u64::from(rate.get()),
             began: Instant::now(),
-            gone: 0,
+            started: 0,
         }
     }
 
-    /// Waits until a replay may start; the number that may, at most `most` and at least one.
-    pub(super) async fn next_slots(&mut self, most: usize) -> usize {
-        let next = Duration::from_micros(self.gone * 1_000_000 / self.rate);
+    /// Waits until a replay may start. Returns how many may start: at least one, at most `max`.
+    pub(super) async fn next_slots(&mut self, max: usize) -> usize {
+        let next = Duration::from_micros(self.started * 1_000_000 / self.rate);
         tokio::time::sleep_until(self.began + next).await;
         let passed = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         let due = passed.saturating_mul(self.rate) / 1_000_000 + 1;
-        let most = u64::try_from(most).unwrap_or(u64::MAX);
-        let some = due.saturating_sub(self.gone).clamp(1, most.max(1));
-        self.gone += some;
-        usize::try_from(some).unwrap_or(usize::MAX)
+        let max = u64::try_from(max).unwrap_or(u64::MAX);
+        let count = due.saturating_sub(self.started).clamp(1, max.max(1));
+        self.started += count;
+        usize::try_from(count).unwrap_or(usize::MAX)
     }
 }
 
@@ -40,12 +40,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn no_more_go_than_may() {
+    async fn replays_do_not_exceed_the_rate() {
         let mut pace = Pace::new(NonZeroU32::new(1000).unwrap());
         let began = Instant::now();
-        let mut gone = 0;
-        while gone < 50 {
-            gone += pace.next_slots(4).await;
+        let mut started = 0;
+        while started < 50 {
+            started += pace.next_slots(4).await;
         }
         assert!(
             began.elapsed() >= Duration::from_millis(46),

@@ -1,4 +1,4 @@
-//! `longshore dlq purge`: takes dead letters out of Redis, archived.
+//! `longshore dlq purge`: removes dead letters from Redis; they stay archived in Postgres.
 
 use clap::ArgGroup;
 use longshore_broker::Broker;
@@ -14,7 +14,7 @@ use crate::{
     session::Session,
 };
 
-/// Dead letters that are removed together.
+/// Dead letters removed by one call.
 const PAGE: usize = 500;
 
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         print_dry_run("purged", selected, &broker).await?;
         return Ok(Exit::Success);
     }
-    // Before the question: where nothing can be archived, nothing can leave.
+    // Connect before asking: a dead letter that cannot be archived must stay.
     let ledger = match session.ledger().await {
         Err(CommandError::Ledger(error)) => return Err(ArchiveError::Ledger(error).into()),
         other => other?,
@@ -45,14 +45,14 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     match purge(selected, &broker, &ledger, &mut purged).await {
         Ok(done) => {
             output::line(format_args!(
-                "{} purged; Postgres keeps them whole",
+                "{} purged; Postgres keeps the archive",
                 counted(purged, "dead letter")
             ));
             Ok(done)
         }
         Err(error) => {
             output::note(format_args!(
-                "{} purged before that.",
+                "{} purged before the error.",
                 counted(purged, "dead letter")
             ));
             Err(error.into())
@@ -66,13 +66,13 @@ async fn purge(
     ledger: &Ledger,
     purged: &mut usize,
 ) -> Result<Exit, ArchiveError> {
-    let why = DeadResolution::Purged;
+    let resolution = DeadResolution::Purged;
     let mut query = match selected {
-        Selected::Named(letters, all) => {
-            *purged += archive_and_remove(broker, ledger, &letters, why).await?;
+        Selected::Named(dead_letters, all) => {
+            *purged += archive_and_remove(broker, ledger, &dead_letters, resolution).await?;
             return Ok(Exit::success_if(all));
         }
-        Selected::Fitting(query) => query,
+        Selected::Matching(query) => query,
     };
     let bar = progress_bar(
         broker
@@ -81,7 +81,7 @@ async fn purge(
     );
     loop {
         let page = broker.dead_letters(&query, PAGE).await?;
-        *purged += archive_and_remove(broker, ledger, &page.found, why).await?;
+        *purged += archive_and_remove(broker, ledger, &page.found, resolution).await?;
         bar.advance(page.looked as u64);
         query.after = page.next;
         if query.after.is_none() {

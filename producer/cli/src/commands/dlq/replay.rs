@@ -1,4 +1,4 @@
-//! `longshore dlq replay`: puts dead letters into their queues again.
+//! `longshore dlq replay`: enqueues dead letters again.
 
 use std::num::NonZeroU32;
 
@@ -8,9 +8,9 @@ use longshore_protocol::dead_letter::Replaying;
 use uuid::Uuid;
 
 use super::{
+    bulk::{BATCH, ReplayTally, replay_all},
     pace::Pace,
     selection::{Selected, Selection, print_dry_run},
-    walk::{BATCH, ReplayTally, replay_all},
 };
 use crate::{
     error::{CommandError, Exit},
@@ -37,7 +37,7 @@ fn parse_rate(text: &str) -> Result<NonZeroU32, String> {
     text.strip_suffix("/s")
         .unwrap_or(text)
         .parse()
-        .map_err(|_| format!("expected a whole number over 0 of letters a second, such as 50 or 50/s, but got `{text}`"))
+        .map_err(|_| format!("expected a whole number of replays per second, at least 1, such as 50 or 50/s, but got `{text}`"))
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
@@ -50,7 +50,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     if let Some(id) = continued {
         if selection.is_filtered() {
             return Err(CommandError::Input(
-                "a replay goes on with the filters that it began with: leave them out".to_owned(),
+                "--continue uses the filters that the replay started with: remove the filter options".to_owned(),
             ));
         }
         let bulk = find_interrupted(&id, &broker).await?;
@@ -66,28 +66,28 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         return Ok(Exit::Failure);
     }
     match selected {
-        Selected::Named(letters, all) => {
+        Selected::Named(dead_letters, all) => {
             let mut tally = ReplayTally::default();
             let mut pace = rate.map(Pace::new);
-            let ready = tally.prepare(&letters, &session.config.limits);
+            let ready = tally.prepare(&dead_letters, &session.config.limits);
             let mut rest: &[Replaying] = &ready;
             while !rest.is_empty() {
-                let most = rest.len().min(BATCH);
+                let batch = rest.len().min(BATCH);
                 let count = match &mut pace {
-                    Some(pace) => pace.next_slots(most).await,
-                    None => most,
+                    Some(pace) => pace.next_slots(batch).await,
+                    None => batch,
                 };
-                let (some, after) = rest.split_at(count.min(rest.len()));
-                tally.count(&broker.replay(some, None).await?);
-                rest = after;
+                let (now, later) = rest.split_at(count.min(rest.len()));
+                tally.count(&broker.replay(now, None).await?);
+                rest = later;
             }
-            let well = all && tally.skipped == 0;
+            let all_replayed = all && tally.skipped == 0;
             output::line(describe_tally(&tally));
-            Ok(Exit::success_if(well))
+            Ok(Exit::success_if(all_replayed))
         }
-        Selected::Fitting(query) => {
+        Selected::Matching(query) => {
             let bulk = BulkReplay {
-                // As long as nobody mistakes one for another.
+                // Short enough to type, long enough to be unique.
                 id: format!("{:012x}", Uuid::now_v7().as_u128() & 0xffff_ffff_ffff),
                 filter: query.filter,
                 span: query.span,
@@ -113,13 +113,13 @@ async fn find_interrupted(id: &str, broker: &Broker) -> Result<BulkReplay, Comma
 
 fn unknown_replay(id: &str, others: &[String]) -> String {
     let others = match others {
-        [] => "there is none".to_owned(),
-        some => format!("there is {}", some.join(", ")),
+        [] => "none is left".to_owned(),
+        ids => format!("left are {}", ids.join(", ")),
     };
-    format!("no interrupted replay `{id}`: it came to its end, or is older than a week; {others}")
+    format!("no interrupted replay `{id}`: it has finished or is older than a week; {others}")
 }
 
-/// Runs a bulk replay to its end, or until Ctrl-C.
+/// Runs a bulk replay until it ends or the user presses Ctrl-C.
 async fn run_bulk(
     bulk: BulkReplay,
     rate: Option<NonZeroU32>,
@@ -150,31 +150,33 @@ fn describe_start(bulk: &BulkReplay) -> String {
     let id = &bulk.id;
     if bulk.after.is_some() {
         let before = counted(bulk.replayed, "dead letter");
-        return format!("Going on with replay {id}: {before} replayed before.");
+        return format!("Continuing replay {id}: {before} already replayed.");
     }
-    format!("Replay {id}; if it is interrupted: longshore dlq replay --continue {id}")
+    format!(
+        "Replay {id}; to continue it after an interruption: longshore dlq replay --continue {id}"
+    )
 }
 
 fn describe_interruption(id: &str, replayed: Option<u64>) -> String {
     let replayed = replayed.map_or_else(String::new, |replayed| {
         format!(": {} replayed", counted(replayed, "dead letter"))
     });
-    format!("Interrupted{replayed}. To go on: longshore dlq replay --continue {id}")
+    format!("Interrupted{replayed}. To continue: longshore dlq replay --continue {id}")
 }
 
 fn describe_tally(tally: &ReplayTally) -> String {
-    let letters = |number: u64| counted(number, "dead letter");
-    let mut lines = vec![format!("{} replayed", letters(tally.replayed))];
+    let dead_letters = |number: u64| counted(number, "dead letter");
+    let mut lines = vec![format!("{} replayed", dead_letters(tally.replayed))];
     if tally.gone > 0 {
         lines.push(format!(
-            "{} gone or changed in the meantime",
-            letters(tally.gone)
+            "{} removed or changed during the replay",
+            dead_letters(tally.gone)
         ));
     }
     if tally.skipped > 0 {
         lines.push(format!(
-            "{} skipped: their messages were not kept whole; give them anew with `longshore dlq edit ID --file job.json`",
-            letters(tally.skipped)
+            "{} skipped because their messages were not kept in full; replace them with `longshore dlq edit ID --file job.json`",
+            dead_letters(tally.skipped)
         ));
         lines.extend(tally.named.iter().map(|id| format!("  {id}")));
         let more = tally.skipped.saturating_sub(tally.named.len() as u64);
@@ -200,14 +202,14 @@ mod tests {
             assert!(
                 parse_rate(wrong)
                     .unwrap_err()
-                    .starts_with("expected a whole number over 0"),
+                    .starts_with("expected a whole number of replays per second, at least 1"),
                 "{wrong}"
             );
         }
     }
 
     #[test]
-    fn it_is_said_what_was_done_and_how_to_continued() {
+    fn the_report_counts_replays_and_shows_how_to_continue() {
         let mut tally = ReplayTally {
             replayed: 1234,
             ..ReplayTally::default()
@@ -218,8 +220,8 @@ mod tests {
         tally.named = vec![JobId::parse("inv-42").unwrap()];
         insta::assert_snapshot!(describe_tally(&tally), @r"
         1,234 dead letters replayed
-        1 dead letter gone or changed in the meantime
-        22 dead letters skipped: their messages were not kept whole; give them anew with `longshore dlq edit ID --file job.json`
+        1 dead letter removed or changed during the replay
+        22 dead letters skipped because their messages were not kept in full; replace them with `longshore dlq edit ID --file job.json`
           inv-42
           … and 21 more
         ");
@@ -235,7 +237,7 @@ mod tests {
         let begun = describe_start(&bulk);
         bulk.after = "5:a".parse::<DeadCursor>().ok();
         bulk.replayed = 40_000;
-        let texts = [
+        let messages = [
             begun,
             describe_start(&bulk),
             describe_interruption("0a1b", Some(40_000)),
@@ -243,13 +245,13 @@ mod tests {
             unknown_replay("0a1b", &[]),
             unknown_replay("0a1b", &["77".to_owned(), "78".to_owned()]),
         ];
-        insta::assert_snapshot!(texts.join("\n"), @r"
-        Replay 0a1b; if it is interrupted: longshore dlq replay --continue 0a1b
-        Going on with replay 0a1b: 40,000 dead letters replayed before.
-        Interrupted: 40,000 dead letters replayed. To go on: longshore dlq replay --continue 0a1b
-        Interrupted. To go on: longshore dlq replay --continue 0a1b
-        no interrupted replay `0a1b`: it came to its end, or is older than a week; there is none
-        no interrupted replay `0a1b`: it came to its end, or is older than a week; there is 77, 78
+        insta::assert_snapshot!(messages.join("\n"), @r"
+        Replay 0a1b; to continue it after an interruption: longshore dlq replay --continue 0a1b
+        Continuing replay 0a1b: 40,000 dead letters already replayed.
+        Interrupted: 40,000 dead letters replayed. To continue: longshore dlq replay --continue 0a1b
+        Interrupted. To continue: longshore dlq replay --continue 0a1b
+        no interrupted replay `0a1b`: it has finished or is older than a week; none is left
+        no interrupted replay `0a1b`: it has finished or is older than a week; left are 77, 78
         ");
     }
 }

@@ -1,4 +1,4 @@
-//! Which dead letters `replay` and `purge` take, and whether the user agrees.
+//! Selects the dead letters for `replay` and `purge`, and asks for confirmation.
 
 use longshore_broker::{Broker, BrokerError};
 use longshore_protocol::{
@@ -18,10 +18,10 @@ use crate::{
     },
 };
 
-/// Dead letters that a dry run shows.
+/// Dead letters shown by a dry run.
 const SHOWN: usize = 10;
 
-/// Records that are counted at once.
+/// Records counted by one call.
 const PAGE: usize = 1000;
 
 #[derive(Debug, clap::Args)]
@@ -41,10 +41,10 @@ pub(super) struct Selection {
 /// The selected dead letters.
 #[derive(Debug)]
 pub(super) enum Selected {
-    /// The named ones that exist, and whether all do.
+    /// Those of the given ids that exist, and whether all ids exist.
     Named(Vec<Standing>, bool),
-    /// All that fit the filters, the oldest first.
-    Fitting(Box<DeadQuery>),
+    /// All that match the filters, the oldest first.
+    Matching(Box<DeadQuery>),
 }
 
 impl Selection {
@@ -53,13 +53,13 @@ impl Selection {
         !self.filter.is_empty()
     }
 
-    /// Finds the dead letters, and prints an error for each unknown id. Fails before anything is read if the
-    /// user would have to be asked and cannot.
+    /// Finds the dead letters and prints an error for each unknown id. Fails before it reads anything if a
+    /// confirmation is required but there is no terminal.
     pub(super) async fn find(&self, verb: &str, broker: &Broker) -> Result<Selected, CommandError> {
         if !self.all {
             if self.is_filtered() {
                 return Err(CommandError::Input(format!(
-                    "filters go with --all, not with ids: `longshore dlq {verb} --all …`"
+                    "filters require --all instead of ids: `longshore dlq {verb} --all …`"
                 )));
             }
             return Ok(find_named(broker, &self.ids).await?);
@@ -67,40 +67,40 @@ impl Selection {
         self.consent.check(&format!("longshore dlq {verb} --all"))?;
         let now_ms = broker.server_time_ms().await?;
         let query = self.filter.clone().query(DeadOrder::OldestFirst, now_ms);
-        Ok(Selected::Fitting(Box::new(query)))
+        Ok(Selected::Matching(Box::new(query)))
     }
 
-    /// Whether to go on: ids were named, `--yes` was given, or the user agrees.
+    /// Whether to proceed: ids or `--yes` were given, or the user confirms.
     pub(super) async fn confirmed(
         &self,
         verb: &str,
-        chosen: &Selected,
+        selected: &Selected,
         broker: &Broker,
     ) -> Result<bool, CommandError> {
-        let Selected::Fitting(query) = chosen else {
+        let Selected::Matching(query) = selected else {
             return Ok(true);
         };
         if self.consent.yes {
             return Ok(true);
         }
-        let (letters, _) = count_fitting(broker, DeadQuery::clone(query)).await?;
-        if letters == 0 {
+        let (count, _) = count_matching(broker, DeadQuery::clone(query)).await?;
+        if count == 0 {
             return Ok(true);
         }
-        confirm::ask(&question(verb, letters))
+        confirm::ask(&question(verb, count))
     }
 }
 
-/// The number of dead letters that fit, and the first of them.
-async fn count_fitting(
+/// The number of matching dead letters, and the first of them.
+async fn count_matching(
     broker: &Broker,
     mut query: DeadQuery,
 ) -> Result<(usize, Vec<DeadRecord>), BrokerError> {
-    let spinner = Progress::spinner("{spinner} {msg}", "looking through the dead letters");
-    let (mut letters, mut first) = (0, Vec::new());
+    let spinner = Progress::spinner("{spinner} {msg}", "searching the dead letters");
+    let (mut count, mut first) = (0, Vec::new());
     loop {
         let slice = broker.dead_records(&query, PAGE).await?;
-        letters += slice.found.len();
+        count += slice.found.len();
         let missing = SHOWN - first.len();
         first.extend(
             slice
@@ -112,84 +112,89 @@ async fn count_fitting(
         query.after = slice.next;
         if query.after.is_none() {
             spinner.clear();
-            return Ok((letters, first));
+            return Ok((count, first));
         }
     }
 }
 
-fn question(verb: &str, letters: usize) -> String {
+fn question(verb: &str, count: usize) -> String {
     let mut verb = verb.to_owned();
     if let Some(first) = verb.get_mut(..1) {
         first.make_ascii_uppercase();
     }
-    format!("{verb} {}?", counted(letters, "dead letter"))
+    format!("{verb} {}?", counted(count, "dead letter"))
 }
 
 async fn find_named(broker: &Broker, ids: &[JobId]) -> Result<Selected, BrokerError> {
-    let mut letters: Vec<Standing> = Vec::new();
+    let mut dead_letters: Vec<Standing> = Vec::new();
     let mut all = true;
     for id in ids {
-        if letters.iter().any(|(_, known, _)| known.record.id == *id) {
+        if dead_letters
+            .iter()
+            .any(|(_, known, _)| known.record.id == *id)
+        {
             continue;
         }
-        if let Some(letter) = broker.dead_letter(id.as_str()).await? {
-            letters.push(letter);
+        if let Some(dead_letter) = broker.dead_letter(id.as_str()).await? {
+            dead_letters.push(dead_letter);
         } else {
             all = false;
             output::error(&unknown_dead_letter(id));
         }
     }
-    Ok(Selected::Named(letters, all))
+    Ok(Selected::Named(dead_letters, all))
 }
 
-/// Prints what a run would take.
+/// Prints what the command would change.
 pub(super) async fn print_dry_run(
     done: &str,
-    chosen: Selected,
+    selected: Selected,
     broker: &Broker,
 ) -> Result<(), BrokerError> {
-    let (letters, first) = match chosen {
-        Selected::Named(letters, _) => {
-            let records = letters.iter().map(|(_, letter, _)| letter.record.clone());
-            (letters.len(), records.take(SHOWN).collect())
+    let (count, first) = match selected {
+        Selected::Named(dead_letters, _) => {
+            let records = dead_letters
+                .iter()
+                .map(|(_, dead_letter, _)| dead_letter.record.clone());
+            (dead_letters.len(), records.take(SHOWN).collect())
         }
-        Selected::Fitting(query) => count_fitting(broker, *query).await?,
+        Selected::Matching(query) => count_matching(broker, *query).await?,
     };
-    output::line(describe_dry_run(done, letters, &first));
+    output::line(describe_dry_run(done, count, &first));
     Ok(())
 }
 
-fn describe_dry_run(done: &str, letters: usize, first: &[DeadRecord]) -> String {
+fn describe_dry_run(done: &str, count: usize, first: &[DeadRecord]) -> String {
     let mut lines = vec![format!(
         "{} would be {done}{}",
-        counted(letters, "dead letter"),
-        if letters == 0 { "" } else { ":" }
+        counted(count, "dead letter"),
+        if count == 0 { "" } else { ":" }
     )];
     lines.extend(first.iter().map(|record| {
         let task_type = record.task_type.as_deref().unwrap_or("-");
         format!("  {}  {}  {task_type}", record.id, record.reason)
     }));
-    if letters > first.len() {
-        let more = grouped((letters - first.len()) as u64);
+    if count > first.len() {
+        let more = grouped((count - first.len()) as u64);
         lines.push(format!("  … and {more} more"));
     }
     lines.join("\n")
 }
 
-/// A bar over so many dead letters.
-pub(super) fn progress_bar(letters: u64) -> Progress {
-    Progress::count("{bar:40} {human_pos}/{human_len} {per_sec} {eta}", letters)
+/// A progress bar for this number of dead letters.
+pub(super) fn progress_bar(count: u64) -> Progress {
+    Progress::count("{bar:40} {human_pos}/{human_len} {per_sec} {eta}", count)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::filter::tests::example_letter, *};
+    use super::{super::filter::tests::example_dead_letter, *};
 
     #[test]
-    fn a_dry_run_shows_the_first() {
+    fn a_dry_run_shows_the_first_dead_letters() {
         let first = [
-            example_letter("inv-42", &[]).record,
-            example_letter("bulk:9-0", &[]).record,
+            example_dead_letter("inv-42", &[]).record,
+            example_dead_letter("bulk:9-0", &[]).record,
         ];
         insta::assert_snapshot!(describe_dry_run("replayed", 1236, &first), @r"
         1,236 dead letters would be replayed:
@@ -204,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_question_names_what_and_how_many() {
+    fn the_question_has_the_verb_and_the_count() {
         assert_eq!(question("replay", 1234), "Replay 1,234 dead letters?");
         assert_eq!(question("purge", 1), "Purge 1 dead letter?");
     }

@@ -1,4 +1,4 @@
-//! `longshore dlq show`: all of a dead letter.
+//! `longshore dlq show`: shows a dead letter in full.
 
 use std::fmt::Write as _;
 
@@ -19,7 +19,7 @@ use crate::{
     output::{self, Format},
     render::{
         attempts::checkpoint_attempts,
-        text::{labelled, one_line, printable},
+        text::{counted, labelled, one_line, printable},
         time::{from_unix_ms, with_age},
     },
     session::Session,
@@ -38,26 +38,26 @@ pub(super) struct Arguments {
 #[derive(Debug, Serialize)]
 struct DeadLetterDocument<'a> {
     #[serde(flatten)]
-    letter: &'a Letter,
-    /// Since when it lies there, by Redis's clock.
+    dead_letter: &'a Letter,
+    /// The time of death by Redis's clock.
     dead_since: DateTime<Utc>,
-    /// What is wrong with its message, if anything is.
+    /// The fault of its message, if it has one.
     malformed: Option<String>,
     advice: String,
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
-    let Some((died, letter, _)) = broker.dead_letter(arguments.id.as_str()).await? else {
+    let Some((died, dead_letter, _)) = broker.dead_letter(arguments.id.as_str()).await? else {
         output::error(&unknown_dead_letter(&arguments.id));
         return Ok(Exit::Failure);
     };
-    let malformed = find_fault(&letter.message, &session.config.limits);
+    let malformed = message_fault(&dead_letter.message, &session.config.limits);
     let shown = DeadLetterDocument {
         dead_since: from_unix_ms(died),
-        advice: advice(&letter, malformed.as_deref()),
+        advice: advice(&dead_letter, malformed.as_deref()),
         malformed,
-        letter: &letter,
+        dead_letter: &dead_letter,
     };
     arguments
         .format
@@ -65,8 +65,8 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     Ok(Exit::Success)
 }
 
-/// The fault of a message.
-fn find_fault(kept: &Kept, limits: &Limits) -> Option<String> {
+/// The fault of a message, if it has one.
+fn message_fault(kept: &Kept, limits: &Limits) -> Option<String> {
     let message = RawMessage {
         fields: kept.fields()?,
     };
@@ -75,41 +75,41 @@ fn find_fault(kept: &Kept, limits: &Limits) -> Option<String> {
         .map(|malformed| malformed.to_string())
 }
 
-/// What the user can do about it.
-fn advice(letter: &Letter, malformed: Option<&str>) -> String {
-    let id = &letter.record.id;
+/// What the user can do about the dead letter.
+fn advice(dead_letter: &Letter, malformed: Option<&str>) -> String {
+    let id = &dead_letter.record.id;
     let replay = format!("longshore dlq replay {id}");
-    if matches!(letter.message, Kept::Head { .. }) {
+    if matches!(dead_letter.message, Kept::Head { .. }) {
         return format!(
-            "Its message was not kept, so it cannot be replayed as it is. Give it anew: longshore dlq edit {id} --file \
+            "The message was not kept in full and cannot be replayed. Replace it: longshore dlq edit {id} --file \
              job.json, then: {replay}"
         );
     }
     if malformed.is_some() {
-        let how = match Form::from_kept(&letter.message) {
+        let how = match Form::from_kept(&dead_letter.message) {
             Form::Other { job: None, .. } => "--file job.json",
             Form::Other { .. } => "--editor (or --file job.json)",
             _ => "--set FIELD=VALUE (or --editor, or --file job.json)",
         };
-        return format!("Put the message right: longshore dlq edit {id} {how}, then: {replay}");
+        return format!("Fix the message: longshore dlq edit {id} {how}, then: {replay}");
     }
-    match letter.record.reason.as_str() {
+    match dead_letter.record.reason.as_str() {
         "expired" => format!(
-            "Its time has passed and would pass again at once. Take the limit away or put it off: longshore dlq edit \
-             {id} --set deadline=null --set start_by=null, then: {replay}"
+            "The job's deadline or start_by has passed. Remove or extend it: longshore dlq edit {id} --set \
+             deadline=null --set start_by=null, then: {replay}"
         ),
         "id_conflict" => {
-            format!("Give it another id: longshore dlq edit {id} --set id=NEW_ID, then: {replay}")
+            format!("Use another id: longshore dlq edit {id} --set id=NEW_ID, then: {replay}")
         }
         _ => format!(
-            "Replay it: {replay}. Change it first: longshore dlq edit {id} --set FIELD=VALUE"
+            "Replay it: {replay}. To change it first: longshore dlq edit {id} --set FIELD=VALUE"
         ),
     }
 }
 
 fn describe_dead_letter(shown: &DeadLetterDocument<'_>, now: DateTime<Utc>) -> String {
-    let record = &shown.letter.record;
-    let resume = &shown.letter.resume;
+    let record = &shown.dead_letter.record;
+    let checkpoint = &shown.dead_letter.resume;
     let mut lines: Vec<(&str, String)> = vec![
         ("Dead letter", record.id.to_string()),
         ("Reason", one_line(&record.reason, 100)),
@@ -125,56 +125,56 @@ fn describe_dead_letter(shown: &DeadLetterDocument<'_>, now: DateTime<Utc>) -> S
             .map(|malformed| printable(malformed)),
     );
     add("Dead since", Some(with_age(shown.dead_since, now)));
-    add("Enqueued", Some(with_age(resume.enqueued_at, now)));
+    add("Enqueued", Some(with_age(checkpoint.enqueued_at, now)));
     add(
         "Queue",
-        Some(format!("{} (stood at {})", record.queue, record.place)),
+        Some(format!("{} (entry {})", record.queue, record.place)),
     );
-    let label = |text: &Option<String>| text.as_ref().map(|text| one_line(text, 200));
+    let label = |value: &Option<String>| value.as_ref().map(|value| one_line(value, 200));
     add("Type", label(&record.task_type));
     add("Platform", label(&record.platform));
     add("Tenant", label(&record.tenant));
     add("Chain", label(&record.chain_id));
-    add("Attempts", Some(attempts(shown.letter)));
-    add("Cost", Some(format!("${}", resume.cost)));
+    add("Attempts", Some(describe_attempts(shown.dead_letter)));
+    add("Cost", Some(format!("${}", checkpoint.cost)));
     let mut parts = vec![labelled(&lines, 12)];
-    if !resume.history.is_empty() {
-        parts.push(checkpoint_attempts(&resume.history));
+    if !checkpoint.history.is_empty() {
+        parts.push(checkpoint_attempts(&checkpoint.history));
     }
     parts.push(format!(
         "--- Message ---\n{}",
-        printable(&message::describe_message(&shown.letter.message))
+        printable(&message::describe_message(&shown.dead_letter.message))
     ));
     parts.push(shown.advice.clone());
     parts.join("\n\n")
 }
 
-fn attempts(letter: &Letter) -> String {
-    let mut text = letter.record.attempts.to_string();
-    for (number, what) in [
-        (letter.resume.crashes, "crashed workers"),
-        (letter.resume.replays, "replays before"),
+fn describe_attempts(dead_letter: &Letter) -> String {
+    let mut attempts = dead_letter.record.attempts.to_string();
+    for (number, event) in [
+        (dead_letter.resume.crashes, "crashed worker"),
+        (dead_letter.resume.replays, "earlier replay"),
     ] {
         if number > 0 {
-            let _always = write!(text, ", {number} {what}");
+            let _always = write!(attempts, ", {}", counted(number, event));
         }
     }
-    text
+    attempts
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::filter::tests::example_letter, *};
+    use super::{super::filter::tests::example_dead_letter, *};
 
     #[test]
-    fn all_of_a_letter_is_shown() {
-        let letter = example_letter("bulk:9-0", &[("job", r#"{"prompt":5}"#)]);
-        let malformed = find_fault(&letter.message, &Limits::default());
+    fn a_dead_letter_is_shown_in_full() {
+        let dead_letter = example_dead_letter("bulk:9-0", &[("job", r#"{"prompt":5}"#)]);
+        let malformed = message_fault(&dead_letter.message, &Limits::default());
         let shown = DeadLetterDocument {
-            advice: advice(&letter, malformed.as_deref()),
+            advice: advice(&dead_letter, malformed.as_deref()),
             malformed,
-            dead_since: letter.record.at,
-            letter: &letter,
+            dead_since: dead_letter.record.at,
+            dead_letter: &dead_letter,
         };
         insta::assert_snapshot!(describe_dead_letter(&shown, "2026-12-01T14:00:00Z".parse().unwrap()), @r#"
         Dead letter  bulk:9-0
@@ -183,7 +183,7 @@ mod tests {
         Malformed    field `prompt`: expected text, but got 5
         Dead since   2026-12-01T12:00:00Z (2h ago)
         Enqueued     2026-12-01T12:00:00Z (2h ago)
-        Queue        default (stood at 1-0)
+        Queue        default (entry 1-0)
         Type         research
         Platform     sim
         Tenant       acme
@@ -195,20 +195,20 @@ mod tests {
           "prompt": 5
         }
 
-        Put the message right: longshore dlq edit bulk:9-0 --set FIELD=VALUE (or --editor, or --file job.json), then: longshore dlq replay bulk:9-0
+        Fix the message: longshore dlq edit bulk:9-0 --set FIELD=VALUE (or --editor, or --file job.json), then: longshore dlq replay bulk:9-0
         "#);
     }
 
     #[test]
-    fn advice_is_what_helps() {
-        let mut letter = example_letter("inv-42", &[("prompt", "x")]);
+    fn advice_depends_on_the_reason_and_the_message() {
+        let mut dead_letter = example_dead_letter("inv-42", &[("prompt", "x")]);
         assert_eq!(
-            advice(&letter, None),
-            "Replay it: longshore dlq replay inv-42. Change it first: longshore dlq edit inv-42 --set FIELD=VALUE"
+            advice(&dead_letter, None),
+            "Replay it: longshore dlq replay inv-42. To change it first: longshore dlq edit inv-42 --set FIELD=VALUE"
         );
-        letter.record.reason = "expired".to_owned();
-        assert!(advice(&letter, None).contains("--set deadline=null --set start_by=null"));
-        letter.message = Kept::head(&[]);
-        assert!(advice(&letter, None).contains("edit inv-42 --file job.json"));
+        dead_letter.record.reason = "expired".to_owned();
+        assert!(advice(&dead_letter, None).contains("--set deadline=null --set start_by=null"));
+        dead_letter.message = Kept::head(&[]);
+        assert!(advice(&dead_letter, None).contains("edit inv-42 --file job.json"));
     }
 }

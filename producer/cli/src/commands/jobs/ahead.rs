@@ -1,33 +1,33 @@
-//! The jobs before a job in its queue.
+//! Counts the jobs ahead of a job in its queue.
 
 use longshore_broker::{Broker, BrokerError};
 use longshore_protocol::id::{Place, QueueName};
 
-/// Entries that one command reads.
+/// Entries read by one command.
 const PAGE: usize = 200;
 
-/// Bytes of messages that are read while counting.
+/// Maximum bytes of messages read while counting.
 const READ_BYTES: usize = 64 * 1024 * 1024;
 
-/// The number of jobs before this entry; and whether all were counted.
+/// The number of jobs ahead of this entry, and whether all of them were counted.
 pub(super) async fn count_ahead(
     broker: &Broker,
     entry_id: &Place,
-    given_back: bool,
+    handed_back: bool,
 ) -> Result<(usize, bool), BrokerError> {
     const COUNTED: usize = 5000;
     let (queue, entry) = entry_id.parts();
     let queue = &QueueName::from_record(queue);
     let until = format!("({entry}");
-    // Jobs that were handed back go before all new ones.
-    let to = if given_back { until.as_str() } else { "+" };
+    // Workers take jobs that were handed back before new ones.
+    let to = if handed_back { until.as_str() } else { "+" };
     let delivered = broker.pending(queue, "-", to, COUNTED).await?;
     let mut complete = delivered.len() < COUNTED;
     let mut ahead = delivered
         .iter()
         .filter(|pending| pending.worker.is_none())
         .count();
-    if given_back {
+    if handed_back {
         return Ok((ahead, complete));
     }
     let (mut from, mut counted, mut bytes) =

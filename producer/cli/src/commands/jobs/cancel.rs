@@ -1,4 +1,4 @@
-//! `longshore jobs cancel`: requests that jobs be cancelled.
+//! `longshore jobs cancel`: requests the cancellation of jobs.
 
 use longshore_client::{Cancellation, Client, JobId, Location};
 use serde::Serialize;
@@ -32,19 +32,20 @@ pub(super) struct Arguments {
 #[derive(Debug, Serialize)]
 struct Answer {
     id: JobId,
-    result: Became,
+    result: CancelResult,
     text: String,
 }
 
-/// What became of the request.
+/// The result of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Became {
-    /// Its worker, or the next one, ends it.
-    Asked,
-    /// There was nothing left to cancel.
+enum CancelResult {
+    /// The job's worker, or the next one that reads it, ends it.
+    #[serde(rename = "asked")]
+    Requested,
+    /// The job had already ended.
     Ended,
-    /// There is no such job.
+    /// No such job.
     Unknown,
 }
 
@@ -56,7 +57,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     }
     if !arguments.filter.is_empty() || arguments.consent.dry_run {
         return Err(CommandError::Input(
-            "filters and --dry-run go with --all, not with ids: `longshore jobs cancel --all …`"
+            "filters and --dry-run require --all instead of ids: `longshore jobs cancel --all …`"
                 .to_owned(),
         ));
     }
@@ -65,7 +66,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         let (result, text) = cancel(&id, &client, session).await?;
         if arguments.format == Format::Text {
             match result {
-                Became::Unknown => output::error(&text),
+                CancelResult::Unknown => output::error(&text),
                 _ => output::line(format_args!("{id}: {text}")),
             }
         }
@@ -74,35 +75,38 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     if arguments.format == Format::Json {
         output::json(&answers);
     }
-    let all_asked = answers.iter().all(|answer| answer.result == Became::Asked);
-    Ok(Exit::success_if(all_asked))
+    let all_requested = answers
+        .iter()
+        .all(|answer| answer.result == CancelResult::Requested);
+    Ok(Exit::success_if(all_requested))
 }
 
 async fn cancel(
     id: &JobId,
     client: &Client,
     session: &Session,
-) -> Result<(Became, String), CommandError> {
+) -> Result<(CancelResult, String), CommandError> {
     Ok(match client.cancel(id).await? {
-        Cancellation::Requested(location) => {
-            (Became::Asked, describe_request(&location).to_owned())
-        }
+        Cancellation::Requested(location) => (
+            CancelResult::Requested,
+            describe_request(&location).to_owned(),
+        ),
         Cancellation::AlreadyEnded(Some(state)) => {
-            (Became::Ended, format!("has ended already: {state}"))
+            (CancelResult::Ended, format!("already ended: {state}"))
         }
-        Cancellation::AlreadyEnded(None) => (Became::Ended, "has ended already".to_owned()),
+        Cancellation::AlreadyEnded(None) => (CancelResult::Ended, "already ended".to_owned()),
         Cancellation::DeadLetter => (
-            Became::Ended,
-            "has ended already: it is a dead letter".to_owned(),
+            CancelResult::Ended,
+            "already ended: it is a dead letter".to_owned(),
         ),
         Cancellation::NotFound => match session.recorded_job(id).await {
             Ok(Some(history)) => (
-                Became::Ended,
-                format!("has ended already: {}", history.row.job.state),
+                CancelResult::Ended,
+                format!("already ended: {}", history.row.job.state),
             ),
-            Ok(None) => (Became::Unknown, unknown_job(id, true, None)),
+            Ok(None) => (CancelResult::Unknown, unknown_job(id, true, None)),
             Err(error) => (
-                Became::Unknown,
+                CancelResult::Unknown,
                 unknown_job(id, true, Some(&error.first_line())),
             ),
         },
@@ -111,10 +115,10 @@ async fn cancel(
 
 fn describe_request(location: &Location) -> &'static str {
     match location {
-        Location::Running { .. } => "asked: its worker drops it now",
+        Location::Running { .. } => "cancellation requested: its worker stops it now",
         Location::Nowhere { .. } => {
-            "asked: it was not found among the first jobs of the queues; if it is further back, it ends when its turn comes"
+            "cancellation requested: not found among the first jobs of the queues; if it is further back, it ends when a worker reads it"
         }
-        _ => "asked: the next worker ends it without running it",
+        _ => "cancellation requested: the next worker that reads it ends it without running it",
     }
 }

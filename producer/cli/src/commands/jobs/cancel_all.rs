@@ -1,4 +1,4 @@
-//! `longshore jobs cancel --all`: all jobs that have not ended and fit.
+//! `longshore jobs cancel --all`: cancels every job that has not ended and matches the filters.
 
 use std::collections::BTreeMap;
 
@@ -21,24 +21,25 @@ use crate::{
     session::Session,
 };
 
-/// Entries that one command reads.
+/// Entries read by one command.
 const PAGE: usize = 200;
 
-/// Jobs that a dry run shows.
+/// Jobs shown by a dry run.
 const SHOWN: usize = 10;
 
-/// Requests that are under way at once.
-const AT_ONCE: usize = 32;
+/// Requests in flight at once.
+const CONCURRENT_REQUESTS: usize = 32;
 
 #[derive(Debug, Serialize)]
 struct Answer {
     found: usize,
-    asked: usize,
+    #[serde(rename = "asked")]
+    requested: usize,
     ended: usize,
     dry_run: bool,
 }
 
-/// The jobs by their ids, with the ids that they are parked under.
+/// Jobs by id, each with the id under which it is parked.
 type Jobs = BTreeMap<JobId, JobId>;
 
 pub(super) async fn run(
@@ -52,7 +53,7 @@ pub(super) async fn run(
     let jobs = find_jobs(broker, filter, &session.config.limits).await?;
     let mut answer = Answer {
         found: jobs.len(),
-        asked: 0,
+        requested: 0,
         ended: 0,
         dry_run: consent.dry_run,
     };
@@ -63,19 +64,19 @@ pub(super) async fn run(
     if !consent.yes && !jobs.is_empty() && !confirm::ask(&question(jobs.len()))? {
         return Ok(Exit::Failure);
     }
-    let asked: Vec<bool> = stream::iter(&jobs)
+    let requested: Vec<bool> = stream::iter(&jobs)
         .map(|(id, parked_id)| broker.cancel_aside(id, parked_id))
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(CONCURRENT_REQUESTS)
         .try_collect()
         .await?;
-    answer.asked = asked.iter().filter(|asked| **asked).count();
-    answer.ended = asked.len() - answer.asked;
+    answer.requested = requested.iter().filter(|requested| **requested).count();
+    answer.ended = requested.len() - answer.requested;
     format.print_with(&answer, || describe_answer(&answer));
     Ok(Exit::Success)
 }
 
-/// The jobs that fit. A job may move meanwhile: from its queue into a lane, and from a lane into the ready
-/// stream, which is read once more at the end.
+/// The jobs that match. A job may move during the search, from its queue into a lane or from a lane into the
+/// ready stream, so the ready streams are read again at the end.
 async fn find_jobs(
     broker: &Broker,
     filter: &LabelFilter,
@@ -103,7 +104,7 @@ async fn find_in_stream(
     limits: &Limits,
     jobs: &mut Jobs,
 ) -> Result<(), BrokerError> {
-    // Later jobs do not fit.
+    // Jobs that arrive later are not cancelled.
     let to = broker.server_time_ms().await?.to_string();
     let mut from = "-".to_owned();
     loop {
@@ -147,19 +148,18 @@ async fn find_in_lanes(
     loop {
         let (next, ids) = broker.laid_aside_page(cursor).await?;
         for parked_id in ids {
-            let Some(waiting) = broker.waiting(&parked_id).await? else {
+            let Some(parked) = broker.waiting(&parked_id).await? else {
                 continue;
             };
             if filter
                 .queue
                 .as_ref()
-                .is_some_and(|queue| *queue != waiting.queue.base())
+                .is_some_and(|queue| *queue != parked.queue.base())
             {
                 continue;
             }
-            let (known, step) = (waiting.resume.id, waiting.resume.step);
-            if let Some(id) = matching_id(&waiting.message, known, step.as_deref(), filter, limits)
-            {
+            let (known, step) = (parked.resume.id, parked.resume.step);
+            if let Some(id) = matching_id(&parked.message, known, step.as_deref(), filter, limits) {
                 jobs.insert(id, parked_id);
             }
         }
@@ -170,8 +170,8 @@ async fn find_in_lanes(
     }
 }
 
-/// The id of a job that fits: its own, if it has one. A message that cannot be parsed fits no filter but the
-/// queue's.
+/// The id of a job that matches: its own id if it has one, else `known`. A message that cannot be parsed
+/// matches only a filter by queue.
 fn matching_id(
     message: &RawMessage,
     known: JobId,
@@ -180,7 +180,7 @@ fn matching_id(
     limits: &Limits,
 ) -> Option<JobId> {
     match parse(message, limits) {
-        Ok(parsed) if fits(filter, &parsed.envelope, step) => {
+        Ok(parsed) if matches_filter(filter, &parsed.envelope, step) => {
             Some(parsed.envelope.id.unwrap_or(known))
         }
         Ok(_) => None,
@@ -194,8 +194,8 @@ fn matching_id(
     }
 }
 
-/// Whether a job fits, which may be a step: what its message does not say, its chain says.
-fn fits(filter: &LabelFilter, envelope: &Envelope, step: Option<&StepRef>) -> bool {
+/// Whether a job matches. A step takes the tenant and chain id that its message lacks from its chain.
+fn matches_filter(filter: &LabelFilter, envelope: &Envelope, step: Option<&StepRef>) -> bool {
     let chain = step.map(|step| step.chain.as_str());
     let tenant = step.and_then(|step| step.tenant.as_deref());
     filter.fits(
@@ -223,10 +223,13 @@ fn describe_dry_run(jobs: &Jobs) -> String {
 }
 
 fn describe_answer(answer: &Answer) -> String {
-    let asked = format!("{} asked to be cancelled", counted(answer.asked, "job"));
+    let requested = format!(
+        "cancellation requested for {}",
+        counted(answer.requested, "job")
+    );
     match answer.ended {
-        0 => asked,
-        ended => format!("{asked}; {} had ended meanwhile", grouped(ended)),
+        0 => requested,
+        ended => format!("{requested}; {} had already ended", grouped(ended)),
     }
 }
 
@@ -234,19 +237,19 @@ fn describe_answer(answer: &Answer) -> String {
 mod tests {
     use super::*;
 
-    fn message(text: &str) -> RawMessage {
+    fn message(job: &str) -> RawMessage {
         RawMessage {
-            fields: vec![(b"job".to_vec(), text.as_bytes().to_vec())],
+            fields: vec![(b"job".to_vec(), job.as_bytes().to_vec())],
         }
     }
 
     #[test]
-    fn every_given_word_must_fit() {
-        let place = JobId::parse("1-0").unwrap();
-        let fits = |filter: &LabelFilter, text: &str| {
+    fn a_job_must_match_every_filter() {
+        let entry_id = JobId::parse("1-0").unwrap();
+        let matched = |filter: &LabelFilter, job: &str| {
             matching_id(
-                &message(text),
-                place.clone(),
+                &message(job),
+                entry_id.clone(),
                 None,
                 filter,
                 &Limits::default(),
@@ -255,46 +258,46 @@ mod tests {
         };
         let job = r#"{"prompt":"x","id":"inv-1","type":"research","tenant":"acme"}"#;
         let all = LabelFilter::default();
-        assert_eq!(fits(&all, job).as_deref(), Some("inv-1"));
-        assert_eq!(fits(&all, r#"{"prompt":"x"}"#).as_deref(), Some("1-0"));
-        assert_eq!(fits(&all, "broken").as_deref(), Some("1-0"));
+        assert_eq!(matched(&all, job).as_deref(), Some("inv-1"));
+        assert_eq!(matched(&all, r#"{"prompt":"x"}"#).as_deref(), Some("1-0"));
+        assert_eq!(matched(&all, "broken").as_deref(), Some("1-0"));
         let acme = LabelFilter {
             tenant: Some("acme".to_owned()),
             ..LabelFilter::default()
         };
-        assert_eq!(fits(&acme, job).as_deref(), Some("inv-1"));
-        assert_eq!(fits(&acme, r#"{"prompt":"x"}"#), None);
-        assert_eq!(fits(&acme, "broken"), None);
+        assert_eq!(matched(&acme, job).as_deref(), Some("inv-1"));
+        assert_eq!(matched(&acme, r#"{"prompt":"x"}"#), None);
+        assert_eq!(matched(&acme, "broken"), None);
         let both = LabelFilter {
             task_type: Some("testing".to_owned()),
             ..acme
         };
-        assert_eq!(fits(&both, job), None);
+        assert_eq!(matched(&both, job), None);
     }
 
     #[test]
-    fn a_step_belongs_to_its_chain_and_its_tenant() {
+    fn a_step_matches_by_the_chain_and_tenant_of_its_chain() {
         let step: StepRef =
             serde_json::from_str(r#"{"chain":"weekly","name":"draft","tenant":"acme"}"#).unwrap();
-        let fits = |filter: &LabelFilter| {
-            let (text, known) = (
+        let is_match = |filter: &LabelFilter| {
+            let (message, known) = (
                 message(r#"{"prompt":"x"}"#),
                 JobId::parse("weekly/draft").unwrap(),
             );
-            matching_id(&text, known, Some(&step), filter, &Limits::default()).is_some()
+            matching_id(&message, known, Some(&step), filter, &Limits::default()).is_some()
         };
-        let of = |chain: &str, tenant: &str| LabelFilter {
+        let filter = |chain: &str, tenant: &str| LabelFilter {
             chain_id: Some(chain.to_owned()),
             tenant: Some(tenant.to_owned()),
             ..LabelFilter::default()
         };
-        assert!(fits(&of("weekly", "acme")));
-        assert!(!fits(&of("daily", "acme")));
-        assert!(!fits(&of("weekly", "other")));
+        assert!(is_match(&filter("weekly", "acme")));
+        assert!(!is_match(&filter("daily", "acme")));
+        assert!(!is_match(&filter("weekly", "other")));
     }
 
     #[test]
-    fn what_would_be_cancelled_is_told() {
+    fn a_dry_run_lists_the_first_jobs() {
         let ids = (0..12).map(|at| JobId::parse(&format!("job-{at:02}")).unwrap());
         let jobs: Jobs = ids.map(|id| (id.clone(), id)).collect();
         insta::assert_snapshot!(describe_dry_run(&jobs), @r"
@@ -315,13 +318,13 @@ mod tests {
         assert_eq!(question(1), "Cancel 1 job?");
         let answer = Answer {
             found: 3,
-            asked: 2,
+            requested: 2,
             ended: 1,
             dry_run: false,
         };
         assert_eq!(
             describe_answer(&answer),
-            "2 jobs asked to be cancelled; 1 had ended meanwhile"
+            "cancellation requested for 2 jobs; 1 had already ended"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! `longshore jobs list`: many jobs in a table.
+//! `longshore jobs list`: lists jobs in a table.
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,10 +27,10 @@ use crate::{
     session::Session,
 };
 
-/// Entries of a queue that are searched for those that fit.
+/// Entries of a queue that are searched for matching jobs.
 const SEARCHED: usize = 1000;
 
-/// Characters of a prompt that the table shows.
+/// Characters of a prompt shown in the table.
 const PROMPT_HEAD: usize = 40;
 
 #[derive(Debug, clap::Args)]
@@ -72,7 +72,7 @@ impl Arguments {
         }
     }
 
-    /// Whether jobs that have not ended may fit.
+    /// Whether jobs that have not ended may match.
     fn includes_open(&self) -> bool {
         self.state.is_none_or(|state| !state.is_final())
     }
@@ -89,7 +89,7 @@ impl Arguments {
     }
 }
 
-/// A job, and what it waits for if its state does not say.
+/// A job, and what it waits for if its state does not show it.
 #[derive(Debug, Serialize)]
 struct Row {
     #[serde(flatten)]
@@ -115,12 +115,12 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
             .map_err(CommandError::from),
         Err(error) => Err(error),
     };
-    // Ended jobs are only in Postgres; open ones are in Redis as well, where they are newer.
+    // Ended jobs are only in Postgres. Open jobs are in Redis too, with newer data.
     let mut rows: Vec<Row> = match recorded {
         Ok(rows) => rows.into_iter().map(Row::from).collect(),
         Err(error) if arguments.includes_open() => {
             output::warning(format_args!(
-                "only jobs that stand in Redis are listed; the record could not be asked: {}",
+                "only jobs in Redis are listed; Postgres query failed: {}",
                 error.first_line()
             ));
             Vec::new()
@@ -139,12 +139,12 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     rows.truncate(usize::try_from(arguments.limit).unwrap_or(usize::MAX));
     match arguments.format {
         Format::Json => output::json(&output::with_flat_labels(&rows)),
-        Format::Text if rows.is_empty() => output::line("No jobs fit."),
+        Format::Text if rows.is_empty() => output::line("No jobs found."),
         Format::Text => {
             output::line(job_table(&rows, Utc::now()));
             if rows.len() == usize::try_from(arguments.limit).unwrap_or(usize::MAX) {
                 output::note(format_args!(
-                    "{} shown, there may be more: raise --limit.",
+                    "{} shown; there may be more (raise --limit).",
                     counted(rows.len(), "job")
                 ));
             }
@@ -174,7 +174,7 @@ fn job_table(rows: &[Row], now: DateTime<Utc>) -> String {
     table.to_string()
 }
 
-/// Jobs in Redis that have not ended: the newest of each queue, the first of each lane.
+/// Jobs in Redis that have not ended: the newest of each queue and the first of each lane.
 async fn open_jobs(
     broker: &Broker,
     arguments: &Arguments,
@@ -193,29 +193,23 @@ async fn open_jobs(
         .unwrap_or(SEARCHED)
         .min(SEARCHED);
     for id in broker.lane_ids(lanes).await? {
-        let Some(waiting) = broker.waiting(&id).await? else {
+        let Some(parked) = broker.waiting(&id).await? else {
             continue;
         };
-        let state = if waiting.resume.attempts > 0 {
+        let state = if parked.resume.attempts > 0 {
             JobState::Retryable
         } else {
             JobState::Scheduled
         };
-        let waits_for = wait_reason(&Lane::parse(&waiting.lane), &waiting.queue);
-        let mut row = open_job_row(
-            &waiting.message,
-            waiting.queue,
-            state,
-            &waiting.resume,
-            limits,
-        );
-        row.job.due_at = waiting.due_ms.map(from_unix_ms);
+        let waits_for = wait_reason(&Lane::parse(&parked.lane), &parked.queue);
+        let mut row = open_job_row(&parked.message, parked.queue, state, &parked.resume, limits);
+        row.job.due_at = parked.due_ms.map(from_unix_ms);
         rows.push(Row { row, waits_for });
     }
     Ok(rows)
 }
 
-/// The newest jobs of a queue; of those that run, the newest delivered ones.
+/// The newest jobs of a queue. For running jobs, the newest delivered ones.
 async fn queue_rows(
     broker: &Broker,
     queue: &QueueName,
@@ -226,7 +220,7 @@ async fn queue_rows(
     let wanted = usize::try_from(arguments.limit).unwrap_or(SEARCHED);
     let mut rows = Vec::new();
     let running_only = arguments.state == Some(JobState::Running);
-    // All jobs that run come before the newest delivered entry.
+    // No running job is newer than the newest delivered entry.
     let mut to = if running_only {
         broker.last_delivered(queue).await?
     } else {
@@ -285,7 +279,7 @@ async fn queue_rows(
     Ok(rows)
 }
 
-/// A job that has not ended, as Postgres would have it.
+/// A job that has not ended, in the form of a Postgres row.
 fn open_job_row(
     message: &RawMessage,
     queue: QueueName,
@@ -305,7 +299,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_standing_job_is_a_row_like_a_recorded_one() {
+    fn a_job_in_redis_is_a_row_like_a_recorded_one() {
         let message = RawMessage {
             fields: vec![(
                 b"job".to_vec(),
@@ -313,12 +307,12 @@ mod tests {
             )],
         };
         let now: DateTime<Utc> = "2026-12-01T12:00:00Z".parse().unwrap();
-        let resume = Resume::fresh(JobId::parse("1-0").unwrap(), now);
+        let checkpoint = Resume::fresh(JobId::parse("1-0").unwrap(), now);
         let row = open_job_row(
             &message,
             QueueName::default(),
             JobState::Available,
-            &resume,
+            &checkpoint,
             &Limits::default(),
         );
         assert_eq!(row.job.labels.tenant.as_deref(), Some("acme"));

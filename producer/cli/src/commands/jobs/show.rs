@@ -1,10 +1,10 @@
-//! `longshore jobs show`: everything that is known of a job.
+//! `longshore jobs show`: shows everything known about a job.
 
 use chrono::Utc;
 use longshore_client::{JobId, Location};
 
 use super::{
-    story::{JobStory, describe_story},
+    details::{JobDetails, describe_job},
     unknown_job,
     why::explain,
 };
@@ -38,7 +38,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         return Ok(Exit::Failure);
     }
     let envelope = found.envelope(&session.config.limits);
-    let story = JobStory {
+    let details = JobDetails {
         why: explain(client.broker(), &found, envelope.as_ref()).await?,
         id,
         now: found.location.clone(),
@@ -50,8 +50,8 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     };
     arguments
         .format
-        .print_with(&output::with_flat_labels(&story), || {
-            describe_story(&story, Utc::now())
+        .print_with(&output::with_flat_labels(&details), || {
+            describe_job(&details, Utc::now())
         });
     Ok(Exit::Success)
 }

@@ -1,4 +1,4 @@
-//! `longshore jobs wait`: waits until jobs have ended.
+//! `longshore jobs wait`: waits for jobs to end.
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +24,7 @@ use crate::{
 /// The pause between two reads of the outcomes.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How often jobs without an outcome are checked for existence.
+/// The pause between two checks that the jobs without an outcome still exist.
 const CHECK_PAUSE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
@@ -42,19 +42,19 @@ pub(super) struct Arguments {
 
 /// How the wait for a job ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-struct Waited {
+struct WaitResult {
     id: JobId,
-    /// How it ended; absent when it has not, or is not known.
+    /// The final state; absent if the job has not ended or its state is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<JobState>,
-    /// All of its outcome, while Redis keeps that.
+    /// The outcome, if Redis still has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<Outcome>,
-    /// One line of it.
+    /// The result in one line.
     text: String,
 }
 
-/// Prints how each job ended as soon as it has.
+/// Prints how each job ended as soon as it ends.
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let client = session.client().await?;
     let until = arguments
@@ -67,20 +67,20 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         }
     }
     let bar = Progress::count("{wide_bar} {pos}/{len}", open.len() as u64);
-    let mut ended: BTreeMap<JobId, Waited> = BTreeMap::new();
+    let mut ended: BTreeMap<JobId, WaitResult> = BTreeMap::new();
     let mut checked: Option<Instant> = None;
     while !open.is_empty() {
-        let mut fresh = take_ended(&client, &mut open).await?;
+        let mut fresh = remove_ended(&client, &mut open).await?;
         if checked.is_none_or(|at| at.elapsed() >= CHECK_PAUSE) {
-            fresh.extend(take_missing(&client, session, &mut open).await?);
+            fresh.extend(remove_missing(&client, session, &mut open).await?);
             checked = Some(Instant::now());
         }
-        for waited in fresh {
+        for result in fresh {
             if arguments.format == Format::Text {
-                bar.line(&waited.text);
+                bar.line(&result.text);
             }
             bar.advance(1);
-            ended.insert(waited.id.clone(), waited);
+            ended.insert(result.id.clone(), result);
         }
         if open.is_empty() {
             break;
@@ -103,7 +103,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         }
         ended.insert(
             id.clone(),
-            Waited {
+            WaitResult {
                 id: id.clone(),
                 state: None,
                 outcome: None,
@@ -112,17 +112,16 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         );
     }
     if !open.is_empty() {
-        let remain = if open.len() == 1 { "goes on" } else { "go on" };
         output::note(format_args!(
-            "{} {remain}; wait again, or ask `longshore jobs why ID`.",
+            "{} still open; wait again, or run `longshore jobs why ID`.",
             counted(open.len(), "job")
         ));
     }
     let all_completed = ended
         .values()
-        .all(|waited| waited.state == Some(JobState::Completed));
+        .all(|result| result.state == Some(JobState::Completed));
     if arguments.format == Format::Json {
-        let in_order: Vec<&Waited> = arguments
+        let in_order: Vec<&WaitResult> = arguments
             .ids
             .iter()
             .filter_map(|id| ended.get(id))
@@ -133,12 +132,15 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
 }
 
 /// Removes the jobs that have an outcome from `open`.
-async fn take_ended(client: &Client, open: &mut Vec<JobId>) -> Result<Vec<Waited>, CommandError> {
+async fn remove_ended(
+    client: &Client,
+    open: &mut Vec<JobId>,
+) -> Result<Vec<WaitResult>, CommandError> {
     let mut ended = Vec::new();
     let mut left = Vec::new();
     for (id, outcome) in open.iter().zip(client.outcomes(open).await?) {
         match outcome {
-            Some(outcome) => ended.push(Waited {
+            Some(outcome) => ended.push(WaitResult {
                 id: id.clone(),
                 state: Some(outcome.state),
                 text: describe_outcome(&outcome),
@@ -151,31 +153,31 @@ async fn take_ended(client: &Client, open: &mut Vec<JobId>) -> Result<Vec<Waited
     Ok(ended)
 }
 
-/// Removes the jobs that Redis does not have from `open`: Postgres may know how they ended.
-async fn take_missing(
+/// Removes the jobs that are not in Redis from `open`; Postgres may know how they ended.
+async fn remove_missing(
     client: &Client,
     session: &Session,
     open: &mut Vec<JobId>,
-) -> Result<Vec<Waited>, CommandError> {
+) -> Result<Vec<WaitResult>, CommandError> {
     let mut gone = Vec::new();
     for id in open.iter() {
-        let waited = match client.locate(id).await?.location {
-            Location::Dead => Waited {
+        let result = match client.locate(id).await?.location {
+            Location::Dead => WaitResult {
                 id: id.clone(),
                 state: Some(JobState::Discarded),
                 outcome: None,
-                text: format!("{id}: discarded (a dead letter)"),
+                text: format!("{id}: discarded (dead letter)"),
             },
             Location::Nowhere { complete: true } => recorded(id, session).await,
             _ => continue,
         };
-        gone.push(waited);
+        gone.push(result);
     }
-    open.retain(|id| !gone.iter().any(|waited| waited.id == *id));
+    open.retain(|id| !gone.iter().any(|result| result.id == *id));
     Ok(gone)
 }
 
-async fn recorded(id: &JobId, session: &Session) -> Waited {
+async fn recorded(id: &JobId, session: &Session) -> WaitResult {
     let (state, text) = match session.recorded_job(id).await {
         Ok(Some(history)) if history.row.job.state.is_final() => {
             let job = history.row.job;
@@ -188,14 +190,14 @@ async fn recorded(id: &JobId, session: &Session) -> Waited {
         Ok(Some(history)) => (
             None,
             format!(
-                "{id}: the record says {}, but it is no longer in Redis",
+                "{id}: {} in Postgres, but no longer in Redis",
                 history.row.job.state
             ),
         ),
         Ok(None) => (None, unknown_job(id, true, None)),
         Err(error) => (None, unknown_job(id, true, Some(&error.first_line()))),
     };
-    Waited {
+    WaitResult {
         id: id.clone(),
         state,
         outcome: None,

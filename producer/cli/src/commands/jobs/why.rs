@@ -1,4 +1,4 @@
-//! `longshore jobs why`: why a job waits.
+//! `longshore jobs why`: explains why a job waits.
 
 use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError};
@@ -7,7 +7,7 @@ use longshore_policy::pause::Target;
 use longshore_protocol::envelope::Envelope;
 use serde::Serialize;
 
-use super::{ahead::count_ahead, lane_why::explain_lane, unknown_job};
+use super::{ahead::count_ahead, parked::explain_parked, unknown_job};
 use crate::{
     error::{CommandError, Exit},
     output::{self, Format},
@@ -44,8 +44,8 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         Location::Nowhere { complete } => match recorded(session, id).await {
             Ok(Some(why)) => why,
             other => {
-                let unasked = other.err().map(|error| error.first_line());
-                output::error(&unknown_job(id, *complete, unasked.as_deref()));
+                let ledger_error = other.err().map(|error| error.first_line());
+                output::error(&unknown_job(id, *complete, ledger_error.as_deref()));
                 return Ok(Exit::Failure);
             }
         },
@@ -74,20 +74,16 @@ async fn recorded(session: &Session, id: &JobId) -> Result<Option<String>, Comma
     Ok(record.map(|history| {
         let job = history.row.job;
         match job.finished_at {
-            Some(at) => format!(
-                "it does not wait: it is {} since {}",
-                job.state,
-                timestamp(at)
-            ),
+            Some(at) => format!("not waiting: {} at {}", job.state, timestamp(at)),
             None => format!(
-                "the record says {}, but it is no longer in Redis; was Redis emptied?",
+                "{} in Postgres, but no longer in Redis; was Redis emptied?",
                 job.state
             ),
         }
     }))
 }
 
-/// Why a job waits.
+/// Why a job waits, or why it does not.
 pub(super) async fn explain(
     broker: &Broker,
     found: &JobSnapshot,
@@ -101,43 +97,41 @@ pub(super) async fn explain(
                 .as_ref()
                 .map_or("ended", |outcome| outcome.state.as_str());
             return Ok(match &found.dead_letter {
-                Some(_) => format!(
-                    "it does not wait: it is {state}, and a dead letter (`longshore dlq show`)"
-                ),
-                None => format!("it does not wait: it is {state}"),
+                Some(_) => format!("not waiting: {state}, dead letter (see `longshore dlq show`)"),
+                None => format!("not waiting: {state}"),
             });
         }
         Location::Dead => {
             let reason = found
                 .dead_letter
                 .as_ref()
-                .map_or("", |(_, letter)| letter.record.reason.as_str());
+                .map_or("", |(_, dead_letter)| dead_letter.record.reason.as_str());
             return Ok(format!(
-                "it is a dead letter ({reason}) and waits for a person: `longshore dlq show` tells more"
+                "dead letter ({reason}): replay or purge it (see `longshore dlq show`)"
             ));
         }
-        Location::Nowhere { .. } => return Ok("it is not in Redis".to_owned()),
+        Location::Nowhere { .. } => return Ok("not in Redis".to_owned()),
         Location::Waiting {
             queue,
             lane,
             due_at,
         } => {
-            let why = explain_lane(broker, (queue, lane), *due_at, found, envelope, now).await?;
+            let why = explain_parked(broker, (queue, lane), *due_at, found, envelope, now).await?;
             let paused = queue_pause(broker, queue, now).await?;
-            let paused = paused.map_or_else(String::new, |paused| format!("; besides, {paused}"));
+            let paused = paused.map_or_else(String::new, |paused| format!("; also, {paused}"));
             format!("{why}{paused}{}", describe_workers(broker, queue).await?)
         }
         Location::Available {
             queue,
             entry_id,
-            given_back,
+            handed_back,
         } => {
-            let (ahead, complete) = count_ahead(broker, entry_id, *given_back).await?;
-            let ahead = describe_position(ahead, complete, *given_back, queue);
+            let (ahead, complete) = count_ahead(broker, entry_id, *handed_back).await?;
+            let ahead = describe_position(ahead, complete, *handed_back, queue);
             match queue_pause(broker, queue, now).await? {
-                Some(paused) => format!("it is available, but {paused}; {ahead}"),
+                Some(paused) => format!("available, but {paused}; {ahead}"),
                 None => format!(
-                    "it is available: {ahead}{}",
+                    "available: {ahead}{}",
                     describe_workers(broker, queue).await?
                 ),
             }
@@ -149,25 +143,25 @@ pub(super) async fn explain(
                 .iter()
                 .any(|beat| beat.worker == *worker);
             let running = format!(
-                "it does not wait: worker {worker} has it since {}",
+                "not waiting: in flight on worker {worker} for {}",
                 age(*since, now)
             );
             if alive {
                 running
             } else {
                 format!(
-                    "{running}, but that worker's heartbeat is missing: it goes back to the queue as soon as a scheduler or a worker recovers it"
+                    "{running}, but that worker sends no heartbeat: a scheduler or another worker will recover the job"
                 )
             }
         }
     };
     if found.cancel_requested {
-        why.push_str("; somebody asked for it to be cancelled");
+        why.push_str("; cancellation requested");
     }
     Ok(why)
 }
 
-/// The pause of its queue, if there is one.
+/// The pause of the queue, if it is paused.
 async fn queue_pause(
     broker: &Broker,
     queue: &QueueName,
@@ -179,27 +173,23 @@ async fn queue_pause(
     Ok(pause.map(|pause| pause_sentence(&target, pause, now)))
 }
 
-fn describe_position(ahead: usize, complete: bool, given_back: bool, queue: &QueueName) -> String {
-    let back = if given_back {
-        ", given back by a worker"
+fn describe_position(ahead: usize, complete: bool, handed_back: bool, queue: &QueueName) -> String {
+    let back = if handed_back {
+        ", handed back by a worker"
     } else {
         ""
     };
     match (ahead, complete) {
-        (0, true) => format!("it is the next in queue {queue}{back}"),
-        (1, true) => format!("1 job stands before it in queue {queue}{back}"),
-        (_, true) => format!(
-            "{} stand before it in queue {queue}{back}",
-            counted(ahead, "job")
-        ),
+        (0, true) => format!("next in queue {queue}{back}"),
+        (_, true) => format!("{} ahead in queue {queue}{back}", counted(ahead, "job")),
         (_, false) => format!(
-            "at least {} stand before it in queue {queue}{back}",
+            "at least {} ahead in queue {queue}{back}",
             counted(ahead, "job")
         ),
     }
 }
 
-/// The workers that pull from its queue.
+/// The workers that pull from the queue.
 async fn describe_workers(broker: &Broker, queue: &QueueName) -> Result<String, BrokerError> {
     let workers = broker.workers().await?;
     let pulls = workers
@@ -207,10 +197,10 @@ async fn describe_workers(broker: &Broker, queue: &QueueName) -> Result<String, 
         .filter(|beat| beat.queues.contains(queue))
         .count();
     Ok(if workers.is_empty() {
-        "; no worker is alive".to_owned()
+        "; no worker is running".to_owned()
     } else if pulls == 0 {
         format!(
-            "; of {} alive none pulls from queue {queue}",
+            "; {} running, but none pulls from queue {queue}",
             counted(workers.len(), "worker")
         )
     } else {
@@ -218,8 +208,8 @@ async fn describe_workers(broker: &Broker, queue: &QueueName) -> Result<String, 
             .iter()
             .filter(|beat| beat.queues.contains(queue))
             .all(|beat| beat.in_flight >= beat.concurrency);
-        let busy = if busy { ", all of them full" } else { "" };
-        format!("; {} for it{busy}", counted(pulls, "worker"))
+        let busy = if busy { ", all at capacity" } else { "" };
+        format!("; served by {}{busy}", counted(pulls, "worker"))
     })
 }
 
@@ -228,23 +218,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_in_the_queue_is_told_in_words() {
+    fn a_position_counts_the_jobs_ahead() {
         let queue = QueueName::default();
         assert_eq!(
             describe_position(0, true, false, &queue),
-            "it is the next in queue default"
+            "next in queue default"
         );
         assert_eq!(
             describe_position(1, true, false, &queue),
-            "1 job stands before it in queue default"
+            "1 job ahead in queue default"
         );
         assert_eq!(
             describe_position(1234, true, false, &queue),
-            "1,234 jobs stand before it in queue default"
+            "1,234 jobs ahead in queue default"
         );
         assert_eq!(
             describe_position(5000, false, true, &queue),
-            "at least 5,000 jobs stand before it in queue default, given back by a worker"
+            "at least 5,000 jobs ahead in queue default, handed back by a worker"
         );
     }
 }

@@ -32,7 +32,7 @@ fn report(results: &[TaskResult]) -> Report {
 }
 
 #[test]
-fn people_read_the_sums() {
+fn the_text_has_the_totals() {
     let report = report(&[
         outcome(0, "gemini", "0", None),
         outcome(1, "chatgpt", "0.0045", None),
@@ -57,7 +57,7 @@ fn people_read_the_sums() {
 }
 
 #[test]
-fn people_read_what_failed() {
+fn the_text_lists_the_first_failures() {
     let mut results = vec![outcome(0, "gemini", "0.000000006", None)];
     results.extend((1..12).map(|index| {
         outcome(
@@ -103,7 +103,7 @@ fn people_read_what_failed() {
 }
 
 #[test]
-fn programs_read_every_result() {
+fn the_document_has_every_result() {
     let report = report(&[
         outcome(0, "gemini", "0.1", None),
         outcome(1, "gemini", "0.2", Some("no")),
@@ -160,7 +160,7 @@ fn programs_read_every_result() {
 }
 
 #[test]
-fn a_rate_is_whole_only_when_nothing_failed() {
+fn the_success_rate_is_100_only_without_failures() {
     let mut results: Vec<_> = (0..2999)
         .map(|index| outcome(index, "gemini", "0", None))
         .collect();

@@ -99,13 +99,13 @@ pub(in crate::commands::chain) fn example_chain(state: ChainState) -> ChainStatu
                 "0.0000004",
             ),
             step("check", &["facts", "merge"], last, None, "0"),
-            step("aside", &[], StepState::Ready, None, "0"),
+            step("extra", &[], StepState::Ready, None, "0"),
         ],
     )
 }
 
 #[test]
-fn a_tree_that_goes_on() {
+fn the_tree_of_a_running_chain() {
     insta::assert_snapshot!(chain_tree(&example_chain(ChainState::Running), at(12_345)), @"
     weekly report (report-7): running, 2 of 6 steps, 12.3s, $0.0113
     ├─ ✓ research        completed                  2.1s   $0.0012
@@ -114,12 +114,12 @@ fn a_tree_that_goes_on() {
     │  │  └─ · merge     waiting
     │  │     └─ · check  waiting                             needs facts, merge
     │  └─ ✓ facts        completed                  2m     $0.0000004
-    └─ ○ aside           ready
+    └─ ○ extra           ready
     ");
 }
 
 #[test]
-fn a_tree_that_has_ended() {
+fn the_tree_of_an_ended_chain() {
     let mut chain = example_chain(ChainState::Failed);
     chain.unknown = 2;
     chain.record.name = None;
@@ -131,22 +131,22 @@ fn a_tree_that_has_ended() {
     │  │  └─ – merge     skipped
     │  │     └─ – check  skipped                           needs facts, merge
     │  └─ ✓ facts        completed                 2m    $0.0000004
-    └─ ○ aside           ready
+    └─ ○ extra           ready
     ");
 }
 
 #[test]
-fn of_a_large_chain_what_goes_on_is_shown() {
+fn a_large_chain_shows_its_active_steps() {
     insta::assert_snapshot!(short_chain_tree(&example_chain(ChainState::Running), at(12_345), 6), @"
     weekly report (report-7): running, 2 of 6 steps, 12.3s, $0.0113
     ├─ ● each   running 3/1,200, 1 failed  10.1s  $0.0101
-    └─ ○ aside  ready
-    … and 4 steps more
+    └─ ○ extra  ready
+    … and 4 more steps
     ");
 }
 
 #[test]
-fn a_chain_as_deep_as_chains_are_is_drawn() {
+fn a_chain_of_maximum_depth_is_drawn() {
     let name = |index: usize| format!("s{index}");
     let steps = (0..10_000_usize).map(|index| {
         let before = index.checked_sub(1).map(name);

@@ -7,10 +7,10 @@ use longshore_settings::Environment;
 
 use super::*;
 
-fn surveyed(text: &str, fallback: bool) -> Result<BatchTasks, String> {
+fn check(text: &str, fallback: bool) -> Result<BatchTasks, String> {
     let config = Config::load(&Environment::from_pairs([("X", "y")])).unwrap();
-    let place = tempfile::tempdir().unwrap();
-    let path = place.path().join("tasks");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tasks");
     std::fs::write(&path, text).unwrap();
     let rules = Rules {
         limits: &Limits::default(),
@@ -19,7 +19,7 @@ fn surveyed(text: &str, fallback: bool) -> Result<BatchTasks, String> {
     };
     let mut forecast = Forecast::new(&config, Utc::now(), ChainId::parse("b").unwrap());
     let source = Source::from_path(Some(path.clone()));
-    survey(&source, &Form::List, &rules, &mut forecast, 0).map_err(|error| {
+    check_tasks(&source, &Form::List, &rules, &mut forecast, 0).map_err(|error| {
         let name = format!("{}: ", path.display());
         error.to_string().replace(&name, "")
     })
@@ -31,10 +31,10 @@ fn stored(tasks: &BatchTasks) -> Vec<StoredTask> {
 }
 
 #[test]
-fn tasks_are_kept_as_they_were_written() {
+fn tasks_are_stored_as_written() {
     let text = r#"[{"prompt": "a", "metadata": {"n": 0.10}, "later": 1}, {"prompt": "b", "fallback": true, "id": "x-1"},
         {"prompt": "c", "unique_key": "k"}]"#;
-    let kept = stored(&surveyed(text, false).unwrap());
+    let kept = stored(&check(text, false).unwrap());
     let messages: Vec<&str> = kept.iter().map(|kept| kept.message.as_str()).collect();
     assert_snapshot!(messages.join("\n"), @r#"
     {"fallback":false,"later":1,"metadata":{"n": 0.10},"prompt":"a"}
@@ -47,12 +47,12 @@ fn tasks_are_kept_as_they_were_written() {
         kept[1].own_id.as_ref().map(ToString::to_string).as_deref(),
         Some("x-1")
     );
-    let free = surveyed(text, true).unwrap();
+    let free = check(text, true).unwrap();
     assert!(!stored(&free)[0].message.contains("fallback"));
 }
 
 #[test]
-fn everything_wrong_is_told_at_once() {
+fn all_faults_are_reported_at_once() {
     let text = r#"[
         {"prompt": "fine"},
         {"prompt": "x", "timeout": "soon"},
@@ -64,12 +64,12 @@ fn everything_wrong_is_told_at_once() {
         {"prompt": "x", "prompt": "y"},
         {"prompt": "x", "_checkpoint": 1}
     ] []"#;
-    assert_snapshot!(surveyed(text, false).unwrap_err(), @r#"
+    assert_snapshot!(check(text, false).unwrap_err(), @r#"
     task 2 (index 1): field `timeout`: expected seconds, a number over 0 and up to 86400, but got "soon"
     task 3 (index 2): field `prompt`: expected `prompt`, or `messages`, but got neither
     task 4 (index 3): expected an object: {"prompt": "…"}
     task 5 (index 4): field `platform`: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
-    task 7 (index 6): field `id`: task 6 has the same
+    task 7 (index 6): field `id`: task 6 has the same id
     task 8 (index 7): field `prompt`: expected it once, but got it more often
     task 9 (index 8): field `_checkpoint`: names that begin with `_` are reserved for the server
     not JSON: trailing characters at line 11 column 7
@@ -77,9 +77,9 @@ fn everything_wrong_is_told_at_once() {
 }
 
 #[test]
-fn of_very_many_faults_the_first_are_told() {
+fn only_the_first_faults_are_listed() {
     let text = format!("[{}]", vec!["1"; 200].join(","));
-    let wrong = surveyed(&text, false).unwrap_err();
+    let wrong = check(&text, false).unwrap_err();
     assert_eq!(wrong.lines().count(), 51);
-    assert!(wrong.ends_with("task 50 (index 49): expected an object: {\"prompt\": \"…\"}\nThere may be more; these are the first."), "{wrong}");
+    assert!(wrong.ends_with("task 50 (index 49): expected an object: {\"prompt\": \"…\"}\nOnly the first faults are listed; there may be more."), "{wrong}");
 }

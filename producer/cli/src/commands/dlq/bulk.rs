@@ -1,5 +1,5 @@
-//! A bulk replay: pages of dead letters are read, prepared and replayed at the same time, and no more than a
-//! few pages are in memory.
+//! Bulk replay: reads, prepares and replays pages of dead letters concurrently, with only a few pages in
+//! memory.
 
 use std::num::NonZeroU32;
 
@@ -14,63 +14,63 @@ use tokio::sync::mpsc;
 
 use super::{pace::Pace, selection::progress_bar};
 
-/// Dead letters that are read together.
+/// Dead letters read by one call.
 const PAGE: usize = 500;
 
-/// Dead letters that one call replays: a few milliseconds of Redis's time.
+/// Dead letters replayed by one call: a few milliseconds of Redis's time.
 pub(super) const BATCH: usize = 100;
 
-/// Dead letters that are named because they could not be replayed.
+/// Skipped dead letters whose ids are listed.
 const NAMED: usize = 20;
 
-/// Figures of a replay.
+/// The counts of a replay.
 #[derive(Debug, Default)]
 pub(super) struct ReplayTally {
     pub(super) replayed: u64,
-    /// Somebody else replayed, purged or changed them in the meantime.
+    /// Replayed, purged or changed by others during this replay.
     pub(super) gone: u64,
-    /// Their messages were not kept whole.
+    /// Not replayable: their messages were not kept in full.
     pub(super) skipped: u64,
-    /// The first of those skipped.
+    /// The ids of the first skipped dead letters.
     pub(super) named: Vec<JobId>,
 }
 
 impl ReplayTally {
-    /// The replays of dead letters; those that cannot be replayed are counted.
-    pub(super) fn prepare(&mut self, letters: &[Standing], limits: &Limits) -> Vec<Replaying> {
+    /// Prepares the replays of dead letters; counts those that cannot be replayed.
+    pub(super) fn prepare(&mut self, dead_letters: &[Standing], limits: &Limits) -> Vec<Replaying> {
         let now = Utc::now();
-        let mut ready = Vec::with_capacity(letters.len());
-        for letter in letters {
-            if let Some(one) = Replaying::new(letter, limits, now) {
-                ready.push(one);
+        let mut ready = Vec::with_capacity(dead_letters.len());
+        for dead_letter in dead_letters {
+            if let Some(replay) = Replaying::new(dead_letter, limits, now) {
+                ready.push(replay);
             } else {
                 self.skipped += 1;
                 if self.named.len() < NAMED {
-                    self.named.push(letter.1.record.id.clone());
+                    self.named.push(dead_letter.1.record.id.clone());
                 }
             }
         }
         ready
     }
 
-    /// Counts which replays found their dead letter.
-    pub(super) fn count(&mut self, there: &[bool]) {
-        let replayed = there.iter().filter(|there| **there).count();
+    /// Counts the replays that found their dead letters, and those that did not.
+    pub(super) fn count(&mut self, found: &[bool]) {
+        let replayed = found.iter().filter(|found| **found).count();
         self.replayed += replayed as u64;
-        self.gone += (there.len() - replayed) as u64;
+        self.gone += (found.len() - replayed) as u64;
     }
 }
 
-/// Dead letters that are replayed together, in their order.
+/// Dead letters that are replayed together, in order.
 struct Batch {
     ready: Vec<Replaying>,
     last: DeadCursor,
     skipped: ReplayTally,
-    /// Dead letters that were read for it.
-    looked: usize,
+    /// Dead letters scanned for this batch.
+    scanned: usize,
 }
 
-/// Replays what is left of a bulk replay; the figures are those of all of it.
+/// Completes a bulk replay. The counts include those of earlier, interrupted runs.
 pub(super) async fn replay_all(
     bulk: BulkReplay,
     rate: Option<NonZeroU32>,
@@ -91,22 +91,22 @@ pub(super) async fn replay_all(
     let mut batches = stream_batches(&bulk, rate, broker, *limits);
     while let Some(batch) = batches.recv().await {
         let mut batch = batch?;
-        bar.advance(batch.looked as u64);
+        bar.advance(batch.scanned as u64);
         let mut skipped = batch.skipped.skipped;
         tally.skipped += skipped;
         tally.named.append(&mut batch.skipped.named);
         tally.named.truncate(NAMED);
         loop {
-            let room = match &mut pace {
+            let count = match &mut pace {
                 Some(pace) if !batch.ready.is_empty() => pace.next_slots(batch.ready.len()).await,
                 _ => batch.ready.len(),
             };
-            let rest = batch.ready.split_off(room.min(batch.ready.len()));
+            let rest = batch.ready.split_off(count.min(batch.ready.len()));
             let last = match batch.ready.last() {
-                // Not behind those that are still to go.
-                Some(one) if !rest.is_empty() => &DeadCursor {
-                    died_ms: one.died_ms,
-                    id: one.id.clone(),
+                // The cursor must not pass the dead letters that are not replayed yet.
+                Some(replay) if !rest.is_empty() => &DeadCursor {
+                    died_ms: replay.died_ms,
+                    id: replay.id.clone(),
                 },
                 _ => &batch.last,
             };
@@ -126,8 +126,8 @@ pub(super) async fn replay_all(
     Ok(tally)
 }
 
-/// What is left of a bulk replay, batch by batch. At a slow pace less is read ahead: a letter that is
-/// changed meanwhile stays.
+/// The remaining dead letters of a bulk replay, in batches. At a low rate, less is read ahead, so fewer dead
+/// letters change between the read and their replay.
 fn stream_batches(
     bulk: &BulkReplay,
     rate: Option<NonZeroU32>,
@@ -141,17 +141,17 @@ fn stream_batches(
     let (sender, batches) = mpsc::channel(2);
     tokio::spawn(async move {
         while let Some(page) = pages.recv().await {
-            let made = match page {
-                // Pure work for a processor, in pieces of a few milliseconds.
+            let batches = match page {
+                // Only CPU work, in chunks of a few milliseconds.
                 Ok(page) => page
                     .found
                     .chunks(BATCH)
-                    .filter_map(|some| prepare_batch(some, &page, &limits))
+                    .filter_map(|chunk| prepare_batch(chunk, &page, &limits))
                     .map(Ok)
                     .collect(),
                 Err(error) => vec![Err(error)],
             };
-            for batch in made {
+            for batch in batches {
                 if sender.send(batch).await.is_err() {
                     return;
                 }
@@ -161,24 +161,24 @@ fn stream_batches(
     batches
 }
 
-fn prepare_batch(some: &[Standing], page: &DeadSlice<Standing>, limits: &Limits) -> Option<Batch> {
+fn prepare_batch(chunk: &[Standing], page: &DeadSlice<Standing>, limits: &Limits) -> Option<Batch> {
     let mut skipped = ReplayTally::default();
-    let (died_ms, letter, _) = some.last()?;
-    let ready = skipped.prepare(some, limits);
+    let (died_ms, dead_letter, _) = chunk.last()?;
+    let ready = skipped.prepare(chunk, limits);
     Some(Batch {
         ready,
         last: DeadCursor {
             died_ms: *died_ms,
-            id: letter.record.id.clone(),
+            id: dead_letter.record.id.clone(),
         },
         skipped,
-        looked: page.looked * some.len() / page.found.len().max(1),
+        scanned: page.looked * chunk.len() / page.found.len().max(1),
     })
 }
 
 fn stream_pages(
     bulk: &BulkReplay,
-    most: usize,
+    page_size: usize,
     broker: Broker,
 ) -> mpsc::Receiver<Result<DeadSlice<Standing>, BrokerError>> {
     let mut query = DeadQuery {
@@ -190,7 +190,7 @@ fn stream_pages(
     let (sender, pages) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {
-            let page = broker.dead_letters(&query, most).await;
+            let page = broker.dead_letters(&query, page_size).await;
             let next = page.as_ref().ok().and_then(|page| page.next.clone());
             if sender.send(page).await.is_err() || next.is_none() {
                 return;

@@ -1,4 +1,4 @@
-//! Why a job waits in a lane.
+//! Explains why a parked job waits in its lane.
 
 use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError, Share, Turn};
@@ -15,8 +15,8 @@ use crate::render::{
     time::{age, from_unix_ms, timestamp},
 };
 
-/// Why a parked job waits.
-pub(super) async fn explain_lane(
+/// What a parked job waits for, and when it is expected to run.
+pub(super) async fn explain_parked(
     broker: &Broker,
     (queue, lane): (&QueueName, &Lane),
     due_at: Option<DateTime<Utc>>,
@@ -30,19 +30,18 @@ pub(super) async fn explain_lane(
                 .checkpoint
                 .as_ref()
                 .is_some_and(|checkpoint| checkpoint.attempts > 0);
-            let what = if retries {
-                "its next attempt"
+            let wait = if retries {
+                "waiting for its next attempt"
             } else {
-                "its time"
+                "waiting for its start time"
             };
             match due_at {
-                Some(due) => format!("it waits for {what}, {}", describe_due(due, now)),
-                None => format!("it waits for {what}"),
+                Some(due) => format!("{wait}, {}", describe_due(due, now)),
+                None => wait.to_owned(),
             }
         }
         Lane::Version => format!(
-            "it waits for a worker of a newer protocol than version {PROTOCOL_VERSION}; after 24 h it becomes a dead \
-             letter"
+            "waiting for a worker with a protocol version above {PROTOCOL_VERSION}; after 24 h it becomes a dead letter"
         ),
         Lane::Key => match envelope.and_then(|envelope| envelope.concurrency.as_ref()) {
             Some(limit) => {
@@ -53,22 +52,14 @@ pub(super) async fn explain_lane(
                     .into_iter()
                     .find(|(name, _)| *name == lane);
                 let waiting = waiting.map_or(1, |(_, jobs)| jobs);
-                let jobs = if limit.limit.get() == 1 {
-                    "one job with it runs".to_owned()
-                } else {
-                    format!("{} jobs with it run", limit.limit)
-                };
                 format!(
-                    "its concurrency_key `{}` is taken: {jobs} at once, and {} for a place",
+                    "waiting for a slot of concurrency_key `{}`: at most {} in flight, {} waiting",
                     limit.key,
-                    if waiting == 1 {
-                        "1 job waits".to_owned()
-                    } else {
-                        format!("{} jobs wait", grouped(waiting))
-                    }
+                    counted(limit.limit.get(), "job"),
+                    grouped(waiting)
                 )
             }
-            None => "its concurrency_key is taken".to_owned(),
+            None => "waiting for a slot of its concurrency_key".to_owned(),
         },
         Lane::Quota(meter) => explain_quota(broker, meter, found, envelope, now).await?,
         Lane::Paused(targets) => explain_pause(&broker.pauses().await?, targets, now),
@@ -77,12 +68,12 @@ pub(super) async fn explain_lane(
                 let share = broker.share(queue, tenant, &checkpoint.id).await?;
                 describe_tenant_turn(queue, tenant, &share)
             }
-            None => "it waits for its tenant's turn".to_owned(),
+            None => "waiting for its tenant's turn".to_owned(),
         },
     })
 }
 
-/// What has to be resumed before it runs.
+/// The pauses that have to end before the job runs.
 fn explain_pause(pauses: &Pauses, targets: &[Target], now: DateTime<Utc>) -> String {
     let now_ms = now.timestamp_millis();
     let paused: Vec<String> = targets
@@ -91,13 +82,14 @@ fn explain_pause(pauses: &Pauses, targets: &[Target], now: DateTime<Utc>) -> Str
         .map(|(target, pause)| pause_sentence(target, pause, now))
         .collect();
     if paused.is_empty() {
-        "what it waited for is resumed: its turn comes at once".to_owned()
+        "its pause has ended; about to be released".to_owned()
     } else {
-        format!("it spends no attempt, because {}", paused.join(" and "))
+        format!("not attempted because {}", paused.join(" and "))
     }
 }
 
-/// The limit that it waits for, its position in the lane, when its turn comes, and why it goes nowhere else.
+/// The limit that the job waits for, its position in the lane, when its turn is expected, and whether it is
+/// bound to one platform.
 async fn explain_quota(
     broker: &Broker,
     meter: &str,
@@ -105,64 +97,61 @@ async fn explain_quota(
     envelope: Option<&Envelope>,
     now: DateTime<Utc>,
 ) -> Result<String, BrokerError> {
-    let what = format!("it waits for room under {}", MeterName::parse(meter));
+    let wait = format!("waiting for capacity under {}", MeterName::parse(meter));
     let Some(checkpoint) = &found.checkpoint else {
-        return Ok(what);
+        return Ok(wait);
     };
     let turn = broker.turn(meter, &checkpoint.id).await?;
     let bound = if envelope.is_some_and(|envelope| !envelope.fallback) {
-        "; no other platform is asked, for its `fallback` is false"
+        "; no other platform is tried because its `fallback` is false"
     } else {
         ""
     };
-    Ok(format!("{what}{}{bound}", describe_turn(&turn, now)))
+    Ok(format!("{wait}{}{bound}", describe_turn(&turn, now)))
 }
 
-/// Its position in a limit's lane, and when its turn comes.
+/// The position in a limit's lane, and when the turn is expected.
 fn describe_turn(turn: &Turn, now: DateTime<Utc>) -> String {
-    let place = match turn.ahead {
-        Some(0) => ", as the next".to_owned(),
+    let position = match turn.ahead {
+        Some(0) => ", next in line".to_owned(),
         Some(ahead) => format!(", behind {}", job_count(ahead)),
         None => String::new(),
     };
     let when = match turn.at_ms.map(from_unix_ms) {
         Some(at) if at > now => format!("; expected in {} ({})", age(now, at), timestamp(at)),
-        Some(_) => "; expected at once".to_owned(),
+        Some(_) => "; expected now".to_owned(),
         None => String::new(),
     };
-    format!("{place}{when}")
+    format!("{position}{when}")
 }
 
-/// Its position among its tenant's jobs, and the tenant's among the others.
+/// The job's position among its tenant's jobs, and the tenant's position among the others.
 fn describe_tenant_turn(queue: &QueueName, tenant: &str, share: &Share) -> String {
     let name = |tenant: &str| match tenant {
-        "" => "those without a tenant".to_owned(),
+        "" => "jobs without a tenant".to_owned(),
         tenant => format!("tenant {}", one_line(tenant, 60)),
     };
-    let who = name(tenant);
+    let owner = name(tenant);
     let own = match share.ahead {
-        Some(0) => ", as its next job".to_owned(),
+        Some(0) => ", next of its jobs".to_owned(),
         Some(ahead) => format!(", behind {} of its own", job_count(ahead)),
         None => String::new(),
     };
     let next = share.next.as_deref().map(name).unwrap_or_default();
     let turn = match share.before {
         0 => "; its turn is next".to_owned(),
-        1 => format!("; only the turn of {next} comes before"),
-        before => format!(
-            "; {} turns come before, that of {next} first",
-            grouped(before)
-        ),
+        1 => format!("; 1 turn ahead: {next}"),
+        before => format!("; {} turns ahead, {next} first", grouped(before)),
     };
     let shared = match share.tenants {
         0 | 1 => String::new(),
         tenants => format!(
-            "; {} tenants share the places that come free, each by its weight (here {})",
+            "; {} tenants share free slots by weight (its weight: {})",
             grouped(tenants),
             share.weight
         ),
     };
-    format!("it waits for the turn of {who} in queue {queue}{own}{turn}{shared}")
+    format!("waiting for the turn of {owner} in queue {queue}{own}{turn}{shared}")
 }
 
 fn job_count(number: u64) -> String {
@@ -174,7 +163,7 @@ fn describe_due(due: DateTime<Utc>, now: DateTime<Utc>) -> String {
         format!("due in {} ({})", age(now, due), timestamp(due))
     } else {
         format!(
-            "due since {}: a scheduler or a worker lets it go, so one must be running",
+            "due {} ago but not promoted: a scheduler or a worker must be running to promote it",
             age(due, now)
         )
     }
@@ -185,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_due_time_is_told_in_words() {
+    fn a_due_time_in_the_past_needs_a_running_scheduler() {
         let now = "2026-12-01T12:00:00Z".parse().unwrap();
         assert_eq!(
             describe_due("2026-12-01T12:05:00Z".parse().unwrap(), now),
@@ -193,31 +182,31 @@ mod tests {
         );
         assert!(
             describe_due("2026-12-01T11:59:00Z".parse().unwrap(), now)
-                .starts_with("due since 60s: a scheduler")
+                .starts_with("due 60s ago but not promoted: a scheduler")
         );
     }
 
     #[test]
-    fn a_place_in_a_limits_lane_is_told_with_the_time() {
+    fn a_turn_has_a_position_and_an_expected_time() {
         let now = "2026-12-01T12:00:00Z".parse().unwrap();
-        let words = |ahead, at: Option<&str>| {
+        let turn = |ahead, at: Option<&str>| {
             let at_ms = at.map(|at| at.parse::<DateTime<Utc>>().unwrap().timestamp_millis());
             describe_turn(&Turn { ahead, at_ms }, now)
         };
         assert_eq!(
-            words(Some(1_234), Some("2026-12-02T00:00:00Z")),
+            turn(Some(1_234), Some("2026-12-02T00:00:00Z")),
             ", behind 1,234 jobs; expected in 12h (2026-12-02T00:00:00Z)"
         );
         assert_eq!(
-            words(Some(0), Some("2026-12-01T12:00:00Z")),
-            ", as the next; expected at once"
+            turn(Some(0), Some("2026-12-01T12:00:00Z")),
+            ", next in line; expected now"
         );
-        assert_eq!(words(Some(1), None), ", behind 1 job");
-        assert_eq!(words(None, None), "");
+        assert_eq!(turn(Some(1), None), ", behind 1 job");
+        assert_eq!(turn(None, None), "");
     }
 
     #[test]
-    fn whose_turn_it_is_is_told() {
+    fn a_tenants_turn_has_its_position_and_its_weight() {
         let share = |ahead, before, next: &str, tenants, weight| {
             let next = Some(next.to_owned());
             Share {
@@ -229,17 +218,17 @@ mod tests {
             }
         };
         let queue = QueueName::default();
-        let words = [
+        let turns = [
             describe_tenant_turn(&queue, "acme", &share(Some(12), 3, "globex", 5, 2)),
             describe_tenant_turn(&queue, "acme", &share(Some(1), 1, "", 2, 1)),
             describe_tenant_turn(&queue, "acme", &share(Some(0), 0, "acme", 1, 1)),
             describe_tenant_turn(&queue, "", &share(None, 0, "", 2, 1)),
         ];
-        insta::assert_snapshot!(words.join("\n"), @r#"
-        it waits for the turn of tenant acme in queue default, behind 12 jobs of its own; 3 turns come before, that of tenant globex first; 5 tenants share the places that come free, each by its weight (here 2)
-        it waits for the turn of tenant acme in queue default, behind 1 job of its own; only the turn of those without a tenant comes before; 2 tenants share the places that come free, each by its weight (here 1)
-        it waits for the turn of tenant acme in queue default, as its next job; its turn is next
-        it waits for the turn of those without a tenant in queue default; its turn is next; 2 tenants share the places that come free, each by its weight (here 1)
+        insta::assert_snapshot!(turns.join("\n"), @r#"
+        waiting for the turn of tenant acme in queue default, behind 12 jobs of its own; 3 turns ahead, tenant globex first; 5 tenants share free slots by weight (its weight: 2)
+        waiting for the turn of tenant acme in queue default, behind 1 job of its own; 1 turn ahead: jobs without a tenant; 2 tenants share free slots by weight (its weight: 1)
+        waiting for the turn of tenant acme in queue default, next of its jobs; its turn is next
+        waiting for the turn of jobs without a tenant in queue default; its turn is next; 2 tenants share free slots by weight (its weight: 1)
         "#);
     }
 }

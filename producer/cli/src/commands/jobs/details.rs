@@ -1,4 +1,4 @@
-//! Everything that is story of a job.
+//! Everything known about a job, as text and as JSON.
 
 use chrono::{DateTime, Utc};
 use longshore_client::{JobId, JobSnapshot, JobState, Location, Outcome, Usd};
@@ -17,21 +17,21 @@ use crate::render::{
 /// Characters of a prompt that are shown.
 const PROMPT_HEAD: usize = 200;
 
-/// All that is story of a job; also the JSON document.
+/// Everything known about a job; also the JSON document.
 #[derive(Debug, Serialize)]
-pub(super) struct JobStory {
+pub(super) struct JobDetails {
     pub(super) id: JobId,
-    /// Where it is.
+    /// Where the job is.
     pub(super) now: Location,
-    /// The same in words.
+    /// Why it is there.
     pub(super) why: String,
-    /// How it ended, while Redis keeps that.
+    /// How it ended, if Redis still has the outcome.
     pub(super) outcome: Option<Outcome>,
-    /// What Postgres has of it.
+    /// The job in Postgres.
     pub(super) record: Option<JobHistory>,
-    /// Why Postgres could not be asked.
+    /// Why the Postgres query failed.
     pub(super) record_error: Option<String>,
-    /// What Redis has of it.
+    /// The job in Redis.
     #[serde(skip)]
     pub(super) found: Option<JobSnapshot>,
     /// The job as its producer wrote it.
@@ -39,12 +39,12 @@ pub(super) struct JobStory {
     pub(super) envelope: Option<Envelope>,
 }
 
-/// The story as text.
-pub(super) fn describe_story(story: &JobStory, now: DateTime<Utc>) -> String {
-    let mut parts = vec![fact_lines(story, now)];
-    let attempts = match &story.record {
+/// The details as text.
+pub(super) fn describe_job(details: &JobDetails, now: DateTime<Utc>) -> String {
+    let mut parts = vec![fact_lines(details, now)];
+    let attempts = match &details.record {
         Some(record) if !record.history.is_empty() => Some(recorded_attempts(&record.history)),
-        _ => story
+        _ => details
             .found
             .as_ref()
             .and_then(|found| found.checkpoint.as_ref())
@@ -52,14 +52,14 @@ pub(super) fn describe_story(story: &JobStory, now: DateTime<Utc>) -> String {
             .map(|checkpoint| checkpoint_attempts(&checkpoint.history)),
     };
     parts.extend(attempts);
-    if let Some(record) = &story.record {
+    if let Some(record) = &details.record {
         parts.extend(routing_decisions(&record.history));
     }
-    if let Some(prompt) = last_prompt(story) {
+    if let Some(prompt) = last_prompt(details) {
         parts.push(format!("Prompt\n  {}", one_line(&prompt, PROMPT_HEAD)));
     }
-    let job = story.record.as_ref().map(|record| &record.row.job);
-    let outcome = story.outcome.as_ref();
+    let job = details.record.as_ref().map(|record| &record.row.job);
+    let outcome = details.outcome.as_ref();
     let error = outcome
         .and_then(|outcome| outcome.error.as_ref())
         .or_else(|| job.and_then(|job| job.error.as_ref()));
@@ -72,43 +72,43 @@ pub(super) fn describe_story(story: &JobStory, now: DateTime<Utc>) -> String {
     if let Some(output) = output {
         parts.push(format!("--- Output ---\n{}", printable(output)));
     }
-    if let Some(error) = &story.record_error {
+    if let Some(error) = &details.record_error {
         parts.push(format!(
-            "This is what Redis knows; the record could not be asked: {error}"
+            "Only the data in Redis is shown; Postgres query failed: {error}"
         ));
     }
     parts.join("\n\n")
 }
 
-fn fact_lines(story: &JobStory, now: DateTime<Utc>) -> String {
-    let mut lines: Vec<(&str, String)> = vec![("Job", story.id.to_string())];
+fn fact_lines(details: &JobDetails, now: DateTime<Utc>) -> String {
+    let mut lines: Vec<(&str, String)> = vec![("Job", details.id.to_string())];
     let mut add = |name, value: Option<String>| lines.extend(value.map(|value| (name, value)));
-    add("State", Some(describe_state(story)));
-    add("Now", Some(describe_location(story, now)));
-    let job = story.record.as_ref().map(|record| &record.row.job);
-    let envelope = story.envelope.as_ref();
-    let letter = story
+    add("State", Some(describe_state(details)));
+    add("Now", Some(describe_location(details, now)));
+    let job = details.record.as_ref().map(|record| &record.row.job);
+    let envelope = details.envelope.as_ref();
+    let dead_letter = details
         .found
         .as_ref()
         .and_then(|found| found.dead_letter.as_ref())
-        .map(|(_, letter)| letter);
+        .map(|(_, dead_letter)| dead_letter);
     add(
         "Type",
         envelope
             .map(|envelope| envelope.task_type.clone())
             .or_else(|| job.map(|job| job.labels.task_type.clone())),
     );
-    let queue = match &story.now {
+    let queue = match &details.now {
         Location::Waiting { queue, .. }
         | Location::Available { queue, .. }
         | Location::Running { queue, .. } => Some(queue.to_string()),
         _ => job
             .map(|job| job.labels.queue.to_string())
-            .or_else(|| letter.map(|letter| letter.record.queue.to_string())),
+            .or_else(|| dead_letter.map(|dead_letter| dead_letter.record.queue.to_string())),
     };
     add("Queue", queue);
-    let label = |of_job: Option<&String>, of_envelope: Option<&String>| {
-        of_envelope.or(of_job).map(|text| one_line(text, 200))
+    let label = |recorded: Option<&String>, sent: Option<&String>| {
+        sent.or(recorded).map(|value| one_line(value, 200))
     };
     add(
         "Tenant",
@@ -131,17 +131,17 @@ fn fact_lines(story: &JobStory, now: DateTime<Utc>) -> String {
             envelope.and_then(|envelope| envelope.parent_id.as_ref()),
         ),
     );
-    let asked = story
+    let platform = details
         .outcome
         .as_ref()
         .and_then(|outcome| Some((outcome.platform.as_ref()?, outcome.model.as_ref()?)))
         .or_else(|| job.and_then(|job| Some((job.platform.as_ref()?, job.model.as_ref()?))));
     add(
         "Platform",
-        asked.map(|(platform, model)| one_line(&format!("{platform} ({model})"), 120)),
+        platform.map(|(platform, model)| one_line(&format!("{platform} ({model})"), 120)),
     );
-    add_times(story, now, &mut add);
-    add_figures(story, &mut add);
+    add_times(details, now, &mut add);
+    add_figures(details, &mut add);
     if let Some(metadata) = job.and_then(|job| job.metadata.as_ref()) {
         let text = serde_json::to_string(metadata).unwrap_or_default();
         add("Metadata", Some(one_line(&text, 400)));
@@ -151,31 +151,31 @@ fn fact_lines(story: &JobStory, now: DateTime<Utc>) -> String {
         job.and_then(|job| job.traceparent.as_ref())
             .map(|text| one_line(text, 100)),
     );
-    if let Some(record) = &story.record {
+    if let Some(record) = &details.record {
         add("Dropped", describe_dropped(record));
-        add("Died", describe_deaths(record));
+        add("DLQ", describe_dead_letters(record));
     }
     labelled(&lines, 10)
 }
 
-/// Its state, and what it waits for where the state does not tell.
-fn describe_state(story: &JobStory) -> String {
-    let reason = match &story.now {
+/// The job's state, and what it waits for if the state does not show it.
+fn describe_state(details: &JobDetails) -> String {
+    let reason = match &details.now {
         Location::Waiting { queue, lane, .. } => wait_reason(lane, queue),
         _ => None,
     };
-    state_with_wait(job_state(story), reason.as_deref())
+    state_with_wait(job_state(details), reason.as_deref())
 }
 
-fn job_state(story: &JobStory) -> &'static str {
-    match &story.now {
-        Location::Ended => story
+fn job_state(details: &JobDetails) -> &'static str {
+    match &details.now {
+        Location::Ended => details
             .outcome
             .as_ref()
             .map_or("ended", |outcome| outcome.state.as_str()),
         Location::Dead => JobState::Discarded.as_str(),
         Location::Waiting { .. } => {
-            let retried = story
+            let retried = details
                 .found
                 .as_ref()
                 .and_then(|found| found.checkpoint.as_ref())
@@ -188,24 +188,24 @@ fn job_state(story: &JobStory) -> &'static str {
         }
         Location::Available { .. } => JobState::Available.as_str(),
         Location::Running { .. } => JobState::Running.as_str(),
-        Location::Nowhere { .. } => story
+        Location::Nowhere { .. } => details
             .record
             .as_ref()
             .map_or("unknown", |record| record.row.job.state.as_str()),
     }
 }
 
-fn describe_location(story: &JobStory, now: DateTime<Utc>) -> String {
-    match &story.now {
+fn describe_location(details: &JobDetails, now: DateTime<Utc>) -> String {
+    match &details.now {
         Location::Ended
-            if story
+            if details
                 .found
                 .as_ref()
                 .is_some_and(|found| found.dead_letter.is_some()) =>
         {
-            format!("a dead letter: `longshore dlq show {}`", story.id)
+            format!("dead letter: `longshore dlq show {}`", details.id)
         }
-        Location::Ended => "it has ended".to_owned(),
+        Location::Ended => "ended".to_owned(),
         Location::Running {
             entry_id,
             worker,
@@ -214,34 +214,32 @@ fn describe_location(story: &JobStory, now: DateTime<Utc>) -> String {
             ..
         } => match attempt_id {
             Some(attempt) => format!(
-                "worker {worker} runs it since {} (attempt {attempt}, at {entry_id})",
+                "in flight on worker {worker} for {} (attempt {attempt}, entry {entry_id})",
                 age(*since, now)
             ),
             None => format!(
-                "worker {worker} has it since {}, between two attempts (at {entry_id})",
+                "held by worker {worker} for {}, between two attempts (entry {entry_id})",
                 age(*since, now)
             ),
         },
-        Location::Available { entry_id, .. } => format!("at {entry_id}: {}", story.why),
-        Location::Waiting { .. } | Location::Dead => story.why.clone(),
-        Location::Nowhere { .. } => {
-            "only in the record: its outcome is no longer kept in Redis".to_owned()
-        }
+        Location::Available { entry_id, .. } => format!("entry {entry_id}: {}", details.why),
+        Location::Waiting { .. } | Location::Dead => details.why.clone(),
+        Location::Nowhere { .. } => "only in Postgres: Redis no longer has its outcome".to_owned(),
     }
 }
 
 fn add_times<'a>(
-    story: &JobStory,
+    details: &JobDetails,
     now: DateTime<Utc>,
     add: &mut impl FnMut(&'a str, Option<String>),
 ) {
-    let checkpoint = story
+    let checkpoint = details
         .found
         .as_ref()
         .and_then(|found| found.checkpoint.as_ref());
-    let job = story.record.as_ref().map(|record| &record.row.job);
+    let job = details.record.as_ref().map(|record| &record.row.job);
     let aged = |at: DateTime<Utc>| with_age(at, now);
-    let standing = match &story.now {
+    let received_at = match &details.now {
         Location::Available { entry_id, .. } | Location::Running { entry_id, .. } => {
             entry_id.received_at()
         }
@@ -252,7 +250,7 @@ fn add_times<'a>(
         checkpoint
             .map(|checkpoint| checkpoint.enqueued_at)
             .or_else(|| job.map(|job| job.enqueued_at))
-            .or(standing)
+            .or(received_at)
             .map(aged),
     );
     add(
@@ -263,9 +261,9 @@ fn add_times<'a>(
             .map(aged),
     );
     add("Finished", job.and_then(|job| job.finished_at).map(aged));
-    if let Some(outcome) = &story.outcome {
+    if let Some(outcome) = &details.outcome {
         add(
-            "Took",
+            "Duration",
             Some(format!(
                 "{:.2} s, after {:.2} s in the queue",
                 seconds_from_ms(outcome.duration_ms),
@@ -275,8 +273,8 @@ fn add_times<'a>(
     }
 }
 
-fn add_figures<'a>(story: &JobStory, add: &mut impl FnMut(&'a str, Option<String>)) {
-    if let Some(record) = story
+fn add_figures<'a>(details: &JobDetails, add: &mut impl FnMut(&'a str, Option<String>)) {
+    if let Some(record) = details
         .record
         .as_ref()
         .filter(|record| !record.history.is_empty())
@@ -293,7 +291,7 @@ fn add_figures<'a>(story: &JobStory, add: &mut impl FnMut(&'a str, Option<String
             Some(describe_tokens(input, output, cached, reasoning)),
         );
         add("Cost", Some(total_cost(&record.history)));
-    } else if let Some(outcome) = &story.outcome {
+    } else if let Some(outcome) = &details.outcome {
         let figures = describe_tokens(
             outcome.input_tokens,
             outcome.output_tokens,
@@ -302,7 +300,7 @@ fn add_figures<'a>(story: &JobStory, add: &mut impl FnMut(&'a str, Option<String
         );
         add("Tokens", Some(figures));
         add("Cost", Some(format!("${}", outcome.cost_usd)));
-    } else if let Some(checkpoint) = story
+    } else if let Some(checkpoint) = details
         .found
         .as_ref()
         .and_then(|found| found.checkpoint.as_ref())
@@ -331,7 +329,7 @@ fn describe_tokens(input: u64, output: u64, cached: u64, reasoning: u64) -> Stri
     )
 }
 
-/// What all attempts cost, and what could be added to it.
+/// The known cost of all attempts, and the maximum of those whose cost is unknown.
 fn total_cost(attempts: &[AttemptRecord]) -> String {
     let known: Usd = attempts.iter().filter_map(|attempt| attempt.cost_usd).sum();
     let open: Vec<Usd> = attempts
@@ -344,7 +342,7 @@ fn total_cost(attempts: &[AttemptRecord]) -> String {
     }
     let reserved: Usd = open.iter().copied().sum();
     format!(
-        "${known}, and at most ${reserved} for {} of unknown cost",
+        "${known}, plus at most ${reserved} for {} of unknown cost",
         counted(open.len(), "attempt")
     )
 }
@@ -353,26 +351,26 @@ fn describe_dropped(record: &JobHistory) -> Option<String> {
     if record.dropped.is_empty() {
         return None;
     }
-    let places: Vec<&str> = record
+    let entry_ids: Vec<&str> = record
         .dropped
         .iter()
         .take(5)
         .map(|drop| drop.place.as_str())
         .collect();
-    let more = if record.dropped.len() > places.len() {
+    let more = if record.dropped.len() > entry_ids.len() {
         ", …"
     } else {
         ""
     };
     Some(format!(
-        "{} of it ({}{more})",
-        counted(record.dropped.len(), "repetition"),
-        places.join(", ")
+        "{} ({}{more})",
+        counted(record.dropped.len(), "duplicate"),
+        entry_ids.join(", ")
     ))
 }
 
-fn describe_deaths(record: &JobHistory) -> Option<String> {
-    let deaths: Vec<String> = record
+fn describe_dead_letters(record: &JobHistory) -> Option<String> {
+    let dead_letters: Vec<String> = record
         .dead_letters
         .iter()
         .map(|row| {
@@ -387,11 +385,11 @@ fn describe_deaths(record: &JobHistory) -> Option<String> {
             )
         })
         .collect();
-    (!deaths.is_empty()).then(|| deaths.join("; "))
+    (!dead_letters.is_empty()).then(|| dead_letters.join("; "))
 }
 
-fn last_prompt(story: &JobStory) -> Option<String> {
-    let of_envelope = story
+fn last_prompt(details: &JobDetails) -> Option<String> {
+    let sent = details
         .envelope
         .as_ref()
         .and_then(|envelope| envelope.messages.last())
@@ -402,12 +400,11 @@ fn last_prompt(story: &JobStory) -> Option<String> {
                 .take(PROMPT_HEAD + 1)
                 .collect::<String>()
         });
-    of_envelope
-        .or_else(|| {
-            story
-                .record
-                .as_ref()
-                .map(|record| record.row.job.prompt_head.clone())
-        })
-        .filter(|prompt| !prompt.is_empty())
+    sent.or_else(|| {
+        details
+            .record
+            .as_ref()
+            .map(|record| record.row.job.prompt_head.clone())
+    })
+    .filter(|prompt| !prompt.is_empty())
 }

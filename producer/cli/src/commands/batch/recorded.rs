@@ -1,4 +1,4 @@
-//! Outcomes that Redis no longer keeps, from Postgres.
+//! Reads outcomes that are no longer in Redis from Postgres.
 
 use std::{
     collections::HashMap,
@@ -11,20 +11,20 @@ use longshore_ledger::Ledger;
 use super::results::TaskResult;
 use crate::{error::CommandError, output, session::Session};
 
-/// The pause between two queries for what Postgres did not have.
+/// The pause before a query for missing outcomes is repeated.
 const QUERY_PAUSE: Duration = Duration::from_secs(1);
 
-/// What Postgres does not have by then, it will not have: events reach it within moments of the job's end,
+/// After this time, a missing outcome counts as lost: events reach Postgres within moments of the job's end,
 /// and Redis keeps the outcome for an hour.
 const RECORDING_LIMIT: Duration = Duration::from_mins(1);
 
-/// Outcomes from Postgres, which is connected to when the first is needed.
+/// Outcomes from Postgres. The first query connects.
 pub(super) struct RecordedOutcomes<'a> {
     session: &'a Session,
     ledger: Option<Ledger>,
-    /// When it did not have everything, or did not answer.
+    /// When the last query failed or did not find everything.
     queried: Option<Instant>,
-    /// Since when it answers without everything.
+    /// Since when queries succeed but outcomes are missing.
     missing: Option<Instant>,
     is_unreachable: bool,
 }
@@ -40,8 +40,8 @@ impl<'a> RecordedOutcomes<'a> {
         }
     }
 
-    /// The results of ended tasks whose outcomes Redis keeps no longer, as far as they are known. A task with
-    /// an id of its own may repeat a job that has not ended: it is left for a later call.
+    /// The known results of ended tasks whose outcomes are no longer in Redis. A task with an id of its own may
+    /// be the duplicate of a job that has not ended; it is left to a later call.
     pub(super) async fn results(&mut self, gone: Vec<(u32, TaskReport)>) -> Vec<TaskResult> {
         if gone.is_empty() || self.queried.is_some_and(|at| at.elapsed() < QUERY_PAUSE) {
             return Vec::new();
@@ -55,7 +55,7 @@ impl<'a> RecordedOutcomes<'a> {
                 if !self.is_unreachable && gone.iter().any(|(_, task)| !task.own) {
                     self.is_unreachable = true;
                     output::note(format_args!(
-                        "{error}\nRedis no longer keeps some of the outcomes. Waiting for the record."
+                        "{error}\nSome outcomes are no longer in Redis; waiting for Postgres."
                     ));
                 }
                 return Vec::new();
@@ -70,7 +70,7 @@ impl<'a> RecordedOutcomes<'a> {
         let mut missing = Vec::new();
         for (index, mut task) in gone {
             task.outcome = found.remove(&task.job);
-            // A failed task without an outcome was refused for its id: it will never have one.
+            // A failed task without an outcome was rejected for its id and will never have one.
             if task.outcome.is_some() || (task.own && task.failed) {
                 results.push(TaskResult::from_report(index, task));
             } else {

@@ -16,25 +16,25 @@ use crate::{
     input::{self, Form, Source},
 };
 
-/// Faults that are listed.
+/// Maximum number of faults listed.
 const FAULTS: usize = 50;
 
-/// What tasks have to be.
+/// What tasks are checked against.
 pub(super) struct Rules<'a> {
     pub(super) limits: &'a Limits,
     pub(super) catalog: &'a Catalog,
-    /// Whether other platforms may be tried, where a task does not say.
+    /// Whether other platforms may be tried, unless the task has its own `fallback`.
     pub(super) fallback: bool,
 }
 
-/// What is known of the tasks so far.
-struct Survey<'a> {
+/// Checks tasks one by one and collects their faults.
+struct TaskChecker<'a> {
     rules: &'a Rules<'a>,
     forecast: &'a mut Forecast,
-    /// Tasks that are enqueued already: the forecast does not count them.
+    /// Tasks that are already enqueued. The forecast does not count them.
     enqueued: u64,
-    /// The tasks that have ids, by their hashes: a tenth of the memory, and of a million ids two are mistaken
-    /// for the same once in thirty million batches.
+    /// The index of the task with an id, by the hash of the id. Hashes take a tenth of the memory of ids; among a
+    /// million ids, a collision occurs once in thirty million batches.
     ids: HashMap<u64, u32>,
     hasher: RandomState,
     index: u32,
@@ -42,15 +42,15 @@ struct Survey<'a> {
     writer: BatchWriter,
 }
 
-/// Reads and checks all tasks; the error has all faults.
-pub(super) fn survey(
+/// Reads and checks all tasks; the error lists all faults.
+pub(super) fn check_tasks(
     source: &Source,
     form: &Form,
     rules: &Rules<'_>,
     forecast: &mut Forecast,
     enqueued: u64,
 ) -> Result<BatchTasks, CommandError> {
-    let mut survey = Survey {
+    let mut checker = TaskChecker {
         rules,
         forecast,
         enqueued,
@@ -61,8 +61,8 @@ pub(super) fn survey(
         writer: BatchWriter::new()?,
     };
     let mut failed = None;
-    let read = source.read(form, &mut |task| match survey.add(task) {
-        Ok(going) => going,
+    let read = source.read(form, &mut |task| match checker.add(task) {
+        Ok(flow) => flow,
         Err(error) => {
             failed = Some(error);
             ControlFlow::Break(())
@@ -71,28 +71,28 @@ pub(super) fn survey(
     if let Some(error) = failed {
         return Err(error);
     }
-    let mut lines: Vec<String> = survey
+    let mut lines: Vec<String> = checker
         .faults
         .iter()
         .map(|wrong| format!("{source}: {wrong}"))
         .collect();
     match read {
-        Ok(()) if lines.is_empty() => return Ok(survey.writer.finish()?),
+        Ok(()) if lines.is_empty() => return Ok(checker.writer.finish()?),
         Ok(()) => {}
         Err(CommandError::Input(wrong)) => lines.push(wrong),
         Err(error) => return Err(error),
     }
     if lines.len() > FAULTS {
         lines.truncate(FAULTS);
-        lines.push("There may be more; these are the first.".to_owned());
+        lines.push("Only the first faults are listed; there may be more.".to_owned());
     }
     Err(CommandError::Input(lines.join("\n")))
 }
 
-impl Survey<'_> {
+impl TaskChecker<'_> {
     fn add(&mut self, task: Result<&str, String>) -> Result<ControlFlow<()>, CommandError> {
         match task.and_then(|text| self.check(text)) {
-            // After the first fault nothing will be enqueued.
+            // After the first fault, nothing will be enqueued.
             Ok((envelope, message)) if self.faults.is_empty() => {
                 self.writer.push_checked(&envelope, message)?;
             }
@@ -100,8 +100,8 @@ impl Survey<'_> {
             Err(reason) => self.faults.push(input::task_fault(self.index, &reason)),
         }
         let Some(next) = self.index.checked_add(1) else {
-            let most = "a batch has at most 4294967295 tasks";
-            return Err(CommandError::Input(most.to_owned()));
+            let reason = "a batch has at most 4294967295 tasks";
+            return Err(CommandError::Input(reason.to_owned()));
         };
         self.index = next;
         Ok(if self.faults.len() > FAULTS {
@@ -117,20 +117,20 @@ impl Survey<'_> {
         } = self.rules;
         let (mut job, envelope) = input::parse_task(text, limits, catalog)?;
         if let Some(id) = &envelope.id {
-            // The second would be dropped as a repetition or refused as a conflict.
+            // The second task would be dropped as a duplicate or rejected as a conflict.
             let known = self.ids.insert(self.hasher.hash_one(id), self.index);
             if let Some(first) = known {
-                return Err(format!("field `id`: task {} has the same", first + 1));
+                return Err(format!("field `id`: task {} has the same id", first + 1));
             }
         }
-        // The task's own field goes before the option.
+        // The task's own field overrides the option.
         if !job.has("fallback") && !self.rules.fallback {
             job = job.fallback(false);
         }
         let message = job.to_json();
         if message.len() > limits.max_bytes {
             return Err(format!(
-                "expected a message of at most {} bytes, but with what the batch adds to it it has {}",
+                "expected a message of at most {} bytes, fields added by the batch included, but it has {}",
                 limits.max_bytes,
                 message.len()
             ));
