@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Options of `longshore dev` for `make run` and `make dev`, such as --simulator.
 OPTIONS ?=
 
-.PHONY: help run dev build dist test lint bench e2e-llm
+.PHONY: help run dev build dist test lint docs bench e2e-llm
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -42,6 +42,9 @@ test: ## Run all tests
 lint: ## Check formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+docs: ## Update the generated parts of docs/ (help texts, settings)
+	LONGSHORE_UPDATE_DOCS=1 cargo test -p longshore -p longshore-config docs
 
 bench: dist ## Measure what is shipped
 	cargo run --profile dist -p longshore-tests --features jemalloc --bin longshore-bench
