@@ -58,7 +58,7 @@ async fn reconcile_finds_no_difference_after_crashes() {
     stack.recorded().await.unwrap();
     let said = expect_success(stack.longshore(&["reconcile"]).await.unwrap());
     assert!(
-        said.contains("20 open jobs") && said.contains("Nothing differs."),
+        said.contains("20 open jobs") && said.contains("No differences."),
         "{said}"
     );
     assert_eq!(differences(&stack).await, []);

@@ -1,19 +1,19 @@
-//! When a process that died is started again.
+//! Delays between the restarts of a process.
 
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
-const FIRST: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_secs(10);
+const FIRST_DELAY: Duration = Duration::from_millis(200);
+const MAX_DELAY: Duration = Duration::from_secs(10);
 
-/// A process that ran for so long was healthy: after its end the pauses begin anew.
+/// A process that ran this long was healthy: the delays start over.
 const HEALTHY_AFTER: Duration = Duration::from_secs(30);
 
-/// The pauses between the lives of one process.
+/// The restart delays of one process.
 #[derive(Debug)]
 pub(super) struct Backoff {
-    pauses: ExponentialBackoff,
+    delays: ExponentialBackoff,
     started: Instant,
     due: Option<Instant>,
 }
@@ -22,32 +22,32 @@ impl Backoff {
     /// For a process that has just started.
     pub(super) fn new() -> Self {
         Self {
-            pauses: pauses(),
+            delays: delays(),
             started: Instant::now(),
             due: None,
         }
     }
 
-    /// The process died, or could not be started; the pause before the next start.
+    /// Records an exit or a failed start; returns the delay before the next start.
     pub(super) fn failed(&mut self) -> Duration {
         self.failed_at(Instant::now())
     }
 
     fn failed_at(&mut self, now: Instant) -> Duration {
         if now.saturating_duration_since(self.started) >= HEALTHY_AFTER {
-            self.pauses = pauses();
+            self.delays = delays();
         }
-        let pause = self.pauses.next().unwrap_or(LONGEST);
-        self.due = Some(now + pause);
-        pause
+        let delay = self.delays.next().unwrap_or(MAX_DELAY);
+        self.due = Some(now + delay);
+        delay
     }
 
-    /// Whether the process is known to be dead.
+    /// Whether the process has exited and waits for its restart.
     pub(super) fn is_waiting(&self) -> bool {
         self.due.is_some()
     }
 
-    /// Whether it is time to start the process; then it counts as started.
+    /// Whether the restart is due; if so, the process counts as started.
     pub(super) fn take_due(&mut self) -> bool {
         self.take_due_at(Instant::now())
     }
@@ -62,10 +62,10 @@ impl Backoff {
     }
 }
 
-fn pauses() -> ExponentialBackoff {
+fn delays() -> ExponentialBackoff {
     ExponentialBuilder::default()
-        .with_min_delay(FIRST)
-        .with_max_delay(LONGEST)
+        .with_min_delay(FIRST_DELAY)
+        .with_max_delay(MAX_DELAY)
         .without_max_times()
         .build()
 }
@@ -75,18 +75,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_until_the_process_was_healthy_for_a_while() {
+    fn delays_grow_until_the_process_was_healthy() {
         let mut backoff = Backoff::new();
         let mut now = backoff.started;
-        let mut pauses = Vec::new();
+        let mut delays = Vec::new();
         for _ in 0..7 {
-            let pause = backoff.failed_at(now);
+            let delay = backoff.failed_at(now);
             assert!(backoff.is_waiting() && !backoff.take_due_at(now));
-            now += pause;
+            now += delay;
             assert!(backoff.take_due_at(now) && !backoff.is_waiting());
-            pauses.push(pause.as_millis());
+            delays.push(delay.as_millis());
         }
-        assert_eq!(pauses, [200, 400, 800, 1600, 3200, 6400, 10000]);
-        assert_eq!(backoff.failed_at(now + HEALTHY_AFTER), FIRST);
+        assert_eq!(delays, [200, 400, 800, 1600, 3200, 6400, 10000]);
+        assert_eq!(backoff.failed_at(now + HEALTHY_AFTER), FIRST_DELAY);
     }
 }
