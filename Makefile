@@ -43,8 +43,9 @@ lint: ## Check formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-docs: ## Update the generated parts of docs/ (help texts, settings)
-	LONGSHORE_UPDATE_DOCS=1 cargo test -p longshore -p longshore-config docs
+# Each test compares a generated part of the documents, or writes it if the variable is set.
+docs: ## Write the generated parts of docs/ (help texts, settings)
+	LONGSHORE_UPDATE_DOCS=1 cargo test -p longshore -p longshore-config -- docs:: reference::
 
 bench: dist ## Measure what is shipped
 	cargo run --profile dist -p longshore-tests --features jemalloc --bin longshore-bench

@@ -1,8 +1,8 @@
-//! Delivers alerts to the webhook that the configuration names, each until it arrived.
+//! Delivers alerts to the webhook of the configuration, each until it arrives.
 //!
-//! What is to be delivered stands in Redis, so that a leader that dies loses none. One that dies after
-//! an alert arrived and before it was noted leaves it to the next, which sends it again: with the same
-//! `webhook-id`, by which the receiver knows it.
+//! Pending alerts are stored in Redis, so that a leader that dies loses none. If a leader dies after a delivery
+//! and before it recorded it, the next leader delivers the alert again, with the same `webhook-id`, by which
+//! the receiver recognises it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,19 +21,19 @@ use longshore_service::{
 use serde_json::{Value, json};
 use tokio::{sync::OnceCell, task::JoinHandle};
 
-/// Alerts that are on their way at once.
-const SOME: usize = 16;
+/// Alerts that are delivered at the same time.
+const BATCH: usize = 16;
 
-/// What noting a delivery may take beside the call itself.
-const SLACK: Duration = Duration::from_secs(5);
+/// How long a claim lasts beyond the timeout of the delivery.
+const CLAIM_MARGIN: Duration = Duration::from_secs(5);
 
-/// Waits between tries are half of an alert's age: 1 s at first, and no longer than this.
-const LONGEST_WAIT_MS: i64 = 10 * 60 * 1000;
+/// The delay before the next attempt is half of the alert's age: at least 1 s, and at most this.
+const MAX_DELAY_MS: i64 = 10 * 60 * 1000;
 
-/// Older alerts are given up.
+/// The age at which an alert is dropped.
 const GIVE_UP_MS: i64 = 3 * 24 * 3600 * 1000;
 
-/// The deliveries of one scheduler. They go beside the leader's other duties: a receiver may be slow.
+/// The deliveries of one scheduler. They run on a task of their own, because a receiver may be slow.
 #[derive(Default)]
 pub(crate) struct Deliveries {
     webhooks: Arc<OnceCell<Webhooks>>,
@@ -41,8 +41,8 @@ pub(crate) struct Deliveries {
 }
 
 impl Deliveries {
-    /// Delivers what is due, unless that is under way.
-    pub(crate) fn go_on(&mut self, broker: &Broker, config: &LiveConfig) {
+    /// Starts to deliver the alerts that are due, unless a delivery is running.
+    pub(crate) fn start(&mut self, broker: &Broker, config: &LiveConfig) {
         if self
             .running
             .as_ref()
@@ -54,7 +54,7 @@ impl Deliveries {
         let webhooks = Arc::clone(&self.webhooks);
         self.running = Some(tokio::spawn(async move {
             if let Err(error) = deliver(&broker, &config, &webhooks).await {
-                tracing::warn!("alerts wait to be delivered: {error}");
+                tracing::warn!("delivery of alerts failed: {error}; retrying with the next scan");
             }
         }));
     }
@@ -66,16 +66,16 @@ async fn deliver(
     webhooks: &OnceCell<Webhooks>,
 ) -> Result<(), BrokerError> {
     let config = live.current();
-    let lease = config.webhooks.timeout + SLACK;
+    let lease = config.webhooks.timeout + CLAIM_MARGIN;
     loop {
-        let claimed = broker.claim_alerts(SOME, lease).await?;
-        let more = claimed.len() == SOME;
-        let each = claimed.iter().map(|one| async {
-            let sent = send(&config, live, webhooks, one).await;
-            note(broker, one, sent).await
+        let claimed = broker.claim_alerts(BATCH, lease).await?;
+        let more = claimed.len() == BATCH;
+        let deliveries = claimed.iter().map(|alert| async {
+            let result = send(&config, live, webhooks, alert).await;
+            record_result(broker, alert, result).await
         });
-        for noted in futures::future::join_all(each).await {
-            noted?;
+        for recorded in futures::future::join_all(deliveries).await {
+            recorded?;
         }
         if !more {
             return Ok(());
@@ -83,12 +83,12 @@ async fn deliver(
     }
 }
 
-/// Sends an alert, where it is to be sent anywhere.
+/// Sends an alert. Without a webhook in the configuration, it counts as delivered.
 async fn send(
     config: &Config,
     live: &LiveConfig,
     webhooks: &OnceCell<Webhooks>,
-    one: &Claimed,
+    claimed: &Claimed,
 ) -> Result<(), WebhookError> {
     let Some(url) = &config.alerts.webhook else {
         return Ok(());
@@ -96,46 +96,48 @@ async fn send(
     let webhooks = webhooks
         .get_or_try_init(|| async { Webhooks::new(live.clone()) })
         .await?;
-    let body = message(config.namespace.as_str(), &one.alert).to_string();
+    let body = message(config.namespace.as_str(), &claimed.alert).to_string();
     webhooks
-        .post(url, &one.id, body.as_bytes(), Utc::now())
+        .post(url, &claimed.id, body.as_bytes(), Utc::now())
         .await
 }
 
-/// Remembers what became of a delivery.
-async fn note(
+/// Removes a delivered alert, or schedules the next attempt.
+async fn record_result(
     broker: &Broker,
-    one: &Claimed,
-    sent: Result<(), WebhookError>,
+    claimed: &Claimed,
+    result: Result<(), WebhookError>,
 ) -> Result<(), BrokerError> {
-    let Err(error) = sent else {
-        return broker.forget_alert(&one.id).await;
+    let Claimed { id, alert } = claimed;
+    let Err(error) = result else {
+        return broker.forget_alert(id).await;
     };
     let now = broker.server_time_ms().await?;
-    let again = next_try(one.alert.at_ms, now).filter(|_| error.is_retryable());
-    let Some(at) = again else {
+    let next = next_attempt(alert.at_ms, now).filter(|_| error.is_retryable());
+    let Some(next) = next else {
         tracing::error!(
-            meter = one.alert.meter,
-            threshold = one.alert.threshold,
-            "an alert is given up: {error}"
+            meter = alert.meter,
+            threshold = alert.threshold,
+            "alert dropped: {error}"
         );
-        return broker.forget_alert(&one.id).await;
+        return broker.forget_alert(id).await;
     };
     tracing::warn!(
-        meter = one.alert.meter,
-        "an alert did not arrive: {error}; again in {} s",
-        (at - now) / 1000
+        meter = alert.meter,
+        threshold = alert.threshold,
+        "delivery of an alert failed: {error}; retrying in {} s",
+        (next - now) / 1000
     );
-    broker.delay_alert(&one.id, at).await
+    broker.delay_alert(id, next).await
 }
 
-/// When an alert is tried again (ms since the epoch); `None` when it is too old.
-fn next_try(raised: i64, now: i64) -> Option<i64> {
+/// The time of the next attempt; `None` if the alert is too old. All times are in ms since the epoch.
+fn next_attempt(raised: i64, now: i64) -> Option<i64> {
     let age = now.saturating_sub(raised);
-    (age < GIVE_UP_MS).then(|| now.saturating_add((age / 2).clamp(1000, LONGEST_WAIT_MS)))
+    (age < GIVE_UP_MS).then(|| now.saturating_add((age / 2).clamp(1000, MAX_DELAY_MS)))
 }
 
-/// What the receiver gets.
+/// The body of the webhook.
 fn message(namespace: &str, alert: &AlertRecord) -> Value {
     let time = |ms: i64| DateTime::from_timestamp_millis(ms).map(|at| at.to_rfc3339());
     let amount = |units: u64| match alert.unit {
@@ -168,18 +170,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_with_the_alerts_age_and_end_after_three_days() {
-        let wait = |age: i64| next_try(5_000, 5_000 + age).map(|at| at - 5_000 - age);
-        assert_eq!(wait(0), Some(1_000));
-        assert_eq!(wait(3_000), Some(1_500));
-        assert_eq!(wait(60_000), Some(30_000));
-        assert_eq!(wait(86_400_000), Some(600_000));
-        assert_eq!(wait(3 * 86_400_000), None);
-        assert_eq!(next_try(5_000, 0), Some(1_000), "a clock that went back");
+    fn delays_grow_with_the_age_of_the_alert_and_end_after_three_days() {
+        let delay = |age: i64| next_attempt(5_000, 5_000 + age).map(|at| at - 5_000 - age);
+        assert_eq!(delay(0), Some(1_000));
+        assert_eq!(delay(3_000), Some(1_500));
+        assert_eq!(delay(60_000), Some(30_000));
+        assert_eq!(delay(86_400_000), Some(600_000));
+        assert_eq!(delay(3 * 86_400_000), None);
+        assert_eq!(
+            next_attempt(5_000, 0),
+            Some(1_000),
+            "a clock that was set back"
+        );
     }
 
     #[test]
-    fn a_message_says_all_of_it_in_units_that_people_know() {
+    fn the_message_has_every_field_and_amounts_in_readable_units() {
         let alert = AlertRecord {
             meter: "budget:team:acme".to_owned(),
             unit: WindowUnit::NanoUsd,

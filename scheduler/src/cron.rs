@@ -1,34 +1,58 @@
-//! Recurring jobs: the configuration's are kept as it says, and those whose time has come are enqueued.
+//! Recurring jobs: applies the configuration's to Redis, and enqueues the ticks that are due.
 
 mod sync;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError, CronFence, LeaderToken, NextTick};
 use longshore_config::Config;
-use longshore_policy::cron::{Occasion, Step, step};
+use longshore_policy::cron::{Occasion, step};
 use longshore_protocol::id::CronName;
+use longshore_service::live_config::LiveConfig;
 
-/// Recurring jobs that one round looks at.
-const MOST: usize = 100;
+/// Recurring jobs that one round considers.
+const BATCH: usize = 100;
 
-/// Steps that one round takes with one of them: there are many where all missed ticks are to run.
-const STEPS: usize = 100;
+/// Ticks of one recurring job that one round enqueues: there are many if all missed ticks are to run.
+const TICKS_PER_ROUND: usize = 100;
 
-/// When to look again where this leader was overtaken, or something is wrong with the jobs.
-const LATER: Duration = Duration::from_secs(1);
+/// The wait after another leader took over, or after a failure of one recurring job.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// What the leader remembers of the recurring jobs.
+/// The state of the recurring jobs under this leader.
 #[derive(Default)]
-pub(crate) struct Recurring {
-    /// Under which token the configuration's were last brought up to date, and with which configuration.
+pub(crate) struct Cron {
+    /// The token and the configuration of the last synchronisation.
     synced: Option<(LeaderToken, Arc<Config>)>,
+    /// When the next tick is due; `None` if there is none.
+    due: Option<Instant>,
 }
 
-impl Recurring {
-    /// Does what is due; when to look again, if anything ever comes.
-    pub(crate) async fn round(
+impl Cron {
+    /// The time until the next tick; `Duration::MAX` if there is none.
+    pub(crate) fn due_in(&self) -> Duration {
+        self.due.map_or(Duration::MAX, |due| {
+            due.saturating_duration_since(Instant::now())
+        })
+    }
+
+    /// Enqueues a job for each tick that is due. Applies the configuration first if it changed.
+    pub(crate) async fn enqueue_due_ticks(
+        &mut self,
+        broker: &Broker,
+        live: &LiveConfig,
+        leader: LeaderToken,
+    ) -> Result<(), BrokerError> {
+        let wait = self.run(broker, live.current(), leader).await?;
+        self.due = wait.map(|wait| Instant::now() + wait);
+        Ok(())
+    }
+
+    async fn run(
         &mut self,
         broker: &Broker,
         config: Arc<Config>,
@@ -39,38 +63,41 @@ impl Recurring {
             .as_ref()
             .is_some_and(|(token, with)| *token == leader && Arc::ptr_eq(with, &config));
         if !synced {
-            if !sync::sync(broker, &config, leader).await? {
-                return Ok(Some(LATER));
+            if !sync::apply_config(broker, &config, leader).await? {
+                return Ok(Some(RETRY_AFTER));
             }
             self.synced = Some((leader, config));
         }
-        let (now, ticks) = broker.cron_next(MOST).await?;
-        let mut again = None;
-        for (name, due) in ticks {
-            let wait = (due - now).to_std().unwrap_or_default();
-            let wait = if wait > Duration::ZERO {
-                wait
+        let (now, next_ticks) = broker.cron_next(BATCH).await?;
+        let mut shortest = None;
+        for (name, due) in next_ticks {
+            let until_due = (due - now).to_std().unwrap_or_default();
+            let wait = if until_due > Duration::ZERO {
+                until_due
             } else {
-                match steps(broker, leader, &name, due, now).await {
-                    // Of one that changed, another version is there.
+                match enqueue_ticks(broker, leader, &name, due, now).await {
+                    // If it changed, the new version may be due.
                     Ok(CronFence::Held | CronFence::Changed) => Duration::ZERO,
-                    Ok(CronFence::Deposed) => return Ok(Some(LATER)),
-                    // Of this one, such as a queue's name that stands for something else; the others go on.
+                    Ok(CronFence::Deposed) => return Ok(Some(RETRY_AFTER)),
+                    // A fault of this recurring job, such as a queue name of the wrong type. The others continue.
                     Err(error @ (BrokerError::Command { .. } | BrokerError::Foreign { .. })) => {
-                        tracing::warn!(cron = %name, "the recurring job waits: {error}");
-                        LATER
+                        tracing::warn!(
+                            cron = %name,
+                            "recurring job failed: {error}; retrying in {RETRY_AFTER:?}"
+                        );
+                        RETRY_AFTER
                     }
                     Err(error) => return Err(error),
                 }
             };
-            again = again.into_iter().chain([wait]).min();
+            shortest = shortest.into_iter().chain([wait]).min();
         }
-        Ok(again)
+        Ok(shortest)
     }
 }
 
-/// Takes the steps of one whose tick `due` has come.
-async fn steps(
+/// Enqueues the ticks of one recurring job, from `due` to `now`.
+async fn enqueue_ticks(
     broker: &Broker,
     leader: LeaderToken,
     name: &CronName,
@@ -78,12 +105,12 @@ async fn steps(
     now: DateTime<Utc>,
 ) -> Result<CronFence, BrokerError> {
     let Some(record) = broker.cron_record(name).await? else {
-        // Somebody deleted the record by hand.
+        // Someone deleted the record by hand: delete its next tick as well.
         let put = broker.cron_put(Some(leader), name, None, None, NextTick::Never);
         return put.await;
     };
     let definition = record.entry()?.definition;
-    for _ in 0..STEPS {
+    for _ in 0..TICKS_PER_ROUND {
         let step = step(&definition.timing, definition.missed, due, now);
         let message = step
             .run
@@ -95,7 +122,7 @@ async fn steps(
         if fence != CronFence::Held {
             return Ok(fence);
         }
-        tell(name, due, &step);
+        report_tick(name, due, step.run, step.skipped);
         match step.next {
             Some(next) if next <= now => due = next,
             _ => break,
@@ -104,19 +131,19 @@ async fn steps(
     Ok(CronFence::Held)
 }
 
-fn tell(name: &CronName, due: DateTime<Utc>, step: &Step) {
-    if let Some(tick) = step.run {
+fn report_tick(name: &CronName, due: DateTime<Utc>, run: Option<DateTime<Utc>>, skipped: u64) {
+    if let Some(tick) = run {
         metrics::counter!("longshore_cron_ticks_total", "cron" => name.to_string()).increment(1);
-        tracing::debug!(cron = %name, %tick, "a recurring job is enqueued");
+        tracing::debug!(cron = %name, %tick, "recurring job enqueued");
     }
-    if step.skipped > 0 {
+    if skipped > 0 {
         metrics::counter!("longshore_cron_ticks_skipped_total", "cron" => name.to_string())
-            .increment(step.skipped);
+            .increment(skipped);
         tracing::warn!(
             cron = %name,
-            skipped = step.skipped,
+            skipped,
             from = %due,
-            "ticks were skipped: nobody led when their time came"
+            "ticks of a recurring job were missed and skipped: no scheduler led when they were due"
         );
     }
 }

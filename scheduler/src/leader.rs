@@ -1,69 +1,69 @@
-//! Who leads: a lease in Redis, renewed well before it ends.
+//! Which scheduler leads: a lease in Redis, renewed long before it expires.
 
 use std::time::{Duration, Instant};
 
 use longshore_broker::{Broker, BrokerError, LeaderToken};
 
-/// How long a leader that died is waited for. One that is merely slow and is overtaken does no harm: what two
-/// must not both do is fenced by the token.
+/// The time after which another scheduler replaces a dead leader. A leader that is only slow and gets replaced
+/// does no harm: the token fences what two schedulers must not both do.
 const LEASE: Duration = Duration::from_secs(3);
 
-/// How often a leader renews its lease.
+/// How often the leader renews its lease.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 
-/// A standby asks no oftener, however often it is called.
+/// The shortest time between two requests of a standby for the lease.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
-/// One scheduler's claim to lead.
-pub(crate) struct Claim {
-    name: String,
-    asked: Option<Instant>,
+/// The lease as one scheduler sees it.
+pub(crate) struct Leadership {
+    holder: String,
+    asked_at: Option<Instant>,
     token: Option<LeaderToken>,
 }
 
-impl Claim {
-    /// Nobody leads until the first [`Claim::renew`].
-    pub(crate) fn new(name: String) -> Self {
+impl Leadership {
+    /// A standby until the first [`Leadership::renew`].
+    pub(crate) fn new(holder: String) -> Self {
         Self {
-            name,
-            asked: None,
+            holder,
+            asked_at: None,
             token: None,
         }
     }
 
-    /// The token of this scheduler, if it leads now; asks Redis when it is time to.
+    /// Acquires or renews the lease if it is time to. Returns the token if this scheduler leads.
     pub(crate) async fn renew(
         &mut self,
         broker: &Broker,
     ) -> Result<Option<LeaderToken>, BrokerError> {
-        let since = self.asked.map(|asked| asked.elapsed());
-        match (self.token, since) {
+        let since_asked = self.asked_at.map(|asked_at| asked_at.elapsed());
+        match (self.token, since_asked) {
             (Some(token), Some(since)) if since < RENEW_EVERY => return Ok(Some(token)),
             (None, Some(since)) => tokio::time::sleep(ASK_EVERY.saturating_sub(since)).await,
             _ => {}
         }
-        // Should this fail, the lease may have ended: whoever asks next does not lead.
+        // If this fails, the lease may have expired: this scheduler does not lead until the next success.
         let before = self.token.take();
-        self.asked = None;
-        self.token = broker.lead(&self.name, LEASE).await?;
-        self.asked = Some(Instant::now());
+        self.asked_at = None;
+        self.token = broker.lead(&self.holder, LEASE).await?;
+        self.asked_at = Some(Instant::now());
         if self.token != before {
             if let Some(token) = self.token {
-                tracing::info!(scheduler = self.name, %token, "leading");
+                tracing::info!(scheduler = self.holder, %token, "became the leader");
             } else {
-                tracing::info!(scheduler = self.name, "standing by");
+                tracing::info!(scheduler = self.holder, "lost the lease; standing by");
             }
         }
         Ok(self.token)
     }
 
-    /// Lets another lead at once.
+    /// Releases the lease, so that another scheduler leads at once.
     pub(crate) async fn resign(&mut self, broker: &Broker) {
         if self.token.take().is_none() {
             return;
         }
-        if let Err(error) = broker.resign(&self.name).await {
-            tracing::warn!("the lease was not given back and ends in {LEASE:?}: {error}");
+        if let Err(error) = broker.resign(&self.holder).await {
+            tracing::warn!("release of the lease failed: {error}; it expires in {LEASE:?}");
         }
     }
 }

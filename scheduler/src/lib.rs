@@ -1,15 +1,26 @@
-//! Wakes what is due, recovers what died, keeps the dead letters.
+//! The scheduler: the work that must be done once for the whole fleet.
 //!
-//! Any number of schedulers may run; one of them leads, by a lease in Redis.
+//! Any number of schedulers may run. One of them leads, by a lease in Redis, and does the work; the others
+//! stand by. `scheduler.rs` lists the duties and how often they run. Each duty has a file of its own.
+
+mod scheduler;
+
+mod leader;
+
+mod duty;
+
+mod lanes;
+
+mod cron;
+
+mod dead_workers;
+
+mod windows;
 
 mod alerts;
-mod cron;
-pub mod housekeeping;
-mod leader;
-mod letters;
-mod replay;
-pub mod retention;
-mod scheduler;
-mod windows;
+
+mod dead_letters;
+
+mod maintenance;
 
 pub use self::scheduler::Scheduler;

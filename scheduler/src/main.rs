@@ -1,25 +1,25 @@
-//! `longshore-scheduler`: wakes what is due, recovers what died, keeps the dead letters.
+//! `longshore-scheduler`: promotes due jobs, recovers dead workers, maintains dead letters.
 
-use std::process::ExitCode;
+use std::{net::SocketAddr, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Parser;
 use longshore_scheduler::Scheduler;
-use longshore_service::service::{self, Service};
+use longshore_service::startup::{self, Service};
 
-/// Archiving uses one; the other is for migrations.
+/// One for archiving, one for migrations.
 const LEDGER_CONNECTIONS: u32 = 2;
 
-/// Wakes jobs when they are due, gives back what dead workers left, and keeps the dead letters.
+/// Promotes due jobs, recovers jobs of dead workers, and manages recurring jobs, alerts and dead letters.
 ///
-/// Any number may run; one leads at a time. Everything is configured by `longshore.yaml` and the
-/// environment; see the documentation.
+/// Any number of schedulers may run; one of them leads. Configure it with `longshore.yaml` and environment
+/// variables; see docs/CONFIGURATION.md.
 #[derive(Debug, Parser)]
 #[command(name = "longshore-scheduler", version)]
 struct Arguments {
     /// Serve /live, /ready, /health and /metrics at this address (overrides `listen`).
     #[arg(long, value_name = "HOST:PORT")]
-    listen: Option<std::net::SocketAddr>,
+    listen: Option<SocketAddr>,
 }
 
 fn main() -> ExitCode {
@@ -28,10 +28,10 @@ fn main() -> ExitCode {
         .worker_threads(2)
         .enable_all()
         .build();
-    let ran = runtime
-        .context("the runtime cannot start")
+    let result = runtime
+        .context("the async runtime does not start")
         .and_then(|runtime| runtime.block_on(run(arguments)));
-    service::exit_code("longshore-scheduler", ran)
+    startup::exit_code("longshore-scheduler", result)
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -47,7 +47,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     );
     tokio::join!(
         scheduler.run(service.stop.clone()),
-        service.prepare_record()
+        service.migrate_ledger()
     );
     service.close().await;
     Ok(())

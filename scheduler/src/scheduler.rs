@@ -1,263 +1,189 @@
-//! The scheduler's loop: what the leader does, and how often.
+//! The duties of the leader, and how often it runs them.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
-use futures::StreamExt as _;
-use longshore_broker::{Broker, BrokerError};
+use longshore_broker::{Broker, BrokerError, LeaderToken};
 use longshore_ledger::Ledger;
 use longshore_protocol::id::WorkerId;
-use longshore_service::{health::HealthState, live_config::LiveConfig};
-use tokio::sync::Notify;
+use longshore_service::{
+    backoff::{Backoff, Schedule},
+    health::HealthState,
+    live_config::LiveConfig,
+};
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    alerts::Deliveries,
-    cron::Recurring,
-    housekeeping::{self, Leads},
-    leader::Claim,
-    letters, windows,
+    cron::Cron,
+    dead_letters::{apply_replay_rules, expire_dead_letters},
+    dead_workers::DeadWorkers,
+    duty::{Background, Leading},
+    lanes::{self, Lanes},
+    leader::Leadership,
+    maintenance::{CancelRequests, prune_ledger, sweep_orphans},
+    windows::Windows,
 };
 
-/// The shortest pause between two looks.
-const TICK: Duration = Duration::from_millis(10);
+/// The shortest pause between two rounds.
+const MIN_PAUSE: Duration = Duration::from_millis(10);
 
-/// The longest: the lease has to be renewed.
-const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// The longest pause between two rounds: the lease must be renewed.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often lanes are looked through though nothing is due in them: should the server's clock be set, or a call
-/// to wake be missed, a job is late by no more.
-const LANES_EVERY: Duration = Duration::from_secs(5);
+/// How often a standby asks whether it leads.
+const STANDBY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Jobs that one step promotes: it holds Redis for 1 to 2 ms, and for under 10 ms where Redis has to share its
-/// processor.
-const PROMOTE: usize = 100;
+/// The name of the loop in the health endpoint, and the time in which it must report progress.
+const HEALTH_LOOP: (&str, Duration) = ("scheduler", Duration::from_secs(30));
 
-/// So many steps follow one another, while there is more that is due, before the other duties have their turn.
-const IN_A_ROW: usize = 50;
-
-/// Jobs that one step lets go of the lanes of limits.
-const LET_GO: usize = 250;
-
-/// How often dead workers are looked for.
-const RECOVER_EVERY: Duration = Duration::from_secs(2);
-
-/// How often it is looked for windows that are over or fill up: an alert is late by no more.
-const WINDOWS_EVERY: Duration = Duration::from_secs(2);
-
-/// How often requests to cancel are looked through.
-const FORGET_EVERY: Duration = Duration::from_mins(1);
-
-/// How often dead letters get their turn.
-const LETTERS_EVERY: Duration = Duration::from_secs(1);
-
-/// A request to cancel stands for a week: no job waits that long for its first pull unseen.
-const CANCEL_MS: i64 = 7 * 24 * 3600 * 1000;
-
-/// A standby looks this often whether it is to lead.
-const STANDBY: Duration = Duration::from_millis(500);
-
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// One scheduler among any number.
+/// One scheduler of any number.
 pub struct Scheduler {
     config: LiveConfig,
     broker: Broker,
     ledger: Ledger,
     health: HealthState,
-    called: Arc<Notify>,
-    letters: Arc<Notify>,
+}
+
+/// The duties of a round. They use Redis alone and take a few milliseconds, so they run one after another.
+struct Duties {
+    lanes: Lanes,
+    cron: Cron,
+    dead_workers: DeadWorkers,
+    windows: Windows,
+    cancel_requests: CancelRequests,
+}
+
+impl Duties {
+    fn new() -> Self {
+        Self {
+            lanes: Lanes::scanned_every(secs(5)),
+            cron: Cron::default(),
+            dead_workers: DeadWorkers::recovered_every(secs(2)),
+            windows: Windows::scanned_every(secs(2)),
+            cancel_requests: CancelRequests::expired_every(secs(60)),
+        }
+    }
+
+    async fn run(
+        &mut self,
+        broker: &Broker,
+        live: &LiveConfig,
+        leader: LeaderToken,
+    ) -> Result<(), BrokerError> {
+        self.lanes.release_jobs(broker).await?; // when due or woken, and every 5 s
+        self.cron.enqueue_due_ticks(broker, live, leader).await?; // when due
+        self.dead_workers.recover(broker).await?; // every 2 s
+        self.windows.close_and_raise_alerts(broker, live).await?; // every 2 s
+        self.cancel_requests.expire(broker).await?; // every minute
+        Ok(())
+    }
+
+    fn pause(&self) -> Duration {
+        if self.lanes.has_more() || self.windows.has_more() {
+            return Duration::ZERO;
+        }
+        let due_in = self.lanes.due_in().min(self.cron.due_in());
+        due_in.clamp(MIN_PAUSE, MAX_PAUSE)
+    }
+}
+
+impl Background {
+    /// Starts the duties that run beside the rounds, which must not wait for Postgres or for a scan of many
+    /// keys.
+    fn start_duties(&self, wake: &Arc<Notify>) -> JoinSet<()> {
+        let mut duties = JoinSet::new();
+        duties.spawn(lanes::listen_for_wake_ups(self.clone(), wake.clone())); // always
+        duties.spawn(apply_replay_rules(self.clone(), secs(1))); // every second
+        duties.spawn(expire_dead_letters(self.clone(), secs(60))); // every minute
+        duties.spawn(sweep_orphans(self.clone(), secs(60))); // every minute
+        duties.spawn(prune_ledger(self.clone(), secs(600))); // every 10 minutes
+        duties
+    }
 }
 
 impl Scheduler {
-    /// Puts a scheduler together.
+    /// A scheduler that does nothing until [`Scheduler::run`].
     pub fn new(config: LiveConfig, broker: Broker, ledger: Ledger, health: HealthState) -> Self {
         Self {
             config,
             broker,
             ledger,
             health,
-            called: Arc::default(),
-            letters: Arc::default(),
         }
     }
 
-    /// Leads, or stands by, until `stop`. What goes wrong with Redis is waited out.
+    /// Leads or stands by until `stop`. Retries when Redis fails.
     pub async fn run(&self, stop: CancellationToken) {
-        let mut claim = Claim::new(WorkerId::fresh().to_string());
-        let mut rounds = Rounds::default();
-        let mut pause = TICK;
-        self.health.register("scheduler", Duration::from_secs(30));
-        let listening = tokio::spawn(listen(self.broker.clone(), self.called.clone()));
-        let letters = tokio::spawn(letters::keep(
-            self.config.clone(),
-            self.broker.clone(),
-            self.ledger.clone(),
-            self.letters.clone(),
-        ));
-        let keeping = tokio::spawn(housekeeping::keep(
-            self.broker.clone(),
-            self.ledger.clone(),
-            self.config.clone(),
-            rounds.leads.clone(),
-            stop.clone(),
-        ));
+        let (loop_name, stale_after) = HEALTH_LOOP;
+        self.health.register(loop_name, stale_after);
+        let leading = Leading::default();
+        let wake = Arc::new(Notify::new());
+        let mut background = Background {
+            config: self.config.clone(),
+            broker: self.broker.clone(),
+            ledger: self.ledger.clone(),
+            leading: leading.clone(),
+            stop: stop.clone(),
+        }
+        .start_duties(&wake);
+
+        let mut leadership = Leadership::new(WorkerId::fresh().to_string());
+        let mut duties = Duties::new();
+        let mut backoff = Backoff::new(Schedule::BACKGROUND_TASK);
         while !stop.is_cancelled() {
-            let wait = match self.round(&mut claim, &mut rounds).await {
-                Ok(wait) => {
-                    self.health.beat("scheduler");
-                    pause = TICK;
-                    wait
+            let pause = match self.round(&mut leadership, &leading, &mut duties).await {
+                Ok(pause) => {
+                    self.health.beat(loop_name);
+                    backoff.reset();
+                    pause
                 }
                 Err(error) => {
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                    tracing::warn!("the scheduler waits: {error}; again in {pause:?}");
-                    self.health.fail("scheduler", error.to_string());
-                    pause
+                    let delay = backoff.next_delay();
+                    tracing::warn!("scheduler round failed: {error}; retrying in {delay:?}");
+                    self.health.fail(loop_name, error.to_string());
+                    delay
                 }
             };
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                // However often it is called, it looks a hundred times a second.
-                () = self.called.notified() => {
-                    rounds.lanes = None;
-                    tokio::time::sleep(TICK).await;
+                () = tokio::time::sleep(pause) => {}
+                () = wake.notified() => {
+                    duties.lanes.wake();
+                    // At most a hundred rounds a second, however often it is woken.
+                    tokio::time::sleep(MIN_PAUSE).await;
                 }
                 () = stop.cancelled() => {}
             }
         }
-        listening.abort();
-        letters.abort();
-        rounds.leads.store(false, Ordering::Relaxed);
-        // Another leads at once; what is under way here harms nobody.
-        claim.resign(&self.broker).await;
-        if let Err(error) = keeping.await {
-            tracing::error!("the housekeeping did not end well: {error}");
+
+        // Another scheduler may lead at once: duties that still run here do no harm.
+        leading.set(false);
+        leadership.resign(&self.broker).await;
+        while let Some(ended) = background.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!("background duty failed: {error}");
+            }
         }
     }
 
-    /// One round of a leader's duties; how long to wait before the next.
-    async fn round(&self, claim: &mut Claim, rounds: &mut Rounds) -> Result<Duration, BrokerError> {
-        let leads = claim.renew(&self.broker).await;
-        rounds
-            .leads
-            .store(matches!(leads, Ok(Some(_))), Ordering::Relaxed);
-        let Some(leader) = leads? else {
-            rounds.lanes = None;
-            return Ok(STANDBY);
+    /// Renews the lease and, if this scheduler leads, runs its duties. Returns the pause before the next
+    /// round.
+    async fn round(
+        &self,
+        leadership: &mut Leadership,
+        leading: &Leading,
+        duties: &mut Duties,
+    ) -> Result<Duration, BrokerError> {
+        let renewed = leadership.renew(&self.broker).await;
+        leading.set(matches!(renewed, Ok(Some(_))));
+        let Some(leader) = renewed? else {
+            duties.lanes.wake();
+            return Ok(STANDBY_PAUSE);
         };
-        if rounds.lanes.is_none_or(|at| at <= Instant::now()) {
-            rounds.lanes = self.let_go().await?.map(|again| Instant::now() + again);
-        }
-        let config = self.config.current();
-        let tick = rounds.recurring.round(&self.broker, config, leader).await?;
-        if due(&mut rounds.recovered, RECOVER_EVERY) {
-            self.recover().await?;
-        }
-        if due(&mut rounds.windows, WINDOWS_EVERY) {
-            let config = self.config.current();
-            let look = windows::look(&self.broker, &config).await?;
-            if look.more {
-                rounds.windows = None;
-            }
-            if look.alerts {
-                rounds.deliveries.go_on(&self.broker, &self.config);
-            }
-        }
-        if due(&mut rounds.forgot, FORGET_EVERY) {
-            let now = self.broker.server_time_ms().await?;
-            self.broker.forget_cancels(now - CANCEL_MS).await?;
-        }
-        if due(&mut rounds.letters, LETTERS_EVERY) {
-            // Who is still busy with the last turn misses this one.
-            self.letters.notify_waiters();
-        }
-        let (Some(lanes), Some(_)) = (rounds.lanes, rounds.windows) else {
-            return Ok(Duration::ZERO);
-        };
-        let lanes = lanes.saturating_duration_since(Instant::now());
-        Ok(tick
-            .map_or(lanes, |tick| tick.min(lanes))
-            .clamp(TICK, LONGEST_SLEEP))
-    }
-
-    /// Lets go of what need not wait any more; when to look again, `None` at once.
-    async fn let_go(&self) -> Result<Option<Duration>, BrokerError> {
-        let mut gone = self
-            .broker
-            .let_go(LET_GO)
-            .await?
-            .and(self.broker.let_go_resumed(LET_GO).await?);
-        let mut more = gone.jobs >= LET_GO;
-        for _ in 0..IN_A_ROW {
-            let promoted = self.broker.promote(PROMOTE).await?;
-            gone = gone.and(promoted);
-            if promoted.jobs < PROMOTE {
-                break;
-            }
-            more = true;
-        }
-        metrics::counter!("longshore_jobs_promoted_total").increment(gone.jobs as u64);
-        let again = gone.again.unwrap_or(LANES_EVERY).min(LANES_EVERY);
-        Ok((!more).then_some(again))
-    }
-
-    async fn recover(&self) -> Result<(), BrokerError> {
-        for queue in &self.broker.read_queues().await? {
-            let recovered = self.broker.recover(queue).await?;
-            if recovered.entries > 0 {
-                metrics::counter!("longshore_attempts_lost_total").increment(recovered.lost as u64);
-                tracing::warn!(
-                    %queue,
-                    workers = recovered.workers,
-                    entries = recovered.entries,
-                    lost = recovered.lost,
-                    "recovered what dead workers left"
-                );
-            }
-        }
-        Ok(())
+        duties.run(&self.broker, &self.config, leader).await?;
+        Ok(duties.pause())
     }
 }
 
-/// Hears when something is due before the scheduler meant to look.
-async fn listen(broker: Broker, called: Arc<Notify>) {
-    loop {
-        match broker.wakes().await {
-            Ok(mut wakes) => {
-                // What was called meanwhile was not heard.
-                called.notify_one();
-                let mut messages = wakes.on_message();
-                while messages.next().await.is_some() {
-                    called.notify_one();
-                }
-            }
-            Err(error) => tracing::warn!("calls to wake are not heard: {error}"),
-        }
-        tokio::time::sleep(LONGEST_SLEEP).await;
-    }
-}
-
-/// When each duty was last done, or is to be done.
-#[derive(Default)]
-struct Rounds {
-    leads: Leads,
-    /// When the lanes are looked through next; `None` is at once.
-    lanes: Option<Instant>,
-    recurring: Recurring,
-    recovered: Option<Instant>,
-    windows: Option<Instant>,
-    deliveries: Deliveries,
-    forgot: Option<Instant>,
-    letters: Option<Instant>,
-}
-
-fn due(last: &mut Option<Instant>, every: Duration) -> bool {
-    if last.is_some_and(|last| last.elapsed() < every) {
-        return false;
-    }
-    *last = Some(Instant::now());
-    true
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
 }

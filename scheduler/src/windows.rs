@@ -1,38 +1,69 @@
-//! Windows of quotas and budgets: closed when they are over, and told of as they fill up.
+//! Closes windows of quotas and budgets that have ended, and raises alerts for those that fill up.
+
+use std::time::Duration;
 
 use longshore_broker::{Broker, BrokerError};
 use longshore_config::Config;
 use longshore_policy::limits::{Budget, MeterName};
 use longshore_protocol::event::AlertRecord;
+use longshore_service::live_config::LiveConfig;
 
-/// Windows that one step closes, or looks through for alerts: it holds Redis for well under 10 ms.
-const SOME: usize = 200;
+use crate::{alerts::Deliveries, duty::Timer};
 
-/// What a look found.
-pub(crate) struct Look {
-    /// Whether there may be more to do at once.
-    pub(crate) more: bool,
-    /// Whether alerts wait to be delivered.
-    pub(crate) alerts: bool,
+/// Windows that one script call closes or checks for alerts. It blocks Redis for less than 10 ms.
+const BATCH: usize = 200;
+
+pub(crate) struct Windows {
+    timer: Timer,
+    deliveries: Deliveries,
 }
 
-/// Closes windows that are over, and raises alerts of those that fill up.
-pub(crate) async fn look(broker: &Broker, config: &Config) -> Result<Look, BrokerError> {
-    let forgettable = config.budgets.iter().filter_map(Budget::forgettable);
-    let forgettable: Vec<String> = forgettable.collect();
-    let closed = broker.close_windows(SOME, &forgettable).await?;
-    let raised = broker.raise_alerts(SOME, &config.alerts.at).await?;
-    raised.alerts.iter().for_each(tell);
-    Ok(Look {
-        more: closed >= SOME || raised.looked >= SOME,
-        alerts: raised.waiting,
-    })
+impl Windows {
+    /// An alert is raised at most this much later than its threshold is passed.
+    pub(crate) fn scanned_every(interval: Duration) -> Self {
+        Self {
+            timer: Timer::every(interval),
+            deliveries: Deliveries::default(),
+        }
+    }
+
+    /// Whether the last run left windows that have ended or fill up.
+    pub(crate) fn has_more(&self) -> bool {
+        self.timer.is_reset()
+    }
+
+    /// Closes windows and raises alerts, if it is time to. Starts the delivery of alerts.
+    pub(crate) async fn close_and_raise_alerts(
+        &mut self,
+        broker: &Broker,
+        live: &LiveConfig,
+    ) -> Result<(), BrokerError> {
+        if !self.timer.is_due() {
+            return Ok(());
+        }
+        let config: &Config = &live.current();
+        let forgettable: Vec<String> = config
+            .budgets
+            .iter()
+            .filter_map(Budget::forgettable)
+            .collect();
+        let closed = broker.close_windows(BATCH, &forgettable).await?;
+        let raised = broker.raise_alerts(BATCH, &config.alerts.at).await?;
+        raised.alerts.iter().for_each(report_alert);
+        if closed >= BATCH || raised.looked >= BATCH {
+            self.timer.reset();
+        }
+        if raised.waiting {
+            self.deliveries.start(broker, live);
+        }
+        Ok(())
+    }
 }
 
-fn tell(alert: &AlertRecord) {
+fn report_alert(alert: &AlertRecord) {
     let meter = MeterName::parse(&alert.meter);
     let threshold = alert.threshold.to_string();
-    // Not by tenant or chain: there may be millions of those.
+    // Without tenant and chain: there may be millions of them.
     let labels = [("meter", meter.shared()), ("threshold", threshold)];
     metrics::counter!("longshore_quota_alerts_total", &labels).increment(1);
     tracing::warn!(
@@ -41,7 +72,7 @@ fn tell(alert: &AlertRecord) {
         used = alert.used,
         limit = alert.limit,
         unit = alert.unit.as_str(),
-        "{} % of {meter} are used",
+        "{meter}: {} % used",
         alert.threshold
     );
 }

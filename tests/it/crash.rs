@@ -92,7 +92,7 @@ async fn a_resumed_frozen_worker_changes_no_outcome_and_its_spend_is_recorded() 
     eventually("the late answers are recorded", || async {
         let duplicates = stack
             .ledger
-            .books()
+            .attempt_costs()
             .await?
             .iter()
             .filter(|row| row.duplicate)

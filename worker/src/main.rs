@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use longshore_service::service::{self, Service};
+use longshore_service::startup::{self, Service};
 use longshore_worker::{Policies, Worker};
 
 /// A job makes many small allocations on one thread that another frees, for which the system allocator is
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let ran = runtime
         .context("the async runtime does not start")
         .and_then(|runtime| runtime.block_on(run(arguments)));
-    service::exit_code("longshore-worker", ran)
+    startup::exit_code("longshore-worker", ran)
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -58,7 +58,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         service.health.clone(),
     )
     .await?;
-    let (ran, ()) = tokio::join!(worker.run(service.stop.clone()), service.prepare_record());
+    let (ran, ()) = tokio::join!(worker.run(service.stop.clone()), service.migrate_ledger());
     service.close().await;
     Ok(ran?)
 }

@@ -108,7 +108,7 @@ pub(crate) async fn explain_ledger_error(ledger: &Ledger, error: LedgerError) ->
     match ledger.pending_migrations().await {
         Ok(pending) if !pending.is_empty() => CommandError::Input(format!(
             "the tables at {} are not up to date; run `longshore migrate`",
-            ledger.at()
+            ledger.address()
         )),
         _ => error.into(),
     }

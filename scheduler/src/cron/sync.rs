@@ -1,4 +1,4 @@
-//! Brings the recurring jobs of the configuration into Redis.
+//! Applies the recurring jobs of the configuration to Redis.
 
 use std::collections::BTreeMap;
 
@@ -8,44 +8,45 @@ use longshore_config::Config;
 use longshore_policy::cron::{Definition, Entry, Source};
 use longshore_protocol::id::CronName;
 
-/// Adds, changes and removes; `false` if somebody else changed one meanwhile, or another leads.
-pub(super) async fn sync(
+/// Adds, changes and removes recurring jobs. Returns `false` if one of them changed at the same time, or if
+/// another scheduler leads.
+pub(super) async fn apply_config(
     broker: &Broker,
     config: &Config,
     leader: LeaderToken,
 ) -> Result<bool, BrokerError> {
     let (now, _) = broker.cron_next(0).await?;
-    let standing = broker.cron_all().await?;
-    let mut there: BTreeMap<CronName, CronRecord> = standing
+    let stored = broker.cron_all().await?;
+    let mut stored: BTreeMap<CronName, CronRecord> = stored
         .into_iter()
-        .map(|one| (one.record.name.clone(), one.record))
+        .map(|job| (job.record.name.clone(), job.record))
         .collect();
     let mut held = true;
     for (name, definition) in &config.cron {
-        let record = there.remove(name);
-        let Some((entry, next)) = change(name, definition, record.as_ref(), now) else {
+        let record = stored.remove(name);
+        let Some((entry, next)) = change_for(name, definition, record.as_ref(), now) else {
             continue;
         };
         let put = broker.cron_put(Some(leader), name, record.as_ref(), Some(&entry), next);
         held &= put.await? == CronFence::Held;
-        tracing::info!(cron = %name, timing = %definition.timing, "a recurring job of the configuration");
+        tracing::info!(cron = %name, timing = %definition.timing, "recurring job of the configuration applied");
     }
-    for (name, record) in &there {
-        // What cannot be read is not the configuration's to remove.
+    for (name, record) in &stored {
+        // An unreadable record may belong to a newer version: leave it.
         let ours = record
             .entry()
             .is_ok_and(|entry| entry.source == Source::Config);
         if ours {
             let put = broker.cron_put(Some(leader), name, Some(record), None, NextTick::Never);
             held &= put.await? == CronFence::Held;
-            tracing::info!(cron = %name, "a recurring job left the configuration");
+            tracing::info!(cron = %name, "recurring job removed: it is no longer in the configuration");
         }
     }
     Ok(held)
 }
 
-/// What has to be written, if anything, so that the job is as the configuration says.
-fn change(
+/// What to write so that the recurring job matches the configuration; `None` if it already does.
+fn change_for(
     name: &CronName,
     definition: &Definition,
     record: Option<&CronRecord>,
@@ -64,7 +65,7 @@ fn change(
     {
         tracing::warn!(
             cron = %name,
-            "a recurring job of this name was added by command; the configuration's is in its place now"
+            "recurring job replaced: the configuration defines one of the same name"
         );
     }
     let paused = before.as_ref().is_some_and(|before| before.paused);
@@ -107,13 +108,13 @@ mod tests {
             text: serde_json::to_string(&entry).unwrap(),
         });
         let now = DateTime::from_timestamp(1_000_000_000, 0).unwrap();
-        let (entry, next) = change(&name, definition, record.as_ref(), now)?;
+        let (entry, next) = change_for(&name, definition, record.as_ref(), now)?;
         assert_eq!(entry.source, Source::Config);
         Some((entry.paused, next))
     }
 
     #[test]
-    fn a_job_that_is_as_the_configuration_says_stays() {
+    fn only_a_recurring_job_that_differs_from_the_configuration_is_written() {
         let entry = |source, paused, definition| {
             Some(Entry {
                 source,
@@ -134,7 +135,7 @@ mod tests {
         assert_eq!(
             changed(&minutely, other_job),
             Some((false, NextTick::Kept)),
-            "a tick that was missed is missed still"
+            "a missed tick stays missed"
         );
         let other_time = || definition("1h", "x");
         assert_eq!(
@@ -144,7 +145,7 @@ mod tests {
         assert_eq!(
             changed(&minutely, entry(config, true, other_time())),
             Some((true, NextTick::Never)),
-            "what rests goes on resting"
+            "a paused job stays paused"
         );
         assert_eq!(
             changed(&minutely, entry(command, false, other_time())),

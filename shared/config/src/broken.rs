@@ -1,4 +1,4 @@
-//! Broken files, and what is said of each: the file, the line, the key, and what would be right.
+//! Invalid files and their errors: file, line, setting and remedy.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use longshore_settings::{Environment, FILE_NAME};
 
 use super::Config;
 
-/// Files, and what is said of them.
+/// Files and their errors.
 const BROKEN: [(&str, &str); 61] = [
     (
         "concurency: 5\n",
@@ -54,7 +54,7 @@ const BROKEN: [(&str, &str); 61] = [
     ),
     (
         "grace: 30s\nlisten: off\ngrace: 60s\n",
-        "longshore.yaml:3: `grace` is set twice; take one away",
+        "longshore.yaml:3: `grace` is set twice; remove one",
     ),
     (
         "listen: localhost\n",
@@ -243,7 +243,7 @@ models:
     ),
     (
         "dead_letters:\n  replay:\n    - { name: again, reasons: [timeout] }\n    - { name: again, reasons: [network] }\n",
-        "longshore.yaml:4: the rule `again` is named twice; rename one",
+        "longshore.yaml:4: the rule `again` is defined twice; rename one",
     ),
     (
         "- concurrency: 5\n",
@@ -251,45 +251,45 @@ models:
     ),
     (
         "concurrency: 5\n  grace: 30s\n",
-        "longshore.yaml:2: this is not YAML, in or after `grace`: mapping values are not allowed in this context; expected `name: value`, with quotes around a value that holds any of : # { } [ ] , & * ? | > @ `",
+        "longshore.yaml:2: this is not YAML, in or after `grace`: mapping values are not allowed in this context; expected `name: value`, with quotes around a value that contains any of : # { } [ ] , & * ? | > @ `",
     ),
     (
         "queues: [default\ngrace: 30s\n",
-        "longshore.yaml:2: this is not YAML, in or after `grace`: illegal placement of ':' indicator; expected `name: value`, with quotes around a value that holds any of : # { } [ ] , & * ? | > @ `",
+        "longshore.yaml:2: this is not YAML, in or after `grace`: illegal placement of ':' indicator; expected `name: value`, with quotes around a value that contains any of : # { } [ ] , & * ? | > @ `",
     ),
     (
         "redis_url: @cache\n",
-        "longshore.yaml:1: this is not YAML, in or after `redis_url`: unexpected character: `@'; expected `name: value`, with quotes around a value that holds any of : # { } [ ] , & * ? | > @ `",
+        "longshore.yaml:1: this is not YAML, in or after `redis_url`: unexpected character: `@'; expected `name: value`, with quotes around a value that contains any of : # { } [ ] , & * ? | > @ `",
     ),
     (
         "namespace: *prod\n",
-        "longshore.yaml:1: `namespace` begins with *, which in YAML names an anchor, and there is none of this name; expected quotes around a value that begins so",
+        "longshore.yaml:1: `namespace` begins with *, which refers to an anchor in YAML, and no anchor has this name; expected quotes around a value that begins with *",
     ),
     (
         "grace: 30s\n---\ngrace: 60s\n",
-        "longshore.yaml:3: a second document begins here; expected a single one, so take the `---` away",
+        "longshore.yaml:3: a second document begins here; expected a single one, so remove the `---`",
     ),
 ];
 
-fn told(yaml: &str) -> String {
+fn error_of(yaml: &str) -> String {
     Config::from_yaml(&Environment::default(), Path::new(FILE_NAME), yaml)
         .unwrap_err()
         .to_string()
 }
 
 #[test]
-fn each_is_told_with_its_line_its_key_and_the_remedy() {
+fn reports_line_setting_and_remedy() {
     for (yaml, expected) in BROKEN {
-        assert_eq!(told(yaml), expected, "{yaml}");
+        assert_eq!(error_of(yaml), expected, "{yaml}");
     }
 }
 
 #[test]
-fn no_word_is_about_nothing() {
+fn every_error_has_a_line_a_setting_and_a_remedy() {
     for (yaml, expected) in BROKEN {
         for problem in expected.lines() {
-            let (place, text) = problem.split_once(": ").unwrap();
-            let line = place
+            let (location, text) = problem.split_once(": ").unwrap();
+            let line = location
                 .strip_prefix("longshore.yaml:")
                 .and_then(|line| line.parse().ok());
             assert!(
@@ -303,7 +303,8 @@ fn no_word_is_about_nothing() {
                 "twice",
                 "needs both",
                 "set it",
-                "take",
+                "remove",
+                "rename",
                 "write",
                 "must be",
             ];

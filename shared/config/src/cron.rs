@@ -1,29 +1,17 @@
-//! Recurring jobs, as they are written in `longshore.yaml`.
+//! Reads the section `cron:`, the recurring jobs.
 
 use std::collections::BTreeMap;
 
 use longshore_policy::cron::{Definition, Written};
 use longshore_protocol::{envelope::Limits, id::CronName};
-use longshore_settings::{Interpolated, Reader, Text};
-use serde::Deserialize;
+use longshore_settings::{Reader, Text};
 use serde_json::{Map, Value};
 
-/// A recurring job.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawCron {
-    name: Option<Text>,
-    schedule: Option<Text>,
-    every: Option<Text>,
-    timezone: Option<Text>,
-    missed: Option<Text>,
-    queue: Option<Text>,
-    job: Option<Value>,
-}
+use crate::table::RawCron;
 
 impl RawCron {
-    /// The values that are written, by their names.
-    fn fields(&self) -> [(&'static str, Option<&Text>); 6] {
+    /// The settings that are texts, by their names.
+    fn texts(&self) -> [(&'static str, Option<&Text>); 6] {
         [
             ("name", self.name.as_ref()),
             ("schedule", self.schedule.as_ref()),
@@ -34,18 +22,16 @@ impl RawCron {
         ]
     }
 
-    /// The value of this field, or else the first that is there, for its line.
-    fn near(&self, field: &str) -> Option<&Text> {
-        let fields = self.fields();
-        let own = fields.iter().find(|(name, _)| *name == field);
-        own.and_then(|(_, text)| *text).or_else(|| {
-            let all = fields.iter().filter_map(|(_, text)| *text);
-            all.min_by_key(|text| text.line())
-        })
+    /// The text of this setting, or else the first text of the job, for its line.
+    fn nearest_text(&self, setting: &str) -> Option<&Text> {
+        let texts = self.texts();
+        let own = texts.iter().find(|(name, _)| *name == setting);
+        own.and_then(|(_, text)| *text)
+            .or_else(|| self.first_text())
     }
 }
 
-/// The recurring jobs, each checked as if it were enqueued.
+/// Reads the recurring jobs. Each is checked as if it were enqueued.
 pub(crate) fn cron(
     r: &mut Reader<'_>,
     raws: &[RawCron],
@@ -57,32 +43,30 @@ pub(crate) fn cron(
             continue;
         };
         if let Some(written) = &raw.name {
-            r.stands_at(&format!("cron.{name}"), written);
+            r.record_origin(&format!("cron.{name}"), written);
         }
-        let twice = format!("the recurring job `{name}` is named twice; rename one");
+        let twice = format!("the recurring job `{name}` is defined twice; rename one");
         if jobs.insert(name, definition).is_some() {
-            r.problem_near(raw.near("name"), twice);
+            r.problem_near(raw.nearest_text("name"), twice);
         }
     }
     jobs
 }
 
 fn one(r: &mut Reader<'_>, raw: &RawCron, limits: &Limits) -> Option<(CronName, Definition)> {
-    let told = r.told();
-    let [name, schedule, every, timezone, missed, queue] = raw.fields().map(|(field, written)| {
-        let written = written?;
-        let filled = r.filled(written);
-        value(r, &format!("cron.{field}"), Some(written), filled)
-    });
+    let problems_before = r.problem_count();
+    let [name, schedule, every, timezone, missed, queue] = raw
+        .texts()
+        .map(|(name, text)| r.resolve(&format!("cron.{name}"), text, text?.as_str()));
     let Some(name) = name else {
-        if r.told() == told {
+        if r.problem_count() == problems_before {
             let text = "`cron.name` is needed; expected 1 to 64 characters of [A-Za-z0-9._-]";
-            r.problem_near(raw.near("name"), text);
+            r.problem_near(raw.nearest_text("name"), text);
         }
         return None;
     };
     let job = job(r, raw)?;
-    if r.told() > told {
+    if r.problem_count() > problems_before {
         return None;
     }
     let written = Written {
@@ -96,7 +80,7 @@ fn one(r: &mut Reader<'_>, raw: &RawCron, limits: &Limits) -> Option<(CronName, 
     let name = match CronName::parse(&name) {
         Ok(name) => name,
         Err(bad) => {
-            r.problem_near(raw.near("name"), format!("`cron.name`: {bad}"));
+            r.problem_near(raw.nearest_text("name"), format!("`cron.name`: {bad}"));
             return None;
         }
     };
@@ -105,57 +89,39 @@ fn one(r: &mut Reader<'_>, raw: &RawCron, limits: &Limits) -> Option<(CronName, 
         Ok(definition) => Some((name, definition)),
         Err(wrong) => {
             let text = format!("`cron.{}` of `{name}`: {}", wrong.field, wrong.message);
-            r.problem_near(raw.near(wrong.field), text);
+            r.problem_near(raw.nearest_text(wrong.field), text);
             None
         }
     }
 }
 
-/// The job with its variables filled in.
+/// The job with its variables replaced.
 fn job(r: &mut Reader<'_>, raw: &RawCron) -> Option<Map<String, Value>> {
     let mut job = raw.job.clone().unwrap_or_default();
-    fill(r, raw, &mut job);
+    replace_variables(r, raw, &mut job);
     let Value::Object(job) = job else {
         let text = "`cron.job` is not a map; expected a job, such as `job: { prompt: \"…\" }`";
-        r.problem_near(raw.near("job"), text);
+        r.problem_near(raw.nearest_text("job"), text);
         return None;
     };
     Some(job)
 }
 
-fn fill(r: &mut Reader<'_>, raw: &RawCron, value: &mut Value) {
+fn replace_variables(r: &mut Reader<'_>, raw: &RawCron, value: &mut Value) {
     match value {
         Value::String(text) => {
-            let filled = r.fill(text);
-            if let Some(filled) = self::value(r, "cron.job", raw.near("job"), filled) {
-                *text = filled;
+            if let Some(resolved) = r.resolve("cron.job", raw.nearest_text("job"), text) {
+                *text = resolved;
             }
         }
-        Value::Array(list) => list.iter_mut().for_each(|value| fill(r, raw, value)),
-        Value::Object(map) => map.values_mut().for_each(|value| fill(r, raw, value)),
+        Value::Array(list) => list
+            .iter_mut()
+            .for_each(|value| replace_variables(r, raw, value)),
+        Value::Object(map) => map
+            .values_mut()
+            .for_each(|value| replace_variables(r, raw, value)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-}
-
-/// A value that was filled in, or what is to be said.
-fn value(
-    r: &mut Reader<'_>,
-    at: &str,
-    near: Option<&Text>,
-    filled: Interpolated,
-) -> Option<String> {
-    let text = match filled {
-        Interpolated::Value(value) => return Some(value),
-        Interpolated::Missing(variable) => format!(
-            "`{at}` needs the variable {variable}, which is not set; set it, or write \
-             ${{{variable}:-default}}"
-        ),
-        Interpolated::Malformed => format!(
-            "`{at}` has a ${{ that is neither ${{NAME}} nor ${{NAME:-default}}; write $${{ for a plain ${{"
-        ),
-    };
-    r.problem_near(near, text);
-    None
 }
 
 #[cfg(test)]
@@ -171,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn recurring_jobs_are_read_and_shown() {
+    fn reads_and_shows_recurring_jobs() {
         let config = load(
             "cron:
   - name: nightly-report
@@ -203,24 +169,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line() {
-        let told = |yaml: &str| load(yaml).unwrap_err().to_string();
+    fn reports_errors_with_lines() {
+        let error = |yaml: &str| load(yaml).unwrap_err().to_string();
         let all = [
-            told("cron:\n  - name: a\n    every: 30s\n"),
-            told("cron:\n  - every: 30s\n    job: { prompt: x }\n"),
-            told("cron:\n  - name: a b\n    every: 30s\n    job: { prompt: x }\n"),
-            told("cron:\n  - name: a\n    job: { prompt: x }\n"),
-            told("cron:\n  - name: a\n    schedule: 0 3 * *\n    job: { prompt: x }\n"),
-            told(
+            error("cron:\n  - name: a\n    every: 30s\n"),
+            error("cron:\n  - every: 30s\n    job: { prompt: x }\n"),
+            error("cron:\n  - name: a b\n    every: 30s\n    job: { prompt: x }\n"),
+            error("cron:\n  - name: a\n    job: { prompt: x }\n"),
+            error("cron:\n  - name: a\n    schedule: 0 3 * *\n    job: { prompt: x }\n"),
+            error(
                 "cron:\n  - name: a\n    schedule: 0 3 * * *\n    time_zone: UTC\n    job: { prompt: x }\n",
             ),
-            told(
+            error(
                 "cron:\n  - name: a\n    schedule: 0 3 * * *\n    timezone: Mars\n    job: { prompt: x }\n",
             ),
-            told("cron:\n  - name: a\n    every: 30s\n    job: hello\n"),
-            told("cron:\n  - name: a\n    every: 30s\n    job: { prompt: x, timeout: soon }\n"),
-            told("cron:\n  - name: a\n    every: 30s\n    job: { prompt: '${NOPE}' }\n"),
-            told(
+            error("cron:\n  - name: a\n    every: 30s\n    job: hello\n"),
+            error("cron:\n  - name: a\n    every: 30s\n    job: { prompt: x, timeout: soon }\n"),
+            error("cron:\n  - name: a\n    every: 30s\n    job: { prompt: '${NOPE}' }\n"),
+            error(
                 "cron:\n  - { name: a, every: 30s, job: { prompt: x } }\n  - { name: a, every: 1m, job: { prompt: z } }\n",
             ),
         ];
@@ -235,7 +201,7 @@ mod tests {
         longshore.yaml:2: `cron.job` is not a map; expected a job, such as `job: { prompt: "…" }`
         longshore.yaml:2: `cron.job` of `a`: `timeout`: expected seconds, a number over 0 and up to 86400, but got "soon"
         longshore.yaml:2: `cron.job` needs the variable NOPE, which is not set; set it, or write ${NOPE:-default}
-        longshore.yaml:3: the recurring job `a` is named twice; rename one
+        longshore.yaml:3: the recurring job `a` is defined twice; rename one
         "#);
     }
 }

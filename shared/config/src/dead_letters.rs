@@ -1,4 +1,4 @@
-//! Reads the section `dead_letters:`: the rules by which dead letters are replayed.
+//! Reads the section `dead_letters:`, the rules that replay dead letters.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -7,70 +7,33 @@ use longshore_policy::{
     replay::{ReplayRule, ReplayWhen},
 };
 use longshore_protocol::{call::ErrorClass, dead_letter::DeadFilter, envelope::is_line};
-use longshore_settings::{Form, Reader, Text, form::duration, form::whole};
-use serde::Deserialize;
+use longshore_settings::{
+    Form, Reader, Text,
+    duration::format_duration,
+    form::{duration, whole},
+};
 
-/// Reasons beside the classes of failed calls that may pass by themselves. A malformed or an expired
-/// message stays so.
-const PASSING: [&str; 2] = ["poison", "budget_exceeded"];
+use crate::table::{RawDeadLetters, RawReplayRule};
 
-/// The section as it is written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawDeadLetters {
-    replay: Vec<RawReplayRule>,
-}
+/// Reasons besides the classes of failed calls after which a replay can succeed. A malformed or an expired
+/// message never succeeds.
+const RETRYABLE: [&str; 2] = ["poison", "budget_exceeded"];
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawReplayRule {
-    name: Option<Text>,
-    reasons: Option<Vec<Text>>,
-    #[serde(rename = "type")]
-    task_type: Option<Text>,
-    platform: Option<Text>,
-    tenant: Option<Text>,
-    queue: Option<Text>,
-    when: Option<Text>,
-    per_minute: Option<Text>,
-    at_most: Option<Text>,
-}
-
-impl RawReplayRule {
-    /// Its first value, for its line.
-    fn somewhere(&self) -> Option<&Text> {
-        [
-            &self.name,
-            &self.task_type,
-            &self.platform,
-            &self.tenant,
-            &self.queue,
-            &self.when,
-            &self.per_minute,
-            &self.at_most,
-        ]
-        .into_iter()
-        .filter_map(Option::as_ref)
-        .chain(self.reasons.iter().flatten())
-        .min_by_key(|text| text.line())
-    }
-}
-
-/// The rules, in the file's order.
+/// Reads the rules, in the order of the file.
 pub(super) fn replay_rules(
     r: &mut Reader<'_>,
     raw: &RawDeadLetters,
     catalog: &Catalog,
 ) -> Vec<ReplayRule> {
     let mut rules: Vec<ReplayRule> = Vec::new();
-    for raw in &raw.replay {
+    for raw in raw.replay.iter().flatten() {
         let Some(rule) = rule(r, raw, catalog) else {
             continue;
         };
         if let Some(written) = &raw.name {
-            r.stands_at(&format!("dead_letters.replay.{}", rule.name), written);
+            r.record_origin(&format!("dead_letters.replay.{}", rule.name), written);
             if rules.iter().any(|other| other.name == rule.name) {
-                let text = format!("the rule `{}` is named twice; rename one", rule.name);
+                let text = format!("the rule `{}` is defined twice; rename one", rule.name);
                 r.problem_at(written, text);
             }
         }
@@ -80,7 +43,7 @@ pub(super) fn replay_rules(
 }
 
 fn rule(r: &mut Reader<'_>, raw: &RawReplayRule, catalog: &Catalog) -> Option<ReplayRule> {
-    // It stands in keys of Redis.
+    // Redis keys contain it.
     let word = Form::new("1 to 64 characters of [A-Za-z0-9._-]", |text| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         ((1..=64).contains(&text.len()) && text.chars().all(allowed)).then(|| text.to_owned())
@@ -89,7 +52,7 @@ fn rule(r: &mut Reader<'_>, raw: &RawReplayRule, catalog: &Catalog) -> Option<Re
         Some(name) => r.value("dead_letters.replay.name", name, &word),
         None => missing(
             r,
-            raw.somewhere(),
+            raw.first_text(),
             "dead_letters.replay.name",
             &word.expected,
         ),
@@ -101,7 +64,7 @@ fn rule(r: &mut Reader<'_>, raw: &RawReplayRule, catalog: &Catalog) -> Option<Re
     let mut value = |field: &str, written: Option<&Text>, form: &Form<String>| {
         written.and_then(|text| r.value(&format!("dead_letters.replay.{field}"), text, form))
     };
-    let task_type = value("type", raw.task_type.as_ref(), &line);
+    let task_type = value("type", raw.r#type.as_ref(), &line);
     let platform = value("platform", raw.platform.as_ref(), &platform(catalog));
     let tenant = value("tenant", raw.tenant.as_ref(), &line);
     let queue = raw.queue.as_ref().and_then(|text| {
@@ -114,7 +77,7 @@ fn rule(r: &mut Reader<'_>, raw: &RawReplayRule, catalog: &Catalog) -> Option<Re
     let when = raw
         .when
         .as_ref()
-        .and_then(|text| r.value("dead_letters.replay.when", text, &when()));
+        .and_then(|text| r.value("dead_letters.replay.when", text, &when_form()));
     let per_minute = raw.per_minute.as_ref().and_then(|text| {
         r.value(
             "dead_letters.replay.per_minute",
@@ -145,7 +108,7 @@ fn rule(r: &mut Reader<'_>, raw: &RawReplayRule, catalog: &Catalog) -> Option<Re
 fn reasons(r: &mut Reader<'_>, raw: &RawReplayRule) -> Option<Vec<String>> {
     static KNOWN: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
         let classes = ErrorClass::ALL.iter().map(|class| class.as_str());
-        classes.chain(PASSING).collect()
+        classes.chain(RETRYABLE).collect()
     });
     let form = Form::new(format!("one of {}", list(KNOWN.iter().copied())), |text| {
         KNOWN.contains(&text).then(|| text.to_owned())
@@ -153,7 +116,7 @@ fn reasons(r: &mut Reader<'_>, raw: &RawReplayRule) -> Option<Vec<String>> {
     let written = raw.reasons.as_deref().unwrap_or_default();
     if written.is_empty() {
         let expected = "a list of reasons, such as [overloaded, timeout]";
-        return missing(r, raw.somewhere(), "dead_letters.replay.reasons", expected);
+        return missing(r, raw.first_text(), "dead_letters.replay.reasons", expected);
     }
     let reasons = written
         .iter()
@@ -161,7 +124,7 @@ fn reasons(r: &mut Reader<'_>, raw: &RawReplayRule) -> Option<Vec<String>> {
     Some(reasons.collect())
 }
 
-/// A known platform, by its name or an alias.
+/// A provider, by its name or an alias.
 fn platform(catalog: &Catalog) -> Form<String> {
     let names = catalog.providers.iter().map(|known| known.name.as_str());
     let expected = format!("one of {}", list(names));
@@ -172,14 +135,18 @@ fn platform(catalog: &Catalog) -> Form<String> {
 }
 
 /// `healthy`, or `after` and a time.
-fn when() -> Form<ReplayWhen> {
+pub(crate) fn when_form() -> Form<ReplayWhen> {
     let time = duration(Duration::from_secs(1)..=Duration::from_hours(30 * 24));
-    Form::new(
+    Form::with_format(
         "healthy, or after and a time from 1s to 30d, such as `after 10m`",
         move |text| match text.split_once(' ') {
-            Some(("after", wait)) => time.understand(wait).map(ReplayWhen::After),
+            Some(("after", wait)) => time.parse(wait).map(ReplayWhen::After),
             None if text == "healthy" => Some(ReplayWhen::Healthy),
             _ => None,
+        },
+        |when| match when {
+            ReplayWhen::Healthy => "healthy".to_owned(),
+            ReplayWhen::After(time) => format!("after {}", format_duration(*time)),
         },
     )
 }
@@ -201,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_has_sane_defaults() {
+    fn a_rule_has_defaults() {
         let rules = rules("dead_letters: { replay: [{ name: again, reasons: [timeout] }] }\n");
         let [rule] = rules.as_slice() else {
             panic!("{rules:?}")
@@ -216,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_says_which_letters_when_and_how_often() {
+    fn reads_every_setting_of_a_rule() {
         let yaml = "\
 dead_letters:
   replay:

@@ -1,10 +1,13 @@
-//! The configuration: what a process needs to know before it starts.
+//! The configuration of a process.
 //!
-//! Every setting comes from the first of these that has it: the environment (and `.env`), the file
-//! `longshore.yaml`, the default. A setting's variable is its path in the file, in capitals, after
-//! `LONGSHORE_`: `retry.base_delay` is `LONGSHORE_RETRY_BASE_DELAY`. An empty variable counts as
-//! absent. With nothing set at all, the defaults below hold and every provider is on whose key is in
-//! the environment.
+//! The value of a setting comes from the first of these sources that has it: the environment (and `.env`),
+//! the file `longshore.yaml`, the default. The variable of a setting is its path in the file, in capitals,
+//! after `LONGSHORE_`: `retry.base_delay` is `LONGSHORE_RETRY_BASE_DELAY`. An empty variable counts as
+//! unset. Without any setting, the defaults apply, and every provider is enabled whose key is in the
+//! environment.
+//!
+//! `table.rs` has a row for every setting. To add a setting, add its row there, and its field with its default
+//! to the struct that uses it; then run `make docs`.
 
 use std::{
     collections::BTreeMap,
@@ -31,89 +34,73 @@ use longshore_settings::{ConfigError, Environment, Origin, Problem, yaml::parse}
 use secrecy::SecretString;
 use url::Url;
 
-pub use secrets::without_secrets;
+pub use secrets::refuse_secrets;
 pub use shown::Shown;
 
 mod assemble;
 mod cron;
 mod dead_letters;
-mod file;
 mod limits;
+pub mod reference;
 mod reload;
 mod routing;
 mod secrets;
+mod section;
+mod sections;
 mod shown;
+mod table;
 mod webhooks;
 
-/// What a process needs to know before it starts.
+/// The configuration of a process. The reference in `docs/CONFIGURATION.md` describes the settings.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where Redis is. Default `redis://127.0.0.1:6379`; also `REDIS_URL`.
     pub redis_url: SecretString,
-    /// Where Postgres is. Default `postgres://127.0.0.1:5432/longshore`; also `DATABASE_URL`.
     pub database_url: SecretString,
-    /// The deployment's name, before all its keys. Default `longshore`.
     pub namespace: Namespace,
-    /// The queues that a worker takes jobs from. Default `default` alone.
     pub queues: Vec<QueueName>,
-    /// Jobs in flight in one worker, 1 to 100,000. Default 1,000.
     pub concurrency: usize,
-    /// How long a stopping process lets its jobs finish. Default 30 s.
     pub grace: Duration,
-    /// Where health and metrics are served. Default: nowhere.
     pub listen: Option<SocketAddr>,
-    /// How failed attempts are tried again, unless a job names a policy.
-    pub retry: RetryPolicy,
-    /// Policies that a job may name; what one leaves out is as in `retry`.
-    pub retries: BTreeMap<String, RetryPolicy>,
-    /// What a message may be.
-    pub limits: Limits,
-    /// How a worker shows that it lives.
-    pub liveness: Liveness,
-    /// How long things are kept.
-    pub retention: Retention,
-    /// Whether a starting process brings the database up to date. Default yes.
     pub migrate: bool,
-    /// A simulator that stands in for every provider. Default: none.
     pub simulator_url: Option<Url>,
-    /// The programs that providers may run at all. Default `claude`, `codex` and `gemini`.
+    /// The retry policy of jobs that name none.
+    pub retry: RetryPolicy,
+    /// The retry policies that a job may name. What one of them omits is as in `retry`.
+    pub retries: BTreeMap<String, RetryPolicy>,
+    pub limits: Limits,
+    pub liveness: Liveness,
+    pub retention: Retention,
+    pub routing: Routing,
     pub cli_tools: Vec<String>,
-    /// The files of models beside this one, as they are written. Default: none.
-    pub model_files: Vec<String>,
-    /// What to do about a model without a price. Default: it is refused.
     pub unknown_price: UnknownPrice,
+    /// The files of models, as the file writes their paths.
+    pub model_files: Vec<String>,
     /// The providers and models.
     pub catalog: Catalog,
-    /// Who answers what.
-    pub routing: Routing,
-    /// What may be spent, in the file's order. Default: no limits.
+    /// The budgets, in the order of the file.
     pub budgets: Vec<Budget>,
-    /// How tenants share what there is. Default: equally.
     pub tenants: Tenants,
-    /// When and how people are told that a limit fills up.
     pub alerts: Alerts,
-    /// Where webhooks may go. Default: nowhere.
     pub webhooks: WebhookSettings,
-    /// When calls to a failing model are held back.
     pub circuit: Circuit,
-    /// By which dead letters are replayed without a person, in the file's order. Default: none.
+    /// The rules that replay dead letters, in the order of the file.
     pub replay_rules: Vec<ReplayRule>,
-    /// The jobs that recur. Default: none.
+    /// The recurring jobs.
     pub cron: BTreeMap<CronName, Definition>,
-    /// What looks wrong but keeps nothing from running, for people.
+    /// What looks wrong but does not prevent a start.
     pub warnings: Vec<String>,
-    /// Where each setting and entry stands that is set; the others have their defaults.
+    /// Where each setting and entry is set. The others have their defaults.
     pub origins: BTreeMap<String, Origin>,
     /// The file that was read, if there was one.
     pub source: Option<PathBuf>,
 }
 
-/// How a worker shows that it lives.
+/// The heartbeats of workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Liveness {
-    /// The time between two heartbeats. Default 3 s.
+    /// The time between two heartbeats.
     pub heartbeat_every: Duration,
-    /// A worker that is silent for this long is dead; at least twice `heartbeat_every`. Default 10 s.
+    /// A worker without a heartbeat for this long is dead.
     pub heartbeat_ttl: Duration,
 }
 
@@ -127,10 +114,10 @@ impl Default for Liveness {
 }
 
 impl Config {
-    /// Reads the configuration, and tells of every problem at once.
+    /// Reads the configuration. The error has every problem.
     pub fn load(env: &Environment) -> Result<Self, ConfigError> {
         let Some(path) = env.config_path() else {
-            return assemble::assemble(env, None, file::File::default(), None);
+            return assemble::assemble(env, None, table::File::default(), None);
         };
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Problem::new(
@@ -145,6 +132,41 @@ impl Config {
     pub fn from_yaml(env: &Environment, path: &Path, text: &str) -> Result<Self, ConfigError> {
         let file = parse(path, text)?;
         assemble::assemble(env, Some(path), file, None)
+    }
+
+    /// The defaults of all settings, before a file or an environment is read.
+    fn unread() -> Self {
+        Self {
+            redis_url: "redis://127.0.0.1:6379".into(),
+            database_url: "postgres://127.0.0.1:5432/longshore".into(),
+            namespace: Namespace::default(),
+            queues: vec![QueueName::default()],
+            concurrency: 1_000,
+            grace: Duration::from_secs(30),
+            listen: None,
+            migrate: true,
+            simulator_url: None,
+            retry: RetryPolicy::default(),
+            retries: BTreeMap::new(),
+            limits: Limits::default(),
+            liveness: Liveness::default(),
+            retention: Retention::default(),
+            routing: routing::defaults(),
+            cli_tools: ["claude", "codex", "gemini"].map(str::to_owned).into(),
+            unknown_price: UnknownPrice::Refuse,
+            model_files: Vec::new(),
+            catalog: Catalog::default(),
+            budgets: Vec::new(),
+            tenants: Tenants::default(),
+            alerts: Alerts::default(),
+            webhooks: WebhookSettings::default(),
+            circuit: Circuit::default(),
+            replay_rules: Vec::new(),
+            cron: BTreeMap::new(),
+            warnings: Vec::new(),
+            origins: BTreeMap::new(),
+            source: None,
+        }
     }
 }
 

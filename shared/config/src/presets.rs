@@ -1,19 +1,19 @@
-//! The presets for common uses, `deploy/examples/presets/`.
+//! The presets in `deploy/examples/presets/` are valid.
 
 use std::{fs, path::Path};
 
 use longshore_settings::Environment;
 
-use super::{Config, without_secrets};
+use super::{Config, refuse_secrets};
 
-/// The providers that are on, each with its model by default.
+/// The providers that the preset enables, each with its default model.
 fn on(preset: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../deploy/examples/presets")
         .join(preset);
     let text = fs::read_to_string(&path).unwrap();
-    // Any of them can be pushed.
-    without_secrets(&path, &text).unwrap();
+    // Every preset can be pushed.
+    refuse_secrets(&path, &text).unwrap();
     let keys = [
         "ANTHROPIC",
         "DEEPSEEK",
@@ -30,7 +30,7 @@ fn on(preset: &str) -> Vec<String> {
     assert_eq!(config.warnings, Vec::<String>::new());
     let catalog = &config.catalog;
     for provider in catalog.enabled() {
-        // OpenRouter's models are whatever OpenRouter has.
+        // OpenRouter's models are not listed.
         let unlisted = catalog.models_of(&provider.name).next().is_none();
         let listed = catalog.entry(&provider.name, &provider.default_model);
         assert!(unlisted || listed.is_some(), "{preset}: {provider:?}");
@@ -42,7 +42,7 @@ fn on(preset: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_does_what_it_says() {
+fn each_enables_its_providers() {
     assert_eq!(on("max-quality.yaml"), ["anthropic/claude-opus-5-5"]);
     assert_eq!(
         on("balanced.yaml"),
@@ -63,7 +63,7 @@ fn each_does_what_it_says() {
 }
 
 #[test]
-fn there_are_no_others() {
+fn every_preset_is_tested() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples/presets");
     assert_eq!(fs::read_dir(folder).unwrap().count(), 4);
 }

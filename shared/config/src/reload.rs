@@ -1,23 +1,26 @@
-//! What of a new configuration a running process takes, and what it keeps from its start.
+//! Applying a new configuration to a running process.
 
 use std::path::{Path, PathBuf};
 
 use longshore_settings::{ConfigError, Environment, Origin, yaml::parse};
-use secrecy::ExposeSecret as _;
 
-use super::{Config, assemble::assemble};
+use crate::{
+    Config,
+    assemble::assemble,
+    sections::{Part, parts},
+};
 
-/// Where a new configuration comes from.
+/// The source of a new configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
-    /// The process's own file.
-    Own,
-    /// The whole fleet's.
-    Fleet,
+enum Source {
+    /// The file of the process.
+    OwnFile,
+    /// A configuration that was pushed to every process.
+    Pushed,
 }
 
 impl Config {
-    /// What this process runs by now that its file holds `text`.
+    /// The configuration of this process after its file has changed to `text`.
     pub fn with_file(
         &self,
         env: &Environment,
@@ -25,11 +28,11 @@ impl Config {
         text: &str,
     ) -> Result<Self, ConfigError> {
         let new = assemble(env, Some(path), parse(path, text)?, Some(self))?;
-        Ok(self.keeping_own(new, Whose::Own))
+        Ok(self.keep_startup_settings(new, Source::OwnFile))
     }
 
-    /// What this process runs by now that a configuration is pushed, which stands in the place of its
-    /// file. Settings of the process itself stay as they are.
+    /// The configuration of this process after `text` was pushed. It replaces the file, except for the
+    /// settings that need a restart.
     pub fn with_pushed(
         &self,
         env: &Environment,
@@ -40,7 +43,7 @@ impl Config {
         self.with_fleet_file(env, &path, text)
     }
 
-    /// The same, if the file at `path`, which holds `text`, were pushed.
+    /// The configuration of this process if the file at `path`, which contains `text`, were pushed.
     pub fn with_fleet_file(
         &self,
         env: &Environment,
@@ -48,86 +51,51 @@ impl Config {
         text: &str,
     ) -> Result<Self, ConfigError> {
         let new = assemble(env, Some(path), parse(path, text)?, Some(self))?;
-        Ok(self.keeping_own(new, Whose::Fleet))
+        Ok(self.keep_startup_settings(new, Source::Pushed))
     }
 
-    /// `new` with what only a start can change as it is here, and a warning for each that differs.
-    fn keeping_own(&self, mut new: Self, whose: Whose) -> Self {
-        for name in self.differences(&new) {
-            let place = new.origins.get(name).cloned();
-            let text = match (whose, place) {
-                // What the fleet's leaves out is each process's own affair.
-                (Whose::Fleet, None | Some(Origin::Variable(_) | Origin::Together)) => continue,
-                (Whose::Fleet, Some(place)) => format!(
-                    "{place}: `{name}` is not taken from a pushed configuration: it belongs into each \
-                     process's own file or environment"
-                ),
-                (Whose::Own, place) => format!(
-                    "{}: `{name}` is read only when a process starts: it stays as it was",
-                    place.unwrap_or(Origin::Together)
-                ),
+    /// `new` with the present values of the settings that need a restart, and a warning for each of them
+    /// that differs.
+    fn keep_startup_settings(&self, mut new: Self, source: Source) -> Self {
+        for part in parts(&self.catalog) {
+            let Part::Settings(section) = part else {
+                continue;
             };
-            new.warnings.push(text);
-        }
-        for name in OWN {
-            new.origins.remove(name);
-            if let Some(origin) = self.origins.get(name) {
-                new.origins.insert(name.to_owned(), origin.clone());
+            for (name, differs) in section.keep_startup_settings(self, &mut new) {
+                let new_origin = new.origins.remove(&name);
+                if let Some(origin) = self.origins.get(&name) {
+                    new.origins.insert(name.clone(), origin.clone());
+                }
+                if differs {
+                    new.warnings
+                        .extend(restart_warning(&name, source, new_origin));
+                }
             }
         }
-        Self {
-            redis_url: self.redis_url.clone(),
-            database_url: self.database_url.clone(),
-            namespace: self.namespace.clone(),
-            queues: self.queues.clone(),
-            concurrency: self.concurrency,
-            listen: self.listen,
-            liveness: self.liveness.clone(),
-            migrate: self.migrate,
-            simulator_url: self.simulator_url.clone(),
-            ..new
-        }
-    }
-
-    /// The settings of the process itself that are others in `new`.
-    fn differences(&self, new: &Self) -> Vec<&'static str> {
-        let url = |config: &Self| config.redis_url.expose_secret().to_owned();
-        let database = |config: &Self| config.database_url.expose_secret().to_owned();
-        let same = [
-            url(self) == url(new),
-            database(self) == database(new),
-            self.namespace == new.namespace,
-            self.queues == new.queues,
-            self.concurrency == new.concurrency,
-            self.listen == new.listen,
-            self.migrate == new.migrate,
-            self.simulator_url == new.simulator_url,
-            self.liveness.heartbeat_every == new.liveness.heartbeat_every,
-            self.liveness.heartbeat_ttl == new.liveness.heartbeat_ttl,
-        ];
-        OWN.into_iter()
-            .zip(same)
-            .filter_map(|(name, same)| (!same).then_some(name))
-            .collect()
+        new
     }
 }
 
-/// The settings that a process reads at its start and keeps to its end.
-const OWN: [&str; 10] = [
-    "redis_url",
-    "database_url",
-    "namespace",
-    "queues",
-    "concurrency",
-    "listen",
-    "migrate",
-    "simulator_url",
-    "liveness.heartbeat_every",
-    "liveness.heartbeat_ttl",
-];
+/// The warning about a setting that a reload does not change.
+fn restart_warning(name: &str, source: Source, origin: Option<Origin>) -> Option<String> {
+    match (source, origin) {
+        // A setting that the pushed configuration does not contain keeps its value without a warning.
+        (Source::Pushed, None | Some(Origin::Variable(_) | Origin::Configuration)) => None,
+        (Source::Pushed, Some(origin)) => Some(format!(
+            "{origin}: `{name}` is ignored in a pushed configuration; set it in the file or the environment \
+             of each process"
+        )),
+        (Source::OwnFile, origin) => Some(format!(
+            "{}: `{name}` keeps its value until the process restarts",
+            origin.unwrap_or(Origin::Configuration)
+        )),
+    }
+}
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
     use super::*;
 
     const START: &str = "concurrency: 250\nredis_url: redis://here\nsimulator_url: http://sim:1\nretry: { max_retries: 5 }\n";
@@ -137,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_changes_what_may_change() {
+    fn a_changed_file_keeps_startup_settings() {
         let env = Environment::from_pairs([("OPENAI_API_KEY", "sk-1")]);
         let new = "concurrency: 9\nnamespace: other\nretry: { max_retries: 7 }\n";
         let now = started()
@@ -151,16 +119,16 @@ mod tests {
         assert_eq!(
             now.warnings,
             [
-                "configuration: `redis_url` is read only when a process starts: it stays as it was",
-                "longshore.yaml:2: `namespace` is read only when a process starts: it stays as it was",
-                "longshore.yaml:1: `concurrency` is read only when a process starts: it stays as it was",
-                "configuration: `simulator_url` is read only when a process starts: it stays as it was",
+                "configuration: `redis_url` keeps its value until the process restarts",
+                "longshore.yaml:2: `namespace` keeps its value until the process restarts",
+                "longshore.yaml:1: `concurrency` keeps its value until the process restarts",
+                "configuration: `simulator_url` keeps its value until the process restarts",
             ]
         );
     }
 
     #[test]
-    fn whom_a_process_simulates_it_goes_on_simulating() {
+    fn a_simulated_process_stays_simulated() {
         let env = Environment::from_pairs([("OPENAI_API_KEY", "sk-real")]);
         let now = started().with_pushed(&env, 3, "grace: 1s\n").unwrap();
         for provider in &now.catalog.providers {
@@ -170,18 +138,18 @@ mod tests {
     }
 
     #[test]
-    fn a_pushed_one_stands_in_the_file_s_place_and_after_the_environment() {
+    fn a_pushed_configuration_replaces_the_file_but_not_the_environment() {
         let env = Environment::from_pairs([("LONGSHORE_RETRY_JITTER", "1s")]);
         let new = "concurrency: 9\nretry: { jitter: 9s, base_delay: 2s }\n";
         let now = started().with_pushed(&env, 3, new).unwrap();
-        assert_eq!(now.retry.max_retries, 3, "the file's is not asked");
+        assert_eq!(now.retry.max_retries, 3, "the file is not used");
         assert_eq!(now.retry.base_delay.as_secs(), 2);
         assert_eq!(now.retry.jitter.as_secs(), 1);
         assert_eq!(now.concurrency, 250);
         assert_eq!(
             now.warnings,
             [
-                "pushed config 3:1: `concurrency` is not taken from a pushed configuration: it belongs into each process's own file or environment"
+                "pushed config 3:1: `concurrency` is ignored in a pushed configuration; set it in the file or the environment of each process"
             ]
         );
         let origin = |name: &str| now.origins[name].to_string();
@@ -190,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_one_is_told_by_its_version_and_line() {
+    fn an_invalid_pushed_configuration_is_refused_with_its_version_and_line() {
         let error = started()
             .with_pushed(&Environment::default(), 3, "grace: 1s\nretry: 5\n")
             .unwrap_err();

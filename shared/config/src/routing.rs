@@ -3,116 +3,100 @@
 use std::{path::Path, sync::Arc};
 
 use longshore_policy::{
-    catalog::Catalog,
+    catalog::{Catalog, word},
     routing::{Category, Conditions, Preference, Routing, Rule},
 };
 use longshore_protocol::{
     money::Usd,
     platform::{Capability, PlatformName, Tier},
 };
-use longshore_settings::{
-    Entries, Form, Origin, Reader, Text, form::flag, form::whole, yaml::parse,
-};
+use longshore_settings::{Entries, Form, Reader, Text, yaml::parse};
 use rust_decimal::Decimal;
-use serde::Deserialize;
 
-const SHIPPED: &str = include_str!("routing/default.yaml");
+use crate::table::{RawCategory, RawRouting, RawRule};
 
-/// The section as it is written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawRouting {
-    rules: Vec<RawRule>,
-    default_rules: Option<Text>,
-    keywords: Vec<RawCategory>,
-    tiers: Entries<Text>,
-    prefer_local: Option<Text>,
-    max_cost_per_task: Option<Text>,
-    fallback_provider: Option<Text>,
-    estimate_threshold: Option<Text>,
-}
+const BUILT_IN: &str = include_str!("routing/default.yaml");
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawRule {
-    name: Option<Text>,
-    #[serde(rename = "type")]
-    types: Option<Vec<Text>>,
-    risk: Option<Vec<Text>>,
-    area: Option<Vec<Text>>,
-    complexity: Option<Vec<Text>>,
-    platform: Option<Vec<Text>>,
-    model: Option<Text>,
-    tier: Option<Text>,
-    capability: Option<Text>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawCategory {
-    category: Option<Text>,
-    words: Option<Vec<Text>>,
-    platforms: Option<Vec<Text>>,
-}
-
-/// The shipped routing, changed by the user's section. Of a catalog that is not sound, what is missing
-/// has been told already, and is not missed again.
-pub(super) fn routing(
+/// Reads the section `routing:` over the built-in routing. If the catalog is not sound, its errors are
+/// reported already, and names that it lacks are not reported again.
+pub(super) fn read(
     r: &mut Reader<'_>,
     own: &RawRouting,
     catalog: &Catalog,
     is_sound: bool,
 ) -> Routing {
-    let shipped = match parse::<RawRouting>(Path::new("built-in routing"), SHIPPED) {
-        Ok(shipped) => shipped,
+    let built_in = match parse::<RawRouting>(Path::new("built-in routing"), BUILT_IN) {
+        Ok(built_in) => built_in,
         Err(problem) => {
             r.problem(problem.origin, problem.text);
             RawRouting::default()
         }
     };
+    let mut routing = defaults();
+    RawRouting::settings(provider_form(catalog, is_sound)).read(r, own, &mut routing);
     let forms = Forms::new(catalog, is_sound);
-    let default_rules = r
-        .setting("routing.default_rules", own.default_rules.as_ref(), &flag())
-        .unwrap_or(true);
-    let mut rules: Vec<Rule> = Vec::new();
-    for raw in &own.rules {
+    for raw in own.rules.iter().flatten() {
         let rule = rule(r, raw, &forms);
         if let (Some(rule), Some(name)) = (&rule, &raw.name) {
-            r.stands_at(&format!("routing.rules.{}", rule.name), name);
+            r.record_origin(&format!("routing.rules.{}", rule.name), name);
         }
-        rules.extend(rule);
+        routing.rules.extend(rule);
     }
-    if default_rules {
-        for raw in &shipped.rules {
-            rules.extend(rule(r, raw, &forms));
+    if routing.default_rules {
+        for raw in built_in.rules.iter().flatten() {
+            routing.rules.extend(rule(r, raw, &forms));
         }
     }
-    let fallback = own.fallback_provider.as_ref();
+    routing.categories = categories(
+        r,
+        built_in.keywords.as_deref().unwrap_or_default(),
+        own.keywords.as_deref().unwrap_or_default(),
+        &forms,
+    );
+    let built_in_tiers = built_in.tiers.unwrap_or_default();
+    routing.tiers = tiers(r, &built_in_tiers, own.tiers.as_ref(), &forms);
+    routing
+}
+
+/// The routing without any rules, categories and tiers.
+pub(super) fn defaults() -> Routing {
     Routing {
-        rules,
-        default_rules,
-        categories: categories(r, &shipped.keywords, &own.keywords, &forms),
-        tiers: tiers(r, &shipped.tiers, &own.tiers, &forms),
-        prefer_local: r
-            .setting("routing.prefer_local", own.prefer_local.as_ref(), &flag())
-            .unwrap_or(false),
-        max_cost_per_task: r.setting(
-            "routing.max_cost_per_task",
-            own.max_cost_per_task.as_ref(),
-            &dollars(),
-        ),
-        fallback_provider: r.setting("routing.fallback_provider", fallback, &forms.platform),
-        estimate_threshold: r
-            .setting(
-                "routing.estimate_threshold",
-                own.estimate_threshold.as_ref(),
-                &whole(0..=1_000_000_000),
-            )
-            .unwrap_or(10_000),
+        rules: Vec::new(),
+        default_rules: true,
+        categories: Vec::new(),
+        tiers: Vec::new(),
+        prefer_local: false,
+        max_cost_per_task: None,
+        fallback_provider: None,
+        estimate_threshold: 10_000,
     }
 }
 
-/// What the names in a section may be.
+/// The maximum cost of a job.
+pub(crate) fn task_dollars() -> Form<Usd> {
+    Form::new("US dollars over 0, such as 1.0", |text| {
+        text.parse::<Usd>()
+            .ok()
+            .filter(|amount| amount.0 > Decimal::ZERO)
+    })
+}
+
+/// A provider of the catalog, or any if the catalog is not sound.
+pub(crate) fn provider_form(catalog: &Catalog, is_sound: bool) -> Form<PlatformName> {
+    let names: Vec<&str> = catalog
+        .providers
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    let expected = format!("one of {}", names.join(", "));
+    let catalog = catalog.clone();
+    Form::new(expected, move |text| {
+        let known = catalog.platform(text).map(|one| one.name.clone());
+        known.or_else(|| PlatformName::parse(text).filter(|_| !is_sound))
+    })
+}
+
+/// The forms of names in rules and categories.
 struct Forms {
     platform: Form<PlatformName>,
     model: Form<String>,
@@ -123,23 +107,15 @@ struct Forms {
 
 impl Forms {
     fn new(catalog: &Catalog, is_sound: bool) -> Self {
-        let names = |names: &mut dyn Iterator<Item = &str>| names.collect::<Vec<_>>().join(", ");
-        let platforms = names(&mut catalog.providers.iter().map(|one| one.name.as_str()));
-        let tiers = names(&mut Tier::ALL.iter().map(|tier| tier.as_str()));
-        let capabilities = names(&mut Capability::ALL.iter().map(|one| one.as_str()));
-        let catalog = Arc::new(catalog.clone());
-        let models = catalog.clone();
+        let models = Arc::new(catalog.clone());
         Self {
-            platform: Form::new(format!("one of {platforms}"), move |text| {
-                let known = catalog.platform(text).map(|one| one.name.clone());
-                known.or_else(|| PlatformName::parse(text).filter(|_| !is_sound))
-            }),
+            platform: provider_form(catalog, is_sound),
             model: Form::new(
                 "a model of the catalog (`longshore.yaml` can add one under `models:`)",
                 move |text| (!is_sound || !models.model(text).is_empty()).then(|| text.to_owned()),
             ),
-            tier: Form::new(format!("one of {tiers}"), Tier::from_name),
-            capability: Form::new(format!("one of {capabilities}"), Capability::from_name),
+            tier: word(Tier::ALL, Tier::as_str),
+            capability: word(Capability::ALL, Capability::as_str),
             word: Form::new("text that is not empty", |text| {
                 (!text.is_empty()).then(|| text.to_lowercase())
             }),
@@ -149,21 +125,21 @@ impl Forms {
 
 fn rule(r: &mut Reader<'_>, raw: &RawRule, forms: &Forms) -> Option<Rule> {
     let Some(name) = &raw.name else {
-        let text = "`routing.rules.name` is missing; expected a name, which the record of a decision shows";
-        return told(r, raw.somewhere(), text);
+        let text = "`routing.rules.name` is missing; expected a name, which decisions show";
+        return report(r, raw.first_text(), text);
     };
     let name = r.value("routing.rules.name", name, &forms.word)?;
     let mut words = |field: &str, written: Option<&Vec<Text>>| {
         values(
             r,
             &format!("routing.rules.{field}"),
-            raw.somewhere(),
+            raw.first_text(),
             written.map(Vec::as_slice),
             &forms.word,
         )
     };
     let when = Conditions {
-        types: words("type", raw.types.as_ref()),
+        types: words("type", raw.r#type.as_ref()),
         risks: words("risk", raw.risk.as_ref()),
         areas: words("area", raw.area.as_ref()),
         complexities: words("complexity", raw.complexity.as_ref()),
@@ -180,7 +156,7 @@ fn preference(r: &mut Reader<'_>, raw: &RawRule, name: &str, forms: &Forms) -> O
                 "the rule `{name}` has `model` beside `platform`, `tier` or `capability`; \
                  keep one of the two (a model of one platform is `platform/model`)"
             );
-            told(r, Some(model), &text)
+            report(r, Some(model), &text)
         }
         Some(model) => r
             .value("routing.rules.model", model, &forms.model)
@@ -189,7 +165,7 @@ fn preference(r: &mut Reader<'_>, raw: &RawRule, name: &str, forms: &Forms) -> O
             let platforms = values(
                 r,
                 "routing.rules.platform",
-                raw.somewhere(),
+                raw.first_text(),
                 raw.platform.as_deref(),
                 &forms.platform,
             );
@@ -207,29 +183,29 @@ fn preference(r: &mut Reader<'_>, raw: &RawRule, name: &str, forms: &Forms) -> O
         }
         None => {
             let text = format!(
-                "the rule `{name}` says not who is to answer; expected `model`, or `platform`, `tier` or `capability`"
+                "the rule `{name}` selects no model; expected `model`, or `platform`, `tier` or `capability`"
             );
-            told(r, raw.somewhere(), &text)
+            report(r, raw.first_text(), &text)
         }
     }
 }
 
-/// The shipped categories, with the user's in the place of those of their names and the others behind
-/// them. One without words is none.
+/// The built-in categories, each replaced by the user's of the same name, and then the user's other ones.
+/// Categories without words are disabled.
 fn categories(
     r: &mut Reader<'_>,
-    shipped: &[RawCategory],
+    built_in: &[RawCategory],
     own: &[RawCategory],
     forms: &Forms,
 ) -> Vec<Category> {
     let mut found: Vec<Category> = Vec::new();
-    let shipped = shipped.iter().map(|raw| (raw, false));
-    for (raw, is_own) in shipped.chain(own.iter().map(|raw| (raw, true))) {
+    let built_in = built_in.iter().map(|raw| (raw, false));
+    for (raw, is_own) in built_in.chain(own.iter().map(|raw| (raw, true))) {
         let Some(category) = category(r, raw, forms) else {
             continue;
         };
         if let Some(name) = raw.category.as_ref().filter(|_| is_own) {
-            r.stands_at(&format!("routing.keywords.{}", category.name), name);
+            r.record_origin(&format!("routing.keywords.{}", category.name), name);
         }
         match found.iter_mut().find(|one| one.name == category.name) {
             Some(same) => *same = category,
@@ -241,12 +217,9 @@ fn categories(
 }
 
 fn category(r: &mut Reader<'_>, raw: &RawCategory, forms: &Forms) -> Option<Category> {
-    let somewhere = [&raw.words, &raw.platforms]
-        .into_iter()
-        .find_map(|list| list.as_ref()?.first());
     let Some(name) = &raw.category else {
         let text = "`routing.keywords.category` is missing; expected the category's name";
-        return told(r, somewhere, text);
+        return report(r, raw.first_text(), text);
     };
     let name = r.value("routing.keywords.category", name, &forms.word)?;
     let words = raw.words.as_deref().map(|words| {
@@ -258,13 +231,13 @@ fn category(r: &mut Reader<'_>, raw: &RawCategory, forms: &Forms) -> Option<Cate
     });
     let Some(words) = words else {
         let text = "`routing.keywords.words` is missing; expected a list of words (an empty one turns the category off)";
-        return told(r, raw.category.as_ref(), text);
+        return report(r, raw.category.as_ref(), text);
     };
     let platforms = match &raw.platforms {
         None if words.is_empty() => Vec::new(),
         None => {
             let text = "`routing.keywords.platforms` is missing; expected a list of platforms";
-            return told(r, raw.category.as_ref(), text);
+            return report(r, raw.category.as_ref(), text);
         }
         Some(platforms) => values(
             r,
@@ -283,21 +256,22 @@ fn category(r: &mut Reader<'_>, raw: &RawCategory, forms: &Forms) -> Option<Cate
 
 fn tiers(
     r: &mut Reader<'_>,
-    shipped: &Entries<Text>,
-    own: &Entries<Text>,
+    built_in: &Entries<Text>,
+    own: Option<&Entries<Text>>,
     forms: &Forms,
 ) -> Vec<(String, Tier)> {
     let mut found: Vec<(String, Tier)> = Vec::new();
-    let shipped = shipped.0.iter().map(|entry| (entry, false));
-    for ((word, tier), is_own) in shipped.chain(own.0.iter().map(|entry| (entry, true))) {
-        let name = format!("routing.tiers.{}", word.as_written());
+    let built_in = built_in.0.iter().map(|entry| (entry, false));
+    let own = own.into_iter().flat_map(|own| &own.0);
+    for ((word, tier), is_own) in built_in.chain(own.map(|entry| (entry, true))) {
+        let name = format!("routing.tiers.{}", word.as_str());
         let Some(tier) = r.value(&name, tier, &forms.tier) else {
             continue;
         };
         let at = word;
-        let word = word.as_written().trim().to_lowercase();
+        let word = word.as_str().trim().to_lowercase();
         if is_own {
-            r.stands_at(&format!("routing.tiers.{word}"), at);
+            r.record_origin(&format!("routing.tiers.{word}"), at);
         }
         match found.iter_mut().find(|(known, _)| *known == word) {
             Some(same) => same.1 = tier,
@@ -307,7 +281,7 @@ fn tiers(
     found
 }
 
-/// The values of a list, which is at the line of `near`; one that is there has at least one.
+/// Reads a list that may not be empty. `near` has its line.
 fn values<T>(
     r: &mut Reader<'_>,
     name: &str,
@@ -317,7 +291,7 @@ fn values<T>(
 ) -> Vec<T> {
     if written.is_some_and(<[Text]>::is_empty) {
         let text = format!("`{name}` is empty; name at least one, or leave it out");
-        told::<T>(r, near, &text);
+        report::<T>(r, near, &text);
     }
     written
         .unwrap_or_default()
@@ -326,40 +300,9 @@ fn values<T>(
         .collect()
 }
 
-fn told<T>(r: &mut Reader<'_>, near: Option<&Text>, text: &str) -> Option<T> {
-    match near {
-        Some(near) => r.problem_at(near, text),
-        None => r.problem(Origin::file(r.path(), None), text),
-    }
+fn report<T>(r: &mut Reader<'_>, near: Option<&Text>, text: &str) -> Option<T> {
+    r.problem_near(near, text);
     None
-}
-
-fn dollars() -> Form<Usd> {
-    Form::new("US dollars over 0, such as 1.0", |text| {
-        text.parse::<Usd>()
-            .ok()
-            .filter(|amount| amount.0 > Decimal::ZERO)
-    })
-}
-
-impl RawRule {
-    /// Any value of it, for its line.
-    fn somewhere(&self) -> Option<&Text> {
-        [&self.name, &self.model, &self.tier, &self.capability]
-            .into_iter()
-            .find_map(Option::as_ref)
-            .or_else(|| {
-                [
-                    &self.types,
-                    &self.risk,
-                    &self.area,
-                    &self.complexity,
-                    &self.platform,
-                ]
-                .into_iter()
-                .find_map(|list| list.as_ref()?.first())
-            })
-    }
 }
 
 #[cfg(test)]

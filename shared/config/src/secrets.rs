@@ -1,22 +1,22 @@
-//! Keys and passwords that stand in a file as they are.
+//! Literal keys and passwords in a configuration.
 //!
-//! A file on a machine may hold them; a configuration that is pushed through Redis may only name the
-//! variables that they come from.
+//! The file of a process may contain them. A configuration that is pushed through Redis may not: it names
+//! the variables that contain them.
 
 use std::path::Path;
 
-use longshore_settings::{ConfigError, Problem, Text, interpolate::names_only, yaml::parse};
+use longshore_settings::{ConfigError, Problem, Text, interpolate::is_only_variables, yaml::parse};
 
-use super::file::File;
+use crate::table::File;
 
-/// Refuses a text that holds a key, or a password in an address, instead of the variable's name.
-pub fn without_secrets(path: &Path, text: &str) -> Result<(), ConfigError> {
+/// Refuses a configuration with a literal key, or a literal password in a URL.
+pub fn refuse_secrets(path: &Path, text: &str) -> Result<(), ConfigError> {
     let file: File = parse(path, text)?;
     let mut problems = Vec::new();
     let mut refuse = |name: String, written: &Text| {
         let text = format!(
-            "`{name}` holds a secret as it is, and a pushed configuration can be read by all who read \
-             Redis; write ${{NAME}}, and set the variable where the workers run"
+            "`{name}` contains a literal secret, and everyone who can read Redis can read a pushed \
+             configuration; write ${{NAME}}, and set the variable where the workers run"
         );
         problems.push(Problem::new(written.origin(path), text));
     };
@@ -26,7 +26,7 @@ pub fn without_secrets(path: &Path, text: &str) -> Result<(), ConfigError> {
     ];
     for (name, written) in urls {
         if let Some(written) = written
-            && holds_password(written.as_written())
+            && contains_password(written.as_str())
         {
             refuse(name.to_owned(), written);
         }
@@ -35,13 +35,13 @@ pub fn without_secrets(path: &Path, text: &str) -> Result<(), ConfigError> {
         .webhooks
         .as_ref()
         .and_then(|webhooks| webhooks.secret.as_ref());
-    if let Some(secret) = secret.filter(|secret| !names_only(secret.as_written())) {
+    if let Some(secret) = secret.filter(|secret| !is_only_variables(secret.as_str())) {
         refuse("webhooks.secret".to_owned(), secret);
     }
     for (name, provider) in file.providers.iter().flat_map(|entries| &entries.0) {
         let key = provider.as_ref().and_then(|provider| provider.key());
-        if let Some(key) = key.filter(|key| !names_only(key.as_written())) {
-            refuse(format!("providers.{}.api_key", name.as_written()), key);
+        if let Some(key) = key.filter(|key| !is_only_variables(key.as_str())) {
+            refuse(format!("providers.{}.api_key", name.as_str()), key);
         }
     }
     if problems.is_empty() {
@@ -51,18 +51,18 @@ pub fn without_secrets(path: &Path, text: &str) -> Result<(), ConfigError> {
     }
 }
 
-/// Whether a server's address has a password in it, as a login or as an option.
-fn holds_password(url: &str) -> bool {
+/// Whether a URL contains a literal password, in its login or in an option.
+fn contains_password(url: &str) -> bool {
     let (address, options) = url.split_once('?').unwrap_or((url, ""));
     let login = address
         .rsplit_once('@')
         .and_then(|(before, _)| before.split_once("://"))
         .and_then(|(_, login)| login.split_once(':'))
-        .is_some_and(|(_, password)| !names_only(password));
+        .is_some_and(|(_, password)| !is_only_variables(password));
     let option = options
         .split('&')
         .filter_map(|option| option.split_once('='))
-        .any(|(name, value)| name.contains("pass") && !names_only(value));
+        .any(|(name, value)| name.contains("pass") && !is_only_variables(value));
     login || option
 }
 
@@ -71,14 +71,14 @@ mod tests {
     use super::*;
 
     fn refused(yaml: &str) -> String {
-        without_secrets(Path::new("new.yaml"), yaml)
+        refuse_secrets(Path::new("new.yaml"), yaml)
             .err()
             .map(|error| error.to_string())
             .unwrap_or_default()
     }
 
     #[test]
-    fn secrets_as_they_are_are_refused_by_line_and_not_shown() {
+    fn refuses_literal_secrets_without_showing_them() {
         for (yaml, name) in [
             (
                 "grace: 1s\nproviders: { openai: { api_key: sk-hunter2 } }\n",
@@ -109,15 +109,15 @@ mod tests {
                 "database_url",
             ),
         ] {
-            let told = refused(yaml);
-            let begin = format!("new.yaml:2: `{name}` holds a secret as it is, ");
-            assert!(told.starts_with(&begin), "{told}");
-            assert!(!told.contains("hunter2"), "{told}");
+            let error = refused(yaml);
+            let begin = format!("new.yaml:2: `{name}` contains a literal secret, ");
+            assert!(error.starts_with(&begin), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
         }
     }
 
     #[test]
-    fn names_of_variables_are_no_secrets() {
+    fn accepts_variables() {
         for yaml in [
             "providers: { openai: { api_key: \"${OPENAI_API_KEY}\" }, mine: , other: { enabled: false } }\n",
             "providers: { openai: { api_key: \"${KEY:-}\" } }\n",

@@ -1,42 +1,42 @@
-//! The configuration as people see it: every setting, what it is, and where it stands.
+//! The configuration as people see it: every setting with its value and origin.
 
-use std::time::Duration;
-
-use longshore_policy::retry::RetryPolicy;
-use longshore_protocol::id::QueueName;
-use longshore_settings::{Origin, form::spelled, redacted};
-use secrecy::ExposeSecret as _;
+use longshore_settings::Origin;
 use serde::Serialize;
 
-use super::Config;
+pub(crate) use self::{
+    catalog::{model_files, models, providers},
+    policy::{budgets, cron, keywords, replay_rules, retries, rules, tenants, tiers},
+};
+use crate::{
+    Config,
+    sections::{Part, parts},
+};
 
 mod catalog;
 mod policy;
 
-/// One setting.
+/// A setting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Shown {
     /// Its path in the file.
     pub name: String,
-    /// What it is; never a key or a password.
+    /// Its value, without keys and passwords.
     pub value: String,
-    /// Where it stands; absent where it is not set, and has its default.
+    /// Where it is set; `None` if it has its default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
 }
 
 impl Config {
-    /// Every setting, in the order of the documentation; of models, rules, keywords and words of tiers
-    /// only those that are set.
+    /// Every setting, in the order of the reference. Models, rules, keywords and tiers are listed only if
+    /// they are set.
     pub fn shown(&self) -> Vec<Shown> {
-        let mut list = self.of_the_process();
-        list.extend(self.of_the_queue());
-        list.extend(policy::routing(self));
-        list.extend(catalog::lines(self));
-        list.extend(policy::spending(self));
-        list.extend(policy::replaying(self));
-        list.extend(policy::cron(self));
-        list.into_iter()
+        parts(&self.catalog)
+            .into_iter()
+            .flat_map(|part| match part {
+                Part::Settings(section) => section.show(self),
+                Part::Entries { show, .. } => show(self),
+            })
             .map(|(name, value)| Shown {
                 origin: self.origins.get(&name).cloned(),
                 name,
@@ -44,105 +44,16 @@ impl Config {
             })
             .collect()
     }
-
-    fn of_the_process(&self) -> Vec<(String, String)> {
-        let queues: Vec<&str> = self.queues.iter().map(QueueName::as_str).collect();
-        let off = || "off".to_owned();
-        named([
-            ("redis_url", redacted(self.redis_url.expose_secret())),
-            ("database_url", redacted(self.database_url.expose_secret())),
-            ("namespace", self.namespace.to_string()),
-            ("queues", queues.join(", ")),
-            ("concurrency", self.concurrency.to_string()),
-            ("grace", spelled(self.grace)),
-            (
-                "listen",
-                self.listen.map_or_else(off, |listen| listen.to_string()),
-            ),
-            ("migrate", self.migrate.to_string()),
-            (
-                "simulator_url",
-                self.simulator_url
-                    .as_ref()
-                    .map_or_else(off, ToString::to_string),
-            ),
-        ])
-    }
-
-    fn of_the_queue(&self) -> Vec<(String, String)> {
-        let mut list = retry("retry", &self.retry);
-        for (name, policy) in &self.retries {
-            list.extend(retry(&format!("retries.{name}"), policy));
-        }
-        list.extend(named([
-            (
-                "limits.max_message_bytes",
-                self.limits.max_bytes.to_string(),
-            ),
-            (
-                "limits.max_chain_bytes",
-                self.limits.max_chain_bytes.to_string(),
-            ),
-            ("limits.max_depth", self.limits.max_depth.to_string()),
-            (
-                "liveness.heartbeat_every",
-                spelled(self.liveness.heartbeat_every),
-            ),
-            (
-                "liveness.heartbeat_ttl",
-                spelled(self.liveness.heartbeat_ttl),
-            ),
-            ("retention.results", spelled(self.retention.results)),
-            ("retention.ids", spelled(self.retention.ids)),
-            (
-                "retention.dead_letters",
-                spelled(self.retention.dead_letters),
-            ),
-            (
-                "retention.dead_letters_max",
-                self.retention.dead_letters_max.to_string(),
-            ),
-            ("retention.chains", spelled(self.retention.chains)),
-            (
-                "retention.dead_letters_archive",
-                kept(self.retention.dead_letters_archive),
-            ),
-            ("retention.jobs", kept(self.retention.jobs)),
-            ("retention.attempts", kept(self.retention.attempts)),
-            ("retention.events_bad", kept(self.retention.events_bad)),
-        ]));
-        list
-    }
-}
-
-fn named<const N: usize>(list: [(&str, String); N]) -> Vec<(String, String)> {
-    list.map(|(name, value)| (name.to_owned(), value)).into()
-}
-
-/// How long something is kept that nobody has to throw away.
-fn kept(time: Option<Duration>) -> String {
-    time.map_or_else(|| "for ever".to_owned(), spelled)
-}
-
-fn retry(at: &str, policy: &RetryPolicy) -> Vec<(String, String)> {
-    [
-        ("max_retries", policy.max_retries.to_string()),
-        ("base_delay", spelled(policy.base_delay)),
-        ("max_delay", spelled(policy.max_delay)),
-        ("jitter", spelled(policy.jitter)),
-        ("hold_limit", spelled(policy.hold_limit)),
-    ]
-    .map(|(name, value)| (format!("{at}.{name}"), value))
-    .into()
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::{tests::Directory, tests::EVERYTHING};
-    use super::*;
     use longshore_settings::Environment;
+
+    use super::*;
+    use crate::tests::{Directory, EVERYTHING};
 
     fn load(yaml: &str) -> Config {
         let env = Environment::from_pairs([
@@ -154,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_that_is_set_is_shown() {
+    fn shows_every_setting_that_is_set() {
         let directory = Directory::new("shown");
         directory.write("more.yaml", "models: [{ provider: xai, model: grok-0 }]\n");
         let yaml = EVERYTHING
@@ -241,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_told_with_their_origin_and_without_secrets() {
+    fn shows_values_with_origins_and_without_secrets() {
         let config = load(
             "retry: { jitter: 1s }\nproviders: { openai: { limits: { max_concurrent: 4 } } }\nredis_url: redis://:${REDIS_PASSWORD}@x\n",
         );

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 
 use super::*;
 
-/// A directory of its own for one test, removed at its end.
+/// A directory for one test, removed at its end.
 pub(crate) struct Directory(PathBuf);
 
 impl Directory {
@@ -43,7 +43,7 @@ fn problems(pairs: &[(&str, &str)], yaml: &str) -> String {
 }
 
 #[test]
-fn nothing_set_is_a_configuration() {
+fn every_setting_has_a_default() {
     let config = Config::load(&Environment::default()).unwrap();
     assert_eq!(config.redis_url.expose_secret(), "redis://127.0.0.1:6379");
     assert_eq!(
@@ -66,7 +66,7 @@ fn nothing_set_is_a_configuration() {
     assert_eq!(config.source, None);
 }
 
-pub(super) const EVERYTHING: &str = "
+pub(crate) const EVERYTHING: &str = "
 redis_url: redis://:${REDIS_PASSWORD}@cache:6379
 database_url: postgres://me@db/ledger
 namespace: staging
@@ -109,7 +109,7 @@ cron: [{ name: hourly, schedule: '@hourly', timezone: Asia/Tokyo, job: { prompt:
 ";
 
 #[test]
-fn everything_can_be_set_in_the_file() {
+fn the_file_can_set_everything() {
     let config = load(&[("REDIS_PASSWORD", "p:w")], EVERYTHING).unwrap();
     assert_eq!(config.redis_url.expose_secret(), "redis://:p:w@cache:6379");
     assert_eq!(
@@ -150,7 +150,7 @@ fn everything_can_be_set_in_the_file() {
 }
 
 #[test]
-fn the_environment_goes_before_the_file() {
+fn the_environment_overrides_the_file() {
     let pairs = [
         ("REDIS_PASSWORD", "x"),
         ("REDIS_URL", "redis://plain"),
@@ -182,7 +182,7 @@ fn the_environment_goes_before_the_file() {
 }
 
 #[test]
-fn all_problems_are_told_at_once_with_their_lines() {
+fn reports_all_problems_with_their_lines() {
     let yaml = "\
 namespace: \"{x}\"
 concurrency: many
@@ -208,7 +208,7 @@ LONGSHORE_MIGRATE: `migrate` is `maybe`; expected true or false"
 }
 
 #[test]
-fn settings_must_fit_each_other() {
+fn refuses_settings_that_contradict_each_other() {
     let yaml = "\
 retry: { base_delay: 90s }
 liveness: { heartbeat_every: 6s }
@@ -222,7 +222,7 @@ longshore.yaml:2: `liveness.heartbeat_ttl` (10s) must be at least twice `livenes
 }
 
 #[test]
-fn an_unknown_name_is_told_with_the_known_ones() {
+fn an_unknown_name_is_reported_with_the_known_ones() {
     assert_eq!(
         problems(&[], "limits:\n  max_message_bytes: 1\n  depth: 3\n"),
         "longshore.yaml:3: `limits.depth` is not a setting; expected one of max_message_bytes, max_chain_bytes, max_depth"
@@ -230,7 +230,7 @@ fn an_unknown_name_is_told_with_the_known_ones() {
 }
 
 #[test]
-fn broken_yaml_is_told_with_its_line() {
+fn invalid_yaml_is_reported_with_its_line() {
     for (yaml, line) in [
         ("queues: [a\nb: c\n", 2),
         ("grace: 1\nb\n", 2),
@@ -247,7 +247,7 @@ fn broken_yaml_is_told_with_its_line() {
 }
 
 #[test]
-fn no_secret_shows() {
+fn errors_show_no_secret() {
     let secret = "hunter2";
     for yaml in [
         "redis_url: http://:hunter2@x\n",
@@ -277,7 +277,7 @@ fn no_secret_shows() {
 }
 
 #[test]
-fn variables_that_are_not_settings_are_warned_of() {
+fn warns_about_unknown_variables() {
     let pairs = [
         ("LONGSHORE_CONCURENCY", "5"),
         ("LONGSHORE_TEAM", "x"),
@@ -298,7 +298,7 @@ fn variables_that_are_not_settings_are_warned_of() {
 }
 
 #[test]
-fn the_file_is_found() {
+fn finds_the_file() {
     let directory = Directory::new("found");
     directory.write(FILE_NAME, "concurrency: 5\n");
     directory.write("other.yaml", "concurrency: ${N}\n");
@@ -319,7 +319,7 @@ fn the_file_is_found() {
 }
 
 #[test]
-fn an_empty_file_is_a_configuration() {
+fn an_empty_file_is_valid() {
     for yaml in [
         "",
         "# nothing yet\n",
@@ -335,7 +335,7 @@ fn an_empty_file_is_a_configuration() {
 }
 
 #[test]
-fn the_examples_of_the_document_load() {
+fn the_examples_of_the_document_are_valid() {
     let document = include_str!("../../../docs/CONFIGURATION.md");
     let examples: Vec<&str> = document
         .split("```yaml\n")

@@ -1,114 +1,65 @@
-//! Webhooks and alerts, as they are written in `longshore.yaml`.
-
-use std::time::Duration;
+//! Reads the sections `webhooks:` and `alerts:`.
 
 use longshore_policy::{
     limits::Alerts,
     webhook::{SigningKey, WebhookHost, WebhookSettings},
 };
-use longshore_settings::{Form, Interpolated, Reader, Text, form::duration, form::whole};
-use serde::Deserialize;
+use longshore_settings::{Form, Interpolated, Reader};
 use url::Url;
 
-/// Where webhooks may go.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawWebhooks {
-    hosts: Option<Vec<Text>>,
-    pub(super) secret: Option<Text>,
-    timeout: Option<Text>,
-}
+use crate::table::{RawAlerts, RawWebhooks};
 
-/// At what people are warned, and how.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawAlerts {
-    at: Option<Vec<Text>>,
-    webhook: Option<Text>,
-}
-
-/// Where webhooks may go, and how they are signed.
-pub(super) fn webhooks(r: &mut Reader<'_>, raw: &RawWebhooks) -> WebhookSettings {
-    let default = WebhookSettings::default();
-    let name = "webhooks.hosts";
-    let hosts = list(r, name, raw.hosts.as_deref(), host).unwrap_or(default.hosts);
-    let secret = secret(r, raw.secret.as_ref());
-    let first = raw.hosts.as_deref().unwrap_or_default().first();
-    if !hosts.is_empty() && raw.secret.is_none() && secret.is_none() {
-        let text = "`webhooks.secret` is needed: receivers know our webhooks by their signatures; \
-                    expected `secret: ${NAME}`, the name of a variable that holds it";
+/// Reads the section `webhooks:`.
+pub(super) fn webhooks(r: &mut Reader<'_>, mut raw: RawWebhooks) -> WebhookSettings {
+    let names_secret = raw.secret.is_some();
+    // Most processes send no webhooks, and do not have the variable of the secret.
+    raw.secret = raw
+        .secret
+        .filter(|secret| !matches!(r.interpolate(secret.as_str()), Interpolated::Missing(_)));
+    let mut webhooks = WebhookSettings::default();
+    RawWebhooks::settings().read(r, &raw, &mut webhooks);
+    if !webhooks.hosts.is_empty() && !names_secret && webhooks.secret.is_none() {
+        let text = "`webhooks.secret` is needed: receivers verify webhooks by their signatures; \
+                    expected `secret: ${NAME}`, the name of a variable that contains it";
+        let first = raw.hosts.as_deref().unwrap_or_default().first();
         r.problem_near(first, text);
     }
-    let timeout = duration(Duration::from_millis(100)..=Duration::from_mins(1));
-    WebhookSettings {
-        hosts,
-        secret,
-        timeout: r
-            .setting("webhooks.timeout", raw.timeout.as_ref(), &timeout)
-            .unwrap_or(default.timeout),
-    }
+    webhooks
 }
 
-/// Where the secret's variable is not set there is none: most processes send no webhooks.
-fn secret(r: &mut Reader<'_>, written: Option<&Text>) -> Option<SigningKey> {
+/// Reads the section `alerts:`.
+pub(super) fn alerts(r: &mut Reader<'_>, raw: &RawAlerts, webhooks: &WebhookSettings) -> Alerts {
+    let mut alerts = Alerts::default();
+    RawAlerts::settings().read(r, raw, &mut alerts);
+    alerts.at.sort_unstable();
+    alerts.at.dedup();
+    let url = alerts.webhook.as_ref();
+    if let Some(refused) = url.and_then(|url| webhooks.check(url.as_str()).err()) {
+        let text = format!("`alerts.webhook`: {refused}");
+        r.problem_with_settings(&["alerts.webhook"], text);
+    }
+    alerts
+}
+
+/// The key that signs webhooks.
+pub(crate) fn signing_key() -> Form<SigningKey> {
     let expected = "whsec_ and 24 to 64 bytes in base64 (make one with \
                     `echo whsec_$(openssl rand -base64 32)`)";
-    let form = Form::new(expected, SigningKey::parse).secret();
-    let filled = written.map(|written| r.filled(written));
-    let missing = matches!(filled, Some(Interpolated::Missing(_)));
-    r.setting("webhooks.secret", written.filter(|_| !missing), &form)
+    Form::with_format(expected, SigningKey::parse, |_| "set".to_owned()).secret()
 }
 
-/// At what people are warned, and how.
-pub(super) fn alerts(r: &mut Reader<'_>, raw: &RawAlerts, webhooks: &WebhookSettings) -> Alerts {
-    let default = Alerts::default();
-    let percent = || whole(1..=100);
-    let mut at = list(r, "alerts.at", raw.at.as_deref(), percent).unwrap_or(default.at);
-    at.sort_unstable();
-    at.dedup();
-    let form = Form::new("https://HOST/PATH", |text| Url::parse(text).ok()).secret();
-    let webhook = r.setting("alerts.webhook", raw.webhook.as_ref(), &form);
-    let refused = webhook
-        .as_ref()
-        .and_then(|url| webhooks.check(url.as_str()).err());
-    if let Some(refused) = refused {
-        r.problem_with("alerts.webhook", format!("`alerts.webhook`: {refused}"));
-    }
-    Alerts { at, webhook }
+/// The URL that receives alerts. Its path may be a secret.
+pub(crate) fn alert_url() -> Form<Url> {
+    Form::new("https://HOST/PATH", |text| Url::parse(text).ok())
+        .shown_as(|url| url.host_str().unwrap_or("off").to_owned())
+        .secret()
 }
 
-fn host() -> Form<WebhookHost> {
+/// A host that webhooks may be sent to.
+pub(crate) fn host() -> Form<WebhookHost> {
     Form::new(
-        "HOST or HOST:PORT, such as hooks.example.com, or http://HOST:PORT where there is no TLS",
+        "HOST or HOST:PORT, such as hooks.example.com, or http://HOST:PORT if it has no TLS",
         WebhookHost::parse,
-    )
-}
-
-/// A list of the file, or of its variable with commas between; `None` where neither is set.
-fn list<T: 'static>(
-    r: &mut Reader<'_>,
-    name: &str,
-    written: Option<&[Text]>,
-    one: fn() -> Form<T>,
-) -> Option<Vec<T>> {
-    let form = one();
-    let expected = format!("{}, with commas between", form.expected);
-    let many = Form::new(expected, move |text| {
-        text.split(',').map(|one| form.understand(one)).collect()
-    });
-    if let Some(list) = r.setting(name, None, &many) {
-        return Some(list);
-    }
-    let written = written?;
-    if let Some(first) = written.first() {
-        r.stands_at(name, first);
-    }
-    let form = one();
-    let values = written.iter();
-    Some(
-        values
-            .filter_map(|value| r.value(name, value, &form))
-            .collect(),
     )
 }
 
@@ -133,7 +84,7 @@ alerts: { at: [90, 50], webhook: https://hooks.example.com/longshore?team=a }
     }
 
     #[test]
-    fn all_of_it_can_be_set() {
+    fn reads_every_setting() {
         let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
         let config = load(&[("WEBHOOK_SECRET", secret)], YAML).unwrap();
         let hosts: Vec<String> = config
@@ -155,7 +106,7 @@ alerts: { at: [90, 50], webhook: https://hooks.example.com/longshore?team=a }
     }
 
     #[test]
-    fn the_environment_goes_before_the_file() {
+    fn the_environment_overrides_the_file() {
         let pairs = [
             ("LONGSHORE_WEBHOOKS_HOSTS", "a.example, hooks.example.com"),
             (
@@ -178,7 +129,7 @@ alerts: { at: [90, 50], webhook: https://hooks.example.com/longshore?team=a }
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_the_secret() {
+    fn reports_errors_without_the_secret() {
         let yaml = "
 webhooks:
   hosts: [\"*.example.com\", https://hooks.example.com, ok.example]
@@ -189,8 +140,8 @@ alerts:
   webhook: https://elsewhere.example/hunter2
 ";
         assert_eq!(load(&[], yaml).unwrap_err(), "\
-longshore.yaml:3: `webhooks.hosts` is `*.example.com`; expected HOST or HOST:PORT, such as hooks.example.com, or http://HOST:PORT where there is no TLS
-longshore.yaml:3: `webhooks.hosts` is `https://hooks.example.com`; expected HOST or HOST:PORT, such as hooks.example.com, or http://HOST:PORT where there is no TLS
+longshore.yaml:3: `webhooks.hosts` is `*.example.com`; expected HOST or HOST:PORT, such as hooks.example.com, or http://HOST:PORT if it has no TLS
+longshore.yaml:3: `webhooks.hosts` is `https://hooks.example.com`; expected HOST or HOST:PORT, such as hooks.example.com, or http://HOST:PORT if it has no TLS
 longshore.yaml:4: `webhooks.secret` is not valid; expected whsec_ and 24 to 64 bytes in base64 (make one with `echo whsec_$(openssl rand -base64 32)`)
 longshore.yaml:5: `webhooks.timeout` is `2h`; expected a time from 100ms to 1m, such as 500ms, 30s, 10m, 24h or 30d (a bare number is seconds)
 longshore.yaml:7: `alerts.at` is `0`; expected a whole number from 1 to 100
@@ -198,7 +149,7 @@ longshore.yaml:7: `alerts.at` is `50%`; expected a whole number from 1 to 100
 longshore.yaml:8: `alerts.webhook`: no webhook may go to elsewhere.example; if it should, add `elsewhere.example` to `webhooks.hosts`");
         assert_eq!(
             load(&[], "webhooks: { hosts: [a.example] }\n").unwrap_err(),
-            "longshore.yaml:1: `webhooks.secret` is needed: receivers know our webhooks by their signatures; expected `secret: ${NAME}`, the name of a variable that holds it"
+            "longshore.yaml:1: `webhooks.secret` is needed: receivers verify webhooks by their signatures; expected `secret: ${NAME}`, the name of a variable that contains it"
         );
         assert_eq!(
             load(&[("LONGSHORE_ALERTS_AT", "50 80")], "").unwrap_err(),

@@ -1,4 +1,4 @@
-//! Questions about money.
+//! Queries about costs.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use longshore_protocol::{id::JobId, money::Usd};
@@ -6,122 +6,119 @@ use serde::Serialize;
 use sqlx::{FromRow, Row, postgres::PgRow};
 
 use super::{
-    Ledger, LedgerError, StepRow, clean,
-    rows::{count, usd, word},
+    Ledger, LedgerError, StepRow,
+    rows::{decode, decode_count, decode_usd},
+    sanitize,
 };
 
-/// Which attempts to count. An attempt belongs to the time that its call began at.
+/// Which attempts to count, by the start of their calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CostScope {
-    /// Those of one day, in UTC.
+    /// One day, in UTC.
     Day(NaiveDate),
-    /// Those since then.
+    /// From this time on.
     Since(DateTime<Utc>),
-    /// All.
+    /// All attempts.
     All,
 }
 
-/// What attempts cost, of one name.
+/// The cost of the attempts of one platform, task type or model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CostLine {
-    /// Of which platform, type or model.
+    /// The platform, task type or model.
     pub name: String,
-    /// Jobs that it was for.
+    /// Distinct jobs.
     pub tasks: u64,
-    /// Attempts.
     pub attempts: u64,
-    /// What they cost, as far as it is known.
+    /// The known cost.
     pub cost_usd: Usd,
     /// Attempts whose cost only the provider knows.
     pub unknown_cost_attempts: u64,
 }
 
-/// What attempts cost. Duplicates count: they were paid for.
+/// The cost of attempts. Duplicates count, because the provider charges for them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CostSummary {
-    /// What is known to be spent.
+    /// The known cost.
     pub total_cost: Usd,
-    /// Jobs that it was for.
+    /// Distinct jobs.
     pub total_tasks: u64,
-    /// Attempts.
     pub total_attempts: u64,
     /// Attempts whose cost only the provider knows.
     pub unknown_cost_attempts: u64,
-    /// What was reserved for those: they cost no more than this.
+    /// The reservations of those attempts: an upper bound of their cost.
     pub reserved_unknown_usd: Usd,
-    /// What providers themselves report, if any does.
+    /// Costs as reported by providers, if any does.
     pub reported: Option<ReportedCosts>,
-    /// By platform, the most expensive first. A job may be in more than one line.
+    /// By platform, most expensive first. A job may count in several lines.
     pub by_platform: Vec<CostLine>,
-    /// By task type, likewise.
+    /// By task type, most expensive first.
     pub by_type: Vec<CostLine>,
-    /// By model, likewise.
+    /// By model, most expensive first.
     pub by_model: Vec<CostLine>,
 }
 
-/// What providers report of the attempts of which they report anything.
+/// Costs as reported by providers, for the attempts with a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ReportedCosts {
-    /// So many attempts.
+    /// Attempts with a report.
     pub attempts: u64,
-    /// What they cost by the providers' account.
+    /// The reported cost.
     pub cost_usd: Usd,
-    /// How much more that is than by ours; below zero where it is less.
+    /// Reported minus own cost, over attempts with both.
     pub difference_usd: Usd,
 }
 
-/// What a chain cost.
+/// The cost of a chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ChainCosts {
-    /// What is known to be spent.
+    /// The known cost.
     pub total_cost: Usd,
-    /// Its jobs that called a provider.
+    /// Jobs that called a provider.
     pub total_tasks: u64,
     /// Attempts whose cost only the provider knows.
     pub unknown_cost_attempts: u64,
-    /// Its steps, in the order that they began in; none where it is no more than a name.
+    /// The steps, by start time. Empty if the chain has jobs but no steps.
     pub steps: Vec<StepRow>,
-    /// Those jobs, in the order of their first calls.
+    /// The jobs, by the time of their first calls.
     pub jobs: Vec<JobCost>,
 }
 
-/// What one job of a chain cost.
+/// The cost of one job of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JobCost {
-    /// The job.
     pub job_id: JobId,
-    /// Who was asked last.
+    /// The platform of the last attempt.
     pub platform: String,
-    /// Which model.
+    /// The model of the last attempt.
     pub model: String,
-    /// Attempts.
     pub attempts: u64,
-    /// What they cost, as far as it is known.
+    /// The known cost.
     pub cost_usd: Usd,
     /// Attempts whose cost only the provider knows.
     pub unknown_cost_attempts: u64,
 }
 
 impl CostScope {
-    /// From when on, and up to when.
+    /// Start (inclusive) and end (exclusive).
     fn bounds(self) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
-        let midnight = |day: NaiveDate| clean::instant(day.and_time(NaiveTime::MIN).and_utc());
+        let midnight = |day: NaiveDate| sanitize::timestamp(day.and_time(NaiveTime::MIN).and_utc());
         match self {
             Self::Day(day) => (
                 Some(midnight(day)),
                 day.checked_add_days(Days::new(1)).map(midnight),
             ),
-            Self::Since(from) => (Some(clean::instant(from)), None),
+            Self::Since(from) => (Some(sanitize::timestamp(from)), None),
             Self::All => (None, None),
         }
     }
 }
 
 impl Ledger {
-    /// What attempts cost, in all and by platform, type and model, out of one snapshot.
+    /// The cost of attempts in total and by platform, task type and model, from one snapshot.
     pub async fn costs(&self, scope: CostScope) -> Result<CostSummary, LedgerError> {
         let (from, to) = scope.bounds();
-        let rows: Vec<CostRow> = sqlx::query_as(include_str!("costs.sql"))
+        let rows: Vec<CostRow> = sqlx::query_as(include_str!("../sql/costs.sql"))
             .persistent(false)
             .bind(from)
             .bind(to)
@@ -153,10 +150,10 @@ impl Ledger {
         Ok(summary)
     }
 
-    /// What a chain cost, in all, by step and by job.
+    /// The cost of a chain in total, by step and by job.
     pub async fn chain_costs(&self, chain_id: &str) -> Result<ChainCosts, LedgerError> {
-        let jobs: Vec<JobCost> = sqlx::query_as(include_str!("chain_costs.sql"))
-            .bind(clean::label(chain_id))
+        let jobs: Vec<JobCost> = sqlx::query_as(include_str!("../sql/chain_costs.sql"))
+            .bind(sanitize::label(chain_id))
             .fetch_all(&mut *self.acquire().await?)
             .await
             .map_err(|cause| self.failed(cause))?;
@@ -185,16 +182,16 @@ impl FromRow<'_, PgRow> for CostRow {
             part: row.try_get("part")?,
             line: CostLine {
                 name: row.try_get("name")?,
-                tasks: count(row, "tasks")?,
-                attempts: count(row, "attempts")?,
-                cost_usd: usd(row, "cost_usd")?,
-                unknown_cost_attempts: count(row, "unknown_cost_attempts")?,
+                tasks: decode_count(row, "tasks")?,
+                attempts: decode_count(row, "attempts")?,
+                cost_usd: decode_usd(row, "cost_usd")?,
+                unknown_cost_attempts: decode_count(row, "unknown_cost_attempts")?,
             },
-            reserved: usd(row, "reserved_unknown_usd")?,
+            reserved: decode_usd(row, "reserved_unknown_usd")?,
             reported: ReportedCosts {
-                attempts: count(row, "reported_attempts")?,
-                cost_usd: usd(row, "reported_usd")?,
-                difference_usd: usd(row, "reported_difference_usd")?,
+                attempts: decode_count(row, "reported_attempts")?,
+                cost_usd: decode_usd(row, "reported_usd")?,
+                difference_usd: decode_usd(row, "reported_difference_usd")?,
             },
         })
     }
@@ -203,12 +200,12 @@ impl FromRow<'_, PgRow> for CostRow {
 impl FromRow<'_, PgRow> for JobCost {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
-            job_id: word(row, "job_id")?,
+            job_id: decode(row, "job_id")?,
             platform: row.try_get("platform")?,
             model: row.try_get("model")?,
-            attempts: count(row, "attempts")?,
-            cost_usd: usd(row, "cost_usd")?,
-            unknown_cost_attempts: count(row, "unknown_cost_attempts")?,
+            attempts: decode_count(row, "attempts")?,
+            cost_usd: decode_usd(row, "cost_usd")?,
+            unknown_cost_attempts: decode_count(row, "unknown_cost_attempts")?,
         })
     }
 }

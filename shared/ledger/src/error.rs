@@ -1,44 +1,44 @@
-//! What can go wrong with the record, and what to do about it.
+//! Failures of the ledger, and which of them to retry.
 
 use sqlx::migrate::MigrateError;
 
-/// A failure of the ledger. Its text says where, and never with which password.
+/// A failure of the ledger. The message contains the address, without the password.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// The address cannot be used; its text is not repeated, because it holds the password.
-    #[error("the Postgres URL cannot be used: {0}")]
+    /// The URL is invalid. The message does not repeat it, because it contains the password.
+    #[error("the Postgres URL is not valid: {0}")]
     Url(String),
-    /// Postgres is not there, or said no.
+    /// Postgres is unreachable, or rejected a statement.
     #[error("Postgres at {at}: {cause}")]
     Query {
-        /// Where: `host:port/database`.
+        /// `host:port/database`.
         at: String,
-        /// What it said.
+        /// The error of the driver.
         cause: sqlx::Error,
     },
-    /// Postgres took a statement and did not answer in time.
+    /// Postgres accepted a statement and did not answer in time.
     #[error("Postgres at {at}: no answer within {seconds} s")]
     Timeout {
-        /// Where: `host:port/database`.
+        /// `host:port/database`.
         at: String,
-        /// How long was waited.
+        /// The timeout.
         seconds: u64,
     },
-    /// The tables could not be brought up to date.
-    #[error("Postgres at {at}: cannot migrate: {cause}")]
+    /// A migration failed.
+    #[error("Postgres at {at}: migration failed: {cause}")]
     Migrate {
-        /// Where: `host:port/database`.
+        /// `host:port/database`.
         at: String,
-        /// What stopped it.
+        /// The error of the migrator.
         cause: MigrateError,
     },
 }
 
 impl LedgerError {
-    /// Whether it passes by itself: try the same again later.
+    /// Whether the same operation may succeed later.
     ///
-    /// What is neither this nor [`Self::is_bad_data`] (a wrong password, a missing table) wants a
-    /// person; the batch is not at fault, so it must be kept.
+    /// An error that is neither transient nor [bad data](Self::is_bad_data), such as a wrong password or a missing
+    /// table, needs a person. The batch is not at fault, so it must be kept.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Timeout { .. } => true,
@@ -46,19 +46,19 @@ impl LedgerError {
             | Self::Migrate {
                 cause: MigrateError::Execute(cause),
                 ..
-            } => passes(cause),
+            } => is_transient(cause),
             Self::Url(_) | Self::Migrate { .. } => false,
         }
     }
 
-    /// Whether the batch itself is at fault: it fails again, but a part of it may not.
+    /// Whether the batch is at fault. It fails again, but a part of it may succeed.
     pub fn is_bad_data(&self) -> bool {
         match self {
             Self::Query {
                 cause: sqlx::Error::Encode(_),
                 ..
             } => true,
-            Self::Query { cause, .. } => code(cause).is_some_and(|code| {
+            Self::Query { cause, .. } => sql_state(cause).is_some_and(|code| {
                 // Data exception, integrity violation, cardinality violation, limit exceeded.
                 ["22", "23", "21", "54"]
                     .iter()
@@ -69,11 +69,11 @@ impl LedgerError {
     }
 }
 
-fn passes(error: &sqlx::Error) -> bool {
-    if let Some(code) = code(error) {
-        // Classes: connection (08), transaction rolled back (40), out of memory, disk or
-        // connections (53), shutdown and restart (57), the system under it (58). And: a lock not to
-        // be had in time; read-only, as a replica is until it takes over.
+fn is_transient(error: &sqlx::Error) -> bool {
+    if let Some(code) = sql_state(error) {
+        // Classes: connection (08), transaction rollback (40), insufficient resources (53), operator intervention
+        // (57), system error (58). Codes: lock not available; read-only transaction, as on a replica before its
+        // promotion.
         return ["08", "40", "53", "57", "58"]
             .iter()
             .any(|class| code.starts_with(class))
@@ -90,6 +90,6 @@ fn passes(error: &sqlx::Error) -> bool {
     )
 }
 
-fn code(error: &sqlx::Error) -> Option<String> {
+fn sql_state(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
 }

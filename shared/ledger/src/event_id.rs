@@ -1,27 +1,27 @@
-//! The ids of the entries of the events stream, as versions of what they tell.
+//! The ids of stream entries, which are the versions of the facts in them.
 
 use std::{fmt, str::FromStr};
 
-/// The id of a stream entry: when it was added, and the how-manieth of that millisecond.
+/// The id of an entry of the events stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId {
     /// Milliseconds since 1970, by the clock of Redis.
     pub ms: u64,
-    /// Counts entries of one millisecond.
+    /// The number of the entry within its millisecond.
     pub seq: u64,
 }
 
-/// A text that is not the id of a stream entry.
+/// The text is not the id of a stream entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not the id of a stream entry")]
 pub struct BadEventId(String);
 
-/// Bits of a version that hold the sequence number.
+/// The bits of a version that contain the sequence number.
 const SEQ_BITS: u32 = 20;
 
 impl EventId {
-    /// The id as one number of the same order. A sequence number of more than 20 bits, or a year
-    /// after 2248, stays at the highest.
+    /// The id as one number of the same order. A sequence number of more than 20 bits, or a year after 2248, is
+    /// clamped.
     pub fn version(self) -> i64 {
         let ms = i64::try_from(self.ms)
             .unwrap_or(i64::MAX)
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn invalid_ids_are_rejected() {
         for text in ["", "1", "-1", "1-", "a-1", "1-1-1"] {
             assert!(text.parse::<EventId>().is_err(), "{text}");
         }

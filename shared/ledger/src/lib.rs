@@ -1,8 +1,10 @@
-//! The ledger: the record of jobs, attempts, costs and dead letters in Postgres.
+//! The ledger: jobs, attempts, costs and dead letters in Postgres.
 //!
-//! Facts come from the events stream, at least once and in any order; each has an identity of its
-//! own, so that the tables end up the same whatever the deliveries were. Nothing on the way of a
-//! job waits for this module: Postgres may be away while the work goes on.
+//! Facts come from the events stream, at least once and in any order. Each has an identity of its own, so that
+//! the tables are the same for any order and any repetition. No job waits for the ledger: jobs run while
+//! Postgres is unreachable.
+//!
+//! The statements are in `sql/`, the tables in `migrations/`; `migrations/schema.sql` shows the result.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -14,101 +16,105 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-mod alerts;
-mod chains;
-mod clean;
-mod costs;
-mod dead;
-mod dropped;
-mod error;
+// Writing.
 mod event_id;
-mod outcomes;
-mod prune;
-mod queries;
-mod reconcile;
 mod record;
+mod sanitize;
+
+// Reading.
+mod chains;
+mod costs;
+mod jobs;
+mod outcomes;
+mod reconcile;
 mod rows;
+
+mod prune;
+
+mod error;
+
 #[cfg(test)]
 mod tests;
-mod windows;
 
 pub use chains::{ChainFilter, ChainJobFilter, ChainRow, Figures, StepRow};
 pub use costs::{ChainCosts, CostLine, CostScope, CostSummary, JobCost, ReportedCosts};
 pub use error::LedgerError;
 pub use event_id::{BadEventId, EventId};
-pub use prune::OldRows;
-pub use queries::{JobFilter, JobHistory};
-pub use reconcile::{DeadKey, OpenJob, ShortJob};
-pub use rows::{BookRow, DeadRow, JobRow};
+pub use jobs::{JobFilter, JobHistory};
+pub use prune::Prunable;
+pub use reconcile::{DeadLetterKey, JobMissingAttempts, UnfinishedJob};
+pub use rows::{AttemptCost, DeadLetterRow, JobRow};
 
-/// How long to wait for a connection before saying that there is none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A newer process may have migrated further than this one knows: in a rolling deploy the older
-/// ones must still start.
+/// Ignores migrations that it does not know: in a rolling deploy, older processes must still start after a newer
+/// one has migrated.
 static MIGRATOR: Migrator = {
     let mut migrator = sqlx::migrate!("../../migrations");
     migrator.ignore_missing = true;
     migrator
 };
 
-/// The record in Postgres. Cheap to clone; all clones share one pool.
+/// The ledger in one Postgres database. Cheap to clone; clones share one pool of connections.
 #[derive(Clone)]
 pub struct Ledger {
     pool: PgPool,
     options: PgConnectOptions,
-    at: String,
+    address: String,
 }
 
-/// Says where the ledger is, and never with which password.
+/// Shows the address without the password.
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Ledger").field(&self.at).finish()
+        f.debug_tuple("Ledger").field(&self.address).finish()
     }
 }
 
 impl Ledger {
-    /// A ledger at `url`. Connects only when it is first used, so that services start while
-    /// Postgres is away. Call it inside a tokio runtime.
+    /// A ledger at `url`. Connects at the first use, so that services start while Postgres is unreachable. Call it
+    /// inside a Tokio runtime.
     pub fn connect(url: &SecretString, max_connections: u32) -> Result<Self, LedgerError> {
-        let options = parse(url.expose_secret())?;
+        let options = parse_url(url.expose_secret())?;
         let pool = PgPoolOptions::new()
             .max_connections(max_connections.max(1))
             .acquire_timeout(CONNECT_TIMEOUT)
             .connect_lazy_with(options.clone());
-        let at = place(&options);
-        Ok(Self { pool, options, at })
+        let address = format_address(&options);
+        Ok(Self {
+            pool,
+            options,
+            address,
+        })
     }
 
-    /// Where the record is: `host:port/database`, without user and password.
-    pub fn at(&self) -> &str {
-        &self.at
+    /// `host:port/database`, without user and password.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
-    /// Brings the tables up to date. Safe to run from many processes at once, and again.
+    /// Applies pending migrations. Safe to run in several processes at once, and repeatedly.
     pub async fn migrate(&self) -> Result<(), LedgerError> {
-        // On a connection of its own: a failed migration leaves its lock behind, and closing the
-        // connection is what frees it.
+        // A connection of its own: a failed migration keeps its lock until the connection is closed.
         let mut connection = self.connect_directly().await?;
         let result = MIGRATOR.run(&mut connection).await;
         if let Err(error) = connection.close().await {
-            tracing::debug!(%error, "closing the connection that migrated");
+            tracing::debug!("closing the connection of the migration failed: {error}");
         }
         result.map_err(|cause| LedgerError::Migrate {
-            at: self.at.clone(),
+            at: self.address.clone(),
             cause,
         })
     }
 
-    /// The migrations that this program knows and the database has not seen, by name.
+    /// The migrations that this program knows and the database does not have, by name.
     pub async fn pending_migrations(&self) -> Result<Vec<String>, LedgerError> {
         let mut connection = self.acquire().await?;
-        let known: bool = sqlx::query_scalar(include_str!("migrations_known.sql"))
+        let has_migrations: bool = sqlx::query_scalar(include_str!("../sql/has_migrations.sql"))
             .fetch_one(&mut *connection)
             .await
             .map_err(|cause| self.failed(cause))?;
-        let applied: Vec<i64> = if known {
-            sqlx::query_scalar(include_str!("migrations_applied.sql"))
+        let applied: Vec<i64> = if has_migrations {
+            sqlx::query_scalar(include_str!("../sql/applied_migrations.sql"))
                 .fetch_all(&mut *connection)
                 .await
                 .map_err(|cause| self.failed(cause))?
@@ -128,26 +134,26 @@ impl Ledger {
         connection.ping().await.map_err(|cause| self.failed(cause))
     }
 
-    /// The server's version, as it says it (`15.18`).
+    /// The version of the server, such as `15.18`.
     pub async fn version(&self) -> Result<String, LedgerError> {
-        sqlx::query_scalar(include_str!("version.sql"))
+        sqlx::query_scalar(include_str!("../sql/server_version.sql"))
             .fetch_one(&mut *self.acquire().await?)
             .await
             .map_err(|cause| self.failed(cause))
     }
 
-    /// Closes the pool, after what is under way has ended.
+    /// Closes the pool after the running statements.
     pub async fn close(&self) {
         self.pool.close().await;
     }
 
-    /// A connection of the pool. The pool keeps to itself why it found none, so that is asked for.
+    /// A connection of the pool. The pool does not tell why it has none, so a direct connection finds out.
     async fn acquire(&self) -> Result<PoolConnection<Postgres>, LedgerError> {
         match self.pool.acquire().await {
             Ok(connection) => Ok(connection),
             Err(sqlx::Error::PoolTimedOut) => match self.connect_directly().await {
                 Ok(_) => Err(self.failed(sqlx::Error::PoolTimedOut)),
-                Err(why) => Err(why),
+                Err(error) => Err(error),
             },
             Err(cause) => Err(self.failed(cause)),
         }
@@ -162,28 +168,28 @@ impl Ledger {
 
     fn failed(&self, cause: sqlx::Error) -> LedgerError {
         LedgerError::Query {
-            at: self.at.clone(),
+            at: self.address.clone(),
             cause,
         }
     }
 }
 
-fn parse(url: &str) -> Result<PgConnectOptions, LedgerError> {
-    // A password with a bare `/`, `?` or `#` would end up in the host's or the database's name,
-    // and from there in messages.
+fn parse_url(url: &str) -> Result<PgConnectOptions, LedgerError> {
+    // A password with an unescaped `/`, `?` or `#` would become part of the host or the database name, and appear
+    // in messages.
     let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
     if after_scheme
         .split_once(['/', '?', '#'])
         .is_some_and(|(_, rest)| rest.contains('@'))
     {
         return Err(LedgerError::Url(
-            "an `@` stands after the host: percent-encode special characters of the password"
+            "it contains `@` after the host; percent-encode special characters of the password"
                 .to_owned(),
         ));
     }
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Err(LedgerError::Url(
-            "it does not begin with postgres://".to_owned(),
+            "expected postgres://user:password@host:port/database".to_owned(),
         ));
     }
     PgConnectOptions::from_str(url)
@@ -195,7 +201,7 @@ fn parse(url: &str) -> Result<PgConnectOptions, LedgerError> {
         .map_err(|cause| LedgerError::Url(cause.to_string()))
 }
 
-fn place(options: &PgConnectOptions) -> String {
+fn format_address(options: &PgConnectOptions) -> String {
     let host = options.get_socket().map_or_else(
         || options.get_host().to_owned(),
         |socket| socket.display().to_string(),

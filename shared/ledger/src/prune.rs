@@ -1,28 +1,28 @@
-//! Old rows leave the record, some at a time, so that nobody waits for a lock.
+//! Deletes old rows in small batches, so that no other statement waits for a lock.
 
 use chrono::{DateTime, Utc};
 
-use super::{Ledger, LedgerError, clean};
+use super::{Ledger, LedgerError, sanitize};
 
-/// Rows of which the old ones may leave.
+/// Rows with a retention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OldRows {
-    /// Jobs that ended. Their attempts stay.
+pub enum Prunable {
+    /// Finished jobs. Their attempts stay.
     Jobs,
-    /// Messages that were dropped as repetitions.
-    Dropped,
-    /// Attempts: costs go with them.
+    /// Messages that were dropped as duplicates.
+    DroppedMessages,
+    /// Attempts, with their costs.
     Attempts,
     /// Dead letters that left Redis.
     DeadLetters,
 }
 
-impl OldRows {
-    /// What they are called in messages.
+impl Prunable {
+    /// The name in messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Jobs => "jobs",
-            Self::Dropped => "dropped messages",
+            Self::DroppedMessages => "dropped messages",
             Self::Attempts => "attempts",
             Self::DeadLetters => "dead letters",
         }
@@ -30,28 +30,28 @@ impl OldRows {
 
     fn sql(self) -> &'static str {
         match self {
-            Self::Jobs => include_str!("prune_jobs.sql"),
-            Self::Dropped => include_str!("prune_dropped.sql"),
-            Self::Attempts => include_str!("prune_attempts.sql"),
-            Self::DeadLetters => include_str!("prune_dead.sql"),
+            Self::Jobs => include_str!("../sql/prune_jobs.sql"),
+            Self::DroppedMessages => include_str!("../sql/prune_dropped_messages.sql"),
+            Self::Attempts => include_str!("../sql/prune_attempts.sql"),
+            Self::DeadLetters => include_str!("../sql/prune_dead_letters.sql"),
         }
     }
 }
 
 impl Ledger {
-    /// Deletes at most `most` of the rows that were over before a time; how many.
+    /// Deletes at most `limit` rows from before a time. Returns how many.
     pub async fn prune(
         &self,
-        rows: OldRows,
+        rows: Prunable,
         before: DateTime<Utc>,
-        most: u32,
+        limit: u32,
     ) -> Result<u64, LedgerError> {
-        let done = sqlx::query(rows.sql())
-            .bind(clean::instant(before))
-            .bind(i64::from(most))
+        let deleted = sqlx::query(rows.sql())
+            .bind(sanitize::timestamp(before))
+            .bind(i64::from(limit))
             .execute(&mut *self.acquire().await?)
             .await
             .map_err(|cause| self.failed(cause))?;
-        Ok(done.rows_affected())
+        Ok(deleted.rows_affected())
     }
 }

@@ -1,139 +1,151 @@
-//! Questions that hold the record against what stands in Redis.
+//! Queries that compare the ledger with Redis.
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{id::JobId, state::JobState};
 use sqlx::{FromRow, Row as _, postgres::PgRow};
 
 use super::{
-    Ledger, LedgerError, clean,
-    rows::{count, word},
+    Ledger, LedgerError,
+    rows::{decode, decode_count},
+    sanitize,
 };
 
-/// A job of which fewer attempts are recorded than it says that it had.
+/// A finished job that reports more attempts than are recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShortJob {
+pub struct JobMissingAttempts {
     /// The job.
     pub id: JobId,
-    /// Attempts that it says.
-    pub said: u64,
-    /// Attempts that are recorded.
+    /// Attempts that the job reports.
+    pub reported: u64,
+    /// Attempts in the ledger.
     pub recorded: u64,
 }
 
-/// A job that has not ended as far as the record knows.
+/// A job that has not finished according to the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenJob {
+pub struct UnfinishedJob {
     /// The job.
     pub id: JobId,
-    /// Where it was last.
+    /// The last recorded state.
     pub state: JobState,
 }
 
-/// A dead letter of the record.
+/// Identifies a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadKey {
-    /// Its id.
+pub struct DeadLetterKey {
     pub id: JobId,
-    /// When it died.
+    /// The time of death.
     pub at: DateTime<Utc>,
 }
 
-impl FromRow<'_, PgRow> for ShortJob {
+impl FromRow<'_, PgRow> for JobMissingAttempts {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
-            id: word(row, "job_id")?,
-            said: count(row, "said")?,
-            recorded: count(row, "recorded")?,
+            id: decode(row, "job_id")?,
+            reported: decode_count(row, "reported")?,
+            recorded: decode_count(row, "recorded")?,
         })
     }
 }
 
-impl FromRow<'_, PgRow> for OpenJob {
+impl FromRow<'_, PgRow> for UnfinishedJob {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
-            id: word(row, "job_id")?,
-            state: word(row, "state")?,
+            id: decode(row, "job_id")?,
+            state: decode(row, "state")?,
         })
     }
 }
 
-impl FromRow<'_, PgRow> for DeadKey {
+impl FromRow<'_, PgRow> for DeadLetterKey {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
-            id: word(row, "id")?,
+            id: decode(row, "id")?,
             at: row.try_get("at")?,
         })
     }
 }
 
 impl Ledger {
-    /// Jobs received since then that have not ended, at most `most`, the oldest first.
-    pub async fn open_jobs(
+    /// Unfinished jobs that were enqueued since then, oldest first.
+    pub async fn unfinished_jobs(
         &self,
         since: DateTime<Utc>,
-        most: u32,
-    ) -> Result<Vec<OpenJob>, LedgerError> {
-        self.since(include_str!("open_jobs.sql"), since, most).await
-    }
-
-    /// Jobs received since then that ended and of which attempts are not recorded, at most `most`.
-    pub async fn short_jobs(
-        &self,
-        since: DateTime<Utc>,
-        most: u32,
-    ) -> Result<Vec<ShortJob>, LedgerError> {
-        self.since(include_str!("short_attempts.sql"), since, most)
+        limit: u32,
+    ) -> Result<Vec<UnfinishedJob>, LedgerError> {
+        self.rows_since(include_str!("../sql/unfinished_jobs.sql"), since, limit)
             .await
     }
 
-    /// Dead letters since then that nobody took out of Redis, at most `most`, the oldest first.
-    pub async fn standing_dead(
+    /// Finished jobs that were enqueued since then and whose attempts are not all recorded, oldest first.
+    pub async fn jobs_missing_attempts(
         &self,
         since: DateTime<Utc>,
-        most: u32,
-    ) -> Result<Vec<DeadKey>, LedgerError> {
-        self.since(include_str!("standing_dead.sql"), since, most)
-            .await
+        limit: u32,
+    ) -> Result<Vec<JobMissingAttempts>, LedgerError> {
+        self.rows_since(
+            include_str!("../sql/jobs_missing_attempts.sql"),
+            since,
+            limit,
+        )
+        .await
     }
 
-    /// Which of these jobs have not ended as far as the record knows.
-    pub async fn not_ended(&self, ids: &[JobId]) -> Result<Vec<JobId>, LedgerError> {
+    /// Dead letters since then without a resolution, which must be in Redis, oldest first.
+    pub async fn unresolved_dead_letters(
+        &self,
+        since: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<DeadLetterKey>, LedgerError> {
+        self.rows_since(
+            include_str!("../sql/unresolved_dead_letters.sql"),
+            since,
+            limit,
+        )
+        .await
+    }
+
+    /// Those of the jobs and chains that have not finished according to the ledger.
+    pub async fn unfinished_ids(&self, ids: &[JobId]) -> Result<Vec<JobId>, LedgerError> {
         let ids: Vec<&str> = ids.iter().map(JobId::as_str).collect();
-        sqlx::query(include_str!("not_ended.sql"))
+        sqlx::query(include_str!("../sql/unfinished_ids.sql"))
             .bind(ids)
-            .try_map(|row: PgRow| word(&row, "job_id"))
+            .try_map(|row: PgRow| decode(&row, "job_id"))
             .fetch_all(&mut *self.acquire().await?)
             .await
             .map_err(|cause| self.failed(cause))
     }
 
-    /// Which of these dead letters are not in the record.
-    pub async fn unrecorded_dead(&self, letters: &[DeadKey]) -> Result<Vec<JobId>, LedgerError> {
+    /// Those of the dead letters that are not recorded.
+    pub async fn missing_dead_letters(
+        &self,
+        letters: &[DeadLetterKey],
+    ) -> Result<Vec<JobId>, LedgerError> {
         let (ids, times): (Vec<&str>, Vec<_>) = letters
             .iter()
-            .map(|letter| (letter.id.as_str(), clean::instant(letter.at)))
+            .map(|letter| (letter.id.as_str(), sanitize::timestamp(letter.at)))
             .unzip();
-        sqlx::query(include_str!("unrecorded_dead.sql"))
+        sqlx::query(include_str!("../sql/missing_dead_letters.sql"))
             .bind(ids)
             .bind(times)
-            .try_map(|row: PgRow| word(&row, "id"))
+            .try_map(|row: PgRow| decode(&row, "id"))
             .fetch_all(&mut *self.acquire().await?)
             .await
             .map_err(|cause| self.failed(cause))
     }
 
-    async fn since<T>(
+    async fn rows_since<T>(
         &self,
         sql: &'static str,
         since: DateTime<Utc>,
-        most: u32,
+        limit: u32,
     ) -> Result<Vec<T>, LedgerError>
     where
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
         sqlx::query_as(sql)
-            .bind(clean::instant(since))
-            .bind(i64::from(most))
+            .bind(sanitize::timestamp(since))
+            .bind(i64::from(limit))
             .fetch_all(&mut *self.acquire().await?)
             .await
             .map_err(|cause| self.failed(cause))

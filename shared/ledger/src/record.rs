@@ -1,269 +1,194 @@
-//! Writing: a batch of events becomes rows, in one transaction.
+//! Records events: a batch becomes rows, in one transaction.
 
-use std::{
-    borrow::Cow,
-    cmp::Ordering,
-    collections::{BTreeMap, btree_map::Entry},
-    time::Duration,
-};
+mod attempts;
+mod chains;
+mod dead_letters;
+mod jobs;
+mod quotas;
+
+use std::{borrow::Cow, cmp::Ordering, collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
-    call::{ErrorClass, FinishReason},
     chain::ChainId,
-    event::{AlertRecord, AttemptRecord, DeadEnd, DropRecord, Event, JobLabels, JobRecord},
+    event::{AlertRecord, DeadEnd, DropRecord, Event},
     id::{AttemptId, JobId, Place},
-    money::Usd,
-    state::AttemptOutcome,
 };
 use sqlx::{Connection, PgConnection};
 
-use super::{
-    EventId, Ledger, LedgerError,
-    alerts::{self, AlertKey},
-    chains::ChainLine,
-    clean,
-    dead::{self, DeadLine},
-    windows::WindowLine,
+use self::{
+    attempts::AttemptWrite,
+    chains::ChainWrite,
+    dead_letters::DeadLetterWrite,
+    jobs::JobWrite,
+    quotas::{AlertKey, WindowWrite},
 };
+use super::{EventId, Ledger, LedgerError};
 
-/// After this long without an answer the connection counts as dead.
+/// A connection that does not answer for this long counts as dead.
 const RECORD_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A statement carries at most about so much text, however large the answers of a batch are.
+/// The approximate size of a statement, however large the answers in a batch are.
 const STATEMENT_BYTES: usize = 8 << 20;
 
+/// The approximate size of the columns of a row that are always short, in bytes.
+const SHORT_COLUMNS: usize = 1000;
+
 impl Ledger {
-    /// Records a batch of events: all of it, durably, or nothing.
+    /// Records a batch of events durably, all or none.
     ///
-    /// Recording an event again, or after later ones, changes nothing.
+    /// Recording an event twice, or after later ones, changes nothing.
     pub async fn record(&self, batch: &[(EventId, Event)]) -> Result<(), LedgerError> {
-        let rows = Rows::of(batch);
+        let rows = Rows::from_events(batch);
         let mut connection = self.acquire().await?;
         let writing = tokio::time::timeout(RECORD_TIMEOUT, rows.write(&mut connection));
         if let Ok(result) = writing.await {
             return result.map_err(|cause| self.failed(cause));
         }
-        // Given back, it would keep one of the pool's places for as long as it hangs.
+        // In the pool, it would occupy a slot for as long as it hangs.
         drop(connection.detach());
         Err(LedgerError::Timeout {
-            at: self.at.clone(),
+            at: self.address.clone(),
             seconds: RECORD_TIMEOUT.as_secs(),
         })
     }
 }
 
-/// A batch as rows. Each key stands once, because a statement may not touch a row twice; and in
-/// order, because two writers that lock rows in different orders block each other.
+/// The rows of a batch. Each key occurs once, because a statement must not touch a row twice. They are in order,
+/// because two writers that lock rows in different orders deadlock.
+#[derive(Default)]
 struct Rows<'a> {
-    jobs: BTreeMap<&'a JobId, JobLine<'a>>,
-    attempts: BTreeMap<AttemptId, AttemptLine<'a>>,
-    dead: BTreeMap<(&'a JobId, i64), DeadLine<'a>>,
-    dead_ends: BTreeMap<(&'a JobId, i64), &'a DeadEnd>,
+    jobs: BTreeMap<&'a JobId, JobWrite<'a>>,
+    attempts: BTreeMap<AttemptId, AttemptWrite<'a>>,
+    dead_letters: BTreeMap<(&'a JobId, i64), DeadLetterWrite<'a>>,
+    resolutions: BTreeMap<(&'a JobId, i64), &'a DeadEnd>,
     dropped: BTreeMap<&'a Place, &'a DropRecord>,
-    windows: BTreeMap<(Cow<'a, str>, DateTime<Utc>), WindowLine<'a>>,
+    windows: BTreeMap<(Cow<'a, str>, DateTime<Utc>), WindowWrite<'a>>,
     alerts: BTreeMap<AlertKey<'a>, &'a AlertRecord>,
-    chains: BTreeMap<&'a ChainId, ChainLine<'a>>,
-}
-
-struct JobLine<'a> {
-    version: i64,
-    record: &'a JobRecord,
-    metadata: Option<String>,
-}
-
-struct AttemptLine<'a> {
-    rank: i16,
-    record: &'a AttemptRecord,
-    labels: &'a JobLabels,
-    decision: Option<String>,
-}
-
-/// How much an account of an attempt knows.
-fn rank(attempt: &AttemptRecord) -> i16 {
-    match (attempt.outcome, attempt.duplicate) {
-        (AttemptOutcome::Lost, _) => 0,
-        (_, true) => 1,
-        (_, false) => 2,
-    }
-}
-
-/// Puts `line` in unless what is there is at least as good.
-fn keep_best<K: Ord, V>(
-    map: &mut BTreeMap<K, V>,
-    key: K,
-    line: V,
-    compare: impl Fn(&V, &V) -> Ordering,
-) {
-    match map.entry(key) {
-        Entry::Vacant(free) => {
-            free.insert(line);
-        }
-        Entry::Occupied(mut taken) => {
-            if compare(taken.get(), &line) == Ordering::Less {
-                taken.insert(line);
-            }
-        }
-    }
+    chains: BTreeMap<&'a ChainId, ChainWrite<'a>>,
 }
 
 impl<'a> Rows<'a> {
-    fn of(batch: &'a [(EventId, Event)]) -> Self {
-        let mut rows = Self {
-            jobs: BTreeMap::new(),
-            attempts: BTreeMap::new(),
-            dead: BTreeMap::new(),
-            dead_ends: BTreeMap::new(),
-            dropped: BTreeMap::new(),
-            windows: BTreeMap::new(),
-            alerts: BTreeMap::new(),
-            chains: BTreeMap::new(),
-        };
+    fn from_events(batch: &'a [(EventId, Event)]) -> Self {
+        let mut rows = Self::default();
         for (id, event) in batch {
-            if let Some(record) = &event.job {
-                let line = JobLine {
-                    version: id.version(),
-                    record,
-                    metadata: record.metadata.as_ref().and_then(clean::json),
-                };
-                keep_best(&mut rows.jobs, &record.labels.job_id, line, |a, b| {
-                    a.version.cmp(&b.version)
-                });
-            }
-            if let Some((record, labels)) = event.labelled_attempt() {
-                let line = AttemptLine {
-                    rank: rank(record),
-                    record,
-                    labels,
-                    decision: record.decision.as_ref().and_then(clean::json),
-                };
-                keep_best(&mut rows.attempts, record.attempt_id, line, |a, b| {
-                    a.rank.cmp(&b.rank)
-                });
-            }
-            if let Some(record) = &event.dead {
-                let line = DeadLine {
-                    record,
-                    letter: None,
-                };
-                keep_best(&mut rows.dead, line.key(), line, |_, _| Ordering::Equal);
-            }
-            if let Some(record) = &event.dead_end {
-                keep_best(
-                    &mut rows.dead_ends,
-                    dead::end_key(record),
-                    record,
-                    |_, _| Ordering::Equal,
-                );
-            }
-            if let Some(record) = &event.dropped {
-                keep_best(&mut rows.dropped, &record.place, record, |_, _| {
-                    Ordering::Equal
-                });
-            }
-            if let Some(record) = &event.window {
-                let line = WindowLine::new(*id, record);
-                keep_best(&mut rows.windows, line.key(), line, WindowLine::compare);
-            }
-            if let Some(record) = &event.alert {
-                keep_best(&mut rows.alerts, alerts::key(record), record, |_, _| {
-                    Ordering::Equal
-                });
-            }
-            if let Some(record) = &event.chain {
-                let line = ChainLine::new(*id, record);
-                keep_best(&mut rows.chains, &record.chain_id, line, |a, b| {
-                    a.version.cmp(&b.version)
-                });
-            }
+            rows.add(*id, event);
         }
         rows
     }
 
+    fn add(&mut self, id: EventId, event: &'a Event) {
+        if let Some(record) = &event.job {
+            let job = JobWrite::new(id, record);
+            keep_better(&mut self.jobs, &record.labels.job_id, job, |old, new| {
+                old.version.cmp(&new.version)
+            });
+        }
+        if let Some((record, labels)) = event.labelled_attempt() {
+            let attempt = AttemptWrite::new(record, labels);
+            keep_better(
+                &mut self.attempts,
+                record.attempt_id,
+                attempt,
+                |old, new| old.rank.cmp(&new.rank),
+            );
+        }
+        if let Some(record) = &event.dead {
+            let letter = DeadLetterWrite::without_json(record);
+            self.dead_letters.entry(letter.key()).or_insert(letter);
+        }
+        if let Some(record) = &event.dead_end {
+            let key = dead_letters::resolution_key(record);
+            self.resolutions.entry(key).or_insert(record);
+        }
+        if let Some(record) = &event.dropped {
+            self.dropped.entry(&record.place).or_insert(record);
+        }
+        if let Some(record) = &event.window {
+            let window = WindowWrite::new(id, record);
+            keep_better(
+                &mut self.windows,
+                window.key(),
+                window,
+                WindowWrite::compare,
+            );
+        }
+        if let Some(record) = &event.alert {
+            self.alerts
+                .entry(quotas::alert_key(record))
+                .or_insert(record);
+        }
+        if let Some(record) = &event.chain {
+            let chain = ChainWrite::new(id, record);
+            keep_better(&mut self.chains, &record.chain_id, chain, |old, new| {
+                old.version.cmp(&new.version)
+            });
+        }
+    }
+
     async fn write(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
         let mut transaction = connection.begin().await?;
-        let jobs: Vec<&JobLine<'_>> = self.jobs.values().collect();
-        for part in parts(&jobs, |line| line.weight()) {
-            write_jobs(part, &mut transaction).await?;
+        let all: Vec<_> = self.jobs.values().collect();
+        for rows in split_by_size(&all, |row| row.size()) {
+            jobs::upsert(rows, &mut transaction).await?;
         }
-        let attempts: Vec<&AttemptLine<'_>> = self.attempts.values().collect();
-        for part in parts(&attempts, |line| line.weight()) {
-            write_attempts(part, &mut transaction).await?;
+        let all: Vec<_> = self.attempts.values().collect();
+        for rows in split_by_size(&all, |row| row.size()) {
+            attempts::upsert(rows, &mut transaction).await?;
         }
-        let dead: Vec<&DeadLine<'_>> = self.dead.values().collect();
-        for part in parts(&dead, |line| line.weight()) {
-            dead::insert(part, &mut transaction).await?;
+        let all: Vec<_> = self.dead_letters.values().collect();
+        for rows in split_by_size(&all, |row| row.size()) {
+            dead_letters::insert(rows, &mut transaction).await?;
         }
-        if !self.dead_ends.is_empty() {
-            let ends: Vec<&DeadEnd> = self.dead_ends.values().copied().collect();
-            dead::end(&ends, &mut transaction).await?;
+        if !self.resolutions.is_empty() {
+            let rows: Vec<_> = self.resolutions.values().copied().collect();
+            dead_letters::resolve(&rows, &mut transaction).await?;
         }
         if !self.dropped.is_empty() {
-            let dropped: Vec<&DropRecord> = self.dropped.values().copied().collect();
-            super::dropped::insert(&dropped, &mut transaction).await?;
+            let rows: Vec<_> = self.dropped.values().copied().collect();
+            dead_letters::insert_dropped(&rows, &mut transaction).await?;
         }
         if !self.windows.is_empty() {
-            let windows: Vec<&WindowLine<'_>> = self.windows.values().collect();
-            super::windows::upsert(&windows, &mut transaction).await?;
+            let rows: Vec<_> = self.windows.values().collect();
+            quotas::upsert_windows(&rows, &mut transaction).await?;
         }
         if !self.alerts.is_empty() {
-            let alerts: Vec<&AlertRecord> = self.alerts.values().copied().collect();
-            alerts::insert(&alerts, &mut transaction).await?;
+            let rows: Vec<_> = self.alerts.values().copied().collect();
+            quotas::insert_alerts(&rows, &mut transaction).await?;
         }
         if !self.chains.is_empty() {
-            let chains: Vec<&ChainLine<'_>> = self.chains.values().collect();
-            super::chains::upsert(&chains, &mut transaction).await?;
+            let rows: Vec<_> = self.chains.values().collect();
+            chains::upsert(&rows, &mut transaction).await?;
         }
         transaction.commit().await
     }
 }
 
-impl JobLine<'_> {
-    fn weight(&self) -> usize {
-        let JobRecord {
-            labels,
-            prompt_head,
-            platform,
-            model,
-            output,
-            error,
-            ..
-        } = self.record;
-        let optional = [platform, model, output, error, &self.metadata];
-        SHORT_TEXTS + labels.task_type.len() + prompt_head.len() + lengths(optional)
+/// Inserts `row`, unless the row of this key is at least as good.
+fn keep_better<K: Ord, V>(
+    rows: &mut BTreeMap<K, V>,
+    key: K,
+    row: V,
+    compare: impl Fn(&V, &V) -> Ordering,
+) {
+    if rows
+        .get(&key)
+        .is_none_or(|old| compare(old, &row) == Ordering::Less)
+    {
+        rows.insert(key, row);
     }
 }
 
-impl AttemptLine<'_> {
-    fn weight(&self) -> usize {
-        let AttemptRecord {
-            model,
-            error,
-            response_id,
-            ..
-        } = self.record;
-        let optional = [error, response_id, &self.decision];
-        SHORT_TEXTS + self.labels.task_type.len() + model.len() + lengths(optional)
-    }
-}
-
-/// What the columns of a row that are always short come to.
-const SHORT_TEXTS: usize = 1000;
-
-fn lengths<const N: usize>(texts: [&Option<String>; N]) -> usize {
-    texts.into_iter().flatten().map(String::len).sum()
-}
-
-/// Cuts lines into runs of at most [`STATEMENT_BYTES`]; a heavier line makes a run alone.
-pub(super) fn parts<T>(lines: &[T], weight: impl Fn(&T) -> usize) -> Vec<&[T]> {
+/// Splits rows into runs of at most [`STATEMENT_BYTES`]. A larger row is a run of its own.
+fn split_by_size<T>(rows: &[T], size: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let mut runs = Vec::new();
-    let mut rest = lines;
+    let mut rest = rows;
     while !rest.is_empty() {
         let mut bytes = 0;
         let fitting = rest
             .iter()
-            .take_while(|line| {
-                bytes += weight(line);
+            .take_while(|row| {
+                bytes += size(row);
                 bytes <= STATEMENT_BYTES
             })
             .count();
@@ -274,127 +199,11 @@ pub(super) fn parts<T>(lines: &[T], weight: impl Fn(&T) -> usize) -> Vec<&[T]> {
     runs
 }
 
-/// One column of many rows.
-pub(super) fn column<'a, R, T>(rows: &[&'a R], value: impl Fn(&'a R) -> T) -> Vec<T> {
+/// One column of all rows, as a parameter of a statement.
+fn column<'a, R, T>(rows: &[&'a R], value: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(|row| value(row)).collect()
 }
 
-fn maybe_instant(at: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
-    at.map(clean::instant)
-}
-
-async fn write_jobs(rows: &[&JobLine<'_>], connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query(include_str!("upsert_jobs.sql"))
-        .bind(column(rows, |row| row.record.labels.job_id.as_str()))
-        .bind(column(rows, |row| row.version))
-        .bind(column(rows, |row| row.record.labels.queue.as_str()))
-        .bind(column(rows, |row| {
-            clean::text(&row.record.labels.task_type)
-        }))
-        .bind(column(rows, |row| {
-            clean::maybe_label(row.record.labels.tenant.as_ref())
-        }))
-        .bind(column(rows, |row| {
-            clean::maybe_label(row.record.labels.chain_id.as_ref())
-        }))
-        .bind(column(rows, |row| {
-            clean::maybe_label(row.record.labels.parent_id.as_ref())
-        }))
-        .bind(column(rows, |row| row.record.state.as_str()))
-        .bind(column(rows, |row| clean::instant(row.record.enqueued_at)))
-        .bind(column(rows, |row| maybe_instant(row.record.started_at)))
-        .bind(column(rows, |row| maybe_instant(row.record.finished_at)))
-        .bind(column(rows, |row| maybe_instant(row.record.due_at)))
-        .bind(column(rows, |row| {
-            clean::maybe(row.record.platform.as_ref())
-        }))
-        .bind(column(rows, |row| clean::maybe(row.record.model.as_ref())))
-        .bind(column(rows, |row| clean::small(row.record.attempts)))
-        .bind(column(rows, |row| clean::text(&row.record.prompt_head)))
-        .bind(column(rows, |row| clean::maybe(row.record.output.as_ref())))
-        .bind(column(rows, |row| {
-            row.record.finish_reason.map(FinishReason::as_str)
-        }))
-        .bind(column(rows, |row| clean::maybe(row.record.error.as_ref())))
-        .bind(column(rows, |row| {
-            clean::maybe(row.record.error_class.as_ref())
-        }))
-        .bind(column(rows, |row| row.metadata.as_deref()))
-        .bind(column(rows, |row| {
-            clean::maybe(row.record.traceparent.as_ref())
-        }))
-        .bind(column(rows, |row| {
-            clean::maybe_label(row.record.labels.step.as_ref())
-        }))
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-async fn write_attempts(
-    rows: &[&AttemptLine<'_>],
-    connection: &mut PgConnection,
-) -> sqlx::Result<()> {
-    sqlx::query(include_str!("upsert_attempts.sql"))
-        .bind(column(rows, |row| row.record.attempt_id.0))
-        .bind(column(rows, |row| row.rank))
-        .bind(column(rows, |row| row.labels.job_id.as_str()))
-        .bind(column(rows, |row| row.labels.queue.as_str()))
-        .bind(column(rows, |row| clean::text(&row.labels.task_type)))
-        .bind(column(rows, |row| {
-            clean::maybe_label(row.labels.tenant.as_ref())
-        }))
-        .bind(column(rows, |row| {
-            clean::maybe_label(row.labels.chain_id.as_ref())
-        }))
-        .bind(column(rows, |row| {
-            clean::maybe_label(row.labels.parent_id.as_ref())
-        }))
-        .bind(column(rows, |row| clean::small(row.record.attempt)))
-        .bind(column(rows, |row| row.record.worker.as_str()))
-        .bind(column(rows, |row| clean::text(&row.record.platform)))
-        .bind(column(rows, |row| clean::text(&row.record.model)))
-        .bind(column(rows, |row| clean::text(&row.record.routing_reason)))
-        .bind(column(rows, |row| clean::instant(row.record.started_at)))
-        .bind(column(rows, |row| maybe_instant(row.record.finished_at)))
-        .bind(column(rows, |row| row.record.outcome.as_str()))
-        .bind(column(rows, |row| row.record.duplicate))
-        .bind(column(rows, |row| {
-            row.record.error_class.map(ErrorClass::as_str)
-        }))
-        .bind(column(rows, |row| clean::maybe(row.record.error.as_ref())))
-        .bind(column(rows, |row| row.record.status.map(i32::from)))
-        .bind(column(rows, |row| clean::count(row.record.usage.input)))
-        .bind(column(rows, |row| clean::count(row.record.usage.cached)))
-        .bind(column(rows, |row| {
-            clean::count(row.record.usage.cache_write)
-        }))
-        .bind(column(rows, |row| {
-            clean::count(row.record.usage.cache_write_1h)
-        }))
-        .bind(column(rows, |row| clean::count(row.record.usage.output)))
-        .bind(column(rows, |row| clean::count(row.record.usage.reasoning)))
-        .bind(column(rows, |row| {
-            row.record.cost_usd.map(|Usd(cost)| cost)
-        }))
-        .bind(column(rows, |row| row.record.reserved_usd.0))
-        .bind(column(rows, |row| {
-            clean::maybe(row.record.response_id.as_ref())
-        }))
-        .bind(column(rows, |row| {
-            clean::maybe(row.record.traceparent.as_ref())
-        }))
-        .bind(column(rows, |row| row.decision.as_deref()))
-        .bind(column(rows, |row| {
-            row.record.reported_cost_usd.map(|Usd(cost)| cost)
-        }))
-        .bind(column(rows, |row| {
-            row.record.tokens_estimated.map(clean::count)
-        }))
-        .bind(column(rows, |row| {
-            clean::maybe_label(row.labels.step.as_ref())
-        }))
-        .execute(connection)
-        .await?;
-    Ok(())
+fn text_length<const N: usize>(columns: [&Option<String>; N]) -> usize {
+    columns.into_iter().flatten().map(String::len).sum()
 }

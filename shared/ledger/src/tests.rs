@@ -1,12 +1,13 @@
-//! The ledger against a real Postgres.
+//! Tests against a real Postgres.
 
 mod chains;
 mod costs;
 mod facts;
-mod order;
+mod failures;
+mod idempotence;
 mod postgres;
-mod trouble;
-mod windows;
+mod quotas;
+mod schema;
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
@@ -51,7 +52,7 @@ async fn migrating_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_was_recorded_is_read_back() {
+async fn a_recorded_job_is_read_back() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
     let mut whole = event(job("a", 3, JobState::Discarded));
@@ -72,7 +73,7 @@ async fn what_was_recorded_is_read_back() {
 }
 
 #[tokio::test]
-async fn the_outcomes_of_jobs_that_ended_are_in_the_record() {
+async fn outcomes_of_finished_jobs_are_in_the_ledger() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
     let mut whole = event(job("a", 3, JobState::Discarded));
@@ -85,7 +86,7 @@ async fn the_outcomes_of_jobs_that_ended_are_in_the_record() {
     let ids = ["a", "b", "c"].map(id);
     let found = ledger.outcomes(&ids).await.unwrap();
     let [outcome] = &found[..] else {
-        panic!("of three jobs one has ended: {found:?}");
+        panic!("one of three jobs is finished: {found:?}");
     };
     let recorded = whole.job.unwrap();
     assert_eq!(outcome.id, recorded.labels.job_id);
@@ -97,7 +98,7 @@ async fn the_outcomes_of_jobs_that_ended_are_in_the_record() {
 }
 
 #[tokio::test]
-async fn jobs_are_found_by_every_word_the_newest_first() {
+async fn jobs_are_found_by_every_field_newest_first() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
     let states = [
@@ -199,13 +200,13 @@ async fn jobs_are_found_by_every_word_the_newest_first() {
         assert_eq!(find(yes.clone()).await, ["j3", "j2", "j1"], "{yes:?}");
         assert_eq!(find(no.clone()).await, [""; 0], "{no:?}");
     }
-    let states = ledger.states().await.unwrap();
+    let states = ledger.count_by_state().await.unwrap();
     assert_eq!(states.len(), JobState::ALL.len());
     assert!(states.contains(&(JobState::Completed, 2)) && states.contains(&(JobState::Running, 0)));
 }
 
 #[tokio::test]
-async fn what_became_of_a_letter_may_be_told_by_an_event() {
+async fn an_event_may_resolve_a_dead_letter() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
     let letter = dead("a");
@@ -215,7 +216,7 @@ async fn what_became_of_a_letter_may_be_told_by_an_event() {
         resolution,
         gone_at: at("2026-12-01T12:00:00Z"),
     };
-    let told = |resolution| Event {
+    let resolved = |resolution| Event {
         dead_end: Some(end(resolution)),
         ..Event::default()
     };
@@ -225,8 +226,8 @@ async fn what_became_of_a_letter_may_be_told_by_an_event() {
         ..Event::default()
     };
     let batch = [
-        (version(2), told(DeadResolution::Replayed)),
-        (version(3), told(DeadResolution::Purged)),
+        (version(2), resolved(DeadResolution::Replayed)),
+        (version(3), resolved(DeadResolution::Purged)),
         (version(1), died),
     ];
     for _ in 0..2 {
@@ -241,7 +242,7 @@ async fn what_became_of_a_letter_may_be_told_by_an_event() {
 }
 
 #[tokio::test]
-async fn a_letter_may_be_archived_and_gone_before_it_is_recorded() {
+async fn a_dead_letter_may_be_archived_and_resolved_before_it_is_recorded() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
     let letter = dead("a");
@@ -250,20 +251,20 @@ async fn a_letter_may_be_archived_and_gone_before_it_is_recorded() {
         (letter.id.clone(), letter.at),
     ];
     ledger
-        .dead_gone(&keys, DeadResolution::Replayed)
+        .resolve_dead_letters(&keys, DeadResolution::Replayed)
         .await
         .unwrap();
     ledger
-        .dead_gone(&keys, DeadResolution::Expired)
+        .resolve_dead_letters(&keys, DeadResolution::Expired)
         .await
         .unwrap();
     let text = r#"{"prompt":"\u0000 stays"}"#.to_owned();
     ledger
-        .archive_dead(&[(letter.clone(), text.clone())])
+        .archive_dead_letters(&[(letter.clone(), text.clone())])
         .await
         .unwrap();
     ledger
-        .archive_dead(&[(letter.clone(), "{}".to_owned())])
+        .archive_dead_letters(&[(letter.clone(), "{}".to_owned())])
         .await
         .unwrap();
     let mut later = Event {
@@ -282,7 +283,7 @@ async fn a_letter_may_be_archived_and_gone_before_it_is_recorded() {
     assert!(row.archived_at.is_some() && row.gone_at.is_some());
     assert_eq!(row.resolution, Some(DeadResolution::Replayed));
 
-    // The other way round: recorded first.
+    // In the other order.
     let letter = dead("b");
     let first = Event {
         dead: Some(letter.clone()),
@@ -291,7 +292,7 @@ async fn a_letter_may_be_archived_and_gone_before_it_is_recorded() {
     };
     ledger.record(&[(version(2), first)]).await.unwrap();
     ledger
-        .archive_dead(&[(letter, "{}".to_owned())])
+        .archive_dead_letters(&[(letter, "{}".to_owned())])
         .await
         .unwrap();
     let history = ledger.job(&id("b")).await.unwrap().unwrap().dead_letters;

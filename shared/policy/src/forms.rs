@@ -17,12 +17,3 @@ pub fn queue() -> Form<QueueName> {
         |text| QueueName::parse(text).ok(),
     )
 }
-
-/// Names of queues, with commas between.
-pub fn queues() -> Form<Vec<QueueName>> {
-    let one = queue();
-    Form::new(
-        format!("{}, with commas between", one.expected),
-        move |text| text.split(',').map(|name| one.understand(name)).collect(),
-    )
-}

@@ -1,21 +1,23 @@
-//! How a dead letter leaves Redis for good: archived in Postgres first, then removed.
+//! Moves dead letters from Redis to Postgres for good: archives them, then removes them.
 
 use longshore_broker::{Broker, BrokerError};
 use longshore_ledger::{Ledger, LedgerError};
 use longshore_protocol::{dead_letter::Standing, event::DeadResolution};
 
-/// What keeps a dead letter from leaving.
+/// Why dead letters stay in Redis.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// Redis.
+    /// Redis failed.
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    /// Postgres.
-    #[error("dead letters stay until they can be archived: {0}")]
+    /// Postgres failed.
+    #[error("dead letters not archived, so they stay in Redis: {0}")]
     Ledger(#[from] LedgerError),
 }
 
-/// Archives letters whole, removes them, and records why; how many were still there.
+/// Archives whole dead letters, removes them from Redis, and records the reason.
+///
+/// Returns how many of them were still in Redis. Safe to repeat after a failure.
 pub async fn archive_and_remove(
     broker: &Broker,
     ledger: &Ledger,
@@ -24,18 +26,18 @@ pub async fn archive_and_remove(
 ) -> Result<usize, ArchiveError> {
     let whole: Vec<_> = letters
         .iter()
-        .map(|(_, letter, text)| (letter.record.clone(), text.clone()))
+        .map(|(_, letter, json)| (letter.record.clone(), json.clone()))
         .collect();
-    ledger.archive_dead(&whole).await?;
+    ledger.archive_dead_letters(&whole).await?;
     let keys: Vec<_> = letters
         .iter()
-        .map(|(died, letter, _)| (letter.record.id.clone(), *died))
+        .map(|(died_ms, letter, _)| (letter.record.id.clone(), *died_ms))
         .collect();
     let removed = broker.remove_dead(&keys).await?;
-    let gone: Vec<_> = letters
+    let resolved: Vec<_> = letters
         .iter()
         .map(|(_, letter, _)| (letter.record.id.clone(), letter.record.at))
         .collect();
-    ledger.dead_gone(&gone, why).await?;
+    ledger.resolve_dead_letters(&resolved, why).await?;
     Ok(removed)
 }

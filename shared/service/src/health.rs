@@ -1,8 +1,8 @@
-//! Says over HTTP whether this process lives, is ready, and how it fares.
+//! The health of a process, over HTTP: liveness, readiness, details and metrics.
 //!
-//! A *loop* is registered with the time within which it must beat again: one that falls silent has hung,
-//! and only a restart helps (`/live`). A *dependency* is not registered: it is well after `beat` and ill
-//! after `fail`, and a restart would not help (`/ready`).
+//! A *loop* is registered with the interval in which it must report progress. A loop without progress
+//! hangs, and only a restart helps (`/live`). A *dependency* is not registered: it is healthy after `beat`
+//! and unhealthy after `fail`, and a restart does not help (`/ready`).
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-/// How the parts of a process fare; clones share it.
+/// The health of the parts of a process. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct HealthState {
     inner: Arc<Inner>,
@@ -33,55 +33,53 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Parts {
     checks: BTreeMap<String, Check>,
-    /// Whether a loop was registered yet.
     registered: bool,
     draining: bool,
 }
 
 #[derive(Debug)]
 struct Check {
-    /// The last sign of progress; at first, when it was registered.
+    /// The last report of progress, or else the registration.
     progress: Instant,
-    /// Whether there was a sign of progress yet.
+    /// Whether progress was reported yet.
     begun: bool,
-    /// A loop's time limit; dependencies have none.
+    /// Set for loops only.
     stale_after: Option<Duration>,
     error: Option<String>,
-    /// Whether the error keeps nothing from working.
-    harmless: bool,
+    is_warning: bool,
 }
 
-/// How a process fares.
+/// A snapshot of the health of a process, as `/health` shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Health {
-    /// Which service this is.
+    /// `worker` or `scheduler`.
     pub service: &'static str,
-    /// Seconds since its start.
+    /// Seconds since the start.
     pub uptime_seconds: u64,
-    /// Whether every loop makes progress.
+    /// Every loop makes progress.
     pub live: bool,
-    /// Whether it can work: live, begun, not draining, and no dependency ill.
+    /// Live, started, not draining, and no part has failed.
     pub ready: bool,
-    /// Whether it is stopping.
+    /// The process is stopping.
     pub draining: bool,
-    /// Each part.
+    /// The parts by name.
     pub checks: BTreeMap<String, CheckHealth>,
 }
 
-/// How one part fares.
+/// The health of one part.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CheckHealth {
     /// `ok`, `starting`, `warning`, `failed` or `stale`.
     pub status: &'static str,
-    /// Seconds since the last sign of progress.
+    /// Seconds since the last report of progress.
     pub seconds_since_progress: f64,
-    /// What went wrong.
+    /// The failure or the warning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
 impl HealthState {
-    /// The health of a process that has just started.
+    /// A process that has just started.
     pub fn new(service: &'static str) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -92,8 +90,8 @@ impl HealthState {
         }
     }
 
-    /// Registers a loop that must beat every `stale_after`. Until it first beats, the process is not
-    /// ready.
+    /// Registers a loop that must report progress every `stale_after`. The process is not ready before
+    /// its first report.
     pub fn register(&self, name: &str, stale_after: Duration) {
         let check = Check::new(Some(stale_after));
         let mut parts = self.parts();
@@ -101,7 +99,7 @@ impl HealthState {
         parts.checks.insert(name.to_owned(), check);
     }
 
-    /// A loop made progress, or a dependency answered; an earlier failure is over.
+    /// Reports that a loop made progress or that a dependency answered. Clears an earlier failure.
     pub fn beat(&self, name: &str) {
         let mut parts = self.parts();
         let check = parts.check(name);
@@ -110,37 +108,37 @@ impl HealthState {
         check.error = None;
     }
 
-    /// Something is to be looked at, but the process works on as before. `text` is shown: no keys.
-    pub fn warn(&self, name: &str, text: impl Into<String>) {
+    /// Reports a problem that does not stop the work. `message` is public: no secrets.
+    pub fn warn(&self, name: &str, message: impl Into<String>) {
         let mut parts = self.parts();
         let check = parts.check(name);
-        check.error = Some(text.into());
-        check.harmless = true;
+        check.error = Some(message.into());
+        check.is_warning = true;
     }
 
-    /// A loop or a dependency failed, until its next beat. A loop that fails and tries again is not
-    /// stuck, so this counts as progress for a loop. `text` is shown: no keys.
-    pub fn fail(&self, name: &str, text: impl Into<String>) {
+    /// Reports that a loop or a dependency failed; the next `beat` clears it. For a loop this counts as
+    /// progress, because a loop that retries does not hang. `message` is public: no secrets.
+    pub fn fail(&self, name: &str, message: impl Into<String>) {
         let mut parts = self.parts();
         let check = parts.check(name);
         if check.stale_after.is_some() {
             check.progress = Instant::now();
         }
-        check.error = Some(text.into());
-        check.harmless = false;
+        check.error = Some(message.into());
+        check.is_warning = false;
     }
 
-    /// A loop ended as it should, and need not beat any more.
+    /// Unregisters a loop that ended as intended.
     pub fn retire(&self, name: &str) {
         self.parts().checks.remove(name);
     }
 
-    /// The process is stopping: it lives, but is not ready for more.
+    /// Reports that the process is stopping: live, but not ready.
     pub fn drain(&self) {
         self.parts().draining = true;
     }
 
-    /// How the process fares now.
+    /// The health now.
     pub fn health(&self) -> Health {
         self.health_at(Instant::now())
     }
@@ -153,20 +151,20 @@ impl HealthState {
             .map(|(name, check)| (name.clone(), check.health_at(now)))
             .collect();
         let live = checks.values().all(|check| check.status != "stale");
-        // Before a loop is registered a process does nothing yet.
-        let well = parts.registered && checks.values().all(CheckHealth::is_well);
+        // A process that has registered no loop does no work yet.
+        let healthy = parts.registered && checks.values().all(CheckHealth::is_healthy);
         Health {
             service: self.inner.service,
             uptime_seconds: now.saturating_duration_since(self.inner.started).as_secs(),
             live,
-            ready: well && !parts.draining,
+            ready: healthy && !parts.draining,
             draining: parts.draining,
             checks,
         }
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
-        // No panic leaves the map half changed.
+        // A panic never leaves the map half changed.
         self.inner
             .state
             .lock()
@@ -189,7 +187,7 @@ impl Check {
             begun: false,
             stale_after,
             error: None,
-            harmless: false,
+            is_warning: false,
         }
     }
 
@@ -199,7 +197,7 @@ impl Check {
             _ if self.stale_after.is_some_and(|limit| silent > limit) => "stale",
             Self {
                 error: Some(_),
-                harmless: true,
+                is_warning: true,
                 ..
             } => "warning",
             Self { error: Some(_), .. } => "failed",
@@ -215,32 +213,35 @@ impl Check {
 }
 
 impl CheckHealth {
-    fn is_well(&self) -> bool {
+    fn is_healthy(&self) -> bool {
         matches!(self.status, "ok" | "warning")
     }
 }
 
 impl Health {
-    /// Why the process is not live, one part a line.
+    /// The parts that make the process not live, one a line.
     fn not_live(&self) -> String {
-        self.complaints(|check| check.status == "stale").collect()
+        self.problems(|check| check.status == "stale").collect()
     }
 
-    /// Why the process is not ready, one part a line.
+    /// The parts that make the process not ready, one a line.
     fn not_ready(&self) -> String {
         let draining = self.draining.then(|| "stopping\n".to_owned());
-        let parts = self.complaints(|check| !check.is_well());
-        let text: String = draining.into_iter().chain(parts).collect();
-        if text.is_empty() {
+        let parts = self.problems(|check| !check.is_healthy());
+        let problems: String = draining.into_iter().chain(parts).collect();
+        if problems.is_empty() {
             "starting\n".to_owned()
         } else {
-            text
+            problems
         }
     }
 
-    fn complaints(&self, counts: fn(&CheckHealth) -> bool) -> impl Iterator<Item = String> {
-        let counted = self.checks.iter().filter(move |(_, check)| counts(check));
-        counted.map(|(name, check)| match (check.status, &check.error) {
+    fn problems(&self, is_problem: fn(&CheckHealth) -> bool) -> impl Iterator<Item = String> {
+        let problems = self
+            .checks
+            .iter()
+            .filter(move |(_, check)| is_problem(check));
+        problems.map(|(name, check)| match (check.status, &check.error) {
             ("stale", _) => format!(
                 "{name}: no progress for {} s\n",
                 check.seconds_since_progress
@@ -252,13 +253,13 @@ impl Health {
 }
 
 #[derive(Clone)]
-struct Served {
+struct Endpoints {
     health: HealthState,
     metrics: PrometheusHandle,
 }
 
-/// Serves `/live`, `/ready`, `/health` and `/metrics` until the task is aborted; the address tells the
-/// port if port 0 was asked for.
+/// Serves `/live`, `/ready`, `/health` and `/metrics` until the task is aborted. Returns the address that it
+/// listens at, with the port that was chosen if `listen` has port 0.
 pub async fn serve(
     listen: SocketAddr,
     health: HealthState,
@@ -271,40 +272,40 @@ pub async fn serve(
         .route("/ready", get(ready))
         .route("/health", get(details))
         .route("/metrics", get(prometheus))
-        .with_state(Served { health, metrics });
+        .with_state(Endpoints { health, metrics });
     let task = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "the health server ended");
+            tracing::error!("health endpoint failed: {error}");
         }
     });
     Ok((address, task))
 }
 
-async fn live(State(served): State<Served>) -> (StatusCode, String) {
+async fn live(State(served): State<Endpoints>) -> (StatusCode, String) {
     let health = served.health.health();
-    verdict(health.live, || health.not_live())
+    probe_response(health.live, || health.not_live())
 }
 
-async fn ready(State(served): State<Served>) -> (StatusCode, String) {
+async fn ready(State(served): State<Endpoints>) -> (StatusCode, String) {
     let health = served.health.health();
-    verdict(health.ready, || health.not_ready())
+    probe_response(health.ready, || health.not_ready())
 }
 
-async fn details(State(served): State<Served>) -> (StatusCode, Json<Health>) {
+async fn details(State(served): State<Endpoints>) -> (StatusCode, Json<Health>) {
     let health = served.health.health();
     (status(health.ready), Json(health))
 }
 
 async fn prometheus(
-    State(served): State<Served>,
+    State(served): State<Endpoints>,
 ) -> ([(header::HeaderName, &'static str); 1], String) {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], served.metrics.render())
 }
 
-fn verdict(good: bool, complaint: impl FnOnce() -> String) -> (StatusCode, String) {
-    let text = if good { "ok\n".to_owned() } else { complaint() };
-    (status(good), text)
+fn probe_response(good: bool, problems: impl FnOnce() -> String) -> (StatusCode, String) {
+    let body = if good { "ok\n".to_owned() } else { problems() };
+    (status(good), body)
 }
 
 fn status(good: bool) -> StatusCode {

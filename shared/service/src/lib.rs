@@ -1,10 +1,18 @@
-//! What every Longshore service needs: start-up, health, telemetry, live configuration, webhooks, the
-//! archive of dead letters.
+//! What every Longshore service needs: start-up, retries, logs and metrics, health, live configuration,
+//! webhooks, and the archive of dead letters.
+
+pub mod startup;
+
+pub mod backoff;
+
+pub mod telemetry;
+
+pub mod health;
+
+pub mod live_config;
+
+pub mod tls;
+
+pub mod webhook;
 
 pub mod archive;
-pub mod health;
-pub mod live_config;
-pub mod service;
-pub mod telemetry;
-pub mod tls;
-pub mod webhook;

@@ -1,8 +1,8 @@
 //! The configuration of a running process, which changes while it runs.
 //!
-//! It follows the file, SIGHUP, and what is [pushed](longshore_broker::Pushed) for the whole fleet, which
-//! stands in the file's place. One that is wrong is refused: the old one stays, and the health endpoint,
-//! the log and `longshore_config_reloads_total` tell of it.
+//! It follows the file, SIGHUP, and the configuration that is [pushed](longshore_broker::Pushed) to the whole
+//! fleet, which replaces the file. An invalid configuration is refused: the previous one stays active, and
+//! the health endpoint, the log and `longshore_config_reloads_total` report it.
 
 mod watcher;
 
@@ -20,24 +20,24 @@ use tokio_util::sync::CancellationToken;
 use self::watcher::Watcher;
 use crate::health::HealthState;
 
-/// The configuration as it is now; cheap to read and to clone.
+/// The current configuration. Cheap to read and to clone.
 #[derive(Debug, Clone)]
 pub struct LiveConfig {
     current: watch::Receiver<Arc<Config>>,
-    asked: Arc<Notify>,
+    refresh: Arc<Notify>,
 }
 
 impl LiveConfig {
-    /// One that never changes: for programs that bring their own.
+    /// A configuration that never changes.
     pub fn fixed(config: Arc<Config>) -> Self {
         Self {
             current: watch::channel(config).1,
-            asked: Arc::default(),
+            refresh: Arc::default(),
         }
     }
 
-    /// Starts from `config`, takes what is pushed now, and follows until `stop`. Results and ids are
-    /// kept by all clones of `broker` as the configuration says from then on.
+    /// Starts with `config`, applies what is pushed, and follows changes until `stop`. Applies the retention
+    /// of each configuration to all clones of `broker`.
     pub async fn follow(
         env: Environment,
         config: Config,
@@ -46,28 +46,28 @@ impl LiveConfig {
         stop: CancellationToken,
     ) -> std::io::Result<Self> {
         let (sender, current) = watch::channel(Arc::new(config.clone()));
-        let asked = Arc::new(Notify::new());
+        let refresh = Arc::new(Notify::new());
         let hangup = signal(SignalKind::hangup())?;
         let mut watcher = Watcher::new(env, config, broker, health, sender);
-        watcher.begin().await;
-        tokio::spawn(watcher.watch(hangup, asked.clone(), stop));
-        Ok(Self { current, asked })
+        watcher.apply_pushed().await;
+        tokio::spawn(watcher.watch(hangup, refresh.clone(), stop));
+        Ok(Self { current, refresh })
     }
 
-    /// The configuration as it is now. Whoever works by it for a while keeps this one to the end.
+    /// The configuration now. Keep the returned one for an operation that must not see a change.
     pub fn current(&self) -> Arc<Config> {
         self.current.borrow().clone()
     }
 
-    /// Waits for the next one; `None` when there will be none. What changed before the last call
-    /// of this counts, but only once.
+    /// Waits for the next change and returns the new configuration; `None` when there will be no more.
+    /// Several changes since the last call count as one.
     pub async fn changed(&mut self) -> Option<Arc<Config>> {
         self.current.changed().await.ok()?;
         Some(self.current.borrow_and_update().clone())
     }
 
-    /// Asks Redis at once whether something was pushed: somebody said so.
-    pub fn look(&self) {
-        self.asked.notify_one();
+    /// Checks Redis for a pushed configuration at once.
+    pub fn refresh(&self) {
+        self.refresh.notify_one();
     }
 }

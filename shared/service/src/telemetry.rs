@@ -1,4 +1,4 @@
-//! Logs and metrics: one log line an event on stderr, one recorder for Prometheus.
+//! Logs and metrics: one log line per event on stderr, one Prometheus recorder per process.
 
 use std::{fmt, io::IsTerminal, time::Duration};
 
@@ -17,21 +17,21 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// Upper bounds of the histograms of times, in seconds: from a Redis command to a long answer.
+/// Upper bounds of the buckets of durations, in seconds: from a Redis command to a long answer.
 const SECONDS: [f64; 18] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     60.0, 120.0, 300.0,
 ];
 
-/// How often old values of histograms are folded, so that they do not pile up while nobody asks.
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// The recorder's maintenance: without it, histogram samples accumulate between two scrapes.
+const MAINTENANCE_EVERY: Duration = Duration::from_secs(5);
 
 string_enum! {
-    /// How log lines look.
+    /// The format of log lines.
     LogFormat {
-        /// For people.
+        /// Readable lines.
         Text = "text",
-        /// For programs: one JSON object a line.
+        /// One JSON object per line.
         Json = "json",
     }
 }
@@ -39,41 +39,41 @@ string_enum! {
 /// What is logged, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
-    /// Which events, in the form of `tracing`'s filters. Default `info`.
+    /// Which events are logged, as a filter of `tracing`. Default `info`.
     pub filter: String,
-    /// Default: text if stderr is a terminal, else JSON.
+    /// Default: text if stderr is a terminal, JSON otherwise.
     pub format: LogFormat,
 }
 
-/// Logs or metrics that cannot be set up.
+/// Why logs or metrics cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// A wrong filter.
+    /// `LONGSHORE_LOG` is invalid.
     #[error(
         "LONGSHORE_LOG is `{filter}`, which is not valid ({reason}); expected a level (error, warn, info, debug, trace) or a list such as info,longshore_worker=debug"
     )]
     Filter {
-        /// What was given.
+        /// The value.
         filter: String,
-        /// What is wrong with it.
+        /// What is wrong with the value.
         reason: String,
     },
-    /// A wrong format.
+    /// `LONGSHORE_LOG_FORMAT` is invalid.
     #[error("LONGSHORE_LOG_FORMAT is `{0}`; expected text or json")]
     Format(String),
-    /// Set up a second time.
-    #[error("logs or metrics are set up already: {0}")]
-    Twice(String),
+    /// The process has set them up before.
+    #[error("logs or metrics are already set up: {0}")]
+    AlreadySetUp(String),
 }
 
 impl LogSettings {
-    /// The settings in `LONGSHORE_LOG` and `LONGSHORE_LOG_FORMAT`.
+    /// Reads `LONGSHORE_LOG` and `LONGSHORE_LOG_FORMAT`.
     pub fn read(env: &Environment) -> Result<Self, TelemetryError> {
         let format = match env.get("LONGSHORE_LOG_FORMAT") {
             None if std::io::stderr().is_terminal() => LogFormat::Text,
             None => LogFormat::Json,
-            Some(word) => LogFormat::from_name(&word.to_ascii_lowercase())
-                .ok_or_else(|| TelemetryError::Format(word.chars().take(40).collect()))?,
+            Some(name) => LogFormat::from_name(&name.to_ascii_lowercase())
+                .ok_or_else(|| TelemetryError::Format(name.chars().take(40).collect()))?,
         };
         Ok(Self {
             filter: env.get("LONGSHORE_LOG").unwrap_or("info").to_owned(),
@@ -91,8 +91,9 @@ impl LogSettings {
     }
 }
 
-/// Starts the logs and the metrics of this process; `service` stands in every JSON line. Within a Tokio
-/// runtime, as the metrics need some upkeep.
+/// Starts the logs and the metrics of this process. JSON lines contain the name of the service.
+///
+/// Call it inside a Tokio runtime, which runs the maintenance of the metrics.
 pub fn init(
     service: &'static str,
     settings: &LogSettings,
@@ -106,27 +107,27 @@ pub fn init(
         LogFormat::Json => tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .fmt_fields(tracing_subscriber::fmt::format::JsonFields::new())
-            .event_format(Stamped::new(service))
+            .event_format(JsonWithService::new(service))
             .boxed(),
     };
     tracing_subscriber::registry()
         .with(lines.with_filter(filter))
         .try_init()
-        .map_err(|error| TelemetryError::Twice(error.to_string()))?;
+        .map_err(|error| TelemetryError::AlreadySetUp(error.to_string()))?;
     metrics_recorder()
 }
 
-/// Starts the metrics alone: times ending in `_seconds` become histograms.
+/// Metrics whose names end in `_seconds` are histograms.
 fn metrics_recorder() -> Result<PrometheusHandle, TelemetryError> {
     let recorder = builder()?.build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder)
-        .map_err(|error| TelemetryError::Twice(error.to_string()))?;
+        .map_err(|error| TelemetryError::AlreadySetUp(error.to_string()))?;
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         let handle = handle.clone();
         runtime.spawn(async move {
             loop {
-                tokio::time::sleep(UPKEEP_EVERY).await;
+                tokio::time::sleep(MAINTENANCE_EVERY).await;
                 handle.run_upkeep();
             }
         });
@@ -137,16 +138,16 @@ fn metrics_recorder() -> Result<PrometheusHandle, TelemetryError> {
 fn builder() -> Result<PrometheusBuilder, TelemetryError> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
-        .map_err(|error| TelemetryError::Twice(error.to_string()))
+        .map_err(|error| TelemetryError::AlreadySetUp(error.to_string()))
 }
 
 /// Writes JSON lines that begin with the name of the service.
-struct Stamped {
+struct JsonWithService {
     service: &'static str,
     json: Format<Json>,
 }
 
-impl Stamped {
+impl JsonWithService {
     fn new(service: &'static str) -> Self {
         Self {
             service,
@@ -155,7 +156,7 @@ impl Stamped {
     }
 }
 
-impl<S, N> FormatEvent<S, N> for Stamped
+impl<S, N> FormatEvent<S, N> for JsonWithService
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'writer> FormatFields<'writer> + 'static,
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_filter_is_told() {
+    fn an_invalid_filter_is_rejected() {
         let settings = LogSettings {
             filter: "worker=loud".to_owned(),
             format: LogFormat::Json,
@@ -217,20 +218,20 @@ mod tests {
     }
 
     #[test]
-    fn json_lines_name_the_service() {
+    fn json_lines_contain_the_service() {
         let written = Arc::new(Mutex::new(Vec::new()));
         let to = Arc::clone(&written);
         let layer = tracing_subscriber::fmt::layer()
             .with_writer(move || Shared(Arc::clone(&to)))
             .fmt_fields(tracing_subscriber::fmt::format::JsonFields::new())
-            .event_format(Stamped::new("worker"));
+            .event_format(JsonWithService::new("worker"));
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
-            tracing::info!(jobs = 3, "taken up");
+            tracing::info!(jobs = 3, "started");
         });
         let bytes = written.lock().unwrap().clone();
         let line: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(line["service"], "worker");
-        assert_eq!(line["message"], "taken up");
+        assert_eq!(line["message"], "started");
         assert_eq!(line["jobs"], 3);
         assert_eq!(line["level"], "INFO");
     }
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_histograms() {
+    fn durations_are_histograms() {
         let recorder = builder().unwrap().build_recorder();
         metrics::with_local_recorder(&recorder, || {
             metrics::histogram!("longshore_attempt_seconds").record(0.7);

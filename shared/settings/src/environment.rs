@@ -1,4 +1,4 @@
-//! The process's environment, read once.
+//! The environment of the process, read once.
 
 use std::{
     collections::BTreeMap,
@@ -8,33 +8,33 @@ use std::{
 
 use crate::{ConfigError, Origin, Problem};
 
-/// The file that is read from the working directory when `LONGSHORE_CONFIG` names none.
+/// The file that is read from the working directory unless `LONGSHORE_CONFIG` names another.
 pub const FILE_NAME: &str = "longshore.yaml";
 
 /// A snapshot of the environment variables and of `.env`; nothing else in Longshore reads either.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
-    /// Where `longshore.yaml` is looked for; nowhere if there is none.
+    /// The directory of `longshore.yaml`, if that file is to be read.
     directory: Option<PathBuf>,
 }
 
 impl Environment {
-    /// The process's variables, and what `.env` in the working directory adds to them.
+    /// The variables of the process, and those that `.env` in the working directory adds.
     pub fn read() -> Result<Self, ConfigError> {
-        // Not `vars()`, which panics over a variable that is not UTF-8; none of ours could be one.
-        let own = std::env::vars_os()
+        // Not `vars()`, which panics on a variable that is not UTF-8.
+        let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let mut environment = Self {
-            variables: own,
+            variables,
             directory: Some(PathBuf::from(".")),
         };
         environment.add_dotenv(Path::new(".env"))?;
         Ok(environment)
     }
 
-    /// An environment of just these variables, which looks for no file.
+    /// An environment of these variables only, without a file.
     pub fn from_pairs<K: Into<String>, V: Into<String>>(
         pairs: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -54,14 +54,14 @@ impl Environment {
         Ok(self)
     }
 
-    /// The same environment with this variable set, or taken away if `value` is empty.
+    /// The same environment with this variable set, or unset if `value` is empty.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// The value of a variable; an empty one counts as absent.
+    /// The value of a variable; an empty one counts as unset.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.variables
             .get(name)
@@ -99,17 +99,17 @@ impl Environment {
         };
         let text = text.trim_start_matches('\u{feff}');
         for pair in dotenvy::from_read_iter(text.as_bytes()) {
-            let (name, value) = pair.map_err(|error| unreadable(path, text, &error))?;
+            let (name, value) = pair.map_err(|error| invalid_line(path, text, &error))?;
             self.variables.entry(name).or_insert(value);
         }
         Ok(())
     }
 }
 
-/// Says which line is wrong without showing it: it may hold a key.
-fn unreadable(path: &Path, text: &str, error: &dotenvy::Error) -> ConfigError {
+/// Names the line without showing it: it may contain a key.
+fn invalid_line(path: &Path, text: &str, error: &dotenvy::Error) -> ConfigError {
     let line = match error {
-        // The error has the line, or what stands after its `=`.
+        // The error has the line, or the part after its `=`.
         dotenvy::Error::LineParse(wrong, _) if !wrong.is_empty() => text
             .lines()
             .position(|line| line.trim_end().ends_with(wrong))
@@ -123,7 +123,7 @@ fn unreadable(path: &Path, text: &str, error: &dotenvy::Error) -> ConfigError {
     .into()
 }
 
-/// Names only: the values hold keys.
+/// Names only: values may be keys.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Environment")
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dotenv_adds_what_is_absent() {
+    fn dotenv_adds_variables_that_are_unset() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(
             directory.path().join(".env"),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_line_is_named_but_not_shown() {
+    fn an_invalid_line_is_reported_but_not_shown() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(
             directory.path().join(".env"),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn values_do_not_show() {
+    fn debug_hides_values() {
         let environment = Environment::from_pairs([("OPENAI_API_KEY", "sk-secret")]);
         let debug = format!("{environment:?}");
         assert!(debug.contains("OPENAI_API_KEY"));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_process_has_an_environment() {
+    fn reads_the_environment_of_the_process() {
         assert!(Environment::read().unwrap().get("PATH").is_some());
     }
 }

@@ -1,24 +1,24 @@
-//! What is wrong with a configuration, and where.
+//! The errors of a configuration, with their locations.
 
 use std::{
     fmt,
     path::{Path, PathBuf},
 };
 
-/// Where a setting stands.
+/// The source of a setting or of an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// In a file.
+    /// A file.
     File {
-        /// Which file.
+        /// Its path.
         path: PathBuf,
-        /// The line, from 1, where it is known.
+        /// The line, from 1, if it is known.
         line: Option<usize>,
     },
-    /// In an environment variable of this name.
+    /// The environment variable of this name.
     Variable(String),
-    /// In how several settings stand to each other.
-    Together,
+    /// The configuration as a whole: settings that contradict each other.
+    Configuration,
 }
 
 impl Origin {
@@ -39,24 +39,24 @@ impl fmt::Display for Origin {
                 line: Some(line),
             } => write!(f, "{}:{line}", path.display()),
             Self::Variable(name) => f.write_str(name),
-            Self::Together => f.write_str("configuration"),
+            Self::Configuration => f.write_str("configuration"),
         }
     }
 }
 
-/// As in messages: `longshore.yaml:3`, or the name of a variable.
+/// As it displays: `longshore.yaml:3`, or the name of a variable.
 impl serde::Serialize for Origin {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-/// One thing that is wrong.
+/// One error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where.
+    /// Its location.
     pub origin: Origin,
-    /// What is wrong and what would be right; never holds a key or a password.
+    /// What is wrong and what would be right, without keys and passwords.
     pub text: String,
 }
 
@@ -75,14 +75,14 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A configuration that cannot be used: all that is wrong with it, one problem a line.
+/// Every error of an invalid configuration. Displays one per line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     problems: Vec<Problem>,
 }
 
 impl ConfigError {
-    /// All that is wrong; at least one.
+    /// The errors; at least one.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }

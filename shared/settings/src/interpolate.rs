@@ -2,14 +2,14 @@
 
 use super::Environment;
 
-/// What became of a value.
+/// The result of replacing the variables in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Interpolated {
-    /// The value, filled in.
+    /// The text with its variables replaced.
     Value(String),
     /// This variable is not set, and there is no default.
     Missing(String),
-    /// A `${` that is not of either form.
+    /// A `${` that is neither `${NAME}` nor `${NAME:-default}`.
     Malformed,
 }
 
@@ -22,7 +22,7 @@ enum Piece<'a> {
     Malformed,
 }
 
-/// Takes the next piece off `rest`.
+/// Removes the next piece from `rest`.
 fn next_piece<'a>(rest: &mut &'a str) -> Option<Piece<'a>> {
     if rest.is_empty() {
         return None;
@@ -32,7 +32,7 @@ fn next_piece<'a>(rest: &mut &'a str) -> Option<Piece<'a>> {
         return Some(Piece::Plain("${"));
     }
     let Some(inside) = rest.strip_prefix("${") else {
-        // Up to the next piece that is not plain, but at least one character.
+        // Up to the next `${`.
         let end = ["$${", "${"]
             .iter()
             .filter_map(|mark| rest.find(mark))
@@ -58,7 +58,7 @@ fn next_piece<'a>(rest: &mut &'a str) -> Option<Piece<'a>> {
     Some(Piece::Variable { name, default })
 }
 
-/// Fills in a value.
+/// Replaces the variables in a text.
 pub fn interpolate(mut text: &str, env: &Environment) -> Interpolated {
     let mut value = String::new();
     while let Some(piece) = next_piece(&mut text) {
@@ -74,7 +74,7 @@ pub fn interpolate(mut text: &str, env: &Environment) -> Interpolated {
     Interpolated::Value(value)
 }
 
-/// The variables that a value names.
+/// The variables that a text names.
 pub fn variables_of(mut text: &str) -> Vec<&str> {
     std::iter::from_fn(|| next_piece(&mut text))
         .filter_map(|piece| match piece {
@@ -84,8 +84,8 @@ pub fn variables_of(mut text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Whether a value is nothing but names of variables, without defaults: then it holds no secret.
-pub fn names_only(text: &str) -> bool {
+/// Whether a text consists of variables without defaults, and so contains no secret itself.
+pub fn is_only_variables(text: &str) -> bool {
     let mut text = text.trim();
     std::iter::from_fn(|| next_piece(&mut text)).all(|piece| match piece {
         Piece::Variable { default, .. } => default.is_none_or(str::is_empty),
@@ -93,8 +93,8 @@ pub fn names_only(text: &str) -> bool {
     })
 }
 
-/// The first variable that a value names.
-pub fn variable_of(text: &str) -> Option<&str> {
+/// The first variable that a text names.
+pub fn first_variable(text: &str) -> Option<&str> {
     variables_of(text).into_iter().next()
 }
 
@@ -102,7 +102,7 @@ pub fn variable_of(text: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn filled(text: &str) -> Interpolated {
+    fn interpolated(text: &str) -> Interpolated {
         interpolate(
             text,
             &Environment::from_pairs([("A", "1"), ("B_2", "$two${A}"), ("EMPTY", "")]),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_filled_in_once() {
+    fn replaces_variables_once() {
         for (text, value) in [
             ("plain", "plain"),
             ("", ""),
@@ -124,7 +124,7 @@ mod tests {
             ("ä${A}ö", "ä1ö"),
         ] {
             assert_eq!(
-                filled(text),
+                interpolated(text),
                 Interpolated::Value(value.to_owned()),
                 "{text}"
             );
@@ -132,27 +132,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn reports_a_missing_variable() {
         assert_eq!(
-            filled("${A}${NONE}"),
+            interpolated("${A}${NONE}"),
             Interpolated::Missing("NONE".to_owned())
         );
         assert_eq!(
-            filled("${EMPTY}"),
+            interpolated("${EMPTY}"),
             Interpolated::Missing("EMPTY".to_owned())
         );
     }
 
     #[test]
-    fn other_forms_are_errors() {
+    fn refuses_other_forms() {
         for text in ["${", "${A", "${}", "${A-b}", "${1A}", "${A B}", "${:-x}"] {
-            assert_eq!(filled(text), Interpolated::Malformed, "{text}");
+            assert_eq!(interpolated(text), Interpolated::Malformed, "{text}");
         }
     }
 
     #[test]
-    fn variables_are_listed() {
+    fn lists_variables() {
         assert_eq!(variables_of("${A}:$${B}:${C:-d}"), ["A", "C"]);
-        assert_eq!(variable_of("none"), None);
+        assert_eq!(first_variable("none"), None);
     }
 }

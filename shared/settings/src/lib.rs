@@ -1,6 +1,7 @@
-//! Reads settings from a YAML file and the environment, and reports each fault with its line and a
-//! remedy. Knows nothing of what the settings mean.
+//! Reads settings from a YAML file and the environment, and reports each error with its line and a
+//! remedy. Does not know what the settings mean.
 
+pub mod duration;
 mod environment;
 mod error;
 pub mod form;
@@ -16,7 +17,7 @@ pub use self::{
     error::{ConfigError, Origin, Problem},
     form::Form,
     interpolate::Interpolated,
-    reader::{Read, Reader},
+    reader::{Key, Read, Reader, variable_name},
     redact::redacted,
-    text::{Entries, Text},
+    text::{Entries, Text, Written},
 };

@@ -1,4 +1,4 @@
-//! Finds each setting in the environment or in the file, and gathers what is wrong.
+//! Reads each setting from the environment or from the file, and collects errors and warnings.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,32 +11,31 @@ use crate::{
     suggest::closest,
 };
 
-/// Variables of ours that are read elsewhere: the file's path, logging, the command line's, and those
-/// of `longshore dev`.
-const OTHER_VARIABLES: [&str; 10] = [
-    "LONGSHORE_CONFIG",
-    "LONGSHORE_LOG",
-    "LONGSHORE_LOG_FORMAT",
-    "LONGSHORE_POSTGRES_BIN",
-    "LONGSHORE_REDIS_SERVER",
-    "LONGSHORE_SCHEDULER_URL",
-    "LONGSHORE_TASKS_FILE",
-    "LONGSHORE_WORKER_URL",
-    "LONGSHORE_WORKER_URLS",
-    "LONGSHORE_WORKING_DIR",
-];
-
-/// What a reading comes to.
+/// The result of reading a configuration.
 pub struct Read {
-    /// All that is wrong.
+    /// Every error.
     pub problems: Vec<Problem>,
-    /// What looks wrong but keeps nothing from running.
+    /// What looks wrong but does not prevent a start.
     pub warnings: Vec<String>,
-    /// Where each setting stands that is set.
+    /// The origin of each setting that is set.
     pub origins: BTreeMap<String, Origin>,
 }
 
-/// Finds settings and gathers problems.
+/// The path of a setting, and the variables that may hold it.
+#[derive(Clone, Copy)]
+pub struct Key<'a> {
+    /// The path in the file, such as `retry.max_retries`.
+    pub path: &'a str,
+    /// Variables besides `LONGSHORE_…`, such as `REDIS_URL`. `None`: the file alone may set it.
+    pub variables: Option<&'a [&'a str]>,
+}
+
+/// The variable that sets the setting at `path`.
+pub fn variable_name(path: &str) -> String {
+    format!("LONGSHORE_{}", path.replace('.', "_").to_uppercase())
+}
+
+/// Reads settings and collects errors.
 pub struct Reader<'a> {
     env: &'a Environment,
     path: PathBuf,
@@ -47,16 +46,27 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads from `env` and from the file at `path`.
-    pub fn new(env: &'a Environment, path: &Path) -> Self {
+    /// Reads from `env` and from the file at `path`. `other_variables` begin with `LONGSHORE_` but set no
+    /// setting.
+    pub fn new<'v>(
+        env: &'a Environment,
+        path: &Path,
+        other_variables: impl IntoIterator<Item = &'v str>,
+    ) -> Self {
+        let known = other_variables.into_iter().map(str::to_owned);
         Self {
             env,
             path: path.to_owned(),
-            known: OTHER_VARIABLES.map(str::to_owned).into(),
+            known: known.collect(),
             origins: BTreeMap::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
         }
+    }
+
+    /// The path of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Reads values of another file.
@@ -67,108 +77,128 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// A setting, by its variable or as it is `written` in the file.
-    pub fn setting<T>(&mut self, name: &str, written: Option<&Text>, form: &Form<T>) -> Option<T> {
-        self.setting_also(name, &[], written, form)
-    }
-
-    /// The same, also by the variables `others`, which come after our own.
-    pub fn setting_also<T>(
+    /// Reads a setting from its variables, or else from the file. `None`: it is unset or not valid.
+    pub fn setting<T>(
         &mut self,
-        name: &str,
-        others: &[&str],
+        key: Key<'_>,
         written: Option<&Text>,
         form: &Form<T>,
     ) -> Option<T> {
-        let own = format!("LONGSHORE_{}", name.replace('.', "_").to_uppercase());
-        let seconds = form.seconds.then(|| format!("{own}_SECONDS"));
-        let names = std::iter::once(own)
+        if let Some((origin, text)) = self.find_variable(key, form.is_duration) {
+            let value = form.parse(text);
+            if value.is_none() {
+                self.report_invalid(origin, key.path, text, &form.expected, form.is_secret);
+            }
+            return value;
+        }
+        let written = written?;
+        self.record_origin(key.path, written);
+        self.value(key.path, written, form)
+    }
+
+    /// Reads a list from its variables, where commas separate the values, or else from the file.
+    pub fn list<T>(
+        &mut self,
+        key: Key<'_>,
+        written: Option<&[Text]>,
+        form: &Form<T>,
+    ) -> Option<Vec<T>> {
+        if let Some((origin, text)) = self.find_variable(key, form.is_duration) {
+            let values: Option<Vec<T>> = text.split(',').map(|one| form.parse(one)).collect();
+            if values.is_none() {
+                let expected = format!("{}, with commas between", form.expected);
+                self.report_invalid(origin, key.path, text, &expected, form.is_secret);
+            }
+            return values;
+        }
+        let written = written?;
+        if let Some(first) = written.first() {
+            self.record_origin(key.path, first);
+        }
+        let values = written
+            .iter()
+            .filter_map(|one| self.value(key.path, one, form));
+        Some(values.collect())
+    }
+
+    /// Finds the first of a setting's variables that is set, and records it as the setting's origin.
+    fn find_variable(&mut self, key: Key<'_>, is_duration: bool) -> Option<(Origin, &'a str)> {
+        let others = key.variables?;
+        let own = variable_name(key.path);
+        let seconds = is_duration.then(|| format!("{own}_SECONDS"));
+        let names: Vec<String> = std::iter::once(own)
             .chain(seconds)
-            .chain(others.iter().map(|other| (*other).to_owned()));
-        let mut found = None;
-        // All of them, not up to the first that is set: each is to be known.
-        for variable in names {
-            if found.is_none() {
-                found = self
-                    .env
-                    .get(&variable)
-                    .map(|value| (variable.clone(), value));
-            }
-            self.known.insert(variable);
-        }
-        let Some((variable, value)) = found else {
-            let written = written?;
-            self.stands_at(name, written);
-            return self.value(name, written, form);
-        };
-        let origin = Origin::Variable(variable);
-        self.origins.insert(name.to_owned(), origin.clone());
-        let understood = form.understand(value);
-        if understood.is_none() {
-            self.wrong(origin, name, value, form);
-        }
-        understood
+            .chain(others.iter().map(|other| (*other).to_owned()))
+            .collect();
+        // All of them are known, not only those up to the first that is set.
+        self.known.extend(names.iter().cloned());
+        let env = self.env;
+        let (name, text) = names
+            .into_iter()
+            .find_map(|name| env.get(&name).map(|text| (name, text)))?;
+        let origin = Origin::Variable(name);
+        self.origins.insert(key.path.to_owned(), origin.clone());
+        Some((origin, text))
     }
 
-    /// Remembers that this setting, or the entry of this name, stands in the file.
-    pub fn stands_at(&mut self, name: &str, written: &Text) {
-        let origin = written.origin(&self.path);
-        self.origins.insert(name.to_owned(), origin);
-    }
-
-    /// A value of the file.
+    /// Reads a value of the file; `name` is its name in errors.
     pub fn value<T>(&mut self, name: &str, written: &Text, form: &Form<T>) -> Option<T> {
-        match self.filled(written) {
-            Interpolated::Value(value) => {
-                let understood = form.understand(&value);
-                if understood.is_none() {
-                    // As it was written: what was filled in may be a key.
-                    self.wrong(written.origin(&self.path), name, written.as_written(), form);
-                }
-                understood
-            }
+        let text = self.resolve(name, Some(written), written.as_str())?;
+        let value = form.parse(&text);
+        if value.is_none() {
+            // Shown with its `${…}`: the value of a variable may be a key.
+            let (origin, shown) = (written.origin(&self.path), written.as_str());
+            self.report_invalid(origin, name, shown, &form.expected, form.is_secret);
+        }
+        value
+    }
+
+    /// Replaces the variables in a text of the file, or reports the one that is missing, at `near`.
+    pub fn resolve(&mut self, name: &str, near: Option<&Text>, text: &str) -> Option<String> {
+        match self.interpolate(text) {
+            Interpolated::Value(value) => return Some(value),
             Interpolated::Missing(variable) => {
                 let text = format!(
                     "`{name}` needs the variable {variable}, which is not set; \
                      set it, or write ${{{variable}:-default}}"
                 );
-                self.problem_at(written, text);
-                None
+                self.problem_near(near, text);
             }
-            Interpolated::Malformed => {
-                self.malformed(name, written);
-                None
-            }
+            Interpolated::Malformed => self.report_malformed(name, near),
         }
+        None
     }
 
-    /// A value of the file, with its variables filled in.
-    pub fn filled(&mut self, written: &Text) -> Interpolated {
-        self.fill(written.as_written())
-    }
-
-    /// A text of the file, with its variables filled in.
-    pub fn fill(&mut self, text: &str) -> Interpolated {
+    /// Replaces the variables in a text of the file.
+    pub fn interpolate(&mut self, text: &str) -> Interpolated {
         let variables = variables_of(text);
         self.known.extend(variables.into_iter().map(str::to_owned));
         interpolate(text, self.env)
     }
 
-    /// Tells of a `${` that is of no known form.
-    pub fn malformed(&mut self, name: &str, written: &Text) {
-        let text = format!(
-            "`{name}` has a ${{ that is neither ${{NAME}} nor ${{NAME:-default}}; write $${{ for a plain ${{"
-        );
-        self.problem_at(written, text);
+    /// The value of a variable that is no setting, such as a provider's key.
+    pub fn variable(&mut self, name: &str) -> Option<&'a str> {
+        self.known.insert(name.to_owned());
+        self.env.get(name)
     }
 
-    /// Tells of a problem with a value of the file.
+    /// Records that the file sets the setting or entry `name`.
+    pub fn record_origin(&mut self, name: &str, written: &Text) {
+        let origin = written.origin(&self.path);
+        self.origins.insert(name.to_owned(), origin);
+    }
+
+    /// The file and line of a value, for messages.
+    pub fn location(&self, written: &Text) -> String {
+        written.origin(&self.path).to_string()
+    }
+
+    /// Reports a problem with a value of the file.
     pub fn problem_at(&mut self, written: &Text, text: impl Into<String>) {
-        self.problems
-            .push(Problem::new(written.origin(&self.path), text));
+        self.problem_near(Some(written), text);
     }
 
-    /// Tells of a problem near a value of the file, or with the file at no line.
+    /// Reports a problem at the line of `near`, or with the file as a whole.
     pub fn problem_near(&mut self, near: Option<&Text>, text: impl Into<String>) {
         let origin = near.map_or_else(
             || Origin::file(&self.path, None),
@@ -177,73 +207,66 @@ impl<'a> Reader<'a> {
         self.problem(origin, text);
     }
 
-    /// Tells of a problem with the file at no line, or with how settings stand to each other.
+    /// Reports a problem at the first of these settings that is set.
+    pub fn problem_with_settings(&mut self, names: &[&str], text: String) {
+        let origin = names.iter().find_map(|name| self.origins.get(*name));
+        let origin = origin.cloned().unwrap_or(Origin::Configuration);
+        self.problem(origin, text);
+    }
+
+    /// Reports a problem.
     pub fn problem(&mut self, origin: Origin, text: impl Into<String>) {
         self.problems.push(Problem::new(origin, text));
     }
 
-    /// Tells of a problem with a setting that is set, where it stands.
-    pub fn problem_with(&mut self, name: &str, text: String) {
-        self.misfit([name, name], text);
+    /// Reports a `${` that is not valid.
+    pub fn report_malformed(&mut self, name: &str, near: Option<&Text>) {
+        let text = format!(
+            "`{name}` has a ${{ that is neither ${{NAME}} nor ${{NAME:-default}}; write $${{ for a plain ${{"
+        );
+        self.problem_near(near, text);
     }
 
-    /// Tells that these settings do not fit each other, where the first of them stands that is set.
-    pub fn misfit(&mut self, names: [&str; 2], text: String) {
-        let origin = names.iter().find_map(|name| self.origins.get(*name));
-        let origin = origin.cloned().unwrap_or(Origin::Together);
-        self.problems.push(Problem::new(origin, text));
+    fn report_invalid(
+        &mut self,
+        origin: Origin,
+        name: &str,
+        text: &str,
+        expected: &str,
+        is_secret: bool,
+    ) {
+        let text = if is_secret {
+            format!("`{name}` is not valid; expected {expected}")
+        } else {
+            let shown: String = text.chars().take(60).collect();
+            format!("`{name}` is `{shown}`; expected {expected}")
+        };
+        self.problem(origin, text);
     }
 
-    /// How many problems there are so far.
-    pub fn told(&self) -> usize {
+    /// The number of problems so far.
+    pub fn problem_count(&self) -> usize {
         self.problems.len()
     }
 
-    /// The value of a variable that is not ours.
-    pub fn variable(&mut self, name: &str) -> Option<&'a str> {
-        self.known.insert(name.to_owned());
-        self.env.get(name)
-    }
-
-    /// Where a value stands, for messages.
-    pub fn place(&self, written: &Text) -> String {
-        written.origin(&self.path).to_string()
-    }
-
-    /// The file's path.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Tells of what looks wrong but keeps nothing from running.
+    /// Reports something that looks wrong but does not prevent a start.
     pub fn warn(&mut self, text: String) {
         self.warnings.push(text);
     }
 
-    fn wrong<T>(&mut self, origin: Origin, name: &str, value: &str, form: &Form<T>) {
-        let expected = &form.expected;
-        let text = if form.secret {
-            format!("`{name}` is not valid; expected {expected}")
-        } else {
-            let shown: String = value.chars().take(60).collect();
-            format!("`{name}` is `{shown}`; expected {expected}")
-        };
-        self.problems.push(Problem::new(origin, text));
-    }
-
-    /// Ends the reading: the problems in the file's order, and the warnings, one of them for each
-    /// variable that looks like ours and is not.
+    /// Returns the problems in the order of the file, and the warnings, with one for each variable that
+    /// begins with `LONGSHORE_` and is not known.
     pub fn finish(mut self) -> Read {
         self.problems.sort_by_key(|problem| match &problem.origin {
             Origin::File { line, .. } => (0, *line),
             Origin::Variable(_) => (1, None),
-            Origin::Together => (2, None),
+            Origin::Configuration => (2, None),
         });
-        let mistyped = self
+        let unknown = self
             .env
             .names()
             .filter(|name| name.starts_with("LONGSHORE_") && !self.known.contains(*name))
-            // Kubernetes sets these in every pod beside a service named `longshore…`.
+            // Kubernetes sets these in every pod next to a service named `longshore…`.
             .filter(|name| !name.contains("_SERVICE_") && !name.contains("_PORT"))
             .map(|name| {
                 let hint = closest(name, self.known.iter().map(String::as_str))
@@ -251,7 +274,7 @@ impl<'a> Reader<'a> {
                     .unwrap_or_default();
                 format!("the variable {name} is not a setting{hint}")
             });
-        self.warnings.extend(mistyped);
+        self.warnings.extend(unknown);
         Read {
             problems: self.problems,
             warnings: self.warnings,

@@ -1,20 +1,20 @@
-//! Addresses without their passwords.
+//! URLs without passwords.
 
 use url::Url;
 
-/// `host:port/database` of a server's address, for messages: no user, no password, no options.
+/// `host:port/database` of a URL, for messages: without user, password and options.
 pub fn redacted(url: &str) -> String {
     let Ok(url) = Url::parse(url) else {
         return "(unreadable address)".to_owned();
     };
-    let usual = match url.scheme() {
+    let default_port = match url.scheme() {
         "redis" | "rediss" | "valkey" | "valkeys" => Some(6379),
         "postgres" | "postgresql" => Some(5432),
         _ => None,
     };
     let port = url
         .port_or_known_default()
-        .or(usual)
+        .or(default_port)
         .filter(|_| url.has_host())
         .map(|port| format!(":{port}"))
         .unwrap_or_default();
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_password_shows() {
+    fn hides_passwords() {
         for (url, shown) in [
             ("redis://:secret@cache.internal/2", "cache.internal:6379/2"),
             (

@@ -2,8 +2,8 @@
 
 use std::cmp::Reverse;
 
-/// The candidate nearest to a mistyped name, if one is near: at most three edits, and at most half of
-/// the name's characters.
+/// The candidate closest to a mistyped name: at most three edits, and at most half of the characters of
+/// the name, away.
 pub fn closest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .map(|candidate| {
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_near_name_is_offered() {
+    fn suggests_only_a_close_name() {
         let known = ["LONGSHORE_QUEUES", "LONGSHORE_LISTEN"];
         assert_eq!(
             closest("LONGSHORE_QUEUE", known.into_iter()),

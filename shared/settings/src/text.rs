@@ -1,7 +1,7 @@
-//! Values as they are written in a file, with their lines.
+//! The values of a file, with their lines.
 //!
-//! Every value is read as text and understood later, so that `${…}` works for numbers too and a fault
-//! names the line.
+//! Every value is read as text and parsed later, so that `${…}` works for numbers too and an error names
+//! the line.
 
 use std::{fmt, marker::PhantomData, path::Path};
 
@@ -11,16 +11,16 @@ use serde::{
 };
 use serde_saphyr::Spanned;
 
-use crate::Origin;
+use crate::{Form, Key, Origin, Reader};
 
-/// A value as it was written.
+/// A value of the file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Text(Spanned<String>);
 
 impl Text {
-    /// What was written, before `${…}` is filled in.
-    pub fn as_written(&self) -> &str {
+    /// The text, with its `${…}`.
+    pub fn as_str(&self) -> &str {
         &self.0.value
     }
 
@@ -31,13 +31,72 @@ impl Text {
             .filter(|line| *line > 0)
     }
 
-    /// Where it stands.
+    /// Its file and line.
     pub fn origin(&self, path: &Path) -> Origin {
         Origin::file(path, self.line())
     }
 }
 
-/// A map that keeps its order and its keys' lines.
+/// How a plain setting is written in the file: as a [`Text`], or as a list of them.
+pub trait Written: Sized {
+    /// The setting's value, where `V` is the value of one text.
+    type Value<V: Clone>: Clone;
+
+    /// Whether it is a list.
+    const IS_LIST: bool;
+
+    /// Reads the setting from its variables or from the file.
+    fn read<V: Clone>(
+        written: Option<&Self>,
+        reader: &mut Reader<'_>,
+        key: Key<'_>,
+        form: &Form<V>,
+    ) -> Option<Self::Value<V>>;
+
+    /// The value as text; `format_one` formats the value of one text.
+    fn format<V: Clone>(value: &Self::Value<V>, format_one: impl Fn(&V) -> String) -> String;
+}
+
+impl Written for Text {
+    type Value<V: Clone> = V;
+
+    const IS_LIST: bool = false;
+
+    fn read<V: Clone>(
+        written: Option<&Self>,
+        reader: &mut Reader<'_>,
+        key: Key<'_>,
+        form: &Form<V>,
+    ) -> Option<V> {
+        reader.setting(key, written, form)
+    }
+
+    fn format<V: Clone>(value: &V, format_one: impl Fn(&V) -> String) -> String {
+        format_one(value)
+    }
+}
+
+impl Written for Vec<Text> {
+    type Value<V: Clone> = Vec<V>;
+
+    const IS_LIST: bool = true;
+
+    fn read<V: Clone>(
+        written: Option<&Self>,
+        reader: &mut Reader<'_>,
+        key: Key<'_>,
+        form: &Form<V>,
+    ) -> Option<Vec<V>> {
+        reader.list(key, written.map(Vec::as_slice), form)
+    }
+
+    fn format<V: Clone>(value: &Vec<V>, format_one: impl Fn(&V) -> String) -> String {
+        let values: Vec<String> = value.iter().map(format_one).collect();
+        values.join(", ")
+    }
+}
+
+/// A map that keeps its order and the lines of its keys.
 #[derive(Debug, Clone)]
 pub struct Entries<T>(pub Vec<(Text, T)>);
 

@@ -1,4 +1,4 @@
-//! Reads YAML, and tells what is wrong with it in our words.
+//! Reads YAML, and words its errors for people.
 
 use std::path::Path;
 
@@ -8,14 +8,13 @@ use serde_saphyr::Error;
 
 use crate::{Origin, Problem, suggest::closest};
 
-/// Settings that have moved, and where to.
+/// Settings that have moved, and their new place.
 const MOVED: [(&str, &str); 1] = [(
     "max_concurrent",
     "it belongs in the provider's limits: `limits: {max_concurrent: 50}`",
 )];
 
-/// Reads YAML of one of the forms of [`file`](super::file); a problem names the line and the key, and
-/// shows nothing of the values, which may be keys of another kind.
+/// Reads YAML. An error names the line and the setting, but shows no value, which may be a secret.
 pub fn parse<T: DeserializeOwned + Default>(path: &Path, text: &str) -> Result<T, Problem> {
     let options = serde_saphyr::options! { with_snippet: false };
     let mut track = Track::new();
@@ -27,15 +26,18 @@ pub fn parse<T: DeserializeOwned + Default>(path: &Path, text: &str) -> Result<T
             .location()
             .and_then(|location| usize::try_from(location.line()).ok())
             .filter(|line| *line > 0);
-        let key = key(&track.path());
-        Problem::new(Origin::file(path, line), told(&error, &key, text, line))
+        let key = key_path(&track.path());
+        Problem::new(
+            Origin::file(path, line),
+            describe_error(&error, &key, text, line),
+        )
     })
 }
 
-/// Where in the document the reading stopped, as in `retry.max_delay` or `models[0]`; empty at the top.
-fn key(path: &serde_path_to_error::Path) -> String {
+/// Where reading stopped, such as `retry.max_delay` or `models[0]`; empty at the top.
+fn key_path(path: &serde_path_to_error::Path) -> String {
     let mut segments: Vec<&Segment> = path.iter().collect();
-    // A value with its line is read as if it were a struct with this field.
+    // A value with its line is read as a struct with this field.
     if matches!(segments.last(), Some(Segment::Map { key }) if key == "value") {
         segments.pop();
     }
@@ -43,13 +45,13 @@ fn key(path: &serde_path_to_error::Path) -> String {
         .into_iter()
         .fold(String::new(), |before, segment| match segment {
             Segment::Seq { index } => format!("{before}[{index}]"),
-            Segment::Map { key } | Segment::Enum { variant: key } => under(&before, key),
-            // A name of the user's choice.
-            Segment::Unknown => under(&before, "…"),
+            Segment::Map { key } | Segment::Enum { variant: key } => join_path(&before, key),
+            // A name that the user chose.
+            Segment::Unknown => join_path(&before, "…"),
         })
 }
 
-fn under(before: &str, key: &str) -> String {
+fn join_path(before: &str, key: &str) -> String {
     if before.is_empty() {
         key.to_owned()
     } else {
@@ -58,13 +60,13 @@ fn under(before: &str, key: &str) -> String {
 }
 
 /// What is wrong, and what would be right.
-fn told(error: &Error, key: &str, text: &str, line: Option<usize>) -> String {
+fn describe_error(error: &Error, key: &str, text: &str, line: Option<usize>) -> String {
     match error {
         Error::SerdeUnknownField {
             field, expected, ..
-        } => match (moved(field), closest(field, expected.iter().copied())) {
-            (Some(moved), _) => format!("`{key}` is not a setting; {moved}"),
-            (None, Some(near)) => format!("`{key}` is not a setting; did you mean `{near}`?"),
+        } => match (moved_to(field), closest(field, expected.iter().copied())) {
+            (Some(place), _) => format!("`{key}` is not a setting; {place}"),
+            (None, Some(name)) => format!("`{key}` is not a setting; did you mean `{name}`?"),
             (None, None) => format!(
                 "`{key}` is not a setting; expected one of {}",
                 expected.join(", ")
@@ -91,43 +93,42 @@ fn told(error: &Error, key: &str, text: &str, line: Option<usize>) -> String {
             ..
         } => format!("`{key}` is a list or a map; expected a single value"),
         Error::DuplicateMappingKey { key: twice, .. } => format!(
-            "{} is set twice; take one away",
+            "{} is set twice; remove one",
             twice
                 .as_ref()
                 .map_or_else(|| "a name".to_owned(), |twice| format!("`{twice}`"))
         ),
         Error::MultipleDocuments { .. } => {
-            "a second document begins here; expected a single one, so take the `---` away"
-                .to_owned()
+            "a second document begins here; expected a single one, so remove the `---`".to_owned()
         }
         Error::UnknownAnchor { .. } => format!(
-            "`{}` begins with *, which in YAML names an anchor, and there is none of this name; \
-             expected quotes around a value that begins so",
-            near(text, line)
+            "`{}` begins with *, which refers to an anchor in YAML, and no anchor has this name; \
+             expected quotes around a value that begins with *",
+            last_name_before(text, line)
         ),
         other => format!(
             "this is not YAML, in or after `{}`: {}; expected `name: value`, with quotes around a \
-             value that holds any of : # {{ }} [ ] , & * ? | > @ `",
-            near(text, line),
-            words_of(other)
+             value that contains any of : # {{ }} [ ] , & * ? | > @ `",
+            last_name_before(text, line),
+            parser_message(other)
         ),
     }
 }
 
-fn moved(field: &str) -> Option<&'static str> {
+fn moved_to(field: &str) -> Option<&'static str> {
     let found = MOVED.iter().find(|(name, _)| *name == field);
-    found.map(|(_, moved)| *moved)
+    found.map(|(_, place)| *place)
 }
 
-/// The parser's own words, without the place, which is told before them.
-fn words_of(error: &Error) -> String {
-    let words = error.to_string();
-    let end = words.find(" at line ").unwrap_or(words.len());
-    words.get(..end).unwrap_or_default().to_owned()
+/// The parser's message without the location, which precedes it.
+fn parser_message(error: &Error) -> String {
+    let message = error.to_string();
+    let end = message.find(" at line ").unwrap_or(message.len());
+    message.get(..end).unwrap_or_default().to_owned()
 }
 
-/// The last name before or on a line.
-fn near(text: &str, line: Option<usize>) -> &str {
+/// The last name on the line or before it.
+fn last_name_before(text: &str, line: Option<usize>) -> &str {
     let lines: Vec<&str> = text.lines().take(line.unwrap_or(usize::MAX)).collect();
     lines
         .into_iter()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use longshore_broker::{Broker, Swept};
-use longshore_ledger::OldRows;
+use longshore_ledger::Prunable;
 use longshore_protocol::id::{AttemptId, WorkerId};
 use longshore_tests::stack::{Options, Stack, eventually, expect_success};
 
@@ -227,9 +227,12 @@ async fn expired_rows_leave_in_batches_and_jobs_still_in_redis_stay() {
     let later = chrono::Utc::now() + Duration::from_hours(1);
     let ledger = &stack.ledger;
     let steps = [
-        ledger.prune(OldRows::Attempts, later, 20).await.unwrap(),
-        ledger.prune(OldRows::Attempts, later, 20).await.unwrap(),
-        ledger.prune(OldRows::DeadLetters, later, 20).await.unwrap(),
+        ledger.prune(Prunable::Attempts, later, 20).await.unwrap(),
+        ledger.prune(Prunable::Attempts, later, 20).await.unwrap(),
+        ledger
+            .prune(Prunable::DeadLetters, later, 20)
+            .await
+            .unwrap(),
     ];
     assert_eq!(steps, [20, 5, 1]);
     let letters = |id| async move { ledger.job(id).await.unwrap().unwrap().dead_letters.len() };

@@ -10,7 +10,7 @@ use std::{
 use futures::future::BoxFuture;
 use hdrhistogram::Histogram;
 use longshore_protocol::call::{Answer, Call, CallError, FinishReason, ProviderRoom, Usage};
-use longshore_service::service::Service;
+use longshore_service::startup::Service;
 use longshore_worker::{Policies, Policy, Registry, Worker, provider::Provider};
 use serde::{Deserialize, Serialize};
 

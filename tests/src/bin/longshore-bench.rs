@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use longshore_service::service;
+use longshore_service::startup;
 use longshore_tests::bench::{self, ClientOptions, Format, NoopOptions, Number, Options};
 
 /// As in the worker, part of which runs in here.
@@ -56,7 +56,7 @@ enum Part {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    service::exit_code("longshore-bench", run(arguments))
+    startup::exit_code("longshore-bench", run(arguments))
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_ledger::BookRow;
+use longshore_ledger::AttemptCost;
 use longshore_protocol::{money::Usd, state::AttemptOutcome};
 use longshore_simulator::Bill;
 
@@ -12,7 +12,7 @@ use super::Stack;
 #[derive(Debug)]
 pub struct Books {
     /// What we recorded.
-    pub ledger: Vec<BookRow>,
+    pub ledger: Vec<AttemptCost>,
     /// What the provider billed.
     pub invoice: Vec<Bill>,
 }
@@ -22,7 +22,7 @@ impl Stack {
     pub async fn books(&self) -> anyhow::Result<Books> {
         self.recorded().await?;
         Ok(Books {
-            ledger: self.ledger.books().await?,
+            ledger: self.ledger.attempt_costs().await?,
             invoice: self.simulator.invoice(),
         })
     }

@@ -2,17 +2,14 @@
 
 use futures::StreamExt as _;
 use longshore_broker::BrokerError;
+use longshore_service::backoff::{Backoff, Schedule};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    backoff::{self, Backoff},
-    context::Context,
-    control::ControlMessage,
-};
+use crate::{context::Context, control::ControlMessage};
 
 /// Receives messages until `stop`. Resubscribes when the connection fails.
 pub(crate) async fn listen(context: &Context, stop: &CancellationToken) {
-    let mut backoff = Backoff::new(backoff::resubscribe());
+    let mut backoff = Backoff::new(Schedule::RESUBSCRIBE);
     while !stop.is_cancelled() {
         let cause = match receive_until_failure(context, stop, &mut backoff).await {
             Ok(()) => "connection closed".to_owned(),

@@ -10,11 +10,9 @@ use std::{
 
 use longshore_broker::{BrokerError, Heartbeat, Pulse, WorkerState};
 use longshore_protocol::id::host_name;
+use longshore_service::backoff::Backoff;
 
-use crate::{
-    backoff::{self, Backoff},
-    context::Context,
-};
+use crate::{backoff::HEARTBEAT, context::Context};
 
 /// The running heartbeat. [`HeartbeatThread::stop`] removes it, so that others know at once that the worker
 /// has ended.
@@ -38,7 +36,7 @@ impl HeartbeatThread {
         let thread = std::thread::spawn(move || {
             let mut first_sent = Some(first_sent);
             let mut heartbeat = initial_heartbeat(&context);
-            let mut backoff = Backoff::new(backoff::heartbeat());
+            let mut backoff = Backoff::new(HEARTBEAT);
             loop {
                 heartbeat.in_flight = context.in_flight.count();
                 heartbeat.said_at_ms = context.clock.now().timestamp_millis();

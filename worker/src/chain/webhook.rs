@@ -6,7 +6,7 @@ use longshore_protocol::chain::StepRef;
 use longshore_service::webhook::WebhookError;
 
 use crate::{
-    backoff::{self, nth_delay, retry_until_answered},
+    backoff::{WEBHOOK, retry_until_answered},
     context::Context,
     disposition::{Discard, Disposition, WaitsFor},
     job::Job,
@@ -18,7 +18,7 @@ const WEBHOOK_FAILED: &str = "webhook_failed";
 /// The key under which the checkpoint counts its attempts.
 const ATTEMPTS_KEY: &str = "webhook";
 
-/// The most attempts. With the delays of [`backoff::webhook`], they take about an hour.
+/// The most attempts. With the delays of [`WEBHOOK`], they take about an hour.
 const MAX_ATTEMPTS: u32 = 13;
 
 /// A notification to send.
@@ -76,7 +76,7 @@ fn after_failure(job: &Job, error: &WebhookError, now: DateTime<Utc>) -> Disposi
         let error = format!("webhook not notified after {attempts} attempts: {error}");
         return Discard::new(WEBHOOK_FAILED, error).into();
     }
-    let delay = nth_delay(backoff::webhook(), *attempts);
+    let delay = WEBHOOK.nth_delay(*attempts);
     tracing::warn!(job = %checkpoint.id, "webhook notification failed: {error}; retrying in {delay:?}");
     Disposition::Parked {
         due: now + delay,

@@ -293,7 +293,7 @@ pub(super) fn explain(
     call: &Call,
     mut error: CallError,
 ) -> CallError {
-    let message = without_secrets(&error.message, secrets, call);
+    let message = refuse_secrets(&error.message, secrets, call);
     let message = if message.is_empty() {
         summary
     } else {
@@ -315,7 +315,7 @@ pub(crate) fn shorten(message: String) -> String {
     }
 }
 
-fn without_secrets(message: &str, secrets: &[&str], call: &Call) -> String {
+fn refuse_secrets(message: &str, secrets: &[&str], call: &Call) -> String {
     let mut message = message.to_owned();
     for secret in secrets {
         message = message.replace(secret, "***");

@@ -6,14 +6,11 @@ use std::{
 };
 
 use longshore_broker::{BrokerError, Delivered, QueueReader, Wanted};
+use longshore_service::backoff::Backoff;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{return_entry, tenants};
-use crate::{
-    backoff::{self, Backoff},
-    context::Context,
-    job::Job,
-};
+use crate::{backoff::RECONNECT, context::Context, job::Job};
 
 /// How long one read blocks, and so the longest time that a drain waits for the reader.
 const READ_BLOCK: Duration = Duration::from_millis(500);
@@ -36,7 +33,7 @@ pub(crate) type JobSender = mpsc::UnboundedSender<(Arc<Job>, OwnedSemaphorePermi
 /// Reads until the worker drains. Reconnects when Redis fails.
 pub(crate) async fn run(context: Arc<Context>, sender: JobSender) {
     context.health.register("reader", Duration::from_secs(30));
-    let mut backoff = Backoff::new(backoff::reconnect());
+    let mut backoff = Backoff::new(RECONNECT);
     while !context.drain.is_cancelled() {
         let Err(error) = read_until_failure(&context, &sender, &mut backoff).await else {
             break;

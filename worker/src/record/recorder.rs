@@ -9,12 +9,10 @@ use std::{
 use longshore_broker::{BadEvent, BrokerError, EventEntry, EventStream};
 use longshore_ledger::{BadEventId, EventId, Ledger};
 use longshore_protocol::event::{AttemptRecord, Event};
+use longshore_service::backoff::Backoff;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    backoff::{self, Backoff},
-    context::Context,
-};
+use crate::{backoff::RECONNECT, context::Context};
 
 /// The most stream entries of one transaction. An entry has from one to about twenty events.
 const BATCH_ENTRIES: usize = 256;
@@ -31,7 +29,7 @@ const CLAIM_AFTER: Duration = Duration::from_secs(10);
 /// Records until the worker's last job is settled (`done`), and then what is left.
 pub(crate) async fn run(context: Arc<Context>, ledger: Ledger, done: CancellationToken) {
     context.health.register("recorder", Duration::from_mins(2));
-    let mut backoff = Backoff::new(backoff::reconnect());
+    let mut backoff = Backoff::new(RECONNECT);
     let recorder = Recorder {
         context: &context,
         ledger: &ledger,
@@ -100,7 +98,7 @@ impl Recorder<'_> {
         stream: &mut EventStream,
         batch: Vec<EventEntry>,
     ) -> Result<bool, BrokerError> {
-        let mut backoff = Backoff::new(backoff::reconnect());
+        let mut backoff = Backoff::new(RECONNECT);
         let Batch {
             entries,
             events,

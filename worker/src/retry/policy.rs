@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use backon::ExponentialBuilder;
 use longshore_config::Config;
 use longshore_policy::retry::RetryPolicy;
 use longshore_protocol::{
     call::{CallError, ErrorClass},
     envelope::{Envelope, Retry},
 };
+use longshore_service::backoff::Schedule;
 
-use crate::{backoff::nth_delay, disposition::Discard};
+use crate::disposition::Discard;
 
 /// What follows a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,12 +88,9 @@ fn retry_delay(
     retry_after: Option<Duration>,
     luck: f64,
 ) -> Duration {
-    let schedule = ExponentialBuilder::new()
-        .with_min_delay(policy.base_delay)
-        .with_max_delay(policy.max_delay)
-        .without_max_times();
+    let schedule = Schedule::exact(policy.base_delay, policy.max_delay);
     let jitter = policy.jitter.mul_f64(luck.clamp(0.0, 1.0));
-    (nth_delay(schedule, failures) + jitter).max(retry_after.unwrap_or_default())
+    (schedule.nth_delay(failures) + jitter).max(retry_after.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -81,6 +81,6 @@ impl Policies {
 
     /// Checks at once whether a configuration was pushed.
     pub(crate) fn refresh_soon(&self) {
-        self.live.look();
+        self.live.refresh();
     }
 }

@@ -20,7 +20,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     if pending.is_empty() {
         output::line(format_args!(
             "The tables at {} are up to date.",
-            ledger.at()
+            ledger.address()
         ));
         return Ok(Exit::Success);
     }
@@ -30,7 +30,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         }
         output::note(format_args!(
             "Run `longshore migrate` to apply them to {}.",
-            ledger.at()
+            ledger.address()
         ));
         return Ok(Exit::Failure);
     }
@@ -40,7 +40,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     }
     output::line(format_args!(
         "The tables at {} are up to date.",
-        ledger.at()
+        ledger.address()
     ));
     Ok(Exit::Success)
 }

@@ -103,7 +103,7 @@ async fn read_usage(
                 .by_platform
                 .into_iter()
                 .map(|line| (line.name, line.attempts));
-            Ok((ledger.at().to_owned(), used.collect()))
+            Ok((ledger.address().to_owned(), used.collect()))
         }
         Err(error) => Err(explain_ledger_error(&ledger, error).await),
     }

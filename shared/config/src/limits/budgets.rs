@@ -1,4 +1,4 @@
-//! What may be spent.
+//! Reads the section `budgets:`.
 
 use longshore_policy::{
     catalog::{Catalog, list, missing, word},
@@ -9,54 +9,32 @@ use longshore_policy::{
 };
 use longshore_protocol::{money::Usd, platform::PlatformName};
 use longshore_settings::{Form, Reader, Text};
-use serde::Deserialize;
 
 use super::{NAME, NAME_LENGTH, is_line};
-
-/// A budget.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawBudget {
-    name: Option<Text>,
-    scope: Option<Text>,
-    of: Option<Text>,
-    limit_usd: Option<Text>,
-    per: Option<Text>,
-    kind: Option<Text>,
-    at_limit: Option<Text>,
-    time_zone: Option<Text>,
-    reset_at: Option<Text>,
-}
-
-impl RawBudget {
-    /// Its first value, for its line.
-    fn somewhere(&self) -> Option<&Text> {
-        [
-            &self.name,
-            &self.scope,
-            &self.of,
-            &self.limit_usd,
-            &self.per,
-            &self.kind,
-            &self.at_limit,
-            &self.time_zone,
-            &self.reset_at,
-        ]
-        .into_iter()
-        .filter_map(Option::as_ref)
-        .min_by_key(|text| text.line())
-    }
-}
+use crate::table::RawBudget;
 
 #[derive(Clone, Copy)]
-enum Whose {
+enum ScopeKind {
     Overall,
     Provider,
     Tenant,
     Chain,
 }
 
-/// The budgets, in the file's order.
+impl ScopeKind {
+    const ALL: &[Self] = &[Self::Overall, Self::Provider, Self::Tenant, Self::Chain];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Overall => "overall",
+            Self::Provider => "provider",
+            Self::Tenant => "tenant",
+            Self::Chain => "chain",
+        }
+    }
+}
+
+/// Reads the budgets, in the order of the file.
 pub(crate) fn budgets(r: &mut Reader<'_>, raws: &[RawBudget], catalog: &Catalog) -> Vec<Budget> {
     let mut budgets: Vec<Budget> = Vec::new();
     for raw in raws {
@@ -64,10 +42,10 @@ pub(crate) fn budgets(r: &mut Reader<'_>, raws: &[RawBudget], catalog: &Catalog)
             continue;
         };
         if let Some(written) = &raw.name {
-            r.stands_at(&format!("budgets.{}", budget.name), written);
+            r.record_origin(&format!("budgets.{}", budget.name), written);
         }
         if budgets.iter().any(|other| other.name == budget.name) {
-            let text = format!("the budget `{}` is named twice; rename one", budget.name);
+            let text = format!("the budget `{}` is defined twice; rename one", budget.name);
             if let Some(written) = &raw.name {
                 r.problem_at(written, text);
             }
@@ -78,10 +56,10 @@ pub(crate) fn budgets(r: &mut Reader<'_>, raws: &[RawBudget], catalog: &Catalog)
 }
 
 fn budget(r: &mut Reader<'_>, raw: &RawBudget, catalog: &Catalog) -> Option<Budget> {
-    let name = needed(r, raw, "name", raw.name.as_ref(), &name());
+    let name = required(r, raw, "name", raw.name.as_ref(), &name_form());
     let scope = scope(r, raw, catalog);
-    let limit: Option<Usd> = needed(r, raw, "limit_usd", raw.limit_usd.as_ref(), &dollars());
-    let period = needed(
+    let limit: Option<Usd> = required(r, raw, "limit_usd", raw.limit_usd.as_ref(), &dollars());
+    let period = required(
         r,
         raw,
         "per",
@@ -115,12 +93,12 @@ fn budget(r: &mut Reader<'_>, raw: &RawBudget, catalog: &Catalog) -> Option<Budg
         hard: hard?,
         at_limit: at_limit?,
     };
-    without_effect(r, raw, &budget);
+    report_settings_without_effect(r, raw, &budget);
     Some(budget)
 }
 
-/// Tells of settings that would do nothing, because whoever wrote them expects something.
-fn without_effect(r: &mut Reader<'_>, raw: &RawBudget, budget: &Budget) {
+/// Reports settings that have no effect, because their author expects one.
+fn report_settings_without_effect(r: &mut Reader<'_>, raw: &RawBudget, budget: &Budget) {
     let at_limit = raw.at_limit.as_ref().filter(|_| !budget.hard);
     if let Some(text) = at_limit {
         let problem = "`budgets.at_limit` is for a hard budget, and this one is soft: it only warns; \
@@ -143,19 +121,10 @@ fn without_effect(r: &mut Reader<'_>, raw: &RawBudget, budget: &Budget) {
 }
 
 fn scope(r: &mut Reader<'_>, raw: &RawBudget, catalog: &Catalog) -> Option<Scope> {
-    let whose = Form::new(
-        "one of overall, provider, tenant, chain",
-        |text| match text {
-            "overall" => Some(Whose::Overall),
-            "provider" => Some(Whose::Provider),
-            "tenant" => Some(Whose::Tenant),
-            "chain" => Some(Whose::Chain),
-            _ => None,
-        },
-    );
+    let kind = word(ScopeKind::ALL, ScopeKind::as_str);
     let of = raw.of.as_ref();
-    match needed(r, raw, "scope", raw.scope.as_ref(), &whose)? {
-        Whose::Overall => match of {
+    match required(r, raw, "scope", raw.scope.as_ref(), &kind)? {
+        ScopeKind::Overall => match of {
             None => Some(Scope::Overall),
             Some(of) => {
                 let text = "`budgets.of` is for the scopes provider, tenant and chain; leave it out, or \
@@ -164,14 +133,16 @@ fn scope(r: &mut Reader<'_>, raw: &RawBudget, catalog: &Catalog) -> Option<Scope
                 None
             }
         },
-        Whose::Provider => needed(r, raw, "of", of, &provider(catalog)).map(Scope::Provider),
-        Whose::Tenant => one_or_each(r, of, Scope::Tenant),
-        Whose::Chain => one_or_each(r, of, Scope::Chain),
+        ScopeKind::Provider => {
+            required(r, raw, "of", of, &provider_form(catalog)).map(Scope::Provider)
+        }
+        ScopeKind::Tenant => one_or_each(r, of, Scope::Tenant),
+        ScopeKind::Chain => one_or_each(r, of, Scope::Chain),
     }
 }
 
 /// A known provider, by its name or an alias.
-fn provider(catalog: &Catalog) -> Form<PlatformName> {
+fn provider_form(catalog: &Catalog) -> Form<PlatformName> {
     let names = catalog.providers.iter().map(|known| known.name.as_str());
     let expected = format!("one of {}", list(names));
     let catalog = catalog.clone();
@@ -197,15 +168,15 @@ fn one_or_each(
     }
 }
 
-/// A budget's name. It stands in keys of Redis, with a colon after it.
-fn name() -> Form<String> {
+/// A budget's name. Redis keys contain it, followed by a colon.
+fn name_form() -> Form<String> {
     Form::new("1 to 64 characters of [A-Za-z0-9._-]", |text| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         ((1..=64).contains(&text.len()) && text.chars().all(allowed)).then(|| text.to_owned())
     })
 }
 
-fn needed<T>(
+fn required<T>(
     r: &mut Reader<'_>,
     raw: &RawBudget,
     name: &str,
@@ -215,6 +186,6 @@ fn needed<T>(
     let at = format!("budgets.{name}");
     match written {
         Some(text) => r.value(&at, text, form),
-        None => missing(r, raw.somewhere(), &at, &form.expected),
+        None => missing(r, raw.first_text(), &at, &form.expected),
     }
 }

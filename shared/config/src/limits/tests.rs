@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use longshore_policy::limits::{AccountLimits, Alerts, AtLimit, Budget, Calendar, Period, Scope};
 use longshore_protocol::{money::Usd, platform::PlatformName};
@@ -66,7 +66,7 @@ circuit: { error_percent: 20, min_calls: 5, window: 30s, cooldown: 1s, max_coold
 "#;
 
 #[test]
-fn everything_can_be_set() {
+fn reads_every_setting() {
     let config = load(&[("A_DAY", "1500")], EVERYTHING);
     let calendar = |zone: &str, reset: &str| Calendar {
         time_zone: zone.parse().unwrap(),
@@ -146,7 +146,7 @@ fn everything_can_be_set() {
 }
 
 #[test]
-fn the_environment_goes_before_the_file() {
+fn the_environment_overrides_the_file() {
     let pairs = [
         ("A_DAY", "1"),
         ("LONGSHORE_ALERTS_AT", "75, 60"),
@@ -164,7 +164,7 @@ fn the_environment_goes_before_the_file() {
 }
 
 #[test]
-fn no_warning_at_all_is_a_choice() {
+fn an_empty_list_disables_alerts() {
     assert!(load(&[], "alerts: { at: [] }\n").alerts.at.is_empty());
     assert_eq!(
         load(&[], "alerts:\ncircuit:\ntenants:\nbudgets:\n").alerts,
@@ -210,7 +210,7 @@ providers:
 }
 
 #[test]
-fn limits_of_one_account_may_not_differ() {
+fn refuses_different_limits_of_one_account() {
     let yaml = "
 providers:
   openai:
@@ -231,7 +231,7 @@ providers:
 }
 
 #[test]
-fn a_limit_at_its_old_place_is_sent_to_its_new_one() {
+fn a_moved_setting_is_reported_with_its_new_place() {
     let text = problems(&[], "providers:\n  openai:\n    max_concurrent: 64\n");
     assert_eq!(
         text,
@@ -241,7 +241,7 @@ fn a_limit_at_its_old_place_is_sent_to_its_new_one() {
 }
 
 #[test]
-fn what_is_wrong_with_a_providers_limits() {
+fn reports_errors_in_account_limits() {
     let yaml = r#"
 providers:
   openai:
@@ -275,7 +275,7 @@ longshore.yaml:12: `providers.openai.limits.reset_at` is `0`; expected a time of
 }
 
 #[test]
-fn what_is_wrong_with_budgets() {
+fn reports_errors_in_budgets() {
     let yaml = r#"
 budgets:
   - { name: a b, scope: everybody, limit_usd: "-1", per: week, kind: firm, at_limit: stop }
@@ -326,7 +326,7 @@ longshore.yaml:12: `budgets.limit_usd` is `one`; expected {dollars}
 longshore.yaml:14: `budgets.time_zone` is `CET/Berlin`; expected a time zone, such as UTC or Europe/Berlin
 longshore.yaml:15: `budgets.of` is ``; expected 1 to 200 characters without control characters
 longshore.yaml:15: `budgets.reset_at` is `24:00`; expected a time of day in quotes, from \"00:00\" to \"23:59\"
-longshore.yaml:17: the budget `same` is named twice; rename one
+longshore.yaml:17: the budget `same` is defined twice; rename one
 longshore.yaml:18: `budgets.at_limit` is for a hard budget, and this one is soft: it only warns; leave `at_limit` out, or write `kind: hard`
 longshore.yaml:19: `budgets.time_zone` is for `per: day` and `per: month`, and this budget is `per: hour`; leave it out
 longshore.yaml:20: `budgets.reset_at` is for `per: day` and `per: month`, and this budget is `per: ever`; leave it out
@@ -339,7 +339,7 @@ longshore.yaml:21: `budgets.per` is missing; expected one of hour, day, month, e
 }
 
 #[test]
-fn what_is_wrong_with_tenants_and_circuit() {
+fn reports_errors_in_tenants_and_circuit() {
     let yaml = "
 tenants:
   acme: { weight: 0 }
@@ -364,5 +364,5 @@ longshore.yaml:10: `circuit.window` is `1 week`; expected a time from 100ms to 1
 configuration: `circuit.cooldown` (2m) is longer than `circuit.max_cooldown` (90s)"
     );
     let twice = problems(&[], "tenants:\n  a: { weight: 1 }\n  a: { weight: 2 }\n");
-    assert_eq!(twice, "longshore.yaml:3: `a` is set twice; take one away");
+    assert_eq!(twice, "longshore.yaml:3: `a` is set twice; remove one");
 }

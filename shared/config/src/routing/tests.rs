@@ -1,4 +1,4 @@
-//! The section `routing:`, right and wrong.
+//! Valid and invalid `routing:` sections.
 
 use longshore_settings::Environment;
 
@@ -13,7 +13,7 @@ fn load(pairs: &[(&str, &str)], yaml: &str) -> Result<Routing, String> {
 }
 
 #[test]
-fn the_shipped_routing_stands() {
+fn the_built_in_routing_is_the_default() {
     let routing = load(&[], "").unwrap();
     assert_eq!(routing.rules.len(), 5);
     assert_eq!(routing.categories.len(), 6);
@@ -24,7 +24,7 @@ fn the_shipped_routing_stands() {
 }
 
 #[test]
-fn a_section_is_read_and_its_figures_can_come_from_the_environment() {
+fn reads_a_section_with_variables() {
     let routing = load(
         &[("LONGSHORE_ROUTING_PREFER_LOCAL", "true"), ("MOST", "0.50")],
         "
@@ -60,7 +60,7 @@ routing:
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_line_and_its_remedy() {
+fn reports_errors_with_lines_and_remedies() {
     let wrong = load(
         &[],
         "routing:
@@ -89,8 +89,8 @@ fn what_is_wrong_is_told_with_its_line_and_its_remedy() {
         longshore.yaml:4: `routing.rules.model` is `gpt-9000`; expected a model of the catalog (`longshore.yaml` can add one under `models:`)
         longshore.yaml:5: `routing.rules.tier` is `genius`; expected one of fast, standard, advanced
         longshore.yaml:6: `routing.rules.capability` is `juggling`; expected one of code, analysis, planning, review, complex_reasoning, docs, simple_tasks, tools, json_schema
-        longshore.yaml:7: the rule `e` says not who is to answer; expected `model`, or `platform`, `tier` or `capability`
-        longshore.yaml:8: `routing.rules.name` is missing; expected a name, which the record of a decision shows
+        longshore.yaml:7: the rule `e` selects no model; expected `model`, or `platform`, `tier` or `capability`
+        longshore.yaml:8: `routing.rules.name` is missing; expected a name, which decisions show
         longshore.yaml:9: the rule `g` has `model` beside `platform`, `tier` or `capability`; keep one of the two (a model of one platform is `platform/model`)
         longshore.yaml:11: `routing.keywords.category` is missing; expected the category's name
         longshore.yaml:12: `routing.keywords.words` is missing; expected a list of words (an empty one turns the category off)
@@ -109,7 +109,7 @@ fn what_is_wrong_is_told_with_its_line_and_its_remedy() {
 }
 
 #[test]
-fn what_a_broken_catalog_lacks_is_told_once() {
+fn errors_of_the_catalog_are_not_reported_twice() {
     let wrong = load(
         &[],
         "providers:

@@ -1,4 +1,4 @@
-//! Providers and models, each in one line.
+//! Providers and models, one line each.
 
 use longshore_policy::{
     catalog::{
@@ -6,32 +6,35 @@ use longshore_policy::{
     },
     limits::AccountLimits,
 };
-use longshore_settings::form::spelled;
+use longshore_settings::duration::format_duration;
 
-use super::{Config, named};
+use super::policy::only_set;
+use crate::Config;
 
-/// The catalog's settings; of the models only those that are set.
-pub(super) fn lines(config: &Config) -> Vec<(String, String)> {
-    let mut list = named([
-        ("cli_tools", config.cli_tools.join(", ")),
-        ("model_files", config.model_files.join(", ")),
-        ("unknown_price", config.unknown_price.to_string()),
-    ]);
-    list.extend(config.catalog.providers.iter().map(|entry| {
-        let name = format!("providers.{}", entry.name);
-        (name, provider(entry))
-    }));
-    let refused = config.catalog.unpriced.iter().map(|entry| {
-        let name = format!("models.{}/{}", entry.provider, entry.model);
-        (name, "refused: it has no price".to_owned())
-    });
+/// The files of models.
+pub(crate) fn model_files(config: &Config) -> Vec<(String, String)> {
+    vec![("model_files".to_owned(), config.model_files.join(", "))]
+}
+
+/// The providers.
+pub(crate) fn providers(config: &Config) -> Vec<(String, String)> {
+    let entries = config.catalog.providers.iter();
+    entries
+        .map(|entry| (format!("providers.{}", entry.name), provider(entry)))
+        .collect()
+}
+
+/// The models that are set.
+pub(crate) fn models(config: &Config) -> Vec<(String, String)> {
     let models = config.catalog.models.iter().map(|entry| {
         let name = format!("models.{}/{}", entry.provider, entry.model);
         (name, model(entry))
     });
-    let is_set = |line: &(String, String)| config.origins.contains_key(&line.0);
-    list.extend(models.chain(refused).filter(is_set));
-    list
+    let unpriced = config.catalog.unpriced.iter().map(|entry| {
+        let name = format!("models.{}/{}", entry.provider, entry.model);
+        (name, "refused: it has no price".to_owned())
+    });
+    only_set(config, models.chain(unpriced))
 }
 
 fn provider(entry: &ProviderEntry) -> String {
@@ -65,10 +68,10 @@ fn provider(entry: &ProviderEntry) -> String {
     words.extend(
         entry
             .timeout
-            .map(|most| format!("timeout {}", spelled(most))),
+            .map(|most| format!("timeout {}", format_duration(most))),
     );
     words.extend(entry.pace.map(|pace| {
-        let (min, max) = (spelled(pace.min), spelled(pace.max));
+        let (min, max) = (format_duration(pace.min), format_duration(pace.max));
         format!("rate_limit_delay {min} to {max}")
     }));
     if entry.account != entry.name {
@@ -116,8 +119,8 @@ fn model(entry: &ModelEntry) -> String {
             .unwrap_or_default();
         words.push(format!("{from}{} (per million)", figures(prices)));
     }
-    let able: Vec<&str> = entry.capabilities.iter().map(|one| one.as_str()).collect();
-    words.push(format!("for {}", able.join(" ")));
+    let capabilities: Vec<&str> = entry.capabilities.iter().map(|one| one.as_str()).collect();
+    words.push(format!("for {}", capabilities.join(" ")));
     words.extend(
         entry
             .withdrawn

@@ -1,52 +1,52 @@
-//! Routing and spending, each setting in one line.
+//! Retry policies, routing, budgets, dead letters and recurring jobs, one line each.
 
 use longshore_policy::{
     limits::{Budget, Calendar, Scope},
-    replay::{ReplayRule, ReplayWhen},
+    replay::ReplayRule,
     routing::{Category, Preference, Rule},
 };
 use longshore_protocol::{id::QueueName, platform::PlatformName};
-use longshore_settings::form::spelled;
-use url::Url;
 
-use super::{Config, named};
+use crate::{Config, dead_letters::when_form, table::RawRetry};
 
-/// The section `routing:`.
-pub(super) fn routing(config: &Config) -> Vec<(String, String)> {
-    let routing = &config.routing;
-    let most = routing.max_cost_per_task.map(|most| most.to_string());
-    let fallback = routing.fallback_provider.as_ref().map(ToString::to_string);
-    let mut list = named([
-        ("routing.default_rules", routing.default_rules.to_string()),
-        ("routing.prefer_local", routing.prefer_local.to_string()),
-        (
-            "routing.max_cost_per_task",
-            most.unwrap_or_else(|| "none".to_owned()),
-        ),
-        (
-            "routing.fallback_provider",
-            fallback.unwrap_or_else(|| "the cheapest".to_owned()),
-        ),
-        (
-            "routing.estimate_threshold",
-            routing.estimate_threshold.to_string(),
-        ),
-    ]);
-    let rules = routing.rules.iter().map(|one| {
-        let name = format!("routing.rules.{}", one.name);
-        (name, rule(one))
-    });
-    let categories = routing.categories.iter().map(|one| {
-        let name = format!("routing.keywords.{}", one.name);
-        (name, category(one))
-    });
-    let tiers = routing
-        .tiers
-        .iter()
-        .map(|(word, tier)| (format!("routing.tiers.{word}"), tier.to_string()));
-    let own = rules.chain(categories).chain(tiers);
-    list.extend(own.filter(|(name, _)| config.origins.contains_key(name)));
-    list
+/// The named retry policies.
+pub(crate) fn retries(config: &Config) -> Vec<(String, String)> {
+    let settings = RawRetry::settings();
+    let policies = config.retries.iter();
+    policies
+        .flat_map(|(name, policy)| settings.show_at(&format!("retries.{name}"), policy))
+        .collect()
+}
+
+/// The routing rules that are set.
+pub(crate) fn rules(config: &Config) -> Vec<(String, String)> {
+    let rules = config.routing.rules.iter();
+    let lines = rules.map(|one| (format!("routing.rules.{}", one.name), rule(one)));
+    only_set(config, lines)
+}
+
+/// The categories that are set.
+pub(crate) fn keywords(config: &Config) -> Vec<(String, String)> {
+    let categories = config.routing.categories.iter();
+    let lines = categories.map(|one| (format!("routing.keywords.{}", one.name), category(one)));
+    only_set(config, lines)
+}
+
+/// The words for tiers that are set.
+pub(crate) fn tiers(config: &Config) -> Vec<(String, String)> {
+    let tiers = config.routing.tiers.iter();
+    let lines = tiers.map(|(word, tier)| (format!("routing.tiers.{word}"), tier.to_string()));
+    only_set(config, lines)
+}
+
+/// The lines of settings that are set.
+pub(super) fn only_set(
+    config: &Config,
+    lines: impl Iterator<Item = (String, String)>,
+) -> Vec<(String, String)> {
+    lines
+        .filter(|(name, _)| config.origins.contains_key(name))
+        .collect()
 }
 
 fn rule(rule: &Rule) -> String {
@@ -93,47 +93,28 @@ fn category(category: &Category) -> String {
     )
 }
 
-/// Budgets, tenants' shares, alerts, webhooks and circuit breakers.
-pub(super) fn spending(config: &Config) -> Vec<(String, String)> {
-    let budgets = config.budgets.iter().map(|one| {
-        let name = format!("budgets.{}", one.name);
-        (name, budget(one))
-    });
-    let mut list: Vec<(String, String)> = budgets.collect();
-    let weights = config.tenants.weights.iter();
-    list.extend(weights.map(|(tenant, weight)| {
-        let name = format!("tenants.{tenant}.weight");
-        (name, weight.to_string())
-    }));
-    let alerts: Vec<String> = config.alerts.at.iter().map(u8::to_string).collect();
-    // The path may be a secret.
-    let webhook = config.alerts.webhook.as_ref().and_then(Url::host_str);
-    let webhooks = &config.webhooks;
-    let hosts: Vec<String> = webhooks.hosts.iter().map(ToString::to_string).collect();
-    let secret = webhooks.secret.as_ref().map_or("not set", |_| "set");
-    let circuit = &config.circuit;
-    list.extend(named([
-        ("alerts.at", alerts.join(", ")),
-        ("alerts.webhook", webhook.unwrap_or("off").to_owned()),
-        ("webhooks.hosts", hosts.join(", ")),
-        ("webhooks.secret", secret.to_owned()),
-        ("webhooks.timeout", spelled(webhooks.timeout)),
-        ("circuit.error_percent", circuit.error_percent.to_string()),
-        ("circuit.min_calls", circuit.min_calls.to_string()),
-        ("circuit.window", spelled(circuit.window)),
-        ("circuit.cooldown", spelled(circuit.cooldown)),
-        ("circuit.max_cooldown", spelled(circuit.max_cooldown)),
-    ]));
-    list
+/// The budgets.
+pub(crate) fn budgets(config: &Config) -> Vec<(String, String)> {
+    let budgets = config.budgets.iter();
+    budgets
+        .map(|one| (format!("budgets.{}", one.name), budget(one)))
+        .collect()
 }
 
-/// The rules by which dead letters are replayed.
-pub(super) fn replaying(config: &Config) -> Vec<(String, String)> {
-    let rules = config.replay_rules.iter().map(|one| {
-        let name = format!("dead_letters.replay.{}", one.name);
-        (name, replay(one))
-    });
-    rules.collect()
+/// The weights of tenants.
+pub(crate) fn tenants(config: &Config) -> Vec<(String, String)> {
+    let weights = config.tenants.weights.iter();
+    weights
+        .map(|(tenant, weight)| (format!("tenants.{tenant}.weight"), weight.to_string()))
+        .collect()
+}
+
+/// The rules that replay dead letters.
+pub(crate) fn replay_rules(config: &Config) -> Vec<(String, String)> {
+    let rules = config.replay_rules.iter();
+    rules
+        .map(|one| (format!("dead_letters.replay.{}", one.name), replay(one)))
+        .collect()
 }
 
 fn replay(rule: &ReplayRule) -> String {
@@ -150,18 +131,16 @@ fn replay(rule: &ReplayRule) -> String {
             .into_iter()
             .filter_map(|(name, value)| Some(format!("{name} {}", value?))),
     );
-    words.push(match rule.when {
-        ReplayWhen::Healthy => "when healthy".to_owned(),
-        ReplayWhen::After(time) => format!("when after {}", spelled(time)),
-    });
+    words.push(format!("when {}", when_form().format(&rule.when)));
     words.push(format!("per_minute {}", rule.per_minute));
-    words.extend(filter.replays_below.map(|most| format!("at_most {most}")));
+    words.extend(filter.replays_below.map(|limit| format!("at_most {limit}")));
     words.join(", ")
 }
 
 /// The recurring jobs.
-pub(super) fn cron(config: &Config) -> impl Iterator<Item = (String, String)> {
-    config.cron.iter().map(|(name, one)| {
+pub(crate) fn cron(config: &Config) -> Vec<(String, String)> {
+    let jobs = config.cron.iter();
+    jobs.map(|(name, one)| {
         let job = serde_json::Value::Object(one.job.clone());
         let value = format!(
             "{}, missed {}, queue {}, job {job}",
@@ -169,10 +148,11 @@ pub(super) fn cron(config: &Config) -> impl Iterator<Item = (String, String)> {
         );
         (format!("cron.{name}"), value)
     })
+    .collect()
 }
 
 fn budget(budget: &Budget) -> String {
-    let whose = match &budget.scope {
+    let scope = match &budget.scope {
         Scope::Overall => "overall".to_owned(),
         Scope::Provider(name) => format!("provider {name}"),
         Scope::Tenant(Some(one)) => format!("tenant {one}"),
@@ -180,7 +160,7 @@ fn budget(budget: &Budget) -> String {
         Scope::Chain(Some(one)) => format!("chain {one}"),
         Scope::Chain(None) => "each chain".to_owned(),
     };
-    let mut words = vec![whose, format!("${} per {}", budget.limit, budget.period)];
+    let mut words = vec![scope, format!("${} per {}", budget.limit, budget.period)];
     if budget.hard {
         words.push(format!("hard, at_limit {}", budget.at_limit));
     } else {
@@ -190,7 +170,7 @@ fn budget(budget: &Budget) -> String {
     words.join(", ")
 }
 
-/// What is other than by default.
+/// What differs from the default calendar.
 pub(super) fn calendar(calendar: &Calendar) -> Vec<String> {
     let default = Calendar::default();
     let mut words = Vec::new();

@@ -44,7 +44,7 @@ models:
 ";
 
 #[test]
-fn the_built_in_catalog_stands() {
+fn the_built_in_catalog_is_valid() {
     let catalog = load(&[], "");
     for name in ["openai", "anthropic", "gemini", "deepseek"] {
         let provider = catalog.require_platform(name).unwrap();
@@ -66,7 +66,7 @@ fn the_built_in_catalog_stands() {
 }
 
 #[test]
-fn a_provider_is_on_when_its_key_is_there() {
+fn a_key_enables_its_provider() {
     let catalog = load(
         &[("OPENAI_API_KEY", " sk-1\n"), ("ANTHROPIC_API_KEY", "")],
         "",
@@ -84,7 +84,7 @@ fn a_provider_is_on_when_its_key_is_there() {
 }
 
 #[test]
-fn platforms_have_other_names() {
+fn platforms_have_aliases() {
     let catalog = load(&[], "");
     for (alias, name) in [
         ("Claude", "anthropic"),
@@ -105,7 +105,7 @@ fn platforms_have_other_names() {
 }
 
 #[test]
-fn a_provider_of_ones_own_takes_few_lines() {
+fn defines_a_provider_in_a_few_lines() {
     let catalog = load(&[], LOCAL);
     let provider = catalog.platform("vllm").unwrap();
     assert_eq!(provider.dialect, DialectName::OpenAi);
@@ -123,7 +123,7 @@ fn a_provider_of_ones_own_takes_few_lines() {
 }
 
 #[test]
-fn the_file_changes_the_built_in_catalog_by_name() {
+fn entries_change_built_in_ones_of_the_same_name() {
     let yaml = "
 providers:
   google:
@@ -153,14 +153,14 @@ models:
     let mini_before = before.entry(&openai.name, "gpt-4o-mini").unwrap();
     assert_eq!(mini.tier, Tier::Standard);
     assert_eq!(mini.prices, mini_before.prices);
-    // New prices leave none of the old.
+    // New prices replace all old ones.
     let rates = &prices(catalog.entry(&openai.name, "gpt-4o").unwrap()).rates;
     assert_eq!(rates.input.to_string(), "2");
     assert_eq!(rates.cached, None);
 }
 
 #[test]
-fn a_model_can_be_at_several_providers() {
+fn several_providers_can_serve_a_model() {
     let yaml = format!(
         "{LOCAL}  - {{ provider: openrouter, model: qwen, context_window: 1, max_output_tokens: 1, \
          input_per_million: 1, output_per_million: 1 }}\n  - {{ provider: openrouter, model: vllm/qwen, \
@@ -191,7 +191,7 @@ fn a_model_can_be_at_several_providers() {
 }
 
 #[test]
-fn a_simulator_stands_in_for_all_and_sees_no_key() {
+fn a_simulator_replaces_every_provider_and_receives_no_key() {
     let yaml = "
 simulator_url: http://127.0.0.1:9999/sim/
 providers:
@@ -206,7 +206,7 @@ providers:
         .filter(|provider| !provider.is_on())
         .map(|provider| provider.name.as_str())
         .collect();
-    // What is off by itself is nobody's to simulate.
+    // A disabled provider is not simulated.
     assert_eq!(off, ["ollama", "codex-cli", "gemini-cli"]);
     for provider in &catalog.providers {
         assert_ne!(provider.dialect, DialectName::Cli);
@@ -225,7 +225,7 @@ providers:
 }
 
 #[test]
-fn a_tool_is_off_until_it_is_turned_on_and_sees_little() {
+fn a_program_is_disabled_and_sees_few_variables() {
     let yaml = "
 cli_tools: [claude, /opt/bin/ask]
 providers:
@@ -278,7 +278,7 @@ providers:
 }
 
 #[test]
-fn only_allowed_programs_are_run() {
+fn runs_only_allowed_programs() {
     let yaml = "\
 cli_tools: [claude, ./mine]
 providers:
@@ -307,7 +307,7 @@ longshore.yaml:10: `providers.claude-cli.env` is `A=b`; expected names of variab
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_line() {
+fn reports_errors_with_lines() {
     let yaml = "\
 providers:
   mine:

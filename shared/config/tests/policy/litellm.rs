@@ -12,7 +12,7 @@ fn config(yaml: &str) -> Config {
     Config::from_yaml(&Environment::default(), path, yaml).unwrap()
 }
 
-/// The catalog with some more providers of the file.
+/// The catalog with more providers of the file.
 fn catalog() -> Catalog {
     let yaml = "
 providers:
@@ -23,7 +23,7 @@ providers:
 }
 
 #[test]
-fn the_published_form_becomes_yaml_digit_for_digit() {
+fn converts_published_prices_exactly() {
     let catalog = catalog();
     let import = Import::read(PRICE_FILE, &catalog, &[]).unwrap();
     let yaml = import.to_yaml(&catalog).unwrap();
@@ -43,7 +43,7 @@ fn the_published_form_becomes_yaml_digit_for_digit() {
 }
 
 #[test]
-fn what_is_written_is_what_was_read() {
+fn written_prices_read_back_unchanged() {
     let before = catalog();
     let import = Import::read(PRICE_FILE, &before, &[]).unwrap();
     let written = import.to_yaml(&before).unwrap();
@@ -62,7 +62,7 @@ providers:
 }
 
 #[test]
-fn only_what_was_asked_for_is_read() {
+fn imports_only_requested_providers() {
     let catalog = catalog();
     let xai = catalog.platform("grok").unwrap().name.clone();
     let import = Import::read(PRICE_FILE, &catalog, std::slice::from_ref(&xai)).unwrap();
@@ -72,7 +72,7 @@ fn only_what_was_asked_for_is_read() {
 }
 
 #[test]
-fn what_is_odd_is_told_and_ends_nothing() {
+fn warns_about_odd_entries() {
     let entry = |fields: &str| {
         format!(
             r#"{{"mode":"chat","litellm_provider":"openai","output_cost_per_token":1e-6,{fields}}}"#
@@ -122,7 +122,7 @@ fn what_is_odd_is_told_and_ends_nothing() {
 }
 
 #[test]
-fn another_form_is_refused() {
+fn refuses_another_format() {
     let error = Import::read("models: []", &catalog(), &[])
         .unwrap_err()
         .to_string();

@@ -56,7 +56,7 @@ fn names(takes: &[Take]) -> Vec<&str> {
     takes.iter().map(Take::meter).collect()
 }
 
-/// The meters that a call takes from.
+/// The meters of which a call reserves.
 fn taken(provider: &str, tenant: Option<&str>, chain: Option<&str>, costs: &Costs) -> Vec<String> {
     let config = config(EVERYTHING);
     let provider = config.catalog.platform(provider).unwrap();
@@ -65,7 +65,7 @@ fn taken(provider: &str, tenant: Option<&str>, chain: Option<&str>, costs: &Cost
 }
 
 #[test]
-fn nothing_is_taken_where_nothing_is_limited() {
+fn without_limits_nothing_is_reserved() {
     let config = config("");
     let meters = meters_of(&config);
     for provider in &config.catalog.providers {
@@ -77,7 +77,7 @@ fn nothing_is_taken_where_nothing_is_limited() {
 }
 
 #[test]
-fn what_a_call_takes_of_an_account() {
+fn a_call_reserves_of_its_account() {
     let config = config(EVERYTHING);
     let openai = config.catalog.platform("openai").unwrap();
     let costs = costs(1_234, "0.0000000011");
@@ -152,7 +152,7 @@ fn what_a_call_takes_of_an_account() {
 }
 
 #[test]
-fn providers_of_an_account_take_of_the_same_meters() {
+fn providers_of_an_account_share_its_meters() {
     let paid = costs(1, "1");
     let all = [
         "usd:openai",
@@ -163,12 +163,12 @@ fn providers_of_an_account_take_of_the_same_meters() {
     ];
     let own = taken("openai-batch", None, None, &paid);
     assert_eq!(own[0], "budget:everything");
-    // The budget of the provider `openai` is not the account's.
+    // The budget of the provider `openai` is not that of the account.
     assert_eq!(own[1..], all);
 }
 
 #[test]
-fn whose_budgets_a_call_takes_of() {
+fn a_call_reserves_of_matching_budgets() {
     let paid = costs(1, "1");
     for (tenant, chain, expected) in [
         (None, None, vec![]),
@@ -196,7 +196,7 @@ fn whose_budgets_a_call_takes_of() {
 }
 
 #[test]
-fn what_happens_at_a_budgets_limit_goes_along() {
+fn reservations_carry_the_action_at_the_limit() {
     let config = config(EVERYTHING);
     let gemini = config.catalog.platform("gemini").unwrap();
     let meters = meters_of(&config);
@@ -221,7 +221,7 @@ fn what_happens_at_a_budgets_limit_goes_along() {
 }
 
 #[test]
-fn a_call_that_costs_nothing_takes_no_dollars() {
+fn a_free_call_reserves_no_dollars() {
     let counted = ["rpd:openai", "tpm:openai", "rpm:openai", "slots:openai"];
     assert_eq!(
         taken("openai", Some("acme"), Some("c"), &costs(9, "0")),
@@ -238,7 +238,7 @@ fn a_call_that_costs_nothing_takes_no_dollars() {
 }
 
 #[test]
-fn all_meters_are_known_for_reports() {
+fn lists_all_meters() {
     let all = meters_of(&config(EVERYTHING)).all(time(NOW));
     assert_eq!(
         names(&all),
@@ -263,7 +263,7 @@ fn all_meters_are_known_for_reports() {
 }
 
 #[test]
-fn budgets_of_each_are_known_by_their_meters() {
+fn finds_the_budget_of_a_meter() {
     let meters = meters_of(&config(EVERYTHING));
     assert!(meters.has_budgets_of_each());
     assert!(!meters_of(&config("")).has_budgets_of_each());
@@ -276,7 +276,7 @@ fn budgets_of_each_are_known_by_their_meters() {
         ("budget:tenants:acme:eu", 1_000_000_000)
     );
     assert!(found("budget:chains:nightly").is_some());
-    // Not of each, no longer there, no budget.
+    // Not a budget per tenant, a removed budget, and no budget.
     for other in [
         "budget:acme",
         "budget:acme:x",

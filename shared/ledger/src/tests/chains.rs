@@ -1,4 +1,4 @@
-//! Chains: the newest account of each stays, and steps are the sums of their jobs.
+//! Chains: the newest version of each stays, and steps sum up their jobs.
 
 use longshore_protocol::{
     chain::{ChainId, ChainKind, ChainState, StepName},
@@ -22,7 +22,7 @@ fn step(text: &str) -> StepName {
     StepName::parse(text).unwrap()
 }
 
-/// Chain `n`, that began in second `n`.
+/// A chain that began in second `n`.
 fn chain(chain: &str, n: u64, state: ChainState) -> ChainRecord {
     let begun = time(n).timestamp_millis();
     ChainRecord {
@@ -36,7 +36,7 @@ fn chain(chain: &str, n: u64, state: ChainState) -> ChainRecord {
     }
 }
 
-fn telling(n: u64, chain: ChainRecord) -> (EventId, Event) {
+fn chain_event(n: u64, chain: ChainRecord) -> (EventId, Event) {
     let event = Event {
         chain: Some(chain),
         ..Event::default()
@@ -44,38 +44,38 @@ fn telling(n: u64, chain: ChainRecord) -> (EventId, Event) {
     (version(n), event)
 }
 
-/// A job of chain `ch` that ended so, and an attempt that it made; `n` is its number among all.
-fn ran(n: u32, of: Option<&str>, state: JobState) -> (EventId, Event) {
-    let name = of.map_or_else(|| "child".to_owned(), |step| format!("ch/{step}"));
-    let mut told = event(job(&name, n.into(), state));
+/// Event `n` with a job of chain `ch` in `state` and its attempt.
+fn job_event(n: u32, step: Option<&str>, state: JobState) -> (EventId, Event) {
+    let name = step.map_or_else(|| "child".to_owned(), |step| format!("ch/{step}"));
+    let mut event = event(job(&name, n.into(), state));
     let outcome = match state {
         JobState::Completed => AttemptOutcome::Completed,
         _ => AttemptOutcome::Lost,
     };
-    told.attempt = Some(attempt(&name, n, outcome));
-    let labels = told.job.as_mut().map(|job| &mut job.labels);
-    let others = told
+    event.attempt = Some(attempt(&name, n, outcome));
+    let labels = event.job.as_mut().map(|job| &mut job.labels);
+    let others = event
         .attempt
         .as_mut()
         .and_then(|attempt| attempt.labels.as_mut());
     for labels in [labels, others].into_iter().flatten() {
-        labels.step = of.map(str::to_owned);
+        labels.step = step.map(str::to_owned);
     }
-    (version(n.into()), told)
+    (version(n.into()), event)
 }
 
 #[tokio::test]
-async fn a_chain_and_its_steps_are_the_sums_of_their_attempts() {
+async fn a_chain_and_its_steps_sum_up_their_attempts() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
     let record = chain("ch", 1, ChainState::Failed);
     let batch = [
-        telling(1, record.clone()),
-        ran(2, Some("first"), JobState::Completed),
-        ran(3, Some("each/0"), JobState::Completed),
-        ran(4, Some("each/10"), JobState::Discarded),
-        ran(5, Some("each/2"), JobState::Cancelled),
-        ran(6, None, JobState::Completed),
+        chain_event(1, record.clone()),
+        job_event(2, Some("first"), JobState::Completed),
+        job_event(3, Some("each/0"), JobState::Completed),
+        job_event(4, Some("each/10"), JobState::Discarded),
+        job_event(5, Some("each/2"), JobState::Cancelled),
+        job_event(6, None, JobState::Completed),
     ];
     ledger.record(&batch).await.unwrap();
 
@@ -95,7 +95,7 @@ async fn a_chain_and_its_steps_are_the_sums_of_their_attempts() {
     assert_eq!(ledger.chain(&id("none")).await.unwrap(), None);
 
     let steps = ledger.chain_steps("ch").await.unwrap();
-    let of = |step, jobs, (completed, failed, cancelled), n: u64, last: u64, known| StepRow {
+    let step_row = |step, jobs, (completed, failed, cancelled), n: u64, last: u64, known| StepRow {
         step,
         jobs,
         completed,
@@ -106,9 +106,9 @@ async fn a_chain_and_its_steps_are_the_sums_of_their_attempts() {
         figures: figures(jobs, known),
     };
     let expected = [
-        of(Some(step("first")), 1, (1, 0, 0), 2, 2, 1),
-        of(Some(step("each")), 3, (1, 1, 1), 3, 5, 1),
-        of(None, 1, (1, 0, 0), 6, 6, 1),
+        step_row(Some(step("first")), 1, (1, 0, 0), 2, 2, 1),
+        step_row(Some(step("each")), 3, (1, 1, 1), 3, 5, 1),
+        step_row(None, 1, (1, 0, 0), 6, 6, 1),
     ];
     assert_eq!(steps, expected);
     let costs = ledger.chain_costs("ch").await.unwrap();
@@ -120,23 +120,23 @@ async fn a_chain_and_its_steps_are_the_sums_of_their_attempts() {
 async fn an_attempt_counts_for_its_step_before_its_job_is_recorded() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
-    let mut told = ran(1, Some("first"), JobState::Completed);
-    told.1.job = None;
-    ledger.record(&[told]).await.unwrap();
+    let mut event = job_event(1, Some("first"), JobState::Completed);
+    event.1.job = None;
+    ledger.record(&[event]).await.unwrap();
     let [row] = ledger.chain_steps("ch").await.unwrap().try_into().unwrap();
     assert_eq!((row.step, row.jobs), (Some(step("first")), 0));
     assert_eq!(row.figures.attempts, 1);
 }
 
 #[tokio::test]
-async fn the_jobs_of_a_chain_come_page_by_page() {
+async fn the_jobs_of_a_chain_are_listed_by_page() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
     let batch = [
-        ran(1, Some("a"), JobState::Completed),
-        ran(2, Some("each/0"), JobState::Completed),
-        ran(3, Some("each/1"), JobState::Discarded),
-        ran(4, Some("each/2"), JobState::Discarded),
+        job_event(1, Some("a"), JobState::Completed),
+        job_event(2, Some("each/0"), JobState::Completed),
+        job_event(3, Some("each/1"), JobState::Discarded),
+        job_event(4, Some("each/2"), JobState::Discarded),
     ];
     ledger.record(&batch).await.unwrap();
     let find = async |filter: ChainJobFilter| {
@@ -171,14 +171,14 @@ async fn the_jobs_of_a_chain_come_page_by_page() {
 }
 
 #[tokio::test]
-async fn chains_come_the_newest_first_page_by_page() {
+async fn chains_are_listed_newest_first_by_page() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
     let batch = [
-        telling(1, chain("a", 1, ChainState::Completed)),
-        telling(2, chain("b", 2, ChainState::Failed)),
-        telling(3, chain("d", 3, ChainState::Running)),
-        telling(4, chain("c", 3, ChainState::Completed)),
+        chain_event(1, chain("a", 1, ChainState::Completed)),
+        chain_event(2, chain("b", 2, ChainState::Failed)),
+        chain_event(3, chain("d", 3, ChainState::Running)),
+        chain_event(4, chain("c", 3, ChainState::Completed)),
     ];
     ledger.record(&batch).await.unwrap();
     let find = async |filter: ChainFilter| {
@@ -213,7 +213,7 @@ async fn chains_come_the_newest_first_page_by_page() {
 }
 
 #[test]
-fn the_rows_do_not_depend_on_the_deliveries() {
+fn rows_do_not_depend_on_the_order_of_deliveries() {
     let history = prop::collection::vec((0..3_usize, 0..6_usize), 1..16);
     let order = prop::collection::vec(any::<Index>(), 0..24);
     let runtime = Runtime::new().unwrap();
@@ -229,13 +229,13 @@ fn the_rows_do_not_depend_on_the_deliveries() {
                 .zip(&history)
                 .map(|(n, (which, state))| {
                     let name = ["a", "b", "c"][*which];
-                    telling(n, chain(name, n, ChainState::ALL[*state]))
+                    chain_event(n, chain(name, n, ChainState::ALL[*state]))
                 })
                 .collect();
             let got = runtime.block_on(deliver(&database, &history, &order));
             let newest = |name: &str| {
-                let told = history.iter().rev();
-                let mut chains = told.filter_map(|(_, event)| event.chain.clone());
+                let event = history.iter().rev();
+                let mut chains = event.filter_map(|(_, event)| event.chain.clone());
                 chains.find(|chain| chain.chain_id == id(name))
             };
             let mut expected: Vec<_> = ["a", "b", "c"].into_iter().filter_map(newest).collect();
@@ -246,7 +246,7 @@ fn the_rows_do_not_depend_on_the_deliveries() {
         .unwrap();
 }
 
-/// Some in any order one by one, then all at once.
+/// Records some events in any order one by one, then all at once.
 async fn deliver(
     database: &Database,
     history: &[(EventId, Event)],

@@ -1,4 +1,4 @@
-//! Money.
+//! Costs.
 
 use longshore_protocol::event::AttemptRecord;
 
@@ -8,14 +8,14 @@ use super::{
     *,
 };
 
-fn telling(attempts: Vec<AttemptRecord>) -> Vec<(EventId, Event)> {
-    let told = |attempt| Event {
+fn attempt_events(attempts: Vec<AttemptRecord>) -> Vec<(EventId, Event)> {
+    let event = |attempt| Event {
         attempt: Some(attempt),
         ..Event::default()
     };
     (1..)
         .map(version)
-        .zip(attempts.into_iter().map(told))
+        .zip(attempts.into_iter().map(event))
         .collect()
 }
 
@@ -38,14 +38,14 @@ fn line(name: &str, tasks: u64, attempts: u64, cost: &str, unknown: u64) -> Cost
 }
 
 #[tokio::test]
-async fn sums_are_exact_and_unknown_costs_are_counted_apart() {
+async fn sums_are_exact_and_unknown_costs_are_counted_separately() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
     let mut other_day = costing(5, "c", "groq", "7");
     other_day.started_at = at("2020-02-29T23:59:59.999999Z");
     let mut duplicate = costing(3, "a", "groq", "0.1");
     duplicate.duplicate = true;
-    let batch = telling(vec![
+    let batch = attempt_events(vec![
         costing(1, "a", "openai", "0.1"),
         costing(2, "b", "openai", "0.200000000000000000000001"),
         duplicate,
@@ -98,7 +98,7 @@ async fn sums_are_exact_and_unknown_costs_are_counted_apart() {
 }
 
 #[tokio::test]
-async fn what_providers_report_is_compared_with_ours_attempt_by_attempt() {
+async fn reported_costs_are_compared_with_ours_per_attempt() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
     let mut more = costing(1, "a", "openrouter", "0.10");
@@ -108,7 +108,7 @@ async fn what_providers_report_is_compared_with_ours_attempt_by_attempt() {
     let mut unknown = attempt("c", 3, AttemptOutcome::Lost);
     unknown.reported_cost_usd = Some("0.5".parse().unwrap());
     let silent = costing(4, "d", "openai", "3");
-    let batch = telling(vec![more, less, unknown, silent]);
+    let batch = attempt_events(vec![more, less, unknown, silent]);
     ledger.record(&batch).await.unwrap();
 
     let reported = ledger.costs(CostScope::All).await.unwrap().reported;
@@ -120,17 +120,17 @@ async fn what_providers_report_is_compared_with_ours_attempt_by_attempt() {
     assert_eq!(
         reported,
         Some(expected),
-        "an unknown cost differs from none"
+        "an attempt with an unknown cost has no difference"
     );
 }
 
 #[tokio::test]
-async fn a_chain_is_the_sum_of_its_jobs() {
+async fn a_chain_sums_up_its_jobs() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
     let mut elsewhere = costing(4, "c", "groq", "5");
     elsewhere.labels.as_mut().unwrap().chain_id = None;
-    let batch = telling(vec![
+    let batch = attempt_events(vec![
         costing(1, "b", "openai", "0.01"),
         costing(2, "a", "openai", "0.02"),
         costing(3, "b", "groq", "0.003"),
@@ -167,17 +167,20 @@ async fn a_chain_is_the_sum_of_its_jobs() {
 }
 
 #[tokio::test]
-async fn the_books_hold_every_attempt() {
+async fn every_attempt_has_its_cost() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
     let lost = attempt("a", 2, AttemptOutcome::Lost);
     ledger
-        .record(&telling(vec![lost.clone(), costing(1, "a", "groq", "0.5")]))
+        .record(&attempt_events(vec![
+            lost.clone(),
+            costing(1, "a", "groq", "0.5"),
+        ]))
         .await
         .unwrap();
-    let books = ledger.books().await.unwrap();
-    assert_eq!(books.len(), 2);
-    let last = books.last().unwrap();
+    let costs = ledger.attempt_costs().await.unwrap();
+    assert_eq!(costs.len(), 2);
+    let last = costs.last().unwrap();
     assert_eq!((last.attempt_id, last.cost_usd), (lost.attempt_id, None));
     assert_eq!(
         (last.usage, last.reserved_usd),

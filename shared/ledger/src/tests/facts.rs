@@ -1,4 +1,4 @@
-//! Facts to record.
+//! Sample facts.
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
@@ -29,7 +29,7 @@ pub(super) fn event(job: JobRecord) -> Event {
     }
 }
 
-/// A time that is `seconds` after the first.
+/// The start of the history plus `seconds`.
 pub(super) fn time(seconds: u64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_232_878 + i64::try_from(seconds).unwrap(), 59_123_000).unwrap()
 }
@@ -46,7 +46,7 @@ fn labels(id: &str) -> JobLabels {
     }
 }
 
-/// A job that was changed by step `n`, and tells so.
+/// A job as of second `n`.
 pub(super) fn job(id: &str, n: u64, state: JobState) -> JobRecord {
     JobRecord {
         labels: labels(id),
@@ -70,7 +70,7 @@ pub(super) fn job(id: &str, n: u64, state: JobState) -> JobRecord {
     }
 }
 
-/// Attempt `n` of a job. A lost one costs nobody knows what, any other a millionth of a dollar.
+/// Attempt `n` of a job. The cost of a lost attempt is unknown, that of any other is a millionth of a dollar.
 pub(super) fn attempt(id: &str, n: u32, outcome: AttemptOutcome) -> AttemptRecord {
     let lost = outcome == AttemptOutcome::Lost;
     AttemptRecord {
@@ -84,7 +84,7 @@ pub(super) fn attempt(id: &str, n: u32, outcome: AttemptOutcome) -> AttemptRecor
         decision: Some(DecisionRecord {
             steps: vec![DecisionStep {
                 step: "hint".to_owned(),
-                outcome: "openai is asked first".to_owned(),
+                outcome: "openai is first".to_owned(),
             }],
             skipped: Vec::new(),
         }),

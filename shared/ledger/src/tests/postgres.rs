@@ -1,4 +1,4 @@
-//! A Postgres of the tests' own, thrown away after them.
+//! A private Postgres for the tests, deleted after them.
 
 use std::{
     fs,
@@ -17,11 +17,11 @@ use super::super::Ledger;
 /// Postgres refuses to run as root; this is `nobody`.
 const NOBODY: u32 = 65_534;
 
-/// Runs the server until standard input ends, which it does even if the tests are killed.
+/// Runs the server until stdin is closed, which also happens when the tests are killed.
 const WATCH: &str =
     r#""$@" </dev/null & server=$!; cat >/dev/null; kill -INT $server; wait $server"#;
 
-/// One server for all tests that run at the same time.
+/// Tests that run at the same time share one server.
 static RUNNING: Mutex<Weak<Server>> = Mutex::new(Weak::new());
 
 struct Server {
@@ -29,7 +29,7 @@ struct Server {
     watch: Child,
 }
 
-/// A database of one test's own.
+/// The private database of one test.
 pub(super) struct Database {
     pub(super) ledger: Ledger,
     _server: Arc<Server>,
@@ -55,9 +55,9 @@ impl Database {
         database
     }
 
-    /// Forgets everything that was recorded.
+    /// Deletes all rows.
     pub(super) async fn clear(&self) {
-        // Faster than TRUNCATE, which makes a file of every table and index anew.
+        // Faster than TRUNCATE, which creates a new file for every table and index.
         for table in [
             "jobs",
             "attempts",
@@ -140,14 +140,14 @@ impl Server {
         while !fs::read_to_string(&status).is_ok_and(|text| text.contains("ready")) {
             assert!(
                 begun.elapsed() < Duration::from_mins(1),
-                "Postgres does not start"
+                "Postgres did not start"
             );
             std::thread::sleep(Duration::from_millis(20));
         }
         Self { directory, watch }
     }
 
-    /// A ledger in the named database, through the server's socket.
+    /// Connects through the server's socket.
     fn ledger(&self, database: &str) -> Ledger {
         let socket = self
             .directory
@@ -169,7 +169,7 @@ impl Drop for Server {
     }
 }
 
-/// A program of Postgres: where Debian keeps the newest, or on the path.
+/// A program of Postgres: the newest in Debian's folder, or the one on the path.
 fn binary(name: &str) -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql")
         .into_iter()

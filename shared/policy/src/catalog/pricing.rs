@@ -51,7 +51,7 @@ pub(super) fn of_model(r: &mut Reader<'_>, raw: &RawModel) -> Said {
         raw.rates(),
         steps,
         raw.batch_discount.as_ref(),
-        raw.somewhere(),
+        raw.first_value(),
     );
     let mut changes: Vec<(NaiveDate, Prices)> = Vec::new();
     for raw in raw.price_changes.iter().flatten() {

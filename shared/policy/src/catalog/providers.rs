@@ -5,8 +5,9 @@ use std::time::Duration;
 use longshore_protocol::platform::PlatformName;
 use longshore_settings::{
     Entries, Form, Interpolated, Reader, Text,
-    form::{duration, flag, spelled, url},
-    interpolate::variable_of,
+    duration::format_duration,
+    form::{duration, flag, url},
+    interpolate::first_variable,
 };
 use secrecy::SecretString;
 use url::Url;
@@ -52,7 +53,7 @@ pub(super) fn merge(
         .map(|(key, raw)| {
             let raw = raw.unwrap_or_default();
             Named {
-                name: key.as_written().to_owned(),
+                name: key.as_str().to_owned(),
                 key: None,
                 off_by_default: raw.enabled.is_some(),
                 raw,
@@ -61,7 +62,7 @@ pub(super) fn merge(
         .collect();
     for (key, raw) in own.0 {
         let raw = raw.unwrap_or_default();
-        let written = key.as_written();
+        let written = key.as_str();
         let known = canonical(
             written,
             merged.iter().map(|provider| provider.name.as_str()),
@@ -76,7 +77,7 @@ pub(super) fn merge(
             r.problem_at(&key, text);
             continue;
         };
-        r.stands_at(&format!("providers.{name}"), &key);
+        r.record_origin(&format!("providers.{name}"), &key);
         match merged.iter_mut().find(|provider| provider.name == name) {
             None => merged.push(Named {
                 name,
@@ -110,12 +111,12 @@ pub(super) fn default_models(r: &mut Reader<'_>, named: &[Named]) -> Vec<Part> {
         match (&raw.default_model, prices) {
             (Some(text), prices) => {
                 // What is wrong with the name is told when the provider is understood.
-                let Interpolated::Value(model) = r.filled(text) else {
+                let Interpolated::Value(model) = r.interpolate(text.as_str()) else {
                     continue;
                 };
                 let model = model.trim().to_owned();
                 if let Some(price) = raw.price.as_ref().and_then(|price| price.rates().any()) {
-                    r.stands_at(&format!("models.{name}/{model}"), price);
+                    r.record_origin(&format!("models.{name}/{model}"), price);
                 }
                 let part = Part::named(PlatformName::from_record(name), model);
                 parts.push(Part {
@@ -202,7 +203,7 @@ pub(super) fn understand(
         key_variable: raw
             .api_key
             .as_ref()
-            .and_then(|text| variable_of(text.as_written()))
+            .and_then(|text| first_variable(text.as_str()))
             .map(str::to_owned),
         limits: limits.unwrap_or_default(),
         command: tool.command,
@@ -261,8 +262,8 @@ fn pace(value: &mut Values<'_, '_, '_>, raw: &RawProvider, near: Option<&Text>) 
         let text = format!(
             "`{}` is from {} to {}; expected the shorter time first",
             (value.at)("rate_limit_delay"),
-            spelled(pace.min),
-            spelled(pace.max)
+            format_duration(pace.min),
+            format_duration(pace.max)
         );
         value.r.problem_near(near, text);
     }
@@ -323,14 +324,14 @@ fn key(
     let Some(written) = written else {
         return (None, None);
     };
-    match r.filled(written) {
+    match r.interpolate(written.as_str()) {
         Interpolated::Value(key) => {
             let key = key.trim();
             ((!key.is_empty()).then(|| SecretString::from(key)), None)
         }
         Interpolated::Missing(variable) => (None, Some(format!("{variable} is not set"))),
         Interpolated::Malformed => {
-            r.malformed(at, written);
+            r.report_malformed(at, Some(written));
             (None, None)
         }
     }
@@ -352,7 +353,7 @@ fn enabled(
     }
     let off = written.filter(|text| r.value(&at, text, &flag()) == Some(false));
     match (off, lacks) {
-        (Some(text), _) => Enabled::Off(format!("turned off in {}", r.place(text))),
+        (Some(text), _) => Enabled::Off(format!("turned off in {}", r.location(text))),
         (None, Some(reason)) => Enabled::Off(reason),
         (None, None) => Enabled::On,
     }

@@ -90,9 +90,10 @@ pub(super) fn text_form(expected: &'static str) -> Form<String> {
 
 /// One of some words.
 pub fn word<T: Copy>(all: &'static [T], as_str: fn(T) -> &'static str) -> Form<T> {
-    Form::new(
+    Form::with_format(
         format!("one of {}", list(all.iter().map(|value| as_str(*value)))),
         move |text| all.iter().copied().find(|value| as_str(*value) == text),
+        move |value| as_str(*value).to_owned(),
     )
 }
 

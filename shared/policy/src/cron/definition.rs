@@ -6,7 +6,7 @@ use longshore_protocol::{
     envelope::{Limits, RawMessage, parse},
     id::{CronName, QueueName},
 };
-use longshore_settings::form::spelled;
+use longshore_settings::duration::format_duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -124,7 +124,7 @@ impl Definition {
             Timing::Schedule { text, zone, .. } => {
                 (Some(text.clone()), None, Some(zone.name().to_owned()))
             }
-            Timing::Every(step) => (None, Some(spelled(*step)), None),
+            Timing::Every(step) => (None, Some(format_duration(*step)), None),
         };
         Written {
             schedule,

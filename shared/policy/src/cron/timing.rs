@@ -8,7 +8,7 @@ use croner::{
     Cron,
     parser::{CronParser, Seconds, Year},
 };
-use longshore_settings::form::{duration, spelled};
+use longshore_settings::{duration::format_duration, form::duration};
 
 /// The shortest time between two ticks.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -63,7 +63,7 @@ impl Timing {
     /// Reads the time between two ticks.
     pub fn every(text: &str) -> Result<Self, BadTiming> {
         let form = duration(SHORTEST..=LONGEST);
-        form.understand(text)
+        form.parse(text)
             .filter(|time| time.subsec_nanos() == 0)
             .map(Self::Every)
             .ok_or_else(|| {
@@ -122,7 +122,7 @@ impl fmt::Display for Timing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Schedule { text, zone, .. } => write!(f, "{text} ({zone})"),
-            Self::Every(step) => write!(f, "every {}", spelled(*step)),
+            Self::Every(step) => write!(f, "every {}", format_duration(*step)),
         }
     }
 }

@@ -25,7 +25,7 @@ pub struct RawAccountLimits {
 
 impl RawAccountLimits {
     /// Its first value, for its line.
-    fn somewhere(&self) -> Option<&Text> {
+    fn first_value(&self) -> Option<&Text> {
         [
             &self.requests_per_minute,
             &self.tokens_per_minute,
@@ -96,7 +96,7 @@ pub fn share_accounts<'a>(
     // The first of each account at which limits stand.
     let mut first: Vec<(ProviderEntry, &Text)> = Vec::new();
     for provider in providers.iter() {
-        let Some(text) = written(&provider.name).and_then(RawAccountLimits::somewhere) else {
+        let Some(text) = written(&provider.name).and_then(RawAccountLimits::first_value) else {
             continue;
         };
         match first
@@ -111,7 +111,7 @@ pub fn share_accounts<'a>(
                      account `{}`; write the limits at one of them",
                     provider.name,
                     other.name,
-                    r.place(line),
+                    r.location(line),
                     provider.account
                 );
                 r.problem_at(text, problem);

@@ -10,7 +10,7 @@ fn later(health: &HealthState, time: Duration) -> Health {
 }
 
 #[test]
-fn a_process_is_ready_when_its_loops_have_begun() {
+fn a_process_is_ready_when_its_loops_report_progress() {
     let state = HealthState::new("worker");
     state.beat("heartbeat");
     let health = state.health();
@@ -25,7 +25,7 @@ fn a_process_is_ready_when_its_loops_have_begun() {
 }
 
 #[test]
-fn a_silent_loop_is_named() {
+fn a_loop_without_progress_is_named() {
     let state = HealthState::new("worker");
     state.register("reader", LIMIT);
     state.beat("reader");
@@ -39,7 +39,7 @@ fn a_silent_loop_is_named() {
 }
 
 #[test]
-fn an_ill_dependency_is_not_death() {
+fn a_failed_dependency_makes_a_process_not_ready_but_live() {
     let state = HealthState::new("worker");
     state.register("reader", Duration::from_hours(2));
     state.beat("reader");
@@ -53,12 +53,15 @@ fn an_ill_dependency_is_not_death() {
 }
 
 #[test]
-fn a_loop_that_tries_again_is_not_stuck() {
+fn a_loop_that_fails_and_retries_is_not_stale() {
     let state = HealthState::new("scheduler");
-    state.register("waker", Duration::ZERO);
-    state.fail("waker", "no leader");
-    let progress = state.parts().checks["waker"].progress;
-    assert_eq!(state.health_at(progress).checks["waker"].status, "failed");
+    state.register("scheduler", Duration::ZERO);
+    state.fail("scheduler", "no leader");
+    let progress = state.parts().checks["scheduler"].progress;
+    assert_eq!(
+        state.health_at(progress).checks["scheduler"].status,
+        "failed"
+    );
 }
 
 #[test]
@@ -81,7 +84,7 @@ async fn fetch(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn it_is_served() {
+async fn the_endpoints_show_the_health() {
     let recorder = PrometheusBuilder::new().build_recorder();
     metrics::with_local_recorder(&recorder, || {
         metrics::counter!("longshore_jobs_total").increment(1);
@@ -119,7 +122,7 @@ async fn it_is_served() {
 }
 
 #[test]
-fn a_warning_is_told_and_keeps_nobody_from_working() {
+fn a_warning_is_shown_and_does_not_stop_the_work() {
     let state = HealthState::new("worker");
     state.register("reader", LIMIT);
     state.beat("reader");

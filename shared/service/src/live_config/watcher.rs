@@ -1,4 +1,4 @@
-//! Sees that the file changed or that something was pushed, and makes a configuration of it.
+//! Detects that the file changed or that a configuration was pushed, and applies it.
 
 use std::{
     path::PathBuf,
@@ -17,37 +17,37 @@ use tokio_util::sync::CancellationToken;
 
 use crate::health::HealthState;
 
-/// How often the file is looked at. It is read, not watched: notices of the file system come neither
-/// from network drives nor through the links by which Kubernetes replaces a `ConfigMap`, and one small
-/// file costs next to nothing. A change is taken when two looks agree, so that none is half written.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often the file is read. It is polled, because file system notifications work neither on network drives
+/// nor through the links by which Kubernetes replaces a `ConfigMap`, and one small file costs almost nothing.
+/// A change is applied once two reads agree, so that no half-written file is applied.
+const READ_FILE_EVERY: Duration = Duration::from_millis(500);
 
-/// How often Redis is asked for the version of what is pushed, should its message have been missed.
-const ASK_EVERY: Duration = Duration::from_secs(1);
+/// How often Redis is polled for the version of the pushed configuration, in case a notification was lost.
+const POLL_PUSHED_EVERY: Duration = Duration::from_secs(1);
 
-/// The name in the health endpoint.
+/// The name of the part in the health endpoint.
 const CHECK: &str = "config";
 
-/// The file as it was seen.
+/// What a read of the file found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Seen {
+enum FileRead {
     Text(PathBuf, String),
     Absent,
     Unreadable(PathBuf, String),
 }
 
-/// Makes the configuration anew when its sources change.
+/// Rebuilds the configuration when its sources change.
 pub(super) struct Watcher {
     env: Environment,
-    /// What the process started with; only a start can change some of it.
+    /// What the process started with. Some settings only change with a restart.
     started: Config,
-    /// The file as it was last made use of, or refused.
-    taken: Seen,
-    /// The file as it looked last.
-    seen: Seen,
+    /// The read that was last applied or refused.
+    applied: FileRead,
+    /// The latest read.
+    latest: FileRead,
     pushed: Option<Pushed>,
     version: u64,
-    asked_at: Instant,
+    polled_at: Instant,
     broker: Broker,
     health: HealthState,
     sender: watch::Sender<Arc<Config>>,
@@ -61,81 +61,81 @@ impl Watcher {
         health: HealthState,
         sender: watch::Sender<Arc<Config>>,
     ) -> Self {
-        let seen = look(&env);
+        let read = read_file(&env);
         health.beat(CHECK);
         Self {
             env,
             started,
-            taken: seen.clone(),
-            seen,
+            applied: read.clone(),
+            latest: read,
             pushed: None,
             version: 0,
-            asked_at: Instant::now(),
+            polled_at: Instant::now(),
             broker,
             health,
             sender,
         }
     }
 
-    /// Takes what is pushed before the process begins its work.
-    pub(super) async fn begin(&mut self) {
-        if self.hear().await {
-            self.renew();
+    /// Applies the pushed configuration before the process starts its work.
+    pub(super) async fn apply_pushed(&mut self) {
+        if self.poll_pushed().await {
+            self.reload();
         }
     }
 
-    /// Follows until `stop`, or until nobody reads the configuration any more.
+    /// Follows changes until `stop`, or until the last reader of the configuration is gone.
     pub(super) async fn watch(
         mut self,
         mut hangup: Signal,
-        asked: Arc<Notify>,
+        refresh: Arc<Notify>,
         stop: CancellationToken,
     ) {
-        let mut every = tokio::time::interval(LOOK_EVERY);
+        let mut every = tokio::time::interval(READ_FILE_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let changed = tokio::select! {
                 _ = every.tick() => {
                     let file = self.file_changed();
-                    let due = self.asked_at.elapsed() >= ASK_EVERY;
-                    (due && self.hear().await) || file
+                    let due = self.polled_at.elapsed() >= POLL_PUSHED_EVERY;
+                    (due && self.poll_pushed().await) || file
                 }
-                () = asked.notified() => self.hear().await,
+                () = refresh.notified() => self.poll_pushed().await,
                 Some(()) = hangup.recv() => {
-                    self.taken = look(&self.env);
-                    self.seen = self.taken.clone();
-                    self.hear().await;
+                    self.applied = read_file(&self.env);
+                    self.latest = self.applied.clone();
+                    self.poll_pushed().await;
                     true
                 }
                 () = stop.cancelled() => return,
                 () = self.sender.closed() => return,
             };
             if changed {
-                self.renew();
+                self.reload();
             }
         }
     }
 
-    /// Whether the file is another than it was, and has been for two looks.
+    /// Whether the file changed, and two reads agree.
     fn file_changed(&mut self) -> bool {
-        let before = std::mem::replace(&mut self.seen, look(&self.env));
-        let settled = before == self.seen && self.seen != self.taken;
-        if settled {
-            self.taken = self.seen.clone();
+        let before = std::mem::replace(&mut self.latest, read_file(&self.env));
+        let changed = before == self.latest && self.latest != self.applied;
+        if changed {
+            self.applied = self.latest.clone();
             if self.pushed.is_some() {
                 tracing::info!(
-                    "the file changed, but the pushed configuration stands in its place"
+                    "configuration file changed, but not applied: a pushed configuration is active"
                 );
             }
         }
-        settled && self.pushed.is_none()
+        changed && self.pushed.is_none()
     }
 
-    /// Whether something else is pushed than before. Where Redis does not answer, nothing changes.
-    async fn hear(&mut self) -> bool {
-        self.asked_at = Instant::now();
+    /// Whether the pushed configuration changed. If Redis fails, nothing changes.
+    async fn poll_pushed(&mut self) -> bool {
+        self.polled_at = Instant::now();
         self.newly_pushed().await.unwrap_or_else(|error| {
-            tracing::debug!("whether a configuration was pushed is not known: {error}");
+            tracing::debug!("check for a pushed configuration failed: {error}");
             false
         })
     }
@@ -151,11 +151,11 @@ impl Watcher {
         Ok(changed)
     }
 
-    /// Makes the configuration anew; where it is wrong, the old one stays.
-    fn renew(&self) {
-        match self.make() {
+    /// Rebuilds the configuration. If it is invalid, the previous one stays active.
+    fn reload(&self) {
+        match self.build() {
             Ok(config) => {
-                counted("taken").increment(1);
+                reloads("taken").increment(1);
                 self.health.beat(CHECK);
                 for warning in &config.warnings {
                     tracing::warn!("{warning}");
@@ -164,29 +164,29 @@ impl Watcher {
                     .source
                     .as_deref()
                     .unwrap_or_else(|| "no file".as_ref());
-                tracing::info!(from = %from.display(), "a new configuration is taken");
+                tracing::info!(from = %from.display(), "configuration reloaded");
                 self.broker.keep(config.retention.clone());
                 self.sender.send_replace(Arc::new(config));
             }
             Err(error) => {
-                counted("refused").increment(1);
-                tracing::error!("a new configuration is refused, the old one stays:\n{error}");
+                reloads("refused").increment(1);
+                tracing::error!("configuration refused; the previous one stays active:\n{error}");
                 self.health.warn(CHECK, format!("refused: {error}"));
             }
         }
     }
 
-    fn make(&self) -> Result<Config, ConfigError> {
+    fn build(&self) -> Result<Config, ConfigError> {
         if let Some(pushed) = &self.pushed {
             return self
                 .started
                 .with_pushed(&self.env, pushed.version, &pushed.text);
         }
-        match &self.taken {
-            Seen::Text(path, text) => self.started.with_file(&self.env, path, text),
-            Seen::Unreadable(path, error) => Err(problem(path, error)),
-            Seen::Absent => match &self.started.source {
-                Some(path) => Err(problem(path, "is no longer there; put it back")),
+        match &self.applied {
+            FileRead::Text(path, text) => self.started.with_file(&self.env, path, text),
+            FileRead::Unreadable(path, error) => Err(problem(path, error)),
+            FileRead::Absent => match &self.started.source {
+                Some(path) => Err(problem(path, "the file was removed; restore it")),
                 None => Ok(self.started.clone()),
             },
         }
@@ -197,17 +197,16 @@ fn problem(path: &std::path::Path, text: &str) -> ConfigError {
     Problem::new(Origin::file(path, None), text).into()
 }
 
-fn counted(result: &'static str) -> metrics::Counter {
+fn reloads(result: &'static str) -> metrics::Counter {
     metrics::counter!("longshore_config_reloads_total", "result" => result)
 }
 
-/// The file as it is now.
-fn look(env: &Environment) -> Seen {
+fn read_file(env: &Environment) -> FileRead {
     let Some(path) = env.config_path() else {
-        return Seen::Absent;
+        return FileRead::Absent;
     };
     match std::fs::read_to_string(&path) {
-        Ok(text) => Seen::Text(path, text),
-        Err(error) => Seen::Unreadable(path, format!("cannot be read: {error}")),
+        Ok(text) => FileRead::Text(path, text),
+        Err(error) => FileRead::Unreadable(path, format!("cannot be read: {error}")),
     }
 }

@@ -1,47 +1,48 @@
-//! Why a webhook does not arrive.
+//! Failures of deliveries.
 
 use http::StatusCode;
 use longshore_policy::webhook::{WebhookHost, WebhookRefusal};
 
-/// Why a webhook does not arrive. Nothing of an address but its host is told: its path may be a secret.
+/// Why a webhook was not delivered. Shows only the host of an address: its path may be a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
     /// The configuration does not allow the address.
     #[error(transparent)]
     Address(#[from] WebhookRefusal),
-    /// Nothing to sign with.
+    /// There is no key to sign with.
     #[error(
-        "webhooks cannot be signed: `webhooks.secret` is not set here; set the variable that it names, \
-         where this process runs"
+        "webhooks cannot be signed: `webhooks.secret` has no value; set the variable that it names in the \
+         environment of this process"
     )]
     NoSecret,
-    /// No client.
-    #[error("no HTTP client: {0}")]
+    /// The HTTP client cannot be created.
+    #[error("cannot create an HTTP client: {0}")]
     Client(reqwest::Error),
-    /// The receiver was not reached, or did not answer in time.
-    #[error("{host} was not reached: {cause}")]
-    Unreached {
+    /// The receiver did not answer in time, or at all.
+    #[error("{host} is unreachable: {cause}")]
+    Unreachable {
         /// The receiver.
         host: WebhookHost,
-        /// What is wrong.
+        /// The error of the HTTP client.
         cause: reqwest::Error,
     },
-    /// The receiver did not take it.
+    /// The receiver answered with an error.
     #[error("{host} answered {status}; expected 200 to 299 (redirects are not followed)")]
     Refused {
         /// The receiver.
         host: WebhookHost,
-        /// What it answered.
+        /// The status of its answer.
         status: StatusCode,
     },
 }
 
 impl WebhookError {
-    /// Whether the same may arrive later: the receiver was away or overloaded, or has to be set up first.
+    /// Whether a later delivery may succeed: the receiver is down or overloaded, or the sender is not yet
+    /// configured.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::NoSecret | Self::Client(_) => true,
-            Self::Unreached { cause, .. } => !cause.is_builder(),
+            Self::Unreachable { cause, .. } => !cause.is_builder(),
             Self::Refused { status, .. } => {
                 status.is_server_error()
                     || matches!(

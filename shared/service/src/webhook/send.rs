@@ -1,4 +1,4 @@
-//! Sends webhooks.
+//! Deliveries.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use url::Url;
 use super::WebhookError;
 use crate::live_config::LiveConfig;
 
-/// Sends webhooks as the configuration says at the time.
+/// Sends webhooks according to the current configuration.
 #[derive(Debug, Clone)]
 pub struct Webhooks {
     client: Client,
@@ -19,13 +19,12 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
-    /// Makes the client.
     pub fn new(config: LiveConfig) -> Result<Self, WebhookError> {
         crate::tls::install_crypto_provider();
         let client = Client::builder()
             .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
-            // What is allowed to be written to does not say where else to write.
+            // A receiver must not redirect to a host that the configuration does not allow.
             .redirect(Policy::none())
             .referer(false)
             .build()
@@ -33,8 +32,8 @@ impl Webhooks {
         Ok(Self { client, config })
     }
 
-    /// Sends a JSON text, once. The same message has the same `id` each time that it is sent; `now` is
-    /// the time of this sending.
+    /// Sends a JSON document, once. Use the same `id` for each attempt to deliver the same message; `now` is
+    /// the time of this attempt.
     pub async fn post(
         &self,
         url: &Url,
@@ -68,7 +67,7 @@ impl Webhooks {
                 host,
                 status: answer.status(),
             }),
-            Err(cause) => Err(WebhookError::Unreached {
+            Err(cause) => Err(WebhookError::Unreachable {
                 host,
                 cause: cause.without_url(),
             }),

@@ -10,10 +10,12 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use longshore_config::Config;
-use longshore_service::live_config::LiveConfig;
+use longshore_policy::webhook::{WebhookHost, WebhookSettings};
 use longshore_settings::Environment;
+use url::Url;
 
 use super::*;
+use crate::live_config::LiveConfig;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -26,7 +28,7 @@ fn settings(hosts: &[&str]) -> WebhookSettings {
 }
 
 #[test]
-fn hosts_are_servers_and_nothing_beside() {
+fn a_host_is_a_name_with_an_optional_port() {
     for (text, shown) in [
         ("hooks.example.com", "hooks.example.com"),
         ("Hooks.Example.com:443", "hooks.example.com"),
@@ -55,7 +57,7 @@ fn hosts_are_servers_and_nothing_beside() {
 }
 
 #[test]
-fn only_what_is_allowed_is_written_to() {
+fn only_allowed_hosts_are_accepted() {
     let settings = settings(&["hooks.example.com", "http://127.0.0.1:9000"]);
     for text in [
         "https://hooks.example.com/a/b?c=d",
@@ -64,7 +66,7 @@ fn only_what_is_allowed_is_written_to() {
     ] {
         assert_eq!(settings.check(text).unwrap(), Url::parse(text).unwrap());
     }
-    let told = |text: &str| settings.check(text).unwrap_err().to_string();
+    let error = |text: &str| settings.check(text).unwrap_err().to_string();
     for (text, host) in [
         ("http://hooks.example.com/", "http://hooks.example.com"),
         ("https://hooks.example.com:8443/", "hooks.example.com:8443"),
@@ -77,11 +79,11 @@ fn only_what_is_allowed_is_written_to() {
         ("https://example.com/", "example.com"),
     ] {
         assert_eq!(
-            told(text),
+            error(text),
             format!("no webhook may go to {host}; if it should, add `{host}` to `webhooks.hosts`")
         );
     }
-    let login = told("https://me:hunter2@hooks.example.com/");
+    let login = error("https://me:hunter2@hooks.example.com/");
     assert!(login.contains("has a login in it"), "{login}");
     assert!(!login.contains("hunter2"), "{login}");
     for text in [
@@ -90,14 +92,14 @@ fn only_what_is_allowed_is_written_to() {
         "ftp://hooks.example.com/",
         "data:x",
     ] {
-        assert!(told(text).contains("is not valid"), "{text}");
+        assert!(error(text).contains("is not valid"), "{text}");
     }
 }
 
-/// What a receiver was sent: headers and body.
+/// The requests that a receiver got: headers and bodies.
 type Received = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
 
-/// A receiver that answers with a status; a redirect goes to `/taken`.
+/// A receiver that answers with `status`; a redirect leads to `/taken`.
 async fn receiver(status: StatusCode) -> (Received, String) {
     async fn take(
         State((received, status)): State<(Received, StatusCode)>,
@@ -117,7 +119,7 @@ async fn receiver(status: StatusCode) -> (Received, String) {
     (received, format!("http://{at}"))
 }
 
-/// A sender that may write to `host`.
+/// A sender whose configuration allows `host`.
 fn sender(host: &str) -> Webhooks {
     let yaml = format!("webhooks: {{ hosts: [\"{host}\"], secret: {SECRET}, timeout: 5s }}\n");
     let config = Config::from_yaml(&Environment::default(), "x.yaml".as_ref(), &yaml).unwrap();
@@ -136,7 +138,7 @@ async fn post_to(host: &str) -> Result<(), WebhookError> {
 }
 
 #[tokio::test]
-async fn a_webhook_arrives_with_its_signature() {
+async fn a_webhook_is_signed() {
     let (received, host) = receiver(StatusCode::NO_CONTENT).await;
     post_to(&host).await.unwrap();
     let received = received.lock().unwrap();
@@ -156,7 +158,7 @@ async fn a_webhook_arrives_with_its_signature() {
 }
 
 #[tokio::test]
-async fn refusals_say_whether_it_is_worth_another_try() {
+async fn errors_are_retryable_when_a_later_delivery_may_succeed() {
     for (status, retryable) in [
         (302, false),
         (400, false),
@@ -170,7 +172,7 @@ async fn refusals_say_whether_it_is_worth_another_try() {
         assert!(error.to_string().contains(&status.to_string()), "{error}");
         assert_eq!(received.lock().unwrap().len(), 1, "no redirect is followed");
     }
-    // Nobody listens there any more.
+    // A port that nothing listens at.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let host = format!("http://{}", free.local_addr().unwrap());
     drop(free);

@@ -74,7 +74,9 @@ async fn record_replays(replayed: &[(JobId, DateTime<Utc>)], session: &Session) 
     let recording = async {
         let ledger = session.ledger().await?;
         for chunk in replayed.chunks(CHUNK) {
-            ledger.dead_gone(chunk, DeadResolution::Replayed).await?;
+            ledger
+                .resolve_dead_letters(chunk, DeadResolution::Replayed)
+                .await?;
         }
         Ok::<_, CommandError>(())
     };

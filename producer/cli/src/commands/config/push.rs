@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use longshore_broker::Pushed;
-use longshore_config::without_secrets;
+use longshore_config::refuse_secrets;
 
 use super::{
     Fleet,
@@ -38,7 +38,7 @@ pub(super) async fn run(arguments: Arguments, fleet: &Fleet) -> Result<Exit, Com
 
 async fn push(path: &Path, yes_option: bool, fleet: &Fleet) -> Result<Exit, CommandError> {
     let text = read_text(path)?;
-    without_secrets(path, &text)?;
+    refuse_secrets(path, &text)?;
     let new = fleet.own.with_fleet_file(&fleet.env, path, &text)?;
     if text.trim().is_empty() {
         return Err(CommandError::Input(format!(

@@ -51,7 +51,7 @@ impl From<&Problem> for ProblemDocument {
         let (file, line, variable) = match &problem.origin {
             Origin::File { path, line } => (Some(path.clone()), *line, None),
             Origin::Variable(name) => (None, None, Some(name.clone())),
-            Origin::Together => (None, None, None),
+            Origin::Configuration => (None, None, None),
         };
         Self {
             file,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use longshore_service::backoff::{self, Schedule};
 
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 const MAX_DELAY: Duration = Duration::from_secs(10);
@@ -13,7 +13,7 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(30);
 /// The restart delays of one process.
 #[derive(Debug)]
 pub(super) struct Backoff {
-    delays: ExponentialBackoff,
+    delays: backoff::Backoff,
     started: Instant,
     due: Option<Instant>,
 }
@@ -22,7 +22,7 @@ impl Backoff {
     /// For a process that has just started.
     pub(super) fn new() -> Self {
         Self {
-            delays: delays(),
+            delays: backoff::Backoff::new(Schedule::exact(FIRST_DELAY, MAX_DELAY)),
             started: Instant::now(),
             due: None,
         }
@@ -35,9 +35,9 @@ impl Backoff {
 
     fn failed_at(&mut self, now: Instant) -> Duration {
         if now.saturating_duration_since(self.started) >= HEALTHY_AFTER {
-            self.delays = delays();
+            self.delays.reset();
         }
-        let delay = self.delays.next().unwrap_or(MAX_DELAY);
+        let delay = self.delays.next_delay();
         self.due = Some(now + delay);
         delay
     }
@@ -60,14 +60,6 @@ impl Backoff {
         }
         due
     }
-}
-
-fn delays() -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(FIRST_DELAY)
-        .with_max_delay(MAX_DELAY)
-        .without_max_times()
-        .build()
 }
 
 #[cfg(test)]

@@ -47,11 +47,11 @@ fn unreachable_check(error: &CommandError) -> Check {
 async fn version_check(ledger: &Ledger) -> Check {
     match ledger.version().await {
         Ok(version) if at_least(&version, OLDEST) => {
-            Check::ok("Postgres", format!("{version} at {}", ledger.at()))
+            Check::ok("Postgres", format!("{version} at {}", ledger.address()))
         }
         Ok(version) => Check::problem(
             "Postgres",
-            format!("{version} at {} is too old", ledger.at()),
+            format!("{version} at {} is too old", ledger.address()),
             format!("use version {OLDEST} or newer"),
         ),
         Err(error) => Check::problem("Postgres", error.to_string(), "check the log of Postgres"),

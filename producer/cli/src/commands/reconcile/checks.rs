@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError};
 use longshore_client::Client;
-use longshore_ledger::{DeadKey, Ledger};
+use longshore_ledger::{DeadLetterKey, Ledger};
 use longshore_protocol::{
     dead_letter::{DeadFilter, DeadOrder, DeadQuery},
     id::QueueName,
@@ -47,10 +47,10 @@ pub(super) async fn find_differences(
         dead_letters: check_dead_letters(broker, ledger, since, &mut found).await?,
         open_jobs: check_open_jobs(client, ledger, since, &mut found).await?,
     };
-    for short in ledger.short_jobs(since, MAX_ROWS).await? {
+    for short in ledger.jobs_missing_attempts(since, MAX_ROWS).await? {
         let text = format!(
             "had {}, of which {} are recorded",
-            counted(short.said, "attempt"),
+            counted(short.reported, "attempt"),
             short.recorded
         );
         found.push(Difference::new(Kind::AttemptsUnrecorded, short.id, text));
@@ -136,7 +136,7 @@ async fn check_outcomes(
     loop {
         let (next, ids) = broker.outcome_page(cursor).await?;
         seen += ids.len();
-        for id in ledger.not_ended(&ids).await? {
+        for id in ledger.unfinished_ids(&ids).await? {
             let text = "its outcome is in Redis, but the ledger has no end of it";
             found.push(Difference::new(Kind::EndUnrecorded, id, text));
         }
@@ -164,15 +164,15 @@ async fn check_dead_letters(
     loop {
         let page = broker.dead_records(&query, PAGE).await?;
         seen += page.found.len();
-        let keys: Vec<DeadKey> = page
+        let keys: Vec<DeadLetterKey> = page
             .found
             .into_iter()
-            .map(|(_, record)| DeadKey {
+            .map(|(_, record)| DeadLetterKey {
                 id: record.id,
                 at: record.at,
             })
             .collect();
-        for id in ledger.unrecorded_dead(&keys).await? {
+        for id in ledger.missing_dead_letters(&keys).await? {
             let text = "it is a dead letter in Redis, but not in the ledger";
             found.push(Difference::new(Kind::DeadLetterUnrecorded, id, text));
         }
@@ -181,7 +181,7 @@ async fn check_dead_letters(
         }
         query.after = page.next;
     }
-    for key in ledger.standing_dead(since, MAX_ROWS).await? {
+    for key in ledger.unresolved_dead_letters(since, MAX_ROWS).await? {
         let stored = broker.dead_letter(key.id.as_str()).await?;
         let same = |at: DateTime<Utc>| at.timestamp_millis() == key.at.timestamp_millis();
         if stored.is_none_or(|(_, dead_letter, _)| !same(dead_letter.record.at)) {
@@ -202,7 +202,7 @@ async fn check_open_jobs(
     since: DateTime<Utc>,
     found: &mut Vec<Difference>,
 ) -> Result<usize, CommandError> {
-    let open = ledger.open_jobs(since, MAX_ROWS).await?;
+    let open = ledger.unfinished_jobs(since, MAX_ROWS).await?;
     let seen = open.len();
     for job in open {
         if client.locate(&job.id).await?.is_nowhere() {

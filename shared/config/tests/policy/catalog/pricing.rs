@@ -1,4 +1,4 @@
-//! Prices by day and by length of prompt, and models without one.
+//! Prices by day and by prompt length, and models without prices.
 
 use longshore_protocol::call::Usage;
 
@@ -22,7 +22,7 @@ fn cost(catalog: &Catalog, model: &str, day: &str, prompt: u64) -> String {
 }
 
 #[test]
-fn a_price_changes_on_a_day() {
+fn prices_change_on_a_day() {
     let yaml = "
 models:
   - provider: openai
@@ -58,7 +58,7 @@ models:
 }
 
 #[test]
-fn the_built_in_steps_are_as_published() {
+fn the_built_in_steps_match_the_published_prices() {
     let catalog = load(&[], "");
     let day = "2026-11-21";
     for (model, prompt, dollars) in [
@@ -67,7 +67,7 @@ fn the_built_in_steps_are_as_published() {
         ("gemini-2.5-pro", 200_000, "0.25"),
         ("gemini-2.5-pro", 200_001, "0.5000025"),
         ("claude-haiku-5-5", 100_001, "0.0500005"),
-        // xAI's step begins with the prompt of just so many.
+        // xAI's step includes its threshold.
         ("grok-4.3", 199_999, "0.24999875"),
         ("grok-4.3", 200_000, "0.5"),
         ("MiniMax-M3", 512_001, "0.3072006"),
@@ -87,7 +87,7 @@ models:
 ";
 
 #[test]
-fn a_model_without_a_price_is_refused_by_name() {
+fn a_model_without_a_price_is_not_offered() {
     let config = config(NO_PRICE);
     let catalog = &config.catalog;
     assert_eq!(catalog.model("secret-1"), Vec::<&ModelEntry>::new());
@@ -109,7 +109,7 @@ fn a_model_without_a_price_is_refused_by_name() {
 }
 
 #[test]
-fn a_model_without_a_price_may_count_as_free() {
+fn a_model_without_a_price_can_count_as_free() {
     let config = config(&format!("{NO_PRICE}unknown_price: zero\n"));
     assert_eq!(cost(&config.catalog, "secret-1", "2026-11-21", 1_000), "0");
     assert!(config.catalog.unpriced.is_empty());
@@ -120,7 +120,7 @@ fn a_model_without_a_price_may_count_as_free() {
             "the model `openai/secret-1` of `zhipu` has no price and counts as free (`unknown_price: zero`)",
         ]
     );
-    // It takes no price from a model that has one.
+    // Other models keep their prices.
     assert_eq!(
         cost(&config.catalog, "gpt-4o", "2026-11-21", 1_000_000),
         "2.5"
@@ -128,7 +128,7 @@ fn a_model_without_a_price_may_count_as_free() {
 }
 
 #[test]
-fn a_default_model_without_a_price_is_known_to_have_none() {
+fn a_default_model_without_a_price_is_reported_as_unpriced() {
     let yaml = "providers: { vllm: { base_url: 'http://gpu:8000', default_model: m } }";
     let catalog = load(&[], yaml);
     let unpriced = &catalog.unpriced[0];
@@ -139,7 +139,7 @@ fn a_default_model_without_a_price_is_known_to_have_none() {
 }
 
 #[test]
-fn capabilities_are_those_that_are_listed_or_those_of_the_tier() {
+fn capabilities_default_to_those_of_the_tier() {
     let yaml = "
 models:
   - { provider: openai, model: gpt-4o, capabilities: [review, tools] }
@@ -151,7 +151,7 @@ models:
     assert_eq!(of("gpt-4o"), [Capability::Review, Capability::Tools]);
     assert_eq!(of("a"), Tier::Fast.capabilities());
     assert_eq!(of("b"), []);
-    // Seed tables: these two call no tools, those two do.
+    // The first two cannot call tools; the other two can.
     for (model, tools) in [
         ("kimi-k2.6", false),
         ("glm-5", false),
@@ -163,7 +163,7 @@ models:
 }
 
 #[test]
-fn what_is_wrong_with_a_price_is_told_with_its_line() {
+fn reports_errors_in_prices_with_lines() {
     let yaml = "\
 unknown_price: free
 models:
@@ -206,7 +206,7 @@ longshore.yaml:22: `models.input_per_million` is missing; expected US dollars pe
 }
 
 #[test]
-fn files_of_models_stand_between_the_catalog_and_the_configuration() {
+fn model_files_override_the_catalog_and_models_override_them() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(
         directory.path().join("prices.json"),
@@ -235,7 +235,7 @@ models:
             "{model}"
         );
     }
-    // What the catalog says of a model's abilities stays; a new one has what the file supports.
+    // A model of the catalog keeps its capabilities; a new one has those of the file.
     assert_eq!(catalog.model("gpt-4o-mini")[0].tier, Tier::Fast);
     let kimi = |model: &str| {
         catalog.model(model)[0]
@@ -256,7 +256,7 @@ models:
 }
 
 #[test]
-fn what_is_wrong_in_a_file_of_models_is_told_with_its_line() {
+fn reports_errors_in_model_files_with_lines() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("bad.json"), "[]").unwrap();
     std::fs::write(directory.path().join("bad.yaml"), "models:\n  - { provider: acme, model: m }\n  - { provider: openai, model: m, tier: best }\n").unwrap();
@@ -282,7 +282,7 @@ fn what_is_wrong_in_a_file_of_models_is_told_with_its_line() {
 }
 
 #[test]
-fn a_model_is_withdrawn_from_a_day_on_and_that_is_told_before() {
+fn warns_before_a_model_is_withdrawn() {
     let yaml = "\
 providers:
   openai: { default_model: gpt-5-mini }
@@ -305,7 +305,7 @@ models:
             ]
         );
     }
-    // Of a platform that is off, nobody needs to know.
+    // No warning about a disabled platform.
     assert_eq!(
         load(&[], yaml).farewells(day("2027-11-27")),
         Vec::<String>::new()
@@ -317,7 +317,7 @@ models:
 }
 
 #[test]
-fn a_default_model_that_is_withdrawn_is_warned_of() {
+fn warns_about_a_withdrawn_default_model() {
     let yaml = "
 providers: { openai: { default_model: gpt-4o } }
 models: [{ provider: openai, model: gpt-4o, withdrawn: 2020-01-01 }]
@@ -329,7 +329,7 @@ models: [{ provider: openai, model: gpt-4o, withdrawn: 2020-01-01 }]
 }
 
 #[test]
-fn what_nobody_says_of_a_model_is_not_known_of_it() {
+fn capabilities_that_nobody_lists_are_unknown() {
     let yaml = "
 models:
   - { provider: openai, model: new, input_per_million: 1, output_per_million: 1 }

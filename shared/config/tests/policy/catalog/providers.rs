@@ -1,4 +1,4 @@
-//! What a provider may say of itself.
+//! Settings of providers.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn mine(fields: &str) -> ProviderEntry {
 }
 
 #[test]
-fn a_provider_says_how_it_is_paid_where_it_runs_and_how_it_is_asked() {
+fn reads_billing_location_and_delay_of_a_provider() {
     let provider = mine("");
     assert_eq!(provider.billing, Billing::Paid);
     assert!(!provider.local);
@@ -29,7 +29,7 @@ fn a_provider_says_how_it_is_paid_where_it_runs_and_how_it_is_asked() {
 }
 
 #[test]
-fn a_random_wait_is_written_in_two_ways() {
+fn reads_both_forms_of_a_random_delay() {
     let between = |min, max| {
         Some(Pace {
             min: Duration::from_millis(min),
@@ -54,7 +54,7 @@ fn a_random_wait_is_written_in_two_ways() {
 }
 
 #[test]
-fn five_lines_are_a_provider_with_a_price() {
+fn five_lines_define_a_provider_with_a_price() {
     let yaml = "
 providers:
   groq:
@@ -73,7 +73,7 @@ providers:
     assert_eq!(prices(entry).nominal().to_string(), "0.000985");
     assert_eq!(entry.tier, Tier::Standard);
     assert_eq!(entry.capabilities, Tier::Standard.capabilities());
-    // Nothing is said of the window: no answer is longer than the one that is taken for it.
+    // Without a context window, the default window limits the answer.
     assert_eq!(entry.context_window, 131_072);
     assert_eq!(entry.max_output_tokens, 131_072);
 
@@ -87,7 +87,7 @@ providers:
 }
 
 #[test]
-fn ollama_is_there_and_off_until_it_is_turned_on() {
+fn ollama_is_built_in_but_disabled() {
     let catalog = load(&[], "");
     let ollama = catalog.platform("ollama").unwrap();
     let off = "on only if `providers.ollama.enabled` is true in longshore.yaml";
@@ -108,7 +108,7 @@ fn ollama_is_there_and_off_until_it_is_turned_on() {
 }
 
 #[test]
-fn what_is_wrong_with_a_provider_is_told_with_its_line() {
+fn reports_errors_in_providers_with_lines() {
     let yaml = "\
 providers:
   mine:
@@ -139,7 +139,7 @@ longshore.yaml:11: `providers.other.default_model` is missing; expected the name
 }
 
 #[test]
-fn the_example_loads() {
+fn the_example_is_valid() {
     let yaml = include_str!("../../../../../deploy/examples/longshore.yaml");
     let catalog = load(&[("GROQ_API_KEY", "gsk"), ("GOOGLE_API_KEY", "g")], yaml);
     let on: Vec<&str> = catalog

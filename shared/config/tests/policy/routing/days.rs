@@ -1,4 +1,4 @@
-//! What changes from one day to another: models that are withdrawn, and prices.
+//! Withdrawn models and prices of a day.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn on(config: &Config, day: &str) -> Router {
 }
 
 #[test]
-fn a_model_that_is_withdrawn_is_chosen_for_no_job_that_does_not_name_it() {
+fn a_withdrawn_model_is_used_only_by_name() {
     let yaml = "
 routing:
   rules:
@@ -36,7 +36,7 @@ models:
         assert_eq!(asked(&after, job)[0], "openai/gpt-5-nano");
     }
 
-    // A default model, and one that is chosen by its tier.
+    // A default model, and one that its tier selects.
     let later = on(&config, "2027-01-01");
     assert_eq!(platforms(&later, plain), ["anthropic"]);
     let able = r#"{"prompt":"x","type":"y","platform":"anthropic"}"#;
@@ -54,7 +54,7 @@ models:
 }
 
 #[test]
-fn the_price_of_the_day_counts_and_that_of_a_long_prompt() {
+fn uses_the_price_of_the_day_and_of_the_prompt_length() {
     let yaml = "
 models:
   - provider: openai

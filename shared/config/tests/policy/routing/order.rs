@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_cheapest_platform_comes_first_then_the_others_by_price() {
+fn orders_platforms_by_price() {
     assert_eq!(
         asked(&router(&THREE), r#"{"prompt":"x"}"#),
         [
@@ -15,7 +15,7 @@ fn the_cheapest_platform_comes_first_then_the_others_by_price() {
 }
 
 #[test]
-fn a_plain_decision_shares_its_record() {
+fn plain_decisions_share_their_steps() {
     let router = router(&THREE);
     let decision = decided(&router, r#"{"prompt":"x"}"#);
     assert!(matches!(decision.steps, Cow::Borrowed(_)));
@@ -25,7 +25,7 @@ fn a_plain_decision_shares_its_record() {
 }
 
 #[test]
-fn a_hint_comes_first_by_any_of_its_names_and_the_others_stay() {
+fn a_hint_comes_first_and_the_others_follow() {
     let router = router(&THREE);
     let decision = decided(&router, r#"{"prompt":"x","platform":"claude_code"}"#);
     assert_eq!(
@@ -44,7 +44,7 @@ fn a_hint_comes_first_by_any_of_its_names_and_the_others_stay() {
 }
 
 #[test]
-fn without_fallback_there_is_one() {
+fn without_fallback_there_is_one_candidate() {
     let router = router(&THREE);
     let job = r#"{"prompt":"x","platform":"chatgpt","fallback":false}"#;
     assert_eq!(asked(&router, job), ["openai/gpt-4o-mini"]);
@@ -56,7 +56,7 @@ fn without_fallback_there_is_one() {
 }
 
 #[test]
-fn a_pinned_model_goes_nowhere_else() {
+fn a_pinned_model_is_the_only_candidate() {
     let router = router(&THREE);
     let job = r#"{"prompt":"x","model":"gpt-5-nano","platform":"gemini"}"#;
     let decision = decided(&router, job);
@@ -70,7 +70,7 @@ fn a_pinned_model_goes_nowhere_else() {
 }
 
 #[test]
-fn a_pinned_model_is_asked_wherever_it_is_served() {
+fn a_pinned_model_uses_every_platform_that_serves_it() {
     let mirror = "
 providers:
   mirror: {base_url: 'http://mirror'}
@@ -87,7 +87,7 @@ models:
 }
 
 #[test]
-fn a_hint_that_cannot_be_honoured_is_told_and_passed_over() {
+fn a_hint_to_a_disabled_platform_is_skipped_and_recorded() {
     let router = router(&["OPENAI_API_KEY"]);
     let decision = decided(&router, r#"{"prompt":"x","platform":"gemini"}"#);
     assert_eq!(named(&decision), ["openai/gpt-4o-mini"]);
@@ -102,7 +102,7 @@ fn a_hint_that_cannot_be_honoured_is_told_and_passed_over() {
 }
 
 #[test]
-fn what_cannot_be_routed_says_why() {
+fn an_unroutable_job_has_a_reason() {
     let none = router(&[]);
     assert!(refused(&none, r#"{"prompt":"x"}"#).contains("set OPENAI_API_KEY"));
     let one = router(&["OPENAI_API_KEY"]);
@@ -130,7 +130,7 @@ fn what_cannot_be_routed_says_why() {
 }
 
 #[test]
-fn a_job_that_says_anything_else_is_not_sorted_by_its_words() {
+fn keywords_apply_only_to_jobs_without_other_hints() {
     let router = router(&THREE);
     for job in [
         r#"{"prompt":"Kubernetes, docker","type":"research"}"#,
@@ -145,7 +145,7 @@ fn a_job_that_says_anything_else_is_not_sorted_by_its_words() {
     );
 }
 
-/// Run by hand: `cargo test -p longshore-shared --profile dist -- --ignored --nocapture takes`.
+/// Run by hand: `cargo test -p longshore-config --profile dist -- --ignored --nocapture takes`.
 #[test]
 #[ignore = "a measurement"]
 fn a_plain_decision_takes_less_than_a_microsecond() {

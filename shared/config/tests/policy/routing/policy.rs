@@ -1,4 +1,4 @@
-//! Local platforms, the fallback, what a job may cost and what it needs.
+//! Local platforms, the fallback, the maximum cost, and capabilities.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ fn with_local(yaml: &str) -> Router {
 }
 
 #[test]
-fn local_platforms_go_first_only_if_they_are_preferred() {
+fn local_platforms_come_first_with_prefer_local() {
     let job = r#"{"prompt":"x"}"#;
     assert_eq!(platforms(&with_local(""), job)[3], "ollama");
     let router = with_local("routing: {prefer_local: true}");
@@ -33,13 +33,13 @@ fn local_platforms_go_first_only_if_they_are_preferred() {
         record(&decision),
         "cost: cheapest first\nprefer_local: local platforms before the others"
     );
-    // A rule has been asked before.
+    // A rule precedes it.
     let ruled = r#"{"prompt":"x","risk":"high","area":"core"}"#;
     assert_eq!(platforms(&router, ruled)[..2], ["anthropic", "ollama"]);
 }
 
 #[test]
-fn the_fallback_provider_is_the_first_to_be_asked_after_the_preferred() {
+fn the_fallback_provider_follows_the_preferred_platforms() {
     let router = ruled(&FOUR, "routing: {fallback_provider: Claude}");
     let plain = decided(&router, r#"{"prompt":"x"}"#);
     assert_eq!(
@@ -54,13 +54,13 @@ fn the_fallback_provider_is_the_first_to_be_asked_after_the_preferred() {
     );
     let cheapest = ruled(&FOUR, "routing: {fallback_provider: gemini}");
     assert_eq!(platforms(&cheapest, r#"{"prompt":"x"}"#)[0], "gemini");
-    // One that is off has no say.
+    // A disabled one has no effect.
     let off = ruled(&["OPENAI_API_KEY"], "routing: {fallback_provider: gemini}");
     assert_eq!(platforms(&off, r#"{"prompt":"x"}"#), ["openai"]);
 }
 
 #[test]
-fn who_is_too_dear_is_left_out() {
+fn removes_platforms_above_the_maximum_cost() {
     // 100,000 tokens: gemini 0.01, openai 0.015, anthropic 0.1.
     let tokens = 100_000;
     let job = |most: &str| json!({"prompt": "x", "max_cost_usd": most}).to_string();
@@ -90,7 +90,7 @@ fn who_is_too_dear_is_left_out() {
 }
 
 #[test]
-fn a_long_prompt_goes_where_there_is_room_for_it_and_its_answer() {
+fn a_long_prompt_needs_a_large_context_window() {
     let router = router(&THREE);
     let plain = r#"{"prompt":"x"}"#;
     let decision = long(&router, plain, 150_000).unwrap();
@@ -120,7 +120,7 @@ fn a_long_prompt_goes_where_there_is_room_for_it_and_its_answer() {
 }
 
 #[test]
-fn a_pinned_model_that_is_unable_is_refused_and_not_replaced() {
+fn a_pinned_model_that_cannot_run_the_job_is_refused() {
     let router = router(&THREE);
     let job = r#"{"prompt":"x","model":"gpt-4o-mini"}"#;
     assert_eq!(
@@ -130,7 +130,7 @@ fn a_pinned_model_that_is_unable_is_refused_and_not_replaced() {
 }
 
 #[test]
-fn a_hint_alone_that_is_unable_is_refused() {
+fn a_hint_without_fallback_is_refused_if_its_model_cannot_run_the_job() {
     let router = router(&THREE);
     let job = r#"{"prompt":"x","platform":"openai","fallback":false}"#;
     let refused = long(&router, job, 1_060_000).unwrap_err().error;
@@ -143,7 +143,7 @@ fn a_hint_alone_that_is_unable_is_refused() {
 }
 
 #[test]
-fn tools_and_schemas_go_to_models_that_can() {
+fn tools_and_schemas_need_capable_models() {
     let router = changed(&["OPENAI_API_KEY", "GOOGLE_API_KEY"], "", |config| {
         let models = config.catalog.models.iter_mut();
         models.for_each(|model| model.capabilities = vec![Capability::Code]);
@@ -164,7 +164,7 @@ fn tools_and_schemas_go_to_models_that_can() {
 }
 
 #[test]
-fn a_model_of_which_nothing_is_said_is_not_held_to_be_unable() {
+fn a_model_without_listed_capabilities_counts_as_capable() {
     let yaml = "
 providers: {vllm: {base_url: 'http://vllm', default_model: qwen, price: {input: 1, output: 1}}}
 ";
@@ -173,13 +173,13 @@ providers: {vllm: {base_url: 'http://vllm', default_model: qwen, price: {input: 
 }
 
 #[test]
-fn long_prompts_are_counted_and_short_ones_are_not() {
+fn counts_tokens_only_of_long_prompts() {
     let plain = router(&THREE);
     let short = envelope(r#"{"prompt":"hello"}"#);
     assert_eq!(plain.measure(&short).upper_bound, 5 + 4);
     let text = "hello world ".repeat(2_000);
     let job = envelope(&json!({"prompt": text}).to_string());
-    // Some 4,000 tokens, and half as much again.
+    // About 4,000 tokens, plus half as many again.
     let counted = plain.measure(&job).upper_bound;
     assert!((5_900..6_300).contains(&counted), "{counted}");
     let patient = ruled(&THREE, "routing: {estimate_threshold: 30000}");

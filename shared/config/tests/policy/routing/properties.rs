@@ -1,4 +1,4 @@
-//! What holds for every job and every set of platforms.
+//! Properties of every job with every set of platforms.
 
 use proptest::{option, prelude::*, sample::subsequence};
 use serde_json::{Map, Value, json};
@@ -53,7 +53,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn each_able_platform_that_is_on_stands_in_a_decision_once(
+    fn a_decision_has_each_capable_platform_once(
         keys in subsequence(KEYS.to_vec(), 0..=6),
         routing in proptest::sample::select(&ROUTINGS[..]),
         jobs in prop::collection::vec((job(), 1..2_000_000_u64), 20),

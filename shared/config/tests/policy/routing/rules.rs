@@ -1,9 +1,9 @@
-//! Rules and keywords of the user's own.
+//! Rules and keywords of the user.
 
 use super::*;
 
 #[test]
-fn the_users_rules_go_before_the_shipped_ones() {
+fn own_rules_come_before_the_built_in_ones() {
     let router = ruled(
         &THREE,
         "
@@ -32,7 +32,7 @@ routing:
 }
 
 #[test]
-fn the_shipped_rules_can_be_turned_off() {
+fn built_in_rules_can_be_disabled() {
     let router = ruled(&THREE, "routing: {default_rules: false}");
     let decision = decided(&router, r#"{"prompt":"x","risk":"low","area":"docs"}"#);
     assert!(!record(&decision).contains("rule"), "{}", record(&decision));
@@ -40,7 +40,7 @@ fn the_shipped_rules_can_be_turned_off() {
 }
 
 #[test]
-fn a_rule_whose_platforms_are_off_says_so_and_the_order_goes_on() {
+fn a_rule_without_enabled_platforms_is_skipped_and_recorded() {
     let router = router(&["OPENAI_API_KEY", "GOOGLE_API_KEY"]);
     let decision = decided(&router, r#"{"prompt":"x","risk":"high","area":"core"}"#);
     let record = record(&decision);
@@ -56,7 +56,7 @@ fn a_rule_whose_platforms_are_off_says_so_and_the_order_goes_on() {
 }
 
 #[test]
-fn rules_that_were_passed_over_stand_before_the_one_that_decides() {
+fn skipped_rules_are_recorded_before_the_one_that_decides() {
     let yaml = "
 routing:
   rules:
@@ -78,7 +78,7 @@ cost: then the others, cheapest first"
 }
 
 #[test]
-fn a_rule_can_ask_for_a_tier_and_a_capability_at_some_platforms() {
+fn a_rule_can_select_a_tier_and_a_capability() {
     let yaml = "
 routing:
   rules:
@@ -109,7 +109,7 @@ routing:
 }
 
 #[test]
-fn a_hint_goes_with_the_model_that_a_rule_chooses_for_it() {
+fn a_hint_uses_the_model_that_a_rule_selects() {
     let router = router(&THREE);
     let job = r#"{"prompt":"x","risk":"medium","area":"games","platform":"claude"}"#;
     let decision = decided(&router, job);
@@ -118,7 +118,7 @@ fn a_hint_goes_with_the_model_that_a_rule_chooses_for_it() {
 }
 
 #[test]
-fn keywords_are_replaced_and_added_by_name() {
+fn keywords_replace_and_add_categories() {
     let router = ruled(
         &FOUR,
         "
@@ -140,7 +140,7 @@ routing:
 }
 
 #[test]
-fn the_words_of_tiers_can_be_changed() {
+fn tier_words_can_be_changed() {
     let router = ruled(&THREE, "routing: {tiers: {trivial: fast, low: advanced}}");
     let tier = |job: &str| decided(&router, job).candidates[0].model.tier;
     assert_eq!(tier(r#"{"prompt":"x","risk":"low"}"#), Tier::Advanced);

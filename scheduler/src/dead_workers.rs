@@ -1,0 +1,40 @@
+//! Recovers the entries of dead workers: they return to their queues.
+
+use std::time::Duration;
+
+use longshore_broker::{Broker, BrokerError};
+
+use crate::duty::Timer;
+
+pub(crate) struct DeadWorkers {
+    timer: Timer,
+}
+
+impl DeadWorkers {
+    pub(crate) fn recovered_every(interval: Duration) -> Self {
+        Self {
+            timer: Timer::every(interval),
+        }
+    }
+
+    /// Returns the entries of workers whose heartbeat expired, if it is time to.
+    pub(crate) async fn recover(&mut self, broker: &Broker) -> Result<(), BrokerError> {
+        if !self.timer.is_due() {
+            return Ok(());
+        }
+        for queue in &broker.read_queues().await? {
+            let recovered = broker.recover(queue).await?;
+            if recovered.entries > 0 {
+                metrics::counter!("longshore_attempts_lost_total").increment(recovered.lost as u64);
+                tracing::warn!(
+                    %queue,
+                    workers = recovered.workers,
+                    entries = recovered.entries,
+                    lost_attempts = recovered.lost,
+                    "workers died; their entries were recovered"
+                );
+            }
+        }
+        Ok(())
+    }
+}

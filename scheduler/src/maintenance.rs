@@ -1,0 +1,172 @@
+//! Maintenance: returns orphaned resources, deletes old rows of the ledger, and expires cancel requests.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use longshore_broker::{Broker, BrokerError, Swept};
+use longshore_ledger::{Ledger, LedgerError, Prunable};
+use longshore_policy::retention::Retention;
+
+use crate::duty::{Background, Leading, Timer};
+
+/// The pause between two steps, so that neither Redis nor Postgres slows down.
+const STEP_PAUSE: Duration = Duration::from_millis(20);
+
+/// Rows or events that one step deletes.
+const BATCH: u32 = 1_000;
+
+/// How long a cancel request stays: no job waits that long for its first delivery.
+const CANCEL_REQUEST_MS: i64 = 7 * 24 * 3600 * 1000;
+
+/// Why old rows stay.
+#[derive(Debug, thiserror::Error)]
+enum PruneError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+/// Returns resources that belong to no job, every `interval`: journal entries, slots, and ids in lanes.
+pub(crate) async fn sweep_orphans(background: Background, interval: Duration) {
+    let mut timer = Timer::every(interval);
+    while background.next_run(&mut timer).await {
+        match sweep_once(&background.broker, &background.leading).await {
+            Ok(swept) => report_swept(&swept),
+            Err(error) => {
+                tracing::warn!("orphan sweep failed: {error}; retrying in {interval:?}");
+            }
+        }
+    }
+}
+
+async fn sweep_once(broker: &Broker, leading: &Leading) -> Result<Swept, BrokerError> {
+    let (mut sweeping, mut swept) = broker.begin_sweep().await?;
+    while !sweeping.is_over() && leading.get() {
+        swept = swept.and(broker.sweep(&mut sweeping).await?);
+        tokio::time::sleep(STEP_PAUSE).await;
+    }
+    Ok(swept)
+}
+
+fn report_swept(swept: &Swept) {
+    if swept.is_empty() {
+        return;
+    }
+    let orphans = swept.journal.len() + swept.slots.len() + swept.holders.len();
+    if orphans > 0 {
+        metrics::counter!("longshore_orphans_reclaimed_total").increment(orphans as u64);
+        tracing::warn!(
+            attempts = ?swept.journal,
+            slots = ?swept.slots,
+            concurrency_keys = ?swept.holders,
+            "orphaned resources released; keys may have been deleted by hand"
+        );
+    }
+    tracing::info!(
+        checkpoints = swept.memory.len(),
+        lane_ids = swept.lane_ids,
+        recorders = swept.recorders,
+        "orphan sweep removed leftovers"
+    );
+}
+
+/// Deletes rows and rejected events that are older than their retention, every `interval`.
+pub(crate) async fn prune_ledger(background: Background, interval: Duration) {
+    let mut timer = Timer::every(interval);
+    while background.next_run(&mut timer).await {
+        let config = background.config.current();
+        let prune = prune_once(&background, &config.retention, Utc::now());
+        if let Some(Err(error)) = background.stop.run_until_cancelled(prune).await {
+            tracing::warn!("pruning of the ledger failed: {error}; retrying in {interval:?}");
+        }
+    }
+}
+
+async fn prune_once(
+    background: &Background,
+    retention: &Retention,
+    now: DateTime<Utc>,
+) -> Result<(), PruneError> {
+    let Background {
+        broker,
+        ledger,
+        leading,
+        ..
+    } = background;
+    let cutoff = |keep: Duration| TimeDelta::from_std(keep).ok().map(|keep| now - keep);
+    for (rows, keep) in [
+        (Prunable::Jobs, retention.jobs),
+        (Prunable::DroppedMessages, retention.jobs),
+        (Prunable::Attempts, retention.attempts),
+        (Prunable::DeadLetters, retention.dead_letters_archive),
+    ] {
+        if let Some(before) = keep.and_then(cutoff) {
+            prune_rows(ledger, rows, before, leading).await?;
+        }
+    }
+    if let Some(before) = retention.events_bad.and_then(cutoff) {
+        prune_bad_events(broker, before, leading).await?;
+    }
+    Ok(())
+}
+
+async fn prune_rows(
+    ledger: &Ledger,
+    rows: Prunable,
+    before: DateTime<Utc>,
+    leading: &Leading,
+) -> Result<(), LedgerError> {
+    let mut total = 0;
+    while leading.get() {
+        let deleted = ledger.prune(rows, before, BATCH).await?;
+        total += deleted;
+        if deleted < u64::from(BATCH) {
+            break;
+        }
+        tokio::time::sleep(STEP_PAUSE).await;
+    }
+    if total > 0 {
+        tracing::info!(rows = total, %before, "old {} deleted from the ledger", rows.as_str());
+    }
+    Ok(())
+}
+
+async fn prune_bad_events(
+    broker: &Broker,
+    before: DateTime<Utc>,
+    leading: &Leading,
+) -> Result<(), BrokerError> {
+    let batch = usize::try_from(BATCH).unwrap_or(usize::MAX);
+    while leading.get()
+        && broker
+            .forget_bad_events(before.timestamp_millis(), batch)
+            .await?
+            > 0
+    {
+        tokio::time::sleep(STEP_PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Requests to cancel jobs that no worker has seen.
+pub(crate) struct CancelRequests {
+    timer: Timer,
+}
+
+impl CancelRequests {
+    pub(crate) fn expired_every(interval: Duration) -> Self {
+        Self {
+            timer: Timer::every(interval),
+        }
+    }
+
+    /// Removes requests that are older than a week, if it is time to.
+    pub(crate) async fn expire(&mut self, broker: &Broker) -> Result<(), BrokerError> {
+        if self.timer.is_due() {
+            let now = broker.server_time_ms().await?;
+            broker.forget_cancels(now - CANCEL_REQUEST_MS).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! The parts of the configuration in the order of the reference and of `config show`.
+
+use longshore_policy::catalog::Catalog;
+
+use crate::{
+    Config,
+    routing::provider_form,
+    section::{Description, Section, Structured},
+    shown,
+    table::{
+        File, RawAlerts, RawCircuit, RawDeadLetters, RawLimits, RawLiveness, RawRetention,
+        RawRetry, RawRouting, RawWebhooks,
+    },
+};
+
+/// A part of the configuration.
+pub(crate) enum Part {
+    /// Plain settings.
+    Settings(Box<dyn ConfigSection>),
+    /// A structured setting: its row of the reference, and its entries with their values for people.
+    Entries {
+        description: Option<Description>,
+        show: fn(&Config) -> Vec<(String, String)>,
+    },
+}
+
+/// Plain settings in a configuration.
+pub(crate) trait ConfigSection {
+    fn show(&self, config: &Config) -> Vec<(String, String)>;
+    fn describe(&self, defaults: &Config) -> Vec<Description>;
+    fn keep_startup_settings(&self, running: &Config, new: &mut Config) -> Vec<(String, bool)>;
+}
+
+/// The parts; `catalog` has the providers that settings may name.
+pub(crate) fn parts(catalog: &Catalog) -> Vec<Part> {
+    let providers = provider_form(catalog, true);
+    vec![
+        settings(File::process(), |config| config, |config| config),
+        settings(
+            RawRetry::settings(),
+            |config| &config.retry,
+            |config| &mut config.retry,
+        ),
+        entries::<File>("", "retries", shown::retries),
+        settings(
+            RawLimits::settings(),
+            |config| &config.limits,
+            |config| &mut config.limits,
+        ),
+        settings(
+            RawLiveness::settings(),
+            |config| &config.liveness,
+            |config| &mut config.liveness,
+        ),
+        settings(
+            RawRetention::settings(),
+            |config| &config.retention,
+            |config| &mut config.retention,
+        ),
+        settings(
+            RawRouting::settings(providers),
+            |config| &config.routing,
+            |config| &mut config.routing,
+        ),
+        entries::<RawRouting>("routing", "rules", shown::rules),
+        entries::<RawRouting>("routing", "keywords", shown::keywords),
+        entries::<RawRouting>("routing", "tiers", shown::tiers),
+        settings(File::catalog(), |config| config, |config| config),
+        entries::<File>("", "model_files", shown::model_files),
+        entries::<File>("", "providers", shown::providers),
+        entries::<File>("", "models", shown::models),
+        entries::<File>("", "budgets", shown::budgets),
+        entries::<File>("", "tenants", shown::tenants),
+        settings(
+            RawAlerts::settings(),
+            |config| &config.alerts,
+            |config| &mut config.alerts,
+        ),
+        settings(
+            RawWebhooks::settings(),
+            |config| &config.webhooks,
+            |config| &mut config.webhooks,
+        ),
+        settings(
+            RawCircuit::settings(),
+            |config| &config.circuit,
+            |config| &mut config.circuit,
+        ),
+        entries::<RawDeadLetters>("dead_letters", "replay", shown::replay_rules),
+        entries::<File>("", "cron", shown::cron),
+    ]
+}
+
+fn settings<R: 'static, T: 'static>(
+    section: Section<R, T>,
+    target: fn(&Config) -> &T,
+    target_mut: fn(&mut Config) -> &mut T,
+) -> Part {
+    Part::Settings(Box::new(InConfig {
+        section,
+        target,
+        target_mut,
+    }))
+}
+
+fn entries<R: Structured>(
+    path: &'static str,
+    name: &str,
+    show: fn(&Config) -> Vec<(String, String)>,
+) -> Part {
+    let field = R::FIELDS.iter().find(|field| field.name == name);
+    Part::Entries {
+        description: field.map(|field| field.describe(path)),
+        show,
+    }
+}
+
+/// A section whose target is a part of the configuration.
+struct InConfig<R, T> {
+    section: Section<R, T>,
+    target: fn(&Config) -> &T,
+    target_mut: fn(&mut Config) -> &mut T,
+}
+
+impl<R, T> ConfigSection for InConfig<R, T> {
+    fn show(&self, config: &Config) -> Vec<(String, String)> {
+        self.section.show((self.target)(config))
+    }
+
+    fn describe(&self, defaults: &Config) -> Vec<Description> {
+        self.section.describe((self.target)(defaults))
+    }
+
+    fn keep_startup_settings(&self, running: &Config, new: &mut Config) -> Vec<(String, bool)> {
+        let running = (self.target)(running);
+        self.section
+            .keep_startup_settings(running, (self.target_mut)(new))
+    }
+}

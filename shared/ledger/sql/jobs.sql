@@ -1,0 +1,30 @@
+-- Jobs with the known cost of their attempts, newest first.
+--
+-- Parameters: $1 state, $2 task_type, $3 queue, $4 tenant, $5 chain_id, $6 platform, $7 earliest enqueued_at,
+--             $8 job_id, $9 page size. NULL means any for $1 to $8, and no limit for $9.
+-- Result:     the columns of jobs, and cost_usd.
+WITH found AS (
+    SELECT *
+    FROM jobs
+    WHERE ($1::text IS NULL OR state = $1)
+        -- Repeats the predicate of a partial index, which covers every other state.
+        AND ($1::text IS NULL OR $1 = 'completed' OR state <> 'completed')
+        AND ($2::text IS NULL OR task_type = $2)
+        AND ($3::text IS NULL OR queue = $3)
+        AND ($4::text IS NULL OR tenant = $4)
+        AND ($5::text IS NULL OR chain_id = $5)
+        AND ($6::text IS NULL OR platform = $6)
+        AND ($7::timestamptz IS NULL OR enqueued_at >= $7)
+        AND ($8::text IS NULL OR job_id = $8)
+    ORDER BY enqueued_at DESC, job_id DESC
+    LIMIT $9
+)
+SELECT
+    found.*,
+    (
+        SELECT coalesce(sum(attempts.cost_usd), 0)
+        FROM attempts
+        WHERE attempts.job_id = found.job_id
+    ) AS cost_usd
+FROM found
+ORDER BY enqueued_at DESC, job_id DESC

@@ -1,0 +1,139 @@
+//! Queries about jobs.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use longshore_protocol::{
+    event::{AttemptRecord, DropRecord},
+    id::{JobId, QueueName},
+    state::JobState,
+};
+use serde::Serialize;
+use sqlx::{FromRow, postgres::PgRow};
+
+use super::{
+    AttemptCost, DeadLetterRow, JobRow, Ledger, LedgerError,
+    rows::{AttemptRow, DroppedRow, decode, decode_count},
+    sanitize,
+};
+
+/// Which jobs to list: those that match every field that is set.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct JobFilter {
+    pub state: Option<JobState>,
+    pub task_type: Option<String>,
+    pub queue: Option<QueueName>,
+    pub tenant: Option<String>,
+    pub chain_id: Option<String>,
+    /// The platform of the last attempt.
+    pub platform: Option<String>,
+    /// Enqueued at this time or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Default: no limit.
+    pub limit: Option<u32>,
+}
+
+/// A job with everything that belongs to it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JobHistory {
+    #[serde(flatten)]
+    pub row: JobRow,
+    /// The attempts, in order.
+    pub history: Vec<AttemptRecord>,
+    pub dead_letters: Vec<DeadLetterRow>,
+    /// The messages that were dropped as duplicates.
+    pub dropped: Vec<DropRecord>,
+}
+
+impl Ledger {
+    /// One job with its attempts, dead letters and dropped messages.
+    pub async fn job(&self, id: &JobId) -> Result<Option<JobHistory>, LedgerError> {
+        let found = self.find(&JobFilter::default(), Some(id)).await?;
+        let Some(row) = found.into_iter().next() else {
+            return Ok(None);
+        };
+        let dropped: Vec<DroppedRow> = self
+            .rows_of_job(include_str!("../sql/dropped_messages_of_job.sql"), id)
+            .await?;
+        Ok(Some(JobHistory {
+            row,
+            history: self.attempts(id).await?,
+            dead_letters: self
+                .rows_of_job(include_str!("../sql/dead_letters_of_job.sql"), id)
+                .await?,
+            dropped: dropped
+                .into_iter()
+                .map(|DroppedRow(message)| message)
+                .collect(),
+        }))
+    }
+
+    /// The attempts of a job, in order, even if the job itself is not recorded (yet).
+    pub async fn attempts(&self, id: &JobId) -> Result<Vec<AttemptRecord>, LedgerError> {
+        let rows: Vec<AttemptRow> = self
+            .rows_of_job(include_str!("../sql/attempts_of_job.sql"), id)
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|AttemptRow(attempt)| attempt)
+            .collect())
+    }
+
+    /// The jobs that match, newest first.
+    pub async fn jobs(&self, filter: &JobFilter) -> Result<Vec<JobRow>, LedgerError> {
+        self.find(filter, None).await
+    }
+
+    /// The number of jobs in each state, in the order of a job's life, zeros included.
+    pub async fn count_by_state(&self) -> Result<Vec<(JobState, u64)>, LedgerError> {
+        let rows = sqlx::query(include_str!("../sql/count_jobs_by_state.sql"))
+            .try_map(|row: PgRow| Ok((decode(&row, "state")?, decode_count(&row, "jobs")?)))
+            .fetch_all(&mut *self.acquire().await?)
+            .await
+            .map_err(|cause| self.failed(cause))?;
+        let counts: HashMap<JobState, u64> = rows.into_iter().collect();
+        let count = |state: &JobState| (*state, counts.get(state).copied().unwrap_or_default());
+        Ok(JobState::ALL.iter().map(count).collect())
+    }
+
+    /// The cost of every attempt, to compare with a provider's invoice.
+    pub async fn attempt_costs(&self) -> Result<Vec<AttemptCost>, LedgerError> {
+        sqlx::query_as(include_str!("../sql/attempt_costs.sql"))
+            .fetch_all(&mut *self.acquire().await?)
+            .await
+            .map_err(|cause| self.failed(cause))
+    }
+
+    async fn find(
+        &self,
+        filter: &JobFilter,
+        id: Option<&JobId>,
+    ) -> Result<Vec<JobRow>, LedgerError> {
+        sqlx::query_as(include_str!("../sql/jobs.sql"))
+            // A new plan each time: a generic plan for any arguments uses no index.
+            .persistent(false)
+            .bind(filter.state.map(JobState::as_str))
+            .bind(sanitize::optional_without_nul(filter.task_type.as_ref()))
+            .bind(filter.queue.as_ref().map(QueueName::as_str))
+            .bind(sanitize::optional_label(filter.tenant.as_ref()))
+            .bind(sanitize::optional_label(filter.chain_id.as_ref()))
+            .bind(sanitize::optional_without_nul(filter.platform.as_ref()))
+            .bind(filter.since.map(sanitize::timestamp))
+            .bind(id.map(JobId::as_str))
+            .bind(filter.limit.map(i64::from))
+            .fetch_all(&mut *self.acquire().await?)
+            .await
+            .map_err(|cause| self.failed(cause))
+    }
+
+    async fn rows_of_job<T>(&self, sql: &'static str, id: &JobId) -> Result<Vec<T>, LedgerError>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        sqlx::query_as(sql)
+            .bind(id.as_str())
+            .fetch_all(&mut *self.acquire().await?)
+            .await
+            .map_err(|cause| self.failed(cause))
+    }
+}
