@@ -45,8 +45,8 @@ lint: ## Check formatting and lints
 	cargo clippy --workspace --all-targets -- -D warnings
 
 # Each test compares a generated part of the documents, or writes it if the variable is set.
-docs: ## Write the generated parts of the documents
-	LONGSHORE_UPDATE_DOCS=1 cargo test -p longshore-config reference::
+docs: ## Write the generated parts of docs/ (help texts, settings)
+	LONGSHORE_UPDATE_DOCS=1 cargo test -p longshore -p longshore-config -- docs:: reference::
 
 schema: ## Write migrations/schema.sql from the migrations (needs Postgres)
 	LONGSHORE_WRITE_SCHEMA=1 cargo test -p longshore-ledger schema_sql_is_up_to_date

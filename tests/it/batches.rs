@@ -210,7 +210,7 @@ async fn another_file_with_the_same_id_is_rejected_and_the_same_file_makes_no_ca
     assert_eq!(ran.code, Some(2));
     assert!(
         ran.stderr
-            .contains("batch `b1` was begun with other tasks than these"),
+            .contains("batch `b1` was started with other tasks: the "),
         "{}",
         ran.stderr
     );
@@ -243,7 +243,8 @@ async fn an_open_batch_does_not_continue_with_another_file() {
         .unwrap();
     assert_eq!(ran.code, Some(2));
     assert!(
-        ran.stderr.contains("are not the first of them"),
+        ran.stderr
+            .contains("stored tasks differ from the first tasks of this input"),
         "{}",
         ran.stderr
     );

@@ -381,19 +381,29 @@ async fn the_documentation_has_the_help_of_every_command() {
     let stack = stack().await;
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/COMMANDS.md");
     let document = std::fs::read_to_string(path).unwrap();
-    let titles: Vec<&str> = document
-        .lines()
-        .filter_map(|line| line.strip_prefix("## longshore"))
-        .filter(|command| command.is_empty() || command.starts_with(' '))
+    let blocks: Vec<(&str, &str)> = document
+        .split("<!-- help: ")
+        .skip(1)
+        .map(|block| {
+            let (command, rest) = block.split_once(" -->\n```text\n").unwrap();
+            let (help, _) = rest.split_once("\n```\n<!-- end -->\n").unwrap();
+            (command, help)
+        })
         .collect();
-    assert_eq!(titles.len(), 55, "{titles:?}");
-    for command in titles {
-        let arguments: Vec<&str> = command.split_whitespace().chain(["-h"]).collect();
-        let help = expect_success(stack.longshore(&arguments).await.unwrap());
-        let help: Vec<&str> = help.lines().map(str::trim_end).collect();
-        assert!(
-            document.contains(&help.join("\n")),
-            "docs/COMMANDS.md has another text than `longshore{command} -h`"
+    assert_eq!(blocks.len(), 57, "{blocks:?}");
+    for (command, documented) in blocks {
+        let (program, arguments) = command.split_once(' ').unwrap_or((command, ""));
+        let mut process = tokio::process::Command::from(stack.command(program).unwrap());
+        process.args(arguments.split_whitespace()).arg("--help");
+        let output = process.output().await.unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+        let help = String::from_utf8(output.stdout).unwrap();
+        let help: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
+        assert_eq!(
+            documented,
+            help.join("\n"),
+            "docs/COMMANDS.md differs from `{command} --help`: run `make docs`, or paste the help of a worker or \
+             scheduler"
         );
     }
 }

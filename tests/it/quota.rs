@@ -56,7 +56,7 @@ async fn a_batch_that_would_exhaust_a_quota_needs_confirmation() {
         "{}",
         refused.stderr
     );
-    assert_eq!(available(&stack).await, 0, "nothing was put in");
+    assert_eq!(available(&stack).await, 0, "nothing was enqueued");
 
     expect_success(batch(&stack, 8, &["--detach"]).await);
     assert_eq!(available(&stack).await, 8, "there is room for these");

@@ -200,7 +200,7 @@ async fn a_pushed_configuration_is_applied_by_every_process() {
             .unwrap(),
     );
     assert!(
-        shown.contains("From what was pushed as version 1"),
+        shown.contains("Sources: configuration version 1, pushed at"),
         "{shown}"
     );
     assert!(shown.contains("pushed config 1:1"), "{shown}");
@@ -307,7 +307,7 @@ async fn configuration_files_are_checked_and_shown_without_redis() {
     let shown = expect_success(stack.longshore(&["config", "show"]).await.unwrap());
     assert!(shown.contains("concurrency"), "{shown}");
     assert!(
-        shown.contains("Whether anything is pushed is not known: Redis at"),
+        shown.contains("The pushed configuration is unknown: Redis at"),
         "{shown}"
     );
 }

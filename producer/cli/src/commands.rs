@@ -76,7 +76,7 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(command: Command) -> Result<Exit, CommandError> {
     match command {
-        // It makes the servers that a configuration would name.
+        // It starts its own servers, so it opens no session.
         Command::Dev(arguments) => dev::run(arguments).await,
         Command::Submit(arguments) => submit::run(arguments, &Session::open()?).await,
         Command::Batch(arguments) => batch::run(arguments, &Session::open()?).await,

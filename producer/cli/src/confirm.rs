@@ -1,10 +1,10 @@
-//! Questions before what cannot be undone.
+//! Confirmation before actions that cannot be undone.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use crate::error::CommandError;
 
-/// Whether a command may do what it found.
+/// Options of commands that ask for confirmation.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Consent {
     /// Only show which ones
@@ -16,24 +16,24 @@ pub(crate) struct Consent {
 }
 
 impl Consent {
-    /// Fails if `command` would have to ask and cannot, before anything is read.
+    /// Fails if `command` needs confirmation and there is no terminal to ask.
     pub(crate) fn check(self, command: &str) -> Result<(), CommandError> {
         if self.yes || self.dry_run || can_ask() {
             return Ok(());
         }
         Err(CommandError::Input(format!(
-            "`{command}` asks before it starts, and there is no terminal to ask at: add --yes (--dry-run shows what it \
-             would take)"
+            "`{command}` needs confirmation, but there is no terminal to ask; add --yes (--dry-run shows what it would \
+             affect)"
         )))
     }
 }
 
-/// Whether there is a terminal to ask at.
+/// Whether there is a terminal to ask.
 pub(crate) fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks on the terminal; every answer but yes is no.
+/// Asks on the terminal; any answer except yes is no.
 pub(crate) fn ask(question: &str) -> Result<bool, CommandError> {
     let mut stderr = io::stderr();
     let mut answer = String::new();

@@ -14,18 +14,18 @@ use crate::{output, render::text::grouped};
 /// The exit code of a command that could not run.
 const EXIT_ERROR: u8 = 2;
 
-/// What a shell reports for a program that Ctrl-C ended.
+/// The exit code that shells use for a program ended by Ctrl-C.
 pub(crate) const EXIT_INTERRUPTED: u8 = 130;
 
-/// How a command that ran ended.
+/// The result of a command that ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     Success,
-    /// A job failed, or there is no such thing: exit code 1.
+    /// A job failed, or the requested item does not exist: exit code 1.
     Failure,
     /// The user stopped waiting; the work continues.
     Interrupted,
-    /// With the code of a program that was run for the user.
+    /// The exit code of a program that was run for the user.
     Code(u8),
 }
 
@@ -48,11 +48,11 @@ pub(crate) enum CommandError {
     #[error("{0}")]
     Input(String),
     #[error(
-        "{0}\nStart one with `longshore dev`, or set REDIS_URL; `longshore doctor` tells more."
+        "{0}\nStart one with `longshore dev`, or set REDIS_URL; run `longshore doctor` for details."
     )]
     Broker(#[from] BrokerError),
     #[error(
-        "{0}\nStart one with `longshore dev`, or set DATABASE_URL; `longshore doctor` tells more."
+        "{0}\nStart one with `longshore dev`, or set DATABASE_URL; run `longshore doctor` for details."
     )]
     Ledger(#[from] LedgerError),
     /// Dead letters cannot be archived, so they cannot be removed.
@@ -80,12 +80,12 @@ impl CommandError {
     /// For `map_err`: a temporary file that holds `content` cannot be used.
     pub(crate) fn temporary_file(content: &str) -> impl FnOnce(io::Error) -> Self {
         Self::io(format!(
-            "the {content} cannot be kept in a temporary file in {} (see TMPDIR)",
+            "cannot store the {content} in a temporary file in {} (see TMPDIR)",
             env::temp_dir().display()
         ))
     }
 
-    /// What is wrong, without the advice that follows it.
+    /// The first line of the message, without the advice that follows.
     pub(crate) fn first_line(&self) -> String {
         let text = self.to_string();
         text.lines().next().unwrap_or_default().to_owned()
@@ -97,19 +97,19 @@ impl From<ClientError> for CommandError {
         match error {
             ClientError::Broker(error) => Self::Broker(error),
             ClientError::TemporaryFile(source) => Self::temporary_file("tasks")(source),
-            ClientError::ChainIdTaken { ref id } => Self::Input(format!(
-                "{error}. Look at it with `longshore chain show {id}`"
-            )),
+            ClientError::ChainIdTaken { ref id } => {
+                Self::Input(format!("{error}; show it with `longshore chain show {id}`"))
+            }
             ClientError::NotABatch { id } => Self::Input(format!(
-                "`{id}` is a chain and no batch; see `longshore chain show {id}`, or use another --id"
+                "`{id}` is a chain, not a batch; see `longshore chain show {id}`, or use another --id"
             )),
             ClientError::OtherTasks { id, enqueued } => Self::Input(format!(
-                "batch `{id}` was begun with other tasks than these: the {} that are in are not the first of them; \
-                 use another --id, or the file and the options that it was begun with",
+                "batch `{id}` was started with other tasks: the {} stored tasks differ from the first tasks of this input; \
+                 use another --id, or the original file and options",
                 grouped(enqueued)
             )),
             ClientError::BatchCancelled { id, enqueued } => Self::Input(format!(
-                "batch `{id}` was cancelled when {} of its tasks were in; use another --id",
+                "batch `{id}` was cancelled after {} of its tasks were stored; use another --id",
                 grouped(enqueued)
             )),
             other => Self::Input(other.to_string()),
@@ -117,7 +117,7 @@ impl From<ClientError> for CommandError {
     }
 }
 
-/// Prints the error of a command that did not run; the exit code either way.
+/// Prints the error, if any, and returns the exit code.
 pub(crate) fn exit_code(ended: Result<Exit, CommandError>) -> ExitCode {
     match ended {
         Ok(Exit::Success) => ExitCode::SUCCESS,

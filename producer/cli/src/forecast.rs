@@ -1,4 +1,4 @@
-//! How far a batch would fill quotas and budgets, before anything of it is enqueued.
+//! Estimates the usage of quotas and budgets by a batch, before it is enqueued.
 
 use std::collections::BTreeMap;
 
@@ -19,26 +19,24 @@ use crate::{
     render::{limit::warning::is_filled_to, money::Amount, text::one_line, time::minute},
 };
 
-/// Warnings that are shown; a batch may go to many tenants' budgets.
+/// Maximum number of warnings shown; a batch may use the budgets of many tenants.
 const SHOWN: usize = 10;
 
-/// Whether the batch may be enqueued: `false` if it would fill a limit to the highest alert and the user
-/// says no.
+/// Whether the batch may be enqueued: `false` if it would reach the highest alert threshold of a limit and the
+/// user declines. Warns before anything is enqueued, so that people can decide before it costs anything.
 pub(crate) async fn may_enqueue(
     forecast: &Forecast,
     alert: Option<u8>,
-    sure: bool,
+    yes: bool,
     broker: &Broker,
 ) -> Result<bool, CommandError> {
     let Some(alert) = alert else {
         return Ok(true);
     };
     let warnings = match broker.meters(&forecast.amounts()).await {
-        // A producer's user may not be allowed to read them.
+        // The Redis user of a producer may not have permission to read them.
         Err(error @ BrokerError::Command { .. }) => {
-            output::warning(format_args!(
-                "quotas and budgets were not looked at: {error}"
-            ));
+            output::warning(format_args!("quotas and budgets were not checked: {error}"));
             return Ok(true);
         }
         reports => forecast.warnings(&reports?, alert),
@@ -47,27 +45,27 @@ pub(crate) async fn may_enqueue(
         return Ok(true);
     }
     let text = warnings.join("\n");
-    if sure {
+    if yes {
         output::warning(text);
         return Ok(true);
     }
     if !confirm::can_ask() {
         return Err(CommandError::Input(format!(
-            "{text}\nNothing was put in: there is no terminal to ask at; add --yes to go on all the same."
+            "{text}\nNothing was enqueued: there is no terminal to ask for confirmation; add --yes to continue."
         )));
     }
     confirm::ask(&format!("Warning: {text} Continue?"))
 }
 
-/// What the tasks of a batch would consume of each limit, if the first candidate answers each of them.
+/// What the tasks of a batch would consume of each limit if the first candidate answered each task.
 #[derive(Debug)]
 pub(crate) struct Forecast {
     batch: ChainId,
     now: DateTime<Utc>,
     meters: Meters,
-    /// `None` if nothing is limited.
+    /// `None` if there are no limits.
     router: Option<Router>,
-    /// By meter: an amount of one task, and the sum of all.
+    /// By meter: an amount of one task, and the sum of all tasks.
     sums: BTreeMap<String, (Take, u64)>,
 }
 
@@ -125,7 +123,7 @@ impl Forecast {
         self.sums.values().map(|(take, _)| take.clone()).collect()
     }
 
-    /// What would stand at `alert` percent or more; `reports` are those of [`Forecast::amounts`].
+    /// The limits that would reach `alert` percent; `reports` are those of [`Forecast::amounts`].
     fn warnings(&self, reports: &[MeterReport], alert: u8) -> Vec<String> {
         let mut after: Vec<(&str, WindowFill)> = Vec::new();
         for (report, (_, sum)) in reports.iter().zip(self.sums.values()) {
@@ -139,15 +137,17 @@ impl Forecast {
         after.sort_by_key(|(_, fill)| std::cmp::Reverse(fill.percent()));
         let more = after.len().saturating_sub(SHOWN);
         let shown = after.iter().take(SHOWN);
-        let mut warnings: Vec<String> = shown.map(|(meter, fill)| warning(meter, fill)).collect();
+        let mut warnings: Vec<String> = shown
+            .map(|(meter, fill)| describe_warning(meter, fill))
+            .collect();
         if more > 0 {
-            warnings.push(format!("… and {more} limits more."));
+            warnings.push(format!("… and {more} more limits."));
         }
         warnings
     }
 }
 
-fn warning(meter: &str, fill: &WindowFill) -> String {
+fn describe_warning(meter: &str, fill: &WindowFill) -> String {
     let name = MeterName::parse(meter);
     let subject = match name.what() {
         Some(_) => format!("{} quota", name.of()),
@@ -159,20 +159,20 @@ fn warning(meter: &str, fill: &WindowFill) -> String {
         fill.percent(),
         amount(fill.taken()),
         amount(fill.limit),
-        surplus(fill)
+        describe_excess(fill)
     )
 }
 
 /// What happens to the tasks that exceed the limit.
-fn surplus(fill: &WindowFill) -> String {
+fn describe_excess(fill: &WindowFill) -> String {
     if !fill.hard || fill.taken() <= fill.limit {
         return String::new();
     }
     match (fill.at_limit, fill.resets_at) {
-        (AtLimit::Wait, Some(at)) => format!("; what does not fit waits until {}", minute(at)),
-        (AtLimit::Wait, None) => "; what does not fit waits until there is more".to_owned(),
-        (AtLimit::Free, _) => "; what does not fit goes to models that cost nothing".to_owned(),
-        (AtLimit::DeadLetter, _) => "; what does not fit becomes a dead letter".to_owned(),
+        (AtLimit::Wait, Some(at)) => format!("; tasks over the limit wait until {}", minute(at)),
+        (AtLimit::Wait, None) => "; tasks over the limit wait until it is raised".to_owned(),
+        (AtLimit::Free, _) => "; tasks over the limit go to free models".to_owned(),
+        (AtLimit::DeadLetter, _) => "; tasks over the limit become dead letters".to_owned(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What commands read: tasks one after the other in several formats, documents, prompts.
+//! Input of commands: tasks in several formats, documents, prompts.
 
 mod csv_table;
 mod json_lines;
@@ -23,7 +23,7 @@ use crate::{error::CommandError, options::check_platform};
 /// The byte order mark that some editors write.
 const BOM: &[u8] = "\u{feff}".as_bytes();
 
-/// Where the tasks come from.
+/// The source of the tasks.
 #[derive(Debug)]
 pub(crate) enum Source {
     Stdin,
@@ -33,11 +33,11 @@ pub(crate) enum Source {
 /// The format of a file of tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum InputFormat {
-    /// One list of objects
+    /// JSON list of objects
     Json,
-    /// One object a line
+    /// One JSON object per line
     Jsonl,
-    /// One row a task, under a header
+    /// CSV with a header and one task per row
     Csv,
 }
 
@@ -46,21 +46,21 @@ pub(crate) enum InputFormat {
 pub(crate) enum Form {
     /// A JSON list.
     List,
-    /// A JSON list, or one task without a list around it.
+    /// A JSON list, or a single task.
     OneOrList,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Lines,
     /// CSV.
     Table(Columns),
 }
 
-/// Is called with the JSON of each task, or with what is wrong in its place; breaks when it has enough.
+/// Receives the JSON of each task, or the error in its place; `Break` stops the reading.
 pub(crate) type OnTask<'a> = dyn FnMut(Result<&str, String>) -> ControlFlow<()> + 'a;
 
-/// Why a file was not read to its end.
+/// Why reading failed.
 enum ReadError {
     Io(io::Error),
-    /// The text does not have its format.
+    /// The content does not match the format.
     Format(String),
 }
 
@@ -100,7 +100,7 @@ impl Source {
         }
     }
 
-    /// The name that people know it by.
+    /// The file name, or `stdin`.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Stdin => self.to_string(),
@@ -112,7 +112,7 @@ impl Source {
         }
     }
 
-    /// Calls `on_task` for every task. A fault of the whole file is the error.
+    /// Calls `on_task` for every task. Fails if the file as a whole is invalid.
     pub(crate) fn read(&self, form: &Form, on_task: &mut OnTask<'_>) -> Result<(), CommandError> {
         let read = match self {
             Self::File(path) => read_file(path, form, on_task),
@@ -127,7 +127,7 @@ impl Source {
         })
     }
 
-    /// The tasks of a list, or a single task without a list around it; the error has all faults.
+    /// Reads a list of tasks, or a single task. The error lists all invalid tasks.
     pub(crate) fn task_or_tasks(
         &self,
         limits: &Limits,
@@ -151,7 +151,7 @@ impl Source {
     }
 }
 
-/// A fault of the task at `index`.
+/// The error message for the task at `index`.
 pub(crate) fn task_fault(index: u32, reason: &str) -> String {
     format!("task {} (index {index}): {reason}", index + 1)
 }
@@ -180,7 +180,7 @@ fn read_tasks(
     }
 }
 
-/// One task, and the job as a worker reads it.
+/// Parses a task; also returns the envelope that a worker would parse.
 pub(crate) fn parse_task(
     text: &str,
     limits: &Limits,
@@ -202,7 +202,7 @@ pub(crate) fn parse_task(
     Ok((job, envelope))
 }
 
-/// The name of a file that may be `-`.
+/// The path, or `stdin` for `-`.
 pub(crate) fn file_label(path: &Path) -> String {
     if path.as_os_str() == "-" {
         "stdin".to_owned()
@@ -211,12 +211,12 @@ pub(crate) fn file_label(path: &Path) -> String {
     }
 }
 
-/// The text of a file that the user named.
+/// Reads a text file.
 pub(crate) fn read_text(path: &Path) -> Result<String, CommandError> {
     std::fs::read_to_string(path).map_err(unreadable(path))
 }
 
-/// The text of a file; `-` is stdin.
+/// Reads a text file, or stdin for `-`.
 pub(crate) fn read_text_or_stdin(path: &Path) -> Result<String, CommandError> {
     let bytes = if path.as_os_str() == "-" {
         let mut bytes = Vec::new();
@@ -227,7 +227,7 @@ pub(crate) fn read_text_or_stdin(path: &Path) -> Result<String, CommandError> {
     };
     String::from_utf8(bytes.map_err(unreadable(path))?).map_err(|error| {
         CommandError::Input(format!(
-            "{}: expected UTF-8, but got another byte at {}",
+            "{}: expected UTF-8, but got an invalid byte at offset {}",
             file_label(path),
             error.utf8_error().valid_up_to()
         ))
@@ -238,7 +238,7 @@ fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> CommandError {
     CommandError::io(format!("{} cannot be read", file_label(path)))
 }
 
-/// The text on stdin, for an option whose value is `-`.
+/// Reads stdin for an option whose value is `-`.
 pub(crate) fn read_stdin(option: &str) -> Result<String, CommandError> {
     let mut text = String::new();
     let read = io::stdin().lock().read_to_string(&mut text);
@@ -246,7 +246,7 @@ pub(crate) fn read_stdin(option: &str) -> Result<String, CommandError> {
         .map_err(CommandError::io(format!("{option}: stdin cannot be read")))
 }
 
-/// A prompt; for `-`, the text on stdin without its last line break, which is the shell's.
+/// Returns the prompt. For `-`, reads stdin without the trailing line breaks, which the shell adds.
 pub(crate) fn read_prompt(value: String) -> Result<String, CommandError> {
     if value != "-" {
         return Ok(value);

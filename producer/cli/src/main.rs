@@ -2,6 +2,8 @@
 
 mod commands;
 mod confirm;
+#[cfg(test)]
+mod docs;
 mod error;
 mod forecast;
 mod input;
@@ -19,8 +21,8 @@ use crate::{commands::Command, error::CommandError};
 
 /// A durable job queue for LLM work: enqueue prompts, get answers and their exact cost.
 ///
-/// Exit codes: 0 success, 1 a task failed, 2 bad arguments, configuration, or a service that cannot be
-/// reached.
+/// Exit codes: 0 success; 1 a task failed, or the requested item does not exist; 2 invalid arguments or
+/// configuration, or a service that cannot be reached; 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "longshore", version, arg_required_else_help = true)]
 struct Arguments {
@@ -34,6 +36,6 @@ fn main() -> ExitCode {
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(CommandError::io("the runtime cannot start"));
+        .map_err(CommandError::io("the async runtime does not start"));
     error::exit_code(runtime.and_then(|runtime| runtime.block_on(commands::run(arguments.command))))
 }

@@ -1,4 +1,4 @@
-//! Options that several commands have: what their values may be.
+//! Options that several commands share, and parsers of their values.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use longshore_policy::catalog::Catalog;
 
 use crate::error::CommandError;
 
-/// The longest span that an option takes, in seconds.
+/// The longest span that an option accepts, in seconds.
 const LONGEST_SPAN: u64 = 3_650 * 86_400;
 
-/// Names that people know the first platforms by; aliases of the catalog's own.
+/// Well-known aliases of platforms, for error messages.
 const FAMILIAR_PLATFORMS: [&str; 2] = ["claude_code", "chatgpt"];
 
 /// Labels that a job must have.
@@ -36,7 +36,7 @@ impl LabelFilter {
         *self == Self::default()
     }
 
-    /// Whether a job of these labels fits; its queue is not looked at.
+    /// Whether a job with these labels matches; ignores the queue.
     pub(crate) fn fits(
         &self,
         task_type: &str,
@@ -57,7 +57,7 @@ pub(crate) fn queue(name: &str) -> Result<QueueName, CommandError> {
     QueueName::parse(name).map_err(|error| CommandError::Input(format!("--queue: {error}")))
 }
 
-/// One of a list of words.
+/// Parses one of a fixed list of values.
 pub(crate) fn word<T: Copy>(
     all: &[T],
     as_str: fn(T) -> &'static str,
@@ -65,18 +65,18 @@ pub(crate) fn word<T: Copy>(
 ) -> Result<T, String> {
     let found = all.iter().find(|value| as_str(**value) == word);
     found.copied().ok_or_else(|| {
-        let words: Vec<&str> = all.iter().map(|value| as_str(*value)).collect();
-        format!("expected one of {}", words.join(", "))
+        let allowed: Vec<&str> = all.iter().map(|value| as_str(*value)).collect();
+        format!("expected one of {}", allowed.join(", "))
     })
 }
 
-/// A time in the past: `30m`, `2h`, `7d`, RFC 3339, or a date (UTC).
+/// Parses a time in the past: `30m`, `2h`, `7d`, RFC 3339, or a date (UTC).
 pub(crate) fn since(text: &str) -> Result<DateTime<Utc>, String> {
     since_at(text, Utc::now())
 }
 
 fn since_at(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
-    let wrong = || {
+    let invalid = || {
         format!("expected a span (30m, 2h, 7d), a date (2026-12-01) or RFC 3339, but got `{text}`")
     };
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
@@ -86,15 +86,15 @@ fn since_at(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
         return date
             .and_hms_opt(0, 0, 0)
             .map(|time| time.and_utc())
-            .ok_or_else(wrong);
+            .ok_or_else(invalid);
     }
     span_seconds(text)
         .and_then(TimeDelta::try_seconds)
         .and_then(|span| now.checked_sub_signed(span))
-        .ok_or_else(wrong)
+        .ok_or_else(invalid)
 }
 
-/// A span of time: `30s`, `10m`, `2h`, `7d`.
+/// Parses a span of time: `30s`, `10m`, `2h`, `7d`.
 pub(crate) fn span(text: &str) -> Result<Duration, String> {
     span_seconds(text)
         .and_then(|seconds| u64::try_from(seconds).ok())
@@ -120,7 +120,7 @@ fn span_seconds(text: &str) -> Option<i64> {
     Some(i64::from(number) * unit)
 }
 
-/// Refuses a platform that the catalog does not have; the error names those that it has.
+/// Fails if the catalog does not have the platform; the error lists the known ones.
 pub(crate) fn check_platform(name: &str, catalog: &Catalog) -> Result<(), String> {
     catalog
         .require_platform(name)
@@ -138,7 +138,7 @@ pub(crate) fn check_platform(name: &str, catalog: &Catalog) -> Result<(), String
         })
 }
 
-/// Seconds, with or without decimals.
+/// Parses seconds, with or without decimals.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     text.trim()
         .parse::<f64>()
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn since_takes_spans_dates_and_times() {
+    fn since_accepts_spans_dates_and_times() {
         let now = at("2026-12-03T12:00:00Z");
         for (text, then) in [
             ("90s", "2026-12-03T11:58:30Z"),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn since_says_what_would_be_right() {
+    fn an_invalid_since_names_the_valid_forms() {
         for text in [
             "",
             "h",
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_are_not_negative_and_not_endless() {
+    fn seconds_are_positive_and_finite() {
         assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
         for text in ["", "-1", "inf", "NaN", "ten", "1e300"] {
             assert!(seconds(text).is_err(), "{text}");
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_checked() {
+    fn fixed_values_are_checked() {
         let state = |text: &str| word(JobState::ALL, JobState::as_str, text);
         assert_eq!(state("running"), Ok(JobState::Running));
         assert_eq!(

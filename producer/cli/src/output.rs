@@ -1,4 +1,4 @@
-//! Answers on stdout, everything else on stderr.
+//! Output: results go to stdout, messages to stderr.
 
 mod file;
 
@@ -12,18 +12,18 @@ use serde_json::Value;
 
 pub(crate) use self::file::OutputFile;
 
-/// The form of an answer.
+/// The format of the output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
+    /// Text for people
     #[default]
     Text,
-    /// For programs.
+    /// JSON for programs
     Json,
 }
 
 impl Format {
-    /// Prints a document that is its own text.
+    /// Prints a document as JSON, or with its `Display` implementation.
     pub(crate) fn print(self, document: &(impl Serialize + fmt::Display)) {
         self.print_with(document, || document.to_string());
     }
@@ -36,7 +36,7 @@ impl Format {
         }
     }
 
-    /// Prints what precedes the answer: with JSON it goes to stderr.
+    /// Prints a message before the result: to stdout with text, to stderr with JSON.
     pub(crate) fn announce(self, text: impl fmt::Display) {
         match self {
             Self::Text => line(text),
@@ -45,14 +45,14 @@ impl Format {
     }
 }
 
-/// A line on stdout. A reader that went away (`| head`) is no error.
+/// Prints a line to stdout. A closed pipe (`| head`) is not an error.
 pub(crate) fn line(text: impl fmt::Display) {
-    let _gone = writeln!(io::stdout(), "{text}");
+    let _closed = writeln!(io::stdout(), "{text}");
 }
 
-/// A line on stderr.
+/// Prints a line to stderr.
 pub(crate) fn note(text: impl fmt::Display) {
-    let _gone = writeln!(io::stderr(), "{text}");
+    let _closed = writeln!(io::stderr(), "{text}");
 }
 
 pub(crate) fn warning(text: impl fmt::Display) {
@@ -67,7 +67,7 @@ pub(crate) fn error(error: &impl fmt::Display) {
     note(format_args!("Error: {error}"));
 }
 
-/// A JSON document on stdout, written as it is serialized: it may be larger than the memory.
+/// Prints a JSON document to stdout. Writes while serializing, because the document may be larger than memory.
 pub(crate) fn json(document: &impl Serialize) {
     let mut stdout = BufWriter::new(io::stdout().lock());
     match write_json(&mut stdout, document) {
@@ -83,9 +83,9 @@ fn write_json(to: &mut impl io::Write, document: &impl Serialize) -> io::Result<
     to.flush()
 }
 
-/// A document whose `labels` objects are merged into the objects that hold them.
+/// Serializes a document and merges each `labels` object into its parent.
 pub(crate) fn with_flat_labels(document: &impl Serialize) -> Value {
-    // Our own records always have a JSON form.
+    // Our own records always serialize.
     let mut value = serde_json::to_value(document).unwrap_or_default();
     flatten_labels(&mut value);
     value
@@ -98,7 +98,7 @@ fn flatten_labels(value: &mut Value) {
             if let Some(Value::Object(labels)) = fields.remove("labels") {
                 fields.extend(labels);
             }
-            // The producer's own object stays as it is.
+            // `metadata` belongs to the producer and stays unchanged.
             let ours = fields.iter_mut().filter(|(name, _)| *name != "metadata");
             ours.for_each(|(_, value)| flatten_labels(value));
         }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_stand_beside_the_rest_and_metadata_stays() {
+    fn labels_are_flattened_and_metadata_is_unchanged() {
         let record = json!([{"labels": {"job_id": "a"}, "state": "completed", "metadata": {"labels": {"b": 1}}}]);
         let expected =
             json!([{"job_id": "a", "state": "completed", "metadata": {"labels": {"b": 1}}}]);

@@ -1,4 +1,4 @@
-//! How values look to people: the only user of `comfy_table` and `indicatif`.
+//! Formats values for people. Only these modules use `comfy_table` and `indicatif`.
 
 pub(crate) mod attempts;
 pub(crate) mod decisions;

@@ -1,4 +1,4 @@
-//! What commands share: the configuration, Redis, Postgres.
+//! Shared by commands: the configuration, Redis, Postgres.
 
 use longshore_broker::{Broker, BrokerError, Pushed, QueueDepth};
 use longshore_client::{Client, JobId};
@@ -56,7 +56,7 @@ impl Session {
         match self.fleet_config(broker).await {
             Err(CommandError::Broker(error @ BrokerError::Command { .. })) => {
                 output::warning(format_args!(
-                    "what is pushed for the fleet was not looked at: {error}"
+                    "the pushed configuration was not read: {error}"
                 ));
                 Ok(self.config.clone())
             }
@@ -71,7 +71,7 @@ impl Session {
         Ok(ledger)
     }
 
-    /// What Postgres has of a job.
+    /// The history of a job in the ledger.
     pub(crate) async fn recorded_job(
         &self,
         id: &JobId,
@@ -80,14 +80,16 @@ impl Session {
     }
 }
 
-/// `own` after the services applied what is pushed. A pushed file that is wrong they refused.
+/// `own` with the pushed configuration applied. The services ignore an invalid one.
 pub(crate) fn with_pushed(own: &Config, env: &Environment, pushed: Option<&Pushed>) -> Config {
     let Some(pushed) = pushed else {
         return own.clone();
     };
     own.with_pushed(env, pushed.version, &pushed.text)
         .unwrap_or_else(|error| {
-            output::warning(format_args!("what is pushed is refused: {error}"));
+            output::warning(format_args!(
+                "the pushed configuration is invalid and ignored: {error}"
+            ));
             own.clone()
         })
 }

@@ -1,4 +1,4 @@
-//! What commands that wait have in common: Redis may go away, workers may be missing, the user may leave.
+//! Shared by commands that wait: Redis outages, missing workers, Ctrl-C.
 
 use std::{future::Future, time::Duration};
 
@@ -7,10 +7,10 @@ use longshore_client::{QueueName, is_transient};
 
 use crate::error::CommandError;
 
-/// After so long without progress, it is time to say why there may be none.
+/// A wait without progress for this long explains the likely cause.
 pub(crate) const EXPLAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// Tolerates a Redis that is unreachable for a while, and reports that once.
+/// Tolerates a temporary outage of Redis and reports it once.
 #[derive(Debug, Default)]
 pub(crate) struct Outage {
     is_unreachable: bool,
@@ -27,7 +27,7 @@ impl Outage {
             Err(CommandError::Broker(error)) if is_transient(&error) => {
                 if !self.is_unreachable {
                     self.is_unreachable = true;
-                    note(&format!("{error}. Waiting for it to come back."));
+                    note(&format!("{error}; retrying until it answers"));
                 }
                 Ok(None)
             }
@@ -35,7 +35,7 @@ impl Outage {
             Ok(value) => {
                 if self.is_unreachable {
                     self.is_unreachable = false;
-                    note("Redis is back.");
+                    note("Redis answers again.");
                 }
                 Ok(Some(value))
             }
@@ -43,16 +43,16 @@ impl Outage {
     }
 }
 
-/// Runs `work` to its end; `None` if the user presses Ctrl-C before.
+/// Runs `work` to completion; `None` if the user presses Ctrl-C first.
 pub(crate) async fn until_interrupted<T>(work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         done = work => Some(done),
-        // Where it cannot be caught, it ends the program.
+        // If the handler cannot be installed, Ctrl-C ends the program.
         Ok(()) = tokio::signal::ctrl_c() => None,
     }
 }
 
-/// Why no job of the queue starts: no worker pulls from it. `None` if one does.
+/// The message if no running worker pulls from the queue; `None` if one does.
 pub(crate) async fn missing_worker(
     broker: &Broker,
     queue: &QueueName,
@@ -63,8 +63,6 @@ pub(crate) async fn missing_worker(
     } else if workers.iter().any(|worker| worker.queues.contains(queue)) {
         None
     } else {
-        Some(format!(
-            "No running worker takes jobs from the queue `{queue}`"
-        ))
+        Some(format!("No running worker pulls from queue `{queue}`"))
     })
 }

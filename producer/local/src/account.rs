@@ -1,4 +1,4 @@
-//! The account that Postgres runs as. It refuses root, so for root it is `nobody`, and everything that
+//! The account that Postgres runs as. Postgres refuses to run as root, so root uses `nobody`. Everything that
 //! Postgres uses must be accessible to that account.
 
 use std::fs;
@@ -13,13 +13,13 @@ use sha2::{Digest, Sha256};
 
 use super::error::{Doing, LocalError};
 
-/// Used where the system has no account named `nobody`.
+/// Used if the system has no account named `nobody`.
 const NOBODY: u32 = 65_534;
 
 /// The user that Postgres runs as.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Account {
-    /// User and group, if not those of this process.
+    /// User and group, if they differ from those of this process.
     other: Option<(u32, u32)>,
 }
 
@@ -43,7 +43,7 @@ impl Account {
         for variable in ["PGDATA", "PGHOST", "PGPORT", "PGOPTIONS", "PGTZ"] {
             command.env_remove(variable);
         }
-        // The caller's directory may be out of the account's reach.
+        // The account may have no access to the caller's directory.
         command.env("LC_ALL", "C").current_dir("/");
         if let Some((uid, gid)) = self.other {
             command.uid(uid).gid(gid);
@@ -51,14 +51,14 @@ impl Account {
         command
     }
 
-    /// Makes a directory that only this account can use.
+    /// Creates a directory that only this account can use.
     pub(super) fn create_dir(self, path: &Path) -> Result<(), LocalError> {
         fs::DirBuilder::new()
             .mode(0o700)
             .create(path)
             .doing("create", path)?;
         if let Some((uid, gid)) = self.other {
-            chown(path, Some(uid), Some(gid)).doing("hand over", path)?;
+            chown(path, Some(uid), Some(gid)).doing("change the owner of", path)?;
         }
         Ok(())
     }
@@ -79,12 +79,11 @@ impl Account {
         })
     }
 
-    /// `dir` itself when this account reaches it, else a stand-in that it reaches.
+    /// `dir` if this account can reach it, otherwise a substitute directory that it can reach.
     ///
-    /// Root's work often lies under a directory closed to others, as `/root` is.
-    /// Opening that one would be rude, so the stand-in is in `/var/tmp`, named by
-    /// `dir`'s path so that the next run finds it again. It is root's: others
-    /// read it at most.
+    /// Root often works below a directory that is closed to others, such as `/root`. Its permissions stay
+    /// unchanged: the substitute is in `/var/tmp`, named by the hash of `dir`'s path so that the next run finds it
+    /// again. It belongs to root; others can only read it.
     pub(super) fn reachable(self, dir: &Path) -> Result<PathBuf, LocalError> {
         fs::create_dir_all(dir).doing("create", dir)?;
         if self.reaches(dir) {
@@ -93,21 +92,21 @@ impl Account {
         let dir = fs::canonicalize(dir).doing("find", dir)?;
         let hash = format!("{:x}", Sha256::digest(dir.as_os_str().as_encoded_bytes()));
         let short: String = hash.chars().take(16).collect();
-        let stand_in = PathBuf::from(format!("/var/tmp/longshore-{short}"));
-        match fs::DirBuilder::new().mode(0o755).create(&stand_in) {
+        let substitute = PathBuf::from(format!("/var/tmp/longshore-{short}"));
+        match fs::DirBuilder::new().mode(0o755).create(&substitute) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(error).doing("create", &stand_in);
+                return Err(error).doing("create", &substitute);
             }
             _ => {}
         }
-        // Anybody may have created something of that name in /var/tmp.
-        let found = fs::symlink_metadata(&stand_in).doing("inspect", &stand_in)?;
+        // Other users may have created this name in /var/tmp.
+        let found = fs::symlink_metadata(&substitute).doing("inspect", &substitute)?;
         if !found.is_dir() || found.uid() != geteuid().as_raw() || found.mode() & 0o022 != 0 {
-            return Err(LocalError::Untrusted { path: stand_in });
+            return Err(LocalError::Untrusted { path: substitute });
         }
-        // The umask may have taken bits away.
-        fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755))
-            .doing("open up", &stand_in)?;
-        Ok(stand_in)
+        // The umask may have removed bits.
+        fs::set_permissions(&substitute, fs::Permissions::from_mode(0o755))
+            .doing("set the permissions of", &substitute)?;
+        Ok(substitute)
     }
 }

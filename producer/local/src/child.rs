@@ -1,4 +1,4 @@
-//! A supervised child process: logged to a file, ended with its owner.
+//! A supervised child process: it logs to a file and stops with its owner.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -20,14 +20,13 @@ const POLL: Duration = Duration::from_millis(10);
 const TAIL_LINES: usize = 20;
 const TAIL_BYTES: u64 = 16 * 1024;
 
-/// How long a dropped child may take to end before it is killed.
+/// How long a dropped child may take to stop before it is killed.
 const DROP_GRACE: Duration = Duration::from_secs(5);
 
-/// A child process in a process group of its own, so that Ctrl-C in the terminal
-/// reaches only its owner, which then stops the children in order.
+/// A child process in its own process group, so that Ctrl-C in the terminal reaches only its owner, which then
+/// stops the children in order.
 ///
-/// It ends when this is dropped. Should the owner itself be killed, a watchdog
-/// ends the child in its place.
+/// The child stops when this is dropped. If the owner is killed, a watchdog stops the child.
 #[derive(Debug)]
 pub struct ChildProcess {
     name: String,
@@ -40,12 +39,12 @@ pub struct ChildProcess {
 
 impl ChildProcess {
     /// Starts `command` with both of its outputs appended to the file `log`.
-    /// It is asked to stop with SIGTERM.
+    /// SIGTERM stops it.
     pub fn spawn(name: &str, command: Command, log: &Path) -> Result<Self, LocalError> {
         Self::spawn_stopping_with(name, command, log, Signal::SIGTERM)
     }
 
-    /// As [`ChildProcess::spawn`], for a program whose orderly stop is another signal.
+    /// Like [`ChildProcess::spawn`], for a program that another signal stops in order.
     pub fn spawn_stopping_with(
         name: &str,
         mut command: Command,
@@ -68,7 +67,7 @@ impl ChildProcess {
             .doing("start", Path::new(command.get_program()))?;
         let watchdog = Watchdog::spawn(child.id(), stop_signal)
             .inspect_err(|error| {
-                tracing::warn!(%error, child = name, "no watchdog: kill -9 will leave the child");
+                tracing::warn!(%error, child = name, "watchdog not started: the child survives a kill -9 of its owner");
             })
             .ok();
         Ok(Self {
@@ -81,22 +80,22 @@ impl ChildProcess {
         })
     }
 
-    /// The name it was given, as errors say it.
+    /// The name that errors use.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its process id, which is also its process group's.
+    /// Its process id, which is also the id of its process group.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The file that has its output.
+    /// The file with its output.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// Sends a signal to the process. A process that has ended takes none.
+    /// Sends a signal to the process, unless it has exited.
     pub fn signal(&mut self, signal: Signal) -> Result<(), LocalError> {
         if self.try_wait()?.is_some() {
             return Ok(());
@@ -107,7 +106,7 @@ impl ChildProcess {
             .doing("signal", Path::new(&self.name))
     }
 
-    /// How it ended, or `None` while it runs.
+    /// The exit status, or `None` while it runs.
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>, LocalError> {
         let status = self
             .child
@@ -119,7 +118,7 @@ impl ChildProcess {
         Ok(status)
     }
 
-    /// Waits until it ends.
+    /// Waits until it exits.
     pub async fn wait(&mut self) -> Result<ExitStatus, LocalError> {
         loop {
             if let Some(status) = self.try_wait()? {
@@ -129,18 +128,17 @@ impl ChildProcess {
         }
     }
 
-    /// Asks it to stop, waits as long as `grace`, then kills it.
+    /// Sends the stop signal, waits up to `grace`, then kills it.
     pub async fn stop(&mut self, grace: Duration) -> Result<ExitStatus, LocalError> {
         self.signal(self.stop_signal)?;
         if let Ok(ended) = tokio::time::timeout(grace, self.wait()).await {
             return ended;
         }
-        tracing::warn!(child = %self.name, ?grace, "did not stop when asked; killing it");
+        tracing::warn!(child = %self.name, ?grace, "child did not stop within its grace period; killing it");
         self.kill()
     }
 
-    /// Kills it with SIGKILL, and whatever it started in its process group.
-    /// It is gone when this returns.
+    /// Kills its process group with SIGKILL. The process is gone when this returns.
     pub fn kill(&mut self) -> Result<ExitStatus, LocalError> {
         if let Some(status) = self.try_wait()? {
             return Ok(status);
@@ -153,7 +151,7 @@ impl ChildProcess {
         Ok(status)
     }
 
-    /// The last lines that it wrote to its log.
+    /// The last lines of its log.
     pub fn log_tail(&self) -> String {
         self.read_tail().unwrap_or_else(|error| error.to_string())
     }
@@ -172,7 +170,7 @@ impl ChildProcess {
         Ok(lines.join("\n"))
     }
 
-    /// The error for a process that should not have ended.
+    /// The error for an unexpected exit.
     pub fn exited(&self, status: ExitStatus) -> LocalError {
         LocalError::Exited {
             name: self.name.clone(),
@@ -182,7 +180,7 @@ impl ChildProcess {
         }
     }
 
-    /// The error for a process that should have answered by now.
+    /// The error for a process that did not become ready in time.
     pub fn not_ready(&self, waited: Duration) -> LocalError {
         LocalError::NotReady {
             name: self.name.clone(),
@@ -192,7 +190,7 @@ impl ChildProcess {
         }
     }
 
-    /// What dropping does, for owners that must do something after it.
+    /// Stops it without a runtime, as drop does, for owners that clean up afterwards.
     pub(super) fn stop_blocking(&mut self) -> Result<ExitStatus, LocalError> {
         self.signal(self.stop_signal)?;
         let until = Instant::now() + DROP_GRACE;
@@ -209,13 +207,13 @@ impl ChildProcess {
 impl Drop for ChildProcess {
     fn drop(&mut self) {
         if let Err(error) = self.stop_blocking() {
-            tracing::warn!(%error, child = %self.name, "could not be stopped");
+            tracing::warn!(%error, child = %self.name, "child not stopped");
         }
     }
 }
 
-/// A shell that reads from a pipe whose other end only this process holds. When this
-/// process dies, however it dies, the read ends and the shell ends the child.
+/// A shell that reads from a pipe whose other end only this process holds. When this process dies for any
+/// reason, the read ends and the shell stops the child.
 #[derive(Debug)]
 struct Watchdog {
     shell: Child,
@@ -250,8 +248,8 @@ impl Watchdog {
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        // Killed before its pipe closes, so it never acts on a pid that went to
-        // another process. It fails only when the shell has ended already.
+        // Killed before its pipe closes, so that it never signals a reused pid. This fails only if the shell
+        // has exited already.
         self.shell.kill().ok();
         self.shell.wait().ok();
     }

@@ -1,89 +1,89 @@
-//! What can go wrong with a local service, and what to do about it.
+//! Errors of local services.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// Why a local Redis or Postgres is not there.
+/// Why a local Redis or Postgres does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
     /// A file, directory or process could not be used.
     #[error("could not {doing} {path}: {source}")]
     Io {
-        /// What was being done, as a verb: "create", "read".
+        /// The failed action, as a verb: "create", "read".
         doing: &'static str,
-        /// To what.
+        /// The file, directory or process.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 
     /// A program that the caller named is not usable.
-    #[error("{path} cannot be used: {reason}; name another one, or none to have it looked for")]
+    #[error("cannot use {path}: {reason}; set another path, or unset it to search for one")]
     Unusable {
-        /// What was named.
+        /// The path that the caller named.
         path: PathBuf,
-        /// Why it is refused.
+        /// Why it is not usable.
         reason: String,
     },
 
-    /// Nothing installed, and nothing could be fetched.
+    /// A server is not installed, and the download failed.
     #[error(
-        "{what} is not installed and could not be fetched: {tried}. \
-         Install it (`{advice}`), or what fetches it (`apt install curl unzip`), \
-         and run this again"
+        "{what} is not installed and could not be downloaded: {tried}. \
+         Install it (`{advice}`), or install download tools (`apt install curl unzip`), \
+         and try again"
     )]
     NotFetched {
-        /// The package that was wanted.
+        /// The package.
         what: &'static str,
-        /// Each way that was tried, and how it failed.
+        /// Each method that was tried, with its error.
         tried: String,
         /// The command that installs it.
         advice: &'static str,
     },
 
-    /// A set-up step, such as `initdb`, failed.
+    /// A setup step, such as `initdb`, failed.
     #[error("{step} failed in {dir}: {output}")]
     SetUp {
         /// The step.
         step: &'static str,
-        /// Where.
+        /// The directory.
         dir: PathBuf,
-        /// What it printed.
+        /// Its output.
         output: String,
     },
 
-    /// The process ended when it should have stayed.
-    #[error("{name} ended with {status}; {log} ends:\n{tail}")]
+    /// The process exited unexpectedly.
+    #[error("{name} exited with {status}; the end of {log}:\n{tail}")]
     Exited {
         /// The process.
         name: String,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
         /// Its log file.
         log: PathBuf,
-        /// The log's last lines.
+        /// The last lines of the log.
         tail: String,
     },
 
     /// The process runs but does not answer.
-    #[error("{name} did not answer within {waited:?}; {log} ends:\n{tail}")]
+    #[error("{name} did not answer within {waited:?}; the end of {log}:\n{tail}")]
     NotReady {
         /// The process.
         name: String,
-        /// How long it was given.
+        /// How long the caller waited.
         waited: Duration,
         /// Its log file.
         log: PathBuf,
-        /// The log's last lines.
+        /// The last lines of the log.
         tail: String,
     },
 
-    /// Somebody else runs a service in this directory.
+    /// Another program runs a service in this directory.
     #[error(
         "{name} in {dir} is in use by another running program; \
-         stop that one, or use another directory"
+         stop it, or use another directory"
     )]
     Busy {
         /// The service.
@@ -92,46 +92,46 @@ pub enum LocalError {
         dir: PathBuf,
     },
 
-    /// The data were written by another major version.
+    /// The data belong to another major version.
     #[error(
-        "{dir} was made by Postgres {data} and the one found is Postgres {server}; \
-         delete the directory to start afresh, or name the Postgres that made it \
-         (LONGSHORE_POSTGRES_BIN)"
+        "{dir} belongs to Postgres {data}, but Postgres {server} was found; \
+         delete the directory to start over, or set LONGSHORE_POSTGRES_BIN to the directory of \
+         Postgres {data}"
     )]
     DataVersion {
         /// The data directory.
         dir: PathBuf,
-        /// The version that made it.
+        /// The version of the data.
         data: String,
-        /// The version at hand.
+        /// The version that was found.
         server: u32,
     },
 
-    /// The data are there and their password is not.
-    #[error("{dir} has data but {password} is missing; delete the directory to start afresh")]
+    /// The data exist, but their password does not.
+    #[error("{dir} has data but {password} is missing; delete the directory to start over")]
     NoPassword {
         /// The data directory.
         dir: PathBuf,
-        /// Where the password should be.
+        /// The expected file with the password.
         password: PathBuf,
     },
 
-    /// A directory in a shared place is not ours.
+    /// A directory in a shared location belongs to someone else.
     #[error("{path} must be a directory that only this user can write; remove it")]
     Untrusted {
         /// The directory.
         path: PathBuf,
     },
 
-    /// No free port on loopback.
+    /// There is no free port on loopback.
     #[error("found no unused port on 127.0.0.1: {source}")]
     NoPort {
-        /// What the system said last.
+        /// The last error of the system.
         source: io::Error,
     },
 }
 
-/// Says what was being done to which path when the system refused.
+/// Adds the action and the path to an error.
 pub(super) trait Doing<T> {
     fn doing(self, doing: &'static str, path: &Path) -> Result<T, LocalError>;
 }

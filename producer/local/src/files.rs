@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Doing, LocalError};
 
-/// The path of a new log; keeps one earlier log beside it.
+/// The path of a new log; keeps one earlier log as `NAME.log.old`.
 pub fn rotate_log(dir: &Path, name: &str) -> Result<PathBuf, LocalError> {
     let log = dir.join(format!("{name}.log"));
     match fs::rename(&log, dir.join(format!("{name}.log.old"))) {
@@ -16,8 +16,8 @@ pub fn rotate_log(dir: &Path, name: &str) -> Result<PathBuf, LocalError> {
     }
 }
 
-/// Restores the executable bits that some unpackers drop, and lets everybody read: Postgres may run as
-/// another account than the one that unpacked it.
+/// Restores the executable bits that some unpackers drop, and makes everything readable for all users: Postgres
+/// may run as another account than the one that unpacked it.
 pub(super) fn open_permissions(
     path: &Path,
     programs: &str,
@@ -32,7 +32,8 @@ pub(super) fn open_permissions(
     } else {
         0o644
     };
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).doing("open up", path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .doing("set the permissions of", path)?;
     if kind.is_dir() {
         for entry in fs::read_dir(path).doing("read", path)? {
             let entry = entry.doing("read", path)?;
@@ -43,13 +44,13 @@ pub(super) fn open_permissions(
     Ok(())
 }
 
-/// Creates a directory that everybody may read.
+/// Creates a directory that all users can read.
 pub(super) fn create_open_dir(dir: &Path) -> Result<(), LocalError> {
     if dir.is_dir() {
         return Ok(());
     }
     fs::create_dir_all(dir).doing("create", dir)?;
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).doing("open up", dir)
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).doing("set the permissions of", dir)
 }
 
 /// Removes a directory, if it exists.

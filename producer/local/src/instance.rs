@@ -1,4 +1,4 @@
-//! One service in one directory: the lock on it, and the process that an earlier run left.
+//! One service in one directory: the lock on it, and the leftover process of an earlier run.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -17,8 +17,8 @@ const STALE_GRACE: Duration = Duration::from_secs(10);
 
 /// The right to run `name` in a directory, held until dropped.
 ///
-/// The lock belongs to the owner and goes when it dies, so a free lock beside a
-/// living process means that the owner was killed and the process is a leftover.
+/// The system releases the lock when the owner dies. A free lock and a running process therefore mean that the
+/// owner was killed and the process is a leftover.
 #[derive(Debug)]
 pub(super) struct Instance {
     _lock: File,
@@ -26,7 +26,7 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Claims the directory and ends what a killed owner left running in it.
+    /// Claims the directory and stops the leftover process of a killed owner.
     pub(super) async fn claim(
         dir: &Path,
         name: &'static str,
@@ -43,7 +43,7 @@ impl Instance {
                 tracing::info!(
                     pid,
                     service = name,
-                    "stopping a process that an earlier run left"
+                    "stopping the leftover process of an earlier run"
                 );
             }
             process::end(pid, start, stop_signal, STALE_GRACE).await;
@@ -62,7 +62,7 @@ impl Instance {
             .write(true)
             .open(&path)
             .doing("open", &path)?;
-        // An owner that is just ending gets a moment.
+        // Waits a moment for an owner that is just exiting.
         for _ in 0..CLAIM_TRIES {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
@@ -76,9 +76,9 @@ impl Instance {
         })
     }
 
-    /// Writes down which process runs here.
+    /// Records the process that runs here.
     pub(super) fn record(&self, pid: u32) -> Result<(), LocalError> {
-        // One that has ended already leaves nothing to clean up.
+        // A process that has exited already needs no cleanup.
         let Some(start) = process::started(pid) else {
             return Ok(());
         };
@@ -90,7 +90,7 @@ impl Drop for Instance {
     fn drop(&mut self) {
         match fs::remove_file(&self.pid_file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%error, path = %self.pid_file.display(), "could not be removed");
+                tracing::warn!(%error, path = %self.pid_file.display(), "pid file not removed");
             }
             _ => {}
         }

@@ -1,8 +1,7 @@
-//! Redis and Postgres on this computer: found or fetched, run as private child
-//! processes on loopback, and stopped with the program that started them.
+//! Redis and Postgres on this machine: found or downloaded, run as private child processes on loopback, and
+//! stopped with the program that started them.
 //!
-//! `longshore dev` and the integration tests use it. It is not meant for production,
-//! where both are services of their own.
+//! For `longshore dev` and the integration tests, not for production.
 #![allow(
     missing_docs,
     reason = "used by `longshore dev` and the tests of this repository only"

@@ -1,4 +1,4 @@
-//! Ports that nobody uses.
+//! Unused ports.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -6,17 +6,15 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use super::error::LocalError;
 
-/// Below the range from which systems pick the ports of outgoing connections:
-/// a client that keeps trying a dead server's port inside that range can connect
-/// to itself, and the restarted server then finds its port taken.
+/// Below the range from which systems choose the ports of outgoing connections: a client that retries the port
+/// of a dead server inside that range can connect to itself, and the restarted server then finds its port taken.
 const LOWEST: u64 = 15_000;
 const COUNT: u64 = 17_000;
 const TRIES: usize = 200;
 
-/// A port on 127.0.0.1 that nobody listens on at this moment.
+/// A port on 127.0.0.1 that is unused now.
 ///
-/// Somebody may take it before the caller does, so a caller that can try
-/// again should.
+/// Another process may take it before the caller does, so callers should retry.
 pub fn free_port() -> Result<u16, LocalError> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..TRIES {

@@ -26,7 +26,7 @@ const NAME: &str = "postgres";
 const READY_LIMIT: Duration = Duration::from_mins(1);
 const STOP_GRACE: Duration = Duration::from_secs(20);
 const PORT_TRIES: usize = 5;
-/// How long what a killed server left may hold its shared memory.
+/// How long sessions of a killed server may hold its shared memory.
 const LEFTOVER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Version 3.0 of Postgres's protocol, and the parameters of a new session.
@@ -36,18 +36,18 @@ const PARAMETERS: &[u8] = b"user\0longshore\0database\0longshore\0\0";
 /// How a local Postgres runs.
 #[derive(Debug, Clone, Default)]
 pub struct PostgresOptions {
-    /// Its port; any unused one if none is given.
+    /// The port; `None` for any unused one.
     pub port: Option<u16>,
-    /// Whether its data are to be kept. If not, it is faster, the computer's crash
-    /// (not the server's) may lose data, and dropping it removes them.
+    /// Whether to keep the data. If not, it is faster, a crash of the machine (not of the server) may lose data, and
+    /// drop removes the data.
     pub durable: bool,
 }
 
-/// A Postgres on loopback that ends when this is dropped. It has one database,
-/// `longshore`, and one user of that name with a random password.
+/// A Postgres on loopback that stops when this is dropped. It has one database, `longshore`, and one user of the
+/// same name with a random password.
 #[derive(Debug)]
 pub struct LocalPostgres {
-    // Before the claim, so that the claim outlives the process.
+    // Dropped before the claim, so that the claim outlives the process.
     child: ChildProcess,
     instance: Instance,
     cluster: Cluster,
@@ -57,13 +57,12 @@ pub struct LocalPostgres {
 }
 
 impl LocalPostgres {
-    /// Starts it with its data in `dir/postgres` and its log in `dir/postgres.log`,
-    /// and waits until it takes queries. The data directory is made if it is
-    /// missing; what an earlier, killed run left running is stopped.
+    /// Starts it with its data in `dir/postgres` and its log in `dir/postgres.log`, and waits until it accepts
+    /// queries. Creates the data directory if it is missing, and stops the leftover process of an earlier run.
     ///
-    /// Postgres refuses to run as root; then it runs as `nobody`. If `nobody` does
-    /// not reach `dir`, the data are in `/var/tmp/longshore-HASH` (`HASH` being that
-    /// of `dir`) and `dir` has the password; deleting `dir` still starts afresh.
+    /// Postgres refuses to run as root, so root runs it as `nobody`. If `nobody` cannot reach `dir`, the data are in
+    /// `/var/tmp/longshore-HASH` (the hash of `dir`) and `dir` has the password; deleting `dir` still removes the
+    /// data at the next start.
     pub async fn start(
         tools: &Toolbox,
         dir: &Path,
@@ -87,7 +86,7 @@ impl LocalPostgres {
                         port,
                     });
                 }
-                // Somebody took the port after it was found free.
+                // Another process took the port after it was found free.
                 Err(LocalError::Exited { tail, .. })
                     if options.port.is_none()
                         && tries < PORT_TRIES
@@ -100,7 +99,7 @@ impl LocalPostgres {
         }
     }
 
-    /// Where clients find it: `postgres://longshore:PASSWORD@127.0.0.1:PORT/longshore`.
+    /// Its URL: `postgres://longshore:PASSWORD@127.0.0.1:PORT/longshore`.
     pub fn url(&self) -> String {
         format!(
             "postgres://longshore:{}@127.0.0.1:{}/longshore",
@@ -124,31 +123,31 @@ impl LocalPostgres {
         self.child.log()
     }
 
-    /// Where its data are.
+    /// Its data directory.
     pub fn data_dir(&self) -> &Path {
         self.cluster.data()
     }
 
-    /// How it ended, or `None` while it runs.
+    /// The exit status, or `None` while it runs.
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>, LocalError> {
         self.child.try_wait()
     }
 
     /// Kills it at once with all of its processes, as a crash would.
     pub fn kill(&mut self) -> Result<(), LocalError> {
-        // Each session is a process in a group of its own, and one in a query would
-        // go on without the first process. Held still, that one starts no others.
+        // Each session is a process in its own group, and a session in a query would outlive the first process.
+        // SIGSTOP keeps the first process from starting more sessions.
         self.child.signal(Signal::SIGSTOP)?;
         let sessions = process::children(self.pid());
         self.child.kill()?;
         for session in sessions {
-            // Most have ended by themselves.
+            // Most have exited already.
             signal::kill(to_pid(session), Signal::SIGKILL).ok();
         }
         Ok(())
     }
 
-    /// Starts it again on the same port with the same data, stopping it first if it runs.
+    /// Restarts it on the same port with the same data.
     pub async fn restart(&mut self) -> Result<(), LocalError> {
         self.stop().await?;
         self.child = launch(
@@ -162,7 +161,7 @@ impl LocalPostgres {
         Ok(())
     }
 
-    /// Stops it in order: sessions are ended and their transactions rolled back.
+    /// Stops it in order: sessions end and their transactions are rolled back.
     pub async fn stop(&mut self) -> Result<(), LocalError> {
         self.child.stop(STOP_GRACE).await.map(|_| ())
     }
@@ -171,17 +170,17 @@ impl LocalPostgres {
 impl Drop for LocalPostgres {
     fn drop(&mut self) {
         if let Err(error) = self.child.stop_blocking() {
-            tracing::warn!(%error, "Postgres could not be stopped");
+            tracing::warn!(%error, "Postgres not stopped");
         } else if !self.durable
             && let Err(error) = self.cluster.remove()
         {
-            tracing::warn!(%error, "the throw-away data could not be removed");
+            tracing::warn!(%error, "temporary Postgres data not removed");
         }
     }
 }
 
-/// Starts a server and waits for it. One that finds an earlier one's shared memory
-/// still in use gives up at once, so it is tried again for a while.
+/// Starts a server and waits until it is ready. A server exits at once while the shared memory of an earlier one
+/// is still in use, so the start is retried for a while.
 async fn launch(
     cluster: &Cluster,
     instance: &Instance,
@@ -194,7 +193,7 @@ async fn launch(
         let command = command(cluster, durable, port);
         let mut child = ChildProcess::spawn_stopping_with(NAME, command, log, Signal::SIGINT)?;
         instance.record(child.pid())?;
-        match ready(&mut child, cluster.data(), port).await {
+        match wait_until_ready(&mut child, cluster.data(), port).await {
             Ok(()) => return Ok(child),
             Err(LocalError::Exited { tail, .. })
                 if Instant::now() < until
@@ -223,8 +222,8 @@ fn command(cluster: &Cluster, durable: bool, port: u16) -> Command {
         "timezone=UTC",
         "log_timezone=UTC",
     ];
-    // Commits stay synchronous: without fsync that costs next to nothing, and a killed
-    // server keeps what it said it had committed.
+    // Commits stay synchronous: without fsync that costs almost nothing, and a killed server keeps its committed
+    // data.
     let fast = ["fsync=off", "full_page_writes=off"];
     let fast = if durable { [].as_slice() } else { &fast };
     for setting in settings.iter().chain(fast) {
@@ -233,14 +232,20 @@ fn command(cluster: &Cluster, durable: bool, port: u16) -> Command {
     command
 }
 
-/// Waits until this very process takes sessions.
-async fn ready(child: &mut ChildProcess, data: &Path, port: u16) -> Result<(), LocalError> {
+/// Waits until this process accepts sessions.
+async fn wait_until_ready(
+    child: &mut ChildProcess,
+    data: &Path,
+    port: u16,
+) -> Result<(), LocalError> {
     let until = Instant::now() + READY_LIMIT;
     while Instant::now() < until {
         if let Some(status) = child.try_wait()? {
             return Err(child.exited(status));
         }
-        if says_ready(data, child.pid()).unwrap_or(false) && takes_sessions(port).unwrap_or(false) {
+        if reports_ready(data, child.pid()).unwrap_or(false)
+            && accepts_sessions(port).unwrap_or(false)
+        {
             return Ok(());
         }
         sleep(Duration::from_millis(20)).await;
@@ -248,18 +253,18 @@ async fn ready(child: &mut ChildProcess, data: &Path, port: u16) -> Result<(), L
     Err(child.not_ready(READY_LIMIT))
 }
 
-/// Whether the server's own pid file names this process and says that it is ready, in
-/// its first and its eighth line: on a port lost to another Postgres, that one answers.
-fn says_ready(data: &Path, pid: u32) -> io::Result<bool> {
+/// Whether the server's pid file names this process (line 1) and reports that it is ready (line 8). The port alone
+/// proves nothing: another Postgres may have taken it.
+fn reports_ready(data: &Path, pid: u32) -> io::Result<bool> {
     let text = fs::read_to_string(data.join("postmaster.pid"))?;
     let mut lines = text.lines();
     let same = lines.next() == Some(pid.to_string().as_str());
     Ok(same && lines.nth(6).map(str::trim) == Some("ready"))
 }
 
-/// Whether a new session gets as far as being asked for its password. While the server
-/// starts up or shuts down it answers with an error instead.
-fn takes_sessions(port: u16) -> io::Result<bool> {
+/// Whether the server asks a new session for its password. While it starts up or shuts down, it answers with an
+/// error instead.
+fn accepts_sessions(port: u16) -> io::Result<bool> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(200))?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;

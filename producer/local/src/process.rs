@@ -1,4 +1,4 @@
-//! What the system knows about a process that may not be our child.
+//! Information from the system about processes that may not be our children.
 
 use std::fs;
 use std::path::Path;
@@ -10,14 +10,13 @@ use nix::unistd::Pid;
 use tokio::time::{Instant, sleep};
 
 pub(super) fn to_pid(pid: u32) -> Pid {
-    // A pid fits an i32 on every Unix; were it not to, no process has i32::MAX.
+    // A pid fits into an i32 on every Unix, and no process has the pid i32::MAX.
     Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX))
 }
 
-/// When the process started, in words that only compare; `None` when it is gone.
+/// The start time of the process as an opaque text; `None` if it is gone.
 ///
-/// A pid alone may since have gone to another process; with the start it names
-/// one process only.
+/// The system reuses pids; a pid with its start time identifies one process.
 pub(super) fn started(pid: u32) -> Option<String> {
     if Path::new("/proc/self/stat").exists() {
         let stat = Stat::read(pid)?;
@@ -32,7 +31,7 @@ pub(super) fn started(pid: u32) -> Option<String> {
     (!start.is_empty()).then_some(start)
 }
 
-/// The processes that `pid` started and that still run.
+/// The running children of `pid`.
 pub(super) fn children(pid: u32) -> Vec<u32> {
     if !Path::new("/proc/self/stat").exists() {
         let pid = pid.to_string();
@@ -57,14 +56,14 @@ pub(super) fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Ends the process that has this pid and this start: asks, waits, then insists.
-pub(super) async fn end(pid: u32, start: &str, ask: Signal, grace: Duration) {
+/// Stops the process with this pid and start time: sends `stop_signal`, waits, then kills it.
+pub(super) async fn end(pid: u32, start: &str, stop_signal: Signal, grace: Duration) {
     let alive = || started(pid).as_deref() == Some(start);
-    for step in [ask, Signal::SIGKILL] {
+    for step in [stop_signal, Signal::SIGKILL] {
         if !alive() {
             return;
         }
-        // It may end between the look and the signal: then there is nothing to do.
+        // It may exit between the check and the signal.
         signal::kill(to_pid(pid), step).ok();
         let until = Instant::now() + grace;
         while alive() && Instant::now() < until {

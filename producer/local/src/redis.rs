@@ -26,16 +26,16 @@ const PORT_TRIES: usize = 5;
 /// How a local Redis runs.
 #[derive(Debug, Clone, Default)]
 pub struct RedisOptions {
-    /// Whether it keeps its data in an append-only file.
+    /// Whether to keep the data in an append-only file.
     pub aof: bool,
-    /// Its port; any unused one if none is given.
+    /// The port; `None` for any unused one.
     pub port: Option<u16>,
 }
 
-/// A Redis on loopback that ends when this is dropped.
+/// A Redis on loopback that stops when this is dropped.
 #[derive(Debug)]
 pub struct LocalRedis {
-    // Before the claim, so that the claim outlives the process.
+    // Dropped before the claim, so that the claim outlives the process.
     child: ChildProcess,
     instance: Instance,
     server: PathBuf,
@@ -46,8 +46,8 @@ pub struct LocalRedis {
 }
 
 impl LocalRedis {
-    /// Starts it with its data in `dir/redis` and its log in `dir/redis.log`, and
-    /// waits until it answers. What an earlier, killed run left there is stopped.
+    /// Starts it with its data in `dir/redis` and its log in `dir/redis.log`, and waits until it answers. Stops the
+    /// leftover process of an earlier run.
     pub async fn start(
         tools: &Toolbox,
         dir: &Path,
@@ -55,7 +55,7 @@ impl LocalRedis {
     ) -> Result<Self, LocalError> {
         let instance = Instance::claim(dir, NAME, Signal::SIGTERM).await?;
         let data = dir.join(NAME);
-        // Its files hold the payloads of jobs, and it makes them readable to all.
+        // Its files contain the payloads of jobs, and Redis makes them readable for all users.
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -68,7 +68,7 @@ impl LocalRedis {
             let command = command(&tools.redis_server, &data, options.aof, port);
             let mut child = ChildProcess::spawn(NAME, command, &log)?;
             instance.record(child.pid())?;
-            match ready(&mut child, port).await {
+            match wait_until_ready(&mut child, port).await {
                 Ok(()) => {
                     return Ok(Self {
                         child,
@@ -80,7 +80,7 @@ impl LocalRedis {
                         port,
                     });
                 }
-                // Somebody took the port after it was found free.
+                // Another process took the port after it was found free.
                 Err(LocalError::Exited { tail, .. })
                     if options.port.is_none()
                         && tries < PORT_TRIES
@@ -93,7 +93,7 @@ impl LocalRedis {
         }
     }
 
-    /// Where clients find it: `redis://127.0.0.1:PORT`.
+    /// Its URL: `redis://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
@@ -113,7 +113,7 @@ impl LocalRedis {
         self.child.log()
     }
 
-    /// How it ended, or `None` while it runs.
+    /// The exit status, or `None` while it runs.
     pub fn try_wait(&mut self) -> Result<Option<std::process::ExitStatus>, LocalError> {
         self.child.try_wait()
     }
@@ -123,13 +123,13 @@ impl LocalRedis {
         self.child.kill().map(|_| ())
     }
 
-    /// Starts it again on the same port with the same data, stopping it first if it runs.
+    /// Restarts it on the same port with the same data.
     pub async fn restart(&mut self) -> Result<(), LocalError> {
         self.stop().await?;
         let command = command(&self.server, &self.data, self.aof, self.port);
         self.child = ChildProcess::spawn(NAME, command, &self.log)?;
         self.instance.record(self.child.pid())?;
-        ready(&mut self.child, self.port).await
+        wait_until_ready(&mut self.child, self.port).await
     }
 
     /// Stops it in order, with its data on disk.
@@ -151,8 +151,8 @@ fn command(server: &Path, data: &Path, aof: bool, port: u16) -> Command {
     command
 }
 
-/// Waits until this very process answers on the port.
-async fn ready(child: &mut ChildProcess, port: u16) -> Result<(), LocalError> {
+/// Waits until this process answers on the port.
+async fn wait_until_ready(child: &mut ChildProcess, port: u16) -> Result<(), LocalError> {
     let until = Instant::now() + READY_LIMIT;
     while Instant::now() < until {
         if let Some(status) = child.try_wait()? {
@@ -166,8 +166,7 @@ async fn ready(child: &mut ChildProcess, port: u16) -> Result<(), LocalError> {
     Err(child.not_ready(READY_LIMIT))
 }
 
-/// Whether a Redis that has loaded its data answers, and is process `pid`: on a port
-/// that was lost to another Redis, that one would answer.
+/// Whether a Redis that has loaded its data answers and is process `pid`. Another Redis may have taken the port.
 fn answers(port: u16, pid: u32) -> io::Result<bool> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(200))?;

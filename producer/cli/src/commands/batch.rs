@@ -19,6 +19,8 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
+// Its group would have the same name as the group of `run::Arguments`, which clap refuses.
+#[group(skip)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]

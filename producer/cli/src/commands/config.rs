@@ -1,5 +1,4 @@
-//! `longshore config`: what the settings are, whether a file is right, what it would change, and giving
-//! it to the whole fleet.
+//! `longshore config`: shows settings, validates and compares files, and pushes a file to the fleet.
 
 mod changes;
 mod diff;
@@ -69,12 +68,12 @@ impl Fleet {
         })
     }
 
-    /// The configuration that the services apply; a pushed file that is wrong they refused.
+    /// The configuration that the services use. They ignore an invalid pushed file.
     fn current(&self) -> Config {
         with_pushed(&self.own, &self.env, self.pushed.as_ref())
     }
 
-    /// Where that comes from.
+    /// The source of the current configuration.
     fn source(&self) -> String {
         match &self.pushed {
             Some(pushed) => format!("pushed config {}", pushed.version),
@@ -83,7 +82,7 @@ impl Fleet {
     }
 }
 
-/// Where the local configuration comes from.
+/// The source of the local configuration.
 fn own_source(config: &Config) -> String {
     match &config.source {
         Some(path) => path.display().to_string(),

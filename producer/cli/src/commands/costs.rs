@@ -1,4 +1,4 @@
-//! `longshore costs`: what was spent, from Postgres.
+//! `longshore costs`: costs from the ledger.
 
 mod report;
 
@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
-    // What Redis adds is a note: without it, the record answers all the same.
+    // Redis only adds a note; the costs come from the ledger.
     let (done, ()) = tokio::join!(print_costs(arguments, session), note_unrecorded(session));
     done
 }
@@ -48,7 +48,7 @@ async fn print_costs(arguments: Arguments, session: &Session) -> Result<Exit, Co
         };
         if costs.jobs.is_empty() {
             output::note(format_args!(
-                "The record has no attempt of a chain `{chain}`."
+                "The ledger has no attempt of chain `{chain}`."
             ));
             return Ok(Exit::Failure);
         }
@@ -73,7 +73,7 @@ async fn print_costs(arguments: Arguments, session: &Session) -> Result<Exit, Co
     Ok(Exit::Success)
 }
 
-/// Events reach the record a moment after they happened, or hours after, when Postgres was away.
+/// Events reach the ledger after a moment, or after hours if Postgres was unavailable.
 async fn note_unrecorded(session: &Session) {
     let unrecorded = async { Ok::<_, CommandError>(session.broker().await?.unrecorded().await?) };
     match unrecorded.await {
@@ -81,11 +81,11 @@ async fn note_unrecorded(session: &Session) {
         Ok(events) => {
             let events = counted(events, "event");
             output::note(format_args!(
-                "Note: {events} still on the way to the record; not all costs may be in it yet."
+                "Note: {events} not yet recorded in Postgres; the costs may be incomplete."
             ));
         }
         Err(_) => output::note(
-            "Note: Redis cannot be reached, so costs that are not recorded yet are not known.",
+            "Note: Redis cannot be reached; costs that are not yet recorded are unknown.",
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! `longshore cron`: jobs that recur.
+//! `longshore cron`: recurring jobs.
 
 mod add;
 mod control;
@@ -62,7 +62,7 @@ async fn find_job(
 ) -> Result<Option<(CronRecord, Entry)>, CommandError> {
     let Some(record) = broker.cron_record(name).await? else {
         output::error(&format!(
-            "no recurring job `{name}`; `longshore cron list` tells which there are"
+            "no recurring job `{name}`; `longshore cron list` lists them"
         ));
         return Ok(None);
     };
@@ -70,12 +70,13 @@ async fn find_job(
     Ok(Some((record, entry)))
 }
 
-/// An error if somebody else changed the job meanwhile.
+/// Fails if someone else changed the job at the same time.
 fn require_unchanged(name: &CronName, fence: CronFence) -> Result<(), CommandError> {
     match fence {
         CronFence::Held => Ok(()),
         CronFence::Changed | CronFence::Deposed => Err(CommandError::Input(format!(
-            "the recurring job `{name}` was changed by somebody else just now; look at it and try again"
+            "recurring job `{name}` was changed by someone else at the same time; check it with `longshore cron list` and \
+             try again"
         ))),
     }
 }

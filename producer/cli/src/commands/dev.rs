@@ -1,4 +1,4 @@
-//! `longshore dev`: everything on this machine, from nothing to a running queue.
+//! `longshore dev`: starts all services on this machine.
 
 mod backoff;
 mod demo;
@@ -33,7 +33,7 @@ use crate::{
     output,
 };
 
-/// What a worker gets above its own grace period before it is killed: it still has to record.
+/// Added to the grace period of a worker before it is killed, so that it can record its events.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
@@ -61,13 +61,13 @@ pub(crate) struct Arguments {
     command: Vec<OsString>,
 }
 
-/// What to do once everything is ready.
+/// What to do when all services are ready.
 enum Purpose {
-    /// Stay until told to stop.
+    /// Run until a stop signal.
     Stay,
     /// Run this command.
     Exec(Vec<OsString>),
-    /// Show what it can do.
+    /// Run the tasks of this file.
     Demo(PathBuf),
 }
 
@@ -91,7 +91,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
     let started = tokio::select! {
         started = Stack::start(&plan) => started?,
         _ = signals.next() => {
-            output::note("Stopping what was started…");
+            output::note("Stopping…");
             return Ok(Exit::Code(EXIT_INTERRUPTED));
         }
     };
@@ -107,7 +107,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
     }
 }
 
-/// Makes the directory, closed to version control: its files hold prompts, answers and a password.
+/// Creates the directory and excludes it from version control: its files contain prompts, answers and a password.
 fn prepare(dir: &Path) -> Result<PathBuf, CommandError> {
     let wrong = |source| CommandError::Io {
         what: format!("cannot use the directory {}", dir.display()),
@@ -128,19 +128,19 @@ async fn plan(
     simulator: bool,
     no_simulator: bool,
 ) -> Result<Plan, CommandError> {
-    // The stack is private: what the shell says of other servers is not for it.
+    // The stack is private: it ignores the addresses of other servers in the environment.
     let mut environment = Environment::read()?;
     for name in variables::ADDRESSES {
         environment = environment.with(name, "");
     }
-    // A shell that read the addresses of an earlier run still names that run's simulator.
+    // The environment may still contain the address of an earlier simulator.
     let named = environment.get(variables::SIMULATOR).map(str::to_owned);
     let stale = match &named {
         Some(url) => !http::listens(url).await,
         None => false,
     };
     if stale {
-        output::note("Note: nobody answers at LONGSHORE_SIMULATOR_URL; it is ignored.");
+        output::note("Note: LONGSHORE_SIMULATOR_URL is ignored, because nothing listens there.");
     }
     if stale || simulator || no_simulator {
         environment = environment.with(variables::SIMULATOR, "");
@@ -149,7 +149,7 @@ async fn plan(
     output::warnings(&config.warnings);
     let simulator = simulator || (!no_simulator && config.catalog.enabled().next().is_none());
     if no_simulator && config.catalog.enabled().next().is_none() {
-        output::note("Warning: no provider key is set, so jobs will have nobody to answer them.");
+        output::note("Warning: no provider key is set, so every job fails.");
     }
     Ok(Plan {
         programs: program::program_directory()?,
@@ -162,7 +162,7 @@ async fn plan(
     })
 }
 
-/// Does what the stack was started for, while whatever dies is started again.
+/// Runs until the purpose is fulfilled, and restarts services that exit.
 async fn serve(
     plan: &Plan,
     shown: &Path,
@@ -198,9 +198,9 @@ async fn serve(
     }
 }
 
-/// Stops everything in order; a second Ctrl-C kills what is left. Whether it was orderly.
+/// Stops all services in order; another Ctrl-C kills the rest. Returns whether the stop was orderly.
 async fn stop(plan: &Plan, mut stack: Stack, signals: &mut Signals) -> bool {
-    output::note("Stopping… (Ctrl-C kills)");
+    output::note("Stopping… (press Ctrl-C to kill)");
     let orderly = tokio::select! {
         () = stack.stop(plan.config.grace + STOP_MARGIN) => true,
         _ = signals.next() => false,
@@ -212,5 +212,5 @@ async fn stop(plan: &Plan, mut stack: Stack, signals: &mut Signals) -> bool {
     orderly
 }
 
-/// Waiting that does not end.
+/// The output of a future that never completes.
 type Never = Infallible;

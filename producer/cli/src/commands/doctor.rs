@@ -1,4 +1,4 @@
-//! `longshore doctor`: checks the set-up, and says what to do about each problem.
+//! `longshore doctor`: checks the setup and suggests a fix for each problem.
 
 mod checks;
 mod postgres;
@@ -26,18 +26,18 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
     let mut checkup = Checkup::default();
     let config = load_config(&mut checkup)?;
     let session = Session { config };
-    let (redis, record) = tokio::join!(redis::check(&session), postgres::check(&session));
+    let (redis, postgres) = tokio::join!(redis::check(&session), postgres::check(&session));
     checkup.add(redis.server);
-    checkup.add(record.checks);
-    checkup.add([providers_on(&session.config)]);
-    checkup.add(providers_off(&session.config));
+    checkup.add(postgres.checks);
+    checkup.add([enabled_providers(&session.config)]);
+    checkup.add(disabled_providers(&session.config));
     checkup.add(redis.services);
-    checkup.add(redis::event_checks(redis.facts, record.answers));
+    checkup.add(redis::event_checks(redis.events, postgres.answers));
     arguments.format.print(&checkup);
     Ok(Exit::success_if(checkup.is_healthy()))
 }
 
-/// The configuration, or as much of it as can be read.
+/// The configuration, or a fallback if it is invalid.
 fn load_config(checkup: &mut Checkup) -> Result<Config, ConfigError> {
     let name = "configuration";
     let environment = Environment::read();
@@ -48,12 +48,14 @@ fn load_config(checkup: &mut Checkup) -> Result<Config, ConfigError> {
         Ok(config) => {
             let source = match &config.source {
                 Some(path) => format!("{} and the environment", path.display()),
-                None => "defaults and the environment; there is no longshore.yaml".to_owned(),
+                None => "the environment and the defaults; no longshore.yaml".to_owned(),
             };
             checkup.add([Check::ok(name, source)]);
-            checkup.add(config.warnings.iter().map(|warning| {
-                Check::problem(name, warning.clone(), "correct it, or take it away")
-            }));
+            checkup.add(
+                config.warnings.iter().map(|warning| {
+                    Check::problem(name, warning.clone(), "correct it, or remove it")
+                }),
+            );
             Ok(config)
         }
         Err(error) => {
@@ -61,7 +63,7 @@ fn load_config(checkup: &mut Checkup) -> Result<Config, ConfigError> {
                 Check::problem(
                     name,
                     problem.to_string(),
-                    "correct it; what follows is checked without it",
+                    "correct it; the other checks ignore it",
                 )
             }));
             fallback(environment)
@@ -78,12 +80,12 @@ fn fallback(environment: Result<Environment, ConfigError>) -> Result<Config, Con
         .or_else(|_| without_file(&Environment::default()))
 }
 
-/// The platforms that may be used, and by which key; never the key itself.
-fn providers_on(config: &Config) -> Check {
+/// The enabled providers with the variables of their keys, never the keys.
+fn enabled_providers(config: &Config) -> Check {
     if let Some(url) = &config.simulator_url {
-        return Check::info("providers", format!("all of them simulated, at {url}"));
+        return Check::info("providers", format!("all simulated at {url}"));
     }
-    let on: Vec<String> = config
+    let enabled: Vec<String> = config
         .catalog
         .enabled()
         .map(|provider| match (&provider.key, &provider.key_variable) {
@@ -91,7 +93,7 @@ fn providers_on(config: &Config) -> Check {
             _ => provider.name.to_string(),
         })
         .collect();
-    if on.is_empty() {
+    if enabled.is_empty() {
         let variables: Vec<&str> = config
             .catalog
             .providers
@@ -100,24 +102,25 @@ fn providers_on(config: &Config) -> Check {
             .collect();
         Check::problem(
             "providers",
-            "none is on: nobody answers jobs",
+            "none is enabled, so every job fails",
             format!(
-                "set one of {}; or try with `longshore dev`, which simulates them",
+                "set one of {}; or use `longshore dev`, which simulates providers",
                 variables.join(", ")
             ),
         )
     } else {
-        Check::ok("providers", on.join(", "))
+        Check::ok("providers", enabled.join(", "))
     }
 }
 
-fn providers_off(config: &Config) -> Option<Check> {
-    let off: Vec<&str> = config
+fn disabled_providers(config: &Config) -> Option<Check> {
+    let disabled: Vec<&str> = config
         .catalog
         .providers
         .iter()
         .filter(|provider| !provider.is_on())
         .map(|provider| provider.name.as_str())
         .collect();
-    (!off.is_empty()).then(|| Check::info("providers", format!("off: {}", off.join(", "))))
+    (!disabled.is_empty())
+        .then(|| Check::info("providers", format!("disabled: {}", disabled.join(", "))))
 }

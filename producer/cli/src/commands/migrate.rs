@@ -1,4 +1,4 @@
-//! `longshore migrate`: applies the migrations of the Postgres tables.
+//! `longshore migrate`: applies pending Postgres migrations.
 
 use crate::{
     error::{CommandError, Exit},
@@ -13,7 +13,7 @@ pub(crate) struct Arguments {
     check: bool,
 }
 
-/// Applies what is pending, or lists it.
+/// Applies pending migrations, or lists them.
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let ledger = session.ledger().await?;
     let pending = ledger.pending_migrations().await?;
@@ -29,7 +29,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
             output::line(format_args!("Pending: {name}"));
         }
         output::note(format_args!(
-            "`longshore migrate` applies them to {}.",
+            "Run `longshore migrate` to apply them to {}.",
             ledger.address()
         ));
         return Ok(Exit::Failure);

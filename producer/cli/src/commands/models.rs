@@ -46,7 +46,7 @@ mod tests {
     use longshore_policy::catalog::Catalog;
     use longshore_settings::Environment;
 
-    /// The built-in catalog with three platforms on.
+    /// The built-in catalog with three platforms enabled.
     pub(super) fn catalog() -> Catalog {
         let keys = ["OPENAI_API_KEY", "XAI_API_KEY", "GOOGLE_API_KEY"];
         let env = Environment::from_pairs(keys.map(|name| (name, "secret")));

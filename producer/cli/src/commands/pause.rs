@@ -1,4 +1,4 @@
-//! `longshore pause` and `longshore resume`: queues, types of jobs and providers that rest for a while.
+//! `longshore pause` and `longshore resume`: pause queues, job types and providers.
 
 use std::{fmt, time::Duration};
 
@@ -24,7 +24,7 @@ pub(crate) struct PauseArguments {
     #[command(flatten)]
     what: What,
     /// Reason, shown to people whose jobs wait
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     reason: Option<String>,
     /// Resume automatically after: 30s, 10m, 2h, 7d
     #[arg(long = "for", value_name = "SPAN", value_parser = options::span)]
@@ -54,15 +54,15 @@ struct What {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Kind {
-    /// Nobody takes jobs from it; producers go on
+    /// Workers pull no jobs from it; producers can still enqueue
     Queue,
-    /// Its jobs wait in order, and spend no attempt
+    /// Its jobs are parked in order, without using an attempt
     Type,
-    /// Nobody calls it; jobs go to others, or wait
+    /// Workers do not call it; jobs go to other providers, or wait
     Provider,
 }
 
-/// Pauses; whoever pauses again sets a new end and reason.
+/// Pauses the target. Pausing again replaces the end and the reason.
 pub(crate) async fn pause(
     arguments: PauseArguments,
     session: &Session,
@@ -83,7 +83,7 @@ struct Resumed {
     was_paused: bool,
 }
 
-/// Resumes; exit code 1 when it was not paused.
+/// Resumes the target; exit code 1 if it was not paused.
 pub(crate) async fn resume(
     arguments: ResumeArguments,
     session: &Session,
@@ -92,7 +92,7 @@ pub(crate) async fn resume(
     let what = arguments.what.target(session)?;
     let was_paused = broker.resume(&what).await?;
     match arguments.format {
-        Format::Text if was_paused => output::line(format_args!("{what} goes on")),
+        Format::Text if was_paused => output::line(format_args!("{what} is resumed")),
         Format::Text => output::error(&format_args!("{what} is not paused")),
         Format::Json => output::json(&Resumed { what, was_paused }),
     }
@@ -101,13 +101,13 @@ pub(crate) async fn resume(
 
 impl What {
     fn target(&self, session: &Session) -> Result<Target, CommandError> {
-        let wrong = |error: &dyn fmt::Display| CommandError::Input(error.to_string());
+        let input_error = |error: &dyn fmt::Display| CommandError::Input(error.to_string());
         match self.kind {
             Kind::Queue => QueueName::parse(&self.name)
                 .map(|name| Target::queue(&name))
-                .map_err(|error| wrong(&error)),
-            Kind::Type if is_type(&self.name) => Ok(Target::task_type(&self.name)),
-            Kind::Type => Err(wrong(&format_args!(
+                .map_err(|error| input_error(&error)),
+            Kind::Type if is_valid_type(&self.name) => Ok(Target::task_type(&self.name)),
+            Kind::Type => Err(input_error(&format_args!(
                 "type `{}` is not valid: expected 1 to 200 characters of [A-Za-z0-9._:/-]",
                 one_line(&self.name, 200)
             ))),
@@ -117,7 +117,7 @@ impl What {
                 names()
                     .find(|name| name.as_str() == self.name)
                     .map(Target::provider)
-                    .ok_or_else(|| wrong(&unknown_provider(&self.name, names())))
+                    .ok_or_else(|| input_error(&unknown_provider(&self.name, names())))
             }
         }
     }
@@ -132,15 +132,15 @@ fn unknown_provider<'a>(name: &str, known: impl Iterator<Item = &'a PlatformName
     )
 }
 
-/// Whether a message may name this type.
-fn is_type(name: &str) -> bool {
+/// Whether this is a valid job type.
+fn is_valid_type(name: &str) -> bool {
     (1..=200).contains(&name.len())
         && name
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "._:/-".contains(c))
 }
 
-fn reason(text: &str) -> Result<String, String> {
+fn parse_reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     if (1..=LONGEST_REASON).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
         Ok(text.to_owned())
@@ -157,10 +157,10 @@ mod tests {
 
     #[test]
     fn names_and_reasons_are_checked() {
-        assert!(is_type("a:b/c") && !is_type("a b") && !is_type(""));
-        assert_eq!(reason(" x "), Ok("x".to_owned()));
+        assert!(is_valid_type("a:b/c") && !is_valid_type("a b") && !is_valid_type(""));
+        assert_eq!(parse_reason(" x "), Ok("x".to_owned()));
         for text in ["", " ", "a\nb", &"x".repeat(201)] {
-            assert!(reason(text).is_err(), "{text:?}");
+            assert!(parse_reason(text).is_err(), "{text:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `longshore queues`: how full the queues and lanes are.
+//! `longshore queues`: the length of queues and lanes.
 
 use chrono::Utc;
 use longshore_broker::QueueDepth;
@@ -76,7 +76,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
 fn describe_queues(status: &QueueStatus) -> String {
     let mut parts = Vec::new();
     if status.queues.is_empty() {
-        parts.push("No queue exists yet: the first job makes it.".to_owned());
+        parts.push("No queues yet; the first job creates one.".to_owned());
     } else {
         let mut queues = Table::new(["QUEUE", "AVAILABLE", "RUNNING"]);
         for depth in &status.queues {
@@ -102,7 +102,9 @@ fn describe_queues(status: &QueueStatus) -> String {
     let waiting: u64 = status.queues.iter().map(|depth| depth.available).sum();
     if status.workers_alive == 0 && waiting > 0 {
         let waiting = counted(waiting, "job");
-        parts.push(format!("Nobody takes the {waiting}: start a worker."));
+        parts.push(format!(
+            "No worker is running for the {waiting}: start one."
+        ));
     }
     parts.join("\n\n")
 }
@@ -142,7 +144,7 @@ mod tests {
     use crate::render::pause::example_pause;
 
     #[test]
-    fn all_that_stands_is_told() {
+    fn all_sections_are_shown() {
         let status = QueueStatus {
             queues: vec![
                 QueueDepth {
@@ -186,7 +188,7 @@ mod tests {
         the turn of tenant acme in queue bulk  200,000
 
         PAUSED         SINCE  UNTIL                 REASON
-        type research  5m     2026-12-01T13:00:00Z  prices are looked at
+        type research  5m     2026-12-01T13:00:00Z  prices under review
 
         Dead letters       2
         Unrecorded events  0

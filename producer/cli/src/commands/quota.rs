@@ -1,4 +1,4 @@
-//! `longshore quota`: the fill of every limit, and how many jobs wait for it.
+//! `longshore quota`: the usage of every limit, and how many jobs wait for it.
 
 mod report;
 
@@ -43,18 +43,18 @@ fn filtered_report(
     mut limits: Vec<Limit>,
     config: &Config,
 ) -> Result<Report, CommandError> {
-    let asked = platform
+    let selected = platform
         .map(|name| config.catalog.require_platform(name))
         .transpose()
         .map_err(|error| CommandError::Input(format!("--platform: {error}")))?;
-    if let Some(asked) = asked {
+    if let Some(selected) = selected {
         limits.retain(|limit| match &limit.subject {
-            Subject::Account(account) => account == asked.account.as_str(),
-            Subject::Budget { platform, .. } => platform.as_deref() == Some(asked.name.as_str()),
+            Subject::Account(account) => account == selected.account.as_str(),
+            Subject::Budget { platform, .. } => platform.as_deref() == Some(selected.name.as_str()),
         });
     }
     Ok(Report {
-        platform: asked.map(|asked| asked.name.to_string()),
+        platform: selected.map(|selected| selected.name.to_string()),
         limits,
         alerts: config.alerts.at.clone(),
     })

@@ -1,4 +1,4 @@
-//! `longshore reconcile`: compares Postgres with Redis.
+//! `longshore reconcile`: compares the ledger with Redis.
 
 mod checks;
 mod report;
@@ -16,11 +16,11 @@ use crate::{
     session::{Session, explain_ledger_error},
 };
 
-/// Differences are checked so often: jobs move and events are on the way meanwhile.
+/// Rounds of checks. Jobs move and events are recorded with a delay, so only differences that remain are reported.
 const ROUNDS: usize = 3;
 
-/// The pause between two rounds.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The delay between two rounds.
+const ROUND_DELAY: Duration = Duration::from_secs(1);
 
 /// How long events may take to be recorded.
 const RECORDING_LIMIT: Duration = Duration::from_secs(15);
@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     format: Format,
 }
 
-/// Checks, and checks differences again; exit code 1 if one remains.
+/// Compares, and compares differences again; exit code 1 if any remain.
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let client = session.client().await?;
     let broker = client.broker();
@@ -55,7 +55,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
                 other => other?,
             };
         let known = match report.take() {
-            Some(before) => before.still(fresh),
+            Some(before) => before.retain_remaining(fresh),
             None => fresh,
         };
         let nothing = known.differences.is_empty();
@@ -70,13 +70,13 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     Ok(Exit::success_if(report.differences.is_empty()))
 }
 
-/// Waits until the facts that were under way at `began` (ms) are recorded.
+/// Waits until the events from before `began` (ms) are recorded.
 async fn wait_until_recorded(broker: &Broker, began: i64) -> Result<(), BrokerError> {
-    let asked = tokio::time::Instant::now();
+    let start = tokio::time::Instant::now();
     loop {
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(ROUND_DELAY).await;
         let oldest = broker.oldest_unrecorded().await?;
-        if oldest.is_none_or(|oldest| oldest > began) || asked.elapsed() > RECORDING_LIMIT {
+        if oldest.is_none_or(|oldest| oldest > began) || start.elapsed() > RECORDING_LIMIT {
             return Ok(());
         }
     }

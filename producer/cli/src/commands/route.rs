@@ -1,4 +1,4 @@
-//! `longshore route`: who would answer a task, and why. Needs neither a provider nor Redis nor Postgres.
+//! `longshore route`: which platforms would answer a task, and why. Needs no provider, Redis or Postgres.
 
 mod report;
 
@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: Arguments, session: &Session) -> Result<Exit, Comma
         Format::Json => output::json(&report.to_json(explain)),
         Format::Text => output::line(report.to_text(explain)),
     }
-    Ok(Exit::success_if(report.is_whole()))
+    Ok(Exit::success_if(report.all_routed()))
 }
 
 fn report(
@@ -126,8 +126,8 @@ mod tests {
     }
 
     fn routed(options: &[&str]) -> Result<Report, String> {
-        let words = ["route"].iter().chain(options);
-        let program = Program::try_parse_from(words).map_err(|error| error.to_string())?;
+        let command_line = ["route"].iter().chain(options);
+        let program = Program::try_parse_from(command_line).map_err(|error| error.to_string())?;
         let env = Environment::from_pairs([("OPENAI_API_KEY", "x"), ("ANTHROPIC_API_KEY", "x")]);
         let config = Config::from_yaml(&env, Path::new("longshore.yaml"), "").unwrap();
         let now = "2026-11-21T12:00:00Z".parse().unwrap();
@@ -135,9 +135,9 @@ mod tests {
     }
 
     #[test]
-    fn candidates_stand_in_their_order() {
+    fn candidates_are_listed_in_order() {
         let report = routed(&["-p", "Hi"]).unwrap();
-        assert!(report.is_whole());
+        assert!(report.all_routed());
         assert_snapshot!(report.to_text(false), @r#"
         #  PLATFORM   MODEL
         1  openai     gpt-4o-mini
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn an_explanation_tells_every_step_and_what_it_may_cost() {
+    fn explain_shows_every_step_and_the_possible_costs() {
         let options = [
             "--explain",
             "-p",
@@ -250,7 +250,7 @@ mod tests {
             r#"[{"prompt": "a bash script"}, {"prompt": "b", "model": "gpt-9000"}]"#,
         );
         let report = routed(&[&many]).unwrap();
-        assert!(!report.is_whole());
+        assert!(!report.all_routed());
         assert_snapshot!(report.to_text(false), @r#"
         Task 1: a bash script
         #  PLATFORM   MODEL
@@ -258,7 +258,7 @@ mod tests {
         2  anthropic  claude-haiku-4-5
 
         Task 2: b
-        Nobody: model `gpt-9000` is not in the catalog; add it under `models:` in longshore.yaml, with its prices
+        No platform: model `gpt-9000` is not in the catalog; add it under `models:` in longshore.yaml, with its prices
         "#);
         let wrong = written("wrong.json", r#"{"prompt": "a", "timeout": "soon"}"#);
         let wrong = routed(&[&wrong]).unwrap_err();
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_the_option_that_it_is_in() {
+    fn errors_name_the_option() {
         let wrong = [
             routed(&["-p", "x", "--platform", "skynet"]).unwrap_err(),
             routed(&["-p", "x", "--type", "two words"]).unwrap_err(),

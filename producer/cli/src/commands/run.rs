@@ -1,4 +1,4 @@
-//! `longshore run`: the tasks of a project's file, each with the files that it needs.
+//! `longshore run`: runs the tasks of a tasks.yaml, each with its context files.
 
 mod context;
 mod document;
@@ -32,18 +32,15 @@ const TASKS_FILE: &str = ".orchestrator/tasks.yaml";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The file of tasks [default: `LONGSHORE_TASKS_FILE`, or .orchestrator/tasks.yaml in the working directory]
     #[arg(
         long,
         value_name = "FILE",
-        // Without the quotes of the comment.
         help = "File of tasks [default: LONGSHORE_TASKS_FILE, or .orchestrator/tasks.yaml in the working directory]"
     )]
     tasks: Option<PathBuf>,
     /// Run only this task
     #[arg(long, value_name = "ID")]
     task_id: Option<String>,
-    /// Where the files of the tasks are read from
     #[arg(
         long,
         value_name = "DIR",
@@ -99,14 +96,14 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let config = session.fleet_config_or_own(&broker).await?;
     let mut forecast = Forecast::new(&config, chrono::Utc::now(), ChainId::fresh());
     for job in &jobs {
-        // Each was checked when its file was read.
+        // Every job was checked when the file was read.
         if let Ok(envelope) = job.check(&session.config.limits) {
             forecast.add(&envelope);
         }
     }
     let alert = config.alerts.at.last().copied();
     if !forecast::may_enqueue(&forecast, alert, arguments.yes, &broker).await? {
-        output::note("Nothing was put in.");
+        output::note("Nothing was enqueued.");
         return Ok(Exit::Failure);
     }
     arguments.format.announce(format_args!(
@@ -118,7 +115,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     chain::enqueue_and_wait(text, client, session, file, arguments.format).await
 }
 
-/// The tasks of the file; the error has all faults.
+/// Loads the tasks of the file. The error lists all problems.
 fn load_tasks(
     path: &Path,
     folder: &Path,

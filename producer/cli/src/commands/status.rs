@@ -1,4 +1,4 @@
-//! `longshore status`: platforms, quotas, services and queues, whichever of them can be asked.
+//! `longshore status`: platforms, quotas, services and queues, as far as Redis and Postgres answer.
 
 mod adapters;
 mod quotas;
@@ -14,8 +14,8 @@ use longshore_policy::{
 };
 
 use self::{
-    adapters::{Adapter, Down, Health},
-    quotas::{Quotas, Used},
+    adapters::{Adapter, Health, OpenCircuit},
+    quotas::{PlatformUsage, Quotas},
     report::{Leader, Report, Service, WorkerSlots},
 };
 use crate::{
@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     format: Format,
 }
 
-/// What Redis knows.
+/// The state in Redis.
 struct RedisStatus {
     address: String,
     /// The configuration of the running services.
@@ -67,7 +67,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
 async fn read_redis(session: &Session) -> Result<RedisStatus, CommandError> {
     let broker = session.broker().await?;
     let config = session.fleet_config(&broker).await?;
-    // Budgets of each tenant are for `longshore quota`.
+    // `longshore quota` also shows the budgets per tenant.
     let meters = Meters::new(&config.catalog, &config.budgets).all(Utc::now());
     let workers = broker.workers().await?;
     let queues = queue_depths(&broker).await?;
@@ -109,7 +109,7 @@ async fn read_usage(
     }
 }
 
-/// Midnight after a day, when its requests no longer count.
+/// Midnight after `today`, when the number of requests resets.
 fn tomorrow(today: NaiveDate) -> Option<DateTime<Utc>> {
     let day = today.checked_add_days(Days::new(1))?;
     Some(day.and_time(NaiveTime::MIN).and_utc())
@@ -124,20 +124,20 @@ fn report(
     let mut report = Report::default();
     let used = match used {
         Ok((at, used)) => {
-            report.postgres = Service::Answers(at);
+            report.postgres = Service::Reachable(at);
             Some(used)
         }
         Err(error) => {
-            report.postgres = Service::Silent(error.first_line());
+            report.postgres = Service::Unreachable(error.first_line());
             None
         }
     };
     let (config, limits) = match redis {
         Ok(redis) => {
             report.adapters = adapters(&redis, Utc::now());
-            report.redis = Service::Answers(redis.address);
+            report.redis = Service::Reachable(redis.address);
             report.workers = Some(redis.workers);
-            report.leader = redis.leader.map_or(Leader::Nobody, Leader::Leads);
+            report.leader = redis.leader.map_or(Leader::Missing, Leader::Leads);
             report.queues = Some(redis.queues);
             report.lanes = redis.lanes;
             report.pauses = redis.pauses;
@@ -146,7 +146,7 @@ fn report(
             (redis.config, Some(redis.limits))
         }
         Err(error) => {
-            report.redis = Service::Silent(error.first_line());
+            report.redis = Service::Unreachable(error.first_line());
             let providers = own.catalog.providers.iter();
             report.adapters = providers
                 .map(|provider| platform_status(provider, Health::Ready))
@@ -169,10 +169,10 @@ fn adapters(redis: &RedisStatus, now: DateTime<Utc>) -> Vec<Adapter> {
             .circuits
             .iter()
             .filter(|circuit| circuit.name.platform == provider.name);
-        let down: Vec<Down> = own
+        let open_circuits: Vec<OpenCircuit> = own
             .filter_map(|circuit| {
                 let open = circuit.open.as_ref()?;
-                Some(Down {
+                Some(OpenCircuit {
                     model: circuit.name.model.clone(),
                     since: open.since,
                     until: open.until,
@@ -186,8 +186,8 @@ fn adapters(redis: &RedisStatus, now: DateTime<Utc>) -> Vec<Adapter> {
             .map(|(_, until)| from_unix_ms(*until))
             .filter(|until| *until > now);
         match held_until {
-            _ if !down.is_empty() => Health::Down(down),
-            Some(until) => Health::Limited(until),
+            _ if !open_circuits.is_empty() => Health::CircuitsOpen(open_circuits),
+            Some(until) => Health::OnHold(until),
             None => Health::Ready,
         }
     };
@@ -197,19 +197,19 @@ fn adapters(redis: &RedisStatus, now: DateTime<Utc>) -> Vec<Adapter> {
         .collect()
 }
 
-/// The status of a platform: its health, unless it is off.
+/// The status of a platform: its health, unless it is disabled.
 fn platform_status(provider: &ProviderEntry, health: Health) -> Adapter {
     Adapter {
         name: provider.name.to_string(),
         health: match &provider.enabled {
             Enabled::On => health,
-            Enabled::Off(why) => Health::Off(why.clone()),
+            Enabled::Off(why) => Health::Disabled(why.clone()),
         },
     }
 }
 
-/// The platforms that are on, and those that were used before they were turned off.
-fn usage_by_platform(providers: &[ProviderEntry], used: &[(String, u64)]) -> Vec<Used> {
+/// The enabled platforms, and those that were used before they were disabled.
+fn usage_by_platform(providers: &[ProviderEntry], used: &[(String, u64)]) -> Vec<PlatformUsage> {
     let requests = |name: &str| {
         used.iter()
             .find(|(other, _)| other == name)
@@ -217,7 +217,7 @@ fn usage_by_platform(providers: &[ProviderEntry], used: &[(String, u64)]) -> Vec
     };
     let known = providers.iter().filter_map(|provider| {
         let requests = requests(provider.name.as_str());
-        (provider.is_on() || requests.is_some()).then(|| Used {
+        (provider.is_on() || requests.is_some()).then(|| PlatformUsage {
             platform: provider.name.to_string(),
             account: provider.account.to_string(),
             requests: requests.unwrap_or_default(),
@@ -229,7 +229,7 @@ fn usage_by_platform(providers: &[ProviderEntry], used: &[(String, u64)]) -> Vec
     };
     let removed = used.iter().filter(|(name, _)| !is_known(name));
     known
-        .chain(removed.map(|(name, requests)| Used {
+        .chain(removed.map(|(name, requests)| PlatformUsage {
             platform: name.clone(),
             account: name.clone(),
             requests: *requests,

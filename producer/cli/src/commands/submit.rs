@@ -1,4 +1,4 @@
-//! `longshore submit`: one task, and its answer.
+//! `longshore submit`: submits one task and waits for its answer.
 
 mod answer;
 mod job;
@@ -28,18 +28,14 @@ pub(crate) struct Arguments {
     /// Prompt; `-` reads it from stdin
     #[arg(long, short, allow_hyphen_values = true)]
     prompt: String,
-    /// Task type: `code_generation`, `research`, `data_analysis`, `refactoring`, `documentation`,
-    /// `code_review`, `sql_db_work`, `testing`, `debugging`, `planning`, or any other that is routed
     #[arg(
         long = "type",
         short = 't',
         value_name = "TYPE",
         default_value = DEFAULT_TYPE,
-        // Without the quotes of the comment.
         help = "Job type: code_generation, research, data_analysis, refactoring, documentation, code_review, sql_db_work, testing, debugging, planning, or any other name that the configuration routes"
     )]
     task_type: String,
-    /// The platform to ask first.
     #[arg(
         long,
         help = "Preferred platform: claude_code, chatgpt, gemini, or any other in the configuration [default: the cheapest suitable one]"
@@ -90,7 +86,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(mut arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
-    // All arguments are checked before anything is touched.
+    // All arguments are checked before anything is changed.
     let limits = session.config.limits;
     let queue = options::queue(&arguments.queue)?;
     arguments.prompt = read_prompt(arguments.prompt)?;
@@ -112,7 +108,7 @@ pub(crate) async fn run(mut arguments: Arguments, session: &Session) -> Result<E
         Waited::Refused(reason) => Answer::refused(&receipt.id, reason),
         Waited::Interrupted => {
             output::note(format_args!(
-                "Stopped waiting. The job goes on without you: `longshore jobs show {}`",
+                "Stopped waiting. The job continues: `longshore jobs show {}`",
                 receipt.id
             ));
             return Ok(Exit::Interrupted);
@@ -138,7 +134,7 @@ fn print_receipt(receipt: &Receipt, format: Format) {
     let id = &receipt.id;
     format.print_with(&json!({"task_id": id}), || {
         format!(
-            "Task ID: {id}\n\nFollow it with `longshore jobs show {id}`, wait for it with `longshore jobs wait {id}`"
+            "Task ID: {id}\n\nShow it with `longshore jobs show {id}`, wait for it with `longshore jobs wait {id}`"
         )
     });
 }

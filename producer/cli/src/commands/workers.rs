@@ -1,4 +1,4 @@
-//! `longshore workers`: the workers, and the jobs that each holds.
+//! `longshore workers`: the workers, and their jobs in flight.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Subcommand;
@@ -11,7 +11,7 @@ use crate::{
     output::{self, Format},
     render::{
         table::{Cell, Table, right},
-        text::{counted, grouped, one_line, or_dash},
+        text::{grouped, one_line, or_dash},
         time::{age, from_unix_ms, span, timestamp},
     },
     session::Session,
@@ -45,7 +45,7 @@ struct ShowArguments {
     format: Format,
 }
 
-/// A worker; also the JSON document.
+/// The JSON of a worker, and a row of the table.
 #[derive(Debug, Clone, Serialize)]
 struct Row {
     id: WorkerId,
@@ -74,7 +74,7 @@ impl Row {
             in_flight: beat.in_flight,
             concurrency: Some(beat.concurrency),
             started_at: Some(from_unix_ms(beat.started_at_ms)),
-            // Older workers do not say when they spoke.
+            // Older workers do not send the time of their heartbeat.
             heard_ago: (now - from_unix_ms(beat.said_at_ms.max(beat.started_at_ms)))
                 .num_seconds()
                 .max(0),
@@ -97,16 +97,16 @@ impl Row {
     }
 }
 
-/// A worker with the jobs that it has.
+/// The JSON of a worker with its jobs in flight.
 #[derive(Debug, Serialize)]
 struct WorkerDocument {
     #[serde(flatten)]
     row: Row,
-    jobs: Vec<HeldJob>,
+    jobs: Vec<JobInFlight>,
 }
 
 #[derive(Debug, Serialize)]
-struct HeldJob {
+struct JobInFlight {
     #[serde(flatten)]
     job: Holding,
     since: DateTime<Utc>,
@@ -123,7 +123,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
                 .print_with(&rows, || worker_table(&rows, now));
             Ok(Exit::Success)
         }
-        Some(Action::Show(showing)) => show(&broker, rows, &showing, now).await,
+        Some(Action::Show(options)) => show(&broker, rows, &options, now).await,
     }
 }
 
@@ -137,44 +137,44 @@ async fn rows(broker: &Broker, now: DateTime<Utc>) -> Result<Vec<Row>, CommandEr
 async fn show(
     broker: &Broker,
     rows: Vec<Row>,
-    showing: &ShowArguments,
+    options: &ShowArguments,
     now: DateTime<Utc>,
 ) -> Result<Exit, CommandError> {
     let mut named = rows
         .into_iter()
-        .filter(|row| row.id.as_str().starts_with(&showing.id));
+        .filter(|row| row.id.as_str().starts_with(&options.id));
     let Some(mut row) = named.next() else {
         output::error(&format_args!(
-            "no worker `{}` is alive, and none of that name holds a job; `longshore workers` lists them",
-            one_line(&showing.id, 80)
+            "no worker `{}`; `longshore workers` lists them",
+            one_line(&options.id, 80)
         ));
         return Ok(Exit::Failure);
     };
-    if named.next().is_some() && row.id.as_str() != showing.id {
+    if named.next().is_some() && row.id.as_str() != options.id {
         return Err(CommandError::Input(format!(
-            "more than one worker's id begins with `{}`",
-            one_line(&showing.id, 80)
+            "more than one worker id begins with `{}`",
+            one_line(&options.id, 80)
         )));
     }
     if row.queues.is_empty() {
         row.queues = broker.queues().await?;
     }
-    let most = usize::try_from(showing.limit).unwrap_or(usize::MAX);
+    let most = usize::try_from(options.limit).unwrap_or(usize::MAX);
     let jobs = broker.holdings(&row.id, &row.queues, most).await?;
-    let jobs = jobs.into_iter().map(|job| HeldJob {
+    let jobs = jobs.into_iter().map(|job| JobInFlight {
         since: job
             .attempt_id
             .and_then(|attempt| attempt.made_at())
             .unwrap_or_else(|| now - TimeDelta::from_std(job.held_for).unwrap_or_default()),
         job,
     });
-    let whole = WorkerDocument {
+    let document = WorkerDocument {
         jobs: jobs.collect(),
         row,
     };
-    showing
+    options
         .format
-        .print_with(&whole, || describe_worker(&whole, now));
+        .print_with(&document, || describe_worker(&document, now));
     Ok(Exit::Success)
 }
 
@@ -188,8 +188,8 @@ fn worker_table(rows: &[Row], now: DateTime<Utc>) -> String {
         "VERSION",
         "HOST",
         "IN FLIGHT",
-        "PLACES",
-        "UP FOR",
+        "SLOTS",
+        "UPTIME",
         "QUEUES",
     ]);
     for row in rows {
@@ -217,25 +217,25 @@ fn worker_table(rows: &[Row], now: DateTime<Utc>) -> String {
     table.to_string()
 }
 
-/// Its state, and how long it is silent if that is longer than a heartbeat takes.
+/// The state, and the age of the last heartbeat if it is overdue.
 fn worker_state(row: &Row) -> String {
-    let silent = span(TimeDelta::try_seconds(row.heard_ago).unwrap_or_default());
+    let since = span(TimeDelta::try_seconds(row.heard_ago).unwrap_or_default());
     if row.concurrency.is_none() {
-        format!("dead, not heard for {silent}")
+        format!("dead, last heartbeat {since} ago")
     } else if row.heard_ago > 5 {
-        format!("{}, not heard for {silent}", row.state)
+        format!("{}, last heartbeat {since} ago", row.state)
     } else {
         row.state.clone()
     }
 }
 
-fn describe_worker(whole: &WorkerDocument, now: DateTime<Utc>) -> String {
-    let row = &whole.row;
-    let places = row
+fn describe_worker(document: &WorkerDocument, now: DateTime<Utc>) -> String {
+    let row = &document.row;
+    let slots = row
         .concurrency
-        .map_or_else(String::new, |places| format!(" of {}", grouped(places)));
+        .map_or_else(String::new, |slots| format!(" of {}", grouped(slots)));
     let mut parts = vec![format!(
-        "{}: {}\nVersion {} on {}, process {}, since {}\n{}{places} in flight",
+        "{}: {}\nVersion {} on {}, process {}, since {}\n{}{slots} in flight",
         row.id,
         worker_state(row),
         or_dash(row.version.as_deref()),
@@ -245,9 +245,9 @@ fn describe_worker(whole: &WorkerDocument, now: DateTime<Utc>) -> String {
         row.started_at.map_or_else(|| "-".to_owned(), timestamp),
         grouped(row.in_flight),
     )];
-    if !whole.jobs.is_empty() {
+    if !document.jobs.is_empty() {
         let mut table = Table::new(["JOB", "TYPE", "PLATFORM", "MODEL", "SINCE"]);
-        for held in &whole.jobs {
+        for held in &document.jobs {
             table.add_row([
                 held.job.job_id.to_string(),
                 or_dash(held.job.task_type.as_deref()),
@@ -257,12 +257,9 @@ fn describe_worker(whole: &WorkerDocument, now: DateTime<Utc>) -> String {
             ]);
         }
         parts.push(table.to_string());
-        if row.in_flight > whole.jobs.len() {
-            let more = row.in_flight - whole.jobs.len();
-            parts.push(format!(
-                "and {} more (--limit shows them)",
-                counted(more, "job")
-            ));
+        if row.in_flight > document.jobs.len() {
+            let more = row.in_flight - document.jobs.len();
+            parts.push(format!("… and {} more (use --limit)", grouped(more)));
         }
     }
     parts.join("\n\n")
@@ -293,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_are_told_with_what_they_do() {
+    fn workers_are_listed_with_their_jobs() {
         let now = from_unix_ms(1_795_000_600_000);
         let rows = [
             Row::from_heartbeat(beat(1_795_000_599_000, WorkerState::Running), now),
@@ -305,19 +302,19 @@ mod tests {
             }),
         ];
         insta::assert_snapshot!(worker_table(&rows, now), @r"
-        WORKER     STATE                       VERSION  HOST  IN FLIGHT  PLACES  UP FOR  QUEUES
-        box-7-abc  running                     0.1.0    box           2   1,000  10m     default, bulk
-        box-7-abc  draining, not heard for 9s  0.1.0    box           2   1,000  10m     default, bulk
-        box-9-def  dead, not heard for 14s     -        -            12       -  -       -
+        WORKER     STATE                            VERSION  HOST  IN FLIGHT  SLOTS  UPTIME  QUEUES
+        box-7-abc  running                          0.1.0    box           2  1,000  10m     default, bulk
+        box-7-abc  draining, last heartbeat 9s ago  0.1.0    box           2  1,000  10m     default, bulk
+        box-9-def  dead, last heartbeat 14s ago     -        -            12      -  -       -
         ");
         assert_eq!(
             worker_table(&[], now),
             "No worker is alive: start one with `longshore-worker`."
         );
         let [row, ..] = rows;
-        let whole = WorkerDocument {
+        let document = WorkerDocument {
             row,
-            jobs: vec![HeldJob {
+            jobs: vec![JobInFlight {
                 since: from_unix_ms(1_795_000_597_000),
                 job: Holding {
                     job_id: JobId::parse("inv-42").unwrap(),
@@ -330,7 +327,7 @@ mod tests {
                 },
             }],
         };
-        insta::assert_snapshot!(describe_worker(&whole, now), @r"
+        insta::assert_snapshot!(describe_worker(&document, now), @r"
         box-7-abc: running
         Version 0.1.0 on box, process 7, since 2026-11-18T11:06:40Z
         2 of 1,000 in flight
@@ -338,9 +335,9 @@ mod tests {
         JOB     TYPE      PLATFORM  MODEL             SINCE
         inv-42  research  gemini    gemini-2.5-flash  3s
 
-        and 1 job more (--limit shows them)
+        … and 1 more (use --limit)
         ");
-        let json = serde_json::to_value(&whole).unwrap();
+        let json = serde_json::to_value(&document).unwrap();
         assert_eq!(json["state"], "running");
         assert_eq!(json["jobs"][0]["job_id"], "inv-42");
         assert_eq!(json["jobs"][0]["since"], "2026-11-18T11:16:37Z");

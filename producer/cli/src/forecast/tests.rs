@@ -11,7 +11,7 @@ providers:
 budgets:
   - { name: day, scope: overall, limit_usd: "1", per: day, at_limit: dead_letter }
   - { name: team, scope: tenant, limit_usd: "0.5", per: ever }
-  - { name: told, scope: overall, limit_usd: "0.1", per: day, kind: soft }
+  - { name: soft, scope: overall, limit_usd: "0.1", per: day, kind: soft }
   - { name: chains, scope: chain, limit_usd: "0.2", per: ever, at_limit: free }
 "#;
 
@@ -24,13 +24,13 @@ fn forecast(jobs: &[Job], config: &Config, now: DateTime<Utc>) -> Forecast {
 }
 
 /// The warnings for a batch, with these figures of meters (used, held, waiting).
-fn warnings(file: &str, jobs: &[Job], told: &[(&str, (u64, u64, u64))], alert: u8) -> String {
+fn warnings(file: &str, jobs: &[Job], figures: &[(&str, (u64, u64, u64))], alert: u8) -> String {
     let now = "2026-02-01T12:00:00Z".parse().unwrap();
     let forecast = forecast(jobs, &config(file), now);
     let reports: Vec<MeterReport> = forecast
         .amounts()
         .iter()
-        .map(|take| meter_report(take, told))
+        .map(|take| meter_report(take, figures))
         .collect();
     forecast.warnings(&reports, alert).join("\n")
 }
@@ -40,39 +40,39 @@ fn tasks(count: usize, task: &Job) -> Vec<Job> {
 }
 
 #[test]
-fn a_batch_that_runs_into_the_highest_alert_says_so() {
+fn a_batch_that_reaches_the_highest_alert_warns() {
     let gemini = Job::prompt("Hi").platform("gemini");
     let used = [("rpd:gemini", (1_300, 5, 0))];
     assert_eq!(warnings(FILE, &tasks(44, &gemini), &used, 90), "");
     assert_snapshot!(warnings(FILE, &tasks(90, &gemini), &used, 90), @"gemini quota at 93% (1395/1500) after this batch.");
-    assert_snapshot!(warnings(FILE, &tasks(400, &gemini), &used, 90), @"gemini quota at 113% (1705/1500) after this batch; what does not fit waits until 2026-02-02 00:00 UTC.");
+    assert_snapshot!(warnings(FILE, &tasks(400, &gemini), &used, 90), @"gemini quota at 113% (1705/1500) after this batch; tasks over the limit wait until 2026-02-02 00:00 UTC.");
     assert_eq!(warnings(FILE, &tasks(90, &gemini), &used, 95), "");
 }
 
 #[test]
-fn dollars_are_counted_by_the_prompts_and_a_typical_answer() {
-    // 1,000 answer tokens of gpt-4o at $10 a million, and next to nothing for the prompt.
+fn dollars_are_estimated_from_the_prompt_and_a_typical_answer() {
+    // 1,000 answer tokens of gpt-4o at $10 per million; the prompt costs almost nothing.
     let task = Job::prompt("Hi").model("openai/gpt-4o");
     assert_eq!(warnings(FILE, &tasks(8, &task), &[], 90), "");
     let own = task.clone().with("tenant", "acme").chain_id("nightly");
     assert_snapshot!(warnings(FILE, &tasks(120, &own), &[], 90), @r#"
-    the budget told at 1201% ($1.20/$0.10) after this batch.
-    the budget chains of nightly at 600% ($1.20/$0.20) after this batch; what does not fit goes to models that cost nothing.
-    the budget team of acme at 240% ($1.20/$0.50) after this batch; what does not fit waits until there is more.
-    the budget day at 120% ($1.20/$1) after this batch; what does not fit becomes a dead letter.
+    the budget soft at 1201% ($1.20/$0.10) after this batch.
+    the budget chains of nightly at 600% ($1.20/$0.20) after this batch; tasks over the limit go to free models.
+    the budget team of acme at 240% ($1.20/$0.50) after this batch; tasks over the limit wait until it is raised.
+    the budget day at 120% ($1.20/$1) after this batch; tasks over the limit become dead letters.
     "#);
     let short = task.max_tokens(10);
     assert_eq!(warnings(FILE, &tasks(500, &short), &[], 90), "");
 }
 
 #[test]
-fn without_limits_nothing_is_looked_at() {
+fn without_limits_nothing_is_estimated() {
     let forecast = forecast(&tasks(3, &Job::prompt("Hi")), &config(""), Utc::now());
     assert!(forecast.amounts().is_empty());
 }
 
 #[test]
-fn who_nobody_can_answer_counts_nowhere() {
+fn tasks_without_a_candidate_count_nowhere() {
     let lost = Job::prompt("Hi").model("gpt-9000");
     assert_eq!(warnings(FILE, &tasks(2_000, &lost), &[], 90), "");
 }
@@ -87,5 +87,5 @@ fn many_warnings_are_cut_short() {
         .collect();
     let text = warnings(FILE, &jobs, &[], 90);
     assert_eq!(text.lines().count(), 11, "{text}");
-    assert!(text.ends_with("\n… and 5 limits more."), "{text}");
+    assert!(text.ends_with("\n… and 5 more limits."), "{text}");
 }

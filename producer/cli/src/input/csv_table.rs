@@ -1,4 +1,4 @@
-//! CSV: one task a row, its prompt out of a template.
+//! CSV: one task per row; a template makes the prompt.
 
 use std::{collections::BTreeMap, io::BufRead};
 
@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use super::{OnTask, ReadError};
 
-/// The column that is the prompt where no template makes one.
+/// The column with the prompt if there is no template.
 const PROMPT: &str = "prompt";
 
-/// The variable that holds the whole row, for columns whose names are no identifiers.
+/// The variable with the whole row, for columns whose names are not identifiers.
 const ROW: &str = "row";
 
-/// Fields that are text, even if it reads like a number.
+/// Fields that stay text even if the cell looks like a number.
 const TEXT_FIELDS: [&str; 15] = [
     "id",
     "type",
@@ -34,16 +34,16 @@ const TEXT_FIELDS: [&str; 15] = [
     "prompt",
 ];
 
-/// What becomes of the columns.
+/// How columns map to a task.
 #[derive(Debug, Default)]
 pub(crate) struct Columns {
-    /// The template that makes the prompt; without one it is the column `prompt`.
+    /// The template of the prompt; without one, the column `prompt` is the prompt.
     pub(crate) prompt: Option<String>,
-    /// Columns that are fields of the job by their own names.
+    /// Columns that become fields of the job with the same name.
     pub(crate) fields: Vec<String>,
 }
 
-/// The header, with what is made of the rows under it.
+/// The header, and how to convert the rows.
 struct Plan<'a> {
     names: Vec<String>,
     /// The columns that are fields: index and name.
@@ -56,7 +56,7 @@ pub(super) fn read(
     columns: &Columns,
     on_task: &mut OnTask<'_>,
 ) -> Result<(), ReadError> {
-    // A row of another length is a fault of its task, not of the table.
+    // A row of the wrong length makes only its task invalid, not the table.
     let mut table = ReaderBuilder::new().flexible(true).from_reader(reader);
     let header = table.byte_headers().map_err(|error| csv_error(&error))?;
     let names =
@@ -79,16 +79,16 @@ pub(super) fn read(
         let task = plan
             .task(&row)
             .map_err(|wrong| format!("line {line}: {wrong}"));
-        let going = match &task {
+        let flow = match &task {
             Ok(json) => on_task(Ok(json)),
             Err(wrong) => on_task(Err(wrong.clone())),
         };
-        if going.is_break() {
+        if flow.is_break() {
             return Ok(());
         }
     }
     if count == 0 {
-        let expected = "expected at least one row under the header, but there is none";
+        let expected = "expected at least one row below the header, but there is none";
         return Err(ReadError::Format(expected.to_owned()));
     }
     Ok(())
@@ -103,7 +103,7 @@ fn csv_error(error: &csv::Error) -> ReadError {
     }
 }
 
-/// An error of the template engine with what caused it.
+/// A template error with its detail.
 fn template_error(error: &minijinja::Error) -> String {
     error.detail().map_or_else(
         || error.kind().to_string(),
@@ -116,13 +116,13 @@ fn utf8_cells(row: &ByteRecord) -> Result<Vec<&str>, String> {
         .enumerate()
         .map(|(at, cell)| {
             std::str::from_utf8(cell)
-                .map_err(|_| format!("column {}: expected UTF-8, but got other bytes", at + 1))
+                .map_err(|_| format!("column {}: expected UTF-8, but got invalid bytes", at + 1))
         })
         .collect()
 }
 
 impl Columns {
-    /// The template's text.
+    /// The source of the template.
     fn template(&self, names: &[String]) -> Result<String, String> {
         if let Some(prompt) = &self.prompt {
             return Ok(prompt.clone());
@@ -131,14 +131,14 @@ impl Columns {
             return Ok(format!("{{{{ {PROMPT} }}}}"));
         }
         Err(format!(
-            "there is no column `{PROMPT}`: add --prompt with a template of the columns {}, such as --prompt \
+            "there is no column `{PROMPT}`; add --prompt with a template of the columns {}, such as --prompt \
              'Summarise: {{{{ {} }}}}'",
             names.join(", "),
             names.first().map_or("text", String::as_str)
         ))
     }
 
-    /// Checks that every name is that of a column, and of one alone.
+    /// Checks that every name refers to exactly one column.
     fn plan<'a>(
         &'a self,
         names: Vec<String>,
@@ -148,7 +148,7 @@ impl Columns {
         let listed = || names.join(", ");
         for (at, name) in names.iter().enumerate() {
             if known(name) != Some(at) {
-                return Err(format!("header: column `{name}` is there more than once"));
+                return Err(format!("header: duplicate column `{name}`"));
             }
         }
         let mut wanted: Vec<String> = template.undeclared_variables(false).into_iter().collect();
@@ -156,15 +156,18 @@ impl Columns {
         for name in wanted {
             if name != ROW && known(&name).is_none() {
                 return Err(format!(
-                    "--prompt: there is no column `{name}`, only {}",
+                    "--prompt: unknown column `{name}`; expected one of {}",
                     listed()
                 ));
             }
         }
         let fields = self.fields.iter().map(|field| {
-            known(field)
-                .map(|at| (at, field.as_str()))
-                .ok_or_else(|| format!("--fields: there is no column `{field}`, only {}", listed()))
+            known(field).map(|at| (at, field.as_str())).ok_or_else(|| {
+                format!(
+                    "--fields: unknown column `{field}`; expected one of {}",
+                    listed()
+                )
+            })
         });
         Ok(Plan {
             fields: fields.collect::<Result<_, _>>()?,
@@ -199,7 +202,7 @@ impl Plan<'_> {
             .map_err(|error| format!("--prompt: {}", template_error(&error)))?;
         let mut job = Job::prompt(prompt);
         for (at, field) in &self.fields {
-            // An empty cell says nothing.
+            // Empty cells are ignored.
             if let Some(cell) = cells.get(*at).filter(|cell| !cell.is_empty()) {
                 job = job.with(field, field_value(field, cell));
             }
@@ -208,7 +211,7 @@ impl Plan<'_> {
     }
 }
 
-/// A cell as the value of a field: JSON where the field is not text and the cell is JSON.
+/// Converts a cell to the value of a field: JSON if the field is not text and the cell is JSON.
 fn field_value(field: &str, cell: &str) -> Value {
     if TEXT_FIELDS.contains(&field) {
         return Value::from(cell);

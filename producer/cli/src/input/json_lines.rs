@@ -1,10 +1,10 @@
-//! JSON Lines: one task a line.
+//! JSON Lines: one task per line.
 
 use std::io::{BufRead, Read as _};
 
 use super::{OnTask, ReadError};
 
-/// The longest line, and the longest message that any configuration allows.
+/// Maximum bytes of a line; no configuration allows a longer message.
 const LONGEST: usize = 64 << 20;
 
 pub(super) fn read(mut reader: impl BufRead, on_task: &mut OnTask<'_>) -> Result<(), ReadError> {
@@ -20,7 +20,7 @@ pub(super) fn read(mut reader: impl BufRead, on_task: &mut OnTask<'_>) -> Result
         number += 1;
         if read == LONGEST {
             return Err(ReadError::Format(format!(
-                "line {number}: expected one task a line, but it has more than {LONGEST} bytes"
+                "line {number}: expected one task per line, but the line is longer than {LONGEST} bytes"
             )));
         }
         let task = line.trim_ascii();
@@ -30,7 +30,7 @@ pub(super) fn read(mut reader: impl BufRead, on_task: &mut OnTask<'_>) -> Result
         count += 1;
         let task = std::str::from_utf8(task).map_err(|error| {
             format!(
-                "line {number}: expected UTF-8, but got another byte at {}",
+                "line {number}: expected UTF-8, but got an invalid byte at offset {}",
                 error.valid_up_to()
             )
         });
@@ -39,7 +39,8 @@ pub(super) fn read(mut reader: impl BufRead, on_task: &mut OnTask<'_>) -> Result
         }
     }
     if count == 0 {
-        let expected = r#"expected one task a line, {"prompt": "…"}, but it is empty"#;
+        let expected =
+            r#"expected one task per line, such as {"prompt": "…"}, but the input is empty"#;
         return Err(ReadError::Format(expected.to_owned()));
     }
     Ok(())

@@ -7,11 +7,11 @@ use serde_json::{error::Category, value::RawValue};
 
 use super::{OnTask, ReadError};
 
-/// A visitor that passes each element on.
+/// A visitor that passes each element to `on_task`.
 struct Elements<'e, 'f> {
     on_task: &'e mut OnTask<'f>,
     count: &'e mut u64,
-    broke: &'e mut bool,
+    stopped: &'e mut bool,
 }
 
 pub(super) fn read(
@@ -20,7 +20,7 @@ pub(super) fn read(
     on_task: &mut OnTask<'_>,
 ) -> Result<(), ReadError> {
     let Some(first) = peek(&mut reader)? else {
-        let expected = "expected a JSON list of tasks, but it is empty";
+        let expected = "expected a JSON list of tasks, but the input is empty";
         return Err(ReadError::Format(expected.to_owned()));
     };
     let mut from = serde_json::Deserializer::from_reader(reader);
@@ -32,21 +32,21 @@ pub(super) fn read(
     }
     if first != b'[' {
         let hint = if first == b'{' {
-            "; for one task a line, add --input-format jsonl"
+            "; for one task per line, add --input-format jsonl"
         } else {
             ""
         };
         let expected = r#"expected a JSON list of tasks: [{"prompt": "…"}, …]"#;
         return Err(ReadError::Format(format!("{expected}{hint}")));
     }
-    let (mut count, mut broke) = (0, false);
+    let (mut count, mut stopped) = (0, false);
     let elements = Elements {
         on_task,
         count: &mut count,
-        broke: &mut broke,
+        stopped: &mut stopped,
     };
     let read = elements.deserialize(&mut from).and_then(|()| from.end());
-    if broke {
+    if stopped {
         return Ok(());
     }
     read.map_err(not_json)?;
@@ -57,7 +57,7 @@ pub(super) fn read(
     Ok(())
 }
 
-/// The first byte that is no white space. Line numbers of errors do not count what is skipped here.
+/// Returns the first byte that is not white space. Line numbers of errors do not count the lines skipped here.
 fn peek(reader: &mut impl BufRead) -> Result<Option<u8>, ReadError> {
     loop {
         let bytes = reader.fill_buf()?;
@@ -98,8 +98,8 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
         while let Some(task) = list.next_element::<Box<RawValue>>()? {
             *self.count += 1;
             if let ControlFlow::Break(()) = (self.on_task)(Ok(task.get())) {
-                *self.broke = true;
-                return Err(A::Error::custom("enough"));
+                *self.stopped = true;
+                return Err(A::Error::custom("stopped by the callback"));
             }
         }
         Ok(())

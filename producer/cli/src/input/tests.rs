@@ -2,7 +2,7 @@ use insta::assert_snapshot;
 
 use super::*;
 
-/// The tasks of a text, and in the end the fault of the whole.
+/// The tasks of an input, and the error of the whole input as the last line.
 fn read_all(form: &Form, bytes: impl AsRef<[u8]>) -> String {
     let mut lines = Vec::new();
     let mut index = 0;
@@ -31,7 +31,7 @@ fn table(prompt: Option<&str>, fields: &[&str], text: impl AsRef<[u8]>) -> Strin
 }
 
 #[test]
-fn the_elements_of_a_list_are_kept_as_they_were_written() {
+fn list_elements_keep_their_original_text() {
     let text = "\u{feff} [{\"prompt\": \"a\", \"n\": 0.10},\n  \"b\" , [1, 2]]\n";
     assert_snapshot!(read_all(&Form::List, text), @r#"
     {"prompt": "a", "n": 0.10}
@@ -41,7 +41,7 @@ fn the_elements_of_a_list_are_kept_as_they_were_written() {
 }
 
 #[test]
-fn what_is_no_list_of_tasks_is_told_apart() {
+fn invalid_lists_are_reported() {
     let texts = [
         "",
         " \n",
@@ -57,11 +57,11 @@ fn what_is_no_list_of_tasks_is_told_apart() {
         .map(|text| read_all(&Form::List, text))
         .collect();
     assert_snapshot!(wrong.join("\n"), @r#"
-    Error: expected a JSON list of tasks, but it is empty
-    Error: expected a JSON list of tasks, but it is empty
+    Error: expected a JSON list of tasks, but the input is empty
+    Error: expected a JSON list of tasks, but the input is empty
     {"prompt": "x"}
     Error: not JSON: expected `:` at line 2 column 12
-    Error: expected a JSON list of tasks: [{"prompt": "…"}, …]; for one task a line, add --input-format jsonl
+    Error: expected a JSON list of tasks: [{"prompt": "…"}, …]; for one task per line, add --input-format jsonl
     Error: expected at least one task, but the list is empty
     1
     Error: not JSON: trailing characters at line 1 column 5
@@ -74,26 +74,26 @@ fn what_is_no_list_of_tasks_is_told_apart() {
 }
 
 #[test]
-fn one_task_may_stand_without_a_list_where_that_is_allowed() {
+fn a_single_task_is_accepted_where_allowed() {
     assert_snapshot!(read_all(&Form::OneOrList, "{\"prompt\": \"x\"} "), @r#"{"prompt": "x"}"#);
     assert_snapshot!(read_all(&Form::OneOrList, "[{\"prompt\": \"x\"}]"), @r#"{"prompt": "x"}"#);
     assert_snapshot!(read_all(&Form::OneOrList, "{\"prompt\": \"x\"} {}"), @"Error: not JSON: trailing characters at line 1 column 17");
 }
 
 #[test]
-fn lines_are_tasks_but_for_the_empty_ones() {
+fn each_nonempty_line_is_a_task() {
     let text = b"\xef\xbb\xbf{\"prompt\":\"a\"}\r\n\n  {\"prompt\":\"b\"}  \n\"\xff\"\n{\"prompt\":\"last\"}";
     assert_snapshot!(read_all(&Form::Lines, text), @r#"
     {"prompt":"a"}
     {"prompt":"b"}
-    task 3 (index 2): line 4: expected UTF-8, but got another byte at 1
+    task 3 (index 2): line 4: expected UTF-8, but got an invalid byte at offset 1
     {"prompt":"last"}
     "#);
-    assert_snapshot!(read_all(&Form::Lines, "\n\r\n"), @r#"Error: expected one task a line, {"prompt": "…"}, but it is empty"#);
+    assert_snapshot!(read_all(&Form::Lines, "\n\r\n"), @r#"Error: expected one task per line, such as {"prompt": "…"}, but the input is empty"#);
 }
 
 #[test]
-fn a_row_is_a_task_whose_prompt_is_made_of_its_columns() {
+fn a_row_becomes_a_task() {
     let text = "\u{feff}title,body,id,max_tokens,First name\r\n\"One, \"\"two\"\"\",\"a\nb\",7,100,Ann\r\nThree,,,,\r\n";
     let prompt = "{{ title }}: {{ body }} ({{ row['First name'] }})";
     assert_snapshot!(table(Some(prompt), &["id", "max_tokens"], text), @r#"
@@ -104,7 +104,7 @@ fn a_row_is_a_task_whose_prompt_is_made_of_its_columns() {
 }
 
 #[test]
-fn what_is_wrong_with_a_table_is_told() {
+fn table_errors_are_reported() {
     let text = "title,body\na,b\nonly\nc,d,e\nf,\"g\n";
     let wrong = [
         table(Some("{{ title }}"), &[], text),
@@ -123,18 +123,18 @@ fn what_is_wrong_with_a_table_is_told() {
     task 2 (index 1): line 3: expected 2 columns, as in the header, but got 1
     task 3 (index 2): line 4: expected 2 columns, as in the header, but got 3
     {"prompt":"f"}
-    Error: --prompt: there is no column `titel`, only title, body
+    Error: --prompt: unknown column `titel`; expected one of title, body
     Error: --prompt: syntax error: unexpected end of input, expected end of variable block
     task 1 (index 0): line 2: --prompt: undefined value: `row['x']` is undefined
     task 2 (index 1): line 3: expected 2 columns, as in the header, but got 1
     task 3 (index 2): line 4: expected 2 columns, as in the header, but got 3
     task 4 (index 3): line 5: --prompt: undefined value: `row['x']` is undefined
-    Error: --fields: there is no column `tenant`, only title, body
-    Error: there is no column `prompt`: add --prompt with a template of the columns title, body, such as --prompt 'Summarise: {{ title }}'
-    Error: header: column `a` is there more than once
-    Error: expected at least one row under the header, but there is none
-    task 1 (index 0): line 2: column 2: expected UTF-8, but got other bytes
-    Error: expected at least one row under the header, but there is none
+    Error: --fields: unknown column `tenant`; expected one of title, body
+    Error: there is no column `prompt`; add --prompt with a template of the columns title, body, such as --prompt 'Summarise: {{ title }}'
+    Error: header: duplicate column `a`
+    Error: expected at least one row below the header, but there is none
+    task 1 (index 0): line 2: column 2: expected UTF-8, but got invalid bytes
+    Error: expected at least one row below the header, but there is none
     "#);
 }
 
@@ -153,7 +153,7 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
-fn the_name_of_a_file_tells_its_form() {
+fn the_file_name_implies_the_format() {
     let format = |name: &str| Source::from_path(Some(name.into())).format();
     assert_eq!(format("a/b.JSONL"), InputFormat::Jsonl);
     assert_eq!(format("b.ndjson"), InputFormat::Jsonl);

@@ -13,18 +13,18 @@ use serde::Serialize;
 use super::write_json;
 use crate::error::CommandError;
 
-/// A file that will be written. It is opened before any money is spent, so that a result can always be
-/// saved; its old content stays until there is a result.
+/// A file for the result. It is opened before any money is spent, so that the result can be saved; its old
+/// content stays until there is a result.
 #[derive(Debug)]
 pub(crate) struct OutputFile {
     path: PathBuf,
     file: File,
-    /// Whether it is new and still without content.
+    /// Whether the file is new and still empty.
     empty: bool,
 }
 
 impl OutputFile {
-    /// Opens the file and creates its folders.
+    /// Opens the file and creates its parent directories.
     pub(crate) fn open(path: &Path) -> Result<Self, CommandError> {
         let (file, empty) = open_for_writing(path).map_err(|source| failed(path, source))?;
         Ok(Self {
@@ -34,17 +34,17 @@ impl OutputFile {
         })
     }
 
-    /// As [`OutputFile::open`]; a folder, or a path that ends like one, gets a new file with the time in
+    /// Like [`OutputFile::open`], but a directory, or a path that ends with `/`, gets a new file with the time in
     /// its name.
     pub(crate) fn open_in(path: PathBuf) -> Result<Self, CommandError> {
-        Self::open(&file_in(path))
+        Self::open(&resolve_path(path))
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Replaces the content by a JSON document.
+    /// Replaces the content with a JSON document.
     pub(crate) fn write(mut self, document: &impl Serialize) -> Result<(), CommandError> {
         self.empty = false;
         replace_content(&mut self.file, document).map_err(|source| failed(&self.path, source))
@@ -59,16 +59,16 @@ impl Drop for OutputFile {
     }
 }
 
-fn file_in(path: PathBuf) -> PathBuf {
-    let ends_like_a_folder = path.as_os_str().as_encoded_bytes().last() == Some(&b'/');
-    if ends_like_a_folder || path.is_dir() {
+fn resolve_path(path: PathBuf) -> PathBuf {
+    let ends_with_slash = path.as_os_str().as_encoded_bytes().last() == Some(&b'/');
+    if ends_with_slash || path.is_dir() {
         unused_name(&path, &Local::now().format("%Y%m%d_%H%M%S").to_string())
     } else {
         path
     }
 }
 
-/// Two batches may end up in one second.
+/// Adds a number if a batch already wrote a file in the same second.
 fn unused_name(folder: &Path, time: &str) -> PathBuf {
     let first = folder.join(format!("batch_{time}.json"));
     if !first.exists() {
@@ -116,9 +116,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_are_made_and_old_results_replaced() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("a/b/result.json");
+    fn directories_are_created_and_old_results_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a/b/result.json");
         OutputFile::open(&path)
             .unwrap()
             .write(&vec!["long", "text"])
@@ -128,9 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_got_nothing_is_left_as_it_was() {
-        let place = tempfile::tempdir().unwrap();
-        let (fresh, old) = (place.path().join("fresh"), place.path().join("old"));
+    fn an_unwritten_file_is_left_unchanged() {
+        let directory = tempfile::tempdir().unwrap();
+        let (fresh, old) = (directory.path().join("fresh"), directory.path().join("old"));
         std::fs::write(&old, "kept").unwrap();
         drop((
             OutputFile::open(&fresh).unwrap(),
@@ -141,9 +141,9 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_cannot_be_written_is_told_at_once() {
-        let place = tempfile::tempdir().unwrap();
-        let error = OutputFile::open(place.path()).unwrap_err().to_string();
+    fn an_unwritable_path_is_reported_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = OutputFile::open(directory.path()).unwrap_err().to_string();
         assert!(error.starts_with("--output: `"), "{error}");
         assert!(
             OutputFile::open(Path::new("/dev/null"))
@@ -154,9 +154,9 @@ mod tests {
     }
 
     #[test]
-    fn folders_get_a_file_of_their_own() {
-        let place = tempfile::tempdir().unwrap();
-        let path = file_in(place.path().to_owned());
+    fn a_directory_gets_a_new_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = resolve_path(directory.path().to_owned());
         let name = path.file_name().unwrap().to_str().unwrap();
         let time = name
             .strip_prefix("batch_")
@@ -164,19 +164,22 @@ mod tests {
             .unwrap();
         assert_eq!(time.len(), "20260201_120000".len());
         assert_eq!(
-            file_in("results/".into()).parent(),
+            resolve_path("results/".into()).parent(),
             Some(Path::new("results"))
         );
-        assert_eq!(file_in("results.json".into()), Path::new("results.json"));
+        assert_eq!(
+            resolve_path("results.json".into()),
+            Path::new("results.json")
+        );
     }
 
     #[test]
-    fn no_results_are_written_over() {
-        let place = tempfile::tempdir().unwrap();
-        std::fs::write(place.path().join("batch_t.json"), "").unwrap();
+    fn existing_results_are_not_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("batch_t.json"), "").unwrap();
         assert_eq!(
-            unused_name(place.path(), "t"),
-            place.path().join("batch_t_2.json")
+            unused_name(directory.path(), "t"),
+            directory.path().join("batch_t_2.json")
         );
     }
 }

@@ -9,7 +9,7 @@ use super::{
     time::{age, latency},
 };
 
-/// Attempts as Postgres has them.
+/// A table of the attempts in the ledger.
 pub(crate) fn recorded_attempts(attempts: &[AttemptRecord]) -> String {
     let mut table = Table::new([
         "NO",
@@ -58,21 +58,21 @@ pub(crate) fn recorded_attempts(attempts: &[AttemptRecord]) -> String {
     table.to_string()
 }
 
-/// The cost by our prices and, if it differs, by the provider.
+/// The computed cost and, if it differs, the cost that the provider reported.
 fn cost(attempt: &AttemptRecord) -> String {
-    let ours = attempt.cost_usd.map_or_else(
+    let computed = attempt.cost_usd.map_or_else(
         || format!("unknown (reserved ${})", attempt.reserved_usd),
         |cost| format!("${cost}"),
     );
     match attempt.reported_cost_usd {
         Some(reported) if attempt.cost_usd != Some(reported) => {
-            format!("{ours} (provider: ${reported})")
+            format!("{computed} (provider: ${reported})")
         }
-        _ => ours,
+        _ => computed,
     }
 }
 
-/// Failed attempts as the checkpoint of a job has them.
+/// A table of the failed attempts in the checkpoint of a job.
 pub(crate) fn checkpoint_attempts(attempts: &[PastAttempt]) -> String {
     let now = Utc::now();
     let mut table = Table::new(["WHEN", "PLATFORM", "MODEL", "COST", "ERROR"]);
@@ -97,8 +97,8 @@ mod tests {
     use crate::render::decisions::example_attempt;
 
     #[test]
-    fn a_cost_is_told_twice_where_the_provider_tells_another() {
-        let told = |ours: Option<&str>, reported: Option<&str>| {
+    fn a_differing_cost_of_the_provider_is_shown() {
+        let shown = |ours: Option<&str>, reported: Option<&str>| {
             let usd = |amount: &str| amount.parse().unwrap();
             cost(&AttemptRecord {
                 cost_usd: ours.map(usd),
@@ -106,11 +106,11 @@ mod tests {
                 ..example_attempt(1, None)
             })
         };
-        assert_eq!(told(Some("0.1"), None), "$0.1");
-        assert_eq!(told(Some("0.1"), Some("0.10")), "$0.1");
-        assert_eq!(told(Some("0.1"), Some("0.12")), "$0.1 (provider: $0.12)");
+        assert_eq!(shown(Some("0.1"), None), "$0.1");
+        assert_eq!(shown(Some("0.1"), Some("0.10")), "$0.1");
+        assert_eq!(shown(Some("0.1"), Some("0.12")), "$0.1 (provider: $0.12)");
         assert_eq!(
-            told(None, Some("0.12")),
+            shown(None, Some("0.12")),
             "unknown (reserved $0.25) (provider: $0.12)"
         );
     }

@@ -1,13 +1,13 @@
-//! Why each platform was asked.
+//! The routing decisions of a job.
 
 use longshore_protocol::event::{AttemptRecord, DecisionRecord};
 
 use super::text::one_line;
 
-/// Characters of a reason that are shown.
-const REASON: usize = 200;
+/// Maximum characters of a reason.
+const REASON_CHARS: usize = 200;
 
-/// The decision before each attempt, unless it is the same as the one before.
+/// The decision of each attempt, without repetitions.
 pub(crate) fn routing_decisions(attempts: &[AttemptRecord]) -> Option<String> {
     let mut before: Option<(&str, &str, &DecisionRecord)> = None;
     let mut lines = Vec::new();
@@ -19,20 +19,20 @@ pub(crate) fn routing_decisions(attempts: &[AttemptRecord]) -> Option<String> {
         if before.replace(this) == Some(this) {
             continue;
         }
-        let asked = format!("{} ({})", attempt.platform, attempt.model);
+        let target = format!("{} ({})", attempt.platform, attempt.model);
         lines.push(format!(
             "  Attempt {}: {}: {}",
             attempt.attempt,
-            one_line(&asked, REASON),
-            one_line(&attempt.routing_reason, REASON)
+            one_line(&target, REASON_CHARS),
+            one_line(&attempt.routing_reason, REASON_CHARS)
         ));
         for step in &decision.steps {
             let step = format!("{}: {}", step.step, step.outcome);
-            lines.push(format!("    {}", one_line(&step, REASON)));
+            lines.push(format!("    {}", one_line(&step, REASON_CHARS)));
         }
         for skipped in &decision.skipped {
             let skipped = format!("{} ({}): {}", skipped.platform, skipped.model, skipped.why);
-            lines.push(format!("    not {}", one_line(&skipped, REASON)));
+            lines.push(format!("    skipped {}", one_line(&skipped, REASON_CHARS)));
         }
     }
     (!lines.is_empty()).then(|| format!("Routing\n{}", lines.join("\n")))
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_same_is_told_once() {
+    fn repeated_decisions_are_shown_once() {
         let attempts = [
             example_attempt(1, Some(decision(&[]))),
             example_attempt(2, Some(decision(&[]))),
@@ -114,12 +114,12 @@ mod tests {
           Attempt 3: openai (gpt-4o-mini): second of tier standard
             hint: gemini is asked first
             tier: standard, for its risk
-            not gemini (gemini-2.5-flash): its circuit is open: overloaded
+            skipped gemini (gemini-2.5-flash): its circuit is open: overloaded
         ");
     }
 
     #[test]
-    fn of_attempts_without_a_decision_nothing_is_told() {
+    fn attempts_without_a_decision_show_nothing() {
         assert_eq!(routing_decisions(&[example_attempt(1, None)]), None);
     }
 }

@@ -9,37 +9,37 @@ use longshore_protocol::id::QueueName;
 
 use super::text::one_line;
 
-/// Characters of a description.
+/// Maximum characters of a description.
 const LONGEST: usize = 120;
 
 /// What the jobs of the lane of this name wait for.
 pub(crate) fn waiting_for(name: &str) -> String {
     if let Some(targets) = PausedLane::targets(name) {
-        return one_line(&resumption(&targets), LONGEST);
+        return one_line(&describe_resume(&targets), LONGEST);
     }
-    let words = match name.split_once(':') {
+    let description = match name.split_once(':') {
         Some(("quota", meter)) => MeterName::parse(meter).to_string(),
         Some(("key", key)) => format!("concurrency key {key}"),
         Some(("tenant", turn)) => {
             let (queue, tenant) = turn.split_once(':').unwrap_or((turn, ""));
             tenant_turn(queue, tenant)
         }
-        None if name == "time" => "their time".to_owned(),
-        None if name == "version" => "a worker of a newer protocol".to_owned(),
+        None if name == "time" => "their due time".to_owned(),
+        None if name == "version" => "a worker with a newer protocol version".to_owned(),
         _ => name.to_owned(),
     };
-    one_line(&words, LONGEST)
+    one_line(&description, LONGEST)
 }
 
-/// What a job of `queue` waits for, where its state does not say.
+/// What a job of `queue` waits for, unless its state already says it.
 pub(crate) fn wait_reason(lane: &Lane, queue: &QueueName) -> Option<String> {
-    let words = match lane {
+    let description = match lane {
         Lane::Quota(meter) => MeterName::parse(meter).to_string(),
         Lane::Tenant(tenant) => tenant_turn(queue.as_str(), tenant),
-        Lane::Paused(targets) => return Some(resumption(targets)),
+        Lane::Paused(targets) => return Some(describe_resume(targets)),
         Lane::Time | Lane::Version | Lane::Key => return None,
     };
-    Some(one_line(&words, LONGEST))
+    Some(one_line(&description, LONGEST))
 }
 
 /// A state with what the job waits for.
@@ -52,13 +52,13 @@ pub(crate) fn state_with_wait(state: &str, reason: Option<&str>) -> String {
 
 fn tenant_turn(queue: &str, tenant: &str) -> String {
     if tenant.is_empty() {
-        format!("the turn of those without a tenant in queue {queue}")
+        format!("the turn of jobs without a tenant in queue {queue}")
     } else {
         format!("the turn of tenant {tenant} in queue {queue}")
     }
 }
 
-fn resumption(targets: &[Target]) -> String {
+fn describe_resume(targets: &[Target]) -> String {
     let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
     format!("{} to be resumed", targets.join(" or "))
 }
@@ -68,10 +68,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lanes_say_what_their_jobs_wait_for() {
-        for (name, words) in [
-            ("time", "their time"),
-            ("version", "a worker of a newer protocol"),
+    fn lanes_describe_what_their_jobs_wait_for() {
+        for (name, description) in [
+            ("time", "their due time"),
+            ("version", "a worker with a newer protocol version"),
             ("key:a:b", "concurrency key a:b"),
             ("paused:type:a:b", "type a:b to be resumed"),
             (
@@ -83,15 +83,15 @@ mod tests {
             ("tenant:bulk:a:b", "the turn of tenant a:b in queue bulk"),
             (
                 "tenant:default:",
-                "the turn of those without a tenant in queue default",
+                "the turn of jobs without a tenant in queue default",
             ),
         ] {
-            assert_eq!(waiting_for(name), words);
+            assert_eq!(waiting_for(name), description);
         }
     }
 
     #[test]
-    fn a_job_waits_for_what_its_state_does_not_say() {
+    fn wait_reasons_add_to_the_state() {
         let reason = |name: &str| wait_reason(&Lane::parse(name), &QueueName::default());
         assert_eq!(
             reason("paused:type:research").as_deref(),

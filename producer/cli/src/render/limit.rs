@@ -1,4 +1,4 @@
-//! Limits: how full each is, as people and programs see it.
+//! The usage of limits, as text and JSON.
 
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -34,15 +34,15 @@ pub(crate) struct Limit {
 pub(crate) enum Subject {
     /// An account of a provider.
     Account(String),
-    /// What is spent under a budget.
+    /// A budget.
     Budget {
         name: String,
-        /// The platform, if it is one's.
+        /// The platform, for the budget of one platform.
         platform: Option<String>,
-        /// Whose spending is counted: `all`, `tenant acme`.
+        /// Whose costs count: `all`, `tenant acme`.
         whose: String,
-        /// Whether it is one of those that each tenant or chain has for itself.
-        of_each: bool,
+        /// Whether each tenant or chain has its own budget of this name.
+        per_owner: bool,
     },
 }
 
@@ -68,7 +68,7 @@ impl Limit {
         })
     }
 
-    /// The fill, if it limits a sum over a window.
+    /// The usage, for a limit on a sum over a window.
     pub(crate) fn window(&self) -> Option<&WindowFill> {
         match &self.report.fill {
             Fill::Window(fill) => Some(fill),
@@ -76,7 +76,7 @@ impl Limit {
         }
     }
 
-    /// The account whose limit it is.
+    /// The account, for the limit of an account.
     pub(crate) fn account(&self) -> Option<&str> {
         match &self.subject {
             Subject::Account(name) => Some(name),
@@ -88,11 +88,16 @@ impl Limit {
         self.account() == Some(account)
     }
 
-    pub(crate) fn is_of_each(&self) -> bool {
-        matches!(self.subject, Subject::Budget { of_each: true, .. })
+    pub(crate) fn is_per_owner(&self) -> bool {
+        matches!(
+            self.subject,
+            Subject::Budget {
+                per_owner: true,
+                ..
+            }
+        )
     }
 
-    /// Its row in the table.
     pub(crate) fn row(&self) -> LimitRow {
         let platform = match &self.subject {
             Subject::Account(name) => name.clone(),
@@ -120,7 +125,7 @@ impl Limit {
             Fill::Rate { per_minute, free } => row(
                 "-".to_owned(),
                 per_minute.to_string(),
-                format!("{free} at once"),
+                format!("{free} now"),
                 "evenly paced".to_owned(),
             ),
             Fill::Places { limit, cap, in_use } => {
@@ -131,14 +136,15 @@ impl Limit {
                     "-".to_owned(),
                 );
                 if cap < limit {
-                    row.limit_of = format!("{} ({limit}, but fewer now)", self.what);
+                    row.limit_of = format!("{} ({limit}, reduced now)", self.what);
                 }
                 row
             }
         }
     }
 
-    /// The warning for the highest alert that it has reached. `named`: with the limit, not only the account.
+    /// The warning for the highest alert threshold that was reached. With `named`, it names the limit, not only
+    /// the account.
     pub(crate) fn warning(&self, alerts: &[u8], named: bool) -> Option<LimitWarning> {
         let subject = match &self.subject {
             Subject::Account(account) if !named => account.clone(),
@@ -147,7 +153,7 @@ impl Limit {
         LimitWarning::new(one_line(&subject, 120), self.window()?, alerts)
     }
 
-    /// Its figures for programs.
+    /// The JSON of the limit.
     pub(crate) fn figures(&self) -> LimitFigures {
         let mut figures = LimitFigures {
             limit_of: self.what.clone(),
@@ -159,7 +165,7 @@ impl Limit {
             Subject::Account(_) => {}
             Subject::Budget { name, whose, .. } => {
                 figures.budget = Some(name.clone());
-                figures.of = Some(whose.clone());
+                figures.whose = Some(whose.clone());
             }
         }
         match &self.report.fill {
@@ -192,11 +198,11 @@ impl Limit {
 
 impl Subject {
     fn from_budget(budget: &Budget, whose: Option<&str>) -> Self {
-        let (kind, of) = match &budget.scope {
+        let (kind, owner) = match &budget.scope {
             Scope::Overall => ("", None),
             Scope::Provider(platform) => ("", Some(platform.as_str())),
-            Scope::Tenant(of) => ("tenant ", of.as_deref().or(whose)),
-            Scope::Chain(of) => ("chain ", of.as_deref().or(whose)),
+            Scope::Tenant(owner) => ("tenant ", owner.as_deref().or(whose)),
+            Scope::Chain(owner) => ("chain ", owner.as_deref().or(whose)),
         };
         let platform = match &budget.scope {
             Scope::Provider(platform) => Some(platform.to_string()),
@@ -205,23 +211,23 @@ impl Subject {
         Self::Budget {
             name: budget.name.clone(),
             platform,
-            whose: of.map_or_else(|| "all".to_owned(), |of| format!("{kind}{of}")),
-            of_each: whose.is_some(),
+            whose: owner.map_or_else(|| "all".to_owned(), |owner| format!("{kind}{owner}")),
+            per_owner: whose.is_some(),
         }
     }
 }
 
-/// A limit for programs. What has no meaning for its kind is absent.
+/// The JSON of a limit. Fields that do not apply to its kind are absent.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct LimitFigures {
     #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    of: Option<String>,
+    #[serde(rename = "of", skip_serializing_if = "Option::is_none")]
+    whose: Option<String>,
     limit_of: String,
     /// `requests`, `tokens`, `calls` or `dollars`.
     unit: String,
-    /// With the reservations of running calls.
+    /// Includes the reservations of calls in flight.
     pub(crate) used: Option<Amount>,
     #[serde(skip_serializing_if = "Option::is_none")]
     held: Option<Amount>,
@@ -235,8 +241,7 @@ pub(crate) struct LimitFigures {
     waiting: u64,
 }
 
-/// All limits: those of accounts, then the budgets, then those of each tenant or chain, the fullest
-/// first.
+/// All limits: of accounts, then budgets, then budgets per tenant or chain, the fullest first.
 pub(crate) fn sorted_limits(reports: Vec<MeterReport>, config: &Config) -> Vec<Limit> {
     let mut limits: Vec<Limit> = reports
         .into_iter()
@@ -244,10 +249,12 @@ pub(crate) fn sorted_limits(reports: Vec<MeterReport>, config: &Config) -> Vec<L
         .collect();
     limits.sort_by_key(|limit| match &limit.subject {
         Subject::Account(_) => (0, Reverse(0)),
-        Subject::Budget { of_each: false, .. } => (1, Reverse(0)),
-        Subject::Budget { of_each: true, .. } => {
-            (2, Reverse(limit.window().map_or(0, WindowFill::percent)))
-        }
+        Subject::Budget {
+            per_owner: false, ..
+        } => (1, Reverse(0)),
+        Subject::Budget {
+            per_owner: true, ..
+        } => (2, Reverse(limit.window().map_or(0, WindowFill::percent))),
     });
     limits
 }
@@ -259,6 +266,6 @@ fn describe_budget(budget: &Budget) -> String {
         Period::Month => " a month",
         Period::Ever => "",
     };
-    let soft = if budget.hard { "" } else { ", only warns" };
+    let soft = if budget.hard { "" } else { ", warning only" };
     format!("dollars{period} (budget {}{soft})", budget.name)
 }

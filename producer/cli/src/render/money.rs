@@ -1,4 +1,4 @@
-//! Amounts of money, and what limits count.
+//! Amounts of money, and amounts that limits count.
 
 use std::fmt;
 
@@ -8,14 +8,12 @@ use rust_decimal::RoundingStrategy;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// An amount with four decimals, or with two significant digits where those would all be zero though
-/// something was spent: `$0.0045`, `$0.000012`.
+/// Formats an amount with four decimals, or with two significant digits if it would round to zero: `$0.0045`, `$0.000012`.
 pub(crate) fn dollars(amount: Usd) -> String {
     with_decimals(amount, 4)
 }
 
-/// An amount with two decimals, or with two significant digits where both would be zero though
-/// something was spent: `$3.45`, `$0.0000004`.
+/// Formats an amount with two decimals, or with two significant digits if it would round to zero: `$3.45`, `$0.0000004`.
 pub(crate) fn cents(amount: Usd) -> String {
     with_decimals(amount, 2)
 }
@@ -42,7 +40,7 @@ pub(crate) fn parse_exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     text.get().parse().map_err(serde::de::Error::custom)
 }
 
-/// An amount of what a limit counts.
+/// An amount that a limit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Amount {
     /// Requests, tokens or calls.
@@ -60,7 +58,7 @@ impl Amount {
 }
 
 impl fmt::Display for Amount {
-    /// `450`, `$100`, `$2.50`; more decimals where two would be zero.
+    /// Counts as `450`, dollars as `$100` or `$2.50`. Amounts that round to zero cents show two significant digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Count(number) => number.fmt(f),
@@ -90,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn people_see_four_digits_unless_all_are_zero() {
+    fn dollars_have_four_decimals_unless_all_are_zero() {
         for (amount, text) in [
             ("0", "$0.0000"),
             ("0.0045", "$0.0045"),
@@ -106,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_see_every_digit() {
+    fn json_amounts_are_exact() {
         let bill = |amount: &str| {
             serde_json::to_string(&Bill {
                 cost: amount.parse().unwrap(),
@@ -123,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn dollars_of_a_limit_have_cents_where_they_are_not_whole() {
+    fn dollars_of_a_limit_show_cents_unless_whole() {
         for (amount, text) in [
             ("0", "$0"),
             ("100", "$100"),

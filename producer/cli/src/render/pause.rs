@@ -12,10 +12,10 @@ use super::{
     time::{age, from_unix_ms, span, timestamp},
 };
 
-/// Characters of a reason.
+/// Maximum characters of a reason.
 pub(crate) const LONGEST_REASON: usize = 200;
 
-/// A pause as people and programs see it.
+/// A pause, as text and JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct ShownPause {
     what: Target,
@@ -37,7 +37,7 @@ impl ShownPause {
         }
     }
 
-    /// All that is paused now.
+    /// All current pauses.
     pub(crate) fn all(pauses: &Pauses, now: DateTime<Utc>) -> Vec<Self> {
         pauses
             .lasting(now.timestamp_millis())
@@ -51,9 +51,9 @@ impl fmt::Display for ShownPause {
         let Self {
             what, since, now, ..
         } = self;
-        write!(f, "{what} is paused since {}", age(*since, *now))?;
+        write!(f, "{what} has been paused for {}", age(*since, *now))?;
         if let Some(until) = self.until {
-            write!(f, ", for another {}", span(until - *now))?;
+            write!(f, ", resumes in {}", span(until - *now))?;
         }
         match &self.reason {
             Some(reason) => write!(f, ": {}", one_line(reason, LONGEST_REASON)),
@@ -62,16 +62,18 @@ impl fmt::Display for ShownPause {
     }
 }
 
-/// One pause in a sentence.
+/// Describes a pause in one sentence.
 pub(crate) fn pause_sentence(target: &Target, pause: &Pause, now: DateTime<Utc>) -> String {
     ShownPause::new(target.clone(), pause, now).to_string()
 }
 
-/// All that is paused, in a table.
+/// A table of pauses.
 pub(crate) fn pause_table(pauses: &[ShownPause]) -> String {
     let mut table = Table::new(["PAUSED", "SINCE", "UNTIL", "REASON"]);
     for pause in pauses {
-        let until = pause.until.map_or_else(|| "resumed".to_owned(), timestamp);
+        let until = pause
+            .until
+            .map_or_else(|| "resumed manually".to_owned(), timestamp);
         table.add_row([
             Cell::new(&pause.what),
             Cell::new(age(pause.since, pause.now)),
@@ -82,7 +84,7 @@ pub(crate) fn pause_table(pauses: &[ShownPause]) -> String {
     table.to_string()
 }
 
-/// A pause for tests of what shows it.
+/// A pause for tests.
 #[cfg(test)]
 pub(crate) fn example_pause() -> ShownPause {
     let at = |text: &str| text.parse().unwrap();
@@ -90,7 +92,7 @@ pub(crate) fn example_pause() -> ShownPause {
         what: Target::task_type("research"),
         since: at("2026-12-01T11:55:00Z"),
         until: Some(at("2026-12-01T13:00:00Z")),
-        reason: Some("prices are looked at".to_owned()),
+        reason: Some("prices under review".to_owned()),
         now: at("2026-12-01T12:00:00Z"),
     }
 }
@@ -104,7 +106,7 @@ mod tests {
         let mut pause = example_pause();
         assert_eq!(
             pause.to_string(),
-            "type research is paused since 5m, for another 60m: prices are looked at"
+            "type research has been paused for 5m, resumes in 60m: prices under review"
         );
         assert_eq!(
             serde_json::to_value(&pause).unwrap(),
@@ -112,11 +114,11 @@ mod tests {
                 "what": "type:research",
                 "since": "2026-12-01T11:55:00Z",
                 "until": "2026-12-01T13:00:00Z",
-                "reason": "prices are looked at"
+                "reason": "prices under review"
             })
         );
         pause.until = None;
         pause.reason = None;
-        assert_eq!(pause.to_string(), "type research is paused since 5m");
+        assert_eq!(pause.to_string(), "type research has been paused for 5m");
     }
 }

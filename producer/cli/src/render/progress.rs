@@ -1,4 +1,4 @@
-//! Bars and spinners on stderr; nothing where stderr is not a terminal.
+//! Progress bars and spinners on stderr; hidden if stderr is not a terminal.
 
 use std::{
     io::{self, IsTerminal as _},
@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::output;
 
-/// What moves while a command waits.
+/// A progress bar or spinner.
 #[derive(Debug)]
 pub(crate) struct Progress(ProgressBar);
 
@@ -17,24 +17,24 @@ impl Progress {
     /// A spinner with a message that may have several lines and change.
     pub(crate) fn spinner(template: &str, message: &str) -> Self {
         let bar = ProgressBar::new_spinner().with_message(message.to_owned());
-        Self::shown(bar, template, Duration::from_millis(100))
+        Self::ticking(bar, template, Duration::from_millis(100))
     }
 
-    /// A bar whose length is not known yet: one of length 0 would look full.
+    /// A bar of unknown length; a bar of length 0 would look full.
     pub(crate) fn bar(template: &str) -> Self {
-        Self::shown(
+        Self::ticking(
             ProgressBar::no_length(),
             template,
             Duration::from_millis(250),
         )
     }
 
-    /// A bar of so many things, which moves only when things are done.
+    /// A bar of `length` items, which advances as items complete.
     pub(crate) fn count(template: &str, length: u64) -> Self {
         Self::styled(ProgressBar::new(length), template)
     }
 
-    fn shown(bar: ProgressBar, template: &str, tick: Duration) -> Self {
+    fn ticking(bar: ProgressBar, template: &str, tick: Duration) -> Self {
         let bar = Self::styled(bar, template);
         if bar.is_visible() {
             bar.0.enable_steady_tick(tick);
@@ -60,7 +60,7 @@ impl Progress {
         self.0.set_message(message);
     }
 
-    /// Moves to `done` of `length`; 0 if the length is not known yet.
+    /// Sets the position to `done` of `length`; a `length` of 0 means unknown.
     pub(crate) fn set(&self, done: u64, length: u64) {
         if length > 0 {
             self.0.set_length(length);
@@ -72,12 +72,12 @@ impl Progress {
         self.0.inc(by);
     }
 
-    /// A line on stderr, above what moves.
+    /// Prints a line to stderr, above the bar.
     pub(crate) fn note(&self, text: &str) {
         self.0.suspend(|| output::note(text));
     }
 
-    /// A line on stdout.
+    /// Prints a line to stdout, above the bar.
     pub(crate) fn line(&self, text: &str) {
         self.0.suspend(|| output::line(text));
     }

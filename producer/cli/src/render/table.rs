@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Color, ContentArrangement, Row, presets};
 
 use super::text::grouped;
 
-/// A table without lines; its last column wraps where the terminal ends.
+/// A table without borders; its last column wraps at the width of the terminal.
 pub(crate) struct Table(comfy_table::Table);
 
 impl Table {
@@ -21,7 +21,7 @@ impl Table {
         table
     }
 
-    /// For figures: a name and a number in each row.
+    /// A table of names and numbers.
     pub(crate) fn without_header() -> Self {
         let mut table = comfy_table::Table::new();
         table.load_style(presets::NOTHING);
@@ -40,7 +40,7 @@ impl Table {
     }
 }
 
-/// The table without the spaces that fill its last column.
+/// Omits the spaces that fill the last column.
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.trim_fmt())
@@ -57,7 +57,7 @@ pub(crate) fn number(number: impl TryInto<u64>) -> Cell {
     right(grouped(number))
 }
 
-/// A cell that catches the eye: something should be looked into.
+/// A highlighted cell: something needs attention.
 pub(crate) fn attention(cell: Cell) -> Cell {
     cell.fg(Color::Yellow)
 }

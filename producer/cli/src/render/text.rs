@@ -1,11 +1,11 @@
-//! Texts and numbers: cut to a length, safe for a terminal, in the plural.
+//! Formats text and numbers: truncation, terminal safety, plurals.
 
 use std::io::{self, IsTerminal as _};
 
-/// Characters of a short text in a cell.
+/// Maximum characters of a short text in a cell.
 const CELL: usize = 60;
 
-/// A whole number with separators: `1,234`.
+/// A whole number with thousands separators: `1,234`.
 pub(crate) fn grouped(number: impl TryInto<u64>) -> String {
     let digits = number.try_into().unwrap_or(u64::MAX).to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -48,8 +48,8 @@ fn cut(text: &str, longest: usize, map: impl FnMut(char) -> char) -> String {
     start
 }
 
-/// A text without control sequences if stdout is a terminal: whoever wrote it does not command the
-/// reader's terminal. Files and pipes get the text unchanged.
+/// Replaces control characters if stdout is a terminal, so that the text of others cannot control it. Files and
+/// pipes get the text unchanged.
 pub(crate) fn printable(text: &str) -> String {
     if io::stdout().is_terminal() {
         without_control_characters(text)
@@ -73,7 +73,7 @@ pub(crate) fn or_dash(text: Option<&str>) -> String {
     text.map_or_else(|| "-".to_owned(), |text| one_line(text, CELL))
 }
 
-/// Lines of a name and a value; the values start in one column.
+/// Lines of names and values, with the values aligned.
 pub(crate) fn labelled(lines: &[(&str, String)], width: usize) -> String {
     let lines: Vec<String> = lines
         .iter()
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_are_grouped() {
         assert_eq!(grouped(7_u64), "7");
         assert_eq!(grouped(1_234_567_u64), "1,234,567");
         assert_eq!(counted(1, "job"), "1 job");
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_others_do_not_command_the_terminal() {
+    fn control_characters_are_replaced() {
         assert_eq!(one_line("a\nb\u{1b}[31mc", 5), "a b […");
         assert_eq!(
             without_control_characters("a\n\u{1b}]0;x\u{7}"),

@@ -2,17 +2,17 @@
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-/// A time of Redis, in ms since the epoch.
+/// Converts ms since the epoch, as stored in Redis.
 pub(crate) fn from_unix_ms(ms: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(ms).unwrap_or_default()
 }
 
-/// A time, exact to the second: `2026-12-01T12:00:00Z`.
+/// A time to the second: `2026-12-01T12:00:00Z`.
 pub(crate) fn timestamp(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// A time, exact to the minute: `2026-12-01 12:00 UTC`.
+/// A time to the minute: `2026-12-01 12:00 UTC`.
 pub(crate) fn minute(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%d %H:%M UTC").to_string()
 }
@@ -38,7 +38,7 @@ pub(crate) fn age(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
     span(now - then)
 }
 
-/// A span, exact to a tenth of a second while it is short: `12.3s`, `5m`.
+/// A span, with tenths of a second below 100 s: `12.3s`, `5m`.
 pub(crate) fn span_with_tenths(time: TimeDelta) -> String {
     let tenths = time.num_milliseconds().max(0) / 100;
     if tenths < 1000 {
@@ -58,7 +58,7 @@ pub(crate) fn latency(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
     }
 }
 
-/// Seconds, exact to the millisecond.
+/// Converts ms to seconds.
 #[expect(clippy::cast_precision_loss, reason = "exact up to 285,000 years")]
 pub(crate) fn seconds_from_ms(ms: u64) -> f64 {
     ms as f64 / 1000.0

@@ -1,19 +1,18 @@
-//! The branches of a tree whose nodes need one another: each node stands under the deepest of those
-//! that it needs.
+//! Draws a dependency graph as a tree: each node is below the deepest of its needs.
 
 use std::collections::HashMap;
 
-/// Deeper nodes stand no further to the right.
+/// Deeper nodes are not indented further.
 const DEEPEST: usize = 12;
 
 /// A line of the tree.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Branch {
-    /// Which node.
+    /// The index of the node.
     pub(crate) index: usize,
-    /// What stands before the node.
+    /// The prefix of the node's line.
     pub(crate) before: String,
-    /// What stands before further lines of the node.
+    /// The prefix of further lines of the node.
     pub(crate) below: String,
 }
 
@@ -24,7 +23,7 @@ pub(crate) fn branches(needs: &[Vec<usize>]) -> Vec<Branch> {
         children.entry(*parent).or_default().push(index);
     }
     let mut branches = Vec::with_capacity(needs.len());
-    // Not by recursion: a chain may be deeper than the stack.
+    // Iterative, because a chain may be deeper than the stack.
     let mut open: Vec<(usize, usize, bool, String)> = Vec::new();
     let push = |open: &mut Vec<_>, parent: Option<usize>, depth: usize, before: &str| {
         let nodes = children.get(&parent).map(Vec::as_slice).unwrap_or_default();
@@ -55,7 +54,7 @@ pub(crate) fn branches(needs: &[Vec<usize>]) -> Vec<Branch> {
     branches
 }
 
-/// For each node, the need that it stands under: the one furthest from the roots.
+/// The parent of each node: the need that is furthest from the roots.
 fn parents(needs: &[Vec<usize>]) -> Vec<Option<usize>> {
     let depths = depths(needs);
     let depth = |index: usize| depths.get(index).copied().flatten();
@@ -67,13 +66,13 @@ fn parents(needs: &[Vec<usize>]) -> Vec<Option<usize>> {
                 .iter()
                 .copied()
                 .max_by_key(|need| (depth(*need), *need));
-            // A node of a cycle would hang under itself; no chain that began has one.
+            // A node of a cycle would be its own ancestor. Chains that started have no cycles.
             deepest.filter(|_| depth(index).is_some())
         })
         .collect()
 }
 
-/// How far each node is from the roots; `None` for those of a cycle.
+/// The distance of each node from the roots; `None` for nodes of a cycle.
 fn depths(needs: &[Vec<usize>]) -> Vec<Option<usize>> {
     let mut depths: Vec<Option<usize>> = vec![None; needs.len()];
     let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); needs.len()];
@@ -114,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_stands_under_the_deepest_of_its_needs() {
+    fn a_node_is_below_its_deepest_need() {
         assert_eq!(
             parents(&[vec![], vec![0], vec![0, 1]]),
             [None, Some(0), Some(1)]
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_that_need_one_another_stay_at_the_top() {
+    fn nodes_of_a_cycle_are_roots() {
         assert_eq!(parents(&[vec![1], vec![0]]), [None, None]);
     }
 }

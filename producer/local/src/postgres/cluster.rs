@@ -1,4 +1,4 @@
-//! Postgres's data directory, made on first use.
+//! The data directory of Postgres, created on first use.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,21 +11,21 @@ use crate::error::{Doing, LocalError};
 use crate::files::remove_all;
 use crate::tools::Toolbox;
 
-/// A data directory with the programs and the account that go with it.
+/// A data directory with its programs and its account.
 #[derive(Debug)]
 pub(super) struct Cluster {
     bin: PathBuf,
     account: Account,
-    /// The directory that the caller named; it has the password.
+    /// The directory that the caller named, with the password.
     dir: PathBuf,
-    /// The same, or a stand-in within the account's reach; it has the data.
+    /// The same, or a substitute that the account can reach, with the data.
     home: PathBuf,
     data: PathBuf,
     password: String,
 }
 
 impl Cluster {
-    /// Opens the data directory that belongs to `dir`, making it if it is missing.
+    /// Opens the data directory of `dir`, and creates it if it is missing.
     pub(super) async fn open(
         tools: &Toolbox,
         dir: &Path,
@@ -44,8 +44,8 @@ impl Cluster {
                         password: secret,
                     });
                 }
-                // The caller's directory is new, so a stand-in's data are from one of
-                // the same name that was deleted.
+                // The caller's directory is new, so the data of a substitute belong to a deleted directory of the
+                // same name.
                 remove_all(&data)?;
                 new_password(&secret)?
             }
@@ -63,10 +63,10 @@ impl Cluster {
             cluster.check_version(tools.postgres_major)?;
             return Ok(cluster);
         }
-        tokio::task::spawn_blocking(move || cluster.make(durable).map(|()| cluster))
+        tokio::task::spawn_blocking(move || cluster.create(durable).map(|()| cluster))
             .await
             .map_err(io::Error::other)
-            .doing("make a database in", dir)?
+            .doing("create a database in", dir)?
     }
 
     /// A command that runs one of Postgres's programs.
@@ -82,11 +82,11 @@ impl Cluster {
         &self.password
     }
 
-    /// Removes the data, and the stand-in with them if there is one.
+    /// Removes the data, and the substitute directory if there is one.
     pub(super) fn remove(&self) -> Result<(), LocalError> {
         remove_all(&self.data)?;
         if self.home != self.dir {
-            // It may hold fetched tools, and then it stays.
+            // It stays if it contains downloaded tools.
             fs::remove_dir(&self.home).ok();
         }
         match fs::remove_file(self.dir.join("postgres.password")) {
@@ -110,9 +110,8 @@ impl Cluster {
         })
     }
 
-    /// Makes the data beside their place and then moves them there, so that they are
-    /// there whole or not at all.
-    fn make(&self, durable: bool) -> Result<(), LocalError> {
+    /// Creates the data in `postgres.new` and renames the directory, so that the data are complete or absent.
+    fn create(&self, durable: bool) -> Result<(), LocalError> {
         let new = self.home.join("postgres.new");
         remove_all(&new)?;
         self.account.create_dir(&new)?;
@@ -141,8 +140,8 @@ impl Cluster {
         Err(failed("initdb", new, &output))
     }
 
-    /// Creates the database and sets the password in single-user mode, which needs
-    /// neither a client nor a moment in which the server takes sessions without one.
+    /// Creates the database and sets the password in single-user mode, so that the server never accepts sessions
+    /// without a password.
     fn create_database(&self, new: &Path) -> Result<(), LocalError> {
         let step = "creating the database";
         let mut child = self
@@ -159,13 +158,13 @@ impl Cluster {
             "ALTER ROLE longshore PASSWORD '{}';\nCREATE DATABASE longshore;\n",
             self.password
         );
-        // Taking the pipe closes it, and that ends the session. A server that is gone
-        // breaks it, and says why in its output.
+        // Dropping the pipe closes it, which ends the session. If the server has exited, the write fails and its
+        // output has the reason.
         if let Some(mut stdin) = child.stdin.take() {
             stdin.write_all(statements.as_bytes()).ok();
         }
         let output = child.wait_with_output().doing("wait for", new)?;
-        // The exit status is that of the session, whatever its statements came to.
+        // The exit status does not depend on the success of the statements.
         let stderr = String::from_utf8_lossy(&output.stderr);
         if output.status.success() && !stderr.contains("ERROR:") {
             return Ok(());
@@ -187,7 +186,7 @@ fn failed(step: &'static str, dir: &Path, output: &Output) -> LocalError {
     }
 }
 
-/// Other users of this computer reach loopback too, so the superuser has a password.
+/// Other users of this machine can reach loopback too, so the superuser has a password.
 fn new_password(path: &Path) -> Result<String, LocalError> {
     let random = Path::new("/dev/urandom");
     let mut bytes = [0; 16];

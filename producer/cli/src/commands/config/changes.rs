@@ -1,4 +1,4 @@
-//! The differences of two configurations.
+//! The differences between two configurations.
 
 use longshore_config::{Config, Shown};
 use serde::Serialize;
@@ -8,11 +8,11 @@ use crate::render::{
     text::printable,
 };
 
-/// One setting that would be another.
+/// A setting that would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Change {
     name: String,
-    /// The present value; absent for a new setting.
+    /// The current value; absent for a new setting.
     now: Option<String>,
     /// The new value; absent for a removed setting.
     then: Option<String>,
@@ -20,21 +20,21 @@ pub(super) struct Change {
 
 /// What `then` would change.
 pub(super) fn config_changes(now: &Config, then: &Config) -> Vec<Change> {
-    between(&now.shown(), &then.shown())
+    compare_settings(&now.shown(), &then.shown())
 }
 
-fn between(now: &[Shown], then: &[Shown]) -> Vec<Change> {
+fn compare_settings(now: &[Shown], then: &[Shown]) -> Vec<Change> {
     let value = |list: &[Shown], name: &str| {
         let found = list.iter().find(|line| line.name == name);
         found.map(|line| line.value.clone())
     };
-    let gone = now
+    let removed = now
         .iter()
         .filter(|line| value(then, &line.name).is_none())
         .map(|line| (line, Some(line.value.clone()), None));
     then.iter()
         .map(|line| (line, value(now, &line.name), Some(line.value.clone())))
-        .chain(gone)
+        .chain(removed)
         .filter(|(_, now, then)| now != then)
         .map(|(line, now, then)| Change {
             name: line.name.clone(),
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_other_new_and_gone_is_told() {
+    fn changed_added_and_removed_settings_are_listed() {
         let now = config(
             "retry: { max_retries: 5 }\n\
              retries: { patient: { max_retries: 20 } }\n\

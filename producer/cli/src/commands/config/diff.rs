@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &Arguments, fleet: &Fleet) -> Result<Exit, CommandE
 fn describe_comparison(comparison: &Comparison) -> String {
     let Comparison { now, then, changes } = comparison;
     if changes.is_empty() {
-        return format!("Nothing would change from {now} to {then}.");
+        return format!("No differences between {now} and {then}.");
     }
     format!("From {now} to {then}:\n\n{}", change_table(changes))
 }

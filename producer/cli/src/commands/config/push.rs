@@ -1,4 +1,4 @@
-//! `longshore config push`: gives a file to every running service.
+//! `longshore config push`: pushes a file to every running service.
 
 use std::path::{Path, PathBuf};
 
@@ -36,67 +36,67 @@ pub(super) async fn run(arguments: Arguments, fleet: &Fleet) -> Result<Exit, Com
     }
 }
 
-async fn push(path: &Path, sure: bool, fleet: &Fleet) -> Result<Exit, CommandError> {
+async fn push(path: &Path, yes_option: bool, fleet: &Fleet) -> Result<Exit, CommandError> {
     let text = read_text(path)?;
     refuse_secrets(path, &text)?;
     let new = fleet.own.with_fleet_file(&fleet.env, path, &text)?;
     if text.trim().is_empty() {
         return Err(CommandError::Input(format!(
-            "{} is empty; to take away what is pushed: `longshore config push --clear`",
+            "{} is empty; to remove the pushed configuration, run `longshore config push --clear`",
             path.display()
         )));
     }
     output::warnings(&new.warnings);
     if let Some(Pushed { version, .. }) = fleet.pushed.as_ref().filter(|old| old.text == text) {
-        output::line(format_args!(
-            "The fleet has it already, as version {version}."
-        ));
+        output::line(format_args!("Already pushed, as version {version}."));
         return Ok(Exit::Success);
     }
     let changes = config_changes(&fleet.current(), &new);
     if changes.is_empty() {
-        output::note("Nothing would change here; elsewhere it stands in the place of each file.");
+        output::note(
+            "No changes on this machine. On other machines, the pushed file replaces the local one.",
+        );
     } else {
         output::note(change_table(&changes));
     }
-    if !confirm_push(sure, "Push this to every running service?")? {
+    if !confirm_push(yes_option, "Push this to every running service?")? {
         return Ok(Exit::Failure);
     }
     let version = fleet.broker.push_config(&text).await?;
     output::line(format_args!(
-        "Pushed as version {version}; every running service takes it within 2 s."
+        "Pushed as version {version}; every running service applies it within 2 s."
     ));
     Ok(Exit::Success)
 }
 
-async fn clear(sure: bool, fleet: &Fleet) -> Result<Exit, CommandError> {
+async fn clear(yes_option: bool, fleet: &Fleet) -> Result<Exit, CommandError> {
     let Some(pushed) = &fleet.pushed else {
-        output::line("Nothing is pushed.");
+        output::line("No configuration is pushed.");
         return Ok(Exit::Success);
     };
     let question = format!(
-        "Take version {} away, so that each service goes by its own file?",
+        "Remove version {}, so that each service uses its own file?",
         pushed.version
     );
-    if !confirm_push(sure, &question)? {
+    if !confirm_push(yes_option, &question)? {
         return Ok(Exit::Failure);
     }
     fleet.broker.clear_config().await?;
     output::line(format_args!(
-        "Version {} is taken away; every running service goes by its own file within 2 s.",
+        "Removed version {}; every running service uses its own file within 2 s.",
         pushed.version
     ));
     Ok(Exit::Success)
 }
 
-fn confirm_push(sure: bool, question: &str) -> Result<bool, CommandError> {
-    if sure {
+fn confirm_push(yes_option: bool, question: &str) -> Result<bool, CommandError> {
+    if yes_option {
         return Ok(true);
     }
     if !confirm::can_ask() {
         return Err(CommandError::Input(
-            "`longshore config push` asks before it pushes, and there is no terminal to ask at: add \
-             --yes (`longshore config diff` shows what would change)"
+            "`longshore config push` needs confirmation, but there is no terminal to ask; add --yes \
+             (`longshore config diff` shows the changes)"
                 .to_owned(),
         ));
     }

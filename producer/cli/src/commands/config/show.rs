@@ -1,4 +1,4 @@
-//! `longshore config show`: every setting as it is.
+//! `longshore config show`: shows every setting.
 
 use longshore_broker::Pushed;
 use longshore_config::{Config, Shown};
@@ -39,12 +39,21 @@ struct SettingsDocument {
 #[serde(tag = "state", rename_all = "snake_case")]
 enum PushedConfig {
     Nothing,
-    Taken { version: u64, pushed_at: String },
-    Refused { version: u64, error: String },
-    Unknown { error: String },
+    #[serde(rename = "taken")]
+    Applied {
+        version: u64,
+        pushed_at: String,
+    },
+    Refused {
+        version: u64,
+        error: String,
+    },
+    Unknown {
+        error: String,
+    },
 }
 
-/// Redis may be unreachable.
+/// Works without Redis: the pushed configuration is then unknown.
 pub(super) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
     let env = Environment::read()?;
     let session = Session {
@@ -78,7 +87,7 @@ async fn read_pushed(session: &Session) -> Result<Option<Pushed>, CommandError> 
     Ok(pushed)
 }
 
-/// The configuration that the services apply.
+/// The configuration that the services use.
 fn with_pushed(own: Config, pushed: Option<Pushed>, env: &Environment) -> (Config, PushedConfig) {
     let Some(pushed) = pushed else {
         return (own, PushedConfig::Nothing);
@@ -87,7 +96,7 @@ fn with_pushed(own: Config, pushed: Option<Pushed>, env: &Environment) -> (Confi
     match own.with_pushed(env, pushed.version, &pushed.text) {
         Ok(config) => (
             config,
-            PushedConfig::Taken {
+            PushedConfig::Applied {
                 version,
                 pushed_at: timestamp(from_unix_ms(pushed.pushed_at)),
             },
@@ -126,18 +135,17 @@ fn describe_sources(document: &SettingsDocument) -> String {
     let file = document.file.as_deref().unwrap_or("no file");
     match &document.pushed {
         PushedConfig::Nothing => {
-            format!("From {file}, the environment and the defaults; nothing is pushed.")
+            format!("Sources: {file}, environment, defaults. No configuration is pushed.")
         }
-        PushedConfig::Taken { version, pushed_at } => format!(
-            "From what was pushed as version {version} at {pushed_at}, the environment and the defaults."
+        PushedConfig::Applied { version, pushed_at } => format!(
+            "Sources: configuration version {version}, pushed at {pushed_at}, environment, defaults."
         ),
         PushedConfig::Refused { version, error } => format!(
-            "From {file}, the environment and the defaults. What was pushed as version {version} is \
-             refused:\n{error}"
+            "Sources: {file}, environment, defaults. The pushed configuration version {version} is invalid and \
+             ignored:\n{error}"
         ),
         PushedConfig::Unknown { error } => format!(
-            "From {file}, the environment and the defaults. Whether anything is pushed is not known: \
-             {error}"
+            "Sources: {file}, environment, defaults. The pushed configuration is unknown: {error}"
         ),
     }
 }
@@ -174,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn each_setting_is_told_with_its_origin() {
+    fn settings_are_shown_with_their_origin() {
         insta::assert_snapshot!(shown("retry: { max_retries: 7 }\n", true), @r"
         SETTING                   VALUE                     FROM
         redis_url                 127.0.0.1:6379            default
@@ -198,16 +206,16 @@ mod tests {
         liveness.heartbeat_ttl    10s                       default
         retention.results         1h                        default
 
-        From what was pushed as version 4 at 2027-01-15T08:00:00Z, the environment and the defaults.
+        Sources: configuration version 4, pushed at 2027-01-15T08:00:00Z, environment, defaults.
         ");
     }
 
     #[test]
-    fn what_was_refused_is_told() {
+    fn an_invalid_pushed_configuration_is_reported() {
         let text = shown("retry: 7\n", false);
         assert!(
             text.ends_with(
-                "What was pushed as version 4 is refused:\npushed config 4:1: `retry` is not a map; \
+                "The pushed configuration version 4 is invalid and ignored:\npushed config 4:1: `retry` is not a map; \
                  expected lines `name: value` under it, indented"
             ),
             "{text}"

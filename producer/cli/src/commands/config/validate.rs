@@ -1,4 +1,4 @@
-//! `longshore config validate`: whether a file is right.
+//! `longshore config validate`: validates a file.
 
 use std::path::{Path, PathBuf};
 
@@ -14,8 +14,8 @@ use crate::{
     render::text::{counted, printable},
 };
 
-/// The exit code of a file that is wrong, as of any wrong configuration.
-const EXIT_WRONG: u8 = 2;
+/// The exit code of an invalid file, as of any invalid configuration.
+const EXIT_INVALID: u8 = 2;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -30,13 +30,13 @@ pub(super) struct Arguments {
 struct Validation {
     ok: bool,
     file: Option<PathBuf>,
-    problems: Vec<Fault>,
+    problems: Vec<ProblemDocument>,
     warnings: Vec<String>,
 }
 
-/// One problem, in parts.
+/// A problem with its location.
 #[derive(Debug, Serialize)]
-struct Fault {
+struct ProblemDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +46,7 @@ struct Fault {
     text: String,
 }
 
-impl From<&Problem> for Fault {
+impl From<&Problem> for ProblemDocument {
     fn from(problem: &Problem) -> Self {
         let (file, line, variable) = match &problem.origin {
             Origin::File { path, line } => (Some(path.clone()), *line, None),
@@ -62,7 +62,7 @@ impl From<&Problem> for Fault {
     }
 }
 
-/// Checks and prints; exit code 2 if the file is wrong.
+/// Validates and prints; exit code 2 if the file is invalid.
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, CommandError> {
     let read = match &arguments.file {
         Some(path) => {
@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, CommandError> {
     }
     Ok(match read {
         Ok(_) => Exit::Success,
-        Err(_) => Exit::Code(EXIT_WRONG),
+        Err(_) => Exit::Code(EXIT_INVALID),
     })
 }
 
@@ -92,7 +92,7 @@ fn validation(file: Option<&Path>, read: &Result<Config, ConfigError>) -> Valida
         Err(error) => Validation {
             ok: false,
             file: file.map(Path::to_owned),
-            problems: error.problems().iter().map(Fault::from).collect(),
+            problems: error.problems().iter().map(ProblemDocument::from).collect(),
             warnings: Vec::new(),
         },
     }
@@ -105,12 +105,12 @@ fn describe_validation(read: &Result<Config, ConfigError>) -> String {
                 .iter()
                 .map(|warning| format!("Warning: {warning}"))
                 .collect();
-            let on = config.catalog.enabled().count();
-            let on = format!("{} on", counted(on, "provider"));
+            let enabled = config.catalog.enabled().count();
+            let enabled = format!("{} enabled", counted(enabled, "provider"));
             lines.push(match &config.source {
-                Some(path) => format!("{} is valid: {on}.", path.display()),
+                Some(path) => format!("{} is valid: {enabled}.", path.display()),
                 None => format!(
-                    "There is no longshore.yaml; the environment and the defaults are valid: {on}."
+                    "No longshore.yaml; the environment and the defaults are valid: {enabled}."
                 ),
             });
             lines.join("\n")
@@ -119,18 +119,18 @@ fn describe_validation(read: &Result<Config, ConfigError>) -> String {
     }
 }
 
-/// What looks wrong: also a provider of the file whose key is nowhere.
+/// All warnings, including providers of the file whose key is not set.
 fn all_warnings(config: &Config) -> Vec<String> {
-    let off = config.catalog.providers.iter().filter_map(|provider| {
+    let disabled = config.catalog.providers.iter().filter_map(|provider| {
         let name = format!("providers.{}", provider.name);
         match (&provider.enabled, config.origins.get(&name)) {
             (Enabled::Off(why), Some(origin)) if why.ends_with("is not set") => Some(format!(
-                "{origin}: `{name}` is off here: {why}; set it where the services run"
+                "{origin}: `{name}` is disabled here: {why}; set it where the services run"
             )),
             _ => None,
         }
     });
-    config.warnings.iter().cloned().chain(off).collect()
+    config.warnings.iter().cloned().chain(disabled).collect()
 }
 
 #[cfg(test)]
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_told() {
+    fn all_problems_are_reported() {
         let read = read("concurrency: 0\nretry: { jitter: long }\n");
         insta::assert_snapshot!(describe_validation(&read), @r"
         longshore.yaml:1: `concurrency` is `0`; expected a whole number from 1 to 100000
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_nowhere_is_a_warning() {
+    fn a_missing_key_is_a_warning() {
         let yaml = "\
 providers:
   gateway: { base_url: 'https://llm.example.com', api_key: '${GATEWAY_KEY}', default_model: m }
@@ -164,8 +164,8 @@ providers:
   mine: { base_url: 'http://127.0.0.1:11434/v1', default_model: llama }
 ";
         insta::assert_snapshot!(describe_validation(&read(yaml)), @r"
-        Warning: longshore.yaml:2: `providers.gateway` is off here: GATEWAY_KEY is not set; set it where the services run
-        longshore.yaml is valid: 1 provider on.
+        Warning: longshore.yaml:2: `providers.gateway` is disabled here: GATEWAY_KEY is not set; set it where the services run
+        longshore.yaml is valid: 1 provider enabled.
         ");
     }
 }

@@ -23,12 +23,12 @@ use crate::render::{
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Period {
-    /// Of a day, in UTC.
+    /// A day, in UTC.
     #[serde(rename = "date")]
     Day(NaiveDate),
-    /// Since then.
+    /// From this time on.
     Since(DateTime<Utc>),
-    /// Of all time.
+    /// All time.
     All,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Period {
     }
 }
 
-/// What a period cost.
+/// The costs of a period.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,7 +92,7 @@ impl Report {
     }
 }
 
-/// What providers say themselves, as programs see it.
+/// The JSON of the costs that providers reported.
 #[derive(Debug, Serialize)]
 struct Reported {
     #[serde(serialize_with = "exact")]
@@ -112,7 +112,7 @@ impl From<ReportedCosts> for Reported {
     }
 }
 
-/// What one name cost, as programs see it.
+/// The JSON of the costs of one platform, type or model.
 #[derive(Serialize)]
 struct Figures {
     tasks: u64,
@@ -159,7 +159,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// What providers say themselves, if any does; of how many attempts, where others say nothing.
+    /// Writes the costs that providers reported, and of how many attempts if not all.
     fn write_reported(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(reported) = &self.reported else {
             return Ok(());
@@ -180,7 +180,7 @@ impl Report {
     }
 }
 
-/// Attempts that only the provider knows the price of: their workers died in mid-call.
+/// Writes the number of attempts of unknown cost: their workers died during the call.
 fn write_unknown(f: &mut fmt::Formatter<'_>, attempts: u64, at_most: Option<Usd>) -> fmt::Result {
     if attempts == 0 {
         return Ok(());
@@ -205,7 +205,7 @@ fn write_breakdown(f: &mut fmt::Formatter<'_>, lines: &[CostLine]) -> fmt::Resul
         .map(|line| grouped(line.tasks).len())
         .max()
         .unwrap_or_default();
-    // One task and two tasks are to stand under each other.
+    // Aligns `task,` with `tasks,`.
     let plural = usize::from(lines.iter().any(|line| line.tasks != 1)) + "task,".len();
     for line in lines {
         let word = if line.tasks == 1 { "task," } else { "tasks," };

@@ -63,15 +63,15 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         .check(name, limits)
         .map_err(|wrong| option_error(&wrong))?;
     let broker = session.broker().await?;
-    let of_config = session.fleet_config(&broker).await?.cron.contains_key(name);
-    if of_config {
+    let is_configured = session.fleet_config(&broker).await?.cron.contains_key(name);
+    if is_configured {
         return Err(CommandError::Input(format!(
-            "the configuration has a recurring job `{name}` already; change it there, or choose another name"
+            "recurring job `{name}` already exists in the configuration; change it there, or choose another name"
         )));
     }
     if broker.cron_record(name).await?.is_some() {
         return Err(CommandError::Input(format!(
-            "there is a recurring job `{name}` already; choose another name, or take it away with \
+            "recurring job `{name}` already exists; choose another name, or remove it with \
              `longshore cron remove {name}`"
         )));
     }

@@ -23,8 +23,12 @@ pub(super) async fn set_paused(
         return Ok(Exit::Failure);
     };
     if entry.paused == paused {
-        let state = if paused { "rests" } else { "goes on" };
-        output::line(format_args!("{name} {state} already"));
+        let state = if paused {
+            "already paused"
+        } else {
+            "not paused"
+        };
+        output::line(format_args!("{name} is {state}"));
         return Ok(Exit::Success);
     }
     let now = from_unix_ms(broker.server_time_ms().await?);
@@ -35,8 +39,12 @@ pub(super) async fn set_paused(
     let put = broker.cron_put(None, name, Some(&record), Some(&entry), next);
     require_unchanged(name, put.await?)?;
     match tick {
-        Some(tick) => output::line(format_args!("{name} goes on, next at {}", timestamp(tick))),
-        None => output::line(format_args!("{name} rests")),
+        Some(tick) => output::line(format_args!(
+            "{name} is resumed, next at {}",
+            timestamp(tick)
+        )),
+        None if paused => output::line(format_args!("{name} is paused")),
+        None => output::line(format_args!("{name} is resumed, but has no next tick")),
     }
     Ok(Exit::Success)
 }
@@ -48,7 +56,7 @@ pub(super) async fn remove(name: &CronName, session: &Session) -> Result<Exit, C
     };
     if entry.source == Source::Config {
         return Err(CommandError::Input(format!(
-            "the recurring job `{name}` stands in the configuration; take it out there, or let it rest with \
+            "recurring job `{name}` is defined in the configuration; remove it there, or pause it with \
              `longshore cron pause {name}`"
         )));
     }
@@ -58,7 +66,7 @@ pub(super) async fn remove(name: &CronName, session: &Session) -> Result<Exit, C
     Ok(Exit::Success)
 }
 
-/// Enqueues one run beside the schedule, also of a paused job.
+/// Enqueues one run outside the schedule, even if the job is paused.
 pub(super) async fn run_now(name: &CronName, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let Some((_, entry)) = find_job(&broker, name).await? else {

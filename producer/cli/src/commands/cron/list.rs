@@ -65,7 +65,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
 
 fn cron_table(jobs: &[Listed]) -> String {
     if jobs.is_empty() {
-        return "No job recurs. `longshore cron add` makes one, or `cron:` in longshore.yaml."
+        return "No recurring jobs. Add one with `longshore cron add`, or under `cron:` in longshore.yaml."
             .to_owned();
     }
     let mut table = Table::new([
@@ -74,7 +74,7 @@ fn cron_table(jobs: &[Listed]) -> String {
     let tick = |tick: Option<DateTime<Utc>>| tick.map_or_else(|| "-".to_owned(), timestamp);
     for job in jobs {
         let next = if job.paused {
-            "rests".to_owned()
+            "paused".to_owned()
         } else {
             tick(job.next)
         };
@@ -128,10 +128,10 @@ mod tests {
         ];
         insta::assert_snapshot!(cron_table(&jobs), @r"
         NAME            WHEN                       QUEUE    NEXT                  LAST                  RAN    SKIPPED  FROM
-        nightly-report  0 3 * * * (Europe/Berlin)  default  rests                 -                     1,234        7  config
+        nightly-report  0 3 * * * (Europe/Berlin)  default  paused                -                     1,234        7  config
         poll            every 30s                  bulk     2027-01-15T08:00:00Z  2027-01-15T07:59:30Z  1,234        7  command
         ");
         insta::assert_snapshot!(serde_json::to_string(&jobs[1]).unwrap(), @r#"{"name":"poll","source":"command","paused":false,"every":"30s","missed":"once","queue":"bulk","job":{"prompt":"x"},"next":"2027-01-15T08:00:00Z","last":"2027-01-15T07:59:30Z","ran":1234,"skipped":7}"#);
-        insta::assert_snapshot!(cron_table(&[]), @"No job recurs. `longshore cron add` makes one, or `cron:` in longshore.yaml.");
+        insta::assert_snapshot!(cron_table(&[]), @"No recurring jobs. Add one with `longshore cron add`, or under `cron:` in longshore.yaml.");
     }
 }

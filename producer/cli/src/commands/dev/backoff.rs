@@ -1,16 +1,16 @@
-//! When a process that died is started again.
+//! Delays between the restarts of a process.
 
 use std::time::{Duration, Instant};
 
 use longshore_service::backoff::{self, Schedule};
 
-const FIRST: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_secs(10);
+const FIRST_DELAY: Duration = Duration::from_millis(200);
+const MAX_DELAY: Duration = Duration::from_secs(10);
 
-/// A process that ran for so long was healthy: after its end the pauses begin anew.
+/// A process that ran this long was healthy: the delays start over.
 const HEALTHY_AFTER: Duration = Duration::from_secs(30);
 
-/// The pauses between the lives of one process.
+/// The restart delays of one process.
 #[derive(Debug)]
 pub(super) struct Backoff {
     delays: backoff::Backoff,
@@ -22,13 +22,13 @@ impl Backoff {
     /// For a process that has just started.
     pub(super) fn new() -> Self {
         Self {
-            delays: backoff::Backoff::new(Schedule::exact(FIRST, LONGEST)),
+            delays: backoff::Backoff::new(Schedule::exact(FIRST_DELAY, MAX_DELAY)),
             started: Instant::now(),
             due: None,
         }
     }
 
-    /// The process died, or could not be started; the pause before the next start.
+    /// Records an exit or a failed start; returns the delay before the next start.
     pub(super) fn failed(&mut self) -> Duration {
         self.failed_at(Instant::now())
     }
@@ -37,17 +37,17 @@ impl Backoff {
         if now.saturating_duration_since(self.started) >= HEALTHY_AFTER {
             self.delays.reset();
         }
-        let pause = self.delays.next_delay();
-        self.due = Some(now + pause);
-        pause
+        let delay = self.delays.next_delay();
+        self.due = Some(now + delay);
+        delay
     }
 
-    /// Whether the process is known to be dead.
+    /// Whether the process has exited and waits for its restart.
     pub(super) fn is_waiting(&self) -> bool {
         self.due.is_some()
     }
 
-    /// Whether it is time to start the process; then it counts as started.
+    /// Whether the restart is due; if so, the process counts as started.
     pub(super) fn take_due(&mut self) -> bool {
         self.take_due_at(Instant::now())
     }
@@ -67,18 +67,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_until_the_process_was_healthy_for_a_while() {
+    fn delays_grow_until_the_process_was_healthy() {
         let mut backoff = Backoff::new();
         let mut now = backoff.started;
-        let mut pauses = Vec::new();
+        let mut delays = Vec::new();
         for _ in 0..7 {
-            let pause = backoff.failed_at(now);
+            let delay = backoff.failed_at(now);
             assert!(backoff.is_waiting() && !backoff.take_due_at(now));
-            now += pause;
+            now += delay;
             assert!(backoff.take_due_at(now) && !backoff.is_waiting());
-            pauses.push(pause.as_millis());
+            delays.push(delay.as_millis());
         }
-        assert_eq!(pauses, [200, 400, 800, 1600, 3200, 6400, 10000]);
-        assert_eq!(backoff.failed_at(now + HEALTHY_AFTER), FIRST);
+        assert_eq!(delays, [200, 400, 800, 1600, 3200, 6400, 10000]);
+        assert_eq!(backoff.failed_at(now + HEALTHY_AFTER), FIRST_DELAY);
     }
 }

@@ -1,4 +1,4 @@
-//! `longshore dev --demo`: a batch of tasks from the first to the last cent, in front of the user.
+//! `longshore dev --demo`: runs a batch and shows its answers and costs.
 
 use std::{
     ffi::OsString,
@@ -24,8 +24,8 @@ use crate::{
     output,
 };
 
-/// Characters shown of an answer.
-const ANSWER: usize = 100;
+/// Maximum characters of an answer.
+const ANSWER_CHARS: usize = 100;
 
 /// How long the last event may take to be recorded.
 const RECORDING_LIMIT: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ pub(super) struct Demo<'a> {
     results: PathBuf,
 }
 
-/// The results of a batch, as far as they are shown.
+/// The fields of batch results that are shown.
 #[derive(Debug, Deserialize)]
 struct Results {
     results: Vec<Answer>,
@@ -65,7 +65,7 @@ impl<'a> Demo<'a> {
         variables: &'a Variables,
     ) -> Result<Self, CommandError> {
         let own = std::env::current_exe()
-            .map_err(CommandError::io("cannot find the place of this program"))?;
+            .map_err(CommandError::io("cannot find the path of this program"))?;
         Ok(Self {
             plan,
             shown,
@@ -76,10 +76,10 @@ impl<'a> Demo<'a> {
         })
     }
 
-    /// Shows it all; the batch's own code is the outcome.
+    /// Runs the demonstration; returns the exit code of the batch.
     pub(super) async fn run(&self, signals: &mut Signals) -> Result<Exit, CommandError> {
         let results: OsString = self.results.clone().into();
-        // An earlier run's answers are not to be taken for this one's.
+        // Do not show the results of an earlier run.
         fs::remove_file(&self.results).ok();
         let batch = [
             "batch".into(),
@@ -111,11 +111,11 @@ impl<'a> Demo<'a> {
         arguments: &[OsString],
         signals: &mut Signals,
     ) -> Result<Exit, CommandError> {
-        let words: Vec<String> = arguments
+        let shell_words: Vec<String> = arguments
             .iter()
-            .map(|word| quoted(&word.to_string_lossy()))
+            .map(|argument| quoted(&argument.to_string_lossy()))
             .collect();
-        output::line(format_args!("$ {} {}", own_name(), words.join(" ")));
+        output::line(format_args!("$ {} {}", own_name(), shell_words.join(" ")));
         let command: Vec<OsString> = [self.own.clone()]
             .into_iter()
             .chain(arguments.iter().cloned())
@@ -130,11 +130,13 @@ impl<'a> Demo<'a> {
         serde_json::from_str::<Results>(&text)
             .map(|results| Answers(results.results))
             .map_err(|error| {
-                CommandError::Input(format!("{shown} is not what a batch writes: {error}"))
+                CommandError::Input(format!(
+                    "{shown} is not a result file of `longshore batch`: {error}"
+                ))
             })
     }
 
-    /// Costs come from Postgres, which an event reaches a moment after the answer.
+    /// Costs come from Postgres, where events arrive shortly after the answer.
     async fn wait_until_recorded(&self) {
         let Some((_, url)) = self.variables.iter().find(|(name, _)| *name == "REDIS_URL") else {
             return;
@@ -155,12 +157,12 @@ struct Answers(Vec<Answer>);
 impl fmt::Display for Answers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, answer) in self.0.iter().enumerate() {
-            let said = if answer.success {
+            let content = if answer.success {
                 &answer.output
             } else {
                 &answer.error
             };
-            let text = match said {
+            let text = match content {
                 Some(serde_json::Value::String(text)) => text.clone(),
                 Some(other) => other.to_string(),
                 None => String::new(),
@@ -172,22 +174,22 @@ impl fmt::Display for Answers {
                 f,
                 "{:>4}. {platform}: {mark}{}{line}",
                 index + 1,
-                first_words(&text)
+                first_line(&text)
             )?;
         }
         Ok(())
     }
 }
 
-/// The beginning of the first line that is not empty.
-fn first_words(text: &str) -> String {
+/// The first line that is not empty, truncated.
+fn first_line(text: &str) -> String {
     let mut lines = text.trim().lines();
     let first = lines.next().unwrap_or_default().trim_end();
-    let words: String = first.chars().take(ANSWER).collect();
-    if words.len() < first.len() || lines.next().is_some() {
-        words + "…"
+    let start: String = first.chars().take(ANSWER_CHARS).collect();
+    if start.len() < first.len() || lines.next().is_some() {
+        start + "…"
     } else {
-        words
+        start
     }
 }
 
@@ -198,10 +200,10 @@ fn next_steps(longshore: &str, dir: &Path) -> String {
         format!(" --dir {}", quoted(&dir.to_string_lossy()))
     };
     format!(
-        "What to try next:\n  \
-         {longshore} dev{dir}    keeps everything running; it says how to put a job in\n  \
-         export OPENAI_API_KEY=…    and real answers come (ANTHROPIC_API_KEY, GOOGLE_API_KEY, … as well)\n  \
-         {longshore} --help    shows the rest"
+        "Next steps:\n  \
+         {longshore} dev{dir}    keeps all services running and shows how to submit a job\n  \
+         export OPENAI_API_KEY=…    uses a real provider (or ANTHROPIC_API_KEY, GOOGLE_API_KEY, …)\n  \
+         {longshore} --help    lists all commands"
     )
 }
 
@@ -210,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_shown_by_their_heads() {
+    fn answers_show_their_first_line() {
         let long = "x".repeat(101);
         let results = serde_json::json!({"total_tasks": 4, "results": [
             {"platform": "gemini", "success": true, "output": "Red, yellow, blue.", "error": null},

@@ -1,4 +1,4 @@
-//! The user's command beside the stack, and the signals that ask to stop.
+//! Runs the user's command next to the services, and receives stop signals.
 
 use std::{
     ffi::OsString,
@@ -17,7 +17,7 @@ use tokio::{
 use super::variables::Variables;
 use crate::error::{CommandError, Exit};
 
-/// The signals that ask to stop.
+/// The signals that request a stop.
 #[derive(Debug)]
 pub(super) struct Signals {
     interrupt: unix::Signal,
@@ -26,7 +26,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// From now on the signals do not end the process by themselves.
+    /// Installs the handlers; from then on the signals do not end the process.
     pub(super) fn listen() -> Result<Self, CommandError> {
         let listen = |kind| signal(kind).map_err(CommandError::io("cannot listen for signals"));
         Ok(Self {
@@ -45,7 +45,7 @@ impl Signals {
     }
 }
 
-/// Runs the command to its end, with the addresses in its environment.
+/// Runs the command to completion, with the addresses in its environment.
 pub(super) async fn run(
     command: &[OsString],
     variables: &Variables,
@@ -67,7 +67,7 @@ pub(super) async fn run(
     loop {
         let signal = tokio::select! {
             status = child.wait() => {
-                return Ok(exit_of(status.map_err(CommandError::io("cannot wait for the command"))?));
+                return Ok(exit_from_status(status.map_err(CommandError::io("cannot wait for the command"))?));
             }
             signal = signals.next() => signal,
         };
@@ -82,18 +82,18 @@ pub(super) async fn run(
     }
 }
 
-/// Passes a signal on, except a Ctrl-C, which the terminal gives to both by itself.
+/// Forwards a signal, except for Ctrl-C, which the terminal sends to both processes.
 fn forward_signal(child: &Child, signal: Signal) {
     let by_terminal = signal == Signal::SIGINT && io::stdin().is_terminal();
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
     if let (Some(pid), false) = (pid, by_terminal) {
-        // It may have ended by itself in the meantime.
+        // The child may have exited already.
         kill(Pid::from_raw(pid), signal).ok();
     }
 }
 
-/// The code as a shell would give it.
-fn exit_of(status: ExitStatus) -> Exit {
+/// The exit code as a shell reports it.
+fn exit_from_status(status: ExitStatus) -> Exit {
     if status.success() {
         return Exit::Success;
     }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_command_gets_the_addresses_and_gives_the_code() {
+    async fn the_command_gets_the_addresses_and_returns_its_exit_code() {
         assert_eq!(
             sh("test \"$LONGSHORE_WORKER_URL\" = there").await,
             Exit::Success
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_that_is_not_there_is_named() {
+    async fn a_missing_command_is_named() {
         let command = [OsString::from("/no/such/program")];
         let error = run(&command, &Vec::new(), &mut Signals::listen().unwrap())
             .await

@@ -1,4 +1,4 @@
-//! What `longshore dev` prints when everything is ready.
+//! What `longshore dev` prints when all services are ready.
 
 use std::{
     fmt,
@@ -12,7 +12,7 @@ use super::{
     variables::quoted,
 };
 
-/// Where everything is, and what to try.
+/// The addresses of the services, and first commands.
 #[derive(Debug)]
 pub(super) struct Guide {
     redis: String,
@@ -26,7 +26,7 @@ pub(super) struct Guide {
 }
 
 impl Guide {
-    /// `shown` is the directory as the user knows it.
+    /// `shown` is the directory as the user named it.
     pub(super) fn new(plan: &Plan, stack: &Stack, shown: &Path) -> Self {
         let keys = Keys::new(&plan.config.namespace);
         let queue = plan.config.queues.first().cloned().unwrap_or_default();
@@ -42,10 +42,10 @@ impl Guide {
         }
     }
 
-    /// In one line, for where a command's own output follows.
+    /// One line, for when the output of a command follows.
     pub(super) fn one_line(&self) -> String {
         format!(
-            "Longshore runs: Redis at {}, Postgres at {}, providers: {}, logs in {}",
+            "Longshore is running: Redis at {}, Postgres at {}, providers: {}, logs in {}",
             self.redis,
             self.postgres,
             self.providers,
@@ -54,7 +54,7 @@ impl Guide {
     }
 }
 
-/// How the user called this program.
+/// The name by which the user called this program.
 pub(super) fn own_name() -> String {
     let name = std::env::args_os()
         .next()
@@ -64,10 +64,10 @@ pub(super) fn own_name() -> String {
 
 fn describe_providers(plan: &Plan, stack: &Stack) -> String {
     if let Some(url) = stack.simulator_url() {
-        return format!("simulated, at {url}");
+        return format!("simulated at {url}");
     }
     if let Some(url) = &plan.config.simulator_url {
-        return format!("simulated, at {url}");
+        return format!("simulated at {url}");
     }
     let names: Vec<&str> = plan
         .config
@@ -83,7 +83,7 @@ fn describe_providers(plan: &Plan, stack: &Stack) -> String {
 
 impl fmt::Display for Guide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Longshore runs.\n")?;
+        writeln!(f, "Longshore is running.\n")?;
         writeln!(f, "  Redis      {}", self.redis)?;
         writeln!(f, "  Postgres   {}", self.postgres)?;
         for worker in &self.workers {
@@ -101,7 +101,7 @@ impl fmt::Display for Guide {
             self.queue
         )?;
         writeln!(f, "  {} jobs list", self.longshore)?;
-        write!(f, "\nCtrl-C stops everything.")
+        write!(f, "\nPress Ctrl-C to stop all services.")
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
             postgres: "127.0.0.1:15002/longshore".to_owned(),
             workers: vec!["http://127.0.0.1:15003".to_owned()],
             scheduler: "http://127.0.0.1:15004".to_owned(),
-            providers: "simulated, at http://127.0.0.1:15005".to_owned(),
+            providers: "simulated at http://127.0.0.1:15005".to_owned(),
             dir: PathBuf::from(".longshore"),
             queue: "{longshore}:queue:default".to_owned(),
             longshore: "longshore".to_owned(),
@@ -123,15 +123,15 @@ mod tests {
     }
 
     #[test]
-    fn it_says_where_everything_is_and_what_to_try() {
+    fn the_guide_shows_addresses_and_first_commands() {
         insta::assert_snapshot!(guide(), @r#"
-        Longshore runs.
+        Longshore is running.
 
           Redis      redis://127.0.0.1:15001
           Postgres   127.0.0.1:15002/longshore
           Worker     http://127.0.0.1:15003/health, /metrics
           Scheduler  http://127.0.0.1:15004/health, /metrics
-          Providers  simulated, at http://127.0.0.1:15005
+          Providers  simulated at http://127.0.0.1:15005
           Logs       .longshore/*.log
 
         In another shell:
@@ -140,12 +140,12 @@ mod tests {
           redis-cli -u "$REDIS_URL" XADD '{longshore}:queue:default' '*' prompt 'Name three primary colours.'
           longshore jobs list
 
-        Ctrl-C stops everything.
+        Press Ctrl-C to stop all services.
         "#);
     }
 
     #[test]
-    fn beside_a_command_one_line_is_enough() {
-        insta::assert_snapshot!(guide().one_line(), @"Longshore runs: Redis at redis://127.0.0.1:15001, Postgres at 127.0.0.1:15002/longshore, providers: simulated, at http://127.0.0.1:15005, logs in .longshore/*.log");
+    fn the_guide_fits_on_one_line() {
+        insta::assert_snapshot!(guide().one_line(), @"Longshore is running: Redis at redis://127.0.0.1:15001, Postgres at 127.0.0.1:15002/longshore, providers: simulated at http://127.0.0.1:15005, logs in .longshore/*.log");
     }
 }

@@ -1,4 +1,4 @@
-//! Just enough HTTP to ask a process of ours whether it is ready.
+//! Minimal HTTP for readiness checks of local processes.
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -8,13 +8,13 @@ use tokio::{
     time::timeout,
 };
 
-/// On loopback an answer is there at once, or something hangs.
+/// A process on loopback answers at once unless it hangs.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Whether `path` answers 200 at this port of this machine.
+/// Whether a GET of `path` on this loopback port returns 200.
 pub(super) async fn is_ok(port: u16, path: &str) -> bool {
-    let asked = timeout(LIMIT, status(port, path)).await;
-    matches!(asked, Ok(Ok(200)))
+    let response = timeout(LIMIT, status(port, path)).await;
+    matches!(response, Ok(Ok(200)))
 }
 
 async fn status(port: u16, path: &str) -> std::io::Result<u16> {
@@ -30,7 +30,7 @@ async fn status(port: u16, path: &str) -> std::io::Result<u16> {
         .unwrap_or_default())
 }
 
-/// Whether anybody listens at the host and port of an `http://` URL.
+/// Whether a process listens at the host and port of an `http://` URL.
 pub(super) async fn listens(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split('/').next().unwrap_or(rest);

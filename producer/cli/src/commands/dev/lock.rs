@@ -1,4 +1,4 @@
-//! One `longshore dev` a directory.
+//! Allows one `longshore dev` per directory.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -8,14 +8,14 @@ use std::{
 
 use crate::{error::CommandError, output};
 
-/// The right to run in a directory. The system releases it when the process ends, however it does.
+/// An exclusive lock on a directory. The system releases it when the process ends.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
     lock: File,
 }
 
 impl DirectoryLock {
-    /// Fails if another process holds it. `shown` is the directory as the user knows it.
+    /// Fails if another process holds it. `shown` is the directory as the user named it.
     pub(super) fn acquire(dir: &Path, shown: &Path) -> Result<Self, CommandError> {
         let path = dir.join("dev.lock");
         let wrong = || CommandError::io(format!("cannot lock {}", path.display()));
@@ -30,7 +30,7 @@ impl DirectoryLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
-                // Who holds it may be just about to write its pid.
+                // The holder may not have written its pid yet.
                 let known = file.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
                 let who = if known {
                     format!(" (pid {})", pid.trim())
@@ -38,7 +38,7 @@ impl DirectoryLock {
                     String::new()
                 };
                 return Err(CommandError::Input(format!(
-                    "longshore dev already runs in {}{who}; stop it first, or use another directory with --dir",
+                    "longshore dev is already running in {}{who}; stop it first, or use another directory with --dir",
                     shown.display()
                 )));
             }
@@ -53,11 +53,11 @@ impl DirectoryLock {
 }
 
 impl Drop for DirectoryLock {
-    /// Closing alone would leave the lock with a child that is just being started.
+    /// Closing is not enough: a child that is just starting may have inherited the file.
     fn drop(&mut self) {
         if let Err(error) = self.lock.unlock() {
             output::note(format_args!(
-                "the directory's lock was not given back: {error}"
+                "cannot release the lock of the directory: {error}"
             ));
         }
     }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_is_told_who_was_first() {
+    fn a_second_process_is_refused_with_the_pid_of_the_first() {
         let dir = tempfile::tempdir().unwrap();
         let shown = Path::new(".longshore");
         let first = DirectoryLock::acquire(dir.path(), shown).unwrap();
@@ -76,7 +76,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         let expected = format!(
-            "longshore dev already runs in .longshore (pid {}); stop it first, or use another directory with --dir",
+            "longshore dev is already running in .longshore (pid {}); stop it first, or use another directory with --dir",
             std::process::id()
         );
         assert_eq!(error, expected);

@@ -1,7 +1,7 @@
-//! One of our own programs as a child: worker, scheduler or simulator.
+//! Runs a worker, the scheduler or the simulator as a child process.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -17,19 +17,19 @@ use crate::{error::CommandError, output};
 const READY_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 
-/// Somebody may take a port after it was found free.
+/// Another process may take a free port before the child does.
 const PORT_TRIES: usize = 5;
 
-/// How a program says that it is ready.
+/// How a program reports that it is ready.
 #[derive(Debug, Clone)]
 pub(super) enum Ready {
-    /// It answers at `/ready`.
+    /// `GET /ready` returns 200.
     Http,
-    /// It writes this file.
+    /// It creates this file.
     File(PathBuf),
 }
 
-/// A program to run, and its present life.
+/// A program and its current process.
 #[derive(Debug)]
 pub(super) struct Program {
     name: String,
@@ -42,34 +42,35 @@ pub(super) struct Program {
     backoff: Backoff,
 }
 
-/// Where our programs are: beside this one.
+/// The directory of this program, which also contains the others.
 pub(super) fn program_directory() -> Result<PathBuf, CommandError> {
     let own = std::env::current_exe()
-        .map_err(CommandError::io("cannot find the place of this program"))?;
+        .map_err(CommandError::io("cannot find the path of this program"))?;
     Ok(own
         .parent()
         .map_or_else(|| PathBuf::from("."), Path::to_owned))
 }
 
-/// The program of this name; the error says how to build it.
+/// The path of the program; the error says how to build it.
 pub(super) fn find_program(directory: &Path, name: &str) -> Result<PathBuf, CommandError> {
     let binary = directory.join(name);
     if binary.is_file() {
         return Ok(binary);
     }
-    let release = if directory.ends_with("release") {
-        " --release"
-    } else {
-        ""
+    let remedy = match directory.file_name().and_then(OsStr::to_str) {
+        Some("debug") => "build it with `make build`",
+        Some("dist") => "build it with `make dist`",
+        Some("release") => "build it with `cargo build --release --bins --workspace`",
+        _ => "install it there",
     };
     Err(CommandError::Input(format!(
-        "{name} is not in {}, where this longshore is; `cargo build{release} --bins --workspace` makes it",
+        "{name} is missing in {}, the directory of this longshore; {remedy}",
         directory.display()
     )))
 }
 
 impl Program {
-    /// Starts it and waits until it is ready. Its log is `dir/NAME.log`; the one before is kept.
+    /// Starts the program and waits until it is ready. Its log is `dir/NAME.log`; the previous log is kept.
     pub(super) async fn start(
         name: &str,
         binary: PathBuf,
@@ -104,7 +105,7 @@ impl Program {
         }
     }
 
-    /// Where it listens.
+    /// The URL at which it listens.
     pub(super) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -127,7 +128,7 @@ impl Program {
         Err(self.child.not_ready(READY_LIMIT))
     }
 
-    /// Starts it again if it died, after a pause.
+    /// Restarts the process after a delay if it has exited.
     pub(super) fn restart_if_dead(&mut self) {
         if self.backoff.take_due() {
             let spawned = spawn(
@@ -141,12 +142,12 @@ impl Program {
             match spawned {
                 Ok(child) => {
                     self.child = child;
-                    output::note(format_args!("The {} runs again.", self.name));
+                    output::note(format_args!("Restarted the {}.", self.name));
                 }
                 Err(error) => {
-                    let pause = self.backoff.failed();
+                    let delay = self.backoff.failed();
                     output::note(format_args!(
-                        "The {} does not start: {error}; again in {pause:?}.",
+                        "The {} failed to start: {error}; retrying in {delay:?}.",
                         self.name
                     ));
                 }
@@ -154,9 +155,9 @@ impl Program {
         } else if !self.backoff.is_waiting()
             && let Ok(Some(status)) = self.child.try_wait()
         {
-            let pause = self.backoff.failed();
+            let delay = self.backoff.failed();
             output::note(format_args!(
-                "The {} ended ({status}); starting it again in {pause:?}. Its log: {}",
+                "The {} exited ({status}); restarting it in {delay:?}. Its log: {}",
                 self.name,
                 self.log.display()
             ));
@@ -166,20 +167,14 @@ impl Program {
     /// Asks it to stop, and kills it after `grace`.
     pub(super) async fn stop(&mut self, grace: Duration) {
         if let Err(error) = self.child.stop(grace).await {
-            output::note(format_args!(
-                "The {} could not be stopped: {error}",
-                self.name
-            ));
+            output::note(format_args!("Cannot stop the {}: {error}", self.name));
         }
     }
 
-    /// Ends it at once.
+    /// Kills it.
     pub(super) fn kill(&mut self) {
         if let Err(error) = self.child.kill() {
-            output::note(format_args!(
-                "The {} could not be killed: {error}",
-                self.name
-            ));
+            output::note(format_args!("Cannot kill the {}: {error}", self.name));
         }
     }
 }
@@ -198,7 +193,7 @@ fn spawn(
         .arg(format!("127.0.0.1:{port}"))
         .envs(variables.iter().map(|(name, value)| (name, value)));
     if let Ready::File(path) = ready {
-        // An earlier life's file would say too much.
+        // The file of an earlier process would report this one as ready too early.
         fs::remove_file(path).ok();
         command.args([OsString::from("--write-url"), path.clone().into_os_string()]);
     }
@@ -210,23 +205,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_is_not_there_comes_with_what_makes_it() {
-        let error = find_program(Path::new("/x/target/release"), "longshore-worker").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "longshore-worker is not in /x/target/release, where this longshore is; \
-             `cargo build --release --bins --workspace` makes it"
-        );
+    fn a_missing_program_is_reported_with_its_build_command() {
+        for (directory, remedy) in [
+            ("/x/target/debug", "build it with `make build`"),
+            ("/x/target/dist", "build it with `make dist`"),
+            (
+                "/x/target/release",
+                "build it with `cargo build --release --bins --workspace`",
+            ),
+            ("/opt/longshore", "install it there"),
+        ] {
+            let error = find_program(Path::new(directory), "longshore-worker").unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "longshore-worker is missing in {directory}, the directory of this longshore; {remedy}"
+                )
+            );
+        }
     }
 
     #[tokio::test]
-    async fn a_program_that_dies_is_started_again() {
+    async fn a_program_that_exits_is_restarted() {
         let dir = tempfile::tempdir().unwrap();
         let script = dir.path().join("script");
-        // As a stand-in: `--listen`, the address, `--write-url`, the file.
+        // Its arguments: `--listen`, the address, `--write-url`, the file.
         fs::write(
             &script,
-            "#!/bin/sh\necho life; echo url > \"$4\"; exec sleep 600\n",
+            "#!/bin/sh\necho started; echo url > \"$4\"; exec sleep 600\n",
         )
         .unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -245,7 +251,7 @@ mod tests {
         program.stop(Duration::from_secs(5)).await;
         assert_eq!(
             fs::read_to_string(dir.path().join("thing.log")).unwrap(),
-            "life\nlife\n"
+            "started\nstarted\n"
         );
     }
 }

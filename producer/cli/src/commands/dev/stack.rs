@@ -1,4 +1,4 @@
-//! Everything that runs: Redis, Postgres, the simulator, the scheduler, the workers.
+//! The services: Redis, Postgres, the simulator, the scheduler, the workers.
 
 use std::{path::PathBuf, process::ExitStatus, time::Duration};
 
@@ -22,8 +22,8 @@ use crate::{error::CommandError, output};
 /// How often the children are checked.
 const CHECK_EVERY: Duration = Duration::from_millis(200);
 
-/// Servers that are installed are found in no time; a word is due when they have to be fetched.
-const FETCHING_AFTER: Duration = Duration::from_secs(1);
+/// Installed servers are found sooner; after this time, a message reports the download.
+const DOWNLOAD_NOTE_AFTER: Duration = Duration::from_secs(1);
 
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
@@ -32,17 +32,17 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 pub(super) struct Plan {
     /// For data, logs and addresses; absolute.
     pub(super) dir: PathBuf,
-    /// Where our programs are.
+    /// The directory of the programs.
     pub(super) programs: PathBuf,
     pub(super) tools: ToolOptions,
     pub(super) config: Config,
     pub(super) workers: u16,
     pub(super) simulator: bool,
-    /// Whether the shell names a simulator that is not to be used.
+    /// Whether to clear the address of a simulator in the environment.
     pub(super) forget_simulator: bool,
 }
 
-/// All of it. Fields are dropped in their order, which is the order to stop in.
+/// The running services. Fields are dropped in order, which is the order of stopping.
 #[derive(Debug)]
 pub(super) struct Stack {
     workers: Vec<Program>,
@@ -54,7 +54,7 @@ pub(super) struct Stack {
     redis_backoff: Backoff,
 }
 
-/// Which servers to use, if the user named them.
+/// The servers that the user named, if any.
 pub(super) fn tool_options(environment: &Environment) -> ToolOptions {
     let path = |name| environment.get(name).map(PathBuf::from);
     ToolOptions {
@@ -65,7 +65,7 @@ pub(super) fn tool_options(environment: &Environment) -> ToolOptions {
 }
 
 impl Stack {
-    /// Starts everything and waits until it is ready. What is started already stops on an error.
+    /// Starts all services and waits until they are ready. On an error, those already started are stopped.
     pub(super) async fn start(plan: &Plan) -> Result<Self, CommandError> {
         let worker = program::find_program(&plan.programs, "longshore-worker")?;
         let scheduler = program::find_program(&plan.programs, "longshore-scheduler")?;
@@ -130,7 +130,7 @@ impl Stack {
         })
     }
 
-    /// Where everything is.
+    /// The addresses of the services.
     pub(super) fn variables(&self, plan: &Plan) -> Variables {
         let mut variables =
             service_variables(plan, &self.redis, &self.postgres, self.simulator.as_ref());
@@ -149,7 +149,7 @@ impl Stack {
         self.redis.url()
     }
 
-    /// Where Postgres is, without its password.
+    /// The address of Postgres, without its password.
     pub(super) fn postgres_at(&self) -> String {
         format!("127.0.0.1:{}/longshore", self.postgres.port())
     }
@@ -166,7 +166,7 @@ impl Stack {
         self.simulator.as_ref().map(Program::url)
     }
 
-    /// Starts again whatever dies, without end. May be dropped at any await.
+    /// Restarts services that exit. Never returns; may be dropped at any await.
     pub(super) async fn supervise(&mut self) -> Never {
         loop {
             restart_if_dead(&mut self.redis, &mut self.redis_backoff).await;
@@ -178,7 +178,7 @@ impl Stack {
         }
     }
 
-    /// Stops everything in order. The workers go first: they finish and record what they have in hand.
+    /// Stops all services in order. Workers stop first, so that they can finish and record their jobs in flight.
     pub(super) async fn stop(&mut self, worker_grace: Duration) {
         let workers = self
             .workers
@@ -196,7 +196,7 @@ impl Stack {
         }
     }
 
-    /// Ends everything at once.
+    /// Kills all services.
     pub(super) fn kill(&mut self) {
         for program in self.programs() {
             program.kill();
@@ -216,8 +216,8 @@ impl Stack {
     }
 }
 
-/// What our own processes, and those of other shells, are told. The names that are ours come first in
-/// the configuration, so that a `.env` with another address does not win.
+/// The environment of our processes and of other shells. The `LONGSHORE_` names take precedence in the
+/// configuration, so that a `.env` with another address has no effect.
 fn service_variables(
     plan: &Plan,
     redis: &LocalRedis,
@@ -241,32 +241,32 @@ async fn find_tools(plan: &Plan) -> Result<Toolbox, CommandError> {
     let mut found = std::pin::pin!(Toolbox::find(&plan.dir, &plan.tools));
     tokio::select! {
         found = &mut found => return Ok(found?),
-        () = sleep(FETCHING_AFTER) => {}
+        () = sleep(DOWNLOAD_NOTE_AFTER) => {}
     }
     output::note(format_args!(
-        "Fetching Redis and Postgres into {}; that happens once…",
+        "Downloading Redis and Postgres into {} (only once)…",
         plan.dir.join("tools").display()
     ));
     Ok(found.await?)
 }
 
-/// A server that can be started again in its place.
+/// A server that can be restarted with the same port and data.
 trait Server {
     const NAME: &str;
 
-    fn ended(&mut self) -> Option<ExitStatus>;
+    fn exit_status(&mut self) -> Option<ExitStatus>;
 
-    async fn again(&mut self) -> Result<(), LocalError>;
+    async fn start_again(&mut self) -> Result<(), LocalError>;
 }
 
 impl Server for LocalRedis {
     const NAME: &str = "Redis";
 
-    fn ended(&mut self) -> Option<ExitStatus> {
+    fn exit_status(&mut self) -> Option<ExitStatus> {
         self.try_wait().ok().flatten()
     }
 
-    async fn again(&mut self) -> Result<(), LocalError> {
+    async fn start_again(&mut self) -> Result<(), LocalError> {
         self.restart().await
     }
 }
@@ -274,33 +274,33 @@ impl Server for LocalRedis {
 impl Server for LocalPostgres {
     const NAME: &str = "Postgres";
 
-    fn ended(&mut self) -> Option<ExitStatus> {
+    fn exit_status(&mut self) -> Option<ExitStatus> {
         self.try_wait().ok().flatten()
     }
 
-    async fn again(&mut self) -> Result<(), LocalError> {
+    async fn start_again(&mut self) -> Result<(), LocalError> {
         self.restart().await
     }
 }
 
 async fn restart_if_dead<S: Server>(server: &mut S, backoff: &mut Backoff) {
     if backoff.take_due() {
-        match server.again().await {
-            Ok(()) => output::note(format_args!("{} runs again.", S::NAME)),
+        match server.start_again().await {
+            Ok(()) => output::note(format_args!("Restarted {}.", S::NAME)),
             Err(error) => {
-                let pause = backoff.failed();
+                let delay = backoff.failed();
                 output::note(format_args!(
-                    "{} does not start: {error}; again in {pause:?}.",
+                    "{} failed to start: {error}; retrying in {delay:?}.",
                     S::NAME
                 ));
             }
         }
     } else if !backoff.is_waiting()
-        && let Some(status) = server.ended()
+        && let Some(status) = server.exit_status()
     {
-        let pause = backoff.failed();
+        let delay = backoff.failed();
         output::note(format_args!(
-            "{} ended ({status}); starting it again in {pause:?}.",
+            "{} exited ({status}); restarting it in {delay:?}.",
             S::NAME
         ));
     }

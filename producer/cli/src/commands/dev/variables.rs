@@ -1,4 +1,4 @@
-//! Where everything is, for other shells and for the processes themselves.
+//! Environment variables with the addresses of the services.
 
 use std::{
     fmt::Write as _,
@@ -23,14 +23,14 @@ pub(super) const SIMULATOR: &str = "LONGSHORE_SIMULATOR_URL";
 /// Names and values.
 pub(super) type Variables = Vec<(&'static str, String)>;
 
-/// `DIR/env`, which a shell can read; it is gone when this is dropped.
+/// `DIR/env`, which a shell can source; removed on drop.
 #[derive(Debug)]
 pub(super) struct VariablesFile {
     path: PathBuf,
 }
 
 impl VariablesFile {
-    /// Writes all of it at once, for its owner's eyes: it holds the password.
+    /// Writes the file atomically, readable only by its owner, because it contains the password.
     pub(super) fn write(dir: &Path, variables: &Variables) -> Result<Self, CommandError> {
         let path = dir.join("env");
         let wrong = || CommandError::io(format!("cannot write {}", path.display()));
@@ -42,22 +42,23 @@ impl VariablesFile {
         Ok(Self { path })
     }
 
-    /// Removes what a killed run left.
+    /// Removes the file of a killed run.
     pub(super) fn remove_stale(dir: &Path) {
-        // Usually there is none.
+        // Usually there is no such file.
         fs::remove_file(dir.join("env")).ok();
     }
 }
 
 impl Drop for VariablesFile {
     fn drop(&mut self) {
-        // Somebody may have removed the whole directory.
+        // The directory may have been removed.
         fs::remove_file(&self.path).ok();
     }
 }
 
 fn render(variables: &Variables) -> String {
-    let mut text = String::from("# Of the running `longshore dev`; it goes when that stops.\n");
+    let mut text =
+        String::from("# Addresses of the running `longshore dev`; removed when it stops.\n");
     for (name, value) in variables {
         // Writing to a string does not fail.
         writeln!(text, "{name}={}", quoted(value)).ok();
@@ -65,7 +66,7 @@ fn render(variables: &Variables) -> String {
     text
 }
 
-/// One word of a shell.
+/// Quotes a value for a shell.
 pub(super) fn quoted(value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
     if !value.is_empty() && value.chars().all(plain) {
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shell_reads_what_was_meant() {
+    fn a_shell_reads_the_exact_values() {
         let value = "it's $HOME; `x` \"y\" \\ & z";
         let variables = vec![
             ("PLAIN", "redis://127.0.0.1:1".to_owned()),

@@ -1,4 +1,4 @@
-//! Checks and how they went.
+//! Checks and their results.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use serde::Serialize;
 #[serde(rename_all = "snake_case")]
 pub(super) enum CheckStatus {
     Ok,
-    /// The user has to do something.
+    /// The user must act.
     Problem,
-    /// Neither, or it cannot be checked.
+    /// Information only, or it cannot be checked.
     Info,
 }
 
-/// One thing that was checked.
+/// One check and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
     name: &'static str,
@@ -43,8 +43,8 @@ impl Check {
         Self::new(name, CheckStatus::Problem, text.into(), Some(advice.into()))
     }
 
-    /// The same, with what one may do.
-    pub(super) fn with(mut self, advice: impl Into<String>) -> Self {
+    /// Adds advice.
+    pub(super) fn with_advice(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
         self
     }
@@ -103,7 +103,7 @@ impl fmt::Display for Checkup {
             writeln!(f, "{check}")?;
         }
         match self.problems() {
-            0 => write!(f, "\nAll is well."),
+            0 => write!(f, "\nNo problems."),
             1 => write!(f, "\n1 problem."),
             problems => write!(f, "\n{problems} problems."),
         }
@@ -127,7 +127,7 @@ impl Serialize for Checkup {
     }
 }
 
-/// Whether `version` is at least `oldest`, by its first number.
+/// Whether the major number of `version` is at least `oldest`.
 pub(super) fn at_least(version: &str, oldest: u32) -> bool {
     let major = version
         .split('.')
@@ -145,18 +145,18 @@ mod tests {
         checkup.add([
             Check::ok("Redis", "7.2.4 at 127.0.0.1:6379"),
             Check::problem("scheduler", "none leads", "start longshore-scheduler"),
-            Check::info("memory policy", "cannot tell"),
+            Check::info("memory policy", "unknown"),
         ]);
         checkup
     }
 
     #[test]
-    fn a_problem_comes_with_what_to_do() {
+    fn a_problem_comes_with_advice() {
         insta::assert_snapshot!(checkup(), @r"
         [OK] Redis: 7.2.4 at 127.0.0.1:6379
         [!!] scheduler: none leads
              → start longshore-scheduler
-        [--] memory policy: cannot tell
+        [--] memory policy: unknown
 
         1 problem.
         ");
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_read_the_same() {
+    fn json_has_the_same_checks() {
         let json = serde_json::to_value(checkup()).unwrap();
         assert_eq!(json["ok"], false);
         let expected = serde_json::json!(

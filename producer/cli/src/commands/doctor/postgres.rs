@@ -10,7 +10,7 @@ const OLDEST: u32 = 15;
 
 pub(super) struct PostgresChecks {
     pub(super) checks: Vec<Check>,
-    /// Whether it can record.
+    /// Whether Postgres answers.
     pub(super) answers: bool,
 }
 
@@ -40,7 +40,7 @@ fn unreachable_check(error: &CommandError) -> Check {
     Check::problem(
         "Postgres",
         text,
-        "start it, or correct DATABASE_URL; jobs run meanwhile, and their record waits in Redis",
+        "start it, or correct DATABASE_URL; jobs still run, and their events wait in Redis",
     )
 }
 
@@ -54,7 +54,7 @@ async fn version_check(ledger: &Ledger) -> Check {
             format!("{version} at {} is too old", ledger.address()),
             format!("use version {OLDEST} or newer"),
         ),
-        Err(error) => Check::problem("Postgres", error.to_string(), "look at its log"),
+        Err(error) => Check::problem("Postgres", error.to_string(), "check the log of Postgres"),
     }
 }
 
@@ -63,9 +63,9 @@ async fn migration_check(ledger: &Ledger) -> Check {
         Ok(pending) if pending.is_empty() => Check::ok("migrations", "the tables are up to date"),
         Ok(pending) => Check::problem(
             "migrations",
-            format!("to be applied: {}", pending.join(", ")),
+            format!("pending: {}", pending.join(", ")),
             "run `longshore migrate`",
         ),
-        Err(error) => Check::problem("migrations", error.to_string(), "look at its log"),
+        Err(error) => Check::problem("migrations", error.to_string(), "check the log of Postgres"),
     }
 }

@@ -9,10 +9,10 @@ use crate::{
     session::Session,
 };
 
-/// The oldest Redis that has what the scripts use.
+/// The oldest Redis that supports the scripts.
 const OLDEST: u32 = 7;
 
-/// Due times are the server's; producers' and workers' clocks only stand in messages and records.
+/// Due times use the Redis clock. The clocks of producers and workers only appear in messages and events.
 const MOST_SKEW_MS: i64 = 2_000;
 
 #[derive(Default)]
@@ -21,11 +21,11 @@ pub(super) struct RedisChecks {
     pub(super) server: Vec<Check>,
     /// Workers, scheduler, dead letters.
     pub(super) services: Vec<Check>,
-    /// Events on the way to Postgres, and those that it refused.
-    pub(super) facts: Option<EventCounts>,
+    /// Events that are not recorded yet, and events that Postgres refused.
+    pub(super) events: Option<EventCounts>,
 }
 
-/// Events that Postgres does not have.
+/// Events that are not in Postgres.
 #[derive(Debug, Clone)]
 pub(super) struct EventCounts {
     waiting: u64,
@@ -40,36 +40,35 @@ pub(super) async fn check(session: &Session) -> RedisChecks {
         Err(error) => {
             let text = error.first_line();
             let text = text.strip_prefix("Redis at ").unwrap_or(&text);
-            let advice = "start it, or correct REDIS_URL; `longshore dev` starts one of its own";
+            let advice = "start it, or correct REDIS_URL; `longshore dev` starts its own";
             return RedisChecks {
                 server: vec![Check::problem("Redis", text, advice)],
                 services: vec![Check::info(
                     "workers, scheduler, dead letters",
                     "not checked: Redis does not answer",
                 )],
-                facts: None,
+                events: None,
             };
         }
     };
     let mut seen = RedisChecks::default();
     match broker.server().await {
         Ok(facts) => seen.server.extend(server_checks(&facts, broker.address())),
-        // It answered when the scripts were loaded, so this is a user who may not ask.
-        Err(error) => seen.server.push(Check::info(
-            "Redis",
-            format!("cannot tell its version: {error}"),
-        )),
+        // Redis answered when the scripts were loaded, so the user lacks the permission.
+        Err(error) => seen
+            .server
+            .push(Check::info("Redis", format!("version unknown: {error}"))),
     }
     seen.server.push(clock_check(&broker).await);
     match service_checks(&broker).await {
-        Ok((checks, facts)) => {
+        Ok((checks, events)) => {
             seen.services = checks;
-            seen.facts = Some(facts);
+            seen.events = Some(events);
         }
         Err(error) => seen.services.push(Check::problem(
             "Redis",
             error.to_string(),
-            "look at its log, and at what its user may do",
+            "check the log of Redis and the permissions of its user",
         )),
     }
     seen
@@ -93,117 +92,124 @@ fn server_checks(facts: &ServerFacts, address: &str) -> Vec<Check> {
     let persistence = match facts.append_only {
         Some(true) if fsync == "no" => Check::problem(
             "persistence",
-            "an append-only file, which is forced to disk only when the system likes to",
-            "run `CONFIG SET appendfsync everysec`, and write `appendfsync everysec` into its configuration file",
+            "append-only file without fsync: a crash of the machine loses recent jobs",
+            "run `CONFIG SET appendfsync everysec`, and add `appendfsync everysec` to its configuration file",
         ),
-        Some(true) => Check::ok("persistence", format!("an append-only file, fsync {fsync}")),
+        Some(true) => Check::ok("persistence", format!("append-only file, fsync {fsync}")),
         Some(false) => Check::problem(
             "persistence",
-            "no append-only file: jobs are lost when it restarts",
-            "run `CONFIG SET appendonly yes`, and write `appendonly yes` into its configuration file",
+            "no append-only file: jobs are lost when Redis restarts",
+            "run `CONFIG SET appendonly yes`, and add `appendonly yes` to its configuration file",
         ),
-        None => Check::info("persistence", "cannot tell: CONFIG is not allowed here")
-            .with("make sure that the append-only file is on (appendonly yes)"),
+        None => Check::info(
+            "persistence",
+            "unknown: the user has no permission for CONFIG",
+        )
+        .with_advice("make sure that the append-only file is enabled (appendonly yes)"),
     };
     let memory = match facts.maxmemory_policy.as_deref() {
         Some("noeviction") => Check::ok("memory policy", "noeviction"),
         Some(policy) => Check::problem(
             "memory policy",
-            format!("{policy}: jobs may be thrown away when the memory is full"),
-            "run `CONFIG SET maxmemory-policy noeviction`, and write it into its configuration file",
+            format!("{policy}: jobs may be evicted when the memory is full"),
+            "run `CONFIG SET maxmemory-policy noeviction`, and add it to its configuration file",
         ),
-        None => Check::info("memory policy", "cannot tell: CONFIG is not allowed here")
-            .with("make sure that nothing is evicted (maxmemory-policy noeviction)"),
+        None => Check::info(
+            "memory policy",
+            "unknown: the user has no permission for CONFIG",
+        )
+        .with_advice("make sure that nothing is evicted (maxmemory-policy noeviction)"),
     };
     vec![version, persistence, memory]
 }
 
 async fn clock_check(broker: &Broker) -> Check {
     let before = Utc::now().timestamp_millis();
-    let asked = broker.server_time_ms().await;
+    let read = broker.server_time_ms().await;
     let after = Utc::now().timestamp_millis();
-    match asked {
-        // It was read somewhere between the two.
+    match read {
+        // Redis read its clock between the two local times.
         Ok(theirs) => skew_check((before - theirs).max(theirs - after).max(0)),
-        Err(error) => Check::info("clock", format!("cannot tell: {error}")),
+        Err(error) => Check::info("clock", format!("unknown: {error}")),
     }
 }
 
 fn skew_check(ms: i64) -> Check {
     if ms <= MOST_SKEW_MS {
-        return Check::ok("clock", "agrees with that of Redis");
+        return Check::ok("clock", "in sync with Redis");
     }
     Check::problem(
         "clock",
         format!(
-            "this machine's and that of Redis are {} s apart",
+            "this machine and Redis differ by {} s",
             grouped(ms.unsigned_abs() / 1000)
         ),
-        "let both keep time by NTP: times in messages are not understood alike",
+        "synchronize both with NTP; otherwise times in messages are wrong",
     )
 }
 
 async fn service_checks(broker: &Broker) -> Result<(Vec<Check>, EventCounts), BrokerError> {
     let workers = broker.workers().await?;
-    let places: usize = workers.iter().map(|worker| worker.concurrency).sum();
+    let slots: usize = workers.iter().map(|worker| worker.concurrency).sum();
     let alive = if workers.is_empty() {
         Check::problem(
             "workers",
-            "none is alive: jobs wait",
+            "none is alive, so jobs wait",
             "start longshore-worker, or `longshore dev`",
         )
     } else {
         Check::ok(
             "workers",
-            format!("{} alive, {}", workers.len(), counted(places, "place")),
+            format!("{} alive, {}", workers.len(), counted(slots, "slot")),
         )
     };
     let leads = match broker.leader().await? {
         Some(leader) => Check::ok("scheduler", format!("{leader} leads")),
         None => Check::problem(
             "scheduler",
-            "none leads: delayed jobs and those of dead workers wait",
+            "none leads, so delayed jobs and jobs of dead workers wait",
             "start longshore-scheduler, or `longshore dev`",
         ),
     };
     let dead = match broker.dead_count().await? {
         0 => Check::ok("dead letters", "none"),
-        dead => Check::info("dead letters", grouped(dead)).with("`longshore dlq list` shows them"),
+        dead => Check::info("dead letters", grouped(dead))
+            .with_advice("`longshore dlq list` shows them"),
     };
-    let facts = EventCounts {
+    let events = EventCounts {
         waiting: broker.unrecorded().await?,
         refused: broker.bad_events().await?,
         refused_key: broker.keys().bad_events(),
         workers: workers.len(),
     };
-    Ok((vec![alive, leads, dead], facts))
+    Ok((vec![alive, leads, dead], events))
 }
 
 /// Events on the way to Postgres are no problem while a worker writes them.
-pub(super) fn event_checks(facts: Option<EventCounts>, postgres_answers: bool) -> Vec<Check> {
-    let Some(facts) = facts else {
+pub(super) fn event_checks(events: Option<EventCounts>, postgres_answers: bool) -> Vec<Check> {
+    let Some(events) = events else {
         return Vec::new();
     };
-    let waiting = counted(facts.waiting, "event");
-    let waiting = match facts.waiting {
-        0 => Check::ok("record", "every event is in it"),
-        _ if postgres_answers && facts.workers > 0 => {
-            Check::ok("record", format!("{waiting} on the way to it"))
+    let waiting = counted(events.waiting, "event");
+    let waiting = match events.waiting {
+        0 => Check::ok("ledger", "all events are recorded"),
+        _ if postgres_answers && events.workers > 0 => {
+            Check::ok("ledger", format!("{waiting} not yet recorded"))
         }
         _ => Check::problem(
-            "record",
-            format!("{waiting} on the way to it, and nobody takes them there"),
-            "they are safe in Redis until a worker and Postgres are there",
+            "ledger",
+            format!("{waiting} not recorded, and no worker can record them"),
+            "they stay in Redis until a worker and Postgres are running",
         ),
     };
-    let refused = match facts.refused {
-        0 => Check::ok("refused facts", "none"),
+    let refused = match events.refused {
+        0 => Check::ok("refused events", "none"),
         refused => Check::problem(
-            "refused facts",
+            "refused events",
             format!("Postgres refused {}", grouped(refused)),
             format!(
-                "see why: XRANGE {} - + COUNT 10; then report it",
-                facts.refused_key
+                "show the reasons with XRANGE {} - + COUNT 10, then report them",
+                events.refused_key
             ),
         ),
     };
@@ -223,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_loses_jobs_is_told_how_not_to() {
+    fn settings_that_lose_jobs_are_problems() {
         let facts = ServerFacts {
             product: "Redis".to_owned(),
             version: "6.2.14".to_owned(),
@@ -235,15 +241,15 @@ mod tests {
         insta::assert_snapshot!(joined(&server_checks(&facts, "10.0.0.1:6379")), @r"
         [!!] Redis: Redis 6.2.14 at 10.0.0.1:6379 is too old
              → use Redis 7.0 or newer, or Valkey
-        [!!] persistence: no append-only file: jobs are lost when it restarts
-             → run `CONFIG SET appendonly yes`, and write `appendonly yes` into its configuration file
-        [!!] memory policy: allkeys-lru: jobs may be thrown away when the memory is full
-             → run `CONFIG SET maxmemory-policy noeviction`, and write it into its configuration file
+        [!!] persistence: no append-only file: jobs are lost when Redis restarts
+             → run `CONFIG SET appendonly yes`, and add `appendonly yes` to its configuration file
+        [!!] memory policy: allkeys-lru: jobs may be evicted when the memory is full
+             → run `CONFIG SET maxmemory-policy noeviction`, and add it to its configuration file
         ");
     }
 
     #[test]
-    fn what_may_not_be_asked_is_no_problem() {
+    fn missing_permissions_are_not_problems() {
         let facts = ServerFacts {
             product: "Valkey".to_owned(),
             version: "8.1.0".to_owned(),
@@ -252,15 +258,15 @@ mod tests {
         };
         insta::assert_snapshot!(joined(&server_checks(&facts, "cache:6379")), @r"
         [OK] Redis: Valkey 8.1.0 at cache:6379
-        [--] persistence: cannot tell: CONFIG is not allowed here
-             → make sure that the append-only file is on (appendonly yes)
-        [--] memory policy: cannot tell: CONFIG is not allowed here
+        [--] persistence: unknown: the user has no permission for CONFIG
+             → make sure that the append-only file is enabled (appendonly yes)
+        [--] memory policy: unknown: the user has no permission for CONFIG
              → make sure that nothing is evicted (maxmemory-policy noeviction)
         ");
     }
 
     #[test]
-    fn facts_that_nobody_takes_are_a_problem() {
+    fn events_that_nobody_records_are_a_problem() {
         let counts = EventCounts {
             waiting: 1200,
             refused: 2,
@@ -268,27 +274,24 @@ mod tests {
             workers: 1,
         };
         insta::assert_snapshot!(joined(&event_checks(Some(counts.clone()), true)), @r"
-        [OK] record: 1,200 events on the way to it
-        [!!] refused facts: Postgres refused 2
-             → see why: XRANGE {longshore}:events:bad - + COUNT 10; then report it
+        [OK] ledger: 1,200 events not yet recorded
+        [!!] refused events: Postgres refused 2
+             → show the reasons with XRANGE {longshore}:events:bad - + COUNT 10, then report them
         ");
-        let nobody = joined(&event_checks(Some(counts), false));
+        let unrecorded = joined(&event_checks(Some(counts), false));
         assert!(
-            nobody.starts_with("[!!] record: 1,200 events on the way to it, and nobody takes"),
-            "{nobody}"
+            unrecorded.starts_with("[!!] ledger: 1,200 events not recorded, and no worker"),
+            "{unrecorded}"
         );
     }
 
     #[test]
     fn clocks_may_differ_a_little() {
-        assert_eq!(
-            skew_check(2_000),
-            Check::ok("clock", "agrees with that of Redis")
-        );
+        assert_eq!(skew_check(2_000), Check::ok("clock", "in sync with Redis"));
         assert!(
             skew_check(7_300_000)
                 .to_string()
-                .starts_with("[!!] clock: this machine's and that of Redis are 7,300 s apart")
+                .starts_with("[!!] clock: this machine and Redis differ by 7,300 s")
         );
     }
 }

@@ -72,12 +72,12 @@ mod tests {
         Cheapest model: openai/gpt-5-nano at $0.000050/1K in, $0.000400/1K out
         Cheapest planning model: xai/grok-4.3 at $0.001250/1K in, $0.002500/1K out
         Cheapest advanced complex reasoning tools model: xai/grok-4.7 at $0.002000/1K in, $0.006000/1K out
-        No advanced simple tasks model at the platforms that are on: `longshore models list --all` shows the whole catalog.
+        No advanced simple tasks model on the enabled platforms: `longshore models list --all` shows the whole catalog.
         ");
     }
 
     #[test]
-    fn without_a_platform_that_is_on_that_is_said() {
-        insta::assert_snapshot!(Wanted::default().describe_none(&Catalog::default()), @"No model, because no platform is on: `longshore doctor` tells what to do, and `longshore models list --all` shows the whole catalog.");
+    fn without_an_enabled_platform_the_reason_is_given() {
+        insta::assert_snapshot!(Wanted::default().describe_none(&Catalog::default()), @"No model, because no platform is enabled: `longshore doctor` suggests fixes, and `longshore models list --all` shows the whole catalog.");
     }
 }

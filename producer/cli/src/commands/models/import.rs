@@ -12,7 +12,7 @@ use crate::{
     render::text::{counted, grouped},
 };
 
-/// How many models that cannot be read are named.
+/// Maximum number of unreadable models that are named.
 const SHOWN: usize = 10;
 
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,7 @@ pub(in crate::commands) struct Arguments {
     output: Option<PathBuf>,
 }
 
-/// Reads the one file and writes the other; exit code 1 if there is nothing to write.
+/// Converts the file; exit code 1 if there is nothing to write.
 pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Result<Exit, CommandError> {
     let path = &arguments.file;
     let text = read_text(path)?;
@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Result<Exit, Comm
     Ok(Exit::Success)
 }
 
-/// What was read and what was not.
+/// Describes what was read and what was not.
 fn describe_import(import: &Import) -> String {
     let platforms = import.by_platform();
     let read = counted(platforms.values().sum::<usize>(), "model");
@@ -75,17 +75,17 @@ fn describe_import(import: &Import) -> String {
     } else {
         format!("{read} read: {}.", by_platform.join(", "))
     }];
-    let left_out: Vec<String> = [
-        (import.other_kinds, "no chat models"),
+    let skipped: Vec<String> = [
+        (import.other_kinds, "not chat models"),
         (import.other_providers, "of other platforms"),
-        (import.repeated, "under a second name"),
+        (import.repeated, "duplicates"),
     ]
     .into_iter()
     .filter(|(number, _)| *number > 0)
     .map(|(number, what)| format!("{} {what}", grouped(number as u64)))
     .collect();
-    if !left_out.is_empty() {
-        lines.push(format!("Left out: {}.", left_out.join(", ")));
+    if !skipped.is_empty() {
+        lines.push(format!("Skipped: {}.", skipped.join(", ")));
     }
     if import.rounded > 0 {
         let rounded = counted(import.rounded, "model");
@@ -93,7 +93,7 @@ fn describe_import(import: &Import) -> String {
     }
     if !import.unread.is_empty() {
         let unread = counted(import.unread.len(), "model");
-        lines.push(format!("Not read: {unread}."));
+        lines.push(format!("Unreadable: {unread}."));
         let named = import.unread.iter().take(SHOWN);
         lines.extend(named.map(|unread| format!("  {}: {}", unread.name, unread.why)));
         if import.unread.len() > SHOWN {
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_read_and_what_was_not_is_told() {
+    fn the_summary_lists_read_and_skipped_models() {
         let file = r#"{
             "gpt-9": {"mode": "chat", "litellm_provider": "openai",
                 "input_cost_per_token": 1.0000000000000002e-07, "output_cost_per_token": 1e-06},
@@ -124,9 +124,9 @@ mod tests {
         let import = Import::read(file, &catalog(), &[]).unwrap();
         insta::assert_snapshot!(describe_import(&import), @r"
         2 models read: openai 1, xai 1.
-        Left out: 1 no chat models, 1 of other platforms, 1 under a second name.
+        Skipped: 1 not chat models, 1 of other platforms, 1 duplicates.
         Prices rounded to nine decimals: 1 model.
-        Not read: 1 model.
+        Unreadable: 1 model.
           openai/odd: it has no price per token
         ");
         let none = Import::read("{}", &catalog(), &[]).unwrap();

@@ -44,7 +44,7 @@ fn dollar_amount(text: &str) -> Result<Usd, String> {
         .ok_or_else(|| "expected an amount of dollars, such as 0.01".to_owned())
 }
 
-/// A model as programs see it.
+/// The JSON of a model.
 #[derive(Debug, Serialize)]
 struct Model<'a> {
     platform: &'a str,
@@ -139,11 +139,11 @@ fn model_table(models: &[&ModelEntry], day: NaiveDate) -> String {
         "CONTEXT",
         "CAPABILITIES",
     ]);
-    let mut stepped = false;
+    let mut has_tiers = false;
     for entry in models {
         let prices = entry.prices.at(day);
         let mark = if prices.steps.is_empty() { "" } else { "*" };
-        stepped |= !prices.steps.is_empty();
+        has_tiers |= !prices.steps.is_empty();
         let capabilities: Vec<&str> = entry.capabilities.iter().map(|one| one.as_str()).collect();
         table.add_row([
             Cell::new(&entry.provider),
@@ -157,13 +157,13 @@ fn model_table(models: &[&ModelEntry], day: NaiveDate) -> String {
         ]);
     }
     let mut text = table.to_string();
-    if stepped {
-        text.push_str("\n\n* other prices for long prompts; `--format json` shows them");
+    if has_tiers {
+        text.push_str("\n\n* different prices for long prompts; `--format json` shows them");
     }
     text
 }
 
-/// What a provider takes off in its own batches: `-50%`.
+/// The discount of a provider's batch API: `-50%`.
 fn discount(part: Option<Decimal>) -> String {
     part.map_or_else(
         || "-".to_owned(),
@@ -184,7 +184,7 @@ fn note_unpriced(catalog: &Catalog) {
         .collect();
     if !names.is_empty() {
         output::note(format_args!(
-            "Not offered, because no price is known: {}.",
+            "Excluded, because no price is known: {}.",
             names.join(", ")
         ));
     }
@@ -207,8 +207,8 @@ mod tests {
     }
 
     #[test]
-    fn models_are_listed_with_what_a_thousand_tokens_cost() {
-        // As the first documents have it: --capability code --tier advanced --max-cost 0.01
+    fn models_are_listed_with_prices_per_thousand_tokens() {
+        // As with `--capability code --tier advanced --max-cost 0.002`.
         let arguments = Arguments {
             wanted: Wanted {
                 capabilities: vec![Capability::Code],
@@ -228,12 +228,12 @@ mod tests {
         gemini    gemini-3-pro-preview    advanced  $0.002000*  $0.012000*   -50%  1,048,576  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema
         gemini    gemini-3.1-pro-preview  advanced  $0.002000*  $0.012000*   -50%  1,048,576  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema
 
-        * other prices for long prompts; `--format json` shows them
+        * different prices for long prompts; `--format json` shows them
         ");
     }
 
     #[test]
-    fn a_platform_goes_by_any_of_its_names_and_off_is_off() {
+    fn platform_aliases_work_and_disabled_platforms_are_excluded() {
         let models_of = |platform: &str, all: bool| {
             let arguments = Arguments {
                 platform: Some(platform.to_owned()),
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(
             models_of("grok", true).unwrap(),
             3,
-            "with one that is withdrawn"
+            "including a withdrawn one"
         );
         assert_eq!(models_of("claude", false).unwrap(), 0);
         assert!(models_of("claude", true).unwrap() > 5);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_is_by_the_thousand_and_included() {
+    fn max_cost_is_per_thousand_tokens_and_inclusive() {
         let most = |cost: &str| {
             let arguments = Arguments {
                 platform: Some("xai".to_owned()),
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_see_every_price() {
+    fn json_has_every_price() {
         let catalog = catalog();
         let entry = catalog.model("grok-4.3")[0];
         let model = model_document(&catalog, entry, day()).unwrap();

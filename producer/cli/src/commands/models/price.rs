@@ -1,4 +1,4 @@
-//! Prices of models, for people and for programs.
+//! Prices of models, as text and JSON.
 
 use longshore_policy::catalog::{Prices, Rates};
 use longshore_protocol::money::Usd;
@@ -14,18 +14,18 @@ pub(super) fn per_thousand(per_million: Decimal) -> String {
     format!("${price:.digits$}")
 }
 
-/// A model's prices as programs see them: US dollars per million tokens.
+/// The JSON of a model's prices: US dollars per million tokens.
 #[derive(Debug, Serialize)]
 pub(super) struct PriceDocument {
     #[serde(flatten)]
     rates: PerMillion,
-    steps: Vec<StepPrice>,
+    steps: Vec<TierPrice>,
     #[serde(serialize_with = "exact")]
     batch_discount: Usd,
 }
 
 #[derive(Debug, Serialize)]
-struct StepPrice {
+struct TierPrice {
     above_tokens: u64,
     #[serde(flatten)]
     rates: PerMillion,
@@ -67,7 +67,7 @@ impl From<&Prices> for PriceDocument {
             steps: prices
                 .steps
                 .iter()
-                .map(|step| StepPrice {
+                .map(|step| TierPrice {
                     above_tokens: step.above_tokens,
                     rates: (&step.rates).into(),
                 })

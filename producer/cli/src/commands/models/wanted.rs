@@ -1,4 +1,4 @@
-//! Which models are wanted.
+//! Filters for models.
 
 use chrono::NaiveDate;
 use longshore_policy::catalog::{Catalog, ModelEntry, ProviderEntry, cheapest};
@@ -29,8 +29,8 @@ fn tier(word: &str) -> Result<Tier, String> {
 }
 
 impl Wanted {
-    /// The models that fit, the cheapest of the day first; with `all` also those that are withdrawn by then and
-    /// those of platforms that are off.
+    /// The matching models, cheapest on `day` first. With `all`, also withdrawn models and models of disabled
+    /// platforms.
     pub(super) fn models<'a>(
         &self,
         catalog: &'a Catalog,
@@ -47,37 +47,37 @@ impl Wanted {
             })
             .filter(|entry| {
                 let provider = catalog.platform(entry.provider.as_str());
-                let is_open = provider.is_some_and(ProviderEntry::is_on);
-                all || (is_open && !entry.is_withdrawn(day))
+                let is_enabled = provider.is_some_and(ProviderEntry::is_on);
+                all || (is_enabled && !entry.is_withdrawn(day))
             })
             .collect();
         cheapest(&mut models, day);
         models
     }
 
-    /// The kind of model in words: `advanced planning model`.
+    /// The kind of model as text: `advanced planning model`.
     pub(super) fn kind(&self) -> String {
         let tier = self.tier.map(Tier::as_str);
         let capabilities = self.capabilities.iter().map(|one| one.as_str());
-        let words: Vec<&str> = tier
+        let parts: Vec<&str> = tier
             .into_iter()
             .chain(capabilities)
             .chain(["model"])
             .collect();
-        words.join(" ").replace('_', " ")
+        parts.join(" ").replace('_', " ")
     }
 
-    /// The text when no platform that is on has such a model.
+    /// The message if no enabled platform has such a model.
     pub(super) fn describe_none(&self, catalog: &Catalog) -> String {
         let kind = self.kind();
         if catalog.enabled().next().is_none() {
             return format!(
-                "No {kind}, because no platform is on: `longshore doctor` tells what to do, and \
+                "No {kind}, because no platform is enabled: `longshore doctor` suggests fixes, and \
                  `longshore models list --all` shows the whole catalog."
             );
         }
         format!(
-            "No {kind} at the platforms that are on: `longshore models list --all` shows the whole catalog."
+            "No {kind} on the enabled platforms: `longshore models list --all` shows the whole catalog."
         )
     }
 }

@@ -14,13 +14,13 @@ use crate::render::{
     text::{grouped, one_line},
 };
 
-/// The most budgets of single tenants and chains that the table shows.
-const SHOWN_OF_EACH: usize = 20;
+/// Maximum number of budgets per tenant or chain in the table.
+const MAX_PER_OWNER: usize = 20;
 
-/// The fill of all limits.
+/// The usage of all limits.
 #[derive(Debug)]
 pub(super) struct Report {
-    /// The platform that was asked about; all without.
+    /// The selected platform; `None` for all.
     pub(super) platform: Option<String>,
     pub(super) limits: Vec<Limit>,
     pub(super) alerts: Vec<u8>,
@@ -32,30 +32,30 @@ impl fmt::Display for Report {
         if self.limits.is_empty() {
             return self.write_no_limits(f);
         }
-        let before = self.limits.iter().filter(|limit| !limit.is_of_each());
-        let each = self.limits.iter().filter(|limit| limit.is_of_each());
-        let left_out = each.clone().count().saturating_sub(SHOWN_OF_EACH);
-        let shown: Vec<Limit> = before.chain(each.take(SHOWN_OF_EACH)).cloned().collect();
+        let before = self.limits.iter().filter(|limit| !limit.is_per_owner());
+        let each = self.limits.iter().filter(|limit| limit.is_per_owner());
+        let left_out = each.clone().count().saturating_sub(MAX_PER_OWNER);
+        let shown: Vec<Limit> = before.chain(each.take(MAX_PER_OWNER)).cloned().collect();
         let rows: Vec<LimitRow> = shown.iter().map(Limit::row).collect();
         write!(f, "{}", limit_table(&rows, must_name(&shown)))?;
         if left_out > 0 {
-            let all = grouped(left_out as u64);
+            let left_out = grouped(left_out as u64);
             write!(
                 f,
-                "\n… and {all} more of tenants and chains, none of them fuller: --format json has all"
+                "\n… and {left_out} more of tenants and chains, with lower usage; --format json shows all"
             )?;
         }
         let warnings = warnings(&shown, &self.alerts);
         write_list(f, "Warnings", warnings.iter())?;
         let waits = shown.iter().filter(|limit| limit.report.waiting > 0);
-        write_list(f, "Waiting", waits.map(Waits))
+        write_list(f, "Waiting", waits.map(WaitingJobs))
     }
 }
 
 /// Jobs that wait for a limit.
-struct Waits<'a>(&'a Limit);
+struct WaitingJobs<'a>(&'a Limit);
 
-impl fmt::Display for Waits<'_> {
+impl fmt::Display for WaitingJobs<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let meter = MeterName::parse(&self.0.report.meter).to_string();
         let meter = one_line(&meter, 120);
@@ -70,16 +70,16 @@ impl Report {
     fn write_no_limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let platform = self.platform.as_deref();
         match platform {
-            Some(platform) => writeln!(f, "Nothing limits {platform}.\n")?,
+            Some(platform) => writeln!(f, "No limits for {platform}.\n")?,
             None => writeln!(
                 f,
-                "Nothing is limited: no provider has `limits`, and there are no `budgets`.\n"
+                "No limits: no provider has `limits`, and there are no `budgets`.\n"
             )?,
         }
         let platform = platform.unwrap_or("gemini");
         write!(
             f,
-            "Limits stand in longshore.yaml (docs/CONFIGURATION.md, \"Limits\"), for example:\n\n\
+            "Set limits in longshore.yaml (docs/CONFIGURATION.md, \"Limits\"), for example:\n\n\
              providers:\n  {platform}:\n    limits: {{ requests_per_day: 1500 }}\n\
              budgets:\n  - {{ name: everything, scope: overall, limit_usd: \"100\", per: month }}"
         )

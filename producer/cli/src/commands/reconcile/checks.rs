@@ -1,4 +1,4 @@
-//! The comparison of both sides.
+//! Compares the ledger with Redis.
 
 use std::time::Duration;
 
@@ -20,16 +20,16 @@ use crate::{
     },
 };
 
-/// Rows of one kind that are looked at, the oldest first.
-const MOST: u32 = 10_000;
+/// Maximum rows of one kind to check, oldest first.
+const MAX_ROWS: u32 = 10_000;
 
-/// Dead letters that are looked at together.
+/// Dead letters per page.
 const PAGE: usize = 1_000;
 
-/// A fact is recorded sooner, in ms.
+/// Events are normally recorded within this time, in ms.
 const LATE_MS: i64 = 60_000;
 
-/// Everything that differs at this moment.
+/// All current differences.
 pub(super) async fn find_differences(
     client: &Client,
     ledger: &Ledger,
@@ -40,16 +40,16 @@ pub(super) async fn find_differences(
     let now = from_unix_ms(broker.server_time_ms().await?);
     let mut found = check_events(broker, now).await?;
 
-    // Redis first: what is recorded meanwhile is no difference.
+    // Redis first: an event that is recorded in the meantime is not a difference.
     let checked = Checked {
         attempts_in_flight: check_attempts(broker, now, in_flight, &mut found).await?,
         outcomes: check_outcomes(broker, ledger, &mut found).await?,
         dead_letters: check_dead_letters(broker, ledger, since, &mut found).await?,
         open_jobs: check_open_jobs(client, ledger, since, &mut found).await?,
     };
-    for short in ledger.jobs_missing_attempts(since, MOST).await? {
+    for short in ledger.jobs_missing_attempts(since, MAX_ROWS).await? {
         let text = format!(
-            "had {}, of which {} recorded",
+            "had {}, of which {} are recorded",
             counted(short.reported, "attempt"),
             short.recorded
         );
@@ -68,23 +68,23 @@ async fn check_events(broker: &Broker, now: DateTime<Utc>) -> Result<Vec<Differe
         && now.timestamp_millis() - oldest > LATE_MS
     {
         let text = format!(
-            "the oldest fact waits for {}: does a worker run, and is Postgres there?",
+            "the oldest event has been waiting for {}; check that a worker and Postgres are running",
             age(from_unix_ms(oldest), now)
         );
         let key = broker.keys().events();
-        found.push(Difference::new(Kind::FactsLate, key, text));
+        found.push(Difference::new(Kind::EventsLate, key, text));
     }
     let refused = broker.bad_events().await?;
     if refused > 0 {
-        let refused = counted(refused, "fact");
-        let text = format!("Postgres refused {refused}, which lie there with the reason");
+        let refused = counted(refused, "event");
+        let text = format!("Postgres refused {refused}; this stream has them with the reasons");
         let key = broker.keys().bad_events();
-        found.push(Difference::new(Kind::FactsRefused, key, text));
+        found.push(Difference::new(Kind::EventsRefused, key, text));
     }
     Ok(found)
 }
 
-/// Attempts that began: their jobs stand with their workers, and not for ever.
+/// Checks attempts in flight: each entry must be with its worker, and not for too long.
 async fn check_attempts(
     broker: &Broker,
     now: DateTime<Utc>,
@@ -101,12 +101,12 @@ async fn check_attempts(
             let holder = broker.pending(&queue, entry, entry, 1).await?;
             let holder = holder.into_iter().next().and_then(|held| held.worker);
             let name = one.attempt.map_or_else(
-                || format!("the pause at {}", one.place),
+                || format!("the retry delay at {}", one.place),
                 |attempt| format!("attempt {attempt}"),
             );
             if holder.as_ref() != Some(&one.worker) {
                 let text = format!(
-                    "it is under way at {}, but that is not with worker {}",
+                    "in flight at {}, but worker {} does not hold that entry",
                     one.place, one.worker
                 );
                 found.push(Difference::new(Kind::AttemptOrphaned, &name, text));
@@ -115,11 +115,7 @@ async fn check_attempts(
             if let Some(began) = began
                 && (now - began).to_std().is_ok_and(|age| age > in_flight)
             {
-                let text = format!(
-                    "it is under way since {} on worker {}",
-                    age(began, now),
-                    one.worker
-                );
+                let text = format!("in flight for {} on worker {}", age(began, now), one.worker);
                 found.push(Difference::new(Kind::AttemptLong, &name, text));
             }
         }
@@ -130,7 +126,7 @@ async fn check_attempts(
     }
 }
 
-/// Jobs that ended: the record knows.
+/// Checks that the ledger has the end of each job with an outcome.
 async fn check_outcomes(
     broker: &Broker,
     ledger: &Ledger,
@@ -141,7 +137,7 @@ async fn check_outcomes(
         let (next, ids) = broker.outcome_page(cursor).await?;
         seen += ids.len();
         for id in ledger.unfinished_ids(&ids).await? {
-            let text = "its outcome is in Redis, but the record does not say that it ended";
+            let text = "its outcome is in Redis, but the ledger has no end of it";
             found.push(Difference::new(Kind::EndUnrecorded, id, text));
         }
         cursor = next;
@@ -151,7 +147,7 @@ async fn check_outcomes(
     }
 }
 
-/// Dead letters: those in Redis are in the record, and the other way round.
+/// Checks that Redis and the ledger have the same dead letters.
 async fn check_dead_letters(
     broker: &Broker,
     ledger: &Ledger,
@@ -177,41 +173,41 @@ async fn check_dead_letters(
             })
             .collect();
         for id in ledger.missing_dead_letters(&keys).await? {
-            let text = "it is a dead letter in Redis, but not in the record";
-            found.push(Difference::new(Kind::LetterUnrecorded, id, text));
+            let text = "it is a dead letter in Redis, but not in the ledger";
+            found.push(Difference::new(Kind::DeadLetterUnrecorded, id, text));
         }
         if page.next.is_none() {
             break;
         }
         query.after = page.next;
     }
-    for key in ledger.unresolved_dead_letters(since, MOST).await? {
-        let stands = broker.dead_letter(key.id.as_str()).await?;
+    for key in ledger.unresolved_dead_letters(since, MAX_ROWS).await? {
+        let stored = broker.dead_letter(key.id.as_str()).await?;
         let same = |at: DateTime<Utc>| at.timestamp_millis() == key.at.timestamp_millis();
-        if stands.is_none_or(|(_, letter, _)| !same(letter.record.at)) {
+        if stored.is_none_or(|(_, dead_letter, _)| !same(dead_letter.record.at)) {
             let text = format!(
-                "the record has its dead letter of {}, but it is not in Redis",
+                "the ledger has its dead letter of {}, but Redis does not",
                 timestamp(key.at)
             );
-            found.push(Difference::new(Kind::LetterNowhere, key.id, text));
+            found.push(Difference::new(Kind::DeadLetterMissing, key.id, text));
         }
     }
     Ok(seen)
 }
 
-/// Jobs that have not ended: they stand somewhere.
+/// Checks that each open job is in Redis.
 async fn check_open_jobs(
     client: &Client,
     ledger: &Ledger,
     since: DateTime<Utc>,
     found: &mut Vec<Difference>,
 ) -> Result<usize, CommandError> {
-    let open = ledger.unfinished_jobs(since, MOST).await?;
+    let open = ledger.unfinished_jobs(since, MAX_ROWS).await?;
     let seen = open.len();
     for job in open {
         if client.locate(&job.id).await?.is_nowhere() {
-            let text = format!("the record says {}, but it is nowhere in Redis", job.state);
-            found.push(Difference::new(Kind::JobNowhere, job.id, text));
+            let text = format!("the ledger says {}, but it is not in Redis", job.state);
+            found.push(Difference::new(Kind::JobMissing, job.id, text));
         }
     }
     Ok(seen)

@@ -1,4 +1,4 @@
-//! What differs, in words and in JSON.
+//! Differences, as text and JSON.
 
 use std::fmt;
 
@@ -6,30 +6,35 @@ use serde::Serialize;
 
 use crate::render::text::{counted, grouped};
 
-/// Differences that the text names one by one.
+/// Maximum number of differences in the text.
 const SHOWN: usize = 50;
 
-/// What differs.
+/// The kind of a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
-    /// Facts wait for longer than the recorder takes.
-    FactsLate,
-    /// Facts that Postgres refused.
-    FactsRefused,
-    /// A job that has not ended is nowhere in Redis.
-    JobNowhere,
-    /// A job ended, and the record does not know.
+    /// Events wait for longer than recording takes.
+    #[serde(rename = "facts_late")]
+    EventsLate,
+    /// Postgres refused events.
+    #[serde(rename = "facts_refused")]
+    EventsRefused,
+    /// An open job is not in Redis.
+    #[serde(rename = "job_nowhere")]
+    JobMissing,
+    /// The ledger does not have the end of a job.
     EndUnrecorded,
-    /// A job that ended had more attempts than are recorded.
+    /// An ended job had more attempts than are recorded.
     AttemptsUnrecorded,
-    /// A dead letter is not in the record.
-    LetterUnrecorded,
-    /// A dead letter that nobody took is not in Redis.
-    LetterNowhere,
-    /// A begun attempt's job is not its worker's.
+    /// A dead letter is not in the ledger.
+    #[serde(rename = "letter_unrecorded")]
+    DeadLetterUnrecorded,
+    /// A dead letter that was neither replayed nor purged is not in Redis.
+    #[serde(rename = "letter_nowhere")]
+    DeadLetterMissing,
+    /// The worker of an attempt in flight does not hold its job.
     AttemptOrphaned,
-    /// A call has been under way for long.
+    /// A call has been in flight for long.
     AttemptLong,
 }
 
@@ -37,7 +42,7 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Difference {
     pub(super) kind: Kind,
-    /// Of what.
+    /// The id of the job or attempt, or the Redis key.
     pub(super) id: String,
     pub(super) text: String,
 }
@@ -52,7 +57,7 @@ impl Difference {
     }
 }
 
-/// How much was looked at.
+/// How many items were checked.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Checked {
     pub(super) open_jobs: usize,
@@ -61,18 +66,18 @@ pub(super) struct Checked {
     pub(super) attempts_in_flight: usize,
 }
 
-/// Everything.
+/// The result of a comparison.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     pub(super) checked: Checked,
-    /// Facts on their way to the record.
+    /// Events that are not recorded yet.
     pub(super) unrecorded_events: u64,
     pub(super) differences: Vec<Difference>,
 }
 
 impl Report {
-    /// What was there before and is there still, as it is now.
-    pub(super) fn still(self, fresh: Self) -> Self {
+    /// Keeps the differences that `fresh` still has, with their current text.
+    pub(super) fn retain_remaining(self, fresh: Self) -> Self {
         let before = self.differences;
         let differs = |now: &Difference| {
             before
@@ -96,7 +101,7 @@ impl fmt::Display for Report {
         } = self.checked;
         write!(
             f,
-            "Looked at {}, {}, {} and {} in flight; {} on the way to the record.",
+            "Checked {}, {}, {} and {} in flight; {} not yet recorded.",
             counted(open_jobs, "open job"),
             counted(outcomes, "outcome"),
             counted(dead_letters, "dead letter"),
@@ -104,7 +109,7 @@ impl fmt::Display for Report {
             counted(self.unrecorded_events, "event"),
         )?;
         if self.differences.is_empty() {
-            return write!(f, "\nNothing differs.");
+            return write!(f, "\nNo differences.");
         }
         write!(f, "\n{}:", counted(self.differences.len(), "difference"))?;
         for difference in self.differences.iter().take(SHOWN) {
@@ -112,7 +117,7 @@ impl fmt::Display for Report {
         }
         if self.differences.len() > SHOWN {
             let more = grouped(self.differences.len() - SHOWN);
-            write!(f, "\n  … and {more} more (--format json names them all)")?;
+            write!(f, "\n  … and {more} more (--format json shows all)")?;
         }
         Ok(())
     }
@@ -123,7 +128,7 @@ mod tests {
     use super::*;
 
     fn report(ids: &[&str]) -> Report {
-        let text = "the record says retryable, but it is nowhere in Redis";
+        let text = "the ledger says retryable, but it is not in Redis";
         Report {
             checked: Checked {
                 open_jobs: 1234,
@@ -132,22 +137,22 @@ mod tests {
             unrecorded_events: 1,
             differences: ids
                 .iter()
-                .map(|id| Difference::new(Kind::JobNowhere, id, text))
+                .map(|id| Difference::new(Kind::JobMissing, id, text))
                 .collect(),
         }
     }
 
     #[test]
-    fn what_differs_is_named() {
+    fn differences_are_listed() {
         insta::assert_snapshot!(report(&["inv-1", "inv-2"]), @r"
-        Looked at 1,234 open jobs, 0 outcomes, 0 dead letters and 0 attempts in flight; 1 event on the way to the record.
+        Checked 1,234 open jobs, 0 outcomes, 0 dead letters and 0 attempts in flight; 1 event not yet recorded.
         2 differences:
-          inv-1: the record says retryable, but it is nowhere in Redis
-          inv-2: the record says retryable, but it is nowhere in Redis
+          inv-1: the ledger says retryable, but it is not in Redis
+          inv-2: the ledger says retryable, but it is not in Redis
         ");
         insta::assert_snapshot!(report(&[]), @r"
-        Looked at 1,234 open jobs, 0 outcomes, 0 dead letters and 0 attempts in flight; 1 event on the way to the record.
-        Nothing differs.
+        Checked 1,234 open jobs, 0 outcomes, 0 dead letters and 0 attempts in flight; 1 event not yet recorded.
+        No differences.
         ");
         let json = serde_json::to_value(report(&["inv-1"])).unwrap();
         assert_eq!(json["differences"][0]["kind"], "job_nowhere");
@@ -155,8 +160,8 @@ mod tests {
     }
 
     #[test]
-    fn what_settled_meanwhile_is_none() {
-        let still = report(&["a", "b"]).still(report(&["b", "c"]));
-        assert_eq!(still.differences, report(&["b"]).differences);
+    fn resolved_differences_are_dropped() {
+        let remaining = report(&["a", "b"]).retain_remaining(report(&["b", "c"]));
+        assert_eq!(remaining.differences, report(&["b"]).differences);
     }
 }

@@ -1,4 +1,4 @@
-//! The decision for each task.
+//! The routing decision of each task.
 
 use chrono::{DateTime, Utc};
 use longshore_client::Usd;
@@ -17,18 +17,18 @@ use crate::render::{
     text::{grouped, one_line, printable},
 };
 
-/// Tokens of an ordinary answer, where a job names no limit; as in [`Prices::nominal`].
+/// Tokens of a typical answer, if a job sets no limit; as in [`Prices::nominal`].
 ///
 /// [`Prices::nominal`]: longshore_policy::catalog::Prices::nominal
-const ORDINARY_ANSWER: u32 = 500;
+const TYPICAL_ANSWER: u32 = 500;
 
-/// All tasks that were asked about.
+/// The routing of all tasks.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) tasks: Vec<RoutedTask>,
 }
 
-/// Who would answer a task.
+/// The routing of a task.
 #[derive(Debug, Serialize)]
 pub(super) struct RoutedTask {
     prompt: String,
@@ -39,7 +39,7 @@ pub(super) struct RoutedTask {
     steps: Vec<Step<'static>>,
 }
 
-/// How long a prompt is.
+/// The length of a prompt.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct PromptTokens {
     about: u64,
@@ -68,7 +68,7 @@ impl RoutedTask {
             at_most: tokens::upper_bound(&envelope.messages, system),
         };
         let (error, candidates, steps) = match router.decide(envelope, router.measure(envelope)) {
-            Err(nobody) => (Some(nobody.error), Vec::new(), Vec::new()),
+            Err(unroutable) => (Some(unroutable.error), Vec::new(), Vec::new()),
             Ok(decision) => {
                 let rows = decision.candidates.iter();
                 let rows = rows.map(|one| Row::new(one, envelope.max_tokens, prompt_tokens, now));
@@ -90,7 +90,7 @@ impl RoutedTask {
 
     fn to_text(&self, explain: bool) -> String {
         if let Some(error) = &self.error {
-            return format!("Nobody: {}", printable(error));
+            return format!("No platform: {}", printable(error));
         }
         if explain {
             self.explained()
@@ -165,7 +165,7 @@ impl Row {
         let most = max_tokens.unwrap_or(model.max_output_tokens);
         let about = Usage {
             input: prompt.about,
-            output: u64::from(max_tokens.unwrap_or(ORDINARY_ANSWER)),
+            output: u64::from(max_tokens.unwrap_or(TYPICAL_ANSWER)),
             ..Usage::default()
         };
         Self {
@@ -181,8 +181,8 @@ impl Row {
 }
 
 impl Report {
-    /// Whether every task has somebody.
-    pub(super) fn is_whole(&self) -> bool {
+    /// Whether every task has a candidate.
+    pub(super) fn all_routed(&self) -> bool {
         self.tasks.iter().all(|task| task.error.is_none())
     }
 

@@ -1,4 +1,4 @@
-//! The tasks as a chain: steps that do not depend on one another.
+//! Converts tasks to a chain of independent steps.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{file::Task, prompt::to_template_literal};
 
-/// The document of the chain.
+/// The JSON document of the chain.
 pub(super) fn chain_json(path: &Path, tasks: &[Task]) -> String {
     let name = path
         .file_name()

@@ -16,7 +16,7 @@ use serde_json::json;
 use serde_saphyr::Spanned;
 
 use super::{
-    context::{ContextFile, Folder, TOGETHER},
+    context::{ContextFile, Folder, MAX_TOTAL_BYTES},
     prompt::compose_prompt,
 };
 use crate::{options::check_platform, render::text::grouped};
@@ -27,7 +27,7 @@ const LONGEST_STEP_NAME: usize = 40;
 /// The longest id of a task, in characters.
 const LONGEST_ID: usize = 200;
 
-/// A task without faults.
+/// A valid task.
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) id: String,
@@ -68,13 +68,13 @@ struct RawTask {
     constraints: Vec<Text>,
 }
 
-/// What is wrong, each with its line: `LINE: words`.
+/// Error messages with their lines: `LINE: MESSAGE`.
 type Faults = Vec<String>;
 
-/// The line of a fault, and what is wrong there.
+/// A line and its error message.
 type Fault = (u64, String);
 
-/// The tasks of a file, all or that one of them.
+/// Parses a file; returns all tasks, or only the one with the id `only`.
 pub(super) fn parse_tasks(
     text: &str,
     folder: &Path,
@@ -99,7 +99,7 @@ pub(super) fn parse_tasks(
     };
     let mut tasks = Vec::with_capacity(file.tasks.len());
     for raw in &file.tasks {
-        // What else the file says is checked all the same: it is one file, and it is right or it is not.
+        // All tasks are checked, even if only one is selected.
         if let Some(task) = reader.task(raw)
             && only.is_none_or(|only| only == task.id)
         {
@@ -126,16 +126,16 @@ pub(super) fn parse_tasks(
     }
 }
 
-/// What the parser says, after the line that it names.
+/// The message of the parser after its line number.
 fn yaml_error(error: &serde_saphyr::Error) -> String {
     let line = error.location().map_or(1, |location| location.line());
-    let words = error.to_string();
-    let words = words.split(" at line ").next().unwrap_or_default().trim();
-    let words = words.strip_prefix("error: ").unwrap_or(words);
-    format!("{line}: {words}")
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or_default().trim();
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    format!("{line}: {message}")
 }
 
-fn line<T>(value: &Spanned<T>) -> u64 {
+fn line_number<T>(value: &Spanned<T>) -> u64 {
     value.referenced.line()
 }
 
@@ -148,7 +148,7 @@ struct Reader<'a> {
     folder: Folder,
     config: &'a Config,
     faults: Vec<Fault>,
-    /// Where each id was seen first.
+    /// The line where each id was first used.
     lines: HashMap<String, u64>,
     steps: HashSet<StepName>,
 }
@@ -159,32 +159,28 @@ impl Reader<'_> {
     }
 
     fn task(&mut self, raw: &Spanned<RawTask>) -> Option<Task> {
-        let begins = line(raw);
+        let start_line = line_number(raw);
         let raw = &raw.value;
-        let id = self.id(raw, begins);
+        let id = self.id(raw, start_line);
         let name = id.clone().unwrap_or_else(|| "?".to_owned());
         let goal = non_empty(raw.goal.as_ref());
         if goal.is_none() {
-            let at = raw.goal.as_ref().map_or(begins, line);
-            self.add(
-                at,
-                &name,
-                "expected `goal`, a text that says what is to be done",
-            );
+            let at = raw.goal.as_ref().map_or(start_line, line_number);
+            self.add(at, &name, "expected `goal`, a text that describes the task");
         }
         let files = self.files(raw, &name);
         if let Some(platform) = &raw.platform
             && let Err(wrong) = check_platform(&platform.value, &self.config.catalog)
         {
             self.add(
-                line(platform),
+                line_number(platform),
                 &name,
                 format_args!("field `platform`: {wrong}"),
             );
         }
         let (id, goal) = (id?, goal?);
         let task_type = non_empty(raw.task_type.as_ref())
-            .or_else(|| type_of_area(non_empty(raw.area.as_ref())?.as_str()));
+            .or_else(|| default_type_for_area(non_empty(raw.area.as_ref())?.as_str()));
         let job = job(raw, &id, &goal, task_type.as_deref(), &files);
         if let Err(wrong) = job.check(&self.config.limits) {
             let field = wrong.field.as_deref().and_then(|field| match field {
@@ -195,7 +191,7 @@ impl Reader<'_> {
                 "platform" => raw.platform.as_ref(),
                 _ => None,
             });
-            self.add(field.map_or(begins, line), &name, wrong);
+            self.add(field.map_or(start_line, line_number), &name, wrong);
         }
         let step = step_name(&id, &mut self.steps)?;
         Some(Task {
@@ -211,8 +207,8 @@ impl Reader<'_> {
         })
     }
 
-    fn id(&mut self, raw: &RawTask, begins: u64) -> Option<String> {
-        let at = raw.id.as_ref().map_or(begins, line);
+    fn id(&mut self, raw: &RawTask, start_line: u64) -> Option<String> {
+        let at = raw.id.as_ref().map_or(start_line, line_number);
         let Some(id) = non_empty(raw.id.as_ref()).filter(|id| id.chars().count() <= LONGEST_ID)
         else {
             self.add(
@@ -223,7 +219,7 @@ impl Reader<'_> {
             return None;
         };
         if let Some(first) = self.lines.get(&id) {
-            let wrong = format!("another task has this id, on line {first}");
+            let wrong = format!("duplicate id, first used on line {first}");
             self.add(at, &id, wrong);
             return None;
         }
@@ -236,22 +232,30 @@ impl Reader<'_> {
         for name in &raw.context_files {
             match self.folder.read(&name.value) {
                 Ok(file) => files.push(file),
-                Err(wrong) => self.add(line(name), task, format_args!("context_files: {wrong}")),
+                Err(wrong) => self.add(
+                    line_number(name),
+                    task,
+                    format_args!("context_files: {wrong}"),
+                ),
             }
         }
         let bytes: usize = files.iter().map(|file| file.text.len()).sum();
-        if let Some(first) = raw.context_files.first().filter(|_| bytes > TOGETHER) {
-            let (most, bytes) = (grouped(TOGETHER as u64), grouped(bytes as u64));
+        if let Some(first) = raw
+            .context_files
+            .first()
+            .filter(|_| bytes > MAX_TOTAL_BYTES)
+        {
+            let (most, bytes) = (grouped(MAX_TOTAL_BYTES as u64), grouped(bytes as u64));
             let wrong =
                 format!("context_files: expected at most {most} bytes in all, but got {bytes}");
-            self.add(line(first), task, wrong);
+            self.add(line_number(first), task, wrong);
         }
         files
     }
 }
 
-/// The type of a task that names none, by its area; what routing makes of the rest is its own to say.
-fn type_of_area(area: &str) -> Option<String> {
+/// The default type of a task, from its area. Other areas have no default.
+fn default_type_for_area(area: &str) -> Option<String> {
     let task_type = match area {
         "docs" | "comments" => "documentation",
         "tests" => "testing",
@@ -289,7 +293,7 @@ fn job(raw: &RawTask, id: &str, goal: &str, task_type: Option<&str>, files: &[Co
     job.with("metadata", metadata)
 }
 
-/// The name of a task's step: its id in the characters of step names, with a number if that is taken.
+/// The step name of a task: its id with invalid characters replaced, and a number if the name is taken.
 fn step_name(id: &str, taken: &mut HashSet<StepName>) -> Option<StepName> {
     let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let mut name: String = id.chars().map(allowed).take(LONGEST_STEP_NAME).collect();

@@ -1,4 +1,4 @@
-//! The prompt of a task: its goal, its constraints, and the files that it is given.
+//! The prompt of a task: its goal, repository, constraints and context files.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ pub(super) fn compose_prompt(
     constraints: &[String],
     files: &[ContextFile],
 ) -> String {
-    // Writing to a text does not fail.
+    // Writing to a string does not fail.
     let mut text = goal.trim().to_owned();
     if let Some(repo) = repo {
         let _written = write!(text, "\n\nRepository: {repo}");
@@ -37,7 +37,7 @@ pub(super) fn compose_prompt(
     text
 }
 
-/// Longer than any fence in the text.
+/// A code fence that is longer than any in the text.
 fn fence(text: &str) -> String {
     let longest = text
         .split(|c| c != '`')
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_task_is_put_into_words() {
+    fn a_prompt_is_composed_from_the_task() {
         let file = |path: &str, text: &str| ContextFile {
             path: path.to_owned(),
             text: text.to_owned(),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn braces_stay_what_they_are() {
+    fn braces_are_escaped() {
         assert_eq!(to_template_literal("a { b {# c"), "a { b {# c");
         assert_eq!(
             to_template_literal("${{ x }} {% if %} {# no #} {"),

@@ -19,20 +19,20 @@ pub(super) struct Adapter {
 #[derive(Debug)]
 pub(super) enum Health {
     Ready,
-    /// Off, for this reason.
-    Off(String),
+    /// Disabled, for this reason.
+    Disabled(String),
     /// The circuits of these models are open.
-    Down(Vec<Down>),
-    /// An account hold until then.
-    Limited(DateTime<Utc>),
+    CircuitsOpen(Vec<OpenCircuit>),
+    /// The account is on hold until this time.
+    OnHold(DateTime<Utc>),
 }
 
-/// A model whose circuit is open.
+/// The open circuit of a model.
 #[derive(Debug, Serialize)]
-pub(super) struct Down {
+pub(super) struct OpenCircuit {
     pub(super) model: String,
     pub(super) since: DateTime<Utc>,
-    /// When it is probed.
+    /// When the next call probes it.
     pub(super) until: DateTime<Utc>,
     /// How the last call failed.
     pub(super) class: ErrorClass,
@@ -43,19 +43,19 @@ impl fmt::Display for Adapter {
         let name = &self.name;
         match &self.health {
             Health::Ready => write!(f, "[OK] {name}: ready"),
-            Health::Off(why) => write!(f, "[--] {name}: off, {why}"),
-            Health::Limited(until) => write!(
+            Health::Disabled(why) => write!(f, "[--] {name}: disabled, {why}"),
+            Health::OnHold(until) => write!(
                 f,
-                "[WAIT] {name}: it limits our calls, called again at {}",
+                "[WAIT] {name}: account on hold until {}",
                 timestamp(*until)
             ),
-            Health::Down(models) => {
+            Health::CircuitsOpen(models) => {
                 write!(f, "[DOWN] {name}: ")?;
                 for (at, down) in models.iter().enumerate() {
                     let and = if at == 0 { "" } else { "; " };
                     write!(
                         f,
-                        "{and}not well since {}, tried again at {} ({}: {})",
+                        "{and}circuit open since {}, probed at {} ({}: {})",
                         timestamp(down.since),
                         timestamp(down.until),
                         one_line(&down.model, 60),
@@ -69,15 +69,17 @@ impl fmt::Display for Adapter {
 }
 
 impl Adapter {
-    /// Its entry for programs.
+    /// The JSON of one adapter: `is_implemented`, `status`, and what explains the status.
     pub(super) fn entry(&self) -> (String, Value) {
         let value = match &self.health {
             Health::Ready => json!({"is_implemented": true, "status": "ready"}),
-            Health::Off(why) => json!({"is_implemented": true, "status": "off", "reason": why}),
-            Health::Limited(until) => {
+            Health::Disabled(why) => {
+                json!({"is_implemented": true, "status": "off", "reason": why})
+            }
+            Health::OnHold(until) => {
                 json!({"is_implemented": true, "status": "limited", "until": timestamp(*until)})
             }
-            Health::Down(models) => {
+            Health::CircuitsOpen(models) => {
                 json!({"is_implemented": true, "status": "down", "models": models})
             }
         };

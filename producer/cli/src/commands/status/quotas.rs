@@ -14,29 +14,29 @@ use crate::render::{
     time::{minute, timestamp},
 };
 
-/// What was asked of a platform today.
+/// The number of requests to a platform today.
 #[derive(Debug)]
-pub(super) struct Used {
+pub(super) struct PlatformUsage {
     pub(super) platform: String,
-    /// Whose limits count for it.
+    /// The account whose limits apply.
     pub(super) account: String,
     pub(super) requests: u64,
 }
 
-/// Limits, and what platforms without one were asked; what could not be learnt is absent.
+/// Limits, and the requests to platforms without a limit. Unknown values are `None`.
 #[derive(Debug, Default)]
 pub(super) struct Quotas {
-    /// Redis knows them.
+    /// From Redis.
     pub(super) limits: Option<Vec<Limit>>,
-    /// The record knows it.
-    pub(super) used: Option<Vec<Used>>,
-    /// When today's requests no longer count.
+    /// From the ledger.
+    pub(super) used: Option<Vec<PlatformUsage>>,
+    /// When the number of requests resets.
     pub(super) reset_at: Option<DateTime<Utc>>,
     pub(super) alerts: Vec<u8>,
 }
 
 impl Quotas {
-    /// Limits on sums; rates and places are for `longshore quota`.
+    /// Limits on sums; `longshore quota` also shows rates and slots.
     fn windows(&self) -> Vec<Limit> {
         let limits = self.limits.iter().flatten();
         limits
@@ -53,7 +53,7 @@ impl Quotas {
         budget_figures(self.limits.as_deref().unwrap_or_default())
     }
 
-    /// Of each platform, for programs; `None` if nothing is known.
+    /// The JSON of each platform; `None` if nothing is known.
     pub(super) fn platforms(&self) -> Option<Vec<(String, PlatformFigures)>> {
         if self.limits.is_none() && self.used.is_none() {
             return None;
@@ -77,10 +77,10 @@ impl Quotas {
         Some(platforms)
     }
 
-    /// The platforms that no sum limits.
+    /// The rows of platforms without a limit on a sum.
     fn without_limit<'a>(&'a self, windows: &'a [Limit]) -> impl Iterator<Item = LimitRow> + 'a {
         let reset = self.reset_at.map_or_else(|| "-".to_owned(), minute);
-        let has_none = |used: &&Used| {
+        let has_none = |used: &&PlatformUsage| {
             windows
                 .iter()
                 .all(|limit| !limit.is_of_account(&used.account))
@@ -106,15 +106,15 @@ impl fmt::Display for Quotas {
         if !rows.is_empty() {
             write!(f, "{}", limit_table(&rows, must_name(&windows)))?;
         }
-        let silent = match (&self.limits, &self.used) {
+        let unknown = match (&self.limits, &self.used) {
             (None, None) => Some("unknown: see Redis and Postgres above"),
             (None, Some(_)) => Some("\nlimits unknown: see Redis above"),
             (Some(_), None) if rows.is_empty() => Some("unknown: see Postgres above"),
             (Some(_), None) => Some("\nothers unknown: see Postgres above"),
             (Some(_), Some(_)) => None,
         };
-        if let Some(silent) = silent {
-            write!(f, "{silent}")?;
+        if let Some(unknown) = unknown {
+            write!(f, "{unknown}")?;
         }
         write_list(f, "Warnings", self.warnings().iter())
     }

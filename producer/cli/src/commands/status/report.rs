@@ -1,4 +1,4 @@
-//! The status in words and in JSON.
+//! The status, as text and JSON.
 
 use std::fmt;
 
@@ -16,15 +16,15 @@ use crate::render::{
 /// A server.
 #[derive(Debug)]
 pub(super) enum Service {
-    /// It answers, at this address.
-    Answers(String),
-    /// It does not; why.
-    Silent(String),
+    /// It answers at this address.
+    Reachable(String),
+    /// It does not answer, for this reason.
+    Unreachable(String),
 }
 
 impl Default for Service {
     fn default() -> Self {
-        Self::Silent("not asked".to_owned())
+        Self::Unreachable("not asked".to_owned())
     }
 }
 
@@ -39,16 +39,16 @@ pub(super) struct WorkerSlots {
 /// Which scheduler leads.
 #[derive(Debug, Default)]
 pub(super) enum Leader {
-    /// Nobody could be asked.
+    /// Redis did not answer.
     #[default]
     Unknown,
-    /// None does.
-    Nobody,
-    /// This one.
+    /// No scheduler leads.
+    Missing,
+    /// This scheduler leads.
     Leads(String),
 }
 
-/// Everything; what could not be asked is absent.
+/// The status. Unknown values are absent.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) adapters: Vec<Adapter>,
@@ -73,9 +73,9 @@ impl fmt::Display for Report {
         writeln!(f, "\nServices:")?;
         for (name, service) in [("Redis", &self.redis), ("Postgres", &self.postgres)] {
             match service {
-                Service::Answers(at) => writeln!(f, "  [OK] {name}: {at}")?,
-                Service::Silent(why) => {
-                    // The name stands there already.
+                Service::Reachable(at) => writeln!(f, "  [OK] {name}: {at}")?,
+                Service::Unreachable(why) => {
+                    // The line already has the name.
                     let why = why.strip_prefix(&format!("{name} at ")).unwrap_or(why);
                     writeln!(f, "  [!!] {name}: {why}")?;
                 }
@@ -90,14 +90,14 @@ impl fmt::Display for Report {
                 concurrency,
             }) => writeln!(
                 f,
-                "  [OK] Workers: {alive} alive, {} of {} places in use",
+                "  [OK] Workers: {alive} alive, {} of {} slots in use",
                 grouped(in_flight as u64),
                 grouped(concurrency as u64)
             )?,
         }
         match &self.leader {
             Leader::Unknown => writeln!(f, "  [--] Scheduler: unknown")?,
-            Leader::Nobody => writeln!(f, "  [!!] Scheduler: none leads")?,
+            Leader::Missing => writeln!(f, "  [!!] Scheduler: none leads")?,
             Leader::Leads(leader) => writeln!(f, "  [OK] Scheduler: {leader} leads")?,
         }
         self.write_queues(f)?;
@@ -112,7 +112,7 @@ impl Report {
         };
         writeln!(f, "\nQueues:")?;
         if queues.is_empty() {
-            writeln!(f, "  none yet: the first job makes one")?;
+            writeln!(f, "  none yet; the first job creates one")?;
         }
         for depth in queues {
             writeln!(
@@ -136,7 +136,7 @@ impl Report {
         }
         for (number, one, what) in [
             (self.dead_letters, "dead letter", "longshore dlq list"),
-            (self.unrecorded_events, "event", "on the way to the record"),
+            (self.unrecorded_events, "event", "not yet recorded"),
         ] {
             if let Some(number) = number.filter(|number| *number > 0) {
                 writeln!(f, "  {} ({what})", counted(number, one))?;
@@ -158,7 +158,7 @@ impl Serialize for Report {
         map.serialize_entry("warnings", &self.quotas.warnings())?;
         let scheduler = match &self.leader {
             Leader::Unknown => Value::Null,
-            Leader::Nobody => json!({"leading": false, "leader": null}),
+            Leader::Missing => json!({"leading": false, "leader": null}),
             Leader::Leads(leader) => json!({"leading": true, "leader": leader}),
         };
         map.serialize_entry(
@@ -194,8 +194,8 @@ impl<T: Serialize> Serialize for OrderedMap<T> {
 
 fn service_json(service: &Service) -> Value {
     match service {
-        Service::Answers(at) => json!({"status": "ok", "address": at}),
-        Service::Silent(why) => json!({"status": "down", "error": why}),
+        Service::Reachable(at) => json!({"status": "ok", "address": at}),
+        Service::Unreachable(why) => json!({"status": "down", "error": why}),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::render::{
     time::seconds_from_ms,
 };
 
-/// A task that has ended; the document that `--output` and `--format json` write.
+/// The result of a task; the document that `--output` and `--format json` write.
 #[derive(Debug, Serialize)]
 pub(super) struct Answer {
     task_id: JobId,
@@ -57,7 +57,7 @@ impl Answer {
         }
     }
 
-    /// Of a message that never becomes a job, because its id belongs to another one.
+    /// The answer to a message that never becomes a job, because its id belongs to another job.
     pub(super) fn refused(id: &JobId, reason: String) -> Self {
         Self {
             task_id: id.clone(),
@@ -79,7 +79,7 @@ impl Answer {
         }
     }
 
-    /// For people.
+    /// The text for people.
     pub(super) fn to_text(&self, saved: Option<&Path>) -> String {
         let mut text = format!(
             "Task ID: {}\nPlatform: {}\nSuccess: {}\nDuration: {:.2}s\nCost: {}",
@@ -89,7 +89,7 @@ impl Answer {
             self.duration,
             dollars(self.cost),
         );
-        // Writing to a text does not fail.
+        // Writing to a string does not fail.
         if !self.success {
             let error = self.error.as_deref().unwrap_or("no reason was given");
             let _written = write!(text, "\nError: {}", printable(error));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn people_read_the_answer() {
+    fn text_shows_the_answer() {
         let answer = Answer::from_outcome(outcome(json!({"cost_usd": "0"})));
         assert_snapshot!(answer.to_text(Some(Path::new("results/btc_analysis.json"))), @"
         Task ID: 1795232878059-0
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn people_read_what_went_wrong() {
+    fn text_shows_the_error() {
         let answer = Answer::from_outcome(outcome(json!({
             "success": false, "state": "discarded", "output": null, "platform": null,
             "error": "All platforms failed. Last error: overloaded. Tried: gemini, openai",
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_read_every_figure() {
+    fn json_has_every_figure() {
         let answer = Answer::from_outcome(outcome(json!({})));
         assert_snapshot!(serde_json::to_string_pretty(&answer).unwrap(), @r#"
         {

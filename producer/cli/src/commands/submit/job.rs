@@ -1,4 +1,4 @@
-//! From the options to a job.
+//! Builds a job from the options.
 
 use longshore_client::Job;
 use longshore_policy::catalog::Catalog;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Arguments;
 use crate::{error::CommandError, options::check_platform};
 
-/// The job that the options describe; the error names the option that is wrong.
+/// The job that the options describe. Errors name the option.
 pub(super) fn from_arguments(
     arguments: &Arguments,
     catalog: &Catalog,
@@ -18,7 +18,7 @@ pub(super) fn from_arguments(
         check_platform(name, catalog)
             .map_err(|error| CommandError::Input(format!("--platform: {error}")))?;
     }
-    // `reply` with `--detach` too: a second `submit --id` without it is then the same job, and gets its answer.
+    // `reply` also with `--detach`: a later `submit --id` without it is then the same job, and gets its answer.
     let mut job = Job::prompt(&arguments.prompt)
         .task_type(&arguments.task_type)
         .timeout(arguments.timeout)
@@ -82,8 +82,8 @@ mod tests {
     }
 
     fn built(options: &[&str]) -> Result<Job, CommandError> {
-        let words = ["submit"].iter().chain(options);
-        let program = Program::try_parse_from(words).unwrap();
+        let command_line = ["submit"].iter().chain(options);
+        let program = Program::try_parse_from(command_line).unwrap();
         let config = Config::load(&Environment::from_pairs([("X", "y")])).unwrap();
         from_arguments(&program.arguments, &config.catalog, &Limits::default())
     }
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_has_its_field() {
+    fn every_option_sets_its_field() {
         let job = built(&[
             "--prompt",
             "- a list",
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_the_option_that_it_is_in() {
+    fn errors_name_the_option() {
         let wrong = [
             refused(&["-p", ""]),
             refused(&["-p", "x", "--type", "two words"]),

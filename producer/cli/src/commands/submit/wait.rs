@@ -10,16 +10,16 @@ use crate::{
     waiting::{EXPLAIN_AFTER, Outage, missing_worker, until_interrupted},
 };
 
-/// The longest wait of one call, once the user knows why there may be no answer.
+/// The longest wait of one call, after the explanation why there may be no answer.
 const SLICE: Duration = Duration::from_secs(5);
 
-/// The pause before a message that no worker has read is checked again.
-const UNREAD_PAUSE: Duration = Duration::from_millis(100);
+/// The delay before a message that no worker has read is checked again.
+const UNREAD_DELAY: Duration = Duration::from_millis(100);
 
 /// How the wait ended.
 pub(super) enum Waited {
     Ended(Box<Outcome>),
-    /// The message never becomes a job: its id belongs to another one. Says so for people.
+    /// The message never becomes a job, for this reason: its id belongs to another job.
     Refused(String),
     /// The user pressed Ctrl-C.
     Interrupted,
@@ -63,8 +63,8 @@ impl Watch<'_> {
             .outage
             .tolerate(waited, |text| self.spinner.note(text))?;
         if waited.is_none() {
-            // Some errors come at once.
-            tokio::time::sleep(UNREAD_PAUSE).await;
+            // Some errors return at once.
+            tokio::time::sleep(UNREAD_DELAY).await;
         }
         Ok(waited.flatten())
     }
@@ -75,7 +75,7 @@ impl Watch<'_> {
             match (self.client.submission(self.receipt).await?, outcome) {
                 (Submission::Conflict(reason), _) => Some(Waited::Refused(reason)),
                 (Submission::Unread, Some(_)) => {
-                    tokio::time::sleep(UNREAD_PAUSE).await;
+                    tokio::time::sleep(UNREAD_DELAY).await;
                     None
                 }
                 (_, outcome) => outcome.map(|outcome| Waited::Ended(Box::new(outcome))),
@@ -83,7 +83,7 @@ impl Watch<'_> {
         )
     }
 
-    /// Says why there may be no answer yet. Errors are left to the next slice.
+    /// Explains why there may be no answer yet. Ignores errors, because the next slice reports them.
     async fn explain(&self) {
         let id = &self.receipt.id;
         let (broker, queue) = (self.client.broker(), self.client.queue_name());
@@ -94,8 +94,8 @@ impl Watch<'_> {
         }
         if let Ok(Submission::Duplicate(_)) = self.client.submission(self.receipt).await {
             self.spinner.note(&format!(
-                "This task was submitted before; waiting for its answer. One that came over an hour ago is no longer \
-                 here: `longshore jobs show {id}`"
+                "This task was submitted before; waiting for its answer. Answers are kept for an hour; for older ones, run \
+                 `longshore jobs show {id}`"
             ));
         }
     }

@@ -1,4 +1,4 @@
-//! Limits for tests of what shows them.
+//! Limits for tests.
 
 use std::path::Path;
 
@@ -51,7 +51,7 @@ fn report_with(take: &Take, (used, held, waiting): MeterFigures) -> MeterReport 
     }
 }
 
-/// Used, held and waiting.
+/// Used, reserved and waiting.
 pub(crate) type MeterFigures = (u64, u64, u64);
 
 /// The limits of a configuration with these figures of meters.

@@ -1,4 +1,4 @@
-//! The table of limits.
+//! The table of `longshore quota`: platform, used, limit, remaining, reset.
 
 /// A row of the table.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ impl LimitRow {
     }
 }
 
-/// The table with its header; the last column only if it has to be `named` which limit a row is.
+/// The table with its header. With `named`, the last column names the limit of each row.
 pub(crate) fn limit_table(rows: &[LimitRow], named: bool) -> String {
     let shown = COLUMNS.len() - usize::from(!named);
     let mut widths = COLUMNS.map(|(_, rule, _)| rule);

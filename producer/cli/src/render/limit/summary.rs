@@ -1,4 +1,4 @@
-//! What is said of several limits together.
+//! Summaries of several limits.
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ use crate::render::money::Amount;
 /// The title of the table.
 pub(crate) const TITLE: &str = "=== Quota Status ===";
 
-/// A platform's quota and all of its limits. The quota is that of requests a day if those are limited,
-/// else of dollars.
+/// The JSON of one platform: `used`, `limit`, `remaining` and `reset_at` of its daily request limit, or of its
+/// dollar limit if it has no daily request limit, and `limits` with all limits.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct PlatformFigures {
     used: Option<Amount>,
@@ -47,7 +47,7 @@ impl PlatformFigures {
         Some(figures)
     }
 
-    /// Of a platform without a limit on a window: what was asked of it until `reset_at`.
+    /// For a platform without a limit on a window: its number of requests, which resets at `reset_at`.
     #[must_use]
     pub(crate) fn or_used(mut self, used: u64, reset_at: Option<String>) -> Self {
         if self.used.is_none() {
@@ -58,7 +58,7 @@ impl PlatformFigures {
     }
 }
 
-/// Whether a table of these limits has to name them.
+/// Whether a table of these limits must name each one.
 pub(crate) fn must_name(limits: &[Limit]) -> bool {
     let mut seen = Vec::new();
     limits.iter().any(|limit| {
@@ -80,7 +80,7 @@ pub(crate) fn warnings(limits: &[Limit], alerts: &[u8]) -> Vec<LimitWarning> {
         .collect()
 }
 
-/// A titled list; nothing where it is empty.
+/// Writes a list with a title, unless it is empty.
 pub(crate) fn write_list<T: fmt::Display>(
     f: &mut fmt::Formatter<'_>,
     title: &str,

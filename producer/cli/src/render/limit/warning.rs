@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::render::money::Amount;
 
-/// A limit that has reached an alert.
+/// A limit that has reached an alert threshold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct LimitWarning {
     /// Which limit, for people.
@@ -15,13 +15,13 @@ pub(crate) struct LimitWarning {
     used: Amount,
     of: Amount,
     percent: u64,
-    /// The highest of the configured alerts that is reached.
+    /// The highest configured threshold that was reached.
     alert: u8,
     text: &'static str,
 }
 
 impl LimitWarning {
-    /// The warning for the highest alert that a window has reached; `alerts` are in order.
+    /// The warning for the highest threshold that a window has reached; `alerts` are ascending.
     pub(super) fn new(limit: String, fill: &WindowFill, alerts: &[u8]) -> Option<Self> {
         let reached = |alert: &&u8| is_filled_to(fill, **alert);
         let alert = *alerts.iter().rev().find(reached)?;
@@ -36,7 +36,7 @@ impl LimitWarning {
     }
 }
 
-/// Whether a window is filled to this percentage.
+/// Whether the usage of a window is at least this percentage.
 pub(crate) fn is_filled_to(fill: &WindowFill, percent: u8) -> bool {
     u128::from(fill.taken()) * 100 >= u128::from(fill.limit) * u128::from(percent)
 }
@@ -51,6 +51,7 @@ impl fmt::Display for LimitWarning {
     }
 }
 
+/// The warning of an alert threshold: 90 % critical, 80 % high usage, below that a checkpoint.
 fn alert_text(alert: u8) -> &'static str {
     match alert {
         90.. => "Critical threshold warning",

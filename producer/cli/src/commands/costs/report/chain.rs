@@ -1,4 +1,4 @@
-//! What a chain cost: in all, step by step, task by task.
+//! The costs of a chain: total, by step, by task.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use crate::render::{
     time::seconds_from_ms,
 };
 
-/// What a chain cost.
+/// The costs of a chain.
 #[derive(Debug, Serialize)]
 pub(in crate::commands::costs) struct ChainReport {
     chain_id: String,
@@ -87,7 +87,7 @@ impl fmt::Display for ChainReport {
     }
 }
 
-/// What a step of a chain cost, its items together.
+/// The costs of a step, summed over its items.
 #[derive(Debug, Serialize)]
 struct ChainStep {
     step: String,
@@ -98,7 +98,7 @@ struct ChainStep {
     #[serde(serialize_with = "exact")]
     cost: Usd,
     unknown_cost_attempts: u64,
-    /// Seconds from its first attempt to its last answer; absent where none has come.
+    /// Seconds from its first attempt to its last answer; absent if there is no answer.
     duration: Option<f64>,
 }
 
@@ -167,13 +167,13 @@ mod tests {
     }
 
     fn step(name: &str, jobs: u64, cost: &str, ms: i64) -> StepRow {
-        let begun = chrono::DateTime::from_timestamp_millis(1_795_232_878_059).unwrap();
+        let started = chrono::DateTime::from_timestamp_millis(1_795_232_878_059).unwrap();
         StepRow {
             step: Some(StepName::parse(name).unwrap()),
             jobs,
             completed: jobs,
-            started_at: Some(begun),
-            finished_at: Some(begun + chrono::TimeDelta::milliseconds(ms)),
+            started_at: Some(started),
+            finished_at: Some(started + chrono::TimeDelta::milliseconds(ms)),
             figures: Figures {
                 attempts: jobs,
                 input_tokens: jobs * 120,
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_is_told_task_by_task() {
+    fn chain_costs_are_listed_by_task() {
         insta::assert_snapshot!(report(Vec::new()), @"
         Chain: workflow_123
         Total Cost: $0.80
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_with_steps_is_told_step_by_step_as_well() {
+    fn chain_costs_are_listed_by_step() {
         let mut waits = step("last", 0, "0", 0);
         (waits.started_at, waits.finished_at) = (None, None);
         let steps = vec![

@@ -1,4 +1,4 @@
-//! Costs in words and in JSON, as people and programs see them.
+//! Cost reports as text and JSON.
 
 use super::*;
 
@@ -32,7 +32,7 @@ fn day() -> Period {
 }
 
 #[test]
-fn a_day_in_words() {
+fn a_day_as_text() {
     insta::assert_snapshot!(Report::new(day(), summary()), @r"
     === Cost Summary (2026-02-01) ===
     Total Cost: $4.35
@@ -49,7 +49,7 @@ fn a_day_in_words() {
 }
 
 #[test]
-fn what_is_not_known_is_told() {
+fn unknown_costs_are_shown() {
     let summary = CostSummary {
         unknown_cost_attempts: 3,
         reserved_unknown_usd: "0.12".parse().unwrap(),
@@ -77,7 +77,7 @@ fn reported(attempts: u64, cost: &str, difference: &str) -> CostSummary {
 }
 
 #[test]
-fn what_providers_report_is_told_beside_ours() {
+fn provider_reported_costs_are_shown() {
     insta::assert_snapshot!(Report::new(day(), reported(47, "4.47", "0.12")), @r"
     === Cost Summary (2026-02-01) ===
     Total Cost: $4.35
@@ -112,7 +112,7 @@ fn what_providers_report_is_told_beside_ours() {
 }
 
 #[test]
-fn a_day_for_programs_keeps_every_digit() {
+fn a_day_as_json_is_exact() {
     let summary = CostSummary {
         by_platform: vec![line("openai", 28, "3.45")],
         by_type: Vec::new(),

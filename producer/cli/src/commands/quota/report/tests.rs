@@ -30,7 +30,7 @@ fn report(file: &str, platform: Option<&str>, figures: &[(&str, MeterFigures)]) 
 const CENT: u64 = 10_000_000;
 
 #[test]
-fn one_limit_each_is_the_table_of_requests_and_dollars() {
+fn one_limit_per_platform_shows_a_short_table() {
     let file = r#"
 providers:
   gemini: { limits: { requests_per_day: 1500 } }
@@ -57,7 +57,7 @@ alerts: { at: [30] }
 }
 
 #[test]
-fn several_limits_are_named_with_warnings_and_who_waits() {
+fn several_limits_are_named_with_warnings_and_waiting_jobs() {
     let figures = [
         ("rpd:gemini", (1_390, 5, 0)),
         ("usd:openai", (5_000 * CENT, 0, 0)),
@@ -75,11 +75,11 @@ fn several_limits_are_named_with_warnings_and_who_waits() {
     -------------   -------   -------   --------------   ---------------        --------
     gemini          1395      1500      105              2026-02-02 00:00 UTC   requests a day
     openai          $50       $100      $50              2026-03-01 00:00 UTC   dollars a month
-    openai          -         1000000   100000 at once   evenly paced           tokens a minute
-    openai          -         600       0 at once        evenly paced           requests a minute
-    openai          3         25        22               -                      calls at once (50, but fewer now)
+    openai          -         1000000   100000 now       evenly paced           tokens a minute
+    openai          -         600       0 now            evenly paced           requests a minute
+    openai          3         25        22               -                      calls at once (50, reduced now)
     all             $170.50   $200      $29.50           2026-03-01 00:00 UTC   dollars a month (budget everything)
-    anthropic       $60       $50       $0               2026-03-01 00:00 UTC   dollars a month (budget claude, only warns)
+    anthropic       $60       $50       $0               2026-03-01 00:00 UTC   dollars a month (budget claude, warning only)
     tenant globex   $1        $1        $0               never                  dollars (budget team)
     tenant acme     $0.0042   $1        $1.00            never                  dollars (budget team)
 
@@ -98,7 +98,7 @@ fn several_limits_are_named_with_warnings_and_who_waits() {
 }
 
 #[test]
-fn programs_get_the_form_of_the_first_limit_and_all_limits() {
+fn json_has_the_main_limit_and_all_limits() {
     let figures = [
         ("usd:openai", (5_000 * CENT, CENT, 0)),
         ("rpm:openai", (7, 0, 312)),
@@ -133,8 +133,8 @@ fn programs_get_the_form_of_the_first_limit_and_all_limits() {
         (&openai["used"], &openai["limit"]),
         (&50.01.into(), &100.into())
     );
-    let (rate, places) = (&openai["limits"][2], &openai["limits"][3]);
-    assert_snapshot!(format!("{rate}\n{places}"), @r#"
+    let (rate, slots) = (&openai["limits"][2], &openai["limits"][3]);
+    assert_snapshot!(format!("{rate}\n{slots}"), @r#"
     {"limit":600,"limit_of":"requests a minute","remaining":0,"reset_at":null,"unit":"requests","used":null,"waiting":312}
     {"limit":50,"limit_now":25,"limit_of":"calls at once","remaining":22,"reset_at":null,"unit":"calls","used":3,"waiting":1}
     "#);
@@ -157,7 +157,7 @@ fn programs_get_the_form_of_the_first_limit_and_all_limits() {
 }
 
 #[test]
-fn a_platform_can_be_asked_for_alone() {
+fn one_platform_can_be_selected() {
     assert_snapshot!(report(FILE, Some("google"), &[]), @r#"
     === Quota Status ===
     Platform      Used    Limit    Remaining    Reset
@@ -168,7 +168,7 @@ fn a_platform_can_be_asked_for_alone() {
     === Quota Status ===
     Platform      Used    Limit    Remaining    Reset                  Limit of
     -----------   -----   ------   ----------   ---------------        --------
-    anthropic     $0      $50      $50          2026-03-01 00:00 UTC   dollars a month (budget claude, only warns)
+    anthropic     $0      $50      $50          2026-03-01 00:00 UTC   dollars a month (budget claude, warning only)
     "#);
     let config = config(FILE);
     let error = filtered_report(Some("skynet"), Vec::new(), &config).unwrap_err();
@@ -181,12 +181,12 @@ fn a_platform_can_be_asked_for_alone() {
 }
 
 #[test]
-fn where_nothing_is_limited_it_is_said_how_to() {
+fn without_limits_an_example_is_shown() {
     assert_snapshot!(report("", None, &[]), @r#"
     === Quota Status ===
-    Nothing is limited: no provider has `limits`, and there are no `budgets`.
+    No limits: no provider has `limits`, and there are no `budgets`.
 
-    Limits stand in longshore.yaml (docs/CONFIGURATION.md, "Limits"), for example:
+    Set limits in longshore.yaml (docs/CONFIGURATION.md, "Limits"), for example:
 
     providers:
       gemini:
@@ -194,13 +194,13 @@ fn where_nothing_is_limited_it_is_said_how_to() {
     budgets:
       - { name: everything, scope: overall, limit_usd: "100", per: month }
     "#);
-    assert_snapshot!(report(FILE, Some("xai"), &[]).to_string().lines().nth(1).unwrap(), @"Nothing limits xai.");
+    assert_snapshot!(report(FILE, Some("xai"), &[]).to_string().lines().nth(1).unwrap(), @"No limits for xai.");
     let json = serde_json::to_string(&report("", None, &[])).unwrap();
     assert_snapshot!(json, @r#"{"quota":{},"budgets":[],"warnings":[]}"#);
 }
 
 #[test]
-fn many_tenants_budgets_are_not_all_shown() {
+fn many_tenant_budgets_are_truncated() {
     let names: Vec<String> = (0..25).map(|at| format!("budget:team:t{at}")).collect();
     let figures: Vec<(&str, MeterFigures)> = names
         .iter()

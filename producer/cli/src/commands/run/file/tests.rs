@@ -1,4 +1,4 @@
-//! Files of tasks, right and wrong.
+//! Valid and invalid files of tasks.
 
 use insta::assert_snapshot;
 use longshore_client::{Chain, Limits};
@@ -7,21 +7,21 @@ use longshore_settings::Environment;
 use super::*;
 
 fn read(text: &str, only: Option<&str>) -> Result<Vec<Task>, String> {
-    let place = tempfile::tempdir().unwrap();
-    std::fs::create_dir(place.path().join("src")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("src")).unwrap();
     std::fs::write(
-        place.path().join("src/a.rs"),
+        directory.path().join("src/a.rs"),
         "fn a() { let x = \"{{ }}\"; }\n",
     )
     .unwrap();
     for name in ["b", "c", "d", "e", "f"] {
-        std::fs::write(place.path().join(name), name.repeat(250_000)).unwrap();
+        std::fs::write(directory.path().join(name), name.repeat(250_000)).unwrap();
     }
     let config = Config::load(&Environment::from_pairs([("X", "y")])).unwrap();
-    parse_tasks(text, place.path(), only, &config).map_err(|faults| faults.join("\n"))
+    parse_tasks(text, directory.path(), only, &config).map_err(|faults| faults.join("\n"))
 }
 
-const RIGHT: &str = r#"tasks:
+const VALID: &str = r#"tasks:
   - id: MY-TASK-001
     goal: "Add docstrings to ContextBuilder class"
     risk: low
@@ -41,7 +41,7 @@ const RIGHT: &str = r#"tasks:
 
 #[test]
 fn a_file_becomes_a_chain_of_steps() {
-    let tasks = read(RIGHT, None).unwrap();
+    let tasks = read(VALID, None).unwrap();
     let text = super::super::document::chain_json(Path::new("x/tasks.yaml"), &tasks);
     let document: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_snapshot!(serde_json::to_string_pretty(&document).unwrap(), @r#"
@@ -81,20 +81,20 @@ fn a_file_becomes_a_chain_of_steps() {
 }
 
 #[test]
-fn one_task_may_be_picked() {
+fn one_task_can_be_selected() {
     let ids = |only| -> Vec<String> {
-        let tasks = read(RIGHT, Some(only)).unwrap();
+        let tasks = read(VALID, Some(only)).unwrap();
         tasks.into_iter().map(|task| task.id).collect()
     };
     assert_eq!(ids("MY-TASK-002"), ["MY-TASK-002"]);
     assert_eq!(
-        read(RIGHT, Some("OTHER")).unwrap_err(),
+        read(VALID, Some("OTHER")).unwrap_err(),
         " no task `OTHER`; expected one of MY-TASK-001, MY-TASK-002"
     );
 }
 
 #[test]
-fn everything_wrong_is_told_at_once() {
+fn all_errors_are_reported_at_once() {
     let text = "tasks:
   - goal: no id
   - id: one
@@ -114,18 +114,18 @@ fn everything_wrong_is_told_at_once() {
 ";
     assert_snapshot!(read(text, None).unwrap_err(), @"
     2: task `?`: expected `id`, a text of 1 to 200 characters
-    4: task `one`: expected `goal`, a text that says what is to be done
-    6: task `one`: context_files: expected the path of a file in the working directory, without `..` and not absolute, but got `../secret`
+    4: task `one`: expected `goal`, a text that describes the task
+    6: task `one`: context_files: expected a relative path in the working directory, without `..`, but got `../secret`
     7: task `one`: context_files: `none` cannot be read: No such file or directory (os error 2)
     11: task `two`: field `platform`: platform `skynet` is not known; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli (or claude_code, chatgpt)
-    12: task `two`: another task has this id, on line 8
+    12: task `two`: duplicate id, first used on line 8
     14: task `three`: expected a message of at most 1048576 bytes, but got 1250150
     16: task `three`: context_files: expected at most 1,048,576 bytes in all, but got 1,250,000
     ");
 }
 
 #[test]
-fn what_is_no_file_of_tasks_is_told_apart() {
+fn invalid_files_are_reported() {
     let texts = [
         "",
         "tasks: []",
@@ -146,7 +146,7 @@ fn what_is_no_file_of_tasks_is_told_apart() {
 }
 
 #[test]
-fn steps_are_called_as_their_tasks() {
+fn step_names_come_from_task_ids() {
     let mut taken = HashSet::new();
     let ids = ["MY-TASK-001", "MY_TASK_001", "7", "on_complete", "ä b"];
     let names = ids.map(|id| step_name(id, &mut taken).unwrap().to_string());

@@ -3,8 +3,8 @@ use longshore_protocol::id::QueueName;
 
 use super::{
     super::{
-        adapters::{Down, Health},
-        quotas::Used,
+        adapters::{Health, OpenCircuit},
+        quotas::PlatformUsage,
     },
     *,
 };
@@ -22,13 +22,13 @@ fn adapters() -> Vec<Adapter> {
         adapter("gemini", Health::Ready),
         adapter(
             "openai",
-            Health::Off("OPENAI_API_KEY is not set".to_owned()),
+            Health::Disabled("OPENAI_API_KEY is not set".to_owned()),
         ),
     ]
 }
 
-fn used(platform: &str, requests: u64) -> Used {
-    Used {
+fn used(platform: &str, requests: u64) -> PlatformUsage {
+    PlatformUsage {
         platform: platform.to_owned(),
         account: platform.to_owned(),
         requests,
@@ -48,8 +48,8 @@ fn healthy() -> Report {
             reset_at: Some(time("2026-02-02T00:00:00Z")),
             alerts: vec![50, 80, 90],
         },
-        redis: Service::Answers("127.0.0.1:6379".to_owned()),
-        postgres: Service::Answers("127.0.0.1:5432/longshore".to_owned()),
+        redis: Service::Reachable("127.0.0.1:6379".to_owned()),
+        postgres: Service::Reachable("127.0.0.1:5432/longshore".to_owned()),
         workers: Some(WorkerSlots {
             alive: 2,
             in_flight: 3,
@@ -76,7 +76,7 @@ budgets:
   - { name: everything, scope: overall, limit_usd: "200", per: month }
 "#;
 
-/// The same with limits, and platforms that are not well.
+/// The same with limits and unhealthy platforms.
 fn limited() -> Report {
     let config = config(FILE);
     let figures = [
@@ -85,7 +85,7 @@ fn limited() -> Report {
         ("usd:openai", (2_500_000_000, 0, 0)),
         ("budget:everything", (100_000_000_000, 0, 0)),
     ];
-    let down = Down {
+    let open_circuit = OpenCircuit {
         model: "claude-haiku-4-5".to_owned(),
         since: time("2026-02-01T12:00:00Z"),
         until: time("2026-02-01T12:00:40Z"),
@@ -103,18 +103,18 @@ fn limited() -> Report {
     report.adapters = vec![
         Adapter {
             name: "anthropic".to_owned(),
-            health: Health::Down(vec![down]),
+            health: Health::CircuitsOpen(vec![open_circuit]),
         },
         Adapter {
             name: "openai".to_owned(),
-            health: Health::Limited(time("2026-02-01T12:05:00Z")),
+            health: Health::OnHold(time("2026-02-01T12:05:00Z")),
         },
     ];
     report
 }
 
 #[test]
-fn limits_and_platforms_that_are_not_well_in_words() {
+fn limits_and_unhealthy_platforms_as_text() {
     let text = limited().to_string();
     let (adapters, rest) = text.split_once("\nServices:").unwrap();
     let (_, quotas) = rest.split_once("=== Quota Status ===").unwrap();
@@ -122,8 +122,8 @@ fn limits_and_platforms_that_are_not_well_in_words() {
     === Orchestrator Status ===
 
     Adapters:
-      [DOWN] anthropic: not well since 2026-02-01T12:00:00Z, tried again at 2026-02-01T12:00:40Z (claude-haiku-4-5: overloaded)
-      [WAIT] openai: it limits our calls, called again at 2026-02-01T12:05:00Z
+      [DOWN] anthropic: circuit open since 2026-02-01T12:00:00Z, probed at 2026-02-01T12:00:40Z (claude-haiku-4-5: overloaded)
+      [WAIT] openai: account on hold until 2026-02-01T12:05:00Z
 
     Platform      Used    Limit    Remaining    Reset                  Limit of
     -----------   -----   ------   ----------   ---------------        --------
@@ -140,13 +140,13 @@ fn limits_and_platforms_that_are_not_well_in_words() {
 }
 
 #[test]
-fn limits_and_platforms_that_are_not_well_for_programs() {
+fn limits_and_unhealthy_platforms_as_json() {
     let json = serde_json::to_value(limited()).unwrap();
     let quota = &json["quota"];
     let figures = ["used", "limit", "remaining", "reset_at"];
-    let of = |platform: &str| figures.map(|figure| quota[platform][figure].clone());
+    let figures_for = |platform: &str| figures.map(|figure| quota[platform][figure].clone());
     assert_eq!(
-        of("gemini"),
+        figures_for("gemini"),
         [
             json!(1395),
             json!(1500),
@@ -155,35 +155,35 @@ fn limits_and_platforms_that_are_not_well_for_programs() {
         ]
     );
     assert_eq!(quota["gemini"]["limits"][1]["waiting"], 312);
-    assert_eq!(of("openai")[1], 1000);
+    assert_eq!(figures_for("openai")[1], 1000);
     assert_eq!(quota["openai"]["limits"][0]["limit"], 100);
-    assert_eq!(of("anthropic")[0], 12);
-    assert_eq!(of("anthropic")[1], Value::Null);
+    assert_eq!(figures_for("anthropic")[0], 12);
+    assert_eq!(figures_for("anthropic")[1], Value::Null);
     assert_eq!(json["budgets"][0]["budget"], "everything");
     assert_eq!(json["warnings"][0]["alert"], 90);
     insta::assert_snapshot!(json["adapters"], @r#"{"anthropic":{"is_implemented":true,"models":[{"class":"overloaded","model":"claude-haiku-4-5","since":"2026-02-01T12:00:00Z","until":"2026-02-01T12:00:40Z"}],"status":"down"},"openai":{"is_implemented":true,"status":"limited","until":"2026-02-01T12:05:00Z"}}"#);
 }
 
 #[test]
-fn all_well_in_words() {
+fn a_healthy_status_as_text() {
     insta::assert_snapshot!(healthy(), @r#"
     === Orchestrator Status ===
 
     Adapters:
       [OK] gemini: ready
-      [--] openai: off, OPENAI_API_KEY is not set
+      [--] openai: disabled, OPENAI_API_KEY is not set
 
     Services:
       [OK] Redis: 127.0.0.1:6379
       [OK] Postgres: 127.0.0.1:5432/longshore
-      [OK] Workers: 2 alive, 3 of 2,000 places in use
+      [OK] Workers: 2 alive, 3 of 2,000 slots in use
       [OK] Scheduler: vm-7 leads
 
     Queues:
       default: 1,200 available, 3 running
       312 waiting for gemini's requests a minute
-      4 waiting for their time
-      type research is paused since 5m, for another 60m: prices are looked at
+      4 waiting for their due time
+      type research has been paused for 5m, resumes in 60m: prices under review
       1 dead letter (longshore dlq list)
 
     === Quota Status ===
@@ -194,7 +194,7 @@ fn all_well_in_words() {
 }
 
 #[test]
-fn all_well_for_programs() {
+fn a_healthy_status_as_json() {
     let json = serde_json::to_value(healthy()).unwrap();
     let adapters = &json["adapters"];
     assert_eq!(
@@ -218,11 +218,11 @@ fn all_well_for_programs() {
 }
 
 #[test]
-fn what_does_not_answer_is_named() {
+fn unreachable_services_are_named() {
     let report = Report {
         adapters: adapters(),
-        redis: Service::Silent("Redis at 127.0.0.1:1 cannot be reached: refused".to_owned()),
-        postgres: Service::Silent("Postgres at 127.0.0.1:2/x: refused".to_owned()),
+        redis: Service::Unreachable("Redis at 127.0.0.1:1 cannot be reached: refused".to_owned()),
+        postgres: Service::Unreachable("Postgres at 127.0.0.1:2/x: refused".to_owned()),
         ..Report::default()
     };
     insta::assert_snapshot!(report, @r#"
@@ -230,7 +230,7 @@ fn what_does_not_answer_is_named() {
 
     Adapters:
       [OK] gemini: ready
-      [--] openai: off, OPENAI_API_KEY is not set
+      [--] openai: disabled, OPENAI_API_KEY is not set
 
     Services:
       [!!] Redis: 127.0.0.1:1 cannot be reached: refused
