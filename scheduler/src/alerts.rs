@@ -68,7 +68,7 @@ async fn deliver(
     let config = live.current();
     let lease = config.webhooks.timeout + SLACK;
     loop {
-        let claimed = broker.claim_alerts(SOME, lease).await?;
+        let claimed = broker.limits().claim_alerts(SOME, lease).await?;
         let more = claimed.len() == SOME;
         let each = claimed.iter().map(|one| async {
             let sent = send(&config, live, webhooks, one).await;
@@ -109,9 +109,9 @@ async fn note(
     sent: Result<(), WebhookError>,
 ) -> Result<(), BrokerError> {
     let Err(error) = sent else {
-        return broker.forget_alert(&one.id).await;
+        return broker.limits().remove_alert(&one.id).await;
     };
-    let now = broker.server_time_ms().await?;
+    let now = broker.server().time_ms().await?;
     let again = next_try(one.alert.at_ms, now).filter(|_| error.is_retryable());
     let Some(at) = again else {
         tracing::error!(
@@ -119,14 +119,14 @@ async fn note(
             threshold = one.alert.threshold,
             "an alert is given up: {error}"
         );
-        return broker.forget_alert(&one.id).await;
+        return broker.limits().remove_alert(&one.id).await;
     };
     tracing::warn!(
         meter = one.alert.meter,
         "an alert did not arrive: {error}; again in {} s",
         (at - now) / 1000
     );
-    broker.delay_alert(&one.id, at).await
+    broker.limits().delay_alert(&one.id, at).await
 }
 
 /// When an alert is tried again (ms since the epoch); `None` when it is too old.

@@ -44,7 +44,7 @@ impl Recurring {
             }
             self.synced = Some((leader, config));
         }
-        let (now, ticks) = broker.cron_next(MOST).await?;
+        let (now, ticks) = broker.cron().next_ticks(MOST).await?;
         let mut again = None;
         for (name, due) in ticks {
             let wait = (due - now).to_std().unwrap_or_default();
@@ -77,9 +77,11 @@ async fn steps(
     mut due: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<CronFence, BrokerError> {
-    let Some(record) = broker.cron_record(name).await? else {
+    let Some(record) = broker.cron().record(name).await? else {
         // Somebody deleted the record by hand.
-        let put = broker.cron_put(Some(leader), name, None, None, NextTick::Never);
+        let put = broker
+            .cron()
+            .put(Some(leader), name, None, None, NextTick::Never);
         return put.await;
     };
     let definition = record.entry()?.definition;
@@ -90,7 +92,8 @@ async fn steps(
             .map(|tick| definition.message(name, Occasion::Tick(tick)));
         let queue = &definition.queue;
         let fence = broker
-            .cron_tick(leader, &record, due, &step, queue, message.as_deref())
+            .cron()
+            .tick(leader, &record, due, &step, queue, message.as_deref())
             .await?;
         if fence != CronFence::Held {
             return Ok(fence);

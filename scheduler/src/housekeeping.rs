@@ -83,9 +83,9 @@ pub enum PruneError {
 
 /// One turn through all that could be held by nobody.
 pub async fn sweep(broker: &Broker, leads: &AtomicBool) -> Result<Swept, BrokerError> {
-    let (mut sweeping, mut swept) = broker.begin_sweep().await?;
+    let (mut sweeping, mut swept) = broker.maintenance().begin_sweep().await?;
     while !sweeping.is_over() && leads.load(Ordering::Relaxed) {
-        swept = swept.and(broker.sweep(&mut sweeping).await?);
+        swept = swept.and(broker.maintenance().continue_sweep(&mut sweeping).await?);
         tokio::time::sleep(PAUSE).await;
     }
     Ok(swept)
@@ -150,7 +150,8 @@ pub async fn prune(
     let most = usize::try_from(ROWS).unwrap_or(usize::MAX);
     while leads.load(Ordering::Relaxed)
         && broker
-            .forget_bad_events(before.timestamp_millis(), most)
+            .events()
+            .remove_bad(before.timestamp_millis(), most)
             .await?
             > 0
     {

@@ -45,7 +45,7 @@ impl Claim {
         // Should this fail, the lease may have ended: whoever asks next does not lead.
         let before = self.token.take();
         self.asked = None;
-        self.token = broker.lead(&self.name, LEASE).await?;
+        self.token = broker.leader().acquire(&self.name, LEASE).await?;
         self.asked = Some(Instant::now());
         if self.token != before {
             if let Some(token) = self.token {
@@ -62,7 +62,7 @@ impl Claim {
         if self.token.take().is_none() {
             return;
         }
-        if let Err(error) = broker.resign(&self.name).await {
+        if let Err(error) = broker.leader().resign(&self.name).await {
             tracing::warn!("the lease was not given back and ends in {LEASE:?}: {error}");
         }
     }

@@ -32,12 +32,12 @@ impl Rules {
         let rules = &config.replay_rules;
         self.seen
             .retain(|name, _| rules.iter().any(|rule| rule.name == *name));
-        if rules.is_empty() || broker.dead_count().await? == 0 {
+        if rules.is_empty() || broker.dead_letters().count().await? == 0 {
             return Ok(());
         }
-        let now_ms = broker.server_time_ms().await?;
+        let now_ms = broker.server().time_ms().await?;
         let mut health = Health::of(
-            &broker.circuits().await?,
+            &broker.circuits().list().await?,
             DateTime::from_timestamp_millis(now_ms).unwrap_or_default(),
         );
         for rule in rules {
@@ -66,11 +66,11 @@ impl Rules {
         broker: &Broker,
         config: &Config,
     ) -> Result<usize, BrokerError> {
-        let (_, mut room) = broker.replay_by_rule(rule, &[]).await?;
+        let (_, mut room) = broker.dead_letters().replay_by_rule(rule, &[]).await?;
         let (mut replayed, mut looked) = (0, 0);
         while room > 0 && looked < LOOKED {
             let query = query(rule, health, now_ms, config, self.seen.remove(&rule.name));
-            let page = broker.dead_letters(&query, room.min(PAGE)).await?;
+            let page = broker.dead_letters().page(&query, room.min(PAGE)).await?;
             looked += page.looked;
             let ready: Vec<Replaying> = page
                 .found
@@ -80,7 +80,7 @@ impl Rules {
                 .collect();
             if !ready.is_empty() {
                 let some;
-                (some, room) = broker.replay_by_rule(rule, &ready).await?;
+                (some, room) = broker.dead_letters().replay_by_rule(rule, &ready).await?;
                 replayed += some;
             }
             let Some(next) = page.next else {

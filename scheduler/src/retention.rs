@@ -32,7 +32,7 @@ pub async fn clean_up(
             after: None,
         };
         let most = usize::try_from(leaving.min(PAGE)).unwrap_or(usize::MAX);
-        let page = broker.dead_letters(&query, most).await?;
+        let page = broker.dead_letters().page(&query, most).await?;
         let gone = archive_and_remove(broker, ledger, &page.found, DeadResolution::Expired).await?;
         if gone == 0 {
             // Another did it at the same moment; the next round looks again.
@@ -45,10 +45,11 @@ pub async fn clean_up(
 /// How many of the oldest are to leave.
 async fn leaving(broker: &Broker, retention: &Retention) -> Result<u64, ArchiveError> {
     let keep = i64::try_from(retention.dead_letters.as_millis()).unwrap_or(i64::MAX);
-    let oldest_kept = broker.server_time_ms().await?.saturating_sub(keep);
-    let too_old = broker.dead_before(oldest_kept).await?;
+    let oldest_kept = broker.server().time_ms().await?.saturating_sub(keep);
+    let too_old = broker.dead_letters().count_before(oldest_kept).await?;
     let too_many = broker
-        .dead_count()
+        .dead_letters()
+        .count()
         .await?
         .saturating_sub(retention.dead_letters_max);
     Ok(too_old.max(too_many))

@@ -167,8 +167,11 @@ impl Scheduler {
             }
         }
         if due(&mut rounds.forgot, FORGET_EVERY) {
-            let now = self.broker.server_time_ms().await?;
-            self.broker.forget_cancels(now - CANCEL_MS).await?;
+            let now = self.broker.server().time_ms().await?;
+            self.broker
+                .maintenance()
+                .remove_cancel_requests(now - CANCEL_MS)
+                .await?;
         }
         if due(&mut rounds.letters, LETTERS_EVERY) {
             // Who is still busy with the last turn misses this one.
@@ -187,12 +190,13 @@ impl Scheduler {
     async fn let_go(&self) -> Result<Option<Duration>, BrokerError> {
         let mut gone = self
             .broker
-            .let_go(LET_GO)
+            .lanes()
+            .release(LET_GO)
             .await?
-            .and(self.broker.let_go_resumed(LET_GO).await?);
+            .and(self.broker.lanes().release_resumed(LET_GO).await?);
         let mut more = gone.jobs >= LET_GO;
         for _ in 0..IN_A_ROW {
-            let promoted = self.broker.promote(PROMOTE).await?;
+            let promoted = self.broker.lanes().promote(PROMOTE).await?;
             gone = gone.and(promoted);
             if promoted.jobs < PROMOTE {
                 break;
@@ -205,8 +209,8 @@ impl Scheduler {
     }
 
     async fn recover(&self) -> Result<(), BrokerError> {
-        for queue in &self.broker.read_queues().await? {
-            let recovered = self.broker.recover(queue).await?;
+        for queue in &self.broker.queues().registered().await? {
+            let recovered = self.broker.workers().recover(queue).await?;
             if recovered.entries > 0 {
                 metrics::counter!("longshore_attempts_lost_total").increment(recovered.lost as u64);
                 tracing::warn!(
@@ -225,7 +229,7 @@ impl Scheduler {
 /// Hears when something is due before the scheduler meant to look.
 async fn listen(broker: Broker, called: Arc<Notify>) {
     loop {
-        match broker.wakes().await {
+        match broker.leader().subscribe_wake_ups().await {
             Ok(mut wakes) => {
                 // What was called meanwhile was not heard.
                 called.notify_one();

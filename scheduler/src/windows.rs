@@ -20,8 +20,11 @@ pub(crate) struct Look {
 pub(crate) async fn look(broker: &Broker, config: &Config) -> Result<Look, BrokerError> {
     let forgettable = config.budgets.iter().filter_map(Budget::forgettable);
     let forgettable: Vec<String> = forgettable.collect();
-    let closed = broker.close_windows(SOME, &forgettable).await?;
-    let raised = broker.raise_alerts(SOME, &config.alerts.at).await?;
+    let closed = broker.limits().close_windows(SOME, &forgettable).await?;
+    let raised = broker
+        .limits()
+        .raise_alerts(SOME, &config.alerts.at)
+        .await?;
     raised.alerts.iter().for_each(tell);
     Ok(Look {
         more: closed >= SOME || raised.looked >= SOME,

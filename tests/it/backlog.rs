@@ -102,7 +102,10 @@ async fn a_backlog_parked_until_a_reset_costs_almost_nothing() {
     .unwrap();
     let ids = stack.enqueue(&bodies).await.unwrap();
     within(patience, "all of them wait", || async {
-        let (places, unrecorded) = (Places::of(&stack).await?, stack.broker.unrecorded().await?);
+        let (places, unrecorded) = (
+            Places::of(&stack).await?,
+            stack.broker.events().unrecorded_count().await?,
+        );
         ensure!(
             places.begun == 0 && places.unfinished() == jobs && unrecorded == 0,
             "{places:?}, {unrecorded} not recorded"

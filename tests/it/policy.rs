@@ -52,7 +52,7 @@ impl Places {
             queued,
             waiting: connection.hlen(keys.parked()).await?,
             begun: connection.hlen(keys.inflight()).await?,
-            dead: stack.broker.dead_count().await?,
+            dead: stack.broker.dead_letters().count().await?,
         })
     }
 
@@ -71,7 +71,14 @@ async fn named(stack: &Stack, prefix: &str) -> anyhow::Result<Vec<String>> {
 pub(crate) async fn ended(stack: &Stack, jobs: &[JobId]) -> anyhow::Result<(usize, usize)> {
     let (mut ended, mut well) = (0, 0);
     for some in jobs.chunks(1000) {
-        for outcome in stack.broker.outcomes(some).await?.into_iter().flatten() {
+        for outcome in stack
+            .broker
+            .jobs()
+            .outcomes(some)
+            .await?
+            .into_iter()
+            .flatten()
+        {
             ended += 1;
             well += usize::from(outcome.success);
         }

@@ -33,7 +33,7 @@ pub(crate) async fn may_enqueue(
     let Some(alert) = alert else {
         return Ok(true);
     };
-    let warnings = match broker.meters(&forecast.amounts()).await {
+    let warnings = match broker.limits().meters(&forecast.amounts()).await {
         // A producer's user may not be allowed to read them.
         Err(error @ BrokerError::Command { .. }) => {
             output::warning(format_args!(

@@ -35,7 +35,7 @@ impl Client {
     pub async fn outcomes(&self, jobs: &[JobId]) -> Result<Vec<Option<Outcome>>, ClientError> {
         let mut outcomes = Vec::with_capacity(jobs.len());
         for chunk in jobs.chunks(CHUNK) {
-            outcomes.extend(self.broker().outcomes(chunk).await?);
+            outcomes.extend(self.broker().jobs().outcomes(chunk).await?);
         }
         Ok(outcomes)
     }
@@ -101,7 +101,7 @@ impl Client {
         if slice < Duration::from_millis(1) {
             return Ok(None);
         }
-        let reply = pin!(self.broker().reply(job, slice));
+        let reply = pin!(self.broker().jobs().wait_for_reply(job, slice));
         // A connection that is silent for too long counts as an empty reply: the next slice finds out.
         Ok(tokio::time::timeout(slice + SILENCE, reply)
             .await

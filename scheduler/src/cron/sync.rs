@@ -14,8 +14,8 @@ pub(super) async fn sync(
     config: &Config,
     leader: LeaderToken,
 ) -> Result<bool, BrokerError> {
-    let (now, _) = broker.cron_next(0).await?;
-    let standing = broker.cron_all().await?;
+    let (now, _) = broker.cron().next_ticks(0).await?;
+    let standing = broker.cron().list().await?;
     let mut there: BTreeMap<CronName, CronRecord> = standing
         .into_iter()
         .map(|one| (one.record.name.clone(), one.record))
@@ -26,7 +26,9 @@ pub(super) async fn sync(
         let Some((entry, next)) = change(name, definition, record.as_ref(), now) else {
             continue;
         };
-        let put = broker.cron_put(Some(leader), name, record.as_ref(), Some(&entry), next);
+        let put = broker
+            .cron()
+            .put(Some(leader), name, record.as_ref(), Some(&entry), next);
         held &= put.await? == CronFence::Held;
         tracing::info!(cron = %name, timing = %definition.timing, "a recurring job of the configuration");
     }
@@ -36,7 +38,9 @@ pub(super) async fn sync(
             .entry()
             .is_ok_and(|entry| entry.source == Source::Config);
         if ours {
-            let put = broker.cron_put(Some(leader), name, Some(record), None, NextTick::Never);
+            let put = broker
+                .cron()
+                .put(Some(leader), name, Some(record), None, NextTick::Never);
             held &= put.await? == CronFence::Held;
             tracing::info!(cron = %name, "a recurring job left the configuration");
         }

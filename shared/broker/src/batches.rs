@@ -9,7 +9,7 @@ use longshore_protocol::{
     outcome::Outcome,
 };
 
-use super::{Broker, BrokerError, scripts};
+use crate::{Batches, BrokerError, scripts};
 
 /// What a batch begins with.
 #[derive(Debug, Clone)]
@@ -153,32 +153,21 @@ pub struct TaskReport {
     pub outcome: Option<Outcome>,
 }
 
-fn step(batch: &ChainId, index: u32) -> StepRef {
-    StepRef {
-        index: Some(index),
-        ..StepRef::new(batch.clone(), StepName::of_batch())
-    }
-}
-
-fn instance(index: u32) -> Instance {
-    Instance::item(StepName::of_batch(), index)
-}
-
-impl Broker {
+impl Batches<'_> {
     /// Puts tasks in, if those before them are in and no others.
-    pub async fn put_in_batch(
-        &self,
+    pub async fn add_tasks(
+        self,
         plan: &BatchPlan,
         part: &BatchPart,
     ) -> Result<BatchPut, BrokerError> {
-        let mut call = scripts::BATCH_PUT.key(self.keys().chain(&plan.id));
-        call.arg(self.keys().prefix())
+        let mut call = scripts::BATCH_PUT.key(self.broker.keys().chain(&plan.id));
+        call.arg(self.broker.keys().prefix())
             .arg(plan.id.as_str())
             .arg(&plan.name)
             .arg(plan.queue.as_str())
             .arg(plan.parallel)
-            .arg(self.chain_seconds())
-            .arg(self.result_seconds())
+            .arg(self.broker.chain_seconds())
+            .arg(self.broker.result_seconds())
             .arg(part.at)
             .arg(&part.before)
             .arg(&part.after);
@@ -187,7 +176,7 @@ impl Broker {
                 .arg(&task.memory)
                 .arg(&task.message);
         }
-        let answer: String = self.step(&call).await?;
+        let answer: String = self.broker.run(&call).await?;
         Ok(match answer.as_str() {
             "ok" => BatchPut::Done,
             "closed" => BatchPut::Closed,
@@ -197,23 +186,23 @@ impl Broker {
     }
 
     /// Says that all tasks are in; `false` when others are than these.
-    pub async fn close_batch(
-        &self,
+    pub async fn close(
+        self,
         batch: &ChainId,
         tasks: u64,
         digest: &str,
     ) -> Result<bool, BrokerError> {
-        let mut call = scripts::BATCH_CLOSE.key(self.keys().chain(batch));
-        call.arg(self.keys().prefix())
+        let mut call = scripts::BATCH_CLOSE.key(self.broker.keys().chain(batch));
+        call.arg(self.broker.keys().prefix())
             .arg(batch.as_str())
             .arg(tasks)
             .arg(digest);
-        let answer: String = self.step(&call).await?;
+        let answer: String = self.broker.run(&call).await?;
         Ok(answer == "ok")
     }
 
     /// A batch as it stands; nothing when nobody knows it, or no longer.
-    pub async fn batch(&self, batch: &ChainId) -> Result<Option<BatchReport>, BrokerError> {
+    pub async fn get(self, batch: &ChainId) -> Result<Option<BatchReport>, BrokerError> {
         const FIELDS: [&str; 14] = [
             "kind",
             "state",
@@ -230,21 +219,21 @@ impl Broker {
             "put",
             "ended",
         ];
-        let key = self.keys().chain(batch);
+        let key = self.broker.keys().chain(batch);
         let (values, waiting): (Vec<Option<String>>, u64) = redis::pipe()
             .atomic()
             .cmd("HMGET")
             .arg(&key)
             .arg(&FIELDS)
             .cmd("LLEN")
-            .arg(self.keys().batch_lines(batch))
-            .query_async(&mut self.shared())
+            .arg(self.broker.keys().batch_lines(batch))
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let mut values = values.into_iter();
         let mut text = || values.next().flatten();
         let Some(kind) = text() else { return Ok(None) };
-        let word = |reason: &str| Self::foreign(&key, reason);
+        let word = |reason: &str| BrokerError::foreign(&key, reason);
         let kind = ChainKind::from_name(&kind).ok_or_else(|| word("its `kind` is unknown"))?;
         let state = text().unwrap_or_default();
         let state = ChainState::from_name(&state).ok_or_else(|| word("its `state` is unknown"))?;
@@ -271,15 +260,15 @@ impl Broker {
     }
 
     /// What became of those tasks of a batch that came to the queue.
-    pub async fn batch_tasks(
-        &self,
+    pub async fn tasks(
+        self,
         batch: &ChainId,
         indices: &[u32],
     ) -> Result<Vec<TaskReport>, BrokerError> {
         if indices.is_empty() {
             return Ok(Vec::new());
         }
-        let keys = self.keys();
+        let keys = self.broker.keys();
         let names: Vec<String> = indices.iter().map(|at| instance(*at).to_string()).collect();
         // Who runs is asked before the outcomes: what is not running then has its outcome by now.
         let (own, running, failed): (Texts, Texts, Texts) = redis::pipe()
@@ -292,9 +281,9 @@ impl Broker {
             .cmd("HMGET")
             .arg(keys.chain_failed(batch))
             .arg(&names)
-            .query_async(&mut self.shared())
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let mut tasks: Vec<TaskReport> = indices
             .iter()
             .zip(own)
@@ -312,22 +301,25 @@ impl Broker {
             })
             .collect();
         let jobs: Vec<JobId> = tasks.iter().map(|task| task.job.clone()).collect();
-        for (task, outcome) in tasks.iter_mut().zip(self.outcomes(&jobs).await?) {
+        for (task, outcome) in tasks
+            .iter_mut()
+            .zip(self.broker.jobs().outcomes(&jobs).await?)
+        {
             task.outcome = outcome;
         }
         Ok(tasks)
     }
 
     /// Some of the tasks of a batch that ended without success, in their order.
-    pub async fn failed_tasks(&self, batch: &ChainId) -> Result<Vec<u32>, BrokerError> {
+    pub async fn failed_tasks(self, batch: &ChainId) -> Result<Vec<u32>, BrokerError> {
         let (_, found): (String, Vec<String>) = redis::cmd("HSCAN")
-            .arg(self.keys().chain_failed(batch))
+            .arg(self.broker.keys().chain_failed(batch))
             .arg(0)
             .arg("COUNT")
             .arg(100)
-            .query_async(&mut self.shared())
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let mut indices: Vec<u32> = found
             .iter()
             .step_by(2)
@@ -336,4 +328,15 @@ impl Broker {
         indices.sort_unstable();
         Ok(indices)
     }
+}
+
+fn step(batch: &ChainId, index: u32) -> StepRef {
+    StepRef {
+        index: Some(index),
+        ..StepRef::new(batch.clone(), StepName::of_batch())
+    }
+}
+
+fn instance(index: u32) -> Instance {
+    Instance::item(StepName::of_batch(), index)
 }

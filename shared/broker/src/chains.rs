@@ -1,5 +1,6 @@
 //! Chains as they stand in Redis, for those who look. Nothing is changed; see `lua/include/chains.lua`.
 
+mod changes;
 #[cfg(test)]
 mod tests;
 
@@ -10,9 +11,14 @@ use longshore_protocol::{
     event::ChainRecord,
     id::JobId,
     money::Usd,
+    outcome::Outcome,
 };
 
-use super::{Broker, BrokerError};
+pub(crate) use self::changes::format_step;
+pub use self::changes::{
+    ChainCancelled, ChainPlan, ChainRetried, Child, Started, StepEnd, StepOutcome, StepPlan,
+};
+use crate::{BrokerError, Chains};
 
 /// Instances in flight or ready that are looked at, to tell which steps they are of.
 const LOOKED_AT: usize = 10_000;
@@ -117,6 +123,184 @@ impl ChainView {
     }
 }
 
+impl Chains<'_> {
+    /// How a chain stands; `None` of one that is unknown, or so long gone that Redis forgot it.
+    pub async fn get(self, id: &ChainId) -> Result<Option<ChainView>, BrokerError> {
+        let key = self.broker.keys().chain(id);
+        let part = |part: &str| format!("{key}:{part}");
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        pipe.cmd("HGETALL").arg(&key);
+        pipe.cmd("HLEN").arg(part("running"));
+        pipe.cmd("HSCAN")
+            .arg(part("running"))
+            .arg(0)
+            .arg("COUNT")
+            .arg(LOOKED_AT);
+        pipe.cmd("LRANGE").arg(part("ready")).arg(0).arg(LOOKED_AT);
+        pipe.cmd("HSCAN")
+            .arg(part("failed"))
+            .arg(0)
+            .arg("COUNT")
+            .arg(NAMED);
+        let (fields, in_flight, (_, running), ready, (_, lost)): (
+            HashMap<String, String>,
+            u64,
+            Scanned,
+            Vec<String>,
+            Scanned,
+        ) = pipe
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        let fields = Fields(fields);
+        let running: Vec<String> = running.into_iter().map(|(instance, _)| instance).collect();
+        Ok(fields.head(id).map(|head| ChainView {
+            head,
+            tally: Tally {
+                completed: fields.number("completed"),
+                failed: fields.number("failed"),
+                skipped: fields.number("skipped"),
+                cancelled: fields.number("cancelled"),
+            },
+            in_flight,
+            failed: failed(lost).into_iter().take(NAMED).collect(),
+            counts: fields.counts(),
+            running: steps_of(&running),
+            ready: steps_of(&ready),
+        }))
+    }
+
+    /// The jobs of a chain that ended without success, all of them.
+    pub async fn failed_jobs(self, id: &ChainId) -> Result<Vec<JobId>, BrokerError> {
+        let rows: Vec<(String, String)> = redis::cmd("HGETALL")
+            .arg(format!("{}:failed", self.broker.keys().chain(id)))
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(failed(rows).into_iter().map(|failed| failed.job).collect())
+    }
+
+    /// The document of a chain, as its producer wrote it.
+    pub async fn document(self, id: &ChainId) -> Result<Option<String>, BrokerError> {
+        redis::cmd("GET")
+            .arg(format!("{}:doc", self.broker.keys().chain(id)))
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))
+    }
+
+    /// The chains that Redis still knows, the newest first: at most `limit`, of those that began before `before`
+    /// (ms since the epoch).
+    pub async fn newest(
+        self,
+        limit: usize,
+        before: Option<i64>,
+    ) -> Result<Vec<ChainHead>, BrokerError> {
+        const FIELDS: [&str; 7] = ["name", "kind", "state", "steps", "begun", "ended", "nanos"];
+        let ids: Vec<String> = redis::cmd("ZREVRANGEBYSCORE")
+            .arg(self.broker.keys().chains())
+            .arg(before.map_or_else(|| "+inf".to_owned(), |before| format!("({before}")))
+            .arg("-inf")
+            .arg("LIMIT")
+            .arg(0)
+            .arg(limit)
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        let ids: Vec<ChainId> = ids
+            .iter()
+            .filter_map(|id| ChainId::parse(id).ok())
+            .collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipe = redis::pipe();
+        for id in &ids {
+            pipe.cmd("HMGET")
+                .arg(self.broker.keys().chain(id))
+                .arg(&FIELDS);
+        }
+        let rows: Vec<Vec<Option<String>>> = pipe
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        let heads = ids.iter().zip(rows).filter_map(|(id, values)| {
+            let fields = FIELDS.into_iter().map(str::to_owned).zip(values);
+            let given = fields.filter_map(|(name, value)| Some((name, value?)));
+            Fields(given.collect()).head(id)
+        });
+        Ok(heads.collect())
+    }
+
+    /// How steps ended (`completed`, `failed`, `skipped`, `cancelled`; nothing while they have not), and into
+    /// how many items they fanned out.
+    pub async fn step_ends(
+        self,
+        chain: &ChainId,
+        steps: &[StepName],
+    ) -> Result<Vec<(Option<String>, Option<u32>)>, BrokerError> {
+        if steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut call = redis::cmd("HMGET");
+        call.arg(self.broker.keys.chain(chain));
+        for step in steps {
+            call.arg(format!("s:{step}")).arg(format!("t:{step}"));
+        }
+        let values: Vec<Option<String>> = call
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(values
+            .chunks(2)
+            .map(|pair| {
+                let value = |at: usize| pair.get(at).cloned().flatten();
+                (value(0), value(1).and_then(|total| total.parse().ok()))
+            })
+            .collect())
+    }
+
+    /// The outcomes of steps that were kept for others: of each instance, if there is one.
+    pub async fn step_outcomes(
+        self,
+        chain: &ChainId,
+        instances: &[Instance],
+    ) -> Result<Vec<Option<Outcome>>, BrokerError> {
+        if instances.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut call = redis::cmd("HMGET");
+        call.arg(self.broker.keys.chain_contexts(chain));
+        for instance in instances {
+            call.arg(instance.to_string());
+        }
+        let texts: Vec<Option<String>> = call
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(texts
+            .into_iter()
+            // Only scripts write here; what is not an outcome is as good as gone.
+            .map(|text| text.and_then(|text| serde_json::from_str(&text).ok()))
+            .collect())
+    }
+
+    /// A chain's outcome, while it is kept.
+    pub async fn outcome(self, chain: &ChainId) -> Result<Option<serde_json::Value>, BrokerError> {
+        let key = self.broker.keys.result(&chain.outcome());
+        let text: Option<String> = redis::cmd("GET")
+            .arg(&key)
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        text.map(|text| {
+            serde_json::from_str(&text).map_err(|error| BrokerError::foreign(key, error))
+        })
+        .transpose()
+    }
+}
+
 /// What stands in the hash of a chain.
 struct Fields(HashMap<String, String>);
 
@@ -196,112 +380,3 @@ fn failed(rows: Vec<(String, String)>) -> Vec<Failed> {
 
 /// What a scan of a hash answers: where to go on, and a part of it.
 type Scanned = (String, Vec<(String, String)>);
-
-impl Broker {
-    /// How a chain stands; `None` of one that is unknown, or so long gone that Redis forgot it.
-    pub async fn chain_state(&self, id: &ChainId) -> Result<Option<ChainView>, BrokerError> {
-        let key = self.keys().chain(id);
-        let part = |part: &str| format!("{key}:{part}");
-        let mut pipe = redis::pipe();
-        pipe.atomic();
-        pipe.cmd("HGETALL").arg(&key);
-        pipe.cmd("HLEN").arg(part("running"));
-        pipe.cmd("HSCAN")
-            .arg(part("running"))
-            .arg(0)
-            .arg("COUNT")
-            .arg(LOOKED_AT);
-        pipe.cmd("LRANGE").arg(part("ready")).arg(0).arg(LOOKED_AT);
-        pipe.cmd("HSCAN")
-            .arg(part("failed"))
-            .arg(0)
-            .arg("COUNT")
-            .arg(NAMED);
-        let (fields, in_flight, (_, running), ready, (_, lost)): (
-            HashMap<String, String>,
-            u64,
-            Scanned,
-            Vec<String>,
-            Scanned,
-        ) = pipe
-            .query_async(&mut self.shared())
-            .await
-            .map_err(|source| self.failed(source))?;
-        let fields = Fields(fields);
-        let running: Vec<String> = running.into_iter().map(|(instance, _)| instance).collect();
-        Ok(fields.head(id).map(|head| ChainView {
-            head,
-            tally: Tally {
-                completed: fields.number("completed"),
-                failed: fields.number("failed"),
-                skipped: fields.number("skipped"),
-                cancelled: fields.number("cancelled"),
-            },
-            in_flight,
-            failed: failed(lost).into_iter().take(NAMED).collect(),
-            counts: fields.counts(),
-            running: steps_of(&running),
-            ready: steps_of(&ready),
-        }))
-    }
-
-    /// The jobs of a chain that ended without success, all of them.
-    pub async fn chain_failed(&self, id: &ChainId) -> Result<Vec<JobId>, BrokerError> {
-        let rows: Vec<(String, String)> = redis::cmd("HGETALL")
-            .arg(format!("{}:failed", self.keys().chain(id)))
-            .query_async(&mut self.shared())
-            .await
-            .map_err(|source| self.failed(source))?;
-        Ok(failed(rows).into_iter().map(|failed| failed.job).collect())
-    }
-
-    /// The document of a chain, as its producer wrote it.
-    pub async fn chain_doc(&self, id: &ChainId) -> Result<Option<String>, BrokerError> {
-        redis::cmd("GET")
-            .arg(format!("{}:doc", self.keys().chain(id)))
-            .query_async(&mut self.shared())
-            .await
-            .map_err(|source| self.failed(source))
-    }
-
-    /// The chains that Redis still knows, the newest first: at most `limit`, of those that began before `before`
-    /// (ms since the epoch).
-    pub async fn chains_newest(
-        &self,
-        limit: usize,
-        before: Option<i64>,
-    ) -> Result<Vec<ChainHead>, BrokerError> {
-        const FIELDS: [&str; 7] = ["name", "kind", "state", "steps", "begun", "ended", "nanos"];
-        let ids: Vec<String> = redis::cmd("ZREVRANGEBYSCORE")
-            .arg(self.keys().chains())
-            .arg(before.map_or_else(|| "+inf".to_owned(), |before| format!("({before}")))
-            .arg("-inf")
-            .arg("LIMIT")
-            .arg(0)
-            .arg(limit)
-            .query_async(&mut self.shared())
-            .await
-            .map_err(|source| self.failed(source))?;
-        let ids: Vec<ChainId> = ids
-            .iter()
-            .filter_map(|id| ChainId::parse(id).ok())
-            .collect();
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut pipe = redis::pipe();
-        for id in &ids {
-            pipe.cmd("HMGET").arg(self.keys().chain(id)).arg(&FIELDS);
-        }
-        let rows: Vec<Vec<Option<String>>> = pipe
-            .query_async(&mut self.shared())
-            .await
-            .map_err(|source| self.failed(source))?;
-        let heads = ids.iter().zip(rows).filter_map(|(id, values)| {
-            let fields = FIELDS.into_iter().map(str::to_owned).zip(values);
-            let given = fields.filter_map(|(name, value)| Some((name, value?)));
-            Fields(given.collect()).head(id)
-        });
-        Ok(heads.collect())
-    }
-}

@@ -5,7 +5,7 @@ use longshore_policy::cron::{Entry, Step};
 use longshore_protocol::id::{CronName, QueueName};
 use redis::AsyncCommands as _;
 
-use super::{Broker, BrokerError, LeaderToken, milliseconds, scripts};
+use crate::{BrokerError, Cron, LeaderToken, milliseconds, scripts};
 
 /// A recurring job's record as it stands in Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,15 +58,15 @@ impl CronRecord {
     /// What it says.
     pub fn entry(&self) -> Result<Entry, BrokerError> {
         serde_json::from_str(&self.text)
-            .map_err(|error| Broker::foreign(format!("cron {}", self.name), error))
+            .map_err(|error| BrokerError::foreign(format!("cron {}", self.name), error))
     }
 }
 
-impl Broker {
+impl Cron<'_> {
     /// Writes what a recurring job is, if `before` is still what is known of it; `None` takes it away.
     /// Whoever does so as a leader names its token.
-    pub async fn cron_put(
-        &self,
+    pub async fn put(
+        self,
         leader: Option<LeaderToken>,
         name: &CronName,
         before: Option<&CronRecord>,
@@ -74,9 +74,10 @@ impl Broker {
         next: NextTick,
     ) -> Result<CronFence, BrokerError> {
         let after = after.map(serde_json::to_string).transpose();
-        let after = after.map_err(|error| Self::foreign(self.keys().cron(), error))?;
-        let mut call = scripts::CRON_PUT.key(self.keys().cron());
-        call.arg(self.keys().prefix())
+        let after =
+            after.map_err(|error| BrokerError::foreign(self.broker.keys().cron(), error))?;
+        let mut call = scripts::CRON_PUT.key(self.broker.keys().cron());
+        call.arg(self.broker.keys().prefix())
             .arg(leader.map(|token| token.to_string()).unwrap_or_default())
             .arg(name.as_str())
             .arg(before.map_or("", |record| record.text.as_str()))
@@ -87,15 +88,15 @@ impl Broker {
                 NextTick::At(tick) => tick.timestamp_millis().to_string(),
             });
         let answer: String = call
-            .invoke_async(&mut self.shared())
+            .invoke_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         Ok(fence(&answer))
     }
 
     /// Takes a step of a recurring job whose next tick was `due`: enqueues `message`, if there is one.
-    pub async fn cron_tick(
-        &self,
+    pub async fn tick(
+        self,
         leader: LeaderToken,
         record: &CronRecord,
         due: DateTime<Utc>,
@@ -104,8 +105,8 @@ impl Broker {
         message: Option<&str>,
     ) -> Result<CronFence, BrokerError> {
         let ms = |tick: DateTime<Utc>| tick.timestamp_millis();
-        let mut call = scripts::CRON_TICK.key(self.keys().cron_next());
-        call.arg(self.keys().prefix())
+        let mut call = scripts::CRON_TICK.key(self.broker.keys().cron_next());
+        call.arg(self.broker.keys().prefix())
             .arg(leader.to_string())
             .arg(record.name.as_str())
             .arg(&record.text)
@@ -119,28 +120,28 @@ impl Broker {
             .arg(step.run.map(ms).unwrap_or_default())
             .arg(message.unwrap_or_default());
         let answer: String = call
-            .invoke_async(&mut self.shared())
+            .invoke_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         Ok(fence(&answer))
     }
 
     /// The server's time, and the next ticks of at most `most` recurring jobs, the earliest first.
-    pub async fn cron_next(
-        &self,
+    pub async fn next_ticks(
+        self,
         most: usize,
     ) -> Result<(DateTime<Utc>, Vec<(CronName, DateTime<Utc>)>), BrokerError> {
         let last = most.saturating_sub(1);
         let ((seconds, micros), ticks): ((i64, i64), Vec<(String, f64)>) = redis::pipe()
             .cmd("TIME")
             .zrange_withscores(
-                self.keys().cron_next(),
+                self.broker.keys().cron_next(),
                 0,
                 isize::try_from(last).unwrap_or(isize::MAX),
             )
-            .query_async(&mut self.shared())
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let ticks = ticks
             .into_iter()
             .map(|(name, tick)| (CronName::from_record(&name), moment(milliseconds(tick))));
@@ -148,12 +149,13 @@ impl Broker {
     }
 
     /// The record of one.
-    pub async fn cron_record(&self, name: &CronName) -> Result<Option<CronRecord>, BrokerError> {
+    pub async fn record(self, name: &CronName) -> Result<Option<CronRecord>, BrokerError> {
         let text: Option<String> = self
+            .broker
             .shared()
-            .hget(self.keys().cron(), name.as_str())
+            .hget(self.broker.keys().cron(), name.as_str())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         Ok(text.map(|text| CronRecord {
             name: name.clone(),
             text,
@@ -161,19 +163,19 @@ impl Broker {
     }
 
     /// All of them, by name.
-    pub async fn cron_all(&self) -> Result<Vec<CronStanding>, BrokerError> {
+    pub async fn list(self) -> Result<Vec<CronStanding>, BrokerError> {
         type Found = (
             Vec<(String, String)>,
             std::collections::HashMap<String, f64>,
             std::collections::HashMap<String, i64>,
         );
         let (mut records, next, state): Found = redis::pipe()
-            .hgetall(self.keys().cron())
-            .zrange_withscores(self.keys().cron_next(), 0, -1)
-            .hgetall(self.keys().cron_state())
-            .query_async(&mut self.shared())
+            .hgetall(self.broker.keys().cron())
+            .zrange_withscores(self.broker.keys().cron_next(), 0, -1)
+            .hgetall(self.broker.keys().cron_state())
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         records.sort();
         let standing = records.into_iter().map(|(name, text)| {
             let figure = |what: &str| state.get(&format!("{what}:{name}")).copied();

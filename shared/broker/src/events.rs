@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use longshore_protocol::{id::WorkerId, keys::LEDGER_GROUP};
-use redis::{Value, aio::MultiplexedConnection, streams::StreamReadOptions};
+use redis::{AsyncCommands as _, Value, aio::MultiplexedConnection, streams::StreamReadOptions};
 
-use super::{Broker, BrokerError};
+use crate::{Broker, BrokerError, Events};
 
 /// One entry of the stream: what one script did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,73 @@ pub struct EventStream {
 
 type Entries = Vec<(String, Vec<(String, String)>)>;
 
+impl Events<'_> {
+    /// Makes the group where it is missing, and a reader.
+    pub async fn stream(self, writer: &WorkerId) -> Result<EventStream, BrokerError> {
+        let stream = EventStream {
+            broker: self.broker.clone(),
+            connection: self.broker.dedicated().await?,
+            writer: writer.clone(),
+        };
+        self.broker
+            .create_group(&self.broker.keys().events(), LEDGER_GROUP)
+            .await?;
+        Ok(stream)
+    }
+
+    /// When the oldest fact came that is not in the record yet, in ms since the epoch.
+    pub async fn oldest_unrecorded(self) -> Result<Option<i64>, BrokerError> {
+        let rows: Vec<(String, Value)> = redis::cmd("XRANGE")
+            .arg(self.broker.keys().events())
+            .arg("-")
+            .arg("+")
+            .arg("COUNT")
+            .arg(1)
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        let first = rows.first().and_then(|(id, _)| id.split_once('-'));
+        Ok(first.and_then(|(ms, _)| ms.parse().ok()))
+    }
+
+    /// Entries of the stream that are not in the record yet.
+    pub async fn unrecorded_count(self) -> Result<u64, BrokerError> {
+        redis::AsyncCommands::xlen(&mut self.broker.shared(), self.broker.keys().events())
+            .await
+            .map_err(|source| self.broker.failed(source))
+    }
+
+    /// Facts that Postgres refused.
+    pub async fn bad_count(self) -> Result<u64, BrokerError> {
+        self.broker
+            .shared()
+            .xlen(self.broker.keys().bad_events())
+            .await
+            .map_err(|source| self.broker.failed(source))
+    }
+
+    /// Deletes at most `most` of the facts that Postgres refused before `before_ms`; how many.
+    pub async fn remove_bad(self, before_ms: i64, most: usize) -> Result<usize, BrokerError> {
+        let key = self.broker.keys().bad_events();
+        let rows: Vec<(String, Value)> = redis::cmd("XRANGE")
+            .arg(&key)
+            .arg("-")
+            .arg(format!("({}", before_ms.max(0)))
+            .arg("COUNT")
+            .arg(most)
+            .query_async(&mut self.broker.pooled().await?)
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let ids: Vec<String> = rows.into_iter().map(|(id, _)| id).collect();
+        redis::AsyncCommands::xdel(&mut self.broker.shared(), &key, &ids)
+            .await
+            .map_err(|source| self.broker.failed(source))
+    }
+}
+
 fn entries(rows: Entries) -> Vec<EventEntry> {
     rows.into_iter()
         .map(|(id, fields)| {
@@ -61,42 +128,6 @@ fn entries(rows: Entries) -> Vec<EventEntry> {
             entry
         })
         .collect()
-}
-
-impl Broker {
-    /// Makes the group where it is missing, and a reader.
-    pub async fn event_stream(&self, writer: &WorkerId) -> Result<EventStream, BrokerError> {
-        let stream = EventStream {
-            broker: self.clone(),
-            connection: self.patient().await?,
-            writer: writer.clone(),
-        };
-        self.create_group(&self.keys().events(), LEDGER_GROUP)
-            .await?;
-        Ok(stream)
-    }
-
-    /// When the oldest fact came that is not in the record yet, in ms since the epoch.
-    pub async fn oldest_unrecorded(&self) -> Result<Option<i64>, BrokerError> {
-        let rows: Vec<(String, Value)> = redis::cmd("XRANGE")
-            .arg(self.keys().events())
-            .arg("-")
-            .arg("+")
-            .arg("COUNT")
-            .arg(1)
-            .query_async(&mut self.shared())
-            .await
-            .map_err(|source| self.failed(source))?;
-        let first = rows.first().and_then(|(id, _)| id.split_once('-'));
-        Ok(first.and_then(|(ms, _)| ms.parse().ok()))
-    }
-
-    /// Entries of the stream that are not in the record yet.
-    pub async fn unrecorded(&self) -> Result<u64, BrokerError> {
-        redis::AsyncCommands::xlen(&mut self.shared(), self.keys().events())
-            .await
-            .map_err(|source| self.failed(source))
-    }
 }
 
 impl EventStream {
@@ -124,7 +155,7 @@ impl EventStream {
             return Ok(Vec::new());
         }
         let rows: Vec<(String, Entries)> = redis::from_redis_value(reply)
-            .map_err(|error| Broker::foreign(self.broker.keys().events(), error))?;
+            .map_err(|error| BrokerError::foreign(self.broker.keys().events(), error))?;
         Ok(rows
             .into_iter()
             .flat_map(|(_, rows)| entries(rows))

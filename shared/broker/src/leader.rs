@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use redis::AsyncCommands as _;
 
-use super::{Broker, BrokerError, scripts};
+use crate::{BrokerError, Leader, scripts};
 
 /// What one leader has and no earlier one: it grows each time that the lease changes hands. Steps that two
 /// leaders must not both take name it, and the server refuses all but the last.
@@ -17,39 +17,54 @@ impl fmt::Display for LeaderToken {
     }
 }
 
-impl Broker {
+impl Leader<'_> {
     /// Takes or renews the lease; the token of the asker, if it leads.
-    pub async fn lead(
-        &self,
+    pub async fn acquire(
+        self,
         who: &str,
         lease: Duration,
     ) -> Result<Option<LeaderToken>, BrokerError> {
-        let mut call = scripts::ACQUIRE_LEASE.key(self.keys().leader());
-        call.arg(self.keys().prefix())
+        let mut call = scripts::ACQUIRE_LEASE.key(self.broker.keys().leader());
+        call.arg(self.broker.keys().prefix())
             .arg(who)
             .arg(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
         let token: u64 = call
-            .invoke_async(&mut self.shared())
+            .invoke_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         Ok((token > 0).then_some(LeaderToken(token)))
     }
 
-    /// Whether any scheduler leads.
-    pub async fn is_led(&self) -> Result<bool, BrokerError> {
-        self.shared()
-            .exists(self.keys().leader())
+    /// The scheduler that leads, if any does.
+    pub async fn current(self) -> Result<Option<String>, BrokerError> {
+        self.broker
+            .shared()
+            .get(self.broker.keys().leader())
             .await
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.broker.failed(source))
+    }
+
+    /// Whether any scheduler leads.
+    pub async fn is_elected(self) -> Result<bool, BrokerError> {
+        self.broker
+            .shared()
+            .exists(self.broker.keys().leader())
+            .await
+            .map_err(|source| self.broker.failed(source))
     }
 
     /// Gives the lease back, and wakes those that stand by.
-    pub async fn resign(&self, who: &str) -> Result<(), BrokerError> {
-        let mut call = scripts::RESIGN_LEASE.key(self.keys().leader());
-        call.arg(self.keys().prefix()).arg(who);
-        call.invoke_async::<u64>(&mut self.shared())
+    pub async fn resign(self, who: &str) -> Result<(), BrokerError> {
+        let mut call = scripts::RESIGN_LEASE.key(self.broker.keys().leader());
+        call.arg(self.broker.keys().prefix()).arg(who);
+        call.invoke_async::<u64>(&mut self.broker.shared())
             .await
             .map(|_| ())
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.broker.failed(source))
+    }
+
+    /// Subscribes to what wakes the scheduler.
+    pub async fn subscribe_wake_ups(self) -> Result<redis::aio::PubSub, BrokerError> {
+        self.broker.subscribe(&self.broker.keys().wake()).await
     }
 }

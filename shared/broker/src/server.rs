@@ -1,8 +1,8 @@
 //! What the server is and how it is set up, for those who look after it.
 
-use redis::{AsyncCommands as _, FromRedisValue};
+use redis::FromRedisValue;
 
-use super::{Broker, BrokerError};
+use crate::{BrokerError, Server};
 
 /// What the server is, and how it is set up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,14 +21,23 @@ pub struct ServerFacts {
     pub maxmemory_policy: Option<String>,
 }
 
-impl Broker {
+impl Server<'_> {
+    /// The server's clock, in ms since the epoch.
+    pub async fn time_ms(self) -> Result<i64, BrokerError> {
+        let (seconds, micros): (i64, i64) = redis::cmd("TIME")
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(seconds * 1000 + micros / 1000)
+    }
+
     /// What the server is, as far as it may be known.
-    pub async fn server(&self) -> Result<ServerFacts, BrokerError> {
+    pub async fn facts(self) -> Result<ServerFacts, BrokerError> {
         let mut facts = ServerFacts {
             product: "Redis".to_owned(),
             ..ServerFacts::default()
         };
-        let info: String = self.ask(redis::cmd("INFO").arg("server")).await?;
+        let info: String = self.query(redis::cmd("INFO").arg("server")).await?;
         for (name, value) in info
             .lines()
             .filter_map(|line| line.trim_end().split_once(':'))
@@ -45,42 +54,23 @@ impl Broker {
         if facts.version.is_empty() {
             facts.version.clone_from(&facts.redis_version);
         }
-        facts.append_only = self
-            .configured("appendonly")
-            .await
-            .map(|value| value == "yes");
-        facts.append_fsync = self.configured("appendfsync").await;
-        facts.maxmemory_policy = self.configured("maxmemory-policy").await;
+        facts.append_only = self.setting("appendonly").await.map(|value| value == "yes");
+        facts.append_fsync = self.setting("appendfsync").await;
+        facts.maxmemory_policy = self.setting("maxmemory-policy").await;
         Ok(facts)
     }
 
     /// A setting of the server; `None` where it may not be asked for, as managed servers have it.
-    async fn configured(&self, name: &str) -> Option<String> {
+    async fn setting(self, name: &str) -> Option<String> {
         let found: Result<Vec<String>, _> =
-            self.ask(redis::cmd("CONFIG").arg("GET").arg(name)).await;
+            self.query(redis::cmd("CONFIG").arg("GET").arg(name)).await;
         found.ok()?.into_iter().nth(1)
     }
 
-    /// The scheduler that leads, if any does.
-    pub async fn leader(&self) -> Result<Option<String>, BrokerError> {
-        self.shared()
-            .get(self.keys().leader())
-            .await
-            .map_err(|source| self.failed(source))
-    }
-
-    /// Facts that Postgres refused.
-    pub async fn bad_events(&self) -> Result<u64, BrokerError> {
-        self.shared()
-            .xlen(self.keys().bad_events())
-            .await
-            .map_err(|source| self.failed(source))
-    }
-
-    async fn ask<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, BrokerError> {
+    async fn query<T: FromRedisValue>(self, command: &redis::Cmd) -> Result<T, BrokerError> {
         command
-            .query_async(&mut self.shared())
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.broker.failed(source))
     }
 }

@@ -1,6 +1,9 @@
 //! Who is alive, and what becomes of the jobs of those who are not.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use longshore_protocol::{
     id::{QueueName, WorkerId},
@@ -11,7 +14,7 @@ use redis::{AsyncCommands as _, Commands as _};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::{Broker, BrokerError, CONNECT_TIMEOUT, client, scripts};
+use crate::{BrokerError, CONNECT_TIMEOUT, Workers, client, is_missing, scripts};
 
 /// Entries that one recovery step takes; it holds Redis for well under 10 ms.
 const RECOVER_BATCH: usize = 200;
@@ -72,6 +75,17 @@ pub struct Recovered {
     pub lost: usize,
 }
 
+/// A worker whose heartbeat is missing although it holds jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unheard {
+    /// Who.
+    pub worker: WorkerId,
+    /// Jobs that it holds.
+    pub holds: usize,
+    /// How long ago it last asked for jobs.
+    pub idle: Duration,
+}
+
 /// A connection for heartbeats alone, used from a thread of its own.
 pub struct Pulse {
     client: redis::Client,
@@ -129,29 +143,22 @@ impl Pulse {
     }
 }
 
-impl Broker {
-    /// The server's clock, in ms since the epoch.
-    pub async fn server_time_ms(&self) -> Result<i64, BrokerError> {
-        let (seconds, micros): (i64, i64) = redis::cmd("TIME")
-            .query_async(&mut self.shared())
-            .await
-            .map_err(|source| self.failed(source))?;
-        Ok(seconds * 1000 + micros / 1000)
-    }
-
+impl Workers<'_> {
     /// The workers that are alive.
-    pub async fn workers(&self) -> Result<Vec<Heartbeat>, BrokerError> {
+    pub async fn list(self) -> Result<Vec<Heartbeat>, BrokerError> {
         let keys = self
-            .scan(&format!("{}*", self.keys().worker_prefix()))
+            .broker
+            .scan(&format!("{}*", self.broker.keys().worker_prefix()))
             .await?;
         if keys.is_empty() {
             return Ok(Vec::new());
         }
         let texts: Vec<Option<String>> = self
+            .broker
             .shared()
             .mget(&keys)
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let mut workers: Vec<Heartbeat> = texts
             .into_iter()
             .flatten()
@@ -161,8 +168,51 @@ impl Broker {
         Ok(workers)
     }
 
+    /// The workers that hold jobs and whose heartbeat is missing.
+    pub async fn without_heartbeat(self) -> Result<Vec<Unheard>, BrokerError> {
+        let alive: BTreeSet<WorkerId> = self
+            .list()
+            .await?
+            .into_iter()
+            .map(|beat| beat.worker)
+            .collect();
+        let mut found: BTreeMap<WorkerId, Unheard> = BTreeMap::new();
+        for stream in self.broker.queues().streams().await? {
+            let info: Result<redis::streams::StreamInfoConsumersReply, _> = self
+                .broker
+                .shared()
+                .xinfo_consumers(self.broker.keys().queue(&stream), WORKERS_GROUP)
+                .await;
+            let consumers = match info {
+                Ok(reply) => reply.consumers,
+                Err(error) if is_missing(&error) => continue,
+                Err(error) => return Err(self.broker.failed(error)),
+            };
+            for consumer in consumers {
+                let worker = WorkerId::from_record(&consumer.name);
+                if consumer.pending == 0 || consumer.name == RETURNED || alive.contains(&worker) {
+                    continue;
+                }
+                let idle = Duration::from_millis(consumer.idle as u64);
+                let known = found.entry(worker.clone()).or_insert(Unheard {
+                    worker,
+                    holds: 0,
+                    idle,
+                });
+                known.holds += consumer.pending;
+                known.idle = known.idle.min(idle);
+            }
+        }
+        Ok(found.into_values().collect())
+    }
+
+    /// Subscribes to the control channel.
+    pub async fn subscribe_control(self) -> Result<redis::aio::PubSub, BrokerError> {
+        self.broker.subscribe(&self.broker.keys.control()).await
+    }
+
     /// Gives back what dead workers left in a queue, and of what had come out of a lane.
-    pub async fn recover(&self, queue: &QueueName) -> Result<Recovered, BrokerError> {
+    pub async fn recover(self, queue: &QueueName) -> Result<Recovered, BrokerError> {
         let (ready, new) = (
             self.recover_stream(&queue.ready()).await?,
             self.recover_stream(queue).await?,
@@ -175,7 +225,7 @@ impl Broker {
         })
     }
 
-    async fn recover_stream(&self, queue: &QueueName) -> Result<Recovered, BrokerError> {
+    async fn recover_stream(self, queue: &QueueName) -> Result<Recovered, BrokerError> {
         let mut recovered = Recovered::default();
         for consumer in self.consumers(queue).await? {
             let mut found = false;
@@ -195,25 +245,26 @@ impl Broker {
     }
 
     async fn recover_some(
-        &self,
+        self,
         queue: &QueueName,
         consumer: &str,
     ) -> Result<(i64, usize), BrokerError> {
-        let mut call = scripts::RECOVER.key(self.keys().queue(queue));
-        call.arg(self.keys().prefix())
+        let mut call = scripts::RECOVER.key(self.broker.keys().queue(queue));
+        call.arg(self.broker.keys().prefix())
             .arg(queue.as_str())
             .arg(consumer)
             .arg(RECOVER_BATCH);
-        call.invoke_async(&mut self.shared())
+        call.invoke_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.broker.failed(source))
     }
 
     /// The consumers of a queue whose heartbeat is missing.
-    async fn consumers(&self, queue: &QueueName) -> Result<Vec<String>, BrokerError> {
+    async fn consumers(self, queue: &QueueName) -> Result<Vec<String>, BrokerError> {
         let info: Result<redis::streams::StreamInfoConsumersReply, _> = self
+            .broker
             .shared()
-            .xinfo_consumers(self.keys().queue(queue), WORKERS_GROUP)
+            .xinfo_consumers(self.broker.keys().queue(queue), WORKERS_GROUP)
             .await;
         let names: Vec<String> = match info {
             Ok(reply) => reply
@@ -224,18 +275,18 @@ impl Broker {
                 .collect(),
             // The queue or its group is not there (yet): nobody can have left anything in it.
             Err(error) if is_missing(&error) => return Ok(Vec::new()),
-            Err(error) => return Err(self.failed(error)),
+            Err(error) => return Err(self.broker.failed(error)),
         };
         let mut pipe = redis::pipe();
         for name in &names {
-            pipe.exists(self.keys().worker(&WorkerId::from_record(name)));
+            pipe.exists(self.broker.keys().worker(&WorkerId::from_record(name)));
         }
         let alive: Vec<bool> = if names.is_empty() {
             Vec::new()
         } else {
-            pipe.query_async(&mut self.shared())
+            pipe.query_async(&mut self.broker.shared())
                 .await
-                .map_err(|source| self.failed(source))?
+                .map_err(|source| self.broker.failed(source))?
         };
         Ok(names
             .into_iter()
@@ -243,9 +294,4 @@ impl Broker {
             .filter_map(|(name, alive)| (!alive).then_some(name))
             .collect())
     }
-}
-
-/// Whether Redis says that a stream or its group does not exist.
-pub(super) fn is_missing(error: &redis::RedisError) -> bool {
-    error.code() == Some("NOGROUP") || error.to_string().contains("no such key")
 }

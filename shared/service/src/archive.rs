@@ -31,7 +31,7 @@ pub async fn archive_and_remove(
         .iter()
         .map(|(died, letter, _)| (letter.record.id.clone(), *died))
         .collect();
-    let removed = broker.remove_dead(&keys).await?;
+    let removed = broker.dead_letters().remove(&keys).await?;
     let gone: Vec<_> = letters
         .iter()
         .map(|(_, letter, _)| (letter.record.id.clone(), letter.record.at))

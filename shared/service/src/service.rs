@@ -155,7 +155,7 @@ async fn broker(config: &Config, stop: &CancellationToken) -> Result<Option<Brok
     connect(stop, || async {
         let broker = Broker::connect(&config.redis_url, &config.namespace).await?;
         broker.load_scripts().await?;
-        Ok(broker.keeping(config.retention.clone()))
+        Ok(broker.with_retention(config.retention.clone()))
     })
     .await
 }

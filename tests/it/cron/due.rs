@@ -126,7 +126,7 @@ async fn due_jobs_are_promoted_on_time_and_a_burst_does_not_block_redis() {
     let _scheduler = stack.scheduler().unwrap();
     let mut connection = stack.connection().await.unwrap();
 
-    let first = stack.broker.server_time_ms().await.unwrap() + LEAD;
+    let first = stack.broker.server().time_ms().await.unwrap() + LEAD;
     let times: Vec<(JobId, i64)> = spread
         .iter()
         .zip(0..)
@@ -148,7 +148,7 @@ async fn due_jobs_are_promoted_on_time_and_a_burst_does_not_block_redis() {
     ));
     assert!(most < 100, "{most} ms late");
 
-    let at = stack.broker.server_time_ms().await.unwrap() + LEAD;
+    let at = stack.broker.server().time_ms().await.unwrap() + LEAD;
     let times: Vec<(JobId, i64)> = burst.iter().map(|id| (id.clone(), at)).collect();
     due_at(&stack, &times).await;
     watch(&mut connection).await;

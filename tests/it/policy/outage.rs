@@ -30,7 +30,11 @@ async fn load_until(
         let some: Vec<String> = (0..LOAD / 10)
             .map(|at| format!(r#"{{"prompt":"job {} {at}"}}"#, jobs.len()))
             .collect();
-        let places = stack.broker.enqueue_all(&QueueName::default(), &some).await;
+        let places = stack
+            .broker
+            .queues()
+            .enqueue_all(&QueueName::default(), &some)
+            .await;
         jobs.extend(places.unwrap().iter().map(JobId::of_place));
     }
 }

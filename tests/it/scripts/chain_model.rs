@@ -164,7 +164,13 @@ impl Workers<'_> {
                 // It dies with all its entries and without a heartbeat.
                 self.hands.clear();
                 self.died += 1;
-                let _recovered = self.room.broker.recover(&self.room.queue).await.unwrap();
+                let _recovered = self
+                    .room
+                    .broker
+                    .workers()
+                    .recover(&self.room.queue)
+                    .await
+                    .unwrap();
                 continue;
             }
             let at = self.luck.random_range(0..self.hands.len());
@@ -195,6 +201,7 @@ impl Workers<'_> {
                 let room = self.room;
                 let expanded = room
                     .broker
+                    .chains()
                     .expand_step(&one.held, &self.plan.id, &name(&step.name), &memories)
                     .await;
                 expanded.unwrap()

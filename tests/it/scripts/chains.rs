@@ -108,7 +108,8 @@ impl Room {
         let held = self.read_one("starter").await.held;
         let text = format!(r#"{{"steps":[{{"name":"a","prompt":"{}"}}]}}"#, plan.id);
         self.broker
-            .start_chain(
+            .chains()
+            .start(
                 &held,
                 &ChainPlan {
                     id: &plan.id,
@@ -156,6 +157,7 @@ impl Room {
             ..Ending::default()
         };
         self.broker
+            .deliveries()
             .settle(&delivered.held, &job, &ending)
             .await
             .unwrap()
@@ -281,10 +283,10 @@ async fn a_failed_chain_resumes_at_the_failed_step() {
         })
         .await;
     assert_eq!(ran, ["paid", "broken"]);
-    let again = room.broker.retry_chain(&plan.id, &[]).await.unwrap();
+    let again = room.broker.chains().retry(&plan.id, &[]).await.unwrap();
     assert_eq!(again, ChainRetried::Again(1));
     assert_eq!(
-        room.broker.retry_chain(&plan.id, &[]).await.unwrap(),
+        room.broker.chains().retry(&plan.id, &[]).await.unwrap(),
         ChainRetried::Running
     );
     assert_eq!(room.run_all(WELL).await, ["broken", "last"]);
@@ -294,12 +296,13 @@ async fn a_failed_chain_resumes_at_the_failed_step() {
         ("completed", "3")
     );
     assert_eq!(
-        room.broker.retry_chain(&plan.id, &[]).await.unwrap(),
+        room.broker.chains().retry(&plan.id, &[]).await.unwrap(),
         ChainRetried::Nothing
     );
     let unknown = room
         .broker
-        .retry_chain(&chain_id("unknown"), &[])
+        .chains()
+        .retry(&chain_id("unknown"), &[])
         .await
         .unwrap();
     assert_eq!(unknown, ChainRetried::Unknown);

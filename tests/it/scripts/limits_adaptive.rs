@@ -16,14 +16,15 @@ async fn cap(room: &Room) -> Option<String> {
 /// The provider rejects a call; there are eight slots.
 async fn cut(room: &Room) {
     room.broker
-        .limited("m", 0, Some(("slots:m", 8)))
+        .limits()
+        .hold_account("m", 0, Some(("slots:m", 8)))
         .await
         .unwrap();
 }
 
 /// Makes the last cut a second old.
 async fn a_second_passes(room: &Room) {
-    let then = room.broker.server_time_ms().await.unwrap() - 1_000;
+    let then = room.broker.server().time_ms().await.unwrap() - 1_000;
     let key = room.key("quota:slots:m");
     let () = room.ask(&["HSET", &key, "cut", &then.to_string()]).await;
 }
@@ -115,18 +116,22 @@ async fn a_regained_slot_goes_to_a_parked_job() {
 #[tokio::test]
 async fn an_account_hold_is_published_to_all_workers() {
     let room = Room::new().await;
-    let mut control = room.broker.control().await.unwrap();
+    let mut control = room.broker.workers().subscribe_control().await.unwrap();
     let mut messages = control.on_message();
     // A shorter hold is not published.
     for until in [5_000, 4_000, 6_000] {
-        room.broker.limited("m", until, None).await.unwrap();
+        room.broker
+            .limits()
+            .hold_account("m", until, None)
+            .await
+            .unwrap();
     }
     for until in [5_000, 6_000] {
         let heard: String = messages.next().await.unwrap().get_payload().unwrap();
         assert_eq!(heard, format!("limited m {until}"));
     }
     assert_eq!(
-        room.broker.limited_accounts().await.unwrap(),
+        room.broker.limits().account_holds().await.unwrap(),
         [("m".to_owned(), 6_000)]
     );
     assert_eq!(cap(&room).await, None);

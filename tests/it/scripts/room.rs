@@ -111,13 +111,22 @@ impl Room {
         let message = RawMessage {
             fields: fields.to_vec(),
         };
-        self.broker.enqueue(&self.queue, &message).await.unwrap()
+        self.broker
+            .queues()
+            .enqueue(&self.queue, &message)
+            .await
+            .unwrap()
     }
 
     /// Reads up to `count` entries for `worker` without waiting.
     pub(crate) async fn read(&self, worker: &str, count: usize) -> Vec<Delivered> {
         let queues = [self.queue.clone()];
-        let mut reader = self.broker.reader(&queues, &id(worker)).await.unwrap();
+        let mut reader = self
+            .broker
+            .queues()
+            .reader(&queues, &id(worker))
+            .await
+            .unwrap();
         reader
             .read(count, Duration::from_millis(1), Wanted::All)
             .await
@@ -165,7 +174,11 @@ impl Room {
             takes: &Takes::default(),
             waited: false,
         };
-        self.broker.begin(held, &beginning).await.unwrap()
+        self.broker
+            .deliveries()
+            .begin(held, &beginning)
+            .await
+            .unwrap()
     }
 
     /// Moves an entry to another worker with XCLAIM.
@@ -201,7 +214,7 @@ impl Room {
             resume: serde_json::to_string(resume).unwrap(),
             event: event.to_owned(),
         };
-        let there = self.broker.replay(&[letter], None).await?;
+        let there = self.broker.dead_letters().replay(&[letter], None).await?;
         Ok(there == [true])
     }
 

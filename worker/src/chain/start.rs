@@ -89,7 +89,7 @@ async fn start_parsed(
         drop_event: &drop_event,
     };
     let started = retry_until_answered("start chain", || {
-        context.broker.start_chain(&job.delivery, &plan)
+        context.broker.chains().start(&job.delivery, &plan)
     })
     .await;
     match started {

@@ -102,6 +102,7 @@ async fn fan_out(job: &Job, step: &StepRef, items: Vec<Value>, context: &Context
     let _fence = retry_until_answered("fan out step", || {
         context
             .broker
+            .chains()
             .expand_step(&job.delivery, &step.chain, &step.name, &checkpoints)
     })
     .await;

@@ -51,7 +51,8 @@ impl AccountHolds {
         now: DateTime<Utc>,
     ) -> Result<(), BrokerError> {
         let holds: HashMap<String, DateTime<Utc>> = broker
-            .limited_accounts()
+            .limits()
+            .account_holds()
             .await?
             .into_iter()
             .filter_map(|(account, ms)| Some((account, DateTime::from_timestamp_millis(ms)?)))
@@ -145,7 +146,7 @@ impl AccountHolds {
         };
         metrics::counter!("longshore_accounts_limited_total", "account" => account.to_owned())
             .increment(1);
-        if let Err(error) = broker.limited(account, until_ms, slots).await {
+        if let Err(error) = broker.limits().hold_account(account, until_ms, slots).await {
             tracing::warn!(
                 account,
                 "account hold not published: {error}; other workers may still call the account"

@@ -52,7 +52,10 @@ pub(super) async fn end_job(
         children: &payload.spawned_jobs,
     };
     retry_until_answered("settle job", || {
-        context.broker.settle(&job.delivery, &payload.id, &ending)
+        context
+            .broker
+            .deliveries()
+            .settle(&job.delivery, &payload.id, &ending)
     })
     .await
 }

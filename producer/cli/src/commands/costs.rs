@@ -75,7 +75,8 @@ async fn print_costs(arguments: Arguments, session: &Session) -> Result<Exit, Co
 
 /// Events reach the record a moment after they happened, or hours after, when Postgres was away.
 async fn note_unrecorded(session: &Session) {
-    let unrecorded = async { Ok::<_, CommandError>(session.broker().await?.unrecorded().await?) };
+    let unrecorded =
+        async { Ok::<_, CommandError>(session.broker().await?.events().unrecorded_count().await?) };
     match unrecorded.await {
         Ok(0) => {}
         Ok(events) => {

@@ -69,25 +69,25 @@ async fn read_redis(session: &Session) -> Result<RedisStatus, CommandError> {
     let config = session.fleet_config(&broker).await?;
     // Budgets of each tenant are for `longshore quota`.
     let meters = Meters::new(&config.catalog, &config.budgets).all(Utc::now());
-    let workers = broker.workers().await?;
+    let workers = broker.workers().list().await?;
     let queues = queue_depths(&broker).await?;
     Ok(RedisStatus {
         address: broker.address().to_owned(),
-        limits: sorted_limits(broker.meters(&meters).await?, &config),
+        limits: sorted_limits(broker.limits().meters(&meters).await?, &config),
         config,
-        circuits: broker.circuits().await?,
-        account_holds: broker.limited_accounts().await?,
+        circuits: broker.circuits().list().await?,
+        account_holds: broker.limits().account_holds().await?,
         workers: WorkerSlots {
             alive: workers.len(),
             in_flight: workers.iter().map(|worker| worker.in_flight).sum(),
             concurrency: workers.iter().map(|worker| worker.concurrency).sum(),
         },
-        leader: broker.leader().await?,
+        leader: broker.leader().current().await?,
         queues,
-        lanes: broker.lanes().await?,
-        pauses: ShownPause::all(&broker.pauses().await?, Utc::now()),
-        dead_letters: broker.dead_count().await?,
-        unrecorded_events: broker.unrecorded().await?,
+        lanes: broker.lanes().sizes().await?,
+        pauses: ShownPause::all(&broker.pauses().list().await?, Utc::now()),
+        dead_letters: broker.dead_letters().count().await?,
+        unrecorded_events: broker.events().unrecorded_count().await?,
     })
 }
 

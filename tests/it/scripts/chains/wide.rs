@@ -19,6 +19,7 @@ async fn a_step_fans_out_over_its_list() {
     for fence in [Fence::Held, Fence::Lost] {
         let expanded = room
             .broker
+            .chains()
             .expand_step(&each.held, &plan.id, &name("each"), &memories)
             .await;
         assert_eq!(expanded.unwrap(), fence);
@@ -43,6 +44,7 @@ async fn a_fan_out_over_an_empty_list_ends_at_once() {
     let each = room.read_one("w").await;
     let expanded = room
         .broker
+        .chains()
         .expand_step(&each.held, &plan.id, &name("each"), &[])
         .await;
     assert_eq!(expanded.unwrap(), Fence::Held);

@@ -62,7 +62,7 @@ async fn push(path: &Path, sure: bool, fleet: &Fleet) -> Result<Exit, CommandErr
     if !confirm_push(sure, "Push this to every running service?")? {
         return Ok(Exit::Failure);
     }
-    let version = fleet.broker.push_config(&text).await?;
+    let version = fleet.broker.fleet_config().push(&text).await?;
     output::line(format_args!(
         "Pushed as version {version}; every running service takes it within 2 s."
     ));
@@ -81,7 +81,7 @@ async fn clear(sure: bool, fleet: &Fleet) -> Result<Exit, CommandError> {
     if !confirm_push(sure, &question)? {
         return Ok(Exit::Failure);
     }
-    fleet.broker.clear_config().await?;
+    fleet.broker.fleet_config().remove().await?;
     output::line(format_args!(
         "Version {} is taken away; every running service goes by its own file within 2 s.",
         pushed.version

@@ -69,13 +69,13 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
             "the configuration has a recurring job `{name}` already; change it there, or choose another name"
         )));
     }
-    if broker.cron_record(name).await?.is_some() {
+    if broker.cron().record(name).await?.is_some() {
         return Err(CommandError::Input(format!(
             "there is a recurring job `{name}` already; choose another name, or take it away with \
              `longshore cron remove {name}`"
         )));
     }
-    let now = from_unix_ms(broker.server_time_ms().await?);
+    let now = from_unix_ms(broker.server().time_ms().await?);
     let first = definition.timing.next_after(now);
     let entry = Entry {
         source: Source::Command,
@@ -83,7 +83,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         definition,
     };
     let next = first.map_or(NextTick::Never, NextTick::At);
-    let put = broker.cron_put(None, name, None, Some(&entry), next);
+    let put = broker.cron().put(None, name, None, Some(&entry), next);
     require_unchanged(name, put.await?)?;
     let first = first.map_or_else(|| "never".to_owned(), timestamp);
     output::line(format_args!(

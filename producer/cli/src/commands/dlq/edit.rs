@@ -65,7 +65,7 @@ fn parse_assignment(text: &str) -> Result<Assignment, String> {
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let id = &arguments.id;
-    let Some((_, mut letter, before)) = broker.dead_letter(id.as_str()).await? else {
+    let Some((_, mut letter, before)) = broker.dead_letters().get(id.as_str()).await? else {
         output::error(&unknown_dead_letter(id));
         return Ok(Exit::Failure);
     };
@@ -92,7 +92,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     }
     let after = serde_json::to_string(&letter)
         .map_err(|error| CommandError::Input(format!("the letter has no JSON form: {error}")))?;
-    if !broker.edit_dead(id, &before, &after).await? {
+    if !broker.dead_letters().replace(id, &before, &after).await? {
         let kept = draft.map(keep_draft).transpose()?.unwrap_or_default();
         output::error(&format!(
             "dead letter `{id}` was changed or removed in the meantime; nothing was written: look at it again{kept}"

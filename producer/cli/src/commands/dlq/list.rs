@@ -51,14 +51,14 @@ struct Listed {
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
-    let now_ms = broker.server_time_ms().await?;
+    let now_ms = broker.server().time_ms().await?;
     let query = DeadQuery {
         after: arguments.after,
         ..arguments.filter.query(DeadOrder::NewestFirst, now_ms)
     };
     let (letters, next) = page(&broker, query, limit).await?;
     let listed = Listed {
-        total: broker.dead_count().await?,
+        total: broker.dead_letters().count().await?,
         next: next.map(|next| next.to_string()),
         letters,
     };
@@ -79,7 +79,7 @@ async fn page(
     let mut last = None;
     loop {
         let wanted = limit.saturating_sub(letters.len()).saturating_add(1);
-        let slice = broker.dead_records(&query, wanted).await?;
+        let slice = broker.dead_letters().record_page(&query, wanted).await?;
         for (died_ms, record) in slice.found {
             if letters.len() == limit {
                 return Ok((letters, last));

@@ -65,7 +65,7 @@ impl Selection {
             return Ok(find_named(broker, &self.ids).await?);
         }
         self.consent.check(&format!("longshore dlq {verb} --all"))?;
-        let now_ms = broker.server_time_ms().await?;
+        let now_ms = broker.server().time_ms().await?;
         let query = self.filter.clone().query(DeadOrder::OldestFirst, now_ms);
         Ok(Selected::Fitting(Box::new(query)))
     }
@@ -99,7 +99,7 @@ async fn count_fitting(
     let spinner = Progress::spinner("{spinner} {msg}", "looking through the dead letters");
     let (mut letters, mut first) = (0, Vec::new());
     loop {
-        let slice = broker.dead_records(&query, PAGE).await?;
+        let slice = broker.dead_letters().record_page(&query, PAGE).await?;
         letters += slice.found.len();
         let missing = SHOWN - first.len();
         first.extend(
@@ -132,7 +132,7 @@ async fn find_named(broker: &Broker, ids: &[JobId]) -> Result<Selected, BrokerEr
         if letters.iter().any(|(_, known, _)| known.record.id == *id) {
             continue;
         }
-        if let Some(letter) = broker.dead_letter(id.as_str()).await? {
+        if let Some(letter) = broker.dead_letters().get(id.as_str()).await? {
             letters.push(letter);
         } else {
             all = false;

@@ -52,7 +52,7 @@ pub(super) async fn check(session: &Session) -> RedisChecks {
         }
     };
     let mut seen = RedisChecks::default();
-    match broker.server().await {
+    match broker.server().facts().await {
         Ok(facts) => seen.server.extend(server_checks(&facts, broker.address())),
         // It answered when the scripts were loaded, so this is a user who may not ask.
         Err(error) => seen.server.push(Check::info(
@@ -120,7 +120,7 @@ fn server_checks(facts: &ServerFacts, address: &str) -> Vec<Check> {
 
 async fn clock_check(broker: &Broker) -> Check {
     let before = Utc::now().timestamp_millis();
-    let asked = broker.server_time_ms().await;
+    let asked = broker.server().time_ms().await;
     let after = Utc::now().timestamp_millis();
     match asked {
         // It was read somewhere between the two.
@@ -144,7 +144,7 @@ fn skew_check(ms: i64) -> Check {
 }
 
 async fn service_checks(broker: &Broker) -> Result<(Vec<Check>, EventCounts), BrokerError> {
-    let workers = broker.workers().await?;
+    let workers = broker.workers().list().await?;
     let places: usize = workers.iter().map(|worker| worker.concurrency).sum();
     let alive = if workers.is_empty() {
         Check::problem(
@@ -158,7 +158,7 @@ async fn service_checks(broker: &Broker) -> Result<(Vec<Check>, EventCounts), Br
             format!("{} alive, {}", workers.len(), counted(places, "place")),
         )
     };
-    let leads = match broker.leader().await? {
+    let leads = match broker.leader().current().await? {
         Some(leader) => Check::ok("scheduler", format!("{leader} leads")),
         None => Check::problem(
             "scheduler",
@@ -166,13 +166,13 @@ async fn service_checks(broker: &Broker) -> Result<(Vec<Check>, EventCounts), Br
             "start longshore-scheduler, or `longshore dev`",
         ),
     };
-    let dead = match broker.dead_count().await? {
+    let dead = match broker.dead_letters().count().await? {
         0 => Check::ok("dead letters", "none"),
         dead => Check::info("dead letters", grouped(dead)).with("`longshore dlq list` shows them"),
     };
     let facts = EventCounts {
-        waiting: broker.unrecorded().await?,
-        refused: broker.bad_events().await?,
+        waiting: broker.events().unrecorded_count().await?,
+        refused: broker.events().bad_count().await?,
         refused_key: broker.keys().bad_events(),
         workers: workers.len(),
     };

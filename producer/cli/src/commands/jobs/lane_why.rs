@@ -49,6 +49,7 @@ pub(super) async fn explain_lane(
                 let lane = format!("key:{}", limit.key);
                 let waiting = broker
                     .lanes()
+                    .sizes()
                     .await?
                     .into_iter()
                     .find(|(name, _)| *name == lane);
@@ -71,10 +72,13 @@ pub(super) async fn explain_lane(
             None => "its concurrency_key is taken".to_owned(),
         },
         Lane::Quota(meter) => explain_quota(broker, meter, found, envelope, now).await?,
-        Lane::Paused(targets) => explain_pause(&broker.pauses().await?, targets, now),
+        Lane::Paused(targets) => explain_pause(&broker.pauses().list().await?, targets, now),
         Lane::Tenant(tenant) => match &found.checkpoint {
             Some(checkpoint) => {
-                let share = broker.share(queue, tenant, &checkpoint.id).await?;
+                let share = broker
+                    .lanes()
+                    .tenant_position(queue, tenant, &checkpoint.id)
+                    .await?;
                 describe_tenant_turn(queue, tenant, &share)
             }
             None => "it waits for its tenant's turn".to_owned(),
@@ -109,7 +113,7 @@ async fn explain_quota(
     let Some(checkpoint) = &found.checkpoint else {
         return Ok(what);
     };
-    let turn = broker.turn(meter, &checkpoint.id).await?;
+    let turn = broker.lanes().limit_position(meter, &checkpoint.id).await?;
     let bound = if envelope.is_some_and(|envelope| !envelope.fallback) {
         "; no other platform is asked, for its `fallback` is false"
     } else {

@@ -37,7 +37,7 @@ pub(super) async fn find_differences(
     in_flight: Duration,
 ) -> Result<Report, CommandError> {
     let broker = client.broker();
-    let now = from_unix_ms(broker.server_time_ms().await?);
+    let now = from_unix_ms(broker.server().time_ms().await?);
     let mut found = check_events(broker, now).await?;
 
     // Redis first: what is recorded meanwhile is no difference.
@@ -57,14 +57,14 @@ pub(super) async fn find_differences(
     }
     Ok(Report {
         checked,
-        unrecorded_events: broker.unrecorded().await?,
+        unrecorded_events: broker.events().unrecorded_count().await?,
         differences: found,
     })
 }
 
 async fn check_events(broker: &Broker, now: DateTime<Utc>) -> Result<Vec<Difference>, BrokerError> {
     let mut found = Vec::new();
-    if let Some(oldest) = broker.oldest_unrecorded().await?
+    if let Some(oldest) = broker.events().oldest_unrecorded().await?
         && now.timestamp_millis() - oldest > LATE_MS
     {
         let text = format!(
@@ -74,7 +74,7 @@ async fn check_events(broker: &Broker, now: DateTime<Utc>) -> Result<Vec<Differe
         let key = broker.keys().events();
         found.push(Difference::new(Kind::FactsLate, key, text));
     }
-    let refused = broker.bad_events().await?;
+    let refused = broker.events().bad_count().await?;
     if refused > 0 {
         let refused = counted(refused, "fact");
         let text = format!("Postgres refused {refused}, which lie there with the reason");
@@ -93,12 +93,15 @@ async fn check_attempts(
 ) -> Result<usize, BrokerError> {
     let (mut cursor, mut seen) = (0, 0);
     loop {
-        let (next, page) = broker.journal_page(cursor).await?;
+        let (next, page) = broker.deliveries().journal_page(cursor).await?;
         seen += page.len();
         for one in page {
             let (queue, entry) = one.place.parts();
             let queue = QueueName::from_record(queue);
-            let holder = broker.pending(&queue, entry, entry, 1).await?;
+            let holder = broker
+                .queues()
+                .pending_entries(&queue, entry, entry, 1)
+                .await?;
             let holder = holder.into_iter().next().and_then(|held| held.worker);
             let name = one.attempt.map_or_else(
                 || format!("the pause at {}", one.place),
@@ -138,7 +141,7 @@ async fn check_outcomes(
 ) -> Result<usize, CommandError> {
     let (mut cursor, mut seen) = (0, 0);
     loop {
-        let (next, ids) = broker.outcome_page(cursor).await?;
+        let (next, ids) = broker.jobs().outcome_page(cursor).await?;
         seen += ids.len();
         for id in ledger.not_ended(&ids).await? {
             let text = "its outcome is in Redis, but the record does not say that it ended";
@@ -166,7 +169,7 @@ async fn check_dead_letters(
     };
     let mut seen = 0;
     loop {
-        let page = broker.dead_records(&query, PAGE).await?;
+        let page = broker.dead_letters().record_page(&query, PAGE).await?;
         seen += page.found.len();
         let keys: Vec<DeadKey> = page
             .found
@@ -186,7 +189,7 @@ async fn check_dead_letters(
         query.after = page.next;
     }
     for key in ledger.standing_dead(since, MOST).await? {
-        let stands = broker.dead_letter(key.id.as_str()).await?;
+        let stands = broker.dead_letters().get(key.id.as_str()).await?;
         let same = |at: DateTime<Utc>| at.timestamp_millis() == key.at.timestamp_millis();
         if stands.is_none_or(|(_, letter, _)| !same(letter.record.at)) {
             let text = format!(

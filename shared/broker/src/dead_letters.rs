@@ -1,5 +1,7 @@
 //! The dead letters in Redis.
 
+mod replay;
+
 use longshore_protocol::{
     dead_letter::{DeadCursor, DeadQuery, Standing},
     event::DeadRecord,
@@ -7,7 +9,8 @@ use longshore_protocol::{
 };
 use redis::AsyncCommands as _;
 
-use super::{Broker, BrokerError, milliseconds, scripts};
+pub use self::replay::{BulkReplay, BulkStep};
+use crate::{BrokerError, DeadLetters, milliseconds, scripts};
 
 /// Letters that one look goes through; it holds Redis for well under 10 ms.
 const LOOKED: usize = 1000;
@@ -26,49 +29,67 @@ pub struct DeadSlice<T> {
     pub next: Option<DeadCursor>,
 }
 
-impl Broker {
+impl DeadSlice<(String, f64, String)> {
+    fn read<T>(
+        self,
+        of: impl Fn(&str, f64, String) -> Result<T, BrokerError>,
+    ) -> Result<DeadSlice<T>, BrokerError> {
+        let found = self.found.into_iter();
+        Ok(DeadSlice {
+            found: found
+                .map(|(id, died, text)| of(&id, died, text))
+                .collect::<Result<_, _>>()?,
+            looked: self.looked,
+            next: self.next,
+        })
+    }
+}
+
+impl DeadLetters<'_> {
     /// How many there are.
-    pub async fn dead_count(&self) -> Result<u64, BrokerError> {
-        self.shared()
-            .zcard(self.keys().dead())
+    pub async fn count(self) -> Result<u64, BrokerError> {
+        self.broker
+            .shared()
+            .zcard(self.broker.keys().dead())
             .await
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.broker.failed(source))
     }
 
     /// How many died before then (ms).
-    pub async fn dead_before(&self, time_ms: i64) -> Result<u64, BrokerError> {
-        self.shared()
-            .zcount(self.keys().dead(), "-inf", format!("({time_ms}"))
+    pub async fn count_before(self, time_ms: i64) -> Result<u64, BrokerError> {
+        self.broker
+            .shared()
+            .zcount(self.broker.keys().dead(), "-inf", format!("({time_ms}"))
             .await
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.broker.failed(source))
     }
 
     /// The records of at most `most` letters that fit, with their times of death (ms). A page may hold
     /// fewer, or none, and not be the last: one look is short, however many there are and however large.
-    pub async fn dead_records(
-        &self,
+    pub async fn record_page(
+        self,
         query: &DeadQuery,
         most: usize,
     ) -> Result<DeadSlice<(i64, DeadRecord)>, BrokerError> {
-        let slice = self.look(query, most, "record").await?;
+        let slice = self.scan_page(query, most, "record").await?;
         slice.read(|id, died, text| {
-            let record = serde_json::from_str(&text).map_err(|error| self.no_letter(id, error))?;
+            let record = serde_json::from_str(&text).map_err(|error| self.malformed(id, error))?;
             Ok((milliseconds(died), record))
         })
     }
 
     /// The same, of whole letters.
-    pub async fn dead_letters(
-        &self,
+    pub async fn page(
+        self,
         query: &DeadQuery,
         most: usize,
     ) -> Result<DeadSlice<Standing>, BrokerError> {
-        let slice = self.look(query, most, "letter").await?;
-        slice.read(|id, died, text| self.standing_letter(id, died, text))
+        let slice = self.scan_page(query, most, "letter").await?;
+        slice.read(|id, died, text| self.parse_letter(id, died, text))
     }
 
-    async fn look(
-        &self,
+    async fn scan_page(
+        self,
         query: &DeadQuery,
         most: usize,
         what: &str,
@@ -76,8 +97,8 @@ impl Broker {
         let (died, id) = query.after.as_ref().map_or_else(Default::default, |after| {
             (after.died_ms.to_string(), after.id.to_string())
         });
-        let mut call = scripts::SCAN_DEAD_LETTERS.key(self.keys().dead());
-        call.arg(self.keys().prefix())
+        let mut call = scripts::SCAN_DEAD_LETTERS.key(self.broker.keys().dead());
+        call.arg(self.broker.keys().prefix())
             .arg(query.order.as_str())
             .arg(*query.span.start())
             .arg(*query.span.end())
@@ -89,13 +110,13 @@ impl Broker {
             .arg(what)
             .arg(query.filter.parts().to_string());
         let mut answer: std::vec::IntoIter<redis::Value> = call
-            .invoke_async::<Vec<redis::Value>>(&mut self.shared())
+            .invoke_async::<Vec<redis::Value>>(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?
+            .map_err(|source| self.broker.failed(source))?
             .into_iter();
         let mut texts = || -> Result<Option<String>, BrokerError> {
             let read = answer.next().map(redis::from_redis_value).transpose();
-            read.map_err(|error| Self::foreign(self.keys().dead_jobs(), error))
+            read.map_err(|error| BrokerError::foreign(self.broker.keys().dead_jobs(), error))
         };
         let looked = texts()?.and_then(|text| text.parse().ok());
         let next = match (texts()?, texts()?) {
@@ -113,11 +134,13 @@ impl Broker {
         })
     }
 
-    fn cursor(&self, died: &str, id: &str) -> Result<Option<DeadCursor>, BrokerError> {
+    fn cursor(self, died: &str, id: &str) -> Result<Option<DeadCursor>, BrokerError> {
         if died.is_empty() {
             return Ok(None);
         }
-        let foreign = |error: String| Self::foreign(format!("{} {id}", self.keys().dead()), error);
+        let foreign = |error: String| {
+            BrokerError::foreign(format!("{} {id}", self.broker.keys().dead()), error)
+        };
         Ok(Some(DeadCursor {
             died_ms: died
                 .parse()
@@ -128,73 +151,52 @@ impl Broker {
     }
 
     /// One letter, with the time of its death (ms) and its JSON.
-    pub async fn dead_letter(&self, id: &str) -> Result<Option<Standing>, BrokerError> {
+    pub async fn get(self, id: &str) -> Result<Option<Standing>, BrokerError> {
         let (died, text): (Option<f64>, Option<String>) = redis::pipe()
-            .zscore(self.keys().dead(), id)
-            .hget(self.keys().dead_jobs(), id)
-            .query_async(&mut self.shared())
+            .zscore(self.broker.keys().dead(), id)
+            .hget(self.broker.keys().dead_jobs(), id)
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let (Some(died), Some(text)) = (died, text) else {
             return Ok(None);
         };
-        self.standing_letter(id, died, text).map(Some)
+        self.parse_letter(id, died, text).map(Some)
     }
 
-    fn standing_letter(&self, id: &str, died: f64, text: String) -> Result<Standing, BrokerError> {
-        let letter = serde_json::from_str(&text).map_err(|error| self.no_letter(id, error))?;
+    fn parse_letter(self, id: &str, died: f64, text: String) -> Result<Standing, BrokerError> {
+        let letter = serde_json::from_str(&text).map_err(|error| self.malformed(id, error))?;
         Ok((milliseconds(died), letter, text))
     }
 
-    fn no_letter(&self, id: &str, error: serde_json::Error) -> BrokerError {
-        Self::foreign(format!("{} {id}", self.keys().dead_jobs()), error)
+    fn malformed(self, id: &str, error: serde_json::Error) -> BrokerError {
+        BrokerError::foreign(format!("{} {id}", self.broker.keys().dead_jobs()), error)
     }
 
     /// Replaces a letter; `false` when it changed in the meantime.
-    pub async fn edit_dead(
-        &self,
-        id: &JobId,
-        before: &str,
-        after: &str,
-    ) -> Result<bool, BrokerError> {
-        let mut call = scripts::EDIT_DEAD_LETTER.key(self.keys().dead_jobs());
-        call.arg(self.keys().prefix())
+    pub async fn replace(self, id: &JobId, before: &str, after: &str) -> Result<bool, BrokerError> {
+        let mut call = scripts::EDIT_DEAD_LETTER.key(self.broker.keys().dead_jobs());
+        call.arg(self.broker.keys().prefix())
             .arg(id.as_str())
             .arg(before)
             .arg(after);
-        call.invoke_async(&mut self.shared())
+        call.invoke_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.broker.failed(source))
     }
 
     /// Removes letters that are archived (id and time of death); how many were still there.
-    pub async fn remove_dead(&self, letters: &[(JobId, i64)]) -> Result<usize, BrokerError> {
+    pub async fn remove(self, letters: &[(JobId, i64)]) -> Result<usize, BrokerError> {
         if letters.is_empty() {
             return Ok(0);
         }
-        let mut call = scripts::REMOVE_DEAD_LETTERS.key(self.keys().dead());
-        call.arg(self.keys().prefix());
+        let mut call = scripts::REMOVE_DEAD_LETTERS.key(self.broker.keys().dead());
+        call.arg(self.broker.keys().prefix());
         for (id, died) in letters {
             call.arg(id.as_str()).arg(*died);
         }
-        call.invoke_async(&mut self.shared())
+        call.invoke_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))
-    }
-}
-
-impl DeadSlice<(String, f64, String)> {
-    fn read<T>(
-        self,
-        of: impl Fn(&str, f64, String) -> Result<T, BrokerError>,
-    ) -> Result<DeadSlice<T>, BrokerError> {
-        let found = self.found.into_iter();
-        Ok(DeadSlice {
-            found: found
-                .map(|(id, died, text)| of(&id, died, text))
-                .collect::<Result<_, _>>()?,
-            looked: self.looked,
-            next: self.next,
-        })
+            .map_err(|source| self.broker.failed(source))
     }
 }

@@ -9,7 +9,7 @@ use longshore_protocol::{
 };
 use redis::AsyncCommands as _;
 
-use super::{Broker, BrokerError, milliseconds, scripts};
+use crate::{BrokerError, DeadLetters, milliseconds, scripts};
 
 /// How long a bulk replay that is interrupted may be gone on with.
 const UNFINISHED: Duration = Duration::from_hours(7 * 24);
@@ -45,16 +45,16 @@ pub struct BulkStep<'a> {
     pub skipped: u64,
 }
 
-impl Broker {
+impl DeadLetters<'_> {
     /// Puts letters into their queues again, each with its event for the record; of each, whether it was
     /// still there. A step of a bulk replay is counted together with it.
     pub async fn replay(
-        &self,
+        self,
         letters: &[Replaying],
         step: Option<BulkStep<'_>>,
     ) -> Result<Vec<bool>, BrokerError> {
-        let mut call = scripts::REPLAY_DEAD_LETTERS.key(self.keys().dead());
-        call.arg(self.keys().prefix());
+        let mut call = scripts::REPLAY_DEAD_LETTERS.key(self.broker.keys().dead());
+        call.arg(self.broker.keys().prefix());
         match step {
             Some(step) => call
                 .arg(step.bulk)
@@ -65,35 +65,35 @@ impl Broker {
         };
         add(&mut call, letters);
         let places: Vec<String> = call
-            .invoke_async(&mut self.shared())
+            .invoke_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         Ok(places.iter().map(|place| !place.is_empty()).collect())
     }
 
     /// Puts letters into their queues again, as many as the rule has room for: how many it replayed, and
     /// how many it may still replay now.
     pub async fn replay_by_rule(
-        &self,
+        self,
         rule: &ReplayRule,
         letters: &[Replaying],
     ) -> Result<(usize, usize), BrokerError> {
-        let mut call = scripts::REPLAY_BY_RULE.key(self.keys().dead());
-        call.arg(self.keys().prefix())
+        let mut call = scripts::REPLAY_BY_RULE.key(self.broker.keys().dead());
+        call.arg(self.broker.keys().prefix())
             .arg(&rule.name)
             .arg(rule.per_minute);
         add(&mut call, letters);
         let (room, places): (usize, Vec<String>) = {
             let answer: Vec<redis::Value> = call
-                .invoke_async(&mut self.shared())
+                .invoke_async(&mut self.broker.shared())
                 .await
-                .map_err(|source| self.failed(source))?;
+                .map_err(|source| self.broker.failed(source))?;
             let mut answer = answer.into_iter().map(redis::from_redis_value::<String>);
             let room = answer.next().and_then(Result::ok);
             let places = answer.collect::<Result<_, _>>();
             (
                 room.and_then(|room| room.parse().ok()).unwrap_or_default(),
-                places.map_err(|error| Self::foreign(self.keys().dead(), error))?,
+                places.map_err(|error| BrokerError::foreign(self.broker.keys().dead(), error))?,
             )
         };
         let replayed = places.iter().filter(|place| !place.is_empty()).count();
@@ -101,10 +101,10 @@ impl Broker {
     }
 
     /// Remembers a bulk replay, for a week from now on.
-    pub async fn begin_bulk(&self, bulk: &BulkReplay) -> Result<(), BrokerError> {
+    pub async fn begin_bulk_replay(self, bulk: &BulkReplay) -> Result<(), BrokerError> {
         let key = self.bulk_key(&bulk.id);
         let filter = serde_json::to_string(&bulk.filter)
-            .map_err(|error| Self::foreign(key.as_str(), error))?;
+            .map_err(|error| BrokerError::foreign(key.as_str(), error))?;
         let fields = [
             ("filter", filter),
             ("from", bulk.span.start().to_string()),
@@ -117,13 +117,13 @@ impl Broker {
                 &key,
                 i64::try_from(UNFINISHED.as_secs()).unwrap_or(i64::MAX),
             )
-            .query_async(&mut self.shared())
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.broker.failed(source))
     }
 
     /// A bulk replay that has not come to its end.
-    pub async fn bulk(&self, id: &str) -> Result<Option<BulkReplay>, BrokerError> {
+    pub async fn bulk_replay(self, id: &str) -> Result<Option<BulkReplay>, BrokerError> {
         let key = self.bulk_key(id);
         let names = [
             "filter", "from", "until", "died", "id", "replayed", "gone", "skipped",
@@ -131,9 +131,9 @@ impl Broker {
         let fields: Vec<Option<String>> = redis::cmd("HMGET")
             .arg(&key)
             .arg(&names)
-            .query_async(&mut self.shared())
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let field = |name: &str| {
             let at = names.iter().position(|known| *known == name)?;
             fields.get(at)?.as_deref()
@@ -149,14 +149,14 @@ impl Broker {
         ) {
             (Some(died), Some(id)) => Some(DeadCursor {
                 died_ms: milliseconds(died),
-                id: JobId::parse(id).map_err(|error| Self::foreign(key.as_str(), error))?,
+                id: JobId::parse(id).map_err(|error| BrokerError::foreign(key.as_str(), error))?,
             }),
             _ => None,
         };
         Ok(Some(BulkReplay {
             id: id.to_owned(),
             filter: serde_json::from_str(filter)
-                .map_err(|error| Self::foreign(key.as_str(), error))?,
+                .map_err(|error| BrokerError::foreign(key.as_str(), error))?,
             span: number("from").unwrap_or(0)..=number("until").unwrap_or(0),
             after,
             replayed: count("replayed").unwrap_or_default(),
@@ -166,23 +166,24 @@ impl Broker {
     }
 
     /// The ids of the bulk replays that have not come to their end.
-    pub async fn bulks(&self) -> Result<Vec<String>, BrokerError> {
-        let prefix = self.keys().dead_replay_prefix();
-        let keys = self.scan(&format!("{prefix}*")).await?;
+    pub async fn bulk_replay_ids(self) -> Result<Vec<String>, BrokerError> {
+        let prefix = self.broker.keys().dead_replay_prefix();
+        let keys = self.broker.scan(&format!("{prefix}*")).await?;
         let ids = keys.iter().filter_map(|key| key.strip_prefix(&prefix));
         Ok(ids.map(str::to_owned).collect())
     }
 
     /// Forgets a bulk replay: it has come to its end.
-    pub async fn end_bulk(&self, id: &str) -> Result<(), BrokerError> {
-        self.shared()
+    pub async fn end_bulk_replay(self, id: &str) -> Result<(), BrokerError> {
+        self.broker
+            .shared()
             .del(self.bulk_key(id))
             .await
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.broker.failed(source))
     }
 
-    fn bulk_key(&self, id: &str) -> String {
-        format!("{}{id}", self.keys().dead_replay_prefix())
+    fn bulk_key(self, id: &str) -> String {
+        format!("{}{id}", self.broker.keys().dead_replay_prefix())
     }
 }
 

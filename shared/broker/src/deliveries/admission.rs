@@ -6,7 +6,7 @@ use longshore_protocol::{
     id::{JobId, Place},
 };
 
-use super::{Broker, BrokerError, Held, chain_acts::step_text, scripts, steps::flag};
+use crate::{BrokerError, Deliveries, Held, chains::format_step, deliveries::flag, scripts};
 
 /// What is to be checked before a job's first attempt.
 #[derive(Debug)]
@@ -38,10 +38,10 @@ pub enum Admitted {
     Taken(Place),
 }
 
-impl Broker {
+impl Deliveries<'_> {
     /// Checks a job's own id and unique key.
     pub async fn admit(
-        &self,
+        self,
         held: &Held,
         admission: &Admission<'_>,
     ) -> Result<Admitted, BrokerError> {
@@ -51,17 +51,17 @@ impl Broker {
         let (unique, ttl) = admission.unique.map_or(("", 0), |unique| {
             (unique.key.as_str(), unique.ttl.as_secs().max(1))
         });
-        let mut call = held.invoke(&scripts::ADMIT, &self.keys);
+        let mut call = held.invoke(&scripts::ADMIT, self.broker.keys());
         call.arg(id)
             .arg(hash)
-            .arg(self.id_seconds())
+            .arg(self.broker.id_seconds())
             .arg(unique)
             .arg(ttl)
             .arg(flag(admission.reply, "1"))
-            .arg(self.result_seconds())
+            .arg(self.broker.result_seconds())
             .arg(admission.drop_event)
-            .arg(admission.task.map_or_else(String::new, step_text));
-        let answer: Vec<String> = self.step(&call).await?;
+            .arg(admission.task.map_or_else(String::new, format_step));
+        let answer: Vec<String> = self.broker.run(&call).await?;
         let place = |at: usize| Place::from_record(answer.get(at).map_or("", String::as_str));
         Ok(match answer.first().map(String::as_str) {
             Some("ok") => Admitted::Yes,

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use longshore_policy::limits::{AtLimit, Meters, Take, Unit};
 use redis::Value;
 
-use super::{Broker, BrokerError};
+use crate::{BrokerError, Limits};
 
 /// Meters that are asked about together; more are asked in further round trips.
 const TOGETHER: usize = 1_000;
@@ -137,9 +137,9 @@ impl Counts {
     }
 }
 
-impl Broker {
+impl Limits<'_> {
     /// How these limits stand, in their order. What they take does not matter.
-    pub async fn meters(&self, takes: &[Take]) -> Result<Vec<MeterReport>, BrokerError> {
+    pub async fn meters(self, takes: &[Take]) -> Result<Vec<MeterReport>, BrokerError> {
         let mut names = BTreeSet::new();
         for take in takes {
             names.insert(take.meter());
@@ -154,7 +154,7 @@ impl Broker {
         let names: Vec<&str> = names.into_iter().collect();
         let (mut counts, mut now) = (BTreeMap::new(), 0);
         for some in names.chunks(TOGETHER) {
-            now = self.counts(some, &mut counts).await?;
+            now = self.read_counts(some, &mut counts).await?;
         }
         Ok(takes
             .iter()
@@ -165,14 +165,14 @@ impl Broker {
     /// How all limits of a configuration stand: its meters, and of the budgets of each tenant or chain by
     /// itself those of which something is taken or waited for. These are searched for by `SCAN`.
     pub async fn all_meters(
-        &self,
+        self,
         meters: &Meters,
         now: DateTime<Utc>,
     ) -> Result<Vec<MeterReport>, BrokerError> {
         let mut reports = self.meters(&meters.all(now)).await?;
         if meters.has_budgets_of_each() {
-            let prefix = self.keys().quota("");
-            let keys = self.scan(&format!("{prefix}budget:*")).await?;
+            let prefix = self.broker.keys().quota("");
+            let keys = self.broker.scan(&format!("{prefix}budget:*")).await?;
             let takes: Vec<Take> = keys
                 .iter()
                 .filter_map(|key| meters.of_each(key.strip_prefix(&prefix)?, now))
@@ -188,8 +188,8 @@ impl Broker {
     }
 
     /// Reads what stands of these meters; gives the server's time, in microseconds since 1970.
-    async fn counts<'a>(
-        &self,
+    async fn read_counts<'a>(
+        self,
         names: &[&'a str],
         counts: &mut BTreeMap<&'a str, Counts>,
     ) -> Result<i64, BrokerError> {
@@ -197,20 +197,20 @@ impl Broker {
         pipe.cmd("TIME");
         for name in names {
             pipe.cmd("HMGET")
-                .arg(self.keys().quota(name))
+                .arg(self.broker.keys().quota(name))
                 .arg(&["w", "used", "held", "end", "full_at", "cap"]);
-            pipe.cmd("LLEN").arg(self.keys().quota_lane(name));
-            pipe.cmd("HLEN").arg(self.keys().slots(name));
+            pipe.cmd("LLEN").arg(self.broker.keys().quota_lane(name));
+            pipe.cmd("HLEN").arg(self.broker.keys().slots(name));
         }
         let values: Vec<Value> = pipe
-            .query_async(&mut self.shared())
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let mut values = values.into_iter();
         let mut next = || values.next().unwrap_or(Value::Nil);
         let (seconds, micros): (i64, i64) = read("TIME", next())?;
         for name in names {
-            let key = self.keys().quota(name);
+            let key = self.broker.keys().quota(name);
             let fields: Fields = read(&key, next())?;
             let (waiting, in_use) = (read(&key, next())?, read(&key, next())?);
             counts.insert(name, Counts::new(fields, waiting, in_use));
@@ -220,7 +220,7 @@ impl Broker {
 }
 
 fn read<T: redis::FromRedisValue>(key: &str, value: Value) -> Result<T, BrokerError> {
-    redis::from_redis_value(value).map_err(|error| Broker::foreign(key, error))
+    redis::from_redis_value(value).map_err(|error| BrokerError::foreign(key, error))
 }
 
 fn report(take: &Take, counts: &BTreeMap<&str, Counts>, now_micros: i64) -> MeterReport {

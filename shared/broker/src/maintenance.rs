@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use longshore_protocol::keys::LEDGER_GROUP;
-use redis::Value;
+use redis::{AsyncCommands as _, Value};
 
-use super::{Broker, BrokerError, scripts, workers::is_missing};
+use crate::{BrokerError, Maintenance, is_missing, scripts};
 
 /// Entries of a hash that one step looks at; it holds Redis for well under 10 ms.
 const PAGE: usize = 100;
@@ -104,10 +104,10 @@ impl Sweeping {
     }
 }
 
-impl Broker {
+impl Maintenance<'_> {
     /// Begins a turn; the dead writers of the record are forgotten at once.
-    pub async fn begin_sweep(&self) -> Result<(Sweeping, Swept), BrokerError> {
-        let keys = self.keys();
+    pub async fn begin_sweep(self) -> Result<(Sweeping, Swept), BrokerError> {
+        let keys = self.broker.keys();
         let left = [
             (Kind::Journal, keys.inflight()),
             (Kind::Memory, keys.checkpoints()),
@@ -115,7 +115,7 @@ impl Broker {
         ];
         let left = left.map(|(kind, key)| Part::new(kind, key, ""));
         let swept = Swept {
-            recorders: self.forget_recorders().await?,
+            recorders: self.remove_dead_recorders().await?,
             ..Swept::default()
         };
         let sweeping = Sweeping {
@@ -126,10 +126,10 @@ impl Broker {
     }
 
     /// Looks at the next page.
-    pub async fn sweep(&self, sweeping: &mut Sweeping) -> Result<Swept, BrokerError> {
+    pub async fn continue_sweep(self, sweeping: &mut Sweeping) -> Result<Swept, BrokerError> {
         let mut swept = Swept::default();
         if let Some(cursor) = sweeping.keys {
-            let (next, parts) = self.parts(cursor).await?;
+            let (next, parts) = self.find_parts(cursor).await?;
             sweeping.keys = Some(next).filter(|next| *next != 0);
             sweeping.left.extend(parts);
             return Ok(swept);
@@ -139,18 +139,18 @@ impl Broker {
         };
         if part.kind == Kind::Lane {
             let mut call = scripts::SWEEP_LANE.key(&part.key);
-            call.arg(self.keys().prefix()).arg(LANE_HEAD);
-            swept.lane_ids = self.step(&call).await?;
+            call.arg(self.broker.keys().prefix()).arg(LANE_HEAD);
+            swept.lane_ids = self.broker.run(&call).await?;
             return Ok(swept);
         }
-        let (next, places) = self.places(&part.key, part.cursor).await?;
+        let (next, places) = self.entry_ids_page(&part.key, part.cursor).await?;
         if !places.is_empty() {
             let mut call = scripts::SWEEP_ORPHANS.key(&part.key);
-            call.arg(self.keys().prefix())
+            call.arg(self.broker.keys().prefix())
                 .arg(part.kind.word())
                 .arg(&part.name)
                 .arg(&places);
-            let gone: Vec<String> = self.step(&call).await?;
+            let gone: Vec<String> = self.broker.run(&call).await?;
             let named = |place: &String| format!("{} {place}", part.name);
             match part.kind {
                 Kind::Journal => swept.journal = gone,
@@ -167,8 +167,8 @@ impl Broker {
     }
 
     /// A page of all keys: those whose entries somebody may have left. One found twice is looked at twice.
-    async fn parts(&self, cursor: u64) -> Result<(u64, Vec<Part>), BrokerError> {
-        let keys = self.keys();
+    async fn find_parts(self, cursor: u64) -> Result<(u64, Vec<Part>), BrokerError> {
+        let keys = self.broker.keys();
         let kinds = [
             (Kind::Slots, keys.slots_prefix()),
             (Kind::Holders, keys.holders_prefix()),
@@ -178,7 +178,7 @@ impl Broker {
         ];
         // Few others begin as these do; above all no outcome.
         let pattern = format!("{}:[skl]*", keys.prefix());
-        let (next, found) = self.scan_page(&pattern, cursor).await?;
+        let (next, found) = self.broker.scan_page(&pattern, cursor).await?;
         let part = |key: &String| {
             let (kind, name) = kinds
                 .iter()
@@ -189,62 +189,52 @@ impl Broker {
     }
 
     /// A page of the places that a hash has entries of.
-    async fn places(&self, key: &str, cursor: u64) -> Result<(u64, Vec<String>), BrokerError> {
+    async fn entry_ids_page(
+        self,
+        key: &str,
+        cursor: u64,
+    ) -> Result<(u64, Vec<String>), BrokerError> {
         let (next, rows): (u64, Vec<(String, Value)>) = redis::cmd("HSCAN")
             .arg(key)
             .arg(cursor)
             .arg("COUNT")
             .arg(PAGE)
-            .query_async(&mut self.pooled().await?)
+            .query_async(&mut self.broker.pooled().await?)
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         Ok((next, rows.into_iter().map(|(place, _)| place).collect()))
     }
 
     /// Forgets the writers of the record that are gone and left nothing.
-    async fn forget_recorders(&self) -> Result<usize, BrokerError> {
-        let events = self.keys().events();
+    async fn remove_dead_recorders(self) -> Result<usize, BrokerError> {
+        let events = self.broker.keys().events();
         let info: Result<redis::streams::StreamInfoConsumersReply, _> =
-            redis::AsyncCommands::xinfo_consumers(&mut self.shared(), &events, LEDGER_GROUP).await;
+            redis::AsyncCommands::xinfo_consumers(&mut self.broker.shared(), &events, LEDGER_GROUP)
+                .await;
         let writers = match info {
             Ok(reply) => reply.consumers,
             // Nothing was ever recorded.
             Err(error) if is_missing(&error) => return Ok(0),
-            Err(error) => return Err(self.failed(error)),
+            Err(error) => return Err(self.broker.failed(error)),
         };
         let mut forgotten = 0;
         for writer in writers {
             let mut call = scripts::REMOVE_RECORDER.key(&events);
-            call.arg(self.keys().prefix())
+            call.arg(self.broker.keys().prefix())
                 .arg(LEDGER_GROUP)
                 .arg(writer.name);
-            forgotten += self.step::<usize>(&call).await?;
+            forgotten += self.broker.run::<usize>(&call).await?;
         }
         Ok(forgotten)
     }
 
-    /// Deletes at most `most` of the facts that Postgres refused before `before_ms`; how many.
-    pub async fn forget_bad_events(
-        &self,
-        before_ms: i64,
-        most: usize,
-    ) -> Result<usize, BrokerError> {
-        let key = self.keys().bad_events();
-        let rows: Vec<(String, Value)> = redis::cmd("XRANGE")
-            .arg(&key)
-            .arg("-")
-            .arg(format!("({}", before_ms.max(0)))
-            .arg("COUNT")
-            .arg(most)
-            .query_async(&mut self.pooled().await?)
+    /// Forgets requests to cancel jobs that nobody has seen since `before_ms`: their ids were mistaken, or
+    /// their outcomes are gone.
+    pub async fn remove_cancel_requests(self, before_ms: i64) -> Result<usize, BrokerError> {
+        self.broker
+            .shared()
+            .zrembyscore(self.broker.keys().cancelled(), "-inf", before_ms)
             .await
-            .map_err(|source| self.failed(source))?;
-        if rows.is_empty() {
-            return Ok(0);
-        }
-        let ids: Vec<String> = rows.into_iter().map(|(id, _)| id).collect();
-        redis::AsyncCommands::xdel(&mut self.shared(), &key, &ids)
-            .await
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.broker.failed(source))
     }
 }

@@ -7,19 +7,12 @@ use longshore_protocol::{
     id::{JobId, Place, QueueName, WorkerId},
     keys::{CHECKPOINT_FIELD, WORKERS_GROUP},
 };
-use redis::{
-    AsyncCommands as _, Value,
-    aio::MultiplexedConnection,
-    streams::{StreamPendingCountReply, StreamReadOptions},
-};
+use redis::{AsyncCommands as _, Value, aio::MultiplexedConnection, streams::StreamReadOptions};
 
-use super::{Broker, BrokerError, Held, scripts};
+use crate::{Broker, BrokerError, Held, Queues, scripts};
 
 /// A message's names and values.
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
-
-/// Pending entries that are listed at once.
-const PAGE: usize = 1000;
 
 /// An entry that came to a worker.
 #[derive(Debug, Clone)]
@@ -70,87 +63,9 @@ pub struct QueueReader {
     worker: WorkerId,
 }
 
-impl Broker {
-    /// Makes the queues' groups where they are missing, and a reader of them.
-    pub async fn reader(
-        &self,
-        queues: &[QueueName],
-        worker: &WorkerId,
-    ) -> Result<QueueReader, BrokerError> {
-        // What came out of a lane goes before what is new.
-        let streams: Vec<QueueName> = queues
-            .iter()
-            .flat_map(|queue| [queue.ready(), queue.clone()])
-            .collect();
-        for stream in &streams {
-            self.create_group(&self.keys().queue(stream), WORKERS_GROUP)
-                .await?;
-        }
-        let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
-        let () = self
-            .shared()
-            .sadd(self.keys().queues(), names)
-            .await
-            .map_err(|source| self.failed(source))?;
-        Ok(QueueReader {
-            broker: self.clone(),
-            connection: self.patient().await?,
-            queues: queues.len(),
-            streams,
-            left_out: Vec::new(),
-            worker: worker.clone(),
-        })
-    }
-
-    /// What Redis thinks that a worker has of a queue.
-    pub async fn held_by(
-        &self,
-        queue: &QueueName,
-        worker: &WorkerId,
-    ) -> Result<Vec<Held>, BrokerError> {
-        let key = self.keys().queue(queue);
-        let mut held = Vec::new();
-        let mut start = "-".to_owned();
-        loop {
-            let page: StreamPendingCountReply = self
-                .shared()
-                .xpending_consumer_count(&key, WORKERS_GROUP, &start, "+", PAGE, worker.as_str())
-                .await
-                .map_err(|source| self.failed(source))?;
-            let full = page.ids.len() == PAGE;
-            held.extend(page.ids.into_iter().map(|pending| Held {
-                queue: queue.clone(),
-                place: Place::new(queue, &pending.id),
-                entry: pending.id,
-                worker: worker.clone(),
-            }));
-            match held.last() {
-                Some(last) if full => start = format!("({}", last.entry),
-                _ => return Ok(held),
-            }
-        }
-    }
-
-    /// Makes a stream's group at 0, if it is not there.
-    pub(crate) async fn create_group(&self, stream: &str, group: &str) -> Result<(), BrokerError> {
-        let made: Result<(), _> = redis::cmd("XGROUP")
-            .arg("CREATE")
-            .arg(stream)
-            .arg(group)
-            .arg("0")
-            .arg("MKSTREAM")
-            .query_async(&mut self.shared())
-            .await;
-        match made {
-            Err(error) if error.code() != Some("BUSYGROUP") => Err(self.failed(error)),
-            _ => Ok(()),
-        }
-    }
-}
-
 impl QueueReader {
     /// From now on leaves these queues alone, and no others.
-    pub fn leave_out(&mut self, queues: Vec<QueueName>) {
+    pub fn exclude(&mut self, queues: Vec<QueueName>) {
         self.left_out = queues;
     }
 
@@ -184,8 +99,8 @@ impl QueueReader {
     }
 
     /// New entries, at most `count` of each queue, without waiting; they are to be laid aside by
-    /// [`QueueReader::sort`].
-    pub async fn look_ahead(&mut self, count: usize) -> Result<Vec<Delivered>, BrokerError> {
+    /// [`QueueReader::park_by_tenant`].
+    pub async fn read_ahead(&mut self, count: usize) -> Result<Vec<Delivered>, BrokerError> {
         let streams: Vec<QueueName> = self
             .open()
             .filter(|queue| !queue.is_ready())
@@ -195,7 +110,7 @@ impl QueueReader {
     }
 
     /// Lays entries of one queue aside by tenant; how many were.
-    pub async fn sort(
+    pub async fn park_by_tenant(
         &mut self,
         queue: &QueueName,
         sorted: &[Sorted],
@@ -296,7 +211,7 @@ impl QueueReader {
         let rows: Vec<(String, Vec<(String, Fields)>)> = match reply {
             Value::Nil => return Ok(delivered),
             other => redis::from_redis_value(other)
-                .map_err(|error| Broker::foreign("XREADGROUP", error))?,
+                .map_err(|error| BrokerError::foreign("XREADGROUP", error))?,
         };
         for (stream, entries) in rows {
             let Some(queue) = self
@@ -357,6 +272,41 @@ impl QueueReader {
             entry,
             worker: self.worker.clone(),
         }
+    }
+}
+
+impl Queues<'_> {
+    /// Makes the queues' groups where they are missing, and a reader of them.
+    pub async fn reader(
+        self,
+        queues: &[QueueName],
+        worker: &WorkerId,
+    ) -> Result<QueueReader, BrokerError> {
+        // What came out of a lane goes before what is new.
+        let streams: Vec<QueueName> = queues
+            .iter()
+            .flat_map(|queue| [queue.ready(), queue.clone()])
+            .collect();
+        for stream in &streams {
+            self.broker
+                .create_group(&self.broker.keys().queue(stream), WORKERS_GROUP)
+                .await?;
+        }
+        let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
+        let () = self
+            .broker
+            .shared()
+            .sadd(self.broker.keys().queues(), names)
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(QueueReader {
+            broker: self.broker.clone(),
+            connection: self.broker.dedicated().await?,
+            queues: queues.len(),
+            streams,
+            left_out: Vec::new(),
+            worker: worker.clone(),
+        })
     }
 }
 

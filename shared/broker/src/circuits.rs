@@ -15,7 +15,7 @@ use redis::AsyncCommands as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Broker, BrokerError, scripts};
+use crate::{BrokerError, Circuits, scripts};
 
 /// Whose circuit it is: `PLATFORM/MODEL`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
@@ -114,29 +114,10 @@ pub struct Opened {
     pub probing_until: Option<DateTime<Utc>>,
 }
 
-/// 0 is no time.
-fn moment(ms: i64) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp_millis(ms).filter(|_| ms > 0)
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl Broker {
-    fn circuit<'a>(
-        &self,
-        script: &'a redis::Script,
-        name: &CircuitName,
-    ) -> redis::ScriptInvocation<'a> {
-        let mut call = script.key(self.keys().circuits());
-        call.arg(self.keys().prefix()).arg(name.to_string());
-        call
-    }
-
+impl Circuits<'_> {
     /// Counts calls for all workers together, and opens the circuit when too many failed.
     pub async fn count_calls(
-        &self,
+        self,
         name: &CircuitName,
         counts: Counts,
         rule: &Circuit,
@@ -144,7 +125,7 @@ impl Broker {
         let (failed, class) = counts
             .failed
             .map_or((0, ""), |(failed, class)| (failed, class.as_str()));
-        let mut call = self.circuit(&scripts::CIRCUIT_COUNT, name);
+        let mut call = self.call_script(&scripts::CIRCUIT_COUNT, name);
         call.arg(counts.at.timestamp_millis())
             .arg(counts.calls)
             .arg(failed)
@@ -154,9 +135,9 @@ impl Broker {
             .arg(millis(rule.window).max(1))
             .arg(millis(rule.cooldown));
         let (until, opened): (i64, i64) = call
-            .invoke_async(&mut self.shared())
+            .invoke_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         Ok(Counted {
             open_until: moment(until),
             opened: opened == 1,
@@ -165,20 +146,20 @@ impl Broker {
 
     /// Claims the one probe of a circuit for `lease`, or renews the claim.
     pub async fn claim_probe(
-        &self,
+        self,
         name: &CircuitName,
         worker: &WorkerId,
         at: DateTime<Utc>,
         lease: Duration,
     ) -> Result<Claim, BrokerError> {
-        let mut call = self.circuit(&scripts::CIRCUIT_CLAIM_PROBE, name);
+        let mut call = self.call_script(&scripts::CIRCUIT_CLAIM_PROBE, name);
         call.arg(worker.as_str())
             .arg(at.timestamp_millis())
             .arg(millis(lease));
         let (word, until, claimed): (String, i64, i64) = call
-            .invoke_async(&mut self.shared())
+            .invoke_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         Ok(match (word.as_str(), moment(until), moment(claimed)) {
             ("yes", ..) => Claim::Yes,
             ("taken", _, Some(claimed)) => Claim::Taken(claimed),
@@ -190,42 +171,63 @@ impl Broker {
     /// Ends the probe that `worker` claimed: it failed, or (`None`) the model is well. Until when the
     /// circuit is open now.
     pub async fn end_probe(
-        &self,
+        self,
         name: &CircuitName,
         worker: &WorkerId,
         at: DateTime<Utc>,
         failed: Option<ErrorClass>,
         rule: &Circuit,
     ) -> Result<Option<DateTime<Utc>>, BrokerError> {
-        let mut call = self.circuit(&scripts::CIRCUIT_END_PROBE, name);
+        let mut call = self.call_script(&scripts::CIRCUIT_END_PROBE, name);
         call.arg(worker.as_str())
             .arg(at.timestamp_millis())
             .arg(failed.map_or("", ErrorClass::as_str))
             .arg(millis(rule.max_cooldown));
         let until: i64 = call
-            .invoke_async(&mut self.shared())
+            .invoke_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         Ok(moment(until))
     }
 
     /// The circuits of which something failed lately, by name.
-    pub async fn circuits(&self) -> Result<Vec<CircuitReport>, BrokerError> {
-        let key = self.keys().circuits();
+    pub async fn list(self) -> Result<Vec<CircuitReport>, BrokerError> {
+        let key = self.broker.keys().circuits();
         let rows: Vec<(String, String)> = self
+            .broker
             .shared()
             .hgetall(&key)
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let mut reports = rows
             .iter()
             .map(|(name, text)| {
-                report(name, text).map_err(|reason| Self::foreign(format!("{key} {name}"), reason))
+                report(name, text)
+                    .map_err(|reason| BrokerError::foreign(format!("{key} {name}"), reason))
             })
             .collect::<Result<Vec<_>, _>>()?;
         reports.sort_by_cached_key(|report| report.name.to_string());
         Ok(reports)
     }
+
+    fn call_script<'a>(
+        self,
+        script: &'a redis::Script,
+        name: &CircuitName,
+    ) -> redis::ScriptInvocation<'a> {
+        let mut call = script.key(self.broker.keys().circuits());
+        call.arg(self.broker.keys().prefix()).arg(name.to_string());
+        call
+    }
+}
+
+/// 0 is no time.
+fn moment(ms: i64) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(ms).filter(|_| ms > 0)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn report(name: &str, text: &str) -> Result<CircuitReport, String> {

@@ -29,13 +29,13 @@ impl Arguments {
         }
     }
 
-    pub(super) fn text(&mut self, argument: &str) -> &mut Self {
+    pub(super) fn push_str(&mut self, argument: &str) -> &mut Self {
         self.bytes.extend_from_slice(argument.as_bytes());
         self.lengths.push(argument.len());
         self
     }
 
-    pub(super) fn shown(&mut self, argument: impl std::fmt::Display) -> &mut Self {
+    pub(super) fn push_display(&mut self, argument: impl std::fmt::Display) -> &mut Self {
         let before = self.bytes.len();
         // Writing to memory does not fail.
         let _written = write!(self.bytes, "{argument}");
@@ -63,11 +63,11 @@ type Answer = Result<String, RedisError>;
 
 /// Where steps of one kind are handed in.
 #[derive(Clone)]
-pub(super) struct Batch {
+pub(super) struct ScriptBatcher {
     steps: mpsc::UnboundedSender<(Arguments, oneshot::Sender<Answer>)>,
 }
 
-impl Batch {
+impl ScriptBatcher {
     /// Calls `script` with KEYS[1] = `key` and ARGV = `prefix` and the arguments of every step; it
     /// answers with a list of one word a step.
     pub(super) fn start(

@@ -2,7 +2,7 @@
 
 use redis::AsyncCommands as _;
 
-use super::{Broker, BrokerError, scripts};
+use crate::{BrokerError, FleetConfig, scripts};
 
 /// What control messages about it begin with; its version follows.
 pub const CONFIG_MESSAGE: &str = "config ";
@@ -18,39 +18,44 @@ pub struct Pushed {
     pub pushed_at: i64,
 }
 
-impl Broker {
+impl FleetConfig<'_> {
     /// Gives it to the whole fleet; its version.
-    pub async fn push_config(&self, text: &str) -> Result<u64, BrokerError> {
-        let mut call = scripts::PUSH_CONFIG.key(self.keys().config());
-        call.arg(self.keys().prefix()).arg(text);
-        call.invoke_async(&mut self.shared())
+    pub async fn push(self, text: &str) -> Result<u64, BrokerError> {
+        let mut call = scripts::PUSH_CONFIG.key(self.broker.keys().config());
+        call.arg(self.broker.keys().prefix()).arg(text);
+        call.invoke_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.broker.failed(source))
     }
 
     /// Takes it away, so that each process goes by its own file again.
-    pub async fn clear_config(&self) -> Result<u64, BrokerError> {
-        self.push_config("").await
+    pub async fn remove(self) -> Result<u64, BrokerError> {
+        self.push("").await
     }
 
     /// Its version: changes whenever one is pushed or taken away; 0 where none ever was.
-    pub async fn config_version(&self) -> Result<u64, BrokerError> {
+    pub async fn version(self) -> Result<u64, BrokerError> {
         let version: Option<u64> = self
+            .broker
             .shared()
-            .hget(self.keys().config(), "version")
+            .hget(self.broker.keys().config(), "version")
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         Ok(version.unwrap_or_default())
     }
 
     /// What is pushed now, if anything is, and the version of that state.
-    pub async fn pushed_config(&self) -> Result<(u64, Option<Pushed>), BrokerError> {
+    pub async fn get(self) -> Result<(u64, Option<Pushed>), BrokerError> {
         type Fields = (Option<u64>, Option<String>, Option<i64>);
         let (version, text, pushed_at): Fields = self
+            .broker
             .shared()
-            .hmget(self.keys().config(), &["version", "text", "pushed_at"])
+            .hmget(
+                self.broker.keys().config(),
+                &["version", "text", "pushed_at"],
+            )
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let version = version.unwrap_or_default();
         let pushed = text.map(|text| Pushed {
             text,
