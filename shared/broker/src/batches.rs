@@ -1,4 +1,4 @@
-//! Batches: chains of tasks that do not depend on one another, put in a part at a time.
+//! Batches: chains of tasks that do not depend on one another, added in parts.
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
@@ -11,33 +11,31 @@ use longshore_protocol::{
 
 use crate::{Batches, BrokerError, scripts};
 
-/// What a batch begins with.
+/// A batch to create, or to add tasks to.
 #[derive(Debug, Clone)]
 pub struct BatchPlan {
-    /// Its id.
     pub id: ChainId,
-    /// Its name for people.
+    /// A name for people.
     pub name: String,
-    /// The queue of its tasks.
     pub queue: QueueName,
-    /// The most of them in flight, whatever the number of workers.
+    /// The maximum number of its tasks in flight, across all workers.
     pub parallel: u32,
 }
 
-/// A task as it is put in.
+/// A task to add.
 #[derive(Debug, Clone)]
 pub struct BatchTask {
-    /// The id that its producer gave it.
+    /// The id that the producer set, if any.
     pub own: Option<JobId>,
-    /// What is to be remembered of its job.
+    /// The checkpoint of its job, as JSON.
     pub memory: String,
-    /// The JSON of its job.
+    /// The message of its job, as JSON.
     pub message: String,
 }
 
 impl BatchTask {
-    /// The task at `index` of a batch, received at `at`. One that has an id or a key of its own
-    /// (`identified`) has yet to be held against others when it runs.
+    /// The task at `index` of a batch, received at `at`. A task with its own id or unique key (`identified`)
+    /// is admitted when it runs.
     pub fn new(
         batch: &ChainId,
         index: u32,
@@ -55,106 +53,114 @@ impl BatchTask {
         };
         Self {
             own,
-            // A memory is plain data; if it were not JSON, the worker would call the message forged.
+            // A checkpoint always serializes. If it did not, the worker would reject the message as forged.
             memory: serde_json::to_string(&resume).unwrap_or_default(),
             message,
         }
     }
 }
 
-/// Tasks that are put in together.
+/// Tasks that are added in one call.
 #[derive(Debug, Clone)]
 pub struct BatchPart {
-    /// How many tasks stand before these.
+    /// The number of tasks before these.
     pub at: u64,
-    /// The digest of those.
+    /// The digest of the tasks before these.
     pub before: String,
-    /// The digest with these.
+    /// The digest of all tasks including these.
     pub after: String,
-    /// These.
     pub tasks: Vec<BatchTask>,
 }
 
-/// What became of tasks that were put in.
+/// The result of adding tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BatchPut {
-    /// They are in.
+    /// The tasks are in the batch.
     Done,
-    /// Other tasks than those before them are in.
+    /// The batch holds other tasks than those before these.
     Elsewhere,
-    /// The batch takes no more: it was closed, or stopped.
+    /// The batch was closed or cancelled.
     Closed,
-    /// The id is that of a chain that is no batch.
+    /// The id belongs to a chain that is not a batch.
     Chain,
 }
 
-/// A batch as it stands.
+impl BatchPut {
+    fn from_reply(reply: &str) -> Result<Self, BrokerError> {
+        match reply {
+            "ok" => Ok(Self::Done),
+            "elsewhere" => Ok(Self::Elsewhere),
+            "closed" => Ok(Self::Closed),
+            "chain" => Ok(Self::Chain),
+            other => Err(BrokerError::unexpected_reply("batch_put", other)),
+        }
+    }
+}
+
+/// The state of a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchReport {
-    /// Whether it is a batch at all; of a chain the rest says little.
+    /// Whether this is a batch; if it is a chain, most other fields have no meaning.
     pub kind: ChainKind,
-    /// Where it is in its life.
     pub state: ChainState,
-    /// Its name for people.
+    /// The name for people.
     pub name: String,
     /// The queue of its tasks.
     pub queue: QueueName,
-    /// The most of them in flight.
+    /// The maximum number of tasks in flight.
     pub parallel: u64,
-    /// Tasks that were put in.
+    /// The number of tasks that were added.
     pub lines: u64,
-    /// Their digest.
+    /// The digest of these tasks.
     pub digest: String,
-    /// Of them, those that have not come to the queue yet.
+    /// Tasks that are not in the queue yet.
     pub waiting: u64,
-    /// Those that were answered.
+    /// Completed tasks.
     pub completed: u64,
-    /// Those that were given up.
+    /// Tasks that became dead letters.
     pub failed: u64,
-    /// Those that were stopped.
+    /// Cancelled tasks.
     pub cancelled: u64,
-    /// What they cost.
+    /// The cost of all tasks so far.
     pub cost: Usd,
-    /// When the first was put in.
+    /// When the first task was added.
     pub begun: DateTime<Utc>,
-    /// When the last part was.
+    /// When the last part was added.
     pub put: DateTime<Utc>,
-    /// When it ended.
+    /// When the batch ended.
     pub ended: Option<DateTime<Utc>>,
 }
 
 impl BatchReport {
-    /// Tasks that have ended.
+    /// The number of tasks that have ended.
     pub fn done(&self) -> u64 {
         self.completed + self.failed + self.cancelled
     }
 
-    /// Tasks that have come to the queue; they do so in their order.
+    /// The number of tasks that were enqueued; they are enqueued in order.
     pub fn sent(&self) -> u64 {
         self.lines.saturating_sub(self.waiting)
     }
 }
 
-/// The values of some fields of a hash.
+/// Some fields of a hash.
 type Texts = Vec<Option<String>>;
 
-/// A task that came to the queue.
+/// A task that was enqueued.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskReport {
-    /// Its job.
     pub job: JobId,
-    /// Whether its producer named the job, so that it may be another's.
+    /// Whether the producer set the job id; then the job may belong to another producer.
     pub own: bool,
-    /// Whether it has not ended.
     pub running: bool,
-    /// Whether it ended without success.
+    /// Whether the task ended without success.
     pub failed: bool,
-    /// The outcome that is kept under the job's id.
+    /// The outcome that is stored under the job id.
     pub outcome: Option<Outcome>,
 }
 
 impl Batches<'_> {
-    /// Puts tasks in, if those before them are in and no others.
+    /// Adds tasks if the batch holds exactly the tasks before them.
     pub async fn add_tasks(
         self,
         plan: &BatchPlan,
@@ -176,16 +182,11 @@ impl Batches<'_> {
                 .arg(&task.memory)
                 .arg(&task.message);
         }
-        let answer: String = self.broker.run(&call).await?;
-        Ok(match answer.as_str() {
-            "ok" => BatchPut::Done,
-            "closed" => BatchPut::Closed,
-            "chain" => BatchPut::Chain,
-            _ => BatchPut::Elsewhere,
-        })
+        let reply: String = self.broker.run(&call).await?;
+        BatchPut::from_reply(&reply)
     }
 
-    /// Says that all tasks are in; `false` when others are than these.
+    /// Closes a batch; `false` if it holds other tasks than these.
     pub async fn close(
         self,
         batch: &ChainId,
@@ -197,11 +198,11 @@ impl Batches<'_> {
             .arg(batch.as_str())
             .arg(tasks)
             .arg(digest);
-        let answer: String = self.broker.run(&call).await?;
-        Ok(answer == "ok")
+        let reply: String = self.broker.run(&call).await?;
+        parse_close_reply(&reply)
     }
 
-    /// A batch as it stands; nothing when nobody knows it, or no longer.
+    /// The state of a batch; `None` if it is unknown or expired.
     pub async fn get(self, batch: &ChainId) -> Result<Option<BatchReport>, BrokerError> {
         const FIELDS: [&str; 14] = [
             "kind",
@@ -259,7 +260,7 @@ impl Batches<'_> {
         }))
     }
 
-    /// What became of those tasks of a batch that came to the queue.
+    /// The state of those tasks that were enqueued.
     pub async fn tasks(
         self,
         batch: &ChainId,
@@ -270,7 +271,7 @@ impl Batches<'_> {
         }
         let keys = self.broker.keys();
         let names: Vec<String> = indices.iter().map(|at| instance(*at).to_string()).collect();
-        // Who runs is asked before the outcomes: what is not running then has its outcome by now.
+        // Read the running tasks before the outcomes: a task that is not running has stored its outcome by then.
         let (own, running, failed): (Texts, Texts, Texts) = redis::pipe()
             .cmd("HMGET")
             .arg(keys.batch_ids(batch))
@@ -310,7 +311,7 @@ impl Batches<'_> {
         Ok(tasks)
     }
 
-    /// Some of the tasks of a batch that ended without success, in their order.
+    /// Some of the tasks that ended without success, in order.
     pub async fn failed_tasks(self, batch: &ChainId) -> Result<Vec<u32>, BrokerError> {
         let (_, found): (String, Vec<String>) = redis::cmd("HSCAN")
             .arg(self.broker.keys().chain_failed(batch))
@@ -339,4 +340,32 @@ fn step(batch: &ChainId, index: u32) -> StepRef {
 
 fn instance(index: u32) -> Instance {
     Instance::item(StepName::of_batch(), index)
+}
+
+/// Whether the batch is closed; `false` if it holds other tasks.
+fn parse_close_reply(reply: &str) -> Result<bool, BrokerError> {
+    match reply {
+        "ok" => Ok(true),
+        "elsewhere" => Ok(false),
+        other => Err(BrokerError::unexpected_reply("batch_close", other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts::tests::check_words;
+
+    #[test]
+    fn every_reply_about_batches_is_parsed() {
+        let cases = [
+            ("ok", BatchPut::Done),
+            ("elsewhere", BatchPut::Elsewhere),
+            ("closed", BatchPut::Closed),
+            ("chain", BatchPut::Chain),
+        ];
+        check_words("batch_put", &cases, BatchPut::from_reply);
+        let cases = [("ok", true), ("elsewhere", false)];
+        check_words("batch_close", &cases, parse_close_reply);
+    }
 }

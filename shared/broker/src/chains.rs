@@ -1,4 +1,4 @@
-//! Chains as they stand in Redis, for those who look. Nothing is changed; see `lua/include/chains.lua`.
+//! Chains: their state as Redis stores it (see `lua/include/chains.lua`), and the scripts that change it.
 
 mod changes;
 #[cfg(test)]
@@ -20,73 +20,64 @@ pub use self::changes::{
 };
 use crate::{BrokerError, Chains};
 
-/// Instances in flight or ready that are looked at, to tell which steps they are of.
-const LOOKED_AT: usize = 10_000;
+/// The maximum number of instances, in flight or ready, that a view reads to find their steps.
+const INSTANCES_READ: usize = 10_000;
 
-/// Failures that are named.
-const NAMED: usize = 100;
+/// The maximum number of failed instances in a view.
+const FAILED_SHOWN: usize = 100;
 
-/// A chain, and what it has spent.
+/// The record of a chain and its cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainHead {
-    /// What is recorded of it.
     pub record: ChainRecord,
-    /// What it has spent, as far as it is known.
+    /// The cost of all attempts that are recorded so far.
     pub cost: Usd,
 }
 
-/// How many steps and items have ended, by how.
+/// How many steps and items have ended, by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Answered.
     pub completed: u64,
-    /// Given up.
     pub failed: u64,
-    /// Passed over.
+    /// Not run, because a condition or a dependency failed.
     pub skipped: u64,
-    /// Stopped.
     pub cancelled: u64,
 }
 
 /// A step or an item that ended without success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed {
-    /// Which.
     pub instance: Instance,
-    /// Its job.
     pub job: JobId,
 }
 
-/// How a step stands.
+/// The state of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StepView {
-    /// Where it is in its life.
     pub state: StepState,
-    /// Its items, once it has fanned out.
+    /// The number of its items, once it has fanned out.
     pub items: Option<u64>,
-    /// Items that have ended.
     pub ended: u64,
-    /// Items that succeeded.
+    /// Items that completed.
     pub completed: u64,
 }
 
-/// A chain as it stands.
+/// The state of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainView {
-    /// The chain.
     pub head: ChainHead,
-    /// What has ended.
+    /// Instances that have ended.
     pub tally: Tally,
-    /// What has begun and not ended.
+    /// Instances that are in flight.
     pub in_flight: u64,
-    /// The first of those that ended without success.
+    /// The first instances that ended without success.
     pub failed: Vec<Failed>,
     counts: HashMap<StepName, Counts>,
     running: HashSet<StepName>,
     ready: HashSet<StepName>,
 }
 
-/// What the chain's hash says of one step.
+/// The fields of one step in the chain's hash.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Counts {
     end: Option<StepState>,
@@ -96,20 +87,20 @@ struct Counts {
 }
 
 impl ChainView {
-    /// The steps of which anything is known, in the order of their names.
+    /// The steps with any stored state, by name.
     pub fn names(&self) -> Vec<&StepName> {
         let mut names: Vec<&StepName> = self.counts.keys().collect();
         names.sort();
         names
     }
 
-    /// How a step stands; one that nothing is known of waits.
+    /// The state of a step; a step without stored state is waiting.
     pub fn step(&self, name: &StepName) -> StepView {
         let counts = self.counts.get(name).copied().unwrap_or_default();
         let state = match counts.end {
             Some(end) => end,
             None if self.running.contains(name) || counts.ended > 0 => StepState::Running,
-            // What was ready when the chain was stopped will not go any more.
+            // A step that was ready when the chain ended never runs.
             None if self.head.record.state.is_final() => StepState::Skipped,
             None if self.ready.contains(name) => StepState::Ready,
             None => StepState::Waiting,
@@ -124,7 +115,7 @@ impl ChainView {
 }
 
 impl Chains<'_> {
-    /// How a chain stands; `None` of one that is unknown, or so long gone that Redis forgot it.
+    /// The state of a chain; `None` if it is unknown or expired.
     pub async fn get(self, id: &ChainId) -> Result<Option<ChainView>, BrokerError> {
         let key = self.broker.keys().chain(id);
         let part = |part: &str| format!("{key}:{part}");
@@ -136,13 +127,16 @@ impl Chains<'_> {
             .arg(part("running"))
             .arg(0)
             .arg("COUNT")
-            .arg(LOOKED_AT);
-        pipe.cmd("LRANGE").arg(part("ready")).arg(0).arg(LOOKED_AT);
+            .arg(INSTANCES_READ);
+        pipe.cmd("LRANGE")
+            .arg(part("ready"))
+            .arg(0)
+            .arg(INSTANCES_READ);
         pipe.cmd("HSCAN")
             .arg(part("failed"))
             .arg(0)
             .arg("COUNT")
-            .arg(NAMED);
+            .arg(FAILED_SHOWN);
         let (fields, in_flight, (_, running), ready, (_, lost)): (
             HashMap<String, String>,
             u64,
@@ -164,14 +158,14 @@ impl Chains<'_> {
                 cancelled: fields.number("cancelled"),
             },
             in_flight,
-            failed: failed(lost).into_iter().take(NAMED).collect(),
+            failed: failed(lost).into_iter().take(FAILED_SHOWN).collect(),
             counts: fields.counts(),
             running: steps_of(&running),
             ready: steps_of(&ready),
         }))
     }
 
-    /// The jobs of a chain that ended without success, all of them.
+    /// The jobs of all instances that ended without success.
     pub async fn failed_jobs(self, id: &ChainId) -> Result<Vec<JobId>, BrokerError> {
         let rows: Vec<(String, String)> = redis::cmd("HGETALL")
             .arg(format!("{}:failed", self.broker.keys().chain(id)))
@@ -190,8 +184,8 @@ impl Chains<'_> {
             .map_err(|source| self.broker.failed(source))
     }
 
-    /// The chains that Redis still knows, the newest first: at most `limit`, of those that began before `before`
-    /// (ms since the epoch).
+    /// The newest chains that Redis still stores: at most `limit` of those that started before `before`
+    /// (ms since 1970).
     pub async fn newest(
         self,
         limit: usize,
@@ -233,8 +227,8 @@ impl Chains<'_> {
         Ok(heads.collect())
     }
 
-    /// How steps ended (`completed`, `failed`, `skipped`, `cancelled`; nothing while they have not), and into
-    /// how many items they fanned out.
+    /// How steps ended (`completed`, `failed`, `skipped`, `cancelled`; `None` while they run), and into how many
+    /// items they fanned out.
     pub async fn step_ends(
         self,
         chain: &ChainId,
@@ -261,7 +255,7 @@ impl Chains<'_> {
             .collect())
     }
 
-    /// The outcomes of steps that were kept for others: of each instance, if there is one.
+    /// The stored outcomes of instances that other steps read.
     pub async fn step_outcomes(
         self,
         chain: &ChainId,
@@ -281,12 +275,12 @@ impl Chains<'_> {
             .map_err(|source| self.broker.failed(source))?;
         Ok(texts
             .into_iter()
-            // Only scripts write here; what is not an outcome is as good as gone.
+            // Only scripts write this hash; treat a value that is not an outcome as missing.
             .map(|text| text.and_then(|text| serde_json::from_str(&text).ok()))
             .collect())
     }
 
-    /// A chain's outcome, while it is kept.
+    /// A chain's outcome, while it is stored.
     pub async fn outcome(self, chain: &ChainId) -> Result<Option<serde_json::Value>, BrokerError> {
         let key = self.broker.keys.result(&chain.outcome());
         let text: Option<String> = redis::cmd("GET")
@@ -301,7 +295,7 @@ impl Chains<'_> {
     }
 }
 
-/// What stands in the hash of a chain.
+/// The fields of a chain's hash.
 struct Fields(HashMap<String, String>);
 
 impl Fields {
@@ -316,7 +310,7 @@ impl Fields {
             .unwrap_or_default()
     }
 
-    /// `None` of a chain that is gone.
+    /// `None` if the chain does not exist.
     fn head(&self, id: &ChainId) -> Option<ChainHead> {
         let ms = |name| i64::try_from(self.number(name)).ok();
         Some(ChainHead {
@@ -356,13 +350,13 @@ impl Fields {
     }
 }
 
-/// The steps that instances are of.
+/// The steps of these instances.
 fn steps_of(instances: &[String]) -> HashSet<StepName> {
     let parsed = instances.iter().filter_map(|text| text.parse().ok());
     parsed.map(|instance: Instance| instance.step).collect()
 }
 
-/// `failed JOB` or `cancelled JOB`, by instance; in the order of their names.
+/// Parses `failed JOB` and `cancelled JOB` by instance; sorted by instance.
 fn failed(rows: Vec<(String, String)>) -> Vec<Failed> {
     let mut failed: Vec<Failed> = rows
         .into_iter()
@@ -378,5 +372,5 @@ fn failed(rows: Vec<(String, String)>) -> Vec<Failed> {
     failed
 }
 
-/// What a scan of a hash answers: where to go on, and a part of it.
+/// A reply of `HSCAN`: the next cursor and some fields with their values.
 type Scanned = (String, Vec<(String, String)>);

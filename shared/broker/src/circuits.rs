@@ -1,7 +1,7 @@
-//! Circuits: models that only fail are left alone by all workers, and tried again by one of them.
+//! Circuits: no worker calls a model whose calls fail, until a probe of one worker succeeds.
 //!
-//! A circuit is closed (calls go), open until a time (none goes), and then half-open: one call at a time
-//! probes. If it goes well, the circuit is closed; if not, it is open for twice as long.
+//! A circuit is closed (calls are allowed), open until a time (no calls), and then half-open: one call at a
+//! time probes. If the probe succeeds, the circuit closes; if not, it stays open for twice as long.
 
 use std::{fmt, time::Duration};
 
@@ -17,17 +17,16 @@ use serde_json::Value;
 
 use crate::{BrokerError, Circuits, scripts};
 
-/// Whose circuit it is: `PLATFORM/MODEL`.
+/// The name of a circuit: `PLATFORM/MODEL`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct CircuitName {
-    /// The provider.
     pub platform: PlatformName,
-    /// Its own name of the model.
+    /// The provider's name of the model.
     pub model: String,
 }
 
 impl CircuitName {
-    /// A platform's name holds no `/`; a model's may.
+    /// The name of a platform contains no `/`; that of a model may.
     fn from_record(name: &str) -> Option<Self> {
         let (platform, model) = name.split_once('/')?;
         Some(Self {
@@ -43,69 +42,84 @@ impl fmt::Display for CircuitName {
     }
 }
 
-/// What some calls came to.
+/// The results of some calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
-    /// When, by the server's clock; a later time than the server's is taken for its own.
+    /// When they ended, by the server's clock; a time in the future counts as now.
     pub at: DateTime<Utc>,
-    /// How many there were, failures included.
+    /// The number of calls, including failed ones.
     pub calls: u64,
-    /// How many failed, and how the last of them.
+    /// The number of failed calls and the class of the last failure.
     pub failed: Option<(u64, ErrorClass)>,
 }
 
-/// How a circuit stands once calls were counted.
+/// The state of a circuit after calls were counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Counted {
-    /// Open until then.
+    /// The end of its open time, if it is open.
     pub open_until: Option<DateTime<Utc>>,
-    /// These calls opened it.
+    /// Whether these calls opened it.
     pub opened: bool,
 }
 
-/// Whether the probe is the asker's.
+/// The result of claiming a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Claim {
-    /// It is, for as long as was asked; asking again renews it.
+    /// Claimed, for the requested time; claiming again renews it.
     Yes,
-    /// Another worker's, until then.
+    /// Another worker holds the claim until then.
     Taken(DateTime<Utc>),
-    /// It is not time yet.
+    /// The circuit is open until then.
     Open(DateTime<Utc>),
-    /// None is needed.
+    /// The circuit is closed: no probe is needed.
     Closed,
 }
 
-/// A circuit of which something failed lately.
+impl Claim {
+    fn from_reply(
+        word: &str,
+        open_until: Option<DateTime<Utc>>,
+        claimed_until: Option<DateTime<Utc>>,
+    ) -> Result<Self, BrokerError> {
+        match (word, open_until, claimed_until) {
+            ("yes", ..) => Ok(Self::Yes),
+            ("taken", _, Some(claimed)) => Ok(Self::Taken(claimed)),
+            ("open", Some(until), _) => Ok(Self::Open(until)),
+            ("closed", ..) => Ok(Self::Closed),
+            _ => Err(BrokerError::unexpected_reply("circuit_claim_probe", word)),
+        }
+    }
+}
+
+/// A circuit with a recent failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CircuitReport {
-    /// Whose.
     #[serde(flatten)]
     pub name: CircuitName,
-    /// Absent while it is closed, and failures are being counted.
+    /// `None` while the circuit is closed and counts failures.
     pub open: Option<Opened>,
 }
 
-/// A circuit that is not closed.
+/// A circuit that is open or half-open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opened {
-    /// Since when.
+    /// When it opened.
     #[serde(
         rename(deserialize = "opened_at"),
         deserialize_with = "ts_milliseconds::deserialize"
     )]
     pub since: DateTime<Utc>,
-    /// Until when; after it, one call at a time may probe.
+    /// The end of its open time; after it, one call at a time may probe.
     #[serde(
         rename(deserialize = "retry_at"),
         deserialize_with = "ts_milliseconds::deserialize"
     )]
     pub until: DateTime<Utc>,
-    /// How the last call failed.
+    /// The class of the last failure.
     pub class: ErrorClass,
-    /// Until when a worker has claimed the probe.
+    /// Until when a worker holds the claim of the probe.
     #[serde(
         default,
         rename(deserialize = "claimed_until"),
@@ -115,7 +129,7 @@ pub struct Opened {
 }
 
 impl Circuits<'_> {
-    /// Counts calls for all workers together, and opens the circuit when too many failed.
+    /// Counts calls for all workers, and opens the circuit if too many failed.
     pub async fn count_calls(
         self,
         name: &CircuitName,
@@ -144,7 +158,7 @@ impl Circuits<'_> {
         })
     }
 
-    /// Claims the one probe of a circuit for `lease`, or renews the claim.
+    /// Claims the probe of a circuit for `lease`, or renews the claim.
     pub async fn claim_probe(
         self,
         name: &CircuitName,
@@ -160,16 +174,11 @@ impl Circuits<'_> {
             .invoke_async(&mut self.broker.shared())
             .await
             .map_err(|source| self.broker.failed(source))?;
-        Ok(match (word.as_str(), moment(until), moment(claimed)) {
-            ("yes", ..) => Claim::Yes,
-            ("taken", _, Some(claimed)) => Claim::Taken(claimed),
-            ("open", Some(until), _) => Claim::Open(until),
-            _ => Claim::Closed,
-        })
+        Claim::from_reply(&word, moment(until), moment(claimed))
     }
 
-    /// Ends the probe that `worker` claimed: it failed, or (`None`) the model is well. Until when the
-    /// circuit is open now.
+    /// Ends the probe that `worker` claimed: with a failure, or (`None`) because the model is healthy. Returns
+    /// until when the circuit is open now.
     pub async fn end_probe(
         self,
         name: &CircuitName,
@@ -190,7 +199,7 @@ impl Circuits<'_> {
         Ok(moment(until))
     }
 
-    /// The circuits of which something failed lately, by name.
+    /// The circuits with a recent failure, by name.
     pub async fn list(self) -> Result<Vec<CircuitReport>, BrokerError> {
         let key = self.broker.keys().circuits();
         let rows: Vec<(String, String)> = self
@@ -221,7 +230,7 @@ impl Circuits<'_> {
     }
 }
 
-/// 0 is no time.
+/// `None` for 0.
 fn moment(ms: i64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis(ms).filter(|_| ms > 0)
 }
@@ -233,7 +242,7 @@ fn millis(time: Duration) -> u64 {
 fn report(name: &str, text: &str) -> Result<CircuitReport, String> {
     let name = CircuitName::from_record(name).ok_or("its name has no `/`")?;
     let record: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    // A closed circuit has counts alone.
+    // A closed circuit stores only counts.
     let open = record
         .get("retry_at")
         .is_some()
@@ -241,4 +250,26 @@ fn report(name: &str, text: &str) -> Result<CircuitReport, String> {
         .transpose()
         .map_err(|error| error.to_string())?;
     Ok(CircuitReport { name, open })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts::tests::check_words;
+
+    #[test]
+    fn every_reply_to_a_claim_is_parsed() {
+        let (until, claimed) = (moment(1000), moment(2000));
+        let cases = [
+            ("yes", Claim::Yes),
+            ("taken", Claim::Taken(claimed.unwrap())),
+            ("open", Claim::Open(until.unwrap())),
+            ("closed", Claim::Closed),
+        ];
+        check_words("circuit_claim_probe", &cases, |word| {
+            Claim::from_reply(word, until, claimed)
+        });
+        assert!(Claim::from_reply("open", None, None).is_err());
+        assert!(Claim::from_reply("taken", until, None).is_err());
+    }
 }

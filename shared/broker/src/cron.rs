@@ -1,4 +1,4 @@
-//! The recurring jobs.
+//! Recurring jobs and their ticks.
 
 use chrono::{DateTime, Utc};
 use longshore_policy::cron::{Entry, Step};
@@ -7,55 +7,63 @@ use redis::AsyncCommands as _;
 
 use crate::{BrokerError, Cron, LeaderToken, milliseconds, scripts};
 
-/// A recurring job's record as it stands in Redis.
+/// The stored record of a recurring job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CronRecord {
-    /// Its name.
     pub name: CronName,
-    /// Its text, which tells one version of it from another.
+    /// The JSON of the record; two versions of a job differ in it.
     pub text: String,
 }
 
-/// A recurring job with its ticks.
+/// A recurring job and the state of its ticks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CronStanding {
-    /// The record.
     pub record: CronRecord,
-    /// The tick that comes next; `None` while it rests.
+    /// The next tick; `None` while the job is paused.
     pub next: Option<DateTime<Utc>>,
-    /// The tick that was enqueued last.
+    /// The last tick that was enqueued.
     pub last: Option<DateTime<Utc>>,
-    /// How many were enqueued.
+    /// The number of ticks that were enqueued.
     pub ran: u64,
-    /// How many were skipped.
+    /// The number of ticks that were skipped.
     pub skipped: u64,
 }
 
-/// What becomes of the next tick when a record is written.
+/// What happens to the next tick when a record is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextTick {
-    /// It stays as it is.
+    /// It does not change.
     Kept,
-    /// None comes.
+    /// There is none.
     Never,
-    /// It comes at this time.
+    /// It is set to this time.
     At(DateTime<Utc>),
 }
 
-/// Whether a step with recurring jobs took effect.
+/// Whether a change to a recurring job was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum CronFence {
-    /// It did.
     Held,
-    /// The job is another by now: nothing changed.
+    /// Nothing changed: the record is another one by now.
     Changed,
-    /// Another leads: nothing changed.
+    /// Nothing changed: another scheduler leads.
     Deposed,
 }
 
+impl CronFence {
+    fn from_reply(script: &'static str, reply: &str) -> Result<Self, BrokerError> {
+        match reply {
+            "ok" => Ok(Self::Held),
+            "changed" => Ok(Self::Changed),
+            "deposed" => Ok(Self::Deposed),
+            other => Err(BrokerError::unexpected_reply(script, other)),
+        }
+    }
+}
+
 impl CronRecord {
-    /// What it says.
+    /// Parses the record.
     pub fn entry(&self) -> Result<Entry, BrokerError> {
         serde_json::from_str(&self.text)
             .map_err(|error| BrokerError::foreign(format!("cron {}", self.name), error))
@@ -63,8 +71,8 @@ impl CronRecord {
 }
 
 impl Cron<'_> {
-    /// Writes what a recurring job is, if `before` is still what is known of it; `None` takes it away.
-    /// Whoever does so as a leader names its token.
+    /// Writes the record of a recurring job if the stored one is still `before`; `after: None` removes it. A
+    /// leader passes its token.
     pub async fn put(
         self,
         leader: Option<LeaderToken>,
@@ -91,10 +99,10 @@ impl Cron<'_> {
             .invoke_async(&mut self.broker.shared())
             .await
             .map_err(|source| self.broker.failed(source))?;
-        Ok(fence(&answer))
+        CronFence::from_reply("cron_put", &answer)
     }
 
-    /// Takes a step of a recurring job whose next tick was `due`: enqueues `message`, if there is one.
+    /// Advances a recurring job whose next tick is `due`, and enqueues `message`, if there is one.
     pub async fn tick(
         self,
         leader: LeaderToken,
@@ -123,10 +131,10 @@ impl Cron<'_> {
             .invoke_async(&mut self.broker.shared())
             .await
             .map_err(|source| self.broker.failed(source))?;
-        Ok(fence(&answer))
+        CronFence::from_reply("cron_tick", &answer)
     }
 
-    /// The server's time, and the next ticks of at most `most` recurring jobs, the earliest first.
+    /// The server's time, and the next ticks of at most `most` recurring jobs, earliest first.
     pub async fn next_ticks(
         self,
         most: usize,
@@ -148,7 +156,7 @@ impl Cron<'_> {
         Ok((moment(seconds * 1000 + micros / 1000), ticks.collect()))
     }
 
-    /// The record of one.
+    /// The record of a recurring job.
     pub async fn record(self, name: &CronName) -> Result<Option<CronRecord>, BrokerError> {
         let text: Option<String> = self
             .broker
@@ -162,7 +170,7 @@ impl Cron<'_> {
         }))
     }
 
-    /// All of them, by name.
+    /// All recurring jobs, by name.
     pub async fn list(self) -> Result<Vec<CronStanding>, BrokerError> {
         type Found = (
             Vec<(String, String)>,
@@ -202,10 +210,20 @@ fn moment(ms: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(ms).unwrap_or_default()
 }
 
-fn fence(answer: &str) -> CronFence {
-    match answer {
-        "ok" => CronFence::Held,
-        "deposed" => CronFence::Deposed,
-        _ => CronFence::Changed,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts::tests::check_words;
+
+    #[test]
+    fn every_reply_about_recurring_jobs_is_parsed() {
+        for script in ["cron_put", "cron_tick"] {
+            let cases = [
+                ("ok", CronFence::Held),
+                ("changed", CronFence::Changed),
+                ("deposed", CronFence::Deposed),
+            ];
+            check_words(script, &cases, |reply| CronFence::from_reply(script, reply));
+        }
     }
 }

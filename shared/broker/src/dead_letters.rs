@@ -1,4 +1,4 @@
-//! The dead letters in Redis.
+//! Dead letters: list, edit, remove, replay.
 
 mod replay;
 
@@ -12,20 +12,20 @@ use redis::AsyncCommands as _;
 pub use self::replay::{BulkReplay, BulkStep};
 use crate::{BrokerError, DeadLetters, milliseconds, scripts};
 
-/// Letters that one look goes through; it holds Redis for well under 10 ms.
-const LOOKED: usize = 1000;
+/// The maximum number of dead letters that one script call scans; it blocks Redis for well under 10 ms.
+const MOST_SCANNED: usize = 1000;
 
-/// Bytes of letters after which a look ends: a letter may be of a megabyte, or of several.
-const BYTES: usize = 4 << 20;
+/// The bytes of dead letters after which a scan stops: one may have megabytes.
+const MOST_BYTES: usize = 4 << 20;
 
-/// A page of the dead letters that fit, in the order that was asked for.
+/// A page of the dead letters that match, in the requested order.
 #[derive(Debug)]
 pub struct DeadSlice<T> {
-    /// What fits.
+    /// The matches.
     pub found: Vec<T>,
-    /// How many were looked at.
+    /// How many were scanned.
     pub looked: usize,
-    /// Where to go on; `None` when there are no others.
+    /// Where the next page starts; `None` at the end.
     pub next: Option<DeadCursor>,
 }
 
@@ -46,7 +46,7 @@ impl DeadSlice<(String, f64, String)> {
 }
 
 impl DeadLetters<'_> {
-    /// How many there are.
+    /// The number of dead letters.
     pub async fn count(self) -> Result<u64, BrokerError> {
         self.broker
             .shared()
@@ -55,7 +55,7 @@ impl DeadLetters<'_> {
             .map_err(|source| self.broker.failed(source))
     }
 
-    /// How many died before then (ms).
+    /// The number of dead letters from before this time (ms since 1970).
     pub async fn count_before(self, time_ms: i64) -> Result<u64, BrokerError> {
         self.broker
             .shared()
@@ -64,8 +64,8 @@ impl DeadLetters<'_> {
             .map_err(|source| self.broker.failed(source))
     }
 
-    /// The records of at most `most` letters that fit, with their times of death (ms). A page may hold
-    /// fewer, or none, and not be the last: one look is short, however many there are and however large.
+    /// The records of at most `most` dead letters that match, each with the time of its death (ms since 1970). A
+    /// page may hold fewer, or none, and not be the last: one scan is short, however many and however large they are.
     pub async fn record_page(
         self,
         query: &DeadQuery,
@@ -78,7 +78,7 @@ impl DeadLetters<'_> {
         })
     }
 
-    /// The same, of whole letters.
+    /// Like [`record_page`](Self::record_page), with the whole dead letters.
     pub async fn page(
         self,
         query: &DeadQuery,
@@ -104,9 +104,9 @@ impl DeadLetters<'_> {
             .arg(*query.span.end())
             .arg(died)
             .arg(id)
-            .arg(LOOKED)
+            .arg(MOST_SCANNED)
             .arg(most)
-            .arg(BYTES)
+            .arg(MOST_BYTES)
             .arg(what)
             .arg(query.filter.parts().to_string());
         let mut answer: std::vec::IntoIter<redis::Value> = call
@@ -118,18 +118,21 @@ impl DeadLetters<'_> {
             let read = answer.next().map(redis::from_redis_value).transpose();
             read.map_err(|error| BrokerError::foreign(self.broker.keys().dead_jobs(), error))
         };
-        let looked = texts()?.and_then(|text| text.parse().ok());
+        let unexpected = |part: &str| BrokerError::unexpected_reply("scan_dead_letters", part);
+        let looked = texts()?.unwrap_or_default();
+        let looked = looked.parse().map_err(|_| unexpected(&looked))?;
         let next = match (texts()?, texts()?) {
             (Some(died), Some(id)) => self.cursor(&died, &id)?,
             _ => None,
         };
         let mut found = Vec::new();
         while let (Some(id), Some(died), Some(text)) = (texts()?, texts()?, texts()?) {
-            found.push((id, died.parse().unwrap_or_default(), text));
+            let died = died.parse().map_err(|_| unexpected(&died))?;
+            found.push((id, died, text));
         }
         Ok(DeadSlice {
             found,
-            looked: looked.unwrap_or_default(),
+            looked,
             next,
         })
     }
@@ -150,7 +153,7 @@ impl DeadLetters<'_> {
         }))
     }
 
-    /// One letter, with the time of its death (ms) and its JSON.
+    /// One dead letter, with the time of its death (ms since 1970) and its JSON.
     pub async fn get(self, id: &str) -> Result<Option<Standing>, BrokerError> {
         let (died, text): (Option<f64>, Option<String>) = redis::pipe()
             .zscore(self.broker.keys().dead(), id)
@@ -173,7 +176,7 @@ impl DeadLetters<'_> {
         BrokerError::foreign(format!("{} {id}", self.broker.keys().dead_jobs()), error)
     }
 
-    /// Replaces a letter; `false` when it changed in the meantime.
+    /// Replaces a dead letter; `false` if it has changed since it was read.
     pub async fn replace(self, id: &JobId, before: &str, after: &str) -> Result<bool, BrokerError> {
         let mut call = scripts::EDIT_DEAD_LETTER.key(self.broker.keys().dead_jobs());
         call.arg(self.broker.keys().prefix())
@@ -185,7 +188,7 @@ impl DeadLetters<'_> {
             .map_err(|source| self.broker.failed(source))
     }
 
-    /// Removes letters that are archived (id and time of death); how many were still there.
+    /// Removes archived dead letters (id and time of death); returns how many still existed.
     pub async fn remove(self, letters: &[(JobId, i64)]) -> Result<usize, BrokerError> {
         if letters.is_empty() {
             return Ok(0);

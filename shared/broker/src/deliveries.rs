@@ -1,4 +1,4 @@
-//! The atomic steps of a job's life in a worker's hands.
+//! Delivered entries: the scripts of a job's life on a worker.
 
 mod admission;
 mod in_flight;
@@ -25,98 +25,122 @@ pub use self::{
 };
 use crate::{BrokerError, Deliveries, StepEnd, script_batch::Arguments, scripts};
 
-/// An entry that a worker holds.
+/// A worker's hold on a delivered entry.
 #[derive(Debug, Clone)]
 pub struct Held {
-    /// The queue.
     pub queue: QueueName,
-    /// The entry in the queue's stream.
+    /// The entry's id in the queue's stream.
     pub entry: String,
-    /// Both in one.
+    /// The entry id with the queue.
     pub place: Place,
-    /// Who holds it.
     pub worker: WorkerId,
 }
 
-/// Whether a step took effect.
+/// Whether a step was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Fence {
-    /// The job was still ours.
+    /// The worker still held the entry.
     Held,
-    /// Another worker has it, or had it: nothing changed.
+    /// Nothing changed: another worker holds the entry, or has settled it.
     Lost,
 }
 
-/// An attempt that is to begin.
+/// An attempt to begin.
 #[derive(Debug)]
 pub struct Beginning<'a> {
-    /// Its job.
     pub job: &'a JobId,
-    /// The attempt.
     pub attempt: AttemptId,
-    /// What is recorded should the worker die.
+    /// The event to record if the worker dies.
     pub event_if_lost: &'a str,
-    /// The key of which only so many may be in flight.
+    /// The concurrency key that the attempt needs a slot of.
     pub concurrency: Option<&'a Concurrency>,
-    /// What is to be remembered of the job if it waits for its key; empty: it is not laid aside for it.
+    /// The checkpoint to park the job with if its key has no slot; empty = do not park it.
     pub resume: &'a str,
-    /// What the call takes of limits.
+    /// What the call reserves of meters.
     pub takes: &'a Takes,
-    /// Whether the job comes out of a limit's lane.
+    /// Whether the job comes from the lane of a limit.
     pub waited: bool,
 }
 
-/// Whether an attempt may begin.
+/// The result of beginning an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begun {
-    /// It is journalled; its turn comes after this long.
+    /// The attempt is journaled; wait this long for the call's turn.
     Yes(Duration),
     /// A limit has no room.
     Full,
-    /// Another worker has the job.
+    /// Another worker holds the entry.
     Lost,
-    /// Somebody asked for it to be cancelled.
+    /// The cancellation of the job is requested.
     Cancelled,
-    /// Its concurrency key has no slot; with something to be remembered it would have been laid aside.
+    /// The concurrency key has no slot, and there is no checkpoint to park the job with.
     Waits,
-    /// It waits in the lane of its concurrency key.
+    /// Parked for its concurrency key.
     Parked,
 }
 
 /// How a job ends.
 #[derive(Debug, Default)]
 pub struct Ending<'a> {
-    /// The attempt that was begun, if one was.
+    /// The attempt that began, if any.
     pub attempt: Option<AttemptId>,
-    /// The facts for the record.
+    /// The event to record.
     pub event: &'a str,
-    /// The outcome, to be kept.
+    /// The outcome to store.
     pub result: &'a str,
-    /// Whether it is pushed as well.
+    /// Whether the outcome is pushed as a reply.
     pub reply: bool,
-    /// The key whose slot it may hold.
+    /// The concurrency key whose slot the job may hold.
     pub concurrency: Option<&'a Concurrency>,
-    /// Whether anything is remembered of the place, or asked of the job.
+    /// Whether Redis stores anything under the entry id, or a cancel request.
     pub remembered: bool,
-    /// The dead letter that it leaves, and the letter's id.
+    /// The dead letter to store, after its id.
     pub letter: Option<(&'a JobId, &'a str)>,
-    /// What the attempt came to, for what it took of limits.
+    /// What the attempt consumed of its reservation.
     pub spent: Spent,
-    /// The step of a chain that it was.
+    /// The step of a chain that ends with the job.
     pub step: Option<StepEnd<'a>>,
-    /// The jobs that it spawns, as the script reads them: see [`Child`](crate::Child).
+    /// The jobs to spawn, as a JSON list of [`Child`](crate::Child).
     pub children: &'a str,
 }
 
 /// Pending entries that one `XPENDING` lists.
 const PAGE: usize = 1000;
 
-/// About as much as the short arguments of a step come to.
+/// The usual size of the short arguments of a call, in bytes.
 const SHORT_ARGUMENTS: usize = 256;
 
+impl Fence {
+    fn from_reply(script: &'static str, reply: &str) -> Result<Self, BrokerError> {
+        match reply {
+            "ok" => Ok(Self::Held),
+            "gone" => Ok(Self::Lost),
+            other => Err(BrokerError::unexpected_reply(script, other)),
+        }
+    }
+}
+
+impl Begun {
+    fn from_reply(reply: &str) -> Result<Self, BrokerError> {
+        match reply {
+            "ok" => Ok(Self::Yes(Duration::ZERO)),
+            "gone" => Ok(Self::Lost),
+            "cancelled" => Ok(Self::Cancelled),
+            "parked" => Ok(Self::Parked),
+            "waits" => Ok(Self::Waits),
+            "full" => Ok(Self::Full),
+            other => other
+                .strip_prefix("ok ")
+                .and_then(|wait_ms| wait_ms.parse().ok())
+                .map(|wait_ms| Self::Yes(Duration::from_millis(wait_ms)))
+                .ok_or_else(|| BrokerError::unexpected_reply("begin", other)),
+        }
+    }
+}
+
 impl Deliveries<'_> {
-    /// Journals an attempt, before it can cost anything, and takes what it takes of limits.
+    /// Journals an attempt before it can cost anything, and reserves what it needs of meters.
     pub async fn begin(self, held: &Held, beginning: &Beginning<'_>) -> Result<Begun, BrokerError> {
         let mut arguments = held.arguments(
             scripts::BEGIN_ARITY,
@@ -137,26 +161,16 @@ impl Deliveries<'_> {
             .push_str(beginning.resume)
             .push_str(beginning.takes.as_str())
             .push_str(flag(beginning.waited, "1"));
-        let answer = self
+        let reply = self
             .broker
             .begins
-            .step(arguments)
+            .run(arguments)
             .await
             .map_err(|source| self.broker.failed(source))?;
-        Ok(match answer.as_str() {
-            "ok" => Begun::Yes(Duration::ZERO),
-            "full" => Begun::Full,
-            "cancelled" => Begun::Cancelled,
-            "waits" => Begun::Waits,
-            "parked" => Begun::Parked,
-            other => other
-                .strip_prefix("ok ")
-                .and_then(|wait| wait.parse().ok())
-                .map_or(Begun::Lost, |wait| Begun::Yes(Duration::from_millis(wait))),
-        })
+        Begun::from_reply(&reply)
     }
 
-    /// Records an attempt that failed and is followed by another in the same place.
+    /// Records a failed attempt that another one follows; the entry stays with the worker.
     pub async fn fail(
         self,
         held: &Held,
@@ -183,11 +197,11 @@ impl Deliveries<'_> {
             .arg(between.to_string())
             .arg(resume)
             .arg(spent.to_lua_argument());
-        let answer: String = self.broker.run(&call).await?;
-        Ok(fence(&answer))
+        let reply: String = self.broker.run(&call).await?;
+        Fence::from_reply("fail_attempt", &reply)
     }
 
-    /// Ends a job: all of it in one step, or nothing.
+    /// Settles a job: all of its effects in one step, or none.
     pub async fn settle(
         self,
         held: &Held,
@@ -218,16 +232,16 @@ impl Deliveries<'_> {
             )
             .push_str(flag(ending.step.is_some_and(|end| end.step.needed), "1"))
             .push_str(ending.children);
-        let answer = self
+        let reply = self
             .broker
             .settles
-            .step(arguments)
+            .run(arguments)
             .await
             .map_err(|source| self.broker.failed(source))?;
-        Ok(fence(&answer))
+        Fence::from_reply("settle", &reply)
     }
 
-    /// Gives an entry back at once.
+    /// Hands an entry back for the next worker.
     pub async fn hand_back(
         self,
         held: &Held,
@@ -241,11 +255,11 @@ impl Deliveries<'_> {
             .arg(event)
             .arg(resume)
             .arg(spent.to_lua_argument());
-        let answer: String = self.broker.run(&call).await?;
-        Ok(fence(&answer))
+        let reply: String = self.broker.run(&call).await?;
+        Fence::from_reply("hand_back", &reply)
     }
 
-    /// What Redis thinks that a worker has of a queue.
+    /// The entries of a queue that Redis lists as delivered to a worker.
     pub async fn held_by(
         self,
         queue: &QueueName,
@@ -292,17 +306,9 @@ pub(super) fn flag(set: bool, word: &'static str) -> &'static str {
     if set { word } else { "" }
 }
 
-fn fence(answer: &str) -> Fence {
-    if answer == "ok" {
-        Fence::Held
-    } else {
-        Fence::Lost
-    }
-}
-
 impl Held {
-    /// Begins the arguments of a step that travels with others: queue, entry, worker. There is room for so
-    /// many, the longest of which are these.
+    /// The first arguments of a batched script: queue, entry, worker. Reserves space for `count` arguments, of which
+    /// `texts` are the longest.
     fn arguments(&self, count: usize, texts: [&str; 2]) -> Arguments {
         let long: usize = texts.into_iter().map(str::len).sum();
         let mut arguments = Arguments::with_room(count, SHORT_ARGUMENTS + long);
@@ -313,7 +319,7 @@ impl Held {
         arguments
     }
 
-    /// Begins a script's arguments: stream, prefix, queue, entry, worker.
+    /// The first arguments of a script: stream, namespace, queue, entry, worker.
     pub(super) fn invoke<'a>(
         &self,
         script: &'a redis::Script,
@@ -325,5 +331,34 @@ impl Held {
             .arg(&self.entry)
             .arg(self.worker.as_str());
         call
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts::tests::{check_replies, check_words};
+
+    #[test]
+    fn every_reply_of_begin_is_parsed() {
+        let cases = [
+            (vec!["ok"], Begun::Yes(Duration::ZERO)),
+            (vec!["ok 250"], Begun::Yes(Duration::from_millis(250))),
+            (vec!["gone"], Begun::Lost),
+            (vec!["cancelled"], Begun::Cancelled),
+            (vec!["parked"], Begun::Parked),
+            (vec!["waits"], Begun::Waits),
+            (vec!["full"], Begun::Full),
+        ];
+        check_replies("begin", &cases, |reply| Begun::from_reply(&reply.join(" ")));
+        assert!(Begun::from_reply("ok soon").is_err());
+    }
+
+    #[test]
+    fn every_reply_of_a_fenced_script_is_parsed() {
+        for script in ["fail_attempt", "settle", "hand_back"] {
+            let cases = [("ok", Fence::Held), ("gone", Fence::Lost)];
+            check_words(script, &cases, |reply| Fence::from_reply(script, reply));
+        }
     }
 }

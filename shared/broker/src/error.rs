@@ -36,6 +36,14 @@ pub enum BrokerError {
         /// The error of the pool.
         reason: String,
     },
+    /// A script returned a reply that its header does not list.
+    #[error("script `{script}` returned an unexpected reply: `{reply}`")]
+    UnexpectedReply {
+        /// The script, as its file is named.
+        script: &'static str,
+        /// Its reply; the parts of a list separated by spaces.
+        reply: String,
+    },
     /// A value in Redis cannot be parsed.
     #[error("`{key}` in Redis holds something that Longshore did not write: {reason}")]
     Foreign {
@@ -53,6 +61,13 @@ impl BrokerError {
             Self::Unreachable { address, source }
         } else {
             Self::Command { address, source }
+        }
+    }
+
+    pub(crate) fn unexpected_reply(script: &'static str, reply: impl Into<String>) -> Self {
+        Self::UnexpectedReply {
+            script,
+            reply: reply.into(),
         }
     }
 

@@ -1,25 +1,25 @@
-//! The configuration that was pushed for the whole fleet.
+//! The configuration that was pushed for all processes.
 
 use redis::AsyncCommands as _;
 
 use crate::{BrokerError, FleetConfig, scripts};
 
-/// What control messages about it begin with; its version follows.
+/// The prefix of control messages about it; the version follows.
 pub const CONFIG_MESSAGE: &str = "config ";
 
-/// A configuration that was pushed for the whole fleet.
+/// A configuration that was pushed for all processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
-    /// YAML, without any key or password.
+    /// YAML without secrets.
     pub text: String,
-    /// Counts up with every push, from 1.
+    /// Grows by one with every push, from 1.
     pub version: u64,
-    /// When it was pushed, in ms since the epoch.
+    /// When it was pushed, in ms since 1970.
     pub pushed_at: i64,
 }
 
 impl FleetConfig<'_> {
-    /// Gives it to the whole fleet; its version.
+    /// Pushes a configuration; returns its version.
     pub async fn push(self, text: &str) -> Result<u64, BrokerError> {
         let mut call = scripts::PUSH_CONFIG.key(self.broker.keys().config());
         call.arg(self.broker.keys().prefix()).arg(text);
@@ -28,12 +28,12 @@ impl FleetConfig<'_> {
             .map_err(|source| self.broker.failed(source))
     }
 
-    /// Takes it away, so that each process goes by its own file again.
+    /// Removes the pushed configuration: each process uses its own file again. Returns the new version.
     pub async fn remove(self) -> Result<u64, BrokerError> {
         self.push("").await
     }
 
-    /// Its version: changes whenever one is pushed or taken away; 0 where none ever was.
+    /// The version: grows whenever a configuration is pushed or removed; 0 if none ever was.
     pub async fn version(self) -> Result<u64, BrokerError> {
         let version: Option<u64> = self
             .broker
@@ -44,7 +44,7 @@ impl FleetConfig<'_> {
         Ok(version.unwrap_or_default())
     }
 
-    /// What is pushed now, if anything is, and the version of that state.
+    /// The pushed configuration, if there is one, and the version.
     pub async fn get(self) -> Result<(u64, Option<Pushed>), BrokerError> {
         type Fields = (Option<u64>, Option<String>, Option<i64>);
         let (version, text, pushed_at): Fields = self

@@ -1,4 +1,4 @@
-//! One job, wherever it is; enqueueing, outcomes, cancelling.
+//! Jobs, wherever they are: outcomes, replies, cancel requests, checkpoints.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use redis::AsyncCommands as _;
 use crate::{BrokerError, Jobs, scripts};
 
 impl Jobs<'_> {
-    /// The outcomes of jobs, where they have ended.
+    /// The outcomes of jobs; `None` for a job that has not ended or whose outcome has expired.
     pub async fn outcomes(self, jobs: &[JobId]) -> Result<Vec<Option<Outcome>>, BrokerError> {
         if jobs.is_empty() {
             return Ok(Vec::new());
@@ -39,7 +39,7 @@ impl Jobs<'_> {
             .collect()
     }
 
-    /// A page of the jobs whose outcomes are kept, and where the next begins (0: that was all).
+    /// A page of the jobs with a stored outcome, after the cursor of the next page (0 = the end).
     pub async fn outcome_page(self, cursor: u64) -> Result<(u64, Vec<JobId>), BrokerError> {
         let prefix = self.broker.keys().result_prefix();
         let (next, keys): (u64, Vec<String>) = redis::cmd("SCAN")
@@ -58,7 +58,7 @@ impl Jobs<'_> {
         Ok((next, ids.collect()))
     }
 
-    /// Waits for the outcome that a job was told to push; `None` when `wait` is over.
+    /// Waits for the reply of a job; `None` if none comes within `wait`.
     pub async fn wait_for_reply(
         self,
         job: &JobId,
@@ -77,25 +77,25 @@ impl Jobs<'_> {
             .transpose()
     }
 
-    /// Asks for a job to be cancelled; `false` when it has ended already.
+    /// Requests the cancellation of a job; `false` if it has ended.
     pub async fn cancel(self, job: &JobId) -> Result<bool, BrokerError> {
         self.cancel_parked(job, job).await
     }
 
-    /// The same of a job that waits in a lane under another id: nobody has checked its own yet.
-    pub async fn cancel_parked(self, job: &JobId, aside: &JobId) -> Result<bool, BrokerError> {
+    /// Like [`cancel`](Self::cancel), for a job that is parked under another id because its own is not checked yet.
+    pub async fn cancel_parked(self, job: &JobId, parked_id: &JobId) -> Result<bool, BrokerError> {
         let mut call = scripts::CANCEL.key(self.broker.keys().cancelled());
         call.arg(self.broker.keys().prefix())
             .arg(job.as_str())
-            .arg(aside.as_str());
+            .arg(parked_id.as_str());
         let answer: String = call
             .invoke_async(&mut self.broker.shared())
             .await
             .map_err(|source| self.broker.failed(source))?;
-        Ok(answer == "asked")
+        parse_cancel_reply(&answer)
     }
 
-    /// Whether somebody asked for the job to be cancelled.
+    /// Whether the cancellation of a job is requested.
     pub async fn is_cancel_requested(self, job: &JobId) -> Result<bool, BrokerError> {
         let score: Option<f64> = self
             .broker
@@ -106,7 +106,7 @@ impl Jobs<'_> {
         Ok(score.is_some())
     }
 
-    /// Where the job of a producer's own id was first put, if that is still known.
+    /// The entry id under which a job with the producer's own id was first enqueued, while it is stored.
     pub async fn first_entry_id(self, job: &JobId) -> Result<Option<Place>, BrokerError> {
         let known: Option<String> = self
             .broker
@@ -121,7 +121,7 @@ impl Jobs<'_> {
         }))
     }
 
-    /// What is remembered of the jobs at places.
+    /// The checkpoints of entries.
     pub async fn checkpoints(self, places: &[Place]) -> Result<Vec<Option<Resume>>, BrokerError> {
         if places.is_empty() {
             return Ok(Vec::new());
@@ -146,14 +146,14 @@ impl Jobs<'_> {
             .collect()
     }
 
-    /// Where a job stands that was begun before or came out of a lane, as far as the first `most`
-    /// such jobs tell; and whether those were all.
+    /// The entry id of a job that has a checkpoint, among about the first `most` checkpoints; and whether all were
+    /// searched.
     pub async fn find_by_checkpoint(
         self,
         job: &JobId,
         most: usize,
     ) -> Result<(Option<Place>, bool), BrokerError> {
-        // The id comes first in our own record, and has no character that JSON escapes.
+        // The id is the first field of a checkpoint, and contains no character that JSON escapes.
         let begins = format!("{{\"id\":\"{job}\"");
         let mut connection = self.broker.pooled().await?;
         let (mut cursor, mut seen) = (0_u64, 0);
@@ -175,5 +175,29 @@ impl Jobs<'_> {
                 return Ok((None, cursor == 0));
             }
         }
+    }
+}
+
+/// Whether the cancellation was requested; `false` if the job has ended.
+fn parse_cancel_reply(reply: &str) -> Result<bool, BrokerError> {
+    match reply {
+        "asked" => Ok(true),
+        "ended" => Ok(false),
+        other => Err(BrokerError::unexpected_reply("cancel", other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts::tests::check_words;
+
+    #[test]
+    fn every_reply_of_cancel_is_parsed() {
+        check_words(
+            "cancel",
+            &[("asked", true), ("ended", false)],
+            parse_cancel_reply,
+        );
     }
 }

@@ -10,17 +10,17 @@ use redis::AsyncCommands as _;
 pub use self::parked::{Share, Turn, Waiting};
 use crate::{BrokerError, Lanes, scripts};
 
-/// What was let go of the lanes.
+/// The result of releasing jobs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LetGo {
     /// Jobs that left their lanes.
     pub jobs: usize,
-    /// When it is worth looking again; `None` if nobody waits.
+    /// When the next release is due; `None` if nothing is parked.
     pub again: Option<Duration>,
 }
 
 impl LetGo {
-    /// Both together.
+    /// Adds another result.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -31,7 +31,7 @@ impl LetGo {
 }
 
 impl From<(usize, f64)> for LetGo {
-    /// What the scripts return: how many, and ms until the next (-1: none).
+    /// The reply of the scripts: how many jobs, and ms until the next release (-1 = none).
     fn from((jobs, again_ms): (usize, f64)) -> Self {
         Self {
             jobs,
@@ -41,7 +41,7 @@ impl From<(usize, f64)> for LetGo {
 }
 
 impl Lanes<'_> {
-    /// Every lane that holds something, and how many jobs.
+    /// Every lane that is not empty, with the number of its jobs.
     pub async fn sizes(self) -> Result<Vec<(String, u64)>, BrokerError> {
         let mut lanes = Vec::new();
         for (name, key) in [
@@ -90,7 +90,7 @@ impl Lanes<'_> {
         Ok(lanes)
     }
 
-    /// At most `most` jobs of each lane, the first to go first.
+    /// The first jobs of each lane, at most `most` each.
     pub async fn first_job_ids(self, most: usize) -> Result<Vec<JobId>, BrokerError> {
         let last = isize::try_from(most)
             .unwrap_or(isize::MAX)
@@ -132,7 +132,7 @@ impl Lanes<'_> {
             .collect()
     }
 
-    /// Lets go of at most `limit` jobs that are due in the lanes of time and of versions.
+    /// Promotes at most `limit` jobs that are due in the lanes of times and versions.
     pub async fn promote(self, limit: usize) -> Result<LetGo, BrokerError> {
         let mut call = scripts::PROMOTE.key(self.broker.keys().time_lane());
         call.key(self.broker.keys().version_lane())
@@ -142,7 +142,7 @@ impl Lanes<'_> {
         Ok(promoted.into())
     }
 
-    /// Lets go of at most `most` jobs whose limits have room again.
+    /// Releases at most `most` jobs whose limits have room again.
     pub async fn release(self, most: usize) -> Result<LetGo, BrokerError> {
         let mut call = scripts::RELEASE_LANES.key(self.broker.keys().lanes_due());
         call.arg(self.broker.keys().prefix()).arg(most);
@@ -150,7 +150,7 @@ impl Lanes<'_> {
         Ok(some.into())
     }
 
-    /// Ends pauses whose time is over, and lets go of at most `limit` jobs that waited for what is resumed.
+    /// Ends pauses that are over, and releases at most `limit` jobs of what is resumed.
     pub async fn release_resumed(self, limit: usize) -> Result<LetGo, BrokerError> {
         let mut call = scripts::RELEASE_RESUMED.key(self.broker.keys().paused());
         call.arg(self.broker.keys().prefix()).arg(limit);

@@ -1,4 +1,4 @@
-//! One leader among the schedulers: a lease in Redis.
+//! The leading scheduler: a lease in Redis.
 
 use std::{fmt, time::Duration};
 
@@ -6,8 +6,8 @@ use redis::AsyncCommands as _;
 
 use crate::{BrokerError, Leader, scripts};
 
-/// What one leader has and no earlier one: it grows each time that the lease changes hands. Steps that two
-/// leaders must not both take name it, and the server refuses all but the last.
+/// Identifies one term of leadership; it grows each time that the lease changes hands. Steps that only the leader
+/// may take pass it, and Redis refuses all but the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LeaderToken(u64);
 
@@ -18,7 +18,7 @@ impl fmt::Display for LeaderToken {
 }
 
 impl Leader<'_> {
-    /// Takes or renews the lease; the token of the asker, if it leads.
+    /// Acquires or renews the lease; returns the token if `who` leads.
     pub async fn acquire(
         self,
         who: &str,
@@ -35,7 +35,7 @@ impl Leader<'_> {
         Ok((token > 0).then_some(LeaderToken(token)))
     }
 
-    /// The scheduler that leads, if any does.
+    /// The id of the leading scheduler, if any.
     pub async fn current(self) -> Result<Option<String>, BrokerError> {
         self.broker
             .shared()
@@ -53,7 +53,7 @@ impl Leader<'_> {
             .map_err(|source| self.broker.failed(source))
     }
 
-    /// Gives the lease back, and wakes those that stand by.
+    /// Gives up the lease and wakes the other schedulers.
     pub async fn resign(self, who: &str) -> Result<(), BrokerError> {
         let mut call = scripts::RESIGN_LEASE.key(self.broker.keys().leader());
         call.arg(self.broker.keys().prefix()).arg(who);
@@ -63,7 +63,7 @@ impl Leader<'_> {
             .map_err(|source| self.broker.failed(source))
     }
 
-    /// Subscribes to what wakes the scheduler.
+    /// Subscribes to the channel that wakes the scheduler.
     pub async fn subscribe_wake_ups(self) -> Result<redis::aio::PubSub, BrokerError> {
         self.broker.subscribe(&self.broker.keys().wake()).await
     }

@@ -1,4 +1,4 @@
-//! Windows of quotas and budgets that are over.
+//! Limits: account holds, windows, meters, alerts.
 
 mod alerts;
 mod meters;
@@ -12,8 +12,8 @@ pub use self::{
 use crate::{BrokerError, Limits, scripts};
 
 impl Limits<'_> {
-    /// Tells all workers not to call an account until a time (ms since the epoch; 0: only fewer at once),
-    /// and cuts the number of calls at once, of which `slots` is the meter and the limit.
+    /// Holds an account until a time (ms since 1970; 0 = no hold) for all workers, and halves the slots of its
+    /// concurrency limit, given as meter and limit.
     pub async fn hold_account(
         self,
         account: &str,
@@ -31,7 +31,7 @@ impl Limits<'_> {
         Ok(())
     }
 
-    /// Until when accounts are not to be called (ms since the epoch), as their providers said.
+    /// The held accounts and when their holds end (ms since 1970).
     pub async fn account_holds(self) -> Result<Vec<(String, i64)>, BrokerError> {
         self.broker
             .shared()
@@ -40,9 +40,9 @@ impl Limits<'_> {
             .map_err(|source| self.broker.failed(source))
     }
 
-    /// Closes at most `most` windows that are over: each goes to the record once with what was used of
-    /// it. Sums without an end whose meters begin with one of `forgettable` are forgotten once nothing was
-    /// spent on them for 30 days. Gives how many were looked at; `most` means that there may be more.
+    /// Closes at most `most` windows that are over: the usage of each is recorded once. A window without an end is
+    /// deleted after 30 days without usage if its meter begins with one of `forgettable`. Returns how many were
+    /// checked; `most` means that there may be more.
     pub async fn close_windows(
         self,
         most: usize,

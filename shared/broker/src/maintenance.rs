@@ -1,4 +1,4 @@
-//! Looking for what nobody holds any more, a page at a time (`sweep_orphans.lua`).
+//! Maintenance: the orphan sweep (`sweep_orphans.lua`), and the removal of old cancel requests.
 
 use std::collections::VecDeque;
 
@@ -7,33 +7,33 @@ use redis::{AsyncCommands as _, Value};
 
 use crate::{BrokerError, Maintenance, is_missing, scripts};
 
-/// Entries of a hash that one step looks at; it holds Redis for well under 10 ms.
+/// Fields of a hash that one call checks; it blocks Redis for well under 10 ms.
 const PAGE: usize = 100;
 
-/// Ids of a lane that one step looks at.
+/// Ids of a lane that one call checks.
 const LANE_HEAD: usize = 500;
 
-/// What was found that nobody held.
+/// The orphans that were removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Begun attempts whose jobs stand nowhere, or are another's: where.
+    /// Entry ids of journaled attempts whose entries are gone or belong to another worker.
     pub journal: Vec<String>,
-    /// Places of limits that no begun attempt has: the limit and where.
+    /// Slots of limits without a journaled attempt: meter and entry id.
     pub slots: Vec<String>,
-    /// Slots of concurrency keys of jobs that stand nowhere: the key and where.
+    /// Slots of concurrency keys whose entries are gone: key and entry id.
     pub holders: Vec<String>,
-    /// What was remembered of jobs that stand nowhere.
+    /// Checkpoints and crash counts of entries that are gone.
     pub memory: Vec<String>,
-    /// Ids in lanes whose jobs left them.
+    /// Ids in lanes whose jobs have left them.
     pub lane_ids: usize,
-    /// Writers of the record that are gone.
+    /// Recorders that are gone.
     pub recorders: usize,
 }
 
-/// How far a turn has come.
+/// The progress of a sweep.
 #[derive(Debug)]
 pub struct Sweeping {
-    /// Where the look through all keys goes on, while it does.
+    /// The cursor of the scan over all keys, until it ends.
     keys: Option<u64>,
     left: VecDeque<Part>,
 }
@@ -79,12 +79,12 @@ impl Kind {
 }
 
 impl Swept {
-    /// Whether there was nothing.
+    /// Whether nothing was removed.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Both together.
+    /// Adds another result.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.journal.extend(other.journal);
@@ -98,14 +98,14 @@ impl Swept {
 }
 
 impl Sweeping {
-    /// Whether the turn is over.
+    /// Whether the sweep has ended.
     pub fn is_over(&self) -> bool {
         self.keys.is_none() && self.left.is_empty()
     }
 }
 
 impl Maintenance<'_> {
-    /// Begins a turn; the dead writers of the record are forgotten at once.
+    /// Begins a sweep; removes dead recorders at once.
     pub async fn begin_sweep(self) -> Result<(Sweeping, Swept), BrokerError> {
         let keys = self.broker.keys();
         let left = [
@@ -125,7 +125,7 @@ impl Maintenance<'_> {
         Ok((sweeping, swept))
     }
 
-    /// Looks at the next page.
+    /// Sweeps the next page.
     pub async fn continue_sweep(self, sweeping: &mut Sweeping) -> Result<Swept, BrokerError> {
         let mut swept = Swept::default();
         if let Some(cursor) = sweeping.keys {
@@ -166,7 +166,7 @@ impl Maintenance<'_> {
         Ok(swept)
     }
 
-    /// A page of all keys: those whose entries somebody may have left. One found twice is looked at twice.
+    /// A page of all keys: those to sweep. `SCAN` may return a key twice; it is then swept twice.
     async fn find_parts(self, cursor: u64) -> Result<(u64, Vec<Part>), BrokerError> {
         let keys = self.broker.keys();
         let kinds = [
@@ -176,7 +176,7 @@ impl Maintenance<'_> {
             (Kind::Lane, keys.quota_lane_prefix()),
             (Kind::Lane, keys.tenant_lane_prefix()),
         ];
-        // Few others begin as these do; above all no outcome.
+        // Few other keys match, and no results, which are the most.
         let pattern = format!("{}:[skl]*", keys.prefix());
         let (next, found) = self.broker.scan_page(&pattern, cursor).await?;
         let part = |key: &String| {
@@ -188,7 +188,7 @@ impl Maintenance<'_> {
         Ok((next, found.iter().filter_map(part).collect()))
     }
 
-    /// A page of the places that a hash has entries of.
+    /// A page of the entry ids in a hash.
     async fn entry_ids_page(
         self,
         key: &str,
@@ -205,7 +205,7 @@ impl Maintenance<'_> {
         Ok((next, rows.into_iter().map(|(place, _)| place).collect()))
     }
 
-    /// Forgets the writers of the record that are gone and left nothing.
+    /// Removes the recorders that are gone and have nothing pending.
     async fn remove_dead_recorders(self) -> Result<usize, BrokerError> {
         let events = self.broker.keys().events();
         let info: Result<redis::streams::StreamInfoConsumersReply, _> =
@@ -213,7 +213,7 @@ impl Maintenance<'_> {
                 .await;
         let writers = match info {
             Ok(reply) => reply.consumers,
-            // Nothing was ever recorded.
+            // No recorder ever ran.
             Err(error) if is_missing(&error) => return Ok(0),
             Err(error) => return Err(self.broker.failed(error)),
         };
@@ -228,8 +228,7 @@ impl Maintenance<'_> {
         Ok(forgotten)
     }
 
-    /// Forgets requests to cancel jobs that nobody has seen since `before_ms`: their ids were mistaken, or
-    /// their outcomes are gone.
+    /// Removes cancel requests from before `before_ms` whose jobs never appeared, or whose outcomes have expired.
     pub async fn remove_cancel_requests(self, before_ms: i64) -> Result<usize, BrokerError> {
         self.broker
             .shared()

@@ -1,4 +1,4 @@
-//! Pausing and resuming (`pauses.lua`).
+//! Pauses of queues, job types and providers (`pauses.lua`).
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,11 +7,11 @@ use redis::AsyncCommands as _;
 
 use crate::{BrokerError, PauseControl, scripts};
 
-/// The control message that says that something was paused or resumed.
+/// The control message after something was paused or resumed.
 pub const PAUSED_MESSAGE: &str = "paused";
 
 impl PauseControl<'_> {
-    /// Pauses something, until it is resumed or for a time.
+    /// Pauses a target for `lasts`, or until it is resumed.
     pub async fn pause(
         self,
         target: &Target,
@@ -29,14 +29,14 @@ impl PauseControl<'_> {
             .map_err(|error| BrokerError::foreign(self.broker.keys().paused(), error))
     }
 
-    /// Resumes something; `false` when it was not paused.
+    /// Resumes a target; `false` if it was not paused.
     pub async fn resume(self, target: &Target) -> Result<bool, BrokerError> {
         let mut call = scripts::RESUME.key(self.broker.keys().paused());
         call.arg(self.broker.keys().prefix()).arg(target.as_str());
         self.broker.run(&call).await
     }
 
-    /// All that is paused.
+    /// All pauses.
     pub async fn list(self) -> Result<Pauses, BrokerError> {
         let found: BTreeMap<String, String> = self
             .broker
@@ -52,7 +52,7 @@ impl PauseControl<'_> {
         Ok(Pauses::from_record(parsed.collect::<Result<_, _>>()?))
     }
 
-    /// The lanes of jobs that wait until something is resumed, by name.
+    /// The names of the lanes of paused jobs.
     pub(super) async fn lane_names(self) -> Result<Vec<String>, BrokerError> {
         self.broker
             .shared()

@@ -1,4 +1,4 @@
-//! What stands in the queues and lanes.
+//! Queues: enqueueing, listing entries, depths.
 
 mod reader;
 
@@ -14,36 +14,35 @@ use redis::AsyncCommands as _;
 pub use self::reader::{Delivered, QueueReader, Sorted, Wanted};
 use crate::{BrokerError, Queues, is_missing};
 
-/// How full a queue is.
+/// The depth of a queue.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct QueueDepth {
-    /// The queue.
     pub queue: QueueName,
-    /// Jobs that nobody has yet.
+    /// Jobs that are not delivered.
     pub available: u64,
-    /// Jobs in workers' hands.
+    /// Jobs in flight.
     pub running: u64,
 }
 
-/// A delivered entry of a queue.
+/// A delivered entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
-    /// The entry in the queue's stream.
+    /// The entry's id in the queue's stream.
     pub entry: String,
-    /// Who has it; nobody, if it was given back and waits for the next worker.
+    /// Its worker; `None` if it was handed back and waits for the next worker.
     pub worker: Option<WorkerId>,
     /// How long ago it was delivered.
     pub since: Duration,
 }
 
-/// An entry as Redis gives it: its id, its names and values.
+/// An entry as Redis returns it: its id, its fields and values.
 type Row = (String, Vec<(Vec<u8>, Vec<u8>)>);
 
-/// Entries of a queue's stream: their ids, and their messages with our own marks on them.
+/// Entries of a queue's stream: their ids and messages, with the fields that only the server writes.
 pub type Entries = Vec<(String, RawMessage)>;
 
 impl Queues<'_> {
-    /// Puts one message into a queue; the receipt is its place.
+    /// Enqueues one message; returns its receipt.
     pub async fn enqueue(
         self,
         queue: &QueueName,
@@ -61,7 +60,7 @@ impl Queues<'_> {
         Ok(Place::new(queue, &entry))
     }
 
-    /// Puts many JSON messages into a queue in one transaction: all of them, or none.
+    /// Enqueues JSON messages in one transaction: all or none.
     pub async fn enqueue_all(
         self,
         queue: &QueueName,
@@ -86,7 +85,7 @@ impl Queues<'_> {
             .collect())
     }
 
-    /// The queues that exist.
+    /// All queues, by `SCAN`.
     pub async fn list(self) -> Result<Vec<QueueName>, BrokerError> {
         let mut queues: Vec<QueueName> =
             self.streams().await?.iter().map(QueueName::base).collect();
@@ -94,8 +93,8 @@ impl Queues<'_> {
         Ok(queues)
     }
 
-    /// The queues that workers have read; unlike [`Self::list`] it asks for no look through all keys, of
-    /// which each outcome is one.
+    /// The queues that workers have read. Unlike [`Self::list`] this does not scan all keys, of which every stored
+    /// outcome is one.
     pub async fn registered(self) -> Result<Vec<QueueName>, BrokerError> {
         let names: Vec<String> = self
             .broker
@@ -109,7 +108,7 @@ impl Queues<'_> {
             .collect())
     }
 
-    /// The streams of the queues: of each the one that is read first, and that of new jobs.
+    /// The streams of all queues: of each the stream of released jobs, which is read first, and that of new jobs.
     pub async fn streams(self) -> Result<Vec<QueueName>, BrokerError> {
         let prefix = self.broker.keys().queue_prefix();
         let mut streams: Vec<QueueName> = self
@@ -125,7 +124,7 @@ impl Queues<'_> {
         Ok(streams)
     }
 
-    /// How full a queue is, with the jobs that came out of a lane.
+    /// The depth of a queue, including its released jobs.
     pub async fn depth(self, queue: &QueueName) -> Result<QueueDepth, BrokerError> {
         let (new, ready) = (
             self.stream_depth(queue).await?,
@@ -168,8 +167,7 @@ impl Queues<'_> {
         })
     }
 
-    /// At most `count` entries of a queue between two stream ids (`-`, `+`, `(ID`), the oldest first
-    /// or the newest first.
+    /// At most `count` entries of a queue between two stream ids (`-`, `+`, `(ID`), oldest or newest first.
     pub async fn entries(
         self,
         queue: &QueueName,
@@ -189,7 +187,7 @@ impl Queues<'_> {
             .arg(last)
             .arg("COUNT")
             .arg(count)
-            // On a connection of its own: messages may be large.
+            // On a pooled connection, because messages may be large.
             .query_async(&mut self.broker.pooled().await?)
             .await
             .map_err(|source| self.broker.failed(source))?;
@@ -199,7 +197,7 @@ impl Queues<'_> {
             .collect())
     }
 
-    /// At most `count` delivered entries of a queue between two stream ids, the oldest first.
+    /// At most `count` delivered entries of a queue between two stream ids, oldest first.
     pub async fn pending_entries(
         self,
         queue: &QueueName,
@@ -229,13 +227,13 @@ impl Queues<'_> {
                     since: Duration::from_millis(row.last_delivered_ms as u64),
                 })
                 .collect()),
-            // The queue or its group is not there (yet): nothing was delivered.
+            // The queue or its group does not exist yet: nothing was delivered.
             Err(error) if is_missing(&error) => Ok(Vec::new()),
             Err(error) => Err(self.broker.failed(error)),
         }
     }
 
-    /// The newest entry of a queue that was ever delivered; what comes after it is new.
+    /// The newest entry of a queue that was delivered; later entries are new.
     pub async fn last_delivered(self, queue: &QueueName) -> Result<String, BrokerError> {
         let found: Result<redis::streams::StreamInfoGroupsReply, _> = self
             .broker
@@ -253,7 +251,7 @@ impl Queues<'_> {
         }
     }
 
-    /// The message at a place, if it stands in its queue.
+    /// The message of an entry, if it is still in its queue.
     pub async fn message_at(self, place: &Place) -> Result<Option<RawMessage>, BrokerError> {
         let (queue, entry) = place.parts();
         let queue = QueueName::from_record(queue);
@@ -267,7 +265,7 @@ impl Queues<'_> {
                 .into_iter()
                 .next()
                 .map(|(_, fields)| RawMessage { fields })),
-            // The place is not of the form that the server gives.
+            // The entry id does not have the form of a stream id.
             Err(error) if !error.is_io_error() && !error.is_timeout() => Ok(None),
             Err(error) => Err(self.broker.failed(error)),
         }

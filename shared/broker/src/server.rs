@@ -1,28 +1,28 @@
-//! What the server is and how it is set up, for those who look after it.
+//! The Redis server: its clock, version and settings.
 
 use redis::FromRedisValue;
 
 use crate::{BrokerError, Server};
 
-/// What the server is, and how it is set up.
+/// The version and settings of the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerFacts {
     /// `Redis` or `Valkey`.
     pub product: String,
-    /// Its own version.
+    /// The version of the product.
     pub version: String,
-    /// The version of Redis that it is compatible with; of a Redis, the same.
+    /// The Redis version that it is compatible with.
     pub redis_version: String,
-    /// Whether it writes an append-only file; `None` where we may not know.
+    /// Whether it writes an append-only file; `None` if the setting cannot be read.
     pub append_only: Option<bool>,
-    /// When it forces that file to disk: `always`, `everysec` or `no`.
+    /// When it syncs that file to disk: `always`, `everysec` or `no`.
     pub append_fsync: Option<String>,
     /// What it does when its memory is full.
     pub maxmemory_policy: Option<String>,
 }
 
 impl Server<'_> {
-    /// The server's clock, in ms since the epoch.
+    /// The server's clock, in ms since 1970.
     pub async fn time_ms(self) -> Result<i64, BrokerError> {
         let (seconds, micros): (i64, i64) = redis::cmd("TIME")
             .query_async(&mut self.broker.shared())
@@ -31,7 +31,7 @@ impl Server<'_> {
         Ok(seconds * 1000 + micros / 1000)
     }
 
-    /// What the server is, as far as it may be known.
+    /// The version and settings of the server, as far as they can be read.
     pub async fn facts(self) -> Result<ServerFacts, BrokerError> {
         let mut facts = ServerFacts {
             product: "Redis".to_owned(),
@@ -60,7 +60,7 @@ impl Server<'_> {
         Ok(facts)
     }
 
-    /// A setting of the server; `None` where it may not be asked for, as managed servers have it.
+    /// A setting of the server; `None` if reading it is not allowed, as on managed servers.
     async fn setting(self, name: &str) -> Option<String> {
         let found: Result<Vec<String>, _> =
             self.query(redis::cmd("CONFIG").arg("GET").arg(name)).await;

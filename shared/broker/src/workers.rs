@@ -1,4 +1,4 @@
-//! Who is alive, and what becomes of the jobs of those who are not.
+//! Workers: heartbeats, and the recovery of dead workers' entries.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,49 +16,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::{BrokerError, CONNECT_TIMEOUT, Workers, client, is_missing, scripts};
 
-/// Entries that one recovery step takes; it holds Redis for well under 10 ms.
+/// Entries that one call recovers; it blocks Redis for well under 10 ms.
 const RECOVER_BATCH: usize = 200;
 
-/// What a worker says of itself.
+/// The heartbeat of a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// Its id.
     pub worker: WorkerId,
-    /// Its build.
+    /// The version of its build.
     pub version: String,
-    /// Its process.
     pub pid: u32,
-    /// Since when, in ms since the epoch.
+    /// When it started, in ms since 1970.
     pub started_at_ms: i64,
     /// The queues that it pulls from.
     pub queues: Vec<QueueName>,
-    /// The machine that it runs on.
+    /// The host that it runs on.
     #[serde(default)]
     pub host: String,
-    /// Whether it pulls.
     #[serde(default)]
     pub state: WorkerState,
-    /// When it said this, in ms since the epoch by the server's clock.
+    /// When it sent this, in ms since 1970 by the server's clock.
     #[serde(default)]
     pub said_at_ms: i64,
-    /// Jobs in its hands.
+    /// Jobs in flight.
     pub in_flight: usize,
-    /// Jobs that it can take at once.
+    /// Its slots for jobs.
     pub concurrency: usize,
 }
 
 string_enum! {
     /// Whether a worker pulls jobs.
     WorkerState {
-        /// It does.
         Running = "running",
-        /// It was told to stop, and finishes what it has.
+        /// It pulls no more, and finishes its jobs.
         Draining = "draining",
     }
 }
 
 impl Default for WorkerState {
-    /// Of workers that do not say it yet.
+    /// The state of workers that do not send one yet.
     fn default() -> Self {
         Self::Running
     }
@@ -69,24 +65,23 @@ impl Default for WorkerState {
 pub struct Recovered {
     /// Dead workers.
     pub workers: usize,
-    /// Entries given back.
+    /// Entries that were returned to their queues.
     pub entries: usize,
-    /// Attempts recorded as lost.
+    /// Attempts that were recorded as lost.
     pub lost: usize,
 }
 
-/// A worker whose heartbeat is missing although it holds jobs.
+/// A worker that has entries but no heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unheard {
-    /// Who.
     pub worker: WorkerId,
-    /// Jobs that it holds.
+    /// The number of its entries.
     pub holds: usize,
-    /// How long ago it last asked for jobs.
+    /// How long ago it last read.
     pub idle: Duration,
 }
 
-/// A connection for heartbeats alone, used from a thread of its own.
+/// A blocking connection for heartbeats, used from its own thread.
 pub struct Pulse {
     client: redis::Client,
     connection: Option<redis::Connection>,
@@ -95,7 +90,7 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// For `worker`; nothing is connected yet. The key lives for `ttl` after each beat.
+    /// For `worker`; it connects later. The key expires `ttl` after each heartbeat.
     pub fn new(
         url: &SecretString,
         keys: &Keys,
@@ -110,7 +105,7 @@ impl Pulse {
         })
     }
 
-    /// One beat; connects again where that is needed.
+    /// Sends one heartbeat; connects if necessary.
     pub fn beat(&mut self, heartbeat: &Heartbeat) -> redis::RedisResult<()> {
         let text = serde_json::to_string(heartbeat)
             .map_err(|error| redis::RedisError::from(std::io::Error::other(error)))?;
@@ -124,7 +119,7 @@ impl Pulse {
         done
     }
 
-    /// The last: whoever looks knows at once that the worker is gone.
+    /// Deletes the heartbeat, so that the worker is known to be gone at once.
     pub fn stop(&mut self) -> redis::RedisResult<()> {
         self.connection()
             .and_then(|(connection, key)| connection.del(key))
@@ -168,7 +163,7 @@ impl Workers<'_> {
         Ok(workers)
     }
 
-    /// The workers that hold jobs and whose heartbeat is missing.
+    /// The workers that have entries but no heartbeat.
     pub async fn without_heartbeat(self) -> Result<Vec<Unheard>, BrokerError> {
         let alive: BTreeSet<WorkerId> = self
             .list()
@@ -211,14 +206,14 @@ impl Workers<'_> {
         self.broker.subscribe(&self.broker.keys.control()).await
     }
 
-    /// Gives back what dead workers left in a queue, and of what had come out of a lane.
+    /// Returns the entries of dead workers in a queue, new and released.
     pub async fn recover(self, queue: &QueueName) -> Result<Recovered, BrokerError> {
         let (ready, new) = (
             self.recover_stream(&queue.ready()).await?,
             self.recover_stream(queue).await?,
         );
         Ok(Recovered {
-            // A worker that is dead is dead in both.
+            // A dead worker is dead in both streams.
             workers: ready.workers.max(new.workers),
             entries: ready.entries + new.entries,
             lost: ready.lost + new.lost,
@@ -259,7 +254,7 @@ impl Workers<'_> {
             .map_err(|source| self.broker.failed(source))
     }
 
-    /// The consumers of a queue whose heartbeat is missing.
+    /// The consumers of a queue without a heartbeat.
     async fn consumers(self, queue: &QueueName) -> Result<Vec<String>, BrokerError> {
         let info: Result<redis::streams::StreamInfoConsumersReply, _> = self
             .broker
@@ -273,7 +268,7 @@ impl Workers<'_> {
                 .map(|consumer| consumer.name)
                 .filter(|name| name != RETURNED)
                 .collect(),
-            // The queue or its group is not there (yet): nobody can have left anything in it.
+            // The queue or its group does not exist yet: no worker can have entries in it.
             Err(error) if is_missing(&error) => return Ok(Vec::new()),
             Err(error) => return Err(self.broker.failed(error)),
         };

@@ -1,4 +1,4 @@
-//! The atomic steps of a chain's life: begun, fanned out, stopped, gone on with.
+//! The scripts that change a chain: start, fan out, cancel, retry.
 
 use std::num::NonZeroU32;
 
@@ -13,34 +13,29 @@ use serde::Serialize;
 
 use crate::{BrokerError, Chains, Fence, Held, deliveries::flag, scripts};
 
-/// Steps or items that are laid down in one call.
-const TOGETHER: usize = 500;
+/// The maximum number of steps or items in one preparing call.
+const PREPARED_TOGETHER: usize = 500;
 
-/// What is laid down waits so long for its chain to begin, in seconds.
-const LAID_DOWN_SECONDS: u64 = 3600;
+/// How long prepared steps are kept until their chain starts, in seconds.
+const PREPARED_SECONDS: u64 = 3600;
 
 string_enum! {
     /// How a step, or an item of one, ended.
     StepOutcome {
-        /// Answered.
         Completed = "completed",
-        /// Given up.
+        /// Its job became a dead letter.
         Failed = "failed",
-        /// Its condition did not hold.
+        /// Its condition was false.
         Skipped = "skipped",
-        /// Stopped.
         Cancelled = "cancelled",
     }
 }
 
-/// The end of a step, told with the end of its job.
+/// The end of a step, reported when its job is settled.
 #[derive(Debug, Clone, Copy)]
 pub struct StepEnd<'a> {
-    /// Which.
     pub step: &'a StepRef,
-    /// How.
     pub outcome: StepOutcome,
-    /// What it cost.
     pub cost: Usd,
 }
 
@@ -55,12 +50,78 @@ impl StepEnd<'_> {
     }
 }
 
+/// The reply of `chain_start.lua`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StartReply {
+    Ended(Started),
+    /// The chain started, and ready steps are left to dispatch.
+    DispatchMore,
+    PreparationExpired,
+}
+
+impl StartReply {
+    fn parse(reply: &str) -> Result<Self, BrokerError> {
+        match reply {
+            "ok" => Ok(Self::Ended(Started::Yes)),
+            "more" => Ok(Self::DispatchMore),
+            "gone" => Ok(Self::Ended(Started::Lost)),
+            "duplicate" => Ok(Self::Ended(Started::Duplicate)),
+            "conflict" => Ok(Self::Ended(Started::Conflict)),
+            "again" => Ok(Self::PreparationExpired),
+            other => Err(BrokerError::unexpected_reply("chain_start", other)),
+        }
+    }
+}
+
+/// Whether the step fanned out, and whether ready items are left to dispatch.
+fn parse_expand_reply(reply: &str) -> Result<(Fence, bool), BrokerError> {
+    match reply {
+        "ok" => Ok((Fence::Held, false)),
+        "more" => Ok((Fence::Held, true)),
+        "gone" => Ok((Fence::Lost, false)),
+        other => Err(BrokerError::unexpected_reply("chain_expand", other)),
+    }
+}
+
+/// Whether ready instances are left to dispatch.
+fn parse_dispatch_reply(reply: &str) -> Result<bool, BrokerError> {
+    match reply {
+        "ok" => Ok(false),
+        "more" => Ok(true),
+        other => Err(BrokerError::unexpected_reply("chain_dispatch", other)),
+    }
+}
+
+impl ChainCancelled {
+    fn from_reply(reply: &str) -> Result<Self, BrokerError> {
+        match reply {
+            "asked" => Ok(Self::Asked),
+            "ended" => Ok(Self::Ended),
+            "unknown" => Ok(Self::Unknown),
+            other => Err(BrokerError::unexpected_reply("chain_cancel", other)),
+        }
+    }
+}
+
+impl ChainRetried {
+    fn from_reply(reply: i64) -> Result<Self, BrokerError> {
+        match reply {
+            -1 => Ok(Self::Unknown),
+            -2 => Ok(Self::Running),
+            -3 => Ok(Self::Nothing),
+            again => u64::try_from(again)
+                .map(Self::Again)
+                .map_err(|_| BrokerError::unexpected_reply("chain_retry", again.to_string())),
+        }
+    }
+}
+
 impl Chains<'_> {
-    /// Begins a chain, and ends its message. `results_seconds` of the configuration hold for its outcome.
+    /// Starts a chain and acknowledges its message. The outcome expires like the results of jobs.
     pub async fn start(self, held: &Held, plan: &ChainPlan<'_>) -> Result<Started, BrokerError> {
-        let laid_down = self.broker.keys.prepared_chain(&held.place);
+        let prepared_key = self.broker.keys.prepared_chain(&held.place);
         loop {
-            self.prepare_steps(&laid_down, plan.steps).await?;
+            self.prepare_steps(&prepared_key, plan.steps).await?;
             let mut call = scripts::CHAIN_START.key(self.broker.keys.queue(&held.queue));
             let (begin, wait): (Vec<_>, Vec<_>) =
                 plan.waits.iter().partition(|(_, needs)| *needs == 0);
@@ -76,7 +137,7 @@ impl Chains<'_> {
                 .arg(held.worker.as_str())
                 .arg(plan.id.as_str())
                 .arg(plan.hash.as_str())
-                .arg(&laid_down)
+                .arg(&prepared_key)
                 .arg(plan.document)
                 .arg(plan.name.unwrap_or_default())
                 .arg(
@@ -91,26 +152,23 @@ impl Chains<'_> {
                 .arg(words(&wait, |(name, needs)| format!("{name}={needs}")))
                 .arg(words(&begin, |(name, _)| name.to_string()))
                 .arg(plan.drop_event);
-            let answer: String = self.broker.run(&call).await?;
-            return Ok(match answer.as_str() {
-                "ok" => Started::Yes,
-                "more" => {
+            let reply: String = self.broker.run(&call).await?;
+            match StartReply::parse(&reply)? {
+                StartReply::Ended(started) => return Ok(started),
+                StartReply::DispatchMore => {
                     self.dispatch_ready(plan.id).await?;
-                    Started::Yes
+                    return Ok(Started::Yes);
                 }
-                "duplicate" => Started::Duplicate,
-                "conflict" => Started::Conflict,
-                // It took so long that what was laid down is gone.
-                "again" => continue,
-                _ => Started::Lost,
-            });
+                // The preparation took so long that its first part has expired.
+                StartReply::PreparationExpired => {}
+            }
         }
     }
 
     async fn prepare_steps(self, key: &str, steps: &[StepPlan]) -> Result<(), BrokerError> {
-        for part in steps.chunks(TOGETHER) {
+        for part in steps.chunks(PREPARED_TOGETHER) {
             let mut call = scripts::CHAIN_PREPARE.key(key);
-            call.arg(self.broker.keys.prefix()).arg(LAID_DOWN_SECONDS);
+            call.arg(self.broker.keys.prefix()).arg(PREPARED_SECONDS);
             for step in part {
                 let dependents: Vec<String> = step
                     .dependents
@@ -127,12 +185,12 @@ impl Chains<'_> {
                     )
                     .arg(dependents.join(" "));
             }
-            let _laid_down: u64 = self.broker.run(&call).await?;
+            let _prepared: u64 = self.broker.run(&call).await?;
         }
         Ok(())
     }
 
-    /// Fans a step out: `memories` of its items, in their order.
+    /// Fans a step out into items with these checkpoints, in order.
     pub async fn expand_step(
         self,
         held: &Held,
@@ -141,7 +199,7 @@ impl Chains<'_> {
         memories: &[String],
     ) -> Result<Fence, BrokerError> {
         let mut index = 0_u32;
-        for part in memories.chunks(TOGETHER) {
+        for part in memories.chunks(PREPARED_TOGETHER) {
             let mut call = scripts::CHAIN_PREPARE_ITEMS.key(self.broker.keys.chain(chain));
             call.arg(self.broker.keys.prefix());
             for memory in part {
@@ -149,7 +207,7 @@ impl Chains<'_> {
                     .arg(memory);
                 index = index.saturating_add(1);
             }
-            let _laid_down: u64 = self.broker.run(&call).await?;
+            let _prepared: u64 = self.broker.run(&call).await?;
         }
         let mut call = scripts::CHAIN_EXPAND.key(self.broker.keys.queue(&held.queue));
         call.arg(self.broker.keys.prefix())
@@ -159,42 +217,37 @@ impl Chains<'_> {
             .arg(chain.as_str())
             .arg(step.as_str())
             .arg(memories.len());
-        let answer: String = self.broker.run(&call).await?;
-        match answer.as_str() {
-            "ok" => {}
-            "more" => self.dispatch_ready(chain).await?,
-            _ => return Ok(Fence::Lost),
+        let reply: String = self.broker.run(&call).await?;
+        let (fence, has_more) = parse_expand_reply(&reply)?;
+        if has_more {
+            self.dispatch_ready(chain).await?;
         }
-        Ok(Fence::Held)
+        Ok(fence)
     }
 
-    /// Sends what is ready of a chain until there is no more, or no more room. Whoever ends one of its jobs
-    /// does the same: this only makes wide steps begin sooner.
+    /// Dispatches ready instances until none is left or the chain's limit is reached. Settling a job of the chain
+    /// does the same; this only starts wide steps sooner.
     pub(super) async fn dispatch_ready(self, chain: &ChainId) -> Result<(), BrokerError> {
         loop {
             let mut call = scripts::CHAIN_DISPATCH.key(self.broker.keys.chain(chain));
             call.arg(self.broker.keys.prefix()).arg(chain.as_str());
-            let answer: String = self.broker.run(&call).await?;
-            if answer != "more" {
+            let reply: String = self.broker.run(&call).await?;
+            if !parse_dispatch_reply(&reply)? {
                 return Ok(());
             }
         }
     }
 
-    /// Stops a chain: what runs is cancelled, and nothing more is started.
+    /// Cancels a chain: requests the cancellation of its running jobs and dispatches no more.
     pub async fn cancel(self, chain: &ChainId) -> Result<ChainCancelled, BrokerError> {
         let mut call = scripts::CHAIN_CANCEL.key(self.broker.keys.chain(chain));
         call.arg(self.broker.keys.prefix()).arg(chain.as_str());
-        let answer: String = self.broker.run(&call).await?;
-        Ok(match answer.as_str() {
-            "asked" => ChainCancelled::Asked,
-            "ended" => ChainCancelled::Ended,
-            _ => ChainCancelled::Unknown,
-        })
+        let reply: String = self.broker.run(&call).await?;
+        ChainCancelled::from_reply(&reply)
     }
 
-    /// Lets a chain that ended go on: what ended without success runs again, what never began follows.
-    /// `letters` are the dead letters of it, which have a history and may have been edited.
+    /// Retries a chain that ended: runs again what ended without success, then what never started. `letters` are
+    /// the chain's dead letters, which hold the history of their jobs and may have been edited.
     pub async fn retry(
         self,
         chain: &ChainId,
@@ -208,105 +261,144 @@ impl Chains<'_> {
                 .arg(&letter.resume)
                 .arg(message.map_or(&[][..], |(_, job)| job));
         }
-        let answer: i64 = self.broker.run(&call).await?;
-        Ok(match answer {
-            -1 => ChainRetried::Unknown,
-            -2 => ChainRetried::Running,
-            -3 => ChainRetried::Nothing,
-            again => ChainRetried::Again(u64::try_from(again).unwrap_or(0)),
-        })
+        let reply: i64 = self.broker.run(&call).await?;
+        ChainRetried::from_reply(reply)
     }
 }
 
-/// `CHAIN INSTANCE`; neither has a space.
+/// `CHAIN INSTANCE`; neither contains a space.
 pub(crate) fn format_step(step: &StepRef) -> String {
     format!("{} {}", step.chain, step.instance())
 }
 
-/// A job that another spawns.
+/// A job that another job spawns.
 #[derive(Debug, Serialize)]
 pub struct Child(
-    /// Its memory.
+    /// Its checkpoint, as JSON.
     pub String,
-    /// Its message.
+    /// Its message, as JSON.
     pub String,
 );
 
-/// A step, as it is laid down.
+/// A step of a chain that starts.
 #[derive(Debug)]
 pub struct StepPlan {
-    /// Its name; nothing of what follows the chain's end.
+    /// Its name; `None` for the job that runs after the chain's end.
     pub name: Option<StepName>,
-    /// What is to be remembered of its job.
+    /// The checkpoint of its job, as JSON.
     pub memory: String,
-    /// The message of its job.
+    /// The message of its job, as JSON.
     pub message: String,
-    /// What follows when it fails.
+    /// What happens to the chain when the step fails.
     pub on_failure: OnFailure,
-    /// How many of its items must succeed; all, where nothing is said.
+    /// How many of its items must complete; `None` = all.
     pub min_success: Option<u32>,
-    /// Those that need it, and whether they count completed needs alone.
+    /// The steps that need it, and whether they require that it completes.
     pub dependents: Vec<(StepName, bool)>,
 }
 
-/// A chain that is to begin.
+/// A chain to start.
 #[derive(Debug)]
 pub struct ChainPlan<'a> {
-    /// Its id.
     pub id: &'a ChainId,
-    /// What it says.
+    /// The hash of its content.
     pub hash: &'a ContentHash,
-    /// The document.
+    /// The document, as its producer wrote it.
     pub document: &'a str,
-    /// Its name for people.
+    /// A name for people.
     pub name: Option<&'a str>,
-    /// The most of its jobs in flight.
+    /// The maximum number of its jobs in flight.
     pub max_parallel: Option<NonZeroU32>,
-    /// Whether the first failure stops it.
+    /// Whether the first failure cancels the chain.
     pub fail_fast: bool,
-    /// Whether its outcome is pushed.
+    /// Whether the outcome is pushed as a reply.
     pub reply: bool,
-    /// Its steps.
     pub steps: &'a [StepPlan],
-    /// How many of its needs each step waits for; 0 of those that begin.
+    /// How many dependencies each step waits for; 0 for the first steps.
     pub waits: &'a [(StepName, usize)],
-    /// What is recorded if the message is dropped.
+    /// The event to record if the message is dropped as a duplicate.
     pub drop_event: &'a str,
 }
 
-/// Whether a chain began.
+/// Whether a chain started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Started {
-    /// It did.
     Yes,
-    /// Another worker has the message.
+    /// Another worker holds the message.
     Lost,
     /// The same chain came before; the message was dropped.
     Duplicate,
-    /// Its id is another chain's.
+    /// The id belongs to another chain.
     Conflict,
 }
 
-/// What became of the wish to stop a chain.
+/// The result of a request to cancel a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainCancelled {
-    /// It is being stopped.
+    /// The cancellation is requested.
     Asked,
-    /// It had ended before.
+    /// The chain had ended before.
     Ended,
-    /// Nobody knows it, or no longer.
+    /// The chain is unknown or expired.
     Unknown,
 }
 
-/// What became of the wish to go on with a chain that ended.
+/// The result of a request to retry a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainRetried {
-    /// So many steps and items run again.
+    /// This many steps and items run again.
     Again(u64),
-    /// Nobody knows it, or no longer.
+    /// The chain is unknown or expired.
     Unknown,
-    /// It has not ended.
+    /// The chain has not ended.
     Running,
-    /// Nothing of it failed.
+    /// Nothing in the chain failed.
     Nothing,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts::tests::check_words;
+
+    #[test]
+    fn every_reply_about_chains_is_parsed() {
+        let cases = [
+            ("ok", StartReply::Ended(Started::Yes)),
+            ("more", StartReply::DispatchMore),
+            ("gone", StartReply::Ended(Started::Lost)),
+            ("duplicate", StartReply::Ended(Started::Duplicate)),
+            ("conflict", StartReply::Ended(Started::Conflict)),
+            ("again", StartReply::PreparationExpired),
+        ];
+        check_words("chain_start", &cases, StartReply::parse);
+        let cases = [
+            ("ok", (Fence::Held, false)),
+            ("more", (Fence::Held, true)),
+            ("gone", (Fence::Lost, false)),
+        ];
+        check_words("chain_expand", &cases, parse_expand_reply);
+        let cases = [("ok", false), ("more", true)];
+        check_words("chain_dispatch", &cases, parse_dispatch_reply);
+        let cases = [
+            ("asked", ChainCancelled::Asked),
+            ("ended", ChainCancelled::Ended),
+            ("unknown", ChainCancelled::Unknown),
+        ];
+        check_words("chain_cancel", &cases, ChainCancelled::from_reply);
+    }
+
+    #[test]
+    fn every_reply_of_chain_retry_is_parsed() {
+        let replies = [-3, -2, -1, 0, 7].map(|reply| ChainRetried::from_reply(reply).unwrap());
+        let expected = [
+            ChainRetried::Nothing,
+            ChainRetried::Running,
+            ChainRetried::Unknown,
+            ChainRetried::Again(0),
+            ChainRetried::Again(7),
+        ];
+        assert_eq!(replies, expected);
+        assert!(ChainRetried::from_reply(-4).is_err());
+    }
 }

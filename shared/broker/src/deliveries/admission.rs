@@ -1,4 +1,4 @@
-//! The check of a job's own id and unique key, before its first attempt.
+//! Admission: claims a job's own id and unique key before its first attempt.
 
 use longshore_protocol::{
     chain::StepRef,
@@ -8,38 +8,51 @@ use longshore_protocol::{
 
 use crate::{BrokerError, Deliveries, Held, chains::format_step, deliveries::flag, scripts};
 
-/// What is to be checked before a job's first attempt.
+/// What to claim before a job's first attempt.
 #[derive(Debug)]
 pub struct Admission<'a> {
-    /// The producer's own id, and the hash of what it stands for.
+    /// The producer's own id, and the hash of the job's content.
     pub id: Option<(&'a JobId, &'a ContentHash)>,
-    /// The key that may be used once.
+    /// The unique key.
     pub unique: Option<&'a Unique>,
-    /// Whether somebody waits for the outcome.
+    /// Whether the producer waits for a reply.
     pub reply: bool,
-    /// What is recorded if the message is dropped.
+    /// The event to record if the message is dropped as a duplicate.
     pub drop_event: &'a str,
-    /// The task of a batch that it is: dropped, it has ended.
+    /// The batch task that the job is; it ends if the job is dropped.
     pub task: Option<&'a StepRef>,
 }
 
-/// Whether a job may go on.
+/// The result of an admission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admitted {
-    /// It may.
     Yes,
-    /// Another worker has it.
+    /// Another worker holds the entry.
     Lost,
     /// The same job came before; the message was dropped.
     Duplicate,
-    /// Its id belongs to another job, which stood at this place.
+    /// The id belongs to another job, first enqueued as this entry.
     Conflict(Place),
-    /// Its unique key is taken by the job that stood at this place.
+    /// The unique key belongs to the job that was enqueued as this entry.
     Taken(Place),
 }
 
+impl Admitted {
+    fn from_reply(reply: &[String]) -> Result<Self, BrokerError> {
+        let words: Vec<&str> = reply.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["ok"] => Ok(Self::Yes),
+            ["gone"] => Ok(Self::Lost),
+            ["duplicate"] => Ok(Self::Duplicate),
+            ["conflict", first] => Ok(Self::Conflict(Place::from_record(first))),
+            ["unique", first] => Ok(Self::Taken(Place::from_record(first))),
+            _ => Err(BrokerError::unexpected_reply("admit", words.join(" "))),
+        }
+    }
+}
+
 impl Deliveries<'_> {
-    /// Checks a job's own id and unique key.
+    /// Claims a job's own id and unique key.
     pub async fn admit(
         self,
         held: &Held,
@@ -61,14 +74,26 @@ impl Deliveries<'_> {
             .arg(self.broker.result_seconds())
             .arg(admission.drop_event)
             .arg(admission.task.map_or_else(String::new, format_step));
-        let answer: Vec<String> = self.broker.run(&call).await?;
-        let place = |at: usize| Place::from_record(answer.get(at).map_or("", String::as_str));
-        Ok(match answer.first().map(String::as_str) {
-            Some("ok") => Admitted::Yes,
-            Some("duplicate") => Admitted::Duplicate,
-            Some("conflict") => Admitted::Conflict(place(1)),
-            Some("unique") => Admitted::Taken(place(1)),
-            _ => Admitted::Lost,
-        })
+        let reply: Vec<String> = self.broker.run(&call).await?;
+        Admitted::from_reply(&reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts::tests::check_replies;
+
+    #[test]
+    fn every_reply_of_admit_is_parsed() {
+        let first = Place::from_record("1-0");
+        let cases = [
+            (vec!["ok"], Admitted::Yes),
+            (vec!["gone"], Admitted::Lost),
+            (vec!["duplicate"], Admitted::Duplicate),
+            (vec!["conflict", "1-0"], Admitted::Conflict(first.clone())),
+            (vec!["unique", "1-0"], Admitted::Taken(first)),
+        ];
+        check_replies("admit", &cases, Admitted::from_reply);
     }
 }

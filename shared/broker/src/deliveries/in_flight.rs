@@ -1,4 +1,4 @@
-//! What workers have in their hands, as Redis knows it: it costs a worker nothing to be asked.
+//! Jobs in flight, as Redis stores them; reading them costs the workers nothing.
 
 use std::time::Duration;
 
@@ -12,28 +12,27 @@ use serde::Serialize;
 
 use crate::{BrokerError, Deliveries, Journalled, is_missing};
 
-/// A job in a worker's hands.
+/// A job in flight.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Holding {
-    /// The job.
     pub job_id: JobId,
-    /// Where it stands.
+    /// The entry id.
     pub place: Place,
-    /// Its type; not known before its first call.
+    /// Its type; `None` before its first call.
     pub task_type: Option<String>,
-    /// Who is called; nobody between two calls.
+    /// The called platform; `None` between two calls.
     pub platform: Option<String>,
-    /// Which model.
+    /// The called model.
     pub model: Option<String>,
-    /// The call that is under way.
+    /// The attempt in progress.
     pub attempt_id: Option<AttemptId>,
-    /// How long the worker has had it.
+    /// How long ago it was delivered.
     #[serde(skip)]
     pub held_for: Duration,
 }
 
 impl Deliveries<'_> {
-    /// The jobs that a worker has of these queues, at most about `most`.
+    /// The jobs that were delivered to a worker from these queues: about `most`.
     pub async fn in_flight(
         self,
         worker: &WorkerId,
@@ -129,7 +128,7 @@ impl Deliveries<'_> {
             .collect())
     }
 
-    /// The begun attempt at a place: its id (`-` between attempts) and its worker.
+    /// The journaled attempt of an entry: its id (`-` between attempts) and its worker.
     pub async fn begun_attempt(
         self,
         place: &Place,
@@ -146,7 +145,7 @@ impl Deliveries<'_> {
         }))
     }
 
-    /// A page of the journal, and where the next begins (0: that was all).
+    /// A page of the journal, after the cursor of the next one (0 = the end).
     pub async fn journal_page(self, cursor: u64) -> Result<(u64, Vec<Journalled>), BrokerError> {
         let (next, rows): (u64, Vec<(String, String)>) = redis::cmd("HSCAN")
             .arg(self.broker.keys().inflight())

@@ -13,70 +13,90 @@ use crate::{
     scripts,
 };
 
-/// Where a job is laid aside.
+/// How to park a job until a time.
 #[derive(Debug)]
 pub struct Parking<'a> {
-    /// The attempt that was begun, if one was.
+    /// The attempt that began, if any.
     pub attempt: Option<AttemptId>,
-    /// The facts for the record.
+    /// The event to record.
     pub event: &'a str,
-    /// Whether it waits for a newer worker, not for a time alone.
+    /// Whether the job waits for a newer worker, not only for a time.
     pub for_version: bool,
-    /// When it goes on.
+    /// When the job is promoted.
     pub due: DateTime<Utc>,
-    /// The key whose slot it may hold.
+    /// The concurrency key whose slot the job may hold.
     pub concurrency: Option<&'a Concurrency>,
-    /// What is to be remembered of it.
+    /// The checkpoint of the job, as JSON.
     pub resume: &'a str,
-    /// What the attempt came to, for what it took of limits.
+    /// What the attempt consumed of its reservation.
     pub spent: Spent,
 }
 
-/// Whether a job was laid aside.
+/// The result of parking a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parked {
-    /// It waits.
     Yes,
-    /// Another worker has it, or had it: nothing changed.
+    /// Nothing changed: another worker holds the entry, or has settled it.
     Lost,
-    /// Somebody asked for it to be cancelled: it is to end instead.
+    /// Nothing changed: the cancellation of the job is requested.
     Cancelled,
 }
 
-/// How a job is laid aside until something is resumed.
+/// How to park a job until something is resumed.
 #[derive(Debug)]
 pub struct Pausing<'a> {
-    /// The attempt that was begun, if one was.
+    /// The attempt that began, if any.
     pub attempt: Option<AttemptId>,
-    /// The facts for the record.
+    /// The event to record.
     pub event: &'a str,
-    /// What it waits for.
     pub lane: &'a PausedLane,
-    /// Its place among those that wait: [`pause::order`](longshore_policy::pause::order).
+    /// Its position in the lane: [`pause::order`](longshore_policy::pause::order).
     pub order: &'a str,
-    /// The key whose slot it may hold.
+    /// The concurrency key whose slot the job may hold.
     pub concurrency: Option<&'a Concurrency>,
-    /// What is to be remembered of it.
+    /// The checkpoint of the job, as JSON.
     pub resume: &'a str,
-    /// What the attempt came to, for what it took of limits.
+    /// What the attempt consumed of its reservation.
     pub spent: Spent,
 }
 
-/// Whether a job was laid aside until something is resumed.
+/// The result of parking a job until something is resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paused {
-    /// It waits.
     Yes,
-    /// It is resumed already: nothing changed.
+    /// Nothing changed: the pause is over.
     Resumed,
-    /// Another worker has it, or had it: nothing changed.
+    /// Nothing changed: another worker holds the entry, or has settled it.
     Lost,
-    /// Somebody asked for it to be cancelled: it is to end instead.
+    /// Nothing changed: the cancellation of the job is requested.
     Cancelled,
+}
+
+impl Parked {
+    fn from_reply(reply: &str) -> Result<Self, BrokerError> {
+        match reply {
+            "ok" => Ok(Self::Yes),
+            "cancelled" => Ok(Self::Cancelled),
+            "gone" => Ok(Self::Lost),
+            other => Err(BrokerError::unexpected_reply("park", other)),
+        }
+    }
+}
+
+impl Paused {
+    fn from_reply(reply: &str) -> Result<Self, BrokerError> {
+        match reply {
+            "ok" => Ok(Self::Yes),
+            "resumed" => Ok(Self::Resumed),
+            "cancelled" => Ok(Self::Cancelled),
+            "gone" => Ok(Self::Lost),
+            other => Err(BrokerError::unexpected_reply("park", other)),
+        }
+    }
 }
 
 impl Deliveries<'_> {
-    /// Lays a job aside until a time.
+    /// Parks a job until a time.
     pub async fn park(
         self,
         held: &Held,
@@ -96,15 +116,11 @@ impl Deliveries<'_> {
             .arg(concurrency_key(parking.concurrency))
             .arg(parking.resume)
             .arg(parking.spent.to_lua_argument());
-        let answer: String = self.broker.run(&call).await?;
-        Ok(match answer.as_str() {
-            "ok" => Parked::Yes,
-            "cancelled" => Parked::Cancelled,
-            _ => Parked::Lost,
-        })
+        let reply: String = self.broker.run(&call).await?;
+        Parked::from_reply(&reply)
     }
 
-    /// Lays a job aside until something is resumed.
+    /// Parks a job until something is resumed.
     pub async fn park_paused(
         self,
         held: &Held,
@@ -120,12 +136,37 @@ impl Deliveries<'_> {
             .arg(concurrency_key(pausing.concurrency))
             .arg(pausing.resume)
             .arg(pausing.spent.to_lua_argument());
-        let answer: String = self.broker.run(&call).await?;
-        Ok(match answer.as_str() {
-            "ok" => Paused::Yes,
-            "resumed" => Paused::Resumed,
-            "cancelled" => Paused::Cancelled,
-            _ => Paused::Lost,
-        })
+        let reply: String = self.broker.run(&call).await?;
+        Paused::from_reply(&reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts::tests::check_words;
+
+    #[test]
+    fn every_reply_of_park_is_parsed() {
+        let cases = [
+            ("ok", Paused::Yes),
+            ("resumed", Paused::Resumed),
+            ("cancelled", Paused::Cancelled),
+            ("gone", Paused::Lost),
+        ];
+        check_words("park", &cases, Paused::from_reply);
+    }
+
+    #[test]
+    fn a_job_that_is_parked_for_a_time_is_never_resumed() {
+        let replies = ["ok", "cancelled", "gone", "resumed"];
+        let parsed = replies.map(|reply| Parked::from_reply(reply).ok());
+        let expected = [
+            Some(Parked::Yes),
+            Some(Parked::Cancelled),
+            Some(Parked::Lost),
+            None,
+        ];
+        assert_eq!(parsed, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! Limits in Redis: what calls take of them, and who waits for room.
+//! Reservations: what calls reserve of meters, and what they consume.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use crate::{
     scripts,
 };
 
-/// What a call takes of limits, as the scripts read it.
+/// What a call reserves of meters, as the scripts read it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Takes(String);
 
 impl Takes {
-    /// Of these limits; none of an empty list.
+    /// The amounts of a call; nothing if the list is empty.
     pub fn new(takes: &[Take]) -> Self {
         if takes.is_empty() {
             return Self::default();
@@ -30,7 +30,7 @@ impl Takes {
         Self(serde_json::Value::Array(list).to_string())
     }
 
-    /// Whether nothing limits the call.
+    /// Whether no meter limits the call.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -40,23 +40,23 @@ impl Takes {
     }
 }
 
-/// What an attempt came to, for what it took of limits.
+/// What an attempt consumed of its reservation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Spent {
-    /// It took nothing.
+    /// It reserved nothing.
     #[default]
     NothingTaken,
-    /// Nobody knows: then all that was taken counts as spent.
+    /// Unknown: the whole reservation counts as consumed.
     Unknown,
-    /// So much.
+    /// These amounts.
     Known {
         /// Tokens of prompt and answer.
         tokens: u64,
         /// Requests that the provider counts: 0 or 1.
         requests: u64,
-        /// What it cost, in nano-dollars, rounded up.
+        /// The cost in nano-dollars, rounded up.
         nanos: u64,
-        /// Whether it was answered.
+        /// Whether the provider answered.
         answered: bool,
     },
 }
@@ -76,67 +76,93 @@ impl Spent {
     }
 }
 
-/// One of a job's candidates.
+/// A candidate for an attempt.
 #[derive(Debug)]
 pub struct Offer {
-    /// What is recorded should the worker die during this call.
+    /// The event to record if the worker dies during this call.
     pub event_if_lost: String,
-    /// What the call takes of limits.
+    /// What the call reserves of meters.
     pub takes: Takes,
-    /// Whether it is only for jobs that a budget, spent, sends to those who cost nothing.
+    /// Whether it is only for jobs that an exhausted budget sends to free models.
     pub spare: bool,
 }
 
-/// An attempt that goes to the first candidate with room.
+/// An attempt on the first candidate that has room.
 #[derive(Debug)]
 pub struct Reservation<'a> {
-    /// Its job.
     pub job: &'a JobId,
-    /// The attempt.
     pub attempt: AttemptId,
-    /// The key of which only so many may be in flight.
+    /// The concurrency key that the attempt needs a slot of.
     pub concurrency: Option<&'a Concurrency>,
-    /// What is to be remembered of the job if it waits for its key.
+    /// The checkpoint to park the job with for its key.
     pub resume: &'a str,
-    /// What is to be remembered of it if it waits for a limit.
+    /// The checkpoint to park the job with for a limit.
     pub resume_waiting: &'a str,
-    /// Whether it comes out of a limit's lane.
+    /// Whether the job comes from the lane of a limit.
     pub waited: bool,
-    /// The candidates, in order.
+    /// The candidates, in order of preference.
     pub offers: &'a [Offer],
 }
 
-/// Who has room.
+/// The result of a reservation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reserved {
-    /// This candidate (from 0), whose turn comes after this long; the attempt is journalled.
+    /// This candidate (from 0), whose turn comes after this wait; the attempt is journaled.
     Yes(usize, Duration),
-    /// Another worker has the job.
+    /// Another worker holds the entry.
     Lost,
-    /// Somebody asked for it to be cancelled.
+    /// The cancellation of the job is requested.
     Cancelled,
-    /// It waits in the lane of its concurrency key.
+    /// Parked for its concurrency key.
     Parked,
-    /// It waits in the lane of a limit.
+    /// Parked for a limit.
     Waits {
-        /// When there may be room, in ms since the epoch.
+        /// When there may be room, in ms since 1970.
         at_ms: i64,
-        /// Whether any other job of these candidates would have to wait as well.
+        /// Whether any other job with these candidates would be parked too.
         for_all: bool,
-        /// The limit.
+        /// The meter of the limit.
         meter: String,
-        /// How many wait for it.
+        /// How many jobs are parked for it.
         waiting: u64,
     },
-    /// The call takes more than this limit ever allows, and so it is with every candidate.
+    /// The call needs more than this meter's limit ever allows, and so it is with every candidate.
     Never(String),
-    /// This budget is spent, and says that the job ends here.
+    /// This budget is exhausted, and its `at_limit` says that the job ends.
     Refused(String),
 }
 
+impl Reserved {
+    fn from_reply(reply: &[String]) -> Result<Self, BrokerError> {
+        let words: Vec<&str> = reply.iter().map(String::as_str).collect();
+        Self::parse(&words).ok_or_else(|| BrokerError::unexpected_reply("reserve", words.join(" ")))
+    }
+
+    fn parse(words: &[&str]) -> Option<Self> {
+        Some(match *words {
+            ["ok", candidate, wait_ms] => Self::Yes(
+                candidate.parse().ok()?,
+                Duration::from_millis(wait_ms.parse().ok()?),
+            ),
+            ["gone"] => Self::Lost,
+            ["cancelled"] => Self::Cancelled,
+            ["parked"] => Self::Parked,
+            ["waits", at_ms, for_all, meter, waiting] => Self::Waits {
+                at_ms: at_ms.parse().ok()?,
+                for_all: for_all == "1",
+                meter: meter.to_owned(),
+                waiting: waiting.parse().ok()?,
+            },
+            ["never", meter] => Self::Never(meter.to_owned()),
+            ["refused", meter] => Self::Refused(meter.to_owned()),
+            _ => return None,
+        })
+    }
+}
+
 impl Deliveries<'_> {
-    /// Takes what the first candidate with room takes, and journals the attempt; lays the job aside if
-    /// there is none.
+    /// Reserves the amounts of the first candidate that has room and journals the attempt; parks the job if none
+    /// has room.
     pub async fn reserve(
         self,
         held: &Held,
@@ -166,28 +192,45 @@ impl Deliveries<'_> {
                 .arg(offer.takes.as_str())
                 .arg(flag(offer.spare, "1"));
         }
-        let answer: Vec<String> = self.broker.run(&call).await?;
-        Ok(reserved(&answer))
+        let reply: Vec<String> = self.broker.run(&call).await?;
+        Reserved::from_reply(&reply)
     }
 }
 
-fn reserved(answer: &[String]) -> Reserved {
-    let word = |at: usize| answer.get(at).map_or("", String::as_str);
-    match word(0) {
-        "ok" => Reserved::Yes(
-            word(1).parse().unwrap_or_default(),
-            Duration::from_millis(word(2).parse().unwrap_or_default()),
-        ),
-        "cancelled" => Reserved::Cancelled,
-        "parked" => Reserved::Parked,
-        "waits" => Reserved::Waits {
-            at_ms: word(1).parse().unwrap_or_default(),
-            for_all: word(2) == "1",
-            meter: word(3).to_owned(),
-            waiting: word(4).parse().unwrap_or_default(),
-        },
-        "never" => Reserved::Never(word(1).to_owned()),
-        "refused" => Reserved::Refused(word(1).to_owned()),
-        _ => Reserved::Lost,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts::tests::check_replies;
+
+    #[test]
+    fn every_reply_of_reserve_is_parsed() {
+        let waits = Reserved::Waits {
+            at_ms: 1_700_000_000_000,
+            for_all: true,
+            meter: "rpm:openai".to_owned(),
+            waiting: 2,
+        };
+        let cases = [
+            (
+                vec!["ok", "1", "250"],
+                Reserved::Yes(1, Duration::from_millis(250)),
+            ),
+            (vec!["gone"], Reserved::Lost),
+            (vec!["cancelled"], Reserved::Cancelled),
+            (vec!["parked"], Reserved::Parked),
+            (
+                vec!["waits", "1700000000000", "1", "rpm:openai", "2"],
+                waits,
+            ),
+            (
+                vec!["never", "budget:day"],
+                Reserved::Never("budget:day".to_owned()),
+            ),
+            (
+                vec!["refused", "budget:day"],
+                Reserved::Refused("budget:day".to_owned()),
+            ),
+        ];
+        check_replies("reserve", &cases, Reserved::from_reply);
     }
 }

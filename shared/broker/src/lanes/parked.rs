@@ -1,4 +1,4 @@
-//! Jobs that wait for their tenants' turns (`park_by_tenant.lua`, `pull_returned.lua`).
+//! Parked jobs, and their positions in the lanes.
 
 use longshore_protocol::{
     checkpoint::Resume,
@@ -9,48 +9,46 @@ use redis::Value;
 
 use crate::{BrokerError, Lanes, milliseconds, scripts};
 
-/// A job that waits in a lane.
+/// A parked job.
 #[derive(Debug, Clone)]
 pub struct Waiting {
-    /// The queue that it will go to.
+    /// The queue that it is released to.
     pub queue: QueueName,
-    /// What is remembered of it.
+    /// Its checkpoint.
     pub resume: Resume,
-    /// When it is due, in ms since the epoch, if it waits for a time.
+    /// When it is due, in ms since 1970, if it is parked for a time.
     pub due_ms: Option<i64>,
     /// The lane: `time`, `version`, `key:K`, `quota:METER`, `tenant:QUEUE:TENANT`, `paused:type:NAME` or
     /// `paused:provider:A,B`.
     pub lane: String,
-    /// Its message.
     pub message: RawMessage,
 }
 
-/// A job's place in a limit's lane.
+/// A job's position in the lane of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Turn {
-    /// Jobs before it.
+    /// The number of jobs before it; `None` if it is not in the lane.
     pub ahead: Option<u64>,
-    /// When its turn is expected, in ms since the epoch, where that can be told.
+    /// When its turn is expected, in ms since 1970, if that can be estimated.
     pub at_ms: Option<i64>,
 }
 
-/// Where a job stands among its tenant's, and the tenant among the others.
+/// A job's position in the lane of its tenant, and the tenant's position in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Share {
-    /// The tenant's jobs before it; `None` when it waits no longer.
+    /// The tenant's jobs before it; `None` if it is not in the lane.
     pub ahead: Option<u64>,
-    /// Tenants whose turn comes before this one's.
+    /// The tenants whose turn comes before this one's.
     pub before: u64,
-    /// Whose turn is next.
+    /// The tenant whose turn is next.
     pub next: Option<String>,
-    /// Tenants that wait.
+    /// The tenants with parked jobs.
     pub tenants: u64,
-    /// The tenant's weight.
     pub weight: u32,
 }
 
 impl Lanes<'_> {
-    /// The job, if it waits in a lane.
+    /// The job, if it is parked.
     pub async fn parked_job(self, job: &JobId) -> Result<Option<Waiting>, BrokerError> {
         let mut call = scripts::PEEK_PARKED.key(self.broker.keys().parked());
         call.arg(self.broker.keys().prefix()).arg(job.as_str());
@@ -81,7 +79,7 @@ impl Lanes<'_> {
         }))
     }
 
-    /// A page of the ids of jobs that wait in lanes, and where the next begins (0: that was all).
+    /// A page of the ids of parked jobs, after the cursor of the next page (0 = the end).
     pub async fn parked_page(self, cursor: u64) -> Result<(u64, Vec<JobId>), BrokerError> {
         let key = self.broker.keys().parked();
         let (next, rows): (u64, Vec<(String, redis::Value)>) = redis::cmd("HSCAN")
@@ -98,9 +96,9 @@ impl Lanes<'_> {
         Ok((next, ids.collect::<Result<_, _>>()?))
     }
 
-    /// Jobs in lanes whose messages hold `text`, as far as about `most` bytes of all jobs in lanes tell; and
-    /// whether that was all. Who waits for his tenant's turn is known there by his place alone, for nobody
-    /// has checked an id of his own.
+    /// Parked jobs whose messages contain `text`, among about the first `most` bytes of all parked jobs; and whether
+    /// all were searched. Jobs that are parked by tenant are stored under their entry ids, because their own ids are
+    /// not checked yet.
     pub async fn find_parked_containing(
         self,
         text: &str,
@@ -135,7 +133,7 @@ impl Lanes<'_> {
         }
     }
 
-    /// Where a job of a queue stands that was laid aside by tenant.
+    /// The position of a job that is parked by tenant.
     pub async fn tenant_position(
         self,
         queue: &QueueName,
@@ -164,7 +162,7 @@ impl Lanes<'_> {
         })
     }
 
-    /// A job's place in the lane of a limit.
+    /// The position of a job in the lane of a limit.
     pub async fn limit_position(self, meter: &str, job: &JobId) -> Result<Turn, BrokerError> {
         let (ahead, gate, kind, cost): (Option<u64>, Option<f64>, Option<String>, Option<f64>) = {
             let mut pipe = redis::pipe();

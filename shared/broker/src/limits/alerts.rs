@@ -1,4 +1,4 @@
-//! Alerts of windows that fill up, until they are delivered.
+//! Alerts of windows that fill up: raised, claimed for delivery, removed.
 
 use std::time::Duration;
 
@@ -6,29 +6,28 @@ use longshore_protocol::event::AlertRecord;
 
 use crate::{BrokerError, Limits, scripts};
 
-/// What a look for alerts found.
+/// The result of checking for alerts.
 #[derive(Debug, Default)]
 pub struct Raised {
-    /// Meters that were looked at.
+    /// The number of meters that were checked.
     pub looked: usize,
-    /// The alerts that are new.
+    /// The new alerts.
     pub alerts: Vec<AlertRecord>,
-    /// Whether any, new or old, wait to be delivered.
+    /// Whether any alert, new or old, waits for delivery.
     pub waiting: bool,
 }
 
-/// An alert that is to be delivered.
+/// An alert that the caller is to deliver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
-    /// Its identity: the same each time.
+    /// Its id, the same at every delivery.
     pub id: String,
-    /// What it says.
     pub alert: AlertRecord,
 }
 
 impl Limits<'_> {
-    /// Looks at no more than `most` meters of which more is used than before, and raises an alert for each
-    /// of these thresholds (percent, ascending) that they have passed; each once in a window.
+    /// Checks at most `most` meters whose usage has grown, and raises an alert for each of these thresholds
+    /// (percent, ascending) that they have passed: once for each window.
     pub async fn raise_alerts(self, most: usize, thresholds: &[u8]) -> Result<Raised, BrokerError> {
         let mut call = scripts::RAISE_ALERTS.key(self.broker.keys().alerts_to_check());
         call.arg(self.broker.keys().prefix()).arg(most);
@@ -44,8 +43,8 @@ impl Limits<'_> {
         })
     }
 
-    /// Claims at most `most` alerts that are to be delivered now. Unless they are delivered or delayed
-    /// within `lease`, somebody else may claim them.
+    /// Claims at most `most` alerts that are due. Others may claim them after `lease`, unless they are
+    /// removed or delayed before.
     pub async fn claim_alerts(
         self,
         most: usize,
@@ -63,7 +62,7 @@ impl Limits<'_> {
         claimed.collect()
     }
 
-    /// Forgets an alert that was delivered, or cannot be.
+    /// Removes an alert that was delivered, or cannot be.
     pub async fn remove_alert(self, id: &str) -> Result<(), BrokerError> {
         redis::pipe()
             .atomic()
@@ -74,7 +73,7 @@ impl Limits<'_> {
             .map_err(|source| self.broker.failed(source))
     }
 
-    /// Delivers an alert at a later time (ms since the epoch), unless it was delivered since.
+    /// Delays the delivery of an alert until a time (ms since 1970), unless it was removed.
     pub async fn delay_alert(self, id: &str, at_ms: i64) -> Result<(), BrokerError> {
         redis::cmd("ZADD")
             .arg(self.broker.keys().alerts_due())

@@ -1,4 +1,4 @@
-//! How full limits are, for reports. Nothing is taken or changed.
+//! The state of meters, for reports; nothing changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,59 +8,56 @@ use redis::Value;
 
 use crate::{BrokerError, Limits};
 
-/// Meters that are asked about together; more are asked in further round trips.
+/// The maximum number of meters that one pipeline reads.
 const TOGETHER: usize = 1_000;
 
-/// How a limit stands.
+/// The state of a meter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MeterReport {
     /// Its name: see [`MeterName`](longshore_policy::limits::MeterName).
     pub meter: String,
-    /// Jobs that wait in its lane.
+    /// Jobs that are parked for it.
     pub waiting: u64,
-    /// What of it is taken.
     pub fill: Fill,
 }
 
-/// What of a limit is taken.
+/// How much of a limit is in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fill {
-    /// Of an evenly paced rate.
+    /// An evenly paced rate.
     Rate {
-        /// The most units in any minute.
+        /// The maximum units a minute.
         per_minute: u64,
-        /// Units that may go at once now.
+        /// Units that are available now.
         free: u64,
     },
-    /// Of a window.
+    /// A window.
     Window(WindowFill),
-    /// Of places.
+    /// Slots.
     Places {
-        /// How many there are.
+        /// The configured limit.
         limit: u32,
-        /// How many there are just now: fewer after a provider's 429s, and near the end of a quota.
+        /// The current limit: lower after a provider's 429s, and near the end of a quota.
         cap: u32,
-        /// How many are in use.
+        /// The slots in use.
         in_use: u64,
     },
 }
 
-/// What of a window is taken.
+/// How much of a window is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowFill {
-    /// What is counted.
     pub unit: Unit,
-    /// The most.
     pub limit: u64,
-    /// What ended calls came to.
+    /// What ended calls consumed.
     pub used: u64,
-    /// The most that running calls can come to.
+    /// What running calls reserve.
     pub held: u64,
-    /// When it begins anew; absent of one that never does.
+    /// When the next window starts; `None` for a window without an end.
     pub resets_at: Option<DateTime<Utc>>,
-    /// Whether it is never overrun.
+    /// Whether the limit is never exceeded.
     pub hard: bool,
-    /// What becomes of jobs that no longer fit.
+    /// What happens to jobs that do not fit.
     pub at_limit: AtLimit,
 }
 
@@ -70,18 +67,18 @@ impl WindowFill {
         self.used.saturating_add(self.held)
     }
 
-    /// What is left; nothing of a soft limit that is overrun.
+    /// What is left; 0 if a soft limit is exceeded.
     pub fn remaining(&self) -> u64 {
         self.limit.saturating_sub(self.taken())
     }
 
-    /// What is taken, in whole percent of the limit.
+    /// What is in use, in whole percent of the limit.
     pub fn percent(&self) -> u64 {
         let percent = u128::from(self.taken()) * 100 / u128::from(self.limit.max(1));
         u64::try_from(percent).unwrap_or(u64::MAX)
     }
 
-    /// The same with so many units more.
+    /// The same with `more` units held.
     #[must_use]
     pub fn and(mut self, more: u64) -> Self {
         self.held = self.held.saturating_add(more);
@@ -89,7 +86,7 @@ impl WindowFill {
     }
 }
 
-/// What stands in Redis of a meter.
+/// The stored state of a meter.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
     window: Option<i64>,
@@ -128,7 +125,7 @@ impl Counts {
         }
     }
 
-    /// Used and held, unless their window is over.
+    /// Used and held; 0 if the window is over.
     fn sums(&self, now_micros: i64) -> (u64, u64) {
         if self.end_ms != 0 && self.end_ms <= now_micros / 1000 {
             return (0, 0);
@@ -138,7 +135,7 @@ impl Counts {
 }
 
 impl Limits<'_> {
-    /// How these limits stand, in their order. What they take does not matter.
+    /// The state of the meters of these amounts, in order.
     pub async fn meters(self, takes: &[Take]) -> Result<Vec<MeterReport>, BrokerError> {
         let mut names = BTreeSet::new();
         for take in takes {
@@ -162,8 +159,8 @@ impl Limits<'_> {
             .collect())
     }
 
-    /// How all limits of a configuration stand: its meters, and of the budgets of each tenant or chain by
-    /// itself those of which something is taken or waited for. These are searched for by `SCAN`.
+    /// The state of all limits of a configuration: its meters, and those budgets of single tenants and chains (found
+    /// by `SCAN`) that are in use or have parked jobs.
     pub async fn all_meters(
         self,
         meters: &Meters,
@@ -187,7 +184,7 @@ impl Limits<'_> {
         Ok(reports)
     }
 
-    /// Reads what stands of these meters; gives the server's time, in microseconds since 1970.
+    /// Reads the stored state of meters; returns the server's time in microseconds since 1970.
     async fn read_counts<'a>(
         self,
         names: &[&'a str],
@@ -279,7 +276,7 @@ fn report(take: &Take, counts: &BTreeMap<&str, Counts>, now_micros: i64) -> Mete
     }
 }
 
-/// The places that there are now, as `slot_cap` in `meters.lua` counts them.
+/// The current number of slots, as `slot_cap` in `meters.lua` computes it.
 fn cap(limit: u32, adapted: Option<f64>, half: Option<u64>) -> u32 {
     #[expect(
         clippy::cast_possible_truncation,
