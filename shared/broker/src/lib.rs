@@ -56,7 +56,7 @@ pub use self::{
     fleet_config::{CONFIG_MESSAGE, Pushed},
     lanes::{LetGo, Share, Turn, Waiting},
     leader::LeaderToken,
-    limits::{Claimed, Fill, MeterReport, Raised, WindowFill},
+    limits::{Claimed, Fill, MeterReport, Raised, SlotLimit, WindowFill},
     maintenance::{Sweeping, Swept},
     pauses::PAUSED_MESSAGE,
     queues::{Delivered, Entries, Pending, QueueDepth, QueueReader, Sorted, Wanted},

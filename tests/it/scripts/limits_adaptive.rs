@@ -1,11 +1,12 @@
 //! A provider that rate-limits an account: fewer calls at once, and more again after successes.
 
+use chrono::DateTime;
 use futures::StreamExt as _;
 use longshore_broker::{Begun, Spent};
 
 use super::{
     meters::{places, spent},
-    room::Room,
+    room::{Room, account, slot_limit},
 };
 
 async fn cap(room: &Room) -> Option<String> {
@@ -17,7 +18,7 @@ async fn cap(room: &Room) -> Option<String> {
 async fn cut(room: &Room) {
     room.broker
         .limits()
-        .hold_account("m", 0, Some(("slots:m", 8)))
+        .hold_account(&account("m"), None, Some(slot_limit(8)))
         .await
         .unwrap();
 }
@@ -122,7 +123,7 @@ async fn an_account_hold_is_published_to_all_workers() {
     for until in [5_000, 4_000, 6_000] {
         room.broker
             .limits()
-            .hold_account("m", until, None)
+            .hold_account(&account("m"), DateTime::from_timestamp_millis(until), None)
             .await
             .unwrap();
     }
@@ -132,7 +133,10 @@ async fn an_account_hold_is_published_to_all_workers() {
     }
     assert_eq!(
         room.broker.limits().account_holds().await.unwrap(),
-        [("m".to_owned(), 6_000)]
+        [(
+            account("m"),
+            DateTime::from_timestamp_millis(6_000).unwrap()
+        )]
     );
     assert_eq!(cap(&room).await, None);
 }

@@ -7,7 +7,7 @@ use longshore_policy::limits::{Pacing, Take};
 
 use super::{
     meters::{BEFORE, Call, budget, ids, places, requests, spent, tokens, window},
-    room::{BEGUN, Room},
+    room::{BEGUN, Room, account, slot_limit},
 };
 
 /// Parks `count` new jobs.
@@ -204,7 +204,7 @@ async fn no_more_jobs_are_released_than_slots_are_free() {
     let () = room.ask(&["DEL", &room.key("slots:slots:m")]).await;
     room.broker
         .limits()
-        .hold_account("m", 0, Some(("slots:m", 3)))
+        .hold_account(&account("m"), None, Some(slot_limit(3)))
         .await
         .unwrap();
     assert_eq!(room.open_and_let_go("slots:m").await, 1);

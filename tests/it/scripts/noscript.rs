@@ -8,7 +8,7 @@ use longshore_protocol::{
 
 use super::{
     meters::places,
-    room::{BEGUN, Room, letter, parking, past, prompt, redis, resume},
+    room::{BEGUN, Room, account, letter, parking, past, prompt, redis, resume, slot_limit},
 };
 
 /// In a private Redis: `SCRIPT FLUSH` would disturb other tests.
@@ -192,7 +192,7 @@ async fn scripts_of_limits_and_tenants_are_loaded_again() {
     forget().await;
     room.broker
         .limits()
-        .hold_account("m", 0, Some(("slots:m", 2)))
+        .hold_account(&account("m"), None, Some(slot_limit(2)))
         .await
         .unwrap();
     forget().await;

@@ -8,7 +8,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use longshore_broker::{
-    Beginning, Begun, Broker, BrokerError, Delivered, Ending, Held, Parking, Spent, Takes, Wanted,
+    Beginning, Begun, Broker, BrokerError, Delivered, Ending, Held, Parking, SlotLimit, Spent,
+    Takes, Wanted,
 };
 use longshore_local::{LocalRedis, RedisOptions};
 use longshore_protocol::{
@@ -17,6 +18,7 @@ use longshore_protocol::{
     envelope::{Concurrency, RawMessage},
     event::DeadRecord,
     id::{AttemptId, JobId, Namespace, Place, QueueName, WorkerId},
+    platform::PlatformName,
 };
 use longshore_tests::stack::{connect_to_redis, toolbox};
 use redis::{FromRedisValue, aio::MultiplexedConnection};
@@ -228,6 +230,18 @@ impl Room {
 
 pub(crate) fn id(worker: &str) -> WorkerId {
     WorkerId::from_record(worker)
+}
+
+pub(crate) fn account(name: &str) -> PlatformName {
+    PlatformName::from_record(name)
+}
+
+/// The limit of the slots of account `m`.
+pub(crate) fn slot_limit(limit: u32) -> SlotLimit<'static> {
+    SlotLimit {
+        meter: "slots:m",
+        limit,
+    }
 }
 
 pub(crate) fn job_id(id: &str) -> JobId {

@@ -12,6 +12,7 @@ use longshore_policy::{
     catalog::{Enabled, ProviderEntry},
     limits::Meters,
 };
+use longshore_protocol::platform::PlatformName;
 
 use self::{
     adapters::{Adapter, Down, Health},
@@ -24,7 +25,6 @@ use crate::{
     render::{
         limit::{Limit, sorted_limits},
         pause::ShownPause,
-        time::from_unix_ms,
     },
     session::{Session, explain_ledger_error, queue_depths},
 };
@@ -44,7 +44,7 @@ struct RedisStatus {
     limits: Vec<Limit>,
     circuits: Vec<CircuitReport>,
     /// The ends of account holds, in ms since the epoch.
-    account_holds: Vec<(String, i64)>,
+    account_holds: Vec<(PlatformName, DateTime<Utc>)>,
     workers: WorkerSlots,
     leader: Option<String>,
     queues: Vec<QueueDepth>,
@@ -182,8 +182,8 @@ fn adapters(redis: &RedisStatus, now: DateTime<Utc>) -> Vec<Adapter> {
             .collect();
         let mut holds = redis.account_holds.iter();
         let held_until = holds
-            .find(|(account, _)| account == provider.account.as_str())
-            .map(|(_, until)| from_unix_ms(*until))
+            .find(|(account, _)| *account == provider.account)
+            .map(|(_, until)| *until)
             .filter(|until| *until > now);
         match held_until {
             _ if !down.is_empty() => Health::Down(down),

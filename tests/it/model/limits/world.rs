@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use longshore_broker::{Delivered, QueueReader, Spent, Wanted};
+use longshore_broker::{Delivered, QueueReader, SlotLimit, Spent, Wanted};
 use longshore_policy::limits::{AtLimit, Take, Unit};
 use longshore_protocol::{
     checkpoint::Resume,
     id::{AttemptId, JobId},
+    platform::PlatformName,
 };
 use proptest::sample::Index;
 
@@ -252,12 +253,12 @@ impl World {
     }
 
     pub(super) async fn limited(&mut self, account: usize) {
-        let name = ["one", "two"][account];
-        let slots = Some(SLOTS[account]);
+        let name = PlatformName::from_record(["one", "two"][account]);
+        let (meter, limit) = SLOTS[account];
         self.room
             .broker
             .limits()
-            .hold_account(name, 0, slots)
+            .hold_account(&name, None, Some(SlotLimit { meter, limit }))
             .await
             .unwrap();
     }
