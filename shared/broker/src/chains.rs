@@ -16,7 +16,7 @@ use longshore_protocol::{
 
 pub(crate) use self::changes::format_step;
 pub use self::changes::{
-    ChainCancelled, ChainPlan, ChainRetried, Child, Started, StepEnd, StepOutcome, StepPlan,
+    ChainCancelled, ChainPlan, ChainRetried, SpawnedJob, Started, StepEnd, StepOutcome, StepPlan,
 };
 use crate::{BrokerError, Chains};
 

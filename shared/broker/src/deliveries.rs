@@ -23,7 +23,7 @@ pub use self::{
     parking::{Parked, Parking, Paused, Pausing},
     reservation::{Offer, Reservation, Reserved, Spent, Takes},
 };
-use crate::{BrokerError, Deliveries, StepEnd, script_batch::Arguments, scripts};
+use crate::{BrokerError, Deliveries, SpawnedJob, StepEnd, script_batch::Arguments, scripts};
 
 /// A worker's hold on a delivered entry.
 #[derive(Debug, Clone)]
@@ -101,8 +101,8 @@ pub struct Ending<'a> {
     pub spent: Spent,
     /// The step of a chain that ends with the job.
     pub step: Option<StepEnd<'a>>,
-    /// The jobs to spawn, as a JSON list of [`Child`](crate::Child).
-    pub children: &'a str,
+    /// The jobs to spawn.
+    pub spawned: &'a [SpawnedJob],
 }
 
 /// Pending entries that one `XPENDING` lists.
@@ -231,7 +231,7 @@ impl Deliveries<'_> {
                     .map_or_else(String::new, |end| end.to_lua_argument()),
             )
             .push_str(flag(ending.step.is_some_and(|end| end.step.needed), "1"))
-            .push_str(ending.children);
+            .push_str(&SpawnedJob::to_lua_argument(ending.spawned)?);
         let reply = self
             .broker
             .settles

@@ -44,6 +44,14 @@ pub enum BrokerError {
         /// Its reply; the parts of a list separated by spaces.
         reply: String,
     },
+    /// A value cannot be written as JSON.
+    #[error("a {what} cannot be written as JSON: {reason}")]
+    NotSerializable {
+        /// What kind of value.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
     /// A value in Redis cannot be parsed.
     #[error("`{key}` in Redis holds something that Longshore did not write: {reason}")]
     Foreign {
@@ -68,6 +76,13 @@ impl BrokerError {
         Self::UnexpectedReply {
             script,
             reply: reply.into(),
+        }
+    }
+
+    pub(crate) fn not_serializable(what: &'static str, reason: impl fmt::Display) -> Self {
+        Self::NotSerializable {
+            what,
+            reason: reason.to_string(),
         }
     }
 

@@ -30,7 +30,7 @@ use std::{
 };
 
 use longshore_policy::retention::Retention;
-use longshore_protocol::{id::Namespace, keys::Keys};
+use longshore_protocol::{checkpoint::Resume, id::Namespace, keys::Keys};
 use redis::{
     Client, FromRedisValue, IntoConnectionInfo as _, RedisError, ScriptInvocation,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
@@ -41,7 +41,7 @@ use self::script_batch::ScriptBatcher;
 pub use self::{
     batches::{BatchPart, BatchPlan, BatchPut, BatchReport, BatchTask, TaskReport},
     chains::{
-        ChainCancelled, ChainHead, ChainPlan, ChainRetried, ChainView, Child, Failed, Started,
+        ChainCancelled, ChainHead, ChainPlan, ChainRetried, ChainView, Failed, SpawnedJob, Started,
         StepEnd, StepOutcome, StepPlan, StepView, Tally,
     },
     circuits::{CircuitName, CircuitReport, Claim, Counted, Counts, Opened},
@@ -382,6 +382,12 @@ fn milliseconds(score: f64) -> i64 {
     {
         score as i64
     }
+}
+
+/// The stored form of a checkpoint.
+fn checkpoint_json(checkpoint: &Resume) -> Result<String, BrokerError> {
+    serde_json::to_string(checkpoint)
+        .map_err(|error| BrokerError::not_serializable("checkpoint", error))
 }
 
 /// A client for `url`; it connects later.

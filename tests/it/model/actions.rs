@@ -124,7 +124,7 @@ impl World {
             letter: dies.then_some((&id, letter.as_str())),
             spent: Spent::NothingTaken,
             step: None,
-            children: "",
+            spawned: &[],
         };
         let fence = self
             .room

@@ -8,7 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_broker::{Delivered, Fence, Started, StepOutcome};
-use longshore_protocol::chain::{Instance, OnFailure};
+use longshore_protocol::{
+    chain::{Instance, OnFailure},
+    checkpoint::Resume,
+};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
 use super::{
@@ -195,7 +198,7 @@ impl Workers<'_> {
         let step = self.step(&instance);
         match (step.items, instance.index) {
             (Some((count, _)), None) => {
-                let memories: Vec<String> = (0..count)
+                let memories: Vec<Resume> = (0..count)
                     .map(|index| memory(&self.plan.id, &format!("{}/{index}", step.name)))
                     .collect();
                 let room = self.room;

@@ -10,7 +10,8 @@ mod wide;
 use std::{collections::BTreeMap, num::NonZeroU32};
 
 use longshore_broker::{
-    ChainPlan, ChainRetried, Delivered, Ending, Fence, Started, StepEnd, StepOutcome, StepPlan,
+    ChainPlan, ChainRetried, Delivered, Ending, Fence, SpawnedJob, Started, StepEnd, StepOutcome,
+    StepPlan,
 };
 use longshore_protocol::{
     chain::{self, ChainId, Instance, OnFailure, StepName, StepRef},
@@ -40,18 +41,17 @@ pub(crate) fn chain_id(id: &str) -> ChainId {
     ChainId::parse(id).unwrap()
 }
 
-pub(crate) fn memory(chain: &ChainId, instance: &str) -> String {
+pub(crate) fn memory(chain: &ChainId, instance: &str) -> Resume {
     let instance: Instance = instance.parse().unwrap();
     let step = StepRef {
         index: instance.index,
         needed: true,
         ..StepRef::new(chain.clone(), instance.step.clone())
     };
-    let resume = Resume {
+    Resume {
         step: Some(Box::new(step)),
         ..Resume::fresh(chain.job(&instance), past(0))
-    };
-    serde_json::to_string(&resume).unwrap()
+    }
 }
 
 impl Plan {
@@ -84,7 +84,7 @@ impl Plan {
         }
         let mut plan = StepPlan {
             name: Some(name(step)),
-            memory: memory(&self.id, step),
+            checkpoint: memory(&self.id, step),
             message: r#"{"prompt":"x"}"#.to_owned(),
             on_failure: OnFailure::Fail,
             min_success: None,
@@ -138,10 +138,15 @@ impl Room {
 
     /// Settles a step's job.
     pub(crate) async fn end_step(&self, delivered: &Delivered, outcome: StepOutcome) -> Fence {
-        self.end_with(delivered, outcome, "").await
+        self.end_with(delivered, outcome, &[]).await
     }
 
-    async fn end_with(&self, delivered: &Delivered, outcome: StepOutcome, children: &str) -> Fence {
+    async fn end_with(
+        &self,
+        delivered: &Delivered,
+        outcome: StepOutcome,
+        spawned: &[SpawnedJob],
+    ) -> Fence {
         let step = step_of(delivered);
         let job = step.chain.job(&step.instance());
         let ending = Ending {
@@ -153,7 +158,7 @@ impl Room {
                 outcome,
                 cost: Usd::from_nanos(1),
             }),
-            children,
+            spawned,
             ..Ending::default()
         };
         self.broker

@@ -4,14 +4,14 @@ use std::num::NonZeroU32;
 
 use longshore_protocol::{
     chain::{ChainId, Instance, OnFailure, StepName, StepRef},
+    checkpoint::Resume,
     dead_letter::Replaying,
     envelope::ContentHash,
     money::Usd,
     string_enum,
 };
-use serde::Serialize;
 
-use crate::{BrokerError, Chains, Fence, Held, deliveries::flag, scripts};
+use crate::{BrokerError, Chains, Fence, Held, checkpoint_json, deliveries::flag, scripts};
 
 /// The maximum number of steps or items in one preparing call.
 const PREPARED_TOGETHER: usize = 500;
@@ -176,7 +176,7 @@ impl Chains<'_> {
                     .map(|(name, strict)| format!("{name}{}", flag(*strict, "!")))
                     .collect();
                 call.arg(step.name.as_ref().map_or("!", StepName::as_str))
-                    .arg(&step.memory)
+                    .arg(checkpoint_json(&step.checkpoint)?)
                     .arg(&step.message)
                     .arg(step.on_failure.as_str())
                     .arg(
@@ -196,15 +196,15 @@ impl Chains<'_> {
         held: &Held,
         chain: &ChainId,
         step: &StepName,
-        memories: &[String],
+        checkpoints: &[Resume],
     ) -> Result<Fence, BrokerError> {
         let mut index = 0_u32;
-        for part in memories.chunks(PREPARED_TOGETHER) {
+        for part in checkpoints.chunks(PREPARED_TOGETHER) {
             let mut call = scripts::CHAIN_PREPARE_ITEMS.key(self.broker.keys.chain(chain));
             call.arg(self.broker.keys.prefix());
-            for memory in part {
+            for checkpoint in part {
                 call.arg(Instance::item(step.clone(), index).to_string())
-                    .arg(memory);
+                    .arg(checkpoint_json(checkpoint)?);
                 index = index.saturating_add(1);
             }
             let _prepared: u64 = self.broker.run(&call).await?;
@@ -216,7 +216,7 @@ impl Chains<'_> {
             .arg(held.worker.as_str())
             .arg(chain.as_str())
             .arg(step.as_str())
-            .arg(memories.len());
+            .arg(checkpoints.len());
         let reply: String = self.broker.run(&call).await?;
         let (fence, has_more) = parse_expand_reply(&reply)?;
         if has_more {
@@ -272,21 +272,36 @@ pub(crate) fn format_step(step: &StepRef) -> String {
 }
 
 /// A job that another job spawns.
-#[derive(Debug, Serialize)]
-pub struct Child(
-    /// Its checkpoint, as JSON.
-    pub String,
+#[derive(Debug)]
+pub struct SpawnedJob {
+    /// Its checkpoint.
+    pub checkpoint: Resume,
     /// Its message, as JSON.
-    pub String,
-);
+    pub message: String,
+}
+
+impl SpawnedJob {
+    /// The list of [checkpoint, message] that `settle.lua` reads; empty if there are no jobs.
+    pub(crate) fn to_lua_argument(jobs: &[Self]) -> Result<String, BrokerError> {
+        if jobs.is_empty() {
+            return Ok(String::new());
+        }
+        let pairs = jobs
+            .iter()
+            .map(|job| Ok((checkpoint_json(&job.checkpoint)?, job.message.as_str())))
+            .collect::<Result<Vec<_>, BrokerError>>()?;
+        serde_json::to_string(&pairs)
+            .map_err(|error| BrokerError::not_serializable("list of spawned jobs", error))
+    }
+}
 
 /// A step of a chain that starts.
 #[derive(Debug)]
 pub struct StepPlan {
     /// Its name; `None` for the job that runs after the chain's end.
     pub name: Option<StepName>,
-    /// The checkpoint of its job, as JSON.
-    pub memory: String,
+    /// The checkpoint of its job.
+    pub checkpoint: Resume,
     /// The message of its job, as JSON.
     pub message: String,
     /// What happens to the chain when the step fails.
