@@ -68,7 +68,7 @@ async fn deliver(
     let config = live.current();
     let lease = config.webhooks.timeout + CLAIM_MARGIN;
     loop {
-        let claimed = broker.claim_alerts(BATCH, lease).await?;
+        let claimed = broker.limits().claim_alerts(BATCH, lease).await?;
         let more = claimed.len() == BATCH;
         let deliveries = claimed.iter().map(|alert| async {
             let result = send(&config, live, webhooks, alert).await;
@@ -110,9 +110,9 @@ async fn record_result(
 ) -> Result<(), BrokerError> {
     let Claimed { id, alert } = claimed;
     let Err(error) = result else {
-        return broker.forget_alert(id).await;
+        return broker.limits().remove_alert(id).await;
     };
-    let now = broker.server_time_ms().await?;
+    let now = broker.server().time_ms().await?;
     let next = next_attempt(alert.at_ms, now).filter(|_| error.is_retryable());
     let Some(next) = next else {
         tracing::error!(
@@ -120,7 +120,7 @@ async fn record_result(
             threshold = alert.threshold,
             "alert dropped: {error}"
         );
-        return broker.forget_alert(id).await;
+        return broker.limits().remove_alert(id).await;
     };
     tracing::warn!(
         meter = alert.meter,
@@ -128,7 +128,7 @@ async fn record_result(
         "delivery of an alert failed: {error}; retrying in {} s",
         (next - now) / 1000
     );
-    broker.delay_alert(id, next).await
+    broker.limits().delay_alert(id, next).await
 }
 
 /// The time of the next attempt; `None` if the alert is too old. All times are in ms since the epoch.

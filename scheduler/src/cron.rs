@@ -68,7 +68,7 @@ impl Cron {
             }
             self.synced = Some((leader, config));
         }
-        let (now, next_ticks) = broker.cron_next(BATCH).await?;
+        let (now, next_ticks) = broker.cron().next_ticks(BATCH).await?;
         let mut shortest = None;
         for (name, due) in next_ticks {
             let until_due = (due - now).to_std().unwrap_or_default();
@@ -104,9 +104,11 @@ async fn enqueue_ticks(
     mut due: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<CronFence, BrokerError> {
-    let Some(record) = broker.cron_record(name).await? else {
+    let Some(record) = broker.cron().record(name).await? else {
         // Someone deleted the record by hand: delete its next tick as well.
-        let put = broker.cron_put(Some(leader), name, None, None, NextTick::Never);
+        let put = broker
+            .cron()
+            .put(Some(leader), name, None, None, NextTick::Never);
         return put.await;
     };
     let definition = record.entry()?.definition;
@@ -117,7 +119,8 @@ async fn enqueue_ticks(
             .map(|tick| definition.message(name, Occasion::Tick(tick)));
         let queue = &definition.queue;
         let fence = broker
-            .cron_tick(leader, &record, due, &step, queue, message.as_deref())
+            .cron()
+            .tick(leader, &record, due, &step, queue, message.as_deref())
             .await?;
         if fence != CronFence::Held {
             return Ok(fence);

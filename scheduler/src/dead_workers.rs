@@ -22,8 +22,8 @@ impl DeadWorkers {
         if !self.timer.is_due() {
             return Ok(());
         }
-        for queue in &broker.read_queues().await? {
-            let recovered = broker.recover(queue).await?;
+        for queue in &broker.queues().registered().await? {
+            let recovered = broker.workers().recover(queue).await?;
             if recovered.entries > 0 {
                 metrics::counter!("longshore_attempts_lost_total").increment(recovered.lost as u64);
                 tracing::warn!(

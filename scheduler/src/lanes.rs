@@ -61,12 +61,13 @@ impl Lanes {
             return Ok(());
         }
         let mut released = broker
-            .let_go(RELEASE_BATCH)
+            .lanes()
+            .release(RELEASE_BATCH)
             .await?
-            .and(broker.let_go_resumed(RELEASE_BATCH).await?);
+            .and(broker.lanes().release_resumed(RELEASE_BATCH).await?);
         let mut more = released.jobs >= RELEASE_BATCH;
         for _ in 0..PROMOTE_CALLS {
-            let promoted = broker.promote(PROMOTE_BATCH).await?;
+            let promoted = broker.lanes().promote(PROMOTE_BATCH).await?;
             released = released.and(promoted);
             if promoted.jobs < PROMOTE_BATCH {
                 break;
@@ -85,7 +86,7 @@ pub(crate) async fn listen_for_wake_ups(background: Background, wake: Arc<Notify
     let listen = async {
         let mut backoff = Backoff::new(Schedule::RESUBSCRIBE);
         loop {
-            match background.broker.wakes().await {
+            match background.broker.leader().subscribe_wake_ups().await {
                 Ok(mut subscription) => {
                     backoff.reset();
                     // Wake-ups were lost before the subscription.

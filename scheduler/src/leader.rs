@@ -45,7 +45,7 @@ impl Leadership {
         // If this fails, the lease may have expired: this scheduler does not lead until the next success.
         let before = self.token.take();
         self.asked_at = None;
-        self.token = broker.lead(&self.holder, LEASE).await?;
+        self.token = broker.leader().acquire(&self.holder, LEASE).await?;
         self.asked_at = Some(Instant::now());
         if self.token != before {
             if let Some(token) = self.token {
@@ -62,7 +62,7 @@ impl Leadership {
         if self.token.take().is_none() {
             return;
         }
-        if let Err(error) = broker.resign(&self.holder).await {
+        if let Err(error) = broker.leader().resign(&self.holder).await {
             tracing::warn!("release of the lease failed: {error}; it expires in {LEASE:?}");
         }
     }

@@ -41,9 +41,9 @@ pub(crate) async fn sweep_orphans(background: Background, interval: Duration) {
 }
 
 async fn sweep_once(broker: &Broker, leading: &Leading) -> Result<Swept, BrokerError> {
-    let (mut sweeping, mut swept) = broker.begin_sweep().await?;
+    let (mut sweeping, mut swept) = broker.maintenance().begin_sweep().await?;
     while !sweeping.is_over() && leading.get() {
-        swept = swept.and(broker.sweep(&mut sweeping).await?);
+        swept = swept.and(broker.maintenance().continue_sweep(&mut sweeping).await?);
         tokio::time::sleep(STEP_PAUSE).await;
     }
     Ok(swept)
@@ -140,7 +140,8 @@ async fn prune_bad_events(
     let batch = usize::try_from(BATCH).unwrap_or(usize::MAX);
     while leading.get()
         && broker
-            .forget_bad_events(before.timestamp_millis(), batch)
+            .events()
+            .remove_bad(before.timestamp_millis(), batch)
             .await?
             > 0
     {
@@ -164,8 +165,11 @@ impl CancelRequests {
     /// Removes requests that are older than a week, if it is time to.
     pub(crate) async fn expire(&mut self, broker: &Broker) -> Result<(), BrokerError> {
         if self.timer.is_due() {
-            let now = broker.server_time_ms().await?;
-            broker.forget_cancels(now - CANCEL_REQUEST_MS).await?;
+            let now = broker.server().time_ms().await?;
+            broker
+                .maintenance()
+                .remove_cancel_requests(now - CANCEL_REQUEST_MS)
+                .await?;
         }
         Ok(())
     }

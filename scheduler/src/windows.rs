@@ -47,8 +47,11 @@ impl Windows {
             .iter()
             .filter_map(Budget::forgettable)
             .collect();
-        let closed = broker.close_windows(BATCH, &forgettable).await?;
-        let raised = broker.raise_alerts(BATCH, &config.alerts.at).await?;
+        let closed = broker.limits().close_windows(BATCH, &forgettable).await?;
+        let raised = broker
+            .limits()
+            .raise_alerts(BATCH, &config.alerts.at)
+            .await?;
         raised.alerts.iter().for_each(report_alert);
         if closed >= BATCH || raised.looked >= BATCH {
             self.timer.reset();

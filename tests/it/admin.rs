@@ -22,7 +22,7 @@ async fn json(stack: &Stack, words: &[&str]) -> anyhow::Result<Value> {
 /// Waits until a lane holds this many jobs.
 async fn wait_for_lane(stack: &Stack, lane: &str, count: u64) {
     eventually("jobs wait in the lane", || async {
-        let lanes = stack.broker.lanes().await?;
+        let lanes = stack.broker.lanes().sizes().await?;
         let held = lanes.iter().find(|(name, _)| name == lane);
         ensure!(held.map_or(0, |(_, held)| *held) == count, "{lanes:?}");
         Ok(())

@@ -125,7 +125,7 @@ async fn a_backlog_parked_until_a_reset_costs_almost_nothing() {
     within(timeout, "all of them are parked", || async {
         let (counts, unrecorded) = (
             JobCounts::read(&stack).await?,
-            stack.broker.unrecorded().await?,
+            stack.broker.events().unrecorded_count().await?,
         );
         ensure!(
             counts.in_flight == 0 && counts.unfinished() == jobs && unrecorded == 0,

@@ -89,7 +89,7 @@ async fn a_thousand_invalid_messages_do_not_affect_a_thousand_valid_ones() {
         "1,000 answers"
     );
     eventually("all invalid messages are dead letters", || async {
-        match stack.broker.dead_count().await? {
+        match stack.broker.dead_letters().count().await? {
             1000 => Ok(()),
             dead => bail!("{dead}"),
         }
@@ -138,7 +138,7 @@ async fn a_message_of_a_newer_version_is_parked() {
         .await
         .unwrap();
     let waiting = eventually("it waits", || async {
-        match stack.broker.waiting(&newer).await? {
+        match stack.broker.lanes().parked_job(&newer).await? {
             Some(waiting) => Ok(waiting),
             None => bail!("not in a lane"),
         }

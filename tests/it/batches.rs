@@ -36,7 +36,7 @@ fn results(stack: &Stack, name: &str) -> Value {
 
 async fn report(stack: &Stack, id: &str) -> Option<BatchReport> {
     let id = ChainId::parse(id).unwrap();
-    stack.broker.batch(&id).await.unwrap()
+    stack.broker.batches().get(&id).await.unwrap()
 }
 
 /// A producer process in the background, killed when dropped.
@@ -354,7 +354,7 @@ async fn the_rest_of_a_cancelled_batch_never_runs() {
             .unwrap(),
     );
     let id = ChainId::parse("b1").unwrap();
-    stack.broker.cancel_chain(&id).await.unwrap();
+    stack.broker.chains().cancel(&id).await.unwrap();
     let _worker = stack.worker().unwrap();
     let ran = stack
         .longshore(&["batch", "wait", "b1", "--format", "json"])

@@ -24,7 +24,7 @@ async fn begin(stack: &Stack, document: &Value) -> ChainId {
 /// Waits for a chain's outcome.
 async fn outcome(stack: &Stack, chain: &ChainId) -> Value {
     let ended = eventually("the chain ends", || async {
-        let outcome = stack.broker.chain_outcome(chain).await?;
+        let outcome = stack.broker.chains().outcome(chain).await?;
         outcome.context("it has not ended")
     });
     ended.await.unwrap()
@@ -33,7 +33,7 @@ async fn outcome(stack: &Stack, chain: &ChainId) -> Value {
 /// Waits for the outcome of a chain with a timeout of the test's own.
 async fn outcome_within(stack: &Stack, chain: &ChainId, timeout: Duration) -> Value {
     let ended = within(timeout, "the chain ends", || async {
-        let outcome = stack.broker.chain_outcome(chain).await?;
+        let outcome = stack.broker.chains().outcome(chain).await?;
         outcome.context("it has not ended")
     });
     ended.await.unwrap()

@@ -237,7 +237,7 @@ async fn a_chain_is_stopped() {
     let id = begun["chain_id"].as_str().unwrap().to_owned();
     let chain = ChainId::parse(&id).unwrap();
     eventually("the first step runs", || async {
-        let view = stack.broker.chain_state(&chain).await?;
+        let view = stack.broker.chains().get(&chain).await?;
         let calls = stack.simulator.stats().requests;
         anyhow::ensure!(view.is_some() && calls > 0, "{view:?}, {calls} calls");
         Ok(())
@@ -285,7 +285,12 @@ async fn an_invalid_chain_is_not_enqueued() {
         ran.stderr
     );
     contains(&ran.stderr, &["chain.json: ", "a → b → a", "`c`", "`z`"]);
-    let depth = stack.broker.depth(&QueueName::default()).await.unwrap();
+    let depth = stack
+        .broker
+        .queues()
+        .depth(&QueueName::default())
+        .await
+        .unwrap();
     assert_eq!(depth.available, 0);
 }
 

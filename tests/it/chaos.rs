@@ -118,9 +118,14 @@ fn replace(old: &mut Process, new: Process) {
 /// Asserts that no job is queued, parked or in flight, and that no state is left.
 async fn assert_nothing_is_left(stack: &Stack) {
     let keys = stack.broker.keys();
-    let depth = stack.broker.depth(&QueueName::default()).await.unwrap();
+    let depth = stack
+        .broker
+        .queues()
+        .depth(&QueueName::default())
+        .await
+        .unwrap();
     assert_eq!((depth.available, depth.running), (0, 0));
-    assert_eq!(stack.broker.lanes().await.unwrap(), []);
+    assert_eq!(stack.broker.lanes().sizes().await.unwrap(), []);
     let connection = stack.connection().await.unwrap();
     for key in [
         keys.inflight(),

@@ -88,6 +88,7 @@ async fn one_invalid_task_of_a_hundred_prevents_all_from_being_enqueued() {
     );
     let depth = stack
         .broker
+        .queues()
         .depth(&longshore_protocol::id::QueueName::default())
         .await
         .unwrap();
@@ -202,7 +203,7 @@ async fn a_dead_letter_is_shown_edited_and_replayed_with_its_id() {
     let outcome = stack.outcome(&id).await.unwrap();
     assert!(outcome.success, "{outcome:?}");
     assert_eq!(outcome.id, id);
-    assert_eq!(stack.broker.dead_count().await.unwrap(), 0);
+    assert_eq!(stack.broker.dead_letters().count().await.unwrap(), 0);
     stack.books().await.unwrap().balance();
     let story = expect_success(
         stack
@@ -243,7 +244,7 @@ async fn a_bulk_replay_asks_first_keeps_history_and_resets_attempts() {
     );
     assert!(dry.contains("20"), "{dry}");
     assert_eq!(
-        stack.broker.dead_count().await.unwrap(),
+        stack.broker.dead_letters().count().await.unwrap(),
         40,
         "a dry run changes nothing"
     );
@@ -260,7 +261,7 @@ async fn a_bulk_replay_asks_first_keeps_history_and_resets_attempts() {
         assert_eq!(outcome.attempts, 2, "the first attempt is still counted");
     }
     assert_eq!(
-        stack.broker.dead_count().await.unwrap(),
+        stack.broker.dead_letters().count().await.unwrap(),
         20,
         "the others stay"
     );
@@ -272,7 +273,7 @@ async fn a_bulk_replay_asks_first_keeps_history_and_resets_attempts() {
             .await
             .unwrap(),
     );
-    assert_eq!(stack.broker.dead_count().await.unwrap(), 0);
+    assert_eq!(stack.broker.dead_letters().count().await.unwrap(), 0);
     let dead_letters = stack
         .ledger
         .job(&ids[1])

@@ -46,7 +46,12 @@ async fn a_killed_worker_loses_nothing_and_settles_nothing_twice() {
         200,
         "each once"
     );
-    let depth = stack.broker.depth(&QueueName::default()).await.unwrap();
+    let depth = stack
+        .broker
+        .queues()
+        .depth(&QueueName::default())
+        .await
+        .unwrap();
     assert_eq!((depth.available, depth.running), (0, 0));
 }
 
@@ -130,13 +135,17 @@ async fn a_worker_finishes_its_jobs_on_sigterm() {
     worker.signal(Signal::SIGTERM).unwrap();
     let status = worker.wait().await.unwrap();
     assert!(status.success(), "{status}: {}", worker.log_tail());
-    let ended = stack.broker.outcomes(&ids).await.unwrap();
+    let ended = stack.broker.jobs().outcomes(&ids).await.unwrap();
     assert_eq!(
         ended.iter().flatten().count(),
         50,
         "all were settled before it went"
     );
-    assert_eq!(stack.broker.unrecorded().await.unwrap(), 0, "and recorded");
+    assert_eq!(
+        stack.broker.events().unrecorded_count().await.unwrap(),
+        0,
+        "and recorded"
+    );
     let books = stack.books().await.unwrap();
     books.balance();
     assert_eq!(books.ledger.len(), 50, "nothing ran twice");
@@ -218,7 +227,7 @@ async fn jobs_run_while_postgres_is_down() {
         done += outcomes.len();
     }
     assert!(
-        stack.broker.unrecorded().await.unwrap() > 0,
+        stack.broker.events().unrecorded_count().await.unwrap() > 0,
         "the events wait in Redis"
     );
 
@@ -310,7 +319,7 @@ async fn expired_dead_letters_are_archived_before_they_are_removed() {
     stack.set_env("LONGSHORE_RETENTION_DEAD_LETTERS_MAX", "2");
     let _scheduler = stack.scheduler().unwrap();
     eventually("three are removed", || async {
-        match stack.broker.dead_count().await? {
+        match stack.broker.dead_letters().count().await? {
             2 => Ok(()),
             dead => bail!("{dead} are there"),
         }

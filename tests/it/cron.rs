@@ -49,7 +49,7 @@ fn tick_of(message: &Value) -> DateTime<Utc> {
 
 /// The state of the recurring job with this name.
 async fn cron_state(stack: &Stack, name: &str) -> anyhow::Result<CronStanding> {
-    let all = stack.broker.cron_all().await?;
+    let all = stack.broker.cron().list().await?;
     all.into_iter()
         .find(|one| one.record.name.as_str() == name)
         .ok_or_else(|| anyhow::anyhow!("no recurring job {name}"))

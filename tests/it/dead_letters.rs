@@ -60,7 +60,7 @@ async fn a_killed_bulk_replay_continues_where_it_stopped() {
         .spawn()
         .unwrap();
     eventually("some are replayed", || async {
-        let dead = stack.broker.dead_count().await?;
+        let dead = stack.broker.dead_letters().count().await?;
         ensure!(dead < 2800, "{dead} are dead");
         Ok(())
     })
@@ -70,12 +70,12 @@ async fn a_killed_bulk_replay_continues_where_it_stopped() {
     let mut output = String::new();
     let mut stderr = doomed.stderr.take().unwrap();
     stderr.read_to_string(&mut output).await.unwrap();
-    let left = stack.broker.dead_count().await.unwrap();
+    let left = stack.broker.dead_letters().count().await.unwrap();
     assert!((1..2800).contains(&left), "{left} are left");
 
     // Jobs that fail after the replay began are not part of it.
     let mut connection = stack.connection().await.unwrap();
-    let now = stack.broker.server_time_ms().await.unwrap();
+    let now = stack.broker.server().time_ms().await.unwrap();
     let died = chrono::DateTime::from_timestamp_millis(now).unwrap();
     let late = dead_letters::dead_letter(9999, died).unwrap();
     let (keys, id) = (stack.broker.keys(), late.record.id.as_str());
@@ -90,7 +90,7 @@ async fn a_killed_bulk_replay_continues_where_it_stopped() {
     let queued = queued(&stack).await;
     let once: BTreeSet<&String> = queued.iter().collect();
     assert_eq!((queued.len(), once.len()), (3000, 3000), "each once");
-    assert_eq!(stack.broker.dead_count().await.unwrap(), 1);
+    assert_eq!(stack.broker.dead_letters().count().await.unwrap(), 1);
 
     let ended = stack.longshore(&go_on).await.unwrap();
     assert_eq!(ended.code, Some(2), "{}", ended.stdout);
@@ -110,7 +110,7 @@ async fn an_interrupted_bulk_replay_prints_how_to_continue() {
     let log = stack.dir().join("replay.log");
     let mut running = ChildProcess::spawn("longshore", command, &log).unwrap();
     eventually("some are replayed", || async {
-        ensure!(stack.broker.dead_count().await? < 495);
+        ensure!(stack.broker.dead_letters().count().await? < 495);
         Ok(())
     })
     .await
@@ -175,7 +175,7 @@ async fn a_rule_replays_dead_letters_once_their_provider_is_healthy() {
     let ids = stack.enqueue(&jobs).await.unwrap();
     let malformed = stack.xadd(&[("type", "research")]).await.unwrap();
     eventually("all are dead", || async {
-        let dead = stack.broker.dead_count().await?;
+        let dead = stack.broker.dead_letters().count().await?;
         ensure!(dead == 11, "{dead} are");
         Ok(())
     })
@@ -198,7 +198,7 @@ async fn a_rule_replays_dead_letters_once_their_provider_is_healthy() {
         .set_faults(Some("a"), Faults::default())
         .unwrap();
     eventually("all are answered", || async {
-        let outcomes = stack.broker.outcomes(&ids).await?;
+        let outcomes = stack.broker.jobs().outcomes(&ids).await?;
         let well = outcomes.iter().flatten().filter(|one| one.success).count();
         ensure!(well == 10, "{well} are");
         Ok(())
@@ -244,7 +244,12 @@ async fn many_dead_letters_are_listed_replayed_and_purged_into_the_archive() {
         after: None,
     };
     let began = Instant::now();
-    let page = stack.broker.dead_records(&newest, 51).await.unwrap();
+    let page = stack
+        .broker
+        .dead_letters()
+        .record_page(&newest, 51)
+        .await
+        .unwrap();
     print_rate("the first page, in the library", page.found.len(), began);
     let began = Instant::now();
     let listed = expect_success(
@@ -278,7 +283,7 @@ async fn many_dead_letters_are_listed_replayed_and_purged_into_the_archive() {
     print_rate("`dlq replay` of half", count / 2, began);
     assert!(printed.ends_with("dead letters replayed\n"), "{printed}");
     let left = u64::try_from(count / 2).unwrap();
-    assert_eq!(stack.broker.dead_count().await.unwrap(), left);
+    assert_eq!(stack.broker.dead_letters().count().await.unwrap(), left);
     let key = stack.broker.keys().queue(&QueueName::default());
     let queued: usize = stack.connection().await.unwrap().xlen(key).await.unwrap();
     assert_eq!(queued, count / 2);
@@ -291,7 +296,7 @@ async fn many_dead_letters_are_listed_replayed_and_purged_into_the_archive() {
             .unwrap(),
     );
     print_rate("`dlq purge` of the rest", count / 2, began);
-    assert_eq!(stack.broker.dead_count().await.unwrap(), 0);
+    assert_eq!(stack.broker.dead_letters().count().await.unwrap(), 0);
     let pool = sqlx::PgPool::connect(&stack.database_url).await.unwrap();
     let archived: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM dead_letters JOIN dead_letter_ends USING (id, at) \

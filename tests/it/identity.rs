@@ -27,7 +27,8 @@ async fn the_same_id_with_the_same_content_is_one_job() {
         stack.xadd(&[("job", message)]).await.unwrap();
         let outcome = stack
             .broker
-            .reply(&id, Duration::from_secs(20))
+            .jobs()
+            .wait_for_reply(&id, Duration::from_secs(20))
             .await
             .unwrap();
         assert!(
@@ -55,7 +56,8 @@ async fn every_producer_of_the_same_job_gets_its_outcome() {
     for _ in 0..3 {
         let outcome = stack
             .broker
-            .reply(&id, Duration::from_secs(20))
+            .jobs()
+            .wait_for_reply(&id, Duration::from_secs(20))
             .await
             .unwrap();
         assert!(outcome.is_some_and(|outcome| outcome.success));
@@ -78,7 +80,7 @@ async fn the_same_id_with_different_content_is_a_conflict() {
         .await
         .unwrap();
     let dead_letter = eventually("a dead letter", || async {
-        match stack.broker.dead_letter(place.as_str()).await? {
+        match stack.broker.dead_letters().get(place.as_str()).await? {
             Some((_, dead_letter, _)) => Ok(dead_letter),
             None => bail!("none yet"),
         }
@@ -159,7 +161,7 @@ async fn a_running_call_is_cancelled_and_its_cost_recorded() {
     })
     .await
     .unwrap();
-    assert!(stack.broker.cancel(&id).await.unwrap());
+    assert!(stack.broker.jobs().cancel(&id).await.unwrap());
     let outcome = stack.outcome(&id).await.unwrap();
     assert_eq!(outcome.state, JobState::Cancelled);
     assert!(outcome.duration_ms < 10_000);
@@ -176,7 +178,7 @@ async fn a_running_call_is_cancelled_and_its_cost_recorded() {
 async fn queued_and_delayed_jobs_are_cancelled_without_a_call() {
     let stack = stack(Duration::ZERO).await;
     let queued = stack.xadd(&[("prompt", "never")]).await.unwrap();
-    assert!(stack.broker.cancel(&queued).await.unwrap());
+    assert!(stack.broker.jobs().cancel(&queued).await.unwrap());
     let worker = stack.worker().unwrap();
     assert_eq!(
         stack.outcome(&queued).await.unwrap().state,
@@ -187,21 +189,21 @@ async fn queued_and_delayed_jobs_are_cancelled_without_a_call() {
         .await
         .unwrap();
     eventually("it waits", || async {
-        match stack.broker.waiting(&delayed).await? {
+        match stack.broker.lanes().parked_job(&delayed).await? {
             Some(_) => Ok(()),
             None => bail!("not in a lane"),
         }
     })
     .await
     .unwrap();
-    assert!(stack.broker.cancel(&delayed).await.unwrap());
+    assert!(stack.broker.jobs().cancel(&delayed).await.unwrap());
     assert_eq!(
         stack.outcome(&delayed).await.unwrap().state,
         JobState::Cancelled
     );
     assert_eq!(stack.simulator.stats().requests, 0);
     assert!(
-        !stack.broker.cancel(&delayed).await.unwrap(),
+        !stack.broker.jobs().cancel(&delayed).await.unwrap(),
         "it has ended already"
     );
     worker.shut_down().await.unwrap();

@@ -63,7 +63,7 @@ impl JobCounts {
             queued: queued.iter().sum(),
             parked: *parked,
             in_flight: *in_flight,
-            dead: stack.broker.dead_count().await?,
+            dead: stack.broker.dead_letters().count().await?,
         })
     }
 
@@ -82,7 +82,14 @@ async fn keys_with_prefix(stack: &Stack, prefix: &str) -> anyhow::Result<Vec<Str
 pub(crate) async fn count_ended(stack: &Stack, jobs: &[JobId]) -> anyhow::Result<(usize, usize)> {
     let (mut ended, mut succeeded) = (0, 0);
     for some in jobs.chunks(1000) {
-        for outcome in stack.broker.outcomes(some).await?.into_iter().flatten() {
+        for outcome in stack
+            .broker
+            .jobs()
+            .outcomes(some)
+            .await?
+            .into_iter()
+            .flatten()
+        {
             ended += 1;
             succeeded += usize::from(outcome.success);
         }

@@ -39,7 +39,7 @@ async fn batch(stack: &Stack, tasks: usize, options: &[&str]) -> Ran {
 
 async fn available(stack: &Stack) -> u64 {
     let queue = QueueName::default();
-    stack.broker.depth(&queue).await.unwrap().available
+    stack.broker.queues().depth(&queue).await.unwrap().available
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,8 +143,13 @@ async fn park(stack: &Stack, job: &str, tenant: &str, weight: u32) {
     let worker = WorkerId::from_record("w");
     let queues = [QueueName::default()];
     stack.enqueue(&[job.to_owned()]).await.unwrap();
-    let mut reader = stack.broker.reader(&queues, &worker).await.unwrap();
-    let delivered = reader.look_ahead(1).await.unwrap().remove(0);
+    let mut reader = stack
+        .broker
+        .queues()
+        .reader(&queues, &worker)
+        .await
+        .unwrap();
+    let delivered = reader.read_ahead(1).await.unwrap().remove(0);
     let id = JobId::of_place(&delivered.held.place);
     let sorted = Sorted {
         entry: delivered.held.entry,
@@ -153,7 +158,7 @@ async fn park(stack: &Stack, job: &str, tenant: &str, weight: u32) {
         tenant: tenant.to_owned(),
         weight,
     };
-    let count = reader.sort(&queues[0], &[sorted]).await.unwrap();
+    let count = reader.park_by_tenant(&queues[0], &[sorted]).await.unwrap();
     assert_eq!(count, 1);
 }
 

@@ -217,7 +217,8 @@ async fn a_pushed_configuration_is_applied_by_every_process() {
     // A configuration pushed without the command is rejected as well.
     stack
         .broker
-        .push_config("grace: 1s\nretry: 5\n")
+        .fleet_config()
+        .push("grace: 1s\nretry: 5\n")
         .await
         .unwrap();
     for service in &fleet {
@@ -283,7 +284,7 @@ async fn an_invalid_configuration_is_not_pushed() {
         .unwrap();
     assert_eq!(ran.code, Some(2), "no server to call: {ran:?}");
     assert!(ran.stderr.contains("add --yes"), "{ran:?}");
-    assert_eq!(stack.broker.config_version().await.unwrap(), 0);
+    assert_eq!(stack.broker.fleet_config().version().await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

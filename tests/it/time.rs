@@ -126,7 +126,7 @@ async fn a_long_retry_after_parks_the_job_and_keeps_its_history() {
         .await
         .unwrap();
     eventually("it waits in the lane", || async {
-        match stack.broker.waiting(&id).await? {
+        match stack.broker.lanes().parked_job(&id).await? {
             Some(waiting) => Ok(waiting),
             None => bail!("not in a lane"),
         }
@@ -168,7 +168,8 @@ async fn when_all_providers_fail_the_dead_letter_names_them() {
     );
     let (_, dead_letter, _) = stack
         .broker
-        .dead_letter(id.as_str())
+        .dead_letters()
+        .get(id.as_str())
         .await
         .unwrap()
         .expect("a dead letter");

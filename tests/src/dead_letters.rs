@@ -57,7 +57,7 @@ pub async fn write(
     connection: &mut MultiplexedConnection,
     count: usize,
 ) -> anyhow::Result<()> {
-    let last = broker.server_time_ms().await? - 60_000;
+    let last = broker.server().time_ms().await? - 60_000;
     let (dead, jobs) = (broker.keys().dead(), broker.keys().dead_jobs());
     let mut pipe = redis::pipe();
     for number in 0..count {
@@ -87,7 +87,7 @@ pub async fn list(broker: &Broker) -> anyhow::Result<Vec<Standing>> {
     };
     let mut letters = Vec::new();
     loop {
-        let page = broker.dead_letters(&query, CHUNK).await?;
+        let page = broker.dead_letters().page(&query, CHUNK).await?;
         letters.extend(page.found);
         query.after = page.next;
         if query.after.is_none() {

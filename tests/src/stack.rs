@@ -246,7 +246,11 @@ impl Stack {
     pub async fn enqueue(&self, jobs: &[String]) -> anyhow::Result<Vec<JobId>> {
         let mut ids = Vec::with_capacity(jobs.len());
         for some in jobs.chunks(1000) {
-            let places = self.broker.enqueue_all(&QueueName::default(), some).await?;
+            let places = self
+                .broker
+                .queues()
+                .enqueue_all(&QueueName::default(), some)
+                .await?;
             ids.extend(places.iter().map(JobId::of_place));
         }
         Ok(ids)
@@ -263,7 +267,7 @@ impl Stack {
     /// Waits for the outcomes of jobs.
     pub async fn outcomes(&self, jobs: &[JobId]) -> anyhow::Result<Vec<Outcome>> {
         eventually("all jobs end", || async {
-            let outcomes = self.broker.outcomes(jobs).await?;
+            let outcomes = self.broker.jobs().outcomes(jobs).await?;
             let ended = outcomes.iter().flatten().count();
             if ended < jobs.len() {
                 bail!("{ended} of {} have ended", jobs.len());
@@ -296,7 +300,7 @@ impl Stack {
     /// Waits until every event is in the ledger.
     pub async fn recorded(&self) -> anyhow::Result<()> {
         eventually("all facts are recorded", || async {
-            match self.broker.unrecorded().await? {
+            match self.broker.events().unrecorded_count().await? {
                 0 => Ok(()),
                 left => bail!("{left} facts are still in Redis"),
             }

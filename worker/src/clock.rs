@@ -24,7 +24,7 @@ impl Clock {
     /// Measures the offset again. Assumes that the reply takes half of the round trip.
     pub async fn measure(&self, broker: &Broker) -> Result<(), BrokerError> {
         let sent = Utc::now();
-        let server = broker.server_time_ms().await?;
+        let server = broker.server().time_ms().await?;
         let halfway = sent + (Utc::now() - sent) / 2;
         self.offset_ms
             .store(server - halfway.timestamp_millis(), Ordering::Relaxed);

@@ -14,6 +14,7 @@ async fn return_entry(context: &Context, delivery: &Held) {
     let _fence = retry_until_answered("hand back entry", || {
         context
             .broker
+            .deliveries()
             .hand_back(delivery, None, "", "", Spent::NothingTaken)
     })
     .await;

@@ -79,7 +79,7 @@ async fn begin(
         waited: drafts.checkpoint.waited,
     };
     let begun = retry_until_answered("begin attempt", || {
-        context.broker.begin(&job.delivery, &beginning)
+        context.broker.deliveries().begin(&job.delivery, &beginning)
     })
     .await;
     if begun != Begun::Waits {
@@ -92,7 +92,7 @@ async fn begin(
         ..beginning
     };
     retry_until_answered("begin attempt", || {
-        context.broker.begin(&job.delivery, &beginning)
+        context.broker.deliveries().begin(&job.delivery, &beginning)
     })
     .await
 }
@@ -147,7 +147,10 @@ async fn reserve_any<'a>(
         offers: &offers,
     };
     let reserved = retry_until_answered("reserve capacity", || {
-        context.broker.reserve(&drafts.job.delivery, &reservation)
+        context
+            .broker
+            .deliveries()
+            .reserve(&drafts.job.delivery, &reservation)
     })
     .await;
     let disposition = match reserved {

@@ -129,9 +129,13 @@ async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, context: &Context)
         })
     });
     retry_until_answered("hand back job", || {
-        context
-            .broker
-            .hand_back(&job.delivery, attempt_id, &event, &checkpoint, consumed)
+        context.broker.deliveries().hand_back(
+            &job.delivery,
+            attempt_id,
+            &event,
+            &checkpoint,
+            consumed,
+        )
     })
     .await
 }

@@ -33,7 +33,7 @@ pub(crate) async fn may_enqueue(
     let Some(alert) = alert else {
         return Ok(true);
     };
-    let warnings = match broker.meters(&forecast.amounts()).await {
+    let warnings = match broker.limits().meters(&forecast.amounts()).await {
         // The Redis user of a producer may not have permission to read them.
         Err(error @ BrokerError::Command { .. }) => {
             output::warning(format_args!("quotas and budgets were not checked: {error}"));

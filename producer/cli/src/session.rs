@@ -26,7 +26,7 @@ impl Session {
 
     pub(crate) async fn broker(&self) -> Result<Broker, CommandError> {
         let broker = Broker::connect(&self.config.redis_url, &self.config.namespace).await?;
-        Ok(broker.keeping(self.config.retention.clone()))
+        Ok(broker.with_retention(self.config.retention.clone()))
     }
 
     pub(crate) async fn client(&self) -> Result<Client, CommandError> {
@@ -40,7 +40,7 @@ impl Session {
 
     /// The configuration of the running services: a pushed one replaces the local file.
     pub(crate) async fn fleet_config(&self, broker: &Broker) -> Result<Config, CommandError> {
-        let (_, pushed) = broker.pushed_config().await?;
+        let (_, pushed) = broker.fleet_config().get().await?;
         Ok(with_pushed(
             &self.config,
             &Environment::read()?,
@@ -97,8 +97,8 @@ pub(crate) fn with_pushed(own: &Config, env: &Environment, pushed: Option<&Pushe
 /// The depths of all queues.
 pub(crate) async fn queue_depths(broker: &Broker) -> Result<Vec<QueueDepth>, BrokerError> {
     let mut depths = Vec::new();
-    for queue in broker.queues().await? {
-        depths.push(broker.depth(&queue).await?);
+    for queue in broker.queues().list().await? {
+        depths.push(broker.queues().depth(&queue).await?);
     }
     Ok(depths)
 }

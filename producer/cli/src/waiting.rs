@@ -57,7 +57,7 @@ pub(crate) async fn missing_worker(
     broker: &Broker,
     queue: &QueueName,
 ) -> Result<Option<String>, BrokerError> {
-    let workers = broker.workers().await?;
+    let workers = broker.workers().list().await?;
     Ok(if workers.is_empty() {
         Some("No worker is running".to_owned())
     } else if workers.iter().any(|worker| worker.queues.contains(queue)) {

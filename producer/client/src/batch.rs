@@ -66,7 +66,7 @@ impl Client {
 
     /// Progress and cost of a batch; `None` if the batch is not, or no longer, in Redis.
     pub async fn batch(&self, id: &ChainId) -> Result<Option<BatchReport>, ClientError> {
-        match self.broker().batch(id).await? {
+        match self.broker().batches().get(id).await? {
             Some(report) if report.kind != ChainKind::Batch => {
                 Err(ClientError::NotABatch { id: id.clone() })
             }
@@ -81,12 +81,12 @@ impl Client {
         id: &ChainId,
         indices: &[u32],
     ) -> Result<Vec<TaskReport>, ClientError> {
-        Ok(self.broker().batch_tasks(id, indices).await?)
+        Ok(self.broker().batches().tasks(id, indices).await?)
     }
 
     /// Indices of tasks that ended without success, in order; at most as many as Redis keeps.
     pub async fn failed_batch_tasks(&self, id: &ChainId) -> Result<Vec<u32>, ClientError> {
-        Ok(self.broker().failed_tasks(id).await?)
+        Ok(self.broker().batches().failed_tasks(id).await?)
     }
 
     /// Waits until every task of a batch has ended; `None` after `timeout`, or if Redis does not have
@@ -133,7 +133,8 @@ impl Client {
         fed?;
         Ok(self
             .broker()
-            .close_batch(&plan.id, tasks.count().into(), tasks.digest())
+            .batches()
+            .close(&plan.id, tasks.count().into(), tasks.digest())
             .await?)
     }
 
@@ -181,7 +182,7 @@ async fn send_parts(
     parts: &mut mpsc::Receiver<BatchPart>,
 ) -> Result<bool, BrokerError> {
     while let Some(part) = parts.recv().await {
-        if broker.put_in_batch(plan, &part).await? != BatchPut::Done {
+        if broker.batches().add_tasks(plan, &part).await? != BatchPut::Done {
             return Ok(false);
         }
     }
@@ -197,7 +198,7 @@ struct ServerClock {
 
 impl ServerClock {
     async fn read(broker: &Broker) -> Result<Self, BrokerError> {
-        let ms = broker.server_time_ms().await?;
+        let ms = broker.server().time_ms().await?;
         Ok(Self {
             server: DateTime::from_timestamp_millis(ms).unwrap_or_default(),
             read_at: Instant::now(),

@@ -49,7 +49,7 @@ impl Client {
             (Location::Waiting { .. }, Some(checkpoint)) => &checkpoint.id,
             _ => id,
         };
-        if self.broker().cancel_aside(id, parked_id).await? {
+        if self.broker().jobs().cancel_parked(id, parked_id).await? {
             Ok(Cancellation::Requested(found.location))
         } else {
             Ok(Cancellation::AlreadyEnded(None))

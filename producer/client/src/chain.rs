@@ -238,7 +238,11 @@ impl Client {
         let message = RawMessage {
             fields: vec![(b"chain".to_vec(), chain.json.clone().into_bytes())],
         };
-        let entry_id = self.broker().enqueue(self.queue_name(), &message).await?;
+        let entry_id = self
+            .broker()
+            .queues()
+            .enqueue(self.queue_name(), &message)
+            .await?;
         let own_id = chain.document.id.clone();
         Ok(ChainReceipt {
             id: own_id.unwrap_or_else(|| ChainId::of_place(&entry_id)),
@@ -252,7 +256,7 @@ impl Client {
         if self.chain(id).await?.is_none() {
             return Ok(false);
         }
-        let stored = self.broker().chain_doc(id).await?;
+        let stored = self.broker().chains().document(id).await?;
         let stored = stored.and_then(|json| parse(&json, self.message_limits()).ok());
         if stored.is_some_and(|stored| stored.hash() == document.hash()) {
             Ok(true)
@@ -263,7 +267,7 @@ impl Client {
 
     /// State, steps and cost of a chain; `None` if no worker has started it, or Redis no longer has it.
     pub async fn chain(&self, id: &ChainId) -> Result<Option<ChainView>, ClientError> {
-        Ok(self.broker().chain_state(id).await?)
+        Ok(self.broker().chains().get(id).await?)
     }
 
     /// The state of an enqueued chain's message.
@@ -274,10 +278,10 @@ impl Client {
         let Some(entry_id) = &receipt.entry_id else {
             return Ok(ChainSubmission::Started);
         };
-        if self.broker().standing(entry_id).await?.is_some() {
+        if self.broker().queues().message_at(entry_id).await?.is_some() {
             return Ok(ChainSubmission::Unread);
         }
-        let dead_letter = self.broker().dead_letter(entry_id.as_str()).await?;
+        let dead_letter = self.broker().dead_letters().get(entry_id.as_str()).await?;
         Ok(match dead_letter {
             Some((_, dead_letter, _)) => ChainSubmission::Refused(dead_letter.record.error),
             None => ChainSubmission::Started,
@@ -333,15 +337,15 @@ impl Client {
 
     /// Requests the cancellation of a chain: running jobs stop, and no more steps start.
     pub async fn cancel_chain(&self, id: &ChainId) -> Result<ChainCancelled, ClientError> {
-        Ok(self.broker().cancel_chain(id).await?)
+        Ok(self.broker().chains().cancel(id).await?)
     }
 
     /// Runs the failed steps and items of a chain again and removes their dead letters from Redis.
     pub async fn retry_chain(&self, id: &ChainId) -> Result<ChainRetry, ClientError> {
-        let failed = self.broker().chain_failed(id).await?;
+        let failed = self.broker().chains().failed_jobs(id).await?;
         let (mut replayed, mut replaying) = (Vec::new(), Vec::new());
         for job in &failed {
-            if let Some(dead_letter) = self.broker().dead_letter(job.as_str()).await? {
+            if let Some(dead_letter) = self.broker().dead_letters().get(job.as_str()).await? {
                 replaying.extend(Replaying::new(
                     &dead_letter,
                     self.message_limits(),
@@ -350,7 +354,7 @@ impl Client {
                 replayed.push((dead_letter.1.record.id, dead_letter.1.record.at));
             }
         }
-        let result = self.broker().retry_chain(id, &replaying).await?;
+        let result = self.broker().chains().retry(id, &replaying).await?;
         if !matches!(result, ChainRetried::Again(_)) {
             replayed.clear();
         }

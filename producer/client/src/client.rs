@@ -82,6 +82,7 @@ impl Client {
         let own_id = self.check(0, job)?;
         let entry_id = self
             .broker
+            .queues()
             .enqueue(&self.queue, &job_message(&job.to_json()))
             .await?;
         Ok(receipt(own_id, entry_id))
@@ -108,7 +109,11 @@ impl Client {
             .map(|(index, job)| self.check(index, job))
             .collect::<Result<_, _>>()?;
         let messages: Vec<String> = jobs.iter().map(Job::to_json).collect();
-        let entry_ids = self.broker.enqueue_all(&self.queue, &messages).await?;
+        let entry_ids = self
+            .broker
+            .queues()
+            .enqueue_all(&self.queue, &messages)
+            .await?;
         Ok(own_ids
             .into_iter()
             .zip(entry_ids)

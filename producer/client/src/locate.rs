@@ -139,18 +139,20 @@ async fn locate_once(broker: &Broker, id: &JobId) -> Result<JobSnapshot, BrokerE
     let mut found = JobSnapshot {
         location: Location::Ended,
         outcome: broker
+            .jobs()
             .outcomes(std::slice::from_ref(id))
             .await?
             .into_iter()
             .flatten()
             .next(),
         dead_letter: broker
-            .dead_letter(id.as_str())
+            .dead_letters()
+            .get(id.as_str())
             .await?
             .map(|(died_ms, dead_letter, _)| (from_unix_ms(died_ms), dead_letter)),
         message: None,
         checkpoint: None,
-        cancel_requested: broker.is_cancelled(id).await?,
+        cancel_requested: broker.jobs().is_cancel_requested(id).await?,
     };
     if found.outcome.is_some() {
         return Ok(found);
@@ -160,7 +162,7 @@ async fn locate_once(broker: &Broker, id: &JobId) -> Result<JobSnapshot, BrokerE
         found.location = Location::Dead;
         return Ok(found);
     }
-    if let Some(parked) = broker.waiting(id).await? {
+    if let Some(parked) = broker.lanes().parked_job(id).await? {
         found.set_parked(parked);
         return Ok(found);
     }
@@ -179,7 +181,8 @@ async fn locate_once(broker: &Broker, id: &JobId) -> Result<JobSnapshot, BrokerE
     };
     found.message = Some(without_marks(message));
     found.checkpoint = broker
-        .resumes(std::slice::from_ref(&entry_id))
+        .jobs()
+        .checkpoints(std::slice::from_ref(&entry_id))
         .await?
         .into_iter()
         .flatten()
@@ -196,22 +199,22 @@ async fn find_entry(
     let first = if id.is_server_form() {
         Some(Place::from_record(id.as_str()))
     } else {
-        broker.place_of(id).await?
+        broker.jobs().first_entry_id(id).await?
     };
     if let Some(entry_id) = first
-        && let Some(message) = broker.standing(&entry_id).await?
+        && let Some(message) = broker.queues().message_at(&entry_id).await?
     {
         return Ok((Some((entry_id, message)), true));
     }
-    let (moved, mut complete) = broker.moved_to(id, SEARCHED_MOVES).await?;
+    let (moved, mut complete) = broker.jobs().find_by_checkpoint(id, SEARCHED_MOVES).await?;
     if let Some(entry_id) = moved
-        && let Some(message) = broker.standing(&entry_id).await?
+        && let Some(message) = broker.queues().message_at(&entry_id).await?
     {
         return Ok((Some((entry_id, message)), true));
     }
     // A job that no worker has read has its id only in its message.
     if !id.is_server_form() {
-        for queue in broker.queues().await? {
+        for queue in broker.queues().list().await? {
             let (found, all) = search_queue(broker, &queue, id).await?;
             if found.is_some() {
                 return Ok((found, true));
@@ -229,7 +232,10 @@ async fn search_queue(
 ) -> Result<(Option<(Place, RawMessage)>, bool), BrokerError> {
     let (mut from, mut seen, mut bytes) = ("-".to_owned(), 0, 0);
     while seen < SEARCHED_ENTRIES && bytes < SEARCHED_BYTES {
-        let page = broker.entries(queue, &from, "+", PAGE, false).await?;
+        let page = broker
+            .queues()
+            .entries(queue, &from, "+", PAGE, false)
+            .await?;
         let Some((last, _)) = page.last() else {
             return Ok((None, true));
         };
@@ -249,9 +255,12 @@ async fn search_queue(
 /// The job with this id of its own among the jobs that wait for their tenant's turn, and whether all
 /// of them were searched.
 async fn find_parked(broker: &Broker, id: &JobId) -> Result<(Option<Waiting>, bool), BrokerError> {
-    let (candidates, complete) = broker.laid_aside_with(id.as_str(), SEARCHED_BYTES).await?;
+    let (candidates, complete) = broker
+        .lanes()
+        .find_parked_containing(id.as_str(), SEARCHED_BYTES)
+        .await?;
     for candidate in candidates {
-        let parked = broker.waiting(&candidate).await?;
+        let parked = broker.lanes().parked_job(&candidate).await?;
         if let Some(parked) = parked.filter(|parked| has_id(&parked.message, id)) {
             return Ok((Some(parked), true));
         }
@@ -292,7 +301,8 @@ async fn entry_location(broker: &Broker, entry_id: Place) -> Result<Location, Br
     let (queue, entry) = entry_id.parts();
     let queue = QueueName::from_record(queue);
     let delivered = broker
-        .pending(&queue, entry, entry, 1)
+        .queues()
+        .pending_entries(&queue, entry, entry, 1)
         .await?
         .into_iter()
         .next();
@@ -307,7 +317,8 @@ async fn entry_location(broker: &Broker, entry_id: Place) -> Result<Location, Br
         });
     };
     let attempt_id = broker
-        .begun(&entry_id)
+        .deliveries()
+        .begun_attempt(&entry_id)
         .await?
         .map(|(attempt, _)| attempt)
         .filter(|attempt| attempt != "-");

@@ -35,7 +35,7 @@ impl Client {
     pub async fn outcomes(&self, jobs: &[JobId]) -> Result<Vec<Option<Outcome>>, ClientError> {
         let mut outcomes = Vec::with_capacity(jobs.len());
         for chunk in jobs.chunks(CHUNK) {
-            outcomes.extend(self.broker().outcomes(chunk).await?);
+            outcomes.extend(self.broker().jobs().outcomes(chunk).await?);
         }
         Ok(outcomes)
     }
@@ -102,7 +102,7 @@ impl Client {
         if slice < Duration::from_millis(1) {
             return Ok(None);
         }
-        let reply = pin!(self.broker().reply(job, slice));
+        let reply = pin!(self.broker().jobs().wait_for_reply(job, slice));
         // Silence for too long counts as an empty reply; the next call detects a broken connection.
         Ok(tokio::time::timeout(slice + SILENCE, reply)
             .await

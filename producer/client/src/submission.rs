@@ -32,20 +32,21 @@ impl Client {
         if *id == JobId::of_place(entry_id) {
             return Ok(Submission::Accepted);
         }
-        let first = self.broker().place_of(id).await?;
+        let first = self.broker().jobs().first_entry_id(id).await?;
         if first.as_ref() == Some(entry_id) {
             return Ok(Submission::Accepted);
         }
-        if self.broker().standing(entry_id).await?.is_some() {
+        if self.broker().queues().message_at(entry_id).await?.is_some() {
             return Ok(Submission::Unread);
         }
-        if let Some((_, dead_letter, _)) = self.broker().dead_letter(entry_id.as_str()).await?
+        if let Some((_, dead_letter, _)) =
+            self.broker().dead_letters().get(entry_id.as_str()).await?
             && dead_letter.record.reason == CONFLICT
         {
             return Ok(Submission::Conflict(dead_letter.record.error));
         }
         // A worker may have admitted it between the two reads.
-        let first = self.broker().place_of(id).await?;
+        let first = self.broker().jobs().first_entry_id(id).await?;
         if first.as_ref() == Some(entry_id) {
             Ok(Submission::Accepted)
         } else {

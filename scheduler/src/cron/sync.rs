@@ -15,8 +15,8 @@ pub(super) async fn apply_config(
     config: &Config,
     leader: LeaderToken,
 ) -> Result<bool, BrokerError> {
-    let (now, _) = broker.cron_next(0).await?;
-    let stored = broker.cron_all().await?;
+    let (now, _) = broker.cron().next_ticks(0).await?;
+    let stored = broker.cron().list().await?;
     let mut stored: BTreeMap<CronName, CronRecord> = stored
         .into_iter()
         .map(|job| (job.record.name.clone(), job.record))
@@ -27,7 +27,9 @@ pub(super) async fn apply_config(
         let Some((entry, next)) = change_for(name, definition, record.as_ref(), now) else {
             continue;
         };
-        let put = broker.cron_put(Some(leader), name, record.as_ref(), Some(&entry), next);
+        let put = broker
+            .cron()
+            .put(Some(leader), name, record.as_ref(), Some(&entry), next);
         held &= put.await? == CronFence::Held;
         tracing::info!(cron = %name, timing = %definition.timing, "recurring job of the configuration applied");
     }
@@ -37,7 +39,9 @@ pub(super) async fn apply_config(
             .entry()
             .is_ok_and(|entry| entry.source == Source::Config);
         if ours {
-            let put = broker.cron_put(Some(leader), name, Some(record), None, NextTick::Never);
+            let put = broker
+                .cron()
+                .put(Some(leader), name, Some(record), None, NextTick::Never);
             held &= put.await? == CronFence::Held;
             tracing::info!(cron = %name, "recurring job removed: it is no longer in the configuration");
         }

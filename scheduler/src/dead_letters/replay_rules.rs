@@ -31,12 +31,12 @@ impl ReplayRules {
         let rules = &config.replay_rules;
         self.positions
             .retain(|name, _| rules.iter().any(|rule| rule.name == *name));
-        if rules.is_empty() || broker.dead_count().await? == 0 {
+        if rules.is_empty() || broker.dead_letters().count().await? == 0 {
             return Ok(());
         }
-        let now_ms = broker.server_time_ms().await?;
+        let now_ms = broker.server().time_ms().await?;
         let now = DateTime::from_timestamp_millis(now_ms).unwrap_or_default();
-        let mut health = PlatformHealth::from_circuits(&broker.circuits().await?, now);
+        let mut health = PlatformHealth::from_circuits(&broker.circuits().list().await?, now);
         for rule in rules {
             let replayed = self
                 .apply_rule(rule, &mut health, now_ms, broker, config)
@@ -63,12 +63,12 @@ impl ReplayRules {
         broker: &Broker,
         config: &Config,
     ) -> Result<usize, BrokerError> {
-        let (_, mut room) = broker.replay_by_rule(rule, &[]).await?;
+        let (_, mut room) = broker.dead_letters().replay_by_rule(rule, &[]).await?;
         let (mut replayed, mut scanned) = (0, 0);
         while room > 0 && scanned < MAX_SCANNED {
             let after = self.positions.remove(&rule.name);
             let query = candidates(rule, health, now_ms, config, after);
-            let page = broker.dead_letters(&query, room.min(BATCH)).await?;
+            let page = broker.dead_letters().page(&query, room.min(BATCH)).await?;
             scanned += page.looked;
             let ready: Vec<Replaying> = page
                 .found
@@ -78,7 +78,7 @@ impl ReplayRules {
                 .collect();
             if !ready.is_empty() {
                 let count;
-                (count, room) = broker.replay_by_rule(rule, &ready).await?;
+                (count, room) = broker.dead_letters().replay_by_rule(rule, &ready).await?;
                 replayed += count;
             }
             let Some(next) = page.next else {

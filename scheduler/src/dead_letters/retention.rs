@@ -33,7 +33,7 @@ pub(super) async fn expire(
             after: None,
         };
         let limit = usize::try_from(expired.min(BATCH)).unwrap_or(usize::MAX);
-        let page = broker.dead_letters(&query, limit).await?;
+        let page = broker.dead_letters().page(&query, limit).await?;
         let gone = archive_and_remove(broker, ledger, &page.found, DeadResolution::Expired).await?;
         if gone == 0 {
             // Another scheduler removed the same letters; the next run continues.
@@ -45,10 +45,11 @@ pub(super) async fn expire(
 
 async fn count_expired(broker: &Broker, retention: &Retention) -> Result<u64, ArchiveError> {
     let keep_ms = i64::try_from(retention.dead_letters.as_millis()).unwrap_or(i64::MAX);
-    let oldest_kept = broker.server_time_ms().await?.saturating_sub(keep_ms);
-    let too_old = broker.dead_before(oldest_kept).await?;
+    let oldest_kept = broker.server().time_ms().await?.saturating_sub(keep_ms);
+    let too_old = broker.dead_letters().count_before(oldest_kept).await?;
     let too_many = broker
-        .dead_count()
+        .dead_letters()
+        .count()
         .await?
         .saturating_sub(retention.dead_letters_max);
     Ok(too_old.max(too_many))

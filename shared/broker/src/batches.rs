@@ -1,4 +1,4 @@
-//! Batches: chains of tasks that do not depend on one another, put in a part at a time.
+//! Batches: chains of tasks that do not depend on one another, added in parts.
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
@@ -9,35 +9,33 @@ use longshore_protocol::{
     outcome::Outcome,
 };
 
-use super::{Broker, BrokerError, scripts};
+use crate::{Batches, BrokerError, scripts};
 
-/// What a batch begins with.
+/// A batch to create, or to add tasks to.
 #[derive(Debug, Clone)]
 pub struct BatchPlan {
-    /// Its id.
     pub id: ChainId,
-    /// Its name for people.
+    /// A name for people.
     pub name: String,
-    /// The queue of its tasks.
     pub queue: QueueName,
-    /// The most of them in flight, whatever the number of workers.
+    /// The maximum number of its tasks in flight, across all workers.
     pub parallel: u32,
 }
 
-/// A task as it is put in.
+/// A task to add.
 #[derive(Debug, Clone)]
 pub struct BatchTask {
-    /// The id that its producer gave it.
+    /// The id that the producer set, if any.
     pub own: Option<JobId>,
-    /// What is to be remembered of its job.
+    /// The checkpoint of its job, as JSON.
     pub memory: String,
-    /// The JSON of its job.
+    /// The message of its job, as JSON.
     pub message: String,
 }
 
 impl BatchTask {
-    /// The task at `index` of a batch, received at `at`. One that has an id or a key of its own
-    /// (`identified`) has yet to be held against others when it runs.
+    /// The task at `index` of a batch, received at `at`. A task with its own id or unique key (`identified`)
+    /// is admitted when it runs.
     pub fn new(
         batch: &ChainId,
         index: u32,
@@ -55,130 +53,127 @@ impl BatchTask {
         };
         Self {
             own,
-            // A memory is plain data; if it were not JSON, the worker would call the message forged.
+            // A checkpoint always serializes. If it did not, the worker would reject the message as forged.
             memory: serde_json::to_string(&resume).unwrap_or_default(),
             message,
         }
     }
 }
 
-/// Tasks that are put in together.
+/// Tasks that are added in one call.
 #[derive(Debug, Clone)]
 pub struct BatchPart {
-    /// How many tasks stand before these.
+    /// The number of tasks before these.
     pub at: u64,
-    /// The digest of those.
+    /// The digest of the tasks before these.
     pub before: String,
-    /// The digest with these.
+    /// The digest of all tasks including these.
     pub after: String,
-    /// These.
     pub tasks: Vec<BatchTask>,
 }
 
-/// What became of tasks that were put in.
+/// The result of adding tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BatchPut {
-    /// They are in.
+    /// The tasks are in the batch.
     Done,
-    /// Other tasks than those before them are in.
+    /// The batch holds other tasks than those before these.
     Elsewhere,
-    /// The batch takes no more: it was closed, or stopped.
+    /// The batch was closed or cancelled.
     Closed,
-    /// The id is that of a chain that is no batch.
+    /// The id belongs to a chain that is not a batch.
     Chain,
 }
 
-/// A batch as it stands.
+impl BatchPut {
+    fn from_reply(reply: &str) -> Result<Self, BrokerError> {
+        match reply {
+            "ok" => Ok(Self::Done),
+            "elsewhere" => Ok(Self::Elsewhere),
+            "closed" => Ok(Self::Closed),
+            "chain" => Ok(Self::Chain),
+            other => Err(BrokerError::unexpected_reply("batch_put", other)),
+        }
+    }
+}
+
+/// The state of a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchReport {
-    /// Whether it is a batch at all; of a chain the rest says little.
+    /// Whether this is a batch; if it is a chain, most other fields have no meaning.
     pub kind: ChainKind,
-    /// Where it is in its life.
     pub state: ChainState,
-    /// Its name for people.
+    /// The name for people.
     pub name: String,
     /// The queue of its tasks.
     pub queue: QueueName,
-    /// The most of them in flight.
+    /// The maximum number of tasks in flight.
     pub parallel: u64,
-    /// Tasks that were put in.
+    /// The number of tasks that were added.
     pub lines: u64,
-    /// Their digest.
+    /// The digest of these tasks.
     pub digest: String,
-    /// Of them, those that have not come to the queue yet.
+    /// Tasks that are not in the queue yet.
     pub waiting: u64,
-    /// Those that were answered.
+    /// Completed tasks.
     pub completed: u64,
-    /// Those that were given up.
+    /// Tasks that became dead letters.
     pub failed: u64,
-    /// Those that were stopped.
+    /// Cancelled tasks.
     pub cancelled: u64,
-    /// What they cost.
+    /// The cost of all tasks so far.
     pub cost: Usd,
-    /// When the first was put in.
+    /// When the first task was added.
     pub begun: DateTime<Utc>,
-    /// When the last part was.
+    /// When the last part was added.
     pub put: DateTime<Utc>,
-    /// When it ended.
+    /// When the batch ended.
     pub ended: Option<DateTime<Utc>>,
 }
 
 impl BatchReport {
-    /// Tasks that have ended.
+    /// The number of tasks that have ended.
     pub fn done(&self) -> u64 {
         self.completed + self.failed + self.cancelled
     }
 
-    /// Tasks that have come to the queue; they do so in their order.
+    /// The number of tasks that were enqueued; they are enqueued in order.
     pub fn sent(&self) -> u64 {
         self.lines.saturating_sub(self.waiting)
     }
 }
 
-/// The values of some fields of a hash.
+/// Some fields of a hash.
 type Texts = Vec<Option<String>>;
 
-/// A task that came to the queue.
+/// A task that was enqueued.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskReport {
-    /// Its job.
     pub job: JobId,
-    /// Whether its producer named the job, so that it may be another's.
+    /// Whether the producer set the job id; then the job may belong to another producer.
     pub own: bool,
-    /// Whether it has not ended.
     pub running: bool,
-    /// Whether it ended without success.
+    /// Whether the task ended without success.
     pub failed: bool,
-    /// The outcome that is kept under the job's id.
+    /// The outcome that is stored under the job id.
     pub outcome: Option<Outcome>,
 }
 
-fn step(batch: &ChainId, index: u32) -> StepRef {
-    StepRef {
-        index: Some(index),
-        ..StepRef::new(batch.clone(), StepName::of_batch())
-    }
-}
-
-fn instance(index: u32) -> Instance {
-    Instance::item(StepName::of_batch(), index)
-}
-
-impl Broker {
-    /// Puts tasks in, if those before them are in and no others.
-    pub async fn put_in_batch(
-        &self,
+impl Batches<'_> {
+    /// Adds tasks if the batch holds exactly the tasks before them.
+    pub async fn add_tasks(
+        self,
         plan: &BatchPlan,
         part: &BatchPart,
     ) -> Result<BatchPut, BrokerError> {
-        let mut call = scripts::BATCH_PUT.key(self.keys().chain(&plan.id));
-        call.arg(self.keys().prefix())
+        let mut call = scripts::BATCH_PUT.key(self.broker.keys().chain(&plan.id));
+        call.arg(self.broker.keys().prefix())
             .arg(plan.id.as_str())
             .arg(&plan.name)
             .arg(plan.queue.as_str())
             .arg(plan.parallel)
-            .arg(self.chain_seconds())
-            .arg(self.result_seconds())
+            .arg(self.broker.chain_seconds())
+            .arg(self.broker.result_seconds())
             .arg(part.at)
             .arg(&part.before)
             .arg(&part.after);
@@ -187,33 +182,28 @@ impl Broker {
                 .arg(&task.memory)
                 .arg(&task.message);
         }
-        let answer: String = self.step(&call).await?;
-        Ok(match answer.as_str() {
-            "ok" => BatchPut::Done,
-            "closed" => BatchPut::Closed,
-            "chain" => BatchPut::Chain,
-            _ => BatchPut::Elsewhere,
-        })
+        let reply: String = self.broker.run(&call).await?;
+        BatchPut::from_reply(&reply)
     }
 
-    /// Says that all tasks are in; `false` when others are than these.
-    pub async fn close_batch(
-        &self,
+    /// Closes a batch; `false` if it holds other tasks than these.
+    pub async fn close(
+        self,
         batch: &ChainId,
         tasks: u64,
         digest: &str,
     ) -> Result<bool, BrokerError> {
-        let mut call = scripts::BATCH_CLOSE.key(self.keys().chain(batch));
-        call.arg(self.keys().prefix())
+        let mut call = scripts::BATCH_CLOSE.key(self.broker.keys().chain(batch));
+        call.arg(self.broker.keys().prefix())
             .arg(batch.as_str())
             .arg(tasks)
             .arg(digest);
-        let answer: String = self.step(&call).await?;
-        Ok(answer == "ok")
+        let reply: String = self.broker.run(&call).await?;
+        parse_close_reply(&reply)
     }
 
-    /// A batch as it stands; nothing when nobody knows it, or no longer.
-    pub async fn batch(&self, batch: &ChainId) -> Result<Option<BatchReport>, BrokerError> {
+    /// The state of a batch; `None` if it is unknown or expired.
+    pub async fn get(self, batch: &ChainId) -> Result<Option<BatchReport>, BrokerError> {
         const FIELDS: [&str; 14] = [
             "kind",
             "state",
@@ -230,21 +220,21 @@ impl Broker {
             "put",
             "ended",
         ];
-        let key = self.keys().chain(batch);
+        let key = self.broker.keys().chain(batch);
         let (values, waiting): (Vec<Option<String>>, u64) = redis::pipe()
             .atomic()
             .cmd("HMGET")
             .arg(&key)
             .arg(&FIELDS)
             .cmd("LLEN")
-            .arg(self.keys().batch_lines(batch))
-            .query_async(&mut self.shared())
+            .arg(self.broker.keys().batch_lines(batch))
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let mut values = values.into_iter();
         let mut text = || values.next().flatten();
         let Some(kind) = text() else { return Ok(None) };
-        let word = |reason: &str| Self::foreign(&key, reason);
+        let word = |reason: &str| BrokerError::foreign(&key, reason);
         let kind = ChainKind::from_name(&kind).ok_or_else(|| word("its `kind` is unknown"))?;
         let state = text().unwrap_or_default();
         let state = ChainState::from_name(&state).ok_or_else(|| word("its `state` is unknown"))?;
@@ -270,18 +260,18 @@ impl Broker {
         }))
     }
 
-    /// What became of those tasks of a batch that came to the queue.
-    pub async fn batch_tasks(
-        &self,
+    /// The state of those tasks that were enqueued.
+    pub async fn tasks(
+        self,
         batch: &ChainId,
         indices: &[u32],
     ) -> Result<Vec<TaskReport>, BrokerError> {
         if indices.is_empty() {
             return Ok(Vec::new());
         }
-        let keys = self.keys();
+        let keys = self.broker.keys();
         let names: Vec<String> = indices.iter().map(|at| instance(*at).to_string()).collect();
-        // Who runs is asked before the outcomes: what is not running then has its outcome by now.
+        // Read the running tasks before the outcomes: a task that is not running has stored its outcome by then.
         let (own, running, failed): (Texts, Texts, Texts) = redis::pipe()
             .cmd("HMGET")
             .arg(keys.batch_ids(batch))
@@ -292,9 +282,9 @@ impl Broker {
             .cmd("HMGET")
             .arg(keys.chain_failed(batch))
             .arg(&names)
-            .query_async(&mut self.shared())
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let mut tasks: Vec<TaskReport> = indices
             .iter()
             .zip(own)
@@ -312,22 +302,25 @@ impl Broker {
             })
             .collect();
         let jobs: Vec<JobId> = tasks.iter().map(|task| task.job.clone()).collect();
-        for (task, outcome) in tasks.iter_mut().zip(self.outcomes(&jobs).await?) {
+        for (task, outcome) in tasks
+            .iter_mut()
+            .zip(self.broker.jobs().outcomes(&jobs).await?)
+        {
             task.outcome = outcome;
         }
         Ok(tasks)
     }
 
-    /// Some of the tasks of a batch that ended without success, in their order.
-    pub async fn failed_tasks(&self, batch: &ChainId) -> Result<Vec<u32>, BrokerError> {
+    /// Some of the tasks that ended without success, in order.
+    pub async fn failed_tasks(self, batch: &ChainId) -> Result<Vec<u32>, BrokerError> {
         let (_, found): (String, Vec<String>) = redis::cmd("HSCAN")
-            .arg(self.keys().chain_failed(batch))
+            .arg(self.broker.keys().chain_failed(batch))
             .arg(0)
             .arg("COUNT")
             .arg(100)
-            .query_async(&mut self.shared())
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let mut indices: Vec<u32> = found
             .iter()
             .step_by(2)
@@ -335,5 +328,44 @@ impl Broker {
             .collect();
         indices.sort_unstable();
         Ok(indices)
+    }
+}
+
+fn step(batch: &ChainId, index: u32) -> StepRef {
+    StepRef {
+        index: Some(index),
+        ..StepRef::new(batch.clone(), StepName::of_batch())
+    }
+}
+
+fn instance(index: u32) -> Instance {
+    Instance::item(StepName::of_batch(), index)
+}
+
+/// Whether the batch is closed; `false` if it holds other tasks.
+fn parse_close_reply(reply: &str) -> Result<bool, BrokerError> {
+    match reply {
+        "ok" => Ok(true),
+        "elsewhere" => Ok(false),
+        other => Err(BrokerError::unexpected_reply("batch_close", other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts::tests::check_words;
+
+    #[test]
+    fn every_reply_about_batches_is_parsed() {
+        let cases = [
+            ("ok", BatchPut::Done),
+            ("elsewhere", BatchPut::Elsewhere),
+            ("closed", BatchPut::Closed),
+            ("chain", BatchPut::Chain),
+        ];
+        check_words("batch_put", &cases, BatchPut::from_reply);
+        let cases = [("ok", true), ("elsewhere", false)];
+        check_words("batch_close", &cases, parse_close_reply);
     }
 }

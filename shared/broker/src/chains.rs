@@ -1,5 +1,6 @@
-//! Chains as they stand in Redis, for those who look. Nothing is changed; see `lua/include/chains.lua`.
+//! Chains: their state as Redis stores it (see `lua/include/chains.lua`), and the scripts that change it.
 
+mod changes;
 #[cfg(test)]
 mod tests;
 
@@ -10,77 +11,73 @@ use longshore_protocol::{
     event::ChainRecord,
     id::JobId,
     money::Usd,
+    outcome::Outcome,
 };
 
-use super::{Broker, BrokerError};
+pub(crate) use self::changes::format_step;
+pub use self::changes::{
+    ChainCancelled, ChainPlan, ChainRetried, SpawnedJob, Started, StepEnd, StepOutcome, StepPlan,
+};
+use crate::{BrokerError, Chains};
 
-/// Instances in flight or ready that are looked at, to tell which steps they are of.
-const LOOKED_AT: usize = 10_000;
+/// The maximum number of instances, in flight or ready, that a view reads to find their steps.
+const INSTANCES_READ: usize = 10_000;
 
-/// Failures that are named.
-const NAMED: usize = 100;
+/// The maximum number of failed instances in a view.
+const FAILED_SHOWN: usize = 100;
 
-/// A chain, and what it has spent.
+/// The record of a chain and its cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainHead {
-    /// What is recorded of it.
     pub record: ChainRecord,
-    /// What it has spent, as far as it is known.
+    /// The cost of all attempts that are recorded so far.
     pub cost: Usd,
 }
 
-/// How many steps and items have ended, by how.
+/// How many steps and items have ended, by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Answered.
     pub completed: u64,
-    /// Given up.
     pub failed: u64,
-    /// Passed over.
+    /// Not run, because a condition or a dependency failed.
     pub skipped: u64,
-    /// Stopped.
     pub cancelled: u64,
 }
 
 /// A step or an item that ended without success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed {
-    /// Which.
     pub instance: Instance,
-    /// Its job.
     pub job: JobId,
 }
 
-/// How a step stands.
+/// The state of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StepView {
-    /// Where it is in its life.
     pub state: StepState,
-    /// Its items, once it has fanned out.
+    /// The number of its items, once it has fanned out.
     pub items: Option<u64>,
-    /// Items that have ended.
     pub ended: u64,
-    /// Items that succeeded.
+    /// Items that completed.
     pub completed: u64,
 }
 
-/// A chain as it stands.
+/// The state of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainView {
-    /// The chain.
     pub head: ChainHead,
-    /// What has ended.
+    /// Instances that have ended.
     pub tally: Tally,
-    /// What has begun and not ended.
+    /// Instances that are in flight.
     pub in_flight: u64,
-    /// The first of those that ended without success.
+    /// The first instances that ended without success.
     pub failed: Vec<Failed>,
     counts: HashMap<StepName, Counts>,
     running: HashSet<StepName>,
     ready: HashSet<StepName>,
 }
 
-/// What the chain's hash says of one step.
+/// The fields of one step in the chain's hash.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Counts {
     end: Option<StepState>,
@@ -90,20 +87,20 @@ struct Counts {
 }
 
 impl ChainView {
-    /// The steps of which anything is known, in the order of their names.
+    /// The steps with any stored state, by name.
     pub fn names(&self) -> Vec<&StepName> {
         let mut names: Vec<&StepName> = self.counts.keys().collect();
         names.sort();
         names
     }
 
-    /// How a step stands; one that nothing is known of waits.
+    /// The state of a step; a step without stored state is waiting.
     pub fn step(&self, name: &StepName) -> StepView {
         let counts = self.counts.get(name).copied().unwrap_or_default();
         let state = match counts.end {
             Some(end) => end,
             None if self.running.contains(name) || counts.ended > 0 => StepState::Running,
-            // What was ready when the chain was stopped will not go any more.
+            // A step that was ready when the chain ended never runs.
             None if self.head.record.state.is_final() => StepState::Skipped,
             None if self.ready.contains(name) => StepState::Ready,
             None => StepState::Waiting,
@@ -117,7 +114,188 @@ impl ChainView {
     }
 }
 
-/// What stands in the hash of a chain.
+impl Chains<'_> {
+    /// The state of a chain; `None` if it is unknown or expired.
+    pub async fn get(self, id: &ChainId) -> Result<Option<ChainView>, BrokerError> {
+        let key = self.broker.keys().chain(id);
+        let part = |part: &str| format!("{key}:{part}");
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        pipe.cmd("HGETALL").arg(&key);
+        pipe.cmd("HLEN").arg(part("running"));
+        pipe.cmd("HSCAN")
+            .arg(part("running"))
+            .arg(0)
+            .arg("COUNT")
+            .arg(INSTANCES_READ);
+        pipe.cmd("LRANGE")
+            .arg(part("ready"))
+            .arg(0)
+            .arg(INSTANCES_READ);
+        pipe.cmd("HSCAN")
+            .arg(part("failed"))
+            .arg(0)
+            .arg("COUNT")
+            .arg(FAILED_SHOWN);
+        let (fields, in_flight, (_, running), ready, (_, lost)): (
+            HashMap<String, String>,
+            u64,
+            Scanned,
+            Vec<String>,
+            Scanned,
+        ) = pipe
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        let fields = Fields(fields);
+        let running: Vec<String> = running.into_iter().map(|(instance, _)| instance).collect();
+        Ok(fields.head(id).map(|head| ChainView {
+            head,
+            tally: Tally {
+                completed: fields.number("completed"),
+                failed: fields.number("failed"),
+                skipped: fields.number("skipped"),
+                cancelled: fields.number("cancelled"),
+            },
+            in_flight,
+            failed: failed(lost).into_iter().take(FAILED_SHOWN).collect(),
+            counts: fields.counts(),
+            running: steps_of(&running),
+            ready: steps_of(&ready),
+        }))
+    }
+
+    /// The jobs of all instances that ended without success.
+    pub async fn failed_jobs(self, id: &ChainId) -> Result<Vec<JobId>, BrokerError> {
+        let rows: Vec<(String, String)> = redis::cmd("HGETALL")
+            .arg(format!("{}:failed", self.broker.keys().chain(id)))
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(failed(rows).into_iter().map(|failed| failed.job).collect())
+    }
+
+    /// The document of a chain, as its producer wrote it.
+    pub async fn document(self, id: &ChainId) -> Result<Option<String>, BrokerError> {
+        redis::cmd("GET")
+            .arg(format!("{}:doc", self.broker.keys().chain(id)))
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))
+    }
+
+    /// The newest chains that Redis still stores: at most `limit` of those that started before `before`
+    /// (ms since 1970).
+    pub async fn newest(
+        self,
+        limit: usize,
+        before: Option<i64>,
+    ) -> Result<Vec<ChainHead>, BrokerError> {
+        const FIELDS: [&str; 7] = ["name", "kind", "state", "steps", "begun", "ended", "nanos"];
+        let ids: Vec<String> = redis::cmd("ZREVRANGEBYSCORE")
+            .arg(self.broker.keys().chains())
+            .arg(before.map_or_else(|| "+inf".to_owned(), |before| format!("({before}")))
+            .arg("-inf")
+            .arg("LIMIT")
+            .arg(0)
+            .arg(limit)
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        let ids: Vec<ChainId> = ids
+            .iter()
+            .filter_map(|id| ChainId::parse(id).ok())
+            .collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipe = redis::pipe();
+        for id in &ids {
+            pipe.cmd("HMGET")
+                .arg(self.broker.keys().chain(id))
+                .arg(&FIELDS);
+        }
+        let rows: Vec<Vec<Option<String>>> = pipe
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        let heads = ids.iter().zip(rows).filter_map(|(id, values)| {
+            let fields = FIELDS.into_iter().map(str::to_owned).zip(values);
+            let given = fields.filter_map(|(name, value)| Some((name, value?)));
+            Fields(given.collect()).head(id)
+        });
+        Ok(heads.collect())
+    }
+
+    /// How steps ended (`completed`, `failed`, `skipped`, `cancelled`; `None` while they run), and into how many
+    /// items they fanned out.
+    pub async fn step_ends(
+        self,
+        chain: &ChainId,
+        steps: &[StepName],
+    ) -> Result<Vec<(Option<String>, Option<u32>)>, BrokerError> {
+        if steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut call = redis::cmd("HMGET");
+        call.arg(self.broker.keys.chain(chain));
+        for step in steps {
+            call.arg(format!("s:{step}")).arg(format!("t:{step}"));
+        }
+        let values: Vec<Option<String>> = call
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(values
+            .chunks(2)
+            .map(|pair| {
+                let value = |at: usize| pair.get(at).cloned().flatten();
+                (value(0), value(1).and_then(|total| total.parse().ok()))
+            })
+            .collect())
+    }
+
+    /// The stored outcomes of instances that other steps read.
+    pub async fn step_outcomes(
+        self,
+        chain: &ChainId,
+        instances: &[Instance],
+    ) -> Result<Vec<Option<Outcome>>, BrokerError> {
+        if instances.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut call = redis::cmd("HMGET");
+        call.arg(self.broker.keys.chain_contexts(chain));
+        for instance in instances {
+            call.arg(instance.to_string());
+        }
+        let texts: Vec<Option<String>> = call
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(texts
+            .into_iter()
+            // Only scripts write this hash; treat a value that is not an outcome as missing.
+            .map(|text| text.and_then(|text| serde_json::from_str(&text).ok()))
+            .collect())
+    }
+
+    /// A chain's outcome, while it is stored.
+    pub async fn outcome(self, chain: &ChainId) -> Result<Option<serde_json::Value>, BrokerError> {
+        let key = self.broker.keys.result(&chain.outcome());
+        let text: Option<String> = redis::cmd("GET")
+            .arg(&key)
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        text.map(|text| {
+            serde_json::from_str(&text).map_err(|error| BrokerError::foreign(key, error))
+        })
+        .transpose()
+    }
+}
+
+/// The fields of a chain's hash.
 struct Fields(HashMap<String, String>);
 
 impl Fields {
@@ -132,7 +310,7 @@ impl Fields {
             .unwrap_or_default()
     }
 
-    /// `None` of a chain that is gone.
+    /// `None` if the chain does not exist.
     fn head(&self, id: &ChainId) -> Option<ChainHead> {
         let ms = |name| i64::try_from(self.number(name)).ok();
         Some(ChainHead {
@@ -172,13 +350,13 @@ impl Fields {
     }
 }
 
-/// The steps that instances are of.
+/// The steps of these instances.
 fn steps_of(instances: &[String]) -> HashSet<StepName> {
     let parsed = instances.iter().filter_map(|text| text.parse().ok());
     parsed.map(|instance: Instance| instance.step).collect()
 }
 
-/// `failed JOB` or `cancelled JOB`, by instance; in the order of their names.
+/// Parses `failed JOB` and `cancelled JOB` by instance; sorted by instance.
 fn failed(rows: Vec<(String, String)>) -> Vec<Failed> {
     let mut failed: Vec<Failed> = rows
         .into_iter()
@@ -194,114 +372,5 @@ fn failed(rows: Vec<(String, String)>) -> Vec<Failed> {
     failed
 }
 
-/// What a scan of a hash answers: where to go on, and a part of it.
+/// A reply of `HSCAN`: the next cursor and some fields with their values.
 type Scanned = (String, Vec<(String, String)>);
-
-impl Broker {
-    /// How a chain stands; `None` of one that is unknown, or so long gone that Redis forgot it.
-    pub async fn chain_state(&self, id: &ChainId) -> Result<Option<ChainView>, BrokerError> {
-        let key = self.keys().chain(id);
-        let part = |part: &str| format!("{key}:{part}");
-        let mut pipe = redis::pipe();
-        pipe.atomic();
-        pipe.cmd("HGETALL").arg(&key);
-        pipe.cmd("HLEN").arg(part("running"));
-        pipe.cmd("HSCAN")
-            .arg(part("running"))
-            .arg(0)
-            .arg("COUNT")
-            .arg(LOOKED_AT);
-        pipe.cmd("LRANGE").arg(part("ready")).arg(0).arg(LOOKED_AT);
-        pipe.cmd("HSCAN")
-            .arg(part("failed"))
-            .arg(0)
-            .arg("COUNT")
-            .arg(NAMED);
-        let (fields, in_flight, (_, running), ready, (_, lost)): (
-            HashMap<String, String>,
-            u64,
-            Scanned,
-            Vec<String>,
-            Scanned,
-        ) = pipe
-            .query_async(&mut self.shared())
-            .await
-            .map_err(|source| self.failed(source))?;
-        let fields = Fields(fields);
-        let running: Vec<String> = running.into_iter().map(|(instance, _)| instance).collect();
-        Ok(fields.head(id).map(|head| ChainView {
-            head,
-            tally: Tally {
-                completed: fields.number("completed"),
-                failed: fields.number("failed"),
-                skipped: fields.number("skipped"),
-                cancelled: fields.number("cancelled"),
-            },
-            in_flight,
-            failed: failed(lost).into_iter().take(NAMED).collect(),
-            counts: fields.counts(),
-            running: steps_of(&running),
-            ready: steps_of(&ready),
-        }))
-    }
-
-    /// The jobs of a chain that ended without success, all of them.
-    pub async fn chain_failed(&self, id: &ChainId) -> Result<Vec<JobId>, BrokerError> {
-        let rows: Vec<(String, String)> = redis::cmd("HGETALL")
-            .arg(format!("{}:failed", self.keys().chain(id)))
-            .query_async(&mut self.shared())
-            .await
-            .map_err(|source| self.failed(source))?;
-        Ok(failed(rows).into_iter().map(|failed| failed.job).collect())
-    }
-
-    /// The document of a chain, as its producer wrote it.
-    pub async fn chain_doc(&self, id: &ChainId) -> Result<Option<String>, BrokerError> {
-        redis::cmd("GET")
-            .arg(format!("{}:doc", self.keys().chain(id)))
-            .query_async(&mut self.shared())
-            .await
-            .map_err(|source| self.failed(source))
-    }
-
-    /// The chains that Redis still knows, the newest first: at most `limit`, of those that began before `before`
-    /// (ms since the epoch).
-    pub async fn chains_newest(
-        &self,
-        limit: usize,
-        before: Option<i64>,
-    ) -> Result<Vec<ChainHead>, BrokerError> {
-        const FIELDS: [&str; 7] = ["name", "kind", "state", "steps", "begun", "ended", "nanos"];
-        let ids: Vec<String> = redis::cmd("ZREVRANGEBYSCORE")
-            .arg(self.keys().chains())
-            .arg(before.map_or_else(|| "+inf".to_owned(), |before| format!("({before}")))
-            .arg("-inf")
-            .arg("LIMIT")
-            .arg(0)
-            .arg(limit)
-            .query_async(&mut self.shared())
-            .await
-            .map_err(|source| self.failed(source))?;
-        let ids: Vec<ChainId> = ids
-            .iter()
-            .filter_map(|id| ChainId::parse(id).ok())
-            .collect();
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut pipe = redis::pipe();
-        for id in &ids {
-            pipe.cmd("HMGET").arg(self.keys().chain(id)).arg(&FIELDS);
-        }
-        let rows: Vec<Vec<Option<String>>> = pipe
-            .query_async(&mut self.shared())
-            .await
-            .map_err(|source| self.failed(source))?;
-        let heads = ids.iter().zip(rows).filter_map(|(id, values)| {
-            let fields = FIELDS.into_iter().map(str::to_owned).zip(values);
-            let given = fields.filter_map(|(name, value)| Some((name, value?)));
-            Fields(given.collect()).head(id)
-        });
-        Ok(heads.collect())
-    }
-}

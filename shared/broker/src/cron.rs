@@ -1,72 +1,80 @@
-//! The recurring jobs.
+//! Recurring jobs and their ticks.
 
 use chrono::{DateTime, Utc};
 use longshore_policy::cron::{Entry, Step};
 use longshore_protocol::id::{CronName, QueueName};
 use redis::AsyncCommands as _;
 
-use super::{Broker, BrokerError, LeaderToken, milliseconds, scripts};
+use crate::{BrokerError, Cron, LeaderToken, milliseconds, scripts};
 
-/// A recurring job's record as it stands in Redis.
+/// The stored record of a recurring job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CronRecord {
-    /// Its name.
     pub name: CronName,
-    /// Its text, which tells one version of it from another.
+    /// The JSON of the record; two versions of a job differ in it.
     pub text: String,
 }
 
-/// A recurring job with its ticks.
+/// A recurring job and the state of its ticks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CronStanding {
-    /// The record.
     pub record: CronRecord,
-    /// The tick that comes next; `None` while it rests.
+    /// The next tick; `None` while the job is paused.
     pub next: Option<DateTime<Utc>>,
-    /// The tick that was enqueued last.
+    /// The last tick that was enqueued.
     pub last: Option<DateTime<Utc>>,
-    /// How many were enqueued.
+    /// The number of ticks that were enqueued.
     pub ran: u64,
-    /// How many were skipped.
+    /// The number of ticks that were skipped.
     pub skipped: u64,
 }
 
-/// What becomes of the next tick when a record is written.
+/// What happens to the next tick when a record is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextTick {
-    /// It stays as it is.
+    /// It does not change.
     Kept,
-    /// None comes.
+    /// There is none.
     Never,
-    /// It comes at this time.
+    /// It is set to this time.
     At(DateTime<Utc>),
 }
 
-/// Whether a step with recurring jobs took effect.
+/// Whether a change to a recurring job was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum CronFence {
-    /// It did.
     Held,
-    /// The job is another by now: nothing changed.
+    /// Nothing changed: the record is another one by now.
     Changed,
-    /// Another leads: nothing changed.
+    /// Nothing changed: another scheduler leads.
     Deposed,
 }
 
-impl CronRecord {
-    /// What it says.
-    pub fn entry(&self) -> Result<Entry, BrokerError> {
-        serde_json::from_str(&self.text)
-            .map_err(|error| Broker::foreign(format!("cron {}", self.name), error))
+impl CronFence {
+    fn from_reply(script: &'static str, reply: &str) -> Result<Self, BrokerError> {
+        match reply {
+            "ok" => Ok(Self::Held),
+            "changed" => Ok(Self::Changed),
+            "deposed" => Ok(Self::Deposed),
+            other => Err(BrokerError::unexpected_reply(script, other)),
+        }
     }
 }
 
-impl Broker {
-    /// Writes what a recurring job is, if `before` is still what is known of it; `None` takes it away.
-    /// Whoever does so as a leader names its token.
-    pub async fn cron_put(
-        &self,
+impl CronRecord {
+    /// Parses the record.
+    pub fn entry(&self) -> Result<Entry, BrokerError> {
+        serde_json::from_str(&self.text)
+            .map_err(|error| BrokerError::foreign(format!("cron {}", self.name), error))
+    }
+}
+
+impl Cron<'_> {
+    /// Writes the record of a recurring job if the stored one is still `before`; `after: None` removes it. A
+    /// leader passes its token.
+    pub async fn put(
+        self,
         leader: Option<LeaderToken>,
         name: &CronName,
         before: Option<&CronRecord>,
@@ -74,9 +82,10 @@ impl Broker {
         next: NextTick,
     ) -> Result<CronFence, BrokerError> {
         let after = after.map(serde_json::to_string).transpose();
-        let after = after.map_err(|error| Self::foreign(self.keys().cron(), error))?;
-        let mut call = scripts::CRON_PUT.key(self.keys().cron());
-        call.arg(self.keys().prefix())
+        let after =
+            after.map_err(|error| BrokerError::foreign(self.broker.keys().cron(), error))?;
+        let mut call = scripts::CRON_PUT.key(self.broker.keys().cron());
+        call.arg(self.broker.keys().prefix())
             .arg(leader.map(|token| token.to_string()).unwrap_or_default())
             .arg(name.as_str())
             .arg(before.map_or("", |record| record.text.as_str()))
@@ -87,15 +96,15 @@ impl Broker {
                 NextTick::At(tick) => tick.timestamp_millis().to_string(),
             });
         let answer: String = call
-            .invoke_async(&mut self.shared())
+            .invoke_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
-        Ok(fence(&answer))
+            .map_err(|source| self.broker.failed(source))?;
+        CronFence::from_reply("cron_put", &answer)
     }
 
-    /// Takes a step of a recurring job whose next tick was `due`: enqueues `message`, if there is one.
-    pub async fn cron_tick(
-        &self,
+    /// Advances a recurring job whose next tick is `due`, and enqueues `message`, if there is one.
+    pub async fn tick(
+        self,
         leader: LeaderToken,
         record: &CronRecord,
         due: DateTime<Utc>,
@@ -104,8 +113,8 @@ impl Broker {
         message: Option<&str>,
     ) -> Result<CronFence, BrokerError> {
         let ms = |tick: DateTime<Utc>| tick.timestamp_millis();
-        let mut call = scripts::CRON_TICK.key(self.keys().cron_next());
-        call.arg(self.keys().prefix())
+        let mut call = scripts::CRON_TICK.key(self.broker.keys().cron_next());
+        call.arg(self.broker.keys().prefix())
             .arg(leader.to_string())
             .arg(record.name.as_str())
             .arg(&record.text)
@@ -119,61 +128,62 @@ impl Broker {
             .arg(step.run.map(ms).unwrap_or_default())
             .arg(message.unwrap_or_default());
         let answer: String = call
-            .invoke_async(&mut self.shared())
+            .invoke_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
-        Ok(fence(&answer))
+            .map_err(|source| self.broker.failed(source))?;
+        CronFence::from_reply("cron_tick", &answer)
     }
 
-    /// The server's time, and the next ticks of at most `most` recurring jobs, the earliest first.
-    pub async fn cron_next(
-        &self,
+    /// The server's time, and the next ticks of at most `most` recurring jobs, earliest first.
+    pub async fn next_ticks(
+        self,
         most: usize,
     ) -> Result<(DateTime<Utc>, Vec<(CronName, DateTime<Utc>)>), BrokerError> {
         let last = most.saturating_sub(1);
         let ((seconds, micros), ticks): ((i64, i64), Vec<(String, f64)>) = redis::pipe()
             .cmd("TIME")
             .zrange_withscores(
-                self.keys().cron_next(),
+                self.broker.keys().cron_next(),
                 0,
                 isize::try_from(last).unwrap_or(isize::MAX),
             )
-            .query_async(&mut self.shared())
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let ticks = ticks
             .into_iter()
             .map(|(name, tick)| (CronName::from_record(&name), moment(milliseconds(tick))));
         Ok((moment(seconds * 1000 + micros / 1000), ticks.collect()))
     }
 
-    /// The record of one.
-    pub async fn cron_record(&self, name: &CronName) -> Result<Option<CronRecord>, BrokerError> {
+    /// The record of a recurring job.
+    pub async fn record(self, name: &CronName) -> Result<Option<CronRecord>, BrokerError> {
         let text: Option<String> = self
+            .broker
             .shared()
-            .hget(self.keys().cron(), name.as_str())
+            .hget(self.broker.keys().cron(), name.as_str())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         Ok(text.map(|text| CronRecord {
             name: name.clone(),
             text,
         }))
     }
 
-    /// All of them, by name.
-    pub async fn cron_all(&self) -> Result<Vec<CronStanding>, BrokerError> {
+    /// All recurring jobs, by name.
+    pub async fn list(self) -> Result<Vec<CronStanding>, BrokerError> {
         type Found = (
             Vec<(String, String)>,
             std::collections::HashMap<String, f64>,
             std::collections::HashMap<String, i64>,
         );
         let (mut records, next, state): Found = redis::pipe()
-            .hgetall(self.keys().cron())
-            .zrange_withscores(self.keys().cron_next(), 0, -1)
-            .hgetall(self.keys().cron_state())
-            .query_async(&mut self.shared())
+            .hgetall(self.broker.keys().cron())
+            .zrange_withscores(self.broker.keys().cron_next(), 0, -1)
+            .hgetall(self.broker.keys().cron_state())
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         records.sort();
         let standing = records.into_iter().map(|(name, text)| {
             let figure = |what: &str| state.get(&format!("{what}:{name}")).copied();
@@ -200,10 +210,20 @@ fn moment(ms: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(ms).unwrap_or_default()
 }
 
-fn fence(answer: &str) -> CronFence {
-    match answer {
-        "ok" => CronFence::Held,
-        "deposed" => CronFence::Deposed,
-        _ => CronFence::Changed,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts::tests::check_words;
+
+    #[test]
+    fn every_reply_about_recurring_jobs_is_parsed() {
+        for script in ["cron_put", "cron_tick"] {
+            let cases = [
+                ("ok", CronFence::Held),
+                ("changed", CronFence::Changed),
+                ("deposed", CronFence::Deposed),
+            ];
+            check_words(script, &cases, |reply| CronFence::from_reply(script, reply));
+        }
     }
 }

@@ -1,25 +1,25 @@
-//! The stream of facts, as the ledger's writer reads it.
+//! The stream of events, as the recorders read it.
 
 use std::time::Duration;
 
 use longshore_protocol::{id::WorkerId, keys::LEDGER_GROUP};
-use redis::{Value, aio::MultiplexedConnection, streams::StreamReadOptions};
+use redis::{AsyncCommands as _, Value, aio::MultiplexedConnection, streams::StreamReadOptions};
 
-use super::{Broker, BrokerError};
+use crate::{Broker, BrokerError, Events};
 
-/// One entry of the stream: what one script did.
+/// One entry of the stream: the events of one script call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventEntry {
-    /// The entry's id: the place in time of its events.
+    /// The entry's id, which orders events by time.
     pub id: String,
     /// The JSON of each event.
     pub texts: Vec<String>,
-    /// Whether the attempts in them settled nothing.
+    /// Whether the attempts in it are duplicates: they settled nothing.
     pub duplicate: bool,
 }
 
 impl EventEntry {
-    /// Bytes of text.
+    /// The size of its events in bytes.
     pub fn size(&self) -> usize {
         self.texts.iter().map(String::len).sum()
     }
@@ -28,13 +28,13 @@ impl EventEntry {
 /// An event that cannot be recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadEvent {
-    /// Its JSON, or what stands in its place.
+    /// Its JSON, or the text found instead.
     pub text: String,
-    /// Why not.
+    /// Why it cannot be recorded.
     pub reason: String,
 }
 
-/// Reads facts for one writer.
+/// Reads events for one recorder.
 pub struct EventStream {
     broker: Broker,
     connection: MultiplexedConnection,
@@ -42,6 +42,73 @@ pub struct EventStream {
 }
 
 type Entries = Vec<(String, Vec<(String, String)>)>;
+
+impl Events<'_> {
+    /// Creates the consumer group if it does not exist, and opens the stream for one recorder.
+    pub async fn stream(self, writer: &WorkerId) -> Result<EventStream, BrokerError> {
+        let stream = EventStream {
+            broker: self.broker.clone(),
+            connection: self.broker.dedicated().await?,
+            writer: writer.clone(),
+        };
+        self.broker
+            .create_group(&self.broker.keys().events(), LEDGER_GROUP)
+            .await?;
+        Ok(stream)
+    }
+
+    /// The time of the oldest event that is not recorded, in ms since 1970.
+    pub async fn oldest_unrecorded(self) -> Result<Option<i64>, BrokerError> {
+        let rows: Vec<(String, Value)> = redis::cmd("XRANGE")
+            .arg(self.broker.keys().events())
+            .arg("-")
+            .arg("+")
+            .arg("COUNT")
+            .arg(1)
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        let first = rows.first().and_then(|(id, _)| id.split_once('-'));
+        Ok(first.and_then(|(ms, _)| ms.parse().ok()))
+    }
+
+    /// The number of stream entries that are not recorded.
+    pub async fn unrecorded_count(self) -> Result<u64, BrokerError> {
+        redis::AsyncCommands::xlen(&mut self.broker.shared(), self.broker.keys().events())
+            .await
+            .map_err(|source| self.broker.failed(source))
+    }
+
+    /// The number of events that Postgres refused.
+    pub async fn bad_count(self) -> Result<u64, BrokerError> {
+        self.broker
+            .shared()
+            .xlen(self.broker.keys().bad_events())
+            .await
+            .map_err(|source| self.broker.failed(source))
+    }
+
+    /// Deletes at most `most` events that Postgres refused before `before_ms`; returns how many.
+    pub async fn remove_bad(self, before_ms: i64, most: usize) -> Result<usize, BrokerError> {
+        let key = self.broker.keys().bad_events();
+        let rows: Vec<(String, Value)> = redis::cmd("XRANGE")
+            .arg(&key)
+            .arg("-")
+            .arg(format!("({}", before_ms.max(0)))
+            .arg("COUNT")
+            .arg(most)
+            .query_async(&mut self.broker.pooled().await?)
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let ids: Vec<String> = rows.into_iter().map(|(id, _)| id).collect();
+        redis::AsyncCommands::xdel(&mut self.broker.shared(), &key, &ids)
+            .await
+            .map_err(|source| self.broker.failed(source))
+    }
+}
 
 fn entries(rows: Entries) -> Vec<EventEntry> {
     rows.into_iter()
@@ -63,44 +130,8 @@ fn entries(rows: Entries) -> Vec<EventEntry> {
         .collect()
 }
 
-impl Broker {
-    /// Makes the group where it is missing, and a reader.
-    pub async fn event_stream(&self, writer: &WorkerId) -> Result<EventStream, BrokerError> {
-        let stream = EventStream {
-            broker: self.clone(),
-            connection: self.patient().await?,
-            writer: writer.clone(),
-        };
-        self.create_group(&self.keys().events(), LEDGER_GROUP)
-            .await?;
-        Ok(stream)
-    }
-
-    /// When the oldest fact came that is not in the record yet, in ms since the epoch.
-    pub async fn oldest_unrecorded(&self) -> Result<Option<i64>, BrokerError> {
-        let rows: Vec<(String, Value)> = redis::cmd("XRANGE")
-            .arg(self.keys().events())
-            .arg("-")
-            .arg("+")
-            .arg("COUNT")
-            .arg(1)
-            .query_async(&mut self.shared())
-            .await
-            .map_err(|source| self.failed(source))?;
-        let first = rows.first().and_then(|(id, _)| id.split_once('-'));
-        Ok(first.and_then(|(ms, _)| ms.parse().ok()))
-    }
-
-    /// Entries of the stream that are not in the record yet.
-    pub async fn unrecorded(&self) -> Result<u64, BrokerError> {
-        redis::AsyncCommands::xlen(&mut self.shared(), self.keys().events())
-            .await
-            .map_err(|source| self.failed(source))
-    }
-}
-
 impl EventStream {
-    /// New entries, at most `count`; waits up to `wait` for the first.
+    /// Reads at most `count` new entries; waits up to `wait` for the first.
     pub async fn read(
         &mut self,
         count: usize,
@@ -124,20 +155,20 @@ impl EventStream {
             return Ok(Vec::new());
         }
         let rows: Vec<(String, Entries)> = redis::from_redis_value(reply)
-            .map_err(|error| Broker::foreign(self.broker.keys().events(), error))?;
+            .map_err(|error| BrokerError::foreign(self.broker.keys().events(), error))?;
         Ok(rows
             .into_iter()
             .flat_map(|(_, rows)| entries(rows))
             .collect())
     }
 
-    /// Entries that another writer read but did not record within `idle`.
+    /// Claims entries that another recorder read but did not record within `idle`.
     pub async fn claim(
         &mut self,
         count: usize,
         idle: Duration,
     ) -> Result<Vec<EventEntry>, BrokerError> {
-        // Not as a reply of the library's: its entries are maps, and a field of ours may stand there twice.
+        // Not the reply type of the redis crate: its entries are maps, and a field may occur twice here.
         let (_, claimed, _): (String, Entries, Vec<String>) = redis::cmd("XAUTOCLAIM")
             .arg(self.broker.keys().events())
             .arg(LEDGER_GROUP)
@@ -152,8 +183,8 @@ impl EventStream {
         Ok(entries(claimed))
     }
 
-    /// What is recorded leaves the stream; what cannot be recorded goes, in the same step, to where a person
-    /// finds it.
+    /// Removes recorded entries from the stream; moves events that cannot be recorded to their own stream in the
+    /// same transaction.
     pub async fn recorded(&mut self, ids: &[String], bad: &[BadEvent]) -> Result<(), BrokerError> {
         let events = self.broker.keys().events();
         let mut pipe = redis::pipe();
@@ -179,7 +210,7 @@ impl EventStream {
             .map_err(|source| self.broker.failed(source))
     }
 
-    /// A writer that ends leaves no name behind; what it had read, another claims.
+    /// Deletes this recorder's consumer, unless it has entries pending; another recorder claims those.
     pub async fn leave(&mut self) -> Result<(), BrokerError> {
         let pending: redis::streams::StreamPendingCountReply =
             redis::AsyncCommands::xpending_consumer_count(

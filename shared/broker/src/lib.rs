@@ -1,33 +1,27 @@
-//! Redis: the queues, the lanes, the journal, the events. Every atomic step is one script.
+//! Redis: queues, lanes, the journal, chains, meters, events. Every atomic step is one Lua script.
+//!
+//! [`Broker`] is the connection. Its methods are grouped by theme: `broker.queues().enqueue(…)`,
+//! `broker.lanes().promote(…)`. The list of themes is below; each has a file of its name.
 
-mod admission;
-mod alerts;
-mod batch;
 mod batches;
-mod chain_acts;
 mod chains;
-mod circuit;
-mod config;
+mod circuits;
 mod cron;
-mod dead;
+mod dead_letters;
+mod deliveries;
+mod error;
 mod events;
-mod holding;
+mod fleet_config;
 mod jobs;
-mod journal;
+mod lanes;
 mod leader;
 mod limits;
-mod meters;
-mod pages;
+mod maintenance;
 mod pauses;
 mod queues;
-mod reader;
-mod replay;
+mod script_batch;
 mod scripts;
 mod server;
-mod steps;
-mod sweep;
-mod tenants;
-mod windows;
 mod workers;
 
 use std::{
@@ -35,95 +29,107 @@ use std::{
     time::Duration,
 };
 
+use longshore_policy::retention::Retention;
+use longshore_protocol::{checkpoint::Resume, id::Namespace, keys::Keys};
 use redis::{
-    Client, IntoConnectionInfo as _, RedisError,
+    Client, FromRedisValue, IntoConnectionInfo as _, RedisError, ScriptInvocation,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
-use self::batch::Batch;
+use self::script_batch::ScriptBatcher;
 pub use self::{
-    admission::{Admission, Admitted},
-    alerts::{Claimed, Raised},
     batches::{BatchPart, BatchPlan, BatchPut, BatchReport, BatchTask, TaskReport},
-    chain_acts::{
-        ChainCancelled, ChainPlan, ChainRetried, Child, Started, StepEnd, StepOutcome, StepPlan,
+    chains::{
+        ChainCancelled, ChainHead, ChainPlan, ChainRetried, ChainView, Failed, SpawnedJob, Started,
+        StepEnd, StepOutcome, StepPlan, StepView, Tally,
     },
-    chains::{ChainHead, ChainView, Failed, StepView, Tally},
-    circuit::{CircuitName, CircuitReport, Claim, Counted, Counts, Opened},
-    config::{CONFIG_MESSAGE, Pushed},
+    circuits::{CircuitName, CircuitReport, Claim, Counted, Counts, Opened},
     cron::{CronFence, CronRecord, CronStanding, NextTick},
-    dead::DeadSlice,
+    dead_letters::{BulkReplay, BulkStep, DeadSlice},
+    deliveries::{
+        Admission, Admitted, Beginning, Begun, Ending, Fence, Held, Holding, Journalled, Offer,
+        Parked, Parking, Paused, Pausing, Reservation, Reserved, Spent, Takes,
+    },
+    error::BrokerError,
     events::{BadEvent, EventEntry, EventStream},
-    holding::{Holding, Unheard},
-    jobs::{Entries, Pending, Waiting},
-    journal::Journalled,
+    fleet_config::{CONFIG_MESSAGE, Pushed},
+    lanes::{LetGo, Share, Turn, Waiting},
     leader::LeaderToken,
-    limits::{LetGo, Offer, Reservation, Reserved, Spent, Takes, Turn},
-    meters::{Fill, MeterReport, WindowFill},
-    pauses::{PAUSED_MESSAGE, Paused, Pausing},
-    queues::QueueDepth,
-    reader::{Delivered, QueueReader, Sorted, Wanted},
-    replay::{BulkReplay, BulkStep},
+    limits::{Claimed, Fill, MeterReport, Raised, SlotLimit, WindowFill},
+    maintenance::{Sweeping, Swept},
+    pauses::PAUSED_MESSAGE,
+    queues::{Delivered, Entries, Pending, QueueDepth, QueueReader, Sorted, Wanted},
     server::ServerFacts,
-    steps::{Beginning, Begun, Ending, Fence, Held, Parked, Parking},
-    sweep::{Sweeping, Swept},
-    tenants::Share,
-    workers::{Heartbeat, Pulse, Recovered, WorkerState},
+    workers::{Heartbeat, Pulse, Recovered, Unheard, WorkerState},
 };
-use longshore_policy::retention::Retention;
-use longshore_protocol::{id::Namespace, keys::Keys};
 
-/// How long a connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The list of themes: for each a type that borrows the broker, and the method that returns it.
+macro_rules! themes {
+    ($($(#[$doc:meta])+ $method:ident: $Theme:ident;)+) => {
+        $($(#[$doc])+
+        #[derive(Debug, Clone, Copy)]
+        pub struct $Theme<'a> {
+            broker: &'a Broker,
+        })+
 
-/// How long a command may take. A Redis that forks or swaps may stall for seconds; giving up sooner
-/// would only make the same step be asked twice.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Something between us and Redis.
-#[derive(Debug, thiserror::Error)]
-pub enum BrokerError {
-    /// The URL is wrong.
-    #[error(
-        "REDIS_URL is not valid: {0}; expected redis://[user:password@]host:port[/db] or rediss://…"
-    )]
-    Url(String),
-    /// It cannot be reached.
-    #[error("Redis at {address} cannot be reached: {source}")]
-    Unreachable {
-        /// Host and port.
-        address: String,
-        /// What the connection said.
-        source: RedisError,
-    },
-    /// It answered, but not as hoped.
-    #[error("Redis at {address}: {source}")]
-    Command {
-        /// Host and port.
-        address: String,
-        /// What it said.
-        source: RedisError,
-    },
-    /// The pool of connections is exhausted or closed.
-    #[error("Redis at {address}: no free connection: {reason}")]
-    Pool {
-        /// Host and port.
-        address: String,
-        /// What the pool said.
-        reason: String,
-    },
-    /// What stands in Redis is not ours.
-    #[error("`{key}` in Redis holds something that Longshore did not write: {reason}")]
-    Foreign {
-        /// The key.
-        key: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+        impl Broker {
+            $($(#[$doc])+
+            pub fn $method(&self) -> $Theme<'_> {
+                $Theme { broker: self }
+            })+
+        }
+    };
 }
 
-/// A namespace in a Redis.
+themes! {
+    /// Queues: enqueue messages, list entries, report depths, open a reader.
+    queues: Queues;
+    /// Delivered entries: admit, begin, reserve, fail, settle, park, hand back.
+    deliveries: Deliveries;
+    /// Jobs wherever they are: outcomes, cancel requests, checkpoints.
+    jobs: Jobs;
+    /// Lanes: promote and release parked jobs, inspect them.
+    lanes: Lanes;
+    /// Limits: meters, account holds, windows, alerts.
+    limits: Limits;
+    /// Circuits of models whose calls fail.
+    circuits: Circuits;
+    /// Chains: start, fan out, inspect, cancel, retry.
+    chains: Chains;
+    /// Batches: add tasks, close, inspect.
+    batches: Batches;
+    /// Dead letters: list, edit, remove, replay.
+    dead_letters: DeadLetters;
+    /// Recurring jobs and their ticks.
+    cron: Cron;
+    /// Pauses of queues, job types and providers.
+    pauses: PauseControl;
+    /// Workers: heartbeats, recovery of dead workers, the control channel.
+    workers: Workers;
+    /// The lease of the leading scheduler.
+    leader: Leader;
+    /// The stream of events that the recorders write to Postgres.
+    events: Events;
+    /// The configuration that was pushed for all processes.
+    fleet_config: FleetConfig;
+    /// The orphan sweep and other cleaning.
+    maintenance: Maintenance;
+    /// The Redis server itself: clock, version, settings.
+    server: Server;
+}
+
+/// The maximum time to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The maximum time of a command. A Redis that forks or swaps may stall for seconds; a shorter timeout
+/// would only repeat the same step.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Keys that one `SCAN` call checks.
+const SCAN_PAGE: usize = 1000;
+
+/// A connection to one namespace in Redis. Clones share it.
 #[derive(Clone)]
 pub struct Broker {
     client: Client,
@@ -131,10 +137,10 @@ pub struct Broker {
     pool: deadpool_redis::Pool,
     keys: Keys,
     address: String,
-    /// Shared by all clones, and changed while they run.
+    /// Shared by all clones; changes while they run.
     retention: Arc<RwLock<Retention>>,
-    begins: Batch,
-    settles: Batch,
+    begins: ScriptBatcher,
+    settles: ScriptBatcher,
 }
 
 impl std::fmt::Debug for Broker {
@@ -147,7 +153,10 @@ impl std::fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// Connects, and says so if it cannot. The connection mends itself from then on.
+    /// Connects. After that the connection reconnects by itself.
+    ///
+    /// # Errors
+    /// If the URL is not valid or Redis cannot be reached.
     pub async fn connect(url: &SecretString, namespace: &Namespace) -> Result<Self, BrokerError> {
         let client = client(url)?;
         let address = client.get_connection_info().addr().to_string();
@@ -173,8 +182,8 @@ impl Broker {
                 reason: error.to_string(),
             })?;
         let keys = Keys::new(namespace);
-        let batch = |script| {
-            Batch::start(
+        let batcher = |script| {
+            ScriptBatcher::start(
                 script,
                 keys.inflight(),
                 keys.prefix().to_owned(),
@@ -182,8 +191,8 @@ impl Broker {
             )
         };
         Ok(Self {
-            begins: batch(&scripts::BEGIN),
-            settles: batch(&scripts::SETTLE),
+            begins: batcher(&scripts::BEGIN),
+            settles: batcher(&scripts::SETTLE),
             client,
             manager,
             pool,
@@ -193,8 +202,8 @@ impl Broker {
         })
     }
 
-    /// Loads every script, so that a service's first jobs do not pay for it. A producer, whose user may be
-    /// allowed nothing but `XADD`, has no need of them.
+    /// Loads every script, so that the first jobs of a service do not wait for it. Producers do not call
+    /// this: their Redis user may have no permission but `XADD`.
     pub async fn load_scripts(&self) -> Result<(), BrokerError> {
         let mut connection = self.manager.clone();
         for script in scripts::all() {
@@ -207,37 +216,19 @@ impl Broker {
         Ok(())
     }
 
-    /// Keeps results and ids for as long as `retention` says.
+    /// Sets how long results and ids are kept.
     #[must_use]
-    pub fn keeping(self, retention: Retention) -> Self {
-        self.keep(retention);
+    pub fn with_retention(self, retention: Retention) -> Self {
+        self.set_retention(retention);
         self
     }
 
-    /// From now on keeps results and ids for as long as `retention` says, in all clones.
-    pub fn keep(&self, retention: Retention) {
+    /// Sets how long results and ids are kept from now on, in all clones.
+    pub fn set_retention(&self, retention: Retention) {
         *self
             .retention
             .write()
             .unwrap_or_else(PoisonError::into_inner) = retention;
-    }
-
-    fn retention(&self) -> RwLockReadGuard<'_, Retention> {
-        self.retention
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn result_seconds(&self) -> u64 {
-        self.retention().results.as_secs().max(1)
-    }
-
-    pub(crate) fn chain_seconds(&self) -> u64 {
-        self.retention().chains.as_secs().max(1)
-    }
-
-    pub(crate) fn id_seconds(&self) -> u64 {
-        self.retention().ids.as_secs().max(1)
     }
 
     /// The names of the keys.
@@ -250,12 +241,7 @@ impl Broker {
         &self.address
     }
 
-    /// The shared connection; cheap to clone, many commands travel on it together.
-    pub(crate) fn shared(&self) -> ConnectionManager {
-        self.manager.clone()
-    }
-
-    /// A connection out of the pool, for what is long or rare and should not hold up the shared one.
+    /// A connection from the pool, for commands that are long or rare and must not block the shared one.
     pub async fn pooled(&self) -> Result<deadpool_redis::Connection, BrokerError> {
         self.pool.get().await.map_err(|error| match error {
             deadpool_redis::PoolError::Backend(source) => BrokerError::Unreachable {
@@ -268,9 +254,17 @@ impl Broker {
             },
         })
     }
+}
 
-    /// A connection of one's own that may wait on the server as long as it likes.
-    pub async fn patient(&self) -> Result<MultiplexedConnection, BrokerError> {
+/// What the themes share.
+impl Broker {
+    /// The shared connection: cheap to clone, and pipelines the commands of all clones.
+    fn shared(&self) -> ConnectionManager {
+        self.manager.clone()
+    }
+
+    /// A new connection for blocking commands: it has no response timeout.
+    async fn dedicated(&self) -> Result<MultiplexedConnection, BrokerError> {
         let config = redis::AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(None);
@@ -283,12 +277,7 @@ impl Broker {
             })
     }
 
-    /// Subscribes to the requests that running workers hear.
-    pub async fn control(&self) -> Result<redis::aio::PubSub, BrokerError> {
-        self.subscribe(&self.keys.control()).await
-    }
-
-    pub(crate) async fn subscribe(&self, channel: &str) -> Result<redis::aio::PubSub, BrokerError> {
+    async fn subscribe(&self, channel: &str) -> Result<redis::aio::PubSub, BrokerError> {
         let mut pubsub = self
             .client
             .get_async_pubsub()
@@ -301,29 +290,93 @@ impl Broker {
         Ok(pubsub)
     }
 
-    pub(crate) fn failed(&self, source: RedisError) -> BrokerError {
-        if source.is_io_error() || source.is_connection_refusal() || source.is_timeout() {
-            BrokerError::Unreachable {
-                address: self.address.clone(),
-                source,
-            }
-        } else {
-            BrokerError::Command {
-                address: self.address.clone(),
-                source,
+    /// Calls a script on the shared connection.
+    async fn run<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Result<T, BrokerError> {
+        call.invoke_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))
+    }
+
+    /// All keys that match a pattern, by `SCAN`, sorted.
+    async fn scan(&self, pattern: &str) -> Result<Vec<String>, BrokerError> {
+        let mut found = Vec::new();
+        let mut cursor = 0;
+        loop {
+            let (next, keys) = self.scan_page(pattern, cursor).await?;
+            found.extend(keys);
+            cursor = next;
+            if cursor == 0 {
+                found.sort();
+                found.dedup();
+                return Ok(found);
             }
         }
     }
 
-    pub(crate) fn foreign(key: impl Into<String>, reason: impl std::fmt::Display) -> BrokerError {
-        BrokerError::Foreign {
-            key: key.into(),
-            reason: reason.to_string(),
+    /// The next cursor (0 = the end), and the keys of one page that match a pattern. `SCAN` may return a
+    /// key twice.
+    async fn scan_page(
+        &self,
+        pattern: &str,
+        cursor: u64,
+    ) -> Result<(u64, Vec<String>), BrokerError> {
+        // The braces of the hash tag have no meaning in a pattern.
+        redis::cmd("SCAN")
+            .arg(cursor)
+            .arg("MATCH")
+            .arg(pattern)
+            .arg("COUNT")
+            .arg(SCAN_PAGE)
+            .query_async(&mut self.pooled().await?)
+            .await
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Creates a stream's group at 0, if it does not exist.
+    async fn create_group(&self, stream: &str, group: &str) -> Result<(), BrokerError> {
+        let created: Result<(), _> = redis::cmd("XGROUP")
+            .arg("CREATE")
+            .arg(stream)
+            .arg(group)
+            .arg("0")
+            .arg("MKSTREAM")
+            .query_async(&mut self.shared())
+            .await;
+        match created {
+            Err(error) if error.code() != Some("BUSYGROUP") => Err(self.failed(error)),
+            _ => Ok(()),
         }
+    }
+
+    fn retention(&self) -> RwLockReadGuard<'_, Retention> {
+        self.retention
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn result_seconds(&self) -> u64 {
+        self.retention().results.as_secs().max(1)
+    }
+
+    fn chain_seconds(&self) -> u64 {
+        self.retention().chains.as_secs().max(1)
+    }
+
+    fn id_seconds(&self) -> u64 {
+        self.retention().ids.as_secs().max(1)
+    }
+
+    fn failed(&self, source: RedisError) -> BrokerError {
+        BrokerError::from_redis(&self.address, source)
     }
 }
 
-/// A time that stands as a score of a sorted set.
+/// Whether Redis answered that a stream or its group does not exist.
+fn is_missing(error: &RedisError) -> bool {
+    error.code() == Some("NOGROUP") || error.to_string().contains("no such key")
+}
+
+/// A time in ms that is stored as the score of a sorted set.
 fn milliseconds(score: f64) -> i64 {
     #[expect(clippy::cast_possible_truncation, reason = "milliseconds fit for ages")]
     {
@@ -331,8 +384,14 @@ fn milliseconds(score: f64) -> i64 {
     }
 }
 
-/// A client that speaks to `url`; nothing is connected yet.
-pub fn client(url: &SecretString) -> Result<Client, BrokerError> {
+/// The stored form of a checkpoint.
+fn checkpoint_json(checkpoint: &Resume) -> Result<String, BrokerError> {
+    serde_json::to_string(checkpoint)
+        .map_err(|error| BrokerError::not_serializable("checkpoint", error))
+}
+
+/// A client for `url`; it connects later.
+fn client(url: &SecretString) -> Result<Client, BrokerError> {
     let info = url
         .expose_secret()
         .into_connection_info()

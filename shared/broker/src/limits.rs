@@ -1,295 +1,79 @@
-//! Limits in Redis: what calls take of them, and who waits for room.
+//! Limits: account holds, windows, meters, alerts.
 
-use std::time::Duration;
+mod alerts;
+mod meters;
 
-use longshore_policy::limits::Take;
-use longshore_protocol::{
-    envelope::Concurrency,
-    id::{AttemptId, JobId},
-};
+use chrono::{DateTime, Utc};
+use longshore_protocol::platform::PlatformName;
 use redis::AsyncCommands as _;
 
-use super::{
-    Broker, BrokerError, Held,
-    journal::JournalEntry,
-    milliseconds, scripts,
-    steps::{flag, key, limit, text},
+pub use self::{
+    alerts::{Claimed, Raised},
+    meters::{Fill, MeterReport, WindowFill},
 };
+use crate::{BrokerError, Limits, scripts};
 
-/// What a call takes of limits, as the scripts read it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Takes(String);
-
-impl Takes {
-    /// Of these limits; none of an empty list.
-    pub fn new(takes: &[Take]) -> Self {
-        if takes.is_empty() {
-            return Self::default();
-        }
-        let list: Vec<serde_json::Value> = takes.iter().map(Take::to_json).collect();
-        Self(serde_json::Value::Array(list).to_string())
-    }
-
-    /// Whether nothing limits the call.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn text(&self) -> &str {
-        &self.0
-    }
+/// The concurrency limit of an account.
+#[derive(Debug, Clone, Copy)]
+pub struct SlotLimit<'a> {
+    /// The meter of its slots.
+    pub meter: &'a str,
+    /// The configured number of slots.
+    pub limit: u32,
 }
 
-/// What an attempt came to, for what it took of limits.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Spent {
-    /// It took nothing.
-    #[default]
-    NothingTaken,
-    /// Nobody knows: then all that was taken counts as spent.
-    Unknown,
-    /// So much.
-    Known {
-        /// Tokens of prompt and answer.
-        tokens: u64,
-        /// Requests that the provider counts: 0 or 1.
-        requests: u64,
-        /// What it cost, in nano-dollars, rounded up.
-        nanos: u64,
-        /// Whether it was answered.
-        answered: bool,
-    },
-}
-
-impl Spent {
-    pub(super) fn text(self) -> String {
-        match self {
-            Self::NothingTaken => "-".to_owned(),
-            Self::Unknown => String::new(),
-            Self::Known {
-                tokens,
-                requests,
-                nanos,
-                answered,
-            } => format!("[{tokens},{requests},{nanos},{}]", u8::from(answered)),
-        }
-    }
-}
-
-/// One of a job's candidates.
-#[derive(Debug)]
-pub struct Offer {
-    /// What is recorded should the worker die during this call.
-    pub event_if_lost: String,
-    /// What the call takes of limits.
-    pub takes: Takes,
-    /// Whether it is only for jobs that a budget, spent, sends to those who cost nothing.
-    pub spare: bool,
-}
-
-/// An attempt that goes to the first candidate with room.
-#[derive(Debug)]
-pub struct Reservation<'a> {
-    /// Its job.
-    pub job: &'a JobId,
-    /// The attempt.
-    pub attempt: AttemptId,
-    /// The key of which only so many may be in flight.
-    pub concurrency: Option<&'a Concurrency>,
-    /// What is to be remembered of the job if it waits for its key.
-    pub resume: &'a str,
-    /// What is to be remembered of it if it waits for a limit.
-    pub resume_waiting: &'a str,
-    /// Whether it comes out of a limit's lane.
-    pub waited: bool,
-    /// The candidates, in order.
-    pub offers: &'a [Offer],
-}
-
-/// Who has room.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reserved {
-    /// This candidate (from 0), whose turn comes after this long; the attempt is journalled.
-    Yes(usize, Duration),
-    /// Another worker has the job.
-    Lost,
-    /// Somebody asked for it to be cancelled.
-    Cancelled,
-    /// It waits in the lane of its concurrency key.
-    Parked,
-    /// It waits in the lane of a limit.
-    Waits {
-        /// When there may be room, in ms since the epoch.
-        at_ms: i64,
-        /// Whether any other job of these candidates would have to wait as well.
-        for_all: bool,
-        /// The limit.
-        meter: String,
-        /// How many wait for it.
-        waiting: u64,
-    },
-    /// The call takes more than this limit ever allows, and so it is with every candidate.
-    Never(String),
-    /// This budget is spent, and says that the job ends here.
-    Refused(String),
-}
-
-/// What was let go of the lanes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LetGo {
-    /// Jobs that left their lanes.
-    pub jobs: usize,
-    /// When it is worth looking again; `None` if nobody waits.
-    pub again: Option<Duration>,
-}
-
-impl LetGo {
-    /// Both together.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self {
-            jobs: self.jobs + other.jobs,
-            again: self.again.into_iter().chain(other.again).min(),
-        }
-    }
-}
-
-impl From<(usize, f64)> for LetGo {
-    /// What the scripts return: how many, and ms until the next (-1: none).
-    fn from((jobs, again_ms): (usize, f64)) -> Self {
-        Self {
-            jobs,
-            again: Duration::try_from_secs_f64(again_ms / 1000.0).ok(),
-        }
-    }
-}
-
-impl Broker {
-    /// Takes what the first candidate with room takes, and journals the attempt; lays the job aside if
-    /// there is none.
-    pub async fn reserve(
-        &self,
-        held: &Held,
-        reservation: &Reservation<'_>,
-    ) -> Result<Reserved, BrokerError> {
-        let mut call = scripts::RESERVE.key(self.keys().inflight());
-        call.arg(self.keys().prefix())
-            .arg(held.queue.as_str())
-            .arg(&held.entry)
-            .arg(held.worker.as_str())
-            .arg(reservation.job.as_str())
-            .arg(text(Some(reservation.attempt)))
-            .arg(key(reservation.concurrency))
-            .arg(limit(reservation.concurrency))
-            .arg(reservation.resume)
-            .arg(reservation.resume_waiting)
-            .arg(flag(reservation.waited, "1"));
-        for offer in reservation.offers {
-            let entry = JournalEntry {
-                attempt: Some(reservation.attempt),
-                worker: &held.worker,
-                key: key(reservation.concurrency),
-                takes: offer.takes.text(),
-                event: &offer.event_if_lost,
-            };
-            call.arg(entry.to_string())
-                .arg(offer.takes.text())
-                .arg(flag(offer.spare, "1"));
-        }
-        let answer: Vec<String> = self.step(&call).await?;
-        Ok(reserved(&answer))
-    }
-
-    /// Lets go of at most `most` jobs whose limits have room again.
-    pub async fn let_go(&self, most: usize) -> Result<LetGo, BrokerError> {
-        let mut call = scripts::RELEASE_LANES.key(self.keys().lanes_due());
-        call.arg(self.keys().prefix()).arg(most);
-        let some: (usize, f64) = self.step(&call).await?;
-        Ok(some.into())
-    }
-
-    /// Until when accounts are not to be called (ms since the epoch), as their providers said.
-    pub async fn limited_accounts(&self) -> Result<Vec<(String, i64)>, BrokerError> {
-        self.shared()
-            .hgetall(self.keys().account_holds())
-            .await
-            .map_err(|source| self.failed(source))
-    }
-
-    /// Tells all workers not to call an account until a time (ms since the epoch; 0: only fewer at once),
-    /// and cuts the number of calls at once, of which `slots` is the meter and the limit.
-    pub async fn limited(
-        &self,
-        account: &str,
-        until_ms: i64,
-        slots: Option<(&str, u32)>,
+impl Limits<'_> {
+    /// Holds an account for all workers until a time (`None` = no hold), and halves the slots of its concurrency
+    /// limit.
+    pub async fn hold_account(
+        self,
+        account: &PlatformName,
+        until: Option<DateTime<Utc>>,
+        slots: Option<SlotLimit<'_>>,
     ) -> Result<(), BrokerError> {
-        let (meter, most) = slots.unwrap_or(("", 0));
-        let mut call = scripts::HOLD_ACCOUNT.key(self.keys().account_holds());
-        call.arg(self.keys().prefix())
-            .arg(account)
-            .arg(until_ms)
+        let (meter, limit) = slots.map_or(("", 0), |slots| (slots.meter, slots.limit));
+        let mut call = scripts::HOLD_ACCOUNT.key(self.broker.keys().account_holds());
+        call.arg(self.broker.keys().prefix())
+            .arg(account.as_str())
+            .arg(until.map_or(0, |until| until.timestamp_millis()))
             .arg(meter)
-            .arg(most);
-        let _ok: String = self.step(&call).await?;
+            .arg(limit);
+        let _ok: String = self.broker.run(&call).await?;
         Ok(())
     }
-}
 
-/// A job's place in a limit's lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Turn {
-    /// Jobs before it.
-    pub ahead: Option<u64>,
-    /// When its turn is expected, in ms since the epoch, where that can be told.
-    pub at_ms: Option<i64>,
-}
-
-impl Broker {
-    /// A job's place in the lane of a limit.
-    pub async fn turn(&self, meter: &str, job: &JobId) -> Result<Turn, BrokerError> {
-        let (ahead, gate, kind, cost): (Option<u64>, Option<f64>, Option<String>, Option<f64>) = {
-            let mut pipe = redis::pipe();
-            pipe.cmd("LPOS")
-                .arg(self.keys().quota_lane(meter))
-                .arg(job.as_str());
-            pipe.cmd("ZSCORE").arg(self.keys().lanes_due()).arg(meter);
-            for field in ["kind", "cost"] {
-                pipe.cmd("HGET").arg(self.keys().quota(meter)).arg(field);
-            }
-            pipe.query_async(&mut self.shared())
-                .await
-                .map_err(|source| self.failed(source))?
-        };
-        let before = match (kind.as_deref(), cost, ahead) {
-            #[expect(clippy::cast_precision_loss, reason = "a forecast")]
-            (Some("r"), Some(cost), Some(ahead)) => cost * ahead as f64 / 1000.0,
-            _ => 0.0,
-        };
-        Ok(Turn {
-            ahead,
-            at_ms: gate.map(|gate| milliseconds(gate + before)),
-        })
+    /// The held accounts and when their holds end.
+    pub async fn account_holds(self) -> Result<Vec<(PlatformName, DateTime<Utc>)>, BrokerError> {
+        let key = self.broker.keys().account_holds();
+        let holds: Vec<(String, i64)> = self
+            .broker
+            .shared()
+            .hgetall(&key)
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        holds
+            .into_iter()
+            .map(|(account, until_ms)| {
+                let until = DateTime::from_timestamp_millis(until_ms).ok_or_else(|| {
+                    BrokerError::foreign(&key, format!("{account}: {until_ms} is not a time in ms"))
+                })?;
+                Ok((PlatformName::from_record(account), until))
+            })
+            .collect()
     }
-}
 
-fn reserved(answer: &[String]) -> Reserved {
-    let word = |at: usize| answer.get(at).map_or("", String::as_str);
-    match word(0) {
-        "ok" => Reserved::Yes(
-            word(1).parse().unwrap_or_default(),
-            Duration::from_millis(word(2).parse().unwrap_or_default()),
-        ),
-        "cancelled" => Reserved::Cancelled,
-        "parked" => Reserved::Parked,
-        "waits" => Reserved::Waits {
-            at_ms: word(1).parse().unwrap_or_default(),
-            for_all: word(2) == "1",
-            meter: word(3).to_owned(),
-            waiting: word(4).parse().unwrap_or_default(),
-        },
-        "never" => Reserved::Never(word(1).to_owned()),
-        "refused" => Reserved::Refused(word(1).to_owned()),
-        _ => Reserved::Lost,
+    /// Closes at most `most` windows that are over: the usage of each is recorded once. A window without an end is
+    /// deleted after 30 days without usage if its meter begins with one of `forgettable`. Returns how many were
+    /// checked; `most` means that there may be more.
+    pub async fn close_windows(
+        self,
+        most: usize,
+        forgettable: &[String],
+    ) -> Result<usize, BrokerError> {
+        let mut call = scripts::CLOSE_WINDOWS.key(self.broker.keys().windows());
+        call.arg(self.broker.keys().prefix())
+            .arg(most)
+            .arg(forgettable);
+        self.broker.run(&call).await
     }
 }

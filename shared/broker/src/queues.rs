@@ -1,51 +1,118 @@
-//! What stands in the queues and lanes.
+//! Queues: enqueueing, listing entries, depths.
+
+mod reader;
+
+use std::time::Duration;
 
 use longshore_protocol::{
-    id::QueueName,
+    envelope::RawMessage,
+    id::{Place, QueueName, WorkerId},
     keys::{RETURNED, WORKERS_GROUP},
 };
 use redis::AsyncCommands as _;
 
-use super::{Broker, BrokerError, LetGo, scripts, workers::is_missing};
+pub use self::reader::{Delivered, QueueReader, Sorted, Wanted};
+use crate::{BrokerError, Queues, is_missing};
 
-/// How full a queue is.
+/// The depth of a queue.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct QueueDepth {
-    /// The queue.
     pub queue: QueueName,
-    /// Jobs that nobody has yet.
+    /// Jobs that are not delivered.
     pub available: u64,
-    /// Jobs in workers' hands.
+    /// Jobs in flight.
     pub running: u64,
 }
 
-impl Broker {
-    /// The queues that exist.
-    pub async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {
+/// A delivered entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// The entry's id in the queue's stream.
+    pub entry: String,
+    /// Its worker; `None` if it was handed back and waits for the next worker.
+    pub worker: Option<WorkerId>,
+    /// How long ago it was delivered.
+    pub since: Duration,
+}
+
+/// An entry as Redis returns it: its id, its fields and values.
+type Row = (String, Vec<(Vec<u8>, Vec<u8>)>);
+
+/// Entries of a queue's stream: their ids and messages, with the fields that only the server writes.
+pub type Entries = Vec<(String, RawMessage)>;
+
+impl Queues<'_> {
+    /// Enqueues one message; returns its receipt.
+    pub async fn enqueue(
+        self,
+        queue: &QueueName,
+        message: &RawMessage,
+    ) -> Result<Place, BrokerError> {
+        let mut command = redis::cmd("XADD");
+        command.arg(self.broker.keys().queue(queue)).arg("*");
+        for (name, value) in &message.fields {
+            command.arg(name).arg(value);
+        }
+        let entry: String = command
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(Place::new(queue, &entry))
+    }
+
+    /// Enqueues JSON messages in one transaction: all or none.
+    pub async fn enqueue_all(
+        self,
+        queue: &QueueName,
+        jobs: &[String],
+    ) -> Result<Vec<Place>, BrokerError> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = self.broker.keys().queue(queue);
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        for job in jobs {
+            pipe.cmd("XADD").arg(&key).arg("*").arg("job").arg(job);
+        }
+        let entries: Vec<String> = pipe
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(entries
+            .iter()
+            .map(|entry| Place::new(queue, entry))
+            .collect())
+    }
+
+    /// All queues, by `SCAN`.
+    pub async fn list(self) -> Result<Vec<QueueName>, BrokerError> {
         let mut queues: Vec<QueueName> =
             self.streams().await?.iter().map(QueueName::base).collect();
         queues.dedup();
         Ok(queues)
     }
 
-    /// The queues that workers have read; unlike [`Self::queues`] it asks for no look through all keys, of
-    /// which each outcome is one.
-    pub async fn read_queues(&self) -> Result<Vec<QueueName>, BrokerError> {
+    /// The queues that workers have read. Unlike [`Self::list`] this does not scan all keys, of which every stored
+    /// outcome is one.
+    pub async fn registered(self) -> Result<Vec<QueueName>, BrokerError> {
         let names: Vec<String> = self
+            .broker
             .shared()
-            .smembers(self.keys().queues())
+            .smembers(self.broker.keys().queues())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         Ok(names
             .iter()
             .map(|name| QueueName::from_record(name))
             .collect())
     }
 
-    /// The streams of the queues: of each the one that is read first, and that of new jobs.
-    pub async fn streams(&self) -> Result<Vec<QueueName>, BrokerError> {
-        let prefix = self.keys().queue_prefix();
+    /// The streams of all queues: of each the stream of released jobs, which is read first, and that of new jobs.
+    pub async fn streams(self) -> Result<Vec<QueueName>, BrokerError> {
+        let prefix = self.broker.keys().queue_prefix();
         let mut streams: Vec<QueueName> = self
+            .broker
             .scan(&format!("{prefix}*"))
             .await?
             .iter()
@@ -57,8 +124,8 @@ impl Broker {
         Ok(streams)
     }
 
-    /// How full a queue is, with the jobs that came out of a lane.
-    pub async fn depth(&self, queue: &QueueName) -> Result<QueueDepth, BrokerError> {
+    /// The depth of a queue, including its released jobs.
+    pub async fn depth(self, queue: &QueueName) -> Result<QueueDepth, BrokerError> {
         let (new, ready) = (
             self.stream_depth(queue).await?,
             self.stream_depth(&queue.ready()).await?,
@@ -70,15 +137,19 @@ impl Broker {
         })
     }
 
-    async fn stream_depth(&self, queue: &QueueName) -> Result<QueueDepth, BrokerError> {
-        let key = self.keys().queue(queue);
+    async fn stream_depth(self, queue: &QueueName) -> Result<QueueDepth, BrokerError> {
+        let key = self.broker.keys().queue(queue);
         let length: u64 = self
+            .broker
             .shared()
             .xlen(&key)
             .await
-            .map_err(|source| self.failed(source))?;
-        let info: Result<redis::streams::StreamInfoConsumersReply, _> =
-            self.shared().xinfo_consumers(&key, WORKERS_GROUP).await;
+            .map_err(|source| self.broker.failed(source))?;
+        let info: Result<redis::streams::StreamInfoConsumersReply, _> = self
+            .broker
+            .shared()
+            .xinfo_consumers(&key, WORKERS_GROUP)
+            .await;
         let running = match info {
             Ok(reply) => reply
                 .consumers
@@ -87,7 +158,7 @@ impl Broker {
                 .map(|consumer| consumer.pending as u64)
                 .sum(),
             Err(error) if is_missing(&error) => 0,
-            Err(error) => return Err(self.failed(error)),
+            Err(error) => return Err(self.broker.failed(error)),
         };
         Ok(QueueDepth {
             queue: queue.clone(),
@@ -96,108 +167,107 @@ impl Broker {
         })
     }
 
-    /// Every lane that holds something, and how many jobs.
-    pub async fn lanes(&self) -> Result<Vec<(String, u64)>, BrokerError> {
-        let mut lanes = Vec::new();
-        for (name, key) in [
-            ("time", self.keys().time_lane()),
-            ("version", self.keys().version_lane()),
-        ] {
-            let held: u64 = self
-                .shared()
-                .zcard(key)
-                .await
-                .map_err(|source| self.failed(source))?;
-            if held > 0 {
-                lanes.push((name.to_owned(), held));
-            }
-        }
-        for name in self.paused_lanes().await? {
-            let held: u64 = self
-                .shared()
-                .zcard(format!("{}{name}", self.keys().lane_prefix()))
-                .await
-                .map_err(|source| self.failed(source))?;
-            if held > 0 {
-                lanes.push((name, held));
-            }
-        }
-        for (kind, prefix) in [
-            ("key", self.keys().key_lane_prefix()),
-            ("quota", self.keys().quota_lane_prefix()),
-            ("tenant", self.keys().tenant_lane_prefix()),
-        ] {
-            for key in self.scan(&format!("{prefix}*")).await? {
-                let held: u64 = self
-                    .shared()
-                    .llen(&key)
-                    .await
-                    .map_err(|source| self.failed(source))?;
-                if let Some(name) = key.strip_prefix(&prefix) {
-                    lanes.push((format!("{kind}:{name}"), held));
-                }
-            }
-        }
-        lanes.sort();
-        Ok(lanes)
-    }
-
-    /// Lets go of at most `limit` jobs that are due in the lanes of time and of versions.
-    pub async fn promote(&self, limit: usize) -> Result<LetGo, BrokerError> {
-        let mut call = scripts::PROMOTE.key(self.keys().time_lane());
-        call.key(self.keys().version_lane())
-            .arg(self.keys().prefix())
-            .arg(limit);
-        let promoted: (usize, f64) = self.step(&call).await?;
-        Ok(promoted.into())
-    }
-
-    /// Subscribes to what wakes the scheduler.
-    pub async fn wakes(&self) -> Result<redis::aio::PubSub, BrokerError> {
-        self.subscribe(&self.keys().wake()).await
-    }
-
-    /// Forgets requests to cancel jobs that nobody has seen since `before_ms`: their ids were mistaken, or
-    /// their outcomes are gone.
-    pub async fn forget_cancels(&self, before_ms: i64) -> Result<usize, BrokerError> {
-        self.shared()
-            .zrembyscore(self.keys().cancelled(), "-inf", before_ms)
-            .await
-            .map_err(|source| self.failed(source))
-    }
-
-    /// All keys of a pattern, by `SCAN`.
-    pub(crate) async fn scan(&self, pattern: &str) -> Result<Vec<String>, BrokerError> {
-        let mut found = Vec::new();
-        let mut cursor = 0;
-        loop {
-            let (next, keys) = self.scan_page(pattern, cursor).await?;
-            found.extend(keys);
-            cursor = next;
-            if cursor == 0 {
-                found.sort();
-                found.dedup();
-                return Ok(found);
-            }
-        }
-    }
-
-    /// Those of the next thousand keys that a pattern has, and where it goes on (0 = it does not). One may be
-    /// found twice.
-    pub(crate) async fn scan_page(
-        &self,
-        pattern: &str,
-        cursor: u64,
-    ) -> Result<(u64, Vec<String>), BrokerError> {
-        // The braces of the hash tag are plain in a pattern.
-        redis::cmd("SCAN")
-            .arg(cursor)
-            .arg("MATCH")
-            .arg(pattern)
+    /// At most `count` entries of a queue between two stream ids (`-`, `+`, `(ID`), oldest or newest first.
+    pub async fn entries(
+        self,
+        queue: &QueueName,
+        from: &str,
+        to: &str,
+        count: usize,
+        newest_first: bool,
+    ) -> Result<Entries, BrokerError> {
+        let (command, first, last) = if newest_first {
+            ("XREVRANGE", to, from)
+        } else {
+            ("XRANGE", from, to)
+        };
+        let rows: Vec<Row> = redis::cmd(command)
+            .arg(self.broker.keys().queue(queue))
+            .arg(first)
+            .arg(last)
             .arg("COUNT")
-            .arg(1000)
-            .query_async(&mut self.pooled().await?)
+            .arg(count)
+            // On a pooled connection, because messages may be large.
+            .query_async(&mut self.broker.pooled().await?)
             .await
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(rows
+            .into_iter()
+            .map(|(entry, fields)| (entry, RawMessage { fields }))
+            .collect())
+    }
+
+    /// At most `count` delivered entries of a queue between two stream ids, oldest first.
+    pub async fn pending_entries(
+        self,
+        queue: &QueueName,
+        from: &str,
+        to: &str,
+        count: usize,
+    ) -> Result<Vec<Pending>, BrokerError> {
+        let found: Result<redis::streams::StreamPendingCountReply, _> = self
+            .broker
+            .shared()
+            .xpending_count(
+                self.broker.keys().queue(queue),
+                WORKERS_GROUP,
+                from,
+                to,
+                count,
+            )
+            .await;
+        match found {
+            Ok(reply) => Ok(reply
+                .ids
+                .into_iter()
+                .map(|row| Pending {
+                    entry: row.id,
+                    worker: (row.consumer != RETURNED)
+                        .then(|| WorkerId::from_record(&row.consumer)),
+                    since: Duration::from_millis(row.last_delivered_ms as u64),
+                })
+                .collect()),
+            // The queue or its group does not exist yet: nothing was delivered.
+            Err(error) if is_missing(&error) => Ok(Vec::new()),
+            Err(error) => Err(self.broker.failed(error)),
+        }
+    }
+
+    /// The newest entry of a queue that was delivered; later entries are new.
+    pub async fn last_delivered(self, queue: &QueueName) -> Result<String, BrokerError> {
+        let found: Result<redis::streams::StreamInfoGroupsReply, _> = self
+            .broker
+            .shared()
+            .xinfo_groups(self.broker.keys().queue(queue))
+            .await;
+        match found {
+            Ok(reply) => Ok(reply
+                .groups
+                .into_iter()
+                .find(|group| group.name == WORKERS_GROUP)
+                .map_or_else(|| "0-0".to_owned(), |group| group.last_delivered_id)),
+            Err(error) if is_missing(&error) => Ok("0-0".to_owned()),
+            Err(error) => Err(self.broker.failed(error)),
+        }
+    }
+
+    /// The message of an entry, if it is still in its queue.
+    pub async fn message_at(self, place: &Place) -> Result<Option<RawMessage>, BrokerError> {
+        let (queue, entry) = place.parts();
+        let queue = QueueName::from_record(queue);
+        let found: Result<Vec<Row>, _> = self
+            .broker
+            .shared()
+            .xrange(self.broker.keys().queue(&queue), entry, entry)
+            .await;
+        match found {
+            Ok(rows) => Ok(rows
+                .into_iter()
+                .next()
+                .map(|(_, fields)| RawMessage { fields })),
+            // The entry id does not have the form of a stream id.
+            Err(error) if !error.is_io_error() && !error.is_timeout() => Ok(None),
+            Err(error) => Err(self.broker.failed(error)),
+        }
     }
 }

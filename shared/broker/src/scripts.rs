@@ -1,13 +1,13 @@
-//! The Lua scripts: each is one atomic step, called by its hash, and loaded again when the server has lost it.
+//! The Lua scripts: each is one atomic step, called by its hash, and loaded again if the server has lost it.
 
 use std::sync::LazyLock;
 
 use redis::Script;
 
-/// Arguments that `begin.lua` takes of each job.
+/// The number of arguments of `begin.lua` for each job.
 pub(super) const BEGIN_ARITY: usize = 11;
 
-/// Arguments that `settle.lua` takes of each job.
+/// The number of arguments of `settle.lua` for each job.
 pub(super) const SETTLE_ARITY: usize = 18;
 
 /// A script is `NAME = "file" with "include" …`: the text of the prelude, of the includes in their order (each after
@@ -150,4 +150,4 @@ scripts! {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,34 +1,43 @@
-//! What the server is and how it is set up, for those who look after it.
+//! The Redis server: its clock, version and settings.
 
-use redis::{AsyncCommands as _, FromRedisValue};
+use redis::FromRedisValue;
 
-use super::{Broker, BrokerError};
+use crate::{BrokerError, Server};
 
-/// What the server is, and how it is set up.
+/// The version and settings of the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerFacts {
     /// `Redis` or `Valkey`.
     pub product: String,
-    /// Its own version.
+    /// The version of the product.
     pub version: String,
-    /// The version of Redis that it is compatible with; of a Redis, the same.
+    /// The Redis version that it is compatible with.
     pub redis_version: String,
-    /// Whether it writes an append-only file; `None` where we may not know.
+    /// Whether it writes an append-only file; `None` if the setting cannot be read.
     pub append_only: Option<bool>,
-    /// When it forces that file to disk: `always`, `everysec` or `no`.
+    /// When it syncs that file to disk: `always`, `everysec` or `no`.
     pub append_fsync: Option<String>,
     /// What it does when its memory is full.
     pub maxmemory_policy: Option<String>,
 }
 
-impl Broker {
-    /// What the server is, as far as it may be known.
-    pub async fn server(&self) -> Result<ServerFacts, BrokerError> {
+impl Server<'_> {
+    /// The server's clock, in ms since 1970.
+    pub async fn time_ms(self) -> Result<i64, BrokerError> {
+        let (seconds, micros): (i64, i64) = redis::cmd("TIME")
+            .query_async(&mut self.broker.shared())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(seconds * 1000 + micros / 1000)
+    }
+
+    /// The version and settings of the server, as far as they can be read.
+    pub async fn facts(self) -> Result<ServerFacts, BrokerError> {
         let mut facts = ServerFacts {
             product: "Redis".to_owned(),
             ..ServerFacts::default()
         };
-        let info: String = self.ask(redis::cmd("INFO").arg("server")).await?;
+        let info: String = self.query(redis::cmd("INFO").arg("server")).await?;
         for (name, value) in info
             .lines()
             .filter_map(|line| line.trim_end().split_once(':'))
@@ -45,42 +54,23 @@ impl Broker {
         if facts.version.is_empty() {
             facts.version.clone_from(&facts.redis_version);
         }
-        facts.append_only = self
-            .configured("appendonly")
-            .await
-            .map(|value| value == "yes");
-        facts.append_fsync = self.configured("appendfsync").await;
-        facts.maxmemory_policy = self.configured("maxmemory-policy").await;
+        facts.append_only = self.setting("appendonly").await.map(|value| value == "yes");
+        facts.append_fsync = self.setting("appendfsync").await;
+        facts.maxmemory_policy = self.setting("maxmemory-policy").await;
         Ok(facts)
     }
 
-    /// A setting of the server; `None` where it may not be asked for, as managed servers have it.
-    async fn configured(&self, name: &str) -> Option<String> {
+    /// A setting of the server; `None` if reading it is not allowed, as on managed servers.
+    async fn setting(self, name: &str) -> Option<String> {
         let found: Result<Vec<String>, _> =
-            self.ask(redis::cmd("CONFIG").arg("GET").arg(name)).await;
+            self.query(redis::cmd("CONFIG").arg("GET").arg(name)).await;
         found.ok()?.into_iter().nth(1)
     }
 
-    /// The scheduler that leads, if any does.
-    pub async fn leader(&self) -> Result<Option<String>, BrokerError> {
-        self.shared()
-            .get(self.keys().leader())
-            .await
-            .map_err(|source| self.failed(source))
-    }
-
-    /// Facts that Postgres refused.
-    pub async fn bad_events(&self) -> Result<u64, BrokerError> {
-        self.shared()
-            .xlen(self.keys().bad_events())
-            .await
-            .map_err(|source| self.failed(source))
-    }
-
-    async fn ask<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, BrokerError> {
+    async fn query<T: FromRedisValue>(self, command: &redis::Cmd) -> Result<T, BrokerError> {
         command
-            .query_async(&mut self.shared())
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.broker.failed(source))
     }
 }

@@ -1,6 +1,9 @@
-//! Who is alive, and what becomes of the jobs of those who are not.
+//! Workers: heartbeats, and the recovery of dead workers' entries.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use longshore_protocol::{
     id::{QueueName, WorkerId},
@@ -11,51 +14,47 @@ use redis::{AsyncCommands as _, Commands as _};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::{Broker, BrokerError, CONNECT_TIMEOUT, client, scripts};
+use crate::{BrokerError, CONNECT_TIMEOUT, Workers, client, is_missing, scripts};
 
-/// Entries that one recovery step takes; it holds Redis for well under 10 ms.
+/// Entries that one call recovers; it blocks Redis for well under 10 ms.
 const RECOVER_BATCH: usize = 200;
 
-/// What a worker says of itself.
+/// The heartbeat of a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// Its id.
     pub worker: WorkerId,
-    /// Its build.
+    /// The version of its build.
     pub version: String,
-    /// Its process.
     pub pid: u32,
-    /// Since when, in ms since the epoch.
+    /// When it started, in ms since 1970.
     pub started_at_ms: i64,
     /// The queues that it pulls from.
     pub queues: Vec<QueueName>,
-    /// The machine that it runs on.
+    /// The host that it runs on.
     #[serde(default)]
     pub host: String,
-    /// Whether it pulls.
     #[serde(default)]
     pub state: WorkerState,
-    /// When it said this, in ms since the epoch by the server's clock.
+    /// When it sent this, in ms since 1970 by the server's clock.
     #[serde(default)]
     pub said_at_ms: i64,
-    /// Jobs in its hands.
+    /// Jobs in flight.
     pub in_flight: usize,
-    /// Jobs that it can take at once.
+    /// Its slots for jobs.
     pub concurrency: usize,
 }
 
 string_enum! {
     /// Whether a worker pulls jobs.
     WorkerState {
-        /// It does.
         Running = "running",
-        /// It was told to stop, and finishes what it has.
+        /// It pulls no more, and finishes its jobs.
         Draining = "draining",
     }
 }
 
 impl Default for WorkerState {
-    /// Of workers that do not say it yet.
+    /// The state of workers that do not send one yet.
     fn default() -> Self {
         Self::Running
     }
@@ -66,13 +65,23 @@ impl Default for WorkerState {
 pub struct Recovered {
     /// Dead workers.
     pub workers: usize,
-    /// Entries given back.
+    /// Entries that were returned to their queues.
     pub entries: usize,
-    /// Attempts recorded as lost.
+    /// Attempts that were recorded as lost.
     pub lost: usize,
 }
 
-/// A connection for heartbeats alone, used from a thread of its own.
+/// A worker that has entries but no heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unheard {
+    pub worker: WorkerId,
+    /// The number of its entries.
+    pub holds: usize,
+    /// How long ago it last read.
+    pub idle: Duration,
+}
+
+/// A blocking connection for heartbeats, used from its own thread.
 pub struct Pulse {
     client: redis::Client,
     connection: Option<redis::Connection>,
@@ -81,7 +90,7 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// For `worker`; nothing is connected yet. The key lives for `ttl` after each beat.
+    /// For `worker`; it connects later. The key expires `ttl` after each heartbeat.
     pub fn new(
         url: &SecretString,
         keys: &Keys,
@@ -96,7 +105,7 @@ impl Pulse {
         })
     }
 
-    /// One beat; connects again where that is needed.
+    /// Sends one heartbeat; connects if necessary.
     pub fn beat(&mut self, heartbeat: &Heartbeat) -> redis::RedisResult<()> {
         let text = serde_json::to_string(heartbeat)
             .map_err(|error| redis::RedisError::from(std::io::Error::other(error)))?;
@@ -110,7 +119,7 @@ impl Pulse {
         done
     }
 
-    /// The last: whoever looks knows at once that the worker is gone.
+    /// Deletes the heartbeat, so that the worker is known to be gone at once.
     pub fn stop(&mut self) -> redis::RedisResult<()> {
         self.connection()
             .and_then(|(connection, key)| connection.del(key))
@@ -129,29 +138,22 @@ impl Pulse {
     }
 }
 
-impl Broker {
-    /// The server's clock, in ms since the epoch.
-    pub async fn server_time_ms(&self) -> Result<i64, BrokerError> {
-        let (seconds, micros): (i64, i64) = redis::cmd("TIME")
-            .query_async(&mut self.shared())
-            .await
-            .map_err(|source| self.failed(source))?;
-        Ok(seconds * 1000 + micros / 1000)
-    }
-
+impl Workers<'_> {
     /// The workers that are alive.
-    pub async fn workers(&self) -> Result<Vec<Heartbeat>, BrokerError> {
+    pub async fn list(self) -> Result<Vec<Heartbeat>, BrokerError> {
         let keys = self
-            .scan(&format!("{}*", self.keys().worker_prefix()))
+            .broker
+            .scan(&format!("{}*", self.broker.keys().worker_prefix()))
             .await?;
         if keys.is_empty() {
             return Ok(Vec::new());
         }
         let texts: Vec<Option<String>> = self
+            .broker
             .shared()
             .mget(&keys)
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let mut workers: Vec<Heartbeat> = texts
             .into_iter()
             .flatten()
@@ -161,21 +163,64 @@ impl Broker {
         Ok(workers)
     }
 
-    /// Gives back what dead workers left in a queue, and of what had come out of a lane.
-    pub async fn recover(&self, queue: &QueueName) -> Result<Recovered, BrokerError> {
+    /// The workers that have entries but no heartbeat.
+    pub async fn without_heartbeat(self) -> Result<Vec<Unheard>, BrokerError> {
+        let alive: BTreeSet<WorkerId> = self
+            .list()
+            .await?
+            .into_iter()
+            .map(|beat| beat.worker)
+            .collect();
+        let mut found: BTreeMap<WorkerId, Unheard> = BTreeMap::new();
+        for stream in self.broker.queues().streams().await? {
+            let info: Result<redis::streams::StreamInfoConsumersReply, _> = self
+                .broker
+                .shared()
+                .xinfo_consumers(self.broker.keys().queue(&stream), WORKERS_GROUP)
+                .await;
+            let consumers = match info {
+                Ok(reply) => reply.consumers,
+                Err(error) if is_missing(&error) => continue,
+                Err(error) => return Err(self.broker.failed(error)),
+            };
+            for consumer in consumers {
+                let worker = WorkerId::from_record(&consumer.name);
+                if consumer.pending == 0 || consumer.name == RETURNED || alive.contains(&worker) {
+                    continue;
+                }
+                let idle = Duration::from_millis(consumer.idle as u64);
+                let known = found.entry(worker.clone()).or_insert(Unheard {
+                    worker,
+                    holds: 0,
+                    idle,
+                });
+                known.holds += consumer.pending;
+                known.idle = known.idle.min(idle);
+            }
+        }
+        Ok(found.into_values().collect())
+    }
+
+    /// Subscribes to the control channel.
+    pub async fn subscribe_control(self) -> Result<redis::aio::PubSub, BrokerError> {
+        self.broker.subscribe(&self.broker.keys.control()).await
+    }
+
+    /// Returns the entries of dead workers in a queue, new and released.
+    pub async fn recover(self, queue: &QueueName) -> Result<Recovered, BrokerError> {
         let (ready, new) = (
             self.recover_stream(&queue.ready()).await?,
             self.recover_stream(queue).await?,
         );
         Ok(Recovered {
-            // A worker that is dead is dead in both.
+            // A dead worker is dead in both streams.
             workers: ready.workers.max(new.workers),
             entries: ready.entries + new.entries,
             lost: ready.lost + new.lost,
         })
     }
 
-    async fn recover_stream(&self, queue: &QueueName) -> Result<Recovered, BrokerError> {
+    async fn recover_stream(self, queue: &QueueName) -> Result<Recovered, BrokerError> {
         let mut recovered = Recovered::default();
         for consumer in self.consumers(queue).await? {
             let mut found = false;
@@ -195,25 +240,26 @@ impl Broker {
     }
 
     async fn recover_some(
-        &self,
+        self,
         queue: &QueueName,
         consumer: &str,
     ) -> Result<(i64, usize), BrokerError> {
-        let mut call = scripts::RECOVER.key(self.keys().queue(queue));
-        call.arg(self.keys().prefix())
+        let mut call = scripts::RECOVER.key(self.broker.keys().queue(queue));
+        call.arg(self.broker.keys().prefix())
             .arg(queue.as_str())
             .arg(consumer)
             .arg(RECOVER_BATCH);
-        call.invoke_async(&mut self.shared())
+        call.invoke_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.broker.failed(source))
     }
 
-    /// The consumers of a queue whose heartbeat is missing.
-    async fn consumers(&self, queue: &QueueName) -> Result<Vec<String>, BrokerError> {
+    /// The consumers of a queue without a heartbeat.
+    async fn consumers(self, queue: &QueueName) -> Result<Vec<String>, BrokerError> {
         let info: Result<redis::streams::StreamInfoConsumersReply, _> = self
+            .broker
             .shared()
-            .xinfo_consumers(self.keys().queue(queue), WORKERS_GROUP)
+            .xinfo_consumers(self.broker.keys().queue(queue), WORKERS_GROUP)
             .await;
         let names: Vec<String> = match info {
             Ok(reply) => reply
@@ -222,20 +268,20 @@ impl Broker {
                 .map(|consumer| consumer.name)
                 .filter(|name| name != RETURNED)
                 .collect(),
-            // The queue or its group is not there (yet): nobody can have left anything in it.
+            // The queue or its group does not exist yet: no worker can have entries in it.
             Err(error) if is_missing(&error) => return Ok(Vec::new()),
-            Err(error) => return Err(self.failed(error)),
+            Err(error) => return Err(self.broker.failed(error)),
         };
         let mut pipe = redis::pipe();
         for name in &names {
-            pipe.exists(self.keys().worker(&WorkerId::from_record(name)));
+            pipe.exists(self.broker.keys().worker(&WorkerId::from_record(name)));
         }
         let alive: Vec<bool> = if names.is_empty() {
             Vec::new()
         } else {
-            pipe.query_async(&mut self.shared())
+            pipe.query_async(&mut self.broker.shared())
                 .await
-                .map_err(|source| self.failed(source))?
+                .map_err(|source| self.broker.failed(source))?
         };
         Ok(names
             .into_iter()
@@ -243,9 +289,4 @@ impl Broker {
             .filter_map(|(name, alive)| (!alive).then_some(name))
             .collect())
     }
-}
-
-/// Whether Redis says that a stream or its group does not exist.
-pub(super) fn is_missing(error: &redis::RedisError) -> bool {
-    error.code() == Some("NOGROUP") || error.to_string().contains("no such key")
 }

@@ -33,7 +33,7 @@ pub async fn archive_and_remove(
         .iter()
         .map(|(died_ms, letter, _)| (letter.record.id.clone(), *died_ms))
         .collect();
-    let removed = broker.remove_dead(&keys).await?;
+    let removed = broker.dead_letters().remove(&keys).await?;
     let resolved: Vec<_> = letters
         .iter()
         .map(|(_, letter, _)| (letter.record.id.clone(), letter.record.at))

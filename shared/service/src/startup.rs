@@ -167,7 +167,7 @@ async fn connect_broker(
             connected => connected?,
         };
         broker.load_scripts().await?;
-        Ok::<_, BrokerError>(Ok(broker.keeping(config.retention.clone())))
+        Ok::<_, BrokerError>(Ok(broker.with_retention(config.retention.clone())))
     };
     retry_until_stopped("Redis connection", Schedule::CONNECT, stop, connect)
         .await

@@ -11,9 +11,15 @@ use longshore_tests::stack::{Options, Stack, eventually, expect_success};
 use crate::scripts::room::{BEGUN, Room, limit};
 
 async fn sweep(broker: &Broker) -> Swept {
-    let (mut sweeping, mut swept) = broker.begin_sweep().await.unwrap();
+    let (mut sweeping, mut swept) = broker.maintenance().begin_sweep().await.unwrap();
     while !sweeping.is_over() {
-        swept = swept.and(broker.sweep(&mut sweeping).await.unwrap());
+        swept = swept.and(
+            broker
+                .maintenance()
+                .continue_sweep(&mut sweeping)
+                .await
+                .unwrap(),
+        );
     }
     swept
 }
@@ -95,7 +101,7 @@ async fn a_dead_recorder_is_removed_once_others_have_its_facts() {
     let room = Room::new().await;
     let worker = |name: &str| WorkerId::from_record(name);
     for name in ["ghost", "idle"] {
-        room.broker.event_stream(&worker(name)).await.unwrap();
+        room.broker.events().stream(&worker(name)).await.unwrap();
         let events = room.key("events");
         let () = room
             .ask(&["XGROUP", "CREATECONSUMER", &events, "ledger", name])
@@ -104,7 +110,7 @@ async fn a_dead_recorder_is_removed_once_others_have_its_facts() {
     let () = room
         .ask(&["XADD", &room.key("events"), "*", "e", "{}"])
         .await;
-    let mut ghost = room.broker.event_stream(&worker("ghost")).await.unwrap();
+    let mut ghost = room.broker.events().stream(&worker("ghost")).await.unwrap();
     assert_eq!(
         ghost
             .read(10, Duration::from_millis(1))
@@ -120,7 +126,7 @@ async fn a_dead_recorder_is_removed_once_others_have_its_facts() {
         "only the one without facts"
     );
 
-    let mut heir = room.broker.event_stream(&worker("heir")).await.unwrap();
+    let mut heir = room.broker.events().stream(&worker("heir")).await.unwrap();
     let claimed = heir.claim(10, Duration::ZERO).await.unwrap();
     assert_eq!(claimed.len(), 1, "no fact is lost");
     assert_eq!(sweep(&room.broker).await.recorders, 1);
@@ -252,7 +258,7 @@ async fn expired_rows_leave_in_batches_and_jobs_still_in_redis_stay() {
         .query_async::<()>(&mut stack.connection().await.unwrap())
         .await
         .unwrap();
-    let forget = |before: i64| stack.broker.forget_bad_events(before, 10);
+    let forget = |before: i64| stack.broker.events().remove_bad(before, 10);
     assert_eq!(forget(1).await.unwrap(), 0);
     assert_eq!(forget(later.timestamp_millis()).await.unwrap(), 1);
 }

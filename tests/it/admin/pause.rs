@@ -19,7 +19,14 @@ async fn put(stack: &Stack, queue: &QueueName, fields: &[(&str, &str)]) -> JobId
             .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
             .collect(),
     };
-    JobId::of_place(&stack.broker.enqueue(queue, &message).await.unwrap())
+    JobId::of_place(
+        &stack
+            .broker
+            .queues()
+            .enqueue(queue, &message)
+            .await
+            .unwrap(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,7 +65,7 @@ async fn a_paused_queue_is_not_read_and_running_jobs_finish() {
         let other = stack.xadd(&[("prompt", "goes on")]).await.unwrap();
         assert!(stack.outcome(&other).await.unwrap().success);
     }
-    let depth = stack.broker.depth(&bulk).await.unwrap();
+    let depth = stack.broker.queues().depth(&bulk).await.unwrap();
     assert_eq!((depth.available, depth.running), (20, 0));
     assert_eq!(stack.simulator.stats().in_flight, 0);
 
@@ -237,7 +244,7 @@ async fn a_timed_pause_ends_by_itself() {
         "{:?}",
         asked.elapsed()
     );
-    assert!(stack.broker.pauses().await.unwrap().is_empty());
+    assert!(stack.broker.pauses().list().await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -255,7 +262,7 @@ async fn a_worker_that_missed_the_notification_still_applies_a_pause() {
         .unwrap();
     within(Duration::from_secs(6), "it is known", || async {
         stack.xadd(&[("prompt", "x"), ("type", "research")]).await?;
-        let lanes = stack.broker.lanes().await?;
+        let lanes = stack.broker.lanes().sizes().await?;
         ensure!(
             lanes.iter().any(|(name, _)| name == "paused:type:research"),
             "{lanes:?}"

@@ -34,7 +34,7 @@ async fn an_invalid_chain_becomes_a_dead_letter_that_names_every_fault() {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let chain = ChainId::parse("bad").unwrap();
-    assert_eq!(stack.broker.chain_outcome(&chain).await.unwrap(), None);
+    assert_eq!(stack.broker.chains().outcome(&chain).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +52,7 @@ async fn a_resumed_chain_runs_its_failed_step_and_keeps_paid_outputs() {
     .await;
     let _worker = stack.worker().unwrap();
     assert_eq!(outcome(&stack, &chain).await["state"], "failed");
-    let again = stack.broker.retry_chain(&chain, &[]).await.unwrap();
+    let again = stack.broker.chains().retry(&chain, &[]).await.unwrap();
     assert_eq!(again, longshore_broker::ChainRetried::Again(1));
     assert_eq!(output(&stack, &chain, "last").await, "done");
     let ended = outcome(&stack, &chain).await;

@@ -51,7 +51,7 @@ async fn a_chain_completes_whatever_is_killed() {
     // A step whose worker was killed three times is a dead letter; the chain is resumed.
     while ended["failed"] != 0 {
         assert_only_poison(&stack).await;
-        let again = stack.broker.retry_chain(&chain, &[]).await.unwrap();
+        let again = stack.broker.chains().retry(&chain, &[]).await.unwrap();
         assert!(matches!(again, ChainRetried::Again(_)), "{again:?}");
         ended = outcome_within(&stack, &chain, Duration::from_mins(5)).await;
     }

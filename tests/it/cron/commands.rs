@@ -102,7 +102,9 @@ async fn a_recurring_job_is_paused_resumed_and_removed() {
     assert_eq!(listed[1]["job"]["metadata"]["a"], 1);
     assert_eq!(listed[1]["source"], "command");
 
-    assert!(expect_success(cron(&["resume", "poll"]).await).starts_with("poll is resumed, next at "));
+    assert!(
+        expect_success(cron(&["resume", "poll"]).await).starts_with("poll is resumed, next at ")
+    );
     eventually("it runs again", || async {
         let now = cron_state(&stack, "poll").await?;
         ensure!(now.ran > ran && now.skipped == rests.skipped, "{now:?}");

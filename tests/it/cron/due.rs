@@ -130,7 +130,7 @@ async fn due_jobs_are_promoted_on_time_and_a_burst_does_not_block_redis() {
     let _scheduler = stack.scheduler().unwrap();
     let mut connection = stack.connection().await.unwrap();
 
-    let first = stack.broker.server_time_ms().await.unwrap() + LEAD;
+    let first = stack.broker.server().time_ms().await.unwrap() + LEAD;
     let times: Vec<(JobId, i64)> = spread
         .iter()
         .zip(0..)
@@ -152,7 +152,7 @@ async fn due_jobs_are_promoted_on_time_and_a_burst_does_not_block_redis() {
     ));
     assert!(most < 100, "{most} ms late");
 
-    let at = stack.broker.server_time_ms().await.unwrap() + LEAD;
+    let at = stack.broker.server().time_ms().await.unwrap() + LEAD;
     let times: Vec<(JobId, i64)> = burst.iter().map(|id| (id.clone(), at)).collect();
     set_due_times(&stack, &times).await;
     log_slow_commands(&mut connection).await;
@@ -179,9 +179,6 @@ async fn due_jobs_are_promoted_on_time_and_a_burst_does_not_block_redis() {
         .count();
     assert!(long <= allowed, "{long} of them too long: {blocked:?}");
 
-    let left: u64 = connection
-        .hlen(stack.broker.keys().parked())
-        .await
-        .unwrap();
+    let left: u64 = connection.hlen(stack.broker.keys().parked()).await.unwrap();
     assert_eq!(left, 0, "no job is left behind");
 }

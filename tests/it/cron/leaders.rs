@@ -147,7 +147,7 @@ async fn every_tick_is_enqueued_once_however_often_the_leader_is_killed() {
     }
     let ids: Vec<_> = jobs.iter().map(|(id, _)| id.clone()).collect();
     let outcomes = stack.outcomes(&ids).await.unwrap();
-    let now = DateTime::from_timestamp_millis(stack.broker.server_time_ms().await.unwrap());
+    let now = DateTime::from_timestamp_millis(stack.broker.server().time_ms().await.unwrap());
     eventually("missed ticks are handled", || async {
         let next = cron_state(&stack, "all").await?.next;
         ensure!(next > now, "{next:?}");

@@ -29,7 +29,11 @@ impl World {
             takes: &Takes::default(),
             waited: false,
         };
-        let begun = self.room.broker.begin(&belief.held, &beginning);
+        let begun = self
+            .room
+            .broker
+            .deliveries()
+            .begin(&belief.held, &beginning);
         let begun = begun.await.unwrap();
         let expected =
             if !self
@@ -67,6 +71,7 @@ impl World {
         let fence = self
             .room
             .broker
+            .deliveries()
             .fail(
                 &belief.held,
                 attempt,
@@ -119,11 +124,12 @@ impl World {
             letter: dies.then_some((&id, letter.as_str())),
             spent: Spent::NothingTaken,
             step: None,
-            children: "",
+            spawned: &[],
         };
         let fence = self
             .room
             .broker
+            .deliveries()
             .settle(&belief.held, &id, &ending)
             .await
             .unwrap();
@@ -173,6 +179,7 @@ impl World {
         let parked = self
             .room
             .broker
+            .deliveries()
             .park(&belief.held, &id, &parking)
             .await
             .unwrap();
@@ -207,6 +214,7 @@ impl World {
         let fence = self
             .room
             .broker
+            .deliveries()
             .hand_back(
                 &belief.held,
                 belief.attempt,

@@ -51,6 +51,7 @@ impl World {
         for name in WORKER_NAMES {
             readers.push(
                 room.broker
+                    .queues()
                     .reader(std::slice::from_ref(&room.queue), &id(name))
                     .await
                     .unwrap(),
@@ -162,7 +163,13 @@ impl World {
     pub(super) async fn kill(&mut self, worker: usize) {
         let heartbeat = self.room.broker.keys().worker(&id(WORKER_NAMES[worker]));
         let () = self.room.ask(&["DEL", &heartbeat]).await;
-        let recovered = self.room.broker.recover(&self.room.queue).await.unwrap();
+        let recovered = self
+            .room
+            .broker
+            .workers()
+            .recover(&self.room.queue)
+            .await
+            .unwrap();
         let (entries, lost) = self.expected.kill(worker);
         let expected = Recovered {
             workers: usize::from(entries > 0),
@@ -181,9 +188,9 @@ impl World {
     }
 
     pub(super) async fn promote(&mut self, count: usize) {
-        let now = self.room.broker.server_time_ms().await.unwrap();
+        let now = self.room.broker.server().time_ms().await.unwrap();
         let due = self.expected.due(count, now);
-        let went = self.room.broker.promote(count).await.unwrap();
+        let went = self.room.broker.lanes().promote(count).await.unwrap();
         assert_eq!(went.jobs, due.len());
         for job in due {
             self.expected.let_go(job, false);
@@ -198,7 +205,7 @@ impl World {
 
     async fn cancel_job(&mut self, number: usize) {
         let job = &mut self.expected.jobs[number];
-        let asked = self.room.broker.cancel(&job.id).await.unwrap();
+        let asked = self.room.broker.jobs().cancel(&job.id).await.unwrap();
         assert_eq!(asked, job.result.is_none());
         if asked {
             job.cancelled = true;

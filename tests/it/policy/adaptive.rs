@@ -67,5 +67,5 @@ async fn concurrency_shrinks_on_refusals_and_grows_back() {
         start.elapsed()
     ));
     assert_eq!(provider_stats(&stack, "a").peak_in_flight, SLOTS);
-    assert_eq!(stack.broker.dead_count().await.unwrap(), 0);
+    assert_eq!(stack.broker.dead_letters().count().await.unwrap(), 0);
 }

@@ -32,7 +32,11 @@ async fn load_until(
         let some: Vec<String> = (0..LOAD / 10)
             .map(|at| format!(r#"{{"prompt":"job {} {at}"}}"#, jobs.len()))
             .collect();
-        let counts = stack.broker.enqueue_all(&QueueName::default(), &some).await;
+        let counts = stack
+            .broker
+            .queues()
+            .enqueue_all(&QueueName::default(), &some)
+            .await;
         jobs.extend(counts.unwrap().iter().map(JobId::of_place));
     }
 }

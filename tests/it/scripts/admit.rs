@@ -59,7 +59,11 @@ async fn a_new_message_is_admitted_and_its_id_kept_for_a_day() {
     let (id, hash) = (job_id("inv-1"), hash("a"));
     let held = held(&room, "a").await;
     assert_eq!(
-        room.broker.admit(&held, &named(&id, &hash)).await.unwrap(),
+        room.broker
+            .deliveries()
+            .admit(&held, &named(&id, &hash))
+            .await
+            .unwrap(),
         Admitted::Yes
     );
 
@@ -67,7 +71,10 @@ async fn a_new_message_is_admitted_and_its_id_kept_for_a_day() {
     assert_eq!(known, format!("{} {}", hash.as_str(), held.place));
     let seconds: u64 = room.ask(&["TTL", &room.key("id:inv-1")]).await;
     assert!((86_000..=86_400).contains(&seconds), "{seconds}");
-    assert_eq!(room.broker.place_of(&id).await.unwrap(), Some(held.place));
+    assert_eq!(
+        room.broker.jobs().first_entry_id(&id).await.unwrap(),
+        Some(held.place)
+    );
     assert_eq!(room.events().await, []);
 }
 
@@ -81,24 +88,37 @@ async fn a_redelivered_entry_is_admitted_again() {
         ..named(&id, &hash)
     };
     assert_eq!(
-        room.broker.admit(&held, &admission).await.unwrap(),
+        room.broker
+            .deliveries()
+            .admit(&held, &admission)
+            .await
+            .unwrap(),
         Admitted::Yes
     );
     let before = room.snapshot().await;
     assert_eq!(
-        room.broker.admit(&held, &admission).await.unwrap(),
+        room.broker
+            .deliveries()
+            .admit(&held, &admission)
+            .await
+            .unwrap(),
         Admitted::Yes
     );
     assert_eq!(room.snapshot().await, before);
 
     let _fence = room
         .broker
+        .deliveries()
         .hand_back(&held, None, "", "", Spent::NothingTaken)
         .await
         .unwrap();
     let held = room.read_one("b").await.held;
     assert_eq!(
-        room.broker.admit(&held, &admission).await.unwrap(),
+        room.broker
+            .deliveries()
+            .admit(&held, &admission)
+            .await
+            .unwrap(),
         Admitted::Yes
     );
 }
@@ -109,13 +129,18 @@ async fn the_same_content_is_dropped_once_with_an_event() {
     let (id, hash) = (job_id("inv-1"), hash("a"));
     let first = held(&room, "a").await;
     assert_eq!(
-        room.broker.admit(&first, &named(&id, &hash)).await.unwrap(),
+        room.broker
+            .deliveries()
+            .admit(&first, &named(&id, &hash))
+            .await
+            .unwrap(),
         Admitted::Yes
     );
 
     let second = held(&room, "b").await;
     assert_eq!(
         room.broker
+            .deliveries()
             .admit(&second, &named(&id, &hash))
             .await
             .unwrap(),
@@ -131,6 +156,7 @@ async fn the_same_content_is_dropped_once_with_an_event() {
     let before = room.snapshot().await;
     assert_eq!(
         room.broker
+            .deliveries()
             .admit(&second, &named(&id, &hash))
             .await
             .unwrap(),
@@ -145,7 +171,11 @@ async fn different_content_with_a_known_id_changes_nothing() {
     let (id, one, other) = (job_id("inv-1"), hash("a"), hash("b"));
     let first = held(&room, "a").await;
     assert_eq!(
-        room.broker.admit(&first, &named(&id, &one)).await.unwrap(),
+        room.broker
+            .deliveries()
+            .admit(&first, &named(&id, &one))
+            .await
+            .unwrap(),
         Admitted::Yes
     );
 
@@ -154,6 +184,7 @@ async fn different_content_with_a_known_id_changes_nothing() {
     let conflict = Admitted::Conflict(first.place);
     assert_eq!(
         room.broker
+            .deliveries()
             .admit(&second, &named(&id, &other))
             .await
             .unwrap(),
@@ -161,6 +192,7 @@ async fn different_content_with_a_known_id_changes_nothing() {
     );
     assert_eq!(
         room.broker
+            .deliveries()
             .admit(&second, &named(&id, &other))
             .await
             .unwrap(),
@@ -175,7 +207,11 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
     let (id, hash) = (job_id("inv-1"), hash("a"));
     let first = held(&room, "a").await;
     assert_eq!(
-        room.broker.admit(&first, &named(&id, &hash)).await.unwrap(),
+        room.broker
+            .deliveries()
+            .admit(&first, &named(&id, &hash))
+            .await
+            .unwrap(),
         Admitted::Yes
     );
     let asking = Admission {
@@ -185,7 +221,11 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
 
     let early = held(&room, "a").await;
     assert_eq!(
-        room.broker.admit(&early, &asking).await.unwrap(),
+        room.broker
+            .deliveries()
+            .admit(&early, &asking)
+            .await
+            .unwrap(),
         Admitted::Duplicate
     );
     assert!(
@@ -199,12 +239,17 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
         ..Ending::default()
     };
     assert_eq!(
-        room.broker.settle(&first, &id, &ending).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&first, &id, &ending)
+            .await
+            .unwrap(),
         Fence::Held
     );
     let silent = held(&room, "a").await;
     assert_eq!(
         room.broker
+            .deliveries()
             .admit(&silent, &named(&id, &hash))
             .await
             .unwrap(),
@@ -222,11 +267,19 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
 
     let late = held(&room, "a").await;
     assert_eq!(
-        room.broker.admit(&late, &asking).await.unwrap(),
+        room.broker
+            .deliveries()
+            .admit(&late, &asking)
+            .await
+            .unwrap(),
         Admitted::Duplicate
     );
     assert_eq!(
-        room.broker.admit(&late, &asking).await.unwrap(),
+        room.broker
+            .deliveries()
+            .admit(&late, &asking)
+            .await
+            .unwrap(),
         Admitted::Lost
     );
     assert_eq!(heard().await, ["outcome"; 3]);
@@ -240,7 +293,11 @@ async fn a_unique_key_belongs_to_the_first_job() {
     let unique = once("weekly report");
     let first = held(&room, "a").await;
     assert_eq!(
-        room.broker.admit(&first, &keyed(&unique)).await.unwrap(),
+        room.broker
+            .deliveries()
+            .admit(&first, &keyed(&unique))
+            .await
+            .unwrap(),
         Admitted::Yes
     );
     let seconds: u64 = room.ask(&["TTL", &room.key("unique:weekly report")]).await;
@@ -250,7 +307,11 @@ async fn a_unique_key_belongs_to_the_first_job() {
     let before = room.snapshot().await;
     let taken = Admitted::Taken(first.place.clone());
     assert_eq!(
-        room.broker.admit(&second, &keyed(&unique)).await.unwrap(),
+        room.broker
+            .deliveries()
+            .admit(&second, &keyed(&unique))
+            .await
+            .unwrap(),
         taken
     );
     assert_eq!(room.snapshot().await, before);
@@ -258,16 +319,25 @@ async fn a_unique_key_belongs_to_the_first_job() {
     // The key outlives the job until it expires.
     let _fence = room
         .broker
+        .deliveries()
         .settle(&first, &JobId::of_place(&first.place), &Ending::default())
         .await
         .unwrap();
     assert_eq!(
-        room.broker.admit(&second, &keyed(&unique)).await.unwrap(),
+        room.broker
+            .deliveries()
+            .admit(&second, &keyed(&unique))
+            .await
+            .unwrap(),
         taken
     );
     let () = room.ask(&["DEL", &room.key("unique:weekly report")]).await;
     assert_eq!(
-        room.broker.admit(&second, &keyed(&unique)).await.unwrap(),
+        room.broker
+            .deliveries()
+            .admit(&second, &keyed(&unique))
+            .await
+            .unwrap(),
         Admitted::Yes
     );
 }
@@ -279,7 +349,11 @@ async fn entry_ids_of_two_queues_are_distinct() {
     room.enqueue(&prompt("x")).await;
     let first = room.read_one("a").await.held;
     assert_eq!(
-        room.broker.admit(&first, &named(&id, &hash)).await.unwrap(),
+        room.broker
+            .deliveries()
+            .admit(&first, &named(&id, &hash))
+            .await
+            .unwrap(),
         Admitted::Yes
     );
 
@@ -292,6 +366,7 @@ async fn entry_ids_of_two_queues_are_distinct() {
     assert_eq!(second.entry, first.entry);
     assert_eq!(
         room.broker
+            .deliveries()
             .admit(&second, &named(&id, &hash))
             .await
             .unwrap(),
@@ -308,7 +383,11 @@ async fn a_worker_that_lost_the_entry_cannot_admit_it() {
     room.steal(&held, "b").await;
     let before = room.snapshot().await;
     assert_eq!(
-        room.broker.admit(&held, &named(&id, &hash)).await.unwrap(),
+        room.broker
+            .deliveries()
+            .admit(&held, &named(&id, &hash))
+            .await
+            .unwrap(),
         Admitted::Lost
     );
     assert_eq!(room.snapshot().await, before);

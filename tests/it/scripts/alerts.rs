@@ -21,7 +21,12 @@ impl Room {
 
     /// Checks meters and returns the passed thresholds.
     async fn raised(&self) -> Vec<u8> {
-        let raised = self.broker.raise_alerts(100, &[50, 80, 90]).await.unwrap();
+        let raised = self
+            .broker
+            .limits()
+            .raise_alerts(100, &[50, 80, 90])
+            .await
+            .unwrap();
         let alerts = raised.alerts.iter();
         alerts.map(|alert| alert.threshold).collect()
     }
@@ -116,7 +121,10 @@ async fn an_alert_is_kept_until_delivered_and_claimed_by_one_process() {
     assert_eq!(room.raised().await, [50]);
 
     let broker = &room.broker;
-    let (one, two) = tokio::join!(broker.claim_alerts(9, LONG), broker.claim_alerts(9, LONG));
+    let (one, two) = tokio::join!(
+        broker.limits().claim_alerts(9, LONG),
+        broker.limits().claim_alerts(9, LONG)
+    );
     let mut claimed = one.unwrap();
     claimed.extend(two.unwrap());
     assert_eq!(claimed.len(), 1);
@@ -125,15 +133,19 @@ async fn an_alert_is_kept_until_delivered_and_claimed_by_one_process() {
     assert_eq!((first.alert.threshold, first.alert.end_ms), (50, None));
 
     // Its claim expired: it is due again, unchanged.
-    broker.delay_alert(&first.id, 0).await.unwrap();
-    let again = broker.claim_alerts(9, Duration::ZERO).await.unwrap();
+    broker.limits().delay_alert(&first.id, 0).await.unwrap();
+    let again = broker
+        .limits()
+        .claim_alerts(9, Duration::ZERO)
+        .await
+        .unwrap();
     assert_eq!(again, std::slice::from_ref(&first));
-    assert!(broker.raise_alerts(9, &[]).await.unwrap().waiting);
-    broker.forget_alert(&first.id).await.unwrap();
-    assert!(!broker.raise_alerts(9, &[]).await.unwrap().waiting);
+    assert!(broker.limits().raise_alerts(9, &[]).await.unwrap().waiting);
+    broker.limits().remove_alert(&first.id).await.unwrap();
+    assert!(!broker.limits().raise_alerts(9, &[]).await.unwrap().waiting);
     // A late answer of the first claimer changes nothing.
-    broker.delay_alert(&first.id, 0).await.unwrap();
-    assert_eq!(broker.claim_alerts(9, LONG).await.unwrap(), []);
+    broker.limits().delay_alert(&first.id, 0).await.unwrap();
+    assert_eq!(broker.limits().claim_alerts(9, LONG).await.unwrap(), []);
     let names = room.names().await;
     assert!(
         !names.contains("alerts") && !names.contains("alerts:due"),

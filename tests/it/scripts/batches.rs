@@ -45,7 +45,8 @@ fn part(plan: &BatchPlan, at: u32, count: u32) -> BatchPart {
 
 async fn put(room: &Room, plan: &BatchPlan, at: u32, count: u32) -> BatchPut {
     room.broker
-        .put_in_batch(plan, &part(plan, at, count))
+        .batches()
+        .add_tasks(plan, &part(plan, at, count))
         .await
         .unwrap()
 }
@@ -66,7 +67,7 @@ async fn tasks_are_enqueued_as_slots_free_up_and_the_last_ends_the_batch() {
     let plan = plan(&room, "b", 2);
     assert_eq!(put(&room, &plan, 0, 2).await, BatchPut::Done);
     assert_eq!(put(&room, &plan, 2, 3).await, BatchPut::Done);
-    let report = room.broker.batch(&plan.id).await.unwrap().unwrap();
+    let report = room.broker.batches().get(&plan.id).await.unwrap().unwrap();
     assert_eq!(report.state, ChainState::Open);
     assert_eq!(
         (report.lines, report.waiting, report.sent(), report.done()),
@@ -76,20 +77,23 @@ async fn tasks_are_enqueued_as_slots_free_up_and_the_last_ends_the_batch() {
         run(&room, StepOutcome::Completed).await,
         ["task/0", "task/1"]
     );
-    assert!(room.broker.close_batch(&plan.id, 5, "5").await.unwrap());
+    assert!(room.broker.batches().close(&plan.id, 5, "5").await.unwrap());
     assert!(
-        room.broker.close_batch(&plan.id, 5, "5").await.unwrap(),
+        room.broker.batches().close(&plan.id, 5, "5").await.unwrap(),
         "said again, it changes nothing"
     );
     assert_eq!(run(&room, StepOutcome::Failed).await, ["task/2", "task/3"]);
     assert_eq!(run(&room, StepOutcome::Completed).await, ["task/4"]);
-    let report = room.broker.batch(&plan.id).await.unwrap().unwrap();
+    let report = room.broker.batches().get(&plan.id).await.unwrap().unwrap();
     assert_eq!(
         (report.state, report.completed, report.failed),
         (ChainState::Failed, 3, 2)
     );
     assert!(report.ended.is_some());
-    assert_eq!(room.broker.failed_tasks(&plan.id).await.unwrap(), [2, 3]);
+    assert_eq!(
+        room.broker.batches().failed_tasks(&plan.id).await.unwrap(),
+        [2, 3]
+    );
     for name in room.names().await {
         if name.starts_with("chain:") {
             let ttl: i64 = room.ask(&["TTL", &room.key(&name)]).await;
@@ -105,7 +109,7 @@ async fn a_batch_whose_tasks_have_ended_ends_when_closed() {
     assert_eq!(put(&room, &plan, 0, 2).await, BatchPut::Done);
     assert_eq!(run(&room, StepOutcome::Completed).await.len(), 2);
     assert_eq!(room.chain_state(&plan.id).await, "open");
-    assert!(room.broker.close_batch(&plan.id, 2, "2").await.unwrap());
+    assert!(room.broker.batches().close(&plan.id, 2, "2").await.unwrap());
     assert_eq!(room.chain_state(&plan.id).await, "completed");
     assert_eq!(put(&room, &plan, 2, 1).await, BatchPut::Closed);
 }
@@ -122,12 +126,16 @@ async fn tasks_are_added_once_and_in_order() {
         ..part(&plan, 3, 1)
     };
     assert_eq!(
-        room.broker.put_in_batch(&plan, &other).await.unwrap(),
+        room.broker
+            .batches()
+            .add_tasks(&plan, &other)
+            .await
+            .unwrap(),
         BatchPut::Elsewhere,
         "after others"
     );
-    assert!(!room.broker.close_batch(&plan.id, 2, "2").await.unwrap());
-    assert!(!room.broker.close_batch(&plan.id, 3, "x").await.unwrap());
+    assert!(!room.broker.batches().close(&plan.id, 2, "2").await.unwrap());
+    assert!(!room.broker.batches().close(&plan.id, 3, "x").await.unwrap());
     assert_eq!(put(&room, &plan, 3, 1).await, BatchPut::Done);
     assert_eq!(
         run(&room, StepOutcome::Completed).await,
@@ -150,12 +158,12 @@ async fn a_stopped_batch_accepts_no_more_tasks() {
     let plan = plan(&room, "b", 1);
     assert_eq!(put(&room, &plan, 0, 3).await, BatchPut::Done);
     assert_eq!(
-        room.broker.cancel_chain(&plan.id).await.unwrap(),
+        room.broker.chains().cancel(&plan.id).await.unwrap(),
         ChainCancelled::Asked
     );
     assert_eq!(put(&room, &plan, 3, 1).await, BatchPut::Closed);
     assert_eq!(run(&room, StepOutcome::Cancelled).await, ["task/0"]);
-    let report = room.broker.batch(&plan.id).await.unwrap().unwrap();
+    let report = room.broker.batches().get(&plan.id).await.unwrap().unwrap();
     assert_eq!((report.state, report.sent()), (ChainState::Cancelled, 1));
 }
 
@@ -164,7 +172,12 @@ async fn running_tasks_are_listed_with_their_job_ids() {
     let room = Room::new().await;
     let plan = plan(&room, "b", 10);
     assert_eq!(put(&room, &plan, 0, 3).await, BatchPut::Done);
-    let tasks = room.broker.batch_tasks(&plan.id, &[0, 2]).await.unwrap();
+    let tasks = room
+        .broker
+        .batches()
+        .tasks(&plan.id, &[0, 2])
+        .await
+        .unwrap();
     let told: Vec<_> = tasks
         .iter()
         .map(|task| (task.job.as_str(), task.own, task.running, task.failed))
@@ -179,7 +192,10 @@ async fn running_tasks_are_listed_with_their_job_ids() {
     let first = room.read_one("w").await;
     let _held = room.end_step(&first, StepOutcome::Failed).await;
     let () = room.ask(&["DEL", &room.key("result:b/task/0")]).await;
-    let tasks = room.broker.batch_tasks(&plan.id, &[0]).await.unwrap();
+    let tasks = room.broker.batches().tasks(&plan.id, &[0]).await.unwrap();
     assert!(!tasks[0].running && tasks[0].failed && tasks[0].outcome.is_none());
-    assert_eq!(room.broker.batch(&chain_id("other")).await.unwrap(), None);
+    assert_eq!(
+        room.broker.batches().get(&chain_id("other")).await.unwrap(),
+        None
+    );
 }

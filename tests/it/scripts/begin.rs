@@ -19,7 +19,12 @@ async fn an_attempt_is_journalled_with_its_event_for_a_dead_worker() {
         format!("{attempt} a 0 0 lost {attempt}"),
     )]);
     assert_eq!(room.hash("inflight").await, journal);
-    let begun = room.broker.begun(&held.place).await.unwrap();
+    let begun = room
+        .broker
+        .deliveries()
+        .begun_attempt(&held.place)
+        .await
+        .unwrap();
     assert_eq!(begun, Some((attempt.to_string(), "a".to_owned())));
     assert_eq!(room.events().await, []);
 }
@@ -41,15 +46,22 @@ async fn the_next_attempt_replaces_the_last_in_the_journal() {
     let (held, job, first) = room.running("a").await;
     let _fence = room
         .broker
+        .deliveries()
         .fail(&held, first, "failed", None, "{}", Spent::NothingTaken)
         .await
         .unwrap();
     let second = AttemptId::new();
     assert_eq!(room.begin(&held, &job, second, None).await, BEGUN);
-    let begun = room.broker.begun(&held.place).await.unwrap();
+    let begun = room
+        .broker
+        .deliveries()
+        .begun_attempt(&held.place)
+        .await
+        .unwrap();
     assert_eq!(begun, Some((second.to_string(), "a".to_owned())));
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&held, &job, &ending(first))
             .await
             .unwrap(),
@@ -57,6 +69,7 @@ async fn the_next_attempt_replaces_the_last_in_the_journal() {
     );
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&held, &job, &ending(second))
             .await
             .unwrap(),
@@ -68,7 +81,7 @@ async fn the_next_attempt_replaces_the_last_in_the_journal() {
 async fn a_cancelled_job_does_not_begin() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
-    assert!(room.broker.cancel(&job).await.unwrap());
+    assert!(room.broker.jobs().cancel(&job).await.unwrap());
     let before = room.snapshot().await;
     let key = limit("k", 1);
     assert_eq!(
@@ -98,6 +111,7 @@ async fn an_ended_job_does_not_begin_again() {
     let (held, job, attempt) = room.running("a").await;
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&held, &job, &ending(attempt))
             .await
             .unwrap(),

@@ -20,13 +20,24 @@ async fn a_cancelled_parked_job_returns_to_its_queue_and_ends_without_a_run() {
             ..parking(future(), &text)
         };
         assert_eq!(
-            room.broker.park(&held, &job, &wait).await.unwrap(),
+            room.broker
+                .deliveries()
+                .park(&held, &job, &wait)
+                .await
+                .unwrap(),
             Parked::Yes
         );
-        assert!(room.broker.cancel(&job).await.unwrap());
+        assert!(room.broker.jobs().cancel(&job).await.unwrap());
 
-        assert!(room.broker.waiting(&job).await.unwrap().is_none());
-        assert!(room.broker.lanes().await.unwrap().is_empty());
+        assert!(
+            room.broker
+                .lanes()
+                .parked_job(&job)
+                .await
+                .unwrap()
+                .is_none()
+        );
+        assert!(room.broker.lanes().sizes().await.unwrap().is_empty());
         let delivered = room.read_one("b").await;
         assert_eq!(
             (delivered.message.fields, delivered.resume),
@@ -44,6 +55,7 @@ async fn a_cancelled_parked_job_returns_to_its_queue_and_ends_without_a_run() {
         };
         assert_eq!(
             room.broker
+                .deliveries()
                 .settle(&delivered.held, &job, &end)
                 .await
                 .unwrap(),
@@ -67,7 +79,7 @@ async fn a_cancelled_job_in_a_key_lane_returns_to_its_queue() {
         room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
         Begun::Parked
     );
-    assert!(room.broker.cancel(&job).await.unwrap());
+    assert!(room.broker.jobs().cancel(&job).await.unwrap());
     let delivered = room.read_one("b").await;
     assert_eq!(delivered.message.fields, prompt("hello"));
     assert_eq!(
@@ -81,9 +93,9 @@ async fn a_cancelled_job_in_a_key_lane_returns_to_its_queue() {
 async fn the_worker_that_runs_the_job_is_notified() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
-    let mut control = room.broker.control().await.unwrap();
+    let mut control = room.broker.workers().subscribe_control().await.unwrap();
     let mut messages = control.on_message();
-    assert!(room.broker.cancel(&job).await.unwrap());
+    assert!(room.broker.jobs().cancel(&job).await.unwrap());
     let heard: String = messages
         .next()
         .await
@@ -91,10 +103,11 @@ async fn the_worker_that_runs_the_job_is_notified() {
         .get_payload()
         .unwrap();
     assert_eq!(heard, format!("cancel {job}"));
-    assert!(room.broker.is_cancelled(&job).await.unwrap());
+    assert!(room.broker.jobs().is_cancel_requested(&job).await.unwrap());
     // It may have its answer already, which then counts.
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&held, &job, &ending(attempt))
             .await
             .unwrap(),
@@ -108,13 +121,14 @@ async fn an_ended_job_is_not_cancelled() {
     let (held, job, attempt) = room.running("a").await;
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&held, &job, &ending(attempt))
             .await
             .unwrap(),
         Fence::Held
     );
     let before = room.snapshot().await;
-    assert!(!room.broker.cancel(&job).await.unwrap());
+    assert!(!room.broker.jobs().cancel(&job).await.unwrap());
     assert_eq!(room.snapshot().await, before);
 }
 
@@ -125,13 +139,14 @@ async fn cancelling_twice_equals_once() {
     let text = resume(&job, 0);
     assert_eq!(
         room.broker
+            .deliveries()
             .park(&held, &job, &parking(future(), &text))
             .await
             .unwrap(),
         Parked::Yes
     );
-    assert!(room.broker.cancel(&job).await.unwrap());
-    assert!(room.broker.cancel(&job).await.unwrap());
+    assert!(room.broker.jobs().cancel(&job).await.unwrap());
+    assert!(room.broker.jobs().cancel(&job).await.unwrap());
     assert_eq!(room.standing().await, 1);
     assert_eq!(room.ask::<u64>(&["ZCARD", &room.key("cancelled")]).await, 1);
 }
@@ -139,7 +154,7 @@ async fn cancelling_twice_equals_once() {
 #[tokio::test]
 async fn a_cancellation_is_kept_for_an_unknown_job() {
     let room = Room::new().await;
-    assert!(room.broker.cancel(&job_id("inv-1")).await.unwrap());
+    assert!(room.broker.jobs().cancel(&job_id("inv-1")).await.unwrap());
     let (held, _) = room.job("a").await;
     assert_eq!(
         room.begin(&held, &job_id("inv-1"), AttemptId::new(), None)
@@ -154,7 +169,7 @@ async fn a_slot_is_not_given_to_a_job_parked_by_time() {
     let (room, key) = (Room::new().await, limit("k", 1));
     let (held, job, attempt) = slots::holder(&room, &key).await;
     let second = slots::waiter(&room, &key).await;
-    assert!(room.broker.cancel(&second).await.unwrap());
+    assert!(room.broker.jobs().cancel(&second).await.unwrap());
     let place = room.read_one("b").await.held;
     let fields = prompt("hello");
     let letter = letter(&room.queue, &second, &place.place, &fields);
@@ -164,7 +179,11 @@ async fn a_slot_is_not_given_to_a_job_parked_by_time() {
         ..slots::end(None, &key)
     };
     assert_eq!(
-        room.broker.settle(&place, &second, &expired).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&place, &second, &expired)
+            .await
+            .unwrap(),
         Fence::Held
     );
     let died: i64 = room
@@ -176,18 +195,27 @@ async fn a_slot_is_not_given_to_a_job_parked_by_time() {
     let text = resume(&second, 0);
     let wait = parking(future(), &text);
     assert_eq!(
-        room.broker.park(&again, &second, &wait).await.unwrap(),
+        room.broker
+            .deliveries()
+            .park(&again, &second, &wait)
+            .await
+            .unwrap(),
         Parked::Yes
     );
 
     let end = slots::end(Some(attempt), &key);
     assert_eq!(
-        room.broker.settle(&held, &job, &end).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&held, &job, &end)
+            .await
+            .unwrap(),
         Fence::Held
     );
     let waits = room
         .broker
-        .waiting(&second)
+        .lanes()
+        .parked_job(&second)
         .await
         .unwrap()
         .expect("it waits for its time");

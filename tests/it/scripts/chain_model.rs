@@ -8,7 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_broker::{Delivered, Fence, Started, StepOutcome};
-use longshore_protocol::chain::{Instance, OnFailure};
+use longshore_protocol::{
+    chain::{Instance, OnFailure},
+    checkpoint::Resume,
+};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
 use super::{
@@ -164,7 +167,13 @@ impl Workers<'_> {
                 // It dies with all its entries and without a heartbeat.
                 self.hands.clear();
                 self.died += 1;
-                let _recovered = self.room.broker.recover(&self.room.queue).await.unwrap();
+                let _recovered = self
+                    .room
+                    .broker
+                    .workers()
+                    .recover(&self.room.queue)
+                    .await
+                    .unwrap();
                 continue;
             }
             let at = self.luck.random_range(0..self.hands.len());
@@ -189,12 +198,13 @@ impl Workers<'_> {
         let step = self.step(&instance);
         match (step.items, instance.index) {
             (Some((count, _)), None) => {
-                let memories: Vec<String> = (0..count)
+                let memories: Vec<Resume> = (0..count)
                     .map(|index| memory(&self.plan.id, &format!("{}/{index}", step.name)))
                     .collect();
                 let room = self.room;
                 let expanded = room
                     .broker
+                    .chains()
                     .expand_step(&one.held, &self.plan.id, &name(&step.name), &memories)
                     .await;
                 expanded.unwrap()

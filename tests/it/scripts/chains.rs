@@ -10,7 +10,8 @@ mod wide;
 use std::{collections::BTreeMap, num::NonZeroU32};
 
 use longshore_broker::{
-    ChainPlan, ChainRetried, Delivered, Ending, Fence, Started, StepEnd, StepOutcome, StepPlan,
+    ChainPlan, ChainRetried, Delivered, Ending, Fence, SpawnedJob, Started, StepEnd, StepOutcome,
+    StepPlan,
 };
 use longshore_protocol::{
     chain::{self, ChainId, Instance, OnFailure, StepName, StepRef},
@@ -40,18 +41,17 @@ pub(crate) fn chain_id(id: &str) -> ChainId {
     ChainId::parse(id).unwrap()
 }
 
-pub(crate) fn memory(chain: &ChainId, instance: &str) -> String {
+pub(crate) fn memory(chain: &ChainId, instance: &str) -> Resume {
     let instance: Instance = instance.parse().unwrap();
     let step = StepRef {
         index: instance.index,
         needed: true,
         ..StepRef::new(chain.clone(), instance.step.clone())
     };
-    let resume = Resume {
+    Resume {
         step: Some(Box::new(step)),
         ..Resume::fresh(chain.job(&instance), past(0))
-    };
-    serde_json::to_string(&resume).unwrap()
+    }
 }
 
 impl Plan {
@@ -84,7 +84,7 @@ impl Plan {
         }
         let mut plan = StepPlan {
             name: Some(name(step)),
-            memory: memory(&self.id, step),
+            checkpoint: memory(&self.id, step),
             message: r#"{"prompt":"x"}"#.to_owned(),
             on_failure: OnFailure::Fail,
             min_success: None,
@@ -108,7 +108,8 @@ impl Room {
         let held = self.read_one("starter").await.held;
         let text = format!(r#"{{"steps":[{{"name":"a","prompt":"{}"}}]}}"#, plan.id);
         self.broker
-            .start_chain(
+            .chains()
+            .start(
                 &held,
                 &ChainPlan {
                     id: &plan.id,
@@ -137,10 +138,15 @@ impl Room {
 
     /// Settles a step's job.
     pub(crate) async fn end_step(&self, delivered: &Delivered, outcome: StepOutcome) -> Fence {
-        self.end_with(delivered, outcome, "").await
+        self.end_with(delivered, outcome, &[]).await
     }
 
-    async fn end_with(&self, delivered: &Delivered, outcome: StepOutcome, children: &str) -> Fence {
+    async fn end_with(
+        &self,
+        delivered: &Delivered,
+        outcome: StepOutcome,
+        spawned: &[SpawnedJob],
+    ) -> Fence {
         let step = step_of(delivered);
         let job = step.chain.job(&step.instance());
         let ending = Ending {
@@ -152,10 +158,11 @@ impl Room {
                 outcome,
                 cost: Usd::from_nanos(1),
             }),
-            children,
+            spawned,
             ..Ending::default()
         };
         self.broker
+            .deliveries()
             .settle(&delivered.held, &job, &ending)
             .await
             .unwrap()
@@ -281,10 +288,10 @@ async fn a_failed_chain_resumes_at_the_failed_step() {
         })
         .await;
     assert_eq!(ran, ["paid", "broken"]);
-    let again = room.broker.retry_chain(&plan.id, &[]).await.unwrap();
+    let again = room.broker.chains().retry(&plan.id, &[]).await.unwrap();
     assert_eq!(again, ChainRetried::Again(1));
     assert_eq!(
-        room.broker.retry_chain(&plan.id, &[]).await.unwrap(),
+        room.broker.chains().retry(&plan.id, &[]).await.unwrap(),
         ChainRetried::Running
     );
     assert_eq!(room.run_all(WELL).await, ["broken", "last"]);
@@ -294,12 +301,13 @@ async fn a_failed_chain_resumes_at_the_failed_step() {
         ("completed", "3")
     );
     assert_eq!(
-        room.broker.retry_chain(&plan.id, &[]).await.unwrap(),
+        room.broker.chains().retry(&plan.id, &[]).await.unwrap(),
         ChainRetried::Nothing
     );
     let unknown = room
         .broker
-        .retry_chain(&chain_id("unknown"), &[])
+        .chains()
+        .retry(&chain_id("unknown"), &[])
         .await
         .unwrap();
     assert_eq!(unknown, ChainRetried::Unknown);

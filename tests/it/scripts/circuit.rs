@@ -26,6 +26,7 @@ async fn count(room: &Room, ms: i64, calls: u64, failed: u64) -> Counted {
         failed: (failed > 0).then_some((failed, OVERLOADED)),
     };
     room.broker
+        .circuits()
         .count_calls(&name("m/1"), counts, &Circuit::default())
         .await
         .unwrap()
@@ -33,6 +34,7 @@ async fn count(room: &Room, ms: i64, calls: u64, failed: u64) -> Counted {
 
 async fn claim(room: &Room, worker: &str, ms: i64) -> Claim {
     room.broker
+        .circuits()
         .claim_probe(&name("m/1"), &id(worker), past(ms), LEASE)
         .await
         .unwrap()
@@ -41,6 +43,7 @@ async fn claim(room: &Room, worker: &str, ms: i64) -> Claim {
 /// Until when the circuit is open after a probe (ms).
 async fn probed(room: &Room, worker: &str, ms: i64, failed: Option<ErrorClass>) -> Option<i64> {
     room.broker
+        .circuits()
         .end_probe(
             &name("m/1"),
             &id(worker),
@@ -81,7 +84,7 @@ async fn ten_failures_open_the_circuit_and_its_cause_is_published() {
             opened: true
         }
     );
-    let reports = room.broker.circuits().await.unwrap();
+    let reports = room.broker.circuits().list().await.unwrap();
     assert_eq!(reports.len(), 1);
     assert_eq!(reports[0].name, name("m/1"));
     let open = reports[0].open.as_ref().unwrap();
@@ -135,12 +138,12 @@ async fn failures_of_a_quiet_model_add_up_over_the_window_only() {
 async fn successes_without_failures_leave_no_state() {
     let room = Room::new().await;
     assert_eq!(count(&room, 0, 1000, 0).await, closed());
-    assert_eq!(room.broker.circuits().await.unwrap(), []);
+    assert_eq!(room.broker.circuits().list().await.unwrap(), []);
     let _closed = count(&room, 0, 1, 1).await;
-    assert_eq!(room.broker.circuits().await.unwrap()[0].open, None);
+    assert_eq!(room.broker.circuits().list().await.unwrap()[0].open, None);
     assert_eq!(count(&room, 10_000, 1, 0).await, closed());
     assert_eq!(
-        room.broker.circuits().await.unwrap(),
+        room.broker.circuits().list().await.unwrap(),
         [],
         "the failure is long ago"
     );
@@ -177,7 +180,7 @@ async fn a_successful_probe_closes_the_circuit() {
     let room = opened().await;
     assert_eq!(claim(&room, "a", 5000).await, Claim::Yes);
     assert_eq!(probed(&room, "a", 5100, None).await, None);
-    assert_eq!(room.broker.circuits().await.unwrap(), []);
+    assert_eq!(room.broker.circuits().list().await.unwrap(), []);
     assert_eq!(claim(&room, "b", 5100).await, Claim::Closed);
     assert_eq!(
         count(&room, 5200, 9, 9).await,
@@ -200,7 +203,7 @@ async fn each_failed_probe_doubles_the_open_time_up_to_the_maximum() {
         );
         now += cooldown;
     }
-    let reports = room.broker.circuits().await.unwrap();
+    let reports = room.broker.circuits().list().await.unwrap();
     let open = reports[0].open.as_ref().unwrap();
     assert_eq!((open.since, open.class), (past(0), ErrorClass::Timeout));
 }
@@ -227,6 +230,7 @@ async fn each_model_has_its_own_circuit() {
     let room = opened().await;
     let other = room
         .broker
+        .circuits()
         .claim_probe(&name("m"), &id("a"), past(5000), LEASE)
         .await
         .unwrap();
@@ -244,6 +248,7 @@ async fn times_never_exceed_the_servers_clock() {
     };
     let counted = room
         .broker
+        .circuits()
         .count_calls(&name("m/1"), counts, &Circuit::default())
         .await
         .unwrap();

@@ -168,6 +168,7 @@ async fn live(steps: &[Step]) {
                 };
                 let counted = room
                     .broker
+                    .circuits()
                     .count_calls(&name("m"), counts, &rule())
                     .await
                     .unwrap();
@@ -186,6 +187,7 @@ async fn live(steps: &[Step]) {
             Step::Claim(who) => {
                 let claimed = room
                     .broker
+                    .circuits()
                     .claim_probe(
                         &name("m"),
                         &id(who),
@@ -212,6 +214,7 @@ async fn live(steps: &[Step]) {
     model.now += ms(rule().max_cooldown) + LEASE;
     let claimed = room
         .broker
+        .circuits()
         .claim_probe(
             &name("m"),
             &id("z"),
@@ -224,11 +227,12 @@ async fn live(steps: &[Step]) {
         assert_eq!(claimed, Claim::Yes);
         let until = room
             .broker
+            .circuits()
             .end_probe(&name("m"), &id("z"), past(model.now), None, &rule())
             .await
             .unwrap();
         assert_eq!(until, None);
-        assert_eq!(room.broker.circuits().await.unwrap(), []);
+        assert_eq!(room.broker.circuits().list().await.unwrap(), []);
     } else {
         assert_eq!(claimed, Claim::Closed);
     }
@@ -237,6 +241,7 @@ async fn live(steps: &[Step]) {
 async fn end(room: &Room, model: &Model, who: &'static str, well: bool) -> Option<i64> {
     let failed = (!well).then_some(ErrorClass::Timeout);
     room.broker
+        .circuits()
         .end_probe(&name("m"), &id(who), past(model.now), failed, &rule())
         .await
         .unwrap()

@@ -107,7 +107,7 @@ async fn a_circuit_message_is_applied_at_once() {
         Worker::start(&room, "a", LONG),
         Worker::start(&room, "b", LONG),
     );
-    let mut control = room.broker.control().await.unwrap();
+    let mut control = room.broker.workers().subscribe_control().await.unwrap();
     for _ in 0..10 {
         let _open = a.fail(ErrorClass::Timeout).await;
     }
@@ -128,7 +128,7 @@ async fn failures_that_are_not_the_models_do_not_open_the_circuit() {
         assert!(!a.fail(ErrorClass::RateLimited).await);
         assert!(!a.fail(ErrorClass::BadRequest).await);
     }
-    assert_eq!(room.broker.circuits().await.unwrap(), []);
+    assert_eq!(room.broker.circuits().list().await.unwrap(), []);
 }
 
 #[tokio::test]

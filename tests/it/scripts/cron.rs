@@ -31,10 +31,17 @@ fn entry(prompt: &str) -> Entry {
 
 /// A leader, and a recurring job whose next tick is `past(0)`.
 async fn recurring(room: &Room) -> (LeaderToken, CronRecord) {
-    let leader = room.broker.lead("a", LONG).await.unwrap().unwrap();
+    let leader = room
+        .broker
+        .leader()
+        .acquire("a", LONG)
+        .await
+        .unwrap()
+        .unwrap();
     let put = room
         .broker
-        .cron_put(
+        .cron()
+        .put(
             None,
             &name(),
             None,
@@ -48,7 +55,7 @@ async fn recurring(room: &Room) -> (LeaderToken, CronRecord) {
 }
 
 async fn record(room: &Room) -> Option<CronRecord> {
-    room.broker.cron_record(&name()).await.unwrap()
+    room.broker.cron().record(&name()).await.unwrap()
 }
 
 /// A step that runs the tick `s` seconds after the first.
@@ -74,14 +81,15 @@ async fn tick(
         .map(|tick| definition.message(&record.name, Occasion::Tick(tick)));
     let queue = &definition.queue;
     room.broker
-        .cron_tick(leader, record, due, step, queue, message.as_deref())
+        .cron()
+        .tick(leader, record, due, step, queue, message.as_deref())
         .await
         .unwrap()
 }
 
 /// How many ticks ran and were skipped, and the entries of the queue.
 async fn figures(room: &Room) -> (u64, u64, u64) {
-    let standing = room.broker.cron_all().await.unwrap();
+    let standing = room.broker.cron().list().await.unwrap();
     let queued = room.ask(&["XLEN", &room.stream()]).await;
     standing
         .first()
@@ -102,7 +110,7 @@ async fn a_tick_is_enqueued_once_and_the_next_follows() {
         CronFence::Changed
     );
     assert_eq!(figures(&room).await, (1, 0, 1));
-    let standing = &room.broker.cron_all().await.unwrap()[0];
+    let standing = &room.broker.cron().list().await.unwrap()[0];
     assert_eq!(standing.last, Some(past(0)));
     assert_eq!(standing.next, Some(past(1000)));
     let delivered = room.read_one("w").await;
@@ -117,13 +125,19 @@ async fn a_tick_is_enqueued_once_and_the_next_follows() {
 async fn a_replaced_leader_enqueues_and_writes_nothing() {
     let room = Room::new().await;
     let (old, record) = recurring(&room).await;
-    room.broker.resign("a").await.unwrap();
+    room.broker.leader().resign("a").await.unwrap();
     assert_eq!(
         tick(&room, old, &record, past(0), &run(0)).await,
         CronFence::Held,
         "nobody else leads yet"
     );
-    let new = room.broker.lead("b", LONG).await.unwrap().unwrap();
+    let new = room
+        .broker
+        .leader()
+        .acquire("b", LONG)
+        .await
+        .unwrap()
+        .unwrap();
     assert!(new > old);
     assert_eq!(
         tick(&room, old, &record, past(1000), &run(1)).await,
@@ -131,7 +145,8 @@ async fn a_replaced_leader_enqueues_and_writes_nothing() {
     );
     let put = room
         .broker
-        .cron_put(Some(old), &name(), Some(&record), None, NextTick::Never)
+        .cron()
+        .put(Some(old), &name(), Some(&record), None, NextTick::Never)
         .await
         .unwrap();
     assert_eq!(put, CronFence::Deposed);
@@ -167,7 +182,7 @@ async fn skipped_ticks_are_counted_and_not_enqueued() {
         CronFence::Held
     );
     assert_eq!(figures(&room).await, (1, 11, 1));
-    let (_, next) = room.broker.cron_next(10).await.unwrap();
+    let (_, next) = room.broker.cron().next_ticks(10).await.unwrap();
     assert_eq!(next, [], "none comes any more");
 }
 
@@ -183,7 +198,8 @@ async fn a_changed_recurring_job_is_not_enqueued_in_its_old_form() {
         let broker = room.broker.clone();
         async move {
             broker
-                .cron_put(None, &name(), before.as_ref(), after.as_ref(), next)
+                .cron()
+                .put(None, &name(), before.as_ref(), after.as_ref(), next)
                 .await
                 .unwrap()
         }
@@ -211,7 +227,7 @@ async fn a_changed_recurring_job_is_not_enqueued_in_its_old_form() {
         put(resting, Some(entry("y")), NextTick::At(past(5000))).await,
         CronFence::Held
     );
-    let (_, next) = room.broker.cron_next(10).await.unwrap();
+    let (_, next) = room.broker.cron().next_ticks(10).await.unwrap();
     assert_eq!(next, [(name(), past(5000))]);
     let now = record(&room).await;
     assert_eq!(put(now, None, NextTick::Never).await, CronFence::Held);
@@ -229,7 +245,8 @@ async fn a_tick_that_cannot_be_enqueued_is_not_lost() {
     let definition = record.entry().unwrap().definition;
     let refused = room
         .broker
-        .cron_tick(
+        .cron()
+        .tick(
             leader,
             &record,
             past(0),
@@ -249,11 +266,20 @@ async fn a_tick_that_cannot_be_enqueued_is_not_lost() {
 
 /// One tick, with the scripts forgotten before each step.
 pub(super) async fn on_a_server_that_forgets(room: &Room) {
-    let leader = room.broker.lead("a", LONG).await.unwrap().unwrap();
+    let leader = room
+        .broker
+        .leader()
+        .acquire("a", LONG)
+        .await
+        .unwrap()
+        .unwrap();
     room.ask::<()>(&["SCRIPT", "FLUSH"]).await;
     let entry = entry("x");
     let (name, next) = (name(), NextTick::At(past(0)));
-    let put = room.broker.cron_put(None, &name, None, Some(&entry), next);
+    let put = room
+        .broker
+        .cron()
+        .put(None, &name, None, Some(&entry), next);
     assert_eq!(put.await.unwrap(), CronFence::Held);
     let record = record(room).await.unwrap();
     room.ask::<()>(&["SCRIPT", "FLUSH"]).await;

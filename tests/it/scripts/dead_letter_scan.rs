@@ -36,7 +36,12 @@ fn query(order: DeadOrder) -> DeadQuery {
 async fn ids(room: &Room, mut query: DeadQuery, most: usize) -> Vec<String> {
     let mut ids = Vec::new();
     loop {
-        let page = room.broker.dead_records(&query, most).await.unwrap();
+        let page = room
+            .broker
+            .dead_letters()
+            .record_page(&query, most)
+            .await
+            .unwrap();
         assert!(page.found.len() <= most);
         ids.extend(
             page.found
@@ -229,7 +234,7 @@ async fn a_scan_of_large_dead_letters_ends_early_and_returns_each_whole() {
         bury(&room, at, &letter).await;
     }
     let all = query(DeadOrder::OldestFirst);
-    let page = room.broker.dead_letters(&all, 500).await.unwrap();
+    let page = room.broker.dead_letters().page(&all, 500).await.unwrap();
     assert!((1..12).contains(&page.found.len()), "{}", page.found.len());
     assert_eq!(page.found[0].1.message.fields().unwrap(), large);
     assert_eq!(
@@ -255,7 +260,12 @@ async fn a_scan_covers_only_the_requested_time_span() {
             ..query(order)
         };
         assert_eq!(ids(&room, within.clone(), 2).await, expected);
-        let page = room.broker.dead_records(&within, 100).await.unwrap();
+        let page = room
+            .broker
+            .dead_letters()
+            .record_page(&within, 100)
+            .await
+            .unwrap();
         assert_eq!((page.looked, page.next), (3, None));
         let nothing = DeadQuery {
             span: 11..=20,
@@ -263,5 +273,5 @@ async fn a_scan_covers_only_the_requested_time_span() {
         };
         assert!(ids(&room, nothing, 2).await.is_empty());
     }
-    assert_eq!(room.broker.dead_before(4).await.unwrap(), 4);
+    assert_eq!(room.broker.dead_letters().count_before(4).await.unwrap(), 4);
 }

@@ -22,11 +22,16 @@ async fn buried(room: &Room) -> (i64, Letter, String) {
         ..Ending::default()
     };
     assert_eq!(
-        room.broker.settle(&held, &id, &end).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&held, &id, &end)
+            .await
+            .unwrap(),
         Fence::Held
     );
     room.broker
-        .dead_letter(id.as_str())
+        .dead_letters()
+        .get(id.as_str())
         .await
         .unwrap()
         .expect("a letter")
@@ -56,10 +61,11 @@ async fn a_replayed_dead_letter_is_enqueued_byte_for_byte() {
             .await;
         assert!(replay(&room, died, &letter).await);
 
-        assert_eq!(room.broker.dead_count().await.unwrap(), 0);
+        assert_eq!(room.broker.dead_letters().count().await.unwrap(), 0);
         assert!(room.hash("dead:jobs").await.is_empty());
         assert_eq!(
             room.broker
+                .jobs()
                 .outcomes(std::slice::from_ref(&letter.record.id))
                 .await
                 .unwrap(),
@@ -84,6 +90,7 @@ async fn a_replayed_dead_letter_is_enqueued_byte_for_byte() {
         };
         assert_eq!(
             room.broker
+                .deliveries()
                 .settle(&delivered.held, &job, &end)
                 .await
                 .unwrap(),
@@ -112,7 +119,8 @@ async fn a_dead_letter_of_another_time_is_a_different_one() {
         assert!(!replay(&room, other, &letter).await);
         let removed = room
             .broker
-            .remove_dead(&[(letter.record.id.clone(), other)])
+            .dead_letters()
+            .remove(&[(letter.record.id.clone(), other)])
             .await
             .unwrap();
         assert_eq!(removed, 0);
@@ -131,10 +139,16 @@ async fn named_dead_letters_are_removed_and_counted() {
     let kept = letters.pop().expect("four");
     letters.push((kept.0.clone(), kept.1 + 1));
     letters.push((job_id("nobody"), 1));
-    assert_eq!(room.broker.remove_dead(&letters).await.unwrap(), 3);
-    assert_eq!(room.broker.remove_dead(&letters).await.unwrap(), 0);
-    assert_eq!(room.broker.remove_dead(&[]).await.unwrap(), 0);
-    assert_eq!(room.broker.dead_count().await.unwrap(), 1);
+    assert_eq!(
+        room.broker.dead_letters().remove(&letters).await.unwrap(),
+        3
+    );
+    assert_eq!(
+        room.broker.dead_letters().remove(&letters).await.unwrap(),
+        0
+    );
+    assert_eq!(room.broker.dead_letters().remove(&[]).await.unwrap(), 0);
+    assert_eq!(room.broker.dead_letters().count().await.unwrap(), 1);
     assert_eq!(
         room.hash("dead:jobs").await.into_keys().collect::<Vec<_>>(),
         [kept.0.as_str()]
@@ -148,10 +162,17 @@ async fn a_dead_letter_is_replaced_only_if_unchanged() {
     let id = letter.record.id.clone();
     letter.message = Kept::Text(vec![("prompt".to_owned(), "mended".to_owned())]);
     let mended = serde_json::to_string(&letter).unwrap();
-    assert!(room.broker.edit_dead(&id, &read, &mended).await.unwrap());
+    assert!(
+        room.broker
+            .dead_letters()
+            .replace(&id, &read, &mended)
+            .await
+            .unwrap()
+    );
     let now = room
         .broker
-        .dead_letter(id.as_str())
+        .dead_letters()
+        .get(id.as_str())
         .await
         .unwrap()
         .expect("a letter");
@@ -159,17 +180,36 @@ async fn a_dead_letter_is_replaced_only_if_unchanged() {
 
     // A command that read it before finds another dead letter, so the change is not lost.
     assert!(!replay(&room, died, &letter).await);
-    let removed = room.broker.remove_dead(&[(id.clone(), died)]).await;
+    let removed = room
+        .broker
+        .dead_letters()
+        .remove(&[(id.clone(), died)])
+        .await;
     assert_eq!(removed.unwrap(), 0);
 
     // Another command read the old one, or the call is repeated.
     let before = room.snapshot().await;
-    assert!(!room.broker.edit_dead(&id, &read, "{}").await.unwrap());
-    assert!(!room.broker.edit_dead(&id, &read, &mended).await.unwrap());
     assert!(
         !room
             .broker
-            .edit_dead(&job_id("nobody"), "", "{}")
+            .dead_letters()
+            .replace(&id, &read, "{}")
+            .await
+            .unwrap()
+    );
+    assert!(
+        !room
+            .broker
+            .dead_letters()
+            .replace(&id, &read, &mended)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !room
+            .broker
+            .dead_letters()
+            .replace(&job_id("nobody"), "", "{}")
             .await
             .unwrap()
     );

@@ -15,6 +15,7 @@ async fn a_failed_attempt_is_recorded_and_the_delivery_kept() {
     assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, BEGUN);
     let fence = room
         .broker
+        .deliveries()
         .fail(
             &held,
             attempt,
@@ -28,7 +29,12 @@ async fn a_failed_attempt_is_recorded_and_the_delivery_kept() {
     assert_eq!(fence, Fence::Held);
 
     assert_eq!(room.events().await, [("failed".to_owned(), false)]);
-    let begun = room.broker.begun(&held.place).await.unwrap();
+    let begun = room
+        .broker
+        .deliveries()
+        .begun_attempt(&held.place)
+        .await
+        .unwrap();
     assert_eq!(begun, Some(("-".to_owned(), "a".to_owned())));
     let resume = BTreeMap::from([(held.place.to_string(), "{\"tries\":1}".to_owned())]);
     assert_eq!(room.hash("checkpoints").await, resume);
@@ -48,6 +54,7 @@ async fn the_same_failure_twice_is_recorded_once() {
     let (held, _, attempt) = room.running("a").await;
     let fence = room
         .broker
+        .deliveries()
         .fail(&held, attempt, "failed", None, "{}", Spent::NothingTaken)
         .await
         .unwrap();
@@ -55,6 +62,7 @@ async fn the_same_failure_twice_is_recorded_once() {
     let before = room.snapshot().await;
     let fence = room
         .broker
+        .deliveries()
         .fail(&held, attempt, "failed", None, "{}", Spent::NothingTaken)
         .await
         .unwrap();
@@ -66,7 +74,7 @@ async fn the_same_failure_twice_is_recorded_once() {
 async fn the_failure_of_a_recovered_attempt_is_recorded_as_duplicate() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
-    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     let held_by_b = room.read_one("b").await.held;
     for begun in [false, true] {
         if begun {
@@ -78,6 +86,7 @@ async fn the_failure_of_a_recovered_attempt_is_recorded_as_duplicate() {
         let before = room.snapshot_but_events().await;
         let fence = room
             .broker
+            .deliveries()
             .fail(&held, attempt, "failed", None, "{}", Spent::NothingTaken)
             .await
             .unwrap();
@@ -95,12 +104,13 @@ async fn the_failure_of_a_recovered_attempt_is_recorded_as_duplicate() {
 async fn a_stale_run_does_not_claim_the_failure_of_a_newer_one() {
     let room = Room::new().await;
     let (held, job, old) = room.running("a").await;
-    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     let again = room.read_one("a").await.held;
     let new = AttemptId::new();
     assert_eq!(room.begin(&again, &job, new, None).await, BEGUN);
     let fence = room
         .broker
+        .deliveries()
         .fail(&again, new, "new failed", None, "{}", Spent::NothingTaken)
         .await
         .unwrap();
@@ -109,6 +119,7 @@ async fn a_stale_run_does_not_claim_the_failure_of_a_newer_one() {
     let before = room.snapshot_but_events().await;
     let fence = room
         .broker
+        .deliveries()
         .fail(
             &held,
             old,

@@ -13,6 +13,7 @@ async fn the_next_worker_gets_a_handed_back_job_with_its_checkpoint() {
     let (held, _, attempt) = room.running("a").await;
     let fence = room
         .broker
+        .deliveries()
         .hand_back(
             &held,
             Some(attempt),
@@ -29,7 +30,7 @@ async fn the_next_worker_gets_a_handed_back_job_with_its_checkpoint() {
         room.pending().await,
         BTreeMap::from([(held.entry.clone(), "returned".to_owned())])
     );
-    let depth = room.broker.depth(&room.queue).await.unwrap();
+    let depth = room.broker.queues().depth(&room.queue).await.unwrap();
     assert_eq!((depth.available, depth.running), (1, 0));
 
     let delivered = room.read_one("b").await;
@@ -43,7 +44,7 @@ async fn the_next_worker_gets_a_handed_back_job_with_its_checkpoint() {
         ),
         (Some("{\"tries\":1}"), 0, false)
     );
-    let depth = room.broker.depth(&room.queue).await.unwrap();
+    let depth = room.broker.queues().depth(&room.queue).await.unwrap();
     assert_eq!((depth.available, depth.running), (0, 1));
 }
 
@@ -53,6 +54,7 @@ async fn an_entry_that_never_began_has_no_checkpoint() {
     let (held, _) = room.job("a").await;
     let fence = room
         .broker
+        .deliveries()
         .hand_back(&held, None, "", "", Spent::NothingTaken)
         .await
         .unwrap();
@@ -69,12 +71,13 @@ async fn an_entry_that_never_began_has_no_checkpoint() {
 async fn handing_back_is_no_crash_and_keeps_the_crash_count() {
     let room = Room::new().await;
     let (held, _, _) = room.running("dead").await;
-    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     for worker in ["a", "b"] {
         let delivered = room.read_one(worker).await;
         assert_eq!(delivered.crashes, 1);
         let fence = room
             .broker
+            .deliveries()
             .hand_back(&delivered.held, None, "", "", Spent::NothingTaken)
             .await
             .unwrap();
@@ -90,6 +93,7 @@ async fn handing_back_without_a_checkpoint_keeps_the_old_one() {
     let (held, _, attempt) = room.running("a").await;
     let _fence = room
         .broker
+        .deliveries()
         .fail(
             &held,
             attempt,
@@ -102,6 +106,7 @@ async fn handing_back_without_a_checkpoint_keeps_the_old_one() {
         .unwrap();
     let fence = room
         .broker
+        .deliveries()
         .hand_back(&held, None, "", "", Spent::NothingTaken)
         .await
         .unwrap();
@@ -119,6 +124,7 @@ async fn handing_back_twice_equals_once() {
     let (held, _) = room.job("a").await;
     assert_eq!(
         room.broker
+            .deliveries()
             .hand_back(&held, None, "", "", Spent::NothingTaken)
             .await
             .unwrap(),
@@ -127,6 +133,7 @@ async fn handing_back_twice_equals_once() {
     let before = room.snapshot().await;
     assert_eq!(
         room.broker
+            .deliveries()
             .hand_back(&held, None, "", "", Spent::NothingTaken)
             .await
             .unwrap(),
@@ -137,7 +144,7 @@ async fn handing_back_twice_equals_once() {
     let room = Room::new().await;
     let (held, _, attempt) = room.running("a").await;
     let twice = || {
-        room.broker.hand_back(
+        room.broker.deliveries().hand_back(
             &held,
             Some(attempt),
             "handed back",
@@ -159,6 +166,7 @@ async fn a_worker_that_lost_the_entry_hands_nothing_back() {
     let before = room.snapshot().await;
     assert_eq!(
         room.broker
+            .deliveries()
             .hand_back(&held, None, "", "{}", Spent::NothingTaken)
             .await
             .unwrap(),
@@ -175,6 +183,7 @@ async fn another_attempt_hands_nothing_back_but_is_recorded() {
     let other = Some(AttemptId::new());
     assert_eq!(
         room.broker
+            .deliveries()
             .hand_back(&held, other, "handed back", "{}", Spent::NothingTaken)
             .await
             .unwrap(),
@@ -194,6 +203,7 @@ async fn the_oldest_entries_are_read_first_up_to_the_count() {
     for delivered in room.read("a", 5).await.into_iter().rev() {
         let _fence = room
             .broker
+            .deliveries()
             .hand_back(&delivered.held, None, "", "", Spent::NothingTaken)
             .await
             .unwrap();
@@ -223,6 +233,7 @@ async fn a_deleted_entry_is_not_delivered() {
     for held in [&gone, &held] {
         assert_eq!(
             room.broker
+                .deliveries()
                 .hand_back(held, None, "", "", Spent::NothingTaken)
                 .await
                 .unwrap(),
@@ -252,6 +263,7 @@ async fn an_internal_field_in_a_producers_message_is_detected_as_forged() {
     assert!(delivered.forged, "as a new one");
     let _fence = room
         .broker
+        .deliveries()
         .hand_back(&delivered.held, None, "", "", Spent::NothingTaken)
         .await
         .unwrap();
@@ -266,6 +278,7 @@ async fn a_worker_cannot_begin_a_job_that_it_handed_back() {
     let (held, job) = room.job("a").await;
     assert_eq!(
         room.broker
+            .deliveries()
             .hand_back(&held, None, "", "", Spent::NothingTaken)
             .await
             .unwrap(),

@@ -30,11 +30,21 @@ async fn a_released_job_comes_back_byte_for_byte_with_its_checkpoint() {
             waited: false,
         };
         assert_eq!(
-            room.broker.begin(&held, &beginning).await.unwrap(),
+            room.broker
+                .deliveries()
+                .begin(&held, &beginning)
+                .await
+                .unwrap(),
             Begun::Parked
         );
 
-        let waiting = room.broker.waiting(&job).await.unwrap().expect("it waits");
+        let waiting = room
+            .broker
+            .lanes()
+            .parked_job(&job)
+            .await
+            .unwrap()
+            .expect("it waits");
         assert_eq!(waiting.message.fields, binary());
         assert_eq!(
             (waiting.queue.as_str(), waiting.resume.attempts),
@@ -48,7 +58,11 @@ async fn a_released_job_comes_back_byte_for_byte_with_its_checkpoint() {
             ..Ending::default()
         };
         assert_eq!(
-            room.broker.settle(&holder, &first, &end).await.unwrap(),
+            room.broker
+                .deliveries()
+                .settle(&holder, &first, &end)
+                .await
+                .unwrap(),
             Fence::Held
         );
         let delivered = room.read_one("b").await;
@@ -57,7 +71,14 @@ async fn a_released_job_comes_back_byte_for_byte_with_its_checkpoint() {
             (delivered.resume, delivered.forged, delivered.crashes),
             (Some(text), false, 0)
         );
-        assert!(room.broker.waiting(&job).await.unwrap().is_none());
+        assert!(
+            room.broker
+                .lanes()
+                .parked_job(&job)
+                .await
+                .unwrap()
+                .is_none()
+        );
     }
 }
 
@@ -78,7 +99,11 @@ async fn a_job_without_a_checkpoint_is_not_parked() {
             takes: &Takes::default(),
             waited: false,
         };
-        room.broker.begin(held, &beginning).await.unwrap()
+        room.broker
+            .deliveries()
+            .begin(held, &beginning)
+            .await
+            .unwrap()
     };
     assert_eq!(begin(&holder, &first).await, BEGUN);
     let before = room.snapshot().await;
@@ -119,7 +144,7 @@ async fn a_parked_job_leaves_no_checkpoint_at_its_old_entry() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (holder, first, _) = room.running("a").await;
-    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     // A worker died at this entry before; the crash count moves to the lane with the checkpoint.
     let delivered = room.read_one("a").await;
     let other = room.job("a").await;
@@ -163,7 +188,7 @@ async fn any_text_is_a_valid_concurrency_key() {
         );
 
         // The journal is parsed when the worker dies.
-        let recovered = room.broker.recover(&room.queue).await.unwrap();
+        let recovered = room.broker.workers().recover(&room.queue).await.unwrap();
         assert_eq!((recovered.entries, recovered.lost), (1, 1), "{name}");
         assert_eq!(
             room.events().await,
@@ -178,12 +203,20 @@ async fn any_text_is_a_valid_concurrency_key() {
             ..Ending::default()
         };
         assert_eq!(
-            room.broker.settle(&held, &job, &end).await.unwrap(),
+            room.broker
+                .deliveries()
+                .settle(&held, &job, &end)
+                .await
+                .unwrap(),
             Fence::Held
         );
         let held = room.read_one("b").await.held;
         assert_eq!(
-            room.broker.settle(&held, &waits, &end).await.unwrap(),
+            room.broker
+                .deliveries()
+                .settle(&held, &waits, &end)
+                .await
+                .unwrap(),
             Fence::Held
         );
         room.assert_nothing_is_left().await;

@@ -9,7 +9,12 @@ use super::room::Room;
 const LONG: Duration = Duration::from_mins(10);
 
 async fn leads(room: &Room, who: &str, lease: Duration) -> bool {
-    room.broker.lead(who, lease).await.unwrap().is_some()
+    room.broker
+        .leader()
+        .acquire(who, lease)
+        .await
+        .unwrap()
+        .is_some()
 }
 
 #[tokio::test]
@@ -47,22 +52,29 @@ async fn another_scheduler_leads_when_the_lease_expires() {
 async fn another_scheduler_leads_at_once_when_the_leader_resigns() {
     let room = Room::new().await;
     assert!(leads(&room, "a", LONG).await);
-    room.broker.resign("b").await.unwrap();
+    room.broker.leader().resign("b").await.unwrap();
     assert!(!leads(&room, "b", LONG).await, "only the leader can resign");
-    room.broker.resign("a").await.unwrap();
-    room.broker.resign("a").await.unwrap();
+    room.broker.leader().resign("a").await.unwrap();
+    room.broker.leader().resign("a").await.unwrap();
     assert!(leads(&room, "b", LONG).await);
-    room.broker.resign("a").await.unwrap();
+    room.broker.leader().resign("a").await.unwrap();
     assert!(!leads(&room, "a", LONG).await);
 }
 
 #[tokio::test]
 async fn a_new_leader_gets_a_new_token() {
     let room = Room::new().await;
-    let lead = async |who: &str| room.broker.lead(who, LONG).await.unwrap().unwrap();
+    let lead = async |who: &str| {
+        room.broker
+            .leader()
+            .acquire(who, LONG)
+            .await
+            .unwrap()
+            .unwrap()
+    };
     let first = lead("a").await;
     assert_eq!(lead("a").await, first, "a renewal is no change");
-    room.broker.resign("a").await.unwrap();
+    room.broker.leader().resign("a").await.unwrap();
     let second = lead("b").await;
     assert!(second > first);
     let () = room.ask(&["DEL", &room.key("leader")]).await;
@@ -78,8 +90,8 @@ async fn a_resigning_leader_wakes_the_others() {
     use futures::StreamExt as _;
     let room = Room::new().await;
     assert!(leads(&room, "a", LONG).await);
-    let mut wakes = room.broker.wakes().await.unwrap();
-    room.broker.resign("a").await.unwrap();
+    let mut wakes = room.broker.leader().subscribe_wake_ups().await.unwrap();
+    room.broker.leader().resign("a").await.unwrap();
     let mut wakes = wakes.on_message();
     let woken = tokio::time::timeout(Duration::from_secs(30), wakes.next());
     assert!(woken.await.unwrap().is_some());

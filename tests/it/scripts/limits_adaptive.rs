@@ -1,11 +1,12 @@
 //! A provider that rate-limits an account: fewer calls at once, and more again after successes.
 
+use chrono::DateTime;
 use futures::StreamExt as _;
 use longshore_broker::{Begun, Spent};
 
 use super::{
     meters::{places, spent},
-    room::Room,
+    room::{Room, account, slot_limit},
 };
 
 async fn cap(room: &Room) -> Option<String> {
@@ -16,14 +17,15 @@ async fn cap(room: &Room) -> Option<String> {
 /// The provider rejects a call; there are eight slots.
 async fn cut(room: &Room) {
     room.broker
-        .limited("m", 0, Some(("slots:m", 8)))
+        .limits()
+        .hold_account(&account("m"), None, Some(slot_limit(8)))
         .await
         .unwrap();
 }
 
 /// Makes the last cut a second old.
 async fn a_second_passes(room: &Room) {
-    let then = room.broker.server_time_ms().await.unwrap() - 1_000;
+    let then = room.broker.server().time_ms().await.unwrap() - 1_000;
     let key = room.key("quota:slots:m");
     let () = room.ask(&["HSET", &key, "cut", &then.to_string()]).await;
 }
@@ -115,19 +117,26 @@ async fn a_regained_slot_goes_to_a_parked_job() {
 #[tokio::test]
 async fn an_account_hold_is_published_to_all_workers() {
     let room = Room::new().await;
-    let mut control = room.broker.control().await.unwrap();
+    let mut control = room.broker.workers().subscribe_control().await.unwrap();
     let mut messages = control.on_message();
     // A shorter hold is not published.
     for until in [5_000, 4_000, 6_000] {
-        room.broker.limited("m", until, None).await.unwrap();
+        room.broker
+            .limits()
+            .hold_account(&account("m"), DateTime::from_timestamp_millis(until), None)
+            .await
+            .unwrap();
     }
     for until in [5_000, 6_000] {
         let heard: String = messages.next().await.unwrap().get_payload().unwrap();
         assert_eq!(heard, format!("limited m {until}"));
     }
     assert_eq!(
-        room.broker.limited_accounts().await.unwrap(),
-        [("m".to_owned(), 6_000)]
+        room.broker.limits().account_holds().await.unwrap(),
+        [(
+            account("m"),
+            DateTime::from_timestamp_millis(6_000).unwrap()
+        )]
     );
     assert_eq!(cap(&room).await, None);
 }

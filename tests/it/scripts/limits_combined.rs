@@ -22,7 +22,7 @@ fn all() -> Vec<Take> {
 #[tokio::test]
 async fn a_call_reserves_of_all_limits_and_returns_to_all() {
     let room = Room::new().await;
-    let before = room.broker.server_time_ms().await.unwrap() * 1000;
+    let before = room.broker.server().time_ms().await.unwrap() * 1000;
     let call = room.taking(&all()).await;
     assert_eq!(room.sums("budget:b").await, (0, 5));
     assert_eq!(room.sums("rpd:m").await, (0, 1));

@@ -88,16 +88,21 @@ async fn a_job_leaves_a_lane_unchanged() {
         };
         let _waits = room.reserve(&call, &[vec![places(1)]], false).await;
         assert!(!room.pending().await.contains_key(place.as_str()));
-        let waiting = room.broker.waiting(&call.job).await.unwrap();
+        let waiting = room.broker.lanes().parked_job(&call.job).await.unwrap();
         let waiting = waiting.expect("it waits");
         assert_eq!(waiting.message.fields, binary());
         assert_eq!(
             (waiting.queue.as_str(), waiting.lane.as_str()),
             (queue, "quota:slots:m")
         );
-        let lanes = room.broker.lanes().await.unwrap();
+        let lanes = room.broker.lanes().sizes().await.unwrap();
         assert_eq!(lanes, [("quota:slots:m".to_owned(), 1)]);
-        let turn = room.broker.turn("slots:m", &call.job).await.unwrap();
+        let turn = room
+            .broker
+            .lanes()
+            .limit_position("slots:m", &call.job)
+            .await
+            .unwrap();
         assert_eq!(turn.ahead, Some(0));
 
         room.end(&running, spent(1, 1)).await;
@@ -130,6 +135,7 @@ async fn a_job_parked_by_a_limit_passes_its_slot_on() {
     // The first is retried at another provider.
     let failed = room
         .broker
+        .deliveries()
         .hand_back(&call.held, None, "", "", Spent::NothingTaken);
     assert_eq!(failed.await.unwrap(), Fence::Held);
     let call = Call {
@@ -155,8 +161,15 @@ async fn a_job_parked_by_a_limit_can_be_cancelled() {
     let room = Room::new().await;
     let running = room.taking(&[places(1)]).await;
     let job = room.waiter(vec![places(1)]).await;
-    assert!(room.broker.cancel(&job).await.unwrap());
-    assert!(room.broker.waiting(&job).await.unwrap().is_none());
+    assert!(room.broker.jobs().cancel(&job).await.unwrap());
+    assert!(
+        room.broker
+            .lanes()
+            .parked_job(&job)
+            .await
+            .unwrap()
+            .is_none()
+    );
     let gone = room.let_go_to("b").await;
     assert_eq!(ids(&gone), [job.as_str()]);
     let before = room.snapshot().await;
@@ -171,7 +184,7 @@ async fn a_job_parked_by_a_limit_can_be_cancelled() {
         remembered: true,
         ..Ending::default()
     };
-    let settled = room.broker.settle(&gone[0].held, &job, &ends);
+    let settled = room.broker.deliveries().settle(&gone[0].held, &job, &ends);
     assert_eq!(settled.await.unwrap(), Fence::Held);
     room.end(&running, spent(1, 1)).await;
     room.open_and_let_go("slots:m").await;
@@ -185,13 +198,13 @@ async fn a_lane_does_not_release_a_job_that_moved_to_another() {
         let room = Room::new().await;
         let running = room.taking(&[places(1), budget(10, 10)]).await;
         let job = room.waiter(vec![places(1)]).await;
-        assert!(room.broker.cancel(&job).await.unwrap());
+        assert!(room.broker.jobs().cancel(&job).await.unwrap());
         let call = replayed(&room, &job).await;
         match waits_again {
             "time" => {
                 let text = resume(&job, 0);
                 let wait = parking(future(), &text);
-                let parked = room.broker.park(&call.held, &job, &wait);
+                let parked = room.broker.deliveries().park(&call.held, &job, &wait);
                 assert_eq!(parked.await.unwrap(), Parked::Yes);
             }
             "quota:slots:m" => {
@@ -202,7 +215,7 @@ async fn a_lane_does_not_release_a_job_that_moved_to_another() {
                 let _waits = room.reserve(&call, &[vec![budget(10, 1)]], false).await;
             }
         }
-        let waiting = room.broker.waiting(&job).await.unwrap();
+        let waiting = room.broker.lanes().parked_job(&job).await.unwrap();
         assert_eq!(waiting.expect("it waits").lane, waits_again);
         room.end(&running, Spent::Unknown).await;
         room.open_and_let_go("slots:m").await;
@@ -211,7 +224,14 @@ async fn a_lane_does_not_release_a_job_that_moved_to_another() {
             assert_eq!(ids(&gone), [job.as_str()], "once");
         } else {
             assert_eq!(ids(&gone), Vec::<&str>::new(), "{waits_again}");
-            assert!(room.broker.waiting(&job).await.unwrap().is_some());
+            assert!(
+                room.broker
+                    .lanes()
+                    .parked_job(&job)
+                    .await
+                    .unwrap()
+                    .is_some()
+            );
         }
         assert!(room.lane("slots:m").await.is_empty());
     }
@@ -229,7 +249,7 @@ async fn replayed(room: &Room, job: &JobId) -> Call {
         letter: Some((job, &json)),
         ..Ending::default()
     };
-    let settled = room.broker.settle(held, job, &dies);
+    let settled = room.broker.deliveries().settle(held, job, &dies);
     assert_eq!(settled.await.unwrap(), Fence::Held);
     let died: i64 = room.ask(&["ZSCORE", &room.key("dead"), job.as_str()]).await;
     let again = room.replay(died, &letter, &fields, &letter.resume, "");

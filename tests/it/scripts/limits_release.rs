@@ -7,7 +7,7 @@ use longshore_policy::limits::{Pacing, Take};
 
 use super::{
     meters::{BEFORE, Call, budget, ids, places, requests, spent, tokens, window},
-    room::{BEGUN, Room},
+    room::{BEGUN, Room, account, slot_limit},
 };
 
 /// Parks `count` new jobs.
@@ -36,7 +36,7 @@ async fn a_window_releases_no_more_than_it_has_room_for() {
     assert_eq!(room.open_and_let_go("budget:b").await, 0);
     room.end(&running, spent(1, 6)).await;
 
-    assert_eq!(room.broker.let_go(1000).await.unwrap().jobs, 2);
+    assert_eq!(room.broker.lanes().release(1000).await.unwrap().jobs, 2);
     assert_eq!(
         room.open_and_let_go("budget:b").await,
         0,
@@ -49,7 +49,7 @@ async fn a_window_releases_no_more_than_it_has_room_for() {
     for call in &gone {
         room.end(call, spent(1, 1)).await;
     }
-    assert_eq!(room.broker.let_go(1000).await.unwrap().jobs, 1);
+    assert_eq!(room.broker.lanes().release(1000).await.unwrap().jobs, 1);
     let gone = begin_all(&room, &[budget(10, 2)]).await;
     assert_eq!(ids(&gone), [jobs[2].as_str()]);
 }
@@ -64,7 +64,7 @@ async fn a_windows_end_releases_what_the_next_has_room_for() {
     }
     let jobs = wait(&room, &[old], 5).await;
 
-    assert_eq!(room.broker.let_go(1000).await.unwrap().jobs, 2);
+    assert_eq!(room.broker.lanes().release(1000).await.unwrap().jobs, 2);
     assert_eq!(room.open_and_let_go("budget:b").await, 0);
     let mut gone = room.let_go_to("b").await;
     let second = gone.pop().unwrap();
@@ -103,7 +103,7 @@ async fn a_small_job_does_not_wait_behind_a_large_one() {
     let last = wait(&room, &[budget(10, 9)], 1).await;
     room.end(&running, spent(1, 5)).await;
 
-    assert_eq!(room.broker.let_go(1000).await.unwrap().jobs, 1);
+    assert_eq!(room.broker.lanes().release(1000).await.unwrap().jobs, 1);
     assert_eq!(ids(&begin_all(&room, &[budget(10, 1)]).await), small);
     // The next one's amount is unknown: it is released, and returns to the head.
     room.open_and_let_go("budget:b").await;
@@ -129,7 +129,7 @@ async fn room_unused_by_released_jobs_goes_to_others() {
     let running = room.taking(&[budget(10, 10)]).await;
     let jobs = wait(&room, &[budget(10, 5)], 4).await;
     room.end(&running, spent(1, 0)).await;
-    assert_eq!(room.broker.let_go(1000).await.unwrap().jobs, 2);
+    assert_eq!(room.broker.lanes().release(1000).await.unwrap().jobs, 2);
     room.let_go_to("b").await;
     a_second_passes(&room, "budget:b").await;
     assert_eq!(room.open_and_let_go("budget:b").await, 2);
@@ -145,7 +145,7 @@ async fn a_rate_releases_the_jobs_of_one_second() {
     }
     let jobs = wait(&room, &take, 4).await;
     room.open("rpm:m").await;
-    let looked = room.broker.let_go(1000).await.unwrap();
+    let looked = room.broker.lanes().release(1000).await.unwrap();
     assert_eq!(looked.jobs, 0);
     let again = looked.again.unwrap();
     let two = Duration::from_secs(2);
@@ -203,7 +203,8 @@ async fn no_more_jobs_are_released_than_slots_are_free() {
     // Fewer slots remain.
     let () = room.ask(&["DEL", &room.key("slots:slots:m")]).await;
     room.broker
-        .limited("m", 0, Some(("slots:m", 3)))
+        .limits()
+        .hold_account(&account("m"), None, Some(slot_limit(3)))
         .await
         .unwrap();
     assert_eq!(room.open_and_let_go("slots:m").await, 1);
@@ -232,14 +233,14 @@ async fn a_release_is_limited_and_the_rest_follows_soon() {
     wait(&room, &[budget(10, 1)], 5).await;
     room.end(&running, spent(1, 0)).await;
     for expected in [2, 2, 1] {
-        let looked = room.broker.let_go(2).await.unwrap();
+        let looked = room.broker.lanes().release(2).await.unwrap();
         assert_eq!(looked.jobs, expected);
         if let Some(again) = looked.again {
             assert!(again < Duration::from_millis(100), "{again:?}");
         }
         room.open("budget:b").await;
     }
-    let looked = room.broker.let_go(2).await.unwrap();
+    let looked = room.broker.lanes().release(2).await.unwrap();
     assert_eq!((looked.jobs, looked.again), (0, None), "nobody waits");
     assert_eq!(room.gate("budget:b").await, None);
 }
@@ -251,7 +252,7 @@ async fn a_lane_with_a_closed_gate_is_not_scanned() {
     room.end(&full, Spent::Unknown).await;
     wait(&room, &[budget(10, 1)], 2).await;
     let before = room.snapshot().await;
-    let looked = room.broker.let_go(1000).await.unwrap();
+    let looked = room.broker.lanes().release(1000).await.unwrap();
     assert_eq!(looked.jobs, 0);
     assert!(looked.again.unwrap() > Duration::from_hours(24));
     assert_eq!(room.snapshot().await, before);

@@ -69,13 +69,21 @@ async fn settling_twice_returns_once() {
                     spent: spent(9, 1),
                     ..ending(call.attempt)
                 };
-                let settled = room.broker.settle(&call.held, &call.job, &ending);
+                let settled = room
+                    .broker
+                    .deliveries()
+                    .settle(&call.held, &call.job, &ending);
                 let _fence = settled.await.unwrap();
             }
             "fail" => {
-                let failed =
-                    room.broker
-                        .fail(&call.held, call.attempt, "", None, &text, spent(9, 1));
+                let failed = room.broker.deliveries().fail(
+                    &call.held,
+                    call.attempt,
+                    "",
+                    None,
+                    &text,
+                    spent(9, 1),
+                );
                 let _fence = failed.await.unwrap();
             }
             "park" => {
@@ -84,17 +92,25 @@ async fn settling_twice_returns_once() {
                     spent: spent(9, 1),
                     ..parking(future(), &text)
                 };
-                let _parked = room.broker.park(&call.held, &call.job, &parking).await;
+                let _parked = room
+                    .broker
+                    .deliveries()
+                    .park(&call.held, &call.job, &parking)
+                    .await;
             }
             "hand_back" => {
-                let back =
-                    room.broker
-                        .hand_back(&call.held, Some(call.attempt), "", &text, spent(9, 1));
+                let back = room.broker.deliveries().hand_back(
+                    &call.held,
+                    Some(call.attempt),
+                    "",
+                    &text,
+                    spent(9, 1),
+                );
                 let _fence = back.await.unwrap();
             }
             _ => {
                 room.alive("b").await;
-                let _recovered = room.broker.recover(&room.queue).await.unwrap();
+                let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
             }
         }
     };
@@ -126,7 +142,7 @@ async fn settling_twice_returns_once() {
 /// would be forgotten when the other ends the job or begins it again.
 async fn two_runs(room: &Room) -> (Call, Call) {
     let old = room.call().await;
-    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     let new = Call {
         held: room.read_one("a").await.held,
         job: old.job.clone(),
@@ -155,7 +171,7 @@ async fn an_attempt_replaced_by_another_run_counts_as_used() {
             spent: spent(1, 1),
             ..ending(old.attempt)
         };
-        let settled = room.broker.settle(&old.held, &old.job, &late);
+        let settled = room.broker.deliveries().settle(&old.held, &old.job, &late);
         assert_eq!(settled.await.unwrap(), Fence::Lost);
         room.end(&new, spent(1, 2)).await;
         assert_eq!(room.sums("budget:b").await, (5, 0));
@@ -179,7 +195,7 @@ async fn an_attempt_that_leaves_another_run_no_room_counts_once() {
         result: "refused",
         ..Ending::default()
     };
-    let settled = room.broker.settle(&new.held, &new.job, &ends);
+    let settled = room.broker.deliveries().settle(&new.held, &new.job, &ends);
     assert_eq!(settled.await.unwrap(), Fence::Held);
     assert_eq!(room.sums("budget:b").await, (6, 0));
     room.assert_nothing_is_left().await;
@@ -197,18 +213,22 @@ async fn an_attempt_whose_job_another_run_ends_counts_as_used() {
         match what {
             "settle" => {
                 let ends = Ending::default();
-                let settled = room.broker.settle(&old.held, &old.job, &ends);
+                let settled = room.broker.deliveries().settle(&old.held, &old.job, &ends);
                 assert_eq!(settled.await.unwrap(), Fence::Held);
             }
             "park" => {
                 let parking = parking(future(), &text);
-                let parked = room.broker.park(&old.held, &old.job, &parking);
+                let parked = room.broker.deliveries().park(&old.held, &old.job, &parking);
                 assert_eq!(parked.await.unwrap(), Parked::Yes);
             }
             _ => {
-                let back = room
-                    .broker
-                    .hand_back(&old.held, None, "", "", Spent::NothingTaken);
+                let back = room.broker.deliveries().hand_back(
+                    &old.held,
+                    None,
+                    "",
+                    "",
+                    Spent::NothingTaken,
+                );
                 assert_eq!(back.await.unwrap(), Fence::Held);
             }
         }

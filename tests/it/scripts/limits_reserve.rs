@@ -36,7 +36,7 @@ async fn the_first_candidate_with_room_is_reserved_and_no_other() {
     assert_eq!(room.sums("budget:b").await, (0, 4));
     assert_eq!(room.sums("rpd:m").await, (0, 0));
     // If its worker dies, the journal names the provider that it called.
-    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     let said = format!("lost 1 {}", call.attempt);
     assert!(room.events().await.contains(&(said, false)));
     assert_eq!(room.sums("budget:b").await, (4, 0));
@@ -79,7 +79,7 @@ async fn without_room_the_job_is_parked_for_the_earliest_reset() {
     room.end(&call, spent(1, 1)).await;
     // Ten seconds to the next turn.
     room.taking(&rate("slow", 6)).await;
-    let now = room.broker.server_time_ms().await.unwrap();
+    let now = room.broker.server().time_ms().await.unwrap();
 
     let call = room.call().await;
     let reserved = room
@@ -104,7 +104,12 @@ async fn without_room_the_job_is_parked_for_the_earliest_reset() {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
     let least = (now + 8_000) as f64;
     assert!((least..=least + 1_000.0).contains(&gate), "{gate} {least}");
-    let turn = room.broker.turn("rpm:slow", &call.job).await.unwrap();
+    let turn = room
+        .broker
+        .lanes()
+        .limit_position("rpm:slow", &call.job)
+        .await
+        .unwrap();
     assert_eq!(turn.ahead, Some(0));
     assert!(turn.at_ms.is_some());
 }
@@ -142,7 +147,7 @@ async fn a_reservation_is_fenced_like_a_begin() {
     let reserved = room.reserve_keyed(&call, &key, vec![places(1)]).await;
     assert_eq!(reserved, Reserved::Parked);
     assert!(room.holders().await.is_empty());
-    let waiting = room.broker.waiting(&call.job).await.unwrap();
+    let waiting = room.broker.lanes().parked_job(&call.job).await.unwrap();
     assert_eq!(waiting.expect("it waits").lane, "key:k");
 }
 

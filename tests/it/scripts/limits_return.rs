@@ -38,12 +38,18 @@ async fn end(room: &Room, call: &Call, end: End, spent: Spent) {
                 spent,
                 ..ending(*attempt)
             };
-            let fence = room.broker.settle(held, job, &ending).await.unwrap();
+            let fence = room
+                .broker
+                .deliveries()
+                .settle(held, job, &ending)
+                .await
+                .unwrap();
             assert_eq!(fence, Fence::Held);
         }
         End::Fail => {
             let fence = room
                 .broker
+                .deliveries()
                 .fail(held, *attempt, "failed", None, &text, spent);
             assert_eq!(fence.await.unwrap(), Fence::Held);
         }
@@ -53,17 +59,23 @@ async fn end(room: &Room, call: &Call, end: End, spent: Spent) {
                 spent,
                 ..parking(due, &text)
             };
-            let parked = room.broker.park(held, job, &parking).await.unwrap();
+            let parked = room
+                .broker
+                .deliveries()
+                .park(held, job, &parking)
+                .await
+                .unwrap();
             assert_eq!(parked, Parked::Yes);
         }
         End::HandBack => {
-            let fence = room
-                .broker
-                .hand_back(held, Some(*attempt), "back", &text, spent);
+            let fence =
+                room.broker
+                    .deliveries()
+                    .hand_back(held, Some(*attempt), "back", &text, spent);
             assert_eq!(fence.await.unwrap(), Fence::Held);
         }
         End::Recover => {
-            let recovered = room.broker.recover(&room.queue).await.unwrap();
+            let recovered = room.broker.workers().recover(&room.queue).await.unwrap();
             assert!(recovered.lost > 0, "{recovered:?}");
         }
     }
@@ -113,7 +125,7 @@ async fn a_failure_returns_its_reservation_and_the_next_attempt_reserves_again()
     }
     // Its worker dies between attempts: nothing is lost.
     end(&room, &call, End::Fail, spent(1, 1)).await;
-    let recovered = room.broker.recover(&room.queue).await.unwrap();
+    let recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     assert_eq!((recovered.entries, recovered.lost), (1, 0));
     assert_eq!(room.sums("budget:b").await, (4, 0));
 }
@@ -124,7 +136,7 @@ async fn returned_room_is_published_at_once() {
         let room = Room::new().await;
         let call = room.taking(&[budget(10, 10), places(2)]).await;
         let waits = room.waiter(vec![budget(10, 1)]).await;
-        let mut wakes = room.broker.wakes().await.unwrap();
+        let mut wakes = room.broker.leader().subscribe_wake_ups().await.unwrap();
         end(&room, &call, how, spent(1, 3)).await;
         if matches!(how, End::Recover) {
             // All of it counts as used, so no room is published.
@@ -132,8 +144,19 @@ async fn returned_room_is_published_at_once() {
         }
         let heard = futures::StreamExt::next(&mut wakes.on_message()).await;
         assert!(heard.is_some());
-        assert_eq!(room.broker.let_go(10).await.unwrap().jobs, 1, "{how:?}");
-        assert!(room.broker.waiting(&waits).await.unwrap().is_none());
+        assert_eq!(
+            room.broker.lanes().release(10).await.unwrap().jobs,
+            1,
+            "{how:?}"
+        );
+        assert!(
+            room.broker
+                .lanes()
+                .parked_job(&waits)
+                .await
+                .unwrap()
+                .is_none()
+        );
     }
 }
 
@@ -156,15 +179,20 @@ async fn a_late_settle_returns_nothing_twice() {
         spent: spent(1, 1),
         ..ending(late.attempt)
     };
-    let settled = room.broker.settle(&late.held, &late.job, &ending);
+    let settled = room
+        .broker
+        .deliveries()
+        .settle(&late.held, &late.job, &ending);
     assert_eq!(settled.await.unwrap(), Fence::Lost);
-    let failed = room
-        .broker
-        .fail(&late.held, late.attempt, "", None, "{}", spent(1, 1));
+    let failed =
+        room.broker
+            .deliveries()
+            .fail(&late.held, late.attempt, "", None, "{}", spent(1, 1));
     assert_eq!(failed.await.unwrap(), Fence::Lost);
-    let back = room
-        .broker
-        .hand_back(&late.held, Some(late.attempt), "", "", spent(1, 1));
+    let back =
+        room.broker
+            .deliveries()
+            .hand_back(&late.held, Some(late.attempt), "", "", spent(1, 1));
     assert_eq!(back.await.unwrap(), Fence::Lost);
     assert_eq!(room.snapshot_but_events().await, before);
     assert_eq!(room.sums("budget:b").await, (4, 4));

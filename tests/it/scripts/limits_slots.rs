@@ -93,7 +93,7 @@ async fn a_freed_slot_goes_to_the_first_parked_job_at_once() {
     let gone = room.let_go_to("b").await;
     assert_eq!(ids(&gone), [first.as_str()]);
     assert_eq!(room.lane("slots:m").await, [second.as_str()]);
-    let waiting = room.broker.waiting(&second).await.unwrap();
+    let waiting = room.broker.lanes().parked_job(&second).await.unwrap();
     assert_eq!(waiting.expect("it waits").lane, "quota:slots:m");
 }
 
@@ -119,7 +119,7 @@ async fn a_job_cancelled_in_the_lane_is_skipped() {
     let call = room.taking(&[places(1)]).await;
     let first = room.waiter(vec![places(1)]).await;
     let second = room.waiter(vec![places(1)]).await;
-    assert!(room.broker.cancel(&first).await.unwrap());
+    assert!(room.broker.jobs().cancel(&first).await.unwrap());
     let cancelled = room.let_go_to("b").await;
     assert_eq!(ids(&cancelled), [first.as_str()]);
     room.end(&call, spent(1, 1)).await;

@@ -122,7 +122,7 @@ async fn a_late_call_does_not_reopen_an_old_window() {
     let reserved = room
         .reserve(&call, &[vec![or_die(late.clone())]], false)
         .await;
-    let soon = room.broker.server_time_ms().await.unwrap() + 2_000;
+    let soon = room.broker.server().time_ms().await.unwrap() + 2_000;
     assert!(
         matches!(reserved, Reserved::Waits { at_ms, .. } if at_ms < soon),
         "{reserved:?}"
@@ -221,7 +221,7 @@ async fn a_job_waits_for_the_windows_end_or_for_returned_amounts() {
             other => panic!("{other:?}"),
         }
     };
-    let soon = room.broker.server_time_ms().await.unwrap() + 2_000;
+    let soon = room.broker.server().time_ms().await.unwrap() + 2_000;
     assert!(waits(vec![budget(10, 1)]).await < soon);
     room.end(&call, Spent::Unknown).await;
     assert_eq!(waits(vec![budget(10, 1)]).await, NOW.1);

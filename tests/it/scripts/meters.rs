@@ -155,7 +155,11 @@ impl Room {
             takes: &Takes::new(takes),
             waited,
         };
-        self.broker.begin(&call.held, &beginning).await.unwrap()
+        self.broker
+            .deliveries()
+            .begin(&call.held, &beginning)
+            .await
+            .unwrap()
     }
 
     /// Reserves the first of these candidates that has room.
@@ -204,7 +208,11 @@ impl Room {
             waited,
             offers: &offers,
         };
-        self.broker.reserve(&call.held, &reservation).await.unwrap()
+        self.broker
+            .deliveries()
+            .reserve(&call.held, &reservation)
+            .await
+            .unwrap()
     }
 
     /// A new job that finds no room and is parked.
@@ -233,6 +241,7 @@ impl Room {
         };
         let fence = self
             .broker
+            .deliveries()
             .settle(&call.held, &call.job, &ending)
             .await
             .unwrap();
@@ -282,7 +291,7 @@ impl Room {
     /// Opens a lane's gate, releases jobs, and returns how many.
     pub(super) async fn open_and_let_go(&self, meter: &str) -> usize {
         self.open(meter).await;
-        self.broker.let_go(1000).await.unwrap().jobs
+        self.broker.lanes().release(1000).await.unwrap().jobs
     }
 }
 

@@ -8,7 +8,7 @@ use longshore_protocol::{
 
 use super::{
     meters::places,
-    room::{BEGUN, Room, letter, parking, past, prompt, redis, resume},
+    room::{BEGUN, Room, account, letter, parking, past, prompt, redis, resume, slot_limit},
 };
 
 /// In a private Redis: `SCRIPT FLUSH` would disturb other tests.
@@ -33,7 +33,11 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
         task: None,
     };
     assert_eq!(
-        room.broker.admit(&held, &admission).await.unwrap(),
+        room.broker
+            .deliveries()
+            .admit(&held, &admission)
+            .await
+            .unwrap(),
         Admitted::Yes
     );
     forget().await;
@@ -42,6 +46,7 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     forget().await;
     assert_eq!(
         room.broker
+            .deliveries()
             .fail(&held, first, "failed", None, "{}", Spent::NothingTaken)
             .await
             .unwrap(),
@@ -50,6 +55,7 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     forget().await;
     assert_eq!(
         room.broker
+            .deliveries()
             .hand_back(&held, None, "", "", Spent::NothingTaken)
             .await
             .unwrap(),
@@ -61,22 +67,38 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     forget().await;
     assert_eq!(
         room.broker
+            .deliveries()
             .park(&held, &job, &parking(past(0), &text))
             .await
             .unwrap(),
         Parked::Yes
     );
     forget().await;
-    assert!(room.broker.waiting(&job).await.unwrap().is_some());
+    assert!(
+        room.broker
+            .lanes()
+            .parked_job(&job)
+            .await
+            .unwrap()
+            .is_some()
+    );
     forget().await;
-    assert_eq!(room.broker.promote(10).await.unwrap().jobs, 1);
+    assert_eq!(room.broker.lanes().promote(10).await.unwrap().jobs, 1);
     let held = room.read_one("a").await.held;
     assert_eq!(room.begin(&held, &job, AttemptId::new(), None).await, BEGUN);
     forget().await;
-    assert_eq!(room.broker.recover(&room.queue).await.unwrap().lost, 1);
+    assert_eq!(
+        room.broker
+            .workers()
+            .recover(&room.queue)
+            .await
+            .unwrap()
+            .lost,
+        1
+    );
     let held = room.read_one("a").await.held;
     forget().await;
-    assert!(room.broker.cancel(&job).await.unwrap());
+    assert!(room.broker.jobs().cancel(&job).await.unwrap());
 
     let letter = letter(&room.queue, &job, &first_place, &prompt("again"));
     let json = serde_json::to_string(&letter).unwrap();
@@ -88,21 +110,33 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     };
     forget().await;
     assert_eq!(
-        room.broker.settle(&held, &job, &end).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&held, &job, &end)
+            .await
+            .unwrap(),
         Fence::Held
     );
     forget().await;
-    assert!(room.broker.edit_dead(&job, &json, &json).await.unwrap());
+    assert!(
+        room.broker
+            .dead_letters()
+            .replace(&job, &json, &json)
+            .await
+            .unwrap()
+    );
     let (died, ..) = room
         .broker
-        .dead_letter(job.as_str())
+        .dead_letters()
+        .get(job.as_str())
         .await
         .unwrap()
         .expect("a letter");
     forget().await;
     assert_eq!(
         room.broker
-            .remove_dead(&[(job.clone(), died + 1)])
+            .dead_letters()
+            .remove(&[(job.clone(), died + 1)])
             .await
             .unwrap(),
         0
@@ -117,16 +151,18 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     forget().await;
     assert!(
         room.broker
-            .lead("s", std::time::Duration::from_mins(1))
+            .leader()
+            .acquire("s", std::time::Duration::from_mins(1))
             .await
             .unwrap()
             .is_some()
     );
     forget().await;
-    room.broker.resign("s").await.unwrap();
+    room.broker.leader().resign("s").await.unwrap();
     assert!(
         room.broker
-            .lead("t", std::time::Duration::from_mins(1))
+            .leader()
+            .acquire("t", std::time::Duration::from_mins(1))
             .await
             .unwrap()
             .is_some()
@@ -155,7 +191,8 @@ async fn scripts_of_limits_and_tenants_are_loaded_again() {
     assert!(matches!(reserved, Reserved::Waits { .. }), "{reserved:?}");
     forget().await;
     room.broker
-        .limited("m", 0, Some(("slots:m", 2)))
+        .limits()
+        .hold_account(&account("m"), None, Some(slot_limit(2)))
         .await
         .unwrap();
     forget().await;
@@ -165,21 +202,33 @@ async fn scripts_of_limits_and_tenants_are_loaded_again() {
     forget().await;
     assert_eq!(room.let_go_to("a").await.len(), 1);
     forget().await;
-    assert_eq!(room.broker.close_windows(9, &[]).await.unwrap(), 0);
+    assert_eq!(room.broker.limits().close_windows(9, &[]).await.unwrap(), 0);
     forget().await;
-    assert!(!room.broker.raise_alerts(9, &[50]).await.unwrap().waiting);
+    assert!(
+        !room
+            .broker
+            .limits()
+            .raise_alerts(9, &[50])
+            .await
+            .unwrap()
+            .waiting
+    );
     forget().await;
-    let claimed = room.broker.claim_alerts(9, std::time::Duration::ZERO);
+    let claimed = room
+        .broker
+        .limits()
+        .claim_alerts(9, std::time::Duration::ZERO);
     assert_eq!(claimed.await.unwrap(), []);
 
     room.enqueue(&prompt("x")).await;
     let queues = std::slice::from_ref(&room.queue);
     let mut reader = room
         .broker
+        .queues()
         .reader(queues, &waits.held.worker)
         .await
         .unwrap();
-    let looked = reader.look_ahead(1).await.unwrap();
+    let looked = reader.read_ahead(1).await.unwrap();
     let sorted: Vec<Sorted> = looked
         .iter()
         .map(|one| Sorted {
@@ -191,5 +240,8 @@ async fn scripts_of_limits_and_tenants_are_loaded_again() {
         })
         .collect();
     forget().await;
-    assert_eq!(reader.sort(&room.queue, &sorted).await.unwrap(), 1);
+    assert_eq!(
+        reader.park_by_tenant(&room.queue, &sorted).await.unwrap(),
+        1
+    );
 }

@@ -7,32 +7,54 @@ use super::room::Room;
 #[tokio::test]
 async fn every_push_has_a_version_and_is_published() {
     let room = Room::new().await;
-    assert_eq!(room.broker.config_version().await.unwrap(), 0);
-    assert_eq!(room.broker.pushed_config().await.unwrap(), (0, None));
-    let mut control = room.broker.control().await.unwrap();
+    assert_eq!(room.broker.fleet_config().version().await.unwrap(), 0);
+    assert_eq!(room.broker.fleet_config().get().await.unwrap(), (0, None));
+    let mut control = room.broker.workers().subscribe_control().await.unwrap();
     let mut messages = control.on_message();
 
-    assert_eq!(room.broker.push_config("grace: 1s\n").await.unwrap(), 1);
+    assert_eq!(
+        room.broker
+            .fleet_config()
+            .push("grace: 1s\n")
+            .await
+            .unwrap(),
+        1
+    );
     let told: String = messages.next().await.unwrap().get_payload().unwrap();
     assert_eq!(told, "config 1");
-    let (version, pushed) = room.broker.pushed_config().await.unwrap();
+    let (version, pushed) = room.broker.fleet_config().get().await.unwrap();
     let pushed = pushed.unwrap();
     assert_eq!((version, pushed.version), (1, 1));
     assert_eq!(pushed.text, "grace: 1s\n");
-    let now = room.broker.server_time_ms().await.unwrap();
+    let now = room.broker.server().time_ms().await.unwrap();
     assert!((now - 60_000..=now).contains(&pushed.pushed_at));
 
-    assert_eq!(room.broker.push_config("grace: 2s\n").await.unwrap(), 2);
-    let (_, pushed) = room.broker.pushed_config().await.unwrap();
+    assert_eq!(
+        room.broker
+            .fleet_config()
+            .push("grace: 2s\n")
+            .await
+            .unwrap(),
+        2
+    );
+    let (_, pushed) = room.broker.fleet_config().get().await.unwrap();
     assert_eq!(pushed.unwrap().text, "grace: 2s\n");
 }
 
 #[tokio::test]
 async fn a_withdrawn_configuration_counts_as_a_version() {
     let room = Room::new().await;
-    room.broker.push_config("grace: 1s\n").await.unwrap();
-    assert_eq!(room.broker.clear_config().await.unwrap(), 2);
-    assert_eq!(room.broker.pushed_config().await.unwrap(), (2, None));
-    assert_eq!(room.broker.clear_config().await.unwrap(), 3, "once more");
-    assert_eq!(room.broker.config_version().await.unwrap(), 3);
+    room.broker
+        .fleet_config()
+        .push("grace: 1s\n")
+        .await
+        .unwrap();
+    assert_eq!(room.broker.fleet_config().remove().await.unwrap(), 2);
+    assert_eq!(room.broker.fleet_config().get().await.unwrap(), (2, None));
+    assert_eq!(
+        room.broker.fleet_config().remove().await.unwrap(),
+        3,
+        "once more"
+    );
+    assert_eq!(room.broker.fleet_config().version().await.unwrap(), 3);
 }

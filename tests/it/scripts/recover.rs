@@ -14,12 +14,13 @@ async fn the_jobs_of_a_live_worker_are_not_recovered() {
     let (held, job, attempt) = room.running("a").await;
     let before = room.snapshot().await;
     assert_eq!(
-        room.broker.recover(&room.queue).await.unwrap(),
+        room.broker.workers().recover(&room.queue).await.unwrap(),
         Recovered::default()
     );
     assert_eq!(room.snapshot().await, before);
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&held, &job, &ending(attempt))
             .await
             .unwrap(),
@@ -66,7 +67,7 @@ async fn an_attempt_in_flight_is_lost_and_counts_as_a_crash() {
     let room = Room::new().await;
     let (held, _, attempt) = room.running("a").await;
     let (idle, _) = room.job("a").await;
-    let recovered = room.broker.recover(&room.queue).await.unwrap();
+    let recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     let all = Recovered {
         workers: 1,
         entries: 2,
@@ -89,6 +90,7 @@ async fn a_pause_between_attempts_is_no_crash() {
     let (held, _, attempt) = room.running("a").await;
     let _fence = room
         .broker
+        .deliveries()
         .fail(
             &held,
             attempt,
@@ -99,7 +101,7 @@ async fn a_pause_between_attempts_is_no_crash() {
         )
         .await
         .unwrap();
-    let recovered = room.broker.recover(&room.queue).await.unwrap();
+    let recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     assert_eq!((recovered.entries, recovered.lost), (1, 0));
     assert_eq!(room.events().await, [("failed".to_owned(), false)]);
     let delivered = room.read_one("b").await;
@@ -114,7 +116,7 @@ async fn crashes_of_an_entry_add_up() {
     let room = Room::new().await;
     let (mut held, job, _) = room.running("a").await;
     for crashes in 1..=3 {
-        let recovered = room.broker.recover(&room.queue).await.unwrap();
+        let recovered = room.broker.workers().recover(&room.queue).await.unwrap();
         assert_eq!(recovered.lost, 1);
         let delivered = room.read_one("a").await;
         assert_eq!(
@@ -130,11 +132,11 @@ async fn crashes_of_an_entry_add_up() {
 async fn recovering_twice_equals_once() {
     let room = Room::new().await;
     room.running("a").await;
-    let recovered = room.broker.recover(&room.queue).await.unwrap();
+    let recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     assert_eq!(recovered.entries, 1);
     let before = room.snapshot().await;
     assert_eq!(
-        room.broker.recover(&room.queue).await.unwrap(),
+        room.broker.workers().recover(&room.queue).await.unwrap(),
         Recovered::default()
     );
     assert_eq!(room.snapshot().await, before);
@@ -148,6 +150,7 @@ async fn a_dead_worker_without_entries_is_removed() {
     let (_, _, _) = room.running("b").await;
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&held, &job, &ending(attempt))
             .await
             .unwrap(),
@@ -158,7 +161,7 @@ async fn a_dead_worker_without_entries_is_removed() {
         BTreeSet::from(["a".to_owned(), "b".to_owned()])
     );
     assert_eq!(
-        room.broker.recover(&room.queue).await.unwrap(),
+        room.broker.workers().recover(&room.queue).await.unwrap(),
         Recovered::default()
     );
     assert_eq!(room.consumers().await, BTreeSet::from(["b".to_owned()]));
@@ -173,7 +176,7 @@ async fn a_dead_worker_is_removed_only_when_all_its_entries_are_recovered() {
     }
     let left = room.read("a", all).await;
     assert_eq!(left.len(), all);
-    let recovered = room.broker.recover(&room.queue).await.unwrap();
+    let recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     assert_eq!(
         (recovered.workers, recovered.entries, recovered.lost),
         (1, all, 0)
@@ -202,7 +205,7 @@ async fn entries_of_other_workers_are_not_recovered() {
     room.alive("b").await;
     let (dead, _, _) = room.running("a").await;
     let (held, job, attempt) = room.running("b").await;
-    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     let places = BTreeMap::from([
         (dead.entry, "returned".to_owned()),
         (held.entry.clone(), "b".to_owned()),
@@ -210,6 +213,7 @@ async fn entries_of_other_workers_are_not_recovered() {
     assert_eq!(room.pending().await, places);
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&held, &job, &ending(attempt))
             .await
             .unwrap(),
@@ -223,7 +227,7 @@ async fn a_deleted_entry_does_not_block_recovery() {
     let (gone, _, _) = room.running("a").await;
     let (held, _) = room.job("a").await;
     let () = room.ask(&["XDEL", &room.stream(), &gone.entry]).await;
-    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     assert_eq!(room.read_one("b").await.held.place, held.place);
     assert!(!room.consumers().await.contains("a"));
     assert_eq!(
@@ -237,9 +241,10 @@ async fn a_deleted_entry_does_not_block_recovery() {
 async fn a_recovered_worker_can_work_again() {
     let room = Room::new().await;
     let (held, _, attempt) = room.running("a").await;
-    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     assert!(
         room.broker
+            .deliveries()
             .held_by(&room.queue, &id("a"))
             .await
             .unwrap()
@@ -250,6 +255,7 @@ async fn a_recovered_worker_can_work_again() {
     assert_eq!(again.held.place, held.place);
     let fence = room
         .broker
+        .deliveries()
         .fail(&held, attempt, "late", None, "{}", Spent::NothingTaken)
         .await
         .unwrap();
@@ -261,12 +267,12 @@ async fn a_missing_queue_has_nothing_to_recover() {
     let room = Room::new().await;
     let nowhere = QueueName::parse("nowhere").unwrap();
     assert_eq!(
-        room.broker.recover(&nowhere).await.unwrap(),
+        room.broker.workers().recover(&nowhere).await.unwrap(),
         Recovered::default()
     );
     room.enqueue(&prompt("nobody read it yet")).await;
     assert_eq!(
-        room.broker.recover(&room.queue).await.unwrap(),
+        room.broker.workers().recover(&room.queue).await.unwrap(),
         Recovered::default()
     );
 }

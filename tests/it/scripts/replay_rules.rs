@@ -51,26 +51,54 @@ async fn a_rule_stays_within_its_replay_limit_across_schedulers() {
     let letters = buried(&room, 10).await;
     let again = rule("again", 7);
     let broker = &room.broker;
-    assert_eq!(broker.replay_by_rule(&again, &[]).await.unwrap(), (0, 7));
-    let three = broker.replay_by_rule(&again, &letters[..3]).await.unwrap();
+    assert_eq!(
+        broker
+            .dead_letters()
+            .replay_by_rule(&again, &[])
+            .await
+            .unwrap(),
+        (0, 7)
+    );
+    let three = broker
+        .dead_letters()
+        .replay_by_rule(&again, &letters[..3])
+        .await
+        .unwrap();
     assert_eq!(three, (3, 4));
     // Dead letters that are gone do not count against the rate.
-    let gone = broker.replay_by_rule(&again, &letters[..4]).await.unwrap();
+    let gone = broker
+        .dead_letters()
+        .replay_by_rule(&again, &letters[..4])
+        .await
+        .unwrap();
     assert_eq!(gone, (1, 3));
-    let rest = broker.replay_by_rule(&again, &letters).await.unwrap();
+    let rest = broker
+        .dead_letters()
+        .replay_by_rule(&again, &letters)
+        .await
+        .unwrap();
     assert_eq!(rest, (3, 0));
     assert_eq!(
-        broker.replay_by_rule(&again, &letters).await.unwrap(),
+        broker
+            .dead_letters()
+            .replay_by_rule(&again, &letters)
+            .await
+            .unwrap(),
         (0, 0)
     );
-    assert_eq!(broker.dead_count().await.unwrap(), 3);
+    assert_eq!(broker.dead_letters().count().await.unwrap(), 3);
     // Another rule has its own rate; a lower rate applies at once.
     assert_eq!(
-        broker.replay_by_rule(&rule("other", 5), &[]).await.unwrap(),
+        broker
+            .dead_letters()
+            .replay_by_rule(&rule("other", 5), &[])
+            .await
+            .unwrap(),
         (0, 5)
     );
     assert_eq!(
         broker
+            .dead_letters()
             .replay_by_rule(&rule("again", 2), &letters)
             .await
             .unwrap(),
@@ -87,7 +115,11 @@ async fn a_rule_stays_within_its_replay_limit_across_schedulers() {
         let () = connection.hset(&key, second - 62, count).await.unwrap();
     }
     assert_eq!(
-        broker.replay_by_rule(&again, &letters).await.unwrap(),
+        broker
+            .dead_letters()
+            .replay_by_rule(&again, &letters)
+            .await
+            .unwrap(),
         (3, 4)
     );
 }
@@ -110,8 +142,20 @@ async fn a_bulk_replay_counts_each_page() {
         gone: 0,
         skipped: 0,
     };
-    broker.begin_bulk(&begun).await.unwrap();
-    assert_eq!(broker.bulk("b1").await.unwrap().as_ref(), Some(&begun));
+    broker
+        .dead_letters()
+        .begin_bulk_replay(&begun)
+        .await
+        .unwrap();
+    assert_eq!(
+        broker
+            .dead_letters()
+            .bulk_replay("b1")
+            .await
+            .unwrap()
+            .as_ref(),
+        Some(&begun)
+    );
     let last = DeadCursor {
         died_ms: 2,
         id: job_id("l-2"),
@@ -122,10 +166,17 @@ async fn a_bulk_replay_counts_each_page() {
         skipped: 1,
     };
     let twice = [letters[0].clone(), letters[0].clone()];
-    assert_eq!(broker.replay(&twice, None).await.unwrap(), [true, false]);
+    assert_eq!(
+        broker.dead_letters().replay(&twice, None).await.unwrap(),
+        [true, false]
+    );
     for there in [[false, true, true], [false; 3]] {
         assert_eq!(
-            broker.replay(&letters[..3], Some(step)).await.unwrap(),
+            broker
+                .dead_letters()
+                .replay(&letters[..3], Some(step))
+                .await
+                .unwrap(),
             there
         );
     }
@@ -136,14 +187,31 @@ async fn a_bulk_replay_counts_each_page() {
         skipped: 2,
         ..begun
     };
-    assert_eq!(broker.bulk("b1").await.unwrap(), Some(now));
-    assert_eq!(broker.bulks().await.unwrap(), ["b1"]);
-    broker.end_bulk("b1").await.unwrap();
+    assert_eq!(
+        broker.dead_letters().bulk_replay("b1").await.unwrap(),
+        Some(now)
+    );
+    assert_eq!(
+        broker.dead_letters().bulk_replay_ids().await.unwrap(),
+        ["b1"]
+    );
+    broker.dead_letters().end_bulk_replay("b1").await.unwrap();
     // A late page does not restore an ended replay.
     assert_eq!(
-        broker.replay(&letters[3..], Some(step)).await.unwrap(),
+        broker
+            .dead_letters()
+            .replay(&letters[3..], Some(step))
+            .await
+            .unwrap(),
         [true]
     );
-    assert_eq!(broker.bulk("b1").await.unwrap(), None);
-    assert!(broker.bulks().await.unwrap().is_empty());
+    assert_eq!(broker.dead_letters().bulk_replay("b1").await.unwrap(), None);
+    assert!(
+        broker
+            .dead_letters()
+            .bulk_replay_ids()
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }

@@ -8,7 +8,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use longshore_broker::{
-    Beginning, Begun, Broker, BrokerError, Delivered, Ending, Held, Parking, Spent, Takes, Wanted,
+    Beginning, Begun, Broker, BrokerError, Delivered, Ending, Held, Parking, SlotLimit, Spent,
+    Takes, Wanted,
 };
 use longshore_local::{LocalRedis, RedisOptions};
 use longshore_protocol::{
@@ -17,6 +18,7 @@ use longshore_protocol::{
     envelope::{Concurrency, RawMessage},
     event::DeadRecord,
     id::{AttemptId, JobId, Namespace, Place, QueueName, WorkerId},
+    platform::PlatformName,
 };
 use longshore_tests::stack::{connect_to_redis, toolbox};
 use redis::{FromRedisValue, aio::MultiplexedConnection};
@@ -111,13 +113,22 @@ impl Room {
         let message = RawMessage {
             fields: fields.to_vec(),
         };
-        self.broker.enqueue(&self.queue, &message).await.unwrap()
+        self.broker
+            .queues()
+            .enqueue(&self.queue, &message)
+            .await
+            .unwrap()
     }
 
     /// Reads up to `count` entries for `worker` without waiting.
     pub(crate) async fn read(&self, worker: &str, count: usize) -> Vec<Delivered> {
         let queues = [self.queue.clone()];
-        let mut reader = self.broker.reader(&queues, &id(worker)).await.unwrap();
+        let mut reader = self
+            .broker
+            .queues()
+            .reader(&queues, &id(worker))
+            .await
+            .unwrap();
         reader
             .read(count, Duration::from_millis(1), Wanted::All)
             .await
@@ -165,7 +176,11 @@ impl Room {
             takes: &Takes::default(),
             waited: false,
         };
-        self.broker.begin(held, &beginning).await.unwrap()
+        self.broker
+            .deliveries()
+            .begin(held, &beginning)
+            .await
+            .unwrap()
     }
 
     /// Moves an entry to another worker with XCLAIM.
@@ -201,7 +216,7 @@ impl Room {
             resume: serde_json::to_string(resume).unwrap(),
             event: event.to_owned(),
         };
-        let there = self.broker.replay(&[letter], None).await?;
+        let there = self.broker.dead_letters().replay(&[letter], None).await?;
         Ok(there == [true])
     }
 
@@ -215,6 +230,18 @@ impl Room {
 
 pub(crate) fn id(worker: &str) -> WorkerId {
     WorkerId::from_record(worker)
+}
+
+pub(crate) fn account(name: &str) -> PlatformName {
+    PlatformName::from_record(name)
+}
+
+/// The limit of the slots of account `m`.
+pub(crate) fn slot_limit(limit: u32) -> SlotLimit<'static> {
+    SlotLimit {
+        meter: "slots:m",
+        limit,
+    }
 }
 
 pub(crate) fn job_id(id: &str) -> JobId {

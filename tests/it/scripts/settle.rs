@@ -17,12 +17,16 @@ async fn settling_applies_all_effects_at_once() {
         letter: Some((&letter, "why it died")),
         ..ending(attempt)
     };
-    let before = room.broker.server_time_ms().await.unwrap();
+    let before = room.broker.server().time_ms().await.unwrap();
     assert_eq!(
-        room.broker.settle(&held, &job, &all).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&held, &job, &all)
+            .await
+            .unwrap(),
         Fence::Held
     );
-    let after = room.broker.server_time_ms().await.unwrap();
+    let after = room.broker.server().time_ms().await.unwrap();
 
     assert_eq!(room.events().await, [("ended".to_owned(), false)]);
     assert_eq!(
@@ -59,6 +63,7 @@ async fn settling_writes_no_outcome_or_dead_letter_unasked() {
     let (held, job) = room.job("a").await;
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&held, &job, &Ending::default())
             .await
             .unwrap(),
@@ -79,7 +84,7 @@ async fn settling_writes_no_outcome_or_dead_letter_unasked() {
 async fn settling_removes_the_checkpoint() {
     let room = Room::new().await;
     let (held, _, _) = room.running("dead").await;
-    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     let delivered = room.read_one("a").await;
     assert_eq!((delivered.crashes, &delivered.held.place), (1, &held.place));
     let (held, job) = (
@@ -90,11 +95,12 @@ async fn settling_removes_the_checkpoint() {
     assert_eq!(room.begin(&held, &job, attempt, None).await, BEGUN);
     let fence = room
         .broker
+        .deliveries()
         .fail(&held, attempt, "failed", None, "{}", Spent::NothingTaken)
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
-    assert!(room.broker.cancel(&job).await.unwrap());
+    assert!(room.broker.jobs().cancel(&job).await.unwrap());
 
     let end = Ending {
         attempt: None,
@@ -102,7 +108,11 @@ async fn settling_removes_the_checkpoint() {
         ..ending(attempt)
     };
     assert_eq!(
-        room.broker.settle(&held, &job, &end).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&held, &job, &end)
+            .await
+            .unwrap(),
         Fence::Held
     );
     room.assert_nothing_is_left().await;
@@ -113,15 +123,16 @@ async fn settling_removes_the_checkpoint() {
 async fn a_late_cancellation_is_removed_with_the_job() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
-    assert!(room.broker.cancel(&job).await.unwrap());
+    assert!(room.broker.jobs().cancel(&job).await.unwrap());
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&held, &job, &ending(attempt))
             .await
             .unwrap(),
         Fence::Held
     );
-    assert!(!room.broker.is_cancelled(&job).await.unwrap());
+    assert!(!room.broker.jobs().is_cancel_requested(&job).await.unwrap());
     room.assert_nothing_is_left().await;
 }
 
@@ -130,7 +141,7 @@ async fn a_late_cancellation_is_removed_with_the_job() {
 async fn settling_without_an_outcome_keeps_a_cancellation_of_the_same_id() {
     let room = Room::new().await;
     let namesake = job_id("inv-1");
-    assert!(room.broker.cancel(&namesake).await.unwrap());
+    assert!(room.broker.jobs().cancel(&namesake).await.unwrap());
     let (held, _) = room.job("a").await;
     let letter = longshore_protocol::id::JobId::of_place(&held.place);
     let conflict = Ending {
@@ -139,12 +150,19 @@ async fn settling_without_an_outcome_keeps_a_cancellation_of_the_same_id() {
     };
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&held, &namesake, &conflict)
             .await
             .unwrap(),
         Fence::Held
     );
-    assert!(room.broker.is_cancelled(&namesake).await.unwrap());
+    assert!(
+        room.broker
+            .jobs()
+            .is_cancel_requested(&namesake)
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test]
@@ -157,12 +175,20 @@ async fn settling_twice_equals_once() {
         ..ending(attempt)
     };
     assert_eq!(
-        room.broker.settle(&held, &job, &end).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&held, &job, &end)
+            .await
+            .unwrap(),
         Fence::Held
     );
     let before = room.snapshot_but_events().await;
     assert_eq!(
-        room.broker.settle(&held, &job, &end).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&held, &job, &end)
+            .await
+            .unwrap(),
         Fence::Lost
     );
     assert_eq!(room.snapshot_but_events().await, before);
@@ -182,12 +208,20 @@ async fn settling_twice_before_any_attempt_equals_once() {
         ..ending(AttemptId::new())
     };
     assert_eq!(
-        room.broker.settle(&held, &job, &end).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&held, &job, &end)
+            .await
+            .unwrap(),
         Fence::Held
     );
     let before = room.snapshot().await;
     assert_eq!(
-        room.broker.settle(&held, &job, &end).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&held, &job, &end)
+            .await
+            .unwrap(),
         Fence::Lost
     );
     assert_eq!(room.snapshot().await, before);
@@ -204,7 +238,11 @@ async fn a_worker_that_lost_the_entry_settles_nothing() {
         ..ending(AttemptId::new())
     };
     assert_eq!(
-        room.broker.settle(&held, &job, &end).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&held, &job, &end)
+            .await
+            .unwrap(),
         Fence::Lost
     );
     assert_eq!(room.snapshot().await, before);
@@ -222,7 +260,11 @@ async fn another_attempt_settles_nothing_but_is_recorded() {
         ..ending(AttemptId::new())
     };
     assert_eq!(
-        room.broker.settle(&held, &job, &end).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&held, &job, &end)
+            .await
+            .unwrap(),
         Fence::Lost
     );
     assert_eq!(room.snapshot_but_events().await, before);
@@ -233,7 +275,7 @@ async fn another_attempt_settles_nothing_but_is_recorded() {
 async fn a_job_run_by_two_workers_ends_once() {
     let room = Room::new().await;
     let (stopped, job, first) = room.running("a").await;
-    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     let held = room.read_one("b").await.held;
     let second = AttemptId::new();
 
@@ -244,12 +286,20 @@ async fn a_job_run_by_two_workers_ends_once() {
         ..ending(first)
     };
     assert_eq!(
-        room.broker.settle(&stopped, &job, &late).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&stopped, &job, &late)
+            .await
+            .unwrap(),
         Fence::Lost
     );
     assert_eq!(room.begin(&held, &job, second, None).await, BEGUN);
     assert_eq!(
-        room.broker.settle(&stopped, &job, &late).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&stopped, &job, &late)
+            .await
+            .unwrap(),
         Fence::Lost
     );
     let kept = Ending {
@@ -257,11 +307,19 @@ async fn a_job_run_by_two_workers_ends_once() {
         ..ending(second)
     };
     assert_eq!(
-        room.broker.settle(&held, &job, &kept).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&held, &job, &kept)
+            .await
+            .unwrap(),
         Fence::Held
     );
     assert_eq!(
-        room.broker.settle(&stopped, &job, &late).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&stopped, &job, &late)
+            .await
+            .unwrap(),
         Fence::Lost
     );
 
@@ -284,7 +342,7 @@ async fn a_job_run_by_two_workers_ends_once() {
 async fn a_job_run_twice_by_one_worker_ends_once() {
     let room = Room::new().await;
     let (old, job) = room.job("a").await;
-    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     let (new, attempt) = (room.read_one("a").await.held, AttemptId::new());
     assert_eq!(room.begin(&new, &job, attempt, None).await, BEGUN);
     let expired = Ending {
@@ -293,11 +351,16 @@ async fn a_job_run_twice_by_one_worker_ends_once() {
         ..ending(attempt)
     };
     assert_eq!(
-        room.broker.settle(&old, &job, &expired).await.unwrap(),
+        room.broker
+            .deliveries()
+            .settle(&old, &job, &expired)
+            .await
+            .unwrap(),
         Fence::Held
     );
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&new, &job, &ending(attempt))
             .await
             .unwrap(),

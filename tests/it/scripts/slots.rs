@@ -87,6 +87,7 @@ async fn a_job_with_a_slot_takes_no_second_one() {
     let (held, job, attempt) = holder(&room, &key).await;
     let _fence = room
         .broker
+        .deliveries()
         .fail(
             &held,
             attempt,
@@ -116,6 +117,7 @@ async fn settling_passes_the_slot_to_the_next_in_order() {
     for next in order {
         assert_eq!(
             room.broker
+                .deliveries()
                 .settle(&held, &job, &end(Some(attempt), &key))
                 .await
                 .unwrap(),
@@ -151,6 +153,7 @@ async fn waiter_behind(room: &Room, key: &Concurrency) -> JobId {
     let job = waiter(room, key).await;
     let _fence = room
         .broker
+        .deliveries()
         .hand_back(&let_go, None, "", "", Spent::NothingTaken)
         .await
         .unwrap();
@@ -170,11 +173,19 @@ async fn a_job_parked_by_time_passes_its_slot_on() {
         ..parking(future(), &text)
     };
     assert_eq!(
-        room.broker.park(&held, &job, &wait).await.unwrap(),
+        room.broker
+            .deliveries()
+            .park(&held, &job, &wait)
+            .await
+            .unwrap(),
         Parked::Yes
     );
     assert_eq!(
-        room.broker.park(&held, &job, &wait).await.unwrap(),
+        room.broker
+            .deliveries()
+            .park(&held, &job, &wait)
+            .await
+            .unwrap(),
         Parked::Lost
     );
     let delivered = room.read_one("b").await;
@@ -198,6 +209,7 @@ async fn a_job_that_ends_before_it_begins_passes_its_slot_on() {
     let third = waiter(&room, &key).await;
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&held, &job, &end(Some(attempt), &key))
             .await
             .unwrap(),
@@ -205,7 +217,7 @@ async fn a_job_that_ends_before_it_begins_passes_its_slot_on() {
     );
 
     // The second is cancelled when it already has the slot.
-    assert!(room.broker.cancel(&second).await.unwrap());
+    assert!(room.broker.jobs().cancel(&second).await.unwrap());
     let held = room.read_one("a").await.held;
     assert_eq!(
         room.begin(&held, &second, AttemptId::new(), Some(&key))
@@ -214,6 +226,7 @@ async fn a_job_that_ends_before_it_begins_passes_its_slot_on() {
     );
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&held, &second, &end(None, &key))
             .await
             .unwrap(),
@@ -225,6 +238,7 @@ async fn a_job_that_ends_before_it_begins_passes_its_slot_on() {
     assert_eq!(room.begin(&held, &third, attempt, Some(&key)).await, BEGUN);
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&held, &third, &end(Some(attempt), &key))
             .await
             .unwrap(),
@@ -240,10 +254,11 @@ async fn a_slot_is_not_given_to_a_job_cancelled_in_the_lane() {
     let (held, job, attempt) = holder(&room, &key).await;
     let second = waiter(&room, &key).await;
     let third = waiter(&room, &key).await;
-    assert!(room.broker.cancel(&second).await.unwrap());
+    assert!(room.broker.jobs().cancel(&second).await.unwrap());
     let cancelled = room.read_one("b").await.held;
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&held, &job, &end(Some(attempt), &key))
             .await
             .unwrap(),
@@ -263,6 +278,7 @@ async fn a_slot_is_not_given_to_a_job_cancelled_in_the_lane() {
     // Its end returns no slot, because it had none.
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&cancelled, &second, &end(None, &key))
             .await
             .unwrap(),
@@ -274,6 +290,7 @@ async fn a_slot_is_not_given_to_a_job_cancelled_in_the_lane() {
     );
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&delivered.held, &third, &end(None, &key))
             .await
             .unwrap(),
@@ -292,6 +309,7 @@ async fn a_job_keeps_its_slot_when_handed_back_or_recovered() {
 
     let fence = room
         .broker
+        .deliveries()
         .hand_back(&held, Some(attempt), "handed back", "", Spent::NothingTaken)
         .await
         .unwrap();
@@ -305,7 +323,7 @@ async fn a_job_keeps_its_slot_when_handed_back_or_recovered() {
         BEGUN
     );
 
-    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     assert_eq!(holders(&room, "k").await, slots);
     let held = room.read_one("c").await.held;
     assert_eq!(
@@ -321,13 +339,14 @@ async fn a_late_or_repeated_settle_passes_no_slot_on() {
     let key = limit("k", 1);
     let (stopped, job, old) = holder(&room, &key).await;
     waiter(&room, &key).await;
-    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     let held = room.read_one("b").await.held;
     let new = AttemptId::new();
     assert_eq!(room.begin(&held, &job, new, Some(&key)).await, BEGUN);
     let before = room.snapshot_but_events().await;
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&stopped, &job, &end(Some(old), &key))
             .await
             .unwrap(),
@@ -338,6 +357,7 @@ async fn a_late_or_repeated_settle_passes_no_slot_on() {
     waiter(&room, &key).await;
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&held, &job, &end(Some(new), &key))
             .await
             .unwrap(),
@@ -345,6 +365,7 @@ async fn a_late_or_repeated_settle_passes_no_slot_on() {
     );
     assert_eq!(
         room.broker
+            .deliveries()
             .settle(&held, &job, &end(Some(new), &key))
             .await
             .unwrap(),

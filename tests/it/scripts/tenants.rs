@@ -12,6 +12,7 @@ use super::{
 
 async fn reader(room: &Room) -> QueueReader {
     room.broker
+        .queues()
         .reader(std::slice::from_ref(&room.queue), &id("a"))
         .await
         .unwrap()
@@ -34,14 +35,17 @@ async fn lay_aside(room: &Room, tenants: &[(&str, u32)]) {
         room.enqueue(&prompt(tenant)).await;
     }
     let mut reader = reader(room).await;
-    let looked = reader.look_ahead(1000).await.unwrap();
+    let looked = reader.read_ahead(1000).await.unwrap();
     assert_eq!(looked.len(), tenants.len());
     let all: Vec<Sorted> = looked
         .iter()
         .zip(tenants)
         .map(|(one, (tenant, weight))| sorted(one, tenant, *weight))
         .collect();
-    assert_eq!(reader.sort(&room.queue, &all).await.unwrap(), all.len());
+    assert_eq!(
+        reader.park_by_tenant(&room.queue, &all).await.unwrap(),
+        all.len()
+    );
 }
 
 /// The tenants of the next jobs, when one slot after another is freed.
@@ -125,9 +129,9 @@ async fn each_tenants_jobs_keep_their_order() {
         places.push(room.enqueue(&binary()).await);
     }
     let mut reader = reader(&room).await;
-    let looked = reader.look_ahead(10).await.unwrap();
+    let looked = reader.read_ahead(10).await.unwrap();
     let all: Vec<Sorted> = looked.iter().map(|one| sorted(one, "x", 1)).collect();
-    reader.sort(&room.queue, &all).await.unwrap();
+    reader.park_by_tenant(&room.queue, &all).await.unwrap();
     for place in places {
         let delivered = room.read_one("b").await;
         let job = JobId::of_place(&place);
@@ -142,7 +146,7 @@ async fn jobs_without_a_tenant_count_as_one_tenant() {
     let room = Room::new().await;
     lay_aside(&room, &[("", 1), ("", 1), ("x", 1), ("x", 1)]).await;
     assert_eq!(room.standing().await, 0);
-    let lanes = room.broker.lanes().await.unwrap();
+    let lanes = room.broker.lanes().sizes().await.unwrap();
     assert_eq!(
         lanes,
         [
@@ -165,7 +169,12 @@ async fn empty_tenant_lanes_leave_no_keys() {
             ..Ending::default()
         };
         let job = JobId::of_place(&held.place);
-        let _fence = room.broker.settle(&held, &job, &ending).await.unwrap();
+        let _fence = room
+            .broker
+            .deliveries()
+            .settle(&held, &job, &ending)
+            .await
+            .unwrap();
     }
     assert!(room.read("b", 1).await.is_empty());
     room.assert_nothing_is_left().await;
@@ -181,16 +190,16 @@ async fn sorting_twice_equals_once_and_leaves_entries_of_other_workers() {
     let (held, _) = room.job("other").await;
     room.enqueue(&prompt("x")).await;
     let mut reader = reader(&room).await;
-    let looked = reader.look_ahead(10).await.unwrap();
+    let looked = reader.read_ahead(10).await.unwrap();
     let mine = sorted(looked.first().unwrap(), "x", 1);
     let not_mine = Sorted {
         entry: held.entry.clone(),
         ..mine.clone()
     };
     let both = [not_mine, mine];
-    assert_eq!(reader.sort(&room.queue, &both).await.unwrap(), 1);
+    assert_eq!(reader.park_by_tenant(&room.queue, &both).await.unwrap(), 1);
     let before = room.snapshot().await;
-    assert_eq!(reader.sort(&room.queue, &both).await.unwrap(), 0);
+    assert_eq!(reader.park_by_tenant(&room.queue, &both).await.unwrap(), 0);
     assert_eq!(room.snapshot().await, before);
     assert_eq!(room.pending().await.len(), 1);
 }
@@ -204,7 +213,7 @@ async fn a_cancelled_job_is_skipped_and_costs_no_turn() {
         .ask(&["LRANGE", &room.key("lane:tenant:default:x"), "0", "0"])
         .await;
     let job = JobId::parse(first.first().unwrap()).unwrap();
-    assert!(room.broker.cancel(&job).await.unwrap());
+    assert!(room.broker.jobs().cancel(&job).await.unwrap());
     // It comes first, to end without a run; its tenant's turn goes to the next job.
     assert_eq!(next(&room, 4).await, "xxyx");
 }
@@ -219,6 +228,7 @@ async fn released_and_handed_back_jobs_precede_dealt_ones() {
     repeat(&room, "x", 1, 2).await;
     let back = room
         .broker
+        .deliveries()
         .hand_back(&held, None, "", "", Spent::NothingTaken);
     assert_eq!(back.await.unwrap(), Fence::Held);
     room.end(&call, spent(1, 1)).await;

@@ -11,6 +11,7 @@ async fn parked(room: &Room, ms: i64) -> JobId {
     let text = resume(&job, 0);
     let answer = room
         .broker
+        .deliveries()
         .park(&held, &job, &parking(past(ms), &text))
         .await
         .unwrap();
@@ -28,7 +29,11 @@ async fn a_job_leaves_the_queue_for_the_lane() {
         ..parking(due, &text)
     };
     assert_eq!(
-        room.broker.park(&held, &job, &wait).await.unwrap(),
+        room.broker
+            .deliveries()
+            .park(&held, &job, &wait)
+            .await
+            .unwrap(),
         Parked::Yes
     );
 
@@ -36,13 +41,22 @@ async fn a_job_leaves_the_queue_for_the_lane() {
     assert!(room.pending().await.is_empty());
     assert!(room.hash("inflight").await.is_empty());
     assert_eq!(room.events().await, [("parked".to_owned(), false)]);
-    let waiting = room.broker.waiting(&job).await.unwrap().expect("it waits");
+    let waiting = room
+        .broker
+        .lanes()
+        .parked_job(&job)
+        .await
+        .unwrap()
+        .expect("it waits");
     assert_eq!(waiting.due_ms, Some(due.timestamp_millis()));
     assert_eq!(
         (waiting.lane.as_str(), waiting.resume.attempts),
         ("time", 2)
     );
-    assert_eq!(room.broker.lanes().await.unwrap(), [("time".to_owned(), 1)]);
+    assert_eq!(
+        room.broker.lanes().sizes().await.unwrap(),
+        [("time".to_owned(), 1)]
+    );
 }
 
 #[tokio::test]
@@ -60,19 +74,26 @@ async fn a_job_comes_back_byte_for_byte_however_often_it_waits() {
             };
             assert_eq!(
                 room.broker
+                    .deliveries()
                     .park(&delivered.held, &job, &wait)
                     .await
                     .unwrap(),
                 Parked::Yes
             );
-            let waiting = room.broker.waiting(&job).await.unwrap().expect("it waits");
+            let waiting = room
+                .broker
+                .lanes()
+                .parked_job(&job)
+                .await
+                .unwrap()
+                .expect("it waits");
             assert_eq!(
                 (waiting.message.fields, waiting.queue.as_str()),
                 (binary(), queue)
             );
             let lane = if round == 2 { "version" } else { "time" };
             assert_eq!(waiting.lane, lane);
-            assert_eq!(room.broker.promote(10).await.unwrap().jobs, 1);
+            assert_eq!(room.broker.lanes().promote(10).await.unwrap().jobs, 1);
             delivered = room.read_one("a").await;
             assert_eq!(delivered.message.fields, binary());
             assert_eq!((delivered.resume, delivered.forged), (Some(text), false));
@@ -91,7 +112,7 @@ async fn due_jobs_are_promoted_in_order() {
     let third = parked(&room, 30).await;
     let first = parked(&room, 10).await;
     let second = parked(&room, 20).await;
-    assert_eq!(room.broker.promote(10).await.unwrap().jobs, 3);
+    assert_eq!(room.broker.lanes().promote(10).await.unwrap().jobs, 3);
     let order: Vec<String> = room
         .read("a", 10)
         .await
@@ -111,7 +132,7 @@ async fn promotion_stops_at_the_requested_count() {
         parked(&room, ms).await;
     }
     for (promoted, left) in [(2, 3), (2, 1), (1, 0), (0, 0)] {
-        assert_eq!(room.broker.promote(2).await.unwrap().jobs, promoted);
+        assert_eq!(room.broker.lanes().promote(2).await.unwrap().jobs, promoted);
         assert_eq!(
             room.ask::<usize>(&["ZCARD", &room.key("lane:time")]).await,
             left
@@ -132,17 +153,21 @@ async fn no_job_is_promoted_before_its_time() {
             ..parking(future(), &text)
         };
         assert_eq!(
-            room.broker.park(&held, &job, &wait).await.unwrap(),
+            room.broker
+                .deliveries()
+                .park(&held, &job, &wait)
+                .await
+                .unwrap(),
             Parked::Yes
         );
     }
     let due = parked(&room, 0).await;
-    assert_eq!(room.broker.promote(10).await.unwrap().jobs, 1);
+    assert_eq!(room.broker.lanes().promote(10).await.unwrap().jobs, 1);
     assert_eq!(room.read_one("a").await.resume, Some(resume(&due, 0)));
     let before = room.snapshot().await;
-    assert_eq!(room.broker.promote(10).await.unwrap().jobs, 0);
+    assert_eq!(room.broker.lanes().promote(10).await.unwrap().jobs, 0);
     assert_eq!(room.snapshot().await, before);
-    let lanes = room.broker.lanes().await.unwrap();
+    let lanes = room.broker.lanes().sizes().await.unwrap();
     assert_eq!(lanes, [("time".to_owned(), 1), ("version".to_owned(), 1)]);
 }
 
@@ -156,12 +181,20 @@ async fn parking_by_time_twice_equals_once() {
         ..parking(future(), &text)
     };
     assert_eq!(
-        room.broker.park(&held, &job, &wait).await.unwrap(),
+        room.broker
+            .deliveries()
+            .park(&held, &job, &wait)
+            .await
+            .unwrap(),
         Parked::Yes
     );
     let before = room.snapshot_but_events().await;
     assert_eq!(
-        room.broker.park(&held, &job, &wait).await.unwrap(),
+        room.broker
+            .deliveries()
+            .park(&held, &job, &wait)
+            .await
+            .unwrap(),
         Parked::Lost
     );
     assert_eq!(room.snapshot_but_events().await, before);
@@ -180,6 +213,7 @@ async fn a_worker_that_lost_the_entry_parks_nothing() {
     let before = room.snapshot().await;
     let answer = room
         .broker
+        .deliveries()
         .park(&held, &job, &parking(future(), &text))
         .await
         .unwrap();
@@ -198,7 +232,11 @@ async fn another_attempt_parks_nothing_but_is_recorded() {
         ..parking(future(), &text)
     };
     assert_eq!(
-        room.broker.park(&held, &job, &wait).await.unwrap(),
+        room.broker
+            .deliveries()
+            .park(&held, &job, &wait)
+            .await
+            .unwrap(),
         Parked::Lost
     );
     assert_eq!(room.snapshot_but_events().await, before);
@@ -209,7 +247,7 @@ async fn another_attempt_parks_nothing_but_is_recorded() {
 async fn a_cancelled_job_is_not_parked() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
-    assert!(room.broker.cancel(&job).await.unwrap());
+    assert!(room.broker.jobs().cancel(&job).await.unwrap());
     let text = resume(&job, 0);
     let before = room.snapshot().await;
     let wait = Parking {
@@ -217,19 +255,31 @@ async fn a_cancelled_job_is_not_parked() {
         ..parking(future(), &text)
     };
     assert_eq!(
-        room.broker.park(&held, &job, &wait).await.unwrap(),
+        room.broker
+            .deliveries()
+            .park(&held, &job, &wait)
+            .await
+            .unwrap(),
         Parked::Cancelled
     );
     assert_eq!(
-        room.broker.park(&held, &job, &wait).await.unwrap(),
+        room.broker
+            .deliveries()
+            .park(&held, &job, &wait)
+            .await
+            .unwrap(),
         Parked::Cancelled
     );
     assert_eq!(room.snapshot().await, before);
 
     // A worker that lost the job learns that, and not of the cancellation.
-    let _recovered = room.broker.recover(&room.queue).await.unwrap();
+    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     assert_eq!(
-        room.broker.park(&held, &job, &wait).await.unwrap(),
+        room.broker
+            .deliveries()
+            .park(&held, &job, &wait)
+            .await
+            .unwrap(),
         Parked::Lost
     );
     let held = room.read_one("b").await.held;
@@ -243,5 +293,12 @@ async fn a_cancelled_job_is_not_parked() {
 async fn a_job_in_no_lane_is_not_parked() {
     let room = Room::new().await;
     let (_, job) = room.job("a").await;
-    assert!(room.broker.waiting(&job).await.unwrap().is_none());
+    assert!(
+        room.broker
+            .lanes()
+            .parked_job(&job)
+            .await
+            .unwrap()
+            .is_none()
+    );
 }

@@ -62,7 +62,12 @@ async fn call(
             spare: false,
         }],
     };
-    let reserved = room.broker.reserve(&held, &reservation).await.unwrap();
+    let reserved = room
+        .broker
+        .deliveries()
+        .reserve(&held, &reservation)
+        .await
+        .unwrap();
     let began = matches!(reserved, Reserved::Yes(..));
     let ended = began.then_some(Ended { held, job, attempt });
     (reserved, ended)
@@ -86,7 +91,11 @@ impl Ended {
             },
             ..ending(self.attempt)
         };
-        let settled = room.broker.settle(&self.held, &self.job, &ending).await;
+        let settled = room
+            .broker
+            .deliveries()
+            .settle(&self.held, &self.job, &ending)
+            .await;
         assert_eq!(settled.unwrap(), Fence::Held);
     }
 }
@@ -96,7 +105,7 @@ async fn reports(room: &Room, now: DateTime<Utc>) -> Vec<MeterReport> {
         let config = config();
         Meters::new(&config.catalog, &config.budgets)
     };
-    room.broker.all_meters(&meters, now).await.unwrap()
+    room.broker.limits().all_meters(&meters, now).await.unwrap()
 }
 
 /// The used, reserved and awaited amounts of a window.

@@ -33,7 +33,11 @@ impl Room {
 
     async fn close(&self) -> usize {
         let chains = ["budget:c:".to_owned()];
-        self.broker.close_windows(100, &chains).await.unwrap()
+        self.broker
+            .limits()
+            .close_windows(100, &chains)
+            .await
+            .unwrap()
     }
 
     /// How long a meter is kept (s); -1 for ever, -2 not at all.

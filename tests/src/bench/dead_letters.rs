@@ -62,7 +62,7 @@ async fn once(stack: &Stack, count: usize) -> anyhow::Result<Times> {
     let list = timed(stack, &["dlq", "list"]).await?;
     let replay = ["dlq", "replay", "--all", "--type", "research", "--yes"];
     let replay = timed(stack, &replay).await?;
-    let left = stack.broker.dead_count().await?;
+    let left = stack.broker.dead_letters().count().await?;
     ensure!(
         left == (count - count / 2) as u64,
         "{left} dead letters are left"

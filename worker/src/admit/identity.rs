@@ -42,7 +42,7 @@ pub(super) async fn claim_identity(
         task: step,
     };
     let admitted = retry_until_answered("admit job", || {
-        context.broker.admit(&job.delivery, &admission)
+        context.broker.deliveries().admit(&job.delivery, &admission)
     })
     .await;
     let disposition = match admitted {

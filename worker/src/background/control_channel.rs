@@ -33,7 +33,7 @@ async fn receive_until_failure(
     stop: &CancellationToken,
     backoff: &mut Backoff,
 ) -> Result<(), BrokerError> {
-    let mut channel = context.broker.control().await?;
+    let mut channel = context.broker.workers().subscribe_control().await?;
     backoff.reset();
     refresh_all(context);
     let mut messages = channel.on_message();

@@ -30,11 +30,11 @@ async fn run_once(context: &Context) -> Result<(), BrokerError> {
     context.clock.measure(broker).await?;
     let account_holds = &context.availability.account_holds;
     account_holds.refresh(broker, context.clock.now()).await?;
-    if broker.is_led().await? {
+    if broker.leader().is_elected().await? {
         return Ok(());
     }
     for queue in &context.config.queues {
-        let recovered = broker.recover(queue).await?;
+        let recovered = broker.workers().recover(queue).await?;
         if recovered.entries > 0 {
             tracing::warn!(
                 %queue,

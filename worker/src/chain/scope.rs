@@ -26,7 +26,7 @@ const BATCH: usize = 200;
 pub(super) async fn load_scope(step: &StepRef, context: &Context) -> Stage<Scope> {
     let mut steps = BTreeMap::new();
     let ends = retry_until_answered("read chain", || {
-        context.broker.step_ends(&step.chain, &step.reads)
+        context.broker.chains().step_ends(&step.chain, &step.reads)
     })
     .await;
     for (name, (ended, items)) in step.reads.iter().zip(ends) {
@@ -90,7 +90,10 @@ async fn load_outcomes(
     context: &Context,
 ) -> Vec<Option<Outcome>> {
     retry_until_answered("load step outcomes", || {
-        context.broker.contexts(&step.chain, instances)
+        context
+            .broker
+            .chains()
+            .step_outcomes(&step.chain, instances)
     })
     .await
 }

@@ -89,7 +89,7 @@ async fn start_parsed(
         drop_event: &drop_event,
     };
     let started = retry_until_answered("start chain", || {
-        context.broker.start_chain(&job.delivery, &plan)
+        context.broker.chains().start(&job.delivery, &plan)
     })
     .await;
     match started {
@@ -149,7 +149,7 @@ impl Planner<'_> {
                 };
                 StepPlan {
                     name: Some(step.name.clone()),
-                    memory: self.checkpoint(reference),
+                    checkpoint: self.checkpoint(reference),
                     message: step.work.job.clone(),
                     on_failure: step.on_failure,
                     min_success: step.foreach.as_ref().and(step.min_success),
@@ -198,7 +198,7 @@ impl Planner<'_> {
         };
         StepPlan {
             name: None,
-            memory: self.checkpoint(reference),
+            checkpoint: self.checkpoint(reference),
             message,
             on_failure: OnFailure::Fail,
             min_success: None,
@@ -216,11 +216,11 @@ impl Planner<'_> {
         }
     }
 
-    fn checkpoint(&self, step: StepRef) -> String {
+    fn checkpoint(&self, step: StepRef) -> Resume {
         let id = self.id.job(&step.instance());
-        to_json(&Resume {
+        Resume {
             step: Some(Box::new(step)),
             ..Resume::fresh(id, self.now)
-        })
+        }
     }
 }

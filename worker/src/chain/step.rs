@@ -19,7 +19,6 @@ use crate::{
     context::Context,
     disposition::{Discard, Disposition, OrDispose as _, Stage},
     job::Job,
-    record::to_json,
 };
 
 /// Why a step is given up whose templates cannot be rendered.
@@ -82,7 +81,7 @@ pub(crate) async fn prepare(
 /// Replaces a step by its items.
 async fn fan_out(job: &Job, step: &StepRef, items: Vec<Value>, context: &Context) -> Disposition {
     let now = context.clock.now();
-    let checkpoints: Vec<String> = (0_u32..)
+    let checkpoints: Vec<Resume> = (0_u32..)
         .zip(items)
         .map(|(index, item)| {
             let reference = StepRef {
@@ -91,10 +90,10 @@ async fn fan_out(job: &Job, step: &StepRef, items: Vec<Value>, context: &Context
                 ..step.clone()
             };
             let id = step.chain.job(&Instance::item(step.name.clone(), index));
-            to_json(&Resume {
+            Resume {
                 step: Some(Box::new(reference)),
                 ..Resume::fresh(id, now)
-            })
+            }
         })
         .collect();
     tracing::debug!(chain = %step.chain, step = %step.name, items = checkpoints.len(), "step fanned out");
@@ -102,6 +101,7 @@ async fn fan_out(job: &Job, step: &StepRef, items: Vec<Value>, context: &Context
     let _fence = retry_until_answered("fan out step", || {
         context
             .broker
+            .chains()
             .expand_step(&job.delivery, &step.chain, &step.name, &checkpoints)
     })
     .await;

@@ -42,9 +42,10 @@ impl Webhook {
     /// Sends the notification.
     pub(crate) async fn notify(&self, job: &Job, context: &Context) -> Disposition {
         let chain = &self.step.chain;
-        let outcome =
-            retry_until_answered("read chain outcome", || context.broker.chain_outcome(chain))
-                .await;
+        let outcome = retry_until_answered("read chain outcome", || {
+            context.broker.chains().outcome(chain)
+        })
+        .await;
         let ended_at = job.progress().checkpoint.enqueued_at;
         let id = format!("{chain}.{}", ended_at.timestamp_millis());
         let now = context.clock.now();

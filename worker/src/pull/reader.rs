@@ -58,7 +58,11 @@ async fn read_until_failure(
 ) -> Result<(), BrokerError> {
     let queues = &context.config.queues;
     let pauses = &context.availability.pauses;
-    let mut reader = context.broker.reader(queues, &context.worker).await?;
+    let mut reader = context
+        .broker
+        .queues()
+        .reader(queues, &context.worker)
+        .await?;
     pauses.refresh(&context.broker).await?;
     return_strays(context).await?;
     let mut strays_returned_at = Instant::now();
@@ -80,7 +84,7 @@ async fn read_until_failure(
         }
         let now = context.clock.now();
         let now_ms = now.timestamp_millis();
-        reader.leave_out(pauses.paused_queues(queues, now));
+        reader.exclude(pauses.paused_queues(queues, now));
         if reader.is_idle() {
             context.health.beat("reader");
             pauses.changed_within(READ_BLOCK).await;
@@ -198,7 +202,12 @@ fn dispatch(
 async fn return_strays(context: &Context) -> Result<(), BrokerError> {
     for queue in &context.config.queues {
         for stream in [queue.ready(), queue.clone()] {
-            for delivery in context.broker.held_by(&stream, &context.worker).await? {
+            for delivery in context
+                .broker
+                .deliveries()
+                .held_by(&stream, &context.worker)
+                .await?
+            {
                 if !context.in_flight.contains(&delivery.place) {
                     return_entry(context, &delivery).await;
                 }

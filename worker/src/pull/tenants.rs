@@ -25,7 +25,7 @@ pub(super) async fn sort_new_entries(
     context: &Context,
 ) -> Result<(usize, Vec<Delivered>), BrokerError> {
     let config = context.policy().config.clone();
-    let delivered = reader.look_ahead(BATCH).await?;
+    let delivered = reader.read_ahead(BATCH).await?;
     let read = delivered.len();
     let (forged, genuine): (Vec<_>, Vec<_>) = delivered.into_iter().partition(|entry| entry.forged);
     let mut by_queue: BTreeMap<QueueName, Vec<Sorted>> = BTreeMap::new();
@@ -37,7 +37,7 @@ pub(super) async fn sort_new_entries(
             .push(with_tenant(entry, &config));
     }
     for (queue, sorted) in by_queue {
-        reader.sort(&queue, &sorted).await?;
+        reader.park_by_tenant(&queue, &sorted).await?;
     }
     Ok((read, forged))
 }

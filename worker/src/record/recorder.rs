@@ -56,7 +56,7 @@ impl Recorder<'_> {
     /// Records until the worker ends (`Ok`) or Redis fails.
     async fn record_until_failure(&self, backoff: &mut Backoff) -> Result<(), BrokerError> {
         let context = self.context;
-        let mut stream = context.broker.event_stream(&context.worker).await?;
+        let mut stream = context.broker.events().stream(&context.worker).await?;
         let mut claimed_at: Option<Instant> = None;
         // Cautious until the size of the first entries is known.
         let mut typical_size = BATCH_BYTES / 16;

@@ -84,7 +84,7 @@ pub(crate) async fn record_open_attempt(
         )
     };
     let fence = retry_until_answered("record failed attempt", || {
-        context.broker.fail(
+        context.broker.deliveries().fail(
             &job.delivery,
             attempt,
             &event,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore_broker::{Broker, BrokerError};
+use longshore_broker::{Broker, BrokerError, SlotLimit};
 use longshore_policy::catalog::ProviderEntry;
 use longshore_protocol::{
     call::{CallError, ErrorClass, ProviderRoom, RoomLeft},
@@ -51,11 +51,12 @@ impl AccountHolds {
         now: DateTime<Utc>,
     ) -> Result<(), BrokerError> {
         let holds: HashMap<String, DateTime<Utc>> = broker
-            .limited_accounts()
+            .limits()
+            .account_holds()
             .await?
             .into_iter()
-            .filter_map(|(account, ms)| Some((account, DateTime::from_timestamp_millis(ms)?)))
             .filter(|(_, at)| *at > now)
+            .map(|(account, at)| (account.to_string(), at))
             .collect();
         *self.until.write().unwrap_or_else(PoisonError::into_inner) = holds;
         Ok(())
@@ -134,18 +135,21 @@ impl AccountHolds {
             .limits
             .max_concurrent
             .filter(|_| reduce_slots)
-            .map(|limit| (slots.as_str(), limit));
+            .map(|limit| SlotLimit {
+                meter: &slots,
+                limit,
+            });
         if hold.is_zero() && slots.is_none() {
             return;
         }
-        let until_ms = if hold.is_zero() {
-            0
-        } else {
-            until.timestamp_millis()
-        };
+        let until = (!hold.is_zero()).then_some(until);
         metrics::counter!("longshore_accounts_limited_total", "account" => account.to_owned())
             .increment(1);
-        if let Err(error) = broker.limited(account, until_ms, slots).await {
+        if let Err(error) = broker
+            .limits()
+            .hold_account(&provider.account, until, slots)
+            .await
+        {
             tracing::warn!(
                 account,
                 "account hold not published: {error}; other workers may still call the account"

@@ -102,6 +102,7 @@ impl Circuits {
 
     async fn claim_probe(&self, cell: &Cell) -> Result<Claim, BrokerError> {
         self.broker
+            .circuits()
             .claim_probe(&cell.name, &self.worker, self.clock.now(), PROBE_CLAIM)
             .await
     }
@@ -151,6 +152,7 @@ impl Circuits {
         let reports: HashMap<CircuitName, _> = self
             .broker
             .circuits()
+            .list()
             .await?
             .into_iter()
             .map(|report| (report.name, report.open))
@@ -187,6 +189,7 @@ impl Circuits {
         };
         let counted = self
             .broker
+            .circuits()
             .count_calls(&cell.name, counts, &self.rule)
             .await?;
         if failed.is_some() {
@@ -211,6 +214,7 @@ impl Circuits {
     ) -> Result<(), BrokerError> {
         let until = self
             .broker
+            .circuits()
             .end_probe(
                 &cell.name,
                 &self.worker,

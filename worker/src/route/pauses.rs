@@ -47,7 +47,7 @@ impl KnownPauses {
 
     /// Reads the pauses from Redis.
     pub(crate) async fn refresh(&self, broker: &Broker) -> Result<(), BrokerError> {
-        let fresh = broker.pauses().await?;
+        let fresh = broker.pauses().list().await?;
         if *self.known() == fresh {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 //! entry in it.
 
 use chrono::{DateTime, Utc};
-use longshore_broker::{Ending, Fence, Spent};
+use longshore_broker::{Ending, Fence, SpawnedJob, Spent};
 use longshore_protocol::{
     envelope::Concurrency,
     event::{AttemptRecord, Event},
@@ -49,10 +49,13 @@ pub(super) async fn end_job(
             .map(|(id, json)| (id, json.as_str())),
         spent: payload.consumed,
         step: payload.step.as_ref().map(StepResult::to_step_end),
-        children: &payload.spawned_jobs,
+        spawned: &payload.spawned_jobs,
     };
     retry_until_answered("settle job", || {
-        context.broker.settle(&job.delivery, &payload.id, &ending)
+        context
+            .broker
+            .deliveries()
+            .settle(&job.delivery, &payload.id, &ending)
     })
     .await
 }
@@ -69,7 +72,7 @@ struct EndPayload {
     dead_letter: Option<(JobId, String)>,
     consumed: Spent,
     step: Option<StepResult>,
-    spawned_jobs: String,
+    spawned_jobs: Vec<SpawnedJob>,
 }
 
 fn end_payload(
@@ -102,7 +105,7 @@ fn end_payload(
         is_in_redis: progress.is_in_redis,
         consumed: progress.consumed,
         step: step_result(&progress.checkpoint, &record),
-        spawned_jobs: String::new(),
+        spawned_jobs: Vec::new(),
         dead_letter: dead_letter
             .as_ref()
             .map(|letter| (letter.record.id.clone(), to_json(letter))),

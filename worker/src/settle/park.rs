@@ -42,7 +42,10 @@ pub(super) async fn park_until(
         spent: payload.consumed,
     };
     retry_until_answered("park job", || {
-        context.broker.park(&job.delivery, &payload.id, &parking)
+        context
+            .broker
+            .deliveries()
+            .park(&job.delivery, &payload.id, &parking)
     })
     .await
 }
@@ -80,6 +83,7 @@ pub(super) async fn park_paused(
     retry_until_answered("park paused job", || {
         context
             .broker
+            .deliveries()
             .park_paused(&job.delivery, &payload.id, &pausing)
     })
     .await

@@ -1,6 +1,6 @@
 //! The jobs that an answer spawns, enqueued in the settle step of their parent.
 
-use longshore_broker::Child;
+use longshore_broker::SpawnedJob;
 use longshore_protocol::{
     chain::{StepRef, spawn::spawned},
     checkpoint::Resume,
@@ -8,24 +8,24 @@ use longshore_protocol::{
 };
 use serde_json::Value;
 
-use crate::{context::Context, job::Job, record::to_json};
+use crate::{context::Context, job::Job};
 
-/// The jobs that `answer` lists, as JSON for the script; empty for a job that does not spawn.
-pub(super) fn spawned_jobs(job: &Job, answer: &str, context: &Context) -> String {
+/// The jobs that `answer` lists; empty for a job that does not spawn.
+pub(super) fn spawned_jobs(job: &Job, answer: &str, context: &Context) -> Vec<SpawnedJob> {
     let progress = job.progress();
     let Some(envelope) = progress
         .envelope
         .as_deref()
         .filter(|envelope| envelope.spawn)
     else {
-        return String::new();
+        return Vec::new();
     };
     let parent = &progress.checkpoint;
     let limits = context.policy().config.limits;
     let now = context.clock.now();
     // The call stage has checked the list already.
     let jobs = spawned(answer, &limits).unwrap_or_default();
-    let children: Vec<Child> = (0_u32..)
+    (0_u32..)
         .zip(jobs)
         .map(|(index, mut message)| {
             let id = child_id(&parent.id, index);
@@ -46,10 +46,12 @@ pub(super) fn spawned_jobs(job: &Job, answer: &str, context: &Context) -> String
                 step,
                 ..Resume::fresh(id, now)
             };
-            Child(to_json(&checkpoint), Value::Object(message).to_string())
+            SpawnedJob {
+                checkpoint,
+                message: Value::Object(message).to_string(),
+            }
         })
-        .collect();
-    to_json(&children)
+        .collect()
 }
 
 /// The child as an item of the step that spawned it: the step ends with the last of them.

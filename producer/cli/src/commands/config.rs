@@ -59,7 +59,7 @@ impl Fleet {
             config: Config::load(&env)?,
         };
         let broker = session.broker().await?;
-        let (_, pushed) = broker.pushed_config().await?;
+        let (_, pushed) = broker.fleet_config().get().await?;
         Ok(Self {
             env,
             own: session.config,

@@ -75,7 +75,8 @@ async fn print_costs(arguments: Arguments, session: &Session) -> Result<Exit, Co
 
 /// Events reach the ledger after a moment, or after hours if Postgres was unavailable.
 async fn note_unrecorded(session: &Session) {
-    let unrecorded = async { Ok::<_, CommandError>(session.broker().await?.unrecorded().await?) };
+    let unrecorded =
+        async { Ok::<_, CommandError>(session.broker().await?.events().unrecorded_count().await?) };
     match unrecorded.await {
         Ok(0) => {}
         Ok(events) => {

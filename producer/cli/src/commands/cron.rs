@@ -60,7 +60,7 @@ async fn find_job(
     broker: &Broker,
     name: &CronName,
 ) -> Result<Option<(CronRecord, Entry)>, CommandError> {
-    let Some(record) = broker.cron_record(name).await? else {
+    let Some(record) = broker.cron().record(name).await? else {
         output::error(&format!(
             "no recurring job `{name}`; `longshore cron list` lists them"
         ));

@@ -70,7 +70,10 @@ pub(crate) async fn pause(
     let broker = session.broker().await?;
     let target = arguments.what.target(session)?;
     let reason = arguments.reason.as_deref();
-    let pause = broker.pause(&target, arguments.lasts, reason).await?;
+    let pause = broker
+        .pauses()
+        .pause(&target, arguments.lasts, reason)
+        .await?;
     arguments
         .format
         .print(&ShownPause::new(target, &pause, Utc::now()));
@@ -90,7 +93,7 @@ pub(crate) async fn resume(
 ) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let what = arguments.what.target(session)?;
-    let was_paused = broker.resume(&what).await?;
+    let was_paused = broker.pauses().resume(&what).await?;
     match arguments.format {
         Format::Text if was_paused => output::line(format_args!("{what} is resumed")),
         Format::Text => output::error(&format_args!("{what} is not paused")),

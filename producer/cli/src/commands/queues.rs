@@ -55,17 +55,17 @@ impl Lane {
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let queues = queue_depths(&broker).await?;
-    let lanes = broker.lanes().await?;
+    let lanes = broker.lanes().sizes().await?;
     let status = QueueStatus {
         queues,
         lanes: lanes
             .into_iter()
             .map(|(name, waiting)| Lane::new(name, waiting))
             .collect(),
-        paused: ShownPause::all(&broker.pauses().await?, Utc::now()),
-        dead_letters: broker.dead_count().await?,
-        unrecorded_events: broker.unrecorded().await?,
-        workers_alive: broker.workers().await?.len(),
+        paused: ShownPause::all(&broker.pauses().list().await?, Utc::now()),
+        dead_letters: broker.dead_letters().count().await?,
+        unrecorded_events: broker.events().unrecorded_count().await?,
+        workers_alive: broker.workers().list().await?.len(),
     };
     arguments
         .format

@@ -28,7 +28,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let broker = session.broker().await?;
     let config = session.fleet_config(&broker).await?;
     let meters = Meters::new(&config.catalog, &config.budgets);
-    let reports = broker.all_meters(&meters, Utc::now()).await?;
+    let reports = broker.limits().all_meters(&meters, Utc::now()).await?;
     let report = filtered_report(
         arguments.platform.as_deref(),
         sorted_limits(reports, &config),

@@ -46,7 +46,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let since = arguments.since;
     let mut report: Option<Report> = None;
     for _ in 0..ROUNDS {
-        let began = broker.server_time_ms().await?;
+        let began = broker.server().time_ms().await?;
         let fresh =
             match checks::find_differences(&client, &ledger, since, arguments.in_flight).await {
                 Err(CommandError::Ledger(error)) => {
@@ -75,7 +75,7 @@ async fn wait_until_recorded(broker: &Broker, began: i64) -> Result<(), BrokerEr
     let start = tokio::time::Instant::now();
     loop {
         tokio::time::sleep(ROUND_DELAY).await;
-        let oldest = broker.oldest_unrecorded().await?;
+        let oldest = broker.events().oldest_unrecorded().await?;
         if oldest.is_none_or(|oldest| oldest > began) || start.elapsed() > RECORDING_LIMIT {
             return Ok(());
         }

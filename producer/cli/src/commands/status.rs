@@ -12,6 +12,7 @@ use longshore_policy::{
     catalog::{Enabled, ProviderEntry},
     limits::Meters,
 };
+use longshore_protocol::platform::PlatformName;
 
 use self::{
     adapters::{Adapter, Health, OpenCircuit},
@@ -24,7 +25,6 @@ use crate::{
     render::{
         limit::{Limit, sorted_limits},
         pause::ShownPause,
-        time::from_unix_ms,
     },
     session::{Session, explain_ledger_error, queue_depths},
 };
@@ -44,7 +44,7 @@ struct RedisStatus {
     limits: Vec<Limit>,
     circuits: Vec<CircuitReport>,
     /// The ends of account holds, in ms since the epoch.
-    account_holds: Vec<(String, i64)>,
+    account_holds: Vec<(PlatformName, DateTime<Utc>)>,
     workers: WorkerSlots,
     leader: Option<String>,
     queues: Vec<QueueDepth>,
@@ -69,25 +69,25 @@ async fn read_redis(session: &Session) -> Result<RedisStatus, CommandError> {
     let config = session.fleet_config(&broker).await?;
     // `longshore quota` also shows the budgets per tenant.
     let meters = Meters::new(&config.catalog, &config.budgets).all(Utc::now());
-    let workers = broker.workers().await?;
+    let workers = broker.workers().list().await?;
     let queues = queue_depths(&broker).await?;
     Ok(RedisStatus {
         address: broker.address().to_owned(),
-        limits: sorted_limits(broker.meters(&meters).await?, &config),
+        limits: sorted_limits(broker.limits().meters(&meters).await?, &config),
         config,
-        circuits: broker.circuits().await?,
-        account_holds: broker.limited_accounts().await?,
+        circuits: broker.circuits().list().await?,
+        account_holds: broker.limits().account_holds().await?,
         workers: WorkerSlots {
             alive: workers.len(),
             in_flight: workers.iter().map(|worker| worker.in_flight).sum(),
             concurrency: workers.iter().map(|worker| worker.concurrency).sum(),
         },
-        leader: broker.leader().await?,
+        leader: broker.leader().current().await?,
         queues,
-        lanes: broker.lanes().await?,
-        pauses: ShownPause::all(&broker.pauses().await?, Utc::now()),
-        dead_letters: broker.dead_count().await?,
-        unrecorded_events: broker.unrecorded().await?,
+        lanes: broker.lanes().sizes().await?,
+        pauses: ShownPause::all(&broker.pauses().list().await?, Utc::now()),
+        dead_letters: broker.dead_letters().count().await?,
+        unrecorded_events: broker.events().unrecorded_count().await?,
     })
 }
 
@@ -182,8 +182,8 @@ fn adapters(redis: &RedisStatus, now: DateTime<Utc>) -> Vec<Adapter> {
             .collect();
         let mut holds = redis.account_holds.iter();
         let held_until = holds
-            .find(|(account, _)| account == provider.account.as_str())
-            .map(|(_, until)| from_unix_ms(*until))
+            .find(|(account, _)| *account == provider.account)
+            .map(|(_, until)| *until)
             .filter(|until| *until > now);
         match held_until {
             _ if !open_circuits.is_empty() => Health::CircuitsOpen(open_circuits),

@@ -114,7 +114,7 @@ struct JobInFlight {
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
-    let now = from_unix_ms(broker.server_time_ms().await?);
+    let now = from_unix_ms(broker.server().time_ms().await?);
     let rows = rows(&broker, now).await?;
     match arguments.action {
         None => {
@@ -128,9 +128,14 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
 }
 
 async fn rows(broker: &Broker, now: DateTime<Utc>) -> Result<Vec<Row>, CommandError> {
-    let alive = broker.workers().await?;
+    let alive = broker.workers().list().await?;
     let alive = alive.into_iter().map(|beat| Row::from_heartbeat(beat, now));
-    let unheard = broker.unheard().await?.into_iter().map(Row::from_unheard);
+    let unheard = broker
+        .workers()
+        .without_heartbeat()
+        .await?
+        .into_iter()
+        .map(Row::from_unheard);
     Ok(alive.chain(unheard).collect())
 }
 
@@ -157,10 +162,13 @@ async fn show(
         )));
     }
     if row.queues.is_empty() {
-        row.queues = broker.queues().await?;
+        row.queues = broker.queues().list().await?;
     }
     let most = usize::try_from(options.limit).unwrap_or(usize::MAX);
-    let jobs = broker.holdings(&row.id, &row.queues, most).await?;
+    let jobs = broker
+        .deliveries()
+        .in_flight(&row.id, &row.queues, most)
+        .await?;
     let jobs = jobs.into_iter().map(|job| JobInFlight {
         since: job
             .attempt_id

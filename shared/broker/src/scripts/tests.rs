@@ -2,13 +2,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
     path::Path,
 };
 
 use super::*;
+use crate::BrokerError;
 
 /// A Lua file that is part of a script.
-pub(super) struct Source {
+pub(crate) struct Source {
     file: &'static str,
     text: &'static str,
     is_script: bool,
@@ -139,6 +141,69 @@ fn names(text: &str, known: &BTreeSet<String>) -> (BTreeSet<String>, BTreeSet<St
         }
     }
     (declared, undeclared)
+}
+
+/// The reply words in a script's header: each quoted word of `Returns`, without its arguments.
+fn reply_words(script: &str) -> BTreeSet<String> {
+    let sources = sources();
+    let source = sources
+        .iter()
+        .flatten()
+        .find(|source| source.is_script && source.file == script)
+        .unwrap();
+    let text = source.section("Returns").unwrap();
+    let mut words = BTreeSet::new();
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find('\'') {
+        let (before, after) = rest.split_at(at);
+        rest = after.get(1..).unwrap_or_default();
+        // An apostrophe, as in `worker's`.
+        if before.ends_with(char::is_alphanumeric) {
+            continue;
+        }
+        let (quoted, after) = rest.split_once('\'').unwrap();
+        words.extend(quoted.split(' ').next().map(str::to_owned));
+        rest = after;
+    }
+    words.remove("");
+    words
+}
+
+/// Checks that `cases` have every reply word of a script's header and no other, that `parse` returns what each
+/// case expects, and that it refuses unknown and cut replies.
+pub(crate) fn check_replies<T: PartialEq + Debug>(
+    script: &str,
+    cases: &[(Vec<&str>, T)],
+    parse: impl Fn(&[String]) -> Result<T, BrokerError>,
+) {
+    let mut words = BTreeSet::new();
+    for (reply, expected) in cases {
+        let reply: Vec<String> = reply.iter().map(|part| (*part).to_owned()).collect();
+        assert_eq!(&parse(&reply).unwrap(), expected, "{script}: {reply:?}");
+        let first = reply.first().unwrap().split(' ').next();
+        words.extend(first.map(str::to_owned));
+    }
+    assert_eq!(words, reply_words(script), "{script}");
+    for reply in [vec!["surprise".to_owned()], vec![String::new()]] {
+        let error = parse(&reply).unwrap_err();
+        assert!(
+            matches!(error, BrokerError::UnexpectedReply { .. }),
+            "{script}: {error}"
+        );
+    }
+}
+
+/// The same for a script that replies with one word.
+pub(crate) fn check_words<T: PartialEq + Debug + Copy>(
+    script: &str,
+    cases: &[(&str, T)],
+    parse: impl Fn(&str) -> Result<T, BrokerError>,
+) {
+    let cases: Vec<(Vec<&str>, T)> = cases
+        .iter()
+        .map(|(reply, expected)| (vec![*reply], *expected))
+        .collect();
+    check_replies(script, &cases, |reply| parse(&reply.concat()));
 }
 
 #[test]

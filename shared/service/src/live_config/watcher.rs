@@ -141,10 +141,10 @@ impl Watcher {
     }
 
     async fn newly_pushed(&mut self) -> Result<bool, BrokerError> {
-        if self.broker.config_version().await? == self.version {
+        if self.broker.fleet_config().version().await? == self.version {
             return Ok(false);
         }
-        let (version, pushed) = self.broker.pushed_config().await?;
+        let (version, pushed) = self.broker.fleet_config().get().await?;
         self.version = version;
         let changed = pushed != self.pushed;
         self.pushed = pushed;
@@ -165,7 +165,7 @@ impl Watcher {
                     .as_deref()
                     .unwrap_or_else(|| "no file".as_ref());
                 tracing::info!(from = %from.display(), "configuration reloaded");
-                self.broker.keep(config.retention.clone());
+                self.broker.set_retention(config.retention.clone());
                 self.sender.send_replace(Arc::new(config));
             }
             Err(error) => {

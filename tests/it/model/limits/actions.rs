@@ -36,7 +36,13 @@ impl Belief {
             takes: &Takes::new(takes),
             waited: self.waited,
         };
-        match room.broker.begin(&self.held, &beginning).await.unwrap() {
+        match room
+            .broker
+            .deliveries()
+            .begin(&self.held, &beginning)
+            .await
+            .unwrap()
+        {
             Begun::Yes(_) => {
                 self.attempt = Some(attempt);
                 true
@@ -72,7 +78,13 @@ impl Belief {
             waited: self.waited,
             offers: &offers,
         };
-        match room.broker.reserve(&self.held, &reservation).await.unwrap() {
+        match room
+            .broker
+            .deliveries()
+            .reserve(&self.held, &reservation)
+            .await
+            .unwrap()
+        {
             Reserved::Yes(..) => {
                 self.attempt = Some(attempt);
                 true
@@ -113,17 +125,26 @@ impl Belief {
                     spent,
                     ..Ending::default()
                 };
-                room.broker.settle(held, job, &ending).await.unwrap() == Fence::Held
+                room.broker
+                    .deliveries()
+                    .settle(held, job, &ending)
+                    .await
+                    .unwrap()
+                    == Fence::Held
             }
             (End::Fail, Some(attempt)) => {
                 let failed = room
                     .broker
+                    .deliveries()
                     .fail(held, attempt, "failed", None, &text, spent);
                 failed.await.unwrap() == Fence::Held
             }
             (End::Fail, None) => false,
             (End::HandBack, attempt) => {
-                let back = room.broker.hand_back(held, attempt, "back", &text, spent);
+                let back = room
+                    .broker
+                    .deliveries()
+                    .hand_back(held, attempt, "back", &text, spent);
                 back.await.unwrap() == Fence::Held
             }
             (End::Park, attempt) => {
@@ -136,7 +157,12 @@ impl Belief {
                     resume: &text,
                     spent,
                 };
-                room.broker.park(held, job, &parking).await.unwrap() == Parked::Yes
+                room.broker
+                    .deliveries()
+                    .park(held, job, &parking)
+                    .await
+                    .unwrap()
+                    == Parked::Yes
             }
         }
     }

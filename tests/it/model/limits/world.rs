@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use longshore_broker::{Delivered, QueueReader, Spent, Wanted};
+use longshore_broker::{Delivered, QueueReader, SlotLimit, Spent, Wanted};
 use longshore_policy::limits::{AtLimit, Take, Unit};
 use longshore_protocol::{
     checkpoint::Resume,
     id::{AttemptId, JobId},
+    platform::PlatformName,
 };
 use proptest::sample::Index;
 
@@ -46,7 +47,13 @@ impl World {
         let mut readers = Vec::new();
         for name in NAMES {
             let queues = std::slice::from_ref(&room.queue);
-            readers.push(room.broker.reader(queues, &id(name)).await.unwrap());
+            readers.push(
+                room.broker
+                    .queues()
+                    .reader(queues, &id(name))
+                    .await
+                    .unwrap(),
+            );
         }
         Self {
             room,
@@ -66,7 +73,13 @@ impl World {
 
     pub(super) async fn read(&mut self, worker: usize, count: usize) {
         self.room.alive(NAMES[worker]).await;
-        let depth = self.room.broker.depth(&self.room.queue).await.unwrap();
+        let depth = self
+            .room
+            .broker
+            .queues()
+            .depth(&self.room.queue)
+            .await
+            .unwrap();
         if depth.available == 0 {
             // Redis would block the read for up to 100 ms.
             return;
@@ -211,7 +224,13 @@ impl World {
     pub(super) async fn kill(&mut self, worker: usize) {
         let heartbeat = self.room.broker.keys().worker(&id(NAMES[worker]));
         let () = self.room.ask(&["DEL", &heartbeat]).await;
-        let _recovered = self.room.broker.recover(&self.room.queue).await.unwrap();
+        let _recovered = self
+            .room
+            .broker
+            .workers()
+            .recover(&self.room.queue)
+            .await
+            .unwrap();
         self.enter(None).await;
     }
 
@@ -228,15 +247,20 @@ impl World {
 
     pub(super) async fn let_go(&mut self, count: usize) {
         self.a_second_passes().await;
-        let went = self.room.broker.let_go(count).await.unwrap();
+        let went = self.room.broker.lanes().release(count).await.unwrap();
         assert!(went.jobs <= count);
-        self.room.broker.promote(count).await.unwrap();
+        self.room.broker.lanes().promote(count).await.unwrap();
     }
 
     pub(super) async fn limited(&mut self, account: usize) {
-        let name = ["one", "two"][account];
-        let slots = Some(SLOTS[account]);
-        self.room.broker.limited(name, 0, slots).await.unwrap();
+        let name = PlatformName::from_record(["one", "two"][account]);
+        let (meter, limit) = SLOTS[account];
+        self.room
+            .broker
+            .limits()
+            .hold_account(&name, None, Some(SlotLimit { meter, limit }))
+            .await
+            .unwrap();
     }
 
     /// Ends the current windows.
@@ -262,7 +286,7 @@ impl World {
         let waiting: usize = self.room.ask(&["HLEN", &self.room.key("parked")]).await;
         let standing = self.room.standing().await;
         assert_eq!(standing + waiting + self.ended, self.jobs);
-        for (lane, _) in self.room.broker.lanes().await.unwrap() {
+        for (lane, _) in self.room.broker.lanes().sizes().await.unwrap() {
             if let Some(meter) = lane.strip_prefix("quota:") {
                 let gates = self.room.key("lanes:due");
                 let gate: Option<f64> = self.room.ask(&["ZSCORE", &gates, meter]).await;

@@ -12,7 +12,7 @@ async fn a_cancelled_chain_ends_after_its_running_steps() {
     let _started = room.begin_chain(&plan).await;
     let a = room.read_one("w").await;
     assert_eq!(
-        room.broker.cancel_chain(&plan.id).await.unwrap(),
+        room.broker.chains().cancel(&plan.id).await.unwrap(),
         ChainCancelled::Asked
     );
     let asked: Option<f64> = room
@@ -23,19 +23,20 @@ async fn a_cancelled_chain_ends_after_its_running_steps() {
     let _held = room.end_step(&a, StepOutcome::Cancelled).await;
     assert_eq!(room.chain_state(&plan.id).await, "cancelled");
     assert_eq!(
-        room.broker.cancel_chain(&plan.id).await.unwrap(),
+        room.broker.chains().cancel(&plan.id).await.unwrap(),
         ChainCancelled::Ended
     );
     assert_eq!(
         room.broker
-            .cancel_chain(&chain_id("unknown"))
+            .chains()
+            .cancel(&chain_id("unknown"))
             .await
             .unwrap(),
         ChainCancelled::Unknown
     );
     // It can be resumed.
     assert_eq!(
-        room.broker.retry_chain(&plan.id, &[]).await.unwrap(),
+        room.broker.chains().retry(&plan.id, &[]).await.unwrap(),
         ChainRetried::Again(1)
     );
     assert_eq!(room.run_all(WELL).await, ["a", "b"]);

@@ -1,6 +1,7 @@
 //! Steps that fan out over a list or spawn others.
 
-use longshore_broker::{Child, Fence, StepOutcome};
+use longshore_broker::{Fence, SpawnedJob, StepOutcome};
+use longshore_protocol::checkpoint::Resume;
 
 use super::{Plan, WELL, memory, name};
 use crate::scripts::room::Room;
@@ -13,12 +14,13 @@ async fn a_step_fans_out_over_its_list() {
         .plain("after", &["each"]);
     let _started = room.begin_chain(&plan).await;
     let each = room.read_one("w").await;
-    let memories: Vec<String> = (0..3)
+    let memories: Vec<Resume> = (0..3)
         .map(|index| memory(&plan.id, &format!("each/{index}")))
         .collect();
     for fence in [Fence::Held, Fence::Lost] {
         let expanded = room
             .broker
+            .chains()
             .expand_step(&each.held, &plan.id, &name("each"), &memories)
             .await;
         assert_eq!(expanded.unwrap(), fence);
@@ -43,6 +45,7 @@ async fn a_fan_out_over_an_empty_list_ends_at_once() {
     let each = room.read_one("w").await;
     let expanded = room
         .broker
+        .chains()
         .expand_step(&each.held, &plan.id, &name("each"), &[])
         .await;
     assert_eq!(expanded.unwrap(), Fence::Held);
@@ -58,15 +61,14 @@ async fn a_spawning_step_ends_with_its_last_spawned_instance() {
         .plain("after", &["plan"]);
     let _started = room.begin_chain(&plan).await;
     let first = room.read_one("w").await;
-    let children: Vec<Child> = (0..2)
-        .map(|index| {
-            let memory = memory(&plan.id, &format!("plan/{index}"));
-            Child(memory, r#"{"prompt":"a child"}"#.to_owned())
+    let spawned: Vec<SpawnedJob> = (0..2)
+        .map(|index| SpawnedJob {
+            checkpoint: memory(&plan.id, &format!("plan/{index}")),
+            message: r#"{"prompt":"a child"}"#.to_owned(),
         })
         .collect();
-    let children = serde_json::to_string(&children).unwrap();
     let fence = room
-        .end_with(&first, StepOutcome::Completed, &children)
+        .end_with(&first, StepOutcome::Completed, &spawned)
         .await;
     assert_eq!(fence, Fence::Held);
     assert_eq!(room.run_all(WELL).await, ["plan/0", "plan/1", "after"]);

@@ -41,7 +41,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let client = session.client().await?;
     let id = arguments.id;
     let report = known_batch(&client, &id).await?;
-    let now = from_unix_ms(client.broker().server_time_ms().await?);
+    let now = from_unix_ms(client.broker().server().time_ms().await?);
     let status = BatchStatus {
         failures: failures(&id, session, &client).await?,
         ..BatchStatus::new(id, report, now)

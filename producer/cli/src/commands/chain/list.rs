@@ -142,7 +142,7 @@ async fn redis_chains(
     let (mut known, mut rows) = (HashSet::new(), Vec::new());
     let mut before = None;
     while known.len() < SEARCHED && rows.len() < limit {
-        let page = broker.chains_newest(PAGE, before).await?;
+        let page = broker.chains().newest(PAGE, before).await?;
         let Some(oldest) = page.last() else { break };
         before = Some(oldest.record.begun_ms);
         for ChainHead { record, cost } in page {

@@ -157,7 +157,7 @@ impl ChainReader {
             return Ok(self.status_from_ledger());
         };
         if self.outline.is_none() {
-            let document = self.client.broker().chain_doc(&self.id).await?;
+            let document = self.client.broker().chains().document(&self.id).await?;
             let outline = |json: String| serde_json::from_str(&json).unwrap_or_default();
             self.outline = document.map(outline);
         }

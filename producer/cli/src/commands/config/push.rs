@@ -62,7 +62,7 @@ async fn push(path: &Path, yes_option: bool, fleet: &Fleet) -> Result<Exit, Comm
     if !confirm_push(yes_option, "Push this to every running service?")? {
         return Ok(Exit::Failure);
     }
-    let version = fleet.broker.push_config(&text).await?;
+    let version = fleet.broker.fleet_config().push(&text).await?;
     output::line(format_args!(
         "Pushed as version {version}; every running service applies it within 2 s."
     ));
@@ -81,7 +81,7 @@ async fn clear(yes_option: bool, fleet: &Fleet) -> Result<Exit, CommandError> {
     if !confirm_push(yes_option, &question)? {
         return Ok(Exit::Failure);
     }
-    fleet.broker.clear_config().await?;
+    fleet.broker.fleet_config().remove().await?;
     output::line(format_args!(
         "Removed version {}; every running service uses its own file within 2 s.",
         pushed.version

@@ -83,7 +83,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
 }
 
 async fn read_pushed(session: &Session) -> Result<Option<Pushed>, CommandError> {
-    let (_, pushed) = session.broker().await?.pushed_config().await?;
+    let (_, pushed) = session.broker().await?.fleet_config().get().await?;
     Ok(pushed)
 }
 

@@ -69,13 +69,13 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
             "recurring job `{name}` already exists in the configuration; change it there, or choose another name"
         )));
     }
-    if broker.cron_record(name).await?.is_some() {
+    if broker.cron().record(name).await?.is_some() {
         return Err(CommandError::Input(format!(
             "recurring job `{name}` already exists; choose another name, or remove it with \
              `longshore cron remove {name}`"
         )));
     }
-    let now = from_unix_ms(broker.server_time_ms().await?);
+    let now = from_unix_ms(broker.server().time_ms().await?);
     let first = definition.timing.next_after(now);
     let entry = Entry {
         source: Source::Command,
@@ -83,7 +83,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         definition,
     };
     let next = first.map_or(NextTick::Never, NextTick::At);
-    let put = broker.cron_put(None, name, None, Some(&entry), next);
+    let put = broker.cron().put(None, name, None, Some(&entry), next);
     require_unchanged(name, put.await?)?;
     let first = first.map_or_else(|| "never".to_owned(), timestamp);
     output::line(format_args!(

@@ -31,12 +31,14 @@ pub(super) async fn set_paused(
         output::line(format_args!("{name} is {state}"));
         return Ok(Exit::Success);
     }
-    let now = from_unix_ms(broker.server_time_ms().await?);
+    let now = from_unix_ms(broker.server().time_ms().await?);
     let tick = entry.definition.timing.next_after(now);
     let tick = tick.filter(|_| !paused);
     let entry = Entry { paused, ..entry };
     let next = tick.map_or(NextTick::Never, NextTick::At);
-    let put = broker.cron_put(None, name, Some(&record), Some(&entry), next);
+    let put = broker
+        .cron()
+        .put(None, name, Some(&record), Some(&entry), next);
     require_unchanged(name, put.await?)?;
     match tick {
         Some(tick) => output::line(format_args!(
@@ -60,7 +62,9 @@ pub(super) async fn remove(name: &CronName, session: &Session) -> Result<Exit, C
              `longshore cron pause {name}`"
         )));
     }
-    let put = broker.cron_put(None, name, Some(&record), None, NextTick::Never);
+    let put = broker
+        .cron()
+        .put(None, name, Some(&record), None, NextTick::Never);
     require_unchanged(name, put.await?)?;
     output::line(format_args!("{name} is removed"));
     Ok(Exit::Success)
@@ -72,11 +76,14 @@ pub(super) async fn run_now(name: &CronName, session: &Session) -> Result<Exit, 
     let Some((_, entry)) = find_job(&broker, name).await? else {
         return Ok(Exit::Failure);
     };
-    let now = from_unix_ms(broker.server_time_ms().await?);
+    let now = from_unix_ms(broker.server().time_ms().await?);
     let definition = &entry.definition;
     let occasion = Occasion::Asked(now);
     let message = definition.message(name, occasion);
-    broker.enqueue_all(&definition.queue, &[message]).await?;
+    broker
+        .queues()
+        .enqueue_all(&definition.queue, &[message])
+        .await?;
     output::line(format_args!("Task ID: {}", occasion.job_id(name)));
     Ok(Exit::Success)
 }

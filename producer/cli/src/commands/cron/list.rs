@@ -57,7 +57,7 @@ impl Listed {
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
-    let standing = broker.cron_all().await?.into_iter();
+    let standing = broker.cron().list().await?.into_iter();
     let jobs: Vec<Listed> = standing.map(Listed::new).collect::<Result<_, _>>()?;
     arguments.format.print_with(&jobs, || cron_table(&jobs));
     Ok(Exit::Success)

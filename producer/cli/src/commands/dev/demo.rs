@@ -146,7 +146,7 @@ impl<'a> Demo<'a> {
             return;
         };
         let until = Instant::now() + RECORDING_LIMIT;
-        while Instant::now() < until && !matches!(broker.unrecorded().await, Ok(0)) {
+        while Instant::now() < until && !matches!(broker.events().unrecorded_count().await, Ok(0)) {
             sleep(Duration::from_millis(50)).await;
         }
     }

@@ -84,7 +84,8 @@ pub(super) async fn replay_all(
         named: Vec::new(),
     };
     let all = broker
-        .dead_before(bulk.span.end().saturating_add(1))
+        .dead_letters()
+        .count_before(bulk.span.end().saturating_add(1))
         .await?;
     let bar = progress_bar(all);
     let mut pace = rate.map(Pace::new);
@@ -115,7 +116,12 @@ pub(super) async fn replay_all(
                 last,
                 skipped: std::mem::take(&mut skipped),
             };
-            tally.count(&broker.replay(&batch.ready, Some(step)).await?);
+            tally.count(
+                &broker
+                    .dead_letters()
+                    .replay(&batch.ready, Some(step))
+                    .await?,
+            );
             if rest.is_empty() {
                 break;
             }
@@ -190,7 +196,7 @@ fn stream_pages(
     let (sender, pages) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {
-            let page = broker.dead_letters(&query, page_size).await;
+            let page = broker.dead_letters().page(&query, page_size).await;
             let next = page.as_ref().ok().and_then(|page| page.next.clone());
             if sender.send(page).await.is_err() || next.is_none() {
                 return;

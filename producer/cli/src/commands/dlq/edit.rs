@@ -65,7 +65,7 @@ fn parse_assignment(text: &str) -> Result<Assignment, String> {
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let id = &arguments.id;
-    let Some((_, mut dead_letter, before)) = broker.dead_letter(id.as_str()).await? else {
+    let Some((_, mut dead_letter, before)) = broker.dead_letters().get(id.as_str()).await? else {
         output::error(&unknown_dead_letter(id));
         return Ok(Exit::Failure);
     };
@@ -95,7 +95,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
             "dead letter `{id}` cannot be written as JSON: {error}"
         ))
     })?;
-    if !broker.edit_dead(id, &before, &after).await? {
+    if !broker.dead_letters().replace(id, &before, &after).await? {
         let kept = draft.map(keep_draft).transpose()?.unwrap_or_default();
         output::error(&format!(
             "dead letter `{id}` was changed or removed during the edit; nothing was written. Check it: longshore dlq show {id}{kept}"

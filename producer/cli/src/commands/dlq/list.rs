@@ -52,14 +52,14 @@ struct Listed {
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
-    let now_ms = broker.server_time_ms().await?;
+    let now_ms = broker.server().time_ms().await?;
     let query = DeadQuery {
         after: arguments.after,
         ..arguments.filter.query(DeadOrder::NewestFirst, now_ms)
     };
     let (dead_letters, next) = page(&broker, query, limit).await?;
     let listed = Listed {
-        total: broker.dead_count().await?,
+        total: broker.dead_letters().count().await?,
         next: next.map(|next| next.to_string()),
         dead_letters,
     };
@@ -80,7 +80,7 @@ async fn page(
     let mut last = None;
     loop {
         let wanted = limit.saturating_sub(dead_letters.len()).saturating_add(1);
-        let slice = broker.dead_records(&query, wanted).await?;
+        let slice = broker.dead_letters().record_page(&query, wanted).await?;
         for (died_ms, record) in slice.found {
             if dead_letters.len() == limit {
                 return Ok((dead_letters, last));

@@ -76,11 +76,12 @@ async fn purge(
     };
     let bar = progress_bar(
         broker
-            .dead_before(query.span.end().saturating_add(1))
+            .dead_letters()
+            .count_before(query.span.end().saturating_add(1))
             .await?,
     );
     loop {
-        let page = broker.dead_letters(&query, PAGE).await?;
+        let page = broker.dead_letters().page(&query, PAGE).await?;
         *purged += archive_and_remove(broker, ledger, &page.found, resolution).await?;
         bar.advance(page.looked as u64);
         query.after = page.next;

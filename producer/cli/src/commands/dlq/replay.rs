@@ -78,7 +78,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
                     None => batch,
                 };
                 let (now, later) = rest.split_at(count.min(rest.len()));
-                tally.count(&broker.replay(now, None).await?);
+                tally.count(&broker.dead_letters().replay(now, None).await?);
                 rest = later;
             }
             let all_replayed = all && tally.skipped == 0;
@@ -96,7 +96,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
                 gone: 0,
                 skipped: 0,
             };
-            broker.begin_bulk(&bulk).await?;
+            broker.dead_letters().begin_bulk_replay(&bulk).await?;
             run_bulk(bulk, rate, &broker, session).await
         }
     }
@@ -104,10 +104,10 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
 
 /// A bulk replay that was interrupted.
 async fn find_interrupted(id: &str, broker: &Broker) -> Result<BulkReplay, CommandError> {
-    if let Some(bulk) = broker.bulk(id).await? {
+    if let Some(bulk) = broker.dead_letters().bulk_replay(id).await? {
         return Ok(bulk);
     }
-    let others = broker.bulks().await?;
+    let others = broker.dead_letters().bulk_replay_ids().await?;
     Err(CommandError::Input(unknown_replay(id, &others)))
 }
 
@@ -136,12 +136,16 @@ async fn run_bulk(
             return Err(error.into());
         }
         None => {
-            let replayed = broker.bulk(&id).await?.map(|bulk| bulk.replayed);
+            let replayed = broker
+                .dead_letters()
+                .bulk_replay(&id)
+                .await?
+                .map(|bulk| bulk.replayed);
             output::note(describe_interruption(&id, replayed));
             return Ok(Exit::Interrupted);
         }
     };
-    broker.end_bulk(&id).await?;
+    broker.dead_letters().end_bulk_replay(&id).await?;
     output::line(describe_tally(&tally));
     Ok(Exit::success_if(tally.skipped == 0))
 }

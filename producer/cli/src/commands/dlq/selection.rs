@@ -65,7 +65,7 @@ impl Selection {
             return Ok(find_named(broker, &self.ids).await?);
         }
         self.consent.check(&format!("longshore dlq {verb} --all"))?;
-        let now_ms = broker.server_time_ms().await?;
+        let now_ms = broker.server().time_ms().await?;
         let query = self.filter.clone().query(DeadOrder::OldestFirst, now_ms);
         Ok(Selected::Matching(Box::new(query)))
     }
@@ -99,7 +99,7 @@ async fn count_matching(
     let spinner = Progress::spinner("{spinner} {msg}", "searching the dead letters");
     let (mut count, mut first) = (0, Vec::new());
     loop {
-        let slice = broker.dead_records(&query, PAGE).await?;
+        let slice = broker.dead_letters().record_page(&query, PAGE).await?;
         count += slice.found.len();
         let missing = SHOWN - first.len();
         first.extend(
@@ -135,7 +135,7 @@ async fn find_named(broker: &Broker, ids: &[JobId]) -> Result<Selected, BrokerEr
         {
             continue;
         }
-        if let Some(dead_letter) = broker.dead_letter(id.as_str()).await? {
+        if let Some(dead_letter) = broker.dead_letters().get(id.as_str()).await? {
             dead_letters.push(dead_letter);
         } else {
             all = false;

@@ -48,7 +48,8 @@ struct DeadLetterDocument<'a> {
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
-    let Some((died, dead_letter, _)) = broker.dead_letter(arguments.id.as_str()).await? else {
+    let Some((died, dead_letter, _)) = broker.dead_letters().get(arguments.id.as_str()).await?
+    else {
         output::error(&unknown_dead_letter(&arguments.id));
         return Ok(Exit::Failure);
     };

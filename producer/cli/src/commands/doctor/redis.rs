@@ -52,7 +52,7 @@ pub(super) async fn check(session: &Session) -> RedisChecks {
         }
     };
     let mut seen = RedisChecks::default();
-    match broker.server().await {
+    match broker.server().facts().await {
         Ok(facts) => seen.server.extend(server_checks(&facts, broker.address())),
         // Redis answered when the scripts were loaded, so the user lacks the permission.
         Err(error) => seen
@@ -125,7 +125,7 @@ fn server_checks(facts: &ServerFacts, address: &str) -> Vec<Check> {
 
 async fn clock_check(broker: &Broker) -> Check {
     let before = Utc::now().timestamp_millis();
-    let read = broker.server_time_ms().await;
+    let read = broker.server().time_ms().await;
     let after = Utc::now().timestamp_millis();
     match read {
         // Redis read its clock between the two local times.
@@ -149,7 +149,7 @@ fn skew_check(ms: i64) -> Check {
 }
 
 async fn service_checks(broker: &Broker) -> Result<(Vec<Check>, EventCounts), BrokerError> {
-    let workers = broker.workers().await?;
+    let workers = broker.workers().list().await?;
     let slots: usize = workers.iter().map(|worker| worker.concurrency).sum();
     let alive = if workers.is_empty() {
         Check::problem(
@@ -163,7 +163,7 @@ async fn service_checks(broker: &Broker) -> Result<(Vec<Check>, EventCounts), Br
             format!("{} alive, {}", workers.len(), counted(slots, "slot")),
         )
     };
-    let leads = match broker.leader().await? {
+    let leads = match broker.leader().current().await? {
         Some(leader) => Check::ok("scheduler", format!("{leader} leads")),
         None => Check::problem(
             "scheduler",
@@ -171,14 +171,14 @@ async fn service_checks(broker: &Broker) -> Result<(Vec<Check>, EventCounts), Br
             "start longshore-scheduler, or `longshore dev`",
         ),
     };
-    let dead = match broker.dead_count().await? {
+    let dead = match broker.dead_letters().count().await? {
         0 => Check::ok("dead letters", "none"),
         dead => Check::info("dead letters", grouped(dead))
             .with_advice("`longshore dlq list` shows them"),
     };
     let events = EventCounts {
-        waiting: broker.unrecorded().await?,
-        refused: broker.bad_events().await?,
+        waiting: broker.events().unrecorded_count().await?,
+        refused: broker.events().bad_count().await?,
         refused_key: broker.keys().bad_events(),
         workers: workers.len(),
     };

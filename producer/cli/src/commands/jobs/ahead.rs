@@ -21,7 +21,10 @@ pub(super) async fn count_ahead(
     let until = format!("({entry}");
     // Workers take jobs that were handed back before new ones.
     let to = if handed_back { until.as_str() } else { "+" };
-    let delivered = broker.pending(queue, "-", to, COUNTED).await?;
+    let delivered = broker
+        .queues()
+        .pending_entries(queue, "-", to, COUNTED)
+        .await?;
     let mut complete = delivered.len() < COUNTED;
     let mut ahead = delivered
         .iter()
@@ -30,10 +33,16 @@ pub(super) async fn count_ahead(
     if handed_back {
         return Ok((ahead, complete));
     }
-    let (mut from, mut counted, mut bytes) =
-        (format!("({}", broker.last_delivered(queue).await?), 0, 0);
+    let (mut from, mut counted, mut bytes) = (
+        format!("({}", broker.queues().last_delivered(queue).await?),
+        0,
+        0,
+    );
     loop {
-        let page = broker.entries(queue, &from, &until, PAGE, false).await?;
+        let page = broker
+            .queues()
+            .entries(queue, &from, &until, PAGE, false)
+            .await?;
         counted += page.len();
         bytes += page
             .iter()

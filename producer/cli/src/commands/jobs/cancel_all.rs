@@ -65,7 +65,7 @@ pub(super) async fn run(
         return Ok(Exit::Failure);
     }
     let requested: Vec<bool> = stream::iter(&jobs)
-        .map(|(id, parked_id)| broker.cancel_aside(id, parked_id))
+        .map(|(id, parked_id)| broker.jobs().cancel_parked(id, parked_id))
         .buffer_unordered(CONCURRENT_REQUESTS)
         .try_collect()
         .await?;
@@ -85,7 +85,7 @@ async fn find_jobs(
     let mut jobs = Jobs::new();
     let streams: Vec<QueueName> = match &filter.queue {
         Some(queue) => vec![queue.ready(), queue.clone()],
-        None => broker.streams().await?,
+        None => broker.queues().streams().await?,
     };
     for stream in &streams {
         find_in_stream(broker, stream, filter, limits, &mut jobs).await?;
@@ -105,10 +105,13 @@ async fn find_in_stream(
     jobs: &mut Jobs,
 ) -> Result<(), BrokerError> {
     // Jobs that arrive later are not cancelled.
-    let to = broker.server_time_ms().await?.to_string();
+    let to = broker.server().time_ms().await?.to_string();
     let mut from = "-".to_owned();
     loop {
-        let page = broker.entries(stream, &from, &to, PAGE, false).await?;
+        let page = broker
+            .queues()
+            .entries(stream, &from, &to, PAGE, false)
+            .await?;
         let Some((last, _)) = page.last() else {
             return Ok(());
         };
@@ -117,7 +120,7 @@ async fn find_in_stream(
             .iter()
             .map(|(entry, _)| Place::new(stream, entry))
             .collect();
-        let checkpoints = broker.resumes(&entry_ids).await?;
+        let checkpoints = broker.jobs().checkpoints(&entry_ids).await?;
         for (((_, message), entry_id), checkpoint) in
             page.into_iter().zip(entry_ids).zip(checkpoints)
         {
@@ -146,9 +149,9 @@ async fn find_in_lanes(
 ) -> Result<(), BrokerError> {
     let mut cursor = 0;
     loop {
-        let (next, ids) = broker.laid_aside_page(cursor).await?;
+        let (next, ids) = broker.lanes().parked_page(cursor).await?;
         for parked_id in ids {
-            let Some(parked) = broker.waiting(&parked_id).await? else {
+            let Some(parked) = broker.lanes().parked_job(&parked_id).await? else {
                 continue;
             };
             if filter

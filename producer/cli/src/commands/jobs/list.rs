@@ -182,7 +182,7 @@ async fn open_jobs(
 ) -> Result<Vec<Row>, BrokerError> {
     let queues = match &arguments.labels.queue {
         Some(queue) => vec![queue.ready(), queue.clone()],
-        None => broker.streams().await?,
+        None => broker.queues().streams().await?,
     };
     let mut rows = Vec::new();
     for queue in queues {
@@ -192,8 +192,8 @@ async fn open_jobs(
     let lanes = usize::try_from(arguments.limit)
         .unwrap_or(SEARCHED)
         .min(SEARCHED);
-    for id in broker.lane_ids(lanes).await? {
-        let Some(parked) = broker.waiting(&id).await? else {
+    for id in broker.lanes().first_job_ids(lanes).await? {
+        let Some(parked) = broker.lanes().parked_job(&id).await? else {
             continue;
         };
         let state = if parked.resume.attempts > 0 {
@@ -222,13 +222,14 @@ async fn queue_rows(
     let running_only = arguments.state == Some(JobState::Running);
     // No running job is newer than the newest delivered entry.
     let mut to = if running_only {
-        broker.last_delivered(queue).await?
+        broker.queues().last_delivered(queue).await?
     } else {
         "+".to_owned()
     };
     let (mut seen, mut fitting) = (0, 0);
     while seen < SEARCHED && fitting < wanted {
         let page = broker
+            .queues()
             .entries(queue, "-", &to, PAGE.min(SEARCHED), true)
             .await?;
         let (Some((newest, _)), Some((oldest, _))) = (page.first(), page.last()) else {
@@ -236,7 +237,8 @@ async fn queue_rows(
         };
         seen += page.len();
         let delivered: HashMap<String, bool> = broker
-            .pending(queue, oldest, newest, page.len())
+            .queues()
+            .pending_entries(queue, oldest, newest, page.len())
             .await?
             .into_iter()
             .map(|pending| (pending.entry, pending.worker.is_some()))
@@ -247,7 +249,7 @@ async fn queue_rows(
             .iter()
             .map(|(entry, _)| Place::new(queue, entry))
             .collect();
-        let checkpoints = broker.resumes(&entry_ids).await?;
+        let checkpoints = broker.jobs().checkpoints(&entry_ids).await?;
         for (((entry, message), entry_id), checkpoint) in
             page.into_iter().zip(entry_ids).zip(checkpoints)
         {

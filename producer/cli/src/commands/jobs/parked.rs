@@ -48,6 +48,7 @@ pub(super) async fn explain_parked(
                 let lane = format!("key:{}", limit.key);
                 let waiting = broker
                     .lanes()
+                    .sizes()
                     .await?
                     .into_iter()
                     .find(|(name, _)| *name == lane);
@@ -62,10 +63,13 @@ pub(super) async fn explain_parked(
             None => "waiting for a slot of its concurrency_key".to_owned(),
         },
         Lane::Quota(meter) => explain_quota(broker, meter, found, envelope, now).await?,
-        Lane::Paused(targets) => explain_pause(&broker.pauses().await?, targets, now),
+        Lane::Paused(targets) => explain_pause(&broker.pauses().list().await?, targets, now),
         Lane::Tenant(tenant) => match &found.checkpoint {
             Some(checkpoint) => {
-                let share = broker.share(queue, tenant, &checkpoint.id).await?;
+                let share = broker
+                    .lanes()
+                    .tenant_position(queue, tenant, &checkpoint.id)
+                    .await?;
                 describe_tenant_turn(queue, tenant, &share)
             }
             None => "waiting for its tenant's turn".to_owned(),
@@ -101,7 +105,7 @@ async fn explain_quota(
     let Some(checkpoint) = &found.checkpoint else {
         return Ok(wait);
     };
-    let turn = broker.turn(meter, &checkpoint.id).await?;
+    let turn = broker.lanes().limit_position(meter, &checkpoint.id).await?;
     let bound = if envelope.is_some_and(|envelope| !envelope.fallback) {
         "; no other platform is tried because its `fallback` is false"
     } else {

@@ -139,6 +139,7 @@ pub(super) async fn explain(
         Location::Running { worker, since, .. } => {
             let alive = broker
                 .workers()
+                .list()
                 .await?
                 .iter()
                 .any(|beat| beat.worker == *worker);
@@ -168,7 +169,7 @@ async fn queue_pause(
     now: DateTime<Utc>,
 ) -> Result<Option<String>, BrokerError> {
     let target = Target::queue(queue);
-    let pauses = broker.pauses().await?;
+    let pauses = broker.pauses().list().await?;
     let pause = pauses.of(&target, now.timestamp_millis());
     Ok(pause.map(|pause| pause_sentence(&target, pause, now)))
 }
@@ -191,7 +192,7 @@ fn describe_position(ahead: usize, complete: bool, handed_back: bool, queue: &Qu
 
 /// The workers that pull from the queue.
 async fn describe_workers(broker: &Broker, queue: &QueueName) -> Result<String, BrokerError> {
-    let workers = broker.workers().await?;
+    let workers = broker.workers().list().await?;
     let pulls = workers
         .iter()
         .filter(|beat| beat.queues.contains(queue))

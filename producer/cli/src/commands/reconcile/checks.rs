@@ -37,7 +37,7 @@ pub(super) async fn find_differences(
     in_flight: Duration,
 ) -> Result<Report, CommandError> {
     let broker = client.broker();
-    let now = from_unix_ms(broker.server_time_ms().await?);
+    let now = from_unix_ms(broker.server().time_ms().await?);
     let mut found = check_events(broker, now).await?;
 
     // Redis first: an event that is recorded in the meantime is not a difference.
@@ -57,14 +57,14 @@ pub(super) async fn find_differences(
     }
     Ok(Report {
         checked,
-        unrecorded_events: broker.unrecorded().await?,
+        unrecorded_events: broker.events().unrecorded_count().await?,
         differences: found,
     })
 }
 
 async fn check_events(broker: &Broker, now: DateTime<Utc>) -> Result<Vec<Difference>, BrokerError> {
     let mut found = Vec::new();
-    if let Some(oldest) = broker.oldest_unrecorded().await?
+    if let Some(oldest) = broker.events().oldest_unrecorded().await?
         && now.timestamp_millis() - oldest > LATE_MS
     {
         let text = format!(
@@ -74,7 +74,7 @@ async fn check_events(broker: &Broker, now: DateTime<Utc>) -> Result<Vec<Differe
         let key = broker.keys().events();
         found.push(Difference::new(Kind::EventsLate, key, text));
     }
-    let refused = broker.bad_events().await?;
+    let refused = broker.events().bad_count().await?;
     if refused > 0 {
         let refused = counted(refused, "event");
         let text = format!("Postgres refused {refused}; this stream has them with the reasons");
@@ -93,12 +93,15 @@ async fn check_attempts(
 ) -> Result<usize, BrokerError> {
     let (mut cursor, mut seen) = (0, 0);
     loop {
-        let (next, page) = broker.journal_page(cursor).await?;
+        let (next, page) = broker.deliveries().journal_page(cursor).await?;
         seen += page.len();
         for one in page {
             let (queue, entry) = one.place.parts();
             let queue = QueueName::from_record(queue);
-            let holder = broker.pending(&queue, entry, entry, 1).await?;
+            let holder = broker
+                .queues()
+                .pending_entries(&queue, entry, entry, 1)
+                .await?;
             let holder = holder.into_iter().next().and_then(|held| held.worker);
             let name = one.attempt.map_or_else(
                 || format!("the retry delay at {}", one.place),
@@ -134,7 +137,7 @@ async fn check_outcomes(
 ) -> Result<usize, CommandError> {
     let (mut cursor, mut seen) = (0, 0);
     loop {
-        let (next, ids) = broker.outcome_page(cursor).await?;
+        let (next, ids) = broker.jobs().outcome_page(cursor).await?;
         seen += ids.len();
         for id in ledger.unfinished_ids(&ids).await? {
             let text = "its outcome is in Redis, but the ledger has no end of it";
@@ -162,7 +165,7 @@ async fn check_dead_letters(
     };
     let mut seen = 0;
     loop {
-        let page = broker.dead_records(&query, PAGE).await?;
+        let page = broker.dead_letters().record_page(&query, PAGE).await?;
         seen += page.found.len();
         let keys: Vec<DeadLetterKey> = page
             .found
@@ -182,7 +185,7 @@ async fn check_dead_letters(
         query.after = page.next;
     }
     for key in ledger.unresolved_dead_letters(since, MAX_ROWS).await? {
-        let stored = broker.dead_letter(key.id.as_str()).await?;
+        let stored = broker.dead_letters().get(key.id.as_str()).await?;
         let same = |at: DateTime<Utc>| at.timestamp_millis() == key.at.timestamp_millis();
         if stored.is_none_or(|(_, dead_letter, _)| !same(dead_letter.record.at)) {
             let text = format!(

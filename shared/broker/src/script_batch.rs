@@ -1,19 +1,19 @@
-//! Steps of many jobs in one script call: what piles up while Redis is busy travels together.
+//! Batches the calls of many jobs into one script call: jobs that arrive while Redis is busy share a call.
 //!
-//! A step is never waited for to fill a batch, so that a lone job is as quick as without.
+//! A call never waits for others, so a single job is as fast as without batching.
 
 use std::{io::Write as _, sync::Arc};
 
 use redis::{RedisError, RedisWrite, Script, ToRedisArgs, aio::ConnectionManager};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-/// Steps in one call: a call should hold Redis for well under a millisecond.
-const MOST: usize = 16;
+/// The maximum number of jobs in one call: a call should block Redis for well under a millisecond.
+const MOST_JOBS: usize = 16;
 
-/// Calls on the way at once; enough to keep Redis busy, few enough for batches to form.
-const CALLS: usize = 4;
+/// The maximum number of calls in flight: enough to keep Redis busy, few enough for batches to form.
+const MOST_CALLS: usize = 4;
 
-/// The arguments of one step, in one piece of memory.
+/// The arguments of one job, in one buffer.
 #[derive(Debug)]
 pub(super) struct Arguments {
     bytes: Vec<u8>,
@@ -21,7 +21,7 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    /// With room for so many arguments, of so many bytes.
+    /// With capacity for `count` arguments of `bytes` in total.
     pub(super) fn with_room(count: usize, bytes: usize) -> Self {
         Self {
             bytes: Vec::with_capacity(bytes),
@@ -29,13 +29,13 @@ impl Arguments {
         }
     }
 
-    pub(super) fn text(&mut self, argument: &str) -> &mut Self {
+    pub(super) fn push_str(&mut self, argument: &str) -> &mut Self {
         self.bytes.extend_from_slice(argument.as_bytes());
         self.lengths.push(argument.len());
         self
     }
 
-    pub(super) fn shown(&mut self, argument: impl std::fmt::Display) -> &mut Self {
+    pub(super) fn push_display(&mut self, argument: impl std::fmt::Display) -> &mut Self {
         let before = self.bytes.len();
         // Writing to memory does not fail.
         let _written = write!(self.bytes, "{argument}");
@@ -59,24 +59,24 @@ impl ToRedisArgs for Arguments {
     }
 }
 
-type Answer = Result<String, RedisError>;
+type Reply = Result<String, RedisError>;
 
-/// Where steps of one kind are handed in.
+/// Batches the calls of one script.
 #[derive(Clone)]
-pub(super) struct Batch {
-    steps: mpsc::UnboundedSender<(Arguments, oneshot::Sender<Answer>)>,
+pub(super) struct ScriptBatcher {
+    steps: mpsc::UnboundedSender<(Arguments, oneshot::Sender<Reply>)>,
 }
 
-impl Batch {
-    /// Calls `script` with KEYS[1] = `key` and ARGV = `prefix` and the arguments of every step; it
-    /// answers with a list of one word a step.
+impl ScriptBatcher {
+    /// Starts a task that calls `script` with KEYS[1] = `key` and ARGV = `prefix` and the arguments of each job. The
+    /// script returns a list with one reply a job.
     pub(super) fn start(
         script: &'static Script,
         key: String,
         prefix: String,
         connection: ConnectionManager,
     ) -> Self {
-        let (steps, mut handed_in) = mpsc::unbounded_channel();
+        let (steps, mut received) = mpsc::unbounded_channel();
         let caller = Arc::new(Caller {
             script,
             key,
@@ -84,33 +84,33 @@ impl Batch {
             connection,
         });
         tokio::spawn(async move {
-            let calls = Arc::new(Semaphore::new(CALLS));
+            let calls = Arc::new(Semaphore::new(MOST_CALLS));
             loop {
-                // Never closed: this task alone has it.
-                let Ok(place) = calls.clone().acquire_owned().await else {
+                // Never closed: only this task owns it.
+                let Ok(permit) = calls.clone().acquire_owned().await else {
                     return;
                 };
-                let mut batch = Vec::with_capacity(MOST);
-                if handed_in.recv_many(&mut batch, MOST).await == 0 {
+                let mut batch = Vec::with_capacity(MOST_JOBS);
+                if received.recv_many(&mut batch, MOST_JOBS).await == 0 {
                     return;
                 }
                 let caller = caller.clone();
                 tokio::spawn(async move {
                     caller.call(batch).await;
-                    drop(place);
+                    drop(permit);
                 });
             }
         });
         Self { steps }
     }
 
-    /// Hands a step in and waits for its word.
-    pub(super) async fn step(&self, arguments: Arguments) -> Answer {
-        let (answer, answered) = oneshot::channel();
-        if self.steps.send((arguments, answer)).is_err() {
-            return Err(gone());
+    /// Adds a job to the next call and returns its reply.
+    pub(super) async fn run(&self, arguments: Arguments) -> Reply {
+        let (sender, reply) = oneshot::channel();
+        if self.steps.send((arguments, sender)).is_err() {
+            return Err(closed());
         }
-        answered.await.unwrap_or_else(|_| Err(gone()))
+        reply.await.unwrap_or_else(|_| Err(closed()))
     }
 }
 
@@ -122,30 +122,29 @@ struct Caller {
 }
 
 impl Caller {
-    async fn call(&self, batch: Vec<(Arguments, oneshot::Sender<Answer>)>) {
-        let answers = self.answers(&batch).await;
-        match answers {
-            Ok(words) if words.len() == batch.len() => {
-                for ((_, answer), word) in batch.into_iter().zip(words) {
-                    // Who no longer waits does not miss it.
-                    let _unheard = answer.send(Ok(word));
+    async fn call(&self, batch: Vec<(Arguments, oneshot::Sender<Reply>)>) {
+        match self.replies(&batch).await {
+            Ok(replies) if replies.len() == batch.len() => {
+                for ((_, sender), reply) in batch.into_iter().zip(replies) {
+                    // The caller may have given up.
+                    let _dropped = sender.send(Ok(reply));
                 }
             }
-            Ok(words) => {
+            Ok(replies) => {
                 let error = std::io::Error::other(format!(
-                    "{} answers for {} steps",
-                    words.len(),
+                    "the script returned {} replies for {} jobs",
+                    replies.len(),
                     batch.len()
                 ));
-                tell_all(batch, &error.into());
+                fail_all(batch, &error.into());
             }
-            Err(error) => tell_all(batch, &error),
+            Err(error) => fail_all(batch, &error),
         }
     }
 
-    async fn answers(
+    async fn replies(
         &self,
-        batch: &[(Arguments, oneshot::Sender<Answer>)],
+        batch: &[(Arguments, oneshot::Sender<Reply>)],
     ) -> Result<Vec<String>, RedisError> {
         let mut command = redis::cmd("EVALSHA");
         command
@@ -165,17 +164,17 @@ impl Caller {
                     .await?;
                 command.query_async(&mut connection).await
             }
-            answered => answered,
+            reply => reply,
         }
     }
 }
 
-fn tell_all(batch: Vec<(Arguments, oneshot::Sender<Answer>)>, error: &RedisError) {
-    for (_, answer) in batch {
-        let _unheard = answer.send(Err(error.clone()));
+fn fail_all(batch: Vec<(Arguments, oneshot::Sender<Reply>)>, error: &RedisError) {
+    for (_, sender) in batch {
+        let _dropped = sender.send(Err(error.clone()));
     }
 }
 
-fn gone() -> RedisError {
-    std::io::Error::other("the connection is being closed").into()
+fn closed() -> RedisError {
+    std::io::Error::other("the batcher has stopped").into()
 }

@@ -1,4 +1,4 @@
-//! How full limits are, for reports. Nothing is taken or changed.
+//! The state of meters, for reports; nothing changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,61 +6,58 @@ use chrono::{DateTime, Utc};
 use longshore_policy::limits::{AtLimit, Meters, Take, Unit};
 use redis::Value;
 
-use super::{Broker, BrokerError};
+use crate::{BrokerError, Limits};
 
-/// Meters that are asked about together; more are asked in further round trips.
+/// The maximum number of meters that one pipeline reads.
 const TOGETHER: usize = 1_000;
 
-/// How a limit stands.
+/// The state of a meter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MeterReport {
     /// Its name: see [`MeterName`](longshore_policy::limits::MeterName).
     pub meter: String,
-    /// Jobs that wait in its lane.
+    /// Jobs that are parked for it.
     pub waiting: u64,
-    /// What of it is taken.
     pub fill: Fill,
 }
 
-/// What of a limit is taken.
+/// How much of a limit is in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fill {
-    /// Of an evenly paced rate.
+    /// An evenly paced rate.
     Rate {
-        /// The most units in any minute.
+        /// The maximum units a minute.
         per_minute: u64,
-        /// Units that may go at once now.
+        /// Units that are available now.
         free: u64,
     },
-    /// Of a window.
+    /// A window.
     Window(WindowFill),
-    /// Of places.
+    /// Slots.
     Places {
-        /// How many there are.
+        /// The configured limit.
         limit: u32,
-        /// How many there are just now: fewer after a provider's 429s, and near the end of a quota.
+        /// The current limit: lower after a provider's 429s, and near the end of a quota.
         cap: u32,
-        /// How many are in use.
+        /// The slots in use.
         in_use: u64,
     },
 }
 
-/// What of a window is taken.
+/// How much of a window is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowFill {
-    /// What is counted.
     pub unit: Unit,
-    /// The most.
     pub limit: u64,
-    /// What ended calls came to.
+    /// What ended calls consumed.
     pub used: u64,
-    /// The most that running calls can come to.
+    /// What running calls reserve.
     pub held: u64,
-    /// When it begins anew; absent of one that never does.
+    /// When the next window starts; `None` for a window without an end.
     pub resets_at: Option<DateTime<Utc>>,
-    /// Whether it is never overrun.
+    /// Whether the limit is never exceeded.
     pub hard: bool,
-    /// What becomes of jobs that no longer fit.
+    /// What happens to jobs that do not fit.
     pub at_limit: AtLimit,
 }
 
@@ -70,18 +67,18 @@ impl WindowFill {
         self.used.saturating_add(self.held)
     }
 
-    /// What is left; nothing of a soft limit that is overrun.
+    /// What is left; 0 if a soft limit is exceeded.
     pub fn remaining(&self) -> u64 {
         self.limit.saturating_sub(self.taken())
     }
 
-    /// What is taken, in whole percent of the limit.
+    /// What is in use, in whole percent of the limit.
     pub fn percent(&self) -> u64 {
         let percent = u128::from(self.taken()) * 100 / u128::from(self.limit.max(1));
         u64::try_from(percent).unwrap_or(u64::MAX)
     }
 
-    /// The same with so many units more.
+    /// The same with `more` units held.
     #[must_use]
     pub fn and(mut self, more: u64) -> Self {
         self.held = self.held.saturating_add(more);
@@ -89,7 +86,7 @@ impl WindowFill {
     }
 }
 
-/// What stands in Redis of a meter.
+/// The stored state of a meter.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
     window: Option<i64>,
@@ -128,7 +125,7 @@ impl Counts {
         }
     }
 
-    /// Used and held, unless their window is over.
+    /// Used and held; 0 if the window is over.
     fn sums(&self, now_micros: i64) -> (u64, u64) {
         if self.end_ms != 0 && self.end_ms <= now_micros / 1000 {
             return (0, 0);
@@ -137,9 +134,9 @@ impl Counts {
     }
 }
 
-impl Broker {
-    /// How these limits stand, in their order. What they take does not matter.
-    pub async fn meters(&self, takes: &[Take]) -> Result<Vec<MeterReport>, BrokerError> {
+impl Limits<'_> {
+    /// The state of the meters of these amounts, in order.
+    pub async fn meters(self, takes: &[Take]) -> Result<Vec<MeterReport>, BrokerError> {
         let mut names = BTreeSet::new();
         for take in takes {
             names.insert(take.meter());
@@ -154,7 +151,7 @@ impl Broker {
         let names: Vec<&str> = names.into_iter().collect();
         let (mut counts, mut now) = (BTreeMap::new(), 0);
         for some in names.chunks(TOGETHER) {
-            now = self.counts(some, &mut counts).await?;
+            now = self.read_counts(some, &mut counts).await?;
         }
         Ok(takes
             .iter()
@@ -162,17 +159,17 @@ impl Broker {
             .collect())
     }
 
-    /// How all limits of a configuration stand: its meters, and of the budgets of each tenant or chain by
-    /// itself those of which something is taken or waited for. These are searched for by `SCAN`.
+    /// The state of all limits of a configuration: its meters, and those budgets of single tenants and chains (found
+    /// by `SCAN`) that are in use or have parked jobs.
     pub async fn all_meters(
-        &self,
+        self,
         meters: &Meters,
         now: DateTime<Utc>,
     ) -> Result<Vec<MeterReport>, BrokerError> {
         let mut reports = self.meters(&meters.all(now)).await?;
         if meters.has_budgets_of_each() {
-            let prefix = self.keys().quota("");
-            let keys = self.scan(&format!("{prefix}budget:*")).await?;
+            let prefix = self.broker.keys().quota("");
+            let keys = self.broker.scan(&format!("{prefix}budget:*")).await?;
             let takes: Vec<Take> = keys
                 .iter()
                 .filter_map(|key| meters.of_each(key.strip_prefix(&prefix)?, now))
@@ -187,9 +184,9 @@ impl Broker {
         Ok(reports)
     }
 
-    /// Reads what stands of these meters; gives the server's time, in microseconds since 1970.
-    async fn counts<'a>(
-        &self,
+    /// Reads the stored state of meters; returns the server's time in microseconds since 1970.
+    async fn read_counts<'a>(
+        self,
         names: &[&'a str],
         counts: &mut BTreeMap<&'a str, Counts>,
     ) -> Result<i64, BrokerError> {
@@ -197,20 +194,20 @@ impl Broker {
         pipe.cmd("TIME");
         for name in names {
             pipe.cmd("HMGET")
-                .arg(self.keys().quota(name))
+                .arg(self.broker.keys().quota(name))
                 .arg(&["w", "used", "held", "end", "full_at", "cap"]);
-            pipe.cmd("LLEN").arg(self.keys().quota_lane(name));
-            pipe.cmd("HLEN").arg(self.keys().slots(name));
+            pipe.cmd("LLEN").arg(self.broker.keys().quota_lane(name));
+            pipe.cmd("HLEN").arg(self.broker.keys().slots(name));
         }
         let values: Vec<Value> = pipe
-            .query_async(&mut self.shared())
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let mut values = values.into_iter();
         let mut next = || values.next().unwrap_or(Value::Nil);
         let (seconds, micros): (i64, i64) = read("TIME", next())?;
         for name in names {
-            let key = self.keys().quota(name);
+            let key = self.broker.keys().quota(name);
             let fields: Fields = read(&key, next())?;
             let (waiting, in_use) = (read(&key, next())?, read(&key, next())?);
             counts.insert(name, Counts::new(fields, waiting, in_use));
@@ -220,7 +217,7 @@ impl Broker {
 }
 
 fn read<T: redis::FromRedisValue>(key: &str, value: Value) -> Result<T, BrokerError> {
-    redis::from_redis_value(value).map_err(|error| Broker::foreign(key, error))
+    redis::from_redis_value(value).map_err(|error| BrokerError::foreign(key, error))
 }
 
 fn report(take: &Take, counts: &BTreeMap<&str, Counts>, now_micros: i64) -> MeterReport {
@@ -279,7 +276,7 @@ fn report(take: &Take, counts: &BTreeMap<&str, Counts>, now_micros: i64) -> Mete
     }
 }
 
-/// The places that there are now, as `slot_cap` in `meters.lua` counts them.
+/// The current number of slots, as `slot_cap` in `meters.lua` computes it.
 fn cap(limit: u32, adapted: Option<f64>, half: Option<u64>) -> u32 {
     #[expect(
         clippy::cast_possible_truncation,

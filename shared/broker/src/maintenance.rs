@@ -1,39 +1,39 @@
-//! Looking for what nobody holds any more, a page at a time (`sweep_orphans.lua`).
+//! Maintenance: the orphan sweep (`sweep_orphans.lua`), and the removal of old cancel requests.
 
 use std::collections::VecDeque;
 
 use longshore_protocol::keys::LEDGER_GROUP;
-use redis::Value;
+use redis::{AsyncCommands as _, Value};
 
-use super::{Broker, BrokerError, scripts, workers::is_missing};
+use crate::{BrokerError, Maintenance, is_missing, scripts};
 
-/// Entries of a hash that one step looks at; it holds Redis for well under 10 ms.
+/// Fields of a hash that one call checks; it blocks Redis for well under 10 ms.
 const PAGE: usize = 100;
 
-/// Ids of a lane that one step looks at.
+/// Ids of a lane that one call checks.
 const LANE_HEAD: usize = 500;
 
-/// What was found that nobody held.
+/// The orphans that were removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Begun attempts whose jobs stand nowhere, or are another's: where.
+    /// Entry ids of journaled attempts whose entries are gone or belong to another worker.
     pub journal: Vec<String>,
-    /// Places of limits that no begun attempt has: the limit and where.
+    /// Slots of limits without a journaled attempt: meter and entry id.
     pub slots: Vec<String>,
-    /// Slots of concurrency keys of jobs that stand nowhere: the key and where.
+    /// Slots of concurrency keys whose entries are gone: key and entry id.
     pub holders: Vec<String>,
-    /// What was remembered of jobs that stand nowhere.
+    /// Checkpoints and crash counts of entries that are gone.
     pub memory: Vec<String>,
-    /// Ids in lanes whose jobs left them.
+    /// Ids in lanes whose jobs have left them.
     pub lane_ids: usize,
-    /// Writers of the record that are gone.
+    /// Recorders that are gone.
     pub recorders: usize,
 }
 
-/// How far a turn has come.
+/// The progress of a sweep.
 #[derive(Debug)]
 pub struct Sweeping {
-    /// Where the look through all keys goes on, while it does.
+    /// The cursor of the scan over all keys, until it ends.
     keys: Option<u64>,
     left: VecDeque<Part>,
 }
@@ -79,12 +79,12 @@ impl Kind {
 }
 
 impl Swept {
-    /// Whether there was nothing.
+    /// Whether nothing was removed.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Both together.
+    /// Adds another result.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.journal.extend(other.journal);
@@ -98,16 +98,16 @@ impl Swept {
 }
 
 impl Sweeping {
-    /// Whether the turn is over.
+    /// Whether the sweep has ended.
     pub fn is_over(&self) -> bool {
         self.keys.is_none() && self.left.is_empty()
     }
 }
 
-impl Broker {
-    /// Begins a turn; the dead writers of the record are forgotten at once.
-    pub async fn begin_sweep(&self) -> Result<(Sweeping, Swept), BrokerError> {
-        let keys = self.keys();
+impl Maintenance<'_> {
+    /// Begins a sweep; removes dead recorders at once.
+    pub async fn begin_sweep(self) -> Result<(Sweeping, Swept), BrokerError> {
+        let keys = self.broker.keys();
         let left = [
             (Kind::Journal, keys.inflight()),
             (Kind::Memory, keys.checkpoints()),
@@ -115,7 +115,7 @@ impl Broker {
         ];
         let left = left.map(|(kind, key)| Part::new(kind, key, ""));
         let swept = Swept {
-            recorders: self.forget_recorders().await?,
+            recorders: self.remove_dead_recorders().await?,
             ..Swept::default()
         };
         let sweeping = Sweeping {
@@ -125,11 +125,11 @@ impl Broker {
         Ok((sweeping, swept))
     }
 
-    /// Looks at the next page.
-    pub async fn sweep(&self, sweeping: &mut Sweeping) -> Result<Swept, BrokerError> {
+    /// Sweeps the next page.
+    pub async fn continue_sweep(self, sweeping: &mut Sweeping) -> Result<Swept, BrokerError> {
         let mut swept = Swept::default();
         if let Some(cursor) = sweeping.keys {
-            let (next, parts) = self.parts(cursor).await?;
+            let (next, parts) = self.find_parts(cursor).await?;
             sweeping.keys = Some(next).filter(|next| *next != 0);
             sweeping.left.extend(parts);
             return Ok(swept);
@@ -139,18 +139,18 @@ impl Broker {
         };
         if part.kind == Kind::Lane {
             let mut call = scripts::SWEEP_LANE.key(&part.key);
-            call.arg(self.keys().prefix()).arg(LANE_HEAD);
-            swept.lane_ids = self.step(&call).await?;
+            call.arg(self.broker.keys().prefix()).arg(LANE_HEAD);
+            swept.lane_ids = self.broker.run(&call).await?;
             return Ok(swept);
         }
-        let (next, places) = self.places(&part.key, part.cursor).await?;
+        let (next, places) = self.entry_ids_page(&part.key, part.cursor).await?;
         if !places.is_empty() {
             let mut call = scripts::SWEEP_ORPHANS.key(&part.key);
-            call.arg(self.keys().prefix())
+            call.arg(self.broker.keys().prefix())
                 .arg(part.kind.word())
                 .arg(&part.name)
                 .arg(&places);
-            let gone: Vec<String> = self.step(&call).await?;
+            let gone: Vec<String> = self.broker.run(&call).await?;
             let named = |place: &String| format!("{} {place}", part.name);
             match part.kind {
                 Kind::Journal => swept.journal = gone,
@@ -166,9 +166,9 @@ impl Broker {
         Ok(swept)
     }
 
-    /// A page of all keys: those whose entries somebody may have left. One found twice is looked at twice.
-    async fn parts(&self, cursor: u64) -> Result<(u64, Vec<Part>), BrokerError> {
-        let keys = self.keys();
+    /// A page of all keys: those to sweep. `SCAN` may return a key twice; it is then swept twice.
+    async fn find_parts(self, cursor: u64) -> Result<(u64, Vec<Part>), BrokerError> {
+        let keys = self.broker.keys();
         let kinds = [
             (Kind::Slots, keys.slots_prefix()),
             (Kind::Holders, keys.holders_prefix()),
@@ -176,9 +176,9 @@ impl Broker {
             (Kind::Lane, keys.quota_lane_prefix()),
             (Kind::Lane, keys.tenant_lane_prefix()),
         ];
-        // Few others begin as these do; above all no outcome.
+        // Few other keys match, and no results, which are the most.
         let pattern = format!("{}:[skl]*", keys.prefix());
-        let (next, found) = self.scan_page(&pattern, cursor).await?;
+        let (next, found) = self.broker.scan_page(&pattern, cursor).await?;
         let part = |key: &String| {
             let (kind, name) = kinds
                 .iter()
@@ -188,63 +188,52 @@ impl Broker {
         Ok((next, found.iter().filter_map(part).collect()))
     }
 
-    /// A page of the places that a hash has entries of.
-    async fn places(&self, key: &str, cursor: u64) -> Result<(u64, Vec<String>), BrokerError> {
+    /// A page of the entry ids in a hash.
+    async fn entry_ids_page(
+        self,
+        key: &str,
+        cursor: u64,
+    ) -> Result<(u64, Vec<String>), BrokerError> {
         let (next, rows): (u64, Vec<(String, Value)>) = redis::cmd("HSCAN")
             .arg(key)
             .arg(cursor)
             .arg("COUNT")
             .arg(PAGE)
-            .query_async(&mut self.pooled().await?)
+            .query_async(&mut self.broker.pooled().await?)
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         Ok((next, rows.into_iter().map(|(place, _)| place).collect()))
     }
 
-    /// Forgets the writers of the record that are gone and left nothing.
-    async fn forget_recorders(&self) -> Result<usize, BrokerError> {
-        let events = self.keys().events();
+    /// Removes the recorders that are gone and have nothing pending.
+    async fn remove_dead_recorders(self) -> Result<usize, BrokerError> {
+        let events = self.broker.keys().events();
         let info: Result<redis::streams::StreamInfoConsumersReply, _> =
-            redis::AsyncCommands::xinfo_consumers(&mut self.shared(), &events, LEDGER_GROUP).await;
+            redis::AsyncCommands::xinfo_consumers(&mut self.broker.shared(), &events, LEDGER_GROUP)
+                .await;
         let writers = match info {
             Ok(reply) => reply.consumers,
-            // Nothing was ever recorded.
+            // No recorder ever ran.
             Err(error) if is_missing(&error) => return Ok(0),
-            Err(error) => return Err(self.failed(error)),
+            Err(error) => return Err(self.broker.failed(error)),
         };
         let mut forgotten = 0;
         for writer in writers {
             let mut call = scripts::REMOVE_RECORDER.key(&events);
-            call.arg(self.keys().prefix())
+            call.arg(self.broker.keys().prefix())
                 .arg(LEDGER_GROUP)
                 .arg(writer.name);
-            forgotten += self.step::<usize>(&call).await?;
+            forgotten += self.broker.run::<usize>(&call).await?;
         }
         Ok(forgotten)
     }
 
-    /// Deletes at most `most` of the facts that Postgres refused before `before_ms`; how many.
-    pub async fn forget_bad_events(
-        &self,
-        before_ms: i64,
-        most: usize,
-    ) -> Result<usize, BrokerError> {
-        let key = self.keys().bad_events();
-        let rows: Vec<(String, Value)> = redis::cmd("XRANGE")
-            .arg(&key)
-            .arg("-")
-            .arg(format!("({}", before_ms.max(0)))
-            .arg("COUNT")
-            .arg(most)
-            .query_async(&mut self.pooled().await?)
+    /// Removes cancel requests from before `before_ms` whose jobs never appeared, or whose outcomes have expired.
+    pub async fn remove_cancel_requests(self, before_ms: i64) -> Result<usize, BrokerError> {
+        self.broker
+            .shared()
+            .zrembyscore(self.broker.keys().cancelled(), "-inf", before_ms)
             .await
-            .map_err(|source| self.failed(source))?;
-        if rows.is_empty() {
-            return Ok(0);
-        }
-        let ids: Vec<String> = rows.into_iter().map(|(id, _)| id).collect();
-        redis::AsyncCommands::xdel(&mut self.shared(), &key, &ids)
-            .await
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.broker.failed(source))
     }
 }

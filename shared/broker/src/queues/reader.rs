@@ -1,4 +1,4 @@
-//! Pulling entries out of the queues.
+//! The reader: pulls entries of some queues for one worker.
 
 use std::time::Duration;
 
@@ -7,168 +7,82 @@ use longshore_protocol::{
     id::{JobId, Place, QueueName, WorkerId},
     keys::{CHECKPOINT_FIELD, WORKERS_GROUP},
 };
-use redis::{
-    AsyncCommands as _, Value,
-    aio::MultiplexedConnection,
-    streams::{StreamPendingCountReply, StreamReadOptions},
-};
+use redis::{AsyncCommands as _, Value, aio::MultiplexedConnection, streams::StreamReadOptions};
 
-use super::{Broker, BrokerError, Held, scripts};
+use crate::{Broker, BrokerError, Held, Queues, scripts};
 
-/// A message's names and values.
+/// The fields and values of a message.
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Pending entries that are listed at once.
-const PAGE: usize = 1000;
-
-/// An entry that came to a worker.
+/// An entry that was delivered to a worker.
 #[derive(Debug, Clone)]
 pub struct Delivered {
-    /// Where it stands.
+    /// The worker's hold on it.
     pub held: Held,
     /// The message, as its producer wrote it.
     pub message: RawMessage,
-    /// How many workers died while they ran it at this place.
+    /// How many workers died while they ran this entry.
     pub crashes: u32,
-    /// What is remembered of the job, if it was begun before.
+    /// The checkpoint of the job, if it was begun before.
     pub resume: Option<String>,
-    /// Whether the message bears our mark although nothing is remembered of it: it is forged.
+    /// Whether the message is forged: it has the field that only the server writes, but no checkpoint.
     pub forged: bool,
 }
 
-/// What a read looks for.
+/// Which entries to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// New jobs as well.
+    /// New entries as well.
     All,
-    /// Only what was given back or came out of a lane.
+    /// Only returned and released entries.
     Begun,
 }
 
-/// An entry that is to be laid aside by tenant.
+/// An entry to park by tenant.
 #[derive(Debug, Clone)]
 pub struct Sorted {
-    /// The entry in the queue's stream.
+    /// The entry's id in the queue's stream.
     pub entry: String,
-    /// What the job is known by while it waits.
+    /// The id to park the job under.
     pub id: JobId,
-    /// Whose it is; empty if nobody's.
+    /// The tenant; empty = none.
     pub tenant: String,
-    /// The tenant's weight.
     pub weight: u32,
-    /// What is to be remembered of it.
+    /// The checkpoint of the job, as JSON.
     pub resume: String,
 }
 
-/// Reads entries for one worker on a connection of its own.
+/// Reads entries for one worker on its own connection.
 pub struct QueueReader {
     broker: Broker,
     connection: MultiplexedConnection,
     queues: usize,
     streams: Vec<QueueName>,
-    left_out: Vec<QueueName>,
+    excluded: Vec<QueueName>,
     worker: WorkerId,
 }
 
-impl Broker {
-    /// Makes the queues' groups where they are missing, and a reader of them.
-    pub async fn reader(
-        &self,
-        queues: &[QueueName],
-        worker: &WorkerId,
-    ) -> Result<QueueReader, BrokerError> {
-        // What came out of a lane goes before what is new.
-        let streams: Vec<QueueName> = queues
-            .iter()
-            .flat_map(|queue| [queue.ready(), queue.clone()])
-            .collect();
-        for stream in &streams {
-            self.create_group(&self.keys().queue(stream), WORKERS_GROUP)
-                .await?;
-        }
-        let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
-        let () = self
-            .shared()
-            .sadd(self.keys().queues(), names)
-            .await
-            .map_err(|source| self.failed(source))?;
-        Ok(QueueReader {
-            broker: self.clone(),
-            connection: self.patient().await?,
-            queues: queues.len(),
-            streams,
-            left_out: Vec::new(),
-            worker: worker.clone(),
-        })
-    }
-
-    /// What Redis thinks that a worker has of a queue.
-    pub async fn held_by(
-        &self,
-        queue: &QueueName,
-        worker: &WorkerId,
-    ) -> Result<Vec<Held>, BrokerError> {
-        let key = self.keys().queue(queue);
-        let mut held = Vec::new();
-        let mut start = "-".to_owned();
-        loop {
-            let page: StreamPendingCountReply = self
-                .shared()
-                .xpending_consumer_count(&key, WORKERS_GROUP, &start, "+", PAGE, worker.as_str())
-                .await
-                .map_err(|source| self.failed(source))?;
-            let full = page.ids.len() == PAGE;
-            held.extend(page.ids.into_iter().map(|pending| Held {
-                queue: queue.clone(),
-                place: Place::new(queue, &pending.id),
-                entry: pending.id,
-                worker: worker.clone(),
-            }));
-            match held.last() {
-                Some(last) if full => start = format!("({}", last.entry),
-                _ => return Ok(held),
-            }
-        }
-    }
-
-    /// Makes a stream's group at 0, if it is not there.
-    pub(crate) async fn create_group(&self, stream: &str, group: &str) -> Result<(), BrokerError> {
-        let made: Result<(), _> = redis::cmd("XGROUP")
-            .arg("CREATE")
-            .arg(stream)
-            .arg(group)
-            .arg("0")
-            .arg("MKSTREAM")
-            .query_async(&mut self.shared())
-            .await;
-        match made {
-            Err(error) if error.code() != Some("BUSYGROUP") => Err(self.failed(error)),
-            _ => Ok(()),
-        }
-    }
-}
-
 impl QueueReader {
-    /// From now on leaves these queues alone, and no others.
-    pub fn leave_out(&mut self, queues: Vec<QueueName>) {
-        self.left_out = queues;
+    /// Excludes these queues from now on, and no others.
+    pub fn exclude(&mut self, queues: Vec<QueueName>) {
+        self.excluded = queues;
     }
 
-    /// Whether it leaves all of its queues alone.
+    /// Whether all queues are excluded.
     pub fn is_idle(&self) -> bool {
-        self.open().next().is_none()
+        self.included().next().is_none()
     }
 
-    /// The streams that are read now.
-    fn open(&self) -> impl Iterator<Item = &QueueName> {
+    /// The streams that are not excluded.
+    fn included(&self) -> impl Iterator<Item = &QueueName> {
         self.streams
             .iter()
-            .filter(|stream| self.left_out.is_empty() || !self.left_out.contains(&stream.base()))
+            .filter(|stream| self.excluded.is_empty() || !self.excluded.contains(&stream.base()))
     }
 
-    /// About `count` entries of all queues together (at least one of each): first what was given back and
-    /// what came out of a lane, then what is new, for which it waits up to `wait`. While it waits, both
-    /// may come at once: then there are more.
+    /// Reads about `count` entries of all queues together (at least one of each): first returned and released
+    /// entries; if there are none, new ones, for which it waits up to `wait`. Entries may arrive in several streams
+    /// while it waits; then it returns more.
     pub async fn read(
         &mut self,
         count: usize,
@@ -176,35 +90,35 @@ impl QueueReader {
         wanted: Wanted,
     ) -> Result<Vec<Delivered>, BrokerError> {
         let share = (count / self.queues.max(1)).max(1);
-        let mut delivered = self.take(share).await?;
+        let mut delivered = self.pull_returned(share).await?;
         if delivered.is_empty() {
             delivered = self.read_new(share, wait, wanted).await?;
         }
         Ok(delivered)
     }
 
-    /// New entries, at most `count` of each queue, without waiting; they are to be laid aside by
-    /// [`QueueReader::sort`].
-    pub async fn look_ahead(&mut self, count: usize) -> Result<Vec<Delivered>, BrokerError> {
+    /// Reads new entries, at most `count` of each queue, without waiting. They are to be parked with
+    /// [`park_by_tenant`](Self::park_by_tenant).
+    pub async fn read_ahead(&mut self, count: usize) -> Result<Vec<Delivered>, BrokerError> {
         let streams: Vec<QueueName> = self
-            .open()
+            .included()
             .filter(|queue| !queue.is_ready())
             .cloned()
             .collect();
         self.read_streams(&streams, count, None).await
     }
 
-    /// Lays entries of one queue aside by tenant; how many were.
-    pub async fn sort(
+    /// Parks entries of one queue by tenant; returns how many were parked.
+    pub async fn park_by_tenant(
         &mut self,
         queue: &QueueName,
-        sorted: &[Sorted],
+        entries: &[Sorted],
     ) -> Result<usize, BrokerError> {
         let mut call = scripts::PARK_BY_TENANT.key(self.broker.keys().queue(queue));
         call.arg(self.broker.keys().prefix())
             .arg(queue.as_str())
             .arg(self.worker.as_str());
-        for one in sorted {
+        for one in entries {
             call.arg(&one.entry)
                 .arg(one.id.as_str())
                 .arg(&one.tenant)
@@ -216,9 +130,9 @@ impl QueueReader {
             .map_err(|source| self.broker.failed(source))
     }
 
-    async fn take(&mut self, most: usize) -> Result<Vec<Delivered>, BrokerError> {
+    async fn pull_returned(&mut self, most: usize) -> Result<Vec<Delivered>, BrokerError> {
         let mut call = scripts::PULL_RETURNED.prepare_invoke();
-        let streams: Vec<QueueName> = self.open().cloned().collect();
+        let streams: Vec<QueueName> = self.included().cloned().collect();
         for stream in &streams {
             call.key(self.broker.keys().queue(stream));
         }
@@ -234,13 +148,13 @@ impl QueueReader {
             .map_err(|source| self.broker.failed(source))?;
         let delivered =
             |(stream, entry, fields, crashes, resume): (usize, _, Fields, _, String)| {
-                let held = self.hold(streams.get(stream)?, entry);
-                let marked = fields.iter().any(|(name, _)| name == CHECKPOINT_FIELD);
+                let held = self.delivery(streams.get(stream)?, entry);
+                let with_field = fields.iter().any(|(name, _)| name == CHECKPOINT_FIELD);
                 let resume = (!resume.is_empty()).then_some(resume);
                 Some(Delivered {
                     held,
-                    forged: marked && resume.is_none(),
-                    message: without_mark(fields),
+                    forged: with_field && resume.is_none(),
+                    message: without_checkpoint_field(fields),
                     crashes,
                     resume,
                 })
@@ -255,7 +169,7 @@ impl QueueReader {
         wanted: Wanted,
     ) -> Result<Vec<Delivered>, BrokerError> {
         let streams: Vec<QueueName> = self
-            .open()
+            .included()
             .filter(|queue| wanted == Wanted::All || queue.is_ready())
             .cloned()
             .collect();
@@ -296,7 +210,7 @@ impl QueueReader {
         let rows: Vec<(String, Vec<(String, Fields)>)> = match reply {
             Value::Nil => return Ok(delivered),
             other => redis::from_redis_value(other)
-                .map_err(|error| Broker::foreign("XREADGROUP", error))?,
+                .map_err(|error| BrokerError::foreign("XREADGROUP", error))?,
         };
         for (stream, entries) in rows {
             let Some(queue) = self
@@ -309,7 +223,7 @@ impl QueueReader {
             };
             for (entry, fields) in entries {
                 delivered.push(Delivered {
-                    held: self.hold(&queue, entry),
+                    held: self.delivery(&queue, entry),
                     forged: false,
                     message: RawMessage { fields },
                     crashes: 0,
@@ -317,13 +231,13 @@ impl QueueReader {
                 });
             }
         }
-        self.remember(&mut delivered).await?;
+        self.read_checkpoints(&mut delivered).await?;
         Ok(delivered)
     }
 
-    /// Looks up what is remembered of entries that bear our mark.
-    async fn remember(&mut self, delivered: &mut [Delivered]) -> Result<(), BrokerError> {
-        let marked: Vec<&mut Delivered> = delivered
+    /// Reads the checkpoints of entries with the server's field.
+    async fn read_checkpoints(&mut self, delivered: &mut [Delivered]) -> Result<(), BrokerError> {
+        let with_field: Vec<&mut Delivered> = delivered
             .iter_mut()
             .filter(|one| {
                 one.message
@@ -332,25 +246,28 @@ impl QueueReader {
                     .any(|(name, _)| name == CHECKPOINT_FIELD)
             })
             .collect();
-        if marked.is_empty() {
+        if with_field.is_empty() {
             return Ok(());
         }
-        let places: Vec<&str> = marked.iter().map(|one| one.held.place.as_str()).collect();
-        let remembered: Vec<Option<String>> = redis::cmd("HMGET")
+        let places: Vec<&str> = with_field
+            .iter()
+            .map(|one| one.held.place.as_str())
+            .collect();
+        let checkpoints: Vec<Option<String>> = redis::cmd("HMGET")
             .arg(self.broker.keys().checkpoints())
             .arg(&places)
             .query_async(&mut self.connection)
             .await
             .map_err(|source| self.broker.failed(source))?;
-        for (one, resume) in marked.into_iter().zip(remembered) {
+        for (one, resume) in with_field.into_iter().zip(checkpoints) {
             one.forged = resume.is_none();
             one.resume = resume;
-            one.message = without_mark(std::mem::take(&mut one.message.fields));
+            one.message = without_checkpoint_field(std::mem::take(&mut one.message.fields));
         }
         Ok(())
     }
 
-    fn hold(&self, queue: &QueueName, entry: String) -> Held {
+    fn delivery(&self, queue: &QueueName, entry: String) -> Held {
         Held {
             queue: queue.clone(),
             place: Place::new(queue, &entry),
@@ -360,7 +277,42 @@ impl QueueReader {
     }
 }
 
-fn without_mark(fields: Fields) -> RawMessage {
+impl Queues<'_> {
+    /// A reader of these queues for one worker; creates consumer groups that do not exist.
+    pub async fn reader(
+        self,
+        queues: &[QueueName],
+        worker: &WorkerId,
+    ) -> Result<QueueReader, BrokerError> {
+        // Released entries come before new ones.
+        let streams: Vec<QueueName> = queues
+            .iter()
+            .flat_map(|queue| [queue.ready(), queue.clone()])
+            .collect();
+        for stream in &streams {
+            self.broker
+                .create_group(&self.broker.keys().queue(stream), WORKERS_GROUP)
+                .await?;
+        }
+        let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
+        let () = self
+            .broker
+            .shared()
+            .sadd(self.broker.keys().queues(), names)
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(QueueReader {
+            broker: self.broker.clone(),
+            connection: self.broker.dedicated().await?,
+            queues: queues.len(),
+            streams,
+            excluded: Vec::new(),
+            worker: worker.clone(),
+        })
+    }
+}
+
+fn without_checkpoint_field(fields: Fields) -> RawMessage {
     RawMessage {
         fields: fields
             .into_iter()

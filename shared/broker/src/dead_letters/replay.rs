@@ -1,4 +1,4 @@
-//! Dead letters that go into their queues again: some, in bulk, by a rule.
+//! Replay of dead letters: some, in bulk, or by a rule.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -9,52 +9,51 @@ use longshore_protocol::{
 };
 use redis::AsyncCommands as _;
 
-use super::{Broker, BrokerError, milliseconds, scripts};
+use crate::{BrokerError, DeadLetters, milliseconds, scripts};
 
-/// How long a bulk replay that is interrupted may be gone on with.
+/// How long an interrupted bulk replay can be continued.
 const UNFINISHED: Duration = Duration::from_hours(7 * 24);
 
-/// A bulk replay: what it is to replay, and how far it has come.
+/// A bulk replay and its progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BulkReplay {
-    /// Its id.
     pub id: String,
-    /// Which letters.
+    /// Which dead letters it replays.
     pub filter: DeadFilter,
-    /// Those that died in this time (ms, both ends included): not those that die once it has begun, or a
-    /// letter that dies again would be replayed for ever.
+    /// The times of death that it covers (ms since 1970, inclusive). Dead letters from after its start are
+    /// excluded, because a job that fails again would be replayed forever.
     pub span: RangeInclusive<i64>,
-    /// The last letter that was looked at.
+    /// The last dead letter that was scanned.
     pub after: Option<DeadCursor>,
-    /// How many it has replayed.
+    /// How many were replayed.
     pub replayed: u64,
-    /// How many were gone, or others, when their turn came.
+    /// How many were gone or replaced when they were to be replayed.
     pub gone: u64,
     /// How many cannot be replayed.
     pub skipped: u64,
 }
 
-/// A step of a bulk replay.
+/// The progress that one call adds to a bulk replay.
 #[derive(Debug, Clone, Copy)]
 pub struct BulkStep<'a> {
-    /// The bulk replay's id.
+    /// The id of the bulk replay.
     pub bulk: &'a str,
-    /// The last letter that was looked at.
+    /// The last dead letter that was scanned.
     pub last: &'a DeadCursor,
-    /// How many of those looked at cannot be replayed.
+    /// How many of those scanned cannot be replayed.
     pub skipped: u64,
 }
 
-impl Broker {
-    /// Puts letters into their queues again, each with its event for the record; of each, whether it was
-    /// still there. A step of a bulk replay is counted together with it.
+impl DeadLetters<'_> {
+    /// Enqueues dead letters again, each with its event; returns for each whether it still existed. The progress
+    /// of a bulk replay is stored in the same step.
     pub async fn replay(
-        &self,
+        self,
         letters: &[Replaying],
         step: Option<BulkStep<'_>>,
     ) -> Result<Vec<bool>, BrokerError> {
-        let mut call = scripts::REPLAY_DEAD_LETTERS.key(self.keys().dead());
-        call.arg(self.keys().prefix());
+        let mut call = scripts::REPLAY_DEAD_LETTERS.key(self.broker.keys().dead());
+        call.arg(self.broker.keys().prefix());
         match step {
             Some(step) => call
                 .arg(step.bulk)
@@ -65,46 +64,33 @@ impl Broker {
         };
         add(&mut call, letters);
         let places: Vec<String> = call
-            .invoke_async(&mut self.shared())
+            .invoke_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         Ok(places.iter().map(|place| !place.is_empty()).collect())
     }
 
-    /// Puts letters into their queues again, as many as the rule has room for: how many it replayed, and
-    /// how many it may still replay now.
+    /// Enqueues as many of these dead letters as the rule's rate allows. Returns how many were replayed, and how
+    /// many more the rule may replay now.
     pub async fn replay_by_rule(
-        &self,
+        self,
         rule: &ReplayRule,
         letters: &[Replaying],
     ) -> Result<(usize, usize), BrokerError> {
-        let mut call = scripts::REPLAY_BY_RULE.key(self.keys().dead());
-        call.arg(self.keys().prefix())
+        let mut call = scripts::REPLAY_BY_RULE.key(self.broker.keys().dead());
+        call.arg(self.broker.keys().prefix())
             .arg(&rule.name)
             .arg(rule.per_minute);
         add(&mut call, letters);
-        let (room, places): (usize, Vec<String>) = {
-            let answer: Vec<redis::Value> = call
-                .invoke_async(&mut self.shared())
-                .await
-                .map_err(|source| self.failed(source))?;
-            let mut answer = answer.into_iter().map(redis::from_redis_value::<String>);
-            let room = answer.next().and_then(Result::ok);
-            let places = answer.collect::<Result<_, _>>();
-            (
-                room.and_then(|room| room.parse().ok()).unwrap_or_default(),
-                places.map_err(|error| Self::foreign(self.keys().dead(), error))?,
-            )
-        };
-        let replayed = places.iter().filter(|place| !place.is_empty()).count();
-        Ok((replayed, room))
+        let reply: Vec<String> = self.broker.run(&call).await?;
+        parse_rule_reply(&reply)
     }
 
-    /// Remembers a bulk replay, for a week from now on.
-    pub async fn begin_bulk(&self, bulk: &BulkReplay) -> Result<(), BrokerError> {
+    /// Stores a bulk replay, for a week.
+    pub async fn begin_bulk_replay(self, bulk: &BulkReplay) -> Result<(), BrokerError> {
         let key = self.bulk_key(&bulk.id);
         let filter = serde_json::to_string(&bulk.filter)
-            .map_err(|error| Self::foreign(key.as_str(), error))?;
+            .map_err(|error| BrokerError::foreign(key.as_str(), error))?;
         let fields = [
             ("filter", filter),
             ("from", bulk.span.start().to_string()),
@@ -117,13 +103,13 @@ impl Broker {
                 &key,
                 i64::try_from(UNFINISHED.as_secs()).unwrap_or(i64::MAX),
             )
-            .query_async(&mut self.shared())
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.broker.failed(source))
     }
 
-    /// A bulk replay that has not come to its end.
-    pub async fn bulk(&self, id: &str) -> Result<Option<BulkReplay>, BrokerError> {
+    /// A bulk replay that has not ended.
+    pub async fn bulk_replay(self, id: &str) -> Result<Option<BulkReplay>, BrokerError> {
         let key = self.bulk_key(id);
         let names = [
             "filter", "from", "until", "died", "id", "replayed", "gone", "skipped",
@@ -131,9 +117,9 @@ impl Broker {
         let fields: Vec<Option<String>> = redis::cmd("HMGET")
             .arg(&key)
             .arg(&names)
-            .query_async(&mut self.shared())
+            .query_async(&mut self.broker.shared())
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let field = |name: &str| {
             let at = names.iter().position(|known| *known == name)?;
             fields.get(at)?.as_deref()
@@ -149,14 +135,14 @@ impl Broker {
         ) {
             (Some(died), Some(id)) => Some(DeadCursor {
                 died_ms: milliseconds(died),
-                id: JobId::parse(id).map_err(|error| Self::foreign(key.as_str(), error))?,
+                id: JobId::parse(id).map_err(|error| BrokerError::foreign(key.as_str(), error))?,
             }),
             _ => None,
         };
         Ok(Some(BulkReplay {
             id: id.to_owned(),
             filter: serde_json::from_str(filter)
-                .map_err(|error| Self::foreign(key.as_str(), error))?,
+                .map_err(|error| BrokerError::foreign(key.as_str(), error))?,
             span: number("from").unwrap_or(0)..=number("until").unwrap_or(0),
             after,
             replayed: count("replayed").unwrap_or_default(),
@@ -165,25 +151,35 @@ impl Broker {
         }))
     }
 
-    /// The ids of the bulk replays that have not come to their end.
-    pub async fn bulks(&self) -> Result<Vec<String>, BrokerError> {
-        let prefix = self.keys().dead_replay_prefix();
-        let keys = self.scan(&format!("{prefix}*")).await?;
+    /// The ids of the bulk replays that have not ended.
+    pub async fn bulk_replay_ids(self) -> Result<Vec<String>, BrokerError> {
+        let prefix = self.broker.keys().dead_replay_prefix();
+        let keys = self.broker.scan(&format!("{prefix}*")).await?;
         let ids = keys.iter().filter_map(|key| key.strip_prefix(&prefix));
         Ok(ids.map(str::to_owned).collect())
     }
 
-    /// Forgets a bulk replay: it has come to its end.
-    pub async fn end_bulk(&self, id: &str) -> Result<(), BrokerError> {
-        self.shared()
+    /// Deletes a bulk replay that has ended.
+    pub async fn end_bulk_replay(self, id: &str) -> Result<(), BrokerError> {
+        self.broker
+            .shared()
             .del(self.bulk_key(id))
             .await
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.broker.failed(source))
     }
 
-    fn bulk_key(&self, id: &str) -> String {
-        format!("{}{id}", self.keys().dead_replay_prefix())
+    fn bulk_key(self, id: &str) -> String {
+        format!("{}{id}", self.broker.keys().dead_replay_prefix())
     }
+}
+
+/// How many dead letters were replayed, and how many more the rule may replay now.
+fn parse_rule_reply(reply: &[String]) -> Result<(usize, usize), BrokerError> {
+    let unexpected = || BrokerError::unexpected_reply("replay_by_rule", reply.join(" "));
+    let (room, entry_ids) = reply.split_first().ok_or_else(unexpected)?;
+    let room = room.parse().map_err(|_| unexpected())?;
+    let replayed = entry_ids.iter().filter(|id| !id.is_empty()).count();
+    Ok((replayed, room))
 }
 
 fn add(call: &mut redis::ScriptInvocation<'_>, letters: &[Replaying]) {
@@ -197,5 +193,22 @@ fn add(call: &mut redis::ScriptInvocation<'_>, letters: &[Replaying]) {
         for (name, value) in &letter.fields {
             call.arg(name).arg(value);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reply_of_a_rule_counts_what_was_replayed() {
+        let parse = |reply: &[&str]| {
+            let reply: Vec<String> = reply.iter().map(|part| (*part).to_owned()).collect();
+            parse_rule_reply(&reply).ok()
+        };
+        assert_eq!(parse(&["0"]), Some((0, 0)));
+        assert_eq!(parse(&["3", "1-0", "", "2-0"]), Some((2, 3)));
+        assert_eq!(parse(&[]), None);
+        assert_eq!(parse(&["1-0"]), None);
     }
 }

@@ -1,55 +1,40 @@
-//! What workers have in their hands, as Redis knows it: it costs a worker nothing to be asked.
+//! Jobs in flight, as Redis stores them; reading them costs the workers nothing.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::time::Duration;
 
 use longshore_protocol::{
     event::Event,
     id::{AttemptId, JobId, Place, QueueName, WorkerId},
-    keys::{RETURNED, WORKERS_GROUP},
+    keys::WORKERS_GROUP,
 };
 use redis::AsyncCommands as _;
 use serde::Serialize;
 
-use super::{Broker, BrokerError, journal::Journalled, workers::is_missing};
+use crate::{BrokerError, Deliveries, Journalled, is_missing};
 
-/// A job in a worker's hands.
+/// A job in flight.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Holding {
-    /// The job.
     pub job_id: JobId,
-    /// Where it stands.
+    /// The entry id.
     pub place: Place,
-    /// Its type; not known before its first call.
+    /// Its type; `None` before its first call.
     pub task_type: Option<String>,
-    /// Who is called; nobody between two calls.
+    /// The called platform; `None` between two calls.
     pub platform: Option<String>,
-    /// Which model.
+    /// The called model.
     pub model: Option<String>,
-    /// The call that is under way.
+    /// The attempt in progress.
     pub attempt_id: Option<AttemptId>,
-    /// How long the worker has had it.
+    /// How long ago it was delivered.
     #[serde(skip)]
     pub held_for: Duration,
 }
 
-/// A worker whose heartbeat is missing although it holds jobs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unheard {
-    /// Who.
-    pub worker: WorkerId,
-    /// Jobs that it holds.
-    pub holds: usize,
-    /// How long ago it last asked for jobs.
-    pub idle: Duration,
-}
-
-impl Broker {
-    /// The jobs that a worker has of these queues, at most about `most`.
-    pub async fn holdings(
-        &self,
+impl Deliveries<'_> {
+    /// The jobs that were delivered to a worker from these queues: about `most`.
+    pub async fn in_flight(
+        self,
         worker: &WorkerId,
         queues: &[QueueName],
         most: usize,
@@ -61,12 +46,12 @@ impl Broker {
                 if left == 0 {
                     break;
                 }
-                held.extend(self.held_since(worker, &stream, left).await?);
+                held.extend(self.delivered_since(worker, &stream, left).await?);
             }
         }
         let places: Vec<Place> = held.iter().map(|(place, _)| place.clone()).collect();
-        let journalled = self.journalled(&places).await?;
-        let resumes = self.resumes(&places).await?;
+        let journalled = self.journaled(&places).await?;
+        let resumes = self.broker.jobs().checkpoints(&places).await?;
         Ok(held
             .into_iter()
             .zip(journalled)
@@ -93,16 +78,17 @@ impl Broker {
             .collect())
     }
 
-    async fn held_since(
-        &self,
+    async fn delivered_since(
+        self,
         worker: &WorkerId,
         stream: &QueueName,
         most: usize,
     ) -> Result<Vec<(Place, Duration)>, BrokerError> {
         let found: Result<redis::streams::StreamPendingCountReply, _> = self
+            .broker
             .shared()
             .xpending_consumer_count(
-                self.keys().queue(stream),
+                self.broker.keys().queue(stream),
                 WORKERS_GROUP,
                 "-",
                 "+",
@@ -120,21 +106,21 @@ impl Broker {
                 })
                 .collect()),
             Err(error) if is_missing(&error) => Ok(Vec::new()),
-            Err(error) => Err(self.failed(error)),
+            Err(error) => Err(self.broker.failed(error)),
         }
     }
 
-    async fn journalled(&self, places: &[Place]) -> Result<Vec<Option<Journalled>>, BrokerError> {
+    async fn journaled(self, places: &[Place]) -> Result<Vec<Option<Journalled>>, BrokerError> {
         if places.is_empty() {
             return Ok(Vec::new());
         }
         let names: Vec<&str> = places.iter().map(Place::as_str).collect();
         let values: Vec<Option<String>> = redis::cmd("HMGET")
-            .arg(self.keys().inflight())
+            .arg(self.broker.keys().inflight())
             .arg(&names)
-            .query_async(&mut self.pooled().await?)
+            .query_async(&mut self.broker.pooled().await?)
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         Ok(places
             .iter()
             .zip(values)
@@ -142,57 +128,37 @@ impl Broker {
             .collect())
     }
 
-    /// A page of the journal, and where the next begins (0: that was all).
-    pub async fn journal_page(&self, cursor: u64) -> Result<(u64, Vec<Journalled>), BrokerError> {
+    /// The journaled attempt of an entry: its id (`-` between attempts) and its worker.
+    pub async fn begun_attempt(
+        self,
+        place: &Place,
+    ) -> Result<Option<(String, String)>, BrokerError> {
+        let value: Option<String> = self
+            .broker
+            .shared()
+            .hget(self.broker.keys().inflight(), place.as_str())
+            .await
+            .map_err(|source| self.broker.failed(source))?;
+        Ok(value.and_then(|value| {
+            let mut words = value.splitn(3, ' ');
+            Some((words.next()?.to_owned(), words.next()?.to_owned()))
+        }))
+    }
+
+    /// A page of the journal, after the cursor of the next one (0 = the end).
+    pub async fn journal_page(self, cursor: u64) -> Result<(u64, Vec<Journalled>), BrokerError> {
         let (next, rows): (u64, Vec<(String, String)>) = redis::cmd("HSCAN")
-            .arg(self.keys().inflight())
+            .arg(self.broker.keys().inflight())
             .arg(cursor)
             .arg("COUNT")
             .arg(500)
-            .query_async(&mut self.pooled().await?)
+            .query_async(&mut self.broker.pooled().await?)
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.broker.failed(source))?;
         let entries = rows
             .into_iter()
             .filter_map(|(place, value)| Journalled::parse(Place::from_record(&place), &value))
             .collect();
         Ok((next, entries))
-    }
-
-    /// The workers that hold jobs and whose heartbeat is missing.
-    pub async fn unheard(&self) -> Result<Vec<Unheard>, BrokerError> {
-        let alive: BTreeSet<WorkerId> = self
-            .workers()
-            .await?
-            .into_iter()
-            .map(|beat| beat.worker)
-            .collect();
-        let mut found: BTreeMap<WorkerId, Unheard> = BTreeMap::new();
-        for stream in self.streams().await? {
-            let info: Result<redis::streams::StreamInfoConsumersReply, _> = self
-                .shared()
-                .xinfo_consumers(self.keys().queue(&stream), WORKERS_GROUP)
-                .await;
-            let consumers = match info {
-                Ok(reply) => reply.consumers,
-                Err(error) if is_missing(&error) => continue,
-                Err(error) => return Err(self.failed(error)),
-            };
-            for consumer in consumers {
-                let worker = WorkerId::from_record(&consumer.name);
-                if consumer.pending == 0 || consumer.name == RETURNED || alive.contains(&worker) {
-                    continue;
-                }
-                let idle = Duration::from_millis(consumer.idle as u64);
-                let known = found.entry(worker.clone()).or_insert(Unheard {
-                    worker,
-                    holds: 0,
-                    idle,
-                });
-                known.holds += consumer.pending;
-                known.idle = known.idle.min(idle);
-            }
-        }
-        Ok(found.into_values().collect())
     }
 }

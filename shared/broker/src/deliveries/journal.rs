@@ -1,21 +1,20 @@
-//! The journal (`{ns}:inflight`): what is known of each begun attempt, should its worker die.
+//! The journal (`{ns}:inflight`): for each begun attempt what to record if its worker dies.
 
 use std::fmt;
 
 use longshore_protocol::id::{AttemptId, Place, WorkerId};
 
-/// What the journal holds of a place; `parse_journal_value` in `journal.lua` reads it.
+/// The journal's value of an entry id; `parse_journal_value` in `journal.lua` reads it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct JournalEntry<'a> {
-    /// Which attempt; none between two of them.
+    /// `None` between two attempts.
     pub(super) attempt: Option<AttemptId>,
-    /// Who makes it.
     pub(super) worker: &'a WorkerId,
-    /// The concurrency key whose slot its job has; empty for none.
+    /// The concurrency key whose slot the job holds; empty = none.
     pub(super) key: &'a str,
-    /// What it has taken of limits; empty for nothing.
+    /// What the attempt reserved of meters; empty = nothing.
     pub(super) takes: &'a str,
-    /// What is recorded should the worker die; between two attempts the id of the one that failed.
+    /// The event to record if the worker dies; between two attempts the id of the failed one.
     pub(super) event: &'a str,
 }
 
@@ -33,21 +32,20 @@ impl fmt::Display for JournalEntry<'_> {
     }
 }
 
-/// A begun attempt, as the journal has it.
+/// A journaled attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Journalled {
-    /// Where its job stands.
+    /// The entry id of its job.
     pub place: Place,
-    /// Which; none between two attempts.
+    /// `None` between two attempts.
     pub attempt: Option<AttemptId>,
-    /// Who makes it.
     pub worker: WorkerId,
-    /// What is recorded should the worker die.
+    /// The event to record if the worker dies.
     pub(super) event_if_lost: String,
 }
 
 impl Journalled {
-    /// What the journal holds of `place`; `None` when no worker wrote it.
+    /// Parses the journal's value of an entry id; `None` if no worker wrote it.
     pub(super) fn parse(place: Place, value: &str) -> Option<Self> {
         let mut words = value.splitn(5, ' ');
         let attempt = words.next()?;

@@ -1,0 +1,419 @@
+//! The scripts that change a chain: start, fan out, cancel, retry.
+
+use std::num::NonZeroU32;
+
+use longshore_protocol::{
+    chain::{ChainId, Instance, OnFailure, StepName, StepRef},
+    checkpoint::Resume,
+    dead_letter::Replaying,
+    envelope::ContentHash,
+    money::Usd,
+    string_enum,
+};
+
+use crate::{BrokerError, Chains, Fence, Held, checkpoint_json, deliveries::flag, scripts};
+
+/// The maximum number of steps or items in one preparing call.
+const PREPARED_TOGETHER: usize = 500;
+
+/// How long prepared steps are kept until their chain starts, in seconds.
+const PREPARED_SECONDS: u64 = 3600;
+
+string_enum! {
+    /// How a step, or an item of one, ended.
+    StepOutcome {
+        Completed = "completed",
+        /// Its job became a dead letter.
+        Failed = "failed",
+        /// Its condition was false.
+        Skipped = "skipped",
+        Cancelled = "cancelled",
+    }
+}
+
+/// The end of a step, reported when its job is settled.
+#[derive(Debug, Clone, Copy)]
+pub struct StepEnd<'a> {
+    pub step: &'a StepRef,
+    pub outcome: StepOutcome,
+    pub cost: Usd,
+}
+
+impl StepEnd<'_> {
+    pub(crate) fn to_lua_argument(&self) -> String {
+        format!(
+            "{} {} {}",
+            format_step(self.step),
+            self.outcome,
+            self.cost.nanos_up()
+        )
+    }
+}
+
+/// The reply of `chain_start.lua`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StartReply {
+    Ended(Started),
+    /// The chain started, and ready steps are left to dispatch.
+    DispatchMore,
+    PreparationExpired,
+}
+
+impl StartReply {
+    fn parse(reply: &str) -> Result<Self, BrokerError> {
+        match reply {
+            "ok" => Ok(Self::Ended(Started::Yes)),
+            "more" => Ok(Self::DispatchMore),
+            "gone" => Ok(Self::Ended(Started::Lost)),
+            "duplicate" => Ok(Self::Ended(Started::Duplicate)),
+            "conflict" => Ok(Self::Ended(Started::Conflict)),
+            "again" => Ok(Self::PreparationExpired),
+            other => Err(BrokerError::unexpected_reply("chain_start", other)),
+        }
+    }
+}
+
+/// Whether the step fanned out, and whether ready items are left to dispatch.
+fn parse_expand_reply(reply: &str) -> Result<(Fence, bool), BrokerError> {
+    match reply {
+        "ok" => Ok((Fence::Held, false)),
+        "more" => Ok((Fence::Held, true)),
+        "gone" => Ok((Fence::Lost, false)),
+        other => Err(BrokerError::unexpected_reply("chain_expand", other)),
+    }
+}
+
+/// Whether ready instances are left to dispatch.
+fn parse_dispatch_reply(reply: &str) -> Result<bool, BrokerError> {
+    match reply {
+        "ok" => Ok(false),
+        "more" => Ok(true),
+        other => Err(BrokerError::unexpected_reply("chain_dispatch", other)),
+    }
+}
+
+impl ChainCancelled {
+    fn from_reply(reply: &str) -> Result<Self, BrokerError> {
+        match reply {
+            "asked" => Ok(Self::Asked),
+            "ended" => Ok(Self::Ended),
+            "unknown" => Ok(Self::Unknown),
+            other => Err(BrokerError::unexpected_reply("chain_cancel", other)),
+        }
+    }
+}
+
+impl ChainRetried {
+    fn from_reply(reply: i64) -> Result<Self, BrokerError> {
+        match reply {
+            -1 => Ok(Self::Unknown),
+            -2 => Ok(Self::Running),
+            -3 => Ok(Self::Nothing),
+            again => u64::try_from(again)
+                .map(Self::Again)
+                .map_err(|_| BrokerError::unexpected_reply("chain_retry", again.to_string())),
+        }
+    }
+}
+
+impl Chains<'_> {
+    /// Starts a chain and acknowledges its message. The outcome expires like the results of jobs.
+    pub async fn start(self, held: &Held, plan: &ChainPlan<'_>) -> Result<Started, BrokerError> {
+        let prepared_key = self.broker.keys.prepared_chain(&held.place);
+        loop {
+            self.prepare_steps(&prepared_key, plan.steps).await?;
+            let mut call = scripts::CHAIN_START.key(self.broker.keys.queue(&held.queue));
+            let (begin, wait): (Vec<_>, Vec<_>) =
+                plan.waits.iter().partition(|(_, needs)| *needs == 0);
+            let words = |of: &[&(StepName, usize)], form: fn(&(StepName, usize)) -> String| {
+                of.iter()
+                    .map(|step| form(step))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            };
+            call.arg(self.broker.keys.prefix())
+                .arg(held.queue.as_str())
+                .arg(&held.entry)
+                .arg(held.worker.as_str())
+                .arg(plan.id.as_str())
+                .arg(plan.hash.as_str())
+                .arg(&prepared_key)
+                .arg(plan.document)
+                .arg(plan.name.unwrap_or_default())
+                .arg(
+                    plan.max_parallel
+                        .map_or_else(String::new, |most| most.to_string()),
+                )
+                .arg(flag(plan.fail_fast, "1"))
+                .arg(self.broker.chain_seconds())
+                .arg(self.broker.result_seconds())
+                .arg(flag(plan.reply, "1"))
+                .arg(plan.waits.len())
+                .arg(words(&wait, |(name, needs)| format!("{name}={needs}")))
+                .arg(words(&begin, |(name, _)| name.to_string()))
+                .arg(plan.drop_event);
+            let reply: String = self.broker.run(&call).await?;
+            match StartReply::parse(&reply)? {
+                StartReply::Ended(started) => return Ok(started),
+                StartReply::DispatchMore => {
+                    self.dispatch_ready(plan.id).await?;
+                    return Ok(Started::Yes);
+                }
+                // The preparation took so long that its first part has expired.
+                StartReply::PreparationExpired => {}
+            }
+        }
+    }
+
+    async fn prepare_steps(self, key: &str, steps: &[StepPlan]) -> Result<(), BrokerError> {
+        for part in steps.chunks(PREPARED_TOGETHER) {
+            let mut call = scripts::CHAIN_PREPARE.key(key);
+            call.arg(self.broker.keys.prefix()).arg(PREPARED_SECONDS);
+            for step in part {
+                let dependents: Vec<String> = step
+                    .dependents
+                    .iter()
+                    .map(|(name, strict)| format!("{name}{}", flag(*strict, "!")))
+                    .collect();
+                call.arg(step.name.as_ref().map_or("!", StepName::as_str))
+                    .arg(checkpoint_json(&step.checkpoint)?)
+                    .arg(&step.message)
+                    .arg(step.on_failure.as_str())
+                    .arg(
+                        step.min_success
+                            .map_or_else(String::new, |least| least.to_string()),
+                    )
+                    .arg(dependents.join(" "));
+            }
+            let _prepared: u64 = self.broker.run(&call).await?;
+        }
+        Ok(())
+    }
+
+    /// Fans a step out into items with these checkpoints, in order.
+    pub async fn expand_step(
+        self,
+        held: &Held,
+        chain: &ChainId,
+        step: &StepName,
+        checkpoints: &[Resume],
+    ) -> Result<Fence, BrokerError> {
+        let mut index = 0_u32;
+        for part in checkpoints.chunks(PREPARED_TOGETHER) {
+            let mut call = scripts::CHAIN_PREPARE_ITEMS.key(self.broker.keys.chain(chain));
+            call.arg(self.broker.keys.prefix());
+            for checkpoint in part {
+                call.arg(Instance::item(step.clone(), index).to_string())
+                    .arg(checkpoint_json(checkpoint)?);
+                index = index.saturating_add(1);
+            }
+            let _prepared: u64 = self.broker.run(&call).await?;
+        }
+        let mut call = scripts::CHAIN_EXPAND.key(self.broker.keys.queue(&held.queue));
+        call.arg(self.broker.keys.prefix())
+            .arg(held.queue.as_str())
+            .arg(&held.entry)
+            .arg(held.worker.as_str())
+            .arg(chain.as_str())
+            .arg(step.as_str())
+            .arg(checkpoints.len());
+        let reply: String = self.broker.run(&call).await?;
+        let (fence, has_more) = parse_expand_reply(&reply)?;
+        if has_more {
+            self.dispatch_ready(chain).await?;
+        }
+        Ok(fence)
+    }
+
+    /// Dispatches ready instances until none is left or the chain's limit is reached. Settling a job of the chain
+    /// does the same; this only starts wide steps sooner.
+    pub(super) async fn dispatch_ready(self, chain: &ChainId) -> Result<(), BrokerError> {
+        loop {
+            let mut call = scripts::CHAIN_DISPATCH.key(self.broker.keys.chain(chain));
+            call.arg(self.broker.keys.prefix()).arg(chain.as_str());
+            let reply: String = self.broker.run(&call).await?;
+            if !parse_dispatch_reply(&reply)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Cancels a chain: requests the cancellation of its running jobs and dispatches no more.
+    pub async fn cancel(self, chain: &ChainId) -> Result<ChainCancelled, BrokerError> {
+        let mut call = scripts::CHAIN_CANCEL.key(self.broker.keys.chain(chain));
+        call.arg(self.broker.keys.prefix()).arg(chain.as_str());
+        let reply: String = self.broker.run(&call).await?;
+        ChainCancelled::from_reply(&reply)
+    }
+
+    /// Retries a chain that ended: runs again what ended without success, then what never started. `letters` are
+    /// the chain's dead letters, which hold the history of their jobs and may have been edited.
+    pub async fn retry(
+        self,
+        chain: &ChainId,
+        letters: &[Replaying],
+    ) -> Result<ChainRetried, BrokerError> {
+        let mut call = scripts::CHAIN_RETRY.key(self.broker.keys.chain(chain));
+        call.arg(self.broker.keys.prefix()).arg(chain.as_str());
+        for letter in letters {
+            let message = letter.fields.iter().find(|(name, _)| name == b"job");
+            call.arg(letter.id.as_str())
+                .arg(&letter.resume)
+                .arg(message.map_or(&[][..], |(_, job)| job));
+        }
+        let reply: i64 = self.broker.run(&call).await?;
+        ChainRetried::from_reply(reply)
+    }
+}
+
+/// `CHAIN INSTANCE`; neither contains a space.
+pub(crate) fn format_step(step: &StepRef) -> String {
+    format!("{} {}", step.chain, step.instance())
+}
+
+/// A job that another job spawns.
+#[derive(Debug)]
+pub struct SpawnedJob {
+    /// Its checkpoint.
+    pub checkpoint: Resume,
+    /// Its message, as JSON.
+    pub message: String,
+}
+
+impl SpawnedJob {
+    /// The list of [checkpoint, message] that `settle.lua` reads; empty if there are no jobs.
+    pub(crate) fn to_lua_argument(jobs: &[Self]) -> Result<String, BrokerError> {
+        if jobs.is_empty() {
+            return Ok(String::new());
+        }
+        let pairs = jobs
+            .iter()
+            .map(|job| Ok((checkpoint_json(&job.checkpoint)?, job.message.as_str())))
+            .collect::<Result<Vec<_>, BrokerError>>()?;
+        serde_json::to_string(&pairs)
+            .map_err(|error| BrokerError::not_serializable("list of spawned jobs", error))
+    }
+}
+
+/// A step of a chain that starts.
+#[derive(Debug)]
+pub struct StepPlan {
+    /// Its name; `None` for the job that runs after the chain's end.
+    pub name: Option<StepName>,
+    /// The checkpoint of its job.
+    pub checkpoint: Resume,
+    /// The message of its job, as JSON.
+    pub message: String,
+    /// What happens to the chain when the step fails.
+    pub on_failure: OnFailure,
+    /// How many of its items must complete; `None` = all.
+    pub min_success: Option<u32>,
+    /// The steps that need it, and whether they require that it completes.
+    pub dependents: Vec<(StepName, bool)>,
+}
+
+/// A chain to start.
+#[derive(Debug)]
+pub struct ChainPlan<'a> {
+    pub id: &'a ChainId,
+    /// The hash of its content.
+    pub hash: &'a ContentHash,
+    /// The document, as its producer wrote it.
+    pub document: &'a str,
+    /// A name for people.
+    pub name: Option<&'a str>,
+    /// The maximum number of its jobs in flight.
+    pub max_parallel: Option<NonZeroU32>,
+    /// Whether the first failure cancels the chain.
+    pub fail_fast: bool,
+    /// Whether the outcome is pushed as a reply.
+    pub reply: bool,
+    pub steps: &'a [StepPlan],
+    /// How many dependencies each step waits for; 0 for the first steps.
+    pub waits: &'a [(StepName, usize)],
+    /// The event to record if the message is dropped as a duplicate.
+    pub drop_event: &'a str,
+}
+
+/// Whether a chain started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Started {
+    Yes,
+    /// Another worker holds the message.
+    Lost,
+    /// The same chain came before; the message was dropped.
+    Duplicate,
+    /// The id belongs to another chain.
+    Conflict,
+}
+
+/// The result of a request to cancel a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChainCancelled {
+    /// The cancellation is requested.
+    Asked,
+    /// The chain had ended before.
+    Ended,
+    /// The chain is unknown or expired.
+    Unknown,
+}
+
+/// The result of a request to retry a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChainRetried {
+    /// This many steps and items run again.
+    Again(u64),
+    /// The chain is unknown or expired.
+    Unknown,
+    /// The chain has not ended.
+    Running,
+    /// Nothing in the chain failed.
+    Nothing,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts::tests::check_words;
+
+    #[test]
+    fn every_reply_about_chains_is_parsed() {
+        let cases = [
+            ("ok", StartReply::Ended(Started::Yes)),
+            ("more", StartReply::DispatchMore),
+            ("gone", StartReply::Ended(Started::Lost)),
+            ("duplicate", StartReply::Ended(Started::Duplicate)),
+            ("conflict", StartReply::Ended(Started::Conflict)),
+            ("again", StartReply::PreparationExpired),
+        ];
+        check_words("chain_start", &cases, StartReply::parse);
+        let cases = [
+            ("ok", (Fence::Held, false)),
+            ("more", (Fence::Held, true)),
+            ("gone", (Fence::Lost, false)),
+        ];
+        check_words("chain_expand", &cases, parse_expand_reply);
+        let cases = [("ok", false), ("more", true)];
+        check_words("chain_dispatch", &cases, parse_dispatch_reply);
+        let cases = [
+            ("asked", ChainCancelled::Asked),
+            ("ended", ChainCancelled::Ended),
+            ("unknown", ChainCancelled::Unknown),
+        ];
+        check_words("chain_cancel", &cases, ChainCancelled::from_reply);
+    }
+
+    #[test]
+    fn every_reply_of_chain_retry_is_parsed() {
+        let replies = [-3, -2, -1, 0, 7].map(|reply| ChainRetried::from_reply(reply).unwrap());
+        let expected = [
+            ChainRetried::Nothing,
+            ChainRetried::Running,
+            ChainRetried::Unknown,
+            ChainRetried::Again(0),
+            ChainRetried::Again(7),
+        ];
+        assert_eq!(replies, expected);
+        assert!(ChainRetried::from_reply(-4).is_err());
+    }
+}

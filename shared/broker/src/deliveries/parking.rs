@@ -1,0 +1,172 @@
+//! Parking a delivered job.
+
+use chrono::{DateTime, Utc};
+use longshore_policy::pause::PausedLane;
+use longshore_protocol::{
+    envelope::Concurrency,
+    id::{AttemptId, JobId},
+};
+
+use crate::{
+    BrokerError, Deliveries, Held, Spent,
+    deliveries::{attempt_argument, concurrency_key},
+    scripts,
+};
+
+/// How to park a job until a time.
+#[derive(Debug)]
+pub struct Parking<'a> {
+    /// The attempt that began, if any.
+    pub attempt: Option<AttemptId>,
+    /// The event to record.
+    pub event: &'a str,
+    /// Whether the job waits for a newer worker, not only for a time.
+    pub for_version: bool,
+    /// When the job is promoted.
+    pub due: DateTime<Utc>,
+    /// The concurrency key whose slot the job may hold.
+    pub concurrency: Option<&'a Concurrency>,
+    /// The checkpoint of the job, as JSON.
+    pub resume: &'a str,
+    /// What the attempt consumed of its reservation.
+    pub spent: Spent,
+}
+
+/// The result of parking a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parked {
+    Yes,
+    /// Nothing changed: another worker holds the entry, or has settled it.
+    Lost,
+    /// Nothing changed: the cancellation of the job is requested.
+    Cancelled,
+}
+
+/// How to park a job until something is resumed.
+#[derive(Debug)]
+pub struct Pausing<'a> {
+    /// The attempt that began, if any.
+    pub attempt: Option<AttemptId>,
+    /// The event to record.
+    pub event: &'a str,
+    pub lane: &'a PausedLane,
+    /// Its position in the lane: [`pause::order`](longshore_policy::pause::order).
+    pub order: &'a str,
+    /// The concurrency key whose slot the job may hold.
+    pub concurrency: Option<&'a Concurrency>,
+    /// The checkpoint of the job, as JSON.
+    pub resume: &'a str,
+    /// What the attempt consumed of its reservation.
+    pub spent: Spent,
+}
+
+/// The result of parking a job until something is resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paused {
+    Yes,
+    /// Nothing changed: the pause is over.
+    Resumed,
+    /// Nothing changed: another worker holds the entry, or has settled it.
+    Lost,
+    /// Nothing changed: the cancellation of the job is requested.
+    Cancelled,
+}
+
+impl Parked {
+    fn from_reply(reply: &str) -> Result<Self, BrokerError> {
+        match reply {
+            "ok" => Ok(Self::Yes),
+            "cancelled" => Ok(Self::Cancelled),
+            "gone" => Ok(Self::Lost),
+            other => Err(BrokerError::unexpected_reply("park", other)),
+        }
+    }
+}
+
+impl Paused {
+    fn from_reply(reply: &str) -> Result<Self, BrokerError> {
+        match reply {
+            "ok" => Ok(Self::Yes),
+            "resumed" => Ok(Self::Resumed),
+            "cancelled" => Ok(Self::Cancelled),
+            "gone" => Ok(Self::Lost),
+            other => Err(BrokerError::unexpected_reply("park", other)),
+        }
+    }
+}
+
+impl Deliveries<'_> {
+    /// Parks a job until a time.
+    pub async fn park(
+        self,
+        held: &Held,
+        job: &JobId,
+        parking: &Parking<'_>,
+    ) -> Result<Parked, BrokerError> {
+        let mut call = held.invoke(&scripts::PARK, self.broker.keys());
+        call.arg(job.as_str())
+            .arg(attempt_argument(parking.attempt))
+            .arg(parking.event)
+            .arg(if parking.for_version {
+                "version"
+            } else {
+                "time"
+            })
+            .arg(parking.due.timestamp_millis())
+            .arg(concurrency_key(parking.concurrency))
+            .arg(parking.resume)
+            .arg(parking.spent.to_lua_argument());
+        let reply: String = self.broker.run(&call).await?;
+        Parked::from_reply(&reply)
+    }
+
+    /// Parks a job until something is resumed.
+    pub async fn park_paused(
+        self,
+        held: &Held,
+        job: &JobId,
+        pausing: &Pausing<'_>,
+    ) -> Result<Paused, BrokerError> {
+        let mut call = held.invoke(&scripts::PARK, self.broker.keys());
+        call.arg(job.as_str())
+            .arg(attempt_argument(pausing.attempt))
+            .arg(pausing.event)
+            .arg(pausing.lane.as_str())
+            .arg(pausing.order)
+            .arg(concurrency_key(pausing.concurrency))
+            .arg(pausing.resume)
+            .arg(pausing.spent.to_lua_argument());
+        let reply: String = self.broker.run(&call).await?;
+        Paused::from_reply(&reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts::tests::check_words;
+
+    #[test]
+    fn every_reply_of_park_is_parsed() {
+        let cases = [
+            ("ok", Paused::Yes),
+            ("resumed", Paused::Resumed),
+            ("cancelled", Paused::Cancelled),
+            ("gone", Paused::Lost),
+        ];
+        check_words("park", &cases, Paused::from_reply);
+    }
+
+    #[test]
+    fn a_job_that_is_parked_for_a_time_is_never_resumed() {
+        let replies = ["ok", "cancelled", "gone", "resumed"];
+        let parsed = replies.map(|reply| Parked::from_reply(reply).ok());
+        let expected = [
+            Some(Parked::Yes),
+            Some(Parked::Cancelled),
+            Some(Parked::Lost),
+            None,
+        ];
+        assert_eq!(parsed, expected);
+    }
+}

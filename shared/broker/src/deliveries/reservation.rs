@@ -1,0 +1,236 @@
+//! Reservations: what calls reserve of meters, and what they consume.
+
+use std::time::Duration;
+
+use longshore_policy::limits::Take;
+use longshore_protocol::{
+    envelope::Concurrency,
+    id::{AttemptId, JobId},
+};
+
+use crate::{
+    BrokerError, Deliveries, Held,
+    deliveries::{
+        attempt_argument, concurrency_key, concurrency_limit, flag, journal::JournalEntry,
+    },
+    scripts,
+};
+
+/// What a call reserves of meters, as the scripts read it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Takes(String);
+
+impl Takes {
+    /// The amounts of a call; nothing if the list is empty.
+    pub fn new(takes: &[Take]) -> Self {
+        if takes.is_empty() {
+            return Self::default();
+        }
+        let list: Vec<serde_json::Value> = takes.iter().map(Take::to_json).collect();
+        Self(serde_json::Value::Array(list).to_string())
+    }
+
+    /// Whether no meter limits the call.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What an attempt consumed of its reservation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Spent {
+    /// It reserved nothing.
+    #[default]
+    NothingTaken,
+    /// Unknown: the whole reservation counts as consumed.
+    Unknown,
+    /// These amounts.
+    Known {
+        /// Tokens of prompt and answer.
+        tokens: u64,
+        /// Requests that the provider counts: 0 or 1.
+        requests: u64,
+        /// The cost in nano-dollars, rounded up.
+        nanos: u64,
+        /// Whether the provider answered.
+        answered: bool,
+    },
+}
+
+impl Spent {
+    pub(super) fn to_lua_argument(self) -> String {
+        match self {
+            Self::NothingTaken => "-".to_owned(),
+            Self::Unknown => String::new(),
+            Self::Known {
+                tokens,
+                requests,
+                nanos,
+                answered,
+            } => format!("[{tokens},{requests},{nanos},{}]", u8::from(answered)),
+        }
+    }
+}
+
+/// A candidate for an attempt.
+#[derive(Debug)]
+pub struct Offer {
+    /// The event to record if the worker dies during this call.
+    pub event_if_lost: String,
+    /// What the call reserves of meters.
+    pub takes: Takes,
+    /// Whether it is only for jobs that an exhausted budget sends to free models.
+    pub spare: bool,
+}
+
+/// An attempt on the first candidate that has room.
+#[derive(Debug)]
+pub struct Reservation<'a> {
+    pub job: &'a JobId,
+    pub attempt: AttemptId,
+    /// The concurrency key that the attempt needs a slot of.
+    pub concurrency: Option<&'a Concurrency>,
+    /// The checkpoint to park the job with for its key.
+    pub resume: &'a str,
+    /// The checkpoint to park the job with for a limit.
+    pub resume_waiting: &'a str,
+    /// Whether the job comes from the lane of a limit.
+    pub waited: bool,
+    /// The candidates, in order of preference.
+    pub offers: &'a [Offer],
+}
+
+/// The result of a reservation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reserved {
+    /// This candidate (from 0), whose turn comes after this wait; the attempt is journaled.
+    Yes(usize, Duration),
+    /// Another worker holds the entry.
+    Lost,
+    /// The cancellation of the job is requested.
+    Cancelled,
+    /// Parked for its concurrency key.
+    Parked,
+    /// Parked for a limit.
+    Waits {
+        /// When there may be room, in ms since 1970.
+        at_ms: i64,
+        /// Whether any other job with these candidates would be parked too.
+        for_all: bool,
+        /// The meter of the limit.
+        meter: String,
+        /// How many jobs are parked for it.
+        waiting: u64,
+    },
+    /// The call needs more than this meter's limit ever allows, and so it is with every candidate.
+    Never(String),
+    /// This budget is exhausted, and its `at_limit` says that the job ends.
+    Refused(String),
+}
+
+impl Reserved {
+    fn from_reply(reply: &[String]) -> Result<Self, BrokerError> {
+        let words: Vec<&str> = reply.iter().map(String::as_str).collect();
+        Self::parse(&words).ok_or_else(|| BrokerError::unexpected_reply("reserve", words.join(" ")))
+    }
+
+    fn parse(words: &[&str]) -> Option<Self> {
+        Some(match *words {
+            ["ok", candidate, wait_ms] => Self::Yes(
+                candidate.parse().ok()?,
+                Duration::from_millis(wait_ms.parse().ok()?),
+            ),
+            ["gone"] => Self::Lost,
+            ["cancelled"] => Self::Cancelled,
+            ["parked"] => Self::Parked,
+            ["waits", at_ms, for_all, meter, waiting] => Self::Waits {
+                at_ms: at_ms.parse().ok()?,
+                for_all: for_all == "1",
+                meter: meter.to_owned(),
+                waiting: waiting.parse().ok()?,
+            },
+            ["never", meter] => Self::Never(meter.to_owned()),
+            ["refused", meter] => Self::Refused(meter.to_owned()),
+            _ => return None,
+        })
+    }
+}
+
+impl Deliveries<'_> {
+    /// Reserves the amounts of the first candidate that has room and journals the attempt; parks the job if none
+    /// has room.
+    pub async fn reserve(
+        self,
+        held: &Held,
+        reservation: &Reservation<'_>,
+    ) -> Result<Reserved, BrokerError> {
+        let mut call = scripts::RESERVE.key(self.broker.keys().inflight());
+        call.arg(self.broker.keys().prefix())
+            .arg(held.queue.as_str())
+            .arg(&held.entry)
+            .arg(held.worker.as_str())
+            .arg(reservation.job.as_str())
+            .arg(attempt_argument(Some(reservation.attempt)))
+            .arg(concurrency_key(reservation.concurrency))
+            .arg(concurrency_limit(reservation.concurrency))
+            .arg(reservation.resume)
+            .arg(reservation.resume_waiting)
+            .arg(flag(reservation.waited, "1"));
+        for offer in reservation.offers {
+            let entry = JournalEntry {
+                attempt: Some(reservation.attempt),
+                worker: &held.worker,
+                key: concurrency_key(reservation.concurrency),
+                takes: offer.takes.as_str(),
+                event: &offer.event_if_lost,
+            };
+            call.arg(entry.to_string())
+                .arg(offer.takes.as_str())
+                .arg(flag(offer.spare, "1"));
+        }
+        let reply: Vec<String> = self.broker.run(&call).await?;
+        Reserved::from_reply(&reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts::tests::check_replies;
+
+    #[test]
+    fn every_reply_of_reserve_is_parsed() {
+        let waits = Reserved::Waits {
+            at_ms: 1_700_000_000_000,
+            for_all: true,
+            meter: "rpm:openai".to_owned(),
+            waiting: 2,
+        };
+        let cases = [
+            (
+                vec!["ok", "1", "250"],
+                Reserved::Yes(1, Duration::from_millis(250)),
+            ),
+            (vec!["gone"], Reserved::Lost),
+            (vec!["cancelled"], Reserved::Cancelled),
+            (vec!["parked"], Reserved::Parked),
+            (
+                vec!["waits", "1700000000000", "1", "rpm:openai", "2"],
+                waits,
+            ),
+            (
+                vec!["never", "budget:day"],
+                Reserved::Never("budget:day".to_owned()),
+            ),
+            (
+                vec!["refused", "budget:day"],
+                Reserved::Refused("budget:day".to_owned()),
+            ),
+        ];
+        check_replies("reserve", &cases, Reserved::from_reply);
+    }
+}
