@@ -183,7 +183,7 @@ fn describe_bytes(value: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn text(fields: &[(&str, &str)]) -> Kept {
+    fn kept_text(fields: &[(&str, &str)]) -> Kept {
         Kept::Text(
             fields
                 .iter()
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn fields_of_an_envelope_change_and_the_rest_stays_to_the_byte() {
-        let mut form = Form::from_kept(&text(&[(
+        let mut form = Form::from_kept(&kept_text(&[(
             "job",
             r#"{"prompt": 5, "seed": 18446744073709551617, "x":1.0}"#,
         )]));
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn flat_fields_stay_flat_and_in_their_order() {
-        let mut form = Form::from_kept(&text(&[
+        let mut form = Form::from_kept(&kept_text(&[
             ("type", "research"),
             ("prompt", "a"),
             ("reply", "no"),
@@ -242,18 +242,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_changed_field_by_field_says_why() {
-        let broken = Form::from_kept(&text(&[("job", "{\"prompt\":")]))
+        let broken = Form::from_kept(&kept_text(&[("job", "{\"prompt\":")]))
             .set("prompt", &raw("1"))
             .unwrap_err();
         assert!(
             broken.starts_with("the message's `job` is not a JSON object: EOF"),
             "{broken}"
         );
-        let both = Form::from_kept(&text(&[("job", "{}"), ("type", "x")]))
+        let both = Form::from_kept(&kept_text(&[("job", "{}"), ("type", "x")]))
             .set("prompt", &raw("1"))
             .unwrap_err();
         assert_eq!(both, "the message has `job` and other fields");
-        let broken = Form::from_kept(&text(&[("job", "{oops")]));
+        let broken = Form::from_kept(&kept_text(&[("job", "{oops")]));
         assert_eq!(broken.for_editor().unwrap(), "{oops");
         assert_eq!(
             broken.back_from_editor("{\"prompt\": 1}\n"),
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn an_editor_gets_a_member_a_line_and_gives_the_same_form_back() {
-        let form = Form::from_kept(&text(&[(
+        let form = Form::from_kept(&kept_text(&[(
             "job",
             r#"{"prompt":"a","metadata":{"n":1e400}}"#,
         )]));
@@ -275,7 +275,7 @@ mod tests {
             "{\n  \"prompt\": \"a\",\n  \"metadata\": {\"n\":1e400}\n}\n"
         );
         assert_eq!(form.back_from_editor(&editor), form.fields().unwrap());
-        let flat = Form::from_kept(&text(&[("prompt", "a\nb"), ("timeout", "5")]));
+        let flat = Form::from_kept(&kept_text(&[("prompt", "a\nb"), ("timeout", "5")]));
         let editor = flat.for_editor().unwrap();
         assert_eq!(
             editor,
@@ -287,10 +287,10 @@ mod tests {
 
     #[test]
     fn messages_are_shown_as_far_as_they_can_be_read() {
-        let json = describe_message(&text(&[("job", r#"{"prompt":"a"}"#)]));
+        let json = describe_message(&kept_text(&[("job", r#"{"prompt":"a"}"#)]));
         assert_eq!(json, "job: {\n  \"prompt\": \"a\"\n}");
         assert_eq!(
-            describe_message(&text(&[("prompt", "[not json")])),
+            describe_message(&kept_text(&[("prompt", "[not json")])),
             "prompt: [not json"
         );
         let raw = describe_message(&Kept::whole(&[(b"job".to_vec(), vec![0, 159, 146])]));

@@ -10,8 +10,7 @@ use std::{
 use chrono::Local;
 use serde::Serialize;
 
-use super::write_json;
-use crate::error::CommandError;
+use crate::{error::CommandError, output::write_json};
 
 /// A file that will be written. It is opened before any money is spent, so that a result can always be
 /// saved; its old content stays until there is a result.
