@@ -10,6 +10,7 @@ mod input;
 mod options;
 mod output;
 mod render;
+mod result_file;
 mod session;
 mod waiting;
 
@@ -38,4 +39,16 @@ fn main() -> ExitCode {
         .build()
         .map_err(CommandError::io("the async runtime does not start"));
     error::exit_code(runtime.and_then(|runtime| runtime.block_on(commands::run(arguments.command))))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_options_of_all_commands_are_consistent() {
+        Arguments::command().debug_assert();
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use longshore_client::QueueName;
+use longshore_client::{Job, Limits, QueueName};
 use longshore_policy::catalog::Catalog;
 
 use crate::error::CommandError;
@@ -50,6 +50,26 @@ impl LabelFilter {
             && same(&self.tenant, tenant)
             && same(&self.chain_id, chain_id)
     }
+}
+
+/// The job with the fields whose options were given.
+pub(crate) fn with_fields<const N: usize>(job: Job, fields: [(&str, &Option<String>); N]) -> Job {
+    fields
+        .into_iter()
+        .fold(job, |job, (field, value)| match value {
+            Some(value) => job.with(field, value.as_str()),
+            None => job,
+        })
+}
+
+/// Checks a job that was made of options; the error names the option.
+pub(crate) fn check_job(job: &Job, limits: &Limits) -> Result<(), CommandError> {
+    job.check(limits).map(|_| ()).map_err(|wrong| {
+        CommandError::Input(match &wrong.field {
+            Some(field) => format!("--{}: {}", field.replace('_', "-"), wrong.message),
+            None => wrong.message,
+        })
+    })
 }
 
 /// The value of `--queue`.

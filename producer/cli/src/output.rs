@@ -1,7 +1,5 @@
 //! Output: results go to stdout, messages to stderr.
 
-mod file;
-
 use std::{
     fmt,
     io::{self, BufWriter, Write as _},
@@ -9,8 +7,6 @@ use std::{
 
 use serde::Serialize;
 use serde_json::Value;
-
-pub(crate) use self::file::OutputFile;
 
 /// The format of the output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -77,7 +73,7 @@ pub(crate) fn json(document: &impl Serialize) {
 }
 
 /// Writes an indented JSON document and a line break.
-fn write_json(to: &mut impl io::Write, document: &impl Serialize) -> io::Result<()> {
+pub(crate) fn write_json(to: &mut impl io::Write, document: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *to, document)?;
     to.write_all(b"\n")?;
     to.flush()

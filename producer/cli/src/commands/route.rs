@@ -13,7 +13,7 @@ use self::report::{Report, RoutedTask};
 use crate::{
     error::{CommandError, Exit},
     input::Source,
-    options::check_platform,
+    options::{self, check_platform},
     output::{self, Format},
     session::Session,
 };
@@ -83,29 +83,23 @@ fn read_jobs(arguments: Arguments, config: &Config) -> Result<Vec<Job>, CommandE
     let Some(prompt) = &arguments.prompt else {
         return Source::from_path(arguments.file).task_or_tasks(&config.limits, &config.catalog);
     };
-    let mut job = Job::prompt(prompt);
-    for (field, value) in [
-        ("type", &arguments.task_type),
-        ("platform", &arguments.platform),
-        ("model", &arguments.model),
-        ("risk", &arguments.risk),
-        ("area", &arguments.area),
-        ("complexity", &arguments.complexity),
-    ] {
-        if let Some(value) = value {
-            job = job.with(field, value.as_str());
-        }
-    }
+    let job = Job::prompt(prompt);
+    let job = options::with_fields(
+        job,
+        [
+            ("type", &arguments.task_type),
+            ("platform", &arguments.platform),
+            ("model", &arguments.model),
+            ("risk", &arguments.risk),
+            ("area", &arguments.area),
+            ("complexity", &arguments.complexity),
+        ],
+    );
     if let Some(name) = &arguments.platform {
         check_platform(name, &config.catalog)
             .map_err(|error| CommandError::Input(format!("--platform: {error}")))?;
     }
-    job.check(&config.limits).map_err(|wrong| {
-        CommandError::Input(match &wrong.field {
-            Some(field) => format!("--{field}: {}", wrong.message),
-            None => wrong.message,
-        })
-    })?;
+    options::check_job(&job, &config.limits)?;
     Ok(vec![job])
 }
 

@@ -19,11 +19,12 @@ use crate::{
     forecast::{self, Forecast},
     input::read_text,
     options,
-    output::{self, Format, OutputFile},
+    output::{self, Format},
     render::{
         table::Table,
         text::{counted, grouped, one_line, or_dash},
     },
+    result_file::OutputFile,
     session::Session,
 };
 

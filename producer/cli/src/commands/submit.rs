@@ -19,7 +19,8 @@ use crate::{
     error::{CommandError, Exit},
     input::read_prompt,
     options,
-    output::{self, Format, OutputFile},
+    output::{self, Format},
+    result_file::OutputFile,
     session::Session,
 };
 

@@ -26,6 +26,7 @@ use crate::{
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
+#[group(id = "batch_run")]
 pub(super) struct Arguments {
     /// File of tasks: JSON list, JSON Lines or CSV; `-` reads stdin
     #[arg(

@@ -7,8 +7,9 @@ use longshore_client::{ChainId, Client};
 use super::{collect::Collector, known_batch, report::Report, task_count};
 use crate::{
     error::{CommandError, Exit},
-    output::{self, Format, OutputFile},
+    output::{self, Format},
     render::money::dollars,
+    result_file::OutputFile,
     session::Session,
     waiting::until_interrupted,
 };

@@ -11,7 +11,8 @@ use crate::{
     error::{CommandError, Exit},
     input::file_label,
     options,
-    output::{self, Format, OutputFile},
+    output::{self, Format},
+    result_file::OutputFile,
     session::Session,
 };
 

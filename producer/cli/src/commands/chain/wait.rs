@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{
     error::{CommandError, Exit},
-    output::{self, Format, OutputFile},
+    output::{self, Format},
     render::text::{counted, excerpt},
+    result_file::OutputFile,
     session::Session,
 };
 

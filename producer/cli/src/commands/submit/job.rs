@@ -6,7 +6,10 @@ use longshore_protocol::envelope::Limits;
 use serde_json::Value;
 
 use super::Arguments;
-use crate::{error::CommandError, options::check_platform};
+use crate::{
+    error::CommandError,
+    options::{self, check_platform},
+};
 
 /// The job that the options describe. Errors name the option.
 pub(super) fn from_arguments(
@@ -19,22 +22,21 @@ pub(super) fn from_arguments(
             .map_err(|error| CommandError::Input(format!("--platform: {error}")))?;
     }
     // `reply` also with `--detach`: a later `submit --id` without it is then the same job, and gets its answer.
-    let mut job = Job::prompt(&arguments.prompt)
+    let job = Job::prompt(&arguments.prompt)
         .task_type(&arguments.task_type)
         .timeout(arguments.timeout)
         .reply(true);
-    for (field, value) in [
-        ("platform", &arguments.platform),
-        ("model", &arguments.model),
-        ("chain_id", &arguments.chain_id),
-        ("id", &arguments.id),
-        ("system", &arguments.system),
-        ("tenant", &arguments.tenant),
-    ] {
-        if let Some(value) = value {
-            job = job.with(field, value.as_str());
-        }
-    }
+    let mut job = options::with_fields(
+        job,
+        [
+            ("platform", &arguments.platform),
+            ("model", &arguments.model),
+            ("chain_id", &arguments.chain_id),
+            ("id", &arguments.id),
+            ("system", &arguments.system),
+            ("tenant", &arguments.tenant),
+        ],
+    );
     if let Some(tokens) = arguments.max_tokens {
         job = job.max_tokens(tokens);
     }
@@ -57,12 +59,7 @@ pub(super) fn from_arguments(
     if arguments.no_fallback {
         job = job.fallback(false);
     }
-    job.check(limits).map_err(|wrong| {
-        CommandError::Input(match &wrong.field {
-            Some(field) => format!("--{}: {}", field.replace('_', "-"), wrong.message),
-            None => wrong.message,
-        })
-    })?;
+    options::check_job(&job, limits)?;
     Ok(job)
 }
 

@@ -10,8 +10,7 @@ use std::{
 use chrono::Local;
 use serde::Serialize;
 
-use super::write_json;
-use crate::error::CommandError;
+use crate::{error::CommandError, output::write_json};
 
 /// A file for the result. It is opened before any money is spent, so that the result can be saved; its old
 /// content stays until there is a result.
