@@ -396,6 +396,8 @@ async fn the_documentation_has_the_help_of_every_command() {
         let (program, arguments) = command.split_once(' ').unwrap_or((command, ""));
         let mut process = tokio::process::Command::from(stack.command(program).unwrap());
         process.args(arguments.split_whitespace()).arg("--help");
+        // The width of a terminal would change the text.
+        process.stdin(std::process::Stdio::null());
         let output = process.output().await.unwrap();
         assert!(output.status.success(), "{command}: {output:?}");
         let help = String::from_utf8(output.stdout).unwrap();

@@ -71,17 +71,17 @@ fn several_limits_are_named_with_warnings_and_waiting_jobs() {
     let report = report(FILE, None, &figures);
     assert_snapshot!(report, @r#"
     === Quota Status ===
-    Platform        Used      Limit     Remaining        Reset                  Limit of
-    -------------   -------   -------   --------------   ---------------        --------
-    gemini          1395      1500      105              2026-02-02 00:00 UTC   requests a day
-    openai          $50       $100      $50              2026-03-01 00:00 UTC   dollars a month
-    openai          -         1000000   100000 now       evenly paced           tokens a minute
-    openai          -         600       0 now            evenly paced           requests a minute
-    openai          3         25        22               -                      calls at once (50, reduced now)
-    all             $170.50   $200      $29.50           2026-03-01 00:00 UTC   dollars a month (budget everything)
-    anthropic       $60       $50       $0               2026-03-01 00:00 UTC   dollars a month (budget claude, warning only)
-    tenant globex   $1        $1        $0               never                  dollars (budget team)
-    tenant acme     $0.0042   $1        $1.00            never                  dollars (budget team)
+    Platform        Used      Limit     Remaining    Reset                  Limit of
+    -------------   -------   -------   ----------   ---------------        --------
+    gemini          1395      1500      105          2026-02-02 00:00 UTC   requests a day
+    openai          $50       $100      $50          2026-03-01 00:00 UTC   dollars a month
+    openai          -         1000000   100000 now   evenly paced           tokens a minute
+    openai          -         600       0 now        evenly paced           requests a minute
+    openai          3         25        22           -                      calls at once (50, reduced now)
+    all             $170.50   $200      $29.50       2026-03-01 00:00 UTC   dollars a month (budget everything)
+    anthropic       $60       $50       $0           2026-03-01 00:00 UTC   dollars a month (budget claude, warning only)
+    tenant globex   $1        $1        $0           never                  dollars (budget team)
+    tenant acme     $0.0042   $1        $1.00        never                  dollars (budget team)
 
     Warnings:
       - gemini at 93% (1395/1500): Critical threshold warning
