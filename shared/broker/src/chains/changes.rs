@@ -40,7 +40,7 @@ pub struct StepEnd<'a> {
 }
 
 impl StepEnd<'_> {
-    pub(crate) fn to_lua_argument(&self) -> String {
+    pub(crate) fn to_lua_argument(self) -> String {
         format!(
             "{} {} {}",
             format_step(self.step),
