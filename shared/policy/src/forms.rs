@@ -1,16 +1,14 @@
-//! Forms of settings that name things of the protocol.
+//! Forms of settings that several modules use.
 
 use longshore_protocol::id::{Namespace, QueueName};
 use longshore_settings::Form;
 
-/// A namespace.
 pub fn namespace() -> Form<Namespace> {
     Form::new("1 to 64 characters of [A-Za-z0-9._-]", |text| {
         Namespace::parse(text).ok()
     })
 }
 
-/// The name of a queue.
 pub fn queue() -> Form<QueueName> {
     Form::new(
         "queue names of 1 to 64 characters of [A-Za-z0-9._-]",
@@ -18,7 +16,6 @@ pub fn queue() -> Form<QueueName> {
     )
 }
 
-/// Names of queues, with commas between.
 pub fn queues() -> Form<Vec<QueueName>> {
     let one = queue();
     Form::new(

@@ -1,4 +1,4 @@
-//! What follows from a configuration: the catalog, prices, limits and routes of a `longshore.yaml`.
+//! The policies of a `longshore.yaml`: catalog, prices, limits and routes.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

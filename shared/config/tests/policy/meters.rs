@@ -56,7 +56,7 @@ fn names(takes: &[Take]) -> Vec<&str> {
     takes.iter().map(Take::meter).collect()
 }
 
-/// The meters that a call takes from.
+/// The meters of a call.
 fn taken(provider: &str, tenant: Option<&str>, chain: Option<&str>, costs: &Costs) -> Vec<String> {
     let config = config(EVERYTHING);
     let provider = config.catalog.platform(provider).unwrap();
@@ -163,7 +163,7 @@ fn providers_of_an_account_take_of_the_same_meters() {
     ];
     let own = taken("openai-batch", None, None, &paid);
     assert_eq!(own[0], "budget:everything");
-    // The budget of the provider `openai` is not the account's.
+    // The budget of the provider `openai` does not count the account's other providers.
     assert_eq!(own[1..], all);
 }
 
@@ -276,7 +276,7 @@ fn budgets_of_each_are_known_by_their_meters() {
         ("budget:tenants:acme:eu", 1_000_000_000)
     );
     assert!(found("budget:chains:nightly").is_some());
-    // Not of each, no longer there, no budget.
+    // Not per tenant, no longer configured, not a budget.
     for other in [
         "budget:acme",
         "budget:acme:x",

@@ -1,4 +1,4 @@
-//! Who answers what.
+//! Which platforms answer which jobs.
 
 mod days;
 mod order;
@@ -39,7 +39,7 @@ fn router_of(config: &Config, day: NaiveDate) -> Router {
     Router::new(&config.catalog, &config.routing, day)
 }
 
-/// A day on which all the models are there that these tests name.
+/// A day on which all models of these tests are available.
 fn today() -> NaiveDate {
     "2026-11-21".parse().unwrap()
 }
@@ -52,7 +52,7 @@ fn ruled(keys: &[&str], yaml: &str) -> Router {
     router_of(&config(keys, yaml), today())
 }
 
-/// A router of a configuration that is changed by hand.
+/// A router of a configuration that is changed in code.
 fn changed(keys: &[&str], yaml: &str, change: impl FnOnce(&mut Config)) -> Router {
     let mut config = config(keys, yaml);
     change(&mut config);
@@ -85,7 +85,7 @@ fn decided<'a>(router: &'a Router, job: &str) -> Decision<'a> {
     router.decide(&envelope, router.measure(&envelope)).unwrap()
 }
 
-/// A decision for a prompt of so many tokens.
+/// A decision for a prompt with this many tokens.
 fn long<'a>(router: &'a Router, job: &str, tokens: u64) -> Result<Decision<'a>, Unroutable> {
     let prompt = PromptTokens {
         upper_bound: tokens,
@@ -104,7 +104,7 @@ fn asked(router: &Router, job: &str) -> Vec<String> {
     named(&decided(router, job))
 }
 
-/// The platforms alone.
+/// Only the platforms.
 fn platforms(router: &Router, job: &str) -> Vec<String> {
     let decision = decided(router, job);
     let names = decision.candidates.iter();
@@ -117,7 +117,7 @@ fn refused(router: &Router, job: &str) -> String {
     refused.unwrap_err().error
 }
 
-/// The record, a step a line.
+/// The recorded stages, one per line.
 fn record(decision: &Decision<'_>) -> String {
     let steps = decision.steps.iter();
     let lines: Vec<String> = steps

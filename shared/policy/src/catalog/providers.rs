@@ -1,4 +1,4 @@
-//! Makes the providers of the catalog.
+//! Builds the providers of the catalog.
 
 use std::time::Duration;
 
@@ -21,26 +21,26 @@ use super::{
 };
 use crate::limits::account_limits;
 
-/// The key that a simulated provider gets instead of the real one.
+/// Replaces the API key of a simulated provider.
 const SIMULATED_KEY: &str = "simulated";
 
-/// The random wait of a provider that asks for one and does not say how long.
+/// The random delay of a provider that requests one without a range.
 const PACE: Pace = Pace {
     min: Duration::from_secs(1),
     max: Duration::from_secs(10),
 };
 
-/// A provider of either catalog, or of both.
+/// A provider of the built-in catalog, of the user's file, or merged from both.
 pub(super) struct Named {
     pub(super) name: String,
     /// Where the user's file names it.
     key: Option<Text>,
     pub(super) raw: RawProvider,
-    /// Whether it is the built-in catalog that turns it off.
+    /// Whether the built-in catalog disables it.
     off_by_default: bool,
 }
 
-/// The built-in providers and the user's, by name.
+/// Merges the built-in providers and the user's by name.
 pub(super) fn merge(
     r: &mut Reader<'_>,
     built_in: Entries<Option<RawProvider>>,
@@ -98,7 +98,7 @@ pub(super) fn merge(
     merged
 }
 
-/// What the providers themselves say of their default models: that there is one, and perhaps its price.
+/// The default models that the providers name, with their prices if given.
 pub(super) fn default_models(r: &mut Reader<'_>, named: &[Named]) -> Vec<Part> {
     let mut parts = Vec::new();
     for Named { name, key, raw, .. } in named {
@@ -109,7 +109,7 @@ pub(super) fn default_models(r: &mut Reader<'_>, named: &[Named]) -> Vec<Part> {
             .map(|price| pricing::of_default_model(r, &at, price, key.as_ref()));
         match (&raw.default_model, prices) {
             (Some(text), prices) => {
-                // What is wrong with the name is told when the provider is understood.
+                // A malformed name is reported when the provider is built.
                 let Interpolated::Value(model) = r.filled(text) else {
                     continue;
                 };
@@ -133,17 +133,15 @@ pub(super) fn default_models(r: &mut Reader<'_>, named: &[Named]) -> Vec<Part> {
     parts
 }
 
-/// What stands beside a provider.
+/// The context of a provider in the configuration.
 pub(super) struct Around<'a> {
-    /// The names of all providers.
     pub(super) names: &'a [&'a str],
-    /// All models.
     pub(super) models: &'a [Part],
     /// The programs that may be run.
     pub(super) tools: &'a [String],
 }
 
-/// Understands a provider.
+/// Builds a provider.
 pub(super) fn understand(
     r: &mut Reader<'_>,
     named: &Named,
@@ -227,7 +225,7 @@ fn default_model(r: &mut Reader<'_>, named: &Named, models: &[Part]) -> Option<S
     missing(r, named.key.as_ref(), &at, expected)
 }
 
-/// Reads what a provider may have.
+/// Reads optional fields of a provider.
 struct Values<'r, 'e, 'a> {
     r: &'r mut Reader<'e>,
     at: &'a dyn Fn(&str) -> String,
@@ -239,7 +237,7 @@ impl Values<'_, '_, '_> {
     }
 }
 
-/// The random wait, written as `{min, max}`, or as `true` with `min_delay` and `max_delay` beside it.
+/// The random delay, written as `{min, max}`, or as `true` with `min_delay` and `max_delay`.
 fn pace(value: &mut Values<'_, '_, '_>, raw: &RawProvider, near: Option<&Text>) -> Option<Pace> {
     let delay = duration(Duration::ZERO..=Duration::from_hours(1));
     let (min, max) = match &raw.rate_limit_delay {
@@ -269,7 +267,7 @@ fn pace(value: &mut Values<'_, '_, '_>, raw: &RawProvider, near: Option<&Text>) 
     Some(pace)
 }
 
-/// An account: a provider by any of its names, or a name of one's own that several providers share.
+/// An account: a provider by any of its names, or another name that several providers share.
 fn account(names: &[&str]) -> Form<PlatformName> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     Form::new(
@@ -282,10 +280,10 @@ fn account(names: &[&str]) -> Form<PlatformName> {
     )
 }
 
-/// The same provider, played by a simulator: its real key is forgotten. What the simulator does not
-/// speak, it plays as OpenAI.
+/// Redirects a provider to the simulator and drops its real key. Dialects that the simulator does not
+/// have become OpenAI's.
 pub(super) fn simulated(named: &Named, provider: ProviderEntry, simulator: &Url) -> ProviderEntry {
-    // What is off unless it is turned on does not take part in anything.
+    // Providers that are disabled by default stay disabled.
     let enabled = if named.off_by_default || provider.dialect == DialectName::Cli {
         provider.enabled
     } else {
@@ -314,7 +312,7 @@ pub(super) fn simulated(named: &Named, provider: ProviderEntry, simulator: &Url)
     }
 }
 
-/// The key, and why there is none although there should be one.
+/// The key, and the reason if it is missing although the file names one.
 fn key(
     r: &mut Reader<'_>,
     at: &str,
@@ -336,7 +334,7 @@ fn key(
     }
 }
 
-/// Whether it may be used; `lacks` is why it cannot be.
+/// Whether the provider may be used; `lacks` says what is missing.
 fn enabled(
     r: &mut Reader<'_>,
     named: &Named,
@@ -345,7 +343,7 @@ fn enabled(
 ) -> Enabled {
     let at = format!("providers.{}.enabled", named.name);
     let written = named.raw.enabled.as_ref();
-    // A program runs only where somebody says so.
+    // A command-line tool needs an explicit `enabled`.
     let silent = dialect == Some(DialectName::Cli) && written.is_none();
     if named.off_by_default || silent {
         return Enabled::Off(format!("on only if `{at}` is true in longshore.yaml"));

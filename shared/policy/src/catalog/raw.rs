@@ -1,4 +1,4 @@
-//! Providers and models as they are written in `catalog.yaml` and `longshore.yaml`.
+//! Providers and models as written in `catalog.yaml` and `longshore.yaml`.
 
 use std::fmt;
 
@@ -10,7 +10,6 @@ use serde::{
 
 use crate::limits::RawAccountLimits;
 
-/// A catalog by itself.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawCatalog {
@@ -18,14 +17,12 @@ pub(super) struct RawCatalog {
     pub(super) models: Vec<RawModel>,
 }
 
-/// A file of models alone.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawModels {
     pub(super) models: Vec<RawModel>,
 }
 
-/// A provider.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawProvider {
@@ -48,12 +45,12 @@ pub struct RawProvider {
 }
 
 impl RawProvider {
-    /// Its key, as it is written.
+    /// The API key as written.
     pub fn key(&self) -> Option<&Text> {
         self.api_key.as_ref()
     }
 
-    /// This, and what it leaves out from `base`. The default model and its price are one thing.
+    /// Fills missing values from `base`. The default model and its price belong together.
     pub(super) fn over(self, base: Self) -> Self {
         Self {
             price: match self.default_model {
@@ -79,7 +76,7 @@ impl RawProvider {
     }
 }
 
-/// The price of a provider's default model, in short.
+/// The price of a provider's default model, in short form.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawPrice {
@@ -88,14 +85,13 @@ pub(super) struct RawPrice {
     pub(super) cached: Option<Text>,
 }
 
-/// A random wait: whether there is one, or from when to when.
+/// A random delay: whether there is one, or its range.
 #[derive(Debug, Clone)]
 pub(super) enum RawPace {
     Flag(bool),
     Between(RawBetween),
 }
 
-/// From when to when.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawBetween {
@@ -127,7 +123,7 @@ impl<'de> Deserialize<'de> for RawPace {
     }
 }
 
-/// The prices that a struct of the file has, and the words before and after their names.
+/// The prices of a struct of the file, and the suffix of their names.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct RawRates<'a> {
     pub(super) suffix: &'static str,
@@ -140,7 +136,7 @@ pub(super) struct RawRates<'a> {
 }
 
 impl<'a> RawRates<'a> {
-    /// Any of them, for its line.
+    /// Any of the prices, for the line number of an error.
     pub(super) fn any(&self) -> Option<&'a Text> {
         self.input
             .or(self.output)
@@ -162,7 +158,7 @@ impl RawPrice {
     }
 }
 
-/// A struct with prices among its fields: serde cannot both flatten and refuse unknown fields.
+/// A struct with prices among its fields: serde cannot combine `flatten` with `deny_unknown_fields`.
 macro_rules! priced {
     ($(#[$doc:meta])* $visibility:vis struct $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         $(#[$doc])*
@@ -179,7 +175,6 @@ macro_rules! priced {
         }
 
         impl $name {
-            /// Its prices.
             pub(super) fn rates(&self) -> RawRates<'_> {
                 RawRates {
                     suffix: "_per_million",
@@ -196,7 +191,6 @@ macro_rules! priced {
 }
 
 priced! {
-    /// A model.
     pub struct RawModel {
         provider: Text,
         model: Text,
@@ -212,7 +206,7 @@ priced! {
 }
 
 priced! {
-    /// Other prices for long prompts.
+    /// A price band for long prompts.
     pub(crate) struct RawStep { above_tokens: Text }
 }
 
@@ -222,7 +216,7 @@ priced! {
 }
 
 impl RawModel {
-    /// Any value of it, for its line.
+    /// Any value of the model, for the line number of an error.
     pub(super) fn somewhere(&self) -> Option<&Text> {
         [
             &self.model,

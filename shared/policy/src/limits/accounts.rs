@@ -1,4 +1,4 @@
-//! What providers' accounts allow.
+//! The limits of providers' accounts.
 
 use longshore_protocol::platform::PlatformName;
 use longshore_settings::{Form, Reader, Text, form::whole};
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::catalog::ProviderEntry;
 
-/// A provider's `limits`.
+/// A provider's `limits` as written.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawAccountLimits {
@@ -24,7 +24,7 @@ pub struct RawAccountLimits {
 }
 
 impl RawAccountLimits {
-    /// Its first value, for its line.
+    /// The value on the first line, for error positions.
     fn somewhere(&self) -> Option<&Text> {
         [
             &self.requests_per_minute,
@@ -41,9 +41,9 @@ impl RawAccountLimits {
     }
 }
 
-/// Understands a provider's `limits`; `at` is where they stand.
+/// Reads a provider's `limits`; `at` is their path in the file.
 pub fn account_limits(r: &mut Reader<'_>, at: &str, raw: &RawAccountLimits) -> AccountLimits {
-    // Up to 600,000 calls a minute, rounding each to a microsecond keeps 98 % of the limit.
+    // Up to 600,000 calls per minute, rounding each to a microsecond keeps 98 % of the limit.
     let calls = whole(1..=600_000);
     let many = whole(1..=1_000_000_000);
     let places = whole(1..=100_000);
@@ -86,14 +86,14 @@ fn value<T>(
     r.value(&format!("{at}.{name}"), written?, form)
 }
 
-/// Gives all providers of an account the limits that stand at one of them; `written` finds what stands
-/// at a provider. Limits that stand at several must be equal.
+/// Applies the limits of an account to all of its providers. `written` finds the limits written at a
+/// provider; several providers of one account must have equal limits.
 pub fn share_accounts<'a>(
     r: &mut Reader<'_>,
     providers: &mut [ProviderEntry],
     written: impl Fn(&PlatformName) -> Option<&'a RawAccountLimits>,
 ) {
-    // The first of each account at which limits stand.
+    // The first provider of each account that has limits.
     let mut first: Vec<(ProviderEntry, &Text)> = Vec::new();
     for provider in providers.iter() {
         let Some(text) = written(&provider.name).and_then(RawAccountLimits::somewhere) else {

@@ -145,7 +145,7 @@ fn a_job_that_says_anything_else_is_not_sorted_by_its_words() {
     );
 }
 
-/// Run by hand: `cargo test -p longshore-shared --profile dist -- --ignored --nocapture takes`.
+/// Run by hand: `cargo test -p longshore-config --profile dist -- --ignored --nocapture takes`.
 #[test]
 #[ignore = "a measurement"]
 fn a_plain_decision_takes_less_than_a_microsecond() {

@@ -1,4 +1,4 @@
-//! Local platforms, the fallback, what a job may cost and what it needs.
+//! Local platforms, the fallback, the maximum cost and required features.
 
 use serde_json::json;
 
@@ -33,7 +33,7 @@ fn local_platforms_go_first_only_if_they_are_preferred() {
         record(&decision),
         "cost: cheapest first\nprefer_local: local platforms before the others"
     );
-    // A rule has been asked before.
+    // Rules take precedence.
     let ruled = r#"{"prompt":"x","risk":"high","area":"core"}"#;
     assert_eq!(platforms(&router, ruled)[..2], ["anthropic", "ollama"]);
 }
@@ -54,7 +54,7 @@ fn the_fallback_provider_is_the_first_to_be_asked_after_the_preferred() {
     );
     let cheapest = ruled(&FOUR, "routing: {fallback_provider: gemini}");
     assert_eq!(platforms(&cheapest, r#"{"prompt":"x"}"#)[0], "gemini");
-    // One that is off has no say.
+    // A disabled platform has no effect.
     let off = ruled(&["OPENAI_API_KEY"], "routing: {fallback_provider: gemini}");
     assert_eq!(platforms(&off, r#"{"prompt":"x"}"#), ["openai"]);
 }
@@ -179,7 +179,7 @@ fn long_prompts_are_counted_and_short_ones_are_not() {
     assert_eq!(plain.measure(&short).upper_bound, 5 + 4);
     let text = "hello world ".repeat(2_000);
     let job = envelope(&json!({"prompt": text}).to_string());
-    // Some 4,000 tokens, and half as much again.
+    // About 4,000 tokens, times one and a half.
     let counted = plain.measure(&job).upper_bound;
     assert!((5_900..6_300).contains(&counted), "{counted}");
     let patient = ruled(&THREE, "routing: {estimate_threshold: 30000}");

@@ -1,4 +1,4 @@
-//! What holds for every job and every set of platforms.
+//! Properties of all jobs and sets of platforms.
 
 use proptest::{option, prelude::*, sample::subsequence};
 use serde_json::{Map, Value, json};

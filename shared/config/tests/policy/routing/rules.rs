@@ -1,4 +1,4 @@
-//! Rules and keywords of the user's own.
+//! User-defined rules and keywords.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The routing tables of the documents that Longshore was made after, row by row.
+//! The built-in routing tables, row by row.
 
 use serde_json::json;
 
@@ -108,8 +108,8 @@ fn the_table_of_tiers() {
     }
 }
 
-/// Free tier, then what is subscribed to, then paid APIs; a paid platform that is cheaper than a
-/// subscription's list price does not come before it.
+/// Free tier, then subscriptions, then paid APIs; a paid platform does not come first because it is
+/// cheaper than a subscription's list price.
 #[test]
 fn the_table_of_cost_tiers() {
     let local = "
