@@ -1,6 +1,6 @@
-//! The providers and models that jobs can go to, and what they cost.
+//! The providers and models that can answer jobs, and their prices.
 //!
-//! The built-in catalog is `catalog.yaml`; the user's `longshore.yaml` adds to it and changes it by
+//! `catalog.yaml` is the built-in catalog; the user's `longshore.yaml` extends and overrides it by
 //! name.
 
 use std::time::Duration;
@@ -39,7 +39,7 @@ mod read;
 mod tool;
 mod words;
 
-/// Other names that platforms go by, in jobs and in the file.
+/// Aliases of platform names, accepted in jobs and in the file.
 const ALIASES: [(&str, &str); 11] = [
     ("claude", "anthropic"),
     ("claude_code", "anthropic"),
@@ -54,118 +54,108 @@ const ALIASES: [(&str, &str); 11] = [
     ("open_router", "openrouter"),
 ];
 
-/// Whether a provider may be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Enabled {
-    /// It may.
     On,
-    /// It may not; why, for people.
+    /// The reason, for people.
     Off(String),
 }
 
-/// A provider: where it is and how to talk to it.
+/// A provider: its address, its API and its account.
 #[derive(Debug, Clone)]
 pub struct ProviderEntry {
-    /// Its name.
     pub name: PlatformName,
-    /// The language of its API.
+    /// The API format of the provider.
     pub dialect: DialectName,
-    /// The address that the dialect's paths are added to; `cli:PROGRAM` of a command-line tool.
+    /// The base address of the dialect's paths; `cli:PROGRAM` for a command-line tool.
     pub base_url: Url,
-    /// Its key; a server of one's own may need none.
+    /// The API key; private servers may need none.
     pub key: Option<SecretString>,
-    /// The model for jobs that name none.
+    /// The model of jobs that name none.
     pub default_model: String,
-    /// Whether it may be used.
     pub enabled: Enabled,
-    /// The variable that the key comes from.
+    /// The environment variable of the API key.
     pub key_variable: Option<String>,
-    /// How it is paid.
     pub billing: Billing,
     /// Whether it runs on this machine or in this network.
     pub local: bool,
-    /// The longest that one call may take here, whatever the job allows. Default: as the job says.
+    /// The longest time of one call, whatever the job allows. Default: the job's timeout.
     pub timeout: Option<Duration>,
-    /// A random wait before each call, for services that dislike machines (`rate_limit_delay`).
+    /// A random delay before each call, for services that detect automated use (`rate_limit_delay`).
     pub pace: Option<Pace>,
-    /// Whose quota its calls use: itself, unless several providers share an account.
+    /// The account that its calls count against: its own name, unless several providers share an
+    /// account.
     pub account: PlatformName,
-    /// What the account allows.
+    /// The limits of the account.
     pub limits: AccountLimits,
-    /// The program and its arguments, of a command-line tool. `{prompt}` and `{model}` in an argument
-    /// stand for those of the call; without `{prompt}`, the prompt goes to its standard input.
+    /// The program and arguments of a command-line tool. `{prompt}` and `{model}` in an argument are
+    /// replaced; without `{prompt}`, the prompt goes to standard input.
     pub command: Vec<String>,
     /// The whole environment of a command-line tool.
     pub env: Vec<(String, SecretString)>,
 }
 
-/// A random wait before each call.
+/// A random delay before each call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// At least.
     pub min: Duration,
-    /// At most.
     pub max: Duration,
 }
 
 impl ProviderEntry {
-    /// Whether it may be used.
     pub fn is_on(&self) -> bool {
         self.enabled == Enabled::On
     }
 }
 
-/// A model at a provider.
+/// A model of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelEntry {
-    /// Who serves it.
     pub provider: PlatformName,
-    /// The provider's own name of it.
+    /// The provider's own name of the model.
     pub model: String,
-    /// How able it is.
     pub tier: Tier,
-    /// What it is good at.
     pub capabilities: Vec<Capability>,
-    /// Whether nobody says what its API can do (tools, JSON schemas): it is not held to be unable.
+    /// Whether the features of its API (tools, JSON schemas) are unknown: routing then assumes that it
+    /// has them.
     pub untold: bool,
-    /// Tokens of prompt and answer together.
+    /// The most tokens of prompt and answer together.
     pub context_window: u64,
-    /// Tokens of an answer.
+    /// The most tokens of an answer.
     pub max_output_tokens: u32,
-    /// The day (UTC) from which it is chosen for no job that does not name it: its provider takes it away.
+    /// The day (UTC) on which the provider withdraws the model: from then on, only jobs that name it
+    /// use it.
     pub withdrawn: Option<NaiveDate>,
-    /// What it costs.
     pub prices: PriceBook,
 }
 
-/// A model that is not offered, because its price is not known.
+/// A model that is not offered because its price is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unpriced {
-    /// Who serves it.
     pub provider: PlatformName,
-    /// The provider's own name of it.
+    /// The provider's own name of the model.
     pub model: String,
 }
 
 impl ModelEntry {
-    /// What these tokens cost, exactly, by the prices of the day of the call.
+    /// The exact cost of these tokens at the prices of a day.
     pub fn cost(&self, usage: &Usage, at: DateTime<Utc>) -> Usd {
         self.prices.at(at.date_naive()).cost(usage)
     }
 
-    /// The most that a call of at most so many tokens can cost on that day, however its prompt is billed.
+    /// The most that a call with these token limits can cost on a day, however its prompt is billed.
     pub fn upper_bound(&self, input_tokens: u64, output_tokens: u64, at: DateTime<Utc>) -> Usd {
         let prices = self.prices.at(at.date_naive());
         prices.upper_bound(input_tokens, output_tokens)
     }
 
-    /// Whether its provider has taken it away by this day.
+    /// Whether the provider has withdrawn the model by this day.
     pub fn is_withdrawn(&self, day: NaiveDate) -> bool {
         self.withdrawn.is_some_and(|from| from <= day)
     }
 }
 
-/// The name of a platform that the catalog does not have.
+/// A platform name that is not in the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("platform `{name}` is not known; expected one of {known}")]
 pub struct UnknownPlatform {
@@ -176,12 +166,10 @@ pub struct UnknownPlatform {
 /// A model that the catalog cannot offer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoModel {
-    /// The catalog does not have it.
     #[error(
         "model `{0}` is not in the catalog; add it under `models:` in longshore.yaml, with its prices"
     )]
     Unknown(String),
-    /// Its price is not known.
     #[error(
         "model `{0}` has no price; add `input_per_million` and `output_per_million` to it under \
          `models:` in longshore.yaml, or set `unknown_price: zero`"
@@ -189,19 +177,18 @@ pub enum NoModel {
     Unpriced(String),
 }
 
-/// The providers and models that jobs can go to.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    /// All providers, those that are off as well.
+    /// All providers, including disabled ones.
     pub providers: Vec<ProviderEntry>,
-    /// All models, those of providers that are off as well.
+    /// All models, including those of disabled providers.
     pub models: Vec<ModelEntry>,
-    /// The models whose price is not known, where they are refused.
+    /// The models with an unknown price, if such models are refused.
     pub unpriced: Vec<Unpriced>,
 }
 
 impl Catalog {
-    /// The platform of this name or alias, whether on or off; capitals do not matter.
+    /// The platform with this name or alias, enabled or not; ignores case.
     pub fn platform(&self, name: &str) -> Option<&ProviderEntry> {
         let names = self.providers.iter().map(|provider| provider.name.as_str());
         let name = canonical(name, names)?;
@@ -210,7 +197,7 @@ impl Catalog {
             .find(|provider| provider.name.as_str() == name)
     }
 
-    /// The same, with an error that lists the known names.
+    /// As [`Catalog::platform`], with an error that lists the known names.
     pub fn require_platform(&self, name: &str) -> Result<&ProviderEntry, UnknownPlatform> {
         self.platform(name).ok_or_else(|| UnknownPlatform {
             name: name.chars().take(80).collect(),
@@ -218,8 +205,8 @@ impl Catalog {
         })
     }
 
-    /// Every model of this name, in the catalog's order: `model`, at any provider, or
-    /// `provider/model`, which comes first. Empty if there is none.
+    /// Every model with this name, in catalog order. `name` is `model`, at any provider, or
+    /// `provider/model`, which comes first.
     pub fn model(&self, name: &str) -> Vec<&ModelEntry> {
         let pinned = name.split_once('/').and_then(|(platform, model)| {
             let platform = self.platform(platform)?;
@@ -229,7 +216,7 @@ impl Catalog {
         pinned.into_iter().chain(named).collect()
     }
 
-    /// The same, with an error that says what would be right.
+    /// As [`Catalog::model`], with an error that states how to fix it.
     pub fn require_model(&self, name: &str) -> Result<Vec<&ModelEntry>, NoModel> {
         let found = self.model(name);
         if !found.is_empty() {
@@ -250,14 +237,13 @@ impl Catalog {
         })
     }
 
-    /// The model of just this provider and name.
+    /// The model with exactly this provider and name.
     pub fn entry(&self, provider: &PlatformName, model: &str) -> Option<&ModelEntry> {
         self.models
             .iter()
             .find(|entry| entry.provider == *provider && entry.model == model)
     }
 
-    /// The models of a provider.
     pub fn models_of<'a>(
         &'a self,
         provider: &'a PlatformName,
@@ -267,8 +253,7 @@ impl Catalog {
             .filter(move |entry| entry.provider == *provider)
     }
 
-    /// A warning for each provider that is on and whose default model is withdrawn, or will be within
-    /// 14 days of this one.
+    /// A warning for each enabled provider whose default model is withdrawn, or will be within 14 days.
     pub fn farewells(&self, today: NaiveDate) -> Vec<String> {
         let soon = today.checked_add_days(Days::new(14)).unwrap_or(today);
         let leaving = |provider: &ProviderEntry| {
@@ -283,18 +268,17 @@ impl Catalog {
         self.enabled().filter_map(leaving).collect()
     }
 
-    /// The providers that may be used.
     pub fn enabled(&self) -> impl Iterator<Item = &ProviderEntry> {
         self.providers.iter().filter(|provider| provider.is_on())
     }
 }
 
-/// Orders models by what a call of 1,000 tokens in and 500 out costs on a day, the cheapest first.
+/// Sorts models by the price of a call with 1,000 tokens in and 500 out on a day, cheapest first.
 pub fn cheapest(models: &mut [&ModelEntry], day: NaiveDate) {
     models.sort_by_key(|entry| entry.prices.at(day).nominal());
 }
 
-/// The known name that a name or an alias stands for. A name of its own goes before an alias.
+/// Resolves a name or alias to a known name. An exact name takes precedence over an alias.
 fn canonical<'a>(name: &str, mut known: impl Iterator<Item = &'a str> + Clone) -> Option<String> {
     let name = name.trim().to_ascii_lowercase();
     if known.clone().any(|other| other == name) {

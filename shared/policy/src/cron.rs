@@ -1,5 +1,5 @@
-//! Recurring jobs: when they come, what becomes of a tick that nobody was there for, and the job that each
-//! tick is. All of it is pure: the time comes from whoever asks.
+//! Recurring jobs: their schedules, missed ticks, and the job of each tick. Everything here is pure;
+//! callers pass the time.
 
 mod definition;
 mod entry;
@@ -16,11 +16,11 @@ pub use self::{
 use longshore_protocol::string_enum;
 
 string_enum! {
-    /// What becomes of ticks that nobody was there for.
+    /// What happens to ticks that were due while no scheduler ran.
     Missed {
-        /// They are skipped, and counted.
+        /// They are skipped and counted.
         Skip = "skip",
-        /// The last of them runs, in the place of all.
+        /// The last of them runs in place of all.
         Once = "once",
         /// Each of them runs.
         All = "all",

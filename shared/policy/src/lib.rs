@@ -1,4 +1,5 @@
-//! What decides: the catalog and its prices, limits, routing, recurring jobs, pauses, retention.
+//! Policies of the configuration: catalog and prices, limits, routing, recurring jobs, pauses,
+//! retention.
 
 pub mod catalog;
 pub mod cron;

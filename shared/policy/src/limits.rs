@@ -1,6 +1,4 @@
-//! Limits: what an account allows, and what may be spent.
-//!
-//! Here is what the configuration says; the [broker](longshore_broker) keeps the counts.
+//! Limits of accounts and budgets, as configured. The broker keeps their counters.
 
 use std::collections::BTreeMap;
 
@@ -23,90 +21,84 @@ mod name;
 mod pacing;
 pub mod settings;
 
-/// What a provider's account allows. What is absent is not limited.
+/// The limits of a provider's account; an absent one is unlimited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccountLimits {
-    /// Requests a minute.
     pub requests_per_minute: Option<u32>,
-    /// Tokens of prompt and answer a minute.
+    /// Tokens of prompt and answer.
     pub tokens_per_minute: Option<u64>,
-    /// Requests a day.
     pub requests_per_day: Option<u64>,
-    /// Dollars a month.
     pub usd_per_month: Option<Usd>,
-    /// Calls in flight at once, from all workers together.
+    /// Calls in flight at once, over all workers.
     pub max_concurrent: Option<u32>,
     /// When its days and months begin.
     pub calendar: Calendar,
 }
 
-/// A limit on what may be spent.
+/// A limit of spending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
-    /// Its name, for messages: 1 to 64 characters of `[A-Za-z0-9._-]`.
+    /// 1 to 64 characters of `[A-Za-z0-9._-]`.
     pub name: String,
-    /// Whose spending is counted.
     pub scope: Scope,
-    /// The most.
     pub limit: Usd,
-    /// In what time.
     pub period: Period,
-    /// When days, months and the like begin.
+    /// When its periods begin.
     pub calendar: Calendar,
-    /// Whether it is never overrun, or only told of.
+    /// Whether calls that do not fit must wait; otherwise the budget only raises alerts.
     pub hard: bool,
-    /// What becomes of jobs that no longer fit.
+    /// What happens to jobs that do not fit.
     pub at_limit: AtLimit,
 }
 
 /// Whose spending a budget counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// Everybody's together.
+    /// The sum of all jobs.
     Overall,
-    /// That of a platform.
+    /// The sum of a platform.
     Provider(PlatformName),
-    /// Each tenant's by itself, or that of one.
+    /// The sum of one tenant, or of each tenant by itself.
     Tenant(Option<String>),
-    /// Each chain's by itself, or that of one.
+    /// The sum of one chain, or of each chain by itself.
     Chain(Option<String>),
 }
 
 string_enum! {
-    /// The time that a limit is for.
+    /// The period of a limit.
     Period {
         /// From one full hour to the next.
         Hour = "hour",
-        /// From one reset to that of the next day.
+        /// From one reset to the next day's.
         Day = "day",
-        /// From the first of a month to that of the next.
+        /// From the first of a month to the first of the next.
         Month = "month",
-        /// For ever.
+        /// Without end.
         Ever = "ever",
     }
 }
 
 string_enum! {
-    /// What becomes of jobs that a budget no longer has room for.
+    /// What happens to jobs that exceed a budget.
     AtLimit {
         /// They wait for the next period.
         Wait = "wait",
-        /// They go to models that cost nothing, and wait if there are none.
+        /// They use free models, and wait if there are none.
         Free = "free",
-        /// They are dead letters.
+        /// They become dead letters.
         DeadLetter = "dead_letter",
     }
 }
 
-/// How tenants share what there is.
+/// How tenants share capacity.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tenants {
-    /// The shares of those that are named, 1 to 1,000.
+    /// Weights by tenant, 1 to 1,000.
     pub weights: BTreeMap<String, u32>,
 }
 
 impl Tenants {
-    /// A tenant's share in relation to others': 1 unless it is named.
+    /// The weight of a tenant: 1 unless configured.
     pub fn weight(&self, tenant: &str) -> u32 {
         self.weights.get(tenant).copied().unwrap_or(1)
     }

@@ -1,4 +1,4 @@
-//! What is paused: queues, types of jobs, providers; for how long, and why.
+//! Pauses of queues, job types and providers.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -12,52 +12,49 @@ use serde::{Deserialize, Serialize, Serializer};
 string_enum! {
     /// What can be paused.
     PauseKind {
-        /// Nobody reads it.
+        /// Workers stop reading it.
         Queue = "queue",
-        /// Jobs of this type wait.
+        /// Jobs of this type are parked.
         Type = "type",
-        /// Nobody calls it.
+        /// Workers stop calling it.
         Provider = "provider",
     }
 }
 
-/// One thing that can be paused; `queue:bulk` in Redis.
+/// A queue, job type or provider; `queue:bulk` in Redis.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target(String);
 
-/// That something is paused.
+/// An active or expired pause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// Since when, in ms since the epoch.
+    /// Its start, in ms since the epoch.
     pub since: i64,
-    /// When it ends by itself; without it, somebody has to resume it.
+    /// Its end; absent if it lasts until someone resumes the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<i64>,
-    /// Why, in the words of whoever paused it.
+    /// The reason given by the person who paused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// Everything that is paused.
+/// All pauses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pauses(BTreeMap<String, Pause>);
 
-/// The lane of jobs that wait until one of what is named in it is resumed.
+/// The lane of jobs that wait until one of its targets is resumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PausedLane(String);
 
 impl Target {
-    /// A queue.
     pub fn queue(name: &QueueName) -> Self {
         Self::new(PauseKind::Queue, name.base().as_str())
     }
 
-    /// A type of jobs.
     pub fn task_type(name: &str) -> Self {
         Self::new(PauseKind::Type, name)
     }
 
-    /// A provider.
     pub fn provider(name: &PlatformName) -> Self {
         Self::new(PauseKind::Provider, name.as_str())
     }
@@ -66,12 +63,12 @@ impl Target {
         Self(format!("{kind}:{name}"))
     }
 
-    /// As it stands in Redis.
+    /// The form in Redis.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The kind's word and the name.
+    /// The kind and the name.
     pub fn parts(&self) -> (&str, &str) {
         self.0.split_once(':').unwrap_or(("", &self.0))
     }
@@ -91,21 +88,21 @@ impl Serialize for Target {
 }
 
 impl Pause {
-    /// Whether it has not ended by itself.
+    /// Whether it has not expired.
     pub fn lasts(&self, now_ms: i64) -> bool {
         self.until.is_none_or(|until| until > now_ms)
     }
 }
 
 impl Pauses {
-    /// Out of what stands in Redis.
+    /// From the hash in Redis.
     pub fn from_record(record: BTreeMap<String, Pause>) -> Self {
         Self(record)
     }
 
-    /// The pause of a thing, if it is paused now.
+    /// The active pause of a target.
     pub fn of(&self, target: &Target, now_ms: i64) -> Option<&Pause> {
-        // Nearly always nothing is.
+        // Usually nothing is paused.
         if self.0.is_empty() {
             return None;
         }
@@ -114,12 +111,11 @@ impl Pauses {
             .filter(|pause| pause.lasts(now_ms))
     }
 
-    /// Whether nothing at all is paused.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// All that is paused now.
+    /// All active pauses.
     pub fn lasting(&self, now_ms: i64) -> impl Iterator<Item = (Target, &Pause)> {
         self.0
             .iter()
@@ -129,12 +125,12 @@ impl Pauses {
 }
 
 impl PausedLane {
-    /// The lane of a paused type's jobs.
+    /// The lane of a paused job type.
     pub fn of_type(name: &str) -> Self {
         Self(format!("paused:type:{name}"))
     }
 
-    /// The lane of jobs that could only go to these paused providers.
+    /// The lane of jobs whose only providers are these paused ones.
     pub fn of_providers<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let names: Vec<&str> = names.into_iter().collect();
         Self(format!("paused:provider:{}", names.join(",")))
@@ -145,7 +141,7 @@ impl PausedLane {
         &self.0
     }
 
-    /// What a lane waits for, by its name; `None` of a lane that is not of this kind.
+    /// The targets that a lane waits for; `None` if it is not a lane of pauses.
     pub fn targets(lane: &str) -> Option<Vec<Target>> {
         let (kind, names) = lane.strip_prefix("paused:")?.split_once(':')?;
         Some(match PauseKind::from_name(kind)? {
@@ -158,9 +154,9 @@ impl PausedLane {
     }
 }
 
-/// Where a job stands in a lane of what is paused: by the time at which the server received it. Entries
-/// of one millisecond have numbers, of which the first 4096 keep their order; a double of this size
-/// holds 4096ths.
+/// The score of a job in a lane of pauses: the time when the server received it. Entries of one
+/// millisecond have sequence numbers; the first 4096 of them keep their order, because a double of this
+/// size has a resolution of 1/4096.
 pub fn order(received_ms: i64, job: &JobId, place: &Place) -> String {
     let number = |place: &Place| {
         let (ms, number) = place.parts().1.split_once('-')?;
@@ -168,7 +164,7 @@ pub fn order(received_ms: i64, job: &JobId, place: &Place) -> String {
         (ms.parse() == Ok(received_ms)).then_some(number)
     };
     let number = number(&Place::from_record(job.as_str())).or_else(|| number(place));
-    // A 4096th, in twelve decimals.
+    // 1/4096, with twelve decimals.
     let part = number.unwrap_or(0).min(4095) * 244_140_625;
     format!("{received_ms}.{part:012}")
 }

@@ -1,28 +1,26 @@
-//! The rules by which dead letters are replayed without a person.
+//! Rules that replay dead letters automatically.
 
 use std::time::Duration;
 
 use longshore_protocol::dead_letter::DeadFilter;
 
-/// A rule by which dead letters are replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayRule {
-    /// Its name, in logs, metrics and Redis.
+    /// The name in logs, metrics and Redis.
     pub name: String,
-    /// Which letters; those that were replayed often enough are none of them.
+    /// Which dead letters; excludes those that were replayed too often.
     pub filter: DeadFilter,
-    /// When.
     pub when: ReplayWhen,
-    /// At most so many in 60 s. Default 60.
+    /// The most replays in 60 s. Default 60.
     pub per_minute: u32,
 }
 
-/// When a rule replays a letter.
+/// When a rule replays a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplayWhen {
-    /// As soon as no circuit of the platform that failed last is open, and not before a circuit's
-    /// `cooldown` is over.
+    /// As soon as no circuit of the platform of the last failure is open, and not before a circuit's
+    /// `cooldown` has passed.
     Healthy,
-    /// So long after it died.
+    /// This long after the dead letter was written.
     After(Duration),
 }

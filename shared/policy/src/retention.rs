@@ -1,27 +1,27 @@
-//! How long things are kept, in Redis and in Postgres.
+//! How long data is kept in Redis and in Postgres.
 
 use std::time::Duration;
 
-/// How long things are kept, in Redis and in the record.
+/// How long data is kept in Redis and in Postgres.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retention {
-    /// Answers. Default 1 h.
+    /// Outcomes in Redis. Default 1 h.
     pub results: Duration,
-    /// Ids of finished jobs, against doubles. Default 24 h.
+    /// Ids of finished jobs, for duplicate detection. Default 24 h.
     pub ids: Duration,
-    /// Dead letters. Default 30 d.
+    /// Dead letters in Redis. Default 30 d.
     pub dead_letters: Duration,
-    /// The most dead letters; the oldest go first. Default 1,000,000.
+    /// The most dead letters in Redis; the oldest are removed first. Default 1,000,000.
     pub dead_letters_max: u64,
-    /// How long Redis keeps what belongs to a chain after its end.
+    /// A chain's data in Redis after the chain's end. Default 7 d.
     pub chains: Duration,
-    /// Dead letters in Postgres, after they left Redis. Default: for ever.
+    /// Dead letters in Postgres, after they left Redis. Default: forever.
     pub dead_letters_archive: Option<Duration>,
-    /// Jobs in Postgres, after they ended. Default: for ever.
+    /// Jobs in Postgres, after they ended. Default: forever.
     pub jobs: Option<Duration>,
-    /// Attempts in Postgres, and with them what they cost. Default: for ever.
+    /// Attempts in Postgres, with their costs. Default: forever.
     pub attempts: Option<Duration>,
-    /// Facts that Postgres refused, in Redis. Default: for ever.
+    /// Events in Redis that Postgres rejected. Default: forever.
     pub events_bad: Option<Duration>,
 }
 

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-/// How a failed attempt is tried again: after `base_delay`, doubled each time up to `max_delay`, plus
-/// a random part of `jitter`.
+/// The delays between attempts: `base_delay`, doubled each time up to `max_delay`, plus a random part
+/// of `jitter`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Attempts after the first. Default 3.
     pub max_retries: u32,
-    /// The wait before the first retry. Default 1 s.
+    /// The delay before the first retry. Default 1 s.
     pub base_delay: Duration,
-    /// The longest wait, before jitter. Default 60 s.
+    /// The longest delay, before jitter. Default 60 s.
     pub max_delay: Duration,
     /// The most that is added at random. Default 3 s.
     pub jitter: Duration,
-    /// Waits up to this long are spent in the worker; for longer ones the job goes back. Default 10 s.
+    /// A worker waits for delays up to this long; for longer ones it parks the job. Default 10 s.
     pub hold_limit: Duration,
 }
 

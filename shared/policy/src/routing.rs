@@ -1,10 +1,10 @@
-//! Who may answer a job, in the order in which they are asked.
+//! Routing: the candidates that may answer a job, in the order in which they are called.
 //!
-//! The steps, each with its outcome in the record: the job's pin (`model`) and hint (`platform`), the rules,
-//! the tier that its risk and complexity ask for, the keywords of a prompt that says nothing else, the cost
-//! (free, subscription, paid; in each the cheapest first), local platforms, the configured fallback, what the
-//! job may cost, and what it needs. Nothing here asks a clock, Redis or a provider: quotas and circuit
-//! breakers come after it.
+//! A decision passes these stages, each of which records its outcome: the job's pin (`model`) and hint
+//! (`platform`), the rules, the tier that its risk and complexity require, the keywords of a prompt
+//! without other inputs, the cost (free, subscription, paid; within each the cheapest first), local
+//! platforms, the configured fallback, the job's maximum cost, and the features that it needs. Routing
+//! uses no clock, Redis or provider: quotas and circuit breakers are applied later.
 
 use std::borrow::Cow;
 
@@ -39,16 +39,16 @@ mod market;
 mod order;
 mod settings;
 
-/// Why nobody may answer a job.
+/// Why no candidate may answer a job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 pub struct Unroutable {
-    /// What is wrong and what would be right, for people.
+    /// What is wrong and what is expected.
     pub error: String,
 }
 
 impl Unroutable {
-    /// The only platform that may be asked cannot be.
+    /// The only allowed platform cannot be called.
     fn alone(why: &str) -> Self {
         Self::new(format!(
             "{why}, and the job allows no other (fallback: false)"
@@ -62,69 +62,65 @@ impl Unroutable {
     }
 }
 
-/// How long a prompt is.
+/// The length of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PromptTokens {
-    /// The most tokens that it is taken to have.
     pub upper_bound: u64,
 }
 
-/// One provider and model that may answer.
+/// A provider and model that may answer a job.
 #[derive(Debug, Clone)]
 pub struct Candidate<'a> {
-    /// Who.
     pub provider: &'a ProviderEntry,
-    /// With which model.
     pub model: &'a ModelEntry,
-    /// Why, for the attempt's record.
+    /// Why it was chosen; stored with the attempt.
     pub reason: Cow<'a, str>,
 }
 
 string_enum! {
-    /// A step of a decision, in the order in which they are taken.
+    /// A stage of a decision, in order.
     StepName {
-        /// The model that the job insists on.
+        /// The model that the job requires.
         Pin = "pin",
-        /// The platform that it would like.
+        /// The platform that the job prefers.
         Hint = "hint",
-        /// A rule on its type, risk, area and complexity.
+        /// A rule on type, risk, area and complexity.
         Rule = "rule",
-        /// The tier that its risk and complexity ask for.
+        /// The tier that risk and complexity require.
         Tier = "tier",
-        /// The words of its prompt.
+        /// The words of the prompt.
         Keywords = "keywords",
-        /// What the platforms cost.
+        /// The price.
         Cost = "cost",
         /// Local platforms first.
         Local = "prefer_local",
         /// The configured fallback.
         Fallback = "fallback_provider",
-        /// What it may cost.
+        /// The most that the job may cost.
         MaxCost = "max_cost",
-        /// What it needs of a model.
+        /// The features that the job needs.
         Needs = "needs",
         /// Whether other platforms may be tried.
         Only = "fallback",
-        /// That models of a lower tier have failed it.
+        /// Models of lower tiers failed the job.
         Escalation = "escalation",
     }
 }
 
-/// A step that had a say, and what it said.
+/// A stage that influenced a decision, and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step<'a> {
-    /// Which.
     pub step: StepName,
-    /// In a few words.
+    /// A short description.
     pub outcome: Cow<'a, str>,
 }
 
-/// Who may answer a job.
+/// The candidates that may answer a job.
 #[derive(Debug, Clone)]
 pub struct Decision<'a> {
-    /// In the order in which they are asked; never empty.
+    /// In the order in which they are called; never empty.
     pub candidates: Vec<Candidate<'a>>,
-    /// How it came to that; steps that had no say are left out.
+    /// The stages that influenced the order.
     pub steps: Cow<'a, [Step<'a>]>,
 }
 
@@ -136,13 +132,13 @@ impl Decision<'_> {
     }
 }
 
-/// Routes jobs by the configuration. What does not depend on the job is worked out once.
+/// Routes jobs by the configuration. Whatever does not depend on the job is computed once.
 #[derive(Debug)]
 pub struct Router {
     market: Market,
     plain: Order,
     rules: Vec<(Conditions, Result<Order, String>)>,
-    /// The tier of a word, and each tier's order.
+    /// The tier of each word, and the order of each tier.
     words: Vec<(String, Tier)>,
     tiers: Vec<Result<Order, String>>,
     keywords: Option<Keywords>,
@@ -152,7 +148,7 @@ pub struct Router {
 }
 
 impl Router {
-    /// A router of this configuration, by the prices of a day, for models that are not withdrawn on it.
+    /// Builds a router with the prices of `day` and without models that are withdrawn by then.
     pub fn new(catalog: &Catalog, routing: &Routing, day: NaiveDate) -> Self {
         let market = Market::new(catalog.clone(), day);
         let orders = Orders::new(&market, routing);
@@ -195,14 +191,14 @@ impl Router {
         }
     }
 
-    /// How many platforms there are for a job that asks for nothing special.
+    /// The number of platforms for a job without requirements.
     pub fn platforms(&self) -> usize {
         self.plain.places.len()
     }
 
-    /// How long a job's prompt is: by its bytes, or, where that is over the configured threshold, half as
-    /// much again as OpenAI's tokenizer counts, which covers the vocabularies of all others that we know
-    /// of. That is for choosing a model; what must hold whatever the text, such as a budget, goes by
+    /// The length of a job's prompt: its bytes, or, above the configured threshold, one and a half
+    /// times the count of OpenAI's tokenizer, which covers all other known vocabularies. The result is
+    /// for choosing a model only. What must hold for any text, such as a budget, uses
     /// [`tokens::upper_bound`].
     pub fn measure(&self, envelope: &Envelope) -> PromptTokens {
         let system = envelope.system.as_deref();
@@ -216,7 +212,7 @@ impl Router {
         PromptTokens { upper_bound }
     }
 
-    /// Who may answer a job whose prompt has so many tokens.
+    /// Decides which candidates may answer a job with this prompt length.
     pub fn decide(
         &self,
         envelope: &Envelope,
@@ -237,7 +233,8 @@ impl Router {
         Ok(draft.decision(&self.market))
     }
 
-    /// Who of a higher tier may answer a job that models of `above` have failed; nobody when there is none.
+    /// The candidates of higher tiers for a job that models of `above` failed; `None` if there are
+    /// none.
     pub fn escalate(
         &self,
         envelope: &Envelope,
@@ -260,7 +257,7 @@ impl Router {
             })
     }
 
-    /// Those who cost nothing and can answer the job, whatever its route; in order.
+    /// The free candidates that can answer the job, whatever its route; in order.
     pub fn free(&self, envelope: &Envelope, prompt: PromptTokens) -> Vec<Candidate<'_>> {
         let mut draft = Draft::like(&self.plain);
         draft.tell_first(StepName::Cost, "a budget is spent: those who cost nothing");
@@ -282,7 +279,7 @@ impl Router {
         Ok(draft)
     }
 
-    /// By rules, by tier, by keywords, or by cost.
+    /// Chooses by rules, tier, keywords or cost.
     fn chosen(&self, envelope: &Envelope) -> Result<Draft<'_>, Unroutable> {
         if self.plain.places.is_empty() {
             return Err(self.nobody());
@@ -341,7 +338,7 @@ impl Router {
         draft
     }
 
-    /// The higher of the tiers that a job's risk and complexity ask for.
+    /// The higher of the tiers that the job's risk and complexity require.
     fn tier(&self, inputs: &RoutingInputs) -> Option<Tier> {
         let asked = |word: &str| {
             let known = self
@@ -367,7 +364,7 @@ impl Router {
     }
 }
 
-/// Whether a job leaves it all to its prompt.
+/// Whether a job has no routing inputs besides its prompt.
 fn says_nothing_else(envelope: &Envelope) -> bool {
     let RoutingInputs {
         risk,

@@ -1,29 +1,27 @@
-//! How many tokens a prompt has, before any provider has counted them.
+//! Estimates the tokens of a prompt before a provider counts them.
 
 use std::sync::LazyLock;
 
 use longshore_protocol::call::Message;
 use tiktoken_rs::CoreBPE;
 
-/// Tokens that an answer is taken to have before there is one, where its job names no limit; what is known
-/// after the call is set right.
+/// Tokens that are reserved for an answer if its job sets no limit; corrected after the call.
 pub const TYPICAL_ANSWER: u32 = 1_000;
 
-/// Tokens that a chat form adds to each message, for its role and its borders.
+/// Tokens that chat formats add to each message for its role and delimiters.
 const PER_MESSAGE: u64 = 4;
 
-/// Bytes that are tokenized at once. A cut costs at most one token too many; short pieces keep the
-/// tokenizer's pattern from going over a long run of spaces again and again.
+/// Bytes that are tokenized at once. A cut adds at most one token; short pieces prevent the tokenizer's
+/// pattern from rescanning long runs of spaces.
 const PIECE: usize = 1024;
 
-/// The most pieces that are tokenized; of longer prompts, so many are taken at even distances.
+/// The most pieces that are tokenized; longer prompts are sampled at even distances.
 const MOST_PIECES: usize = 32;
 
-/// OpenAI's vocabulary `o200k_base`. It takes some 40 MB, which a process pays with its first long
-/// prompt.
+/// OpenAI's vocabulary `o200k_base`: about 40 MB, loaded with the first long prompt.
 static VOCABULARY: LazyLock<Option<CoreBPE>> = LazyLock::new(|| tiktoken_rs::o200k_base().ok());
 
-/// The most tokens that a prompt can have: no token is shorter than a byte. Costs next to nothing.
+/// The most tokens that a prompt can have, because every token has at least one byte. Very cheap.
 pub fn upper_bound(messages: &[Message], system: Option<&str>) -> u64 {
     let bytes = system.map_or(0, |text| wide(text.len()) + PER_MESSAGE);
     messages.iter().fold(bytes, |sum, message| {
@@ -31,9 +29,9 @@ pub fn upper_bound(messages: &[Message], system: Option<&str>) -> u64 {
     })
 }
 
-/// About how many tokens a prompt has, counted with the vocabulary of OpenAI's models; other providers'
-/// counts differ by up to a third. Of a prompt over 32 KiB, pieces of it are counted, so that a long one
-/// takes no more time (some milliseconds) than a short one.
+/// The approximate number of tokens, counted with the vocabulary of OpenAI's models; counts of other
+/// providers differ by up to a third. Prompts over 32 KiB are sampled, so a long prompt takes no longer
+/// (some milliseconds) than a short one.
 pub fn estimate(messages: &[Message], system: Option<&str>) -> u64 {
     let most = upper_bound(messages, system);
     let Some(vocabulary) = &*VOCABULARY else {
@@ -60,7 +58,7 @@ pub fn estimate(messages: &[Message], system: Option<&str>) -> u64 {
     (u64::try_from(counted).unwrap_or(u64::MAX) + rest).min(most)
 }
 
-/// Bytes of what else a message holds.
+/// Bytes of the other members of a message.
 fn extra(message: &Message) -> u64 {
     if message.extra.is_empty() {
         return 0;
@@ -68,7 +66,7 @@ fn extra(message: &Message) -> u64 {
     serde_json::to_string(&message.extra).map_or(0, |json| wide(json.len()))
 }
 
-/// A text cut into pieces, never within a character.
+/// Cuts a text into pieces at character boundaries.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut left = text;
     std::iter::from_fn(move || {

@@ -1,8 +1,8 @@
-//! Webhooks: signed messages to addresses that the configuration allows.
+//! Webhooks: signed requests to hosts that the configuration allows.
 //!
-//! They are signed as [Standard Webhooks 1.0](https://www.standardwebhooks.com) says, so that receivers
-//! can check them with its libraries. A message may come twice (its sender may die before it has
-//! noted that it arrived): its `webhook-id` is the same then, and the receiver drops the second.
+//! The signature follows [Standard Webhooks 1.0](https://www.standardwebhooks.com), so receivers can
+//! verify it with its libraries. Delivery is at least once (a sender may die before it records a
+//! delivery): a repeated message has the same `webhook-id`, by which receivers drop it.
 
 use std::{fmt, time::Duration};
 
@@ -12,14 +12,14 @@ pub use key::SigningKey;
 
 mod key;
 
-/// Where webhooks may go, and how they are signed.
+/// The allowed hosts and the signing key.
 #[derive(Debug, Clone)]
 pub struct WebhookSettings {
-    /// The hosts that may be written to. Default: none.
+    /// The allowed hosts. Default: none.
     pub hosts: Vec<WebhookHost>,
-    /// What they are signed with; absent where its variable is not set.
+    /// The signing key; absent if its variable is not set.
     pub secret: Option<SigningKey>,
-    /// How long an answer is waited for. Default 10 s.
+    /// How long to wait for a response. Default 10 s.
     pub timeout: Duration,
 }
 
@@ -34,14 +34,14 @@ impl Default for WebhookSettings {
 }
 
 impl WebhookSettings {
-    /// Reads an address to which webhooks may go.
+    /// Parses a URL and checks that webhooks may go there.
     pub fn check(&self, text: &str) -> Result<Url, WebhookRefusal> {
         let url = Url::parse(text).map_err(|_| WebhookRefusal::Address)?;
         self.allow(&url)?;
         Ok(url)
     }
 
-    /// Refuses an address to which no webhook may go.
+    /// Checks that webhooks may go to a URL.
     pub fn allow(&self, url: &Url) -> Result<(), WebhookRefusal> {
         let host = WebhookHost::from_url(url).ok_or(WebhookRefusal::Address)?;
         if !url.username().is_empty() || url.password().is_some() {
@@ -55,24 +55,24 @@ impl WebhookSettings {
     }
 }
 
-/// Why no webhook may go to an address. Names only its host: its path may be a secret.
+/// Why no webhook may go to a URL. Names only the host, because the path may be secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookRefusal {
-    /// Not an address.
+    /// Not a URL.
     #[error("a webhook's address is not valid; expected https://HOST/PATH")]
     Address,
-    /// A name or a password in the address.
+    /// A user name or password in the URL.
     #[error(
         "a webhook's address at {0} has a login in it; take it out: webhooks are signed with \
          `webhooks.secret`, and that is how the receiver knows them"
     )]
     Login(WebhookHost),
-    /// A host that is not in the list.
+    /// A host that is not allowed.
     #[error("no webhook may go to {0}; if it should, add `{0}` to `webhooks.hosts`")]
     NotAllowed(WebhookHost),
 }
 
-/// One server that may be written to: its scheme, host and port, and nothing beside.
+/// An allowed server: scheme, host and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookHost {
     secure: bool,
@@ -81,7 +81,7 @@ pub struct WebhookHost {
 }
 
 impl WebhookHost {
-    /// Understands `host`, `host:port`, and `http://host:port` for a server without TLS.
+    /// Parses `host`, `host:port`, or `http://host:port` for a server without TLS.
     pub fn parse(text: &str) -> Option<Self> {
         let url = if text.starts_with("http://") {
             text.to_owned()
@@ -91,14 +91,14 @@ impl WebhookHost {
         let url = Url::parse(&url).ok()?;
         let login = !url.username().is_empty() || url.password().is_some();
         let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-        // An asterisk would be taken for a pattern, which it is not.
+        // An asterisk would look like a pattern, which is not supported.
         let whole = !text.contains('*') && !text.ends_with('/');
         (!login && bare && whole)
             .then(|| Self::from_url(&url))
             .flatten()
     }
 
-    /// The server of an address; `None` if it is no web address.
+    /// The server of a URL; `None` if it is not a web URL.
     pub fn from_url(url: &Url) -> Option<Self> {
         Some(Self {
             secure: match url.scheme() {
@@ -112,7 +112,7 @@ impl WebhookHost {
     }
 }
 
-/// As it is written in `webhooks.hosts`.
+/// As written in `webhooks.hosts`.
 impl fmt::Display for WebhookHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, usual) = if self.secure {

@@ -1,4 +1,4 @@
-//! One call to a provider: what is asked, what comes back, what can go wrong.
+//! One call to a provider: the request, the answer and the errors.
 
 use std::{ops::Add, time::Duration};
 
@@ -7,65 +7,63 @@ use serde_json::Value;
 
 use crate::{id::AttemptId, money::Usd};
 
-/// One turn of a conversation, in the chat form.
+/// One message of a conversation: `{role, content}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
-    /// Who speaks.
     pub role: Role,
-    /// What is said.
     pub content: String,
-    /// What else the producer sent with it; passed along to OpenAI-compatible providers.
+    /// Other members that the producer sent with the message; passed on to OpenAI-compatible providers.
     #[serde(flatten)]
     pub extra: serde_json::Map<String, Value>,
 }
 
 string_enum! {
-    /// Who speaks in a conversation.
+    /// The author of a chat message.
     Role {
-        /// The instructions.
+        /// Instructions.
         System = "system",
-        /// The one who asks.
+        /// The person or program that asks.
         User = "user",
         /// The model.
         Assistant = "assistant",
     }
 }
 
-/// What a provider is asked: everything that a dialect needs to write the request.
+/// A request to a provider: everything that a dialect needs to write it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
     /// The attempt; sent as the idempotency key.
     pub attempt_id: AttemptId,
     /// The provider's own name of the model.
     pub model: String,
-    /// Instructions that stand before the conversation.
+    /// Instructions before the conversation.
     pub system: Option<String>,
     /// The conversation; at least one message.
     pub messages: Vec<Message>,
     /// The most tokens that the answer may have.
     pub max_tokens: Option<u32>,
-    /// What to send as the limit where a dialect demands one and the job names none.
+    /// The limit to send if the dialect requires one and the job sets none.
     pub default_max_tokens: u32,
     /// Sampling temperature.
     pub temperature: Option<f64>,
-    /// The form of the answer, as OpenAI's `response_format`.
+    /// The format of the answer, as in OpenAI's `response_format`.
     pub response_format: Option<Value>,
-    /// Whether the answer has to be a list of jobs.
+    /// Whether the answer must be a list of jobs.
     pub spawn: bool,
-    /// When the attempt is given up.
+    /// The time after which the attempt is cancelled.
     pub timeout: Duration,
 }
 
-/// Tokens as they are billed, in one form for all providers: no field includes another.
+/// Billed tokens, in one form for all providers: no field includes another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Prompt tokens at the full rate (cache reads and writes are not in it).
+    /// Prompt tokens at the full rate, without cache reads and writes.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub input: u64,
     /// Prompt tokens read from the provider's cache.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cached: u64,
-    /// Prompt tokens written to the provider's cache for five minutes (or its default time).
+    /// Prompt tokens written to the provider's cache for five minutes, or for its default time.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cache_write: u64,
     /// Prompt tokens written to the provider's cache for an hour.
@@ -74,7 +72,7 @@ pub struct Usage {
     /// Visible answer tokens.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub output: u64,
-    /// Thinking tokens, billed as output.
+    /// Reasoning tokens, billed as output.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning: u64,
 }
@@ -85,14 +83,14 @@ fn is_zero(tokens: &u64) -> bool {
 }
 
 impl Usage {
-    /// All tokens of the prompt, however they are billed.
+    /// All prompt tokens, however they are billed.
     pub fn total_input(&self) -> u64 {
         [self.cached, self.cache_write, self.cache_write_1h]
             .into_iter()
             .fold(self.input, u64::saturating_add)
     }
 
-    /// All tokens of the answer, seen or not.
+    /// All answer tokens, reasoning included.
     pub fn total_output(&self) -> u64 {
         self.output + self.reasoning
     }
@@ -116,60 +114,55 @@ impl Add for Usage {
 /// A provider's answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// The text.
     pub output: String,
-    /// Why it ended.
+    /// Why the answer ended.
     pub finish_reason: FinishReason,
-    /// What it took.
     pub usage: Usage,
-    /// The model that the provider says it used.
+    /// The model that the provider reports to have used.
     pub model: Option<String>,
     /// The provider's own id of the answer.
     pub response_id: Option<String>,
-    /// What the provider says that it cost; kept beside our own figure.
+    /// The cost that the provider reports; recorded next to the computed cost.
     pub reported_cost: Option<Usd>,
-    /// What its headers say of the account's limits.
+    /// The account's limits, as reported in the response headers.
     pub room: ProviderRoom,
 }
 
-/// What a provider's headers say of its account's limits; absent where they say nothing.
+/// The limits of a provider's account, as reported in response headers; absent if not reported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProviderRoom {
-    /// Requests that are left.
     pub requests: Option<RoomLeft>,
-    /// Tokens that are left.
     pub tokens: Option<RoomLeft>,
 }
 
-/// How much is left of one limit, and how soon it is whole again.
+/// The rest of one limit, and the time until the limit is full again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RoomLeft {
-    /// So many.
     pub remaining: u64,
-    /// Until it is whole again.
+    /// The time until the limit is full again.
     pub reset_after: Duration,
 }
 
 string_enum! {
     /// Why an answer ended.
     FinishReason {
-        /// It was complete.
+        /// The answer is complete.
         Stop = "stop",
-        /// The limit of tokens was reached.
+        /// The answer reached the token limit.
         Length = "length",
-        /// The model wants a tool called.
+        /// The model requests a tool call.
         ToolCalls = "tool_calls",
-        /// Anything else that the provider says.
+        /// Any other reason.
         Other = "other",
     }
 }
 
 string_enum! {
-    /// What went wrong with a call, as far as what to do next depends on it.
+    /// The kind of a failed call; decides what happens next.
     ErrorClass {
-        /// Too many requests or tokens; it passes.
+        /// Too many requests or tokens; temporary.
         RateLimited = "rate_limited",
-        /// The quota or the balance is spent; it does not pass soon.
+        /// The quota or balance is exhausted; not temporary.
         QuotaExhausted = "quota_exhausted",
         /// The provider is down or overloaded (5xx, 529).
         Overloaded = "overloaded",
@@ -177,15 +170,15 @@ string_enum! {
         Timeout = "timeout",
         /// The connection failed or broke.
         Network = "network",
-        /// The key is missing, wrong, or may not do this.
+        /// The key is missing, wrong, or lacks permission.
         Auth = "auth",
-        /// The request is wrong; another try would be as wrong.
+        /// The request is invalid; a retry would fail as well.
         BadRequest = "bad_request",
-        /// The prompt does not fit the model's window.
+        /// The prompt exceeds the model's context window.
         ContextTooLong = "context_too_long",
-        /// The provider or the model declined to answer.
+        /// The provider or the model refused to answer.
         Refused = "refused",
-        /// The answer cannot be read, or is empty, or does not fit the schema.
+        /// The answer cannot be parsed, is empty, or does not match the schema.
         BadOutput = "bad_output",
         /// Longshore itself failed.
         Internal = "internal",
@@ -193,7 +186,7 @@ string_enum! {
 }
 
 impl ErrorClass {
-    /// Whether the same platform may be asked again.
+    /// Whether a retry on the same platform can succeed.
     pub fn is_retryable(self) -> bool {
         matches!(
             self,
@@ -205,11 +198,11 @@ impl ErrorClass {
 /// What a failed call cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spend {
-    /// The provider declined before doing any work.
+    /// The provider rejected the call before doing any work.
     Nothing,
-    /// The provider may have worked, but what it will bill is not known.
+    /// The provider may have done work; the bill is unknown.
     Unknown,
-    /// The provider worked, and said how much.
+    /// The provider did work and reported the usage.
     Known(Usage),
 }
 
@@ -217,22 +210,20 @@ pub enum Spend {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message}")]
 pub struct CallError {
-    /// What kind of failure it was.
     pub class: ErrorClass,
-    /// What the provider said, for people; never holds a key or the prompt.
+    /// The provider's message, for people; never contains a key or the prompt.
     pub message: String,
-    /// Not to be asked again before this long.
+    /// The time to wait before the next call, if the provider set one.
     pub retry_after: Option<Duration>,
     /// The HTTP status, if there was one.
     pub status: Option<u16>,
-    /// What it cost.
     pub spend: Spend,
-    /// What the provider's headers say of the account's limits.
+    /// The account's limits, as reported in the response headers.
     pub room: ProviderRoom,
 }
 
 impl CallError {
-    /// A failure that cost nothing.
+    /// An error of a call that cost nothing.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
         Self {
             class,
@@ -244,7 +235,7 @@ impl CallError {
         }
     }
 
-    /// The same failure, but the provider may have billed it.
+    /// The same error with another cost.
     #[must_use]
     pub fn spend(mut self, spend: Spend) -> Self {
         self.spend = spend;

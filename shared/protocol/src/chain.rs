@@ -1,7 +1,7 @@
 //! Chains: jobs that depend on one another (`docs/PROTOCOL.md`, "Chains").
 //!
-//! A step is an ordinary job. What its worker has to know of the chain travels in the job's memory
-//! ([`Resume`](crate::checkpoint::Resume)) as a [`StepRef`], never in its message.
+//! A step is an ordinary job. Its worker learns about the chain from a [`StepRef`] in the job's
+//! checkpoint ([`Resume`](crate::checkpoint::Resume)), never from its message.
 
 mod check;
 mod document;
@@ -25,40 +25,40 @@ pub use self::{
     step::{OnFailure, StepRef},
 };
 
-/// The class of the end of a step whose condition did not hold.
+/// The error class of a step that was skipped because its condition was false.
 pub const SKIPPED: &str = "skipped";
 
 string_enum! {
-    /// Where a chain is in its life.
+    /// The state of a chain.
     ChainState {
-        /// A batch whose producer is still putting in, or died while it did.
+        /// A batch whose producer is still adding tasks, or died while adding them.
         Open = "open",
-        /// Its steps run, or wait.
+        /// Its steps run or wait.
         Running = "running",
-        /// It is to end: what runs is being cancelled, and nothing more is started.
+        /// The chain is ending: running jobs are being cancelled, and no further step starts.
         Stopping = "stopping",
-        /// Everything ran that had to.
+        /// Every required step completed.
         Completed = "completed",
-        /// A step failed that had to run.
+        /// A required step failed.
         Failed = "failed",
-        /// Stopped on request.
+        /// Cancelled on request.
         Cancelled = "cancelled",
     }
 }
 
 impl ChainState {
-    /// Whether nothing more will happen to the chain by itself.
+    /// Whether the state can only change by a replay.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
 }
 
 string_enum! {
-    /// What a chain came from.
+    /// The origin of a chain.
     ChainKind {
         /// A document of steps.
         Chain = "chain",
-        /// Many tasks that do not depend on one another.
+        /// A file of independent tasks.
         Batch = "batch",
     }
 }

@@ -1,7 +1,7 @@
-//! What is remembered of a job between its runs: attempts, figures, history.
+//! The checkpoint of a job: what is remembered of it between attempts.
 //!
-//! Kept in Redis beside the entry (`{ns}:resume`) or in a lane's record, never in the message, which
-//! its producer alone wrote.
+//! Redis stores it next to the entry (`{ns}:resume`) or in the record of a lane. It is never part of
+//! the message, which only the producer writes.
 
 use std::collections::BTreeMap;
 
@@ -16,87 +16,83 @@ use crate::{
     platform::Tier,
 };
 
-/// How many attempts a history keeps: the newest.
+/// The number of past attempts that a history keeps, newest last.
 const HISTORY: usize = 20;
 
-/// What is remembered of a job.
+/// The checkpoint of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Resume {
-    /// The job's id, which its new place does not tell.
+    /// The job's id: after a move, the entry id no longer shows it.
     pub id: JobId,
-    /// Whether its own id and unique key were checked.
+    /// Whether its own id and its unique key were checked.
     pub admitted: bool,
-    /// When the server first received it.
+    /// When the server first received the job.
     pub enqueued_at: DateTime<Utc>,
-    /// When its first attempt began.
+    /// When the first attempt began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<DateTime<Utc>>,
     /// Attempts so far, lost ones included.
     #[serde(default)]
     pub attempts: u32,
-    /// Tokens so far.
+    /// Tokens of all attempts.
     #[serde(default)]
     pub usage: Usage,
-    /// What it cost so far.
+    /// Cost of all attempts.
     #[serde(default)]
     pub cost: Usd,
-    /// Platforms that have had their full cycle of tries.
+    /// Platforms whose retries are exhausted.
     #[serde(default)]
     pub spent: Vec<String>,
-    /// Tries so far on platforms that are not spent yet.
+    /// Attempts so far on platforms whose retries are not exhausted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tries: BTreeMap<String, u32>,
-    /// Whether it came out of a limit's lane and has not been called since: nobody overtakes it.
+    /// Whether the job was released from a limit's lane and has not been called since. No later job may
+    /// overtake it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub waited: bool,
-    /// The context window that was too small for it, in tokens.
+    /// The context window that was too small for the job, in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outgrew: Option<u64>,
-    /// The tier whose models have failed it, of a step that goes on with higher ones.
+    /// The tier whose models failed the step, if the step escalates to higher tiers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub above: Option<Tier>,
-    /// Workers that died while they ran it.
+    /// Workers that died while they ran the job.
     #[serde(default)]
     pub crashes: u32,
-    /// Of these, how many died at the place where it stands now.
+    /// How many of them died at the current entry.
     #[serde(default)]
     pub crashes_here: u32,
-    /// How often a person or a rule replayed it from the dead letters.
+    /// How often a person or a rule replayed the job from the dead letters.
     #[serde(default)]
     pub replays: u32,
-    /// The step of a chain that it runs.
+    /// The chain step that the job runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<Box<StepRef>>,
     /// The newest attempts.
     #[serde(default)]
     pub history: Vec<PastAttempt>,
-    /// Since when it waits for a worker of a newer protocol.
+    /// Since when the job waits for a worker of a newer protocol version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_since: Option<DateTime<Utc>>,
 }
 
-/// One attempt of the past.
+/// One failed attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PastAttempt {
-    /// The attempt.
     pub attempt_id: AttemptId,
     /// When it began.
     pub at: DateTime<Utc>,
-    /// Who was asked.
     pub platform: String,
-    /// Which model.
     pub model: String,
-    /// What went wrong.
     pub error_class: ErrorClass,
-    /// What was said.
     pub error: String,
-    /// What it cost; absent when only the provider knows.
+    /// The cost; absent if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Usd>,
 }
 
 impl Resume {
-    /// Of a job that nothing happened to yet.
+    /// The checkpoint of a new job.
     pub fn fresh(id: JobId, enqueued_at: DateTime<Utc>) -> Self {
         Self {
             id,
@@ -120,7 +116,7 @@ impl Resume {
         }
     }
 
-    /// Adds a failed attempt to the history.
+    /// Appends a failed attempt to the history and drops the oldest if the history is full.
     pub fn remember(&mut self, attempt: PastAttempt) {
         if self.history.len() >= HISTORY {
             self.history.remove(0);
@@ -128,7 +124,7 @@ impl Resume {
         self.history.push(attempt);
     }
 
-    /// The same job with a fresh set of attempts, and a fresh wait for a newer worker.
+    /// The checkpoint of a replayed job: retries, crashes and the wait for a newer worker start again.
     #[must_use]
     pub fn replayed(mut self) -> Self {
         self.spent.clear();
@@ -141,7 +137,8 @@ impl Resume {
         self
     }
 
-    /// Counts the crashes that Redis saw at this place; each was an attempt.
+    /// Sets the number of crashes that Redis counted at the current entry. Each new one counts as an
+    /// attempt.
     pub fn count_crashes(&mut self, at_this_place: u32) {
         let fresh = at_this_place.saturating_sub(self.crashes_here);
         self.crashes += fresh;
@@ -149,7 +146,7 @@ impl Resume {
         self.crashes_here = at_this_place;
     }
 
-    /// The same job, about to stand at another place.
+    /// The checkpoint of a job that moves to another entry.
     #[must_use]
     pub fn moved(mut self) -> Self {
         self.crashes_here = 0;

@@ -1,4 +1,4 @@
-//! Dead letters: what could not be done, with its bytes, its reason and its history.
+//! Dead letters: messages that were given up, with their bytes, reason and history.
 
 use std::fmt::Write as _;
 
@@ -15,35 +15,34 @@ use crate::{checkpoint::Resume, event::DeadRecord};
 mod filter;
 mod replaying;
 
-/// Of an oversized message, so many bytes of each field are kept.
+/// Bytes that are kept of each name and value of an oversized message.
 const HEAD_BYTES: usize = 4096;
 
-/// A dead letter as it stands in `{ns}:dead:jobs`.
+/// A dead letter as stored in `{ns}:dead:jobs`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Letter {
-    /// What it is and why it is here.
+    /// What it is and why it was given up.
     #[serde(flatten)]
     pub record: DeadRecord,
-    /// The message, byte for byte.
     pub message: Kept,
-    /// What is remembered of the job.
+    /// The job's checkpoint.
     pub resume: Resume,
 }
 
-/// A letter as it stands in Redis, with the time of its death (ms) and its JSON.
+/// A dead letter in Redis: when it was written (ms), its contents, and its JSON as stored.
 pub type Standing = (i64, Letter, String);
 
-/// A message's fields in a form that JSON can carry.
+/// The fields of a message in a form that fits into JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kept {
-    /// All of it is UTF-8.
+    /// All names and values, if they are UTF-8.
     Text(Vec<(String, String)>),
-    /// It is not: base64.
+    /// All names and values in base64, if they are not UTF-8.
     Base64(Vec<(String, String)>),
-    /// It was too large to keep.
+    /// Only the start of an oversized message.
     Head {
-        /// The first bytes of each field's value, base64.
+        /// The first bytes of each name and value, in base64.
         head: Vec<(String, String)>,
         /// Bytes of the whole message.
         length: usize,
@@ -53,7 +52,7 @@ pub enum Kept {
 }
 
 impl Kept {
-    /// Keeps all of a message.
+    /// Stores a whole message.
     pub fn whole(fields: &[(Vec<u8>, Vec<u8>)]) -> Self {
         let text: Result<Vec<_>, _> = fields
             .iter()
@@ -77,7 +76,7 @@ impl Kept {
         )
     }
 
-    /// Keeps the head of an oversized message, its length and a hash.
+    /// Stores the first bytes of an oversized message, its length and its hash.
     pub fn head(fields: &[(Vec<u8>, Vec<u8>)]) -> Self {
         let mut hash = Sha256::new();
         for (name, value) in fields {
@@ -99,7 +98,7 @@ impl Kept {
         }
     }
 
-    /// The message's fields, if all of it was kept.
+    /// The message's fields; `None` if it was stored truncated.
     pub fn fields(&self) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
         match self {
             Self::Text(fields) => Some(

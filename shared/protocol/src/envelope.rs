@@ -1,7 +1,7 @@
-//! The envelope: what a producer says of a job, parsed once and trusted from there on.
+//! The envelope: a job as its producer described it, parsed once and trusted from then on.
 //!
-//! The rules are those of `docs/PROTOCOL.md`; `parse` turns a message into an [`Envelope`] or into
-//! a [`Malformed`] that names the field, what is wrong with it and what would be right.
+//! `docs/PROTOCOL.md` has the rules. `parse` turns a message into an [`Envelope`] or into a
+//! [`Malformed`] that names the field, the error and the correct form.
 
 mod by_name;
 mod chained;
@@ -32,140 +32,134 @@ pub use self::{
 pub(crate) use self::{malformed::shortened, parse::members_of};
 use crate::{call::Message, id::JobId, money::Usd};
 
-/// The version of the protocol that this build speaks.
+/// The protocol version of this build.
 pub const PROTOCOL_VERSION: u64 = 1;
 
-/// What a job is, when its producer does not say.
+/// The job type if the producer sets none.
 pub const DEFAULT_TYPE: &str = "code_generation";
 
-/// How long one attempt may take, when the producer does not say.
+/// The timeout of an attempt if the producer sets none.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// Characters of the prompt that the record keeps for people.
+/// Characters of the prompt that the ledger stores for people.
 const PROMPT_HEAD: usize = 200;
 
 /// One job as its producer described it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Envelope {
-    /// The producer's own id, if it gave one.
+    /// The producer's own id, if set.
     pub id: Option<JobId>,
-    /// The type of the task, which routing and reports go by.
+    /// The job type; used by routing and reports.
     pub task_type: String,
-    /// The conversation; a plain prompt is one message of the user's.
+    /// The conversation. A plain prompt becomes one user message.
     pub messages: Vec<Message>,
     /// Instructions before the conversation.
     pub system: Option<String>,
-    /// The platform that the producer would like (advisory).
+    /// The preferred platform (advisory).
     pub platform: Option<String>,
-    /// The model that the producer insists on.
+    /// The required model.
     pub model: Option<String>,
-    /// What routing rules read.
     pub routing: RoutingInputs,
     /// The most tokens of an answer.
     pub max_tokens: Option<u32>,
     /// Sampling temperature.
     pub temperature: Option<f64>,
-    /// The form of the answer (OpenAI's `response_format`).
+    /// The format of the answer (OpenAI's `response_format`).
     pub response_format: Option<Value>,
-    /// Not to be started before this.
+    /// The earliest start.
     pub not_before: Option<NotBefore>,
-    /// To be started by this, or not at all.
+    /// The latest start.
     pub start_by: Option<Limit>,
-    /// To be done by this, waiting and retries included.
+    /// The latest end, waits and retries included.
     pub deadline: Option<Limit>,
-    /// How long one attempt may take.
+    /// The timeout of one attempt.
     pub timeout: Duration,
-    /// The producer's own word on retries.
+    /// The producer's retry settings.
     pub retry: Option<Retry>,
     /// Whether other platforms may be tried.
     pub fallback: bool,
-    /// What the job may spend, all attempts together.
+    /// The most that all attempts together may cost.
     pub max_cost: Option<Usd>,
-    /// A second job with this key inside the time is dropped.
+    /// Drops further jobs with the same key for a time.
     pub unique: Option<Unique>,
-    /// At most so many with this key in flight at once.
+    /// Limits the jobs in flight with the same key.
     pub concurrency: Option<Concurrency>,
-    /// The chain that the job's cost belongs to.
+    /// The chain that the cost belongs to.
     pub chain_id: Option<String>,
-    /// The job that this one came from.
+    /// The job that created this one.
     pub parent_id: Option<String>,
-    /// Whose job it is.
     pub tenant: Option<String>,
-    /// Whatever the producer wants back with the outcome.
+    /// Returned with the outcome.
     pub metadata: Option<Map<String, Value>>,
     /// Whether the outcome is pushed to the reply list.
     pub reply: bool,
-    /// Whether its answer is a list of jobs, which are put in with its end.
+    /// Whether the answer is a list of jobs, which are enqueued when this one completes.
     pub spawn: bool,
-    /// The W3C trace that the job belongs to.
+    /// The W3C trace context.
     pub traceparent: Option<String>,
 }
 
-/// What routing rules read beside the type.
+/// Inputs of the routing rules, besides the type.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RoutingInputs {
-    /// How much harm a wrong answer does.
+    /// How harmful a wrong answer is.
     pub risk: Option<String>,
-    /// The field that the task is from.
+    /// The subject area.
     pub area: Option<String>,
-    /// How hard it is.
+    /// How hard the task is.
     pub complexity: Option<String>,
 }
 
-/// When a job may start.
+/// The earliest start of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotBefore {
-    /// So long after the server received it.
+    /// This long after the server received the job.
     Delay(Duration),
-    /// At this time.
     At(DateTime<Utc>),
 }
 
-/// A time limit.
+/// The latest start or end of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// So long after the server received the job.
+    /// This long after the server received the job.
     After(Duration),
-    /// This time.
     At(DateTime<Utc>),
 }
 
-/// The producer's own word on retries.
+/// The producer's retry settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Retry {
-    /// A policy of the config, by name.
+    /// The name of a configured policy.
     Policy(String),
-    /// Its own figures; what is absent is as the config says.
+    /// The producer's own numbers; absent ones come from the configuration.
     Custom {
-        /// Tries after the first, on one platform.
+        /// Retries after the first attempt, per platform.
         max_retries: Option<u32>,
-        /// The first wait.
+        /// The delay before the first retry.
         base_delay: Option<Duration>,
-        /// The longest wait.
+        /// The longest delay.
         max_delay: Option<Duration>,
     },
 }
 
-/// A key that may be used once in a time.
+/// A key that only one job may use for a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unique {
-    /// The key.
     pub key: String,
-    /// How long it is taken.
+    /// How long the key is reserved.
     pub ttl: Duration,
 }
 
-/// A key of which only so many may be in flight.
+/// A key that limits the jobs in flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Concurrency {
-    /// The key.
     pub key: String,
-    /// How many at once.
+    /// The most jobs in flight at once.
     pub limit: NonZeroU32,
 }
 
 impl Envelope {
-    /// The head of the prompt, for people who look for the job in the record.
+    /// The start of the last message, by which people recognize the job in the ledger.
     pub fn prompt_head(&self) -> String {
         let last = self.messages.last();
         last.map(|message| message.content.chars().take(PROMPT_HEAD).collect())
@@ -174,7 +168,7 @@ impl Envelope {
 }
 
 impl NotBefore {
-    /// The time, for a job that the server received at `received`.
+    /// The earliest start of a job that the server received at `received`.
     pub fn at(self, received: DateTime<Utc>) -> DateTime<Utc> {
         match self {
             Self::Delay(delay) => received + delay,
@@ -184,7 +178,7 @@ impl NotBefore {
 }
 
 impl Limit {
-    /// The time, for a job that the server received at `received`.
+    /// The time limit of a job that the server received at `received`.
     pub fn at(self, received: DateTime<Utc>) -> DateTime<Utc> {
         match self {
             Self::After(limit) => received + limit,

@@ -1,8 +1,8 @@
-//! The facts that go to the record: JSON texts (`e`) in the `{ns}:events` stream, where an entry holds those of one
-//! call of a script.
+//! Events for the ledger: JSON texts (`e`) in the `{ns}:events` stream. One stream entry holds the
+//! events of one script call.
 //!
-//! A fact has an identity of its own (job id and version, attempt id, dead letter id), so that
-//! recording it twice, or in another order, changes nothing.
+//! An event consists of facts. Each fact has its own identity (job id and version, attempt id, dead
+//! letter id), so recording it twice or in another order changes nothing.
 
 mod limits;
 
@@ -24,37 +24,37 @@ use crate::{
     state::{AttemptOutcome, JobState},
 };
 
-/// What happened in one atomic step of a job's life.
+/// What happened in one atomic change.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// The job as it stands after the step.
+    /// The job after the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<JobRecord>,
-    /// The attempt that ended in it.
+    /// The attempt that ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<AttemptRecord>,
-    /// The dead letter that it left.
+    /// The dead letter that was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead: Option<DeadRecord>,
-    /// What became of a dead letter.
+    /// The dead letter that was resolved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_end: Option<DeadEnd>,
     /// The message that was dropped as a duplicate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<DropRecord>,
-    /// The window of a quota or a budget that is over.
+    /// The quota or budget window that ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowRecord>,
-    /// The chain as it stands after the step.
+    /// The chain after the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chain: Option<ChainRecord>,
-    /// The threshold that a window has passed.
+    /// The threshold that a window passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alert: Option<AlertRecord>,
 }
 
 impl Event {
-    /// The attempt with what is known of its job, which is said once.
+    /// The attempt with the labels of its job, which an event contains once.
     pub fn labelled_attempt(&self) -> Option<(&AttemptRecord, &JobLabels)> {
         let attempt = self.attempt.as_ref()?;
         let labels = attempt
@@ -65,31 +65,28 @@ impl Event {
     }
 }
 
-/// What is known of every job, whatever becomes of it.
+/// What is known of every job in every state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobLabels {
-    /// The job.
     pub job_id: JobId,
-    /// The queue that it came through.
+    /// The queue that it was enqueued in.
     pub queue: QueueName,
-    /// The type of the task.
     pub task_type: String,
-    /// Whose it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// The chain that its cost belongs to.
+    /// The chain that the cost belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chain_id: Option<String>,
-    /// The job that it came from.
+    /// The job that created this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<String>,
-    /// What it runs of the chain: `STEP` or `STEP/INDEX`.
+    /// The part of the chain that it runs: `STEP` or `STEP/INDEX`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
 }
 
 impl JobLabels {
-    /// Of a job whose envelope may not have been understood.
+    /// The labels of a job; `envelope` is absent if its message is malformed.
     pub fn new(job_id: JobId, queue: QueueName, envelope: Option<&Envelope>) -> Self {
         let text = |of: fn(&Envelope) -> &Option<String>| {
             envelope.and_then(|envelope| of(envelope).clone())
@@ -109,12 +106,10 @@ impl JobLabels {
     }
 }
 
-/// A job, after something happened to it.
+/// A job after a change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobRecord {
-    /// What it is.
     pub labels: JobLabels,
-    /// Where it is in its life.
     pub state: JobState,
     /// When the server received it.
     #[serde(rename = "enqueued_ms", with = "ts_milliseconds")]
@@ -127,19 +122,19 @@ pub struct JobRecord {
     #[serde(rename = "finished_ms", with = "ts_milliseconds_option", default)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<DateTime<Utc>>,
-    /// When it is to go on, of a job that waits.
+    /// When it becomes available again, if it waits.
     #[serde(rename = "due_ms", with = "ts_milliseconds_option", default)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due_at: Option<DateTime<Utc>>,
-    /// The platform that answered, or was asked last.
+    /// The platform of the last attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
-    /// The model that answered, or was asked last.
+    /// The model of the last attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Attempts so far.
     pub attempts: u32,
-    /// The head of the prompt, for people who look for it.
+    /// The start of the prompt, by which people recognize the job.
     pub prompt_head: String,
     /// The answer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,22 +142,21 @@ pub struct JobRecord {
     /// Why the answer ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<FinishReason>,
-    /// What went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What kind of failure it was: an [`ErrorClass`], or a reason of the queue's own.
+    /// The error class: an [`ErrorClass`], or a reason of the queue itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_class: Option<String>,
-    /// What the producer wants back.
+    /// The producer's own metadata.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
-    /// The W3C trace.
+    /// The W3C trace context.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
 }
 
 impl JobRecord {
-    /// A job that has not ended, as Redis knows it.
+    /// The record of a job that has not ended, from its envelope and checkpoint.
     pub fn unended(
         envelope: Option<&Envelope>,
         queue: QueueName,
@@ -192,180 +186,165 @@ impl JobRecord {
     }
 }
 
-/// One call to a provider, after it ended.
+/// One ended call to a provider.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttemptRecord {
-    /// The attempt: the idempotency key that the provider saw.
+    /// The attempt; the provider saw it as idempotency key.
     pub attempt_id: AttemptId,
-    /// Of which job; absent where the event's own job says it.
+    /// The job's labels; absent if the event contains the job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<JobLabels>,
-    /// The how-manieth of the job, from 1.
+    /// The number of the attempt within its job, from 1.
     pub attempt: u32,
-    /// Who called.
     pub worker: WorkerId,
-    /// Who was called.
     pub platform: String,
-    /// Which model.
     pub model: String,
-    /// Why this one.
+    /// Why routing chose this platform and model.
     pub routing_reason: String,
-    /// How it came to that, in full.
+    /// The full routing decision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionRecord>,
     /// When the call began.
     #[serde(rename = "started_ms", with = "ts_milliseconds")]
     pub started_at: DateTime<Utc>,
-    /// When it ended; absent of a lost one.
+    /// When it ended; absent if it was lost.
     #[serde(rename = "finished_ms", with = "ts_milliseconds_option", default)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<DateTime<Utc>>,
     /// How it ended.
     pub outcome: AttemptOutcome,
-    /// Set when another worker had taken the job over: it was paid for, but settled nothing.
+    /// Whether another worker had taken over the job: the attempt was paid for, but settled nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
-    /// What kind of failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_class: Option<ErrorClass>,
-    /// What was said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The HTTP status, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Tokens; zero where the provider did not say.
+    /// Tokens; zero if the provider did not report them.
     pub usage: Usage,
-    /// What it cost; absent when only the provider knows (lost, timed out, broken off).
+    /// The cost; absent if unknown (lost, timed out, disconnected).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<Usd>,
     /// The upper bound that was reserved before the call.
     pub reserved_usd: Usd,
-    /// What the provider says that it cost, where it says so.
+    /// The cost that the provider reports, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reported_cost_usd: Option<Usd>,
-    /// Tokens of prompt and answer that were reserved before the call, where tokens are limited.
+    /// Tokens of prompt and answer that were reserved before the call, if tokens are limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_estimated: Option<u64>,
     /// The provider's own id of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_id: Option<String>,
-    /// The W3C trace.
+    /// The W3C trace context.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
 }
 
-/// How it came that a platform was asked.
+/// How routing chose a platform.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionRecord {
-    /// The steps that had a say, in their order.
+    /// The stages that influenced the decision, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<DecisionStep>,
-    /// Those that stood before it and were not asked, in their order.
+    /// The candidates that came first and were not called, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<SkippedRecord>,
 }
 
-/// A step of a decision, and what it said.
+/// One stage of a routing decision and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionStep {
-    /// Which.
+    /// The name of the stage.
     pub step: String,
-    /// In a few words.
+    /// A short description.
     pub outcome: String,
 }
 
-/// A platform that stood first and was not asked.
+/// A candidate that was skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SkippedRecord {
-    /// Who.
     pub platform: String,
-    /// With which model.
     pub model: String,
-    /// Why not: no room, an open circuit, spent by this job already.
+    /// Why: a limit is exhausted, a circuit is open, or the job's retries there are exhausted.
     pub why: String,
 }
 
-/// A dead letter, as it came to be one.
+/// A dead letter when it was written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeadRecord {
-    /// Its id: the job's, or the message's place where the job's is not known.
+    /// The job's id, or the message's entry id if the job's id is unknown.
     pub id: JobId,
-    /// Where the message stood.
+    /// The entry that the message came from.
     pub place: Place,
-    /// The queue.
     pub queue: QueueName,
-    /// Why: a code of `docs/PROTOCOL.md`, `exhausted`, `poison`, `expired` or an error class.
+    /// A code of `docs/PROTOCOL.md`, `exhausted`, `poison`, `expired` or an error class.
     pub reason: String,
     /// The exact reason, for people.
     pub error: String,
-    /// When.
+    /// When it was written.
     pub at: DateTime<Utc>,
-    /// The type of the task, where it is known.
+    /// The job type, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_type: Option<String>,
-    /// The platform that failed last.
+    /// The platform of the last failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
-    /// Whose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// Of which chain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chain_id: Option<String>,
-    /// Attempts that were made.
     pub attempts: u32,
 }
 
-/// What became of a dead letter.
+/// The resolution of a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadEnd {
-    /// The letter.
+    /// The dead letter.
     pub id: JobId,
-    /// When it came to be one.
+    /// When it was written.
     pub at: DateTime<Utc>,
-    /// What became of it.
     pub resolution: DeadResolution,
-    /// When it was gone.
+    /// When it was removed from Redis.
     pub gone_at: DateTime<Utc>,
 }
 
 string_enum! {
-    /// What became of a dead letter.
+    /// What happened to a dead letter.
     DeadResolution {
-        /// It went back to its queue.
+        /// It returned to its queue.
         Replayed = "replayed",
-        /// A person threw it away.
+        /// A person deleted it.
         Purged = "purged",
-        /// It lay there for as long as dead letters are kept.
+        /// Its retention time ended.
         Expired = "expired",
     }
 }
 
-/// A message that was dropped because another with its id or key came first.
+/// A message that was dropped because an earlier one has its id or unique key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DropRecord {
-    /// Where the dropped message stood.
+    /// The entry of the dropped message.
     pub place: Place,
-    /// The job that it repeats.
+    /// The job that it duplicates.
     pub job_id: JobId,
     /// When it was dropped.
     pub at: DateTime<Utc>,
 }
 
-/// A chain, after it began or ended. The scripts write it.
+/// A chain after it began or ended. The scripts write it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainRecord {
-    /// The chain.
     pub chain_id: ChainId,
-    /// Its name for people.
+    /// Its display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What it came from.
     pub kind: ChainKind,
-    /// Where it is in its life.
     pub state: ChainState,
-    /// Steps, or of a batch the tasks.
+    /// The number of steps, or of tasks in a batch.
     pub steps: u64,
     /// When it began, in ms since the epoch.
     pub begun_ms: i64,

@@ -1,6 +1,6 @@
-//! The names of things: jobs, attempts, workers, queues, namespaces.
+//! Identifiers: jobs, attempts, workers, queues, namespaces.
 //!
-//! Each is parsed once at the edge and trusted inside. The forms are part of the protocol
+//! Each is parsed once at the boundary and trusted inside. The forms are part of the protocol
 //! (`docs/PROTOCOL.md`).
 
 use std::fmt;
@@ -9,13 +9,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What stands before a queue's name in that of the stream beside it.
+/// Prefix of the name of a queue's ready stream.
 const READY: char = '~';
 
-/// The queue that a message goes to when nothing else is said.
+/// The queue of messages that name none.
 pub const DEFAULT_QUEUE: &str = "default";
 
-/// A name that is not of the allowed form.
+/// A name of an invalid form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} `{value}` is not valid: expected {expected}")]
 pub struct BadName {
@@ -32,7 +32,6 @@ macro_rules! text_id {
         pub struct $name(String);
 
         impl $name {
-            /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -47,7 +46,7 @@ macro_rules! text_id {
 }
 
 text_id! {
-    /// A job's identity: its producer's own, or the place that it was enqueued at.
+    /// The id of a job: the producer's own, or the id of the entry that it was enqueued as.
     JobId
 }
 text_id! {
@@ -59,16 +58,16 @@ text_id! {
     CronName
 }
 text_id! {
-    /// One run of one worker process; never used again after it ends.
+    /// One run of a worker process; never reused.
     WorkerId
 }
 text_id! {
-    /// Everything of one deployment in one Redis; the hash tag of all its keys.
+    /// The namespace of one deployment in a Redis; the hash tag of all its keys.
     Namespace
 }
 text_id! {
-    /// Where a message stands: the stream entry's id, with the queue's name before it in any queue
-    /// but `default`. Two streams may give the same entry id; a place is unique in its namespace.
+    /// An entry id: the id of a stream entry, prefixed with the queue's name unless the queue is
+    /// `default`. Two streams may assign the same id; the entry id is unique within its namespace.
     Place
 }
 
@@ -87,7 +86,7 @@ fn is_entry_id(value: &str) -> bool {
 }
 
 impl JobId {
-    /// A producer's own id: 1 to 128 characters of `[A-Za-z0-9._:@/-]`.
+    /// Parses a producer's own id: 1 to 128 characters of `[A-Za-z0-9._:@/-]`.
     pub fn parse(value: &str) -> Result<Self, BadName> {
         if allowed(value, 128, "._:@/-") {
             Ok(Self(value.to_owned()))
@@ -100,27 +99,27 @@ impl JobId {
         }
     }
 
-    /// The id of a job whose producer named none.
+    /// The id of a job whose producer set none.
     pub fn of_place(place: &Place) -> Self {
         Self(place.0.clone())
     }
 
-    /// One that nobody has.
+    /// A new unique id.
     pub fn fresh() -> Self {
         Self(Uuid::now_v7().to_string())
     }
 
-    /// The id of a chain, where a job's is asked for; the name is checked already.
+    /// The id under which a chain's outcome is stored. The chain's id is already valid.
     pub(crate) fn of_chain(chain: &str) -> Self {
         Self(chain.to_owned())
     }
 
-    /// The id of a job that runs a step of a chain; both names are checked already.
+    /// The id of a job that runs a chain step. Both names are already valid.
     pub(crate) fn of_step(chain: &str, instance: &str) -> Self {
         Self(format!("{chain}/{instance}"))
     }
 
-    /// Whether this is the form that the server gives; producers may not choose such an id.
+    /// Whether the id has the form that the server assigns, which producers may not choose.
     pub fn is_server_form(&self) -> bool {
         let entry = self
             .0
@@ -137,7 +136,7 @@ impl JobId {
 }
 
 impl Place {
-    /// The place of `entry` in `queue`.
+    /// The entry id of the stream entry `entry` in `queue`.
     pub fn new(queue: &QueueName, entry: &str) -> Self {
         if queue.as_str() == DEFAULT_QUEUE {
             Self(entry.to_owned())
@@ -146,25 +145,25 @@ impl Place {
         }
     }
 
-    /// The queue and the entry's id that this place names.
+    /// The queue and the id of the stream entry.
     pub fn parts(&self) -> (&str, &str) {
         self.0.split_once(':').unwrap_or((DEFAULT_QUEUE, &self.0))
     }
 
-    /// When the server received what stands here: an entry's id begins with the time in ms.
+    /// When the server received the entry: a stream id begins with the time in ms.
     pub fn received_at(&self) -> Option<DateTime<Utc>> {
         let (ms, _) = self.parts().1.split_once('-')?;
         DateTime::from_timestamp_millis(ms.parse().ok()?)
     }
 
-    /// A place out of our own records.
+    /// An entry id from Longshore's own data; not checked.
     pub fn from_record(value: &str) -> Self {
         Self(value.to_owned())
     }
 }
 
 impl QueueName {
-    /// Checks the form of a queue's name.
+    /// Parses a queue's name.
     pub fn parse(value: &str) -> Result<Self, BadName> {
         if allowed(value, 64, "._-") {
             Ok(Self(value.to_owned()))
@@ -179,8 +178,8 @@ impl QueueName {
 }
 
 impl QueueName {
-    /// The stream beside the queue for jobs that come out of a lane: it is read before the new ones. No
-    /// queue of a producer's can have such a name.
+    /// The ready stream next to the queue, which holds jobs from lanes and is read before new jobs. No
+    /// producer can use its name.
     #[must_use]
     pub fn ready(&self) -> Self {
         if self.is_ready() {
@@ -190,7 +189,7 @@ impl QueueName {
         }
     }
 
-    /// Whether this is such a stream.
+    /// Whether this is a ready stream.
     pub fn is_ready(&self) -> bool {
         self.0.starts_with(READY)
     }
@@ -201,14 +200,14 @@ impl QueueName {
         Self(self.0.trim_start_matches(READY).to_owned())
     }
 
-    /// A queue or the stream beside it, out of our own records.
+    /// A queue or its ready stream from Longshore's own data; not checked.
     pub fn from_record(value: &str) -> Self {
         Self(value.to_owned())
     }
 }
 
 impl CronName {
-    /// Checks the form of a recurring job's name: as a queue's.
+    /// Parses the name of a recurring job: the form of a queue name.
     pub fn parse(value: &str) -> Result<Self, BadName> {
         if allowed(value, 64, "._-") {
             Ok(Self(value.to_owned()))
@@ -221,7 +220,7 @@ impl CronName {
         }
     }
 
-    /// A name out of our own records.
+    /// A name from Longshore's own data; not checked.
     pub fn from_record(value: &str) -> Self {
         Self(value.to_owned())
     }
@@ -234,7 +233,7 @@ impl Default for QueueName {
 }
 
 impl Namespace {
-    /// Checks the form of a namespace: as a queue's name.
+    /// Parses a namespace: the form of a queue name.
     pub fn parse(value: &str) -> Result<Self, BadName> {
         if allowed(value, 64, "._-") {
             Ok(Self(value.to_owned()))
@@ -255,7 +254,7 @@ impl Default for Namespace {
 }
 
 impl WorkerId {
-    /// A fresh id: host, process and a random part, so that no two runs ever share one.
+    /// A new unique id: host, process and a random part.
     pub fn fresh() -> Self {
         let host = host_name();
         let random = Uuid::now_v7().simple().to_string();
@@ -263,13 +262,13 @@ impl WorkerId {
         Self(format!("{host}-{}-{tail}", std::process::id()))
     }
 
-    /// A worker's id out of our own records.
+    /// A worker's id from Longshore's own data; not checked.
     pub fn from_record(value: &str) -> Self {
         Self(value.to_owned())
     }
 }
 
-/// The machine's name, in letters, digits and hyphens.
+/// The host name, reduced to letters, digits and hyphens.
 pub fn host_name() -> String {
     let name: String = std::fs::read_to_string("/proc/sys/kernel/hostname")
         .unwrap_or_default()
@@ -285,13 +284,13 @@ pub fn host_name() -> String {
     }
 }
 
-/// One call to a provider; also the idempotency key that the provider sees.
+/// One call to a provider; the provider sees it as idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AttemptId(pub Uuid);
 
 impl AttemptId {
-    /// A fresh id, ordered by time (`UUIDv7`).
+    /// A new id, ordered by time (`UUIDv7`).
     #[expect(
         clippy::new_without_default,
         reason = "a default id would not be a default"
@@ -300,7 +299,7 @@ impl AttemptId {
         Self(Uuid::now_v7())
     }
 
-    /// When it was made: ids are ordered by time.
+    /// When the id was created.
     pub fn made_at(&self) -> Option<DateTime<Utc>> {
         let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
         DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)

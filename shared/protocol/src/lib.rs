@@ -1,5 +1,5 @@
-//! The wire protocol: what a message, a job, a chain, an outcome, an event and a dead letter are, and
-//! the Redis keys they live under. Pure data and parsing: no I/O and no clock.
+//! The wire protocol: messages, jobs, chains, outcomes, events, dead letters and the Redis keys. Pure
+//! data and parsing: no I/O and no clock.
 
 #[macro_use]
 mod string_enum;

@@ -11,26 +11,26 @@ use serde::{Deserialize, Serialize};
 pub struct Usd(pub Decimal);
 
 impl Usd {
-    /// Nothing.
     pub const ZERO: Self = Self(Decimal::ZERO);
 
-    /// `tokens` at a price in dollars per million tokens.
+    /// The price of `tokens` at a price in dollars per million tokens.
     pub fn for_tokens(tokens: u64, per_million: Decimal) -> Self {
         let mut amount = Decimal::from(tokens) * per_million;
-        // A million is a shift of the point; a price too long for that is divided.
+        // A shift of the decimal point divides by a million; only a price with too many digits needs a
+        // division.
         if amount.set_scale(amount.scale() + 6).is_err() {
             amount /= Decimal::from(1_000_000);
         }
         Self(amount.normalize())
     }
 
-    /// So many thousand-millionths of a dollar.
+    /// An amount given in billionths of a dollar.
     pub fn from_nanos(nanos: u64) -> Self {
         Self(Decimal::from_i128_with_scale(nanos.into(), 9).normalize())
     }
 
-    /// The amount in thousand-millionths of a dollar, rounded up: what is reserved must suffice. What
-    /// is too large is the largest number, and less than nothing is nothing.
+    /// The amount in billionths of a dollar, rounded up so that a reservation is never too small.
+    /// Saturates at 0 and `u64::MAX`.
     pub fn nanos_up(self) -> u64 {
         let nanos = self.0.checked_mul(Decimal::from(1_000_000_000));
         match nanos.map(|nanos| nanos.ceil()) {

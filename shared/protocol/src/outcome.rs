@@ -1,4 +1,4 @@
-//! The outcome of a job: what stands in `{ns}:result:ID` and comes through `{ns}:reply:ID`.
+//! The outcome of a job, as stored in `{ns}:result:ID` and pushed to `{ns}:reply:ID`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -8,21 +8,17 @@ use crate::{call::FinishReason, id::JobId, money::Usd, state::JobState};
 /// How a job ended (`docs/protocol/outcome.schema.json`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// The job.
     pub id: JobId,
     /// `completed`, `discarded` or `cancelled`.
     pub state: JobState,
     /// Whether there is an answer.
     pub success: bool,
-    /// The answer.
     pub output: Option<String>,
-    /// What went wrong.
     pub error: Option<String>,
-    /// What kind of failure it was.
     pub error_class: Option<String>,
-    /// Who answered, or was asked last.
+    /// The platform of the last attempt.
     pub platform: Option<String>,
-    /// Which model.
+    /// The model of the last attempt.
     pub model: Option<String>,
     /// Why the answer ended.
     pub finish_reason: Option<FinishReason>,
@@ -32,16 +28,16 @@ pub struct Outcome {
     pub input_tokens: u64,
     /// Billed answer tokens of all attempts, reasoning included.
     pub output_tokens: u64,
-    /// Of the prompt tokens, those read from a cache.
+    /// Prompt tokens that were read from a cache.
     pub cached_tokens: u64,
-    /// Of the answer tokens, those that only the model saw.
+    /// Answer tokens that were used for reasoning.
     pub reasoning_tokens: u64,
-    /// What all attempts cost, as far as it is known.
+    /// The known cost of all attempts.
     pub cost_usd: Usd,
-    /// From the first attempt's begin to the end.
+    /// From the start of the first attempt to the end.
     pub duration_ms: u64,
-    /// From the server's receipt to the first attempt's begin.
+    /// From receipt by the server to the start of the first attempt.
     pub queued_ms: u64,
-    /// The producer's own.
+    /// The producer's own metadata.
     pub metadata: Option<Map<String, Value>>,
 }

@@ -1,4 +1,4 @@
-//! The names of platforms, and what their models are.
+//! Platform names, and the tiers and capabilities of their models.
 
 use std::fmt;
 
@@ -10,19 +10,18 @@ use serde::{Deserialize, Serialize};
 pub struct PlatformName(String);
 
 impl PlatformName {
-    /// Checks the form of a name; capitals become small.
+    /// Parses a name; converts capitals to lower case.
     pub fn parse(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         ((1..=64).contains(&name.len()) && name.chars().all(allowed)).then_some(Self(name))
     }
 
-    /// A platform's name out of our own records.
+    /// A name from Longshore's own data; not checked.
     pub fn from_record(name: impl Into<String>) -> Self {
         Self(name.into())
     }
 
-    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -35,19 +34,18 @@ impl fmt::Display for PlatformName {
 }
 
 string_enum! {
-    /// How able, and how dear, a model is.
+    /// How capable and how expensive a model is.
     Tier {
-        /// Small, quick and cheap.
+        /// Small, fast and cheap.
         Fast = "fast",
-        /// In between.
         Standard = "standard",
-        /// The most able.
+        /// The most capable.
         Advanced = "advanced",
     }
 }
 
 string_enum! {
-    /// What a model is good at, or can do.
+    /// What a model is good at, or supports.
     Capability {
         /// Code generation and editing.
         Code = "code",
@@ -63,15 +61,15 @@ string_enum! {
         Docs = "docs",
         /// Simple, routine tasks.
         SimpleTasks = "simple_tasks",
-        /// Calls tools.
+        /// Supports tool calls.
         Tools = "tools",
-        /// Keeps to a JSON schema.
+        /// Supports answers that follow a JSON schema.
         JsonSchema = "json_schema",
     }
 }
 
 impl Tier {
-    /// Its place in the order of tiers: the abler, the higher.
+    /// The rank of the tier; a higher tier has a higher rank.
     pub fn rank(self) -> u8 {
         match self {
             Self::Fast => 0,
@@ -80,8 +78,8 @@ impl Tier {
         }
     }
 
-    /// What a model of this tier is good at, where nothing is said of it: the kinds of work, not what
-    /// its API can do.
+    /// What a model of this tier is good at if the catalog lists nothing: kinds of work, not features
+    /// of its API.
     pub fn capabilities(self) -> &'static [Capability] {
         use Capability::{Analysis, Code, ComplexReasoning, Docs, Planning, Review, SimpleTasks};
         match self {

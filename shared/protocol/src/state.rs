@@ -1,21 +1,21 @@
-//! The states of a job and of an attempt, named as in River and Oban.
+//! The states of a job and the outcomes of an attempt, named as in River and Oban.
 
 string_enum! {
-    /// Where a job is in its life.
+    /// The state of a job.
     JobState {
-        /// Waits in a lane: for a time, a place, a newer worker.
+        /// Parked in a lane until a time, a slot or a newer worker.
         Scheduled = "scheduled",
-        /// Stands in its queue.
+        /// In its queue.
         Available = "available",
-        /// A worker has it.
+        /// Delivered to a worker.
         Running = "running",
-        /// An attempt failed; it waits for the next.
+        /// An attempt failed; the job waits for the next one.
         Retryable = "retryable",
         /// Answered.
         Completed = "completed",
-        /// Stopped on request, or dropped as a duplicate.
+        /// Cancelled on request, or dropped as a duplicate.
         Cancelled = "cancelled",
-        /// Given up; in the dead letters.
+        /// Given up; now a dead letter.
         Discarded = "discarded",
     }
 }
@@ -25,17 +25,17 @@ string_enum! {
     AttemptOutcome {
         /// The provider answered.
         Completed = "completed",
-        /// The provider, or the way to it, said no.
+        /// The call failed.
         Failed = "failed",
-        /// Dropped in mid-call because the job was cancelled or handed back.
+        /// Cancelled during the call because the job was cancelled or handed back.
         Cancelled = "cancelled",
-        /// Its worker died in mid-call: what it spent is not known.
+        /// The worker died during the call; its usage is unknown.
         Lost = "lost",
     }
 }
 
 impl JobState {
-    /// Whether nothing more will happen to the job by itself.
+    /// Whether the state can only change by a replay.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Cancelled | Self::Discarded)
     }

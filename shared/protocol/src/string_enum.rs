@@ -1,6 +1,6 @@
-//! Enums whose values have a fixed name in Redis, Postgres, JSON and metrics.
+//! Enums whose values have fixed names in Redis, Postgres, JSON and metrics.
 
-/// Declares an enum with a name for each value: `as_str`, `from_name`, `ALL`, `Display` and serde.
+/// Declares an enum with a name for each value, and `as_str`, `from_name`, `ALL`, `Display` and serde.
 #[macro_export]
 macro_rules! string_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
@@ -13,10 +13,10 @@ macro_rules! string_enum {
         }
 
         impl $name {
-            /// Every value, in the order of declaration.
+            /// All values, in the order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The name used in Redis, Postgres, metrics and documents.
+            /// The name in Redis, Postgres, metrics and documents.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word),+

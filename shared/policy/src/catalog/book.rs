@@ -1,26 +1,26 @@
-//! What a model costs over time.
+//! The prices of a model over time.
 
 use chrono::NaiveDate;
 
 use super::Prices;
 
-/// Prices by the day, in UTC: a call costs what its day says.
+/// Prices by day (UTC): a call is billed at the prices of its day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PriceBook {
-    /// Up to the first change.
+    /// Until the first change.
     first: Prices,
-    /// From these days on, the earliest first.
+    /// Sorted by day.
     changes: Vec<(NaiveDate, Prices)>,
 }
 
 impl PriceBook {
-    /// `first`, until the earliest of `changes`.
+    /// `first` applies until the earliest of `changes`.
     pub fn new(first: Prices, mut changes: Vec<(NaiveDate, Prices)>) -> Self {
         changes.sort_by_key(|(from, _)| *from);
         Self { first, changes }
     }
 
-    /// All prices: the first, and the others with the days from which they hold, in order.
+    /// All prices with the days from which they apply, in order; the first has no day.
     pub fn by_day(&self) -> impl Iterator<Item = (Option<NaiveDate>, &Prices)> {
         let changes = self.changes.iter();
         let changes = changes.map(|(from, prices)| (Some(*from), prices));

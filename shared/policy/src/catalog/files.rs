@@ -1,4 +1,4 @@
-//! Files of models beside the configuration: `model_files`.
+//! Model files next to the configuration: `model_files`.
 
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,8 @@ use super::{
     read::text_form,
 };
 
-/// The models of a file: of one in LiteLLM's form if its name ends in `.json`, else of one with `models`
-/// as in `longshore.yaml`. A relative path begins where the configuration stands.
+/// The models of a file: in LiteLLM's format if its name ends in `.json`, else in the format of
+/// `models` in `longshore.yaml`. A relative path starts at the configuration's directory.
 pub(super) fn parts(r: &mut Reader<'_>, names: &[&str], written: &Text) -> Vec<Part> {
     let form = text_form("the path of a file of models");
     let Some(path) = r.value("model_files", written, &form) else {
@@ -57,7 +57,7 @@ fn price_file(
         |name: &str| canonical(name, names.iter().copied()).map(PlatformName::from_record);
     match litellm::read(text, platform) {
         Ok(import) => {
-            // That one is paid by the session or the hour is nothing to correct.
+            // Models that are paid by session or by hour are not errors.
             let wrong: Vec<&str> = import
                 .unread
                 .iter()

@@ -1,7 +1,8 @@
 //! Reads the price file that LiteLLM publishes as `model_prices_and_context_window.json`.
 //!
-//! Its prices are US dollars per token, as floating-point numbers. Here they are read as the text that
-//! they are and become decimals per million; what a float left over beyond nine decimals is rounded off.
+//! Its prices are US dollars per token, as floating-point numbers. They are parsed from their text into
+//! decimals per million tokens; digits beyond nine decimals, which floating point leaves over, are
+//! rounded off.
 
 use std::collections::BTreeMap;
 
@@ -16,15 +17,15 @@ pub(super) use entry::NO_PRICE;
 mod entry;
 mod fragment;
 
-/// What was made of a price file.
+/// The result of reading a price file.
 #[derive(Debug, Default)]
 pub struct Import {
     pub parts: Vec<Part>,
-    /// Chat models of providers that the catalog does not have, or that were not asked for.
+    /// Chat models of providers that are not in the catalog or were not requested.
     pub other_providers: usize,
-    /// Entries that are no chat models: embeddings, images and the like.
+    /// Entries that are not chat models, such as embeddings and images.
     pub other_kinds: usize,
-    /// Models that the file has under two names; the one with the provider's name before it counts.
+    /// Models that the file has under two names; the one with the provider's prefix counts.
     pub repeated: usize,
     /// Models with a price of more than nine decimals per million tokens.
     pub rounded: usize,
@@ -37,17 +38,17 @@ pub struct Import {
 pub struct Unread {
     /// Its name in the file.
     pub name: String,
-    /// Why.
+    /// The reason.
     pub why: &'static str,
 }
 
-/// A file that is no price file.
+/// A file in another format.
 #[derive(Debug, thiserror::Error)]
 #[error("expected a JSON object of models by name, as LiteLLM publishes it: {0}")]
 pub struct NoPriceFile(#[from] serde_json::Error);
 
 impl Import {
-    /// Reads the models of the catalog's platforms, or of those in `only` if there are any.
+    /// Reads the models of the catalog's platforms, or only of those in `only` unless it is empty.
     pub fn read(text: &str, catalog: &Catalog, only: &[PlatformName]) -> Result<Self, NoPriceFile> {
         read(text, |name| {
             let platform = &catalog.platform(name)?.name;
@@ -55,7 +56,7 @@ impl Import {
         })
     }
 
-    /// How many models were read, by platform.
+    /// The number of models by platform.
     pub fn by_platform(&self) -> BTreeMap<&PlatformName, usize> {
         let mut counts = BTreeMap::new();
         for part in &self.parts {
@@ -64,21 +65,21 @@ impl Import {
         counts
     }
 
-    /// The models in YAML, as a file for `model_files`. What the catalog says of a model's tier and
-    /// capabilities is left as it is.
+    /// The models as YAML for `model_files`, without tier, and without the capabilities of models that
+    /// the catalog already has.
     pub fn to_yaml(&self, catalog: &Catalog) -> Result<String, serde_saphyr::ser_error::Error> {
         fragment::write(&self.parts, catalog)
     }
 }
 
-/// Reads the models of the platforms that `platform` knows.
+/// Reads the models of the platforms that `platform` resolves.
 pub(super) fn read(
     text: &str,
     platform: impl Fn(&str) -> Option<PlatformName>,
 ) -> Result<Import, NoPriceFile> {
     let file: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
     let mut import = Import::default();
-    // Where each model came from: whether its name there begins with the provider's.
+    // By model: whether its name in the file has the provider's prefix, and the entry.
     let mut found: BTreeMap<(PlatformName, String), (bool, Entry)> = BTreeMap::new();
     for (name, value) in file {
         match entry::read(&name, value, &platform) {

@@ -1,4 +1,4 @@
-//! Makes the models of the catalog.
+//! Builds the models of the catalog.
 
 use chrono::NaiveDate;
 use longshore_protocol::platform::PlatformName;
@@ -11,18 +11,17 @@ use super::{
     read::{text_form, word},
 };
 
-/// What is taken for the window of a model that nothing is said of: that of most models that people
-/// serve themselves.
+/// The context window of a model without one in the file: that of most self-hosted models.
 const CONTEXT_WINDOW: u64 = 131_072;
 
-/// What one place says of a model; what it leaves out, another may say.
+/// What one source says about a model; another source may supply what is missing.
 #[derive(Debug, Clone)]
 pub struct Part {
     pub provider: PlatformName,
     pub model: String,
     pub tier: Option<Tier>,
     pub capabilities: Option<Vec<Capability>>,
-    /// What it can do besides, where nobody lists its capabilities.
+    /// Features that the model has besides the capabilities of its tier, if no capabilities are listed.
     pub supports: Vec<Capability>,
     pub context_window: Option<u64>,
     pub max_output_tokens: Option<u32>,
@@ -31,7 +30,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// A model of which no more is said than its name.
+    /// A model of which only the name is known.
     pub(super) fn named(provider: PlatformName, model: String) -> Self {
         Self {
             provider,
@@ -46,7 +45,7 @@ impl Part {
         }
     }
 
-    /// This, and what it leaves out from `base`.
+    /// Fills missing values from `base`.
     fn over(self, base: Self) -> Self {
         Self {
             provider: self.provider,
@@ -70,7 +69,7 @@ impl Part {
     }
 }
 
-/// Puts a layer over those below it.
+/// Lays a layer over the models below it.
 pub(super) fn lay(merged: &mut Vec<Part>, layer: Vec<Part>) {
     for part in layer {
         match merged.iter_mut().find(|below| below.is_of(&part)) {
@@ -83,12 +82,12 @@ pub(super) fn lay(merged: &mut Vec<Part>, layer: Vec<Part>) {
     }
 }
 
-/// Understands the built-in models; their providers are some of `names`.
+/// Reads the built-in models, whose providers are among `names`.
 pub(super) fn shipped(r: &mut Reader<'_>, names: &[&str], models: &[RawModel]) -> Vec<Part> {
     each(r, names, models, |_, _, _, _| {})
 }
 
-/// Understands the models of a file of the user's.
+/// Reads the models of a user's file.
 pub(super) fn parts(r: &mut Reader<'_>, names: &[&str], models: &[RawModel]) -> Vec<Part> {
     each(r, names, models, |r, provider, model, raw| {
         if let Some(written) = raw.first_value() {
@@ -180,8 +179,7 @@ fn part(r: &mut Reader<'_>, named: Part, raw: &RawModel) -> Part {
     }
 }
 
-/// Adds a model whose layers are all laid to the catalog, at its price or at what is to be done
-/// without one.
+/// Adds a merged model to the catalog; `unknown` decides what happens without a price.
 pub(super) fn add(r: &mut Reader<'_>, catalog: &mut Catalog, part: Part, unknown: UnknownPrice) {
     let prices = match (part.prices.book(), unknown) {
         (Some(prices), _) => prices,
@@ -211,7 +209,7 @@ pub(super) fn add(r: &mut Reader<'_>, catalog: &mut Catalog, part: Part, unknown
         capabilities: part.capabilities.unwrap_or_else(usual),
         untold,
         context_window,
-        // No answer is longer than the window.
+        // No answer is longer than the context window.
         max_output_tokens: part
             .max_output_tokens
             .unwrap_or_else(|| u32::try_from(context_window).unwrap_or(u32::MAX)),

@@ -1,27 +1,24 @@
-//! What a call costs.
+//! The cost of a call.
 
 use longshore_protocol::{call::Usage, money::Usd};
 use rust_decimal::Decimal;
 
-/// Prices of each kind of token, in US dollars per million.
+/// Prices by kind of token, in US dollars per million.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rates {
-    /// Prompt tokens.
     pub input: Decimal,
-    /// Answer tokens.
     pub output: Decimal,
-    /// Prompt tokens read from the cache; as `input` if absent.
+    /// Prompt tokens read from the cache; `input` if absent.
     pub cached: Option<Decimal>,
-    /// Prompt tokens written to the cache; as `input` if absent.
+    /// Prompt tokens written to the cache; `input` if absent.
     pub cache_write: Option<Decimal>,
-    /// Prompt tokens written to the cache for an hour; as `cache_write` if absent.
+    /// Prompt tokens written to the cache for an hour; `cache_write` if absent.
     pub cache_write_1h: Option<Decimal>,
-    /// Thinking tokens; as `output` if absent.
+    /// Reasoning tokens; `output` if absent.
     pub reasoning: Option<Decimal>,
 }
 
 impl Rates {
-    /// The price of nothing.
     pub const FREE: Self = Self {
         input: Decimal::ZERO,
         output: Decimal::ZERO,
@@ -31,22 +28,22 @@ impl Rates {
         reasoning: None,
     };
 
-    /// What a prompt token read from the cache costs.
+    /// The price of prompt tokens read from the cache.
     pub fn cached(&self) -> Decimal {
         self.cached.unwrap_or(self.input)
     }
 
-    /// What a prompt token written to the cache costs.
+    /// The price of prompt tokens written to the cache.
     pub fn cache_write(&self) -> Decimal {
         self.cache_write.unwrap_or(self.input)
     }
 
-    /// What a prompt token written to the cache for an hour costs.
+    /// The price of prompt tokens written to the cache for an hour.
     pub fn cache_write_1h(&self) -> Decimal {
         self.cache_write_1h.unwrap_or_else(|| self.cache_write())
     }
 
-    /// What a thinking token costs.
+    /// The price of reasoning tokens.
     pub fn reasoning(&self) -> Decimal {
         self.reasoning.unwrap_or(self.output)
     }
@@ -76,23 +73,23 @@ impl Rates {
     }
 }
 
-/// Other prices for long prompts. They are those of the whole call, not of the tokens above.
+/// Other prices for long prompts. They apply to the whole call, not only to the tokens above the
+/// threshold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// For prompts of more tokens than this, however they are billed.
+    /// For prompts with more tokens than this, however they are billed.
     pub above_tokens: u64,
-    /// The prices.
     pub rates: Rates,
 }
 
-/// What a model costs at one time.
+/// The prices of a model at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prices {
-    /// For prompts below every step.
+    /// For prompts below every band.
     pub rates: Rates,
-    /// For longer prompts, the lowest step first.
+    /// For longer prompts, lowest threshold first.
     pub steps: Vec<Step>,
-    /// The part that the provider takes off in its own batches: 0.5 halves the price. Default: nothing.
+    /// The discount of the provider's own batch API: 0.5 halves the price. Default: none.
     pub batch_discount: Option<Decimal>,
 }
 
@@ -107,7 +104,7 @@ impl From<Rates> for Prices {
 }
 
 impl Prices {
-    /// What holds for a prompt of so many tokens.
+    /// The prices for a prompt with this many tokens.
     fn of_prompt(&self, tokens: u64) -> &Rates {
         self.steps
             .iter()
@@ -115,13 +112,13 @@ impl Prices {
             .map_or(&self.rates, |step| &step.rates)
     }
 
-    /// What these tokens cost, exactly.
+    /// The exact cost of these tokens.
     pub fn cost(&self, usage: &Usage) -> Usd {
         self.of_prompt(usage.total_input()).cost(usage)
     }
 
-    /// The most that a call of at most so many tokens can cost, however its prompt is billed and
-    /// whichever step it comes to.
+    /// The most that a call with these token limits can cost, however its prompt is billed and
+    /// whichever band applies.
     pub fn upper_bound(&self, input_tokens: u64, output_tokens: u64) -> Usd {
         self.steps
             .iter()
@@ -133,7 +130,7 @@ impl Prices {
             .unwrap_or_default()
     }
 
-    /// What an ordinary call costs, for comparing models: 1,000 tokens in, 500 out.
+    /// The cost of a typical call, used to compare models: 1,000 tokens in, 500 out.
     pub fn nominal(&self) -> Usd {
         Usd::for_tokens(1_000, self.rates.input) + Usd::for_tokens(500, self.rates.output)
     }
@@ -155,7 +152,7 @@ mod tests {
         }
     }
 
-    /// Prices with a cache, and a step at 1,000 tokens that is dearer in and cheaper out.
+    /// Prices with a cache, and a band from 1,000 tokens with a higher input and a lower output price.
     fn stepped() -> Prices {
         Prices {
             rates: Rates {
@@ -208,7 +205,7 @@ mod tests {
             cache_write: Some(decimal("4")),
             ..plain()
         };
-        // A hundred tokens and a thousand, each a millionth of a dollar dearer.
+        // 1,100 tokens, each a millionth of a dollar more expensive.
         assert_eq!(prices.cost(&USAGE).to_string(), "1.654433");
     }
 
@@ -276,7 +273,7 @@ mod tests {
     #[test]
     fn a_step_is_the_price_of_the_whole_call_and_goes_by_the_whole_prompt() {
         for (input, cached, cost) in [
-            // 1,000 tokens of prompt are not above 1,000.
+            // 1,000 prompt tokens are not above 1,000.
             (600, 400, "0.00342"),
             (601, 400, "0.007006"),
             (2_000, 0, "0.013"),

@@ -1,4 +1,4 @@
-//! Understands the prices of a file.
+//! Reads the prices of a file.
 
 use chrono::NaiveDate;
 use longshore_settings::{Form, Reader, Text, form::whole};
@@ -10,7 +10,7 @@ use super::{
     read::missing,
 };
 
-/// What a file says of a model's prices: those from the start, and those from a day on.
+/// The prices that one source gives a model: from the start, and from later days on.
 #[derive(Debug, Clone, Default)]
 pub struct Said {
     pub first: Option<Prices>,
@@ -18,8 +18,8 @@ pub struct Said {
 }
 
 impl Said {
-    /// This, over what another place says. New prices leave none of the old: with a new price for
-    /// input, the old one for cached input would be wrong. Changes alone come after the old price.
+    /// Lays these prices over those of another source. New first prices replace all old prices: with a
+    /// new input price, the old cache price would be wrong. Changes alone follow the old first price.
     pub(super) fn over(self, base: Self) -> Self {
         match (&self.first, self.changes.is_empty()) {
             (None, true) => base,
@@ -31,7 +31,7 @@ impl Said {
         }
     }
 
-    /// The prices by day, if any are said. Before the first day that is named, its prices hold too.
+    /// The prices by day, if there are any. The earliest prices also apply before their first day.
     pub(super) fn book(self) -> Option<PriceBook> {
         let earliest = || self.changes.iter().min_by_key(|(from, _)| *from);
         let first = match &self.first {
@@ -67,7 +67,7 @@ pub(super) fn of_model(r: &mut Reader<'_>, raw: &RawModel) -> Said {
     Said { first, changes }
 }
 
-/// The price that stands at the provider itself.
+/// The price given at the provider itself.
 pub(super) fn of_default_model(
     r: &mut Reader<'_>,
     at: &str,
@@ -142,7 +142,7 @@ fn prices(
     })
 }
 
-/// A step; what it leaves out is as below it.
+/// A price band; missing prices come from the band below.
 fn step(r: &mut Reader<'_>, at: &str, raw: &RawStep, below: &Rates) -> Option<Step> {
     let at = format!("{at}.steps");
     let near = raw.above_tokens.as_ref().or(raw.rates().any());
@@ -167,7 +167,7 @@ fn step(r: &mut Reader<'_>, at: &str, raw: &RawStep, below: &Rates) -> Option<St
     })
 }
 
-/// Prices of which those of input and output are needed; absent if there are none at all.
+/// Prices, of which input and output are required; `None` if there are none at all.
 fn rates(r: &mut Reader<'_>, at: &str, raw: RawRates<'_>, near: Option<&Text>) -> Option<Rates> {
     let near = near.or(Some(raw.any()?));
     let all = optional(r, at, raw);
@@ -187,7 +187,7 @@ fn rates(r: &mut Reader<'_>, at: &str, raw: RawRates<'_>, near: Option<&Text>) -
     })
 }
 
-/// Prices as far as they are there.
+/// Prices, all optional.
 struct Partial {
     input: Option<Decimal>,
     output: Option<Decimal>,
@@ -212,13 +212,12 @@ fn optional(r: &mut Reader<'_>, at: &str, raw: RawRates<'_>) -> Partial {
     }
 }
 
-/// The highest price, in dollars per million tokens: no usage overflows a sum.
+/// The highest price in dollars per million tokens, so that no sum overflows.
 pub(super) const HIGHEST: u32 = 100_000;
 
-/// The most decimals of a price: no amount is rounded.
+/// The most decimals of a price, so that no amount is rounded.
 pub(super) const DECIMALS: u32 = 9;
 
-/// A price.
 fn price() -> Form<Decimal> {
     Form::new(
         "US dollars per million tokens, from 0 to 100000 with at most 9 decimals",
@@ -232,7 +231,6 @@ fn decimal(text: &str, highest: Decimal) -> Option<Decimal> {
     allowed.then_some(number)
 }
 
-/// A day.
 pub(super) fn day() -> Form<NaiveDate> {
     Form::new("a date (UTC), such as 2026-12-01", |text| text.parse().ok())
 }

@@ -1,4 +1,4 @@
-//! Makes the catalog out of the built-in one, the user's files and the environment.
+//! Builds the catalog from the built-in one, the user's files and the environment.
 
 use std::path::Path;
 
@@ -14,23 +14,19 @@ use crate::limits::share_accounts;
 
 const BUILT_IN: &str = include_str!("../catalog.yaml");
 
-/// What the user's file says of the catalog.
+/// The catalog settings of the user's file.
 #[derive(Debug)]
 pub struct Written {
-    /// `providers`.
     pub providers: Entries<Option<RawProvider>>,
-    /// `models`.
     pub models: Vec<RawModel>,
-    /// `model_files`.
     pub model_files: Vec<Text>,
-    /// `unknown_price`.
     pub unknown_price: UnknownPrice,
-    /// `cli_tools`, or what holds without it.
+    /// `cli_tools`, or its default.
     pub tools: Vec<String>,
 }
 
 impl Catalog {
-    /// The built-in catalog, changed by the user's model files, providers and models, in this order.
+    /// Overrides the built-in catalog by the user's model files, providers and models, in this order.
     pub fn read(r: &mut Reader<'_>, written: Written, simulator: Option<&Url>) -> Self {
         let built_in = match parse::<RawCatalog>(Path::new("built-in catalog"), BUILT_IN) {
             Ok(built_in) => built_in,
@@ -83,12 +79,10 @@ impl Catalog {
     }
 }
 
-/// A text that is not empty.
 pub(super) fn text_form(expected: &'static str) -> Form<String> {
     Form::new(expected, |text| (!text.is_empty()).then(|| text.to_owned()))
 }
 
-/// One of some words.
 pub fn word<T: Copy>(all: &'static [T], as_str: fn(T) -> &'static str) -> Form<T> {
     Form::with_format(
         format!("one of {}", list(all.iter().map(|value| as_str(*value)))),
@@ -97,7 +91,6 @@ pub fn word<T: Copy>(all: &'static [T], as_str: fn(T) -> &'static str) -> Form<T
     )
 }
 
-/// Tells of a value that is not there.
 pub fn missing<T>(
     r: &mut Reader<'_>,
     near: Option<&Text>,

@@ -1,4 +1,4 @@
-//! Command-line tools as providers: what is run, and what of the environment it sees.
+//! Command-line tools as providers: their command and environment.
 
 use longshore_settings::{Form, Reader, Text};
 use secrecy::SecretString;
@@ -6,27 +6,27 @@ use url::Url;
 
 use super::{DialectName, RawProvider, list, read::missing};
 
-/// The variables that every command-line tool sees: where programs and its own login are, what language
-/// to speak, and that nobody looks on (`TERM` is `dumb`).
+/// Variables that every command-line tool gets: the paths of programs and of its own login, the
+/// language, and a terminal without capabilities (`TERM` is `dumb`).
 pub const SEEN_BY_TOOLS: [&str; 4] = ["PATH", "HOME", "LANG", "TERM"];
 
-/// What is run, and with what environment; nothing for a provider that is no tool.
+/// The command and environment of a tool; empty for other providers.
 #[derive(Debug, Default)]
 pub(super) struct Tool {
     pub(super) command: Vec<String>,
     pub(super) env: Vec<(String, SecretString)>,
-    /// Why it cannot be used, for people.
+    /// What is missing, if it cannot be used.
     pub(super) lacks: Option<String>,
 }
 
 impl Tool {
-    /// What stands for an address.
+    /// The address shown for the tool.
     pub(super) fn address(&self) -> Option<Url> {
         Url::parse(&format!("cli:{}", self.command.first()?)).ok()
     }
 }
 
-/// Reads what only tools have; of programs, only the `allowed` may be run.
+/// Reads the settings of a tool; only `allowed` programs may be run.
 pub(super) fn tool(
     r: &mut Reader<'_>,
     at: &dyn Fn(&str) -> String,
@@ -73,7 +73,7 @@ pub(super) fn tool(
                     let text = format!("`{}`: {why}; expected one of {allowed}", at("command"));
                     r.problem_at(near, text);
                 }
-                // One of ours, which nobody asked for.
+                // A built-in provider that the user did not configure.
                 None => lacks = Some(why),
             }
         }

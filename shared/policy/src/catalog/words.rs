@@ -1,17 +1,17 @@
-//! The words of the catalog.
+//! Enums of the catalog file.
 
 use longshore_protocol::string_enum;
 
 string_enum! {
-    /// The language that a provider's API speaks.
+    /// The API format of a provider.
     DialectName {
-        /// Chat completions, as OpenAI and most others have them.
+        /// Chat completions, used by OpenAI and most others.
         OpenAi = "openai",
-        /// Anthropic's messages.
+        /// Anthropic's Messages API.
         Anthropic = "anthropic",
         /// Gemini's `generateContent`.
         Gemini = "gemini",
-        /// Ollama's chat.
+        /// Ollama's chat API.
         Ollama = "ollama",
         /// A program on this machine.
         Cli = "cli",
@@ -19,9 +19,9 @@ string_enum! {
 }
 
 string_enum! {
-    /// What to do about a model without a price.
+    /// What to do with a model without a price.
     UnknownPrice {
-        /// It is not offered: what it spends could not be told.
+        /// It is not offered, because its cost would be unknown.
         Refuse = "refuse",
         /// It counts as free.
         Zero = "zero",
@@ -29,13 +29,13 @@ string_enum! {
 }
 
 string_enum! {
-    /// How a provider is paid: the order in which platforms are asked.
+    /// How a provider is paid. Routing prefers the platforms in this order.
     Billing {
-        /// Nothing, within its quota.
+        /// Free within its quota.
         Free = "free",
-        /// Already paid for.
+        /// Covered by a subscription.
         Subscription = "subscription",
-        /// By the token.
+        /// Billed by token.
         Paid = "paid",
     }
 }

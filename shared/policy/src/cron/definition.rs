@@ -1,4 +1,4 @@
-//! What a recurring job is.
+//! The definition of a recurring job.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
@@ -12,20 +12,18 @@ use serde_json::{Map, Value, json};
 
 use super::{Missed, Timing};
 
-/// A recurring job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Definition {
-    /// When it comes.
     pub timing: Timing,
-    /// What becomes of ticks that nobody was there for.
+    /// What happens to missed ticks.
     pub missed: Missed,
-    /// The queue that its jobs go to.
+    /// The queue of its jobs.
     pub queue: QueueName,
-    /// The job, as a message has it, without an id.
+    /// The job in message form, without an id.
     pub job: Map<String, Value>,
 }
 
-/// A recurring job as people write it, in a file, a command, or Redis.
+/// A recurring job as written in a file, in a command, or in Redis.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Written {
     /// A cron expression.
@@ -34,26 +32,24 @@ pub struct Written {
     /// The time between two ticks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<String>,
-    /// Whose clock the expression goes by. Default UTC.
+    /// The time zone of the expression. Default UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
     /// `skip`, `once` or `all`. Default `once`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missed: Option<String>,
-    /// A queue's name. Default `default`.
+    /// A queue name. Default `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
-    /// The job.
     pub job: Map<String, Value>,
 }
 
-/// What is wrong with a recurring job, and what would be right.
+/// An error in a recurring job, and what is expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}`: {message}")]
 pub struct Wrong {
-    /// The field of [`Written`] that it is in.
+    /// The field of [`Written`] with the error.
     pub field: &'static str,
-    /// In words.
     pub message: String,
 }
 
@@ -69,9 +65,9 @@ impl Wrong {
 /// Why a job is enqueued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occasion {
-    /// Its time came.
+    /// A tick was due.
     Tick(DateTime<Utc>),
-    /// Somebody asked for a run, at this time.
+    /// A person requested a run at this time.
     Asked(DateTime<Utc>),
 }
 
@@ -93,7 +89,7 @@ impl Occasion {
 }
 
 impl Definition {
-    /// Understands what is written; whether the job is one is for [`Definition::check`].
+    /// Parses a written definition. [`Definition::check`] checks the job in it.
     pub fn read(written: &Written) -> Result<Self, Wrong> {
         let missed = match written.missed.as_deref() {
             None => Missed::Once,
@@ -118,7 +114,7 @@ impl Definition {
         })
     }
 
-    /// As it is written.
+    /// The written form of the definition.
     pub fn written(&self) -> Written {
         let (schedule, every, timezone) = match &self.timing {
             Timing::Schedule { text, zone, .. } => {
@@ -136,7 +132,7 @@ impl Definition {
         }
     }
 
-    /// Whether a worker would take its jobs.
+    /// Whether workers accept its jobs.
     pub fn check(&self, name: &CronName, limits: &Limits) -> Result<(), Wrong> {
         if self.job.contains_key("id") {
             let message = "expected a job without `id`: each run gets one of its own, made of the name \
@@ -160,7 +156,7 @@ impl Definition {
         })
     }
 
-    /// The message of one run: the same tick has the same id and the same content, whoever makes it.
+    /// The message of one run. The same tick always has the same id and content.
     pub fn message(&self, name: &CronName, occasion: Occasion) -> String {
         let what = match occasion {
             Occasion::Tick(_) => json!({"name": name, "tick": occasion.time()}),
@@ -176,7 +172,7 @@ impl Definition {
                 }
             })
             .or_insert_with(|| Value::Object(Map::new()));
-        // Metadata that is no object is told by the check.
+        // `check` reports metadata that is not an object.
         if let Some(metadata) = metadata.as_object_mut() {
             metadata.insert(METADATA.to_owned(), what);
         }
@@ -184,7 +180,7 @@ impl Definition {
     }
 }
 
-/// Where a run's metadata says of whom and when it is.
+/// The member of a run's metadata that names the recurring job and the time.
 const METADATA: &str = "cron";
 
 fn timing(written: &Written) -> Result<Timing, Wrong> {

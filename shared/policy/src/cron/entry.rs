@@ -1,4 +1,4 @@
-//! A recurring job as Redis keeps it.
+//! A recurring job as stored in Redis.
 
 use longshore_protocol::string_enum;
 use serde::{Deserialize, Serialize};
@@ -6,24 +6,20 @@ use serde::{Deserialize, Serialize};
 use super::{Definition, Written, Wrong};
 
 string_enum! {
-    /// Who said that a job is to recur.
+    /// Where a recurring job was defined.
     Source {
-        /// The configuration.
         Config = "config",
-        /// A person, by `longshore cron add`.
+        /// `longshore cron add`.
         Command = "command",
     }
 }
 
-/// A recurring job, and whose it is.
+/// A recurring job and its state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Record", into = "Record")]
 pub struct Entry {
-    /// Who said so.
     pub source: Source,
-    /// Whether it rests.
     pub paused: bool,
-    /// What it is.
     pub definition: Definition,
 }
 

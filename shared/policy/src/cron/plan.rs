@@ -1,27 +1,27 @@
-//! What is to be done about a tick whose time has come.
+//! Decides what to do about a tick that is due.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Missed, Timing};
 
-/// A tick that is later than this was missed: a leader looks at least once a second, and so it was not there.
+/// A tick that is later than this was missed: the leader checks every second, so no leader ran.
 pub const GRACE: TimeDelta = TimeDelta::seconds(2);
 
-/// Ticks that one step skips at most; who was away for long takes more of them.
+/// The most ticks that one plan skips; a long absence takes several plans.
 const MOST: u64 = 1000;
 
-/// One step on.
+/// What to do about a tick that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
     /// The tick that runs now.
     pub run: Option<DateTime<Utc>>,
-    /// How many do not run.
+    /// The number of ticks that do not run.
     pub skipped: u64,
-    /// The tick that comes next; `None` where none ever does.
+    /// The next tick; `None` if there is none.
     pub next: Option<DateTime<Utc>>,
 }
 
-/// What follows on the tick `due`, whose time has come, at `now`.
+/// Plans the tick `due`, whose time has come, at `now`.
 pub fn step(timing: &Timing, missed: Missed, due: DateTime<Utc>, now: DateTime<Utc>) -> Step {
     let is_missed = |tick: DateTime<Utc>| now - tick > GRACE;
     if missed == Missed::All || !is_missed(due) {

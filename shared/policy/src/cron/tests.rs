@@ -10,7 +10,7 @@ fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-/// The next ticks after a time, by the clock of the zone.
+/// The next ticks after a time, in the zone's local time.
 fn ticks(schedule: &str, zone: Tz, after: &str, count: usize) -> Vec<String> {
     let timing = Timing::schedule(schedule, zone).unwrap();
     let mut time = at(after);
@@ -126,7 +126,7 @@ fn in_new_york_as_in_berlin() {
 
 #[test]
 fn where_midnight_does_not_exist_the_day_begins_an_hour_later() {
-    // In Cuba the clock leaps from 00:00 to 01:00.
+    // In Cuba the clock changes from 00:00 to 01:00.
     assert_eq!(
         ticks("@daily", Tz::America__Havana, "2026-03-07T12:00:00Z", 2),
         ["03-08 01:00:00 CDT", "03-09 00:00:00 CDT"]
@@ -206,7 +206,7 @@ fn what_is_no_timing_is_told() {
 }
 
 proptest! {
-    /// Ticks only go forward, whatever the clock does.
+    /// Ticks are strictly increasing across clock changes.
     #[test]
     fn ticks_go_forward(start in 1_700_000_000_i64..1_900_000_000, zone in 0_usize..4, pattern in 0_usize..5) {
         let zone = [Tz::Europe__Berlin, Tz::America__New_York, Tz::Australia__Lord_Howe, Tz::America__Havana][zone];
@@ -242,7 +242,7 @@ fn a_tick_in_time_runs() {
 
 #[test]
 fn missed_ticks_are_skipped_or_run_as_it_is_said() {
-    // Those of :00 to :07 were missed, those of :08 to :10 were not.
+    // The ticks of :00 to :07 were missed, those of :08 to :10 were not.
     let (first, last, in_time) = (
         at("2026-11-21T03:00:00Z"),
         at("2026-11-21T03:00:07Z"),

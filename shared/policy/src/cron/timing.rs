@@ -1,4 +1,4 @@
-//! When a recurring job comes.
+//! The schedule of a recurring job.
 
 use std::{fmt, time::Duration};
 
@@ -10,35 +10,32 @@ use croner::{
 };
 use longshore_settings::{duration::format_duration, form::duration};
 
-/// The shortest time between two ticks.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// The longest that `every` can say.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
 
-/// When a recurring job comes: by the clock of a time zone, or in even steps.
+/// When a recurring job runs: by a clock or at fixed intervals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Timing {
     /// By a cron expression.
     Schedule {
-        /// As it was written.
+        /// The expression as written.
         text: String,
-        /// As it is understood.
         cron: Box<Cron>,
-        /// Whose clock counts.
+        /// The time zone of the expression.
         zone: Tz,
     },
-    /// At the multiples of this time since 1970, UTC: whole seconds.
+    /// At the multiples of this duration since 1970, UTC; whole seconds.
     Every(Duration),
 }
 
-/// What is wrong with a timing, and what would be right.
+/// An invalid schedule, and what is expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadTiming(String);
 
 impl Timing {
-    /// Reads a cron expression: five fields, six with the seconds first, or a word such as `@daily`.
+    /// Parses a cron expression: five fields, six with leading seconds, or a shortcut such as `@daily`.
     pub fn schedule(text: &str, zone: Tz) -> Result<Self, BadTiming> {
         let expected = "expected minute, hour, day, month and weekday (and seconds before them, if \
                         you like), such as \"0 3 * * *\", or @hourly, @daily, @weekly, @monthly, @yearly";
@@ -60,7 +57,7 @@ impl Timing {
         Ok(timing)
     }
 
-    /// Reads the time between two ticks.
+    /// Parses the time between two ticks.
     pub fn every(text: &str) -> Result<Self, BadTiming> {
         let form = duration(SHORTEST..=LONGEST);
         form.parse(text)
@@ -76,10 +73,10 @@ impl Timing {
 
     /// The first tick after `time`.
     ///
-    /// A schedule that runs in every hour goes by the time that passes: an hour that the clock leaps over
-    /// has no ticks, and one that it shows twice has them twice. Any other names times of day: one that the
-    /// clock leaps over comes at the first moment after the leap, and of one that it shows twice the
-    /// first counts.
+    /// An expression that matches every hour follows elapsed time: an hour that the clock skips has no
+    /// ticks, and an hour that it repeats has them twice. All other expressions name times of day: a
+    /// tick in a skipped hour runs at the first moment after it, and a tick in a repeated hour runs the
+    /// first time.
     pub fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
             Self::Every(step) => {
@@ -95,11 +92,11 @@ impl Timing {
                 }
                 let mut clock = local.naive_local();
                 loop {
-                    // On a clock that neither leaps nor repeats.
+                    // Searches on a clock without changes.
                     let next = cron.find_next_occurrence(&clock.and_utc(), false).ok()?;
                     clock = next.naive_utc();
                     let moment = first_moment(clock, *zone)?;
-                    // The clock shows for the second time what it has shown.
+                    // Otherwise the clock shows this time for the second time.
                     if moment > time {
                         return Some(moment);
                     }
@@ -109,7 +106,7 @@ impl Timing {
     }
 }
 
-/// The first moment at which the clock shows this, or has leapt over it.
+/// The first moment at which the clock shows this time or has skipped it.
 fn first_moment(clock: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
     zone.from_local_datetime(&clock)
         .earliest()

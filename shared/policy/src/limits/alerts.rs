@@ -1,14 +1,14 @@
-//! When people are told that a limit fills up.
+//! Alerts about limits that fill up.
 
 use url::Url;
 
-/// When and how people are told how much of a window is used.
+/// When alerts are raised and where they go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alerts {
-    /// The parts of a limit, in whole percent and in order, that people are told of. Default 50, 80, 90
-    /// (seed 000, "Alert Thresholds").
+    /// Percentages of a limit that raise an alert, ascending. Default 50 (daily checkpoint), 80 (high
+    /// usage) and 90 (critical).
     pub at: Vec<u8>,
-    /// Where a webhook goes each time. Default: nowhere.
+    /// The webhook of each alert. Default: none.
     pub webhook: Option<Url>,
 }
 

@@ -1,4 +1,4 @@
-//! When hours, days and months begin.
+//! The windows of hours, days and months.
 
 use chrono::{
     DateTime, Datelike as _, Days, DurationRound as _, Months, NaiveDate, NaiveTime, TimeDelta,
@@ -8,10 +8,10 @@ use chrono_tz::{GapInfo, Tz};
 
 use super::Period;
 
-/// When days and months begin: at a time of day, in a time zone.
+/// When days and months begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Calendar {
-    /// The time zone. Default UTC.
+    /// Default UTC.
     pub time_zone: Tz,
     /// The time of day at which a day begins. Default midnight.
     pub reset_at: NaiveTime,
@@ -31,19 +31,19 @@ impl Default for Calendar {
 pub struct Window {
     /// Its first moment.
     pub start: DateTime<Utc>,
-    /// The first moment after it; absent of one that never ends.
+    /// The first moment after it; absent if it never ends.
     pub end: Option<DateTime<Utc>>,
 }
 
 impl Window {
-    /// The one that never ends.
+    /// The window that never ends.
     const EVER: Self = Self {
         start: DateTime::UNIX_EPOCH,
         end: None,
     };
 
-    /// What tells it from the others of its period: its start in ms since 1970, 0 of the one that
-    /// never ends.
+    /// Identifies the window within its period: its start in ms since 1970, 0 for the window that never
+    /// ends.
     pub fn id(&self) -> i64 {
         self.start.timestamp_millis()
     }
@@ -55,10 +55,10 @@ impl Window {
 }
 
 impl Calendar {
-    /// The window of `period` that `now` is in.
+    /// The window of `period` that contains `now`.
     ///
-    /// Windows of a period follow one another without a gap and do not overlap: a day is from one reset
-    /// to the next, of 23 or 25 hours when the clocks change. Hours are those of UTC in every zone.
+    /// The windows of a period neither overlap nor leave gaps. A day lasts from one reset to the next:
+    /// 23 or 25 hours when the clocks change. Hours are UTC hours in every zone.
     pub fn window(&self, period: Period, now: DateTime<Utc>) -> Window {
         let today = now.with_timezone(&self.time_zone).date_naive();
         match period {
@@ -76,9 +76,9 @@ impl Calendar {
         }
     }
 
-    /// The window around `now`, of those that begin on the dates 0, 1, … where 0 is the period before
-    /// that of today's date. Today's has begun by now or not; tomorrow's only where the clock went
-    /// back over it.
+    /// The window around `now`. `date` maps 0, 1, … to the dates on which windows begin, starting with
+    /// the period before the current one. The current one may or may not have begun; the next one has
+    /// only if the clock went back over its start.
     fn around(&self, now: DateTime<Utc>, date: impl Fn(u32) -> Option<NaiveDate>) -> Window {
         let mut window = Window::EVER;
         for reset in (0..=3).filter_map(date).filter_map(|date| self.reset(date)) {
@@ -91,8 +91,8 @@ impl Calendar {
         window
     }
 
-    /// The first moment at which the clock shows the reset of `date`, or is past it: what the clock
-    /// shows twice counts the first time, and for what it leaps over the first moment after counts.
+    /// The first moment at which the clock shows the reset of `date` or has skipped it. Of a repeated
+    /// time, the first occurrence counts.
     fn reset(&self, date: NaiveDate) -> Option<DateTime<Utc>> {
         let local = date.and_time(self.reset_at);
         self.time_zone
@@ -110,7 +110,7 @@ fn hour(now: DateTime<Utc>) -> Window {
             start,
             end: start.checked_add_signed(hour),
         },
-        // Only centuries from now.
+        // Only far in the future.
         Err(_) => Window::EVER,
     }
 }

@@ -1,20 +1,19 @@
-//! When calls to a provider that fails are held back.
+//! Circuit breaker settings.
 
 use std::time::Duration;
 
-/// The settings of the circuit breakers: one for each provider's model.
+/// Settings of the circuit breakers, one per provider and model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Circuit {
-    /// Failed calls of all in the window, in percent, at which a circuit opens, 1 to 100. Default 50.
+    /// The percentage of failed calls in the window at which a circuit opens, 1 to 100. Default 50.
     pub error_percent: u8,
-    /// With fewer calls in the window it stays closed. Default 10.
+    /// The fewest calls in the window at which a circuit can open. Default 10.
     pub min_calls: u32,
-    /// The time that calls are counted for. Default 10 s.
+    /// How long calls are counted. Default 10 s.
     pub window: Duration,
-    /// How long it stays open before a call is let through to see. Default 5 s; longer each time that
-    /// this call fails.
+    /// How long a circuit stays open before a probe. Default 5 s; grows with each failed probe.
     pub cooldown: Duration,
-    /// The longest that it stays open at a time; at least `cooldown`. Default 60 s.
+    /// The longest time between probes; at least `cooldown`. Default 60 s.
     pub max_cooldown: Duration,
 }
 

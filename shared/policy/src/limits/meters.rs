@@ -1,7 +1,7 @@
-//! What a call takes of which limits.
+//! The meters of a call and the amounts that it reserves.
 //!
-//! A meter is what the broker counts by: its name stands in a key of Redis. Here a call is translated into
-//! what it takes of each; the broker takes from all of them or from none.
+//! A meter is the counter of one limit; its name is part of a Redis key. This module translates a call
+//! into amounts of meters; the broker reserves all of them or none.
 
 use std::collections::BTreeMap;
 
@@ -12,56 +12,49 @@ use serde_json::{Value, json};
 use super::{AccountLimits, AtLimit, Budget, Pacing, Period, Scope};
 use crate::catalog::{Billing, Catalog, ProviderEntry};
 
-/// What the meters of chains' own `max_cost_usd` begin with; a budget cannot be called so.
+/// Prefix of the meters of chains' own `max_cost_usd`; no budget can have this name.
 pub(super) const CHAIN_CAP: &str = "budget:~chain:";
 
-/// One limit that a call takes from.
+/// The amount that a call reserves of one meter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Take {
     /// An evenly paced rate: see [`Pacing`].
     Rate {
-        /// The meter's name.
         meter: String,
         /// The most units in any minute.
         per_minute: u64,
-        /// How they are spread over it.
         pacing: Pacing,
-        /// Units that this call takes.
+        /// The units that this call reserves.
         amount: u64,
     },
-    /// What is counted in a window: used, held and `amount` together may not be more than `limit`.
+    /// A counter within a window: used, reserved and `amount` together may not exceed `limit`.
     Window {
-        /// The meter's name.
         meter: String,
-        /// The window's number: its start in ms since 1970, 0 of one that never ends.
+        /// The window's id: its start in ms since 1970, 0 if it never ends.
         window: i64,
         /// The window's end in ms since 1970, unless it never ends.
         end: Option<i64>,
-        /// The most of its units.
         limit: u64,
-        /// Units that this call takes at most.
+        /// The most units that this call uses.
         amount: u64,
-        /// What is counted.
         unit: Unit,
-        /// Whether a call that does not fit may not go; else it is only counted.
+        /// Whether a call that does not fit must wait; otherwise it is only counted.
         hard: bool,
-        /// What becomes of a call that does not fit.
+        /// What happens to a job whose call does not fit.
         at_limit: AtLimit,
     },
-    /// Places, each held by a call from its start to its end.
+    /// Slots, each held by a call from its start to its end.
     Slots {
-        /// The meter's name.
         meter: String,
-        /// How many there are.
         limit: u32,
-        /// The window of whose rest at most half is in flight at once: its meter and limit (seed 000,
-        /// "Adaptive scaling").
+        /// A window (meter and limit) that caps the slots: at most half of what is left of it may be in
+        /// flight, and at least one call, so that a burst does not exhaust the day's quota.
         half_of: Option<(String, u64)>,
     },
 }
 
 impl Take {
-    /// The meter that it takes from.
+    /// The name of the meter.
     pub fn meter(&self) -> &str {
         match self {
             Self::Rate { meter, .. } | Self::Window { meter, .. } | Self::Slots { meter, .. } => {
@@ -118,30 +111,28 @@ impl Take {
     }
 }
 
-/// What a window counts.
+/// The unit of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Calls.
     Requests,
-    /// Thousand-millionths of a dollar.
+    /// Billionths of a dollar.
     NanoUsd,
 }
 
-/// What a call may take at most.
+/// The most that a call can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Costs {
     /// Tokens of prompt and answer.
     pub tokens: u64,
-    /// Dollars.
     pub upper_bound: Usd,
 }
 
-/// What a call takes of each kind of limit.
+/// The amounts of a call by kind of limit.
 #[derive(Clone, Copy)]
 struct Amounts {
     requests: u64,
     tokens: u64,
-    /// Absent of calls that cost nothing: a spent budget does not keep them.
+    /// Absent for calls that cost nothing, which an exhausted budget does not stop.
     nanos: Option<u64>,
 }
 
@@ -154,16 +145,15 @@ impl Amounts {
     };
 }
 
-/// All meters that the configuration makes.
+/// All meters of a configuration.
 #[derive(Debug, Clone)]
 pub struct Meters {
-    /// Of providers that are off as well: what they used is still worth a report.
+    /// Includes disabled providers: reports still show what they used.
     accounts: BTreeMap<PlatformName, AccountLimits>,
     budgets: Vec<Budget>,
 }
 
 impl Meters {
-    /// The meters of a configuration.
     pub fn new(catalog: &Catalog, budgets: &[Budget]) -> Self {
         let accounts = catalog.providers.iter();
         Self {
@@ -174,8 +164,9 @@ impl Meters {
         }
     }
 
-    /// What a call to `provider` takes, for a job of this tenant and chain; empty when nothing limits
-    /// it. In the order of how long one waits for room: budgets, windows, rates, places.
+    /// The amounts that a call to `provider` reserves for a job of this tenant and chain, ordered by
+    /// the usual time to wait for room: budgets, windows, rates, slots. Empty if the call has no
+    /// limits.
     pub fn takes(
         &self,
         provider: &ProviderEntry,
@@ -207,7 +198,7 @@ impl Meters {
         takes
     }
 
-    /// What a call takes of what its chain may spend: it is the first limit that it has to pass.
+    /// The amount that a call reserves of its chain's `max_cost_usd`, which is the first limit to pass.
     pub fn chain_cap(chain: &ChainId, most: Usd, upper_bound: Usd) -> Take {
         Take::Window {
             meter: format!("{CHAIN_CAP}{chain}"),
@@ -221,14 +212,14 @@ impl Meters {
         }
     }
 
-    /// Whether a budget, spent, sends jobs to platforms that cost nothing.
+    /// Whether an exhausted budget sends jobs to free platforms.
     pub fn send_to_free(&self) -> bool {
         let mut budgets = self.budgets.iter();
         budgets.any(|budget| budget.hard && budget.at_limit == AtLimit::Free)
     }
 
-    /// Every meter that the configuration makes, with nothing taken, for reports. Budgets of each tenant
-    /// or chain by itself are not among them: only their spending makes those.
+    /// Every meter of the configuration with an amount of zero, for reports. Excludes budgets per
+    /// tenant or chain, whose meters exist only once something was spent.
     pub fn all(&self, now: DateTime<Utc>) -> Vec<Take> {
         let budgets = self.budgets.iter();
         let mut takes: Vec<Take> = budgets
@@ -241,13 +232,12 @@ impl Meters {
         takes
     }
 
-    /// Whether there are budgets of each tenant or chain by itself.
+    /// Whether there are budgets per tenant or per chain.
     pub fn has_budgets_of_each(&self) -> bool {
         self.budgets.iter().any(Budget::is_of_each)
     }
 
-    /// The meter of this name, with nothing taken, if it is that of a budget of each tenant or chain by
-    /// itself.
+    /// The meter `meter` with an amount of zero, if it belongs to a budget per tenant or chain.
     pub fn of_each(&self, meter: &str, now: DateTime<Utc>) -> Option<Take> {
         let (name, _whose) = meter.strip_prefix("budget:")?.split_once(':')?;
         let mut budgets = self.budgets.iter().filter(|budget| budget.is_of_each());
@@ -257,13 +247,13 @@ impl Meters {
 }
 
 impl Budget {
-    /// Whether each tenant or chain has one of its own.
+    /// Whether each tenant or chain has its own sum.
     fn is_of_each(&self) -> bool {
         matches!(self.scope, Scope::Tenant(None) | Scope::Chain(None))
     }
 
-    /// What the names of its meters begin with, if they may be forgotten once they go unused: those of
-    /// single chains, which end, and come by the million. A tenant's sum for ever counts for ever.
+    /// The prefix of its meters' names, if unused meters may be deleted: those of single chains without
+    /// a period, of which there can be millions. A tenant's sum without a period must stay.
     pub fn forgettable(&self) -> Option<String> {
         let ends = matches!(self.scope, Scope::Chain(None));
         (ends && self.period == Period::Ever).then(|| format!("{}:", self.meter()))
@@ -273,7 +263,7 @@ impl Budget {
         format!("budget:{}", self.name)
     }
 
-    /// The meter that counts such a job's call; absent if this budget does not.
+    /// The meter of the budget for a job's call; `None` if the budget does not count it.
     fn meter_of(
         &self,
         provider: &PlatformName,
@@ -282,7 +272,7 @@ impl Budget {
     ) -> Option<String> {
         let counted = |of: Option<&str>, job: Option<&str>| match (of, job) {
             (_, None) => None,
-            // The name of a budget has no colon: what follows the second one is the tenant or the chain.
+            // Budget names contain no colon, so what follows the second one is the tenant or chain.
             (None, Some(job)) => Some(format!("{}:{job}", self.meter())),
             (Some(of), Some(job)) => (of == job).then(|| self.meter()),
         };
@@ -309,7 +299,7 @@ impl Budget {
     }
 }
 
-/// Adds what a call takes of an account.
+/// Adds the amounts of an account.
 fn account(
     takes: &mut Vec<Take>,
     name: &PlatformName,

@@ -1,8 +1,8 @@
-//! The names of limits, in words.
+//! Meter names for people.
 
 use std::fmt;
 
-/// The name of a limit as it stands in Redis: `rpm:openai`, `budget:team:acme`.
+/// The name of a meter as in Redis: `rpm:openai`, `budget:team:acme`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MeterName<'a> {
     kind: &'a str,
@@ -10,23 +10,24 @@ pub struct MeterName<'a> {
 }
 
 impl<'a> MeterName<'a> {
-    /// Takes a name apart.
+    /// Splits a name.
     pub fn parse(name: &'a str) -> Self {
         let (kind, of) = name.split_once(':').unwrap_or((name, ""));
         Self { kind, of }
     }
 
-    /// Whether it is a sum within a window: once spent, there is no room before the window's end.
+    /// Whether the meter is a sum within a window: once it is used up, it stays so until the window
+    /// ends.
     pub fn is_window(&self) -> bool {
         matches!(self.kind, "rpd" | "usd" | "budget")
     }
 
-    /// Whose account or which budget it is of: `openai`, `team:acme`.
+    /// The account or budget: `openai`, `team:acme`.
     pub fn of(&self) -> &'a str {
         self.of
     }
 
-    /// The name without the tenant or chain whose part it is: there are few of these.
+    /// The name without tenant or chain, for labels of low cardinality.
     pub fn shared(&self) -> String {
         let of = match self.what() {
             Some(_) => self.of,
@@ -38,7 +39,7 @@ impl<'a> MeterName<'a> {
         format!("{}:{of}", self.kind)
     }
 
-    /// What of an account it limits; `None` of a budget.
+    /// The limit of an account in words; `None` for a budget.
     pub fn what(&self) -> Option<&'static str> {
         Some(match self.kind {
             "rpm" => "requests a minute",

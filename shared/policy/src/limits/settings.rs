@@ -1,4 +1,4 @@
-//! Forms that the settings of limits share: calendars and amounts of money.
+//! Forms of limit settings: calendars and amounts of money.
 
 use chrono::NaiveTime;
 use chrono_tz::Tz;
@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 
 use super::Calendar;
 
-/// When days and months begin; `at` is where it stands in the file.
+/// Reads when days and months begin; `at` is the path in the file.
 pub fn calendar(
     r: &mut Reader<'_>,
     at: &str,
@@ -36,10 +36,10 @@ pub fn calendar(
     }
 }
 
-/// The most dollars of a limit: in thousand-millionths, what a double of Lua still holds exactly.
+/// The highest dollar limit: in billionths, Lua's doubles are still exact.
 const MOST_DOLLARS: u32 = 9_000_000;
 
-/// Dollars that are a limit.
+/// A dollar limit.
 pub fn dollars() -> Form<Usd> {
     let expected = format!(
         "US dollars in quotes, above 0 and at most {MOST_DOLLARS}, with at most 9 decimals, such as \"100\""

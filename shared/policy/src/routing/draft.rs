@@ -1,4 +1,4 @@
-//! A decision on its way.
+//! A decision in progress.
 
 use std::borrow::Cow;
 
@@ -8,19 +8,19 @@ use super::{
     order::Order,
 };
 
-/// A decision on its way: as it was worked out beforehand, until a step changes it.
+/// A decision in progress: a precomputed order, copied when a stage changes it.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     pub(super) places: Cow<'a, [Place]>,
-    /// Why those that are preferred are.
+    /// The reason of the preferred candidates.
     preferred: &'a str,
     steps: Cow<'a, [Step<'a>]>,
-    /// What is said beside every reason.
+    /// A note that is appended to every reason.
     pub(super) note: Option<String>,
 }
 
 impl<'a> Draft<'a> {
-    /// As it was worked out.
+    /// From a precomputed order.
     pub(super) fn like(order: &'a Order) -> Self {
         Self {
             places: Cow::Borrowed(&order.places),
@@ -30,7 +30,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Just these.
+    /// From these candidates alone.
     pub(super) fn of(places: Vec<Place>) -> Self {
         Self {
             places: Cow::Owned(places),
@@ -40,12 +40,12 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Notes a step's outcome, behind what the step has said before.
+    /// Records a stage's outcome after its earlier ones.
     pub(super) fn tell(&mut self, step: StepName, outcome: impl Into<Cow<'a, str>>) {
         self.insert(step, outcome.into(), |one| one <= step as usize);
     }
 
-    /// Notes a step's outcome, before what else the step has said.
+    /// Records a stage's outcome before its earlier ones.
     pub(super) fn tell_first(&mut self, step: StepName, outcome: impl Into<Cow<'a, str>>) {
         self.insert(step, outcome.into(), |one| one < step as usize);
     }
@@ -63,7 +63,6 @@ impl<'a> Draft<'a> {
         steps.insert(at, Step { step, outcome });
     }
 
-    /// The decision.
     pub(super) fn decision(self, market: &'a Market) -> Decision<'a> {
         let Self {
             places,

@@ -1,4 +1,4 @@
-//! Which candidates a job can afford, and which can do what it needs.
+//! Removes candidates that are too expensive or lack what a job needs.
 
 use std::fmt;
 
@@ -12,11 +12,11 @@ use super::{
 };
 use crate::catalog::ModelEntry;
 
-/// What a job asks of a model.
+/// What a job needs of a model.
 struct Needs {
-    /// What its prompt may cost at most.
+    /// The most that its prompt may cost.
     max_cost: Option<Usd>,
-    /// The day whose prices count.
+    /// The day of the prices.
     day: NaiveDate,
     prompt: u64,
     /// Tokens of prompt and answer.
@@ -88,7 +88,7 @@ impl Needs {
     }
 
     fn unable(&self, model: &ModelEntry) -> Option<Lack> {
-        // A model of which nothing is said is not held to be unable.
+        // A model with unknown features is assumed to have them.
         let can = |one| model.untold || model.capabilities.contains(&one);
         if self.window > model.context_window {
             return Some(Lack::Window {
@@ -107,17 +107,17 @@ impl Needs {
     }
 }
 
-/// What becomes of a candidate.
+/// The result for a candidate.
 enum Fit {
     Keep,
-    /// Another model of its platform takes its place.
+    /// Replaced by another model of its platform.
     Instead(Place, Lack),
     Drop(Lack),
 }
 
 impl Router {
-    /// Leaves out who is too dear or unable. A platform whose model is unable goes on with another of its
-    /// models that is able, unless the job insists on this one.
+    /// Removes candidates that are too expensive or lack a feature. A platform whose model lacks a
+    /// feature switches to another of its models, unless the job pins the model.
     pub(super) fn fit<'a>(
         &'a self,
         draft: &mut Draft<'a>,
@@ -144,7 +144,7 @@ impl Router {
                 }
                 Fit::Drop(lack) => {
                     let why = format!("{called}: {lack}");
-                    // A hint that is honoured stands first.
+                    // A hint that was followed comes first.
                     if at == 0 && envelope.platform.is_some() && !envelope.fallback {
                         return Err(Unroutable::alone(&why));
                     }

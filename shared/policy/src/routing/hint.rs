@@ -1,4 +1,4 @@
-//! The platform that a job would like.
+//! The preferred platform of a job.
 
 use longshore_protocol::envelope::Envelope;
 
@@ -9,8 +9,9 @@ use super::{
 };
 
 impl Router {
-    /// Puts the hinted platform first, with the model that was chosen for it. The hint is advisory: one
-    /// that cannot be honoured leaves the order as it is, unless the job may not go elsewhere.
+    /// Moves the hinted platform to the front, with the model that was chosen for it. A hint is
+    /// advisory: one that cannot be followed leaves the order unchanged, unless the job allows no
+    /// fallback.
     pub(super) fn hint<'a>(
         &'a self,
         draft: &mut Draft<'a>,

@@ -1,31 +1,30 @@
-//! What a prompt is about, by its words.
+//! Classifies prompts by keywords.
 
 use aho_corasick::{AhoCorasick, Match};
 
 use super::Category;
 
-/// Bytes of a prompt that are looked at: what it is about is said at its beginning.
+/// Bytes of a prompt that are searched: its beginning states the topic.
 const HEAD: usize = 4096;
 
-/// Looks for the words of all categories at once.
+/// Searches the words of all categories at once.
 #[derive(Debug)]
 pub(super) struct Keywords {
     searcher: AhoCorasick,
-    /// Each word, with its category's place.
+    /// Each word with the index of its category.
     words: Vec<(String, usize)>,
 }
 
-/// What was found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found<'a> {
-    /// The category's place.
+    /// The index of the category.
     pub(super) category: usize,
-    /// Its words that the prompt has.
+    /// The words of the category in the prompt.
     pub(super) words: Vec<&'a str>,
 }
 
 impl Keywords {
-    /// `None` if there are no words, or more than can be looked for.
+    /// `None` if there are no words, or too many to search.
     pub(super) fn new(categories: &[Category]) -> Option<Self> {
         let words: Vec<(String, usize)> = categories
             .iter()
@@ -42,7 +41,7 @@ impl Keywords {
         Some(Self { searcher, words })
     }
 
-    /// The category with the most words in the text, each counted once; of two the first.
+    /// The category with the most distinct words in the text; of equal ones, the first.
     pub(super) fn find(&self, text: &str) -> Option<Found<'_>> {
         let text = text.get(..text.floor_char_boundary(HEAD))?;
         let mut found: Vec<usize> = Vec::new();
@@ -61,7 +60,7 @@ impl Keywords {
             let known = known.clone();
             known.filter(move |(_, other)| *other == category)
         };
-        // The last of the most, so the first from behind.
+        // `max_by_key` returns the last maximum, so the reversed order gives the first.
         let (_, category) = known.clone().rev().max_by_key(|(_, at)| of(*at).count())?;
         Some(Found {
             category: *category,
@@ -70,7 +69,7 @@ impl Keywords {
     }
 }
 
-/// Whether a match is not a part of a longer word.
+/// Whether a match is not part of a longer word.
 fn is_whole(text: &str, one: &Match) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     let before = text

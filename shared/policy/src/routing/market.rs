@@ -1,4 +1,4 @@
-//! The catalog as routing looks at it: by places, worked out once.
+//! The catalog as routing reads it: indexed once.
 
 use std::{cmp::Reverse, collections::HashMap};
 
@@ -10,24 +10,24 @@ use longshore_protocol::{
 
 use crate::catalog::{Billing, Catalog, Enabled, ModelEntry, ProviderEntry};
 
-/// Why a candidate stands where it does.
+/// Why a candidate has its rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
-    /// The job insists on its model.
+    /// The job pins the model.
     Pinned,
-    /// The job would like its platform.
+    /// The job hints at the platform.
     Hinted,
     /// A rule, a tier or keywords prefer it.
     Preferred,
-    /// It is local.
+    /// The platform is local.
     Local,
-    /// It is the configured fallback.
+    /// The platform is the configured fallback.
     Fallback,
-    /// What it costs.
+    /// Its cost.
     Cost,
 }
 
-/// A provider and a model of it, by their places in the catalog.
+/// A provider and one of its models, as indexes into the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) provider: usize,
@@ -35,13 +35,13 @@ pub(super) struct Place {
     pub(super) why: Why,
 }
 
-/// The catalog, and what is looked up in it again and again.
+/// The catalog with its indexes.
 #[derive(Debug)]
 pub(super) struct Market {
     pub(super) catalog: Catalog,
-    /// The day whose prices count.
+    /// The day of the prices.
     pub(super) day: NaiveDate,
-    /// Each provider's models that are not withdrawn on that day, the cheapest first.
+    /// Each provider's models that are not withdrawn on that day, cheapest first.
     models: Vec<Vec<usize>>,
     by_name: HashMap<String, Vec<usize>>,
 }
@@ -86,7 +86,7 @@ impl Market {
         self.catalog.models.get(place.model)
     }
 
-    /// Where a platform stands, if it is on; or why it cannot be asked.
+    /// The index of a platform, or why it cannot be called.
     pub(super) fn open(&self, name: &PlatformName) -> Result<usize, String> {
         let known = self.catalog.providers.iter().enumerate();
         match known.into_iter().find(|(_, one)| one.name == *name) {
@@ -96,21 +96,21 @@ impl Market {
         }
     }
 
-    /// The platforms that are on.
+    /// The enabled platforms.
     pub(super) fn on(&self) -> impl Iterator<Item = usize> {
         let providers = self.catalog.providers.iter().enumerate();
         providers.filter(|(_, one)| one.is_on()).map(|(at, _)| at)
     }
 
-    /// Every platform that is on, with its default model.
+    /// Every enabled platform with its default model.
     pub(super) fn defaults(&self) -> Vec<Place> {
         self.on()
             .filter_map(|provider| self.able(provider, None, None).ok())
             .collect()
     }
 
-    /// A platform's cheapest model that is able enough, or its default model if nothing is asked; or why
-    /// it has none.
+    /// A platform's cheapest model of this tier and capability, or its default model if neither is
+    /// required; the reason if it has none.
     pub(super) fn able(
         &self,
         provider: usize,
@@ -152,8 +152,8 @@ impl Market {
         })
     }
 
-    /// Wherever a model is served by a platform that is on, each platform once, that of `provider/model`
-    /// first; or why nowhere.
+    /// The enabled platforms that serve a model, each once, the platform of `provider/model` first; the
+    /// reason if there is none.
     pub(super) fn named(&self, name: &str) -> Result<Vec<Place>, String> {
         let exact = name.split_once('/').and_then(|(platform, model)| {
             let platform = self.catalog.platform(platform)?;
@@ -186,7 +186,7 @@ impl Market {
         })
     }
 
-    /// What is to be done about a platform whose default model is not in the catalog, or withdrawn.
+    /// How to fix a platform whose default model is withdrawn or not in the catalog.
     pub(super) fn without_default(&self, provider: &ProviderEntry) -> String {
         let (platform, model) = (&provider.name, &provider.default_model);
         match self.catalog.entry(platform, model) {
@@ -205,7 +205,7 @@ impl Market {
         self.catalog.models.get(model).map(|entry| &entry.provider)
     }
 
-    /// The same platform with its cheapest model that is as able and that `fits`.
+    /// The same platform with its cheapest model of the same tier or above that `fits`.
     pub(super) fn instead(
         &self,
         place: Place,
@@ -224,7 +224,7 @@ impl Market {
         self.provider(place).is_some_and(|provider| provider.local)
     }
 
-    /// What a place costs: how it is billed, and then the price of an ordinary call.
+    /// The billing and the price of a typical call, for comparison.
     pub(super) fn cost(&self, place: Place) -> (u8, Usd) {
         let billing = match self.provider(place).map(|provider| provider.billing) {
             Some(Billing::Free) => 0,
@@ -243,14 +243,13 @@ impl Market {
         format!("{provider}/{model}")
     }
 
-    /// Places in words.
     pub(super) fn listed(&self, places: &[Place]) -> String {
         let names: Vec<String> = places.iter().map(|place| self.called(*place)).collect();
         names.join(", ")
     }
 }
 
-/// Why a platform cannot be asked.
+/// Why a platform cannot be called.
 pub(super) fn why_off(provider: &ProviderEntry) -> String {
     match &provider.enabled {
         Enabled::On => format!("platform `{}` is on", provider.name),

@@ -1,4 +1,4 @@
-//! Orders of candidates that are worked out once.
+//! Precomputed orders of candidates.
 
 use std::cmp::Reverse;
 
@@ -7,22 +7,21 @@ use super::{
     market::{Market, Place, Why},
 };
 
-/// In which order candidates are asked, and the steps that led to it.
+/// An order of candidates, and the stages that led to it.
 #[derive(Debug)]
 pub(super) struct Order {
-    /// Who and with which model, each platform once.
+    /// The candidates, each platform once.
     pub(super) places: Vec<Place>,
-    /// Why those that are preferred are.
+    /// The reason of the preferred candidates.
     pub(super) preferred: String,
-    /// The steps.
     pub(super) steps: Vec<Step<'static>>,
 }
 
-/// Makes orders.
+/// Builds orders.
 pub(super) struct Orders<'a> {
     market: &'a Market,
     routing: &'a Routing,
-    /// Every platform that is on, with its default model, by cost.
+    /// Every enabled platform with its default model, by cost.
     all: Vec<Place>,
 }
 
@@ -42,7 +41,7 @@ impl<'a> Orders<'a> {
         self.order(Vec::new(), String::new(), None)
     }
 
-    /// With those in front that a preference names; or why there is none of them.
+    /// The order with the candidates of a preference first; the reason if it has none.
     pub(super) fn preferring(
         &self,
         prefer: &Preference,
@@ -63,7 +62,7 @@ impl<'a> Orders<'a> {
         Ok(self.order(places, reason, Some(step)))
     }
 
-    /// Those that a preference names, and why some of them are missing.
+    /// The candidates of a preference, and the reasons of those that are missing.
     fn preferred(&self, prefer: &Preference) -> (Vec<Place>, Vec<String>) {
         match prefer {
             Preference::Model(name) => match self.market.named(name) {
@@ -163,7 +162,8 @@ impl<'a> Orders<'a> {
         })
     }
 
-    /// Puts the fallback provider behind what is asked first: the preferred, or the cheapest.
+    /// Moves the fallback provider after the candidates that come first: the preferred ones, or the
+    /// cheapest.
     fn fall_back(&self, rest: &mut Vec<Place>, plain: bool) -> Option<Step<'static>> {
         let name = self.routing.fallback_provider.as_ref()?;
         let provider = self.market.open(name).ok()?;
@@ -183,8 +183,8 @@ impl<'a> Orders<'a> {
 }
 
 impl Market {
-    /// Puts places in the order of what they cost: free, subscription, paid, and in each by the price
-    /// of an ordinary call. Of one price, the later in the catalog, which is the newer model.
+    /// Sorts by cost: free, subscription, paid, and within each by the price of a typical call. Of
+    /// equal prices, the later entry of the catalog comes first, because it is the newer model.
     pub(super) fn sort(&self, places: &mut [Place], prefer_local: bool) {
         places.sort_by_cached_key(|place| {
             let remote = prefer_local && !self.is_local(*place);

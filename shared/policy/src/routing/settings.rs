@@ -1,80 +1,72 @@
-//! What the configuration says of routing.
+//! Routing settings.
 
 use longshore_protocol::{
     money::Usd,
     platform::{Capability, PlatformName, Tier},
 };
 
-/// What the configuration says of routing; the shipped rules and keywords are in `default.yaml`.
+/// Routing settings; `default.yaml` has the built-in rules and keywords.
 #[derive(Debug, Clone)]
 pub struct Routing {
-    /// The user's rules, then the shipped ones. The first that fits a job and whose platforms are on
-    /// decides.
+    /// The user's rules, then the built-in ones. The first rule that matches the job and has an enabled
+    /// platform decides.
     pub rules: Vec<Rule>,
-    /// Whether the shipped rules are among them. Default yes.
+    /// Whether the built-in rules are included. Default yes.
     pub default_rules: bool,
-    /// The categories that prompts are sorted into by their words.
+    /// The categories of prompts, by keywords.
     pub categories: Vec<Category>,
-    /// The tier that a word of `risk` or `complexity` asks for; words are in small letters.
+    /// The tier that a word of `risk` or `complexity` requires; words in lower case.
     pub tiers: Vec<(String, Tier)>,
-    /// Whether local platforms go before all others. Default no.
+    /// Whether local platforms come before all others. Default no.
     pub prefer_local: bool,
-    /// What one job may cost, unless it names less. Default: no limit.
+    /// The most that one job may cost, unless the job sets less. Default: no limit.
     pub max_cost_per_task: Option<Usd>,
-    /// The platform that is asked first when the preferred ones fail. Default: the cheapest.
+    /// The first platform after the preferred ones. Default: the cheapest.
     pub fallback_provider: Option<PlatformName>,
-    /// Prompts that may have more tokens than this are counted by a tokenizer. Default 10,000.
+    /// A tokenizer counts prompts that may have more tokens than this. Default 10,000.
     pub estimate_threshold: u64,
 }
 
-/// Who answers the jobs of a kind.
+/// Which platforms answer a kind of job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Its name, for the record.
+    /// The name shown in decisions.
     pub name: String,
-    /// The jobs.
     pub when: Conditions,
-    /// Who answers them.
     pub prefer: Preference,
 }
 
-/// What a job must say for a rule to fit it: one word of each list that is not empty. Words are in
-/// small letters.
+/// The conditions of a rule: each non-empty list must contain the job's value. Words are in lower case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
-    /// Of its type.
     pub types: Vec<String>,
-    /// Of its risk.
     pub risks: Vec<String>,
-    /// Of its area.
     pub areas: Vec<String>,
-    /// Of its complexity.
     pub complexities: Vec<String>,
 }
 
-/// Who is to answer.
+/// The preferred platforms or model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Preference {
-    /// This model, wherever it is served.
+    /// This model at any platform that serves it.
     Model(String),
-    /// Models that are able enough: of each platform the cheapest.
+    /// The cheapest suitable model of each platform.
     Able {
-        /// At these platforms in this order; at all of them if it is empty, the cheapest first.
+        /// These platforms in this order; if empty, all platforms, cheapest first.
         platforms: Vec<PlatformName>,
-        /// Of at least this tier.
+        /// The lowest tier.
         tier: Option<Tier>,
-        /// Good at this.
+        /// A required capability.
         capability: Option<Capability>,
     },
 }
 
-/// A kind of task that a prompt's words tell.
+/// A kind of task that is recognized by words of the prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Category {
-    /// Its name.
     pub name: String,
-    /// The words, in small letters.
+    /// Keywords in lower case.
     pub words: Vec<String>,
-    /// The platforms that are asked first, in this order.
+    /// The platforms to call first, in this order.
     pub platforms: Vec<PlatformName>,
 }

@@ -1,4 +1,4 @@
-//! What webhooks are signed with.
+//! The signing key of webhooks.
 
 use std::ops::RangeInclusive;
 
@@ -7,18 +7,18 @@ use hmac::{Hmac, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 
-/// What stands before a secret (Standard Webhooks, "Signature scheme").
+/// Prefix of a secret (Standard Webhooks, "Signature scheme").
 const PREFIX: &str = "whsec_";
 
 /// Bytes of a secret (Standard Webhooks, "Signature scheme": 192 to 512 bits).
 const BYTES: RangeInclusive<usize> = 24..=64;
 
-/// A secret that sender and receiver share.
+/// A secret shared by sender and receiver.
 #[derive(Debug, Clone)]
 pub struct SigningKey(SecretString);
 
 impl SigningKey {
-    /// Understands `whsec_` with 24 to 64 bytes in base64 after it.
+    /// Parses `whsec_` followed by 24 to 64 bytes in base64.
     pub fn parse(text: &str) -> Option<Self> {
         mac(text)?;
         Some(Self(SecretString::from(text)))

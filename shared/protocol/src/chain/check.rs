@@ -1,4 +1,4 @@
-//! Checks what holds a chain together: names, needs, and what templates read.
+//! Checks the consistency of a chain: names, needs, and what templates read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +8,12 @@ use super::{
     template::{OF_MANY, OF_ONE, Uses},
 };
 
-/// A step as it was read; what could not be read is none.
+/// A step as parsed; invalid parts are absent.
 #[derive(Debug)]
 pub(super) struct Draft {
-    /// Its place in the list, from 1.
+    /// Its number in the list, from 1.
     pub(super) number: usize,
-    /// What faults call it.
+    /// How errors refer to it.
     pub(super) place: String,
     pub(super) name: Option<StepName>,
     pub(super) needs: Vec<StepName>,
@@ -23,12 +23,12 @@ pub(super) struct Draft {
     pub(super) gather: Option<StepName>,
     pub(super) min_success: Option<u32>,
     pub(super) work: Option<Work>,
-    /// What its texts, its condition and its list use, each with the field for people.
+    /// What its texts, its condition and its list read, each with the field for errors.
     pub(super) uses: Vec<(String, Uses)>,
 }
 
 impl Draft {
-    /// Whether it becomes many: the items of a list, or what it spawns.
+    /// Whether it runs many jobs: the items of a list, or spawned jobs.
     fn fans_out(&self) -> bool {
         self.foreach.is_some() || self.spawns()
     }
@@ -38,14 +38,14 @@ impl Draft {
     }
 }
 
-/// The steps by name, and who needs whom by their places in the list.
+/// The steps by name, and the needs of each step as indexes.
 struct Graph<'a> {
     steps: &'a [Draft],
     by_name: BTreeMap<&'a StepName, usize>,
     needs: Vec<BTreeSet<usize>>,
 }
 
-/// Checks all steps, and what `after` the end uses.
+/// Checks all steps, and what the texts of the job after the end read.
 pub(super) fn check(steps: &[Draft], after: Option<&Vec<(String, Uses)>>, faults: &mut Faults) {
     let graph = Graph::of(steps, faults);
     let far = graph.read_from_afar();
@@ -59,7 +59,7 @@ pub(super) fn check(steps: &[Draft], after: Option<&Vec<(String, Uses)>>, faults
             check_items(step, field, uses, &place, faults);
             for (name, read) in &uses.fields {
                 let is_upstream = |at| {
-                    // In a circle nothing can be told; the circle is.
+                    // In a cycle, the order is undefined; the cycle itself is reported.
                     upstream.as_ref().is_none_or(|set| match far.get(&at) {
                         Some(bit) => set.contains(*bit),
                         None => direct.contains(&at),
@@ -138,7 +138,7 @@ impl<'a> Graph<'a> {
         found
     }
 
-    /// The steps that others read without needing them directly, each with a number of its own.
+    /// The steps that others read without needing them directly, each with a bit number.
     fn read_from_afar(&self) -> BTreeMap<usize, usize> {
         let mut far = BTreeMap::new();
         for (step, direct) in self.steps.iter().zip(&self.needs) {
@@ -153,7 +153,7 @@ impl<'a> Graph<'a> {
         far
     }
 
-    /// By step, those of the `far` steps that are done before it; none where a circle keeps that from being told.
+    /// For each step, the `far` steps that end before it; `None` if a cycle makes that undefined.
     fn upstream(&self, far: &BTreeMap<usize, usize>, faults: &mut Faults) -> Vec<Option<Places>> {
         let count = self.steps.len();
         let mut left: Vec<usize> = self.needs.iter().map(BTreeSet::len).collect();
@@ -193,8 +193,8 @@ impl<'a> Graph<'a> {
         upstream
     }
 
-    /// Names the circles among the steps that never come free: down the needs, step by step, until a need is met
-    /// that the way there came through.
+    /// Reports the cycles among the steps that never become ready: follows the needs until one of them
+    /// is already on the path.
     fn name_circles(&self, upstream: &[Option<Places>], faults: &mut Faults) {
         let stuck = |at: &usize| upstream.get(*at).is_some_and(Option::is_none);
         let needs_of = |at: usize| self.needs.get(at).into_iter().flatten().copied();
@@ -241,7 +241,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Checks one thing that a template reads of a step.
+    /// Checks one field that a template reads of a step.
     fn check_read(
         &self,
         name: &StepName,
@@ -287,7 +287,7 @@ fn check_spawn(step: &Draft, faults: &mut Faults) {
     }
 }
 
-/// `item` and `gathered` only where there are such.
+/// `item` and `gathered` exist only in steps with `foreach` and `gather`.
 fn check_items(step: &Draft, field: &str, uses: &Uses, place: &str, faults: &mut Faults) {
     if uses.item && step.foreach.is_none() {
         faults.add(
@@ -333,7 +333,7 @@ fn check_min_success(step: &Draft, faults: &mut Faults) {
     }
 }
 
-/// A set of steps, a bit for each: 10,000 sets of 10,000 steps take 12 MB.
+/// A bit set of steps: 10,000 sets of 10,000 steps take 12 MB.
 #[derive(Debug, Clone)]
 struct Places(Vec<u64>);
 

@@ -1,4 +1,4 @@
-//! A chain as its document says it, checked: names, needs and templates hold together.
+//! A checked chain document: names, needs and templates are consistent.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,84 +13,86 @@ use crate::{
     money::Usd,
 };
 
-/// A chain of steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    /// The producer's own id, if it gave one.
+    /// The producer's own id, if set.
     pub id: Option<ChainId>,
-    /// Its name, for people.
+    /// The display name.
     pub name: Option<String>,
-    /// What the whole chain may spend.
+    /// The most that the whole chain may cost.
     pub max_cost: Option<Usd>,
-    /// To be done by this.
+    /// The latest end of the chain.
     pub deadline: Option<Limit>,
-    /// At most so many of its jobs at once.
+    /// The most jobs of the chain that run at once.
     pub max_parallel: Option<NonZeroU32>,
-    /// Whether the first failure ends it.
+    /// Whether the first failure ends the chain.
     pub fail_fast: bool,
-    /// Whose its steps are, where they do not say.
+    /// The tenant of steps that name none.
     pub tenant: Option<String>,
-    /// Whatever the producer wants back with the outcome.
+    /// Returned with the outcome.
     pub metadata: Option<Map<String, Value>>,
     /// Whether the outcome is pushed to the reply list.
     pub reply: bool,
-    /// What follows its end.
+    /// What happens after the end of the chain.
     pub on_complete: Option<OnComplete>,
-    /// The steps, in the document's order; no name twice.
+    /// The steps in document order; names are unique.
     pub steps: Vec<Step>,
     pub(super) hash: ContentHash,
 }
 
-/// What follows a chain's end.
+/// What happens after the end of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OnComplete {
     /// One more job, which may read every step.
     Job(Work),
-    /// A signed request to this URL. Whether its host is allowed is the configuration's to say.
+    /// A signed request to this URL. The configuration decides whether its host is allowed.
     Webhook(String),
 }
 
-/// What a worker is given of a step.
+/// The job of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Work {
-    /// The job's JSON (the value of an entry's field `job`): as the producer wrote it, without what belongs to the step.
+    /// The job's JSON (the value of the entry field `job`), as the producer wrote it, without the
+    /// fields of the step.
     pub job: String,
-    /// Whether a text of it is a template.
+    /// Whether any of its texts is a template.
     pub templated: bool,
     /// Whether its answer is a list of jobs.
     pub spawns: bool,
-    /// The steps whose answers its texts, its condition or its list need, and the one that it gathers; sorted.
+    /// The steps whose answers its texts, its condition or its list read, and the step that it gathers;
+    /// sorted.
     pub reads: Vec<StepName>,
 }
 
 /// One step of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// Its name, which only it has.
+    /// The unique name of the step.
     pub name: StepName,
-    /// What has to be done before, in the document's order; the step that it gathers is among them.
+    /// The steps that must end first, in document order; includes the gathered step.
     pub needs: Vec<StepName>,
-    /// The condition under which it runs.
+    /// The condition for running the step.
     pub when: Option<String>,
-    /// What follows when it fails.
+    /// What happens if the step fails.
     pub on_failure: OnFailure,
-    /// The list that it fans out over.
+    /// The list expression that the step fans out over.
     pub foreach: Option<String>,
     /// The fanned-out step whose answers it gathers.
     pub gather: Option<StepName>,
-    /// With `foreach`, so many items must succeed; without, so many needs are enough to start.
+    /// With `foreach`: how many items must succeed. Without: how many needs must complete before the
+    /// step starts.
     pub min_success: Option<u32>,
-    /// What it does.
     pub work: Work,
 }
 
 impl Step {
-    /// How many of its needs are enough to start, where not all have to pass: then only completed ones count.
+    /// How many needs must complete before the step starts, if not all of them; counts completed needs
+    /// only.
     pub fn quorum(&self) -> Option<u32> {
         self.min_success.filter(|_| self.foreach.is_none())
     }
 
-    /// How many of its needs it waits for.
+    /// How many needs the step waits for.
     pub fn waits_for(&self) -> usize {
         let quorum = self.quorum().and_then(|least| usize::try_from(least).ok());
         quorum.unwrap_or(self.needs.len())
@@ -98,13 +100,13 @@ impl Step {
 }
 
 impl Document {
-    /// The hash of what the document says, but for its id: two documents with one id are the same chain only
-    /// if their hashes are equal.
+    /// The hash of the document without its id: two documents with one id are the same chain only if
+    /// their hashes are equal.
     pub fn hash(&self) -> &ContentHash {
         &self.hash
     }
 
-    /// The steps whose answers others read, or what follows the end does.
+    /// The steps whose answers other steps, or the job after the end, read.
     pub fn needed(&self) -> BTreeSet<&StepName> {
         let after = match &self.on_complete {
             Some(OnComplete::Job(work)) => Some(work),
@@ -114,7 +116,7 @@ impl Document {
         works.flat_map(|work| &work.reads).collect()
     }
 
-    /// The steps that need a step, by its name; a step that nobody needs is not in it.
+    /// The steps that depend on a step, by its name; steps without dependents are absent.
     pub fn dependents(&self) -> BTreeMap<&StepName, Vec<&Step>> {
         let mut dependents: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for step in &self.steps {

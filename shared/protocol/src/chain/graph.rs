@@ -1,4 +1,4 @@
-//! Pictures of a chain, as texts that Mermaid and Graphviz draw.
+//! Diagrams of a chain for Mermaid and Graphviz.
 
 use super::{Document, OnComplete, OnFailure, Step, StepName};
 
@@ -6,7 +6,7 @@ use super::{Document, OnComplete, OnFailure, Step, StepName};
 pub fn mermaid(document: &Document) -> String {
     let mut lines = vec!["flowchart TD".to_owned()];
     for step in &document.steps {
-        // Prefixed, for `end` and the like are words of Mermaid's own.
+        // The prefix avoids Mermaid's keywords, such as `end`.
         let (open, close) = if step.foreach.is_some() {
             ("[[", "]]")
         } else {
@@ -69,7 +69,7 @@ fn edges(document: &Document) -> impl Iterator<Item = (&StepName, &Step)> {
     steps.flat_map(|step| step.needs.iter().map(move |need| (need, step)))
 }
 
-/// Where answers are gathered, the arrow is a thick one.
+/// A gathered step gets a thick arrow.
 fn arrow<'a>(step: &Step, plain: &'a str, gathers: &'a str, need: &StepName) -> &'a str {
     if step.gather.as_ref() == Some(need) {
         gathers
@@ -101,7 +101,7 @@ fn after(document: &Document) -> Option<&'static str> {
     })
 }
 
-/// The steps that no other needs.
+/// The steps that no other step needs.
 fn last(document: &Document) -> impl Iterator<Item = &Step> {
     let dependents = document.dependents();
     let steps = document.steps.iter();

@@ -6,44 +6,39 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{JobId, Place};
 
-/// The longest id of a chain: with a step and an item behind it, it is still the id of a job.
+/// The longest chain id; with a step and an item appended, it is still a valid job id.
 const LONGEST_CHAIN: usize = 64;
 
-/// The longest name of a step.
 const LONGEST_STEP: usize = 48;
 
-/// A name that is not of the allowed form.
+/// A name of an invalid form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadChainName {
-    /// A chain's.
     #[error("chain id `{0}` is not valid: expected 1 to 64 characters of [A-Za-z0-9._@-]")]
     Chain(String),
-    /// A step's.
     #[error(
         "step name `{0}` is not valid: expected a letter or `_`, then letters, digits or `_`, at most 48 in all"
     )]
     Step(String),
-    /// An item's.
     #[error("`{0}` is no step and no item of one: expected STEP or STEP/INDEX")]
     Instance(String),
 }
 
-/// A chain's identity: its producer's own, or the place that it was enqueued at.
+/// The id of a chain: the producer's own, or the id of the entry that it was enqueued as.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ChainId(String);
 
-/// The name of a step: an identifier, so that templates can say `steps.NAME`.
+/// The name of a step: an identifier, so that templates can read `steps.NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StepName(String);
 
-/// What runs of a step: the step itself, or one item of its list. `STEP` or `STEP/INDEX` as text.
+/// A step or one item of it: `STEP` or `STEP/INDEX` as text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Instance {
-    /// The step.
     pub step: StepName,
-    /// The item, from 0, of a step that fans out.
+    /// The index of the item, from 0; absent for the step itself.
     pub index: Option<u32>,
 }
 
@@ -52,7 +47,7 @@ fn shown(value: &str, longest: usize) -> String {
 }
 
 impl ChainId {
-    /// A producer's own id: 1 to 64 characters of `[A-Za-z0-9._@-]`.
+    /// Parses a producer's own id: 1 to 64 characters of `[A-Za-z0-9._@-]`.
     pub fn parse(value: &str) -> Result<Self, BadChainName> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._@-".contains(c);
         if (1..=LONGEST_CHAIN).contains(&value.len()) && value.chars().all(allowed) {
@@ -62,57 +57,57 @@ impl ChainId {
         }
     }
 
-    /// The id of a chain whose producer named none. Of a queue with a very long name, the end is kept:
-    /// the entry's id is in it. The names of a chain's keys have a colon behind the id, so it has none.
+    /// The id of a chain whose producer set none: the entry id with `@` instead of `:`, because the
+    /// names of a chain's keys separate the id by a colon. An entry id that is too long is cut at the
+    /// start; the stream id at its end is unique.
     pub fn of_place(place: &Place) -> Self {
         let text = place.as_str().replace(':', "@");
         let from = text.len().saturating_sub(LONGEST_CHAIN);
         Self(text.get(from..).unwrap_or(&text).to_owned())
     }
 
-    /// One that no chain has.
+    /// A new unique id.
     pub fn fresh() -> Self {
         Self(uuid::Uuid::now_v7().to_string())
     }
 
-    /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The id under which its outcome is found.
+    /// The id under which its outcome is stored.
     pub fn outcome(&self) -> JobId {
         JobId::of_chain(&self.0)
     }
 
-    /// The id of the job that runs an instance.
+    /// The id of the job that runs a step or item.
     pub fn job(&self, instance: &Instance) -> JobId {
         JobId::of_step(&self.0, &instance.to_string())
     }
 
-    /// The id of the job that runs a task of a batch, unless the task has one of its own.
+    /// The id of the job that runs a task of a batch, unless the task has its own id.
     pub fn task(&self, index: u32) -> JobId {
         self.job(&Instance::item(StepName::of_batch(), index))
     }
 }
 
 impl StepName {
-    /// The one step of a batch, whose items are its tasks.
+    /// The single step of a batch; its items are the tasks.
     pub fn of_batch() -> Self {
         Self("task".to_owned())
     }
 
-    /// What follows a chain's end; no step may have the name.
+    /// The job after a chain's end; no step may have this name.
     pub fn on_complete() -> Self {
         Self("on_complete".to_owned())
     }
 
-    /// The one step of a batch: its items are the tasks.
+    /// The single step of a batch; its items are the tasks.
     pub fn task() -> Self {
         Self("task".to_owned())
     }
 
-    /// `[A-Za-z_][A-Za-z0-9_]*`, at most 48 characters.
+    /// Parses `[A-Za-z_][A-Za-z0-9_]*`, at most 48 characters.
     pub fn parse(value: &str) -> Result<Self, BadChainName> {
         let begins = value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -123,7 +118,6 @@ impl StepName {
         }
     }
 
-    /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -135,7 +129,7 @@ impl Instance {
         Self { step, index: None }
     }
 
-    /// An item of it.
+    /// One item of a step.
     pub fn item(step: StepName, index: u32) -> Self {
         Self {
             step,

@@ -1,4 +1,4 @@
-//! Reads a chain's document: field by field, all faults at once.
+//! Parses a chain document field by field and reports all errors at once.
 
 use std::collections::BTreeSet;
 
@@ -21,17 +21,17 @@ use crate::{
     id::JobId,
 };
 
-/// The most steps that a document may have. What is more comes out of `foreach`.
+/// The most steps of a document. Larger chains use `foreach`.
 pub const MAX_STEPS: usize = 10_000;
 
 /// The highest `max_parallel` and `min_success`.
 const MOST: u32 = 100_000;
 
-/// Why a document is no chain: all that is wrong with it.
+/// Why a document is not a valid chain: all of its errors.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.faults.join("\n"))]
 pub struct BadChain {
-    /// What is wrong: each says where, and what would be right.
+    /// Each error states where it is and what is expected.
     pub faults: Vec<String>,
 }
 
@@ -41,12 +41,12 @@ impl From<BadChain> for Malformed {
     }
 }
 
-/// What is wrong so far.
+/// The errors found so far.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Vec<String>);
 
 impl Faults {
-    /// Adds one that is in `place`: a step, or (empty) the chain itself.
+    /// Adds an error at `place`: a step, or the chain itself if empty.
     pub(super) fn add(&mut self, place: &str, words: impl std::fmt::Display) {
         self.0.push(if place.is_empty() {
             words.to_string()
@@ -55,7 +55,7 @@ impl Faults {
         });
     }
 
-    /// The value, or None and a fault.
+    /// The value, or `None` after adding the error.
     fn kept<T>(&mut self, place: &str, read: Result<Option<T>, Malformed>) -> Option<T> {
         read.unwrap_or_else(|wrong| {
             self.add(place, wrong);
@@ -64,7 +64,7 @@ impl Faults {
     }
 }
 
-/// Reads a document and checks all of it: its fields, the jobs of its steps, needs and templates.
+/// Parses a document and checks its fields, the jobs of its steps, its needs and its templates.
 pub fn parse(text: &str, limits: &Limits) -> Result<Document, BadChain> {
     let mut faults = Faults::default();
     let document = read(text, limits, &mut faults);
@@ -131,7 +131,7 @@ fn chain_id(input: Input<'_>) -> Read<ChainId> {
     Ok(id)
 }
 
-/// What follows the end, and what its texts use.
+/// What happens after the end, and what its texts read.
 struct After {
     what: OnComplete,
     uses: Vec<(String, Uses)>,
@@ -208,7 +208,7 @@ fn steps(top: &mut Fields<'_>, limits: &Limits, faults: &mut Faults) -> Vec<Draf
     }
 }
 
-/// An object's members, none given twice.
+/// The members of an object, each name once.
 fn object<'a>(
     value: &'a RawValue,
     expected: &str,
@@ -291,7 +291,7 @@ fn step(number: usize, json: &RawValue, limits: &Limits, faults: &mut Faults) ->
     })
 }
 
-/// The step that a draft without faults makes.
+/// Builds the step from a draft without errors.
 fn finished(draft: Draft) -> Option<Step> {
     let used = draft.uses.iter().flat_map(|(_, uses)| uses.steps());
     let work = with_reads(draft.work?, used.chain(&draft.gather));

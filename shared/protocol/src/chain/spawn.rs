@@ -1,4 +1,4 @@
-//! Jobs that a job's answer is: a model plans, and what it plans is run.
+//! Jobs from a model's answer: the model plans, and Longshore runs the plan.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,7 @@ use crate::envelope::{Limits, RawMessage, parse};
 /// The most jobs that one answer may spawn.
 pub const MAX_SPAWNED: usize = 1_000;
 
-/// What a model may not decide: who pays, who is told, and what counts as the same.
+/// Fields that a model may not set: who pays, who gets the outcome, and which jobs are duplicates.
 const NOT_FOR_MODELS: &[&str] = &[
     "id",
     "chain_id",
@@ -25,8 +25,8 @@ const NOT_FOR_MODELS: &[&str] = &[
     "traceparent",
 ];
 
-/// The jobs that an answer is: a JSON list of prompts, or of objects with the fields of a job. Errors say
-/// what is wrong with which.
+/// Parses the jobs of an answer: a JSON list of prompts or of objects with the fields of a job. An
+/// error names the job and the reason.
 pub fn spawned(answer: &str, limits: &Limits) -> Result<Vec<Map<String, Value>>, String> {
     let value = json_of(answer).map_err(|error| format!("it is not JSON: {error}"))?;
     let Value::Array(jobs) = value else {

@@ -1,21 +1,21 @@
 //! Where a step is in its life.
 
 string_enum! {
-    /// Where a step of a chain is in its life.
+    /// The state of a step.
     StepState {
         /// Its needs have not all passed.
         Waiting = "waiting",
-        /// It may go as soon as there is room.
+        /// It starts as soon as the chain's `max_parallel` allows.
         Ready = "ready",
-        /// It stands in a queue, runs, or waits for its next attempt; of a step that fans out, any of its items.
+        /// It is enqueued, runs, or waits for a retry; of a fanned-out step, any of its items.
         Running = "running",
-        /// It, or as many of its items as are needed, succeeded.
+        /// The step, or enough of its items, succeeded.
         Completed = "completed",
-        /// It, or too many of its items, failed.
+        /// The step, or too many of its items, failed.
         Failed = "failed",
-        /// Its condition did not hold, or its needs could not pass.
+        /// Its condition was false, or its needs could not pass.
         Skipped = "skipped",
-        /// It was stopped on request.
+        /// Cancelled on request.
         Cancelled = "cancelled",
     }
 }

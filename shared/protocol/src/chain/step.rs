@@ -1,4 +1,4 @@
-//! What the worker of a step has to know of its chain.
+//! What the worker of a step needs to know about its chain.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,76 +8,75 @@ use super::{ChainId, Instance, StepName};
 use crate::{id::JobId, money::Usd};
 
 string_enum! {
-    /// What follows when a step fails.
+    /// What happens if a step fails.
     OnFailure {
-        /// The chain fails; what does not need the step goes on.
+        /// The chain fails; steps that do not need this one still run.
         Fail = "fail",
-        /// The chain goes on without its answer.
+        /// The chain continues without the answer.
         Continue = "continue",
-        /// Models of a higher tier are tried first; then as `fail`.
+        /// Models of higher tiers are tried first; then as `fail`.
         Escalate = "escalate",
     }
 }
 
-/// What the worker of a step has to know of its chain. Part of the job's memory, which only we write.
+/// What the worker of a step needs to know about its chain. Part of the job's checkpoint, which only
+/// Longshore writes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepRef {
-    /// The chain.
     pub chain: ChainId,
-    /// The step.
     pub name: StepName,
-    /// The item, of a step that fans out; absent while it has yet to.
+    /// The item of a fanned-out step; absent before the fan-out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u32>,
-    /// The item's value.
+    /// The value of the item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<Value>,
-    /// The chain's name for people.
+    /// The chain's display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain_name: Option<String>,
-    /// The steps whose answers its texts, its condition or its list need.
+    /// The steps whose answers its texts, its condition or its list read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<StepName>,
     /// Whether its texts are templates.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub templated: bool,
-    /// The condition under which it runs.
+    /// The condition for running the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
-    /// The list that it fans out over.
+    /// The list expression that the step fans out over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreach: Option<String>,
     /// The fanned-out step whose answers it gathers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gather: Option<StepName>,
-    /// Whether models of a higher tier are tried before it fails.
+    /// Whether higher tiers are tried before the step fails.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub escalate: bool,
-    /// Whether other steps read its answer, which is then kept as a context.
+    /// Whether other steps read its answer, which is then stored as a context.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub needed: bool,
-    /// The job that it came from: the first of those that it needs.
+    /// The job of the first step that it needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<JobId>,
-    /// Whose job it is, where its own message does not say.
+    /// The tenant, if the step's message names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// When the chain is to be done.
+    /// The latest end of the chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<DateTime<Utc>>,
-    /// What the whole chain may spend.
+    /// The most that the whole chain may cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_cost: Option<Usd>,
-    /// Set of what follows the chain's end: it is no step of it any more.
+    /// Set for the job after the chain's end, which is not a step of the chain.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub after: bool,
-    /// Where the chain's end is told, instead of asking a model.
+    /// The URL that the chain's end is reported to, instead of a call to a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
 }
 
 impl StepRef {
-    /// Of a step of which nothing more is said.
+    /// A reference with only the chain and the step set.
     pub fn new(chain: ChainId, name: StepName) -> Self {
         Self {
             chain,
@@ -101,7 +100,7 @@ impl StepRef {
         }
     }
 
-    /// What runs of the step.
+    /// The step, or the item of it that runs.
     pub fn instance(&self) -> Instance {
         Instance {
             step: self.name.clone(),
@@ -109,7 +108,7 @@ impl StepRef {
         }
     }
 
-    /// Whether it has yet to fan out: then it is no job of its own.
+    /// Whether the step still has to fan out: then it is not a job of its own.
     pub fn is_to_fan_out(&self) -> bool {
         self.foreach.is_some() && self.index.is_none()
     }

@@ -1,7 +1,8 @@
-//! The templates of chains: what a step says with the answers of others, when it runs and over what it fans out.
+//! Templates of chains: they build prompts from the answers of other steps, decide whether a step runs,
+//! and list the items of a fan-out.
 //!
-//! Templates are minijinja's, kept to what reads and joins texts ([`syntax`]): whoever may enqueue may write one,
-//! and none may hold up a worker.
+//! They are minijinja templates, restricted to reading and joining texts ([`syntax`]): any producer may
+//! write one, and none may block a worker.
 
 mod environment;
 mod failure;
@@ -25,46 +26,45 @@ use crate::{call::Role, envelope::Envelope, outcome::Outcome};
 /// The most items that a step may fan out to.
 pub const MAX_ITEMS: usize = 10_000;
 
-/// The longest text that a template may make, in bytes.
+/// The longest text that a template may produce, in bytes.
 pub const MAX_RENDERED_BYTES: usize = 16 * 1024 * 1024;
 
-/// Why a template gives no text, a condition no answer, an expression no list.
+/// Why a template gives no text, a condition no answer, or an expression no list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct TemplateError(String);
 
-/// What a step's templates see.
+/// The values that the templates of a step can read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scope {
-    /// The chain.
     pub chain: ChainId,
-    /// Its name for people.
+    /// The chain's display name.
     pub chain_name: Option<String>,
     /// The steps that the templates read.
     pub steps: BTreeMap<StepName, StepView>,
-    /// The item, in a step that has fanned out.
+    /// The item, if the step has fanned out.
     pub item: Option<Value>,
-    /// Its place in the list, from 0.
+    /// The item's index in the list, from 0.
     pub index: Option<u32>,
-    /// The step whose items are `gathered`; it is one of `steps`.
+    /// The step whose items are `gathered`; one of `steps`.
     pub gather: Option<StepName>,
 }
 
-/// What is known of a step.
+/// The outcomes of a step.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(
     clippy::large_enum_variant,
     reason = "a scope holds a few of them, and none is moved about"
 )]
 pub enum StepView {
-    /// Of a step that does not fan out: its outcome, or none of one that has not ended.
+    /// A step that does not fan out; `None` if it has not ended.
     One(Option<Outcome>),
-    /// Of one that does: the outcomes of its items, by their places in the list.
+    /// A fanned-out step: the outcomes of its items with their indexes.
     Many(Vec<(u32, Outcome)>),
 }
 
 impl Scope {
-    /// The text that a template makes.
+    /// Renders a template.
     pub fn render(&self, template: &str) -> Result<String, TemplateError> {
         self.rendered(template, &values::of_scope(self))
     }
@@ -79,12 +79,12 @@ impl Scope {
         String::from_utf8(text.0).map_err(|error| TemplateError(error.to_string()))
     }
 
-    /// Whether a condition holds.
+    /// Evaluates a condition.
     pub fn holds(&self, condition: &str) -> Result<bool, TemplateError> {
         self.value_of(condition).map(|value| value.is_true())
     }
 
-    /// The list that an expression gives.
+    /// Evaluates a list expression.
     pub fn list(&self, expression: &str) -> Result<Vec<Value>, TemplateError> {
         let value = self.value_of(expression)?;
         if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
@@ -123,7 +123,7 @@ impl Scope {
     }
 }
 
-/// A writer that refuses to hold more than a text may have.
+/// A writer that stops at the longest text allowed.
 struct Bounded(Vec<u8>);
 
 impl io::Write for Bounded {
@@ -140,14 +140,13 @@ impl io::Write for Bounded {
     }
 }
 
-/// Whether a text is a template: others are sent as they are.
 pub(super) use values::json_of;
 
 pub(super) fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }
 
-/// The texts of an envelope that may be templates, each with its field for people.
+/// The texts of an envelope that may be templates, each with its field for errors.
 pub(super) fn texts(envelope: &Envelope) -> impl Iterator<Item = (String, &str)> {
     let system = envelope.system.as_deref();
     let system = system.map(|text| ("field `system`".to_owned(), text));
@@ -163,7 +162,7 @@ pub(super) fn texts(envelope: &Envelope) -> impl Iterator<Item = (String, &str)>
     system.into_iter().chain(messages)
 }
 
-/// The envelope with its templates filled in; texts that are no templates stay as they are.
+/// Renders the templates of an envelope; other texts stay as they are.
 pub fn render_envelope(envelope: &Envelope, scope: &Scope) -> Result<Envelope, TemplateError> {
     let values = values::of_scope(scope);
     let mut filled = Vec::new();

@@ -1,4 +1,4 @@
-//! What a step does: the job that is left of it without the fields of the step, and what its texts read.
+//! The job of a step: what remains without the fields of the step, and what its texts read.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use crate::envelope::{
 /// Fields of a job that a step gets from its chain.
 const OF_THE_CHAIN: &[&str] = &["id", "chain_id", "parent_id", "reply"];
 
-/// The job that is left of a step, unless it is a bad one, and what its texts use.
+/// Reads the job of a step, `None` if it is invalid, and what its texts read.
 pub(super) fn work(
     members: &mut Fields<'_>,
     place: &str,
@@ -69,8 +69,8 @@ pub(super) fn work(
     (Some(work), uses)
 }
 
-/// The texts of a job that may be templates, each with its field for people. One that cannot be read is for the
-/// envelope's parser to tell.
+/// The texts of a job that may be templates, each with its field for errors. The envelope parser
+/// reports fields that cannot be read.
 fn texts(members: &Fields<'_>) -> Vec<(String, String)> {
     let text = |name: &str| {
         let text = fields::any_text(*members.0.get(name)?).ok()?;
@@ -98,7 +98,7 @@ pub(super) fn with_reads<'a>(work: Work, names: impl Iterator<Item = &'a StepNam
     }
 }
 
-/// What an expression uses, unless it is a bad one.
+/// What an expression reads; `None` if it is invalid.
 pub(super) fn of_expression(
     field: &str,
     expression: &str,
@@ -116,7 +116,7 @@ pub(super) fn of_expression(
     }
 }
 
-/// The object of the members, spelled as they came.
+/// The members as a JSON object, as the producer spelled them.
 fn json_of(members: &Fields<'_>) -> String {
     let mut json = String::from("{");
     for (name, value) in members.0.iter() {

@@ -1,4 +1,4 @@
-//! Which dead letters are meant, and where among them one is.
+//! Filters and cursors for lists of dead letters.
 
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 
@@ -7,31 +7,27 @@ use serde_json::{Value, json};
 
 use crate::id::{JobId, QueueName};
 
-/// Which dead letters are meant: those that fit every given word.
+/// Selects the dead letters that meet every given condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeadFilter {
-    /// For one of these reasons; for any, if there are none.
+    /// One of these reasons; any reason if empty.
     pub reasons: Vec<String>,
-    /// Of this type.
     pub task_type: Option<String>,
-    /// That failed last on this platform.
+    /// The platform of the last failure.
     pub platform: Option<String>,
-    /// That failed last on none of these platforms.
+    /// Excludes dead letters whose last failure was on one of these platforms.
     pub not_platforms: Vec<String>,
-    /// Of this tenant.
     pub tenant: Option<String>,
-    /// Of this chain.
     pub chain_id: Option<String>,
-    /// Out of this queue.
     pub queue: Option<QueueName>,
     /// Replayed fewer times than this.
     pub replays_below: Option<u32>,
 }
 
 impl DeadFilter {
-    /// The filter as the script that looks through the letters takes it: parts of a record's JSON. They are
-    /// exact, because records are written by the same hand.
+    /// The filter as the argument of the script that scans dead letters: substrings of the stored JSON.
+    /// The match is exact because Longshore writes all of that JSON in one format.
     pub fn parts(&self) -> Value {
         let queue = self.queue.as_ref().map(QueueName::as_str);
         let all: Vec<String> = [
@@ -57,17 +53,15 @@ impl DeadFilter {
     }
 }
 
-/// A member of a JSON object, as it stands in a record.
+/// A member of a JSON object, as in the stored JSON.
 fn member(name: &str, value: &str) -> String {
     format!("\"{name}\":{}", Value::from(value))
 }
 
-/// Which of the letters come first.
+/// The order of a list of dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeadOrder {
-    /// Those that died first.
     OldestFirst,
-    /// Those that died last.
     NewestFirst,
 }
 
@@ -80,25 +74,22 @@ impl DeadOrder {
     }
 }
 
-/// What is looked for among the dead letters, and from where on.
+/// A query for a page of dead letters.
 #[derive(Debug, Clone)]
 pub struct DeadQuery {
-    /// Which are meant.
     pub filter: DeadFilter,
-    /// The times of death (ms) that are meant, both ends included.
+    /// The range of their times (ms), both ends included.
     pub span: RangeInclusive<i64>,
-    /// Which come first.
     pub order: DeadOrder,
-    /// Those after this one; all, if it is absent.
+    /// Starts after this position; from the start if absent.
     pub after: Option<DeadCursor>,
 }
 
-/// A place among the dead letters, whether or not a letter stands there any more: `MS:ID`.
+/// A position in the list of dead letters, as `MS:ID`. It stays valid after its dead letter is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadCursor {
-    /// When the letter died (ms).
+    /// When the dead letter was written (ms).
     pub died_ms: i64,
-    /// Its id.
     pub id: JobId,
 }
 

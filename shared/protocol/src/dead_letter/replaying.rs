@@ -1,4 +1,4 @@
-//! How a dead letter becomes a job again.
+//! Turns a dead letter back into a job.
 
 use chrono::{DateTime, Utc};
 
@@ -11,25 +11,25 @@ use crate::{
     state::JobState,
 };
 
-/// A dead letter that is ready to go into its queue again.
+/// A dead letter prepared for its return to the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replaying {
-    /// The letter.
+    /// The dead letter.
     pub id: JobId,
-    /// When it died (ms).
+    /// When it was written (ms).
     pub died_ms: i64,
-    /// Where it goes.
+    /// The queue that it returns to.
     pub queue: QueueName,
     /// Its message.
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
-    /// What is remembered of the job from then on, as JSON.
+    /// The job's new checkpoint, as JSON.
     pub resume: String,
-    /// The event for the record, as JSON.
+    /// The event for the ledger, as JSON.
     pub event: String,
 }
 
 impl Replaying {
-    /// Makes a letter ready; `None` when its message was not kept whole.
+    /// Prepares a dead letter; `None` if its message was stored truncated.
     pub fn new(
         (died_ms, letter, _): &Standing,
         limits: &Limits,
@@ -53,7 +53,7 @@ impl Replaying {
             id: letter.record.id.clone(),
             died_ms: *died_ms,
             queue: letter.record.queue.clone(),
-            // Neither has a key that is no text, so both have a JSON form.
+            // Both have only text keys, so neither fails to serialize.
             resume: serde_json::to_string(&resume).ok()?,
             event: serde_json::to_string(&event).ok()?,
             fields: message.fields,
@@ -61,8 +61,8 @@ impl Replaying {
     }
 }
 
-/// The job's record, available again; none where the message does not tell what job it is, or where its
-/// id was changed: then it is checked first whether it may have that one.
+/// The job's record in state `available`. `None` if the message does not identify the job, or if
+/// somebody changed its id: admission checks the new id first.
 fn job(
     letter: &Letter,
     resume: &Resume,
@@ -80,7 +80,7 @@ fn job(
     let queue = letter.record.queue.clone();
     let job = JobRecord::unended(Some(&envelope), queue, JobState::Available, resume);
     Some(JobRecord {
-        // It failed before, but has not failed now.
+        // It failed before, but not in its current state.
         error: None,
         error_class: None,
         ..job

@@ -1,14 +1,14 @@
-//! Values by name.
+//! A small map from names to values.
 
 use std::{borrow::Cow, mem, vec};
 
-/// Values in the order of their names, each name once. A message has a handful of them, which are looked
-/// through sooner than a tree of them is built.
+/// Values sorted by name, each name once. A message has few fields, so a linear scan is faster than
+/// building a tree.
 #[derive(Debug)]
 pub(crate) struct ByName<'a, V>(Vec<(Cow<'a, str>, V)>);
 
 impl<'a, V> ByName<'a, V> {
-    /// The values of names in any order, and a name that was given twice, whose last value is kept.
+    /// Sorts values by name. Of a name given twice, keeps the last value and returns the name.
     pub(crate) fn of(mut given: Vec<(Cow<'a, str>, V)>) -> (Self, Option<String>) {
         given.sort_by(|(a, _), (b, _)| a.cmp(b));
         let mut repeated = None;
@@ -41,7 +41,7 @@ impl<'a, V> ByName<'a, V> {
         self.0.iter().map(|(name, value)| (name.as_ref(), value))
     }
 
-    /// Other values of the same names.
+    /// The same names with converted values.
     pub(crate) fn map<W>(self, other: impl Fn(V) -> W) -> ByName<'a, W> {
         let values = self.0.into_iter();
         ByName(values.map(|(name, value)| (name, other(value))).collect())

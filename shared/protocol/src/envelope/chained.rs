@@ -1,15 +1,16 @@
-//! A message that is a chain: one field `chain`, with a document of steps (`crate::chain::parse`).
+//! A message that is a chain: the single field `chain` with a document of steps
+//! (`crate::chain::parse`).
 
 use super::{
     malformed::{Malformed, MalformedCode, shortened},
     parse::{DEEPEST, Limits, Message, check_flat_versions, check_size, members_of, utf8},
 };
 
-/// A chain's document holds jobs two levels down: in the list of its steps.
+/// A chain document holds jobs two levels down, in its list of steps.
 const LEVELS_ABOVE_A_JOB: usize = 2;
 
 impl Limits {
-    /// How deep a chain's document may nest.
+    /// The maximum nesting depth of a chain document.
     pub(crate) fn max_chain_depth(&self) -> usize {
         self.max_depth
             .saturating_add(LEVELS_ABOVE_A_JOB)
@@ -17,8 +18,8 @@ impl Limits {
     }
 }
 
-/// The document, if the message is a chain; it is then a JSON object of a version that we know, and
-/// neither too large nor too deep. None if the message is no chain: then it is a job, or is to be one.
+/// The document, if the message is a chain: a JSON object of a known version, neither too large nor too
+/// deep. `None` if the message is not a chain.
 pub fn chain_text<'a>(message: &'a Message, limits: &Limits) -> Option<Result<&'a str, Malformed>> {
     let (_, document) = message.fields.iter().find(|(name, _)| name == b"chain")?;
     Some(checked(message, document, limits))

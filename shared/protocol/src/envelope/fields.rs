@@ -1,4 +1,4 @@
-//! Typed readers of single fields: each says what it expected when it gets something else.
+//! Typed readers of single fields: each error states what the field expects.
 
 use std::{
     fmt,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{id::JobId, money::Usd};
 
-/// A field's value as it came: flat text, or JSON.
+/// The raw value of a field.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Input<'a> {
     /// The value of a flat field.
@@ -25,7 +25,7 @@ pub(crate) enum Input<'a> {
     Json(&'a RawValue),
 }
 
-/// What is wrong with a value, before it is said of which field.
+/// An error in a value, before the field's name is added.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) code: MalformedCode,
@@ -34,12 +34,12 @@ pub(crate) struct Problem {
 
 pub(crate) type Read<T> = Result<T, Problem>;
 
-/// The fields of a message that are not yet read.
+/// The fields of a message that have not been read yet.
 #[derive(Debug)]
 pub(crate) struct Fields<'a>(pub(crate) ByName<'a, Input<'a>>);
 
 impl<'a> Fields<'a> {
-    /// Takes a field out and reads it.
+    /// Removes a field and reads it.
     pub(crate) fn take<T>(
         &mut self,
         name: &str,
@@ -49,7 +49,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Reads a field; one that is null is as good as absent.
+/// Reads a field; null counts as absent.
 pub(crate) fn field<'a, T>(
     name: &str,
     input: Option<Input<'a>>,
@@ -85,7 +85,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The value as JSON, which a flat field spells out.
+    /// The value as JSON; a flat field contains JSON as text.
     fn json(self, expected: &str) -> Read<&'a RawValue> {
         match self {
             Self::Json(value) => Ok(value),
@@ -95,7 +95,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// JSON of one kind, as raw text.
+    /// The raw JSON of a value of one kind.
     pub(crate) fn of_kind(self, kind: Kind, expected: &str) -> Read<&'a str> {
         let value = self.json(expected)?;
         if Kind::of(value) == kind {
@@ -112,7 +112,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// A number; as text, only if `or_text` (a flat field has nothing but text).
+    /// A number. Text in JSON is accepted only if `or_text`; flat fields are always text.
     pub(crate) fn number(self, or_text: bool, expected: impl fmt::Display) -> Read<f64> {
         let read = |text: &str| {
             Some(text)
@@ -148,8 +148,8 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A piece of valid JSON as a value. What can still be wrong is half a surrogate pair or a number
-/// beyond all numbers, which is a mistake of the JSON.
+/// Decodes valid JSON. What can still fail is an unpaired surrogate or a number out of range, which
+/// makes the JSON invalid.
 pub(crate) fn decoded<'a, T: Deserialize<'a>>(json: &'a str) -> Read<T> {
     serde_json::from_str(json).map_err(|error| Problem {
         code: MalformedCode::NotJson,
@@ -157,7 +157,7 @@ pub(crate) fn decoded<'a, T: Deserialize<'a>>(json: &'a str) -> Read<T> {
     })
 }
 
-/// Digits, perhaps with a fraction, perhaps negative; no exponent, no infinity.
+/// Digits with an optional sign and fraction; no exponent, no infinity.
 pub(crate) fn is_decimal(text: &str) -> bool {
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     let text = text.strip_prefix('-').unwrap_or(text);
@@ -172,7 +172,6 @@ pub(crate) fn is_plain(text: &str, longest: usize, punctuation: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || punctuation.contains(c))
 }
 
-/// Text without conditions.
 pub(crate) fn any_text(input: Input<'_>) -> Read<String> {
     input.text("text")
 }
@@ -195,7 +194,7 @@ fn text_that(input: Input<'_>, expected: &str, fits: impl FnOnce(&str) -> bool) 
     }
 }
 
-/// Whether a text is of one line and no longer than so many characters, and not empty.
+/// Whether `text` is a single line of 1 to `longest` characters.
 pub fn is_line(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.chars().take(longest + 1).count())
         && !text.chars().any(char::is_control)
@@ -207,19 +206,18 @@ pub(crate) fn name(input: Input<'_>) -> Read<String> {
     text_that(input, EXPECTED, |text| is_line(text, 200))
 }
 
-/// What routing rules read.
+/// An input of the routing rules.
 pub(crate) fn label(input: Input<'_>) -> Read<String> {
     const EXPECTED: &str = "text of 1 to 64 characters without control characters";
     text_that(input, EXPECTED, |text| is_line(text, 64))
 }
 
-/// A type of task.
 pub(crate) fn task_type(input: Input<'_>) -> Read<String> {
     const EXPECTED: &str = "text of 1 to 200 characters of [A-Za-z0-9._:/-]";
     text_that(input, EXPECTED, |text| is_plain(text, 200, "._:/-"))
 }
 
-/// A W3C trace context. A version that is not known yet may say more than the known one.
+/// A W3C trace context. A newer version may have further parts.
 pub(crate) fn traceparent(input: Input<'_>) -> Read<String> {
     const EXPECTED: &str = "a W3C traceparent: 00-, 32 hex digits, -, 16 hex digits, -, 2 hex \
                             digits, in lower case and neither id all zeros";
@@ -241,7 +239,6 @@ pub(crate) fn traceparent(input: Input<'_>) -> Read<String> {
     })
 }
 
-/// A yes or no.
 pub(crate) fn boolean(input: Input<'_>) -> Read<bool> {
     match input {
         Input::Text("true" | "1") => Ok(true),
@@ -270,7 +267,7 @@ pub(crate) fn whole(input: Input<'_>, range: RangeInclusive<u32>) -> Read<u32> {
     Ok(number as u32)
 }
 
-/// The protocol's version: at least 1; what is beyond `u64` is the highest.
+/// The protocol version, at least 1. A number above `u64` counts as the highest.
 pub(crate) fn version(input: Input<'_>) -> Read<u64> {
     const EXPECTED: &str = "the version of the protocol, a whole number from 1";
     let number = input.number(false, EXPECTED)?;
@@ -288,7 +285,6 @@ pub(crate) fn version(input: Input<'_>) -> Read<u64> {
     Ok(number as u64)
 }
 
-/// The sampling temperature.
 pub(crate) fn temperature(input: Input<'_>) -> Read<f64> {
     input.number_within(0.0..=2.0, false, "a number from 0 to 2")
 }
@@ -307,7 +303,6 @@ pub(crate) fn id(input: Input<'_>) -> Read<JobId> {
     Ok(id)
 }
 
-/// What the job may spend.
 pub(crate) fn max_cost(input: Input<'_>) -> Read<Usd> {
     const EXPECTED: &str = "US dollars over 0 as decimal text, such as \"0.05\"";
     let text = input.text(EXPECTED)?;

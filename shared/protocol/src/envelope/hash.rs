@@ -1,7 +1,7 @@
-//! What a message says, as one hash: the same content has the same hash, whatever form it came in.
+//! The content hash of a message: equal content has an equal hash, whatever form it came in.
 //!
-//! Fields that were not given, or given as their default, add nothing; so the hash stays what it is
-//! when a later version knows more fields.
+//! Absent fields and fields with their default add nothing, so the hash of a message stays the same
+//! when a later version adds fields.
 
 use std::{fmt, time::Duration};
 
@@ -14,23 +14,22 @@ use super::{
     fields::{Fields, Input},
 };
 
-/// SHA-256 over a message's content, in hex; of what is meant, not of how it is spelled.
+/// SHA-256 over the meaning of a message, not its spelling, as 64 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ContentHash(String);
 
 impl ContentHash {
-    /// The hash as text: 64 hex digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The hash of an envelope, but for its id, and of the fields beside it that nobody knows.
+    /// The hash of an envelope without its id, and of the unknown fields next to it.
     pub(super) fn of(envelope: &Envelope, unknown: &Fields<'_>) -> Self {
         let mut content = Content(Sha256::new());
         content.envelope(envelope);
         for (name, value) in unknown.0.iter() {
-            // Set apart, so that none is taken for one that is known.
+            // A prefix, so that no unknown field hashes like a known one.
             content.0.update("?");
             match value {
                 Input::Text(value) => content.text(name, value),
@@ -48,7 +47,7 @@ impl ContentHash {
 }
 
 impl ContentHash {
-    /// The hash of a JSON value, whatever its spelling and the order of its members.
+    /// The hash of a JSON value, independent of spelling and order of members.
     pub(crate) fn of_json(value: &Value) -> Self {
         let mut content = Content(Sha256::new());
         content.json(value);
@@ -62,8 +61,8 @@ impl fmt::Display for ContentHash {
     }
 }
 
-/// The canonical form on its way into the hash: names and values, each with its length or count
-/// before it, so that no two contents run together to the same bytes.
+/// Feeds the canonical form into the hash: each name and value follows its length or count, so that two
+/// different contents never produce the same bytes.
 struct Content(Sha256);
 
 impl Content {
@@ -192,7 +191,7 @@ impl Content {
         }
     }
 
-    /// A JSON value. It came through the parser, which bounds how deep this goes.
+    /// The parser has limited the depth of the recursion.
     fn json(&mut self, value: &Value) {
         match value {
             Value::Null => self.0.update("n"),
@@ -217,7 +216,8 @@ impl Content {
     }
 
     fn object(&mut self, members: &Map<String, Value>) {
-        // Sorted here, for the map may be in the order of arrival: a feature that any crate can set.
+        // Sorted here because any crate in the build can make the map keep insertion order (a Cargo
+        // feature of `serde_json`).
         let mut members: Vec<_> = members.iter().collect();
         members.sort_unstable_by_key(|(name, _)| *name);
         self.0.update(format!("o{}:", members.len()));
@@ -228,7 +228,7 @@ impl Content {
     }
 }
 
-/// A number without regard to its spelling: 1, 1.0 and 1e0 are one.
+/// A number without regard to its spelling: 1, 1.0 and 1e0 are equal.
 fn number_text(number: &Number) -> String {
     if number.is_f64() {
         number.as_f64().map_or_else(String::new, plain)
@@ -238,7 +238,7 @@ fn number_text(number: &Number) -> String {
 }
 
 fn plain(number: f64) -> String {
-    // Zero, for there are two.
+    // Zero, because there are two: 0 and -0.
     if number == 0.0 {
         "0".to_owned()
     } else {

@@ -1,5 +1,5 @@
-//! JSON as far as it must be known before it is read: how deep, how long, of which kind, and the
-//! members of an object as raw text. Nothing here recurses, so nothing here overflows the stack.
+//! JSON before it is parsed: depth, size, kind, and the members of an object as raw text. Nothing here
+//! recurses, so no input overflows the stack.
 
 use std::{borrow::Cow, fmt};
 
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::by_name::ByName;
 
-/// What a JSON value is; told from its first byte.
+/// The kind of a JSON value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Null,
@@ -23,7 +23,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The kind of a value that is known to be JSON.
+    /// The kind of valid JSON, from its first byte.
     pub(crate) fn of(value: &RawValue) -> Self {
         match value.get().bytes().next() {
             Some(b'{') => Self::Object,
@@ -35,7 +35,7 @@ impl Kind {
         }
     }
 
-    /// The kind, for people.
+    /// The kind, for error messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -48,17 +48,17 @@ impl Kind {
     }
 }
 
-/// The outline of a JSON text, taken in one pass.
+/// The depth and size of a JSON text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// How deep lists and objects nest; `{}` is 1.
     pub(crate) depth: usize,
-    /// The bytes without the white space between values.
+    /// The size in bytes without white space between values.
     pub(crate) compact: usize,
 }
 
 impl Shape {
-    /// The outline of `text`; of text that is not JSON, some outline.
+    /// Measures `text` in one pass. For text that is not JSON, the result is arbitrary.
     pub(crate) fn of(text: &str) -> Self {
         let mut shape = Self::default();
         let mut open = 0_usize;
@@ -85,7 +85,7 @@ impl Shape {
     }
 }
 
-/// How many bytes are left of a string whose first quote was read, its last quote with them.
+/// The length of the rest of a string after its opening quote, closing quote included.
 fn end_of_string(text: &[u8]) -> usize {
     let mut read = 0;
     while let Some(at) = memchr::memchr2(b'"', b'\\', text.get(read..).unwrap_or_default()) {
@@ -93,23 +93,23 @@ fn end_of_string(text: &[u8]) -> usize {
         if text.get(found) == Some(&b'"') {
             return found + 1;
         }
-        // What is escaped ends nothing.
+        // Skips the escaped character, which may be a quote.
         read = found + 2;
     }
     text.len()
 }
 
-/// An object's members, their values not yet read.
+/// The members of an object, with raw values.
 #[derive(Debug)]
 pub(crate) struct Members<'a> {
-    /// The members by name; of one given twice, the last.
+    /// The members; of a name given twice, the last one.
     pub(crate) by_name: ByName<'a, &'a RawValue>,
     /// A name that was given twice.
     pub(crate) repeated: Option<String>,
 }
 
 impl<'a> Members<'a> {
-    /// Removes a member; null is as good as absent.
+    /// Removes a member; null counts as absent.
     pub(crate) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
         self.by_name
             .remove(name)
@@ -117,7 +117,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// A name, borrowed where it is spelled without escapes.
+/// A name, borrowed if it contains no escapes.
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 

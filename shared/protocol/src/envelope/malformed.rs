@@ -1,7 +1,7 @@
-//! What can be wrong with a message, said so that its producer can put it right.
+//! Errors in a message, worded so that its producer can fix them.
 
 string_enum! {
-    /// What kind of mistake a message has.
+    /// The kind of an error in a message; the reason of its dead letter.
     MalformedCode {
         /// A text is not UTF-8.
         NotUtf8 = "not_utf8",
@@ -9,46 +9,45 @@ string_enum! {
         NotJson = "not_json",
         /// `job` is JSON, but not an object.
         NotAnObject = "not_an_object",
-        /// `job` and flat fields at once.
+        /// `job` together with flat fields.
         BothForms = "both_forms",
-        /// Neither `prompt` nor `messages`, or nothing in them.
+        /// No `prompt` and no `messages`, or an empty one.
         NoPrompt = "no_prompt",
         /// A field of the wrong type.
         WrongType = "wrong_type",
-        /// A number or a size outside of what is allowed.
+        /// A number or size outside of its range.
         OutOfRange = "out_of_range",
-        /// A value of the right type that is not of the right form, or does not go with another.
+        /// A value of the right type in the wrong form, or in conflict with another field.
         BadValue = "bad_value",
         /// Lists and objects nest too deep.
         TooDeep = "too_deep",
-        /// More bytes than a message may have.
+        /// The message is too large.
         TooLarge = "too_large",
-        /// An id of the form that the server gives.
+        /// An id in the form that the server assigns.
         ReservedId = "reserved_id",
         /// A field whose name begins with `_`.
         ReservedField = "reserved_field",
         /// A field given twice.
         DuplicateField = "duplicate_field",
-        /// A version newer than this build knows: not wrong, but not for us.
+        /// A version newer than this build supports.
         UnsupportedVersion = "unsupported_version",
-        /// A chain whose document has mistakes; the reason names all of them.
+        /// A chain document with errors; the message lists all of them.
         BadChain = "bad_chain",
-        /// Something that this version of the protocol does not have.
+        /// A feature that this protocol version does not have.
         Unsupported = "unsupported",
     }
 }
 
-/// Why a message is not a job.
+/// Why a message is not a valid job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{message}", prefix(self.field.as_deref()))]
 pub struct Malformed {
-    /// What kind of mistake it is.
     pub code: MalformedCode,
-    /// The field that it is in, if it is in one.
+    /// The field with the error, if it is in one field.
     pub field: Option<String>,
-    /// What is wrong and what would be right, for people.
+    /// What is wrong and what is expected.
     pub message: String,
-    /// The version that the message claims, where that is what is wrong.
+    /// The version of the message, if the error is its version.
     pub version: Option<u64>,
 }
 
@@ -57,7 +56,7 @@ fn prefix(field: Option<&str>) -> String {
 }
 
 impl Malformed {
-    /// A mistake of the message as a whole.
+    /// An error of the message as a whole.
     pub(crate) fn whole(code: MalformedCode, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -67,7 +66,7 @@ impl Malformed {
         }
     }
 
-    /// A mistake in one field.
+    /// An error in one field.
     pub(crate) fn of(code: MalformedCode, field: &str, message: impl Into<String>) -> Self {
         Self {
             field: Some(field.to_owned()),
@@ -76,7 +75,7 @@ impl Malformed {
     }
 }
 
-/// The head of a text that may be long, on one line.
+/// The start of a text that may be long, on one line.
 pub(crate) fn shortened(text: &str) -> String {
     const LONGEST: usize = 80;
     let mut chars = text.chars();

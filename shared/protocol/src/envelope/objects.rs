@@ -1,4 +1,4 @@
-//! Readers of the fields that are lists and objects.
+//! Readers of fields that are lists or objects.
 
 use serde_json::{Map, Value, value::RawValue};
 
@@ -17,12 +17,10 @@ const METADATA_BYTES: usize = 64 * 1024;
 const RETRY: &str = "the name of a retry policy, 1 to 64 characters of [A-Za-z0-9._-], or an \
                      object of max_retries, base_delay and max_delay";
 
-/// The form of the answer.
 pub(super) fn response_format(input: Input<'_>) -> Read<Value> {
     decoded(input.of_kind(Kind::Object, "an object, as OpenAI's response_format")?)
 }
 
-/// Whatever the producer wants back.
 pub(crate) fn metadata(input: Input<'_>) -> Read<Map<String, Value>> {
     let json = input.of_kind(Kind::Object, "an object")?;
     let size = Shape::of(json).compact;
@@ -83,7 +81,7 @@ fn turn(json: &RawValue) -> Read<Message> {
     })
 }
 
-/// A text of a message; not quoted when it is wrong, for it may be long and private.
+/// A text member of a chat message. Errors do not quote it: it may be long and private.
 fn member_text(members: &mut Members<'_>, name: &str) -> Read<String> {
     let Some(value) = members.by_name.remove(name) else {
         return Err(Problem {
@@ -100,7 +98,7 @@ fn member_text(members: &mut Members<'_>, name: &str) -> Read<String> {
     }
 }
 
-/// The producer's own word on retries.
+/// The producer's retry settings.
 pub(super) fn retry(input: Input<'_>) -> Read<Retry> {
     let json = match input {
         Input::Text(text) if !text.trim_start().starts_with('{') => {

@@ -1,4 +1,4 @@
-//! From a message to an envelope: the form it came in, then its version, then field by field.
+//! Parses a message into an envelope: its form, its version, then field by field.
 
 use std::{borrow::Cow, num::NonZeroU32, time::Duration};
 
@@ -14,16 +14,16 @@ use super::{
 };
 use crate::call::{Message as Turn, Role};
 
-/// How long a unique key is taken, when the producer does not say.
+/// How long a unique key is reserved if the producer sets no time.
 const DEFAULT_UNIQUE_FOR: Duration = Duration::from_hours(1);
 
-/// Deeper than this no limit lets a message go: `serde_json` stops at 128.
+/// The highest possible depth limit: `serde_json` stops at 128.
 pub(crate) const DEEPEST: usize = 120;
 
-/// A stream entry's fields, as they came.
+/// The fields of a stream entry, as received.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Message {
-    /// Names and values, in the order that they were sent in.
+    /// Names and values in the order in which they were sent.
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -37,14 +37,14 @@ impl Message {
     }
 }
 
-/// How large and how deep a message may be; a worse one becomes a dead letter.
+/// How large and how deep a message may be. A message over a limit becomes a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The most bytes of all names and values together.
     pub max_bytes: usize,
     /// The most bytes of a message that is a chain.
     pub max_chain_bytes: usize,
-    /// How deep lists and objects may nest, the message itself being the first; at most 120.
+    /// The maximum nesting of lists and objects, the message itself included; at most 120.
     pub max_depth: usize,
 }
 
@@ -58,17 +58,16 @@ impl Default for Limits {
     }
 }
 
-/// A message that was understood.
+/// A valid message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parsed {
-    /// What it says.
     pub envelope: Envelope,
-    /// The hash of what it says, if its producer gave it an id: two messages with one id are the
-    /// same job only if their hashes are equal.
+    /// The content hash, if the producer set an id: two messages with one id are the same job only if
+    /// their hashes are equal.
     pub hash: Option<ContentHash>,
 }
 
-/// Reads a message. Whatever the bytes, it ends in an envelope or in words on what is wrong.
+/// Parses a message. Any bytes give either an envelope or an error that explains what is wrong.
 pub fn parse(message: &Message, limits: &Limits) -> Result<Parsed, Malformed> {
     check_size(message, limits.max_bytes)?;
     let max_depth = limits.max_depth.min(DEEPEST);
@@ -86,7 +85,7 @@ pub fn parse(message: &Message, limits: &Limits) -> Result<Parsed, Malformed> {
     Ok(Parsed { envelope, hash })
 }
 
-/// Refuses a message of more than so many bytes.
+/// Rejects a message of more than `max_bytes`.
 pub(super) fn check_size(message: &Message, most: usize) -> Result<(), Malformed> {
     let size = message.size();
     if size > most {
@@ -98,7 +97,7 @@ pub(super) fn check_size(message: &Message, most: usize) -> Result<(), Malformed
     Ok(())
 }
 
-/// A field's value as text.
+/// The value of the field `name` as text.
 pub(super) fn utf8<'a>(value: &'a [u8], name: &str) -> Result<&'a str, Malformed> {
     std::str::from_utf8(value)
         .map_err(|error| Malformed::of(MalformedCode::NotUtf8, name, not_utf8(&error)))
@@ -108,8 +107,8 @@ fn json_form(job: &[u8], max_depth: usize) -> Result<Fields<'_>, Malformed> {
     members_of(utf8(job, "job")?, "job", max_depth)
 }
 
-/// The members of the object that is the value of the field `name`; an object of a newer version is
-/// refused before anything is judged.
+/// The members of the object in the field `name`. A newer version is rejected before anything else is
+/// checked.
 pub(crate) fn members_of<'a>(
     text: &'a str,
     name: &str,
@@ -131,7 +130,7 @@ pub(crate) fn members_of<'a>(
     Ok(Fields(members.by_name.map(Input::Json)))
 }
 
-/// Why the members of a text could not be read; only then is it asked what it is instead.
+/// Explains why a text has no members. The kind of the value is determined only in this case.
 fn no_members(text: &str, name: &str, error: serde_json::Error) -> Malformed {
     let expected = format!("expected `{name}` to be a JSON object, but");
     let error = match serde_json::from_str(text).map(Kind::of) {
@@ -157,7 +156,7 @@ fn flat_form(message: &Message, max_depth: usize) -> Result<Fields<'_>, Malforme
         check_name(name)?;
         let value = utf8(value, name)?;
         if matches!(name, "messages" | "response_format" | "metadata" | "retry") {
-            // One less than in `job`, whose braces are a level of their own.
+            // One level less than in `job`, whose own braces count as a level.
             check_depth(value, max_depth.saturating_sub(1))
                 .map_err(|words| Malformed::of(MalformedCode::TooDeep, name, words))?;
         }
@@ -169,8 +168,8 @@ fn flat_form(message: &Message, max_depth: usize) -> Result<Fields<'_>, Malforme
     }
 }
 
-/// What is wrong with a message that has `job` and other fields: to a newer version, perhaps
-/// nothing.
+/// The error of a message with `job` and other fields. A newer version is reported first, because it
+/// may allow this form.
 fn both_forms(message: &Message, job: &[u8], max_depth: usize) -> Malformed {
     let newer = [
         check_flat_versions(message),
@@ -202,7 +201,7 @@ fn both_forms(message: &Message, job: &[u8], max_depth: usize) -> Malformed {
     }
 }
 
-/// Refuses a newer version, of which nothing else can be judged.
+/// Rejects a newer version, whose other fields cannot be checked.
 fn check_version(version: Input<'_>) -> Result<(), Malformed> {
     match fields::field("v", Some(version), fields::version) {
         Ok(Some(version)) if version > PROTOCOL_VERSION => Err(Malformed {
@@ -271,7 +270,7 @@ fn repeated(name: &str) -> Malformed {
     )
 }
 
-/// The envelope that the fields make; what is left of them afterwards is what nobody knows.
+/// Builds the envelope; the unknown fields remain in `fields`.
 fn envelope(fields: &mut Fields<'_>) -> Result<Envelope, Malformed> {
     fields.take("v", fields::version)?;
     Ok(Envelope {

@@ -1,4 +1,4 @@
-//! Whose a message is, told without reading the rest of it.
+//! Finds the tenant of a message without parsing the rest of it.
 
 use std::borrow::Cow;
 
@@ -12,8 +12,8 @@ struct Whose<'a> {
     tenant: Option<Cow<'a, str>>,
 }
 
-/// The tenant that a message names, as far as that can be told at a glance: what is wrong with a message
-/// is found when it is [parsed](super::parse).
+/// The tenant of a message, as far as a quick look shows. [`parse`](super::parse) finds what is wrong
+/// with a message.
 pub fn tenant_of(message: &RawMessage) -> Option<Cow<'_, str>> {
     let field = |name: &[u8]| {
         let (_, value) = message.fields.iter().find(|(key, _)| key == name)?;

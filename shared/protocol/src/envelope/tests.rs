@@ -37,7 +37,7 @@ fn envelope(message: &RawMessage) -> Envelope {
     read(message).unwrap().envelope
 }
 
-/// What is wrong with a job of a prompt and the members given.
+/// The error of a job with a prompt and these members.
 fn wrong(members: &str) -> (MalformedCode, Option<String>, String) {
     let error = read(&job(&format!(r#"{{"prompt":"p",{members}}}"#)))
         .map(|parsed| panic!("{members} was accepted: {parsed:?}"))

@@ -1,4 +1,4 @@
-//! Readers of the fields that say when and how long.
+//! Readers of times and durations.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use super::{
     malformed::MalformedCode,
 };
 
-/// Numbers from here on are milliseconds since 1970; no duration in seconds comes near.
+/// Numbers from here on are milliseconds since 1970; durations in seconds are far below.
 const FIRST_MS: f64 = 1e11;
-/// The last millisecond of the year 9999, beyond which RFC 3339 has no words.
+/// The last millisecond of the year 9999, the last year that RFC 3339 can express.
 const LAST_MS: f64 = 253_402_300_799_999.0;
-/// The longest that anything may be put off: a year.
+/// The longest delay in seconds: a year.
 const LONGEST: f64 = 31_536_000.0;
 
 const DELAY: &str = "seconds, a number from 0 to 31536000";
@@ -36,17 +36,14 @@ fn positive(input: Input<'_>, longest: f64, expected: &str) -> Read<Duration> {
         .ok_or_else(|| input.is_not(MalformedCode::OutOfRange, expected))
 }
 
-/// How long something is put off.
 pub(super) fn delay(input: Input<'_>) -> Read<Duration> {
     duration(input, LONGEST, DELAY)
 }
 
-/// How long one attempt may take.
 pub(super) fn timeout(input: Input<'_>) -> Read<Duration> {
     positive(input, 86_400.0, "seconds, a number over 0 and up to 86400")
 }
 
-/// How long a key is taken.
 pub(super) fn unique_for(input: Input<'_>) -> Read<Duration> {
     positive(
         input,
@@ -55,7 +52,7 @@ pub(super) fn unique_for(input: Input<'_>) -> Read<Duration> {
     )
 }
 
-/// A time of the calendar.
+/// A point in time.
 pub(super) fn moment(input: Input<'_>) -> Read<DateTime<Utc>> {
     if let Some(moment) = rfc3339(input, MOMENT)? {
         return Ok(moment);
@@ -67,7 +64,7 @@ pub(super) fn moment(input: Input<'_>) -> Read<DateTime<Utc>> {
     of_ms(input, number, MOMENT)
 }
 
-/// A time of the calendar, or one counted from when the server received the message.
+/// A point in time, or a duration since the server received the message.
 pub(crate) fn limit(input: Input<'_>) -> Read<Limit> {
     if let Some(moment) = rfc3339(input, LIMIT)? {
         return Ok(Limit::At(moment));
@@ -79,13 +76,13 @@ pub(crate) fn limit(input: Input<'_>) -> Read<Limit> {
     }
 }
 
-/// The time, if the value is text of RFC 3339's form; numbers are left to the caller.
+/// The time, if the value is text in RFC 3339 form. The caller reads numbers.
 fn rfc3339(input: Input<'_>, expected: &str) -> Read<Option<DateTime<Utc>>> {
     if matches!(input, Input::Json(value) if Kind::of(value) != Kind::Text) {
         return Ok(None);
     }
     let text = input.text(expected)?;
-    // The parser would take a space for the T; the protocol does not.
+    // The parser accepts a space instead of the T; the protocol does not.
     if !matches!(text.as_bytes().get(10), Some(b'T' | b't')) {
         return Ok(None);
     }

@@ -12,23 +12,22 @@ use crate::catalog::{
     pricing::{DECIMALS, HIGHEST, Said},
 };
 
-/// What is said of a model that is paid in another way, or of which the file knows no price.
+/// The reason for models that are billed in another way or have no price.
 pub(in crate::catalog) const NO_PRICE: &str = "it has no price per token";
 
-/// A model that was read.
 pub(super) struct Entry {
     pub(super) part: Part,
     /// Whether a price had too many decimals.
     pub(super) rounded: bool,
 }
 
-/// Why an entry is left out.
+/// Why an entry is skipped.
 pub(super) enum Skipped {
-    /// It is no chat model.
+    /// Not a chat model.
     Kind,
-    /// Nobody asked for its provider.
+    /// Not a requested provider.
     Provider,
-    /// It is wrong, or has no price per token.
+    /// Malformed, or without a price per token.
     Unreadable(&'static str),
 }
 
@@ -82,7 +81,7 @@ pub(super) fn read(
     })
 }
 
-/// The kinds of tokens, as the file names their prices.
+/// The price fields of the file, by kind of token.
 const INPUT: &str = "input_cost_per_token";
 const OUTPUT: &str = "output_cost_per_token";
 const CACHED: &str = "cache_read_input_token_cost";
@@ -98,7 +97,7 @@ const KINDS: [&str; 6] = [
     REASONING,
 ];
 
-/// An entry's fields, and whether a price of them was rounded.
+/// The fields of an entry, and whether one of its prices was rounded.
 struct Fields<'a> {
     fields: BTreeMap<String, &'a RawValue>,
     rounded: bool,
@@ -121,7 +120,7 @@ impl Fields<'_> {
         })
     }
 
-    /// Prices by ranges of the prompt's tokens, each written out by itself; the first begins at none.
+    /// Prices by ranges of prompt tokens, each complete; the first range must begin at zero.
     fn tiered(&mut self, tiers: &RawValue) -> Result<Prices, Skipped> {
         let wrong = Skipped::Unreadable("its tiered prices are of another form");
         let Ok(tiers) = serde_json::from_str::<Vec<BTreeMap<String, &RawValue>>>(tiers.get())
@@ -154,7 +153,7 @@ impl Fields<'_> {
         })
     }
 
-    /// Where a tier's `range` begins.
+    /// The start of a tier's `range`.
     fn start(&self) -> Option<u64> {
         let range: Vec<&RawValue> = serde_json::from_str(self.fields.get("range")?.get()).ok()?;
         u64::try_from(decimal(range.first()?.get())?).ok()
@@ -186,7 +185,7 @@ impl Fields<'_> {
             .collect()
     }
 
-    /// A step; what it leaves out is as below it.
+    /// A price band; missing prices come from the band below.
     fn step(&mut self, litellm: &str, thousands: u64, below: &Rates) -> Result<Step, Skipped> {
         let mut above = |kind: &str| self.price(&format!("{kind}_above_{thousands}k_tokens"));
         let output = above(OUTPUT)?.unwrap_or(below.output);
@@ -200,7 +199,7 @@ impl Fields<'_> {
                 .or(below.reasoning)
                 .filter(|price| *price != output),
         };
-        // xAI's step begins with the prompt that has just so many tokens.
+        // xAI's band includes the prompt with exactly this many tokens.
         let inclusive = u64::from(litellm == "xai");
         Ok(Step {
             above_tokens: thousands.saturating_mul(1_000).saturating_sub(inclusive),
@@ -223,7 +222,7 @@ impl Fields<'_> {
         Ok(input.zip(output).map(|(input, output)| input.min(output)))
     }
 
-    /// A price, in dollars per million tokens.
+    /// A price in dollars per million tokens.
     fn price(&mut self, field: &str) -> Result<Option<Decimal>, Skipped> {
         let Some(text) = self.number(field) else {
             return Ok(None);
@@ -240,13 +239,13 @@ impl Fields<'_> {
         Ok(Some(price.normalize()))
     }
 
-    /// A number of tokens, if it is one.
+    /// A number of tokens, if it is valid.
     fn tokens(&self, field: &str) -> Option<u64> {
         let tokens = u64::try_from(decimal(self.number(field)?)?).ok()?;
         (1..=1_000_000_000).contains(&tokens).then_some(tokens)
     }
 
-    /// A number as it is written, with or without quotes.
+    /// A number as written, with or without quotes.
     fn number(&self, field: &str) -> Option<&str> {
         let text = self.fields.get(field)?.get().trim_matches('"');
         (text != "null").then_some(text)

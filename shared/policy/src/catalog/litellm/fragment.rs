@@ -7,13 +7,12 @@ use serde_saphyr::FlowSeq;
 
 use crate::catalog::{Capability, Catalog, Rates, models::Part};
 
-/// The file.
 #[derive(Serialize)]
 struct Fragment<'a> {
     models: Vec<Written<'a>>,
 }
 
-/// A model, in the form of `longshore.yaml`.
+/// A model, in the format of `longshore.yaml`.
 #[derive(Serialize)]
 struct Written<'a> {
     provider: &'a str,
@@ -32,7 +31,7 @@ struct Written<'a> {
     steps: Vec<Above>,
 }
 
-/// Other prices for long prompts.
+/// A price band for long prompts.
 #[derive(Serialize)]
 struct Above {
     above_tokens: u64,
@@ -40,7 +39,7 @@ struct Above {
     rates: PerMillion,
 }
 
-/// Prices as texts, which nobody rounds.
+/// Prices as text, so that no digit is lost.
 #[derive(Serialize)]
 struct PerMillion {
     #[serde(rename = "input_per_million")]
@@ -80,7 +79,8 @@ impl From<&Rates> for PerMillion {
     }
 }
 
-/// The models in YAML; those that the catalog has without their capabilities, which it knows better.
+/// The models as YAML. Models of the catalog are written without capabilities, because the catalog
+/// knows them better.
 pub(super) fn write(
     parts: &[Part],
     catalog: &Catalog,

@@ -57,12 +57,12 @@ fn days() {
         // The leap day.
         ("UTC", "00:00", "2028-02-28T23:59:59Z", "2028-02-28T00:00:00Z", "2028-02-29T00:00:00Z"),
         (BERLIN, "00:00", "2028-02-29T12:00:00Z", "2028-02-28T23:00:00Z", "2028-02-29T23:00:00Z"),
-        // The clocks go over midnight: in Santiago there is none on 6 September 2026.
+        // The clocks change at midnight: in Santiago, 6 September 2026 has none.
         ("America/Santiago", "00:00", "2026-09-06T12:00:00Z", "2026-09-06T04:00:00Z", "2026-09-07T03:00:00Z"),
         // Samoa had no 30 December 2011.
         ("Pacific/Apia", "00:00", "2011-12-30T09:59:59Z", "2011-12-29T10:00:00Z", "2011-12-30T10:00:00Z"),
         ("Pacific/Apia", "00:00", "2011-12-30T10:00:00Z", "2011-12-30T10:00:00Z", "2011-12-31T10:00:00Z"),
-        // At 00:01 the clock of Saint John's went back to 23:01 of 28 October 2006: its 29th had begun.
+        // At 00:01 the clock of Saint John's went back to 23:01 of 28 October 2006: the 29th had begun.
         ("America/St_Johns", "00:00", "2006-10-29T02:45:00Z", "2006-10-29T02:30:00Z", "2006-10-30T03:30:00Z"),
     ]);
 }
@@ -71,20 +71,20 @@ fn days() {
 #[rustfmt::skip]
 fn a_reset_that_the_clock_leaps_over_or_shows_twice() {
     check(Period::Day, &[
-        // 02:30 is not there: the day begins at 03:00, and is over at 02:30 of the next.
+        // 02:30 does not exist: the day begins at 03:00 and ends at 02:30 of the next.
         (BERLIN, "02:30", "2026-03-29T00:59:59Z", "2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z"),
         (BERLIN, "02:30", "2026-03-29T01:00:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"),
         (NEW_YORK, "02:30", "2026-03-08T06:59:59Z", "2026-03-07T07:30:00Z", "2026-03-08T07:00:00Z"),
         (NEW_YORK, "02:30", "2026-03-08T07:00:00Z", "2026-03-08T07:00:00Z", "2026-03-09T06:30:00Z"),
-        // 02:00 and 03:00 are its edges.
+        // 02:00 and 03:00 are its boundaries.
         (BERLIN, "02:00", "2026-03-29T01:00:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:00:00Z"),
         (BERLIN, "03:00", "2026-03-29T01:00:00Z", "2026-03-29T01:00:00Z", "2026-03-30T01:00:00Z"),
-        // 02:30 (in New York 01:30) is there twice: the first counts.
+        // 02:30 (in New York 01:30) occurs twice: the first counts.
         (BERLIN, "02:30", "2026-10-25T00:29:59Z", "2026-10-24T00:30:00Z", "2026-10-25T00:30:00Z"),
         (BERLIN, "02:30", "2026-10-25T00:30:00Z", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"),
         (BERLIN, "02:30", "2026-10-25T01:15:00Z", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"),
         (NEW_YORK, "01:30", "2026-11-01T06:15:00Z", "2026-11-01T05:30:00Z", "2026-11-02T06:30:00Z"),
-        // 03:00 is there once: at the end of the hour that is shown twice.
+        // 03:00 occurs once: at the end of the repeated hour.
         (BERLIN, "03:00", "2026-10-25T01:59:59Z", "2026-10-24T01:00:00Z", "2026-10-25T02:00:00Z"),
     ]);
 }
@@ -98,9 +98,9 @@ fn months() {
         ("UTC", "00:00", "2028-02-29T12:00:00Z", "2028-02-01T00:00:00Z", "2028-03-01T00:00:00Z"),
         ("UTC", "00:00", "2027-02-28T23:59:59Z", "2027-02-01T00:00:00Z", "2027-03-01T00:00:00Z"),
         (BERLIN, "00:00", "2026-03-31T12:00:00Z", "2026-02-28T23:00:00Z", "2026-03-31T22:00:00Z"),
-        // Still October there.
+        // Still October in this zone.
         (NEW_YORK, "00:00", "2026-11-01T03:59:59Z", "2026-10-01T04:00:00Z", "2026-11-01T04:00:00Z"),
-        // The clocks change on the first itself.
+        // The clocks change on the first of the month.
         (NEW_YORK, "01:30", "2026-11-01T06:15:00Z", "2026-11-01T05:30:00Z", "2026-12-01T06:30:00Z"),
     ]);
 }
@@ -132,7 +132,7 @@ fn a_window_has_a_number() {
 fn the_end_of_time_is_no_fault() {
     for now in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
         for period in Period::ALL {
-            // The zone's own offset would lead out of what can be said.
+            // The zone's offset would leave the range of dates.
             let window = Calendar::default().window(*period, now);
             assert!(window.end.is_none_or(|end| end > now), "{period} {now}");
         }
@@ -140,7 +140,7 @@ fn the_end_of_time_is_no_fault() {
 }
 
 prop_compose! {
-    /// Any zone, any reset, any moment between 1990 and 2099, by preference near a change of clocks.
+    /// Any zone, reset and moment between 1990 and 2099, preferably near a change of clocks.
     fn any_moment()(
         zone in 0..chrono_tz::TZ_VARIANTS.len(),
         minute in 0..24 * 60_u32,
@@ -180,7 +180,7 @@ proptest! {
             let length = end - window.start;
             let (shortest, longest) = match period {
                 Period::Hour => (TimeDelta::hours(1), TimeDelta::hours(1)),
-                // A zone that changed sides of the date line had a day of nearly none, or of two.
+                // A zone that crossed the date line had a day of almost no hours, or of twice as many.
                 Period::Day => (TimeDelta::zero(), TimeDelta::hours(49)),
                 _ => (TimeDelta::days(27), TimeDelta::days(33)),
             };

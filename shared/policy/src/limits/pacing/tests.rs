@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The algorithm as the type describes it.
+/// The algorithm of the type's documentation.
 struct Bucket {
     pacing: Pacing,
     full_at: u64,
@@ -13,7 +13,7 @@ impl Bucket {
         Self { pacing, full_at: 0 }
     }
 
-    /// When a call of so many units goes that is ready at `now`.
+    /// When a call of `amount` units starts that is ready at `now`.
     fn take(&mut self, now: u64, amount: u64) -> u64 {
         let cost = self.pacing.cost_micros(amount);
         let room = (self.full_at + cost).saturating_sub(self.pacing.depth_micros);
@@ -23,7 +23,7 @@ impl Bucket {
     }
 }
 
-/// The most units that went in any half-open minute.
+/// The most units in any half-open minute.
 fn most(calls: &[(u64, u64)]) -> u64 {
     let (mut first, mut sum, mut most) = (0, 0, 0);
     for (at, amount) in calls {
@@ -37,7 +37,7 @@ fn most(calls: &[(u64, u64)]) -> u64 {
     most
 }
 
-/// Calls of one unit, as fast as they go, over so many minutes.
+/// Calls of one unit, as fast as allowed, over this many minutes.
 fn greedy(limit: u64, minutes: u64) -> Vec<(u64, u64)> {
     let mut bucket = Bucket::new(Pacing::requests(limit));
     std::iter::from_fn(|| Some((bucket.take(0, 1), 1)))
@@ -101,7 +101,7 @@ fn a_call_larger_than_the_burst_waits_for_a_full_bucket() {
     assert_eq!(bucket.take(0, 50), 0);
     let full = pacing.cost_micros(50);
     assert_eq!(bucket.take(0, 5_000), full);
-    // The next waits until what it took has flowed back, but for a burst.
+    // The next call waits until all of it but a burst has flowed back.
     let next = bucket.take(full, 1);
     assert!(next > full + 5 * MINUTE_MICROS, "{next}");
 }

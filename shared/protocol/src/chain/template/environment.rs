@@ -1,4 +1,5 @@
-//! The engine: strict, without functions, and with those filters alone that cannot make much out of little.
+//! The template engine: strict, without functions, and only with filters that cannot produce large
+//! output from small input.
 
 use std::sync::LazyLock;
 
@@ -9,13 +10,13 @@ use minijinja::{
 
 use super::MAX_RENDERED_BYTES;
 
-/// Instructions of the engine that one text may take: a list of 10,000 items takes some 20 for each.
+/// Engine instructions that one text may use: a list of 10,000 items uses about 20 per item.
 pub(super) const FUEL: u64 = 2_000_000;
 
 /// How deep loops and conditions may nest.
 const NESTING: usize = 64;
 
-/// Puts one filter or test into an engine.
+/// Registers one filter or test with an engine.
 type Register = fn(&mut Environment<'static>, &'static str);
 
 macro_rules! registered {
@@ -26,7 +27,6 @@ macro_rules! registered {
     };
 }
 
-/// The filters by name.
 const FILTERS: &[(&str, Register)] = registered! {
     add_filter:
     "abs" = filters::abs,
@@ -68,7 +68,6 @@ const FILTERS: &[(&str, Register)] = registered! {
     "upper" = filters::upper,
 };
 
-/// The tests by name.
 const TESTS: &[(&str, Register)] = registered! {
     add_test:
     "boolean" = tests::is_boolean,
@@ -109,22 +108,19 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     env.set_auto_escape_callback(|_| AutoEscape::None);
     env.set_fuel(Some(FUEL));
     env.set_recursion_limit(NESTING);
-    // Only with this do errors tell the place that they are at.
+    // Without debug mode, errors have no range.
     env.set_debug(true);
     env
 });
 
-/// The engine.
 pub(super) fn of_templates<'a>() -> &'a Environment<'a> {
     &ENVIRONMENT
 }
 
-/// Whether there is such a filter.
 pub(super) fn is_filter(name: &str) -> bool {
     FILTERS.iter().any(|(known, _)| *known == name)
 }
 
-/// Whether there is such a test.
 pub(super) fn is_test(name: &str) -> bool {
     TESTS.iter().any(|(known, _)| *known == name)
 }
@@ -136,7 +132,7 @@ fn too_long() -> Error {
     )
 }
 
-/// `join` of texts that are together no longer than a text may be.
+/// `join` whose result is within the size limit.
 fn join(
     state: &mut State<'_, '_>,
     value: &Value,
@@ -158,7 +154,7 @@ fn join(
     filters::join(state, value, joiner, attribute, kwargs)
 }
 
-/// `replace` whose text is no longer than a text may be.
+/// `replace` whose result is within the size limit.
 fn replace(
     state: &mut State<'_, '_>,
     value: StringInput<'_>,
@@ -173,7 +169,7 @@ fn replace(
     filters::replace(state, value, from, to)
 }
 
-/// `sum` of numbers, and of nothing else.
+/// `sum` of numbers only.
 fn sum(
     state: &State<'_, '_>,
     values: Value,
@@ -187,7 +183,7 @@ fn sum(
     filters::sum(state, values, attribute, None, kwargs)
 }
 
-/// The value as JSON on one line. The engine's own would write `<` and `'` as code points, for HTML.
+/// The value as JSON on one line. The engine's own filter escapes `<` and `'` for HTML.
 fn to_json(value: &Value) -> Result<String, Error> {
     serde_json::to_string(value)
         .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))

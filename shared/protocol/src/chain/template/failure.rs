@@ -1,4 +1,4 @@
-//! What went wrong in a template, in words that name what it read.
+//! Errors of templates, worded by what the template read.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use super::{
 use crate::{chain::StepName, envelope::shortened};
 
 impl Scope {
-    /// The words for an error of the engine.
+    /// Converts an error of the engine.
     pub(super) fn failure(&self, error: &Error, text: &str) -> TemplateError {
         let at = error.range().and_then(|range| whole(text, range));
         match (error.kind(), at) {
@@ -33,7 +33,7 @@ impl Scope {
         }
     }
 
-    /// That there is no value at an expression, and why, as far as that can be told from its text.
+    /// The error for an expression without a value; explains why if its text shows it.
     pub(super) fn nothing_at(&self, at: &str) -> TemplateError {
         let words = format!("`{}` has no value", shortened(at));
         TemplateError(match self.why_nothing(at) {
@@ -61,7 +61,7 @@ impl Scope {
     }
 }
 
-/// The engine tells of the end of a path alone: all of it, back to its first name.
+/// The engine reports only the end of a path; this extends the range to its first name.
 fn whole(text: &str, range: Range<usize>) -> Option<&str> {
     let before = part(text, 0..range.start)?;
     let is_path = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';

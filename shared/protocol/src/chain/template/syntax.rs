@@ -1,8 +1,8 @@
-//! What a template may hold, and what it reads; told from its syntax, before it runs.
+//! What a template may contain and what it reads, determined from its syntax before it runs.
 //!
-//! Fuel bounds how often something is done, not how large it gets: `{% set a = a ~ a %}` forty times is a
-//! terabyte. So there are no variables of a template's own, no functions, no macros and no multiplied texts, and
-//! a text grows no faster than the template and what it reads.
+//! Fuel limits the number of operations, not the size of values: forty times `{% set a = a ~ a %}`
+//! makes a terabyte. For this reason templates have no variables of their own, no functions, no macros
+//! and no repeated texts; the output grows no faster than the template and its inputs.
 
 use std::collections::BTreeSet;
 
@@ -18,20 +18,20 @@ use minijinja::{
 use super::environment::{is_filter, is_test};
 use crate::{chain::StepName, envelope::shortened};
 
-/// How often a template may put texts or lists together with `~` or `+`.
+/// How often a template may join texts or lists with `~` or `+`.
 const JOINS: usize = 64;
 
-/// How many names and operators one expression may have, and how many `elif` a template. The engine reads them one
-/// in the other, and would run out of stack.
+/// The most names and operators in one expression, and the most `elif` in a template. The engine
+/// recurses into them and would overflow the stack.
 const LINKS: usize = 400;
 
-/// Filters that give a number, whatever they are given.
+/// Filters that always return a number.
 const NUMERIC: &[&str] = &["abs", "count", "float", "int", "length", "round"];
 
 /// What a template reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::chain) struct Uses {
-    /// The steps, each with what is read of it, where that can be told.
+    /// The steps, each with the field that is read, if the syntax shows it.
     pub(in crate::chain) fields: BTreeSet<(StepName, Option<String>)>,
     /// Whether it reads `item` or `index`.
     pub(in crate::chain) item: bool,
@@ -40,13 +40,12 @@ pub(in crate::chain) struct Uses {
 }
 
 impl Uses {
-    /// The steps that it reads.
     pub(in crate::chain) fn steps(&self) -> impl Iterator<Item = &StepName> {
         self.fields.iter().map(|(step, _)| step)
     }
 }
 
-/// What a template reads, or what is wrong with it.
+/// What a template reads, or its errors.
 pub(in crate::chain) fn uses(template: &str) -> Result<Uses, Vec<String>> {
     check_links(template, false).map_err(|fault| vec![fault])?;
     let parsed = parse(template, "template", SyntaxConfig::default());
@@ -56,7 +55,7 @@ pub(in crate::chain) fn uses(template: &str) -> Result<Uses, Vec<String>> {
     walk.done()
 }
 
-/// What an expression reads, or what is wrong with it.
+/// What an expression reads, or its errors.
 pub(in crate::chain) fn uses_of_expression(expression: &str) -> Result<Uses, Vec<String>> {
     if expression.trim_start().starts_with("{{") {
         return Err(vec![
@@ -71,12 +70,12 @@ pub(in crate::chain) fn uses_of_expression(expression: &str) -> Result<Uses, Vec
     walk.done()
 }
 
-/// Refuses an expression of too many names and operators before it is parsed: `1 - 1 - 1 …` nests as deep as it
-/// is long. Brackets need no care, for the parser counts them.
+/// Rejects an expression with too many names and operators before it is parsed: `1 - 1 - 1 …` nests as
+/// deep as it is long. The parser itself limits brackets.
 fn check_links(text: &str, is_expression: bool) -> Result<(), String> {
     let mut links = 0_usize;
     let mut alternatives = 0_usize;
-    // What is not even tokens, the parser says in better words.
+    // The parser reports invalid tokens with a better text.
     for (token, _) in tokenize(text, is_expression, SyntaxConfig::default()).map_while(Result::ok) {
         match token {
             Token::VariableStart | Token::BlockStart => links = 0,
@@ -103,7 +102,7 @@ fn check_links(text: &str, is_expression: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// The part of a text at a place. The engine's places of `a.b` and `a[b]` begin behind the `a`: it is added.
+/// The text at a range. For `a.b` and `a[b]` the engine's range starts after the `a`; this adds it.
 pub(super) fn part(text: &str, range: std::ops::Range<usize>) -> Option<&str> {
     let part = text.get(range.clone())?;
     if !part.starts_with(['.', '[']) {
@@ -133,7 +132,7 @@ struct Walk<'a> {
     uses: Uses,
     faults: Vec<String>,
     joins: usize,
-    /// The names that loops gave, innermost last.
+    /// The loop variables in scope, innermost last.
     bound: Vec<&'a str>,
 }
 
@@ -162,7 +161,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A fault at a place: the text there is quoted.
+    /// Adds an error that quotes the text at a span.
     fn fault(&mut self, at: Span, words: &str) {
         let range = at.start_offset as usize..at.end_offset as usize;
         let quoted = shortened(part(self.text, range).unwrap_or_default().trim());
@@ -218,7 +217,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The names that a loop gives.
+    /// Adds the variables of a loop.
     fn bind(&mut self, target: &Expr<'a>) {
         match target {
             Expr::Var(name) => self.bound.push(name.id),
@@ -324,7 +323,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Something of something: perhaps of a step.
+    /// A path of attributes and items, perhaps of a step.
     fn path(&mut self, expression: &Expr<'a>) {
         let mut names = Vec::new();
         let mut at = expression;
@@ -371,7 +370,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Whether an expression is a number, or an error, whatever its variables are.
+/// Whether an expression always gives a number or an error, whatever its variables are.
 fn is_number(expression: &Expr<'_>) -> bool {
     match expression {
         Expr::Const(value) => value.value.is_number(),

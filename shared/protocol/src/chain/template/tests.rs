@@ -44,7 +44,7 @@ fn outcome(id: &str, output: Option<&str>) -> Outcome {
     }
 }
 
-/// `told` has answered, `broken` has not, `each` has two answers of three items.
+/// `answered` has this output, `broken` has no outcome, `each` has two answers for three items.
 fn scope(told: &str) -> Scope {
     let items = vec![
         (2, outcome("c/each/2", Some("third"))),

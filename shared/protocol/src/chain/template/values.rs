@@ -13,23 +13,23 @@ use minijinja::{
 use super::{Scope, StepView};
 use crate::{chain::SKIPPED, outcome::Outcome, state::JobState};
 
-/// What can be read of a step or of an item.
+/// The fields of a step or of an item.
 pub(in crate::chain) const OF_ONE: &[&str] = &[
     "output", "summary", "json", "cost", "state", "ok", "model", "platform", "tokens",
 ];
 
-/// What can be read of an item of a step that fanned out.
+/// The fields of an item of a fanned-out step.
 const OF_AN_ITEM: &[&str] = &[
     "output", "summary", "json", "cost", "state", "ok", "model", "platform", "tokens", "index",
 ];
 
-/// What can be read of a step that fanned out.
+/// The fields of a fanned-out step.
 pub(in crate::chain) const OF_MANY: &[&str] = &["outputs", "items"];
 
-/// Characters of an answer that its summary has (seed: `spawn_child_task`).
+/// Characters of an answer in its summary.
 const SUMMARY: usize = 500;
 
-/// A step's outcome as templates see it; its JSON is read when it is first asked for.
+/// A step's outcome as templates see it; its JSON is parsed on first use.
 struct Context {
     output: Option<Arc<str>>,
     outcome: Option<Outcome>,
@@ -37,7 +37,7 @@ struct Context {
     json: OnceLock<Option<Value>>,
 }
 
-/// Everything that a template of the step sees.
+/// Everything that a template of the step can read.
 pub(super) fn of_scope(scope: &Scope) -> Value {
     let steps = scope
         .steps
@@ -81,7 +81,7 @@ fn of_view(view: &StepView) -> Value {
     }
 }
 
-/// The items that were completed, in the order of the list.
+/// The completed items, in list order.
 fn completed(items: &[(u32, Outcome)]) -> impl Iterator<Item = &(u32, Outcome)> {
     let mut items: Vec<_> = items
         .iter()
@@ -163,7 +163,7 @@ impl Object for Context {
     }
 }
 
-/// How a step ended, in the words of chains.
+/// The final state of a step.
 fn state(outcome: &Outcome) -> &'static str {
     match outcome.state {
         JobState::Completed => "completed",
@@ -173,7 +173,7 @@ fn state(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// The head of an answer.
+/// The start of an answer.
 fn summary(output: &str) -> String {
     match output.char_indices().nth(SUMMARY) {
         None => output.to_owned(),
@@ -181,7 +181,7 @@ fn summary(output: &str) -> String {
     }
 }
 
-/// An answer as JSON: all of it, or else what stands in its first code fence.
+/// Parses an answer as JSON: all of it, or else the content of its first code fence.
 pub(in crate::chain) fn json_of(output: &str) -> Result<serde_json::Value, serde_json::Error> {
     let wrong = match serde_json::from_str(output.trim()) {
         Ok(json) => return Ok(json),
@@ -189,7 +189,7 @@ pub(in crate::chain) fn json_of(output: &str) -> Result<serde_json::Value, serde
     };
     let fenced = output.split_once("```").and_then(|(_, rest)| {
         let (_language, rest) = rest.split_once('\n')?;
-        // JSON's own texts may hold fences: the last one ends it.
+        // JSON strings may contain fences, so the last fence ends it.
         rest.rsplit_once("```")
     });
     match fenced {

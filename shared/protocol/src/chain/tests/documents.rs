@@ -1,4 +1,4 @@
-//! The examples of the documents and of `deploy/examples`, and the golden files.
+//! The chains in `docs` and `deploy/examples`, and the golden files.
 
 use std::{fs, path::PathBuf};
 
@@ -10,7 +10,7 @@ fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The files of a folder that end so, with their texts.
+/// The files of a folder with this extension, with their contents.
 fn files(folder: &str, end: &str) -> Vec<(String, String)> {
     let paths = fs::read_dir(repository().join(folder))
         .unwrap()
@@ -45,7 +45,7 @@ fn schema() -> jsonschema::Validator {
         .unwrap()
 }
 
-/// Accepts a document, as the parser and as the schema judge it.
+/// Asserts that parser and schema accept a document.
 fn accepted(place: &str, text: &str, schema: &jsonschema::Validator) {
     if let Err(bad) = read(text) {
         panic!("{place}:\n{bad}");
@@ -82,8 +82,8 @@ fn every_chain_of_the_documents_is_one() {
     assert!(seen > 0);
 }
 
-/// `chain` is the document; `faults`, if it is a bad one, are parts of what is told of it, in their order. What
-/// only the whole graph tells (`graph_…`) no schema can see.
+/// `chain` is the document. `faults`, if it is invalid, are parts of the reported errors, in order. The
+/// schema cannot detect errors that concern the whole graph (`graph_…`).
 #[test]
 fn golden_chains_hold() {
     let schema = schema();

@@ -1,8 +1,8 @@
-//! Every fault, in its own words; and many at once.
+//! Every error text, and several errors at once.
 
 use super::read;
 
-/// What is wrong with a chain of these steps.
+/// The errors of a chain with these steps.
 fn of_steps(steps: &str) -> String {
     wrong(&format!(r#"{{"steps":[{steps}]}}"#))
 }

@@ -1,4 +1,4 @@
-//! What holds for all documents.
+//! Properties of all documents.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{EVERYTHING, good, read};
 
-/// A chain whose steps need earlier ones: for each step, which of those before it.
+/// A chain whose steps need earlier ones: for each step, the indexes of its needs.
 fn any_chain() -> impl Strategy<Value = Vec<Vec<usize>>> {
     proptest::collection::vec(proptest::collection::btree_set(0..1000_usize, 0..4), 1..40).prop_map(
         |all| {
@@ -70,7 +70,7 @@ proptest! {
         prop_assume!(needs.len() > 1);
         let last = needs.len() - 1;
         let mut document = document(&needs);
-        // In a row, so that the last needs the first by way of all others.
+        // In a row, so that the last step needs the first through all others.
         for at in 1..=last {
             document["steps"][at]["needs"] = json!([format!("s{}", at - 1)]);
             document["steps"][at]["prompt"] = json!("p");
@@ -199,7 +199,7 @@ fn ten_thousand_steps_are_checked_quickly() {
         let text = text.to_string();
         let begin = Instant::now();
         assert_eq!(good(&text).steps.len(), 10_000);
-        // A debug build on a busy machine; a release build takes a tenth.
+        // The bound holds for a debug build on a busy machine; a release build takes a tenth.
         assert!(
             begin.elapsed().as_secs() < 10,
             "{:?} for {} bytes",

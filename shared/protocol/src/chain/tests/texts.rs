@@ -1,4 +1,4 @@
-//! The pictures of a chain.
+//! Diagrams of a chain.
 
 use super::{
     super::{dot, mermaid},

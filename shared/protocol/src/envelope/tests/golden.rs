@@ -1,4 +1,4 @@
-//! The messages of `docs/protocol/golden` mean what is written beside them.
+//! The messages in `docs/protocol/golden` have the meaning stated next to them.
 
 use std::path::Path;
 
@@ -72,7 +72,7 @@ fn check_golden(golden: &Value) -> Result<(), String> {
     }
 }
 
-/// An envelope in the golden files' own form.
+/// An envelope in the format of the golden files.
 fn normalized(envelope: &Envelope) -> Map<String, Value> {
     let limit = |limit: Limit| match limit {
         Limit::After(after) => json!(after.as_secs_f64()),

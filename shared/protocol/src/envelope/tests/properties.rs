@@ -1,4 +1,4 @@
-//! What holds for all messages.
+//! Properties of all messages.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -86,7 +86,7 @@ fn depth(json: &Value) -> usize {
     }
 }
 
-/// A member that may be good or not, and the text that says the same in a flat field.
+/// A member, valid or not, and the text of the same value in a flat field.
 fn any_member() -> impl Strategy<Value = (String, Value)> {
     let numbers = prop_oneof![
         (0_u32..40_000_000).prop_map(Value::from),
@@ -152,7 +152,7 @@ fn any_member() -> impl Strategy<Value = (String, Value)> {
     ]
 }
 
-/// Parses, and says what is wrong: neither may panic.
+/// Parses a message and formats the error: neither may panic.
 fn judge(message: &RawMessage) {
     if let Err(error) = read(message) {
         assert!(!error.to_string().is_empty());

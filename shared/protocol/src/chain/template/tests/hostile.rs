@@ -1,4 +1,4 @@
-//! Templates that are refused, and those that are stopped.
+//! Templates that are rejected, and templates that are stopped.
 
 use std::time::Instant;
 
