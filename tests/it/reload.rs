@@ -255,7 +255,7 @@ async fn what_is_wrong_is_not_pushed() {
     for (text, told) in [
         (
             "grace: 1s\nproviders: { openai: { api_key: sk-hunter2 } }\n",
-            "new.yaml:2: `providers.openai.api_key` holds a secret as it is",
+            "new.yaml:2: `providers.openai.api_key` contains a literal secret",
         ),
         (
             "grace: soon\n",
