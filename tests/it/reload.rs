@@ -259,7 +259,7 @@ async fn an_invalid_configuration_is_not_pushed() {
     for (text, printed) in [
         (
             "grace: 1s\nproviders: { openai: { api_key: sk-hunter2 } }\n",
-            "new.yaml:2: `providers.openai.api_key` holds a secret as it is",
+            "new.yaml:2: `providers.openai.api_key` contains a literal secret",
         ),
         (
             "grace: soon\n",

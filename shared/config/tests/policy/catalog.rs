@@ -153,7 +153,7 @@ models:
     let mini_before = before.entry(&openai.name, "gpt-4o-mini").unwrap();
     assert_eq!(mini.tier, Tier::Standard);
     assert_eq!(mini.prices, mini_before.prices);
-    // New prices replace all old ones.
+    // New prices leave none of the old.
     let rates = &prices(catalog.entry(&openai.name, "gpt-4o").unwrap()).rates;
     assert_eq!(rates.input.to_string(), "2");
     assert_eq!(rates.cached, None);
@@ -206,7 +206,7 @@ providers:
         .filter(|provider| !provider.is_on())
         .map(|provider| provider.name.as_str())
         .collect();
-    // A disabled provider is not simulated.
+    // What is off by itself is nobody's to simulate.
     assert_eq!(off, ["ollama", "codex-cli", "gemini-cli"]);
     for provider in &catalog.providers {
         assert_ne!(provider.dialect, DialectName::Cli);

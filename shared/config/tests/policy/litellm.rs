@@ -12,7 +12,7 @@ fn config(yaml: &str) -> Config {
     Config::from_yaml(&Environment::default(), path, yaml).unwrap()
 }
 
-/// The catalog with more providers of the file.
+/// The catalog with some more providers of the file.
 fn catalog() -> Catalog {
     let yaml = "
 providers:

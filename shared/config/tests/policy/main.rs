@@ -1,4 +1,4 @@
-//! The catalog, prices, limits and routes that a `longshore.yaml` defines.
+//! What follows from a configuration: the catalog, prices, limits and routes of a `longshore.yaml`.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -56,7 +56,7 @@ fn names(takes: &[Take]) -> Vec<&str> {
     takes.iter().map(Take::meter).collect()
 }
 
-/// The meters of which a call reserves.
+/// The meters that a call takes from.
 fn taken(provider: &str, tenant: Option<&str>, chain: Option<&str>, costs: &Costs) -> Vec<String> {
     let config = config(EVERYTHING);
     let provider = config.catalog.platform(provider).unwrap();
@@ -163,7 +163,7 @@ fn providers_of_an_account_share_its_meters() {
     ];
     let own = taken("openai-batch", None, None, &paid);
     assert_eq!(own[0], "budget:everything");
-    // The budget of the provider `openai` is not that of the account.
+    // The budget of the provider `openai` is not the account's.
     assert_eq!(own[1..], all);
 }
 
@@ -276,7 +276,7 @@ fn finds_the_budget_of_a_meter() {
         ("budget:tenants:acme:eu", 1_000_000_000)
     );
     assert!(found("budget:chains:nightly").is_some());
-    // Not a budget per tenant, a removed budget, and no budget.
+    // Not of each, no longer there, no budget.
     for other in [
         "budget:acme",
         "budget:acme:x",

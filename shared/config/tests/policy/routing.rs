@@ -1,4 +1,4 @@
-//! Routing decisions.
+//! Who answers what.
 
 mod days;
 mod order;
@@ -39,7 +39,7 @@ fn router_of(config: &Config, day: NaiveDate) -> Router {
     Router::new(&config.catalog, &config.routing, day)
 }
 
-/// A day on which every model in these tests is available.
+/// A day on which all the models are there that these tests name.
 fn today() -> NaiveDate {
     "2026-11-21".parse().unwrap()
 }
@@ -52,7 +52,7 @@ fn ruled(keys: &[&str], yaml: &str) -> Router {
     router_of(&config(keys, yaml), today())
 }
 
-/// A router for a configuration that `change` has changed.
+/// A router of a configuration that is changed by hand.
 fn changed(keys: &[&str], yaml: &str, change: impl FnOnce(&mut Config)) -> Router {
     let mut config = config(keys, yaml);
     change(&mut config);
@@ -85,7 +85,7 @@ fn decided<'a>(router: &'a Router, job: &str) -> Decision<'a> {
     router.decide(&envelope, router.measure(&envelope)).unwrap()
 }
 
-/// A decision for a prompt with this number of tokens.
+/// A decision for a prompt of so many tokens.
 fn long<'a>(router: &'a Router, job: &str, tokens: u64) -> Result<Decision<'a>, Unroutable> {
     let prompt = PromptTokens {
         upper_bound: tokens,
@@ -104,7 +104,7 @@ fn asked(router: &Router, job: &str) -> Vec<String> {
     named(&decided(router, job))
 }
 
-/// The platforms of the candidates.
+/// The platforms alone.
 fn platforms(router: &Router, job: &str) -> Vec<String> {
     let decision = decided(router, job);
     let names = decision.candidates.iter();
@@ -117,7 +117,7 @@ fn refused(router: &Router, job: &str) -> String {
     refused.unwrap_err().error
 }
 
-/// The steps of a decision, one per line.
+/// The record, a step a line.
 fn record(decision: &Decision<'_>) -> String {
     let steps = decision.steps.iter();
     let lines: Vec<String> = steps

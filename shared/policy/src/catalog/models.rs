@@ -90,7 +90,7 @@ pub(super) fn shipped(r: &mut Reader<'_>, names: &[&str], models: &[RawModel]) -
 /// Reads the models of a user's file.
 pub(super) fn parts(r: &mut Reader<'_>, names: &[&str], models: &[RawModel]) -> Vec<Part> {
     each(r, names, models, |r, provider, model, raw| {
-        if let Some(written) = raw.first_value() {
+        if let Some(written) = raw.first_text() {
             r.record_origin(&format!("models.{provider}/{model}"), written);
         }
     })
@@ -118,7 +118,7 @@ fn each<'e>(
                 provider, model, ..
             } = part;
             let text = format!("the model `{model}` of `{provider}` is named twice");
-            r.problem_near(raw.first_value(), text);
+            r.problem_near(raw.first_text(), text);
         } else {
             parts.push(part);
         }
@@ -129,7 +129,7 @@ fn each<'e>(
 fn identity(r: &mut Reader<'_>, names: &[&str], raw: &RawModel) -> Option<(String, String)> {
     let (Some(provider), Some(model)) = (&raw.provider, &raw.model) else {
         r.problem_near(
-            raw.first_value(),
+            raw.first_text(),
             "a model needs both `provider` and `model`",
         );
         return None;

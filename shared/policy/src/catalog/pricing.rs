@@ -51,7 +51,7 @@ pub(super) fn of_model(r: &mut Reader<'_>, raw: &RawModel) -> Said {
         raw.rates(),
         steps,
         raw.batch_discount.as_ref(),
-        raw.first_value(),
+        raw.first_text(),
     );
     let mut changes: Vec<(NaiveDate, Prices)> = Vec::new();
     for raw in raw.price_changes.iter().flatten() {

@@ -223,7 +223,7 @@ priced! {
 
 impl RawModel {
     /// Any value of it, for its line.
-    pub(super) fn first_value(&self) -> Option<&Text> {
+    pub(super) fn first_text(&self) -> Option<&Text> {
         [
             &self.model,
             &self.provider,

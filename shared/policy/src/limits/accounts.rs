@@ -25,7 +25,7 @@ pub struct RawAccountLimits {
 
 impl RawAccountLimits {
     /// Its first value, for its line.
-    fn first_value(&self) -> Option<&Text> {
+    fn first_text(&self) -> Option<&Text> {
         [
             &self.requests_per_minute,
             &self.tokens_per_minute,
@@ -96,7 +96,7 @@ pub fn share_accounts<'a>(
     // The first of each account at which limits stand.
     let mut first: Vec<(ProviderEntry, &Text)> = Vec::new();
     for provider in providers.iter() {
-        let Some(text) = written(&provider.name).and_then(RawAccountLimits::first_value) else {
+        let Some(text) = written(&provider.name).and_then(RawAccountLimits::first_text) else {
             continue;
         };
         match first

@@ -1,4 +1,4 @@
-//! Prices by day and by prompt length, and models without prices.
+//! Prices by day and by length of prompt, and models without one.
 
 use longshore_protocol::call::Usage;
 
@@ -67,7 +67,7 @@ fn the_built_in_steps_match_the_published_prices() {
         ("gemini-2.5-pro", 200_000, "0.25"),
         ("gemini-2.5-pro", 200_001, "0.5000025"),
         ("claude-haiku-5-5", 100_001, "0.0500005"),
-        // xAI's step includes its threshold.
+        // xAI's step begins with the prompt of just so many.
         ("grok-4.3", 199_999, "0.24999875"),
         ("grok-4.3", 200_000, "0.5"),
         ("MiniMax-M3", 512_001, "0.3072006"),
@@ -120,7 +120,7 @@ fn a_model_without_a_price_can_count_as_free() {
             "the model `openai/secret-1` of `zhipu` has no price and counts as free (`unknown_price: zero`)",
         ]
     );
-    // Other models keep their prices.
+    // It takes no price from a model that has one.
     assert_eq!(
         cost(&config.catalog, "gpt-4o", "2026-11-21", 1_000_000),
         "2.5"
@@ -151,7 +151,7 @@ models:
     assert_eq!(of("gpt-4o"), [Capability::Review, Capability::Tools]);
     assert_eq!(of("a"), Tier::Fast.capabilities());
     assert_eq!(of("b"), []);
-    // The first two cannot call tools; the other two can.
+    // Seed tables: these two call no tools, those two do.
     for (model, tools) in [
         ("kimi-k2.6", false),
         ("glm-5", false),
@@ -235,7 +235,7 @@ models:
             "{model}"
         );
     }
-    // A model of the catalog keeps its capabilities; a new one has those of the file.
+    // What the catalog says of a model's abilities stays; a new one has what the file supports.
     assert_eq!(catalog.model("gpt-4o-mini")[0].tier, Tier::Fast);
     let kimi = |model: &str| {
         catalog.model(model)[0]
@@ -305,7 +305,7 @@ models:
             ]
         );
     }
-    // No warning about a disabled platform.
+    // Of a platform that is off, nobody needs to know.
     assert_eq!(
         load(&[], yaml).farewells(day("2027-11-27")),
         Vec::<String>::new()

@@ -1,4 +1,4 @@
-//! Settings of providers.
+//! What a provider may say of itself.
 
 use super::*;
 
@@ -73,7 +73,7 @@ providers:
     assert_eq!(prices(entry).nominal().to_string(), "0.000985");
     assert_eq!(entry.tier, Tier::Standard);
     assert_eq!(entry.capabilities, Tier::Standard.capabilities());
-    // Without a context window, the default window limits the answer.
+    // Nothing is said of the window: no answer is longer than the one that is taken for it.
     assert_eq!(entry.context_window, 131_072);
     assert_eq!(entry.max_output_tokens, 131_072);
 

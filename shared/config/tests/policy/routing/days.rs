@@ -1,4 +1,4 @@
-//! Withdrawn models and prices of a day.
+//! What changes from one day to another: models that are withdrawn, and prices.
 
 use super::*;
 
@@ -36,7 +36,7 @@ models:
         assert_eq!(asked(&after, job)[0], "openai/gpt-5-nano");
     }
 
-    // A default model, and one that its tier selects.
+    // A default model, and one that is chosen by its tier.
     let later = on(&config, "2027-01-01");
     assert_eq!(platforms(&later, plain), ["anthropic"]);
     let able = r#"{"prompt":"x","type":"y","platform":"anthropic"}"#;

@@ -1,4 +1,4 @@
-//! Local platforms, the fallback, the maximum cost, and capabilities.
+//! Local platforms, the fallback, what a job may cost and what it needs.
 
 use serde_json::json;
 
@@ -33,7 +33,7 @@ fn local_platforms_come_first_with_prefer_local() {
         record(&decision),
         "cost: cheapest first\nprefer_local: local platforms before the others"
     );
-    // A rule precedes it.
+    // A rule has been asked before.
     let ruled = r#"{"prompt":"x","risk":"high","area":"core"}"#;
     assert_eq!(platforms(&router, ruled)[..2], ["anthropic", "ollama"]);
 }
@@ -54,7 +54,7 @@ fn the_fallback_provider_follows_the_preferred_platforms() {
     );
     let cheapest = ruled(&FOUR, "routing: {fallback_provider: gemini}");
     assert_eq!(platforms(&cheapest, r#"{"prompt":"x"}"#)[0], "gemini");
-    // A disabled one has no effect.
+    // One that is off has no say.
     let off = ruled(&["OPENAI_API_KEY"], "routing: {fallback_provider: gemini}");
     assert_eq!(platforms(&off, r#"{"prompt":"x"}"#), ["openai"]);
 }
@@ -179,7 +179,7 @@ fn counts_tokens_only_of_long_prompts() {
     assert_eq!(plain.measure(&short).upper_bound, 5 + 4);
     let text = "hello world ".repeat(2_000);
     let job = envelope(&json!({"prompt": text}).to_string());
-    // About 4,000 tokens, plus half as many again.
+    // Some 4,000 tokens, and half as much again.
     let counted = plain.measure(&job).upper_bound;
     assert!((5_900..6_300).contains(&counted), "{counted}");
     let patient = ruled(&THREE, "routing: {estimate_threshold: 30000}");

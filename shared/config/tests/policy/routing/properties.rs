@@ -1,4 +1,4 @@
-//! Properties of every job with every set of platforms.
+//! What holds for every job and every set of platforms.
 
 use proptest::{option, prelude::*, sample::subsequence};
 use serde_json::{Map, Value, json};

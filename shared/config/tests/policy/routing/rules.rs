@@ -1,4 +1,4 @@
-//! Rules and keywords of the user.
+//! Rules and keywords of the user's own.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The routing tables of the built-in configuration, row by row.
+//! The routing tables of the documents that Longshore was made after, row by row.
 
 use serde_json::json;
 
@@ -108,8 +108,8 @@ fn the_table_of_tiers() {
     }
 }
 
-/// Free, then subscriptions, then paid APIs, even if a paid platform is cheaper than the list price of a
-/// subscription.
+/// Free tier, then what is subscribed to, then paid APIs; a paid platform that is cheaper than a
+/// subscription's list price does not come before it.
 #[test]
 fn the_table_of_cost_tiers() {
     let local = "
