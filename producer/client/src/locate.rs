@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn internal_fields_are_removed() {
-        let plain = without_marks(message(&[("_resume", "1"), ("prompt", "x")]));
+        let plain = without_marks(message(&[("_checkpoint", "1"), ("prompt", "x")]));
         assert_eq!(plain, message(&[("prompt", "x")]));
     }
 }

@@ -8,7 +8,7 @@
 --          it is spare: only for jobs that a spent budget sends to free models
 -- Returns  {'ok', candidate from 0, ms to wait for its turn}; {'gone'}: the entry is not the worker's; {'cancelled'}:
 --          cancellation is requested; {'parked'} for its key ({'waits'} without a checkpoint for it); {'waits', when
---          to check again (ms), '1' when any job with these candidates would be parked, meter, jobs parked for it}:
+--          to check again (ms), 1 when any job with these candidates would be parked, meter, jobs parked for it}:
 --          parked for a limit; {'never', meter}: no candidate ever has room; {'refused', meter}: a spent budget says
 --          that the job ends here
 -- Writes   the journal, `{ns}:key:KEY`, meters; of a parked job: lane, parked job, stream, `{ns}:lanes:due`

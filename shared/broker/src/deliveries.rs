@@ -228,7 +228,7 @@ impl Deliveries<'_> {
             .push_str(
                 &ending
                     .step
-                    .map_or_else(String::new, |end| end.to_lua_argument()),
+                    .map_or_else(String::new, StepEnd::to_lua_argument),
             )
             .push_str(flag(ending.step.is_some_and(|end| end.step.needed), "1"))
             .push_str(&SpawnedJob::to_lua_argument(ending.spawned)?);
