@@ -17,14 +17,83 @@ use serde_json::Value;
 
 /// Every crate by its folder, and the crates that it depends on, in whatever way. A new crate needs a row.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("shared", &[]),
-    ("producer", &["shared"]),
+    ("shared/protocol", &[]),
+    ("shared/settings", &[]),
+    ("shared/policy", &["shared/protocol", "shared/settings"]),
+    ("shared/broker", &["shared/policy", "shared/protocol"]),
+    ("shared/ledger", &["shared/protocol"]),
+    (
+        "shared/config",
+        &["shared/policy", "shared/protocol", "shared/settings"],
+    ),
+    (
+        "shared/service",
+        &[
+            "shared/broker",
+            "shared/config",
+            "shared/ledger",
+            "shared/policy",
+            "shared/protocol",
+            "shared/settings",
+        ],
+    ),
+    (
+        "producer/client",
+        &["shared/broker", "shared/policy", "shared/protocol"],
+    ),
+    ("producer/local", &[]),
     ("producer/simulator", &[]),
-    ("worker", &["shared"]),
-    ("scheduler", &["shared"]),
+    (
+        "producer/cli",
+        &[
+            "producer/client",
+            "producer/local",
+            "shared/broker",
+            "shared/config",
+            "shared/ledger",
+            "shared/policy",
+            "shared/protocol",
+            "shared/service",
+            "shared/settings",
+        ],
+    ),
+    (
+        "worker",
+        &[
+            "shared/broker",
+            "shared/config",
+            "shared/ledger",
+            "shared/policy",
+            "shared/protocol",
+            "shared/service",
+            "shared/settings",
+        ],
+    ),
+    (
+        "scheduler",
+        &[
+            "shared/broker",
+            "shared/config",
+            "shared/ledger",
+            "shared/policy",
+            "shared/protocol",
+            "shared/service",
+        ],
+    ),
     (
         "tests",
-        &["producer", "producer/simulator", "shared", "worker"],
+        &[
+            "producer/local",
+            "producer/simulator",
+            "shared/broker",
+            "shared/config",
+            "shared/ledger",
+            "shared/policy",
+            "shared/protocol",
+            "shared/service",
+            "shared/settings",
+            "worker",
+        ],
     ),
 ];
 

@@ -16,10 +16,10 @@ const BLOCK_END: &str = "<!-- end -->";
 fn docs_show_the_help_of_every_command() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/COMMANDS.md");
     let document = fs::read_to_string(&path).unwrap();
-    let mut command = crate::Arguments::command().term_width(WIDTH);
-    command.build();
+    let mut root = crate::Arguments::command().term_width(WIDTH);
+    root.build();
     let mut helps = BTreeMap::new();
-    collect_helps(&mut command, "longshore", &mut helps);
+    collect_helps(&root, &root, &["longshore"], &mut helps);
     let (updated, mut problems) = update_blocks(&document, helps);
     if std::env::var_os("LONGSHORE_UPDATE_DOCS").is_some_and(|value| value == "1") {
         fs::write(&path, updated).unwrap();
@@ -29,15 +29,23 @@ fn docs_show_the_help_of_every_command() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// The help of `command` and of its subcommands, by full command name.
-fn collect_helps(command: &mut Command, name: &str, helps: &mut BTreeMap<String, String>) {
-    let help = command.render_long_help().to_string();
+/// What `--help` prints for `command` and for its subcommands, by full command name.
+fn collect_helps(
+    root: &Command,
+    command: &Command,
+    path: &[&str],
+    helps: &mut BTreeMap<String, String>,
+) {
+    // Parsed, not rendered: clap itself chooses between the short and the long form.
+    let asked = path.iter().copied().chain(["--help"]);
+    let help = root.clone().try_get_matches_from(asked).unwrap_err();
+    let help = help.render().to_string();
     let lines: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
-    helps.insert(name.to_owned(), lines.join("\n"));
-    for subcommand in command.get_subcommands_mut() {
+    helps.insert(path.join(" "), lines.join("\n"));
+    for subcommand in command.get_subcommands() {
         if subcommand.get_name() != "help" && !subcommand.is_hide_set() {
-            let name = format!("{name} {}", subcommand.get_name());
-            collect_helps(subcommand, &name, helps);
+            let path = [path, &[subcommand.get_name()]].concat();
+            collect_helps(root, subcommand, &path, helps);
         }
     }
 }

@@ -103,7 +103,7 @@ async fn reconcile_names_each_difference() {
     let mut found = differences(&stack).await;
     found.sort();
     let expected = [
-        ("attempt_orphaned", "the pause at 1-1"),
+        ("attempt_orphaned", "the retry delay at 1-1"),
         ("attempts_unrecorded", done.as_str()),
         ("end_unrecorded", forgotten.as_str()),
         ("job_nowhere", lost.as_str()),
