@@ -59,6 +59,7 @@ impl Service {
 
     async fn get(&self, path: &str) -> anyhow::Result<String> {
         let url = format!("http://{}/{path}", self.address);
+        longshore_service::tls::install_crypto_provider();
         Ok(reqwest::get(url).await?.text().await?)
     }
 

@@ -51,7 +51,7 @@ impl Account {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What goes wrong now.
+    /// The faults that are set now.
     pub(super) fn faults(&self) -> Active {
         let active = *self.faults.read().unwrap_or_else(PoisonError::into_inner);
         active.at(Instant::now)
@@ -61,7 +61,7 @@ impl Account {
         *self.faults.write().unwrap_or_else(PoisonError::into_inner) = faults;
     }
 
-    /// Asks the limits for one call of so many tokens, at the time that `now` tells.
+    /// Checks the limits for one call with this many tokens, at the time that `now` returns.
     pub(super) fn admit(
         &self,
         tokens: u64,
@@ -70,22 +70,22 @@ impl Account {
         let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
         let mut gate = self.gate();
         let limits = gate.limits;
-        // Inside the lock, so that the log is in the order of time.
+        // Inside the lock, so that the log is in order of time.
         gate.log.take(&limits, now(), tokens)
     }
 
-    /// Marks a call that was let through as failed.
+    /// Marks an accepted call as failed.
     pub(super) fn failed(&self, number: usize) {
         self.gate().log.failed(number);
     }
 
-    /// Adds to what this provider's bills add up to, up to 18 million dollars.
+    /// Adds to the sum of this provider's bills, which fits up to 18 million dollars.
     pub(super) fn charged(&self, pico: u64) {
         self.counts.billed.fetch_add(1, Relaxed);
         self.cost_pico.fetch_add(pico, Relaxed);
     }
 
-    /// At most `limit` calls from the one numbered `since`, and how many there are.
+    /// At most `limit` calls starting at index `since`, and their total number.
     pub(super) fn arrivals(&self, since: usize, limit: usize) -> (Vec<Arrival>, usize) {
         let gate = self.gate();
         (gate.log.page(since, limit), gate.log.len())
@@ -109,7 +109,7 @@ impl Account {
     }
 }
 
-/// What a provider that is heard of for the first time begins with.
+/// The settings of a provider at its first call.
 #[derive(Debug, Clone, Copy, Default)]
 struct Rules {
     faults: Active,
@@ -142,7 +142,7 @@ impl Book {
     }
 }
 
-/// All providers that were heard of.
+/// All providers that have been called or named.
 #[derive(Debug)]
 pub(super) struct Accounts {
     /// The limits that a provider starts with.
@@ -184,12 +184,12 @@ impl Accounts {
         self.write().open(name)
     }
 
-    /// The provider of this name, if it has been heard of.
+    /// The provider of this name, if it exists already.
     pub(super) fn find(&self, name: &str) -> Option<Arc<Account>> {
         self.read().accounts.get(name).cloned()
     }
 
-    /// Replaces the faults of one provider, or of all, those not heard of yet included.
+    /// Replaces the faults of one provider, or of all, including those that do not exist yet.
     pub(super) fn set_faults(&self, provider: Option<&str>, faults: Faults) {
         let active = Active::from(faults, Instant::now());
         let mut book = self.write();
@@ -201,7 +201,7 @@ impl Accounts {
         }
     }
 
-    /// Replaces the limits of one provider, or of all, those not heard of yet included.
+    /// Replaces the limits of one provider, or of all, including those that do not exist yet.
     pub(super) fn set_limits(&self, provider: Option<&str>, limits: Limits) {
         let mut book = self.write();
         if provider.is_none() {
@@ -222,7 +222,7 @@ impl Accounts {
         self.each(|account| account.gate().limits)
     }
 
-    /// What every provider has seen, by name.
+    /// The counts of every provider, by name.
     pub(super) fn stats(&self) -> BTreeMap<String, ProviderStats> {
         self.each(Account::stats)
     }
@@ -235,7 +235,7 @@ impl Accounts {
             .collect()
     }
 
-    /// Everything is as it was at the start, but for the calls that are still in flight.
+    /// Resets everything to the state at the start, except calls in flight.
     pub(super) fn clear(&self) {
         let mut book = self.write();
         book.rules = Rules {

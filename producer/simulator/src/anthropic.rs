@@ -180,7 +180,7 @@ pub(super) fn answer(to: &mut Vec<u8>, answer: &Answer<'_>) -> serde_json::Resul
             category: "general_harms",
         }),
         usage: Counts {
-            // Anthropic counts cached input apart; the others count it in.
+            // Anthropic counts cached input separately; the others include it.
             input_tokens: usage.input.saturating_sub(usage.cached),
             cache_creation_input_tokens: 0,
             cache_read_input_tokens: usage.cached,
@@ -216,7 +216,7 @@ pub(super) fn headers(serial: u64, standing: Standing) -> String {
     lines
 }
 
-/// Puts a refusal in Anthropic's words.
+/// Writes an error in Anthropic's format.
 pub(super) fn refuse(refusal: &Refusal<'_>) -> Reply {
     let mut standing = Standing::default();
     let (status, message) = match &refusal.cause {

@@ -1,4 +1,4 @@
-//! What a call asks for and why it may be refused, whatever the dialect.
+//! A call and its possible errors, independent of the dialect.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -16,7 +16,7 @@ pub(super) struct Ask<'a> {
     pub(super) model: Cow<'a, str>,
     /// All text of all messages, system instructions first.
     pub(super) prompt: Cow<'a, str>,
-    /// The most output tokens the caller will pay for.
+    /// The most output tokens that the caller accepts.
     pub(super) max_output: Option<u64>,
     pub(super) shape: Shape<'a>,
 }
@@ -50,15 +50,15 @@ pub(super) enum Cause {
         message: String,
         param: Option<&'static str>,
     },
-    /// Nobody sells this model here.
+    /// The model does not exist.
     UnknownModel,
-    /// This status was asked for.
+    /// A marker or fault requested this status.
     Status(u16),
     /// Too many calls, or tokens, in a minute: the limit that is full, and all of them.
     Limited(Unit, Room, Standing),
     /// The prompt, of so many tokens, is too long for the model.
     Context,
-    /// The account has nothing left to spend; its quota is so many calls a day.
+    /// The account's quota of this many calls a day is exhausted.
     Quota(u32),
 }
 
@@ -71,7 +71,7 @@ impl Cause {
     }
 }
 
-/// An error answer to be put in a dialect's words.
+/// An error to be written in a dialect's format.
 #[derive(Debug)]
 pub(super) struct Refusal<'a> {
     pub(super) cause: Cause,
@@ -81,7 +81,7 @@ pub(super) struct Refusal<'a> {
     pub(super) serial: u64,
 }
 
-/// A response in a dialect's words.
+/// A response in a dialect's format.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,

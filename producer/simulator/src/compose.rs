@@ -36,7 +36,7 @@ pub(super) fn compose<'a>(
         let half = whole.chars().count() / 2;
         return (Cow::Owned(whole.chars().take(half).collect()), ending);
     }
-    // Told token counts stand as they are told, so there is nothing to cut.
+    // Token counts that a marker sets are used as they are, so nothing is cut.
     let limit = ask.max_output.filter(|_| markers.tokens.is_none());
     let limit = limit.and_then(|tokens| usize::try_from(tokens.saturating_mul(4)).ok());
     match limit {
@@ -52,7 +52,7 @@ pub(super) fn compose<'a>(
     }
 }
 
-/// Two sentences that follow from the prompt and the model alone.
+/// Two sentences that depend only on the prompt and the model.
 fn sentences(ask: &Ask<'_>) -> String {
     let plain = if ask.prompt.contains("[[") {
         Cow::Owned(without_markers(&ask.prompt))

@@ -16,11 +16,10 @@ use super::{
     state::State,
 };
 
-/// Read ahead of the answers this far, in bytes.
+/// How far requests are read ahead of their answers, in bytes.
 const READ_AHEAD: usize = MAX_BODY + 1024 * 1024;
 
-/// Serves requests until either side closes. An error is the client's leaving; there is nothing left
-/// to be done about it.
+/// Serves requests until either side closes. An error means that the client has left.
 pub(super) async fn serve(stream: TcpStream, state: &State) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut link = Link {
@@ -71,7 +70,7 @@ pub(super) async fn serve(stream: TcpStream, state: &State) -> io::Result<()> {
 struct Link {
     stream: TcpStream,
     input: Vec<u8>,
-    /// How much of the input has been dealt with.
+    /// How much of the input has been processed.
     taken: usize,
     /// Answers that are not written yet: those to a batch of pipelined requests go out together.
     output: Vec<u8>,
@@ -81,9 +80,9 @@ struct Link {
 }
 
 enum Step<'s> {
-    /// There is no whole request yet.
+    /// The request is incomplete.
     Read { expects_continue: bool },
-    /// There will be none; the reason is in the output.
+    /// The request is invalid; the reason is in the output.
     Refuse,
     /// The response, if any, begins at `mark` in the output.
     Do {
@@ -131,7 +130,7 @@ impl Link {
         }
     }
 
-    /// Waits as the outcome demands; false if the connection is over.
+    /// Waits as the outcome requires; false if the connection is closed.
     async fn finish(
         &mut self,
         state: &State,
@@ -174,7 +173,7 @@ impl Link {
         Ok(true)
     }
 
-    /// Waits; false if the client leaves meanwhile.
+    /// Waits; false if the client disconnects meanwhile.
     async fn wait(&mut self, delay: Duration) -> bool {
         if delay.is_zero() {
             return true;

@@ -46,7 +46,7 @@ pub(super) fn control(state: &State, request: &Request<'_>, out: &mut Vec<u8>) -
 /// A body, or a status and what is wrong.
 type Answer = Result<Vec<u8>, (u16, String)>;
 
-/// The part of a list that was asked for.
+/// The requested page of a list.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Part<'q> {
     provider: Option<&'q str>,
@@ -138,6 +138,6 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<(Option<String>, T), (u16, S
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
-    // Nothing here has a key that is no string, which is all that can go wrong.
+    // Serialization fails only for keys that are no strings, and there are none.
     serde_json::to_vec(value).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The three ways of speaking to a provider.
+//! The three HTTP dialects of providers.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
-    /// OpenAI chat completions, and everyone who copies them.
+    /// OpenAI chat completions and compatible APIs.
     Openai,
     /// Anthropic messages.
     Anthropic,
@@ -27,7 +27,7 @@ impl Dialect {
         }
     }
 
-    /// Where its paths begin, below the simulator's address: what a provider's `base_url` ends with.
+    /// The prefix of its paths below the simulator's address: the end of a provider's `base_url`.
     pub(super) fn base(self) -> &'static str {
         match self {
             Self::Openai => "openai/v1",

@@ -1,4 +1,4 @@
-//! One call, from its bytes to what becomes of it.
+//! One call, from its bytes to its response.
 
 use std::time::Duration;
 
@@ -19,17 +19,16 @@ use super::{
     usage::Usage,
 };
 
-/// The calls a day that an account is said to have whose quota a prompt declares spent: Gemini's free
-/// tier.
+/// The daily quota that is reported when a marker declares it exhausted: Gemini's free tier.
 const DAYS_QUOTA: u32 = 250;
 
 /// What the connection does next.
 #[derive(Debug)]
 pub(super) struct Outcome<'s> {
-    /// To be waited first.
+    /// How long to wait first.
     pub(super) delay: Duration,
     pub(super) end: End,
-    /// The bill to be marked once the answer is out.
+    /// The bill to mark as answered once the answer is written.
     pub(super) bill: Option<BillKey>,
     /// None for the simulator's own endpoints.
     pub(super) flight: Option<Flight<'s>>,
@@ -42,21 +41,21 @@ pub(super) enum End {
     Respond(u16),
     /// The connection closes.
     Close,
-    /// Nothing is sent, ever.
+    /// Nothing is ever sent.
     Hang,
 }
 
-/// Whom a call is for.
+/// The target of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Target<'p> {
     /// The name in the path, or the dialect's.
     pub(super) provider: &'p str,
     pub(super) dialect: Dialect,
-    /// The model, if it stands in the path.
+    /// The model, if the path names it.
     model: &'p str,
 }
 
-/// Whom a call to `path` is for: `/p/NAME` before a dialect's own path names the provider.
+/// The target of a call to `path`: `/p/NAME` before a dialect's own path names the provider.
 pub(super) fn route(path: &str) -> Option<Target<'_>> {
     let (provider, path) = match path.strip_prefix("/p/") {
         Some(rest) => {
@@ -80,7 +79,7 @@ pub(super) fn route(path: &str) -> Option<Target<'_>> {
     })
 }
 
-/// Decides a call. A response is appended to `out`; `scratch` is room to build it in.
+/// Handles a call. Appends a response to `out`; `scratch` is a buffer to build it in.
 pub(super) fn exchange<'s>(
     state: &'s State,
     target: Target<'_>,
@@ -160,8 +159,8 @@ impl Call<'_, '_> {
             }
         };
 
-        // From here on the model works, and that is what is paid for: whatever happens to the
-        // answer, and to the client that asked for it, the bill stands.
+        // Generation begins here, and it is billed: whatever happens to the answer and to the client, the
+        // bill stays.
         let account = &self.flight.account;
         let bill = state
             .invoice
@@ -184,8 +183,8 @@ impl Call<'_, '_> {
         }
     }
 
-    /// What goes wrong with a call that was let through, by chance or because the prompt asks for it:
-    /// how its answer ends, or the failure in its place.
+    /// The fault of an accepted call, by chance or by a marker: how its answer ends, or the failure instead
+    /// of it.
     fn trouble(
         &mut self,
         ask: &Ask<'_>,
@@ -288,7 +287,7 @@ impl Call<'_, '_> {
 }
 
 impl Verdict {
-    /// Errors come at once, unless the prompt says how long they take.
+    /// Errors are sent at once, unless a marker sets a latency.
     fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self

@@ -1,4 +1,4 @@
-//! Misbehaviour that is switched on from outside, for every call of a provider.
+//! Faults that are set from outside, for every call of a provider.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::markers::Ending;
 
-/// What goes wrong, and how often. Rates lie between 0 and 1 and add up to 1 at most.
+/// Faults and their rates, which are between 0 and 1 and add up to 1 at most.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
@@ -15,11 +15,11 @@ pub struct Faults {
     /// At most this much is added to the latency at random, in milliseconds; absent, what the
     /// simulator was started with.
     pub jitter_ms: Option<u64>,
-    /// Share of calls refused with 429.
+    /// Share of calls rejected with 429.
     pub rate_429: f64,
-    /// Share of calls refused with 500.
+    /// Share of calls rejected with 500.
     pub rate_500: f64,
-    /// Share of calls refused with 503.
+    /// Share of calls rejected with 503.
     pub rate_503: f64,
     /// Share of calls whose connection closes with no answer and no bill.
     pub rate_drop: f64,
@@ -29,13 +29,13 @@ pub struct Faults {
     pub rate_garbage: f64,
     /// Share of calls billed and never answered.
     pub rate_hang: f64,
-    /// The wait that a 429 or 503 made by a rate asks for, in seconds.
+    /// The `retry-after` of a 429 or 503 caused by a rate, in seconds.
     pub retry_after_s: Option<f64>,
-    /// After so many milliseconds nothing goes wrong any more; absent, until it is changed.
+    /// How long the faults last, in milliseconds; absent, until they are changed.
     pub for_ms: Option<u64>,
 }
 
-/// What chance decided for one call.
+/// The random fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Chance {
     Nothing,
@@ -64,7 +64,7 @@ impl Faults {
         ]
     }
 
-    /// What is wrong with these faults, if anything is.
+    /// Checks these faults; the error says what is invalid.
     pub(super) fn check(&self) -> Result<(), String> {
         let mut sum = 0.0;
         for (name, rate, _) in self.rates() {
@@ -87,7 +87,7 @@ impl Faults {
         Ok(())
     }
 
-    /// What befalls one call, for a `draw` that is uniform in 0..1.
+    /// The fault of one call, for a `draw` that is uniform in 0..1.
     pub(super) fn befall(&self, draw: f64) -> Chance {
         let mut below = 0.0;
         for (_, rate, chance) in self.rates() {
@@ -99,14 +99,14 @@ impl Faults {
         Chance::Nothing
     }
 
-    /// The wait that a refusal made by a rate asks for.
+    /// The `retry-after` of an error caused by a rate.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         self.retry_after_s
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
     }
 }
 
-/// Faults ready for use: with the unlucky told apart from the rest, and an end.
+/// Faults ready for use, with their end.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Active {
     pub(super) faults: Faults,
@@ -127,7 +127,7 @@ impl Active {
         }
     }
 
-    /// What is left of them at the time that `now` tells.
+    /// The faults that are still active at the time that `now` returns.
     pub(super) fn at(self, now: impl FnOnce() -> Instant) -> Self {
         match self.until {
             Some(until) if now() >= until => Self::default(),

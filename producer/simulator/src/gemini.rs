@@ -42,7 +42,7 @@ struct Config<'a> {
     response_json_schema: Option<&'a RawValue>,
 }
 
-/// Reads a call of `model`, which stands in the path.
+/// Reads a call of `model`, which the path names.
 pub(super) fn read<'a>(head: &Head<'_>, model: &'a str, body: &'a [u8]) -> Result<Ask<'a>, Cause> {
     if head.x_goog_api_key.is_empty() {
         return Err(Cause::MissingKey("x-goog-api-key"));
@@ -174,7 +174,7 @@ pub(super) fn answer(to: &mut Vec<u8>, answer: &Answer<'_>) -> serde_json::Resul
         usage_metadata: Counts {
             prompt_token_count: usage.input,
             cached_content_token_count: usage.cached,
-            // Gemini counts thoughts apart; the others count them in.
+            // Gemini counts thoughts separately; the others include them.
             candidates_token_count: usage.output.saturating_sub(usage.reasoning),
             thoughts_token_count: usage.reasoning,
             total_token_count: usage.total(),
@@ -185,7 +185,7 @@ pub(super) fn answer(to: &mut Vec<u8>, answer: &Answer<'_>) -> serde_json::Resul
     serde_json::to_writer(to, &generated)
 }
 
-/// Puts a refusal in Gemini's words. Gemini has no rate-limit headers; the wait is in the body.
+/// Writes an error in Gemini's format. Gemini has no rate-limit headers; the wait is in the body.
 pub(super) fn refuse(refusal: &Refusal<'_>) -> Reply {
     let model = refusal.model;
     let mut wait = refusal.retry_after;
@@ -210,7 +210,7 @@ pub(super) fn refuse(refusal: &Refusal<'_>) -> Reply {
         ),
         Cause::Quota(limit) => {
             let limit = u64::from(*limit);
-            // The real API asks for a short wait here, too, though the quota is a day's.
+            // The real API reports a short wait here as well, although the quota is per day.
             let short = wait.unwrap_or(Duration::from_secs(22));
             wait = Some(short);
             details.push(violation(Unit::Requests, "PerDay", model, limit));

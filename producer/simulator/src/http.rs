@@ -1,9 +1,9 @@
 //! Just enough HTTP/1.1 to serve JSON: request heads with the few headers a provider looks at,
 //! bodies of a known length or in chunks, and whole responses.
 //!
-//! It is written here, not taken from a server library, because the simulator must do what such a
-//! library prevents: close a connection instead of answering, and notice at once that a client has
-//! left. It also spends less on a request than the workers it is measured with.
+//! A server library would prevent what the simulator must do: close a connection instead of answering, and
+//! notice at once that a client has left. This code also uses less processor time per request than the
+//! workers that are measured with it.
 
 use std::io::Write as _;
 
@@ -12,14 +12,14 @@ const MAX_HEAD: usize = 64 * 1024;
 /// The longest request body, in bytes.
 pub(super) const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// How a request says where its body ends.
+/// How a request delimits its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Framing {
     Length(usize),
     Chunked,
 }
 
-/// What a request says before its body. Headers that are absent are empty.
+/// The head of a request. Headers that are absent are empty.
 #[derive(Debug)]
 pub(super) struct Head<'a> {
     pub(super) method: &'a str,
@@ -40,11 +40,11 @@ pub(super) struct Head<'a> {
 pub(super) struct Request<'a> {
     pub(super) head: Head<'a>,
     pub(super) body: Body<'a>,
-    /// How many bytes of the input it took.
+    /// How many bytes of the input it consumed.
     pub(super) length: usize,
 }
 
-/// A request's body; chunks have to be put together.
+/// A request's body, with its chunks joined.
 #[derive(Debug)]
 pub(super) enum Body<'a> {
     Plain(&'a [u8]),
@@ -60,17 +60,17 @@ impl Body<'_> {
     }
 }
 
-/// What the bytes received so far amount to.
+/// The state of the bytes received so far.
 #[derive(Debug)]
 pub(super) enum Parsed<'a> {
     Whole(Request<'a>),
     Partial {
-        /// The client sends its body only after it has been asked to go on.
+        /// The client sends its body only after `100 Continue`.
         expects_continue: bool,
     },
 }
 
-/// Reads the request at the beginning of `input`. The error says why there can be none.
+/// Parses the request at the beginning of `input`. The error says why it is invalid.
 pub(super) fn parse(input: &[u8]) -> Result<Parsed<'_>, &'static str> {
     let Some(end) = find(input, b"\r\n\r\n") else {
         return if input.len() > MAX_HEAD {
@@ -145,7 +145,7 @@ fn parse_head(text: &str) -> Result<Head<'_>, &'static str> {
 impl<'a> Head<'a> {
     fn take(&mut self, name: &str, value: &'a str) -> Result<(), &'static str> {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
-        // Lengths first: most headers are none of these.
+        // Compares lengths first: most headers match none of these.
         match name.len() {
             6 if is("expect") => self.expects_continue = value.eq_ignore_ascii_case("100-continue"),
             9 if is("x-api-key") => self.x_api_key = value,
@@ -158,7 +158,7 @@ impl<'a> Head<'a> {
                 self.keep_alive = !says("close") && (self.keep_alive || says("keep-alive"));
             }
             13 if is("authorization") => self.authorization = value,
-            // Chunks count for more than a length.
+            // Chunked encoding overrides a length.
             14 if self.framing != Framing::Chunked && is("content-length") => {
                 self.framing = Framing::Length(value.parse().map_err(|_| "bad content-length")?);
             }
@@ -177,7 +177,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The body that chunks add up to and how many bytes it took, or nothing if some are missing.
+/// The joined body of chunks and how many bytes it consumed, or nothing if some are missing.
 fn join_chunks(mut input: &[u8]) -> Result<Option<(Vec<u8>, usize)>, &'static str> {
     let whole = input.len();
     let mut body = Vec::new();

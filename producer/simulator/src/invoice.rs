@@ -1,4 +1,4 @@
-//! What the provider charges for.
+//! The provider's bills.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -42,7 +42,7 @@ pub struct Bill {
     pub answered: bool,
 }
 
-/// A bill as it is kept; a run may hold millions.
+/// A bill in memory; a run may have millions.
 #[derive(Debug, Clone)]
 struct Entry {
     attempt_id: Box<str>,
@@ -71,7 +71,7 @@ impl Entry {
     }
 }
 
-/// Where a bill stands, to say later that it was answered.
+/// The index of a bill, to mark it as answered later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BillKey {
     epoch: u64,
@@ -82,7 +82,7 @@ pub(super) struct BillKey {
 #[derive(Debug, Serialize)]
 pub(super) struct Page {
     bills: Vec<Bill>,
-    /// What all bills add up to, these and the others.
+    /// The sum of all bills, including those of other pages.
     total_usd: String,
     count: usize,
     /// Where the next page begins, if there is one.
@@ -148,7 +148,7 @@ impl Invoice {
         }
     }
 
-    /// At most `limit` bills from the one numbered `since`, which counts from 0.
+    /// At most `limit` bills starting at index `since`.
     pub(super) fn page(&self, since: usize, limit: usize) -> Page {
         let (entries, count, total_pico) = {
             let ledger = self.ledger();

@@ -1,4 +1,4 @@
-//! What a provider lets through in a minute and in a day.
+//! A provider's limits per minute and per day.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 const MINUTE_US: u64 = 60_000_000;
 const DAY_US: u64 = 24 * 60 * MINUTE_US;
 
-/// What a provider lets through; what is absent is not limited. No 60 seconds, wherever they begin,
-/// hold more than the limits of a minute. Calls that are refused by a limit do not count against any.
+/// A provider's limits; an absent one does not limit. Limits per minute apply to every window of 60 seconds.
+/// Calls rejected by a limit do not count against any.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Calls in any 60 seconds.
     pub requests_per_minute: Option<u32>,
-    /// Tokens in any 60 seconds: those of prompts, and those of the answers that they are going to get.
+    /// Tokens in any 60 seconds, of prompts and of their answers.
     pub tokens_per_minute: Option<u64>,
     /// Calls in a day.
     pub requests_per_day: Option<u32>,
@@ -35,18 +35,18 @@ impl Limits {
     }
 }
 
-/// One of the limits of a minute, as it stands for a caller.
+/// The state of a limit per minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Room {
     /// Allowed in a minute.
     pub(super) limit: u64,
-    /// Left right now.
+    /// Remaining now.
     pub(super) remaining: u64,
-    /// Until the next call fits, if this one did not; else until all that is used is free again.
+    /// The time until the next call fits, if this one did not; else until the limit is unused again.
     pub(super) reset: Duration,
 }
 
-/// Where a caller stands, as the rate-limit headers tell it.
+/// The state of the limits, as in the rate-limit headers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Standing {
     pub(super) requests: Option<Room>,
@@ -69,26 +69,26 @@ pub(super) enum Full {
     Day(u32),
 }
 
-/// What became of a call.
+/// The result of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fate {
-    /// It was let through and billed, whatever became of the answer.
+    /// It was accepted and billed, whether or not the answer arrived.
     Served,
-    /// It was let through, and failed at no cost.
+    /// It was accepted, and failed without a bill.
     Failed,
-    /// A limit refused it.
+    /// A limit rejected it.
     Limited,
 }
 
-/// A call that came as far as the limits: one that is malformed, or has no key, does not.
+/// A call that reached the limits; malformed calls and those without a key do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrival {
-    /// Microseconds since 1970. A step of the machine's clock in mid-run does not show.
+    /// Microseconds since 1970, independent of steps of the machine's clock.
     pub at_us: u64,
     /// The tokens that count against a limit.
     pub tokens: u32,
-    /// What became of it.
+    /// Its result.
     pub fate: Fate,
 }
 
@@ -102,25 +102,25 @@ impl Arrival {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     arrivals: Vec<Arrival>,
-    /// Arrivals before this one are known to count no more.
+    /// Arrivals before this index no longer count.
     recent: usize,
-    /// When the newest call came that was let through.
+    /// When the newest accepted call arrived.
     newest: u64,
-    /// Calls and tokens that were let through since `recent`.
+    /// Accepted calls and tokens since `recent`.
     requests: u64,
     tokens: u64,
-    /// The most that `requests` ever was.
+    /// The maximum of `requests` so far.
     most: u64,
     limited: u64,
     failed: u64,
-    /// When the day began that `today` counts the calls of.
+    /// The start of the day whose calls `today` counts.
     day: u64,
     today: u64,
 }
 
 impl Log {
-    /// Asks for one call of so many tokens. The number of the arrival, for [`Log::failed`], and where
-    /// its caller stands.
+    /// Checks one call with this many tokens. Returns the index of the arrival, for [`Log::failed`], and the
+    /// state of the limits.
     pub(super) fn take(
         &mut self,
         limits: &Limits,
@@ -203,7 +203,7 @@ impl Log {
         }
     }
 
-    /// Until so much of what is used is free again; a minute, if there is nothing to wait for.
+    /// The time until this much is free again; a minute if nothing is used.
     fn until_free(&self, now: u64, unit: Unit, need: u64) -> Duration {
         let mut freed = 0;
         let recent = self.arrivals.iter().skip(self.recent);
@@ -235,7 +235,7 @@ impl Log {
         }
     }
 
-    /// Marks a call that was let through as failed.
+    /// Marks an accepted call as failed.
     pub(super) fn failed(&mut self, number: usize) {
         if let Some(arrival) = self.arrivals.get_mut(number) {
             arrival.fate = Fate::Failed;
@@ -243,7 +243,7 @@ impl Log {
         }
     }
 
-    /// At most `limit` arrivals from the one numbered `since`, which counts from 0.
+    /// At most `limit` arrivals starting at index `since`.
     pub(super) fn page(&self, since: usize, limit: usize) -> Vec<Arrival> {
         let page = self.arrivals.iter().skip(since).take(limit);
         page.copied().collect()
@@ -253,17 +253,17 @@ impl Log {
         self.arrivals.len()
     }
 
-    /// Calls that a limit refused, and calls that were let through and failed.
+    /// Calls rejected by a limit, and accepted calls that failed.
     pub(super) fn limited_and_failed(&self) -> (u64, u64) {
         (self.limited, self.failed)
     }
 
-    /// The most calls that were let through in any 60 seconds.
+    /// The most accepted calls in any 60 seconds.
     pub(super) fn most_in_a_minute(&self) -> u64 {
         self.most
     }
 
-    /// When the first and the last call came.
+    /// When the first and the last call arrived.
     pub(super) fn span(&self) -> Option<(u64, u64)> {
         let (first, last) = (self.arrivals.first()?, self.arrivals.last()?);
         Some((first.at_us, last.at_us))
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(ask(&mut log, &two, 0, 1), Ok(1));
         assert_eq!(ask(&mut log, &two, 50, 1), Ok(0));
         assert_eq!(ask(&mut log, &two, 55, 1), Err(5));
-        // The refusal did not push the wait out, and the window is open at its end.
+        // The rejection did not extend the wait, and the window is open at its end.
         assert!(log.take(&two, START + 60 * SECOND - 1, 1).is_err());
         assert_eq!(ask(&mut log, &two, 60, 1), Ok(0));
         assert_eq!(ask(&mut log, &two, 61, 1), Err(49));

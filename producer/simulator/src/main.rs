@@ -1,4 +1,4 @@
-//! Runs the provider simulator until it is told to stop.
+//! Runs the provider simulator until SIGTERM or SIGINT.
 
 use std::{
     fs,
@@ -53,7 +53,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
-    // Listened for before anyone knows the address, so that no early signal is missed.
+    // Registered before the address is known, so that no early signal is missed.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let settings = Settings {
@@ -86,7 +86,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes `text` so that whoever waits for the file never sees a part of it.
+/// Writes `text` by a rename, so that nobody reads a part of it.
 fn write_whole(file: &Path, text: &str) -> io::Result<()> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".part");

@@ -1,4 +1,4 @@
-//! The words in a prompt that tell the simulator what to do with it.
+//! Markers in a prompt that control the simulator.
 //!
 //! The grammar is closed and listed in the documentation of [`super`]. Anything else between double
 //! brackets is ordinary text. Where markers contradict one another the last one counts.
@@ -13,9 +13,9 @@ pub(super) enum Ending {
     Whole,
     /// An answer cut short by the token limit.
     Length,
-    /// The model declines.
+    /// The model refuses.
     Refused,
-    /// The prompt is blocked before the model sees it; Gemini has a form of its own for that.
+    /// The prompt is blocked before the model sees it; Gemini has its own response for that.
     Blocked,
     /// 200 with nothing in it.
     Empty,
@@ -29,17 +29,17 @@ pub(super) enum Ending {
     Hung,
     /// The prompt is too long for the model.
     Context,
-    /// The account has nothing left.
+    /// The account's quota is exhausted.
     Quota,
 }
 
-/// What the markers of one prompt say.
+/// The markers of one prompt.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Markers<'a> {
     pub(super) latency: Option<Duration>,
     pub(super) status: Option<u16>,
     pub(super) retry_after: Option<Duration>,
-    /// How many calls with this prompt fail, and with which status.
+    /// How many first calls with this prompt fail, and with which status.
     pub(super) fail_first: Option<(u32, u16)>,
     pub(super) ending: Ending,
     /// Input and output.
@@ -102,7 +102,7 @@ pub(super) fn without_markers(prompt: &str) -> String {
     text
 }
 
-/// What stands before, inside and after the first pair of double brackets.
+/// The text before, inside and after the first pair of double brackets.
 fn split(text: &str) -> Option<(&str, &str, &str)> {
     let (before, tail) = text.split_once("[[")?;
     let mut end = tail.find("]]")?;

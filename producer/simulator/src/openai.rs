@@ -215,7 +215,7 @@ pub(super) fn headers(serial: u64, standing: Standing) -> String {
     lines
 }
 
-/// Puts a refusal in OpenAI's words.
+/// Writes an error in OpenAI's format.
 pub(super) fn refuse(refusal: &Refusal<'_>) -> Reply {
     let model = refusal.model;
     let mut standing = Standing::default();

@@ -1,5 +1,5 @@
-//! What each model costs. The invoice has its own table and its own arithmetic, so that a mistake
-//! in the queue's accounting cannot hide in the provider it is checked against.
+//! Prices of models. The invoice has its own table and its own arithmetic, so that it does not repeat a
+//! mistake of the ledger that is checked against it.
 
 use super::{
     Dialect::{self, Anthropic, Gemini, Openai},
@@ -37,8 +37,8 @@ impl Price {
         }
     }
 
-    /// The cost of one answer, in pico-dollars. Token counts are 32 bits wide and the dearest token
-    /// costs 75 million, so the sum always fits.
+    /// The cost of one answer, in pico-dollars. Token counts have 32 bits and the most expensive token costs
+    /// 75 million, so the sum always fits.
     pub(super) fn cost(&self, usage: Usage) -> u64 {
         let fresh = usage.input.saturating_sub(usage.cached);
         u64::from(fresh) * self.input

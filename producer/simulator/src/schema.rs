@@ -1,4 +1,4 @@
-//! A value that fits a JSON schema, for answers that were asked to.
+//! Values that match a JSON schema, for structured output.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! What all connections share.
+//! State shared by all connections.
 
 use std::{
     collections::HashMap,
@@ -25,7 +25,7 @@ pub(super) struct State {
     pub(super) invoice: Invoice,
     pub(super) accounts: Accounts,
     load: Load,
-    /// How often each prompt that is to fail at first has failed.
+    /// How often each prompt with `fail_first` has failed.
     failed: Mutex<HashMap<Box<str>, u32>>,
     serial: AtomicU64,
 }
@@ -53,7 +53,7 @@ impl State {
         self.clock.now_us()
     }
 
-    /// A call of the account begins.
+    /// Begins a call of the account.
     pub(super) fn begin(&self, account: Arc<Account>) -> Flight<'_> {
         Flight::begin(&self.load, account)
     }
@@ -94,8 +94,8 @@ impl State {
     }
 }
 
-/// The time since 1970 that was told at the start, and from then on by a clock that never steps: no
-/// limit is broken, or lasts longer, because somebody set the machine's clock.
+/// The time since 1970 at the start, advanced by a monotonic clock: setting the machine's clock changes no
+/// limit.
 #[derive(Debug)]
 struct Clock {
     started: Instant,
@@ -130,7 +130,7 @@ pub(super) fn unix_seconds() -> u64 {
         .as_secs()
 }
 
-/// No code here panics while it holds a lock; if some did, the counts would still be of use.
+/// No code panics while it holds a lock; if it did, the counts would still be usable.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! What the simulator has seen.
+//! Counts of calls.
 
 use std::{
     collections::BTreeMap,
@@ -25,17 +25,17 @@ const STATUSES: usize = 500;
 pub struct Stats {
     /// Calls received.
     pub requests: u64,
-    /// Calls charged for.
+    /// Calls billed.
     pub billed: u64,
-    /// Calls refused by a limit.
+    /// Calls rejected by a limit.
     pub limited: u64,
     /// Calls whose connection the simulator closed on purpose.
     pub dropped: u64,
     /// Calls whose client left before an answer.
     pub abandoned: u64,
-    /// Calls that wait for an answer now.
+    /// Calls in flight.
     pub in_flight: u64,
-    /// The most calls that ever waited at once.
+    /// The most calls in flight at once.
     pub peak_in_flight: u64,
     /// Answers by HTTP status.
     pub by_status: BTreeMap<u16, u64>,
@@ -44,7 +44,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Calls that were answered well.
+    /// Calls answered with success.
     pub fn answered(&self) -> u64 {
         self.by_status.get(&200).copied().unwrap_or_default()
     }
@@ -55,34 +55,34 @@ impl Stats {
 pub struct ProviderStats {
     /// Calls received.
     pub requests: u64,
-    /// Calls charged for.
+    /// Calls billed.
     pub billed: u64,
-    /// What they were charged in all, in US dollars: an exact decimal with no trailing zeros.
+    /// The sum of the bills in US dollars: an exact decimal with no trailing zeros.
     pub billed_usd: String,
-    /// Calls refused by a limit.
+    /// Calls rejected by a limit.
     pub limited: u64,
-    /// Calls let through that failed at no cost.
+    /// Accepted calls that failed without a bill.
     pub failed: u64,
     /// Calls whose connection the simulator closed on purpose.
     pub dropped: u64,
     /// Calls whose client left before an answer.
     pub abandoned: u64,
-    /// Calls that wait for an answer now.
+    /// Calls in flight.
     pub in_flight: u64,
-    /// The most calls that ever waited at once.
+    /// The most calls in flight at once.
     pub peak_in_flight: u64,
-    /// The most calls let through in any 60 seconds.
+    /// The most accepted calls in any 60 seconds.
     pub most_in_a_minute: u64,
-    /// When the first call came, in microseconds since 1970.
+    /// When the first call arrived, in microseconds since 1970.
     pub first_us: Option<u64>,
-    /// When the last call came, in microseconds since 1970.
+    /// When the last call arrived, in microseconds since 1970.
     pub last_us: Option<u64>,
     /// Answers by HTTP status.
     pub by_status: BTreeMap<u16, u64>,
 }
 
 impl ProviderStats {
-    /// Adds what the log of calls tells.
+    /// Adds the figures of the log of calls.
     pub(super) fn seen(&mut self, log: &Log) {
         (self.limited, self.failed) = log.limited_and_failed();
         self.most_in_a_minute = log.most_in_a_minute();
@@ -92,7 +92,7 @@ impl ProviderStats {
 }
 
 impl Stats {
-    /// What the providers have seen between them; `load` is how many calls waited at once.
+    /// The sum of all providers; `load` is the number of calls in flight.
     pub(super) fn of(accounts: &Accounts, load: &Load) -> Self {
         let mut stats = Self {
             in_flight: load.now.load(Relaxed),
@@ -114,7 +114,7 @@ impl Stats {
     }
 }
 
-/// How many calls wait at once.
+/// The number of calls in flight.
 #[derive(Debug, Default)]
 pub(super) struct Load {
     now: AtomicU64,
@@ -131,7 +131,7 @@ impl Load {
         self.now.fetch_sub(1, Relaxed);
     }
 
-    /// Forgets the peak.
+    /// Resets the peak.
     pub(super) fn clear(&self) {
         self.peak.store(self.now.load(Relaxed), Relaxed);
     }
@@ -179,7 +179,7 @@ impl Counts {
         }
     }
 
-    /// Forgets everything but the calls that are still in flight.
+    /// Resets everything except calls in flight.
     pub(super) fn clear(&self) {
         let counters = [&self.requests, &self.billed, &self.dropped, &self.abandoned];
         for counter in counters.into_iter().chain(&self.statuses) {
@@ -189,7 +189,7 @@ impl Counts {
     }
 }
 
-/// A call on its way; it is no longer in flight when this is dropped.
+/// A call in flight, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Flight<'s> {
     /// All providers' together.

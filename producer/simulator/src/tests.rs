@@ -29,6 +29,8 @@ impl Rig {
 
     fn with(settings: Settings) -> Self {
         let simulator = Simulator::start(([127, 0, 0, 1], 0).into(), settings).unwrap();
+        // The error is the provider that another test installed: the same one.
+        drop(rustls::crypto::ring::default_provider().install_default());
         Self {
             simulator,
             client: Client::new(),

@@ -1,8 +1,8 @@
-//! How many tokens an answer is said to have used.
+//! The reported token counts of answers.
 
 use super::markers::Markers;
 
-/// Token counts as they are billed, whatever names a dialect gives them.
+/// Billed token counts, independent of the dialect.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     /// All input, cached included.
@@ -11,13 +11,13 @@ pub(super) struct Usage {
     pub(super) cached: u32,
     /// All output, reasoning included.
     pub(super) output: u32,
-    /// The part of the output that the reader does not see.
+    /// The part of the output that is reasoning.
     pub(super) reasoning: u32,
 }
 
 impl Usage {
-    /// What the markers say; where they are silent, a quarter of the characters sent and answered,
-    /// with cached and reasoning tokens on top.
+    /// The counts of the markers; without them, a quarter of the characters sent and answered, plus cached
+    /// and reasoning tokens.
     pub(super) fn of(markers: &Markers<'_>, prompt: &str, answer: &str) -> Self {
         let (cached, reasoning) = (markers.cached, markers.reasoning);
         if let Some((input, output)) = markers.tokens {

@@ -6,7 +6,9 @@ use anyhow::ensure;
 use longshore_simulator::Faults;
 use longshore_tests::stack::{Options, Stack, eventually};
 
-use super::{Model, SimulatedProvider, alone, config_yaml, print_figures, provider_stats};
+use super::{
+    JobCounts, Model, SimulatedProvider, alone, config_yaml, print_figures, provider_stats,
+};
 
 const SLOTS: u64 = 40;
 /// The most that remain after rate limit errors: half, and what was regained during the measurement.
@@ -42,6 +44,14 @@ async fn concurrency_shrinks_on_refusals_and_grows_back() {
         ensure!(calls == SLOTS, "{calls} calls for {SLOTS} slots");
         Ok(())
     };
+    // Workers that are busy with parking begin few calls, and without calls there is nothing to reject.
+    eventually("the backlog is parked", || async {
+        let counts = JobCounts::read(&stack).await?;
+        ensure!(counts.queued <= 2 * SLOTS, "{counts:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
     eventually("every slot is used", all_used).await.unwrap();
 
     let refusals = Faults {
@@ -53,6 +63,8 @@ async fn concurrency_shrinks_on_refusals_and_grows_back() {
     stack.simulator.set_faults(Some("a"), refusals).unwrap();
     // The rejections end after a fixed time, followed by a second of measurement.
     tokio::time::sleep(REJECTS).await;
+    let rejected = provider_stats(&stack, "a").failed;
+    assert!(rejected > 0, "no call was rejected");
     let (mut most, start) = (0, Instant::now());
     while start.elapsed() < MEASURED {
         most = most.max(provider_stats(&stack, "a").in_flight);

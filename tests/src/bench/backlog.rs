@@ -14,7 +14,7 @@ use super::{
 };
 use crate::stack::Stack;
 
-/// Jobs that are made at once.
+/// Jobs created at once.
 const CHUNK: usize = 10_000;
 
 pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<Section> {
@@ -79,7 +79,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
         ))
 }
 
-/// Waits until Redis has rewritten its append-only file, which would slow whatever is measured beside it.
+/// Waits until Redis has rewritten its append-only file, which would disturb the measurement.
 async fn settle_down(stack: &Stack) -> anyhow::Result<()> {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;

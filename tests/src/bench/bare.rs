@@ -1,4 +1,4 @@
-//! Redis without Longshore: what no queue on this machine can beat.
+//! Redis without Longshore: the upper bound for any queue on this machine.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::stack::Stack;
 const STREAM: &str = "bare";
 const GROUP: &str = "bare";
 
-/// Entries that one read takes, as many as a worker's.
+/// Entries per read, equal to a worker's.
 pub(super) const COUNT: usize = 512;
 
 /// Makes an empty stream with a group.
@@ -108,7 +108,7 @@ pub(super) async fn delay_bare(
     Ok(delays)
 }
 
-/// A figure out of Redis's INFO.
+/// A value of Redis's INFO.
 pub(super) async fn info(stack: &Stack, name: &str) -> anyhow::Result<String> {
     let text: String = redis::cmd("INFO")
         .query_async(&mut stack.connection().await?)

@@ -13,7 +13,7 @@ use super::{
     report::{Finding, Promise, Section},
 };
 
-/// How long the provider takes in N2.
+/// The provider's latency in N2.
 const LATENCY: Duration = Duration::from_secs(1);
 
 struct Wall {
@@ -99,7 +99,7 @@ async fn wall(machine: &Machine, calls: usize) -> anyhow::Result<Wall> {
     Ok(wall)
 }
 
-/// A worker that called twice, or was refused, measured something else.
+/// Repeated or rejected calls would make the measurement invalid.
 async fn expect_calls(simulator: &ExternalSimulator, calls: usize) -> anyhow::Result<()> {
     let stats = simulator.stats().await?;
     let answered = stats.answered();

@@ -9,25 +9,25 @@ use tokio::task::JoinSet;
 use super::{machine::ExternalSimulator, process};
 use crate::stack::Stack;
 
-/// What the client calls.
+/// Options of the client.
 #[derive(Debug, clap::Args)]
 pub struct ClientOptions {
     /// Where the simulator is.
     #[arg(long)]
     url: String,
-    /// Calls, all at once.
+    /// The number of calls, all at once.
     #[arg(long)]
     calls: usize,
 }
 
-/// How the client fared.
+/// The result of the client.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct ClientReport {
     pub(super) seconds: f64,
     pub(super) peak_mib: f64,
 }
 
-/// Makes the calls, and prints how it fared.
+/// Makes the calls and prints the result.
 pub async fn client(options: ClientOptions) -> anyhow::Result<()> {
     longshore_service::tls::install_crypto_provider();
     let client = reqwest::Client::builder()
@@ -75,7 +75,7 @@ pub(super) async fn run_client(
         "the bare client failed: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    // Its connections close after it; the next client must not meet them.
+    // Its connections close after it ended; they must not disturb the next client.
     tokio::time::sleep(Duration::from_millis(500)).await;
     serde_json::from_slice(&output.stdout).context("the bare client's figures")
 }

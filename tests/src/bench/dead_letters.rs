@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{dead_letters, stack::Stack};
 
-/// How long the command took for what.
+/// The times of the commands.
 struct Times {
     list: Duration,
     replay: Duration,

@@ -1,4 +1,4 @@
-//! Watching a worker drain a queue, from outside: as Redis sees it.
+//! Watching a worker drain a queue, by polling Redis.
 
 use std::time::{Duration, Instant};
 
@@ -10,24 +10,24 @@ use redis::{aio::MultiplexedConnection, streams::StreamInfoGroupsReply};
 use super::process;
 use crate::stack::Stack;
 
-/// How often Redis is asked.
+/// How often Redis is polled.
 const EVERY: Duration = Duration::from_millis(4);
 
-/// A worker that settles nothing for so long has failed.
+/// A worker that settles nothing for this long has failed.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What stands in Redis.
+/// A sample of the state in Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sample {
     /// Entries that were ever read.
     pub(super) read: usize,
     /// Jobs that have not ended.
     pub(super) queued: usize,
-    /// Facts that are not recorded.
+    /// Events that are not recorded.
     pub(super) facts: usize,
 }
 
-/// A sample at a queue and at the events, again and again.
+/// Samples a queue and its events repeatedly.
 pub(super) struct Watch {
     connection: MultiplexedConnection,
     queue: String,
@@ -66,7 +66,7 @@ impl Watch {
         })
     }
 
-    /// Looks until the condition holds; fails when the worker ends or nothing changes any more.
+    /// Samples until the condition holds; fails when the worker ends or nothing changes any more.
     pub(super) async fn until(
         &mut self,
         worker: &mut ChildProcess,
@@ -95,21 +95,21 @@ impl Watch {
     }
 }
 
-/// How a queue was drained.
+/// The result of draining a queue.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Drained {
-    /// From the worker's first read until so many jobs were settled.
+    /// From the worker's first read until all jobs were settled.
     pub(super) settled: Duration,
-    /// From there until every fact was in the ledger.
+    /// From there until every event was in the ledger.
     pub(super) recorded: Duration,
     /// Processor time of the worker, of Redis and of Postgres, until then.
     pub(super) cpu: [Duration; 3],
-    /// The most memory that the worker had.
+    /// The most memory that the worker used.
     pub(super) peak_mib: f64,
 }
 
-/// Watches a worker that was just started settle `jobs` of the queued ones. Facts are waited for only
-/// where the queue runs empty.
+/// Watches a new worker settle `jobs` of the queued jobs. Waits for the events only if the queue becomes
+/// empty.
 pub(super) async fn drain(
     stack: &Stack,
     mut worker: ChildProcess,
@@ -151,7 +151,7 @@ pub(super) async fn drain(
     if rest == 0 {
         worker.stop(Duration::from_secs(10)).await?;
     } else {
-        // A drain would only take time from what comes next.
+        // An orderly stop would only delay the next measurement.
         worker.kill()?;
     }
     Ok(drained)

@@ -1,4 +1,4 @@
-//! What a concurrency limit costs: where it never holds a job back, and where it holds back nearly all.
+//! The cost of a concurrency limit: where it never parks a job, and where it parks nearly all.
 
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,13 @@ use super::{
 };
 use crate::stack::within;
 
-/// How many jobs of one key are in flight where it holds the others back.
+/// The slots of the key that parks jobs.
 const SLOTS: usize = 20;
 
-/// How long the provider takes for each of those.
+/// The provider's latency for those.
 const LATENCY: Duration = Duration::from_millis(100);
 
-/// So many pairs a run: one pair differs from the next by more than what a key costs.
+/// Pairs per run: pairs differ from each other by more than the cost of a key.
 const PAIRS: usize = 4;
 
 /// All of them take some seconds.
@@ -71,7 +71,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
     Ok(section)
 }
 
-/// Drains so many jobs with a key that holds none back, and as many without one, again and again.
+/// Drains jobs with a key that parks none, and the same number without a key, repeatedly.
 async fn in_pairs(
     machine: &Machine,
     jobs: usize,
@@ -80,7 +80,7 @@ async fn in_pairs(
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for pair in 1..=pairs {
         progress(&format!("keys: pair {pair} of {pairs}"));
-        // Each is first as often as the other: what the machine does meanwhile is nobody's.
+        // Each is first equally often, so that other load on the machine affects both.
         for keyed in [pair % 2 == 0, pair % 2 == 1] {
             let (runs, message): (_, fn(usize) -> String) = if keyed {
                 (&mut with, roomy)
@@ -93,7 +93,7 @@ async fn in_pairs(
     Ok((with, without))
 }
 
-/// How long a worker with so many places takes for so many calls, in seconds.
+/// How long a worker with this many slots takes for these calls, in seconds.
 async fn wait_for_calls(
     machine: &Machine,
     places: usize,
@@ -107,7 +107,7 @@ async fn wait_for_calls(
     let messages: Vec<String> = (0..calls).map(message).collect();
     let began = Instant::now();
     stack.enqueue(&messages).await?;
-    // Jobs that wait for their key stand in no queue, so the provider is asked.
+    // Parked jobs are in no queue, so the provider's counts are polled.
     within(TIMEOUT, "all calls are answered", || async {
         let answered = simulator.stats().await?.answered();
         ensure!(answered == u64::try_from(calls)?, "{answered} of {calls}");
@@ -128,7 +128,7 @@ fn narrow(number: usize) -> String {
     keyed(number, SLOTS)
 }
 
-/// The same job, of which so many may be in flight.
+/// The same job with a concurrency limit.
 fn keyed(number: usize, limit: usize) -> String {
     let plain = message(number);
     let members = plain.trim_end_matches('}');

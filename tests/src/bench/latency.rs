@@ -19,8 +19,7 @@ use super::{
 /// A hundred jobs a second.
 const EVERY: Duration = Duration::from_millis(10);
 
-/// Jobs before those that count: connections and caches are warm then, as in a worker that has run for a
-/// while.
+/// Warm-up jobs, which fill connections and caches.
 const WARM_UP: usize = 100;
 
 pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<Section> {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::stack::{Options, Stack, create_database, eventually, toolbox};
 
-/// This machine with a Postgres on it.
+/// A running Postgres for all measurements.
 pub(super) struct Machine {
     postgres: LocalPostgres,
     // Dropped after the server, which must have stopped by then.

@@ -14,18 +14,18 @@ use longshore_service::startup::Service;
 use longshore_worker::{Policies, Policy, Registry, Worker, provider::Provider};
 use serde::{Deserialize, Serialize};
 
-/// What stands in a prompt before the time of its enqueueing.
+/// The prefix of a prompt before its enqueueing time.
 const STAMP: &str = "enqueued at ";
 
-/// How the worker runs.
+/// Options of the no-op worker.
 #[derive(Debug, clap::Args)]
 pub struct NoopOptions {
-    /// Where to write, at the end, how long stamped jobs took from enqueueing to the provider.
+    /// The file for the delays of stamped jobs from enqueueing to the provider, written at the end.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
 
-/// How long stamped jobs took, in milliseconds.
+/// The delays of stamped jobs, in milliseconds.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Delays {
     pub(super) count: u64,
@@ -62,7 +62,7 @@ pub(super) fn nanoseconds() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A job that says when it was enqueued: now.
+/// A job that contains its enqueueing time, now.
 pub(super) fn stamped_message() -> String {
     format!(
         r#"{{"type":"research","prompt":"{STAMP}{}"}}"#,
@@ -75,7 +75,7 @@ struct Noop {
     delays: Option<Mutex<Histogram<u64>>>,
 }
 
-/// Takes the time that a stamped job took.
+/// Records the delay of a stamped job.
 fn look(call: &Call, delays: &Mutex<Histogram<u64>>) {
     let arrived = nanoseconds();
     let stamp = call
@@ -111,7 +111,7 @@ impl Provider for Noop {
     }
 }
 
-/// Runs the worker until it is told to stop, set up as `longshore-worker` sets itself up.
+/// Runs the worker until SIGTERM, with the setup of `longshore-worker`.
 pub async fn noop_worker(options: NoopOptions) -> anyhow::Result<()> {
     let Some(service) = Service::start("worker", None, 4).await? else {
         return Ok(());

@@ -1,13 +1,13 @@
-//! What processes used, as Linux tells it.
+//! Resource usage of processes, from Linux.
 
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::Context as _;
 
-/// Linux counts processor time in this unit wherever a program can see it.
+/// The unit of processor time in /proc.
 const TICKS_A_SECOND: u64 = 100;
 
-/// The most memory that a process ever had, in MiB.
+/// The most memory that a process used so far, in MiB.
 pub(super) fn peak_mib(pid: u32) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let kib: u64 = status
@@ -26,12 +26,12 @@ pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
     Ok(ticks(stat.own))
 }
 
-/// The same with its children, those that ended as well.
+/// The same including its children, ended ones as well.
 pub(super) fn cpu_of_family(pid: u32) -> anyhow::Result<Duration> {
     let stat = Stat::read(&Path::new("/proc").join(pid.to_string()))?;
     let mut sum = stat.own + stat.ended_children;
     for entry in fs::read_dir("/proc")? {
-        // Others come and go meanwhile.
+        // Other processes start and end meanwhile.
         match Stat::read(&entry?.path()) {
             Ok(child) if child.parent == pid => sum += child.own + child.ended_children,
             _ => {}
@@ -40,8 +40,7 @@ pub(super) fn cpu_of_family(pid: u32) -> anyhow::Result<Duration> {
     Ok(ticks(sum))
 }
 
-/// How many processes wanted a processor, on average over the last minute: on a busy machine the figures
-/// are somebody else's.
+/// The load average of the last minute: on a busy machine the figures mean little.
 pub(super) fn load() -> anyhow::Result<f64> {
     let text = fs::read_to_string("/proc/loadavg")?;
     let first = text.split_whitespace().next().context("an empty loadavg")?;
@@ -61,7 +60,7 @@ struct Stat {
 impl Stat {
     fn read(process: &Path) -> anyhow::Result<Self> {
         let text = fs::read_to_string(process.join("stat"))?;
-        // The name in brackets may hold anything; what follows it is plain.
+        // The name in brackets may contain anything; the rest is plain.
         let (_, rest) = text.rsplit_once(')').context("stat without a name")?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
         let field = |index: usize| fields.get(index).copied().context("stat is too short");

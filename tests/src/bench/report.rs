@@ -1,4 +1,4 @@
-//! What was measured, beside what was promised.
+//! Measured figures and their targets.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ pub(super) enum Promise {
     AtMost,
 }
 
-/// One figure that the design promises.
+/// A figure with a target.
 #[derive(Debug, Serialize)]
 pub(super) struct Finding {
     what: &'static str,
@@ -28,7 +28,7 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    /// A figure, the target that must be met, and the one to strive for.
+    /// A figure, the required target, and the stretch target.
     pub(super) fn new(
         what: &'static str,
         (measured, unit): (f64, &'static str),
@@ -69,7 +69,7 @@ pub(super) struct Figure {
     unit: &'static str,
 }
 
-/// All about one number.
+/// The results of one number.
 #[derive(Debug, Serialize)]
 pub(super) struct Section {
     number: &'static str,
@@ -81,7 +81,7 @@ pub(super) struct Section {
 }
 
 impl Section {
-    /// A number, what it is of, and how it was measured.
+    /// A number, its title, and how it was measured.
     pub(super) fn new(number: &'static str, title: &'static str, how: String) -> Self {
         Self {
             number,
@@ -93,20 +93,20 @@ impl Section {
         }
     }
 
-    /// Adds a promised figure.
+    /// Adds a figure with a target.
     pub(super) fn finding(mut self, finding: Finding) -> Self {
         self.findings.push(finding);
         self
     }
 
-    /// Adds what this machine does without Longshore.
+    /// Adds a raw limit of this machine.
     pub(super) fn raw(mut self, what: impl Into<String>, value: f64, unit: &'static str) -> Self {
         let what = what.into();
         self.raw_limits.push(Figure { what, value, unit });
         self
     }
 
-    /// Adds what else is worth knowing.
+    /// Adds another figure.
     pub(super) fn also(mut self, what: impl Into<String>, value: f64, unit: &'static str) -> Self {
         let what = what.into();
         self.also.push(Figure { what, value, unit });
@@ -138,7 +138,7 @@ impl Section {
     }
 }
 
-/// A figure for people: as many decimals as say something, and commas between thousands.
+/// A figure for people, with useful decimals and commas between thousands.
 fn number(value: f64) -> String {
     let decimals = match value.abs() {
         size if size >= 1000.0 => 0,

@@ -13,8 +13,7 @@ use super::{
     report::{Finding, Promise, Section},
 };
 
-/// `LONGSHORE_CONCURRENCY` of the workers that do nothing: enough for full pipelines to Redis; more only
-/// costs memory.
+/// `LONGSHORE_CONCURRENCY` of no-op workers: enough for full pipelines to Redis; more only costs memory.
 pub(super) const CONCURRENCY: usize = 1000;
 
 pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<Section> {
@@ -63,7 +62,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
     Ok(processor_time(section, "a job", jobs, &runs))
 }
 
-/// What each program spent on a job of those runs, beside the other figures.
+/// The processor time of each program per job of those runs.
 pub(super) fn processor_time(
     mut section: Section,
     job: &str,
@@ -78,7 +77,7 @@ pub(super) fn processor_time(
     section
 }
 
-/// Drains so many jobs on a fresh stack; and how long a bare loop takes there.
+/// Drains jobs on a new stack, and measures a bare loop there.
 pub(super) async fn once(
     machine: &Machine,
     jobs: usize,

@@ -38,7 +38,7 @@ async fn a_limit_per_minute_is_strict_and_says_so() {
     assert_eq!(header(&refused[0], "x-ratelimit-remaining-requests"), "0");
     let wait: u64 = header(&refused[0], "retry-after").parse().unwrap();
     assert!((50..=60).contains(&wait), "{wait}");
-    // Nobody else is refused.
+    // No other provider rejects calls.
     assert_eq!(status(call(&rig, "b")).await, 200);
     assert_eq!(status(rig.openai("hi")).await, 200);
 
@@ -106,7 +106,7 @@ async fn each_dialect_has_its_own_words_for_a_spent_day() {
     let violation = &gemini["error"]["details"][0]["violations"][0];
     assert!(violation["quotaId"].as_str().unwrap().contains("PerDay"));
     assert_eq!(violation["quotaValue"], "1");
-    // A provider that nobody had heard of has the limit, too; a reset takes it away.
+    // A provider that did not exist has the limit as well; a reset removes it.
     assert_eq!(status(call(&rig, "new")).await, 200);
     assert_eq!(status(call(&rig, "new")).await, 429);
     rig.simulator.reset();

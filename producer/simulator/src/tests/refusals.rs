@@ -1,4 +1,4 @@
-//! Errors, which cost nothing.
+//! Errors, which are not billed.
 
 use super::*;
 

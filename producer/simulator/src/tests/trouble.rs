@@ -1,4 +1,4 @@
-//! Connections that break, and faults.
+//! Broken connections and faults.
 
 use super::*;
 

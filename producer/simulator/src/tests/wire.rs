@@ -1,4 +1,4 @@
-//! What only a client that writes its own bytes can see.
+//! Behaviour that only a client of raw bytes sees.
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},

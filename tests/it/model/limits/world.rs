@@ -140,7 +140,7 @@ impl World {
         }
     }
 
-    /// Whether the belief goes on with the job.
+    /// Whether the worker continues with the job.
     async fn once(&mut self, belief: &mut Belief, act: Act, attempt: AttemptId) -> bool {
         match act {
             Act::Begin(call) => {
