@@ -71,7 +71,7 @@ async fn a_paused_queue_is_not_read_and_running_jobs_finish() {
 
     let why = explain(&stack, &held[0]).await;
     assert!(
-        why.contains("queue bulk is paused") && why.contains("on fire"),
+        why.contains("queue bulk has been paused") && why.contains("on fire"),
         "{why}"
     );
     for command in ["status", "queues"] {
@@ -189,7 +189,7 @@ async fn a_paused_provider_is_skipped_and_jobs_pinned_to_it_wait() {
     wait_for_lane(&stack, "paused:provider:gemini", 1).await;
     let why = explain(&stack, &held).await;
     assert!(
-        why.contains("provider gemini is paused") && why.contains("under review"),
+        why.contains("provider gemini has been paused") && why.contains("under review"),
         "{why}"
     );
     expect_success(
