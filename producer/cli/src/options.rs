@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use longshore_client::{Job, Limits, QueueName};
 use longshore_policy::catalog::Catalog;
+use longshore_settings::duration::parse_duration;
 
 use crate::error::CommandError;
 
@@ -125,19 +126,11 @@ pub(crate) fn span(text: &str) -> Result<Duration, String> {
         })
 }
 
-/// The seconds of a span with its unit.
+/// The seconds of a whole number with a unit of at least a second, and nothing else: `10` could mean minutes.
 fn span_seconds(text: &str) -> Option<i64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u32 = digits.parse().ok()?;
-    let unit: i64 = match text.strip_prefix(digits)? {
-        "s" => 1,
-        "m" | "min" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        "w" => 7 * 86_400,
-        _ => return None,
-    };
-    Some(i64::from(number) * unit)
+    let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric()) && !text.ends_with("ms");
+    let span = parse_duration(text).filter(|_| is_plain)?;
+    i64::try_from(span.as_secs()).ok()
 }
 
 /// Fails if the catalog does not have the platform; the error lists the known ones.
