@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use longshore_broker::{Broker, BrokerError, Claimed};
+use longshore_broker::{Broker, BrokerError, ClaimedAlert};
 use longshore_config::Config;
 use longshore_policy::limits::MeterName;
 use longshore_protocol::{
@@ -88,7 +88,7 @@ async fn send(
     config: &Config,
     live: &LiveConfig,
     webhooks: &OnceCell<Webhooks>,
-    claimed: &Claimed,
+    claimed: &ClaimedAlert,
 ) -> Result<(), WebhookError> {
     let Some(url) = &config.alerts.webhook else {
         return Ok(());
@@ -105,10 +105,10 @@ async fn send(
 /// Removes a delivered alert, or schedules the next attempt.
 async fn record_result(
     broker: &Broker,
-    claimed: &Claimed,
+    claimed: &ClaimedAlert,
     result: Result<(), WebhookError>,
 ) -> Result<(), BrokerError> {
-    let Claimed { id, alert } = claimed;
+    let ClaimedAlert { id, alert } = claimed;
     let Err(error) = result else {
         return broker.limits().remove_alert(id).await;
     };

@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError, CronFence, LeaderToken, NextTick};
 use longshore_config::Config;
-use longshore_policy::cron::{Occasion, step};
+use longshore_policy::cron::{RunReason, step};
 use longshore_protocol::id::CronName;
 use longshore_service::live_config::LiveConfig;
 
@@ -116,7 +116,7 @@ async fn enqueue_ticks(
         let step = step(&definition.timing, definition.missed, due, now);
         let message = step
             .run
-            .map(|tick| definition.message(name, Occasion::Tick(tick)));
+            .map(|tick| definition.message(name, RunReason::Tick(tick)));
         let queue = &definition.queue;
         let fence = broker
             .cron()

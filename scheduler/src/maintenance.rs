@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore_broker::{Broker, BrokerError, Swept};
+use longshore_broker::{Broker, BrokerError, OrphansRemoved};
 use longshore_ledger::{Ledger, LedgerError, Prunable};
 use longshore_policy::retention::Retention;
 
@@ -40,7 +40,7 @@ pub(crate) async fn sweep_orphans(background: Background, interval: Duration) {
     }
 }
 
-async fn sweep_once(broker: &Broker, leading: &Leading) -> Result<Swept, BrokerError> {
+async fn sweep_once(broker: &Broker, leading: &Leading) -> Result<OrphansRemoved, BrokerError> {
     let (mut sweeping, mut swept) = broker.maintenance().begin_sweep().await?;
     while !sweeping.is_over() && leading.get() {
         swept = swept.and(broker.maintenance().continue_sweep(&mut sweeping).await?);
@@ -49,7 +49,7 @@ async fn sweep_once(broker: &Broker, leading: &Leading) -> Result<Swept, BrokerE
     Ok(swept)
 }
 
-fn report_swept(swept: &Swept) {
+fn report_swept(swept: &OrphansRemoved) {
     if swept.is_empty() {
         return;
     }

@@ -53,7 +53,7 @@ impl Windows {
             .raise_alerts(BATCH, &config.alerts.at)
             .await?;
         raised.alerts.iter().for_each(report_alert);
-        if closed >= BATCH || raised.looked >= BATCH {
+        if closed >= BATCH || raised.scanned >= BATCH {
             self.timer.reset();
         }
         if raised.waiting {

@@ -2,7 +2,7 @@
 
 use longshore_protocol::{
     chain::ChainId,
-    event::DeadResolution,
+    event::DeadLetterResolution,
     id::{JobId, QueueName},
 };
 use longshore_tests::stack::{Options, Ran, Stack, eventually};
@@ -220,7 +220,7 @@ async fn a_failed_chain_is_resumed_at_the_failed_step() {
         .iter()
         .map(|row| row.resolution)
         .collect();
-    assert_eq!(ends, [Some(DeadResolution::Replayed)]);
+    assert_eq!(ends, [Some(DeadLetterResolution::Replayed)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

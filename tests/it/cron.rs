@@ -10,7 +10,7 @@ mod leaders;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use longshore_broker::CronStanding;
+use longshore_broker::CronStatus;
 use longshore_protocol::id::QueueName;
 use longshore_tests::stack::Stack;
 use redis::AsyncCommands as _;
@@ -21,7 +21,7 @@ use crate::machine::{alone, beside_few, print_figures, size};
 /// The messages in a queue, each with the time when it was enqueued (ms).
 async fn queued(stack: &Stack, queue: &str) -> Vec<(i64, Value)> {
     type Rows = Vec<(String, BTreeMap<String, String>)>;
-    let key = stack.broker.keys().queue(&QueueName::from_record(queue));
+    let key = stack.broker.keys().queue(&QueueName::from_stored(queue));
     let mut connection = stack.connection().await.unwrap();
     let mut range = redis::cmd("XRANGE");
     let rows: Rows = range
@@ -48,7 +48,7 @@ fn tick_of(message: &Value) -> DateTime<Utc> {
 }
 
 /// The state of the recurring job with this name.
-async fn cron_state(stack: &Stack, name: &str) -> anyhow::Result<CronStanding> {
+async fn cron_state(stack: &Stack, name: &str) -> anyhow::Result<CronStatus> {
     let all = stack.broker.cron().list().await?;
     all.into_iter()
         .find(|one| one.record.name.as_str() == name)

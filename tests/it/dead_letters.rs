@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, process::Stdio, time::Instant};
 use anyhow::ensure;
 use longshore_local::{ChildProcess, Signal};
 use longshore_protocol::{
-    dead_letter::{DeadFilter, DeadOrder, DeadQuery},
+    dead_letter::{DeadLetterFilter, DeadLetterOrder, DeadLetterQuery},
     id::QueueName,
 };
 use longshore_simulator::{Dialect, Faults};
@@ -186,7 +186,7 @@ async fn a_rule_replays_dead_letters_once_their_provider_is_healthy() {
         let letters = dead_letters::list(&stack.broker).await?;
         let tried = letters
             .iter()
-            .map(|(_, dead_letter, _)| dead_letter.resume.replays)
+            .map(|(_, dead_letter, _)| dead_letter.checkpoint.replays)
             .max();
         ensure!(tried.unwrap_or_default() > 0, "none was replayed");
         Ok(())
@@ -237,10 +237,10 @@ async fn many_dead_letters_are_listed_replayed_and_purged_into_the_archive() {
     stack.ledger.migrate().await.unwrap();
     write_dead_letters(&stack, count).await;
 
-    let newest = DeadQuery {
-        filter: DeadFilter::default(),
+    let newest = DeadLetterQuery {
+        filter: DeadLetterFilter::default(),
         span: 0..=i64::MAX,
-        order: DeadOrder::NewestFirst,
+        order: DeadLetterOrder::NewestFirst,
         after: None,
     };
     let began = Instant::now();

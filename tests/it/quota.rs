@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use longshore_broker::Sorted;
+use longshore_broker::TenantEntry;
 use longshore_protocol::{
-    checkpoint::Resume,
+    checkpoint::Checkpoint,
     id::{JobId, QueueName, WorkerId},
+    serialized::Serialized,
 };
 use longshore_simulator::Dialect;
 use longshore_tests::stack::{Options, Ran, Stack, expect_success};
@@ -140,7 +141,7 @@ async fn quota_and_status_show_usage_and_parked_jobs() {
 
 /// Parks a job as a worker does whose slots are all in use.
 async fn park(stack: &Stack, job: &str, tenant: &str, weight: u32) {
-    let worker = WorkerId::from_record("w");
+    let worker = WorkerId::from_stored("w");
     let queues = [QueueName::default()];
     stack.enqueue(&[job.to_owned()]).await.unwrap();
     let mut reader = stack
@@ -150,10 +151,10 @@ async fn park(stack: &Stack, job: &str, tenant: &str, weight: u32) {
         .await
         .unwrap();
     let delivered = reader.read_ahead(1).await.unwrap().remove(0);
-    let id = JobId::of_place(&delivered.held.place);
-    let sorted = Sorted {
-        entry: delivered.held.entry,
-        resume: serde_json::to_string(&Resume::fresh(id.clone(), chrono::Utc::now())).unwrap(),
+    let id = JobId::from_entry(&delivered.delivery.entry_id);
+    let sorted = TenantEntry {
+        entry: delivered.delivery.entry,
+        checkpoint: Serialized::new(&Checkpoint::fresh(id.clone(), chrono::Utc::now())).ok(),
         id,
         tenant: tenant.to_owned(),
         weight,

@@ -174,7 +174,10 @@ async fn when_all_providers_fail_the_dead_letter_names_them() {
         .unwrap()
         .expect("a dead letter");
     assert_eq!(dead_letter.record.reason, "overloaded");
-    assert!(dead_letter.resume.history.len() >= 4, "its history is kept");
+    assert!(
+        dead_letter.checkpoint.history.len() >= 4,
+        "its history is kept"
+    );
     stack.books().await.unwrap().balance();
 }
 

@@ -3,10 +3,13 @@
 use chrono::{DateTime, Utc};
 use longshore_broker::Broker;
 use longshore_protocol::{
-    checkpoint::Resume,
-    dead_letter::{DeadFilter, DeadOrder, DeadQuery, Kept, Letter, Standing},
-    event::DeadRecord,
-    id::{JobId, Place, QueueName},
+    checkpoint::Checkpoint,
+    dead_letter::{
+        DeadLetter, DeadLetterFilter, DeadLetterOrder, DeadLetterQuery, StoredDeadLetter,
+        StoredMessage,
+    },
+    event::DeadLetterRecord,
+    id::{EntryId, JobId, QueueName},
 };
 use redis::aio::MultiplexedConnection;
 
@@ -18,7 +21,7 @@ const APART_MS: i64 = 10;
 
 /// A dead letter of a job that timed out, as a worker writes it: of the type `research` if its number is
 /// even, else of `testing`.
-pub fn dead_letter(number: usize, died: DateTime<Utc>) -> anyhow::Result<Letter> {
+pub fn dead_letter(number: usize, died: DateTime<Utc>) -> anyhow::Result<DeadLetter> {
     let id = JobId::parse(&format!("letter-{number:07}"))?;
     let task_type = if number.is_multiple_of(2) {
         "research"
@@ -28,13 +31,13 @@ pub fn dead_letter(number: usize, died: DateTime<Utc>) -> anyhow::Result<Letter>
     let job = format!(
         r#"{{"id":"{id}","type":"{task_type}","prompt":"Name three primary colours and say why, please."}}"#
     );
-    let mut resume = Resume::fresh(id.clone(), died);
-    resume.admitted = true;
-    resume.attempts = 4;
-    Ok(Letter {
-        record: DeadRecord {
+    let mut checkpoint = Checkpoint::fresh(id.clone(), died);
+    checkpoint.admitted = true;
+    checkpoint.attempts = 4;
+    Ok(DeadLetter {
+        record: DeadLetterRecord {
             id,
-            place: Place::from_record(&format!("{number}-0")),
+            entry_id: EntryId::from_stored(&format!("{number}-0")),
             queue: QueueName::default(),
             reason: "timeout".to_owned(),
             error: "All platforms failed. Last error: no answer in time. Tried: openai, anthropic"
@@ -46,8 +49,8 @@ pub fn dead_letter(number: usize, died: DateTime<Utc>) -> anyhow::Result<Letter>
             chain_id: None,
             attempts: 4,
         },
-        message: Kept::whole(&[(b"job".to_vec(), job.into_bytes())]),
-        resume,
+        message: StoredMessage::whole(&[(b"job".to_vec(), job.into_bytes())]),
+        checkpoint,
     })
 }
 
@@ -78,11 +81,11 @@ pub async fn write(
 }
 
 /// All dead letters, the oldest first.
-pub async fn list(broker: &Broker) -> anyhow::Result<Vec<Standing>> {
-    let mut query = DeadQuery {
-        filter: DeadFilter::default(),
+pub async fn list(broker: &Broker) -> anyhow::Result<Vec<StoredDeadLetter>> {
+    let mut query = DeadLetterQuery {
+        filter: DeadLetterFilter::default(),
         span: 0..=i64::MAX,
-        order: DeadOrder::OldestFirst,
+        order: DeadLetterOrder::OldestFirst,
         after: None,
     };
     let mut letters = Vec::new();

@@ -21,7 +21,7 @@ use longshore_broker::Broker;
 use longshore_ledger::Ledger;
 use longshore_local::{ChildProcess, LocalRedis, RedisOptions, ToolOptions, Toolbox};
 use longshore_protocol::{
-    id::{JobId, Namespace, Place, QueueName},
+    id::{EntryId, JobId, Namespace, QueueName},
     outcome::Outcome,
 };
 use longshore_settings::FILE_NAME;
@@ -239,19 +239,22 @@ impl Stack {
             command.arg(*name).arg(*value);
         }
         let entry: String = command.query_async(&mut self.connection().await?).await?;
-        Ok(JobId::of_place(&Place::new(&QueueName::default(), &entry)))
+        Ok(JobId::from_entry(&EntryId::new(
+            &QueueName::default(),
+            &entry,
+        )))
     }
 
     /// Enqueues JSON messages in the default queue.
     pub async fn enqueue(&self, jobs: &[String]) -> anyhow::Result<Vec<JobId>> {
         let mut ids = Vec::with_capacity(jobs.len());
         for some in jobs.chunks(1000) {
-            let places = self
+            let entry_ids = self
                 .broker
                 .queues()
                 .enqueue_all(&QueueName::default(), some)
                 .await?;
-            ids.extend(places.iter().map(JobId::of_place));
+            ids.extend(entry_ids.iter().map(JobId::from_entry));
         }
         Ok(ids)
     }

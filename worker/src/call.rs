@@ -6,10 +6,10 @@ mod answer_schema;
 use std::{ops::ControlFlow, time::Duration};
 
 use chrono::{DateTime, Utc};
-use longshore_broker::Spent;
+use longshore_broker::Consumed;
 use longshore_policy::{catalog::ModelEntry, routing::Candidate};
 use longshore_protocol::{
-    call::{Answer, Call, CallError, ErrorClass, Spend},
+    call::{Answer, Call, CallCost, CallError, ErrorClass},
     envelope::Envelope,
     event::AttemptRecord,
     id::AttemptId,
@@ -193,12 +193,12 @@ fn write_result(
             record.error = Some(error.message.clone());
             record.status = error.status;
             match error.spend {
-                Spend::Nothing => {
+                CallCost::Nothing => {
                     record.cost_usd = Some(Usd::ZERO);
                     known_consumption(record, false)
                 }
-                Spend::Unknown => Spent::Unknown,
-                Spend::Known(usage) => {
+                CallCost::Unknown => Consumed::Unknown,
+                CallCost::Known(usage) => {
                     record.usage = usage;
                     record.cost_usd = Some(model.cost(&usage, record.started_at));
                     known_consumption(record, false)
@@ -210,20 +210,20 @@ fn write_result(
     progress.consumed = if has_reserved {
         consumed
     } else {
-        Spent::NothingTaken
+        Consumed::NothingTaken
     };
     Some(result)
 }
 
 /// What the attempt consumed of its reservation.
-fn known_consumption(record: &AttemptRecord, answered: bool) -> Spent {
+fn known_consumption(record: &AttemptRecord, answered: bool) -> Consumed {
     // Providers do not count requests that they refuse for a limit.
     let is_refused_for_limit = matches!(
         record.error_class,
         Some(ErrorClass::RateLimited | ErrorClass::QuotaExhausted)
     );
     let reached_provider = answered || record.status.is_some();
-    Spent::Known {
+    Consumed::Known {
         tokens: record.usage.total_input() + record.usage.total_output(),
         requests: u64::from(reached_provider && !is_refused_for_limit),
         nanos: record.cost_usd.unwrap_or(Usd::ZERO).nanos_up(),
@@ -236,7 +236,7 @@ fn withdraw_attempt(job: &Job) {
     let mut progress = job.progress();
     progress.checkpoint.attempts = progress.checkpoint.attempts.saturating_sub(1);
     progress.open_attempt = None;
-    progress.consumed = Spent::Known {
+    progress.consumed = Consumed::Known {
         tokens: 0,
         requests: 0,
         nanos: 0,
@@ -255,9 +255,9 @@ fn stop_attempt(job: &Job, error: &str, now: DateTime<Utc>) {
         count_attempt(record);
     }
     progress.consumed = if has_reserved {
-        Spent::Unknown
+        Consumed::Unknown
     } else {
-        Spent::NothingTaken
+        Consumed::NothingTaken
     };
 }
 

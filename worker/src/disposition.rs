@@ -5,7 +5,7 @@ use std::{fmt, ops::ControlFlow};
 
 use chrono::{DateTime, Utc};
 use longshore_policy::pause::PausedLane;
-use longshore_protocol::{call::Answer, dead_letter::Kept, id::JobId};
+use longshore_protocol::{call::Answer, dead_letter::StoredMessage, id::JobId};
 
 /// What a stage comes to: a value with which the job continues, or the disposition that ends its run here.
 pub(crate) type Stage<T> = ControlFlow<Disposition, T>;
@@ -84,7 +84,7 @@ pub(crate) struct Discard {
     /// The dead letter's own id, if the job's id belongs to another job.
     pub(crate) dead_letter_id: Option<JobId>,
     /// The part of the message to keep; `None` keeps all of it.
-    pub(crate) kept: Option<Kept>,
+    pub(crate) kept: Option<StoredMessage>,
 }
 
 impl Discard {

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::Utc;
-use longshore_broker::{Delivered, Held, Spent};
+use longshore_broker::{Consumed, DeliveredEntry, Delivery};
 use longshore_protocol::{
-    checkpoint::{PastAttempt, Resume},
+    checkpoint::{Checkpoint, PastAttempt},
     envelope::{Concurrency, Envelope, RawMessage},
     event::{AttemptRecord, JobLabels},
     id::JobId,
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub(crate) struct Job {
     /// This worker's hold on the entry.
-    pub(crate) delivery: Held,
+    pub(crate) delivery: Delivery,
     pub(crate) message: RawMessage,
     /// Whether the message carries a reserved field that only the server may write.
     pub(crate) forged: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Job {
 /// What changes while a job runs.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    pub(crate) checkpoint: Resume,
+    pub(crate) checkpoint: Checkpoint,
     /// The message, once it is parsed.
     pub(crate) envelope: Option<Arc<Envelope>>,
     /// The attempt that is journalled and not yet recorded.
@@ -42,16 +42,20 @@ pub(crate) struct Progress {
     /// Whether the open attempt reserved amounts of meters.
     pub(crate) has_reserved: bool,
     /// What the last attempt consumed of its reservation.
-    pub(crate) consumed: Spent,
+    pub(crate) consumed: Consumed,
 }
 
 impl Job {
     /// A job as it was delivered. Fails if its checkpoint, which only Longshore writes, cannot be parsed.
-    pub(crate) fn new(delivered: Delivered) -> Result<Self, serde_json::Error> {
-        let received = delivered.held.place.received_at().unwrap_or_else(Utc::now);
-        let mut checkpoint = match &delivered.resume {
-            Some(json) => serde_json::from_str(json)?,
-            None => Resume::fresh(JobId::of_place(&delivered.held.place), received),
+    pub(crate) fn new(delivered: DeliveredEntry) -> Result<Self, serde_json::Error> {
+        let received = delivered
+            .delivery
+            .entry_id
+            .received_at()
+            .unwrap_or_else(Utc::now);
+        let mut checkpoint = match &delivered.checkpoint {
+            Some(checkpoint) => checkpoint.parse()?,
+            None => Checkpoint::fresh(JobId::from_entry(&delivered.delivery.entry_id), received),
         };
         if checkpoint.step.is_some() && !checkpoint.admitted {
             // The time of a step starts when the step becomes ready, not when its chain does.
@@ -60,15 +64,15 @@ impl Job {
         checkpoint.count_crashes(delivered.crashes);
         Ok(Self {
             progress: Mutex::new(Progress {
-                is_in_redis: delivered.resume.is_some() || delivered.crashes > 0,
+                is_in_redis: delivered.checkpoint.is_some() || delivered.crashes > 0,
                 checkpoint,
                 envelope: None,
                 open_attempt: None,
                 last_called: None,
                 has_reserved: false,
-                consumed: Spent::NothingTaken,
+                consumed: Consumed::NothingTaken,
             }),
-            delivery: delivered.held,
+            delivery: delivered.delivery,
             message: delivered.message,
             forged: delivered.forged,
             cancelled: CancellationToken::new(),
@@ -94,7 +98,7 @@ impl Progress {
     }
 
     /// The labels that every recorded fact about this job carries.
-    pub(crate) fn labels(&self, delivery: &Held) -> JobLabels {
+    pub(crate) fn labels(&self, delivery: &Delivery) -> JobLabels {
         let step = self.checkpoint.step.as_deref();
         JobLabels {
             step: step.map(|step| step.instance().to_string()),

@@ -41,7 +41,6 @@ pub mod provider;
 // What runs beside the jobs.
 
 mod background;
-mod control;
 
 pub use self::{
     clock::Clock,

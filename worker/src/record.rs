@@ -3,4 +3,4 @@
 mod facts;
 pub(crate) mod recorder;
 
-pub(crate) use self::facts::{JobEnd, dead_letter, job_record, outcome, to_json};
+pub(crate) use self::facts::{JobEnd, dead_letter, job_record, outcome, serialize, serialized};

@@ -6,9 +6,11 @@ mod refusals;
 
 use std::{ops::ControlFlow, time::Duration};
 
-use longshore_broker::{Beginning, Begun, Offer, Reservation, Reserved, Spent};
+use longshore_broker::{
+    AttemptStart, Begun, Consumed, Reservation, ReservationCandidate, Reserved,
+};
 use longshore_policy::limits::MeterName;
-use longshore_protocol::{checkpoint::Resume, event::AttemptRecord, id::AttemptId};
+use longshore_protocol::{checkpoint::Checkpoint, event::AttemptRecord, id::AttemptId};
 
 use self::draft::{Draft, DraftContext, decision_record};
 use crate::{
@@ -33,7 +35,7 @@ pub(crate) async fn reserve<'a>(
     job: &Job,
     query: Query<'_, 'a>,
     chosen: Chosen<'a>,
-    checkpoint: Resume,
+    checkpoint: Checkpoint,
     context: &Context,
 ) -> Stage<ReservedAttempt<'a>> {
     let drafts = DraftContext::new(job, query.envelope, checkpoint, context);
@@ -69,17 +71,17 @@ async fn begin(
     drafts: &DraftContext<'_>,
     context: &Context,
 ) -> Begun {
-    let beginning = Beginning {
+    let start = AttemptStart {
         job: &drafts.checkpoint.id,
         attempt: drafts.attempt,
-        event_if_lost: &draft.event_if_lost,
+        event_if_lost: draft.event_if_lost.as_ref(),
         concurrency: drafts.envelope.concurrency.as_ref(),
-        resume: "",
-        takes: &first.estimate.reservation,
+        checkpoint: None,
+        amounts: &first.estimate.reservation,
         waited: drafts.checkpoint.waited,
     };
     let begun = retry_until_answered("begin attempt", || {
-        context.broker.deliveries().begin(&job.delivery, &beginning)
+        context.broker.deliveries().begin(&job.delivery, &start)
     })
     .await;
     if begun != Begun::Waits {
@@ -87,12 +89,12 @@ async fn begin(
     }
     // Most jobs find a slot of their concurrency key; only for the others the checkpoint is serialized.
     let checkpoint = drafts.checkpoint_to_park(false);
-    let beginning = Beginning {
-        resume: &checkpoint,
-        ..beginning
+    let start = AttemptStart {
+        checkpoint: checkpoint.as_ref(),
+        ..start
     };
     retry_until_answered("begin attempt", || {
-        context.broker.deliveries().begin(&job.delivery, &beginning)
+        context.broker.deliveries().begin(&job.delivery, &start)
     })
     .await
 }
@@ -123,28 +125,27 @@ async fn reserve_any<'a>(
         .iter()
         .map(|usable| drafts.draft(usable, decision.as_ref()))
         .collect();
-    let offers: Vec<Offer> = attempts
+    let candidates: Vec<ReservationCandidate> = attempts
         .iter()
         .zip(&usable)
         .enumerate()
-        .map(|(number, (draft, usable))| Offer {
+        .map(|(number, (draft, usable))| ReservationCandidate {
             event_if_lost: draft.event_if_lost.clone(),
-            takes: usable.estimate.reservation.clone(),
+            amounts: usable.estimate.reservation.clone(),
             spare: number >= routed,
         })
         .collect();
     let concurrency = drafts.envelope.concurrency.as_ref();
-    let checkpoint_for_key =
-        concurrency.map_or_else(String::new, |_| drafts.checkpoint_to_park(false));
-    let checkpoint_for_capacity = drafts.checkpoint_to_park(true);
+    let checkpoint_for_key = concurrency.and_then(|_| drafts.checkpoint_to_park(false));
+    let checkpoint_for_limit = drafts.checkpoint_to_park(true);
     let reservation = Reservation {
         job: &drafts.checkpoint.id,
         attempt: drafts.attempt,
         concurrency,
-        resume: &checkpoint_for_key,
-        resume_waiting: &checkpoint_for_capacity,
+        checkpoint_for_key: checkpoint_for_key.as_ref(),
+        checkpoint_for_limit: checkpoint_for_limit.as_ref(),
         waited: drafts.checkpoint.waited,
-        offers: &offers,
+        candidates: &candidates,
     };
     let reserved = retry_until_answered("reserve capacity", || {
         context
@@ -201,8 +202,8 @@ fn open_attempt(job: &Job, record: AttemptRecord, has_reserved: bool) {
     progress.has_reserved = has_reserved;
     // Until the call's end is known: should the stage fail before, the whole reservation counts as consumed.
     progress.consumed = if has_reserved {
-        Spent::Unknown
+        Consumed::Unknown
     } else {
-        Spent::NothingTaken
+        Consumed::NothingTaken
     };
 }

@@ -66,11 +66,11 @@ pub(crate) fn after_failed_call(
         AfterFailure::SamePlatform(_) => NextRound::OtherCandidate,
         AfterFailure::OtherPlatform if quota_returns => NextRound::OtherCandidate,
         AfterFailure::OtherPlatform => {
-            checkpoint.spent.push(platform.to_owned());
+            checkpoint.exhausted.push(platform.to_owned());
             NextRound::OtherCandidate
         }
         AfterFailure::GiveUp => {
-            checkpoint.spent.push(platform.to_owned());
+            checkpoint.exhausted.push(platform.to_owned());
             drop(progress);
             NextRound::Escalate(all_failed(job, Some(error)))
         }
@@ -102,7 +102,7 @@ fn all_failed(job: &Job, last_error: Option<&CallError>) -> Discard {
     let checkpoint = &progress.checkpoint;
     let mut tried: Vec<&str> = Vec::new();
     let past = checkpoint.history.iter().map(|past| &past.platform);
-    for platform in checkpoint.spent.iter().chain(past) {
+    for platform in checkpoint.exhausted.iter().chain(past) {
         if !tried.contains(&platform.as_str()) {
             tried.push(platform);
         }

@@ -68,7 +68,7 @@ pub(crate) fn escalate<'a>(
     let prompt = policy.router.measure(envelope);
     let higher = policy.router.escalate(envelope, prompt, failed)?;
     checkpoint.above = Some(failed);
-    checkpoint.spent.clear();
+    checkpoint.exhausted.clear();
     checkpoint.tries.clear();
     Some(higher)
 }

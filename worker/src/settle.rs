@@ -19,7 +19,7 @@ use crate::{
     context::Context,
     disposition::Disposition,
     job::Job,
-    record::{JobEnd, to_json},
+    record::{JobEnd, serialize},
 };
 
 /// Settles a job.
@@ -80,7 +80,7 @@ async fn settle(job: &Job, disposition: Disposition, context: &Context) {
     if fence == Fence::Lost {
         metrics::counter!("longshore_settles_fenced_total").increment(1);
         tracing::warn!(
-            entry_id = %job.delivery.place,
+            entry_id = %job.delivery.entry_id,
             "settle refused: another worker has recovered the job; the attempt is recorded as a duplicate"
         );
     }
@@ -112,15 +112,15 @@ async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, context: &Context)
     let (checkpoint, consumed, labels) = {
         let progress = job.progress();
         let checkpoint = if progress.is_in_redis {
-            to_json(&progress.checkpoint)
+            serialize(&progress.checkpoint)
         } else {
-            String::new()
+            None
         };
         let labels = progress.labels(&job.delivery);
         (checkpoint, progress.consumed, labels)
     };
-    let event = attempt.map_or_else(String::new, |attempt| {
-        to_json(&Event {
+    let event = attempt.and_then(|attempt| {
+        serialize(&Event {
             attempt: Some(AttemptRecord {
                 labels: Some(labels),
                 ..attempt
@@ -132,8 +132,8 @@ async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, context: &Context)
         context.broker.deliveries().hand_back(
             &job.delivery,
             attempt_id,
-            &event,
-            &checkpoint,
+            event.as_ref(),
+            checkpoint.as_ref(),
             consumed,
         )
     })

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use longshore_broker::{Broker, BrokerError, Fill, MeterReport, WindowFill};
+use longshore_broker::{Broker, BrokerError, MeterReport, MeterUsage, WindowUsage};
 use longshore_config::Config;
 use longshore_policy::{
-    limits::{AtLimit, Costs, MeterName, Meters, Take},
+    limits::{AtLimit, CallBound, MeterAmount, MeterName, Meters},
     routing::Router,
     tokens,
 };
@@ -66,7 +66,7 @@ pub(crate) struct Forecast {
     /// `None` if there are no limits.
     router: Option<Router>,
     /// By meter: an amount of one task, and the sum of all tasks.
-    sums: BTreeMap<String, (Take, u64)>,
+    sums: BTreeMap<String, (MeterAmount, u64)>,
 }
 
 impl Forecast {
@@ -97,7 +97,7 @@ impl Forecast {
             .max_tokens
             .unwrap_or(tokens::TYPICAL_ANSWER)
             .min(first.model.max_output_tokens);
-        let costs = Costs {
+        let costs = CallBound {
             tokens: prompt + u64::from(answer),
             upper_bound: first.model.upper_bound(prompt, u64::from(answer), self.now),
         };
@@ -106,9 +106,9 @@ impl Forecast {
         let tenant = envelope.tenant.as_deref();
         for take in self
             .meters
-            .takes(first.provider, tenant, Some(chain), &costs, self.now)
+            .amounts(first.provider, tenant, Some(chain), &costs, self.now)
         {
-            if let Take::Window { amount, .. } = &take {
+            if let MeterAmount::Window { amount, .. } = &take {
                 let amount = *amount;
                 let (_, sum) = self
                     .sums
@@ -119,15 +119,15 @@ impl Forecast {
         }
     }
 
-    fn amounts(&self) -> Vec<Take> {
+    fn amounts(&self) -> Vec<MeterAmount> {
         self.sums.values().map(|(take, _)| take.clone()).collect()
     }
 
     /// The limits that would reach `alert` percent; `reports` are those of [`Forecast::amounts`].
     fn warnings(&self, reports: &[MeterReport], alert: u8) -> Vec<String> {
-        let mut after: Vec<(&str, WindowFill)> = Vec::new();
+        let mut after: Vec<(&str, WindowUsage)> = Vec::new();
         for (report, (_, sum)) in reports.iter().zip(self.sums.values()) {
-            if let Fill::Window(fill) = &report.fill {
+            if let MeterUsage::Window(fill) = &report.fill {
                 let fill = fill.and(*sum);
                 if is_filled_to(&fill, alert) {
                     after.push((&report.meter, fill));
@@ -147,7 +147,7 @@ impl Forecast {
     }
 }
 
-fn describe_warning(meter: &str, fill: &WindowFill) -> String {
+fn describe_warning(meter: &str, fill: &WindowUsage) -> String {
     let name = MeterName::parse(meter);
     let subject = match name.what() {
         Some(_) => format!("{} quota", name.of()),
@@ -164,7 +164,7 @@ fn describe_warning(meter: &str, fill: &WindowFill) -> String {
 }
 
 /// What happens to the tasks that exceed the limit.
-fn describe_excess(fill: &WindowFill) -> String {
+fn describe_excess(fill: &WindowUsage) -> String {
     if !fill.hard || fill.taken() <= fill.limit {
         return String::new();
     }

@@ -14,7 +14,7 @@ use std::{
 
 use longshore_client::{Job, MalformedCode};
 use longshore_policy::catalog::Catalog;
-use longshore_protocol::envelope::{Envelope, Limits, RawMessage, parse};
+use longshore_protocol::envelope::{Envelope, MessageLimits, RawMessage, parse};
 
 pub(crate) use self::csv_table::Columns;
 
@@ -130,7 +130,7 @@ impl Source {
     /// Reads a list of tasks, or a single task. The error lists all invalid tasks.
     pub(crate) fn task_or_tasks(
         &self,
-        limits: &Limits,
+        limits: &MessageLimits,
         catalog: &Catalog,
     ) -> Result<Vec<Job>, CommandError> {
         let (mut jobs, mut wrong) = (Vec::new(), Vec::new());
@@ -183,7 +183,7 @@ fn read_tasks(
 /// Parses a task; also returns the envelope that a worker would parse.
 pub(crate) fn parse_task(
     text: &str,
-    limits: &Limits,
+    limits: &MessageLimits,
     catalog: &Catalog,
 ) -> Result<(Job, Envelope), String> {
     let message = RawMessage {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use longshore_client::{Job, Limits, QueueName};
+use longshore_client::{Job, MessageLimits, QueueName};
 use longshore_policy::catalog::Catalog;
 use longshore_settings::duration::parse_duration;
 
@@ -64,7 +64,7 @@ pub(crate) fn with_fields<const N: usize>(job: Job, fields: [(&str, &Option<Stri
 }
 
 /// Checks a job that was made of options; the error names the option.
-pub(crate) fn check_job(job: &Job, limits: &Limits) -> Result<(), CommandError> {
+pub(crate) fn check_job(job: &Job, limits: &MessageLimits) -> Result<(), CommandError> {
     job.check(limits).map(|_| ()).map_err(|wrong| {
         CommandError::Input(match &wrong.field {
             Some(field) => format!("--{}: {}", field.replace('_', "-"), wrong.message),

@@ -1,6 +1,6 @@
 //! Shared by commands: the configuration, Redis, Postgres.
 
-use longshore_broker::{Broker, BrokerError, Pushed, QueueDepth};
+use longshore_broker::{Broker, BrokerError, PushedConfig, QueueDepth};
 use longshore_client::{Client, JobId};
 use longshore_config::Config;
 use longshore_ledger::{JobHistory, Ledger, LedgerError};
@@ -81,7 +81,11 @@ impl Session {
 }
 
 /// `own` with the pushed configuration applied. The services ignore an invalid one.
-pub(crate) fn with_pushed(own: &Config, env: &Environment, pushed: Option<&Pushed>) -> Config {
+pub(crate) fn with_pushed(
+    own: &Config,
+    env: &Environment,
+    pushed: Option<&PushedConfig>,
+) -> Config {
     let Some(pushed) = pushed else {
         return own.clone();
     };

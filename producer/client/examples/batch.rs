@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use longshore_client::{
-    BatchPlan, BatchWriter, ChainId, Client, ClientError, Job, Limits, QueueName,
+    BatchPlan, BatchWriter, ChainId, Client, ClientError, Job, MessageLimits, QueueName,
 };
 
 const LOCAL_REDIS: &str = "redis://127.0.0.1:6379";
@@ -19,7 +19,7 @@ async fn main() -> Result<(), ClientError> {
     let mut tasks = BatchWriter::new()?;
     for number in 1..=20 {
         let job = Job::prompt(format!("Is {number} a prime number?"));
-        tasks.push(&job, &Limits::default())?;
+        tasks.push(&job, &MessageLimits::default())?;
     }
     let plan = BatchPlan {
         id: ChainId::fresh(),

@@ -5,7 +5,9 @@
 
 use std::{error::Error, time::Duration};
 
-use longshore_client::{ChainBuilder, ChainEnd, Client, Job, Limits, Step, StepName, StepOutput};
+use longshore_client::{
+    ChainBuilder, ChainEnd, Client, Job, MessageLimits, Step, StepName, StepOutput,
+};
 
 const LOCAL_REDIS: &str = "redis://127.0.0.1:6379";
 
@@ -27,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             )
             .needs(["research"]),
         )
-        .build(&Limits::default())?;
+        .build(&MessageLimits::default())?;
     let receipt = client.enqueue_chain(&chain).await?;
     match client.wait_chain(&receipt, Duration::from_mins(2)).await? {
         ChainEnd::Ended(view) => {

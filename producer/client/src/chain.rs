@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use longshore_broker::{ChainCancelled, ChainRetried, ChainView};
 use longshore_protocol::{
     chain::{BadChain, ChainId, Document, Instance, StepName, parse},
-    dead_letter::Replaying,
-    envelope::{Limits, RawMessage},
-    id::{JobId, Place, QueueName},
+    dead_letter::PreparedReplay,
+    envelope::{MessageLimits, RawMessage},
+    id::{EntryId, JobId, QueueName},
 };
 use serde::Serialize;
 use serde_json::{
@@ -27,7 +27,7 @@ pub struct Chain {
 
 impl Chain {
     /// Parses and checks a document; the error has all of its faults.
-    pub fn from_json(json: impl Into<String>, limits: &Limits) -> Result<Self, BadChain> {
+    pub fn from_json(json: impl Into<String>, limits: &MessageLimits) -> Result<Self, BadChain> {
         let json = json.into();
         let document = parse(&json, limits)?;
         Ok(Self { json, document })
@@ -103,7 +103,7 @@ impl ChainBuilder {
     }
 
     /// Checks the document; the error has all of its faults.
-    pub fn build(self, limits: &Limits) -> Result<Chain, BadChain> {
+    pub fn build(self, limits: &MessageLimits) -> Result<Chain, BadChain> {
         // Serializing maps and lists of raw JSON does not fail; the check would reject empty text.
         Chain::from_json(serde_json::to_string(&self).unwrap_or_default(), limits)
     }
@@ -160,7 +160,7 @@ pub struct ChainReceipt {
     /// The queue.
     pub queue: QueueName,
     /// The stream entry that holds its message; `None` if the same chain was enqueued before.
-    pub entry_id: Option<Place>,
+    pub entry_id: Option<EntryId>,
 }
 
 /// The state of an enqueued chain's message.
@@ -245,7 +245,7 @@ impl Client {
             .await?;
         let own_id = chain.document.id.clone();
         Ok(ChainReceipt {
-            id: own_id.unwrap_or_else(|| ChainId::of_place(&entry_id)),
+            id: own_id.unwrap_or_else(|| ChainId::from_entry(&entry_id)),
             queue: self.queue_name().clone(),
             entry_id: Some(entry_id),
         })
@@ -346,7 +346,7 @@ impl Client {
         let (mut replayed, mut replaying) = (Vec::new(), Vec::new());
         for job in &failed {
             if let Some(dead_letter) = self.broker().dead_letters().get(job.as_str()).await? {
-                replaying.extend(Replaying::new(
+                replaying.extend(PreparedReplay::new(
                     &dead_letter,
                     self.message_limits(),
                     Utc::now(),

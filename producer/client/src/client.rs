@@ -2,8 +2,8 @@
 
 use longshore_broker::Broker;
 use longshore_protocol::{
-    envelope::Limits,
-    id::{JobId, Namespace, Place, QueueName},
+    envelope::MessageLimits,
+    id::{EntryId, JobId, Namespace, QueueName},
 };
 use secrecy::SecretString;
 
@@ -18,7 +18,7 @@ pub struct Receipt {
     /// The job's id: its own, or the one that Redis gave it.
     pub id: JobId,
     /// The stream entry that holds its message, as `XADD` returned it.
-    pub entry_id: Place,
+    pub entry_id: EntryId,
 }
 
 /// A client of one namespace that enqueues into one queue; cheap to clone.
@@ -26,7 +26,7 @@ pub struct Receipt {
 pub struct Client {
     broker: Broker,
     queue: QueueName,
-    limits: Limits,
+    limits: MessageLimits,
 }
 
 impl Client {
@@ -43,7 +43,7 @@ impl Client {
         Self {
             broker,
             queue: QueueName::default(),
-            limits: Limits::default(),
+            limits: MessageLimits::default(),
         }
     }
 
@@ -56,7 +56,7 @@ impl Client {
 
     /// The same client with other message limits, for workers whose limits differ from the defaults.
     #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
+    pub fn limits(mut self, limits: MessageLimits) -> Self {
         self.limits = limits;
         self
     }
@@ -72,7 +72,7 @@ impl Client {
     }
 
     /// The limits that messages are checked against.
-    pub fn message_limits(&self) -> &Limits {
+    pub fn message_limits(&self) -> &MessageLimits {
         &self.limits
     }
 
@@ -129,9 +129,9 @@ impl Client {
     }
 }
 
-fn receipt(own_id: Option<JobId>, entry_id: Place) -> Receipt {
+fn receipt(own_id: Option<JobId>, entry_id: EntryId) -> Receipt {
     Receipt {
-        id: own_id.unwrap_or_else(|| JobId::of_place(&entry_id)),
+        id: own_id.unwrap_or_else(|| JobId::from_entry(&entry_id)),
         entry_id,
     }
 }

@@ -7,7 +7,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use longshore_protocol::{
-    envelope::{Envelope, Limit, Limits, Malformed, MalformedCode, RawMessage, Retry, parse},
+    envelope::{
+        Envelope, Limit, Malformed, MalformedCode, MessageLimits, RawMessage, Retry, parse,
+    },
     money::Usd,
 };
 use serde::{Deserialize, Serialize};
@@ -66,7 +68,7 @@ impl Job {
     }
 
     /// Parses and checks the JSON of a job.
-    pub fn from_json(text: &str, limits: &Limits) -> Result<Self, Malformed> {
+    pub fn from_json(text: &str, limits: &MessageLimits) -> Result<Self, Malformed> {
         parse(&job_message(text), limits)?;
         serde_json::from_str(text).map_err(|error| Malformed {
             code: MalformedCode::NotJson,
@@ -241,7 +243,7 @@ impl Job {
     }
 
     /// The job as a worker reads it, or its first fault.
-    pub fn check(&self, limits: &Limits) -> Result<Envelope, Malformed> {
+    pub fn check(&self, limits: &MessageLimits) -> Result<Envelope, Malformed> {
         parse(&job_message(&self.to_json()), limits).map(|parsed| parsed.envelope)
     }
 }

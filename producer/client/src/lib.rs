@@ -59,8 +59,8 @@ pub use longshore_broker::{
 };
 pub use longshore_protocol::{
     chain::{BadChain, ChainId, ChainState, StepName, StepState},
-    envelope::{Limit, Limits, Malformed, MalformedCode, Retry},
-    id::{JobId, Place, QueueName},
+    envelope::{Limit, Malformed, MalformedCode, MessageLimits, Retry},
+    id::{EntryId, JobId, QueueName},
     money::Usd,
     outcome::Outcome,
     state::JobState,

@@ -1,12 +1,12 @@
 //! Finds a job in Redis.
 
 use chrono::{DateTime, Utc};
-use longshore_broker::{Broker, BrokerError, Waiting};
+use longshore_broker::{Broker, BrokerError, ParkedJob};
 use longshore_protocol::{
-    checkpoint::Resume,
-    dead_letter::Letter,
-    envelope::{Envelope, Limits, RawMessage, parse},
-    id::{AttemptId, JobId, Place, QueueName, WorkerId},
+    checkpoint::Checkpoint,
+    dead_letter::DeadLetter,
+    envelope::{Envelope, MessageLimits, RawMessage, parse},
+    id::{AttemptId, EntryId, JobId, QueueName, WorkerId},
     keys::CHECKPOINT_FIELD,
     outcome::Outcome,
 };
@@ -49,7 +49,7 @@ pub enum Location {
         queue: QueueName,
         /// Its stream entry.
         #[serde(rename = "place")]
-        entry_id: Place,
+        entry_id: EntryId,
         /// Whether a worker handed it back: workers take it before new jobs.
         #[serde(rename = "given_back")]
         handed_back: bool,
@@ -60,7 +60,7 @@ pub enum Location {
         queue: QueueName,
         /// Its stream entry.
         #[serde(rename = "place")]
-        entry_id: Place,
+        entry_id: EntryId,
         /// The worker.
         worker: WorkerId,
         /// Since when.
@@ -83,18 +83,18 @@ pub struct JobSnapshot {
     /// Its outcome, if it ended.
     pub outcome: Option<Outcome>,
     /// Its dead letter, and when it died.
-    pub dead_letter: Option<(DateTime<Utc>, Letter)>,
+    pub dead_letter: Option<(DateTime<Utc>, DeadLetter)>,
     /// Its message, without Longshore's own fields.
     pub message: Option<RawMessage>,
     /// What is remembered of it between attempts.
-    pub checkpoint: Option<Resume>,
+    pub checkpoint: Option<Checkpoint>,
     /// Whether its cancellation was requested.
     pub cancel_requested: bool,
 }
 
 impl JobSnapshot {
     /// The job as its producer wrote it, if the message is in Redis and can be parsed.
-    pub fn envelope(&self, limits: &Limits) -> Option<Envelope> {
+    pub fn envelope(&self, limits: &MessageLimits) -> Option<Envelope> {
         let kept;
         let message = if let Some(message) = &self.message {
             message
@@ -112,14 +112,14 @@ impl JobSnapshot {
         matches!(self.location, Location::Nowhere { complete: true })
     }
 
-    fn set_parked(&mut self, parked: Waiting) {
+    fn set_parked(&mut self, parked: ParkedJob) {
         self.location = Location::Waiting {
             lane: Lane::parse(&parked.lane),
             queue: parked.queue,
             due_at: parked.due_ms.map(from_unix_ms),
         };
         self.message = Some(parked.message);
-        self.checkpoint = Some(parked.resume);
+        self.checkpoint = Some(parked.checkpoint);
     }
 }
 
@@ -158,7 +158,7 @@ async fn locate_once(broker: &Broker, id: &JobId) -> Result<JobSnapshot, BrokerE
         return Ok(found);
     }
     if let Some((_, dead_letter)) = &found.dead_letter {
-        found.checkpoint = Some(dead_letter.resume.clone());
+        found.checkpoint = Some(dead_letter.checkpoint.clone());
         found.location = Location::Dead;
         return Ok(found);
     }
@@ -195,9 +195,9 @@ async fn locate_once(broker: &Broker, id: &JobId) -> Result<JobSnapshot, BrokerE
 async fn find_entry(
     broker: &Broker,
     id: &JobId,
-) -> Result<(Option<(Place, RawMessage)>, bool), BrokerError> {
+) -> Result<(Option<(EntryId, RawMessage)>, bool), BrokerError> {
     let first = if id.is_server_form() {
-        Some(Place::from_record(id.as_str()))
+        Some(EntryId::from_stored(id.as_str()))
     } else {
         broker.jobs().first_entry_id(id).await?
     };
@@ -229,7 +229,7 @@ async fn search_queue(
     broker: &Broker,
     queue: &QueueName,
     id: &JobId,
-) -> Result<(Option<(Place, RawMessage)>, bool), BrokerError> {
+) -> Result<(Option<(EntryId, RawMessage)>, bool), BrokerError> {
     let (mut from, mut seen, mut bytes) = ("-".to_owned(), 0, 0);
     while seen < SEARCHED_ENTRIES && bytes < SEARCHED_BYTES {
         let page = broker
@@ -246,7 +246,7 @@ async fn search_queue(
             .map(|(_, message)| message.size())
             .sum::<usize>();
         if let Some((entry, message)) = page.into_iter().find(|(_, message)| has_id(message, id)) {
-            return Ok((Some((Place::new(queue, &entry), message)), true));
+            return Ok((Some((EntryId::new(queue, &entry), message)), true));
         }
     }
     Ok((None, false))
@@ -254,7 +254,10 @@ async fn search_queue(
 
 /// The job with this id of its own among the jobs that wait for their tenant's turn, and whether all
 /// of them were searched.
-async fn find_parked(broker: &Broker, id: &JobId) -> Result<(Option<Waiting>, bool), BrokerError> {
+async fn find_parked(
+    broker: &Broker,
+    id: &JobId,
+) -> Result<(Option<ParkedJob>, bool), BrokerError> {
     let (candidates, complete) = broker
         .lanes()
         .find_parked_containing(id.as_str(), SEARCHED_BYTES)
@@ -297,9 +300,9 @@ pub fn without_marks(message: RawMessage) -> RawMessage {
 }
 
 /// Whether a worker holds the entry, and which.
-async fn entry_location(broker: &Broker, entry_id: Place) -> Result<Location, BrokerError> {
+async fn entry_location(broker: &Broker, entry_id: EntryId) -> Result<Location, BrokerError> {
     let (queue, entry) = entry_id.parts();
-    let queue = QueueName::from_record(queue);
+    let queue = QueueName::from_stored(queue);
     let delivered = broker
         .queues()
         .pending_entries(&queue, entry, entry, 1)

@@ -1,6 +1,6 @@
 //! Whether an enqueued message became a job.
 
-use longshore_protocol::id::{JobId, Place};
+use longshore_protocol::id::{EntryId, JobId};
 
 use crate::{
     client::{Client, Receipt},
@@ -19,7 +19,7 @@ pub enum Submission {
     Unread,
     /// The same job was enqueued before, in this entry if it is still known. This message was dropped;
     /// the outcome of the first applies.
-    Duplicate(Option<Place>),
+    Duplicate(Option<EntryId>),
     /// The id belongs to another job, so this message never runs. Contains the error message.
     Conflict(String),
 }
@@ -29,7 +29,7 @@ impl Client {
     /// own.
     pub async fn submission(&self, receipt: &Receipt) -> Result<Submission, ClientError> {
         let Receipt { id, entry_id } = receipt;
-        if *id == JobId::of_place(entry_id) {
+        if *id == JobId::from_entry(entry_id) {
             return Ok(Submission::Accepted);
         }
         let first = self.broker().jobs().first_entry_id(id).await?;

@@ -10,11 +10,11 @@ use std::{
 };
 
 use super::{
+    counts::{Counts, ProviderStats},
     dialect::Dialect,
     faults::{Active, Faults},
     limits::{Arrival, Full, Limits, Log, Standing},
     prices,
-    stats::{Counts, ProviderStats},
 };
 
 /// One provider.

@@ -65,6 +65,7 @@ mod ask;
 mod compose;
 mod connection;
 mod control;
+mod counts;
 mod dialect;
 mod exchange;
 mod faults;
@@ -94,11 +95,12 @@ use tokio::{
 
 use self::{connection::serve, state::State};
 pub use self::{
+    counts::ProviderStats,
     dialect::Dialect,
     faults::Faults,
     invoice::Bill,
     limits::{Arrival, Fate, Limits},
-    stats::{ProviderStats, Stats},
+    stats::Stats,
 };
 
 /// Connections that may wait to be accepted.

@@ -12,9 +12,10 @@ use std::{
 use super::{
     Settings,
     accounts::{Account, Accounts},
+    counts::Load,
     faults::Faults,
     invoice::Invoice,
-    stats::{Flight, Load, Stats},
+    stats::{Flight, Stats},
 };
 
 /// The simulator's memory.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError, CronFence, CronRecord, LeaderToken, NextTick};
 use longshore_config::Config;
-use longshore_policy::cron::{Definition, Entry, Source};
+use longshore_policy::cron::{CronDefinition, CronJob, Source};
 use longshore_protocol::id::CronName;
 
 /// Adds, changes and removes recurring jobs. Returns `false` if one of them changed at the same time, or if
@@ -52,10 +52,10 @@ pub(super) async fn apply_config(
 /// What to write so that the recurring job matches the configuration; `None` if it already does.
 fn change_for(
     name: &CronName,
-    definition: &Definition,
+    definition: &CronDefinition,
     record: Option<&CronRecord>,
     now: DateTime<Utc>,
-) -> Option<(Entry, NextTick)> {
+) -> Option<(CronJob, NextTick)> {
     let before = record.and_then(|record| record.entry().ok());
     if before
         .as_ref()
@@ -81,7 +81,7 @@ fn change_for(
             .next_after(now)
             .map_or(NextTick::Never, NextTick::At),
     };
-    let entry = Entry {
+    let entry = CronJob {
         source: Source::Config,
         paused,
         definition: definition.clone(),
@@ -91,25 +91,27 @@ fn change_for(
 
 #[cfg(test)]
 mod tests {
-    use longshore_policy::cron::Written;
+    use longshore_protocol::serialized::Serialized;
+
+    use longshore_policy::cron::CronDefinitionText;
 
     use super::*;
 
-    fn definition(every: &str, prompt: &str) -> Definition {
+    fn definition(every: &str, prompt: &str) -> CronDefinition {
         let job = serde_json::json!({ "prompt": prompt });
-        Definition::read(&Written {
+        CronDefinition::read(&CronDefinitionText {
             every: Some(every.to_owned()),
             job: job.as_object().unwrap().clone(),
-            ..Written::default()
+            ..CronDefinitionText::default()
         })
         .unwrap()
     }
 
-    fn changed(definition: &Definition, before: Option<Entry>) -> Option<(bool, NextTick)> {
+    fn changed(definition: &CronDefinition, before: Option<CronJob>) -> Option<(bool, NextTick)> {
         let name = CronName::parse("one").unwrap();
         let record = before.map(|entry| CronRecord {
             name: name.clone(),
-            text: serde_json::to_string(&entry).unwrap(),
+            json: Serialized::new(&entry).unwrap(),
         });
         let now = DateTime::from_timestamp(1_000_000_000, 0).unwrap();
         let (entry, next) = change_for(&name, definition, record.as_ref(), now)?;
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn only_a_recurring_job_that_differs_from_the_configuration_is_written() {
         let entry = |source, paused, definition| {
-            Some(Entry {
+            Some(CronJob {
                 source,
                 paused,
                 definition,

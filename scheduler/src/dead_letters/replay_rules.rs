@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError, CircuitReport};
 use longshore_config::Config;
 use longshore_policy::replay::{ReplayRule, ReplayWhen};
-use longshore_protocol::dead_letter::{DeadCursor, DeadOrder, DeadQuery, Replaying, Standing};
+use longshore_protocol::dead_letter::{
+    DeadLetterCursor, DeadLetterOrder, DeadLetterQuery, PreparedReplay, StoredDeadLetter,
+};
 
 /// Dead letters that are replayed at once.
 const BATCH: usize = 250;
@@ -18,7 +20,7 @@ const MAX_SCANNED: usize = 4_000;
 #[derive(Debug, Default)]
 pub(super) struct ReplayRules {
     /// By rule: the last dead letter that it scanned. A rule without one starts at the oldest.
-    positions: BTreeMap<String, DeadCursor>,
+    positions: BTreeMap<String, DeadLetterCursor>,
 }
 
 impl ReplayRules {
@@ -69,12 +71,12 @@ impl ReplayRules {
             let after = self.positions.remove(&rule.name);
             let query = candidates(rule, health, now_ms, config, after);
             let page = broker.dead_letters().page(&query, room.min(BATCH)).await?;
-            scanned += page.looked;
-            let ready: Vec<Replaying> = page
+            scanned += page.scanned;
+            let ready: Vec<PreparedReplay> = page
                 .found
                 .iter()
                 .filter(|letter| health.allows(rule, letter))
-                .filter_map(|letter| Replaying::new(letter, &config.limits, Utc::now()))
+                .filter_map(|letter| PreparedReplay::new(letter, &config.limits, Utc::now()))
                 .collect();
             if !ready.is_empty() {
                 let count;
@@ -96,8 +98,8 @@ fn candidates(
     health: &PlatformHealth,
     now_ms: i64,
     config: &Config,
-    after: Option<DeadCursor>,
-) -> DeadQuery {
+    after: Option<DeadLetterCursor>,
+) -> DeadLetterQuery {
     let mut filter = rule.filter.clone();
     let min_age = match rule.when {
         ReplayWhen::Healthy => {
@@ -107,10 +109,10 @@ fn candidates(
         ReplayWhen::After(age) => age,
     };
     let min_age_ms = i64::try_from(min_age.as_millis()).unwrap_or(i64::MAX);
-    DeadQuery {
+    DeadLetterQuery {
         filter,
         span: 0..=now_ms.saturating_sub(min_age_ms),
-        order: DeadOrder::OldestFirst,
+        order: DeadLetterOrder::OldestFirst,
         after,
     }
 }
@@ -140,7 +142,7 @@ impl PlatformHealth {
     }
 
     /// Whether a rule may replay a dead letter now. A half-open circuit allows one per run.
-    fn allows(&mut self, rule: &ReplayRule, (_, letter, _): &Standing) -> bool {
+    fn allows(&mut self, rule: &ReplayRule, (_, letter, _): &StoredDeadLetter) -> bool {
         let Some(platform) = &letter.record.platform else {
             return true;
         };
@@ -161,13 +163,13 @@ impl PlatformHealth {
 mod tests {
     use std::time::Duration;
 
-    use longshore_broker::{CircuitName, Opened};
+    use longshore_broker::{CircuitName, OpenCircuit};
     use longshore_protocol::{
         call::ErrorClass,
-        checkpoint::Resume,
-        dead_letter::{DeadFilter, Kept, Letter},
-        event::DeadRecord,
-        id::{JobId, Place, QueueName},
+        checkpoint::Checkpoint,
+        dead_letter::{DeadLetter, DeadLetterFilter, StoredMessage},
+        event::DeadLetterRecord,
+        id::{EntryId, JobId, QueueName},
         platform::PlatformName,
     };
 
@@ -183,7 +185,7 @@ mod tests {
                 platform: PlatformName::parse(platform).unwrap(),
                 model: "m".to_owned(),
             },
-            open: until.map(|until| Opened {
+            open: until.map(|until| OpenCircuit {
                 since: at(0),
                 until: at(until),
                 class: ErrorClass::Overloaded,
@@ -192,12 +194,12 @@ mod tests {
         }
     }
 
-    fn letter(platform: Option<&str>) -> Standing {
+    fn letter(platform: Option<&str>) -> StoredDeadLetter {
         let id = JobId::parse("a").unwrap();
-        let letter = Letter {
-            record: DeadRecord {
+        let letter = DeadLetter {
+            record: DeadLetterRecord {
                 id: id.clone(),
-                place: Place::from_record("1-0"),
+                entry_id: EntryId::from_stored("1-0"),
                 queue: QueueName::default(),
                 reason: "overloaded".to_owned(),
                 error: String::new(),
@@ -208,8 +210,8 @@ mod tests {
                 chain_id: None,
                 attempts: 1,
             },
-            message: Kept::whole(&[]),
-            resume: Resume::fresh(id, at(0)),
+            message: StoredMessage::whole(&[]),
+            checkpoint: Checkpoint::fresh(id, at(0)),
         };
         (0, letter, String::new())
     }
@@ -217,7 +219,7 @@ mod tests {
     fn rule(when: ReplayWhen) -> ReplayRule {
         ReplayRule {
             name: "again".to_owned(),
-            filter: DeadFilter::default(),
+            filter: DeadLetterFilter::default(),
             when,
             per_minute: 60,
         }

@@ -4,8 +4,8 @@ use longshore_broker::Broker;
 use longshore_ledger::Ledger;
 use longshore_policy::retention::Retention;
 use longshore_protocol::{
-    dead_letter::{DeadFilter, DeadOrder, DeadQuery},
-    event::DeadResolution,
+    dead_letter::{DeadLetterFilter, DeadLetterOrder, DeadLetterQuery},
+    event::DeadLetterResolution,
 };
 use longshore_service::archive::{ArchiveError, archive_and_remove};
 
@@ -26,15 +26,16 @@ pub(super) async fn expire(
         if expired == 0 {
             return Ok(removed);
         }
-        let query = DeadQuery {
-            filter: DeadFilter::default(),
+        let query = DeadLetterQuery {
+            filter: DeadLetterFilter::default(),
             span: 0..=i64::MAX,
-            order: DeadOrder::OldestFirst,
+            order: DeadLetterOrder::OldestFirst,
             after: None,
         };
         let limit = usize::try_from(expired.min(BATCH)).unwrap_or(usize::MAX);
         let page = broker.dead_letters().page(&query, limit).await?;
-        let gone = archive_and_remove(broker, ledger, &page.found, DeadResolution::Expired).await?;
+        let gone =
+            archive_and_remove(broker, ledger, &page.found, DeadLetterResolution::Expired).await?;
         if gone == 0 {
             // Another scheduler removed the same letters; the next run continues.
             return Ok(removed);

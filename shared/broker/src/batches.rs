@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
     chain::{ChainId, ChainKind, ChainState, Instance, StepName, StepRef},
-    checkpoint::Resume,
+    checkpoint::Checkpoint,
     id::{JobId, QueueName},
     money::Usd,
     outcome::Outcome,
@@ -46,15 +46,15 @@ impl BatchTask {
     ) -> Self {
         let step = step(batch, index);
         let id = own.clone().unwrap_or_else(|| batch.task(index));
-        let resume = Resume {
+        let checkpoint = Checkpoint {
             admitted: !identified,
             step: Some(Box::new(step)),
-            ..Resume::fresh(id, at)
+            ..Checkpoint::fresh(id, at)
         };
         Self {
             own,
             // A checkpoint always serializes. If it did not, the worker would reject the message as forged.
-            memory: serde_json::to_string(&resume).unwrap_or_default(),
+            memory: serde_json::to_string(&checkpoint).unwrap_or_default(),
             message,
         }
     }
@@ -245,7 +245,7 @@ impl Batches<'_> {
             kind,
             state,
             name,
-            queue: QueueName::from_record(&queue),
+            queue: QueueName::from_stored(&queue),
             parallel: number(text()),
             lines: number(text()),
             digest: text().unwrap_or_default(),

@@ -16,7 +16,8 @@ use longshore_protocol::{
 
 pub(crate) use self::changes::format_step;
 pub use self::changes::{
-    ChainCancelled, ChainPlan, ChainRetried, SpawnedJob, Started, StepEnd, StepOutcome, StepPlan,
+    ChainCancelled, ChainPlan, ChainRetried, ChainStarted, SpawnedJob, StepEnd, StepOutcome,
+    StepPlan,
 };
 use crate::{BrokerError, Chains};
 
@@ -36,7 +37,7 @@ pub struct ChainHead {
 
 /// How many steps and items have ended, by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct StepCounts {
     pub completed: u64,
     pub failed: u64,
     /// Not run, because a condition or a dependency failed.
@@ -46,7 +47,7 @@ pub struct Tally {
 
 /// A step or an item that ended without success.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failed {
+pub struct FailedStep {
     pub instance: Instance,
     pub job: JobId,
 }
@@ -67,11 +68,11 @@ pub struct StepView {
 pub struct ChainView {
     pub head: ChainHead,
     /// Instances that have ended.
-    pub tally: Tally,
+    pub tally: StepCounts,
     /// Instances that are in flight.
     pub in_flight: u64,
     /// The first instances that ended without success.
-    pub failed: Vec<Failed>,
+    pub failed: Vec<FailedStep>,
     counts: HashMap<StepName, Counts>,
     running: HashSet<StepName>,
     ready: HashSet<StepName>,
@@ -151,7 +152,7 @@ impl Chains<'_> {
         let running: Vec<String> = running.into_iter().map(|(instance, _)| instance).collect();
         Ok(fields.head(id).map(|head| ChainView {
             head,
-            tally: Tally {
+            tally: StepCounts {
                 completed: fields.number("completed"),
                 failed: fields.number("failed"),
                 skipped: fields.number("skipped"),
@@ -357,12 +358,12 @@ fn steps_of(instances: &[String]) -> HashSet<StepName> {
 }
 
 /// Parses `failed JOB` and `cancelled JOB` by instance; sorted by instance.
-fn failed(rows: Vec<(String, String)>) -> Vec<Failed> {
-    let mut failed: Vec<Failed> = rows
+fn failed(rows: Vec<(String, String)>) -> Vec<FailedStep> {
+    let mut failed: Vec<FailedStep> = rows
         .into_iter()
         .filter_map(|(instance, ended)| {
             let (_, job) = ended.split_once(' ')?;
-            Some(Failed {
+            Some(FailedStep {
                 instance: instance.parse().ok()?,
                 job: JobId::parse(job).ok()?,
             })

@@ -27,10 +27,10 @@ pub struct CircuitName {
 
 impl CircuitName {
     /// The name of a platform contains no `/`; that of a model may.
-    fn from_record(name: &str) -> Option<Self> {
+    fn from_stored(name: &str) -> Option<Self> {
         let (platform, model) = name.split_once('/')?;
         Some(Self {
-            platform: PlatformName::from_record(platform),
+            platform: PlatformName::from_stored(platform),
             model: model.to_owned(),
         })
     }
@@ -56,7 +56,7 @@ pub struct Counts {
 /// The state of a circuit after calls were counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub struct Counted {
+pub struct CircuitCount {
     /// The end of its open time, if it is open.
     pub open_until: Option<DateTime<Utc>>,
     /// Whether these calls opened it.
@@ -99,12 +99,12 @@ pub struct CircuitReport {
     #[serde(flatten)]
     pub name: CircuitName,
     /// `None` while the circuit is closed and counts failures.
-    pub open: Option<Opened>,
+    pub open: Option<OpenCircuit>,
 }
 
 /// A circuit that is open or half-open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Opened {
+pub struct OpenCircuit {
     /// When it opened.
     #[serde(
         rename(deserialize = "opened_at"),
@@ -135,7 +135,7 @@ impl Circuits<'_> {
         name: &CircuitName,
         counts: Counts,
         rule: &Circuit,
-    ) -> Result<Counted, BrokerError> {
+    ) -> Result<CircuitCount, BrokerError> {
         let (failed, class) = counts
             .failed
             .map_or((0, ""), |(failed, class)| (failed, class.as_str()));
@@ -152,7 +152,7 @@ impl Circuits<'_> {
             .invoke_async(&mut self.broker.shared())
             .await
             .map_err(|source| self.broker.failed(source))?;
-        Ok(Counted {
+        Ok(CircuitCount {
             open_until: moment(until),
             opened: opened == 1,
         })
@@ -240,13 +240,13 @@ fn millis(time: Duration) -> u64 {
 }
 
 fn report(name: &str, text: &str) -> Result<CircuitReport, String> {
-    let name = CircuitName::from_record(name).ok_or("its name has no `/`")?;
+    let name = CircuitName::from_stored(name).ok_or("its name has no `/`")?;
     let record: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     // A closed circuit stores only counts.
     let open = record
         .get("retry_at")
         .is_some()
-        .then(|| Opened::deserialize(&record))
+        .then(|| OpenCircuit::deserialize(&record))
         .transpose()
         .map_err(|error| error.to_string())?;
     Ok(CircuitReport { name, open })

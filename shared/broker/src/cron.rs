@@ -1,8 +1,11 @@
 //! Recurring jobs and their ticks.
 
 use chrono::{DateTime, Utc};
-use longshore_policy::cron::{Entry, Step};
-use longshore_protocol::id::{CronName, QueueName};
+use longshore_policy::cron::{CronJob, TickPlan};
+use longshore_protocol::{
+    id::{CronName, QueueName},
+    serialized::Serialized,
+};
 use redis::AsyncCommands as _;
 
 use crate::{BrokerError, Cron, LeaderToken, milliseconds, scripts};
@@ -12,12 +15,12 @@ use crate::{BrokerError, Cron, LeaderToken, milliseconds, scripts};
 pub struct CronRecord {
     pub name: CronName,
     /// The JSON of the record; two versions of a job differ in it.
-    pub text: String,
+    pub json: Serialized<CronJob>,
 }
 
 /// A recurring job and the state of its ticks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CronStanding {
+pub struct CronStatus {
     pub record: CronRecord,
     /// The next tick; `None` while the job is paused.
     pub next: Option<DateTime<Utc>>,
@@ -64,8 +67,9 @@ impl CronFence {
 
 impl CronRecord {
     /// Parses the record.
-    pub fn entry(&self) -> Result<Entry, BrokerError> {
-        serde_json::from_str(&self.text)
+    pub fn entry(&self) -> Result<CronJob, BrokerError> {
+        self.json
+            .parse()
             .map_err(|error| BrokerError::foreign(format!("cron {}", self.name), error))
     }
 }
@@ -78,18 +82,18 @@ impl Cron<'_> {
         leader: Option<LeaderToken>,
         name: &CronName,
         before: Option<&CronRecord>,
-        after: Option<&Entry>,
+        after: Option<&CronJob>,
         next: NextTick,
     ) -> Result<CronFence, BrokerError> {
-        let after = after.map(serde_json::to_string).transpose();
+        let after = after.map(Serialized::new).transpose();
         let after =
             after.map_err(|error| BrokerError::foreign(self.broker.keys().cron(), error))?;
         let mut call = scripts::CRON_PUT.key(self.broker.keys().cron());
         call.arg(self.broker.keys().prefix())
             .arg(leader.map(|token| token.to_string()).unwrap_or_default())
             .arg(name.as_str())
-            .arg(before.map_or("", |record| record.text.as_str()))
-            .arg(after.unwrap_or_default())
+            .arg(before.map_or("", |record| record.json.as_str()))
+            .arg(Serialized::argument(after.as_ref()))
             .arg(match next {
                 NextTick::Kept => String::new(),
                 NextTick::Never => "-".to_owned(),
@@ -108,7 +112,7 @@ impl Cron<'_> {
         leader: LeaderToken,
         record: &CronRecord,
         due: DateTime<Utc>,
-        step: &Step,
+        step: &TickPlan,
         queue: &QueueName,
         message: Option<&str>,
     ) -> Result<CronFence, BrokerError> {
@@ -117,7 +121,7 @@ impl Cron<'_> {
         call.arg(self.broker.keys().prefix())
             .arg(leader.to_string())
             .arg(record.name.as_str())
-            .arg(&record.text)
+            .arg(record.json.as_str())
             .arg(ms(due))
             .arg(
                 step.next
@@ -152,7 +156,7 @@ impl Cron<'_> {
             .map_err(|source| self.broker.failed(source))?;
         let ticks = ticks
             .into_iter()
-            .map(|(name, tick)| (CronName::from_record(&name), moment(milliseconds(tick))));
+            .map(|(name, tick)| (CronName::from_stored(&name), moment(milliseconds(tick))));
         Ok((moment(seconds * 1000 + micros / 1000), ticks.collect()))
     }
 
@@ -166,12 +170,12 @@ impl Cron<'_> {
             .map_err(|source| self.broker.failed(source))?;
         Ok(text.map(|text| CronRecord {
             name: name.clone(),
-            text,
+            json: Serialized::from_stored(text),
         }))
     }
 
     /// All recurring jobs, by name.
-    pub async fn list(self) -> Result<Vec<CronStanding>, BrokerError> {
+    pub async fn list(self) -> Result<Vec<CronStatus>, BrokerError> {
         type Found = (
             Vec<(String, String)>,
             std::collections::HashMap<String, f64>,
@@ -185,24 +189,24 @@ impl Cron<'_> {
             .await
             .map_err(|source| self.broker.failed(source))?;
         records.sort();
-        let standing = records.into_iter().map(|(name, text)| {
+        let statuses = records.into_iter().map(|(name, text)| {
             let figure = |what: &str| state.get(&format!("{what}:{name}")).copied();
             let count = |what: &str| {
                 let figure = figure(what).unwrap_or_default();
                 u64::try_from(figure).unwrap_or_default()
             };
-            CronStanding {
+            CronStatus {
                 next: next.get(&name).map(|tick| moment(milliseconds(*tick))),
                 last: figure("last").map(moment),
                 ran: count("ran"),
                 skipped: count("skipped"),
                 record: CronRecord {
-                    name: CronName::from_record(&name),
-                    text,
+                    name: CronName::from_stored(&name),
+                    json: Serialized::from_stored(text),
                 },
             }
         });
-        Ok(standing.collect())
+        Ok(statuses.collect())
     }
 }
 

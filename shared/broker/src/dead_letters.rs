@@ -3,13 +3,13 @@
 mod replay;
 
 use longshore_protocol::{
-    dead_letter::{DeadCursor, DeadQuery, Standing},
-    event::DeadRecord,
+    dead_letter::{DeadLetterCursor, DeadLetterQuery, StoredDeadLetter},
+    event::DeadLetterRecord,
     id::JobId,
 };
 use redis::AsyncCommands as _;
 
-pub use self::replay::{BulkReplay, BulkStep};
+pub use self::replay::{BulkProgress, BulkReplay};
 use crate::{BrokerError, DeadLetters, milliseconds, scripts};
 
 /// The maximum number of dead letters that one script call scans; it blocks Redis for well under 10 ms.
@@ -20,26 +20,26 @@ const MOST_BYTES: usize = 4 << 20;
 
 /// A page of the dead letters that match, in the requested order.
 #[derive(Debug)]
-pub struct DeadSlice<T> {
+pub struct DeadLetterPage<T> {
     /// The matches.
     pub found: Vec<T>,
     /// How many were scanned.
-    pub looked: usize,
+    pub scanned: usize,
     /// Where the next page starts; `None` at the end.
-    pub next: Option<DeadCursor>,
+    pub next: Option<DeadLetterCursor>,
 }
 
-impl DeadSlice<(String, f64, String)> {
+impl DeadLetterPage<(String, f64, String)> {
     fn read<T>(
         self,
         of: impl Fn(&str, f64, String) -> Result<T, BrokerError>,
-    ) -> Result<DeadSlice<T>, BrokerError> {
+    ) -> Result<DeadLetterPage<T>, BrokerError> {
         let found = self.found.into_iter();
-        Ok(DeadSlice {
+        Ok(DeadLetterPage {
             found: found
                 .map(|(id, died, text)| of(&id, died, text))
                 .collect::<Result<_, _>>()?,
-            looked: self.looked,
+            scanned: self.scanned,
             next: self.next,
         })
     }
@@ -68,9 +68,9 @@ impl DeadLetters<'_> {
     /// page may hold fewer, or none, and not be the last: one scan is short, however many and however large they are.
     pub async fn record_page(
         self,
-        query: &DeadQuery,
+        query: &DeadLetterQuery,
         most: usize,
-    ) -> Result<DeadSlice<(i64, DeadRecord)>, BrokerError> {
+    ) -> Result<DeadLetterPage<(i64, DeadLetterRecord)>, BrokerError> {
         let slice = self.scan_page(query, most, "record").await?;
         slice.read(|id, died, text| {
             let record = serde_json::from_str(&text).map_err(|error| self.malformed(id, error))?;
@@ -81,19 +81,19 @@ impl DeadLetters<'_> {
     /// Like [`record_page`](Self::record_page), with the whole dead letters.
     pub async fn page(
         self,
-        query: &DeadQuery,
+        query: &DeadLetterQuery,
         most: usize,
-    ) -> Result<DeadSlice<Standing>, BrokerError> {
+    ) -> Result<DeadLetterPage<StoredDeadLetter>, BrokerError> {
         let slice = self.scan_page(query, most, "letter").await?;
         slice.read(|id, died, text| self.parse_letter(id, died, text))
     }
 
     async fn scan_page(
         self,
-        query: &DeadQuery,
+        query: &DeadLetterQuery,
         most: usize,
         what: &str,
-    ) -> Result<DeadSlice<(String, f64, String)>, BrokerError> {
+    ) -> Result<DeadLetterPage<(String, f64, String)>, BrokerError> {
         let (died, id) = query.after.as_ref().map_or_else(Default::default, |after| {
             (after.died_ms.to_string(), after.id.to_string())
         });
@@ -119,8 +119,8 @@ impl DeadLetters<'_> {
             read.map_err(|error| BrokerError::foreign(self.broker.keys().dead_jobs(), error))
         };
         let unexpected = |part: &str| BrokerError::unexpected_reply("scan_dead_letters", part);
-        let looked = texts()?.unwrap_or_default();
-        let looked = looked.parse().map_err(|_| unexpected(&looked))?;
+        let scanned = texts()?.unwrap_or_default();
+        let scanned = scanned.parse().map_err(|_| unexpected(&scanned))?;
         let next = match (texts()?, texts()?) {
             (Some(died), Some(id)) => self.cursor(&died, &id)?,
             _ => None,
@@ -130,21 +130,21 @@ impl DeadLetters<'_> {
             let died = died.parse().map_err(|_| unexpected(&died))?;
             found.push((id, died, text));
         }
-        Ok(DeadSlice {
+        Ok(DeadLetterPage {
             found,
-            looked,
+            scanned,
             next,
         })
     }
 
-    fn cursor(self, died: &str, id: &str) -> Result<Option<DeadCursor>, BrokerError> {
+    fn cursor(self, died: &str, id: &str) -> Result<Option<DeadLetterCursor>, BrokerError> {
         if died.is_empty() {
             return Ok(None);
         }
         let foreign = |error: String| {
             BrokerError::foreign(format!("{} {id}", self.broker.keys().dead()), error)
         };
-        Ok(Some(DeadCursor {
+        Ok(Some(DeadLetterCursor {
             died_ms: died
                 .parse()
                 .map(milliseconds)
@@ -154,7 +154,7 @@ impl DeadLetters<'_> {
     }
 
     /// One dead letter, with the time of its death (ms since 1970) and its JSON.
-    pub async fn get(self, id: &str) -> Result<Option<Standing>, BrokerError> {
+    pub async fn get(self, id: &str) -> Result<Option<StoredDeadLetter>, BrokerError> {
         let (died, text): (Option<f64>, Option<String>) = redis::pipe()
             .zscore(self.broker.keys().dead(), id)
             .hget(self.broker.keys().dead_jobs(), id)
@@ -167,7 +167,12 @@ impl DeadLetters<'_> {
         self.parse_letter(id, died, text).map(Some)
     }
 
-    fn parse_letter(self, id: &str, died: f64, text: String) -> Result<Standing, BrokerError> {
+    fn parse_letter(
+        self,
+        id: &str,
+        died: f64,
+        text: String,
+    ) -> Result<StoredDeadLetter, BrokerError> {
         let letter = serde_json::from_str(&text).map_err(|error| self.malformed(id, error))?;
         Ok((milliseconds(died), letter, text))
     }

@@ -9,30 +9,35 @@ mod reservation;
 use std::time::Duration;
 
 use longshore_protocol::{
+    checkpoint::Checkpoint,
+    dead_letter::DeadLetter,
     envelope::Concurrency,
-    id::{AttemptId, JobId, Place, QueueName, WorkerId},
+    event::Event,
+    id::{AttemptId, EntryId, JobId, QueueName, WorkerId},
     keys::{Keys, WORKERS_GROUP},
+    outcome::Outcome,
+    serialized::Serialized,
 };
 use redis::{AsyncCommands as _, ScriptInvocation, streams::StreamPendingCountReply};
 
 use self::journal::JournalEntry;
 pub use self::{
     admission::{Admission, Admitted},
-    in_flight::Holding,
-    journal::Journalled,
-    parking::{Parked, Parking, Paused, Pausing},
-    reservation::{Offer, Reservation, Reserved, Spent, Takes},
+    in_flight::JobInFlight,
+    journal::JournaledAttempt,
+    parking::{ParkForPause, ParkUntil, Parked, Paused},
+    reservation::{Consumed, MeterAmounts, Reservation, ReservationCandidate, Reserved},
 };
 use crate::{BrokerError, Deliveries, SpawnedJob, StepEnd, script_batch::Arguments, scripts};
 
 /// A worker's hold on a delivered entry.
 #[derive(Debug, Clone)]
-pub struct Held {
+pub struct Delivery {
     pub queue: QueueName,
     /// The entry's id in the queue's stream.
     pub entry: String,
     /// The entry id with the queue.
-    pub place: Place,
+    pub entry_id: EntryId,
     pub worker: WorkerId,
 }
 
@@ -46,24 +51,24 @@ pub enum Fence {
     Lost,
 }
 
-/// An attempt to begin.
+/// The start of an attempt.
 #[derive(Debug)]
-pub struct Beginning<'a> {
+pub struct AttemptStart<'a> {
     pub job: &'a JobId,
     pub attempt: AttemptId,
     /// The event to record if the worker dies.
-    pub event_if_lost: &'a str,
+    pub event_if_lost: Option<&'a Serialized<Event>>,
     /// The concurrency key that the attempt needs a slot of.
     pub concurrency: Option<&'a Concurrency>,
-    /// The checkpoint to park the job with if its key has no slot; empty = do not park it.
-    pub resume: &'a str,
+    /// The checkpoint to park the job with if its key has no slot; `None` = do not park it.
+    pub checkpoint: Option<&'a Serialized<Checkpoint>>,
     /// What the call reserves of meters.
-    pub takes: &'a Takes,
+    pub amounts: &'a MeterAmounts,
     /// Whether the job comes from the lane of a limit.
     pub waited: bool,
 }
 
-/// The result of beginning an attempt.
+/// The result of start an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begun {
     /// The attempt is journaled; wait this long for the call's turn.
@@ -86,19 +91,19 @@ pub struct Ending<'a> {
     /// The attempt that began, if any.
     pub attempt: Option<AttemptId>,
     /// The event to record.
-    pub event: &'a str,
+    pub event: Option<&'a Serialized<Event>>,
     /// The outcome to store.
-    pub result: &'a str,
+    pub outcome: Option<&'a Serialized<Outcome>>,
     /// Whether the outcome is pushed as a reply.
     pub reply: bool,
     /// The concurrency key whose slot the job may hold.
     pub concurrency: Option<&'a Concurrency>,
     /// Whether Redis stores anything under the entry id, or a cancel request.
-    pub remembered: bool,
+    pub has_stored_state: bool,
     /// The dead letter to store, after its id.
-    pub letter: Option<(&'a JobId, &'a str)>,
+    pub dead_letter: Option<(&'a JobId, &'a Serialized<DeadLetter>)>,
     /// What the attempt consumed of its reservation.
-    pub spent: Spent,
+    pub consumed: Consumed,
     /// The step of a chain that ends with the job.
     pub step: Option<StepEnd<'a>>,
     /// The jobs to spawn.
@@ -141,26 +146,29 @@ impl Begun {
 
 impl Deliveries<'_> {
     /// Journals an attempt before it can cost anything, and reserves what it needs of meters.
-    pub async fn begin(self, held: &Held, beginning: &Beginning<'_>) -> Result<Begun, BrokerError> {
-        let mut arguments = held.arguments(
-            scripts::BEGIN_ARITY,
-            [beginning.event_if_lost, beginning.resume],
-        );
+    pub async fn begin(
+        self,
+        delivery: &Delivery,
+        start: &AttemptStart<'_>,
+    ) -> Result<Begun, BrokerError> {
+        let event = Serialized::argument(start.event_if_lost);
+        let checkpoint = Serialized::argument(start.checkpoint);
+        let mut arguments = delivery.arguments(scripts::BEGIN_ARITY, [event, checkpoint]);
         arguments
-            .push_str(beginning.job.as_str())
-            .push_display(beginning.attempt)
+            .push_str(start.job.as_str())
+            .push_display(start.attempt)
             .push_display(JournalEntry {
-                attempt: Some(beginning.attempt),
-                worker: &held.worker,
-                key: concurrency_key(beginning.concurrency),
-                takes: beginning.takes.as_str(),
-                event: beginning.event_if_lost,
+                attempt: Some(start.attempt),
+                worker: &delivery.worker,
+                key: concurrency_key(start.concurrency),
+                amounts: start.amounts.as_str(),
+                event,
             })
-            .push_str(concurrency_key(beginning.concurrency))
-            .push_display(concurrency_limit(beginning.concurrency))
-            .push_str(beginning.resume)
-            .push_str(beginning.takes.as_str())
-            .push_str(flag(beginning.waited, "1"));
+            .push_str(concurrency_key(start.concurrency))
+            .push_display(concurrency_limit(start.concurrency))
+            .push_str(checkpoint)
+            .push_str(start.amounts.as_str())
+            .push_str(flag(start.waited, "1"));
         let reply = self
             .broker
             .begins
@@ -173,30 +181,30 @@ impl Deliveries<'_> {
     /// Records a failed attempt that another one follows; the entry stays with the worker.
     pub async fn fail(
         self,
-        held: &Held,
+        delivery: &Delivery,
         attempt: AttemptId,
-        event: &str,
+        event: Option<&Serialized<Event>>,
         concurrency: Option<&Concurrency>,
-        resume: &str,
-        spent: Spent,
+        checkpoint: Option<&Serialized<Checkpoint>>,
+        consumed: Consumed,
     ) -> Result<Fence, BrokerError> {
         let failed = attempt.to_string();
         let between = JournalEntry {
             attempt: None,
-            worker: &held.worker,
+            worker: &delivery.worker,
             key: concurrency_key(concurrency),
-            takes: "",
+            amounts: "",
             event: &failed,
         };
-        let mut call = scripts::FAIL_ATTEMPT.key(self.broker.keys.queue(&held.queue));
+        let mut call = scripts::FAIL_ATTEMPT.key(self.broker.keys.queue(&delivery.queue));
         call.arg(self.broker.keys.prefix())
-            .arg(held.place.as_str())
-            .arg(held.worker.as_str())
+            .arg(delivery.entry_id.as_str())
+            .arg(delivery.worker.as_str())
             .arg(&failed)
-            .arg(event)
+            .arg(Serialized::argument(event))
             .arg(between.to_string())
-            .arg(resume)
-            .arg(spent.to_lua_argument());
+            .arg(Serialized::argument(checkpoint))
+            .arg(consumed.to_lua_argument());
         let reply: String = self.broker.run(&call).await?;
         Fence::from_reply("fail_attempt", &reply)
     }
@@ -204,27 +212,29 @@ impl Deliveries<'_> {
     /// Settles a job: all of its effects in one step, or none.
     pub async fn settle(
         self,
-        held: &Held,
+        delivery: &Delivery,
         job: &JobId,
         ending: &Ending<'_>,
     ) -> Result<Fence, BrokerError> {
         let (letter_id, letter) = ending
-            .letter
-            .map_or(("", ""), |(id, letter)| (id.as_str(), letter));
-        let mut arguments = held.arguments(scripts::SETTLE_ARITY, [ending.event, ending.result]);
+            .dead_letter
+            .map_or(("", ""), |(id, letter)| (id.as_str(), letter.as_str()));
+        let event = Serialized::argument(ending.event);
+        let outcome = Serialized::argument(ending.outcome);
+        let mut arguments = delivery.arguments(scripts::SETTLE_ARITY, [event, outcome]);
         arguments
             .push_str(job.as_str())
             .push_str(&attempt_argument(ending.attempt))
-            .push_str(ending.event)
-            .push_str(ending.result)
+            .push_str(event)
+            .push_str(outcome)
             .push_display(self.broker.result_seconds())
             .push_str(flag(ending.reply, "1"))
             .push_str(concurrency_key(ending.concurrency))
-            .push_str(flag(ending.remembered, "kept"))
+            .push_str(flag(ending.has_stored_state, "kept"))
             .push_str(letter)
             .push_str(letter_id)
             .push_display(self.broker.id_seconds())
-            .push_str(&ending.spent.to_lua_argument())
+            .push_str(&ending.consumed.to_lua_argument())
             .push_str(
                 &ending
                     .step
@@ -244,17 +254,17 @@ impl Deliveries<'_> {
     /// Hands an entry back for the next worker.
     pub async fn hand_back(
         self,
-        held: &Held,
+        delivery: &Delivery,
         attempt: Option<AttemptId>,
-        event: &str,
-        resume: &str,
-        spent: Spent,
+        event: Option<&Serialized<Event>>,
+        checkpoint: Option<&Serialized<Checkpoint>>,
+        consumed: Consumed,
     ) -> Result<Fence, BrokerError> {
-        let mut call = held.invoke(&scripts::HAND_BACK, self.broker.keys());
+        let mut call = delivery.invoke(&scripts::HAND_BACK, self.broker.keys());
         call.arg(attempt_argument(attempt))
-            .arg(event)
-            .arg(resume)
-            .arg(spent.to_lua_argument());
+            .arg(Serialized::argument(event))
+            .arg(Serialized::argument(checkpoint))
+            .arg(consumed.to_lua_argument());
         let reply: String = self.broker.run(&call).await?;
         Fence::from_reply("hand_back", &reply)
     }
@@ -264,9 +274,9 @@ impl Deliveries<'_> {
         self,
         queue: &QueueName,
         worker: &WorkerId,
-    ) -> Result<Vec<Held>, BrokerError> {
+    ) -> Result<Vec<Delivery>, BrokerError> {
         let key = self.broker.keys().queue(queue);
-        let mut held = Vec::new();
+        let mut delivery = Vec::new();
         let mut start = "-".to_owned();
         loop {
             let page: StreamPendingCountReply = self
@@ -276,15 +286,15 @@ impl Deliveries<'_> {
                 .await
                 .map_err(|source| self.broker.failed(source))?;
             let full = page.ids.len() == PAGE;
-            held.extend(page.ids.into_iter().map(|pending| Held {
+            delivery.extend(page.ids.into_iter().map(|pending| Delivery {
                 queue: queue.clone(),
-                place: Place::new(queue, &pending.id),
+                entry_id: EntryId::new(queue, &pending.id),
                 entry: pending.id,
                 worker: worker.clone(),
             }));
-            match held.last() {
+            match delivery.last() {
                 Some(last) if full => start = format!("({}", last.entry),
-                _ => return Ok(held),
+                _ => return Ok(delivery),
             }
         }
     }
@@ -306,7 +316,7 @@ pub(super) fn flag(set: bool, word: &'static str) -> &'static str {
     if set { word } else { "" }
 }
 
-impl Held {
+impl Delivery {
     /// The first arguments of a batched script: queue, entry, worker. Reserves space for `count` arguments, of which
     /// `texts` are the longest.
     fn arguments(&self, count: usize, texts: [&str; 2]) -> Arguments {

@@ -4,12 +4,9 @@ use redis::AsyncCommands as _;
 
 use crate::{BrokerError, FleetConfig, scripts};
 
-/// The prefix of control messages about it; the version follows.
-pub const CONFIG_MESSAGE: &str = "config ";
-
 /// A configuration that was pushed for all processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pushed {
+pub struct PushedConfig {
     /// YAML without secrets.
     pub text: String,
     /// Grows by one with every push, from 1.
@@ -45,7 +42,7 @@ impl FleetConfig<'_> {
     }
 
     /// The pushed configuration, if there is one, and the version.
-    pub async fn get(self) -> Result<(u64, Option<Pushed>), BrokerError> {
+    pub async fn get(self) -> Result<(u64, Option<PushedConfig>), BrokerError> {
         type Fields = (Option<u64>, Option<String>, Option<i64>);
         let (version, text, pushed_at): Fields = self
             .broker
@@ -57,7 +54,7 @@ impl FleetConfig<'_> {
             .await
             .map_err(|source| self.broker.failed(source))?;
         let version = version.unwrap_or_default();
-        let pushed = text.map(|text| Pushed {
+        let pushed = text.map(|text| PushedConfig {
             text,
             version,
             pushed_at: pushed_at.unwrap_or_default(),

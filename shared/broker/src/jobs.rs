@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use longshore_protocol::{
-    checkpoint::Resume,
-    id::{JobId, Place},
+    checkpoint::Checkpoint,
+    id::{EntryId, JobId},
     outcome::Outcome,
 };
 use redis::AsyncCommands as _;
@@ -107,7 +107,7 @@ impl Jobs<'_> {
     }
 
     /// The entry id under which a job with the producer's own id was first enqueued, while it is stored.
-    pub async fn first_entry_id(self, job: &JobId) -> Result<Option<Place>, BrokerError> {
+    pub async fn first_entry_id(self, job: &JobId) -> Result<Option<EntryId>, BrokerError> {
         let known: Option<String> = self
             .broker
             .shared()
@@ -117,16 +117,19 @@ impl Jobs<'_> {
         Ok(known.and_then(|known| {
             known
                 .split_once(' ')
-                .map(|(_, place)| Place::from_record(place))
+                .map(|(_, entry_id)| EntryId::from_stored(entry_id))
         }))
     }
 
     /// The checkpoints of entries.
-    pub async fn checkpoints(self, places: &[Place]) -> Result<Vec<Option<Resume>>, BrokerError> {
-        if places.is_empty() {
+    pub async fn checkpoints(
+        self,
+        entry_ids: &[EntryId],
+    ) -> Result<Vec<Option<Checkpoint>>, BrokerError> {
+        if entry_ids.is_empty() {
             return Ok(Vec::new());
         }
-        let names: Vec<&str> = places.iter().map(Place::as_str).collect();
+        let names: Vec<&str> = entry_ids.iter().map(EntryId::as_str).collect();
         let texts: Vec<Option<String>> = redis::cmd("HMGET")
             .arg(self.broker.keys().checkpoints())
             .arg(&names)
@@ -152,7 +155,7 @@ impl Jobs<'_> {
         self,
         job: &JobId,
         most: usize,
-    ) -> Result<(Option<Place>, bool), BrokerError> {
+    ) -> Result<(Option<EntryId>, bool), BrokerError> {
         // The id is the first field of a checkpoint, and contains no character that JSON escapes.
         let begins = format!("{{\"id\":\"{job}\"");
         let mut connection = self.broker.pooled().await?;
@@ -167,8 +170,8 @@ impl Jobs<'_> {
                 .await
                 .map_err(|source| self.broker.failed(source))?;
             seen += rows.len();
-            if let Some((place, _)) = rows.iter().find(|(_, text)| text.starts_with(&begins)) {
-                return Ok((Some(Place::from_record(place)), true));
+            if let Some((entry_id, _)) = rows.iter().find(|(_, text)| text.starts_with(&begins)) {
+                return Ok((Some(EntryId::from_stored(entry_id)), true));
             }
             cursor = next;
             if cursor == 0 || seen >= most {

@@ -7,19 +7,19 @@ use std::time::Duration;
 use longshore_protocol::id::JobId;
 use redis::AsyncCommands as _;
 
-pub use self::parked::{Share, Turn, Waiting};
+pub use self::parked::{LanePosition, ParkedJob, TenantPosition};
 use crate::{BrokerError, Lanes, scripts};
 
 /// The result of releasing jobs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LetGo {
+pub struct Released {
     /// Jobs that left their lanes.
     pub jobs: usize,
     /// When the next release is due; `None` if nothing is parked.
     pub again: Option<Duration>,
 }
 
-impl LetGo {
+impl Released {
     /// Adds another result.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -30,7 +30,7 @@ impl LetGo {
     }
 }
 
-impl From<(usize, f64)> for LetGo {
+impl From<(usize, f64)> for Released {
     /// The reply of the scripts: how many jobs, and ms until the next release (-1 = none).
     fn from((jobs, again_ms): (usize, f64)) -> Self {
         Self {
@@ -133,7 +133,7 @@ impl Lanes<'_> {
     }
 
     /// Promotes at most `limit` jobs that are due in the lanes of times and versions.
-    pub async fn promote(self, limit: usize) -> Result<LetGo, BrokerError> {
+    pub async fn promote(self, limit: usize) -> Result<Released, BrokerError> {
         let mut call = scripts::PROMOTE.key(self.broker.keys().time_lane());
         call.key(self.broker.keys().version_lane())
             .arg(self.broker.keys().prefix())
@@ -143,7 +143,7 @@ impl Lanes<'_> {
     }
 
     /// Releases at most `most` jobs whose limits have room again.
-    pub async fn release(self, most: usize) -> Result<LetGo, BrokerError> {
+    pub async fn release(self, most: usize) -> Result<Released, BrokerError> {
         let mut call = scripts::RELEASE_LANES.key(self.broker.keys().lanes_due());
         call.arg(self.broker.keys().prefix()).arg(most);
         let some: (usize, f64) = self.broker.run(&call).await?;
@@ -151,10 +151,10 @@ impl Lanes<'_> {
     }
 
     /// Ends pauses that are over, and releases at most `limit` jobs of what is resumed.
-    pub async fn release_resumed(self, limit: usize) -> Result<LetGo, BrokerError> {
+    pub async fn release_resumed(self, limit: usize) -> Result<Released, BrokerError> {
         let mut call = scripts::RELEASE_RESUMED.key(self.broker.keys().paused());
         call.arg(self.broker.keys().prefix()).arg(limit);
         let some: (usize, f64) = self.broker.run(&call).await?;
-        Ok(LetGo::from(some))
+        Ok(Released::from(some))
     }
 }

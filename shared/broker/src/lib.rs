@@ -30,7 +30,7 @@ use std::{
 };
 
 use longshore_policy::retention::Retention;
-use longshore_protocol::{checkpoint::Resume, id::Namespace, keys::Keys};
+use longshore_protocol::{checkpoint::Checkpoint, id::Namespace, keys::Keys};
 use redis::{
     Client, FromRedisValue, IntoConnectionInfo as _, RedisError, ScriptInvocation,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
@@ -41,27 +41,29 @@ use self::script_batch::ScriptBatcher;
 pub use self::{
     batches::{BatchPart, BatchPlan, BatchPut, BatchReport, BatchTask, TaskReport},
     chains::{
-        ChainCancelled, ChainHead, ChainPlan, ChainRetried, ChainView, Failed, SpawnedJob, Started,
-        StepEnd, StepOutcome, StepPlan, StepView, Tally,
+        ChainCancelled, ChainHead, ChainPlan, ChainRetried, ChainStarted, ChainView, FailedStep,
+        SpawnedJob, StepCounts, StepEnd, StepOutcome, StepPlan, StepView,
     },
-    circuits::{CircuitName, CircuitReport, Claim, Counted, Counts, Opened},
-    cron::{CronFence, CronRecord, CronStanding, NextTick},
-    dead_letters::{BulkReplay, BulkStep, DeadSlice},
+    circuits::{CircuitCount, CircuitName, CircuitReport, Claim, Counts, OpenCircuit},
+    cron::{CronFence, CronRecord, CronStatus, NextTick},
+    dead_letters::{BulkProgress, BulkReplay, DeadLetterPage},
     deliveries::{
-        Admission, Admitted, Beginning, Begun, Ending, Fence, Held, Holding, Journalled, Offer,
-        Parked, Parking, Paused, Pausing, Reservation, Reserved, Spent, Takes,
+        Admission, Admitted, AttemptStart, Begun, Consumed, Delivery, Ending, Fence, JobInFlight,
+        JournaledAttempt, MeterAmounts, ParkForPause, ParkUntil, Parked, Paused, Reservation,
+        ReservationCandidate, Reserved,
     },
     error::BrokerError,
     events::{BadEvent, EventEntry, EventStream},
-    fleet_config::{CONFIG_MESSAGE, Pushed},
-    lanes::{LetGo, Share, Turn, Waiting},
+    fleet_config::PushedConfig,
+    lanes::{LanePosition, ParkedJob, Released, TenantPosition},
     leader::LeaderToken,
-    limits::{Claimed, Fill, MeterReport, Raised, SlotLimit, WindowFill},
-    maintenance::{Sweeping, Swept},
-    pauses::PAUSED_MESSAGE,
-    queues::{Delivered, Entries, Pending, QueueDepth, QueueReader, Sorted, Wanted},
+    limits::{AlertCheck, ClaimedAlert, MeterReport, MeterUsage, SlotLimit, WindowUsage},
+    maintenance::{OrphanSweep, OrphansRemoved},
+    queues::{DeliveredEntry, Entries, EntrySource, Pending, QueueDepth, QueueReader, TenantEntry},
     server::ServerFacts,
-    workers::{Heartbeat, Pulse, Recovered, Unheard, WorkerState},
+    workers::{
+        ControlChannel, Heartbeat, HeartbeatConnection, Recovered, SilentWorker, WorkerState,
+    },
 };
 
 /// The list of themes: for each a type that borrows the broker, and the method that returns it.
@@ -385,7 +387,7 @@ fn milliseconds(score: f64) -> i64 {
 }
 
 /// The stored form of a checkpoint.
-fn checkpoint_json(checkpoint: &Resume) -> Result<String, BrokerError> {
+fn checkpoint_json(checkpoint: &Checkpoint) -> Result<String, BrokerError> {
     serde_json::to_string(checkpoint)
         .map_err(|error| BrokerError::not_serializable("checkpoint", error))
 }

@@ -8,8 +8,8 @@ use longshore_protocol::platform::PlatformName;
 use redis::AsyncCommands as _;
 
 pub use self::{
-    alerts::{Claimed, Raised},
-    meters::{Fill, MeterReport, WindowFill},
+    alerts::{AlertCheck, ClaimedAlert},
+    meters::{MeterReport, MeterUsage, WindowUsage},
 };
 use crate::{BrokerError, Limits, scripts};
 
@@ -57,7 +57,7 @@ impl Limits<'_> {
                 let until = DateTime::from_timestamp_millis(until_ms).ok_or_else(|| {
                     BrokerError::foreign(&key, format!("{account}: {until_ms} is not a time in ms"))
                 })?;
-                Ok((PlatformName::from_record(account), until))
+                Ok((PlatformName::from_stored(account), until))
             })
             .collect()
     }

@@ -15,7 +15,7 @@ const LANE_HEAD: usize = 500;
 
 /// The orphans that were removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Swept {
+pub struct OrphansRemoved {
     /// Entry ids of journaled attempts whose entries are gone or belong to another worker.
     pub journal: Vec<String>,
     /// Slots of limits without a journaled attempt: meter and entry id.
@@ -32,7 +32,7 @@ pub struct Swept {
 
 /// The progress of a sweep.
 #[derive(Debug)]
-pub struct Sweeping {
+pub struct OrphanSweep {
     /// The cursor of the scan over all keys, until it ends.
     keys: Option<u64>,
     left: VecDeque<Part>,
@@ -78,7 +78,7 @@ impl Kind {
     }
 }
 
-impl Swept {
+impl OrphansRemoved {
     /// Whether nothing was removed.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -97,7 +97,7 @@ impl Swept {
     }
 }
 
-impl Sweeping {
+impl OrphanSweep {
     /// Whether the sweep has ended.
     pub fn is_over(&self) -> bool {
         self.keys.is_none() && self.left.is_empty()
@@ -106,7 +106,7 @@ impl Sweeping {
 
 impl Maintenance<'_> {
     /// Begins a sweep; removes dead recorders at once.
-    pub async fn begin_sweep(self) -> Result<(Sweeping, Swept), BrokerError> {
+    pub async fn begin_sweep(self) -> Result<(OrphanSweep, OrphansRemoved), BrokerError> {
         let keys = self.broker.keys();
         let left = [
             (Kind::Journal, keys.inflight()),
@@ -114,11 +114,11 @@ impl Maintenance<'_> {
             (Kind::Memory, keys.crashes()),
         ];
         let left = left.map(|(kind, key)| Part::new(kind, key, ""));
-        let swept = Swept {
+        let swept = OrphansRemoved {
             recorders: self.remove_dead_recorders().await?,
-            ..Swept::default()
+            ..OrphansRemoved::default()
         };
-        let sweeping = Sweeping {
+        let sweeping = OrphanSweep {
             keys: Some(0),
             left: left.into(),
         };
@@ -126,8 +126,11 @@ impl Maintenance<'_> {
     }
 
     /// Sweeps the next page.
-    pub async fn continue_sweep(self, sweeping: &mut Sweeping) -> Result<Swept, BrokerError> {
-        let mut swept = Swept::default();
+    pub async fn continue_sweep(
+        self,
+        sweeping: &mut OrphanSweep,
+    ) -> Result<OrphansRemoved, BrokerError> {
+        let mut swept = OrphansRemoved::default();
         if let Some(cursor) = sweeping.keys {
             let (next, parts) = self.find_parts(cursor).await?;
             sweeping.keys = Some(next).filter(|next| *next != 0);
@@ -143,15 +146,15 @@ impl Maintenance<'_> {
             swept.lane_ids = self.broker.run(&call).await?;
             return Ok(swept);
         }
-        let (next, places) = self.entry_ids_page(&part.key, part.cursor).await?;
-        if !places.is_empty() {
+        let (next, entry_ids) = self.entry_ids_page(&part.key, part.cursor).await?;
+        if !entry_ids.is_empty() {
             let mut call = scripts::SWEEP_ORPHANS.key(&part.key);
             call.arg(self.broker.keys().prefix())
                 .arg(part.kind.word())
                 .arg(&part.name)
-                .arg(&places);
+                .arg(&entry_ids);
             let gone: Vec<String> = self.broker.run(&call).await?;
-            let named = |place: &String| format!("{} {place}", part.name);
+            let named = |entry_id: &String| format!("{} {entry_id}", part.name);
             match part.kind {
                 Kind::Journal => swept.journal = gone,
                 Kind::Slots => swept.slots = gone.iter().map(named).collect(),
@@ -202,7 +205,10 @@ impl Maintenance<'_> {
             .query_async(&mut self.broker.pooled().await?)
             .await
             .map_err(|source| self.broker.failed(source))?;
-        Ok((next, rows.into_iter().map(|(place, _)| place).collect()))
+        Ok((
+            next,
+            rows.into_iter().map(|(entry_id, _)| entry_id).collect(),
+        ))
     }
 
     /// Removes the recorders that are gone and have nothing pending.

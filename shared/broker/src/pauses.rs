@@ -7,9 +7,6 @@ use redis::AsyncCommands as _;
 
 use crate::{BrokerError, PauseControl, scripts};
 
-/// The control message after something was paused or resumed.
-pub const PAUSED_MESSAGE: &str = "paused";
-
 impl PauseControl<'_> {
     /// Pauses a target for `lasts`, or until it is resumed.
     pub async fn pause(
@@ -49,7 +46,7 @@ impl PauseControl<'_> {
                 .map(|pause| (name, pause))
                 .map_err(|error| BrokerError::foreign(self.broker.keys().paused(), error))
         });
-        Ok(Pauses::from_record(parsed.collect::<Result<_, _>>()?))
+        Ok(Pauses::from_stored(parsed.collect::<Result<_, _>>()?))
     }
 
     /// The names of the lanes of paused jobs.

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use longshore_protocol::{
     envelope::RawMessage,
-    id::{Place, QueueName, WorkerId},
+    id::{EntryId, QueueName, WorkerId},
     keys::{RETURNED, WORKERS_GROUP},
 };
 use redis::AsyncCommands as _;
 
-pub use self::reader::{Delivered, QueueReader, Sorted, Wanted};
+pub use self::reader::{DeliveredEntry, EntrySource, QueueReader, TenantEntry};
 use crate::{BrokerError, Queues, is_missing};
 
 /// The depth of a queue.
@@ -47,7 +47,7 @@ impl Queues<'_> {
         self,
         queue: &QueueName,
         message: &RawMessage,
-    ) -> Result<Place, BrokerError> {
+    ) -> Result<EntryId, BrokerError> {
         let mut command = redis::cmd("XADD");
         command.arg(self.broker.keys().queue(queue)).arg("*");
         for (name, value) in &message.fields {
@@ -57,7 +57,7 @@ impl Queues<'_> {
             .query_async(&mut self.broker.shared())
             .await
             .map_err(|source| self.broker.failed(source))?;
-        Ok(Place::new(queue, &entry))
+        Ok(EntryId::new(queue, &entry))
     }
 
     /// Enqueues JSON messages in one transaction: all or none.
@@ -65,7 +65,7 @@ impl Queues<'_> {
         self,
         queue: &QueueName,
         jobs: &[String],
-    ) -> Result<Vec<Place>, BrokerError> {
+    ) -> Result<Vec<EntryId>, BrokerError> {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
@@ -81,7 +81,7 @@ impl Queues<'_> {
             .map_err(|source| self.broker.failed(source))?;
         Ok(entries
             .iter()
-            .map(|entry| Place::new(queue, entry))
+            .map(|entry| EntryId::new(queue, entry))
             .collect())
     }
 
@@ -104,7 +104,7 @@ impl Queues<'_> {
             .map_err(|source| self.broker.failed(source))?;
         Ok(names
             .iter()
-            .map(|name| QueueName::from_record(name))
+            .map(|name| QueueName::from_stored(name))
             .collect())
     }
 
@@ -117,7 +117,7 @@ impl Queues<'_> {
             .await?
             .iter()
             .filter_map(|key| key.strip_prefix(&prefix))
-            .map(QueueName::from_record)
+            .map(QueueName::from_stored)
             .filter(|name| QueueName::parse(name.base().as_str()).is_ok())
             .collect();
         streams.sort_by_key(|name| (name.base(), !name.is_ready()));
@@ -223,7 +223,7 @@ impl Queues<'_> {
                 .map(|row| Pending {
                     entry: row.id,
                     worker: (row.consumer != RETURNED)
-                        .then(|| WorkerId::from_record(&row.consumer)),
+                        .then(|| WorkerId::from_stored(&row.consumer)),
                     since: Duration::from_millis(row.last_delivered_ms as u64),
                 })
                 .collect()),
@@ -252,9 +252,9 @@ impl Queues<'_> {
     }
 
     /// The message of an entry, if it is still in its queue.
-    pub async fn message_at(self, place: &Place) -> Result<Option<RawMessage>, BrokerError> {
-        let (queue, entry) = place.parts();
-        let queue = QueueName::from_record(queue);
+    pub async fn message_at(self, entry_id: &EntryId) -> Result<Option<RawMessage>, BrokerError> {
+        let (queue, entry) = entry_id.parts();
+        let queue = QueueName::from_stored(queue);
         let found: Result<Vec<Row>, _> = self
             .broker
             .shared()

@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
+use futures::StreamExt as _;
 use longshore_protocol::{
+    control::ControlMessage,
     id::{QueueName, WorkerId},
     keys::{Keys, RETURNED, WORKERS_GROUP},
     string_enum,
@@ -73,7 +75,7 @@ pub struct Recovered {
 
 /// A worker that has entries but no heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unheard {
+pub struct SilentWorker {
     pub worker: WorkerId,
     /// The number of its entries.
     pub holds: usize,
@@ -81,15 +83,31 @@ pub struct Unheard {
     pub idle: Duration,
 }
 
+/// A subscription to the control channel.
+pub struct ControlChannel(redis::aio::PubSub);
+
+impl ControlChannel {
+    /// The next message; `None` if the connection closed. Skips messages that this version does not know.
+    pub async fn next(&mut self) -> Option<ControlMessage> {
+        let mut messages = self.0.on_message();
+        loop {
+            let text: Option<String> = messages.next().await?.get_payload().ok();
+            if let Some(message) = text.as_deref().and_then(ControlMessage::parse) {
+                return Some(message);
+            }
+        }
+    }
+}
+
 /// A blocking connection for heartbeats, used from its own thread.
-pub struct Pulse {
+pub struct HeartbeatConnection {
     client: redis::Client,
     connection: Option<redis::Connection>,
     key: String,
     ttl: Duration,
 }
 
-impl Pulse {
+impl HeartbeatConnection {
     /// For `worker`; it connects later. The key expires `ttl` after each heartbeat.
     pub fn new(
         url: &SecretString,
@@ -164,14 +182,14 @@ impl Workers<'_> {
     }
 
     /// The workers that have entries but no heartbeat.
-    pub async fn without_heartbeat(self) -> Result<Vec<Unheard>, BrokerError> {
+    pub async fn without_heartbeat(self) -> Result<Vec<SilentWorker>, BrokerError> {
         let alive: BTreeSet<WorkerId> = self
             .list()
             .await?
             .into_iter()
             .map(|beat| beat.worker)
             .collect();
-        let mut found: BTreeMap<WorkerId, Unheard> = BTreeMap::new();
+        let mut found: BTreeMap<WorkerId, SilentWorker> = BTreeMap::new();
         for stream in self.broker.queues().streams().await? {
             let info: Result<redis::streams::StreamInfoConsumersReply, _> = self
                 .broker
@@ -184,12 +202,12 @@ impl Workers<'_> {
                 Err(error) => return Err(self.broker.failed(error)),
             };
             for consumer in consumers {
-                let worker = WorkerId::from_record(&consumer.name);
+                let worker = WorkerId::from_stored(&consumer.name);
                 if consumer.pending == 0 || consumer.name == RETURNED || alive.contains(&worker) {
                     continue;
                 }
                 let idle = Duration::from_millis(consumer.idle as u64);
-                let known = found.entry(worker.clone()).or_insert(Unheard {
+                let known = found.entry(worker.clone()).or_insert(SilentWorker {
                     worker,
                     holds: 0,
                     idle,
@@ -202,8 +220,9 @@ impl Workers<'_> {
     }
 
     /// Subscribes to the control channel.
-    pub async fn subscribe_control(self) -> Result<redis::aio::PubSub, BrokerError> {
-        self.broker.subscribe(&self.broker.keys.control()).await
+    pub async fn subscribe_control(self) -> Result<ControlChannel, BrokerError> {
+        let subscription = self.broker.subscribe(&self.broker.keys.control()).await?;
+        Ok(ControlChannel(subscription))
     }
 
     /// Returns the entries of dead workers in a queue, new and released.
@@ -274,7 +293,7 @@ impl Workers<'_> {
         };
         let mut pipe = redis::pipe();
         for name in &names {
-            pipe.exists(self.broker.keys().worker(&WorkerId::from_record(name)));
+            pipe.exists(self.broker.keys().worker(&WorkerId::from_stored(name)));
         }
         let alive: Vec<bool> = if names.is_empty() {
             Vec::new()

@@ -4,7 +4,7 @@ use std::{collections::HashSet, path::Path};
 
 use chrono::Utc;
 use longshore_policy::{
-    catalog::{Catalog, Written},
+    catalog::{Catalog, CatalogSettings},
     retry::RetryPolicy,
 };
 use longshore_settings::{
@@ -46,7 +46,7 @@ pub(super) fn assemble(
     }
     let paths = model_files.iter().map(|path| path.as_str().to_owned());
     config.model_files = paths.collect();
-    let written = Written {
+    let written = CatalogSettings {
         providers: file.providers.unwrap_or_default(),
         models: file.models.unwrap_or_default(),
         model_files,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use longshore_policy::cron::{Definition, Written};
-use longshore_protocol::{envelope::Limits, id::CronName};
+use longshore_policy::cron::{CronDefinition, CronDefinitionText};
+use longshore_protocol::{envelope::MessageLimits, id::CronName};
 use longshore_settings::{Reader, Text};
 use serde_json::{Map, Value};
 
@@ -35,8 +35,8 @@ impl RawCron {
 pub(crate) fn cron(
     r: &mut Reader<'_>,
     raws: &[RawCron],
-    limits: &Limits,
-) -> BTreeMap<CronName, Definition> {
+    limits: &MessageLimits,
+) -> BTreeMap<CronName, CronDefinition> {
     let mut jobs = BTreeMap::new();
     for raw in raws {
         let Some((name, definition)) = one(r, raw, limits) else {
@@ -53,7 +53,11 @@ pub(crate) fn cron(
     jobs
 }
 
-fn one(r: &mut Reader<'_>, raw: &RawCron, limits: &Limits) -> Option<(CronName, Definition)> {
+fn one(
+    r: &mut Reader<'_>,
+    raw: &RawCron,
+    limits: &MessageLimits,
+) -> Option<(CronName, CronDefinition)> {
     let problems_before = r.problem_count();
     let [name, schedule, every, timezone, missed, queue] = raw
         .texts()
@@ -69,7 +73,7 @@ fn one(r: &mut Reader<'_>, raw: &RawCron, limits: &Limits) -> Option<(CronName, 
     if r.problem_count() > problems_before {
         return None;
     }
-    let written = Written {
+    let written = CronDefinitionText {
         schedule,
         every,
         timezone,
@@ -84,7 +88,7 @@ fn one(r: &mut Reader<'_>, raw: &RawCron, limits: &Limits) -> Option<(CronName, 
             return None;
         }
     };
-    let read = Definition::read(&written);
+    let read = CronDefinition::read(&written);
     match read.and_then(|definition| definition.check(&name, limits).map(|()| definition)) {
         Ok(definition) => Some((name, definition)),
         Err(wrong) => {

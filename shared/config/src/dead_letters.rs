@@ -6,7 +6,7 @@ use longshore_policy::{
     catalog::{Catalog, list, missing},
     replay::{ReplayRule, ReplayWhen},
 };
-use longshore_protocol::{call::ErrorClass, dead_letter::DeadFilter, envelope::is_line};
+use longshore_protocol::{call::ErrorClass, dead_letter::DeadLetterFilter, envelope::is_line};
 use longshore_settings::{
     Form, Reader, Text,
     duration::format_duration,
@@ -91,14 +91,14 @@ fn rule(r: &mut Reader<'_>, raw: &RawReplayRule, catalog: &Catalog) -> Option<Re
         .and_then(|text| r.value("dead_letters.replay.at_most", text, &whole(1..=1_000)));
     Some(ReplayRule {
         name: name?,
-        filter: DeadFilter {
+        filter: DeadLetterFilter {
             reasons: reasons?,
             task_type,
             platform,
             tenant,
             queue,
             replays_below: Some(at_most.unwrap_or(3)),
-            ..DeadFilter::default()
+            ..DeadLetterFilter::default()
         },
         when: when.unwrap_or(ReplayWhen::Healthy),
         per_minute: per_minute.unwrap_or(60),
@@ -174,10 +174,10 @@ mod tests {
             panic!("{rules:?}")
         };
         assert_eq!((rule.when, rule.per_minute), (ReplayWhen::Healthy, 60));
-        let filter = DeadFilter {
+        let filter = DeadLetterFilter {
             reasons: vec!["timeout".to_owned()],
             replays_below: Some(3),
-            ..DeadFilter::default()
+            ..DeadLetterFilter::default()
         };
         assert_eq!(rule.filter, filter);
     }

@@ -18,7 +18,7 @@ use std::{
 
 use longshore_policy::{
     catalog::{Catalog, UnknownPrice},
-    cron::Definition,
+    cron::CronDefinition,
     limits::{Alerts, Budget, Circuit, Tenants},
     replay::ReplayRule,
     retention::Retention,
@@ -27,7 +27,7 @@ use longshore_policy::{
     webhook::WebhookSettings,
 };
 use longshore_protocol::{
-    envelope::Limits,
+    envelope::MessageLimits,
     id::{CronName, Namespace, QueueName},
 };
 use longshore_settings::{ConfigError, Environment, Origin, Problem, yaml::parse};
@@ -40,6 +40,7 @@ pub use shown::Shown;
 mod assemble;
 mod cron;
 mod dead_letters;
+mod forms;
 mod limits;
 pub mod reference;
 mod reload;
@@ -67,7 +68,7 @@ pub struct Config {
     pub retry: RetryPolicy,
     /// The retry policies that a job may name. What one of them omits is as in `retry`.
     pub retries: BTreeMap<String, RetryPolicy>,
-    pub limits: Limits,
+    pub limits: MessageLimits,
     pub liveness: Liveness,
     pub retention: Retention,
     pub routing: Routing,
@@ -86,7 +87,7 @@ pub struct Config {
     /// The rules that replay dead letters, in the order of the file.
     pub replay_rules: Vec<ReplayRule>,
     /// The recurring jobs.
-    pub cron: BTreeMap<CronName, Definition>,
+    pub cron: BTreeMap<CronName, CronDefinition>,
     /// What looks wrong but does not prevent a start.
     pub warnings: Vec<String>,
     /// Where each setting and entry is set. The others have their defaults.
@@ -148,7 +149,7 @@ impl Config {
             simulator_url: None,
             retry: RetryPolicy::default(),
             retries: BTreeMap::new(),
-            limits: Limits::default(),
+            limits: MessageLimits::default(),
             liveness: Liveness::default(),
             retention: Retention::default(),
             routing: routing::defaults(),

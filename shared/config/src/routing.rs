@@ -6,12 +6,8 @@ use longshore_policy::{
     catalog::{Catalog, word},
     routing::{Category, Conditions, Preference, Routing, Rule},
 };
-use longshore_protocol::{
-    money::Usd,
-    platform::{Capability, PlatformName, Tier},
-};
+use longshore_protocol::platform::{Capability, PlatformName, Tier};
 use longshore_settings::{Entries, Form, Reader, Text, yaml::parse};
-use rust_decimal::Decimal;
 
 use crate::table::{RawCategory, RawRouting, RawRule};
 
@@ -70,15 +66,6 @@ pub(super) fn defaults() -> Routing {
         fallback_provider: None,
         estimate_threshold: 10_000,
     }
-}
-
-/// The maximum cost of a job.
-pub(crate) fn task_dollars() -> Form<Usd> {
-    Form::new("US dollars over 0, such as 1.0", |text| {
-        text.parse::<Usd>()
-            .ok()
-            .filter(|amount| amount.0 > Decimal::ZERO)
-    })
 }
 
 /// A provider of the catalog, or any if the catalog is not sound.

@@ -6,7 +6,7 @@ use crate::{
     Config,
     routing::provider_form,
     section::{Description, Section, Structured},
-    shown,
+    shown::{self, Shown},
     table::{
         File, RawAlerts, RawCircuit, RawDeadLetters, RawLimits, RawLiveness, RawRetention,
         RawRetry, RawRouting, RawWebhooks,
@@ -29,6 +29,25 @@ pub(crate) trait ConfigSection {
     fn show(&self, config: &Config) -> Vec<(String, String)>;
     fn describe(&self, defaults: &Config) -> Vec<Description>;
     fn keep_startup_settings(&self, running: &Config, new: &mut Config) -> Vec<(String, bool)>;
+}
+
+impl Config {
+    /// Every setting, in the order of the reference. Models, rules, keywords and tiers are listed only if
+    /// they are set.
+    pub fn shown(&self) -> Vec<Shown> {
+        parts(&self.catalog)
+            .into_iter()
+            .flat_map(|part| match part {
+                Part::Settings(section) => section.show(self),
+                Part::Entries { show, .. } => show(self),
+            })
+            .map(|(name, value)| Shown {
+                origin: self.origins.get(&name).cloned(),
+                name,
+                value,
+            })
+            .collect()
+    }
 }
 
 /// The parts; `catalog` has the providers that settings may name.

@@ -7,11 +7,6 @@ pub(crate) use self::{
     catalog::{model_files, models, providers},
     policy::{budgets, cron, keywords, replay_rules, retries, rules, tenants, tiers},
 };
-use crate::{
-    Config,
-    sections::{Part, parts},
-};
-
 mod catalog;
 mod policy;
 
@@ -27,33 +22,14 @@ pub struct Shown {
     pub origin: Option<Origin>,
 }
 
-impl Config {
-    /// Every setting, in the order of the reference. Models, rules, keywords and tiers are listed only if
-    /// they are set.
-    pub fn shown(&self) -> Vec<Shown> {
-        parts(&self.catalog)
-            .into_iter()
-            .flat_map(|part| match part {
-                Part::Settings(section) => section.show(self),
-                Part::Entries { show, .. } => show(self),
-            })
-            .map(|(name, value)| Shown {
-                origin: self.origins.get(&name).cloned(),
-                name,
-                value,
-            })
-            .collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use longshore_settings::Environment;
 
-    use super::*;
     use crate::tests::{Directory, EVERYTHING};
+    use crate::Config;
 
     fn load(yaml: &str) -> Config {
         let env = Environment::from_pairs([

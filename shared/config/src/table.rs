@@ -12,7 +12,7 @@ use longshore_policy::{
     routing::Routing,
     webhook::WebhookSettings,
 };
-use longshore_protocol::{envelope::Limits, platform::PlatformName};
+use longshore_protocol::{envelope::MessageLimits, platform::PlatformName};
 use longshore_settings::{
     Entries, Form, Text,
     form::{bytes, duration, flag, listen, program, server, url, whole},
@@ -21,9 +21,8 @@ use serde_json::Value;
 
 use crate::{
     Config, Liveness,
-    routing::task_dollars,
+    forms::{alert_url, host, signing_key, task_dollars},
     section::{entry, fields, section},
-    webhooks::{alert_url, host, signing_key},
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -119,7 +118,7 @@ section! {
         clippy::struct_field_names,
         reason = "the names are those of the settings"
     )]
-    RawLimits => Limits, "limits" {}
+    RawLimits => MessageLimits, "limits" {}
 
     fn settings() {
         /// largest message

@@ -57,7 +57,7 @@ fn every_setting_has_a_default() {
     assert_eq!(config.listen, None);
     assert_eq!(config.retry, RetryPolicy::default());
     assert!(config.retries.is_empty());
-    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.limits, MessageLimits::default());
     assert_eq!(config.liveness, Liveness::default());
     assert_eq!(config.retention, Retention::default());
     assert!(config.migrate);

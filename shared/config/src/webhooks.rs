@@ -1,11 +1,7 @@
 //! Reads the sections `webhooks:` and `alerts:`.
 
-use longshore_policy::{
-    limits::Alerts,
-    webhook::{SigningKey, WebhookHost, WebhookSettings},
-};
-use longshore_settings::{Form, Interpolated, Reader};
-use url::Url;
+use longshore_policy::{limits::Alerts, webhook::WebhookSettings};
+use longshore_settings::{Interpolated, Reader};
 
 use crate::table::{RawAlerts, RawWebhooks};
 
@@ -39,28 +35,6 @@ pub(super) fn alerts(r: &mut Reader<'_>, raw: &RawAlerts, webhooks: &WebhookSett
         r.problem_with_settings(&["alerts.webhook"], text);
     }
     alerts
-}
-
-/// The key that signs webhooks.
-pub(crate) fn signing_key() -> Form<SigningKey> {
-    let expected = "whsec_ and 24 to 64 bytes in base64 (make one with \
-                    `echo whsec_$(openssl rand -base64 32)`)";
-    Form::with_format(expected, SigningKey::parse, |_| "set".to_owned()).secret()
-}
-
-/// The URL that receives alerts. Its path may be a secret.
-pub(crate) fn alert_url() -> Form<Url> {
-    Form::new("https://HOST/PATH", |text| Url::parse(text).ok())
-        .shown_as(|url| url.host_str().unwrap_or("off").to_owned())
-        .secret()
-}
-
-/// A host that webhooks may be sent to.
-pub(crate) fn host() -> Form<WebhookHost> {
-    Form::new(
-        "HOST or HOST:PORT, such as hooks.example.com, or http://HOST:PORT if it has no TLS",
-        WebhookHost::parse,
-    )
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use std::{borrow::Cow, cmp::Ordering, collections::BTreeMap, time::Duration};
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
     chain::ChainId,
-    event::{AlertRecord, DeadEnd, DropRecord, Event},
-    id::{AttemptId, JobId, Place},
+    event::{AlertRecord, DeadLetterEnd, DropRecord, Event},
+    id::{AttemptId, EntryId, JobId},
 };
 use sqlx::{Connection, PgConnection};
 
@@ -61,8 +61,8 @@ struct Rows<'a> {
     jobs: BTreeMap<&'a JobId, JobWrite<'a>>,
     attempts: BTreeMap<AttemptId, AttemptWrite<'a>>,
     dead_letters: BTreeMap<(&'a JobId, i64), DeadLetterWrite<'a>>,
-    resolutions: BTreeMap<(&'a JobId, i64), &'a DeadEnd>,
-    dropped: BTreeMap<&'a Place, &'a DropRecord>,
+    resolutions: BTreeMap<(&'a JobId, i64), &'a DeadLetterEnd>,
+    dropped: BTreeMap<&'a EntryId, &'a DropRecord>,
     windows: BTreeMap<(Cow<'a, str>, DateTime<Utc>), WindowWrite<'a>>,
     alerts: BTreeMap<AlertKey<'a>, &'a AlertRecord>,
     chains: BTreeMap<&'a ChainId, ChainWrite<'a>>,
@@ -102,7 +102,7 @@ impl<'a> Rows<'a> {
             self.resolutions.entry(key).or_insert(record);
         }
         if let Some(record) = &event.dropped {
-            self.dropped.entry(&record.place).or_insert(record);
+            self.dropped.entry(&record.entry_id).or_insert(record);
         }
         if let Some(record) = &event.window {
             let window = WindowWrite::new(id, record);

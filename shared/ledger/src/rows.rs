@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
     call::Usage,
-    event::{AttemptRecord, DeadRecord, DeadResolution, DropRecord, JobLabels, JobRecord},
+    event::{
+        AttemptRecord, DeadLetterRecord, DeadLetterResolution, DropRecord, JobLabels, JobRecord,
+    },
     id::{AttemptId, JobId},
     money::Usd,
     state::AttemptOutcome,
@@ -29,12 +31,12 @@ pub struct JobRow {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DeadLetterRow {
     #[serde(flatten)]
-    pub dead: DeadRecord,
+    pub dead: DeadLetterRecord,
     /// The whole dead letter as JSON, if it was archived.
     pub letter: Option<String>,
     pub archived_at: Option<DateTime<Utc>>,
     /// `None` while the dead letter is in Redis.
-    pub resolution: Option<DeadResolution>,
+    pub resolution: Option<DeadLetterResolution>,
     /// When the dead letter left Redis.
     pub gone_at: Option<DateTime<Utc>>,
 }
@@ -195,9 +197,9 @@ impl FromRow<'_, PgRow> for AttemptRow {
 impl FromRow<'_, PgRow> for DeadLetterRow {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
-            dead: DeadRecord {
+            dead: DeadLetterRecord {
                 id: decode(row, "id")?,
-                place: decode(row, "place")?,
+                entry_id: decode(row, "place")?,
                 queue: decode(row, "queue")?,
                 reason: row.try_get("reason")?,
                 error: row.try_get("error")?,
@@ -222,7 +224,7 @@ pub(crate) struct DroppedRow(pub(crate) DropRecord);
 impl FromRow<'_, PgRow> for DroppedRow {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self(DropRecord {
-            place: decode(row, "place")?,
+            entry_id: decode(row, "place")?,
             job_id: decode(row, "job_id")?,
             at: row.try_get("at")?,
         }))

@@ -11,7 +11,7 @@ mod schema;
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
-    event::{DeadEnd, DeadResolution, Event},
+    event::{DeadLetterEnd, DeadLetterResolution, Event},
     id::JobId,
     state::{AttemptOutcome, JobState},
 };
@@ -210,7 +210,7 @@ async fn an_event_may_resolve_a_dead_letter() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
     let letter = dead("a");
-    let end = |resolution| DeadEnd {
+    let end = |resolution| DeadLetterEnd {
         id: letter.id.clone(),
         at: letter.at,
         resolution,
@@ -226,8 +226,8 @@ async fn an_event_may_resolve_a_dead_letter() {
         ..Event::default()
     };
     let batch = [
-        (version(2), resolved(DeadResolution::Replayed)),
-        (version(3), resolved(DeadResolution::Purged)),
+        (version(2), resolved(DeadLetterResolution::Replayed)),
+        (version(3), resolved(DeadLetterResolution::Purged)),
         (version(1), died),
     ];
     for _ in 0..2 {
@@ -237,7 +237,7 @@ async fn an_event_may_resolve_a_dead_letter() {
     let [row] = history.as_slice() else {
         panic!("one letter: {history:?}")
     };
-    assert_eq!(row.resolution, Some(DeadResolution::Replayed));
+    assert_eq!(row.resolution, Some(DeadLetterResolution::Replayed));
     assert_eq!(row.gone_at, Some(at("2026-12-01T12:00:00Z")));
 }
 
@@ -251,11 +251,11 @@ async fn a_dead_letter_may_be_archived_and_resolved_before_it_is_recorded() {
         (letter.id.clone(), letter.at),
     ];
     ledger
-        .resolve_dead_letters(&keys, DeadResolution::Replayed)
+        .resolve_dead_letters(&keys, DeadLetterResolution::Replayed)
         .await
         .unwrap();
     ledger
-        .resolve_dead_letters(&keys, DeadResolution::Expired)
+        .resolve_dead_letters(&keys, DeadLetterResolution::Expired)
         .await
         .unwrap();
     let text = r#"{"prompt":"\u0000 stays"}"#.to_owned();
@@ -281,7 +281,7 @@ async fn a_dead_letter_may_be_archived_and_resolved_before_it_is_recorded() {
     assert_eq!(row.dead, letter);
     assert_eq!(row.letter, Some(text));
     assert!(row.archived_at.is_some() && row.gone_at.is_some());
-    assert_eq!(row.resolution, Some(DeadResolution::Replayed));
+    assert_eq!(row.resolution, Some(DeadLetterResolution::Replayed));
 
     // In the other order.
     let letter = dead("b");

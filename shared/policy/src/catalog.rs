@@ -17,18 +17,20 @@ use url::Url;
 use crate::limits::AccountLimits;
 
 pub use book::PriceBook;
-pub use litellm::{Import, NoPriceFile, Unread};
-pub use models::Part;
-pub use prices::{Prices, Rates, Step};
-pub use pricing::Said;
+pub use litellm::{NotAPriceFile, PriceImport, UnreadModel};
+pub use models::ModelLayer;
+pub use prices::{PriceBand, Prices, Rates};
+pub use pricing::PriceLayer;
 pub use tool::SEEN_BY_TOOLS;
 pub use words::{Billing, DialectName, UnknownPrice};
 
+pub use forms::{missing, word};
 pub use raw::{RawModel, RawProvider};
-pub use read::{Written, missing, word};
+pub use read::CatalogSettings;
 
 mod book;
 mod files;
+mod forms;
 mod litellm;
 mod models;
 mod prices;
@@ -82,7 +84,7 @@ pub struct ProviderEntry {
     /// The longest time of one call, whatever the job allows. Default: the job's timeout.
     pub timeout: Option<Duration>,
     /// A random delay before each call, for services that detect automated use (`rate_limit_delay`).
-    pub pace: Option<Pace>,
+    pub pace: Option<CallDelay>,
     /// The account that its calls count against: its own name, unless several providers share an
     /// account.
     pub account: PlatformName,
@@ -97,7 +99,7 @@ pub struct ProviderEntry {
 
 /// A random delay before each call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct CallDelay {
     pub min: Duration,
     pub max: Duration,
 }

@@ -7,9 +7,9 @@ mod plan;
 mod timing;
 
 pub use self::{
-    definition::{Definition, Occasion, Written, Wrong},
-    entry::{Entry, Source},
-    plan::{GRACE, Step, step},
+    definition::{CronDefinition, CronDefinitionText, CronFault, RunReason},
+    entry::{CronJob, Source},
+    plan::{GRACE, TickPlan, step},
     timing::{BadTiming, Timing},
 };
 

@@ -8,7 +8,7 @@ pub use accounts::{RawAccountLimits, account_limits, share_accounts};
 pub use alerts::Alerts;
 pub use calendar::{Calendar, Window};
 pub use circuit::Circuit;
-pub use meters::{Costs, Meters, Take, Unit};
+pub use meters::{CallBound, MeterAmount, Meters, Unit};
 pub use name::MeterName;
 pub use pacing::Pacing;
 
@@ -40,7 +40,7 @@ pub struct AccountLimits {
 pub struct Budget {
     /// 1 to 64 characters of `[A-Za-z0-9._-]`.
     pub name: String,
-    pub scope: Scope,
+    pub scope: BudgetScope,
     pub limit: Usd,
     pub period: Period,
     /// When its periods begin.
@@ -53,7 +53,7 @@ pub struct Budget {
 
 /// Whose spending a budget counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
+pub enum BudgetScope {
     /// The sum of all jobs.
     Overall,
     /// The sum of a platform.

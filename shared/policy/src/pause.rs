@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use longshore_protocol::{
-    id::{JobId, Place, QueueName},
+    id::{EntryId, JobId, QueueName},
     platform::PlatformName,
     string_enum,
 };
@@ -96,7 +96,7 @@ impl Pause {
 
 impl Pauses {
     /// From the hash in Redis.
-    pub fn from_record(record: BTreeMap<String, Pause>) -> Self {
+    pub fn from_stored(record: BTreeMap<String, Pause>) -> Self {
         Self(record)
     }
 
@@ -157,13 +157,13 @@ impl PausedLane {
 /// The score of a job in a lane of pauses: the time when the server received it. Entries of one
 /// millisecond have sequence numbers; the first 4096 of them keep their order, because a double of this
 /// size has a resolution of 1/4096.
-pub fn order(received_ms: i64, job: &JobId, place: &Place) -> String {
-    let number = |place: &Place| {
+pub fn order(received_ms: i64, job: &JobId, place: &EntryId) -> String {
+    let number = |place: &EntryId| {
         let (ms, number) = place.parts().1.split_once('-')?;
         let number: u64 = number.parse().ok()?;
         (ms.parse() == Ok(received_ms)).then_some(number)
     };
-    let number = number(&Place::from_record(job.as_str())).or_else(|| number(place));
+    let number = number(&EntryId::from_stored(job.as_str())).or_else(|| number(place));
     // 1/4096, with twelve decimals.
     let part = number.unwrap_or(0).min(4095) * 244_140_625;
     format!("{received_ms}.{part:012}")
@@ -181,7 +181,7 @@ mod tests {
             until: Some(10),
             reason: None,
         };
-        let pauses = Pauses::from_record([(target.as_str().to_owned(), pause)].into());
+        let pauses = Pauses::from_stored([(target.as_str().to_owned(), pause)].into());
         assert!(pauses.of(&target, 9).is_some());
         assert_eq!(pauses.of(&target, 10), None);
         assert_eq!(pauses.lasting(10).count(), 0);
@@ -210,7 +210,7 @@ mod tests {
     fn jobs_of_one_millisecond_keep_their_order() {
         let at = |id: &str, place: &str| {
             let id = JobId::parse(id).unwrap();
-            order(1_795_232_878_059, &id, &Place::from_record(place))
+            order(1_795_232_878_059, &id, &EntryId::from_stored(place))
         };
         let orders = [
             at("1795232878059-0", "~default:1795232999999-3"),

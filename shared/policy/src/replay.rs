@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use longshore_protocol::dead_letter::DeadFilter;
+use longshore_protocol::dead_letter::DeadLetterFilter;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayRule {
     /// The name in logs, metrics and Redis.
     pub name: String,
     /// Which dead letters; excludes those that were replayed too often.
-    pub filter: DeadFilter,
+    pub filter: DeadLetterFilter,
     pub when: ReplayWhen,
     /// The most replays in 60 s. Default 60.
     pub per_minute: u32,

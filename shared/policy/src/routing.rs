@@ -79,7 +79,7 @@ pub struct Candidate<'a> {
 
 string_enum! {
     /// A stage of a decision, in order.
-    StepName {
+    StageName {
         /// The model that the job requires.
         Pin = "pin",
         /// The platform that the job prefers.
@@ -109,8 +109,8 @@ string_enum! {
 
 /// A stage that influenced a decision, and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Step<'a> {
-    pub step: StepName,
+pub struct RoutingStage<'a> {
+    pub step: StageName,
     /// A short description.
     pub outcome: Cow<'a, str>,
 }
@@ -121,7 +121,7 @@ pub struct Decision<'a> {
     /// In the order in which they are called; never empty.
     pub candidates: Vec<Candidate<'a>>,
     /// The stages that influenced the order.
-    pub steps: Cow<'a, [Step<'a>]>,
+    pub steps: Cow<'a, [RoutingStage<'a>]>,
 }
 
 impl Decision<'_> {
@@ -155,7 +155,7 @@ impl Router {
         let rules = routing.rules.iter().map(|rule| {
             let name = format!("`{}`", rule.name);
             let reason = format!("rule {name}");
-            let order = orders.preferring(&rule.prefer, StepName::Rule, &name, reason);
+            let order = orders.preferring(&rule.prefer, StageName::Rule, &name, reason);
             (rule.when.clone(), order)
         });
         let tiers = Tier::ALL.iter().map(|tier| {
@@ -165,7 +165,12 @@ impl Router {
                 capability: None,
             };
             let reason = format!("cheapest of tier {tier} or above, for its risk and complexity");
-            orders.preferring(&prefer, StepName::Tier, &format!("at least {tier}"), reason)
+            orders.preferring(
+                &prefer,
+                StageName::Tier,
+                &format!("at least {tier}"),
+                reason,
+            )
         });
         let categories = routing.categories.iter().map(|category| {
             let prefer = Preference::Able {
@@ -175,7 +180,7 @@ impl Router {
             };
             let name = &category.name;
             let reason = format!("keywords of {name}");
-            let order = orders.preferring(&prefer, StepName::Keywords, name, reason);
+            let order = orders.preferring(&prefer, StageName::Keywords, name, reason);
             (category.name.clone(), order)
         });
         Self {
@@ -193,7 +198,7 @@ impl Router {
 
     /// The number of platforms for a job without requirements.
     pub fn platforms(&self) -> usize {
-        self.plain.places.len()
+        self.plain.indexes.len()
     }
 
     /// The length of a job's prompt: its bytes, or, above the configured threshold, one and a half
@@ -226,9 +231,9 @@ impl Router {
             self.hint(&mut draft, hint, envelope)?;
         }
         self.fit(&mut draft, envelope, prompt)?;
-        if !envelope.fallback && draft.places.len() > 1 {
-            draft.places.to_mut().truncate(1);
-            draft.tell(StepName::Only, "the first alone (fallback: false)");
+        if !envelope.fallback && draft.indexes.len() > 1 {
+            draft.indexes.to_mut().truncate(1);
+            draft.tell(StageName::Only, "the first alone (fallback: false)");
         }
         Ok(draft.decision(&self.market))
     }
@@ -247,7 +252,7 @@ impl Router {
             .find_map(|order| {
                 let mut draft = Draft::like(order);
                 let words = format!("models of the tier {above} have failed it");
-                draft.tell_first(StepName::Escalation, words);
+                draft.tell_first(StageName::Escalation, words);
                 self.fit(&mut draft, envelope, prompt).ok()?;
                 let mut decision = draft.decision(&self.market);
                 decision
@@ -260,7 +265,7 @@ impl Router {
     /// The free candidates that can answer the job, whatever its route; in order.
     pub fn free(&self, envelope: &Envelope, prompt: PromptTokens) -> Vec<Candidate<'_>> {
         let mut draft = Draft::like(&self.plain);
-        draft.tell_first(StepName::Cost, "a budget is spent: those who cost nothing");
+        draft.tell_first(StageName::Cost, "a budget is spent: those who cost nothing");
         if self.fit(&mut draft, envelope, prompt).is_err() {
             return Vec::new();
         }
@@ -273,18 +278,18 @@ impl Router {
     }
 
     fn pinned(&self, model: &str) -> Result<Draft<'_>, Unroutable> {
-        let places = self.market.named(model).map_err(Unroutable::new)?;
-        let mut draft = Draft::of(places);
-        draft.tell(StepName::Pin, "the job names its model");
+        let indexes = self.market.named(model).map_err(Unroutable::new)?;
+        let mut draft = Draft::of(indexes);
+        draft.tell(StageName::Pin, "the job names its model");
         Ok(draft)
     }
 
     /// Chooses by rules, tier, keywords or cost.
     fn chosen(&self, envelope: &Envelope) -> Result<Draft<'_>, Unroutable> {
-        if self.plain.places.is_empty() {
+        if self.plain.indexes.is_empty() {
             return Err(self.nobody());
         }
-        let mut passed: Vec<(StepName, &str)> = Vec::new();
+        let mut passed: Vec<(StageName, &str)> = Vec::new();
         let mut found: Option<&Order> = None;
         for (when, order) in &self.rules {
             if when.fit(envelope) {
@@ -293,7 +298,7 @@ impl Router {
                         found = Some(order);
                         break;
                     }
-                    Err(why) => passed.push((StepName::Rule, why)),
+                    Err(why) => passed.push((StageName::Rule, why)),
                 }
             }
         }
@@ -302,7 +307,7 @@ impl Router {
         {
             match self.tiers.get(usize::from(tier.rank())) {
                 Some(Ok(order)) => found = Some(order),
-                Some(Err(why)) => passed.push((StepName::Tier, why)),
+                Some(Err(why)) => passed.push((StageName::Tier, why)),
                 None => {}
             }
         }
@@ -331,9 +336,9 @@ impl Router {
         };
         let mut draft = Draft::like(order.as_ref().unwrap_or(&self.plain));
         let words = format!("{name}, by: {}", found.words.join(", "));
-        draft.tell_first(StepName::Keywords, words);
+        draft.tell_first(StageName::Keywords, words);
         if let Err(why) = order {
-            draft.tell(StepName::Keywords, why.as_str());
+            draft.tell(StageName::Keywords, why.as_str());
         }
         draft
     }

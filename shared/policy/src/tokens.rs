@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use longshore_protocol::call::Message;
+use longshore_protocol::call::ChatMessage;
 use tiktoken_rs::CoreBPE;
 
 /// Tokens that are reserved for an answer if its job sets no limit; corrected after the call.
@@ -22,7 +22,7 @@ const MOST_PIECES: usize = 32;
 static VOCABULARY: LazyLock<Option<CoreBPE>> = LazyLock::new(|| tiktoken_rs::o200k_base().ok());
 
 /// The most tokens that a prompt can have, because every token has at least one byte. Very cheap.
-pub fn upper_bound(messages: &[Message], system: Option<&str>) -> u64 {
+pub fn upper_bound(messages: &[ChatMessage], system: Option<&str>) -> u64 {
     let bytes = system.map_or(0, |text| wide(text.len()) + PER_MESSAGE);
     messages.iter().fold(bytes, |sum, message| {
         sum + wide(message.content.len()) + extra(message) + PER_MESSAGE
@@ -32,7 +32,7 @@ pub fn upper_bound(messages: &[Message], system: Option<&str>) -> u64 {
 /// The approximate number of tokens, counted with the vocabulary of OpenAI's models; counts of other
 /// providers differ by up to a third. Prompts over 32 KiB are sampled, so a long prompt takes no longer
 /// (some milliseconds) than a short one.
-pub fn estimate(messages: &[Message], system: Option<&str>) -> u64 {
+pub fn estimate(messages: &[ChatMessage], system: Option<&str>) -> u64 {
     let most = upper_bound(messages, system);
     let Some(vocabulary) = &*VOCABULARY else {
         return most;
@@ -59,7 +59,7 @@ pub fn estimate(messages: &[Message], system: Option<&str>) -> u64 {
 }
 
 /// Bytes of the other members of a message.
-fn extra(message: &Message) -> u64 {
+fn extra(message: &ChatMessage) -> u64 {
     if message.extra.is_empty() {
         return 0;
     }
@@ -89,8 +89,8 @@ mod tests {
     use super::*;
     use longshore_protocol::call::Role;
 
-    fn said(text: &str) -> Vec<Message> {
-        vec![Message {
+    fn said(text: &str) -> Vec<ChatMessage> {
+        vec![ChatMessage {
             role: Role::User,
             content: text.to_owned(),
             extra: serde_json::Map::new(),

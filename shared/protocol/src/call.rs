@@ -9,7 +9,7 @@ use crate::{id::AttemptId, money::Usd};
 
 /// One message of a conversation: `{role, content}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Message {
+pub struct ChatMessage {
     pub role: Role,
     pub content: String,
     /// Other members that the producer sent with the message; passed on to OpenAI-compatible providers.
@@ -39,7 +39,7 @@ pub struct Call {
     /// Instructions before the conversation.
     pub system: Option<String>,
     /// The conversation; at least one message.
-    pub messages: Vec<Message>,
+    pub messages: Vec<ChatMessage>,
     /// The most tokens that the answer may have.
     pub max_tokens: Option<u32>,
     /// The limit to send if the dialect requires one and the job sets none.
@@ -125,19 +125,19 @@ pub struct Answer {
     /// The cost that the provider reports; recorded next to the computed cost.
     pub reported_cost: Option<Usd>,
     /// The account's limits, as reported in the response headers.
-    pub room: ProviderRoom,
+    pub room: ReportedLimits,
 }
 
 /// The limits of a provider's account, as reported in response headers; absent if not reported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ProviderRoom {
-    pub requests: Option<RoomLeft>,
-    pub tokens: Option<RoomLeft>,
+pub struct ReportedLimits {
+    pub requests: Option<ReportedLimit>,
+    pub tokens: Option<ReportedLimit>,
 }
 
 /// The rest of one limit, and the time until the limit is full again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RoomLeft {
+pub struct ReportedLimit {
     pub remaining: u64,
     /// The time until the limit is full again.
     pub reset_after: Duration,
@@ -197,7 +197,7 @@ impl ErrorClass {
 
 /// What a failed call cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spend {
+pub enum CallCost {
     /// The provider rejected the call before doing any work.
     Nothing,
     /// The provider may have done work; the bill is unknown.
@@ -217,9 +217,9 @@ pub struct CallError {
     pub retry_after: Option<Duration>,
     /// The HTTP status, if there was one.
     pub status: Option<u16>,
-    pub spend: Spend,
+    pub spend: CallCost,
     /// The account's limits, as reported in the response headers.
-    pub room: ProviderRoom,
+    pub room: ReportedLimits,
 }
 
 impl CallError {
@@ -230,14 +230,14 @@ impl CallError {
             message: message.into(),
             retry_after: None,
             status: None,
-            spend: Spend::Nothing,
-            room: ProviderRoom::default(),
+            spend: CallCost::Nothing,
+            room: ReportedLimits::default(),
         }
     }
 
     /// The same error with another cost.
     #[must_use]
-    pub fn spend(mut self, spend: Spend) -> Self {
+    pub fn spend(mut self, spend: CallCost) -> Self {
         self.spend = spend;
         self
     }

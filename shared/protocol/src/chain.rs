@@ -1,10 +1,11 @@
 //! Chains: jobs that depend on one another (`docs/PROTOCOL.md`, "Chains").
 //!
 //! A step is an ordinary job. Its worker learns about the chain from a [`StepRef`] in the job's
-//! checkpoint ([`Resume`](crate::checkpoint::Resume)), never from its message.
+//! checkpoint ([`Checkpoint`](crate::checkpoint::Checkpoint)), never from its message.
 
 mod check;
 mod document;
+mod faults;
 mod graph;
 mod name;
 mod parse;
@@ -18,9 +19,10 @@ mod work;
 
 pub use self::{
     document::{Document, OnComplete, Step, Work},
+    faults::BadChain,
     graph::{dot, mermaid},
     name::{BadChainName, ChainId, Instance, StepName},
-    parse::{BadChain, MAX_STEPS, parse},
+    parse::{MAX_STEPS, parse},
     state::StepState,
     step::{OnFailure, StepRef},
 };

@@ -1,6 +1,6 @@
 //! The checkpoint of a job: what is remembered of it between attempts.
 //!
-//! Redis stores it next to the entry (`{ns}:resume`) or in the record of a lane. It is never part of
+//! Redis stores it next to the entry (`{ns}:checkpoint`) or in the record of a lane. It is never part of
 //! the message, which only the producer writes.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ const HISTORY: usize = 20;
 
 /// The checkpoint of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Resume {
+pub struct Checkpoint {
     /// The job's id: after a move, the entry id no longer shows it.
     pub id: JobId,
     /// Whether its own id and its unique key were checked.
@@ -41,8 +41,8 @@ pub struct Resume {
     #[serde(default)]
     pub cost: Usd,
     /// Platforms whose retries are exhausted.
-    #[serde(default)]
-    pub spent: Vec<String>,
+    #[serde(default, rename = "spent")]
+    pub exhausted: Vec<String>,
     /// Attempts so far on platforms whose retries are not exhausted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tries: BTreeMap<String, u32>,
@@ -91,7 +91,7 @@ pub struct PastAttempt {
     pub cost: Option<Usd>,
 }
 
-impl Resume {
+impl Checkpoint {
     /// The checkpoint of a new job.
     pub fn fresh(id: JobId, enqueued_at: DateTime<Utc>) -> Self {
         Self {
@@ -102,7 +102,7 @@ impl Resume {
             attempts: 0,
             usage: Usage::default(),
             cost: Usd::ZERO,
-            spent: Vec::new(),
+            exhausted: Vec::new(),
             tries: BTreeMap::new(),
             waited: false,
             outgrew: None,
@@ -127,7 +127,7 @@ impl Resume {
     /// The checkpoint of a replayed job: retries, crashes and the wait for a newer worker start again.
     #[must_use]
     pub fn replayed(mut self) -> Self {
-        self.spent.clear();
+        self.exhausted.clear();
         self.tries.clear();
         self.above = None;
         self.crashes = 0;

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use self::{
-    filter::{DeadCursor, DeadFilter, DeadOrder, DeadQuery},
-    replaying::Replaying,
+    filter::{DeadLetterCursor, DeadLetterFilter, DeadLetterOrder, DeadLetterQuery},
+    replaying::PreparedReplay,
 };
-use crate::{checkpoint::Resume, event::DeadRecord};
+use crate::{checkpoint::Checkpoint, event::DeadLetterRecord};
 
 mod filter;
 mod replaying;
@@ -20,22 +20,23 @@ const HEAD_BYTES: usize = 4096;
 
 /// A dead letter as stored in `{ns}:dead:jobs`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Letter {
+pub struct DeadLetter {
     /// What it is and why it was given up.
     #[serde(flatten)]
-    pub record: DeadRecord,
-    pub message: Kept,
+    pub record: DeadLetterRecord,
+    pub message: StoredMessage,
     /// The job's checkpoint.
-    pub resume: Resume,
+    #[serde(rename = "resume")]
+    pub checkpoint: Checkpoint,
 }
 
 /// A dead letter in Redis: when it was written (ms), its contents, and its JSON as stored.
-pub type Standing = (i64, Letter, String);
+pub type StoredDeadLetter = (i64, DeadLetter, String);
 
 /// The fields of a message in a form that fits into JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kept {
+pub enum StoredMessage {
     /// All names and values, if they are UTF-8.
     Text(Vec<(String, String)>),
     /// All names and values in base64, if they are not UTF-8.
@@ -51,7 +52,7 @@ pub enum Kept {
     },
 }
 
-impl Kept {
+impl StoredMessage {
     /// Stores a whole message.
     pub fn whole(fields: &[(Vec<u8>, Vec<u8>)]) -> Self {
         let text: Result<Vec<_>, _> = fields
@@ -136,17 +137,17 @@ mod tests {
         )];
         let bytes = vec![(b"job".to_vec(), vec![0, 159, 146, 150])];
         for fields in [text, bytes] {
-            let kept = Kept::whole(&fields);
+            let kept = StoredMessage::whole(&fields);
             let json = serde_json::to_string(&kept).unwrap();
-            let back: Kept = serde_json::from_str(&json).unwrap();
+            let back: StoredMessage = serde_json::from_str(&json).unwrap();
             assert_eq!(back.fields().unwrap(), fields);
         }
     }
 
     #[test]
     fn of_an_oversized_message_the_head_stays() {
-        let kept = Kept::head(&[(b"job".to_vec(), vec![b'x'; 5_000_000])]);
-        let Kept::Head {
+        let kept = StoredMessage::head(&[(b"job".to_vec(), vec![b'x'; 5_000_000])]);
+        let StoredMessage::Head {
             head,
             length,
             sha256,

@@ -26,11 +26,11 @@ pub use self::{
     chained::chain_text,
     hash::ContentHash,
     malformed::{Malformed, MalformedCode},
-    parse::{Limits, Message as RawMessage, Parsed, parse},
+    parse::{Message as RawMessage, MessageLimits, Parsed, parse},
     tenant::tenant_of,
 };
 pub(crate) use self::{malformed::shortened, parse::members_of};
-use crate::{call::Message, id::JobId, money::Usd};
+use crate::{call::ChatMessage, id::JobId, money::Usd};
 
 /// The protocol version of this build.
 pub const PROTOCOL_VERSION: u64 = 1;
@@ -52,7 +52,7 @@ pub struct Envelope {
     /// The job type; used by routing and reports.
     pub task_type: String,
     /// The conversation. A plain prompt becomes one user message.
-    pub messages: Vec<Message>,
+    pub messages: Vec<ChatMessage>,
     /// Instructions before the conversation.
     pub system: Option<String>,
     /// The preferred platform (advisory).

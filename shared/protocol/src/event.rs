@@ -17,10 +17,11 @@ pub use self::limits::{AlertRecord, WindowRecord, WindowUnit};
 use crate::{
     call::{ErrorClass, FinishReason, Usage},
     chain::{ChainId, ChainKind, ChainState},
-    checkpoint::Resume,
+    checkpoint::Checkpoint,
     envelope::Envelope,
-    id::{AttemptId, JobId, Place, QueueName, WorkerId},
+    id::{AttemptId, EntryId, JobId, QueueName, WorkerId},
     money::Usd,
+    serialized::{Serialized, serialize_as},
     state::{AttemptOutcome, JobState},
 };
 
@@ -35,10 +36,10 @@ pub struct Event {
     pub attempt: Option<AttemptRecord>,
     /// The dead letter that was written.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dead: Option<DeadRecord>,
+    pub dead: Option<DeadLetterRecord>,
     /// The dead letter that was resolved.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dead_end: Option<DeadEnd>,
+    pub dead_end: Option<DeadLetterEnd>,
     /// The message that was dropped as a duplicate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<DropRecord>,
@@ -51,6 +52,24 @@ pub struct Event {
     /// The threshold that a window passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alert: Option<AlertRecord>,
+}
+
+/// The part of an [`Event`] that records an attempt alone.
+#[derive(Serialize)]
+struct AttemptEvent<'a> {
+    attempt: &'a AttemptRecord,
+}
+
+impl Event {
+    /// Serializes the event that records an attempt and nothing else.
+    ///
+    /// # Errors
+    /// As [`Serialized::new`].
+    pub fn serialize_attempt(
+        attempt: &AttemptRecord,
+    ) -> Result<Serialized<Self>, serde_json::Error> {
+        serialize_as(&AttemptEvent { attempt })
+    }
 }
 
 impl Event {
@@ -161,20 +180,20 @@ impl JobRecord {
         envelope: Option<&Envelope>,
         queue: QueueName,
         state: JobState,
-        resume: &Resume,
+        checkpoint: &Checkpoint,
     ) -> Self {
-        let past = resume.history.last();
+        let past = checkpoint.history.last();
         let id = envelope.and_then(|envelope| envelope.id.clone());
         Self {
-            labels: JobLabels::new(id.unwrap_or_else(|| resume.id.clone()), queue, envelope),
+            labels: JobLabels::new(id.unwrap_or_else(|| checkpoint.id.clone()), queue, envelope),
             state,
-            enqueued_at: resume.enqueued_at,
-            started_at: resume.started_at,
+            enqueued_at: checkpoint.enqueued_at,
+            started_at: checkpoint.started_at,
             finished_at: None,
             due_at: None,
             platform: past.map(|past| past.platform.clone()),
             model: past.map(|past| past.model.clone()),
-            attempts: resume.attempts,
+            attempts: checkpoint.attempts,
             prompt_head: envelope.map(Envelope::prompt_head).unwrap_or_default(),
             output: None,
             finish_reason: None,
@@ -275,11 +294,12 @@ pub struct SkippedRecord {
 
 /// A dead letter when it was written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DeadRecord {
+pub struct DeadLetterRecord {
     /// The job's id, or the message's entry id if the job's id is unknown.
     pub id: JobId,
     /// The entry that the message came from.
-    pub place: Place,
+    #[serde(rename = "place")]
+    pub entry_id: EntryId,
     pub queue: QueueName,
     /// A code of `docs/PROTOCOL.md`, `exhausted`, `poison`, `expired` or an error class.
     pub reason: String,
@@ -302,19 +322,19 @@ pub struct DeadRecord {
 
 /// The resolution of a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadEnd {
+pub struct DeadLetterEnd {
     /// The dead letter.
     pub id: JobId,
     /// When it was written.
     pub at: DateTime<Utc>,
-    pub resolution: DeadResolution,
+    pub resolution: DeadLetterResolution,
     /// When it was removed from Redis.
     pub gone_at: DateTime<Utc>,
 }
 
 string_enum! {
     /// What happened to a dead letter.
-    DeadResolution {
+    DeadLetterResolution {
         /// It returned to its queue.
         Replayed = "replayed",
         /// A person deleted it.
@@ -328,7 +348,8 @@ string_enum! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DropRecord {
     /// The entry of the dropped message.
-    pub place: Place,
+    #[serde(rename = "place")]
+    pub entry_id: EntryId,
     /// The job that it duplicates.
     pub job_id: JobId,
     /// When it was dropped.

@@ -68,7 +68,7 @@ text_id! {
 text_id! {
     /// An entry id: the id of a stream entry, prefixed with the queue's name unless the queue is
     /// `default`. Two streams may assign the same id; the entry id is unique within its namespace.
-    Place
+    EntryId
 }
 
 fn allowed(value: &str, longest: usize, punctuation: &str) -> bool {
@@ -100,8 +100,8 @@ impl JobId {
     }
 
     /// The id of a job whose producer set none.
-    pub fn of_place(place: &Place) -> Self {
-        Self(place.0.clone())
+    pub fn from_entry(entry_id: &EntryId) -> Self {
+        Self(entry_id.0.clone())
     }
 
     /// A new unique id.
@@ -135,7 +135,7 @@ impl JobId {
     }
 }
 
-impl Place {
+impl EntryId {
     /// The entry id of the stream entry `entry` in `queue`.
     pub fn new(queue: &QueueName, entry: &str) -> Self {
         if queue.as_str() == DEFAULT_QUEUE {
@@ -157,7 +157,7 @@ impl Place {
     }
 
     /// An entry id from Longshore's own data; not checked.
-    pub fn from_record(value: &str) -> Self {
+    pub fn from_stored(value: &str) -> Self {
         Self(value.to_owned())
     }
 }
@@ -201,7 +201,7 @@ impl QueueName {
     }
 
     /// A queue or its ready stream from Longshore's own data; not checked.
-    pub fn from_record(value: &str) -> Self {
+    pub fn from_stored(value: &str) -> Self {
         Self(value.to_owned())
     }
 }
@@ -221,7 +221,7 @@ impl CronName {
     }
 
     /// A name from Longshore's own data; not checked.
-    pub fn from_record(value: &str) -> Self {
+    pub fn from_stored(value: &str) -> Self {
         Self(value.to_owned())
     }
 }
@@ -263,7 +263,7 @@ impl WorkerId {
     }
 
     /// A worker's id from Longshore's own data; not checked.
-    pub fn from_record(value: &str) -> Self {
+    pub fn from_stored(value: &str) -> Self {
         Self(value.to_owned())
     }
 }
@@ -318,16 +318,16 @@ mod tests {
 
     #[test]
     fn the_default_queue_leaves_the_receipt_as_it_is() {
-        let place = Place::new(&QueueName::default(), "1795232878059-0");
-        assert_eq!(place.as_str(), "1795232878059-0");
-        assert_eq!(place.parts(), ("default", "1795232878059-0"));
+        let entry_id = EntryId::new(&QueueName::default(), "1795232878059-0");
+        assert_eq!(entry_id.as_str(), "1795232878059-0");
+        assert_eq!(entry_id.parts(), ("default", "1795232878059-0"));
     }
 
     #[test]
     fn other_queues_stand_before_the_receipt() {
-        let place = Place::new(&QueueName::parse("bulk").unwrap(), "1-2");
-        assert_eq!(place.as_str(), "bulk:1-2");
-        assert_eq!(place.parts(), ("bulk", "1-2"));
+        let entry_id = EntryId::new(&QueueName::parse("bulk").unwrap(), "1-2");
+        assert_eq!(entry_id.as_str(), "bulk:1-2");
+        assert_eq!(entry_id.parts(), ("bulk", "1-2"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     chain::ChainId,
-    id::{JobId, Namespace, Place, QueueName, WorkerId},
+    id::{EntryId, JobId, Namespace, QueueName, WorkerId},
 };
 
 /// The consumer group of the queues.
@@ -95,8 +95,8 @@ impl Keys {
     }
 
     /// The steps of a chain before it starts.
-    pub fn prepared_chain(&self, place: &Place) -> String {
-        format!("{}:chains:prepared:{place}", self.prefix)
+    pub fn prepared_chain(&self, entry_id: &EntryId) -> String {
+        format!("{}:chains:prepared:{entry_id}", self.prefix)
     }
 
     /// The lane of a limit.

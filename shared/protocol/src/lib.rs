@@ -15,8 +15,10 @@ pub mod envelope;
 pub mod chain;
 
 pub mod checkpoint;
+pub mod control;
 pub mod dead_letter;
 pub mod event;
 pub mod outcome;
 
 pub mod keys;
+pub mod serialized;

@@ -18,7 +18,7 @@ impl PlatformName {
     }
 
     /// A name from Longshore's own data; not checked.
-    pub fn from_record(name: impl Into<String>) -> Self {
+    pub fn from_stored(name: impl Into<String>) -> Self {
         Self(name.into())
     }
 

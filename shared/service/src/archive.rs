@@ -2,7 +2,7 @@
 
 use longshore_broker::{Broker, BrokerError};
 use longshore_ledger::{Ledger, LedgerError};
-use longshore_protocol::{dead_letter::Standing, event::DeadResolution};
+use longshore_protocol::{dead_letter::StoredDeadLetter, event::DeadLetterResolution};
 
 /// Why dead letters stay in Redis.
 #[derive(Debug, thiserror::Error)]
@@ -21,8 +21,8 @@ pub enum ArchiveError {
 pub async fn archive_and_remove(
     broker: &Broker,
     ledger: &Ledger,
-    letters: &[Standing],
-    why: DeadResolution,
+    letters: &[StoredDeadLetter],
+    why: DeadLetterResolution,
 ) -> Result<usize, ArchiveError> {
     let whole: Vec<_> = letters
         .iter()

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use longshore_broker::{Broker, Swept};
+use longshore_broker::{Broker, OrphansRemoved};
 use longshore_ledger::Prunable;
 use longshore_protocol::id::{AttemptId, WorkerId};
 use longshore_tests::stack::{Options, Stack, eventually, expect_success};
 
 use crate::scripts::room::{BEGUN, Room, limit};
 
-async fn sweep(broker: &Broker) -> Swept {
+async fn sweep(broker: &Broker) -> OrphansRemoved {
     let (mut sweeping, mut swept) = broker.maintenance().begin_sweep().await.unwrap();
     while !sweeping.is_over() {
         swept = swept.and(
@@ -38,7 +38,7 @@ async fn held_resources_are_not_swept() {
         .await;
     room.job("a").await;
     let before = room.snapshot().await;
-    assert_eq!(sweep(&room.broker).await, Swept::default());
+    assert_eq!(sweep(&room.broker).await, OrphansRemoved::default());
     assert_eq!(room.snapshot().await, before);
 }
 
@@ -74,7 +74,10 @@ async fn orphans_are_released() {
     let swept = sweep(&room.broker).await;
     let mut journal = swept.journal.clone();
     journal.sort();
-    assert_eq!(journal, [held.place.to_string(), second.place.to_string()]);
+    assert_eq!(
+        journal,
+        [held.entry_id.to_string(), second.entry_id.to_string()]
+    );
     assert_eq!(swept.slots, ["slots:openai 1-1"]);
     assert_eq!(swept.holders, ["gone 1-4"]);
     assert_eq!(swept.memory.len(), 2);
@@ -86,12 +89,12 @@ async fn orphans_are_released() {
     );
     let woken = room.read_one("b").await;
     assert!(
-        woken.resume.is_some(),
+        woken.checkpoint.is_some(),
         "the slot went to {waits}, not to {job}"
     );
     assert_eq!(
         sweep(&room.broker).await,
-        Swept::default(),
+        OrphansRemoved::default(),
         "nothing is left"
     );
 }
@@ -99,7 +102,7 @@ async fn orphans_are_released() {
 #[tokio::test]
 async fn a_dead_recorder_is_removed_once_others_have_its_facts() {
     let room = Room::new().await;
-    let worker = |name: &str| WorkerId::from_record(name);
+    let worker = |name: &str| WorkerId::from_stored(name);
     for name in ["ghost", "idle"] {
         room.broker.events().stream(&worker(name)).await.unwrap();
         let events = room.key("events");

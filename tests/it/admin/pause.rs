@@ -19,7 +19,7 @@ async fn put(stack: &Stack, queue: &QueueName, fields: &[(&str, &str)]) -> JobId
             .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
             .collect(),
     };
-    JobId::of_place(
+    JobId::from_entry(
         &stack
             .broker
             .queues()

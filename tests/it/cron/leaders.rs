@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::ensure;
 use chrono::{DateTime, TimeDelta, Utc};
-use longshore_broker::CronStanding;
+use longshore_broker::CronStatus;
 use longshore_tests::stack::{Options, Process, Stack, eventually, within};
 use tokio::time::Instant;
 
@@ -101,7 +101,7 @@ impl Ticks {
     }
 
     /// Asserts that every tick from the first to the last either ran or is counted as skipped.
-    fn assert_complete(&self, standing: &CronStanding, first: DateTime<Utc>) {
+    fn assert_complete(&self, standing: &CronStatus, first: DateTime<Utc>) {
         let next = standing.next.unwrap();
         let all = u64::try_from((next - first).num_seconds()).unwrap();
         let ran = self.ran.len() as u64;

@@ -1,13 +1,15 @@
 //! Actions of a worker on a job that it believes it has, and their expected results.
 
-use longshore_broker::{Beginning, Begun, Ending, Fence, Parked, Parking, Spent, Takes};
+use longshore_broker::{
+    AttemptStart, Begun, Consumed, Ending, Fence, MeterAmounts, ParkUntil, Parked,
+};
 use longshore_protocol::id::AttemptId;
 
 use super::{
     expected::{Journal, Spot},
     world::{Belief, World, bytes, concurrency},
 };
-use crate::scripts::room::{BEGUN, letter};
+use crate::scripts::room::{BEGUN, letter, stored, written};
 
 impl World {
     /// Whether the worker continues with the job afterwards.
@@ -15,46 +17,47 @@ impl World {
         &mut self,
         belief: &mut Belief,
         attempt: AttemptId,
-        resume: &str,
+        checkpoint: &str,
     ) -> bool {
         let job = &self.expected.jobs[belief.job];
         let (id, key) = (job.id.clone(), concurrency(job));
         let event = format!("lost {attempt}");
-        let beginning = Beginning {
+        let beginning = AttemptStart {
             job: &id,
             attempt,
-            event_if_lost: &event,
+            event_if_lost: stored(&event),
             concurrency: key.as_ref(),
-            resume,
-            takes: &Takes::default(),
+            checkpoint: stored(checkpoint),
+            amounts: &MeterAmounts::default(),
             waited: false,
         };
         let begun = self
             .room
             .broker
             .deliveries()
-            .begin(&belief.held, &beginning);
+            .begin(&belief.delivery, &beginning);
         let begun = begun.await.unwrap();
-        let expected =
-            if !self
-                .expected
-                .is_mine(belief.job, belief.held.place.as_str(), belief.worker, None)
-            {
-                Begun::Lost
-            } else if self.expected.jobs[belief.job].cancelled {
-                Begun::Cancelled
-            } else if self.expected.take_slot(belief.job) {
-                self.expected.jobs[belief.job].journal = Journal::Begun(attempt, belief.worker);
-                belief.attempt = Some(attempt);
-                BEGUN
-            } else {
-                self.expected
-                    .leave(belief.job, Spot::Key, Some(resume.to_owned()));
-                if let Some(key) = self.expected.jobs[belief.job].key {
-                    self.expected.lanes[key].push_back(belief.job);
-                }
-                Begun::Parked
-            };
+        let expected = if !self.expected.is_mine(
+            belief.job,
+            belief.delivery.entry_id.as_str(),
+            belief.worker,
+            None,
+        ) {
+            Begun::Lost
+        } else if self.expected.jobs[belief.job].cancelled {
+            Begun::Cancelled
+        } else if self.expected.take_slot(belief.job) {
+            self.expected.jobs[belief.job].journal = Journal::Begun(attempt, belief.worker);
+            belief.attempt = Some(attempt);
+            BEGUN
+        } else {
+            self.expected
+                .leave(belief.job, Spot::Key, Some(checkpoint.to_owned()));
+            if let Some(key) = self.expected.jobs[belief.job].key {
+                self.expected.lanes[key].push_back(belief.job);
+            }
+            Begun::Parked
+        };
         assert_eq!(begun, expected);
         matches!(begun, BEGUN | Begun::Cancelled)
     }
@@ -66,31 +69,31 @@ impl World {
         let job = &self.expected.jobs[belief.job];
         let key = concurrency(job);
         let again = job.stands()
-            && job.place == belief.held.place.as_str()
+            && job.entry_id == belief.delivery.entry_id.as_str()
             && job.journal == Journal::Failed(attempt, belief.worker);
         let fence = self
             .room
             .broker
             .deliveries()
             .fail(
-                &belief.held,
+                &belief.delivery,
                 attempt,
-                text,
+                stored(text),
                 key.as_ref(),
-                text,
-                Spent::NothingTaken,
+                stored(text),
+                Consumed::NothingTaken,
             )
             .await
             .unwrap();
         let expected = if self.expected.is_mine(
             belief.job,
-            belief.held.place.as_str(),
+            belief.delivery.entry_id.as_str(),
             belief.worker,
             Some(attempt),
         ) {
             let job = &mut self.expected.jobs[belief.job];
             job.journal = Journal::Failed(attempt, belief.worker);
-            job.resume = Some(text.to_owned());
+            job.checkpoint = Some(text.to_owned());
             self.expected.events.push((text.to_owned(), false));
             belief.remembered = true;
             Fence::Held
@@ -110,19 +113,19 @@ impl World {
         let letter = serde_json::to_string(&letter(
             &self.room.queue,
             &id,
-            &belief.held.place,
+            &belief.delivery.entry_id,
             &bytes(job),
         ))
         .unwrap();
         let ending = Ending {
             attempt: belief.attempt,
-            event: text,
-            result: text,
+            event: stored(text),
+            outcome: stored(text),
             reply: false,
             concurrency: key.as_ref(),
-            remembered: belief.remembered,
-            letter: dies.then_some((&id, letter.as_str())),
-            spent: Spent::NothingTaken,
+            has_stored_state: belief.remembered,
+            dead_letter: dies.then_some((&id, written(&letter))),
+            consumed: Consumed::NothingTaken,
             step: None,
             spawned: &[],
         };
@@ -130,12 +133,12 @@ impl World {
             .room
             .broker
             .deliveries()
-            .settle(&belief.held, &id, &ending)
+            .settle(&belief.delivery, &id, &ending)
             .await
             .unwrap();
         let expected = if self.expected.is_mine(
             belief.job,
-            belief.held.place.as_str(),
+            belief.delivery.entry_id.as_str(),
             belief.worker,
             belief.attempt,
         ) {
@@ -167,25 +170,25 @@ impl World {
     ) -> bool {
         let job = &self.expected.jobs[belief.job];
         let (id, key) = (job.id.clone(), concurrency(job));
-        let parking = Parking {
+        let parking = ParkUntil {
             attempt: belief.attempt,
-            event: text,
+            event: stored(text),
             for_version,
             due,
             concurrency: key.as_ref(),
-            resume: text,
-            spent: Spent::NothingTaken,
+            checkpoint: stored(text),
+            consumed: Consumed::NothingTaken,
         };
         let parked = self
             .room
             .broker
             .deliveries()
-            .park(&belief.held, &id, &parking)
+            .park(&belief.delivery, &id, &parking)
             .await
             .unwrap();
         let mine = self.expected.is_mine(
             belief.job,
-            belief.held.place.as_str(),
+            belief.delivery.entry_id.as_str(),
             belief.worker,
             belief.attempt,
         );
@@ -210,23 +213,23 @@ impl World {
 
     pub(super) async fn hand_back(&mut self, belief: &Belief, text: &str) -> bool {
         let event = if belief.attempt.is_some() { text } else { "" };
-        let resume = if belief.remembered { text } else { "" };
+        let checkpoint = if belief.remembered { text } else { "" };
         let fence = self
             .room
             .broker
             .deliveries()
             .hand_back(
-                &belief.held,
+                &belief.delivery,
                 belief.attempt,
-                event,
-                resume,
-                Spent::NothingTaken,
+                stored(event),
+                stored(checkpoint),
+                Consumed::NothingTaken,
             )
             .await
             .unwrap();
         let expected = if self.expected.is_mine(
             belief.job,
-            belief.held.place.as_str(),
+            belief.delivery.entry_id.as_str(),
             belief.worker,
             belief.attempt,
         ) {
@@ -234,7 +237,7 @@ impl World {
             job.spot = Spot::Returned;
             job.journal = Journal::Nothing;
             if belief.remembered {
-                job.resume = Some(text.to_owned());
+                job.checkpoint = Some(text.to_owned());
             }
             if belief.attempt.is_some() {
                 self.expected.events.push((text.to_owned(), false));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use longshore_protocol::id::{Place, QueueName};
+use longshore_protocol::id::{EntryId, QueueName};
 
 use super::{
     LIMITS,
@@ -23,7 +23,7 @@ pub(super) struct Actual {
     pub(super) stream: Vec<(String, Fields)>,
     pending: Texts,
     inflight: Texts,
-    resume: Texts,
+    checkpoint: Texts,
     crashes: Texts,
     lane_jobs: BTreeSet<String>,
     key_lanes: Vec<Vec<String>>,
@@ -62,7 +62,7 @@ impl Actual {
             futures::future::join_all(holders.iter().map(|name| room.hash_keys(name))),
             futures::future::join_all(lanes.iter().map(|lane| list(room, lane))),
         );
-        let (inflight, resume, crashes, lane_jobs, letters) = futures::join!(
+        let (inflight, checkpoint, crashes, lane_jobs, letters) = futures::join!(
             room.hash("inflight"),
             room.hash("checkpoints"),
             room.hash("crashes"),
@@ -80,7 +80,7 @@ impl Actual {
             stream,
             pending,
             inflight,
-            resume,
+            checkpoint,
             crashes,
             lane_jobs,
             key_lanes,
@@ -131,7 +131,7 @@ impl Actual {
         let standing = || expected.jobs.iter().filter(|job| job.stands());
         let by_place = |text: &dyn Fn(&Job) -> Option<String>| -> Texts {
             standing()
-                .filter_map(|job| Some((job.place.clone(), text(job)?)))
+                .filter_map(|job| Some((job.entry_id.clone(), text(job)?)))
                 .collect()
         };
         let ids = |which: &dyn Fn(&Job) -> bool| -> BTreeSet<String> {
@@ -158,8 +158,8 @@ impl Actual {
         );
         assert_eq!(self.inflight, by_place(&|job| journal(job)), "the journal");
         assert_eq!(
-            self.resume,
-            by_place(&|job| job.resume.clone()),
+            self.checkpoint,
+            by_place(&|job| job.checkpoint.clone()),
             "what is remembered"
         );
         let crashes = |job: &Job| (job.crashes > 0).then(|| job.crashes.to_string());
@@ -198,7 +198,7 @@ async fn entries(room: &Room, queue: QueueName) -> Vec<(String, Fields)> {
     let stream = room.broker.keys().queue(&queue);
     let mut rows: Vec<(String, Fields)> = room.ask(&["XRANGE", &stream, "-", "+"]).await;
     for (entry, fields) in &mut rows {
-        *entry = Place::new(&queue, entry).to_string();
+        *entry = EntryId::new(&queue, entry).to_string();
         fields.retain(|(name, _)| name != "_checkpoint");
     }
     rows

@@ -40,9 +40,9 @@ pub(super) struct Job {
     pub(super) key: Option<usize>,
     pub(super) spot: Spot,
     /// Its entry id in a stream, or the last one if it has left the stream.
-    pub(super) place: String,
+    pub(super) entry_id: String,
     pub(super) journal: Journal,
-    pub(super) resume: Option<String>,
+    pub(super) checkpoint: Option<String>,
     pub(super) crashes: u32,
     pub(super) cancelled: bool,
     pub(super) result: Option<String>,
@@ -80,22 +80,24 @@ impl Job {
 
     fn forget(&mut self) {
         self.journal = Journal::Nothing;
-        self.resume = None;
+        self.checkpoint = None;
         self.crashes = 0;
     }
 }
 
 /// Whether an entry is in the stream that is read first.
-pub(super) fn is_ready(place: &str) -> bool {
-    place.starts_with('~')
+pub(super) fn is_ready(entry_id: &str) -> bool {
+    entry_id.starts_with('~')
 }
 
 /// The order of entries: by stream, and within each by id.
-pub(super) fn turn(place: &str) -> (bool, u64, u64) {
-    let entry = place.rsplit_once(':').map_or(place, |(_, entry)| entry);
+pub(super) fn turn(entry_id: &str) -> (bool, u64, u64) {
+    let entry = entry_id
+        .rsplit_once(':')
+        .map_or(entry_id, |(_, entry)| entry);
     let (ms, seq) = entry.split_once('-').unwrap_or((entry, "0"));
     let number = |digits: &str| digits.parse().unwrap_or(0);
-    (!is_ready(place), number(ms), number(seq))
+    (!is_ready(entry_id), number(ms), number(seq))
 }
 
 impl Expected {
@@ -104,12 +106,12 @@ impl Expected {
     pub(super) fn is_mine(
         &self,
         job: usize,
-        place: &str,
+        entry_id: &str,
         worker: usize,
         attempt: Option<AttemptId>,
     ) -> bool {
         let job = &self.jobs[job];
-        if !job.stands() || job.place != place {
+        if !job.stands() || job.entry_id != entry_id {
             return false;
         }
         match attempt {
@@ -146,14 +148,14 @@ impl Expected {
     }
 
     /// The job moves to another spot; its slot passes to the next parked job.
-    pub(super) fn leave(&mut self, job: usize, to: Spot, resume: Option<String>) {
+    pub(super) fn leave(&mut self, job: usize, to: Spot, checkpoint: Option<String>) {
         let one = &mut self.jobs[job];
         one.forget();
         one.spot = to;
-        one.resume = resume;
-        let place = one.place.clone();
+        one.checkpoint = checkpoint;
+        let entry_id = one.entry_id.clone();
         let Some(key) = one.key else { return };
-        if !self.holders[key].remove(&place) {
+        if !self.holders[key].remove(&entry_id) {
             return;
         }
         while let Some(next) = self.lanes[key].pop_front() {
@@ -169,14 +171,14 @@ impl Expected {
         let Some(key) = self.jobs[job].key else {
             return true;
         };
-        let place = self.jobs[job].place.clone();
+        let entry_id = self.jobs[job].entry_id.clone();
         let holders = &mut self.holders[key];
-        if holders.contains(&place) {
+        if holders.contains(&entry_id) {
             return true;
         }
         let free = holders.len() < LIMITS[key] as usize;
         if free {
-            holders.insert(place);
+            holders.insert(entry_id);
         }
         free
     }
@@ -204,10 +206,10 @@ impl Expected {
         let mut found: Vec<usize> = (0..self.jobs.len())
             .filter(|job| {
                 let job = &self.jobs[*job];
-                job.spot == spot && is_ready(&job.place) == ready
+                job.spot == spot && is_ready(&job.entry_id) == ready
             })
             .collect();
-        found.sort_by_key(|job| turn(&self.jobs[*job].place));
+        found.sort_by_key(|job| turn(&self.jobs[*job].entry_id));
         found
     }
 
@@ -236,7 +238,7 @@ impl Expected {
         let mut held: Vec<usize> = (0..self.jobs.len())
             .filter(|job| self.jobs[*job].spot == Spot::Held(worker))
             .collect();
-        held.sort_by_key(|job| turn(&self.jobs[*job].place));
+        held.sort_by_key(|job| turn(&self.jobs[*job].entry_id));
         let mut lost = 0;
         for job in &held {
             let job = &mut self.jobs[*job];

@@ -34,7 +34,7 @@ enum Step {
     /// The same, and the worker gets its jobs again, which it then has twice.
     Again(usize),
     /// Time passes, and the scheduler releases up to this many jobs.
-    LetGo(usize),
+    Released(usize),
     /// A provider rate-limits an account.
     Limited(usize),
     /// The next day begins.
@@ -109,7 +109,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(who, act, twice)| Step::Act(who, act, twice)),
         2 => (0..WORKERS).prop_map(Step::Kill),
         2 => (0..WORKERS).prop_map(Step::Again),
-        3 => (1..4_usize).prop_map(Step::LetGo),
+        3 => (1..4_usize).prop_map(Step::Released),
         1 => (0..2_usize).prop_map(Step::Limited),
         1 => Just(Step::NextWindow),
     ]
@@ -146,7 +146,7 @@ async fn live(steps: &[Step]) {
                 world.kill(*worker).await;
                 world.read(*worker, WORKERS).await;
             }
-            Step::LetGo(count) => world.let_go(*count).await,
+            Step::Released(count) => world.let_go(*count).await,
             Step::Limited(account) => world.limited(*account).await,
             Step::NextWindow => world.next_window().await,
         }

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use longshore_broker::{Held, QueueReader, Recovered, Wanted};
+use longshore_broker::{Delivery, EntrySource, QueueReader, Recovered};
 use longshore_protocol::{
     envelope::Concurrency,
-    id::{AttemptId, Place},
+    id::{AttemptId, EntryId},
+    serialized::Serialized,
 };
 use proptest::sample::Index;
 
@@ -28,7 +29,7 @@ pub(super) fn key_name(key: usize) -> String {
 pub(super) struct Belief {
     pub(super) worker: usize,
     pub(super) job: usize,
-    pub(super) held: Held,
+    pub(super) delivery: Delivery,
     pub(super) attempt: Option<AttemptId>,
     pub(super) remembered: bool,
 }
@@ -78,17 +79,17 @@ impl World {
             id: job_id(&format!("job-{}", self.expected.jobs.len())),
             key,
             spot: Spot::Queue,
-            place: String::new(),
+            entry_id: String::new(),
             journal: Journal::Nothing,
-            resume: None,
+            checkpoint: None,
             crashes: 0,
             cancelled: false,
             result: None,
         };
-        let place = self.room.enqueue(&bytes(&job)).await;
-        let place = place.to_string();
-        self.places.insert(place.clone());
-        self.expected.jobs.push(Job { place, ..job });
+        let entry_id = self.room.enqueue(&bytes(&job)).await;
+        let entry_id = entry_id.to_string();
+        self.places.insert(entry_id.clone());
+        self.expected.jobs.push(Job { entry_id, ..job });
     }
 
     pub(super) async fn read(&mut self, worker: usize, count: usize) {
@@ -99,19 +100,23 @@ impl World {
             return;
         }
         let delivered = self.readers[worker]
-            .read(count, Duration::from_millis(1), Wanted::All)
+            .read(count, Duration::from_millis(1), EntrySource::All)
             .await
             .unwrap();
         assert_eq!(delivered.len(), expected.len(), "{delivered:?}");
         for (one, number) in delivered.into_iter().zip(expected) {
             let job = &mut self.expected.jobs[number];
             assert_eq!(
-                (one.held.place.as_str(), &one.message.fields),
-                (job.place.as_str(), &bytes(job))
+                (one.delivery.entry_id.as_str(), &one.message.fields),
+                (job.entry_id.as_str(), &bytes(job))
             );
             assert_eq!(
-                (one.crashes, &one.resume, one.forged),
-                (job.crashes, &job.resume, false)
+                (
+                    one.crashes,
+                    one.checkpoint.as_ref().map(Serialized::as_str),
+                    one.forged
+                ),
+                (job.crashes, job.checkpoint.as_deref(), false)
             );
             job.spot = Spot::Held(worker);
             // A worker that has the job twice knows what its other run left.
@@ -122,9 +127,9 @@ impl World {
             self.beliefs.push(Belief {
                 worker,
                 job: number,
-                held: one.held,
+                delivery: one.delivery,
                 attempt: None,
-                remembered: again || one.resume.is_some() || one.crashes > 0,
+                remembered: again || one.checkpoint.is_some() || one.crashes > 0,
             });
         }
     }
@@ -224,24 +229,28 @@ impl World {
     async fn replay_job(&mut self, number: usize) {
         let event = self.text("replayed");
         let job = &mut self.expected.jobs[number];
-        let place = Place::from_record(&job.place);
-        let letter = letter(&self.room.queue, &job.id, &place, &bytes(job));
+        let entry_id = EntryId::from_stored(&job.entry_id);
+        let letter = letter(&self.room.queue, &job.id, &entry_id, &bytes(job));
         let died: Option<i64> = self
             .room
             .ask(&["ZSCORE", &self.room.key("dead"), job.id.as_str()])
             .await;
         for round in 0..2 {
             let fields = bytes(job);
-            let again =
-                self.room
-                    .replay(died.unwrap_or(1), &letter, &fields, &letter.resume, &event);
+            let again = self.room.replay(
+                died.unwrap_or(1),
+                &letter,
+                &fields,
+                &letter.checkpoint,
+                &event,
+            );
             let dead = job.spot == Spot::Dead && round == 0;
             assert_eq!(again.await.unwrap(), dead);
         }
         if job.spot == Spot::Dead {
             job.result = None;
             job.cancelled = false;
-            job.resume = Some(serde_json::to_string(&letter.resume).unwrap());
+            job.checkpoint = Some(serde_json::to_string(&letter.checkpoint).unwrap());
             self.expected.events.push((event, false));
             self.expected.replay(number);
         }
@@ -261,8 +270,8 @@ impl World {
         for (ready, stream) in [(true, &actual.ready), (false, &actual.stream)] {
             let coming: Vec<&Coming> = coming.iter().filter(|one| one.ready == ready).collect();
             let newest = stream.iter().rev().take(coming.len()).rev();
-            for (one, (place, fields)) in coming.into_iter().zip(newest) {
-                self.see_new_place(one, place, fields);
+            for (one, (entry_id, fields)) in coming.into_iter().zip(newest) {
+                self.see_new_place(one, entry_id, fields);
             }
         }
         let standing = self.expected.jobs.iter().filter(|job| job.stands()).count();
@@ -270,7 +279,7 @@ impl World {
         assert_eq!(seen, standing, "entries in the streams");
     }
 
-    fn see_new_place(&mut self, coming: &Coming, place: &str, fields: &Fields) {
+    fn see_new_place(&mut self, coming: &Coming, entry_id: &str, fields: &Fields) {
         let job = &mut self.expected.jobs[coming.job];
         assert_eq!(
             fields,
@@ -278,12 +287,12 @@ impl World {
             "the order in which jobs are let go"
         );
         assert!(
-            self.places.insert(place.to_owned()),
-            "{place} is a new place"
+            self.places.insert(entry_id.to_owned()),
+            "{entry_id} is a new place"
         );
-        place.clone_into(&mut job.place);
+        entry_id.clone_into(&mut job.entry_id);
         if let (true, Some(key)) = (coming.with_slot, job.key) {
-            self.expected.holders[key].insert(place.to_owned());
+            self.expected.holders[key].insert(entry_id.to_owned());
         }
     }
 

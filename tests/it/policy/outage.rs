@@ -37,7 +37,7 @@ async fn load_until(
             .queues()
             .enqueue_all(&QueueName::default(), &some)
             .await;
-        jobs.extend(counts.unwrap().iter().map(JobId::of_place));
+        jobs.extend(counts.unwrap().iter().map(JobId::from_entry));
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use longshore_broker::{Admission, Admitted, Ending, Fence, Held, Spent};
+use longshore_broker::{Admission, Admitted, Consumed, Delivery, Ending, Fence};
 use longshore_protocol::{
-    envelope::{ContentHash, Limits, RawMessage, Unique, parse},
+    envelope::{ContentHash, MessageLimits, RawMessage, Unique, parse},
     id::JobId,
 };
 
-use super::room::{Room, job_id, prompt};
+use super::room::{Room, job_id, prompt, stored};
 
 /// The identity of the job `inv-1` with this prompt.
 fn hash(text: &str) -> ContentHash {
@@ -16,13 +16,13 @@ fn hash(text: &str) -> ContentHash {
     let message = RawMessage {
         fields: vec![(b"job".to_vec(), job.into_bytes())],
     };
-    parse(&message, &Limits::default())
+    parse(&message, &MessageLimits::default())
         .ok()
         .and_then(|parsed| parsed.hash)
         .expect("a hash")
 }
 
-async fn held(room: &Room, worker: &str) -> Held {
+async fn held(room: &Room, worker: &str) -> Delivery {
     room.job(worker).await.0
 }
 
@@ -31,7 +31,7 @@ fn named<'a>(id: &'a JobId, hash: &'a ContentHash) -> Admission<'a> {
         id: Some((id, hash)),
         unique: None,
         reply: false,
-        drop_event: "dropped",
+        drop_event: stored("dropped"),
         task: None,
     }
 }
@@ -41,7 +41,7 @@ fn keyed(unique: &Unique) -> Admission<'_> {
         id: None,
         unique: Some(unique),
         reply: false,
-        drop_event: "dropped",
+        drop_event: stored("dropped"),
         task: None,
     }
 }
@@ -68,12 +68,12 @@ async fn a_new_message_is_admitted_and_its_id_kept_for_a_day() {
     );
 
     let known: String = room.ask(&["GET", &room.key("id:inv-1")]).await;
-    assert_eq!(known, format!("{} {}", hash.as_str(), held.place));
+    assert_eq!(known, format!("{} {}", hash.as_str(), held.entry_id));
     let seconds: u64 = room.ask(&["TTL", &room.key("id:inv-1")]).await;
     assert!((86_000..=86_400).contains(&seconds), "{seconds}");
     assert_eq!(
         room.broker.jobs().first_entry_id(&id).await.unwrap(),
-        Some(held.place)
+        Some(held.entry_id)
     );
     assert_eq!(room.events().await, []);
 }
@@ -109,10 +109,10 @@ async fn a_redelivered_entry_is_admitted_again() {
     let _fence = room
         .broker
         .deliveries()
-        .hand_back(&held, None, "", "", Spent::NothingTaken)
+        .hand_back(&held, None, stored(""), stored(""), Consumed::NothingTaken)
         .await
         .unwrap();
-    let held = room.read_one("b").await.held;
+    let held = room.read_one("b").await.delivery;
     assert_eq!(
         room.broker
             .deliveries()
@@ -181,7 +181,7 @@ async fn different_content_with_a_known_id_changes_nothing() {
 
     let second = held(&room, "b").await;
     let before = room.snapshot().await;
-    let conflict = Admitted::Conflict(first.place);
+    let conflict = Admitted::Conflict(first.entry_id);
     assert_eq!(
         room.broker
             .deliveries()
@@ -234,7 +234,7 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
     );
 
     let ending = Ending {
-        result: "outcome",
+        outcome: stored("outcome"),
         reply: true,
         ..Ending::default()
     };
@@ -305,7 +305,7 @@ async fn a_unique_key_belongs_to_the_first_job() {
 
     let second = held(&room, "b").await;
     let before = room.snapshot().await;
-    let taken = Admitted::Taken(first.place.clone());
+    let taken = Admitted::Taken(first.entry_id.clone());
     assert_eq!(
         room.broker
             .deliveries()
@@ -320,7 +320,11 @@ async fn a_unique_key_belongs_to_the_first_job() {
     let _fence = room
         .broker
         .deliveries()
-        .settle(&first, &JobId::of_place(&first.place), &Ending::default())
+        .settle(
+            &first,
+            &JobId::from_entry(&first.entry_id),
+            &Ending::default(),
+        )
         .await
         .unwrap();
     assert_eq!(
@@ -347,7 +351,7 @@ async fn entry_ids_of_two_queues_are_distinct() {
     let room = Room::new().await.through("bulk");
     let (id, hash) = (job_id("inv-1"), hash("a"));
     room.enqueue(&prompt("x")).await;
-    let first = room.read_one("a").await.held;
+    let first = room.read_one("a").await.delivery;
     assert_eq!(
         room.broker
             .deliveries()
@@ -362,7 +366,7 @@ async fn entry_ids_of_two_queues_are_distinct() {
     let () = room
         .ask(&["XADD", &room.stream(), &first.entry, "prompt", "x"])
         .await;
-    let second = room.read_one("a").await.held;
+    let second = room.read_one("a").await.delivery;
     assert_eq!(second.entry, first.entry);
     assert_eq!(
         room.broker

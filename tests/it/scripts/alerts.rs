@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use longshore_broker::Spent;
+use longshore_broker::Consumed;
 use longshore_protocol::event::Event;
 
 use super::{
-    meters::{BEFORE, budget, endless, spent, window},
+    meters::{BEFORE, budget, consumed, endless, window},
     room::Room,
 };
 
@@ -16,7 +16,7 @@ impl Room {
     /// Uses this much of a budget.
     async fn spend(&self, limit: u64, amount: u64) {
         let call = self.taking(&[budget(limit, amount)]).await;
-        self.end(&call, Spent::Unknown).await;
+        self.end(&call, Consumed::Unknown).await;
     }
 
     /// Checks meters and returns the passed thresholds.
@@ -47,11 +47,11 @@ async fn each_threshold_is_reported_once_per_window() {
         [] as [u8; 0],
         "what is held comes back"
     );
-    room.end(&call, Spent::Unknown).await;
+    room.end(&call, Consumed::Unknown).await;
     assert_eq!(room.raised().await, [] as [u8; 0]);
     for (amount, alerts) in [(1, vec![50]), (1, vec![]), (44, vec![80, 90]), (5, vec![])] {
         let call = room.taking(&before(amount)).await;
-        room.end(&call, Spent::Unknown).await;
+        room.end(&call, Consumed::Unknown).await;
         assert_eq!(room.raised().await, alerts, "{amount}");
         assert_eq!(room.raised().await, [] as [u8; 0]);
     }
@@ -117,7 +117,7 @@ async fn an_alert_is_kept_until_delivered_and_claimed_by_one_process() {
     let room = Room::new().await;
     let take = endless(window("budget:team:Köln \"&\" Co", (0, 0), 10, 9));
     let call = room.taking(std::slice::from_ref(&take)).await;
-    room.end(&call, spent(1, 6)).await;
+    room.end(&call, consumed(1, 6)).await;
     assert_eq!(room.raised().await, [50]);
 
     let broker = &room.broker;

@@ -1,7 +1,7 @@
 //! Batches: tasks added in parts, each once; closed; ended.
 
 use longshore_broker::{
-    BatchPart, BatchPlan, BatchPut, BatchTask, ChainCancelled, Started, StepOutcome,
+    BatchPart, BatchPlan, BatchPut, BatchTask, ChainCancelled, ChainStarted, StepOutcome,
 };
 use longshore_protocol::{chain::ChainState, id::JobId};
 
@@ -147,7 +147,7 @@ async fn tasks_are_added_once_and_in_order() {
 async fn a_chain_id_is_rejected_as_a_batch_id() {
     let room = Room::new().await;
     let chain = Plan::new("taken").plain("a", &[]);
-    assert_eq!(room.begin_chain(&chain).await, Started::Yes);
+    assert_eq!(room.begin_chain(&chain).await, ChainStarted::Yes);
     let plan = plan(&room, "taken", 1);
     assert_eq!(put(&room, &plan, 0, 1).await, BatchPut::Chain);
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use longshore_broker::{Begun, Fence, Spent};
+use longshore_broker::{Begun, Consumed, Fence};
 use longshore_protocol::id::AttemptId;
 
-use super::room::{BEGUN, Room, ending, limit};
+use super::room::{BEGUN, Room, ending, limit, stored};
 
 #[tokio::test]
 async fn an_attempt_is_journalled_with_its_event_for_a_dead_worker() {
@@ -15,14 +15,14 @@ async fn an_attempt_is_journalled_with_its_event_for_a_dead_worker() {
     assert_eq!(room.begin(&held, &job, attempt, None).await, BEGUN);
 
     let journal = BTreeMap::from([(
-        held.place.to_string(),
+        held.entry_id.to_string(),
         format!("{attempt} a 0 0 lost {attempt}"),
     )]);
     assert_eq!(room.hash("inflight").await, journal);
     let begun = room
         .broker
         .deliveries()
-        .begun_attempt(&held.place)
+        .begun_attempt(&held.entry_id)
         .await
         .unwrap();
     assert_eq!(begun, Some((attempt.to_string(), "a".to_owned())));
@@ -47,7 +47,14 @@ async fn the_next_attempt_replaces_the_last_in_the_journal() {
     let _fence = room
         .broker
         .deliveries()
-        .fail(&held, first, "failed", None, "{}", Spent::NothingTaken)
+        .fail(
+            &held,
+            first,
+            stored("failed"),
+            None,
+            stored("{}"),
+            Consumed::NothingTaken,
+        )
         .await
         .unwrap();
     let second = AttemptId::new();
@@ -55,7 +62,7 @@ async fn the_next_attempt_replaces_the_last_in_the_journal() {
     let begun = room
         .broker
         .deliveries()
-        .begun_attempt(&held.place)
+        .begun_attempt(&held.entry_id)
         .await
         .unwrap();
     assert_eq!(begun, Some((second.to_string(), "a".to_owned())));

@@ -1,11 +1,13 @@
 //! Cancelling: a parked job returns to its queue, and the worker of a running one is notified.
 
-use futures::StreamExt as _;
-use longshore_broker::{Begun, Ending, Fence, Parked, Parking};
-use longshore_protocol::id::AttemptId;
+use longshore_broker::{Begun, Ending, Fence, ParkUntil, Parked};
+use longshore_protocol::{control::ControlMessage, id::AttemptId};
 
 use super::{
-    room::{BEGUN, Room, ending, future, job_id, letter, limit, parking, prompt, resume},
+    room::{
+        BEGUN, Room, checkpoint_of, ending, future, job_id, letter, limit, parking, prompt, stored,
+        written,
+    },
     slots,
 };
 
@@ -14,8 +16,8 @@ async fn a_cancelled_parked_job_returns_to_its_queue_and_ends_without_a_run() {
     for for_version in [false, true] {
         let room = Room::new().await;
         let (held, job) = room.job("a").await;
-        let text = resume(&job, 2);
-        let wait = Parking {
+        let text = checkpoint_of(&job, 2);
+        let wait = ParkUntil {
             for_version,
             ..parking(future(), &text)
         };
@@ -40,23 +42,23 @@ async fn a_cancelled_parked_job_returns_to_its_queue_and_ends_without_a_run() {
         assert!(room.broker.lanes().sizes().await.unwrap().is_empty());
         let delivered = room.read_one("b").await;
         assert_eq!(
-            (delivered.message.fields, delivered.resume),
+            (delivered.message.fields, delivered.checkpoint),
             (prompt("hello"), Some(text))
         );
         assert_eq!(
-            room.begin(&delivered.held, &job, AttemptId::new(), None)
+            room.begin(&delivered.delivery, &job, AttemptId::new(), None)
                 .await,
             Begun::Cancelled
         );
         let end = Ending {
-            remembered: true,
-            result: "cancelled",
+            has_stored_state: true,
+            outcome: stored("cancelled"),
             ..Ending::default()
         };
         assert_eq!(
             room.broker
                 .deliveries()
-                .settle(&delivered.held, &job, &end)
+                .settle(&delivered.delivery, &job, &end)
                 .await
                 .unwrap(),
             Fence::Held
@@ -83,7 +85,7 @@ async fn a_cancelled_job_in_a_key_lane_returns_to_its_queue() {
     let delivered = room.read_one("b").await;
     assert_eq!(delivered.message.fields, prompt("hello"));
     assert_eq!(
-        room.begin(&delivered.held, &job, AttemptId::new(), Some(&key))
+        room.begin(&delivered.delivery, &job, AttemptId::new(), Some(&key))
             .await,
         Begun::Cancelled
     );
@@ -94,15 +96,9 @@ async fn the_worker_that_runs_the_job_is_notified() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
     let mut control = room.broker.workers().subscribe_control().await.unwrap();
-    let mut messages = control.on_message();
     assert!(room.broker.jobs().cancel(&job).await.unwrap());
-    let heard: String = messages
-        .next()
-        .await
-        .expect("a request")
-        .get_payload()
-        .unwrap();
-    assert_eq!(heard, format!("cancel {job}"));
+    let message = control.next().await.unwrap();
+    assert_eq!(message, ControlMessage::Cancel(job.clone()));
     assert!(room.broker.jobs().is_cancel_requested(&job).await.unwrap());
     // It may have its answer already, which then counts.
     assert_eq!(
@@ -136,7 +132,7 @@ async fn an_ended_job_is_not_cancelled() {
 async fn cancelling_twice_equals_once() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
-    let text = resume(&job, 0);
+    let text = checkpoint_of(&job, 0);
     assert_eq!(
         room.broker
             .deliveries()
@@ -170,12 +166,12 @@ async fn a_slot_is_not_given_to_a_job_parked_by_time() {
     let (held, job, attempt) = slots::holder(&room, &key).await;
     let second = slots::waiter(&room, &key).await;
     assert!(room.broker.jobs().cancel(&second).await.unwrap());
-    let place = room.read_one("b").await.held;
+    let place = room.read_one("b").await.delivery;
     let fields = prompt("hello");
-    let letter = letter(&room.queue, &second, &place.place, &fields);
+    let letter = letter(&room.queue, &second, &place.entry_id, &fields);
     let json = serde_json::to_string(&letter).unwrap();
     let expired = Ending {
-        letter: Some((&second, &json)),
+        dead_letter: Some((&second, written(&json))),
         ..slots::end(None, &key)
     };
     assert_eq!(
@@ -189,10 +185,10 @@ async fn a_slot_is_not_given_to_a_job_parked_by_time() {
     let died: i64 = room
         .ask(&["ZSCORE", &room.key("dead"), second.as_str()])
         .await;
-    let again = room.replay(died, &letter, &fields, &letter.resume, "");
+    let again = room.replay(died, &letter, &fields, &letter.checkpoint, "");
     assert!(again.await.unwrap());
-    let again = room.read_one("b").await.held;
-    let text = resume(&second, 0);
+    let again = room.read_one("b").await.delivery;
+    let text = checkpoint_of(&second, 0);
     let wait = parking(future(), &text);
     assert_eq!(
         room.broker

@@ -7,10 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_broker::{Delivered, Fence, Started, StepOutcome};
+use longshore_broker::{ChainStarted, DeliveredEntry, Fence, StepOutcome};
 use longshore_protocol::{
     chain::{Instance, OnFailure},
-    checkpoint::Resume,
+    checkpoint::Checkpoint,
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
@@ -145,7 +145,7 @@ struct Workers<'a> {
     steps: &'a [Step],
     plan: &'a Plan,
     luck: StdRng,
-    hands: Vec<Delivered>,
+    hands: Vec<DeliveredEntry>,
     ended: BTreeSet<String>,
     died: u64,
 }
@@ -186,26 +186,26 @@ impl Workers<'_> {
         }
     }
 
-    async fn end(&mut self, one: &Delivered) {
+    async fn end(&mut self, one: &DeliveredEntry) {
         let instance = step_of(one).instance();
         assert_eq!(self.tell(one).await, Fence::Held, "{instance}");
         let first = self.ended.insert(instance.to_string());
         assert!(first, "{instance} ended twice");
     }
 
-    async fn tell(&self, one: &Delivered) -> Fence {
+    async fn tell(&self, one: &DeliveredEntry) -> Fence {
         let instance = step_of(one).instance();
         let step = self.step(&instance);
         match (step.items, instance.index) {
             (Some((count, _)), None) => {
-                let memories: Vec<Resume> = (0..count)
+                let memories: Vec<Checkpoint> = (0..count)
                     .map(|index| memory(&self.plan.id, &format!("{}/{index}", step.name)))
                     .collect();
                 let room = self.room;
                 let expanded = room
                     .broker
                     .chains()
-                    .expand_step(&one.held, &self.plan.id, &name(&step.name), &memories)
+                    .expand_step(&one.delivery, &self.plan.id, &name(&step.name), &memories)
                     .await;
                 expanded.unwrap()
             }
@@ -244,7 +244,7 @@ async fn random_chains_end_as_the_model_predicts() {
         let (ran, broken) = expected(&steps);
         let room = Room::new().await;
         let plan = plan(&format!("chain-{seed}"), &steps, &mut luck);
-        assert_eq!(room.begin_chain(&plan).await, Started::Yes);
+        assert_eq!(room.begin_chain(&plan).await, ChainStarted::Yes);
         let mut workers = Workers {
             room: &room,
             steps: &steps,

@@ -10,19 +10,19 @@ mod wide;
 use std::{collections::BTreeMap, num::NonZeroU32};
 
 use longshore_broker::{
-    ChainPlan, ChainRetried, Delivered, Ending, Fence, SpawnedJob, Started, StepEnd, StepOutcome,
-    StepPlan,
+    ChainPlan, ChainRetried, ChainStarted, DeliveredEntry, Ending, Fence, SpawnedJob, StepEnd,
+    StepOutcome, StepPlan,
 };
 use longshore_protocol::{
     chain::{self, ChainId, Instance, OnFailure, StepName, StepRef},
-    checkpoint::Resume,
-    envelope::Limits,
+    checkpoint::Checkpoint,
+    envelope::MessageLimits,
     id::JobId,
     money::Usd,
 };
 use serde_json::Value;
 
-use super::room::{Room, past, prompt};
+use super::room::{Room, past, prompt, stored};
 
 /// A builder of chains for tests.
 pub(crate) struct Plan {
@@ -41,16 +41,16 @@ pub(crate) fn chain_id(id: &str) -> ChainId {
     ChainId::parse(id).unwrap()
 }
 
-pub(crate) fn memory(chain: &ChainId, instance: &str) -> Resume {
+pub(crate) fn memory(chain: &ChainId, instance: &str) -> Checkpoint {
     let instance: Instance = instance.parse().unwrap();
     let step = StepRef {
         index: instance.index,
         needed: true,
         ..StepRef::new(chain.clone(), instance.step.clone())
     };
-    Resume {
+    Checkpoint {
         step: Some(Box::new(step)),
-        ..Resume::fresh(chain.job(&instance), past(0))
+        ..Checkpoint::fresh(chain.job(&instance), past(0))
     }
 }
 
@@ -103,9 +103,9 @@ impl Plan {
 
 impl Room {
     /// Enqueues a chain's message and has a worker begin it.
-    pub(crate) async fn begin_chain(&self, plan: &Plan) -> Started {
+    pub(crate) async fn begin_chain(&self, plan: &Plan) -> ChainStarted {
         self.enqueue(&prompt("the chain's message")).await;
-        let held = self.read_one("starter").await.held;
+        let held = self.read_one("starter").await.delivery;
         let text = format!(r#"{{"steps":[{{"name":"a","prompt":"{}"}}]}}"#, plan.id);
         self.broker
             .chains()
@@ -113,7 +113,9 @@ impl Room {
                 &held,
                 &ChainPlan {
                     id: &plan.id,
-                    hash: chain::parse(&text, &Limits::default()).unwrap().hash(),
+                    hash: chain::parse(&text, &MessageLimits::default())
+                        .unwrap()
+                        .hash(),
                     document: "{}",
                     name: Some("a chain"),
                     max_parallel: plan.max_parallel,
@@ -121,7 +123,7 @@ impl Room {
                     reply: true,
                     steps: &plan.steps,
                     waits: &plan.waits,
-                    drop_event: "",
+                    drop_event: stored(""),
                 },
             )
             .await
@@ -137,22 +139,22 @@ impl Room {
     }
 
     /// Settles a step's job.
-    pub(crate) async fn end_step(&self, delivered: &Delivered, outcome: StepOutcome) -> Fence {
+    pub(crate) async fn end_step(&self, delivered: &DeliveredEntry, outcome: StepOutcome) -> Fence {
         self.end_with(delivered, outcome, &[]).await
     }
 
     async fn end_with(
         &self,
-        delivered: &Delivered,
+        delivered: &DeliveredEntry,
         outcome: StepOutcome,
         spawned: &[SpawnedJob],
     ) -> Fence {
         let step = step_of(delivered);
         let job = step.chain.job(&step.instance());
         let ending = Ending {
-            event: "ended",
-            result: "an outcome",
-            remembered: true,
+            event: stored("ended"),
+            outcome: stored("an outcome"),
+            has_stored_state: true,
             step: Some(StepEnd {
                 step: &step,
                 outcome,
@@ -163,7 +165,7 @@ impl Room {
         };
         self.broker
             .deliveries()
-            .settle(&delivered.held, &job, &ending)
+            .settle(&delivered.delivery, &job, &ending)
             .await
             .unwrap()
     }
@@ -185,9 +187,9 @@ impl Room {
     }
 }
 
-pub(crate) fn step_of(delivered: &Delivered) -> StepRef {
-    let resume: Resume = serde_json::from_str(delivered.resume.as_ref().unwrap()).unwrap();
-    *resume.step.unwrap()
+pub(crate) fn step_of(delivered: &DeliveredEntry) -> StepRef {
+    let checkpoint: Checkpoint = delivered.checkpoint.as_ref().unwrap().parse().unwrap();
+    *checkpoint.step.unwrap()
 }
 
 pub(super) const WELL: fn(&str) -> StepOutcome = |_| StepOutcome::Completed;
@@ -200,7 +202,7 @@ async fn a_step_begins_when_the_last_of_its_needs_has_ended() {
         .plain("b", &["a"])
         .plain("c", &["a"])
         .plain("d", &["b", "c"]);
-    assert_eq!(room.begin_chain(&plan).await, Started::Yes);
+    assert_eq!(room.begin_chain(&plan).await, ChainStarted::Yes);
     assert_eq!(room.run_all(WELL).await, ["a", "b", "c", "d"]);
     let hash = room.chain_hash(&plan.id).await;
     assert_eq!(
@@ -243,13 +245,13 @@ async fn a_step_reported_twice_counts_once() {
 async fn a_duplicate_chain_is_dropped_and_a_different_one_conflicts() {
     let room = Room::new().await;
     let plan = Plan::new("same").plain("a", &[]);
-    assert_eq!(room.begin_chain(&plan).await, Started::Yes);
+    assert_eq!(room.begin_chain(&plan).await, ChainStarted::Yes);
     let a = room.read_one("w").await;
-    assert_eq!(room.begin_chain(&plan).await, Started::Duplicate);
+    assert_eq!(room.begin_chain(&plan).await, ChainStarted::Duplicate);
     let _hash: i64 = room
         .ask(&["HSET", &room.key("chain:same"), "hash", "of another"])
         .await;
-    assert_eq!(room.begin_chain(&plan).await, Started::Conflict);
+    assert_eq!(room.begin_chain(&plan).await, ChainStarted::Conflict);
     assert_eq!(room.end_step(&a, StepOutcome::Completed).await, Fence::Held);
 }
 

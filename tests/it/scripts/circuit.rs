@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_broker::{CircuitName, Claim, Counted, Counts};
+use longshore_broker::{CircuitCount, CircuitName, Claim, Counts};
 use longshore_policy::limits::Circuit;
 use longshore_protocol::{call::ErrorClass, platform::PlatformName};
 
@@ -13,13 +13,13 @@ const OVERLOADED: ErrorClass = ErrorClass::Overloaded;
 
 pub(super) fn name(model: &str) -> CircuitName {
     CircuitName {
-        platform: PlatformName::from_record("alpha"),
+        platform: PlatformName::from_stored("alpha"),
         model: model.to_owned(),
     }
 }
 
 /// Counts calls at a time (ms), and how many of them failed.
-async fn count(room: &Room, ms: i64, calls: u64, failed: u64) -> Counted {
+async fn count(room: &Room, ms: i64, calls: u64, failed: u64) -> CircuitCount {
     let counts = Counts {
         at: past(ms),
         calls,
@@ -63,8 +63,8 @@ async fn opened() -> Room {
     room
 }
 
-fn closed() -> Counted {
-    Counted {
+fn closed() -> CircuitCount {
+    CircuitCount {
         open_until: None,
         opened: false,
     }
@@ -79,7 +79,7 @@ async fn ten_failures_open_the_circuit_and_its_cause_is_published() {
     let counted = count(&room, 9, 1, 1).await;
     assert_eq!(
         counted,
-        Counted {
+        CircuitCount {
             open_until: Some(past(5009)),
             opened: true
         }
@@ -156,7 +156,7 @@ async fn an_open_circuit_counts_no_calls() {
     let counted = count(&room, 100, 50, 50).await;
     assert_eq!(
         counted,
-        Counted {
+        CircuitCount {
             open_until: Some(past(5000)),
             opened: false
         }

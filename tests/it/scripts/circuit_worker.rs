@@ -6,6 +6,7 @@ use anyhow::ensure;
 use longshore_policy::limits::Circuit;
 use longshore_protocol::{
     call::{CallError, ErrorClass},
+    control::ControlMessage,
     platform::PlatformName,
 };
 use longshore_tests::stack::eventually;
@@ -73,7 +74,7 @@ impl Drop for Worker {
 }
 
 fn alpha() -> PlatformName {
-    PlatformName::from_record("alpha")
+    PlatformName::from_stored("alpha")
 }
 
 /// Longer than any test.
@@ -111,11 +112,9 @@ async fn a_circuit_message_is_applied_at_once() {
     for _ in 0..10 {
         let _open = a.fail(ErrorClass::Timeout).await;
     }
-    let message = futures::StreamExt::next(&mut control.on_message())
-        .await
-        .unwrap();
-    let request: String = message.get_payload().unwrap();
-    assert_eq!(request, "circuit alpha/m");
+    let message = control.next().await.unwrap();
+    let circuit = "alpha/m".to_owned();
+    assert_eq!(message, ControlMessage::CircuitChanged { circuit });
     b.circuits.refresh_soon();
     b.eventually(a.health()).await;
 }

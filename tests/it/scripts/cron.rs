@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_broker::{CronFence, CronRecord, LeaderToken, NextTick};
-use longshore_policy::cron::{Definition, Entry, Occasion, Source, Step, Written};
+use longshore_policy::cron::{
+    CronDefinition, CronDefinitionText, CronJob, RunReason, Source, TickPlan,
+};
 use longshore_protocol::id::CronName;
 
 use super::room::{Room, past};
@@ -15,17 +17,17 @@ fn name() -> CronName {
     CronName::parse("poll").unwrap()
 }
 
-fn entry(prompt: &str) -> Entry {
+fn entry(prompt: &str) -> CronJob {
     let job = serde_json::json!({ "prompt": prompt });
-    let written = Written {
+    let written = CronDefinitionText {
         every: Some("1s".to_owned()),
         job: job.as_object().unwrap().clone(),
-        ..Written::default()
+        ..CronDefinitionText::default()
     };
-    Entry {
+    CronJob {
         source: Source::Command,
         paused: false,
-        definition: Definition::read(&written).unwrap(),
+        definition: CronDefinition::read(&written).unwrap(),
     }
 }
 
@@ -59,9 +61,9 @@ async fn record(room: &Room) -> Option<CronRecord> {
 }
 
 /// A step that runs the tick `s` seconds after the first.
-fn run(s: i64) -> Step {
+fn run(s: i64) -> TickPlan {
     let tick = past(0) + TimeDelta::seconds(s);
-    Step {
+    TickPlan {
         run: Some(tick),
         skipped: 0,
         next: Some(tick + TimeDelta::seconds(1)),
@@ -73,12 +75,12 @@ async fn tick(
     leader: LeaderToken,
     record: &CronRecord,
     due: DateTime<Utc>,
-    step: &Step,
+    step: &TickPlan,
 ) -> CronFence {
     let definition = record.entry().unwrap().definition;
     let message = step
         .run
-        .map(|tick| definition.message(&record.name, Occasion::Tick(tick)));
+        .map(|tick| definition.message(&record.name, RunReason::Tick(tick)));
     let queue = &definition.queue;
     room.broker
         .cron()
@@ -162,7 +164,7 @@ async fn a_replaced_leader_enqueues_and_writes_nothing() {
 async fn skipped_ticks_are_counted_and_not_enqueued() {
     let room = Room::new().await;
     let (leader, record) = recurring(&room).await;
-    let skip = Step {
+    let skip = TickPlan {
         run: None,
         skipped: 8,
         next: Some(past(8000)),
@@ -172,7 +174,7 @@ async fn skipped_ticks_are_counted_and_not_enqueued() {
         CronFence::Held
     );
     assert_eq!(figures(&room).await, (0, 8, 0));
-    let last = Step {
+    let last = TickPlan {
         skipped: 3,
         next: None,
         ..run(11)
@@ -190,11 +192,11 @@ async fn skipped_ticks_are_counted_and_not_enqueued() {
 async fn a_changed_recurring_job_is_not_enqueued_in_its_old_form() {
     let room = Room::new().await;
     let (leader, before) = recurring(&room).await;
-    let resting = Entry {
+    let resting = CronJob {
         paused: true,
         ..entry("x")
     };
-    let put = |before: Option<CronRecord>, after: Option<Entry>, next| {
+    let put = |before: Option<CronRecord>, after: Option<CronJob>, next| {
         let broker = room.broker.clone();
         async move {
             broker

@@ -1,15 +1,18 @@
 //! Scanning dead letters.
 
 use longshore_protocol::{
-    dead_letter::{DeadCursor, DeadFilter, DeadOrder, DeadQuery, Kept, Letter},
-    id::{Place, QueueName},
+    dead_letter::{
+        DeadLetter, DeadLetterCursor, DeadLetterFilter, DeadLetterOrder, DeadLetterQuery,
+        StoredMessage,
+    },
+    id::{EntryId, QueueName},
 };
 use redis::AsyncCommands as _;
 
 use super::room::{Room, binary, job_id, letter, prompt};
 
 /// Writes a dead letter of this time.
-async fn bury(room: &Room, died: i64, letter: &Letter) {
+async fn bury(room: &Room, died: i64, letter: &DeadLetter) {
     let (keys, id) = (room.broker.keys(), letter.record.id.as_str());
     let mut connection = room.broker.pooled().await.unwrap();
     let json = serde_json::to_string(letter).unwrap();
@@ -17,15 +20,15 @@ async fn bury(room: &Room, died: i64, letter: &Letter) {
     let () = connection.zadd(keys.dead(), id, died).await.unwrap();
 }
 
-fn plain(room: &Room, id: &str) -> Letter {
+fn plain(room: &Room, id: &str) -> DeadLetter {
     let id = job_id(id);
-    let place = Place::from_record("1-0");
+    let place = EntryId::from_stored("1-0");
     letter(&room.queue, &id, &place, &prompt("x"))
 }
 
-fn query(order: DeadOrder) -> DeadQuery {
-    DeadQuery {
-        filter: DeadFilter::default(),
+fn query(order: DeadLetterOrder) -> DeadLetterQuery {
+    DeadLetterQuery {
+        filter: DeadLetterFilter::default(),
         span: 0..=i64::MAX,
         order,
         after: None,
@@ -33,7 +36,7 @@ fn query(order: DeadOrder) -> DeadQuery {
 }
 
 /// The ids of all matches, in pages of `most`.
-async fn ids(room: &Room, mut query: DeadQuery, most: usize) -> Vec<String> {
+async fn ids(room: &Room, mut query: DeadLetterQuery, most: usize) -> Vec<String> {
     let mut ids = Vec::new();
     loop {
         let page = room
@@ -55,10 +58,10 @@ async fn ids(room: &Room, mut query: DeadQuery, most: usize) -> Vec<String> {
     }
 }
 
-async fn fitting(room: &Room, filter: DeadFilter) -> Vec<String> {
-    let query = DeadQuery {
+async fn fitting(room: &Room, filter: DeadLetterFilter) -> Vec<String> {
+    let query = DeadLetterQuery {
         filter,
-        ..query(DeadOrder::OldestFirst)
+        ..query(DeadLetterOrder::OldestFirst)
     };
     ids(room, query, 100).await
 }
@@ -81,12 +84,12 @@ async fn a_scan_returns_each_once_in_either_order_and_any_page_size() {
     let newest: Vec<String> = oldest.iter().rev().cloned().collect();
     for most in 1..=10 {
         assert_eq!(
-            ids(&room, query(DeadOrder::OldestFirst), most).await,
+            ids(&room, query(DeadLetterOrder::OldestFirst), most).await,
             oldest,
             "{most}"
         );
         assert_eq!(
-            ids(&room, query(DeadOrder::NewestFirst), most).await,
+            ids(&room, query(DeadLetterOrder::NewestFirst), most).await,
             newest,
             "{most}"
         );
@@ -103,24 +106,24 @@ async fn a_cursor_stays_valid_when_its_dead_letter_is_removed() {
         ("b", vec!["c", "e"], vec!["a"]),
         ("c", vec!["e"], vec!["a"]),
     ] {
-        let after = Some(DeadCursor {
+        let after = Some(DeadLetterCursor {
             died_ms: 5,
             id: job_id(after),
         });
         for (order, expected) in [
-            (DeadOrder::OldestFirst, older),
-            (DeadOrder::NewestFirst, newer),
+            (DeadLetterOrder::OldestFirst, older),
+            (DeadLetterOrder::NewestFirst, newer),
         ] {
-            let query = DeadQuery {
+            let query = DeadLetterQuery {
                 after: after.clone(),
                 ..query(order)
             };
             assert_eq!(ids(&room, query, 2).await, expected, "{order:?} {after:?}");
         }
     }
-    let behind = DeadQuery {
+    let behind = DeadLetterQuery {
         after: "6:a".parse().ok(),
-        ..query(DeadOrder::OldestFirst)
+        ..query(DeadLetterOrder::OldestFirst)
     };
     assert!(ids(&room, behind, 2).await.is_empty());
 }
@@ -135,49 +138,49 @@ async fn a_filter_matches_the_record_of_a_dead_letter_only() {
     told.record.chain_id = Some("chain".to_owned());
     told.record.reason = "timeout".to_owned();
     told.record.queue = QueueName::parse("bulk").unwrap();
-    told.resume.replays = 2;
+    told.checkpoint.replays = 2;
     bury(&room, 1, &told).await;
     // Field values of others that look like members.
     let mut sly = plain(&room, "sly");
     let text = r#""tenant":"acme","platform":"sim","reason":"timeout","message":{}"#;
     sly.record.error = text.to_owned();
     sly.record.task_type = Some(text.to_owned());
-    sly.message = Kept::whole(&prompt(text));
+    sly.message = StoredMessage::whole(&prompt(text));
     bury(&room, 2, &sly).await;
 
-    let none = DeadFilter::default;
+    let none = DeadLetterFilter::default;
     let text = |text: &str| Some(text.to_owned());
     for filter in [
-        DeadFilter {
+        DeadLetterFilter {
             task_type: told.record.task_type.clone(),
             ..none()
         },
-        DeadFilter {
+        DeadLetterFilter {
             platform: text("sim"),
             ..none()
         },
-        DeadFilter {
+        DeadLetterFilter {
             tenant: text("acme"),
             ..none()
         },
-        DeadFilter {
+        DeadLetterFilter {
             chain_id: text("chain"),
             ..none()
         },
-        DeadFilter {
+        DeadLetterFilter {
             reasons: vec!["poison".to_owned(), "timeout".to_owned()],
             ..none()
         },
-        DeadFilter {
+        DeadLetterFilter {
             queue: QueueName::parse("bulk").ok(),
             ..none()
         },
-        DeadFilter {
+        DeadLetterFilter {
             tenant: text("acme"),
             platform: text("sim"),
             ..none()
         },
-        DeadFilter {
+        DeadLetterFilter {
             tenant: text("acme"),
             replays_below: Some(3),
             ..none()
@@ -186,15 +189,15 @@ async fn a_filter_matches_the_record_of_a_dead_letter_only() {
         assert_eq!(fitting(&room, filter.clone()).await, ["told"], "{filter:?}");
     }
     for filter in [
-        DeadFilter {
+        DeadLetterFilter {
             not_platforms: vec!["sim".to_owned()],
             ..none()
         },
-        DeadFilter {
+        DeadLetterFilter {
             replays_below: Some(2),
             ..none()
         },
-        DeadFilter {
+        DeadLetterFilter {
             reasons: vec!["exhausted".to_owned()],
             ..none()
         },
@@ -202,16 +205,16 @@ async fn a_filter_matches_the_record_of_a_dead_letter_only() {
         assert_eq!(fitting(&room, filter.clone()).await, ["sly"], "{filter:?}");
     }
     for filter in [
-        DeadFilter {
+        DeadLetterFilter {
             tenant: text("acm"),
             ..none()
         },
-        DeadFilter {
+        DeadLetterFilter {
             tenant: text("acme"),
             platform: text("other"),
             ..none()
         },
-        DeadFilter {
+        DeadLetterFilter {
             tenant: text("acme"),
             replays_below: Some(2),
             ..none()
@@ -230,15 +233,17 @@ async fn a_scan_of_large_dead_letters_ends_early_and_returns_each_whole() {
     let large = vec![(b"prompt".to_vec(), vec![b'x'; 1 << 20])];
     for at in 0..12 {
         let mut letter = plain(&room, &format!("large-{at:02}"));
-        letter.message = Kept::whole(&large);
+        letter.message = StoredMessage::whole(&large);
         bury(&room, at, &letter).await;
     }
-    let all = query(DeadOrder::OldestFirst);
+    let all = query(DeadLetterOrder::OldestFirst);
     let page = room.broker.dead_letters().page(&all, 500).await.unwrap();
     assert!((1..12).contains(&page.found.len()), "{}", page.found.len());
     assert_eq!(page.found[0].1.message.fields().unwrap(), large);
     assert_eq!(
-        ids(&room, query(DeadOrder::OldestFirst), 500).await.len(),
+        ids(&room, query(DeadLetterOrder::OldestFirst), 500)
+            .await
+            .len(),
         12
     );
 }
@@ -248,14 +253,14 @@ async fn a_scan_covers_only_the_requested_time_span() {
     let room = Room::new().await;
     for died in 0..10 {
         let mut letter = plain(&room, &format!("at-{died}"));
-        letter.message = Kept::whole(&binary());
+        letter.message = StoredMessage::whole(&binary());
         bury(&room, died, &letter).await;
     }
     for (order, expected) in [
-        (DeadOrder::OldestFirst, ["at-3", "at-4", "at-5"]),
-        (DeadOrder::NewestFirst, ["at-5", "at-4", "at-3"]),
+        (DeadLetterOrder::OldestFirst, ["at-3", "at-4", "at-5"]),
+        (DeadLetterOrder::NewestFirst, ["at-5", "at-4", "at-3"]),
     ] {
-        let within = DeadQuery {
+        let within = DeadLetterQuery {
             span: 3..=5,
             ..query(order)
         };
@@ -266,8 +271,8 @@ async fn a_scan_covers_only_the_requested_time_span() {
             .record_page(&within, 100)
             .await
             .unwrap();
-        assert_eq!((page.looked, page.next), (3, None));
-        let nothing = DeadQuery {
+        assert_eq!((page.scanned, page.next), (3, None));
+        let nothing = DeadLetterQuery {
             span: 11..=20,
             ..query(order)
         };

@@ -2,23 +2,23 @@
 
 use longshore_broker::{Ending, Fence};
 use longshore_protocol::{
-    checkpoint::Resume,
-    dead_letter::{Kept, Letter},
+    checkpoint::Checkpoint,
+    dead_letter::{DeadLetter, StoredMessage},
     id::{AttemptId, JobId},
 };
 
-use super::room::{BEGUN, Room, binary, job_id, letter};
+use super::room::{BEGUN, Room, binary, job_id, letter, stored, written};
 
 /// A dead letter with its time and its JSON.
-async fn buried(room: &Room) -> (i64, Letter, String) {
+async fn buried(room: &Room) -> (i64, DeadLetter, String) {
     let place = room.enqueue(&binary()).await;
-    let held = room.read_one("a").await.held;
-    let id = JobId::of_place(&place);
+    let held = room.read_one("a").await.delivery;
+    let id = JobId::from_entry(&place);
     let letter = letter(&room.queue, &id, &place, &binary());
     let text = serde_json::to_string(&letter).unwrap();
     let end = Ending {
-        result: "discarded",
-        letter: Some((&id, &text)),
+        outcome: stored("discarded"),
+        dead_letter: Some((&id, written(&text))),
         ..Ending::default()
     };
     assert_eq!(
@@ -37,10 +37,10 @@ async fn buried(room: &Room) -> (i64, Letter, String) {
         .expect("a letter")
 }
 
-async fn replay(room: &Room, died: i64, letter: &Letter) -> bool {
+async fn replay(room: &Room, died: i64, letter: &DeadLetter) -> bool {
     let fields = letter.message.fields().expect("all of it was kept");
-    let resume = letter.resume.clone().replayed();
-    room.replay(died, letter, &fields, &resume, "replayed")
+    let checkpoint = letter.checkpoint.clone().replayed();
+    room.replay(died, letter, &fields, &checkpoint, "replayed")
         .await
         .unwrap()
 }
@@ -75,23 +75,23 @@ async fn a_replayed_dead_letter_is_enqueued_byte_for_byte() {
         let delivered = room.read_one("b").await;
         assert_eq!(delivered.message.fields, binary());
         assert!(!delivered.forged);
-        let resume: Resume = serde_json::from_str(&delivered.resume.expect("a memory")).unwrap();
-        assert_eq!(resume, letter.resume.clone().replayed());
+        let checkpoint: Checkpoint = delivered.checkpoint.expect("a checkpoint").parse().unwrap();
+        assert_eq!(checkpoint, letter.checkpoint.clone().replayed());
 
         let (job, attempt) = (letter.record.id, AttemptId::new());
         assert_eq!(
-            room.begin(&delivered.held, &job, attempt, None).await,
+            room.begin(&delivered.delivery, &job, attempt, None).await,
             BEGUN
         );
         let end = Ending {
             attempt: Some(attempt),
-            remembered: true,
+            has_stored_state: true,
             ..Ending::default()
         };
         assert_eq!(
             room.broker
                 .deliveries()
-                .settle(&delivered.held, &job, &end)
+                .settle(&delivered.delivery, &job, &end)
                 .await
                 .unwrap(),
             Fence::Held
@@ -160,7 +160,7 @@ async fn a_dead_letter_is_replaced_only_if_unchanged() {
     let room = Room::new().await;
     let (died, mut letter, read) = buried(&room).await;
     let id = letter.record.id.clone();
-    letter.message = Kept::Text(vec![("prompt".to_owned(), "mended".to_owned())]);
+    letter.message = StoredMessage::Text(vec![("prompt".to_owned(), "mended".to_owned())]);
     let mended = serde_json::to_string(&letter).unwrap();
     assert!(
         room.broker

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use longshore_broker::{Fence, Spent};
+use longshore_broker::{Consumed, Fence};
 use longshore_protocol::id::AttemptId;
 
-use super::room::{BEGUN, Room, limit};
+use super::room::{BEGUN, Room, limit, stored};
 
 #[tokio::test]
 async fn a_failed_attempt_is_recorded_and_the_delivery_kept() {
@@ -19,10 +19,10 @@ async fn a_failed_attempt_is_recorded_and_the_delivery_kept() {
         .fail(
             &held,
             attempt,
-            "failed",
+            stored("failed"),
             Some(&key),
-            "{\"tries\":1}",
-            Spent::NothingTaken,
+            stored("{\"tries\":1}"),
+            Consumed::NothingTaken,
         )
         .await
         .unwrap();
@@ -32,15 +32,15 @@ async fn a_failed_attempt_is_recorded_and_the_delivery_kept() {
     let begun = room
         .broker
         .deliveries()
-        .begun_attempt(&held.place)
+        .begun_attempt(&held.entry_id)
         .await
         .unwrap();
     assert_eq!(begun, Some(("-".to_owned(), "a".to_owned())));
-    let resume = BTreeMap::from([(held.place.to_string(), "{\"tries\":1}".to_owned())]);
-    assert_eq!(room.hash("checkpoints").await, resume);
+    let checkpoint = BTreeMap::from([(held.entry_id.to_string(), "{\"tries\":1}".to_owned())]);
+    assert_eq!(room.hash("checkpoints").await, checkpoint);
     assert_eq!(
         room.hash("key:k").await.into_keys().collect::<Vec<_>>(),
-        [held.place.as_str()]
+        [held.entry_id.as_str()]
     );
     assert_eq!(
         room.pending().await,
@@ -55,7 +55,14 @@ async fn the_same_failure_twice_is_recorded_once() {
     let fence = room
         .broker
         .deliveries()
-        .fail(&held, attempt, "failed", None, "{}", Spent::NothingTaken)
+        .fail(
+            &held,
+            attempt,
+            stored("failed"),
+            None,
+            stored("{}"),
+            Consumed::NothingTaken,
+        )
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
@@ -63,7 +70,14 @@ async fn the_same_failure_twice_is_recorded_once() {
     let fence = room
         .broker
         .deliveries()
-        .fail(&held, attempt, "failed", None, "{}", Spent::NothingTaken)
+        .fail(
+            &held,
+            attempt,
+            stored("failed"),
+            None,
+            stored("{}"),
+            Consumed::NothingTaken,
+        )
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
@@ -75,7 +89,7 @@ async fn the_failure_of_a_recovered_attempt_is_recorded_as_duplicate() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
     let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
-    let held_by_b = room.read_one("b").await.held;
+    let held_by_b = room.read_one("b").await.delivery;
     for begun in [false, true] {
         if begun {
             assert_eq!(
@@ -87,7 +101,14 @@ async fn the_failure_of_a_recovered_attempt_is_recorded_as_duplicate() {
         let fence = room
             .broker
             .deliveries()
-            .fail(&held, attempt, "failed", None, "{}", Spent::NothingTaken)
+            .fail(
+                &held,
+                attempt,
+                stored("failed"),
+                None,
+                stored("{}"),
+                Consumed::NothingTaken,
+            )
             .await
             .unwrap();
         assert_eq!(fence, Fence::Lost);
@@ -105,13 +126,20 @@ async fn a_stale_run_does_not_claim_the_failure_of_a_newer_one() {
     let room = Room::new().await;
     let (held, job, old) = room.running("a").await;
     let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
-    let again = room.read_one("a").await.held;
+    let again = room.read_one("a").await.delivery;
     let new = AttemptId::new();
     assert_eq!(room.begin(&again, &job, new, None).await, BEGUN);
     let fence = room
         .broker
         .deliveries()
-        .fail(&again, new, "new failed", None, "{}", Spent::NothingTaken)
+        .fail(
+            &again,
+            new,
+            stored("new failed"),
+            None,
+            stored("{}"),
+            Consumed::NothingTaken,
+        )
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
@@ -123,10 +151,10 @@ async fn a_stale_run_does_not_claim_the_failure_of_a_newer_one() {
         .fail(
             &held,
             old,
-            "old failed",
+            stored("old failed"),
             None,
-            "{\"old\":1}",
-            Spent::NothingTaken,
+            stored("{\"old\":1}"),
+            Consumed::NothingTaken,
         )
         .await
         .unwrap();

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use longshore_broker::{Begun, Fence, Spent};
-use longshore_protocol::id::AttemptId;
+use longshore_broker::{Begun, Consumed, Fence};
+use longshore_protocol::{id::AttemptId, serialized::Serialized};
 
-use super::room::{Room, prompt};
+use super::room::{Room, prompt, stored};
 
 #[tokio::test]
 async fn the_next_worker_gets_a_handed_back_job_with_its_checkpoint() {
@@ -17,9 +17,9 @@ async fn the_next_worker_gets_a_handed_back_job_with_its_checkpoint() {
         .hand_back(
             &held,
             Some(attempt),
-            "handed back",
-            "{\"tries\":1}",
-            Spent::NothingTaken,
+            stored("handed back"),
+            stored("{\"tries\":1}"),
+            Consumed::NothingTaken,
         )
         .await
         .unwrap();
@@ -34,11 +34,11 @@ async fn the_next_worker_gets_a_handed_back_job_with_its_checkpoint() {
     assert_eq!((depth.available, depth.running), (1, 0));
 
     let delivered = room.read_one("b").await;
-    assert_eq!(delivered.held.place, held.place);
+    assert_eq!(delivered.delivery.entry_id, held.entry_id);
     assert_eq!(delivered.message.fields, prompt("hello"));
     assert_eq!(
         (
-            delivered.resume.as_deref(),
+            delivered.checkpoint.as_ref().map(Serialized::as_str),
             delivered.crashes,
             delivered.forged
         ),
@@ -55,14 +55,14 @@ async fn an_entry_that_never_began_has_no_checkpoint() {
     let fence = room
         .broker
         .deliveries()
-        .hand_back(&held, None, "", "", Spent::NothingTaken)
+        .hand_back(&held, None, stored(""), stored(""), Consumed::NothingTaken)
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
     assert_eq!(room.events().await, []);
     let delivered = room.read_one("b").await;
     assert_eq!(
-        (delivered.resume, delivered.crashes, delivered.forged),
+        (delivered.checkpoint, delivered.crashes, delivered.forged),
         (None, 0, false)
     );
 }
@@ -78,12 +78,18 @@ async fn handing_back_is_no_crash_and_keeps_the_crash_count() {
         let fence = room
             .broker
             .deliveries()
-            .hand_back(&delivered.held, None, "", "", Spent::NothingTaken)
+            .hand_back(
+                &delivered.delivery,
+                None,
+                stored(""),
+                stored(""),
+                Consumed::NothingTaken,
+            )
             .await
             .unwrap();
         assert_eq!(fence, Fence::Held);
     }
-    let crashes = BTreeMap::from([(held.place.to_string(), "1".to_owned())]);
+    let crashes = BTreeMap::from([(held.entry_id.to_string(), "1".to_owned())]);
     assert_eq!(room.hash("crashes").await, crashes);
 }
 
@@ -97,23 +103,27 @@ async fn handing_back_without_a_checkpoint_keeps_the_old_one() {
         .fail(
             &held,
             attempt,
-            "failed",
+            stored("failed"),
             None,
-            "{\"tries\":1}",
-            Spent::NothingTaken,
+            stored("{\"tries\":1}"),
+            Consumed::NothingTaken,
         )
         .await
         .unwrap();
     let fence = room
         .broker
         .deliveries()
-        .hand_back(&held, None, "", "", Spent::NothingTaken)
+        .hand_back(&held, None, stored(""), stored(""), Consumed::NothingTaken)
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
     assert!(room.hash("inflight").await.is_empty());
     assert_eq!(
-        room.read_one("b").await.resume.as_deref(),
+        room.read_one("b")
+            .await
+            .checkpoint
+            .as_ref()
+            .map(Serialized::as_str),
         Some("{\"tries\":1}")
     );
 }
@@ -125,7 +135,7 @@ async fn handing_back_twice_equals_once() {
     assert_eq!(
         room.broker
             .deliveries()
-            .hand_back(&held, None, "", "", Spent::NothingTaken)
+            .hand_back(&held, None, stored(""), stored(""), Consumed::NothingTaken)
             .await
             .unwrap(),
         Fence::Held
@@ -134,7 +144,7 @@ async fn handing_back_twice_equals_once() {
     assert_eq!(
         room.broker
             .deliveries()
-            .hand_back(&held, None, "", "", Spent::NothingTaken)
+            .hand_back(&held, None, stored(""), stored(""), Consumed::NothingTaken)
             .await
             .unwrap(),
         Fence::Lost
@@ -147,9 +157,9 @@ async fn handing_back_twice_equals_once() {
         room.broker.deliveries().hand_back(
             &held,
             Some(attempt),
-            "handed back",
-            "{}",
-            Spent::NothingTaken,
+            stored("handed back"),
+            stored("{}"),
+            Consumed::NothingTaken,
         )
     };
     assert_eq!(twice().await.unwrap(), Fence::Held);
@@ -167,7 +177,13 @@ async fn a_worker_that_lost_the_entry_hands_nothing_back() {
     assert_eq!(
         room.broker
             .deliveries()
-            .hand_back(&held, None, "", "{}", Spent::NothingTaken)
+            .hand_back(
+                &held,
+                None,
+                stored(""),
+                stored("{}"),
+                Consumed::NothingTaken
+            )
             .await
             .unwrap(),
         Fence::Lost
@@ -184,7 +200,13 @@ async fn another_attempt_hands_nothing_back_but_is_recorded() {
     assert_eq!(
         room.broker
             .deliveries()
-            .hand_back(&held, other, "handed back", "{}", Spent::NothingTaken)
+            .hand_back(
+                &held,
+                other,
+                stored("handed back"),
+                stored("{}"),
+                Consumed::NothingTaken
+            )
             .await
             .unwrap(),
         Fence::Lost
@@ -204,21 +226,27 @@ async fn the_oldest_entries_are_read_first_up_to_the_count() {
         let _fence = room
             .broker
             .deliveries()
-            .hand_back(&delivered.held, None, "", "", Spent::NothingTaken)
+            .hand_back(
+                &delivered.delivery,
+                None,
+                stored(""),
+                stored(""),
+                Consumed::NothingTaken,
+            )
             .await
             .unwrap();
-        order.insert(0, delivered.held.entry);
+        order.insert(0, delivered.delivery.entry);
     }
     let newer = room.enqueue(&prompt("new")).await;
     let mut taken = Vec::new();
     for (worker, share) in [("b", 2), ("c", 2), ("b", 2)] {
         let delivered = room.read(worker, share).await;
         assert!(delivered.len() <= share);
-        taken.extend(delivered.into_iter().map(|one| one.held.entry));
+        taken.extend(delivered.into_iter().map(|one| one.delivery.entry));
     }
     assert_eq!(taken, order);
     assert_eq!(
-        room.read_one("b").await.held.place,
+        room.read_one("b").await.delivery.entry_id,
         newer,
         "what is new comes after"
     );
@@ -234,7 +262,7 @@ async fn a_deleted_entry_is_not_delivered() {
         assert_eq!(
             room.broker
                 .deliveries()
-                .hand_back(held, None, "", "", Spent::NothingTaken)
+                .hand_back(held, None, stored(""), stored(""), Consumed::NothingTaken)
                 .await
                 .unwrap(),
             Fence::Held
@@ -244,8 +272,8 @@ async fn a_deleted_entry_is_not_delivered() {
     let delivered = room.read("b", 10).await;
     assert_eq!(delivered.len(), 1);
     assert_eq!(
-        delivered.first().map(|one| &one.held.place),
-        Some(&held.place)
+        delivered.first().map(|one| &one.delivery.entry_id),
+        Some(&held.entry_id)
     );
     assert_eq!(
         room.pending().await,
@@ -264,12 +292,18 @@ async fn an_internal_field_in_a_producers_message_is_detected_as_forged() {
     let _fence = room
         .broker
         .deliveries()
-        .hand_back(&delivered.held, None, "", "", Spent::NothingTaken)
+        .hand_back(
+            &delivered.delivery,
+            None,
+            stored(""),
+            stored(""),
+            Consumed::NothingTaken,
+        )
         .await
         .unwrap();
     let delivered = room.read_one("b").await;
     assert!(delivered.forged, "as one that was given back");
-    assert_eq!(delivered.resume, None);
+    assert_eq!(delivered.checkpoint, None);
 }
 
 #[tokio::test]
@@ -279,7 +313,7 @@ async fn a_worker_cannot_begin_a_job_that_it_handed_back() {
     assert_eq!(
         room.broker
             .deliveries()
-            .hand_back(&held, None, "", "", Spent::NothingTaken)
+            .hand_back(&held, None, stored(""), stored(""), Consumed::NothingTaken)
             .await
             .unwrap(),
         Fence::Held

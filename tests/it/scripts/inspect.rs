@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_protocol::id::Place;
+use longshore_protocol::id::EntryId;
 
 use super::room::Room;
 
@@ -49,7 +49,7 @@ impl Room {
                 .await;
             pending.extend(
                 rows.into_iter().map(|(entry, consumer, ..)| {
-                    (Place::new(&queue, &entry).to_string(), consumer)
+                    (EntryId::new(&queue, &entry).to_string(), consumer)
                 }),
             );
         }

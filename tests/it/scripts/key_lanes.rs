@@ -1,9 +1,9 @@
 //! The state of a job parked in the lane of its concurrency key.
 
-use longshore_broker::{Beginning, Begun, Ending, Fence, Takes};
+use longshore_broker::{AttemptStart, Begun, Ending, Fence, MeterAmounts};
 use longshore_protocol::id::{AttemptId, JobId};
 
-use super::room::{BEGUN, Room, binary, limit, resume};
+use super::room::{BEGUN, Room, binary, checkpoint_of, limit, stored};
 
 #[tokio::test]
 async fn a_released_job_comes_back_byte_for_byte_with_its_checkpoint() {
@@ -18,15 +18,15 @@ async fn a_released_job_comes_back_byte_for_byte_with_its_checkpoint() {
         );
 
         let place = room.enqueue(&binary()).await;
-        let (held, job) = (room.read_one("a").await.held, JobId::of_place(&place));
-        let text = resume(&job, 3);
-        let beginning = Beginning {
+        let (held, job) = (room.read_one("a").await.delivery, JobId::from_entry(&place));
+        let text = checkpoint_of(&job, 3);
+        let beginning = AttemptStart {
             job: &job,
             attempt: AttemptId::new(),
-            event_if_lost: "lost",
+            event_if_lost: stored("lost"),
             concurrency: Some(&key),
-            resume: &text,
-            takes: &Takes::default(),
+            checkpoint: Some(&text),
+            amounts: &MeterAmounts::default(),
             waited: false,
         };
         assert_eq!(
@@ -47,7 +47,7 @@ async fn a_released_job_comes_back_byte_for_byte_with_its_checkpoint() {
             .expect("it waits");
         assert_eq!(waiting.message.fields, binary());
         assert_eq!(
-            (waiting.queue.as_str(), waiting.resume.attempts),
+            (waiting.queue.as_str(), waiting.checkpoint.attempts),
             (queue, 3)
         );
         assert_eq!((waiting.due_ms, waiting.lane.as_str()), (None, "key:k"));
@@ -68,7 +68,7 @@ async fn a_released_job_comes_back_byte_for_byte_with_its_checkpoint() {
         let delivered = room.read_one("b").await;
         assert_eq!(delivered.message.fields, binary());
         assert_eq!(
-            (delivered.resume, delivered.forged, delivered.crashes),
+            (delivered.checkpoint, delivered.forged, delivered.crashes),
             (Some(text), false, 0)
         );
         assert!(
@@ -90,13 +90,13 @@ async fn a_job_without_a_checkpoint_is_not_parked() {
     let (held, job) = room.job("a").await;
     let attempt = AttemptId::new();
     let begin = async |held, job| {
-        let beginning = Beginning {
+        let beginning = AttemptStart {
             job,
             attempt,
-            event_if_lost: "lost",
+            event_if_lost: stored("lost"),
             concurrency: Some(&key),
-            resume: "",
-            takes: &Takes::default(),
+            checkpoint: stored(""),
+            amounts: &MeterAmounts::default(),
             waited: false,
         };
         room.broker
@@ -154,11 +154,11 @@ async fn a_parked_job_leaves_no_checkpoint_at_its_old_entry() {
         BEGUN
     );
     assert_eq!(
-        (delivered.crashes, &delivered.held.place),
-        (1, &holder.place)
+        (delivered.crashes, &delivered.delivery.entry_id),
+        (1, &holder.entry_id)
     );
     let begun = room
-        .begin(&delivered.held, &first, AttemptId::new(), Some(&key))
+        .begin(&delivered.delivery, &first, AttemptId::new(), Some(&key))
         .await;
     assert_eq!(begun, Begun::Parked);
     for remembered in ["crashes", "checkpoints"] {
@@ -168,7 +168,7 @@ async fn a_parked_job_leaves_no_checkpoint_at_its_old_entry() {
         !room
             .hash("inflight")
             .await
-            .contains_key(holder.place.as_str())
+            .contains_key(holder.entry_id.as_str())
     );
 }
 
@@ -196,10 +196,10 @@ async fn any_text_is_a_valid_concurrency_key() {
             "{name}"
         );
 
-        let held = room.read_one("b").await.held;
+        let held = room.read_one("b").await.delivery;
         let end = Ending {
             concurrency: Some(&key),
-            remembered: true,
+            has_stored_state: true,
             ..Ending::default()
         };
         assert_eq!(
@@ -210,7 +210,7 @@ async fn any_text_is_a_valid_concurrency_key() {
                 .unwrap(),
             Fence::Held
         );
-        let held = room.read_one("b").await.held;
+        let held = room.read_one("b").await.delivery;
         assert_eq!(
             room.broker
                 .deliveries()

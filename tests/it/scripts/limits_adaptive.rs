@@ -1,11 +1,11 @@
 //! A provider that rate-limits an account: fewer calls at once, and more again after successes.
 
 use chrono::DateTime;
-use futures::StreamExt as _;
-use longshore_broker::{Begun, Spent};
+use longshore_broker::{Begun, Consumed};
+use longshore_protocol::control::ControlMessage;
 
 use super::{
-    meters::{places, spent},
+    meters::{consumed, places},
     room::{Room, account, slot_limit},
 };
 
@@ -58,7 +58,7 @@ async fn no_more_jobs_begin_than_there_are_slots() {
     cut(&room).await;
     for call in calls.into_iter().take(3) {
         assert_eq!(room.try_to_take(&[places(8)]).await.1, Begun::Full);
-        room.end(&call, Spent::Unknown).await;
+        room.end(&call, Consumed::Unknown).await;
     }
     room.taking(&[places(8)]).await;
     assert_eq!(room.try_to_take(&[places(8)]).await.1, Begun::Full);
@@ -72,7 +72,7 @@ async fn each_round_of_answers_regains_a_slot() {
     while let Some(text) = cap(&room).await {
         let before: f64 = text.parse().unwrap();
         let call = room.taking(&[places(8)]).await;
-        room.end(&call, spent(1, 1)).await;
+        room.end(&call, consumed(1, 1)).await;
         let after: f64 = cap(&room).await.map_or(8.0, |text| text.parse().unwrap());
         assert!(
             (after - (before + 1.0 / before).min(8.0)).abs() < 0.01,
@@ -88,15 +88,15 @@ async fn each_round_of_answers_regains_a_slot() {
 async fn unanswered_calls_regain_no_slot() {
     let room = Room::new().await;
     cut(&room).await;
-    let refused = Spent::Known {
+    let refused = Consumed::Known {
         tokens: 0,
         requests: 1,
         nanos: 0,
         answered: false,
     };
-    for spent in [Spent::Unknown, refused] {
+    for consumed in [Consumed::Unknown, refused] {
         let call = room.taking(&[places(8)]).await;
-        room.end(&call, spent).await;
+        room.end(&call, consumed).await;
         assert_eq!(cap(&room).await.as_deref(), Some("4.0000"));
     }
 }
@@ -110,15 +110,18 @@ async fn a_regained_slot_goes_to_a_parked_job() {
     for _ in 0..3 {
         room.waiter(vec![places(8)]).await;
     }
-    room.end(&call, spent(1, 1)).await;
-    assert_eq!(room.let_go_to("b").await.len(), 2, "its own, and a new one");
+    room.end(&call, consumed(1, 1)).await;
+    assert_eq!(
+        room.release_to("b").await.len(),
+        2,
+        "its own, and a new one"
+    );
 }
 
 #[tokio::test]
 async fn an_account_hold_is_published_to_all_workers() {
     let room = Room::new().await;
     let mut control = room.broker.workers().subscribe_control().await.unwrap();
-    let mut messages = control.on_message();
     // A shorter hold is not published.
     for until in [5_000, 4_000, 6_000] {
         room.broker
@@ -128,8 +131,11 @@ async fn an_account_hold_is_published_to_all_workers() {
             .unwrap();
     }
     for until in [5_000, 6_000] {
-        let heard: String = messages.next().await.unwrap().get_payload().unwrap();
-        assert_eq!(heard, format!("limited m {until}"));
+        let expected = ControlMessage::AccountHeld {
+            account: "m".to_owned(),
+            until: DateTime::from_timestamp_millis(until).unwrap(),
+        };
+        assert_eq!(control.next().await.unwrap(), expected);
     }
     assert_eq!(
         room.broker.limits().account_holds().await.unwrap(),

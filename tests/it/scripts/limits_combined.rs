@@ -1,15 +1,15 @@
 //! Several limits at once: all of them or none.
 
 use longshore_broker::{Begun, Reserved};
-use longshore_policy::limits::Take;
+use longshore_policy::limits::MeterAmount;
 
 use super::{
-    meters::{NOW, budget, places, requests, spent, tokens, window},
+    meters::{NOW, budget, consumed, places, requests, tokens, window},
     room::Room,
 };
 
 /// One of each kind.
-fn all() -> Vec<Take> {
+fn all() -> Vec<MeterAmount> {
     vec![
         budget(100, 5),
         window("rpd:m", NOW, 20, 1),
@@ -28,9 +28,12 @@ async fn a_call_reserves_of_all_limits_and_returns_to_all() {
     assert_eq!(room.sums("rpd:m").await, (0, 1));
     assert!(room.full_at("tpm:m").await > before);
     assert!(room.full_at("rpm:m").await > before);
-    assert_eq!(room.holders().await, std::slice::from_ref(&call.held.place));
+    assert_eq!(
+        room.holders().await,
+        std::slice::from_ref(&call.delivery.entry_id)
+    );
 
-    room.end(&call, spent(100, 3)).await;
+    room.end(&call, consumed(100, 3)).await;
     assert_eq!(room.sums("budget:b").await, (3, 0));
     assert_eq!(room.sums("rpd:m").await, (1, 0));
     room.assert_nothing_is_left().await;
@@ -38,7 +41,7 @@ async fn a_call_reserves_of_all_limits_and_returns_to_all() {
 
 #[tokio::test]
 async fn one_limit_without_room_prevents_any_reservation() {
-    let full: [(&str, Take); 5] = [
+    let full: [(&str, MeterAmount); 5] = [
         ("budget:b", budget(100, 100)),
         ("rpd:m", window("rpd:m", NOW, 20, 20)),
         ("tpm:m", tokens(60_000, 60_000)),
@@ -48,19 +51,19 @@ async fn one_limit_without_room_prevents_any_reservation() {
     for (meter, fills) in full {
         let room = Room::new().await;
         room.taking(&[fills]).await;
-        let mut takes = all();
+        let mut amounts = all();
         if meter == "slots:m" {
-            takes.pop();
-            takes.push(places(1));
+            amounts.pop();
+            amounts.push(places(1));
         }
         let call = room.call().await;
         let before = room.snapshot().await;
-        let begun = room.begin_taking(&call, &takes, false).await;
+        let begun = room.begin_taking(&call, &amounts, false).await;
         assert_eq!(begun, Begun::Full, "{meter}");
         assert_eq!(room.snapshot().await, before, "{meter}");
 
         // It waits for one limit, and has reserved nothing of the others.
-        let reserved = room.reserve(&call, &[takes], false).await;
+        let reserved = room.reserve(&call, &[amounts], false).await;
         assert!(
             matches!(&reserved, Reserved::Waits { meter: full, .. } if full == meter),
             "{meter}: {reserved:?}"
@@ -77,14 +80,14 @@ async fn one_limit_without_room_prevents_any_reservation() {
 }
 
 /// Requests that keep the minute's bucket full for long.
-fn tokens_as_requests() -> Take {
+fn tokens_as_requests() -> MeterAmount {
     match tokens(60_000, 60_000) {
-        Take::Rate {
+        MeterAmount::Rate {
             per_minute,
             pacing,
             amount,
             ..
-        } => Take::Rate {
+        } => MeterAmount::Rate {
             meter: "rpm:m".to_owned(),
             per_minute,
             pacing,

@@ -1,14 +1,16 @@
 //! The lanes of limits: the order of jobs, and what else happens to parked ones.
 
-use longshore_broker::{Begun, Ending, Fence, Parked, Reserved, Spent};
+use longshore_broker::{Begun, Consumed, Ending, Fence, Parked, Reserved};
 use longshore_protocol::{
     envelope::Concurrency,
     id::{AttemptId, JobId},
 };
 
 use super::{
-    meters::{Call, budget, ids, places, spent, window},
-    room::{BEGUN, Room, binary, future, letter, limit, parking, prompt, resume},
+    meters::{Call, budget, consumed, ids, places, window},
+    room::{
+        BEGUN, Room, binary, checkpoint_of, future, letter, limit, parking, prompt, stored, written,
+    },
 };
 
 #[tokio::test]
@@ -20,15 +22,15 @@ async fn jobs_leave_a_lane_in_order() {
         came.push(room.waiter(vec![places(1)]).await);
     }
     for next in came {
-        room.end(&running, spent(1, 1)).await;
-        let gone = room.let_go_to("b").await;
+        room.end(&running, consumed(1, 1)).await;
+        let gone = room.release_to("b").await;
         assert_eq!(ids(&gone), [next.as_str()]);
         running = gone.into_iter().next().unwrap();
         assert_eq!(room.begin_taking(&running, &[places(1)], true).await, BEGUN);
     }
-    room.end(&running, spent(1, 1)).await;
-    let looked = room.open_and_let_go("slots:m").await;
-    assert_eq!((looked, room.gate("slots:m").await), (0, None));
+    room.end(&running, consumed(1, 1)).await;
+    let scanned = room.open_and_let_go("slots:m").await;
+    assert_eq!((scanned, room.gate("slots:m").await), (0, None));
     room.assert_nothing_is_left().await;
 }
 
@@ -38,8 +40,8 @@ async fn a_job_that_returns_to_its_lane_goes_to_the_head() {
     let running = room.taking(&[places(1)]).await;
     let first = room.waiter(vec![places(1)]).await;
     let second = room.waiter(vec![places(1)]).await;
-    room.end(&running, spent(1, 1)).await;
-    let gone = room.let_go_to("b").await;
+    room.end(&running, consumed(1, 1)).await;
+    let gone = room.release_to("b").await;
     assert_eq!(ids(&gone), [first.as_str()]);
     // Another job was faster.
     let other = room.call().await;
@@ -61,7 +63,7 @@ async fn new_jobs_do_not_overtake_parked_ones() {
     let room = Room::new().await;
     let running = room.taking(&[budget(10, 10)]).await;
     let first = room.waiter(vec![budget(10, 5)]).await;
-    room.end(&running, spent(1, 0)).await;
+    room.end(&running, consumed(1, 0)).await;
     // There is room for it, but the other job comes first.
     let (call, begun) = room.try_to_take(&[budget(10, 1)]).await;
     assert_eq!(begun, Begun::Full);
@@ -82,8 +84,8 @@ async fn a_job_leaves_a_lane_unchanged() {
         let running = room.taking(&[places(1)]).await;
         let place = room.enqueue(&binary()).await;
         let call = Call {
-            held: room.read_one("a").await.held,
-            job: JobId::of_place(&place),
+            delivery: room.read_one("a").await.delivery,
+            job: JobId::from_entry(&place),
             attempt: AttemptId::new(),
         };
         let _waits = room.reserve(&call, &[vec![places(1)]], false).await;
@@ -105,13 +107,13 @@ async fn a_job_leaves_a_lane_unchanged() {
             .unwrap();
         assert_eq!(turn.ahead, Some(0));
 
-        room.end(&running, spent(1, 1)).await;
+        room.end(&running, consumed(1, 1)).await;
         let delivered = room.read_one("b").await;
-        assert_eq!(delivered.held.queue, room.queue.ready());
+        assert_eq!(delivered.delivery.queue, room.queue.ready());
         assert_eq!(delivered.message.fields, binary());
         assert_eq!(
-            (delivered.resume, delivered.forged, delivered.crashes),
-            (Some(resume(&call.job, 0)), false, 0)
+            (delivered.checkpoint, delivered.forged, delivered.crashes),
+            (Some(checkpoint_of(&call.job, 0)), false, 0)
         );
     }
 }
@@ -123,7 +125,7 @@ async fn a_job_parked_by_a_limit_passes_its_slot_on() {
     let running = room.taking(&[places(1)]).await;
     let call = room.call().await;
     assert_eq!(
-        room.begin(&call.held, &call.job, AttemptId::new(), Some(&key))
+        room.begin(&call.delivery, &call.job, AttemptId::new(), Some(&key))
             .await,
         BEGUN
     );
@@ -133,23 +135,26 @@ async fn a_job_parked_by_a_limit_passes_its_slot_on() {
         Begun::Parked
     );
     // The first is retried at another provider.
-    let failed = room
-        .broker
-        .deliveries()
-        .hand_back(&call.held, None, "", "", Spent::NothingTaken);
+    let failed = room.broker.deliveries().hand_back(
+        &call.delivery,
+        None,
+        stored(""),
+        stored(""),
+        Consumed::NothingTaken,
+    );
     assert_eq!(failed.await.unwrap(), Fence::Held);
     let call = Call {
-        held: room.read_one("a").await.held,
+        delivery: room.read_one("a").await.delivery,
         ..call
     };
     let reserved = room.reserve_keyed(&call, &key, vec![places(1)]).await;
     assert!(matches!(reserved, Reserved::Waits { .. }), "{reserved:?}");
-    let gone = room.let_go_to("b").await;
+    let gone = room.release_to("b").await;
     assert_eq!(ids(&gone), [next.as_str()], "the next of the key goes");
 
     // The first finds no slot of its key when the limit has room.
-    room.end(&running, spent(1, 1)).await;
-    let back = room.let_go_to("a").await;
+    room.end(&running, consumed(1, 1)).await;
+    let back = room.release_to("a").await;
     assert_eq!(ids(&back), [call.job.as_str()]);
     let reserved = room.reserve_keyed(&back[0], &key, vec![places(1)]).await;
     assert_eq!(reserved, Reserved::Parked);
@@ -170,7 +175,7 @@ async fn a_job_parked_by_a_limit_can_be_cancelled() {
             .unwrap()
             .is_none()
     );
-    let gone = room.let_go_to("b").await;
+    let gone = room.release_to("b").await;
     assert_eq!(ids(&gone), [job.as_str()]);
     let before = room.snapshot().await;
     let begun = room.begin_taking(&gone[0], &[places(9)], true).await;
@@ -180,13 +185,16 @@ async fn a_job_parked_by_a_limit_can_be_cancelled() {
     assert_eq!(room.snapshot().await, before);
 
     let ends = Ending {
-        result: "cancelled",
-        remembered: true,
+        outcome: stored("cancelled"),
+        has_stored_state: true,
         ..Ending::default()
     };
-    let settled = room.broker.deliveries().settle(&gone[0].held, &job, &ends);
+    let settled = room
+        .broker
+        .deliveries()
+        .settle(&gone[0].delivery, &job, &ends);
     assert_eq!(settled.await.unwrap(), Fence::Held);
-    room.end(&running, spent(1, 1)).await;
+    room.end(&running, consumed(1, 1)).await;
     room.open_and_let_go("slots:m").await;
     room.assert_nothing_is_left().await;
 }
@@ -202,9 +210,9 @@ async fn a_lane_does_not_release_a_job_that_moved_to_another() {
         let call = replayed(&room, &job).await;
         match waits_again {
             "time" => {
-                let text = resume(&job, 0);
+                let text = checkpoint_of(&job, 0);
                 let wait = parking(future(), &text);
-                let parked = room.broker.deliveries().park(&call.held, &job, &wait);
+                let parked = room.broker.deliveries().park(&call.delivery, &job, &wait);
                 assert_eq!(parked.await.unwrap(), Parked::Yes);
             }
             "quota:slots:m" => {
@@ -217,9 +225,9 @@ async fn a_lane_does_not_release_a_job_that_moved_to_another() {
         }
         let waiting = room.broker.lanes().parked_job(&job).await.unwrap();
         assert_eq!(waiting.expect("it waits").lane, waits_again);
-        room.end(&running, Spent::Unknown).await;
+        room.end(&running, Consumed::Unknown).await;
         room.open_and_let_go("slots:m").await;
-        let gone = room.let_go_to("b").await;
+        let gone = room.release_to("b").await;
         if waits_again == "quota:slots:m" {
             assert_eq!(ids(&gone), [job.as_str()], "once");
         } else {
@@ -239,23 +247,23 @@ async fn a_lane_does_not_release_a_job_that_moved_to_another() {
 
 /// A job that was cancelled in its lane becomes a dead letter, is replayed, and is delivered to worker `b`.
 async fn replayed(room: &Room, job: &JobId) -> Call {
-    let gone = room.let_go_to("b").await;
-    let held = &gone.first().unwrap().held;
+    let gone = room.release_to("b").await;
+    let held = &gone.first().unwrap().delivery;
     let fields = prompt("hello");
-    let letter = letter(&room.queue, job, &held.place, &fields);
+    let letter = letter(&room.queue, job, &held.entry_id, &fields);
     let json = serde_json::to_string(&letter).unwrap();
     let dies = Ending {
-        remembered: true,
-        letter: Some((job, &json)),
+        has_stored_state: true,
+        dead_letter: Some((job, written(&json))),
         ..Ending::default()
     };
     let settled = room.broker.deliveries().settle(held, job, &dies);
     assert_eq!(settled.await.unwrap(), Fence::Held);
     let died: i64 = room.ask(&["ZSCORE", &room.key("dead"), job.as_str()]).await;
-    let again = room.replay(died, &letter, &fields, &letter.resume, "");
+    let again = room.replay(died, &letter, &fields, &letter.checkpoint, "");
     assert!(again.await.unwrap());
     Call {
-        held: room.read_one("b").await.held,
+        delivery: room.read_one("b").await.delivery,
         job: job.clone(),
         attempt: AttemptId::new(),
     }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use longshore_broker::{Begun, Spent};
+use longshore_broker::{Begun, Consumed};
 use longshore_policy::limits::Pacing;
 
 use super::{
-    meters::{assert_wait, requests, spent, tokens},
+    meters::{assert_wait, consumed, requests, tokens},
     room::{BEGUN, Room},
 };
 
@@ -25,7 +25,7 @@ async fn a_call_books_its_turn_a_little_ahead_only() {
     assert_eq!(
         room.snapshot().await,
         before,
-        "what has no room takes nothing"
+        "a call without capacity takes nothing"
     );
 }
 
@@ -81,7 +81,7 @@ async fn unused_tokens_are_returned_and_excess_ones_charged() {
         let (limit, amount) = (60_000, 3_000);
         let call = room.taking(&[tokens(limit, amount)]).await;
         let before = room.full_at("tpm:m").await;
-        room.end(&call, spent(really, 1)).await;
+        room.end(&call, consumed(really, 1)).await;
         let cost = i64::try_from(Pacing::tokens(limit).cost_micros(amount)).unwrap();
         let expected = before + cost * difference / 3_000;
         let after = room.full_at("tpm:m").await;
@@ -99,7 +99,7 @@ async fn a_difference_of_less_than_a_microsecond_is_ignored() {
         let room = Room::new().await;
         let call = room.taking(&[tokens(300_000_000, 1_000)]).await;
         let before = room.full_at("tpm:m").await;
-        room.end(&call, spent(really, 1)).await;
+        room.end(&call, consumed(really, 1)).await;
         assert_eq!(room.full_at("tpm:m").await, before);
         room.assert_nothing_is_left().await;
     }
@@ -110,7 +110,7 @@ async fn unknown_usage_counts_as_reserved() {
     let room = Room::new().await;
     let call = room.taking(&[tokens(60_000, 3_000), requests(60)]).await;
     let before = (room.full_at("tpm:m").await, room.full_at("rpm:m").await);
-    room.end(&call, Spent::Unknown).await;
+    room.end(&call, Consumed::Unknown).await;
     assert_eq!(
         (room.full_at("tpm:m").await, room.full_at("rpm:m").await),
         before
@@ -122,6 +122,6 @@ async fn a_request_counts_once_whatever_its_tokens() {
     let room = Room::new().await;
     let call = room.taking(&[requests(60)]).await;
     let before = room.full_at("rpm:m").await;
-    room.end(&call, spent(123_456, 1)).await;
+    room.end(&call, consumed(123_456, 1)).await;
     assert_eq!(room.full_at("rpm:m").await, before);
 }

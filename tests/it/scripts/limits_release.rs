@@ -2,28 +2,28 @@
 
 use std::time::Duration;
 
-use longshore_broker::{Reserved, Spent};
-use longshore_policy::limits::{Pacing, Take};
+use longshore_broker::{Consumed, Reserved};
+use longshore_policy::limits::{MeterAmount, Pacing};
 
 use super::{
-    meters::{BEFORE, Call, budget, ids, places, requests, spent, tokens, window},
+    meters::{BEFORE, Call, budget, consumed, ids, places, requests, tokens, window},
     room::{BEGUN, Room, account, slot_limit},
 };
 
 /// Parks `count` new jobs.
-async fn wait(room: &Room, takes: &[Take], count: usize) -> Vec<String> {
+async fn wait(room: &Room, amounts: &[MeterAmount], count: usize) -> Vec<String> {
     let mut jobs = Vec::new();
     for _ in 0..count {
-        jobs.push(room.waiter(takes.to_vec()).await.to_string());
+        jobs.push(room.waiter(amounts.to_vec()).await.to_string());
     }
     jobs
 }
 
 /// Begins the released jobs.
-async fn begin_all(room: &Room, takes: &[Take]) -> Vec<Call> {
-    let gone = room.let_go_to("b").await;
+async fn begin_all(room: &Room, amounts: &[MeterAmount]) -> Vec<Call> {
+    let gone = room.release_to("b").await;
     for call in &gone {
-        assert_eq!(room.begin_taking(call, takes, true).await, BEGUN);
+        assert_eq!(room.begin_taking(call, amounts, true).await, BEGUN);
     }
     gone
 }
@@ -34,7 +34,7 @@ async fn a_window_releases_no_more_than_it_has_room_for() {
     let running = room.taking(&[budget(10, 10)]).await;
     let jobs = wait(&room, &[budget(10, 2)], 5).await;
     assert_eq!(room.open_and_let_go("budget:b").await, 0);
-    room.end(&running, spent(1, 6)).await;
+    room.end(&running, consumed(1, 6)).await;
 
     assert_eq!(room.broker.lanes().release(1000).await.unwrap().jobs, 2);
     assert_eq!(
@@ -47,7 +47,7 @@ async fn a_window_releases_no_more_than_it_has_room_for() {
     assert_eq!(room.open_and_let_go("budget:b").await, 0);
     // They use less than they reserved.
     for call in &gone {
-        room.end(call, spent(1, 1)).await;
+        room.end(call, consumed(1, 1)).await;
     }
     assert_eq!(room.broker.lanes().release(1000).await.unwrap().jobs, 1);
     let gone = begin_all(&room, &[budget(10, 2)]).await;
@@ -60,13 +60,13 @@ async fn a_windows_end_releases_what_the_next_has_room_for() {
     let (old, new) = (window("budget:b", BEFORE, 8, 4), budget(8, 4));
     for _ in 0..2 {
         let call = room.taking(std::slice::from_ref(&old)).await;
-        room.end(&call, Spent::Unknown).await;
+        room.end(&call, Consumed::Unknown).await;
     }
     let jobs = wait(&room, &[old], 5).await;
 
     assert_eq!(room.broker.lanes().release(1000).await.unwrap().jobs, 2);
     assert_eq!(room.open_and_let_go("budget:b").await, 0);
-    let mut gone = room.let_go_to("b").await;
+    let mut gone = room.release_to("b").await;
     let second = gone.pop().unwrap();
     let new = std::slice::from_ref(&new);
     assert_eq!(room.begin_taking(&gone[0], new, true).await, BEGUN);
@@ -87,7 +87,7 @@ async fn a_new_job_of_the_next_window_does_not_block_parked_ones() {
     let room = Room::new().await;
     let old = window("budget:b", BEFORE, 10, 1);
     let full = room.taking(&[window("budget:b", BEFORE, 10, 10)]).await;
-    room.end(&full, Spent::Unknown).await;
+    room.end(&full, Consumed::Unknown).await;
     let mut jobs = wait(&room, &[old], 2).await;
     jobs.extend(wait(&room, &[budget(10, 1)], 1).await);
     assert_eq!(room.open_and_let_go("budget:b").await, 3);
@@ -101,13 +101,13 @@ async fn a_small_job_does_not_wait_behind_a_large_one() {
     let small = wait(&room, &[budget(10, 1)], 1).await;
     let large = wait(&room, &[budget(10, 9)], 1).await;
     let last = wait(&room, &[budget(10, 9)], 1).await;
-    room.end(&running, spent(1, 5)).await;
+    room.end(&running, consumed(1, 5)).await;
 
     assert_eq!(room.broker.lanes().release(1000).await.unwrap().jobs, 1);
     assert_eq!(ids(&begin_all(&room, &[budget(10, 1)]).await), small);
     // The next one's amount is unknown: it is released, and returns to the head.
     room.open_and_let_go("budget:b").await;
-    for call in room.let_go_to("b").await {
+    for call in room.release_to("b").await {
         let reserved = room.reserve(&call, &[vec![budget(10, 9)]], true).await;
         assert!(matches!(reserved, Reserved::Waits { .. }), "{reserved:?}");
     }
@@ -128,12 +128,12 @@ async fn room_unused_by_released_jobs_goes_to_others() {
     let room = Room::new().await;
     let running = room.taking(&[budget(10, 10)]).await;
     let jobs = wait(&room, &[budget(10, 5)], 4).await;
-    room.end(&running, spent(1, 0)).await;
+    room.end(&running, consumed(1, 0)).await;
     assert_eq!(room.broker.lanes().release(1000).await.unwrap().jobs, 2);
-    room.let_go_to("b").await;
+    room.release_to("b").await;
     a_second_passes(&room, "budget:b").await;
     assert_eq!(room.open_and_let_go("budget:b").await, 2);
-    assert_eq!(ids(&room.let_go_to("b").await), jobs[2..]);
+    assert_eq!(ids(&room.release_to("b").await), jobs[2..]);
 }
 
 #[tokio::test]
@@ -145,9 +145,9 @@ async fn a_rate_releases_the_jobs_of_one_second() {
     }
     let jobs = wait(&room, &take, 4).await;
     room.open("rpm:m").await;
-    let looked = room.broker.lanes().release(1000).await.unwrap();
-    assert_eq!(looked.jobs, 0);
-    let again = looked.again.unwrap();
+    let scanned = room.broker.lanes().release(1000).await.unwrap();
+    assert_eq!(scanned.jobs, 0);
+    let again = scanned.again.unwrap();
     let two = Duration::from_secs(2);
     assert!((two / 2..=two).contains(&again), "{again:?}");
 
@@ -158,7 +158,7 @@ async fn a_rate_releases_the_jobs_of_one_second() {
         .await;
     assert_eq!(room.open_and_let_go("rpm:m").await, 2);
     assert_eq!(room.open_and_let_go("rpm:m").await, 0);
-    let gone = room.let_go_to("b").await;
+    let gone = room.release_to("b").await;
     assert_eq!(ids(&gone), jobs[..2]);
     for call in gone {
         let begun = room.begin_taking(&call, &take, true).await;
@@ -174,14 +174,14 @@ async fn unused_tokens_release_the_next_job_sooner() {
     assert!(Pacing::tokens(6_000).cost_micros(2_500) > 20_000_000);
     let running = room.taking(&take).await;
     wait(&room, &take, 3).await;
-    room.end(&running, spent(1, 1)).await;
+    room.end(&running, consumed(1, 1)).await;
     assert_eq!(room.open_and_let_go("tpm:m").await, 1);
     for round in 0..2 {
         assert_eq!(room.open_and_let_go("tpm:m").await, 0, "{round}");
-        let gone = room.let_go_to("b").await;
+        let gone = room.release_to("b").await;
         let begun = room.begin_taking(&gone[0], &take, true).await;
         assert!(matches!(begun, longshore_broker::Begun::Yes(_)));
-        room.end(&gone[0], spent(1, 1)).await;
+        room.end(&gone[0], consumed(1, 1)).await;
         assert_eq!(room.open_and_let_go("tpm:m").await, 1, "{round}");
     }
 }
@@ -213,14 +213,14 @@ async fn no_more_jobs_are_released_than_slots_are_free() {
 #[tokio::test]
 async fn no_more_jobs_are_released_than_half_of_what_is_left_of_the_day() {
     let room = Room::new().await;
-    let half = Take::Slots {
+    let half = MeterAmount::Slots {
         meter: "slots:m".to_owned(),
         limit: 9,
         half_of: Some(("rpd:m".to_owned(), 4)),
     };
-    let takes = [window("rpd:m", super::meters::NOW, 4, 1), half];
-    let call = room.taking(&takes).await;
-    wait(&room, &takes, 3).await;
+    let amounts = [window("rpd:m", super::meters::NOW, 4, 1), half];
+    let call = room.taking(&amounts).await;
+    wait(&room, &amounts, 3).await;
     let () = room.ask(&["DEL", &room.key("slots:slots:m")]).await;
     assert_eq!(room.open_and_let_go("slots:m").await, 1);
     drop(call);
@@ -231,17 +231,17 @@ async fn a_release_is_limited_and_the_rest_follows_soon() {
     let room = Room::new().await;
     let running = room.taking(&[budget(10, 10)]).await;
     wait(&room, &[budget(10, 1)], 5).await;
-    room.end(&running, spent(1, 0)).await;
+    room.end(&running, consumed(1, 0)).await;
     for expected in [2, 2, 1] {
-        let looked = room.broker.lanes().release(2).await.unwrap();
-        assert_eq!(looked.jobs, expected);
-        if let Some(again) = looked.again {
+        let scanned = room.broker.lanes().release(2).await.unwrap();
+        assert_eq!(scanned.jobs, expected);
+        if let Some(again) = scanned.again {
             assert!(again < Duration::from_millis(100), "{again:?}");
         }
         room.open("budget:b").await;
     }
-    let looked = room.broker.lanes().release(2).await.unwrap();
-    assert_eq!((looked.jobs, looked.again), (0, None), "nobody waits");
+    let scanned = room.broker.lanes().release(2).await.unwrap();
+    assert_eq!((scanned.jobs, scanned.again), (0, None), "nobody waits");
     assert_eq!(room.gate("budget:b").await, None);
 }
 
@@ -249,12 +249,12 @@ async fn a_release_is_limited_and_the_rest_follows_soon() {
 async fn a_lane_with_a_closed_gate_is_not_scanned() {
     let room = Room::new().await;
     let full = room.taking(&[budget(10, 10)]).await;
-    room.end(&full, Spent::Unknown).await;
+    room.end(&full, Consumed::Unknown).await;
     wait(&room, &[budget(10, 1)], 2).await;
     let before = room.snapshot().await;
-    let looked = room.broker.lanes().release(1000).await.unwrap();
-    assert_eq!(looked.jobs, 0);
-    assert!(looked.again.unwrap() > Duration::from_hours(24));
+    let scanned = room.broker.lanes().release(1000).await.unwrap();
+    assert_eq!(scanned.jobs, 0);
+    assert!(scanned.again.unwrap() > Duration::from_hours(24));
     assert_eq!(room.snapshot().await, before);
 }
 

@@ -3,27 +3,27 @@
 
 use std::time::Duration;
 
-use longshore_broker::{Begun, Ending, Fence, Parked, Parking, Reserved, Spent};
+use longshore_broker::{Begun, Consumed, Ending, Fence, ParkUntil, Parked, Reserved};
 use longshore_protocol::id::AttemptId;
 
 use super::{
-    meters::{Call, budget, places, requests, spent, tokens},
-    room::{BEGUN, Room, ending, future, parking, resume},
+    meters::{Call, budget, consumed, places, requests, tokens},
+    room::{BEGUN, Room, checkpoint_of, ending, future, parking, stored},
 };
 
 #[tokio::test]
 async fn beginning_twice_reserves_once() {
     let room = Room::new().await;
-    let takes = [budget(10, 3), tokens(60_000, 9), requests(6_000), places(2)];
-    let call = room.taking(&takes).await;
+    let amounts = [budget(10, 3), tokens(60_000, 9), requests(6_000), places(2)];
+    let call = room.taking(&amounts).await;
     let before = room.snapshot().await;
-    assert_eq!(room.begin_taking(&call, &takes, false).await, BEGUN);
+    assert_eq!(room.begin_taking(&call, &amounts, false).await, BEGUN);
     assert_eq!(room.snapshot().await, before);
     // The same when there is no room for another.
-    let takes = [budget(10, 7)];
-    let other = room.taking(&takes).await;
+    let amounts = [budget(10, 7)];
+    let other = room.taking(&amounts).await;
     let before = room.snapshot().await;
-    assert_eq!(room.begin_taking(&other, &takes, false).await, BEGUN);
+    assert_eq!(room.begin_taking(&other, &amounts, false).await, BEGUN);
     assert_eq!(room.snapshot().await, before);
 }
 
@@ -59,52 +59,52 @@ async fn parking_by_a_limit_twice_equals_once() {
 #[tokio::test]
 async fn settling_twice_returns_once() {
     let room = Room::new().await;
-    let takes = [budget(10, 3), tokens(60_000, 600), places(2)];
-    let stays = room.taking(&takes).await;
+    let amounts = [budget(10, 3), tokens(60_000, 600), places(2)];
+    let stays = room.taking(&amounts).await;
     let twice = async |call: &Call, what: &str| {
-        let text = resume(&call.job, 1);
+        let text = checkpoint_of(&call.job, 1);
         match what {
             "settle" => {
                 let ending = Ending {
-                    spent: spent(9, 1),
+                    consumed: consumed(9, 1),
                     ..ending(call.attempt)
                 };
                 let settled = room
                     .broker
                     .deliveries()
-                    .settle(&call.held, &call.job, &ending);
+                    .settle(&call.delivery, &call.job, &ending);
                 let _fence = settled.await.unwrap();
             }
             "fail" => {
                 let failed = room.broker.deliveries().fail(
-                    &call.held,
+                    &call.delivery,
                     call.attempt,
-                    "",
+                    stored(""),
                     None,
-                    &text,
-                    spent(9, 1),
+                    Some(&text),
+                    consumed(9, 1),
                 );
                 let _fence = failed.await.unwrap();
             }
             "park" => {
-                let parking = Parking {
+                let parking = ParkUntil {
                     attempt: Some(call.attempt),
-                    spent: spent(9, 1),
+                    consumed: consumed(9, 1),
                     ..parking(future(), &text)
                 };
                 let _parked = room
                     .broker
                     .deliveries()
-                    .park(&call.held, &call.job, &parking)
+                    .park(&call.delivery, &call.job, &parking)
                     .await;
             }
             "hand_back" => {
                 let back = room.broker.deliveries().hand_back(
-                    &call.held,
+                    &call.delivery,
                     Some(call.attempt),
-                    "",
-                    &text,
-                    spent(9, 1),
+                    stored(""),
+                    Some(&text),
+                    consumed(9, 1),
                 );
                 let _fence = back.await.unwrap();
             }
@@ -115,7 +115,7 @@ async fn settling_twice_returns_once() {
         }
     };
     for (used, what) in (1..).zip(["settle", "fail", "park", "hand_back"]) {
-        let call = room.taking(&takes).await;
+        let call = room.taking(&amounts).await;
         twice(&call, what).await;
         let before = room.snapshot_but_events().await;
         twice(&call, what).await;
@@ -123,7 +123,7 @@ async fn settling_twice_returns_once() {
         assert_eq!(room.sums("budget:b").await, (used, 3), "{what}");
         assert_eq!(
             room.holders().await,
-            std::slice::from_ref(&stays.held.place),
+            std::slice::from_ref(&stays.delivery.entry_id),
             "{what}"
         );
         // The handed-back job belongs to another worker now.
@@ -144,7 +144,7 @@ async fn two_runs(room: &Room) -> (Call, Call) {
     let old = room.call().await;
     let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     let new = Call {
-        held: room.read_one("a").await.held,
+        delivery: room.read_one("a").await.delivery,
         job: old.job.clone(),
         attempt: AttemptId::new(),
     };
@@ -156,24 +156,27 @@ async fn an_attempt_replaced_by_another_run_counts_as_used() {
     for reserves in [false, true] {
         let room = Room::new().await;
         let (old, new) = two_runs(&room).await;
-        let takes = [budget(10, 3), places(1)];
-        assert_eq!(room.begin_taking(&old, &takes, false).await, BEGUN);
+        let amounts = [budget(10, 3), places(1)];
+        assert_eq!(room.begin_taking(&old, &amounts, false).await, BEGUN);
         if reserves {
-            let reserved = room.reserve(&new, &[takes.to_vec()], false).await;
+            let reserved = room.reserve(&new, &[amounts.to_vec()], false).await;
             assert_eq!(reserved, Reserved::Yes(0, Duration::ZERO));
         } else {
-            assert_eq!(room.begin_taking(&new, &takes, false).await, BEGUN);
+            assert_eq!(room.begin_taking(&new, &amounts, false).await, BEGUN);
         }
         assert_eq!(room.sums("budget:b").await, (3, 3));
         assert_eq!(room.holders().await.len(), 1);
 
         let late = Ending {
-            spent: spent(1, 1),
+            consumed: consumed(1, 1),
             ..ending(old.attempt)
         };
-        let settled = room.broker.deliveries().settle(&old.held, &old.job, &late);
+        let settled = room
+            .broker
+            .deliveries()
+            .settle(&old.delivery, &old.job, &late);
         assert_eq!(settled.await.unwrap(), Fence::Lost);
-        room.end(&new, spent(1, 2)).await;
+        room.end(&new, consumed(1, 2)).await;
         assert_eq!(room.sums("budget:b").await, (5, 0));
         room.assert_nothing_is_left().await;
     }
@@ -191,11 +194,14 @@ async fn an_attempt_that_leaves_another_run_no_room_counts_once() {
     assert_eq!(begun, Begun::Full);
     assert_eq!(room.sums("budget:b").await, (6, 0));
     let ends = Ending {
-        remembered: true,
-        result: "refused",
+        has_stored_state: true,
+        outcome: stored("refused"),
         ..Ending::default()
     };
-    let settled = room.broker.deliveries().settle(&new.held, &new.job, &ends);
+    let settled = room
+        .broker
+        .deliveries()
+        .settle(&new.delivery, &new.job, &ends);
     assert_eq!(settled.await.unwrap(), Fence::Held);
     assert_eq!(room.sums("budget:b").await, (6, 0));
     room.assert_nothing_is_left().await;
@@ -206,28 +212,34 @@ async fn an_attempt_whose_job_another_run_ends_counts_as_used() {
     for what in ["settle", "park", "hand_back"] {
         let room = Room::new().await;
         let (old, new) = two_runs(&room).await;
-        let takes = [budget(10, 3), places(1)];
-        assert_eq!(room.begin_taking(&new, &takes, false).await, BEGUN);
+        let amounts = [budget(10, 3), places(1)];
+        assert_eq!(room.begin_taking(&new, &amounts, false).await, BEGUN);
         // The old run has no attempt, and does not know the other's.
-        let text = resume(&old.job, 1);
+        let text = checkpoint_of(&old.job, 1);
         match what {
             "settle" => {
                 let ends = Ending::default();
-                let settled = room.broker.deliveries().settle(&old.held, &old.job, &ends);
+                let settled = room
+                    .broker
+                    .deliveries()
+                    .settle(&old.delivery, &old.job, &ends);
                 assert_eq!(settled.await.unwrap(), Fence::Held);
             }
             "park" => {
                 let parking = parking(future(), &text);
-                let parked = room.broker.deliveries().park(&old.held, &old.job, &parking);
+                let parked = room
+                    .broker
+                    .deliveries()
+                    .park(&old.delivery, &old.job, &parking);
                 assert_eq!(parked.await.unwrap(), Parked::Yes);
             }
             _ => {
                 let back = room.broker.deliveries().hand_back(
-                    &old.held,
+                    &old.delivery,
                     None,
-                    "",
-                    "",
-                    Spent::NothingTaken,
+                    stored(""),
+                    stored(""),
+                    Consumed::NothingTaken,
                 );
                 assert_eq!(back.await.unwrap(), Fence::Held);
             }

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use longshore_broker::{Begun, Reserved};
-use longshore_policy::limits::Take;
+use longshore_policy::limits::MeterAmount;
 use longshore_protocol::id::AttemptId;
 
 use super::{
-    meters::{NOW, budget, places, requests, spent, window},
+    meters::{NOW, budget, consumed, places, requests, window},
     room::{Room, limit},
 };
 
 /// A rate per minute with its own name.
-fn rate(name: &str, per_minute: u64) -> Vec<Take> {
+fn rate(name: &str, per_minute: u64) -> Vec<MeterAmount> {
     let mut take = requests(per_minute);
-    if let Take::Rate { meter, .. } = &mut take {
+    if let MeterAmount::Rate { meter, .. } = &mut take {
         *meter = format!("rpm:{name}");
     }
     vec![take]
@@ -76,7 +76,7 @@ async fn without_room_the_job_is_parked_for_the_earliest_reset() {
     let room = Room::new().await;
     let day = || window("rpd:m", NOW, 1, 1);
     let call = room.taking(&[day()]).await;
-    room.end(&call, spent(1, 1)).await;
+    room.end(&call, consumed(1, 1)).await;
     // Ten seconds to the next turn.
     room.taking(&rate("slow", 6)).await;
     let now = room.broker.server().time_ms().await.unwrap();
@@ -118,10 +118,10 @@ async fn without_room_the_job_is_parked_for_the_earliest_reset() {
 async fn the_spending_of_one_tenant_does_not_block_others() {
     let room = Room::new().await;
     for (meter, expected) in [("budget:b", true), ("budget:b:acme", false)] {
-        let takes = || vec![window(meter, NOW, 1, 1)];
-        room.taking(&takes()).await;
+        let amounts = || vec![window(meter, NOW, 1, 1)];
+        room.taking(&amounts()).await;
         let call = room.call().await;
-        let reserved = room.reserve(&call, &[takes()], false).await;
+        let reserved = room.reserve(&call, &[amounts()], false).await;
         assert!(
             matches!(reserved, Reserved::Waits { for_all, .. } if for_all == expected),
             "{meter}: {reserved:?}"
@@ -134,7 +134,7 @@ async fn a_reservation_is_fenced_like_a_begin() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let call = room.call().await;
-    room.steal(&call.held, "b").await;
+    room.steal(&call.delivery, "b").await;
     let before = room.snapshot().await;
     let reserved = room.reserve(&call, &[vec![places(1)]], false).await;
     assert_eq!(reserved, Reserved::Lost);
@@ -157,8 +157,11 @@ async fn a_reservation_may_find_room_that_begin_did_not() {
     let running = room.taking(&[places(1)]).await;
     let (call, begun) = room.try_to_take(&[places(1)]).await;
     assert_eq!(begun, Begun::Full);
-    room.end(&running, spent(1, 1)).await;
+    room.end(&running, consumed(1, 1)).await;
     let reserved = room.reserve(&call, &[vec![places(1)]], false).await;
     assert_eq!(reserved, Reserved::Yes(0, Duration::ZERO));
-    assert_eq!(room.holders().await, std::slice::from_ref(&call.held.place));
+    assert_eq!(
+        room.holders().await,
+        std::slice::from_ref(&call.delivery.entry_id)
+    );
 }

@@ -1,12 +1,12 @@
 //! A reservation is returned when its attempt ends, however it ends.
 
 use chrono::{DateTime, Utc};
-use longshore_broker::{Ending, Fence, Parked, Parking, Spent};
+use longshore_broker::{Consumed, Ending, Fence, ParkUntil, Parked};
 use longshore_protocol::id::AttemptId;
 
 use super::{
-    meters::{Call, budget, places, spent},
-    room::{BEGUN, Room, ending, future, parking, resume},
+    meters::{Call, budget, consumed, places},
+    room::{BEGUN, Room, checkpoint_of, ending, future, parking, stored},
 };
 
 /// How an attempt ends.
@@ -28,14 +28,18 @@ const ALL: [End; 5] = [
 ];
 
 /// Ends a call in this way.
-async fn end(room: &Room, call: &Call, end: End, spent: Spent) {
-    let Call { held, job, attempt } = call;
-    let text = resume(job, 1);
+async fn end(room: &Room, call: &Call, end: End, consumed: Consumed) {
+    let Call {
+        delivery: held,
+        job,
+        attempt,
+    } = call;
+    let text = checkpoint_of(job, 1);
     let due: DateTime<Utc> = future();
     match end {
         End::Settle => {
             let ending = Ending {
-                spent,
+                consumed,
                 ..ending(*attempt)
             };
             let fence = room
@@ -47,16 +51,20 @@ async fn end(room: &Room, call: &Call, end: End, spent: Spent) {
             assert_eq!(fence, Fence::Held);
         }
         End::Fail => {
-            let fence = room
-                .broker
-                .deliveries()
-                .fail(held, *attempt, "failed", None, &text, spent);
+            let fence = room.broker.deliveries().fail(
+                held,
+                *attempt,
+                stored("failed"),
+                None,
+                Some(&text),
+                consumed,
+            );
             assert_eq!(fence.await.unwrap(), Fence::Held);
         }
         End::Park => {
-            let parking = Parking {
+            let parking = ParkUntil {
                 attempt: Some(*attempt),
-                spent,
+                consumed,
                 ..parking(due, &text)
             };
             let parked = room
@@ -68,10 +76,13 @@ async fn end(room: &Room, call: &Call, end: End, spent: Spent) {
             assert_eq!(parked, Parked::Yes);
         }
         End::HandBack => {
-            let fence =
-                room.broker
-                    .deliveries()
-                    .hand_back(held, Some(*attempt), "back", &text, spent);
+            let fence = room.broker.deliveries().hand_back(
+                held,
+                Some(*attempt),
+                stored("back"),
+                Some(&text),
+                consumed,
+            );
             assert_eq!(fence.await.unwrap(), Fence::Held);
         }
         End::Recover => {
@@ -84,10 +95,10 @@ async fn end(room: &Room, call: &Call, end: End, spent: Spent) {
 #[tokio::test]
 async fn unused_amounts_are_returned_however_the_attempt_ends() {
     for how in ALL {
-        for (spent, used) in [(spent(1, 3), 3), (Spent::Unknown, 8)] {
+        for (consumed, used) in [(consumed(1, 3), 3), (Consumed::Unknown, 8)] {
             let room = Room::new().await;
             let call = room.taking(&[budget(10, 8), places(1)]).await;
-            end(&room, &call, how, spent).await;
+            end(&room, &call, how, consumed).await;
             // The usage of a dead worker's attempt is unknown.
             let used = if matches!(how, End::Recover) { 8 } else { used };
             assert_eq!(room.sums("budget:b").await, (used, 0), "{how:?}");
@@ -105,26 +116,26 @@ async fn an_attempt_without_a_reservation_returns_nothing() {
         room.begin_taking(&other, &[budget(10, 8), places(1)], false)
             .await;
         let call = room.taking(&[]).await;
-        end(&room, &call, how, Spent::NothingTaken).await;
+        end(&room, &call, how, Consumed::NothingTaken).await;
         assert_eq!(room.sums("budget:b").await, (0, 8), "{how:?}");
-        assert_eq!(room.holders().await, [other.held.place], "{how:?}");
+        assert_eq!(room.holders().await, [other.delivery.entry_id], "{how:?}");
     }
 }
 
 #[tokio::test]
 async fn a_failure_returns_its_reservation_and_the_next_attempt_reserves_again() {
     let room = Room::new().await;
-    let takes = [budget(10, 5), places(1)];
-    let mut call = room.taking(&takes).await;
+    let amounts = [budget(10, 5), places(1)];
+    let mut call = room.taking(&amounts).await;
     for used in 1..=3 {
-        end(&room, &call, End::Fail, spent(1, 1)).await;
+        end(&room, &call, End::Fail, consumed(1, 1)).await;
         assert_eq!(room.sums("budget:b").await, (used, 0));
         call.attempt = AttemptId::new();
-        assert_eq!(room.begin_taking(&call, &takes, false).await, BEGUN);
+        assert_eq!(room.begin_taking(&call, &amounts, false).await, BEGUN);
         assert_eq!(room.sums("budget:b").await, (used, 5));
     }
     // Its worker dies between attempts: nothing is lost.
-    end(&room, &call, End::Fail, spent(1, 1)).await;
+    end(&room, &call, End::Fail, consumed(1, 1)).await;
     let recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     assert_eq!((recovered.entries, recovered.lost), (1, 0));
     assert_eq!(room.sums("budget:b").await, (4, 0));
@@ -137,7 +148,7 @@ async fn returned_room_is_published_at_once() {
         let call = room.taking(&[budget(10, 10), places(2)]).await;
         let waits = room.waiter(vec![budget(10, 1)]).await;
         let mut wakes = room.broker.leader().subscribe_wake_ups().await.unwrap();
-        end(&room, &call, how, spent(1, 3)).await;
+        end(&room, &call, how, consumed(1, 3)).await;
         if matches!(how, End::Recover) {
             // All of it counts as used, so no room is published.
             continue;
@@ -163,36 +174,43 @@ async fn returned_room_is_published_at_once() {
 #[tokio::test]
 async fn a_late_settle_returns_nothing_twice() {
     let room = Room::new().await;
-    let takes = [budget(10, 4), places(1)];
-    let late = room.taking(&takes).await;
-    end(&room, &late, End::Recover, Spent::Unknown).await;
-    let again = room.read_one("b").await.held;
+    let amounts = [budget(10, 4), places(1)];
+    let late = room.taking(&amounts).await;
+    end(&room, &late, End::Recover, Consumed::Unknown).await;
+    let again = room.read_one("b").await.delivery;
     let call = Call {
-        held: again,
+        delivery: again,
         job: late.job.clone(),
         attempt: AttemptId::new(),
     };
-    assert_eq!(room.begin_taking(&call, &takes, false).await, BEGUN);
+    assert_eq!(room.begin_taking(&call, &amounts, false).await, BEGUN);
     let before = room.snapshot_but_events().await;
 
     let ending = Ending {
-        spent: spent(1, 1),
+        consumed: consumed(1, 1),
         ..ending(late.attempt)
     };
     let settled = room
         .broker
         .deliveries()
-        .settle(&late.held, &late.job, &ending);
+        .settle(&late.delivery, &late.job, &ending);
     assert_eq!(settled.await.unwrap(), Fence::Lost);
-    let failed =
-        room.broker
-            .deliveries()
-            .fail(&late.held, late.attempt, "", None, "{}", spent(1, 1));
+    let failed = room.broker.deliveries().fail(
+        &late.delivery,
+        late.attempt,
+        stored(""),
+        None,
+        stored("{}"),
+        consumed(1, 1),
+    );
     assert_eq!(failed.await.unwrap(), Fence::Lost);
-    let back =
-        room.broker
-            .deliveries()
-            .hand_back(&late.held, Some(late.attempt), "", "", spent(1, 1));
+    let back = room.broker.deliveries().hand_back(
+        &late.delivery,
+        Some(late.attempt),
+        stored(""),
+        stored(""),
+        consumed(1, 1),
+    );
     assert_eq!(back.await.unwrap(), Fence::Lost);
     assert_eq!(room.snapshot_but_events().await, before);
     assert_eq!(room.sums("budget:b").await, (4, 4));

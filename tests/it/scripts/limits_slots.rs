@@ -1,16 +1,16 @@
 //! Slots: a number at once, and at most half of what is left of a day.
 
-use longshore_broker::{Begun, Spent};
-use longshore_policy::limits::Take;
+use longshore_broker::{Begun, Consumed};
+use longshore_policy::limits::MeterAmount;
 
 use super::{
-    meters::{BEFORE, NOW, ids, places, spent, window},
+    meters::{BEFORE, NOW, consumed, ids, places, window},
     room::{BEGUN, Room},
 };
 
 /// One of `places` slots, of which at most half of what is left of `limit` requests are available.
-fn half(places: u32, limit: u64) -> Take {
-    Take::Slots {
+fn half(places: u32, limit: u64) -> MeterAmount {
+    MeterAmount::Slots {
         meter: "slots:m".to_owned(),
         limit: places,
         half_of: Some(("rpd:m".to_owned(), limit)),
@@ -24,13 +24,16 @@ async fn slots_are_limited_and_a_settle_frees_one() {
     let second = room.taking(&[places(2)]).await;
     let (third, begun) = room.try_to_take(&[places(2)]).await;
     assert_eq!(begun, Begun::Full);
-    let held = [first.held.place.clone(), second.held.place.clone()];
+    let held = [
+        first.delivery.entry_id.clone(),
+        second.delivery.entry_id.clone(),
+    ];
     assert_eq!(room.holders().await, held);
 
-    room.end(&first, spent(1, 1)).await;
+    room.end(&first, consumed(1, 1)).await;
     assert_eq!(room.begin_taking(&third, &[places(2)], false).await, BEGUN);
     for call in [second, third] {
-        room.end(&call, Spent::Unknown).await;
+        room.end(&call, Consumed::Unknown).await;
     }
     room.assert_nothing_is_left().await;
 }
@@ -39,29 +42,29 @@ async fn slots_are_limited_and_a_settle_frees_one() {
 async fn half_of_what_is_left_of_the_day_runs_at_once() {
     let room = Room::new().await;
     let day = window("rpd:m", NOW, 11, 1);
-    let takes = [day, half(10, 11)];
-    // With 8 requests left there are 4 slots, and the fourth call takes the last one; with 6 there are 3,
+    let amounts = [day, half(10, 11)];
+    // With 8 requests left there are 4 slots, and the fourth call amounts the last one; with 6 there are 3,
     // with 5 only 2.
     let mut calls = Vec::new();
     for _ in 0..4 {
-        calls.push(room.taking(&takes).await);
+        calls.push(room.taking(&amounts).await);
     }
-    assert_eq!(room.try_to_take(&takes).await.1, Begun::Full);
+    assert_eq!(room.try_to_take(&amounts).await.1, Begun::Full);
     for call in calls {
-        room.end(&call, spent(1, 1)).await;
+        room.end(&call, consumed(1, 1)).await;
     }
     for _ in 0..2 {
-        room.taking(&takes).await;
+        room.taking(&amounts).await;
     }
-    assert_eq!(room.try_to_take(&takes).await.1, Begun::Full);
+    assert_eq!(room.try_to_take(&amounts).await.1, Begun::Full);
 }
 
 #[tokio::test]
 async fn one_slot_always_remains() {
     let room = Room::new().await;
-    let takes = [window("rpd:m", NOW, 1, 1), half(10, 1)];
-    let call = room.taking(&takes).await;
-    room.end(&call, spent(1, 1)).await;
+    let amounts = [window("rpd:m", NOW, 1, 1), half(10, 1)];
+    let call = room.taking(&amounts).await;
+    room.end(&call, consumed(1, 1)).await;
     room.taking(&[half(10, 1)]).await;
     assert_eq!(room.try_to_take(&[half(10, 1)]).await.1, Begun::Full);
 }
@@ -88,9 +91,9 @@ async fn a_freed_slot_goes_to_the_first_parked_job_at_once() {
         room.lane("slots:m").await,
         [first.as_str(), second.as_str()]
     );
-    room.end(&call, spent(1, 1)).await;
+    room.end(&call, consumed(1, 1)).await;
 
-    let gone = room.let_go_to("b").await;
+    let gone = room.release_to("b").await;
     assert_eq!(ids(&gone), [first.as_str()]);
     assert_eq!(room.lane("slots:m").await, [second.as_str()]);
     let waiting = room.broker.lanes().parked_job(&second).await.unwrap();
@@ -108,9 +111,9 @@ async fn no_more_jobs_are_released_than_slots_were_freed_before_any_begins() {
         room.waiter(vec![places(4)]).await;
     }
     for call in calls.iter().take(3) {
-        room.end(call, spent(1, 1)).await;
+        room.end(call, consumed(1, 1)).await;
     }
-    assert_eq!(room.let_go_to("b").await.len(), 3);
+    assert_eq!(room.release_to("b").await.len(), 3);
 }
 
 #[tokio::test]
@@ -120,10 +123,10 @@ async fn a_job_cancelled_in_the_lane_is_skipped() {
     let first = room.waiter(vec![places(1)]).await;
     let second = room.waiter(vec![places(1)]).await;
     assert!(room.broker.jobs().cancel(&first).await.unwrap());
-    let cancelled = room.let_go_to("b").await;
+    let cancelled = room.release_to("b").await;
     assert_eq!(ids(&cancelled), [first.as_str()]);
-    room.end(&call, spent(1, 1)).await;
-    let gone = room.let_go_to("b").await;
+    room.end(&call, consumed(1, 1)).await;
+    let gone = room.release_to("b").await;
     assert_eq!(ids(&gone), [second.as_str()]);
 }
 
@@ -133,6 +136,6 @@ async fn a_job_does_not_take_a_slot_twice() {
     let call = room.taking(&[places(1)]).await;
     assert_eq!(room.begin_taking(&call, &[places(1)], false).await, BEGUN);
     assert_eq!(room.holders().await.len(), 1);
-    room.end(&call, spent(1, 1)).await;
+    room.end(&call, consumed(1, 1)).await;
     assert!(room.holders().await.is_empty());
 }

@@ -1,9 +1,9 @@
 //! Sums within a window: hard and soft, reserved and used, and from one window to the next.
 
-use longshore_broker::{Begun, Reserved, Spent};
+use longshore_broker::{Begun, Consumed, Reserved};
 
 use super::{
-    meters::{BEFORE, NOW, budget, endless, or_die, soft, spent, window},
+    meters::{BEFORE, NOW, budget, consumed, endless, or_die, soft, window},
     room::{BEGUN, Room},
 };
 
@@ -37,12 +37,16 @@ async fn a_soft_limit_only_counts() {
 
 #[tokio::test]
 async fn a_reservation_becomes_usage() {
-    for (spent, used) in [(spent(7, 2), 2), (spent(7, 0), 0), (Spent::Unknown, 5)] {
+    for (consumed, used) in [
+        (consumed(7, 2), 2),
+        (consumed(7, 0), 0),
+        (Consumed::Unknown, 5),
+    ] {
         let room = Room::new().await;
         let call = room.taking(&[budget(10, 5)]).await;
         assert_eq!(room.sums("budget:b").await, (0, 5));
-        room.end(&call, spent).await;
-        assert_eq!(room.sums("budget:b").await, (used, 0), "{spent:?}");
+        room.end(&call, consumed).await;
+        assert_eq!(room.sums("budget:b").await, (used, 0), "{consumed:?}");
     }
 }
 
@@ -51,7 +55,7 @@ async fn a_quota_of_requests_counts_those_that_the_provider_counts() {
     for (requests, used) in [(1, 1), (0, 0)] {
         let room = Room::new().await;
         let call = room.taking(&[window("rpd:m", NOW, 10, 1)]).await;
-        let refused = Spent::Known {
+        let refused = Consumed::Known {
             tokens: 9,
             requests,
             nanos: 9,
@@ -68,14 +72,14 @@ async fn a_new_window_begins_empty_and_ignores_earlier_calls() {
     let old = |amount| [window("budget:b", BEFORE, 10, amount)];
     let early = room.taking(&old(4)).await;
     let ended = room.taking(&old(6)).await;
-    room.end(&ended, spent(1, 6)).await;
+    room.end(&ended, consumed(1, 6)).await;
     assert_eq!(room.try_to_take(&old(1)).await.1, Begun::Full);
 
     let call = room.taking(&[budget(10, 10)]).await;
     assert_eq!(room.sums("budget:b").await, (0, 10));
-    room.end(&early, Spent::Unknown).await;
+    room.end(&early, Consumed::Unknown).await;
     assert_eq!(room.sums("budget:b").await, (0, 10));
-    room.end(&call, Spent::Unknown).await;
+    room.end(&call, Consumed::Unknown).await;
     assert_eq!(room.sums("budget:b").await, (10, 0));
 }
 
@@ -84,7 +88,7 @@ async fn an_ended_window_is_recorded_once_if_it_was_used() {
     for (amount, facts) in [(3, 1), (0, 0)] {
         let room = Room::new().await;
         let call = room.taking(&[window("budget:b", BEFORE, 10, 5)]).await;
-        room.end(&call, spent(1, amount)).await;
+        room.end(&call, consumed(1, amount)).await;
         room.taking(&[budget(20, 1)]).await;
         room.taking(&[budget(20, 1)]).await;
         let events = room.events().await;
@@ -140,7 +144,7 @@ async fn a_late_call_does_not_reopen_an_old_window() {
         .await;
     assert_eq!(begun, BEGUN);
     assert_eq!(room.sums("budget:b").await, (0, 7));
-    room.end(&call, Spent::Unknown).await;
+    room.end(&call, Consumed::Unknown).await;
     assert_eq!(room.sums("budget:b").await, (0, 7));
 }
 
@@ -161,7 +165,11 @@ async fn a_call_larger_than_the_limit_is_rejected() {
     let reserved = room.reserve(&call, &[vec![budget(10, 11)]], false).await;
     assert_eq!(reserved, Reserved::Never("budget:b".to_owned()));
     assert_eq!(room.sums("budget:b").await, (0, 0));
-    assert!(room.pending().await.contains_key(call.held.place.as_str()));
+    assert!(
+        room.pending()
+            .await
+            .contains_key(call.delivery.entry_id.as_str())
+    );
     // With a candidate that it may wait for, it is parked.
     room.taking(&[window("rpd:m", NOW, 1, 1)]).await;
     let other = vec![window("rpd:m", NOW, 1, 1)];
@@ -178,23 +186,23 @@ async fn a_call_larger_than_the_limit_is_rejected() {
 async fn a_job_without_budget_becomes_a_dead_letter_and_reserves_nothing() {
     let room = Room::new().await;
     let all = room.taking(&[budget(10, 10)]).await;
-    let takes = vec![or_die(budget(10, 1))];
+    let amounts = vec![or_die(budget(10, 1))];
     // Another's reservation may be returned: nothing is used yet.
     let early = room.call().await;
     let reserved = room
-        .reserve(&early, std::slice::from_ref(&takes), false)
+        .reserve(&early, std::slice::from_ref(&amounts), false)
         .await;
     assert!(matches!(reserved, Reserved::Waits { .. }), "{reserved:?}");
-    room.end(&all, Spent::Unknown).await;
+    room.end(&all, Consumed::Unknown).await;
     let call = room.call().await;
     let before = room.snapshot().await;
     let reserved = room
-        .reserve(&call, std::slice::from_ref(&takes), false)
+        .reserve(&call, std::slice::from_ref(&amounts), false)
         .await;
     assert_eq!(reserved, Reserved::Refused("budget:b".to_owned()));
     assert_eq!(room.snapshot().await, before);
     // Unless another candidate has room.
-    let reserved = room.reserve(&call, &[takes, Vec::new()], false).await;
+    let reserved = room.reserve(&call, &[amounts, Vec::new()], false).await;
     assert_eq!(reserved, Reserved::Yes(1, std::time::Duration::ZERO));
 }
 
@@ -203,10 +211,10 @@ async fn a_job_with_room_behind_parked_ones_waits_instead_of_failing_on_budget()
     let room = Room::new().await;
     let full = room.taking(&[budget(10, 10)]).await;
     room.waiter(vec![budget(10, 1)]).await;
-    room.end(&full, spent(1, 0)).await;
+    room.end(&full, consumed(1, 0)).await;
     let call = room.call().await;
-    let takes = vec![or_die(budget(10, 1))];
-    let reserved = room.reserve(&call, &[takes], false).await;
+    let amounts = vec![or_die(budget(10, 1))];
+    let reserved = room.reserve(&call, &[amounts], false).await;
     assert!(matches!(reserved, Reserved::Waits { .. }), "{reserved:?}");
 }
 
@@ -214,21 +222,21 @@ async fn a_job_with_room_behind_parked_ones_waits_instead_of_failing_on_budget()
 async fn a_job_waits_for_the_windows_end_or_for_returned_amounts() {
     let room = Room::new().await;
     let call = room.taking(&[budget(10, 10)]).await;
-    let waits = async |takes| {
+    let waits = async |amounts| {
         let call = room.call().await;
-        match room.reserve(&call, &[takes], false).await {
+        match room.reserve(&call, &[amounts], false).await {
             Reserved::Waits { at_ms, .. } => at_ms,
             other => panic!("{other:?}"),
         }
     };
     let soon = room.broker.server().time_ms().await.unwrap() + 2_000;
     assert!(waits(vec![budget(10, 1)]).await < soon);
-    room.end(&call, Spent::Unknown).await;
+    room.end(&call, Consumed::Unknown).await;
     assert_eq!(waits(vec![budget(10, 1)]).await, NOW.1);
 
     let for_ever = || vec![endless(window("budget:e", (0, 0), 10, 10))];
     let call = room.taking(&for_ever()).await;
-    room.end(&call, Spent::Unknown).await;
+    room.end(&call, Consumed::Unknown).await;
     let year_3000 = 32_503_680_000_000;
     assert_eq!(waits(for_ever()).await, year_3000);
 }

@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use longshore_broker::{
-    Beginning, Begun, Delivered, Ending, Fence, Held, Offer, Reservation, Reserved, Spent, Takes,
+    AttemptStart, Begun, Consumed, DeliveredEntry, Delivery, Ending, Fence, MeterAmounts,
+    Reservation, ReservationCandidate, Reserved,
 };
-use longshore_policy::limits::{AtLimit, Pacing, Take, Unit};
+use longshore_policy::limits::{AtLimit, MeterAmount, Pacing, Unit};
 use longshore_protocol::{
-    checkpoint::Resume,
+    checkpoint::Checkpoint,
     envelope::Concurrency,
-    id::{AttemptId, JobId, Place},
+    id::{AttemptId, EntryId, JobId},
+    serialized::Serialized,
 };
 
-use super::room::{BEGUN, Room, ending, resume};
+use super::room::{BEGUN, Room, checkpoint_of, ending, stored};
 
 /// A window that lasts longer than the tests.
 pub(super) const NOW: (i64, i64) = (2_000, 4_102_444_800_000);
@@ -23,14 +25,14 @@ pub(super) const BEFORE: (i64, i64) = (1_000, 2_000);
 /// A delivered job with its attempt.
 #[derive(Debug)]
 pub(super) struct Call {
-    pub(super) held: Held,
+    pub(super) delivery: Delivery,
     pub(super) job: JobId,
     pub(super) attempt: AttemptId,
 }
 
 /// One of a limit of requests per minute.
-pub(super) fn requests(per_minute: u64) -> Take {
-    Take::Rate {
+pub(super) fn requests(per_minute: u64) -> MeterAmount {
+    MeterAmount::Rate {
         meter: "rpm:m".to_owned(),
         per_minute,
         pacing: Pacing::requests(per_minute),
@@ -39,8 +41,8 @@ pub(super) fn requests(per_minute: u64) -> Take {
 }
 
 /// `amount` of a limit of tokens per minute.
-pub(super) fn tokens(per_minute: u64, amount: u64) -> Take {
-    Take::Rate {
+pub(super) fn tokens(per_minute: u64, amount: u64) -> MeterAmount {
+    MeterAmount::Rate {
         meter: "tpm:m".to_owned(),
         per_minute,
         pacing: Pacing::tokens(per_minute),
@@ -49,8 +51,8 @@ pub(super) fn tokens(per_minute: u64, amount: u64) -> Take {
 }
 
 /// `amount` of a window's limit.
-pub(super) fn window(meter: &str, window: (i64, i64), limit: u64, amount: u64) -> Take {
-    Take::Window {
+pub(super) fn window(meter: &str, window: (i64, i64), limit: u64, amount: u64) -> MeterAmount {
+    MeterAmount::Window {
         meter: meter.to_owned(),
         window: window.0,
         end: Some(window.1),
@@ -63,27 +65,30 @@ pub(super) fn window(meter: &str, window: (i64, i64), limit: u64, amount: u64) -
 }
 
 /// `amount` of a budget that lasts longer than the tests.
-pub(super) fn budget(limit: u64, amount: u64) -> Take {
+pub(super) fn budget(limit: u64, amount: u64) -> MeterAmount {
     window("budget:b", NOW, limit, amount)
 }
 
 /// Makes a window's limit soft: it never refuses.
-pub(super) fn soft(take: Take) -> Take {
+pub(super) fn soft(take: MeterAmount) -> MeterAmount {
     with(take, |hard, _, _| *hard = false)
 }
 
 /// Makes a job without room a dead letter.
-pub(super) fn or_die(take: Take) -> Take {
+pub(super) fn or_die(take: MeterAmount) -> MeterAmount {
     with(take, |_, at_limit, _| *at_limit = AtLimit::DeadLetter)
 }
 
 /// Makes a window endless.
-pub(super) fn endless(take: Take) -> Take {
+pub(super) fn endless(take: MeterAmount) -> MeterAmount {
     with(take, |_, _, end| *end = None)
 }
 
-fn with(mut take: Take, change: impl FnOnce(&mut bool, &mut AtLimit, &mut Option<i64>)) -> Take {
-    if let Take::Window {
+fn with(
+    mut take: MeterAmount,
+    change: impl FnOnce(&mut bool, &mut AtLimit, &mut Option<i64>),
+) -> MeterAmount {
+    if let MeterAmount::Window {
         hard,
         at_limit,
         end,
@@ -96,8 +101,8 @@ fn with(mut take: Take, change: impl FnOnce(&mut bool, &mut AtLimit, &mut Option
 }
 
 /// One of `limit` slots.
-pub(super) fn places(limit: u32) -> Take {
-    Take::Slots {
+pub(super) fn places(limit: u32) -> MeterAmount {
+    MeterAmount::Slots {
         meter: "slots:m".to_owned(),
         limit,
         half_of: None,
@@ -105,8 +110,8 @@ pub(super) fn places(limit: u32) -> Take {
 }
 
 /// The usage of an answered call.
-pub(super) fn spent(tokens: u64, nanos: u64) -> Spent {
-    Spent::Known {
+pub(super) fn consumed(tokens: u64, nanos: u64) -> Consumed {
+    Consumed::Known {
         tokens,
         requests: 1,
         nanos,
@@ -124,40 +129,45 @@ impl Room {
     pub(super) async fn call_of(&self, worker: &str) -> Call {
         let (held, job) = self.job(worker).await;
         Call {
-            held,
+            delivery: held,
             job,
             attempt: AttemptId::new(),
         }
     }
 
     /// Begins a new job's call.
-    pub(super) async fn try_to_take(&self, takes: &[Take]) -> (Call, Begun) {
+    pub(super) async fn try_to_take(&self, amounts: &[MeterAmount]) -> (Call, Begun) {
         let call = self.call().await;
-        let begun = self.begin_taking(&call, takes, false).await;
+        let begun = self.begin_taking(&call, amounts, false).await;
         (call, begun)
     }
 
     /// Begins a new job's call, which finds room at once.
-    pub(super) async fn taking(&self, takes: &[Take]) -> Call {
-        let (call, begun) = self.try_to_take(takes).await;
+    pub(super) async fn taking(&self, amounts: &[MeterAmount]) -> Call {
+        let (call, begun) = self.try_to_take(amounts).await;
         assert_eq!(begun, BEGUN);
         call
     }
 
     /// Begins a call that reserves these amounts.
-    pub(super) async fn begin_taking(&self, call: &Call, takes: &[Take], waited: bool) -> Begun {
-        let beginning = Beginning {
+    pub(super) async fn begin_taking(
+        &self,
+        call: &Call,
+        amounts: &[MeterAmount],
+        waited: bool,
+    ) -> Begun {
+        let beginning = AttemptStart {
             job: &call.job,
             attempt: call.attempt,
-            event_if_lost: &format!("lost {}", call.attempt),
+            event_if_lost: stored(&format!("lost {}", call.attempt)),
             concurrency: None,
-            resume: &resume(&call.job, 0),
-            takes: &Takes::new(takes),
+            checkpoint: Some(&checkpoint_of(&call.job, 0)),
+            amounts: &MeterAmounts::new(amounts),
             waited,
         };
         self.broker
             .deliveries()
-            .begin(&call.held, &beginning)
+            .begin(&call.delivery, &beginning)
             .await
             .unwrap()
     }
@@ -166,7 +176,7 @@ impl Room {
     pub(super) async fn reserve(
         &self,
         call: &Call,
-        candidates: &[Vec<Take>],
+        candidates: &[Vec<MeterAmount>],
         waited: bool,
     ) -> Reserved {
         self.reserve_with(call, None, candidates, waited).await
@@ -177,54 +187,57 @@ impl Room {
         &self,
         call: &Call,
         key: &Concurrency,
-        takes: Vec<Take>,
+        amounts: Vec<MeterAmount>,
     ) -> Reserved {
-        self.reserve_with(call, Some(key), &[takes], false).await
+        self.reserve_with(call, Some(key), &[amounts], false).await
     }
 
     async fn reserve_with(
         &self,
         call: &Call,
         concurrency: Option<&Concurrency>,
-        candidates: &[Vec<Take>],
+        candidates: &[Vec<MeterAmount>],
         waited: bool,
     ) -> Reserved {
-        let offers: Vec<Offer> = candidates
+        let offers: Vec<ReservationCandidate> = candidates
             .iter()
             .enumerate()
-            .map(|(number, takes)| Offer {
-                event_if_lost: format!("lost {number} {}", call.attempt),
-                takes: Takes::new(takes),
+            .map(|(number, amounts)| ReservationCandidate {
+                event_if_lost: Some(Serialized::from_stored(format!(
+                    "lost {number} {}",
+                    call.attempt
+                ))),
+                amounts: MeterAmounts::new(amounts),
                 spare: false,
             })
             .collect();
-        let text = resume(&call.job, 0);
+        let text = checkpoint_of(&call.job, 0);
         let reservation = Reservation {
             job: &call.job,
             attempt: call.attempt,
             concurrency,
-            resume: &text,
-            resume_waiting: &text,
+            checkpoint_for_key: Some(&text),
+            checkpoint_for_limit: Some(&text),
             waited,
-            offers: &offers,
+            candidates: &offers,
         };
         self.broker
             .deliveries()
-            .reserve(&call.held, &reservation)
+            .reserve(&call.delivery, &reservation)
             .await
             .unwrap()
     }
 
     /// A new job that finds no room and is parked.
-    pub(super) async fn waiter(&self, takes: Vec<Take>) -> JobId {
+    pub(super) async fn waiter(&self, amounts: Vec<MeterAmount>) -> JobId {
         let call = self.call().await;
-        let reserved = self.reserve(&call, &[takes], false).await;
+        let reserved = self.reserve(&call, &[amounts], false).await;
         assert!(matches!(reserved, Reserved::Waits { .. }), "{reserved:?}");
         call.job
     }
 
     /// Reads the released jobs for `worker`, in order.
-    pub(super) async fn let_go_to(&self, worker: &str) -> Vec<Call> {
+    pub(super) async fn release_to(&self, worker: &str) -> Vec<Call> {
         if self.ask::<u64>(&["XLEN", &self.ready_stream()]).await == 0 {
             return Vec::new();
         }
@@ -233,16 +246,16 @@ impl Room {
     }
 
     /// Settles a call's job.
-    pub(super) async fn end(&self, call: &Call, spent: Spent) {
+    pub(super) async fn end(&self, call: &Call, consumed: Consumed) {
         let ending = Ending {
-            spent,
-            remembered: true,
+            consumed,
+            has_stored_state: true,
             ..ending(call.attempt)
         };
         let fence = self
             .broker
             .deliveries()
-            .settle(&call.held, &call.job, &ending)
+            .settle(&call.delivery, &call.job, &ending)
             .await
             .unwrap();
         assert_eq!(fence, Fence::Held);
@@ -262,11 +275,11 @@ impl Room {
     }
 
     /// The holders of the slots `slots:m`.
-    pub(super) async fn holders(&self) -> Vec<Place> {
+    pub(super) async fn holders(&self) -> Vec<EntryId> {
         let places = self.hash_keys("slots:slots:m").await;
         places
             .iter()
-            .map(|place| Place::from_record(place))
+            .map(|place| EntryId::from_stored(place))
             .collect()
     }
 
@@ -296,12 +309,12 @@ impl Room {
 }
 
 /// A released job with a new attempt.
-fn resumed(delivered: Delivered) -> Call {
-    let text = delivered.resume.expect("something is remembered of it");
-    let resume: Resume = serde_json::from_str(&text).unwrap();
+fn resumed(delivered: DeliveredEntry) -> Call {
+    let text = delivered.checkpoint.expect("something is remembered of it");
+    let checkpoint: Checkpoint = text.parse().unwrap();
     Call {
-        held: delivered.held,
-        job: resume.id,
+        delivery: delivered.delivery,
+        job: checkpoint.id,
         attempt: AttemptId::new(),
     }
 }

@@ -1,6 +1,8 @@
 //! Scripts are loaded again on a server that lost them (a restart, a failover, `SCRIPT FLUSH`).
 
-use longshore_broker::{Admission, Admitted, Ending, Fence, Parked, Reserved, Sorted, Spent};
+use longshore_broker::{
+    Admission, Admitted, Consumed, Ending, Fence, Parked, Reserved, TenantEntry,
+};
 use longshore_protocol::{
     envelope::Unique,
     id::{AttemptId, JobId},
@@ -8,7 +10,10 @@ use longshore_protocol::{
 
 use super::{
     meters::places,
-    room::{BEGUN, Room, account, letter, parking, past, prompt, redis, resume, slot_limit},
+    room::{
+        BEGUN, Room, account, checkpoint_of, letter, parking, past, prompt, redis, slot_limit,
+        stored, written,
+    },
 };
 
 /// In a private Redis: `SCRIPT FLUSH` would disturb other tests.
@@ -19,7 +24,7 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     let forget = || async { room.ask::<()>(&["SCRIPT", "FLUSH"]).await };
 
     let (held, job) = room.job("a").await;
-    let first_place = held.place.clone();
+    let first_place = held.entry_id.clone();
     forget().await;
     let unique = Unique {
         key: "k".to_owned(),
@@ -29,7 +34,7 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
         id: None,
         unique: Some(&unique),
         reply: false,
-        drop_event: "",
+        drop_event: stored(""),
         task: None,
     };
     assert_eq!(
@@ -47,7 +52,14 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     assert_eq!(
         room.broker
             .deliveries()
-            .fail(&held, first, "failed", None, "{}", Spent::NothingTaken)
+            .fail(
+                &held,
+                first,
+                stored("failed"),
+                None,
+                stored("{}"),
+                Consumed::NothingTaken
+            )
             .await
             .unwrap(),
         Fence::Held
@@ -56,14 +68,14 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     assert_eq!(
         room.broker
             .deliveries()
-            .hand_back(&held, None, "", "", Spent::NothingTaken)
+            .hand_back(&held, None, stored(""), stored(""), Consumed::NothingTaken)
             .await
             .unwrap(),
         Fence::Held
     );
     forget().await;
-    let held = room.read_one("a").await.held;
-    let text = resume(&job, 1);
+    let held = room.read_one("a").await.delivery;
+    let text = checkpoint_of(&job, 1);
     forget().await;
     assert_eq!(
         room.broker
@@ -84,7 +96,7 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     );
     forget().await;
     assert_eq!(room.broker.lanes().promote(10).await.unwrap().jobs, 1);
-    let held = room.read_one("a").await.held;
+    let held = room.read_one("a").await.delivery;
     assert_eq!(room.begin(&held, &job, AttemptId::new(), None).await, BEGUN);
     forget().await;
     assert_eq!(
@@ -96,16 +108,16 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
             .lost,
         1
     );
-    let held = room.read_one("a").await.held;
+    let held = room.read_one("a").await.delivery;
     forget().await;
     assert!(room.broker.jobs().cancel(&job).await.unwrap());
 
     let letter = letter(&room.queue, &job, &first_place, &prompt("again"));
     let json = serde_json::to_string(&letter).unwrap();
     let end = Ending {
-        remembered: true,
-        result: "discarded",
-        letter: Some((&job, &json)),
+        has_stored_state: true,
+        outcome: stored("discarded"),
+        dead_letter: Some((&job, written(&json))),
         ..Ending::default()
     };
     forget().await;
@@ -143,7 +155,7 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     );
     forget().await;
     assert!(
-        room.replay(died, &letter, &prompt("again"), &letter.resume, "")
+        room.replay(died, &letter, &prompt("again"), &letter.checkpoint, "")
             .await
             .unwrap()
     );
@@ -198,9 +210,9 @@ async fn scripts_of_limits_and_tenants_are_loaded_again() {
     forget().await;
     assert_eq!(room.open_and_let_go("slots:m").await, 0);
     forget().await;
-    room.end(&call, Spent::Unknown).await;
+    room.end(&call, Consumed::Unknown).await;
     forget().await;
-    assert_eq!(room.let_go_to("a").await.len(), 1);
+    assert_eq!(room.release_to("a").await.len(), 1);
     forget().await;
     assert_eq!(room.broker.limits().close_windows(9, &[]).await.unwrap(), 0);
     forget().await;
@@ -225,18 +237,18 @@ async fn scripts_of_limits_and_tenants_are_loaded_again() {
     let mut reader = room
         .broker
         .queues()
-        .reader(queues, &waits.held.worker)
+        .reader(queues, &waits.delivery.worker)
         .await
         .unwrap();
-    let looked = reader.read_ahead(1).await.unwrap();
-    let sorted: Vec<Sorted> = looked
+    let scanned = reader.read_ahead(1).await.unwrap();
+    let sorted: Vec<TenantEntry> = scanned
         .iter()
-        .map(|one| Sorted {
-            entry: one.held.entry.clone(),
-            id: JobId::of_place(&one.held.place),
+        .map(|one| TenantEntry {
+            entry: one.delivery.entry.clone(),
+            id: JobId::from_entry(&one.delivery.entry_id),
             tenant: "x".to_owned(),
             weight: 1,
-            resume: "{}".to_owned(),
+            checkpoint: Some(written("{}").clone()),
         })
         .collect();
     forget().await;

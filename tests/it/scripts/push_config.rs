@@ -1,6 +1,6 @@
 //! The pushed configuration of all processes.
 
-use futures::StreamExt as _;
+use longshore_protocol::control::ControlMessage;
 
 use super::room::Room;
 
@@ -10,7 +10,6 @@ async fn every_push_has_a_version_and_is_published() {
     assert_eq!(room.broker.fleet_config().version().await.unwrap(), 0);
     assert_eq!(room.broker.fleet_config().get().await.unwrap(), (0, None));
     let mut control = room.broker.workers().subscribe_control().await.unwrap();
-    let mut messages = control.on_message();
 
     assert_eq!(
         room.broker
@@ -20,8 +19,8 @@ async fn every_push_has_a_version_and_is_published() {
             .unwrap(),
         1
     );
-    let told: String = messages.next().await.unwrap().get_payload().unwrap();
-    assert_eq!(told, "config 1");
+    let message = control.next().await.unwrap();
+    assert_eq!(message, ControlMessage::ConfigPushed { version: 1 });
     let (version, pushed) = room.broker.fleet_config().get().await.unwrap();
     let pushed = pushed.unwrap();
     assert_eq!((version, pushed.version), (1, 1));

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_broker::{Fence, Recovered, Spent};
-use longshore_protocol::id::{AttemptId, QueueName};
+use longshore_broker::{Consumed, Fence, Recovered};
+use longshore_protocol::{
+    id::{AttemptId, QueueName},
+    serialized::Serialized,
+};
 
-use super::room::{BEGUN, Room, ending, id, prompt};
+use super::room::{BEGUN, Room, ending, id, prompt, stored};
 
 #[tokio::test]
 async fn the_jobs_of_a_live_worker_are_not_recovered() {
@@ -79,9 +82,9 @@ async fn an_attempt_in_flight_is_lost_and_counts_as_a_crash() {
     let delivered = room.read("b", 10).await;
     let crashes: Vec<_> = delivered
         .iter()
-        .map(|one| (&one.held.place, one.crashes))
+        .map(|one| (&one.delivery.entry_id, one.crashes))
         .collect();
-    assert_eq!(crashes, [(&held.place, 1), (&idle.place, 0)]);
+    assert_eq!(crashes, [(&held.entry_id, 1), (&idle.entry_id, 0)]);
 }
 
 #[tokio::test]
@@ -94,10 +97,10 @@ async fn a_pause_between_attempts_is_no_crash() {
         .fail(
             &held,
             attempt,
-            "failed",
+            stored("failed"),
             None,
-            "{\"tries\":1}",
-            Spent::NothingTaken,
+            stored("{\"tries\":1}"),
+            Consumed::NothingTaken,
         )
         .await
         .unwrap();
@@ -106,7 +109,10 @@ async fn a_pause_between_attempts_is_no_crash() {
     assert_eq!(room.events().await, [("failed".to_owned(), false)]);
     let delivered = room.read_one("b").await;
     assert_eq!(
-        (delivered.crashes, delivered.resume.as_deref()),
+        (
+            delivered.crashes,
+            delivered.checkpoint.as_ref().map(Serialized::as_str)
+        ),
         (0, Some("{\"tries\":1}"))
     );
 }
@@ -120,10 +126,10 @@ async fn crashes_of_an_entry_add_up() {
         assert_eq!(recovered.lost, 1);
         let delivered = room.read_one("a").await;
         assert_eq!(
-            (delivered.crashes, &delivered.held.place),
-            (crashes, &held.place)
+            (delivered.crashes, &delivered.delivery.entry_id),
+            (crashes, &held.entry_id)
         );
-        held = delivered.held;
+        held = delivered.delivery;
         assert_eq!(room.begin(&held, &job, AttemptId::new(), None).await, BEGUN);
     }
 }
@@ -189,12 +195,12 @@ async fn a_dead_worker_is_removed_only_when_all_its_entries_are_recovered() {
         .read("b", all)
         .await
         .into_iter()
-        .map(|one| one.held.entry)
+        .map(|one| one.delivery.entry)
         .collect();
     assert_eq!(
         again,
         left.into_iter()
-            .map(|one| one.held.entry)
+            .map(|one| one.delivery.entry)
             .collect::<Vec<_>>()
     );
 }
@@ -228,7 +234,7 @@ async fn a_deleted_entry_does_not_block_recovery() {
     let (held, _) = room.job("a").await;
     let () = room.ask(&["XDEL", &room.stream(), &gone.entry]).await;
     let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
-    assert_eq!(room.read_one("b").await.held.place, held.place);
+    assert_eq!(room.read_one("b").await.delivery.entry_id, held.entry_id);
     assert!(!room.consumers().await.contains("a"));
     assert_eq!(
         room.events().await.len(),
@@ -252,11 +258,18 @@ async fn a_recovered_worker_can_work_again() {
     );
     room.alive("a").await;
     let again = room.read_one("a").await;
-    assert_eq!(again.held.place, held.place);
+    assert_eq!(again.delivery.entry_id, held.entry_id);
     let fence = room
         .broker
         .deliveries()
-        .fail(&held, attempt, "late", None, "{}", Spent::NothingTaken)
+        .fail(
+            &held,
+            attempt,
+            stored("late"),
+            None,
+            stored("{}"),
+            Consumed::NothingTaken,
+        )
         .await
         .unwrap();
     assert_eq!(fence, Fence::Lost);

@@ -1,19 +1,21 @@
 //! Bulk replays and replay rules.
 
-use longshore_broker::{BulkReplay, BulkStep};
+use longshore_broker::{BulkProgress, BulkReplay};
 use longshore_policy::replay::{ReplayRule, ReplayWhen};
-use longshore_protocol::dead_letter::{DeadCursor, DeadFilter, Letter, Replaying};
+use longshore_protocol::dead_letter::{
+    DeadLetter, DeadLetterCursor, DeadLetterFilter, PreparedReplay,
+};
 use redis::AsyncCommands as _;
 
 use super::room::{Room, job_id, letter, prompt};
 
 /// Writes `count` dead letters and returns them ready to be replayed.
-async fn buried(room: &Room, count: i64) -> Vec<Replaying> {
+async fn buried(room: &Room, count: i64) -> Vec<PreparedReplay> {
     let mut ready = Vec::new();
     for died_ms in 0..count {
         let id = job_id(&format!("l-{died_ms}"));
-        let place = longshore_protocol::id::Place::from_record("1-0");
-        let letter: Letter = letter(&room.queue, &id, &place, &prompt("x"));
+        let place = longshore_protocol::id::EntryId::from_stored("1-0");
+        let letter: DeadLetter = letter(&room.queue, &id, &place, &prompt("x"));
         let keys = room.broker.keys();
         let mut connection = room.broker.pooled().await.unwrap();
         let json = serde_json::to_string(&letter).unwrap();
@@ -26,8 +28,8 @@ async fn buried(room: &Room, count: i64) -> Vec<Replaying> {
             .await
             .unwrap();
         let standing = (died_ms, letter, json);
-        let limits = longshore_protocol::envelope::Limits::default();
-        ready.extend(Replaying::new(
+        let limits = longshore_protocol::envelope::MessageLimits::default();
+        ready.extend(PreparedReplay::new(
             &standing,
             &limits,
             chrono::DateTime::UNIX_EPOCH,
@@ -39,7 +41,7 @@ async fn buried(room: &Room, count: i64) -> Vec<Replaying> {
 fn rule(name: &str, per_minute: u32) -> ReplayRule {
     ReplayRule {
         name: name.to_owned(),
-        filter: DeadFilter::default(),
+        filter: DeadLetterFilter::default(),
         when: ReplayWhen::Healthy,
         per_minute,
     }
@@ -129,9 +131,9 @@ async fn a_bulk_replay_counts_each_page() {
     let room = Room::new().await;
     let letters = buried(&room, 4).await;
     let broker = &room.broker;
-    let filter = DeadFilter {
+    let filter = DeadLetterFilter {
         reasons: vec!["timeout".to_owned()],
-        ..DeadFilter::default()
+        ..DeadLetterFilter::default()
     };
     let begun = BulkReplay {
         id: "b1".to_owned(),
@@ -156,11 +158,11 @@ async fn a_bulk_replay_counts_each_page() {
             .as_ref(),
         Some(&begun)
     );
-    let last = DeadCursor {
+    let last = DeadLetterCursor {
         died_ms: 2,
         id: job_id("l-2"),
     };
-    let step = BulkStep {
+    let step = BulkProgress {
         bulk: "b1",
         last: &last,
         skipped: 1,

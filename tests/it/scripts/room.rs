@@ -8,17 +8,18 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use longshore_broker::{
-    Beginning, Begun, Broker, BrokerError, Delivered, Ending, Held, Parking, SlotLimit, Spent,
-    Takes, Wanted,
+    AttemptStart, Begun, Broker, BrokerError, Consumed, DeliveredEntry, Delivery, Ending,
+    EntrySource, MeterAmounts, ParkUntil, SlotLimit,
 };
 use longshore_local::{LocalRedis, RedisOptions};
 use longshore_protocol::{
-    checkpoint::Resume,
-    dead_letter::{Kept, Letter, Replaying},
+    checkpoint::Checkpoint,
+    dead_letter::{DeadLetter, PreparedReplay, StoredMessage},
     envelope::{Concurrency, RawMessage},
-    event::DeadRecord,
-    id::{AttemptId, JobId, Namespace, Place, QueueName, WorkerId},
+    event::DeadLetterRecord,
+    id::{AttemptId, EntryId, JobId, Namespace, QueueName, WorkerId},
     platform::PlatformName,
+    serialized::Serialized,
 };
 use longshore_tests::stack::{connect_to_redis, toolbox};
 use redis::{FromRedisValue, aio::MultiplexedConnection};
@@ -109,7 +110,7 @@ impl Room {
         command.query_async(&mut self.redis.clone()).await.unwrap()
     }
 
-    pub(crate) async fn enqueue(&self, fields: &[(Vec<u8>, Vec<u8>)]) -> Place {
+    pub(crate) async fn enqueue(&self, fields: &[(Vec<u8>, Vec<u8>)]) -> EntryId {
         let message = RawMessage {
             fields: fields.to_vec(),
         };
@@ -121,7 +122,7 @@ impl Room {
     }
 
     /// Reads up to `count` entries for `worker` without waiting.
-    pub(crate) async fn read(&self, worker: &str, count: usize) -> Vec<Delivered> {
+    pub(crate) async fn read(&self, worker: &str, count: usize) -> Vec<DeliveredEntry> {
         let queues = [self.queue.clone()];
         let mut reader = self
             .broker
@@ -130,28 +131,28 @@ impl Room {
             .await
             .unwrap();
         reader
-            .read(count, Duration::from_millis(1), Wanted::All)
+            .read(count, Duration::from_millis(1), EntrySource::All)
             .await
             .unwrap()
     }
 
     /// Reads exactly one entry for `worker`.
-    pub(crate) async fn read_one(&self, worker: &str) -> Delivered {
+    pub(crate) async fn read_one(&self, worker: &str) -> DeliveredEntry {
         let mut delivered = self.read(worker, 1).await;
         assert_eq!(delivered.len(), 1, "one entry is there for {worker}");
         delivered.remove(0)
     }
 
     /// A new job delivered to `worker`, with its id.
-    pub(crate) async fn job(&self, worker: &str) -> (Held, JobId) {
+    pub(crate) async fn job(&self, worker: &str) -> (Delivery, JobId) {
         let place = self.enqueue(&prompt("hello")).await;
         let delivered = self.read_one(worker).await;
-        assert_eq!(delivered.held.place, place);
-        (delivered.held, JobId::of_place(&place))
+        assert_eq!(delivered.delivery.entry_id, place);
+        (delivered.delivery, JobId::from_entry(&place))
     }
 
     /// A new job in flight on `worker`, with a begun attempt.
-    pub(crate) async fn running(&self, worker: &str) -> (Held, JobId, AttemptId) {
+    pub(crate) async fn running(&self, worker: &str) -> (Delivery, JobId, AttemptId) {
         let (held, job) = self.job(worker).await;
         let attempt = AttemptId::new();
         assert_eq!(self.begin(&held, &job, attempt, None).await, BEGUN);
@@ -161,19 +162,19 @@ impl Room {
     /// Begins an attempt whose event is `lost ATTEMPT` if the worker dies.
     pub(crate) async fn begin(
         &self,
-        held: &Held,
+        held: &Delivery,
         job: &JobId,
         attempt: AttemptId,
         concurrency: Option<&Concurrency>,
     ) -> Begun {
         let event = format!("lost {attempt}");
-        let beginning = Beginning {
+        let beginning = AttemptStart {
             job,
             attempt,
-            event_if_lost: &event,
+            event_if_lost: stored(&event),
             concurrency,
-            resume: &resume(job, 0),
-            takes: &Takes::default(),
+            checkpoint: Some(&checkpoint_of(job, 0)),
+            amounts: &MeterAmounts::default(),
             waited: false,
         };
         self.broker
@@ -184,7 +185,7 @@ impl Room {
     }
 
     /// Moves an entry to another worker with XCLAIM.
-    pub(crate) async fn steal(&self, held: &Held, thief: &str) {
+    pub(crate) async fn steal(&self, held: &Delivery, thief: &str) {
         let claimed: Vec<String> = self
             .ask(&[
                 "XCLAIM",
@@ -203,18 +204,18 @@ impl Room {
     pub(crate) async fn replay(
         &self,
         died_ms: i64,
-        letter: &Letter,
+        letter: &DeadLetter,
         fields: &[(Vec<u8>, Vec<u8>)],
-        resume: &Resume,
+        checkpoint: &Checkpoint,
         event: &str,
     ) -> Result<bool, BrokerError> {
-        let letter = Replaying {
+        let letter = PreparedReplay {
             id: letter.record.id.clone(),
             died_ms,
             queue: letter.record.queue.clone(),
             fields: fields.to_vec(),
-            resume: serde_json::to_string(resume).unwrap(),
-            event: event.to_owned(),
+            checkpoint: Serialized::new(checkpoint).unwrap(),
+            event: Serialized::from_stored(event),
         };
         let there = self.broker.dead_letters().replay(&[letter], None).await?;
         Ok(there == [true])
@@ -229,11 +230,11 @@ impl Room {
 }
 
 pub(crate) fn id(worker: &str) -> WorkerId {
-    WorkerId::from_record(worker)
+    WorkerId::from_stored(worker)
 }
 
 pub(crate) fn account(name: &str) -> PlatformName {
-    PlatformName::from_record(name)
+    PlatformName::from_stored(name)
 }
 
 /// The limit of the slots of account `m`.
@@ -266,23 +267,23 @@ pub(crate) fn binary() -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 /// The checkpoint of a job after `attempts` attempts.
-pub(crate) fn resume(job: &JobId, attempts: u32) -> String {
-    let mut resume = Resume::fresh(job.clone(), DateTime::UNIX_EPOCH);
-    resume.attempts = attempts;
-    serde_json::to_string(&resume).unwrap()
+pub(crate) fn checkpoint_of(job: &JobId, attempts: u32) -> Serialized<Checkpoint> {
+    let mut checkpoint = Checkpoint::fresh(job.clone(), DateTime::UNIX_EPOCH);
+    checkpoint.attempts = attempts;
+    Serialized::new(&checkpoint).unwrap()
 }
 
 /// The dead letter of a job.
 pub(crate) fn letter(
     queue: &QueueName,
     id: &JobId,
-    place: &Place,
+    entry_id: &EntryId,
     fields: &[(Vec<u8>, Vec<u8>)],
-) -> Letter {
-    Letter {
-        record: DeadRecord {
+) -> DeadLetter {
+    DeadLetter {
+        record: DeadLetterRecord {
             id: id.clone(),
-            place: place.clone(),
+            entry_id: entry_id.clone(),
             queue: queue.clone(),
             reason: "exhausted".to_owned(),
             error: "nobody answered".to_owned(),
@@ -293,9 +294,19 @@ pub(crate) fn letter(
             chain_id: None,
             attempts: 3,
         },
-        message: Kept::whole(fields),
-        resume: Resume::fresh(id.clone(), DateTime::UNIX_EPOCH),
+        message: StoredMessage::whole(fields),
+        checkpoint: Checkpoint::fresh(id.clone(), DateTime::UNIX_EPOCH),
     }
+}
+
+/// JSON that a script stores: any text serves, and none if it is empty.
+pub(crate) fn stored<T: 'static>(text: &str) -> Option<&'static Serialized<T>> {
+    (!text.is_empty()).then(|| written(text))
+}
+
+/// JSON that a script stores. Leaked: the tests pass it by reference.
+pub(crate) fn written<T: 'static>(text: &str) -> &'static Serialized<T> {
+    Box::leak(Box::new(Serialized::from_stored(text)))
 }
 
 /// A concurrency key with its limit.
@@ -310,22 +321,22 @@ pub(crate) fn limit(key: &str, limit: u32) -> Concurrency {
 pub(crate) fn ending(attempt: AttemptId) -> Ending<'static> {
     Ending {
         attempt: Some(attempt),
-        event: "ended",
-        result: "outcome",
+        event: stored("ended"),
+        outcome: stored("outcome"),
         ..Ending::default()
     }
 }
 
 /// Parking in the time lane.
-pub(crate) fn parking(due: DateTime<Utc>, resume: &str) -> Parking<'_> {
-    Parking {
+pub(crate) fn parking(due: DateTime<Utc>, checkpoint: &Serialized<Checkpoint>) -> ParkUntil<'_> {
+    ParkUntil {
         attempt: None,
-        event: "parked",
+        event: stored("parked"),
         for_version: false,
         due,
         concurrency: None,
-        resume,
-        spent: Spent::NothingTaken,
+        checkpoint: Some(checkpoint),
+        consumed: Consumed::NothingTaken,
     }
 }
 

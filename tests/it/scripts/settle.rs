@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use longshore_broker::{Ending, Fence, Spent};
+use longshore_broker::{Consumed, Ending, Fence};
 use longshore_protocol::id::AttemptId;
 
-use super::room::{BEGUN, Room, ending, job_id};
+use super::room::{BEGUN, Room, ending, job_id, stored, written};
 
 #[tokio::test]
 async fn settling_applies_all_effects_at_once() {
@@ -14,7 +14,7 @@ async fn settling_applies_all_effects_at_once() {
     let letter = job_id("the-letter");
     let all = Ending {
         reply: true,
-        letter: Some((&letter, "why it died")),
+        dead_letter: Some((&letter, written("why it died"))),
         ..ending(attempt)
     };
     let before = room.broker.server().time_ms().await.unwrap();
@@ -86,17 +86,27 @@ async fn settling_removes_the_checkpoint() {
     let (held, _, _) = room.running("dead").await;
     let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     let delivered = room.read_one("a").await;
-    assert_eq!((delivered.crashes, &delivered.held.place), (1, &held.place));
+    assert_eq!(
+        (delivered.crashes, &delivered.delivery.entry_id),
+        (1, &held.entry_id)
+    );
     let (held, job) = (
-        delivered.held,
-        longshore_protocol::id::JobId::of_place(&held.place),
+        delivered.delivery,
+        longshore_protocol::id::JobId::from_entry(&held.entry_id),
     );
     let attempt = AttemptId::new();
     assert_eq!(room.begin(&held, &job, attempt, None).await, BEGUN);
     let fence = room
         .broker
         .deliveries()
-        .fail(&held, attempt, "failed", None, "{}", Spent::NothingTaken)
+        .fail(
+            &held,
+            attempt,
+            stored("failed"),
+            None,
+            stored("{}"),
+            Consumed::NothingTaken,
+        )
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
@@ -104,7 +114,7 @@ async fn settling_removes_the_checkpoint() {
 
     let end = Ending {
         attempt: None,
-        remembered: true,
+        has_stored_state: true,
         ..ending(attempt)
     };
     assert_eq!(
@@ -143,9 +153,9 @@ async fn settling_without_an_outcome_keeps_a_cancellation_of_the_same_id() {
     let namesake = job_id("inv-1");
     assert!(room.broker.jobs().cancel(&namesake).await.unwrap());
     let (held, _) = room.job("a").await;
-    let letter = longshore_protocol::id::JobId::of_place(&held.place);
+    let letter = longshore_protocol::id::JobId::from_entry(&held.entry_id);
     let conflict = Ending {
-        letter: Some((&letter, "id_conflict")),
+        dead_letter: Some((&letter, written("id_conflict"))),
         ..Ending::default()
     };
     assert_eq!(
@@ -171,7 +181,7 @@ async fn settling_twice_equals_once() {
     let (held, job, attempt) = room.running("a").await;
     let end = Ending {
         reply: true,
-        letter: Some((&job, "letter")),
+        dead_letter: Some((&job, written("letter"))),
         ..ending(attempt)
     };
     assert_eq!(
@@ -255,8 +265,8 @@ async fn another_attempt_settles_nothing_but_is_recorded() {
     let before = room.snapshot_but_events().await;
     let end = Ending {
         reply: true,
-        remembered: true,
-        letter: Some((&job, "letter")),
+        has_stored_state: true,
+        dead_letter: Some((&job, written("letter"))),
         ..ending(AttemptId::new())
     };
     assert_eq!(
@@ -276,13 +286,13 @@ async fn a_job_run_by_two_workers_ends_once() {
     let room = Room::new().await;
     let (stopped, job, first) = room.running("a").await;
     let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
-    let held = room.read_one("b").await.held;
+    let held = room.read_one("b").await.delivery;
     let second = AttemptId::new();
 
     // A revived worker changes nothing, neither between the other's delivery and its attempt nor during the
     // attempt.
     let late = Ending {
-        result: "late",
+        outcome: stored("late"),
         ..ending(first)
     };
     assert_eq!(
@@ -303,7 +313,7 @@ async fn a_job_run_by_two_workers_ends_once() {
         Fence::Lost
     );
     let kept = Ending {
-        remembered: true,
+        has_stored_state: true,
         ..ending(second)
     };
     assert_eq!(
@@ -343,11 +353,11 @@ async fn a_job_run_twice_by_one_worker_ends_once() {
     let room = Room::new().await;
     let (old, job) = room.job("a").await;
     let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
-    let (new, attempt) = (room.read_one("a").await.held, AttemptId::new());
+    let (new, attempt) = (room.read_one("a").await.delivery, AttemptId::new());
     assert_eq!(room.begin(&new, &job, attempt, None).await, BEGUN);
     let expired = Ending {
         attempt: None,
-        result: "expired",
+        outcome: stored("expired"),
         ..ending(attempt)
     };
     assert_eq!(

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use longshore_broker::{Begun, Ending, Fence, Held, Parked, Parking, Spent};
+use longshore_broker::{Begun, Consumed, Delivery, Ending, Fence, ParkUntil, Parked};
 use longshore_protocol::{
     envelope::Concurrency,
     id::{AttemptId, JobId},
 };
 
-use super::room::{BEGUN, Room, future, limit, parking, resume};
+use super::room::{BEGUN, Room, checkpoint_of, future, limit, parking, stored};
 
 /// A job that took a slot.
-pub(super) async fn holder(room: &Room, key: &Concurrency) -> (Held, JobId, AttemptId) {
+pub(super) async fn holder(room: &Room, key: &Concurrency) -> (Delivery, JobId, AttemptId) {
     let (held, job) = room.job("a").await;
     let attempt = AttemptId::new();
     assert_eq!(room.begin(&held, &job, attempt, Some(key)).await, BEGUN);
@@ -41,8 +41,8 @@ pub(super) fn end(attempt: Option<AttemptId>, key: &Concurrency) -> Ending<'_> {
     Ending {
         attempt,
         concurrency: Some(key),
-        remembered: true,
-        result: "outcome",
+        has_stored_state: true,
+        outcome: stored("outcome"),
         ..Ending::default()
     }
 }
@@ -58,7 +58,7 @@ async fn a_key_has_limited_slots_and_the_rest_are_parked_in_order() {
 
     let held: BTreeSet<String> = [&first, &second]
         .iter()
-        .map(|(held, ..)| held.place.to_string())
+        .map(|(held, ..)| held.entry_id.to_string())
         .collect();
     assert_eq!(holders(&room, "k").await, held);
     assert_eq!(waiting(&room, "k").await, [third.as_str(), fourth.as_str()]);
@@ -91,10 +91,10 @@ async fn a_job_with_a_slot_takes_no_second_one() {
         .fail(
             &held,
             attempt,
-            "failed",
+            stored("failed"),
             Some(&key),
-            "{}",
-            Spent::NothingTaken,
+            stored("{}"),
+            Consumed::NothingTaken,
         )
         .await
         .unwrap();
@@ -128,16 +128,16 @@ async fn settling_passes_the_slot_to_the_next_in_order() {
         let delivered = room.read_one("b").await;
         assert!(
             delivered
-                .resume
+                .checkpoint
                 .as_ref()
-                .is_some_and(|text| text.contains(next.as_str())),
+                .is_some_and(|text| text.as_str().contains(next.as_str())),
             "{next}: {delivered:?}"
         );
         assert_eq!(
             holders(&room, "k").await,
-            BTreeSet::from([delivered.held.place.to_string()])
+            BTreeSet::from([delivered.delivery.entry_id.to_string()])
         );
-        (held, job, attempt) = (delivered.held, next, AttemptId::new());
+        (held, job, attempt) = (delivered.delivery, next, AttemptId::new());
         assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, BEGUN);
         assert_eq!(
             waiting(&room, "k").await.last().map(String::as_str),
@@ -149,12 +149,18 @@ async fn settling_passes_the_slot_to_the_next_in_order() {
 /// A job that arrives when the next one of the lane is already in the queue.
 async fn waiter_behind(room: &Room, key: &Concurrency) -> JobId {
     // Removed for a moment, so that the read returns the last one.
-    let let_go = room.read_one("b").await.held;
+    let let_go = room.read_one("b").await.delivery;
     let job = waiter(room, key).await;
     let _fence = room
         .broker
         .deliveries()
-        .hand_back(&let_go, None, "", "", Spent::NothingTaken)
+        .hand_back(
+            &let_go,
+            None,
+            stored(""),
+            stored(""),
+            Consumed::NothingTaken,
+        )
         .await
         .unwrap();
     job
@@ -166,8 +172,8 @@ async fn a_job_parked_by_time_passes_its_slot_on() {
     let key = limit("k", 1);
     let (held, job, attempt) = holder(&room, &key).await;
     let next = waiter(&room, &key).await;
-    let text = resume(&job, 1);
-    let wait = Parking {
+    let text = checkpoint_of(&job, 1);
+    let wait = ParkUntil {
         attempt: Some(attempt),
         concurrency: Some(&key),
         ..parking(future(), &text)
@@ -191,12 +197,12 @@ async fn a_job_parked_by_time_passes_its_slot_on() {
     let delivered = room.read_one("b").await;
     assert!(
         delivered
-            .resume
-            .is_some_and(|text| text.contains(next.as_str()))
+            .checkpoint
+            .is_some_and(|text| text.as_str().contains(next.as_str()))
     );
     assert_eq!(
         holders(&room, "k").await,
-        BTreeSet::from([delivered.held.place.to_string()])
+        BTreeSet::from([delivered.delivery.entry_id.to_string()])
     );
 }
 
@@ -218,7 +224,7 @@ async fn a_job_that_ends_before_it_begins_passes_its_slot_on() {
 
     // The second is cancelled when it already has the slot.
     assert!(room.broker.jobs().cancel(&second).await.unwrap());
-    let held = room.read_one("a").await.held;
+    let held = room.read_one("a").await.delivery;
     assert_eq!(
         room.begin(&held, &second, AttemptId::new(), Some(&key))
             .await,
@@ -233,7 +239,7 @@ async fn a_job_that_ends_before_it_begins_passes_its_slot_on() {
         Fence::Held
     );
 
-    let held = room.read_one("a").await.held;
+    let held = room.read_one("a").await.delivery;
     let attempt = AttemptId::new();
     assert_eq!(room.begin(&held, &third, attempt, Some(&key)).await, BEGUN);
     assert_eq!(
@@ -255,7 +261,7 @@ async fn a_slot_is_not_given_to_a_job_cancelled_in_the_lane() {
     let second = waiter(&room, &key).await;
     let third = waiter(&room, &key).await;
     assert!(room.broker.jobs().cancel(&second).await.unwrap());
-    let cancelled = room.read_one("b").await.held;
+    let cancelled = room.read_one("b").await.delivery;
     assert_eq!(
         room.broker
             .deliveries()
@@ -268,12 +274,12 @@ async fn a_slot_is_not_given_to_a_job_cancelled_in_the_lane() {
     let delivered = room.read_one("b").await;
     assert!(
         delivered
-            .resume
-            .is_some_and(|text| text.contains(third.as_str()))
+            .checkpoint
+            .is_some_and(|text| text.as_str().contains(third.as_str()))
     );
     assert_eq!(
         holders(&room, "k").await,
-        BTreeSet::from([delivered.held.place.to_string()])
+        BTreeSet::from([delivered.delivery.entry_id.to_string()])
     );
     // Its end returns no slot, because it had none.
     assert_eq!(
@@ -286,12 +292,12 @@ async fn a_slot_is_not_given_to_a_job_cancelled_in_the_lane() {
     );
     assert_eq!(
         holders(&room, "k").await,
-        BTreeSet::from([delivered.held.place.to_string()])
+        BTreeSet::from([delivered.delivery.entry_id.to_string()])
     );
     assert_eq!(
         room.broker
             .deliveries()
-            .settle(&delivered.held, &third, &end(None, &key))
+            .settle(&delivered.delivery, &third, &end(None, &key))
             .await
             .unwrap(),
         Fence::Held
@@ -305,19 +311,25 @@ async fn a_job_keeps_its_slot_when_handed_back_or_recovered() {
     let key = limit("k", 1);
     let (held, job, attempt) = holder(&room, &key).await;
     waiter(&room, &key).await;
-    let slots = BTreeSet::from([held.place.to_string()]);
+    let slots = BTreeSet::from([held.entry_id.to_string()]);
 
     let fence = room
         .broker
         .deliveries()
-        .hand_back(&held, Some(attempt), "handed back", "", Spent::NothingTaken)
+        .hand_back(
+            &held,
+            Some(attempt),
+            stored("handed back"),
+            stored(""),
+            Consumed::NothingTaken,
+        )
         .await
         .unwrap();
     assert_eq!(
         (fence, holders(&room, "k").await),
         (Fence::Held, slots.clone())
     );
-    let held = room.read_one("b").await.held;
+    let held = room.read_one("b").await.delivery;
     assert_eq!(
         room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
         BEGUN
@@ -325,7 +337,7 @@ async fn a_job_keeps_its_slot_when_handed_back_or_recovered() {
 
     let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
     assert_eq!(holders(&room, "k").await, slots);
-    let held = room.read_one("c").await.held;
+    let held = room.read_one("c").await.delivery;
     assert_eq!(
         room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
         BEGUN
@@ -340,7 +352,7 @@ async fn a_late_or_repeated_settle_passes_no_slot_on() {
     let (stopped, job, old) = holder(&room, &key).await;
     waiter(&room, &key).await;
     let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
-    let held = room.read_one("b").await.held;
+    let held = room.read_one("b").await.delivery;
     let new = AttemptId::new();
     assert_eq!(room.begin(&held, &job, new, Some(&key)).await, BEGUN);
     let before = room.snapshot_but_events().await;

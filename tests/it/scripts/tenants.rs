@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use longshore_broker::{Delivered, Ending, Fence, QueueReader, Sorted, Spent, Wanted};
+use longshore_broker::{
+    Consumed, DeliveredEntry, Ending, EntrySource, Fence, QueueReader, TenantEntry,
+};
 use longshore_protocol::id::JobId;
 
 use super::{
-    meters::{places, spent},
-    room::{Room, binary, id, prompt, resume},
+    meters::{consumed, places},
+    room::{Room, binary, checkpoint_of, id, prompt, stored},
 };
 
 async fn reader(room: &Room) -> QueueReader {
@@ -18,13 +20,13 @@ async fn reader(room: &Room) -> QueueReader {
         .unwrap()
 }
 
-fn sorted(delivered: &Delivered, tenant: &str, weight: u32) -> Sorted {
-    let job = JobId::of_place(&delivered.held.place);
-    Sorted {
-        entry: delivered.held.entry.clone(),
+fn sorted(delivered: &DeliveredEntry, tenant: &str, weight: u32) -> TenantEntry {
+    let job = JobId::from_entry(&delivered.delivery.entry_id);
+    TenantEntry {
+        entry: delivered.delivery.entry.clone(),
         tenant: tenant.to_owned(),
         weight,
-        resume: resume(&job, 0),
+        checkpoint: Some(checkpoint_of(&job, 0)),
         id: job,
     }
 }
@@ -35,9 +37,9 @@ async fn lay_aside(room: &Room, tenants: &[(&str, u32)]) {
         room.enqueue(&prompt(tenant)).await;
     }
     let mut reader = reader(room).await;
-    let looked = reader.read_ahead(1000).await.unwrap();
-    assert_eq!(looked.len(), tenants.len());
-    let all: Vec<Sorted> = looked
+    let scanned = reader.read_ahead(1000).await.unwrap();
+    assert_eq!(scanned.len(), tenants.len());
+    let all: Vec<TenantEntry> = scanned
         .iter()
         .zip(tenants)
         .map(|(one, (tenant, weight))| sorted(one, tenant, *weight))
@@ -129,15 +131,15 @@ async fn each_tenants_jobs_keep_their_order() {
         places.push(room.enqueue(&binary()).await);
     }
     let mut reader = reader(&room).await;
-    let looked = reader.read_ahead(10).await.unwrap();
-    let all: Vec<Sorted> = looked.iter().map(|one| sorted(one, "x", 1)).collect();
+    let scanned = reader.read_ahead(10).await.unwrap();
+    let all: Vec<TenantEntry> = scanned.iter().map(|one| sorted(one, "x", 1)).collect();
     reader.park_by_tenant(&room.queue, &all).await.unwrap();
     for place in places {
         let delivered = room.read_one("b").await;
-        let job = JobId::of_place(&place);
+        let job = JobId::from_entry(&place);
         assert_eq!(delivered.message.fields, binary());
-        assert_eq!(delivered.resume, Some(resume(&job, 0)));
-        assert_eq!(delivered.held.queue, room.queue.ready());
+        assert_eq!(delivered.checkpoint, Some(checkpoint_of(&job, 0)));
+        assert_eq!(delivered.delivery.queue, room.queue.ready());
     }
 }
 
@@ -163,12 +165,12 @@ async fn empty_tenant_lanes_leave_no_keys() {
     repeat(&room, "x", 3, 2).await;
     repeat(&room, "y", 1, 1).await;
     for _ in 0..3 {
-        let held = room.read_one("b").await.held;
+        let held = room.read_one("b").await.delivery;
         let ending = Ending {
-            remembered: true,
+            has_stored_state: true,
             ..Ending::default()
         };
-        let job = JobId::of_place(&held.place);
+        let job = JobId::from_entry(&held.entry_id);
         let _fence = room
             .broker
             .deliveries()
@@ -190,9 +192,9 @@ async fn sorting_twice_equals_once_and_leaves_entries_of_other_workers() {
     let (held, _) = room.job("other").await;
     room.enqueue(&prompt("x")).await;
     let mut reader = reader(&room).await;
-    let looked = reader.read_ahead(10).await.unwrap();
-    let mine = sorted(looked.first().unwrap(), "x", 1);
-    let not_mine = Sorted {
+    let scanned = reader.read_ahead(10).await.unwrap();
+    let mine = sorted(scanned.first().unwrap(), "x", 1);
+    let not_mine = TenantEntry {
         entry: held.entry.clone(),
         ..mine.clone()
     };
@@ -224,14 +226,17 @@ async fn released_and_handed_back_jobs_precede_dealt_ones() {
     let call = room.taking(&[places(1)]).await;
     room.waiter(vec![places(1)]).await;
     room.enqueue(&prompt("r")).await;
-    let held = room.read_one("a").await.held;
+    let held = room.read_one("a").await.delivery;
     repeat(&room, "x", 1, 2).await;
-    let back = room
-        .broker
-        .deliveries()
-        .hand_back(&held, None, "", "", Spent::NothingTaken);
+    let back = room.broker.deliveries().hand_back(
+        &held,
+        None,
+        stored(""),
+        stored(""),
+        Consumed::NothingTaken,
+    );
     assert_eq!(back.await.unwrap(), Fence::Held);
-    room.end(&call, spent(1, 1)).await;
+    room.end(&call, consumed(1, 1)).await;
     // `hello` is the prompt of parked jobs.
     let mut order = Vec::new();
     for _ in 0..4 {
@@ -247,10 +252,10 @@ async fn a_reader_of_begun_jobs_gets_dealt_entries_and_no_new_ones() {
     room.enqueue(&prompt("new")).await;
     let mut reader = reader(&room).await;
     let wait = Duration::from_millis(1);
-    let read = reader.read(10, wait, Wanted::Begun).await.unwrap();
+    let read = reader.read(10, wait, EntrySource::Begun).await.unwrap();
     assert_eq!(read.len(), 1);
-    let read = reader.read(10, wait, Wanted::Begun).await.unwrap();
+    let read = reader.read(10, wait, EntrySource::Begun).await.unwrap();
     assert!(read.is_empty());
-    let read = reader.read(10, wait, Wanted::All).await.unwrap();
+    let read = reader.read(10, wait, EntrySource::All).await.unwrap();
     assert_eq!(read.len(), 1);
 }

@@ -1,14 +1,14 @@
 //! Jobs parked until a time or for a newer worker.
 
-use longshore_broker::{Begun, Parked, Parking};
+use longshore_broker::{Begun, ParkUntil, Parked};
 use longshore_protocol::id::{AttemptId, JobId};
 
-use super::room::{Room, binary, future, parking, past, resume};
+use super::room::{Room, binary, checkpoint_of, future, parking, past};
 
 /// Parks a job until `ms` after a time long past.
 async fn parked(room: &Room, ms: i64) -> JobId {
     let (held, job) = room.job("a").await;
-    let text = resume(&job, 0);
+    let text = checkpoint_of(&job, 0);
     let answer = room
         .broker
         .deliveries()
@@ -23,8 +23,8 @@ async fn parked(room: &Room, ms: i64) -> JobId {
 async fn a_job_leaves_the_queue_for_the_lane() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
-    let (due, text) = (future(), resume(&job, 2));
-    let wait = Parking {
+    let (due, text) = (future(), checkpoint_of(&job, 2));
+    let wait = ParkUntil {
         attempt: Some(attempt),
         ..parking(due, &text)
     };
@@ -50,7 +50,7 @@ async fn a_job_leaves_the_queue_for_the_lane() {
         .expect("it waits");
     assert_eq!(waiting.due_ms, Some(due.timestamp_millis()));
     assert_eq!(
-        (waiting.lane.as_str(), waiting.resume.attempts),
+        (waiting.lane.as_str(), waiting.checkpoint.attempts),
         ("time", 2)
     );
     assert_eq!(
@@ -64,18 +64,18 @@ async fn a_job_comes_back_byte_for_byte_however_often_it_waits() {
     for queue in ["default", "bulk"] {
         let room = Room::new().await.through(queue);
         let place = room.enqueue(&binary()).await;
-        let job = JobId::of_place(&place);
+        let job = JobId::from_entry(&place);
         let mut delivered = room.read_one("a").await;
         for round in 1..=3 {
-            let text = resume(&job, round);
-            let wait = Parking {
+            let text = checkpoint_of(&job, round);
+            let wait = ParkUntil {
                 for_version: round == 2,
                 ..parking(past(0), &text)
             };
             assert_eq!(
                 room.broker
                     .deliveries()
-                    .park(&delivered.held, &job, &wait)
+                    .park(&delivered.delivery, &job, &wait)
                     .await
                     .unwrap(),
                 Parked::Yes
@@ -96,7 +96,10 @@ async fn a_job_comes_back_byte_for_byte_however_often_it_waits() {
             assert_eq!(room.broker.lanes().promote(10).await.unwrap().jobs, 1);
             delivered = room.read_one("a").await;
             assert_eq!(delivered.message.fields, binary());
-            assert_eq!((delivered.resume, delivered.forged), (Some(text), false));
+            assert_eq!(
+                (delivered.checkpoint, delivered.forged),
+                (Some(text), false)
+            );
         }
         assert_eq!(
             room.hash("checkpoints").await.len(),
@@ -113,15 +116,19 @@ async fn due_jobs_are_promoted_in_order() {
     let first = parked(&room, 10).await;
     let second = parked(&room, 20).await;
     assert_eq!(room.broker.lanes().promote(10).await.unwrap().jobs, 3);
-    let order: Vec<String> = room
+    let order: Vec<_> = room
         .read("a", 10)
         .await
         .into_iter()
-        .filter_map(|one| one.resume)
+        .filter_map(|one| one.checkpoint)
         .collect();
     assert_eq!(
         order,
-        [resume(&first, 0), resume(&second, 0), resume(&third, 0)]
+        [
+            checkpoint_of(&first, 0),
+            checkpoint_of(&second, 0),
+            checkpoint_of(&third, 0)
+        ]
     );
 }
 
@@ -147,8 +154,8 @@ async fn no_job_is_promoted_before_its_time() {
     let room = Room::new().await;
     for for_version in [false, true] {
         let (held, job) = room.job("a").await;
-        let text = resume(&job, 0);
-        let wait = Parking {
+        let text = checkpoint_of(&job, 0);
+        let wait = ParkUntil {
             for_version,
             ..parking(future(), &text)
         };
@@ -163,7 +170,10 @@ async fn no_job_is_promoted_before_its_time() {
     }
     let due = parked(&room, 0).await;
     assert_eq!(room.broker.lanes().promote(10).await.unwrap().jobs, 1);
-    assert_eq!(room.read_one("a").await.resume, Some(resume(&due, 0)));
+    assert_eq!(
+        room.read_one("a").await.checkpoint,
+        Some(checkpoint_of(&due, 0))
+    );
     let before = room.snapshot().await;
     assert_eq!(room.broker.lanes().promote(10).await.unwrap().jobs, 0);
     assert_eq!(room.snapshot().await, before);
@@ -175,8 +185,8 @@ async fn no_job_is_promoted_before_its_time() {
 async fn parking_by_time_twice_equals_once() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
-    let text = resume(&job, 0);
-    let wait = Parking {
+    let text = checkpoint_of(&job, 0);
+    let wait = ParkUntil {
         attempt: Some(attempt),
         ..parking(future(), &text)
     };
@@ -209,7 +219,7 @@ async fn a_worker_that_lost_the_entry_parks_nothing() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;
     room.steal(&held, "b").await;
-    let text = resume(&job, 0);
+    let text = checkpoint_of(&job, 0);
     let before = room.snapshot().await;
     let answer = room
         .broker
@@ -225,9 +235,9 @@ async fn a_worker_that_lost_the_entry_parks_nothing() {
 async fn another_attempt_parks_nothing_but_is_recorded() {
     let room = Room::new().await;
     let (held, job, _) = room.running("a").await;
-    let text = resume(&job, 0);
+    let text = checkpoint_of(&job, 0);
     let before = room.snapshot_but_events().await;
-    let wait = Parking {
+    let wait = ParkUntil {
         attempt: Some(AttemptId::new()),
         ..parking(future(), &text)
     };
@@ -248,9 +258,9 @@ async fn a_cancelled_job_is_not_parked() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
     assert!(room.broker.jobs().cancel(&job).await.unwrap());
-    let text = resume(&job, 0);
+    let text = checkpoint_of(&job, 0);
     let before = room.snapshot().await;
-    let wait = Parking {
+    let wait = ParkUntil {
         attempt: Some(attempt),
         ..parking(future(), &text)
     };
@@ -282,7 +292,7 @@ async fn a_cancelled_job_is_not_parked() {
             .unwrap(),
         Parked::Lost
     );
-    let held = room.read_one("b").await.held;
+    let held = room.read_one("b").await.delivery;
     assert_eq!(
         room.begin(&held, &job, AttemptId::new(), None).await,
         Begun::Cancelled

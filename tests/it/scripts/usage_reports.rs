@@ -4,14 +4,15 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use longshore_broker::{
-    Ending, Fence, Fill, MeterReport, Offer, Reservation, Reserved, Spent, Takes,
+    Consumed, Ending, Fence, MeterAmounts, MeterReport, MeterUsage, Reservation,
+    ReservationCandidate, Reserved,
 };
 use longshore_config::Config;
-use longshore_policy::limits::{Costs, Meters};
+use longshore_policy::limits::{CallBound, Meters};
 use longshore_protocol::{id::AttemptId, money::Usd};
 use longshore_settings::Environment;
 
-use super::room::{Room, ending, resume};
+use super::room::{Room, checkpoint_of, ending};
 
 const FILE: &str = r#"
 providers:
@@ -40,25 +41,25 @@ async fn call(
 ) -> (Reserved, Option<Ended>) {
     let config = config();
     let meters = Meters::new(&config.catalog, &config.budgets);
-    let costs = Costs {
+    let costs = CallBound {
         tokens: 100,
         upper_bound: most.parse().unwrap(),
     };
     let provider = config.catalog.platform("openai").unwrap();
-    let takes = meters.takes(provider, Some(tenant), None, &costs, now);
+    let amounts = meters.amounts(provider, Some(tenant), None, &costs, now);
     let (held, job) = room.job("a").await;
     let attempt = AttemptId::new();
-    let remembered = resume(&job, 0);
+    let remembered = checkpoint_of(&job, 0);
     let reservation = Reservation {
         job: &job,
         attempt,
         concurrency: None,
-        resume: &remembered,
-        resume_waiting: &remembered,
+        checkpoint_for_key: Some(&remembered),
+        checkpoint_for_limit: Some(&remembered),
         waited: false,
-        offers: &[Offer {
-            event_if_lost: String::new(),
-            takes: Takes::new(&takes),
+        candidates: &[ReservationCandidate {
+            event_if_lost: None,
+            amounts: MeterAmounts::new(&amounts),
             spare: false,
         }],
     };
@@ -75,7 +76,7 @@ async fn call(
 
 /// A call in flight.
 struct Ended {
-    held: longshore_broker::Held,
+    held: longshore_broker::Delivery,
     job: longshore_protocol::id::JobId,
     attempt: AttemptId,
 }
@@ -83,7 +84,7 @@ struct Ended {
 impl Ended {
     async fn cost(self, room: &Room, cost: &str) {
         let ending = Ending {
-            spent: Spent::Known {
+            consumed: Consumed::Known {
                 tokens: 100,
                 requests: 1,
                 nanos: cost.parse::<Usd>().unwrap().nanos_up(),
@@ -112,8 +113,8 @@ async fn reports(room: &Room, now: DateTime<Utc>) -> Vec<MeterReport> {
 fn window(reports: &[MeterReport], meter: &str) -> Option<(u64, u64, u64)> {
     let report = reports.iter().find(|one| one.meter == meter)?;
     match &report.fill {
-        Fill::Window(fill) => Some((fill.used, fill.held, report.waiting)),
-        Fill::Rate { .. } | Fill::Places { .. } => None,
+        MeterUsage::Window(fill) => Some((fill.used, fill.held, report.waiting)),
+        MeterUsage::Rate { .. } | MeterUsage::Places { .. } => None,
     }
 }
 
@@ -160,7 +161,7 @@ async fn usage_reservations_and_parked_jobs_are_reported() {
     };
     assert_eq!(
         of("slots:openai"),
-        Fill::Places {
+        MeterUsage::Places {
             limit: 50,
             // Half of the 8 requests left of the day.
             cap: 4,
@@ -169,7 +170,7 @@ async fn usage_reservations_and_parked_jobs_are_reported() {
     );
     assert!(matches!(
         of("rpm:openai"),
-        Fill::Rate {
+        MeterUsage::Rate {
             per_minute: 600,
             free: 5..=7
         }

@@ -1,17 +1,17 @@
 //! Ended windows: closed without a further call, reported once, and removed in the end.
 
-use longshore_broker::Spent;
-use longshore_policy::limits::Take;
+use longshore_broker::Consumed;
+use longshore_policy::limits::MeterAmount;
 use longshore_protocol::event::Event;
 
 use super::{
-    meters::{BEFORE, NOW, budget, endless, spent, window},
+    meters::{BEFORE, NOW, budget, consumed, endless, window},
     room::Room,
 };
 
 const DAY_SECONDS: i64 = 86_400;
 
-fn over(amount: u64) -> Take {
+fn over(amount: u64) -> MeterAmount {
     window("budget:b", BEFORE, 10, amount)
 }
 
@@ -59,7 +59,7 @@ impl Room {
 async fn an_ended_window_is_reported_once_without_a_further_call() {
     let room = Room::new().await;
     let call = room.taking(&[over(5)]).await;
-    room.end(&call, spent(1, 3)).await;
+    room.end(&call, consumed(1, 3)).await;
     assert_eq!(room.told().await, []);
     // Two leaders at the same time.
     let (one, two) = tokio::join!(room.close(), room.close());
@@ -80,7 +80,7 @@ async fn an_ended_window_is_reported_once_without_a_further_call() {
 async fn an_unused_window_is_not_reported() {
     let room = Room::new().await;
     let call = room.taking(&[over(5)]).await;
-    room.end(&call, spent(1, 0)).await;
+    room.end(&call, consumed(1, 0)).await;
     assert_eq!(room.close().await, 1);
     assert_eq!(room.told().await, []);
 }
@@ -89,7 +89,7 @@ async fn an_unused_window_is_not_reported() {
 async fn a_current_window_is_not_closed() {
     let room = Room::new().await;
     let call = room.taking(&[budget(10, 5)]).await;
-    room.end(&call, Spent::Unknown).await;
+    room.end(&call, Consumed::Unknown).await;
     assert_eq!(room.close().await, 0);
     let due: String = room
         .ask(&["ZSCORE", &room.key("windows"), "budget:b"])
@@ -105,12 +105,12 @@ async fn a_call_that_ends_after_its_window_is_counted_in_it() {
         room.taking(&[over(3)]).await,
         room.taking(&[over(3)]).await,
     ];
-    room.end(&ended, Spent::Unknown).await;
+    room.end(&ended, Consumed::Unknown).await;
     assert_eq!(room.close().await, 1);
-    room.end(&late, spent(1, 2)).await;
+    room.end(&late, consumed(1, 2)).await;
     assert_eq!(room.told().await, [(3, 10), (5, 10)]);
     room.taking(&[budget(20, 7)]).await;
-    room.end(&later, Spent::Unknown).await;
+    room.end(&later, Consumed::Unknown).await;
     assert_eq!(room.told().await, [(3, 10), (5, 10), (8, 10)]);
     assert_eq!(
         room.sums("budget:b").await,
@@ -142,7 +142,7 @@ async fn the_budget_of_an_ended_chain_is_removed() {
     let (chain, tenant) = ("budget:c:chain-1", "budget:t:acme");
     for meter in [chain, tenant] {
         let call = room.taking(&[of(meter)]).await;
-        room.end(&call, Spent::Unknown).await;
+        room.end(&call, Consumed::Unknown).await;
     }
     let look = async || {
         room.make_due(tenant).await;
@@ -155,7 +155,7 @@ async fn the_budget_of_an_ended_chain_is_removed() {
     let call = room.taking(&[of(chain)]).await;
     look().await;
     assert_eq!(room.sums(chain).await, (2, 2), "somebody holds of it");
-    room.end(&call, Spent::Unknown).await;
+    room.end(&call, Consumed::Unknown).await;
     look().await;
     assert_eq!(room.sums(chain).await, (4, 0), "it was used since");
     look().await;

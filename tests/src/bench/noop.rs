@@ -9,7 +9,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use hdrhistogram::Histogram;
-use longshore_protocol::call::{Answer, Call, CallError, FinishReason, ProviderRoom, Usage};
+use longshore_protocol::call::{Answer, Call, CallError, FinishReason, ReportedLimits, Usage};
 use longshore_service::startup::Service;
 use longshore_worker::{Policies, Policy, Registry, Worker, provider::Provider};
 use serde::{Deserialize, Serialize};
@@ -105,7 +105,7 @@ impl Provider for Noop {
                 model: None,
                 response_id: None,
                 reported_cost: None,
-                room: ProviderRoom::default(),
+                room: ReportedLimits::default(),
             })
         })
     }

@@ -15,7 +15,7 @@ use crate::{
     context::Context,
     disposition::{Discard, Disposition, Stage},
     job::Job,
-    record::to_json,
+    record::serialize,
 };
 
 /// Claims id and unique key. Ends the run of a job that is a duplicate, or whose id or key is taken.
@@ -26,9 +26,9 @@ pub(super) async fn claim_identity(
     step: Option<&StepRef>,
     context: &Context,
 ) -> Stage<()> {
-    let drop_event = to_json(&Event {
+    let drop_event = serialize(&Event {
         dropped: Some(DropRecord {
-            place: job.delivery.place.clone(),
+            entry_id: job.delivery.entry_id.clone(),
             job_id: job.id(),
             at: context.clock.now(),
         }),
@@ -38,7 +38,7 @@ pub(super) async fn claim_identity(
         id: envelope.id.as_ref().zip(hash),
         unique: envelope.unique.as_ref(),
         reply: envelope.reply,
-        drop_event: &drop_event,
+        drop_event: drop_event.as_ref(),
         task: step,
     };
     let admitted = retry_until_answered("admit job", || {
@@ -50,7 +50,7 @@ pub(super) async fn claim_identity(
         Admitted::Lost => Disposition::Gone,
         Admitted::Duplicate => {
             metrics::counter!("longshore_messages_dropped_total").increment(1);
-            tracing::info!(job = %job.id(), entry_id = %job.delivery.place, "duplicate message dropped");
+            tracing::info!(job = %job.id(), entry_id = %job.delivery.entry_id, "duplicate message dropped");
             Disposition::Gone
         }
         Admitted::Conflict(first) => {
@@ -59,7 +59,7 @@ pub(super) async fn claim_identity(
                 job.id()
             );
             Disposition::Discarded(Discard {
-                dead_letter_id: Some(JobId::of_place(&job.delivery.place)),
+                dead_letter_id: Some(JobId::from_entry(&job.delivery.entry_id)),
                 ..Discard::new("id_conflict", error)
             })
         }

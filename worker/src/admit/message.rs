@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_protocol::{
-    dead_letter::Kept,
+    dead_letter::StoredMessage,
     envelope::{Malformed, MalformedCode, Parsed, parse},
 };
 
@@ -42,7 +42,7 @@ pub(super) fn parse_message(job: &Job, context: &Context) -> Stage<Parsed> {
             fields.len()
         );
         let discard = Discard {
-            kept: Some(Kept::head(fields)),
+            kept: Some(StoredMessage::head(fields)),
             ..Discard::new(MalformedCode::TooLarge.as_str(), error)
         };
         return ControlFlow::Break(discard.into());
@@ -64,7 +64,7 @@ fn refuse_malformed(job: &Job, malformed: &Malformed, now: DateTime<Utc>) -> Dis
     }
     let is_too_large = malformed.code == MalformedCode::TooLarge;
     Disposition::Discarded(Discard {
-        kept: is_too_large.then(|| Kept::head(&job.message.fields)),
+        kept: is_too_large.then(|| StoredMessage::head(&job.message.fields)),
         ..Discard::new(malformed.code.as_str(), malformed.to_string())
     })
 }

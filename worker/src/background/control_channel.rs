@@ -1,11 +1,11 @@
 //! The control channel: receives messages for running workers and dispatches them.
 
-use futures::StreamExt as _;
 use longshore_broker::BrokerError;
+use longshore_protocol::control::ControlMessage;
 use longshore_service::backoff::{Backoff, Schedule};
 use tokio_util::sync::CancellationToken;
 
-use crate::{context::Context, control::ControlMessage};
+use crate::context::Context;
 
 /// Receives messages until `stop`. Resubscribes when the connection fails.
 pub(crate) async fn listen(context: &Context, stop: &CancellationToken) {
@@ -36,18 +36,14 @@ async fn receive_until_failure(
     let mut channel = context.broker.workers().subscribe_control().await?;
     backoff.reset();
     refresh_all(context);
-    let mut messages = channel.on_message();
     loop {
         let message = tokio::select! {
-            message = messages.next() => message,
+            message = channel.next() => message,
             () = stop.cancelled() => return Ok(()),
         };
-        let Some(message) = message else {
-            return Ok(());
-        };
-        let message = message.get_payload::<String>().ok();
-        if let Some(message) = message.as_deref().and_then(ControlMessage::parse) {
-            dispatch(message, context);
+        match message {
+            Some(message) => dispatch(message, context),
+            None => return Ok(()),
         }
     }
 }
@@ -56,12 +52,12 @@ fn dispatch(message: ControlMessage, context: &Context) {
     let availability = &context.availability;
     match message {
         ControlMessage::Cancel(job) => context.in_flight.cancel(&job),
-        ControlMessage::ConfigPushed => context.policies.refresh_soon(),
+        ControlMessage::ConfigPushed { .. } => context.policies.refresh_soon(),
         ControlMessage::PausesChanged => availability.pauses.refresh_soon(),
         ControlMessage::AccountHeld { account, until } => {
             availability.account_holds.apply(account, until);
         }
-        ControlMessage::CircuitChanged => availability.circuits.refresh_soon(),
+        ControlMessage::CircuitChanged { .. } => availability.circuits.refresh_soon(),
     }
 }
 

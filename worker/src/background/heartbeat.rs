@@ -8,7 +8,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use longshore_broker::{BrokerError, Heartbeat, Pulse, WorkerState};
+use longshore_broker::{BrokerError, Heartbeat, HeartbeatConnection, WorkerState};
 use longshore_protocol::id::host_name;
 use longshore_service::backoff::Backoff;
 
@@ -25,7 +25,7 @@ impl HeartbeatThread {
     /// Returns after the first heartbeat, so that no one takes the worker's first jobs for a dead worker's.
     pub(crate) async fn start(context: Arc<Context>) -> Result<Self, BrokerError> {
         let liveness = context.config.liveness.clone();
-        let mut pulse = Pulse::new(
+        let mut pulse = HeartbeatConnection::new(
             &context.config.redis_url,
             context.broker.keys(),
             &context.worker,

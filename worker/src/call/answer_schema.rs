@@ -2,9 +2,9 @@
 
 use jsonschema::Validator;
 use longshore_protocol::{
-    call::{Answer, Call, CallError, ErrorClass, FinishReason, Spend},
+    call::{Answer, Call, CallCost, CallError, ErrorClass, FinishReason},
     chain::spawn::spawned,
-    envelope::Limits,
+    envelope::MessageLimits,
 };
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ enum AnswerForm {
 pub(super) async fn call_and_check(
     provider: &dyn Provider,
     call: &Call,
-    limits: &Limits,
+    limits: &MessageLimits,
 ) -> Result<Answer, CallError> {
     let form = required_form(call)?;
     let answer = provider.call(call).await?;
@@ -100,14 +100,15 @@ fn unusable_answer(answer: &Answer, fault: &str) -> CallError {
     let message = format!("Unusable answer{truncated}: {fault}");
     CallError {
         room: answer.room,
-        ..CallError::new(ErrorClass::BadOutput, shorten(message)).spend(Spend::Known(answer.usage))
+        ..CallError::new(ErrorClass::BadOutput, shorten(message))
+            .spend(CallCost::Known(answer.usage))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use futures::future::BoxFuture;
-    use longshore_protocol::call::{ProviderRoom, RoomLeft, Usage};
+    use longshore_protocol::call::{ReportedLimit, ReportedLimits, Usage};
     use serde_json::json;
 
     use super::*;
@@ -140,8 +141,8 @@ mod tests {
             model: None,
             response_id: None,
             reported_cost: None,
-            room: ProviderRoom {
-                requests: Some(RoomLeft {
+            room: ReportedLimits {
+                requests: Some(ReportedLimit {
                     remaining: 1,
                     reset_after: std::time::Duration::from_secs(1),
                 }),
@@ -180,7 +181,7 @@ mod tests {
         let error_for = |call: &Call, answer: &Answer| {
             let error = check(call, answer).unwrap_err();
             assert_eq!(error.class, ErrorClass::BadOutput);
-            assert_eq!(error.spend, Spend::Known(answer.usage));
+            assert_eq!(error.spend, CallCost::Known(answer.usage));
             assert_eq!(error.room, answer.room);
             error.message
         };
@@ -209,7 +210,7 @@ mod tests {
         ] {
             let error = check(&with_schema(&schema), &answer("{}")).unwrap_err();
             assert_eq!(error.class, ErrorClass::BadRequest, "{error}");
-            assert_eq!(error.spend, Spend::Nothing);
+            assert_eq!(error.spend, CallCost::Nothing);
         }
         let missing = asking(json!({"type": "json_schema"}));
         let error = check(&missing, &answer("{}")).unwrap_err();
@@ -238,19 +239,19 @@ mod tests {
     #[tokio::test]
     async fn no_call_is_made_for_a_form_that_cannot_be_checked() {
         let wrong = with_schema(&json!({"type": "objekt"}));
-        let error = call_and_check(&NeverCalled, &wrong, &Limits::default())
+        let error = call_and_check(&NeverCalled, &wrong, &MessageLimits::default())
             .await
             .unwrap_err();
         assert_eq!(error.class, ErrorClass::BadRequest);
         let fits = r#"{"items": []}"#;
         assert_eq!(
-            call_and_check(&AnswersWith(fits), &items(), &Limits::default())
+            call_and_check(&AnswersWith(fits), &items(), &MessageLimits::default())
                 .await
                 .unwrap()
                 .output,
             fits
         );
-        let error = call_and_check(&AnswersWith("[]"), &items(), &Limits::default())
+        let error = call_and_check(&AnswersWith("[]"), &items(), &MessageLimits::default())
             .await
             .unwrap_err();
         assert_eq!(error.class, ErrorClass::BadOutput);

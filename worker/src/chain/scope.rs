@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 use longshore_protocol::{
     chain::{
         Instance, StepName, StepRef,
-        template::{Scope, StepView},
+        template::{StepAnswers, TemplateScope},
     },
     outcome::Outcome,
 };
@@ -23,7 +23,7 @@ const OUTCOME_NOT_FOUND: &str = "context_not_found";
 const BATCH: usize = 200;
 
 /// Loads what the templates of a step can read.
-pub(super) async fn load_scope(step: &StepRef, context: &Context) -> Stage<Scope> {
+pub(super) async fn load_scope(step: &StepRef, context: &Context) -> Stage<TemplateScope> {
     let mut steps = BTreeMap::new();
     let ends = retry_until_answered("read chain", || {
         context.broker.chains().step_ends(&step.chain, &step.reads)
@@ -31,15 +31,15 @@ pub(super) async fn load_scope(step: &StepRef, context: &Context) -> Stage<Scope
     .await;
     for (name, (ended, items)) in step.reads.iter().zip(ends) {
         let view = match (ended.as_deref(), items) {
-            (None, _) => StepView::One(None),
+            (None, _) => StepAnswers::One(None),
             (Some(_), Some(items)) => {
-                StepView::Many(item_outcomes(step, name, items, context).await?)
+                StepAnswers::Many(item_outcomes(step, name, items, context).await?)
             }
-            (Some(_), None) => StepView::One(Some(step_outcome(step, name, context).await?)),
+            (Some(_), None) => StepAnswers::One(Some(step_outcome(step, name, context).await?)),
         };
         steps.insert(name.clone(), view);
     }
-    ControlFlow::Continue(Scope {
+    ControlFlow::Continue(TemplateScope {
         chain: step.chain.clone(),
         chain_name: step.chain_name.clone(),
         steps,

@@ -1,11 +1,11 @@
 //! Starts the chain that a message describes, in one step.
 
 use chrono::{DateTime, Utc};
-use longshore_broker::{ChainPlan, Started, StepPlan};
+use longshore_broker::{ChainPlan, ChainStarted, StepPlan};
 use longshore_protocol::{
     chain::{self, ChainId, Document, Instance, OnComplete, OnFailure, StepName, StepRef},
-    checkpoint::Resume,
-    dead_letter::Kept,
+    checkpoint::Checkpoint,
+    dead_letter::StoredMessage,
     envelope::{Malformed, MalformedCode},
     event::{DropRecord, Event},
     id::JobId,
@@ -16,7 +16,7 @@ use crate::{
     context::Context,
     disposition::{Discard, Disposition},
     job::Job,
-    record::to_json,
+    record::serialize,
 };
 
 /// Why the message of an invalid chain becomes a dead letter.
@@ -33,7 +33,7 @@ pub(crate) async fn start(
         Err(malformed) => {
             return Disposition::Discarded(Discard {
                 kept: (malformed.code == MalformedCode::TooLarge)
-                    .then(|| Kept::head(&job.message.fields)),
+                    .then(|| StoredMessage::head(&job.message.fields)),
                 ..Discard::new(malformed.code.as_str(), malformed.to_string())
             });
         }
@@ -54,7 +54,7 @@ async fn start_parsed(
     let id = document
         .id
         .clone()
-        .unwrap_or_else(|| ChainId::of_place(&job.delivery.place));
+        .unwrap_or_else(|| ChainId::from_entry(&job.delivery.entry_id));
     let received = job.progress().checkpoint.enqueued_at;
     let planner = Planner {
         id: &id,
@@ -63,9 +63,9 @@ async fn start_parsed(
         now: context.clock.now(),
     };
     let steps = planner.step_plans();
-    let drop_event = to_json(&Event {
+    let drop_event = serialize(&Event {
         dropped: Some(DropRecord {
-            place: job.delivery.place.clone(),
+            entry_id: job.delivery.entry_id.clone(),
             job_id: id.outcome(),
             at: planner.now,
         }),
@@ -86,26 +86,26 @@ async fn start_parsed(
         reply: document.reply,
         steps: &steps,
         waits: &waits,
-        drop_event: &drop_event,
+        drop_event: drop_event.as_ref(),
     };
     let started = retry_until_answered("start chain", || {
         context.broker.chains().start(&job.delivery, &plan)
     })
     .await;
     match started {
-        Started::Yes => {
+        ChainStarted::Yes => {
             metrics::counter!("longshore_chains_started_total").increment(1);
             tracing::info!(chain = %id, steps = document.steps.len(), "chain started");
             Disposition::Gone
         }
-        Started::Lost => Disposition::Gone,
-        Started::Duplicate => {
+        ChainStarted::Lost => Disposition::Gone,
+        ChainStarted::Duplicate => {
             metrics::counter!("longshore_messages_dropped_total").increment(1);
-            tracing::info!(chain = %id, entry_id = %job.delivery.place, "duplicate chain dropped");
+            tracing::info!(chain = %id, entry_id = %job.delivery.entry_id, "duplicate chain dropped");
             Disposition::Gone
         }
-        Started::Conflict => Disposition::Discarded(Discard {
-            dead_letter_id: Some(JobId::of_place(&job.delivery.place)),
+        ChainStarted::Conflict => Disposition::Discarded(Discard {
+            dead_letter_id: Some(JobId::from_entry(&job.delivery.entry_id)),
             ..Discard::new(
                 "id_conflict",
                 format!(
@@ -216,11 +216,11 @@ impl Planner<'_> {
         }
     }
 
-    fn checkpoint(&self, step: StepRef) -> Resume {
+    fn checkpoint(&self, step: StepRef) -> Checkpoint {
         let id = self.id.job(&step.instance());
-        Resume {
+        Checkpoint {
             step: Some(Box::new(step)),
-            ..Resume::fresh(id, self.now)
+            ..Checkpoint::fresh(id, self.now)
         }
     }
 }

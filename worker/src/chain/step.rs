@@ -8,7 +8,7 @@ use longshore_protocol::{
         Instance, SKIPPED, StepRef,
         template::{TemplateError, render_envelope},
     },
-    checkpoint::Resume,
+    checkpoint::Checkpoint,
     envelope::{Envelope, Limit, MalformedCode},
 };
 use serde_json::Value;
@@ -81,7 +81,7 @@ pub(crate) async fn prepare(
 /// Replaces a step by its items.
 async fn fan_out(job: &Job, step: &StepRef, items: Vec<Value>, context: &Context) -> Disposition {
     let now = context.clock.now();
-    let checkpoints: Vec<Resume> = (0_u32..)
+    let checkpoints: Vec<Checkpoint> = (0_u32..)
         .zip(items)
         .map(|(index, item)| {
             let reference = StepRef {
@@ -90,9 +90,9 @@ async fn fan_out(job: &Job, step: &StepRef, items: Vec<Value>, context: &Context
                 ..step.clone()
             };
             let id = step.chain.job(&Instance::item(step.name.clone(), index));
-            Resume {
+            Checkpoint {
                 step: Some(Box::new(reference)),
-                ..Resume::fresh(id, now)
+                ..Checkpoint::fresh(id, now)
             }
         })
         .collect();

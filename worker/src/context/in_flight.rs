@@ -5,18 +5,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use longshore_protocol::id::{JobId, Place};
+use longshore_protocol::id::{EntryId, JobId};
 
 use crate::job::Job;
 
 /// The jobs in flight, from delivery until they are settled, by entry id.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
-    jobs: Mutex<HashMap<Place, Arc<Job>>>,
+    jobs: Mutex<HashMap<EntryId, Arc<Job>>>,
 }
 
 impl InFlight {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Arc<Job>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<EntryId, Arc<Job>>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -24,19 +24,20 @@ impl InFlight {
         self.lock().len()
     }
 
-    pub(crate) fn contains(&self, entry_id: &Place) -> bool {
+    pub(crate) fn contains(&self, entry_id: &EntryId) -> bool {
         self.lock().contains_key(entry_id)
     }
 
     pub(crate) fn insert(&self, job: &Arc<Job>) {
-        self.lock().insert(job.delivery.place.clone(), job.clone());
+        self.lock()
+            .insert(job.delivery.entry_id.clone(), job.clone());
     }
 
     /// Removes a job that ended here. If its entry was recovered and delivered here again, the new delivery
     /// stays.
     pub(crate) fn remove(&self, job: &Arc<Job>) {
         let mut jobs = self.lock();
-        let entry_id = &job.delivery.place;
+        let entry_id = &job.delivery.entry_id;
         if jobs
             .get(entry_id)
             .is_some_and(|current| Arc::ptr_eq(current, job))

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
-use longshore_protocol::call::{Call, CallError, ErrorClass, Spend, Usage};
+use longshore_protocol::call::{Call, CallCost, CallError, ErrorClass, Usage};
 use serde_json::Value;
 
 use super::{
@@ -141,7 +141,7 @@ pub(super) fn classify_in_band(dialect: &dyn Dialect, body: &Value, usage: Usage
         .filter(|code| (400..600).contains(code));
     let (classification, message) = classify_body(dialect, status.unwrap_or(500), body, Utc::now());
     let mut error = billed_error(classification.class, message, usage);
-    if error.spend == Spend::Unknown {
+    if error.spend == CallCost::Unknown {
         error.spend = spend_in_band(classification.class);
     }
     error.retry_after = classification.retry_after;
@@ -149,14 +149,14 @@ pub(super) fn classify_in_band(dialect: &dyn Dialect, body: &Value, usage: Usage
 }
 
 /// What an error with status 200 cost, if it does not say: nothing, if the provider refused before any work.
-pub(super) fn spend_in_band(class: ErrorClass) -> Spend {
+pub(super) fn spend_in_band(class: ErrorClass) -> CallCost {
     match class {
         ErrorClass::RateLimited
         | ErrorClass::QuotaExhausted
         | ErrorClass::Auth
         | ErrorClass::BadRequest
-        | ErrorClass::ContextTooLong => Spend::Nothing,
-        _ => Spend::Unknown,
+        | ErrorClass::ContextTooLong => CallCost::Nothing,
+        _ => CallCost::Unknown,
     }
 }
 

@@ -9,7 +9,9 @@ mod tests;
 
 use futures::future::BoxFuture;
 use longshore_policy::catalog::{ProviderEntry, SEEN_BY_TOOLS};
-use longshore_protocol::call::{Answer, Call, CallError, ErrorClass, ProviderRoom, Spend, Usage};
+use longshore_protocol::call::{
+    Answer, Call, CallCost, CallError, ErrorClass, ReportedLimits, Usage,
+};
 use secrecy::{ExposeSecret, SecretString};
 
 use self::{
@@ -116,7 +118,7 @@ fn answer_from(output: ToolOutput, form: OutputForm, prompt: &str) -> Result<Ans
         model: output.model,
         response_id: output.id,
         reported_cost: output.cost,
-        room: ProviderRoom::default(),
+        room: ReportedLimits::default(),
     })
 }
 
@@ -137,7 +139,7 @@ impl Provider for CliProvider {
             let result = tokio::time::timeout(call.timeout, self.run(call)).await;
             let result = result.unwrap_or_else(|_| {
                 let message = format!("killed after {} s", call.timeout.as_secs_f64());
-                Err(CallError::new(ErrorClass::Timeout, message).spend(Spend::Unknown))
+                Err(CallError::new(ErrorClass::Timeout, message).spend(CallCost::Unknown))
             });
             result.map_err(|error| {
                 let summary = match error.class {

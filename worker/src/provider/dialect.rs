@@ -6,7 +6,9 @@ use ::http::HeaderName;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use longshore_protocol::{
-    call::{Answer, Call, CallError, ErrorClass, FinishReason, ProviderRoom, Role, Spend, Usage},
+    call::{
+        Answer, Call, CallCost, CallError, ErrorClass, FinishReason, ReportedLimits, Role, Usage,
+    },
     money::Usd,
 };
 use serde_json::{Map, Value};
@@ -169,7 +171,7 @@ pub(crate) fn answer_with(
         model: string_at(body, model).map(str::to_owned),
         response_id: string_at(body, id).map(str::to_owned),
         reported_cost: None,
-        room: ProviderRoom::default(),
+        room: ReportedLimits::default(),
     })
 }
 
@@ -193,9 +195,9 @@ pub(crate) fn billed_error(
     usage: Usage,
 ) -> CallError {
     let spend = if usage == Usage::default() {
-        Spend::Unknown
+        CallCost::Unknown
     } else {
-        Spend::Known(usage)
+        CallCost::Known(usage)
     };
     CallError::new(class, message).spend(spend)
 }

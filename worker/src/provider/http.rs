@@ -4,7 +4,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, header};
-use longshore_protocol::call::{Answer, Call, CallError, ErrorClass, Spend, Usage};
+use longshore_protocol::call::{Answer, Call, CallCost, CallError, ErrorClass, Usage};
 use reqwest::{Body, Client, Request, Response, redirect::Policy};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -179,7 +179,7 @@ impl HttpProvider {
     fn decode(&self, body: &[u8]) -> Result<Answer, CallError> {
         let reported_cost = self.dialect.reported_cost(body);
         let body: Value = serde_json::from_slice(body).map_err(|_| {
-            CallError::new(ErrorClass::BadOutput, "the answer is not JSON").spend(Spend::Unknown)
+            CallError::new(ErrorClass::BadOutput, "the answer is not JSON").spend(CallCost::Unknown)
         })?;
         if classify::is_error(&body) {
             return Err(classify::classify_in_band(
@@ -211,7 +211,7 @@ impl Provider for HttpProvider {
             };
             let result = exchange.unwrap_or_else(|_| {
                 let message = format!("waited {} s", call.timeout.as_secs_f64());
-                Err(CallError::new(ErrorClass::Timeout, message).spend(Spend::Unknown))
+                Err(CallError::new(ErrorClass::Timeout, message).spend(CallCost::Unknown))
             });
             result.map_err(|error| {
                 let key = self.key();
@@ -225,7 +225,7 @@ impl Provider for HttpProvider {
 async fn read_body(response: &mut Response, limit: usize) -> Result<Vec<u8>, CallError> {
     let too_long = || {
         let message = format!("the answer is longer than {} MiB", LONGEST_ANSWER >> 20);
-        CallError::new(ErrorClass::BadOutput, message).spend(Spend::Unknown)
+        CallError::new(ErrorClass::BadOutput, message).spend(CallCost::Unknown)
     };
     let announced = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
     if announced > limit {
@@ -258,9 +258,9 @@ fn connection_error(error: reqwest::Error) -> CallError {
     };
     let prefix = if connect { "could not connect: " } else { "" };
     let spend = if connect || error.is_builder() {
-        Spend::Nothing
+        CallCost::Nothing
     } else {
-        Spend::Unknown
+        CallCost::Unknown
     };
     CallError::new(class, format!("{prefix}{deepest}")).spend(spend)
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use longshore_policy::catalog::Pace;
+use longshore_policy::catalog::CallDelay;
 use longshore_protocol::call::{Answer, Call, CallError};
 
 use super::dialect::Provider;
@@ -11,12 +11,12 @@ use super::dialect::Provider;
 /// A provider that is called after a random delay. The time limit of the call starts after the delay.
 pub(crate) struct Paced {
     provider: Arc<dyn Provider>,
-    pace: Pace,
+    pace: CallDelay,
 }
 
 impl Paced {
     /// Delays each call of `provider`.
-    pub(crate) fn new(provider: Arc<dyn Provider>, pace: Pace) -> Self {
+    pub(crate) fn new(provider: Arc<dyn Provider>, pace: CallDelay) -> Self {
         Self { provider, pace }
     }
 }
@@ -31,7 +31,7 @@ impl Provider for Paced {
 }
 
 /// A delay between both limits, by `luck` from 0 to 1.
-fn random_delay(pace: Pace, luck: f64) -> Duration {
+fn random_delay(pace: CallDelay, luck: f64) -> Duration {
     pace.min + pace.max.saturating_sub(pace.min).mul_f64(luck)
 }
 
@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn delays_are_between_both_limits() {
         let seconds = Duration::from_secs;
-        let pace = Pace {
+        let pace = CallDelay {
             min: seconds(1),
             max: seconds(10),
         };
@@ -70,7 +70,7 @@ mod tests {
         let wait = Duration::from_millis(60);
         let provider = Paced::new(
             Arc::new(Failing),
-            Pace {
+            CallDelay {
                 min: wait,
                 max: wait,
             },

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, time::Duration};
 
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
-use longshore_protocol::call::{ProviderRoom, RoomLeft};
+use longshore_protocol::call::{ReportedLimit, ReportedLimits};
 
 use super::retry_after::{header_text, parse_reset};
 
@@ -39,15 +39,15 @@ const TOKENS: [(&str, &str); 4] = [
 
 /// What remains of requests and tokens. Of several limits, the tightest counts; a limit without a reset time
 /// is ignored, because its end would be unknown.
-pub(super) fn read_room(headers: &HeaderMap, now: DateTime<Utc>) -> ProviderRoom {
-    ProviderRoom {
+pub(super) fn read_room(headers: &HeaderMap, now: DateTime<Utc>) -> ReportedLimits {
+    ReportedLimits {
         requests: tightest(headers, &REQUESTS, now),
         tokens: tightest(headers, &TOKENS, now),
     }
 }
 
 /// How long until all limits that are used up have reset.
-pub(super) fn until_reset(room: &ProviderRoom) -> Option<Duration> {
+pub(super) fn until_reset(room: &ReportedLimits) -> Option<Duration> {
     let used_up = [room.requests, room.tokens]
         .into_iter()
         .flatten()
@@ -55,9 +55,13 @@ pub(super) fn until_reset(room: &ProviderRoom) -> Option<Duration> {
     used_up.map(|left| left.reset_after).max()
 }
 
-fn tightest(headers: &HeaderMap, limits: &[(&str, &str)], now: DateTime<Utc>) -> Option<RoomLeft> {
+fn tightest(
+    headers: &HeaderMap,
+    limits: &[(&str, &str)],
+    now: DateTime<Utc>,
+) -> Option<ReportedLimit> {
     let left = |(remaining, reset): &(&str, &str)| {
-        Some(RoomLeft {
+        Some(ReportedLimit {
             remaining: parse_count(header_text(headers, remaining)?)?,
             reset_after: parse_reset(header_text(headers, reset)?, now)?,
         })

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::HeaderMap;
 use longshore_protocol::{
-    call::{Call, CallError, Message, Role},
+    call::{Call, CallError, ChatMessage, Role},
     id::AttemptId,
 };
 use secrecy::SecretString;
@@ -21,8 +21,8 @@ use super::{classify::classify_response, client, dialect::Dialect, http::HttpPro
 const KEY: &str = "sk-proj-abcdefghijklmnop";
 const PROMPT: &str = "What is the capital of Norway?";
 
-fn message(role: Role, content: &str) -> Message {
-    Message {
+fn message(role: Role, content: &str) -> ChatMessage {
+    ChatMessage {
         role,
         content: content.to_owned(),
         extra: serde_json::Map::new(),

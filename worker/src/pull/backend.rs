@@ -81,7 +81,7 @@ impl Backend for StreamBackend {
     ) -> Poll<Option<Result<Self::Task, Self::Error>>> {
         match self.jobs.poll_recv(cx) {
             Poll::Ready(Some((job, slot))) => {
-                let id = TaskId::String(job.delivery.place.to_string());
+                let id = TaskId::String(job.delivery.entry_id.to_string());
                 let slot: Slot = Arc::new(slot);
                 Poll::Ready(Some(Ok(TaskBuilder::new(job)
                     .task_id(id)

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use longshore_broker::{BrokerError, Delivered, QueueReader, Wanted};
+use longshore_broker::{BrokerError, DeliveredEntry, EntrySource, QueueReader};
 use longshore_service::backoff::Backoff;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -102,21 +102,21 @@ async fn read_until_failure(
         };
         // While the gate is closed, only jobs that were started before are pulled.
         let (wanted, block) = match context.pull_gate.closed_for(now_ms) {
-            Some(closed) => (Wanted::Begun, closed.min(GATED_READ_BLOCK)),
-            None => (Wanted::All, READ_BLOCK),
+            Some(closed) => (EntrySource::Begun, closed.min(GATED_READ_BLOCK)),
+            None => (EntrySource::All, READ_BLOCK),
         };
         let delivered = tokio::select! {
             delivered = reader.read(slots.num_permits(), block, wanted) => delivered?,
             // The recovery of this worker's entries covers what this read may still deliver.
-            () = context.drain.cancelled(), if wanted == Wanted::Begun => return Ok(()),
+            () = context.drain.cancelled(), if wanted == EntrySource::Begun => return Ok(()),
         };
         backoff.reset();
         context.health.beat("reader");
         let paused = pauses.paused_queues(queues, context.clock.now());
         for entry in delivered {
-            if paused.contains(&entry.held.queue.base()) {
+            if paused.contains(&entry.delivery.queue.base()) {
                 // The queue was paused during the read.
-                return_entry(context, &entry.held).await;
+                return_entry(context, &entry.delivery).await;
                 continue;
             }
             typical_size = (typical_size * 7 + entry.message.size()) / 8;
@@ -144,7 +144,7 @@ async fn sort_by_tenant(
     Ok(read)
 }
 
-async fn dispatch_when_free(context: &Context, sender: &JobSender, entry: Delivered) {
+async fn dispatch_when_free(context: &Context, sender: &JobSender, entry: DeliveredEntry) {
     // The semaphore is never closed.
     if let Ok(slot) = context.slots.clone().acquire_owned().await {
         dispatch(context, sender, entry, slot);
@@ -181,10 +181,10 @@ async fn free_slots(context: &Context, least: usize, most: usize) -> Option<Owne
 fn dispatch(
     context: &Context,
     sender: &JobSender,
-    delivered: Delivered,
+    delivered: DeliveredEntry,
     slot: OwnedSemaphorePermit,
 ) {
-    let entry_id = delivered.held.place.clone();
+    let entry_id = delivered.delivery.entry_id.clone();
     match Job::new(delivered) {
         Ok(job) => {
             let job = Arc::new(job);
@@ -208,7 +208,7 @@ async fn return_strays(context: &Context) -> Result<(), BrokerError> {
                 .held_by(&stream, &context.worker)
                 .await?
             {
-                if !context.in_flight.contains(&delivery.place) {
+                if !context.in_flight.contains(&delivery.entry_id) {
                     return_entry(context, &delivery).await;
                 }
             }

@@ -5,15 +5,15 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use chrono::Utc;
-use longshore_broker::{BrokerError, Delivered, QueueReader, Sorted};
+use longshore_broker::{BrokerError, DeliveredEntry, QueueReader, TenantEntry};
 use longshore_config::Config;
 use longshore_protocol::{
-    checkpoint::Resume,
+    checkpoint::Checkpoint,
     envelope::tenant_of,
     id::{JobId, QueueName},
 };
 
-use crate::{context::Context, record::to_json};
+use crate::{context::Context, record::serialize};
 
 /// The most entries of one sort.
 const BATCH: usize = 512;
@@ -23,14 +23,14 @@ const BATCH: usize = 512;
 pub(super) async fn sort_new_entries(
     reader: &mut QueueReader,
     context: &Context,
-) -> Result<(usize, Vec<Delivered>), BrokerError> {
+) -> Result<(usize, Vec<DeliveredEntry>), BrokerError> {
     let config = context.policy().config.clone();
     let delivered = reader.read_ahead(BATCH).await?;
     let read = delivered.len();
     let (forged, genuine): (Vec<_>, Vec<_>) = delivered.into_iter().partition(|entry| entry.forged);
-    let mut by_queue: BTreeMap<QueueName, Vec<Sorted>> = BTreeMap::new();
+    let mut by_queue: BTreeMap<QueueName, Vec<TenantEntry>> = BTreeMap::new();
     for entry in genuine {
-        let queue = entry.held.queue.clone();
+        let queue = entry.delivery.queue.clone();
         by_queue
             .entry(queue)
             .or_default()
@@ -42,21 +42,25 @@ pub(super) async fn sort_new_entries(
     Ok((read, forged))
 }
 
-fn with_tenant(entry: Delivered, config: &Config) -> Sorted {
+fn with_tenant(entry: DeliveredEntry, config: &Config) -> TenantEntry {
     let tenant = tenant_of(&entry.message)
         .map(Cow::into_owned)
         .unwrap_or_default();
     // The producer's id is not admitted yet: two messages may carry the same.
-    let id = JobId::of_place(&entry.held.place);
-    let checkpoint = entry.resume.unwrap_or_else(|| {
-        let received = entry.held.place.received_at().unwrap_or_else(Utc::now);
-        to_json(&Resume::fresh(id.clone(), received))
+    let id = JobId::from_entry(&entry.delivery.entry_id);
+    let checkpoint = entry.checkpoint.or_else(|| {
+        let received = entry
+            .delivery
+            .entry_id
+            .received_at()
+            .unwrap_or_else(Utc::now);
+        serialize(&Checkpoint::fresh(id.clone(), received))
     });
-    Sorted {
-        entry: entry.held.entry,
+    TenantEntry {
+        entry: entry.delivery.entry,
         id,
         weight: config.tenants.weight(&tenant),
         tenant,
-        resume: checkpoint,
+        checkpoint,
     }
 }

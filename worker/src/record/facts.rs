@@ -3,10 +3,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_protocol::{
     call::Answer,
-    dead_letter::{Kept, Letter},
+    dead_letter::{DeadLetter, StoredMessage},
     envelope::Envelope,
-    event::{DeadRecord, JobRecord},
+    event::{DeadLetterRecord, JobRecord},
     outcome::Outcome,
+    serialized::Serialized,
     state::JobState,
 };
 
@@ -87,16 +88,16 @@ pub(crate) fn dead_letter(
     progress: &Progress,
     discard: &Discard,
     now: DateTime<Utc>,
-) -> Letter {
+) -> DeadLetter {
     let labels = progress.labels(&job.delivery);
     let mut checkpoint = progress.checkpoint.clone();
     if let Some(id) = &discard.dead_letter_id {
         checkpoint.id = id.clone();
     }
-    Letter {
-        record: DeadRecord {
+    DeadLetter {
+        record: DeadLetterRecord {
             id: checkpoint.id.clone(),
-            place: job.delivery.place.clone(),
+            entry_id: job.delivery.entry_id.clone(),
             queue: job.delivery.queue.base(),
             reason: discard.reason.clone(),
             error: discard.error.clone(),
@@ -113,8 +114,8 @@ pub(crate) fn dead_letter(
         message: discard
             .kept
             .clone()
-            .unwrap_or_else(|| Kept::whole(&job.message.fields)),
-        resume: checkpoint,
+            .unwrap_or_else(|| StoredMessage::whole(&job.message.fields)),
+        checkpoint,
     }
 }
 
@@ -122,18 +123,18 @@ fn milliseconds(time: TimeDelta) -> u64 {
     u64::try_from(time.num_milliseconds()).unwrap_or(0)
 }
 
-/// The size of most records, in bytes.
-const TYPICAL_JSON: usize = 1024;
+/// Serializes a fact. Every fact of ours has a JSON form; should one not, the step continues without it instead
+/// of failing.
+pub(crate) fn serialize<T: serde::Serialize>(fact: &T) -> Option<Serialized<T>> {
+    serialized(Serialized::new(fact))
+}
 
-/// The JSON form of a record. Every record of ours has one; should it not, the step sends an empty string
-/// instead of failing.
-pub(crate) fn to_json<T: serde::Serialize>(record: &T) -> String {
-    let mut json = Vec::with_capacity(TYPICAL_JSON);
-    let written = serde_json::to_writer(&mut json, record).map_err(|error| error.to_string());
-    written
-        .and_then(|()| String::from_utf8(json).map_err(|error| error.to_string()))
-        .unwrap_or_else(|error| {
-            tracing::error!("record not serialized: {error}; the step continues without it");
-            String::new()
-        })
+/// The same for a fact that was serialized from its parts.
+pub(crate) fn serialized<T>(
+    json: Result<Serialized<T>, serde_json::Error>,
+) -> Option<Serialized<T>> {
+    json.inspect_err(|error| {
+        tracing::error!("record not serialized: {error}; the step continues without it");
+    })
+    .ok()
 }

@@ -1,38 +1,38 @@
 //! Drafts the record of an attempt, and the event to record if its worker dies.
 
 use chrono::{DateTime, Utc};
-use longshore_policy::routing::{Decision, Step, StepName};
+use longshore_policy::routing::{Decision, RoutingStage, StageName};
 use longshore_protocol::{
     call::Usage,
-    checkpoint::Resume,
+    checkpoint::Checkpoint,
     envelope::Envelope,
-    event::{AttemptRecord, DecisionRecord, DecisionStep, SkippedRecord},
+    event::{AttemptRecord, DecisionRecord, DecisionStep, Event, SkippedRecord},
     id::AttemptId,
+    serialized::Serialized,
     state::AttemptOutcome,
 };
 
-use crate::{context::Context, job::Job, record::to_json, route::candidates::Usable};
+use crate::{
+    context::Context,
+    job::Job,
+    record::{serialize, serialized},
+    route::candidates::Usable,
+};
 
 /// The error of an attempt whose worker died.
 const WORKER_DIED: &str = "the worker died during the call";
 
-/// An attempt alone, in the form of [`Event`](longshore_protocol::event::Event).
-#[derive(serde::Serialize)]
-struct AttemptEvent<'a> {
-    attempt: &'a AttemptRecord,
-}
-
 /// An attempt on one candidate.
 pub(super) struct Draft {
     pub(super) record: AttemptRecord,
-    pub(super) event_if_lost: String,
+    pub(super) event_if_lost: Option<Serialized<Event>>,
 }
 
 /// What the drafts of one attempt have in common, whichever candidate it goes to.
 pub(super) struct DraftContext<'d> {
     pub(super) job: &'d Job,
     pub(super) envelope: &'d Envelope,
-    pub(super) checkpoint: Resume,
+    pub(super) checkpoint: Checkpoint,
     pub(super) attempt: AttemptId,
     pub(super) now: DateTime<Utc>,
     context: &'d Context,
@@ -42,7 +42,7 @@ impl<'d> DraftContext<'d> {
     pub(super) fn new(
         job: &'d Job,
         envelope: &'d Envelope,
-        checkpoint: Resume,
+        checkpoint: Checkpoint,
         context: &'d Context,
     ) -> Self {
         Self {
@@ -56,10 +56,10 @@ impl<'d> DraftContext<'d> {
     }
 
     /// The checkpoint to keep if the job is parked: for a concurrency key, or for capacity of limits.
-    pub(super) fn checkpoint_to_park(&self, for_capacity: bool) -> String {
+    pub(super) fn checkpoint_to_park(&self, for_capacity: bool) -> Option<Serialized<Checkpoint>> {
         let mut checkpoint = self.checkpoint.clone().moved();
         checkpoint.waited |= for_capacity;
-        to_json(&checkpoint)
+        serialize(&checkpoint)
     }
 
     pub(super) fn draft(&self, usable: &Usable<'_>, decision: Option<&DecisionRecord>) -> Draft {
@@ -90,7 +90,7 @@ impl<'d> DraftContext<'d> {
             response_id: None,
             traceparent: self.envelope.traceparent.clone(),
         };
-        let event_if_lost = to_json(&AttemptEvent { attempt: &record });
+        let event_if_lost = serialized(Event::serialize_attempt(&record));
         record.error = None;
         // From here on the attempt is recorded together with its job, which carries the labels.
         record.labels = None;
@@ -109,11 +109,11 @@ pub(super) fn decision_record(
     let is_by_cost_alone = decision
         .steps
         .iter()
-        .all(|step| step.step == StepName::Cost);
+        .all(|step| step.step == StageName::Cost);
     if is_by_cost_alone && skipped.is_empty() {
         return None;
     }
-    let step = |step: &Step<'_>| DecisionStep {
+    let step = |step: &RoutingStage<'_>| DecisionStep {
         step: step.step.to_string(),
         outcome: step.outcome.to_string(),
     };

@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     disposition::{Discard, Disposition, Stage, WaitsFor},
     job::Job,
-    record::{JobEnd, job_record, to_json},
+    record::{JobEnd, job_record, serialize},
 };
 
 /// Waits in place. Ends the run of a job whose wait is too long for that, or goes beyond its deadline.
@@ -70,7 +70,7 @@ pub(crate) async fn record_open_attempt(
             ..JobEnd::default()
         };
         let now = context.clock.now();
-        let event = to_json(&Event {
+        let event = serialize(&Event {
             job: Some(job_record(job, &progress, JobState::Retryable, now, &end)),
             attempt: Some(record.clone()),
             ..Event::default()
@@ -78,7 +78,7 @@ pub(crate) async fn record_open_attempt(
         (
             record.attempt_id,
             event,
-            to_json(&progress.checkpoint),
+            serialize(&progress.checkpoint),
             progress.concurrency().cloned(),
             progress.consumed,
         )
@@ -87,9 +87,9 @@ pub(crate) async fn record_open_attempt(
         context.broker.deliveries().fail(
             &job.delivery,
             attempt,
-            &event,
+            event.as_ref(),
             concurrency.as_ref(),
-            &checkpoint,
+            checkpoint.as_ref(),
             consumed,
         )
     })

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use longshore_broker::{Broker, BrokerError, SlotLimit};
 use longshore_policy::catalog::ProviderEntry;
 use longshore_protocol::{
-    call::{CallError, ErrorClass, ProviderRoom, RoomLeft},
+    call::{CallError, ErrorClass, ReportedLimit, ReportedLimits},
     platform::PlatformName,
 };
 
@@ -93,11 +93,11 @@ impl AccountHolds {
     pub(crate) async fn hold_after_answer(
         &self,
         provider: &ProviderEntry,
-        room: &ProviderRoom,
+        room: &ReportedLimits,
         broker: &Broker,
         now: DateTime<Utc>,
     ) {
-        let is_used_up = |left: &RoomLeft| left.remaining == 0;
+        let is_used_up = |left: &ReportedLimit| left.remaining == 0;
         let hold = [room.requests, room.tokens]
             .into_iter()
             .flatten()

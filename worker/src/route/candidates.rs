@@ -9,7 +9,7 @@ use longshore_policy::{
     routing::{Candidate, Decision},
 };
 use longshore_protocol::{
-    checkpoint::Resume, envelope::Envelope, event::SkippedRecord, money::Usd,
+    checkpoint::Checkpoint, envelope::Envelope, event::SkippedRecord, money::Usd,
 };
 
 use super::{
@@ -65,7 +65,7 @@ pub(crate) enum NoCandidate {
 /// Selects the first candidate that can be called now.
 pub(crate) async fn select_first<'a>(
     query: Query<'_, 'a>,
-    checkpoint: &Resume,
+    checkpoint: &Checkpoint,
 ) -> Result<Chosen<'a>, NoCandidate> {
     let mut selection = Selection::default();
     for candidate in remaining_in_order(query.decision, checkpoint) {
@@ -98,7 +98,7 @@ pub(crate) struct AllUsable<'a> {
 
 /// Selects all candidates that can be called now, and, if an exhausted budget sends jobs to them, the free
 /// models that are not on the job's route.
-pub(crate) async fn select_all<'a>(query: Query<'_, 'a>, checkpoint: &Resume) -> AllUsable<'a> {
+pub(crate) async fn select_all<'a>(query: Query<'_, 'a>, checkpoint: &Checkpoint) -> AllUsable<'a> {
     let mut selection = Selection::default();
     for candidate in remaining_in_order(query.decision, checkpoint) {
         selection
@@ -121,7 +121,7 @@ pub(crate) async fn select_all<'a>(query: Query<'_, 'a>, checkpoint: &Resume) ->
 /// The candidates that have attempts left, starting with the one that has been called already.
 fn remaining_in_order<'d, 'a>(
     decision: &'d Decision<'a>,
-    checkpoint: &'d Resume,
+    checkpoint: &'d Checkpoint,
 ) -> impl Iterator<Item = &'d Candidate<'a>> {
     let remaining = || {
         decision
@@ -139,9 +139,9 @@ fn remaining_in_order<'d, 'a>(
 }
 
 /// Whether this candidate has no attempts left for the job.
-fn is_exhausted(candidate: &Candidate<'_>, checkpoint: &Resume) -> bool {
+fn is_exhausted(candidate: &Candidate<'_>, checkpoint: &Checkpoint) -> bool {
     let platform = candidate.provider.name.as_str();
-    let has_failed = checkpoint.spent.iter().any(|failed| failed == platform);
+    let has_failed = checkpoint.exhausted.iter().any(|failed| failed == platform);
     match checkpoint.outgrew {
         // A larger context window on the same platform is another chance.
         Some(window) => candidate.model.context_window <= window,
@@ -166,7 +166,7 @@ impl<'a> Selection<'a> {
         &mut self,
         candidate: Candidate<'a>,
         query: Query<'_, 'a>,
-        checkpoint: &Resume,
+        checkpoint: &Checkpoint,
     ) {
         let Query {
             envelope,
@@ -225,7 +225,7 @@ impl<'a> Selection<'a> {
     }
 
     /// Considers the free models that are not on the job's route.
-    async fn consider_free(&mut self, query: Query<'_, 'a>, checkpoint: &Resume) {
+    async fn consider_free(&mut self, query: Query<'_, 'a>, checkpoint: &Checkpoint) {
         let prompt = query.policy.router.measure(query.envelope);
         for candidate in query.policy.router.free(query.envelope, prompt) {
             let platform = &candidate.provider.name;

@@ -1,10 +1,10 @@
 //! Estimates what a call costs and reserves, before it is made; and the cap on what a job may cost.
 
 use chrono::{DateTime, Utc};
-use longshore_broker::Takes;
+use longshore_broker::MeterAmounts;
 use longshore_config::Config;
 use longshore_policy::{
-    limits::{Costs, Meters},
+    limits::{CallBound, Meters},
     routing::Candidate,
     tokens,
 };
@@ -25,7 +25,7 @@ pub(crate) struct Estimate {
     /// The expected tokens of prompt and answer.
     pub(crate) tokens: u64,
     /// The amounts to reserve of meters.
-    pub(crate) reservation: Takes,
+    pub(crate) reservation: MeterAmounts,
 }
 
 impl Estimate {
@@ -48,11 +48,11 @@ impl Estimate {
             .max_tokens
             .unwrap_or(tokens::TYPICAL_ANSWER)
             .min(longest_answer);
-        let costs = Costs {
+        let costs = CallBound {
             tokens: policy.router.measure(envelope).upper_bound + u64::from(typical_answer),
             upper_bound,
         };
-        let mut amounts = policy.meters.takes(
+        let mut amounts = policy.meters.amounts(
             candidate.provider,
             envelope.tenant.as_deref(),
             envelope.chain_id.as_deref(),
@@ -65,7 +65,7 @@ impl Estimate {
         Self {
             upper_bound,
             tokens: costs.tokens,
-            reservation: Takes::new(&amounts),
+            reservation: MeterAmounts::new(&amounts),
         }
     }
 }

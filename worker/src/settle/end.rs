@@ -2,11 +2,14 @@
 //! entry in it.
 
 use chrono::{DateTime, Utc};
-use longshore_broker::{Ending, Fence, SpawnedJob, Spent};
+use longshore_broker::{Consumed, Ending, Fence, SpawnedJob};
 use longshore_protocol::{
+    dead_letter::DeadLetter,
     envelope::Concurrency,
     event::{AttemptRecord, Event},
     id::{AttemptId, JobId},
+    outcome::Outcome,
+    serialized::Serialized,
     state::JobState,
 };
 
@@ -19,7 +22,7 @@ use crate::{
     context::Context,
     disposition::Discard,
     job::Job,
-    record::{JobEnd, dead_letter, job_record, outcome, to_json},
+    record::{JobEnd, dead_letter, job_record, outcome, serialize},
 };
 
 /// Ends the job in `state`; with `discard`, it leaves a dead letter.
@@ -38,16 +41,13 @@ pub(super) async fn end_job(
     metrics::counter!("longshore_jobs_ended_total", "state" => state.as_str()).increment(1);
     let ending = Ending {
         attempt: payload.attempt,
-        event: &payload.event,
-        result: &payload.outcome,
+        event: payload.event.as_ref(),
+        outcome: payload.outcome.as_ref(),
         reply: payload.reply,
         concurrency: payload.concurrency.as_ref(),
-        remembered: payload.is_in_redis,
-        letter: payload
-            .dead_letter
-            .as_ref()
-            .map(|(id, json)| (id, json.as_str())),
-        spent: payload.consumed,
+        has_stored_state: payload.is_in_redis,
+        dead_letter: payload.dead_letter.as_ref().map(|(id, json)| (id, json)),
+        consumed: payload.consumed,
         step: payload.step.as_ref().map(StepResult::to_step_end),
         spawned: &payload.spawned_jobs,
     };
@@ -64,13 +64,13 @@ pub(super) async fn end_job(
 struct EndPayload {
     id: JobId,
     attempt: Option<AttemptId>,
-    event: String,
-    outcome: String,
+    event: Option<Serialized<Event>>,
+    outcome: Option<Serialized<Outcome>>,
     reply: bool,
     concurrency: Option<Concurrency>,
     is_in_redis: bool,
-    dead_letter: Option<(JobId, String)>,
-    consumed: Spent,
+    dead_letter: Option<(JobId, Serialized<DeadLetter>)>,
+    consumed: Consumed,
     step: Option<StepResult>,
     spawned_jobs: Vec<SpawnedJob>,
 }
@@ -89,9 +89,9 @@ fn end_payload(
     // If the job's id belongs to another job, that job's row and outcome must not change.
     let id_is_foreign = discard.is_some_and(|discard| discard.dead_letter_id.is_some());
     let outcome = if id_is_foreign {
-        String::new()
+        None
     } else {
-        to_json(&outcome(&record, &progress, now))
+        serialize(&outcome(&record, &progress, now))
     };
     EndPayload {
         id: record.labels.job_id.clone(),
@@ -108,8 +108,8 @@ fn end_payload(
         spawned_jobs: Vec::new(),
         dead_letter: dead_letter
             .as_ref()
-            .map(|letter| (letter.record.id.clone(), to_json(letter))),
-        event: to_json(&Event {
+            .and_then(|letter| Some((letter.record.id.clone(), serialize(letter)?))),
+        event: serialize(&Event {
             job: (!id_is_foreign).then_some(record),
             attempt,
             dead: dead_letter.map(|letter| letter.record),

@@ -1,12 +1,14 @@
 //! The steps that park a job: until a time, or until something is resumed.
 
 use chrono::{DateTime, Utc};
-use longshore_broker::{Parked, Parking, Paused, Pausing, Spent};
+use longshore_broker::{Consumed, ParkForPause, ParkUntil, Parked, Paused};
 use longshore_policy::pause::{PausedLane, order};
 use longshore_protocol::{
+    checkpoint::Checkpoint,
     envelope::Concurrency,
     event::{AttemptRecord, Event},
     id::JobId,
+    serialized::Serialized,
     state::JobState,
 };
 
@@ -15,7 +17,7 @@ use crate::{
     context::Context,
     disposition::WaitsFor,
     job::{Job, Progress},
-    record::{JobEnd, job_record, to_json},
+    record::{JobEnd, job_record, serialize},
 };
 
 /// Parks the job until `due`.
@@ -32,14 +34,14 @@ pub(super) async fn park_until(
     };
     let now = context.clock.now();
     let payload = park_payload(job, &job.progress(), attempt, state, Some(due), now);
-    let parking = Parking {
+    let parking = ParkUntil {
         attempt: attempt.map(|attempt| attempt.attempt_id),
-        event: &payload.event,
+        event: payload.event.as_ref(),
         for_version: waits_for == WaitsFor::NewerWorker,
         due,
         concurrency: payload.concurrency.as_ref(),
-        resume: &payload.checkpoint,
-        spent: payload.consumed,
+        checkpoint: payload.checkpoint.as_ref(),
+        consumed: payload.consumed,
     };
     retry_until_answered("park job", || {
         context
@@ -66,19 +68,19 @@ pub(super) async fn park_paused(
             JobState::Scheduled
         };
         let received_ms = checkpoint.enqueued_at.timestamp_millis();
-        let order = order(received_ms, &checkpoint.id, &job.delivery.place);
+        let order = order(received_ms, &checkpoint.id, &job.delivery.entry_id);
         let now = context.clock.now();
         let payload = park_payload(job, &progress, attempt, state, None, now);
         (payload, order)
     };
-    let pausing = Pausing {
+    let pausing = ParkForPause {
         attempt: attempt.map(|attempt| attempt.attempt_id),
-        event: &payload.event,
+        event: payload.event.as_ref(),
         lane,
         order: &order,
         concurrency: payload.concurrency.as_ref(),
-        resume: &payload.checkpoint,
-        spent: payload.consumed,
+        checkpoint: payload.checkpoint.as_ref(),
+        consumed: payload.consumed,
     };
     retry_until_answered("park paused job", || {
         context
@@ -92,10 +94,10 @@ pub(super) async fn park_paused(
 /// What a parking step sends.
 struct ParkPayload {
     id: JobId,
-    event: String,
-    checkpoint: String,
+    event: Option<Serialized<Event>>,
+    checkpoint: Option<Serialized<Checkpoint>>,
     concurrency: Option<Concurrency>,
-    consumed: Spent,
+    consumed: Consumed,
 }
 
 fn park_payload(
@@ -112,12 +114,12 @@ fn park_payload(
     };
     ParkPayload {
         id: progress.checkpoint.id.clone(),
-        event: to_json(&Event {
+        event: serialize(&Event {
             job: Some(job_record(job, progress, state, now, &end)),
             attempt: attempt.cloned(),
             ..Event::default()
         }),
-        checkpoint: to_json(&progress.checkpoint.clone().moved()),
+        checkpoint: serialize(&progress.checkpoint.clone().moved()),
         concurrency: progress.concurrency().cloned(),
         consumed: progress.consumed,
     }

@@ -3,7 +3,7 @@
 use longshore_broker::SpawnedJob;
 use longshore_protocol::{
     chain::{StepRef, spawn::spawned},
-    checkpoint::Resume,
+    checkpoint::Checkpoint,
     id::JobId,
 };
 use serde_json::Value;
@@ -42,9 +42,9 @@ pub(super) fn spawned_jobs(job: &Job, answer: &str, context: &Context) -> Vec<Sp
                 inherit("chain_id", envelope.chain_id.as_ref());
                 inherit("parent_id", Some(&parent.id.to_string()));
             }
-            let checkpoint = Resume {
+            let checkpoint = Checkpoint {
                 step,
-                ..Resume::fresh(id, now)
+                ..Checkpoint::fresh(id, now)
             };
             SpawnedJob {
                 checkpoint,

@@ -3,7 +3,7 @@
 use longshore_broker::{StepEnd, StepOutcome};
 use longshore_protocol::{
     chain::{SKIPPED, StepRef},
-    checkpoint::Resume,
+    checkpoint::Checkpoint,
     event::JobRecord,
     money::Usd,
     state::JobState,
@@ -28,7 +28,7 @@ impl StepResult {
 }
 
 /// The result of the step that the job runs; `None` if it runs none.
-pub(super) fn step_result(checkpoint: &Resume, record: &JobRecord) -> Option<StepResult> {
+pub(super) fn step_result(checkpoint: &Checkpoint, record: &JobRecord) -> Option<StepResult> {
     let step = checkpoint.step.as_deref().filter(|step| !step.after)?;
     let outcome = match record.state {
         JobState::Completed => StepOutcome::Completed,

@@ -7,7 +7,7 @@ mod show;
 mod validate;
 
 use clap::Subcommand;
-use longshore_broker::{Broker, Pushed};
+use longshore_broker::{Broker, PushedConfig};
 use longshore_config::Config;
 use longshore_settings::Environment;
 
@@ -49,7 +49,7 @@ struct Fleet {
     /// The local configuration: file, environment, defaults.
     own: Config,
     broker: Broker,
-    pushed: Option<Pushed>,
+    pushed: Option<PushedConfig>,
 }
 
 impl Fleet {

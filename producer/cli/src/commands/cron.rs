@@ -6,7 +6,7 @@ mod list;
 
 use clap::Subcommand;
 use longshore_broker::{Broker, CronFence, CronRecord};
-use longshore_policy::cron::Entry;
+use longshore_policy::cron::CronJob;
 use longshore_protocol::id::CronName;
 
 use crate::{
@@ -59,7 +59,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
 async fn find_job(
     broker: &Broker,
     name: &CronName,
-) -> Result<Option<(CronRecord, Entry)>, CommandError> {
+) -> Result<Option<(CronRecord, CronJob)>, CommandError> {
     let Some(record) = broker.cron().record(name).await? else {
         output::error(&format!(
             "no recurring job `{name}`; `longshore cron list` lists them"

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Subcommand;
-use longshore_broker::{Broker, Heartbeat, Holding, Unheard};
+use longshore_broker::{Broker, Heartbeat, JobInFlight, SilentWorker};
 use longshore_protocol::id::{QueueName, WorkerId};
 use serde::Serialize;
 
@@ -81,7 +81,7 @@ impl Row {
         }
     }
 
-    fn from_unheard(worker: Unheard) -> Self {
+    fn from_unheard(worker: SilentWorker) -> Self {
         Self {
             id: worker.worker,
             state: "dead".to_owned(),
@@ -102,13 +102,13 @@ impl Row {
 struct WorkerDocument {
     #[serde(flatten)]
     row: Row,
-    jobs: Vec<JobInFlight>,
+    jobs: Vec<ListedJob>,
 }
 
 #[derive(Debug, Serialize)]
-struct JobInFlight {
+struct ListedJob {
     #[serde(flatten)]
-    job: Holding,
+    job: JobInFlight,
     since: DateTime<Utc>,
 }
 
@@ -169,7 +169,7 @@ async fn show(
         .deliveries()
         .in_flight(&row.id, &row.queues, most)
         .await?;
-    let jobs = jobs.into_iter().map(|job| JobInFlight {
+    let jobs = jobs.into_iter().map(|job| ListedJob {
         since: job
             .attempt_id
             .and_then(|attempt| attempt.made_at())
@@ -278,13 +278,13 @@ mod tests {
     use std::time::Duration;
 
     use longshore_broker::WorkerState;
-    use longshore_protocol::id::{JobId, Place};
+    use longshore_protocol::id::{EntryId, JobId};
 
     use super::*;
 
     fn beat(heard_ms: i64, state: WorkerState) -> Heartbeat {
         Heartbeat {
-            worker: WorkerId::from_record("box-7-abc"),
+            worker: WorkerId::from_stored("box-7-abc"),
             version: "0.1.0".to_owned(),
             pid: 7,
             started_at_ms: 1_795_000_000_000,
@@ -303,8 +303,8 @@ mod tests {
         let rows = [
             Row::from_heartbeat(beat(1_795_000_599_000, WorkerState::Running), now),
             Row::from_heartbeat(beat(1_795_000_591_000, WorkerState::Draining), now),
-            Row::from_unheard(Unheard {
-                worker: WorkerId::from_record("box-9-def"),
+            Row::from_unheard(SilentWorker {
+                worker: WorkerId::from_stored("box-9-def"),
                 holds: 12,
                 idle: Duration::from_secs(14),
             }),
@@ -322,11 +322,11 @@ mod tests {
         let [row, ..] = rows;
         let document = WorkerDocument {
             row,
-            jobs: vec![JobInFlight {
+            jobs: vec![ListedJob {
                 since: from_unix_ms(1_795_000_597_000),
-                job: Holding {
+                job: JobInFlight {
                     job_id: JobId::parse("inv-42").unwrap(),
-                    place: Place::from_record("1-0"),
+                    entry_id: EntryId::from_stored("1-0"),
                     task_type: Some("research".to_owned()),
                     platform: Some("gemini".to_owned()),
                     model: Some("gemini-2.5-flash".to_owned()),

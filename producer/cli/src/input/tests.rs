@@ -142,7 +142,7 @@ fn table_errors_are_reported() {
 fn a_missing_file_is_named() {
     let source = Source::from_path(Some("no/such/batch.json".into()));
     let error = source
-        .task_or_tasks(&Limits::default(), &Catalog::default())
+        .task_or_tasks(&MessageLimits::default(), &Catalog::default())
         .unwrap_err();
     assert!(
         error

@@ -51,7 +51,7 @@ pub(crate) fn example_attempt(number: u32, decision: Option<DecisionRecord>) -> 
         attempt_id: AttemptId::new(),
         labels: None,
         attempt: number,
-        worker: WorkerId::from_record("w"),
+        worker: WorkerId::from_stored("w"),
         platform: "openai".to_owned(),
         model: "gpt-4o-mini".to_owned(),
         routing_reason: "second of tier standard".to_owned(),

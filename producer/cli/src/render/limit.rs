@@ -8,9 +8,9 @@ pub(crate) mod warning;
 
 use std::cmp::Reverse;
 
-use longshore_broker::{Fill, MeterReport, WindowFill};
+use longshore_broker::{MeterReport, MeterUsage, WindowUsage};
 use longshore_config::Config;
-use longshore_policy::limits::{Budget, MeterName, Period, Scope};
+use longshore_policy::limits::{Budget, BudgetScope, MeterName, Period};
 use serde::Serialize;
 
 use self::{row::LimitRow, warning::LimitWarning};
@@ -69,10 +69,10 @@ impl Limit {
     }
 
     /// The usage, for a limit on a sum over a window.
-    pub(crate) fn window(&self) -> Option<&WindowFill> {
+    pub(crate) fn window(&self) -> Option<&WindowUsage> {
         match &self.report.fill {
-            Fill::Window(fill) => Some(fill),
-            Fill::Rate { .. } | Fill::Places { .. } => None,
+            MeterUsage::Window(fill) => Some(fill),
+            MeterUsage::Rate { .. } | MeterUsage::Places { .. } => None,
         }
     }
 
@@ -112,7 +112,7 @@ impl Limit {
             limit_of: self.what.clone(),
         };
         match &self.report.fill {
-            Fill::Window(fill) => {
+            MeterUsage::Window(fill) => {
                 let amount = |units| Amount::new(fill.unit, units).to_string();
                 let reset = fill.resets_at.map_or_else(|| "never".to_owned(), minute);
                 row(
@@ -122,13 +122,13 @@ impl Limit {
                     reset,
                 )
             }
-            Fill::Rate { per_minute, free } => row(
+            MeterUsage::Rate { per_minute, free } => row(
                 "-".to_owned(),
                 per_minute.to_string(),
                 format!("{free} now"),
                 "evenly paced".to_owned(),
             ),
-            Fill::Places { limit, cap, in_use } => {
+            MeterUsage::Places { limit, cap, in_use } => {
                 let mut row = row(
                     in_use.to_string(),
                     cap.to_string(),
@@ -169,7 +169,7 @@ impl Limit {
             }
         }
         match &self.report.fill {
-            Fill::Window(fill) => {
+            MeterUsage::Window(fill) => {
                 let amount = |units| Some(Amount::new(fill.unit, units));
                 figures.used = amount(fill.taken());
                 figures.held = amount(fill.held);
@@ -180,11 +180,11 @@ impl Limit {
                     .map(|at| timestamp(from_unix_ms(at.timestamp_millis())));
                 figures.hard = Some(fill.hard);
             }
-            Fill::Rate { per_minute, free } => {
+            MeterUsage::Rate { per_minute, free } => {
                 figures.limit = Some(Amount::Count(*per_minute));
                 figures.remaining = Some(Amount::Count(*free));
             }
-            Fill::Places { limit, cap, in_use } => {
+            MeterUsage::Places { limit, cap, in_use } => {
                 figures.used = Some(Amount::Count(*in_use));
                 figures.limit = Some(Amount::Count(u64::from(*limit)));
                 figures.limit_now = Some(*cap);
@@ -199,14 +199,14 @@ impl Limit {
 impl Subject {
     fn from_budget(budget: &Budget, whose: Option<&str>) -> Self {
         let (kind, owner) = match &budget.scope {
-            Scope::Overall => ("", None),
-            Scope::Provider(platform) => ("", Some(platform.as_str())),
-            Scope::Tenant(owner) => ("tenant ", owner.as_deref().or(whose)),
-            Scope::Chain(owner) => ("chain ", owner.as_deref().or(whose)),
+            BudgetScope::Overall => ("", None),
+            BudgetScope::Provider(platform) => ("", Some(platform.as_str())),
+            BudgetScope::Tenant(owner) => ("tenant ", owner.as_deref().or(whose)),
+            BudgetScope::Chain(owner) => ("chain ", owner.as_deref().or(whose)),
         };
         let platform = match &budget.scope {
-            Scope::Provider(platform) => Some(platform.to_string()),
-            Scope::Overall | Scope::Tenant(_) | Scope::Chain(_) => None,
+            BudgetScope::Provider(platform) => Some(platform.to_string()),
+            BudgetScope::Overall | BudgetScope::Tenant(_) | BudgetScope::Chain(_) => None,
         };
         Self::Budget {
             name: budget.name.clone(),
@@ -254,7 +254,7 @@ pub(crate) fn sorted_limits(reports: Vec<MeterReport>, config: &Config) -> Vec<L
         } => (1, Reverse(0)),
         Subject::Budget {
             per_owner: true, ..
-        } => (2, Reverse(limit.window().map_or(0, WindowFill::percent))),
+        } => (2, Reverse(limit.window().map_or(0, WindowUsage::percent))),
     });
     limits
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use longshore_protocol::{
-    envelope::{Envelope, Limits},
+    envelope::{Envelope, MessageLimits},
     id::JobId,
 };
 use sha2::{Digest as _, Sha256};
@@ -86,7 +86,7 @@ impl BatchWriter {
     }
 
     /// Checks a job and adds it as the next task.
-    pub fn push(&mut self, job: &Job, limits: &Limits) -> Result<(), ClientError> {
+    pub fn push(&mut self, job: &Job, limits: &MessageLimits) -> Result<(), ClientError> {
         let envelope = job.check(limits).map_err(|reason| ClientError::Malformed {
             index: usize::try_from(self.count).unwrap_or(usize::MAX),
             reason,

@@ -43,7 +43,7 @@ fn every_setter_sets_its_field() {
         .traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
     assert_snapshot!(job.to_json(), @r#"{"area":"law","chain_id":"c1","complexity":"high","concurrency_key":"crawl","concurrency_limit":3,"deadline":"2026-12-01T09:00:00Z","fallback":false,"id":"inv-42","max_cost_usd":"0.05","max_tokens":200,"metadata":{"asset":1},"model":"gemini-2.5-flash","parent_id":"p1","platform":"gemini","prompt":"Hello","reply":true,"response_format":{"type":"json_object"},"retry":{"base_delay":null,"max_delay":5,"max_retries":2},"risk":"low","run_at":"2026-12-01T09:00:00Z","start_by":60,"system":"Be brief.","temperature":0.5,"tenant":"acme","timeout":1.5,"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","type":"research","unique_for":10,"unique_key":"daily"}"#);
 
-    let envelope = job.check(&Limits::default()).unwrap();
+    let envelope = job.check(&MessageLimits::default()).unwrap();
     assert_eq!(envelope.id.unwrap().as_str(), "inv-42");
     assert_eq!(envelope.timeout, Duration::from_millis(1500));
     assert_eq!(envelope.deadline, Some(Limit::At(at)));
@@ -58,19 +58,23 @@ fn messages_replace_the_prompt() {
         ("assistant", "Hello."),
         ("user", "Who are you?"),
     ]);
-    assert_eq!(job.check(&Limits::default()).unwrap().messages.len(), 3);
+    assert_eq!(
+        job.check(&MessageLimits::default()).unwrap().messages.len(),
+        3
+    );
 }
 
 #[test]
 fn numbers_keep_all_their_digits() {
     let text = r#"{"metadata":{"n":12345678901234567890123},"price":0.10,"prompt":"x"}"#;
-    let job = Job::from_json(text, &Limits::default()).unwrap();
+    let job = Job::from_json(text, &MessageLimits::default()).unwrap();
     assert_eq!(job.to_json(), text);
 }
 
 #[test]
 fn a_duplicate_field_is_rejected() {
-    let wrong = Job::from_json(r#"{"prompt":"a","prompt":"b"}"#, &Limits::default()).unwrap_err();
+    let wrong =
+        Job::from_json(r#"{"prompt":"a","prompt":"b"}"#, &MessageLimits::default()).unwrap_err();
     assert_eq!(wrong.code, MalformedCode::DuplicateField);
 }
 
@@ -78,7 +82,7 @@ fn a_duplicate_field_is_rejected() {
 fn a_temperature_that_is_not_a_number_is_rejected() {
     let wrong = Job::prompt("x")
         .temperature(f64::NAN)
-        .check(&Limits::default())
+        .check(&MessageLimits::default())
         .unwrap_err();
     assert_eq!(wrong.field.as_deref(), Some("temperature"));
 }

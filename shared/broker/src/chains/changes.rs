@@ -4,14 +4,16 @@ use std::num::NonZeroU32;
 
 use longshore_protocol::{
     chain::{ChainId, Instance, OnFailure, StepName, StepRef},
-    checkpoint::Resume,
-    dead_letter::Replaying,
+    checkpoint::Checkpoint,
+    dead_letter::PreparedReplay,
     envelope::ContentHash,
+    event::Event,
     money::Usd,
+    serialized::Serialized,
     string_enum,
 };
 
-use crate::{BrokerError, Chains, Fence, Held, checkpoint_json, deliveries::flag, scripts};
+use crate::{BrokerError, Chains, Delivery, Fence, checkpoint_json, deliveries::flag, scripts};
 
 /// The maximum number of steps or items in one preparing call.
 const PREPARED_TOGETHER: usize = 500;
@@ -53,7 +55,7 @@ impl StepEnd<'_> {
 /// The reply of `chain_start.lua`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum StartReply {
-    Ended(Started),
+    Ended(ChainStarted),
     /// The chain started, and ready steps are left to dispatch.
     DispatchMore,
     PreparationExpired,
@@ -62,11 +64,11 @@ enum StartReply {
 impl StartReply {
     fn parse(reply: &str) -> Result<Self, BrokerError> {
         match reply {
-            "ok" => Ok(Self::Ended(Started::Yes)),
+            "ok" => Ok(Self::Ended(ChainStarted::Yes)),
             "more" => Ok(Self::DispatchMore),
-            "gone" => Ok(Self::Ended(Started::Lost)),
-            "duplicate" => Ok(Self::Ended(Started::Duplicate)),
-            "conflict" => Ok(Self::Ended(Started::Conflict)),
+            "gone" => Ok(Self::Ended(ChainStarted::Lost)),
+            "duplicate" => Ok(Self::Ended(ChainStarted::Duplicate)),
+            "conflict" => Ok(Self::Ended(ChainStarted::Conflict)),
             "again" => Ok(Self::PreparationExpired),
             other => Err(BrokerError::unexpected_reply("chain_start", other)),
         }
@@ -118,11 +120,15 @@ impl ChainRetried {
 
 impl Chains<'_> {
     /// Starts a chain and acknowledges its message. The outcome expires like the results of jobs.
-    pub async fn start(self, held: &Held, plan: &ChainPlan<'_>) -> Result<Started, BrokerError> {
-        let prepared_key = self.broker.keys.prepared_chain(&held.place);
+    pub async fn start(
+        self,
+        delivery: &Delivery,
+        plan: &ChainPlan<'_>,
+    ) -> Result<ChainStarted, BrokerError> {
+        let prepared_key = self.broker.keys.prepared_chain(&delivery.entry_id);
         loop {
             self.prepare_steps(&prepared_key, plan.steps).await?;
-            let mut call = scripts::CHAIN_START.key(self.broker.keys.queue(&held.queue));
+            let mut call = scripts::CHAIN_START.key(self.broker.keys.queue(&delivery.queue));
             let (begin, wait): (Vec<_>, Vec<_>) =
                 plan.waits.iter().partition(|(_, needs)| *needs == 0);
             let words = |of: &[&(StepName, usize)], form: fn(&(StepName, usize)) -> String| {
@@ -132,9 +138,9 @@ impl Chains<'_> {
                     .join(" ")
             };
             call.arg(self.broker.keys.prefix())
-                .arg(held.queue.as_str())
-                .arg(&held.entry)
-                .arg(held.worker.as_str())
+                .arg(delivery.queue.as_str())
+                .arg(&delivery.entry)
+                .arg(delivery.worker.as_str())
                 .arg(plan.id.as_str())
                 .arg(plan.hash.as_str())
                 .arg(&prepared_key)
@@ -151,13 +157,13 @@ impl Chains<'_> {
                 .arg(plan.waits.len())
                 .arg(words(&wait, |(name, needs)| format!("{name}={needs}")))
                 .arg(words(&begin, |(name, _)| name.to_string()))
-                .arg(plan.drop_event);
+                .arg(Serialized::argument(plan.drop_event));
             let reply: String = self.broker.run(&call).await?;
             match StartReply::parse(&reply)? {
                 StartReply::Ended(started) => return Ok(started),
                 StartReply::DispatchMore => {
                     self.dispatch_ready(plan.id).await?;
-                    return Ok(Started::Yes);
+                    return Ok(ChainStarted::Yes);
                 }
                 // The preparation took so long that its first part has expired.
                 StartReply::PreparationExpired => {}
@@ -193,10 +199,10 @@ impl Chains<'_> {
     /// Fans a step out into items with these checkpoints, in order.
     pub async fn expand_step(
         self,
-        held: &Held,
+        delivery: &Delivery,
         chain: &ChainId,
         step: &StepName,
-        checkpoints: &[Resume],
+        checkpoints: &[Checkpoint],
     ) -> Result<Fence, BrokerError> {
         let mut index = 0_u32;
         for part in checkpoints.chunks(PREPARED_TOGETHER) {
@@ -209,11 +215,11 @@ impl Chains<'_> {
             }
             let _prepared: u64 = self.broker.run(&call).await?;
         }
-        let mut call = scripts::CHAIN_EXPAND.key(self.broker.keys.queue(&held.queue));
+        let mut call = scripts::CHAIN_EXPAND.key(self.broker.keys.queue(&delivery.queue));
         call.arg(self.broker.keys.prefix())
-            .arg(held.queue.as_str())
-            .arg(&held.entry)
-            .arg(held.worker.as_str())
+            .arg(delivery.queue.as_str())
+            .arg(&delivery.entry)
+            .arg(delivery.worker.as_str())
             .arg(chain.as_str())
             .arg(step.as_str())
             .arg(checkpoints.len());
@@ -251,14 +257,14 @@ impl Chains<'_> {
     pub async fn retry(
         self,
         chain: &ChainId,
-        letters: &[Replaying],
+        letters: &[PreparedReplay],
     ) -> Result<ChainRetried, BrokerError> {
         let mut call = scripts::CHAIN_RETRY.key(self.broker.keys.chain(chain));
         call.arg(self.broker.keys.prefix()).arg(chain.as_str());
         for letter in letters {
             let message = letter.fields.iter().find(|(name, _)| name == b"job");
             call.arg(letter.id.as_str())
-                .arg(&letter.resume)
+                .arg(letter.checkpoint.as_str())
                 .arg(message.map_or(&[][..], |(_, job)| job));
         }
         let reply: i64 = self.broker.run(&call).await?;
@@ -275,7 +281,7 @@ pub(crate) fn format_step(step: &StepRef) -> String {
 #[derive(Debug)]
 pub struct SpawnedJob {
     /// Its checkpoint.
-    pub checkpoint: Resume,
+    pub checkpoint: Checkpoint,
     /// Its message, as JSON.
     pub message: String,
 }
@@ -301,7 +307,7 @@ pub struct StepPlan {
     /// Its name; `None` for the job that runs after the chain's end.
     pub name: Option<StepName>,
     /// The checkpoint of its job.
-    pub checkpoint: Resume,
+    pub checkpoint: Checkpoint,
     /// The message of its job, as JSON.
     pub message: String,
     /// What happens to the chain when the step fails.
@@ -332,12 +338,12 @@ pub struct ChainPlan<'a> {
     /// How many dependencies each step waits for; 0 for the first steps.
     pub waits: &'a [(StepName, usize)],
     /// The event to record if the message is dropped as a duplicate.
-    pub drop_event: &'a str,
+    pub drop_event: Option<&'a Serialized<Event>>,
 }
 
 /// Whether a chain started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Started {
+pub enum ChainStarted {
     Yes,
     /// Another worker holds the message.
     Lost,
@@ -379,11 +385,11 @@ mod tests {
     #[test]
     fn every_reply_about_chains_is_parsed() {
         let cases = [
-            ("ok", StartReply::Ended(Started::Yes)),
+            ("ok", StartReply::Ended(ChainStarted::Yes)),
             ("more", StartReply::DispatchMore),
-            ("gone", StartReply::Ended(Started::Lost)),
-            ("duplicate", StartReply::Ended(Started::Duplicate)),
-            ("conflict", StartReply::Ended(Started::Conflict)),
+            ("gone", StartReply::Ended(ChainStarted::Lost)),
+            ("duplicate", StartReply::Ended(ChainStarted::Duplicate)),
+            ("conflict", StartReply::Ended(ChainStarted::Conflict)),
             ("again", StartReply::PreparationExpired),
         ];
         check_words("chain_start", &cases, StartReply::parse);

@@ -16,7 +16,7 @@ fn view(state: ChainState, pairs: &[(&str, &str)], running: &[&str], ready: &[&s
     let texts = |of: &[&str]| of.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     ChainView {
         head: fields.head(&ChainId::parse("c").unwrap()).unwrap(),
-        tally: Tally::default(),
+        tally: StepCounts::default(),
         in_flight: 0,
         failed: Vec::new(),
         counts: fields.counts(),

@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use longshore_policy::replay::ReplayRule;
 use longshore_protocol::{
-    dead_letter::{DeadCursor, DeadFilter, Replaying},
+    dead_letter::{DeadLetterCursor, DeadLetterFilter, PreparedReplay},
     id::JobId,
 };
 use redis::AsyncCommands as _;
@@ -19,12 +19,12 @@ const UNFINISHED: Duration = Duration::from_hours(7 * 24);
 pub struct BulkReplay {
     pub id: String,
     /// Which dead letters it replays.
-    pub filter: DeadFilter,
+    pub filter: DeadLetterFilter,
     /// The times of death that it covers (ms since 1970, inclusive). Dead letters from after its start are
     /// excluded, because a job that fails again would be replayed forever.
     pub span: RangeInclusive<i64>,
     /// The last dead letter that was scanned.
-    pub after: Option<DeadCursor>,
+    pub after: Option<DeadLetterCursor>,
     /// How many were replayed.
     pub replayed: u64,
     /// How many were gone or replaced when they were to be replayed.
@@ -35,11 +35,11 @@ pub struct BulkReplay {
 
 /// The progress that one call adds to a bulk replay.
 #[derive(Debug, Clone, Copy)]
-pub struct BulkStep<'a> {
+pub struct BulkProgress<'a> {
     /// The id of the bulk replay.
     pub bulk: &'a str,
     /// The last dead letter that was scanned.
-    pub last: &'a DeadCursor,
+    pub last: &'a DeadLetterCursor,
     /// How many of those scanned cannot be replayed.
     pub skipped: u64,
 }
@@ -49,8 +49,8 @@ impl DeadLetters<'_> {
     /// of a bulk replay is stored in the same step.
     pub async fn replay(
         self,
-        letters: &[Replaying],
-        step: Option<BulkStep<'_>>,
+        letters: &[PreparedReplay],
+        step: Option<BulkProgress<'_>>,
     ) -> Result<Vec<bool>, BrokerError> {
         let mut call = scripts::REPLAY_DEAD_LETTERS.key(self.broker.keys().dead());
         call.arg(self.broker.keys().prefix());
@@ -63,11 +63,14 @@ impl DeadLetters<'_> {
             None => call.arg("").arg("").arg("").arg(0),
         };
         add(&mut call, letters);
-        let places: Vec<String> = call
+        let entry_ids: Vec<String> = call
             .invoke_async(&mut self.broker.shared())
             .await
             .map_err(|source| self.broker.failed(source))?;
-        Ok(places.iter().map(|place| !place.is_empty()).collect())
+        Ok(entry_ids
+            .iter()
+            .map(|entry_id| !entry_id.is_empty())
+            .collect())
     }
 
     /// Enqueues as many of these dead letters as the rule's rate allows. Returns how many were replayed, and how
@@ -75,7 +78,7 @@ impl DeadLetters<'_> {
     pub async fn replay_by_rule(
         self,
         rule: &ReplayRule,
-        letters: &[Replaying],
+        letters: &[PreparedReplay],
     ) -> Result<(usize, usize), BrokerError> {
         let mut call = scripts::REPLAY_BY_RULE.key(self.broker.keys().dead());
         call.arg(self.broker.keys().prefix())
@@ -133,7 +136,7 @@ impl DeadLetters<'_> {
             field("died").and_then(|died| died.parse().ok()),
             field("id"),
         ) {
-            (Some(died), Some(id)) => Some(DeadCursor {
+            (Some(died), Some(id)) => Some(DeadLetterCursor {
                 died_ms: milliseconds(died),
                 id: JobId::parse(id).map_err(|error| BrokerError::foreign(key.as_str(), error))?,
             }),
@@ -182,13 +185,13 @@ fn parse_rule_reply(reply: &[String]) -> Result<(usize, usize), BrokerError> {
     Ok((replayed, room))
 }
 
-fn add(call: &mut redis::ScriptInvocation<'_>, letters: &[Replaying]) {
+fn add(call: &mut redis::ScriptInvocation<'_>, letters: &[PreparedReplay]) {
     for letter in letters {
         call.arg(letter.id.as_str())
             .arg(letter.died_ms)
             .arg(letter.queue.as_str())
-            .arg(&letter.resume)
-            .arg(&letter.event)
+            .arg(letter.checkpoint.as_str())
+            .arg(letter.event.as_str())
             .arg(2 * letter.fields.len());
         for (name, value) in &letter.fields {
             call.arg(name).arg(value);

@@ -3,10 +3,12 @@
 use longshore_protocol::{
     chain::StepRef,
     envelope::{ContentHash, Unique},
-    id::{JobId, Place},
+    event::Event,
+    id::{EntryId, JobId},
+    serialized::Serialized,
 };
 
-use crate::{BrokerError, Deliveries, Held, chains::format_step, deliveries::flag, scripts};
+use crate::{BrokerError, Deliveries, Delivery, chains::format_step, deliveries::flag, scripts};
 
 /// What to claim before a job's first attempt.
 #[derive(Debug)]
@@ -18,7 +20,7 @@ pub struct Admission<'a> {
     /// Whether the producer waits for a reply.
     pub reply: bool,
     /// The event to record if the message is dropped as a duplicate.
-    pub drop_event: &'a str,
+    pub drop_event: Option<&'a Serialized<Event>>,
     /// The batch task that the job is; it ends if the job is dropped.
     pub task: Option<&'a StepRef>,
 }
@@ -32,9 +34,9 @@ pub enum Admitted {
     /// The same job came before; the message was dropped.
     Duplicate,
     /// The id belongs to another job, first enqueued as this entry.
-    Conflict(Place),
+    Conflict(EntryId),
     /// The unique key belongs to the job that was enqueued as this entry.
-    Taken(Place),
+    Taken(EntryId),
 }
 
 impl Admitted {
@@ -44,8 +46,8 @@ impl Admitted {
             ["ok"] => Ok(Self::Yes),
             ["gone"] => Ok(Self::Lost),
             ["duplicate"] => Ok(Self::Duplicate),
-            ["conflict", first] => Ok(Self::Conflict(Place::from_record(first))),
-            ["unique", first] => Ok(Self::Taken(Place::from_record(first))),
+            ["conflict", first] => Ok(Self::Conflict(EntryId::from_stored(first))),
+            ["unique", first] => Ok(Self::Taken(EntryId::from_stored(first))),
             _ => Err(BrokerError::unexpected_reply("admit", words.join(" "))),
         }
     }
@@ -55,7 +57,7 @@ impl Deliveries<'_> {
     /// Claims a job's own id and unique key.
     pub async fn admit(
         self,
-        held: &Held,
+        delivery: &Delivery,
         admission: &Admission<'_>,
     ) -> Result<Admitted, BrokerError> {
         let (id, hash) = admission
@@ -64,7 +66,7 @@ impl Deliveries<'_> {
         let (unique, ttl) = admission.unique.map_or(("", 0), |unique| {
             (unique.key.as_str(), unique.ttl.as_secs().max(1))
         });
-        let mut call = held.invoke(&scripts::ADMIT, self.broker.keys());
+        let mut call = delivery.invoke(&scripts::ADMIT, self.broker.keys());
         call.arg(id)
             .arg(hash)
             .arg(self.broker.id_seconds())
@@ -72,7 +74,7 @@ impl Deliveries<'_> {
             .arg(ttl)
             .arg(flag(admission.reply, "1"))
             .arg(self.broker.result_seconds())
-            .arg(admission.drop_event)
+            .arg(Serialized::argument(admission.drop_event))
             .arg(admission.task.map_or_else(String::new, format_step));
         let reply: Vec<String> = self.broker.run(&call).await?;
         Admitted::from_reply(&reply)
@@ -86,7 +88,7 @@ mod tests {
 
     #[test]
     fn every_reply_of_admit_is_parsed() {
-        let first = Place::from_record("1-0");
+        let first = EntryId::from_stored("1-0");
         let cases = [
             (vec!["ok"], Admitted::Yes),
             (vec!["gone"], Admitted::Lost),

@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use longshore_protocol::{
-    event::Event,
-    id::{AttemptId, JobId, Place, QueueName, WorkerId},
+    id::{AttemptId, EntryId, JobId, QueueName, WorkerId},
     keys::WORKERS_GROUP,
 };
 use redis::AsyncCommands as _;
 use serde::Serialize;
 
-use crate::{BrokerError, Deliveries, Journalled, is_missing};
+use crate::{BrokerError, Deliveries, JournaledAttempt, is_missing};
 
 /// A job in flight.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Holding {
+pub struct JobInFlight {
     pub job_id: JobId,
     /// The entry id.
-    pub place: Place,
+    #[serde(rename = "place")]
+    pub entry_id: EntryId,
     /// Its type; `None` before its first call.
     pub task_type: Option<String>,
     /// The called platform; `None` between two calls.
@@ -38,36 +38,39 @@ impl Deliveries<'_> {
         worker: &WorkerId,
         queues: &[QueueName],
         most: usize,
-    ) -> Result<Vec<Holding>, BrokerError> {
-        let mut held: Vec<(Place, Duration)> = Vec::new();
+    ) -> Result<Vec<JobInFlight>, BrokerError> {
+        let mut delivery: Vec<(EntryId, Duration)> = Vec::new();
         for queue in queues {
             for stream in [queue.ready(), queue.clone()] {
-                let left = most.saturating_sub(held.len());
+                let left = most.saturating_sub(delivery.len());
                 if left == 0 {
                     break;
                 }
-                held.extend(self.delivered_since(worker, &stream, left).await?);
+                delivery.extend(self.delivered_since(worker, &stream, left).await?);
             }
         }
-        let places: Vec<Place> = held.iter().map(|(place, _)| place.clone()).collect();
-        let journalled = self.journaled(&places).await?;
-        let resumes = self.broker.jobs().checkpoints(&places).await?;
-        Ok(held
+        let entry_ids: Vec<EntryId> = delivery
+            .iter()
+            .map(|(entry_id, _)| entry_id.clone())
+            .collect();
+        let journalled = self.journaled(&entry_ids).await?;
+        let checkpoints = self.broker.jobs().checkpoints(&entry_ids).await?;
+        Ok(delivery
             .into_iter()
             .zip(journalled)
-            .zip(resumes)
-            .map(|(((place, held_for), journalled), resume)| {
+            .zip(checkpoints)
+            .map(|(((entry_id, held_for), journalled), checkpoint)| {
                 let event = journalled
                     .as_ref()
-                    .and_then(|one| serde_json::from_str::<Event>(&one.event_if_lost).ok());
+                    .and_then(|one| one.event_if_lost.parse().ok());
                 let call = event.and_then(|event| event.attempt);
                 let labels = call.as_ref().and_then(|call| call.labels.as_ref());
-                Holding {
+                JobInFlight {
                     job_id: labels
                         .map(|labels| labels.job_id.clone())
-                        .or(resume.map(|resume| resume.id))
-                        .unwrap_or_else(|| JobId::of_place(&place)),
-                    place,
+                        .or(checkpoint.map(|checkpoint| checkpoint.id))
+                        .unwrap_or_else(|| JobId::from_entry(&entry_id)),
+                    entry_id,
                     task_type: labels.map(|labels| labels.task_type.clone()),
                     platform: call.as_ref().map(|call| call.platform.clone()),
                     model: call.as_ref().map(|call| call.model.clone()),
@@ -83,7 +86,7 @@ impl Deliveries<'_> {
         worker: &WorkerId,
         stream: &QueueName,
         most: usize,
-    ) -> Result<Vec<(Place, Duration)>, BrokerError> {
+    ) -> Result<Vec<(EntryId, Duration)>, BrokerError> {
         let found: Result<redis::streams::StreamPendingCountReply, _> = self
             .broker
             .shared()
@@ -102,7 +105,7 @@ impl Deliveries<'_> {
                 .into_iter()
                 .map(|row| {
                     let since = Duration::from_millis(row.last_delivered_ms as u64);
-                    (Place::new(stream, &row.id), since)
+                    (EntryId::new(stream, &row.id), since)
                 })
                 .collect()),
             Err(error) if is_missing(&error) => Ok(Vec::new()),
@@ -110,33 +113,36 @@ impl Deliveries<'_> {
         }
     }
 
-    async fn journaled(self, places: &[Place]) -> Result<Vec<Option<Journalled>>, BrokerError> {
-        if places.is_empty() {
+    async fn journaled(
+        self,
+        entry_ids: &[EntryId],
+    ) -> Result<Vec<Option<JournaledAttempt>>, BrokerError> {
+        if entry_ids.is_empty() {
             return Ok(Vec::new());
         }
-        let names: Vec<&str> = places.iter().map(Place::as_str).collect();
+        let names: Vec<&str> = entry_ids.iter().map(EntryId::as_str).collect();
         let values: Vec<Option<String>> = redis::cmd("HMGET")
             .arg(self.broker.keys().inflight())
             .arg(&names)
             .query_async(&mut self.broker.pooled().await?)
             .await
             .map_err(|source| self.broker.failed(source))?;
-        Ok(places
+        Ok(entry_ids
             .iter()
             .zip(values)
-            .map(|(place, value)| Journalled::parse(place.clone(), &value?))
+            .map(|(entry_id, value)| JournaledAttempt::parse(entry_id.clone(), &value?))
             .collect())
     }
 
     /// The journaled attempt of an entry: its id (`-` between attempts) and its worker.
     pub async fn begun_attempt(
         self,
-        place: &Place,
+        entry_id: &EntryId,
     ) -> Result<Option<(String, String)>, BrokerError> {
         let value: Option<String> = self
             .broker
             .shared()
-            .hget(self.broker.keys().inflight(), place.as_str())
+            .hget(self.broker.keys().inflight(), entry_id.as_str())
             .await
             .map_err(|source| self.broker.failed(source))?;
         Ok(value.and_then(|value| {
@@ -146,7 +152,10 @@ impl Deliveries<'_> {
     }
 
     /// A page of the journal, after the cursor of the next one (0 = the end).
-    pub async fn journal_page(self, cursor: u64) -> Result<(u64, Vec<Journalled>), BrokerError> {
+    pub async fn journal_page(
+        self,
+        cursor: u64,
+    ) -> Result<(u64, Vec<JournaledAttempt>), BrokerError> {
         let (next, rows): (u64, Vec<(String, String)>) = redis::cmd("HSCAN")
             .arg(self.broker.keys().inflight())
             .arg(cursor)
@@ -157,7 +166,9 @@ impl Deliveries<'_> {
             .map_err(|source| self.broker.failed(source))?;
         let entries = rows
             .into_iter()
-            .filter_map(|(place, value)| Journalled::parse(Place::from_record(&place), &value))
+            .filter_map(|(entry_id, value)| {
+                JournaledAttempt::parse(EntryId::from_stored(&entry_id), &value)
+            })
             .collect();
         Ok((next, entries))
     }

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use longshore_protocol::id::{AttemptId, Place, WorkerId};
+use longshore_protocol::{
+    event::Event,
+    id::{AttemptId, EntryId, WorkerId},
+    serialized::Serialized,
+};
 
 /// The journal's value of an entry id; `parse_journal_value` in `journal.lua` reads it.
 #[derive(Debug, Clone, Copy)]
@@ -13,7 +17,7 @@ pub(super) struct JournalEntry<'a> {
     /// The concurrency key whose slot the job holds; empty = none.
     pub(super) key: &'a str,
     /// What the attempt reserved of meters; empty = nothing.
-    pub(super) takes: &'a str,
+    pub(super) amounts: &'a str,
     /// The event to record if the worker dies; between two attempts the id of the failed one.
     pub(super) event: &'a str,
 }
@@ -24,40 +28,40 @@ impl fmt::Display for JournalEntry<'_> {
             Some(attempt) => write!(f, "{attempt}")?,
             None => f.write_str("-")?,
         }
-        let (key, takes) = (self.key.len(), self.takes.len());
-        write!(f, " {} {key} {takes} ", self.worker)?;
+        let (key, amounts) = (self.key.len(), self.amounts.len());
+        write!(f, " {} {key} {amounts} ", self.worker)?;
         f.write_str(self.key)?;
-        f.write_str(self.takes)?;
+        f.write_str(self.amounts)?;
         f.write_str(self.event)
     }
 }
 
 /// A journaled attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Journalled {
+pub struct JournaledAttempt {
     /// The entry id of its job.
-    pub place: Place,
+    pub entry_id: EntryId,
     /// `None` between two attempts.
     pub attempt: Option<AttemptId>,
     pub worker: WorkerId,
     /// The event to record if the worker dies.
-    pub(super) event_if_lost: String,
+    pub(super) event_if_lost: Serialized<Event>,
 }
 
-impl Journalled {
+impl JournaledAttempt {
     /// Parses the journal's value of an entry id; `None` if no worker wrote it.
-    pub(super) fn parse(place: Place, value: &str) -> Option<Self> {
+    pub(super) fn parse(entry_id: EntryId, value: &str) -> Option<Self> {
         let mut words = value.splitn(5, ' ');
         let attempt = words.next()?;
-        let worker = WorkerId::from_record(words.next()?);
+        let worker = WorkerId::from_stored(words.next()?);
         let key: usize = words.next()?.parse().ok()?;
-        let takes: usize = words.next()?.parse().ok()?;
-        let event = words.next()?.get(key + takes..)?;
+        let amounts: usize = words.next()?.parse().ok()?;
+        let event = words.next()?.get(key + amounts..)?;
         Some(Self {
-            place,
+            entry_id,
             attempt: attempt.parse().ok().map(AttemptId),
             worker,
-            event_if_lost: event.to_owned(),
+            event_if_lost: Serialized::from_stored(event),
         })
     }
 }
@@ -68,30 +72,30 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let worker = WorkerId::from_record("w-1");
+        let worker = WorkerId::from_stored("w-1");
         let written = JournalEntry {
             attempt: Some(AttemptId::new()),
             worker: &worker,
             key: "k ü",
-            takes: "[]",
+            amounts: "[]",
             event: "{\"attempt\":1}",
         };
-        let place = Place::from_record("1-0");
-        let read = Journalled::parse(place.clone(), &written.to_string()).unwrap();
+        let entry_id = EntryId::from_stored("1-0");
+        let read = JournaledAttempt::parse(entry_id.clone(), &written.to_string()).unwrap();
         assert_eq!(read.attempt, written.attempt);
         assert_eq!(read.worker, worker);
-        assert_eq!(read.event_if_lost, written.event);
+        assert_eq!(read.event_if_lost.as_str(), written.event);
 
         let between = JournalEntry {
             attempt: None,
             key: "",
-            takes: "",
+            amounts: "",
             event: "x",
             ..written
         };
         assert_eq!(between.to_string(), "- w-1 0 0 x");
-        let read = Journalled::parse(place.clone(), &between.to_string()).unwrap();
+        let read = JournaledAttempt::parse(entry_id.clone(), &between.to_string()).unwrap();
         assert_eq!(read.attempt, None);
-        assert_eq!(Journalled::parse(place, "foreign"), None);
+        assert_eq!(JournaledAttempt::parse(entry_id, "foreign"), None);
     }
 }

@@ -3,33 +3,36 @@
 use chrono::{DateTime, Utc};
 use longshore_policy::pause::PausedLane;
 use longshore_protocol::{
+    checkpoint::Checkpoint,
     envelope::Concurrency,
+    event::Event,
     id::{AttemptId, JobId},
+    serialized::Serialized,
 };
 
 use crate::{
-    BrokerError, Deliveries, Held, Spent,
+    BrokerError, Consumed, Deliveries, Delivery,
     deliveries::{attempt_argument, concurrency_key},
     scripts,
 };
 
 /// How to park a job until a time.
 #[derive(Debug)]
-pub struct Parking<'a> {
+pub struct ParkUntil<'a> {
     /// The attempt that began, if any.
     pub attempt: Option<AttemptId>,
     /// The event to record.
-    pub event: &'a str,
+    pub event: Option<&'a Serialized<Event>>,
     /// Whether the job waits for a newer worker, not only for a time.
     pub for_version: bool,
     /// When the job is promoted.
     pub due: DateTime<Utc>,
     /// The concurrency key whose slot the job may hold.
     pub concurrency: Option<&'a Concurrency>,
-    /// The checkpoint of the job, as JSON.
-    pub resume: &'a str,
+    /// The checkpoint of the job.
+    pub checkpoint: Option<&'a Serialized<Checkpoint>>,
     /// What the attempt consumed of its reservation.
-    pub spent: Spent,
+    pub consumed: Consumed,
 }
 
 /// The result of parking a job.
@@ -44,20 +47,20 @@ pub enum Parked {
 
 /// How to park a job until something is resumed.
 #[derive(Debug)]
-pub struct Pausing<'a> {
+pub struct ParkForPause<'a> {
     /// The attempt that began, if any.
     pub attempt: Option<AttemptId>,
     /// The event to record.
-    pub event: &'a str,
+    pub event: Option<&'a Serialized<Event>>,
     pub lane: &'a PausedLane,
     /// Its position in the lane: [`pause::order`](longshore_policy::pause::order).
     pub order: &'a str,
     /// The concurrency key whose slot the job may hold.
     pub concurrency: Option<&'a Concurrency>,
-    /// The checkpoint of the job, as JSON.
-    pub resume: &'a str,
+    /// The checkpoint of the job.
+    pub checkpoint: Option<&'a Serialized<Checkpoint>>,
     /// What the attempt consumed of its reservation.
-    pub spent: Spent,
+    pub consumed: Consumed,
 }
 
 /// The result of parking a job until something is resumed.
@@ -99,14 +102,14 @@ impl Deliveries<'_> {
     /// Parks a job until a time.
     pub async fn park(
         self,
-        held: &Held,
+        delivery: &Delivery,
         job: &JobId,
-        parking: &Parking<'_>,
+        parking: &ParkUntil<'_>,
     ) -> Result<Parked, BrokerError> {
-        let mut call = held.invoke(&scripts::PARK, self.broker.keys());
+        let mut call = delivery.invoke(&scripts::PARK, self.broker.keys());
         call.arg(job.as_str())
             .arg(attempt_argument(parking.attempt))
-            .arg(parking.event)
+            .arg(Serialized::argument(parking.event))
             .arg(if parking.for_version {
                 "version"
             } else {
@@ -114,8 +117,8 @@ impl Deliveries<'_> {
             })
             .arg(parking.due.timestamp_millis())
             .arg(concurrency_key(parking.concurrency))
-            .arg(parking.resume)
-            .arg(parking.spent.to_lua_argument());
+            .arg(Serialized::argument(parking.checkpoint))
+            .arg(parking.consumed.to_lua_argument());
         let reply: String = self.broker.run(&call).await?;
         Parked::from_reply(&reply)
     }
@@ -123,19 +126,19 @@ impl Deliveries<'_> {
     /// Parks a job until something is resumed.
     pub async fn park_paused(
         self,
-        held: &Held,
+        delivery: &Delivery,
         job: &JobId,
-        pausing: &Pausing<'_>,
+        pausing: &ParkForPause<'_>,
     ) -> Result<Paused, BrokerError> {
-        let mut call = held.invoke(&scripts::PARK, self.broker.keys());
+        let mut call = delivery.invoke(&scripts::PARK, self.broker.keys());
         call.arg(job.as_str())
             .arg(attempt_argument(pausing.attempt))
-            .arg(pausing.event)
+            .arg(Serialized::argument(pausing.event))
             .arg(pausing.lane.as_str())
             .arg(pausing.order)
             .arg(concurrency_key(pausing.concurrency))
-            .arg(pausing.resume)
-            .arg(pausing.spent.to_lua_argument());
+            .arg(Serialized::argument(pausing.checkpoint))
+            .arg(pausing.consumed.to_lua_argument());
         let reply: String = self.broker.run(&call).await?;
         Paused::from_reply(&reply)
     }

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use longshore_policy::limits::Take;
+use longshore_policy::limits::MeterAmount;
 use longshore_protocol::{
+    checkpoint::Checkpoint,
     envelope::Concurrency,
+    event::Event,
     id::{AttemptId, JobId},
+    serialized::Serialized,
 };
 
 use crate::{
-    BrokerError, Deliveries, Held,
+    BrokerError, Deliveries, Delivery,
     deliveries::{
         attempt_argument, concurrency_key, concurrency_limit, flag, journal::JournalEntry,
     },
@@ -18,15 +21,15 @@ use crate::{
 
 /// What a call reserves of meters, as the scripts read it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Takes(String);
+pub struct MeterAmounts(String);
 
-impl Takes {
+impl MeterAmounts {
     /// The amounts of a call; nothing if the list is empty.
-    pub fn new(takes: &[Take]) -> Self {
-        if takes.is_empty() {
+    pub fn new(amounts: &[MeterAmount]) -> Self {
+        if amounts.is_empty() {
             return Self::default();
         }
-        let list: Vec<serde_json::Value> = takes.iter().map(Take::to_json).collect();
+        let list: Vec<serde_json::Value> = amounts.iter().map(MeterAmount::to_json).collect();
         Self(serde_json::Value::Array(list).to_string())
     }
 
@@ -42,7 +45,7 @@ impl Takes {
 
 /// What an attempt consumed of its reservation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Spent {
+pub enum Consumed {
     /// It reserved nothing.
     #[default]
     NothingTaken,
@@ -61,7 +64,7 @@ pub enum Spent {
     },
 }
 
-impl Spent {
+impl Consumed {
     pub(super) fn to_lua_argument(self) -> String {
         match self {
             Self::NothingTaken => "-".to_owned(),
@@ -78,11 +81,11 @@ impl Spent {
 
 /// A candidate for an attempt.
 #[derive(Debug)]
-pub struct Offer {
+pub struct ReservationCandidate {
     /// The event to record if the worker dies during this call.
-    pub event_if_lost: String,
+    pub event_if_lost: Option<Serialized<Event>>,
     /// What the call reserves of meters.
-    pub takes: Takes,
+    pub amounts: MeterAmounts,
     /// Whether it is only for jobs that an exhausted budget sends to free models.
     pub spare: bool,
 }
@@ -95,13 +98,13 @@ pub struct Reservation<'a> {
     /// The concurrency key that the attempt needs a slot of.
     pub concurrency: Option<&'a Concurrency>,
     /// The checkpoint to park the job with for its key.
-    pub resume: &'a str,
+    pub checkpoint_for_key: Option<&'a Serialized<Checkpoint>>,
     /// The checkpoint to park the job with for a limit.
-    pub resume_waiting: &'a str,
+    pub checkpoint_for_limit: Option<&'a Serialized<Checkpoint>>,
     /// Whether the job comes from the lane of a limit.
     pub waited: bool,
     /// The candidates, in order of preference.
-    pub offers: &'a [Offer],
+    pub candidates: &'a [ReservationCandidate],
 }
 
 /// The result of a reservation.
@@ -165,32 +168,32 @@ impl Deliveries<'_> {
     /// has room.
     pub async fn reserve(
         self,
-        held: &Held,
+        delivery: &Delivery,
         reservation: &Reservation<'_>,
     ) -> Result<Reserved, BrokerError> {
         let mut call = scripts::RESERVE.key(self.broker.keys().inflight());
         call.arg(self.broker.keys().prefix())
-            .arg(held.queue.as_str())
-            .arg(&held.entry)
-            .arg(held.worker.as_str())
+            .arg(delivery.queue.as_str())
+            .arg(&delivery.entry)
+            .arg(delivery.worker.as_str())
             .arg(reservation.job.as_str())
             .arg(attempt_argument(Some(reservation.attempt)))
             .arg(concurrency_key(reservation.concurrency))
             .arg(concurrency_limit(reservation.concurrency))
-            .arg(reservation.resume)
-            .arg(reservation.resume_waiting)
+            .arg(Serialized::argument(reservation.checkpoint_for_key))
+            .arg(Serialized::argument(reservation.checkpoint_for_limit))
             .arg(flag(reservation.waited, "1"));
-        for offer in reservation.offers {
+        for candidate in reservation.candidates {
             let entry = JournalEntry {
                 attempt: Some(reservation.attempt),
-                worker: &held.worker,
+                worker: &delivery.worker,
                 key: concurrency_key(reservation.concurrency),
-                takes: offer.takes.as_str(),
-                event: &offer.event_if_lost,
+                amounts: candidate.amounts.as_str(),
+                event: Serialized::argument(candidate.event_if_lost.as_ref()),
             };
             call.arg(entry.to_string())
-                .arg(offer.takes.as_str())
-                .arg(flag(offer.spare, "1"));
+                .arg(candidate.amounts.as_str())
+                .arg(flag(candidate.spare, "1"));
         }
         let reply: Vec<String> = self.broker.run(&call).await?;
         Reserved::from_reply(&reply)

@@ -1,7 +1,7 @@
 //! Parked jobs, and their positions in the lanes.
 
 use longshore_protocol::{
-    checkpoint::Resume,
+    checkpoint::Checkpoint,
     envelope::RawMessage,
     id::{JobId, QueueName},
 };
@@ -11,11 +11,11 @@ use crate::{BrokerError, Lanes, milliseconds, scripts};
 
 /// A parked job.
 #[derive(Debug, Clone)]
-pub struct Waiting {
+pub struct ParkedJob {
     /// The queue that it is released to.
     pub queue: QueueName,
     /// Its checkpoint.
-    pub resume: Resume,
+    pub checkpoint: Checkpoint,
     /// When it is due, in ms since 1970, if it is parked for a time.
     pub due_ms: Option<i64>,
     /// The lane: `time`, `version`, `key:K`, `quota:METER`, `tenant:QUEUE:TENANT`, `paused:type:NAME` or
@@ -26,7 +26,7 @@ pub struct Waiting {
 
 /// A job's position in the lane of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Turn {
+pub struct LanePosition {
     /// The number of jobs before it; `None` if it is not in the lane.
     pub ahead: Option<u64>,
     /// When its turn is expected, in ms since 1970, if that can be estimated.
@@ -35,7 +35,7 @@ pub struct Turn {
 
 /// A job's position in the lane of its tenant, and the tenant's position in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Share {
+pub struct TenantPosition {
     /// The tenant's jobs before it; `None` if it is not in the lane.
     pub ahead: Option<u64>,
     /// The tenants whose turn comes before this one's.
@@ -49,7 +49,7 @@ pub struct Share {
 
 impl Lanes<'_> {
     /// The job, if it is parked.
-    pub async fn parked_job(self, job: &JobId) -> Result<Option<Waiting>, BrokerError> {
+    pub async fn parked_job(self, job: &JobId) -> Result<Option<ParkedJob>, BrokerError> {
         let mut call = scripts::PEEK_PARKED.key(self.broker.keys().parked());
         call.arg(self.broker.keys().prefix()).arg(job.as_str());
         let record: Option<Vec<Vec<u8>>> = call
@@ -62,17 +62,17 @@ impl Lanes<'_> {
         let key = self.broker.keys().parked();
         let mut parts = record.into_iter();
         let mut text = || String::from_utf8(parts.next().unwrap_or_default()).unwrap_or_default();
-        let (queue, lane, resume, due) = (text(), text(), text(), text());
+        let (queue, lane, checkpoint, due) = (text(), text(), text(), text());
         let queue = QueueName::parse(&queue).map_err(|error| BrokerError::foreign(&key, error))?;
-        let resume =
-            serde_json::from_str(&resume).map_err(|error| BrokerError::foreign(&key, error))?;
+        let checkpoint =
+            serde_json::from_str(&checkpoint).map_err(|error| BrokerError::foreign(&key, error))?;
         let mut fields = Vec::new();
         while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
             fields.push((name, value));
         }
-        Ok(Some(Waiting {
+        Ok(Some(ParkedJob {
             queue,
-            resume,
+            checkpoint,
             due_ms: due.parse().ok().map(milliseconds),
             lane,
             message: RawMessage { fields },
@@ -139,7 +139,7 @@ impl Lanes<'_> {
         queue: &QueueName,
         tenant: &str,
         job: &JobId,
-    ) -> Result<Share, BrokerError> {
+    ) -> Result<TenantPosition, BrokerError> {
         let order = self.broker.keys().tenants(queue);
         let mut pipe = redis::pipe();
         pipe.cmd("LPOS")
@@ -153,7 +153,7 @@ impl Lanes<'_> {
             pipe.query_async(&mut self.broker.shared())
                 .await
                 .map_err(|source| self.broker.failed(source))?;
-        Ok(Share {
+        Ok(TenantPosition {
             ahead,
             before: before.unwrap_or(0),
             next: next.into_iter().next(),
@@ -163,7 +163,11 @@ impl Lanes<'_> {
     }
 
     /// The position of a job in the lane of a limit.
-    pub async fn limit_position(self, meter: &str, job: &JobId) -> Result<Turn, BrokerError> {
+    pub async fn limit_position(
+        self,
+        meter: &str,
+        job: &JobId,
+    ) -> Result<LanePosition, BrokerError> {
         let (ahead, gate, kind, cost): (Option<u64>, Option<f64>, Option<String>, Option<f64>) = {
             let mut pipe = redis::pipe();
             pipe.cmd("LPOS")
@@ -186,7 +190,7 @@ impl Lanes<'_> {
             (Some("r"), Some(cost), Some(ahead)) => cost * ahead as f64 / 1000.0,
             _ => 0.0,
         };
-        Ok(Turn {
+        Ok(LanePosition {
             ahead,
             at_ms: gate.map(|gate| milliseconds(gate + before)),
         })

@@ -8,9 +8,9 @@ use crate::{BrokerError, Limits, scripts};
 
 /// The result of checking for alerts.
 #[derive(Debug, Default)]
-pub struct Raised {
+pub struct AlertCheck {
     /// The number of meters that were checked.
-    pub looked: usize,
+    pub scanned: usize,
     /// The new alerts.
     pub alerts: Vec<AlertRecord>,
     /// Whether any alert, new or old, waits for delivery.
@@ -19,7 +19,7 @@ pub struct Raised {
 
 /// An alert that the caller is to deliver.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claimed {
+pub struct ClaimedAlert {
     /// Its id, the same at every delivery.
     pub id: String,
     pub alert: AlertRecord,
@@ -28,16 +28,20 @@ pub struct Claimed {
 impl Limits<'_> {
     /// Checks at most `most` meters whose usage has grown, and raises an alert for each of these thresholds
     /// (percent, ascending) that they have passed: once for each window.
-    pub async fn raise_alerts(self, most: usize, thresholds: &[u8]) -> Result<Raised, BrokerError> {
+    pub async fn raise_alerts(
+        self,
+        most: usize,
+        thresholds: &[u8],
+    ) -> Result<AlertCheck, BrokerError> {
         let mut call = scripts::RAISE_ALERTS.key(self.broker.keys().alerts_to_check());
         call.arg(self.broker.keys().prefix()).arg(most);
         for threshold in thresholds {
             call.arg(*threshold);
         }
-        let (looked, alerts, waiting): (usize, Vec<String>, bool) = self.broker.run(&call).await?;
+        let (scanned, alerts, waiting): (usize, Vec<String>, bool) = self.broker.run(&call).await?;
         let alerts = alerts.iter().map(|alert| self.parse_alert(alert));
-        Ok(Raised {
-            looked,
+        Ok(AlertCheck {
+            scanned,
             alerts: alerts.collect::<Result<_, _>>()?,
             waiting,
         })
@@ -49,7 +53,7 @@ impl Limits<'_> {
         self,
         most: usize,
         lease: Duration,
-    ) -> Result<Vec<Claimed>, BrokerError> {
+    ) -> Result<Vec<ClaimedAlert>, BrokerError> {
         let mut call = scripts::CLAIM_ALERTS.key(self.broker.keys().alerts_due());
         call.arg(self.broker.keys().prefix())
             .arg(most)
@@ -57,7 +61,7 @@ impl Limits<'_> {
         let claimed: Vec<(String, String)> = self.broker.run(&call).await?;
         let claimed = claimed.into_iter().map(|(id, alert)| {
             let alert = self.parse_alert(&alert)?;
-            Ok(Claimed { id, alert })
+            Ok(ClaimedAlert { id, alert })
         });
         claimed.collect()
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use longshore_policy::limits::{AtLimit, Meters, Take, Unit};
+use longshore_policy::limits::{AtLimit, MeterAmount, Meters, Unit};
 use redis::Value;
 
 use crate::{BrokerError, Limits};
@@ -18,12 +18,12 @@ pub struct MeterReport {
     pub meter: String,
     /// Jobs that are parked for it.
     pub waiting: u64,
-    pub fill: Fill,
+    pub fill: MeterUsage,
 }
 
 /// How much of a limit is in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fill {
+pub enum MeterUsage {
     /// An evenly paced rate.
     Rate {
         /// The maximum units a minute.
@@ -32,7 +32,7 @@ pub enum Fill {
         free: u64,
     },
     /// A window.
-    Window(WindowFill),
+    Window(WindowUsage),
     /// Slots.
     Places {
         /// The configured limit.
@@ -46,7 +46,7 @@ pub enum Fill {
 
 /// How much of a window is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WindowFill {
+pub struct WindowUsage {
     pub unit: Unit,
     pub limit: u64,
     /// What ended calls consumed.
@@ -61,7 +61,7 @@ pub struct WindowFill {
     pub at_limit: AtLimit,
 }
 
-impl WindowFill {
+impl WindowUsage {
     /// Used and held together.
     pub fn taken(&self) -> u64 {
         self.used.saturating_add(self.held)
@@ -136,11 +136,11 @@ impl Counts {
 
 impl Limits<'_> {
     /// The state of the meters of these amounts, in order.
-    pub async fn meters(self, takes: &[Take]) -> Result<Vec<MeterReport>, BrokerError> {
+    pub async fn meters(self, amounts: &[MeterAmount]) -> Result<Vec<MeterReport>, BrokerError> {
         let mut names = BTreeSet::new();
-        for take in takes {
+        for take in amounts {
             names.insert(take.meter());
-            if let Take::Slots {
+            if let MeterAmount::Slots {
                 half_of: Some((sum, _)),
                 ..
             } = take
@@ -153,7 +153,7 @@ impl Limits<'_> {
         for some in names.chunks(TOGETHER) {
             now = self.read_counts(some, &mut counts).await?;
         }
-        Ok(takes
+        Ok(amounts
             .iter()
             .map(|take| report(take, &counts, now))
             .collect())
@@ -170,14 +170,14 @@ impl Limits<'_> {
         if meters.has_budgets_of_each() {
             let prefix = self.broker.keys().quota("");
             let keys = self.broker.scan(&format!("{prefix}budget:*")).await?;
-            let takes: Vec<Take> = keys
+            let amounts: Vec<MeterAmount> = keys
                 .iter()
                 .filter_map(|key| meters.of_each(key.strip_prefix(&prefix)?, now))
                 .collect();
-            let of_each = self.meters(&takes).await?;
+            let of_each = self.meters(&amounts).await?;
             let matters = |one: &MeterReport| match &one.fill {
-                Fill::Window(fill) => fill.taken() > 0 || one.waiting > 0,
-                Fill::Rate { .. } | Fill::Places { .. } => true,
+                MeterUsage::Window(fill) => fill.taken() > 0 || one.waiting > 0,
+                MeterUsage::Rate { .. } | MeterUsage::Places { .. } => true,
             };
             reports.extend(of_each.into_iter().filter(matters));
         }
@@ -220,20 +220,20 @@ fn read<T: redis::FromRedisValue>(key: &str, value: Value) -> Result<T, BrokerEr
     redis::from_redis_value(value).map_err(|error| BrokerError::foreign(key, error))
 }
 
-fn report(take: &Take, counts: &BTreeMap<&str, Counts>, now_micros: i64) -> MeterReport {
+fn report(take: &MeterAmount, counts: &BTreeMap<&str, Counts>, now_micros: i64) -> MeterReport {
     let of = |meter: &str| counts.get(meter).copied().unwrap_or_default();
     let count = of(take.meter());
     let fill = match take {
-        Take::Rate {
+        MeterAmount::Rate {
             per_minute, pacing, ..
         } => {
             let ahead = count.full_at_micros.saturating_sub(now_micros);
-            Fill::Rate {
+            MeterUsage::Rate {
                 per_minute: *per_minute,
                 free: pacing.free(u64::try_from(ahead).unwrap_or(0)),
             }
         }
-        Take::Window {
+        MeterAmount::Window {
             window,
             end,
             limit,
@@ -247,7 +247,7 @@ fn report(take: &Take, counts: &BTreeMap<&str, Counts>, now_micros: i64) -> Mete
             } else {
                 (0, 0)
             };
-            Fill::Window(WindowFill {
+            MeterUsage::Window(WindowUsage {
                 unit: *unit,
                 limit: *limit,
                 used,
@@ -257,12 +257,12 @@ fn report(take: &Take, counts: &BTreeMap<&str, Counts>, now_micros: i64) -> Mete
                 at_limit: *at_limit,
             })
         }
-        Take::Slots { limit, half_of, .. } => {
+        MeterAmount::Slots { limit, half_of, .. } => {
             let sums = half_of.as_ref().map(|(meter, most)| {
                 let (used, held) = of(meter).sums(now_micros);
                 most.saturating_sub(used).saturating_sub(held) / 2
             });
-            Fill::Places {
+            MeterUsage::Places {
                 limit: *limit,
                 cap: cap(*limit, count.cap, sums),
                 in_use: count.in_use,

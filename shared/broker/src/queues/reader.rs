@@ -3,35 +3,37 @@
 use std::time::Duration;
 
 use longshore_protocol::{
+    checkpoint::Checkpoint,
     envelope::RawMessage,
-    id::{JobId, Place, QueueName, WorkerId},
+    id::{EntryId, JobId, QueueName, WorkerId},
     keys::{CHECKPOINT_FIELD, WORKERS_GROUP},
+    serialized::Serialized,
 };
 use redis::{AsyncCommands as _, Value, aio::MultiplexedConnection, streams::StreamReadOptions};
 
-use crate::{Broker, BrokerError, Held, Queues, scripts};
+use crate::{Broker, BrokerError, Delivery, Queues, scripts};
 
 /// The fields and values of a message.
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// An entry that was delivered to a worker.
 #[derive(Debug, Clone)]
-pub struct Delivered {
+pub struct DeliveredEntry {
     /// The worker's hold on it.
-    pub held: Held,
+    pub delivery: Delivery,
     /// The message, as its producer wrote it.
     pub message: RawMessage,
     /// How many workers died while they ran this entry.
     pub crashes: u32,
     /// The checkpoint of the job, if it was begun before.
-    pub resume: Option<String>,
+    pub checkpoint: Option<Serialized<Checkpoint>>,
     /// Whether the message is forged: it has the field that only the server writes, but no checkpoint.
     pub forged: bool,
 }
 
 /// Which entries to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum EntrySource {
     /// New entries as well.
     All,
     /// Only returned and released entries.
@@ -40,7 +42,7 @@ pub enum Wanted {
 
 /// An entry to park by tenant.
 #[derive(Debug, Clone)]
-pub struct Sorted {
+pub struct TenantEntry {
     /// The entry's id in the queue's stream.
     pub entry: String,
     /// The id to park the job under.
@@ -48,8 +50,8 @@ pub struct Sorted {
     /// The tenant; empty = none.
     pub tenant: String,
     pub weight: u32,
-    /// The checkpoint of the job, as JSON.
-    pub resume: String,
+    /// The checkpoint of the job.
+    pub checkpoint: Option<Serialized<Checkpoint>>,
 }
 
 /// Reads entries for one worker on its own connection.
@@ -87,8 +89,8 @@ impl QueueReader {
         &mut self,
         count: usize,
         wait: Duration,
-        wanted: Wanted,
-    ) -> Result<Vec<Delivered>, BrokerError> {
+        wanted: EntrySource,
+    ) -> Result<Vec<DeliveredEntry>, BrokerError> {
         let share = (count / self.queues.max(1)).max(1);
         let mut delivered = self.pull_returned(share).await?;
         if delivered.is_empty() {
@@ -99,7 +101,7 @@ impl QueueReader {
 
     /// Reads new entries, at most `count` of each queue, without waiting. They are to be parked with
     /// [`park_by_tenant`](Self::park_by_tenant).
-    pub async fn read_ahead(&mut self, count: usize) -> Result<Vec<Delivered>, BrokerError> {
+    pub async fn read_ahead(&mut self, count: usize) -> Result<Vec<DeliveredEntry>, BrokerError> {
         let streams: Vec<QueueName> = self
             .included()
             .filter(|queue| !queue.is_ready())
@@ -112,7 +114,7 @@ impl QueueReader {
     pub async fn park_by_tenant(
         &mut self,
         queue: &QueueName,
-        entries: &[Sorted],
+        entries: &[TenantEntry],
     ) -> Result<usize, BrokerError> {
         let mut call = scripts::PARK_BY_TENANT.key(self.broker.keys().queue(queue));
         call.arg(self.broker.keys().prefix())
@@ -123,14 +125,14 @@ impl QueueReader {
                 .arg(one.id.as_str())
                 .arg(&one.tenant)
                 .arg(one.weight)
-                .arg(&one.resume);
+                .arg(Serialized::argument(one.checkpoint.as_ref()));
         }
         call.invoke_async(&mut self.connection)
             .await
             .map_err(|source| self.broker.failed(source))
     }
 
-    async fn pull_returned(&mut self, most: usize) -> Result<Vec<Delivered>, BrokerError> {
+    async fn pull_returned(&mut self, most: usize) -> Result<Vec<DeliveredEntry>, BrokerError> {
         let mut call = scripts::PULL_RETURNED.prepare_invoke();
         let streams: Vec<QueueName> = self.included().cloned().collect();
         for stream in &streams {
@@ -147,16 +149,17 @@ impl QueueReader {
             .await
             .map_err(|source| self.broker.failed(source))?;
         let delivered =
-            |(stream, entry, fields, crashes, resume): (usize, _, Fields, _, String)| {
-                let held = self.delivery(streams.get(stream)?, entry);
+            |(stream, entry, fields, crashes, checkpoint): (usize, _, Fields, _, String)| {
+                let delivery = self.delivery(streams.get(stream)?, entry);
                 let with_field = fields.iter().any(|(name, _)| name == CHECKPOINT_FIELD);
-                let resume = (!resume.is_empty()).then_some(resume);
-                Some(Delivered {
-                    held,
-                    forged: with_field && resume.is_none(),
+                let checkpoint =
+                    (!checkpoint.is_empty()).then(|| Serialized::from_stored(checkpoint));
+                Some(DeliveredEntry {
+                    delivery,
+                    forged: with_field && checkpoint.is_none(),
                     message: without_checkpoint_field(fields),
                     crashes,
-                    resume,
+                    checkpoint,
                 })
             };
         Ok(rows.into_iter().filter_map(delivered).collect())
@@ -166,11 +169,11 @@ impl QueueReader {
         &mut self,
         share: usize,
         wait: Duration,
-        wanted: Wanted,
-    ) -> Result<Vec<Delivered>, BrokerError> {
+        wanted: EntrySource,
+    ) -> Result<Vec<DeliveredEntry>, BrokerError> {
         let streams: Vec<QueueName> = self
             .included()
-            .filter(|queue| wanted == Wanted::All || queue.is_ready())
+            .filter(|queue| wanted == EntrySource::All || queue.is_ready())
             .cloned()
             .collect();
         self.read_streams(&streams, share, Some(wait)).await
@@ -181,7 +184,7 @@ impl QueueReader {
         queues: &[QueueName],
         share: usize,
         wait: Option<Duration>,
-    ) -> Result<Vec<Delivered>, BrokerError> {
+    ) -> Result<Vec<DeliveredEntry>, BrokerError> {
         if queues.is_empty() {
             return Ok(Vec::new());
         }
@@ -222,12 +225,12 @@ impl QueueReader {
                 continue;
             };
             for (entry, fields) in entries {
-                delivered.push(Delivered {
-                    held: self.delivery(&queue, entry),
+                delivered.push(DeliveredEntry {
+                    delivery: self.delivery(&queue, entry),
                     forged: false,
                     message: RawMessage { fields },
                     crashes: 0,
-                    resume: None,
+                    checkpoint: None,
                 });
             }
         }
@@ -236,8 +239,11 @@ impl QueueReader {
     }
 
     /// Reads the checkpoints of entries with the server's field.
-    async fn read_checkpoints(&mut self, delivered: &mut [Delivered]) -> Result<(), BrokerError> {
-        let with_field: Vec<&mut Delivered> = delivered
+    async fn read_checkpoints(
+        &mut self,
+        delivered: &mut [DeliveredEntry],
+    ) -> Result<(), BrokerError> {
+        let with_field: Vec<&mut DeliveredEntry> = delivered
             .iter_mut()
             .filter(|one| {
                 one.message
@@ -249,28 +255,28 @@ impl QueueReader {
         if with_field.is_empty() {
             return Ok(());
         }
-        let places: Vec<&str> = with_field
+        let entry_ids: Vec<&str> = with_field
             .iter()
-            .map(|one| one.held.place.as_str())
+            .map(|one| one.delivery.entry_id.as_str())
             .collect();
         let checkpoints: Vec<Option<String>> = redis::cmd("HMGET")
             .arg(self.broker.keys().checkpoints())
-            .arg(&places)
+            .arg(&entry_ids)
             .query_async(&mut self.connection)
             .await
             .map_err(|source| self.broker.failed(source))?;
-        for (one, resume) in with_field.into_iter().zip(checkpoints) {
-            one.forged = resume.is_none();
-            one.resume = resume;
+        for (one, checkpoint) in with_field.into_iter().zip(checkpoints) {
+            one.forged = checkpoint.is_none();
+            one.checkpoint = checkpoint.map(Serialized::from_stored);
             one.message = without_checkpoint_field(std::mem::take(&mut one.message.fields));
         }
         Ok(())
     }
 
-    fn delivery(&self, queue: &QueueName, entry: String) -> Held {
-        Held {
+    fn delivery(&self, queue: &QueueName, entry: String) -> Delivery {
+        Delivery {
             queue: queue.clone(),
-            place: Place::new(queue, &entry),
+            entry_id: EntryId::new(queue, &entry),
             entry,
             worker: self.worker.clone(),
         }

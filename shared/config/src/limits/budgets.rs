@@ -3,7 +3,7 @@
 use longshore_policy::{
     catalog::{Catalog, list, missing, word},
     limits::{
-        AtLimit, Budget, Period, Scope,
+        AtLimit, Budget, BudgetScope, Period,
         settings::{calendar, dollars},
     },
 };
@@ -120,12 +120,12 @@ fn report_settings_without_effect(r: &mut Reader<'_>, raw: &RawBudget, budget: &
     }
 }
 
-fn scope(r: &mut Reader<'_>, raw: &RawBudget, catalog: &Catalog) -> Option<Scope> {
+fn scope(r: &mut Reader<'_>, raw: &RawBudget, catalog: &Catalog) -> Option<BudgetScope> {
     let kind = word(ScopeKind::ALL, ScopeKind::as_str);
     let of = raw.of.as_ref();
     match required(r, raw, "scope", raw.scope.as_ref(), &kind)? {
         ScopeKind::Overall => match of {
-            None => Some(Scope::Overall),
+            None => Some(BudgetScope::Overall),
             Some(of) => {
                 let text = "`budgets.of` is for the scopes provider, tenant and chain; leave it out, or \
                             change `scope`";
@@ -134,10 +134,10 @@ fn scope(r: &mut Reader<'_>, raw: &RawBudget, catalog: &Catalog) -> Option<Scope
             }
         },
         ScopeKind::Provider => {
-            required(r, raw, "of", of, &provider_form(catalog)).map(Scope::Provider)
+            required(r, raw, "of", of, &provider_form(catalog)).map(BudgetScope::Provider)
         }
-        ScopeKind::Tenant => one_or_each(r, of, Scope::Tenant),
-        ScopeKind::Chain => one_or_each(r, of, Scope::Chain),
+        ScopeKind::Tenant => one_or_each(r, of, BudgetScope::Tenant),
+        ScopeKind::Chain => one_or_each(r, of, BudgetScope::Chain),
     }
 }
 
@@ -155,8 +155,8 @@ fn provider_form(catalog: &Catalog) -> Form<PlatformName> {
 fn one_or_each(
     r: &mut Reader<'_>,
     of: Option<&Text>,
-    scope: fn(Option<String>) -> Scope,
-) -> Option<Scope> {
+    scope: fn(Option<String>) -> BudgetScope,
+) -> Option<BudgetScope> {
     let form = Form::new(NAME, |text| {
         is_line(text, NAME_LENGTH).then(|| text.to_owned())
     });

@@ -1,6 +1,8 @@
 use std::{path::Path, time::Duration};
 
-use longshore_policy::limits::{AccountLimits, Alerts, AtLimit, Budget, Calendar, Period, Scope};
+use longshore_policy::limits::{
+    AccountLimits, Alerts, AtLimit, Budget, BudgetScope, Calendar, Period,
+};
 use longshore_protocol::{money::Usd, platform::PlatformName};
 use longshore_settings::{Environment, FILE_NAME};
 
@@ -83,7 +85,7 @@ fn reads_every_setting() {
     assert_eq!(limits_of(&config, "openai"), limits);
     assert_eq!(limits_of(&config, "gemini"), AccountLimits::default());
 
-    let budget = |name: &str, scope: Scope, limit: &str, period: Period| Budget {
+    let budget = |name: &str, scope: BudgetScope, limit: &str, period: Period| Budget {
         name: name.to_owned(),
         scope,
         limit: usd(limit),
@@ -97,18 +99,18 @@ fn reads_every_setting() {
     let expected = [
         Budget {
             calendar: calendar("America/New_York", "00:00:00"),
-            ..budget("everything", Scope::Overall, "100", Period::Month)
+            ..budget("everything", BudgetScope::Overall, "100", Period::Month)
         },
         Budget {
             calendar: calendar("UTC", "12:00:00"),
             at_limit: AtLimit::Free,
-            ..budget("claude", Scope::Provider(anthropic), "5", Period::Day)
+            ..budget("claude", BudgetScope::Provider(anthropic), "5", Period::Day)
         },
         Budget {
             hard: false,
             ..budget(
                 "each_tenant",
-                Scope::Tenant(None),
+                BudgetScope::Tenant(None),
                 "0.000000001",
                 Period::Hour,
             )
@@ -117,15 +119,15 @@ fn reads_every_setting() {
             at_limit: AtLimit::DeadLetter,
             ..budget(
                 "acme",
-                Scope::Tenant(named("Köln & Co")),
+                BudgetScope::Tenant(named("Köln & Co")),
                 "9000000",
                 Period::Ever,
             )
         },
-        budget("chains", Scope::Chain(None), "1", Period::Ever),
+        budget("chains", BudgetScope::Chain(None), "1", Period::Ever),
         budget(
             "a.Chain-1",
-            Scope::Chain(named("nightly")),
+            BudgetScope::Chain(named("nightly")),
             "1",
             Period::Ever,
         ),

@@ -1,7 +1,7 @@
 //! Retry policies, routing, budgets, dead letters and recurring jobs, one line each.
 
 use longshore_policy::{
-    limits::{Budget, Calendar, Scope},
+    limits::{Budget, BudgetScope, Calendar},
     replay::ReplayRule,
     routing::{Category, Preference, Rule},
 };
@@ -153,12 +153,12 @@ pub(crate) fn cron(config: &Config) -> Vec<(String, String)> {
 
 fn budget(budget: &Budget) -> String {
     let scope = match &budget.scope {
-        Scope::Overall => "overall".to_owned(),
-        Scope::Provider(name) => format!("provider {name}"),
-        Scope::Tenant(Some(one)) => format!("tenant {one}"),
-        Scope::Tenant(None) => "each tenant".to_owned(),
-        Scope::Chain(Some(one)) => format!("chain {one}"),
-        Scope::Chain(None) => "each chain".to_owned(),
+        BudgetScope::Overall => "overall".to_owned(),
+        BudgetScope::Provider(name) => format!("provider {name}"),
+        BudgetScope::Tenant(Some(one)) => format!("tenant {one}"),
+        BudgetScope::Tenant(None) => "each tenant".to_owned(),
+        BudgetScope::Chain(Some(one)) => format!("chain {one}"),
+        BudgetScope::Chain(None) => "each chain".to_owned(),
     };
     let mut words = vec![scope, format!("${} per {}", budget.limit, budget.period)];
     if budget.hard {

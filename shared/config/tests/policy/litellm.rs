@@ -25,7 +25,7 @@ providers:
 #[test]
 fn converts_published_prices_exactly() {
     let catalog = catalog();
-    let import = Import::read(PRICE_FILE, &catalog, &[]).unwrap();
+    let import = PriceImport::read(PRICE_FILE, &catalog, &[]).unwrap();
     let yaml = import.to_yaml(&catalog).unwrap();
     assert_eq!(yaml, include_str!("litellm/price_file.yaml"));
     assert_eq!(import.other_kinds, 2, "the sample and an embedding");
@@ -35,7 +35,7 @@ fn converts_published_prices_exactly() {
     let why = "it has no price per token";
     assert_eq!(
         import.unread,
-        [Unread {
+        [UnreadModel {
             name: "openai/container".to_owned(),
             why
         }]
@@ -45,7 +45,7 @@ fn converts_published_prices_exactly() {
 #[test]
 fn written_prices_read_back_unchanged() {
     let before = catalog();
-    let import = Import::read(PRICE_FILE, &before, &[]).unwrap();
+    let import = PriceImport::read(PRICE_FILE, &before, &[]).unwrap();
     let written = import.to_yaml(&before).unwrap();
     let providers = "
 providers:
@@ -65,7 +65,7 @@ providers:
 fn imports_only_requested_providers() {
     let catalog = catalog();
     let xai = catalog.platform("grok").unwrap().name.clone();
-    let import = Import::read(PRICE_FILE, &catalog, std::slice::from_ref(&xai)).unwrap();
+    let import = PriceImport::read(PRICE_FILE, &catalog, std::slice::from_ref(&xai)).unwrap();
     assert_eq!(import.by_platform(), BTreeMap::from([(&xai, 1)]));
     assert!(import.other_providers > 10);
     assert!(import.unread.is_empty());
@@ -90,10 +90,10 @@ fn warns_about_odd_entries() {
             r#""input_cost_per_token":"2E-6","max_input_tokens":"8192","max_output_tokens":null"#
         ),
     );
-    let import = Import::read(&file, &Catalog::default(), &[]).unwrap();
+    let import = PriceImport::read(&file, &Catalog::default(), &[]).unwrap();
     assert_eq!((import.parts.len(), import.other_providers), (0, 5));
 
-    let import = Import::read(&file, &catalog(), &[]).unwrap();
+    let import = PriceImport::read(&file, &catalog(), &[]).unwrap();
     let unread: Vec<String> = import
         .unread
         .iter()
@@ -123,7 +123,7 @@ fn warns_about_odd_entries() {
 
 #[test]
 fn refuses_another_format() {
-    let error = Import::read("models: []", &catalog(), &[])
+    let error = PriceImport::read("models: []", &catalog(), &[])
         .unwrap_err()
         .to_string();
     assert!(

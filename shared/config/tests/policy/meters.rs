@@ -20,8 +20,8 @@ fn time(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-fn costs(tokens: u64, upper_bound: &str) -> Costs {
-    Costs {
+fn costs(tokens: u64, upper_bound: &str) -> CallBound {
+    CallBound {
         tokens,
         upper_bound: upper_bound.parse().unwrap(),
     }
@@ -52,16 +52,21 @@ budgets:
 
 const NOW: &str = "2026-11-21T10:30:00Z";
 
-fn names(takes: &[Take]) -> Vec<&str> {
-    takes.iter().map(Take::meter).collect()
+fn names(amounts: &[MeterAmount]) -> Vec<&str> {
+    amounts.iter().map(MeterAmount::meter).collect()
 }
 
 /// The meters that a call takes from.
-fn taken(provider: &str, tenant: Option<&str>, chain: Option<&str>, costs: &Costs) -> Vec<String> {
+fn taken(
+    provider: &str,
+    tenant: Option<&str>,
+    chain: Option<&str>,
+    costs: &CallBound,
+) -> Vec<String> {
     let config = config(EVERYTHING);
     let provider = config.catalog.platform(provider).unwrap();
-    let takes = meters_of(&config).takes(provider, tenant, chain, costs, time(NOW));
-    names(&takes).into_iter().map(str::to_owned).collect()
+    let amounts = meters_of(&config).amounts(provider, tenant, chain, costs, time(NOW));
+    names(&amounts).into_iter().map(str::to_owned).collect()
 }
 
 #[test]
@@ -69,9 +74,9 @@ fn without_limits_nothing_is_reserved() {
     let config = config("");
     let meters = meters_of(&config);
     for provider in &config.catalog.providers {
-        let takes = meters.takes(provider, Some("acme"), Some("c"), &costs(5, "1"), time(NOW));
-        assert_eq!(takes, []);
-        assert_eq!(takes.capacity(), 0);
+        let amounts = meters.amounts(provider, Some("acme"), Some("c"), &costs(5, "1"), time(NOW));
+        assert_eq!(amounts, []);
+        assert_eq!(amounts.capacity(), 0);
     }
     assert_eq!(meters.all(time(NOW)), []);
 }
@@ -81,7 +86,7 @@ fn a_call_reserves_of_its_account() {
     let config = config(EVERYTHING);
     let openai = config.catalog.platform("openai").unwrap();
     let costs = costs(1_234, "0.0000000011");
-    let takes = meters_of(&config).takes(openai, None, None, &costs, time(NOW));
+    let amounts = meters_of(&config).amounts(openai, None, None, &costs, time(NOW));
     let window = |meter: &str, start: &str, end: &str| {
         let (start, end) = (time(start), time(end));
         (
@@ -104,7 +109,7 @@ fn a_call_reserves_of_its_account() {
         window("usd:openai", "2026-10-31T23:00:00Z", "2026-11-30T23:00:00Z");
     let (rpd, berlin_day, berlin_day_end) =
         window("rpd:openai", "2026-11-20T23:00:00Z", "2026-11-21T23:00:00Z");
-    let money = |meter, window, end, limit, hard| Take::Window {
+    let money = |meter, window, end, limit, hard| MeterAmount::Window {
         meter,
         window,
         end,
@@ -115,12 +120,12 @@ fn a_call_reserves_of_its_account() {
         at_limit: AtLimit::Wait,
     };
     assert_eq!(
-        takes,
+        amounts,
         [
             money(everything, day, day_end, 10_000_000_000, true),
             money(of_openai, hour, hour_end, 5_000_000_000, false),
             money(usd, month, month_end, 100_000_000_000, true),
-            Take::Window {
+            MeterAmount::Window {
                 meter: rpd,
                 window: berlin_day,
                 end: berlin_day_end,
@@ -130,19 +135,19 @@ fn a_call_reserves_of_its_account() {
                 hard: true,
                 at_limit: AtLimit::Wait,
             },
-            Take::Rate {
+            MeterAmount::Rate {
                 meter: "tpm:openai".to_owned(),
                 per_minute: 1_000_000,
                 pacing: Pacing::tokens(1_000_000),
                 amount: 1_234,
             },
-            Take::Rate {
+            MeterAmount::Rate {
                 meter: "rpm:openai".to_owned(),
                 per_minute: 600,
                 pacing: Pacing::requests(600),
                 amount: 1,
             },
-            Take::Slots {
+            MeterAmount::Slots {
                 meter: "slots:openai".to_owned(),
                 limit: 50,
                 half_of: Some(("rpd:openai".into(), 1_500)),
@@ -200,11 +205,11 @@ fn reservations_carry_the_action_at_the_limit() {
     let config = config(EVERYTHING);
     let gemini = config.catalog.platform("gemini").unwrap();
     let meters = meters_of(&config);
-    let takes = meters.takes(gemini, Some("acme"), None, &costs(1, "1"), time(NOW));
-    let at_limits: Vec<_> = takes
+    let amounts = meters.amounts(gemini, Some("acme"), None, &costs(1, "1"), time(NOW));
+    let at_limits: Vec<_> = amounts
         .iter()
         .filter_map(|take| match take {
-            Take::Window {
+            MeterAmount::Window {
                 at_limit,
                 window,
                 end,
@@ -233,8 +238,8 @@ fn a_free_call_reserves_no_dollars() {
         billing: Billing::Free,
         ..config.catalog.platform("openai").unwrap().clone()
     };
-    let takes = meters_of(&config).takes(&free, None, None, &costs(9, "1"), time(NOW));
-    assert_eq!(names(&takes), counted);
+    let amounts = meters_of(&config).amounts(&free, None, None, &costs(9, "1"), time(NOW));
+    assert_eq!(names(&amounts), counted);
 }
 
 #[test]
@@ -255,7 +260,7 @@ fn lists_all_meters() {
         ]
     );
     for take in &all {
-        let (Take::Rate { amount, .. } | Take::Window { amount, .. }) = take else {
+        let (MeterAmount::Rate { amount, .. } | MeterAmount::Window { amount, .. }) = take else {
             continue;
         };
         assert_eq!(*amount, 0, "{take:?}");
@@ -268,7 +273,7 @@ fn finds_the_budget_of_a_meter() {
     assert!(meters.has_budgets_of_each());
     assert!(!meters_of(&config("")).has_budgets_of_each());
     let found = |meter| meters.of_each(meter, time(NOW));
-    let Some(Take::Window { meter, limit, .. }) = found("budget:tenants:acme:eu") else {
+    let Some(MeterAmount::Window { meter, limit, .. }) = found("budget:tenants:acme:eu") else {
         panic!("a window");
     };
     assert_eq!(

@@ -13,7 +13,7 @@ use std::path::Path;
 use chrono::NaiveDate;
 use longshore_config::Config;
 use longshore_policy::{catalog::Billing, routing::*};
-use longshore_protocol::envelope::{Limits, RawMessage, parse};
+use longshore_protocol::envelope::{MessageLimits, RawMessage, parse};
 use longshore_protocol::{
     envelope::Envelope,
     money::Usd,
@@ -77,7 +77,7 @@ fn envelope(job: &str) -> Envelope {
     let message = RawMessage {
         fields: vec![(b"job".to_vec(), job.as_bytes().to_vec())],
     };
-    parse(&message, &Limits::default()).unwrap().envelope
+    parse(&message, &MessageLimits::default()).unwrap().envelope
 }
 
 fn decided<'a>(router: &'a Router, job: &str) -> Decision<'a> {

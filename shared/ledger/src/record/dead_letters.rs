@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
-    event::{DeadEnd, DeadRecord, DeadResolution, DropRecord},
+    event::{DeadLetterEnd, DeadLetterRecord, DeadLetterResolution, DropRecord},
     id::JobId,
 };
 use sqlx::{Connection, PgConnection};
@@ -18,7 +18,7 @@ impl Ledger {
     /// The first copy of a dead letter stays. Its event may be recorded before or after.
     pub async fn archive_dead_letters(
         &self,
-        letters: &[(DeadRecord, String)],
+        letters: &[(DeadLetterRecord, String)],
     ) -> Result<(), LedgerError> {
         let rows: BTreeMap<_, _> = letters
             .iter()
@@ -39,12 +39,12 @@ impl Ledger {
     pub async fn resolve_dead_letters(
         &self,
         letters: &[(JobId, DateTime<Utc>)],
-        resolution: DeadResolution,
+        resolution: DeadLetterResolution,
     ) -> Result<(), LedgerError> {
         let gone_at = Utc::now();
-        let resolutions: Vec<DeadEnd> = letters
+        let resolutions: Vec<DeadLetterEnd> = letters
             .iter()
-            .map(|(id, at)| DeadEnd {
+            .map(|(id, at)| DeadLetterEnd {
                 id: id.clone(),
                 at: *at,
                 resolution,
@@ -64,12 +64,12 @@ impl Ledger {
 
 /// A dead letter to write, with or without its JSON.
 pub(super) struct DeadLetterWrite<'a> {
-    record: &'a DeadRecord,
+    record: &'a DeadLetterRecord,
     json: Option<&'a str>,
 }
 
 impl<'a> DeadLetterWrite<'a> {
-    pub(super) fn without_json(record: &'a DeadRecord) -> Self {
+    pub(super) fn without_json(record: &'a DeadLetterRecord) -> Self {
         Self { record, json: None }
     }
 
@@ -85,7 +85,7 @@ impl<'a> DeadLetterWrite<'a> {
 }
 
 /// The key of a resolution in the table.
-pub(super) fn resolution_key(end: &DeadEnd) -> (&JobId, i64) {
+pub(super) fn resolution_key(end: &DeadLetterEnd) -> (&JobId, i64) {
     (&end.id, micros(end.at))
 }
 
@@ -114,7 +114,10 @@ async fn archive(rows: &[&DeadLetterWrite<'_>], connection: &mut PgConnection) -
     transaction.commit().await
 }
 
-pub(super) async fn resolve(rows: &[&DeadEnd], connection: &mut PgConnection) -> sqlx::Result<()> {
+pub(super) async fn resolve(
+    rows: &[&DeadLetterEnd],
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
     sqlx::query(include_str!("../../sql/resolve_dead_letters.sql"))
         .bind(column(rows, |row| row.id.as_str()))
         .bind(column(rows, |row| sanitize::timestamp(row.at)))
@@ -130,7 +133,7 @@ pub(super) async fn insert_dropped(
     connection: &mut PgConnection,
 ) -> sqlx::Result<()> {
     sqlx::query(include_str!("../../sql/insert_dropped_messages.sql"))
-        .bind(column(rows, |row| row.place.as_str()))
+        .bind(column(rows, |row| row.entry_id.as_str()))
         .bind(column(rows, |row| row.job_id.as_str()))
         .bind(column(rows, |row| sanitize::timestamp(row.at)))
         .execute(connection)
@@ -145,7 +148,7 @@ fn bind_record<'a>(sql: &'static str, rows: &[&'a DeadLetterWrite<'a>]) -> State
     sqlx::query(sql)
         .bind(column(rows, |row| row.record.id.as_str()))
         .bind(column(rows, |row| sanitize::timestamp(row.record.at)))
-        .bind(column(rows, |row| row.record.place.as_str()))
+        .bind(column(rows, |row| row.record.entry_id.as_str()))
         .bind(column(rows, |row| row.record.queue.as_str()))
         .bind(column(rows, |row| {
             sanitize::without_nul(&row.record.reason)

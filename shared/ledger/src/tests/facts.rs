@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use longshore_protocol::{
     call::{ErrorClass, FinishReason, Usage},
     event::{
-        AttemptRecord, DeadRecord, DecisionRecord, DecisionStep, DropRecord, Event, JobLabels,
-        JobRecord,
+        AttemptRecord, DeadLetterRecord, DecisionRecord, DecisionStep, DropRecord, Event,
+        JobLabels, JobRecord,
     },
-    id::{AttemptId, JobId, Place, QueueName, WorkerId},
+    id::{AttemptId, EntryId, JobId, QueueName, WorkerId},
     state::{AttemptOutcome, JobState},
 };
 use serde_json::json;
@@ -77,7 +77,7 @@ pub(super) fn attempt(id: &str, n: u32, outcome: AttemptOutcome) -> AttemptRecor
         attempt_id: AttemptId(Uuid::from_u128(u128::from(n))),
         labels: Some(labels(id)),
         attempt: n,
-        worker: WorkerId::from_record("host-1"),
+        worker: WorkerId::from_stored("host-1"),
         platform: "openai".to_owned(),
         model: "small".to_owned(),
         routing_reason: "cheapest".to_owned(),
@@ -112,10 +112,10 @@ pub(super) fn attempt(id: &str, n: u32, outcome: AttemptOutcome) -> AttemptRecor
     }
 }
 
-pub(super) fn dead(id: &str) -> DeadRecord {
-    DeadRecord {
+pub(super) fn dead(id: &str) -> DeadLetterRecord {
+    DeadLetterRecord {
         id: JobId::parse(id).unwrap(),
-        place: Place::from_record("1-1"),
+        entry_id: EntryId::from_stored("1-1"),
         queue: QueueName::default(),
         reason: "exhausted".to_owned(),
         error: "All platforms failed.".to_owned(),
@@ -128,9 +128,9 @@ pub(super) fn dead(id: &str) -> DeadRecord {
     }
 }
 
-pub(super) fn dropped(place: &str, id: &str) -> DropRecord {
+pub(super) fn dropped(entry_id: &str, id: &str) -> DropRecord {
     DropRecord {
-        place: Place::from_record(place),
+        entry_id: EntryId::from_stored(entry_id),
         job_id: JobId::parse(id).unwrap(),
         at: time(5),
     }

@@ -6,15 +6,16 @@ use longshore_protocol::platform::PlatformName;
 use longshore_settings::{Reader, Text, yaml::parse};
 
 use super::{
-    canonical, litellm,
-    models::{self, Part},
+    canonical,
+    forms::text_form,
+    litellm,
+    models::{self, ModelLayer},
     raw::RawModels,
-    read::text_form,
 };
 
 /// The models of a file: in LiteLLM's format if its name ends in `.json`, else in the format of
 /// `models` in `longshore.yaml`. A relative path starts at the configuration's directory.
-pub(super) fn parts(r: &mut Reader<'_>, names: &[&str], written: &Text) -> Vec<Part> {
+pub(super) fn parts(r: &mut Reader<'_>, names: &[&str], written: &Text) -> Vec<ModelLayer> {
     let form = text_form("the path of a file of models");
     let Some(path) = r.value("model_files", written, &form) else {
         return Vec::new();
@@ -52,9 +53,9 @@ fn price_file(
     written: &Text,
     path: &Path,
     text: &str,
-) -> Vec<Part> {
+) -> Vec<ModelLayer> {
     let platform =
-        |name: &str| canonical(name, names.iter().copied()).map(PlatformName::from_record);
+        |name: &str| canonical(name, names.iter().copied()).map(PlatformName::from_stored);
     match litellm::read(text, platform) {
         Ok(import) => {
             // Models that are paid by session or by hour are not errors.

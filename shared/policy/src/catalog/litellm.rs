@@ -10,7 +10,7 @@ use entry::{Entry, Skipped};
 use longshore_protocol::platform::PlatformName;
 use serde_json::value::RawValue;
 
-use super::{Catalog, models::Part};
+use super::{Catalog, models::ModelLayer};
 
 pub(super) use entry::NO_PRICE;
 
@@ -19,8 +19,8 @@ mod fragment;
 
 /// The result of reading a price file.
 #[derive(Debug, Default)]
-pub struct Import {
-    pub parts: Vec<Part>,
+pub struct PriceImport {
+    pub parts: Vec<ModelLayer>,
     /// Chat models of providers that are not in the catalog or were not requested.
     pub other_providers: usize,
     /// Entries that are not chat models, such as embeddings and images.
@@ -30,12 +30,12 @@ pub struct Import {
     /// Models with a price of more than nine decimals per million tokens.
     pub rounded: usize,
     /// Chat models that cannot be read.
-    pub unread: Vec<Unread>,
+    pub unread: Vec<UnreadModel>,
 }
 
 /// A model that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unread {
+pub struct UnreadModel {
     /// Its name in the file.
     pub name: String,
     /// The reason.
@@ -45,11 +45,15 @@ pub struct Unread {
 /// A file in another format.
 #[derive(Debug, thiserror::Error)]
 #[error("expected a JSON object of models by name, as LiteLLM publishes it: {0}")]
-pub struct NoPriceFile(#[from] serde_json::Error);
+pub struct NotAPriceFile(#[from] serde_json::Error);
 
-impl Import {
+impl PriceImport {
     /// Reads the models of the catalog's platforms, or only of those in `only` unless it is empty.
-    pub fn read(text: &str, catalog: &Catalog, only: &[PlatformName]) -> Result<Self, NoPriceFile> {
+    pub fn read(
+        text: &str,
+        catalog: &Catalog,
+        only: &[PlatformName],
+    ) -> Result<Self, NotAPriceFile> {
         read(text, |name| {
             let platform = &catalog.platform(name)?.name;
             (only.is_empty() || only.contains(platform)).then(|| platform.clone())
@@ -76,16 +80,16 @@ impl Import {
 pub(super) fn read(
     text: &str,
     platform: impl Fn(&str) -> Option<PlatformName>,
-) -> Result<Import, NoPriceFile> {
+) -> Result<PriceImport, NotAPriceFile> {
     let file: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
-    let mut import = Import::default();
+    let mut import = PriceImport::default();
     // By model: whether its name in the file has the provider's prefix, and the entry.
     let mut found: BTreeMap<(PlatformName, String), (bool, Entry)> = BTreeMap::new();
     for (name, value) in file {
         match entry::read(&name, value, &platform) {
             Err(Skipped::Kind) => import.other_kinds += 1,
             Err(Skipped::Provider) => import.other_providers += 1,
-            Err(Skipped::Unreadable(why)) => import.unread.push(Unread { name, why }),
+            Err(Skipped::Unreadable(why)) => import.unread.push(UnreadModel { name, why }),
             Ok(entry) => {
                 let key = (entry.part.provider.clone(), entry.part.model.clone());
                 let prefixed = name != entry.part.model;

@@ -6,9 +6,10 @@ use longshore_settings::{Form, Reader, form::whole};
 
 use super::{
     Capability, Catalog, ModelEntry, PriceBook, Rates, RawModel, Tier, UnknownPrice, Unpriced,
-    canonical, list,
-    pricing::{Said, day, of_model},
-    read::{text_form, word},
+    canonical,
+    forms::{text_form, word},
+    list,
+    pricing::{PriceLayer, day, of_model},
 };
 
 /// The context window of a model without one in the file: that of most self-hosted models.
@@ -16,7 +17,7 @@ const CONTEXT_WINDOW: u64 = 131_072;
 
 /// What one source says about a model; another source may supply what is missing.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct ModelLayer {
     pub provider: PlatformName,
     pub model: String,
     pub tier: Option<Tier>,
@@ -26,10 +27,10 @@ pub struct Part {
     pub context_window: Option<u64>,
     pub max_output_tokens: Option<u32>,
     pub withdrawn: Option<NaiveDate>,
-    pub prices: Said,
+    pub prices: PriceLayer,
 }
 
-impl Part {
+impl ModelLayer {
     /// A model of which only the name is known.
     pub(super) fn named(provider: PlatformName, model: String) -> Self {
         Self {
@@ -41,7 +42,7 @@ impl Part {
             context_window: None,
             max_output_tokens: None,
             withdrawn: None,
-            prices: Said::default(),
+            prices: PriceLayer::default(),
         }
     }
 
@@ -70,7 +71,7 @@ impl Part {
 }
 
 /// Lays a layer over the models below it.
-pub(super) fn lay(merged: &mut Vec<Part>, layer: Vec<Part>) {
+pub(super) fn lay(merged: &mut Vec<ModelLayer>, layer: Vec<ModelLayer>) {
     for part in layer {
         match merged.iter_mut().find(|below| below.is_of(&part)) {
             None => merged.push(part),
@@ -83,12 +84,12 @@ pub(super) fn lay(merged: &mut Vec<Part>, layer: Vec<Part>) {
 }
 
 /// Reads the built-in models, whose providers are among `names`.
-pub(super) fn shipped(r: &mut Reader<'_>, names: &[&str], models: &[RawModel]) -> Vec<Part> {
+pub(super) fn shipped(r: &mut Reader<'_>, names: &[&str], models: &[RawModel]) -> Vec<ModelLayer> {
     each(r, names, models, |_, _, _, _| {})
 }
 
 /// Reads the models of a user's file.
-pub(super) fn parts(r: &mut Reader<'_>, names: &[&str], models: &[RawModel]) -> Vec<Part> {
+pub(super) fn parts(r: &mut Reader<'_>, names: &[&str], models: &[RawModel]) -> Vec<ModelLayer> {
     each(r, names, models, |r, provider, model, raw| {
         if let Some(written) = raw.first_text() {
             r.record_origin(&format!("models.{provider}/{model}"), written);
@@ -101,8 +102,8 @@ fn each<'e>(
     names: &[&str],
     models: &[RawModel],
     found: impl Fn(&mut Reader<'e>, &str, &str, &RawModel),
-) -> Vec<Part> {
-    let mut parts: Vec<Part> = Vec::new();
+) -> Vec<ModelLayer> {
+    let mut parts: Vec<ModelLayer> = Vec::new();
     for raw in models {
         let Some((provider, model)) = identity(r, names, raw) else {
             continue;
@@ -110,11 +111,11 @@ fn each<'e>(
         found(r, &provider, &model, raw);
         let part = part(
             r,
-            Part::named(PlatformName::from_record(provider), model),
+            ModelLayer::named(PlatformName::from_stored(provider), model),
             raw,
         );
         if parts.iter().any(|other| other.is_of(&part)) {
-            let Part {
+            let ModelLayer {
                 provider, model, ..
             } = part;
             let text = format!("the model `{model}` of `{provider}` is named twice");
@@ -144,7 +145,7 @@ fn identity(r: &mut Reader<'_>, names: &[&str], raw: &RawModel) -> Option<(Strin
     Some((provider?, model?))
 }
 
-fn part(r: &mut Reader<'_>, named: Part, raw: &RawModel) -> Part {
+fn part(r: &mut Reader<'_>, named: ModelLayer, raw: &RawModel) -> ModelLayer {
     let tier = raw.tier.as_ref().and_then(|text| {
         let form = word(Tier::ALL, Tier::as_str);
         r.value("models.tier", text, &form)
@@ -168,7 +169,7 @@ fn part(r: &mut Reader<'_>, named: Part, raw: &RawModel) -> Part {
         .withdrawn
         .as_ref()
         .and_then(|text| r.value("models.withdrawn", text, &day()));
-    Part {
+    ModelLayer {
         tier,
         capabilities,
         context_window,
@@ -180,7 +181,12 @@ fn part(r: &mut Reader<'_>, named: Part, raw: &RawModel) -> Part {
 }
 
 /// Adds a merged model to the catalog; `unknown` decides what happens without a price.
-pub(super) fn add(r: &mut Reader<'_>, catalog: &mut Catalog, part: Part, unknown: UnknownPrice) {
+pub(super) fn add(
+    r: &mut Reader<'_>,
+    catalog: &mut Catalog,
+    part: ModelLayer,
+    unknown: UnknownPrice,
+) {
     let prices = match (part.prices.book(), unknown) {
         (Some(prices), _) => prices,
         (None, UnknownPrice::Refuse) => {

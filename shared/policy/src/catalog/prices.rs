@@ -76,7 +76,7 @@ impl Rates {
 /// Other prices for long prompts. They apply to the whole call, not only to the tokens above the
 /// threshold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct PriceBand {
     /// For prompts with more tokens than this, however they are billed.
     pub above_tokens: u64,
     pub rates: Rates,
@@ -88,7 +88,7 @@ pub struct Prices {
     /// For prompts below every band.
     pub rates: Rates,
     /// For longer prompts, lowest threshold first.
-    pub steps: Vec<Step>,
+    pub steps: Vec<PriceBand>,
     /// The discount of the provider's own batch API: 0.5 halves the price. Default: none.
     pub batch_discount: Option<Decimal>,
 }
@@ -160,7 +160,7 @@ mod tests {
                 ..plain()
             },
             steps: vec![
-                Step {
+                PriceBand {
                     above_tokens: 1_000,
                     rates: Rates {
                         input: decimal("6"),
@@ -168,7 +168,7 @@ mod tests {
                         ..plain()
                     },
                 },
-                Step {
+                PriceBand {
                     above_tokens: 2_000,
                     rates: plain(),
                 },

@@ -5,19 +5,19 @@ use longshore_settings::{Form, Reader, Text, form::whole};
 use rust_decimal::Decimal;
 
 use super::{
-    PriceBook, Prices, Rates, Step,
+    PriceBand, PriceBook, Prices, Rates,
+    forms::missing,
     raw::{RawChange, RawModel, RawPrice, RawRates, RawStep},
-    read::missing,
 };
 
 /// The prices that one source gives a model: from the start, and from later days on.
 #[derive(Debug, Clone, Default)]
-pub struct Said {
+pub struct PriceLayer {
     pub first: Option<Prices>,
     pub changes: Vec<(NaiveDate, Prices)>,
 }
 
-impl Said {
+impl PriceLayer {
     /// Lays these prices over those of another source. New first prices replace all old prices: with a
     /// new input price, the old cache price would be wrong. Changes alone follow the old first price.
     pub(super) fn over(self, base: Self) -> Self {
@@ -43,7 +43,7 @@ impl Said {
 }
 
 /// The prices of a model.
-pub(super) fn of_model(r: &mut Reader<'_>, raw: &RawModel) -> Said {
+pub(super) fn of_model(r: &mut Reader<'_>, raw: &RawModel) -> PriceLayer {
     let steps = raw.steps.as_deref().unwrap_or_default();
     let first = prices(
         r,
@@ -64,7 +64,7 @@ pub(super) fn of_model(r: &mut Reader<'_>, raw: &RawModel) -> Said {
         }
         changes.push((from, prices));
     }
-    Said { first, changes }
+    PriceLayer { first, changes }
 }
 
 /// The price given at the provider itself.
@@ -73,9 +73,9 @@ pub(super) fn of_default_model(
     at: &str,
     raw: &RawPrice,
     near: Option<&Text>,
-) -> Said {
+) -> PriceLayer {
     let at = format!("{at}.price");
-    Said {
+    PriceLayer {
         first: rates(r, &at, raw.rates(), near).map(Prices::from),
         changes: Vec::new(),
     }
@@ -120,7 +120,7 @@ fn prices(
         return missing(r, near.or(alone), &name, &price().expected);
     }
     let rates = rates(r, at, raw, near)?;
-    let mut steps: Vec<Step> = Vec::new();
+    let mut steps: Vec<PriceBand> = Vec::new();
     for raw in raw_steps {
         let Some(step) = step(r, at, raw, &rates) else {
             continue;
@@ -143,7 +143,7 @@ fn prices(
 }
 
 /// A price band; missing prices come from the band below.
-fn step(r: &mut Reader<'_>, at: &str, raw: &RawStep, below: &Rates) -> Option<Step> {
+fn step(r: &mut Reader<'_>, at: &str, raw: &RawStep, below: &Rates) -> Option<PriceBand> {
     let at = format!("{at}.steps");
     let near = raw.above_tokens.as_ref().or(raw.rates().any());
     let above_tokens = needed(
@@ -154,7 +154,7 @@ fn step(r: &mut Reader<'_>, at: &str, raw: &RawStep, below: &Rates) -> Option<St
         &whole(0..=1_000_000_000),
     );
     let rates = optional(r, &at, raw.rates());
-    Some(Step {
+    Some(PriceBand {
         above_tokens: above_tokens?,
         rates: Rates {
             input: rates.input.unwrap_or(below.input),

@@ -13,11 +13,11 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{
-    Billing, DialectName, Enabled, Pace, ProviderEntry, RawProvider, canonical,
-    models::Part,
+    Billing, CallDelay, DialectName, Enabled, ProviderEntry, RawProvider, canonical,
+    forms::{missing, text_form, word},
+    models::ModelLayer,
     pricing,
     raw::{RawBetween, RawPace},
-    read::{missing, text_form, word},
     tool::tool,
 };
 use crate::limits::account_limits;
@@ -26,7 +26,7 @@ use crate::limits::account_limits;
 const SIMULATED_KEY: &str = "simulated";
 
 /// The random wait of a provider that asks for one and does not say how long.
-const PACE: Pace = Pace {
+const PACE: CallDelay = CallDelay {
     min: Duration::from_secs(1),
     max: Duration::from_secs(10),
 };
@@ -100,7 +100,7 @@ pub(super) fn merge(
 }
 
 /// What the providers themselves say of their default models: that there is one, and perhaps its price.
-pub(super) fn default_models(r: &mut Reader<'_>, named: &[Named]) -> Vec<Part> {
+pub(super) fn default_models(r: &mut Reader<'_>, named: &[Named]) -> Vec<ModelLayer> {
     let mut parts = Vec::new();
     for Named { name, key, raw, .. } in named {
         let at = format!("providers.{name}");
@@ -118,8 +118,8 @@ pub(super) fn default_models(r: &mut Reader<'_>, named: &[Named]) -> Vec<Part> {
                 if let Some(price) = raw.price.as_ref().and_then(|price| price.rates().any()) {
                     r.record_origin(&format!("models.{name}/{model}"), price);
                 }
-                let part = Part::named(PlatformName::from_record(name), model);
-                parts.push(Part {
+                let part = ModelLayer::named(PlatformName::from_stored(name), model);
+                parts.push(ModelLayer {
                     prices: prices.unwrap_or_default(),
                     ..part
                 });
@@ -139,7 +139,7 @@ pub(super) struct Around<'a> {
     /// The names of all providers.
     pub(super) names: &'a [&'a str],
     /// All models.
-    pub(super) models: &'a [Part],
+    pub(super) models: &'a [ModelLayer],
     /// The programs that may be run.
     pub(super) tools: &'a [String],
 }
@@ -180,7 +180,7 @@ pub(super) fn understand(
     let (key, without_key) = key(r, &at("api_key"), raw.api_key.as_ref());
     let enabled = enabled(r, named, dialect, without_key.or(tool.lacks));
     let account = match &raw.account {
-        None => Some(PlatformName::from_record(name)),
+        None => Some(PlatformName::from_stored(name)),
         Some(text) => r.value(&at("account"), text, &account(around.names)),
     };
     let limits = raw.limits.as_ref();
@@ -209,11 +209,11 @@ pub(super) fn understand(
         command: tool.command,
         env: tool.env,
         account: account?,
-        name: PlatformName::from_record(name),
+        name: PlatformName::from_stored(name),
     })
 }
 
-fn default_model(r: &mut Reader<'_>, named: &Named, models: &[Part]) -> Option<String> {
+fn default_model(r: &mut Reader<'_>, named: &Named, models: &[ModelLayer]) -> Option<String> {
     let at = format!("providers.{}.default_model", named.name);
     if let Some(text) = &named.raw.default_model {
         return r.value(&at, text, &text_form("the name of a model"));
@@ -241,7 +241,11 @@ impl Values<'_, '_, '_> {
 }
 
 /// The random wait, written as `{min, max}`, or as `true` with `min_delay` and `max_delay` beside it.
-fn pace(value: &mut Values<'_, '_, '_>, raw: &RawProvider, near: Option<&Text>) -> Option<Pace> {
+fn pace(
+    value: &mut Values<'_, '_, '_>,
+    raw: &RawProvider,
+    near: Option<&Text>,
+) -> Option<CallDelay> {
     let delay = duration(Duration::ZERO..=Duration::from_hours(1));
     let (min, max) = match &raw.rate_limit_delay {
         Some(RawPace::Between(RawBetween { min, max })) => (
@@ -254,7 +258,7 @@ fn pace(value: &mut Values<'_, '_, '_>, raw: &RawProvider, near: Option<&Text>) 
         ),
         None | Some(RawPace::Flag(false)) => return None,
     };
-    let pace = Pace {
+    let pace = CallDelay {
         min: min.unwrap_or(PACE.min),
         max: max.unwrap_or(PACE.max),
     };
@@ -277,7 +281,7 @@ fn account(names: &[&str]) -> Form<PlatformName> {
         "the name of an account: 1 to 64 characters of [a-z0-9._-]",
         move |text| {
             canonical(text, names.iter().map(String::as_str))
-                .map(PlatformName::from_record)
+                .map(PlatformName::from_stored)
                 .or_else(|| PlatformName::parse(text))
         },
     )

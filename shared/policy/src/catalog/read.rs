@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use longshore_settings::{Entries, Form, Reader, Text, yaml::parse};
+use longshore_settings::{Entries, Reader, Text, yaml::parse};
 use url::Url;
 
 use super::{
-    Catalog, ProviderEntry, RawModel, RawProvider, UnknownPrice, files, list, models,
+    Catalog, ProviderEntry, RawModel, RawProvider, UnknownPrice, files, models,
     providers::{self, Around},
     raw::RawCatalog,
 };
@@ -16,7 +16,7 @@ const BUILT_IN: &str = include_str!("../catalog.yaml");
 
 /// The catalog settings of the user's file.
 #[derive(Debug)]
-pub struct Written {
+pub struct CatalogSettings {
     pub providers: Entries<Option<RawProvider>>,
     pub models: Vec<RawModel>,
     pub model_files: Vec<Text>,
@@ -27,7 +27,7 @@ pub struct Written {
 
 impl Catalog {
     /// Overrides the built-in catalog by the user's model files, providers and models, in this order.
-    pub fn read(r: &mut Reader<'_>, written: Written, simulator: Option<&Url>) -> Self {
+    pub fn read(r: &mut Reader<'_>, written: CatalogSettings, simulator: Option<&Url>) -> Self {
         let built_in = match parse::<RawCatalog>(Path::new("built-in catalog"), BUILT_IN) {
             Ok(built_in) => built_in,
             Err(problem) => {
@@ -77,27 +77,4 @@ impl Catalog {
         }
         catalog
     }
-}
-
-pub(super) fn text_form(expected: &'static str) -> Form<String> {
-    Form::new(expected, |text| (!text.is_empty()).then(|| text.to_owned()))
-}
-
-pub fn word<T: Copy>(all: &'static [T], as_str: fn(T) -> &'static str) -> Form<T> {
-    Form::with_format(
-        format!("one of {}", list(all.iter().map(|value| as_str(*value)))),
-        move |text| all.iter().copied().find(|value| as_str(*value) == text),
-        move |value| as_str(*value).to_owned(),
-    )
-}
-
-pub fn missing<T>(
-    r: &mut Reader<'_>,
-    near: Option<&Text>,
-    name: &str,
-    expected: &str,
-) -> Option<T> {
-    let text = format!("`{name}` is missing; expected {expected}");
-    r.problem_near(near, text);
-    None
 }

@@ -4,7 +4,7 @@ use longshore_settings::{Form, Reader, Text};
 use secrecy::SecretString;
 use url::Url;
 
-use super::{DialectName, RawProvider, list, read::missing};
+use super::{DialectName, RawProvider, forms::missing, list};
 
 /// Variables that every command-line tool gets: the paths of programs and of its own login, the
 /// language, and a terminal without capabilities (`TERM` is `dumb`).

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use longshore_protocol::{
-    envelope::{Limits, RawMessage, parse},
+    envelope::{MessageLimits, RawMessage, parse},
     id::{CronName, QueueName},
 };
 use longshore_settings::duration::format_duration;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::{Missed, Timing};
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Definition {
+pub struct CronDefinition {
     pub timing: Timing,
     /// What happens to missed ticks.
     pub missed: Missed,
@@ -25,7 +25,7 @@ pub struct Definition {
 
 /// A recurring job as written in a file, in a command, or in Redis.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Written {
+pub struct CronDefinitionText {
     /// A cron expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
@@ -47,13 +47,13 @@ pub struct Written {
 /// An error in a recurring job, and what is expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}`: {message}")]
-pub struct Wrong {
-    /// The field of [`Written`] with the error.
+pub struct CronFault {
+    /// The field of [`CronDefinitionText`] with the error.
     pub field: &'static str,
     pub message: String,
 }
 
-impl Wrong {
+impl CronFault {
     fn new(field: &'static str, message: impl Into<String>) -> Self {
         Self {
             field,
@@ -64,14 +64,14 @@ impl Wrong {
 
 /// Why a job is enqueued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Occasion {
+pub enum RunReason {
     /// A tick was due.
     Tick(DateTime<Utc>),
     /// A person requested a run at this time.
     Asked(DateTime<Utc>),
 }
 
-impl Occasion {
+impl RunReason {
     /// The id of the job of this run.
     pub fn job_id(self, name: &CronName) -> String {
         match self {
@@ -88,13 +88,13 @@ impl Occasion {
     }
 }
 
-impl Definition {
-    /// Parses a written definition. [`Definition::check`] checks the job in it.
-    pub fn read(written: &Written) -> Result<Self, Wrong> {
+impl CronDefinition {
+    /// Parses a written definition. [`CronDefinition::check`] checks the job in it.
+    pub fn read(written: &CronDefinitionText) -> Result<Self, CronFault> {
         let missed = match written.missed.as_deref() {
             None => Missed::Once,
             Some(word) => Missed::from_name(word).ok_or_else(|| {
-                Wrong::new(
+                CronFault::new(
                     "missed",
                     format!("expected one of skip, once, all, but got `{word}`"),
                 )
@@ -103,7 +103,7 @@ impl Definition {
         let queue = match written.queue.as_deref() {
             None => QueueName::default(),
             Some(name) => {
-                QueueName::parse(name).map_err(|bad| Wrong::new("queue", bad.to_string()))?
+                QueueName::parse(name).map_err(|bad| CronFault::new("queue", bad.to_string()))?
             }
         };
         Ok(Self {
@@ -115,14 +115,14 @@ impl Definition {
     }
 
     /// The written form of the definition.
-    pub fn written(&self) -> Written {
+    pub fn written(&self) -> CronDefinitionText {
         let (schedule, every, timezone) = match &self.timing {
             Timing::Schedule { text, zone, .. } => {
                 (Some(text.clone()), None, Some(zone.name().to_owned()))
             }
             Timing::Every(step) => (None, Some(format_duration(*step)), None),
         };
-        Written {
+        CronDefinitionText {
             schedule,
             every,
             timezone,
@@ -133,34 +133,34 @@ impl Definition {
     }
 
     /// Whether workers accept its jobs.
-    pub fn check(&self, name: &CronName, limits: &Limits) -> Result<(), Wrong> {
+    pub fn check(&self, name: &CronName, limits: &MessageLimits) -> Result<(), CronFault> {
         if self.job.contains_key("id") {
             let message = "expected a job without `id`: each run gets one of its own, made of the name \
                            and the time";
-            return Err(Wrong::new("job", message));
+            return Err(CronFault::new("job", message));
         }
         let metadata = self.job.get("metadata").and_then(Value::as_object);
         if metadata.is_some_and(|metadata| metadata.contains_key(METADATA)) {
             let message =
                 "expected a job without `metadata.cron`: each run says there which tick it is";
-            return Err(Wrong::new("job", message));
+            return Err(CronFault::new("job", message));
         }
-        let text = self.message(name, Occasion::Asked(DateTime::UNIX_EPOCH));
+        let text = self.message(name, RunReason::Asked(DateTime::UNIX_EPOCH));
         let message = RawMessage {
             fields: vec![(b"job".to_vec(), text.into_bytes())],
         };
         parse(&message, limits).map(|_| ()).map_err(|malformed| {
             let field = malformed.field.map(|field| format!("`{field}`: "));
             let message = format!("{}{}", field.unwrap_or_default(), malformed.message);
-            Wrong::new("job", message)
+            CronFault::new("job", message)
         })
     }
 
     /// The message of one run. The same tick always has the same id and content.
-    pub fn message(&self, name: &CronName, occasion: Occasion) -> String {
+    pub fn message(&self, name: &CronName, occasion: RunReason) -> String {
         let what = match occasion {
-            Occasion::Tick(_) => json!({"name": name, "tick": occasion.time()}),
-            Occasion::Asked(_) => json!({"name": name, "asked": occasion.time()}),
+            RunReason::Tick(_) => json!({"name": name, "tick": occasion.time()}),
+            RunReason::Asked(_) => json!({"name": name, "asked": occasion.time()}),
         };
         let mut job = self.job.clone();
         job.insert("id".to_owned(), Value::String(occasion.job_id(name)));
@@ -183,7 +183,7 @@ impl Definition {
 /// The member of a run's metadata that names the recurring job and the time.
 const METADATA: &str = "cron";
 
-fn timing(written: &Written) -> Result<Timing, Wrong> {
+fn timing(written: &CronDefinitionText) -> Result<Timing, CronFault> {
     match (&written.schedule, &written.every) {
         (Some(schedule), None) => {
             let zone = match written.timezone.as_deref() {
@@ -192,23 +192,24 @@ fn timing(written: &Written) -> Result<Timing, Wrong> {
                     let message = format!(
                         "expected a time zone, such as UTC or Europe/Berlin, but got `{name}`"
                     );
-                    Wrong::new("timezone", message)
+                    CronFault::new("timezone", message)
                 })?,
             };
-            Timing::schedule(schedule, zone).map_err(|bad| Wrong::new("schedule", bad.to_string()))
+            Timing::schedule(schedule, zone)
+                .map_err(|bad| CronFault::new("schedule", bad.to_string()))
         }
         (None, Some(every)) => {
             if written.timezone.is_some() {
                 let message = "it is for a `schedule`; `every` counts from 1970, UTC, in any zone";
-                return Err(Wrong::new("timezone", message));
+                return Err(CronFault::new("timezone", message));
             }
-            Timing::every(every).map_err(|bad| Wrong::new("every", bad.to_string()))
+            Timing::every(every).map_err(|bad| CronFault::new("every", bad.to_string()))
         }
-        (Some(_), Some(_)) => Err(Wrong::new(
+        (Some(_), Some(_)) => Err(CronFault::new(
             "every",
             "expected `schedule` or `every`, but got both",
         )),
-        (None, None) => Err(Wrong::new(
+        (None, None) => Err(CronFault::new(
             "schedule",
             "expected a `schedule`, such as \"0 3 * * *\", or `every`, such as 30s",
         )),

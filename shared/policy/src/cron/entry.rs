@@ -3,7 +3,7 @@
 use longshore_protocol::string_enum;
 use serde::{Deserialize, Serialize};
 
-use super::{Definition, Written, Wrong};
+use super::{CronDefinition, CronDefinitionText, CronFault};
 
 string_enum! {
     /// Where a recurring job was defined.
@@ -17,10 +17,10 @@ string_enum! {
 /// A recurring job and its state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Record", into = "Record")]
-pub struct Entry {
+pub struct CronJob {
     pub source: Source,
     pub paused: bool,
-    pub definition: Definition,
+    pub definition: CronDefinition,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -28,11 +28,11 @@ struct Record {
     source: Source,
     paused: bool,
     #[serde(flatten)]
-    written: Written,
+    written: CronDefinitionText,
 }
 
-impl From<Entry> for Record {
-    fn from(entry: Entry) -> Self {
+impl From<CronJob> for Record {
+    fn from(entry: CronJob) -> Self {
         Self {
             source: entry.source,
             paused: entry.paused,
@@ -41,14 +41,14 @@ impl From<Entry> for Record {
     }
 }
 
-impl TryFrom<Record> for Entry {
-    type Error = Wrong;
+impl TryFrom<Record> for CronJob {
+    type Error = CronFault;
 
-    fn try_from(record: Record) -> Result<Self, Wrong> {
+    fn try_from(record: Record) -> Result<Self, CronFault> {
         Ok(Self {
             source: record.source,
             paused: record.paused,
-            definition: Definition::read(&record.written)?,
+            definition: CronDefinition::read(&record.written)?,
         })
     }
 }

@@ -12,7 +12,7 @@ const MOST: u64 = 1000;
 
 /// What to do about a tick that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step {
+pub struct TickPlan {
     /// The tick that runs now.
     pub run: Option<DateTime<Utc>>,
     /// The number of ticks that do not run.
@@ -22,10 +22,10 @@ pub struct Step {
 }
 
 /// Plans the tick `due`, whose time has come, at `now`.
-pub fn step(timing: &Timing, missed: Missed, due: DateTime<Utc>, now: DateTime<Utc>) -> Step {
+pub fn step(timing: &Timing, missed: Missed, due: DateTime<Utc>, now: DateTime<Utc>) -> TickPlan {
     let is_missed = |tick: DateTime<Utc>| now - tick > GRACE;
     if missed == Missed::All || !is_missed(due) {
-        return Step {
+        return TickPlan {
             run: Some(due),
             skipped: 0,
             next: timing.next_after(due),
@@ -39,13 +39,13 @@ pub fn step(timing: &Timing, missed: Missed, due: DateTime<Utc>, now: DateTime<U
     }
     let goes_on = next.is_some_and(is_missed);
     if missed == Missed::Once && !goes_on {
-        Step {
+        TickPlan {
             run: Some(last),
             skipped: count - 1,
             next,
         }
     } else {
-        Step {
+        TickPlan {
             run: None,
             skipped: count,
             next,

@@ -1,6 +1,6 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use longshore_protocol::{envelope::Limits, id::CronName};
+use longshore_protocol::{envelope::MessageLimits, id::CronName};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -222,7 +222,7 @@ proptest! {
     }
 }
 
-fn due_at(missed: Missed, late_by: i64) -> Step {
+fn due_at(missed: Missed, late_by: i64) -> TickPlan {
     let timing = Timing::every("1s").unwrap();
     let due = at("2026-11-21T03:00:00Z");
     step(&timing, missed, due, due + TimeDelta::milliseconds(late_by))
@@ -248,7 +248,7 @@ fn missed_ticks_are_skipped_or_run_as_it_is_said() {
         at("2026-11-21T03:00:07Z"),
         at("2026-11-21T03:00:08Z"),
     );
-    let expected = |run, skipped, next| Step {
+    let expected = |run, skipped, next| TickPlan {
         run,
         skipped,
         next: Some(next),
@@ -288,12 +288,12 @@ fn who_was_away_for_long_goes_on_in_steps() {
     assert_eq!(skipped, 3597);
 }
 
-fn written(job: &serde_json::Value) -> Written {
-    Written {
+fn written(job: &serde_json::Value) -> CronDefinitionText {
+    CronDefinitionText {
         schedule: Some("0 3 * * *".to_owned()),
         timezone: Some("Europe/Berlin".to_owned()),
         job: job.as_object().unwrap().clone(),
-        ..Written::default()
+        ..CronDefinitionText::default()
     }
 }
 
@@ -304,20 +304,23 @@ fn name() -> CronName {
 #[test]
 fn a_tick_has_its_id_and_says_which_it_is() {
     let job = json!({"prompt": "Hi", "metadata": {"a": 1}});
-    let definition = Definition::read(&written(&job)).unwrap();
-    definition.check(&name(), &Limits::default()).unwrap();
+    let definition = CronDefinition::read(&written(&job)).unwrap();
+    definition
+        .check(&name(), &MessageLimits::default())
+        .unwrap();
     let tick = at("2026-11-21T02:00:00Z");
-    insta::assert_snapshot!(definition.message(&name(), Occasion::Tick(tick)), @r#"{"id":"cron:nightly:2026-11-21T02:00:00Z","metadata":{"a":1,"cron":{"name":"nightly","tick":"2026-11-21T02:00:00Z"}},"prompt":"Hi"}"#);
-    insta::assert_snapshot!(definition.message(&name(), Occasion::Asked(tick)), @r#"{"id":"cron:nightly:run:2026-11-21T02:00:00.000Z","metadata":{"a":1,"cron":{"asked":"2026-11-21T02:00:00.000Z","name":"nightly"}},"prompt":"Hi"}"#);
+    insta::assert_snapshot!(definition.message(&name(), RunReason::Tick(tick)), @r#"{"id":"cron:nightly:2026-11-21T02:00:00Z","metadata":{"a":1,"cron":{"name":"nightly","tick":"2026-11-21T02:00:00Z"}},"prompt":"Hi"}"#);
+    insta::assert_snapshot!(definition.message(&name(), RunReason::Asked(tick)), @r#"{"id":"cron:nightly:run:2026-11-21T02:00:00.000Z","metadata":{"a":1,"cron":{"asked":"2026-11-21T02:00:00.000Z","name":"nightly"}},"prompt":"Hi"}"#);
 }
 
 #[test]
 fn what_is_wrong_is_told_with_its_field() {
-    let told = |change: &dyn Fn(&mut Written), job: serde_json::Value| {
+    let told = |change: &dyn Fn(&mut CronDefinitionText), job: serde_json::Value| {
         let mut written = written(&job);
         change(&mut written);
-        let read = Definition::read(&written);
-        let checked = read.and_then(|definition| definition.check(&name(), &Limits::default()));
+        let read = CronDefinition::read(&written);
+        let checked =
+            read.and_then(|definition| definition.check(&name(), &MessageLimits::default()));
         checked.unwrap_err().to_string()
     };
     let job = || json!({"prompt": "Hi"});
@@ -352,12 +355,12 @@ fn what_is_wrong_is_told_with_its_field() {
 
 #[test]
 fn an_entry_is_the_same_after_a_round_through_redis() {
-    let entry = Entry {
+    let entry = CronJob {
         source: Source::Command,
         paused: false,
-        definition: Definition::read(&written(&json!({"prompt": "Hi"}))).unwrap(),
+        definition: CronDefinition::read(&written(&json!({"prompt": "Hi"}))).unwrap(),
     };
     let text = serde_json::to_string(&entry).unwrap();
     insta::assert_snapshot!(text, @r#"{"source":"command","paused":false,"schedule":"0 3 * * *","timezone":"Europe/Berlin","missed":"once","queue":"default","job":{"prompt":"Hi"}}"#);
-    assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), entry);
+    assert_eq!(serde_json::from_str::<CronJob>(&text).unwrap(), entry);
 }

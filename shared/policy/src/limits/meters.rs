@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use longshore_protocol::{chain::ChainId, money::Usd, platform::PlatformName};
 use serde_json::{Value, json};
 
-use super::{AccountLimits, AtLimit, Budget, Pacing, Period, Scope};
+use super::{AccountLimits, AtLimit, Budget, BudgetScope, Pacing, Period};
 use crate::catalog::{Billing, Catalog, ProviderEntry};
 
 /// Prefix of the meters of chains' own `max_cost_usd`; no budget can have this name.
@@ -17,7 +17,7 @@ pub(super) const CHAIN_CAP: &str = "budget:~chain:";
 
 /// The amount that a call reserves of one meter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Take {
+pub enum MeterAmount {
     /// An evenly paced rate: see [`Pacing`].
     Rate {
         meter: String,
@@ -53,7 +53,7 @@ pub enum Take {
     },
 }
 
-impl Take {
+impl MeterAmount {
     /// The name of the meter.
     pub fn meter(&self) -> &str {
         match self {
@@ -121,22 +121,22 @@ pub enum Unit {
 
 /// The most that a call can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Costs {
+pub struct CallBound {
     /// Tokens of prompt and answer.
     pub tokens: u64,
     pub upper_bound: Usd,
 }
 
-/// The amounts of a call by kind of limit.
+/// What a call uses, by kind of limit.
 #[derive(Clone, Copy)]
-struct Amounts {
+struct CallUse {
     requests: u64,
     tokens: u64,
     /// Absent for calls that cost nothing, which an exhausted budget does not stop.
     nanos: Option<u64>,
 }
 
-impl Amounts {
+impl CallUse {
     /// For reports.
     const NONE: Self = Self {
         requests: 0,
@@ -167,40 +167,34 @@ impl Meters {
     /// The amounts that a call to `provider` reserves for a job of this tenant and chain, ordered by
     /// the usual time to wait for room: budgets, windows, rates, slots. Empty if the call has no
     /// limits.
-    pub fn takes(
+    pub fn amounts(
         &self,
         provider: &ProviderEntry,
         tenant: Option<&str>,
         chain: Option<&str>,
-        costs: &Costs,
+        costs: &CallBound,
         now: DateTime<Utc>,
-    ) -> Vec<Take> {
+    ) -> Vec<MeterAmount> {
         let costs_money = provider.billing != Billing::Free && costs.upper_bound > Usd::ZERO;
-        let amounts = Amounts {
+        let call = CallUse {
             requests: 1,
             tokens: costs.tokens,
             nanos: costs_money.then(|| costs.upper_bound.nanos_up()),
         };
-        let mut takes = Vec::new();
-        if let Some(nanos) = amounts.nanos {
+        let mut amounts = Vec::new();
+        if let Some(nanos) = call.nanos {
             for budget in &self.budgets {
                 let meter = budget.meter_of(&provider.name, tenant, chain);
-                takes.extend(meter.map(|meter| budget.take(meter, nanos, now)));
+                amounts.extend(meter.map(|meter| budget.take(meter, nanos, now)));
             }
         }
-        account(
-            &mut takes,
-            &provider.account,
-            &provider.limits,
-            amounts,
-            now,
-        );
-        takes
+        account(&mut amounts, &provider.account, &provider.limits, call, now);
+        amounts
     }
 
     /// The amount that a call reserves of its chain's `max_cost_usd`, which is the first limit to pass.
-    pub fn chain_cap(chain: &ChainId, most: Usd, upper_bound: Usd) -> Take {
-        Take::Window {
+    pub fn chain_cap(chain: &ChainId, most: Usd, upper_bound: Usd) -> MeterAmount {
+        MeterAmount::Window {
             meter: format!("{CHAIN_CAP}{chain}"),
             window: 0,
             end: None,
@@ -220,16 +214,16 @@ impl Meters {
 
     /// Every meter of the configuration with an amount of zero, for reports. Excludes budgets per
     /// tenant or chain, whose meters exist only once something was spent.
-    pub fn all(&self, now: DateTime<Utc>) -> Vec<Take> {
+    pub fn all(&self, now: DateTime<Utc>) -> Vec<MeterAmount> {
         let budgets = self.budgets.iter();
-        let mut takes: Vec<Take> = budgets
+        let mut amounts: Vec<MeterAmount> = budgets
             .filter(|budget| !budget.is_of_each())
             .map(|budget| budget.take(budget.meter(), 0, now))
             .collect();
         for (name, limits) in &self.accounts {
-            account(&mut takes, name, limits, Amounts::NONE, now);
+            account(&mut amounts, name, limits, CallUse::NONE, now);
         }
-        takes
+        amounts
     }
 
     /// Whether there are budgets per tenant or per chain.
@@ -238,7 +232,7 @@ impl Meters {
     }
 
     /// The meter `meter` with an amount of zero, if it belongs to a budget per tenant or chain.
-    pub fn of_each(&self, meter: &str, now: DateTime<Utc>) -> Option<Take> {
+    pub fn of_each(&self, meter: &str, now: DateTime<Utc>) -> Option<MeterAmount> {
         let (name, _whose) = meter.strip_prefix("budget:")?.split_once(':')?;
         let mut budgets = self.budgets.iter().filter(|budget| budget.is_of_each());
         let budget = budgets.find(|budget| budget.name == name)?;
@@ -249,13 +243,16 @@ impl Meters {
 impl Budget {
     /// Whether each tenant or chain has its own sum.
     fn is_of_each(&self) -> bool {
-        matches!(self.scope, Scope::Tenant(None) | Scope::Chain(None))
+        matches!(
+            self.scope,
+            BudgetScope::Tenant(None) | BudgetScope::Chain(None)
+        )
     }
 
     /// The prefix of its meters' names, if unused meters may be deleted: those of single chains without
     /// a period, of which there can be millions. A tenant's sum without a period must stay.
     pub fn forgettable(&self) -> Option<String> {
-        let ends = matches!(self.scope, Scope::Chain(None));
+        let ends = matches!(self.scope, BudgetScope::Chain(None));
         (ends && self.period == Period::Ever).then(|| format!("{}:", self.meter()))
     }
 
@@ -277,16 +274,16 @@ impl Budget {
             (Some(of), Some(job)) => (of == job).then(|| self.meter()),
         };
         match &self.scope {
-            Scope::Overall => Some(self.meter()),
-            Scope::Provider(of) => (of == provider).then(|| self.meter()),
-            Scope::Tenant(of) => counted(of.as_deref(), tenant),
-            Scope::Chain(of) => counted(of.as_deref(), chain),
+            BudgetScope::Overall => Some(self.meter()),
+            BudgetScope::Provider(of) => (of == provider).then(|| self.meter()),
+            BudgetScope::Tenant(of) => counted(of.as_deref(), tenant),
+            BudgetScope::Chain(of) => counted(of.as_deref(), chain),
         }
     }
 
-    fn take(&self, meter: String, nanos: u64, now: DateTime<Utc>) -> Take {
+    fn take(&self, meter: String, nanos: u64, now: DateTime<Utc>) -> MeterAmount {
         let window = self.calendar.window(self.period, now);
-        Take::Window {
+        MeterAmount::Window {
             meter,
             window: window.id(),
             end: window.end_ms(),
@@ -301,15 +298,15 @@ impl Budget {
 
 /// Adds the amounts of an account.
 fn account(
-    takes: &mut Vec<Take>,
+    amounts: &mut Vec<MeterAmount>,
     name: &PlatformName,
     limits: &AccountLimits,
-    amounts: Amounts,
+    call: CallUse,
     now: DateTime<Utc>,
 ) {
     let window = |kind: &str, period: Period, limit: u64, amount: u64, unit: Unit| {
         let window = limits.calendar.window(period, now);
-        Take::Window {
+        MeterAmount::Window {
             meter: format!("{kind}:{name}"),
             window: window.id(),
             end: window.end_ms(),
@@ -320,33 +317,28 @@ fn account(
             at_limit: AtLimit::Wait,
         }
     };
-    let rate = |kind: &str, per_minute: u64, pacing: Pacing, amount: u64| Take::Rate {
+    let rate = |kind: &str, per_minute: u64, pacing: Pacing, amount: u64| MeterAmount::Rate {
         meter: format!("{kind}:{name}"),
         per_minute,
         pacing,
         amount,
     };
-    if let (Some(limit), Some(nanos)) = (limits.usd_per_month, amounts.nanos) {
+    if let (Some(limit), Some(nanos)) = (limits.usd_per_month, call.nanos) {
         let limit = limit.nanos_up();
-        takes.push(window("usd", Period::Month, limit, nanos, Unit::NanoUsd));
+        amounts.push(window("usd", Period::Month, limit, nanos, Unit::NanoUsd));
     }
     if let Some(limit) = limits.requests_per_day {
-        let requests = amounts.requests;
-        takes.push(window("rpd", Period::Day, limit, requests, Unit::Requests));
+        let requests = call.requests;
+        amounts.push(window("rpd", Period::Day, limit, requests, Unit::Requests));
     }
     if let Some(limit) = limits.tokens_per_minute {
-        takes.push(rate("tpm", limit, Pacing::tokens(limit), amounts.tokens));
+        amounts.push(rate("tpm", limit, Pacing::tokens(limit), call.tokens));
     }
     if let Some(limit) = limits.requests_per_minute.map(u64::from) {
-        takes.push(rate(
-            "rpm",
-            limit,
-            Pacing::requests(limit),
-            amounts.requests,
-        ));
+        amounts.push(rate("rpm", limit, Pacing::requests(limit), call.requests));
     }
     if let Some(limit) = limits.max_concurrent {
-        takes.push(Take::Slots {
+        amounts.push(MeterAmount::Slots {
             meter: format!("slots:{name}"),
             limit,
             half_of: limits

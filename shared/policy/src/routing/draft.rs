@@ -3,18 +3,18 @@
 use std::borrow::Cow;
 
 use super::{
-    Candidate, Decision, Step, StepName,
-    market::{Market, Place, Why},
+    Candidate, Decision, RoutingStage, StageName,
+    market::{CandidateIndex, Market, Why},
     order::Order,
 };
 
 /// A decision in progress: a precomputed order, copied when a stage changes it.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
-    pub(super) places: Cow<'a, [Place]>,
+    pub(super) indexes: Cow<'a, [CandidateIndex]>,
     /// The reason of the preferred candidates.
     preferred: &'a str,
-    steps: Cow<'a, [Step<'a>]>,
+    steps: Cow<'a, [RoutingStage<'a>]>,
     /// A note that is appended to every reason.
     pub(super) note: Option<String>,
 }
@@ -23,7 +23,7 @@ impl<'a> Draft<'a> {
     /// From a precomputed order.
     pub(super) fn like(order: &'a Order) -> Self {
         Self {
-            places: Cow::Borrowed(&order.places),
+            indexes: Cow::Borrowed(&order.indexes),
             preferred: &order.preferred,
             steps: Cow::Borrowed(&order.steps),
             note: None,
@@ -31,9 +31,9 @@ impl<'a> Draft<'a> {
     }
 
     /// From these candidates alone.
-    pub(super) fn of(places: Vec<Place>) -> Self {
+    pub(super) fn of(indexes: Vec<CandidateIndex>) -> Self {
         Self {
-            places: Cow::Owned(places),
+            indexes: Cow::Owned(indexes),
             preferred: "",
             steps: Cow::Borrowed(&[]),
             note: None,
@@ -41,18 +41,18 @@ impl<'a> Draft<'a> {
     }
 
     /// Records a stage's outcome after its earlier ones.
-    pub(super) fn tell(&mut self, step: StepName, outcome: impl Into<Cow<'a, str>>) {
+    pub(super) fn tell(&mut self, step: StageName, outcome: impl Into<Cow<'a, str>>) {
         self.insert(step, outcome.into(), |one| one <= step as usize);
     }
 
     /// Records a stage's outcome before its earlier ones.
-    pub(super) fn tell_first(&mut self, step: StepName, outcome: impl Into<Cow<'a, str>>) {
+    pub(super) fn tell_first(&mut self, step: StageName, outcome: impl Into<Cow<'a, str>>) {
         self.insert(step, outcome.into(), |one| one < step as usize);
     }
 
-    fn insert(&mut self, step: StepName, outcome: Cow<'a, str>, before: impl Fn(usize) -> bool) {
+    fn insert(&mut self, step: StageName, outcome: Cow<'a, str>, before: impl Fn(usize) -> bool) {
         if let Cow::Borrowed(known) = self.steps {
-            let again = known.iter().map(|one| Step {
+            let again = known.iter().map(|one| RoutingStage {
                 step: one.step,
                 outcome: Cow::Borrowed(one.outcome.as_ref()),
             });
@@ -60,22 +60,22 @@ impl<'a> Draft<'a> {
         }
         let steps = self.steps.to_mut();
         let at = steps.partition_point(|one| before(one.step as usize));
-        steps.insert(at, Step { step, outcome });
+        steps.insert(at, RoutingStage { step, outcome });
     }
 
     pub(super) fn decision(self, market: &'a Market) -> Decision<'a> {
         let Self {
-            places,
+            indexes,
             preferred,
             steps,
             note,
         } = self;
-        let mut candidates = Vec::with_capacity(places.len());
-        candidates.extend(places.iter().filter_map(|place| {
+        let mut candidates = Vec::with_capacity(indexes.len());
+        candidates.extend(indexes.iter().filter_map(|index| {
             Some(Candidate {
-                provider: market.provider(*place)?,
-                model: market.model(*place)?,
-                reason: reason(place.why, preferred, note.as_deref()),
+                provider: market.provider(*index)?,
+                model: market.model(*index)?,
+                reason: reason(index.why, preferred, note.as_deref()),
             })
         }));
         Decision { candidates, steps }

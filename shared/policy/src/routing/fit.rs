@@ -6,9 +6,9 @@ use chrono::NaiveDate;
 use longshore_protocol::{call::Usage, envelope::Envelope, money::Usd, platform::Capability};
 
 use super::{
-    PromptTokens, Router, StepName, Unroutable,
+    PromptTokens, Router, StageName, Unroutable,
     draft::Draft,
-    market::{Place, Why},
+    market::{CandidateIndex, Why},
 };
 use crate::catalog::ModelEntry;
 
@@ -111,7 +111,7 @@ impl Needs {
 enum Fit {
     Keep,
     /// Replaced by another model of its platform.
-    Instead(Place, Lack),
+    Instead(CandidateIndex, Lack),
     Drop(Lack),
 }
 
@@ -125,18 +125,18 @@ impl Router {
         prompt: PromptTokens,
     ) -> Result<(), Unroutable> {
         let needs = Needs::of(envelope, prompt, self.max_cost, self.market.day);
-        let lacks = |place: &Place| {
-            let model = self.market.model(*place);
+        let lacks = |index: &CandidateIndex| {
+            let model = self.market.model(*index);
             model.is_some_and(|model| needs.lack(model).is_some())
         };
-        if !draft.places.iter().any(lacks) {
+        if !draft.indexes.iter().any(lacks) {
             return Ok(());
         }
         let (mut fit, mut dropped) = (Vec::new(), Vec::new());
-        for (at, place) in draft.places.clone().iter().enumerate() {
-            let called = self.market.called(*place);
-            match self.weighed(*place, &needs) {
-                Fit::Keep => fit.push(*place),
+        for (at, index) in draft.indexes.clone().iter().enumerate() {
+            let called = self.market.called(*index);
+            match self.weighed(*index, &needs) {
+                Fit::Keep => fit.push(*index),
                 Fit::Instead(other, lack) => {
                     fit.push(other);
                     let other = self.market.called(other);
@@ -159,21 +159,21 @@ impl Router {
                 dropped.join("; ")
             )));
         }
-        draft.places = fit.into();
+        draft.indexes = fit.into();
         Ok(())
     }
 
-    fn weighed(&self, place: Place, needs: &Needs) -> Fit {
-        let model = self.market.model(place);
+    fn weighed(&self, index: CandidateIndex, needs: &Needs) -> Fit {
+        let model = self.market.model(index);
         let Some(lack) = model.and_then(|model| needs.lack(model)) else {
             return Fit::Keep;
         };
-        if lack.step() == StepName::MaxCost || place.why == Why::Pinned {
+        if lack.step() == StageName::MaxCost || index.why == Why::Pinned {
             return Fit::Drop(lack);
         }
         match self
             .market
-            .instead(place, |model| needs.lack(model).is_none())
+            .instead(index, |model| needs.lack(model).is_none())
         {
             Some(other) => Fit::Instead(other, lack),
             None => Fit::Drop(lack),
@@ -182,10 +182,10 @@ impl Router {
 }
 
 impl Lack {
-    fn step(self) -> StepName {
+    fn step(self) -> StageName {
         match self {
-            Self::Money { .. } => StepName::MaxCost,
-            Self::Window { .. } | Self::Tools | Self::JsonSchema => StepName::Needs,
+            Self::Money { .. } => StageName::MaxCost,
+            Self::Window { .. } | Self::Tools | Self::JsonSchema => StageName::Needs,
         }
     }
 }

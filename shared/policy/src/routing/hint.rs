@@ -3,7 +3,7 @@
 use longshore_protocol::envelope::Envelope;
 
 use super::{
-    Router, StepName, Unroutable,
+    Router, StageName, Unroutable,
     draft::Draft,
     market::{Why, why_off},
 };
@@ -21,21 +21,21 @@ impl Router {
         let platform = self.market.catalog.require_platform(hint);
         let at = platform.as_ref().ok().and_then(|platform| {
             let hinted = |name| name == &platform.name;
-            draft.places.iter().position(|place| {
+            draft.indexes.iter().position(|index| {
                 self.market
-                    .provider(*place)
+                    .provider(*index)
                     .is_some_and(|provider| hinted(&provider.name))
             })
         });
         if let Some(at) = at {
-            let places = draft.places.to_mut();
-            let mut first = places.remove(at);
+            let indexes = draft.indexes.to_mut();
+            let mut first = indexes.remove(at);
             if envelope.model.is_none() {
                 first.why = Why::Hinted;
             }
-            places.insert(0, first);
+            indexes.insert(0, first);
             draft.tell(
-                StepName::Hint,
+                StageName::Hint,
                 format!("{} first", self.market.called(first)),
             );
             return Ok(());
@@ -51,7 +51,7 @@ impl Router {
         if !envelope.fallback {
             return Err(Unroutable::alone(&why));
         }
-        draft.tell(StepName::Hint, why.clone());
+        draft.tell(StageName::Hint, why.clone());
         draft.note = Some(why);
         Ok(())
     }

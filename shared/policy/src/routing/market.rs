@@ -29,7 +29,7 @@ pub(super) enum Why {
 
 /// A provider and one of its models, as indexes into the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct CandidateIndex {
     pub(super) provider: usize,
     pub(super) model: usize,
     pub(super) why: Why,
@@ -78,12 +78,12 @@ impl Market {
         }
     }
 
-    pub(super) fn provider(&self, place: Place) -> Option<&ProviderEntry> {
-        self.catalog.providers.get(place.provider)
+    pub(super) fn provider(&self, index: CandidateIndex) -> Option<&ProviderEntry> {
+        self.catalog.providers.get(index.provider)
     }
 
-    pub(super) fn model(&self, place: Place) -> Option<&ModelEntry> {
-        self.catalog.models.get(place.model)
+    pub(super) fn model(&self, index: CandidateIndex) -> Option<&ModelEntry> {
+        self.catalog.models.get(index.model)
     }
 
     /// The index of a platform, or why it cannot be called.
@@ -103,7 +103,7 @@ impl Market {
     }
 
     /// Every enabled platform with its default model.
-    pub(super) fn defaults(&self) -> Vec<Place> {
+    pub(super) fn defaults(&self) -> Vec<CandidateIndex> {
         self.on()
             .filter_map(|provider| self.able(provider, None, None).ok())
             .collect()
@@ -116,7 +116,7 @@ impl Market {
         provider: usize,
         tier: Option<Tier>,
         capability: Option<Capability>,
-    ) -> Result<Place, String> {
+    ) -> Result<CandidateIndex, String> {
         let of = self.models.get(provider).map(Vec::as_slice);
         let entry = self.catalog.providers.get(provider);
         let (Some(of), Some(entry)) = (of, entry) else {
@@ -145,7 +145,7 @@ impl Market {
             let asked: Vec<String> = asked.into_iter().flatten().collect();
             format!("platform `{}` has no model {}", entry.name, asked.join(" "))
         })?;
-        Ok(Place {
+        Ok(CandidateIndex {
             provider,
             model,
             why: Why::Cost,
@@ -154,7 +154,7 @@ impl Market {
 
     /// The enabled platforms that serve a model, each once, the platform of `provider/model` first; the
     /// reason if there is none.
-    pub(super) fn named(&self, name: &str) -> Result<Vec<Place>, String> {
+    pub(super) fn named(&self, name: &str) -> Result<Vec<CandidateIndex>, String> {
         let exact = name.split_once('/').and_then(|(platform, model)| {
             let platform = self.catalog.platform(platform)?;
             let found = self.by_name.get(model)?.iter().copied();
@@ -162,14 +162,14 @@ impl Market {
             found.next()
         });
         let named = self.by_name.get(name).into_iter().flatten().copied();
-        let (mut places, mut off): (Vec<Place>, Vec<String>) = (Vec::new(), Vec::new());
+        let (mut indexes, mut off): (Vec<CandidateIndex>, Vec<String>) = (Vec::new(), Vec::new());
         for model in exact.into_iter().chain(named) {
             let Some(platform) = self.provider_of(model) else {
                 continue;
             };
             match self.open(platform) {
-                Ok(provider) if places.iter().any(|one| one.provider == provider) => {}
-                Ok(provider) => places.push(Place {
+                Ok(provider) if indexes.iter().any(|one| one.provider == provider) => {}
+                Ok(provider) => indexes.push(CandidateIndex {
                     provider,
                     model,
                     why: Why::Pinned,
@@ -177,8 +177,8 @@ impl Market {
                 Err(why) => off.push(why),
             }
         }
-        if !places.is_empty() {
-            return Ok(places);
+        if !indexes.is_empty() {
+            return Ok(indexes);
         }
         Err(match self.catalog.require_model(name) {
             Err(none) => none.to_string(),
@@ -208,43 +208,43 @@ impl Market {
     /// The same platform with its cheapest model of the same tier or above that `fits`.
     pub(super) fn instead(
         &self,
-        place: Place,
+        index: CandidateIndex,
         fits: impl Fn(&ModelEntry) -> bool,
-    ) -> Option<Place> {
-        let tier = self.model(place)?.tier.rank();
-        let of = self.models.get(place.provider)?;
+    ) -> Option<CandidateIndex> {
+        let tier = self.model(index)?.tier.rank();
+        let of = self.models.get(index.provider)?;
         let model = of.iter().copied().find(|at| {
             let model = self.catalog.models.get(*at);
             model.is_some_and(|model| model.tier.rank() >= tier && fits(model))
         })?;
-        Some(Place { model, ..place })
+        Some(CandidateIndex { model, ..index })
     }
 
-    pub(super) fn is_local(&self, place: Place) -> bool {
-        self.provider(place).is_some_and(|provider| provider.local)
+    pub(super) fn is_local(&self, index: CandidateIndex) -> bool {
+        self.provider(index).is_some_and(|provider| provider.local)
     }
 
     /// The billing and the price of a typical call, for comparison.
-    pub(super) fn cost(&self, place: Place) -> (u8, Usd) {
-        let billing = match self.provider(place).map(|provider| provider.billing) {
+    pub(super) fn cost(&self, index: CandidateIndex) -> (u8, Usd) {
+        let billing = match self.provider(index).map(|provider| provider.billing) {
             Some(Billing::Free) => 0,
             Some(Billing::Subscription) => 1,
             Some(Billing::Paid) | None => 2,
         };
-        let model = self.model(place);
+        let model = self.model(index);
         let price = model.map(|model| model.prices.at(self.day).nominal());
         (billing, price.unwrap_or_default())
     }
 
     /// `provider/model`.
-    pub(super) fn called(&self, place: Place) -> String {
-        let provider = self.provider(place).map_or("?", |one| one.name.as_str());
-        let model = self.model(place).map_or("?", |one| one.model.as_str());
+    pub(super) fn called(&self, index: CandidateIndex) -> String {
+        let provider = self.provider(index).map_or("?", |one| one.name.as_str());
+        let model = self.model(index).map_or("?", |one| one.model.as_str());
         format!("{provider}/{model}")
     }
 
-    pub(super) fn listed(&self, places: &[Place]) -> String {
-        let names: Vec<String> = places.iter().map(|place| self.called(*place)).collect();
+    pub(super) fn listed(&self, indexes: &[CandidateIndex]) -> String {
+        let names: Vec<String> = indexes.iter().map(|index| self.called(*index)).collect();
         names.join(", ")
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     OnFailure, StepName, Work,
-    parse::Faults,
+    faults::Faults,
     template::{OF_MANY, OF_ONE, Uses},
 };
 
@@ -14,7 +14,7 @@ pub(super) struct Draft {
     /// Its number in the list, from 1.
     pub(super) number: usize,
     /// How errors refer to it.
-    pub(super) place: String,
+    pub(super) location: String,
     pub(super) name: Option<StepName>,
     pub(super) needs: Vec<StepName>,
     pub(super) when: Option<String>,
@@ -55,8 +55,8 @@ pub(super) fn check(steps: &[Draft], after: Option<&Vec<(String, Uses)>>, faults
         check_min_success(step, faults);
         check_spawn(step, faults);
         for (field, uses) in &step.uses {
-            let place = format!("{}: {field}", step.place);
-            check_items(step, field, uses, &place, faults);
+            let location = format!("{}: {field}", step.location);
+            check_items(step, field, uses, &location, faults);
             for (name, read) in &uses.fields {
                 let is_upstream = |at| {
                     // In a cycle, the order is undefined; the cycle itself is reported.
@@ -65,20 +65,20 @@ pub(super) fn check(steps: &[Draft], after: Option<&Vec<(String, Uses)>>, faults
                         None => direct.contains(&at),
                     })
                 };
-                graph.check_read(name, read.as_deref(), is_upstream, &place, faults);
+                graph.check_read(name, read.as_deref(), is_upstream, &location, faults);
             }
         }
     }
     for (field, uses) in after.into_iter().flatten() {
-        let place = format!("field `on_complete`: {field}");
+        let location = format!("field `on_complete`: {field}");
         if uses.item || uses.gathered {
             faults.add(
-                &place,
+                &location,
                 "after the end there is no `item`, `index` or `gathered`",
             );
         }
         for (name, read) in &uses.fields {
-            graph.check_read(name, read.as_deref(), |_| true, &place, faults);
+            graph.check_read(name, read.as_deref(), |_| true, &location, faults);
         }
     }
 }
@@ -123,14 +123,14 @@ impl<'a> Graph<'a> {
             };
             if step.name.as_ref() == Some(need) {
                 faults.add(
-                    &step.place,
+                    &step.location,
                     format!("field `{field}`: a step cannot need itself"),
                 );
             } else if let Some(at) = self.by_name.get(need) {
                 found.insert(*at);
             } else {
                 faults.add(
-                    &step.place,
+                    &step.location,
                     format!("field `{field}`: there is no step `{need}`"),
                 );
             }
@@ -177,8 +177,8 @@ impl<'a> Graph<'a> {
                     before.extend(further);
                 }
             }
-            if let Some(place) = upstream.get_mut(at) {
-                *place = Some(before);
+            if let Some(location) = upstream.get_mut(at) {
+                *location = Some(before);
             }
             for dependent in dependents.get(at).into_iter().flatten() {
                 if let Some(needs) = left.get_mut(*dependent) {
@@ -232,10 +232,10 @@ impl<'a> Graph<'a> {
         };
         if !gathered.fans_out() {
             faults.add(
-                &step.place,
+                &step.location,
                 format!(
                     "field `gather`: {} does not fan out; expected one with `foreach` or `spawn`",
-                    gathered.place
+                    gathered.location
                 ),
             );
         }
@@ -247,17 +247,20 @@ impl<'a> Graph<'a> {
         name: &StepName,
         read: Option<&str>,
         is_upstream: impl Fn(usize) -> bool,
-        place: &str,
+        location: &str,
         faults: &mut Faults,
     ) {
         let found = self.by_name.get(name);
         let Some((at, step)) = found.and_then(|at| Some((*at, self.steps.get(*at)?))) else {
-            faults.add(place, format!("`steps.{name}`: there is no step `{name}`"));
+            faults.add(
+                location,
+                format!("`steps.{name}`: there is no step `{name}`"),
+            );
             return;
         };
         if !is_upstream(at) {
             faults.add(
-                place,
+                location,
                 format!("`steps.{name}`: step `{name}` is not done before; expected it in `needs`, or before one that is"),
             );
         }
@@ -271,7 +274,7 @@ impl<'a> Graph<'a> {
         {
             let known = known.join(", ");
             faults.add(
-                place,
+                location,
                 format!("`steps.{name}.{read}`: step `{name}` {kind}; expected one of {known}"),
             );
         }
@@ -281,17 +284,17 @@ impl<'a> Graph<'a> {
 fn check_spawn(step: &Draft, faults: &mut Faults) {
     if step.foreach.is_some() && step.spawns() {
         faults.add(
-            &step.place,
+            &step.location,
             "field `spawn`: a step with `foreach` cannot spawn; expected one of the two",
         );
     }
 }
 
 /// `item` and `gathered` exist only in steps with `foreach` and `gather`.
-fn check_items(step: &Draft, field: &str, uses: &Uses, place: &str, faults: &mut Faults) {
+fn check_items(step: &Draft, field: &str, uses: &Uses, location: &str, faults: &mut Faults) {
     if uses.item && step.foreach.is_none() {
         faults.add(
-            place,
+            location,
             "there is no `item` or `index`; expected `foreach` in this step",
         );
     }
@@ -300,13 +303,13 @@ fn check_items(step: &Draft, field: &str, uses: &Uses, place: &str, faults: &mut
         && (field.contains("`when`") || field.contains("`foreach`"))
     {
         faults.add(
-            place,
+            location,
             "`item` and `index` are known once the step has fanned out, not before",
         );
     }
     if uses.gathered && step.gather.is_none() {
         faults.add(
-            place,
+            location,
             "there is nothing `gathered`; expected `gather` in this step",
         );
     }
@@ -322,12 +325,12 @@ fn check_min_success(step: &Draft, faults: &mut Faults) {
     let needs = step.needs.len();
     if needs == 0 {
         faults.add(
-            &step.place,
+            &step.location,
             "field `min_success`: expected `foreach` or `needs` beside it, but there is neither",
         );
     } else if usize::try_from(least).is_ok_and(|least| least > needs) {
         faults.add(
-            &step.place,
+            &step.location,
             format!("field `min_success`: expected a number from 1 to {needs}, the number of its needs, but got {least}"),
         );
     }

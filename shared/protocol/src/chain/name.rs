@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{JobId, Place};
+use crate::id::{EntryId, JobId};
 
 /// The longest chain id; with a step and an item appended, it is still a valid job id.
 const LONGEST_CHAIN: usize = 64;
@@ -60,8 +60,8 @@ impl ChainId {
     /// The id of a chain whose producer set none: the entry id with `@` instead of `:`, because the
     /// names of a chain's keys separate the id by a colon. An entry id that is too long is cut at the
     /// start; the stream id at its end is unique.
-    pub fn of_place(place: &Place) -> Self {
-        let text = place.as_str().replace(':', "@");
+    pub fn from_entry(entry_id: &EntryId) -> Self {
+        let text = entry_id.as_str().replace(':', "@");
         let from = text.len().saturating_sub(LONGEST_CHAIN);
         Self(text.get(from..).unwrap_or(&text).to_owned())
     }

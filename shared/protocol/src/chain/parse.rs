@@ -8,12 +8,13 @@ use url::Url;
 use super::{
     ChainId, Document, OnComplete, OnFailure, Step, StepName,
     check::{self, Draft},
+    faults::{BadChain, Faults},
     template::Uses,
     work::{of_expression, with_reads, work},
 };
 use crate::{
     envelope::{
-        Limits, Malformed, MalformedCode,
+        MalformedCode, MessageLimits,
         fields::{self, Fields, Input, Problem, Read, decoded},
         json::{Kind, Members},
         members_of, objects, shortened, times,
@@ -27,54 +28,14 @@ pub const MAX_STEPS: usize = 10_000;
 /// The highest `max_parallel` and `min_success`.
 const MOST: u32 = 100_000;
 
-/// Why a document is not a valid chain: all of its errors.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.faults.join("\n"))]
-pub struct BadChain {
-    /// Each error states where it is and what is expected.
-    pub faults: Vec<String>,
-}
-
-impl From<BadChain> for Malformed {
-    fn from(bad: BadChain) -> Self {
-        Self::of(MalformedCode::BadChain, "chain", bad.to_string())
-    }
-}
-
-/// The errors found so far.
-#[derive(Debug, Default)]
-pub(super) struct Faults(Vec<String>);
-
-impl Faults {
-    /// Adds an error at `place`: a step, or the chain itself if empty.
-    pub(super) fn add(&mut self, place: &str, words: impl std::fmt::Display) {
-        self.0.push(if place.is_empty() {
-            words.to_string()
-        } else {
-            format!("{place}: {words}")
-        });
-    }
-
-    /// The value, or `None` after adding the error.
-    fn kept<T>(&mut self, place: &str, read: Result<Option<T>, Malformed>) -> Option<T> {
-        read.unwrap_or_else(|wrong| {
-            self.add(place, wrong);
-            None
-        })
-    }
-}
-
 /// Parses a document and checks its fields, the jobs of its steps, its needs and its templates.
-pub fn parse(text: &str, limits: &Limits) -> Result<Document, BadChain> {
+pub fn parse(text: &str, limits: &MessageLimits) -> Result<Document, BadChain> {
     let mut faults = Faults::default();
     let document = read(text, limits, &mut faults);
-    match document {
-        Some(document) if faults.0.is_empty() => Ok(document),
-        _ => Err(BadChain { faults: faults.0 }),
-    }
+    faults.into_result(document)
 }
 
-fn read(text: &str, limits: &Limits, faults: &mut Faults) -> Option<Document> {
+fn read(text: &str, limits: &MessageLimits, faults: &mut Faults) -> Option<Document> {
     if text.len() > limits.max_chain_bytes {
         let (most, size) = (limits.max_chain_bytes, text.len());
         faults.add("", format!("expected at most {most} bytes, but got {size}"));
@@ -137,7 +98,7 @@ struct After {
     uses: Vec<(String, Uses)>,
 }
 
-fn on_complete(top: &mut Fields<'_>, limits: &Limits, faults: &mut Faults) -> Option<After> {
+fn on_complete(top: &mut Fields<'_>, limits: &MessageLimits, faults: &mut Faults) -> Option<After> {
     const EXPECTED: &str = "an object of either `job` (a job) or `webhook` (a URL)";
     const PLACE: &str = "field `on_complete`";
     let read = top.take("on_complete", |input| {
@@ -176,7 +137,7 @@ fn webhook(input: Input<'_>) -> Read<String> {
     }
 }
 
-fn steps(top: &mut Fields<'_>, limits: &Limits, faults: &mut Faults) -> Vec<Draft> {
+fn steps(top: &mut Fields<'_>, limits: &MessageLimits, faults: &mut Faults) -> Vec<Draft> {
     const EXPECTED: &str = "a list of steps";
     let read = top.take("steps", |input| {
         let list: Vec<&RawValue> = decoded(input.of_kind(Kind::List, EXPECTED)?)?;
@@ -212,7 +173,7 @@ fn steps(top: &mut Fields<'_>, limits: &Limits, faults: &mut Faults) -> Vec<Draf
 fn object<'a>(
     value: &'a RawValue,
     expected: &str,
-    place: &str,
+    location: &str,
     faults: &mut Faults,
 ) -> Option<Fields<'a>> {
     let members = Input::Json(value)
@@ -223,20 +184,25 @@ fn object<'a>(
             if let Some(name) = members.repeated {
                 let name = shortened(&name);
                 faults.add(
-                    place,
+                    location,
                     format!("field `{name}`: expected it once, but got it more often"),
                 );
             }
             Some(Fields(members.by_name.map(Input::Json)))
         }
         Err(problem) => {
-            faults.add(place, problem.message);
+            faults.add(location, problem.message);
             None
         }
     }
 }
 
-fn step(number: usize, json: &RawValue, limits: &Limits, faults: &mut Faults) -> Option<Draft> {
+fn step(
+    number: usize,
+    json: &RawValue,
+    limits: &MessageLimits,
+    faults: &mut Faults,
+) -> Option<Draft> {
     let by_number = format!("step {number}");
     let mut members = object(json, "a step", &by_number, faults)?;
     let name = match members.take("name", step_name) {
@@ -249,25 +215,25 @@ fn step(number: usize, json: &RawValue, limits: &Limits, faults: &mut Faults) ->
         }
         read => faults.kept(&by_number, read),
     };
-    let place = name
+    let location = name
         .as_ref()
         .map_or(by_number, |name| format!("step `{name}`"));
     let needs = faults
-        .kept(&place, members.take("needs", needs))
+        .kept(&location, members.take("needs", needs))
         .unwrap_or_default();
-    let when = faults.kept(&place, members.take("when", fields::prompt));
-    let on_failure = faults.kept(&place, members.take("on_failure", on_failure));
-    let foreach = faults.kept(&place, members.take("foreach", fields::prompt));
-    let gather = faults.kept(&place, members.take("gather", step_name));
+    let when = faults.kept(&location, members.take("when", fields::prompt));
+    let on_failure = faults.kept(&location, members.take("on_failure", on_failure));
+    let foreach = faults.kept(&location, members.take("foreach", fields::prompt));
+    let gather = faults.kept(&location, members.take("gather", step_name));
     let min_success = faults.kept(
-        &place,
+        &location,
         members.take("min_success", |value| fields::whole(value, 1..=MOST)),
     );
-    let (work, mut uses) = work(&mut members, &place, limits, faults);
+    let (work, mut uses) = work(&mut members, &location, limits, faults);
     for (field, expression) in [("when", &when), ("foreach", &foreach)] {
         if let Some(expression) = expression {
-            let place = format!("{place}: field `{field}`");
-            uses.extend(of_expression(field, expression, &place, faults));
+            let location = format!("{location}: field `{field}`");
+            uses.extend(of_expression(field, expression, &location, faults));
         }
     }
     let mut needs = needs;
@@ -278,7 +244,7 @@ fn step(number: usize, json: &RawValue, limits: &Limits, faults: &mut Faults) ->
     }
     Some(Draft {
         number,
-        place,
+        location,
         name,
         needs,
         when,

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::template::json_of;
-use crate::envelope::{Limits, RawMessage, parse};
+use crate::envelope::{MessageLimits, RawMessage, parse};
 
 /// The most jobs that one answer may spawn.
 pub const MAX_SPAWNED: usize = 1_000;
@@ -27,7 +27,7 @@ const NOT_FOR_MODELS: &[&str] = &[
 
 /// Parses the jobs of an answer: a JSON list of prompts or of objects with the fields of a job. An
 /// error names the job and the reason.
-pub fn spawned(answer: &str, limits: &Limits) -> Result<Vec<Map<String, Value>>, String> {
+pub fn spawned(answer: &str, limits: &MessageLimits) -> Result<Vec<Map<String, Value>>, String> {
     let value = json_of(answer).map_err(|error| format!("it is not JSON: {error}"))?;
     let Value::Array(jobs) = value else {
         return Err("it is not a JSON list of jobs".to_owned());
@@ -44,7 +44,7 @@ pub fn spawned(answer: &str, limits: &Limits) -> Result<Vec<Map<String, Value>>,
     checked.collect()
 }
 
-fn one(job: Value, limits: &Limits) -> Result<Map<String, Value>, String> {
+fn one(job: Value, limits: &MessageLimits) -> Result<Map<String, Value>, String> {
     let job = match job {
         Value::String(prompt) => Map::from_iter([("prompt".to_owned(), Value::String(prompt))]),
         Value::Object(job) => job,
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     fn read(answer: &str) -> Result<usize, String> {
-        spawned(answer, &Limits::default()).map(|jobs| jobs.len())
+        spawned(answer, &MessageLimits::default()).map(|jobs| jobs.len())
     }
 
     #[test]

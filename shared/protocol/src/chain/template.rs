@@ -36,12 +36,12 @@ pub struct TemplateError(String);
 
 /// The values that the templates of a step can read.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Scope {
+pub struct TemplateScope {
     pub chain: ChainId,
     /// The chain's display name.
     pub chain_name: Option<String>,
     /// The steps that the templates read.
-    pub steps: BTreeMap<StepName, StepView>,
+    pub steps: BTreeMap<StepName, StepAnswers>,
     /// The item, if the step has fanned out.
     pub item: Option<Value>,
     /// The item's index in the list, from 0.
@@ -56,14 +56,14 @@ pub struct Scope {
     clippy::large_enum_variant,
     reason = "a scope holds a few of them, and none is moved about"
 )]
-pub enum StepView {
+pub enum StepAnswers {
     /// A step that does not fan out; `None` if it has not ended.
     One(Option<Outcome>),
     /// A fanned-out step: the outcomes of its items with their indexes.
     Many(Vec<(u32, Outcome)>),
 }
 
-impl Scope {
+impl TemplateScope {
     /// Renders a template.
     pub fn render(&self, template: &str) -> Result<String, TemplateError> {
         self.rendered(template, &values::of_scope(self))
@@ -163,7 +163,10 @@ pub(super) fn texts(envelope: &Envelope) -> impl Iterator<Item = (String, &str)>
 }
 
 /// Renders the templates of an envelope; other texts stay as they are.
-pub fn render_envelope(envelope: &Envelope, scope: &Scope) -> Result<Envelope, TemplateError> {
+pub fn render_envelope(
+    envelope: &Envelope,
+    scope: &TemplateScope,
+) -> Result<Envelope, TemplateError> {
     let values = values::of_scope(scope);
     let mut filled = Vec::new();
     for (field, text) in texts(envelope) {

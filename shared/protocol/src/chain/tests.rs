@@ -4,10 +4,10 @@ mod properties;
 mod texts;
 
 use super::{BadChain, Document, OnComplete, parse};
-use crate::envelope::Limits;
+use crate::envelope::MessageLimits;
 
 fn read(text: &str) -> Result<Document, BadChain> {
-    parse(text, &Limits::default())
+    parse(text, &MessageLimits::default())
 }
 
 fn good(text: &str) -> Document {

@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use super::{
     StepName, Work,
-    parse::Faults,
+    faults::Faults,
     template::{self, Uses},
 };
 use crate::envelope::{
-    Limits, RawMessage,
+    MessageLimits, RawMessage,
     fields::{self, Fields, Input},
     objects,
 };
@@ -21,14 +21,14 @@ const OF_THE_CHAIN: &[&str] = &["id", "chain_id", "parent_id", "reply"];
 /// Reads the job of a step, `None` if it is invalid, and what its texts read.
 pub(super) fn work(
     members: &mut Fields<'_>,
-    place: &str,
-    limits: &Limits,
+    location: &str,
+    limits: &MessageLimits,
     faults: &mut Faults,
 ) -> (Option<Work>, Vec<(String, Uses)>) {
     for name in OF_THE_CHAIN {
         if members.0.remove(name).is_some() {
             faults.add(
-                place,
+                location,
                 format!("field `{name}`: comes from the chain: leave it out"),
             );
         }
@@ -44,7 +44,7 @@ pub(super) fn work(
             Ok(found) => uses.push((field, found)),
             Err(wrong) => {
                 for wrong in wrong {
-                    faults.add(place, format!("{field}: {wrong}"));
+                    faults.add(location, format!("{field}: {wrong}"));
                 }
             }
         }
@@ -56,7 +56,7 @@ pub(super) fn work(
     let parsed = match crate::envelope::parse(&message, limits) {
         Ok(parsed) => parsed,
         Err(wrong) => {
-            faults.add(place, wrong);
+            faults.add(location, wrong);
             return (None, uses);
         }
     };
@@ -102,14 +102,14 @@ pub(super) fn with_reads<'a>(work: Work, names: impl Iterator<Item = &'a StepNam
 pub(super) fn of_expression(
     field: &str,
     expression: &str,
-    place: &str,
+    location: &str,
     faults: &mut Faults,
 ) -> Option<(String, Uses)> {
     match template::uses_of_expression(expression) {
         Ok(found) => Some((format!("field `{field}`"), found)),
         Err(wrong) => {
             for wrong in wrong {
-                faults.add(place, wrong);
+                faults.add(location, wrong);
             }
             None
         }

@@ -10,7 +10,7 @@ use crate::id::{JobId, QueueName};
 /// Selects the dead letters that meet every given condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct DeadFilter {
+pub struct DeadLetterFilter {
     /// One of these reasons; any reason if empty.
     pub reasons: Vec<String>,
     pub task_type: Option<String>,
@@ -25,7 +25,7 @@ pub struct DeadFilter {
     pub replays_below: Option<u32>,
 }
 
-impl DeadFilter {
+impl DeadLetterFilter {
     /// The filter as the argument of the script that scans dead letters: substrings of the stored JSON.
     /// The match is exact because Longshore writes all of that JSON in one format.
     pub fn parts(&self) -> Value {
@@ -60,12 +60,12 @@ fn member(name: &str, value: &str) -> String {
 
 /// The order of a list of dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeadOrder {
+pub enum DeadLetterOrder {
     OldestFirst,
     NewestFirst,
 }
 
-impl DeadOrder {
+impl DeadLetterOrder {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OldestFirst => "oldest",
@@ -76,30 +76,30 @@ impl DeadOrder {
 
 /// A query for a page of dead letters.
 #[derive(Debug, Clone)]
-pub struct DeadQuery {
-    pub filter: DeadFilter,
+pub struct DeadLetterQuery {
+    pub filter: DeadLetterFilter,
     /// The range of their times (ms), both ends included.
     pub span: RangeInclusive<i64>,
-    pub order: DeadOrder,
+    pub order: DeadLetterOrder,
     /// Starts after this position; from the start if absent.
-    pub after: Option<DeadCursor>,
+    pub after: Option<DeadLetterCursor>,
 }
 
 /// A position in the list of dead letters, as `MS:ID`. It stays valid after its dead letter is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadCursor {
+pub struct DeadLetterCursor {
     /// When the dead letter was written (ms).
     pub died_ms: i64,
     pub id: JobId,
 }
 
-impl fmt::Display for DeadCursor {
+impl fmt::Display for DeadLetterCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.died_ms, self.id)
     }
 }
 
-impl FromStr for DeadCursor {
+impl FromStr for DeadLetterCursor {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -121,13 +121,13 @@ mod tests {
 
     #[test]
     fn a_filter_is_parts_of_a_record() {
-        let filter = DeadFilter {
+        let filter = DeadLetterFilter {
             reasons: vec!["timeout".to_owned()],
             task_type: Some("re\"search\n".to_owned()),
             not_platforms: vec!["sim".to_owned()],
             queue: Some(QueueName::default()),
             replays_below: Some(3),
-            ..DeadFilter::default()
+            ..DeadLetterFilter::default()
         };
         let expected = json!({
             "all": ["\"queue\":\"default\"", r#""task_type":"re\"search\n""#],
@@ -137,16 +137,16 @@ mod tests {
         });
         assert_eq!(filter.parts(), expected);
         let empty = json!({"all": [], "any": [], "none": []});
-        assert_eq!(DeadFilter::default().parts(), empty);
+        assert_eq!(DeadLetterFilter::default().parts(), empty);
     }
 
     #[test]
     fn a_cursor_comes_back_as_it_was_given() {
         for text in ["5:inv-42", "1790000000000:bulk:9-0"] {
-            assert_eq!(text.parse::<DeadCursor>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<DeadLetterCursor>().unwrap().to_string(), text);
         }
         for wrong in ["", "inv-42", "x:inv-42", "5:", "-1:a"] {
-            assert!(wrong.parse::<DeadCursor>().is_err(), "{wrong}");
+            assert!(wrong.parse::<DeadLetterCursor>().is_err(), "{wrong}");
         }
     }
 }

@@ -2,18 +2,19 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Letter, Standing};
+use super::{DeadLetter, StoredDeadLetter};
 use crate::{
-    checkpoint::Resume,
-    envelope::{Limits, RawMessage, parse},
-    event::{DeadEnd, DeadResolution, Event, JobRecord},
+    checkpoint::Checkpoint,
+    envelope::{MessageLimits, RawMessage, parse},
+    event::{DeadLetterEnd, DeadLetterResolution, Event, JobRecord},
     id::{JobId, QueueName},
+    serialized::Serialized,
     state::JobState,
 };
 
 /// A dead letter prepared for its return to the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replaying {
+pub struct PreparedReplay {
     /// The dead letter.
     pub id: JobId,
     /// When it was written (ms).
@@ -22,29 +23,29 @@ pub struct Replaying {
     pub queue: QueueName,
     /// Its message.
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The job's new checkpoint, as JSON.
-    pub resume: String,
-    /// The event for the ledger, as JSON.
-    pub event: String,
+    /// The job's new checkpoint.
+    pub checkpoint: Serialized<Checkpoint>,
+    /// The event for the ledger.
+    pub event: Serialized<Event>,
 }
 
-impl Replaying {
+impl PreparedReplay {
     /// Prepares a dead letter; `None` if its message was stored truncated.
     pub fn new(
-        (died_ms, letter, _): &Standing,
-        limits: &Limits,
+        (died_ms, letter, _): &StoredDeadLetter,
+        limits: &MessageLimits,
         now: DateTime<Utc>,
     ) -> Option<Self> {
         let message = RawMessage {
             fields: letter.message.fields()?,
         };
-        let resume = letter.resume.clone().replayed();
+        let checkpoint = letter.checkpoint.clone().replayed();
         let event = Event {
-            job: job(letter, &resume, &message, limits),
-            dead_end: Some(DeadEnd {
+            job: job(letter, &checkpoint, &message, limits),
+            dead_end: Some(DeadLetterEnd {
                 id: letter.record.id.clone(),
                 at: letter.record.at,
-                resolution: DeadResolution::Replayed,
+                resolution: DeadLetterResolution::Replayed,
                 gone_at: now,
             }),
             ..Event::default()
@@ -54,8 +55,8 @@ impl Replaying {
             died_ms: *died_ms,
             queue: letter.record.queue.clone(),
             // Both have only text keys, so neither fails to serialize.
-            resume: serde_json::to_string(&resume).ok()?,
-            event: serde_json::to_string(&event).ok()?,
+            checkpoint: Serialized::new(&checkpoint).ok()?,
+            event: Serialized::new(&event).ok()?,
             fields: message.fields,
         })
     }
@@ -64,10 +65,10 @@ impl Replaying {
 /// The job's record in state `available`. `None` if the message does not identify the job, or if
 /// somebody changed its id: admission checks the new id first.
 fn job(
-    letter: &Letter,
-    resume: &Resume,
+    letter: &DeadLetter,
+    checkpoint: &Checkpoint,
     message: &RawMessage,
-    limits: &Limits,
+    limits: &MessageLimits,
 ) -> Option<JobRecord> {
     let envelope = parse(message, limits).ok()?.envelope;
     if envelope
@@ -78,7 +79,7 @@ fn job(
         return None;
     }
     let queue = letter.record.queue.clone();
-    let job = JobRecord::unended(Some(&envelope), queue, JobState::Available, resume);
+    let job = JobRecord::unended(Some(&envelope), queue, JobState::Available, checkpoint);
     Some(JobRecord {
         // It failed before, but not in its current state.
         error: None,
@@ -90,20 +91,20 @@ fn job(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{dead_letter::Kept, event::DeadRecord, id::Place};
+    use crate::{dead_letter::StoredMessage, event::DeadLetterRecord, id::EntryId};
 
     const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
-    fn letter(id: &str, fields: &[(&str, &str)]) -> Letter {
+    fn letter(id: &str, fields: &[(&str, &str)]) -> DeadLetter {
         let id = JobId::parse(id).unwrap();
         let fields: Vec<_> = fields
             .iter()
             .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
             .collect();
-        Letter {
-            record: DeadRecord {
+        DeadLetter {
+            record: DeadLetterRecord {
                 id: id.clone(),
-                place: Place::from_record("1-0"),
+                entry_id: EntryId::from_stored("1-0"),
                 queue: QueueName::default(),
                 reason: "timeout".to_owned(),
                 error: "All platforms failed.".to_owned(),
@@ -114,15 +115,15 @@ mod tests {
                 chain_id: None,
                 attempts: 3,
             },
-            message: Kept::whole(&fields),
-            resume: Resume::fresh(id, NOW),
+            message: StoredMessage::whole(&fields),
+            checkpoint: Checkpoint::fresh(id, NOW),
         }
     }
 
-    fn event_of(letter: &Letter) -> Event {
+    fn event_of(letter: &DeadLetter) -> Event {
         let standing = (5, letter.clone(), String::new());
-        let ready = Replaying::new(&standing, &Limits::default(), NOW).unwrap();
-        serde_json::from_str(&ready.event).unwrap()
+        let ready = PreparedReplay::new(&standing, &MessageLimits::default(), NOW).unwrap();
+        ready.event.parse().unwrap()
     }
 
     #[test]
@@ -131,15 +132,19 @@ mod tests {
             "inv-42",
             &[("job", r#"{"id":"inv-42","type":"research","prompt":"x"}"#)],
         );
-        dead.resume.admitted = true;
-        dead.resume.attempts = 3;
-        dead.resume.tries.insert("openai".to_owned(), 3);
-        dead.resume.spent = vec!["sim".to_owned()];
-        dead.resume.waits_since = Some(dead.record.at);
-        let resume = dead.resume.clone().replayed();
-        assert!(resume.admitted && resume.spent.is_empty() && resume.waits_since.is_none());
-        assert_eq!((resume.attempts, resume.replays), (3, 1));
-        assert!(resume.tries.is_empty());
+        dead.checkpoint.admitted = true;
+        dead.checkpoint.attempts = 3;
+        dead.checkpoint.tries.insert("openai".to_owned(), 3);
+        dead.checkpoint.exhausted = vec!["sim".to_owned()];
+        dead.checkpoint.waits_since = Some(dead.record.at);
+        let checkpoint = dead.checkpoint.clone().replayed();
+        assert!(
+            checkpoint.admitted
+                && checkpoint.exhausted.is_empty()
+                && checkpoint.waits_since.is_none()
+        );
+        assert_eq!((checkpoint.attempts, checkpoint.replays), (3, 1));
+        assert!(checkpoint.tries.is_empty());
         let event = event_of(&dead);
         let end = event.dead_end.unwrap();
         assert_eq!((end.id.as_str(), end.at), ("inv-42", dead.record.at));
@@ -166,8 +171,8 @@ mod tests {
     #[test]
     fn what_was_not_kept_whole_is_not_replayed() {
         let mut dead = letter("7-0", &[]);
-        dead.message = Kept::head(&[]);
+        dead.message = StoredMessage::head(&[]);
         let standing = (5, dead, String::new());
-        assert!(Replaying::new(&standing, &Limits::default(), NOW).is_none());
+        assert!(PreparedReplay::new(&standing, &MessageLimits::default(), NOW).is_none());
     }
 }

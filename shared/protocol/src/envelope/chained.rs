@@ -3,13 +3,13 @@
 
 use super::{
     malformed::{Malformed, MalformedCode, shortened},
-    parse::{DEEPEST, Limits, Message, check_flat_versions, check_size, members_of, utf8},
+    parse::{DEEPEST, Message, MessageLimits, check_flat_versions, check_size, members_of, utf8},
 };
 
 /// A chain document holds jobs two levels down, in its list of steps.
 const LEVELS_ABOVE_A_JOB: usize = 2;
 
-impl Limits {
+impl MessageLimits {
     /// The maximum nesting depth of a chain document.
     pub(crate) fn max_chain_depth(&self) -> usize {
         self.max_depth
@@ -20,7 +20,10 @@ impl Limits {
 
 /// The document, if the message is a chain: a JSON object of a known version, neither too large nor too
 /// deep. `None` if the message is not a chain.
-pub fn chain_text<'a>(message: &'a Message, limits: &Limits) -> Option<Result<&'a str, Malformed>> {
+pub fn chain_text<'a>(
+    message: &'a Message,
+    limits: &MessageLimits,
+) -> Option<Result<&'a str, Malformed>> {
     let (_, document) = message.fields.iter().find(|(name, _)| name == b"chain")?;
     Some(checked(message, document, limits))
 }
@@ -28,7 +31,7 @@ pub fn chain_text<'a>(message: &'a Message, limits: &Limits) -> Option<Result<&'
 fn checked<'a>(
     message: &Message,
     document: &'a [u8],
-    limits: &Limits,
+    limits: &MessageLimits,
 ) -> Result<&'a str, Malformed> {
     check_size(message, limits.max_chain_bytes)?;
     check_flat_versions(message)?;
@@ -66,7 +69,7 @@ mod tests {
                 .map(|(name, value)| (bytes(name), bytes(value)))
                 .collect(),
         };
-        let limits = Limits {
+        let limits = MessageLimits {
             max_bytes: 10,
             max_chain_bytes: 100,
             max_depth: 2,

@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 use sha2::{Digest, Sha256};
 
 use super::{
-    DEFAULT_TIMEOUT, DEFAULT_TYPE, Envelope, Limit, NotBefore, Retry,
+    DEFAULT_TIMEOUT, DEFAULT_TYPE, Envelope, Limit, NotBefore, Retry, RoutingInputs,
     fields::{Fields, Input},
 };
 
@@ -88,80 +88,110 @@ impl Content {
     }
 
     fn envelope(&mut self, envelope: &Envelope) {
-        if envelope.task_type != DEFAULT_TYPE {
-            self.text("type", &envelope.task_type);
+        // Without `..`: whoever adds a field decides here how it counts.
+        let Envelope {
+            id: _,
+            task_type,
+            messages,
+            system,
+            platform,
+            model,
+            routing:
+                RoutingInputs {
+                    risk,
+                    area,
+                    complexity,
+                },
+            max_tokens,
+            temperature,
+            response_format,
+            not_before,
+            start_by,
+            deadline,
+            timeout,
+            retry,
+            fallback,
+            max_cost,
+            unique,
+            concurrency,
+            chain_id,
+            parent_id,
+            tenant,
+            metadata,
+            reply,
+            spawn,
+            traceparent,
+        } = envelope;
+        if task_type != DEFAULT_TYPE {
+            self.text("type", task_type);
         }
-        for message in &envelope.messages {
+        for message in messages {
             self.text("role", message.role.as_str());
             self.text("content", &message.content);
             self.object(&message.extra);
         }
-        let routing = &envelope.routing;
         for (name, value) in [
-            ("system", &envelope.system),
-            ("platform", &envelope.platform),
-            ("model", &envelope.model),
-            ("risk", &routing.risk),
-            ("area", &routing.area),
-            ("complexity", &routing.complexity),
-            ("chain_id", &envelope.chain_id),
-            ("parent_id", &envelope.parent_id),
-            ("tenant", &envelope.tenant),
-            ("traceparent", &envelope.traceparent),
+            ("system", system),
+            ("platform", platform),
+            ("model", model),
+            ("risk", risk),
+            ("area", area),
+            ("complexity", complexity),
+            ("chain_id", chain_id),
+            ("parent_id", parent_id),
+            ("tenant", tenant),
+            ("traceparent", traceparent),
         ] {
             self.optional(name, value.as_deref());
         }
-        if let Some(tokens) = envelope.max_tokens {
+        if let Some(tokens) = max_tokens {
             self.text("max_tokens", &tokens.to_string());
         }
-        if let Some(temperature) = envelope.temperature {
-            self.text("temperature", &plain(temperature));
+        if let Some(temperature) = temperature {
+            self.text("temperature", &plain(*temperature));
         }
-        if let Some(format) = &envelope.response_format {
+        if let Some(format) = response_format {
             self.word("response_format");
             self.json(format);
         }
-        match envelope.not_before {
+        match *not_before {
             Some(NotBefore::Delay(delay)) => self.duration("delay", delay),
             Some(NotBefore::At(at)) => self.text("run_at", &at.to_rfc3339()),
             None => {}
         }
-        for (name, limit) in [
-            ("start_by", envelope.start_by),
-            ("deadline", envelope.deadline),
-        ] {
-            match limit {
+        for (name, limit) in [("start_by", start_by), ("deadline", deadline)] {
+            match *limit {
                 Some(Limit::After(after)) => self.duration(name, after),
                 Some(Limit::At(at)) => self.text(name, &at.to_rfc3339()),
                 None => {}
             }
         }
-        if envelope.timeout != DEFAULT_TIMEOUT {
-            self.duration("timeout", envelope.timeout);
+        if *timeout != DEFAULT_TIMEOUT {
+            self.duration("timeout", *timeout);
         }
-        self.retry(envelope.retry.as_ref());
-        if !envelope.fallback {
+        self.retry(retry.as_ref());
+        if !fallback {
             self.text("fallback", "false");
         }
-        if let Some(cost) = envelope.max_cost {
+        if let Some(cost) = max_cost {
             self.text("max_cost_usd", &cost.to_string());
         }
-        if let Some(unique) = &envelope.unique {
+        if let Some(unique) = unique {
             self.text("unique_key", &unique.key);
             self.duration("unique_for", unique.ttl);
         }
-        if let Some(concurrency) = &envelope.concurrency {
+        if let Some(concurrency) = concurrency {
             self.text("concurrency_key", &concurrency.key);
             self.text("concurrency_limit", &concurrency.limit.to_string());
         }
-        if let Some(metadata) = &envelope.metadata {
+        if let Some(metadata) = metadata {
             self.word("metadata");
             self.object(metadata);
         }
-        if envelope.spawn {
+        if *spawn {
             self.text("spawn", "true");
         }
-        if envelope.reply {
+        if *reply {
             self.text("reply", "true");
         }
     }

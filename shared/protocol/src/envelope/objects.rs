@@ -9,7 +9,7 @@ use super::{
     malformed::{MalformedCode, shortened},
     times::delay,
 };
-use crate::call::{Message, Role};
+use crate::call::{ChatMessage, Role};
 
 /// The most bytes of metadata.
 const METADATA_BYTES: usize = 64 * 1024;
@@ -34,7 +34,7 @@ pub(crate) fn metadata(input: Input<'_>) -> Read<Map<String, Value>> {
 }
 
 /// The conversation.
-pub(crate) fn messages(input: Input<'_>) -> Read<Vec<Message>> {
+pub(crate) fn messages(input: Input<'_>) -> Read<Vec<ChatMessage>> {
     const EXPECTED: &str = "a list of objects, each with a `role` and a `content`";
     let list: Vec<&RawValue> = decoded(input.of_kind(Kind::List, EXPECTED)?)?;
     if list.is_empty() {
@@ -51,7 +51,7 @@ pub(crate) fn messages(input: Input<'_>) -> Read<Vec<Message>> {
         .collect()
 }
 
-fn turn(json: &RawValue) -> Read<Message> {
+fn turn(json: &RawValue) -> Read<ChatMessage> {
     let kind = Kind::of(json);
     if kind != Kind::Object {
         return Err(Problem {
@@ -74,7 +74,7 @@ fn turn(json: &RawValue) -> Read<Message> {
         .into_iter()
         .map(|(name, value)| Ok((name.into_owned(), decoded(value.get())?)))
         .collect::<Read<_>>()?;
-    Ok(Message {
+    Ok(ChatMessage {
         role,
         content,
         extra,

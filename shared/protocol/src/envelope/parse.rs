@@ -12,7 +12,7 @@ use super::{
     malformed::{Malformed, MalformedCode},
     objects, times,
 };
-use crate::call::{Message as Turn, Role};
+use crate::call::{ChatMessage, Role};
 
 /// How long a unique key is reserved if the producer sets no time.
 const DEFAULT_UNIQUE_FOR: Duration = Duration::from_hours(1);
@@ -39,7 +39,7 @@ impl Message {
 
 /// How large and how deep a message may be. A message over a limit becomes a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct MessageLimits {
     /// The most bytes of all names and values together.
     pub max_bytes: usize,
     /// The most bytes of a message that is a chain.
@@ -48,7 +48,7 @@ pub struct Limits {
     pub max_depth: usize,
 }
 
-impl Default for Limits {
+impl Default for MessageLimits {
     fn default() -> Self {
         Self {
             max_bytes: 1024 * 1024,
@@ -68,7 +68,7 @@ pub struct Parsed {
 }
 
 /// Parses a message. Any bytes give either an envelope or an error that explains what is wrong.
-pub fn parse(message: &Message, limits: &Limits) -> Result<Parsed, Malformed> {
+pub fn parse(message: &Message, limits: &MessageLimits) -> Result<Parsed, Malformed> {
     check_size(message, limits.max_bytes)?;
     let max_depth = limits.max_depth.min(DEEPEST);
     let job = message.fields.iter().find(|(name, _)| name == b"job");
@@ -311,11 +311,11 @@ fn envelope(fields: &mut Fields<'_>) -> Result<Envelope, Malformed> {
     })
 }
 
-fn messages(fields: &mut Fields<'_>) -> Result<Vec<Turn>, Malformed> {
+fn messages(fields: &mut Fields<'_>) -> Result<Vec<ChatMessage>, Malformed> {
     let prompt = fields.take("prompt", fields::prompt)?;
     let messages = fields.take("messages", objects::messages)?;
     match (prompt, messages) {
-        (Some(content), None) => Ok(vec![Turn {
+        (Some(content), None) => Ok(vec![ChatMessage {
             role: Role::User,
             content,
             extra: serde_json::Map::new(),

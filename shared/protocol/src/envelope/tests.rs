@@ -8,11 +8,11 @@ use chrono::{TimeZone, Utc};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Concurrency, Envelope, Limit, Limits, Malformed, MalformedCode, NotBefore, Parsed, RawMessage,
-    Retry, Unique, parse,
+    Concurrency, Envelope, Limit, Malformed, MalformedCode, MessageLimits, NotBefore, Parsed,
+    RawMessage, Retry, Unique, parse,
 };
 use crate::{
-    call::{Message, Role},
+    call::{ChatMessage, Role},
     money::Usd,
 };
 
@@ -30,7 +30,7 @@ fn job(json: &str) -> RawMessage {
 }
 
 fn read(message: &RawMessage) -> Result<Parsed, Malformed> {
-    parse(message, &Limits::default())
+    parse(message, &MessageLimits::default())
 }
 
 fn envelope(message: &RawMessage) -> Envelope {
@@ -51,7 +51,7 @@ fn a_prompt_is_enough() {
     let expected = Envelope {
         id: None,
         task_type: "code_generation".to_owned(),
-        messages: vec![Message {
+        messages: vec![ChatMessage {
             role: Role::User,
             content: "hello".to_owned(),
             extra: Map::new(),

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use longshore_broker::{Broker, BrokerError, Pushed};
+use longshore_broker::{Broker, BrokerError, PushedConfig};
 use longshore_config::Config;
 use longshore_settings::{ConfigError, Environment, Origin, Problem};
 use tokio::{
@@ -45,7 +45,7 @@ pub(super) struct Watcher {
     applied: FileRead,
     /// The latest read.
     latest: FileRead,
-    pushed: Option<Pushed>,
+    pushed: Option<PushedConfig>,
     version: u64,
     polled_at: Instant,
     broker: Broker,

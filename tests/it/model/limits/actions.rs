@@ -1,18 +1,22 @@
 //! Actions of a worker on a job that it believes it has.
 
 use longshore_broker::{
-    Beginning, Begun, Ending, Fence, Held, Offer, Parked, Parking, Reservation, Reserved, Spent,
-    Takes,
+    AttemptStart, Begun, Consumed, Delivery, Ending, Fence, MeterAmounts, ParkUntil, Parked,
+    Reservation, ReservationCandidate, Reserved,
 };
-use longshore_policy::limits::Take;
-use longshore_protocol::id::{AttemptId, JobId};
+use longshore_policy::limits::MeterAmount;
+use longshore_protocol::{
+    checkpoint::Checkpoint,
+    id::{AttemptId, JobId},
+    serialized::Serialized,
+};
 
 use super::{Came, End};
-use crate::scripts::room::{Room, past, resume};
+use crate::scripts::room::{Room, checkpoint_of, past, stored};
 
 /// A job that a worker believes it has; it may have lost it long ago.
 pub(super) struct Belief {
-    pub(super) held: Held,
+    pub(super) delivery: Delivery,
     pub(super) job: JobId,
     /// Whether it was released from a limit's lane.
     pub(super) waited: bool,
@@ -20,26 +24,31 @@ pub(super) struct Belief {
 }
 
 /// The checkpoint of a job: whether it was parked by a limit.
-fn remembered(job: &JobId, waited: bool) -> String {
-    resume(job, u32::from(waited))
+fn remembered(job: &JobId, waited: bool) -> Serialized<Checkpoint> {
+    checkpoint_of(job, u32::from(waited))
 }
 
 impl Belief {
     /// Whether the worker still has the job.
-    pub(super) async fn begin(&mut self, room: &Room, attempt: AttemptId, takes: &[Take]) -> bool {
-        let beginning = Beginning {
+    pub(super) async fn begin(
+        &mut self,
+        room: &Room,
+        attempt: AttemptId,
+        amounts: &[MeterAmount],
+    ) -> bool {
+        let beginning = AttemptStart {
             job: &self.job,
             attempt,
-            event_if_lost: &format!("lost {attempt}"),
+            event_if_lost: stored(&format!("lost {attempt}")),
             concurrency: None,
-            resume: "",
-            takes: &Takes::new(takes),
+            checkpoint: stored(""),
+            amounts: &MeterAmounts::new(amounts),
             waited: self.waited,
         };
         match room
             .broker
             .deliveries()
-            .begin(&self.held, &beginning)
+            .begin(&self.delivery, &beginning)
             .await
             .unwrap()
         {
@@ -59,13 +68,13 @@ impl Belief {
         &mut self,
         room: &Room,
         attempt: AttemptId,
-        candidates: &[Vec<Take>],
+        candidates: &[Vec<MeterAmount>],
     ) -> bool {
-        let offers: Vec<Offer> = (0..)
+        let offers: Vec<ReservationCandidate> = (0..)
             .zip(candidates)
-            .map(|(number, takes)| Offer {
-                event_if_lost: format!("lost {number} {attempt}"),
-                takes: Takes::new(takes),
+            .map(|(number, amounts)| ReservationCandidate {
+                event_if_lost: Some(Serialized::from_stored(format!("lost {number} {attempt}"))),
+                amounts: MeterAmounts::new(amounts),
                 spare: false,
             })
             .collect();
@@ -73,15 +82,15 @@ impl Belief {
             job: &self.job,
             attempt,
             concurrency: None,
-            resume: "",
-            resume_waiting: &remembered(&self.job, true),
+            checkpoint_for_key: stored(""),
+            checkpoint_for_limit: Some(&remembered(&self.job, true)),
             waited: self.waited,
-            offers: &offers,
+            candidates: &offers,
         };
         match room
             .broker
             .deliveries()
-            .reserve(&self.held, &reservation)
+            .reserve(&self.delivery, &reservation)
             .await
             .unwrap()
         {
@@ -98,11 +107,11 @@ impl Belief {
     }
 
     /// The reported usage of the attempt.
-    pub(super) fn spent(&self, came: Came) -> Spent {
+    pub(super) fn consumed(&self, came: Came) -> Consumed {
         match (self.attempt, came) {
-            (None, _) => Spent::NothingTaken,
-            (Some(_), Came::Unknown) => Spent::Unknown,
-            (Some(_), Came::To(nanos)) => Spent::Known {
+            (None, _) => Consumed::NothingTaken,
+            (Some(_), Came::Unknown) => Consumed::Unknown,
+            (Some(_), Came::To(nanos)) => Consumed::Known {
                 tokens: nanos,
                 requests: 1,
                 nanos,
@@ -112,17 +121,17 @@ impl Belief {
     }
 
     /// Whether the action took effect.
-    pub(super) async fn end(&self, room: &Room, how: End, spent: Spent) -> bool {
-        let (held, job) = (&self.held, &self.job);
+    pub(super) async fn end(&self, room: &Room, how: End, consumed: Consumed) -> bool {
+        let (held, job) = (&self.delivery, &self.job);
         let text = remembered(job, false);
         match (how, self.attempt) {
             (End::Settle, attempt) => {
                 let ending = Ending {
                     attempt,
-                    event: "ended",
-                    result: "outcome",
-                    remembered: true,
-                    spent,
+                    event: stored("ended"),
+                    outcome: stored("outcome"),
+                    has_stored_state: true,
+                    consumed,
                     ..Ending::default()
                 };
                 room.broker
@@ -133,29 +142,36 @@ impl Belief {
                     == Fence::Held
             }
             (End::Fail, Some(attempt)) => {
-                let failed = room
-                    .broker
-                    .deliveries()
-                    .fail(held, attempt, "failed", None, &text, spent);
+                let failed = room.broker.deliveries().fail(
+                    held,
+                    attempt,
+                    stored("failed"),
+                    None,
+                    Some(&text),
+                    consumed,
+                );
                 failed.await.unwrap() == Fence::Held
             }
             (End::Fail, None) => false,
             (End::HandBack, attempt) => {
-                let back = room
-                    .broker
-                    .deliveries()
-                    .hand_back(held, attempt, "back", &text, spent);
+                let back = room.broker.deliveries().hand_back(
+                    held,
+                    attempt,
+                    stored("back"),
+                    Some(&text),
+                    consumed,
+                );
                 back.await.unwrap() == Fence::Held
             }
             (End::Park, attempt) => {
-                let parking = Parking {
+                let parking = ParkUntil {
                     attempt,
-                    event: "parked",
+                    event: stored("parked"),
                     for_version: false,
                     due: past(0),
                     concurrency: None,
-                    resume: &text,
-                    spent,
+                    checkpoint: Some(&text),
+                    consumed,
                 };
                 room.broker
                     .deliveries()

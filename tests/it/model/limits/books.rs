@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_broker::Spent;
+use longshore_broker::Consumed;
 use longshore_protocol::id::AttemptId;
 use serde_json::Value;
 
@@ -11,8 +11,8 @@ use crate::scripts::room::Room;
 /// The reservation of a begun attempt.
 #[derive(Debug, Clone)]
 pub(super) struct Begun {
-    place: String,
-    takes: Vec<Taken>,
+    entry_id: String,
+    amounts: Vec<Taken>,
 }
 
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ enum Taken {
 impl Begun {
     /// The amount reserved of each window.
     pub(super) fn amount(&self) -> u64 {
-        let amount = self.takes.iter().find_map(|take| match take {
+        let amount = self.amounts.iter().find_map(|take| match take {
             Taken::Window { amount, .. } => u64::try_from(*amount).ok(),
             Taken::Slot(_) => None,
         });
@@ -49,24 +49,24 @@ pub(super) struct Books {
 /// The journal in Redis.
 pub(super) async fn journal(room: &Room) -> Journal {
     let mut journal = Journal::new();
-    for (place, value) in room.hash("inflight").await {
+    for (entry_id, value) in room.hash("inflight").await {
         let words: Vec<&str> = value.splitn(5, ' ').collect();
         let length: usize = words[3].parse().unwrap();
-        let (takes, event) = words[4].split_at(length);
+        let (amounts, event) = words[4].split_at(length);
         if words[0] == "-" {
-            assert!(takes.is_empty(), "{value}");
+            assert!(amounts.is_empty(), "{value}");
             continue;
         }
         assert!(event.starts_with("lost "), "{value}");
-        let takes = match takes {
+        let amounts = match amounts {
             "" => Vec::new(),
-            takes => serde_json::from_str::<Vec<Value>>(takes)
+            amounts => serde_json::from_str::<Vec<Value>>(amounts)
                 .unwrap()
                 .iter()
                 .map(taken)
                 .collect(),
         };
-        journal.insert(words[0].to_owned(), Begun { place, takes });
+        journal.insert(words[0].to_owned(), Begun { entry_id, amounts });
     }
     journal
 }
@@ -87,18 +87,18 @@ fn taken(take: &Value) -> Taken {
 impl Books {
     /// Enters what a step changed in the journal. `own` is the attempt that the step ended, with its usage;
     /// the usage of others that ended with it is unknown.
-    pub(super) fn enter(&mut self, now: Journal, own: Option<(AttemptId, Spent)>) {
+    pub(super) fn enter(&mut self, now: Journal, own: Option<(AttemptId, Consumed)>) {
         for (attempt, begun) in &self.journal {
             if now.contains_key(attempt) {
                 continue;
             }
             let known = match own {
-                Some((own, Spent::Known { nanos, .. })) if own.to_string() == *attempt => {
+                Some((own, Consumed::Known { nanos, .. })) if own.to_string() == *attempt => {
                     Some(i64::try_from(nanos).unwrap())
                 }
                 _ => None,
             };
-            for take in &begun.takes {
+            for take in &begun.amounts {
                 if let Taken::Window {
                     meter,
                     window,
@@ -115,7 +115,7 @@ impl Books {
             if self.journal.contains_key(attempt) {
                 continue;
             }
-            for take in &begun.takes {
+            for take in &begun.amounts {
                 if let Taken::Window { meter, window, .. } = take {
                     let counted = self.used.entry(meter.clone()).or_insert((*window, 0));
                     assert!(*window >= counted.0, "{meter} went back to {window}");
@@ -131,8 +131,8 @@ impl Books {
     /// The amount reserved of a meter's current window.
     fn held(&self, of: &str) -> i64 {
         let counted = self.used.get(of).map(|(window, _)| *window);
-        let takes = self.journal.values().flat_map(|begun| &begun.takes);
-        takes
+        let amounts = self.journal.values().flat_map(|begun| &begun.amounts);
+        amounts
             .filter_map(|take| match take {
                 Taken::Window {
                     meter,
@@ -148,10 +148,10 @@ impl Books {
     fn holders(&self, of: &str) -> BTreeSet<String> {
         let has_slot = |begun: &&Begun| {
             let of_this = |take: &Taken| matches!(take, Taken::Slot(meter) if meter == of);
-            begun.takes.iter().any(of_this)
+            begun.amounts.iter().any(of_this)
         };
         let begun = self.journal.values().filter(has_slot);
-        begun.map(|begun| begun.place.clone()).collect()
+        begun.map(|begun| begun.entry_id.clone()).collect()
     }
 
     /// Asserts that a window in Redis is as expected, and not overrun.

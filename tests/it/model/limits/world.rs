@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use longshore_broker::{Delivered, QueueReader, SlotLimit, Spent, Wanted};
-use longshore_policy::limits::{AtLimit, Take, Unit};
+use longshore_broker::{Consumed, DeliveredEntry, EntrySource, QueueReader, SlotLimit};
+use longshore_policy::limits::{AtLimit, MeterAmount, Unit};
 use longshore_protocol::{
-    checkpoint::Resume,
+    checkpoint::Checkpoint,
     id::{AttemptId, JobId},
     platform::PlatformName,
 };
@@ -85,17 +85,19 @@ impl World {
             return;
         }
         let wait = Duration::from_millis(1);
-        let read = self.readers[worker].read(count, wait, Wanted::All).await;
+        let read = self.readers[worker]
+            .read(count, wait, EntrySource::All)
+            .await;
         for delivered in read.unwrap() {
             self.beliefs.push(belief(delivered));
         }
     }
 
     /// The amounts that a call reserves.
-    fn takes(&self, call: Call) -> Vec<Take> {
+    fn amounts(&self, call: Call) -> Vec<MeterAmount> {
         let window = self.window - i64::from(call.late);
         let start = FIRST + 1000 * window;
-        let sum = |at: usize| Take::Window {
+        let sum = |at: usize| MeterAmount::Window {
             meter: WINDOWS[at].0.to_owned(),
             window: start,
             end: Some(start + 1000),
@@ -107,7 +109,7 @@ impl World {
         };
         let (meter, limit) = SLOTS[call.account];
         let dollars = WINDOWS[call.account + 1];
-        let slots = Take::Slots {
+        let slots = MeterAmount::Slots {
             meter: meter.to_owned(),
             limit,
             half_of: (call.account == 1).then(|| (dollars.0.to_owned(), dollars.1)),
@@ -144,22 +146,22 @@ impl World {
     async fn once(&mut self, belief: &mut Belief, act: Act, attempt: AttemptId) -> bool {
         match act {
             Act::Begin(call) => {
-                let takes = self.takes(call);
-                let goes_on = belief.begin(&self.room, attempt, &takes).await;
+                let amounts = self.amounts(call);
+                let goes_on = belief.begin(&self.room, attempt, &amounts).await;
                 self.enter(None).await;
                 goes_on
             }
             Act::Reserve(one, other) => {
-                let candidates = [self.takes(one), self.takes(other)];
+                let candidates = [self.amounts(one), self.amounts(other)];
                 let goes_on = belief.reserve(&self.room, attempt, &candidates).await;
                 self.enter(None).await;
                 goes_on
             }
             Act::End(how, came) => {
-                let spent = belief.spent(came);
-                let spent = self.at_most_taken(belief, spent).await;
-                let done = belief.end(&self.room, how, spent).await;
-                let own = belief.attempt.filter(|_| done).map(|own| (own, spent));
+                let consumed = belief.consumed(came);
+                let consumed = self.at_most_taken(belief, consumed).await;
+                let done = belief.end(&self.room, how, consumed).await;
+                let own = belief.attempt.filter(|_| done).map(|own| (own, consumed));
                 self.enter(own).await;
                 self.ended += usize::from(done && matches!(how, End::Settle));
                 belief.attempt = None;
@@ -178,46 +180,46 @@ impl World {
     ) {
         match act {
             Act::Begin(call) => {
-                belief.begin(&self.room, attempt, &self.takes(call)).await;
+                belief.begin(&self.room, attempt, &self.amounts(call)).await;
             }
             Act::Reserve(one, other) => {
-                let candidates = [self.takes(one), self.takes(other)];
+                let candidates = [self.amounts(one), self.amounts(other)];
                 belief.reserve(&self.room, attempt, &candidates).await;
             }
             Act::End(how, came) => {
                 belief.attempt = ended;
-                belief.end(&self.room, how, belief.spent(came)).await;
+                belief.end(&self.room, how, belief.consumed(came)).await;
                 belief.attempt = None;
             }
         }
     }
 
     /// Limits the usage of a call to its reservation.
-    async fn at_most_taken(&self, belief: &Belief, spent: Spent) -> Spent {
+    async fn at_most_taken(&self, belief: &Belief, consumed: Consumed) -> Consumed {
         let journal = journal(&self.room).await;
         let begun = belief
             .attempt
             .and_then(|own| journal.get(&own.to_string()).cloned());
-        match (spent, begun) {
+        match (consumed, begun) {
             (
-                Spent::Known {
+                Consumed::Known {
                     tokens,
                     requests,
                     nanos,
                     answered,
                 },
                 Some(begun),
-            ) => Spent::Known {
+            ) => Consumed::Known {
                 tokens,
                 requests,
                 nanos: nanos.min(begun.amount()),
                 answered,
             },
-            (spent, _) => spent,
+            (consumed, _) => consumed,
         }
     }
 
-    async fn enter(&mut self, own: Option<(AttemptId, Spent)>) {
+    async fn enter(&mut self, own: Option<(AttemptId, Consumed)>) {
         self.books.enter(journal(&self.room).await, own);
     }
 
@@ -253,7 +255,7 @@ impl World {
     }
 
     pub(super) async fn limited(&mut self, account: usize) {
-        let name = PlatformName::from_record(["one", "two"][account]);
+        let name = PlatformName::from_stored(["one", "two"][account]);
         let (meter, limit) = SLOTS[account];
         self.room
             .broker
@@ -326,17 +328,15 @@ impl World {
     }
 }
 
-fn belief(delivered: Delivered) -> Belief {
-    let resume: Option<Resume> = delivered
-        .resume
-        .map(|text| serde_json::from_str(&text).unwrap());
+fn belief(delivered: DeliveredEntry) -> Belief {
+    let checkpoint: Option<Checkpoint> = delivered.checkpoint.map(|text| text.parse().unwrap());
     Belief {
-        job: resume.as_ref().map_or_else(
-            || JobId::of_place(&delivered.held.place),
-            |resume| resume.id.clone(),
+        job: checkpoint.as_ref().map_or_else(
+            || JobId::from_entry(&delivered.delivery.entry_id),
+            |checkpoint| checkpoint.id.clone(),
         ),
-        waited: resume.is_some_and(|resume| resume.attempts > 0),
-        held: delivered.held,
+        waited: checkpoint.is_some_and(|checkpoint| checkpoint.attempts > 0),
+        delivery: delivered.delivery,
         attempt: None,
     }
 }

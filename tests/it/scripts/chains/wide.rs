@@ -1,7 +1,7 @@
 //! Steps that fan out over a list or spawn others.
 
 use longshore_broker::{Fence, SpawnedJob, StepOutcome};
-use longshore_protocol::checkpoint::Resume;
+use longshore_protocol::checkpoint::Checkpoint;
 
 use super::{Plan, WELL, memory, name};
 use crate::scripts::room::Room;
@@ -14,14 +14,14 @@ async fn a_step_fans_out_over_its_list() {
         .plain("after", &["each"]);
     let _started = room.begin_chain(&plan).await;
     let each = room.read_one("w").await;
-    let memories: Vec<Resume> = (0..3)
+    let memories: Vec<Checkpoint> = (0..3)
         .map(|index| memory(&plan.id, &format!("each/{index}")))
         .collect();
     for fence in [Fence::Held, Fence::Lost] {
         let expanded = room
             .broker
             .chains()
-            .expand_step(&each.held, &plan.id, &name("each"), &memories)
+            .expand_step(&each.delivery, &plan.id, &name("each"), &memories)
             .await;
         assert_eq!(expanded.unwrap(), fence);
     }
@@ -46,7 +46,7 @@ async fn a_fan_out_over_an_empty_list_ends_at_once() {
     let expanded = room
         .broker
         .chains()
-        .expand_step(&each.held, &plan.id, &name("each"), &[])
+        .expand_step(&each.delivery, &plan.id, &name("each"), &[])
         .await;
     assert_eq!(expanded.unwrap(), Fence::Held);
     assert_eq!(room.run_all(WELL).await, ["after"]);

@@ -3,7 +3,7 @@
 use std::{process::ExitStatus, time::Duration};
 
 use chrono::Utc;
-use longshore_protocol::call::{CallError, ErrorClass, Spend, Usage};
+use longshore_protocol::call::{CallCost, CallError, ErrorClass, Usage};
 
 use super::{
     super::{classify, dialect::billed_error, retry_after},
@@ -64,7 +64,7 @@ pub(super) fn classify_failure(message: &str, status: ExitStatus, usage: Usage) 
         class_by_exit_code(status)
     };
     let mut error = billed_error(class, message, usage);
-    if error.spend == Spend::Unknown {
+    if error.spend == CallCost::Unknown {
         error.spend = classify::spend_in_band(class);
     }
     error.retry_after = quota_reset(message).or_else(|| retry_after::from_message(&words));

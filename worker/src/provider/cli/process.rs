@@ -5,7 +5,7 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 
-use longshore_protocol::call::{CallError, ErrorClass, Spend};
+use longshore_protocol::call::{CallCost, CallError, ErrorClass};
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
@@ -144,7 +144,7 @@ async fn read_all(output: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, Cal
     }
     if text.len() > LONGEST_STDOUT {
         let message = format!("its output is longer than {} MiB", LONGEST_STDOUT >> 20);
-        return Err(CallError::new(ErrorClass::BadOutput, message).spend(Spend::Unknown));
+        return Err(CallError::new(ErrorClass::BadOutput, message).spend(CallCost::Unknown));
     }
     Ok(text)
 }
@@ -170,5 +170,5 @@ async fn read_tail(output: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, Ca
 
 fn output_error(error: &io::Error) -> CallError {
     let message = format!("cannot read the output of the program: {error}");
-    CallError::new(ErrorClass::Overloaded, message).spend(Spend::Unknown)
+    CallError::new(ErrorClass::Overloaded, message).spend(CallCost::Unknown)
 }

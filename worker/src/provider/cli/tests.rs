@@ -12,7 +12,7 @@ use std::{
 
 use longshore_config::Config;
 use longshore_policy::catalog::{Catalog, ProviderEntry};
-use longshore_protocol::call::{Call, CallError, ErrorClass, Message, Role, Spend, Usage};
+use longshore_protocol::call::{Call, CallCost, CallError, ChatMessage, ErrorClass, Role, Usage};
 use longshore_settings::Environment;
 use nix::{sys::signal::kill, unistd::Pid};
 use secrecy::SecretString;
@@ -66,7 +66,7 @@ fn tool(fake: &Fake, args: &[&str]) -> CliProvider {
 
 fn asking(prompt: &str) -> Call {
     Call {
-        messages: vec![Message {
+        messages: vec![ChatMessage {
             role: Role::User,
             content: prompt.to_owned(),
             extra: serde_json::Map::new(),
@@ -193,7 +193,7 @@ async fn a_timeout_kills_the_tool_and_its_children() {
     let error = fails(&slow, &[], &call).await;
     assert_eq!(
         (error.class, error.spend),
-        (ErrorClass::Timeout, Spend::Unknown)
+        (ErrorClass::Timeout, CallCost::Unknown)
     );
     assert_eq!(
         error.message,
@@ -232,7 +232,7 @@ async fn endless_output_is_an_error() {
     let error = fails(&endless, &[], &asking("x")).await;
     assert_eq!(
         (error.class, error.spend),
-        (ErrorClass::BadOutput, Spend::Unknown)
+        (ErrorClass::BadOutput, CallCost::Unknown)
     );
     assert!(error.message.contains("longer than 32 MiB"), "{error}");
     // Stderr is read to the end, and only its end is kept.
@@ -251,7 +251,7 @@ async fn a_missing_program_is_named() {
     let error = fails(&gone, &[], &asking("x")).await;
     assert_eq!(
         (error.class, error.spend),
-        (ErrorClass::Auth, Spend::Nothing)
+        (ErrorClass::Auth, CallCost::Nothing)
     );
     assert_eq!(
         error.message,
@@ -264,7 +264,7 @@ fn a_conversation_becomes_one_prompt() {
     let mut call = asking("Bye");
     call.system = Some("Be brief.".to_owned());
     assert_eq!(super::prompt::prompt_text(&call), "Be brief.\n\nBye");
-    let message = |role, content: &str| Message {
+    let message = |role, content: &str| ChatMessage {
         role,
         content: content.to_owned(),
         extra: serde_json::Map::new(),

@@ -1,6 +1,6 @@
 //! Decoding answers.
 
-use longshore_protocol::call::{Answer, CallError, ErrorClass, FinishReason, Spend, Usage};
+use longshore_protocol::call::{Answer, CallCost, CallError, ErrorClass, FinishReason, Usage};
 use serde_json::{Value, json};
 
 use crate::provider::{
@@ -104,7 +104,7 @@ fn openai_usage_is_read_in_all_its_formats() {
 #[test]
 fn openai_answers_with_parts_refusals_and_errors() {
     let usage = json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5});
-    let known = Spend::Known(Usage {
+    let known = CallCost::Known(Usage {
         input: 3,
         output: 2,
         ..Usage::default()
@@ -159,18 +159,18 @@ fn openai_answers_with_parts_refusals_and_errors() {
     let nothing = decode(&OpenAi(Service::OpenAi), json!({})).unwrap_err();
     assert_eq!(
         (nothing.class, nothing.spend),
-        (ErrorClass::BadOutput, Spend::Unknown)
+        (ErrorClass::BadOutput, CallCost::Unknown)
     );
 }
 
 #[test]
 fn minimax_errors_with_status_200_are_detected() {
     let cases = [
-        (1002, ErrorClass::RateLimited, Spend::Nothing),
-        (1004, ErrorClass::Auth, Spend::Nothing),
-        (1008, ErrorClass::QuotaExhausted, Spend::Nothing),
-        (1001, ErrorClass::Timeout, Spend::Unknown),
-        (1000, ErrorClass::Overloaded, Spend::Unknown),
+        (1002, ErrorClass::RateLimited, CallCost::Nothing),
+        (1004, ErrorClass::Auth, CallCost::Nothing),
+        (1008, ErrorClass::QuotaExhausted, CallCost::Nothing),
+        (1001, ErrorClass::Timeout, CallCost::Unknown),
+        (1000, ErrorClass::Overloaded, CallCost::Unknown),
     ];
     for (code, class, spend) in cases {
         let body = json!({"base_resp": {"status_code": code, "status_msg": "so it is"}});
@@ -233,7 +233,7 @@ fn anthropic_answers_are_decoded() {
         let error = decode(&Anthropic, anthropic_answer(stop, &content)).unwrap_err();
         assert_eq!(
             (error.class, error.spend),
-            (class, Spend::Known(usage)),
+            (class, CallCost::Known(usage)),
             "{stop}"
         );
     }
@@ -310,7 +310,7 @@ fn gemini_answers_are_decoded() {
         let error = decode(&Gemini, body.clone()).unwrap_err();
         assert_eq!(
             (error.class, error.spend),
-            (class, Spend::Known(usage)),
+            (class, CallCost::Known(usage)),
             "{body}"
         );
     }
@@ -388,7 +388,7 @@ fn ollama_answers_are_decoded() {
     let error = decode(&Ollama, body("length", "")).unwrap_err();
     assert_eq!(
         (error.class, error.spend),
-        (ErrorClass::BadOutput, Spend::Known(usage))
+        (ErrorClass::BadOutput, CallCost::Known(usage))
     );
     assert!(decode(&Ollama, json!({"done": true})).is_err());
 }

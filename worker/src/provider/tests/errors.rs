@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use http::{HeaderMap, HeaderValue, header};
-use longshore_protocol::call::{ErrorClass, Spend, Usage};
+use longshore_protocol::call::{CallCost, ErrorClass, Usage};
 use serde_json::{Value, json};
 
 use super::{KEY, PROMPT, call, classify};
@@ -42,22 +42,22 @@ fn errors_with_status_200_are_classified() {
         (
             json!({"error": {"code": 429, "message": "slow"}}),
             ErrorClass::RateLimited,
-            Spend::Nothing,
+            CallCost::Nothing,
         ),
         (
             json!({"error": {"code": "402", "message": "pay"}}),
             ErrorClass::QuotaExhausted,
-            Spend::Nothing,
+            CallCost::Nothing,
         ),
         (
             json!({"error": {"code": 502, "message": "broke"}}),
             ErrorClass::Overloaded,
-            Spend::Unknown,
+            CallCost::Unknown,
         ),
         (
             json!({"error": "anything"}),
             ErrorClass::Overloaded,
-            Spend::Unknown,
+            CallCost::Unknown,
         ),
     ];
     for (body, class, spend) in cases {

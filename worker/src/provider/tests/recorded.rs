@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use http::HeaderMap;
-use longshore_protocol::call::{ErrorClass, ProviderRoom, RoomLeft, Spend};
+use longshore_protocol::call::{CallCost, ErrorClass, ReportedLimit, ReportedLimits};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -46,18 +46,18 @@ fn check(name: &str, dialect: &dyn Dialect, file: &str) {
         assert_eq!(error.class, case.class, "{name}: {case:?}");
         let wait = case.retry_after_ms.map(Duration::from_millis);
         assert_eq!(error.retry_after, wait, "{name}: {case:?}");
-        let left = |(remaining, millis)| RoomLeft {
+        let left = |(remaining, millis)| ReportedLimit {
             remaining,
             reset_after: Duration::from_millis(millis),
         };
-        let room = ProviderRoom {
+        let room = ReportedLimits {
             requests: case.room.requests.map(left),
             tokens: case.room.tokens.map(left),
         };
         assert_eq!(error.room, room, "{name}: {case:?}");
         assert_eq!(
             (error.status, error.spend),
-            (Some(case.status), Spend::Nothing)
+            (Some(case.status), CallCost::Nothing)
         );
         assert!(!error.message.contains(PROMPT), "{} {error}", case.about);
     }

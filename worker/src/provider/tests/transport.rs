@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_protocol::call::{CallError, ErrorClass, ProviderRoom, RoomLeft, Spend};
+use longshore_protocol::call::{CallCost, CallError, ErrorClass, ReportedLimit, ReportedLimits};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -141,7 +141,7 @@ async fn a_refused_connection_costs_nothing() {
         .unwrap_err();
     assert_eq!(
         (error.class, error.spend),
-        (ErrorClass::Network, Spend::Nothing)
+        (ErrorClass::Network, CallCost::Nothing)
     );
     assert!(
         error
@@ -156,7 +156,7 @@ async fn a_timeout_has_an_unknown_cost() {
     let error = fails(None).await;
     assert_eq!(
         (error.class, error.spend),
-        (ErrorClass::Timeout, Spend::Unknown)
+        (ErrorClass::Timeout, CallCost::Unknown)
     );
     assert_eq!(error.message, "OpenAI: No answer in time. waited 0.5 s");
     // The time limit covers the whole answer, not only its start.
@@ -169,7 +169,7 @@ async fn a_timeout_has_an_unknown_cost() {
         .unwrap_err();
     assert_eq!(
         (error.class, error.spend),
-        (ErrorClass::Timeout, Spend::Unknown)
+        (ErrorClass::Timeout, CallCost::Unknown)
     );
 }
 
@@ -200,7 +200,7 @@ async fn a_broken_connection_has_an_unknown_cost() {
         let error = fails(answer.to_vec()).await;
         assert_eq!(
             (error.class, error.spend),
-            (ErrorClass::Network, Spend::Unknown),
+            (ErrorClass::Network, CallCost::Unknown),
             "{error}"
         );
     }
@@ -246,7 +246,7 @@ async fn unreadable_and_endless_answers_are_errors() {
     let error = fails(reply("200 OK", "", "<html>hello</html>")).await;
     assert_eq!(
         (error.class, error.spend),
-        (ErrorClass::BadOutput, Spend::Unknown)
+        (ErrorClass::BadOutput, CallCost::Unknown)
     );
     let error = fails(reply(
         "200 OK",
@@ -269,7 +269,7 @@ async fn unreadable_and_endless_answers_are_errors() {
             .unwrap_err();
         assert_eq!(
             (error.class, error.spend),
-            (ErrorClass::BadOutput, Spend::Unknown),
+            (ErrorClass::BadOutput, CallCost::Unknown),
             "{error}"
         );
         assert!(error.message.contains("longer than 32 MiB"), "{error}");
@@ -295,12 +295,12 @@ async fn answers_and_errors_carry_what_remains_of_limits() {
         x-ratelimit-remaining-requests: 59\r\nx-ratelimit-reset-requests: 1s\r\n\
         anthropic-ratelimit-tokens-remaining: 8000\r\n\
         anthropic-ratelimit-tokens-reset: 2026-11-21T10:00:30Z\r\n";
-    let room = ProviderRoom {
-        requests: Some(RoomLeft {
+    let room = ReportedLimits {
+        requests: Some(ReportedLimit {
             remaining: 59,
             reset_after: Duration::from_secs(1),
         }),
-        tokens: Some(RoomLeft {
+        tokens: Some(ReportedLimit {
             remaining: 8000,
             reset_after: Duration::from_secs(30),
         }),

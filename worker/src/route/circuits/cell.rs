@@ -147,7 +147,7 @@ mod tests {
 
     fn cell() -> Cell {
         Cell::new(CircuitName {
-            platform: PlatformName::from_record("a"),
+            platform: PlatformName::from_stored("a"),
             model: "m".to_owned(),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longshore_protocol::call::{CallError, ErrorClass, Spend};
+use longshore_protocol::call::{CallCost, CallError, ErrorClass};
 
 use super::{
     Circuits,
@@ -117,8 +117,8 @@ fn health_sign(error: &CallError) -> HealthSign {
         | ErrorClass::Auth) => HealthSign::Unhealthy(class),
         // A billed answer came from the model and only does not suit the job; any other is garbage.
         class @ ErrorClass::BadOutput => match error.spend {
-            Spend::Known(_) => HealthSign::Healthy,
-            Spend::Nothing | Spend::Unknown => HealthSign::Unhealthy(class),
+            CallCost::Known(_) => HealthSign::Healthy,
+            CallCost::Nothing | CallCost::Unknown => HealthSign::Unhealthy(class),
         },
         ErrorClass::RateLimited
         | ErrorClass::QuotaExhausted
@@ -153,8 +153,8 @@ mod tests {
 
     #[test]
     fn a_billed_answer_shows_that_the_model_is_healthy() {
-        let error =
-            CallError::new(ErrorClass::BadOutput, "no JSON").spend(Spend::Known(Usage::default()));
+        let error = CallError::new(ErrorClass::BadOutput, "no JSON")
+            .spend(CallCost::Known(Usage::default()));
         assert_eq!(health_sign(&error), HealthSign::Healthy);
         assert_eq!(
             health_sign(&CallError::new(ErrorClass::Internal, "ours")),

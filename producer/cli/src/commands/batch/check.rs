@@ -6,7 +6,7 @@ use std::{
     ops::ControlFlow,
 };
 
-use longshore_client::{BatchTasks, BatchWriter, Limits};
+use longshore_client::{BatchTasks, BatchWriter, MessageLimits};
 use longshore_policy::catalog::Catalog;
 use longshore_protocol::envelope::Envelope;
 
@@ -21,7 +21,7 @@ const FAULTS: usize = 50;
 
 /// What tasks are checked against.
 pub(super) struct Rules<'a> {
-    pub(super) limits: &'a Limits,
+    pub(super) limits: &'a MessageLimits,
     pub(super) catalog: &'a Catalog,
     /// Whether other platforms may be tried, unless the task has its own `fallback`.
     pub(super) fallback: bool,

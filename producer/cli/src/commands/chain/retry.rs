@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use longshore_client::{ChainId, ChainRetried, JobId};
-use longshore_protocol::event::DeadResolution;
+use longshore_protocol::event::DeadLetterResolution;
 use serde_json::json;
 
 use super::{reader::ChainReader, unknown_chain};
@@ -78,7 +78,7 @@ async fn record_replays(replayed: &[(JobId, DateTime<Utc>)], session: &Session) 
         let ledger = session.ledger().await?;
         for chunk in replayed.chunks(CHUNK) {
             ledger
-                .resolve_dead_letters(chunk, DeadResolution::Replayed)
+                .resolve_dead_letters(chunk, DeadLetterResolution::Replayed)
                 .await?;
         }
         Ok::<_, CommandError>(())

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use longshore_broker::Pushed;
+use longshore_broker::PushedConfig;
 use longshore_config::refuse_secrets;
 
 use super::{
@@ -47,7 +47,8 @@ async fn push(path: &Path, yes_option: bool, fleet: &Fleet) -> Result<Exit, Comm
         )));
     }
     output::warnings(&new.warnings);
-    if let Some(Pushed { version, .. }) = fleet.pushed.as_ref().filter(|old| old.text == text) {
+    if let Some(PushedConfig { version, .. }) = fleet.pushed.as_ref().filter(|old| old.text == text)
+    {
         output::line(format_args!("Already pushed, as version {version}."));
         return Ok(Exit::Success);
     }

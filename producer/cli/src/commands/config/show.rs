@@ -1,6 +1,6 @@
 //! `longshore config show`: shows every setting.
 
-use longshore_broker::Pushed;
+use longshore_broker::PushedConfig;
 use longshore_config::{Config, Shown};
 use longshore_settings::Environment;
 use serde::Serialize;
@@ -30,14 +30,14 @@ pub(super) struct Arguments {
 struct SettingsDocument {
     /// The local file.
     file: Option<String>,
-    pushed: PushedConfig,
+    pushed: FleetConfigState,
     settings: Vec<Shown>,
 }
 
 /// The pushed configuration.
 #[derive(Debug, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
-enum PushedConfig {
+enum FleetConfigState {
     Nothing,
     #[serde(rename = "taken")]
     Applied {
@@ -63,7 +63,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
         Ok(pushed) => with_pushed(session.config, pushed, &env),
         Err(error) => {
             let error = error.first_line();
-            (session.config, PushedConfig::Unknown { error })
+            (session.config, FleetConfigState::Unknown { error })
         }
     };
     output::warnings(&config.warnings);
@@ -82,28 +82,32 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit, CommandError> {
     Ok(Exit::Success)
 }
 
-async fn read_pushed(session: &Session) -> Result<Option<Pushed>, CommandError> {
+async fn read_pushed(session: &Session) -> Result<Option<PushedConfig>, CommandError> {
     let (_, pushed) = session.broker().await?.fleet_config().get().await?;
     Ok(pushed)
 }
 
 /// The configuration that the services use.
-fn with_pushed(own: Config, pushed: Option<Pushed>, env: &Environment) -> (Config, PushedConfig) {
+fn with_pushed(
+    own: Config,
+    pushed: Option<PushedConfig>,
+    env: &Environment,
+) -> (Config, FleetConfigState) {
     let Some(pushed) = pushed else {
-        return (own, PushedConfig::Nothing);
+        return (own, FleetConfigState::Nothing);
     };
     let version = pushed.version;
     match own.with_pushed(env, pushed.version, &pushed.text) {
         Ok(config) => (
             config,
-            PushedConfig::Applied {
+            FleetConfigState::Applied {
                 version,
                 pushed_at: timestamp(from_unix_ms(pushed.pushed_at)),
             },
         ),
         Err(error) => (
             own,
-            PushedConfig::Refused {
+            FleetConfigState::Refused {
                 version,
                 error: error.to_string(),
             },
@@ -134,17 +138,17 @@ fn describe_settings(document: &SettingsDocument, origin: bool) -> String {
 fn describe_sources(document: &SettingsDocument) -> String {
     let file = document.file.as_deref().unwrap_or("no file");
     match &document.pushed {
-        PushedConfig::Nothing => {
+        FleetConfigState::Nothing => {
             format!("Sources: {file}, environment, defaults. No configuration is pushed.")
         }
-        PushedConfig::Applied { version, pushed_at } => format!(
+        FleetConfigState::Applied { version, pushed_at } => format!(
             "Sources: configuration version {version}, pushed at {pushed_at}, environment, defaults."
         ),
-        PushedConfig::Refused { version, error } => format!(
+        FleetConfigState::Refused { version, error } => format!(
             "Sources: {file}, environment, defaults. The pushed configuration version {version} is invalid and \
              ignored:\n{error}"
         ),
-        PushedConfig::Unknown { error } => format!(
+        FleetConfigState::Unknown { error } => format!(
             "Sources: {file}, environment, defaults. The pushed configuration is unknown: {error}"
         ),
     }
@@ -164,7 +168,7 @@ mod tests {
     }
 
     fn shown(pushed: &str, origin: bool) -> String {
-        let pushed = Pushed {
+        let pushed = PushedConfig {
             text: pushed.to_owned(),
             version: 4,
             pushed_at: 1_800_000_000_000,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use longshore_broker::NextTick;
-use longshore_policy::cron::{Definition, Entry, Source, Written, Wrong};
+use longshore_policy::cron::{CronDefinition, CronDefinitionText, CronFault, CronJob, Source};
 use longshore_protocol::id::{CronName, DEFAULT_QUEUE};
 use serde_json::{Map, Value};
 
@@ -77,7 +77,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     }
     let now = from_unix_ms(broker.server().time_ms().await?);
     let first = definition.timing.next_after(now);
-    let entry = Entry {
+    let entry = CronJob {
         source: Source::Command,
         paused: false,
         definition,
@@ -93,7 +93,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     Ok(Exit::Success)
 }
 
-fn definition(arguments: &Arguments) -> Result<Definition, CommandError> {
+fn definition(arguments: &Arguments) -> Result<CronDefinition, CommandError> {
     let job = match (&arguments.job, arguments.prompt.clone()) {
         (Some(path), _) => {
             let what = format!("--job {}", path.display());
@@ -110,7 +110,7 @@ fn definition(arguments: &Arguments) -> Result<Definition, CommandError> {
         }
         (None, prompt) => prompt_fields(read_prompt(prompt.unwrap_or_default())?),
     };
-    let written = Written {
+    let written = CronDefinitionText {
         schedule: arguments.schedule.clone(),
         every: arguments.every.clone(),
         timezone: arguments.timezone.clone(),
@@ -118,13 +118,13 @@ fn definition(arguments: &Arguments) -> Result<Definition, CommandError> {
         queue: Some(arguments.queue.clone()),
         job,
     };
-    Definition::read(&written).map_err(|wrong| option_error(&wrong))
+    CronDefinition::read(&written).map_err(|wrong| option_error(&wrong))
 }
 
 fn prompt_fields(prompt: String) -> Map<String, Value> {
     Map::from_iter([("prompt".to_owned(), Value::String(prompt))])
 }
 
-fn option_error(wrong: &Wrong) -> CommandError {
+fn option_error(wrong: &CronFault) -> CommandError {
     CommandError::Input(format!("--{}: {}", wrong.field, wrong.message))
 }

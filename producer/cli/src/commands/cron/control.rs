@@ -1,7 +1,7 @@
-//! `longshore cron pause`, `resume`, `remove` and `run`.
+//! `longshore cron pause`, `checkpoint`, `remove` and `run`.
 
 use longshore_broker::NextTick;
-use longshore_policy::cron::{Entry, Occasion, Source};
+use longshore_policy::cron::{CronJob, RunReason, Source};
 use longshore_protocol::id::CronName;
 
 use super::{find_job, require_unchanged};
@@ -34,7 +34,7 @@ pub(super) async fn set_paused(
     let now = from_unix_ms(broker.server().time_ms().await?);
     let tick = entry.definition.timing.next_after(now);
     let tick = tick.filter(|_| !paused);
-    let entry = Entry { paused, ..entry };
+    let entry = CronJob { paused, ..entry };
     let next = tick.map_or(NextTick::Never, NextTick::At);
     let put = broker
         .cron()
@@ -78,7 +78,7 @@ pub(super) async fn run_now(name: &CronName, session: &Session) -> Result<Exit, 
     };
     let now = from_unix_ms(broker.server().time_ms().await?);
     let definition = &entry.definition;
-    let occasion = Occasion::Asked(now);
+    let occasion = RunReason::Asked(now);
     let message = definition.message(name, occasion);
     broker
         .queues()

@@ -1,8 +1,8 @@
 //! `longshore cron list`.
 
 use chrono::{DateTime, Utc};
-use longshore_broker::{BrokerError, CronStanding};
-use longshore_policy::cron::{Source, Written};
+use longshore_broker::{BrokerError, CronStatus};
+use longshore_policy::cron::{CronDefinitionText, Source};
 use longshore_protocol::id::CronName;
 use serde::Serialize;
 
@@ -29,7 +29,7 @@ struct Listed {
     source: Source,
     paused: bool,
     #[serde(flatten)]
-    written: Written,
+    written: CronDefinitionText,
     next: Option<DateTime<Utc>>,
     last: Option<DateTime<Utc>>,
     ran: u64,
@@ -39,7 +39,7 @@ struct Listed {
 }
 
 impl Listed {
-    fn new(standing: CronStanding) -> Result<Self, BrokerError> {
+    fn new(standing: CronStatus) -> Result<Self, BrokerError> {
         let entry = standing.record.entry()?;
         Ok(Self {
             name: standing.record.name,
@@ -97,15 +97,17 @@ mod tests {
     use longshore_broker::CronRecord;
     use serde_json::json;
 
+    use longshore_protocol::serialized::Serialized;
+
     use super::*;
 
     #[test]
     fn recurring_jobs_are_listed() {
         let standing = |name: &str, entry: serde_json::Value, next: Option<i64>| {
-            let standing = CronStanding {
+            let standing = CronStatus {
                 record: CronRecord {
                     name: CronName::parse(name).unwrap(),
-                    text: entry.to_string(),
+                    json: Serialized::from_stored(entry.to_string()),
                 },
                 next: next.and_then(|at| DateTime::from_timestamp(at, 0)),
                 last: next.and_then(|at| DateTime::from_timestamp(at - 30, 0)),

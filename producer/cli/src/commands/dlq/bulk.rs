@@ -4,10 +4,12 @@
 use std::num::NonZeroU32;
 
 use chrono::Utc;
-use longshore_broker::{Broker, BrokerError, BulkReplay, BulkStep, DeadSlice};
+use longshore_broker::{Broker, BrokerError, BulkProgress, BulkReplay, DeadLetterPage};
 use longshore_protocol::{
-    dead_letter::{DeadCursor, DeadOrder, DeadQuery, Replaying, Standing},
-    envelope::Limits,
+    dead_letter::{
+        DeadLetterCursor, DeadLetterOrder, DeadLetterQuery, PreparedReplay, StoredDeadLetter,
+    },
+    envelope::MessageLimits,
     id::JobId,
 };
 use tokio::sync::mpsc;
@@ -37,11 +39,15 @@ pub(super) struct ReplayTally {
 
 impl ReplayTally {
     /// Prepares the replays of dead letters; counts those that cannot be replayed.
-    pub(super) fn prepare(&mut self, dead_letters: &[Standing], limits: &Limits) -> Vec<Replaying> {
+    pub(super) fn prepare(
+        &mut self,
+        dead_letters: &[StoredDeadLetter],
+        limits: &MessageLimits,
+    ) -> Vec<PreparedReplay> {
         let now = Utc::now();
         let mut ready = Vec::with_capacity(dead_letters.len());
         for dead_letter in dead_letters {
-            if let Some(replay) = Replaying::new(dead_letter, limits, now) {
+            if let Some(replay) = PreparedReplay::new(dead_letter, limits, now) {
                 ready.push(replay);
             } else {
                 self.skipped += 1;
@@ -63,8 +69,8 @@ impl ReplayTally {
 
 /// Dead letters that are replayed together, in order.
 struct Batch {
-    ready: Vec<Replaying>,
-    last: DeadCursor,
+    ready: Vec<PreparedReplay>,
+    last: DeadLetterCursor,
     skipped: ReplayTally,
     /// Dead letters scanned for this batch.
     scanned: usize,
@@ -75,7 +81,7 @@ pub(super) async fn replay_all(
     bulk: BulkReplay,
     rate: Option<NonZeroU32>,
     broker: &Broker,
-    limits: &Limits,
+    limits: &MessageLimits,
 ) -> Result<ReplayTally, BrokerError> {
     let mut tally = ReplayTally {
         replayed: bulk.replayed,
@@ -105,13 +111,13 @@ pub(super) async fn replay_all(
             let rest = batch.ready.split_off(count.min(batch.ready.len()));
             let last = match batch.ready.last() {
                 // The cursor must not pass the dead letters that are not replayed yet.
-                Some(replay) if !rest.is_empty() => &DeadCursor {
+                Some(replay) if !rest.is_empty() => &DeadLetterCursor {
                     died_ms: replay.died_ms,
                     id: replay.id.clone(),
                 },
                 _ => &batch.last,
             };
-            let step = BulkStep {
+            let step = BulkProgress {
                 bulk: &bulk.id,
                 last,
                 skipped: std::mem::take(&mut skipped),
@@ -138,7 +144,7 @@ fn stream_batches(
     bulk: &BulkReplay,
     rate: Option<NonZeroU32>,
     broker: &Broker,
-    limits: Limits,
+    limits: MessageLimits,
 ) -> mpsc::Receiver<Result<Batch, BrokerError>> {
     let page = rate
         .and_then(|rate| usize::try_from(rate.get()).ok())
@@ -167,18 +173,22 @@ fn stream_batches(
     batches
 }
 
-fn prepare_batch(chunk: &[Standing], page: &DeadSlice<Standing>, limits: &Limits) -> Option<Batch> {
+fn prepare_batch(
+    chunk: &[StoredDeadLetter],
+    page: &DeadLetterPage<StoredDeadLetter>,
+    limits: &MessageLimits,
+) -> Option<Batch> {
     let mut skipped = ReplayTally::default();
     let (died_ms, dead_letter, _) = chunk.last()?;
     let ready = skipped.prepare(chunk, limits);
     Some(Batch {
         ready,
-        last: DeadCursor {
+        last: DeadLetterCursor {
             died_ms: *died_ms,
             id: dead_letter.record.id.clone(),
         },
         skipped,
-        scanned: page.looked * chunk.len() / page.found.len().max(1),
+        scanned: page.scanned * chunk.len() / page.found.len().max(1),
     })
 }
 
@@ -186,11 +196,11 @@ fn stream_pages(
     bulk: &BulkReplay,
     page_size: usize,
     broker: Broker,
-) -> mpsc::Receiver<Result<DeadSlice<Standing>, BrokerError>> {
-    let mut query = DeadQuery {
+) -> mpsc::Receiver<Result<DeadLetterPage<StoredDeadLetter>, BrokerError>> {
+    let mut query = DeadLetterQuery {
         filter: bulk.filter.clone(),
         span: bulk.span.clone(),
-        order: DeadOrder::OldestFirst,
+        order: DeadLetterOrder::OldestFirst,
         after: bulk.after.clone(),
     };
     let (sender, pages) = mpsc::channel(1);

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use longshore_protocol::{
-    dead_letter::{Kept, Letter},
-    envelope::{Envelope, Limits, RawMessage, parse},
+    dead_letter::{DeadLetter, StoredMessage},
+    envelope::{Envelope, MessageLimits, RawMessage, parse},
     id::JobId,
 };
 use longshore_settings::Environment;
@@ -125,9 +125,9 @@ fn assign_fields(mut form: Form, set: &[Assignment]) -> Result<Fields, String> {
 
 /// Replaces the message of a dead letter and updates its labels; rejects a malformed message unless forced.
 fn set_message(
-    dead_letter: &mut Letter,
+    dead_letter: &mut DeadLetter,
     fields: Fields,
-    limits: &Limits,
+    limits: &MessageLimits,
     force: bool,
 ) -> Result<(), String> {
     let message = RawMessage { fields };
@@ -142,19 +142,19 @@ fn set_message(
         }
         Err(_) => {}
     }
-    dead_letter.message = Kept::whole(&message.fields);
+    dead_letter.message = StoredMessage::whole(&message.fields);
     Ok(())
 }
 
-fn update_labels(dead_letter: &mut Letter, envelope: &Envelope) {
+fn update_labels(dead_letter: &mut DeadLetter, envelope: &Envelope) {
     dead_letter.record.task_type = Some(envelope.task_type.clone());
     dead_letter.record.tenant.clone_from(&envelope.tenant);
     dead_letter.record.chain_id.clone_from(&envelope.chain_id);
     // A job with an id of its own was already admitted under it, and its replay must not count as a
     // duplicate. Under a new id it is admitted like any other job.
-    dead_letter.resume.admitted = match &envelope.id {
+    dead_letter.checkpoint.admitted = match &envelope.id {
         Some(id) => *id == dead_letter.record.id,
-        None => dead_letter.resume.admitted || !dead_letter.record.id.is_server_form(),
+        None => dead_letter.checkpoint.admitted || !dead_letter.record.id.is_server_form(),
     };
 }
 
@@ -220,13 +220,13 @@ fn keep_draft(draft: tempfile::NamedTempFile) -> Result<String, CommandError> {
 mod tests {
     use super::{super::filter::tests::example_dead_letter, *};
 
-    fn set(dead_letter: &mut Letter, assignments: &[&str], force: bool) -> Result<(), String> {
+    fn set(dead_letter: &mut DeadLetter, assignments: &[&str], force: bool) -> Result<(), String> {
         let set: Vec<_> = assignments
             .iter()
             .map(|assignment| parse_assignment(assignment).unwrap())
             .collect();
         let fields = assign_fields(Form::from_kept(&dead_letter.message), &set)?;
-        set_message(dead_letter, fields, &Limits::default(), force)
+        set_message(dead_letter, fields, &MessageLimits::default(), force)
     }
 
     #[test]
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(dead_letter.record.tenant, None);
         assert_eq!(
             dead_letter.message,
-            Kept::Text(vec![(
+            StoredMessage::Text(vec![(
                 "job".to_owned(),
                 r#"{"prompt":"five","type":"planning"}"#.to_owned()
             )])
@@ -289,15 +289,15 @@ mod tests {
         let mut conflict =
             example_dead_letter("7-0", &[("job", r#"{"id":"inv-42","prompt":"x"}"#)]);
         set(&mut conflict, &["id=inv-43"], false).unwrap();
-        assert!(!conflict.resume.admitted);
+        assert!(!conflict.checkpoint.admitted);
 
         let mut own = example_dead_letter("inv-42", &[("job", r#"{"id":"inv-42","prompt":"x"}"#)]);
-        own.resume.admitted = true;
+        own.checkpoint.admitted = true;
         set(&mut own, &["prompt=y"], false).unwrap();
-        assert!(own.resume.admitted);
+        assert!(own.checkpoint.admitted);
         set(&mut own, &["id=inv-43"], false).unwrap();
-        assert!(!own.resume.admitted);
+        assert!(!own.checkpoint.admitted);
         set(&mut own, &["id=inv-42"], false).unwrap();
-        assert!(own.resume.admitted);
+        assert!(own.checkpoint.admitted);
     }
 }

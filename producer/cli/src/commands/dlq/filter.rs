@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
-    dead_letter::{DeadFilter, DeadOrder, DeadQuery},
+    dead_letter::{DeadLetterFilter, DeadLetterOrder, DeadLetterQuery},
     id::QueueName,
 };
 
@@ -46,17 +46,17 @@ impl Filter {
 
     /// The query. It ends at `now_ms`: a replayed job that becomes a dead letter again must not be replayed
     /// again.
-    pub(super) fn query(self, order: DeadOrder, now_ms: i64) -> DeadQuery {
-        DeadQuery {
+    pub(super) fn query(self, order: DeadLetterOrder, now_ms: i64) -> DeadLetterQuery {
+        DeadLetterQuery {
             span: self.span(now_ms),
-            filter: DeadFilter {
+            filter: DeadLetterFilter {
                 reasons: self.reason.into_iter().collect(),
                 task_type: self.task_type,
                 platform: self.platform,
                 tenant: self.tenant,
                 chain_id: self.chain_id,
                 queue: self.queue,
-                ..DeadFilter::default()
+                ..DeadLetterFilter::default()
             },
             order,
             after: None,
@@ -74,26 +74,26 @@ impl Filter {
 #[cfg(test)]
 pub(super) mod tests {
     use longshore_protocol::{
-        checkpoint::Resume,
-        dead_letter::{Kept, Letter},
-        event::DeadRecord,
-        id::{JobId, Place},
+        checkpoint::Checkpoint,
+        dead_letter::{DeadLetter, StoredMessage},
+        event::DeadLetterRecord,
+        id::{EntryId, JobId},
     };
 
     use super::*;
 
     /// The dead letter of a research job of tenant acme that was exhausted on platform `sim`.
-    pub(crate) fn example_dead_letter(id: &str, fields: &[(&str, &str)]) -> Letter {
+    pub(crate) fn example_dead_letter(id: &str, fields: &[(&str, &str)]) -> DeadLetter {
         let at: DateTime<Utc> = "2026-12-01T12:00:00Z".parse().unwrap();
         let id = JobId::parse(id).unwrap();
         let fields: Vec<_> = fields
             .iter()
             .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
             .collect();
-        Letter {
-            record: DeadRecord {
+        DeadLetter {
+            record: DeadLetterRecord {
                 id: id.clone(),
-                place: Place::from_record("1-0"),
+                entry_id: EntryId::from_stored("1-0"),
                 queue: QueueName::default(),
                 reason: "exhausted".to_owned(),
                 error: "All platforms failed.".to_owned(),
@@ -104,8 +104,8 @@ pub(super) mod tests {
                 chain_id: None,
                 attempts: 3,
             },
-            message: Kept::whole(&fields),
-            resume: Resume::fresh(id, at),
+            message: StoredMessage::whole(&fields),
+            checkpoint: Checkpoint::fresh(id, at),
         }
     }
 
@@ -116,11 +116,11 @@ pub(super) mod tests {
             queue: Some(QueueName::default()),
             ..Filter::default()
         };
-        let query = filter.query(DeadOrder::OldestFirst, 5);
-        let expected = DeadFilter {
+        let query = filter.query(DeadLetterOrder::OldestFirst, 5);
+        let expected = DeadLetterFilter {
             reasons: vec!["exhausted".to_owned()],
             queue: Some(QueueName::default()),
-            ..DeadFilter::default()
+            ..DeadLetterFilter::default()
         };
         assert_eq!((query.filter, query.span), (expected, 0..=5));
     }

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError};
 use longshore_protocol::{
-    dead_letter::{DeadCursor, DeadOrder, DeadQuery},
-    event::DeadRecord,
+    dead_letter::{DeadLetterCursor, DeadLetterOrder, DeadLetterQuery},
+    event::DeadLetterRecord,
 };
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     limit: u32,
     /// Start after this cursor, which the previous page prints
     #[arg(long, value_name = "CURSOR")]
-    after: Option<DeadCursor>,
+    after: Option<DeadLetterCursor>,
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -46,16 +46,16 @@ struct Listed {
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
     #[serde(rename = "letters")]
-    dead_letters: Vec<DeadRecord>,
+    dead_letters: Vec<DeadLetterRecord>,
 }
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
     let now_ms = broker.server().time_ms().await?;
-    let query = DeadQuery {
+    let query = DeadLetterQuery {
         after: arguments.after,
-        ..arguments.filter.query(DeadOrder::NewestFirst, now_ms)
+        ..arguments.filter.query(DeadLetterOrder::NewestFirst, now_ms)
     };
     let (dead_letters, next) = page(&broker, query, limit).await?;
     let listed = Listed {
@@ -73,9 +73,9 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
 /// if there is one.
 async fn page(
     broker: &Broker,
-    mut query: DeadQuery,
+    mut query: DeadLetterQuery,
     limit: usize,
-) -> Result<(Vec<DeadRecord>, Option<DeadCursor>), BrokerError> {
+) -> Result<(Vec<DeadLetterRecord>, Option<DeadLetterCursor>), BrokerError> {
     let mut dead_letters = Vec::new();
     let mut last = None;
     loop {
@@ -85,11 +85,11 @@ async fn page(
             if dead_letters.len() == limit {
                 return Ok((dead_letters, last));
             }
-            last = Some(DeadCursor {
+            last = Some(DeadLetterCursor {
                 died_ms,
                 id: record.id.clone(),
             });
-            dead_letters.push(DeadRecord {
+            dead_letters.push(DeadLetterRecord {
                 at: from_unix_ms(died_ms),
                 ..record
             });

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use longshore_protocol::dead_letter::Kept;
+use longshore_protocol::dead_letter::StoredMessage;
 use serde_json::value::RawValue;
 
 use super::fields::Members;
@@ -30,20 +30,20 @@ pub(super) enum Form {
 }
 
 impl Form {
-    pub(super) fn from_kept(kept: &Kept) -> Self {
+    pub(super) fn from_kept(kept: &StoredMessage) -> Self {
         let other = |why: String, job: Option<&String>| Self::Other {
             why,
             job: job.cloned(),
         };
         match kept {
-            Kept::Head { length, .. } => other(
+            StoredMessage::Head { length, .. } => other(
                 format!(
                     "only the start of the message was kept because it was too large ({length} bytes)"
                 ),
                 None,
             ),
-            Kept::Base64(_) => other("the message is not UTF-8".to_owned(), None),
-            Kept::Text(fields) => match fields.as_slice() {
+            StoredMessage::Base64(_) => other("the message is not UTF-8".to_owned(), None),
+            StoredMessage::Text(fields) => match fields.as_slice() {
                 [(name, job)] if name == "job" => match serde_json::from_str(job) {
                     Ok(members) => Self::Json(members),
                     Err(error) => other(
@@ -125,26 +125,26 @@ fn to_flat_value(value: &RawValue) -> String {
 }
 
 /// A message as text for people.
-pub(super) fn describe_message(kept: &Kept) -> String {
+pub(super) fn describe_message(kept: &StoredMessage) -> String {
     match kept {
-        Kept::Text(fields) => fields
+        StoredMessage::Text(fields) => fields
             .iter()
             .map(|(name, value)| format!("{}: {}", name.escape_debug(), pretty(value)))
             .collect::<Vec<_>>()
             .join("\n"),
-        Kept::Base64(_) => kept
+        StoredMessage::Base64(_) => kept
             .fields()
             .unwrap_or_default()
             .iter()
             .map(|(name, value)| format!("{}: {}", describe_bytes(name), describe_bytes(value)))
             .collect::<Vec<_>>()
             .join("\n"),
-        Kept::Head {
+        StoredMessage::Head {
             head,
             length,
             sha256,
         } => {
-            let head = Kept::Base64(head.clone());
+            let head = StoredMessage::Base64(head.clone());
             format!(
                 "{}\n(only the start: the message had {length} bytes, SHA-256 {sha256})",
                 describe_message(&head)
@@ -183,8 +183,8 @@ fn describe_bytes(value: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn kept_text(fields: &[(&str, &str)]) -> Kept {
-        Kept::Text(
+    fn kept_text(fields: &[(&str, &str)]) -> StoredMessage {
+        StoredMessage::Text(
             fields
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -259,7 +259,7 @@ mod tests {
             broken.parse_edited_text("{\"prompt\": 1}\n"),
             job_fields("{\"prompt\": 1}")
         );
-        let head = Form::from_kept(&Kept::head(&[(b"job".to_vec(), vec![b'x'; 9000])]));
+        let head = Form::from_kept(&StoredMessage::head(&[(b"job".to_vec(), vec![b'x'; 9000])]));
         assert!(head.to_editor_text().is_none() && head.fields().is_none());
     }
 
@@ -293,9 +293,15 @@ mod tests {
             describe_message(&kept_text(&[("prompt", "[not json")])),
             "prompt: [not json"
         );
-        let raw = describe_message(&Kept::whole(&[(b"job".to_vec(), vec![0, 159, 146])]));
+        let raw = describe_message(&StoredMessage::whole(&[(
+            b"job".to_vec(),
+            vec![0, 159, 146],
+        )]));
         assert_eq!(raw, "job: 00 9f 92 (hex; 3 bytes that are not UTF-8)");
-        let head = describe_message(&Kept::head(&[(b"prompt".to_vec(), b"abc".to_vec())]));
+        let head = describe_message(&StoredMessage::head(&[(
+            b"prompt".to_vec(),
+            b"abc".to_vec(),
+        )]));
         assert!(
             head.starts_with("prompt: abc\n(only the start: the message had 9 bytes, SHA-256 "),
             "{head}"

@@ -3,7 +3,7 @@
 use clap::ArgGroup;
 use longshore_broker::Broker;
 use longshore_ledger::Ledger;
-use longshore_protocol::event::DeadResolution;
+use longshore_protocol::event::DeadLetterResolution;
 use longshore_service::archive::{ArchiveError, archive_and_remove};
 
 use super::selection::{Selected, Selection, print_dry_run, progress_bar};
@@ -66,7 +66,7 @@ async fn purge(
     ledger: &Ledger,
     purged: &mut usize,
 ) -> Result<Exit, ArchiveError> {
-    let resolution = DeadResolution::Purged;
+    let resolution = DeadLetterResolution::Purged;
     let mut query = match selected {
         Selected::Named(dead_letters, all) => {
             *purged += archive_and_remove(broker, ledger, &dead_letters, resolution).await?;
@@ -83,7 +83,7 @@ async fn purge(
     loop {
         let page = broker.dead_letters().page(&query, PAGE).await?;
         *purged += archive_and_remove(broker, ledger, &page.found, resolution).await?;
-        bar.advance(page.looked as u64);
+        bar.advance(page.scanned as u64);
         query.after = page.next;
         if query.after.is_none() {
             bar.clear();

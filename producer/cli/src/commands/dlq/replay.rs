@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use clap::ArgGroup;
 use longshore_broker::{Broker, BulkReplay};
-use longshore_protocol::dead_letter::Replaying;
+use longshore_protocol::dead_letter::PreparedReplay;
 use uuid::Uuid;
 
 use super::{
@@ -70,7 +70,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
             let mut tally = ReplayTally::default();
             let mut pace = rate.map(Pace::new);
             let ready = tally.prepare(&dead_letters, &session.config.limits);
-            let mut rest: &[Replaying] = &ready;
+            let mut rest: &[PreparedReplay] = &ready;
             while !rest.is_empty() {
                 let batch = rest.len().min(BATCH);
                 let count = match &mut pace {
@@ -194,7 +194,7 @@ fn describe_tally(tally: &ReplayTally) -> String {
 #[cfg(test)]
 mod tests {
     use longshore_client::JobId;
-    use longshore_protocol::dead_letter::{DeadCursor, DeadFilter};
+    use longshore_protocol::dead_letter::{DeadLetterCursor, DeadLetterFilter};
 
     use super::*;
 
@@ -231,7 +231,7 @@ mod tests {
         ");
         let mut bulk = BulkReplay {
             id: "0a1b".to_owned(),
-            filter: DeadFilter::default(),
+            filter: DeadLetterFilter::default(),
             span: 0..=5,
             after: None,
             replayed: 0,
@@ -239,7 +239,7 @@ mod tests {
             skipped: 0,
         };
         let begun = describe_start(&bulk);
-        bulk.after = "5:a".parse::<DeadCursor>().ok();
+        bulk.after = "5:a".parse::<DeadLetterCursor>().ok();
         bulk.replayed = 40_000;
         let messages = [
             begun,

@@ -2,8 +2,8 @@
 
 use longshore_broker::{Broker, BrokerError};
 use longshore_protocol::{
-    dead_letter::{DeadOrder, DeadQuery, Standing},
-    event::DeadRecord,
+    dead_letter::{DeadLetterOrder, DeadLetterQuery, StoredDeadLetter},
+    event::DeadLetterRecord,
     id::JobId,
 };
 
@@ -42,9 +42,9 @@ pub(super) struct Selection {
 #[derive(Debug)]
 pub(super) enum Selected {
     /// Those of the given ids that exist, and whether all ids exist.
-    Named(Vec<Standing>, bool),
+    Named(Vec<StoredDeadLetter>, bool),
     /// All that match the filters, the oldest first.
-    Matching(Box<DeadQuery>),
+    Matching(Box<DeadLetterQuery>),
 }
 
 impl Selection {
@@ -66,7 +66,10 @@ impl Selection {
         }
         self.consent.check(&format!("longshore dlq {verb} --all"))?;
         let now_ms = broker.server().time_ms().await?;
-        let query = self.filter.clone().query(DeadOrder::OldestFirst, now_ms);
+        let query = self
+            .filter
+            .clone()
+            .query(DeadLetterOrder::OldestFirst, now_ms);
         Ok(Selected::Matching(Box::new(query)))
     }
 
@@ -83,7 +86,7 @@ impl Selection {
         if self.consent.yes {
             return Ok(true);
         }
-        let (count, _) = count_matching(broker, DeadQuery::clone(query)).await?;
+        let (count, _) = count_matching(broker, DeadLetterQuery::clone(query)).await?;
         if count == 0 {
             return Ok(true);
         }
@@ -94,8 +97,8 @@ impl Selection {
 /// The number of matching dead letters, and the first of them.
 async fn count_matching(
     broker: &Broker,
-    mut query: DeadQuery,
-) -> Result<(usize, Vec<DeadRecord>), BrokerError> {
+    mut query: DeadLetterQuery,
+) -> Result<(usize, Vec<DeadLetterRecord>), BrokerError> {
     let spinner = Progress::spinner("{spinner} {msg}", "searching the dead letters");
     let (mut count, mut first) = (0, Vec::new());
     loop {
@@ -126,7 +129,7 @@ fn question(verb: &str, count: usize) -> String {
 }
 
 async fn find_named(broker: &Broker, ids: &[JobId]) -> Result<Selected, BrokerError> {
-    let mut dead_letters: Vec<Standing> = Vec::new();
+    let mut dead_letters: Vec<StoredDeadLetter> = Vec::new();
     let mut all = true;
     for id in ids {
         if dead_letters
@@ -164,7 +167,7 @@ pub(super) async fn print_dry_run(
     Ok(())
 }
 
-fn describe_dry_run(done: &str, count: usize, first: &[DeadRecord]) -> String {
+fn describe_dry_run(done: &str, count: usize, first: &[DeadLetterRecord]) -> String {
     let mut lines = vec![format!(
         "{} would be {done}{}",
         counted(count, "dead letter"),

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
-    dead_letter::{Kept, Letter},
-    envelope::{Limits, RawMessage, parse},
+    dead_letter::{DeadLetter, StoredMessage},
+    envelope::{MessageLimits, RawMessage, parse},
     id::JobId,
 };
 use serde::Serialize;
@@ -38,7 +38,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Serialize)]
 struct DeadLetterDocument<'a> {
     #[serde(flatten)]
-    dead_letter: &'a Letter,
+    dead_letter: &'a DeadLetter,
     /// The time of death by Redis's clock.
     dead_since: DateTime<Utc>,
     /// The fault of its message, if it has one.
@@ -67,7 +67,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
 }
 
 /// The fault of a message, if it has one.
-fn message_fault(kept: &Kept, limits: &Limits) -> Option<String> {
+fn message_fault(kept: &StoredMessage, limits: &MessageLimits) -> Option<String> {
     let message = RawMessage {
         fields: kept.fields()?,
     };
@@ -77,10 +77,10 @@ fn message_fault(kept: &Kept, limits: &Limits) -> Option<String> {
 }
 
 /// What the user can do about the dead letter.
-fn advice(dead_letter: &Letter, malformed: Option<&str>) -> String {
+fn advice(dead_letter: &DeadLetter, malformed: Option<&str>) -> String {
     let id = &dead_letter.record.id;
     let replay = format!("longshore dlq replay {id}");
-    if matches!(dead_letter.message, Kept::Head { .. }) {
+    if matches!(dead_letter.message, StoredMessage::Head { .. }) {
         return format!(
             "The message was not kept in full and cannot be replayed. Replace it: longshore dlq edit {id} --file \
              job.json, then: {replay}"
@@ -110,7 +110,7 @@ fn advice(dead_letter: &Letter, malformed: Option<&str>) -> String {
 
 fn describe_dead_letter(shown: &DeadLetterDocument<'_>, now: DateTime<Utc>) -> String {
     let record = &shown.dead_letter.record;
-    let checkpoint = &shown.dead_letter.resume;
+    let checkpoint = &shown.dead_letter.checkpoint;
     let mut lines: Vec<(&str, String)> = vec![
         ("Dead letter", record.id.to_string()),
         ("Reason", one_line(&record.reason, 100)),
@@ -129,7 +129,7 @@ fn describe_dead_letter(shown: &DeadLetterDocument<'_>, now: DateTime<Utc>) -> S
     add("Enqueued", Some(with_age(checkpoint.enqueued_at, now)));
     add(
         "Queue",
-        Some(format!("{} (entry {})", record.queue, record.place)),
+        Some(format!("{} (entry {})", record.queue, record.entry_id)),
     );
     let label = |value: &Option<String>| value.as_ref().map(|value| one_line(value, 200));
     add("Type", label(&record.task_type));
@@ -150,11 +150,11 @@ fn describe_dead_letter(shown: &DeadLetterDocument<'_>, now: DateTime<Utc>) -> S
     parts.join("\n\n")
 }
 
-fn describe_attempts(dead_letter: &Letter) -> String {
+fn describe_attempts(dead_letter: &DeadLetter) -> String {
     let mut attempts = dead_letter.record.attempts.to_string();
     for (number, event) in [
-        (dead_letter.resume.crashes, "crashed worker"),
-        (dead_letter.resume.replays, "earlier replay"),
+        (dead_letter.checkpoint.crashes, "crashed worker"),
+        (dead_letter.checkpoint.replays, "earlier replay"),
     ] {
         if number > 0 {
             let _always = write!(attempts, ", {}", counted(number, event));
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_dead_letter_is_shown_in_full() {
         let dead_letter = example_dead_letter("bulk:9-0", &[("job", r#"{"prompt":5}"#)]);
-        let malformed = message_fault(&dead_letter.message, &Limits::default());
+        let malformed = message_fault(&dead_letter.message, &MessageLimits::default());
         let shown = DeadLetterDocument {
             advice: advice(&dead_letter, malformed.as_deref()),
             malformed,
@@ -209,7 +209,7 @@ mod tests {
         );
         dead_letter.record.reason = "expired".to_owned();
         assert!(advice(&dead_letter, None).contains("--set deadline=null --set start_by=null"));
-        dead_letter.message = Kept::head(&[]);
+        dead_letter.message = StoredMessage::head(&[]);
         assert!(advice(&dead_letter, None).contains("edit inv-42 --file job.json"));
     }
 }

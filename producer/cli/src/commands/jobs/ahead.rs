@@ -1,7 +1,7 @@
 //! Counts the jobs ahead of a job in its queue.
 
 use longshore_broker::{Broker, BrokerError};
-use longshore_protocol::id::{Place, QueueName};
+use longshore_protocol::id::{EntryId, QueueName};
 
 /// Entries read by one command.
 const PAGE: usize = 200;
@@ -12,12 +12,12 @@ const READ_BYTES: usize = 64 * 1024 * 1024;
 /// The number of jobs ahead of this entry, and whether all of them were counted.
 pub(super) async fn count_ahead(
     broker: &Broker,
-    entry_id: &Place,
+    entry_id: &EntryId,
     handed_back: bool,
 ) -> Result<(usize, bool), BrokerError> {
     const COUNTED: usize = 5000;
     let (queue, entry) = entry_id.parts();
-    let queue = &QueueName::from_record(queue);
+    let queue = &QueueName::from_stored(queue);
     let until = format!("({entry}");
     // Workers take jobs that were handed back before new ones.
     let to = if handed_back { until.as_str() } else { "+" };

@@ -7,8 +7,8 @@ use longshore_broker::{Broker, BrokerError};
 use longshore_client::{JobId, QueueName, without_marks};
 use longshore_protocol::{
     chain::StepRef,
-    envelope::{Envelope, Limits, RawMessage, parse},
-    id::Place,
+    envelope::{Envelope, MessageLimits, RawMessage, parse},
+    id::EntryId,
 };
 use serde::Serialize;
 
@@ -80,7 +80,7 @@ pub(super) async fn run(
 async fn find_jobs(
     broker: &Broker,
     filter: &LabelFilter,
-    limits: &Limits,
+    limits: &MessageLimits,
 ) -> Result<Jobs, BrokerError> {
     let mut jobs = Jobs::new();
     let streams: Vec<QueueName> = match &filter.queue {
@@ -101,7 +101,7 @@ async fn find_in_stream(
     broker: &Broker,
     stream: &QueueName,
     filter: &LabelFilter,
-    limits: &Limits,
+    limits: &MessageLimits,
     jobs: &mut Jobs,
 ) -> Result<(), BrokerError> {
     // Jobs that arrive later are not cancelled.
@@ -116,16 +116,16 @@ async fn find_in_stream(
             return Ok(());
         };
         from = format!("({last}");
-        let entry_ids: Vec<Place> = page
+        let entry_ids: Vec<EntryId> = page
             .iter()
-            .map(|(entry, _)| Place::new(stream, entry))
+            .map(|(entry, _)| EntryId::new(stream, entry))
             .collect();
         let checkpoints = broker.jobs().checkpoints(&entry_ids).await?;
         for (((_, message), entry_id), checkpoint) in
             page.into_iter().zip(entry_ids).zip(checkpoints)
         {
             let (known, step) = checkpoint.map_or_else(
-                || (JobId::of_place(&entry_id), None),
+                || (JobId::from_entry(&entry_id), None),
                 |checkpoint| (checkpoint.id, checkpoint.step),
             );
             if let Some(id) = matching_id(
@@ -144,7 +144,7 @@ async fn find_in_stream(
 async fn find_in_lanes(
     broker: &Broker,
     filter: &LabelFilter,
-    limits: &Limits,
+    limits: &MessageLimits,
     jobs: &mut Jobs,
 ) -> Result<(), BrokerError> {
     let mut cursor = 0;
@@ -161,7 +161,7 @@ async fn find_in_lanes(
             {
                 continue;
             }
-            let (known, step) = (parked.resume.id, parked.resume.step);
+            let (known, step) = (parked.checkpoint.id, parked.checkpoint.step);
             if let Some(id) = matching_id(&parked.message, known, step.as_deref(), filter, limits) {
                 jobs.insert(id, parked_id);
             }
@@ -180,7 +180,7 @@ fn matching_id(
     known: JobId,
     step: Option<&StepRef>,
     filter: &LabelFilter,
-    limits: &Limits,
+    limits: &MessageLimits,
 ) -> Option<JobId> {
     match parse(message, limits) {
         Ok(parsed) if matches_filter(filter, &parsed.envelope, step) => {
@@ -255,7 +255,7 @@ mod tests {
                 entry_id.clone(),
                 None,
                 filter,
-                &Limits::default(),
+                &MessageLimits::default(),
             )
             .map(|id| id.to_string())
         };
@@ -287,7 +287,14 @@ mod tests {
                 message(r#"{"prompt":"x"}"#),
                 JobId::parse("weekly/draft").unwrap(),
             );
-            matching_id(&message, known, Some(&step), filter, &Limits::default()).is_some()
+            matching_id(
+                &message,
+                known,
+                Some(&step),
+                filter,
+                &MessageLimits::default(),
+            )
+            .is_some()
         };
         let filter = |chain: &str, tenant: &str| LabelFilter {
             chain_id: Some(chain.to_owned()),

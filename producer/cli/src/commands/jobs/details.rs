@@ -355,7 +355,7 @@ fn describe_dropped(record: &JobHistory) -> Option<String> {
         .dropped
         .iter()
         .take(5)
-        .map(|drop| drop.place.as_str())
+        .map(|drop| drop.entry_id.as_str())
         .collect();
     let more = if record.dropped.len() > entry_ids.len() {
         ", …"

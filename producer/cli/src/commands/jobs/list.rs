@@ -7,10 +7,10 @@ use longshore_broker::{Broker, BrokerError};
 use longshore_client::{JobId, JobState, Lane, QueueName, without_marks};
 use longshore_ledger::{JobFilter, JobRow};
 use longshore_protocol::{
-    checkpoint::Resume,
-    envelope::{Limits, RawMessage, parse},
+    checkpoint::Checkpoint,
+    envelope::{MessageLimits, RawMessage, parse},
     event::JobRecord,
-    id::Place,
+    id::EntryId,
 };
 use serde::Serialize;
 
@@ -178,7 +178,7 @@ fn job_table(rows: &[Row], now: DateTime<Utc>) -> String {
 async fn open_jobs(
     broker: &Broker,
     arguments: &Arguments,
-    limits: &Limits,
+    limits: &MessageLimits,
 ) -> Result<Vec<Row>, BrokerError> {
     let queues = match &arguments.labels.queue {
         Some(queue) => vec![queue.ready(), queue.clone()],
@@ -196,13 +196,19 @@ async fn open_jobs(
         let Some(parked) = broker.lanes().parked_job(&id).await? else {
             continue;
         };
-        let state = if parked.resume.attempts > 0 {
+        let state = if parked.checkpoint.attempts > 0 {
             JobState::Retryable
         } else {
             JobState::Scheduled
         };
         let waits_for = wait_reason(&Lane::parse(&parked.lane), &parked.queue);
-        let mut row = open_job_row(&parked.message, parked.queue, state, &parked.resume, limits);
+        let mut row = open_job_row(
+            &parked.message,
+            parked.queue,
+            state,
+            &parked.checkpoint,
+            limits,
+        );
         row.job.due_at = parked.due_ms.map(from_unix_ms);
         rows.push(Row { row, waits_for });
     }
@@ -214,7 +220,7 @@ async fn queue_rows(
     broker: &Broker,
     queue: &QueueName,
     arguments: &Arguments,
-    limits: &Limits,
+    limits: &MessageLimits,
 ) -> Result<Vec<JobRow>, BrokerError> {
     const PAGE: usize = 200;
     let wanted = usize::try_from(arguments.limit).unwrap_or(SEARCHED);
@@ -245,9 +251,9 @@ async fn queue_rows(
             .collect();
         to = format!("({oldest}");
         let last = page.len() < PAGE;
-        let entry_ids: Vec<Place> = page
+        let entry_ids: Vec<EntryId> = page
             .iter()
-            .map(|(entry, _)| Place::new(queue, entry))
+            .map(|(entry, _)| EntryId::new(queue, entry))
             .collect();
         let checkpoints = broker.jobs().checkpoints(&entry_ids).await?;
         for (((entry, message), entry_id), checkpoint) in
@@ -259,8 +265,8 @@ async fn queue_rows(
                 JobState::Available
             };
             let checkpoint = checkpoint.unwrap_or_else(|| {
-                Resume::fresh(
-                    JobId::of_place(&entry_id),
+                Checkpoint::fresh(
+                    JobId::from_entry(&entry_id),
                     entry_id.received_at().unwrap_or_default(),
                 )
             });
@@ -286,8 +292,8 @@ fn open_job_row(
     message: &RawMessage,
     queue: QueueName,
     state: JobState,
-    checkpoint: &Resume,
-    limits: &Limits,
+    checkpoint: &Checkpoint,
+    limits: &MessageLimits,
 ) -> JobRow {
     let envelope = parse(message, limits).ok().map(|parsed| parsed.envelope);
     JobRow {
@@ -309,13 +315,13 @@ mod tests {
             )],
         };
         let now: DateTime<Utc> = "2026-12-01T12:00:00Z".parse().unwrap();
-        let checkpoint = Resume::fresh(JobId::parse("1-0").unwrap(), now);
+        let checkpoint = Checkpoint::fresh(JobId::parse("1-0").unwrap(), now);
         let row = open_job_row(
             &message,
             QueueName::default(),
             JobState::Available,
             &checkpoint,
-            &Limits::default(),
+            &MessageLimits::default(),
         );
         assert_eq!(row.job.labels.tenant.as_deref(), Some("acme"));
         let waits = Row {

@@ -1,7 +1,7 @@
 //! Explains why a parked job waits in its lane.
 
 use chrono::{DateTime, Utc};
-use longshore_broker::{Broker, BrokerError, Share, Turn};
+use longshore_broker::{Broker, BrokerError, LanePosition, TenantPosition};
 use longshore_client::{JobSnapshot, Lane, QueueName};
 use longshore_policy::{
     limits::MeterName,
@@ -115,7 +115,7 @@ async fn explain_quota(
 }
 
 /// The position in a limit's lane, and when the turn is expected.
-fn describe_turn(turn: &Turn, now: DateTime<Utc>) -> String {
+fn describe_turn(turn: &LanePosition, now: DateTime<Utc>) -> String {
     let position = match turn.ahead {
         Some(0) => ", next in line".to_owned(),
         Some(ahead) => format!(", behind {}", job_count(ahead)),
@@ -130,7 +130,7 @@ fn describe_turn(turn: &Turn, now: DateTime<Utc>) -> String {
 }
 
 /// The job's position among its tenant's jobs, and the tenant's position among the others.
-fn describe_tenant_turn(queue: &QueueName, tenant: &str, share: &Share) -> String {
+fn describe_tenant_turn(queue: &QueueName, tenant: &str, share: &TenantPosition) -> String {
     let name = |tenant: &str| match tenant {
         "" => "jobs without a tenant".to_owned(),
         tenant => format!("tenant {}", one_line(tenant, 60)),
@@ -195,7 +195,7 @@ mod tests {
         let now = "2026-12-01T12:00:00Z".parse().unwrap();
         let turn = |ahead, at: Option<&str>| {
             let at_ms = at.map(|at| at.parse::<DateTime<Utc>>().unwrap().timestamp_millis());
-            describe_turn(&Turn { ahead, at_ms }, now)
+            describe_turn(&LanePosition { ahead, at_ms }, now)
         };
         assert_eq!(
             turn(Some(1_234), Some("2026-12-02T00:00:00Z")),
@@ -213,7 +213,7 @@ mod tests {
     fn a_tenants_turn_has_its_position_and_its_weight() {
         let share = |ahead, before, next: &str, tenants, weight| {
             let next = Some(next.to_owned());
-            Share {
+            TenantPosition {
                 ahead,
                 before,
                 next,

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use longshore_policy::catalog::{Catalog, Import};
+use longshore_policy::catalog::{Catalog, PriceImport};
 use longshore_protocol::platform::PlatformName;
 
 use crate::{
@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Result<Exit, Comm
     }
     let wrong =
         |error: &dyn std::fmt::Display| CommandError::Input(format!("{}: {error}", path.display()));
-    let import = Import::read(&text, catalog, &only).map_err(|error| wrong(&error))?;
+    let import = PriceImport::read(&text, catalog, &only).map_err(|error| wrong(&error))?;
     if import.by_platform().is_empty() {
         output::note(describe_import(&import));
         return Ok(Exit::Failure);
@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Result<Exit, Comm
 }
 
 /// Describes what was read and what was not.
-fn describe_import(import: &Import) -> String {
+fn describe_import(import: &PriceImport) -> String {
     let platforms = import.by_platform();
     let read = counted(platforms.values().sum::<usize>(), "model");
     let by_platform: Vec<String> = platforms
@@ -121,7 +121,7 @@ mod tests {
             "xai/grok-9": {"mode": "chat", "litellm_provider": "xai",
                 "input_cost_per_token": 1e-06, "output_cost_per_token": 1e-06}
         }"#;
-        let import = Import::read(file, &catalog(), &[]).unwrap();
+        let import = PriceImport::read(file, &catalog(), &[]).unwrap();
         insta::assert_snapshot!(describe_import(&import), @r"
         2 models read: openai 1, xai 1.
         Skipped: 1 not chat models, 1 of other platforms, 1 duplicates.
@@ -129,7 +129,7 @@ mod tests {
         Unreadable: 1 model.
           openai/odd: it has no price per token
         ");
-        let none = Import::read("{}", &catalog(), &[]).unwrap();
+        let none = PriceImport::read("{}", &catalog(), &[]).unwrap();
         insta::assert_snapshot!(describe_import(&none), @"0 models read.");
     }
 }

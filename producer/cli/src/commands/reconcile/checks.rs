@@ -7,7 +7,7 @@ use longshore_broker::{Broker, BrokerError};
 use longshore_client::Client;
 use longshore_ledger::{DeadLetterKey, Ledger};
 use longshore_protocol::{
-    dead_letter::{DeadFilter, DeadOrder, DeadQuery},
+    dead_letter::{DeadLetterFilter, DeadLetterOrder, DeadLetterQuery},
     id::QueueName,
 };
 
@@ -96,21 +96,21 @@ async fn check_attempts(
         let (next, page) = broker.deliveries().journal_page(cursor).await?;
         seen += page.len();
         for one in page {
-            let (queue, entry) = one.place.parts();
-            let queue = QueueName::from_record(queue);
+            let (queue, entry) = one.entry_id.parts();
+            let queue = QueueName::from_stored(queue);
             let holder = broker
                 .queues()
                 .pending_entries(&queue, entry, entry, 1)
                 .await?;
             let holder = holder.into_iter().next().and_then(|held| held.worker);
             let name = one.attempt.map_or_else(
-                || format!("the retry delay at {}", one.place),
+                || format!("the retry delay at {}", one.entry_id),
                 |attempt| format!("attempt {attempt}"),
             );
             if holder.as_ref() != Some(&one.worker) {
                 let text = format!(
                     "in flight at {}, but worker {} does not hold that entry",
-                    one.place, one.worker
+                    one.entry_id, one.worker
                 );
                 found.push(Difference::new(Kind::AttemptOrphaned, &name, text));
             }
@@ -157,10 +157,10 @@ async fn check_dead_letters(
     since: DateTime<Utc>,
     found: &mut Vec<Difference>,
 ) -> Result<usize, CommandError> {
-    let mut query = DeadQuery {
-        filter: DeadFilter::default(),
+    let mut query = DeadLetterQuery {
+        filter: DeadLetterFilter::default(),
         span: since.timestamp_millis()..=i64::MAX,
-        order: DeadOrder::OldestFirst,
+        order: DeadLetterOrder::OldestFirst,
         after: None,
     };
     let mut seen = 0;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use longshore_client::Usd;
 use longshore_policy::{
     catalog::Billing,
-    routing::{Candidate, Router, Step, StepName},
+    routing::{Candidate, Router, RoutingStage, StageName},
     tokens,
 };
 use longshore_protocol::{call::Usage, envelope::Envelope, platform::Tier};
@@ -36,7 +36,7 @@ pub(super) struct RoutedTask {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     candidates: Vec<Row>,
-    steps: Vec<Step<'static>>,
+    steps: Vec<RoutingStage<'static>>,
 }
 
 /// The length of a prompt.
@@ -72,7 +72,7 @@ impl RoutedTask {
             Ok(decision) => {
                 let rows = decision.candidates.iter();
                 let rows = rows.map(|one| Row::new(one, envelope.max_tokens, prompt_tokens, now));
-                let steps = decision.steps.iter().map(|one| Step {
+                let steps = decision.steps.iter().map(|one| RoutingStage {
                     step: one.step,
                     outcome: one.outcome.to_string().into(),
                 });
@@ -124,7 +124,7 @@ impl RoutedTask {
             ]);
         }
         let mut steps = Table::new(["STEP", "OUTCOME"]);
-        for step in StepName::ALL {
+        for step in StageName::ALL {
             let mut outcomes = self.steps.iter().filter(|one| one.step == *step).peekable();
             if outcomes.peek().is_none() {
                 steps.add_row([step.as_str(), "-"]);

@@ -2,7 +2,7 @@
 
 use longshore_client::Job;
 use longshore_policy::catalog::Catalog;
-use longshore_protocol::envelope::Limits;
+use longshore_protocol::envelope::MessageLimits;
 use serde_json::Value;
 
 use super::Arguments;
@@ -15,7 +15,7 @@ use crate::{
 pub(super) fn from_arguments(
     arguments: &Arguments,
     catalog: &Catalog,
-    limits: &Limits,
+    limits: &MessageLimits,
 ) -> Result<Job, CommandError> {
     if let Some(name) = &arguments.platform {
         check_platform(name, catalog)
@@ -82,7 +82,11 @@ mod tests {
         let command_line = ["submit"].iter().chain(options);
         let program = Program::try_parse_from(command_line).unwrap();
         let config = Config::load(&Environment::from_pairs([("X", "y")])).unwrap();
-        from_arguments(&program.arguments, &config.catalog, &Limits::default())
+        from_arguments(
+            &program.arguments,
+            &config.catalog,
+            &MessageLimits::default(),
+        )
     }
 
     fn refused(options: &[&str]) -> String {

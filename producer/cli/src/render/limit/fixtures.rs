@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use longshore_broker::{Fill, MeterReport, WindowFill};
+use longshore_broker::{MeterReport, MeterUsage, WindowUsage};
 use longshore_config::Config;
-use longshore_policy::limits::{Meters, Take};
+use longshore_policy::limits::{MeterAmount, Meters};
 use longshore_settings::Environment;
 
 use super::{Limit, sorted_limits};
@@ -14,22 +14,22 @@ pub(crate) fn config(text: &str) -> Config {
     Config::from_yaml(&env, Path::new("longshore.yaml"), text).unwrap()
 }
 
-fn report_with(take: &Take, (used, held, waiting): MeterFigures) -> MeterReport {
+fn report_with(take: &MeterAmount, (used, held, waiting): MeterFigures) -> MeterReport {
     let fill = match take {
-        Take::Rate {
+        MeterAmount::Rate {
             per_minute, pacing, ..
-        } => Fill::Rate {
+        } => MeterUsage::Rate {
             per_minute: *per_minute,
             free: pacing.burst - used,
         },
-        Take::Window {
+        MeterAmount::Window {
             end,
             limit,
             unit,
             hard,
             at_limit,
             ..
-        } => Fill::Window(WindowFill {
+        } => MeterUsage::Window(WindowUsage {
             unit: *unit,
             limit: *limit,
             used,
@@ -38,7 +38,7 @@ fn report_with(take: &Take, (used, held, waiting): MeterFigures) -> MeterReport 
             hard: *hard,
             at_limit: *at_limit,
         }),
-        Take::Slots { limit, .. } => Fill::Places {
+        MeterAmount::Slots { limit, .. } => MeterUsage::Places {
             limit: *limit,
             cap: *limit / 2,
             in_use: used,
@@ -58,18 +58,18 @@ pub(crate) type MeterFigures = (u64, u64, u64);
 pub(crate) fn limits_with(config: &Config, figures: &[(&str, MeterFigures)]) -> Vec<Limit> {
     let meters = Meters::new(&config.catalog, &config.budgets);
     let now = "2026-02-01T12:00:00Z".parse().unwrap();
-    let mut takes = meters.all(now);
-    takes.extend(
+    let mut amounts = meters.all(now);
+    amounts.extend(
         figures
             .iter()
             .filter_map(|(meter, _)| meters.of_each(meter, now)),
     );
-    let reports = takes.iter().map(|take| meter_report(take, figures));
+    let reports = amounts.iter().map(|take| meter_report(take, figures));
     sorted_limits(reports.collect(), config)
 }
 
 /// The report of a meter with these figures of meters.
-pub(crate) fn meter_report(take: &Take, figures: &[(&str, MeterFigures)]) -> MeterReport {
+pub(crate) fn meter_report(take: &MeterAmount, figures: &[(&str, MeterFigures)]) -> MeterReport {
     let found = figures.iter().find(|(meter, _)| *meter == take.meter());
     report_with(take, found.map_or((0, 0, 0), |(_, figures)| *figures))
 }

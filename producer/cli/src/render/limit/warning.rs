@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use longshore_broker::WindowFill;
+use longshore_broker::WindowUsage;
 use serde::Serialize;
 
 use crate::render::money::Amount;
@@ -22,7 +22,7 @@ pub(crate) struct LimitWarning {
 
 impl LimitWarning {
     /// The warning for the highest threshold that a window has reached; `alerts` are ascending.
-    pub(super) fn new(limit: String, fill: &WindowFill, alerts: &[u8]) -> Option<Self> {
+    pub(super) fn new(limit: String, fill: &WindowUsage, alerts: &[u8]) -> Option<Self> {
         let reached = |alert: &&u8| is_filled_to(fill, **alert);
         let alert = *alerts.iter().rev().find(reached)?;
         Some(Self {
@@ -37,7 +37,7 @@ impl LimitWarning {
 }
 
 /// Whether the usage of a window is at least this percentage.
-pub(crate) fn is_filled_to(fill: &WindowFill, percent: u8) -> bool {
+pub(crate) fn is_filled_to(fill: &WindowUsage, percent: u8) -> bool {
     u128::from(fill.taken()) * 100 >= u128::from(fill.limit) * u128::from(percent)
 }
 

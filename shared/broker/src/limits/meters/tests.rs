@@ -4,8 +4,8 @@ use super::*;
 
 const NOW_MS: i64 = 1_800_000_000_000;
 
-fn window(limit: u64, hard: bool) -> Take {
-    Take::Window {
+fn window(limit: u64, hard: bool) -> MeterAmount {
+    MeterAmount::Window {
         meter: "rpd:gemini".to_owned(),
         window: NOW_MS - 1_000,
         end: Some(NOW_MS + 1_000),
@@ -17,8 +17,8 @@ fn window(limit: u64, hard: bool) -> Take {
     }
 }
 
-fn slots(half_of: Option<u64>) -> Take {
-    Take::Slots {
+fn slots(half_of: Option<u64>) -> MeterAmount {
+    MeterAmount::Slots {
         meter: "slots:gemini".to_owned(),
         limit: 50,
         half_of: half_of.map(|limit| ("rpd:gemini".to_owned(), limit)),
@@ -35,21 +35,21 @@ fn day(used: u64, held: u64) -> Counts {
     }
 }
 
-fn fill(take: &Take, counts: &[(&'static str, Counts)]) -> Fill {
+fn fill(take: &MeterAmount, counts: &[(&'static str, Counts)]) -> MeterUsage {
     let counts = counts.iter().copied().collect();
     report(take, &counts, NOW_MS * 1_000).fill
 }
 
-fn taken(take: &Take, counts: Counts) -> u64 {
+fn taken(take: &MeterAmount, counts: Counts) -> u64 {
     match fill(take, &[("rpd:gemini", counts)]) {
-        Fill::Window(fill) => fill.taken(),
+        MeterUsage::Window(fill) => fill.taken(),
         other => panic!("{other:?}"),
     }
 }
 
-fn places(take: &Take, counts: &[(&'static str, Counts)]) -> (u32, u64) {
+fn places(take: &MeterAmount, counts: &[(&'static str, Counts)]) -> (u32, u64) {
     match fill(take, counts) {
-        Fill::Places { cap, in_use, .. } => (cap, in_use),
+        MeterUsage::Places { cap, in_use, .. } => (cap, in_use),
         other => panic!("{other:?}"),
     }
 }
@@ -79,7 +79,8 @@ fn a_window_that_is_over_counts_for_nothing() {
 
 #[test]
 fn what_is_left_is_never_less_than_nothing() {
-    let Fill::Window(fill) = fill(&window(100, false), &[("rpd:gemini", day(100, 20))]) else {
+    let MeterUsage::Window(fill) = fill(&window(100, false), &[("rpd:gemini", day(100, 20))])
+    else {
         panic!("a window");
     };
     assert_eq!(
@@ -111,7 +112,7 @@ fn places_are_as_many_as_the_scripts_allow() {
 #[test]
 fn a_rate_tells_what_may_go_at_once() {
     let pacing = Pacing::requests(600);
-    let take = Take::Rate {
+    let take = MeterAmount::Rate {
         meter: "rpm:openai".to_owned(),
         per_minute: 600,
         pacing,
@@ -123,7 +124,7 @@ fn a_rate_tells_what_may_go_at_once() {
             ..Counts::default()
         };
         match fill(&take, &[("rpm:openai", counts)]) {
-            Fill::Rate { free, .. } => free,
+            MeterUsage::Rate { free, .. } => free,
             other => panic!("{other:?}"),
         }
     };
@@ -134,7 +135,7 @@ fn a_rate_tells_what_may_go_at_once() {
     let never = fill(&take, &[]);
     assert_eq!(
         never,
-        Fill::Rate {
+        MeterUsage::Rate {
             per_minute: 600,
             free: 7
         }

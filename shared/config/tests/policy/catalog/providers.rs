@@ -31,7 +31,7 @@ fn reads_billing_location_and_delay_of_a_provider() {
 #[test]
 fn reads_both_forms_of_a_random_delay() {
     let between = |min, max| {
-        Some(Pace {
+        Some(CallDelay {
             min: Duration::from_millis(min),
             max: Duration::from_millis(max),
         })

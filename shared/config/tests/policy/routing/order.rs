@@ -145,7 +145,7 @@ fn keywords_apply_only_to_jobs_without_other_hints() {
     );
 }
 
-/// Run by hand: `cargo test -p longshore-config --profile dist -- --ignored --nocapture takes`.
+/// Run by hand: `cargo test -p longshore-config --profile dist -- --ignored --nocapture amounts`.
 #[test]
 #[ignore = "a measurement"]
 fn a_plain_decision_takes_less_than_a_microsecond() {

@@ -7,16 +7,16 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::value::RawValue;
 
 use crate::catalog::{
-    Capability, Prices, Rates, Step,
-    models::Part,
-    pricing::{DECIMALS, HIGHEST, Said},
+    Capability, PriceBand, Prices, Rates,
+    models::ModelLayer,
+    pricing::{DECIMALS, HIGHEST, PriceLayer},
 };
 
 /// The reason for models that are billed in another way or have no price.
 pub(in crate::catalog) const NO_PRICE: &str = "it has no price per token";
 
 pub(super) struct Entry {
-    pub(super) part: Part,
+    pub(super) part: ModelLayer,
     /// Whether a price had too many decimals.
     pub(super) rounded: bool,
 }
@@ -62,18 +62,18 @@ pub(super) fn read(
     .filter(|(name, _)| fields.is_true(name))
     .map(|(_, capability)| capability)
     .collect();
-    let part = Part {
+    let part = ModelLayer {
         supports,
         context_window: fields.tokens("max_input_tokens").or(legacy),
         max_output_tokens: fields
             .tokens("max_output_tokens")
             .or(legacy)
             .and_then(|tokens| u32::try_from(tokens).ok()),
-        prices: Said {
+        prices: PriceLayer {
             first: Some(prices),
             changes: Vec::new(),
         },
-        ..Part::named(provider, model.to_owned())
+        ..ModelLayer::named(provider, model.to_owned())
     };
     Ok(Entry {
         part,
@@ -137,7 +137,7 @@ impl Fields<'_> {
                 return Err(wrong);
             };
             self.rounded |= tier.rounded;
-            steps.push(Step {
+            steps.push(PriceBand {
                 above_tokens,
                 rates,
             });
@@ -186,7 +186,7 @@ impl Fields<'_> {
     }
 
     /// A price band; missing prices come from the band below.
-    fn step(&mut self, litellm: &str, thousands: u64, below: &Rates) -> Result<Step, Skipped> {
+    fn step(&mut self, litellm: &str, thousands: u64, below: &Rates) -> Result<PriceBand, Skipped> {
         let mut above = |kind: &str| self.price(&format!("{kind}_above_{thousands}k_tokens"));
         let output = above(OUTPUT)?.unwrap_or(below.output);
         let rates = Rates {
@@ -201,7 +201,7 @@ impl Fields<'_> {
         };
         // xAI's band includes the prompt with exactly this many tokens.
         let inclusive = u64::from(litellm == "xai");
-        Ok(Step {
+        Ok(PriceBand {
             above_tokens: thousands.saturating_mul(1_000).saturating_sub(inclusive),
             rates,
         })

@@ -5,16 +5,16 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_saphyr::FlowSeq;
 
-use crate::catalog::{Capability, Catalog, Rates, models::Part};
+use crate::catalog::{Capability, Catalog, Rates, models::ModelLayer};
 
 #[derive(Serialize)]
 struct Fragment<'a> {
-    models: Vec<Written<'a>>,
+    models: Vec<CatalogSettings<'a>>,
 }
 
 /// A model, in the format of `longshore.yaml`.
 #[derive(Serialize)]
-struct Written<'a> {
+struct CatalogSettings<'a> {
     provider: &'a str,
     model: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,7 +82,7 @@ impl From<&Rates> for PerMillion {
 /// The models as YAML. Models of the catalog are written without capabilities, because the catalog
 /// knows them better.
 pub(super) fn write(
-    parts: &[Part],
+    parts: &[ModelLayer],
     catalog: &Catalog,
 ) -> Result<String, serde_saphyr::ser_error::Error> {
     let models = parts
@@ -92,7 +92,7 @@ pub(super) fn write(
             let is_new = catalog.entry(&part.provider, &part.model).is_none();
             let capabilities =
                 is_new.then(|| FlowSeq([Tier::Standard.capabilities(), &part.supports].concat()));
-            Some(Written {
+            Some(CatalogSettings {
                 provider: part.provider.as_str(),
                 model: &part.model,
                 capabilities,

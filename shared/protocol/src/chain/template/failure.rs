@@ -5,11 +5,12 @@ use std::ops::Range;
 use minijinja::{Error, ErrorKind};
 
 use super::{
-    MAX_RENDERED_BYTES, Scope, StepView, TemplateError, environment::FUEL, syntax::part, values,
+    MAX_RENDERED_BYTES, StepAnswers, TemplateError, TemplateScope, environment::FUEL, syntax::part,
+    values,
 };
 use crate::{chain::StepName, envelope::shortened};
 
-impl Scope {
+impl TemplateScope {
     /// Converts an error of the engine.
     pub(super) fn failure(&self, error: &Error, text: &str) -> TemplateError {
         let at = error.range().and_then(|range| whole(text, range));
@@ -48,15 +49,15 @@ impl Scope {
         let name: String = path.chars().take_while(|c| is_name(*c)).collect();
         let step = StepName::parse(&name).ok()?;
         match self.steps.get(&step)? {
-            StepView::One(Some(outcome)) if outcome.success => {
+            StepAnswers::One(Some(outcome)) if outcome.success => {
                 let json = format!("{name}.json");
                 let output = outcome.output.as_deref().unwrap_or_default();
                 let wrong = values::json_of(output).err();
                 let wrong = wrong.filter(|_| path.starts_with(&json))?;
                 Some(format!("the answer of step `{name}` is not JSON ({wrong})"))
             }
-            StepView::One(_) => Some(format!("step `{name}` has no answer")),
-            StepView::Many(_) => None,
+            StepAnswers::One(_) => Some(format!("step `{name}` has no answer")),
+            StepAnswers::Many(_) => None,
         }
     }
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{MAX_ITEMS, Scope, StepView, render_envelope, uses, uses_of_expression, values};
+use super::{
+    MAX_ITEMS, StepAnswers, TemplateScope, render_envelope, uses, uses_of_expression, values,
+};
 use crate::{
     chain::{ChainId, StepName},
-    envelope::{Limits, RawMessage, parse},
+    envelope::{MessageLimits, RawMessage, parse},
     id::JobId,
     outcome::Outcome,
     state::JobState,
@@ -45,22 +47,22 @@ fn outcome(id: &str, output: Option<&str>) -> Outcome {
 }
 
 /// `answered` has this output, `broken` has no outcome, `each` has two answers for three items.
-fn scope(told: &str) -> Scope {
+fn scope(told: &str) -> TemplateScope {
     let items = vec![
         (2, outcome("c/each/2", Some("third"))),
         (1, outcome("c/each/1", None)),
         (0, outcome("c/each/0", Some("first"))),
     ];
-    Scope {
+    TemplateScope {
         chain: ChainId::parse("c").unwrap(),
         chain_name: None,
         steps: BTreeMap::from([
             (
                 name("told"),
-                StepView::One(Some(outcome("c/told", Some(told)))),
+                StepAnswers::One(Some(outcome("c/told", Some(told)))),
             ),
-            (name("broken"), StepView::One(None)),
-            (name("each"), StepView::Many(items)),
+            (name("broken"), StepAnswers::One(None)),
+            (name("each"), StepAnswers::Many(items)),
         ]),
         item: Some(json!({"city": "Ulm"})),
         index: Some(4),
@@ -161,7 +163,7 @@ fn what_is_missing_is_named() {
             .to_string(),
         "`steps.told.json.score` has no value: the answer of step `told` is not JSON (expected value at line 1 column 1)"
     );
-    let nowhere = Scope {
+    let nowhere = TemplateScope {
         steps: BTreeMap::new(),
         ..scope("")
     };
@@ -286,7 +288,7 @@ fn only_templates_of_an_envelope_are_filled_in() {
         let message = RawMessage {
             fields: vec![(b"job".to_vec(), job.to_string().into_bytes())],
         };
-        parse(&message, &Limits::default()).unwrap().envelope
+        parse(&message, &MessageLimits::default()).unwrap().envelope
     };
     let rendered = render_envelope(&read(&job), &scope("{{ index }}")).unwrap();
     assert_eq!(rendered.system.as_deref(), Some("Answer in Ulm."));

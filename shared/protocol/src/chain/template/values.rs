@@ -10,7 +10,7 @@ use minijinja::{
     value::{Enumerator, Object, Serde},
 };
 
-use super::{Scope, StepView};
+use super::{StepAnswers, TemplateScope};
 use crate::{chain::SKIPPED, outcome::Outcome, state::JobState};
 
 /// The fields of a step or of an item.
@@ -38,7 +38,7 @@ struct Context {
 }
 
 /// Everything that a template of the step can read.
-pub(super) fn of_scope(scope: &Scope) -> Value {
+pub(super) fn of_scope(scope: &TemplateScope) -> Value {
     let steps = scope
         .steps
         .iter()
@@ -60,16 +60,16 @@ pub(super) fn of_scope(scope: &Scope) -> Value {
         all.push(("index", Value::from(index)));
     }
     let gathered = scope.gather.as_ref().and_then(|step| scope.steps.get(step));
-    if let Some(StepView::Many(items)) = gathered {
+    if let Some(StepAnswers::Many(items)) = gathered {
         all.push(("gathered", of_items(items)));
     }
     Value::from_pairs(all)
 }
 
-fn of_view(view: &StepView) -> Value {
+fn of_view(view: &StepAnswers) -> Value {
     match view {
-        StepView::One(outcome) => Value::from_object(Context::of(outcome.as_ref(), None)),
-        StepView::Many(items) => {
+        StepAnswers::One(outcome) => Value::from_object(Context::of(outcome.as_ref(), None)),
+        StepAnswers::Many(items) => {
             let outputs: Vec<Value> = completed(items)
                 .map(|(_, outcome)| Value::from(outcome.output.as_deref()))
                 .collect();

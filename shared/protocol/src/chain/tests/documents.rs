@@ -46,16 +46,16 @@ fn schema() -> jsonschema::Validator {
 }
 
 /// Asserts that parser and schema accept a document.
-fn accepted(place: &str, text: &str, schema: &jsonschema::Validator) {
+fn accepted(location: &str, text: &str, schema: &jsonschema::Validator) {
     if let Err(bad) = read(text) {
-        panic!("{place}:\n{bad}");
+        panic!("{location}:\n{bad}");
     }
     let json = serde_json::from_str(text).unwrap();
     let faults: Vec<_> = schema
         .iter_errors(&json)
         .map(|error| error.to_string())
         .collect();
-    assert!(faults.is_empty(), "{place}: {faults:?}");
+    assert!(faults.is_empty(), "{location}: {faults:?}");
 }
 
 #[test]

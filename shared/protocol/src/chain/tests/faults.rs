@@ -90,9 +90,9 @@ fn faults_of_the_whole() {
         of_steps(&many),
         "field `steps`: expected at most 10000 steps, but got 10001"
     );
-    let limits = crate::envelope::Limits {
+    let limits = crate::envelope::MessageLimits {
         max_chain_bytes: 10,
-        ..crate::envelope::Limits::default()
+        ..crate::envelope::MessageLimits::default()
     };
     let bad = super::parse(r#"{"steps":[]}"#, &limits).unwrap_err();
     assert_eq!(bad.faults, ["expected at most 10 bytes, but got 12"]);

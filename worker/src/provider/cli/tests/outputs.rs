@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use longshore_protocol::call::{ErrorClass, FinishReason, Spend, Usage};
+use longshore_protocol::call::{CallCost, ErrorClass, FinishReason, Usage};
 use serde_json::json;
 
 use super::{Fake, asking, fails, fake, tool};
@@ -189,5 +189,5 @@ async fn failures_are_classified_by_their_words() {
     );
     let error = fails(&fake, &["json"], &asking("x")).await;
     assert!(error.retry_after.unwrap() > Duration::from_hours(24));
-    assert_eq!(error.spend, Spend::Nothing);
+    assert_eq!(error.spend, CallCost::Nothing);
 }

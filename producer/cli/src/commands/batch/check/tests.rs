@@ -13,7 +13,7 @@ fn check(text: &str, fallback: bool) -> Result<BatchTasks, String> {
     let path = directory.path().join("tasks");
     std::fs::write(&path, text).unwrap();
     let rules = Rules {
-        limits: &Limits::default(),
+        limits: &MessageLimits::default(),
         catalog: &config.catalog,
         fallback,
     };

@@ -1,7 +1,7 @@
 //! Valid and invalid files of tasks.
 
 use insta::assert_snapshot;
-use longshore_client::{Chain, Limits};
+use longshore_client::{Chain, MessageLimits};
 use longshore_settings::Environment;
 
 use super::*;
@@ -72,7 +72,7 @@ fn a_file_becomes_a_chain_of_steps() {
       ]
     }
     "#);
-    Chain::from_json(text, &Limits::default()).unwrap();
+    Chain::from_json(text, &MessageLimits::default()).unwrap();
     assert_snapshot!(super::super::task_table(&tasks), @"
     TASK         STEP         TYPE           RISK  AREA  FILES  BYTES  GOAL
     MY-TASK-001  MY_TASK_001  documentation  low   docs  1      28     Add docstrings to ContextBuilder class

@@ -1,15 +1,16 @@
-//! Messages of the control channel, by which Redis notifies running workers.
+//! Messages of the control channel (`{ns}:control`), by which scripts notify running workers.
 
 use chrono::{DateTime, Utc};
-use longshore_protocol::id::JobId;
+
+use crate::id::JobId;
 
 /// A message of the control channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ControlMessage {
+pub enum ControlMessage {
     /// `cancel JOB`: cancel the job if it is in flight here.
     Cancel(JobId),
     /// `config VERSION`: a configuration was pushed for all processes.
-    ConfigPushed,
+    ConfigPushed { version: u64 },
     /// `paused`: something was paused or resumed.
     PausesChanged,
     /// `limited ACCOUNT MS`: do not call the account before this time.
@@ -18,16 +19,18 @@ pub(crate) enum ControlMessage {
         until: DateTime<Utc>,
     },
     /// `circuit PLATFORM/MODEL`: a circuit opened or closed.
-    CircuitChanged,
+    CircuitChanged { circuit: String },
 }
 
 impl ControlMessage {
     /// Parses a message; `None` if it is malformed or of a kind that this version does not know.
-    pub(crate) fn parse(message: &str) -> Option<Self> {
+    pub fn parse(message: &str) -> Option<Self> {
         let (kind, argument) = message.split_once(' ').unwrap_or((message, ""));
         match kind {
             "cancel" => JobId::parse(argument).ok().map(Self::Cancel),
-            "config" => Some(Self::ConfigPushed),
+            "config" => Some(Self::ConfigPushed {
+                version: argument.parse().ok()?,
+            }),
             "paused" => Some(Self::PausesChanged),
             "limited" => {
                 let (account, until_ms) = argument.rsplit_once(' ')?;
@@ -36,7 +39,9 @@ impl ControlMessage {
                     until: DateTime::from_timestamp_millis(until_ms.parse().ok()?)?,
                 })
             }
-            "circuit" => Some(Self::CircuitChanged),
+            "circuit" if !argument.is_empty() => Some(Self::CircuitChanged {
+                circuit: argument.to_owned(),
+            }),
             _ => None,
         }
     }
@@ -51,7 +56,7 @@ mod tests {
         let job = JobId::parse("report-7/each").unwrap();
         let cases = [
             ("cancel report-7/each", ControlMessage::Cancel(job)),
-            ("config 12", ControlMessage::ConfigPushed),
+            ("config 12", ControlMessage::ConfigPushed { version: 12 }),
             ("paused", ControlMessage::PausesChanged),
             (
                 "limited openai 1700000000000",
@@ -60,7 +65,12 @@ mod tests {
                     until: DateTime::from_timestamp_millis(1_700_000_000_000).unwrap(),
                 },
             ),
-            ("circuit openai/gpt-5", ControlMessage::CircuitChanged),
+            (
+                "circuit openai/gpt-5",
+                ControlMessage::CircuitChanged {
+                    circuit: "openai/gpt-5".to_owned(),
+                },
+            ),
         ];
         for (message, expected) in cases {
             assert_eq!(ControlMessage::parse(message), Some(expected), "{message}");
@@ -73,6 +83,9 @@ mod tests {
             "",
             "cancel",
             "cancel ",
+            "config",
+            "config new",
+            "circuit",
             "limited openai",
             "limited openai soon",
             "limited openai 99999999999999999999",
