@@ -150,7 +150,7 @@ impl Forecast {
 fn describe_warning(meter: &str, fill: &WindowUsage) -> String {
     let name = MeterName::parse(meter);
     let subject = match name.what() {
-        Some(_) => format!("{} quota", name.of()),
+        Some(_) => format!("{} quota", name.subject()),
         None => one_line(&name.to_string(), 120),
     };
     let amount = |units| Amount::new(fill.unit, units);

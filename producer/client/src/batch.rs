@@ -37,11 +37,11 @@ impl Client {
     ///
     /// ```no_run
     /// # async fn example(client: longshore_client::Client) -> Result<(), longshore_client::ClientError> {
-    /// use longshore_client::{BatchPlan, BatchWriter, ChainId, Job, Limits, QueueName};
+    /// use longshore_client::{BatchPlan, BatchWriter, ChainId, Job, MessageLimits, QueueName};
     ///
     /// let mut writer = BatchWriter::new()?;
     /// for city in ["Berlin", "Lima", "Oslo"] {
-    ///     writer.push(&Job::prompt(format!("Describe {city}.")), &Limits::default())?;
+    ///     writer.push(&Job::prompt(format!("Describe {city}.")), &MessageLimits::default())?;
     /// }
     /// let plan = BatchPlan {
     ///     id: ChainId::fresh(),

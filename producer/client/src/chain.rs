@@ -47,7 +47,7 @@ impl Chain {
 /// Builds a chain step by step.
 ///
 /// ```
-/// use longshore_client::{ChainBuilder, Job, Limits, Step};
+/// use longshore_client::{ChainBuilder, Job, MessageLimits, Step};
 ///
 /// let chain = ChainBuilder::new()
 ///     .name("cities")
@@ -56,7 +56,7 @@ impl Chain {
 ///         Step::new("describe", Job::prompt("Describe {{ steps.research.output }}."))
 ///             .needs(["research"]),
 ///     )
-///     .build(&Limits::default())?;
+///     .build(&MessageLimits::default())?;
 /// assert_eq!(chain.document().steps.len(), 2);
 /// # Ok::<(), longshore_client::BadChain>(())
 /// ```
@@ -322,7 +322,7 @@ impl Client {
     ) -> Result<StepOutput, ClientError> {
         let items = items.map(|items| u32::try_from(items).unwrap_or(u32::MAX));
         let jobs: Vec<JobId> = match items {
-            None => vec![chain.job(&Instance::of(step.clone()))],
+            None => vec![chain.job(&Instance::whole_step(step.clone()))],
             Some(items) => (0..items)
                 .map(|index| chain.job(&Instance::item(step.clone(), index)))
                 .collect(),

@@ -26,13 +26,13 @@ use serde_json::{
 /// ```
 /// use std::time::Duration;
 ///
-/// use longshore_client::{Job, Limits};
+/// use longshore_client::{Job, MessageLimits};
 ///
 /// let job = Job::prompt("Summarise the minutes.")
 ///     .id("minutes-42")
 ///     .system("Answer in three sentences.")
 ///     .timeout(Duration::from_secs(60));
-/// let envelope = job.check(&Limits::default())?;
+/// let envelope = job.check(&MessageLimits::default())?;
 /// assert_eq!(envelope.task_type, "code_generation");
 /// # Ok::<(), longshore_client::Malformed>(())
 /// ```

@@ -141,7 +141,7 @@ impl Call<'_, '_> {
         };
         let markers = Markers::read(&ask.prompt);
         let (text, ending) = compose(ask, &markers, markers.ending);
-        let usage = Usage::of(&markers, &ask.prompt, &text);
+        let usage = Usage::estimate(&markers, &ask.prompt, &text);
         let admitted = self.flight.account.admit(usage.total(), || state.now_us());
         let (number, standing) = match admitted {
             Ok(admitted) => admitted,

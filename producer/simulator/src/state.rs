@@ -60,7 +60,7 @@ impl State {
     }
 
     pub(super) fn stats(&self) -> Stats {
-        Stats::of(&self.accounts, &self.load)
+        Stats::collect(&self.accounts, &self.load)
     }
 
     /// How long an answer takes, for a `draw` of the jitter that is uniform in 0..1.

@@ -45,7 +45,7 @@ impl Stats {
 
 impl Stats {
     /// The sum of all providers; `load` is the number of calls in flight.
-    pub(super) fn of(accounts: &Accounts, load: &Load) -> Self {
+    pub(super) fn collect(accounts: &Accounts, load: &Load) -> Self {
         let mut stats = Self {
             in_flight: load.now.load(Relaxed),
             peak_in_flight: load.peak.load(Relaxed),

@@ -18,7 +18,7 @@ pub(super) struct Usage {
 impl Usage {
     /// The counts of the markers; without them, a quarter of the characters sent and answered, plus cached
     /// and reasoning tokens.
-    pub(super) fn of(markers: &Markers<'_>, prompt: &str, answer: &str) -> Self {
+    pub(super) fn estimate(markers: &Markers<'_>, prompt: &str, answer: &str) -> Self {
         let (cached, reasoning) = (markers.cached, markers.reasoning);
         if let Some((input, output)) = markers.tokens {
             return Self {
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn counts_come_from_the_text_unless_they_are_told() {
-        let usage = Usage::of(&Markers::default(), "hi", "eight ch");
+        let usage = Usage::estimate(&Markers::default(), "hi", "eight ch");
         assert_eq!(
             usage,
             Usage {
@@ -64,7 +64,7 @@ mod tests {
         );
 
         let told = Markers::read("[[tokens=100,20]] [[cached=400]] [[reasoning=5]]");
-        let usage = Usage::of(&told, "x", "y");
+        let usage = Usage::estimate(&told, "x", "y");
         assert_eq!(
             usage,
             Usage {
@@ -76,7 +76,7 @@ mod tests {
         );
 
         let added = Markers::read("[[cached=400]] [[reasoning=5]]");
-        let usage = Usage::of(&added, "12345678", "1234");
+        let usage = Usage::estimate(&added, "12345678", "1234");
         assert_eq!(
             usage,
             Usage {

@@ -28,8 +28,8 @@ mod tests {
 
     use longshore_settings::Environment;
 
-    use crate::tests::{Directory, EVERYTHING};
     use crate::Config;
+    use crate::tests::{Directory, EVERYTHING};
 
     fn load(yaml: &str) -> Config {
         let env = Environment::from_pairs([

@@ -101,7 +101,7 @@ impl Pauses {
     }
 
     /// The active pause of a target.
-    pub fn of(&self, target: &Target, now_ms: i64) -> Option<&Pause> {
+    pub fn get(&self, target: &Target, now_ms: i64) -> Option<&Pause> {
         // Usually nothing is paused.
         if self.0.is_empty() {
             return None;
@@ -182,10 +182,10 @@ mod tests {
             reason: None,
         };
         let pauses = Pauses::from_stored([(target.as_str().to_owned(), pause)].into());
-        assert!(pauses.of(&target, 9).is_some());
-        assert_eq!(pauses.of(&target, 10), None);
+        assert!(pauses.get(&target, 9).is_some());
+        assert_eq!(pauses.get(&target, 10), None);
         assert_eq!(pauses.lasting(10).count(), 0);
-        assert_eq!(pauses.of(&Target::task_type("a"), 9), None);
+        assert_eq!(pauses.get(&Target::task_type("a"), 9), None);
     }
 
     #[test]

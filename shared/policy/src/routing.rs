@@ -233,7 +233,10 @@ impl Router {
         self.fit(&mut draft, envelope, prompt)?;
         if !envelope.fallback && draft.indexes.len() > 1 {
             draft.indexes.to_mut().truncate(1);
-            draft.tell(StageName::Only, "the first alone (fallback: false)");
+            draft.record(
+                StageName::Only,
+                "only the first candidate (fallback: false)",
+            );
         }
         Ok(draft.decision(&self.market))
     }
@@ -252,7 +255,7 @@ impl Router {
             .find_map(|order| {
                 let mut draft = Draft::like(order);
                 let words = format!("models of the tier {above} have failed it");
-                draft.tell_first(StageName::Escalation, words);
+                draft.record_first(StageName::Escalation, words);
                 self.fit(&mut draft, envelope, prompt).ok()?;
                 let mut decision = draft.decision(&self.market);
                 decision
@@ -265,29 +268,29 @@ impl Router {
     /// The free candidates that can answer the job, whatever its route; in order.
     pub fn free(&self, envelope: &Envelope, prompt: PromptTokens) -> Vec<Candidate<'_>> {
         let mut draft = Draft::like(&self.plain);
-        draft.tell_first(StageName::Cost, "a budget is spent: those who cost nothing");
+        draft.record_first(StageName::Cost, "a budget is exhausted: only free models");
         if self.fit(&mut draft, envelope, prompt).is_err() {
             return Vec::new();
         }
         let mut free = draft.decision(&self.market).candidates;
         free.retain(|candidate| candidate.provider.billing == Billing::Free);
         for candidate in &mut free {
-            candidate.reason = "free, because a budget is spent".into();
+            candidate.reason = "free, because a budget is exhausted".into();
         }
         free
     }
 
     fn pinned(&self, model: &str) -> Result<Draft<'_>, Unroutable> {
         let indexes = self.market.named(model).map_err(Unroutable::new)?;
-        let mut draft = Draft::of(indexes);
-        draft.tell(StageName::Pin, "the job names its model");
+        let mut draft = Draft::from_candidates(indexes);
+        draft.record(StageName::Pin, "the job sets `model`");
         Ok(draft)
     }
 
     /// Chooses by rules, tier, keywords or cost.
     fn chosen(&self, envelope: &Envelope) -> Result<Draft<'_>, Unroutable> {
         if self.plain.indexes.is_empty() {
-            return Err(self.nobody());
+            return Err(self.no_candidate());
         }
         let mut passed: Vec<(StageName, &str)> = Vec::new();
         let mut found: Option<&Order> = None;
@@ -316,7 +319,7 @@ impl Router {
         }
         let mut draft = Draft::like(found.unwrap_or(&self.plain));
         for (step, why) in passed.into_iter().rev() {
-            draft.tell_first(step, why);
+            draft.record_first(step, why);
         }
         Ok(draft)
     }
@@ -336,9 +339,9 @@ impl Router {
         };
         let mut draft = Draft::like(order.as_ref().unwrap_or(&self.plain));
         let words = format!("{name}, by: {}", found.words.join(", "));
-        draft.tell_first(StageName::Keywords, words);
+        draft.record_first(StageName::Keywords, words);
         if let Err(why) = order {
-            draft.tell(StageName::Keywords, why.as_str());
+            draft.record(StageName::Keywords, why.as_str());
         }
         draft
     }
@@ -358,7 +361,7 @@ impl Router {
             .max_by_key(|tier| tier.rank())
     }
 
-    fn nobody(&self) -> Unroutable {
+    fn no_candidate(&self) -> Unroutable {
         match self.market.catalog.enabled().next() {
             Some(provider) => Unroutable::new(self.market.without_default(provider)),
             None => Unroutable::new(

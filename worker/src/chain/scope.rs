@@ -51,7 +51,7 @@ pub(super) async fn load_scope(step: &StepRef, context: &Context) -> Stage<Templ
 
 /// The outcome of a step that has ended. It must exist, however the step ended.
 async fn step_outcome(step: &StepRef, name: &StepName, context: &Context) -> Stage<Outcome> {
-    let instance = Instance::of(name.clone());
+    let instance = Instance::whole_step(name.clone());
     let mut found = load_outcomes(step, std::slice::from_ref(&instance), context).await;
     match found.pop().flatten() {
         Some(outcome) => ControlFlow::Continue(outcome),

@@ -144,7 +144,7 @@ impl Planner<'_> {
                     parent: step
                         .needs
                         .first()
-                        .map(|need| self.id.job(&Instance::of(need.clone()))),
+                        .map(|need| self.id.job(&Instance::whole_step(need.clone()))),
                     ..self.step_ref(step.name.clone())
                 };
                 StepPlan {

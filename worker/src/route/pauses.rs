@@ -69,7 +69,7 @@ impl KnownPauses {
         }
         let now_ms = now.timestamp_millis();
         all.iter()
-            .filter(|queue| known.of(&Target::queue(queue), now_ms).is_some())
+            .filter(|queue| known.get(&Target::queue(queue), now_ms).is_some())
             .cloned()
             .collect()
     }
@@ -80,7 +80,7 @@ impl KnownPauses {
         if known.is_empty() {
             return None;
         }
-        known.of(&Target::task_type(name), now.timestamp_millis())?;
+        known.get(&Target::task_type(name), now.timestamp_millis())?;
         Some(PausedLane::of_type(name))
     }
 
@@ -91,7 +91,7 @@ impl KnownPauses {
             return None;
         }
         known
-            .of(&Target::provider(name), now.timestamp_millis())
+            .get(&Target::provider(name), now.timestamp_millis())
             .cloned()
     }
 

@@ -161,7 +161,7 @@ mod tests {
         STEP               OUTCOME
         pin                -
         hint               openai/gpt-6.1-terra first
-        rule               `medium-risk tests and services` finds nobody: model `gemini-2.5-pro` has no provider: platform `gemini` is off: GOOGLE_API_KEY is not set; platform `gemini-cli` is off: on only if `providers.gemini-cli.enabled` is true in longshore.yaml
+        rule               `medium-risk tests and services` matches no available model: model `gemini-2.5-pro` has no provider: platform `gemini` is off: GOOGLE_API_KEY is not set; platform `gemini-cli` is off: on only if `providers.gemini-cli.enabled` is true in longshore.yaml
         tier               at least standard: openai/gpt-6.1-terra, anthropic/claude-sonnet-5-5
         keywords           -
         cost               -
@@ -210,7 +210,7 @@ mod tests {
                   "step": "hint"
                 },
                 {
-                  "outcome": "`medium-risk tests and services` finds nobody: model `gemini-2.5-pro` has no provider: platform `gemini` is off: GOOGLE_API_KEY is not set; platform `gemini-cli` is off: on only if `providers.gemini-cli.enabled` is true in longshore.yaml",
+                  "outcome": "`medium-risk tests and services` matches no available model: model `gemini-2.5-pro` has no provider: platform `gemini` is off: GOOGLE_API_KEY is not set; platform `gemini-cli` is off: on only if `providers.gemini-cli.enabled` is true in longshore.yaml",
                   "step": "rule"
                 },
                 {

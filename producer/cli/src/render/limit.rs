@@ -51,14 +51,14 @@ impl Limit {
         let name = MeterName::parse(&report.meter);
         if let Some(what) = name.what() {
             return Some(Self {
-                subject: Subject::Account(name.of().to_owned()),
+                subject: Subject::Account(name.subject().to_owned()),
                 what: what.to_owned(),
                 report,
             });
         }
-        let (budget, whose) = match name.of().split_once(':') {
+        let (budget, whose) = match name.subject().split_once(':') {
             Some((budget, whose)) => (budget, Some(whose)),
-            None => (name.of(), None),
+            None => (name.subject(), None),
         };
         let budget = budgets.iter().find(|one| one.name == budget)?;
         Some(Self {

@@ -23,7 +23,7 @@ impl<'a> MeterName<'a> {
     }
 
     /// The account or budget: `openai`, `team:acme`.
-    pub fn of(&self) -> &'a str {
+    pub fn subject(&self) -> &'a str {
         self.of
     }
 

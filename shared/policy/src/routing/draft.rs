@@ -31,7 +31,7 @@ impl<'a> Draft<'a> {
     }
 
     /// From these candidates alone.
-    pub(super) fn of(indexes: Vec<CandidateIndex>) -> Self {
+    pub(super) fn from_candidates(indexes: Vec<CandidateIndex>) -> Self {
         Self {
             indexes: Cow::Owned(indexes),
             preferred: "",
@@ -41,12 +41,12 @@ impl<'a> Draft<'a> {
     }
 
     /// Records a stage's outcome after its earlier ones.
-    pub(super) fn tell(&mut self, step: StageName, outcome: impl Into<Cow<'a, str>>) {
+    pub(super) fn record(&mut self, step: StageName, outcome: impl Into<Cow<'a, str>>) {
         self.insert(step, outcome.into(), |one| one <= step as usize);
     }
 
     /// Records a stage's outcome before its earlier ones.
-    pub(super) fn tell_first(&mut self, step: StageName, outcome: impl Into<Cow<'a, str>>) {
+    pub(super) fn record_first(&mut self, step: StageName, outcome: impl Into<Cow<'a, str>>) {
         self.insert(step, outcome.into(), |one| one < step as usize);
     }
 

@@ -140,7 +140,7 @@ impl Router {
                 Fit::Instead(other, lack) => {
                     fit.push(other);
                     let other = self.market.called(other);
-                    draft.tell(lack.step(), format!("{other} instead of {called}: {lack}"));
+                    draft.record(lack.step(), format!("{other} instead of {called}: {lack}"));
                 }
                 Fit::Drop(lack) => {
                     let why = format!("{called}: {lack}");
@@ -148,14 +148,14 @@ impl Router {
                     if at == 0 && envelope.platform.is_some() && !envelope.fallback {
                         return Err(Unroutable::alone(&why));
                     }
-                    draft.tell(lack.step(), format!("without {why}"));
+                    draft.record(lack.step(), format!("without {why}"));
                     dropped.push(why);
                 }
             }
         }
         if fit.is_empty() {
             return Err(Unroutable::new(format!(
-                "nobody who may answer the job can: {}",
+                "no candidate model can run the job: {}",
                 dropped.join("; ")
             )));
         }

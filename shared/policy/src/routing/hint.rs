@@ -34,7 +34,7 @@ impl Router {
                 first.why = Why::Hinted;
             }
             indexes.insert(0, first);
-            draft.tell(
+            draft.record(
                 StageName::Hint,
                 format!("{} first", self.market.called(first)),
             );
@@ -51,7 +51,7 @@ impl Router {
         if !envelope.fallback {
             return Err(Unroutable::alone(&why));
         }
-        draft.tell(StageName::Hint, why.clone());
+        draft.record(StageName::Hint, why.clone());
         draft.note = Some(why);
         Ok(())
     }

@@ -51,7 +51,10 @@ impl<'a> Orders<'a> {
     ) -> Result<Order, String> {
         let (indexes, without) = self.preferred(prefer);
         if indexes.is_empty() {
-            return Err(format!("{name} finds nobody: {}", without.join("; ")));
+            return Err(format!(
+                "{name} matches no available model: {}",
+                without.join("; ")
+            ));
         }
         let mut outcome: Vec<String> = vec![format!("{name}: {}", self.market.listed(&indexes))];
         outcome.extend(without);

@@ -12,7 +12,7 @@ pub struct BadChain {
 
 impl From<BadChain> for Malformed {
     fn from(bad: BadChain) -> Self {
-        Self::of(MalformedCode::BadChain, "chain", bad.to_string())
+        Self::new(MalformedCode::BadChain, "chain", bad.to_string())
     }
 }
 

@@ -125,7 +125,7 @@ impl StepName {
 
 impl Instance {
     /// The step itself.
-    pub fn of(step: StepName) -> Self {
+    pub fn whole_step(step: StepName) -> Self {
         Self { step, index: None }
     }
 

@@ -75,7 +75,7 @@ fn read(text: &str, limits: &MessageLimits, faults: &mut Faults) -> Option<Docum
         reply: reply.unwrap_or(false),
         on_complete: after.map(|after| after.what),
         steps: steps?,
-        hash: crate::envelope::ContentHash::of_json(&Value::Object(content)),
+        hash: crate::envelope::ContentHash::from_json(&Value::Object(content)),
     })
 }
 

@@ -9,7 +9,7 @@ pub(crate) struct ByName<'a, V>(Vec<(Cow<'a, str>, V)>);
 
 impl<'a, V> ByName<'a, V> {
     /// Sorts values by name. Of a name given twice, keeps the last value and returns the name.
-    pub(crate) fn of(mut given: Vec<(Cow<'a, str>, V)>) -> (Self, Option<String>) {
+    pub(crate) fn from_pairs(mut given: Vec<(Cow<'a, str>, V)>) -> (Self, Option<String>) {
         given.sort_by(|(a, _), (b, _)| a.cmp(b));
         let mut repeated = None;
         given.dedup_by(|later, earlier| {

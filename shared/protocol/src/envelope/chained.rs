@@ -46,7 +46,7 @@ fn checked<'a>(
         ));
     }
     if message.fields.len() > 1 {
-        return Err(Malformed::of(
+        return Err(Malformed::new(
             MalformedCode::DuplicateField,
             "chain",
             "expected it once, but got it more often",

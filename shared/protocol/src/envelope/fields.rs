@@ -61,13 +61,13 @@ pub(crate) fn field<'a, T>(
         .transpose()
         .map_err(|problem| match problem.code {
             MalformedCode::NotJson => Malformed::whole(problem.code, problem.message),
-            code => Malformed::of(code, name, problem.message),
+            code => Malformed::new(code, name, problem.message),
         })
 }
 
 impl<'a> Input<'a> {
     fn is_null(self) -> bool {
-        matches!(self, Self::Json(value) if Kind::of(value) == Kind::Null)
+        matches!(self, Self::Json(value) if Kind::detect(value) == Kind::Null)
     }
 
     fn quoted(self) -> String {
@@ -98,7 +98,7 @@ impl<'a> Input<'a> {
     /// The raw JSON of a value of one kind.
     pub(crate) fn of_kind(self, kind: Kind, expected: &str) -> Read<&'a str> {
         let value = self.json(expected)?;
-        if Kind::of(value) == kind {
+        if Kind::detect(value) == kind {
             Ok(value.get())
         } else {
             Err(self.is_not(MalformedCode::WrongType, expected))
@@ -122,7 +122,7 @@ impl<'a> Input<'a> {
         };
         match self {
             Self::Text(text) => read(text),
-            Self::Json(value) => match Kind::of(value) {
+            Self::Json(value) => match Kind::detect(value) {
                 Kind::Number => value
                     .get()
                     .parse()

@@ -25,7 +25,7 @@ impl ContentHash {
     }
 
     /// The hash of an envelope without its id, and of the unknown fields next to it.
-    pub(super) fn of(envelope: &Envelope, unknown: &Fields<'_>) -> Self {
+    pub(super) fn from_envelope(envelope: &Envelope, unknown: &Fields<'_>) -> Self {
         let mut content = Content(Sha256::new());
         content.envelope(envelope);
         for (name, value) in unknown.0.iter() {
@@ -48,7 +48,7 @@ impl ContentHash {
 
 impl ContentHash {
     /// The hash of a JSON value, independent of spelling and order of members.
-    pub(crate) fn of_json(value: &Value) -> Self {
+    pub(crate) fn from_json(value: &Value) -> Self {
         let mut content = Content(Sha256::new());
         content.json(value);
         Self(format!("{:x}", content.0.finalize()))

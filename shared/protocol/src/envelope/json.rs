@@ -24,7 +24,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// The kind of valid JSON, from its first byte.
-    pub(crate) fn of(value: &RawValue) -> Self {
+    pub(crate) fn detect(value: &RawValue) -> Self {
         match value.get().bytes().next() {
             Some(b'{') => Self::Object,
             Some(b'[') => Self::List,
@@ -59,7 +59,7 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// Measures `text` in one pass. For text that is not JSON, the result is arbitrary.
-    pub(crate) fn of(text: &str) -> Self {
+    pub(crate) fn measure(text: &str) -> Self {
         let mut shape = Self::default();
         let mut open = 0_usize;
         let mut rest = text.as_bytes();
@@ -113,7 +113,7 @@ impl<'a> Members<'a> {
     pub(crate) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
         self.by_name
             .remove(name)
-            .filter(|value| Kind::of(value) != Kind::Null)
+            .filter(|value| Kind::detect(value) != Kind::Null)
     }
 }
 
@@ -137,7 +137,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                 while let Some((Name(name), value)) = map.next_entry()? {
                     given.push((name, value));
                 }
-                let (by_name, repeated) = ByName::of(given);
+                let (by_name, repeated) = ByName::from_pairs(given);
                 Ok(Members { by_name, repeated })
             }
         }
@@ -152,16 +152,16 @@ mod tests {
 
     #[test]
     fn brackets_in_strings_do_not_nest() {
-        assert_eq!(Shape::of(r#"{"a[": "\"{[", "b": [ ] }"#).depth, 2);
-        assert_eq!(Shape::of(r#""\\" [["#).depth, 2);
-        assert_eq!(Shape::of("]]]]{").depth, 1);
-        assert_eq!(Shape::of("").depth, 0);
-        assert_eq!(Shape::of(r#"["\\\"[[", [""#).depth, 2);
-        assert_eq!(Shape::of(r#"["[\"#).depth, 1);
+        assert_eq!(Shape::measure(r#"{"a[": "\"{[", "b": [ ] }"#).depth, 2);
+        assert_eq!(Shape::measure(r#""\\" [["#).depth, 2);
+        assert_eq!(Shape::measure("]]]]{").depth, 1);
+        assert_eq!(Shape::measure("").depth, 0);
+        assert_eq!(Shape::measure(r#"["\\\"[[", [""#).depth, 2);
+        assert_eq!(Shape::measure(r#"["[\"#).depth, 1);
     }
 
     #[test]
     fn white_space_counts_only_in_strings() {
-        assert_eq!(Shape::of("{ \"a b\" : 1\n}").compact, 9);
+        assert_eq!(Shape::measure("{ \"a b\" : 1\n}").compact, 9);
     }
 }

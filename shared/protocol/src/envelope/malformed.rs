@@ -67,7 +67,7 @@ impl Malformed {
     }
 
     /// An error in one field.
-    pub(crate) fn of(code: MalformedCode, field: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: MalformedCode, field: &str, message: impl Into<String>) -> Self {
         Self {
             field: Some(field.to_owned()),
             ..Self::whole(code, message)

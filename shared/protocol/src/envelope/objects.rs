@@ -23,7 +23,7 @@ pub(super) fn response_format(input: Input<'_>) -> Read<Value> {
 
 pub(crate) fn metadata(input: Input<'_>) -> Read<Map<String, Value>> {
     let json = input.of_kind(Kind::Object, "an object")?;
-    let size = Shape::of(json).compact;
+    let size = Shape::measure(json).compact;
     if size > METADATA_BYTES {
         return Err(Problem {
             code: MalformedCode::OutOfRange,
@@ -52,7 +52,7 @@ pub(crate) fn messages(input: Input<'_>) -> Read<Vec<ChatMessage>> {
 }
 
 fn turn(json: &RawValue) -> Read<ChatMessage> {
-    let kind = Kind::of(json);
+    let kind = Kind::detect(json);
     if kind != Kind::Object {
         return Err(Problem {
             code: MalformedCode::WrongType,
@@ -89,7 +89,7 @@ fn member_text(members: &mut Members<'_>, name: &str) -> Read<String> {
             message: format!("expected `{name}`, but there is none"),
         });
     };
-    match Kind::of(value) {
+    match Kind::detect(value) {
         Kind::Text => decoded(value.get()),
         kind => Err(Problem {
             code: MalformedCode::WrongType,
@@ -104,7 +104,7 @@ pub(super) fn retry(input: Input<'_>) -> Read<Retry> {
         Input::Text(text) if !text.trim_start().starts_with('{') => {
             return policy(input, text.to_owned());
         }
-        Input::Json(value) if Kind::of(value) == Kind::Text => {
+        Input::Json(value) if Kind::detect(value) == Kind::Text => {
             return policy(input, decoded(value.get())?);
         }
         _ => input.of_kind(Kind::Object, RETRY)?,

@@ -81,7 +81,7 @@ pub fn parse(message: &Message, limits: &MessageLimits) -> Result<Parsed, Malfor
     let hash = envelope
         .id
         .is_some()
-        .then(|| ContentHash::of(&envelope, &fields));
+        .then(|| ContentHash::from_envelope(&envelope, &fields));
     Ok(Parsed { envelope, hash })
 }
 
@@ -100,7 +100,7 @@ pub(super) fn check_size(message: &Message, most: usize) -> Result<(), Malformed
 /// The value of the field `name` as text.
 pub(super) fn utf8<'a>(value: &'a [u8], name: &str) -> Result<&'a str, Malformed> {
     std::str::from_utf8(value)
-        .map_err(|error| Malformed::of(MalformedCode::NotUtf8, name, not_utf8(&error)))
+        .map_err(|error| Malformed::new(MalformedCode::NotUtf8, name, not_utf8(&error)))
 }
 
 fn json_form(job: &[u8], max_depth: usize) -> Result<Fields<'_>, Malformed> {
@@ -133,7 +133,7 @@ pub(crate) fn members_of<'a>(
 /// Explains why a text has no members. The kind of the value is determined only in this case.
 fn no_members(text: &str, name: &str, error: serde_json::Error) -> Malformed {
     let expected = format!("expected `{name}` to be a JSON object, but");
-    let error = match serde_json::from_str(text).map(Kind::of) {
+    let error = match serde_json::from_str(text).map(Kind::detect) {
         Ok(Kind::Object) => error,
         Ok(kind) => {
             let words = format!("{expected} got {}", kind.name());
@@ -151,18 +151,18 @@ fn flat_form(message: &Message, max_depth: usize) -> Result<Fields<'_>, Malforme
     for (name, value) in &message.fields {
         let name = std::str::from_utf8(name).map_err(|error| {
             let name = String::from_utf8_lossy(name);
-            Malformed::of(MalformedCode::NotUtf8, &name, not_utf8(&error))
+            Malformed::new(MalformedCode::NotUtf8, &name, not_utf8(&error))
         })?;
         check_name(name)?;
         let value = utf8(value, name)?;
         if matches!(name, "messages" | "response_format" | "metadata" | "retry") {
             // One level less than in `job`, whose own braces count as a level.
             check_depth(value, max_depth.saturating_sub(1))
-                .map_err(|words| Malformed::of(MalformedCode::TooDeep, name, words))?;
+                .map_err(|words| Malformed::new(MalformedCode::TooDeep, name, words))?;
         }
         given.push((Cow::Borrowed(name), Input::Text(value)));
     }
-    match ByName::of(given) {
+    match ByName::from_pairs(given) {
         (fields, None) => Ok(Fields(fields)),
         (_, Some(name)) => Err(repeated(&name)),
     }
@@ -206,7 +206,7 @@ fn check_version(version: Input<'_>) -> Result<(), Malformed> {
     match fields::field("v", Some(version), fields::version) {
         Ok(Some(version)) if version > PROTOCOL_VERSION => Err(Malformed {
             version: Some(version),
-            ..Malformed::of(
+            ..Malformed::new(
                 MalformedCode::UnsupportedVersion,
                 "v",
                 format!("expected version {PROTOCOL_VERSION} of the protocol, but got {version}"),
@@ -228,13 +228,13 @@ pub(super) fn check_flat_versions(message: &Message) -> Result<(), Malformed> {
 
 fn check_name(name: &str) -> Result<(), Malformed> {
     if name.starts_with('_') {
-        Err(Malformed::of(
+        Err(Malformed::new(
             MalformedCode::ReservedField,
             name,
             "names that begin with `_` are reserved for the server",
         ))
     } else if name == "chain" {
-        Err(Malformed::of(
+        Err(Malformed::new(
             MalformedCode::Unsupported,
             name,
             "a chain is a message of its own: expected `chain` as the only field of the entry",
@@ -245,7 +245,7 @@ fn check_name(name: &str) -> Result<(), Malformed> {
 }
 
 fn check_depth(text: &str, max_depth: usize) -> Result<(), String> {
-    let depth = Shape::of(text).depth;
+    let depth = Shape::measure(text).depth;
     if depth > max_depth {
         Err(format!(
             "expected lists and objects nested at most {max_depth} deep, but got {depth}"
@@ -263,7 +263,7 @@ fn not_utf8(error: &std::str::Utf8Error) -> String {
 }
 
 fn repeated(name: &str) -> Malformed {
-    Malformed::of(
+    Malformed::new(
         MalformedCode::DuplicateField,
         name,
         "expected it once, but got it more often",
@@ -321,12 +321,12 @@ fn messages(fields: &mut Fields<'_>) -> Result<Vec<ChatMessage>, Malformed> {
             extra: serde_json::Map::new(),
         }]),
         (None, Some(messages)) => Ok(messages),
-        (Some(_), Some(_)) => Err(Malformed::of(
+        (Some(_), Some(_)) => Err(Malformed::new(
             MalformedCode::BadValue,
             "messages",
             "expected either `prompt` or `messages`, but got both",
         )),
-        (None, None) => Err(Malformed::of(
+        (None, None) => Err(Malformed::new(
             MalformedCode::NoPrompt,
             "prompt",
             "expected `prompt`, or `messages`, but got neither",
@@ -338,7 +338,7 @@ fn not_before(fields: &mut Fields<'_>) -> Result<Option<NotBefore>, Malformed> {
     let delay = fields.take("delay", times::delay)?;
     let run_at = fields.take("run_at", times::moment)?;
     match (delay, run_at) {
-        (Some(_), Some(_)) => Err(Malformed::of(
+        (Some(_), Some(_)) => Err(Malformed::new(
             MalformedCode::BadValue,
             "run_at",
             "expected either `delay` or `run_at`, but got both",
@@ -375,7 +375,7 @@ fn concurrency(fields: &mut Fields<'_>) -> Result<Option<Concurrency>, Malformed
 }
 
 fn goes_only_with(field: &str, key: &str) -> Malformed {
-    Malformed::of(
+    Malformed::new(
         MalformedCode::BadValue,
         field,
         format!("expected `{key}` beside it, but there is none"),

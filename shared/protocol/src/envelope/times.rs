@@ -78,7 +78,7 @@ pub(crate) fn limit(input: Input<'_>) -> Read<Limit> {
 
 /// The time, if the value is text in RFC 3339 form. The caller reads numbers.
 fn rfc3339(input: Input<'_>, expected: &str) -> Read<Option<DateTime<Utc>>> {
-    if matches!(input, Input::Json(value) if Kind::of(value) != Kind::Text) {
+    if matches!(input, Input::Json(value) if Kind::detect(value) != Kind::Text) {
         return Ok(None);
     }
     let text = input.text(expected)?;

@@ -82,7 +82,7 @@ fn explain_pause(pauses: &Pauses, targets: &[Target], now: DateTime<Utc>) -> Str
     let now_ms = now.timestamp_millis();
     let paused: Vec<String> = targets
         .iter()
-        .filter_map(|target| Some((target, pauses.of(target, now_ms)?)))
+        .filter_map(|target| Some((target, pauses.get(target, now_ms)?)))
         .map(|(target, pause)| pause_sentence(target, pause, now))
         .collect();
     if paused.is_empty() {

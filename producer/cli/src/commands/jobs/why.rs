@@ -170,7 +170,7 @@ async fn queue_pause(
 ) -> Result<Option<String>, BrokerError> {
     let target = Target::queue(queue);
     let pauses = broker.pauses().list().await?;
-    let pause = pauses.of(&target, now.timestamp_millis());
+    let pause = pauses.get(&target, now.timestamp_millis());
     Ok(pause.map(|pause| pause_sentence(&target, pause, now)))
 }
 

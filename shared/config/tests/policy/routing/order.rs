@@ -51,7 +51,8 @@ fn without_fallback_there_is_one_candidate() {
     let job = r#"{"prompt":"x","fallback":false}"#;
     assert_eq!(asked(&router, job), ["gemini/gemini-2.5-flash-lite"]);
     assert!(
-        record(&decided(&router, job)).ends_with("fallback: the first alone (fallback: false)")
+        record(&decided(&router, job))
+            .ends_with("fallback: only the first candidate (fallback: false)")
     );
 }
 

@@ -72,7 +72,7 @@ fn removes_platforms_above_the_maximum_cost() {
     ));
     let none = long(&plain, &job("0.001"), tokens).unwrap_err().error;
     assert!(
-        none.starts_with("nobody who may answer the job can: gemini/"),
+        none.starts_with("no candidate model can run the job: gemini/"),
         "{none}"
     );
     let limited = ruled(&THREE, "routing: {max_cost_per_task: 0.01}");
@@ -125,7 +125,7 @@ fn a_pinned_model_that_cannot_run_the_job_is_refused() {
     let job = r#"{"prompt":"x","model":"gpt-4o-mini"}"#;
     assert_eq!(
         long(&router, job, 150_000).unwrap_err().error,
-        "nobody who may answer the job can: openai/gpt-4o-mini: its window has 128000 tokens, and up to 150000 are needed"
+        "no candidate model can run the job: openai/gpt-4o-mini: its window has 128000 tokens, and up to 150000 are needed"
     );
 }
 

@@ -46,7 +46,7 @@ fn a_rule_without_enabled_platforms_is_skipped_and_recorded() {
     let record = record(&decision);
     assert!(
         record.starts_with(
-            "rule: `high-risk core` finds nobody: model `claude-sonnet-5-5` has no provider: \
+            "rule: `high-risk core` matches no available model: model `claude-sonnet-5-5` has no provider: \
              platform `anthropic` is off: ANTHROPIC_API_KEY is not set\ntier: at least advanced: "
         ),
         "{record}"
@@ -70,8 +70,8 @@ routing:
     assert_eq!(named(&decision)[0], "openai/gpt-4o-mini");
     assert_eq!(
         record(&decision),
-        "rule: `first` finds nobody: platform `anthropic` is off: ANTHROPIC_API_KEY is not set
-rule: `second` finds nobody: platform `xai` is off: XAI_API_KEY is not set
+        "rule: `first` matches no available model: platform `anthropic` is off: ANTHROPIC_API_KEY is not set
+rule: `second` matches no available model: platform `xai` is off: XAI_API_KEY is not set
 rule: `third`: openai/gpt-4o-mini
 cost: then the others, cheapest first"
     );

@@ -191,8 +191,8 @@ proptest! {
     #[test]
     fn the_outline_is_that_of_the_json(json in any_json()) {
         let outline = Shape { depth: depth(&json), compact: json.to_string().len() };
-        prop_assert_eq!(Shape::of(&json.to_string()), outline);
-        prop_assert_eq!(Shape::of(&format!("{json:#}")), outline);
+        prop_assert_eq!(Shape::measure(&json.to_string()), outline);
+        prop_assert_eq!(Shape::measure(&format!("{json:#}")), outline);
     }
 
     #[test]
@@ -203,7 +203,7 @@ proptest! {
         let mut tree: BTreeMap<_, _> = given.iter().cloned().collect();
         let twice = given.len() > tree.len();
         let given = given.into_iter().map(|(name, value)| (Cow::Owned(name), value));
-        let (mut by_name, repeated) = ByName::of(given.collect());
+        let (mut by_name, repeated) = ByName::from_pairs(given.collect());
         prop_assert_eq!(repeated.is_some(), twice);
         prop_assert_eq!(by_name.get(&gone), tree.get(&gone));
         prop_assert_eq!(by_name.remove(&gone), tree.remove(&gone));
