@@ -2,30 +2,37 @@
 # Runs every test of the workspace; `make test` builds the programs first. Arguments go to each run of the
 # end-to-end tests, for example `--skip clients::`.
 #
-# The end-to-end tests start servers and wait for them, so many more run at once than there are cores.
-# Those that measure time or load run in groups of their own before.
+# The end-to-end tests start servers and wait for them, so many more run at once than there are cores. Those
+# that measure time or load run before them, one at a time.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Load and lateness in milliseconds: one at a time.
-alone=(cron::due policy::adaptive policy::fairness)
+alone=(cron::due policy::adaptive policy::fairness reload)
 # Deadlines of seconds, and tests that wait for minutes, of which the backlog has to keep a pace: four at a time.
-few=(admin::cancel admin::pause alerts backlog chains::kills chaos crash cron::leaders policy::circuit policy::outage policy::rpm reload time)
-# Rates of milliseconds, without processes of their own: one for each core.
-scripts=(scripts)
+few=(admin::cancel admin::pause alerts backlog chains::kills chaos crash cron::leaders policy::circuit policy::outage policy::rpm time)
 # All others.
-threads=${LONGSHORE_TEST_THREADS:-8}
+threads=${LONGSHORE_TEST_THREADS:-6}
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+# The tests and the servers that they start are in this process group.
+trap 'trap - INT TERM; kill 0' INT TERM
 
 it() { cargo test --workspace --test it -- "$@"; }
 
 skip=()
-for group in "${alone[@]}" "${few[@]}" "${scripts[@]}"; do
+for group in "${alone[@]}" "${few[@]}"; do
     skip+=(--skip "$group::")
 done
 
 cargo test --workspace --lib --bins --test policy --test tidy
 cargo test --workspace --doc
-it "${scripts[@]/%/::}" "$@"
 it "${alone[@]/%/::}" --test-threads=1 "$@"
-it "${few[@]/%/::}" --skip scripts:: --test-threads=4 "$@"
-it "${skip[@]}" --test-threads="$threads" "$@"
+
+it "${few[@]/%/::}" --skip scripts:: --test-threads=4 "$@" >"$logs/few" 2>&1 &
+few_run=$!
+it "${skip[@]}" --test-threads="$threads" "$@" || failed=1
+wait "$few_run" || failed=1
+cat "$logs/few"
+exit "${failed:-0}"

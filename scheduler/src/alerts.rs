@@ -6,11 +6,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
-use longshore_broker::{Broker, BrokerError, ClaimedAlert};
+use chrono::DateTime;
+use longshore_broker::{Broker, BrokerError, ClaimedAlert, task};
 use longshore_config::Config;
 use longshore_policy::limits::MeterName;
 use longshore_protocol::{
+    clock::local_time,
     event::{AlertRecord, WindowUnit},
     money::Usd,
 };
@@ -52,7 +53,7 @@ impl Deliveries {
         }
         let (broker, config) = (broker.clone(), config.clone());
         let webhooks = Arc::clone(&self.webhooks);
-        self.running = Some(tokio::spawn(async move {
+        self.running = Some(task::spawn("alerts", async move {
             if let Err(error) = deliver(&broker, &config, &webhooks).await {
                 tracing::warn!("delivery of alerts failed: {error}; retrying with the next scan");
             }
@@ -98,7 +99,7 @@ async fn send(
         .await?;
     let body = message(config.namespace.as_str(), &claimed.alert).to_string();
     webhooks
-        .post(url, &claimed.id, body.as_bytes(), Utc::now())
+        .post(url, &claimed.id, body.as_bytes(), local_time())
         .await
 }
 

@@ -1,5 +1,6 @@
 //! Maintenance: returns orphaned resources, deletes old rows of the ledger, and expires cancel requests.
 
+use longshore_protocol::clock::local_time;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -76,7 +77,7 @@ pub(crate) async fn prune_ledger(background: Background, interval: Duration) {
     let mut timer = Timer::every(interval);
     while background.next_run(&mut timer).await {
         let config = background.config.current();
-        let prune = prune_once(&background, &config.retention, Utc::now());
+        let prune = prune_once(&background, &config.retention, local_time());
         if let Some(Err(error)) = background.stop.run_until_cancelled(prune).await {
             tracing::warn!("pruning of the ledger failed: {error}; retrying in {interval:?}");
         }

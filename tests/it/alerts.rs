@@ -1,5 +1,6 @@
 //! Alerts and resets end to end: a webhook receiver, real workers, and schedulers that are killed.
 
+use longshore_protocol::clock::local_time;
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use anyhow::ensure;
@@ -93,7 +94,7 @@ async fn recorded(stack: &Stack) -> Vec<(i16, i64, i64)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_threshold_is_delivered_once_and_signed_when_schedulers_are_killed() {
     let receiver = WebhookReceiver::start().await;
-    let stack = stack(&receiver, Utc::now() + TimeDelta::hours(12)).await;
+    let stack = stack(&receiver, local_time() + TimeDelta::hours(12)).await;
     let _worker = stack.worker().unwrap();
     let mut first = stack.scheduler().unwrap();
     call(&stack, 4).await;
@@ -142,7 +143,7 @@ type Closed = (String, DateTime<Utc>, i64, i64, DateTime<Utc>);
 /// Quotas reset at full minutes, so this is the soonest possible reset.
 fn next_reset() -> DateTime<Utc> {
     let minute = TimeDelta::minutes(1);
-    let soon = Utc::now() + TimeDelta::seconds(15);
+    let soon = local_time() + TimeDelta::seconds(15);
     soon.duration_trunc(minute).unwrap() + minute
 }
 
@@ -154,7 +155,10 @@ async fn a_window_is_recorded_at_its_reset_without_a_further_call() {
     let _worker = stack.worker().unwrap();
     let _schedulers = [stack.scheduler().unwrap(), stack.scheduler().unwrap()];
     call(&stack, 3).await;
-    assert!(Utc::now() < reset, "this machine is too slow for the test");
+    assert!(
+        local_time() < reset,
+        "this machine is too slow for the test"
+    );
     let pool = sqlx::PgPool::connect(&stack.database_url).await.unwrap();
     let windows = || async {
         let rows: Vec<Closed> =
@@ -164,10 +168,10 @@ async fn a_window_is_recorded_at_its_reset_without_a_further_call() {
         anyhow::Ok(rows)
     };
     stack.recorded().await.unwrap();
-    if Utc::now() < reset {
+    if local_time() < reset {
         assert_eq!(windows().await.unwrap(), []);
     }
-    let timeout = (reset - Utc::now()).to_std().unwrap_or_default() + Duration::from_secs(30);
+    let timeout = (reset - local_time()).to_std().unwrap_or_default() + Duration::from_secs(30);
     let row = within(timeout, "the window is recorded", || async {
         let rows = windows().await?;
         ensure!(!rows.is_empty());

@@ -1,5 +1,6 @@
 //! Jobs parked until a quota resets cost almost nothing, and all run after the reset.
 
+use longshore_protocol::clock::local_time;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -42,7 +43,7 @@ async fn measure_pace() -> u64 {
 fn next_reset(jobs: u64, pace: u64) -> DateTime<Utc> {
     let exhaust = Duration::from_millis(jobs * 1500 / pace);
     let park = Duration::from_millis(jobs * 500 / pace);
-    full_minute_after(Utc::now() + exhaust + park + MEASURED + SLACK)
+    full_minute_after(local_time() + exhaust + park + MEASURED + SLACK)
 }
 
 /// The next full minute after a time. Quotas reset at full minutes, so this is the soonest possible reset.
@@ -111,7 +112,7 @@ async fn a_backlog_parked_until_a_reset_costs_almost_nothing() {
     let bodies: Vec<String> = (0..jobs)
         .map(|at| format!(r#"{{"prompt":"job {at}"}}"#))
         .collect();
-    let timeout = (reset - Utc::now()).to_std().unwrap();
+    let timeout = (reset - local_time()).to_std().unwrap();
 
     stack.enqueue(&bodies).await.unwrap();
     within(timeout, "the quota is used up", || async {
@@ -148,7 +149,7 @@ async fn a_backlog_parked_until_a_reset_costs_almost_nothing() {
     .unwrap();
     let (cpu, commands) = measure_idle_cost(&stack, &workers, MEASURED).await;
     assert!(
-        Utc::now() < reset,
+        local_time() < reset,
         "the reset came during the measurement: this machine is slower than {pace} calls a second now"
     );
     print_figures(&format!(

@@ -5,6 +5,7 @@ use std::time::Duration;
 use longshore_broker::TenantEntry;
 use longshore_protocol::{
     checkpoint::Checkpoint,
+    clock::local_time,
     id::{JobId, QueueName, WorkerId},
     serialized::Serialized,
 };
@@ -16,7 +17,7 @@ use crate::simulated::{Model, SimulatedProvider, config_yaml};
 
 async fn stack() -> Stack {
     let stack = Stack::start(Options::default()).await.unwrap();
-    let away = chrono::Utc::now() + chrono::TimeDelta::hours(12);
+    let away = local_time() + chrono::TimeDelta::hours(12);
     let limits = format!(
         "{{requests_per_day: 10, reset_at: \"{}\"}}",
         away.format("%H:%M")
@@ -154,7 +155,7 @@ async fn park(stack: &Stack, job: &str, tenant: &str, weight: u32) {
     let id = JobId::from_entry(&delivered.delivery.entry_id);
     let sorted = TenantEntry {
         entry: delivered.delivery.entry,
-        checkpoint: Serialized::new(&Checkpoint::fresh(id.clone(), chrono::Utc::now())).ok(),
+        checkpoint: Serialized::new(&Checkpoint::fresh(id.clone(), local_time())).ok(),
         id,
         tenant: tenant.to_owned(),
         weight,

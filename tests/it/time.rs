@@ -1,5 +1,6 @@
 //! Delayed jobs, deadlines and retries.
 
+use longshore_protocol::clock::local_time;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -18,7 +19,7 @@ async fn delayed_jobs_start_on_time() {
     let _worker = stack.worker().unwrap();
     let warm = stack.xadd(&[("prompt", "warm up")]).await.unwrap();
     stack.outcome(&warm).await.unwrap();
-    let at = (Utc::now() + TimeDelta::seconds(3)).to_rfc3339();
+    let at = (local_time() + TimeDelta::seconds(3)).to_rfc3339();
     let mut ids = Vec::new();
     for _ in 0..20 {
         ids.push(

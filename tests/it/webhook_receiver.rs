@@ -1,5 +1,7 @@
 //! A webhook receiver that checks signatures.
 
+use longshore_broker::task;
+use longshore_protocol::clock::local_time;
 use std::{
     collections::BTreeSet,
     sync::{
@@ -10,7 +12,6 @@ use std::{
 
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::StatusCode, routing::post};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use chrono::Utc;
 use hmac::{Hmac, Mac as _};
 use serde_json::Value;
 use sha2::Sha256;
@@ -38,7 +39,9 @@ impl WebhookReceiver {
         let app = Router::new()
             .route("/{*path}", post(receive))
             .with_state(receiver.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        task::spawn("webhook receiver", async move {
+            axum::serve(listener, app).await.unwrap();
+        });
         receiver
     }
 }
@@ -50,7 +53,7 @@ async fn receive(
 ) -> StatusCode {
     let header = |name: &str| headers.get(name).unwrap().to_str().unwrap().to_owned();
     let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
-    let age = Utc::now().timestamp() - timestamp.parse::<i64>().unwrap();
+    let age = local_time().timestamp() - timestamp.parse::<i64>().unwrap();
     assert!((0..60).contains(&age), "{age} s old");
     let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(SECRET).unwrap()).unwrap();
     mac.update(format!("{id}.{timestamp}.").as_bytes());

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chrono::Utc;
 use longshore_broker::{Consumed, DeliveredEntry, Delivery};
 use longshore_protocol::{
     checkpoint::{Checkpoint, PastAttempt},
+    clock::local_time,
     envelope::{Concurrency, Envelope, RawMessage},
     event::{AttemptRecord, JobLabels},
     id::JobId,
@@ -52,7 +52,7 @@ impl Job {
             .delivery
             .entry_id
             .received_at()
-            .unwrap_or_else(Utc::now);
+            .unwrap_or_else(local_time);
         let mut checkpoint = match &delivered.checkpoint {
             Some(checkpoint) => checkpoint.parse()?,
             None => Checkpoint::fresh(JobId::from_entry(&delivered.delivery.entry_id), received),

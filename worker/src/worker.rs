@@ -8,7 +8,7 @@ use std::{
 
 use apalis::prelude::{Monitor, WorkerBuilder, WorkerBuilderExt as _};
 use apalis_core::{task::Task, worker::ext::parallelize::ParallelizeExt as _};
-use longshore_broker::{Broker, BrokerError};
+use longshore_broker::{Broker, BrokerError, task};
 use longshore_ledger::Ledger;
 use longshore_protocol::id::WorkerId;
 use longshore_service::{
@@ -17,7 +17,7 @@ use longshore_service::{
 };
 use tokio::{
     sync::{Semaphore, mpsc},
-    task::{JoinError, JoinHandle},
+    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -117,9 +117,9 @@ impl Worker {
         let heartbeat = HeartbeatThread::start(context.clone()).await?;
         let settled = CancellationToken::new();
         let background = Background::start(&context, ledger, &settled);
-        let drain = tokio::spawn(drain_on(stop, context.clone()));
+        let drain = task::spawn("drain", drain_on(stop, context.clone()));
         let (sender, receiver) = mpsc::unbounded_channel();
-        let reader = tokio::spawn(reader::run(context.clone(), sender));
+        let reader = task::spawn("reader", reader::run(context.clone(), sender));
 
         tracing::info!(
             worker = %context.worker,
@@ -128,7 +128,7 @@ impl Worker {
             "worker started"
         );
         // On the runtime's own threads: from another, every hand-over would wake one of them.
-        let ran = tokio::spawn(run_jobs(context.clone(), receiver, reader))
+        let ran = task::spawn("jobs", run_jobs(context.clone(), receiver, reader))
             .await
             .unwrap_or_else(|error| Err(error.to_string()));
 
@@ -171,7 +171,7 @@ async fn run_jobs(
             // Outermost, so that every end of a run, also a panic, is settled, and before the slot is free.
             .layer(SettleLayer::new(context.clone()))
             // A task for each job, so that jobs use all threads of the runtime.
-            .parallelize(tokio::spawn)
+            .parallelize(|job| task::spawn("job", job))
             // A panic becomes an error, which the settle layer turns into a dead letter.
             .catch_panic()
             // Innermost, so that the log lines of a run are in its span.
@@ -190,48 +190,38 @@ async fn run_jobs(
 
 /// The tasks that run beside the jobs.
 struct Background {
-    tasks: Vec<(&'static str, JoinHandle<()>)>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Background {
     /// Maintenance and pauses end with the drain; the others when all jobs are settled.
     fn start(context: &Arc<Context>, ledger: Option<Ledger>, settled: &CancellationToken) -> Self {
-        let mut tasks = vec![(
-            "maintenance",
-            tokio::spawn(maintenance::run(context.clone())),
-        )];
-        let pauses = context.clone();
-        tasks.push((
-            "pauses",
-            tokio::spawn(async move {
+        let (pauses, control, circuits) = (context.clone(), context.clone(), context.clone());
+        let (control_stop, circuits_stop) = (settled.clone(), settled.clone());
+        let mut tasks = vec![
+            task::spawn("maintenance", maintenance::run(context.clone())),
+            task::spawn("pauses", async move {
                 let (known, broker) = (&pauses.availability.pauses, &pauses.broker);
                 known.follow(broker, &pauses.drain).await;
             }),
-        ));
-        let (control, stop) = (context.clone(), settled.clone());
-        tasks.push((
-            "control channel",
-            tokio::spawn(async move { control_channel::listen(&control, &stop).await }),
-        ));
-        let (circuits, stop) = (context.clone(), settled.clone());
-        tasks.push((
-            "circuits",
-            tokio::spawn(async move { circuits.availability.circuits.follow(stop).await }),
-        ));
+            task::spawn("control channel", async move {
+                control_channel::listen(&control, &control_stop).await;
+            }),
+            task::spawn("circuits", async move {
+                circuits.availability.circuits.follow(circuits_stop).await;
+            }),
+        ];
         if let Some(ledger) = ledger {
             let recorder = recorder::run(context.clone(), ledger, settled.clone());
-            tasks.push(("recorder", tokio::spawn(recorder)));
+            tasks.push(task::spawn("recorder", recorder));
         }
         Self { tasks }
     }
 
-    /// Waits until all tasks have ended.
+    /// Waits until all tasks have ended. A panic of one has been logged.
     async fn finish(self) {
-        for (name, task) in self.tasks {
-            let ended: Result<(), JoinError> = task.await;
-            if let Err(error) = ended {
-                tracing::error!("{name} task failed: {error}");
-            }
+        for task in self.tasks {
+            let _ended = task.await;
         }
     }
 }

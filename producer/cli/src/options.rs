@@ -1,5 +1,6 @@
 //! Options that several commands share, and parsers of their values.
 
+use longshore_protocol::clock::local_time;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -93,7 +94,7 @@ pub(crate) fn word<T: Copy>(
 
 /// Parses a time in the past: `30m`, `2h`, `7d`, RFC 3339, or a date (UTC).
 pub(crate) fn since(text: &str) -> Result<DateTime<Utc>, String> {
-    since_at(text, Utc::now())
+    since_at(text, local_time())
 }
 
 fn since_at(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {

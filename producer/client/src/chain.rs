@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use longshore_broker::{ChainCancelled, ChainRetried, ChainView};
 use longshore_protocol::{
     chain::{BadChain, ChainId, Document, Instance, StepName, parse},
+    clock::local_time,
     dead_letter::PreparedReplay,
     envelope::{MessageLimits, RawMessage},
     id::{EntryId, JobId, QueueName},
@@ -349,7 +350,7 @@ impl Client {
                 replaying.extend(PreparedReplay::new(
                     &dead_letter,
                     self.message_limits(),
-                    Utc::now(),
+                    local_time(),
                 ));
                 replayed.push((dead_letter.1.record.id, dead_letter.1.record.at));
             }

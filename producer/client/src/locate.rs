@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError, ParkedJob};
 use longshore_protocol::{
     checkpoint::Checkpoint,
+    clock::local_time,
     dead_letter::DeadLetter,
     envelope::{Envelope, MessageLimits, RawMessage, parse},
     id::{AttemptId, EntryId, JobId, QueueName, WorkerId},
@@ -328,7 +329,7 @@ async fn entry_location(broker: &Broker, entry_id: EntryId) -> Result<Location, 
     let since = attempt_id
         .as_deref()
         .and_then(attempt_began_at)
-        .unwrap_or_else(|| Utc::now() - held_for);
+        .unwrap_or_else(|| local_time() - held_for);
     Ok(Location::Running {
         queue: queue.base(),
         entry_id,
@@ -378,7 +379,7 @@ mod tests {
     #[test]
     fn an_attempt_id_has_the_start_time() {
         let attempt = AttemptId::new();
-        let age = Utc::now() - attempt_began_at(&attempt.to_string()).unwrap();
+        let age = local_time() - attempt_began_at(&attempt.to_string()).unwrap();
         assert!(age.num_seconds() < 5);
         assert_eq!(attempt_began_at("-"), None);
     }

@@ -195,6 +195,10 @@ pub(super) fn answer(to: &mut Vec<u8>, answer: &Answer<'_>) -> serde_json::Resul
 }
 
 /// The headers of every response.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the simulator shares no code with Longshore"
+)]
 pub(super) fn headers(serial: u64, standing: Standing) -> String {
     let mut lines = format!("request-id: req_{serial:024x}\r\n");
     for (what, room) in [("requests", standing.requests), ("tokens", standing.tokens)] {

@@ -1,5 +1,6 @@
 //! The replay rules of the configuration.
 
+use longshore_protocol::clock::local_time;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
@@ -76,7 +77,7 @@ impl ReplayRules {
                 .found
                 .iter()
                 .filter(|letter| health.allows(rule, letter))
-                .filter_map(|letter| PreparedReplay::new(letter, &config.limits, Utc::now()))
+                .filter_map(|letter| PreparedReplay::new(letter, &config.limits, local_time()))
                 .collect();
             if !ready.is_empty() {
                 let count;

@@ -22,6 +22,7 @@ mod queues;
 mod script_batch;
 mod scripts;
 mod server;
+pub mod task;
 mod workers;
 
 use std::{

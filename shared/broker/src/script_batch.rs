@@ -2,6 +2,7 @@
 //!
 //! A call never waits for others, so a single job is as fast as without batching.
 
+use crate::task;
 use std::{io::Write as _, sync::Arc};
 
 use redis::{RedisError, RedisWrite, Script, ToRedisArgs, aio::ConnectionManager};
@@ -83,7 +84,7 @@ impl ScriptBatcher {
             prefix,
             connection,
         });
-        tokio::spawn(async move {
+        task::spawn("script batcher", async move {
             let calls = Arc::new(Semaphore::new(MOST_CALLS));
             loop {
                 // Never closed: only this task owns it.
@@ -95,7 +96,7 @@ impl ScriptBatcher {
                     return;
                 }
                 let caller = caller.clone();
-                tokio::spawn(async move {
+                task::spawn("script batch", async move {
                     caller.call(batch).await;
                     drop(permit);
                 });

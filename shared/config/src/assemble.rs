@@ -1,8 +1,8 @@
 //! Assembles the configuration from the environment, the file and the defaults.
 
+use longshore_protocol::clock::local_time;
 use std::{collections::HashSet, path::Path};
 
-use chrono::Utc;
 use longshore_policy::{
     catalog::{Catalog, CatalogSettings},
     retry::RetryPolicy,
@@ -56,7 +56,7 @@ pub(super) fn assemble(
     let problems_before = r.problem_count();
     let simulator = &running.unwrap_or(&config).simulator_url;
     let catalog = Catalog::read(r, written, simulator.as_ref());
-    for warning in catalog.farewells(Utc::now().date_naive()) {
+    for warning in catalog.farewells(local_time().date_naive()) {
         r.warn(warning);
     }
     let is_sound = r.problem_count() == problems_before;

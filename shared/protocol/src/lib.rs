@@ -1,5 +1,5 @@
 //! The wire protocol: messages, jobs, chains, outcomes, events, dead letters and the Redis keys. Pure
-//! data and parsing: no I/O and no clock.
+//! data and parsing, without I/O. The only clock is [`clock::local_time`].
 
 #[macro_use]
 mod string_enum;
@@ -15,6 +15,7 @@ pub mod envelope;
 pub mod chain;
 
 pub mod checkpoint;
+pub mod clock;
 pub mod control;
 pub mod dead_letter;
 pub mod event;

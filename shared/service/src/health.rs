@@ -4,6 +4,7 @@
 //! hangs, and only a restart helps (`/live`). A *dependency* is not registered: it is healthy after `beat`
 //! and unhealthy after `fail`, and a restart does not help (`/ready`).
 
+use longshore_broker::task;
 use std::{
     collections::BTreeMap,
     io,
@@ -273,7 +274,7 @@ pub async fn serve(
         .route("/health", get(details))
         .route("/metrics", get(prometheus))
         .with_state(Endpoints { health, metrics });
-    let task = tokio::spawn(async move {
+    let task = task::spawn("health endpoint", async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!("health endpoint failed: {error}");
         }

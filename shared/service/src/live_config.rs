@@ -8,7 +8,7 @@ mod watcher;
 
 use std::sync::Arc;
 
-use longshore_broker::Broker;
+use longshore_broker::{Broker, task};
 use longshore_config::Config;
 use longshore_settings::Environment;
 use tokio::{
@@ -50,7 +50,10 @@ impl LiveConfig {
         let hangup = signal(SignalKind::hangup())?;
         let mut watcher = Watcher::new(env, config, broker, health, sender);
         watcher.apply_pushed().await;
-        tokio::spawn(watcher.watch(hangup, refresh.clone(), stop));
+        task::spawn(
+            "configuration watcher",
+            watcher.watch(hangup, refresh.clone(), stop),
+        );
         Ok(Self { current, refresh })
     }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use longshore_broker::{Broker, BrokerError};
+use longshore_broker::{Broker, BrokerError, task};
 use longshore_config::Config;
 use longshore_ledger::{Ledger, LedgerError};
 use longshore_settings::{ConfigError, Environment};
@@ -146,7 +146,7 @@ fn stop_on_signal() -> io::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stopped = stop.clone();
-    tokio::spawn(async move {
+    task::spawn("stop signal", async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

@@ -1,5 +1,6 @@
 //! Maintenance by the leader: the orphan sweep and retention.
 
+use longshore_protocol::clock::local_time;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -191,7 +192,7 @@ async fn expired_jobs_leave_the_ledger_and_their_costs_stay() {
         .unwrap();
     let ended = last.row.job.finished_at.unwrap();
     eventually("all of them are old", || async {
-        ensure!((chrono::Utc::now() - ended).num_seconds() >= 2);
+        ensure!((local_time() - ended).num_seconds() >= 2);
         Ok(())
     })
     .await
@@ -238,7 +239,7 @@ async fn expired_rows_leave_in_batches_and_jobs_still_in_redis_stay() {
     stack.outcome(&stays).await.unwrap();
     stack.recorded().await.unwrap();
 
-    let later = chrono::Utc::now() + Duration::from_hours(1);
+    let later = local_time() + Duration::from_hours(1);
     let ledger = &stack.ledger;
     let steps = [
         ledger.prune(Prunable::Attempts, later, 20).await.unwrap(),

@@ -1,5 +1,6 @@
 //! Killed leaders and their successors.
 
+use longshore_protocol::clock::local_time;
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::ensure;
@@ -131,7 +132,7 @@ async fn every_tick_is_enqueued_once_however_often_the_leader_is_killed() {
     let (mut kills, mut longest) = (0, Duration::ZERO);
     while Instant::now() < end {
         for ms in 0..20 {
-            let due = Utc::now() + TimeDelta::milliseconds(1000 + ms * 400);
+            let due = local_time() + TimeDelta::milliseconds(1000 + ms * 400);
             let text = due.to_rfc3339();
             let job = [("prompt", "due"), ("run_at", text.as_str())];
             jobs.push((stack.xadd(&job).await.unwrap(), due));

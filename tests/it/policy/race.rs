@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use longshore_protocol::money::Usd;
+use longshore_protocol::{clock::local_time, money::Usd};
 use longshore_tests::stack::{Options, Stack, eventually};
 
 use super::{JobCounts, Model, SimulatedProvider, config_yaml, count_ended, provider_stats};
@@ -23,7 +23,7 @@ fn runs() -> usize {
 
 /// A quota of requests per day, whose window does not end while the test runs.
 fn quota(requests: u64) -> String {
-    let away = chrono::Utc::now() + chrono::TimeDelta::hours(12);
+    let away = local_time() + chrono::TimeDelta::hours(12);
     format!(
         "{{requests_per_day: {requests}, time_zone: UTC, reset_at: \"{}\"}}",
         away.format("%H:%M")

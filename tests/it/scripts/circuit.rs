@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore_broker::{CircuitCount, CircuitName, Claim, Counts};
 use longshore_policy::limits::Circuit;
-use longshore_protocol::{call::ErrorClass, platform::PlatformName};
+use longshore_protocol::{call::ErrorClass, clock::local_time, platform::PlatformName};
 
 use super::room::{Room, id, past};
 
@@ -240,7 +240,7 @@ async fn each_model_has_its_own_circuit() {
 #[tokio::test]
 async fn times_never_exceed_the_servers_clock() {
     let room = Room::new().await;
-    let ahead = chrono::Utc::now() + Duration::from_hours(1);
+    let ahead = local_time() + Duration::from_hours(1);
     let counts = Counts {
         at: ahead,
         calls: 10,

@@ -1,5 +1,6 @@
 //! Circuits as workers see them: shared between all, probed by one.
 
+use longshore_broker::task;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::ensure;
@@ -37,7 +38,7 @@ impl Worker {
         ));
         let stop = CancellationToken::new();
         let (following, until) = (circuits.clone(), stop.clone());
-        tokio::spawn(async move { following.follow(until).await });
+        task::spawn("circuits", async move { following.follow(until).await });
         Self { circuits, stop }
     }
 

@@ -14,6 +14,7 @@ use longshore_broker::{
 use longshore_local::{LocalRedis, RedisOptions};
 use longshore_protocol::{
     checkpoint::Checkpoint,
+    clock::local_time,
     dead_letter::{DeadLetter, PreparedReplay, StoredMessage},
     envelope::{Concurrency, RawMessage},
     event::DeadLetterRecord,
@@ -347,5 +348,5 @@ pub(crate) fn past(ms: i64) -> DateTime<Utc> {
 
 /// A time after the end of the test.
 pub(crate) fn future() -> DateTime<Utc> {
-    Utc::now() + Duration::from_hours(1)
+    local_time() + Duration::from_hours(1)
 }

@@ -9,7 +9,7 @@ use longshore_broker::{
 };
 use longshore_config::Config;
 use longshore_policy::limits::{CallBound, Meters};
-use longshore_protocol::{id::AttemptId, money::Usd};
+use longshore_protocol::{clock::local_time, id::AttemptId, money::Usd};
 use longshore_settings::Environment;
 
 use super::room::{Room, checkpoint_of, ending};
@@ -121,7 +121,7 @@ fn window(reports: &[MeterReport], meter: &str) -> Option<(u64, u64, u64)> {
 #[tokio::test]
 async fn an_unused_limit_has_no_usage() {
     let room = Room::new().await;
-    let reports = reports(&room, Utc::now()).await;
+    let reports = reports(&room, local_time()).await;
     assert_eq!(window(&reports, "rpd:openai"), Some((0, 0, 0)));
     assert_eq!(reports.len(), 4, "no budget of a tenant: {reports:?}");
     let key = room.key("quota:rpd:openai");
@@ -135,7 +135,7 @@ async fn an_unused_limit_has_no_usage() {
 #[tokio::test]
 async fn usage_reservations_and_parked_jobs_are_reported() {
     let room = Room::new().await;
-    let now = Utc::now();
+    let now = local_time();
     let (_, first) = call(&room, "acme:eu", "0.4", now).await;
     let (_, second) = call(&room, "globex", "0.4", now).await;
     let (waits, _) = call(&room, "acme:eu", "0.3", now).await;
@@ -191,7 +191,7 @@ async fn usage_reservations_and_parked_jobs_are_reported() {
 #[tokio::test]
 async fn an_expired_window_counts_nothing() {
     let room = Room::new().await;
-    let now = Utc::now();
+    let now = local_time();
     let (_, call) = call(&room, "acme", "0.4", now).await;
     call.unwrap().cost(&room, "0.4").await;
     assert_eq!(

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
 use longshore_protocol::call::{Call, CallCost, CallError, ErrorClass, Usage};
+use longshore_protocol::clock::local_time;
 use serde_json::Value;
 
 use super::{
@@ -139,7 +140,8 @@ pub(super) fn classify_in_band(dialect: &dyn Dialect, body: &Value, usage: Usage
     let status = code
         .and_then(|code| u16::try_from(code).ok())
         .filter(|code| (400..600).contains(code));
-    let (classification, message) = classify_body(dialect, status.unwrap_or(500), body, Utc::now());
+    let (classification, message) =
+        classify_body(dialect, status.unwrap_or(500), body, local_time());
     let mut error = billed_error(classification.class, message, usage);
     if error.spend == CallCost::Unknown {
         error.spend = spend_in_band(classification.class);

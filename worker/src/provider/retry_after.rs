@@ -1,5 +1,6 @@
 //! Reads how long a provider asks to wait. Providers say it in different places and formats.
 
+use longshore_protocol::clock::local_time;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -12,7 +13,7 @@ const LONGEST_WAIT: Duration = Duration::from_hours(31 * 24);
 pub(super) fn provider_time(headers: &HeaderMap) -> DateTime<Utc> {
     header_text(headers, "date")
         .and_then(|text| DateTime::parse_from_rfc2822(text).ok())
-        .map_or_else(Utc::now, |date| date.to_utc())
+        .map_or_else(local_time, |date| date.to_utc())
 }
 
 /// The wait of `Retry-After-Ms` or `Retry-After`.

@@ -4,11 +4,11 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use chrono::Utc;
 use longshore_broker::{BrokerError, DeliveredEntry, QueueReader, TenantEntry};
 use longshore_config::Config;
 use longshore_protocol::{
     checkpoint::Checkpoint,
+    clock::local_time,
     envelope::tenant_of,
     id::{JobId, QueueName},
 };
@@ -53,7 +53,7 @@ fn with_tenant(entry: DeliveredEntry, config: &Config) -> TenantEntry {
             .delivery
             .entry_id
             .received_at()
-            .unwrap_or_else(Utc::now);
+            .unwrap_or_else(local_time);
         serialize(&Checkpoint::fresh(id.clone(), received))
     });
     TenantEntry {

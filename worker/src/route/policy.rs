@@ -1,9 +1,10 @@
 //! The policy: the configuration and what is derived from it. It changes while the worker runs; a job keeps
 //! the one that it started with.
 
+use longshore_broker::task;
+use longshore_protocol::clock::local_time;
 use std::sync::Arc;
 
-use chrono::Utc;
 use longshore_config::Config;
 use longshore_policy::{limits::Meters, routing::Router};
 use longshore_service::live_config::LiveConfig;
@@ -23,7 +24,7 @@ impl Policy {
     /// Derives a policy from a configuration.
     pub fn new(config: Arc<Config>, providers: Registry) -> Self {
         Self {
-            router: Router::new(&config.catalog, &config.routing, Utc::now().date_naive()),
+            router: Router::new(&config.catalog, &config.routing, local_time().date_naive()),
             meters: Meters::new(&config.catalog, &config.budgets),
             providers,
             config,
@@ -58,7 +59,7 @@ impl Policies {
         };
         let (sender, current) = watch::channel(derive(live.current()));
         let mut changes = live.clone();
-        tokio::spawn(async move {
+        task::spawn("routing policy", async move {
             // Ends when the configuration is no longer followed, or when all receivers are gone.
             while let Some(config) = changes.changed().await {
                 if sender.send(derive(config)).is_err() {

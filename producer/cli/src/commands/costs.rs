@@ -4,6 +4,7 @@ mod report;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use longshore_ledger::CostScope;
+use longshore_protocol::clock::local_time;
 
 use self::report::{ChainReport, Period, Report};
 use crate::{
@@ -60,7 +61,7 @@ async fn print_costs(arguments: Arguments, session: &Session) -> Result<Exit, Co
         (_, _, true) => (CostScope::All, Period::All),
         (_, Some(from), _) => (CostScope::Since(from), Period::Since(from)),
         (date, ..) => {
-            let day = date.unwrap_or_else(|| Utc::now().date_naive());
+            let day = date.unwrap_or_else(|| local_time().date_naive());
             (CostScope::Day(day), Period::Day(day))
         }
     };

@@ -2,9 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-use chrono::Utc;
 use longshore_policy::pause::Target;
-use longshore_protocol::{id::QueueName, platform::PlatformName};
+use longshore_protocol::{clock::local_time, id::QueueName, platform::PlatformName};
 use serde::Serialize;
 
 use crate::{
@@ -76,7 +75,7 @@ pub(crate) async fn pause(
         .await?;
     arguments
         .format
-        .print(&ShownPause::new(target, &pause, Utc::now()));
+        .print(&ShownPause::new(target, &pause, local_time()));
     Ok(Exit::Success)
 }
 

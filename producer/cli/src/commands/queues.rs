@@ -1,7 +1,7 @@
 //! `longshore queues`: the length of queues and lanes.
 
-use chrono::Utc;
 use longshore_broker::QueueDepth;
+use longshore_protocol::clock::local_time;
 use serde::Serialize;
 
 use crate::{
@@ -62,7 +62,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
             .into_iter()
             .map(|(name, waiting)| Lane::new(name, waiting))
             .collect(),
-        paused: ShownPause::all(&broker.pauses().list().await?, Utc::now()),
+        paused: ShownPause::all(&broker.pauses().list().await?, local_time()),
         dead_letters: broker.dead_letters().count().await?,
         unrecorded_events: broker.events().unrecorded_count().await?,
         workers_alive: broker.workers().list().await?.len(),

@@ -2,9 +2,9 @@
 
 mod report;
 
-use chrono::Utc;
 use longshore_config::Config;
 use longshore_policy::limits::Meters;
+use longshore_protocol::clock::local_time;
 
 use self::report::Report;
 use crate::{
@@ -28,7 +28,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let broker = session.broker().await?;
     let config = session.fleet_config(&broker).await?;
     let meters = Meters::new(&config.catalog, &config.budgets);
-    let reports = broker.limits().all_meters(&meters, Utc::now()).await?;
+    let reports = broker.limits().all_meters(&meters, local_time()).await?;
     let report = filtered_report(
         arguments.platform.as_deref(),
         sorted_limits(reports, &config),

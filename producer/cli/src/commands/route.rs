@@ -2,6 +2,7 @@
 
 mod report;
 
+use longshore_protocol::clock::local_time;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
@@ -55,7 +56,7 @@ pub(crate) struct Arguments {
 /// Exit code 1 if a task has no candidate.
 pub(crate) fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let (format, explain) = (arguments.format, arguments.explain);
-    let report = report(arguments, &session.config, Utc::now())?;
+    let report = report(arguments, &session.config, local_time())?;
     match format {
         Format::Json => output::json(&report.to_json(explain)),
         Format::Text => output::line(report.to_text(explain)),

@@ -8,7 +8,7 @@ mod prompt;
 use std::path::{Path, PathBuf};
 
 use longshore_client::ChainId;
-use longshore_protocol::id::DEFAULT_QUEUE;
+use longshore_protocol::{clock::local_time, id::DEFAULT_QUEUE};
 use longshore_settings::Environment;
 use serde_json::Value;
 
@@ -95,7 +95,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let broker = session.broker().await?;
     let jobs: Vec<_> = tasks.into_iter().map(|task| task.job).collect();
     let config = session.fleet_config_or_own(&broker).await?;
-    let mut forecast = Forecast::new(&config, chrono::Utc::now(), ChainId::fresh());
+    let mut forecast = Forecast::new(&config, local_time(), ChainId::fresh());
     for job in &jobs {
         // Every job was checked when the file was read.
         if let Ok(envelope) = job.check(&session.config.limits) {

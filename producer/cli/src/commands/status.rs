@@ -12,7 +12,7 @@ use longshore_policy::{
     catalog::{Enabled, ProviderEntry},
     limits::Meters,
 };
-use longshore_protocol::platform::PlatformName;
+use longshore_protocol::{clock::local_time, platform::PlatformName};
 
 use self::{
     adapters::{Adapter, Health, OpenCircuit},
@@ -56,7 +56,7 @@ struct RedisStatus {
 
 /// Exit code 1 if Redis or Postgres did not answer.
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
-    let today = Utc::now().date_naive();
+    let today = local_time().date_naive();
     let (redis, used) = tokio::join!(read_redis(session), read_usage(session, today));
     let all_answered = redis.is_ok() && used.is_ok();
     let report = report(&session.config, redis, used, tomorrow(today));
@@ -68,7 +68,7 @@ async fn read_redis(session: &Session) -> Result<RedisStatus, CommandError> {
     let broker = session.broker().await?;
     let config = session.fleet_config(&broker).await?;
     // `longshore quota` also shows the budgets per tenant.
-    let meters = Meters::new(&config.catalog, &config.budgets).all(Utc::now());
+    let meters = Meters::new(&config.catalog, &config.budgets).all(local_time());
     let workers = broker.workers().list().await?;
     let queues = queue_depths(&broker).await?;
     Ok(RedisStatus {
@@ -85,7 +85,7 @@ async fn read_redis(session: &Session) -> Result<RedisStatus, CommandError> {
         leader: broker.leader().current().await?,
         queues,
         lanes: broker.lanes().sizes().await?,
-        pauses: ShownPause::all(&broker.pauses().list().await?, Utc::now()),
+        pauses: ShownPause::all(&broker.pauses().list().await?, local_time()),
         dead_letters: broker.dead_letters().count().await?,
         unrecorded_events: broker.events().unrecorded_count().await?,
     })
@@ -134,7 +134,7 @@ fn report(
     };
     let (config, limits) = match redis {
         Ok(redis) => {
-            report.adapters = adapters(&redis, Utc::now());
+            report.adapters = adapters(&redis, local_time());
             report.redis = Service::Reachable(redis.address);
             report.workers = Some(redis.workers);
             report.leader = redis.leader.map_or(Leader::Missing, Leader::Leads);

@@ -1,5 +1,6 @@
 use insta::assert_snapshot;
 use longshore_client::Job;
+use longshore_protocol::clock::local_time;
 
 use super::*;
 use crate::render::limit::fixtures::{config, meter_report};
@@ -67,7 +68,7 @@ fn dollars_are_estimated_from_the_prompt_and_a_typical_answer() {
 
 #[test]
 fn without_limits_nothing_is_estimated() {
-    let forecast = forecast(&tasks(3, &Job::prompt("Hi")), &config(""), Utc::now());
+    let forecast = forecast(&tasks(3, &Job::prompt("Hi")), &config(""), local_time());
     assert!(forecast.amounts().is_empty());
 }
 

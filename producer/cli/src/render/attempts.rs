@@ -1,7 +1,6 @@
 //! The attempts of a job.
 
-use chrono::Utc;
-use longshore_protocol::{checkpoint::PastAttempt, event::AttemptRecord};
+use longshore_protocol::{checkpoint::PastAttempt, clock::local_time, event::AttemptRecord};
 
 use super::{
     table::{Cell, Table, number, right},
@@ -74,7 +73,7 @@ fn cost(attempt: &AttemptRecord) -> String {
 
 /// A table of the failed attempts in the checkpoint of a job.
 pub(crate) fn checkpoint_attempts(attempts: &[PastAttempt]) -> String {
-    let now = Utc::now();
+    let now = local_time();
     let mut table = Table::new(["WHEN", "PLATFORM", "MODEL", "COST", "ERROR"]);
     for attempt in attempts {
         let cost = attempt

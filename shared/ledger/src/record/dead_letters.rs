@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
+    clock::local_time,
     event::{DeadLetterEnd, DeadLetterRecord, DeadLetterResolution, DropRecord},
     id::JobId,
 };
@@ -41,7 +42,7 @@ impl Ledger {
         letters: &[(JobId, DateTime<Utc>)],
         resolution: DeadLetterResolution,
     ) -> Result<(), LedgerError> {
-        let gone_at = Utc::now();
+        let gone_at = local_time();
         let resolutions: Vec<DeadLetterEnd> = letters
             .iter()
             .map(|(id, at)| DeadLetterEnd {

@@ -1,3 +1,4 @@
+use longshore_broker::task;
 use std::sync::{Arc, Mutex};
 
 use axum::{
@@ -115,7 +116,9 @@ async fn receiver(status: StatusCode) -> (Received, String) {
         .with_state((Arc::clone(&received), status));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, taken).await.unwrap() });
+    task::spawn("test server", async move {
+        axum::serve(listener, taken).await.unwrap();
+    });
     (received, format!("http://{at}"))
 }
 

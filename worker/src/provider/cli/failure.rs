@@ -1,8 +1,8 @@
 //! Classifies the failure of a tool by its words, because tools have no error codes.
 
+use longshore_protocol::clock::local_time;
 use std::{process::ExitStatus, time::Duration};
 
-use chrono::Utc;
 use longshore_protocol::call::{CallCost, CallError, ErrorClass, Usage};
 
 use super::{
@@ -85,7 +85,7 @@ fn class_by_exit_code(status: ExitStatus) -> ErrorClass {
 fn quota_reset(message: &str) -> Option<Duration> {
     let (_, rest) = message.split_once('|')?;
     let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
-    retry_after::parse_reset(digits, Utc::now()).filter(|_| digits.len() >= 10)
+    retry_after::parse_reset(digits, local_time()).filter(|_| digits.len() >= 10)
 }
 
 /// The last lines of stderr, or else the exit status.

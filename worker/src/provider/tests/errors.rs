@@ -1,5 +1,6 @@
 //! Classifying errors, reading waits, and writing errors for people.
 
+use longshore_protocol::clock::local_time;
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -77,7 +78,7 @@ fn waits_are_read_from_headers_and_messages() {
         let wait = classify_response(&OpenAi(Service::OpenAi), 429, &headers, &body).retry_after;
         wait.map(|wait| wait.as_secs_f64())
     };
-    let in_a_minute = chrono::Utc::now() + chrono::Duration::seconds(60);
+    let in_a_minute = local_time() + chrono::Duration::seconds(60);
     let date = in_a_minute.to_rfc2822().replace("+0000", "GMT");
     let soon = |wait: Option<f64>| wait.is_some_and(|wait| (57.0..=60.0).contains(&wait));
 

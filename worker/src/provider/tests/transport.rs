@@ -1,5 +1,6 @@
 //! Tests the transport with a local server that sends given bytes.
 
+use longshore_broker::task;
 use std::{sync::Arc, time::Duration};
 
 use longshore_protocol::call::{CallCost, CallError, ErrorClass, ReportedLimit, ReportedLimits};
@@ -22,7 +23,7 @@ async fn server(answer: impl Into<Option<Vec<u8>>>) -> (String, mpsc::UnboundedR
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let (seen, requests) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
+    task::spawn("test server", async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let request = read_request(&mut stream).await;
@@ -176,7 +177,7 @@ async fn a_timeout_has_an_unknown_cost() {
 async fn slow_server() -> (String, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    let task = tokio::spawn(async move {
+    let task = task::spawn("test server", async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         read_request(&mut stream).await;
         stream

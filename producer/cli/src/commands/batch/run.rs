@@ -2,9 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use chrono::Utc;
 use longshore_client::{BatchPlan, BatchReport, BatchTasks, ChainId, ChainState, Client};
-use longshore_protocol::id::DEFAULT_QUEUE;
+use longshore_protocol::{clock::local_time, id::DEFAULT_QUEUE};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -91,7 +90,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let before = client.batch(&plan.id).await?;
     let enqueued = before.as_ref().map_or(0, |report| report.lines);
     let config = session.fleet_config_or_own(&broker).await?;
-    let mut forecast = Forecast::new(&config, Utc::now(), plan.id.clone());
+    let mut forecast = Forecast::new(&config, local_time(), plan.id.clone());
     let rules = Rules {
         limits: &session.config.limits,
         catalog: &session.config.catalog,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, ChainHead};
 use longshore_ledger::ChainFilter;
-use longshore_protocol::{chain::ChainState, event::ChainRecord, money::Usd};
+use longshore_protocol::{chain::ChainState, clock::local_time, event::ChainRecord, money::Usd};
 use serde::Serialize;
 
 use crate::{
@@ -104,7 +104,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         Format::Json => output::json(&rows),
         Format::Text if rows.is_empty() => output::line("No chains found."),
         Format::Text => {
-            output::line(chain_table(&rows, Utc::now()));
+            output::line(chain_table(&rows, local_time()));
             if rows.len() == limit {
                 output::note(format_args!(
                     "{} shown; there may be more (raise --limit).",

@@ -1,8 +1,8 @@
 //! Shows the progress of a chain: a live tree on a terminal, else a line for each step that ends.
 
+use longshore_protocol::clock::local_time;
 use std::collections::HashMap;
 
-use chrono::Utc;
 use longshore_client::{StepName, StepState};
 
 use super::{
@@ -30,7 +30,7 @@ impl Live {
     }
 
     pub(super) fn show(&mut self, chain: &ChainStatus) {
-        let now = Utc::now();
+        let now = local_time();
         if self.tree.is_visible() {
             self.tree.set_message(short_chain_tree(chain, now, LINES));
             return;

@@ -1,7 +1,7 @@
 //! `longshore chain show`: shows the steps of a chain as a tree, with states, times and costs.
 
-use chrono::Utc;
 use longshore_client::ChainId;
+use longshore_protocol::clock::local_time;
 
 use super::{reader::ChainReader, report::Report, tree::chain_tree, unknown_chain};
 use crate::{
@@ -31,7 +31,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
             "times and costs of steps are unknown; Postgres query failed: {error}"
         ));
     }
-    let now = Utc::now();
+    let now = local_time();
     arguments
         .format
         .print_with(&Report::new(&chain, None, now), || chain_tree(&chain, now));

@@ -1,8 +1,8 @@
 //! `longshore chain wait`: waits for a chain to end and prints its answers.
 
+use longshore_protocol::clock::local_time;
 use std::time::Duration;
 
-use chrono::Utc;
 use longshore_client::{ChainId, ChainState, StepOutput};
 
 use super::{
@@ -87,7 +87,7 @@ async fn print_chain(
     format: Format,
 ) -> Result<Exit, CommandError> {
     let outputs = read_outputs(chain, reader.client()).await?;
-    let now = Utc::now();
+    let now = local_time();
     let saved = file.as_ref().map(|file| file.path().to_owned());
     if let Some(file) = file {
         file.write(&Report::new(chain, Some(outputs.clone()), now))?;

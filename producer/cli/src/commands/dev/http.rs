@@ -47,13 +47,15 @@ pub(super) async fn listens(url: &str) -> bool {
 mod tests {
     use tokio::net::TcpListener;
 
+    use longshore_broker::task;
+
     use super::*;
 
     #[tokio::test]
     async fn only_a_200_is_ready() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let server = tokio::spawn(async move {
+        let server = task::spawn("test server", async move {
             for answer in ["503 Service Unavailable", "200 OK"] {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let mut asked = [0; 128];

@@ -3,9 +3,9 @@
 
 use std::num::NonZeroU32;
 
-use chrono::Utc;
-use longshore_broker::{Broker, BrokerError, BulkProgress, BulkReplay, DeadLetterPage};
+use longshore_broker::{Broker, BrokerError, BulkProgress, BulkReplay, DeadLetterPage, task};
 use longshore_protocol::{
+    clock::local_time,
     dead_letter::{
         DeadLetterCursor, DeadLetterOrder, DeadLetterQuery, PreparedReplay, StoredDeadLetter,
     },
@@ -44,7 +44,7 @@ impl ReplayTally {
         dead_letters: &[StoredDeadLetter],
         limits: &MessageLimits,
     ) -> Vec<PreparedReplay> {
-        let now = Utc::now();
+        let now = local_time();
         let mut ready = Vec::with_capacity(dead_letters.len());
         for dead_letter in dead_letters {
             if let Some(replay) = PreparedReplay::new(dead_letter, limits, now) {
@@ -151,7 +151,7 @@ fn stream_batches(
         .map_or(PAGE, |rate| rate.min(PAGE));
     let mut pages = stream_pages(bulk, page, broker.clone());
     let (sender, batches) = mpsc::channel(2);
-    tokio::spawn(async move {
+    task::spawn("replay preparation", async move {
         while let Some(page) = pages.recv().await {
             let batches = match page {
                 // Only CPU work, in chunks of a few milliseconds.
@@ -204,7 +204,7 @@ fn stream_pages(
         after: bulk.after.clone(),
     };
     let (sender, pages) = mpsc::channel(1);
-    tokio::spawn(async move {
+    task::spawn("dead letter pages", async move {
         loop {
             let page = broker.dead_letters().page(&query, page_size).await;
             let next = page.as_ref().ok().and_then(|page| page.next.clone());

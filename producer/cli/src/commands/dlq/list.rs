@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError};
 use longshore_protocol::{
+    clock::local_time,
     dead_letter::{DeadLetterCursor, DeadLetterOrder, DeadLetterQuery},
     event::DeadLetterRecord,
 };
@@ -65,7 +66,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     };
     arguments
         .format
-        .print_with(&listed, || dead_letter_table(&listed, Utc::now()));
+        .print_with(&listed, || dead_letter_table(&listed, local_time()));
     Ok(Exit::Success)
 }
 

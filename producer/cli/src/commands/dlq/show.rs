@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
+    clock::local_time,
     dead_letter::{DeadLetter, StoredMessage},
     envelope::{MessageLimits, RawMessage, parse},
     id::JobId,
@@ -62,7 +63,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     };
     arguments
         .format
-        .print_with(&shown, || describe_dead_letter(&shown, Utc::now()));
+        .print_with(&shown, || describe_dead_letter(&shown, local_time()));
     Ok(Exit::Success)
 }
 

@@ -1,7 +1,7 @@
 //! Checks of Redis, and of the services that report to it.
 
-use chrono::Utc;
 use longshore_broker::{Broker, BrokerError, ServerFacts};
+use longshore_protocol::clock::local_time;
 
 use super::checks::{Check, at_least};
 use crate::{
@@ -124,9 +124,9 @@ fn server_checks(facts: &ServerFacts, address: &str) -> Vec<Check> {
 }
 
 async fn clock_check(broker: &Broker) -> Check {
-    let before = Utc::now().timestamp_millis();
+    let before = local_time().timestamp_millis();
     let read = broker.server().time_ms().await;
-    let after = Utc::now().timestamp_millis();
+    let after = local_time().timestamp_millis();
     match read {
         // Redis read its clock between the two local times.
         Ok(theirs) => skew_check((before - theirs).max(theirs - after).max(0)),

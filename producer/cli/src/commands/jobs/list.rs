@@ -8,6 +8,7 @@ use longshore_client::{JobId, JobState, Lane, QueueName, without_marks};
 use longshore_ledger::{JobFilter, JobRow};
 use longshore_protocol::{
     checkpoint::Checkpoint,
+    clock::local_time,
     envelope::{MessageLimits, RawMessage, parse},
     event::JobRecord,
     id::EntryId,
@@ -141,7 +142,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         Format::Json => output::json(&output::with_flat_labels(&rows)),
         Format::Text if rows.is_empty() => output::line("No jobs found."),
         Format::Text => {
-            output::line(job_table(&rows, Utc::now()));
+            output::line(job_table(&rows, local_time()));
             if rows.len() == usize::try_from(arguments.limit).unwrap_or(usize::MAX) {
                 output::note(format_args!(
                     "{} shown; there may be more (raise --limit).",

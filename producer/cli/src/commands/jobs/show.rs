@@ -1,7 +1,7 @@
 //! `longshore jobs show`: shows everything known about a job.
 
-use chrono::Utc;
 use longshore_client::{JobId, Location};
+use longshore_protocol::clock::local_time;
 
 use super::{
     details::{JobDetails, describe_job},
@@ -51,7 +51,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     arguments
         .format
         .print_with(&output::with_flat_labels(&details), || {
-            describe_job(&details, Utc::now())
+            describe_job(&details, local_time())
         });
     Ok(Exit::Success)
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError};
 use longshore_client::{JobId, JobSnapshot, Location, QueueName};
 use longshore_policy::pause::Target;
-use longshore_protocol::envelope::Envelope;
+use longshore_protocol::{clock::local_time, envelope::Envelope};
 use serde::Serialize;
 
 use super::{ahead::count_ahead, parked::explain_parked, unknown_job};
@@ -89,7 +89,7 @@ pub(super) async fn explain(
     found: &JobSnapshot,
     envelope: Option<&Envelope>,
 ) -> Result<String, BrokerError> {
-    let now = Utc::now();
+    let now = local_time();
     let mut why = match &found.location {
         Location::Ended => {
             let state = found

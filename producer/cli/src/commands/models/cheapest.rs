@@ -1,7 +1,8 @@
 //! `longshore models cheapest`.
 
-use chrono::{NaiveDate, Utc};
+use chrono::NaiveDate;
 use longshore_policy::catalog::{Catalog, ModelEntry};
+use longshore_protocol::clock::local_time;
 
 use super::{price::per_thousand, wanted::Wanted};
 use crate::{error::Exit, output};
@@ -14,7 +15,7 @@ pub(in crate::commands) struct Arguments {
 
 /// Exit code 1 if there is no such model.
 pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Exit {
-    let today = Utc::now().date_naive();
+    let today = local_time().date_naive();
     let wanted = &arguments.wanted;
     if let Some(entry) = wanted.models(catalog, false, today).first() {
         output::line(describe_cheapest(wanted, entry, today));

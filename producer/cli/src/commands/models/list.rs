@@ -1,8 +1,9 @@
 //! `longshore models list`.
 
-use chrono::{NaiveDate, Utc};
+use chrono::NaiveDate;
 use longshore_policy::catalog::{Catalog, ModelEntry};
 use longshore_protocol::{
+    clock::local_time,
     money::Usd,
     platform::{Capability, PlatformName, Tier},
 };
@@ -63,7 +64,7 @@ struct Model<'a> {
 }
 
 pub(super) fn run(arguments: &Arguments, catalog: &Catalog) -> Result<Exit, CommandError> {
-    let today = Utc::now().date_naive();
+    let today = local_time().date_naive();
     let models = selected_models(arguments, catalog, today)?;
     match arguments.format {
         Format::Json => {
