@@ -29,6 +29,7 @@ mod limits_reserve;
 mod limits_return;
 mod limits_slots;
 mod limits_window;
+mod maxmemory;
 mod meters;
 mod noscript;
 mod push_config;

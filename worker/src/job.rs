@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Job {
     /// This worker's hold on the entry.
     pub(crate) delivery: Delivery,
+    /// The id of its receipt: the entry that the producer enqueued, whatever lanes the job has left since.
+    pub(crate) receipt: JobId,
     pub(crate) message: RawMessage,
     /// Whether the message carries a reserved field that only the server may write.
     pub(crate) forged: bool,
@@ -63,6 +65,8 @@ impl Job {
         }
         checkpoint.count_crashes(delivered.crashes);
         Ok(Self {
+            // Until its admission, a job goes by its receipt.
+            receipt: checkpoint.id.clone(),
             progress: Mutex::new(Progress {
                 is_in_redis: delivered.checkpoint.is_some() || delivered.crashes > 0,
                 checkpoint,

@@ -246,7 +246,7 @@ impl Client {
             .await?;
         let own_id = chain.document.id.clone();
         Ok(ChainReceipt {
-            id: own_id.unwrap_or_else(|| ChainId::from_entry(&entry_id)),
+            id: own_id.unwrap_or_else(|| ChainId::from_receipt(&JobId::from_entry(&entry_id))),
             queue: self.queue_name().clone(),
             entry_id: Some(entry_id),
         })

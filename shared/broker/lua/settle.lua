@@ -8,7 +8,8 @@
 --          id is known from now, usage (see consumption.lua), the chain step that it is as
 --          `CHAIN INSTANCE OUTCOME NANO-DOLLARS` ('' = none), '1' when other steps read its outcome, the jobs that it
 --          spawns as a JSON list of [checkpoint, message] ('' = none)
--- Returns  of each job: 'ok', or 'gone': another worker has it, its attempt is recorded as a duplicate
+-- Returns  of each job: 'ok'; 'ok ERROR': settled, but its chain could not go on; 'gone': another worker has it, its
+--          attempt is recorded as a duplicate; 'error ERROR': not settled, the others are
 -- Writes   streams, the journal, checkpoints, crashes, meters, events, results, replies, dead letters, chains,
 --          `{ns}:cancelled`, `{ns}:key:KEY`; a freed slot releases a parked job
 -- Repeat   safe: the fence refuses a settled job ('gone'); the ledger keeps the first record of its attempt
@@ -47,13 +48,14 @@ local function add_dead_letter(id, dead_letter)
   redis.call('ZADD', NS .. ':dead', now_ms(), id)
 end
 
+-- What would have a second effect comes last: a job whose keys were damaged by hand is settled again.
 local function end_job(i, job)
-  consume_journaled(job.entry_id, journal[i], job.attempt, job.usage)
+  if job.dead_letter ~= '' then add_dead_letter(job.dead_letter_id, job.dead_letter) end
   if job.outcome ~= '' then
     redis.call('SET', NS .. ':result:' .. job.id, job.outcome, 'EX', job.ttl)
     if job.reply == '1' then push_reply(job.id, job.outcome, job.ttl) end
   end
-  if job.dead_letter ~= '' then add_dead_letter(job.dead_letter_id, job.dead_letter) end
+  consume_journaled(job.entry_id, journal[i], job.attempt, job.usage)
   if job.kept == 'kept' or job.attempt == '' then
     forget_entry(job.entry_id)
     if job.outcome ~= '' then redis.call('EXPIRE', NS .. ':id:' .. job.id, job.id_ttl) end
@@ -87,19 +89,26 @@ local function advance_chain(job)
   return id
 end
 
+-- The text of an error that pcall caught: of a command it is a table.
+local function error_text(caught) return type(caught) == 'table' and caught.err or tostring(caught) end
+
 local answers, settled, entries, settled_ids, ended, events = {}, {}, {}, {}, {}, {}
 for i, job in ipairs(jobs) do
   if settled[job.entry_id] or not passes(i, job) then
     if job.attempt ~= '' then emit_duplicate(job.event) end
     answers[i] = 'gone'
   else
-    settled[job.entry_id] = true
-    add_to_group(entries, job.stream, job.entry)
-    settled_ids[#settled_ids + 1] = job.entry_id
-    events[#events + 1] = job.event
-    if job.outcome ~= '' then ended[#ended + 1] = job.id end
-    end_job(i, job)
-    answers[i] = 'ok'
+    local is_settled, caught = pcall(end_job, i, job)
+    if is_settled then
+      settled[job.entry_id] = true
+      add_to_group(entries, job.stream, job.entry)
+      settled_ids[#settled_ids + 1] = job.entry_id
+      events[#events + 1] = job.event
+      if job.outcome ~= '' then ended[#ended + 1] = job.id end
+      answers[i] = 'ok'
+    else
+      answers[i] = 'error ' .. error_text(caught)
+    end
   end
 end
 emit_all(events)
@@ -112,11 +121,18 @@ for i, job in ipairs(jobs) do
   if answers[i] == 'ok' then
     if job.key ~= '' then add_to_group(by_key, job.key, job.entry_id) end
     if job.step ~= '' or job.children ~= '' then
-      local id = advance_chain(job)
-      if id then chains[id] = true end
+      local has_advanced, id = pcall(advance_chain, job)
+      if not has_advanced then
+        answers[i] = 'ok ' .. error_text(id)
+      elseif id then
+        chains[id] = i
+      end
     end
   end
 end
 for key, group in pairs(by_key) do free_key_slots(key, group) end
-for id in pairs(chains) do proceed(id) end
+for id, i in pairs(chains) do
+  local has_proceeded, caught = pcall(proceed, id)
+  if not has_proceeded then answers[i] = 'ok ' .. error_text(caught) end
+end
 return answers

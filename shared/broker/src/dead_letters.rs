@@ -23,6 +23,8 @@ const MOST_BYTES: usize = 4 << 20;
 pub struct DeadLetterPage<T> {
     /// The matches.
     pub found: Vec<T>,
+    /// The ids of dead letters that cannot be parsed; somebody has changed them by hand.
+    pub unreadable: Vec<String>,
     /// How many were scanned.
     pub scanned: usize,
     /// Where the next page starts; `None` at the end.
@@ -32,16 +34,24 @@ pub struct DeadLetterPage<T> {
 impl DeadLetterPage<(String, f64, String)> {
     fn read<T>(
         self,
-        of: impl Fn(&str, f64, String) -> Result<T, BrokerError>,
-    ) -> Result<DeadLetterPage<T>, BrokerError> {
-        let found = self.found.into_iter();
-        Ok(DeadLetterPage {
-            found: found
-                .map(|(id, died, text)| of(&id, died, text))
-                .collect::<Result<_, _>>()?,
+        parse: impl Fn(&str, f64, String) -> Result<T, BrokerError>,
+    ) -> DeadLetterPage<T> {
+        let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+        for (id, died, text) in self.found {
+            match parse(&id, died, text) {
+                Ok(dead_letter) => found.push(dead_letter),
+                Err(error) => {
+                    tracing::warn!("{error}");
+                    unreadable.push(id);
+                }
+            }
+        }
+        DeadLetterPage {
+            found,
+            unreadable,
             scanned: self.scanned,
             next: self.next,
-        })
+        }
     }
 }
 
@@ -72,10 +82,10 @@ impl DeadLetters<'_> {
         most: usize,
     ) -> Result<DeadLetterPage<(i64, DeadLetterRecord)>, BrokerError> {
         let slice = self.scan_page(query, most, "record").await?;
-        slice.read(|id, died, text| {
+        Ok(slice.read(|id, died, text| {
             let record = serde_json::from_str(&text).map_err(|error| self.malformed(id, error))?;
             Ok((milliseconds(died), record))
-        })
+        }))
     }
 
     /// Like [`record_page`](Self::record_page), with the whole dead letters.
@@ -85,7 +95,7 @@ impl DeadLetters<'_> {
         most: usize,
     ) -> Result<DeadLetterPage<StoredDeadLetter>, BrokerError> {
         let slice = self.scan_page(query, most, "letter").await?;
-        slice.read(|id, died, text| self.parse_letter(id, died, text))
+        Ok(slice.read(|id, died, text| self.parse_letter(id, died, text)))
     }
 
     async fn scan_page(
@@ -132,6 +142,7 @@ impl DeadLetters<'_> {
         }
         Ok(DeadLetterPage {
             found,
+            unreadable: Vec::new(),
             scanned,
             next,
         })
@@ -149,7 +160,8 @@ impl DeadLetters<'_> {
                 .parse()
                 .map(milliseconds)
                 .map_err(|_| foreign(format!("`{died}` is no time")))?,
-            id: JobId::parse(id).map_err(|error| foreign(error.to_string()))?,
+            // Not parsed: a page must not fail because of one id.
+            id: JobId::from_stored(id),
         }))
     }
 

@@ -126,6 +126,20 @@ impl Fence {
     }
 }
 
+impl Fence {
+    /// Also the error of a chain that did not continue.
+    fn from_settle_reply(reply: &str) -> Result<(Self, Option<&str>), BrokerError> {
+        match reply.split_once(' ') {
+            Some(("ok", error)) => Ok((Self::Held, Some(error))),
+            Some(("error", error)) => Err(BrokerError::Script {
+                script: "settle",
+                error: error.to_owned(),
+            }),
+            _ => Self::from_reply("settle", reply).map(|fence| (fence, None)),
+        }
+    }
+}
+
 impl Begun {
     fn from_reply(reply: &str) -> Result<Self, BrokerError> {
         match reply {
@@ -248,7 +262,11 @@ impl Deliveries<'_> {
             .run(arguments)
             .await
             .map_err(|source| self.broker.failed(source))?;
-        Fence::from_reply("settle", &reply)
+        let (fence, chain_error) = Fence::from_settle_reply(&reply)?;
+        if let Some(error) = chain_error {
+            tracing::error!(%job, "job settled, but its chain did not continue: {error}");
+        }
+        Ok(fence)
     }
 
     /// Hands an entry back for the next worker.
@@ -365,8 +383,25 @@ mod tests {
     }
 
     #[test]
+    fn every_reply_of_settle_is_parsed() {
+        let cases = [
+            (vec!["ok"], Some((Fence::Held, false))),
+            (vec!["ok WRONGTYPE"], Some((Fence::Held, true))),
+            (vec!["gone"], Some((Fence::Lost, false))),
+            (vec!["error WRONGTYPE"], None),
+        ];
+        check_replies("settle", &cases, |reply| {
+            match Fence::from_settle_reply(&reply.join(" ")) {
+                Ok((fence, error)) => Ok(Some((fence, error.is_some()))),
+                Err(BrokerError::Script { .. }) => Ok(None),
+                Err(other) => Err(other),
+            }
+        });
+    }
+
+    #[test]
     fn every_reply_of_a_fenced_script_is_parsed() {
-        for script in ["fail_attempt", "settle", "hand_back"] {
+        for script in ["fail_attempt", "hand_back"] {
             let cases = [("ok", Fence::Held), ("gone", Fence::Lost)];
             check_words(script, &cases, |reply| Fence::from_reply(script, reply));
         }

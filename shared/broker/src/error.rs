@@ -44,6 +44,14 @@ pub enum BrokerError {
         /// Its reply; the parts of a list separated by spaces.
         reply: String,
     },
+    /// A script could not do its work for one job of a call.
+    #[error("script `{script}` failed: {error}")]
+    Script {
+        /// The script, as its file is named.
+        script: &'static str,
+        /// The error of the command that failed.
+        error: String,
+    },
     /// A value cannot be written as JSON.
     #[error("a {what} cannot be written as JSON: {reason}")]
     NotSerializable {

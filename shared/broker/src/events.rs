@@ -52,7 +52,7 @@ impl Events<'_> {
             writer: writer.clone(),
         };
         self.broker
-            .create_group(&self.broker.keys().events(), LEDGER_GROUP)
+            .create_group(&self.broker.keys().events(), LEDGER_GROUP, None)
             .await?;
         Ok(stream)
     }

@@ -31,7 +31,11 @@ use std::{
 };
 
 use longshore_policy::retention::Retention;
-use longshore_protocol::{checkpoint::Checkpoint, id::Namespace, keys::Keys};
+use longshore_protocol::{
+    checkpoint::Checkpoint,
+    id::{Namespace, QueueName},
+    keys::Keys,
+};
 use redis::{
     Client, FromRedisValue, IntoConnectionInfo as _, RedisError, ScriptInvocation,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
@@ -61,7 +65,7 @@ pub use self::{
     limits::{AlertCheck, ClaimedAlert, MeterReport, MeterUsage, SlotLimit, WindowUsage},
     maintenance::{OrphanSweep, OrphansRemoved},
     queues::{DeliveredEntry, Entries, EntrySource, Pending, QueueDepth, QueueReader, TenantEntry},
-    server::ServerFacts,
+    server::{ServerFacts, ServerMemory},
     workers::{
         ControlChannel, Heartbeat, HeartbeatConnection, Recovered, SilentWorker, WorkerState,
     },
@@ -335,20 +339,19 @@ impl Broker {
             .map_err(|source| self.failed(source))
     }
 
-    /// Creates a stream's group at 0, if it does not exist.
-    async fn create_group(&self, stream: &str, group: &str) -> Result<(), BrokerError> {
-        let created: Result<(), _> = redis::cmd("XGROUP")
-            .arg("CREATE")
-            .arg(stream)
+    /// Creates a stream's group at 0, if it does not exist, and lists the queue, if the stream is of one.
+    async fn create_group(
+        &self,
+        stream: &str,
+        group: &str,
+        queue: Option<&QueueName>,
+    ) -> Result<(), BrokerError> {
+        let mut call = scripts::CREATE_GROUP.key(stream);
+        call.arg(self.keys.prefix())
             .arg(group)
-            .arg("0")
-            .arg("MKSTREAM")
-            .query_async(&mut self.shared())
-            .await;
-        match created {
-            Err(error) if error.code() != Some("BUSYGROUP") => Err(self.failed(error)),
-            _ => Ok(()),
-        }
+            .arg(queue.map_or("", QueueName::as_str));
+        let _created: i64 = self.run(&call).await?;
+        Ok(())
     }
 
     fn retention(&self) -> RwLockReadGuard<'_, Retention> {

@@ -10,14 +10,26 @@ pub(super) const BEGIN_ARITY: usize = 11;
 /// The number of arguments of `settle.lua` for each job.
 pub(super) const SETTLE_ARITY: usize = 18;
 
+/// The first line of a script. What workers and schedulers do runs at `maxmemory` too, because it is what frees
+/// memory; `refused_at_maxmemory` marks scripts that only add.
+macro_rules! shebang {
+    () => {
+        "#!lua flags=allow-oom\n"
+    };
+    (refused_at_maxmemory) => {
+        "#!lua\n"
+    };
+}
+
 /// A script is `NAME = "file" with "include" …`: the text of the prelude, of the includes in their order (each after
-/// those that it needs), and of the file.
+/// those that it needs), and of the file. A mark of [`shebang`] may stand before `with`.
 macro_rules! scripts {
-    ($($(#[$doc:meta])* $name:ident = $file:literal $(with $($include:literal)+)?;)+) => {
+    ($($(#[$doc:meta])* $name:ident = $file:literal $([$mark:ident])? $(with $($include:literal)+)?;)+) => {
         $($(#[$doc])*
         #[expect(clippy::disallowed_methods, reason = "this is the one place")]
         pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
             Script::new(concat!(
+                shebang!($($mark)?),
                 include_str!("../lua/include/prelude.lua"),
                 $($(include_str!(concat!("../lua/include/", $include, ".lua")),)+)?
                 include_str!(concat!("../lua/", $file, ".lua"))
@@ -100,20 +112,20 @@ scripts! {
     /// Scans the dead letters for those that match.
     SCAN_DEAD_LETTERS = "scan_dead_letters";
     /// Replays dead letters.
-    REPLAY_DEAD_LETTERS = "replay_dead_letters" with "events" "entries" "lanes" "chains" "chain_reopen"
+    REPLAY_DEAD_LETTERS = "replay_dead_letters" [refused_at_maxmemory] with "events" "entries" "lanes" "chains" "chain_reopen"
         "dead_letters";
     /// Replays dead letters as far as a rule's rate allows.
-    REPLAY_BY_RULE = "replay_by_rule" with "events" "entries" "lanes" "chains" "chain_reopen" "dead_letters";
+    REPLAY_BY_RULE = "replay_by_rule" [refused_at_maxmemory] with "events" "entries" "lanes" "chains" "chain_reopen" "dead_letters";
     /// Removes archived dead letters.
     REMOVE_DEAD_LETTERS = "remove_dead_letters";
     /// Replaces a dead letter.
-    EDIT_DEAD_LETTER = "edit_dead_letter";
+    EDIT_DEAD_LETTER = "edit_dead_letter" [refused_at_maxmemory];
     /// Stores the steps of a chain before it starts.
-    CHAIN_PREPARE = "chain_prepare";
+    CHAIN_PREPARE = "chain_prepare" [refused_at_maxmemory];
     /// Starts a chain.
-    CHAIN_START = "chain_start" with "events" "entries" "journal" "lanes" "replies" "chains" "chain_dispatch";
+    CHAIN_START = "chain_start" [refused_at_maxmemory] with "events" "entries" "journal" "lanes" "replies" "chains" "chain_dispatch";
     /// Stores the items of a step before it fans out.
-    CHAIN_PREPARE_ITEMS = "chain_prepare_items" with "events" "chains";
+    CHAIN_PREPARE_ITEMS = "chain_prepare_items" [refused_at_maxmemory] with "events" "chains";
     /// Fans a step out.
     CHAIN_EXPAND = "chain_expand" with "events" "entries" "journal" "lanes" "cancel_requests" "replies" "chains"
         "chain_dispatch" "chain_advance";
@@ -123,10 +135,10 @@ scripts! {
     CHAIN_CANCEL = "chain_cancel" with "events" "entries" "lanes" "cancel_requests" "replies" "chains"
         "chain_dispatch" "chain_advance";
     /// Retries a chain that ended.
-    CHAIN_RETRY = "chain_retry" with "events" "entries" "lanes" "cancel_requests" "replies" "chains"
+    CHAIN_RETRY = "chain_retry" [refused_at_maxmemory] with "events" "entries" "lanes" "cancel_requests" "replies" "chains"
         "chain_dispatch" "chain_advance" "chain_reopen";
     /// Adds tasks to a batch.
-    BATCH_PUT = "batch_put" with "events" "entries" "lanes" "chains" "chain_dispatch";
+    BATCH_PUT = "batch_put" [refused_at_maxmemory] with "events" "entries" "lanes" "chains" "chain_dispatch";
     /// Closes a batch whose tasks are all in.
     BATCH_CLOSE = "batch_close" with "events" "entries" "lanes" "cancel_requests" "replies" "chains"
         "chain_dispatch" "chain_advance";
@@ -135,16 +147,20 @@ scripts! {
     /// Gives up the leader's lease.
     RESIGN_LEASE = "resign_lease";
     /// Writes the record of a recurring job.
-    CRON_PUT = "cron_put" with "leader";
+    CRON_PUT = "cron_put" [refused_at_maxmemory] with "leader";
     /// Enqueues or skips a tick of a recurring job.
-    CRON_TICK = "cron_tick" with "leader";
+    CRON_TICK = "cron_tick" [refused_at_maxmemory] with "leader";
     /// Pushes a configuration to the fleet, or removes it.
-    PUSH_CONFIG = "push_config";
+    PUSH_CONFIG = "push_config" [refused_at_maxmemory];
     /// Deletes what belongs to entries that no longer exist.
     SWEEP_ORPHANS = "sweep_orphans" with "events" "entries" "journal" "lanes" "concurrency_keys" "meters"
         "consumption";
     /// Removes ids from a lane whose jobs have left it.
     SWEEP_LANE = "sweep_lane";
+    /// Creates a consumer group.
+    CREATE_GROUP = "create_group";
+    /// Stores a worker's heartbeat.
+    HEARTBEAT = "heartbeat";
     /// Removes a recorder that is gone.
     REMOVE_RECORDER = "remove_recorder";
 }

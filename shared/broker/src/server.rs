@@ -21,7 +21,36 @@ pub struct ServerFacts {
     pub maxmemory_policy: Option<String>,
 }
 
+/// The memory of the server, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerMemory {
+    pub used: u64,
+    /// `maxmemory`; 0 = no limit.
+    pub limit: u64,
+}
+
+impl ServerMemory {
+    fn parse(info: &str) -> Option<Self> {
+        let figure = |name: &str| {
+            let line = info
+                .lines()
+                .find_map(|line| line.trim_end().strip_prefix(name));
+            line?.strip_prefix(':')?.parse().ok()
+        };
+        Some(Self {
+            used: figure("used_memory")?,
+            limit: figure("maxmemory")?,
+        })
+    }
+}
+
 impl Server<'_> {
+    /// The memory that the server uses, and its limit.
+    pub async fn memory(self) -> Result<ServerMemory, BrokerError> {
+        let info: String = self.query(redis::cmd("INFO").arg("memory")).await?;
+        ServerMemory::parse(&info).ok_or_else(|| BrokerError::foreign("INFO memory", "no figures"))
+    }
+
     /// The server's clock, in ms since 1970.
     pub async fn time_ms(self) -> Result<i64, BrokerError> {
         let (seconds, micros): (i64, i64) = redis::cmd("TIME")

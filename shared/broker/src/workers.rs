@@ -103,6 +103,7 @@ impl ControlChannel {
 pub struct HeartbeatConnection {
     client: redis::Client,
     connection: Option<redis::Connection>,
+    namespace: String,
     key: String,
     ttl: Duration,
 }
@@ -118,6 +119,7 @@ impl HeartbeatConnection {
         Ok(Self {
             client: client(url)?,
             connection: None,
+            namespace: keys.prefix().to_owned(),
             key: keys.worker(worker),
             ttl,
         })
@@ -128,9 +130,11 @@ impl HeartbeatConnection {
         let text = serde_json::to_string(heartbeat)
             .map_err(|error| redis::RedisError::from(std::io::Error::other(error)))?;
         let ttl = u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX);
+        let mut call = scripts::HEARTBEAT.key(&self.key);
+        call.arg(&self.namespace).arg(text).arg(ttl);
         let done = self
             .connection()
-            .and_then(|(connection, key)| connection.pset_ex(key, text, ttl));
+            .and_then(|connection| call.invoke(connection));
         if done.is_err() {
             self.connection = None;
         }
@@ -139,11 +143,11 @@ impl HeartbeatConnection {
 
     /// Deletes the heartbeat, so that the worker is known to be gone at once.
     pub fn stop(&mut self) -> redis::RedisResult<()> {
-        self.connection()
-            .and_then(|(connection, key)| connection.del(key))
+        let key = self.key.clone();
+        self.connection()?.del(key)
     }
 
-    fn connection(&mut self) -> redis::RedisResult<(&mut redis::Connection, &str)> {
+    fn connection(&mut self) -> redis::RedisResult<&mut redis::Connection> {
         let connection = if let Some(connection) = self.connection.take() {
             connection
         } else {
@@ -152,7 +156,7 @@ impl HeartbeatConnection {
             fresh.set_write_timeout(Some(CONNECT_TIMEOUT))?;
             fresh
         };
-        Ok((self.connection.insert(connection), &self.key))
+        Ok(self.connection.insert(connection))
     }
 }
 

@@ -10,7 +10,7 @@ pub use self::{
     filter::{DeadLetterCursor, DeadLetterFilter, DeadLetterOrder, DeadLetterQuery},
     replaying::PreparedReplay,
 };
-use crate::{checkpoint::Checkpoint, event::DeadLetterRecord};
+use crate::{checkpoint::Checkpoint, envelope::MAX_FIELDS, event::DeadLetterRecord};
 
 mod filter;
 mod replaying;
@@ -53,8 +53,11 @@ pub enum StoredMessage {
 }
 
 impl StoredMessage {
-    /// Stores a whole message.
+    /// Stores a whole message; only its start if it has too many fields to be enqueued again.
     pub fn whole(fields: &[(Vec<u8>, Vec<u8>)]) -> Self {
+        if fields.len() > MAX_FIELDS {
+            return Self::head(fields);
+        }
         let text: Result<Vec<_>, _> = fields
             .iter()
             .map(|(name, value)| {
@@ -142,6 +145,14 @@ mod tests {
             let back: StoredMessage = serde_json::from_str(&json).unwrap();
             assert_eq!(back.fields().unwrap(), fields);
         }
+    }
+
+    #[test]
+    fn a_message_with_too_many_fields_cannot_be_replayed() {
+        let fields = |count: usize| vec![(b"f".to_vec(), b"v".to_vec()); count];
+        assert!(StoredMessage::whole(&fields(MAX_FIELDS)).fields().is_some());
+        let stored = StoredMessage::whole(&fields(MAX_FIELDS + 1));
+        assert!(matches!(stored, StoredMessage::Head { .. }));
     }
 
     #[test]

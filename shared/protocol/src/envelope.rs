@@ -41,6 +41,10 @@ pub const DEFAULT_TYPE: &str = "code_generation";
 /// The timeout of an attempt if the producer sets none.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(5);
 
+/// The most fields of a message. A script that moves a message passes its fields through Lua's stack, which
+/// holds some thousands; `MOST_FIELDS` in `lanes.lua` is the same limit.
+pub const MAX_FIELDS: usize = 1000;
+
 /// Characters of the prompt that the ledger stores for people.
 const PROMPT_HEAD: usize = 200;
 

@@ -99,6 +99,11 @@ impl JobId {
         }
     }
 
+    /// An id that Longshore stored.
+    pub fn from_stored(value: &str) -> Self {
+        Self(value.to_owned())
+    }
+
     /// The id of a job whose producer set none.
     pub fn from_entry(entry_id: &EntryId) -> Self {
         Self(entry_id.0.clone())

@@ -64,34 +64,40 @@ impl Keys {
         format!("{}:id:{job}", self.prefix)
     }
 
+    /// A key of a chain. A colon in its id is escaped: it separates the id from the part.
+    fn chain_part(&self, chain: &ChainId, part: &str) -> String {
+        let id = chain.as_str().replace(':', "%3A");
+        format!("{}:chain:{id}{part}", self.prefix)
+    }
+
     /// A chain's state, settings and counts; its other keys begin with this one.
     pub fn chain(&self, chain: &ChainId) -> String {
-        format!("{}:chain:{chain}", self.prefix)
+        self.chain_part(chain, "")
     }
 
     /// The outcomes of a chain's steps that other steps read.
     pub fn chain_contexts(&self, chain: &ChainId) -> String {
-        format!("{}:chain:{chain}:contexts", self.prefix)
+        self.chain_part(chain, ":contexts")
     }
 
     /// The running instances of a chain: the job of each.
     pub fn chain_running(&self, chain: &ChainId) -> String {
-        format!("{}:chain:{chain}:running", self.prefix)
+        self.chain_part(chain, ":running")
     }
 
     /// The instances of a chain that ended without success, and how.
     pub fn chain_failed(&self, chain: &ChainId) -> String {
-        format!("{}:chain:{chain}:failed", self.prefix)
+        self.chain_part(chain, ":failed")
     }
 
     /// The tasks of a batch that are not queued yet.
     pub fn batch_lines(&self, batch: &ChainId) -> String {
-        format!("{}:chain:{batch}:lines", self.prefix)
+        self.chain_part(batch, ":lines")
     }
 
     /// The ids of a batch's jobs that the producer chose, by the index of the task.
     pub fn batch_ids(&self, batch: &ChainId) -> String {
-        format!("{}:chain:{batch}:ids", self.prefix)
+        self.chain_part(batch, ":ids")
     }
 
     /// The steps of a chain before it starts.

@@ -58,6 +58,79 @@ async fn settling_applies_all_effects_at_once() {
 }
 
 #[tokio::test]
+async fn a_reply_key_that_a_producer_took_does_not_stop_the_settling() {
+    for command in [
+        &["XADD", "KEY", "*", "a", "b"][..],
+        &["SET", "KEY", "a"],
+        &["SADD", "KEY", "a"],
+    ] {
+        let room = Room::new().await;
+        let (held, job, attempt) = room.running("a").await;
+        let reply = room.key(&format!("reply:{job}"));
+        let words: Vec<&str> = command
+            .iter()
+            .map(|word| if *word == "KEY" { &reply } else { *word })
+            .collect();
+        let _taken: redis::Value = room.ask(&words).await;
+        let settlement = Ending {
+            reply: true,
+            ..ending(attempt)
+        };
+        let fence = room
+            .broker
+            .deliveries()
+            .settle(&held, &job, &settlement)
+            .await
+            .unwrap();
+        assert_eq!(fence, Fence::Held, "{command:?}");
+        let replies: Vec<String> = room.ask(&["LRANGE", &reply, "0", "-1"]).await;
+        assert_eq!(replies, ["outcome"], "{command:?}");
+        let () = room.ask(&["DEL", &reply]).await;
+        room.assert_nothing_is_left().await;
+    }
+}
+
+#[tokio::test]
+async fn a_job_whose_settling_fails_does_not_fail_others_of_its_batch() {
+    let room = Room::new().await;
+    let mut running = Vec::new();
+    for _ in 0..12 {
+        running.push(room.running("a").await);
+    }
+    // Damaged by hand: no dead letter can be stored.
+    let () = room.ask(&["SET", &room.key("dead:jobs"), "damaged"]).await;
+    let (culprit, innocent) = running.split_first().unwrap();
+    let deliveries = room.broker.deliveries();
+    let letter = job_id("the-letter");
+    let buried = Ending {
+        dead_letter: Some((&letter, written("why it died"))),
+        ..ending(culprit.2)
+    };
+    let endings: Vec<Ending<'_>> = innocent
+        .iter()
+        .map(|(_, _, attempt)| ending(*attempt))
+        .collect();
+    let settlements = innocent
+        .iter()
+        .zip(&endings)
+        .map(|((held, job, _), ending)| deliveries.settle(held, job, ending));
+    let (failed, settled) = tokio::join!(
+        deliveries.settle(&culprit.0, &culprit.1, &buried),
+        futures::future::join_all(settlements)
+    );
+    let error = failed.unwrap_err().to_string();
+    assert!(error.contains("WRONGTYPE"), "{error}");
+    for fence in settled {
+        assert_eq!(fence.unwrap(), Fence::Held);
+    }
+    // Once it is mended, the job is settled as if for the first time.
+    let () = room.ask(&["DEL", &room.key("dead:jobs")]).await;
+    let again = deliveries.settle(&culprit.0, &culprit.1, &buried).await;
+    assert_eq!(again.unwrap(), Fence::Held);
+    assert_eq!(room.hash("dead:jobs").await.len(), 1);
+}
+
+#[tokio::test]
 async fn settling_writes_no_outcome_or_dead_letter_unasked() {
     let room = Room::new().await;
     let (held, job) = room.job("a").await;

@@ -66,6 +66,31 @@ async fn repeat(room: &Room, tenant: &str, weight: u32, count: usize) {
 }
 
 #[tokio::test]
+async fn an_entry_with_too_many_fields_does_not_stop_the_parking_of_others() {
+    let room = Room::new().await;
+    room.enqueue(&prompt("x")).await;
+    let oversized = room
+        .enqueue(&vec![(b"f".to_vec(), b"v".to_vec()); 4_100])
+        .await;
+    room.enqueue(&prompt("y")).await;
+    let mut reader = reader(&room).await;
+    let delivered = reader.read_ahead(10).await.unwrap();
+    assert_eq!(delivered.len(), 3);
+    let all: Vec<TenantEntry> = delivered.iter().map(|one| sorted(one, "t", 1)).collect();
+    assert_eq!(reader.park_by_tenant(&room.queue, &all).await.unwrap(), 2);
+    // It stays with the worker, which refuses it; the others are in their lane alone.
+    let left = room
+        .broker
+        .deliveries()
+        .held_by(&room.queue, &id("a"))
+        .await
+        .unwrap();
+    let left: Vec<_> = left.into_iter().map(|one| one.entry_id).collect();
+    assert_eq!(left, [oversized]);
+    assert_eq!(room.read("b", 10).await.len(), 2);
+}
+
+#[tokio::test]
 async fn tenants_take_turns_whatever_their_backlogs() {
     let room = Room::new().await;
     repeat(&room, "x", 1, 6).await;

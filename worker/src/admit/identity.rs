@@ -7,7 +7,6 @@ use longshore_protocol::{
     chain::StepRef,
     envelope::{ContentHash, Envelope},
     event::{DropRecord, Event},
-    id::JobId,
 };
 
 use crate::{
@@ -59,7 +58,7 @@ pub(super) async fn claim_identity(
                 job.id()
             );
             Disposition::Discarded(Discard {
-                dead_letter_id: Some(JobId::from_entry(&job.delivery.entry_id)),
+                dead_letter_id: Some(job.receipt.clone()),
                 ..Discard::new("id_conflict", error)
             })
         }

@@ -20,9 +20,6 @@ const NEWER_VERSION_WAIT: TimeDelta = TimeDelta::hours(24);
 /// How often such a message is delivered again.
 const NEWER_VERSION_RETRY: TimeDelta = TimeDelta::minutes(1);
 
-/// The most fields of a message: a Lua script cannot pass on many thousands.
-const MAX_FIELDS: usize = 1000;
-
 /// Refuses a message whose producer wrote a field that is reserved for the server.
 pub(super) fn refuse_forged(job: &Job) -> Stage<()> {
     if !job.forged {
@@ -35,18 +32,6 @@ pub(super) fn refuse_forged(job: &Job) -> Stage<()> {
 }
 
 pub(super) fn parse_message(job: &Job, context: &Context) -> Stage<Parsed> {
-    let fields = &job.message.fields;
-    if fields.len() > MAX_FIELDS {
-        let error = format!(
-            "the message has {} fields; at most {MAX_FIELDS} are allowed; use the JSON form, in the one field `job`",
-            fields.len()
-        );
-        let discard = Discard {
-            kept: Some(StoredMessage::head(fields)),
-            ..Discard::new(MalformedCode::TooLarge.as_str(), error)
-        };
-        return ControlFlow::Break(discard.into());
-    }
     parse(&job.message, &context.policy().config.limits)
         .map_err(|malformed| refuse_malformed(job, &malformed, context.clock.now()))
         .or_dispose()

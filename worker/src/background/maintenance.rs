@@ -10,6 +10,10 @@ use crate::context::Context;
 /// Schedulers recover every second; a worker does in case none runs.
 const EVERY: Duration = Duration::from_secs(3);
 
+/// While Redis uses more of its `maxmemory` than this, in percent, the worker pulls no new jobs. Producers are
+/// refused at 100; what runs may exceed it a little, because its end frees memory.
+const PULL_BELOW_PERCENT: u64 = 110;
+
 /// Runs until the worker drains.
 pub(crate) async fn run(context: Arc<Context>) {
     loop {
@@ -25,9 +29,29 @@ pub(crate) async fn run(context: Arc<Context>) {
     }
 }
 
+/// Closes the pull gate until the next round if Redis is over its memory limit.
+async fn guard_memory(context: &Context) -> Result<(), BrokerError> {
+    let memory = context.broker.server().memory().await?;
+    if memory.limit == 0 || memory.used / PULL_BELOW_PERCENT < memory.limit / 100 {
+        return Ok(());
+    }
+    tracing::warn!(
+        used = memory.used,
+        limit = memory.limit,
+        "Redis is over its maxmemory; no new jobs are pulled"
+    );
+    let now_ms = context.clock.now().timestamp_millis();
+    let next_round = i64::try_from(2 * EVERY.as_millis()).unwrap_or(i64::MAX);
+    context
+        .pull_gate
+        .close(now_ms, now_ms + next_round, 0, true);
+    Ok(())
+}
+
 async fn run_once(context: &Context) -> Result<(), BrokerError> {
     let broker = &context.broker;
     context.clock.measure(broker).await?;
+    guard_memory(context).await?;
     let account_holds = &context.availability.account_holds;
     account_holds.refresh(broker, context.clock.now()).await?;
     if broker.leader().is_elected().await? {

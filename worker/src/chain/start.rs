@@ -8,7 +8,6 @@ use longshore_protocol::{
     dead_letter::StoredMessage,
     envelope::{Malformed, MalformedCode},
     event::{DropRecord, Event},
-    id::JobId,
 };
 
 use crate::{
@@ -54,7 +53,7 @@ async fn start_parsed(
     let id = document
         .id
         .clone()
-        .unwrap_or_else(|| ChainId::from_entry(&job.delivery.entry_id));
+        .unwrap_or_else(|| ChainId::from_receipt(&job.receipt));
     let received = job.progress().checkpoint.enqueued_at;
     let planner = Planner {
         id: &id,
@@ -105,7 +104,7 @@ async fn start_parsed(
             Disposition::Gone
         }
         ChainStarted::Conflict => Disposition::Discarded(Discard {
-            dead_letter_id: Some(JobId::from_entry(&job.delivery.entry_id)),
+            dead_letter_id: Some(job.receipt.clone()),
             ..Discard::new(
                 "id_conflict",
                 format!(

@@ -136,9 +136,9 @@ async fn sort_by_tenant(
     context: &Context,
     sender: &JobSender,
 ) -> Result<usize, BrokerError> {
-    let (read, forged) = tenants::sort_new_entries(reader, context).await?;
+    let (read, refused) = tenants::sort_new_entries(reader, context).await?;
     context.health.beat("reader");
-    for entry in forged {
+    for entry in refused {
         dispatch_when_free(context, sender, entry).await;
     }
     Ok(read)

@@ -9,7 +9,7 @@ use longshore_config::Config;
 use longshore_protocol::{
     checkpoint::Checkpoint,
     clock::local_time,
-    envelope::tenant_of,
+    envelope::{MAX_FIELDS, tenant_of},
     id::{JobId, QueueName},
 };
 
@@ -27,9 +27,11 @@ pub(super) async fn sort_new_entries(
     let config = context.policy().config.clone();
     let delivered = reader.read_ahead(BATCH).await?;
     let read = delivered.len();
-    let (forged, genuine): (Vec<_>, Vec<_>) = delivered.into_iter().partition(|entry| entry.forged);
+    let (refused, sortable): (Vec<_>, Vec<_>) = delivered
+        .into_iter()
+        .partition(|entry| entry.forged || entry.message.fields.len() > MAX_FIELDS);
     let mut by_queue: BTreeMap<QueueName, Vec<TenantEntry>> = BTreeMap::new();
-    for entry in genuine {
+    for entry in sortable {
         let queue = entry.delivery.queue.clone();
         by_queue
             .entry(queue)
@@ -39,7 +41,7 @@ pub(super) async fn sort_new_entries(
     for (queue, sorted) in by_queue {
         reader.park_by_tenant(&queue, &sorted).await?;
     }
-    Ok((read, forged))
+    Ok((read, refused))
 }
 
 fn with_tenant(entry: DeliveredEntry, config: &Config) -> TenantEntry {

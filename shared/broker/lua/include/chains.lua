@@ -2,7 +2,7 @@
 --
 -- An instance is what runs of a step: `STEP`, or `STEP/INDEX` for an item of a step that fanned out. A batch is a
 -- chain with one step, `task`, that has one item for each task.
--- `{ns}:chain:ID` is a hash of the state, the settings and the counts; of each step it has `s:STEP` (how it ended),
+-- `{ns}:chain:ID` (colons of the id as `%3A`) is a hash of the state, the settings and the counts; of each step it has `s:STEP` (how it ended),
 -- `l:STEP` (needs that have not ended), `t:STEP` (items), `d:STEP` (items that ended) and `o:STEP` (items that
 -- completed). Beside it, after another colon:
 --   doc       the document               steps    by step: see step_record
@@ -19,7 +19,11 @@ local CHAIN_PARTS = {
   '', ':doc', ':steps', ':items', ':ready', ':lines', ':running', ':contexts', ':failed', ':ids',
 }
 
-local function chain_key(id) return NS .. ':chain:' .. id end
+-- A colon in the id is escaped: it separates the id from the suffix.
+local function chain_key(id)
+  local escaped = string.gsub(id, ':', '%%3A')
+  return NS .. ':chain:' .. escaped
+end
 
 -- The step of an instance.
 local function step_name(instance) return string.match(instance, '^[^/]+') end

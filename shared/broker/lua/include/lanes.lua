@@ -11,25 +11,32 @@
 -- Needs     entries
 -- Provides  park, append_entry, enqueue, release
 
--- The entry's fields without our own mark, or nil.
-local function entry_fields(stream, entry)
+-- The most names and values of a message: those of a valid one, whose fields pass through Lua's stack when it is
+-- released. Admission refuses a message with more.
+local MOST_FIELDS = 2 * 1000
+
+-- Appends the entry's fields without our own mark to `record`; false when the entry is gone or has too many.
+local function append_fields(record, stream, entry)
   local found = redis.call('XRANGE', stream, entry, entry)
-  if not found[1] then return nil end
-  local all, own = found[1][2], {}
+  if not found[1] then return false end
+  local all = found[1][2]
+  -- Our own mark is one more field.
+  if #all > MOST_FIELDS + 2 then return false end
   for i = 1, #all, 2 do
     if all[i] ~= '_checkpoint' then
-      own[#own + 1] = all[i]
-      own[#own + 1] = all[i + 1]
+      record[#record + 1] = all[i]
+      record[#record + 1] = all[i + 1]
     end
   end
-  return own
+  return true
 end
 
--- Stores an entry's job under `id` for a lane; false when the entry is gone. The entry itself stays.
+-- Stores an entry's job under `id` for a lane; false when the entry is gone or too large to be a job. The entry
+-- itself stays.
 local function park(stream, queue, entry, id, lane, checkpoint)
-  local fields = entry_fields(stream, entry)
-  if not fields then return false end
-  redis.call('HSET', NS .. ':parked', id, cmsgpack.pack({base_queue(queue), lane, checkpoint, unpack(fields)}))
+  local record = {base_queue(queue), lane, checkpoint}
+  if not append_fields(record, stream, entry) then return false end
+  redis.call('HSET', NS .. ':parked', id, cmsgpack.pack(record))
   -- While the job is parked its id does not expire.
   redis.call('PERSIST', NS .. ':id:' .. id)
   return true

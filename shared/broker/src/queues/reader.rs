@@ -297,16 +297,13 @@ impl Queues<'_> {
             .collect();
         for stream in &streams {
             self.broker
-                .create_group(&self.broker.keys().queue(stream), WORKERS_GROUP)
+                .create_group(
+                    &self.broker.keys().queue(stream),
+                    WORKERS_GROUP,
+                    Some(stream).filter(|stream| !stream.is_ready()),
+                )
                 .await?;
         }
-        let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
-        let () = self
-            .broker
-            .shared()
-            .sadd(self.broker.keys().queues(), names)
-            .await
-            .map_err(|source| self.broker.failed(source))?;
         Ok(QueueReader {
             broker: self.broker.clone(),
             connection: self.broker.dedicated().await?,

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{EntryId, JobId};
+use crate::id::JobId;
 
 /// The longest chain id; with a step and an item appended, it is still a valid job id.
 const LONGEST_CHAIN: usize = 64;
@@ -14,7 +14,7 @@ const LONGEST_STEP: usize = 48;
 /// A name of an invalid form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadChainName {
-    #[error("chain id `{0}` is not valid: expected 1 to 64 characters of [A-Za-z0-9._@-]")]
+    #[error("chain id `{0}` is not valid: expected 1 to 64 characters of [A-Za-z0-9._:@-]")]
     Chain(String),
     #[error(
         "step name `{0}` is not valid: expected a letter or `_`, then letters, digits or `_`, at most 48 in all"
@@ -47,9 +47,9 @@ fn shown(value: &str, longest: usize) -> String {
 }
 
 impl ChainId {
-    /// Parses a producer's own id: 1 to 64 characters of `[A-Za-z0-9._@-]`.
+    /// Parses a producer's own id: 1 to 64 characters of `[A-Za-z0-9._:@-]`.
     pub fn parse(value: &str) -> Result<Self, BadChainName> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "._@-".contains(c);
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "._:@-".contains(c);
         if (1..=LONGEST_CHAIN).contains(&value.len()) && value.chars().all(allowed) {
             Ok(Self(value.to_owned()))
         } else {
@@ -57,13 +57,12 @@ impl ChainId {
         }
     }
 
-    /// The id of a chain whose producer set none: the entry id with `@` instead of `:`, because the
-    /// names of a chain's keys separate the id by a colon. An entry id that is too long is cut at the
+    /// The id of a chain whose producer set none: that of its receipt. One that is too long is cut at the
     /// start; the stream id at its end is unique.
-    pub fn from_entry(entry_id: &EntryId) -> Self {
-        let text = entry_id.as_str().replace(':', "@");
+    pub fn from_receipt(receipt: &JobId) -> Self {
+        let text = receipt.as_str();
         let from = text.len().saturating_sub(LONGEST_CHAIN);
-        Self(text.get(from..).unwrap_or(&text).to_owned())
+        Self(text.get(from..).unwrap_or(text).to_owned())
     }
 
     /// A new unique id.

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, num::NonZeroU32, time::Duration};
 
 use super::{
-    Concurrency, DEFAULT_TIMEOUT, DEFAULT_TYPE, Envelope, NotBefore, PROTOCOL_VERSION,
+    Concurrency, DEFAULT_TIMEOUT, DEFAULT_TYPE, Envelope, MAX_FIELDS, NotBefore, PROTOCOL_VERSION,
     RoutingInputs, Unique,
     by_name::ByName,
     fields::{self, Fields, Input},
@@ -85,8 +85,18 @@ pub fn parse(message: &Message, limits: &MessageLimits) -> Result<Parsed, Malfor
     Ok(Parsed { envelope, hash })
 }
 
-/// Rejects a message of more than `max_bytes`.
+/// Rejects a message of more than `most` bytes or [`MAX_FIELDS`] fields.
 pub(super) fn check_size(message: &Message, most: usize) -> Result<(), Malformed> {
+    let count = message.fields.len();
+    if count > MAX_FIELDS {
+        return Err(Malformed::whole(
+            MalformedCode::TooLarge,
+            format!(
+                "the message has {count} fields; at most {MAX_FIELDS} are allowed; use the JSON form, in the one \
+                 field `job`"
+            ),
+        ));
+    }
     let size = message.size();
     if size > most {
         return Err(Malformed::whole(

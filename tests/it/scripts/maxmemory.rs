@@ -1,0 +1,142 @@
+//! Redis at its `maxmemory`: what ends jobs goes on, and only what adds jobs is refused.
+
+use std::time::Duration;
+
+use longshore_broker::{
+    Begun, BrokerError, Consumed, EntrySource, Fence, Heartbeat, HeartbeatConnection, Parked,
+    WorkerState,
+};
+use longshore_protocol::id::AttemptId;
+use secrecy::SecretString;
+
+use super::room::{
+    BEGUN, Room, checkpoint_of, ending, future, id, parking, past, prompt, redis, stored,
+};
+
+/// From now on Redis refuses every command that may use more memory.
+async fn fill(room: &Room) {
+    let () = room
+        .ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"])
+        .await;
+    let () = room.ask(&["CONFIG", "SET", "maxmemory", "1"]).await;
+}
+
+fn is_refused(error: &BrokerError) -> bool {
+    error.to_string().contains("OOM")
+}
+
+#[tokio::test]
+async fn at_maxmemory_producers_are_refused_and_running_jobs_end() {
+    let (server, _dir) = redis().await;
+    let room = Room::at(&server.url()).await;
+    let (settled, failed) = (room.running("a").await, room.running("a").await);
+    let (parked, returned) = (room.running("a").await, room.running("a").await);
+    let (fresh, fresh_job) = room.job("a").await;
+    let deliveries = room.broker.deliveries();
+    fill(&room).await;
+
+    let message = longshore_protocol::envelope::RawMessage {
+        fields: prompt("one more"),
+    };
+    let refused = room.broker.queues().enqueue(&room.queue, &message).await;
+    assert!(is_refused(&refused.unwrap_err()));
+
+    assert_eq!(
+        room.begin(&fresh, &fresh_job, AttemptId::new(), None).await,
+        BEGUN
+    );
+    let (held, job, attempt) = &settled;
+    let fence = deliveries.settle(held, job, &ending(*attempt)).await;
+    assert_eq!(fence.unwrap(), Fence::Held);
+    let (held, job, attempt) = &failed;
+    let checkpoint = checkpoint_of(job, 1);
+    let fence = deliveries
+        .fail(
+            held,
+            *attempt,
+            stored("failed"),
+            None,
+            Some(&checkpoint),
+            Consumed::NothingTaken,
+        )
+        .await;
+    assert_eq!(fence.unwrap(), Fence::Held);
+    let (held, job, attempt) = &parked;
+    let until = longshore_broker::ParkUntil {
+        attempt: Some(*attempt),
+        ..parking(past(0), &checkpoint)
+    };
+    let outcome = deliveries.park(held, job, &until).await;
+    assert_eq!(outcome.unwrap(), Parked::Yes);
+    let (held, _, attempt) = &returned;
+    let fence = deliveries
+        .hand_back(
+            held,
+            Some(*attempt),
+            stored("back"),
+            None,
+            Consumed::NothingTaken,
+        )
+        .await;
+    assert_eq!(fence.unwrap(), Fence::Held);
+    assert_eq!(room.broker.lanes().promote(10).await.unwrap().jobs, 1);
+    assert_eq!(room.read("b", 10).await.len(), 2);
+}
+
+#[tokio::test]
+async fn at_maxmemory_workers_and_the_leader_stay_alive() {
+    let (server, _dir) = redis().await;
+    let url = server.url();
+    let room = Room::at(&url).await;
+    let (_, job, attempt) = room.running("gone").await;
+    fill(&room).await;
+
+    let worker = id("w");
+    let heartbeat = Heartbeat {
+        worker: worker.clone(),
+        version: "0".to_owned(),
+        pid: 1,
+        started_at_ms: 0,
+        queues: vec![room.queue.clone()],
+        host: String::new(),
+        state: WorkerState::Running,
+        said_at_ms: 0,
+        in_flight: 0,
+        concurrency: 1,
+    };
+    let (keys, ttl) = (room.broker.keys().clone(), Duration::from_mins(1));
+    tokio::task::spawn_blocking(move || {
+        let url = SecretString::from(url);
+        let mut connection = HeartbeatConnection::new(&url, &keys, &worker, ttl).unwrap();
+        connection.beat(&heartbeat)
+    })
+    .await
+    .unwrap()
+    .unwrap();
+    let token = room
+        .broker
+        .leader()
+        .acquire("s", Duration::from_secs(10))
+        .await;
+    assert!(token.unwrap().is_some());
+    // Dead workers are recovered, and new workers can start to read.
+    let recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+    assert_eq!((recovered.entries, recovered.lost), (1, 1));
+    let queues = [room.queue.clone()];
+    let mut reader = room
+        .broker
+        .queues()
+        .reader(&queues, &id("w"))
+        .await
+        .unwrap();
+    let delivered = reader
+        .read(1, Duration::from_millis(1), EntrySource::All)
+        .await
+        .unwrap();
+    assert_eq!(delivered.len(), 1);
+    let begun = room
+        .begin(&delivered[0].delivery, &job, AttemptId::new(), None)
+        .await;
+    assert_eq!(begun, Begun::Yes(Duration::ZERO), "{attempt} was lost");
+    let _later = future();
+}
