@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Options of `longshore dev` for `make run` and `make dev`, such as --simulator.
 OPTIONS ?=
 
-.PHONY: help run dev build dist test lint docs schema bench e2e-llm
+.PHONY: help run dev build dist test lint deny docs schema bench e2e-llm
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -40,9 +40,14 @@ test: ## Run all tests
 	cargo build --workspace --bins; \
 	tests/run.sh $$skip
 
-lint: ## Check formatting and lints
+lint: ## Check formatting, lints and the links of doc comments
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+deny: ## Check the licenses and the sources of dependencies (installs cargo-deny)
+	@cargo deny --version >/dev/null 2>&1 || cargo install --locked --quiet cargo-deny
+	cargo deny check licenses bans sources
 
 # Each test compares a generated part of the documents, or writes it if the variable is set.
 docs: ## Write the generated parts of docs/ (help texts, settings)

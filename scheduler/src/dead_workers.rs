@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use longshore_broker::{Broker, BrokerError};
+use longshore_service::live_config::LiveConfig;
 
 use crate::duty::Timer;
 
@@ -17,13 +18,18 @@ impl DeadWorkers {
         }
     }
 
-    /// Returns the entries of workers whose heartbeat expired, if it is time to.
-    pub(crate) async fn recover(&mut self, broker: &Broker) -> Result<(), BrokerError> {
+    /// Returns the entries of workers whose heartbeat is missing, if it is time to.
+    pub(crate) async fn recover(
+        &mut self,
+        broker: &Broker,
+        live: &LiveConfig,
+    ) -> Result<(), BrokerError> {
         if !self.timer.is_due() {
             return Ok(());
         }
+        let missing_for = live.current().liveness.missing_for();
         for queue in &broker.queues().registered().await? {
-            let recovered = broker.workers().recover(queue).await?;
+            let recovered = broker.workers().recover(queue, missing_for).await?;
             if recovered.entries > 0 {
                 metrics::counter!("longshore_attempts_lost_total").increment(recovered.lost as u64);
                 tracing::warn!(

@@ -72,7 +72,7 @@ impl Duties {
     ) -> Result<(), BrokerError> {
         self.lanes.release_jobs(broker).await?; // when due or woken, and every 5 s
         self.cron.enqueue_due_ticks(broker, live, leader).await?; // when due
-        self.dead_workers.recover(broker).await?; // every 2 s
+        self.dead_workers.recover(broker, live).await?; // every 2 s
         self.windows.close_and_raise_alerts(broker, live).await?; // every 2 s
         self.cancel_requests.expire(broker).await?; // every minute
         Ok(())

@@ -1,8 +1,13 @@
 //! Invalid messages become dead letters and affect no other job.
 
+use std::time::Duration;
+
 use anyhow::bail;
 use longshore_broker::Broker;
-use longshore_protocol::id::QueueName;
+use longshore_protocol::{
+    envelope::RawMessage,
+    id::{EntryId, JobId, QueueName},
+};
 use longshore_tests::{
     dead_letters,
     stack::{Options, Stack, eventually},
@@ -163,4 +168,90 @@ async fn a_message_with_a_forged_internal_field_is_rejected() {
         Some("reserved_field"),
         "{outcome:?}"
     );
+}
+
+/// A producer that may only `XADD` sends this while all slots are in use and tenants share them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_thousands_of_fields_harms_no_other_tenant() {
+    let stack = Stack::start(Options {
+        latency: Duration::from_millis(100),
+        env: vec![("LONGSHORE_CONCURRENCY".to_owned(), "2".to_owned())],
+    })
+    .await
+    .unwrap();
+    let _worker = stack.worker().unwrap();
+    let job = |at: usize| format!(r#"{{"prompt":"job {at}","tenant":"t{}"}}"#, at % 3);
+    let mut ids = stack
+        .enqueue(&(0..30).map(job).collect::<Vec<_>>())
+        .await
+        .unwrap();
+    let oversized = RawMessage {
+        fields: vec![(b"f".to_vec(), b"v".to_vec()); 4_100],
+    };
+    let queue = QueueName::default();
+    let oversized = stack
+        .broker
+        .queues()
+        .enqueue(&queue, &oversized)
+        .await
+        .unwrap();
+    let chain = r#"{"tenant":"t1","steps":[{"name":"a","prompt":"one"}]}"#;
+    let chain = stack.xadd(&[("chain", chain)]).await.unwrap();
+    ids.extend(
+        stack
+            .enqueue(&(30..60).map(job).collect::<Vec<_>>())
+            .await
+            .unwrap(),
+    );
+    stack.successes(&ids).await.unwrap();
+    // The chain is known by its receipt, although it waited for its tenant's turn.
+    let chain = eventually("the chain ends", || async {
+        let key = format!("{}:result:{chain}", stack.broker.keys().prefix());
+        let outcome: Option<String> = redis::cmd("GET")
+            .arg(key)
+            .query_async(&mut stack.connection().await?)
+            .await?;
+        outcome.ok_or_else(|| anyhow::anyhow!("it runs"))
+    })
+    .await
+    .unwrap();
+    assert!(chain.contains(r#""state":"completed""#), "{chain}");
+    assert_eq!(
+        stack.simulator.stats().requests,
+        61,
+        "each job is called once"
+    );
+    let dead = dead_letters::list(&stack.broker).await.unwrap();
+    let dead: Vec<_> = dead.iter().map(|(_, letter, _)| &letter.record).collect();
+    assert_eq!(dead.len(), 1, "{dead:?}");
+    assert_eq!(dead[0].reason, "too_large");
+    assert_eq!(dead[0].id.as_str(), oversized.as_str());
+}
+
+/// `XADD` takes any id that is higher than the last, and all later ids of the stream follow it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_id_in_the_far_future_delays_no_job() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let (_scheduler, _worker) = (stack.scheduler().unwrap(), stack.worker().unwrap());
+    let queue = stack.broker.keys().queue(&QueueName::default());
+    let mut ids = Vec::new();
+    // The second is the latest time that a date can express.
+    for entry in ["8000000000000000-0", "8210266876799999-0"] {
+        let job = r#"{"prompt":"hello","delay":0.5,"deadline":60}"#;
+        let id: String = redis::cmd("XADD")
+            .arg(&[&queue, entry, "job", job])
+            .query_async(&mut stack.connection().await.unwrap())
+            .await
+            .unwrap();
+        ids.push(JobId::from_entry(&EntryId::from_stored(&id)));
+    }
+    ids.push(
+        stack
+            .xadd(&[("prompt", "later"), ("delay", "0.5")])
+            .await
+            .unwrap(),
+    );
+    for outcome in stack.successes(&ids).await.unwrap() {
+        assert!(outcome.queued_ms < 60_000, "{outcome:?}");
+    }
 }

@@ -254,6 +254,37 @@ fn with_short_heartbeat(latency: Duration) -> Options {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stall_of_redis_costs_no_living_worker_its_jobs() {
+    let stack = Stack::start(with_short_heartbeat(Duration::from_secs(12)))
+        .await
+        .unwrap();
+    let _scheduler = stack.scheduler().unwrap();
+    let _workers = [stack.worker().unwrap(), stack.worker().unwrap()];
+    let ids = stack.enqueue(&prompts(20)).await.unwrap();
+    stack.wait_for_calls(20).await.unwrap();
+    // Longer than the heartbeats live; nothing can renew them meanwhile.
+    for _ in 0..2 {
+        let () = redis::cmd("EVAL")
+            .arg("local from = os.clock() while os.clock() - from < 2.5 do end")
+            .arg(0)
+            .query_async(&mut stack.connection().await.unwrap())
+            .await
+            .unwrap();
+    }
+    for outcome in stack.successes(&ids).await.unwrap() {
+        assert_eq!(outcome.attempts, 1, "{outcome:?}");
+    }
+    assert_eq!(
+        stack.simulator.stats().requests,
+        20,
+        "each job is called once"
+    );
+    let books = stack.books().await.unwrap();
+    books.balance();
+    assert_eq!(books.count(AttemptOutcome::Lost), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_kills_its_worker_three_times_is_a_dead_letter() {
     let stack = Stack::start(with_short_heartbeat(Duration::from_mins(1)))
         .await

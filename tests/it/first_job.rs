@@ -1,6 +1,6 @@
 //! The shortest path: one Redis command in, an answer and a recorded cost out.
 
-use longshore_protocol::state::JobState;
+use longshore_protocol::{money::Usd, state::JobState};
 use longshore_tests::stack::{Options, Stack};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,4 +30,29 @@ async fn one_xadd_gives_an_answer_and_a_recorded_cost() {
     };
     assert!(attempt.usage.input > 0 && attempt.usage.output > 0);
     assert_eq!(Some(outcome.cost_usd), attempt.cost_usd);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_usage_is_charged_by_our_own_count() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let _worker = stack.worker().unwrap();
+    let id = stack
+        .xadd(&[
+            ("prompt", "[[tokens=0,0]] Say hello."),
+            ("platform", "openai"),
+        ])
+        .await
+        .unwrap();
+    let outcome = stack.outcome(&id).await.unwrap();
+    assert!(outcome.success, "{outcome:?}");
+    assert!(outcome.cost_estimated, "{outcome:?}");
+    assert!(outcome.cost_usd > Usd::ZERO, "{outcome:?}");
+    assert!(
+        outcome.input_tokens > 0 && outcome.output_tokens > 0,
+        "{outcome:?}"
+    );
+    stack.recorded().await.unwrap();
+    let recorded = stack.ledger.job(&id).await.unwrap().unwrap();
+    assert!(recorded.history[0].usage_estimated);
+    assert_eq!(recorded.history[0].cost_usd, Some(outcome.cost_usd));
 }

@@ -16,6 +16,7 @@ mod chains_cli;
 mod chaos;
 mod cli;
 mod clients;
+mod connections;
 mod crash;
 mod cron;
 mod dead_letters;

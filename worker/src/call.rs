@@ -7,9 +7,9 @@ use std::{ops::ControlFlow, time::Duration};
 
 use chrono::{DateTime, Utc};
 use longshore_broker::Consumed;
-use longshore_policy::{catalog::ModelEntry, routing::Candidate};
+use longshore_policy::{catalog::ModelEntry, routing::Candidate, tokens};
 use longshore_protocol::{
-    call::{Answer, Call, CallCost, CallError, ErrorClass},
+    call::{Answer, Call, CallCost, CallError, ErrorClass, Usage},
     envelope::Envelope,
     event::AttemptRecord,
     id::AttemptId,
@@ -67,7 +67,7 @@ pub(crate) async fn call<'a>(
     let result = tokio::select! {
         biased;
         result = answer_schema::call_and_check(&**provider, &call, &policy.config.limits) => {
-            write_result(job, candidate.model, result, context.clock.now())
+            write_result(job, candidate.model, result.map(|answer| Billed::new(answer, &call)), context.clock.now())
         }
         () = job.cancelled.cancelled() => {
             stop_attempt(job, "cancelled on request during the call", context.clock.now());
@@ -167,11 +167,41 @@ async fn report<'a>(
     }
 }
 
+/// An answer and what it is billed for.
+struct Billed {
+    answer: Answer,
+    usage: Usage,
+    /// Whether the usage is our own count.
+    is_estimated: bool,
+}
+
+impl Billed {
+    /// Counts the tokens of an answer whose provider reports none: it has been billed, and must not pass for
+    /// free in budgets and reports.
+    fn new(answer: Answer, call: &Call) -> Self {
+        let is_estimated = answer.usage == Usage::default();
+        let usage = if is_estimated {
+            Usage {
+                input: tokens::estimate(&call.messages, call.system.as_deref()),
+                output: tokens::estimate_answer(&answer.output),
+                ..Usage::default()
+            }
+        } else {
+            answer.usage
+        };
+        Self {
+            answer,
+            usage,
+            is_estimated,
+        }
+    }
+}
+
 /// Writes the result of the call into the open attempt. `None` if the attempt is no longer open.
 fn write_result(
     job: &Job,
     model: &ModelEntry,
-    result: Result<Answer, CallError>,
+    result: Result<Billed, CallError>,
     now: DateTime<Utc>,
 ) -> Option<Result<Answer, CallError>> {
     let mut progress = job.progress();
@@ -179,12 +209,13 @@ fn write_result(
     let record = progress.open_attempt.as_mut()?;
     record.finished_at = Some(now);
     let consumed = match &result {
-        Ok(answer) => {
+        Ok(billed) => {
             record.outcome = AttemptOutcome::Completed;
-            record.usage = answer.usage;
-            record.cost_usd = Some(model.cost(&answer.usage, record.started_at));
-            record.reported_cost_usd = answer.reported_cost;
-            record.response_id.clone_from(&answer.response_id);
+            record.usage = billed.usage;
+            record.usage_estimated = billed.is_estimated;
+            record.cost_usd = Some(model.cost(&billed.usage, record.started_at));
+            record.reported_cost_usd = billed.answer.reported_cost;
+            record.response_id.clone_from(&billed.answer.response_id);
             known_consumption(record, true)
         }
         Err(error) => {
@@ -212,7 +243,7 @@ fn write_result(
     } else {
         Consumed::NothingTaken
     };
-    Some(result)
+    Some(result.map(|billed| billed.answer))
 }
 
 /// What the attempt consumed of its reservation.
@@ -231,11 +262,14 @@ fn known_consumption(record: &AttemptRecord, answered: bool) -> Consumed {
     }
 }
 
-/// Withdraws an attempt that was never called, so that no trace of it is left.
+/// Withdraws an attempt that was never called: it is not recorded, and its reservation is returned in full.
 fn withdraw_attempt(job: &Job) {
     let mut progress = job.progress();
     progress.checkpoint.attempts = progress.checkpoint.attempts.saturating_sub(1);
-    progress.open_attempt = None;
+    progress.withdrawn = progress
+        .open_attempt
+        .take()
+        .map(|attempt| attempt.attempt_id);
     progress.consumed = Consumed::Known {
         tokens: 0,
         requests: 0,

@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use chrono::{DateTime, Utc};
 use longshore_broker::{Consumed, DeliveredEntry, Delivery};
 use longshore_protocol::{
     checkpoint::{Checkpoint, PastAttempt},
-    clock::local_time,
     envelope::{Concurrency, Envelope, RawMessage},
     event::{AttemptRecord, JobLabels},
-    id::JobId,
+    id::{AttemptId, EntryId, JobId},
     money::Usd,
     state::AttemptOutcome,
 };
@@ -37,6 +37,9 @@ pub(crate) struct Progress {
     pub(crate) envelope: Option<Arc<Envelope>>,
     /// The attempt that is journalled and not yet recorded.
     pub(crate) open_attempt: Option<AttemptRecord>,
+    /// The journaled attempt that was given up before its call. It is not recorded, but its reservation is
+    /// returned under its id.
+    pub(crate) withdrawn: Option<AttemptId>,
     /// The provider and the model of the last attempt.
     pub(crate) last_called: Option<(String, String)>,
     /// Whether Redis keeps anything about this entry.
@@ -48,13 +51,13 @@ pub(crate) struct Progress {
 }
 
 impl Job {
-    /// A job as it was delivered. Fails if its checkpoint, which only Longshore writes, cannot be parsed.
-    pub(crate) fn new(delivered: DeliveredEntry) -> Result<Self, serde_json::Error> {
-        let received = delivered
-            .delivery
-            .entry_id
-            .received_at()
-            .unwrap_or_else(local_time);
+    /// A job as it was delivered at `now`, by the server's clock. Fails if its checkpoint, which only Longshore
+    /// writes, cannot be parsed.
+    pub(crate) fn new(
+        delivered: DeliveredEntry,
+        now: DateTime<Utc>,
+    ) -> Result<Self, serde_json::Error> {
+        let received = received_at(&delivered.delivery.entry_id, now);
         let mut checkpoint = match &delivered.checkpoint {
             Some(checkpoint) => checkpoint.parse()?,
             None => Checkpoint::fresh(JobId::from_entry(&delivered.delivery.entry_id), received),
@@ -72,6 +75,7 @@ impl Job {
                 checkpoint,
                 envelope: None,
                 open_attempt: None,
+                withdrawn: None,
                 last_called: None,
                 has_reserved: false,
                 consumed: Consumed::NothingTaken,
@@ -91,6 +95,12 @@ impl Job {
     pub(crate) fn id(&self) -> JobId {
         self.progress().checkpoint.id.clone()
     }
+}
+
+/// When the server received an entry. A producer can choose entry ids, and a step of the server's clock can
+/// leave some in the future: those count as received now, or their times would never come.
+pub(crate) fn received_at(entry_id: &EntryId, now: DateTime<Utc>) -> DateTime<Utc> {
+    entry_id.received_at().map_or(now, |at| at.min(now))
 }
 
 impl Progress {
@@ -114,11 +124,19 @@ impl Progress {
         }
     }
 
+    /// The attempt that ends with the job's next step: `closed`, or one that was never called.
+    pub(crate) fn ending_attempt(&self, closed: Option<&AttemptRecord>) -> Option<AttemptId> {
+        closed.map(|attempt| attempt.attempt_id).or(self.withdrawn)
+    }
+
     /// Closes the open attempt and adds its usage, cost and failure to the checkpoint.
     pub(crate) fn close_attempt(&mut self) -> Option<AttemptRecord> {
         let attempt = self.open_attempt.take()?;
         self.checkpoint.usage = self.checkpoint.usage + attempt.usage;
         self.checkpoint.cost = self.checkpoint.cost + attempt.cost_usd.unwrap_or(Usd::ZERO);
+        self.checkpoint.cost_estimated |= attempt
+            .cost_usd
+            .is_none_or(|cost| attempt.usage_estimated && cost > Usd::ZERO);
         // A completed job leaves in Redis only what was there before.
         if attempt.outcome == AttemptOutcome::Completed {
             return Some(attempt);

@@ -199,6 +199,7 @@ fn open_attempt(job: &Job, record: AttemptRecord, has_reserved: bool) {
     checkpoint.started_at.get_or_insert(record.started_at);
     progress.last_called = Some((record.platform.clone(), record.model.clone()));
     progress.open_attempt = Some(record);
+    progress.withdrawn = None;
     progress.has_reserved = has_reserved;
     // Until the call's end is known: should the stage fail before, the whole reservation counts as consumed.
     progress.consumed = if has_reserved {

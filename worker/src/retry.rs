@@ -5,6 +5,7 @@ mod wait;
 
 use std::{ops::ControlFlow, time::Duration};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use longshore_policy::retry::RetryPolicy;
 use longshore_protocol::call::{CallError, ErrorClass};
 
@@ -38,6 +39,7 @@ pub(crate) fn after_failed_call(
     job: &Job,
     failed: &FailedCall<'_>,
     policy: &RetryPolicy,
+    now: DateTime<Utc>,
 ) -> NextRound {
     let FailedCall {
         candidate,
@@ -57,7 +59,21 @@ pub(crate) fn after_failed_call(
     *failures += 1;
     let quota_returns = error.class == ErrorClass::QuotaExhausted && error.retry_after.is_some();
     let next = match after_failure(policy, *failures, error, rand::random()) {
-        AfterFailure::SamePlatform(wait) if !circuit_is_open => return NextRound::After(wait),
+        AfterFailure::SamePlatform(wait) if !circuit_is_open => {
+            let asks_for_long = error
+                .retry_after
+                .is_some_and(|asked| asked > policy.hold_limit);
+            if !asks_for_long {
+                return NextRound::After(wait);
+            }
+            // Another platform may answer meanwhile; if none can, the job is parked until the wait ends.
+            let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+            let until = now
+                .checked_add_signed(wait)
+                .unwrap_or(DateTime::<Utc>::MAX_UTC);
+            checkpoint.not_before.insert(platform.to_owned(), until);
+            return NextRound::OtherCandidate;
+        }
         next => next,
     };
     checkpoint.tries.remove(platform);

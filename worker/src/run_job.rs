@@ -61,7 +61,12 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
                         return ControlFlow::Continue(Disposition::Answered(answer));
                     }
                     Called::Failed(failed) => {
-                        let next = retry::after_failed_call(job, &failed, &retry_policy);
+                        let next = retry::after_failed_call(
+                            job,
+                            &failed,
+                            &retry_policy,
+                            context.clock.now(),
+                        );
                         last_error = Some(failed.error);
                         next
                     }

@@ -108,16 +108,16 @@ async fn cancel(
 
 /// Returns the job to its queue, for another worker to run at once.
 async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, context: &Context) -> Fence {
-    let attempt_id = attempt.as_ref().map(|attempt| attempt.attempt_id);
-    let (checkpoint, consumed, labels) = {
+    let (attempt_id, checkpoint, consumed, labels) = {
         let progress = job.progress();
+        let attempt_id = progress.ending_attempt(attempt.as_ref());
         let checkpoint = if progress.is_in_redis {
             serialize(&progress.checkpoint)
         } else {
             None
         };
         let labels = progress.labels(&job.delivery);
-        (checkpoint, progress.consumed, labels)
+        (attempt_id, checkpoint, progress.consumed, labels)
     };
     let event = attempt.and_then(|attempt| {
         serialize(&Event {

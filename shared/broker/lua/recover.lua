@@ -1,16 +1,34 @@
 -- Recovers entries of a dead worker for the next one: attempts that had begun are recorded as lost and count as crashes
 -- of their jobs, other entries return as they are.
 --
+-- A worker is dead when its heartbeat was missing at every check for some time, by the server's clock. One missing
+-- heartbeat proves nothing: while Redis stalls or restarts, the keys of all workers expire, and none could renew its own.
+-- `{ns}:workers:missing` has, by worker, the times (ms) of the first and of the last check that missed it; a heartbeat
+-- deletes the field. After a long time without a check, which may have been a stall, the time starts again.
+--
 -- KEYS[1]  the queue's stream
--- ARGV     1 namespace, 2 queue, 3 worker, 4 the most entries
--- Returns  {entries recovered, attempts lost}, or {-1, 0}: the worker is alive
--- Writes   the stream's pending list, the journal, meters, events, `{ns}:crashes`; deletes the consumer once it has
---          nothing left
+-- ARGV     1 namespace, 2 queue, 3 worker, 4 the most entries, 5 how long its heartbeat must be missing (ms)
+-- Returns  {entries recovered, attempts lost}, or {-1, 0}: the worker is alive, or not known to be dead yet
+-- Writes   the stream's pending list, the journal, meters, events, `{ns}:crashes`, `{ns}:workers:missing`; deletes the
+--          consumer once it has nothing left
 -- Repeat   safe, also from two leaders: the heartbeat is checked here, and what was recovered is no longer the
 --          worker's
 -- Bound    a few commands an entry and meter
-local queue, worker, count = ARGV[2], ARGV[3], ARGV[4]
-if redis.call('EXISTS', NS .. ':worker:' .. worker) == 1 then return {-1, 0} end
+local queue, worker, count, least = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+
+local function is_dead()
+  if redis.call('EXISTS', NS .. ':worker:' .. worker) == 1 then return false end
+  if least == 0 then return true end
+  local missing, now = NS .. ':workers:missing', now_ms()
+  local first, last = string.match(redis.call('HGET', missing, worker) or '', '^(%d+) (%d+)$')
+  first, last = tonumber(first or now), tonumber(last or now)
+  if first > 0 and now - last > 2 * least + 5000 then first = now end
+  redis.call('HSET', missing, worker, string.format('%.0f %.0f', first, now))
+  redis.call('EXPIRE', missing, 3600)
+  return now - first >= least
+end
+
+if not is_dead() then return {-1, 0} end
 local recovered, lost = 0, 0
 for _, pending in ipairs(redis.call('XPENDING', KEYS[1], GROUP, '-', '+', count, worker)) do
   local entry = pending[1]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use longshore_protocol::{id::WorkerId, keys::LEDGER_GROUP};
 use redis::{AsyncCommands as _, Value, aio::MultiplexedConnection, streams::StreamReadOptions};
 
-use crate::{Broker, BrokerError, Events};
+use crate::{Broker, BrokerError, Events, LONGEST_READ};
 
 /// One entry of the stream: the events of one script call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Events<'_> {
     pub async fn stream(self, writer: &WorkerId) -> Result<EventStream, BrokerError> {
         let stream = EventStream {
             broker: self.broker.clone(),
-            connection: self.broker.dedicated().await?,
+            connection: self.broker.dedicated(LONGEST_READ).await?,
             writer: writer.clone(),
         };
         self.broker

@@ -65,7 +65,7 @@ impl Jobs<'_> {
         wait: Duration,
     ) -> Result<Option<Outcome>, BrokerError> {
         let key = self.broker.keys().reply(job);
-        let mut connection = self.broker.dedicated().await?;
+        let mut connection = self.broker.dedicated(wait).await?;
         let answer: Option<(String, String)> = connection
             .blpop(&key, wait.as_secs_f64())
             .await

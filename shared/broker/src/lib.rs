@@ -6,6 +6,7 @@
 mod batches;
 mod chains;
 mod circuits;
+mod connection;
 mod cron;
 mod dead_letters;
 mod deliveries;
@@ -39,10 +40,10 @@ use longshore_protocol::{
 use redis::{
     Client, FromRedisValue, IntoConnectionInfo as _, RedisError, ScriptInvocation,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
+    io::tcp::socket2::TcpKeepalive,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
-use self::script_batch::ScriptBatcher;
 pub use self::{
     batches::{BatchPart, BatchPlan, BatchPut, BatchReport, BatchTask, TaskReport},
     chains::{
@@ -70,6 +71,7 @@ pub use self::{
         ControlChannel, Heartbeat, HeartbeatConnection, Recovered, SilentWorker, WorkerState,
     },
 };
+use self::{connection::SharedConnection, script_batch::ScriptBatcher};
 
 /// The list of themes: for each a type that borrows the broker, and the method that returns it.
 macro_rules! themes {
@@ -133,6 +135,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// would only repeat the same step.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a connection is idle before it is probed, and between two probes. A peer that is gone without
+/// a word is noticed after a few.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// The longest time that a read of a stream blocks.
+const LONGEST_READ: Duration = Duration::from_secs(5);
+
 /// Keys that one `SCAN` call checks.
 const SCAN_PAGE: usize = 1000;
 
@@ -140,7 +149,7 @@ const SCAN_PAGE: usize = 1000;
 #[derive(Clone)]
 pub struct Broker {
     client: Client,
-    manager: ConnectionManager,
+    connection: Arc<SharedConnection>,
     pool: deadpool_redis::Pool,
     keys: Keys,
     address: String,
@@ -178,10 +187,8 @@ impl Broker {
             .set_max_delay(Duration::from_secs(1))
             .set_number_of_retries(1)
             .set_pipeline_buffer_size(4096);
-        let manager = client
-            .get_connection_manager_with_config(config)
-            .await
-            .map_err(unreachable)?;
+        let connection = SharedConnection::open(client.clone(), config).await;
+        let connection = Arc::new(connection.map_err(unreachable)?);
         let pool = deadpool_redis::Config::from_url(url.expose_secret())
             .create_pool(Some(deadpool_redis::Runtime::Tokio1))
             .map_err(|error| BrokerError::Pool {
@@ -194,14 +201,14 @@ impl Broker {
                 script,
                 keys.inflight(),
                 keys.prefix().to_owned(),
-                manager.clone(),
+                connection.clone(),
             )
         };
         Ok(Self {
             begins: batcher(&scripts::BEGIN),
             settles: batcher(&scripts::SETTLE),
             client,
-            manager,
+            connection,
             pool,
             keys,
             address,
@@ -212,7 +219,7 @@ impl Broker {
     /// Loads every script, so that the first jobs of a service do not wait for it. Producers do not call
     /// this: their Redis user may have no permission but `XADD`.
     pub async fn load_scripts(&self) -> Result<(), BrokerError> {
-        let mut connection = self.manager.clone();
+        let mut connection = self.shared();
         for script in scripts::all() {
             script
                 .prepare_invoke()
@@ -267,14 +274,14 @@ impl Broker {
 impl Broker {
     /// The shared connection: cheap to clone, and pipelines the commands of all clones.
     fn shared(&self) -> ConnectionManager {
-        self.manager.clone()
+        self.connection.get()
     }
 
-    /// A new connection for blocking commands: it has no response timeout.
-    async fn dedicated(&self) -> Result<MultiplexedConnection, BrokerError> {
+    /// A new connection for commands that block for at most `longest`.
+    async fn dedicated(&self, longest: Duration) -> Result<MultiplexedConnection, BrokerError> {
         let config = redis::AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(None);
+            .set_response_timeout(Some(longest + RESPONSE_TIMEOUT));
         self.client
             .get_multiplexed_async_connection_with_config(&config)
             .await
@@ -373,6 +380,7 @@ impl Broker {
     }
 
     fn failed(&self, source: RedisError) -> BrokerError {
+        self.connection.replace_after(&source);
         BrokerError::from_redis(&self.address, source)
     }
 }
@@ -402,5 +410,12 @@ fn client(url: &SecretString) -> Result<Client, BrokerError> {
         .expose_secret()
         .into_connection_info()
         .map_err(|error| BrokerError::Url(error.to_string()))?;
-    Client::open(info).map_err(|error| BrokerError::Url(error.to_string()))
+    let tcp = info.tcp_settings().clone().set_keepalive(
+        TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(KEEPALIVE),
+    );
+    #[cfg(target_os = "linux")]
+    let tcp = tcp.set_user_timeout(4 * KEEPALIVE);
+    Client::open(info.set_tcp_settings(tcp)).map_err(|error| BrokerError::Url(error.to_string()))
 }

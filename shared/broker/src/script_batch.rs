@@ -2,11 +2,12 @@
 //!
 //! A call never waits for others, so a single job is as fast as without batching.
 
-use crate::task;
 use std::{io::Write as _, sync::Arc};
 
-use redis::{RedisError, RedisWrite, Script, ToRedisArgs, aio::ConnectionManager};
+use redis::{RedisError, RedisWrite, Script, ToRedisArgs};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::{connection::SharedConnection, task};
 
 /// The maximum number of jobs in one call: a call should block Redis for well under a millisecond.
 const MOST_JOBS: usize = 16;
@@ -75,7 +76,7 @@ impl ScriptBatcher {
         script: &'static Script,
         key: String,
         prefix: String,
-        connection: ConnectionManager,
+        connection: Arc<SharedConnection>,
     ) -> Self {
         let (steps, mut received) = mpsc::unbounded_channel();
         let caller = Arc::new(Caller {
@@ -119,7 +120,7 @@ struct Caller {
     script: &'static Script,
     key: String,
     prefix: String,
-    connection: ConnectionManager,
+    connection: Arc<SharedConnection>,
 }
 
 impl Caller {
@@ -156,7 +157,7 @@ impl Caller {
         for (arguments, _) in batch {
             command.arg(arguments);
         }
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection.get();
         match command.query_async(&mut connection).await {
             Err(error) if error.code() == Some("NOSCRIPT") => {
                 self.script

@@ -11,13 +11,16 @@ pub fn spawn<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    tokio::spawn(async move {
-        match AssertUnwindSafe(future).catch_unwind().await {
-            Ok(output) => output,
-            Err(panic) => {
-                tracing::error!(task = name, "task panicked");
-                resume_unwind(panic)
-            }
-        }
-    })
+    // Combinators, not an async block: that would hold the future twice.
+    tokio::spawn(
+        AssertUnwindSafe(future)
+            .catch_unwind()
+            .map(move |result| match result {
+                Ok(output) => output,
+                Err(panic) => {
+                    tracing::error!(task = name, "task panicked");
+                    resume_unwind(panic)
+                }
+            }),
+    )
 }

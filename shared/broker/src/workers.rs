@@ -12,7 +12,7 @@ use longshore_protocol::{
     keys::{Keys, RETURNED, WORKERS_GROUP},
     string_enum,
 };
-use redis::{AsyncCommands as _, Commands as _};
+use redis::AsyncCommands as _;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +104,7 @@ pub struct HeartbeatConnection {
     client: redis::Client,
     connection: Option<redis::Connection>,
     namespace: String,
+    worker: WorkerId,
     key: String,
     ttl: Duration,
 }
@@ -120,6 +121,7 @@ impl HeartbeatConnection {
             client: client(url)?,
             connection: None,
             namespace: keys.prefix().to_owned(),
+            worker: worker.clone(),
             key: keys.worker(worker),
             ttl,
         })
@@ -130,21 +132,27 @@ impl HeartbeatConnection {
         let text = serde_json::to_string(heartbeat)
             .map_err(|error| redis::RedisError::from(std::io::Error::other(error)))?;
         let ttl = u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX);
-        let mut call = scripts::HEARTBEAT.key(&self.key);
-        call.arg(&self.namespace).arg(text).arg(ttl);
-        let done = self
-            .connection()
-            .and_then(|connection| call.invoke(connection));
-        if done.is_err() {
-            self.connection = None;
-        }
-        done
+        self.send(&text, ttl)
     }
 
-    /// Deletes the heartbeat, so that the worker is known to be gone at once.
+    /// Ends the worker: others recover what it holds at once.
     pub fn stop(&mut self) -> redis::RedisResult<()> {
-        let key = self.key.clone();
-        self.connection()?.del(key)
+        self.send("", 0)
+    }
+
+    fn send(&mut self, heartbeat: &str, ttl_ms: u64) -> redis::RedisResult<()> {
+        let mut call = scripts::HEARTBEAT.key(&self.key);
+        call.arg(&self.namespace)
+            .arg(self.worker.as_str())
+            .arg(heartbeat)
+            .arg(ttl_ms);
+        let sent = self
+            .connection()
+            .and_then(|connection| call.invoke::<i64>(connection));
+        if sent.is_err() {
+            self.connection = None;
+        }
+        sent.map(|_| ())
     }
 
     fn connection(&mut self) -> redis::RedisResult<&mut redis::Connection> {
@@ -229,11 +237,16 @@ impl Workers<'_> {
         Ok(ControlChannel(subscription))
     }
 
-    /// Returns the entries of dead workers in a queue, new and released.
-    pub async fn recover(self, queue: &QueueName) -> Result<Recovered, BrokerError> {
+    /// Returns the entries of dead workers in a queue, new and released. A worker is dead if every check missed
+    /// its heartbeat for `least`: see `recover.lua`.
+    pub async fn recover(
+        self,
+        queue: &QueueName,
+        least: Duration,
+    ) -> Result<Recovered, BrokerError> {
         let (ready, new) = (
-            self.recover_stream(&queue.ready()).await?,
-            self.recover_stream(queue).await?,
+            self.recover_stream(&queue.ready(), least).await?,
+            self.recover_stream(queue, least).await?,
         );
         Ok(Recovered {
             // A dead worker is dead in both streams.
@@ -243,12 +256,16 @@ impl Workers<'_> {
         })
     }
 
-    async fn recover_stream(self, queue: &QueueName) -> Result<Recovered, BrokerError> {
+    async fn recover_stream(
+        self,
+        queue: &QueueName,
+        least: Duration,
+    ) -> Result<Recovered, BrokerError> {
         let mut recovered = Recovered::default();
         for consumer in self.consumers(queue).await? {
             let mut found = false;
             loop {
-                let (entries, lost) = self.recover_some(queue, &consumer).await?;
+                let (entries, lost) = self.recover_some(queue, &consumer, least).await?;
                 if entries > 0 {
                     found = true;
                     recovered.entries += usize::try_from(entries).unwrap_or(0);
@@ -266,12 +283,14 @@ impl Workers<'_> {
         self,
         queue: &QueueName,
         consumer: &str,
+        least: Duration,
     ) -> Result<(i64, usize), BrokerError> {
         let mut call = scripts::RECOVER.key(self.broker.keys().queue(queue));
         call.arg(self.broker.keys().prefix())
             .arg(queue.as_str())
             .arg(consumer)
-            .arg(RECOVER_BATCH);
+            .arg(RECOVER_BATCH)
+            .arg(u64::try_from(least.as_millis()).unwrap_or(u64::MAX));
         call.invoke_async(&mut self.broker.shared())
             .await
             .map_err(|source| self.broker.failed(source))

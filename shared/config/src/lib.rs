@@ -105,6 +105,14 @@ pub struct Liveness {
     pub heartbeat_ttl: Duration,
 }
 
+impl Liveness {
+    /// How long a heartbeat must be missing at every check before its worker counts as dead: long enough for
+    /// a worker to send two after Redis has been away, and for two checks.
+    pub fn missing_for(&self) -> Duration {
+        (2 * self.heartbeat_every).max(Duration::from_secs(1))
+    }
+}
+
 impl Default for Liveness {
     fn default() -> Self {
         Self {

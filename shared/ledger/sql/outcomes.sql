@@ -21,6 +21,9 @@ FROM jobs
 CROSS JOIN LATERAL (
     SELECT
         coalesce(sum(attempts.cost_usd), 0) AS cost_usd,
+        coalesce(
+            bool_or(attempts.cost_usd IS NULL OR (attempts.usage_estimated AND attempts.cost_usd > 0)), false
+        ) AS cost_estimated,
         coalesce(sum(attempts.input_tokens), 0)::bigint AS input_tokens,
         coalesce(sum(attempts.output_tokens), 0)::bigint AS output_tokens,
         coalesce(sum(attempts.cached_tokens), 0)::bigint AS cached_tokens,

@@ -10,7 +10,7 @@ INSERT INTO attempts (
     platform, model, routing_reason, started_at, finished_at, outcome, duplicate, error_class,
     error, status, input_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens,
     output_tokens, reasoning_tokens, cost_usd, reserved_usd, response_id, traceparent,
-    decision, reported_cost_usd, tokens_estimated, step
+    decision, reported_cost_usd, tokens_estimated, step, usage_estimated
 )
 SELECT
     unnest($1::uuid[]), unnest($2::smallint[]), unnest($3::text[]), unnest($4::text[]),
@@ -21,13 +21,13 @@ SELECT
     unnest($20::integer[]), unnest($21::bigint[]), unnest($22::bigint[]), unnest($23::bigint[]),
     unnest($24::bigint[]), unnest($25::bigint[]), unnest($26::bigint[]), unnest($27::numeric[]),
     unnest($28::numeric[]), unnest($29::text[]), unnest($30::text[]), unnest($31::text[])::jsonb,
-    unnest($32::numeric[]), unnest($33::bigint[]), unnest($34::text[])
+    unnest($32::numeric[]), unnest($33::bigint[]), unnest($34::text[]), unnest($35::boolean[])
 ON CONFLICT (attempt_id) DO UPDATE SET (
     rank, job_id, queue, task_type, tenant, chain_id, parent_id, attempt, worker, platform,
     model, routing_reason, started_at, finished_at, outcome, duplicate, error_class, error,
     status, input_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens,
     output_tokens, reasoning_tokens, cost_usd, reserved_usd, response_id, traceparent,
-    decision, reported_cost_usd, tokens_estimated, step
+    decision, reported_cost_usd, tokens_estimated, step, usage_estimated
 ) = (
     excluded.rank, excluded.job_id, excluded.queue, excluded.task_type, excluded.tenant,
     excluded.chain_id, excluded.parent_id, excluded.attempt, excluded.worker, excluded.platform,
@@ -36,6 +36,7 @@ ON CONFLICT (attempt_id) DO UPDATE SET (
     excluded.input_tokens, excluded.cached_tokens, excluded.cache_write_tokens,
     excluded.cache_write_1h_tokens, excluded.output_tokens, excluded.reasoning_tokens,
     excluded.cost_usd, excluded.reserved_usd, excluded.response_id, excluded.traceparent,
-    excluded.decision, excluded.reported_cost_usd, excluded.tokens_estimated, excluded.step
+    excluded.decision, excluded.reported_cost_usd, excluded.tokens_estimated, excluded.step,
+    excluded.usage_estimated
 )
 WHERE attempts.rank < excluded.rank

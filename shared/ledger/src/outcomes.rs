@@ -57,6 +57,7 @@ impl FromRow<'_, PgRow> for OutcomeRow {
             cached_tokens: decode_count(row, "cached_tokens")?,
             reasoning_tokens: decode_count(row, "reasoning_tokens")?,
             cost_usd: decode_usd(row, "cost_usd")?,
+            cost_estimated: row.try_get("cost_estimated")?,
             duration_ms: ms(finished
                 .zip(start)
                 .map(|(finished, start)| finished - start)),

@@ -184,6 +184,7 @@ impl FromRow<'_, PgRow> for AttemptRow {
             error: row.try_get("error")?,
             status: status.and_then(|status| u16::try_from(status).ok()),
             usage: decode_usage(row)?,
+            usage_estimated: row.try_get("usage_estimated")?,
             cost_usd: decode_optional_usd(row, "cost_usd")?,
             reserved_usd: decode_usd(row, "reserved_usd")?,
             reported_cost_usd: decode_optional_usd(row, "reported_cost_usd")?,

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use longshore_protocol::call::ChatMessage;
+use longshore_protocol::call::{ChatMessage, Role};
 use tiktoken_rs::CoreBPE;
 
 /// Tokens that are reserved for an answer if its job sets no limit; corrected after the call.
@@ -58,6 +58,16 @@ pub fn estimate(messages: &[ChatMessage], system: Option<&str>) -> u64 {
     (u64::try_from(counted).unwrap_or(u64::MAX) + rest).min(most)
 }
 
+/// The approximate number of tokens of an answer.
+pub fn estimate_answer(output: &str) -> u64 {
+    let answer = ChatMessage {
+        role: Role::Assistant,
+        content: output.to_owned(),
+        extra: serde_json::Map::new(),
+    };
+    estimate(&[answer], None).saturating_sub(PER_MESSAGE).max(1)
+}
+
 /// Bytes of the other members of a message.
 fn extra(message: &ChatMessage) -> u64 {
     if message.extra.is_empty() {
@@ -87,7 +97,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use longshore_protocol::call::Role;
 
     fn said(text: &str) -> Vec<ChatMessage> {
         vec![ChatMessage {

@@ -37,15 +37,21 @@ pub struct Checkpoint {
     /// Tokens of all attempts.
     #[serde(default)]
     pub usage: Usage,
-    /// Cost of all attempts.
+    /// Known cost of all attempts.
     #[serde(default)]
     pub cost: Usd,
+    /// Whether the cost of any attempt is unknown or Longshore's own estimate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cost_estimated: bool,
     /// Platforms whose retries are exhausted.
     #[serde(default, rename = "spent")]
     pub exhausted: Vec<String>,
     /// Attempts so far on platforms whose retries are not exhausted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tries: BTreeMap<String, u32>,
+    /// Platforms that asked for a long wait, and when it ends. Until then, other candidates come first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_before: BTreeMap<String, DateTime<Utc>>,
     /// Whether the job was released from a limit's lane and has not been called since. No later job may
     /// overtake it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -102,8 +108,10 @@ impl Checkpoint {
             attempts: 0,
             usage: Usage::default(),
             cost: Usd::ZERO,
+            cost_estimated: false,
             exhausted: Vec::new(),
             tries: BTreeMap::new(),
+            not_before: BTreeMap::new(),
             waited: false,
             outgrew: None,
             above: None,
@@ -129,6 +137,7 @@ impl Checkpoint {
     pub fn replayed(mut self) -> Self {
         self.exhausted.clear();
         self.tries.clear();
+        self.not_before.clear();
         self.above = None;
         self.crashes = 0;
         self.crashes_here = 0;
@@ -143,6 +152,7 @@ impl Checkpoint {
         let fresh = at_this_place.saturating_sub(self.crashes_here);
         self.crashes += fresh;
         self.attempts += fresh;
+        self.cost_estimated |= fresh > 0;
         self.crashes_here = at_this_place;
     }
 

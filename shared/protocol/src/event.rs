@@ -242,8 +242,11 @@ pub struct AttemptRecord {
     /// The HTTP status, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Tokens; zero if the provider did not report them.
+    /// Tokens; zero if nothing is known about them.
     pub usage: Usage,
+    /// Whether the tokens, and so the cost, are Longshore's own count, because the provider reported none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub usage_estimated: bool,
     /// The cost; absent if unknown (lost, timed out, disconnected).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<Usd>,

@@ -34,6 +34,9 @@ pub struct Outcome {
     pub reasoning_tokens: u64,
     /// The known cost of all attempts.
     pub cost_usd: Usd,
+    /// Whether the cost of any attempt is unknown or Longshore's own estimate; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cost_estimated: bool,
     /// From the start of the first attempt to the end.
     pub duration_ms: u64,
     /// From receipt by the server to the start of the first attempt.

@@ -172,7 +172,7 @@ impl World {
             .room
             .broker
             .workers()
-            .recover(&self.room.queue)
+            .recover(&self.room.queue, std::time::Duration::ZERO)
             .await
             .unwrap();
         let (entries, lost) = self.expected.kill(worker);

@@ -117,3 +117,23 @@ async fn traffic_leaves_a_failing_provider_and_returns_and_no_job_fails() {
     assert!(calls * 10 < asked * 12, "too many calls: {figures}");
     stack.books().await.unwrap().balance();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_leaves_a_platform_that_asks_for_a_long_wait() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let providers = [
+        SimulatedProvider::unlimited("a", Model::Cheap),
+        SimulatedProvider::unlimited("b", Model::Dear),
+    ];
+    let yaml = config_yaml(&stack, &providers, "");
+    stack.config_yaml(&yaml).unwrap();
+    let _worker = stack.worker().unwrap();
+    for status in [503, 429] {
+        let prompt = format!("[[fail_first=1:{status}]] [[retry_after=3600]] hello");
+        let id = stack.xadd(&[("prompt", &prompt)]).await.unwrap();
+        let outcome = stack.outcome(&id).await.unwrap();
+        assert!(outcome.success, "{outcome:?}");
+        assert_eq!(outcome.platform.as_deref(), Some("b"), "{outcome:?}");
+        assert_eq!(outcome.attempts, 2, "{outcome:?}");
+    }
+}

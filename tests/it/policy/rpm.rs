@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use longshore_simulator::{Fate, Limits};
-use longshore_tests::stack::{Options, Stack, within};
+use longshore_tests::stack::{Options, Stack, eventually, within};
 
 use super::{
     JobCounts, Model, SimulatedProvider, beside_few, config_yaml, count_ended, print_figures,
@@ -87,4 +87,46 @@ async fn the_rate_is_used_and_not_overrun() {
     assert_eq!(ended, succeeded, "every job that ended was answered");
     let counts = JobCounts::read(&stack).await.unwrap();
     assert_eq!(counts.dead, 0, "{counts:?}");
+}
+
+/// An attempt is journaled, with its reservation, before it waits for its turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn attempts_that_wait_for_their_turn_cost_nothing_if_the_worker_stops() {
+    let stack = Stack::start(Options {
+        latency: Duration::from_secs(5),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let limits = "{requests_per_minute: 60, requests_per_day: 1000}";
+    let meter = SimulatedProvider::limited("meter", Model::Cheap, limits);
+    stack
+        .config_yaml(&config_yaml(&stack, &[meter], ""))
+        .unwrap();
+    let worker = stack.worker().unwrap();
+    let bodies: Vec<String> = (0..200)
+        .map(|at| format!(r#"{{"prompt":"job {at}"}}"#))
+        .collect();
+    stack.enqueue(&bodies).await.unwrap();
+    let prefix = stack.broker.keys().prefix();
+    eventually("an attempt waits for its turn", || async {
+        let journaled: u64 = redis::cmd("HLEN")
+            .arg(stack.broker.keys().inflight())
+            .query_async(&mut stack.connection().await?)
+            .await?;
+        let called = provider_stats(&stack, "meter").requests;
+        ensure!(called > 0 && journaled > called, "{journaled} of {called}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    worker.shut_down().await.unwrap();
+    let called = provider_stats(&stack, "meter").requests;
+    let (used, held): (u64, u64) = redis::cmd("HMGET")
+        .arg(format!("{prefix}:quota:rpd:meter"))
+        .arg(&["used", "held"])
+        .query_async(&mut stack.connection().await.unwrap())
+        .await
+        .unwrap();
+    assert_eq!((used, held), (called, 0), "only what was called is counted");
 }

@@ -171,7 +171,7 @@ impl Workers<'_> {
                     .room
                     .broker
                     .workers()
-                    .recover(&self.room.queue)
+                    .recover(&self.room.queue, std::time::Duration::ZERO)
                     .await
                     .unwrap();
                 continue;

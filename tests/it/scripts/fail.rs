@@ -88,7 +88,12 @@ async fn the_same_failure_twice_is_recorded_once() {
 async fn the_failure_of_a_recovered_attempt_is_recorded_as_duplicate() {
     let room = Room::new().await;
     let (held, job, attempt) = room.running("a").await;
-    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+    let _recovered = room
+        .broker
+        .workers()
+        .recover(&room.queue, std::time::Duration::ZERO)
+        .await
+        .unwrap();
     let held_by_b = room.read_one("b").await.delivery;
     for begun in [false, true] {
         if begun {
@@ -125,7 +130,12 @@ async fn the_failure_of_a_recovered_attempt_is_recorded_as_duplicate() {
 async fn a_stale_run_does_not_claim_the_failure_of_a_newer_one() {
     let room = Room::new().await;
     let (held, job, old) = room.running("a").await;
-    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+    let _recovered = room
+        .broker
+        .workers()
+        .recover(&room.queue, std::time::Duration::ZERO)
+        .await
+        .unwrap();
     let again = room.read_one("a").await.delivery;
     let new = AttemptId::new();
     assert_eq!(room.begin(&again, &job, new, None).await, BEGUN);

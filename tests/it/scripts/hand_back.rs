@@ -71,7 +71,12 @@ async fn an_entry_that_never_began_has_no_checkpoint() {
 async fn handing_back_is_no_crash_and_keeps_the_crash_count() {
     let room = Room::new().await;
     let (held, _, _) = room.running("dead").await;
-    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+    let _recovered = room
+        .broker
+        .workers()
+        .recover(&room.queue, std::time::Duration::ZERO)
+        .await
+        .unwrap();
     for worker in ["a", "b"] {
         let delivered = room.read_one(worker).await;
         assert_eq!(delivered.crashes, 1);

@@ -144,7 +144,12 @@ async fn a_parked_job_leaves_no_checkpoint_at_its_old_entry() {
     let room = Room::new().await;
     let key = limit("k", 1);
     let (holder, first, _) = room.running("a").await;
-    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+    let _recovered = room
+        .broker
+        .workers()
+        .recover(&room.queue, std::time::Duration::ZERO)
+        .await
+        .unwrap();
     // A worker died at this entry before; the crash count moves to the lane with the checkpoint.
     let delivered = room.read_one("a").await;
     let other = room.job("a").await;
@@ -188,7 +193,12 @@ async fn any_text_is_a_valid_concurrency_key() {
         );
 
         // The journal is parsed when the worker dies.
-        let recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+        let recovered = room
+            .broker
+            .workers()
+            .recover(&room.queue, std::time::Duration::ZERO)
+            .await
+            .unwrap();
         assert_eq!((recovered.entries, recovered.lost), (1, 1), "{name}");
         assert_eq!(
             room.events().await,

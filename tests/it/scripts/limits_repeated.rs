@@ -110,7 +110,12 @@ async fn settling_twice_returns_once() {
             }
             _ => {
                 room.alive("b").await;
-                let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+                let _recovered = room
+                    .broker
+                    .workers()
+                    .recover(&room.queue, std::time::Duration::ZERO)
+                    .await
+                    .unwrap();
             }
         }
     };
@@ -142,7 +147,12 @@ async fn settling_twice_returns_once() {
 /// would be forgotten when the other ends the job or begins it again.
 async fn two_runs(room: &Room) -> (Call, Call) {
     let old = room.call().await;
-    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+    let _recovered = room
+        .broker
+        .workers()
+        .recover(&room.queue, std::time::Duration::ZERO)
+        .await
+        .unwrap();
     let new = Call {
         delivery: room.read_one("a").await.delivery,
         job: old.job.clone(),

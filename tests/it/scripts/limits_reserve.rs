@@ -36,7 +36,12 @@ async fn the_first_candidate_with_room_is_reserved_and_no_other() {
     assert_eq!(room.sums("budget:b").await, (0, 4));
     assert_eq!(room.sums("rpd:m").await, (0, 0));
     // If its worker dies, the journal names the provider that it called.
-    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+    let _recovered = room
+        .broker
+        .workers()
+        .recover(&room.queue, std::time::Duration::ZERO)
+        .await
+        .unwrap();
     let said = format!("lost 1 {}", call.attempt);
     assert!(room.events().await.contains(&(said, false)));
     assert_eq!(room.sums("budget:b").await, (4, 0));

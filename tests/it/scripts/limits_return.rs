@@ -86,7 +86,12 @@ async fn end(room: &Room, call: &Call, end: End, consumed: Consumed) {
             assert_eq!(fence.await.unwrap(), Fence::Held);
         }
         End::Recover => {
-            let recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+            let recovered = room
+                .broker
+                .workers()
+                .recover(&room.queue, std::time::Duration::ZERO)
+                .await
+                .unwrap();
             assert!(recovered.lost > 0, "{recovered:?}");
         }
     }
@@ -136,7 +141,12 @@ async fn a_failure_returns_its_reservation_and_the_next_attempt_reserves_again()
     }
     // Its worker dies between attempts: nothing is lost.
     end(&room, &call, End::Fail, consumed(1, 1)).await;
-    let recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+    let recovered = room
+        .broker
+        .workers()
+        .recover(&room.queue, std::time::Duration::ZERO)
+        .await
+        .unwrap();
     assert_eq!((recovered.entries, recovered.lost), (1, 0));
     assert_eq!(room.sums("budget:b").await, (4, 0));
 }

@@ -120,7 +120,12 @@ async fn at_maxmemory_workers_and_the_leader_stay_alive() {
         .await;
     assert!(token.unwrap().is_some());
     // Dead workers are recovered, and new workers can start to read.
-    let recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+    let recovered = room
+        .broker
+        .workers()
+        .recover(&room.queue, std::time::Duration::ZERO)
+        .await
+        .unwrap();
     assert_eq!((recovered.entries, recovered.lost), (1, 1));
     let queues = [room.queue.clone()];
     let mut reader = room

@@ -102,7 +102,7 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     assert_eq!(
         room.broker
             .workers()
-            .recover(&room.queue)
+            .recover(&room.queue, std::time::Duration::ZERO)
             .await
             .unwrap()
             .lost,

@@ -53,6 +53,7 @@ pub(crate) async fn redis() -> (LocalRedis, TempDir) {
 pub(crate) struct Room {
     pub(crate) broker: Broker,
     pub(crate) queue: QueueName,
+    pub(crate) url: String,
     redis: MultiplexedConnection,
 }
 
@@ -80,6 +81,7 @@ impl Room {
                 .await
                 .unwrap(),
             queue: QueueName::default(),
+            url: url.to_owned(),
             redis: connect_to_redis(url).await.unwrap(),
         }
     }

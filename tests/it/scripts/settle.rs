@@ -157,7 +157,12 @@ async fn settling_writes_no_outcome_or_dead_letter_unasked() {
 async fn settling_removes_the_checkpoint() {
     let room = Room::new().await;
     let (held, _, _) = room.running("dead").await;
-    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+    let _recovered = room
+        .broker
+        .workers()
+        .recover(&room.queue, std::time::Duration::ZERO)
+        .await
+        .unwrap();
     let delivered = room.read_one("a").await;
     assert_eq!(
         (delivered.crashes, &delivered.delivery.entry_id),
@@ -358,7 +363,12 @@ async fn another_attempt_settles_nothing_but_is_recorded() {
 async fn a_job_run_by_two_workers_ends_once() {
     let room = Room::new().await;
     let (stopped, job, first) = room.running("a").await;
-    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+    let _recovered = room
+        .broker
+        .workers()
+        .recover(&room.queue, std::time::Duration::ZERO)
+        .await
+        .unwrap();
     let held = room.read_one("b").await.delivery;
     let second = AttemptId::new();
 
@@ -425,7 +435,12 @@ async fn a_job_run_by_two_workers_ends_once() {
 async fn a_job_run_twice_by_one_worker_ends_once() {
     let room = Room::new().await;
     let (old, job) = room.job("a").await;
-    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+    let _recovered = room
+        .broker
+        .workers()
+        .recover(&room.queue, std::time::Duration::ZERO)
+        .await
+        .unwrap();
     let (new, attempt) = (room.read_one("a").await.delivery, AttemptId::new());
     assert_eq!(room.begin(&new, &job, attempt, None).await, BEGUN);
     let expired = Ending {

@@ -335,7 +335,12 @@ async fn a_job_keeps_its_slot_when_handed_back_or_recovered() {
         BEGUN
     );
 
-    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+    let _recovered = room
+        .broker
+        .workers()
+        .recover(&room.queue, std::time::Duration::ZERO)
+        .await
+        .unwrap();
     assert_eq!(holders(&room, "k").await, slots);
     let held = room.read_one("c").await.delivery;
     assert_eq!(
@@ -351,7 +356,12 @@ async fn a_late_or_repeated_settle_passes_no_slot_on() {
     let key = limit("k", 1);
     let (stopped, job, old) = holder(&room, &key).await;
     waiter(&room, &key).await;
-    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+    let _recovered = room
+        .broker
+        .workers()
+        .recover(&room.queue, std::time::Duration::ZERO)
+        .await
+        .unwrap();
     let held = room.read_one("b").await.delivery;
     let new = AttemptId::new();
     assert_eq!(room.begin(&held, &job, new, Some(&key)).await, BEGUN);

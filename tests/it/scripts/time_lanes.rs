@@ -283,7 +283,12 @@ async fn a_cancelled_job_is_not_parked() {
     assert_eq!(room.snapshot().await, before);
 
     // A worker that lost the job learns that, and not of the cancellation.
-    let _recovered = room.broker.workers().recover(&room.queue).await.unwrap();
+    let _recovered = room
+        .broker
+        .workers()
+        .recover(&room.queue, std::time::Duration::ZERO)
+        .await
+        .unwrap();
     assert_eq!(
         room.broker
             .deliveries()

@@ -58,7 +58,10 @@ async fn run_once(context: &Context) -> Result<(), BrokerError> {
         return Ok(());
     }
     for queue in &context.config.queues {
-        let recovered = broker.workers().recover(queue).await?;
+        let recovered = broker
+            .workers()
+            .recover(queue, context.config.liveness.missing_for())
+            .await?;
         if recovered.entries > 0 {
             tracing::warn!(
                 %queue,

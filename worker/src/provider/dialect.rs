@@ -132,8 +132,15 @@ pub(crate) fn present_fields<const N: usize>(
 
 /// A number of tokens; zero if missing. Impossible numbers are capped, so that sums do not overflow.
 pub(crate) fn tokens_at(value: &Value, pointer: &str) -> u64 {
-    let count = value.pointer(pointer).and_then(Value::as_u64);
-    count.unwrap_or(0).min(u64::from(u32::MAX))
+    let count = value.pointer(pointer).and_then(Value::as_f64);
+    // Some gateways write whole numbers as 12.0; a cast saturates, and makes a negative number zero.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "see above"
+    )]
+    let count = count.unwrap_or(0.0).ceil() as u64;
+    count.min(u64::from(u32::MAX))
 }
 
 /// A string; `None` if missing, empty or of another type.

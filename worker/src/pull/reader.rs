@@ -185,7 +185,7 @@ fn dispatch(
     slot: OwnedSemaphorePermit,
 ) {
     let entry_id = delivered.delivery.entry_id.clone();
-    match Job::new(delivered) {
+    match Job::new(delivered, context.clock.now()) {
         Ok(job) => {
             let job = Arc::new(job);
             context.in_flight.insert(&job);

@@ -4,16 +4,16 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use chrono::{DateTime, Utc};
 use longshore_broker::{BrokerError, DeliveredEntry, QueueReader, TenantEntry};
 use longshore_config::Config;
 use longshore_protocol::{
     checkpoint::Checkpoint,
-    clock::local_time,
     envelope::{MAX_FIELDS, tenant_of},
     id::{JobId, QueueName},
 };
 
-use crate::{context::Context, record::serialize};
+use crate::{context::Context, job::received_at, record::serialize};
 
 /// The most entries of one sort.
 const BATCH: usize = 512;
@@ -26,7 +26,7 @@ pub(super) async fn sort_new_entries(
 ) -> Result<(usize, Vec<DeliveredEntry>), BrokerError> {
     let config = context.policy().config.clone();
     let delivered = reader.read_ahead(BATCH).await?;
-    let read = delivered.len();
+    let (read, now) = (delivered.len(), context.clock.now());
     let (refused, sortable): (Vec<_>, Vec<_>) = delivered
         .into_iter()
         .partition(|entry| entry.forged || entry.message.fields.len() > MAX_FIELDS);
@@ -36,7 +36,7 @@ pub(super) async fn sort_new_entries(
         by_queue
             .entry(queue)
             .or_default()
-            .push(with_tenant(entry, &config));
+            .push(with_tenant(entry, &config, now));
     }
     for (queue, sorted) in by_queue {
         reader.park_by_tenant(&queue, &sorted).await?;
@@ -44,18 +44,14 @@ pub(super) async fn sort_new_entries(
     Ok((read, refused))
 }
 
-fn with_tenant(entry: DeliveredEntry, config: &Config) -> TenantEntry {
+fn with_tenant(entry: DeliveredEntry, config: &Config, now: DateTime<Utc>) -> TenantEntry {
     let tenant = tenant_of(&entry.message)
         .map(Cow::into_owned)
         .unwrap_or_default();
     // The producer's id is not admitted yet: two messages may carry the same.
     let id = JobId::from_entry(&entry.delivery.entry_id);
     let checkpoint = entry.checkpoint.or_else(|| {
-        let received = entry
-            .delivery
-            .entry_id
-            .received_at()
-            .unwrap_or_else(local_time);
+        let received = received_at(&entry.delivery.entry_id, now);
         serialize(&Checkpoint::fresh(id.clone(), received))
     });
     TenantEntry {

@@ -76,6 +76,7 @@ pub(crate) fn outcome(record: &JobRecord, progress: &Progress, now: DateTime<Utc
         cached_tokens: usage.cached,
         reasoning_tokens: usage.reasoning,
         cost_usd: progress.checkpoint.cost,
+        cost_estimated: progress.checkpoint.cost_estimated,
         duration_ms: milliseconds(now - started),
         queued_ms: milliseconds(started - record.enqueued_at),
         metadata: record.metadata.clone(),

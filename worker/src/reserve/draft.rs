@@ -83,6 +83,7 @@ impl<'d> DraftContext<'d> {
             error: Some(WORKER_DIED.to_owned()),
             status: None,
             usage: Usage::default(),
+            usage_estimated: false,
             cost_usd: None,
             reserved_usd: estimate.upper_bound,
             reported_cost_usd: None,

@@ -131,7 +131,7 @@ fn remaining_in_order<'d, 'a>(
     };
     let is_in_use = |candidate: &&Candidate<'_>| {
         let platform = candidate.provider.name.as_str();
-        checkpoint.tries.contains_key(platform)
+        checkpoint.tries.contains_key(platform) && !checkpoint.not_before.contains_key(platform)
     };
     remaining()
         .filter(is_in_use)
@@ -197,6 +197,12 @@ impl<'a> Selection<'a> {
             self.paused.insert(platform.to_string());
             let why = pause.reason.map(|reason| format!("paused: {reason}"));
             self.skip(&candidate, why.unwrap_or_else(|| "paused".to_owned()));
+            return;
+        }
+        if let Some(until) = checkpoint.not_before.get(platform.as_str())
+            && *until > now
+        {
+            self.skip_until(&candidate, *until, "asked to wait");
             return;
         }
         // A platform that this job has called already waits as long as its answer asked for.

@@ -95,7 +95,7 @@ fn end_payload(
     };
     EndPayload {
         id: record.labels.job_id.clone(),
-        attempt: attempt.as_ref().map(|attempt| attempt.attempt_id),
+        attempt: progress.ending_attempt(attempt.as_ref()),
         outcome,
         reply: progress
             .envelope

@@ -7,7 +7,7 @@ use longshore_protocol::{
     checkpoint::Checkpoint,
     envelope::Concurrency,
     event::{AttemptRecord, Event},
-    id::JobId,
+    id::{AttemptId, JobId},
     serialized::Serialized,
     state::JobState,
 };
@@ -35,7 +35,7 @@ pub(super) async fn park_until(
     let now = context.clock.now();
     let payload = park_payload(job, &job.progress(), attempt, state, Some(due), now);
     let parking = ParkUntil {
-        attempt: attempt.map(|attempt| attempt.attempt_id),
+        attempt: payload.attempt,
         event: payload.event.as_ref(),
         for_version: waits_for == WaitsFor::NewerWorker,
         due,
@@ -74,7 +74,7 @@ pub(super) async fn park_paused(
         (payload, order)
     };
     let pausing = ParkForPause {
-        attempt: attempt.map(|attempt| attempt.attempt_id),
+        attempt: payload.attempt,
         event: payload.event.as_ref(),
         lane,
         order: &order,
@@ -94,6 +94,7 @@ pub(super) async fn park_paused(
 /// What a parking step sends.
 struct ParkPayload {
     id: JobId,
+    attempt: Option<AttemptId>,
     event: Option<Serialized<Event>>,
     checkpoint: Option<Serialized<Checkpoint>>,
     concurrency: Option<Concurrency>,
@@ -114,6 +115,7 @@ fn park_payload(
     };
     ParkPayload {
         id: progress.checkpoint.id.clone(),
+        attempt: progress.ending_attempt(attempt),
         event: serialize(&Event {
             job: Some(job_record(job, progress, state, now, &end)),
             attempt: attempt.cloned(),

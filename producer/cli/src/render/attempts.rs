@@ -61,7 +61,14 @@ pub(crate) fn recorded_attempts(attempts: &[AttemptRecord]) -> String {
 fn cost(attempt: &AttemptRecord) -> String {
     let computed = attempt.cost_usd.map_or_else(
         || format!("unknown (reserved ${})", attempt.reserved_usd),
-        |cost| format!("${cost}"),
+        |cost| {
+            let estimated = if attempt.usage_estimated {
+                " (estimated)"
+            } else {
+                ""
+            };
+            format!("${cost}{estimated}")
+        },
     );
     match attempt.reported_cost_usd {
         Some(reported) if attempt.cost_usd != Some(reported) => {
@@ -101,6 +108,7 @@ mod tests {
             let usd = |amount: &str| amount.parse().unwrap();
             cost(&AttemptRecord {
                 cost_usd: ours.map(usd),
+                usage_estimated: false,
                 reported_cost_usd: reported.map(usd),
                 ..example_attempt(1, None)
             })

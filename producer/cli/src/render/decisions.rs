@@ -64,6 +64,7 @@ pub(crate) fn example_attempt(number: u32, decision: Option<DecisionRecord>) -> 
         error: None,
         status: None,
         usage: Usage::default(),
+        usage_estimated: false,
         cost_usd: None,
         reserved_usd: "0.25".parse().unwrap(),
         reported_cost_usd: None,

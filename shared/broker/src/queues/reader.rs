@@ -9,9 +9,9 @@ use longshore_protocol::{
     keys::{CHECKPOINT_FIELD, WORKERS_GROUP},
     serialized::Serialized,
 };
-use redis::{AsyncCommands as _, Value, aio::MultiplexedConnection, streams::StreamReadOptions};
+use redis::{Value, aio::MultiplexedConnection, streams::StreamReadOptions};
 
-use crate::{Broker, BrokerError, Delivery, Queues, scripts};
+use crate::{Broker, BrokerError, Delivery, LONGEST_READ, Queues, scripts};
 
 /// The fields and values of a message.
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
@@ -306,7 +306,7 @@ impl Queues<'_> {
         }
         Ok(QueueReader {
             broker: self.broker.clone(),
-            connection: self.broker.dedicated().await?,
+            connection: self.broker.dedicated(LONGEST_READ).await?,
             queues: queues.len(),
             streams,
             excluded: Vec::new(),

@@ -131,6 +131,7 @@ pub(super) async fn upsert(
         .bind(column(rows, |row| {
             sanitize::optional_label(row.labels.step.as_ref())
         }))
+        .bind(column(rows, |row| row.record.usage_estimated))
         .execute(connection)
         .await?;
     Ok(())

@@ -103,6 +103,7 @@ pub(super) fn attempt(id: &str, n: u32, outcome: AttemptOutcome) -> AttemptRecor
             output: 5,
             reasoning: 6,
         },
+        usage_estimated: lost,
         cost_usd: (!lost).then(|| "0.000001".parse().unwrap()),
         reserved_usd: "0.25".parse().unwrap(),
         reported_cost_usd: None,

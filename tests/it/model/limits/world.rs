@@ -230,7 +230,7 @@ impl World {
             .room
             .broker
             .workers()
-            .recover(&self.room.queue)
+            .recover(&self.room.queue, std::time::Duration::ZERO)
             .await
             .unwrap();
         self.enter(None).await;

@@ -25,6 +25,8 @@ pub(super) struct Answer {
     #[serde(serialize_with = "exact")]
     cost: Usd,
     cost_usd: Usd,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cost_estimated: bool,
     /// Seconds.
     duration: f64,
     input_tokens: u64,
@@ -47,6 +49,7 @@ impl Answer {
             error_class: outcome.error_class,
             cost: outcome.cost_usd,
             cost_usd: outcome.cost_usd,
+            cost_estimated: outcome.cost_estimated,
             duration: seconds_from_ms(outcome.duration_ms),
             input_tokens: outcome.input_tokens,
             output_tokens: outcome.output_tokens,
@@ -69,6 +72,7 @@ impl Answer {
             error_class: Some("id_conflict".to_owned()),
             cost: Usd::ZERO,
             cost_usd: Usd::ZERO,
+            cost_estimated: false,
             duration: 0.0,
             input_tokens: 0,
             output_tokens: 0,
@@ -82,12 +86,17 @@ impl Answer {
     /// The text for people.
     pub(super) fn to_text(&self, saved: Option<&Path>) -> String {
         let mut text = format!(
-            "Task ID: {}\nPlatform: {}\nSuccess: {}\nDuration: {:.2}s\nCost: {}",
+            "Task ID: {}\nPlatform: {}\nSuccess: {}\nDuration: {:.2}s\nCost: {}{}",
             self.task_id,
             or_dash(self.platform.as_deref()),
             if self.success { "True" } else { "False" },
             self.duration,
             dollars(self.cost),
+            if self.cost_estimated {
+                " (estimated)"
+            } else {
+                ""
+            },
         );
         // Writing to a string does not fail.
         if !self.success {

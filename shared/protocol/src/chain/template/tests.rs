@@ -39,6 +39,7 @@ fn outcome(id: &str, output: Option<&str>) -> Outcome {
         output_tokens: 7,
         cached_tokens: 0,
         reasoning_tokens: 0,
+        cost_estimated: false,
         cost_usd: "0.0125".parse().unwrap(),
         duration_ms: 5,
         queued_ms: 1,
