@@ -49,6 +49,7 @@ CREATE TABLE attempts (
     reported_cost_usd numeric,
     tokens_estimated bigint,
     step text COLLATE "C",
+    usage_estimated boolean DEFAULT false NOT NULL,
     CONSTRAINT attempts_pkey PRIMARY KEY (attempt_id)
 );
 CREATE INDEX attempts_by_time ON attempts USING btree (started_at);

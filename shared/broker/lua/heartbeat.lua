@@ -9,7 +9,7 @@
 local missing = NS .. ':workers:missing'
 if ARGV[3] == '' then
   redis.call('DEL', KEYS[1])
-  redis.call('HSET', missing, ARGV[2], '0 ' .. string.format('%.0f', now_ms()))
+  redis.call('HSET', missing, ARGV[2], string.format('0 %.0f -', now_ms()))
   redis.call('EXPIRE', missing, 3600)
 else
   redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])

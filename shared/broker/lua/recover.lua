@@ -3,8 +3,9 @@
 --
 -- A worker is dead when its heartbeat was missing at every check for some time, by the server's clock. One missing
 -- heartbeat proves nothing: while Redis stalls or restarts, the keys of all workers expire, and none could renew its own.
--- `{ns}:workers:missing` has, by worker, the times (ms) of the first and of the last check that missed it; a heartbeat
--- deletes the field. After a long time without a check, which may have been a stall, the time starts again.
+-- `{ns}:workers:missing` has, by worker, the times (ms) of the first and of the last check that missed it, and the run
+-- of the server; a heartbeat deletes the field. After a restart of the server, or a long time without a check, which
+-- may have been a stall, the time starts again.
 --
 -- KEYS[1]  the queue's stream
 -- ARGV     1 namespace, 2 queue, 3 worker, 4 the most entries, 5 how long its heartbeat must be missing (ms)
@@ -14,16 +15,20 @@
 -- Repeat   safe, also from two leaders: the heartbeat is checked here, and what was recovered is no longer the
 --          worker's
 -- Bound    a few commands an entry and meter
+-- The longest time between two checks (ms); schedulers check every 2 s.
+local MOST_BETWEEN = 5000
 local queue, worker, count, least = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 
 local function is_dead()
   if redis.call('EXISTS', NS .. ':worker:' .. worker) == 1 then return false end
   if least == 0 then return true end
   local missing, now = NS .. ':workers:missing', now_ms()
-  local first, last = string.match(redis.call('HGET', missing, worker) or '', '^(%d+) (%d+)$')
+  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+  local first, last, seen_run = string.match(redis.call('HGET', missing, worker) or '', '^(%d+) (%d+) (%S+)$')
   first, last = tonumber(first or now), tonumber(last or now)
-  if first > 0 and now - last > 2 * least + 5000 then first = now end
-  redis.call('HSET', missing, worker, string.format('%.0f %.0f', first, now))
+  -- 0: the worker said that it ends.
+  if first > 0 and (now - last > MOST_BETWEEN or seen_run ~= run) then first = now end
+  redis.call('HSET', missing, worker, string.format('%.0f %.0f %s', first, now, run))
   redis.call('EXPIRE', missing, 3600)
   return now - first >= least
 end

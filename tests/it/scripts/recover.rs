@@ -387,7 +387,7 @@ async fn the_time_of_a_missing_worker_starts_again_after_a_pause_of_the_checks()
     let (_held, _job, _attempt) = room.running("a").await;
     let now = room.broker.server().time_ms().await.unwrap();
     let (first, last) = (now - 60_000, now - 30_000);
-    let seen = format!("{first} {last}");
+    let seen = format!("{first} {last} run");
     let () = room
         .ask(&["HSET", &room.key("workers:missing"), "a", &seen])
         .await;
