@@ -118,12 +118,15 @@ async fn a_failed_attempt_is_retried_on_the_same_provider() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_retry_after_parks_the_job_and_keeps_its_history() {
+async fn a_long_retry_after_parks_a_job_without_fallback_and_keeps_its_history() {
     let stack = stack().await;
     let _scheduler = stack.scheduler().unwrap();
     let mut worker = stack.worker().unwrap();
     let id = stack
-        .xadd(&[("prompt", "[[fail_first=1:429]] [[retry_after=12]] hello")])
+        .xadd(&[
+            ("prompt", "[[fail_first=1:429]] [[retry_after=12]] hello"),
+            ("fallback", "false"),
+        ])
         .await
         .unwrap();
     eventually("it waits in the lane", || async {

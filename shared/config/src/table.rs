@@ -137,7 +137,7 @@ section! {
     fn settings() {
         /// time between two heartbeats of a worker
         heartbeat_every: Text = duration(100 * MS..=HOUR), needs_restart();
-        /// a worker without a heartbeat for this long is dead; at least twice `heartbeat_every`
+        /// how long a heartbeat lives, at least twice `heartbeat_every`; a worker whose heartbeat is missing for twice `heartbeat_every` more is dead
         heartbeat_ttl: Text = duration(100 * MS..=HOUR), needs_restart();
     }
 }

@@ -1,6 +1,6 @@
 //! The configuration of a running process, which changes while it runs.
 //!
-//! It follows the file, SIGHUP, and the configuration that is [pushed](longshore_broker::Pushed) to the whole
+//! It follows the file, SIGHUP, and the configuration that is [pushed](longshore_broker::PushedConfig) to the whole
 //! fleet, which replaces the file. An invalid configuration is refused: the previous one stays active, and
 //! the health endpoint, the log and `longshore_config_reloads_total` report it.
 

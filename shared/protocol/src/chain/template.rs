@@ -1,7 +1,7 @@
 //! Templates of chains: they build prompts from the answers of other steps, decide whether a step runs,
 //! and list the items of a fan-out.
 //!
-//! They are minijinja templates, restricted to reading and joining texts ([`syntax`]): any producer may
+//! They are minijinja templates, restricted to reading and joining texts (module `syntax`): any producer may
 //! write one, and none may block a worker.
 
 mod environment;
