@@ -101,11 +101,6 @@ impl StepName {
         Self("on_complete".to_owned())
     }
 
-    /// The single step of a batch; its items are the tasks.
-    pub fn task() -> Self {
-        Self("task".to_owned())
-    }
-
     /// Parses `[A-Za-z_][A-Za-z0-9_]*`, at most 48 characters.
     pub fn parse(value: &str) -> Result<Self, BadChainName> {
         let begins = value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
