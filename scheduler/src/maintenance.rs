@@ -1,12 +1,12 @@
 //! Maintenance: returns orphaned resources, deletes old rows of the ledger, and expires cancel requests.
 
-use longshore_protocol::clock::local_time;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_broker::{Broker, BrokerError, OrphansRemoved};
 use longshore_ledger::{Ledger, LedgerError, Prunable};
 use longshore_policy::retention::Retention;
+use longshore_protocol::clock::local_time;
 
 use crate::duty::{Background, Leading, Timer};
 

@@ -1,10 +1,10 @@
 //! Alerts and resets end to end: a webhook receiver, real workers, and schedulers that are killed.
 
-use longshore_protocol::clock::local_time;
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use anyhow::ensure;
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
+use longshore_protocol::clock::local_time;
 use longshore_tests::stack::{Options, Stack, eventually, within};
 use serde_json::Value;
 

@@ -1,10 +1,10 @@
 //! Jobs parked until a quota resets cost almost nothing, and all run after the reset.
 
-use longshore_protocol::clock::local_time;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
+use longshore_protocol::clock::local_time;
 use longshore_simulator::Limits;
 use longshore_tests::{
     bench::process,

@@ -1,10 +1,6 @@
 //! Chains on the command line: run, shown, cancelled, resumed; and the tasks file of a project.
 
-use longshore_protocol::{
-    chain::ChainId,
-    event::DeadLetterResolution,
-    id::{JobId, QueueName},
-};
+use longshore_protocol::{chain::ChainId, event::DeadLetterResolution, id::JobId};
 use longshore_tests::stack::{Options, Ran, Stack, eventually};
 use serde_json::Value;
 
@@ -285,12 +281,7 @@ async fn an_invalid_chain_is_not_enqueued() {
         ran.stderr
     );
     contains(&ran.stderr, &["chain.json: ", "a → b → a", "`c`", "`z`"]);
-    let depth = stack
-        .broker
-        .queues()
-        .depth(&QueueName::default())
-        .await
-        .unwrap();
+    let depth = stack.depth().await.unwrap();
     assert_eq!(depth.available, 0);
 }
 

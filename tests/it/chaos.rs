@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use longshore_protocol::{id::QueueName, state::AttemptOutcome};
+use longshore_protocol::state::AttemptOutcome;
 use longshore_tests::stack::{Options, Process, Stack, eventually};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
@@ -118,12 +118,7 @@ fn replace(old: &mut Process, new: Process) {
 /// Asserts that no job is queued, parked or in flight, and that no state is left.
 async fn assert_nothing_is_left(stack: &Stack) {
     let keys = stack.broker.keys();
-    let depth = stack
-        .broker
-        .queues()
-        .depth(&QueueName::default())
-        .await
-        .unwrap();
+    let depth = stack.depth().await.unwrap();
     assert_eq!((depth.available, depth.running), (0, 0));
     assert_eq!(stack.broker.lanes().sizes().await.unwrap(), []);
     let connection = stack.connection().await.unwrap();

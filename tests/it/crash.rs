@@ -46,12 +46,7 @@ async fn a_killed_worker_loses_nothing_and_settles_nothing_twice() {
         200,
         "each once"
     );
-    let depth = stack
-        .broker
-        .queues()
-        .depth(&QueueName::default())
-        .await
-        .unwrap();
+    let depth = stack.depth().await.unwrap();
     assert_eq!((depth.available, depth.running), (0, 0));
 }
 

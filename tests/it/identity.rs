@@ -75,12 +75,12 @@ async fn the_same_id_with_different_content_is_a_conflict() {
         .await
         .unwrap();
     let first = stack.outcome(&id).await.unwrap();
-    let place = stack
+    let entry_id = stack
         .xadd(&[("id", "invoice-18"), ("prompt", "do not pay")])
         .await
         .unwrap();
     let dead_letter = eventually("a dead letter", || async {
-        match stack.broker.dead_letters().get(place.as_str()).await? {
+        match stack.broker.dead_letters().get(entry_id.as_str()).await? {
             Some((_, dead_letter, _)) => Ok(dead_letter),
             None => bail!("none yet"),
         }

@@ -119,25 +119,22 @@ async fn quota_and_status_show_usage_and_parked_jobs() {
     );
     let jobs: Value = serde_json::from_str(&list).unwrap();
     assert_eq!(jobs[0]["waits_for"], "meter's requests a day");
-    let mut places = Vec::new();
+    let mut texts = Vec::new();
     for job in jobs.as_array().unwrap() {
         let id = job["job_id"].as_str().unwrap();
-        places.push(expect_success(
+        texts.push(expect_success(
             stack.longshore(&["jobs", "why", id]).await.unwrap(),
         ));
     }
-    places.sort_by_key(|text| text.contains(", next in line"));
+    texts.sort_by_key(|text| text.contains(", next in line"));
     let why = "waiting for capacity under meter's requests a day";
     assert!(
-        places[0].contains(&format!("{why}, behind 1 job; expected in "))
-            && places[1].contains(&format!("{why}, next in line; expected in ")),
-        "{places:?}"
+        texts[0].contains(&format!("{why}, behind 1 job; expected in "))
+            && texts[1].contains(&format!("{why}, next in line; expected in ")),
+        "{texts:?}"
     );
     let bound = "; no other platform is tried because its `fallback` is false; ";
-    assert!(
-        places.iter().all(|place| place.contains(bound)),
-        "{places:?}"
-    );
+    assert!(texts.iter().all(|text| text.contains(bound)), "{texts:?}");
 }
 
 /// Parks a job as a worker does whose slots are all in use.

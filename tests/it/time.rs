@@ -1,11 +1,13 @@
 //! Delayed jobs, deadlines and retries.
 
-use longshore_protocol::clock::local_time;
 use std::time::Duration;
 
 use anyhow::bail;
 use chrono::{TimeDelta, Utc};
-use longshore_protocol::state::{AttemptOutcome, JobState};
+use longshore_protocol::{
+    clock::local_time,
+    state::{AttemptOutcome, JobState},
+};
 use longshore_tests::stack::{Options, Stack, eventually};
 
 async fn stack() -> Stack {

@@ -1,7 +1,5 @@
 //! A webhook receiver that checks signatures.
 
-use longshore_broker::task;
-use longshore_protocol::clock::local_time;
 use std::{
     collections::BTreeSet,
     sync::{
@@ -13,6 +11,8 @@ use std::{
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::StatusCode, routing::post};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac as _};
+use longshore_broker::task;
+use longshore_protocol::clock::local_time;
 use serde_json::Value;
 use sha2::Sha256;
 

@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use longshore_broker::Broker;
+use longshore_broker::{Broker, QueueDepth};
 use longshore_ledger::Ledger;
 use longshore_local::{ChildProcess, LocalRedis, RedisOptions, ToolOptions, Toolbox};
 use longshore_protocol::{
@@ -257,6 +257,11 @@ impl Stack {
             ids.extend(entry_ids.iter().map(JobId::from_entry));
         }
         Ok(ids)
+    }
+
+    /// The depth of the default queue.
+    pub async fn depth(&self) -> anyhow::Result<QueueDepth> {
+        Ok(self.broker.queues().depth(&QueueName::default()).await?)
     }
 
     /// Waits for the outcome of a job.

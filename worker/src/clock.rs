@@ -1,6 +1,5 @@
 //! The clock of the Redis server: due times and receipts follow it, because a worker's own clock may be wrong.
 
-use longshore_protocol::clock::local_time;
 use std::sync::{
     Arc,
     atomic::{AtomicI64, Ordering},
@@ -8,6 +7,7 @@ use std::sync::{
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use longshore_broker::{Broker, BrokerError};
+use longshore_protocol::clock::local_time;
 
 /// Derives the server's time from the local clock and the measured offset.
 #[derive(Debug, Clone, Default)]

@@ -1,11 +1,11 @@
 //! Options that several commands share, and parsers of their values.
 
-use longshore_protocol::clock::local_time;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use longshore_client::{Job, MessageLimits, QueueName};
 use longshore_policy::catalog::Catalog;
+use longshore_protocol::clock::local_time;
 use longshore_settings::duration::parse_duration;
 
 use crate::error::CommandError;

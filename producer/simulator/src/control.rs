@@ -138,6 +138,6 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<(Option<String>, T), (u16, S
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
-    // Serialization fails only for keys that are no strings, and there are none.
+    // Serialization fails only for maps whose keys are not strings; this value has no such map.
     serde_json::to_vec(value).unwrap_or_default()
 }

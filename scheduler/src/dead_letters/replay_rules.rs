@@ -1,14 +1,16 @@
 //! The replay rules of the configuration.
 
-use longshore_protocol::clock::local_time;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError, CircuitReport};
 use longshore_config::Config;
 use longshore_policy::replay::{ReplayRule, ReplayWhen};
-use longshore_protocol::dead_letter::{
-    DeadLetterCursor, DeadLetterOrder, DeadLetterQuery, PreparedReplay, StoredDeadLetter,
+use longshore_protocol::{
+    clock::local_time,
+    dead_letter::{
+        DeadLetterCursor, DeadLetterOrder, DeadLetterQuery, PreparedReplay, StoredDeadLetter,
+    },
 };
 
 /// Dead letters that are replayed at once.

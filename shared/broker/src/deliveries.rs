@@ -124,9 +124,7 @@ impl Fence {
             other => Err(BrokerError::unexpected_reply(script, other)),
         }
     }
-}
 
-impl Fence {
     /// Also the error of a chain that did not continue.
     fn from_settle_reply(reply: &str) -> Result<(Self, Option<&str>), BrokerError> {
         match reply.split_once(' ') {

@@ -126,16 +126,11 @@ impl Jobs<'_> {
         self,
         entry_ids: &[EntryId],
     ) -> Result<Vec<Option<Checkpoint>>, BrokerError> {
-        if entry_ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let names: Vec<&str> = entry_ids.iter().map(EntryId::as_str).collect();
-        let texts: Vec<Option<String>> = redis::cmd("HMGET")
-            .arg(self.broker.keys().checkpoints())
-            .arg(&names)
-            .query_async(&mut self.broker.shared())
-            .await
-            .map_err(|source| self.broker.failed(source))?;
+        let checkpoints = self.broker.keys().checkpoints();
+        let texts = self
+            .broker
+            .values_of_entries(checkpoints, entry_ids)
+            .await?;
         texts
             .into_iter()
             .map(|text| {

@@ -34,12 +34,12 @@ use std::{
 use longshore_policy::retention::Retention;
 use longshore_protocol::{
     checkpoint::Checkpoint,
-    id::{Namespace, QueueName},
+    id::{EntryId, Namespace, QueueName},
     keys::Keys,
 };
 use redis::{
     Client, FromRedisValue, IntoConnectionInfo as _, RedisError, ScriptInvocation,
-    aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
+    aio::{ConnectionManagerConfig, MultiplexedConnection},
     io::tcp::socket2::TcpKeepalive,
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -149,7 +149,7 @@ const SCAN_PAGE: usize = 1000;
 #[derive(Clone)]
 pub struct Broker {
     client: Client,
-    connection: Arc<SharedConnection>,
+    connection: SharedConnection,
     pool: deadpool_redis::Pool,
     keys: Keys,
     address: String,
@@ -187,8 +187,9 @@ impl Broker {
             .set_max_delay(Duration::from_secs(1))
             .set_number_of_retries(1)
             .set_pipeline_buffer_size(4096);
-        let connection = SharedConnection::open(client.clone(), config).await;
-        let connection = Arc::new(connection.map_err(unreachable)?);
+        let connection = SharedConnection::open(client.clone(), config)
+            .await
+            .map_err(unreachable)?;
         let pool = deadpool_redis::Config::from_url(url.expose_secret())
             .create_pool(Some(deadpool_redis::Runtime::Tokio1))
             .map_err(|error| BrokerError::Pool {
@@ -273,8 +274,8 @@ impl Broker {
 /// What the themes share.
 impl Broker {
     /// The shared connection: cheap to clone, and pipelines the commands of all clones.
-    fn shared(&self) -> ConnectionManager {
-        self.connection.get()
+    fn shared(&self) -> SharedConnection {
+        self.connection.clone()
     }
 
     /// A new connection for commands that block for at most `longest`.
@@ -307,6 +308,25 @@ impl Broker {
     /// Calls a script on the shared connection.
     async fn run<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Result<T, BrokerError> {
         call.invoke_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))
+    }
+
+    /// What a hash by entry id stores for each of these entries. Reports ask for thousands, so it does not use
+    /// the shared connection.
+    async fn values_of_entries(
+        &self,
+        key: String,
+        entry_ids: &[EntryId],
+    ) -> Result<Vec<Option<String>>, BrokerError> {
+        if entry_ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<&str> = entry_ids.iter().map(EntryId::as_str).collect();
+        redis::cmd("HMGET")
+            .arg(key)
+            .arg(&names)
+            .query_async(&mut self.pooled().await?)
             .await
             .map_err(|source| self.failed(source))
     }
@@ -380,7 +400,6 @@ impl Broker {
     }
 
     fn failed(&self, source: RedisError) -> BrokerError {
-        self.connection.replace_after(&source);
         BrokerError::from_redis(&self.address, source)
     }
 }

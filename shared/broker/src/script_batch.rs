@@ -76,7 +76,7 @@ impl ScriptBatcher {
         script: &'static Script,
         key: String,
         prefix: String,
-        connection: Arc<SharedConnection>,
+        connection: SharedConnection,
     ) -> Self {
         let (steps, mut received) = mpsc::unbounded_channel();
         let caller = Arc::new(Caller {
@@ -120,7 +120,7 @@ struct Caller {
     script: &'static Script,
     key: String,
     prefix: String,
-    connection: Arc<SharedConnection>,
+    connection: SharedConnection,
 }
 
 impl Caller {
@@ -157,7 +157,7 @@ impl Caller {
         for (arguments, _) in batch {
             command.arg(arguments);
         }
-        let mut connection = self.connection.get();
+        let mut connection = self.connection.clone();
         match command.query_async(&mut connection).await {
             Err(error) if error.code() == Some("NOSCRIPT") => {
                 self.script

@@ -29,13 +29,17 @@ pub struct ServerMemory {
     pub limit: u64,
 }
 
+/// The fields of a reply of `INFO`.
+fn info_fields(info: &str) -> impl Iterator<Item = (&str, &str)> {
+    info.lines()
+        .filter_map(|line| line.trim_end().split_once(':'))
+}
+
 impl ServerMemory {
     fn parse(info: &str) -> Option<Self> {
         let figure = |name: &str| {
-            let line = info
-                .lines()
-                .find_map(|line| line.trim_end().strip_prefix(name));
-            line?.strip_prefix(':')?.parse().ok()
+            let (_, value) = info_fields(info).find(|(field, _)| *field == name)?;
+            value.parse().ok()
         };
         Some(Self {
             used: figure("used_memory")?,
@@ -67,10 +71,7 @@ impl Server<'_> {
             ..ServerFacts::default()
         };
         let info: String = self.query(redis::cmd("INFO").arg("server")).await?;
-        for (name, value) in info
-            .lines()
-            .filter_map(|line| line.trim_end().split_once(':'))
-        {
+        for (name, value) in info_fields(&info) {
             match name {
                 "redis_version" => value.clone_into(&mut facts.redis_version),
                 "valkey_version" => {

@@ -1,12 +1,12 @@
 //! Assembles the configuration from the environment, the file and the defaults.
 
-use longshore_protocol::clock::local_time;
 use std::{collections::HashSet, path::Path};
 
 use longshore_policy::{
     catalog::{Catalog, CatalogSettings},
     retry::RetryPolicy,
 };
+use longshore_protocol::clock::local_time;
 use longshore_settings::{
     ConfigError, Environment, FILE_NAME, Reader, Text, duration::format_duration,
 };

@@ -83,7 +83,7 @@ string_enum! {
     AtLimit {
         /// They wait for the next period.
         Wait = "wait",
-        /// They use free models, and wait if there are none.
+        /// They use free models. Without a free model, they wait.
         Free = "free",
         /// They become dead letters.
         DeadLetter = "dead_letter",

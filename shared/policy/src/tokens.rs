@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use longshore_protocol::call::{ChatMessage, Role};
+use longshore_protocol::call::ChatMessage;
 use tiktoken_rs::CoreBPE;
 
 /// Tokens that are reserved for an answer if its job sets no limit; corrected after the call.
@@ -34,38 +34,36 @@ pub fn upper_bound(messages: &[ChatMessage], system: Option<&str>) -> u64 {
 /// (some milliseconds) than a short one.
 pub fn estimate(messages: &[ChatMessage], system: Option<&str>) -> u64 {
     let most = upper_bound(messages, system);
-    let Some(vocabulary) = &*VOCABULARY else {
+    let texts: Vec<&str> = system
+        .into_iter()
+        .chain(messages.iter().map(|one| one.content.as_str()))
+        .collect();
+    let Some(counted) = count(&texts) else {
         return most;
     };
-    let texts = || {
-        system
-            .into_iter()
-            .chain(messages.iter().map(|one| one.content.as_str()))
-    };
-    let step = texts()
-        .flat_map(pieces)
-        .count()
-        .div_ceil(MOST_PIECES)
-        .max(1);
+    let all: u64 = texts.iter().map(|text| wide(text.len())).sum();
+    let rest = most.saturating_sub(all);
+    (counted + rest).min(most)
+}
+
+/// The same for an answer; at least 1.
+pub fn estimate_answer(output: &str) -> u64 {
+    count(&[output]).unwrap_or(wide(output.len())).max(1)
+}
+
+/// The approximate number of tokens of all texts; `None` without a vocabulary.
+fn count(texts: &[&str]) -> Option<u64> {
+    let vocabulary = VOCABULARY.as_ref()?;
+    let parts = || texts.iter().copied().flat_map(pieces);
+    let step = parts().count().div_ceil(MOST_PIECES).max(1);
     let (mut tokens, mut bytes) = (0, 0);
-    for piece in texts().flat_map(pieces).step_by(step) {
+    for piece in parts().step_by(step) {
         tokens += wide(vocabulary.encode_ordinary(piece).len());
         bytes += wide(piece.len());
     }
-    let all: u64 = texts().map(|text| wide(text.len())).sum();
-    let rest = most.saturating_sub(all);
+    let all: u64 = texts.iter().map(|text| wide(text.len())).sum();
     let counted = u128::from(tokens) * u128::from(all) / u128::from(bytes.max(1));
-    (u64::try_from(counted).unwrap_or(u64::MAX) + rest).min(most)
-}
-
-/// The approximate number of tokens of an answer.
-pub fn estimate_answer(output: &str) -> u64 {
-    let answer = ChatMessage {
-        role: Role::Assistant,
-        content: output.to_owned(),
-        extra: serde_json::Map::new(),
-    };
-    estimate(&[answer], None).saturating_sub(PER_MESSAGE).max(1)
+    Some(u64::try_from(counted).unwrap_or(u64::MAX))
 }
 
 /// Bytes of the other members of a message.
@@ -94,6 +92,7 @@ fn wide(size: usize) -> u64 {
 mod tests {
     use std::time::Instant;
 
+    use longshore_protocol::call::Role;
     use serde_json::json;
 
     use super::*;

@@ -70,9 +70,7 @@ impl Event {
     ) -> Result<Serialized<Self>, serde_json::Error> {
         serialize_as(&AttemptEvent { attempt })
     }
-}
 
-impl Event {
     /// The attempt with the labels of its job, which an event contains once.
     pub fn labelled_attempt(&self) -> Option<(&AttemptRecord, &JobLabels)> {
         let attempt = self.attempt.as_ref()?;

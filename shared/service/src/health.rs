@@ -4,7 +4,6 @@
 //! hangs, and only a restart helps (`/live`). A *dependency* is not registered: it is healthy after `beat`
 //! and unhealthy after `fail`, and a restart does not help (`/ready`).
 
-use longshore_broker::task;
 use std::{
     collections::BTreeMap,
     io,
@@ -14,6 +13,7 @@ use std::{
 };
 
 use axum::{Json, Router, extract::State, http::StatusCode, http::header, routing::get};
+use longshore_broker::task;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use tokio::{net::TcpListener, task::JoinHandle};

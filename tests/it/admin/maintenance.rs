@@ -1,15 +1,17 @@
 //! Maintenance by the leader: the orphan sweep and retention.
 
-use longshore_protocol::clock::local_time;
 use std::time::Duration;
 
 use anyhow::ensure;
 use longshore_broker::{Broker, OrphansRemoved};
 use longshore_ledger::Prunable;
-use longshore_protocol::id::{AttemptId, WorkerId};
+use longshore_protocol::{
+    clock::local_time,
+    id::{AttemptId, WorkerId},
+};
 use longshore_tests::stack::{Options, Stack, eventually, expect_success};
 
-use crate::scripts::room::{BEGUN, Room, limit};
+use crate::scripts::fixture::{BEGUN, Fixture, limit};
 
 async fn sweep(broker: &Broker) -> OrphansRemoved {
     let (mut sweeping, mut swept) = broker.maintenance().begin_sweep().await.unwrap();
@@ -27,52 +29,56 @@ async fn sweep(broker: &Broker) -> OrphansRemoved {
 
 #[tokio::test]
 async fn held_resources_are_not_swept() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let key = limit("k", 1);
-    let (held, job) = room.job("a").await;
+    let (held, job) = fixture.job("a").await;
     assert_eq!(
-        room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
+        fixture
+            .begin(&held, &job, AttemptId::new(), Some(&key))
+            .await,
         BEGUN
     );
-    let (second, waits) = room.job("a").await;
-    room.begin(&second, &waits, AttemptId::new(), Some(&key))
+    let (second, waits) = fixture.job("a").await;
+    fixture
+        .begin(&second, &waits, AttemptId::new(), Some(&key))
         .await;
-    room.job("a").await;
-    let before = room.snapshot().await;
-    assert_eq!(sweep(&room.broker).await, OrphansRemoved::default());
-    assert_eq!(room.snapshot().await, before);
+    fixture.job("a").await;
+    let before = fixture.snapshot().await;
+    assert_eq!(sweep(&fixture.broker).await, OrphansRemoved::default());
+    assert_eq!(fixture.snapshot().await, before);
 }
 
 #[tokio::test]
 async fn orphans_are_released() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let key = limit("k", 1);
-    let (held, job, attempt) = room.running("a").await;
-    let (second, keyed) = room.job("a").await;
-    let begun = room
+    let (held, job, attempt) = fixture.running("a").await;
+    let (second, keyed) = fixture.job("a").await;
+    let begun = fixture
         .begin(&second, &keyed, AttemptId::new(), Some(&key))
         .await;
     assert_eq!(begun, BEGUN);
-    let (third, waits) = room.job("a").await;
-    room.begin(&third, &waits, AttemptId::new(), Some(&key))
+    let (third, waits) = fixture.job("a").await;
+    fixture
+        .begin(&third, &waits, AttemptId::new(), Some(&key))
         .await;
     // Entries are deleted by hand, and state is written that no script writes.
-    let () = room
-        .ask(&["XDEL", &room.stream(), &held.entry, &second.entry])
+    let () = fixture
+        .ask(&["XDEL", &fixture.stream(), &held.entry, &second.entry])
         .await;
-    for (hash, place) in [
+    for (hash, field) in [
         ("slots:slots:openai", "1-1"),
         ("key:gone", "1-4"),
         ("checkpoints", "1-2"),
         ("crashes", "1-3"),
     ] {
-        let () = room.ask(&["HSET", &room.key(hash), place, "7"]).await;
+        let () = fixture.ask(&["HSET", &fixture.key(hash), field, "7"]).await;
     }
-    let () = room
-        .ask(&["RPUSH", &room.key("lane:quota:rpm:x"), "nobody"])
+    let () = fixture
+        .ask(&["RPUSH", &fixture.key("lane:quota:rpm:x"), "nobody"])
         .await;
 
-    let swept = sweep(&room.broker).await;
+    let swept = sweep(&fixture.broker).await;
     let mut journal = swept.journal.clone();
     journal.sort();
     assert_eq!(
@@ -85,16 +91,16 @@ async fn orphans_are_released() {
     assert_eq!(swept.lane_ids, 1);
     let lost = (format!("lost {attempt}"), false);
     assert!(
-        room.events().await.contains(&lost),
+        fixture.events().await.contains(&lost),
         "the call may have been made"
     );
-    let woken = room.read_one("b").await;
+    let woken = fixture.read_one("b").await;
     assert!(
         woken.checkpoint.is_some(),
         "the slot went to {waits}, not to {job}"
     );
     assert_eq!(
-        sweep(&room.broker).await,
+        sweep(&fixture.broker).await,
         OrphansRemoved::default(),
         "nothing is left"
     );
@@ -102,19 +108,24 @@ async fn orphans_are_released() {
 
 #[tokio::test]
 async fn a_dead_recorder_is_removed_once_others_have_its_facts() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let worker = |name: &str| WorkerId::from_stored(name);
     for name in ["ghost", "idle"] {
-        room.broker.events().stream(&worker(name)).await.unwrap();
-        let events = room.key("events");
-        let () = room
+        fixture.broker.events().stream(&worker(name)).await.unwrap();
+        let events = fixture.key("events");
+        let () = fixture
             .ask(&["XGROUP", "CREATECONSUMER", &events, "ledger", name])
             .await;
     }
-    let () = room
-        .ask(&["XADD", &room.key("events"), "*", "e", "{}"])
+    let () = fixture
+        .ask(&["XADD", &fixture.key("events"), "*", "e", "{}"])
         .await;
-    let mut ghost = room.broker.events().stream(&worker("ghost")).await.unwrap();
+    let mut ghost = fixture
+        .broker
+        .events()
+        .stream(&worker("ghost"))
+        .await
+        .unwrap();
     assert_eq!(
         ghost
             .read(10, Duration::from_millis(1))
@@ -123,20 +134,25 @@ async fn a_dead_recorder_is_removed_once_others_have_its_facts() {
             .len(),
         1
     );
-    room.alive("heir").await;
+    fixture.alive("heir").await;
     assert_eq!(
-        sweep(&room.broker).await.recorders,
+        sweep(&fixture.broker).await.recorders,
         1,
         "only the one without facts"
     );
 
-    let mut heir = room.broker.events().stream(&worker("heir")).await.unwrap();
+    let mut heir = fixture
+        .broker
+        .events()
+        .stream(&worker("heir"))
+        .await
+        .unwrap();
     let claimed = heir.claim(10, Duration::ZERO).await.unwrap();
     assert_eq!(claimed.len(), 1, "no fact is lost");
-    assert_eq!(sweep(&room.broker).await.recorders, 1);
+    assert_eq!(sweep(&fixture.broker).await.recorders, 1);
     let ids: Vec<String> = claimed.into_iter().map(|fact| fact.id).collect();
     heir.recorded(&ids, &[]).await.unwrap();
-    assert_eq!(sweep(&room.broker).await.recorders, 0, "the heir lives");
+    assert_eq!(sweep(&fixture.broker).await.recorders, 0, "the heir lives");
 }
 
 /// Writes a slot whose holder does not exist, and waits until a sweep has released it.

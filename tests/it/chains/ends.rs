@@ -18,13 +18,13 @@ async fn an_invalid_chain_becomes_a_dead_letter_that_names_every_fault() {
         {"name": "b", "needs": ["a"], "prompt": "{{ steps.nobody.output }}"},
         {"name": "b", "prompt": "x"},
     ]});
-    let place = stack
+    let entry_id = stack
         .xadd(&[("chain", &document.to_string())])
         .await
         .unwrap();
     let _worker = stack.worker().unwrap();
     let shown = eventually("it is a dead letter", || async {
-        let ran = stack.longshore(&["dlq", "show", place.as_str()]).await?;
+        let ran = stack.longshore(&["dlq", "show", entry_id.as_str()]).await?;
         anyhow::ensure!(ran.code == Some(0), "{ran:?}");
         Ok(ran.stdout)
     })

@@ -1,11 +1,11 @@
 //! Killed leaders and their successors.
 
-use longshore_protocol::clock::local_time;
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::ensure;
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_broker::CronStatus;
+use longshore_protocol::clock::local_time;
 use longshore_tests::stack::{Options, Process, Stack, eventually, within};
 use tokio::time::Instant;
 

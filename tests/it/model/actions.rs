@@ -9,7 +9,7 @@ use super::{
     expected::{Journal, Spot},
     world::{Belief, World, bytes, concurrency},
 };
-use crate::scripts::room::{BEGUN, letter, stored, written};
+use crate::scripts::fixture::{BEGUN, letter, stored, written};
 
 impl World {
     /// Whether the worker continues with the job afterwards.
@@ -32,7 +32,7 @@ impl World {
             waited: false,
         };
         let begun = self
-            .room
+            .fixture
             .broker
             .deliveries()
             .begin(&belief.delivery, &beginning);
@@ -72,7 +72,7 @@ impl World {
             && job.entry_id == belief.delivery.entry_id.as_str()
             && job.journal == Journal::Failed(attempt, belief.worker);
         let fence = self
-            .room
+            .fixture
             .broker
             .deliveries()
             .fail(
@@ -111,7 +111,7 @@ impl World {
         let job = &self.expected.jobs[belief.job];
         let (id, key) = (job.id.clone(), concurrency(job));
         let letter = serde_json::to_string(&letter(
-            &self.room.queue,
+            &self.fixture.queue,
             &id,
             &belief.delivery.entry_id,
             &bytes(job),
@@ -130,7 +130,7 @@ impl World {
             spawned: &[],
         };
         let fence = self
-            .room
+            .fixture
             .broker
             .deliveries()
             .settle(&belief.delivery, &id, &ending)
@@ -180,7 +180,7 @@ impl World {
             consumed: Consumed::NothingTaken,
         };
         let parked = self
-            .room
+            .fixture
             .broker
             .deliveries()
             .park(&belief.delivery, &id, &parking)
@@ -215,7 +215,7 @@ impl World {
         let event = if belief.attempt.is_some() { text } else { "" };
         let checkpoint = if belief.remembered { text } else { "" };
         let fence = self
-            .room
+            .fixture
             .broker
             .deliveries()
             .hand_back(

@@ -9,7 +9,7 @@ use super::{
     expected::{Expected, Job, Journal, Spot},
     world::{WORKER_NAMES, key_name},
 };
-use crate::scripts::room::Room;
+use crate::scripts::fixture::Fixture;
 
 pub(super) type Fields = Vec<(String, String)>;
 type Texts = BTreeMap<String, String>;
@@ -39,41 +39,41 @@ pub(super) struct Actual {
 
 impl Actual {
     /// Reads everything at once.
-    pub(super) async fn of(room: &Room, expected: &Expected) -> Self {
+    pub(super) async fn of(fixture: &Fixture, expected: &Expected) -> Self {
         let keys = [0, 1].map(key_name);
         let holders = keys.each_ref().map(|key| format!("key:{key}"));
         let lanes = keys.each_ref().map(|key| format!("lane:key:{key}"));
         let results = expected
             .jobs
             .iter()
-            .map(|job| room.key(&format!("result:{}", job.id)));
+            .map(|job| fixture.key(&format!("result:{}", job.id)));
         // The first key never exists: a command needs at least one.
-        let results: Vec<String> = [room.key("none")].into_iter().chain(results).collect();
+        let results: Vec<String> = [fixture.key("none")].into_iter().chain(results).collect();
         let results: Vec<&str> = ["MGET"]
             .into_iter()
             .chain(results.iter().map(String::as_str))
             .collect();
         let (ready, stream, pending, events, mut results, holders, key_lanes) = futures::join!(
-            entries(room, room.queue.ready()),
-            entries(room, room.queue.clone()),
-            room.pending(),
-            room.events(),
-            room.ask::<Vec<Option<String>>>(&results),
-            futures::future::join_all(holders.iter().map(|name| room.hash_keys(name))),
-            futures::future::join_all(lanes.iter().map(|lane| list(room, lane))),
+            entries(fixture, fixture.queue.ready()),
+            entries(fixture, fixture.queue.clone()),
+            fixture.pending(),
+            fixture.events(),
+            fixture.ask::<Vec<Option<String>>>(&results),
+            futures::future::join_all(holders.iter().map(|name| fixture.hash_keys(name))),
+            futures::future::join_all(lanes.iter().map(|lane| list(fixture, lane))),
         );
         let (inflight, checkpoint, crashes, lane_jobs, letters) = futures::join!(
-            room.hash("inflight"),
-            room.hash("checkpoints"),
-            room.hash("crashes"),
-            room.hash_keys("parked"),
-            room.hash_keys("dead:jobs"),
+            fixture.hash("inflight"),
+            fixture.hash("checkpoints"),
+            fixture.hash("crashes"),
+            fixture.hash_keys("parked"),
+            fixture.hash_keys("dead:jobs"),
         );
         let (time, version, dead, cancelled) = futures::join!(
-            scores(room, "lane:time"),
-            scores(room, "lane:version"),
-            scores(room, "dead"),
-            scores(room, "cancelled"),
+            scores(fixture, "lane:time"),
+            scores(fixture, "lane:version"),
+            scores(fixture, "dead"),
+            scores(fixture, "cancelled"),
         );
         Self {
             ready,
@@ -194,9 +194,9 @@ impl Actual {
 }
 
 /// A stream's entries by entry id, without the internal field.
-async fn entries(room: &Room, queue: QueueName) -> Vec<(String, Fields)> {
-    let stream = room.broker.keys().queue(&queue);
-    let mut rows: Vec<(String, Fields)> = room.ask(&["XRANGE", &stream, "-", "+"]).await;
+async fn entries(fixture: &Fixture, queue: QueueName) -> Vec<(String, Fields)> {
+    let stream = fixture.broker.keys().queue(&queue);
+    let mut rows: Vec<(String, Fields)> = fixture.ask(&["XRANGE", &stream, "-", "+"]).await;
     for (entry, fields) in &mut rows {
         *entry = EntryId::new(&queue, entry).to_string();
         fields.retain(|(name, _)| name != "_checkpoint");
@@ -204,13 +204,15 @@ async fn entries(room: &Room, queue: QueueName) -> Vec<(String, Fields)> {
     rows
 }
 
-async fn list(room: &Room, name: &str) -> Vec<String> {
-    room.ask(&["LRANGE", &room.key(name), "0", "-1"]).await
+async fn list(fixture: &Fixture, name: &str) -> Vec<String> {
+    fixture
+        .ask(&["LRANGE", &fixture.key(name), "0", "-1"])
+        .await
 }
 
-async fn scores(room: &Room, name: &str) -> BTreeMap<String, i64> {
-    let rows: Vec<(String, i64)> = room
-        .ask(&["ZRANGE", &room.key(name), "0", "-1", "WITHSCORES"])
+async fn scores(fixture: &Fixture, name: &str) -> BTreeMap<String, i64> {
+    let rows: Vec<(String, i64)> = fixture
+        .ask(&["ZRANGE", &fixture.key(name), "0", "-1", "WITHSCORES"])
         .await;
     rows.into_iter().collect()
 }

@@ -101,7 +101,7 @@ pub(super) fn turn(entry_id: &str) -> (bool, u64, u64) {
 }
 
 impl Expected {
-    /// Whether an action of `worker` on the job at `place` is valid: its attempt is the begun one or, without
+    /// Whether an action of `worker` on the job of entry `entry_id` is valid: its attempt is the begun one or, without
     /// an attempt, it owns the entry.
     pub(super) fn is_mine(
         &self,

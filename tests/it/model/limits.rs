@@ -46,7 +46,7 @@ enum Step {
 enum Act {
     /// Begins an attempt with the first candidate.
     Begin(Call),
-    /// Reserves a candidate with room, or parks the job.
+    /// Reserves a candidate with fixture, or parks the job.
     Reserve(Call, Call),
     /// Ends an attempt, or a delivery without one.
     End(End, Came),

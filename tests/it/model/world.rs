@@ -15,7 +15,7 @@ use super::{
     actual::{Actual, Fields, fields_of},
     expected::{Coming, Expected, Job, Journal, Spot},
 };
-use crate::scripts::room::{Room, future, id, job_id, letter, limit, past};
+use crate::scripts::fixture::{Fixture, future, id, job_id, letter, limit, past};
 
 /// The names of the workers.
 pub(super) const WORKER_NAMES: [&str; WORKERS] = ["a", "b", "c"];
@@ -36,34 +36,35 @@ pub(super) struct Belief {
 
 /// Redis, the model, and the workers' beliefs.
 pub(super) struct World {
-    pub(super) room: Room,
+    pub(super) fixture: Fixture,
     pub(super) expected: Expected,
     readers: Vec<QueueReader>,
     beliefs: Vec<Belief>,
     /// All entry ids that any job ever had.
-    places: BTreeSet<String>,
+    entry_ids: BTreeSet<String>,
     texts: u32,
 }
 
 impl World {
     pub(super) async fn new() -> Self {
-        let room = Room::new().await;
+        let fixture = Fixture::new().await;
         let mut readers = Vec::new();
         for name in WORKER_NAMES {
             readers.push(
-                room.broker
+                fixture
+                    .broker
                     .queues()
-                    .reader(std::slice::from_ref(&room.queue), &id(name))
+                    .reader(std::slice::from_ref(&fixture.queue), &id(name))
                     .await
                     .unwrap(),
             );
         }
         Self {
-            room,
+            fixture,
             expected: Expected::default(),
             readers,
             beliefs: Vec::new(),
-            places: BTreeSet::new(),
+            entry_ids: BTreeSet::new(),
             texts: 0,
         }
     }
@@ -86,14 +87,14 @@ impl World {
             cancelled: false,
             result: None,
         };
-        let entry_id = self.room.enqueue(&bytes(&job)).await;
+        let entry_id = self.fixture.enqueue(&bytes(&job)).await;
         let entry_id = entry_id.to_string();
-        self.places.insert(entry_id.clone());
+        self.entry_ids.insert(entry_id.clone());
         self.expected.jobs.push(Job { entry_id, ..job });
     }
 
     pub(super) async fn read(&mut self, worker: usize, count: usize) {
-        self.room.alive(WORKER_NAMES[worker]).await;
+        self.fixture.alive(WORKER_NAMES[worker]).await;
         let expected = self.expected.next(count);
         if expected.is_empty() {
             // Redis would block the read for up to 100 ms.
@@ -166,13 +167,13 @@ impl World {
     }
 
     pub(super) async fn kill(&mut self, worker: usize) {
-        let heartbeat = self.room.broker.keys().worker(&id(WORKER_NAMES[worker]));
-        let () = self.room.ask(&["DEL", &heartbeat]).await;
+        let heartbeat = self.fixture.broker.keys().worker(&id(WORKER_NAMES[worker]));
+        let () = self.fixture.ask(&["DEL", &heartbeat]).await;
         let recovered = self
-            .room
+            .fixture
             .broker
             .workers()
-            .recover(&self.room.queue, std::time::Duration::ZERO)
+            .recover(&self.fixture.queue, std::time::Duration::ZERO)
             .await
             .unwrap();
         let (entries, lost) = self.expected.kill(worker);
@@ -193,9 +194,9 @@ impl World {
     }
 
     pub(super) async fn promote(&mut self, count: usize) {
-        let now = self.room.broker.server().time_ms().await.unwrap();
+        let now = self.fixture.broker.server().time_ms().await.unwrap();
         let due = self.expected.due(count, now);
-        let went = self.room.broker.lanes().promote(count).await.unwrap();
+        let went = self.fixture.broker.lanes().promote(count).await.unwrap();
         assert_eq!(went.jobs, due.len());
         for job in due {
             self.expected.let_go(job, false);
@@ -210,7 +211,7 @@ impl World {
 
     async fn cancel_job(&mut self, number: usize) {
         let job = &mut self.expected.jobs[number];
-        let asked = self.room.broker.jobs().cancel(&job.id).await.unwrap();
+        let asked = self.fixture.broker.jobs().cancel(&job.id).await.unwrap();
         assert_eq!(asked, job.result.is_none());
         if asked {
             job.cancelled = true;
@@ -230,14 +231,14 @@ impl World {
         let event = self.text("replayed");
         let job = &mut self.expected.jobs[number];
         let entry_id = EntryId::from_stored(&job.entry_id);
-        let letter = letter(&self.room.queue, &job.id, &entry_id, &bytes(job));
+        let letter = letter(&self.fixture.queue, &job.id, &entry_id, &bytes(job));
         let died: Option<i64> = self
-            .room
-            .ask(&["ZSCORE", &self.room.key("dead"), job.id.as_str()])
+            .fixture
+            .ask(&["ZSCORE", &self.fixture.key("dead"), job.id.as_str()])
             .await;
         for round in 0..2 {
             let fields = bytes(job);
-            let again = self.room.replay(
+            let again = self.fixture.replay(
                 died.unwrap_or(1),
                 &letter,
                 &fields,
@@ -258,7 +259,7 @@ impl World {
 
     /// Asserts that Redis equals the model.
     pub(super) async fn check(&mut self) {
-        let actual = Actual::of(&self.room, &self.expected).await;
+        let actual = Actual::of(&self.fixture, &self.expected).await;
         actual.assert_one_place_each(&self.expected);
         self.see_new_places(&actual);
         actual.assert_is(&self.expected);
@@ -287,8 +288,8 @@ impl World {
             "the order in which jobs are let go"
         );
         assert!(
-            self.places.insert(entry_id.to_owned()),
-            "{entry_id} is a new place"
+            self.entry_ids.insert(entry_id.to_owned()),
+            "{entry_id} is a new entry"
         );
         entry_id.clone_into(&mut job.entry_id);
         if let (true, Some(key)) = (coming.with_slot, job.key) {
@@ -325,7 +326,7 @@ impl World {
             "{:?}",
             self.expected.jobs
         );
-        self.room.assert_nothing_is_left().await;
+        self.fixture.assert_nothing_is_left().await;
     }
 }
 

@@ -8,7 +8,7 @@ use longshore_protocol::{
     id::JobId,
 };
 
-use super::room::{Room, job_id, prompt, stored};
+use super::fixture::{Fixture, job_id, prompt, stored};
 
 /// The identity of the job `inv-1` with this prompt.
 fn hash(text: &str) -> ContentHash {
@@ -22,8 +22,8 @@ fn hash(text: &str) -> ContentHash {
         .expect("a hash")
 }
 
-async fn held(room: &Room, worker: &str) -> Delivery {
-    room.job(worker).await.0
+async fn held(fixture: &Fixture, worker: &str) -> Delivery {
+    fixture.job(worker).await.0
 }
 
 fn named<'a>(id: &'a JobId, hash: &'a ContentHash) -> Admission<'a> {
@@ -55,11 +55,12 @@ fn once(key: &str) -> Unique {
 
 #[tokio::test]
 async fn a_new_message_is_admitted_and_its_id_kept_for_a_day() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let (id, hash) = (job_id("inv-1"), hash("a"));
-    let held = held(&room, "a").await;
+    let held = held(&fixture, "a").await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&held, &named(&id, &hash))
             .await
@@ -67,54 +68,57 @@ async fn a_new_message_is_admitted_and_its_id_kept_for_a_day() {
         Admitted::Yes
     );
 
-    let known: String = room.ask(&["GET", &room.key("id:inv-1")]).await;
+    let known: String = fixture.ask(&["GET", &fixture.key("id:inv-1")]).await;
     assert_eq!(known, format!("{} {}", hash.as_str(), held.entry_id));
-    let seconds: u64 = room.ask(&["TTL", &room.key("id:inv-1")]).await;
+    let seconds: u64 = fixture.ask(&["TTL", &fixture.key("id:inv-1")]).await;
     assert!((86_000..=86_400).contains(&seconds), "{seconds}");
     assert_eq!(
-        room.broker.jobs().first_entry_id(&id).await.unwrap(),
+        fixture.broker.jobs().first_entry_id(&id).await.unwrap(),
         Some(held.entry_id)
     );
-    assert_eq!(room.events().await, []);
+    assert_eq!(fixture.events().await, []);
 }
 
 #[tokio::test]
 async fn a_redelivered_entry_is_admitted_again() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let (id, hash, unique) = (job_id("inv-1"), hash("a"), once("k"));
-    let held = held(&room, "a").await;
+    let held = held(&fixture, "a").await;
     let admission = Admission {
         unique: Some(&unique),
         ..named(&id, &hash)
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&held, &admission)
             .await
             .unwrap(),
         Admitted::Yes
     );
-    let before = room.snapshot().await;
+    let before = fixture.snapshot().await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&held, &admission)
             .await
             .unwrap(),
         Admitted::Yes
     );
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 
-    let _fence = room
+    let _fence = fixture
         .broker
         .deliveries()
         .hand_back(&held, None, stored(""), stored(""), Consumed::NothingTaken)
         .await
         .unwrap();
-    let held = room.read_one("b").await.delivery;
+    let held = fixture.read_one("b").await.delivery;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&held, &admission)
             .await
@@ -125,11 +129,12 @@ async fn a_redelivered_entry_is_admitted_again() {
 
 #[tokio::test]
 async fn the_same_content_is_dropped_once_with_an_event() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let (id, hash) = (job_id("inv-1"), hash("a"));
-    let first = held(&room, "a").await;
+    let first = held(&fixture, "a").await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&first, &named(&id, &hash))
             .await
@@ -137,41 +142,44 @@ async fn the_same_content_is_dropped_once_with_an_event() {
         Admitted::Yes
     );
 
-    let second = held(&room, "b").await;
+    let second = held(&fixture, "b").await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&second, &named(&id, &hash))
             .await
             .unwrap(),
         Admitted::Duplicate
     );
-    assert_eq!(room.events().await, [("dropped".to_owned(), false)]);
+    assert_eq!(fixture.events().await, [("dropped".to_owned(), false)]);
     assert_eq!(
-        room.pending().await.into_keys().collect::<Vec<_>>(),
+        fixture.pending().await.into_keys().collect::<Vec<_>>(),
         [first.entry.as_str()]
     );
-    assert_eq!(room.ask::<u64>(&["XLEN", &room.stream()]).await, 1);
+    assert_eq!(fixture.ask::<u64>(&["XLEN", &fixture.stream()]).await, 1);
 
-    let before = room.snapshot().await;
+    let before = fixture.snapshot().await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&second, &named(&id, &hash))
             .await
             .unwrap(),
         Admitted::Lost
     );
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 }
 
 #[tokio::test]
 async fn different_content_with_a_known_id_changes_nothing() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let (id, one, other) = (job_id("inv-1"), hash("a"), hash("b"));
-    let first = held(&room, "a").await;
+    let first = held(&fixture, "a").await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&first, &named(&id, &one))
             .await
@@ -179,11 +187,12 @@ async fn different_content_with_a_known_id_changes_nothing() {
         Admitted::Yes
     );
 
-    let second = held(&room, "b").await;
-    let before = room.snapshot().await;
+    let second = held(&fixture, "b").await;
+    let before = fixture.snapshot().await;
     let conflict = Admitted::Conflict(first.entry_id);
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&second, &named(&id, &other))
             .await
@@ -191,23 +200,25 @@ async fn different_content_with_a_known_id_changes_nothing() {
         conflict
     );
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&second, &named(&id, &other))
             .await
             .unwrap(),
         conflict
     );
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 }
 
 #[tokio::test]
 async fn a_repeat_of_an_ended_job_gets_its_outcome() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let (id, hash) = (job_id("inv-1"), hash("a"));
-    let first = held(&room, "a").await;
+    let first = held(&fixture, "a").await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&first, &named(&id, &hash))
             .await
@@ -219,9 +230,10 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
         ..named(&id, &hash)
     };
 
-    let early = held(&room, "a").await;
+    let early = held(&fixture, "a").await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&early, &asking)
             .await
@@ -229,7 +241,7 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
         Admitted::Duplicate
     );
     assert!(
-        !room.names().await.contains("reply:inv-1"),
+        !fixture.names().await.contains("reply:inv-1"),
         "there is no outcome yet"
     );
 
@@ -239,16 +251,18 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
         ..Ending::default()
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&first, &id, &ending)
             .await
             .unwrap(),
         Fence::Held
     );
-    let silent = held(&room, "a").await;
+    let silent = held(&fixture, "a").await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&silent, &named(&id, &hash))
             .await
@@ -256,7 +270,8 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
         Admitted::Duplicate
     );
     let heard = async || -> Vec<String> {
-        room.ask(&["LRANGE", &room.key("reply:inv-1"), "0", "-1"])
+        fixture
+            .ask(&["LRANGE", &fixture.key("reply:inv-1"), "0", "-1"])
             .await
     };
     assert_eq!(
@@ -265,9 +280,10 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
         "the first and the early one; the silent one did not ask"
     );
 
-    let late = held(&room, "a").await;
+    let late = held(&fixture, "a").await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&late, &asking)
             .await
@@ -275,7 +291,8 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
         Admitted::Duplicate
     );
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&late, &asking)
             .await
@@ -283,41 +300,45 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
         Admitted::Lost
     );
     assert_eq!(heard().await, ["outcome"; 3]);
-    let seconds: u64 = room.ask(&["TTL", &room.key("reply:inv-1")]).await;
+    let seconds: u64 = fixture.ask(&["TTL", &fixture.key("reply:inv-1")]).await;
     assert!((3500..=3600).contains(&seconds), "{seconds}");
 }
 
 #[tokio::test]
 async fn a_unique_key_belongs_to_the_first_job() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let unique = once("weekly report");
-    let first = held(&room, "a").await;
+    let first = held(&fixture, "a").await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&first, &keyed(&unique))
             .await
             .unwrap(),
         Admitted::Yes
     );
-    let seconds: u64 = room.ask(&["TTL", &room.key("unique:weekly report")]).await;
+    let seconds: u64 = fixture
+        .ask(&["TTL", &fixture.key("unique:weekly report")])
+        .await;
     assert!((50..=60).contains(&seconds), "{seconds}");
 
-    let second = held(&room, "b").await;
-    let before = room.snapshot().await;
+    let second = held(&fixture, "b").await;
+    let before = fixture.snapshot().await;
     let taken = Admitted::Taken(first.entry_id.clone());
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&second, &keyed(&unique))
             .await
             .unwrap(),
         taken
     );
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 
     // The key outlives the job until it expires.
-    let _fence = room
+    let _fence = fixture
         .broker
         .deliveries()
         .settle(
@@ -328,16 +349,20 @@ async fn a_unique_key_belongs_to_the_first_job() {
         .await
         .unwrap();
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&second, &keyed(&unique))
             .await
             .unwrap(),
         taken
     );
-    let () = room.ask(&["DEL", &room.key("unique:weekly report")]).await;
+    let () = fixture
+        .ask(&["DEL", &fixture.key("unique:weekly report")])
+        .await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&second, &keyed(&unique))
             .await
@@ -348,12 +373,13 @@ async fn a_unique_key_belongs_to_the_first_job() {
 
 #[tokio::test]
 async fn entry_ids_of_two_queues_are_distinct() {
-    let room = Room::new().await.through("bulk");
+    let fixture = Fixture::new().await.through("bulk");
     let (id, hash) = (job_id("inv-1"), hash("a"));
-    room.enqueue(&prompt("x")).await;
-    let first = room.read_one("a").await.delivery;
+    fixture.enqueue(&prompt("x")).await;
+    let first = fixture.read_one("a").await.delivery;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&first, &named(&id, &hash))
             .await
@@ -362,37 +388,44 @@ async fn entry_ids_of_two_queues_are_distinct() {
     );
 
     // The same stream id in the other queue is another entry id.
-    let room = room.through("default");
-    let () = room
-        .ask(&["XADD", &room.stream(), &first.entry, "prompt", "x"])
+    let fixture = fixture.through("default");
+    let () = fixture
+        .ask(&["XADD", &fixture.stream(), &first.entry, "prompt", "x"])
         .await;
-    let second = room.read_one("a").await.delivery;
+    let second = fixture.read_one("a").await.delivery;
     assert_eq!(second.entry, first.entry);
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&second, &named(&id, &hash))
             .await
             .unwrap(),
         Admitted::Duplicate
     );
-    assert_eq!(room.ask::<u64>(&["XLEN", &room.key("queue:bulk")]).await, 1);
+    assert_eq!(
+        fixture
+            .ask::<u64>(&["XLEN", &fixture.key("queue:bulk")])
+            .await,
+        1
+    );
 }
 
 #[tokio::test]
 async fn a_worker_that_lost_the_entry_cannot_admit_it() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let (id, hash) = (job_id("inv-1"), hash("a"));
-    let held = held(&room, "a").await;
-    room.steal(&held, "b").await;
-    let before = room.snapshot().await;
+    let held = held(&fixture, "a").await;
+    fixture.steal(&held, "b").await;
+    let before = fixture.snapshot().await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&held, &named(&id, &hash))
             .await
             .unwrap(),
         Admitted::Lost
     );
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 }

@@ -6,13 +6,13 @@ use longshore_broker::Consumed;
 use longshore_protocol::event::Event;
 
 use super::{
+    fixture::Fixture,
     meters::{BEFORE, budget, consumed, endless, window},
-    room::Room,
 };
 
 const LONG: Duration = Duration::from_mins(1);
 
-impl Room {
+impl Fixture {
     /// Uses this much of a budget.
     async fn spend(&self, limit: u64, amount: u64) {
         let call = self.taking(&[budget(limit, amount)]).await;
@@ -39,26 +39,26 @@ impl Room {
 
 #[tokio::test]
 async fn each_threshold_is_reported_once_per_window() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let before = |amount| [window("budget:b", BEFORE, 100, amount)];
-    let call = room.taking(&before(49)).await;
+    let call = fixture.taking(&before(49)).await;
     assert_eq!(
-        room.raised().await,
+        fixture.raised().await,
         [] as [u8; 0],
         "what is held comes back"
     );
-    room.end(&call, Consumed::Unknown).await;
-    assert_eq!(room.raised().await, [] as [u8; 0]);
+    fixture.end(&call, Consumed::Unknown).await;
+    assert_eq!(fixture.raised().await, [] as [u8; 0]);
     for (amount, alerts) in [(1, vec![50]), (1, vec![]), (44, vec![80, 90]), (5, vec![])] {
-        let call = room.taking(&before(amount)).await;
-        room.end(&call, Consumed::Unknown).await;
-        assert_eq!(room.raised().await, alerts, "{amount}");
-        assert_eq!(room.raised().await, [] as [u8; 0]);
+        let call = fixture.taking(&before(amount)).await;
+        fixture.end(&call, Consumed::Unknown).await;
+        assert_eq!(fixture.raised().await, alerts, "{amount}");
+        assert_eq!(fixture.raised().await, [] as [u8; 0]);
     }
-    room.spend(100, 85).await;
-    assert_eq!(room.raised().await, [50, 80], "the next one begins anew");
+    fixture.spend(100, 85).await;
+    assert_eq!(fixture.raised().await, [50, 80], "the next one begins anew");
 
-    let events = room.events().await;
+    let events = fixture.events().await;
     let events = events
         .iter()
         .filter_map(|(text, _)| serde_json::from_str::<Event>(text).ok());
@@ -78,49 +78,54 @@ async fn each_threshold_is_reported_once_per_window() {
 
 #[tokio::test]
 async fn two_leaders_report_no_threshold_twice() {
-    let room = Room::new().await;
-    room.spend(100, 95).await;
-    let (mut one, two) = tokio::join!(room.raised(), room.raised());
+    let fixture = Fixture::new().await;
+    fixture.spend(100, 95).await;
+    let (mut one, two) = tokio::join!(fixture.raised(), fixture.raised());
     one.extend(two);
     one.sort_unstable();
     assert_eq!(one, [50, 80, 90]);
     // A repeated report, as after a lost reply, adds none.
-    let _added: u64 = room
-        .ask(&["SADD", &room.key("alerts:look"), "budget:b", "budget:gone"])
+    let _added: u64 = fixture
+        .ask(&[
+            "SADD",
+            &fixture.key("alerts:look"),
+            "budget:b",
+            "budget:gone",
+        ])
         .await;
-    assert_eq!(room.raised().await, [] as [u8; 0]);
+    assert_eq!(fixture.raised().await, [] as [u8; 0]);
 }
 
 #[tokio::test]
 async fn a_meter_is_checked_only_after_a_whole_percent_more() {
-    let room = Room::new().await;
-    room.spend(1000, 9).await;
-    assert_eq!(room.to_look_at().await, 0);
-    room.spend(1000, 1).await;
-    assert_eq!(room.to_look_at().await, 1);
-    room.raised().await;
-    room.spend(1000, 9).await;
-    assert_eq!(room.to_look_at().await, 0);
+    let fixture = Fixture::new().await;
+    fixture.spend(1000, 9).await;
+    assert_eq!(fixture.to_look_at().await, 0);
+    fixture.spend(1000, 1).await;
+    assert_eq!(fixture.to_look_at().await, 1);
+    fixture.raised().await;
+    fixture.spend(1000, 9).await;
+    assert_eq!(fixture.to_look_at().await, 0);
 }
 
 #[tokio::test]
 async fn a_changed_limit_applies_to_thresholds() {
-    let room = Room::new().await;
-    room.spend(100, 45).await;
-    assert_eq!(room.raised().await, [] as [u8; 0]);
-    room.spend(50, 1).await;
-    assert_eq!(room.raised().await, [50, 80, 90]);
+    let fixture = Fixture::new().await;
+    fixture.spend(100, 45).await;
+    assert_eq!(fixture.raised().await, [] as [u8; 0]);
+    fixture.spend(50, 1).await;
+    assert_eq!(fixture.raised().await, [50, 80, 90]);
 }
 
 #[tokio::test]
 async fn an_alert_is_kept_until_delivered_and_claimed_by_one_process() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let take = endless(window("budget:team:Köln \"&\" Co", (0, 0), 10, 9));
-    let call = room.taking(std::slice::from_ref(&take)).await;
-    room.end(&call, consumed(1, 6)).await;
-    assert_eq!(room.raised().await, [50]);
+    let call = fixture.taking(std::slice::from_ref(&take)).await;
+    fixture.end(&call, consumed(1, 6)).await;
+    assert_eq!(fixture.raised().await, [50]);
 
-    let broker = &room.broker;
+    let broker = &fixture.broker;
     let (one, two) = tokio::join!(
         broker.limits().claim_alerts(9, LONG),
         broker.limits().claim_alerts(9, LONG)
@@ -146,7 +151,7 @@ async fn an_alert_is_kept_until_delivered_and_claimed_by_one_process() {
     // A late answer of the first claimer changes nothing.
     broker.limits().delay_alert(&first.id, 0).await.unwrap();
     assert_eq!(broker.limits().claim_alerts(9, LONG).await.unwrap(), []);
-    let names = room.names().await;
+    let names = fixture.names().await;
     assert!(
         !names.contains("alerts") && !names.contains("alerts:due"),
         "{names:?}"

@@ -7,14 +7,14 @@ use longshore_protocol::{chain::ChainState, id::JobId};
 
 use super::{
     chains::{Plan, chain_id, step_of},
-    room::{Room, past},
+    fixture::{Fixture, past},
 };
 
-fn plan(room: &Room, id: &str, parallel: u32) -> BatchPlan {
+fn plan(fixture: &Fixture, id: &str, parallel: u32) -> BatchPlan {
     BatchPlan {
         id: chain_id(id),
         name: "tasks.jsonl".to_owned(),
-        queue: room.queue.clone(),
+        queue: fixture.queue.clone(),
         parallel,
     }
 }
@@ -43,8 +43,9 @@ fn part(plan: &BatchPlan, at: u32, count: u32) -> BatchPart {
     }
 }
 
-async fn put(room: &Room, plan: &BatchPlan, at: u32, count: u32) -> BatchPut {
-    room.broker
+async fn put(fixture: &Fixture, plan: &BatchPlan, at: u32, count: u32) -> BatchPut {
+    fixture
+        .broker
         .batches()
         .add_tasks(plan, &part(plan, at, count))
         .await
@@ -52,10 +53,10 @@ async fn put(room: &Room, plan: &BatchPlan, at: u32, count: u32) -> BatchPut {
 }
 
 /// Settles everything in the queue and returns the instances.
-async fn run(room: &Room, outcome: StepOutcome) -> Vec<String> {
+async fn run(fixture: &Fixture, outcome: StepOutcome) -> Vec<String> {
     let mut ran = Vec::new();
-    for one in room.read("w", 100).await {
-        let _held = room.end_step(&one, outcome).await;
+    for one in fixture.read("w", 100).await {
+        let _held = fixture.end_step(&one, outcome).await;
         ran.push(step_of(&one).instance().to_string());
     }
     ran
@@ -63,40 +64,72 @@ async fn run(room: &Room, outcome: StepOutcome) -> Vec<String> {
 
 #[tokio::test]
 async fn tasks_are_enqueued_as_slots_free_up_and_the_last_ends_the_batch() {
-    let room = Room::new().await;
-    let plan = plan(&room, "b", 2);
-    assert_eq!(put(&room, &plan, 0, 2).await, BatchPut::Done);
-    assert_eq!(put(&room, &plan, 2, 3).await, BatchPut::Done);
-    let report = room.broker.batches().get(&plan.id).await.unwrap().unwrap();
+    let fixture = Fixture::new().await;
+    let plan = plan(&fixture, "b", 2);
+    assert_eq!(put(&fixture, &plan, 0, 2).await, BatchPut::Done);
+    assert_eq!(put(&fixture, &plan, 2, 3).await, BatchPut::Done);
+    let report = fixture
+        .broker
+        .batches()
+        .get(&plan.id)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(report.state, ChainState::Open);
     assert_eq!(
         (report.lines, report.waiting, report.sent(), report.done()),
         (5, 3, 2, 0)
     );
     assert_eq!(
-        run(&room, StepOutcome::Completed).await,
+        run(&fixture, StepOutcome::Completed).await,
         ["task/0", "task/1"]
     );
-    assert!(room.broker.batches().close(&plan.id, 5, "5").await.unwrap());
     assert!(
-        room.broker.batches().close(&plan.id, 5, "5").await.unwrap(),
+        fixture
+            .broker
+            .batches()
+            .close(&plan.id, 5, "5")
+            .await
+            .unwrap()
+    );
+    assert!(
+        fixture
+            .broker
+            .batches()
+            .close(&plan.id, 5, "5")
+            .await
+            .unwrap(),
         "said again, it changes nothing"
     );
-    assert_eq!(run(&room, StepOutcome::Failed).await, ["task/2", "task/3"]);
-    assert_eq!(run(&room, StepOutcome::Completed).await, ["task/4"]);
-    let report = room.broker.batches().get(&plan.id).await.unwrap().unwrap();
+    assert_eq!(
+        run(&fixture, StepOutcome::Failed).await,
+        ["task/2", "task/3"]
+    );
+    assert_eq!(run(&fixture, StepOutcome::Completed).await, ["task/4"]);
+    let report = fixture
+        .broker
+        .batches()
+        .get(&plan.id)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(
         (report.state, report.completed, report.failed),
         (ChainState::Failed, 3, 2)
     );
     assert!(report.ended.is_some());
     assert_eq!(
-        room.broker.batches().failed_tasks(&plan.id).await.unwrap(),
+        fixture
+            .broker
+            .batches()
+            .failed_tasks(&plan.id)
+            .await
+            .unwrap(),
         [2, 3]
     );
-    for name in room.names().await {
+    for name in fixture.names().await {
         if name.starts_with("chain:") {
-            let ttl: i64 = room.ask(&["TTL", &room.key(&name)]).await;
+            let ttl: i64 = fixture.ask(&["TTL", &fixture.key(&name)]).await;
             assert!(ttl > 0, "{name} goes in time");
         }
     }
@@ -104,29 +137,45 @@ async fn tasks_are_enqueued_as_slots_free_up_and_the_last_ends_the_batch() {
 
 #[tokio::test]
 async fn a_batch_whose_tasks_have_ended_ends_when_closed() {
-    let room = Room::new().await;
-    let plan = plan(&room, "b", 10);
-    assert_eq!(put(&room, &plan, 0, 2).await, BatchPut::Done);
-    assert_eq!(run(&room, StepOutcome::Completed).await.len(), 2);
-    assert_eq!(room.chain_state(&plan.id).await, "open");
-    assert!(room.broker.batches().close(&plan.id, 2, "2").await.unwrap());
-    assert_eq!(room.chain_state(&plan.id).await, "completed");
-    assert_eq!(put(&room, &plan, 2, 1).await, BatchPut::Closed);
+    let fixture = Fixture::new().await;
+    let plan = plan(&fixture, "b", 10);
+    assert_eq!(put(&fixture, &plan, 0, 2).await, BatchPut::Done);
+    assert_eq!(run(&fixture, StepOutcome::Completed).await.len(), 2);
+    assert_eq!(fixture.chain_state(&plan.id).await, "open");
+    assert!(
+        fixture
+            .broker
+            .batches()
+            .close(&plan.id, 2, "2")
+            .await
+            .unwrap()
+    );
+    assert_eq!(fixture.chain_state(&plan.id).await, "completed");
+    assert_eq!(put(&fixture, &plan, 2, 1).await, BatchPut::Closed);
 }
 
 #[tokio::test]
 async fn tasks_are_added_once_and_in_order() {
-    let room = Room::new().await;
-    let plan = plan(&room, "b", 10);
-    assert_eq!(put(&room, &plan, 0, 3).await, BatchPut::Done);
-    assert_eq!(put(&room, &plan, 0, 3).await, BatchPut::Elsewhere, "again");
-    assert_eq!(put(&room, &plan, 4, 1).await, BatchPut::Elsewhere, "a gap");
+    let fixture = Fixture::new().await;
+    let plan = plan(&fixture, "b", 10);
+    assert_eq!(put(&fixture, &plan, 0, 3).await, BatchPut::Done);
+    assert_eq!(
+        put(&fixture, &plan, 0, 3).await,
+        BatchPut::Elsewhere,
+        "again"
+    );
+    assert_eq!(
+        put(&fixture, &plan, 4, 1).await,
+        BatchPut::Elsewhere,
+        "a gap"
+    );
     let other = BatchPart {
         before: "other".to_owned(),
         ..part(&plan, 3, 1)
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .batches()
             .add_tasks(&plan, &other)
             .await
@@ -134,45 +183,65 @@ async fn tasks_are_added_once_and_in_order() {
         BatchPut::Elsewhere,
         "after others"
     );
-    assert!(!room.broker.batches().close(&plan.id, 2, "2").await.unwrap());
-    assert!(!room.broker.batches().close(&plan.id, 3, "x").await.unwrap());
-    assert_eq!(put(&room, &plan, 3, 1).await, BatchPut::Done);
+    assert!(
+        !fixture
+            .broker
+            .batches()
+            .close(&plan.id, 2, "2")
+            .await
+            .unwrap()
+    );
+    assert!(
+        !fixture
+            .broker
+            .batches()
+            .close(&plan.id, 3, "x")
+            .await
+            .unwrap()
+    );
+    assert_eq!(put(&fixture, &plan, 3, 1).await, BatchPut::Done);
     assert_eq!(
-        run(&room, StepOutcome::Completed).await,
+        run(&fixture, StepOutcome::Completed).await,
         ["task/0", "task/1", "task/2", "task/3"]
     );
 }
 
 #[tokio::test]
 async fn a_chain_id_is_rejected_as_a_batch_id() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let chain = Plan::new("taken").plain("a", &[]);
-    assert_eq!(room.begin_chain(&chain).await, ChainStarted::Yes);
-    let plan = plan(&room, "taken", 1);
-    assert_eq!(put(&room, &plan, 0, 1).await, BatchPut::Chain);
+    assert_eq!(fixture.begin_chain(&chain).await, ChainStarted::Yes);
+    let plan = plan(&fixture, "taken", 1);
+    assert_eq!(put(&fixture, &plan, 0, 1).await, BatchPut::Chain);
 }
 
 #[tokio::test]
 async fn a_stopped_batch_accepts_no_more_tasks() {
-    let room = Room::new().await;
-    let plan = plan(&room, "b", 1);
-    assert_eq!(put(&room, &plan, 0, 3).await, BatchPut::Done);
+    let fixture = Fixture::new().await;
+    let plan = plan(&fixture, "b", 1);
+    assert_eq!(put(&fixture, &plan, 0, 3).await, BatchPut::Done);
     assert_eq!(
-        room.broker.chains().cancel(&plan.id).await.unwrap(),
+        fixture.broker.chains().cancel(&plan.id).await.unwrap(),
         ChainCancelled::Asked
     );
-    assert_eq!(put(&room, &plan, 3, 1).await, BatchPut::Closed);
-    assert_eq!(run(&room, StepOutcome::Cancelled).await, ["task/0"]);
-    let report = room.broker.batches().get(&plan.id).await.unwrap().unwrap();
+    assert_eq!(put(&fixture, &plan, 3, 1).await, BatchPut::Closed);
+    assert_eq!(run(&fixture, StepOutcome::Cancelled).await, ["task/0"]);
+    let report = fixture
+        .broker
+        .batches()
+        .get(&plan.id)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((report.state, report.sent()), (ChainState::Cancelled, 1));
 }
 
 #[tokio::test]
 async fn running_tasks_are_listed_with_their_job_ids() {
-    let room = Room::new().await;
-    let plan = plan(&room, "b", 10);
-    assert_eq!(put(&room, &plan, 0, 3).await, BatchPut::Done);
-    let tasks = room
+    let fixture = Fixture::new().await;
+    let plan = plan(&fixture, "b", 10);
+    assert_eq!(put(&fixture, &plan, 0, 3).await, BatchPut::Done);
+    let tasks = fixture
         .broker
         .batches()
         .tasks(&plan.id, &[0, 2])
@@ -189,13 +258,23 @@ async fn running_tasks_are_listed_with_their_job_ids() {
             ("own-2", true, true, false)
         ]
     );
-    let first = room.read_one("w").await;
-    let _held = room.end_step(&first, StepOutcome::Failed).await;
-    let () = room.ask(&["DEL", &room.key("result:b/task/0")]).await;
-    let tasks = room.broker.batches().tasks(&plan.id, &[0]).await.unwrap();
+    let first = fixture.read_one("w").await;
+    let _held = fixture.end_step(&first, StepOutcome::Failed).await;
+    let () = fixture.ask(&["DEL", &fixture.key("result:b/task/0")]).await;
+    let tasks = fixture
+        .broker
+        .batches()
+        .tasks(&plan.id, &[0])
+        .await
+        .unwrap();
     assert!(!tasks[0].running && tasks[0].failed && tasks[0].outcome.is_none());
     assert_eq!(
-        room.broker.batches().get(&chain_id("other")).await.unwrap(),
+        fixture
+            .broker
+            .batches()
+            .get(&chain_id("other"))
+            .await
+            .unwrap(),
         None
     );
 }

@@ -4,9 +4,9 @@ use longshore_broker::{Begun, Ending, Fence, ParkUntil, Parked};
 use longshore_protocol::{control::ControlMessage, id::AttemptId};
 
 use super::{
-    room::{
-        BEGUN, Room, checkpoint_of, ending, future, job_id, letter, limit, parking, prompt, stored,
-        written,
+    fixture::{
+        BEGUN, Fixture, checkpoint_of, ending, future, job_id, letter, limit, parking, prompt,
+        stored, written,
     },
     slots,
 };
@@ -14,39 +14,42 @@ use super::{
 #[tokio::test]
 async fn a_cancelled_parked_job_returns_to_its_queue_and_ends_without_a_run() {
     for for_version in [false, true] {
-        let room = Room::new().await;
-        let (held, job) = room.job("a").await;
+        let fixture = Fixture::new().await;
+        let (held, job) = fixture.job("a").await;
         let text = checkpoint_of(&job, 2);
         let wait = ParkUntil {
             for_version,
             ..parking(future(), &text)
         };
         assert_eq!(
-            room.broker
+            fixture
+                .broker
                 .deliveries()
                 .park(&held, &job, &wait)
                 .await
                 .unwrap(),
             Parked::Yes
         );
-        assert!(room.broker.jobs().cancel(&job).await.unwrap());
+        assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
 
         assert!(
-            room.broker
+            fixture
+                .broker
                 .lanes()
                 .parked_job(&job)
                 .await
                 .unwrap()
                 .is_none()
         );
-        assert!(room.broker.lanes().sizes().await.unwrap().is_empty());
-        let delivered = room.read_one("b").await;
+        assert!(fixture.broker.lanes().sizes().await.unwrap().is_empty());
+        let delivered = fixture.read_one("b").await;
         assert_eq!(
             (delivered.message.fields, delivered.checkpoint),
             (prompt("hello"), Some(text))
         );
         assert_eq!(
-            room.begin(&delivered.delivery, &job, AttemptId::new(), None)
+            fixture
+                .begin(&delivered.delivery, &job, AttemptId::new(), None)
                 .await,
             Begun::Cancelled
         );
@@ -56,36 +59,42 @@ async fn a_cancelled_parked_job_returns_to_its_queue_and_ends_without_a_run() {
             ..Ending::default()
         };
         assert_eq!(
-            room.broker
+            fixture
+                .broker
                 .deliveries()
                 .settle(&delivered.delivery, &job, &end)
                 .await
                 .unwrap(),
             Fence::Held
         );
-        room.assert_nothing_is_left().await;
+        fixture.assert_nothing_is_left().await;
     }
 }
 
 #[tokio::test]
 async fn a_cancelled_job_in_a_key_lane_returns_to_its_queue() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let key = limit("k", 1);
-    let (held, job) = room.job("a").await;
+    let (held, job) = fixture.job("a").await;
     assert_eq!(
-        room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
+        fixture
+            .begin(&held, &job, AttemptId::new(), Some(&key))
+            .await,
         BEGUN
     );
-    let (held, job) = room.job("a").await;
+    let (held, job) = fixture.job("a").await;
     assert_eq!(
-        room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
+        fixture
+            .begin(&held, &job, AttemptId::new(), Some(&key))
+            .await,
         Begun::Parked
     );
-    assert!(room.broker.jobs().cancel(&job).await.unwrap());
-    let delivered = room.read_one("b").await;
+    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
+    let delivered = fixture.read_one("b").await;
     assert_eq!(delivered.message.fields, prompt("hello"));
     assert_eq!(
-        room.begin(&delivered.delivery, &job, AttemptId::new(), Some(&key))
+        fixture
+            .begin(&delivered.delivery, &job, AttemptId::new(), Some(&key))
             .await,
         Begun::Cancelled
     );
@@ -93,16 +102,24 @@ async fn a_cancelled_job_in_a_key_lane_returns_to_its_queue() {
 
 #[tokio::test]
 async fn the_worker_that_runs_the_job_is_notified() {
-    let room = Room::new().await;
-    let (held, job, attempt) = room.running("a").await;
-    let mut control = room.broker.workers().subscribe_control().await.unwrap();
-    assert!(room.broker.jobs().cancel(&job).await.unwrap());
+    let fixture = Fixture::new().await;
+    let (held, job, attempt) = fixture.running("a").await;
+    let mut control = fixture.broker.workers().subscribe_control().await.unwrap();
+    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
     let message = control.next().await.unwrap();
     assert_eq!(message, ControlMessage::Cancel(job.clone()));
-    assert!(room.broker.jobs().is_cancel_requested(&job).await.unwrap());
+    assert!(
+        fixture
+            .broker
+            .jobs()
+            .is_cancel_requested(&job)
+            .await
+            .unwrap()
+    );
     // It may have its answer already, which then counts.
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &ending(attempt))
             .await
@@ -113,47 +130,62 @@ async fn the_worker_that_runs_the_job_is_notified() {
 
 #[tokio::test]
 async fn an_ended_job_is_not_cancelled() {
-    let room = Room::new().await;
-    let (held, job, attempt) = room.running("a").await;
+    let fixture = Fixture::new().await;
+    let (held, job, attempt) = fixture.running("a").await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &ending(attempt))
             .await
             .unwrap(),
         Fence::Held
     );
-    let before = room.snapshot().await;
-    assert!(!room.broker.jobs().cancel(&job).await.unwrap());
-    assert_eq!(room.snapshot().await, before);
+    let before = fixture.snapshot().await;
+    assert!(!fixture.broker.jobs().cancel(&job).await.unwrap());
+    assert_eq!(fixture.snapshot().await, before);
 }
 
 #[tokio::test]
 async fn cancelling_twice_equals_once() {
-    let room = Room::new().await;
-    let (held, job) = room.job("a").await;
+    let fixture = Fixture::new().await;
+    let (held, job) = fixture.job("a").await;
     let text = checkpoint_of(&job, 0);
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .park(&held, &job, &parking(future(), &text))
             .await
             .unwrap(),
         Parked::Yes
     );
-    assert!(room.broker.jobs().cancel(&job).await.unwrap());
-    assert!(room.broker.jobs().cancel(&job).await.unwrap());
-    assert_eq!(room.standing().await, 1);
-    assert_eq!(room.ask::<u64>(&["ZCARD", &room.key("cancelled")]).await, 1);
+    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
+    assert_eq!(fixture.standing().await, 1);
+    assert_eq!(
+        fixture
+            .ask::<u64>(&["ZCARD", &fixture.key("cancelled")])
+            .await,
+        1
+    );
 }
 
 #[tokio::test]
 async fn a_cancellation_is_kept_for_an_unknown_job() {
-    let room = Room::new().await;
-    assert!(room.broker.jobs().cancel(&job_id("inv-1")).await.unwrap());
-    let (held, _) = room.job("a").await;
+    let fixture = Fixture::new().await;
+    assert!(
+        fixture
+            .broker
+            .jobs()
+            .cancel(&job_id("inv-1"))
+            .await
+            .unwrap()
+    );
+    let (held, _) = fixture.job("a").await;
     assert_eq!(
-        room.begin(&held, &job_id("inv-1"), AttemptId::new(), None)
+        fixture
+            .begin(&held, &job_id("inv-1"), AttemptId::new(), None)
             .await,
         Begun::Cancelled
     );
@@ -162,36 +194,38 @@ async fn a_cancellation_is_kept_for_an_unknown_job() {
 /// A job that was cancelled in its key's lane became a dead letter unnoticed, and was replayed.
 #[tokio::test]
 async fn a_slot_is_not_given_to_a_job_parked_by_time() {
-    let (room, key) = (Room::new().await, limit("k", 1));
-    let (held, job, attempt) = slots::holder(&room, &key).await;
-    let second = slots::waiter(&room, &key).await;
-    assert!(room.broker.jobs().cancel(&second).await.unwrap());
-    let place = room.read_one("b").await.delivery;
+    let (fixture, key) = (Fixture::new().await, limit("k", 1));
+    let (held, job, attempt) = slots::holder(&fixture, &key).await;
+    let second = slots::waiter(&fixture, &key).await;
+    assert!(fixture.broker.jobs().cancel(&second).await.unwrap());
+    let delivery = fixture.read_one("b").await.delivery;
     let fields = prompt("hello");
-    let letter = letter(&room.queue, &second, &place.entry_id, &fields);
+    let letter = letter(&fixture.queue, &second, &delivery.entry_id, &fields);
     let json = serde_json::to_string(&letter).unwrap();
     let expired = Ending {
         dead_letter: Some((&second, written(&json))),
         ..slots::end(None, &key)
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
-            .settle(&place, &second, &expired)
+            .settle(&delivery, &second, &expired)
             .await
             .unwrap(),
         Fence::Held
     );
-    let died: i64 = room
-        .ask(&["ZSCORE", &room.key("dead"), second.as_str()])
+    let died: i64 = fixture
+        .ask(&["ZSCORE", &fixture.key("dead"), second.as_str()])
         .await;
-    let again = room.replay(died, &letter, &fields, &letter.checkpoint, "");
+    let again = fixture.replay(died, &letter, &fields, &letter.checkpoint, "");
     assert!(again.await.unwrap());
-    let again = room.read_one("b").await.delivery;
+    let again = fixture.read_one("b").await.delivery;
     let text = checkpoint_of(&second, 0);
     let wait = parking(future(), &text);
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .park(&again, &second, &wait)
             .await
@@ -201,14 +235,15 @@ async fn a_slot_is_not_given_to_a_job_parked_by_time() {
 
     let end = slots::end(Some(attempt), &key);
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &end)
             .await
             .unwrap(),
         Fence::Held
     );
-    let waits = room
+    let waits = fixture
         .broker
         .lanes()
         .parked_job(&second)
@@ -216,6 +251,6 @@ async fn a_slot_is_not_given_to_a_job_parked_by_time() {
         .unwrap()
         .expect("it waits for its time");
     assert!(waits.due_ms.is_some());
-    assert!(slots::holders(&room, "k").await.is_empty());
-    assert!(slots::waiting(&room, "k").await.is_empty());
+    assert!(slots::holders(&fixture, "k").await.is_empty());
+    assert!(slots::waiting(&fixture, "k").await.is_empty());
 }

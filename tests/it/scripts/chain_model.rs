@@ -16,7 +16,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
 use super::{
     chains::{Plan, memory, name, step_of},
-    room::Room,
+    fixture::Fixture,
 };
 
 /// Chains per run.
@@ -141,7 +141,7 @@ fn plan(id: &str, steps: &[Step], luck: &mut StdRng) -> Plan {
 
 /// Workers that read, settle, repeat and die at random.
 struct Workers<'a> {
-    room: &'a Room,
+    fixture: &'a Fixture,
     steps: &'a [Step],
     plan: &'a Plan,
     luck: StdRng,
@@ -155,7 +155,7 @@ impl Workers<'_> {
         loop {
             let worker = format!("w{}", self.died);
             let wanted = self.luck.random_range(1..8);
-            let read = self.room.read(&worker, wanted).await;
+            let read = self.fixture.read(&worker, wanted).await;
             for one in &read {
                 self.assert_may_run(&step_of(one).instance()).await;
             }
@@ -168,10 +168,10 @@ impl Workers<'_> {
                 self.hands.clear();
                 self.died += 1;
                 let _recovered = self
-                    .room
+                    .fixture
                     .broker
                     .workers()
-                    .recover(&self.room.queue, std::time::Duration::ZERO)
+                    .recover(&self.fixture.queue, std::time::Duration::ZERO)
                     .await
                     .unwrap();
                 continue;
@@ -201,8 +201,8 @@ impl Workers<'_> {
                 let memories: Vec<Checkpoint> = (0..count)
                     .map(|index| memory(&self.plan.id, &format!("{}/{index}", step.name)))
                     .collect();
-                let room = self.room;
-                let expanded = room
+                let fixture = self.fixture;
+                let expanded = fixture
                     .broker
                     .chains()
                     .expand_step(&one.delivery, &self.plan.id, &name(&step.name), &memories)
@@ -211,7 +211,7 @@ impl Workers<'_> {
             }
             (_, index) => {
                 let outcome = step.ends[index.unwrap_or(0) as usize];
-                self.room.end_step(one, outcome).await
+                self.fixture.end_step(one, outcome).await
             }
         }
     }
@@ -226,7 +226,7 @@ impl Workers<'_> {
     /// Asserts that enough needs of a delivered step have ended.
     async fn assert_may_run(&self, instance: &Instance) {
         let step = self.step(instance);
-        let hash = self.room.chain_hash(&self.plan.id).await;
+        let hash = self.fixture.chain_hash(&self.plan.id).await;
         let over = step
             .needs
             .iter()
@@ -242,11 +242,11 @@ async fn random_chains_end_as_the_model_predicts() {
         let mut luck = StdRng::seed_from_u64(seed);
         let steps = random_steps(&mut luck);
         let (ran, broken) = expected(&steps);
-        let room = Room::new().await;
+        let fixture = Fixture::new().await;
         let plan = plan(&format!("chain-{seed}"), &steps, &mut luck);
-        assert_eq!(room.begin_chain(&plan).await, ChainStarted::Yes);
+        assert_eq!(fixture.begin_chain(&plan).await, ChainStarted::Yes);
         let mut workers = Workers {
-            room: &room,
+            fixture: &fixture,
             steps: &steps,
             plan: &plan,
             luck,
@@ -264,7 +264,7 @@ async fn random_chains_end_as_the_model_predicts() {
             instances.extend((0..items).map(|index| format!("{}/{index}", step.name)));
         }
         assert_eq!(workers.ended, instances, "seed {seed}");
-        let hash = room.chain_hash(&plan.id).await;
+        let hash = fixture.chain_hash(&plan.id).await;
         let state = if broken { "failed" } else { "completed" };
         assert_eq!(hash["state"], state, "seed {seed}");
         for (at, end) in &ran {

@@ -22,7 +22,7 @@ use longshore_protocol::{
 };
 use serde_json::Value;
 
-use super::room::{Room, past, prompt, stored};
+use super::fixture::{Fixture, past, prompt, stored};
 
 /// A builder of chains for tests.
 pub(crate) struct Plan {
@@ -101,7 +101,7 @@ impl Plan {
     }
 }
 
-impl Room {
+impl Fixture {
     /// Enqueues a chain's message and has a worker begin it.
     pub(crate) async fn begin_chain(&self, plan: &Plan) -> ChainStarted {
         self.enqueue(&prompt("the chain's message")).await;
@@ -196,15 +196,15 @@ pub(super) const WELL: fn(&str) -> StepOutcome = |_| StepOutcome::Completed;
 
 #[tokio::test]
 async fn a_step_begins_when_the_last_of_its_needs_has_ended() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let plan = Plan::new("diamond")
         .plain("a", &[])
         .plain("b", &["a"])
         .plain("c", &["a"])
         .plain("d", &["b", "c"]);
-    assert_eq!(room.begin_chain(&plan).await, ChainStarted::Yes);
-    assert_eq!(room.run_all(WELL).await, ["a", "b", "c", "d"]);
-    let hash = room.chain_hash(&plan.id).await;
+    assert_eq!(fixture.begin_chain(&plan).await, ChainStarted::Yes);
+    assert_eq!(fixture.run_all(WELL).await, ["a", "b", "c", "d"]);
+    let hash = fixture.chain_hash(&plan.id).await;
     assert_eq!(
         (
             hash["state"].as_str(),
@@ -214,50 +214,59 @@ async fn a_step_begins_when_the_last_of_its_needs_has_ended() {
         ("completed", "4", "4")
     );
     let outcome: Value = serde_json::from_str(
-        &room
-            .ask::<String>(&["GET", &room.key("result:diamond")])
+        &fixture
+            .ask::<String>(&["GET", &fixture.key("result:diamond")])
             .await,
     )
     .unwrap();
     assert_eq!(outcome["cost_usd"], "0.000000004");
     assert_eq!(outcome["success"], true);
-    let reply: Vec<String> = room
-        .ask(&["LRANGE", &room.key("reply:diamond"), "0", "-1"])
+    let reply: Vec<String> = fixture
+        .ask(&["LRANGE", &fixture.key("reply:diamond"), "0", "-1"])
         .await;
     assert_eq!(reply.len(), 1);
-    let ttl: i64 = room.ask(&["TTL", &room.key("chain:diamond")]).await;
+    let ttl: i64 = fixture.ask(&["TTL", &fixture.key("chain:diamond")]).await;
     assert!(ttl > 0);
 }
 
 #[tokio::test]
 async fn a_step_reported_twice_counts_once() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let plan = Plan::new("twice").plain("a", &[]).plain("b", &["a"]);
-    let _started = room.begin_chain(&plan).await;
-    let a = room.read_one("w").await;
-    assert_eq!(room.end_step(&a, StepOutcome::Completed).await, Fence::Held);
-    assert_eq!(room.end_step(&a, StepOutcome::Completed).await, Fence::Lost);
-    assert_eq!(room.run_all(WELL).await, ["b"]);
-    assert_eq!(room.chain_state(&plan.id).await, "completed");
+    let _started = fixture.begin_chain(&plan).await;
+    let a = fixture.read_one("w").await;
+    assert_eq!(
+        fixture.end_step(&a, StepOutcome::Completed).await,
+        Fence::Held
+    );
+    assert_eq!(
+        fixture.end_step(&a, StepOutcome::Completed).await,
+        Fence::Lost
+    );
+    assert_eq!(fixture.run_all(WELL).await, ["b"]);
+    assert_eq!(fixture.chain_state(&plan.id).await, "completed");
 }
 
 #[tokio::test]
 async fn a_duplicate_chain_is_dropped_and_a_different_one_conflicts() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let plan = Plan::new("same").plain("a", &[]);
-    assert_eq!(room.begin_chain(&plan).await, ChainStarted::Yes);
-    let a = room.read_one("w").await;
-    assert_eq!(room.begin_chain(&plan).await, ChainStarted::Duplicate);
-    let _hash: i64 = room
-        .ask(&["HSET", &room.key("chain:same"), "hash", "of another"])
+    assert_eq!(fixture.begin_chain(&plan).await, ChainStarted::Yes);
+    let a = fixture.read_one("w").await;
+    assert_eq!(fixture.begin_chain(&plan).await, ChainStarted::Duplicate);
+    let _hash: i64 = fixture
+        .ask(&["HSET", &fixture.key("chain:same"), "hash", "of another"])
         .await;
-    assert_eq!(room.begin_chain(&plan).await, ChainStarted::Conflict);
-    assert_eq!(room.end_step(&a, StepOutcome::Completed).await, Fence::Held);
+    assert_eq!(fixture.begin_chain(&plan).await, ChainStarted::Conflict);
+    assert_eq!(
+        fixture.end_step(&a, StepOutcome::Completed).await,
+        Fence::Held
+    );
 }
 
 #[tokio::test]
 async fn steps_that_need_a_failed_step_are_skipped_and_the_rest_run() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let plan = Plan::new("failing")
         .plain("a", &[])
         .plain("after_a", &["a"])
@@ -265,48 +274,48 @@ async fn steps_that_need_a_failed_step_are_skipped_and_the_rest_run() {
         .plain("after_b", &["b"])
         .plain("c", &[])
         .step("two_of_three", &["a", "b", "c"], Some(1), |_| {});
-    let _started = room.begin_chain(&plan).await;
+    let _started = fixture.begin_chain(&plan).await;
     let fails = |instance: &str| match instance {
         "a" | "b" => StepOutcome::Failed,
         _ => StepOutcome::Completed,
     };
-    let ran = room.run_all(fails).await;
+    let ran = fixture.run_all(fails).await;
     assert_eq!(ran, ["a", "b", "c", "after_b", "two_of_three"]);
-    assert_eq!(room.chain_state(&plan.id).await, "failed");
+    assert_eq!(fixture.chain_state(&plan.id).await, "failed");
 }
 
 #[tokio::test]
 async fn a_failed_chain_resumes_at_the_failed_step() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let plan = Plan::new("again")
         .plain("paid", &[])
         .plain("broken", &["paid"])
         .plain("last", &["broken"]);
-    let _started = room.begin_chain(&plan).await;
-    let ran = room
+    let _started = fixture.begin_chain(&plan).await;
+    let ran = fixture
         .run_all(|instance| match instance {
             "broken" => StepOutcome::Failed,
             _ => StepOutcome::Completed,
         })
         .await;
     assert_eq!(ran, ["paid", "broken"]);
-    let again = room.broker.chains().retry(&plan.id, &[]).await.unwrap();
+    let again = fixture.broker.chains().retry(&plan.id, &[]).await.unwrap();
     assert_eq!(again, ChainRetried::Again(1));
     assert_eq!(
-        room.broker.chains().retry(&plan.id, &[]).await.unwrap(),
+        fixture.broker.chains().retry(&plan.id, &[]).await.unwrap(),
         ChainRetried::Running
     );
-    assert_eq!(room.run_all(WELL).await, ["broken", "last"]);
-    let hash = room.chain_hash(&plan.id).await;
+    assert_eq!(fixture.run_all(WELL).await, ["broken", "last"]);
+    let hash = fixture.chain_hash(&plan.id).await;
     assert_eq!(
         (hash["state"].as_str(), hash["completed"].as_str()),
         ("completed", "3")
     );
     assert_eq!(
-        room.broker.chains().retry(&plan.id, &[]).await.unwrap(),
+        fixture.broker.chains().retry(&plan.id, &[]).await.unwrap(),
         ChainRetried::Nothing
     );
-    let unknown = room
+    let unknown = fixture
         .broker
         .chains()
         .retry(&chain_id("unknown"), &[])
@@ -317,7 +326,7 @@ async fn a_failed_chain_resumes_at_the_failed_step() {
 
 #[tokio::test]
 async fn no_more_run_at_once_than_the_chain_allows() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let mut plan = Plan {
         max_parallel: NonZeroU32::new(2),
         ..Plan::new("narrow")
@@ -325,34 +334,34 @@ async fn no_more_run_at_once_than_the_chain_allows() {
     for step in ["a", "b", "c", "d", "e"] {
         plan = plan.plain(step, &[]);
     }
-    let _started = room.begin_chain(&plan).await;
-    let first = room.read("w", 100).await;
+    let _started = fixture.begin_chain(&plan).await;
+    let first = fixture.read("w", 100).await;
     assert_eq!(first.len(), 2);
-    let _held = room.end_step(&first[0], StepOutcome::Completed).await;
-    let next = room.read("w", 100).await;
+    let _held = fixture.end_step(&first[0], StepOutcome::Completed).await;
+    let next = fixture.read("w", 100).await;
     assert_eq!(next.len(), 1);
     for one in first[1..].iter().chain(&next) {
-        let _held = room.end_step(one, StepOutcome::Completed).await;
+        let _held = fixture.end_step(one, StepOutcome::Completed).await;
     }
-    assert_eq!(room.run_all(WELL).await.len(), 2);
-    assert_eq!(room.chain_state(&plan.id).await, "completed");
+    assert_eq!(fixture.run_all(WELL).await.len(), 2);
+    assert_eq!(fixture.chain_state(&plan.id).await, "completed");
 }
 
 #[tokio::test]
 async fn outputs_that_other_steps_need_are_kept() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let plan = Plan::new("kept").plain("a", &[]);
-    let _started = room.begin_chain(&plan).await;
-    let _ran = room.run_all(WELL).await;
-    let kept = room.hash("chain:kept:contexts").await;
+    let _started = fixture.begin_chain(&plan).await;
+    let _ran = fixture.run_all(WELL).await;
+    let kept = fixture.hash("chain:kept:contexts").await;
     assert_eq!(
         kept,
         BTreeMap::from([("a".to_owned(), "an outcome".to_owned())])
     );
-    let result: String = room
+    let result: String = fixture
         .ask(&[
             "GET",
-            &room.key(&format!("result:{}", JobId::parse("kept/a").unwrap())),
+            &fixture.key(&format!("result:{}", JobId::parse("kept/a").unwrap())),
         ])
         .await;
     assert_eq!(result, "an outcome");

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use super::{
     circuit::name,
-    room::{Room, id, past},
+    fixture::{Fixture, id, past},
 };
 
 const WORKERS: [&str; 3] = ["a", "b", "c"];
@@ -153,7 +153,7 @@ fn a_circuit_behaves_as_the_model() {
 }
 
 async fn live(steps: &[Step]) {
-    let (room, mut model) = (Room::new().await, Model::default());
+    let (fixture, mut model) = (Fixture::new().await, Model::default());
     // Who holds the probe, and until when; nobody else may hold it meanwhile.
     let mut probing: Option<(&'static str, i64)> = None;
     for step in steps {
@@ -166,7 +166,7 @@ async fn live(steps: &[Step]) {
                     calls: *calls,
                     failed: (*failed > 0).then_some((*failed, ErrorClass::Network)),
                 };
-                let counted = room
+                let counted = fixture
                     .broker
                     .circuits()
                     .count_calls(&name("m"), counts, &rule())
@@ -185,7 +185,7 @@ async fn live(steps: &[Step]) {
                 );
             }
             Step::Claim(who) => {
-                let claimed = room
+                let claimed = fixture
                     .broker
                     .circuits()
                     .claim_probe(
@@ -205,14 +205,17 @@ async fn live(steps: &[Step]) {
                 }
             }
             Step::End(who, well) => {
-                assert_eq!(end(&room, &model, who, *well).await, model.end(who, *well));
+                assert_eq!(
+                    end(&fixture, &model, who, *well).await,
+                    model.end(who, *well)
+                );
                 probing = probing.filter(|(prober, _)| *prober != *who);
             }
         }
     }
     // From any state: once the open time is over, one successful call closes it.
     model.now += ms(rule().max_cooldown) + LEASE;
-    let claimed = room
+    let claimed = fixture
         .broker
         .circuits()
         .claim_probe(
@@ -225,22 +228,23 @@ async fn live(steps: &[Step]) {
         .unwrap();
     if model.open.is_some() {
         assert_eq!(claimed, Claim::Yes);
-        let until = room
+        let until = fixture
             .broker
             .circuits()
             .end_probe(&name("m"), &id("z"), past(model.now), None, &rule())
             .await
             .unwrap();
         assert_eq!(until, None);
-        assert_eq!(room.broker.circuits().list().await.unwrap(), []);
+        assert_eq!(fixture.broker.circuits().list().await.unwrap(), []);
     } else {
         assert_eq!(claimed, Claim::Closed);
     }
 }
 
-async fn end(room: &Room, model: &Model, who: &'static str, well: bool) -> Option<i64> {
+async fn end(fixture: &Fixture, model: &Model, who: &'static str, well: bool) -> Option<i64> {
     let failed = (!well).then_some(ErrorClass::Timeout);
-    room.broker
+    fixture
+        .broker
         .circuits()
         .end_probe(&name("m"), &id(who), past(model.now), failed, &rule())
         .await

@@ -1,9 +1,9 @@
 //! Circuits as workers see them: shared between all, probed by one.
 
-use longshore_broker::task;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::ensure;
+use longshore_broker::task;
 use longshore_policy::limits::Circuit;
 use longshore_protocol::{
     call::{CallError, ErrorClass},
@@ -14,7 +14,7 @@ use longshore_tests::stack::eventually;
 use longshore_worker::{CircuitState, Circuits, Clock};
 use tokio_util::sync::CancellationToken;
 
-use super::room::{Room, id};
+use super::fixture::{Fixture, id};
 
 /// Stops what it started when dropped.
 struct Worker {
@@ -23,7 +23,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(room: &Room, name: &str, cooldown: Duration) -> Self {
+    fn start(fixture: &Fixture, name: &str, cooldown: Duration) -> Self {
         // Long enough for a slow machine: failures stay recent.
         let rule = Circuit {
             window: LONG,
@@ -31,7 +31,7 @@ impl Worker {
             ..Circuit::default()
         };
         let circuits = Arc::new(Circuits::new(
-            room.broker.clone(),
+            fixture.broker.clone(),
             Clock::default(),
             id(name),
             rule,
@@ -86,10 +86,10 @@ const NONE: Duration = Duration::ZERO;
 
 #[tokio::test]
 async fn an_open_circuit_is_shared_between_workers() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let (a, b) = (
-        Worker::start(&room, "a", LONG),
-        Worker::start(&room, "b", LONG),
+        Worker::start(&fixture, "a", LONG),
+        Worker::start(&fixture, "b", LONG),
     );
     for _ in 0..9 {
         assert!(!a.fail(ErrorClass::Overloaded).await);
@@ -104,12 +104,12 @@ async fn an_open_circuit_is_shared_between_workers() {
 
 #[tokio::test]
 async fn a_circuit_message_is_applied_at_once() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let (a, b) = (
-        Worker::start(&room, "a", LONG),
-        Worker::start(&room, "b", LONG),
+        Worker::start(&fixture, "a", LONG),
+        Worker::start(&fixture, "b", LONG),
     );
-    let mut control = room.broker.workers().subscribe_control().await.unwrap();
+    let mut control = fixture.broker.workers().subscribe_control().await.unwrap();
     for _ in 0..10 {
         let _open = a.fail(ErrorClass::Timeout).await;
     }
@@ -122,21 +122,21 @@ async fn a_circuit_message_is_applied_at_once() {
 
 #[tokio::test]
 async fn failures_that_are_not_the_models_do_not_open_the_circuit() {
-    let room = Room::new().await;
-    let a = Worker::start(&room, "a", LONG);
+    let fixture = Fixture::new().await;
+    let a = Worker::start(&fixture, "a", LONG);
     for _ in 0..20 {
         assert!(!a.fail(ErrorClass::RateLimited).await);
         assert!(!a.fail(ErrorClass::BadRequest).await);
     }
-    assert_eq!(room.broker.circuits().list().await.unwrap(), []);
+    assert_eq!(fixture.broker.circuits().list().await.unwrap(), []);
 }
 
 #[tokio::test]
 async fn one_worker_probes_and_its_success_closes_it_for_all() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let (a, b) = (
-        Worker::start(&room, "a", NONE),
-        Worker::start(&room, "b", NONE),
+        Worker::start(&fixture, "a", NONE),
+        Worker::start(&fixture, "b", NONE),
     );
     for _ in 0..10 {
         let _open = a.fail(ErrorClass::Network).await;
@@ -158,8 +158,8 @@ async fn one_worker_probes_and_its_success_closes_it_for_all() {
 
 #[tokio::test]
 async fn a_probe_without_a_result_is_followed_by_another() {
-    let room = Room::new().await;
-    let a = Worker::start(&room, "a", NONE);
+    let fixture = Fixture::new().await;
+    let a = Worker::start(&fixture, "a", NONE);
     for _ in 0..10 {
         let _open = a.fail(ErrorClass::Network).await;
     }
@@ -175,8 +175,8 @@ async fn a_probe_without_a_result_is_followed_by_another() {
 
 #[tokio::test]
 async fn a_rate_limited_probe_closes_the_circuit_and_a_failed_one_does_not() {
-    let room = Room::new().await;
-    let a = Worker::start(&room, "a", NONE);
+    let fixture = Fixture::new().await;
+    let a = Worker::start(&fixture, "a", NONE);
     for _ in 0..10 {
         let _open = a.fail(ErrorClass::Network).await;
     }
@@ -198,16 +198,16 @@ async fn a_rate_limited_probe_closes_the_circuit_and_a_failed_one_does_not() {
 
 #[tokio::test]
 async fn successes_of_other_workers_count() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let (a, b) = (
-        Worker::start(&room, "a", LONG),
-        Worker::start(&room, "b", LONG),
+        Worker::start(&fixture, "a", LONG),
+        Worker::start(&fixture, "b", LONG),
     );
     assert!(!a.fail(ErrorClass::Network).await);
     // Once b has seen a failure, it reports its successes.
     eventually("b tells", || async {
         b.succeed().await;
-        let counts = room.hash("circuits").await;
+        let counts = fixture.hash("circuits").await;
         let told: serde_json::Value = serde_json::from_str(&counts["alpha/m"])?;
         let calls: i64 = told["counts"]
             .as_object()

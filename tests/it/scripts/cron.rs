@@ -9,7 +9,7 @@ use longshore_policy::cron::{
 };
 use longshore_protocol::id::CronName;
 
-use super::room::{Room, past};
+use super::fixture::{Fixture, past};
 
 const LONG: Duration = Duration::from_mins(10);
 
@@ -32,15 +32,15 @@ fn entry(prompt: &str) -> CronJob {
 }
 
 /// A leader, and a recurring job whose next tick is `past(0)`.
-async fn recurring(room: &Room) -> (LeaderToken, CronRecord) {
-    let leader = room
+async fn recurring(fixture: &Fixture) -> (LeaderToken, CronRecord) {
+    let leader = fixture
         .broker
         .leader()
         .acquire("a", LONG)
         .await
         .unwrap()
         .unwrap();
-    let put = room
+    let put = fixture
         .broker
         .cron()
         .put(
@@ -53,11 +53,11 @@ async fn recurring(room: &Room) -> (LeaderToken, CronRecord) {
         .await
         .unwrap();
     assert_eq!(put, CronFence::Held);
-    (leader, record(room).await.unwrap())
+    (leader, record(fixture).await.unwrap())
 }
 
-async fn record(room: &Room) -> Option<CronRecord> {
-    room.broker.cron().record(&name()).await.unwrap()
+async fn record(fixture: &Fixture) -> Option<CronRecord> {
+    fixture.broker.cron().record(&name()).await.unwrap()
 }
 
 /// A step that runs the tick `s` seconds after the first.
@@ -71,7 +71,7 @@ fn run(s: i64) -> TickPlan {
 }
 
 async fn tick(
-    room: &Room,
+    fixture: &Fixture,
     leader: LeaderToken,
     record: &CronRecord,
     due: DateTime<Utc>,
@@ -82,7 +82,8 @@ async fn tick(
         .run
         .map(|tick| definition.message(&record.name, RunReason::Tick(tick)));
     let queue = &definition.queue;
-    room.broker
+    fixture
+        .broker
         .cron()
         .tick(leader, record, due, step, queue, message.as_deref())
         .await
@@ -90,9 +91,9 @@ async fn tick(
 }
 
 /// How many ticks ran and were skipped, and the entries of the queue.
-async fn figures(room: &Room) -> (u64, u64, u64) {
-    let standing = room.broker.cron().list().await.unwrap();
-    let queued = room.ask(&["XLEN", &room.stream()]).await;
+async fn figures(fixture: &Fixture) -> (u64, u64, u64) {
+    let standing = fixture.broker.cron().list().await.unwrap();
+    let queued = fixture.ask(&["XLEN", &fixture.stream()]).await;
     standing
         .first()
         .map_or((0, 0, queued), |one| (one.ran, one.skipped, queued))
@@ -100,22 +101,22 @@ async fn figures(room: &Room) -> (u64, u64, u64) {
 
 #[tokio::test]
 async fn a_tick_is_enqueued_once_and_the_next_follows() {
-    let room = Room::new().await;
-    let (leader, record) = recurring(&room).await;
+    let fixture = Fixture::new().await;
+    let (leader, record) = recurring(&fixture).await;
     assert_eq!(
-        tick(&room, leader, &record, past(0), &run(0)).await,
+        tick(&fixture, leader, &record, past(0), &run(0)).await,
         CronFence::Held
     );
     // Again, as after a lost reply.
     assert_eq!(
-        tick(&room, leader, &record, past(0), &run(0)).await,
+        tick(&fixture, leader, &record, past(0), &run(0)).await,
         CronFence::Changed
     );
-    assert_eq!(figures(&room).await, (1, 0, 1));
-    let standing = &room.broker.cron().list().await.unwrap()[0];
+    assert_eq!(figures(&fixture).await, (1, 0, 1));
+    let standing = &fixture.broker.cron().list().await.unwrap()[0];
     assert_eq!(standing.last, Some(past(0)));
     assert_eq!(standing.next, Some(past(1000)));
-    let delivered = room.read_one("w").await;
+    let delivered = fixture.read_one("w").await;
     let (field, job) = &delivered.message.fields[0];
     assert_eq!(field, b"job");
     let job: serde_json::Value = serde_json::from_slice(job).unwrap();
@@ -125,15 +126,15 @@ async fn a_tick_is_enqueued_once_and_the_next_follows() {
 
 #[tokio::test]
 async fn a_replaced_leader_enqueues_and_writes_nothing() {
-    let room = Room::new().await;
-    let (old, record) = recurring(&room).await;
-    room.broker.leader().resign("a").await.unwrap();
+    let fixture = Fixture::new().await;
+    let (old, record) = recurring(&fixture).await;
+    fixture.broker.leader().resign("a").await.unwrap();
     assert_eq!(
-        tick(&room, old, &record, past(0), &run(0)).await,
+        tick(&fixture, old, &record, past(0), &run(0)).await,
         CronFence::Held,
         "nobody else leads yet"
     );
-    let new = room
+    let new = fixture
         .broker
         .leader()
         .acquire("b", LONG)
@@ -142,62 +143,62 @@ async fn a_replaced_leader_enqueues_and_writes_nothing() {
         .unwrap();
     assert!(new > old);
     assert_eq!(
-        tick(&room, old, &record, past(1000), &run(1)).await,
+        tick(&fixture, old, &record, past(1000), &run(1)).await,
         CronFence::Deposed
     );
-    let put = room
+    let put = fixture
         .broker
         .cron()
         .put(Some(old), &name(), Some(&record), None, NextTick::Never)
         .await
         .unwrap();
     assert_eq!(put, CronFence::Deposed);
-    assert_eq!(figures(&room).await, (1, 0, 1));
+    assert_eq!(figures(&fixture).await, (1, 0, 1));
     assert_eq!(
-        tick(&room, new, &record, past(1000), &run(1)).await,
+        tick(&fixture, new, &record, past(1000), &run(1)).await,
         CronFence::Held
     );
-    assert_eq!(figures(&room).await, (2, 0, 2));
+    assert_eq!(figures(&fixture).await, (2, 0, 2));
 }
 
 #[tokio::test]
 async fn skipped_ticks_are_counted_and_not_enqueued() {
-    let room = Room::new().await;
-    let (leader, record) = recurring(&room).await;
+    let fixture = Fixture::new().await;
+    let (leader, record) = recurring(&fixture).await;
     let skip = TickPlan {
         run: None,
         skipped: 8,
         next: Some(past(8000)),
     };
     assert_eq!(
-        tick(&room, leader, &record, past(0), &skip).await,
+        tick(&fixture, leader, &record, past(0), &skip).await,
         CronFence::Held
     );
-    assert_eq!(figures(&room).await, (0, 8, 0));
+    assert_eq!(figures(&fixture).await, (0, 8, 0));
     let last = TickPlan {
         skipped: 3,
         next: None,
         ..run(11)
     };
     assert_eq!(
-        tick(&room, leader, &record, past(8000), &last).await,
+        tick(&fixture, leader, &record, past(8000), &last).await,
         CronFence::Held
     );
-    assert_eq!(figures(&room).await, (1, 11, 1));
-    let (_, next) = room.broker.cron().next_ticks(10).await.unwrap();
+    assert_eq!(figures(&fixture).await, (1, 11, 1));
+    let (_, next) = fixture.broker.cron().next_ticks(10).await.unwrap();
     assert_eq!(next, [], "none comes any more");
 }
 
 #[tokio::test]
 async fn a_changed_recurring_job_is_not_enqueued_in_its_old_form() {
-    let room = Room::new().await;
-    let (leader, before) = recurring(&room).await;
+    let fixture = Fixture::new().await;
+    let (leader, before) = recurring(&fixture).await;
     let resting = CronJob {
         paused: true,
         ..entry("x")
     };
     let put = |before: Option<CronRecord>, after: Option<CronJob>, next| {
-        let broker = room.broker.clone();
+        let broker = fixture.broker.clone();
         async move {
             broker
                 .cron()
@@ -211,7 +212,7 @@ async fn a_changed_recurring_job_is_not_enqueued_in_its_old_form() {
         CronFence::Held
     );
     assert_eq!(
-        tick(&room, leader, &before, past(0), &run(0)).await,
+        tick(&fixture, leader, &before, past(0), &run(0)).await,
         CronFence::Changed
     );
     assert_eq!(
@@ -224,28 +225,28 @@ async fn a_changed_recurring_job_is_not_enqueued_in_its_old_form() {
         CronFence::Changed,
         "the name is taken"
     );
-    let resting = record(&room).await;
+    let resting = record(&fixture).await;
     assert_eq!(
         put(resting, Some(entry("y")), NextTick::At(past(5000))).await,
         CronFence::Held
     );
-    let (_, next) = room.broker.cron().next_ticks(10).await.unwrap();
+    let (_, next) = fixture.broker.cron().next_ticks(10).await.unwrap();
     assert_eq!(next, [(name(), past(5000))]);
-    let now = record(&room).await;
+    let now = record(&fixture).await;
     assert_eq!(put(now, None, NextTick::Never).await, CronFence::Held);
     for key in ["cron", "cron:state"] {
-        assert!(room.hash(key).await.is_empty(), "{key}");
+        assert!(fixture.hash(key).await.is_empty(), "{key}");
     }
-    assert_eq!(figures(&room).await, (0, 0, 0));
+    assert_eq!(figures(&fixture).await, (0, 0, 0));
 }
 
 #[tokio::test]
 async fn a_tick_that_cannot_be_enqueued_is_not_lost() {
-    let room = Room::new().await;
-    let (leader, record) = recurring(&room).await;
-    let () = room.ask(&["SET", &room.stream(), "no stream"]).await;
+    let fixture = Fixture::new().await;
+    let (leader, record) = recurring(&fixture).await;
+    let () = fixture.ask(&["SET", &fixture.stream(), "no stream"]).await;
     let definition = record.entry().unwrap().definition;
-    let refused = room
+    let refused = fixture
         .broker
         .cron()
         .tick(
@@ -258,35 +259,35 @@ async fn a_tick_that_cannot_be_enqueued_is_not_lost() {
         )
         .await;
     assert!(refused.is_err(), "{refused:?}");
-    let () = room.ask(&["DEL", &room.stream()]).await;
+    let () = fixture.ask(&["DEL", &fixture.stream()]).await;
     assert_eq!(
-        tick(&room, leader, &record, past(0), &run(0)).await,
+        tick(&fixture, leader, &record, past(0), &run(0)).await,
         CronFence::Held
     );
-    assert_eq!(figures(&room).await, (1, 0, 1));
+    assert_eq!(figures(&fixture).await, (1, 0, 1));
 }
 
 /// One tick, with the scripts forgotten before each step.
-pub(super) async fn on_a_server_that_forgets(room: &Room) {
-    let leader = room
+pub(super) async fn on_a_server_that_forgets(fixture: &Fixture) {
+    let leader = fixture
         .broker
         .leader()
         .acquire("a", LONG)
         .await
         .unwrap()
         .unwrap();
-    room.ask::<()>(&["SCRIPT", "FLUSH"]).await;
+    fixture.ask::<()>(&["SCRIPT", "FLUSH"]).await;
     let entry = entry("x");
     let (name, next) = (name(), NextTick::At(past(0)));
-    let put = room
+    let put = fixture
         .broker
         .cron()
         .put(None, &name, None, Some(&entry), next);
     assert_eq!(put.await.unwrap(), CronFence::Held);
-    let record = record(room).await.unwrap();
-    room.ask::<()>(&["SCRIPT", "FLUSH"]).await;
+    let record = record(fixture).await.unwrap();
+    fixture.ask::<()>(&["SCRIPT", "FLUSH"]).await;
     assert_eq!(
-        tick(room, leader, &record, past(0), &run(0)).await,
+        tick(fixture, leader, &record, past(0), &run(0)).await,
         CronFence::Held
     );
 }

@@ -9,21 +9,21 @@ use longshore_protocol::{
 };
 use redis::AsyncCommands as _;
 
-use super::room::{Room, binary, job_id, letter, prompt};
+use super::fixture::{Fixture, binary, job_id, letter, prompt};
 
 /// Writes a dead letter of this time.
-async fn bury(room: &Room, died: i64, letter: &DeadLetter) {
-    let (keys, id) = (room.broker.keys(), letter.record.id.as_str());
-    let mut connection = room.broker.pooled().await.unwrap();
+async fn bury(fixture: &Fixture, died: i64, letter: &DeadLetter) {
+    let (keys, id) = (fixture.broker.keys(), letter.record.id.as_str());
+    let mut connection = fixture.broker.pooled().await.unwrap();
     let json = serde_json::to_string(letter).unwrap();
     let () = connection.hset(keys.dead_jobs(), id, json).await.unwrap();
     let () = connection.zadd(keys.dead(), id, died).await.unwrap();
 }
 
-fn plain(room: &Room, id: &str) -> DeadLetter {
+fn plain(fixture: &Fixture, id: &str) -> DeadLetter {
     let id = job_id(id);
-    let place = EntryId::from_stored("1-0");
-    letter(&room.queue, &id, &place, &prompt("x"))
+    let entry_id = EntryId::from_stored("1-0");
+    letter(&fixture.queue, &id, &entry_id, &prompt("x"))
 }
 
 fn query(order: DeadLetterOrder) -> DeadLetterQuery {
@@ -36,10 +36,10 @@ fn query(order: DeadLetterOrder) -> DeadLetterQuery {
 }
 
 /// The ids of all matches, in pages of `most`.
-async fn ids(room: &Room, mut query: DeadLetterQuery, most: usize) -> Vec<String> {
+async fn ids(fixture: &Fixture, mut query: DeadLetterQuery, most: usize) -> Vec<String> {
     let mut ids = Vec::new();
     loop {
-        let page = room
+        let page = fixture
             .broker
             .dead_letters()
             .record_page(&query, most)
@@ -58,17 +58,17 @@ async fn ids(room: &Room, mut query: DeadLetterQuery, most: usize) -> Vec<String
     }
 }
 
-async fn fitting(room: &Room, filter: DeadLetterFilter) -> Vec<String> {
+async fn fitting(fixture: &Fixture, filter: DeadLetterFilter) -> Vec<String> {
     let query = DeadLetterQuery {
         filter,
         ..query(DeadLetterOrder::OldestFirst)
     };
-    ids(room, query, 100).await
+    ids(fixture, query, 100).await
 }
 
 #[tokio::test]
 async fn a_scan_returns_each_once_in_either_order_and_any_page_size() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     // Many of one millisecond, sorted by their bytes.
     let mut buried = Vec::new();
     for (at, id) in ["b", "B", "a-1", "a_1", "a", "Z", "c", "d", "e"]
@@ -76,7 +76,7 @@ async fn a_scan_returns_each_once_in_either_order_and_any_page_size() {
         .enumerate()
     {
         let died = i64::try_from(at / 6).unwrap();
-        bury(&room, died, &plain(&room, id)).await;
+        bury(&fixture, died, &plain(&fixture, id)).await;
         buried.push((died, (*id).to_owned()));
     }
     buried.sort();
@@ -84,12 +84,12 @@ async fn a_scan_returns_each_once_in_either_order_and_any_page_size() {
     let newest: Vec<String> = oldest.iter().rev().cloned().collect();
     for most in 1..=10 {
         assert_eq!(
-            ids(&room, query(DeadLetterOrder::OldestFirst), most).await,
+            ids(&fixture, query(DeadLetterOrder::OldestFirst), most).await,
             oldest,
             "{most}"
         );
         assert_eq!(
-            ids(&room, query(DeadLetterOrder::NewestFirst), most).await,
+            ids(&fixture, query(DeadLetterOrder::NewestFirst), most).await,
             newest,
             "{most}"
         );
@@ -98,9 +98,9 @@ async fn a_scan_returns_each_once_in_either_order_and_any_page_size() {
 
 #[tokio::test]
 async fn a_cursor_stays_valid_when_its_dead_letter_is_removed() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     for id in ["a", "c", "e"] {
-        bury(&room, 5, &plain(&room, id)).await;
+        bury(&fixture, 5, &plain(&fixture, id)).await;
     }
     for (after, older, newer) in [
         ("b", vec!["c", "e"], vec!["a"]),
@@ -118,20 +118,24 @@ async fn a_cursor_stays_valid_when_its_dead_letter_is_removed() {
                 after: after.clone(),
                 ..query(order)
             };
-            assert_eq!(ids(&room, query, 2).await, expected, "{order:?} {after:?}");
+            assert_eq!(
+                ids(&fixture, query, 2).await,
+                expected,
+                "{order:?} {after:?}"
+            );
         }
     }
     let behind = DeadLetterQuery {
         after: "6:a".parse().ok(),
         ..query(DeadLetterOrder::OldestFirst)
     };
-    assert!(ids(&room, behind, 2).await.is_empty());
+    assert!(ids(&fixture, behind, 2).await.is_empty());
 }
 
 #[tokio::test]
 async fn a_filter_matches_the_record_of_a_dead_letter_only() {
-    let room = Room::new().await;
-    let mut told = plain(&room, "told");
+    let fixture = Fixture::new().await;
+    let mut told = plain(&fixture, "told");
     told.record.task_type = Some("re\"search\u{e9}\n".to_owned());
     told.record.platform = Some("sim".to_owned());
     told.record.tenant = Some("acme".to_owned());
@@ -139,14 +143,14 @@ async fn a_filter_matches_the_record_of_a_dead_letter_only() {
     told.record.reason = "timeout".to_owned();
     told.record.queue = QueueName::parse("bulk").unwrap();
     told.checkpoint.replays = 2;
-    bury(&room, 1, &told).await;
+    bury(&fixture, 1, &told).await;
     // Field values of others that look like members.
-    let mut sly = plain(&room, "sly");
+    let mut sly = plain(&fixture, "sly");
     let text = r#""tenant":"acme","platform":"sim","reason":"timeout","message":{}"#;
     sly.record.error = text.to_owned();
     sly.record.task_type = Some(text.to_owned());
     sly.message = StoredMessage::whole(&prompt(text));
-    bury(&room, 2, &sly).await;
+    bury(&fixture, 2, &sly).await;
 
     let none = DeadLetterFilter::default;
     let text = |text: &str| Some(text.to_owned());
@@ -186,7 +190,11 @@ async fn a_filter_matches_the_record_of_a_dead_letter_only() {
             ..none()
         },
     ] {
-        assert_eq!(fitting(&room, filter.clone()).await, ["told"], "{filter:?}");
+        assert_eq!(
+            fitting(&fixture, filter.clone()).await,
+            ["told"],
+            "{filter:?}"
+        );
     }
     for filter in [
         DeadLetterFilter {
@@ -202,7 +210,11 @@ async fn a_filter_matches_the_record_of_a_dead_letter_only() {
             ..none()
         },
     ] {
-        assert_eq!(fitting(&room, filter.clone()).await, ["sly"], "{filter:?}");
+        assert_eq!(
+            fitting(&fixture, filter.clone()).await,
+            ["sly"],
+            "{filter:?}"
+        );
     }
     for filter in [
         DeadLetterFilter {
@@ -221,7 +233,7 @@ async fn a_filter_matches_the_record_of_a_dead_letter_only() {
         },
     ] {
         assert!(
-            fitting(&room, filter.clone()).await.is_empty(),
+            fitting(&fixture, filter.clone()).await.is_empty(),
             "{filter:?}"
         );
     }
@@ -229,19 +241,19 @@ async fn a_filter_matches_the_record_of_a_dead_letter_only() {
 
 #[tokio::test]
 async fn a_scan_of_large_dead_letters_ends_early_and_returns_each_whole() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let large = vec![(b"prompt".to_vec(), vec![b'x'; 1 << 20])];
     for at in 0..12 {
-        let mut letter = plain(&room, &format!("large-{at:02}"));
+        let mut letter = plain(&fixture, &format!("large-{at:02}"));
         letter.message = StoredMessage::whole(&large);
-        bury(&room, at, &letter).await;
+        bury(&fixture, at, &letter).await;
     }
     let all = query(DeadLetterOrder::OldestFirst);
-    let page = room.broker.dead_letters().page(&all, 500).await.unwrap();
+    let page = fixture.broker.dead_letters().page(&all, 500).await.unwrap();
     assert!((1..12).contains(&page.found.len()), "{}", page.found.len());
     assert_eq!(page.found[0].1.message.fields().unwrap(), large);
     assert_eq!(
-        ids(&room, query(DeadLetterOrder::OldestFirst), 500)
+        ids(&fixture, query(DeadLetterOrder::OldestFirst), 500)
             .await
             .len(),
         12
@@ -250,11 +262,11 @@ async fn a_scan_of_large_dead_letters_ends_early_and_returns_each_whole() {
 
 #[tokio::test]
 async fn a_scan_covers_only_the_requested_time_span() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     for died in 0..10 {
-        let mut letter = plain(&room, &format!("at-{died}"));
+        let mut letter = plain(&fixture, &format!("at-{died}"));
         letter.message = StoredMessage::whole(&binary());
-        bury(&room, died, &letter).await;
+        bury(&fixture, died, &letter).await;
     }
     for (order, expected) in [
         (DeadLetterOrder::OldestFirst, ["at-3", "at-4", "at-5"]),
@@ -264,8 +276,8 @@ async fn a_scan_covers_only_the_requested_time_span() {
             span: 3..=5,
             ..query(order)
         };
-        assert_eq!(ids(&room, within.clone(), 2).await, expected);
-        let page = room
+        assert_eq!(ids(&fixture, within.clone(), 2).await, expected);
+        let page = fixture
             .broker
             .dead_letters()
             .record_page(&within, 100)
@@ -276,7 +288,36 @@ async fn a_scan_covers_only_the_requested_time_span() {
             span: 11..=20,
             ..query(order)
         };
-        assert!(ids(&room, nothing, 2).await.is_empty());
+        assert!(ids(&fixture, nothing, 2).await.is_empty());
     }
-    assert_eq!(room.broker.dead_letters().count_before(4).await.unwrap(), 4);
+    assert_eq!(
+        fixture.broker.dead_letters().count_before(4).await.unwrap(),
+        4
+    );
+}
+
+#[tokio::test]
+async fn a_dead_letter_changed_by_hand_is_named_and_fails_no_page() {
+    let fixture = Fixture::new().await;
+    bury(&fixture, 1, &plain(&fixture, "good")).await;
+    let (keys, mut redis) = (
+        fixture.broker.keys(),
+        fixture.broker.pooled().await.unwrap(),
+    );
+    let () = redis.hset(keys.dead_jobs(), "bad", "{}").await.unwrap();
+    let () = redis.zadd(keys.dead(), "bad", 2).await.unwrap();
+    let query = query(DeadLetterOrder::OldestFirst);
+    let page = fixture
+        .broker
+        .dead_letters()
+        .page(&query, 10)
+        .await
+        .unwrap();
+    let found: Vec<&str> = page
+        .found
+        .iter()
+        .map(|(_, letter, _)| letter.record.id.as_str())
+        .collect();
+    assert_eq!(found, ["good"]);
+    assert_eq!(page.unreadable, ["bad"]);
 }

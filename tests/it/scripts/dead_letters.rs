@@ -7,14 +7,14 @@ use longshore_protocol::{
     id::{AttemptId, JobId},
 };
 
-use super::room::{BEGUN, Room, binary, job_id, letter, stored, written};
+use super::fixture::{BEGUN, Fixture, binary, job_id, letter, stored, written};
 
 /// A dead letter with its time and its JSON.
-async fn buried(room: &Room) -> (i64, DeadLetter, String) {
-    let place = room.enqueue(&binary()).await;
-    let held = room.read_one("a").await.delivery;
-    let id = JobId::from_entry(&place);
-    let letter = letter(&room.queue, &id, &place, &binary());
+async fn buried(fixture: &Fixture) -> (i64, DeadLetter, String) {
+    let entry_id = fixture.enqueue(&binary()).await;
+    let held = fixture.read_one("a").await.delivery;
+    let id = JobId::from_entry(&entry_id);
+    let letter = letter(&fixture.queue, &id, &entry_id, &binary());
     let text = serde_json::to_string(&letter).unwrap();
     let end = Ending {
         outcome: stored("discarded"),
@@ -22,14 +22,16 @@ async fn buried(room: &Room) -> (i64, DeadLetter, String) {
         ..Ending::default()
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &id, &end)
             .await
             .unwrap(),
         Fence::Held
     );
-    room.broker
+    fixture
+        .broker
         .dead_letters()
         .get(id.as_str())
         .await
@@ -37,10 +39,11 @@ async fn buried(room: &Room) -> (i64, DeadLetter, String) {
         .expect("a letter")
 }
 
-async fn replay(room: &Room, died: i64, letter: &DeadLetter) -> bool {
+async fn replay(fixture: &Fixture, died: i64, letter: &DeadLetter) -> bool {
     let fields = letter.message.fields().expect("all of it was kept");
     let checkpoint = letter.checkpoint.clone().replayed();
-    room.replay(died, letter, &fields, &checkpoint, "replayed")
+    fixture
+        .replay(died, letter, &fields, &checkpoint, "replayed")
         .await
         .unwrap()
 }
@@ -48,31 +51,32 @@ async fn replay(room: &Room, died: i64, letter: &DeadLetter) -> bool {
 #[tokio::test]
 async fn a_replayed_dead_letter_is_enqueued_byte_for_byte() {
     for queue in ["default", "bulk"] {
-        let room = Room::new().await.through(queue);
-        let (died, letter, _) = buried(&room).await;
+        let fixture = Fixture::new().await.through(queue);
+        let (died, letter, _) = buried(&fixture).await;
         // A cancellation after its outcome expired no longer counts.
-        let () = room
+        let () = fixture
             .ask(&[
                 "ZADD",
-                &room.key("cancelled"),
+                &fixture.key("cancelled"),
                 "1",
                 letter.record.id.as_str(),
             ])
             .await;
-        assert!(replay(&room, died, &letter).await);
+        assert!(replay(&fixture, died, &letter).await);
 
-        assert_eq!(room.broker.dead_letters().count().await.unwrap(), 0);
-        assert!(room.hash("dead:jobs").await.is_empty());
+        assert_eq!(fixture.broker.dead_letters().count().await.unwrap(), 0);
+        assert!(fixture.hash("dead:jobs").await.is_empty());
         assert_eq!(
-            room.broker
+            fixture
+                .broker
                 .jobs()
                 .outcomes(std::slice::from_ref(&letter.record.id))
                 .await
                 .unwrap(),
             [None]
         );
-        assert_eq!(room.events().await, [("replayed".to_owned(), false)]);
-        let delivered = room.read_one("b").await;
+        assert_eq!(fixture.events().await, [("replayed".to_owned(), false)]);
+        let delivered = fixture.read_one("b").await;
         assert_eq!(delivered.message.fields, binary());
         assert!(!delivered.forged);
         let checkpoint: Checkpoint = delivered.checkpoint.expect("a checkpoint").parse().unwrap();
@@ -80,7 +84,9 @@ async fn a_replayed_dead_letter_is_enqueued_byte_for_byte() {
 
         let (job, attempt) = (letter.record.id, AttemptId::new());
         assert_eq!(
-            room.begin(&delivered.delivery, &job, attempt, None).await,
+            fixture
+                .begin(&delivered.delivery, &job, attempt, None)
+                .await,
             BEGUN
         );
         let end = Ending {
@@ -89,35 +95,36 @@ async fn a_replayed_dead_letter_is_enqueued_byte_for_byte() {
             ..Ending::default()
         };
         assert_eq!(
-            room.broker
+            fixture
+                .broker
                 .deliveries()
                 .settle(&delivered.delivery, &job, &end)
                 .await
                 .unwrap(),
             Fence::Held
         );
-        room.assert_nothing_is_left().await;
+        fixture.assert_nothing_is_left().await;
     }
 }
 
 #[tokio::test]
 async fn replaying_twice_equals_once() {
-    let room = Room::new().await;
-    let (died, letter, _) = buried(&room).await;
-    assert!(replay(&room, died, &letter).await);
-    let before = room.snapshot().await;
-    assert!(!replay(&room, died, &letter).await);
-    assert_eq!(room.snapshot().await, before);
+    let fixture = Fixture::new().await;
+    let (died, letter, _) = buried(&fixture).await;
+    assert!(replay(&fixture, died, &letter).await);
+    let before = fixture.snapshot().await;
+    assert!(!replay(&fixture, died, &letter).await);
+    assert_eq!(fixture.snapshot().await, before);
 }
 
 #[tokio::test]
 async fn a_dead_letter_of_another_time_is_a_different_one() {
-    let room = Room::new().await;
-    let (died, letter, _) = buried(&room).await;
-    let before = room.snapshot().await;
+    let fixture = Fixture::new().await;
+    let (died, letter, _) = buried(&fixture).await;
+    let before = fixture.snapshot().await;
     for other in [died - 1, died + 1, 0] {
-        assert!(!replay(&room, other, &letter).await);
-        let removed = room
+        assert!(!replay(&fixture, other, &letter).await);
+        let removed = fixture
             .broker
             .dead_letters()
             .remove(&[(letter.record.id.clone(), other)])
@@ -125,51 +132,66 @@ async fn a_dead_letter_of_another_time_is_a_different_one() {
             .unwrap();
         assert_eq!(removed, 0);
     }
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 }
 
 #[tokio::test]
 async fn named_dead_letters_are_removed_and_counted() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let mut letters = Vec::new();
     for _ in 0..4 {
-        let (died, letter, _) = buried(&room).await;
+        let (died, letter, _) = buried(&fixture).await;
         letters.push((letter.record.id, died));
     }
     let kept = letters.pop().expect("four");
     letters.push((kept.0.clone(), kept.1 + 1));
     letters.push((job_id("nobody"), 1));
     assert_eq!(
-        room.broker.dead_letters().remove(&letters).await.unwrap(),
+        fixture
+            .broker
+            .dead_letters()
+            .remove(&letters)
+            .await
+            .unwrap(),
         3
     );
     assert_eq!(
-        room.broker.dead_letters().remove(&letters).await.unwrap(),
+        fixture
+            .broker
+            .dead_letters()
+            .remove(&letters)
+            .await
+            .unwrap(),
         0
     );
-    assert_eq!(room.broker.dead_letters().remove(&[]).await.unwrap(), 0);
-    assert_eq!(room.broker.dead_letters().count().await.unwrap(), 1);
+    assert_eq!(fixture.broker.dead_letters().remove(&[]).await.unwrap(), 0);
+    assert_eq!(fixture.broker.dead_letters().count().await.unwrap(), 1);
     assert_eq!(
-        room.hash("dead:jobs").await.into_keys().collect::<Vec<_>>(),
+        fixture
+            .hash("dead:jobs")
+            .await
+            .into_keys()
+            .collect::<Vec<_>>(),
         [kept.0.as_str()]
     );
 }
 
 #[tokio::test]
 async fn a_dead_letter_is_replaced_only_if_unchanged() {
-    let room = Room::new().await;
-    let (died, mut letter, read) = buried(&room).await;
+    let fixture = Fixture::new().await;
+    let (died, mut letter, read) = buried(&fixture).await;
     let id = letter.record.id.clone();
     letter.message = StoredMessage::Text(vec![("prompt".to_owned(), "mended".to_owned())]);
     let mended = serde_json::to_string(&letter).unwrap();
     assert!(
-        room.broker
+        fixture
+            .broker
             .dead_letters()
             .replace(&id, &read, &mended)
             .await
             .unwrap()
     );
-    let now = room
+    let now = fixture
         .broker
         .dead_letters()
         .get(id.as_str())
@@ -179,8 +201,8 @@ async fn a_dead_letter_is_replaced_only_if_unchanged() {
     assert_eq!(now, (died + 1, letter.clone(), mended.clone()));
 
     // A command that read it before finds another dead letter, so the change is not lost.
-    assert!(!replay(&room, died, &letter).await);
-    let removed = room
+    assert!(!replay(&fixture, died, &letter).await);
+    let removed = fixture
         .broker
         .dead_letters()
         .remove(&[(id.clone(), died)])
@@ -188,9 +210,9 @@ async fn a_dead_letter_is_replaced_only_if_unchanged() {
     assert_eq!(removed.unwrap(), 0);
 
     // Another command read the old one, or the call is repeated.
-    let before = room.snapshot().await;
+    let before = fixture.snapshot().await;
     assert!(
-        !room
+        !fixture
             .broker
             .dead_letters()
             .replace(&id, &read, "{}")
@@ -198,7 +220,7 @@ async fn a_dead_letter_is_replaced_only_if_unchanged() {
             .unwrap()
     );
     assert!(
-        !room
+        !fixture
             .broker
             .dead_letters()
             .replace(&id, &read, &mended)
@@ -206,12 +228,12 @@ async fn a_dead_letter_is_replaced_only_if_unchanged() {
             .unwrap()
     );
     assert!(
-        !room
+        !fixture
             .broker
             .dead_letters()
             .replace(&job_id("nobody"), "", "{}")
             .await
             .unwrap()
     );
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 }

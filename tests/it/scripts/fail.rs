@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use longshore_broker::{Consumed, Fence};
 use longshore_protocol::id::AttemptId;
 
-use super::room::{BEGUN, Room, limit, stored};
+use super::fixture::{BEGUN, Fixture, limit, stored};
 
 #[tokio::test]
 async fn a_failed_attempt_is_recorded_and_the_delivery_kept() {
-    let room = Room::new().await;
-    let (held, job) = room.job("a").await;
+    let fixture = Fixture::new().await;
+    let (held, job) = fixture.job("a").await;
     let (attempt, key) = (AttemptId::new(), limit("k", 1));
-    assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, BEGUN);
-    let fence = room
+    assert_eq!(fixture.begin(&held, &job, attempt, Some(&key)).await, BEGUN);
+    let fence = fixture
         .broker
         .deliveries()
         .fail(
@@ -28,8 +28,8 @@ async fn a_failed_attempt_is_recorded_and_the_delivery_kept() {
         .unwrap();
     assert_eq!(fence, Fence::Held);
 
-    assert_eq!(room.events().await, [("failed".to_owned(), false)]);
-    let begun = room
+    assert_eq!(fixture.events().await, [("failed".to_owned(), false)]);
+    let begun = fixture
         .broker
         .deliveries()
         .begun_attempt(&held.entry_id)
@@ -37,22 +37,22 @@ async fn a_failed_attempt_is_recorded_and_the_delivery_kept() {
         .unwrap();
     assert_eq!(begun, Some(("-".to_owned(), "a".to_owned())));
     let checkpoint = BTreeMap::from([(held.entry_id.to_string(), "{\"tries\":1}".to_owned())]);
-    assert_eq!(room.hash("checkpoints").await, checkpoint);
+    assert_eq!(fixture.hash("checkpoints").await, checkpoint);
     assert_eq!(
-        room.hash("key:k").await.into_keys().collect::<Vec<_>>(),
+        fixture.hash("key:k").await.into_keys().collect::<Vec<_>>(),
         [held.entry_id.as_str()]
     );
     assert_eq!(
-        room.pending().await,
+        fixture.pending().await,
         BTreeMap::from([(held.entry, "a".to_owned())])
     );
 }
 
 #[tokio::test]
 async fn the_same_failure_twice_is_recorded_once() {
-    let room = Room::new().await;
-    let (held, _, attempt) = room.running("a").await;
-    let fence = room
+    let fixture = Fixture::new().await;
+    let (held, _, attempt) = fixture.running("a").await;
+    let fence = fixture
         .broker
         .deliveries()
         .fail(
@@ -66,8 +66,8 @@ async fn the_same_failure_twice_is_recorded_once() {
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
-    let before = room.snapshot().await;
-    let fence = room
+    let before = fixture.snapshot().await;
+    let fence = fixture
         .broker
         .deliveries()
         .fail(
@@ -81,29 +81,31 @@ async fn the_same_failure_twice_is_recorded_once() {
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 }
 
 #[tokio::test]
 async fn the_failure_of_a_recovered_attempt_is_recorded_as_duplicate() {
-    let room = Room::new().await;
-    let (held, job, attempt) = room.running("a").await;
-    let _recovered = room
+    let fixture = Fixture::new().await;
+    let (held, job, attempt) = fixture.running("a").await;
+    let _recovered = fixture
         .broker
         .workers()
-        .recover(&room.queue, std::time::Duration::ZERO)
+        .recover(&fixture.queue, std::time::Duration::ZERO)
         .await
         .unwrap();
-    let held_by_b = room.read_one("b").await.delivery;
+    let held_by_b = fixture.read_one("b").await.delivery;
     for begun in [false, true] {
         if begun {
             assert_eq!(
-                room.begin(&held_by_b, &job, AttemptId::new(), None).await,
+                fixture
+                    .begin(&held_by_b, &job, AttemptId::new(), None)
+                    .await,
                 BEGUN
             );
         }
-        let before = room.snapshot_but_events().await;
-        let fence = room
+        let before = fixture.snapshot_but_events().await;
+        let fence = fixture
             .broker
             .deliveries()
             .fail(
@@ -117,9 +119,9 @@ async fn the_failure_of_a_recovered_attempt_is_recorded_as_duplicate() {
             .await
             .unwrap();
         assert_eq!(fence, Fence::Lost);
-        assert_eq!(room.snapshot_but_events().await, before);
+        assert_eq!(fixture.snapshot_but_events().await, before);
         assert_eq!(
-            room.events().await.last(),
+            fixture.events().await.last(),
             Some(&("failed".to_owned(), true))
         );
     }
@@ -128,18 +130,18 @@ async fn the_failure_of_a_recovered_attempt_is_recorded_as_duplicate() {
 /// A worker whose heartbeat was late may get its own job again and run it beside the old run.
 #[tokio::test]
 async fn a_stale_run_does_not_claim_the_failure_of_a_newer_one() {
-    let room = Room::new().await;
-    let (held, job, old) = room.running("a").await;
-    let _recovered = room
+    let fixture = Fixture::new().await;
+    let (held, job, old) = fixture.running("a").await;
+    let _recovered = fixture
         .broker
         .workers()
-        .recover(&room.queue, std::time::Duration::ZERO)
+        .recover(&fixture.queue, std::time::Duration::ZERO)
         .await
         .unwrap();
-    let again = room.read_one("a").await.delivery;
+    let again = fixture.read_one("a").await.delivery;
     let new = AttemptId::new();
-    assert_eq!(room.begin(&again, &job, new, None).await, BEGUN);
-    let fence = room
+    assert_eq!(fixture.begin(&again, &job, new, None).await, BEGUN);
+    let fence = fixture
         .broker
         .deliveries()
         .fail(
@@ -154,8 +156,8 @@ async fn a_stale_run_does_not_claim_the_failure_of_a_newer_one() {
         .unwrap();
     assert_eq!(fence, Fence::Held);
 
-    let before = room.snapshot_but_events().await;
-    let fence = room
+    let before = fixture.snapshot_but_events().await;
+    let fence = fixture
         .broker
         .deliveries()
         .fail(
@@ -169,9 +171,9 @@ async fn a_stale_run_does_not_claim_the_failure_of_a_newer_one() {
         .await
         .unwrap();
     assert_eq!(fence, Fence::Lost);
-    assert_eq!(room.snapshot_but_events().await, before);
+    assert_eq!(fixture.snapshot_but_events().await, before);
     assert_eq!(
-        room.events().await.last(),
+        fixture.events().await.last(),
         Some(&("old failed".to_owned(), true))
     );
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use longshore_broker::{Begun, Consumed, Fence};
 use longshore_protocol::{id::AttemptId, serialized::Serialized};
 
-use super::room::{Room, prompt, stored};
+use super::fixture::{Fixture, prompt, stored};
 
 #[tokio::test]
 async fn the_next_worker_gets_a_handed_back_job_with_its_checkpoint() {
-    let room = Room::new().await;
-    let (held, _, attempt) = room.running("a").await;
-    let fence = room
+    let fixture = Fixture::new().await;
+    let (held, _, attempt) = fixture.running("a").await;
+    let fence = fixture
         .broker
         .deliveries()
         .hand_back(
@@ -24,16 +24,16 @@ async fn the_next_worker_gets_a_handed_back_job_with_its_checkpoint() {
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
-    assert_eq!(room.events().await, [("handed back".to_owned(), false)]);
-    assert!(room.hash("inflight").await.is_empty());
+    assert_eq!(fixture.events().await, [("handed back".to_owned(), false)]);
+    assert!(fixture.hash("inflight").await.is_empty());
     assert_eq!(
-        room.pending().await,
+        fixture.pending().await,
         BTreeMap::from([(held.entry.clone(), "returned".to_owned())])
     );
-    let depth = room.broker.queues().depth(&room.queue).await.unwrap();
+    let depth = fixture.broker.queues().depth(&fixture.queue).await.unwrap();
     assert_eq!((depth.available, depth.running), (1, 0));
 
-    let delivered = room.read_one("b").await;
+    let delivered = fixture.read_one("b").await;
     assert_eq!(delivered.delivery.entry_id, held.entry_id);
     assert_eq!(delivered.message.fields, prompt("hello"));
     assert_eq!(
@@ -44,23 +44,23 @@ async fn the_next_worker_gets_a_handed_back_job_with_its_checkpoint() {
         ),
         (Some("{\"tries\":1}"), 0, false)
     );
-    let depth = room.broker.queues().depth(&room.queue).await.unwrap();
+    let depth = fixture.broker.queues().depth(&fixture.queue).await.unwrap();
     assert_eq!((depth.available, depth.running), (0, 1));
 }
 
 #[tokio::test]
 async fn an_entry_that_never_began_has_no_checkpoint() {
-    let room = Room::new().await;
-    let (held, _) = room.job("a").await;
-    let fence = room
+    let fixture = Fixture::new().await;
+    let (held, _) = fixture.job("a").await;
+    let fence = fixture
         .broker
         .deliveries()
         .hand_back(&held, None, stored(""), stored(""), Consumed::NothingTaken)
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
-    assert_eq!(room.events().await, []);
-    let delivered = room.read_one("b").await;
+    assert_eq!(fixture.events().await, []);
+    let delivered = fixture.read_one("b").await;
     assert_eq!(
         (delivered.checkpoint, delivered.crashes, delivered.forged),
         (None, 0, false)
@@ -69,18 +69,18 @@ async fn an_entry_that_never_began_has_no_checkpoint() {
 
 #[tokio::test]
 async fn handing_back_is_no_crash_and_keeps_the_crash_count() {
-    let room = Room::new().await;
-    let (held, _, _) = room.running("dead").await;
-    let _recovered = room
+    let fixture = Fixture::new().await;
+    let (held, _, _) = fixture.running("dead").await;
+    let _recovered = fixture
         .broker
         .workers()
-        .recover(&room.queue, std::time::Duration::ZERO)
+        .recover(&fixture.queue, std::time::Duration::ZERO)
         .await
         .unwrap();
     for worker in ["a", "b"] {
-        let delivered = room.read_one(worker).await;
+        let delivered = fixture.read_one(worker).await;
         assert_eq!(delivered.crashes, 1);
-        let fence = room
+        let fence = fixture
             .broker
             .deliveries()
             .hand_back(
@@ -95,14 +95,14 @@ async fn handing_back_is_no_crash_and_keeps_the_crash_count() {
         assert_eq!(fence, Fence::Held);
     }
     let crashes = BTreeMap::from([(held.entry_id.to_string(), "1".to_owned())]);
-    assert_eq!(room.hash("crashes").await, crashes);
+    assert_eq!(fixture.hash("crashes").await, crashes);
 }
 
 #[tokio::test]
 async fn handing_back_without_a_checkpoint_keeps_the_old_one() {
-    let room = Room::new().await;
-    let (held, _, attempt) = room.running("a").await;
-    let _fence = room
+    let fixture = Fixture::new().await;
+    let (held, _, attempt) = fixture.running("a").await;
+    let _fence = fixture
         .broker
         .deliveries()
         .fail(
@@ -115,16 +115,17 @@ async fn handing_back_without_a_checkpoint_keeps_the_old_one() {
         )
         .await
         .unwrap();
-    let fence = room
+    let fence = fixture
         .broker
         .deliveries()
         .hand_back(&held, None, stored(""), stored(""), Consumed::NothingTaken)
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
-    assert!(room.hash("inflight").await.is_empty());
+    assert!(fixture.hash("inflight").await.is_empty());
     assert_eq!(
-        room.read_one("b")
+        fixture
+            .read_one("b")
             .await
             .checkpoint
             .as_ref()
@@ -135,31 +136,33 @@ async fn handing_back_without_a_checkpoint_keeps_the_old_one() {
 
 #[tokio::test]
 async fn handing_back_twice_equals_once() {
-    let room = Room::new().await;
-    let (held, _) = room.job("a").await;
+    let fixture = Fixture::new().await;
+    let (held, _) = fixture.job("a").await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .hand_back(&held, None, stored(""), stored(""), Consumed::NothingTaken)
             .await
             .unwrap(),
         Fence::Held
     );
-    let before = room.snapshot().await;
+    let before = fixture.snapshot().await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .hand_back(&held, None, stored(""), stored(""), Consumed::NothingTaken)
             .await
             .unwrap(),
         Fence::Lost
     );
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 
-    let room = Room::new().await;
-    let (held, _, attempt) = room.running("a").await;
+    let fixture = Fixture::new().await;
+    let (held, _, attempt) = fixture.running("a").await;
     let twice = || {
-        room.broker.deliveries().hand_back(
+        fixture.broker.deliveries().hand_back(
             &held,
             Some(attempt),
             stored("handed back"),
@@ -168,19 +171,20 @@ async fn handing_back_twice_equals_once() {
         )
     };
     assert_eq!(twice().await.unwrap(), Fence::Held);
-    let before = room.snapshot_but_events().await;
+    let before = fixture.snapshot_but_events().await;
     assert_eq!(twice().await.unwrap(), Fence::Lost);
-    assert_eq!(room.snapshot_but_events().await, before);
+    assert_eq!(fixture.snapshot_but_events().await, before);
 }
 
 #[tokio::test]
 async fn a_worker_that_lost_the_entry_hands_nothing_back() {
-    let room = Room::new().await;
-    let (held, _) = room.job("a").await;
-    room.steal(&held, "b").await;
-    let before = room.snapshot().await;
+    let fixture = Fixture::new().await;
+    let (held, _) = fixture.job("a").await;
+    fixture.steal(&held, "b").await;
+    let before = fixture.snapshot().await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .hand_back(
                 &held,
@@ -193,17 +197,18 @@ async fn a_worker_that_lost_the_entry_hands_nothing_back() {
             .unwrap(),
         Fence::Lost
     );
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 }
 
 #[tokio::test]
 async fn another_attempt_hands_nothing_back_but_is_recorded() {
-    let room = Room::new().await;
-    let (held, _, _) = room.running("a").await;
-    let before = room.snapshot_but_events().await;
+    let fixture = Fixture::new().await;
+    let (held, _, _) = fixture.running("a").await;
+    let before = fixture.snapshot_but_events().await;
     let other = Some(AttemptId::new());
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .hand_back(
                 &held,
@@ -216,19 +221,19 @@ async fn another_attempt_hands_nothing_back_but_is_recorded() {
             .unwrap(),
         Fence::Lost
     );
-    assert_eq!(room.snapshot_but_events().await, before);
-    assert_eq!(room.events().await, [("handed back".to_owned(), true)]);
+    assert_eq!(fixture.snapshot_but_events().await, before);
+    assert_eq!(fixture.events().await, [("handed back".to_owned(), true)]);
 }
 
 #[tokio::test]
 async fn the_oldest_entries_are_read_first_up_to_the_count() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     for n in 0..5 {
-        room.enqueue(&prompt(&n.to_string())).await;
+        fixture.enqueue(&prompt(&n.to_string())).await;
     }
     let mut order = Vec::new();
-    for delivered in room.read("a", 5).await.into_iter().rev() {
-        let _fence = room
+    for delivered in fixture.read("a", 5).await.into_iter().rev() {
+        let _fence = fixture
             .broker
             .deliveries()
             .hand_back(
@@ -242,30 +247,31 @@ async fn the_oldest_entries_are_read_first_up_to_the_count() {
             .unwrap();
         order.insert(0, delivered.delivery.entry);
     }
-    let newer = room.enqueue(&prompt("new")).await;
+    let newer = fixture.enqueue(&prompt("new")).await;
     let mut taken = Vec::new();
     for (worker, share) in [("b", 2), ("c", 2), ("b", 2)] {
-        let delivered = room.read(worker, share).await;
+        let delivered = fixture.read(worker, share).await;
         assert!(delivered.len() <= share);
         taken.extend(delivered.into_iter().map(|one| one.delivery.entry));
     }
     assert_eq!(taken, order);
     assert_eq!(
-        room.read_one("b").await.delivery.entry_id,
+        fixture.read_one("b").await.delivery.entry_id,
         newer,
         "what is new comes after"
     );
-    assert!(room.read("b", 2).await.is_empty());
+    assert!(fixture.read("b", 2).await.is_empty());
 }
 
 #[tokio::test]
 async fn a_deleted_entry_is_not_delivered() {
-    let room = Room::new().await;
-    let (gone, _) = room.job("a").await;
-    let (held, _) = room.job("a").await;
+    let fixture = Fixture::new().await;
+    let (gone, _) = fixture.job("a").await;
+    let (held, _) = fixture.job("a").await;
     for held in [&gone, &held] {
         assert_eq!(
-            room.broker
+            fixture
+                .broker
                 .deliveries()
                 .hand_back(held, None, stored(""), stored(""), Consumed::NothingTaken)
                 .await
@@ -273,28 +279,28 @@ async fn a_deleted_entry_is_not_delivered() {
             Fence::Held
         );
     }
-    let () = room.ask(&["XDEL", &room.stream(), &gone.entry]).await;
-    let delivered = room.read("b", 10).await;
+    let () = fixture.ask(&["XDEL", &fixture.stream(), &gone.entry]).await;
+    let delivered = fixture.read("b", 10).await;
     assert_eq!(delivered.len(), 1);
     assert_eq!(
         delivered.first().map(|one| &one.delivery.entry_id),
         Some(&held.entry_id)
     );
     assert_eq!(
-        room.pending().await,
+        fixture.pending().await,
         BTreeMap::from([(held.entry, "b".to_owned())])
     );
 }
 
 #[tokio::test]
 async fn an_internal_field_in_a_producers_message_is_detected_as_forged() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let mut fields = prompt("hello");
     fields.insert(0, (b"_checkpoint".to_vec(), b"1".to_vec()));
-    room.enqueue(&fields).await;
-    let delivered = room.read_one("a").await;
+    fixture.enqueue(&fields).await;
+    let delivered = fixture.read_one("a").await;
     assert!(delivered.forged, "as a new one");
-    let _fence = room
+    let _fence = fixture
         .broker
         .deliveries()
         .hand_back(
@@ -306,17 +312,18 @@ async fn an_internal_field_in_a_producers_message_is_detected_as_forged() {
         )
         .await
         .unwrap();
-    let delivered = room.read_one("b").await;
+    let delivered = fixture.read_one("b").await;
     assert!(delivered.forged, "as one that was given back");
     assert_eq!(delivered.checkpoint, None);
 }
 
 #[tokio::test]
 async fn a_worker_cannot_begin_a_job_that_it_handed_back() {
-    let room = Room::new().await;
-    let (held, job) = room.job("a").await;
+    let fixture = Fixture::new().await;
+    let (held, job) = fixture.job("a").await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .hand_back(&held, None, stored(""), stored(""), Consumed::NothingTaken)
             .await
@@ -324,7 +331,7 @@ async fn a_worker_cannot_begin_a_job_that_it_handed_back() {
         Fence::Held
     );
     assert_eq!(
-        room.begin(&held, &job, AttemptId::new(), None).await,
+        fixture.begin(&held, &job, AttemptId::new(), None).await,
         Begun::Lost
     );
 }

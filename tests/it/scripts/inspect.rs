@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_protocol::id::EntryId;
 
-use super::room::Room;
+use super::fixture::Fixture;
 
 /// Every key of a namespace with its value as Redis dumps it.
 pub(crate) type Snapshot = BTreeMap<String, Vec<u8>>;
 
-impl Room {
+impl Fixture {
     /// The recorded events, and whether each is of an attempt that settled nothing.
     pub(crate) async fn events(&self) -> Vec<(String, bool)> {
         let rows: Vec<(String, Vec<(String, String)>)> =
@@ -107,7 +107,7 @@ impl Room {
         snapshot
     }
 
-    /// As [`Room::snapshot`], without the events.
+    /// As [`Fixture::snapshot`], without the events.
     pub(crate) async fn snapshot_but_events(&self) -> Snapshot {
         let mut snapshot = self.snapshot().await;
         snapshot.remove("events");

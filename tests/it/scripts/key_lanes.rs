@@ -3,22 +3,25 @@
 use longshore_broker::{AttemptStart, Begun, Ending, Fence, MeterAmounts};
 use longshore_protocol::id::{AttemptId, JobId};
 
-use super::room::{BEGUN, Room, binary, checkpoint_of, limit, stored};
+use super::fixture::{BEGUN, Fixture, binary, checkpoint_of, limit, stored};
 
 #[tokio::test]
 async fn a_released_job_comes_back_byte_for_byte_with_its_checkpoint() {
     for queue in ["default", "bulk"] {
-        let room = Room::new().await.through(queue);
+        let fixture = Fixture::new().await.through(queue);
         let key = limit("k", 1);
-        let (holder, first) = room.job("a").await;
+        let (holder, first) = fixture.job("a").await;
         let attempt = AttemptId::new();
         assert_eq!(
-            room.begin(&holder, &first, attempt, Some(&key)).await,
+            fixture.begin(&holder, &first, attempt, Some(&key)).await,
             BEGUN
         );
 
-        let place = room.enqueue(&binary()).await;
-        let (held, job) = (room.read_one("a").await.delivery, JobId::from_entry(&place));
+        let entry_id = fixture.enqueue(&binary()).await;
+        let (held, job) = (
+            fixture.read_one("a").await.delivery,
+            JobId::from_entry(&entry_id),
+        );
         let text = checkpoint_of(&job, 3);
         let beginning = AttemptStart {
             job: &job,
@@ -30,7 +33,8 @@ async fn a_released_job_comes_back_byte_for_byte_with_its_checkpoint() {
             waited: false,
         };
         assert_eq!(
-            room.broker
+            fixture
+                .broker
                 .deliveries()
                 .begin(&held, &beginning)
                 .await
@@ -38,7 +42,7 @@ async fn a_released_job_comes_back_byte_for_byte_with_its_checkpoint() {
             Begun::Parked
         );
 
-        let waiting = room
+        let waiting = fixture
             .broker
             .lanes()
             .parked_job(&job)
@@ -58,21 +62,23 @@ async fn a_released_job_comes_back_byte_for_byte_with_its_checkpoint() {
             ..Ending::default()
         };
         assert_eq!(
-            room.broker
+            fixture
+                .broker
                 .deliveries()
                 .settle(&holder, &first, &end)
                 .await
                 .unwrap(),
             Fence::Held
         );
-        let delivered = room.read_one("b").await;
+        let delivered = fixture.read_one("b").await;
         assert_eq!(delivered.message.fields, binary());
         assert_eq!(
             (delivered.checkpoint, delivered.forged, delivered.crashes),
             (Some(text), false, 0)
         );
         assert!(
-            room.broker
+            fixture
+                .broker
                 .lanes()
                 .parked_job(&job)
                 .await
@@ -84,10 +90,10 @@ async fn a_released_job_comes_back_byte_for_byte_with_its_checkpoint() {
 
 #[tokio::test]
 async fn a_job_without_a_checkpoint_is_not_parked() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let key = limit("k", 1);
-    let (holder, first) = room.job("a").await;
-    let (held, job) = room.job("a").await;
+    let (holder, first) = fixture.job("a").await;
+    let (held, job) = fixture.job("a").await;
     let attempt = AttemptId::new();
     let begin = async |held, job| {
         let beginning = AttemptStart {
@@ -99,62 +105,65 @@ async fn a_job_without_a_checkpoint_is_not_parked() {
             amounts: &MeterAmounts::default(),
             waited: false,
         };
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .begin(held, &beginning)
             .await
             .unwrap()
     };
     assert_eq!(begin(&holder, &first).await, BEGUN);
-    let before = room.snapshot().await;
+    let before = fixture.snapshot().await;
     assert_eq!(begin(&held, &job).await, Begun::Waits);
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
     assert_eq!(
-        room.begin(&held, &job, attempt, Some(&key)).await,
+        fixture.begin(&held, &job, attempt, Some(&key)).await,
         Begun::Parked
     );
 }
 
 #[tokio::test]
 async fn parking_twice_equals_once() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let key = limit("k", 1);
-    let (holder, first) = room.job("a").await;
+    let (holder, first) = fixture.job("a").await;
     assert_eq!(
-        room.begin(&holder, &first, AttemptId::new(), Some(&key))
+        fixture
+            .begin(&holder, &first, AttemptId::new(), Some(&key))
             .await,
         BEGUN
     );
-    let (held, job) = room.job("a").await;
+    let (held, job) = fixture.job("a").await;
     let attempt = AttemptId::new();
     assert_eq!(
-        room.begin(&held, &job, attempt, Some(&key)).await,
+        fixture.begin(&held, &job, attempt, Some(&key)).await,
         Begun::Parked
     );
-    let before = room.snapshot().await;
+    let before = fixture.snapshot().await;
     assert_eq!(
-        room.begin(&held, &job, attempt, Some(&key)).await,
+        fixture.begin(&held, &job, attempt, Some(&key)).await,
         Begun::Lost
     );
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 }
 
 #[tokio::test]
 async fn a_parked_job_leaves_no_checkpoint_at_its_old_entry() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let key = limit("k", 1);
-    let (holder, first, _) = room.running("a").await;
-    let _recovered = room
+    let (holder, first, _) = fixture.running("a").await;
+    let _recovered = fixture
         .broker
         .workers()
-        .recover(&room.queue, std::time::Duration::ZERO)
+        .recover(&fixture.queue, std::time::Duration::ZERO)
         .await
         .unwrap();
     // A worker died at this entry before; the crash count moves to the lane with the checkpoint.
-    let delivered = room.read_one("a").await;
-    let other = room.job("a").await;
+    let delivered = fixture.read_one("a").await;
+    let other = fixture.job("a").await;
     assert_eq!(
-        room.begin(&other.0, &other.1, AttemptId::new(), Some(&key))
+        fixture
+            .begin(&other.0, &other.1, AttemptId::new(), Some(&key))
             .await,
         BEGUN
     );
@@ -162,15 +171,15 @@ async fn a_parked_job_leaves_no_checkpoint_at_its_old_entry() {
         (delivered.crashes, &delivered.delivery.entry_id),
         (1, &holder.entry_id)
     );
-    let begun = room
+    let begun = fixture
         .begin(&delivered.delivery, &first, AttemptId::new(), Some(&key))
         .await;
     assert_eq!(begun, Begun::Parked);
     for remembered in ["crashes", "checkpoints"] {
-        assert!(room.hash(remembered).await.is_empty(), "{remembered}");
+        assert!(fixture.hash(remembered).await.is_empty(), "{remembered}");
     }
     assert!(
-        !room
+        !fixture
             .hash("inflight")
             .await
             .contains_key(holder.entry_id.as_str())
@@ -180,55 +189,58 @@ async fn a_parked_job_leaves_no_checkpoint_at_its_old_entry() {
 #[tokio::test]
 async fn any_text_is_a_valid_concurrency_key() {
     for name in ["k", "two words", "9 lives\n- a 1 x", "ключ", "%d+ .*"] {
-        let room = Room::new().await;
+        let fixture = Fixture::new().await;
         let key = limit(name, 1);
-        let (held, job) = room.job("a").await;
+        let (held, job) = fixture.job("a").await;
         let attempt = AttemptId::new();
-        assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, BEGUN);
-        let (late, waits) = room.job("a").await;
+        assert_eq!(fixture.begin(&held, &job, attempt, Some(&key)).await, BEGUN);
+        let (late, waits) = fixture.job("a").await;
         assert_eq!(
-            room.begin(&late, &waits, AttemptId::new(), Some(&key))
+            fixture
+                .begin(&late, &waits, AttemptId::new(), Some(&key))
                 .await,
             Begun::Parked
         );
 
         // The journal is parsed when the worker dies.
-        let recovered = room
+        let recovered = fixture
             .broker
             .workers()
-            .recover(&room.queue, std::time::Duration::ZERO)
+            .recover(&fixture.queue, std::time::Duration::ZERO)
             .await
             .unwrap();
         assert_eq!((recovered.entries, recovered.lost), (1, 1), "{name}");
         assert_eq!(
-            room.events().await,
+            fixture.events().await,
             [(format!("lost {attempt}"), false)],
             "{name}"
         );
 
-        let held = room.read_one("b").await.delivery;
+        let held = fixture.read_one("b").await.delivery;
         let end = Ending {
             concurrency: Some(&key),
             has_stored_state: true,
             ..Ending::default()
         };
         assert_eq!(
-            room.broker
+            fixture
+                .broker
                 .deliveries()
                 .settle(&held, &job, &end)
                 .await
                 .unwrap(),
             Fence::Held
         );
-        let held = room.read_one("b").await.delivery;
+        let held = fixture.read_one("b").await.delivery;
         assert_eq!(
-            room.broker
+            fixture
+                .broker
                 .deliveries()
                 .settle(&held, &waits, &end)
                 .await
                 .unwrap(),
             Fence::Held
         );
-        room.assert_nothing_is_left().await;
+        fixture.assert_nothing_is_left().await;
     }
 }

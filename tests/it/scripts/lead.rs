@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use longshore_tests::stack::eventually;
 
-use super::room::Room;
+use super::fixture::Fixture;
 
 const LONG: Duration = Duration::from_mins(10);
 
-async fn leads(room: &Room, who: &str, lease: Duration) -> bool {
-    room.broker
+async fn leads(fixture: &Fixture, who: &str, lease: Duration) -> bool {
+    fixture
+        .broker
         .leader()
         .acquire(who, lease)
         .await
@@ -19,53 +20,57 @@ async fn leads(room: &Room, who: &str, lease: Duration) -> bool {
 
 #[tokio::test]
 async fn one_leader_keeps_the_lease() {
-    let room = Room::new().await;
-    assert!(leads(&room, "a", LONG).await);
-    assert!(!leads(&room, "b", LONG).await);
-    assert!(leads(&room, "a", LONG).await, "the leader renews");
-    assert!(!leads(&room, "b", LONG).await);
+    let fixture = Fixture::new().await;
+    assert!(leads(&fixture, "a", LONG).await);
+    assert!(!leads(&fixture, "b", LONG).await);
+    assert!(leads(&fixture, "a", LONG).await, "the leader renews");
+    assert!(!leads(&fixture, "b", LONG).await);
 }
 
 #[tokio::test]
 async fn a_lease_lasts_as_long_as_last_requested() {
-    let room = Room::new().await;
-    assert!(leads(&room, "a", Duration::from_secs(5)).await);
-    assert!(leads(&room, "a", LONG).await);
-    let ms: i64 = room.ask(&["PTTL", &room.key("leader")]).await;
+    let fixture = Fixture::new().await;
+    assert!(leads(&fixture, "a", Duration::from_secs(5)).await);
+    assert!(leads(&fixture, "a", LONG).await);
+    let ms: i64 = fixture.ask(&["PTTL", &fixture.key("leader")]).await;
     assert!((590_000..=600_000).contains(&ms), "{ms}");
 }
 
 #[tokio::test]
 async fn another_scheduler_leads_when_the_lease_expires() {
-    let room = Room::new().await;
-    assert!(leads(&room, "a", Duration::from_millis(30)).await);
+    let fixture = Fixture::new().await;
+    assert!(leads(&fixture, "a", Duration::from_millis(30)).await);
     eventually("the lease ends", || async {
-        anyhow::ensure!(leads(&room, "b", LONG).await, "a still leads");
+        anyhow::ensure!(leads(&fixture, "b", LONG).await, "a still leads");
         Ok(())
     })
     .await
     .unwrap();
-    assert!(!leads(&room, "a", LONG).await);
+    assert!(!leads(&fixture, "a", LONG).await);
 }
 
 #[tokio::test]
 async fn another_scheduler_leads_at_once_when_the_leader_resigns() {
-    let room = Room::new().await;
-    assert!(leads(&room, "a", LONG).await);
-    room.broker.leader().resign("b").await.unwrap();
-    assert!(!leads(&room, "b", LONG).await, "only the leader can resign");
-    room.broker.leader().resign("a").await.unwrap();
-    room.broker.leader().resign("a").await.unwrap();
-    assert!(leads(&room, "b", LONG).await);
-    room.broker.leader().resign("a").await.unwrap();
-    assert!(!leads(&room, "a", LONG).await);
+    let fixture = Fixture::new().await;
+    assert!(leads(&fixture, "a", LONG).await);
+    fixture.broker.leader().resign("b").await.unwrap();
+    assert!(
+        !leads(&fixture, "b", LONG).await,
+        "only the leader can resign"
+    );
+    fixture.broker.leader().resign("a").await.unwrap();
+    fixture.broker.leader().resign("a").await.unwrap();
+    assert!(leads(&fixture, "b", LONG).await);
+    fixture.broker.leader().resign("a").await.unwrap();
+    assert!(!leads(&fixture, "a", LONG).await);
 }
 
 #[tokio::test]
 async fn a_new_leader_gets_a_new_token() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let lead = async |who: &str| {
-        room.broker
+        fixture
+            .broker
             .leader()
             .acquire(who, LONG)
             .await
@@ -74,10 +79,10 @@ async fn a_new_leader_gets_a_new_token() {
     };
     let first = lead("a").await;
     assert_eq!(lead("a").await, first, "a renewal is no change");
-    room.broker.leader().resign("a").await.unwrap();
+    fixture.broker.leader().resign("a").await.unwrap();
     let second = lead("b").await;
     assert!(second > first);
-    let () = room.ask(&["DEL", &room.key("leader")]).await;
+    let () = fixture.ask(&["DEL", &fixture.key("leader")]).await;
     let third = lead("b").await;
     assert!(
         third > second,
@@ -88,10 +93,10 @@ async fn a_new_leader_gets_a_new_token() {
 #[tokio::test]
 async fn a_resigning_leader_wakes_the_others() {
     use futures::StreamExt as _;
-    let room = Room::new().await;
-    assert!(leads(&room, "a", LONG).await);
-    let mut wakes = room.broker.leader().subscribe_wake_ups().await.unwrap();
-    room.broker.leader().resign("a").await.unwrap();
+    let fixture = Fixture::new().await;
+    assert!(leads(&fixture, "a", LONG).await);
+    let mut wakes = fixture.broker.leader().subscribe_wake_ups().await.unwrap();
+    fixture.broker.leader().resign("a").await.unwrap();
     let mut wakes = wakes.on_message();
     let woken = tokio::time::timeout(Duration::from_secs(30), wakes.next());
     assert!(woken.await.unwrap().is_some());

@@ -5,18 +5,19 @@ use longshore_broker::{Begun, Consumed};
 use longshore_protocol::control::ControlMessage;
 
 use super::{
-    meters::{consumed, places},
-    room::{Room, account, slot_limit},
+    fixture::{Fixture, account, slot_limit},
+    meters::{consumed, slots},
 };
 
-async fn cap(room: &Room) -> Option<String> {
-    let key = room.key("quota:slots:m");
-    room.ask(&["HGET", &key, "cap"]).await
+async fn cap(fixture: &Fixture) -> Option<String> {
+    let key = fixture.key("quota:slots:m");
+    fixture.ask(&["HGET", &key, "cap"]).await
 }
 
 /// The provider rejects a call; there are eight slots.
-async fn cut(room: &Room) {
-    room.broker
+async fn cut(fixture: &Fixture) {
+    fixture
+        .broker
         .limits()
         .hold_account(&account("m"), None, Some(slot_limit(8)))
         .await
@@ -24,56 +25,58 @@ async fn cut(room: &Room) {
 }
 
 /// Makes the last cut a second old.
-async fn a_second_passes(room: &Room) {
-    let then = room.broker.server().time_ms().await.unwrap() - 1_000;
-    let key = room.key("quota:slots:m");
-    let () = room.ask(&["HSET", &key, "cut", &then.to_string()]).await;
+async fn a_second_passes(fixture: &Fixture) {
+    let then = fixture.broker.server().time_ms().await.unwrap() - 1_000;
+    let key = fixture.key("quota:slots:m");
+    let () = fixture.ask(&["HSET", &key, "cut", &then.to_string()]).await;
 }
 
 #[tokio::test]
 async fn slots_are_halved_at_most_once_a_second_and_one_remains() {
-    let room = Room::new().await;
-    cut(&room).await;
-    assert_eq!(cap(&room).await.as_deref(), Some("4.0000"));
-    cut(&room).await;
+    let fixture = Fixture::new().await;
+    cut(&fixture).await;
+    assert_eq!(cap(&fixture).await.as_deref(), Some("4.0000"));
+    cut(&fixture).await;
     assert_eq!(
-        cap(&room).await.as_deref(),
+        cap(&fixture).await.as_deref(),
         Some("4.0000"),
         "the calls that were on the way say the same"
     );
     for expected in ["2.0000", "1.0000", "1.0000"] {
-        a_second_passes(&room).await;
-        cut(&room).await;
-        assert_eq!(cap(&room).await.as_deref(), Some(expected));
+        a_second_passes(&fixture).await;
+        cut(&fixture).await;
+        assert_eq!(cap(&fixture).await.as_deref(), Some(expected));
     }
 }
 
 #[tokio::test]
 async fn no_more_jobs_begin_than_there_are_slots() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let mut calls = Vec::new();
     for _ in 0..6 {
-        calls.push(room.taking(&[places(8)]).await);
+        calls.push(fixture.taking(&[slots(8)]).await);
     }
-    cut(&room).await;
+    cut(&fixture).await;
     for call in calls.into_iter().take(3) {
-        assert_eq!(room.try_to_take(&[places(8)]).await.1, Begun::Full);
-        room.end(&call, Consumed::Unknown).await;
+        assert_eq!(fixture.try_to_take(&[slots(8)]).await.1, Begun::Full);
+        fixture.end(&call, Consumed::Unknown).await;
     }
-    room.taking(&[places(8)]).await;
-    assert_eq!(room.try_to_take(&[places(8)]).await.1, Begun::Full);
+    fixture.taking(&[slots(8)]).await;
+    assert_eq!(fixture.try_to_take(&[slots(8)]).await.1, Begun::Full);
 }
 
 #[tokio::test]
 async fn each_round_of_answers_regains_a_slot() {
-    let room = Room::new().await;
-    cut(&room).await;
+    let fixture = Fixture::new().await;
+    cut(&fixture).await;
     let mut answers = 0;
-    while let Some(text) = cap(&room).await {
+    while let Some(text) = cap(&fixture).await {
         let before: f64 = text.parse().unwrap();
-        let call = room.taking(&[places(8)]).await;
-        room.end(&call, consumed(1, 1)).await;
-        let after: f64 = cap(&room).await.map_or(8.0, |text| text.parse().unwrap());
+        let call = fixture.taking(&[slots(8)]).await;
+        fixture.end(&call, consumed(1, 1)).await;
+        let after: f64 = cap(&fixture)
+            .await
+            .map_or(8.0, |text| text.parse().unwrap());
         assert!(
             (after - (before + 1.0 / before).min(8.0)).abs() < 0.01,
             "{before} {after}"
@@ -86,8 +89,8 @@ async fn each_round_of_answers_regains_a_slot() {
 
 #[tokio::test]
 async fn unanswered_calls_regain_no_slot() {
-    let room = Room::new().await;
-    cut(&room).await;
+    let fixture = Fixture::new().await;
+    cut(&fixture).await;
     let refused = Consumed::Known {
         tokens: 0,
         requests: 1,
@@ -95,24 +98,24 @@ async fn unanswered_calls_regain_no_slot() {
         answered: false,
     };
     for consumed in [Consumed::Unknown, refused] {
-        let call = room.taking(&[places(8)]).await;
-        room.end(&call, consumed).await;
-        assert_eq!(cap(&room).await.as_deref(), Some("4.0000"));
+        let call = fixture.taking(&[slots(8)]).await;
+        fixture.end(&call, consumed).await;
+        assert_eq!(cap(&fixture).await.as_deref(), Some("4.0000"));
     }
 }
 
 #[tokio::test]
 async fn a_regained_slot_goes_to_a_parked_job() {
-    let room = Room::new().await;
-    let key = room.key("quota:slots:m");
-    let () = room.ask(&["HSET", &key, "cap", "1.9999"]).await;
-    let call = room.taking(&[places(8)]).await;
+    let fixture = Fixture::new().await;
+    let key = fixture.key("quota:slots:m");
+    let () = fixture.ask(&["HSET", &key, "cap", "1.9999"]).await;
+    let call = fixture.taking(&[slots(8)]).await;
     for _ in 0..3 {
-        room.waiter(vec![places(8)]).await;
+        fixture.waiter(vec![slots(8)]).await;
     }
-    room.end(&call, consumed(1, 1)).await;
+    fixture.end(&call, consumed(1, 1)).await;
     assert_eq!(
-        room.release_to("b").await.len(),
+        fixture.release_to("b").await.len(),
         2,
         "its own, and a new one"
     );
@@ -120,11 +123,12 @@ async fn a_regained_slot_goes_to_a_parked_job() {
 
 #[tokio::test]
 async fn an_account_hold_is_published_to_all_workers() {
-    let room = Room::new().await;
-    let mut control = room.broker.workers().subscribe_control().await.unwrap();
+    let fixture = Fixture::new().await;
+    let mut control = fixture.broker.workers().subscribe_control().await.unwrap();
     // A shorter hold is not published.
     for until in [5_000, 4_000, 6_000] {
-        room.broker
+        fixture
+            .broker
             .limits()
             .hold_account(&account("m"), DateTime::from_timestamp_millis(until), None)
             .await
@@ -138,11 +142,11 @@ async fn an_account_hold_is_published_to_all_workers() {
         assert_eq!(control.next().await.unwrap(), expected);
     }
     assert_eq!(
-        room.broker.limits().account_holds().await.unwrap(),
+        fixture.broker.limits().account_holds().await.unwrap(),
         [(
             account("m"),
             DateTime::from_timestamp_millis(6_000).unwrap()
         )]
     );
-    assert_eq!(cap(&room).await, None);
+    assert_eq!(cap(&fixture).await, None);
 }

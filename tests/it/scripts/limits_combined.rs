@@ -4,8 +4,8 @@ use longshore_broker::{Begun, Reserved};
 use longshore_policy::limits::MeterAmount;
 
 use super::{
-    meters::{NOW, budget, consumed, places, requests, tokens, window},
-    room::Room,
+    fixture::Fixture,
+    meters::{NOW, budget, consumed, requests, slots, tokens, window},
 };
 
 /// One of each kind.
@@ -15,28 +15,28 @@ fn all() -> Vec<MeterAmount> {
         window("rpd:m", NOW, 20, 1),
         tokens(60_000, 100),
         requests(6_000),
-        places(9),
+        slots(9),
     ]
 }
 
 #[tokio::test]
 async fn a_call_reserves_of_all_limits_and_returns_to_all() {
-    let room = Room::new().await;
-    let before = room.broker.server().time_ms().await.unwrap() * 1000;
-    let call = room.taking(&all()).await;
-    assert_eq!(room.sums("budget:b").await, (0, 5));
-    assert_eq!(room.sums("rpd:m").await, (0, 1));
-    assert!(room.full_at("tpm:m").await > before);
-    assert!(room.full_at("rpm:m").await > before);
+    let fixture = Fixture::new().await;
+    let before = fixture.broker.server().time_ms().await.unwrap() * 1000;
+    let call = fixture.taking(&all()).await;
+    assert_eq!(fixture.sums("budget:b").await, (0, 5));
+    assert_eq!(fixture.sums("rpd:m").await, (0, 1));
+    assert!(fixture.full_at("tpm:m").await > before);
+    assert!(fixture.full_at("rpm:m").await > before);
     assert_eq!(
-        room.holders().await,
+        fixture.holders().await,
         std::slice::from_ref(&call.delivery.entry_id)
     );
 
-    room.end(&call, consumed(100, 3)).await;
-    assert_eq!(room.sums("budget:b").await, (3, 0));
-    assert_eq!(room.sums("rpd:m").await, (1, 0));
-    room.assert_nothing_is_left().await;
+    fixture.end(&call, consumed(100, 3)).await;
+    assert_eq!(fixture.sums("budget:b").await, (3, 0));
+    assert_eq!(fixture.sums("rpd:m").await, (1, 0));
+    fixture.assert_nothing_is_left().await;
 }
 
 #[tokio::test]
@@ -46,29 +46,29 @@ async fn one_limit_without_room_prevents_any_reservation() {
         ("rpd:m", window("rpd:m", NOW, 20, 20)),
         ("tpm:m", tokens(60_000, 60_000)),
         ("rpm:m", tokens_as_requests()),
-        ("slots:m", places(1)),
+        ("slots:m", slots(1)),
     ];
     for (meter, fills) in full {
-        let room = Room::new().await;
-        room.taking(&[fills]).await;
+        let fixture = Fixture::new().await;
+        fixture.taking(&[fills]).await;
         let mut amounts = all();
         if meter == "slots:m" {
             amounts.pop();
-            amounts.push(places(1));
+            amounts.push(slots(1));
         }
-        let call = room.call().await;
-        let before = room.snapshot().await;
-        let begun = room.begin_taking(&call, &amounts, false).await;
+        let call = fixture.call().await;
+        let before = fixture.snapshot().await;
+        let begun = fixture.begin_taking(&call, &amounts, false).await;
         assert_eq!(begun, Begun::Full, "{meter}");
-        assert_eq!(room.snapshot().await, before, "{meter}");
+        assert_eq!(fixture.snapshot().await, before, "{meter}");
 
         // It waits for one limit, and has reserved nothing of the others.
-        let reserved = room.reserve(&call, &[amounts], false).await;
+        let reserved = fixture.reserve(&call, &[amounts], false).await;
         assert!(
             matches!(&reserved, Reserved::Waits { meter: full, .. } if full == meter),
             "{meter}: {reserved:?}"
         );
-        let after = room.snapshot().await;
+        let after = fixture.snapshot().await;
         let changed: Vec<&String> = after
             .iter()
             .filter(|(name, value)| before.get(*name) != Some(value))
@@ -99,10 +99,10 @@ fn tokens_as_requests() -> MeterAmount {
 
 #[tokio::test]
 async fn calls_of_different_limits_do_not_affect_each_other() {
-    let room = Room::new().await;
-    room.taking(&[window("rpd:one", NOW, 1, 1)]).await;
-    room.taking(&[window("rpd:two", NOW, 1, 1)]).await;
-    room.taking(&[]).await;
-    let (_, begun) = room.try_to_take(&[window("rpd:one", NOW, 1, 1)]).await;
+    let fixture = Fixture::new().await;
+    fixture.taking(&[window("rpd:one", NOW, 1, 1)]).await;
+    fixture.taking(&[window("rpd:two", NOW, 1, 1)]).await;
+    fixture.taking(&[]).await;
+    let (_, begun) = fixture.try_to_take(&[window("rpd:one", NOW, 1, 1)]).await;
     assert_eq!(begun, Begun::Full);
 }

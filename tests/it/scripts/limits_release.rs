@@ -6,263 +6,268 @@ use longshore_broker::{Consumed, Reserved};
 use longshore_policy::limits::{MeterAmount, Pacing};
 
 use super::{
-    meters::{BEFORE, Call, budget, consumed, ids, places, requests, tokens, window},
-    room::{BEGUN, Room, account, slot_limit},
+    fixture::{BEGUN, Fixture, account, slot_limit},
+    meters::{BEFORE, Call, budget, consumed, ids, requests, slots, tokens, window},
 };
 
 /// Parks `count` new jobs.
-async fn wait(room: &Room, amounts: &[MeterAmount], count: usize) -> Vec<String> {
+async fn wait(fixture: &Fixture, amounts: &[MeterAmount], count: usize) -> Vec<String> {
     let mut jobs = Vec::new();
     for _ in 0..count {
-        jobs.push(room.waiter(amounts.to_vec()).await.to_string());
+        jobs.push(fixture.waiter(amounts.to_vec()).await.to_string());
     }
     jobs
 }
 
 /// Begins the released jobs.
-async fn begin_all(room: &Room, amounts: &[MeterAmount]) -> Vec<Call> {
-    let gone = room.release_to("b").await;
+async fn begin_all(fixture: &Fixture, amounts: &[MeterAmount]) -> Vec<Call> {
+    let gone = fixture.release_to("b").await;
     for call in &gone {
-        assert_eq!(room.begin_taking(call, amounts, true).await, BEGUN);
+        assert_eq!(fixture.begin_taking(call, amounts, true).await, BEGUN);
     }
     gone
 }
 
 #[tokio::test]
 async fn a_window_releases_no_more_than_it_has_room_for() {
-    let room = Room::new().await;
-    let running = room.taking(&[budget(10, 10)]).await;
-    let jobs = wait(&room, &[budget(10, 2)], 5).await;
-    assert_eq!(room.open_and_let_go("budget:b").await, 0);
-    room.end(&running, consumed(1, 6)).await;
+    let fixture = Fixture::new().await;
+    let running = fixture.taking(&[budget(10, 10)]).await;
+    let jobs = wait(&fixture, &[budget(10, 2)], 5).await;
+    assert_eq!(fixture.open_and_let_go("budget:b").await, 0);
+    fixture.end(&running, consumed(1, 6)).await;
 
-    assert_eq!(room.broker.lanes().release(1000).await.unwrap().jobs, 2);
+    assert_eq!(fixture.broker.lanes().release(1000).await.unwrap().jobs, 2);
     assert_eq!(
-        room.open_and_let_go("budget:b").await,
+        fixture.open_and_let_go("budget:b").await,
         0,
         "those two have not begun yet"
     );
-    let gone = begin_all(&room, &[budget(10, 2)]).await;
+    let gone = begin_all(&fixture, &[budget(10, 2)]).await;
     assert_eq!(ids(&gone), [jobs[0].as_str(), jobs[1].as_str()]);
-    assert_eq!(room.open_and_let_go("budget:b").await, 0);
+    assert_eq!(fixture.open_and_let_go("budget:b").await, 0);
     // They use less than they reserved.
     for call in &gone {
-        room.end(call, consumed(1, 1)).await;
+        fixture.end(call, consumed(1, 1)).await;
     }
-    assert_eq!(room.broker.lanes().release(1000).await.unwrap().jobs, 1);
-    let gone = begin_all(&room, &[budget(10, 2)]).await;
+    assert_eq!(fixture.broker.lanes().release(1000).await.unwrap().jobs, 1);
+    let gone = begin_all(&fixture, &[budget(10, 2)]).await;
     assert_eq!(ids(&gone), [jobs[2].as_str()]);
 }
 
 #[tokio::test]
 async fn a_windows_end_releases_what_the_next_has_room_for() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let (old, new) = (window("budget:b", BEFORE, 8, 4), budget(8, 4));
     for _ in 0..2 {
-        let call = room.taking(std::slice::from_ref(&old)).await;
-        room.end(&call, Consumed::Unknown).await;
+        let call = fixture.taking(std::slice::from_ref(&old)).await;
+        fixture.end(&call, Consumed::Unknown).await;
     }
-    let jobs = wait(&room, &[old], 5).await;
+    let jobs = wait(&fixture, &[old], 5).await;
 
-    assert_eq!(room.broker.lanes().release(1000).await.unwrap().jobs, 2);
-    assert_eq!(room.open_and_let_go("budget:b").await, 0);
-    let mut gone = room.release_to("b").await;
+    assert_eq!(fixture.broker.lanes().release(1000).await.unwrap().jobs, 2);
+    assert_eq!(fixture.open_and_let_go("budget:b").await, 0);
+    let mut gone = fixture.release_to("b").await;
     let second = gone.pop().unwrap();
     let new = std::slice::from_ref(&new);
-    assert_eq!(room.begin_taking(&gone[0], new, true).await, BEGUN);
+    assert_eq!(fixture.begin_taking(&gone[0], new, true).await, BEGUN);
     assert_eq!(
-        room.open_and_let_go("budget:b").await,
+        fixture.open_and_let_go("budget:b").await,
         0,
         "the second is still on its way"
     );
-    assert_eq!(room.begin_taking(&second, new, true).await, BEGUN);
-    assert_eq!(room.open_and_let_go("budget:b").await, 0);
-    assert_eq!(room.lane("budget:b").await, jobs[2..]);
-    assert_eq!(room.sums("budget:b").await, (0, 8));
+    assert_eq!(fixture.begin_taking(&second, new, true).await, BEGUN);
+    assert_eq!(fixture.open_and_let_go("budget:b").await, 0);
+    assert_eq!(fixture.lane("budget:b").await, jobs[2..]);
+    assert_eq!(fixture.sums("budget:b").await, (0, 8));
 }
 
 /// Otherwise they would wait for the end of the window that has just begun.
 #[tokio::test]
 async fn a_new_job_of_the_next_window_does_not_block_parked_ones() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let old = window("budget:b", BEFORE, 10, 1);
-    let full = room.taking(&[window("budget:b", BEFORE, 10, 10)]).await;
-    room.end(&full, Consumed::Unknown).await;
-    let mut jobs = wait(&room, &[old], 2).await;
-    jobs.extend(wait(&room, &[budget(10, 1)], 1).await);
-    assert_eq!(room.open_and_let_go("budget:b").await, 3);
-    assert_eq!(ids(&begin_all(&room, &[budget(10, 1)]).await), jobs);
+    let full = fixture.taking(&[window("budget:b", BEFORE, 10, 10)]).await;
+    fixture.end(&full, Consumed::Unknown).await;
+    let mut jobs = wait(&fixture, &[old], 2).await;
+    jobs.extend(wait(&fixture, &[budget(10, 1)], 1).await);
+    assert_eq!(fixture.open_and_let_go("budget:b").await, 3);
+    assert_eq!(ids(&begin_all(&fixture, &[budget(10, 1)]).await), jobs);
 }
 
 #[tokio::test]
 async fn a_small_job_does_not_wait_behind_a_large_one() {
-    let room = Room::new().await;
-    let running = room.taking(&[budget(10, 10)]).await;
-    let small = wait(&room, &[budget(10, 1)], 1).await;
-    let large = wait(&room, &[budget(10, 9)], 1).await;
-    let last = wait(&room, &[budget(10, 9)], 1).await;
-    room.end(&running, consumed(1, 5)).await;
+    let fixture = Fixture::new().await;
+    let running = fixture.taking(&[budget(10, 10)]).await;
+    let small = wait(&fixture, &[budget(10, 1)], 1).await;
+    let large = wait(&fixture, &[budget(10, 9)], 1).await;
+    let last = wait(&fixture, &[budget(10, 9)], 1).await;
+    fixture.end(&running, consumed(1, 5)).await;
 
-    assert_eq!(room.broker.lanes().release(1000).await.unwrap().jobs, 1);
-    assert_eq!(ids(&begin_all(&room, &[budget(10, 1)]).await), small);
+    assert_eq!(fixture.broker.lanes().release(1000).await.unwrap().jobs, 1);
+    assert_eq!(ids(&begin_all(&fixture, &[budget(10, 1)]).await), small);
     // The next one's amount is unknown: it is released, and returns to the head.
-    room.open_and_let_go("budget:b").await;
-    for call in room.release_to("b").await {
-        let reserved = room.reserve(&call, &[vec![budget(10, 9)]], true).await;
+    fixture.open_and_let_go("budget:b").await;
+    for call in fixture.release_to("b").await {
+        let reserved = fixture.reserve(&call, &[vec![budget(10, 9)]], true).await;
         assert!(matches!(reserved, Reserved::Waits { .. }), "{reserved:?}");
     }
-    let lane = room.lane("budget:b").await;
+    let lane = fixture.lane("budget:b").await;
     assert_eq!(lane, [large, last].concat());
-    a_second_passes(&room, "budget:b").await;
-    assert_eq!(room.open_and_let_go("budget:b").await, 0, "now it is known");
+    a_second_passes(&fixture, "budget:b").await;
+    assert_eq!(
+        fixture.open_and_let_go("budget:b").await,
+        0,
+        "now it is known"
+    );
 }
 
 /// Makes the last release a second old.
-async fn a_second_passes(room: &Room, meter: &str) {
-    let key = room.key(&format!("quota:{meter}"));
-    let () = room.ask(&["HSET", &key, "released_at", "0"]).await;
+async fn a_second_passes(fixture: &Fixture, meter: &str) {
+    let key = fixture.key(&format!("quota:{meter}"));
+    let () = fixture.ask(&["HSET", &key, "released_at", "0"]).await;
 }
 
 #[tokio::test]
 async fn room_unused_by_released_jobs_goes_to_others() {
-    let room = Room::new().await;
-    let running = room.taking(&[budget(10, 10)]).await;
-    let jobs = wait(&room, &[budget(10, 5)], 4).await;
-    room.end(&running, consumed(1, 0)).await;
-    assert_eq!(room.broker.lanes().release(1000).await.unwrap().jobs, 2);
-    room.release_to("b").await;
-    a_second_passes(&room, "budget:b").await;
-    assert_eq!(room.open_and_let_go("budget:b").await, 2);
-    assert_eq!(ids(&room.release_to("b").await), jobs[2..]);
+    let fixture = Fixture::new().await;
+    let running = fixture.taking(&[budget(10, 10)]).await;
+    let jobs = wait(&fixture, &[budget(10, 5)], 4).await;
+    fixture.end(&running, consumed(1, 0)).await;
+    assert_eq!(fixture.broker.lanes().release(1000).await.unwrap().jobs, 2);
+    fixture.release_to("b").await;
+    a_second_passes(&fixture, "budget:b").await;
+    assert_eq!(fixture.open_and_let_go("budget:b").await, 2);
+    assert_eq!(ids(&fixture.release_to("b").await), jobs[2..]);
 }
 
 #[tokio::test]
 async fn a_rate_releases_the_jobs_of_one_second() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let take = [requests(60)];
     for _ in 0..3 {
-        room.try_to_take(&take).await;
+        fixture.try_to_take(&take).await;
     }
-    let jobs = wait(&room, &take, 4).await;
-    room.open("rpm:m").await;
-    let scanned = room.broker.lanes().release(1000).await.unwrap();
+    let jobs = wait(&fixture, &take, 4).await;
+    fixture.open("rpm:m").await;
+    let scanned = fixture.broker.lanes().release(1000).await.unwrap();
     assert_eq!(scanned.jobs, 0);
     let again = scanned.again.unwrap();
     let two = Duration::from_secs(2);
     assert!((two / 2..=two).contains(&again), "{again:?}");
 
     // After that time one is released now, and one a second later.
-    let key = room.key("quota:rpm:m");
-    let () = room
+    let key = fixture.key("quota:rpm:m");
+    let () = fixture
         .ask(&["HSET", &key, "full_at", "0", "next_turn", "0"])
         .await;
-    assert_eq!(room.open_and_let_go("rpm:m").await, 2);
-    assert_eq!(room.open_and_let_go("rpm:m").await, 0);
-    let gone = room.release_to("b").await;
+    assert_eq!(fixture.open_and_let_go("rpm:m").await, 2);
+    assert_eq!(fixture.open_and_let_go("rpm:m").await, 0);
+    let gone = fixture.release_to("b").await;
     assert_eq!(ids(&gone), jobs[..2]);
     for call in gone {
-        let begun = room.begin_taking(&call, &take, true).await;
+        let begun = fixture.begin_taking(&call, &take, true).await;
         assert!(matches!(begun, longshore_broker::Begun::Yes(_)));
     }
 }
 
 #[tokio::test]
 async fn unused_tokens_release_the_next_job_sooner() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     // About 27 s of the rate for each call.
     let take = [tokens(6_000, 2_500)];
     assert!(Pacing::tokens(6_000).cost_micros(2_500) > 20_000_000);
-    let running = room.taking(&take).await;
-    wait(&room, &take, 3).await;
-    room.end(&running, consumed(1, 1)).await;
-    assert_eq!(room.open_and_let_go("tpm:m").await, 1);
+    let running = fixture.taking(&take).await;
+    wait(&fixture, &take, 3).await;
+    fixture.end(&running, consumed(1, 1)).await;
+    assert_eq!(fixture.open_and_let_go("tpm:m").await, 1);
     for round in 0..2 {
-        assert_eq!(room.open_and_let_go("tpm:m").await, 0, "{round}");
-        let gone = room.release_to("b").await;
-        let begun = room.begin_taking(&gone[0], &take, true).await;
+        assert_eq!(fixture.open_and_let_go("tpm:m").await, 0, "{round}");
+        let gone = fixture.release_to("b").await;
+        let begun = fixture.begin_taking(&gone[0], &take, true).await;
         assert!(matches!(begun, longshore_broker::Begun::Yes(_)));
-        room.end(&gone[0], consumed(1, 1)).await;
-        assert_eq!(room.open_and_let_go("tpm:m").await, 1, "{round}");
+        fixture.end(&gone[0], consumed(1, 1)).await;
+        assert_eq!(fixture.open_and_let_go("tpm:m").await, 1, "{round}");
     }
 }
 
 #[tokio::test]
 async fn no_more_jobs_are_released_than_slots_are_free() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let mut calls = Vec::new();
     for _ in 0..3 {
-        calls.push(room.taking(&[places(3)]).await);
+        calls.push(fixture.taking(&[slots(3)]).await);
     }
-    wait(&room, &[places(3)], 6).await;
-    assert_eq!(room.open_and_let_go("slots:m").await, 0);
+    wait(&fixture, &[slots(3)], 6).await;
+    assert_eq!(fixture.open_and_let_go("slots:m").await, 0);
     // They were freed without a release.
-    let () = room.ask(&["DEL", &room.key("slots:slots:m")]).await;
-    assert_eq!(room.open_and_let_go("slots:m").await, 3);
-    begin_all(&room, &[places(3)]).await;
-    assert_eq!(room.open_and_let_go("slots:m").await, 0);
+    let () = fixture.ask(&["DEL", &fixture.key("slots:slots:m")]).await;
+    assert_eq!(fixture.open_and_let_go("slots:m").await, 3);
+    begin_all(&fixture, &[slots(3)]).await;
+    assert_eq!(fixture.open_and_let_go("slots:m").await, 0);
     // Fewer slots remain.
-    let () = room.ask(&["DEL", &room.key("slots:slots:m")]).await;
-    room.broker
+    let () = fixture.ask(&["DEL", &fixture.key("slots:slots:m")]).await;
+    fixture
+        .broker
         .limits()
         .hold_account(&account("m"), None, Some(slot_limit(3)))
         .await
         .unwrap();
-    assert_eq!(room.open_and_let_go("slots:m").await, 1);
+    assert_eq!(fixture.open_and_let_go("slots:m").await, 1);
 }
 
 #[tokio::test]
 async fn no_more_jobs_are_released_than_half_of_what_is_left_of_the_day() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let half = MeterAmount::Slots {
         meter: "slots:m".to_owned(),
         limit: 9,
         half_of: Some(("rpd:m".to_owned(), 4)),
     };
     let amounts = [window("rpd:m", super::meters::NOW, 4, 1), half];
-    let call = room.taking(&amounts).await;
-    wait(&room, &amounts, 3).await;
-    let () = room.ask(&["DEL", &room.key("slots:slots:m")]).await;
-    assert_eq!(room.open_and_let_go("slots:m").await, 1);
+    let call = fixture.taking(&amounts).await;
+    wait(&fixture, &amounts, 3).await;
+    let () = fixture.ask(&["DEL", &fixture.key("slots:slots:m")]).await;
+    assert_eq!(fixture.open_and_let_go("slots:m").await, 1);
     drop(call);
 }
 
 #[tokio::test]
 async fn a_release_is_limited_and_the_rest_follows_soon() {
-    let room = Room::new().await;
-    let running = room.taking(&[budget(10, 10)]).await;
-    wait(&room, &[budget(10, 1)], 5).await;
-    room.end(&running, consumed(1, 0)).await;
+    let fixture = Fixture::new().await;
+    let running = fixture.taking(&[budget(10, 10)]).await;
+    wait(&fixture, &[budget(10, 1)], 5).await;
+    fixture.end(&running, consumed(1, 0)).await;
     for expected in [2, 2, 1] {
-        let scanned = room.broker.lanes().release(2).await.unwrap();
+        let scanned = fixture.broker.lanes().release(2).await.unwrap();
         assert_eq!(scanned.jobs, expected);
         if let Some(again) = scanned.again {
             assert!(again < Duration::from_millis(100), "{again:?}");
         }
-        room.open("budget:b").await;
+        fixture.open("budget:b").await;
     }
-    let scanned = room.broker.lanes().release(2).await.unwrap();
+    let scanned = fixture.broker.lanes().release(2).await.unwrap();
     assert_eq!((scanned.jobs, scanned.again), (0, None), "nobody waits");
-    assert_eq!(room.gate("budget:b").await, None);
+    assert_eq!(fixture.gate("budget:b").await, None);
 }
 
 #[tokio::test]
 async fn a_lane_with_a_closed_gate_is_not_scanned() {
-    let room = Room::new().await;
-    let full = room.taking(&[budget(10, 10)]).await;
-    room.end(&full, Consumed::Unknown).await;
-    wait(&room, &[budget(10, 1)], 2).await;
-    let before = room.snapshot().await;
-    let scanned = room.broker.lanes().release(1000).await.unwrap();
+    let fixture = Fixture::new().await;
+    let full = fixture.taking(&[budget(10, 10)]).await;
+    fixture.end(&full, Consumed::Unknown).await;
+    wait(&fixture, &[budget(10, 1)], 2).await;
+    let before = fixture.snapshot().await;
+    let scanned = fixture.broker.lanes().release(1000).await.unwrap();
     assert_eq!(scanned.jobs, 0);
     assert!(scanned.again.unwrap() > Duration::from_hours(24));
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 }
 
 #[tokio::test]
 async fn a_limit_whose_keys_were_deleted_blocks_nobody() {
-    let room = Room::new().await;
-    room.taking(&[budget(10, 10)]).await;
-    wait(&room, &[budget(10, 1)], 2).await;
-    let () = room.ask(&["DEL", &room.key("quota:budget:b")]).await;
-    assert_eq!(room.open_and_let_go("budget:b").await, 2);
+    let fixture = Fixture::new().await;
+    fixture.taking(&[budget(10, 10)]).await;
+    wait(&fixture, &[budget(10, 1)], 2).await;
+    let () = fixture.ask(&["DEL", &fixture.key("quota:budget:b")]).await;
+    assert_eq!(fixture.open_and_let_go("budget:b").await, 2);
 }

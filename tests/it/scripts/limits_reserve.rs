@@ -7,8 +7,8 @@ use longshore_policy::limits::MeterAmount;
 use longshore_protocol::id::AttemptId;
 
 use super::{
-    meters::{NOW, budget, consumed, places, requests, window},
-    room::{Room, limit},
+    fixture::{Fixture, limit},
+    meters::{NOW, budget, consumed, requests, slots, window},
 };
 
 /// A rate per minute with its own name.
@@ -22,72 +22,72 @@ fn rate(name: &str, per_minute: u64) -> Vec<MeterAmount> {
 
 #[tokio::test]
 async fn the_first_candidate_with_room_is_reserved_and_no_other() {
-    let room = Room::new().await;
-    room.taking(&[places(1)]).await;
+    let fixture = Fixture::new().await;
+    fixture.taking(&[slots(1)]).await;
     let candidates = [
-        vec![places(1)],
+        vec![slots(1)],
         vec![budget(10, 4)],
         vec![window("rpd:m", NOW, 9, 1)],
         Vec::new(),
     ];
-    let call = room.call().await;
-    let reserved = room.reserve(&call, &candidates, false).await;
+    let call = fixture.call().await;
+    let reserved = fixture.reserve(&call, &candidates, false).await;
     assert_eq!(reserved, Reserved::Yes(1, Duration::ZERO));
-    assert_eq!(room.sums("budget:b").await, (0, 4));
-    assert_eq!(room.sums("rpd:m").await, (0, 0));
+    assert_eq!(fixture.sums("budget:b").await, (0, 4));
+    assert_eq!(fixture.sums("rpd:m").await, (0, 0));
     // If its worker dies, the journal names the provider that it called.
-    let _recovered = room
+    let _recovered = fixture
         .broker
         .workers()
-        .recover(&room.queue, std::time::Duration::ZERO)
+        .recover(&fixture.queue, std::time::Duration::ZERO)
         .await
         .unwrap();
     let said = format!("lost 1 {}", call.attempt);
-    assert!(room.events().await.contains(&(said, false)));
-    assert_eq!(room.sums("budget:b").await, (4, 0));
+    assert!(fixture.events().await.contains(&(said, false)));
+    assert_eq!(fixture.sums("budget:b").await, (4, 0));
 }
 
 #[tokio::test]
 async fn an_unlimited_candidate_always_has_room() {
-    let room = Room::new().await;
-    room.taking(&[places(1)]).await;
-    let call = room.call().await;
-    let reserved = room
-        .reserve(&call, &[vec![places(1)], Vec::new()], false)
+    let fixture = Fixture::new().await;
+    fixture.taking(&[slots(1)]).await;
+    let call = fixture.call().await;
+    let reserved = fixture
+        .reserve(&call, &[vec![slots(1)], Vec::new()], false)
         .await;
     assert_eq!(reserved, Reserved::Yes(1, Duration::ZERO));
 }
 
 #[tokio::test]
 async fn among_paced_candidates_the_soonest_turn_is_booked() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     // Two seconds and one second to the next turn.
     for (name, per_minute) in [("slow", 30), ("quick", 60)] {
-        room.taking(&rate(name, per_minute)).await;
+        fixture.taking(&rate(name, per_minute)).await;
     }
-    let call = room.call().await;
-    let candidates = [vec![places(1)], rate("slow", 30), rate("quick", 60)];
-    room.taking(&[places(1)]).await;
-    let before = room.full_at("rpm:slow").await;
-    match room.reserve(&call, &candidates, false).await {
+    let call = fixture.call().await;
+    let candidates = [vec![slots(1)], rate("slow", 30), rate("quick", 60)];
+    fixture.taking(&[slots(1)]).await;
+    let before = fixture.full_at("rpm:slow").await;
+    match fixture.reserve(&call, &candidates, false).await {
         Reserved::Yes(2, wait) => assert!(wait <= Duration::from_secs(1), "{wait:?}"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(room.full_at("rpm:slow").await, before);
+    assert_eq!(fixture.full_at("rpm:slow").await, before);
 }
 
 #[tokio::test]
 async fn without_room_the_job_is_parked_for_the_earliest_reset() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let day = || window("rpd:m", NOW, 1, 1);
-    let call = room.taking(&[day()]).await;
-    room.end(&call, consumed(1, 1)).await;
+    let call = fixture.taking(&[day()]).await;
+    fixture.end(&call, consumed(1, 1)).await;
     // Ten seconds to the next turn.
-    room.taking(&rate("slow", 6)).await;
-    let now = room.broker.server().time_ms().await.unwrap();
+    fixture.taking(&rate("slow", 6)).await;
+    let now = fixture.broker.server().time_ms().await.unwrap();
 
-    let call = room.call().await;
-    let reserved = room
+    let call = fixture.call().await;
+    let reserved = fixture
         .reserve(&call, &[vec![day()], rate("slow", 6)], false)
         .await;
     match reserved {
@@ -102,14 +102,14 @@ async fn without_room_the_job_is_parked_for_the_earliest_reset() {
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(room.lane("rpm:slow").await, [call.job.as_str()]);
-    assert!(room.lane("rpd:m").await.is_empty());
+    assert_eq!(fixture.lane("rpm:slow").await, [call.job.as_str()]);
+    assert!(fixture.lane("rpd:m").await.is_empty());
     // It must be read before its turn.
-    let gate = room.gate("rpm:slow").await.unwrap();
+    let gate = fixture.gate("rpm:slow").await.unwrap();
     #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
     let least = (now + 8_000) as f64;
     assert!((least..=least + 1_000.0).contains(&gate), "{gate} {least}");
-    let turn = room
+    let turn = fixture
         .broker
         .lanes()
         .limit_position("rpm:slow", &call.job)
@@ -121,12 +121,12 @@ async fn without_room_the_job_is_parked_for_the_earliest_reset() {
 
 #[tokio::test]
 async fn the_spending_of_one_tenant_does_not_block_others() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     for (meter, expected) in [("budget:b", true), ("budget:b:acme", false)] {
         let amounts = || vec![window(meter, NOW, 1, 1)];
-        room.taking(&amounts()).await;
-        let call = room.call().await;
-        let reserved = room.reserve(&call, &[amounts()], false).await;
+        fixture.taking(&amounts()).await;
+        let call = fixture.call().await;
+        let reserved = fixture.reserve(&call, &[amounts()], false).await;
         assert!(
             matches!(reserved, Reserved::Waits { for_all, .. } if for_all == expected),
             "{meter}: {reserved:?}"
@@ -136,37 +136,39 @@ async fn the_spending_of_one_tenant_does_not_block_others() {
 
 #[tokio::test]
 async fn a_reservation_is_fenced_like_a_begin() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let key = limit("k", 1);
-    let call = room.call().await;
-    room.steal(&call.delivery, "b").await;
-    let before = room.snapshot().await;
-    let reserved = room.reserve(&call, &[vec![places(1)]], false).await;
+    let call = fixture.call().await;
+    fixture.steal(&call.delivery, "b").await;
+    let before = fixture.snapshot().await;
+    let reserved = fixture.reserve(&call, &[vec![slots(1)]], false).await;
     assert_eq!(reserved, Reserved::Lost);
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 
-    let (held, job) = room.job("a").await;
-    let begun = room.begin(&held, &job, AttemptId::new(), Some(&key)).await;
-    assert_eq!(begun, super::room::BEGUN);
-    let call = room.call().await;
-    let reserved = room.reserve_keyed(&call, &key, vec![places(1)]).await;
+    let (held, job) = fixture.job("a").await;
+    let begun = fixture
+        .begin(&held, &job, AttemptId::new(), Some(&key))
+        .await;
+    assert_eq!(begun, super::fixture::BEGUN);
+    let call = fixture.call().await;
+    let reserved = fixture.reserve_keyed(&call, &key, vec![slots(1)]).await;
     assert_eq!(reserved, Reserved::Parked);
-    assert!(room.holders().await.is_empty());
-    let waiting = room.broker.lanes().parked_job(&call.job).await.unwrap();
+    assert!(fixture.holders().await.is_empty());
+    let waiting = fixture.broker.lanes().parked_job(&call.job).await.unwrap();
     assert_eq!(waiting.expect("it waits").lane, "key:k");
 }
 
 #[tokio::test]
 async fn a_reservation_may_find_room_that_begin_did_not() {
-    let room = Room::new().await;
-    let running = room.taking(&[places(1)]).await;
-    let (call, begun) = room.try_to_take(&[places(1)]).await;
+    let fixture = Fixture::new().await;
+    let running = fixture.taking(&[slots(1)]).await;
+    let (call, begun) = fixture.try_to_take(&[slots(1)]).await;
     assert_eq!(begun, Begun::Full);
-    room.end(&running, consumed(1, 1)).await;
-    let reserved = room.reserve(&call, &[vec![places(1)]], false).await;
+    fixture.end(&running, consumed(1, 1)).await;
+    let reserved = fixture.reserve(&call, &[vec![slots(1)]], false).await;
     assert_eq!(reserved, Reserved::Yes(0, Duration::ZERO));
     assert_eq!(
-        room.holders().await,
+        fixture.holders().await,
         std::slice::from_ref(&call.delivery.entry_id)
     );
 }

@@ -4,138 +4,141 @@ use longshore_broker::{Begun, Consumed};
 use longshore_policy::limits::MeterAmount;
 
 use super::{
-    meters::{BEFORE, NOW, consumed, ids, places, window},
-    room::{BEGUN, Room},
+    fixture::{BEGUN, Fixture},
+    meters::{BEFORE, NOW, consumed, ids, slots, window},
 };
 
-/// One of `places` slots, of which at most half of what is left of `limit` requests are available.
-fn half(places: u32, limit: u64) -> MeterAmount {
+/// One of `slots` slots, of which at most half of what is left of `limit` requests are available.
+fn half(slots: u32, limit: u64) -> MeterAmount {
     MeterAmount::Slots {
         meter: "slots:m".to_owned(),
-        limit: places,
+        limit: slots,
         half_of: Some(("rpd:m".to_owned(), limit)),
     }
 }
 
 #[tokio::test]
 async fn slots_are_limited_and_a_settle_frees_one() {
-    let room = Room::new().await;
-    let first = room.taking(&[places(2)]).await;
-    let second = room.taking(&[places(2)]).await;
-    let (third, begun) = room.try_to_take(&[places(2)]).await;
+    let fixture = Fixture::new().await;
+    let first = fixture.taking(&[slots(2)]).await;
+    let second = fixture.taking(&[slots(2)]).await;
+    let (third, begun) = fixture.try_to_take(&[slots(2)]).await;
     assert_eq!(begun, Begun::Full);
     let held = [
         first.delivery.entry_id.clone(),
         second.delivery.entry_id.clone(),
     ];
-    assert_eq!(room.holders().await, held);
+    assert_eq!(fixture.holders().await, held);
 
-    room.end(&first, consumed(1, 1)).await;
-    assert_eq!(room.begin_taking(&third, &[places(2)], false).await, BEGUN);
+    fixture.end(&first, consumed(1, 1)).await;
+    assert_eq!(
+        fixture.begin_taking(&third, &[slots(2)], false).await,
+        BEGUN
+    );
     for call in [second, third] {
-        room.end(&call, Consumed::Unknown).await;
+        fixture.end(&call, Consumed::Unknown).await;
     }
-    room.assert_nothing_is_left().await;
+    fixture.assert_nothing_is_left().await;
 }
 
 #[tokio::test]
 async fn half_of_what_is_left_of_the_day_runs_at_once() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let day = window("rpd:m", NOW, 11, 1);
     let amounts = [day, half(10, 11)];
     // With 8 requests left there are 4 slots, and the fourth call amounts the last one; with 6 there are 3,
     // with 5 only 2.
     let mut calls = Vec::new();
     for _ in 0..4 {
-        calls.push(room.taking(&amounts).await);
+        calls.push(fixture.taking(&amounts).await);
     }
-    assert_eq!(room.try_to_take(&amounts).await.1, Begun::Full);
+    assert_eq!(fixture.try_to_take(&amounts).await.1, Begun::Full);
     for call in calls {
-        room.end(&call, consumed(1, 1)).await;
+        fixture.end(&call, consumed(1, 1)).await;
     }
     for _ in 0..2 {
-        room.taking(&amounts).await;
+        fixture.taking(&amounts).await;
     }
-    assert_eq!(room.try_to_take(&amounts).await.1, Begun::Full);
+    assert_eq!(fixture.try_to_take(&amounts).await.1, Begun::Full);
 }
 
 #[tokio::test]
 async fn one_slot_always_remains() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let amounts = [window("rpd:m", NOW, 1, 1), half(10, 1)];
-    let call = room.taking(&amounts).await;
-    room.end(&call, consumed(1, 1)).await;
-    room.taking(&[half(10, 1)]).await;
-    assert_eq!(room.try_to_take(&[half(10, 1)]).await.1, Begun::Full);
+    let call = fixture.taking(&amounts).await;
+    fixture.end(&call, consumed(1, 1)).await;
+    fixture.taking(&[half(10, 1)]).await;
+    assert_eq!(fixture.try_to_take(&[half(10, 1)]).await.1, Begun::Full);
 }
 
 /// Otherwise the first calls of a day would wait for all of the day before.
 #[tokio::test]
 async fn a_new_day_has_all_slots_free() {
-    let room = Room::new().await;
-    let before = [window("rpd:m", BEFORE, 4, 1), places(10)];
+    let fixture = Fixture::new().await;
+    let before = [window("rpd:m", BEFORE, 4, 1), slots(10)];
     for _ in 0..4 {
-        room.taking(&before).await;
+        fixture.taking(&before).await;
     }
     let after = [window("rpd:m", NOW, 12, 1), half(10, 12)];
-    room.taking(&after).await;
+    fixture.taking(&after).await;
 }
 
 #[tokio::test]
 async fn a_freed_slot_goes_to_the_first_parked_job_at_once() {
-    let room = Room::new().await;
-    let call = room.taking(&[places(1)]).await;
-    let first = room.waiter(vec![places(1)]).await;
-    let second = room.waiter(vec![places(1)]).await;
+    let fixture = Fixture::new().await;
+    let call = fixture.taking(&[slots(1)]).await;
+    let first = fixture.waiter(vec![slots(1)]).await;
+    let second = fixture.waiter(vec![slots(1)]).await;
     assert_eq!(
-        room.lane("slots:m").await,
+        fixture.lane("slots:m").await,
         [first.as_str(), second.as_str()]
     );
-    room.end(&call, consumed(1, 1)).await;
+    fixture.end(&call, consumed(1, 1)).await;
 
-    let gone = room.release_to("b").await;
+    let gone = fixture.release_to("b").await;
     assert_eq!(ids(&gone), [first.as_str()]);
-    assert_eq!(room.lane("slots:m").await, [second.as_str()]);
-    let waiting = room.broker.lanes().parked_job(&second).await.unwrap();
+    assert_eq!(fixture.lane("slots:m").await, [second.as_str()]);
+    let waiting = fixture.broker.lanes().parked_job(&second).await.unwrap();
     assert_eq!(waiting.expect("it waits").lane, "quota:slots:m");
 }
 
 #[tokio::test]
 async fn no_more_jobs_are_released_than_slots_were_freed_before_any_begins() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let mut calls = Vec::new();
     for _ in 0..4 {
-        calls.push(room.taking(&[places(4)]).await);
+        calls.push(fixture.taking(&[slots(4)]).await);
     }
     for _ in 0..6 {
-        room.waiter(vec![places(4)]).await;
+        fixture.waiter(vec![slots(4)]).await;
     }
     for call in calls.iter().take(3) {
-        room.end(call, consumed(1, 1)).await;
+        fixture.end(call, consumed(1, 1)).await;
     }
-    assert_eq!(room.release_to("b").await.len(), 3);
+    assert_eq!(fixture.release_to("b").await.len(), 3);
 }
 
 #[tokio::test]
 async fn a_job_cancelled_in_the_lane_is_skipped() {
-    let room = Room::new().await;
-    let call = room.taking(&[places(1)]).await;
-    let first = room.waiter(vec![places(1)]).await;
-    let second = room.waiter(vec![places(1)]).await;
-    assert!(room.broker.jobs().cancel(&first).await.unwrap());
-    let cancelled = room.release_to("b").await;
+    let fixture = Fixture::new().await;
+    let call = fixture.taking(&[slots(1)]).await;
+    let first = fixture.waiter(vec![slots(1)]).await;
+    let second = fixture.waiter(vec![slots(1)]).await;
+    assert!(fixture.broker.jobs().cancel(&first).await.unwrap());
+    let cancelled = fixture.release_to("b").await;
     assert_eq!(ids(&cancelled), [first.as_str()]);
-    room.end(&call, consumed(1, 1)).await;
-    let gone = room.release_to("b").await;
+    fixture.end(&call, consumed(1, 1)).await;
+    let gone = fixture.release_to("b").await;
     assert_eq!(ids(&gone), [second.as_str()]);
 }
 
 #[tokio::test]
 async fn a_job_does_not_take_a_slot_twice() {
-    let room = Room::new().await;
-    let call = room.taking(&[places(1)]).await;
-    assert_eq!(room.begin_taking(&call, &[places(1)], false).await, BEGUN);
-    assert_eq!(room.holders().await.len(), 1);
-    room.end(&call, consumed(1, 1)).await;
-    assert!(room.holders().await.is_empty());
+    let fixture = Fixture::new().await;
+    let call = fixture.taking(&[slots(1)]).await;
+    assert_eq!(fixture.begin_taking(&call, &[slots(1)], false).await, BEGUN);
+    assert_eq!(fixture.holders().await.len(), 1);
+    fixture.end(&call, consumed(1, 1)).await;
+    assert!(fixture.holders().await.is_empty());
 }

@@ -3,36 +3,36 @@
 use longshore_broker::{Begun, Consumed, Reserved};
 
 use super::{
+    fixture::{BEGUN, Fixture},
     meters::{BEFORE, NOW, budget, consumed, endless, or_die, soft, window},
-    room::{BEGUN, Room},
 };
 
 #[tokio::test]
 async fn a_hard_limit_is_reached_and_not_overrun() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     for held in 1..=3 {
-        room.taking(&[budget(10, 3)]).await;
-        assert_eq!(room.sums("budget:b").await, (0, 3 * held));
+        fixture.taking(&[budget(10, 3)]).await;
+        assert_eq!(fixture.sums("budget:b").await, (0, 3 * held));
     }
-    let call = room.call().await;
-    let before = room.snapshot().await;
-    let begun = room.begin_taking(&call, &[budget(10, 2)], false).await;
+    let call = fixture.call().await;
+    let before = fixture.snapshot().await;
+    let begun = fixture.begin_taking(&call, &[budget(10, 2)], false).await;
     assert_eq!(begun, Begun::Full);
-    assert_eq!(room.snapshot().await, before);
-    room.taking(&[budget(10, 1)]).await;
-    assert_eq!(room.sums("budget:b").await, (0, 10));
+    assert_eq!(fixture.snapshot().await, before);
+    fixture.taking(&[budget(10, 1)]).await;
+    assert_eq!(fixture.sums("budget:b").await, (0, 10));
 }
 
 #[tokio::test]
 async fn a_soft_limit_only_counts() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     for held in 1..=3 {
-        room.taking(&[soft(budget(10, 8))]).await;
-        assert_eq!(room.sums("budget:b").await, (0, 8 * held));
+        fixture.taking(&[soft(budget(10, 8))]).await;
+        assert_eq!(fixture.sums("budget:b").await, (0, 8 * held));
     }
     // The same with more than the whole limit.
-    room.taking(&[soft(budget(10, 11))]).await;
-    assert_eq!(room.sums("budget:b").await, (0, 35));
+    fixture.taking(&[soft(budget(10, 11))]).await;
+    assert_eq!(fixture.sums("budget:b").await, (0, 35));
 }
 
 #[tokio::test]
@@ -42,56 +42,56 @@ async fn a_reservation_becomes_usage() {
         (consumed(7, 0), 0),
         (Consumed::Unknown, 5),
     ] {
-        let room = Room::new().await;
-        let call = room.taking(&[budget(10, 5)]).await;
-        assert_eq!(room.sums("budget:b").await, (0, 5));
-        room.end(&call, consumed).await;
-        assert_eq!(room.sums("budget:b").await, (used, 0), "{consumed:?}");
+        let fixture = Fixture::new().await;
+        let call = fixture.taking(&[budget(10, 5)]).await;
+        assert_eq!(fixture.sums("budget:b").await, (0, 5));
+        fixture.end(&call, consumed).await;
+        assert_eq!(fixture.sums("budget:b").await, (used, 0), "{consumed:?}");
     }
 }
 
 #[tokio::test]
 async fn a_quota_of_requests_counts_those_that_the_provider_counts() {
     for (requests, used) in [(1, 1), (0, 0)] {
-        let room = Room::new().await;
-        let call = room.taking(&[window("rpd:m", NOW, 10, 1)]).await;
+        let fixture = Fixture::new().await;
+        let call = fixture.taking(&[window("rpd:m", NOW, 10, 1)]).await;
         let refused = Consumed::Known {
             tokens: 9,
             requests,
             nanos: 9,
             answered: false,
         };
-        room.end(&call, refused).await;
-        assert_eq!(room.sums("rpd:m").await, (used, 0));
+        fixture.end(&call, refused).await;
+        assert_eq!(fixture.sums("rpd:m").await, (used, 0));
     }
 }
 
 #[tokio::test]
 async fn a_new_window_begins_empty_and_ignores_earlier_calls() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let old = |amount| [window("budget:b", BEFORE, 10, amount)];
-    let early = room.taking(&old(4)).await;
-    let ended = room.taking(&old(6)).await;
-    room.end(&ended, consumed(1, 6)).await;
-    assert_eq!(room.try_to_take(&old(1)).await.1, Begun::Full);
+    let early = fixture.taking(&old(4)).await;
+    let ended = fixture.taking(&old(6)).await;
+    fixture.end(&ended, consumed(1, 6)).await;
+    assert_eq!(fixture.try_to_take(&old(1)).await.1, Begun::Full);
 
-    let call = room.taking(&[budget(10, 10)]).await;
-    assert_eq!(room.sums("budget:b").await, (0, 10));
-    room.end(&early, Consumed::Unknown).await;
-    assert_eq!(room.sums("budget:b").await, (0, 10));
-    room.end(&call, Consumed::Unknown).await;
-    assert_eq!(room.sums("budget:b").await, (10, 0));
+    let call = fixture.taking(&[budget(10, 10)]).await;
+    assert_eq!(fixture.sums("budget:b").await, (0, 10));
+    fixture.end(&early, Consumed::Unknown).await;
+    assert_eq!(fixture.sums("budget:b").await, (0, 10));
+    fixture.end(&call, Consumed::Unknown).await;
+    assert_eq!(fixture.sums("budget:b").await, (10, 0));
 }
 
 #[tokio::test]
 async fn an_ended_window_is_recorded_once_if_it_was_used() {
     for (amount, facts) in [(3, 1), (0, 0)] {
-        let room = Room::new().await;
-        let call = room.taking(&[window("budget:b", BEFORE, 10, 5)]).await;
-        room.end(&call, consumed(1, amount)).await;
-        room.taking(&[budget(20, 1)]).await;
-        room.taking(&[budget(20, 1)]).await;
-        let events = room.events().await;
+        let fixture = Fixture::new().await;
+        let call = fixture.taking(&[window("budget:b", BEFORE, 10, 5)]).await;
+        fixture.end(&call, consumed(1, amount)).await;
+        fixture.taking(&[budget(20, 1)]).await;
+        fixture.taking(&[budget(20, 1)]).await;
+        let events = fixture.events().await;
         let windows: Vec<serde_json::Value> = events
             .iter()
             .filter(|(event, _)| event.contains("window"))
@@ -111,69 +111,71 @@ async fn an_ended_window_is_recorded_once_if_it_was_used() {
 /// Its worker read the clock just before the window's end, or its clock is behind.
 #[tokio::test]
 async fn a_late_call_does_not_reopen_an_old_window() {
-    let room = Room::new().await;
-    room.taking(&[budget(10, 7)]).await;
+    let fixture = Fixture::new().await;
+    fixture.taking(&[budget(10, 7)]).await;
     let late = window("budget:b", BEFORE, 10, 5);
-    let call = room.call().await;
-    let before = room.snapshot().await;
-    let begun = room
+    let call = fixture.call().await;
+    let before = fixture.snapshot().await;
+    let begun = fixture
         .begin_taking(&call, std::slice::from_ref(&late), false)
         .await;
     assert_eq!(begun, Begun::Full);
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 
     // It is parked briefly and returns in the new window, even where it would otherwise be a dead letter.
-    let reserved = room
+    let reserved = fixture
         .reserve(&call, &[vec![or_die(late.clone())]], false)
         .await;
-    let soon = room.broker.server().time_ms().await.unwrap() + 2_000;
+    let soon = fixture.broker.server().time_ms().await.unwrap() + 2_000;
     assert!(
         matches!(reserved, Reserved::Waits { at_ms, .. } if at_ms < soon),
         "{reserved:?}"
     );
-    let end: i64 = room
-        .ask(&["HGET", &room.key("quota:budget:b"), "end"])
+    let end: i64 = fixture
+        .ask(&["HGET", &fixture.key("quota:budget:b"), "end"])
         .await;
     assert_eq!(end, NOW.1, "it does not tell when this window ends");
 
     // A soft limit lets it continue, uncounted.
-    let (call, begun) = room.try_to_take(&[soft(late)]).await;
+    let (call, begun) = fixture.try_to_take(&[soft(late)]).await;
     assert_eq!(begun, Begun::Full, "but does not overtake who waits");
-    let begun = room
+    let begun = fixture
         .begin_taking(&call, &[soft(window("budget:b", BEFORE, 10, 5))], true)
         .await;
     assert_eq!(begun, BEGUN);
-    assert_eq!(room.sums("budget:b").await, (0, 7));
-    room.end(&call, Consumed::Unknown).await;
-    assert_eq!(room.sums("budget:b").await, (0, 7));
+    assert_eq!(fixture.sums("budget:b").await, (0, 7));
+    fixture.end(&call, Consumed::Unknown).await;
+    assert_eq!(fixture.sums("budget:b").await, (0, 7));
 }
 
 #[tokio::test]
 async fn a_window_changed_by_the_configuration_is_counted_anew() {
-    let room = Room::new().await;
-    room.taking(&[budget(10, 10)]).await;
+    let fixture = Fixture::new().await;
+    fixture.taking(&[budget(10, 10)]).await;
     // A day became a month: it began earlier and has not ended.
-    room.taking(&[window("budget:b", (500, NOW.1), 10, 4)])
+    fixture
+        .taking(&[window("budget:b", (500, NOW.1), 10, 4)])
         .await;
-    assert_eq!(room.sums("budget:b").await, (0, 4));
+    assert_eq!(fixture.sums("budget:b").await, (0, 4));
 }
 
 #[tokio::test]
 async fn a_call_larger_than_the_limit_is_rejected() {
-    let room = Room::new().await;
-    let call = room.call().await;
-    let reserved = room.reserve(&call, &[vec![budget(10, 11)]], false).await;
+    let fixture = Fixture::new().await;
+    let call = fixture.call().await;
+    let reserved = fixture.reserve(&call, &[vec![budget(10, 11)]], false).await;
     assert_eq!(reserved, Reserved::Never("budget:b".to_owned()));
-    assert_eq!(room.sums("budget:b").await, (0, 0));
+    assert_eq!(fixture.sums("budget:b").await, (0, 0));
     assert!(
-        room.pending()
+        fixture
+            .pending()
             .await
             .contains_key(call.delivery.entry_id.as_str())
     );
     // With a candidate that it may wait for, it is parked.
-    room.taking(&[window("rpd:m", NOW, 1, 1)]).await;
+    fixture.taking(&[window("rpd:m", NOW, 1, 1)]).await;
     let other = vec![window("rpd:m", NOW, 1, 1)];
-    let reserved = room
+    let reserved = fixture
         .reserve(&call, &[vec![budget(10, 11)], other], false)
         .await;
     assert!(
@@ -184,59 +186,59 @@ async fn a_call_larger_than_the_limit_is_rejected() {
 
 #[tokio::test]
 async fn a_job_without_budget_becomes_a_dead_letter_and_reserves_nothing() {
-    let room = Room::new().await;
-    let all = room.taking(&[budget(10, 10)]).await;
+    let fixture = Fixture::new().await;
+    let all = fixture.taking(&[budget(10, 10)]).await;
     let amounts = vec![or_die(budget(10, 1))];
     // Another's reservation may be returned: nothing is used yet.
-    let early = room.call().await;
-    let reserved = room
+    let early = fixture.call().await;
+    let reserved = fixture
         .reserve(&early, std::slice::from_ref(&amounts), false)
         .await;
     assert!(matches!(reserved, Reserved::Waits { .. }), "{reserved:?}");
-    room.end(&all, Consumed::Unknown).await;
-    let call = room.call().await;
-    let before = room.snapshot().await;
-    let reserved = room
+    fixture.end(&all, Consumed::Unknown).await;
+    let call = fixture.call().await;
+    let before = fixture.snapshot().await;
+    let reserved = fixture
         .reserve(&call, std::slice::from_ref(&amounts), false)
         .await;
     assert_eq!(reserved, Reserved::Refused("budget:b".to_owned()));
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
     // Unless another candidate has room.
-    let reserved = room.reserve(&call, &[amounts, Vec::new()], false).await;
+    let reserved = fixture.reserve(&call, &[amounts, Vec::new()], false).await;
     assert_eq!(reserved, Reserved::Yes(1, std::time::Duration::ZERO));
 }
 
 #[tokio::test]
 async fn a_job_with_room_behind_parked_ones_waits_instead_of_failing_on_budget() {
-    let room = Room::new().await;
-    let full = room.taking(&[budget(10, 10)]).await;
-    room.waiter(vec![budget(10, 1)]).await;
-    room.end(&full, consumed(1, 0)).await;
-    let call = room.call().await;
+    let fixture = Fixture::new().await;
+    let full = fixture.taking(&[budget(10, 10)]).await;
+    fixture.waiter(vec![budget(10, 1)]).await;
+    fixture.end(&full, consumed(1, 0)).await;
+    let call = fixture.call().await;
     let amounts = vec![or_die(budget(10, 1))];
-    let reserved = room.reserve(&call, &[amounts], false).await;
+    let reserved = fixture.reserve(&call, &[amounts], false).await;
     assert!(matches!(reserved, Reserved::Waits { .. }), "{reserved:?}");
 }
 
 #[tokio::test]
 async fn a_job_waits_for_the_windows_end_or_for_returned_amounts() {
-    let room = Room::new().await;
-    let call = room.taking(&[budget(10, 10)]).await;
+    let fixture = Fixture::new().await;
+    let call = fixture.taking(&[budget(10, 10)]).await;
     let waits = async |amounts| {
-        let call = room.call().await;
-        match room.reserve(&call, &[amounts], false).await {
+        let call = fixture.call().await;
+        match fixture.reserve(&call, &[amounts], false).await {
             Reserved::Waits { at_ms, .. } => at_ms,
             other => panic!("{other:?}"),
         }
     };
-    let soon = room.broker.server().time_ms().await.unwrap() + 2_000;
+    let soon = fixture.broker.server().time_ms().await.unwrap() + 2_000;
     assert!(waits(vec![budget(10, 1)]).await < soon);
-    room.end(&call, Consumed::Unknown).await;
+    fixture.end(&call, Consumed::Unknown).await;
     assert_eq!(waits(vec![budget(10, 1)]).await, NOW.1);
 
     let for_ever = || vec![endless(window("budget:e", (0, 0), 10, 10))];
-    let call = room.taking(&for_ever()).await;
-    room.end(&call, Consumed::Unknown).await;
+    let call = fixture.taking(&for_ever()).await;
+    fixture.end(&call, Consumed::Unknown).await;
     let year_3000 = 32_503_680_000_000;
     assert_eq!(waits(for_ever()).await, year_3000);
 }

@@ -1,4 +1,4 @@
-//! Redis at its `maxmemory`: what ends jobs goes on, and only what adds jobs is refused.
+//! Redis at its `maxmemory`: jobs still end, and only producers are refused.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use longshore_broker::{
 use longshore_protocol::id::AttemptId;
 use secrecy::SecretString;
 
-use super::room::{
-    BEGUN, Room, checkpoint_of, ending, future, id, parking, past, prompt, redis, stored,
+use super::fixture::{
+    BEGUN, Fixture, checkpoint_of, ending, future, id, parking, past, prompt, redis, stored,
 };
 
 /// From now on Redis refuses every command that may use more memory.
-async fn fill(room: &Room) {
-    let () = room
+async fn fill(fixture: &Fixture) {
+    let () = fixture
         .ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"])
         .await;
-    let () = room.ask(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let () = fixture.ask(&["CONFIG", "SET", "maxmemory", "1"]).await;
 }
 
 fn is_refused(error: &BrokerError) -> bool {
@@ -28,21 +28,27 @@ fn is_refused(error: &BrokerError) -> bool {
 #[tokio::test]
 async fn at_maxmemory_producers_are_refused_and_running_jobs_end() {
     let (server, _dir) = redis().await;
-    let room = Room::at(&server.url()).await;
-    let (settled, failed) = (room.running("a").await, room.running("a").await);
-    let (parked, returned) = (room.running("a").await, room.running("a").await);
-    let (fresh, fresh_job) = room.job("a").await;
-    let deliveries = room.broker.deliveries();
-    fill(&room).await;
+    let fixture = Fixture::at(&server.url()).await;
+    let (settled, failed) = (fixture.running("a").await, fixture.running("a").await);
+    let (parked, returned) = (fixture.running("a").await, fixture.running("a").await);
+    let (fresh, fresh_job) = fixture.job("a").await;
+    let deliveries = fixture.broker.deliveries();
+    fill(&fixture).await;
 
     let message = longshore_protocol::envelope::RawMessage {
         fields: prompt("one more"),
     };
-    let refused = room.broker.queues().enqueue(&room.queue, &message).await;
+    let refused = fixture
+        .broker
+        .queues()
+        .enqueue(&fixture.queue, &message)
+        .await;
     assert!(is_refused(&refused.unwrap_err()));
 
     assert_eq!(
-        room.begin(&fresh, &fresh_job, AttemptId::new(), None).await,
+        fixture
+            .begin(&fresh, &fresh_job, AttemptId::new(), None)
+            .await,
         BEGUN
     );
     let (held, job, attempt) = &settled;
@@ -79,17 +85,17 @@ async fn at_maxmemory_producers_are_refused_and_running_jobs_end() {
         )
         .await;
     assert_eq!(fence.unwrap(), Fence::Held);
-    assert_eq!(room.broker.lanes().promote(10).await.unwrap().jobs, 1);
-    assert_eq!(room.read("b", 10).await.len(), 2);
+    assert_eq!(fixture.broker.lanes().promote(10).await.unwrap().jobs, 1);
+    assert_eq!(fixture.read("b", 10).await.len(), 2);
 }
 
 #[tokio::test]
 async fn at_maxmemory_workers_and_the_leader_stay_alive() {
     let (server, _dir) = redis().await;
     let url = server.url();
-    let room = Room::at(&url).await;
-    let (_, job, attempt) = room.running("gone").await;
-    fill(&room).await;
+    let fixture = Fixture::at(&url).await;
+    let (_, job, attempt) = fixture.running("gone").await;
+    fill(&fixture).await;
 
     let worker = id("w");
     let heartbeat = Heartbeat {
@@ -97,14 +103,14 @@ async fn at_maxmemory_workers_and_the_leader_stay_alive() {
         version: "0".to_owned(),
         pid: 1,
         started_at_ms: 0,
-        queues: vec![room.queue.clone()],
+        queues: vec![fixture.queue.clone()],
         host: String::new(),
         state: WorkerState::Running,
         said_at_ms: 0,
         in_flight: 0,
         concurrency: 1,
     };
-    let (keys, ttl) = (room.broker.keys().clone(), Duration::from_mins(1));
+    let (keys, ttl) = (fixture.broker.keys().clone(), Duration::from_mins(1));
     tokio::task::spawn_blocking(move || {
         let url = SecretString::from(url);
         let mut connection = HeartbeatConnection::new(&url, &keys, &worker, ttl).unwrap();
@@ -113,22 +119,22 @@ async fn at_maxmemory_workers_and_the_leader_stay_alive() {
     .await
     .unwrap()
     .unwrap();
-    let token = room
+    let token = fixture
         .broker
         .leader()
         .acquire("s", Duration::from_secs(10))
         .await;
     assert!(token.unwrap().is_some());
     // Dead workers are recovered, and new workers can start to read.
-    let recovered = room
+    let recovered = fixture
         .broker
         .workers()
-        .recover(&room.queue, std::time::Duration::ZERO)
+        .recover(&fixture.queue, std::time::Duration::ZERO)
         .await
         .unwrap();
     assert_eq!((recovered.entries, recovered.lost), (1, 1));
-    let queues = [room.queue.clone()];
-    let mut reader = room
+    let queues = [fixture.queue.clone()];
+    let mut reader = fixture
         .broker
         .queues()
         .reader(&queues, &id("w"))
@@ -139,7 +145,7 @@ async fn at_maxmemory_workers_and_the_leader_stay_alive() {
         .await
         .unwrap();
     assert_eq!(delivered.len(), 1);
-    let begun = room
+    let begun = fixture
         .begin(&delivered[0].delivery, &job, AttemptId::new(), None)
         .await;
     assert_eq!(begun, Begun::Yes(Duration::ZERO), "{attempt} was lost");

@@ -14,7 +14,7 @@ use longshore_protocol::{
     serialized::Serialized,
 };
 
-use super::room::{BEGUN, Room, checkpoint_of, ending, stored};
+use super::fixture::{BEGUN, Fixture, checkpoint_of, ending, stored};
 
 /// A window that lasts longer than the tests.
 pub(super) const NOW: (i64, i64) = (2_000, 4_102_444_800_000);
@@ -101,7 +101,7 @@ fn with(
 }
 
 /// One of `limit` slots.
-pub(super) fn places(limit: u32) -> MeterAmount {
+pub(super) fn slots(limit: u32) -> MeterAmount {
     MeterAmount::Slots {
         meter: "slots:m".to_owned(),
         limit,
@@ -119,7 +119,7 @@ pub(super) fn consumed(tokens: u64, nanos: u64) -> Consumed {
     }
 }
 
-impl Room {
+impl Fixture {
     /// A new job delivered to worker `a`, with an attempt that has not begun.
     pub(super) async fn call(&self) -> Call {
         self.call_of("a").await
@@ -276,10 +276,10 @@ impl Room {
 
     /// The holders of the slots `slots:m`.
     pub(super) async fn holders(&self) -> Vec<EntryId> {
-        let places = self.hash_keys("slots:slots:m").await;
-        places
+        let entry_ids = self.hash_keys("slots:slots:m").await;
+        entry_ids
             .iter()
-            .map(|place| EntryId::from_stored(place))
+            .map(|entry_id| EntryId::from_stored(entry_id))
             .collect()
     }
 

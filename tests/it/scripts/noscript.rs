@@ -9,21 +9,21 @@ use longshore_protocol::{
 };
 
 use super::{
-    meters::places,
-    room::{
-        BEGUN, Room, account, checkpoint_of, letter, parking, past, prompt, redis, slot_limit,
+    fixture::{
+        BEGUN, Fixture, account, checkpoint_of, letter, parking, past, prompt, redis, slot_limit,
         stored, written,
     },
+    meters::slots,
 };
 
 /// In a private Redis: `SCRIPT FLUSH` would disturb other tests.
 #[tokio::test]
 async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     let (redis, _dir) = redis().await;
-    let room = Room::at(&redis.url()).await;
-    let forget = || async { room.ask::<()>(&["SCRIPT", "FLUSH"]).await };
+    let fixture = Fixture::at(&redis.url()).await;
+    let forget = || async { fixture.ask::<()>(&["SCRIPT", "FLUSH"]).await };
 
-    let (held, job) = room.job("a").await;
+    let (held, job) = fixture.job("a").await;
     let first_place = held.entry_id.clone();
     forget().await;
     let unique = Unique {
@@ -38,7 +38,8 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
         task: None,
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .admit(&held, &admission)
             .await
@@ -47,10 +48,11 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     );
     forget().await;
     let first = AttemptId::new();
-    assert_eq!(room.begin(&held, &job, first, None).await, BEGUN);
+    assert_eq!(fixture.begin(&held, &job, first, None).await, BEGUN);
     forget().await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .fail(
                 &held,
@@ -66,7 +68,8 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     );
     forget().await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .hand_back(&held, None, stored(""), stored(""), Consumed::NothingTaken)
             .await
@@ -74,11 +77,12 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
         Fence::Held
     );
     forget().await;
-    let held = room.read_one("a").await.delivery;
+    let held = fixture.read_one("a").await.delivery;
     let text = checkpoint_of(&job, 1);
     forget().await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .park(&held, &job, &parking(past(0), &text))
             .await
@@ -87,7 +91,8 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     );
     forget().await;
     assert!(
-        room.broker
+        fixture
+            .broker
             .lanes()
             .parked_job(&job)
             .await
@@ -95,24 +100,28 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
             .is_some()
     );
     forget().await;
-    assert_eq!(room.broker.lanes().promote(10).await.unwrap().jobs, 1);
-    let held = room.read_one("a").await.delivery;
-    assert_eq!(room.begin(&held, &job, AttemptId::new(), None).await, BEGUN);
+    assert_eq!(fixture.broker.lanes().promote(10).await.unwrap().jobs, 1);
+    let held = fixture.read_one("a").await.delivery;
+    assert_eq!(
+        fixture.begin(&held, &job, AttemptId::new(), None).await,
+        BEGUN
+    );
     forget().await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .workers()
-            .recover(&room.queue, std::time::Duration::ZERO)
+            .recover(&fixture.queue, std::time::Duration::ZERO)
             .await
             .unwrap()
             .lost,
         1
     );
-    let held = room.read_one("a").await.delivery;
+    let held = fixture.read_one("a").await.delivery;
     forget().await;
-    assert!(room.broker.jobs().cancel(&job).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
 
-    let letter = letter(&room.queue, &job, &first_place, &prompt("again"));
+    let letter = letter(&fixture.queue, &job, &first_place, &prompt("again"));
     let json = serde_json::to_string(&letter).unwrap();
     let end = Ending {
         has_stored_state: true,
@@ -122,7 +131,8 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     };
     forget().await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &end)
             .await
@@ -131,13 +141,14 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     );
     forget().await;
     assert!(
-        room.broker
+        fixture
+            .broker
             .dead_letters()
             .replace(&job, &json, &json)
             .await
             .unwrap()
     );
-    let (died, ..) = room
+    let (died, ..) = fixture
         .broker
         .dead_letters()
         .get(job.as_str())
@@ -146,7 +157,8 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
         .expect("a letter");
     forget().await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .dead_letters()
             .remove(&[(job.clone(), died + 1)])
             .await
@@ -155,14 +167,16 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     );
     forget().await;
     assert!(
-        room.replay(died, &letter, &prompt("again"), &letter.checkpoint, "")
+        fixture
+            .replay(died, &letter, &prompt("again"), &letter.checkpoint, "")
             .await
             .unwrap()
     );
 
     forget().await;
     assert!(
-        room.broker
+        fixture
+            .broker
             .leader()
             .acquire("s", std::time::Duration::from_mins(1))
             .await
@@ -170,9 +184,10 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
             .is_some()
     );
     forget().await;
-    room.broker.leader().resign("s").await.unwrap();
+    fixture.broker.leader().resign("s").await.unwrap();
     assert!(
-        room.broker
+        fixture
+            .broker
             .leader()
             .acquire("t", std::time::Duration::from_mins(1))
             .await
@@ -185,39 +200,43 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
 #[tokio::test]
 async fn scripts_of_recurring_jobs_are_loaded_again() {
     let (redis, _dir) = redis().await;
-    let room = Room::at(&redis.url()).await;
-    super::cron::on_a_server_that_forgets(&room).await;
+    let fixture = Fixture::at(&redis.url()).await;
+    super::cron::on_a_server_that_forgets(&fixture).await;
 }
 
 /// The scripts of limits and tenants.
 #[tokio::test]
 async fn scripts_of_limits_and_tenants_are_loaded_again() {
     let (redis, _dir) = redis().await;
-    let room = Room::at(&redis.url()).await;
-    let forget = || async { room.ask::<()>(&["SCRIPT", "FLUSH"]).await };
+    let fixture = Fixture::at(&redis.url()).await;
+    let forget = || async { fixture.ask::<()>(&["SCRIPT", "FLUSH"]).await };
     forget().await;
-    let call = room.taking(&[places(1)]).await;
-    let waits = room.call().await;
+    let call = fixture.taking(&[slots(1)]).await;
+    let waits = fixture.call().await;
     forget().await;
-    let reserved = room.reserve(&waits, &[vec![places(1)]], false).await;
+    let reserved = fixture.reserve(&waits, &[vec![slots(1)]], false).await;
     assert!(matches!(reserved, Reserved::Waits { .. }), "{reserved:?}");
     forget().await;
-    room.broker
+    fixture
+        .broker
         .limits()
         .hold_account(&account("m"), None, Some(slot_limit(2)))
         .await
         .unwrap();
     forget().await;
-    assert_eq!(room.open_and_let_go("slots:m").await, 0);
+    assert_eq!(fixture.open_and_let_go("slots:m").await, 0);
     forget().await;
-    room.end(&call, Consumed::Unknown).await;
+    fixture.end(&call, Consumed::Unknown).await;
     forget().await;
-    assert_eq!(room.release_to("a").await.len(), 1);
+    assert_eq!(fixture.release_to("a").await.len(), 1);
     forget().await;
-    assert_eq!(room.broker.limits().close_windows(9, &[]).await.unwrap(), 0);
+    assert_eq!(
+        fixture.broker.limits().close_windows(9, &[]).await.unwrap(),
+        0
+    );
     forget().await;
     assert!(
-        !room
+        !fixture
             .broker
             .limits()
             .raise_alerts(9, &[50])
@@ -226,15 +245,15 @@ async fn scripts_of_limits_and_tenants_are_loaded_again() {
             .waiting
     );
     forget().await;
-    let claimed = room
+    let claimed = fixture
         .broker
         .limits()
         .claim_alerts(9, std::time::Duration::ZERO);
     assert_eq!(claimed.await.unwrap(), []);
 
-    room.enqueue(&prompt("x")).await;
-    let queues = std::slice::from_ref(&room.queue);
-    let mut reader = room
+    fixture.enqueue(&prompt("x")).await;
+    let queues = std::slice::from_ref(&fixture.queue);
+    let mut reader = fixture
         .broker
         .queues()
         .reader(queues, &waits.delivery.worker)
@@ -253,7 +272,10 @@ async fn scripts_of_limits_and_tenants_are_loaded_again() {
         .collect();
     forget().await;
     assert_eq!(
-        reader.park_by_tenant(&room.queue, &sorted).await.unwrap(),
+        reader
+            .park_by_tenant(&fixture.queue, &sorted)
+            .await
+            .unwrap(),
         1
     );
 }

@@ -2,17 +2,21 @@
 
 use longshore_protocol::control::ControlMessage;
 
-use super::room::Room;
+use super::fixture::Fixture;
 
 #[tokio::test]
 async fn every_push_has_a_version_and_is_published() {
-    let room = Room::new().await;
-    assert_eq!(room.broker.fleet_config().version().await.unwrap(), 0);
-    assert_eq!(room.broker.fleet_config().get().await.unwrap(), (0, None));
-    let mut control = room.broker.workers().subscribe_control().await.unwrap();
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.broker.fleet_config().version().await.unwrap(), 0);
+    assert_eq!(
+        fixture.broker.fleet_config().get().await.unwrap(),
+        (0, None)
+    );
+    let mut control = fixture.broker.workers().subscribe_control().await.unwrap();
 
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .fleet_config()
             .push("grace: 1s\n")
             .await
@@ -21,39 +25,44 @@ async fn every_push_has_a_version_and_is_published() {
     );
     let message = control.next().await.unwrap();
     assert_eq!(message, ControlMessage::ConfigPushed { version: 1 });
-    let (version, pushed) = room.broker.fleet_config().get().await.unwrap();
+    let (version, pushed) = fixture.broker.fleet_config().get().await.unwrap();
     let pushed = pushed.unwrap();
     assert_eq!((version, pushed.version), (1, 1));
     assert_eq!(pushed.text, "grace: 1s\n");
-    let now = room.broker.server().time_ms().await.unwrap();
+    let now = fixture.broker.server().time_ms().await.unwrap();
     assert!((now - 60_000..=now).contains(&pushed.pushed_at));
 
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .fleet_config()
             .push("grace: 2s\n")
             .await
             .unwrap(),
         2
     );
-    let (_, pushed) = room.broker.fleet_config().get().await.unwrap();
+    let (_, pushed) = fixture.broker.fleet_config().get().await.unwrap();
     assert_eq!(pushed.unwrap().text, "grace: 2s\n");
 }
 
 #[tokio::test]
 async fn a_withdrawn_configuration_counts_as_a_version() {
-    let room = Room::new().await;
-    room.broker
+    let fixture = Fixture::new().await;
+    fixture
+        .broker
         .fleet_config()
         .push("grace: 1s\n")
         .await
         .unwrap();
-    assert_eq!(room.broker.fleet_config().remove().await.unwrap(), 2);
-    assert_eq!(room.broker.fleet_config().get().await.unwrap(), (2, None));
+    assert_eq!(fixture.broker.fleet_config().remove().await.unwrap(), 2);
     assert_eq!(
-        room.broker.fleet_config().remove().await.unwrap(),
+        fixture.broker.fleet_config().get().await.unwrap(),
+        (2, None)
+    );
+    assert_eq!(
+        fixture.broker.fleet_config().remove().await.unwrap(),
         3,
         "once more"
     );
-    assert_eq!(room.broker.fleet_config().version().await.unwrap(), 3);
+    assert_eq!(fixture.broker.fleet_config().version().await.unwrap(), 3);
 }

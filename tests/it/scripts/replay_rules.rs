@@ -7,17 +7,17 @@ use longshore_protocol::dead_letter::{
 };
 use redis::AsyncCommands as _;
 
-use super::room::{Room, job_id, letter, prompt};
+use super::fixture::{Fixture, job_id, letter, prompt};
 
 /// Writes `count` dead letters and returns them ready to be replayed.
-async fn buried(room: &Room, count: i64) -> Vec<PreparedReplay> {
+async fn buried(fixture: &Fixture, count: i64) -> Vec<PreparedReplay> {
     let mut ready = Vec::new();
     for died_ms in 0..count {
         let id = job_id(&format!("l-{died_ms}"));
-        let place = longshore_protocol::id::EntryId::from_stored("1-0");
-        let letter: DeadLetter = letter(&room.queue, &id, &place, &prompt("x"));
-        let keys = room.broker.keys();
-        let mut connection = room.broker.pooled().await.unwrap();
+        let entry_id = longshore_protocol::id::EntryId::from_stored("1-0");
+        let letter: DeadLetter = letter(&fixture.queue, &id, &entry_id, &prompt("x"));
+        let keys = fixture.broker.keys();
+        let mut connection = fixture.broker.pooled().await.unwrap();
         let json = serde_json::to_string(&letter).unwrap();
         let () = connection
             .hset(keys.dead_jobs(), id.as_str(), &json)
@@ -49,10 +49,10 @@ fn rule(name: &str, per_minute: u32) -> ReplayRule {
 
 #[tokio::test]
 async fn a_rule_stays_within_its_replay_limit_across_schedulers() {
-    let room = Room::new().await;
-    let letters = buried(&room, 10).await;
+    let fixture = Fixture::new().await;
+    let letters = buried(&fixture, 10).await;
     let again = rule("again", 7);
-    let broker = &room.broker;
+    let broker = &fixture.broker;
     assert_eq!(
         broker
             .dead_letters()
@@ -108,7 +108,7 @@ async fn a_rule_stays_within_its_replay_limit_across_schedulers() {
     );
 
     // A minute later the whole rate is available.
-    let key = room.key("dead:rule:again");
+    let key = fixture.key("dead:rule:again");
     let mut connection = broker.pooled().await.unwrap();
     let seconds: Vec<i64> = connection.hkeys(&key).await.unwrap();
     for second in seconds {
@@ -128,9 +128,9 @@ async fn a_rule_stays_within_its_replay_limit_across_schedulers() {
 
 #[tokio::test]
 async fn a_bulk_replay_counts_each_page() {
-    let room = Room::new().await;
-    let letters = buried(&room, 4).await;
-    let broker = &room.broker;
+    let fixture = Fixture::new().await;
+    let letters = buried(&fixture, 4).await;
+    let broker = &fixture.broker;
     let filter = DeadLetterFilter {
         reasons: vec!["timeout".to_owned()],
         ..DeadLetterFilter::default()

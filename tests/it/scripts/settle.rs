@@ -5,56 +5,66 @@ use std::collections::BTreeMap;
 use longshore_broker::{Consumed, Ending, Fence};
 use longshore_protocol::id::AttemptId;
 
-use super::room::{BEGUN, Room, ending, job_id, stored, written};
+use super::fixture::{BEGUN, Fixture, ending, job_id, stored, written};
 
 #[tokio::test]
 async fn settling_applies_all_effects_at_once() {
-    let room = Room::new().await;
-    let (held, job, attempt) = room.running("a").await;
+    let fixture = Fixture::new().await;
+    let (held, job, attempt) = fixture.running("a").await;
     let letter = job_id("the-letter");
     let all = Ending {
         reply: true,
         dead_letter: Some((&letter, written("why it died"))),
         ..ending(attempt)
     };
-    let before = room.broker.server().time_ms().await.unwrap();
+    let before = fixture.broker.server().time_ms().await.unwrap();
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &all)
             .await
             .unwrap(),
         Fence::Held
     );
-    let after = room.broker.server().time_ms().await.unwrap();
+    let after = fixture.broker.server().time_ms().await.unwrap();
 
-    assert_eq!(room.events().await, [("ended".to_owned(), false)]);
+    assert_eq!(fixture.events().await, [("ended".to_owned(), false)]);
     assert_eq!(
-        room.ask::<String>(&["GET", &room.key(&format!("result:{job}"))])
+        fixture
+            .ask::<String>(&["GET", &fixture.key(&format!("result:{job}"))])
             .await,
         "outcome"
     );
-    let reply = room.key(&format!("reply:{job}"));
+    let reply = fixture.key(&format!("reply:{job}"));
     assert_eq!(
-        room.ask::<Vec<String>>(&["LRANGE", &reply, "0", "-1"])
+        fixture
+            .ask::<Vec<String>>(&["LRANGE", &reply, "0", "-1"])
             .await,
         ["outcome"]
     );
     for kept in ["result", "reply"] {
-        let seconds: u64 = room
-            .ask(&["TTL", &room.key(&format!("{kept}:{job}"))])
+        let seconds: u64 = fixture
+            .ask(&["TTL", &fixture.key(&format!("{kept}:{job}"))])
             .await;
         assert!((3500..=3600).contains(&seconds), "{kept}: {seconds}");
     }
     let letters = BTreeMap::from([("the-letter".to_owned(), "why it died".to_owned())]);
-    assert_eq!(room.hash("dead:jobs").await, letters);
-    let died: i64 = room.ask(&["ZSCORE", &room.key("dead"), "the-letter"]).await;
+    assert_eq!(fixture.hash("dead:jobs").await, letters);
+    let died: i64 = fixture
+        .ask(&["ZSCORE", &fixture.key("dead"), "the-letter"])
+        .await;
     assert!((before..=after).contains(&died), "{before} {died} {after}");
 
-    let () = room
-        .ask(&["DEL", &room.key("dead"), &room.key("dead:jobs"), &reply])
+    let () = fixture
+        .ask(&[
+            "DEL",
+            &fixture.key("dead"),
+            &fixture.key("dead:jobs"),
+            &reply,
+        ])
         .await;
-    room.assert_nothing_is_left().await;
+    fixture.assert_nothing_is_left().await;
 }
 
 #[tokio::test]
@@ -64,43 +74,45 @@ async fn a_reply_key_that_a_producer_took_does_not_stop_the_settling() {
         &["SET", "KEY", "a"],
         &["SADD", "KEY", "a"],
     ] {
-        let room = Room::new().await;
-        let (held, job, attempt) = room.running("a").await;
-        let reply = room.key(&format!("reply:{job}"));
+        let fixture = Fixture::new().await;
+        let (held, job, attempt) = fixture.running("a").await;
+        let reply = fixture.key(&format!("reply:{job}"));
         let words: Vec<&str> = command
             .iter()
             .map(|word| if *word == "KEY" { &reply } else { *word })
             .collect();
-        let _taken: redis::Value = room.ask(&words).await;
+        let _taken: redis::Value = fixture.ask(&words).await;
         let settlement = Ending {
             reply: true,
             ..ending(attempt)
         };
-        let fence = room
+        let fence = fixture
             .broker
             .deliveries()
             .settle(&held, &job, &settlement)
             .await
             .unwrap();
         assert_eq!(fence, Fence::Held, "{command:?}");
-        let replies: Vec<String> = room.ask(&["LRANGE", &reply, "0", "-1"]).await;
+        let replies: Vec<String> = fixture.ask(&["LRANGE", &reply, "0", "-1"]).await;
         assert_eq!(replies, ["outcome"], "{command:?}");
-        let () = room.ask(&["DEL", &reply]).await;
-        room.assert_nothing_is_left().await;
+        let () = fixture.ask(&["DEL", &reply]).await;
+        fixture.assert_nothing_is_left().await;
     }
 }
 
 #[tokio::test]
 async fn a_job_whose_settling_fails_does_not_fail_others_of_its_batch() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let mut running = Vec::new();
     for _ in 0..12 {
-        running.push(room.running("a").await);
+        running.push(fixture.running("a").await);
     }
     // Damaged by hand: no dead letter can be stored.
-    let () = room.ask(&["SET", &room.key("dead:jobs"), "damaged"]).await;
+    let () = fixture
+        .ask(&["SET", &fixture.key("dead:jobs"), "damaged"])
+        .await;
     let (culprit, innocent) = running.split_first().unwrap();
-    let deliveries = room.broker.deliveries();
+    let deliveries = fixture.broker.deliveries();
     let letter = job_id("the-letter");
     let buried = Ending {
         dead_letter: Some((&letter, written("why it died"))),
@@ -124,46 +136,47 @@ async fn a_job_whose_settling_fails_does_not_fail_others_of_its_batch() {
         assert_eq!(fence.unwrap(), Fence::Held);
     }
     // Once it is mended, the job is settled as if for the first time.
-    let () = room.ask(&["DEL", &room.key("dead:jobs")]).await;
+    let () = fixture.ask(&["DEL", &fixture.key("dead:jobs")]).await;
     let again = deliveries.settle(&culprit.0, &culprit.1, &buried).await;
     assert_eq!(again.unwrap(), Fence::Held);
-    assert_eq!(room.hash("dead:jobs").await.len(), 1);
+    assert_eq!(fixture.hash("dead:jobs").await.len(), 1);
 }
 
 #[tokio::test]
 async fn settling_writes_no_outcome_or_dead_letter_unasked() {
-    let room = Room::new().await;
-    let (held, job) = room.job("a").await;
+    let fixture = Fixture::new().await;
+    let (held, job) = fixture.job("a").await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &Ending::default())
             .await
             .unwrap(),
         Fence::Held
     );
-    room.assert_nothing_is_left().await;
+    fixture.assert_nothing_is_left().await;
     assert!(
-        !room
+        !fixture
             .names()
             .await
             .iter()
             .any(|name| name.starts_with("result:"))
     );
-    assert_eq!(room.events().await, []);
+    assert_eq!(fixture.events().await, []);
 }
 
 #[tokio::test]
 async fn settling_removes_the_checkpoint() {
-    let room = Room::new().await;
-    let (held, _, _) = room.running("dead").await;
-    let _recovered = room
+    let fixture = Fixture::new().await;
+    let (held, _, _) = fixture.running("dead").await;
+    let _recovered = fixture
         .broker
         .workers()
-        .recover(&room.queue, std::time::Duration::ZERO)
+        .recover(&fixture.queue, std::time::Duration::ZERO)
         .await
         .unwrap();
-    let delivered = room.read_one("a").await;
+    let delivered = fixture.read_one("a").await;
     assert_eq!(
         (delivered.crashes, &delivered.delivery.entry_id),
         (1, &held.entry_id)
@@ -173,8 +186,8 @@ async fn settling_removes_the_checkpoint() {
         longshore_protocol::id::JobId::from_entry(&held.entry_id),
     );
     let attempt = AttemptId::new();
-    assert_eq!(room.begin(&held, &job, attempt, None).await, BEGUN);
-    let fence = room
+    assert_eq!(fixture.begin(&held, &job, attempt, None).await, BEGUN);
+    let fence = fixture
         .broker
         .deliveries()
         .fail(
@@ -188,7 +201,7 @@ async fn settling_removes_the_checkpoint() {
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
-    assert!(room.broker.jobs().cancel(&job).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
 
     let end = Ending {
         attempt: None,
@@ -196,48 +209,58 @@ async fn settling_removes_the_checkpoint() {
         ..ending(attempt)
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &end)
             .await
             .unwrap(),
         Fence::Held
     );
-    room.assert_nothing_is_left().await;
+    fixture.assert_nothing_is_left().await;
 }
 
 /// Otherwise the next job of the same id would be cancelled.
 #[tokio::test]
 async fn a_late_cancellation_is_removed_with_the_job() {
-    let room = Room::new().await;
-    let (held, job, attempt) = room.running("a").await;
-    assert!(room.broker.jobs().cancel(&job).await.unwrap());
+    let fixture = Fixture::new().await;
+    let (held, job, attempt) = fixture.running("a").await;
+    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &ending(attempt))
             .await
             .unwrap(),
         Fence::Held
     );
-    assert!(!room.broker.jobs().is_cancel_requested(&job).await.unwrap());
-    room.assert_nothing_is_left().await;
+    assert!(
+        !fixture
+            .broker
+            .jobs()
+            .is_cancel_requested(&job)
+            .await
+            .unwrap()
+    );
+    fixture.assert_nothing_is_left().await;
 }
 
 /// Such a message has the id of another job, which it must not change.
 #[tokio::test]
 async fn settling_without_an_outcome_keeps_a_cancellation_of_the_same_id() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let namesake = job_id("inv-1");
-    assert!(room.broker.jobs().cancel(&namesake).await.unwrap());
-    let (held, _) = room.job("a").await;
+    assert!(fixture.broker.jobs().cancel(&namesake).await.unwrap());
+    let (held, _) = fixture.job("a").await;
     let letter = longshore_protocol::id::JobId::from_entry(&held.entry_id);
     let conflict = Ending {
         dead_letter: Some((&letter, written("id_conflict"))),
         ..Ending::default()
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &namesake, &conflict)
             .await
@@ -245,7 +268,8 @@ async fn settling_without_an_outcome_keeps_a_cancellation_of_the_same_id() {
         Fence::Held
     );
     assert!(
-        room.broker
+        fixture
+            .broker
             .jobs()
             .is_cancel_requested(&namesake)
             .await
@@ -255,92 +279,97 @@ async fn settling_without_an_outcome_keeps_a_cancellation_of_the_same_id() {
 
 #[tokio::test]
 async fn settling_twice_equals_once() {
-    let room = Room::new().await;
-    let (held, job, attempt) = room.running("a").await;
+    let fixture = Fixture::new().await;
+    let (held, job, attempt) = fixture.running("a").await;
     let end = Ending {
         reply: true,
         dead_letter: Some((&job, written("letter"))),
         ..ending(attempt)
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &end)
             .await
             .unwrap(),
         Fence::Held
     );
-    let before = room.snapshot_but_events().await;
+    let before = fixture.snapshot_but_events().await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &end)
             .await
             .unwrap(),
         Fence::Lost
     );
-    assert_eq!(room.snapshot_but_events().await, before);
+    assert_eq!(fixture.snapshot_but_events().await, before);
     // The ledger has the attempt already; a second event with less information changes nothing there.
     assert_eq!(
-        room.events().await,
+        fixture.events().await,
         [("ended".to_owned(), false), ("ended".to_owned(), true)]
     );
 }
 
 #[tokio::test]
 async fn settling_twice_before_any_attempt_equals_once() {
-    let room = Room::new().await;
-    let (held, job) = room.job("a").await;
+    let fixture = Fixture::new().await;
+    let (held, job) = fixture.job("a").await;
     let end = Ending {
         attempt: None,
         ..ending(AttemptId::new())
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &end)
             .await
             .unwrap(),
         Fence::Held
     );
-    let before = room.snapshot().await;
+    let before = fixture.snapshot().await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &end)
             .await
             .unwrap(),
         Fence::Lost
     );
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 }
 
 #[tokio::test]
 async fn a_worker_that_lost_the_entry_settles_nothing() {
-    let room = Room::new().await;
-    let (held, job) = room.job("a").await;
-    room.steal(&held, "b").await;
-    let before = room.snapshot().await;
+    let fixture = Fixture::new().await;
+    let (held, job) = fixture.job("a").await;
+    fixture.steal(&held, "b").await;
+    let before = fixture.snapshot().await;
     let end = Ending {
         attempt: None,
         ..ending(AttemptId::new())
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &end)
             .await
             .unwrap(),
         Fence::Lost
     );
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 }
 
 #[tokio::test]
 async fn another_attempt_settles_nothing_but_is_recorded() {
-    let room = Room::new().await;
-    let (held, job, _) = room.running("a").await;
-    let before = room.snapshot_but_events().await;
+    let fixture = Fixture::new().await;
+    let (held, job, _) = fixture.running("a").await;
+    let before = fixture.snapshot_but_events().await;
     let end = Ending {
         reply: true,
         has_stored_state: true,
@@ -348,28 +377,29 @@ async fn another_attempt_settles_nothing_but_is_recorded() {
         ..ending(AttemptId::new())
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &end)
             .await
             .unwrap(),
         Fence::Lost
     );
-    assert_eq!(room.snapshot_but_events().await, before);
-    assert_eq!(room.events().await, [("ended".to_owned(), true)]);
+    assert_eq!(fixture.snapshot_but_events().await, before);
+    assert_eq!(fixture.events().await, [("ended".to_owned(), true)]);
 }
 
 #[tokio::test]
 async fn a_job_run_by_two_workers_ends_once() {
-    let room = Room::new().await;
-    let (stopped, job, first) = room.running("a").await;
-    let _recovered = room
+    let fixture = Fixture::new().await;
+    let (stopped, job, first) = fixture.running("a").await;
+    let _recovered = fixture
         .broker
         .workers()
-        .recover(&room.queue, std::time::Duration::ZERO)
+        .recover(&fixture.queue, std::time::Duration::ZERO)
         .await
         .unwrap();
-    let held = room.read_one("b").await.delivery;
+    let held = fixture.read_one("b").await.delivery;
     let second = AttemptId::new();
 
     // A revived worker changes nothing, neither between the other's delivery and its attempt nor during the
@@ -379,16 +409,18 @@ async fn a_job_run_by_two_workers_ends_once() {
         ..ending(first)
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&stopped, &job, &late)
             .await
             .unwrap(),
         Fence::Lost
     );
-    assert_eq!(room.begin(&held, &job, second, None).await, BEGUN);
+    assert_eq!(fixture.begin(&held, &job, second, None).await, BEGUN);
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&stopped, &job, &late)
             .await
@@ -400,7 +432,8 @@ async fn a_job_run_by_two_workers_ends_once() {
         ..ending(second)
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &kept)
             .await
@@ -408,7 +441,8 @@ async fn a_job_run_by_two_workers_ends_once() {
         Fence::Held
     );
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&stopped, &job, &late)
             .await
@@ -416,40 +450,41 @@ async fn a_job_run_by_two_workers_ends_once() {
         Fence::Lost
     );
 
-    let result: String = room
-        .ask(&["GET", &room.key(&format!("result:{job}"))])
+    let result: String = fixture
+        .ask(&["GET", &fixture.key(&format!("result:{job}"))])
         .await;
     assert_eq!(result, "outcome");
-    let duplicates = room
+    let duplicates = fixture
         .events()
         .await
         .iter()
         .filter(|(_, duplicate)| *duplicate)
         .count();
     assert_eq!(duplicates, 3);
-    room.assert_nothing_is_left().await;
+    fixture.assert_nothing_is_left().await;
 }
 
 /// A worker whose heartbeat was late may get its own job again and run it beside the old run.
 #[tokio::test]
 async fn a_job_run_twice_by_one_worker_ends_once() {
-    let room = Room::new().await;
-    let (old, job) = room.job("a").await;
-    let _recovered = room
+    let fixture = Fixture::new().await;
+    let (old, job) = fixture.job("a").await;
+    let _recovered = fixture
         .broker
         .workers()
-        .recover(&room.queue, std::time::Duration::ZERO)
+        .recover(&fixture.queue, std::time::Duration::ZERO)
         .await
         .unwrap();
-    let (new, attempt) = (room.read_one("a").await.delivery, AttemptId::new());
-    assert_eq!(room.begin(&new, &job, attempt, None).await, BEGUN);
+    let (new, attempt) = (fixture.read_one("a").await.delivery, AttemptId::new());
+    assert_eq!(fixture.begin(&new, &job, attempt, None).await, BEGUN);
     let expired = Ending {
         attempt: None,
         outcome: stored("expired"),
         ..ending(attempt)
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&old, &job, &expired)
             .await
@@ -457,16 +492,17 @@ async fn a_job_run_twice_by_one_worker_ends_once() {
         Fence::Held
     );
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&new, &job, &ending(attempt))
             .await
             .unwrap(),
         Fence::Lost
     );
-    let result: String = room
-        .ask(&["GET", &room.key(&format!("result:{job}"))])
+    let result: String = fixture
+        .ask(&["GET", &fixture.key(&format!("result:{job}"))])
         .await;
     assert_eq!(result, "expired");
-    room.assert_nothing_is_left().await;
+    fixture.assert_nothing_is_left().await;
 }

@@ -8,32 +8,44 @@ use longshore_protocol::{
     id::{AttemptId, JobId},
 };
 
-use super::room::{BEGUN, Room, checkpoint_of, future, limit, parking, stored};
+use super::fixture::{BEGUN, Fixture, checkpoint_of, future, limit, parking, stored};
 
 /// A job that took a slot.
-pub(super) async fn holder(room: &Room, key: &Concurrency) -> (Delivery, JobId, AttemptId) {
-    let (held, job) = room.job("a").await;
+pub(super) async fn holder(fixture: &Fixture, key: &Concurrency) -> (Delivery, JobId, AttemptId) {
+    let (held, job) = fixture.job("a").await;
     let attempt = AttemptId::new();
-    assert_eq!(room.begin(&held, &job, attempt, Some(key)).await, BEGUN);
+    assert_eq!(fixture.begin(&held, &job, attempt, Some(key)).await, BEGUN);
     (held, job, attempt)
 }
 
 /// A job that found no free slot and is parked.
-pub(super) async fn waiter(room: &Room, key: &Concurrency) -> JobId {
-    let (held, job) = room.job("a").await;
+pub(super) async fn waiter(fixture: &Fixture, key: &Concurrency) -> JobId {
+    let (held, job) = fixture.job("a").await;
     assert_eq!(
-        room.begin(&held, &job, AttemptId::new(), Some(key)).await,
+        fixture
+            .begin(&held, &job, AttemptId::new(), Some(key))
+            .await,
         Begun::Parked
     );
     job
 }
 
-pub(super) async fn holders(room: &Room, key: &str) -> BTreeSet<String> {
-    room.hash(&format!("key:{key}")).await.into_keys().collect()
+pub(super) async fn holders(fixture: &Fixture, key: &str) -> BTreeSet<String> {
+    fixture
+        .hash(&format!("key:{key}"))
+        .await
+        .into_keys()
+        .collect()
 }
 
-pub(super) async fn waiting(room: &Room, key: &str) -> Vec<String> {
-    room.ask(&["LRANGE", &room.key(&format!("lane:key:{key}")), "0", "-1"])
+pub(super) async fn waiting(fixture: &Fixture, key: &str) -> Vec<String> {
+    fixture
+        .ask(&[
+            "LRANGE",
+            &fixture.key(&format!("lane:key:{key}")),
+            "0",
+            "-1",
+        ])
         .await
 }
 
@@ -49,43 +61,49 @@ pub(super) fn end(attempt: Option<AttemptId>, key: &Concurrency) -> Ending<'_> {
 
 #[tokio::test]
 async fn a_key_has_limited_slots_and_the_rest_are_parked_in_order() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let key = limit("k", 2);
-    let first = holder(&room, &key).await;
-    let second = holder(&room, &key).await;
-    let third = waiter(&room, &key).await;
-    let fourth = waiter(&room, &key).await;
+    let first = holder(&fixture, &key).await;
+    let second = holder(&fixture, &key).await;
+    let third = waiter(&fixture, &key).await;
+    let fourth = waiter(&fixture, &key).await;
 
     let held: BTreeSet<String> = [&first, &second]
         .iter()
         .map(|(held, ..)| held.entry_id.to_string())
         .collect();
-    assert_eq!(holders(&room, "k").await, held);
-    assert_eq!(waiting(&room, "k").await, [third.as_str(), fourth.as_str()]);
+    assert_eq!(holders(&fixture, "k").await, held);
     assert_eq!(
-        room.ask::<u64>(&["XLEN", &room.stream()]).await,
+        waiting(&fixture, "k").await,
+        [third.as_str(), fourth.as_str()]
+    );
+    assert_eq!(
+        fixture.ask::<u64>(&["XLEN", &fixture.stream()]).await,
         2,
         "who waits is not in the queue"
     );
-    assert_eq!(room.pending().await.len(), 2);
+    assert_eq!(fixture.pending().await.len(), 2);
 }
 
 #[tokio::test]
 async fn keys_do_not_affect_each_other() {
-    let room = Room::new().await;
-    let _one = holder(&room, &limit("k", 1)).await;
-    let _other = holder(&room, &limit("l", 1)).await;
-    let (held, job) = room.job("a").await;
-    assert_eq!(room.begin(&held, &job, AttemptId::new(), None).await, BEGUN);
-    waiter(&room, &limit("k", 1)).await;
+    let fixture = Fixture::new().await;
+    let _one = holder(&fixture, &limit("k", 1)).await;
+    let _other = holder(&fixture, &limit("l", 1)).await;
+    let (held, job) = fixture.job("a").await;
+    assert_eq!(
+        fixture.begin(&held, &job, AttemptId::new(), None).await,
+        BEGUN
+    );
+    waiter(&fixture, &limit("k", 1)).await;
 }
 
 #[tokio::test]
 async fn a_job_with_a_slot_takes_no_second_one() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let key = limit("k", 1);
-    let (held, job, attempt) = holder(&room, &key).await;
-    let _fence = room
+    let (held, job, attempt) = holder(&fixture, &key).await;
+    let _fence = fixture
         .broker
         .deliveries()
         .fail(
@@ -99,24 +117,27 @@ async fn a_job_with_a_slot_takes_no_second_one() {
         .await
         .unwrap();
     assert_eq!(
-        room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
+        fixture
+            .begin(&held, &job, AttemptId::new(), Some(&key))
+            .await,
         BEGUN
     );
-    assert_eq!(holders(&room, "k").await.len(), 1);
+    assert_eq!(holders(&fixture, "k").await.len(), 1);
 }
 
 #[tokio::test]
 async fn settling_passes_the_slot_to_the_next_in_order() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let key = limit("k", 1);
-    let (mut held, mut job, mut attempt) = holder(&room, &key).await;
+    let (mut held, mut job, mut attempt) = holder(&fixture, &key).await;
     let mut order = Vec::new();
     for _ in 0..3 {
-        order.push(waiter(&room, &key).await);
+        order.push(waiter(&fixture, &key).await);
     }
     for next in order {
         assert_eq!(
-            room.broker
+            fixture
+                .broker
                 .deliveries()
                 .settle(&held, &job, &end(Some(attempt), &key))
                 .await
@@ -124,8 +145,8 @@ async fn settling_passes_the_slot_to_the_next_in_order() {
             Fence::Held
         );
         // A new job finds no free slot, although none is in flight.
-        let passer = waiter_behind(&room, &key).await;
-        let delivered = room.read_one("b").await;
+        let passer = waiter_behind(&fixture, &key).await;
+        let delivered = fixture.read_one("b").await;
         assert!(
             delivered
                 .checkpoint
@@ -134,24 +155,24 @@ async fn settling_passes_the_slot_to_the_next_in_order() {
             "{next}: {delivered:?}"
         );
         assert_eq!(
-            holders(&room, "k").await,
+            holders(&fixture, "k").await,
             BTreeSet::from([delivered.delivery.entry_id.to_string()])
         );
         (held, job, attempt) = (delivered.delivery, next, AttemptId::new());
-        assert_eq!(room.begin(&held, &job, attempt, Some(&key)).await, BEGUN);
+        assert_eq!(fixture.begin(&held, &job, attempt, Some(&key)).await, BEGUN);
         assert_eq!(
-            waiting(&room, "k").await.last().map(String::as_str),
+            waiting(&fixture, "k").await.last().map(String::as_str),
             Some(passer.as_str())
         );
     }
 }
 
 /// A job that arrives when the next one of the lane is already in the queue.
-async fn waiter_behind(room: &Room, key: &Concurrency) -> JobId {
+async fn waiter_behind(fixture: &Fixture, key: &Concurrency) -> JobId {
     // Removed for a moment, so that the read returns the last one.
-    let let_go = room.read_one("b").await.delivery;
-    let job = waiter(room, key).await;
-    let _fence = room
+    let let_go = fixture.read_one("b").await.delivery;
+    let job = waiter(fixture, key).await;
+    let _fence = fixture
         .broker
         .deliveries()
         .hand_back(
@@ -168,10 +189,10 @@ async fn waiter_behind(room: &Room, key: &Concurrency) -> JobId {
 
 #[tokio::test]
 async fn a_job_parked_by_time_passes_its_slot_on() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let key = limit("k", 1);
-    let (held, job, attempt) = holder(&room, &key).await;
-    let next = waiter(&room, &key).await;
+    let (held, job, attempt) = holder(&fixture, &key).await;
+    let next = waiter(&fixture, &key).await;
     let text = checkpoint_of(&job, 1);
     let wait = ParkUntil {
         attempt: Some(attempt),
@@ -179,7 +200,8 @@ async fn a_job_parked_by_time_passes_its_slot_on() {
         ..parking(future(), &text)
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .park(&held, &job, &wait)
             .await
@@ -187,34 +209,36 @@ async fn a_job_parked_by_time_passes_its_slot_on() {
         Parked::Yes
     );
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .park(&held, &job, &wait)
             .await
             .unwrap(),
         Parked::Lost
     );
-    let delivered = room.read_one("b").await;
+    let delivered = fixture.read_one("b").await;
     assert!(
         delivered
             .checkpoint
             .is_some_and(|text| text.as_str().contains(next.as_str()))
     );
     assert_eq!(
-        holders(&room, "k").await,
+        holders(&fixture, "k").await,
         BTreeSet::from([delivered.delivery.entry_id.to_string()])
     );
 }
 
 #[tokio::test]
 async fn a_job_that_ends_before_it_begins_passes_its_slot_on() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let key = limit("k", 1);
-    let (held, job, attempt) = holder(&room, &key).await;
-    let second = waiter(&room, &key).await;
-    let third = waiter(&room, &key).await;
+    let (held, job, attempt) = holder(&fixture, &key).await;
+    let second = waiter(&fixture, &key).await;
+    let third = waiter(&fixture, &key).await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &end(Some(attempt), &key))
             .await
@@ -223,15 +247,17 @@ async fn a_job_that_ends_before_it_begins_passes_its_slot_on() {
     );
 
     // The second is cancelled when it already has the slot.
-    assert!(room.broker.jobs().cancel(&second).await.unwrap());
-    let held = room.read_one("a").await.delivery;
+    assert!(fixture.broker.jobs().cancel(&second).await.unwrap());
+    let held = fixture.read_one("a").await.delivery;
     assert_eq!(
-        room.begin(&held, &second, AttemptId::new(), Some(&key))
+        fixture
+            .begin(&held, &second, AttemptId::new(), Some(&key))
             .await,
         Begun::Cancelled
     );
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &second, &end(None, &key))
             .await
@@ -239,31 +265,36 @@ async fn a_job_that_ends_before_it_begins_passes_its_slot_on() {
         Fence::Held
     );
 
-    let held = room.read_one("a").await.delivery;
+    let held = fixture.read_one("a").await.delivery;
     let attempt = AttemptId::new();
-    assert_eq!(room.begin(&held, &third, attempt, Some(&key)).await, BEGUN);
     assert_eq!(
-        room.broker
+        fixture.begin(&held, &third, attempt, Some(&key)).await,
+        BEGUN
+    );
+    assert_eq!(
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &third, &end(Some(attempt), &key))
             .await
             .unwrap(),
         Fence::Held
     );
-    room.assert_nothing_is_left().await;
+    fixture.assert_nothing_is_left().await;
 }
 
 #[tokio::test]
 async fn a_slot_is_not_given_to_a_job_cancelled_in_the_lane() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let key = limit("k", 1);
-    let (held, job, attempt) = holder(&room, &key).await;
-    let second = waiter(&room, &key).await;
-    let third = waiter(&room, &key).await;
-    assert!(room.broker.jobs().cancel(&second).await.unwrap());
-    let cancelled = room.read_one("b").await.delivery;
+    let (held, job, attempt) = holder(&fixture, &key).await;
+    let second = waiter(&fixture, &key).await;
+    let third = waiter(&fixture, &key).await;
+    assert!(fixture.broker.jobs().cancel(&second).await.unwrap());
+    let cancelled = fixture.read_one("b").await.delivery;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &end(Some(attempt), &key))
             .await
@@ -271,19 +302,20 @@ async fn a_slot_is_not_given_to_a_job_cancelled_in_the_lane() {
         Fence::Held
     );
 
-    let delivered = room.read_one("b").await;
+    let delivered = fixture.read_one("b").await;
     assert!(
         delivered
             .checkpoint
             .is_some_and(|text| text.as_str().contains(third.as_str()))
     );
     assert_eq!(
-        holders(&room, "k").await,
+        holders(&fixture, "k").await,
         BTreeSet::from([delivered.delivery.entry_id.to_string()])
     );
     // Its end returns no slot, because it had none.
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&cancelled, &second, &end(None, &key))
             .await
@@ -291,29 +323,30 @@ async fn a_slot_is_not_given_to_a_job_cancelled_in_the_lane() {
         Fence::Held
     );
     assert_eq!(
-        holders(&room, "k").await,
+        holders(&fixture, "k").await,
         BTreeSet::from([delivered.delivery.entry_id.to_string()])
     );
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&delivered.delivery, &third, &end(None, &key))
             .await
             .unwrap(),
         Fence::Held
     );
-    room.assert_nothing_is_left().await;
+    fixture.assert_nothing_is_left().await;
 }
 
 #[tokio::test]
 async fn a_job_keeps_its_slot_when_handed_back_or_recovered() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let key = limit("k", 1);
-    let (held, job, attempt) = holder(&room, &key).await;
-    waiter(&room, &key).await;
+    let (held, job, attempt) = holder(&fixture, &key).await;
+    waiter(&fixture, &key).await;
     let slots = BTreeSet::from([held.entry_id.to_string()]);
 
-    let fence = room
+    let fence = fixture
         .broker
         .deliveries()
         .hand_back(
@@ -326,59 +359,65 @@ async fn a_job_keeps_its_slot_when_handed_back_or_recovered() {
         .await
         .unwrap();
     assert_eq!(
-        (fence, holders(&room, "k").await),
+        (fence, holders(&fixture, "k").await),
         (Fence::Held, slots.clone())
     );
-    let held = room.read_one("b").await.delivery;
+    let held = fixture.read_one("b").await.delivery;
     assert_eq!(
-        room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
+        fixture
+            .begin(&held, &job, AttemptId::new(), Some(&key))
+            .await,
         BEGUN
     );
 
-    let _recovered = room
+    let _recovered = fixture
         .broker
         .workers()
-        .recover(&room.queue, std::time::Duration::ZERO)
+        .recover(&fixture.queue, std::time::Duration::ZERO)
         .await
         .unwrap();
-    assert_eq!(holders(&room, "k").await, slots);
-    let held = room.read_one("c").await.delivery;
+    assert_eq!(holders(&fixture, "k").await, slots);
+    let held = fixture.read_one("c").await.delivery;
     assert_eq!(
-        room.begin(&held, &job, AttemptId::new(), Some(&key)).await,
+        fixture
+            .begin(&held, &job, AttemptId::new(), Some(&key))
+            .await,
         BEGUN
     );
-    assert_eq!(holders(&room, "k").await, slots);
+    assert_eq!(holders(&fixture, "k").await, slots);
 }
 
 #[tokio::test]
 async fn a_late_or_repeated_settle_passes_no_slot_on() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let key = limit("k", 1);
-    let (stopped, job, old) = holder(&room, &key).await;
-    waiter(&room, &key).await;
-    let _recovered = room
+    let (stopped, job, old) = holder(&fixture, &key).await;
+    waiter(&fixture, &key).await;
+    let _recovered = fixture
         .broker
         .workers()
-        .recover(&room.queue, std::time::Duration::ZERO)
+        .recover(&fixture.queue, std::time::Duration::ZERO)
         .await
         .unwrap();
-    let held = room.read_one("b").await.delivery;
+    let held = fixture.read_one("b").await.delivery;
     let new = AttemptId::new();
-    assert_eq!(room.begin(&held, &job, new, Some(&key)).await, BEGUN);
-    let before = room.snapshot_but_events().await;
+    assert_eq!(fixture.begin(&held, &job, new, Some(&key)).await, BEGUN);
+    let before = fixture.snapshot_but_events().await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&stopped, &job, &end(Some(old), &key))
             .await
             .unwrap(),
         Fence::Lost
     );
-    assert_eq!(room.snapshot_but_events().await, before);
+    assert_eq!(fixture.snapshot_but_events().await, before);
 
-    waiter(&room, &key).await;
+    waiter(&fixture, &key).await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &end(Some(new), &key))
             .await
@@ -386,7 +425,8 @@ async fn a_late_or_repeated_settle_passes_no_slot_on() {
         Fence::Held
     );
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .settle(&held, &job, &end(Some(new), &key))
             .await
@@ -394,7 +434,7 @@ async fn a_late_or_repeated_settle_passes_no_slot_on() {
         Fence::Lost
     );
     assert_eq!(
-        waiting(&room, "k").await.len(),
+        waiting(&fixture, "k").await.len(),
         1,
         "one slot, one hand-over"
     );

@@ -3,13 +3,13 @@
 use longshore_broker::{Begun, ParkUntil, Parked};
 use longshore_protocol::id::{AttemptId, JobId};
 
-use super::room::{Room, binary, checkpoint_of, future, parking, past};
+use super::fixture::{Fixture, binary, checkpoint_of, future, parking, past};
 
 /// Parks a job until `ms` after a time long past.
-async fn parked(room: &Room, ms: i64) -> JobId {
-    let (held, job) = room.job("a").await;
+async fn parked(fixture: &Fixture, ms: i64) -> JobId {
+    let (held, job) = fixture.job("a").await;
     let text = checkpoint_of(&job, 0);
-    let answer = room
+    let answer = fixture
         .broker
         .deliveries()
         .park(&held, &job, &parking(past(ms), &text))
@@ -21,15 +21,16 @@ async fn parked(room: &Room, ms: i64) -> JobId {
 
 #[tokio::test]
 async fn a_job_leaves_the_queue_for_the_lane() {
-    let room = Room::new().await;
-    let (held, job, attempt) = room.running("a").await;
+    let fixture = Fixture::new().await;
+    let (held, job, attempt) = fixture.running("a").await;
     let (due, text) = (future(), checkpoint_of(&job, 2));
     let wait = ParkUntil {
         attempt: Some(attempt),
         ..parking(due, &text)
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .park(&held, &job, &wait)
             .await
@@ -37,11 +38,11 @@ async fn a_job_leaves_the_queue_for_the_lane() {
         Parked::Yes
     );
 
-    assert_eq!(room.ask::<u64>(&["XLEN", &room.stream()]).await, 0);
-    assert!(room.pending().await.is_empty());
-    assert!(room.hash("inflight").await.is_empty());
-    assert_eq!(room.events().await, [("parked".to_owned(), false)]);
-    let waiting = room
+    assert_eq!(fixture.ask::<u64>(&["XLEN", &fixture.stream()]).await, 0);
+    assert!(fixture.pending().await.is_empty());
+    assert!(fixture.hash("inflight").await.is_empty());
+    assert_eq!(fixture.events().await, [("parked".to_owned(), false)]);
+    let waiting = fixture
         .broker
         .lanes()
         .parked_job(&job)
@@ -54,7 +55,7 @@ async fn a_job_leaves_the_queue_for_the_lane() {
         ("time", 2)
     );
     assert_eq!(
-        room.broker.lanes().sizes().await.unwrap(),
+        fixture.broker.lanes().sizes().await.unwrap(),
         [("time".to_owned(), 1)]
     );
 }
@@ -62,10 +63,10 @@ async fn a_job_leaves_the_queue_for_the_lane() {
 #[tokio::test]
 async fn a_job_comes_back_byte_for_byte_however_often_it_waits() {
     for queue in ["default", "bulk"] {
-        let room = Room::new().await.through(queue);
-        let place = room.enqueue(&binary()).await;
-        let job = JobId::from_entry(&place);
-        let mut delivered = room.read_one("a").await;
+        let fixture = Fixture::new().await.through(queue);
+        let entry_id = fixture.enqueue(&binary()).await;
+        let job = JobId::from_entry(&entry_id);
+        let mut delivered = fixture.read_one("a").await;
         for round in 1..=3 {
             let text = checkpoint_of(&job, round);
             let wait = ParkUntil {
@@ -73,14 +74,15 @@ async fn a_job_comes_back_byte_for_byte_however_often_it_waits() {
                 ..parking(past(0), &text)
             };
             assert_eq!(
-                room.broker
+                fixture
+                    .broker
                     .deliveries()
                     .park(&delivered.delivery, &job, &wait)
                     .await
                     .unwrap(),
                 Parked::Yes
             );
-            let waiting = room
+            let waiting = fixture
                 .broker
                 .lanes()
                 .parked_job(&job)
@@ -93,8 +95,8 @@ async fn a_job_comes_back_byte_for_byte_however_often_it_waits() {
             );
             let lane = if round == 2 { "version" } else { "time" };
             assert_eq!(waiting.lane, lane);
-            assert_eq!(room.broker.lanes().promote(10).await.unwrap().jobs, 1);
-            delivered = room.read_one("a").await;
+            assert_eq!(fixture.broker.lanes().promote(10).await.unwrap().jobs, 1);
+            delivered = fixture.read_one("a").await;
             assert_eq!(delivered.message.fields, binary());
             assert_eq!(
                 (delivered.checkpoint, delivered.forged),
@@ -102,21 +104,21 @@ async fn a_job_comes_back_byte_for_byte_however_often_it_waits() {
             );
         }
         assert_eq!(
-            room.hash("checkpoints").await.len(),
+            fixture.hash("checkpoints").await.len(),
             1,
-            "of its last place alone"
+            "of its last entry alone"
         );
     }
 }
 
 #[tokio::test]
 async fn due_jobs_are_promoted_in_order() {
-    let room = Room::new().await;
-    let third = parked(&room, 30).await;
-    let first = parked(&room, 10).await;
-    let second = parked(&room, 20).await;
-    assert_eq!(room.broker.lanes().promote(10).await.unwrap().jobs, 3);
-    let order: Vec<_> = room
+    let fixture = Fixture::new().await;
+    let third = parked(&fixture, 30).await;
+    let first = parked(&fixture, 10).await;
+    let second = parked(&fixture, 20).await;
+    assert_eq!(fixture.broker.lanes().promote(10).await.unwrap().jobs, 3);
+    let order: Vec<_> = fixture
         .read("a", 10)
         .await
         .into_iter()
@@ -134,33 +136,44 @@ async fn due_jobs_are_promoted_in_order() {
 
 #[tokio::test]
 async fn promotion_stops_at_the_requested_count() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     for ms in 0..5 {
-        parked(&room, ms).await;
+        parked(&fixture, ms).await;
     }
     for (promoted, left) in [(2, 3), (2, 1), (1, 0), (0, 0)] {
-        assert_eq!(room.broker.lanes().promote(2).await.unwrap().jobs, promoted);
         assert_eq!(
-            room.ask::<usize>(&["ZCARD", &room.key("lane:time")]).await,
+            fixture.broker.lanes().promote(2).await.unwrap().jobs,
+            promoted
+        );
+        assert_eq!(
+            fixture
+                .ask::<usize>(&["ZCARD", &fixture.key("lane:time")])
+                .await,
             left
         );
     }
-    assert_eq!(room.ask::<usize>(&["XLEN", &room.ready_stream()]).await, 5);
-    assert!(room.hash("parked").await.is_empty());
+    assert_eq!(
+        fixture
+            .ask::<usize>(&["XLEN", &fixture.ready_stream()])
+            .await,
+        5
+    );
+    assert!(fixture.hash("parked").await.is_empty());
 }
 
 #[tokio::test]
 async fn no_job_is_promoted_before_its_time() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     for for_version in [false, true] {
-        let (held, job) = room.job("a").await;
+        let (held, job) = fixture.job("a").await;
         let text = checkpoint_of(&job, 0);
         let wait = ParkUntil {
             for_version,
             ..parking(future(), &text)
         };
         assert_eq!(
-            room.broker
+            fixture
+                .broker
                 .deliveries()
                 .park(&held, &job, &wait)
                 .await
@@ -168,104 +181,108 @@ async fn no_job_is_promoted_before_its_time() {
             Parked::Yes
         );
     }
-    let due = parked(&room, 0).await;
-    assert_eq!(room.broker.lanes().promote(10).await.unwrap().jobs, 1);
+    let due = parked(&fixture, 0).await;
+    assert_eq!(fixture.broker.lanes().promote(10).await.unwrap().jobs, 1);
     assert_eq!(
-        room.read_one("a").await.checkpoint,
+        fixture.read_one("a").await.checkpoint,
         Some(checkpoint_of(&due, 0))
     );
-    let before = room.snapshot().await;
-    assert_eq!(room.broker.lanes().promote(10).await.unwrap().jobs, 0);
-    assert_eq!(room.snapshot().await, before);
-    let lanes = room.broker.lanes().sizes().await.unwrap();
+    let before = fixture.snapshot().await;
+    assert_eq!(fixture.broker.lanes().promote(10).await.unwrap().jobs, 0);
+    assert_eq!(fixture.snapshot().await, before);
+    let lanes = fixture.broker.lanes().sizes().await.unwrap();
     assert_eq!(lanes, [("time".to_owned(), 1), ("version".to_owned(), 1)]);
 }
 
 #[tokio::test]
 async fn parking_by_time_twice_equals_once() {
-    let room = Room::new().await;
-    let (held, job, attempt) = room.running("a").await;
+    let fixture = Fixture::new().await;
+    let (held, job, attempt) = fixture.running("a").await;
     let text = checkpoint_of(&job, 0);
     let wait = ParkUntil {
         attempt: Some(attempt),
         ..parking(future(), &text)
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .park(&held, &job, &wait)
             .await
             .unwrap(),
         Parked::Yes
     );
-    let before = room.snapshot_but_events().await;
+    let before = fixture.snapshot_but_events().await;
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .park(&held, &job, &wait)
             .await
             .unwrap(),
         Parked::Lost
     );
-    assert_eq!(room.snapshot_but_events().await, before);
+    assert_eq!(fixture.snapshot_but_events().await, before);
     assert_eq!(
-        room.events().await,
+        fixture.events().await,
         [("parked".to_owned(), false), ("parked".to_owned(), true)]
     );
 }
 
 #[tokio::test]
 async fn a_worker_that_lost_the_entry_parks_nothing() {
-    let room = Room::new().await;
-    let (held, job) = room.job("a").await;
-    room.steal(&held, "b").await;
+    let fixture = Fixture::new().await;
+    let (held, job) = fixture.job("a").await;
+    fixture.steal(&held, "b").await;
     let text = checkpoint_of(&job, 0);
-    let before = room.snapshot().await;
-    let answer = room
+    let before = fixture.snapshot().await;
+    let answer = fixture
         .broker
         .deliveries()
         .park(&held, &job, &parking(future(), &text))
         .await
         .unwrap();
     assert_eq!(answer, Parked::Lost);
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 }
 
 #[tokio::test]
 async fn another_attempt_parks_nothing_but_is_recorded() {
-    let room = Room::new().await;
-    let (held, job, _) = room.running("a").await;
+    let fixture = Fixture::new().await;
+    let (held, job, _) = fixture.running("a").await;
     let text = checkpoint_of(&job, 0);
-    let before = room.snapshot_but_events().await;
+    let before = fixture.snapshot_but_events().await;
     let wait = ParkUntil {
         attempt: Some(AttemptId::new()),
         ..parking(future(), &text)
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .park(&held, &job, &wait)
             .await
             .unwrap(),
         Parked::Lost
     );
-    assert_eq!(room.snapshot_but_events().await, before);
-    assert_eq!(room.events().await, [("parked".to_owned(), true)]);
+    assert_eq!(fixture.snapshot_but_events().await, before);
+    assert_eq!(fixture.events().await, [("parked".to_owned(), true)]);
 }
 
 #[tokio::test]
 async fn a_cancelled_job_is_not_parked() {
-    let room = Room::new().await;
-    let (held, job, attempt) = room.running("a").await;
-    assert!(room.broker.jobs().cancel(&job).await.unwrap());
+    let fixture = Fixture::new().await;
+    let (held, job, attempt) = fixture.running("a").await;
+    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
     let text = checkpoint_of(&job, 0);
-    let before = room.snapshot().await;
+    let before = fixture.snapshot().await;
     let wait = ParkUntil {
         attempt: Some(attempt),
         ..parking(future(), &text)
     };
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .park(&held, &job, &wait)
             .await
@@ -273,43 +290,46 @@ async fn a_cancelled_job_is_not_parked() {
         Parked::Cancelled
     );
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .park(&held, &job, &wait)
             .await
             .unwrap(),
         Parked::Cancelled
     );
-    assert_eq!(room.snapshot().await, before);
+    assert_eq!(fixture.snapshot().await, before);
 
     // A worker that lost the job learns that, and not of the cancellation.
-    let _recovered = room
+    let _recovered = fixture
         .broker
         .workers()
-        .recover(&room.queue, std::time::Duration::ZERO)
+        .recover(&fixture.queue, std::time::Duration::ZERO)
         .await
         .unwrap();
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .deliveries()
             .park(&held, &job, &wait)
             .await
             .unwrap(),
         Parked::Lost
     );
-    let held = room.read_one("b").await.delivery;
+    let held = fixture.read_one("b").await.delivery;
     assert_eq!(
-        room.begin(&held, &job, AttemptId::new(), None).await,
+        fixture.begin(&held, &job, AttemptId::new(), None).await,
         Begun::Cancelled
     );
 }
 
 #[tokio::test]
 async fn a_job_in_no_lane_is_not_parked() {
-    let room = Room::new().await;
-    let (_, job) = room.job("a").await;
+    let fixture = Fixture::new().await;
+    let (_, job) = fixture.job("a").await;
     assert!(
-        room.broker
+        fixture
+            .broker
             .lanes()
             .parked_job(&job)
             .await

@@ -12,7 +12,7 @@ use longshore_policy::limits::{CallBound, Meters};
 use longshore_protocol::{clock::local_time, id::AttemptId, money::Usd};
 use longshore_settings::Environment;
 
-use super::room::{Room, checkpoint_of, ending};
+use super::fixture::{Fixture, checkpoint_of, ending};
 
 const FILE: &str = r#"
 providers:
@@ -34,7 +34,7 @@ fn config() -> Config {
 
 /// Reserves for a job that calls openai and may cost this much.
 async fn call(
-    room: &Room,
+    fixture: &Fixture,
     tenant: &str,
     most: &str,
     now: DateTime<Utc>,
@@ -47,7 +47,7 @@ async fn call(
     };
     let provider = config.catalog.platform("openai").unwrap();
     let amounts = meters.amounts(provider, Some(tenant), None, &costs, now);
-    let (held, job) = room.job("a").await;
+    let (held, job) = fixture.job("a").await;
     let attempt = AttemptId::new();
     let remembered = checkpoint_of(&job, 0);
     let reservation = Reservation {
@@ -63,7 +63,7 @@ async fn call(
             spare: false,
         }],
     };
-    let reserved = room
+    let reserved = fixture
         .broker
         .deliveries()
         .reserve(&held, &reservation)
@@ -82,7 +82,7 @@ struct Ended {
 }
 
 impl Ended {
-    async fn cost(self, room: &Room, cost: &str) {
+    async fn cost(self, fixture: &Fixture, cost: &str) {
         let ending = Ending {
             consumed: Consumed::Known {
                 tokens: 100,
@@ -92,7 +92,7 @@ impl Ended {
             },
             ..ending(self.attempt)
         };
-        let settled = room
+        let settled = fixture
             .broker
             .deliveries()
             .settle(&self.held, &self.job, &ending)
@@ -101,12 +101,17 @@ impl Ended {
     }
 }
 
-async fn reports(room: &Room, now: DateTime<Utc>) -> Vec<MeterReport> {
+async fn reports(fixture: &Fixture, now: DateTime<Utc>) -> Vec<MeterReport> {
     let meters = {
         let config = config();
         Meters::new(&config.catalog, &config.budgets)
     };
-    room.broker.limits().all_meters(&meters, now).await.unwrap()
+    fixture
+        .broker
+        .limits()
+        .all_meters(&meters, now)
+        .await
+        .unwrap()
 }
 
 /// The used, reserved and awaited amounts of a window.
@@ -114,19 +119,19 @@ fn window(reports: &[MeterReport], meter: &str) -> Option<(u64, u64, u64)> {
     let report = reports.iter().find(|one| one.meter == meter)?;
     match &report.fill {
         MeterUsage::Window(fill) => Some((fill.used, fill.held, report.waiting)),
-        MeterUsage::Rate { .. } | MeterUsage::Places { .. } => None,
+        MeterUsage::Rate { .. } | MeterUsage::Slots { .. } => None,
     }
 }
 
 #[tokio::test]
 async fn an_unused_limit_has_no_usage() {
-    let room = Room::new().await;
-    let reports = reports(&room, local_time()).await;
+    let fixture = Fixture::new().await;
+    let reports = reports(&fixture, local_time()).await;
     assert_eq!(window(&reports, "rpd:openai"), Some((0, 0, 0)));
     assert_eq!(reports.len(), 4, "no budget of a tenant: {reports:?}");
-    let key = room.key("quota:rpd:openai");
+    let key = fixture.key("quota:rpd:openai");
     assert_eq!(
-        room.ask::<u64>(&["EXISTS", &key]).await,
+        fixture.ask::<u64>(&["EXISTS", &key]).await,
         0,
         "nothing is written"
     );
@@ -134,18 +139,18 @@ async fn an_unused_limit_has_no_usage() {
 
 #[tokio::test]
 async fn usage_reservations_and_parked_jobs_are_reported() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let now = local_time();
-    let (_, first) = call(&room, "acme:eu", "0.4", now).await;
-    let (_, second) = call(&room, "globex", "0.4", now).await;
-    let (waits, _) = call(&room, "acme:eu", "0.3", now).await;
+    let (_, first) = call(&fixture, "acme:eu", "0.4", now).await;
+    let (_, second) = call(&fixture, "globex", "0.4", now).await;
+    let (waits, _) = call(&fixture, "acme:eu", "0.3", now).await;
     assert!(
         matches!(&waits, Reserved::Waits { meter, .. } if meter == "usd:openai"),
         "{waits:?}"
     );
-    first.unwrap().cost(&room, "0.1").await;
+    first.unwrap().cost(&fixture, "0.1").await;
 
-    let told = reports(&room, now).await;
+    let told = reports(&fixture, now).await;
     assert_eq!(window(&told, "rpd:openai"), Some((1, 1, 0)));
     let tenths = |tenths: u64| tenths * 100_000_000;
     assert_eq!(window(&told, "usd:openai"), Some((tenths(1), tenths(4), 1)));
@@ -161,7 +166,7 @@ async fn usage_reservations_and_parked_jobs_are_reported() {
     };
     assert_eq!(
         of("slots:openai"),
-        MeterUsage::Places {
+        MeterUsage::Slots {
             limit: 50,
             // Half of the 8 requests left of the day.
             cap: 4,
@@ -175,11 +180,11 @@ async fn usage_reservations_and_parked_jobs_are_reported() {
             free: 5..=7
         }
     ));
-    second.unwrap().cost(&room, "0.4").await;
+    second.unwrap().cost(&fixture, "0.4").await;
 
     // In the next month nothing is used, and tenants' budgets are not reported.
     let later = now + chrono::TimeDelta::days(32);
-    let told = reports(&room, later).await;
+    let told = reports(&fixture, later).await;
     assert_eq!(window(&told, "rpd:openai"), Some((0, 0, 0)));
     assert_eq!(window(&told, "usd:openai"), Some((0, 0, 1)));
     assert!(
@@ -190,18 +195,18 @@ async fn usage_reservations_and_parked_jobs_are_reported() {
 
 #[tokio::test]
 async fn an_expired_window_counts_nothing() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let now = local_time();
-    let (_, call) = call(&room, "acme", "0.4", now).await;
-    call.unwrap().cost(&room, "0.4").await;
+    let (_, call) = call(&fixture, "acme", "0.4", now).await;
+    call.unwrap().cost(&fixture, "0.4").await;
     assert_eq!(
-        window(&reports(&room, now).await, "rpd:openai"),
+        window(&reports(&fixture, now).await, "rpd:openai"),
         Some((1, 0, 0))
     );
-    let key = room.key("quota:rpd:openai");
-    let _: u64 = room.ask(&["HSET", &key, "end", "1000"]).await;
+    let key = fixture.key("quota:rpd:openai");
+    let _: u64 = fixture.ask(&["HSET", &key, "end", "1000"]).await;
     assert_eq!(
-        window(&reports(&room, now).await, "rpd:openai"),
+        window(&reports(&fixture, now).await, "rpd:openai"),
         Some((0, 0, 0))
     );
 }

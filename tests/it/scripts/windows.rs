@@ -5,8 +5,8 @@ use longshore_policy::limits::MeterAmount;
 use longshore_protocol::event::Event;
 
 use super::{
+    fixture::Fixture,
     meters::{BEFORE, NOW, budget, consumed, endless, window},
-    room::Room,
 };
 
 const DAY_SECONDS: i64 = 86_400;
@@ -15,7 +15,7 @@ fn over(amount: u64) -> MeterAmount {
     window("budget:b", BEFORE, 10, amount)
 }
 
-impl Room {
+impl Fixture {
     /// The reported windows: used, and the limit.
     async fn told(&self) -> Vec<(u64, u64)> {
         let events = self.events().await;
@@ -57,63 +57,63 @@ impl Room {
 
 #[tokio::test]
 async fn an_ended_window_is_reported_once_without_a_further_call() {
-    let room = Room::new().await;
-    let call = room.taking(&[over(5)]).await;
-    room.end(&call, consumed(1, 3)).await;
-    assert_eq!(room.told().await, []);
+    let fixture = Fixture::new().await;
+    let call = fixture.taking(&[over(5)]).await;
+    fixture.end(&call, consumed(1, 3)).await;
+    assert_eq!(fixture.told().await, []);
     // Two leaders at the same time.
-    let (one, two) = tokio::join!(room.close(), room.close());
+    let (one, two) = tokio::join!(fixture.close(), fixture.close());
     assert_eq!(one + two, 1);
-    assert_eq!(room.told().await, [(3, 10)]);
-    let left = room.remembered("budget:b").await;
+    assert_eq!(fixture.told().await, [(3, 10)]);
+    let left = fixture.remembered("budget:b").await;
     assert!((1..=DAY_SECONDS).contains(&left), "{left} s");
 
     // The next window is a new one, and the old one is not reported again.
-    room.taking(&[budget(20, 1)]).await;
-    assert_eq!(room.close().await, 0);
-    assert_eq!(room.told().await, [(3, 10)]);
-    assert_eq!(room.remembered("budget:b").await, -1);
-    assert_eq!(room.sums("budget:b").await, (0, 1));
+    fixture.taking(&[budget(20, 1)]).await;
+    assert_eq!(fixture.close().await, 0);
+    assert_eq!(fixture.told().await, [(3, 10)]);
+    assert_eq!(fixture.remembered("budget:b").await, -1);
+    assert_eq!(fixture.sums("budget:b").await, (0, 1));
 }
 
 #[tokio::test]
 async fn an_unused_window_is_not_reported() {
-    let room = Room::new().await;
-    let call = room.taking(&[over(5)]).await;
-    room.end(&call, consumed(1, 0)).await;
-    assert_eq!(room.close().await, 1);
-    assert_eq!(room.told().await, []);
+    let fixture = Fixture::new().await;
+    let call = fixture.taking(&[over(5)]).await;
+    fixture.end(&call, consumed(1, 0)).await;
+    assert_eq!(fixture.close().await, 1);
+    assert_eq!(fixture.told().await, []);
 }
 
 #[tokio::test]
 async fn a_current_window_is_not_closed() {
-    let room = Room::new().await;
-    let call = room.taking(&[budget(10, 5)]).await;
-    room.end(&call, Consumed::Unknown).await;
-    assert_eq!(room.close().await, 0);
-    let due: String = room
-        .ask(&["ZSCORE", &room.key("windows"), "budget:b"])
+    let fixture = Fixture::new().await;
+    let call = fixture.taking(&[budget(10, 5)]).await;
+    fixture.end(&call, Consumed::Unknown).await;
+    assert_eq!(fixture.close().await, 0);
+    let due: String = fixture
+        .ask(&["ZSCORE", &fixture.key("windows"), "budget:b"])
         .await;
     assert_eq!(due, NOW.1.to_string());
 }
 
 #[tokio::test]
 async fn a_call_that_ends_after_its_window_is_counted_in_it() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let [ended, late, later] = [
-        room.taking(&[over(3)]).await,
-        room.taking(&[over(3)]).await,
-        room.taking(&[over(3)]).await,
+        fixture.taking(&[over(3)]).await,
+        fixture.taking(&[over(3)]).await,
+        fixture.taking(&[over(3)]).await,
     ];
-    room.end(&ended, Consumed::Unknown).await;
-    assert_eq!(room.close().await, 1);
-    room.end(&late, consumed(1, 2)).await;
-    assert_eq!(room.told().await, [(3, 10), (5, 10)]);
-    room.taking(&[budget(20, 7)]).await;
-    room.end(&later, Consumed::Unknown).await;
-    assert_eq!(room.told().await, [(3, 10), (5, 10), (8, 10)]);
+    fixture.end(&ended, Consumed::Unknown).await;
+    assert_eq!(fixture.close().await, 1);
+    fixture.end(&late, consumed(1, 2)).await;
+    assert_eq!(fixture.told().await, [(3, 10), (5, 10)]);
+    fixture.taking(&[budget(20, 7)]).await;
+    fixture.end(&later, Consumed::Unknown).await;
+    assert_eq!(fixture.told().await, [(3, 10), (5, 10), (8, 10)]);
     assert_eq!(
-        room.sums("budget:b").await,
+        fixture.sums("budget:b").await,
         (0, 7),
         "the new one is its own"
     );
@@ -121,51 +121,53 @@ async fn a_call_that_ends_after_its_window_is_counted_in_it() {
 
 #[tokio::test]
 async fn a_window_with_parked_jobs_is_kept() {
-    let room = Room::new().await;
-    room.taking(&[over(10)]).await;
-    room.waiter(vec![over(1)]).await;
-    assert_eq!(room.close().await, 1);
-    assert_eq!(room.remembered("budget:b").await, -1);
+    let fixture = Fixture::new().await;
+    fixture.taking(&[over(10)]).await;
+    fixture.waiter(vec![over(1)]).await;
+    assert_eq!(fixture.close().await, 1);
+    assert_eq!(fixture.remembered("budget:b").await, -1);
     // Without parked jobs it expires like the others.
-    let _gone: u64 = room
-        .ask(&["DEL", &room.broker.keys().quota_lane("budget:b")])
+    let _gone: u64 = fixture
+        .ask(&["DEL", &fixture.broker.keys().quota_lane("budget:b")])
         .await;
-    room.make_due("budget:b").await;
-    assert_eq!(room.close().await, 1);
-    assert!(room.remembered("budget:b").await > 0);
+    fixture.make_due("budget:b").await;
+    assert_eq!(fixture.close().await, 1);
+    assert!(fixture.remembered("budget:b").await > 0);
 }
 
 #[tokio::test]
 async fn the_budget_of_an_ended_chain_is_removed() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let of = |meter| endless(window(meter, (0, 0), 10, 2));
     let (chain, tenant) = ("budget:c:chain-1", "budget:t:acme");
     for meter in [chain, tenant] {
-        let call = room.taking(&[of(meter)]).await;
-        room.end(&call, Consumed::Unknown).await;
+        let call = fixture.taking(&[of(meter)]).await;
+        fixture.end(&call, Consumed::Unknown).await;
     }
     let look = async || {
-        room.make_due(tenant).await;
-        room.make_due(chain).await;
-        assert_eq!(room.close().await, 2);
+        fixture.make_due(tenant).await;
+        fixture.make_due(chain).await;
+        assert_eq!(fixture.close().await, 2);
     };
-    assert_eq!(room.close().await, 0, "not at once");
+    assert_eq!(fixture.close().await, 0, "not at once");
     look().await;
     // It has been used since.
-    let call = room.taking(&[of(chain)]).await;
+    let call = fixture.taking(&[of(chain)]).await;
     look().await;
-    assert_eq!(room.sums(chain).await, (2, 2), "somebody holds of it");
-    room.end(&call, Consumed::Unknown).await;
+    assert_eq!(fixture.sums(chain).await, (2, 2), "somebody holds of it");
+    fixture.end(&call, Consumed::Unknown).await;
     look().await;
-    assert_eq!(room.sums(chain).await, (4, 0), "it was used since");
+    assert_eq!(fixture.sums(chain).await, (4, 0), "it was used since");
     look().await;
-    assert_eq!(room.remembered(chain).await, -2);
+    assert_eq!(fixture.remembered(chain).await, -2);
     assert_eq!(
-        room.sums(tenant).await,
+        fixture.sums(tenant).await,
         (2, 0),
         "a tenant's counts for ever"
     );
-    assert_eq!(room.told().await, []);
-    let known: Option<f64> = room.ask(&["ZSCORE", &room.key("windows"), chain]).await;
+    assert_eq!(fixture.told().await, []);
+    let known: Option<f64> = fixture
+        .ask(&["ZSCORE", &fixture.key("windows"), chain])
+        .await;
     assert_eq!(known, None);
 }

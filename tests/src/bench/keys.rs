@@ -44,7 +44,7 @@ pub(super) async fn measure(machine: &Machine, sizes: &Sizes) -> anyhow::Result<
     let how = format!(
         "{free} no-op jobs of one key whose limit holds none back, and as many without a key, one after the other in \
          {} pairs; then {held} jobs of {LATENCY:?} of one key with a limit of {SLOTS}, over as many in a worker with \
-         so many places, {} times; medians",
+         so many slots, {} times; medians",
         with.len(),
         kept.len(),
     );
@@ -96,11 +96,11 @@ async fn in_pairs(
 /// How long a worker with this many slots takes for these calls, in seconds.
 async fn wait_for_calls(
     machine: &Machine,
-    places: usize,
+    slots: usize,
     calls: usize,
     message: fn(usize) -> String,
 ) -> anyhow::Result<f64> {
-    let stack = machine.stack(places).await?;
+    let stack = machine.stack(slots).await?;
     let simulator = ExternalSimulator::start(&stack, LATENCY).await?;
     let mut worker = real_worker(&stack, &simulator).await?;
     let mut watch = Watch::new(&stack).await?;

@@ -2,8 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
-use longshore_protocol::call::{Call, CallCost, CallError, ErrorClass, Usage};
-use longshore_protocol::clock::local_time;
+use longshore_protocol::{
+    call::{Call, CallCost, CallError, ErrorClass, Usage},
+    clock::local_time,
+};
 use serde_json::Value;
 
 use super::{

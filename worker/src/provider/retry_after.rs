@@ -1,10 +1,10 @@
 //! Reads how long a provider asks to wait. Providers say it in different places and formats.
 
-use longshore_protocol::clock::local_time;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
+use longshore_protocol::clock::local_time;
 
 /// No provider asks for more than this; a longer wait is an error of a clock or a number.
 const LONGEST_WAIT: Duration = Duration::from_hours(31 * 24);

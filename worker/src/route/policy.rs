@@ -1,12 +1,12 @@
 //! The policy: the configuration and what is derived from it. It changes while the worker runs; a job keeps
 //! the one that it started with.
 
-use longshore_broker::task;
-use longshore_protocol::clock::local_time;
 use std::sync::Arc;
 
+use longshore_broker::task;
 use longshore_config::Config;
 use longshore_policy::{limits::Meters, routing::Router};
+use longshore_protocol::clock::local_time;
 use longshore_service::live_config::LiveConfig;
 use tokio::sync::watch;
 

@@ -17,6 +17,8 @@ use longshore_client::JobId;
 
 use crate::{
     error::{CommandError, Exit},
+    output,
+    render::text::printable,
     session::Session,
 };
 
@@ -47,6 +49,16 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         Action::Edit(arguments) => edit::run(arguments, session).await,
         Action::Replay(arguments) => replay::run(arguments, session).await,
         Action::Purge(arguments) => purge::run(arguments, session).await,
+    }
+}
+
+/// Names the dead letters of a page that were left out because they cannot be parsed.
+fn note_unreadable(ids: &[String]) {
+    for id in ids {
+        output::note(format_args!(
+            "Dead letter `{}` left out: it is not as Longshore wrote it.",
+            printable(id)
+        ));
     }
 }
 

@@ -2,13 +2,13 @@
 
 mod report;
 
-use longshore_protocol::clock::local_time;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use longshore_client::Job;
 use longshore_config::Config;
 use longshore_policy::routing::Router;
+use longshore_protocol::clock::local_time;
 
 use self::report::{Report, RoutedTask};
 use crate::{

@@ -72,7 +72,7 @@ impl Limit {
     pub(crate) fn window(&self) -> Option<&WindowUsage> {
         match &self.report.fill {
             MeterUsage::Window(fill) => Some(fill),
-            MeterUsage::Rate { .. } | MeterUsage::Places { .. } => None,
+            MeterUsage::Rate { .. } | MeterUsage::Slots { .. } => None,
         }
     }
 
@@ -128,7 +128,7 @@ impl Limit {
                 format!("{free} now"),
                 "evenly paced".to_owned(),
             ),
-            MeterUsage::Places { limit, cap, in_use } => {
+            MeterUsage::Slots { limit, cap, in_use } => {
                 let mut row = row(
                     in_use.to_string(),
                     cap.to_string(),
@@ -184,7 +184,7 @@ impl Limit {
                 figures.limit = Some(Amount::Count(*per_minute));
                 figures.remaining = Some(Amount::Count(*free));
             }
-            MeterUsage::Places { limit, cap, in_use } => {
+            MeterUsage::Slots { limit, cap, in_use } => {
                 figures.used = Some(Amount::Count(*in_use));
                 figures.limit = Some(Amount::Count(u64::from(*limit)));
                 figures.limit_now = Some(*cap);

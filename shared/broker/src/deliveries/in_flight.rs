@@ -117,16 +117,8 @@ impl Deliveries<'_> {
         self,
         entry_ids: &[EntryId],
     ) -> Result<Vec<Option<JournaledAttempt>>, BrokerError> {
-        if entry_ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let names: Vec<&str> = entry_ids.iter().map(EntryId::as_str).collect();
-        let values: Vec<Option<String>> = redis::cmd("HMGET")
-            .arg(self.broker.keys().inflight())
-            .arg(&names)
-            .query_async(&mut self.broker.pooled().await?)
-            .await
-            .map_err(|source| self.broker.failed(source))?;
+        let journal = self.broker.keys().inflight();
+        let values = self.broker.values_of_entries(journal, entry_ids).await?;
         Ok(entry_ids
             .iter()
             .zip(values)

@@ -34,7 +34,7 @@ pub enum MeterUsage {
     /// A window.
     Window(WindowUsage),
     /// Slots.
-    Places {
+    Slots {
         /// The configured limit.
         limit: u32,
         /// The current limit: lower after a provider's 429s, and near the end of a quota.
@@ -177,7 +177,7 @@ impl Limits<'_> {
             let of_each = self.meters(&amounts).await?;
             let matters = |one: &MeterReport| match &one.fill {
                 MeterUsage::Window(fill) => fill.taken() > 0 || one.waiting > 0,
-                MeterUsage::Rate { .. } | MeterUsage::Places { .. } => true,
+                MeterUsage::Rate { .. } | MeterUsage::Slots { .. } => true,
             };
             reports.extend(of_each.into_iter().filter(matters));
         }
@@ -262,7 +262,7 @@ fn report(take: &MeterAmount, counts: &BTreeMap<&str, Counts>, now_micros: i64) 
                 let (used, held) = of(meter).sums(now_micros);
                 most.saturating_sub(used).saturating_sub(held) / 2
             });
-            MeterUsage::Places {
+            MeterUsage::Slots {
                 limit: *limit,
                 cap: cap(*limit, count.cap, sums),
                 in_use: count.in_use,

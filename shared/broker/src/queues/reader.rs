@@ -83,7 +83,7 @@ impl QueueReader {
     }
 
     /// Reads about `count` entries of all queues together (at least one of each): first returned and released
-    /// entries; if there are none, new ones, for which it waits up to `wait`. Entries may arrive in several streams
+    /// entries; without these, new ones, for which it waits up to `wait`. Entries may arrive in several streams
     /// while it waits; then it returns more.
     pub async fn read(
         &mut self,

@@ -143,14 +143,18 @@ fn names(text: &str, known: &BTreeSet<String>) -> (BTreeSet<String>, BTreeSet<St
     (declared, undeclared)
 }
 
-/// The reply words in a script's header: each quoted word of `Returns`, without its arguments.
-fn reply_words(script: &str) -> BTreeSet<String> {
-    let sources = sources();
-    let source = sources
-        .iter()
+/// The file of a script, without its includes.
+fn source_of(script: &str) -> Source {
+    sources()
+        .into_iter()
         .flatten()
         .find(|source| source.is_script && source.file == script)
-        .unwrap();
+        .unwrap()
+}
+
+/// The reply words in a script's header: each quoted word of `Returns`, without its arguments.
+fn reply_words(script: &str) -> BTreeSet<String> {
+    let source = source_of(script);
     let text = source.section("Returns").unwrap();
     let mut words = BTreeSet::new();
     let mut rest = text.as_str();
@@ -318,12 +322,7 @@ fn a_script_lists_the_includes_that_it_uses_and_no_others() {
 #[test]
 fn callers_and_scripts_agree_on_the_arguments_of_a_job() {
     for (script, arity) in [("begin", BEGIN_ARITY), ("settle", SETTLE_ARITY)] {
-        let sources = sources();
-        let source = sources
-            .iter()
-            .flatten()
-            .find(|source| source.is_script && source.file == script)
-            .unwrap();
+        let source = source_of(script);
         assert_eq!(source.constant("ARITY"), Some(arity), "{script}");
     }
 }

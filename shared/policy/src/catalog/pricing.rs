@@ -167,7 +167,7 @@ fn step(r: &mut Reader<'_>, at: &str, raw: &RawStep, below: &Rates) -> Option<Pr
     })
 }
 
-/// Prices, of which input and output are required; `None` if there are none at all.
+/// Prices. Input and output are required; `None` if the source gives no price at all.
 fn rates(r: &mut Reader<'_>, at: &str, raw: RawRates<'_>, near: Option<&Text>) -> Option<Rates> {
     let near = near.or(Some(raw.any()?));
     let all = optional(r, at, raw);

@@ -154,7 +154,7 @@ impl<'a> Graph<'a> {
     }
 
     /// For each step, the `far` steps that end before it; `None` if a cycle makes that undefined.
-    fn upstream(&self, far: &BTreeMap<usize, usize>, faults: &mut Faults) -> Vec<Option<Places>> {
+    fn upstream(&self, far: &BTreeMap<usize, usize>, faults: &mut Faults) -> Vec<Option<StepSet>> {
         let count = self.steps.len();
         let mut left: Vec<usize> = self.needs.iter().map(BTreeSet::len).collect();
         let mut dependents = vec![Vec::new(); count];
@@ -165,10 +165,10 @@ impl<'a> Graph<'a> {
                 }
             }
         }
-        let mut upstream: Vec<Option<Places>> = vec![None; count];
+        let mut upstream: Vec<Option<StepSet>> = vec![None; count];
         let mut free: Vec<usize> = (0..count).filter(|at| left.get(*at) == Some(&0)).collect();
         while let Some(at) = free.pop() {
-            let mut before = Places::none_of(far.len());
+            let mut before = StepSet::empty(far.len());
             for need in self.needs.get(at).into_iter().flatten() {
                 if let Some(bit) = far.get(need) {
                     before.insert(*bit);
@@ -195,7 +195,7 @@ impl<'a> Graph<'a> {
 
     /// Reports the cycles among the steps that never become ready: follows the needs until one of them
     /// is already on the path.
-    fn name_circles(&self, upstream: &[Option<Places>], faults: &mut Faults) {
+    fn name_circles(&self, upstream: &[Option<StepSet>], faults: &mut Faults) {
         let stuck = |at: &usize| upstream.get(*at).is_some_and(Option::is_none);
         let needs_of = |at: usize| self.needs.get(at).into_iter().flatten().copied();
         let mut seen = BTreeSet::new();
@@ -338,10 +338,10 @@ fn check_min_success(step: &Draft, faults: &mut Faults) {
 
 /// A bit set of steps: 10,000 sets of 10,000 steps take 12 MB.
 #[derive(Debug, Clone)]
-struct Places(Vec<u64>);
+struct StepSet(Vec<u64>);
 
-impl Places {
-    fn none_of(count: usize) -> Self {
+impl StepSet {
+    fn empty(count: usize) -> Self {
         Self(vec![0; count.div_ceil(64)])
     }
 

@@ -1,4 +1,3 @@
-use longshore_broker::task;
 use std::sync::{Arc, Mutex};
 
 use axum::{
@@ -10,6 +9,7 @@ use axum::{
     routing::post,
 };
 use chrono::{DateTime, Utc};
+use longshore_broker::task;
 use longshore_config::Config;
 use longshore_policy::webhook::{WebhookHost, WebhookSettings};
 use longshore_settings::Environment;

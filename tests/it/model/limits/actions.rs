@@ -12,7 +12,7 @@ use longshore_protocol::{
 };
 
 use super::{Came, End};
-use crate::scripts::room::{Room, checkpoint_of, past, stored};
+use crate::scripts::fixture::{Fixture, checkpoint_of, past, stored};
 
 /// A job that a worker believes it has; it may have lost it long ago.
 pub(super) struct Belief {
@@ -32,7 +32,7 @@ impl Belief {
     /// Whether the worker still has the job.
     pub(super) async fn begin(
         &mut self,
-        room: &Room,
+        fixture: &Fixture,
         attempt: AttemptId,
         amounts: &[MeterAmount],
     ) -> bool {
@@ -45,7 +45,7 @@ impl Belief {
             amounts: &MeterAmounts::new(amounts),
             waited: self.waited,
         };
-        match room
+        match fixture
             .broker
             .deliveries()
             .begin(&self.delivery, &beginning)
@@ -66,7 +66,7 @@ impl Belief {
     /// Whether the worker still has the job.
     pub(super) async fn reserve(
         &mut self,
-        room: &Room,
+        fixture: &Fixture,
         attempt: AttemptId,
         candidates: &[Vec<MeterAmount>],
     ) -> bool {
@@ -87,7 +87,7 @@ impl Belief {
             waited: self.waited,
             candidates: &offers,
         };
-        match room
+        match fixture
             .broker
             .deliveries()
             .reserve(&self.delivery, &reservation)
@@ -121,7 +121,7 @@ impl Belief {
     }
 
     /// Whether the action took effect.
-    pub(super) async fn end(&self, room: &Room, how: End, consumed: Consumed) -> bool {
+    pub(super) async fn end(&self, fixture: &Fixture, how: End, consumed: Consumed) -> bool {
         let (held, job) = (&self.delivery, &self.job);
         let text = remembered(job, false);
         match (how, self.attempt) {
@@ -134,7 +134,8 @@ impl Belief {
                     consumed,
                     ..Ending::default()
                 };
-                room.broker
+                fixture
+                    .broker
                     .deliveries()
                     .settle(held, job, &ending)
                     .await
@@ -142,7 +143,7 @@ impl Belief {
                     == Fence::Held
             }
             (End::Fail, Some(attempt)) => {
-                let failed = room.broker.deliveries().fail(
+                let failed = fixture.broker.deliveries().fail(
                     held,
                     attempt,
                     stored("failed"),
@@ -154,7 +155,7 @@ impl Belief {
             }
             (End::Fail, None) => false,
             (End::HandBack, attempt) => {
-                let back = room.broker.deliveries().hand_back(
+                let back = fixture.broker.deliveries().hand_back(
                     held,
                     attempt,
                     stored("back"),
@@ -173,7 +174,8 @@ impl Belief {
                     checkpoint: Some(&text),
                     consumed,
                 };
-                room.broker
+                fixture
+                    .broker
                     .deliveries()
                     .park(held, job, &parking)
                     .await

@@ -6,7 +6,7 @@ use longshore_broker::Consumed;
 use longshore_protocol::id::AttemptId;
 use serde_json::Value;
 
-use crate::scripts::room::Room;
+use crate::scripts::fixture::Fixture;
 
 /// The reservation of a begun attempt.
 #[derive(Debug, Clone)]
@@ -47,9 +47,9 @@ pub(super) struct Books {
 }
 
 /// The journal in Redis.
-pub(super) async fn journal(room: &Room) -> Journal {
+pub(super) async fn journal(fixture: &Fixture) -> Journal {
     let mut journal = Journal::new();
-    for (entry_id, value) in room.hash("inflight").await {
+    for (entry_id, value) in fixture.hash("inflight").await {
         let words: Vec<&str> = value.splitn(5, ' ').collect();
         let length: usize = words[3].parse().unwrap();
         let (amounts, event) = words[4].split_at(length);
@@ -155,8 +155,8 @@ impl Books {
     }
 
     /// Asserts that a window in Redis is as expected, and not overrun.
-    pub(super) async fn check_window(&self, room: &Room, meter: &str, limit: i64) {
-        let hash = room.hash(&format!("quota:{meter}")).await;
+    pub(super) async fn check_window(&self, fixture: &Fixture, meter: &str, limit: i64) {
+        let hash = fixture.hash(&format!("quota:{meter}")).await;
         let number = |name: &str| hash.get(name).map(|text| text.parse::<i64>().unwrap());
         let counted = self.used.get(meter).copied();
         assert_eq!(number("w"), counted.map(|(window, _)| window), "{meter}");
@@ -174,8 +174,8 @@ impl Books {
     }
 
     /// Asserts that the holders of slots are those in the journal, and within the limit.
-    pub(super) async fn check_slots(&self, room: &Room, meter: &str, limit: u32) {
-        let holders = room.hash_keys(&format!("slots:{meter}")).await;
+    pub(super) async fn check_slots(&self, fixture: &Fixture, meter: &str, limit: u32) {
+        let holders = fixture.hash_keys(&format!("slots:{meter}")).await;
         assert_eq!(holders, self.holders(meter), "{meter}");
         assert!(holders.len() <= limit as usize, "{meter}: {holders:?}");
     }

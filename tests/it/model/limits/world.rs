@@ -16,7 +16,7 @@ use super::{
     actions::Belief,
     books::{Books, journal},
 };
-use crate::scripts::room::{Room, id, prompt};
+use crate::scripts::fixture::{Fixture, id, prompt};
 
 const NAMES: [&str; WORKERS] = ["a", "b", "c"];
 
@@ -31,7 +31,7 @@ const FIRST: i64 = 4_102_444_800_000;
 
 /// Redis and the model.
 pub(super) struct World {
-    room: Room,
+    fixture: Fixture,
     books: Books,
     readers: Vec<QueueReader>,
     beliefs: Vec<Belief>,
@@ -43,12 +43,13 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new() -> Self {
-        let room = Room::new().await;
+        let fixture = Fixture::new().await;
         let mut readers = Vec::new();
         for name in NAMES {
-            let queues = std::slice::from_ref(&room.queue);
+            let queues = std::slice::from_ref(&fixture.queue);
             readers.push(
-                room.broker
+                fixture
+                    .broker
                     .queues()
                     .reader(queues, &id(name))
                     .await
@@ -56,7 +57,7 @@ impl World {
             );
         }
         Self {
-            room,
+            fixture,
             books: Books::default(),
             readers,
             beliefs: Vec::new(),
@@ -67,17 +68,17 @@ impl World {
     }
 
     pub(super) async fn enqueue(&mut self) {
-        self.room.enqueue(&prompt("hello")).await;
+        self.fixture.enqueue(&prompt("hello")).await;
         self.jobs += 1;
     }
 
     pub(super) async fn read(&mut self, worker: usize, count: usize) {
-        self.room.alive(NAMES[worker]).await;
+        self.fixture.alive(NAMES[worker]).await;
         let depth = self
-            .room
+            .fixture
             .broker
             .queues()
-            .depth(&self.room.queue)
+            .depth(&self.fixture.queue)
             .await
             .unwrap();
         if depth.available == 0 {
@@ -132,9 +133,9 @@ impl World {
         let ended = belief.attempt;
         let goes_on = self.once(&mut belief, act, attempt).await;
         if twice {
-            let before = self.room.snapshot_but_events().await;
+            let before = self.fixture.snapshot_but_events().await;
             self.again(&mut belief, act, attempt, ended).await;
-            let after = self.room.snapshot_but_events().await;
+            let after = self.fixture.snapshot_but_events().await;
             assert_eq!(after, before, "{act:?} once more");
         }
         if goes_on {
@@ -147,20 +148,20 @@ impl World {
         match act {
             Act::Begin(call) => {
                 let amounts = self.amounts(call);
-                let goes_on = belief.begin(&self.room, attempt, &amounts).await;
+                let goes_on = belief.begin(&self.fixture, attempt, &amounts).await;
                 self.enter(None).await;
                 goes_on
             }
             Act::Reserve(one, other) => {
                 let candidates = [self.amounts(one), self.amounts(other)];
-                let goes_on = belief.reserve(&self.room, attempt, &candidates).await;
+                let goes_on = belief.reserve(&self.fixture, attempt, &candidates).await;
                 self.enter(None).await;
                 goes_on
             }
             Act::End(how, came) => {
                 let consumed = belief.consumed(came);
                 let consumed = self.at_most_taken(belief, consumed).await;
-                let done = belief.end(&self.room, how, consumed).await;
+                let done = belief.end(&self.fixture, how, consumed).await;
                 let own = belief.attempt.filter(|_| done).map(|own| (own, consumed));
                 self.enter(own).await;
                 self.ended += usize::from(done && matches!(how, End::Settle));
@@ -180,15 +181,17 @@ impl World {
     ) {
         match act {
             Act::Begin(call) => {
-                belief.begin(&self.room, attempt, &self.amounts(call)).await;
+                belief
+                    .begin(&self.fixture, attempt, &self.amounts(call))
+                    .await;
             }
             Act::Reserve(one, other) => {
                 let candidates = [self.amounts(one), self.amounts(other)];
-                belief.reserve(&self.room, attempt, &candidates).await;
+                belief.reserve(&self.fixture, attempt, &candidates).await;
             }
             Act::End(how, came) => {
                 belief.attempt = ended;
-                belief.end(&self.room, how, belief.consumed(came)).await;
+                belief.end(&self.fixture, how, belief.consumed(came)).await;
                 belief.attempt = None;
             }
         }
@@ -196,7 +199,7 @@ impl World {
 
     /// Limits the usage of a call to its reservation.
     async fn at_most_taken(&self, belief: &Belief, consumed: Consumed) -> Consumed {
-        let journal = journal(&self.room).await;
+        let journal = journal(&self.fixture).await;
         let begun = belief
             .attempt
             .and_then(|own| journal.get(&own.to_string()).cloned());
@@ -220,17 +223,17 @@ impl World {
     }
 
     async fn enter(&mut self, own: Option<(AttemptId, Consumed)>) {
-        self.books.enter(journal(&self.room).await, own);
+        self.books.enter(journal(&self.fixture).await, own);
     }
 
     pub(super) async fn kill(&mut self, worker: usize) {
-        let heartbeat = self.room.broker.keys().worker(&id(NAMES[worker]));
-        let () = self.room.ask(&["DEL", &heartbeat]).await;
+        let heartbeat = self.fixture.broker.keys().worker(&id(NAMES[worker]));
+        let () = self.fixture.ask(&["DEL", &heartbeat]).await;
         let _recovered = self
-            .room
+            .fixture
             .broker
             .workers()
-            .recover(&self.room.queue, std::time::Duration::ZERO)
+            .recover(&self.fixture.queue, std::time::Duration::ZERO)
             .await
             .unwrap();
         self.enter(None).await;
@@ -238,26 +241,26 @@ impl World {
 
     /// Simulates a second: all gates open, and released jobs that have not begun are gone.
     async fn a_second_passes(&self) {
-        let gates = self.room.key("lanes:due");
-        let meters: Vec<String> = self.room.ask(&["ZRANGE", &gates, "0", "-1"]).await;
+        let gates = self.fixture.key("lanes:due");
+        let meters: Vec<String> = self.fixture.ask(&["ZRANGE", &gates, "0", "-1"]).await;
         for meter in meters {
-            let () = self.room.ask(&["ZADD", &gates, "XX", "0", &meter]).await;
-            let key = self.room.key(&format!("quota:{meter}"));
-            let () = self.room.ask(&["HSET", &key, "released_at", "0"]).await;
+            let () = self.fixture.ask(&["ZADD", &gates, "XX", "0", &meter]).await;
+            let key = self.fixture.key(&format!("quota:{meter}"));
+            let () = self.fixture.ask(&["HSET", &key, "released_at", "0"]).await;
         }
     }
 
     pub(super) async fn let_go(&mut self, count: usize) {
         self.a_second_passes().await;
-        let went = self.room.broker.lanes().release(count).await.unwrap();
+        let went = self.fixture.broker.lanes().release(count).await.unwrap();
         assert!(went.jobs <= count);
-        self.room.broker.lanes().promote(count).await.unwrap();
+        self.fixture.broker.lanes().promote(count).await.unwrap();
     }
 
     pub(super) async fn limited(&mut self, account: usize) {
         let name = PlatformName::from_stored(["one", "two"][account]);
         let (meter, limit) = SLOTS[account];
-        self.room
+        self.fixture
             .broker
             .limits()
             .hold_account(&name, None, Some(SlotLimit { meter, limit }))
@@ -269,9 +272,9 @@ impl World {
     pub(super) async fn next_window(&mut self) {
         self.window += 1;
         for (meter, _) in WINDOWS {
-            let key = self.room.key(&format!("quota:{meter}"));
-            if self.room.ask::<bool>(&["HEXISTS", &key, "end"]).await {
-                let () = self.room.ask(&["HSET", &key, "end", "1"]).await;
+            let key = self.fixture.key(&format!("quota:{meter}"));
+            if self.fixture.ask::<bool>(&["HEXISTS", &key, "end"]).await {
+                let () = self.fixture.ask(&["HSET", &key, "end", "1"]).await;
             }
         }
     }
@@ -280,18 +283,21 @@ impl World {
     pub(super) async fn check(&self) {
         for (meter, limit) in WINDOWS {
             let limit = i64::try_from(limit).unwrap();
-            self.books.check_window(&self.room, meter, limit).await;
+            self.books.check_window(&self.fixture, meter, limit).await;
         }
         for (meter, limit) in SLOTS {
-            self.books.check_slots(&self.room, meter, limit).await;
+            self.books.check_slots(&self.fixture, meter, limit).await;
         }
-        let waiting: usize = self.room.ask(&["HLEN", &self.room.key("parked")]).await;
-        let standing = self.room.standing().await;
+        let waiting: usize = self
+            .fixture
+            .ask(&["HLEN", &self.fixture.key("parked")])
+            .await;
+        let standing = self.fixture.standing().await;
         assert_eq!(standing + waiting + self.ended, self.jobs);
-        for (lane, _) in self.room.broker.lanes().sizes().await.unwrap() {
+        for (lane, _) in self.fixture.broker.lanes().sizes().await.unwrap() {
             if let Some(meter) = lane.strip_prefix("quota:") {
-                let gates = self.room.key("lanes:due");
-                let gate: Option<f64> = self.room.ask(&["ZSCORE", &gates, meter]).await;
+                let gates = self.fixture.key("lanes:due");
+                let gate: Option<f64> = self.fixture.ask(&["ZSCORE", &gates, meter]).await;
                 assert!(gate.is_some(), "{meter} is looked at again");
             }
         }
@@ -324,7 +330,7 @@ impl World {
             }
         }
         assert_eq!(self.ended, self.jobs, "all have ended");
-        self.room.assert_nothing_is_left().await;
+        self.fixture.assert_nothing_is_left().await;
     }
 }
 

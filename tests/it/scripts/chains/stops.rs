@@ -3,31 +3,32 @@
 use longshore_broker::{ChainCancelled, ChainRetried, StepOutcome};
 
 use super::{Plan, WELL, chain_id};
-use crate::scripts::room::Room;
+use crate::scripts::fixture::Fixture;
 
 #[tokio::test]
 async fn a_cancelled_chain_ends_after_its_running_steps() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let plan = Plan::new("stopped").plain("a", &[]).plain("b", &["a"]);
-    let _started = room.begin_chain(&plan).await;
-    let a = room.read_one("w").await;
+    let _started = fixture.begin_chain(&plan).await;
+    let a = fixture.read_one("w").await;
     assert_eq!(
-        room.broker.chains().cancel(&plan.id).await.unwrap(),
+        fixture.broker.chains().cancel(&plan.id).await.unwrap(),
         ChainCancelled::Asked
     );
-    let asked: Option<f64> = room
-        .ask(&["ZSCORE", &room.key("cancelled"), "stopped/a"])
+    let asked: Option<f64> = fixture
+        .ask(&["ZSCORE", &fixture.key("cancelled"), "stopped/a"])
         .await;
     assert!(asked.is_some());
-    assert_eq!(room.chain_state(&plan.id).await, "stopping");
-    let _held = room.end_step(&a, StepOutcome::Cancelled).await;
-    assert_eq!(room.chain_state(&plan.id).await, "cancelled");
+    assert_eq!(fixture.chain_state(&plan.id).await, "stopping");
+    let _held = fixture.end_step(&a, StepOutcome::Cancelled).await;
+    assert_eq!(fixture.chain_state(&plan.id).await, "cancelled");
     assert_eq!(
-        room.broker.chains().cancel(&plan.id).await.unwrap(),
+        fixture.broker.chains().cancel(&plan.id).await.unwrap(),
         ChainCancelled::Ended
     );
     assert_eq!(
-        room.broker
+        fixture
+            .broker
             .chains()
             .cancel(&chain_id("unknown"))
             .await
@@ -36,16 +37,16 @@ async fn a_cancelled_chain_ends_after_its_running_steps() {
     );
     // It can be resumed.
     assert_eq!(
-        room.broker.chains().retry(&plan.id, &[]).await.unwrap(),
+        fixture.broker.chains().retry(&plan.id, &[]).await.unwrap(),
         ChainRetried::Again(1)
     );
-    assert_eq!(room.run_all(WELL).await, ["a", "b"]);
-    assert_eq!(room.chain_state(&plan.id).await, "completed");
+    assert_eq!(fixture.run_all(WELL).await, ["a", "b"]);
+    assert_eq!(fixture.chain_state(&plan.id).await, "completed");
 }
 
 #[tokio::test]
 async fn the_first_failure_stops_a_fail_fast_chain() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let plan = Plan {
         fail_fast: true,
         ..Plan::new("fast")
@@ -53,11 +54,11 @@ async fn the_first_failure_stops_a_fail_fast_chain() {
             .plain("b", &[])
             .plain("c", &["b"])
     };
-    let _started = room.begin_chain(&plan).await;
-    let both = room.read("w", 100).await;
-    let _held = room.end_step(&both[0], StepOutcome::Failed).await;
-    assert_eq!(room.chain_state(&plan.id).await, "stopping");
-    let _held = room.end_step(&both[1], StepOutcome::Completed).await;
-    assert_eq!(room.chain_state(&plan.id).await, "failed");
-    assert_eq!(room.run_all(WELL).await, Vec::<String>::new());
+    let _started = fixture.begin_chain(&plan).await;
+    let both = fixture.read("w", 100).await;
+    let _held = fixture.end_step(&both[0], StepOutcome::Failed).await;
+    assert_eq!(fixture.chain_state(&plan.id).await, "stopping");
+    let _held = fixture.end_step(&both[1], StepOutcome::Completed).await;
+    assert_eq!(fixture.chain_state(&plan.id).await, "failed");
+    assert_eq!(fixture.run_all(WELL).await, Vec::<String>::new());
 }

@@ -4,73 +4,73 @@ use longshore_broker::{Fence, SpawnedJob, StepOutcome};
 use longshore_protocol::checkpoint::Checkpoint;
 
 use super::{Plan, WELL, memory, name};
-use crate::scripts::room::Room;
+use crate::scripts::fixture::Fixture;
 
 #[tokio::test]
 async fn a_step_fans_out_over_its_list() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let plan = Plan::new("wide")
         .step("each", &[], None, |step| step.min_success = Some(2))
         .plain("after", &["each"]);
-    let _started = room.begin_chain(&plan).await;
-    let each = room.read_one("w").await;
+    let _started = fixture.begin_chain(&plan).await;
+    let each = fixture.read_one("w").await;
     let memories: Vec<Checkpoint> = (0..3)
         .map(|index| memory(&plan.id, &format!("each/{index}")))
         .collect();
     for fence in [Fence::Held, Fence::Lost] {
-        let expanded = room
+        let expanded = fixture
             .broker
             .chains()
             .expand_step(&each.delivery, &plan.id, &name("each"), &memories)
             .await;
         assert_eq!(expanded.unwrap(), fence);
     }
-    let ran = room
+    let ran = fixture
         .run_all(|instance| match instance {
             "each/1" => StepOutcome::Failed,
             _ => StepOutcome::Completed,
         })
         .await;
     assert_eq!(ran, ["each/0", "each/1", "each/2", "after"]);
-    assert_eq!(room.chain_state(&plan.id).await, "completed");
+    assert_eq!(fixture.chain_state(&plan.id).await, "completed");
 }
 
 #[tokio::test]
 async fn a_fan_out_over_an_empty_list_ends_at_once() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let plan = Plan::new("empty")
         .plain("each", &[])
         .plain("after", &["each"]);
-    let _started = room.begin_chain(&plan).await;
-    let each = room.read_one("w").await;
-    let expanded = room
+    let _started = fixture.begin_chain(&plan).await;
+    let each = fixture.read_one("w").await;
+    let expanded = fixture
         .broker
         .chains()
         .expand_step(&each.delivery, &plan.id, &name("each"), &[])
         .await;
     assert_eq!(expanded.unwrap(), Fence::Held);
-    assert_eq!(room.run_all(WELL).await, ["after"]);
-    assert_eq!(room.chain_state(&plan.id).await, "completed");
+    assert_eq!(fixture.run_all(WELL).await, ["after"]);
+    assert_eq!(fixture.chain_state(&plan.id).await, "completed");
 }
 
 #[tokio::test]
 async fn a_spawning_step_ends_with_its_last_spawned_instance() {
-    let room = Room::new().await;
+    let fixture = Fixture::new().await;
     let plan = Plan::new("spawning")
         .plain("plan", &[])
         .plain("after", &["plan"]);
-    let _started = room.begin_chain(&plan).await;
-    let first = room.read_one("w").await;
+    let _started = fixture.begin_chain(&plan).await;
+    let first = fixture.read_one("w").await;
     let spawned: Vec<SpawnedJob> = (0..2)
         .map(|index| SpawnedJob {
             checkpoint: memory(&plan.id, &format!("plan/{index}")),
             message: r#"{"prompt":"a child"}"#.to_owned(),
         })
         .collect();
-    let fence = room
+    let fence = fixture
         .end_with(&first, StepOutcome::Completed, &spawned)
         .await;
     assert_eq!(fence, Fence::Held);
-    assert_eq!(room.run_all(WELL).await, ["plan/0", "plan/1", "after"]);
-    assert_eq!(room.chain_state(&plan.id).await, "completed");
+    assert_eq!(fixture.run_all(WELL).await, ["plan/0", "plan/1", "after"]);
+    assert_eq!(fixture.chain_state(&plan.id).await, "completed");
 }

@@ -1,9 +1,11 @@
 //! Classifies the failure of a tool by its words, because tools have no error codes.
 
-use longshore_protocol::clock::local_time;
 use std::{process::ExitStatus, time::Duration};
 
-use longshore_protocol::call::{CallCost, CallError, ErrorClass, Usage};
+use longshore_protocol::{
+    call::{CallCost, CallError, ErrorClass, Usage},
+    clock::local_time,
+};
 
 use super::{
     super::{classify, dialect::billed_error, retry_after},

@@ -1,11 +1,13 @@
 //! Classifying errors, reading waits, and writing errors for people.
 
-use longshore_protocol::clock::local_time;
 use std::time::Duration;
 
 use chrono::DateTime;
 use http::{HeaderMap, HeaderValue, header};
-use longshore_protocol::call::{CallCost, ErrorClass, Usage};
+use longshore_protocol::{
+    call::{CallCost, ErrorClass, Usage},
+    clock::local_time,
+};
 use serde_json::{Value, json};
 
 use super::{KEY, PROMPT, call, classify};

@@ -1,8 +1,8 @@
 //! Tests the transport with a local server that sends given bytes.
 
-use longshore_broker::task;
 use std::{sync::Arc, time::Duration};
 
+use longshore_broker::task;
 use longshore_protocol::call::{CallCost, CallError, ErrorClass, ReportedLimit, ReportedLimits};
 use serde_json::json;
 use tokio::{
@@ -17,7 +17,7 @@ use crate::provider::{
     quirks::Service,
 };
 
-/// Answers the one request of each connection with the given bytes; never, if there are none.
+/// Answers the one request of each connection with the given bytes; without bytes, it never answers.
 async fn server(answer: impl Into<Option<Vec<u8>>>) -> (String, mpsc::UnboundedReceiver<String>) {
     let answer = answer.into();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

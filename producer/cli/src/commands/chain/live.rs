@@ -1,9 +1,9 @@
 //! Shows the progress of a chain: a live tree on a terminal, else a line for each step that ends.
 
-use longshore_protocol::clock::local_time;
 use std::collections::HashMap;
 
 use longshore_client::{StepName, StepState};
+use longshore_protocol::clock::local_time;
 
 use super::{
     reader::ChainStatus,

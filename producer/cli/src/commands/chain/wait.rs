@@ -1,9 +1,9 @@
 //! `longshore chain wait`: waits for a chain to end and prints its answers.
 
-use longshore_protocol::clock::local_time;
 use std::time::Duration;
 
 use longshore_client::{ChainId, ChainState, StepOutput};
+use longshore_protocol::clock::local_time;
 
 use super::{
     reader::{ChainReader, ChainStatus},

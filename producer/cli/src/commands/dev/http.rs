@@ -45,9 +45,8 @@ pub(super) async fn listens(url: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
-
     use longshore_broker::task;
+    use tokio::net::TcpListener;
 
     use super::*;
 

@@ -14,7 +14,7 @@ use longshore_protocol::{
 };
 use tokio::sync::mpsc;
 
-use super::{pace::Pace, selection::progress_bar};
+use super::{note_unreadable, pace::Pace, selection::progress_bar};
 
 /// Dead letters read by one call.
 const PAGE: usize = 500;
@@ -153,6 +153,9 @@ fn stream_batches(
     let (sender, batches) = mpsc::channel(2);
     task::spawn("replay preparation", async move {
         while let Some(page) = pages.recv().await {
+            if let Ok(page) = &page {
+                note_unreadable(&page.unreadable);
+            }
             let batches = match page {
                 // Only CPU work, in chunks of a few milliseconds.
                 Ok(page) => page

@@ -9,7 +9,7 @@ use longshore_protocol::{
 };
 use serde::Serialize;
 
-use super::filter::Filter;
+use super::{filter::Filter, note_unreadable};
 use crate::{
     error::{CommandError, Exit},
     output::Format,
@@ -82,6 +82,7 @@ async fn page(
     loop {
         let wanted = limit.saturating_sub(dead_letters.len()).saturating_add(1);
         let slice = broker.dead_letters().record_page(&query, wanted).await?;
+        note_unreadable(&slice.unreadable);
         for (died_ms, record) in slice.found {
             if dead_letters.len() == limit {
                 return Ok((dead_letters, last));

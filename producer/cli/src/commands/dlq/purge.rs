@@ -6,7 +6,10 @@ use longshore_ledger::Ledger;
 use longshore_protocol::event::DeadLetterResolution;
 use longshore_service::archive::{ArchiveError, archive_and_remove};
 
-use super::selection::{Selected, Selection, print_dry_run, progress_bar};
+use super::{
+    note_unreadable,
+    selection::{Selected, Selection, print_dry_run, progress_bar},
+};
 use crate::{
     error::{CommandError, Exit},
     output,
@@ -82,6 +85,7 @@ async fn purge(
     );
     loop {
         let page = broker.dead_letters().page(&query, PAGE).await?;
+        note_unreadable(&page.unreadable);
         *purged += archive_and_remove(broker, ledger, &page.found, resolution).await?;
         bar.advance(page.scanned as u64);
         query.after = page.next;

@@ -38,7 +38,7 @@ fn report_with(take: &MeterAmount, (used, held, waiting): MeterFigures) -> Meter
             hard: *hard,
             at_limit: *at_limit,
         }),
-        MeterAmount::Slots { limit, .. } => MeterUsage::Places {
+        MeterAmount::Slots { limit, .. } => MeterUsage::Slots {
             limit: *limit,
             cap: *limit / 2,
             in_use: used,

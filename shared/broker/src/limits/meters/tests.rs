@@ -47,9 +47,9 @@ fn taken(take: &MeterAmount, counts: Counts) -> u64 {
     }
 }
 
-fn places(take: &MeterAmount, counts: &[(&'static str, Counts)]) -> (u32, u64) {
+fn slots_and_left(take: &MeterAmount, counts: &[(&'static str, Counts)]) -> (u32, u64) {
     match fill(take, counts) {
-        MeterUsage::Places { cap, in_use, .. } => (cap, in_use),
+        MeterUsage::Slots { cap, in_use, .. } => (cap, in_use),
         other => panic!("{other:?}"),
     }
 }
@@ -98,15 +98,27 @@ fn places_are_as_many_as_the_scripts_allow() {
         ..Counts::default()
     };
     let all = |cap, day| [("slots:gemini", busy(cap)), ("rpd:gemini", day)];
-    assert_eq!(places(&slots(None), &all(None, day(0, 0))), (50, 7));
-    assert_eq!(places(&slots(None), &all(Some(12.7), day(0, 0))), (12, 7));
-    assert_eq!(places(&slots(Some(100)), &all(None, day(60, 9))), (15, 7));
-    assert_eq!(places(&slots(Some(100)), &all(None, day(100, 9))), (1, 7));
+    assert_eq!(slots_and_left(&slots(None), &all(None, day(0, 0))), (50, 7));
+    assert_eq!(
+        slots_and_left(&slots(None), &all(Some(12.7), day(0, 0))),
+        (12, 7)
+    );
+    assert_eq!(
+        slots_and_left(&slots(Some(100)), &all(None, day(60, 9))),
+        (15, 7)
+    );
+    assert_eq!(
+        slots_and_left(&slots(Some(100)), &all(None, day(100, 9))),
+        (1, 7)
+    );
     let yesterday = Counts {
         end_ms: NOW_MS,
         ..day(100, 0)
     };
-    assert_eq!(places(&slots(Some(100)), &all(None, yesterday)), (50, 7));
+    assert_eq!(
+        slots_and_left(&slots(Some(100)), &all(None, yesterday)),
+        (50, 7)
+    );
 }
 
 #[test]

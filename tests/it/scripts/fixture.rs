@@ -34,7 +34,7 @@ struct Shared {
 }
 
 static SHARED: OnceCell<Shared> = OnceCell::const_new();
-static ROOMS: AtomicU32 = AtomicU32::new(0);
+static FIXTURES: AtomicU32 = AtomicU32::new(0);
 
 /// A private Redis.
 pub(crate) async fn redis() -> (LocalRedis, TempDir) {
@@ -50,7 +50,7 @@ pub(crate) async fn redis() -> (LocalRedis, TempDir) {
 }
 
 /// One namespace.
-pub(crate) struct Room {
+pub(crate) struct Fixture {
     pub(crate) broker: Broker,
     pub(crate) queue: QueueName,
     pub(crate) url: String,
@@ -60,7 +60,7 @@ pub(crate) struct Room {
 /// An attempt that began without a wait.
 pub(crate) const BEGUN: Begun = Begun::Yes(Duration::ZERO);
 
-impl Room {
+impl Fixture {
     /// A new namespace in the shared Redis.
     pub(crate) async fn new() -> Self {
         let shared = SHARED
@@ -74,7 +74,7 @@ impl Room {
 
     /// A new namespace in the Redis at `url`.
     pub(crate) async fn at(url: &str) -> Self {
-        let name = format!("room-{}", ROOMS.fetch_add(1, Ordering::Relaxed));
+        let name = format!("test-{}", FIXTURES.fetch_add(1, Ordering::Relaxed));
         let namespace = Namespace::parse(&name).unwrap();
         Self {
             broker: Broker::connect(&SecretString::from(url), &namespace)
@@ -148,10 +148,10 @@ impl Room {
 
     /// A new job delivered to `worker`, with its id.
     pub(crate) async fn job(&self, worker: &str) -> (Delivery, JobId) {
-        let place = self.enqueue(&prompt("hello")).await;
+        let entry_id = self.enqueue(&prompt("hello")).await;
         let delivered = self.read_one(worker).await;
-        assert_eq!(delivered.delivery.entry_id, place);
-        (delivered.delivery, JobId::from_entry(&place))
+        assert_eq!(delivered.delivery.entry_id, entry_id);
+        (delivered.delivery, JobId::from_entry(&entry_id))
     }
 
     /// A new job in flight on `worker`, with a begun attempt.
