@@ -78,10 +78,9 @@ async fn a_killed_bulk_replay_continues_where_it_stopped() {
     let now = stack.broker.server().time_ms().await.unwrap();
     let died = chrono::DateTime::from_timestamp_millis(now).unwrap();
     let late = dead_letters::dead_letter(9999, died).unwrap();
-    let (keys, id) = (stack.broker.keys(), late.record.id.as_str());
-    let json = serde_json::to_string(&late).unwrap();
-    let () = connection.hset(keys.dead_jobs(), id, json).await.unwrap();
-    let () = connection.zadd(keys.dead(), id, now).await.unwrap();
+    let mut pipe = redis::pipe();
+    dead_letters::add(&mut pipe, stack.broker.keys(), &late, now).unwrap();
+    let () = pipe.query_async(&mut connection).await.unwrap();
 
     let id = bulk_id(&output);
     let go_on = ["dlq", "replay", "--continue", &id];

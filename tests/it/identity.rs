@@ -80,7 +80,12 @@ async fn the_same_id_with_different_content_is_a_conflict() {
         .await
         .unwrap();
     let dead_letter = eventually("a dead letter", || async {
-        match stack.broker.dead_letters().get(entry_id.as_str()).await? {
+        match stack
+            .broker
+            .dead_letters()
+            .newest(entry_id.as_str())
+            .await?
+        {
             Some((_, dead_letter, _)) => Ok(dead_letter),
             None => bail!("none yet"),
         }
@@ -161,7 +166,7 @@ async fn a_running_call_is_cancelled_and_its_cost_recorded() {
     })
     .await
     .unwrap();
-    assert!(stack.broker.jobs().cancel(&id).await.unwrap());
+    assert!(stack.broker.jobs().cancel(&id, None).await.unwrap());
     let outcome = stack.outcome(&id).await.unwrap();
     assert_eq!(outcome.state, JobState::Cancelled);
     assert!(outcome.duration_ms < 10_000);
@@ -178,7 +183,7 @@ async fn a_running_call_is_cancelled_and_its_cost_recorded() {
 async fn queued_and_delayed_jobs_are_cancelled_without_a_call() {
     let stack = stack(Duration::ZERO).await;
     let queued = stack.xadd(&[("prompt", "never")]).await.unwrap();
-    assert!(stack.broker.jobs().cancel(&queued).await.unwrap());
+    assert!(stack.broker.jobs().cancel(&queued, None).await.unwrap());
     let worker = stack.worker().unwrap();
     assert_eq!(
         stack.outcome(&queued).await.unwrap().state,
@@ -196,14 +201,14 @@ async fn queued_and_delayed_jobs_are_cancelled_without_a_call() {
     })
     .await
     .unwrap();
-    assert!(stack.broker.jobs().cancel(&delayed).await.unwrap());
+    assert!(stack.broker.jobs().cancel(&delayed, None).await.unwrap());
     assert_eq!(
         stack.outcome(&delayed).await.unwrap().state,
         JobState::Cancelled
     );
     assert_eq!(stack.simulator.stats().requests, 0);
     assert!(
-        !stack.broker.jobs().cancel(&delayed).await.unwrap(),
+        !stack.broker.jobs().cancel(&delayed, None).await.unwrap(),
         "it has ended already"
     );
     worker.shut_down().await.unwrap();

@@ -175,7 +175,7 @@ async fn when_all_providers_fail_the_dead_letter_names_them() {
     let (_, dead_letter, _) = stack
         .broker
         .dead_letters()
-        .get(id.as_str())
+        .newest(id.as_str())
         .await
         .unwrap()
         .expect("a dead letter");

@@ -10,8 +10,9 @@ use longshore_protocol::{
     },
     event::DeadLetterRecord,
     id::{EntryId, JobId, QueueName},
+    keys::Keys,
 };
-use redis::aio::MultiplexedConnection;
+use redis::{Pipeline, aio::MultiplexedConnection};
 
 /// Dead letters written at once.
 const CHUNK: usize = 1000;
@@ -54,6 +55,23 @@ pub fn dead_letter(number: usize, died: DateTime<Utc>) -> anyhow::Result<DeadLet
     })
 }
 
+/// Adds the commands that store a dead letter as the settlement of its job does.
+pub fn add(
+    pipe: &mut Pipeline,
+    keys: &Keys,
+    letter: &DeadLetter,
+    died_ms: i64,
+) -> anyhow::Result<()> {
+    let (id, entry_id) = (&letter.record.id, letter.record.entry_id.as_str());
+    pipe.hset(keys.dead_jobs(), entry_id, serde_json::to_string(letter)?)
+        .ignore()
+        .zadd(keys.dead(), entry_id, died_ms)
+        .ignore()
+        .zadd(keys.dead_ids(), format!("{id} {entry_id}"), 0)
+        .ignore();
+    Ok(())
+}
+
 /// Writes `count` dead letters, the last of them a minute old.
 pub async fn write(
     broker: &Broker,
@@ -61,17 +79,16 @@ pub async fn write(
     count: usize,
 ) -> anyhow::Result<()> {
     let last = broker.server().time_ms().await? - 60_000;
-    let (dead, jobs) = (broker.keys().dead(), broker.keys().dead_jobs());
     let mut pipe = redis::pipe();
     for number in 0..count {
         let died_ms = last - i64::try_from(count - number)? * APART_MS;
         let died = DateTime::from_timestamp_millis(died_ms).unwrap_or_default();
-        let letter = dead_letter(number, died)?;
-        let id = letter.record.id.as_str();
-        pipe.hset(&jobs, id, serde_json::to_string(&letter)?)
-            .ignore()
-            .zadd(&dead, id, died_ms)
-            .ignore();
+        add(
+            &mut pipe,
+            broker.keys(),
+            &dead_letter(number, died)?,
+            died_ms,
+        )?;
         if pipe.len() >= CHUNK || number + 1 == count {
             let () = pipe.query_async(connection).await?;
             pipe.clear();

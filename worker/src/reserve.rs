@@ -7,7 +7,7 @@ mod refusals;
 use std::{ops::ControlFlow, time::Duration};
 
 use longshore_broker::{
-    AttemptStart, Begun, Consumed, Reservation, ReservationCandidate, Reserved,
+    AlsoParked, AttemptStart, Begun, Consumed, Reservation, ReservationCandidate, Reserved,
 };
 use longshore_policy::limits::MeterName;
 use longshore_protocol::{checkpoint::Checkpoint, event::AttemptRecord, id::AttemptId};
@@ -170,14 +170,15 @@ async fn reserve_any<'a>(
         Reserved::Cancelled => Disposition::cancelled_on_request(),
         Reserved::Waits {
             at_ms,
-            for_all,
+            also_parked,
             meter,
             waiting,
         } => {
-            if for_all && is_every_platform {
+            if also_parked != AlsoParked::None && is_every_platform {
                 let now_ms = context.clock.now().timestamp_millis();
-                // A window has no capacity before it ends.
-                let is_certain = MeterName::parse(&meter).is_window();
+                // A window that is used up has no capacity before it ends.
+                let is_certain =
+                    also_parked == AlsoParked::All && MeterName::parse(&meter).is_window();
                 context.pull_gate.close(now_ms, at_ms, waiting, is_certain);
             }
             tracing::debug!(job = %drafts.checkpoint.id, meter, "job parked: no capacity");

@@ -44,12 +44,8 @@ impl Client {
             Location::Nowhere { complete: true } => return Ok(Cancellation::NotFound),
             _ => {}
         }
-        // A job that waits for its tenant's turn is parked under its entry id.
-        let parked_id = match (&found.location, &found.checkpoint) {
-            (Location::Waiting { .. }, Some(checkpoint)) => &checkpoint.id,
-            _ => id,
-        };
-        if self.broker().jobs().cancel_parked(id, parked_id).await? {
+        let parked = found.parked_from.as_ref();
+        if self.broker().jobs().cancel(id, parked).await? {
             Ok(Cancellation::Requested(found.location))
         } else {
             Ok(Cancellation::AlreadyEnded(None))

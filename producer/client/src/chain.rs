@@ -282,7 +282,11 @@ impl Client {
         if self.broker().queues().message_at(entry_id).await?.is_some() {
             return Ok(ChainSubmission::Unread);
         }
-        let dead_letter = self.broker().dead_letters().get(entry_id.as_str()).await?;
+        let dead_letter = self
+            .broker()
+            .dead_letters()
+            .newest(entry_id.as_str())
+            .await?;
         Ok(match dead_letter {
             Some((_, dead_letter, _)) => ChainSubmission::Refused(dead_letter.record.error),
             None => ChainSubmission::Started,
@@ -346,13 +350,17 @@ impl Client {
         let failed = self.broker().chains().failed_jobs(id).await?;
         let (mut replayed, mut replaying) = (Vec::new(), Vec::new());
         for job in &failed {
-            if let Some(dead_letter) = self.broker().dead_letters().get(job.as_str()).await? {
-                replaying.extend(PreparedReplay::new(
-                    &dead_letter,
-                    self.message_limits(),
-                    local_time(),
-                ));
-                replayed.push((dead_letter.1.record.id, dead_letter.1.record.at));
+            let dead_letters = self.broker().dead_letters().find(job.as_str()).await?;
+            let of_chain = dead_letters.into_iter().find(|(_, dead_letter, _)| {
+                let step = dead_letter.checkpoint.step.as_ref();
+                step.is_some_and(|step| step.chain == *id)
+            });
+            if let Some(dead_letter) = of_chain {
+                let limits = self.message_limits();
+                let replay = PreparedReplay::new(&dead_letter, limits, local_time());
+                let record = dead_letter.1.record;
+                replayed.push((record.id.clone(), record.at));
+                replaying.push((record, replay));
             }
         }
         let result = self.broker().chains().retry(id, &replaying).await?;

@@ -85,6 +85,8 @@ pub struct JobSnapshot {
     pub outcome: Option<Outcome>,
     /// Its dead letter, and when it died.
     pub dead_letter: Option<(DateTime<Utc>, DeadLetter)>,
+    /// The entry that it was parked from, if it is parked.
+    pub parked_from: Option<EntryId>,
     /// Its message, without Longshore's own fields.
     pub message: Option<RawMessage>,
     /// What is remembered of it between attempts.
@@ -119,6 +121,7 @@ impl JobSnapshot {
             queue: parked.queue,
             due_at: parked.due_ms.map(from_unix_ms),
         };
+        self.parked_from = Some(parked.entry_id);
         self.message = Some(parked.message);
         self.checkpoint = Some(parked.checkpoint);
     }
@@ -148,9 +151,10 @@ async fn locate_once(broker: &Broker, id: &JobId) -> Result<JobSnapshot, BrokerE
             .next(),
         dead_letter: broker
             .dead_letters()
-            .get(id.as_str())
+            .newest(id.as_str())
             .await?
             .map(|(died_ms, dead_letter, _)| (from_unix_ms(died_ms), dead_letter)),
+        parked_from: None,
         message: None,
         checkpoint: None,
         cancel_requested: broker.jobs().is_cancel_requested(id).await?,
@@ -264,7 +268,7 @@ async fn find_parked(
         .find_parked_containing(id.as_str(), SEARCHED_BYTES)
         .await?;
     for candidate in candidates {
-        let parked = broker.lanes().parked_job(&candidate).await?;
+        let parked = broker.lanes().parked_entry(&candidate).await?;
         if let Some(parked) = parked.filter(|parked| has_id(&parked.message, id)) {
             return Ok((Some(parked), true));
         }

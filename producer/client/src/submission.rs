@@ -39,8 +39,11 @@ impl Client {
         if self.broker().queues().message_at(entry_id).await?.is_some() {
             return Ok(Submission::Unread);
         }
-        if let Some((_, dead_letter, _)) =
-            self.broker().dead_letters().get(entry_id.as_str()).await?
+        if let Some((_, dead_letter, _)) = self
+            .broker()
+            .dead_letters()
+            .newest(entry_id.as_str())
+            .await?
             && dead_letter.record.reason == CONFLICT
         {
             return Ok(Submission::Conflict(dead_letter.record.error));

@@ -2,10 +2,10 @@
 -- worker.
 --
 -- KEYS[1]  `{ns}:cancelled`
--- ARGV     1 namespace, 2 job id, 3 the id that it is parked under (its own, except for a job that is parked by tenant
---          and whose own id was not checked yet)
+-- ARGV     1 namespace, 2 job id, 3 the entry id of a job that is parked by tenant, whose own id was not checked yet
+--          ('' = it is not)
 -- Returns  'asked', or 'ended': it has an outcome already
 -- Writes   `{ns}:cancelled`, the control channel; of a parked job: lane, parked job, stream, checkpoint
 -- Repeat   safe: the request only gets a later time
--- Bound    constant
+-- Bound    the parked jobs of this id, at most 100
 return request_cancel(ARGV[2], ARGV[3]) and 'asked' or 'ended'

@@ -7,7 +7,7 @@
 -- KEYS[1]  `{ns}:windows`: meters by when to check them: at the end of their windows
 -- ARGV     1 namespace, 2 the most meters, then prefixes of the meters without an end that may be deleted
 -- Returns  how many were checked
--- Writes   `{ns}:windows`, events, `reported` and `used_at_check` of meters, their expiry
+-- Writes   `{ns}:windows`, `{ns}:lanes:retry`, events, `reported` and `used_at_check` of meters, their expiry
 -- Repeat   safe, also from two leaders: a window that is reported is marked
 -- Bound    a few commands a meter
 local FIRST_PREFIX = 3
@@ -60,4 +60,5 @@ end
 
 local meters = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])
 for _, meter in ipairs(meters) do check(meter) end
+if #meters > 0 then retry_lanes('window', now) end
 return #meters

@@ -2,7 +2,7 @@
 -- replays and removals that read it before address another dead letter.
 --
 -- KEYS[1]  `{ns}:dead:jobs`
--- ARGV     1 namespace, 2 id, 3 the dead letter as it was read, 4 the new one
+-- ARGV     1 namespace, 2 entry id, 3 the dead letter as it was read, 4 the new one
 -- Returns  1, or 0 when it is not the one that was read
 -- Writes   `{ns}:dead:jobs`, `{ns}:dead`
 -- Repeat   safe: it has changed (0)

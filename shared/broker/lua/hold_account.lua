@@ -4,7 +4,7 @@
 -- KEYS[1]  `{ns}:account:holds`: by account, until when (ms)
 -- ARGV     1 namespace, 2 account, 3 until when (ms; 0 = only cut), 4 meter of its slots ('' = none), 5 their limit
 -- Returns  'ok'
--- Writes   `{ns}:account:holds`, the control channel, `cap` and `cut` of the meter
+-- Writes   `{ns}:account:holds`, the control channel, `{ns}:lanes:retry`, `cap` and `cut` of the meter
 -- Repeat   safe: an earlier time changes nothing; a cut within a second of the last one is skipped
 -- Bound    constant
 local account, until_ms, meter, limit = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
@@ -14,6 +14,7 @@ local known = tonumber(redis.call('HGET', KEYS[1], account) or '0')
 if until_ms > known then
   redis.call('HSET', KEYS[1], account, digits(until_ms))
   redis.call('PUBLISH', NS .. ':control', 'limited ' .. account .. ' ' .. digits(until_ms))
+  retry_lanes('account ' .. account, until_ms)
 end
 if meter ~= '' then
   local key = meter_key(meter)

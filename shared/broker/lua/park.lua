@@ -25,10 +25,10 @@ if not passes_fence(stream, entry, entry_id, attempt, worker)
   if attempt ~= '' then emit_duplicate(event) end
   return 'gone'
 end
-redis.call('ZADD', NS .. ':lane:' .. lane, due, id)
+redis.call('ZADD', NS .. ':lane:' .. lane, due, entry_id)
 if is_pause then
   redis.call('SADD', NS .. ':paused:lanes', lane)
-elseif redis.call('ZRANK', NS .. ':lane:' .. lane, id) == 0 then
+elseif redis.call('ZRANK', NS .. ':lane:' .. lane, entry_id) == 0 then
   wake_scheduler()
 end
 remove_entries(stream, {entry})

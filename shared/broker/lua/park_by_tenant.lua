@@ -26,10 +26,10 @@ local turn = redis.call('GET', order .. ':turn') or '0'
 for i, job in ipairs(jobs) do
   local lane = 'tenant:' .. queue .. ':' .. job.tenant
   if owners[i] == worker and park(KEYS[1], queue, job.entry, job.id, lane, job.checkpoint) then
-    redis.call('RPUSH', NS .. ':lane:' .. lane, job.id)
+    local entry_id = entry_id_of(queue, job.entry)
+    redis.call('RPUSH', NS .. ':lane:' .. lane, entry_id)
     redis.call('ZADD', order, 'NX', turn, job.tenant)
     if job.weight ~= '1' then redis.call('HSET', order .. ':weights', job.tenant, job.weight) end
-    local entry_id = entry_id_of(queue, job.entry)
     redis.call('HDEL', NS .. ':checkpoints', entry_id)
     redis.call('HDEL', NS .. ':crashes', entry_id)
     parked[#parked + 1] = job.entry

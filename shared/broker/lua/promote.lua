@@ -12,9 +12,9 @@ local now, left = now_ms(), tonumber(ARGV[2])
 local promoted, next_due = 0, -1
 for i, lane in ipairs({'time', 'version'}) do
   local due = redis.call('ZRANGEBYSCORE', KEYS[i], '-inf', now, 'LIMIT', 0, left)
-  for _, id in ipairs(due) do
-    redis.call('ZREM', KEYS[i], id)
-    release(id, lane)
+  for _, entry_id in ipairs(due) do
+    redis.call('ZREM', KEYS[i], entry_id)
+    release(entry_id)
   end
   promoted, left = promoted + #due, left - #due
   local first = redis.call('ZRANGE', KEYS[i], 0, 0, 'WITHSCORES')

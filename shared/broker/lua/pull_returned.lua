@@ -8,8 +8,8 @@
 -- Writes   the pending lists of the streams; of tenants: parked jobs, lanes, `{ns}:tenants:QUEUE` (+ `:turn`,
 --          `:weights`), the stream `~NAME`, checkpoints
 -- Repeat   safe, but does not return the same entries again: those are pending for the worker
--- Bound    a few commands an entry (at most 512), for each tenant whose lane is empty, and for each id whose job has
---          left its lane
+-- Bound    a few commands an entry (at most 512), for each tenant whose lane is empty, and for each entry id whose job
+--          has left its lane
 local worker, most = ARGV[2], tonumber(ARGV[3])
 local QUEUES_AT = 3
 local pulled = {}
@@ -34,13 +34,13 @@ local function release_by_turn(queue, count)
     local tenant = first[1]
     if not tenant then break end
     local lane = 'tenant:' .. queue .. ':' .. tenant
-    local id = redis.call('LPOP', NS .. ':lane:' .. lane)
-    if not id then
+    local parked = redis.call('LPOP', NS .. ':lane:' .. lane)
+    if not parked then
       redis.call('ZREM', order, tenant)
       redis.call('HDEL', order .. ':weights', tenant)
       -- With no tenant left, turns start at 0 again.
       if redis.call('EXISTS', order) == 0 then redis.call('DEL', order .. ':turn') end
-    elseif release(id, lane) then
+    elseif release(parked) then
       local weight = tonumber(redis.call('HGET', order .. ':weights', tenant) or '1')
       redis.call('SET', order .. ':turn', first[2])
       redis.call('ZINCRBY', order, 1 / weight, tenant)

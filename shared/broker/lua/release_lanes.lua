@@ -1,19 +1,22 @@
 -- Releases jobs from the lanes of limits that are due for a check: in order, and no more than there is room for. A job
--- that finds no room after all returns to the head of its lane (reserve.lua).
+-- that finds no room after all returns to the head of its lane (reserve.lua). Where another platform may have room, more
+-- are released (lane_retry.lua).
 --
 -- KEYS[1]  `{ns}:lanes:due`
 -- ARGV     1 namespace, 2 the most jobs
 -- Returns  {how many were released, ms until the next lane is due (-1: none)}
--- Writes   lanes, parked jobs, streams, checkpoints, `{ns}:lanes:due`, of the meters `next_turn`, `released`,
---          `released_at`, `committed`
+-- Writes   lanes, parked jobs, streams, checkpoints, `{ns}:lanes:due`, `{ns}:lanes:retry`, of the meters `next_turn`,
+--          `released`, `released_at`, `committed`, `retry`
 -- Repeat   safe, also from two leaders: what the first call releases is counted and no longer in the lane
--- Bound    20 lanes; a few commands a job, two for each id whose job has left the lane
+-- Bound    20 lanes, 100 that are to be tried again; a few commands a job, two for each entry id whose job has left the lane
 local most = tonumber(ARGV[2])
 -- Jobs of a rate are released this long before their turn (ms): a worker has to pull them first.
 local EARLY = 1000
 -- The least time between two checks of a lane (ms).
 local PAUSE = 40
 local LANES = 20
+-- The most lanes that are tried again together, and the most jobs that one of them releases for that at a time.
+local RETRIED_LANES, RETRIED_JOBS = 100, 64
 
 -- For rates: how many may be released now, and when to check again.
 local function rate_release(key, m, now)
@@ -65,6 +68,17 @@ local function slot_release(meter, m, now)
   return math.max(0, math.min(most, free)), now + RECHECK
 end
 
+-- Marks the lanes to be tried again, if it is time. A budget holds for all platforms.
+local function begin_retries(now)
+  if redis.call('ZREMRANGEBYSCORE', NS .. ':lanes:retry', '-inf', now) == 0 then return end
+  for _, meter in ipairs(redis.call('ZRANGE', KEYS[1], 0, RETRIED_LANES - 1)) do
+    if not string.match(meter, '^budget:') then
+      redis.call('HSET', meter_key(meter), 'retry', '1')
+      redis.call('ZADD', KEYS[1], 'LT', digits(now), meter)
+    end
+  end
+end
+
 local function release_from(meter, now)
   local key, lane = meter_key(meter), quota_lane(meter)
   local found, m = redis.call('HGETALL', key), {}
@@ -80,29 +94,43 @@ local function release_from(meter, now)
     -- Someone deleted the meter by hand: each job finds out when it begins.
     count, again = most, now + RECHECK
   end
+  local retry = tonumber(m.retry or '0')
+  if retry > 0 then
+    count, again = math.max(count, math.min(retry, most)), math.min(again, now + PAUSE)
+    redis.call('HSET', key, 'retry', digits(math.min(2 * retry, RETRIED_JOBS)))
+  end
   local released = 0
   while released < count do
-    local id = redis.call('LPOP', lane)
-    if not id then break end
-    if release(id, 'quota:' .. meter) then released = released + 1 end
+    local parked = redis.call('LPOP', lane)
+    if not parked then break end
+    if release(parked) then released = released + 1 end
   end
   most = most - released
   if redis.call('EXISTS', lane) == 1 then
     redis.call('ZADD', KEYS[1], digits(again), meter)
   else
     redis.call('ZREM', KEYS[1], meter)
+    redis.call('HDEL', key, 'retry')
+    -- The meter may have room for the jobs of other lanes.
+    retry_lanes('empty lane', now + RECHECK)
   end
   return released
 end
 
 local now, released = now_ms(), 0
 local function first_due()
-  local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-  return first[2] and math.max(0, tonumber(first[2]) - now) or -1
+  local wait = -1
+  for _, key in ipairs({KEYS[1], NS .. ':lanes:retry'}) do
+    local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+    local left = first[2] and math.max(0, tonumber(first[2]) - now)
+    if left and (wait < 0 or left < wait) then wait = left end
+  end
+  return wait
 end
 
 local wait = first_due()
 if wait ~= 0 then return {0, wait} end
+begin_retries(now)
 for _, meter in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, LANES)) do
   if most > 0 then released = released + release_from(meter, now) end
 end

@@ -27,7 +27,7 @@ for _, lane in ipairs(redis.call('SMEMBERS', NS .. ':resumed')) do
   if released < most then
     local popped = redis.call('ZPOPMIN', NS .. ':lane:' .. lane, most - released)
     for i = 1, #popped, 2 do
-      release(popped[i], lane)
+      release(popped[i])
       released = released + 1
     end
   end

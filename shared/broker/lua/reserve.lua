@@ -8,7 +8,8 @@
 --          it is spare: only for jobs that a spent budget sends to free models
 -- Returns  {'ok', candidate from 0, ms to wait for its turn}; {'gone'}: the entry is not the worker's; {'cancelled'}:
 --          cancellation is requested; {'parked'} for its key ({'waits'} without a checkpoint for it); {'waits', when
---          to check again (ms), 1 when any job with these candidates would be parked, meter, jobs parked for it}:
+--          to check again (ms), which other jobs with these candidates would be parked too (all, larger or
+--          none), meter, jobs parked for it}:
 --          parked for a limit; {'never', meter}: no candidate ever has room; {'refused', meter}: a spent budget says
 --          that the job ends here
 -- Writes   the journal, `{ns}:key:KEY`, meters; of a parked job: lane, parked job, stream, `{ns}:lanes:due`
@@ -31,7 +32,7 @@ end
 -- release_lanes.lua needs; returns how many jobs are in the lane.
 local function add_to_lane(amount, at)
   local meter = amount[2]
-  local parked = redis.call(released and 'LPUSH' or 'RPUSH', quota_lane(meter), job.id)
+  local parked = redis.call(released and 'LPUSH' or 'RPUSH', quota_lane(meter), job.entry_id)
   local key = meter_key(meter)
   if amount[1] == 'r' then
     redis.call('HSET', key, 'kind', 'r', 'cost', digits(amount[3]))
@@ -39,10 +40,12 @@ local function add_to_lane(amount, at)
     at = at - BOOK_AHEAD / 2
   elseif amount[1] == 'w' then
     redis.call('HSET', key, 'kind', 'w', 'limit', digits(amount[5]), 'amount', digits(amount[6]))
-    if released or parked == 1 then redis.call('HSET', key, 'head', job.id, 'head_amount', digits(amount[6])) end
+    if released or parked == 1 then redis.call('HSET', key, 'head', job.entry_id, 'head_amount', digits(amount[6])) end
   else
     redis.call('HSET', key, 'kind', 's', 'limit', digits(amount[3]), 'sum', amount[4], 'sum_limit', digits(amount[5]))
   end
+  -- No other platform has room for the jobs of this lane.
+  if released then redis.call('HDEL', key, 'retry') end
   schedule_lane(meter, at)
   return parked
 end
@@ -70,8 +73,8 @@ if slots then write_key_slots(slots) end
 
 local now = now_ms()
 local soonest, first_amount, first_at, refused, never
--- A budget of one tenant or chain stops only its own jobs.
-local for_all = '1'
+-- Which other jobs would be parked too.
+local also_parked = 'all'
 -- Whether a spent budget sends jobs to free models.
 local spare_allowed = false
 for _, candidate in ipairs(candidates) do
@@ -90,7 +93,12 @@ for _, candidate in ipairs(candidates) do
         never = never or meter
       else
         if at_limit == 'dead_letter' and not why then refused = meter end
-        if string.match(meter, '^budget:.*:') then for_all = '' end
+        if string.match(meter, '^budget:.*:') then
+          -- A budget of one tenant or chain stops only its own jobs.
+          also_parked = 'none'
+        elseif amount[1] == 'w' and also_parked == 'all' and not is_used_up(amount) then
+          also_parked = 'larger'
+        end
         if not first_at or at < first_at then first_amount, first_at = amount, at end
       end
     end
@@ -108,4 +116,4 @@ local parked = add_to_lane(first_amount, first_at)
 remove_entries(job.stream, {job.entry})
 forget_entry(job.entry_id)
 free_key_slots(job.key, {job.entry_id})
-return {'waits', digits(first_at), for_all, first_amount[2], digits(parked)}
+return {'waits', digits(first_at), also_parked, first_amount[2], digits(parked)}

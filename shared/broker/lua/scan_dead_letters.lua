@@ -6,18 +6,18 @@
 --
 -- KEYS[1]  `{ns}:dead`
 -- ARGV     1 namespace, 2 which come first ('oldest' or 'newest'), 3 the first and 4 the last time of death (ms),
---          the dead letter to continue after: 5 its time of death and 6 its id ('' = from the beginning), 7 the
+--          the dead letter to continue after: 5 its time of death and 6 its entry id ('' = from the beginning), 7 the
 --          most to scan, 8 the most to return, 9 bytes after which to stop, 10 what to return of each ('letter' =
 --          all, 'record' = only its record), 11 the filter as JSON: `all`, texts that the record contains; `any`,
 --          texts of which it contains one (if any are given); `none`, texts that it does not contain; `replays`, an
 --          upper bound of its replays (if given)
--- Returns  {how many were scanned, time of death and id of the last of them ('' = there are no more), then of each
---          match: id, time of death, JSON}
+-- Returns  {how many were scanned, time of death and entry id of the last of them ('' = there are no more), then of each
+--          match: entry id, time of death, JSON}
 -- Writes   nothing
 -- Repeat   safe
 -- Bound    ARGV 7 and 9; 64 dead letters a command
 local newest_first, first_died, last_died = ARGV[2] == 'newest', ARGV[3], ARGV[4]
-local after_died, after_id = ARGV[5], ARGV[6]
+local after_died, after_entry_id = ARGV[5], ARGV[6]
 local most_scanned, most_found, most_bytes = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local return_all, filter = ARGV[10] == 'letter', cjson.decode(ARGV[11])
 
@@ -35,13 +35,13 @@ end
 
 -- The rank of the dead letter to continue after, or, if it is gone, of the first that follows; and whether it exists.
 local function rank_of_last()
-  local score = redis.call('ZSCORE', KEYS[1], after_id)
-  if score and tonumber(score) == tonumber(after_died) then return redis.call('ZRANK', KEYS[1], after_id), true end
+  local score = redis.call('ZSCORE', KEYS[1], after_entry_id)
+  if score and tonumber(score) == tonumber(after_died) then return redis.call('ZRANK', KEYS[1], after_entry_id), true end
   local low = redis.call('ZCOUNT', KEYS[1], '-inf', '(' .. after_died)
   local high = redis.call('ZCOUNT', KEYS[1], '-inf', after_died)
   while low < high do
     local middle = math.floor((low + high) / 2)
-    if is_before(redis.call('ZRANGE', KEYS[1], middle, middle)[1], after_id) then
+    if is_before(redis.call('ZRANGE', KEYS[1], middle, middle)[1], after_entry_id) then
       low = middle + 1
     else
       high = middle
@@ -93,21 +93,21 @@ while rest > 0 and bytes < most_bytes and #answer < 3 + 3 * most_found do
   count = math.max(1, math.min(count, CHUNK, rest))
   local till = rank + step * (count - 1)
   local some = redis.call('ZRANGE', KEYS[1], math.min(rank, till), math.max(rank, till), 'WITHSCORES')
-  local ids = {}
-  for i = 1, count do ids[i] = some[2 * i - 1] end
-  local texts = redis.call('HMGET', NS .. ':dead:jobs', unpack(ids))
+  local entry_ids = {}
+  for i = 1, count do entry_ids[i] = some[2 * i - 1] end
+  local texts = redis.call('HMGET', NS .. ':dead:jobs', unpack(entry_ids))
   for n = 1, count do
     local i = newest_first and count - n + 1 or n
     local text = texts[i]
     scanned, rest, rank = scanned + 1, rest - 1, rank + step
-    answer[2], answer[3] = some[2 * i], ids[i]
+    answer[2], answer[3] = some[2 * i], entry_ids[i]
     if text then
       bytes = bytes + #text
       local cut = string.find(text, ',"message":', 1, true)
       local record = cut and string.sub(text, 1, cut - 1) .. '}' or text
       if matches(record, text) then
         local at = #answer
-        answer[at + 1], answer[at + 2], answer[at + 3] = ids[i], some[2 * i], return_all and text or record
+        answer[at + 1], answer[at + 2], answer[at + 3] = entry_ids[i], some[2 * i], return_all and text or record
         if #answer >= 3 + 3 * most_found then break end
       end
     end

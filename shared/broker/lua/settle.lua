@@ -4,7 +4,7 @@
 -- KEYS[1]  the journal
 -- ARGV     1 namespace, then of each job: queue, entry, worker, job id, attempt id ('' = none began), event, outcome
 --          ('' = none), seconds that it is kept, reply ('1' or ''), concurrency key ('' = none), 'kept' when anything
---          is stored under its entry id, dead letter ('' = none), the dead letter's id, seconds that a producer's own
+--          is stored under its entry id, dead letter ('' = none), the job id in it, seconds that a producer's own
 --          id is known from now, usage (see consumption.lua), the chain step that it is as
 --          `CHAIN INSTANCE OUTCOME NANO-DOLLARS` ('' = none), '1' when other steps read its outcome, the jobs that it
 --          spawns as a JSON list of [checkpoint, message] ('' = none)
@@ -43,14 +43,9 @@ local function passes(i, job)
   return is_attempt(journal[i], job.attempt)
 end
 
-local function add_dead_letter(id, dead_letter)
-  redis.call('HSET', NS .. ':dead:jobs', id, dead_letter)
-  redis.call('ZADD', NS .. ':dead', now_ms(), id)
-end
-
 -- What would have a second effect comes last: a job whose keys were damaged by hand is settled again.
 local function end_job(i, job)
-  if job.dead_letter ~= '' then add_dead_letter(job.dead_letter_id, job.dead_letter) end
+  if job.dead_letter ~= '' then add_dead_letter(job.entry_id, job.dead_letter_id, job.dead_letter) end
   if job.outcome ~= '' then
     redis.call('SET', NS .. ':result:' .. job.id, job.outcome, 'EX', job.ttl)
     if job.reply == '1' then push_reply(job.id, job.outcome, job.ttl) end

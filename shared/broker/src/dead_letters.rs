@@ -2,10 +2,12 @@
 
 mod replay;
 
+use std::{cmp::Reverse, fmt};
+
 use longshore_protocol::{
-    dead_letter::{DeadLetterCursor, DeadLetterQuery, StoredDeadLetter},
+    dead_letter::{DeadLetter, DeadLetterCursor, DeadLetterQuery, StoredDeadLetter},
     event::DeadLetterRecord,
-    id::JobId,
+    id::{EntryId, JobId},
 };
 use redis::AsyncCommands as _;
 
@@ -23,7 +25,7 @@ const MOST_BYTES: usize = 4 << 20;
 pub struct DeadLetterPage<T> {
     /// The matches.
     pub found: Vec<T>,
-    /// The ids of dead letters that cannot be parsed; somebody has changed them by hand.
+    /// The entry ids of dead letters that cannot be parsed; somebody has changed them by hand.
     pub unreadable: Vec<String>,
     /// How many were scanned.
     pub scanned: usize,
@@ -37,12 +39,12 @@ impl DeadLetterPage<(String, f64, String)> {
         parse: impl Fn(&str, f64, String) -> Result<T, BrokerError>,
     ) -> DeadLetterPage<T> {
         let (mut found, mut unreadable) = (Vec::new(), Vec::new());
-        for (id, died, text) in self.found {
-            match parse(&id, died, text) {
+        for (entry_id, died, text) in self.found {
+            match parse(&entry_id, died, text) {
                 Ok(dead_letter) => found.push(dead_letter),
                 Err(error) => {
                     tracing::warn!("{error}");
-                    unreadable.push(id);
+                    unreadable.push(entry_id);
                 }
             }
         }
@@ -82,8 +84,9 @@ impl DeadLetters<'_> {
         most: usize,
     ) -> Result<DeadLetterPage<(i64, DeadLetterRecord)>, BrokerError> {
         let slice = self.scan_page(query, most, "record").await?;
-        Ok(slice.read(|id, died, text| {
-            let record = serde_json::from_str(&text).map_err(|error| self.malformed(id, error))?;
+        Ok(slice.read(|entry_id, died, text| {
+            let record =
+                serde_json::from_str(&text).map_err(|error| self.malformed(entry_id, error))?;
             Ok((milliseconds(died), record))
         }))
     }
@@ -95,7 +98,7 @@ impl DeadLetters<'_> {
         most: usize,
     ) -> Result<DeadLetterPage<StoredDeadLetter>, BrokerError> {
         let slice = self.scan_page(query, most, "letter").await?;
-        Ok(slice.read(|id, died, text| self.parse_letter(id, died, text)))
+        Ok(slice.read(|entry_id, died, text| self.parse(entry_id, died, text)))
     }
 
     async fn scan_page(
@@ -104,8 +107,8 @@ impl DeadLetters<'_> {
         most: usize,
         what: &str,
     ) -> Result<DeadLetterPage<(String, f64, String)>, BrokerError> {
-        let (died, id) = query.after.as_ref().map_or_else(Default::default, |after| {
-            (after.died_ms.to_string(), after.id.to_string())
+        let (died, entry_id) = query.after.as_ref().map_or_else(Default::default, |after| {
+            (after.died_ms.to_string(), after.entry_id.to_string())
         });
         let mut call = scripts::SCAN_DEAD_LETTERS.key(self.broker.keys().dead());
         call.arg(self.broker.keys().prefix())
@@ -113,7 +116,7 @@ impl DeadLetters<'_> {
             .arg(*query.span.start())
             .arg(*query.span.end())
             .arg(died)
-            .arg(id)
+            .arg(entry_id)
             .arg(MOST_SCANNED)
             .arg(most)
             .arg(MOST_BYTES)
@@ -132,13 +135,13 @@ impl DeadLetters<'_> {
         let scanned = texts()?.unwrap_or_default();
         let scanned = scanned.parse().map_err(|_| unexpected(&scanned))?;
         let next = match (texts()?, texts()?) {
-            (Some(died), Some(id)) => self.cursor(&died, &id)?,
+            (Some(died), Some(entry_id)) => self.cursor(&died, &entry_id)?,
             _ => None,
         };
         let mut found = Vec::new();
-        while let (Some(id), Some(died), Some(text)) = (texts()?, texts()?, texts()?) {
+        while let (Some(entry_id), Some(died), Some(text)) = (texts()?, texts()?, texts()?) {
             let died = died.parse().map_err(|_| unexpected(&died))?;
-            found.push((id, died, text));
+            found.push((entry_id, died, text));
         }
         Ok(DeadLetterPage {
             found,
@@ -148,12 +151,12 @@ impl DeadLetters<'_> {
         })
     }
 
-    fn cursor(self, died: &str, id: &str) -> Result<Option<DeadLetterCursor>, BrokerError> {
+    fn cursor(self, died: &str, entry_id: &str) -> Result<Option<DeadLetterCursor>, BrokerError> {
         if died.is_empty() {
             return Ok(None);
         }
         let foreign = |error: String| {
-            BrokerError::foreign(format!("{} {id}", self.broker.keys().dead()), error)
+            BrokerError::foreign(format!("{} {entry_id}", self.broker.keys().dead()), error)
         };
         Ok(Some(DeadLetterCursor {
             died_ms: died
@@ -161,43 +164,78 @@ impl DeadLetters<'_> {
                 .map(milliseconds)
                 .map_err(|_| foreign(format!("`{died}` is no time")))?,
             // Not parsed: a page must not fail because of one id.
-            id: JobId::from_stored(id),
+            entry_id: EntryId::from_stored(entry_id),
         }))
     }
 
-    /// One dead letter, with the time of its death (ms since 1970) and its JSON.
-    pub async fn get(self, id: &str) -> Result<Option<StoredDeadLetter>, BrokerError> {
+    /// The first of [`find`](Self::find).
+    pub async fn newest(self, id: &str) -> Result<Option<StoredDeadLetter>, BrokerError> {
+        Ok(self.find(id).await?.into_iter().next())
+    }
+
+    /// The dead letters of a job id, the newest first; if there are none, the dead letter of this entry id.
+    pub async fn find(self, id: &str) -> Result<Vec<StoredDeadLetter>, BrokerError> {
+        let index = self.broker.keys().dead_ids();
+        let mut entry_ids = self
+            .broker
+            .indexed_entries(index, &JobId::from_stored(id))
+            .await?;
+        if entry_ids.is_empty() {
+            entry_ids.push(EntryId::from_stored(id));
+        }
+        let mut found = Vec::new();
+        for entry_id in &entry_ids {
+            found.extend(self.get(entry_id).await?);
+        }
+        found.sort_by_key(|(died_ms, ..)| Reverse(*died_ms));
+        Ok(found)
+    }
+
+    async fn get(self, entry_id: &EntryId) -> Result<Option<StoredDeadLetter>, BrokerError> {
         let (died, text): (Option<f64>, Option<String>) = redis::pipe()
-            .zscore(self.broker.keys().dead(), id)
-            .hget(self.broker.keys().dead_jobs(), id)
+            .zscore(self.broker.keys().dead(), entry_id.as_str())
+            .hget(self.broker.keys().dead_jobs(), entry_id.as_str())
             .query_async(&mut self.broker.shared())
             .await
             .map_err(|source| self.broker.failed(source))?;
         let (Some(died), Some(text)) = (died, text) else {
             return Ok(None);
         };
-        self.parse_letter(id, died, text).map(Some)
+        self.parse(entry_id.as_str(), died, text).map(Some)
     }
 
-    fn parse_letter(
+    fn parse(
         self,
-        id: &str,
+        entry_id: &str,
         died: f64,
         text: String,
     ) -> Result<StoredDeadLetter, BrokerError> {
-        let letter = serde_json::from_str(&text).map_err(|error| self.malformed(id, error))?;
+        let letter: DeadLetter =
+            serde_json::from_str(&text).map_err(|error| self.malformed(entry_id, error))?;
+        if letter.record.entry_id.as_str() != entry_id {
+            return Err(self.malformed(
+                entry_id,
+                format!("its `place` is {}", letter.record.entry_id),
+            ));
+        }
         Ok((milliseconds(died), letter, text))
     }
 
-    fn malformed(self, id: &str, error: serde_json::Error) -> BrokerError {
-        BrokerError::foreign(format!("{} {id}", self.broker.keys().dead_jobs()), error)
+    fn malformed(self, entry_id: &str, error: impl fmt::Display) -> BrokerError {
+        let key = self.broker.keys().dead_jobs();
+        BrokerError::foreign(format!("{key} {entry_id}"), error)
     }
 
     /// Replaces a dead letter; `false` if it has changed since it was read.
-    pub async fn replace(self, id: &JobId, before: &str, after: &str) -> Result<bool, BrokerError> {
+    pub async fn replace(
+        self,
+        entry_id: &EntryId,
+        before: &str,
+        after: &str,
+    ) -> Result<bool, BrokerError> {
         let mut call = scripts::EDIT_DEAD_LETTER.key(self.broker.keys().dead_jobs());
         call.arg(self.broker.keys().prefix())
-            .arg(id.as_str())
+            .arg(entry_id.as_str())
             .arg(before)
             .arg(after);
         call.invoke_async(&mut self.broker.shared())
@@ -205,15 +243,17 @@ impl DeadLetters<'_> {
             .map_err(|source| self.broker.failed(source))
     }
 
-    /// Removes archived dead letters (id and time of death); returns how many still existed.
-    pub async fn remove(self, letters: &[(JobId, i64)]) -> Result<usize, BrokerError> {
+    /// Removes archived dead letters; returns how many still existed.
+    pub async fn remove(self, letters: &[StoredDeadLetter]) -> Result<usize, BrokerError> {
         if letters.is_empty() {
             return Ok(0);
         }
         let mut call = scripts::REMOVE_DEAD_LETTERS.key(self.broker.keys().dead());
         call.arg(self.broker.keys().prefix());
-        for (id, died) in letters {
-            call.arg(id.as_str()).arg(*died);
+        for (died_ms, letter, _) in letters {
+            call.arg(letter.record.entry_id.as_str())
+                .arg(letter.record.id.as_str())
+                .arg(*died_ms);
         }
         call.invoke_async(&mut self.broker.shared())
             .await

@@ -26,7 +26,9 @@ pub use self::{
     in_flight::JobInFlight,
     journal::JournaledAttempt,
     parking::{ParkForPause, ParkUntil, Parked, Paused},
-    reservation::{Consumed, MeterAmounts, Reservation, ReservationCandidate, Reserved},
+    reservation::{
+        AlsoParked, Consumed, MeterAmounts, Reservation, ReservationCandidate, Reserved,
+    },
 };
 use crate::{BrokerError, Deliveries, SpawnedJob, StepEnd, script_batch::Arguments, scripts};
 

@@ -77,17 +77,13 @@ impl Jobs<'_> {
             .transpose()
     }
 
-    /// Requests the cancellation of a job; `false` if it has ended.
-    pub async fn cancel(self, job: &JobId) -> Result<bool, BrokerError> {
-        self.cancel_parked(job, job).await
-    }
-
-    /// Like [`cancel`](Self::cancel), for a job that is parked under another id because its own is not checked yet.
-    pub async fn cancel_parked(self, job: &JobId, parked_id: &JobId) -> Result<bool, BrokerError> {
+    /// Requests the cancellation of a job; `false` if it has ended. `parked` is the entry id of a job that is parked
+    /// by tenant: its own id is not checked yet.
+    pub async fn cancel(self, job: &JobId, parked: Option<&EntryId>) -> Result<bool, BrokerError> {
         let mut call = scripts::CANCEL.key(self.broker.keys().cancelled());
         call.arg(self.broker.keys().prefix())
             .arg(job.as_str())
-            .arg(parked_id.as_str());
+            .arg(parked.map_or("", EntryId::as_str));
         let answer: String = call
             .invoke_async(&mut self.broker.shared())
             .await

@@ -4,7 +4,7 @@ mod parked;
 
 use std::time::Duration;
 
-use longshore_protocol::id::JobId;
+use longshore_protocol::id::EntryId;
 use redis::AsyncCommands as _;
 
 pub use self::parked::{LanePosition, ParkedJob, TenantPosition};
@@ -90,8 +90,8 @@ impl Lanes<'_> {
         Ok(lanes)
     }
 
-    /// The first jobs of each lane, at most `most` each.
-    pub async fn first_job_ids(self, most: usize) -> Result<Vec<JobId>, BrokerError> {
+    /// The entry ids of the first jobs of each lane, at most `most` each.
+    pub async fn first_entry_ids(self, most: usize) -> Result<Vec<EntryId>, BrokerError> {
         let last = isize::try_from(most)
             .unwrap_or(isize::MAX)
             .saturating_sub(1);
@@ -127,9 +127,7 @@ impl Lanes<'_> {
                 ids.extend(some);
             }
         }
-        ids.iter()
-            .map(|id| JobId::parse(id).map_err(|error| BrokerError::foreign("lane", error)))
-            .collect()
+        Ok(ids.iter().map(|id| EntryId::from_stored(id)).collect())
     }
 
     /// Promotes at most `limit` jobs that are due in the lanes of times and versions.

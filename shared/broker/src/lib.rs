@@ -34,7 +34,7 @@ use std::{
 use longshore_policy::retention::Retention;
 use longshore_protocol::{
     checkpoint::Checkpoint,
-    id::{EntryId, Namespace, QueueName},
+    id::{EntryId, JobId, Namespace, QueueName},
     keys::Keys,
 };
 use redis::{
@@ -54,9 +54,9 @@ pub use self::{
     cron::{CronFence, CronRecord, CronStatus, NextTick},
     dead_letters::{BulkProgress, BulkReplay, DeadLetterPage},
     deliveries::{
-        Admission, Admitted, AttemptStart, Begun, Consumed, Delivery, Ending, Fence, JobInFlight,
-        JournaledAttempt, MeterAmounts, ParkForPause, ParkUntil, Parked, Paused, Reservation,
-        ReservationCandidate, Reserved,
+        Admission, Admitted, AlsoParked, AttemptStart, Begun, Consumed, Delivery, Ending, Fence,
+        JobInFlight, JournaledAttempt, MeterAmounts, ParkForPause, ParkUntil, Parked, Paused,
+        Reservation, ReservationCandidate, Reserved,
     },
     error::BrokerError,
     events::{BadEvent, EventEntry, EventStream},
@@ -144,6 +144,9 @@ const LONGEST_READ: Duration = Duration::from_secs(5);
 
 /// Keys that one `SCAN` call checks.
 const SCAN_PAGE: usize = 1000;
+
+/// The most entries of one job id that are looked up.
+const MOST_INDEXED: usize = 100;
 
 /// A connection to one namespace in Redis. Clones share it.
 #[derive(Clone)]
@@ -310,6 +313,28 @@ impl Broker {
         call.invoke_async(&mut self.shared())
             .await
             .map_err(|source| self.failed(source))
+    }
+
+    /// The entry ids of a job in an index by job id (`job_ids.lua`), the last ones first.
+    async fn indexed_entries(
+        &self,
+        index: String,
+        job: &JobId,
+    ) -> Result<Vec<EntryId>, BrokerError> {
+        let members: Vec<String> = redis::cmd("ZREVRANGEBYLEX")
+            .arg(index)
+            .arg(format!("({job}!"))
+            .arg(format!("[{job} "))
+            .arg("LIMIT")
+            .arg(0)
+            .arg(MOST_INDEXED)
+            .query_async(&mut self.shared())
+            .await
+            .map_err(|source| self.failed(source))?;
+        let entry_ids = members.iter().filter_map(|member| member.split_once(' '));
+        Ok(entry_ids
+            .map(|(_, entry_id)| EntryId::from_stored(entry_id))
+            .collect())
     }
 
     /// What a hash by entry id stores for each of these entries. Reports ask for thousands, so it does not use

@@ -58,47 +58,47 @@ macro_rules! scripts {
 
 scripts! {
     /// Admits a job that named its own id or a unique key.
-    ADMIT = "admit" with "events" "entries" "lanes" "cancel_requests" "replies" "chains" "chain_dispatch"
+    ADMIT = "admit" with "events" "entries" "job_ids" "lanes" "cancel_requests" "replies" "chains" "chain_dispatch"
         "chain_advance";
     /// Begins attempts.
-    BEGIN = "begin" with "events" "entries" "journal" "lanes" "concurrency_keys" "meters" "reservations"
+    BEGIN = "begin" with "events" "entries" "journal" "job_ids" "lanes" "concurrency_keys" "meters" "reservations"
         "consumption";
     /// Reserves the first candidate that has room.
-    RESERVE = "reserve" with "events" "entries" "journal" "lanes" "concurrency_keys" "meters" "reservations"
+    RESERVE = "reserve" with "events" "entries" "journal" "job_ids" "lanes" "concurrency_keys" "meters" "reservations"
         "consumption";
     /// Records a failed attempt that another one follows.
-    FAIL_ATTEMPT = "fail_attempt" with "events" "entries" "journal" "lanes" "meters" "consumption";
+    FAIL_ATTEMPT = "fail_attempt" with "events" "entries" "journal" "job_ids" "lanes" "meters" "consumption";
     /// Settles jobs.
-    SETTLE = "settle" with "events" "entries" "journal" "lanes" "concurrency_keys" "meters" "consumption"
-        "cancel_requests" "replies" "chains" "chain_dispatch" "chain_advance";
+    SETTLE = "settle" with "events" "entries" "journal" "job_ids" "lanes" "concurrency_keys" "meters" "consumption"
+        "cancel_requests" "replies" "chains" "chain_dispatch" "chain_advance" "dead_letters";
     /// Parks a job for a time or a pause.
-    PARK = "park" with "events" "entries" "journal" "lanes" "concurrency_keys" "meters" "consumption" "pauses";
+    PARK = "park" with "events" "entries" "journal" "job_ids" "lanes" "concurrency_keys" "meters" "consumption" "pauses";
     /// Parks new entries by tenant.
-    PARK_BY_TENANT = "park_by_tenant" with "entries" "lanes";
+    PARK_BY_TENANT = "park_by_tenant" with "entries" "job_ids" "lanes";
     /// Pulls entries that were returned or released.
-    PULL_RETURNED = "pull_returned" with "entries" "lanes";
+    PULL_RETURNED = "pull_returned" with "entries" "job_ids" "lanes";
     /// Hands an entry back.
-    HAND_BACK = "hand_back" with "events" "entries" "journal" "lanes" "meters" "consumption";
+    HAND_BACK = "hand_back" with "events" "entries" "journal" "job_ids" "lanes" "meters" "consumption";
     /// Recovers the entries of a dead worker.
-    RECOVER = "recover" with "events" "entries" "journal" "lanes" "meters" "consumption";
+    RECOVER = "recover" with "events" "entries" "journal" "job_ids" "lanes" "meters" "consumption";
     /// Promotes jobs that are due.
-    PROMOTE = "promote" with "entries" "lanes";
+    PROMOTE = "promote" with "entries" "job_ids" "lanes";
     /// Releases jobs whose limits have room again.
-    RELEASE_LANES = "release_lanes" with "events" "entries" "lanes" "meters";
+    RELEASE_LANES = "release_lanes" with "events" "entries" "job_ids" "lanes" "meters" "lane_retry";
     /// Ends pauses in time, and releases the jobs of resumed lanes.
-    RELEASE_RESUMED = "release_resumed" with "entries" "lanes" "pauses";
+    RELEASE_RESUMED = "release_resumed" with "entries" "job_ids" "lanes" "pauses";
     /// Pauses a queue, a job type or a provider.
     PAUSE = "pause" with "pauses";
     /// Resumes it.
     RESUME = "resume" with "pauses";
     /// Requests the cancellation of a job.
-    CANCEL = "cancel" with "entries" "lanes" "cancel_requests";
+    CANCEL = "cancel" with "entries" "job_ids" "lanes" "cancel_requests";
     /// Reads a parked job.
     PEEK_PARKED = "peek_parked";
     /// Holds an account that its provider limits.
-    HOLD_ACCOUNT = "hold_account" with "events" "meters";
+    HOLD_ACCOUNT = "hold_account" with "events" "meters" "lane_retry";
     /// Closes windows that are over.
-    CLOSE_WINDOWS = "close_windows" with "events" "meters";
+    CLOSE_WINDOWS = "close_windows" with "events" "meters" "lane_retry";
     /// Raises alerts of windows that fill up.
     RAISE_ALERTS = "raise_alerts" with "events" "meters";
     /// Claims alerts that are due for delivery.
@@ -108,39 +108,40 @@ scripts! {
     /// Claims the probe of a circuit.
     CIRCUIT_CLAIM_PROBE = "circuit_claim_probe";
     /// Closes a circuit, or leaves it open for longer.
-    CIRCUIT_END_PROBE = "circuit_end_probe";
+    CIRCUIT_END_PROBE = "circuit_end_probe" with "lane_retry";
     /// Scans the dead letters for those that match.
     SCAN_DEAD_LETTERS = "scan_dead_letters";
     /// Replays dead letters.
-    REPLAY_DEAD_LETTERS = "replay_dead_letters" [refused_at_maxmemory] with "events" "entries" "lanes" "chains" "chain_reopen"
-        "dead_letters";
+    REPLAY_DEAD_LETTERS = "replay_dead_letters" [refused_at_maxmemory] with "events" "entries" "job_ids" "lanes" "chains" "chain_reopen"
+        "dead_letters" "replay";
     /// Replays dead letters as far as a rule's rate allows.
-    REPLAY_BY_RULE = "replay_by_rule" [refused_at_maxmemory] with "events" "entries" "lanes" "chains" "chain_reopen" "dead_letters";
+    REPLAY_BY_RULE = "replay_by_rule" [refused_at_maxmemory] with "events" "entries" "job_ids" "lanes" "chains" "chain_reopen" "dead_letters"
+        "replay";
     /// Removes archived dead letters.
-    REMOVE_DEAD_LETTERS = "remove_dead_letters";
+    REMOVE_DEAD_LETTERS = "remove_dead_letters" with "job_ids" "dead_letters";
     /// Replaces a dead letter.
     EDIT_DEAD_LETTER = "edit_dead_letter" [refused_at_maxmemory];
     /// Stores the steps of a chain before it starts.
     CHAIN_PREPARE = "chain_prepare" [refused_at_maxmemory];
     /// Starts a chain.
-    CHAIN_START = "chain_start" [refused_at_maxmemory] with "events" "entries" "journal" "lanes" "replies" "chains" "chain_dispatch";
+    CHAIN_START = "chain_start" [refused_at_maxmemory] with "events" "entries" "journal" "job_ids" "lanes" "replies" "chains" "chain_dispatch";
     /// Stores the items of a step before it fans out.
     CHAIN_PREPARE_ITEMS = "chain_prepare_items" [refused_at_maxmemory] with "events" "chains";
     /// Fans a step out.
-    CHAIN_EXPAND = "chain_expand" with "events" "entries" "journal" "lanes" "cancel_requests" "replies" "chains"
+    CHAIN_EXPAND = "chain_expand" with "events" "entries" "journal" "job_ids" "lanes" "cancel_requests" "replies" "chains"
         "chain_dispatch" "chain_advance";
     /// Dispatches more of a chain's ready instances.
-    CHAIN_DISPATCH = "chain_dispatch" with "events" "entries" "lanes" "chains" "chain_dispatch";
+    CHAIN_DISPATCH = "chain_dispatch" with "events" "entries" "job_ids" "lanes" "chains" "chain_dispatch";
     /// Stops a chain.
-    CHAIN_CANCEL = "chain_cancel" with "events" "entries" "lanes" "cancel_requests" "replies" "chains"
+    CHAIN_CANCEL = "chain_cancel" with "events" "entries" "job_ids" "lanes" "cancel_requests" "replies" "chains"
         "chain_dispatch" "chain_advance";
     /// Retries a chain that ended.
-    CHAIN_RETRY = "chain_retry" [refused_at_maxmemory] with "events" "entries" "lanes" "cancel_requests" "replies" "chains"
-        "chain_dispatch" "chain_advance" "chain_reopen";
+    CHAIN_RETRY = "chain_retry" [refused_at_maxmemory] with "events" "entries" "job_ids" "lanes" "cancel_requests" "replies" "chains"
+        "chain_dispatch" "chain_advance" "chain_reopen" "dead_letters";
     /// Adds tasks to a batch.
-    BATCH_PUT = "batch_put" [refused_at_maxmemory] with "events" "entries" "lanes" "chains" "chain_dispatch";
+    BATCH_PUT = "batch_put" [refused_at_maxmemory] with "events" "entries" "job_ids" "lanes" "chains" "chain_dispatch";
     /// Closes a batch whose tasks are all in.
-    BATCH_CLOSE = "batch_close" with "events" "entries" "lanes" "cancel_requests" "replies" "chains"
+    BATCH_CLOSE = "batch_close" with "events" "entries" "job_ids" "lanes" "cancel_requests" "replies" "chains"
         "chain_dispatch" "chain_advance";
     /// Acquires or renews the leader's lease.
     ACQUIRE_LEASE = "acquire_lease";
@@ -153,7 +154,7 @@ scripts! {
     /// Pushes a configuration to the fleet, or removes it.
     PUSH_CONFIG = "push_config" [refused_at_maxmemory];
     /// Deletes what belongs to entries that no longer exist.
-    SWEEP_ORPHANS = "sweep_orphans" with "events" "entries" "journal" "lanes" "concurrency_keys" "meters"
+    SWEEP_ORPHANS = "sweep_orphans" with "events" "entries" "journal" "job_ids" "lanes" "concurrency_keys" "meters"
         "consumption";
     /// Removes ids from a lane whose jobs have left it.
     SWEEP_LANE = "sweep_lane";

@@ -141,6 +141,22 @@ impl JobId {
 }
 
 impl EntryId {
+    /// Parses an entry id: `1795232878059-0`, or `QUEUE:1795232878059-0` for queues other than `default`, where
+    /// `~QUEUE` is the ready stream of a queue.
+    pub fn parse(value: &str) -> Result<Self, BadName> {
+        let (queue, entry) = value.split_once(':').unwrap_or((DEFAULT_QUEUE, value));
+        let queue = queue.strip_prefix(READY).unwrap_or(queue);
+        if is_entry_id(entry) && QueueName::parse(queue).is_ok() {
+            Ok(Self(value.to_owned()))
+        } else {
+            Err(BadName {
+                what: "entry id",
+                value: value.chars().take(140).collect(),
+                expected: "an entry id such as 1795232878059-0 or bulk:1795232878059-0",
+            })
+        }
+    }
+
     /// The entry id of the stream entry `entry` in `queue`.
     pub fn new(queue: &QueueName, entry: &str) -> Self {
         if queue.as_str() == DEFAULT_QUEUE {

@@ -151,12 +151,16 @@ impl Keys {
         time_lane = "lane:time";
         /// Jobs that are parked until a worker knows their protocol version.
         version_lane = "lane:version";
-        /// The parked jobs, by id; the lanes hold ids.
+        /// The parked jobs, by the entry id that each had; the lanes hold these entry ids.
         parked = "parked";
-        /// The ids of the dead letters, by time of death.
+        /// The entry ids of parked jobs, by job id.
+        parked_ids = "parked:ids";
+        /// The entry ids of dead letters, by time of death.
         dead = "dead";
-        /// The dead letters, by id.
+        /// The dead letters, by entry id.
         dead_jobs = "dead:jobs";
+        /// The entry ids of dead letters, by job id.
+        dead_ids = "dead:ids";
         /// The prefix of all bulk replays.
         dead_replay_prefix = "dead:replay:";
         /// The jobs whose cancellation is requested, by time.

@@ -29,11 +29,7 @@ pub async fn archive_and_remove(
         .map(|(_, letter, json)| (letter.record.clone(), json.clone()))
         .collect();
     ledger.archive_dead_letters(&whole).await?;
-    let keys: Vec<_> = letters
-        .iter()
-        .map(|(died_ms, letter, _)| (letter.record.id.clone(), *died_ms))
-        .collect();
-    let removed = broker.dead_letters().remove(&keys).await?;
+    let removed = broker.dead_letters().remove(letters).await?;
     let resolved: Vec<_> = letters
         .iter()
         .map(|(_, letter, _)| (letter.record.id.clone(), letter.record.at))

@@ -260,3 +260,40 @@ async fn a_chain_in_the_ledger_equals_the_chain_in_redis() {
     let ran = stack.longshore(&["reconcile"]).await.unwrap();
     assert_eq!(ran.code, Some(0), "{ran:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producers_job_with_the_id_of_a_parked_step_does_not_replace_it() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let run = async |words: &[&str]| {
+        let ran = stack.longshore(words).await.unwrap();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    };
+    run(&["pause", "type", "research"]).await;
+    let document = json!({"id": "weekly", "steps": [
+        {"name": "draft", "type": "research", "prompt": "[[echo=done]]"},
+    ]});
+    let chain = begin(&stack, &document).await;
+    let _worker = stack.worker().unwrap();
+    let parked = async |count: u64| {
+        let is_parked = eventually("the jobs are parked", || async {
+            let sizes = stack.broker.lanes().sizes().await?;
+            let expected = [("paused:type:research".to_owned(), count)];
+            anyhow::ensure!(sizes == expected, "{sizes:?}");
+            Ok(())
+        });
+        is_parked.await.unwrap();
+    };
+    parked(1).await;
+    stack
+        .xadd(&[
+            ("id", "weekly/draft"),
+            ("type", "research"),
+            ("prompt", "x"),
+        ])
+        .await
+        .unwrap();
+    parked(2).await;
+    let _scheduler = stack.scheduler().unwrap();
+    run(&["resume", "type", "research"]).await;
+    assert_eq!(outcome(&stack, &chain).await["state"], "completed");
+}

@@ -98,14 +98,14 @@ impl Actual {
     /// Asserts that every accepted job is in exactly one location, independent of the model.
     pub(super) fn assert_one_place_each(&self, expected: &Expected) {
         for (job, result) in expected.jobs.iter().zip(&self.results) {
-            let id = job.id.to_string();
+            let entry_id = &job.entry_id;
             let standing = self
                 .ready
                 .iter()
                 .chain(&self.stream)
                 .filter(|(_, fields)| fields == &fields_of(job))
                 .count();
-            let waiting = usize::from(self.lane_jobs.contains(&id));
+            let waiting = usize::from(self.lane_jobs.contains(entry_id));
             let ended = usize::from(result.is_some());
             assert_eq!(
                 standing + waiting + ended,
@@ -113,7 +113,7 @@ impl Actual {
                 "{job:?} stands {standing}, waits {waiting}, ended {ended}"
             );
             assert!(
-                !self.dead.contains(&id) || result.is_some(),
+                !self.dead.contains(entry_id) || result.is_some(),
                 "{job:?} is dead and lives"
             );
         }
@@ -129,23 +129,19 @@ impl Actual {
     /// Asserts that everything equals the model.
     pub(super) fn assert_is(&self, expected: &Expected) {
         let standing = || expected.jobs.iter().filter(|job| job.stands());
-        let by_place = |text: &dyn Fn(&Job) -> Option<String>| -> Texts {
+        let by_entry_id = |text: &dyn Fn(&Job) -> Option<String>| -> Texts {
             standing()
                 .filter_map(|job| Some((job.entry_id.clone(), text(job)?)))
                 .collect()
         };
-        let ids = |which: &dyn Fn(&Job) -> bool| -> BTreeSet<String> {
-            expected
-                .jobs
-                .iter()
-                .filter(|job| which(job))
-                .map(|job| job.id.to_string())
-                .collect()
+        let entry_ids = |which: &dyn Fn(&Job) -> bool| -> BTreeSet<String> {
+            let jobs = expected.jobs.iter().filter(|job| which(job));
+            jobs.map(|job| job.entry_id.clone()).collect()
         };
         let lane = |version: bool| -> BTreeMap<String, i64> {
             let due = |job: &Job| match job.spot {
                 Spot::Waits { for_version, due } if for_version == version => {
-                    Some((job.id.to_string(), due))
+                    Some((job.entry_id.clone(), due))
                 }
                 _ => None,
             };
@@ -153,24 +149,28 @@ impl Actual {
         };
         assert_eq!(
             self.pending,
-            by_place(&|job| holder(job.spot)),
+            by_entry_id(&|job| holder(job.spot)),
             "who has what"
         );
-        assert_eq!(self.inflight, by_place(&|job| journal(job)), "the journal");
+        assert_eq!(
+            self.inflight,
+            by_entry_id(&|job| journal(job)),
+            "the journal"
+        );
         assert_eq!(
             self.checkpoint,
-            by_place(&|job| job.checkpoint.clone()),
+            by_entry_id(&|job| job.checkpoint.clone()),
             "what is remembered"
         );
         let crashes = |job: &Job| (job.crashes > 0).then(|| job.crashes.to_string());
-        assert_eq!(self.crashes, by_place(&crashes), "crashes");
+        assert_eq!(self.crashes, by_entry_id(&crashes), "crashes");
         let waits = |job: &Job| matches!(job.spot, Spot::Waits { .. } | Spot::Key);
-        assert_eq!(self.lane_jobs, ids(&waits), "the jobs of the lanes");
+        assert_eq!(self.lane_jobs, entry_ids(&waits), "the jobs of the lanes");
         assert_eq!(self.time, lane(false), "the lane of time");
         assert_eq!(self.version, lane(true), "the lane of versions");
         let names = |lane: &VecDeque<usize>| {
             lane.iter()
-                .map(|job| expected.jobs[*job].id.to_string())
+                .map(|job| expected.jobs[*job].entry_id.clone())
                 .collect()
         };
         let key_lanes: Vec<Vec<String>> = expected.lanes.iter().map(names).collect();
@@ -180,12 +180,14 @@ impl Actual {
             expected.holders.as_slice(),
             "who holds slots"
         );
-        assert_eq!(self.dead, ids(&|job| job.spot == Spot::Dead), "the dead");
         assert_eq!(
-            self.cancelled,
-            ids(&|job| job.cancelled),
-            "who is to be cancelled"
+            self.dead,
+            entry_ids(&|job| job.spot == Spot::Dead),
+            "the dead"
         );
+        let cancelled = expected.jobs.iter().filter(|job| job.cancelled);
+        let cancelled: BTreeSet<String> = cancelled.map(|job| job.id.to_string()).collect();
+        assert_eq!(self.cancelled, cancelled, "who is to be cancelled");
         let results: Vec<Option<String>> =
             expected.jobs.iter().map(|job| job.result.clone()).collect();
         assert_eq!(self.results, results, "outcomes");

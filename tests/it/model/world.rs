@@ -211,7 +211,13 @@ impl World {
 
     async fn cancel_job(&mut self, number: usize) {
         let job = &mut self.expected.jobs[number];
-        let asked = self.fixture.broker.jobs().cancel(&job.id).await.unwrap();
+        let asked = self
+            .fixture
+            .broker
+            .jobs()
+            .cancel(&job.id, None)
+            .await
+            .unwrap();
         assert_eq!(asked, job.result.is_none());
         if asked {
             job.cancelled = true;
@@ -234,7 +240,7 @@ impl World {
         let letter = letter(&self.fixture.queue, &job.id, &entry_id, &bytes(job));
         let died: Option<i64> = self
             .fixture
-            .ask(&["ZSCORE", &self.fixture.key("dead"), job.id.as_str()])
+            .ask(&["ZSCORE", &self.fixture.key("dead"), &job.entry_id])
             .await;
         for round in 0..2 {
             let fields = bytes(job);
@@ -261,18 +267,18 @@ impl World {
     pub(super) async fn check(&mut self) {
         let actual = Actual::of(&self.fixture, &self.expected).await;
         actual.assert_one_place_each(&self.expected);
-        self.see_new_places(&actual);
+        self.see_new_entries(&actual);
         actual.assert_is(&self.expected);
     }
 
     /// Added jobs are at the end of the stream, in order.
-    fn see_new_places(&mut self, actual: &Actual) {
+    fn see_new_entries(&mut self, actual: &Actual) {
         let coming = std::mem::take(&mut self.expected.coming);
         for (ready, stream) in [(true, &actual.ready), (false, &actual.stream)] {
             let coming: Vec<&Coming> = coming.iter().filter(|one| one.ready == ready).collect();
             let newest = stream.iter().rev().take(coming.len()).rev();
             for (one, (entry_id, fields)) in coming.into_iter().zip(newest) {
-                self.see_new_place(one, entry_id, fields);
+                self.see_new_entry(one, entry_id, fields);
             }
         }
         let standing = self.expected.jobs.iter().filter(|job| job.stands()).count();
@@ -280,7 +286,7 @@ impl World {
         assert_eq!(seen, standing, "entries in the streams");
     }
 
-    fn see_new_place(&mut self, coming: &Coming, entry_id: &str, fields: &Fields) {
+    fn see_new_entry(&mut self, coming: &Coming, entry_id: &str, fields: &Fields) {
         let job = &mut self.expected.jobs[coming.job];
         assert_eq!(
             fields,

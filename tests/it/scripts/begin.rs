@@ -90,7 +90,7 @@ async fn the_next_attempt_replaces_the_last_in_the_journal() {
 async fn a_cancelled_job_does_not_begin() {
     let fixture = Fixture::new().await;
     let (held, job) = fixture.job("a").await;
-    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&job, None).await.unwrap());
     let before = fixture.snapshot().await;
     let key = limit("k", 1);
     assert_eq!(

@@ -30,7 +30,7 @@ async fn a_cancelled_parked_job_returns_to_its_queue_and_ends_without_a_run() {
                 .unwrap(),
             Parked::Yes
         );
-        assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
+        assert!(fixture.broker.jobs().cancel(&job, None).await.unwrap());
 
         assert!(
             fixture
@@ -89,7 +89,7 @@ async fn a_cancelled_job_in_a_key_lane_returns_to_its_queue() {
             .await,
         Begun::Parked
     );
-    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&job, None).await.unwrap());
     let delivered = fixture.read_one("b").await;
     assert_eq!(delivered.message.fields, prompt("hello"));
     assert_eq!(
@@ -105,7 +105,7 @@ async fn the_worker_that_runs_the_job_is_notified() {
     let fixture = Fixture::new().await;
     let (held, job, attempt) = fixture.running("a").await;
     let mut control = fixture.broker.workers().subscribe_control().await.unwrap();
-    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&job, None).await.unwrap());
     let message = control.next().await.unwrap();
     assert_eq!(message, ControlMessage::Cancel(job.clone()));
     assert!(
@@ -142,7 +142,7 @@ async fn an_ended_job_is_not_cancelled() {
         Fence::Held
     );
     let before = fixture.snapshot().await;
-    assert!(!fixture.broker.jobs().cancel(&job).await.unwrap());
+    assert!(!fixture.broker.jobs().cancel(&job, None).await.unwrap());
     assert_eq!(fixture.snapshot().await, before);
 }
 
@@ -160,8 +160,8 @@ async fn cancelling_twice_equals_once() {
             .unwrap(),
         Parked::Yes
     );
-    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
-    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&job, None).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&job, None).await.unwrap());
     assert_eq!(fixture.standing().await, 1);
     assert_eq!(
         fixture
@@ -178,7 +178,7 @@ async fn a_cancellation_is_kept_for_an_unknown_job() {
         fixture
             .broker
             .jobs()
-            .cancel(&job_id("inv-1"))
+            .cancel(&job_id("inv-1"), None)
             .await
             .unwrap()
     );
@@ -197,7 +197,7 @@ async fn a_slot_is_not_given_to_a_job_parked_by_time() {
     let (fixture, key) = (Fixture::new().await, limit("k", 1));
     let (held, job, attempt) = slots::holder(&fixture, &key).await;
     let second = slots::waiter(&fixture, &key).await;
-    assert!(fixture.broker.jobs().cancel(&second).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&second, None).await.unwrap());
     let delivery = fixture.read_one("b").await.delivery;
     let fields = prompt("hello");
     let letter = letter(&fixture.queue, &second, &delivery.entry_id, &fields);
@@ -216,7 +216,7 @@ async fn a_slot_is_not_given_to_a_job_parked_by_time() {
         Fence::Held
     );
     let died: i64 = fixture
-        .ask(&["ZSCORE", &fixture.key("dead"), second.as_str()])
+        .ask(&["ZSCORE", &fixture.key("dead"), delivery.entry_id.as_str()])
         .await;
     let again = fixture.replay(died, &letter, &fields, &letter.checkpoint, "");
     assert!(again.await.unwrap());

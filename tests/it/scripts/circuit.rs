@@ -6,7 +6,10 @@ use longshore_broker::{CircuitCount, CircuitName, Claim, Counts};
 use longshore_policy::limits::Circuit;
 use longshore_protocol::{call::ErrorClass, clock::local_time, platform::PlatformName};
 
-use super::fixture::{Fixture, id, past};
+use super::{
+    fixture::{Fixture, id, past},
+    meters::slots,
+};
 
 const LEASE: Duration = Duration::from_secs(3);
 const OVERLOADED: ErrorClass = ErrorClass::Overloaded;
@@ -267,4 +270,15 @@ async fn times_never_exceed_the_servers_clock() {
         .await
         .unwrap();
     assert!(counted.open_until.unwrap() < ahead);
+}
+
+#[tokio::test]
+async fn a_closed_circuit_has_parked_jobs_tried_again() {
+    let fixture = opened().await;
+    let _running = fixture.taking(&[slots(1)]).await;
+    fixture.waiter(vec![slots(1)]).await;
+    assert_eq!(claim(&fixture, "a", 5000).await, Claim::Yes);
+    assert!(!fixture.names().await.contains("lanes:retry"));
+    assert_eq!(probed(&fixture, "a", 5001, None).await, None);
+    assert!(fixture.names().await.contains("lanes:retry"));
 }

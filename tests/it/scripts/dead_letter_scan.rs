@@ -7,22 +7,22 @@ use longshore_protocol::{
     },
     id::{EntryId, QueueName},
 };
+use longshore_tests::dead_letters;
 use redis::AsyncCommands as _;
 
 use super::fixture::{Fixture, binary, job_id, letter, prompt};
 
 /// Writes a dead letter of this time.
 async fn bury(fixture: &Fixture, died: i64, letter: &DeadLetter) {
-    let (keys, id) = (fixture.broker.keys(), letter.record.id.as_str());
+    let mut pipe = redis::pipe();
+    dead_letters::add(&mut pipe, fixture.broker.keys(), letter, died).unwrap();
     let mut connection = fixture.broker.pooled().await.unwrap();
-    let json = serde_json::to_string(letter).unwrap();
-    let () = connection.hset(keys.dead_jobs(), id, json).await.unwrap();
-    let () = connection.zadd(keys.dead(), id, died).await.unwrap();
+    let () = pipe.query_async(&mut connection).await.unwrap();
 }
 
 fn plain(fixture: &Fixture, id: &str) -> DeadLetter {
+    let entry_id = EntryId::from_stored(id);
     let id = job_id(id);
-    let entry_id = EntryId::from_stored("1-0");
     letter(&fixture.queue, &id, &entry_id, &prompt("x"))
 }
 
@@ -108,7 +108,7 @@ async fn a_cursor_stays_valid_when_its_dead_letter_is_removed() {
     ] {
         let after = Some(DeadLetterCursor {
             died_ms: 5,
-            id: job_id(after),
+            entry_id: EntryId::from_stored(after),
         });
         for (order, expected) in [
             (DeadLetterOrder::OldestFirst, older),
@@ -126,7 +126,7 @@ async fn a_cursor_stays_valid_when_its_dead_letter_is_removed() {
         }
     }
     let behind = DeadLetterQuery {
-        after: "6:a".parse().ok(),
+        after: Some("6:1-0".parse().unwrap()),
         ..query(DeadLetterOrder::OldestFirst)
     };
     assert!(ids(&fixture, behind, 2).await.is_empty());

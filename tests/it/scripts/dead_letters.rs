@@ -4,7 +4,7 @@ use longshore_broker::{Ending, Fence};
 use longshore_protocol::{
     checkpoint::Checkpoint,
     dead_letter::{DeadLetter, StoredMessage},
-    id::{AttemptId, JobId},
+    id::{AttemptId, EntryId, JobId},
 };
 
 use super::fixture::{BEGUN, Fixture, binary, job_id, letter, stored, written};
@@ -33,7 +33,7 @@ async fn buried(fixture: &Fixture) -> (i64, DeadLetter, String) {
     fixture
         .broker
         .dead_letters()
-        .get(id.as_str())
+        .newest(id.as_str())
         .await
         .unwrap()
         .expect("a letter")
@@ -127,7 +127,7 @@ async fn a_dead_letter_of_another_time_is_a_different_one() {
         let removed = fixture
             .broker
             .dead_letters()
-            .remove(&[(letter.record.id.clone(), other)])
+            .remove(&[(other, letter.clone(), String::new())])
             .await
             .unwrap();
         assert_eq!(removed, 0);
@@ -140,12 +140,13 @@ async fn named_dead_letters_are_removed_and_counted() {
     let fixture = Fixture::new().await;
     let mut letters = Vec::new();
     for _ in 0..4 {
-        let (died, letter, _) = buried(&fixture).await;
-        letters.push((letter.record.id, died));
+        letters.push(buried(&fixture).await);
     }
-    let kept = letters.pop().expect("four");
-    letters.push((kept.0.clone(), kept.1 + 1));
-    letters.push((job_id("nobody"), 1));
+    let (died, kept, text) = letters.pop().expect("four");
+    let mut unknown = kept.clone();
+    unknown.record.entry_id = EntryId::from_stored("1-0");
+    letters.push((died + 1, kept.clone(), text));
+    letters.push((died, unknown, String::new()));
     assert_eq!(
         fixture
             .broker
@@ -172,7 +173,7 @@ async fn named_dead_letters_are_removed_and_counted() {
             .await
             .into_keys()
             .collect::<Vec<_>>(),
-        [kept.0.as_str()]
+        [kept.record.entry_id.as_str()]
     );
 }
 
@@ -180,21 +181,21 @@ async fn named_dead_letters_are_removed_and_counted() {
 async fn a_dead_letter_is_replaced_only_if_unchanged() {
     let fixture = Fixture::new().await;
     let (died, mut letter, read) = buried(&fixture).await;
-    let id = letter.record.id.clone();
+    let entry_id = letter.record.entry_id.clone();
     letter.message = StoredMessage::Text(vec![("prompt".to_owned(), "mended".to_owned())]);
     let mended = serde_json::to_string(&letter).unwrap();
     assert!(
         fixture
             .broker
             .dead_letters()
-            .replace(&id, &read, &mended)
+            .replace(&entry_id, &read, &mended)
             .await
             .unwrap()
     );
     let now = fixture
         .broker
         .dead_letters()
-        .get(id.as_str())
+        .newest(entry_id.as_str())
         .await
         .unwrap()
         .expect("a letter");
@@ -205,7 +206,7 @@ async fn a_dead_letter_is_replaced_only_if_unchanged() {
     let removed = fixture
         .broker
         .dead_letters()
-        .remove(&[(id.clone(), died)])
+        .remove(&[(died, letter, mended.clone())])
         .await;
     assert_eq!(removed.unwrap(), 0);
 
@@ -215,7 +216,7 @@ async fn a_dead_letter_is_replaced_only_if_unchanged() {
         !fixture
             .broker
             .dead_letters()
-            .replace(&id, &read, "{}")
+            .replace(&entry_id, &read, "{}")
             .await
             .unwrap()
     );
@@ -223,7 +224,7 @@ async fn a_dead_letter_is_replaced_only_if_unchanged() {
         !fixture
             .broker
             .dead_letters()
-            .replace(&id, &read, &mended)
+            .replace(&entry_id, &read, &mended)
             .await
             .unwrap()
     );
@@ -231,9 +232,50 @@ async fn a_dead_letter_is_replaced_only_if_unchanged() {
         !fixture
             .broker
             .dead_letters()
-            .replace(&job_id("nobody"), "", "{}")
+            .replace(&EntryId::from_stored("1-0"), "", "{}")
             .await
             .unwrap()
     );
     assert_eq!(fixture.snapshot().await, before);
+}
+
+#[tokio::test]
+async fn an_earlier_dead_letter_of_the_same_id_stays() {
+    let fixture = Fixture::new().await;
+    let nightly = job_id("nightly");
+    let mut entry_ids = Vec::new();
+    for _ in 0..2 {
+        let entry_id = fixture.enqueue(&binary()).await;
+        let held = fixture.read_one("a").await.delivery;
+        let letter = letter(&fixture.queue, &nightly, &entry_id, &binary());
+        let text = serde_json::to_string(&letter).unwrap();
+        let end = Ending {
+            outcome: stored("discarded"),
+            dead_letter: Some((&nightly, written(&text))),
+            ..Ending::default()
+        };
+        let fence = fixture
+            .broker
+            .deliveries()
+            .settle(&held, &nightly, &end)
+            .await
+            .unwrap();
+        assert_eq!(fence, Fence::Held);
+        entry_ids.push(entry_id);
+    }
+    let dead_letters = fixture.broker.dead_letters();
+    let found = dead_letters.find("nightly").await.unwrap();
+    assert_eq!(found.len(), 2);
+    for entry_id in &entry_ids {
+        let found = dead_letters.find(entry_id.as_str()).await.unwrap();
+        assert_eq!(found[0].1.record.entry_id, *entry_id);
+    }
+    let (died, letter, _) = &dead_letters.find(entry_ids[0].as_str()).await.unwrap()[0];
+    assert!(replay(&fixture, *died, letter).await);
+    let left = dead_letters.find("nightly").await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].1.record.entry_id, entry_ids[1]);
+    assert_eq!(dead_letters.remove(&left).await.unwrap(), 1);
+    assert_eq!(dead_letters.count().await.unwrap(), 0);
+    assert!(!fixture.names().await.contains("dead:ids"));
 }

@@ -213,6 +213,7 @@ impl Fixture {
         event: &str,
     ) -> Result<bool, BrokerError> {
         let letter = PreparedReplay {
+            entry_id: letter.record.entry_id.clone(),
             id: letter.record.id.clone(),
             died_ms,
             queue: letter.record.queue.clone(),

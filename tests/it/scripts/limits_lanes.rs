@@ -106,7 +106,7 @@ async fn a_job_leaves_a_lane_unchanged() {
         let turn = fixture
             .broker
             .lanes()
-            .limit_position("slots:m", &call.job)
+            .limit_position("slots:m", &call.delivery.entry_id)
             .await
             .unwrap();
         assert_eq!(turn.ahead, Some(0));
@@ -173,7 +173,7 @@ async fn a_job_parked_by_a_limit_can_be_cancelled() {
     let fixture = Fixture::new().await;
     let running = fixture.taking(&[slots(1)]).await;
     let job = fixture.waiter(vec![slots(1)]).await;
-    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&job, None).await.unwrap());
     assert!(
         fixture
             .broker
@@ -214,7 +214,7 @@ async fn a_lane_does_not_release_a_job_that_moved_to_another() {
         let fixture = Fixture::new().await;
         let running = fixture.taking(&[slots(1), budget(10, 10)]).await;
         let job = fixture.waiter(vec![slots(1)]).await;
-        assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
+        assert!(fixture.broker.jobs().cancel(&job, None).await.unwrap());
         let call = replayed(&fixture, &job).await;
         match waits_again {
             "time" => {
@@ -228,7 +228,7 @@ async fn a_lane_does_not_release_a_job_that_moved_to_another() {
             }
             "quota:slots:m" => {
                 let _waits = fixture.reserve(&call, &[vec![slots(1)]], false).await;
-                assert_eq!(fixture.lane("slots:m").await, [job.as_str(); 2]);
+                assert_eq!(fixture.lane("slots:m").await.len(), 2);
             }
             _ => {
                 let _waits = fixture.reserve(&call, &[vec![budget(10, 1)]], false).await;
@@ -272,7 +272,7 @@ async fn replayed(fixture: &Fixture, job: &JobId) -> Call {
     let settled = fixture.broker.deliveries().settle(held, job, &dies);
     assert_eq!(settled.await.unwrap(), Fence::Held);
     let died: i64 = fixture
-        .ask(&["ZSCORE", &fixture.key("dead"), job.as_str()])
+        .ask(&["ZSCORE", &fixture.key("dead"), held.entry_id.as_str()])
         .await;
     let again = fixture.replay(died, &letter, &fields, &letter.checkpoint, "");
     assert!(again.await.unwrap());

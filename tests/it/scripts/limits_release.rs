@@ -7,7 +7,7 @@ use longshore_policy::limits::{MeterAmount, Pacing};
 
 use super::{
     fixture::{BEGUN, Fixture, account, slot_limit},
-    meters::{BEFORE, Call, budget, consumed, ids, requests, slots, tokens, window},
+    meters::{BEFORE, Call, budget, consumed, ids, requests, slots, slots_of, tokens, window},
 };
 
 /// Parks `count` new jobs.
@@ -270,4 +270,88 @@ async fn a_limit_whose_keys_were_deleted_blocks_nobody() {
     wait(&fixture, &[budget(10, 1)], 2).await;
     let () = fixture.ask(&["DEL", &fixture.key("quota:budget:b")]).await;
     assert_eq!(fixture.open_and_let_go("budget:b").await, 2);
+}
+
+/// Has all lanes tried again.
+async fn retry_lanes(fixture: &Fixture) {
+    let key = fixture.key("lanes:retry");
+    let () = fixture.ask(&["ZADD", &key, "0", "test"]).await;
+}
+
+#[tokio::test]
+async fn jobs_of_a_full_lane_are_tried_again_when_another_platform_may_have_room() {
+    let fixture = Fixture::new().await;
+    let _running = fixture.taking(&[slots(1)]).await;
+    let jobs = wait(&fixture, &[slots(1)], 10).await;
+    assert_eq!(fixture.open_and_let_go("slots:m").await, 0);
+
+    retry_lanes(&fixture).await;
+    let other_platform = || vec![vec![slots(1)], Vec::new()];
+    let mut first = 0;
+    for expected in [1, 2, 4, 3] {
+        assert_eq!(fixture.open_and_let_go("slots:m").await, expected);
+        let released = fixture.release_to("b").await;
+        assert_eq!(ids(&released), jobs[first..first + expected]);
+        first += expected;
+        for call in &released {
+            let reserved = fixture.reserve(call, &other_platform(), true).await;
+            assert_eq!(reserved, Reserved::Yes(1, Duration::ZERO));
+        }
+    }
+    assert!(fixture.lane("slots:m").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_lane_whose_job_finds_no_room_anywhere_is_left_alone() {
+    let fixture = Fixture::new().await;
+    let _running = fixture.taking(&[slots(1)]).await;
+    wait(&fixture, &[slots(1)], 10).await;
+    retry_lanes(&fixture).await;
+    assert_eq!(fixture.open_and_let_go("slots:m").await, 1);
+    for call in fixture.release_to("b").await {
+        let reserved = fixture.reserve(&call, &[vec![slots(1)]], true).await;
+        assert!(matches!(reserved, Reserved::Waits { .. }), "{reserved:?}");
+    }
+    assert_eq!(fixture.lane("slots:m").await.len(), 10);
+    assert_eq!(fixture.open_and_let_go("slots:m").await, 0);
+}
+
+#[tokio::test]
+async fn lanes_are_tried_again_when_a_hold_ends_and_when_a_lane_runs_empty() {
+    let fixture = Fixture::new().await;
+    let until = fixture.broker.server().time_ms().await.unwrap() + 60_000;
+    let hold = async || {
+        let until = chrono::DateTime::from_timestamp_millis(until);
+        let limits = fixture.broker.limits();
+        limits
+            .hold_account(&account("m"), until, None)
+            .await
+            .unwrap();
+    };
+    let retries = async || {
+        let key = fixture.key("lanes:retry");
+        let words = ["ZRANGE", &key, "0", "-1", "WITHSCORES"];
+        fixture.ask::<Vec<(String, i64)>>(&words).await
+    };
+    hold().await;
+    assert_eq!(retries().await, [], "nothing is parked");
+
+    let running = fixture.taking(&[slots(1)]).await;
+    wait(&fixture, &[slots(1)], 1).await;
+    let () = fixture.ask(&["DEL", &fixture.key("account:holds")]).await;
+    hold().await;
+    assert_eq!(retries().await, [("account m".to_owned(), until)]);
+
+    let other = slots_of("slots:other", 1);
+    fixture.taking(std::slice::from_ref(&other)).await;
+    wait(&fixture, &[other], 1).await;
+    // The slot goes to the parked job, and the lane is empty when it is checked.
+    fixture.end(&running, consumed(1, 1)).await;
+    fixture.open_and_let_go("slots:m").await;
+    let reasons: Vec<String> = retries()
+        .await
+        .into_iter()
+        .map(|(reason, _)| reason)
+        .collect();
+    assert_eq!(reasons, ["empty lane", "account m"]);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_broker::{Begun, Reserved};
+use longshore_broker::{AlsoParked, Begun, Reserved};
 use longshore_policy::limits::MeterAmount;
 use longshore_protocol::id::AttemptId;
 
@@ -93,12 +93,13 @@ async fn without_room_the_job_is_parked_for_the_earliest_reset() {
     match reserved {
         Reserved::Waits {
             at_ms,
-            for_all,
+            also_parked,
             meter,
             waiting,
         } => {
             assert!((now + 9_000..=now + 10_000).contains(&at_ms), "{at_ms}");
-            assert_eq!((for_all, meter.as_str(), waiting), (true, "rpm:slow", 1));
+            let expected = (AlsoParked::All, "rpm:slow", 1);
+            assert_eq!((also_parked, meter.as_str(), waiting), expected);
         }
         other => panic!("{other:?}"),
     }
@@ -112,7 +113,7 @@ async fn without_room_the_job_is_parked_for_the_earliest_reset() {
     let turn = fixture
         .broker
         .lanes()
-        .limit_position("rpm:slow", &call.job)
+        .limit_position("rpm:slow", &call.delivery.entry_id)
         .await
         .unwrap();
     assert_eq!(turn.ahead, Some(0));
@@ -122,13 +123,16 @@ async fn without_room_the_job_is_parked_for_the_earliest_reset() {
 #[tokio::test]
 async fn the_spending_of_one_tenant_does_not_block_others() {
     let fixture = Fixture::new().await;
-    for (meter, expected) in [("budget:b", true), ("budget:b:acme", false)] {
+    for (meter, expected) in [
+        ("budget:b", AlsoParked::All),
+        ("budget:b:acme", AlsoParked::None),
+    ] {
         let amounts = || vec![window(meter, NOW, 1, 1)];
         fixture.taking(&amounts()).await;
         let call = fixture.call().await;
         let reserved = fixture.reserve(&call, &[amounts()], false).await;
         assert!(
-            matches!(reserved, Reserved::Waits { for_all, .. } if for_all == expected),
+            matches!(reserved, Reserved::Waits { also_parked, .. } if also_parked == expected),
             "{meter}: {reserved:?}"
         );
     }

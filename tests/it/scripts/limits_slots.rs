@@ -125,7 +125,7 @@ async fn a_job_cancelled_in_the_lane_is_skipped() {
     let call = fixture.taking(&[slots(1)]).await;
     let first = fixture.waiter(vec![slots(1)]).await;
     let second = fixture.waiter(vec![slots(1)]).await;
-    assert!(fixture.broker.jobs().cancel(&first).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&first, None).await.unwrap());
     let cancelled = fixture.release_to("b").await;
     assert_eq!(ids(&cancelled), [first.as_str()]);
     fixture.end(&call, consumed(1, 1)).await;

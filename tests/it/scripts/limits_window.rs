@@ -1,6 +1,8 @@
 //! Sums within a window: hard and soft, reserved and used, and from one window to the next.
 
-use longshore_broker::{Begun, Consumed, Reserved};
+use std::time::Duration;
+
+use longshore_broker::{AlsoParked, Begun, Consumed, Reserved};
 
 use super::{
     fixture::{BEGUN, Fixture},
@@ -241,4 +243,35 @@ async fn a_job_waits_for_the_windows_end_or_for_returned_amounts() {
     fixture.end(&call, Consumed::Unknown).await;
     let year_3000 = 32_503_680_000_000;
     assert_eq!(waits(for_ever()).await, year_3000);
+}
+
+#[tokio::test]
+async fn smaller_jobs_go_before_one_that_does_not_fit() {
+    let fixture = Fixture::new().await;
+    fixture.taking(&[budget(10, 7)]).await;
+    let also_parked = async |amount: u64| {
+        let call = fixture.call().await;
+        let candidates = [vec![budget(10, amount)]];
+        match fixture.reserve(&call, &candidates, false).await {
+            Reserved::Waits { also_parked, .. } => also_parked,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(also_parked(4).await, AlsoParked::Larger);
+    fixture.taking(&[budget(10, 1)]).await;
+    let small = fixture.call().await;
+    let reserved = fixture.reserve(&small, &[vec![budget(10, 2)]], false).await;
+    assert_eq!(reserved, Reserved::Yes(0, Duration::ZERO));
+    assert_eq!(fixture.sums("budget:b").await, (0, 10));
+    assert_eq!(also_parked(1).await, AlsoParked::All);
+}
+
+#[tokio::test]
+async fn no_job_goes_before_one_that_fits() {
+    let fixture = Fixture::new().await;
+    let running = fixture.taking(&[budget(10, 10)]).await;
+    fixture.waiter(vec![budget(10, 4)]).await;
+    fixture.end(&running, consumed(1, 5)).await;
+    let (_, begun) = fixture.try_to_take(&[budget(10, 1)]).await;
+    assert_eq!(begun, Begun::Full);
 }

@@ -102,8 +102,13 @@ fn with(
 
 /// One of `limit` slots.
 pub(super) fn slots(limit: u32) -> MeterAmount {
+    slots_of("slots:m", limit)
+}
+
+/// One of `limit` slots of a meter.
+pub(super) fn slots_of(meter: &str, limit: u32) -> MeterAmount {
     MeterAmount::Slots {
-        meter: "slots:m".to_owned(),
+        meter: meter.to_owned(),
         limit,
         half_of: None,
     }
@@ -286,7 +291,15 @@ impl Fixture {
     /// The jobs parked by a limit, in order.
     pub(super) async fn lane(&self, meter: &str) -> Vec<String> {
         let key = self.broker.keys().quota_lane(meter);
-        self.ask(&["LRANGE", &key, "0", "-1"]).await
+        let entry_ids: Vec<String> = self.ask(&["LRANGE", &key, "0", "-1"]).await;
+        let mut jobs = Vec::new();
+        for entry_id in entry_ids {
+            let parked = EntryId::from_stored(&entry_id);
+            let parked = self.broker.lanes().parked_entry(&parked).await.unwrap();
+            // Of a job that was cancelled there, the entry id is left.
+            jobs.push(parked.map_or(entry_id, |parked| parked.id.to_string()));
+        }
+        jobs
     }
 
     /// When a lane is scanned again (ms).

@@ -24,7 +24,6 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     let forget = || async { fixture.ask::<()>(&["SCRIPT", "FLUSH"]).await };
 
     let (held, job) = fixture.job("a").await;
-    let first_place = held.entry_id.clone();
     forget().await;
     let unique = Unique {
         key: "k".to_owned(),
@@ -119,9 +118,9 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     );
     let held = fixture.read_one("a").await.delivery;
     forget().await;
-    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&job, None).await.unwrap());
 
-    let letter = letter(&fixture.queue, &job, &first_place, &prompt("again"));
+    let letter = letter(&fixture.queue, &job, &held.entry_id, &prompt("again"));
     let json = serde_json::to_string(&letter).unwrap();
     let end = Ending {
         has_stored_state: true,
@@ -144,14 +143,14 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
         fixture
             .broker
             .dead_letters()
-            .replace(&job, &json, &json)
+            .replace(&held.entry_id, &json, &json)
             .await
             .unwrap()
     );
-    let (died, ..) = fixture
+    let (died, stored_letter, text) = fixture
         .broker
         .dead_letters()
-        .get(job.as_str())
+        .newest(job.as_str())
         .await
         .unwrap()
         .expect("a letter");
@@ -160,7 +159,7 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
         fixture
             .broker
             .dead_letters()
-            .remove(&[(job.clone(), died + 1)])
+            .remove(&[(died + 1, stored_letter, text)])
             .await
             .unwrap(),
         0

@@ -5,6 +5,8 @@ use longshore_policy::replay::{ReplayRule, ReplayWhen};
 use longshore_protocol::dead_letter::{
     DeadLetter, DeadLetterCursor, DeadLetterFilter, PreparedReplay,
 };
+use longshore_protocol::id::EntryId;
+use longshore_tests::dead_letters;
 use redis::AsyncCommands as _;
 
 use super::fixture::{Fixture, job_id, letter, prompt};
@@ -14,20 +16,13 @@ async fn buried(fixture: &Fixture, count: i64) -> Vec<PreparedReplay> {
     let mut ready = Vec::new();
     for died_ms in 0..count {
         let id = job_id(&format!("l-{died_ms}"));
-        let entry_id = longshore_protocol::id::EntryId::from_stored("1-0");
+        let entry_id = EntryId::from_stored(&format!("{died_ms}-0"));
         let letter: DeadLetter = letter(&fixture.queue, &id, &entry_id, &prompt("x"));
-        let keys = fixture.broker.keys();
+        let mut pipe = redis::pipe();
+        dead_letters::add(&mut pipe, fixture.broker.keys(), &letter, died_ms).unwrap();
         let mut connection = fixture.broker.pooled().await.unwrap();
-        let json = serde_json::to_string(&letter).unwrap();
-        let () = connection
-            .hset(keys.dead_jobs(), id.as_str(), &json)
-            .await
-            .unwrap();
-        let () = connection
-            .zadd(keys.dead(), id.as_str(), died_ms)
-            .await
-            .unwrap();
-        let standing = (died_ms, letter, json);
+        let () = pipe.query_async(&mut connection).await.unwrap();
+        let standing = (died_ms, letter, String::new());
         let limits = longshore_protocol::envelope::MessageLimits::default();
         ready.extend(PreparedReplay::new(
             &standing,
@@ -160,7 +155,7 @@ async fn a_bulk_replay_counts_each_page() {
     );
     let last = DeadLetterCursor {
         died_ms: 2,
-        id: job_id("l-2"),
+        entry_id: EntryId::from_stored("2-0"),
     };
     let step = BulkProgress {
         bulk: "b1",

@@ -49,10 +49,10 @@ async fn settling_applies_all_effects_at_once() {
             .await;
         assert!((3500..=3600).contains(&seconds), "{kept}: {seconds}");
     }
-    let letters = BTreeMap::from([("the-letter".to_owned(), "why it died".to_owned())]);
+    let letters = BTreeMap::from([(held.entry_id.to_string(), "why it died".to_owned())]);
     assert_eq!(fixture.hash("dead:jobs").await, letters);
     let died: i64 = fixture
-        .ask(&["ZSCORE", &fixture.key("dead"), "the-letter"])
+        .ask(&["ZSCORE", &fixture.key("dead"), held.entry_id.as_str()])
         .await;
     assert!((before..=after).contains(&died), "{before} {died} {after}");
 
@@ -61,6 +61,7 @@ async fn settling_applies_all_effects_at_once() {
             "DEL",
             &fixture.key("dead"),
             &fixture.key("dead:jobs"),
+            &fixture.key("dead:ids"),
             &reply,
         ])
         .await;
@@ -201,7 +202,7 @@ async fn settling_removes_the_checkpoint() {
         .await
         .unwrap();
     assert_eq!(fence, Fence::Held);
-    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&job, None).await.unwrap());
 
     let end = Ending {
         attempt: None,
@@ -225,7 +226,7 @@ async fn settling_removes_the_checkpoint() {
 async fn a_late_cancellation_is_removed_with_the_job() {
     let fixture = Fixture::new().await;
     let (held, job, attempt) = fixture.running("a").await;
-    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&job, None).await.unwrap());
     assert_eq!(
         fixture
             .broker
@@ -251,7 +252,7 @@ async fn a_late_cancellation_is_removed_with_the_job() {
 async fn settling_without_an_outcome_keeps_a_cancellation_of_the_same_id() {
     let fixture = Fixture::new().await;
     let namesake = job_id("inv-1");
-    assert!(fixture.broker.jobs().cancel(&namesake).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&namesake, None).await.unwrap());
     let (held, _) = fixture.job("a").await;
     let letter = longshore_protocol::id::JobId::from_entry(&held.entry_id);
     let conflict = Ending {

@@ -247,7 +247,7 @@ async fn a_job_that_ends_before_it_begins_passes_its_slot_on() {
     );
 
     // The second is cancelled when it already has the slot.
-    assert!(fixture.broker.jobs().cancel(&second).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&second, None).await.unwrap());
     let held = fixture.read_one("a").await.delivery;
     assert_eq!(
         fixture
@@ -290,7 +290,7 @@ async fn a_slot_is_not_given_to_a_job_cancelled_in_the_lane() {
     let (held, job, attempt) = holder(&fixture, &key).await;
     let second = waiter(&fixture, &key).await;
     let third = waiter(&fixture, &key).await;
-    assert!(fixture.broker.jobs().cancel(&second).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&second, None).await.unwrap());
     let cancelled = fixture.read_one("b").await.delivery;
     assert_eq!(
         fixture

@@ -250,7 +250,7 @@ async fn a_cancelled_job_is_skipped_and_costs_no_turn() {
         .ask(&["LRANGE", &fixture.key("lane:tenant:default:x"), "0", "0"])
         .await;
     let job = JobId::parse(first.first().unwrap()).unwrap();
-    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&job, None).await.unwrap());
     // It comes first, to end without a run; its tenant's turn goes to the next job.
     assert_eq!(next(&fixture, 4).await, "xxyx");
 }

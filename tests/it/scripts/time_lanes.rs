@@ -3,7 +3,7 @@
 use longshore_broker::{Begun, ParkUntil, Parked};
 use longshore_protocol::id::{AttemptId, JobId};
 
-use super::fixture::{Fixture, binary, checkpoint_of, future, parking, past};
+use super::fixture::{Fixture, binary, checkpoint_of, future, job_id, parking, past};
 
 /// Parks a job until `ms` after a time long past.
 async fn parked(fixture: &Fixture, ms: i64) -> JobId {
@@ -273,7 +273,7 @@ async fn another_attempt_parks_nothing_but_is_recorded() {
 async fn a_cancelled_job_is_not_parked() {
     let fixture = Fixture::new().await;
     let (held, job, attempt) = fixture.running("a").await;
-    assert!(fixture.broker.jobs().cancel(&job).await.unwrap());
+    assert!(fixture.broker.jobs().cancel(&job, None).await.unwrap());
     let text = checkpoint_of(&job, 0);
     let before = fixture.snapshot().await;
     let wait = ParkUntil {
@@ -336,4 +336,29 @@ async fn a_job_in_no_lane_is_not_parked() {
             .unwrap()
             .is_none()
     );
+}
+
+#[tokio::test]
+async fn jobs_of_the_same_id_are_parked_beside_each_other() {
+    let fixture = Fixture::new().await;
+    let step = job_id("weekly/draft");
+    for (worker, due) in [("a", past(0)), ("b", future())] {
+        let (held, _) = fixture.job(worker).await;
+        let text = checkpoint_of(&step, 0);
+        let answer = fixture
+            .broker
+            .deliveries()
+            .park(&held, &step, &parking(due, &text))
+            .await
+            .unwrap();
+        assert_eq!(answer, Parked::Yes);
+    }
+    assert_eq!(fixture.hash_keys("parked").await.len(), 2);
+    assert_eq!(fixture.broker.lanes().promote(10).await.unwrap().jobs, 1);
+    assert_eq!(fixture.read("c", 10).await.len(), 1);
+    // Both have the id whose cancellation is requested.
+    assert!(fixture.broker.jobs().cancel(&step, None).await.unwrap());
+    assert_eq!(fixture.read("c", 10).await.len(), 1);
+    assert!(fixture.broker.lanes().sizes().await.unwrap().is_empty());
+    assert!(!fixture.names().await.contains("parked:ids"));
 }

@@ -37,7 +37,7 @@ local function take_key_slot(job, slots)
   if not park(job.stream, job.queue, job.entry, job.id, 'key:' .. job.key, job.checkpoint) then
     return 'gone'
   end
-  redis.call('RPUSH', NS .. ':lane:key:' .. job.key, job.id)
+  redis.call('RPUSH', NS .. ':lane:key:' .. job.key, job.entry_id)
   remove_entries(job.stream, {job.entry})
   forget_entry(job.entry_id)
   return 'parked'
@@ -51,12 +51,12 @@ end
 -- Frees the slots of a key ('' = none) that these entry ids have, and releases as many parked jobs into them.
 local function free_key_slots(key, entry_ids)
   if key == '' then return end
-  local holders, lane = NS .. ':key:' .. key, 'key:' .. key
+  local holders = NS .. ':key:' .. key
   local free = redis.call('HDEL', holders, unpack(entry_ids))
   while free > 0 do
-    local id = redis.call('LPOP', NS .. ':lane:' .. lane)
-    if not id then return end
-    local released = release(id, lane)
+    local parked = redis.call('LPOP', NS .. ':lane:key:' .. key)
+    if not parked then return end
+    local released = release(parked)
     if released then
       redis.call('HSET', holders, released, '-')
       free = free - 1

@@ -57,9 +57,9 @@ local function return_slot(amount, entry_id, is_answered)
   local after = slot_cap(meter, limit, amount[4], amount[5], now)
   local free = math.min(after - redis.call('HLEN', slots), 1 + after - before)
   while free > 0 do
-    local id = redis.call('LPOP', quota_lane(meter))
-    if not id then return end
-    if release(id, 'quota:' .. meter) then free = free - 1 end
+    local parked = redis.call('LPOP', quota_lane(meter))
+    if not parked then return end
+    if release(parked) then free = free - 1 end
   end
 end
 

@@ -1,14 +1,14 @@
 -- Lanes: parked jobs, and how they return to their queues.
 --
--- `{ns}:parked` maps a job's id to msgpack of [queue, lane, checkpoint, field, value, …]. `{ns}:lane:LANE` holds
--- the ids in their order: a sorted set for `time`, `version` and `paused:…`, a list for `key:KEY`, `quota:METER`
--- and `tenant:QUEUE:TENANT`. `park` and `release` change only the hash: the caller adds the id to the lane, or
--- has removed it.
--- A lane may still name a job that was cancelled, or parked elsewhere since; `release` skips it.
+-- `{ns}:parked` maps the entry id that a job had to msgpack of [queue, lane, checkpoint, job id, field, value, …];
+-- `{ns}:parked:ids` finds it by job id. `{ns}:lane:LANE` holds the entry ids in their order: a sorted set for
+-- `time`, `version` and `paused:…`, a list for `key:KEY`, `quota:METER` and `tenant:QUEUE:TENANT`. `park` and
+-- `release` leave the lane to the caller, who adds the entry id, or has removed it.
+-- A lane may still name a job that was cancelled; `release` skips it.
 -- An entry that comes from here has the field `_checkpoint`. It only says that `{ns}:checkpoints` has a checkpoint
 -- of this entry id: a producer could write the field, but not the checkpoint.
 --
--- Needs     entries
+-- Needs     entries, job_ids
 -- Provides  park, append_entry, enqueue, release
 
 -- The most names and values of a message: those of a valid one, whose fields pass through Lua's stack when it is
@@ -31,12 +31,13 @@ local function append_fields(record, stream, entry)
   return true
 end
 
--- Stores an entry's job under `id` for a lane; false when the entry is gone or too large to be a job. The entry
--- itself stays.
+-- Stores an entry's job for a lane; false when the entry is gone or too large to be a job. The entry itself stays.
 local function park(stream, queue, entry, id, lane, checkpoint)
-  local record = {base_queue(queue), lane, checkpoint}
+  local record = {base_queue(queue), lane, checkpoint, id}
   if not append_fields(record, stream, entry) then return false end
-  redis.call('HSET', NS .. ':parked', id, cmsgpack.pack(record))
+  local entry_id = entry_id_of(queue, entry)
+  redis.call('HSET', NS .. ':parked', entry_id, cmsgpack.pack(record))
+  index_entry(NS .. ':parked:ids', id, entry_id)
   -- While the job is parked its id does not expire.
   redis.call('PERSIST', NS .. ':id:' .. id)
   return true
@@ -55,13 +56,13 @@ local function enqueue(queue, checkpoint, fields)
 end
 
 -- Moves a parked job to the stream of its queue that is read first; returns its new entry id, or nil when it is
--- not parked in `lane` (nil = any lane).
-local function release(id, lane)
-  local packed = redis.call('HGET', NS .. ':parked', id)
+-- no longer parked.
+local function release(entry_id)
+  local packed = redis.call('HGET', NS .. ':parked', entry_id)
   if not packed then return nil end
   local record = cmsgpack.unpack(packed)
-  local queue, parked_in, checkpoint = record[1], record[2], record[3]
-  if lane and parked_in ~= lane then return nil end
-  redis.call('HDEL', NS .. ':parked', id)
-  return enqueue('~' .. queue, checkpoint, {unpack(record, 4)})
+  local queue, checkpoint, id = record[1], record[3], record[4]
+  redis.call('HDEL', NS .. ':parked', entry_id)
+  unindex_entry(NS .. ':parked:ids', id, entry_id)
+  return enqueue('~' .. queue, checkpoint, {unpack(record, 5)})
 end

@@ -12,7 +12,7 @@
 -- (consumption.lua), so nothing leaks when a worker dies.
 --
 -- Needs     meters
--- Provides  BOOK_AHEAD, check_room, reserve_all
+-- Provides  BOOK_AHEAD, check_room, is_used_up, reserve_all
 
 -- A rate is booked at most this far ahead (ms); the worker waits for its turn.
 local BOOK_AHEAD = 2000
@@ -43,6 +43,22 @@ local function window_room(amount, now)
   return nil, ends
 end
 
+-- Whether nothing is left of an amount's window, so that no job finds room in it.
+local function is_used_up(amount)
+  local m = redis.call('HMGET', meter_key(amount[2]), 'w', 'used', 'held')
+  return tonumber(m[1] or '-1') == amount[3] and tonumber(m[2]) + tonumber(m[3]) >= amount[5]
+end
+
+-- Whether a job that fits a window may go before those in its lane: the first of them does not fit. Only smaller jobs
+-- ever go before it, and none does once the next window begins.
+local function may_overtake(amount)
+  if amount[1] ~= 'w' then return false end
+  local m = redis.call('HMGET', meter_key(amount[2]), 'w', 'used', 'held', 'head', 'head_amount')
+  if tonumber(m[1] or '-1') ~= amount[3] then return false end
+  if not m[4] or redis.call('LINDEX', quota_lane(amount[2]), 0) ~= m[4] then return false end
+  return tonumber(m[2]) + tonumber(m[3]) + tonumber(m[5]) > amount[5]
+end
+
 local function slot_room(amount, entry_id, now)
   local meter, slots = amount[2], NS .. ':slots:' .. amount[2]
   if redis.call('HEXISTS', slots, entry_id) == 1 then return 0, 0 end
@@ -53,7 +69,8 @@ end
 -- Whether all amounts have room. Returns the wait for the call's turn (ms); or nil, the amount without room, when
 -- to check again (ms), and a reason: `never` (the call takes more than the limit), `later` (there is room, but
 -- parked jobs come first), `held` (running calls may return room) or nil. A `released` job comes from the lane of a
--- limit; others do not overtake the jobs in it.
+-- limit; others do not overtake the jobs in it, unless the
+-- first of them is too large for what is left of a window.
 local function check_room(amounts, entry_id, now, released)
   local longest = 0
   for _, amount in ipairs(amounts) do
@@ -66,7 +83,7 @@ local function check_room(amounts, entry_id, now, released)
       wait, at = slot_room(amount, entry_id, now)
     end
     if not wait or wait > BOOK_AHEAD then return nil, amount, at, why end
-    if not released and redis.call('EXISTS', quota_lane(amount[2])) == 1 then
+    if not released and redis.call('EXISTS', quota_lane(amount[2])) == 1 and not may_overtake(amount) then
       return nil, amount, now + RECHECK, 'later'
     end
     longest = math.max(longest, wait)

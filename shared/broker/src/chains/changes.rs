@@ -7,7 +7,7 @@ use longshore_protocol::{
     checkpoint::Checkpoint,
     dead_letter::PreparedReplay,
     envelope::ContentHash,
-    event::Event,
+    event::{DeadLetterRecord, Event},
     money::Usd,
     serialized::Serialized,
     string_enum,
@@ -253,18 +253,26 @@ impl Chains<'_> {
     }
 
     /// Retries a chain that ended: runs again what ended without success, then what never started. `letters` are
-    /// the chain's dead letters, which hold the history of their jobs and may have been edited.
+    /// the chain's dead letters, which hold the history of their jobs and may have been edited, each with its replay
+    /// if its message was kept in full.
     pub async fn retry(
         self,
         chain: &ChainId,
-        letters: &[PreparedReplay],
+        letters: &[(DeadLetterRecord, Option<PreparedReplay>)],
     ) -> Result<ChainRetried, BrokerError> {
         let mut call = scripts::CHAIN_RETRY.key(self.broker.keys.chain(chain));
         call.arg(self.broker.keys.prefix()).arg(chain.as_str());
-        for letter in letters {
-            let message = letter.fields.iter().find(|(name, _)| name == b"job");
-            call.arg(letter.id.as_str())
-                .arg(letter.checkpoint.as_str())
+        for (record, replay) in letters {
+            let message = replay
+                .as_ref()
+                .and_then(|replay| replay.fields.iter().find(|(name, _)| name == b"job"));
+            call.arg(record.id.as_str())
+                .arg(record.entry_id.as_str())
+                .arg(
+                    replay
+                        .as_ref()
+                        .map_or("", |replay| replay.checkpoint.as_str()),
+                )
                 .arg(message.map_or(&[][..], |(_, job)| job));
         }
         let reply: i64 = self.broker.run(&call).await?;

@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use longshore_policy::replay::ReplayRule;
 use longshore_protocol::{
     dead_letter::{DeadLetterCursor, DeadLetterFilter, PreparedReplay},
-    id::JobId,
+    id::EntryId,
 };
 use redis::AsyncCommands as _;
 
@@ -58,7 +58,7 @@ impl DeadLetters<'_> {
             Some(step) => call
                 .arg(step.bulk)
                 .arg(step.last.died_ms)
-                .arg(step.last.id.as_str())
+                .arg(step.last.entry_id.as_str())
                 .arg(step.skipped),
             None => call.arg("").arg("").arg("").arg(0),
         };
@@ -115,7 +115,7 @@ impl DeadLetters<'_> {
     pub async fn bulk_replay(self, id: &str) -> Result<Option<BulkReplay>, BrokerError> {
         let key = self.bulk_key(id);
         let names = [
-            "filter", "from", "until", "died", "id", "replayed", "gone", "skipped",
+            "filter", "from", "until", "died", "entry_id", "replayed", "gone", "skipped",
         ];
         let fields: Vec<Option<String>> = redis::cmd("HMGET")
             .arg(&key)
@@ -134,11 +134,11 @@ impl DeadLetters<'_> {
         let count = |name: &str| number(name).and_then(|count| u64::try_from(count).ok());
         let after = match (
             field("died").and_then(|died| died.parse().ok()),
-            field("id"),
+            field("entry_id"),
         ) {
-            (Some(died), Some(id)) => Some(DeadLetterCursor {
+            (Some(died), Some(entry_id)) => Some(DeadLetterCursor {
                 died_ms: milliseconds(died),
-                id: JobId::parse(id).map_err(|error| BrokerError::foreign(key.as_str(), error))?,
+                entry_id: EntryId::from_stored(entry_id),
             }),
             _ => None,
         };
@@ -187,7 +187,8 @@ fn parse_rule_reply(reply: &[String]) -> Result<(usize, usize), BrokerError> {
 
 fn add(call: &mut redis::ScriptInvocation<'_>, letters: &[PreparedReplay]) {
     for letter in letters {
-        call.arg(letter.id.as_str())
+        call.arg(letter.entry_id.as_str())
+            .arg(letter.id.as_str())
             .arg(letter.died_ms)
             .arg(letter.queue.as_str())
             .arg(letter.checkpoint.as_str())

@@ -9,6 +9,7 @@ use longshore_protocol::{
     event::Event,
     id::{AttemptId, JobId},
     serialized::Serialized,
+    string_enum,
 };
 
 use crate::{
@@ -107,6 +108,18 @@ pub struct Reservation<'a> {
     pub candidates: &'a [ReservationCandidate],
 }
 
+string_enum! {
+    /// Which other jobs are parked when one is parked for a limit.
+    AlsoParked {
+        /// All: nothing is left of the limit.
+        All = "all",
+        /// Those that take more than what is left.
+        Larger = "larger",
+        /// None: the limit is one tenant's or one chain's.
+        None = "none",
+    }
+}
+
 /// The result of a reservation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reserved {
@@ -122,8 +135,8 @@ pub enum Reserved {
     Waits {
         /// When there may be room, in ms since 1970.
         at_ms: i64,
-        /// Whether any other job with these candidates would be parked too.
-        for_all: bool,
+        /// Which other jobs with these candidates would be parked too.
+        also_parked: AlsoParked,
         /// The meter of the limit.
         meter: String,
         /// How many jobs are parked for it.
@@ -150,9 +163,9 @@ impl Reserved {
             ["gone"] => Self::Lost,
             ["cancelled"] => Self::Cancelled,
             ["parked"] => Self::Parked,
-            ["waits", at_ms, for_all, meter, waiting] => Self::Waits {
+            ["waits", at_ms, also_parked, meter, waiting] => Self::Waits {
                 at_ms: at_ms.parse().ok()?,
-                for_all: for_all == "1",
+                also_parked: AlsoParked::from_name(also_parked)?,
                 meter: meter.to_owned(),
                 waiting: waiting.parse().ok()?,
             },
@@ -209,7 +222,7 @@ mod tests {
     fn every_reply_of_reserve_is_parsed() {
         let waits = Reserved::Waits {
             at_ms: 1_700_000_000_000,
-            for_all: true,
+            also_parked: AlsoParked::All,
             meter: "rpm:openai".to_owned(),
             waiting: 2,
         };
@@ -222,7 +235,7 @@ mod tests {
             (vec!["cancelled"], Reserved::Cancelled),
             (vec!["parked"], Reserved::Parked),
             (
-                vec!["waits", "1700000000000", "1", "rpm:openai", "2"],
+                vec!["waits", "1700000000000", "all", "rpm:openai", "2"],
                 waits,
             ),
             (

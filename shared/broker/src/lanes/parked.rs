@@ -3,7 +3,7 @@
 use longshore_protocol::{
     checkpoint::Checkpoint,
     envelope::RawMessage,
-    id::{JobId, QueueName},
+    id::{EntryId, JobId, QueueName},
 };
 use redis::Value;
 
@@ -12,6 +12,10 @@ use crate::{BrokerError, Lanes, milliseconds, scripts};
 /// A parked job.
 #[derive(Debug, Clone)]
 pub struct ParkedJob {
+    /// The job's id; its receipt if it is parked by tenant, because its own id is not checked yet.
+    pub id: JobId,
+    /// The entry that it was parked from.
+    pub entry_id: EntryId,
     /// The queue that it is released to.
     pub queue: QueueName,
     /// Its checkpoint.
@@ -50,8 +54,19 @@ pub struct TenantPosition {
 impl Lanes<'_> {
     /// The job, if it is parked.
     pub async fn parked_job(self, job: &JobId) -> Result<Option<ParkedJob>, BrokerError> {
+        let index = self.broker.keys().parked_ids();
+        for entry_id in self.broker.indexed_entries(index, job).await? {
+            if let Some(parked) = self.parked_entry(&entry_id).await? {
+                return Ok(Some(parked));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The job that was parked from this entry.
+    pub async fn parked_entry(self, entry_id: &EntryId) -> Result<Option<ParkedJob>, BrokerError> {
         let mut call = scripts::PEEK_PARKED.key(self.broker.keys().parked());
-        call.arg(self.broker.keys().prefix()).arg(job.as_str());
+        call.arg(self.broker.keys().prefix()).arg(entry_id.as_str());
         let record: Option<Vec<Vec<u8>>> = call
             .invoke_async(&mut self.broker.shared())
             .await
@@ -62,7 +77,7 @@ impl Lanes<'_> {
         let key = self.broker.keys().parked();
         let mut parts = record.into_iter();
         let mut text = || String::from_utf8(parts.next().unwrap_or_default()).unwrap_or_default();
-        let (queue, lane, checkpoint, due) = (text(), text(), text(), text());
+        let (queue, lane, checkpoint, id, due) = (text(), text(), text(), text(), text());
         let queue = QueueName::parse(&queue).map_err(|error| BrokerError::foreign(&key, error))?;
         let checkpoint =
             serde_json::from_str(&checkpoint).map_err(|error| BrokerError::foreign(&key, error))?;
@@ -71,6 +86,8 @@ impl Lanes<'_> {
             fields.push((name, value));
         }
         Ok(Some(ParkedJob {
+            id: JobId::from_stored(&id),
+            entry_id: entry_id.clone(),
             queue,
             checkpoint,
             due_ms: due.parse().ok().map(milliseconds),
@@ -79,31 +96,29 @@ impl Lanes<'_> {
         }))
     }
 
-    /// A page of the ids of parked jobs, after the cursor of the next page (0 = the end).
-    pub async fn parked_page(self, cursor: u64) -> Result<(u64, Vec<JobId>), BrokerError> {
-        let key = self.broker.keys().parked();
+    /// A page of the entry ids of parked jobs, after the cursor of the next page (0 = the end).
+    pub async fn parked_page(self, cursor: u64) -> Result<(u64, Vec<EntryId>), BrokerError> {
         let (next, rows): (u64, Vec<(String, redis::Value)>) = redis::cmd("HSCAN")
-            .arg(&key)
+            .arg(self.broker.keys().parked())
             .arg(cursor)
             .arg("COUNT")
             .arg(200)
             .query_async(&mut self.broker.pooled().await?)
             .await
             .map_err(|source| self.broker.failed(source))?;
-        let ids = rows
+        let entry_ids = rows
             .iter()
-            .map(|(id, _)| JobId::parse(id).map_err(|error| BrokerError::foreign(&key, error)));
-        Ok((next, ids.collect::<Result<_, _>>()?))
+            .map(|(entry_id, _)| EntryId::from_stored(entry_id));
+        Ok((next, entry_ids.collect()))
     }
 
-    /// Parked jobs whose messages contain `text`, among about the first `most` bytes of all parked jobs; and whether
-    /// all were searched. Jobs that are parked by tenant are stored under their entry ids, because their own ids are
-    /// not checked yet.
+    /// The entries of parked jobs whose messages contain `text`, among about the first `most` bytes of all parked
+    /// jobs; and whether all were searched. Jobs that are parked by tenant are not found by their own ids.
     pub async fn find_parked_containing(
         self,
         text: &str,
         most: usize,
-    ) -> Result<(Vec<JobId>, bool), BrokerError> {
+    ) -> Result<(Vec<EntryId>, bool), BrokerError> {
         let key = self.broker.keys().parked();
         let mut connection = self.broker.pooled().await?;
         let (mut cursor, mut seen, mut found) = (0_u64, 0, Vec::new());
@@ -118,12 +133,10 @@ impl Lanes<'_> {
                 .map_err(|source| self.broker.failed(source))?;
             let rows: Vec<(String, Vec<u8>)> =
                 redis::from_redis_value(rows).map_err(|error| BrokerError::foreign(&key, error))?;
-            for (id, record) in rows {
+            for (entry_id, record) in rows {
                 seen += record.len();
                 if holds(&record, text.as_bytes()) {
-                    found.push(
-                        JobId::parse(&id).map_err(|error| BrokerError::foreign(&key, error))?,
-                    );
+                    found.push(EntryId::from_stored(&entry_id));
                 }
             }
             cursor = next;
@@ -138,13 +151,13 @@ impl Lanes<'_> {
         self,
         queue: &QueueName,
         tenant: &str,
-        job: &JobId,
+        entry_id: &EntryId,
     ) -> Result<TenantPosition, BrokerError> {
         let order = self.broker.keys().tenants(queue);
         let mut pipe = redis::pipe();
         pipe.cmd("LPOS")
             .arg(self.broker.keys().tenant_lane(queue, tenant))
-            .arg(job.as_str());
+            .arg(entry_id.as_str());
         pipe.cmd("ZRANK").arg(&order).arg(tenant);
         pipe.cmd("ZRANGE").arg(&order).arg(0).arg(0);
         pipe.cmd("ZCARD").arg(&order);
@@ -166,13 +179,13 @@ impl Lanes<'_> {
     pub async fn limit_position(
         self,
         meter: &str,
-        job: &JobId,
+        entry_id: &EntryId,
     ) -> Result<LanePosition, BrokerError> {
         let (ahead, gate, kind, cost): (Option<u64>, Option<f64>, Option<String>, Option<f64>) = {
             let mut pipe = redis::pipe();
             pipe.cmd("LPOS")
                 .arg(self.broker.keys().quota_lane(meter))
-                .arg(job.as_str());
+                .arg(entry_id.as_str());
             pipe.cmd("ZSCORE")
                 .arg(self.broker.keys().lanes_due())
                 .arg(meter);

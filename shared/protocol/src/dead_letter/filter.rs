@@ -5,7 +5,7 @@ use std::{fmt, ops::RangeInclusive, str::FromStr};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::id::{JobId, QueueName};
+use crate::id::{EntryId, QueueName};
 
 /// Selects the dead letters that meet every given condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,17 +85,17 @@ pub struct DeadLetterQuery {
     pub after: Option<DeadLetterCursor>,
 }
 
-/// A position in the list of dead letters, as `MS:ID`. It stays valid after its dead letter is gone.
+/// A position in the list of dead letters, as `MS:ENTRY_ID`. It stays valid after its dead letter is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetterCursor {
     /// When the dead letter was written (ms).
     pub died_ms: i64,
-    pub id: JobId,
+    pub entry_id: EntryId,
 }
 
 impl fmt::Display for DeadLetterCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.died_ms, self.id)
+        write!(f, "{}:{}", self.died_ms, self.entry_id)
     }
 }
 
@@ -103,14 +103,14 @@ impl FromStr for DeadLetterCursor {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once(':').and_then(|(died, id)| {
+        let parts = text.split_once(':').and_then(|(died, entry_id)| {
             Some(Self {
                 died_ms: died.parse().ok().filter(|died| *died >= 0)?,
-                id: JobId::parse(id).ok()?,
+                entry_id: EntryId::parse(entry_id).ok()?,
             })
         });
         parts.ok_or_else(|| {
-            format!("expected a cursor as the last page gave it, such as 1790000000000:inv-42, but got `{text}`")
+            format!("expected a cursor as the last page gave it, such as 1790000000000:1789999999000-0, but got `{text}`")
         })
     }
 }
@@ -142,10 +142,10 @@ mod tests {
 
     #[test]
     fn a_cursor_comes_back_as_it_was_given() {
-        for text in ["5:inv-42", "1790000000000:bulk:9-0"] {
+        for text in ["5:9-0", "1790000000000:bulk:9-0", "5:~bulk:9-0"] {
             assert_eq!(text.parse::<DeadLetterCursor>().unwrap().to_string(), text);
         }
-        for wrong in ["", "inv-42", "x:inv-42", "5:", "-1:a"] {
+        for wrong in ["", "9-0", "x:9-0", "5:", "-1:9-0", "5:inv-42", "5:a b:9-0"] {
             assert!(wrong.parse::<DeadLetterCursor>().is_err(), "{wrong}");
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     checkpoint::Checkpoint,
     envelope::{MessageLimits, RawMessage, parse},
     event::{DeadLetterEnd, DeadLetterResolution, Event, JobRecord},
-    id::{JobId, QueueName},
+    id::{EntryId, JobId, QueueName},
     serialized::Serialized,
     state::JobState,
 };
@@ -15,7 +15,9 @@ use crate::{
 /// A dead letter prepared for its return to the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreparedReplay {
-    /// The dead letter.
+    /// The entry that the dead letter came from.
+    pub entry_id: EntryId,
+    /// Its job.
     pub id: JobId,
     /// When it was written (ms).
     pub died_ms: i64,
@@ -51,6 +53,7 @@ impl PreparedReplay {
             ..Event::default()
         };
         Some(Self {
+            entry_id: letter.record.entry_id.clone(),
             id: letter.record.id.clone(),
             died_ms: *died_ms,
             queue: letter.record.queue.clone(),
@@ -91,7 +94,7 @@ fn job(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{dead_letter::StoredMessage, event::DeadLetterRecord, id::EntryId};
+    use crate::{dead_letter::StoredMessage, event::DeadLetterRecord};
 
     const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
 

@@ -113,7 +113,7 @@ pub(super) async fn replay_all(
                 // The cursor must not pass the dead letters that are not replayed yet.
                 Some(replay) if !rest.is_empty() => &DeadLetterCursor {
                     died_ms: replay.died_ms,
-                    id: replay.id.clone(),
+                    entry_id: replay.entry_id.clone(),
                 },
                 _ => &batch.last,
             };
@@ -188,7 +188,7 @@ fn prepare_batch(
         ready,
         last: DeadLetterCursor {
             died_ms: *died_ms,
-            id: dead_letter.record.id.clone(),
+            entry_id: dead_letter.record.entry_id.clone(),
         },
         skipped,
         scanned: page.scanned * chunk.len() / page.found.len().max(1),

@@ -5,14 +5,14 @@ use std::io::Write as _;
 use longshore_protocol::{
     dead_letter::{DeadLetter, StoredMessage},
     envelope::{Envelope, MessageLimits, RawMessage, parse},
-    id::JobId,
 };
 use longshore_settings::Environment;
 use serde_json::value::RawValue;
 
 use super::{
+    find_dead_letter,
     message::{self, Fields, Form},
-    unknown_dead_letter,
+    parse_id, unknown_dead_letter,
 };
 use crate::{
     error::{CommandError, Exit},
@@ -23,9 +23,9 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Id of the dead letter
-    #[arg(value_parser = JobId::parse)]
-    id: JobId,
+    /// Job id or entry id of the dead letter
+    #[arg(value_parser = parse_id)]
+    id: String,
     /// Set a field; VALUE is parsed as JSON, else taken as text; null removes the field
     #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = parse_assignment, conflicts_with_all = ["file", "editor"])]
     set: Vec<Assignment>,
@@ -65,7 +65,7 @@ fn parse_assignment(text: &str) -> Result<Assignment, String> {
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
     let id = &arguments.id;
-    let Some((_, mut dead_letter, before)) = broker.dead_letters().get(id.as_str()).await? else {
+    let Some((_, mut dead_letter, before)) = find_dead_letter(&broker, id).await? else {
         output::error(&unknown_dead_letter(id));
         return Ok(Exit::Failure);
     };
@@ -95,7 +95,9 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
             "dead letter `{id}` cannot be written as JSON: {error}"
         ))
     })?;
-    if !broker.dead_letters().replace(id, &before, &after).await? {
+    let entry_id = &dead_letter.record.entry_id;
+    let dead_letters = broker.dead_letters();
+    if !dead_letters.replace(entry_id, &before, &after).await? {
         let kept = draft.map(keep_draft).transpose()?.unwrap_or_default();
         output::error(&format!(
             "dead letter `{id}` was changed or removed during the edit; nothing was written. Check it: longshore dlq show {id}{kept}"
@@ -108,7 +110,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     Ok(Exit::Success)
 }
 
-fn unchangeable(why: &str, id: &JobId) -> CommandError {
+fn unchangeable(why: &str, id: &str) -> CommandError {
     CommandError::Input(format!(
         "{why}; its fields cannot be set one by one. Replace the whole message: longshore dlq edit {id} --file \
          job.json"
@@ -161,7 +163,7 @@ fn update_labels(dead_letter: &mut DeadLetter, envelope: &Envelope) {
 /// The edited message, and the temporary file that holds it.
 async fn edit_in_editor(
     form: &Form,
-    id: &JobId,
+    id: &str,
 ) -> Result<(String, tempfile::NamedTempFile), CommandError> {
     let text = match (form.to_editor_text(), form) {
         (Some(text), _) => text,

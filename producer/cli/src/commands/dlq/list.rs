@@ -89,7 +89,7 @@ async fn page(
             }
             last = Some(DeadLetterCursor {
                 died_ms,
-                id: record.id.clone(),
+                entry_id: record.entry_id.clone(),
             });
             dead_letters.push(DeadLetterRecord {
                 at: from_unix_ms(died_ms),

@@ -239,7 +239,7 @@ mod tests {
             skipped: 0,
         };
         let begun = describe_start(&bulk);
-        bulk.after = "5:a".parse::<DeadLetterCursor>().ok();
+        bulk.after = "5:9-0".parse::<DeadLetterCursor>().ok();
         bulk.replayed = 40_000;
         let messages = [
             begun,

@@ -4,10 +4,9 @@ use longshore_broker::{Broker, BrokerError};
 use longshore_protocol::{
     dead_letter::{DeadLetterOrder, DeadLetterQuery, StoredDeadLetter},
     event::DeadLetterRecord,
-    id::JobId,
 };
 
-use super::{filter::Filter, unknown_dead_letter};
+use super::{filter::Filter, find_dead_letter, parse_id, unknown_dead_letter};
 use crate::{
     confirm::{self, Consent},
     error::CommandError,
@@ -26,9 +25,9 @@ const PAGE: usize = 1000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Selection {
-    /// Ids of dead letters
-    #[arg(value_name = "ID", value_parser = JobId::parse)]
-    ids: Vec<JobId>,
+    /// Job ids or entry ids of dead letters
+    #[arg(value_name = "ID", value_parser = parse_id)]
+    ids: Vec<String>,
     /// All dead letters that match the filters
     #[arg(long)]
     all: bool,
@@ -62,7 +61,7 @@ impl Selection {
                     "filters require --all instead of ids: `longshore dlq {verb} --all …`"
                 )));
             }
-            return Ok(find_named(broker, &self.ids).await?);
+            return find_named(broker, &self.ids).await;
         }
         self.consent.check(&format!("longshore dlq {verb} --all"))?;
         let now_ms = broker.server().time_ms().await?;
@@ -128,21 +127,21 @@ fn question(verb: &str, count: usize) -> String {
     format!("{verb} {}?", counted(count, "dead letter"))
 }
 
-async fn find_named(broker: &Broker, ids: &[JobId]) -> Result<Selected, BrokerError> {
+async fn find_named(broker: &Broker, ids: &[String]) -> Result<Selected, CommandError> {
     let mut dead_letters: Vec<StoredDeadLetter> = Vec::new();
     let mut all = true;
     for id in ids {
-        if dead_letters
-            .iter()
-            .any(|(_, known, _)| known.record.id == *id)
-        {
-            continue;
-        }
-        if let Some(dead_letter) = broker.dead_letters().get(id.as_str()).await? {
-            dead_letters.push(dead_letter);
-        } else {
+        let Some(dead_letter) = find_dead_letter(broker, id).await? else {
             all = false;
             output::error(&unknown_dead_letter(id));
+            continue;
+        };
+        let entry_id = &dead_letter.1.record.entry_id;
+        if !dead_letters
+            .iter()
+            .any(|(_, known, _)| known.record.entry_id == *entry_id)
+        {
+            dead_letters.push(dead_letter);
         }
     }
     Ok(Selected::Named(dead_letters, all))

@@ -7,13 +7,13 @@ use longshore_protocol::{
     clock::local_time,
     dead_letter::{DeadLetter, StoredMessage},
     envelope::{MessageLimits, RawMessage, parse},
-    id::JobId,
 };
 use serde::Serialize;
 
 use super::{
+    find_dead_letter,
     message::{self, Form},
-    unknown_dead_letter,
+    parse_id, unknown_dead_letter,
 };
 use crate::{
     error::{CommandError, Exit},
@@ -28,9 +28,9 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Id of the dead letter
-    #[arg(value_parser = JobId::parse)]
-    id: JobId,
+    /// Job id or entry id of the dead letter
+    #[arg(value_parser = parse_id)]
+    id: String,
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -49,8 +49,7 @@ struct DeadLetterDocument<'a> {
 
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let broker = session.broker().await?;
-    let Some((died, dead_letter, _)) = broker.dead_letters().get(arguments.id.as_str()).await?
-    else {
+    let Some((died, dead_letter, _)) = find_dead_letter(&broker, &arguments.id).await? else {
         output::error(&unknown_dead_letter(&arguments.id));
         return Ok(Exit::Failure);
     };

@@ -39,8 +39,8 @@ struct Answer {
     dry_run: bool,
 }
 
-/// Jobs by id, each with the id under which it is parked.
-type Jobs = BTreeMap<JobId, JobId>;
+/// Jobs by id, each with the entry that it was parked from.
+type Jobs = BTreeMap<JobId, Option<EntryId>>;
 
 pub(super) async fn run(
     filter: &LabelFilter,
@@ -65,7 +65,7 @@ pub(super) async fn run(
         return Ok(Exit::Failure);
     }
     let requested: Vec<bool> = stream::iter(&jobs)
-        .map(|(id, parked_id)| broker.jobs().cancel_parked(id, parked_id))
+        .map(|(id, parked)| broker.jobs().cancel(id, parked.as_ref()))
         .buffer_unordered(CONCURRENT_REQUESTS)
         .try_collect()
         .await?;
@@ -135,7 +135,7 @@ async fn find_in_stream(
                 filter,
                 limits,
             ) {
-                jobs.insert(id.clone(), id);
+                jobs.entry(id).or_default();
             }
         }
     }
@@ -149,9 +149,9 @@ async fn find_in_lanes(
 ) -> Result<(), BrokerError> {
     let mut cursor = 0;
     loop {
-        let (next, ids) = broker.lanes().parked_page(cursor).await?;
-        for parked_id in ids {
-            let Some(parked) = broker.lanes().parked_job(&parked_id).await? else {
+        let (next, entry_ids) = broker.lanes().parked_page(cursor).await?;
+        for entry_id in entry_ids {
+            let Some(parked) = broker.lanes().parked_entry(&entry_id).await? else {
                 continue;
             };
             if filter
@@ -163,7 +163,7 @@ async fn find_in_lanes(
             }
             let (known, step) = (parked.checkpoint.id, parked.checkpoint.step);
             if let Some(id) = matching_id(&parked.message, known, step.as_deref(), filter, limits) {
-                jobs.insert(id, parked_id);
+                jobs.insert(id, Some(entry_id));
             }
         }
         cursor = next;
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn a_dry_run_lists_the_first_jobs() {
         let ids = (0..12).map(|at| JobId::parse(&format!("job-{at:02}")).unwrap());
-        let jobs: Jobs = ids.map(|id| (id.clone(), id)).collect();
+        let jobs: Jobs = ids.map(|id| (id, None)).collect();
         insta::assert_snapshot!(describe_dry_run(&jobs), @r"
         12 jobs would be cancelled:
           job-00

@@ -193,8 +193,8 @@ async fn open_jobs(
     let lanes = usize::try_from(arguments.limit)
         .unwrap_or(SEARCHED)
         .min(SEARCHED);
-    for id in broker.lanes().first_job_ids(lanes).await? {
-        let Some(parked) = broker.lanes().parked_job(&id).await? else {
+    for entry_id in broker.lanes().first_entry_ids(lanes).await? {
+        let Some(parked) = broker.lanes().parked_entry(&entry_id).await? else {
             continue;
         };
         let state = if parked.checkpoint.attempts > 0 {

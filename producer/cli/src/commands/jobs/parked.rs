@@ -64,11 +64,11 @@ pub(super) async fn explain_parked(
         },
         Lane::Quota(meter) => explain_quota(broker, meter, found, envelope, now).await?,
         Lane::Paused(targets) => explain_pause(&broker.pauses().list().await?, targets, now),
-        Lane::Tenant(tenant) => match &found.checkpoint {
-            Some(checkpoint) => {
+        Lane::Tenant(tenant) => match &found.parked_from {
+            Some(entry_id) => {
                 let share = broker
                     .lanes()
-                    .tenant_position(queue, tenant, &checkpoint.id)
+                    .tenant_position(queue, tenant, entry_id)
                     .await?;
                 describe_tenant_turn(queue, tenant, &share)
             }
@@ -102,10 +102,10 @@ async fn explain_quota(
     now: DateTime<Utc>,
 ) -> Result<String, BrokerError> {
     let wait = format!("waiting for capacity under {}", MeterName::parse(meter));
-    let Some(checkpoint) = &found.checkpoint else {
+    let Some(entry_id) = &found.parked_from else {
         return Ok(wait);
     };
-    let turn = broker.lanes().limit_position(meter, &checkpoint.id).await?;
+    let turn = broker.lanes().limit_position(meter, entry_id).await?;
     let bound = if envelope.is_some_and(|envelope| !envelope.fallback) {
         "; no other platform is tried because its `fallback` is false"
     } else {

@@ -185,9 +185,12 @@ async fn check_dead_letters(
         query.after = page.next;
     }
     for key in ledger.unresolved_dead_letters(since, MAX_ROWS).await? {
-        let stored = broker.dead_letters().get(key.id.as_str()).await?;
+        let stored = broker.dead_letters().find(key.id.as_str()).await?;
         let same = |at: DateTime<Utc>| at.timestamp_millis() == key.at.timestamp_millis();
-        if stored.is_none_or(|(_, dead_letter, _)| !same(dead_letter.record.at)) {
+        if !stored
+            .iter()
+            .any(|(_, dead_letter, _)| same(dead_letter.record.at))
+        {
             let text = format!(
                 "the ledger has its dead letter of {}, but Redis does not",
                 timestamp(key.at)
