@@ -254,4 +254,7 @@ async fn an_entry_id_in_the_far_future_delays_no_job() {
     for outcome in stack.successes(&ids).await.unwrap() {
         assert!(outcome.queued_ms < 60_000, "{outcome:?}");
     }
+    let doctor = stack.longshore(&["doctor"]).await.unwrap();
+    let problem = "[!!] entry ids: the last one of queue `default` is 8210266876799999-1";
+    assert!(doctor.stdout.contains(problem), "{}", doctor.stdout);
 }

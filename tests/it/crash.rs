@@ -6,12 +6,14 @@ use std::{
 };
 
 use anyhow::bail;
+use longshore_broker::EntrySource;
 use longshore_local::Signal;
 use longshore_protocol::{
-    id::QueueName,
+    id::{QueueName, WorkerId},
     state::{AttemptOutcome, JobState},
 };
 use longshore_tests::stack::{Options, Stack, eventually, prompts};
+use redis::AsyncCommands as _;
 
 use crate::machine::size;
 
@@ -315,6 +317,43 @@ async fn a_job_that_kills_its_worker_three_times_is_a_dead_letter() {
     let books = stack.books().await.unwrap();
     books.balance();
     assert_eq!(books.count(AttemptOutcome::Lost), 3, "all three are listed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_kills_workers_before_its_job_begins_is_a_dead_letter() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let id = stack.xadd(&[("prompt", "poison")]).await.unwrap();
+    let queues = [QueueName::default()];
+    let doomed = WorkerId::from_stored("doomed");
+    for _ in 0..6 {
+        let mut reader = stack
+            .broker
+            .queues()
+            .reader(&queues, &doomed)
+            .await
+            .unwrap();
+        let wait = Duration::from_millis(1);
+        let read = reader.read(10, wait, EntrySource::All).await.unwrap();
+        assert_eq!(read.len(), 1);
+        let workers = stack.broker.workers();
+        workers.recover(&queues[0], Duration::ZERO).await.unwrap();
+    }
+    let _worker = stack.worker().unwrap();
+    let outcome = stack.outcome(&id).await.unwrap();
+    assert_eq!(outcome.error_class.as_deref(), Some("poison"));
+    assert_eq!(
+        outcome.error.as_deref(),
+        Some("6 workers died before they began this job")
+    );
+    assert_eq!(stack.simulator.stats().requests, 0);
+    let left: u64 = stack
+        .connection()
+        .await
+        .unwrap()
+        .exists(stack.broker.keys().unbegun())
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,26 +33,25 @@ async fn one_xadd_gives_an_answer_and_a_recorded_cost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_without_usage_is_charged_by_our_own_count() {
+async fn an_answer_without_usage_or_with_an_impossible_one_is_charged_by_our_own_count() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let _worker = stack.worker().unwrap();
-    let id = stack
-        .xadd(&[
-            ("prompt", "[[tokens=0,0]] Say hello."),
-            ("platform", "openai"),
-        ])
-        .await
-        .unwrap();
-    let outcome = stack.outcome(&id).await.unwrap();
-    assert!(outcome.success, "{outcome:?}");
-    assert!(outcome.cost_estimated, "{outcome:?}");
-    assert!(outcome.cost_usd > Usd::ZERO, "{outcome:?}");
-    assert!(
-        outcome.input_tokens > 0 && outcome.output_tokens > 0,
-        "{outcome:?}"
-    );
-    stack.recorded().await.unwrap();
-    let recorded = stack.ledger.job(&id).await.unwrap().unwrap();
-    assert!(recorded.history[0].usage_estimated);
-    assert_eq!(recorded.history[0].cost_usd, Some(outcome.cost_usd));
+    for reported in ["0,0", "4294967295,7", "7,4294967295"] {
+        let prompt = format!("[[tokens={reported}]] Say hello.");
+        let id = stack
+            .xadd(&[("prompt", &prompt), ("platform", "openai")])
+            .await
+            .unwrap();
+        let outcome = stack.outcome(&id).await.unwrap();
+        assert!(outcome.success, "{outcome:?}");
+        assert!(outcome.cost_estimated, "{outcome:?}");
+        assert!(outcome.cost_usd > Usd::ZERO, "{outcome:?}");
+        for tokens in [outcome.input_tokens, outcome.output_tokens] {
+            assert!((1..1000).contains(&tokens), "{outcome:?}");
+        }
+        stack.recorded().await.unwrap();
+        let recorded = stack.ledger.job(&id).await.unwrap().unwrap();
+        assert!(recorded.history[0].usage_estimated);
+        assert_eq!(recorded.history[0].cost_usd, Some(outcome.cost_usd));
+    }
 }

@@ -20,11 +20,12 @@ async fn the_same_id_with_the_same_content_is_one_job() {
     let stack = stack(Duration::ZERO).await;
     let _worker = stack.worker().unwrap();
     let id = JobId::parse("invoice-17").unwrap();
+    let mut last = id.clone();
     for message in [
         r#"{"id":"invoice-17","prompt":"pay","type":"research","reply":true}"#,
         r#"{"type":"research","prompt":"pay","id":"invoice-17","reply":true,"v":1}"#,
     ] {
-        stack.xadd(&[("job", message)]).await.unwrap();
+        last = stack.xadd(&[("job", message)]).await.unwrap();
         let outcome = stack
             .broker
             .jobs()
@@ -40,6 +41,12 @@ async fn the_same_id_with_the_same_content_is_one_job() {
     stack.recorded().await.unwrap();
     let history = stack.ledger.job(&id).await.unwrap().unwrap();
     assert_eq!(history.dropped.len(), 1, "the drop is on record");
+    let shown = stack.longshore(&["jobs", "show", last.as_str()]).await;
+    let shown = shown.unwrap();
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    assert!(shown.stdout.contains("invoice-17"), "{}", shown.stdout);
+    let note = format!("Message {last} was dropped as a duplicate of job invoice-17.");
+    assert!(shown.stderr.contains(&note), "{}", shown.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@ use crate::{
 /// The envelope of a job that may run now.
 pub(crate) async fn admit(job: &Job, context: &Context) -> Stage<Arc<Envelope>> {
     message::refuse_forged(job)?;
+    checks::check_unbegun(job)?;
     if let Some(document) = chain_text(&job.message, &context.policy().config.limits) {
         return ControlFlow::Break(chain::start(job, document, context).await);
     }

@@ -67,7 +67,7 @@ pub(crate) async fn call<'a>(
     let result = tokio::select! {
         biased;
         result = answer_schema::call_and_check(&**provider, &call, &policy.config.limits) => {
-            write_result(job, candidate.model, result.map(|answer| Billed::new(answer, &call)), context.clock.now())
+            write_result(job, candidate.model, result.map(|answer| Billed::new(answer, &call, candidate.model)), context.clock.now())
         }
         () = job.cancelled.cancelled() => {
             stop_attempt(job, "cancelled on request during the call", context.clock.now());
@@ -176,10 +176,18 @@ struct Billed {
 }
 
 impl Billed {
-    /// Counts the tokens of an answer whose provider reports none: it has been billed, and must not pass for
-    /// free in budgets and reports.
-    fn new(answer: Answer, call: &Call) -> Self {
-        let is_estimated = answer.usage == Usage::default();
+    /// Counts the tokens of an answer whose provider reports none, or an impossible number: it has been billed, and
+    /// must neither pass for free in budgets and reports nor use up limits for days.
+    fn new(answer: Answer, call: &Call, model: &ModelEntry) -> Self {
+        let is_estimated = answer.usage == Usage::default() || !is_possible(answer.usage, model);
+        if is_estimated && answer.usage != Usage::default() {
+            tracing::warn!(
+                model = model.model,
+                input_tokens = answer.usage.total_input(),
+                output_tokens = answer.usage.total_output(),
+                "reported usage is impossible; charging our own count instead"
+            );
+        }
         let usage = if is_estimated {
             Usage {
                 input: tokens::estimate(&call.messages, call.system.as_deref()),
@@ -195,6 +203,14 @@ impl Billed {
             is_estimated,
         }
     }
+}
+
+/// Whether a call may have used so many tokens. Configured windows are often out of date, so only a multiple of them
+/// is impossible.
+fn is_possible(usage: Usage, model: &ModelEntry) -> bool {
+    const TIMES: u64 = 10;
+    let most = model.context_window.saturating_mul(TIMES);
+    usage.total_input() <= most && usage.total_output() <= most
 }
 
 /// Writes the result of the call into the open attempt. `None` if the attempt is no longer open.

@@ -24,6 +24,8 @@ pub(crate) struct Job {
     pub(crate) message: RawMessage,
     /// Whether the message carries a reserved field that only the server may write.
     pub(crate) forged: bool,
+    /// How many workers died with this entry before they began it.
+    pub(crate) unbegun: u32,
     /// Cancelled when somebody asks for the job to be cancelled.
     pub(crate) cancelled: CancellationToken,
     progress: Mutex<Progress>,
@@ -71,7 +73,9 @@ impl Job {
             // Until its admission, a job goes by its receipt.
             receipt: checkpoint.id.clone(),
             progress: Mutex::new(Progress {
-                is_in_redis: delivered.checkpoint.is_some() || delivered.crashes > 0,
+                is_in_redis: delivered.checkpoint.is_some()
+                    || delivered.crashes > 0
+                    || delivered.unbegun > 0,
                 checkpoint,
                 envelope: None,
                 open_attempt: None,
@@ -83,6 +87,7 @@ impl Job {
             delivery: delivered.delivery,
             message: delivered.message,
             forged: delivered.forged,
+            unbegun: delivered.unbegun,
             cancelled: CancellationToken::new(),
         })
     }

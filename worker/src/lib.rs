@@ -31,6 +31,7 @@ mod record;
 // What the stages use.
 
 mod backoff;
+mod blocking;
 mod chain;
 mod clock;
 mod context;

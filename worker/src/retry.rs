@@ -55,10 +55,17 @@ pub(crate) fn after_failed_call(
         checkpoint.tries.remove(platform);
         return NextRound::LargerWindow;
     }
-    let failures = checkpoint.tries.entry(platform.to_owned()).or_default();
+    let earlier = checkpoint.earlier_tries.remove(platform).unwrap_or(0);
+    let failures = checkpoint
+        .tries
+        .entry(platform.to_owned())
+        .or_insert(earlier);
     *failures += 1;
-    let quota_returns = error.class == ErrorClass::QuotaExhausted && error.retry_after.is_some();
-    let next = match after_failure(policy, *failures, error, rand::random()) {
+    let failures = *failures;
+    let quota_returns = error.class == ErrorClass::QuotaExhausted
+        && error.retry_after.is_some()
+        && failures <= policy.max_retries;
+    let next = match after_failure(policy, failures, error, rand::random()) {
         AfterFailure::SamePlatform(wait) if !circuit_is_open => {
             let asks_for_long = error
                 .retry_after
@@ -77,11 +84,21 @@ pub(crate) fn after_failed_call(
         next => next,
     };
     checkpoint.tries.remove(platform);
+    let stays_candidate = match next {
+        // Its circuit closes again.
+        AfterFailure::SamePlatform(_) => true,
+        // Its quota returns at a known time.
+        AfterFailure::OtherPlatform => quota_returns,
+        AfterFailure::GiveUp => false,
+    };
+    if stays_candidate {
+        checkpoint
+            .earlier_tries
+            .insert(platform.to_owned(), failures);
+        return NextRound::OtherCandidate;
+    }
     match next {
-        // The platform stays a candidate: its circuit closes again, or its quota returns at a known time.
-        AfterFailure::SamePlatform(_) => NextRound::OtherCandidate,
-        AfterFailure::OtherPlatform if quota_returns => NextRound::OtherCandidate,
-        AfterFailure::OtherPlatform => {
+        AfterFailure::SamePlatform(_) | AfterFailure::OtherPlatform => {
             checkpoint.exhausted.push(platform.to_owned());
             NextRound::OtherCandidate
         }

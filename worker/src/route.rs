@@ -70,5 +70,6 @@ pub(crate) fn escalate<'a>(
     checkpoint.above = Some(failed);
     checkpoint.exhausted.clear();
     checkpoint.tries.clear();
+    checkpoint.earlier_tries.clear();
     Some(higher)
 }

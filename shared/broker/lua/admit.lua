@@ -23,6 +23,7 @@ if id ~= '' then
       if known_hash ~= hash then return {'conflict', known_entry_id} end
       emit(drop_event)
       remove_entries(KEYS[1], {entry})
+      redis.call('HDEL', NS .. ':unbegun', entry_id)
       if task ~= '' then
         local chain, instance = string.match(task, '^(%S+) (%S+)$')
         advance(chain, instance, 'completed', 0)

@@ -1,14 +1,21 @@
--- Holds an account whose provider answered that it is rate limited: no worker calls it until then. Halves its slots,
--- at most once a second.
+-- Holds an account whose provider answered that it is rate limited: no worker calls it until then. Cuts its slots by the
+-- share of calls that the provider refused.
+--
+-- A sample of calls begins with a refusal and lasts a second, or longer if there are few calls. Refusals that are rare
+-- cost a repetition each and no slots: cut for every one, 250 slots became 20 at one refusal in 200 calls.
 --
 -- KEYS[1]  `{ns}:account:holds`: by account, until when (ms)
--- ARGV     1 namespace, 2 account, 3 until when (ms; 0 = only cut), 4 meter of its slots ('' = none), 5 their limit
+-- ARGV     1 namespace, 2 account, 3 until when (ms; 0 = no hold), 4 meter of its slots ('' = none), 5 their limit
 -- Returns  'ok'
--- Writes   `{ns}:account:holds`, the control channel, `{ns}:lanes:retry`, `cap` and `cut` of the meter
--- Repeat   safe: an earlier time changes nothing; a cut within a second of the last one is skipped
+-- Writes   `{ns}:account:holds`, the control channel, `{ns}:lanes:retry`, `cap`, `sampled`, `refused` and
+--          `answered` of the meter
+-- Repeat   safe: an earlier time changes nothing; one refusal may count twice
 -- Bound    constant
 local account, until_ms, meter, limit = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
-local CUT_INTERVAL = 1000
+-- A sample lasts so long at least (ms), and until it has so many refusals or so many calls.
+local LEAST_TIME, LEAST_REFUSED, LEAST_CALLS = 1000, 3, 50
+-- The share of refused calls that costs no slots, and the largest share of the slots that is cut at once.
+local TOLERATED, MOST_CUT = 0.05, 0.5
 local now = now_ms()
 local known = tonumber(redis.call('HGET', KEYS[1], account) or '0')
 if until_ms > known then
@@ -16,13 +23,25 @@ if until_ms > known then
   redis.call('PUBLISH', NS .. ':control', 'limited ' .. account .. ' ' .. digits(until_ms))
   retry_lanes('account ' .. account, until_ms)
 end
-if meter ~= '' then
-  local key = meter_key(meter)
-  local m = redis.call('HMGET', key, 'cap', 'cut')
-  -- The calls that were running get the same 429: they cut once together.
-  if now - tonumber(m[2] or '0') >= CUT_INTERVAL then
-    local cap = math.max(1, tonumber(m[1] or limit) / 2)
-    redis.call('HSET', key, 'cap', string.format('%.4f', cap), 'cut', digits(now))
+-- Counts a refusal, and cuts the slots at the end of a sample. The refusal that begins a sample does not count: it would
+-- make any sample look worse than the calls are.
+local function count_refusal(key)
+  local m = redis.call('HMGET', key, 'cap', 'sampled', 'refused', 'answered')
+  if not m[2] then
+    redis.call('HSET', key, 'sampled', digits(now), 'refused', '0', 'answered', '0')
+    return
   end
+  local refused, answered = tonumber(m[3]) + 1, tonumber(m[4])
+  if now - tonumber(m[2]) < LEAST_TIME or (refused < LEAST_REFUSED and refused + answered < LEAST_CALLS) then
+    redis.call('HSET', key, 'refused', digits(refused))
+    return
+  end
+  redis.call('HDEL', key, 'sampled', 'refused', 'answered')
+  local share = refused / (refused + answered)
+  if share <= TOLERATED then return end
+  local cap = math.max(1, tonumber(m[1] or limit) * (1 - math.min(share, MOST_CUT)))
+  redis.call('HSET', key, 'cap', string.format('%.4f', cap))
 end
+
+if meter ~= '' then count_refusal(meter_key(meter)) end
 return 'ok'

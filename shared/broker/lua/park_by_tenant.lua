@@ -1,12 +1,12 @@
 -- Parks new entries by tenant while the worker has no free slot, so that a tenant that comes after a long backlog
--- gets its share at once (pull_returned.lua releases them).
+-- gets its share at once (pull.lua releases them).
 --
 -- KEYS[1]  the queue's stream
 -- ARGV     1 namespace, 2 queue, 3 worker, then of each entry: entry, job id, tenant ('' = none), its weight,
 --          checkpoint
 -- Returns  how many were parked; the others are no longer the worker's
 -- Writes   parked jobs, `{ns}:lane:tenant:QUEUE:TENANT`, `{ns}:tenants:QUEUE` (+ `:weights`), stream, checkpoints,
---          crashes
+--          crashes, unbegun
 -- Repeat   safe: an entry that was parked is no longer the worker's
 -- Bound    a few commands an entry, at most 512 entries
 local FIRST, ARITY = 4, 5
@@ -32,6 +32,7 @@ for i, job in ipairs(jobs) do
     if job.weight ~= '1' then redis.call('HSET', order .. ':weights', job.tenant, job.weight) end
     redis.call('HDEL', NS .. ':checkpoints', entry_id)
     redis.call('HDEL', NS .. ':crashes', entry_id)
+    redis.call('HDEL', NS .. ':unbegun', entry_id)
     parked[#parked + 1] = job.entry
     count = count + 1
   end

@@ -1,5 +1,6 @@
 -- Recovers entries of a dead worker for the next one: attempts that had begun are recorded as lost and count as crashes
--- of their jobs, other entries return as they are.
+-- of their jobs. Of the other entries `{ns}:unbegun` counts how many workers died with them: a message may be so large
+-- that a worker dies before it begins the job.
 --
 -- A worker is dead when its heartbeat was missing at every check for some time, by the server's clock. One missing
 -- heartbeat proves nothing: while Redis stalls or restarts, the keys of all workers expire, and none could renew its own.
@@ -10,7 +11,7 @@
 -- KEYS[1]  the queue's stream
 -- ARGV     1 namespace, 2 queue, 3 worker, 4 the most entries, 5 how long its heartbeat must be missing (ms)
 -- Returns  {entries recovered, attempts lost}, or {-1, 0}: the worker is alive, or not known to be dead yet
--- Writes   the stream's pending list, the journal, meters, events, `{ns}:crashes`, `{ns}:workers:missing`; deletes the
+-- Writes   the stream's pending list, the journal, meters, events, `{ns}:crashes`, `{ns}:unbegun`, `{ns}:workers:missing`; deletes the
 --          consumer once it has nothing left
 -- Repeat   safe, also from two leaders: the heartbeat is checked here, and what was recovered is no longer the
 --          worker's
@@ -48,6 +49,8 @@ for _, pending in ipairs(redis.call('XPENDING', KEYS[1], GROUP, '-', '+', count,
       lost = lost + 1
     end
     redis.call('HDEL', NS .. ':inflight', entry_id)
+  else
+    redis.call('HINCRBY', NS .. ':unbegun', entry_id, 1)
   end
   redis.call('XCLAIM', KEYS[1], GROUP, RETURNED, 0, entry, 'JUSTID')
   recovered = recovered + 1

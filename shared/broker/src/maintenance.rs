@@ -112,6 +112,7 @@ impl Maintenance<'_> {
             (Kind::Journal, keys.inflight()),
             (Kind::Memory, keys.checkpoints()),
             (Kind::Memory, keys.crashes()),
+            (Kind::Memory, keys.unbegun()),
         ];
         let left = left.map(|(kind, key)| Part::new(kind, key, ""));
         let swept = OrphansRemoved {

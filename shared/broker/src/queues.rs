@@ -251,6 +251,20 @@ impl Queues<'_> {
         }
     }
 
+    /// The last entry id that a queue has given, or that a producer has chosen for it.
+    pub async fn last_entry(self, queue: &QueueName) -> Result<EntryId, BrokerError> {
+        let found: Result<redis::streams::StreamInfoStreamReply, _> = self
+            .broker
+            .shared()
+            .xinfo_stream(self.broker.keys().queue(queue))
+            .await;
+        match found {
+            Ok(reply) => Ok(EntryId::new(queue, &reply.last_generated_id)),
+            Err(error) if is_missing(&error) => Ok(EntryId::new(queue, "0-0")),
+            Err(error) => Err(self.broker.failed(error)),
+        }
+    }
+
     /// The message of an entry, if it is still in its queue.
     pub async fn message_at(self, entry_id: &EntryId) -> Result<Option<RawMessage>, BrokerError> {
         let (queue, entry) = entry_id.parts();

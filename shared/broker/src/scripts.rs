@@ -75,8 +75,8 @@ scripts! {
     PARK = "park" with "events" "entries" "journal" "job_ids" "lanes" "concurrency_keys" "meters" "consumption" "pauses";
     /// Parks new entries by tenant.
     PARK_BY_TENANT = "park_by_tenant" with "entries" "job_ids" "lanes";
-    /// Pulls entries that were returned or released.
-    PULL_RETURNED = "pull_returned" with "entries" "job_ids" "lanes";
+    /// Pulls entries.
+    PULL = "pull" with "entries" "job_ids" "lanes";
     /// Hands an entry back.
     HAND_BACK = "hand_back" with "events" "entries" "journal" "job_ids" "lanes" "meters" "consumption";
     /// Recovers the entries of a dead worker.

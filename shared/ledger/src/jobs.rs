@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
     event::{AttemptRecord, DropRecord},
-    id::{JobId, QueueName},
+    id::{EntryId, JobId, QueueName},
     state::JobState,
 };
 use serde::Serialize;
@@ -66,6 +66,19 @@ impl Ledger {
                 .map(|DroppedRow(message)| message)
                 .collect(),
         }))
+    }
+
+    /// The message of an entry, if it was dropped as a duplicate.
+    pub async fn dropped_message(
+        &self,
+        entry_id: &EntryId,
+    ) -> Result<Option<DropRecord>, LedgerError> {
+        let row: Option<DroppedRow> = sqlx::query_as(include_str!("../sql/dropped_message.sql"))
+            .bind(entry_id.as_str())
+            .fetch_optional(&mut *self.acquire().await?)
+            .await
+            .map_err(|cause| self.failed(cause))?;
+        Ok(row.map(|DroppedRow(message)| message))
     }
 
     /// The attempts of a job, in order, even if the job itself is not recorded (yet).

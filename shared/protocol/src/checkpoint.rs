@@ -46,9 +46,13 @@ pub struct Checkpoint {
     /// Platforms whose retries are exhausted.
     #[serde(default, rename = "spent")]
     pub exhausted: Vec<String>,
-    /// Attempts so far on platforms whose retries are not exhausted.
+    /// Failed attempts on the platforms that the job tries now.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tries: BTreeMap<String, u32>,
+    /// Failed attempts on platforms that the job has left, while a circuit is open or until a quota returns, and whose
+    /// retries are not exhausted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub earlier_tries: BTreeMap<String, u32>,
     /// Platforms that asked for a long wait, and when it ends. Until then, other candidates come first.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub not_before: BTreeMap<String, DateTime<Utc>>,
@@ -111,6 +115,7 @@ impl Checkpoint {
             cost_estimated: false,
             exhausted: Vec::new(),
             tries: BTreeMap::new(),
+            earlier_tries: BTreeMap::new(),
             not_before: BTreeMap::new(),
             waited: false,
             outgrew: None,
@@ -137,6 +142,7 @@ impl Checkpoint {
     pub fn replayed(mut self) -> Self {
         self.exhausted.clear();
         self.tries.clear();
+        self.earlier_tries.clear();
         self.not_before.clear();
         self.above = None;
         self.crashes = 0;

@@ -147,6 +147,8 @@ impl Keys {
         checkpoints = "checkpoints";
         /// Crashes of workers, by the entry id of the job that they ran.
         crashes = "crashes";
+        /// How many workers died with an entry before they began it, by entry id.
+        unbegun = "unbegun";
         /// Jobs that are parked until a time.
         time_lane = "lane:time";
         /// Jobs that are parked until a worker knows their protocol version.

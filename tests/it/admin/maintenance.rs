@@ -71,6 +71,7 @@ async fn orphans_are_released() {
         ("key:gone", "1-4"),
         ("checkpoints", "1-2"),
         ("crashes", "1-3"),
+        ("unbegun", "1-5"),
     ] {
         let () = fixture.ask(&["HSET", &fixture.key(hash), field, "7"]).await;
     }
@@ -87,7 +88,7 @@ async fn orphans_are_released() {
     );
     assert_eq!(swept.slots, ["slots:openai 1-1"]);
     assert_eq!(swept.holders, ["gone 1-4"]);
-    assert_eq!(swept.memory.len(), 2);
+    assert_eq!(swept.memory.len(), 3);
     assert_eq!(swept.lane_ids, 1);
     let lost = (format!("lost {attempt}"), false);
     assert!(

@@ -25,6 +25,7 @@ pub(super) struct Actual {
     inflight: Texts,
     checkpoint: Texts,
     crashes: Texts,
+    unbegun: Texts,
     lane_jobs: BTreeSet<String>,
     key_lanes: Vec<Vec<String>>,
     time: BTreeMap<String, i64>,
@@ -62,10 +63,11 @@ impl Actual {
             futures::future::join_all(holders.iter().map(|name| fixture.hash_keys(name))),
             futures::future::join_all(lanes.iter().map(|lane| list(fixture, lane))),
         );
-        let (inflight, checkpoint, crashes, lane_jobs, letters) = futures::join!(
+        let (inflight, checkpoint, crashes, unbegun, lane_jobs, letters) = futures::join!(
             fixture.hash("inflight"),
             fixture.hash("checkpoints"),
             fixture.hash("crashes"),
+            fixture.hash("unbegun"),
             fixture.hash_keys("parked"),
             fixture.hash_keys("dead:jobs"),
         );
@@ -82,6 +84,7 @@ impl Actual {
             inflight,
             checkpoint,
             crashes,
+            unbegun,
             lane_jobs,
             key_lanes,
             time,
@@ -164,6 +167,12 @@ impl Actual {
         );
         let crashes = |job: &Job| (job.crashes > 0).then(|| job.crashes.to_string());
         assert_eq!(self.crashes, by_entry_id(&crashes), "crashes");
+        let unbegun = |job: &Job| (job.unbegun > 0).then(|| job.unbegun.to_string());
+        assert_eq!(
+            self.unbegun,
+            by_entry_id(&unbegun),
+            "deaths before the begin"
+        );
         let waits = |job: &Job| matches!(job.spot, Spot::Waits { .. } | Spot::Key);
         assert_eq!(self.lane_jobs, entry_ids(&waits), "the jobs of the lanes");
         assert_eq!(self.time, lane(false), "the lane of time");

@@ -44,6 +44,8 @@ pub(super) struct Job {
     pub(super) journal: Journal,
     pub(super) checkpoint: Option<String>,
     pub(super) crashes: u32,
+    /// How many workers died with its entry before they began it.
+    pub(super) unbegun: u32,
     pub(super) cancelled: bool,
     pub(super) result: Option<String>,
 }
@@ -82,6 +84,7 @@ impl Job {
         self.journal = Journal::Nothing;
         self.checkpoint = None;
         self.crashes = 0;
+        self.unbegun = 0;
     }
 }
 
@@ -184,16 +187,20 @@ impl Expected {
     }
 
     /// What a read of at most `count` returns: handed-back jobs, then released ones; new ones only if there
-    /// are neither.
+    /// are neither. A job with which two workers died before they began it comes alone.
     pub(super) fn next(&self, count: usize) -> Vec<usize> {
-        let mut found: Vec<usize> = [
-            (Spot::Returned, true),
-            (Spot::Returned, false),
-            (Spot::Queue, true),
-        ]
-        .into_iter()
-        .flat_map(|(spot, ready)| self.standing(spot, ready))
-        .collect();
+        let mut found = Vec::new();
+        for ready in [true, false] {
+            let returned = self.standing(Spot::Returned, ready);
+            for job in returned.into_iter().take(count - found.len()) {
+                if self.jobs[job].unbegun < 2 {
+                    found.push(job);
+                } else if found.is_empty() {
+                    return vec![job];
+                }
+            }
+        }
+        found.extend(self.standing(Spot::Queue, true));
         if found.is_empty() {
             found = self.standing(Spot::Queue, false);
         }
@@ -221,7 +228,7 @@ impl Expected {
             for (number, job) in self.jobs.iter().enumerate() {
                 match job.spot {
                     Spot::Waits { for_version, due } if for_version == version && due <= now => {
-                        some.push((due, job.id.as_str(), number));
+                        some.push((due, job.entry_id.as_str(), number));
                     }
                     _ => {}
                 }
@@ -242,10 +249,14 @@ impl Expected {
         let mut lost = 0;
         for job in &held {
             let job = &mut self.jobs[*job];
-            if let Journal::Begun(attempt, _) = job.journal {
-                job.crashes += 1;
-                lost += 1;
-                self.events.push((format!("lost {attempt}"), false));
+            match job.journal {
+                Journal::Begun(attempt, _) => {
+                    job.crashes += 1;
+                    lost += 1;
+                    self.events.push((format!("lost {attempt}"), false));
+                }
+                Journal::Failed(..) => {}
+                Journal::Nothing => job.unbegun += 1,
             }
             job.journal = Journal::Nothing;
             job.spot = Spot::Returned;

@@ -84,6 +84,7 @@ impl World {
             journal: Journal::Nothing,
             checkpoint: None,
             crashes: 0,
+            unbegun: 0,
             cancelled: false,
             result: None,
         };
@@ -113,11 +114,11 @@ impl World {
             );
             assert_eq!(
                 (
-                    one.crashes,
+                    (one.crashes, one.unbegun),
                     one.checkpoint.as_ref().map(Serialized::as_str),
                     one.forged
                 ),
-                (job.crashes, job.checkpoint.as_deref(), false)
+                ((job.crashes, job.unbegun), job.checkpoint.as_deref(), false)
             );
             job.spot = Spot::Held(worker);
             // A worker that has the job twice knows what its other run left.
@@ -130,7 +131,7 @@ impl World {
                 job: number,
                 delivery: one.delivery,
                 attempt: None,
-                remembered: again || one.checkpoint.is_some() || one.crashes > 0,
+                remembered: again || one.checkpoint.is_some() || one.crashes > 0 || one.unbegun > 0,
             });
         }
     }

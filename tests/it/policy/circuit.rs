@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use longshore_protocol::state::JobState;
 use longshore_simulator::Faults;
 use longshore_tests::stack::{Options, Stack, eventually, prompts};
 
@@ -56,4 +57,33 @@ async fn a_new_worker_does_not_call_a_provider_whose_circuit_is_open() {
     // Now and then one job probes the provider.
     assert!(asked <= 5, "{asked} calls for 100 jobs");
     stack.books().await.unwrap().balance();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_tried_no_more_often_than_allowed_while_a_circuit_opens_and_closes() {
+    let _machine = beside_few().await;
+    let stack = Stack::start(Options {
+        latency: Duration::from_millis(20),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let provider = SimulatedProvider::unlimited("a", Model::Cheap);
+    let more = "retry: {max_retries: 3, base_delay: 10ms, max_delay: 20ms, jitter: 0ms}\n\
+                circuit: {cooldown: 100ms, max_cooldown: 200ms}";
+    stack
+        .config_yaml(&config_yaml(&stack, &[provider], more))
+        .unwrap();
+    let down = Faults {
+        rate_500: 1.0,
+        ..Faults::default()
+    };
+    stack.simulator.set_faults(Some("a"), down).unwrap();
+    let (_scheduler, _worker) = (stack.scheduler().unwrap(), stack.worker().unwrap());
+    let ids = stack.enqueue(&prompts(30)).await.unwrap();
+    for outcome in stack.outcomes(&ids).await.unwrap() {
+        assert_eq!(outcome.state, JobState::Discarded, "{outcome:?}");
+        assert_eq!(outcome.attempts, 4, "{outcome:?}");
+    }
+    assert_eq!(provider_stats(&stack, "a").requests, 30 * 4);
 }

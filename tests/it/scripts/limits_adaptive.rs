@@ -15,7 +15,7 @@ async fn cap(fixture: &Fixture) -> Option<String> {
 }
 
 /// The provider rejects a call; there are eight slots.
-async fn cut(fixture: &Fixture) {
+async fn refuse(fixture: &Fixture) {
     fixture
         .broker
         .limits()
@@ -24,29 +24,79 @@ async fn cut(fixture: &Fixture) {
         .unwrap();
 }
 
-/// Makes the last cut a second old.
+/// Makes the sample of calls a second old.
 async fn a_second_passes(fixture: &Fixture) {
     let then = fixture.broker.server().time_ms().await.unwrap() - 1_000;
     let key = fixture.key("quota:slots:m");
-    let () = fixture.ask(&["HSET", &key, "cut", &then.to_string()]).await;
+    let () = fixture
+        .ask(&["HSET", &key, "sampled", &then.to_string()])
+        .await;
+}
+
+/// A second in which this many calls are answered and, beside the one that begins the sample, this many refused.
+async fn sample(fixture: &Fixture, answered: usize, refused: usize) {
+    refuse(fixture).await;
+    for _ in 0..answered {
+        let call = fixture.taking(&[slots(8)]).await;
+        fixture.end(&call, consumed(1, 1)).await;
+    }
+    for _ in 1..refused {
+        refuse(fixture).await;
+    }
+    a_second_passes(fixture).await;
+    refuse(fixture).await;
+}
+
+/// All calls of a second are rejected.
+async fn cut(fixture: &Fixture) {
+    sample(fixture, 0, 3).await;
 }
 
 #[tokio::test]
-async fn slots_are_halved_at_most_once_a_second_and_one_remains() {
+async fn slots_are_halved_once_a_second_while_all_calls_are_refused() {
     let fixture = Fixture::new().await;
-    cut(&fixture).await;
+    for _ in 0..20 {
+        refuse(&fixture).await;
+        assert_eq!(cap(&fixture).await, None, "the second is not over");
+    }
+    a_second_passes(&fixture).await;
+    refuse(&fixture).await;
     assert_eq!(cap(&fixture).await.as_deref(), Some("4.0000"));
-    cut(&fixture).await;
-    assert_eq!(
-        cap(&fixture).await.as_deref(),
-        Some("4.0000"),
-        "the calls that were on the way say the same"
-    );
     for expected in ["2.0000", "1.0000", "1.0000"] {
-        a_second_passes(&fixture).await;
         cut(&fixture).await;
         assert_eq!(cap(&fixture).await.as_deref(), Some(expected));
     }
+}
+
+#[tokio::test]
+async fn slots_are_cut_by_the_share_of_refused_calls() {
+    for (answered, refused, expected) in [
+        (9, 3, Some("6.0000")),
+        (7, 3, Some("5.6000")),
+        (3, 3, Some("4.0000")),
+        (60, 3, None),
+        (99, 1, None),
+    ] {
+        let fixture = Fixture::new().await;
+        sample(&fixture, answered, refused).await;
+        assert_eq!(
+            cap(&fixture).await.as_deref(),
+            expected,
+            "{answered}:{refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_few_calls_are_no_sample() {
+    let fixture = Fixture::new().await;
+    sample(&fixture, 2, 1).await;
+    assert_eq!(cap(&fixture).await, None);
+    // The sample goes on.
+    for _ in 0..2 {
+        refuse(&fixture).await;
+    }
+    assert_eq!(cap(&fixture).await.as_deref(), Some("4.0000"));
 }
 
 #[tokio::test]

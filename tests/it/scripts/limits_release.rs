@@ -6,7 +6,7 @@ use longshore_broker::{Consumed, Reserved};
 use longshore_policy::limits::{MeterAmount, Pacing};
 
 use super::{
-    fixture::{BEGUN, Fixture, account, slot_limit},
+    fixture::{BEGUN, Fixture, account},
     meters::{BEFORE, Call, budget, consumed, ids, requests, slots, slots_of, tokens, window},
 };
 
@@ -206,12 +206,8 @@ async fn no_more_jobs_are_released_than_slots_are_free() {
     assert_eq!(fixture.open_and_let_go("slots:m").await, 0);
     // Fewer slots remain.
     let () = fixture.ask(&["DEL", &fixture.key("slots:slots:m")]).await;
-    fixture
-        .broker
-        .limits()
-        .hold_account(&account("m"), None, Some(slot_limit(3)))
-        .await
-        .unwrap();
+    let meter = fixture.key("quota:slots:m");
+    let () = fixture.ask(&["HSET", &meter, "cap", "1.5"]).await;
     assert_eq!(fixture.open_and_let_go("slots:m").await, 1);
 }
 

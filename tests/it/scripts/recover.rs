@@ -7,7 +7,7 @@ use std::{
 
 use longshore_broker::{Consumed, Fence, HeartbeatConnection, Recovered};
 use longshore_protocol::{
-    id::{AttemptId, QueueName},
+    id::{AttemptId, JobId, QueueName},
     serialized::Serialized,
 };
 use longshore_tests::stack::eventually;
@@ -440,4 +440,68 @@ async fn what_a_stopped_worker_holds_is_recovered_at_once() {
         .recover(&fixture.queue, least)
         .await;
     assert_eq!(recovered.unwrap().entries, 1);
+}
+
+/// Worker `a` dies.
+async fn die(fixture: &Fixture) {
+    let workers = fixture.broker.workers();
+    let recovered = workers
+        .recover(&fixture.queue, std::time::Duration::ZERO)
+        .await
+        .unwrap();
+    assert_eq!(recovered.workers, 1);
+}
+
+#[tokio::test]
+async fn an_entry_with_which_workers_die_before_they_begin_it_is_pulled_alone() {
+    let fixture = Fixture::new().await;
+    let culprit = fixture.enqueue(&prompt("kills")).await;
+    for deaths in 0..2 {
+        let delivered = fixture.read_one("a").await;
+        assert_eq!((delivered.unbegun, delivered.crashes), (deaths, 0));
+        die(&fixture).await;
+    }
+    for _ in 0..3 {
+        fixture.enqueue(&prompt("hello")).await;
+    }
+    let alone = fixture.read("a", 10).await;
+    assert_eq!(alone.len(), 1);
+    assert_eq!(
+        (&alone[0].delivery.entry_id, alone[0].unbegun),
+        (&culprit, 2)
+    );
+    assert_eq!(fixture.read("b", 10).await.len(), 3);
+
+    // An attempt that begins is counted as a crash of its job instead.
+    let job = JobId::from_entry(&culprit);
+    let begun = fixture.begin(&alone[0].delivery, &job, AttemptId::new(), None);
+    assert_eq!(begun.await, BEGUN);
+    let workers = fixture.broker.workers();
+    let () = fixture.ask(&["SET", &fixture.key("worker:b"), "{}"]).await;
+    let recovered = workers.recover(&fixture.queue, std::time::Duration::ZERO);
+    assert_eq!(recovered.await.unwrap().lost, 1);
+    let delivered = fixture.read_one("a").await;
+    assert_eq!((delivered.unbegun, delivered.crashes), (2, 1));
+}
+
+#[tokio::test]
+async fn a_read_of_large_messages_stops_after_some_megabytes() {
+    let fixture = Fixture::new().await;
+    let large = prompt(&"x".repeat(1 << 20));
+    for _ in 0..40 {
+        fixture.enqueue(&large).await;
+    }
+    let (mut left, mut reads) = (40, 0);
+    while left > 0 {
+        let read = fixture.read("a", 512).await.len();
+        assert!((1..=24).contains(&read), "{read} messages of 1 MiB");
+        left -= read;
+        reads += 1;
+    }
+    assert_eq!(fixture.pending().await.len(), 40, "in {reads} reads");
+
+    // Nor is it more when they are recovered.
+    die(&fixture).await;
+    let read = fixture.read("b", 512).await.len();
+    assert!((1..=24).contains(&read), "{read} messages of 1 MiB");
 }

@@ -13,6 +13,19 @@ use crate::{
 /// A job whose workers died this many times becomes a dead letter.
 const CRASH_LIMIT: u32 = 3;
 
+/// A message with which this many workers died before they began its job becomes a dead letter. The last of them had
+/// pulled it alone.
+const UNBEGUN_LIMIT: u32 = 6;
+
+/// Checks that the message does not kill workers that read it.
+pub(super) fn check_unbegun(job: &Job) -> Stage<()> {
+    if job.unbegun < UNBEGUN_LIMIT {
+        return ControlFlow::Continue(());
+    }
+    let error = format!("{} workers died before they began this job", job.unbegun);
+    ControlFlow::Break(Discard::new("poison", error).into())
+}
+
 pub(super) fn check_crashes(job: &Job) -> Stage<()> {
     let crashes = job.progress().checkpoint.crashes;
     if crashes < CRASH_LIMIT {

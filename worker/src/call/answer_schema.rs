@@ -1,5 +1,7 @@
 //! Checks that an answer has the form that the job asks for.
 
+use std::fmt;
+
 use jsonschema::Validator;
 use longshore_protocol::{
     call::{Answer, Call, CallCost, CallError, ErrorClass, FinishReason},
@@ -8,10 +10,16 @@ use longshore_protocol::{
 };
 use serde_json::Value;
 
-use crate::provider::{Provider, json_schema, shorten};
+use crate::{
+    blocking,
+    provider::{Provider, json_schema, shorten},
+};
 
 /// How many violations of a schema an error lists.
 const LISTED_VIOLATIONS: usize = 3;
+
+/// The most values of a schema: each may become a part of the validator.
+const MOST_SCHEMA_VALUES: usize = 20_000;
 
 /// The form that an answer must have.
 enum AnswerForm {
@@ -27,35 +35,83 @@ pub(super) async fn call_and_check(
     call: &Call,
     limits: &MessageLimits,
 ) -> Result<Answer, CallError> {
-    let form = required_form(call)?;
-    let answer = provider.call(call).await?;
-    check_form(&form, &answer)?;
+    let form = match schema_of(call)? {
+        Some(schema) => {
+            let schema = schema.clone();
+            let compiled = blocking::run(move || compile(&schema)).await;
+            AnswerForm::Schema(Box::new(compiled.map_err(|error| bad_schema(&error))??))
+        }
+        None => plain_form(call),
+    };
+    let mut answer = provider.call(call).await?;
+    if matches!(form, AnswerForm::Schema(_)) {
+        let checked = blocking::run(move || {
+            let fits = check_form(&form, &answer);
+            (answer, fits)
+        });
+        let fits;
+        (answer, fits) = checked.await.map_err(|error| bad_schema(&error))?;
+        fits?;
+    } else {
+        check_form(&form, &answer)?;
+    }
     if call.spawn {
         spawned(&answer.output, limits).map_err(|fault| unusable_answer(&answer, &fault))?;
     }
     Ok(answer)
 }
 
-fn required_form(call: &Call) -> Result<AnswerForm, CallError> {
-    let kind = call
-        .response_format
-        .as_ref()
-        .and_then(|form| form.get("type"));
-    match kind.and_then(Value::as_str) {
-        Some("json_object") => Ok(AnswerForm::Object),
-        Some("json_schema") => {
-            let invalid = |why: &str| {
-                let message = format!("`response_format` has no usable JSON schema: {why}");
-                CallError::new(ErrorClass::BadRequest, shorten(message))
-            };
-            let schema =
-                json_schema(call).ok_or_else(|| invalid("`json_schema.schema` is missing"))?;
-            let validator = jsonschema::validator_for(schema);
-            let validator = validator.map_err(|error| invalid(&error.to_string()))?;
-            Ok(AnswerForm::Schema(Box::new(validator)))
-        }
-        _ => Ok(AnswerForm::Any),
+/// The form of an answer that needs no schema.
+fn plain_form(call: &Call) -> AnswerForm {
+    match form_type(call) {
+        Some("json_object") => AnswerForm::Object,
+        _ => AnswerForm::Any,
     }
+}
+
+fn form_type(call: &Call) -> Option<&str> {
+    call.response_format.as_ref()?.get("type")?.as_str()
+}
+
+/// The schema that an answer must match, if the call has one.
+fn schema_of(call: &Call) -> Result<Option<&Value>, CallError> {
+    if form_type(call) != Some("json_schema") {
+        return Ok(None);
+    }
+    let schema = json_schema(call);
+    let schema = schema.ok_or_else(|| bad_schema(&"`json_schema.schema` is missing"))?;
+    let values = count_values(schema, MOST_SCHEMA_VALUES);
+    if values > MOST_SCHEMA_VALUES {
+        let fault = format!("it has more than {MOST_SCHEMA_VALUES} values");
+        return Err(bad_schema(&fault));
+    }
+    Ok(Some(schema))
+}
+
+/// The number of values in a JSON document, counted until there are more than `most`.
+fn count_values(value: &Value, most: usize) -> usize {
+    let children: Box<dyn Iterator<Item = &Value>> = match value {
+        Value::Array(items) => Box::new(items.iter()),
+        Value::Object(members) => Box::new(members.values()),
+        _ => return 1,
+    };
+    let mut count = 1;
+    for child in children {
+        if count > most {
+            break;
+        }
+        count += count_values(child, most);
+    }
+    count
+}
+
+fn compile(schema: &Value) -> Result<Validator, CallError> {
+    jsonschema::validator_for(schema).map_err(|error| bad_schema(&error))
+}
+
+fn bad_schema(why: &dyn fmt::Display) -> CallError {
+    let message = format!("`response_format` has no usable JSON schema: {why}");
+    CallError::new(ErrorClass::BadRequest, shorten(message))
 }
 
 fn check_form(form: &AnswerForm, answer: &Answer) -> Result<(), CallError> {
@@ -115,7 +171,11 @@ mod tests {
     use crate::provider::tests::call;
 
     fn check(call: &Call, answer: &Answer) -> Result<(), CallError> {
-        check_form(&required_form(call)?, answer)
+        let form = match schema_of(call)? {
+            Some(schema) => AnswerForm::Schema(Box::new(compile(schema)?)),
+            None => plain_form(call),
+        };
+        check_form(&form, answer)
     }
 
     fn asking(form: Value) -> Call {

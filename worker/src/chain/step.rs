@@ -1,12 +1,12 @@
 //! Prepares a chain step to run: evaluates its condition, renders its templates, fans out its list.
 
-use std::ops::ControlFlow;
+use std::{fmt, ops::ControlFlow};
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
     chain::{
         Instance, SKIPPED, StepRef,
-        template::{TemplateError, render_envelope},
+        template::{TemplateError, TemplateScope, render_envelope},
     },
     checkpoint::Checkpoint,
     envelope::{Envelope, Limit, MalformedCode},
@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::scope::load_scope;
 use crate::{
     backoff::retry_until_answered,
+    blocking,
     context::Context,
     disposition::{Discard, Disposition, OrDispose as _, Stage},
     job::Job,
@@ -55,27 +56,59 @@ pub(crate) async fn prepare(
         return ControlFlow::Continue(None);
     }
     let scope = load_scope(step, context).await?;
-    let invalid = |error: TemplateError| invalid_template(step, &error);
-    if let Some(condition) = condition
-        && !scope.holds(condition).map_err(invalid).or_dispose()?
+    let condition = condition.cloned();
+    let (templates, envelope) = (step.clone(), envelope.clone());
+    let evaluated = blocking::run(move || evaluate(&scope, condition, &templates, &envelope)).await;
+    let evaluated = evaluated
+        .map_err(|stopped| invalid_template(step, &stopped))
+        .or_dispose()?;
+    match evaluated
+        .map_err(|error| invalid_template(step, &error))
+        .or_dispose()?
     {
-        return ControlFlow::Break(Disposition::Cancelled {
+        Evaluated::Skipped(condition) => ControlFlow::Break(Disposition::Cancelled {
             reason: SKIPPED,
             error: format!("condition not met: {condition}"),
-        });
+        }),
+        Evaluated::Items(items) => ControlFlow::Break(fan_out(job, step, items, context).await),
+        Evaluated::Unchanged => ControlFlow::Continue(None),
+        Evaluated::Rendered(rendered) => {
+            check_size(step, &rendered, context).or_dispose()?;
+            ControlFlow::Continue(Some(*rendered))
+        }
+    }
+}
+
+/// What a step's expressions and templates say.
+enum Evaluated {
+    /// Its condition is false.
+    Skipped(String),
+    /// The items that it fans out to.
+    Items(Vec<Value>),
+    /// It has no templates.
+    Unchanged,
+    Rendered(Box<Envelope>),
+}
+
+fn evaluate(
+    scope: &TemplateScope,
+    condition: Option<String>,
+    step: &StepRef,
+    envelope: &Envelope,
+) -> Result<Evaluated, TemplateError> {
+    if let Some(condition) = condition
+        && !scope.holds(&condition)?
+    {
+        return Ok(Evaluated::Skipped(condition));
     }
     if let Some(list) = step.foreach.as_ref().filter(|_| step.is_to_fan_out()) {
-        let items = scope.list(list).map_err(invalid).or_dispose()?;
-        return ControlFlow::Break(fan_out(job, step, items, context).await);
+        return scope.list(list).map(Evaluated::Items);
     }
     if !step.templated {
-        return ControlFlow::Continue(None);
+        return Ok(Evaluated::Unchanged);
     }
-    let rendered = render_envelope(envelope, &scope)
-        .map_err(invalid)
-        .or_dispose()?;
-    check_size(step, &rendered, context).or_dispose()?;
-    ControlFlow::Continue(Some(rendered))
+    let rendered = render_envelope(envelope, scope)?;
+    Ok(Evaluated::Rendered(Box::new(rendered)))
 }
 
 /// Replaces a step by its items.
@@ -127,6 +160,6 @@ fn check_size(step: &StepRef, envelope: &Envelope, context: &Context) -> Result<
     Err(Discard::new(MalformedCode::TooLarge.as_str(), error))
 }
 
-fn invalid_template(step: &StepRef, error: &TemplateError) -> Discard {
+fn invalid_template(step: &StepRef, error: &impl fmt::Display) -> Discard {
     Discard::new(BAD_TEMPLATE, format!("step `{}`: {error}", step.name))
 }

@@ -21,9 +21,6 @@ const GATED_READ_BLOCK: Duration = Duration::from_secs(2);
 /// The most entries of one read.
 const BATCH_ENTRIES: usize = 512;
 
-/// The most bytes that one read should bring, estimated from the entries before.
-const BATCH_BYTES: usize = 8 << 20;
-
 /// How often the reader compares what Redis has delivered to it with the jobs in flight.
 const RETURN_STRAYS_EVERY: Duration = Duration::from_secs(30);
 
@@ -66,7 +63,6 @@ async fn read_until_failure(
     pauses.refresh(&context.broker).await?;
     return_strays(context).await?;
     let mut strays_returned_at = Instant::now();
-    let mut typical_size = 0_usize;
     let mut policy = context.policy();
     loop {
         let current = context.policy();
@@ -96,8 +92,7 @@ async fn read_until_failure(
         {
             continue;
         }
-        let Some(mut slots) = free_slots(context, queues.len(), batch_size(typical_size)).await
-        else {
+        let Some(mut slots) = free_slots(context, queues.len(), BATCH_ENTRIES).await else {
             continue;
         };
         // While the gate is closed, only jobs that were started before are pulled.
@@ -119,7 +114,6 @@ async fn read_until_failure(
                 return_entry(context, &entry.delivery).await;
                 continue;
             }
-            typical_size = (typical_size * 7 + entry.message.size()) / 8;
             match slots.split(1) {
                 Some(slot) => dispatch(context, sender, entry, slot),
                 // A read over several queues may bring more than was asked for.
@@ -149,11 +143,6 @@ async fn dispatch_when_free(context: &Context, sender: &JobSender, entry: Delive
     if let Ok(slot) = context.slots.clone().acquire_owned().await {
         dispatch(context, sender, entry, slot);
     }
-}
-
-/// How many entries of this size fit into [`BATCH_BYTES`].
-fn batch_size(typical_size: usize) -> usize {
-    (BATCH_BYTES / typical_size.max(1)).clamp(1, BATCH_ENTRIES)
 }
 
 /// Takes from `least` to `most` free slots. `None` if the worker drains, or if none came free within

@@ -43,7 +43,10 @@ local function return_slot(amount, entry_id, is_answered)
   local meter, limit, now = amount[2], amount[3], now_ms()
   local key, slots = meter_key(meter), NS .. ':slots:' .. meter
   if redis.call('HDEL', slots, entry_id) == 0 then return end
-  local before, cap = slot_cap(meter, limit, amount[4], amount[5], now), redis.call('HGET', key, 'cap')
+  local before, m = slot_cap(meter, limit, amount[4], amount[5], now), redis.call('HMGET', key, 'cap', 'sampled')
+  local cap = m[1]
+  -- The sample of calls that hold_account.lua began.
+  if m[2] and is_answered then redis.call('HINCRBY', key, 'answered', 1) end
   if cap and is_answered then
     local grown = tonumber(cap) + 1 / math.max(1, tonumber(cap))
     if grown >= limit then

@@ -5,8 +5,8 @@
 -- is replaced by the id of the attempt that failed. Workers send the value ready-made (`JournalEntry` in Rust):
 -- building it here, for each attempt, is slow because Lua hashes every string that a script creates.
 --
--- Beside it, also by entry id: `{ns}:checkpoints` (what is kept of a job between attempts) and `{ns}:crashes` (how
--- many workers died while they ran it).
+-- Beside it, also by entry id: `{ns}:checkpoints` (what is kept of a job between attempts), `{ns}:crashes` (how many
+-- workers died while they ran it) and `{ns}:unbegun` (how many died before they began it).
 --
 -- Needs     entries
 -- Provides  parse_journal_value, is_attempt, passes_fence, forget_entry
@@ -38,4 +38,5 @@ local function forget_entry(entry_id)
   redis.call('HDEL', NS .. ':inflight', entry_id)
   redis.call('HDEL', NS .. ':checkpoints', entry_id)
   redis.call('HDEL', NS .. ':crashes', entry_id)
+  redis.call('HDEL', NS .. ':unbegun', entry_id)
 end

@@ -3,8 +3,8 @@
 -- `{ns}:quota:METER` is a hash. Of a rate it holds `full_at` (µs: when the bucket is full again). Of a window:
 -- `w` (its id: its start in ms), `end` (ms, 0 = never), `limit`, `used`, `held` (reserved by running calls),
 -- `reported` once the ledger has it, `previous` (the window before: `W USED END LIMIT`), `alerted` (the highest
--- threshold that raised an alert) and `used_at_check` (see close_windows.lua). Of slots: `cap` and `cut` (the
--- adapted limit, and when it was last cut). While jobs are parked for the meter it also holds what
+-- threshold that raised an alert) and `used_at_check` (see close_windows.lua). Of slots: `cap` (the
+-- adapted limit), `sampled`, `refused` and `answered` (see hold_account.lua). While jobs are parked for the meter it also holds what
 -- release_lanes.lua needs: `kind` and the figures of the job that was parked last; of a window `head` and
 -- `head_amount`, the entry id and the units of the first parked job where these are known; `retry`, how many jobs are
 -- released next although there is no room (lane_retry.lua).

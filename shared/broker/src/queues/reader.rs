@@ -16,6 +16,16 @@ use crate::{Broker, BrokerError, Delivery, LONGEST_READ, Queues, scripts};
 /// The fields and values of a message.
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
+/// An entry in the reply of `pull.lua`: the number of its stream, the entry, its message, the crashes, the deaths
+/// before it began, its checkpoint.
+type PulledRow = (usize, String, Fields, u32, u32, String);
+
+/// Entries of one command: their size is known only when they are read.
+const CHUNK: usize = 16;
+
+/// The bytes after which a read stops. It may bring one more chunk.
+const MOST_BYTES: usize = 8 << 20;
+
 /// An entry that was delivered to a worker.
 #[derive(Debug, Clone)]
 pub struct DeliveredEntry {
@@ -25,6 +35,8 @@ pub struct DeliveredEntry {
     pub message: RawMessage,
     /// How many workers died while they ran this entry.
     pub crashes: u32,
+    /// How many workers died with this entry before they began it.
+    pub unbegun: u32,
     /// The checkpoint of the job, if it was begun before.
     pub checkpoint: Option<Serialized<Checkpoint>>,
     /// Whether the message is forged: it has the field that only the server writes, but no checkpoint.
@@ -92,22 +104,25 @@ impl QueueReader {
         wanted: EntrySource,
     ) -> Result<Vec<DeliveredEntry>, BrokerError> {
         let share = (count / self.queues.max(1)).max(1);
-        let mut delivered = self.pull_returned(share).await?;
-        if delivered.is_empty() {
-            delivered = self.read_new(share, wait, wanted).await?;
+        let delivered = match wanted {
+            EntrySource::All => self.pull(share, "all").await?,
+            EntrySource::Begun => self.pull(share, "begun").await?,
+        };
+        if !delivered.is_empty() {
+            return Ok(delivered);
         }
-        Ok(delivered)
+        let streams: Vec<QueueName> = self
+            .included()
+            .filter(|queue| wanted == EntrySource::All || queue.is_ready())
+            .cloned()
+            .collect();
+        self.read_streams(&streams, share.min(CHUNK), wait).await
     }
 
     /// Reads new entries, at most `count` of each queue, without waiting. They are to be parked with
     /// [`park_by_tenant`](Self::park_by_tenant).
     pub async fn read_ahead(&mut self, count: usize) -> Result<Vec<DeliveredEntry>, BrokerError> {
-        let streams: Vec<QueueName> = self
-            .included()
-            .filter(|queue| !queue.is_ready())
-            .cloned()
-            .collect();
-        self.read_streams(&streams, count, None).await
+        self.pull(count, "new").await
     }
 
     /// Parks entries of one queue by tenant; returns how many were parked.
@@ -132,72 +147,59 @@ impl QueueReader {
             .map_err(|source| self.broker.failed(source))
     }
 
-    async fn pull_returned(&mut self, most: usize) -> Result<Vec<DeliveredEntry>, BrokerError> {
-        let mut call = scripts::PULL_RETURNED.prepare_invoke();
+    /// Pulls entries that are there.
+    async fn pull(
+        &mut self,
+        most: usize,
+        wanted: &str,
+    ) -> Result<Vec<DeliveredEntry>, BrokerError> {
+        let mut call = scripts::PULL.prepare_invoke();
         let streams: Vec<QueueName> = self.included().cloned().collect();
         for stream in &streams {
             call.key(self.broker.keys().queue(stream));
         }
         call.arg(self.broker.keys().prefix())
             .arg(self.worker.as_str())
-            .arg(most);
+            .arg(most)
+            .arg(MOST_BYTES)
+            .arg(wanted);
         for stream in &streams {
             call.arg(stream.as_str());
         }
-        let rows: Vec<(usize, String, Fields, u32, String)> = call
+        let rows: Vec<PulledRow> = call
             .invoke_async(&mut self.connection)
             .await
             .map_err(|source| self.broker.failed(source))?;
-        let delivered =
-            |(stream, entry, fields, crashes, checkpoint): (usize, _, Fields, _, String)| {
-                let delivery = self.delivery(streams.get(stream)?, entry);
-                let with_field = fields.iter().any(|(name, _)| name == CHECKPOINT_FIELD);
-                let checkpoint =
-                    (!checkpoint.is_empty()).then(|| Serialized::from_stored(checkpoint));
-                Some(DeliveredEntry {
-                    delivery,
-                    forged: with_field && checkpoint.is_none(),
-                    message: without_checkpoint_field(fields),
-                    crashes,
-                    checkpoint,
-                })
-            };
+        let delivered = |(stream, entry, fields, crashes, unbegun, checkpoint): PulledRow| {
+            let delivery = self.delivery(streams.get(stream)?, entry);
+            let with_field = fields.iter().any(|(name, _)| name == CHECKPOINT_FIELD);
+            let checkpoint = (!checkpoint.is_empty()).then(|| Serialized::from_stored(checkpoint));
+            Some(DeliveredEntry {
+                delivery,
+                forged: with_field && checkpoint.is_none(),
+                message: without_checkpoint_field(fields),
+                crashes,
+                unbegun,
+                checkpoint,
+            })
+        };
         Ok(rows.into_iter().filter_map(delivered).collect())
-    }
-
-    async fn read_new(
-        &mut self,
-        share: usize,
-        wait: Duration,
-        wanted: EntrySource,
-    ) -> Result<Vec<DeliveredEntry>, BrokerError> {
-        let streams: Vec<QueueName> = self
-            .included()
-            .filter(|queue| wanted == EntrySource::All || queue.is_ready())
-            .cloned()
-            .collect();
-        self.read_streams(&streams, share, Some(wait)).await
     }
 
     async fn read_streams(
         &mut self,
         queues: &[QueueName],
         share: usize,
-        wait: Option<Duration>,
+        wait: Duration,
     ) -> Result<Vec<DeliveredEntry>, BrokerError> {
         if queues.is_empty() {
             return Ok(Vec::new());
         }
-        let mut options = StreamReadOptions::default()
+        let wait_ms = usize::try_from(wait.as_millis()).unwrap_or(usize::MAX);
+        let options = StreamReadOptions::default()
             .group(WORKERS_GROUP, self.worker.as_str())
-            .count(share);
-        if let Some(wait) = wait {
-            options = options.block(
-                usize::try_from(wait.as_millis())
-                    .unwrap_or(usize::MAX)
-                    .max(1),
-            );
-        }
+            .count(share)
+            .block(wait_ms.max(1));
         let streams: Vec<String> = queues
             .iter()
             .map(|queue| self.broker.keys().queue(queue))
@@ -230,6 +232,7 @@ impl QueueReader {
                     forged: false,
                     message: RawMessage { fields },
                     crashes: 0,
+                    unbegun: 0,
                     checkpoint: None,
                 });
             }

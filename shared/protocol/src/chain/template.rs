@@ -10,6 +10,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 mod values;
+mod work;
 
 use std::{collections::BTreeMap, io};
 
@@ -72,10 +73,12 @@ impl TemplateScope {
     fn rendered(&self, template: &str, values: &Text) -> Result<String, TemplateError> {
         uses(template).map_err(|faults| TemplateError(faults.join("; ")))?;
         let mut text = Bounded(Vec::new());
-        environment::of_templates()
-            .template_from_str(template)
-            .and_then(|parsed| parsed.render_captured_to(values, &mut text).map(|_| ()))
-            .map_err(|error| self.failure(&error, template))?;
+        let render = || {
+            environment::of_templates()
+                .template_from_str(template)
+                .and_then(|parsed| parsed.render_captured_to(values, &mut text).map(|_| ()))
+        };
+        work::limited(render).map_err(|error| self.failure(&error, template))?;
         String::from_utf8(text.0).map_err(|error| TemplateError(error.to_string()))
     }
 
@@ -112,10 +115,12 @@ impl TemplateScope {
 
     fn value_of(&self, expression: &str) -> Result<Text, TemplateError> {
         uses_of_expression(expression).map_err(|faults| TemplateError(faults.join("; ")))?;
-        let value = environment::of_templates()
-            .compile_expression(expression)
-            .and_then(|parsed| parsed.eval(values::of_scope(self)))
-            .map_err(|error| self.failure(&error, expression))?;
+        let evaluate = || {
+            environment::of_templates()
+                .compile_expression(expression)
+                .and_then(|parsed| parsed.eval(values::of_scope(self)))
+        };
+        let value = work::limited(evaluate).map_err(|error| self.failure(&error, expression))?;
         if value.is_undefined() {
             return Err(self.nothing_at(expression));
         }

@@ -1,7 +1,10 @@
 //! Checks of Redis, and of the services that report to it.
 
 use longshore_broker::{Broker, BrokerError, ServerFacts};
-use longshore_protocol::clock::local_time;
+use longshore_protocol::{
+    clock::local_time,
+    id::{EntryId, QueueName},
+};
 
 use super::checks::{Check, at_least};
 use crate::{
@@ -182,7 +185,31 @@ async fn service_checks(broker: &Broker) -> Result<(Vec<Check>, EventCounts), Br
         refused_key: broker.keys().bad_events(),
         workers: workers.len(),
     };
-    Ok((vec![alive, leads, dead], events))
+    let mut ahead = Vec::new();
+    let now_ms = broker.server().time_ms().await?;
+    for queue in broker.queues().list().await? {
+        let last = broker.queues().last_entry(&queue).await?;
+        ahead.extend(ahead_of_clock(&queue, &last, now_ms));
+    }
+    let mut checks = vec![alive, leads, dead];
+    checks.extend(ahead);
+    Ok((checks, events))
+}
+
+/// A queue whose entry ids are in the future: a producer chose one, or the clock of Redis was set back.
+fn ahead_of_clock(queue: &QueueName, last: &EntryId, now_ms: i64) -> Option<Check> {
+    let (ms, _) = last.parts().1.split_once('-')?;
+    // More digits than a time in ms has.
+    let ahead_ms = ms.parse::<i64>().unwrap_or(i64::MAX).saturating_sub(now_ms);
+    (ahead_ms > MOST_SKEW_MS).then(|| {
+        Check::problem(
+            "entry ids",
+            format!("the last one of queue `{queue}` is {last}, in the future"),
+            "a producer chose it, or the clock of Redis was set back. Jobs run and count as received now, but in an \
+             order that may be wrong. Give producers only `XADD KEY *` (see the ACL in docs/PROTOCOL.md), drain the \
+             queue and delete its key",
+        )
+    })
 }
 
 /// Events on the way to Postgres are no problem while a worker writes them.
@@ -283,6 +310,25 @@ mod tests {
             unrecorded.starts_with("[!!] ledger: 1,200 events not recorded, and no worker"),
             "{unrecorded}"
         );
+    }
+
+    #[test]
+    fn entry_ids_in_the_future_are_a_problem() {
+        let queue = QueueName::default();
+        let check = |entry: &str| {
+            let last = EntryId::new(&queue, entry);
+            ahead_of_clock(&queue, &last, 1_795_000_000_000).map(|check| check.to_string())
+        };
+        assert_eq!(check("0-0"), None);
+        assert_eq!(check("1795000001000-7"), None);
+        let problem = check("8000000000000000-0").unwrap();
+        assert!(
+            problem.starts_with(
+                "[!!] entry ids: the last one of queue `default` is 8000000000000000-0"
+            ),
+            "{problem}"
+        );
+        assert!(check("18446744073709551615-0").is_some());
     }
 
     #[test]

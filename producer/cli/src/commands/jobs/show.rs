@@ -1,7 +1,8 @@
 //! `longshore jobs show`: shows everything known about a job.
 
-use longshore_client::{JobId, Location};
-use longshore_protocol::clock::local_time;
+use longshore_client::{Client, JobId, JobSnapshot, Location};
+use longshore_ledger::JobHistory;
+use longshore_protocol::{clock::local_time, event::DropRecord, id::EntryId};
 
 use super::{
     details::{JobDetails, describe_job},
@@ -24,15 +25,39 @@ pub(super) struct Arguments {
     format: Format,
 }
 
+/// What is known of a job.
+struct Seen {
+    id: JobId,
+    found: JobSnapshot,
+    record: Option<JobHistory>,
+    /// Why Postgres gave no answer.
+    record_error: Option<String>,
+}
+
+impl Seen {
+    fn is_unknown(&self) -> bool {
+        matches!(self.found.location, Location::Nowhere { .. }) && self.record.is_none()
+    }
+}
+
 pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
     let client = session.client().await?;
-    let id = arguments.id;
-    let (found, record) = tokio::join!(client.locate(&id), session.recorded_job(&id));
-    let found = found?;
-    let (record, record_error) = match record {
-        Ok(record) => (record, None),
-        Err(error) => (None, Some(error.first_line())),
-    };
+    let mut seen = Box::pin(look_up(arguments.id, &client, session)).await?;
+    if seen.is_unknown()
+        && let Some(dropped) = dropped_message(&seen.id, session).await
+    {
+        output::note(format_args!(
+            "Message {} was dropped as a duplicate of job {}.",
+            dropped.entry_id, dropped.job_id
+        ));
+        seen = Box::pin(look_up(dropped.job_id, &client, session)).await?;
+    }
+    let Seen {
+        id,
+        found,
+        record,
+        record_error,
+    } = seen;
     if let (Location::Nowhere { complete }, None) = (&found.location, &record) {
         output::error(&unknown_job(&id, *complete, record_error.as_deref()));
         return Ok(Exit::Failure);
@@ -54,4 +79,25 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
             describe_job(&details, local_time())
         });
     Ok(Exit::Success)
+}
+
+async fn look_up(id: JobId, client: &Client, session: &Session) -> Result<Seen, CommandError> {
+    let (found, record) = tokio::join!(client.locate(&id), session.recorded_job(&id));
+    let (record, record_error) = match record {
+        Ok(record) => (record, None),
+        Err(error) => (None, Some(error.first_line())),
+    };
+    Ok(Seen {
+        id,
+        found: found?,
+        record,
+        record_error,
+    })
+}
+
+/// The dropped message of a receipt. Without Postgres it is not known, which the lookup of the job reports.
+async fn dropped_message(receipt: &JobId, session: &Session) -> Option<DropRecord> {
+    let entry_id = EntryId::parse(receipt.as_str()).ok()?;
+    let ledger = session.ledger().await.ok()?;
+    ledger.dropped_message(&entry_id).await.ok()?
 }

@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value, filters, tests,
-    value::{Kwargs, StringInput},
+    value::{Kwargs, Rest, StringInput, ValueOrKwargs},
 };
 
-use super::MAX_RENDERED_BYTES;
+use super::{MAX_RENDERED_BYTES, work};
 
 /// Engine instructions that one text may use: a list of 10,000 items uses about 20 per item.
 pub(super) const FUEL: u64 = 2_000_000;
@@ -19,16 +19,22 @@ const NESTING: usize = 64;
 /// Registers one filter or test with an engine.
 type Register = fn(&mut Environment<'static>, &'static str);
 
+/// Registers each function under a name that no template can say, and under its own name a call of it that is
+/// charged for what it reads.
 macro_rules! registered {
-    ($add:ident: $($name:literal = $function:path),+ $(,)?) => {
+    ($add:ident, $charged:path: $($name:literal = $function:path),+ $(,)?) => {
         &[$(($name, |env, name| {
-            env.$add(name, $function);
+            const CALLED: &str = concat!("charged ", $name);
+            env.$add(CALLED, $function);
+            env.$add(name, |state: &mut State<'_, '_>, arguments: Rest<ValueOrKwargs>| {
+                $charged(state, CALLED, &arguments.into_values())
+            });
         })),+]
     };
 }
 
 const FILTERS: &[(&str, Register)] = registered! {
-    add_filter:
+    add_filter, work::filter:
     "abs" = filters::abs,
     "attr" = filters::attr,
     "bool" = filters::bool,
@@ -69,7 +75,7 @@ const FILTERS: &[(&str, Register)] = registered! {
 };
 
 const TESTS: &[(&str, Register)] = registered! {
-    add_test:
+    add_test, work::test:
     "boolean" = tests::is_boolean,
     "defined" = tests::is_defined,
     "divisibleby" = tests::is_divisibleby,

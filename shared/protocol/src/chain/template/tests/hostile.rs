@@ -83,7 +83,8 @@ fn what_no_template_may_hold_is_refused() {
 #[test]
 fn hostile_templates_are_stopped() {
     let long = "x".repeat(100_000);
-    let scope = scope(&json!({"long": long, "list": vec![0; 3000]}).to_string());
+    let scope =
+        scope(&json!({"long": long, "list": vec![0; 3000], "texts": vec![&long; 20]}).to_string());
     let begin = Instant::now();
     for (template, words) in [
         (
@@ -109,6 +110,20 @@ fn hostile_templates_are_stopped() {
     ] {
         let error = scope.render(template).unwrap_err();
         assert_eq!(error.to_string(), words, "{template}");
+    }
+    let costly = [
+        "steps.told.json.long | upper",
+        "steps.told.json.long is upper",
+        "steps.told.json.texts | sort",
+        "steps.told.json.texts | map('upper') | list",
+    ];
+    for expression in costly {
+        let template = format!(
+            "{{% for a in steps.told.json.list %}}{{% if {expression} %}}{{% endif %}}{{% endfor %}}"
+        );
+        let error = scope.render(&template).unwrap_err().to_string();
+        let words = "the filters and tests of this text read more than 256 MiB";
+        assert!(error.ends_with(words), "{expression}: {error}");
     }
     for deep in [
         format!("{{{{ {}1{} }}}}", "(".repeat(5000), ")".repeat(5000)),
