@@ -258,3 +258,19 @@ async fn an_entry_id_in_the_far_future_delays_no_job() {
     let problem = "[!!] entry ids: the last one of queue `default` is 8210266876799999-1";
     assert!(doctor.stdout.contains(problem), "{}", doctor.stdout);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_that_is_too_long_for_every_model_says_so() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let _worker = stack.worker().unwrap();
+    let id = stack
+        .xadd(&[("prompt", "[[context]] hello")])
+        .await
+        .unwrap();
+    let outcome = stack.outcome(&id).await.unwrap();
+    assert_eq!(
+        outcome.error_class.as_deref(),
+        Some("context_too_long"),
+        "{outcome:?}"
+    );
+}

@@ -17,10 +17,12 @@ use longshore_protocol::{
     state::AttemptOutcome,
 };
 
+use self::answer_schema::AnswerForm;
 use crate::{
     context::Context,
     disposition::{Discard, Disposition, Stage},
     job::Job,
+    provider::Provider,
     reserve::ReservedAttempt,
     route::policy::Policy,
 };
@@ -64,21 +66,38 @@ pub(crate) async fn call<'a>(
             return ControlFlow::Break(discard.into());
         }
     };
-    let result = tokio::select! {
+    let result = match AnswerForm::of(&call).await {
+        Ok(form) => match answer(job, &**provider, &call, context).await? {
+            // An answer is billed, so nothing interrupts its check.
+            Ok(answer) => form.accept(answer, &call, &policy.config.limits).await,
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
+    let billed = result.map(|answer| Billed::new(answer, &call, candidate.model));
+    let result = write_result(job, candidate.model, billed, context.clock.now());
+    report(result, attempt, context).await
+}
+
+/// The provider's answer, unless the job is cancelled or the worker stops before it.
+async fn answer(
+    job: &Job,
+    provider: &dyn Provider,
+    call: &Call,
+    context: &Context,
+) -> Stage<Result<Answer, CallError>> {
+    tokio::select! {
         biased;
-        result = answer_schema::call_and_check(&**provider, &call, &policy.config.limits) => {
-            write_result(job, candidate.model, result.map(|answer| Billed::new(answer, &call, candidate.model)), context.clock.now())
-        }
+        result = provider.call(call) => ControlFlow::Continue(result),
         () = job.cancelled.cancelled() => {
             stop_attempt(job, "cancelled on request during the call", context.clock.now());
-            return ControlFlow::Break(Disposition::cancelled_on_request());
+            ControlFlow::Break(Disposition::cancelled_on_request())
         }
         () = context.abort.cancelled() => {
             stop_attempt(job, "handed back during the call: the worker is stopping", context.clock.now());
-            return ControlFlow::Break(Disposition::HandedBack);
+            ControlFlow::Break(Disposition::HandedBack)
         }
-    };
-    report(result, attempt, context).await
+    }
 }
 
 /// Waits for the attempt's turn under a paced limit.

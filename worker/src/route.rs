@@ -7,7 +7,7 @@ pub(crate) mod estimate;
 pub(crate) mod pauses;
 pub(crate) mod policy;
 
-use longshore_policy::routing::{Decision, PromptTokens};
+use longshore_policy::routing::Decision;
 use longshore_protocol::{call::ErrorClass, envelope::Envelope};
 
 use self::{account_holds::AccountHolds, circuits::Circuits, pauses::KnownPauses, policy::Policy};
@@ -37,19 +37,15 @@ pub(crate) fn decide<'a>(
     }
     match failed_tier.and_then(|failed| policy.router.escalate(envelope, prompt, failed)) {
         Some(higher) => Ok(higher),
-        None => decide_by_rules(envelope, prompt, policy),
+        None => policy.router.decide(envelope, prompt).map_err(|error| {
+            // Providers have said so, whatever the routing rules say of the models that are left.
+            let class = match exceeded_window {
+                Some(_) => ErrorClass::ContextTooLong,
+                None => ErrorClass::BadRequest,
+            };
+            Discard::new(class.as_str(), error.to_string())
+        }),
     }
-}
-
-fn decide_by_rules<'a>(
-    envelope: &Envelope,
-    prompt: PromptTokens,
-    policy: &'a Policy,
-) -> Result<Decision<'a>, Discard> {
-    policy
-        .router
-        .decide(envelope, prompt)
-        .map_err(|error| Discard::new(ErrorClass::BadRequest.as_str(), error.to_string()))
 }
 
 /// For a step that escalates: who of a higher tier may answer what the models of `decision` could not.

@@ -11,8 +11,8 @@
 -- KEYS[1]  the queue's stream
 -- ARGV     1 namespace, 2 queue, 3 worker, 4 the most entries, 5 how long its heartbeat must be missing (ms)
 -- Returns  {entries recovered, attempts lost}, or {-1, 0}: the worker is alive, or not known to be dead yet
--- Writes   the stream's pending list, the journal, meters, events, `{ns}:crashes`, `{ns}:unbegun`, `{ns}:workers:missing`; deletes the
---          consumer once it has nothing left
+-- Writes   the stream's pending list, the journal, meters, events, `{ns}:crashes`, `{ns}:unbegun`,
+--          `{ns}:workers:missing`; deletes the consumer once it has nothing left
 -- Repeat   safe, also from two leaders: the heartbeat is checked here, and what was recovered is no longer the
 --          worker's
 -- Bound    a few commands an entry and meter

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     blocking,
-    provider::{Provider, json_schema, shorten},
+    provider::{json_schema, shorten},
 };
 
 /// How many violations of a schema an error lists.
@@ -22,43 +22,47 @@ const LISTED_VIOLATIONS: usize = 3;
 const MOST_SCHEMA_VALUES: usize = 20_000;
 
 /// The form that an answer must have.
-enum AnswerForm {
+pub(super) enum AnswerForm {
     Any,
     Object,
     Schema(Box<Validator>),
 }
 
-/// Calls `provider` and accepts only an answer of the form that the call asks for. An invalid schema fails
-/// before the call.
-pub(super) async fn call_and_check(
-    provider: &dyn Provider,
-    call: &Call,
-    limits: &MessageLimits,
-) -> Result<Answer, CallError> {
-    let form = match schema_of(call)? {
-        Some(schema) => {
-            let schema = schema.clone();
-            let compiled = blocking::run(move || compile(&schema)).await;
-            AnswerForm::Schema(Box::new(compiled.map_err(|error| bad_schema(&error))??))
+impl AnswerForm {
+    /// The form of the answers to a call. Fails if its schema is invalid.
+    pub(super) async fn of(call: &Call) -> Result<Self, CallError> {
+        let Some(schema) = schema_of(call)? else {
+            return Ok(plain_form(call));
+        };
+        let schema = schema.clone();
+        let compiled = blocking::SCHEMAS.run(move || compile(&schema)).await;
+        let validator = compiled.map_err(|error| bad_schema(&error))??;
+        Ok(Self::Schema(Box::new(validator)))
+    }
+
+    /// Accepts an answer of this form. An answer of another form keeps its cost.
+    pub(super) async fn accept(
+        self,
+        answer: Answer,
+        call: &Call,
+        limits: &MessageLimits,
+    ) -> Result<Answer, CallError> {
+        let answer = if matches!(self, Self::Schema(_)) {
+            let billed = answer.usage;
+            let checked =
+                blocking::SCHEMAS.run(move || check_form(&self, &answer).map(|()| answer));
+            checked
+                .await
+                .map_err(|error| bad_schema(&error).spend(CallCost::Known(billed)))??
+        } else {
+            check_form(&self, &answer)?;
+            answer
+        };
+        if call.spawn {
+            spawned(&answer.output, limits).map_err(|fault| unusable_answer(&answer, &fault))?;
         }
-        None => plain_form(call),
-    };
-    let mut answer = provider.call(call).await?;
-    if matches!(form, AnswerForm::Schema(_)) {
-        let checked = blocking::run(move || {
-            let fits = check_form(&form, &answer);
-            (answer, fits)
-        });
-        let fits;
-        (answer, fits) = checked.await.map_err(|error| bad_schema(&error))?;
-        fits?;
-    } else {
-        check_form(&form, &answer)?;
+        Ok(answer)
     }
-    if call.spawn {
-        spawned(&answer.output, limits).map_err(|fault| unusable_answer(&answer, &fault))?;
-    }
-    Ok(answer)
 }
 
 /// The form of an answer that needs no schema.
@@ -163,7 +167,6 @@ fn unusable_answer(answer: &Answer, fault: &str) -> CallError {
 
 #[cfg(test)]
 mod tests {
-    use futures::future::BoxFuture;
     use longshore_protocol::call::{ReportedLimit, ReportedLimits, Usage};
     use serde_json::json;
 
@@ -280,40 +283,30 @@ mod tests {
         );
     }
 
-    struct AnswersWith(&'static str);
-
-    impl Provider for AnswersWith {
-        fn call<'a>(&'a self, _: &'a Call) -> BoxFuture<'a, Result<Answer, CallError>> {
-            Box::pin(async { Ok(answer(self.0)) })
-        }
-    }
-
-    struct NeverCalled;
-
-    impl Provider for NeverCalled {
-        fn call<'a>(&'a self, _: &'a Call) -> BoxFuture<'a, Result<Answer, CallError>> {
-            panic!("called")
-        }
-    }
-
     #[tokio::test]
-    async fn no_call_is_made_for_a_form_that_cannot_be_checked() {
+    async fn a_form_is_checked_before_the_call_and_its_answer_after_it() {
         let wrong = with_schema(&json!({"type": "objekt"}));
-        let error = call_and_check(&NeverCalled, &wrong, &MessageLimits::default())
-            .await
-            .unwrap_err();
+        let error = AnswerForm::of(&wrong).await.err().unwrap();
         assert_eq!(error.class, ErrorClass::BadRequest);
+        let accept = async |output: &str| {
+            let form = AnswerForm::of(&items()).await.unwrap();
+            let limits = MessageLimits::default();
+            form.accept(answer(output), &items(), &limits).await
+        };
         let fits = r#"{"items": []}"#;
-        assert_eq!(
-            call_and_check(&AnswersWith(fits), &items(), &MessageLimits::default())
-                .await
-                .unwrap()
-                .output,
-            fits
-        );
-        let error = call_and_check(&AnswersWith("[]"), &items(), &MessageLimits::default())
-            .await
-            .unwrap_err();
+        assert_eq!(accept(fits).await.unwrap().output, fits);
+        let error = accept("[]").await.unwrap_err();
         assert_eq!(error.class, ErrorClass::BadOutput);
+    }
+
+    #[test]
+    fn a_schema_of_many_values_is_a_bad_request() {
+        let schema = |values: usize| with_schema(&json!({"enum": vec![0; values]}));
+        assert!(schema_of(&schema(19_000)).is_ok());
+        let error = schema_of(&schema(21_000)).unwrap_err();
+        assert_eq!(
+            error.message,
+            "`response_format` has no usable JSON schema: it has more than 20000 values"
+        );
     }
 }

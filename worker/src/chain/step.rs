@@ -58,7 +58,9 @@ pub(crate) async fn prepare(
     let scope = load_scope(step, context).await?;
     let condition = condition.cloned();
     let (templates, envelope) = (step.clone(), envelope.clone());
-    let evaluated = blocking::run(move || evaluate(&scope, condition, &templates, &envelope)).await;
+    let evaluated = blocking::TEMPLATES
+        .run(move || evaluate(&scope, condition, &templates, &envelope))
+        .await;
     let evaluated = evaluated
         .map_err(|stopped| invalid_template(step, &stopped))
         .or_dispose()?;

@@ -4,10 +4,10 @@
 -- `w` (its id: its start in ms), `end` (ms, 0 = never), `limit`, `used`, `held` (reserved by running calls),
 -- `reported` once the ledger has it, `previous` (the window before: `W USED END LIMIT`), `alerted` (the highest
 -- threshold that raised an alert) and `used_at_check` (see close_windows.lua). Of slots: `cap` (the
--- adapted limit), `sampled`, `refused` and `answered` (see hold_account.lua). While jobs are parked for the meter it also holds what
--- release_lanes.lua needs: `kind` and the figures of the job that was parked last; of a window `head` and
--- `head_amount`, the entry id and the units of the first parked job where these are known; `retry`, how many jobs are
--- released next although there is no room (lane_retry.lua).
+-- adapted limit), `sampled`, `refused` and `answered` (see hold_account.lua). While jobs are parked for the meter it
+-- also holds what release_lanes.lua needs: `kind` and the figures of the job that was parked last; of a window `head`
+-- and `head_amount`, the entry id and the units of the first parked job where these are known; `retry`, how many jobs
+-- are released next although there is no room (lane_retry.lua).
 -- `{ns}:slots:METER` maps an entry id to the worker that has a slot. `{ns}:windows` holds the meters of windows
 -- by their ends, `{ns}:alerts:look` the set of those that used another whole percent since raise_alerts.lua ran.
 -- Jobs are parked in `{ns}:lane:quota:METER`; `{ns}:lanes:due` holds the meters by when to check their lanes (ms).
