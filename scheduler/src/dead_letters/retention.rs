@@ -20,6 +20,7 @@ pub(super) async fn expire(
     ledger: &Ledger,
     retention: &Retention,
 ) -> Result<usize, ArchiveError> {
+    while broker.dead_letters().rekey().await? > 0 {}
     let mut removed = 0;
     loop {
         let expired = count_expired(broker, retention).await?;

@@ -243,6 +243,14 @@ impl DeadLetters<'_> {
             .map_err(|source| self.broker.failed(source))
     }
 
+    /// Stores dead letters that an earlier version stored by job id by entry id, a thousand at a time; returns how
+    /// many.
+    pub async fn rekey(self) -> Result<usize, BrokerError> {
+        let mut call = scripts::REKEY_DEAD_LETTERS.key(self.broker.keys().dead());
+        call.arg(self.broker.keys().prefix()).arg(MOST_SCANNED);
+        self.broker.run(&call).await
+    }
+
     /// Removes archived dead letters; returns how many still existed.
     pub async fn remove(self, letters: &[StoredDeadLetter]) -> Result<usize, BrokerError> {
         if letters.is_empty() {

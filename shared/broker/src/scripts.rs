@@ -119,6 +119,8 @@ scripts! {
         "replay";
     /// Removes archived dead letters.
     REMOVE_DEAD_LETTERS = "remove_dead_letters" with "job_ids" "dead_letters";
+    /// Stores dead letters of earlier versions by entry id.
+    REKEY_DEAD_LETTERS = "rekey_dead_letters" with "job_ids";
     /// Replaces a dead letter.
     EDIT_DEAD_LETTER = "edit_dead_letter" [refused_at_maxmemory];
     /// Stores the steps of a chain before it starts.

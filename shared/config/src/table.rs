@@ -318,7 +318,7 @@ fields! {
         requests_per_day = "1 to 1000000000", "unlimited";
         /// US dollars, in quotes
         usd_per_month = "above 0, up to `\"9000000\"`", "unlimited";
-        /// calls in flight, over all workers
+        /// calls in flight, over all workers; fewer while the provider refuses more than 5 % of them (429)
         max_concurrent = "1 to 100000", "unlimited";
         /// time zone of its days and months
         time_zone = "such as `Europe/Berlin`", "UTC";

@@ -279,3 +279,31 @@ async fn an_earlier_dead_letter_of_the_same_id_stays() {
     assert_eq!(dead_letters.count().await.unwrap(), 0);
     assert!(!fixture.names().await.contains("dead:ids"));
 }
+
+#[tokio::test]
+async fn dead_letters_of_earlier_versions_are_stored_by_entry_id() {
+    let fixture = Fixture::new().await;
+    buried(&fixture).await;
+    let mut entry_ids = Vec::new();
+    for (id, entry) in [("nightly", "5-0"), ("6-0", "6-0")] {
+        let entry_id = EntryId::from_stored(entry);
+        let letter = letter(&fixture.queue, &job_id(id), &entry_id, &binary());
+        let text = serde_json::to_string(&letter).unwrap();
+        let () = fixture
+            .ask(&["HSET", &fixture.key("dead:jobs"), id, &text])
+            .await;
+        let () = fixture.ask(&["ZADD", &fixture.key("dead"), "7", id]).await;
+        entry_ids.push(entry_id);
+    }
+    let dead_letters = fixture.broker.dead_letters();
+    assert_eq!(dead_letters.rekey().await.unwrap(), 2);
+    assert_eq!(dead_letters.rekey().await.unwrap(), 0);
+    assert_eq!(dead_letters.count().await.unwrap(), 3);
+    for (id, entry_id) in ["nightly", "6-0"].iter().zip(&entry_ids) {
+        let found = dead_letters.find(id).await.unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].0, &found[0].1.record.entry_id), (7, entry_id));
+        assert!(replay(&fixture, 7, &found[0].1).await);
+    }
+    assert_eq!(dead_letters.count().await.unwrap(), 1);
+}
