@@ -1,13 +1,11 @@
--- Pulls entries for a worker: those that were handed back or recovered; then, of the streams `~NAME`, jobs that were
--- released from lanes, and parked jobs of tenants, which take turns by weight (start-time fair queueing); and if there
--- are none of these, new entries.
+-- Pulls the entries that go before new ones: those that were handed back or recovered; then, of the streams `~NAME`,
+-- jobs that were released from lanes, and parked jobs of tenants, which take turns by weight (start-time fair queueing).
 --
 -- A message can be so large that a worker dies of it before it begins the job. So entries are read a few at a time
 -- until they have many bytes, and an entry with which several workers died is pulled alone.
 --
 -- KEYS     the streams, in the order in which they are read
--- ARGV     1 namespace, 2 worker, 3 the most entries (of new ones: of each stream), 4 bytes after which it stops, 5 which
---          entries are wanted (`all`; `begun`: none that are new; `new`: only these), then the queue name of each stream
+-- ARGV     1 namespace, 2 worker, 3 the most entries, 4 bytes after which it stops, then the queue name of each stream
 --          (`NAME`, `~NAME`)
 -- Returns  a list of {number of the stream from 0, entry, fields, crashes so far, workers that died before they began
 --          it, checkpoint ('' = none)}
@@ -16,35 +14,31 @@
 -- Repeat   safe, but does not return the same entries again: those are pending for the worker
 -- Bound    a few commands an entry (at most 512), for each tenant whose lane is empty, and for each entry id whose job
 --          has left its lane
-local worker, most, most_bytes, wanted = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local QUEUES_AT = 5
+local worker, most, most_bytes = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local QUEUES_AT = 4
 -- Entries of one command: their size is known only when they are read.
 local CHUNK = 16
 -- An entry with which so many workers died before they began it is pulled alone.
 local SUSPECT = 2
 local pulled, bytes, is_full = {}, 0, false
 
--- Of an entry that was delivered before, or has our mark, something may be stored.
-local function add(number, queue, found, is_known)
-  local fields = found[2]
-  for i = 1, #fields, 2 do
-    bytes = bytes + #fields[i] + #fields[i + 1]
-    is_known = is_known or fields[i] == '_checkpoint'
-  end
-  local crashes, unbegun, checkpoint = 0, 0, ''
-  if is_known then
-    local entry_id = entry_id_of(queue, found[1])
-    crashes = tonumber(redis.call('HGET', NS .. ':crashes', entry_id) or '0')
-    unbegun = tonumber(redis.call('HGET', NS .. ':unbegun', entry_id) or '0')
-    checkpoint = redis.call('HGET', NS .. ':checkpoints', entry_id) or ''
-  end
-  pulled[#pulled + 1] = {number, found[1], fields, crashes, unbegun, checkpoint}
+local function add(number, queue, found)
+  local entry_id = entry_id_of(queue, found[1])
+  for _, text in ipairs(found[2]) do bytes = bytes + #text end
+  pulled[#pulled + 1] = {
+    number,
+    found[1],
+    found[2],
+    tonumber(redis.call('HGET', NS .. ':crashes', entry_id) or '0'),
+    tonumber(redis.call('HGET', NS .. ':unbegun', entry_id) or '0'),
+    redis.call('HGET', NS .. ':checkpoints', entry_id) or '',
+  }
 end
 
 local function claim(number, queue, stream, ids)
   if #ids == 0 then return end
   for _, found in ipairs(redis.call('XCLAIM', stream, GROUP, worker, 0, unpack(ids))) do
-    add(number, queue, found, true)
+    add(number, queue, found)
   end
   is_full = bytes >= most_bytes
 end
@@ -103,30 +97,24 @@ local function read_new(number, queue, stream, count)
     local chunk = math.min(count, CHUNK)
     local read = redis.call('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', chunk, 'STREAMS', stream, '>')
     local entries = read and read[1][2] or {}
-    for _, found in ipairs(entries) do add(number, queue, found, false) end
+    for _, found in ipairs(entries) do add(number, queue, found) end
     is_full = bytes >= most_bytes
     count = #entries < chunk and 0 or count - chunk
   end
 end
 
 for i, stream in ipairs(KEYS) do
-  if wanted == 'new' or is_full or #pulled >= most then break end
+  if is_full or #pulled >= most then break end
   pull_returned(i - 1, ARGV[QUEUES_AT + i], stream)
 end
 for i, stream in ipairs(KEYS) do
   local queue = ARGV[QUEUES_AT + i]
   local base = base_queue(queue)
-  if wanted ~= 'new' and queue ~= base then
+  if queue ~= base then
     read_new(i - 1, queue, stream, most - #pulled)
     if #pulled < most and not is_full and release_by_turn(base, most - #pulled) > 0 then
       read_new(i - 1, queue, stream, most - #pulled)
     end
-  end
-end
-if wanted ~= 'begun' and #pulled == 0 then
-  for i, stream in ipairs(KEYS) do
-    local queue = ARGV[QUEUES_AT + i]
-    if queue == base_queue(queue) then read_new(i - 1, queue, stream, most) end
   end
 end
 return pulled

@@ -21,11 +21,42 @@ const GATED_READ_BLOCK: Duration = Duration::from_secs(2);
 /// The most entries of one read.
 const BATCH_ENTRIES: usize = 512;
 
+/// The most bytes that one read should bring, by the size of the entries before.
+const BATCH_BYTES: usize = 8 << 20;
+
 /// How often the reader compares what Redis has delivered to it with the jobs in flight.
 const RETURN_STRAYS_EVERY: Duration = Duration::from_secs(30);
 
 /// Where the reader sends jobs, each with its slot.
 pub(crate) type JobSender = mpsc::UnboundedSender<(Arc<Job>, OwnedSemaphorePermit)>;
+
+/// Decides how many entries one read may bring, so that a worker does not die of their size. The first reads bring few.
+/// One large message makes the next reads small at once; they grow again while messages are small.
+struct ReadSize {
+    /// The size that a message may have.
+    message_bytes: usize,
+}
+
+impl ReadSize {
+    fn new() -> Self {
+        Self {
+            message_bytes: BATCH_BYTES / 16,
+        }
+    }
+
+    /// The most entries of the next read.
+    fn entries(&self) -> usize {
+        (BATCH_BYTES / self.message_bytes.max(1)).clamp(1, BATCH_ENTRIES)
+    }
+
+    /// Takes the messages of a read into account.
+    fn observe(&mut self, messages: impl Iterator<Item = usize>) {
+        let Some(largest) = messages.max() else {
+            return;
+        };
+        self.message_bytes = largest.max(self.message_bytes / 2);
+    }
+}
 
 /// Reads until the worker drains. Reconnects when Redis fails.
 pub(crate) async fn run(context: Arc<Context>, sender: JobSender) {
@@ -64,6 +95,7 @@ async fn read_until_failure(
     return_strays(context).await?;
     let mut strays_returned_at = Instant::now();
     let mut policy = context.policy();
+    let mut read_size = ReadSize::new();
     loop {
         let current = context.policy();
         if !Arc::ptr_eq(&policy, &current) {
@@ -88,11 +120,11 @@ async fn read_until_failure(
         }
         if context.slots.available_permits() == 0
             && context.tenant_activity.is_recent(now_ms)
-            && sort_by_tenant(&mut reader, context, sender).await? > 0
+            && sort_by_tenant(&mut reader, &mut read_size, context, sender).await? > 0
         {
             continue;
         }
-        let Some(mut slots) = free_slots(context, queues.len(), BATCH_ENTRIES).await else {
+        let Some(mut slots) = free_slots(context, queues.len(), read_size.entries()).await else {
             continue;
         };
         // While the gate is closed, only jobs that were started before are pulled.
@@ -107,6 +139,7 @@ async fn read_until_failure(
         };
         backoff.reset();
         context.health.beat("reader");
+        read_size.observe(delivered.iter().map(|entry| entry.message.size()));
         let paused = pauses.paused_queues(queues, context.clock.now());
         for entry in delivered {
             if paused.contains(&entry.delivery.queue.base()) {
@@ -127,10 +160,14 @@ async fn read_until_failure(
 /// many entries it read.
 async fn sort_by_tenant(
     reader: &mut QueueReader,
+    read_size: &mut ReadSize,
     context: &Context,
     sender: &JobSender,
 ) -> Result<usize, BrokerError> {
-    let (read, refused) = tenants::sort_new_entries(reader, context).await?;
+    let delivered = reader.read_ahead(read_size.entries()).await?;
+    read_size.observe(delivered.iter().map(|entry| entry.message.size()));
+    let read = delivered.len();
+    let refused = tenants::sort_new_entries(delivered, reader, context).await?;
     context.health.beat("reader");
     for entry in refused {
         dispatch_when_free(context, sender, entry).await;
@@ -204,4 +241,34 @@ async fn return_strays(context: &Context) -> Result<(), BrokerError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_begin_small_and_grow_while_messages_are_small() {
+        let mut size = ReadSize::new();
+        assert_eq!(size.entries(), 16);
+        size.observe([].into_iter());
+        assert_eq!(size.entries(), 16);
+        for entries in [32, 64, 128, 256, BATCH_ENTRIES, BATCH_ENTRIES] {
+            size.observe([100, 3_000].into_iter());
+            assert_eq!(size.entries(), entries);
+        }
+    }
+
+    #[test]
+    fn one_large_message_makes_the_next_reads_small() {
+        let mut size = ReadSize::new();
+        for _ in 0..6 {
+            size.observe([100].into_iter());
+        }
+        size.observe([100, 16 << 20, 100].into_iter());
+        for entries in [1, 1, 2, 4] {
+            assert_eq!(size.entries(), entries);
+            size.observe([100].into_iter());
+        }
+    }
 }

@@ -15,18 +15,14 @@ use longshore_protocol::{
 
 use crate::{context::Context, job::received_at, record::serialize};
 
-/// The most entries of one sort.
-const BATCH: usize = 512;
-
-/// Sorts some new entries into the lanes of their tenants. Returns how many entries it read, and those that
-/// must be refused, which need a slot.
+/// Sorts new entries into the lanes of their tenants. Returns those that must be refused, which need a slot.
 pub(super) async fn sort_new_entries(
+    delivered: Vec<DeliveredEntry>,
     reader: &mut QueueReader,
     context: &Context,
-) -> Result<(usize, Vec<DeliveredEntry>), BrokerError> {
+) -> Result<Vec<DeliveredEntry>, BrokerError> {
     let config = context.policy().config.clone();
-    let delivered = reader.read_ahead(BATCH).await?;
-    let (read, now) = (delivered.len(), context.clock.now());
+    let now = context.clock.now();
     let (refused, sortable): (Vec<_>, Vec<_>) = delivered
         .into_iter()
         .partition(|entry| entry.forged || entry.message.fields.len() > MAX_FIELDS);
@@ -41,7 +37,7 @@ pub(super) async fn sort_new_entries(
     for (queue, sorted) in by_queue {
         reader.park_by_tenant(&queue, &sorted).await?;
     }
-    Ok((read, refused))
+    Ok(refused)
 }
 
 fn with_tenant(entry: DeliveredEntry, config: &Config, now: DateTime<Utc>) -> TenantEntry {

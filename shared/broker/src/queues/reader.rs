@@ -20,10 +20,7 @@ type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 /// before it began, its checkpoint.
 type PulledRow = (usize, String, Fields, u32, u32, String);
 
-/// Entries of one command: their size is known only when they are read.
-const CHUNK: usize = 16;
-
-/// The bytes after which a read stops. It may bring one more chunk.
+/// The bytes of returned and released entries after which a read stops. It may bring some entries more.
 const MOST_BYTES: usize = 8 << 20;
 
 /// An entry that was delivered to a worker.
@@ -104,10 +101,7 @@ impl QueueReader {
         wanted: EntrySource,
     ) -> Result<Vec<DeliveredEntry>, BrokerError> {
         let share = (count / self.queues.max(1)).max(1);
-        let delivered = match wanted {
-            EntrySource::All => self.pull(share, "all").await?,
-            EntrySource::Begun => self.pull(share, "begun").await?,
-        };
+        let delivered = self.pull(share).await?;
         if !delivered.is_empty() {
             return Ok(delivered);
         }
@@ -116,13 +110,18 @@ impl QueueReader {
             .filter(|queue| wanted == EntrySource::All || queue.is_ready())
             .cloned()
             .collect();
-        self.read_streams(&streams, share.min(CHUNK), wait).await
+        self.read_streams(&streams, share, Some(wait)).await
     }
 
     /// Reads new entries, at most `count` of each queue, without waiting. They are to be parked with
     /// [`park_by_tenant`](Self::park_by_tenant).
     pub async fn read_ahead(&mut self, count: usize) -> Result<Vec<DeliveredEntry>, BrokerError> {
-        self.pull(count, "new").await
+        let streams: Vec<QueueName> = self
+            .included()
+            .filter(|queue| !queue.is_ready())
+            .cloned()
+            .collect();
+        self.read_streams(&streams, count, None).await
     }
 
     /// Parks entries of one queue by tenant; returns how many were parked.
@@ -147,12 +146,8 @@ impl QueueReader {
             .map_err(|source| self.broker.failed(source))
     }
 
-    /// Pulls entries that are there.
-    async fn pull(
-        &mut self,
-        most: usize,
-        wanted: &str,
-    ) -> Result<Vec<DeliveredEntry>, BrokerError> {
+    /// Pulls returned and released entries.
+    async fn pull(&mut self, most: usize) -> Result<Vec<DeliveredEntry>, BrokerError> {
         let mut call = scripts::PULL.prepare_invoke();
         let streams: Vec<QueueName> = self.included().cloned().collect();
         for stream in &streams {
@@ -161,8 +156,7 @@ impl QueueReader {
         call.arg(self.broker.keys().prefix())
             .arg(self.worker.as_str())
             .arg(most)
-            .arg(MOST_BYTES)
-            .arg(wanted);
+            .arg(MOST_BYTES);
         for stream in &streams {
             call.arg(stream.as_str());
         }
@@ -190,16 +184,18 @@ impl QueueReader {
         &mut self,
         queues: &[QueueName],
         share: usize,
-        wait: Duration,
+        wait: Option<Duration>,
     ) -> Result<Vec<DeliveredEntry>, BrokerError> {
         if queues.is_empty() {
             return Ok(Vec::new());
         }
-        let wait_ms = usize::try_from(wait.as_millis()).unwrap_or(usize::MAX);
-        let options = StreamReadOptions::default()
+        let mut options = StreamReadOptions::default()
             .group(WORKERS_GROUP, self.worker.as_str())
-            .count(share)
-            .block(wait_ms.max(1));
+            .count(share);
+        if let Some(wait) = wait {
+            let wait_ms = usize::try_from(wait.as_millis()).unwrap_or(usize::MAX);
+            options = options.block(wait_ms.max(1));
+        }
         let streams: Vec<String> = queues
             .iter()
             .map(|queue| self.broker.keys().queue(queue))
