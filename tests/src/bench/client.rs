@@ -29,7 +29,6 @@ pub(super) struct ClientReport {
 
 /// Makes the calls and prints the result.
 pub async fn client(options: ClientOptions) -> anyhow::Result<()> {
-    longshore_service::tls::install_crypto_provider();
     let client = reqwest::Client::builder()
         .http1_only()
         .tcp_nodelay(true)

@@ -109,7 +109,6 @@ pub(super) async fn real_worker(
         .env("LONGSHORE_SIMULATOR_URL", &simulator.url)
         .env("LONGSHORE_LISTEN", &listen);
     let worker = ChildProcess::spawn("longshore-worker", command, &stack.dir().join("worker.log"))?;
-    longshore_service::tls::install_crypto_provider();
     let client = reqwest::Client::new();
     let ready = format!("http://{listen}/ready");
     eventually("the worker is ready", || async {

@@ -62,6 +62,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     // Thousands of calls in flight need thousands of sockets, here and in the processes started from here.
     rlimit::increase_nofile_limit(u64::MAX)?;
+    longshore_service::tls::install_crypto_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
