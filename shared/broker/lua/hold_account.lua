@@ -1,7 +1,7 @@
 -- Holds an account whose provider answered that it is rate limited: no worker calls it until then. Cuts its slots by the
 -- share of calls that the provider refused.
 --
--- A sample of calls begins with a refusal and lasts a second, or longer if there are few calls. Refusals that are rare
+-- A sample of calls begins with a refusal and lasts half a second, or longer if there are few calls. Refusals that are rare
 -- cost a repetition each and no slots: cut for every one, 250 slots became 20 at one refusal in 200 calls.
 --
 -- KEYS[1]  `{ns}:account:holds`: by account, until when (ms)
@@ -13,7 +13,7 @@
 -- Bound    constant
 local account, until_ms, meter, limit = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 -- A sample lasts so long at least (ms), and until it has so many refusals or so many calls.
-local LEAST_TIME, LEAST_REFUSED, LEAST_CALLS = 1000, 3, 50
+local LEAST_TIME, LEAST_REFUSED, LEAST_CALLS = 500, 3, 50
 -- The share of refused calls that costs no slots, and the largest share of the slots that is cut at once.
 local TOLERATED, MOST_CUT = 0.05, 0.5
 local now = now_ms()
