@@ -97,17 +97,12 @@ pub(crate) fn after_failed_call(
             .insert(platform.to_owned(), failures);
         return NextRound::OtherCandidate;
     }
-    match next {
-        AfterFailure::SamePlatform(_) | AfterFailure::OtherPlatform => {
-            checkpoint.exhausted.push(platform.to_owned());
-            NextRound::OtherCandidate
-        }
-        AfterFailure::GiveUp => {
-            checkpoint.exhausted.push(platform.to_owned());
-            drop(progress);
-            NextRound::Escalate(all_failed(job, Some(error)))
-        }
+    checkpoint.exhausted.push(platform.to_owned());
+    if next != AfterFailure::GiveUp {
+        return NextRound::OtherCandidate;
     }
+    drop(progress);
+    NextRound::Escalate(all_failed(job, Some(error)))
 }
 
 /// What follows a round in which no candidate could be called.

@@ -36,7 +36,7 @@ for i = 1, #failed, 2 do
     redis.call('ZREM', NS .. ':cancelled', job)
     local dead_letter = dead_letters[job]
     if dead_letter then
-      remove_dead_letter(dead_letter[1], job)
+      remove_dead_letters({dead_letter[1]}, {job})
       if dead_letter[2] ~= '' then put_retried(KEYS[1], instance, dead_letter[2], dead_letter[3], job) end
     end
     redis.call('RPUSH', KEYS[1] .. ':ready', instance)

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  `{ns}:parked`
 -- ARGV     1 namespace, 2 the entry id that it had
--- Returns  nil, or {queue, lane, checkpoint, job id, when it is due (ms, '' = no time), field, value, …}
+-- Returns  nil, or {queue, lane, checkpoint, when it is due (ms, '' = no time), field, value, …}
 -- Writes   nothing
 -- Repeat   safe
 -- Bound    constant
@@ -13,5 +13,5 @@ local due = ''
 if record[2] == 'time' or record[2] == 'version' then
   due = redis.call('ZSCORE', NS .. ':lane:' .. record[2], ARGV[2]) or ''
 end
-table.insert(record, 5, due)
+record[4] = due
 return record

@@ -10,14 +10,14 @@
 -- Bound    a few commands a job
 local now, left = now_ms(), tonumber(ARGV[2])
 local promoted, next_due = 0, -1
-for i, lane in ipairs({'time', 'version'}) do
-  local due = redis.call('ZRANGEBYSCORE', KEYS[i], '-inf', now, 'LIMIT', 0, left)
+for _, lane in ipairs(KEYS) do
+  local due = redis.call('ZRANGEBYSCORE', lane, '-inf', now, 'LIMIT', 0, left)
   for _, entry_id in ipairs(due) do
-    redis.call('ZREM', KEYS[i], entry_id)
+    redis.call('ZREM', lane, entry_id)
     release(entry_id)
   end
   promoted, left = promoted + #due, left - #due
-  local first = redis.call('ZRANGE', KEYS[i], 0, 0, 'WITHSCORES')
+  local first = redis.call('ZRANGE', lane, 0, 0, 'WITHSCORES')
   if first[2] then
     local wait = math.max(0, tonumber(first[2]) - now)
     if next_due < 0 or wait < next_due then next_due = wait end

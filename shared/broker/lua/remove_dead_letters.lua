@@ -5,14 +5,14 @@
 -- Returns  how many were removed
 -- Writes   `{ns}:dead`, `{ns}:dead:jobs`, `{ns}:dead:ids`
 -- Repeat   safe: they are gone
--- Bound    four commands a dead letter
+-- Bound    one command a dead letter, at most 1,000
 local ARITY = 3
-local removed = 0
+local entry_ids, ids = {}, {}
 for at = 2, #ARGV, ARITY do
   local score = redis.call('ZSCORE', KEYS[1], ARGV[at])
   if score and tonumber(score) == tonumber(ARGV[at + 2]) then
-    remove_dead_letter(ARGV[at], ARGV[at + 1])
-    removed = removed + 1
+    entry_ids[#entry_ids + 1], ids[#ids + 1] = ARGV[at], ARGV[at + 1]
   end
 end
-return removed
+remove_dead_letters(entry_ids, ids)
+return #entry_ids

@@ -173,7 +173,7 @@ impl DeadLetters<'_> {
         Ok(self.find(id).await?.into_iter().next())
     }
 
-    /// The dead letters of a job id, the newest first; if there are none, the dead letter of this entry id.
+    /// Finds dead letters by job id, the newest first. If none has this job id, finds the one with this entry id.
     pub async fn find(self, id: &str) -> Result<Vec<StoredDeadLetter>, BrokerError> {
         let index = self.broker.keys().dead_ids();
         let mut entry_ids = self

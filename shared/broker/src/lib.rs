@@ -38,7 +38,7 @@ use longshore_protocol::{
     keys::Keys,
 };
 use redis::{
-    Client, FromRedisValue, IntoConnectionInfo as _, RedisError, ScriptInvocation,
+    Client, FromRedisValue, IntoConnectionInfo as _, RedisError, RedisResult, ScriptInvocation,
     aio::{ConnectionManagerConfig, MultiplexedConnection},
     io::tcp::socket2::TcpKeepalive,
 };
@@ -427,11 +427,18 @@ impl Broker {
     fn failed(&self, source: RedisError) -> BrokerError {
         BrokerError::from_redis(&self.address, source)
     }
-}
 
-/// Whether Redis answered that a stream or its group does not exist.
-fn is_missing(error: &RedisError) -> bool {
-    error.code() == Some("NOGROUP") || error.to_string().contains("no such key")
+    /// A reply about a stream or its group; `None` if it does not exist.
+    fn if_present<T>(&self, reply: RedisResult<T>) -> Result<Option<T>, BrokerError> {
+        let is_missing = |error: &RedisError| {
+            error.code() == Some("NOGROUP") || error.to_string().contains("no such key")
+        };
+        match reply {
+            Ok(reply) => Ok(Some(reply)),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
 }
 
 /// A time in ms that is stored as the score of a sorted set.

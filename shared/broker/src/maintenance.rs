@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use longshore_protocol::keys::LEDGER_GROUP;
-use redis::{AsyncCommands as _, Value};
+use redis::{AsyncCommands as _, RedisResult, Value};
 
-use crate::{BrokerError, Maintenance, is_missing, scripts};
+use crate::{BrokerError, Maintenance, scripts};
 
 /// Fields of a hash that one call checks; it blocks Redis for well under 10 ms.
 const PAGE: usize = 100;
@@ -215,17 +215,15 @@ impl Maintenance<'_> {
     /// Removes the recorders that are gone and have nothing pending.
     async fn remove_dead_recorders(self) -> Result<usize, BrokerError> {
         let events = self.broker.keys().events();
-        let info: Result<redis::streams::StreamInfoConsumersReply, _> =
+        let info: RedisResult<redis::streams::StreamInfoConsumersReply> =
             redis::AsyncCommands::xinfo_consumers(&mut self.broker.shared(), &events, LEDGER_GROUP)
                 .await;
-        let writers = match info {
-            Ok(reply) => reply.consumers,
-            // No recorder ever ran.
-            Err(error) if is_missing(&error) => return Ok(0),
-            Err(error) => return Err(self.broker.failed(error)),
+        // Without the group, no recorder ever ran.
+        let Some(info) = self.broker.if_present(info)? else {
+            return Ok(0);
         };
         let mut forgotten = 0;
-        for writer in writers {
+        for writer in info.consumers {
             let mut call = scripts::REMOVE_RECORDER.key(&events);
             call.arg(self.broker.keys().prefix())
                 .arg(LEDGER_GROUP)

@@ -9,10 +9,10 @@ use longshore_protocol::{
     id::{EntryId, QueueName, WorkerId},
     keys::{RETURNED, WORKERS_GROUP},
 };
-use redis::AsyncCommands as _;
+use redis::{AsyncCommands as _, RedisResult};
 
 pub use self::reader::{DeliveredEntry, EntrySource, QueueReader, TenantEntry};
-use crate::{BrokerError, Queues, is_missing};
+use crate::{BrokerError, Queues};
 
 /// The depth of a queue.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -145,21 +145,18 @@ impl Queues<'_> {
             .xlen(&key)
             .await
             .map_err(|source| self.broker.failed(source))?;
-        let info: Result<redis::streams::StreamInfoConsumersReply, _> = self
+        let info: RedisResult<redis::streams::StreamInfoConsumersReply> = self
             .broker
             .shared()
             .xinfo_consumers(&key, WORKERS_GROUP)
             .await;
-        let running = match info {
-            Ok(reply) => reply
-                .consumers
-                .iter()
-                .filter(|consumer| consumer.name != RETURNED)
-                .map(|consumer| consumer.pending as u64)
-                .sum(),
-            Err(error) if is_missing(&error) => 0,
-            Err(error) => return Err(self.broker.failed(error)),
-        };
+        let consumers = self.broker.if_present(info)?.map(|info| info.consumers);
+        let running = consumers
+            .unwrap_or_default()
+            .iter()
+            .filter(|consumer| consumer.name != RETURNED)
+            .map(|consumer| consumer.pending as u64)
+            .sum();
         Ok(QueueDepth {
             queue: queue.clone(),
             available: length.saturating_sub(running),
@@ -216,53 +213,43 @@ impl Queues<'_> {
                 count,
             )
             .await;
-        match found {
-            Ok(reply) => Ok(reply
-                .ids
-                .into_iter()
-                .map(|row| Pending {
-                    entry: row.id,
-                    worker: (row.consumer != RETURNED)
-                        .then(|| WorkerId::from_stored(&row.consumer)),
-                    since: Duration::from_millis(row.last_delivered_ms as u64),
-                })
-                .collect()),
-            // The queue or its group does not exist yet: nothing was delivered.
-            Err(error) if is_missing(&error) => Ok(Vec::new()),
-            Err(error) => Err(self.broker.failed(error)),
-        }
+        // Without the queue or its group, nothing was delivered.
+        let rows = self.broker.if_present(found)?.map(|reply| reply.ids);
+        Ok(rows
+            .unwrap_or_default()
+            .into_iter()
+            .map(|row| Pending {
+                entry: row.id,
+                worker: (row.consumer != RETURNED).then(|| WorkerId::from_stored(&row.consumer)),
+                since: Duration::from_millis(row.last_delivered_ms as u64),
+            })
+            .collect())
     }
 
     /// The newest entry of a queue that was delivered; later entries are new.
     pub async fn last_delivered(self, queue: &QueueName) -> Result<String, BrokerError> {
-        let found: Result<redis::streams::StreamInfoGroupsReply, _> = self
+        let found: RedisResult<redis::streams::StreamInfoGroupsReply> = self
             .broker
             .shared()
             .xinfo_groups(self.broker.keys().queue(queue))
             .await;
-        match found {
-            Ok(reply) => Ok(reply
-                .groups
-                .into_iter()
-                .find(|group| group.name == WORKERS_GROUP)
-                .map_or_else(|| "0-0".to_owned(), |group| group.last_delivered_id)),
-            Err(error) if is_missing(&error) => Ok("0-0".to_owned()),
-            Err(error) => Err(self.broker.failed(error)),
-        }
+        let groups = self.broker.if_present(found)?.map(|reply| reply.groups);
+        Ok(groups
+            .unwrap_or_default()
+            .into_iter()
+            .find(|group| group.name == WORKERS_GROUP)
+            .map_or_else(|| "0-0".to_owned(), |group| group.last_delivered_id))
     }
 
-    /// The last entry id that a queue has given, or that a producer has chosen for it.
-    pub async fn last_entry(self, queue: &QueueName) -> Result<EntryId, BrokerError> {
-        let found: Result<redis::streams::StreamInfoStreamReply, _> = self
+    /// The last entry id of a queue, which Redis or a producer has chosen; `None` if the queue does not exist.
+    pub async fn last_entry(self, queue: &QueueName) -> Result<Option<EntryId>, BrokerError> {
+        let found: RedisResult<redis::streams::StreamInfoStreamReply> = self
             .broker
             .shared()
             .xinfo_stream(self.broker.keys().queue(queue))
             .await;
-        match found {
-            Ok(reply) => Ok(EntryId::new(queue, &reply.last_generated_id)),
-            Err(error) if is_missing(&error) => Ok(EntryId::new(queue, "0-0")),
-            Err(error) => Err(self.broker.failed(error)),
-        }
+        let info = self.broker.if_present(found)?;
+        Ok(info.map(|info| EntryId::new(queue, &info.last_generated_id)))
     }
 
     /// The message of an entry, if it is still in its queue.

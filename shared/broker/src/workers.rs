@@ -12,11 +12,11 @@ use longshore_protocol::{
     keys::{Keys, RETURNED, WORKERS_GROUP},
     string_enum,
 };
-use redis::AsyncCommands as _;
+use redis::{AsyncCommands as _, RedisResult};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::{BrokerError, CONNECT_TIMEOUT, Workers, client, is_missing, scripts};
+use crate::{BrokerError, CONNECT_TIMEOUT, Workers, client, scripts};
 
 /// Entries that one call recovers; it blocks Redis for well under 10 ms.
 const RECOVER_BATCH: usize = 200;
@@ -128,7 +128,7 @@ impl HeartbeatConnection {
     }
 
     /// Sends one heartbeat; connects if necessary.
-    pub fn beat(&mut self, heartbeat: &Heartbeat) -> redis::RedisResult<()> {
+    pub fn beat(&mut self, heartbeat: &Heartbeat) -> RedisResult<()> {
         let text = serde_json::to_string(heartbeat)
             .map_err(|error| redis::RedisError::from(std::io::Error::other(error)))?;
         let ttl = u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX);
@@ -136,11 +136,11 @@ impl HeartbeatConnection {
     }
 
     /// Ends the worker: others recover what it holds at once.
-    pub fn stop(&mut self) -> redis::RedisResult<()> {
+    pub fn stop(&mut self) -> RedisResult<()> {
         self.send("", 0)
     }
 
-    fn send(&mut self, heartbeat: &str, ttl_ms: u64) -> redis::RedisResult<()> {
+    fn send(&mut self, heartbeat: &str, ttl_ms: u64) -> RedisResult<()> {
         let mut call = scripts::HEARTBEAT.key(&self.key);
         call.arg(&self.namespace)
             .arg(self.worker.as_str())
@@ -155,7 +155,7 @@ impl HeartbeatConnection {
         sent.map(|_| ())
     }
 
-    fn connection(&mut self) -> redis::RedisResult<&mut redis::Connection> {
+    fn connection(&mut self) -> RedisResult<&mut redis::Connection> {
         let connection = if let Some(connection) = self.connection.take() {
             connection
         } else {
@@ -203,17 +203,15 @@ impl Workers<'_> {
             .collect();
         let mut found: BTreeMap<WorkerId, SilentWorker> = BTreeMap::new();
         for stream in self.broker.queues().streams().await? {
-            let info: Result<redis::streams::StreamInfoConsumersReply, _> = self
+            let info: RedisResult<redis::streams::StreamInfoConsumersReply> = self
                 .broker
                 .shared()
                 .xinfo_consumers(self.broker.keys().queue(&stream), WORKERS_GROUP)
                 .await;
-            let consumers = match info {
-                Ok(reply) => reply.consumers,
-                Err(error) if is_missing(&error) => continue,
-                Err(error) => return Err(self.broker.failed(error)),
+            let Some(info) = self.broker.if_present(info)? else {
+                continue;
             };
-            for consumer in consumers {
+            for consumer in info.consumers {
                 let worker = WorkerId::from_stored(&consumer.name);
                 if consumer.pending == 0 || consumer.name == RETURNED || alive.contains(&worker) {
                     continue;
@@ -298,22 +296,21 @@ impl Workers<'_> {
 
     /// The consumers of a queue without a heartbeat.
     async fn consumers(self, queue: &QueueName) -> Result<Vec<String>, BrokerError> {
-        let info: Result<redis::streams::StreamInfoConsumersReply, _> = self
+        let info: RedisResult<redis::streams::StreamInfoConsumersReply> = self
             .broker
             .shared()
             .xinfo_consumers(self.broker.keys().queue(queue), WORKERS_GROUP)
             .await;
-        let names: Vec<String> = match info {
-            Ok(reply) => reply
-                .consumers
-                .into_iter()
-                .map(|consumer| consumer.name)
-                .filter(|name| name != RETURNED)
-                .collect(),
-            // The queue or its group does not exist yet: no worker can have entries in it.
-            Err(error) if is_missing(&error) => return Ok(Vec::new()),
-            Err(error) => return Err(self.broker.failed(error)),
+        // Without the queue or its group, no worker can have entries in it.
+        let Some(info) = self.broker.if_present(info)? else {
+            return Ok(Vec::new());
         };
+        let names: Vec<String> = info
+            .consumers
+            .into_iter()
+            .map(|consumer| consumer.name)
+            .filter(|name| name != RETURNED)
+            .collect();
         let mut pipe = redis::pipe();
         for name in &names {
             pipe.exists(self.broker.keys().worker(&WorkerId::from_stored(name)));

@@ -9,28 +9,34 @@ use longshore_tests::stack::{Options, Stack, eventually, prompts};
 
 use super::{Model, SimulatedProvider, beside_few, config_yaml, print_figures, provider_stats};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_new_worker_does_not_call_a_provider_whose_circuit_is_open() {
-    let _machine = beside_few().await;
+/// A stack whose provider "a" answers every call with status 500.
+async fn first_is_down(providers: &[SimulatedProvider], more: &str) -> Stack {
     let stack = Stack::start(Options {
         latency: Duration::from_millis(20),
         ..Options::default()
     })
     .await
     .unwrap();
-    let providers = [
-        SimulatedProvider::unlimited("a", Model::Cheap),
-        SimulatedProvider::unlimited("b", Model::Dear),
-    ];
-    let retry = "retry: {base_delay: 10ms, max_delay: 20ms, jitter: 0ms}";
     stack
-        .config_yaml(&config_yaml(&stack, &providers, retry))
+        .config_yaml(&config_yaml(&stack, providers, more))
         .unwrap();
     let down = Faults {
         rate_500: 1.0,
         ..Faults::default()
     };
     stack.simulator.set_faults(Some("a"), down).unwrap();
+    stack
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_worker_does_not_call_a_provider_whose_circuit_is_open() {
+    let _machine = beside_few().await;
+    let providers = [
+        SimulatedProvider::unlimited("a", Model::Cheap),
+        SimulatedProvider::unlimited("b", Model::Dear),
+    ];
+    let retry = "retry: {base_delay: 10ms, max_delay: 20ms, jitter: 0ms}";
+    let stack = first_is_down(&providers, retry).await;
     let mut first = stack.worker().unwrap();
     let ids = stack.enqueue(&prompts(200)).await.unwrap();
     stack.successes(&ids).await.unwrap();
@@ -62,23 +68,10 @@ async fn a_new_worker_does_not_call_a_provider_whose_circuit_is_open() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_tried_no_more_often_than_allowed_while_a_circuit_opens_and_closes() {
     let _machine = beside_few().await;
-    let stack = Stack::start(Options {
-        latency: Duration::from_millis(20),
-        ..Options::default()
-    })
-    .await
-    .unwrap();
-    let provider = SimulatedProvider::unlimited("a", Model::Cheap);
+    let providers = [SimulatedProvider::unlimited("a", Model::Cheap)];
     let more = "retry: {max_retries: 3, base_delay: 10ms, max_delay: 20ms, jitter: 0ms}\n\
                 circuit: {cooldown: 100ms, max_cooldown: 200ms}";
-    stack
-        .config_yaml(&config_yaml(&stack, &[provider], more))
-        .unwrap();
-    let down = Faults {
-        rate_500: 1.0,
-        ..Faults::default()
-    };
-    stack.simulator.set_faults(Some("a"), down).unwrap();
+    let stack = first_is_down(&providers, more).await;
     let (_scheduler, _worker) = (stack.scheduler().unwrap(), stack.worker().unwrap());
     let ids = stack.enqueue(&prompts(30)).await.unwrap();
     for outcome in stack.outcomes(&ids).await.unwrap() {

@@ -1,7 +1,8 @@
 //! Batches: tasks added in parts, each once; closed; ended.
 
 use longshore_broker::{
-    BatchPart, BatchPlan, BatchPut, BatchTask, ChainCancelled, ChainStarted, StepOutcome,
+    BatchPart, BatchPlan, BatchPut, BatchReport, BatchTask, ChainCancelled, ChainStarted,
+    StepOutcome,
 };
 use longshore_protocol::{chain::ChainState, id::JobId};
 
@@ -52,6 +53,16 @@ async fn put(fixture: &Fixture, plan: &BatchPlan, at: u32, count: u32) -> BatchP
         .unwrap()
 }
 
+async fn close(fixture: &Fixture, plan: &BatchPlan, tasks: u64, digest: &str) -> bool {
+    let closed = fixture.broker.batches().close(&plan.id, tasks, digest);
+    closed.await.unwrap()
+}
+
+async fn read_report(fixture: &Fixture, plan: &BatchPlan) -> BatchReport {
+    let report = fixture.broker.batches().get(&plan.id).await.unwrap();
+    report.expect("a batch")
+}
+
 /// Settles everything in the queue and returns the instances.
 async fn run(fixture: &Fixture, outcome: StepOutcome) -> Vec<String> {
     let mut ran = Vec::new();
@@ -68,13 +79,7 @@ async fn tasks_are_enqueued_as_slots_free_up_and_the_last_ends_the_batch() {
     let plan = plan(&fixture, "b", 2);
     assert_eq!(put(&fixture, &plan, 0, 2).await, BatchPut::Done);
     assert_eq!(put(&fixture, &plan, 2, 3).await, BatchPut::Done);
-    let report = fixture
-        .broker
-        .batches()
-        .get(&plan.id)
-        .await
-        .unwrap()
-        .unwrap();
+    let report = read_report(&fixture, &plan).await;
     assert_eq!(report.state, ChainState::Open);
     assert_eq!(
         (report.lines, report.waiting, report.sent(), report.done()),
@@ -84,21 +89,9 @@ async fn tasks_are_enqueued_as_slots_free_up_and_the_last_ends_the_batch() {
         run(&fixture, StepOutcome::Completed).await,
         ["task/0", "task/1"]
     );
+    assert!(close(&fixture, &plan, 5, "5").await);
     assert!(
-        fixture
-            .broker
-            .batches()
-            .close(&plan.id, 5, "5")
-            .await
-            .unwrap()
-    );
-    assert!(
-        fixture
-            .broker
-            .batches()
-            .close(&plan.id, 5, "5")
-            .await
-            .unwrap(),
+        close(&fixture, &plan, 5, "5").await,
         "said again, it changes nothing"
     );
     assert_eq!(
@@ -106,13 +99,7 @@ async fn tasks_are_enqueued_as_slots_free_up_and_the_last_ends_the_batch() {
         ["task/2", "task/3"]
     );
     assert_eq!(run(&fixture, StepOutcome::Completed).await, ["task/4"]);
-    let report = fixture
-        .broker
-        .batches()
-        .get(&plan.id)
-        .await
-        .unwrap()
-        .unwrap();
+    let report = read_report(&fixture, &plan).await;
     assert_eq!(
         (report.state, report.completed, report.failed),
         (ChainState::Failed, 3, 2)
@@ -142,14 +129,7 @@ async fn a_batch_whose_tasks_have_ended_ends_when_closed() {
     assert_eq!(put(&fixture, &plan, 0, 2).await, BatchPut::Done);
     assert_eq!(run(&fixture, StepOutcome::Completed).await.len(), 2);
     assert_eq!(fixture.chain_state(&plan.id).await, "open");
-    assert!(
-        fixture
-            .broker
-            .batches()
-            .close(&plan.id, 2, "2")
-            .await
-            .unwrap()
-    );
+    assert!(close(&fixture, &plan, 2, "2").await);
     assert_eq!(fixture.chain_state(&plan.id).await, "completed");
     assert_eq!(put(&fixture, &plan, 2, 1).await, BatchPut::Closed);
 }
@@ -183,22 +163,8 @@ async fn tasks_are_added_once_and_in_order() {
         BatchPut::Elsewhere,
         "after others"
     );
-    assert!(
-        !fixture
-            .broker
-            .batches()
-            .close(&plan.id, 2, "2")
-            .await
-            .unwrap()
-    );
-    assert!(
-        !fixture
-            .broker
-            .batches()
-            .close(&plan.id, 3, "x")
-            .await
-            .unwrap()
-    );
+    assert!(!close(&fixture, &plan, 2, "2").await);
+    assert!(!close(&fixture, &plan, 3, "x").await);
     assert_eq!(put(&fixture, &plan, 3, 1).await, BatchPut::Done);
     assert_eq!(
         run(&fixture, StepOutcome::Completed).await,
@@ -226,13 +192,7 @@ async fn a_stopped_batch_accepts_no_more_tasks() {
     );
     assert_eq!(put(&fixture, &plan, 3, 1).await, BatchPut::Closed);
     assert_eq!(run(&fixture, StepOutcome::Cancelled).await, ["task/0"]);
-    let report = fixture
-        .broker
-        .batches()
-        .get(&plan.id)
-        .await
-        .unwrap()
-        .unwrap();
+    let report = read_report(&fixture, &plan).await;
     assert_eq!((report.state, report.sent()), (ChainState::Cancelled, 1));
 }
 

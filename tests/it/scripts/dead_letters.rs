@@ -147,26 +147,12 @@ async fn named_dead_letters_are_removed_and_counted() {
     unknown.record.entry_id = EntryId::from_stored("1-0");
     letters.push((died + 1, kept.clone(), text));
     letters.push((died, unknown, String::new()));
-    assert_eq!(
-        fixture
-            .broker
-            .dead_letters()
-            .remove(&letters)
-            .await
-            .unwrap(),
-        3
-    );
-    assert_eq!(
-        fixture
-            .broker
-            .dead_letters()
-            .remove(&letters)
-            .await
-            .unwrap(),
-        0
-    );
-    assert_eq!(fixture.broker.dead_letters().remove(&[]).await.unwrap(), 0);
-    assert_eq!(fixture.broker.dead_letters().count().await.unwrap(), 1);
+    let dead_letters = fixture.broker.dead_letters();
+    for removed in [3, 0] {
+        assert_eq!(dead_letters.remove(&letters).await.unwrap(), removed);
+    }
+    assert_eq!(dead_letters.remove(&[]).await.unwrap(), 0);
+    assert_eq!(dead_letters.count().await.unwrap(), 1);
     assert_eq!(
         fixture
             .hash("dead:jobs")
@@ -212,30 +198,16 @@ async fn a_dead_letter_is_replaced_only_if_unchanged() {
 
     // Another command read the old one, or the call is repeated.
     let before = fixture.snapshot().await;
-    assert!(
-        !fixture
-            .broker
-            .dead_letters()
-            .replace(&entry_id, &read, "{}")
-            .await
-            .unwrap()
-    );
-    assert!(
-        !fixture
-            .broker
-            .dead_letters()
-            .replace(&entry_id, &read, &mended)
-            .await
-            .unwrap()
-    );
-    assert!(
-        !fixture
-            .broker
-            .dead_letters()
-            .replace(&EntryId::from_stored("1-0"), "", "{}")
-            .await
-            .unwrap()
-    );
+    let unknown = EntryId::from_stored("1-0");
+    for (entry_id, read, mended) in [
+        (&entry_id, read.as_str(), "{}"),
+        (&entry_id, read.as_str(), mended.as_str()),
+        (&unknown, "", "{}"),
+    ] {
+        let replaced = fixture.broker.dead_letters();
+        let replaced = replaced.replace(entry_id, read, mended).await.unwrap();
+        assert!(!replaced);
+    }
     assert_eq!(fixture.snapshot().await, before);
 }
 

@@ -92,7 +92,7 @@ async fn a_few_calls_are_no_sample() {
     let fixture = Fixture::new().await;
     sample(&fixture, 2, 1).await;
     assert_eq!(cap(&fixture).await, None);
-    // The sample goes on.
+    // The same sample continues.
     for _ in 0..2 {
         refuse(&fixture).await;
     }

@@ -297,7 +297,7 @@ impl Fixture {
             let parked = EntryId::from_stored(&entry_id);
             let parked = self.broker.lanes().parked_entry(&parked).await.unwrap();
             // Of a job that was cancelled there, the entry id is left.
-            jobs.push(parked.map_or(entry_id, |parked| parked.id.to_string()));
+            jobs.push(parked.map_or(entry_id, |parked| parked.checkpoint.id.to_string()));
         }
         jobs
     }

@@ -61,13 +61,11 @@ pub(crate) async fn prepare(
     let evaluated = blocking::TEMPLATES
         .run(move || evaluate(&scope, condition, &templates, &envelope))
         .await;
-    let evaluated = evaluated
-        .map_err(|stopped| invalid_template(step, &stopped))
-        .or_dispose()?;
-    match evaluated
-        .map_err(|error| invalid_template(step, &error))
-        .or_dispose()?
-    {
+    let evaluated = match evaluated {
+        Ok(evaluated) => evaluated.map_err(|error| invalid_template(step, &error)),
+        Err(stopped) => Err(invalid_template(step, &stopped)),
+    };
+    match evaluated.or_dispose()? {
         Evaluated::Skipped(condition) => ControlFlow::Break(Disposition::Cancelled {
             reason: SKIPPED,
             error: format!("condition not met: {condition}"),

@@ -9,7 +9,7 @@
 local function release_cancelled(id, entry_id)
   local packed = redis.call('HGET', NS .. ':parked', entry_id)
   -- Someone deleted the job by hand.
-  if not packed then return unindex_entry(NS .. ':parked:ids', id, entry_id) end
+  if not packed then return unindex_entries(NS .. ':parked:ids', {id}, {entry_id}) end
   local lane = cmsgpack.unpack(packed)[2]
   if lane == 'time' or lane == 'version' or string.match(lane, '^paused:') then
     redis.call('ZREM', NS .. ':lane:' .. lane, entry_id)

@@ -4,7 +4,7 @@
 -- letter as JSON; `{ns}:dead:ids` finds it by job id.
 --
 -- Needs     job_ids
--- Provides  add_dead_letter, remove_dead_letter
+-- Provides  add_dead_letter, remove_dead_letters
 
 local function add_dead_letter(entry_id, id, dead_letter)
   redis.call('HSET', NS .. ':dead:jobs', entry_id, dead_letter)
@@ -12,8 +12,10 @@ local function add_dead_letter(entry_id, id, dead_letter)
   index_entry(NS .. ':dead:ids', id, entry_id)
 end
 
-local function remove_dead_letter(entry_id, id)
-  redis.call('ZREM', NS .. ':dead', entry_id)
-  redis.call('HDEL', NS .. ':dead:jobs', entry_id)
-  unindex_entry(NS .. ':dead:ids', id, entry_id)
+-- Removes the dead letters of these entry ids, whose job ids are `ids`; at most 1,000.
+local function remove_dead_letters(entry_ids, ids)
+  if #entry_ids == 0 then return end
+  redis.call('ZREM', NS .. ':dead', unpack(entry_ids))
+  redis.call('HDEL', NS .. ':dead:jobs', unpack(entry_ids))
+  unindex_entries(NS .. ':dead:ids', ids, entry_ids)
 end

@@ -63,6 +63,6 @@ local function release(entry_id)
   local record = cmsgpack.unpack(packed)
   local queue, checkpoint, id = record[1], record[3], record[4]
   redis.call('HDEL', NS .. ':parked', entry_id)
-  unindex_entry(NS .. ':parked:ids', id, entry_id)
+  unindex_entries(NS .. ':parked:ids', {id}, {entry_id})
   return enqueue('~' .. queue, checkpoint, {unpack(record, 5)})
 end

@@ -44,7 +44,7 @@ local function replay_dead_letters(dead_letters, room)
   local stored = {}
   for i, dead_letter in ipairs(dead_letters) do stored[i] = dead_letter.entry_id end
   local died = redis.call('ZMSCORE', KEYS[1], unpack(stored))
-  local entry_ids, ids, results, checkpoints, events, seen = {}, {}, {}, {}, {}, {}
+  local entry_ids, ids, removed, results, checkpoints, events, seen = {}, {}, {}, {}, {}, {}, {}
   for i, dead_letter in ipairs(dead_letters) do
     if room and #ids >= room then break end
     local id, entry_id = dead_letter.id, ''
@@ -53,14 +53,14 @@ local function replay_dead_letters(dead_letters, room)
       events[#events + 1] = dead_letter.event
       continue_chain(id, dead_letter.checkpoint)
       entry_id = append_entry(dead_letter.queue, dead_letter.fields)
-      remove_dead_letter(dead_letter.entry_id, id)
-      ids[#ids + 1], results[#results + 1] = id, NS .. ':result:' .. id
+      ids[#ids + 1], removed[#removed + 1], results[#results + 1] = id, dead_letter.entry_id, NS .. ':result:' .. id
       checkpoints[#checkpoints + 1], checkpoints[#checkpoints + 2] = entry_id, dead_letter.checkpoint
     end
     entry_ids[i] = entry_id
   end
   emit_all(events)
   if #ids > 0 then
+    remove_dead_letters(removed, ids)
     redis.call('DEL', unpack(results))
     redis.call('ZREM', NS .. ':cancelled', unpack(ids))
     redis.call('HSET', NS .. ':checkpoints', unpack(checkpoints))

@@ -6,10 +6,10 @@ use longshore_protocol::{
     id::{AttemptId, EntryId, JobId, QueueName, WorkerId},
     keys::WORKERS_GROUP,
 };
-use redis::AsyncCommands as _;
+use redis::{AsyncCommands as _, RedisResult};
 use serde::Serialize;
 
-use crate::{BrokerError, Deliveries, JournaledAttempt, is_missing};
+use crate::{BrokerError, Deliveries, JournaledAttempt};
 
 /// A job in flight.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -87,7 +87,7 @@ impl Deliveries<'_> {
         stream: &QueueName,
         most: usize,
     ) -> Result<Vec<(EntryId, Duration)>, BrokerError> {
-        let found: Result<redis::streams::StreamPendingCountReply, _> = self
+        let found: RedisResult<redis::streams::StreamPendingCountReply> = self
             .broker
             .shared()
             .xpending_consumer_count(
@@ -99,18 +99,15 @@ impl Deliveries<'_> {
                 worker.as_str(),
             )
             .await;
-        match found {
-            Ok(reply) => Ok(reply
-                .ids
-                .into_iter()
-                .map(|row| {
-                    let since = Duration::from_millis(row.last_delivered_ms as u64);
-                    (EntryId::new(stream, &row.id), since)
-                })
-                .collect()),
-            Err(error) if is_missing(&error) => Ok(Vec::new()),
-            Err(error) => Err(self.broker.failed(error)),
-        }
+        let rows = self.broker.if_present(found)?.map(|reply| reply.ids);
+        Ok(rows
+            .unwrap_or_default()
+            .into_iter()
+            .map(|row| {
+                let since = Duration::from_millis(row.last_delivered_ms as u64);
+                (EntryId::new(stream, &row.id), since)
+            })
+            .collect())
     }
 
     async fn journaled(

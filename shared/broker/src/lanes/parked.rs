@@ -12,8 +12,6 @@ use crate::{BrokerError, Lanes, milliseconds, scripts};
 /// A parked job.
 #[derive(Debug, Clone)]
 pub struct ParkedJob {
-    /// The job's id; its receipt if it is parked by tenant, because its own id is not checked yet.
-    pub id: JobId,
     /// The entry that it was parked from.
     pub entry_id: EntryId,
     /// The queue that it is released to.
@@ -77,7 +75,7 @@ impl Lanes<'_> {
         let key = self.broker.keys().parked();
         let mut parts = record.into_iter();
         let mut text = || String::from_utf8(parts.next().unwrap_or_default()).unwrap_or_default();
-        let (queue, lane, checkpoint, id, due) = (text(), text(), text(), text(), text());
+        let (queue, lane, checkpoint, due) = (text(), text(), text(), text());
         let queue = QueueName::parse(&queue).map_err(|error| BrokerError::foreign(&key, error))?;
         let checkpoint =
             serde_json::from_str(&checkpoint).map_err(|error| BrokerError::foreign(&key, error))?;
@@ -86,7 +84,6 @@ impl Lanes<'_> {
             fields.push((name, value));
         }
         Ok(Some(ParkedJob {
-            id: JobId::from_stored(&id),
             entry_id: entry_id.clone(),
             queue,
             checkpoint,

@@ -185,14 +185,13 @@ async fn service_checks(broker: &Broker) -> Result<(Vec<Check>, EventCounts), Br
         refused_key: broker.keys().bad_events(),
         workers: workers.len(),
     };
-    let mut ahead = Vec::new();
+    let mut checks = vec![alive, leads, dead];
     let now_ms = broker.server().time_ms().await?;
     for queue in broker.queues().list().await? {
-        let last = broker.queues().last_entry(&queue).await?;
-        ahead.extend(ahead_of_clock(&queue, &last, now_ms));
+        if let Some(last) = broker.queues().last_entry(&queue).await? {
+            checks.extend(ahead_of_clock(&queue, &last, now_ms));
+        }
     }
-    let mut checks = vec![alive, leads, dead];
-    checks.extend(ahead);
     Ok((checks, events))
 }
 

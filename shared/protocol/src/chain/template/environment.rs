@@ -19,22 +19,22 @@ const NESTING: usize = 64;
 /// Registers one filter or test with an engine.
 type Register = fn(&mut Environment<'static>, &'static str);
 
-/// Registers each function under a name that no template can say, and under its own name a call of it that is
-/// charged for what it reads.
+/// Registers functions whose calls are charged for what they read.
 macro_rules! registered {
-    ($add:ident, $charged:path: $($name:literal = $function:path),+ $(,)?) => {
+    ($add:ident: $($name:literal = $function:path),+ $(,)?) => {
         &[$(($name, |env, name| {
-            const CALLED: &str = concat!("charged ", $name);
-            env.$add(CALLED, $function);
-            env.$add(name, |state: &mut State<'_, '_>, arguments: Rest<ValueOrKwargs>| {
-                $charged(state, CALLED, &arguments.into_values())
+            let function = Value::from_function($function);
+            env.$add(name, move |state: &mut State<'_, '_>, arguments: Rest<ValueOrKwargs>| {
+                let arguments = arguments.into_values();
+                work::charge(name, &arguments)?;
+                function.call(state, &arguments)
             });
         })),+]
     };
 }
 
 const FILTERS: &[(&str, Register)] = registered! {
-    add_filter, work::filter:
+    add_filter:
     "abs" = filters::abs,
     "attr" = filters::attr,
     "bool" = filters::bool,
@@ -75,7 +75,7 @@ const FILTERS: &[(&str, Register)] = registered! {
 };
 
 const TESTS: &[(&str, Register)] = registered! {
-    add_test, work::test:
+    add_test:
     "boolean" = tests::is_boolean,
     "defined" = tests::is_defined,
     "divisibleby" = tests::is_divisibleby,

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use minijinja::{Error, ErrorKind, State, Value};
+use minijinja::{Error, ErrorKind, Value};
 
 /// The most bytes that the filters and tests of one text read together: about a second.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
@@ -48,42 +48,18 @@ fn check_time() -> Result<(), Error> {
     Ok(())
 }
 
-/// Calls the filter that is registered under this name.
-pub(super) fn filter(
-    state: &mut State<'_, '_>,
-    name: &str,
-    arguments: &[Value],
-) -> Result<Value, Error> {
-    charge(arguments, is_sorting(name))?;
-    state.apply_filter(name, arguments)
-}
+/// Filters that compare their items with each other.
+const SORTING: &[&str] = &["sort", "unique", "dictsort", "groupby"];
 
-/// Calls the test that is registered under this name.
-pub(super) fn test(
-    state: &mut State<'_, '_>,
-    name: &str,
-    arguments: &[Value],
-) -> Result<bool, Error> {
-    charge(arguments, false)?;
-    state.perform_test(name, arguments)
-}
-
-/// Whether a filter compares its items with each other.
-fn is_sorting(name: &str) -> bool {
-    ["sort", "unique", "dictsort", "groupby"]
-        .iter()
-        .any(|sorting| name.ends_with(sorting))
-}
-
-/// Takes the size of the arguments from what is left.
-fn charge(arguments: &[Value], is_sorting: bool) -> Result<(), Error> {
+/// Takes the size of the arguments of a filter or test from what is left.
+pub(super) fn charge(name: &str, arguments: &[Value]) -> Result<(), Error> {
     check_time()?;
     let left = LEFT.get();
     let mut bytes = 0;
     for argument in arguments {
         let size = size(argument, left.bytes, DEPTH);
-        let items = argument.len().filter(|_| is_sorting).unwrap_or(1);
-        let comparisons = u64::from(items.max(2).ilog2());
+        let items = argument.len().filter(|_| SORTING.contains(&name));
+        let comparisons = u64::from(items.unwrap_or(1).max(2).ilog2());
         bytes = size.saturating_mul(comparisons).saturating_add(bytes);
     }
     let Some(rest) = left.bytes.checked_sub(bytes) else {

@@ -157,7 +157,15 @@ fn every_filter_and_test_of_the_list_is_there() {
     for filter in ["upper", "tojson", "sum", "default"] {
         assert!(environment::is_filter(filter), "{filter}");
     }
-    for filter in ["indent", "batch", "slice", "format", "pprint", "center"] {
+    for filter in [
+        "indent",
+        "batch",
+        "slice",
+        "format",
+        "pprint",
+        "center",
+        "charged upper",
+    ] {
         assert!(!environment::is_filter(filter), "{filter}");
         let by_name = format!("{{{{ ['a'] | map('{filter}') | list }}}}");
         assert!(scope("").render(&by_name).is_err(), "{filter}");
