@@ -20,9 +20,9 @@ mod connections;
 mod crash;
 mod cron;
 mod dead_letters;
-mod identity;
-
+mod failures;
 mod first_job;
+mod identity;
 mod machine;
 mod model;
 mod policy;

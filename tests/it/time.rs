@@ -1,6 +1,6 @@
 //! Delayed jobs, deadlines and retries.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::bail;
 use chrono::{TimeDelta, Utc};
@@ -191,10 +191,8 @@ async fn when_all_providers_fail_the_dead_letter_names_them() {
 async fn a_permanent_error_is_not_retried() {
     let stack = stack().await;
     let _worker = stack.worker().unwrap();
-    let id = stack
-        .xadd(&[("prompt", "[[status=400]] no")])
-        .await
-        .unwrap();
+    let alone = [("prompt", "[[status=400]] no"), ("fallback", "false")];
+    let id = stack.xadd(&alone).await.unwrap();
     let outcome = stack.outcome(&id).await.unwrap();
     assert_eq!(
         outcome.error_class.as_deref(),
@@ -202,4 +200,13 @@ async fn a_permanent_error_is_not_retried() {
         "{outcome:?}"
     );
     assert_eq!(outcome.attempts, 1);
+    let anywhere = [("prompt", "[[status=400]] no")];
+    let id = stack.xadd(&anywhere).await.unwrap();
+    let outcome = stack.outcome(&id).await.unwrap();
+    let dead_letters = stack.broker.dead_letters();
+    let (_, dead_letter, _) = dead_letters.newest(id.as_str()).await.unwrap().unwrap();
+    let history = dead_letter.checkpoint.history.iter();
+    let platforms: BTreeSet<&str> = history.map(|attempt| &*attempt.platform).collect();
+    assert!(platforms.len() > 1, "{platforms:?}");
+    assert_eq!(outcome.attempts as usize, platforms.len(), "once on each");
 }

@@ -1,5 +1,6 @@
 //! Retry: decides what follows a failed attempt, and waits for the next one.
 
+mod fault;
 mod policy;
 mod wait;
 
@@ -11,6 +12,7 @@ use longshore_protocol::call::{CallError, ErrorClass};
 
 use self::policy::{AfterFailure, after_failure};
 pub(crate) use self::{
+    fault::saying_fault,
     policy::retry_policy,
     wait::{record_open_attempt, wait_in_place},
 };
@@ -65,7 +67,8 @@ pub(crate) fn after_failed_call(
     let quota_returns = error.class == ErrorClass::QuotaExhausted
         && error.retry_after.is_some()
         && failures <= policy.max_retries;
-    let next = match after_failure(policy, failures, error, rand::random()) {
+    let tries = (failures, checkpoint.repairs);
+    let next = match after_failure(policy, tries, error, rand::random()) {
         AfterFailure::SamePlatform(wait) if !circuit_is_open => {
             let asks_for_long = error
                 .retry_after
@@ -81,6 +84,11 @@ pub(crate) fn after_failed_call(
             checkpoint.not_before.insert(platform.to_owned(), until);
             return NextRound::OtherCandidate;
         }
+        AfterFailure::ToldFault => {
+            checkpoint.repairs += 1;
+            checkpoint.fault = Some(error.message.clone());
+            return NextRound::OtherCandidate;
+        }
         next => next,
     };
     checkpoint.tries.remove(platform);
@@ -89,7 +97,7 @@ pub(crate) fn after_failed_call(
         AfterFailure::SamePlatform(_) => true,
         // Its quota returns at a known time.
         AfterFailure::OtherPlatform => quota_returns,
-        AfterFailure::GiveUp => false,
+        AfterFailure::ToldFault | AfterFailure::OtherModel | AfterFailure::GiveUp => false,
     };
     if stays_candidate {
         checkpoint
@@ -98,11 +106,15 @@ pub(crate) fn after_failed_call(
         return NextRound::OtherCandidate;
     }
     checkpoint.exhausted.push(platform.to_owned());
-    if next != AfterFailure::GiveUp {
-        return NextRound::OtherCandidate;
+    match next {
+        AfterFailure::GiveUp => {
+            drop(progress);
+            return NextRound::Escalate(all_failed(job, Some(error)));
+        }
+        AfterFailure::OtherModel => checkpoint.repairs += 1,
+        AfterFailure::SamePlatform(_) | AfterFailure::ToldFault | AfterFailure::OtherPlatform => {}
     }
-    drop(progress);
-    NextRound::Escalate(all_failed(job, Some(error)))
+    NextRound::OtherCandidate
 }
 
 /// What follows a round in which no candidate could be called.

@@ -60,12 +60,14 @@ pub(crate) fn escalate<'a>(
     if !checkpoint.step.as_ref().is_some_and(|step| step.escalate) {
         return None;
     }
-    let failed = decision.highest_tier()?;
+    let failed = decision.tier()?;
     let prompt = policy.router.measure(envelope);
     let higher = policy.router.escalate(envelope, prompt, failed)?;
     checkpoint.above = Some(failed);
     checkpoint.exhausted.clear();
     checkpoint.tries.clear();
     checkpoint.earlier_tries.clear();
+    checkpoint.repairs = 0;
+    checkpoint.fault = None;
     Some(higher)
 }

@@ -33,17 +33,18 @@ pub(crate) async fn run_job(job: Arc<Job>, context: Arc<Context>) -> Disposition
 
 /// Each round of the loop makes one attempt or waits for one. A stage that ends the run breaks.
 async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
-    let envelope = admit(job, context).await?;
+    let admitted = admit(job, context).await?;
     if let Some(webhook) = chain::Webhook::to_notify(job) {
         return ControlFlow::Continue(webhook.notify(job, context).await);
     }
     let _alone = alone_if_suspect(job, context).await;
     let policy = &*context.policy();
-    let retry_policy = retry::retry_policy(&policy.config, &envelope).or_dispose()?;
-    let mut decision = route::decide(job, &envelope, policy).or_dispose()?;
+    let retry_policy = retry::retry_policy(&policy.config, &admitted).or_dispose()?;
+    let mut decision = route::decide(job, &admitted, policy).or_dispose()?;
     let mut last_error: Option<CallError> = None;
     loop {
         let mut checkpoint = job.progress().checkpoint.clone();
+        let envelope = retry::saying_fault(job, &admitted);
         let query = Query {
             envelope: &envelope,
             decision: &decision,
@@ -76,14 +77,14 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
         };
         match next {
             NextRound::After(wait) => {
-                retry::wait_in_place(job, &envelope, wait, &retry_policy, context).await?;
+                retry::wait_in_place(job, &admitted, wait, &retry_policy, context).await?;
             }
             NextRound::OtherCandidate => {}
             NextRound::LargerWindow => {
-                decision = route::decide(job, &envelope, policy).or_dispose()?;
+                decision = route::decide(job, &admitted, policy).or_dispose()?;
             }
             NextRound::Escalate(discard) => {
-                let higher = route::escalate(job, &envelope, &decision, policy);
+                let higher = route::escalate(job, &admitted, &decision, policy);
                 decision = higher.ok_or(discard).or_dispose()?;
             }
         }

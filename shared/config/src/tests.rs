@@ -125,6 +125,7 @@ fn the_file_can_set_everything() {
     assert!(!config.migrate);
     let retry = RetryPolicy {
         max_retries: 5,
+        max_repairs: 1,
         base_delay: Duration::from_millis(500),
         max_delay: Duration::from_mins(2),
         jitter: Duration::ZERO,
@@ -132,6 +133,7 @@ fn the_file_can_set_everything() {
     };
     let patient = RetryPolicy {
         max_retries: 20,
+        max_repairs: 1,
         max_delay: Duration::from_hours(1),
         ..retry.clone()
     };

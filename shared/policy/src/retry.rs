@@ -8,6 +8,9 @@ use std::time::Duration;
 pub struct RetryPolicy {
     /// Attempts after the first. Default 3.
     pub max_retries: u32,
+    /// Attempts, on all platforms together, after answers that the same call would get again: refused, cut off
+    /// before any text, or of the wrong form. Each is billed. Default 1.
+    pub max_repairs: u32,
     /// The delay before the first retry. Default 1 s.
     pub base_delay: Duration,
     /// The longest delay, before jitter. Default 60 s.
@@ -22,6 +25,7 @@ impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             max_retries: 3,
+            max_repairs: 1,
             base_delay: Duration::from_secs(1),
             max_delay: Duration::from_mins(1),
             jitter: Duration::from_secs(3),

@@ -6,7 +6,7 @@
 //! platforms, the configured fallback, the job's maximum cost, and the features that it needs. Routing
 //! uses no clock, Redis or provider: quotas and circuit breakers are applied later.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, iter};
 
 use chrono::NaiveDate;
 use longshore_protocol::{
@@ -29,15 +29,18 @@ use self::{
     keywords::Keywords,
     market::Market,
     order::{Order, Orders},
+    words::Words,
 };
 
 mod draft;
+mod escalation;
 mod fit;
 mod hint;
 mod keywords;
 mod market;
 mod order;
 mod settings;
+mod words;
 
 /// Why no candidate may answer a job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -122,24 +125,30 @@ pub struct Decision<'a> {
     pub candidates: Vec<Candidate<'a>>,
     /// The stages that influenced the order.
     pub steps: Cow<'a, [RoutingStage<'a>]>,
+    /// The tier that the job has escalated to.
+    pub level: Option<Tier>,
 }
 
 impl Decision<'_> {
-    /// The highest tier among the candidates.
-    pub fn highest_tier(&self) -> Option<Tier> {
+    /// The tier that has failed when all candidates have: the one that the job has escalated to, or the
+    /// lowest.
+    pub fn tier(&self) -> Option<Tier> {
         let tiers = self.candidates.iter().map(|candidate| candidate.model.tier);
-        tiers.max_by_key(|tier| tier.rank())
+        self.level.or_else(|| tiers.min_by_key(|tier| tier.rank()))
     }
 }
+
+/// A rule's conditions, and its orders: for jobs that require no tier, and for those that require each.
+type Ruled = (Conditions, Vec<Result<Order, String>>);
 
 /// Routes jobs by the configuration. Whatever does not depend on the job is computed once.
 #[derive(Debug)]
 pub struct Router {
     market: Market,
     plain: Order,
-    rules: Vec<(Conditions, Result<Order, String>)>,
-    /// The tier of each word, and the order of each tier.
-    words: Vec<(String, Tier)>,
+    rules: Vec<Ruled>,
+    words: Words,
+    /// The order of each tier.
     tiers: Vec<Result<Order, String>>,
     keywords: Option<Keywords>,
     categories: Vec<(String, Result<Order, String>)>,
@@ -154,9 +163,12 @@ impl Router {
         let orders = Orders::new(&market, routing);
         let rules = routing.rules.iter().map(|rule| {
             let name = format!("`{}`", rule.name);
-            let reason = format!("rule {name}");
-            let order = orders.preferring(&rule.prefer, StageName::Rule, &name, reason);
-            (rule.when.clone(), order)
+            let tiers = iter::once(None).chain(Tier::ALL.iter().copied().map(Some));
+            let orders = tiers.map(|tier| {
+                let reason = format!("rule {name}");
+                orders.preferring(&rule.prefer, StageName::Rule, &name, reason, tier)
+            });
+            (rule.when.clone(), orders.collect())
         });
         let tiers = Tier::ALL.iter().map(|tier| {
             let prefer = Preference::Able {
@@ -170,6 +182,7 @@ impl Router {
                 StageName::Tier,
                 &format!("at least {tier}"),
                 reason,
+                Some(*tier),
             )
         });
         let categories = routing.categories.iter().map(|category| {
@@ -180,13 +193,13 @@ impl Router {
             };
             let name = &category.name;
             let reason = format!("keywords of {name}");
-            let order = orders.preferring(&prefer, StageName::Keywords, name, reason);
+            let order = orders.preferring(&prefer, StageName::Keywords, name, reason, None);
             (category.name.clone(), order)
         });
         Self {
             plain: orders.plain(),
             rules: rules.collect(),
-            words: routing.tiers.clone(),
+            words: Words::new(routing),
             tiers: tiers.collect(),
             keywords: Keywords::new(&routing.categories),
             categories: categories.collect(),
@@ -223,6 +236,11 @@ impl Router {
         envelope: &Envelope,
         prompt: PromptTokens,
     ) -> Result<Decision<'_>, Unroutable> {
+        let draft = self.draft(envelope, prompt)?;
+        Ok(draft.decision(&self.market))
+    }
+
+    fn draft(&self, envelope: &Envelope, prompt: PromptTokens) -> Result<Draft<'_>, Unroutable> {
         let mut draft = match &envelope.model {
             Some(model) => self.pinned(model)?,
             None => self.chosen(envelope)?,
@@ -238,31 +256,7 @@ impl Router {
                 "only the first candidate (fallback: false)",
             );
         }
-        Ok(draft.decision(&self.market))
-    }
-
-    /// The candidates of higher tiers for a job that models of `above` failed; `None` if there are
-    /// none.
-    pub fn escalate(
-        &self,
-        envelope: &Envelope,
-        prompt: PromptTokens,
-        above: Tier,
-    ) -> Option<Decision<'_>> {
-        let higher = self.tiers.iter().skip(usize::from(above.rank()) + 1);
-        higher
-            .filter_map(|order| order.as_ref().ok())
-            .find_map(|order| {
-                let mut draft = Draft::like(order);
-                let words = format!("models of the tier {above} have failed it");
-                draft.record_first(StageName::Escalation, words);
-                self.fit(&mut draft, envelope, prompt).ok()?;
-                let mut decision = draft.decision(&self.market);
-                decision
-                    .candidates
-                    .retain(|candidate| candidate.model.tier.rank() > above.rank());
-                (!decision.candidates.is_empty()).then_some(decision)
-            })
+        Ok(draft)
     }
 
     /// The free candidates that can answer the job, whatever its route; in order.
@@ -292,21 +286,23 @@ impl Router {
         if self.plain.indexes.is_empty() {
             return Err(self.no_candidate());
         }
+        let tier = self.words.tier(&envelope.routing)?;
         let mut passed: Vec<(StageName, &str)> = Vec::new();
         let mut found: Option<&Order> = None;
-        for (when, order) in &self.rules {
+        for (when, orders) in &self.rules {
             if when.fit(envelope) {
-                match order {
-                    Ok(order) => {
+                match orders.get(tier.map_or(0, |tier| usize::from(tier.rank()) + 1)) {
+                    Some(Ok(order)) => {
                         found = Some(order);
                         break;
                     }
-                    Err(why) => passed.push((StageName::Rule, why)),
+                    Some(Err(why)) => passed.push((StageName::Rule, why)),
+                    None => {}
                 }
             }
         }
         if found.is_none()
-            && let Some(tier) = self.tier(&envelope.routing)
+            && let Some(tier) = tier
         {
             match self.tiers.get(usize::from(tier.rank())) {
                 Some(Ok(order)) => found = Some(order),
@@ -346,19 +342,8 @@ impl Router {
         draft
     }
 
-    /// The higher of the tiers that the job's risk and complexity require.
-    fn tier(&self, inputs: &RoutingInputs) -> Option<Tier> {
-        let asked = |word: &str| {
-            let known = self
-                .words
-                .iter()
-                .find(|(known, _)| known.eq_ignore_ascii_case(word));
-            known.map(|(_, tier)| *tier)
-        };
-        [&inputs.risk, &inputs.complexity]
-            .into_iter()
-            .filter_map(|input| asked(input.as_deref()?))
-            .max_by_key(|tier| tier.rank())
+    fn of_tier(&self, tier: Tier) -> Option<&Order> {
+        self.tiers.get(usize::from(tier.rank()))?.as_ref().ok()
     }
 
     fn no_candidate(&self) -> Unroutable {

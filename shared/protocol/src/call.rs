@@ -185,13 +185,34 @@ string_enum! {
     }
 }
 
+/// What may mend a failed call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// The same call, after a wait.
+    Repeat,
+    /// The same call, told what is wrong with the answer. Each answer is billed.
+    TellFault,
+    /// Another model: the same one would be billed for the same failure.
+    OtherModel,
+    /// Another platform.
+    OtherPlatform,
+    /// Nothing: every platform would fail the same way.
+    Nothing,
+}
+
 impl ErrorClass {
-    /// Whether a retry on the same platform can succeed.
-    pub fn is_retryable(self) -> bool {
-        matches!(
-            self,
-            Self::RateLimited | Self::Overloaded | Self::Timeout | Self::Network | Self::BadOutput
-        )
+    /// What usually mends a failure of this class.
+    fn remedy(self) -> Remedy {
+        match self {
+            Self::RateLimited
+            | Self::Overloaded
+            | Self::Timeout
+            | Self::Network
+            | Self::BadOutput => Remedy::Repeat,
+            Self::QuotaExhausted | Self::Auth | Self::ContextTooLong => Remedy::OtherPlatform,
+            Self::Refused => Remedy::OtherModel,
+            Self::BadRequest | Self::Internal => Remedy::Nothing,
+        }
     }
 }
 
@@ -218,12 +239,14 @@ pub struct CallError {
     /// The HTTP status, if there was one.
     pub status: Option<u16>,
     pub spend: CallCost,
+    /// What may mend it.
+    pub remedy: Remedy,
     /// The account's limits, as reported in the response headers.
     pub room: ReportedLimits,
 }
 
 impl CallError {
-    /// An error of a call that cost nothing.
+    /// An error of a call that cost nothing, with the remedy of its class.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
         Self {
             class,
@@ -231,8 +254,16 @@ impl CallError {
             retry_after: None,
             status: None,
             spend: CallCost::Nothing,
+            remedy: class.remedy(),
             room: ReportedLimits::default(),
         }
+    }
+
+    /// The same error with another remedy.
+    #[must_use]
+    pub fn remedy(mut self, remedy: Remedy) -> Self {
+        self.remedy = remedy;
+        self
     }
 
     /// The same error with another cost.

@@ -60,6 +60,12 @@ pub struct Checkpoint {
     /// overtake it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub waited: bool,
+    /// Calls that failed in a way that only a change of the call mends; each was billed.
+    #[serde(default, skip_serializing_if = "none_yet")]
+    pub repairs: u32,
+    /// What was wrong with the last answer, for the next call to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
     /// The context window that was too small for the job, in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outgrew: Option<u64>,
@@ -84,6 +90,14 @@ pub struct Checkpoint {
     /// Since when the job waits for a worker of a newer protocol version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_since: Option<DateTime<Utc>>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn none_yet(count: &u32) -> bool {
+    *count == 0
 }
 
 /// One failed attempt.
@@ -118,6 +132,8 @@ impl Checkpoint {
             earlier_tries: BTreeMap::new(),
             not_before: BTreeMap::new(),
             waited: false,
+            repairs: 0,
+            fault: None,
             outgrew: None,
             above: None,
             crashes: 0,
@@ -144,6 +160,8 @@ impl Checkpoint {
         self.tries.clear();
         self.earlier_tries.clear();
         self.not_before.clear();
+        self.repairs = 0;
+        self.fault = None;
         self.above = None;
         self.crashes = 0;
         self.crashes_here = 0;

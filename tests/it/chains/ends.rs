@@ -45,7 +45,7 @@ async fn a_resumed_chain_runs_its_failed_step_and_keeps_paid_outputs() {
         &json!({"id": "again", "steps": [
             {"name": "paid", "prompt": "[[echo=once]]"},
             // Every provider fails it twice.
-            {"name": "broken", "needs": ["paid"], "prompt": "[[fail_first=1:400]] {{ steps.paid.output }}"},
+            {"name": "broken", "needs": ["paid"], "fallback": false, "prompt": "[[fail_first=1:400]] {{ steps.paid.output }}"},
             {"name": "last", "needs": ["broken"], "prompt": "[[echo=done]]"},
         ]}),
     )
@@ -79,7 +79,7 @@ async fn a_chain_continues_when_its_dead_letter_is_replayed() {
     let chain = begin(
         &stack,
         &json!({"id": "replayed", "steps": [
-            {"name": "broken", "prompt": "[[fail_first=1:400]] hello"},
+            {"name": "broken", "fallback": false, "prompt": "[[fail_first=1:400]] hello"},
             {"name": "last", "needs": ["broken"], "prompt": "[[echo=done]]"},
         ]}),
     )
@@ -128,6 +128,14 @@ async fn a_step_escalates_to_models_of_a_higher_tier() {
     let chain = begin(
         &stack,
         &json!({"id": "higher", "steps": [
+            {"name": "hard", "model": "gpt-4o-mini", "on_failure": "escalate",
+             "retry": {"max_retries": 0}, "prompt": "[[echo=done]]"},
+        ]}),
+    )
+    .await;
+    let private = begin(
+        &stack,
+        &json!({"id": "private", "steps": [
             {"name": "hard", "platform": "small", "fallback": false, "on_failure": "escalate",
              "retry": {"max_retries": 0}, "prompt": "[[echo=done]]"},
         ]}),
@@ -141,6 +149,10 @@ async fn a_step_escalates_to_models_of_a_higher_tier() {
         .await
         .unwrap();
     assert_eq!(job.platform.as_deref(), Some("large"));
+    // Without fallback, no other platform reads the prompt.
+    assert_eq!(outcome(&stack, &private).await["state"], "failed");
+    let invoice = stack.books().await.unwrap().invoice;
+    assert_eq!(invoice.len(), 1, "{invoice:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use jsonschema::Validator;
 use longshore_protocol::{
-    call::{Answer, Call, CallCost, CallError, ErrorClass, FinishReason},
+    call::{Answer, Call, CallCost, CallError, ErrorClass, FinishReason, Remedy},
     chain::spawn::spawned,
     envelope::MessageLimits,
 };
@@ -153,15 +153,16 @@ fn check_form(form: &AnswerForm, answer: &Answer) -> Result<(), CallError> {
 
 /// The error for an answer of another form. The provider bills it.
 fn unusable_answer(answer: &Answer, fault: &str) -> CallError {
-    let truncated = match answer.finish_reason {
-        FinishReason::Length => " (truncated at its token limit)",
-        _ => "",
+    let (truncated, remedy) = match answer.finish_reason {
+        FinishReason::Length => (" (truncated at its token limit)", Remedy::OtherModel),
+        _ => ("", Remedy::TellFault),
     };
     let message = format!("Unusable answer{truncated}: {fault}");
     CallError {
         room: answer.room,
         ..CallError::new(ErrorClass::BadOutput, shorten(message))
             .spend(CallCost::Known(answer.usage))
+            .remedy(remedy)
     }
 }
 

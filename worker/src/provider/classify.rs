@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
 use longshore_protocol::{
-    call::{Call, CallCost, CallError, ErrorClass, Usage},
+    call::{Call, CallCost, CallError, ErrorClass, Remedy, Usage},
     clock::local_time,
 };
 use serde_json::Value;
@@ -77,6 +77,15 @@ const QUOTA_EXHAUSTED: [&str; 16] = [
     "usage limit for this period",
     "openrouter_",
 ];
+/// A prompt without text, which no platform answers.
+const EMPTY_PROMPT: [&str; 6] = [
+    "must be non-empty",
+    "must not be empty",
+    "cannot be empty",
+    "at least one message",
+    "contents is not specified",
+    "contents are required",
+];
 /// A wrong key, for which some providers have status 400.
 const BAD_KEY: [&str; 4] = [
     "incorrect api key",
@@ -96,7 +105,7 @@ pub(super) fn classify_response(
         let message = "the provider redirects to another address; redirects are not followed";
         return CallError {
             status: Some(status),
-            ..CallError::new(ErrorClass::BadRequest, message)
+            ..CallError::new(ErrorClass::BadRequest, message).remedy(Remedy::OtherPlatform)
         };
     }
     let now = retry_after::provider_time(headers);
@@ -122,7 +131,29 @@ pub(super) fn classify_response(
         retry_after,
         status: Some(status),
         room,
-        ..CallError::new(classification.class, message)
+        ..rejection(classification.class, message).spend(spend_by_status(status, body))
+    }
+}
+
+/// The error of a class. A request that one platform rejects, for its model, a parameter or its size, another may
+/// accept; a prompt without text none.
+fn rejection(class: ErrorClass, message: String) -> CallError {
+    let words = message.to_lowercase();
+    let is_empty = EMPTY_PROMPT.iter().any(|empty| words.contains(empty));
+    let error = CallError::new(class, message);
+    if class == ErrorClass::BadRequest && !is_empty {
+        return error.remedy(Remedy::OtherPlatform);
+    }
+    error
+}
+
+/// What a failed call cost, by its status. Whoever gives up waiting for the model (408, 504, 524) does not know what
+/// the model did; neither does a proxy that lost it (502), unless the body is the provider's own error.
+fn spend_by_status(status: u16, body: &Value) -> CallCost {
+    match status {
+        408 | 504 | 524 => CallCost::Unknown,
+        502 if !body.is_object() => CallCost::Unknown,
+        _ => CallCost::Nothing,
     }
 }
 
@@ -144,10 +175,13 @@ pub(super) fn classify_in_band(dialect: &dyn Dialect, body: &Value, usage: Usage
         .filter(|code| (400..600).contains(code));
     let (classification, message) =
         classify_body(dialect, status.unwrap_or(500), body, local_time());
-    let mut error = billed_error(classification.class, message, usage);
-    if error.spend == CallCost::Unknown {
-        error.spend = spend_in_band(classification.class);
-    }
+    let class = classification.class;
+    let billed = billed_error(class, "", usage).spend;
+    let spend = match billed {
+        CallCost::Unknown => spend_in_band(class),
+        known => known,
+    };
+    let mut error = rejection(class, message).spend(spend);
     error.retry_after = classification.retry_after;
     error
 }

@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use longshore_protocol::{
     call::{
-        Answer, Call, CallCost, CallError, ErrorClass, FinishReason, ReportedLimits, Role, Usage,
+        Answer, Call, CallCost, CallError, ErrorClass, FinishReason, Remedy, ReportedLimits, Role,
+        Usage,
     },
     money::Usd,
 };
@@ -169,7 +170,12 @@ pub(crate) fn answer_with(
             FinishReason::ToolCalls => "the model called a tool that the request does not define",
             FinishReason::Stop | FinishReason::Other => "the answer has no text",
         };
-        return unusable_answer(message, usage);
+        return match finish_reason {
+            FinishReason::Length => {
+                Err(billed_error(ErrorClass::BadOutput, message, usage).remedy(Remedy::OtherModel))
+            }
+            _ => unusable_answer(message, usage),
+        };
     }
     Ok(Answer {
         output,

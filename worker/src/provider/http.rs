@@ -195,7 +195,7 @@ impl HttpProvider {
         if answer.usage == Usage::default() {
             tracing::warn!(
                 provider = self.name,
-                "answer without usage: its cost is recorded as zero"
+                "answer without usage: charging our own count of its tokens"
             );
         }
         Ok(answer)

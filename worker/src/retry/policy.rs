@@ -5,7 +5,7 @@ use std::time::Duration;
 use longshore_config::Config;
 use longshore_policy::retry::RetryPolicy;
 use longshore_protocol::{
-    call::{CallError, ErrorClass},
+    call::{CallError, ErrorClass, Remedy},
     envelope::{Envelope, Retry},
 };
 use longshore_service::backoff::Schedule;
@@ -17,8 +17,12 @@ use crate::disposition::Discard;
 pub(super) enum AfterFailure {
     /// Another attempt on the same platform, after this wait.
     SamePlatform(Duration),
+    /// Another attempt on the same platform at once, which says what was wrong with the answer.
+    ToldFault,
     OtherPlatform,
-    /// No other platform can do better.
+    /// Another platform, at the expense of the repairs that are left.
+    OtherModel,
+    /// No other platform can do better, or no repair is left.
     GiveUp,
 }
 
@@ -53,31 +57,27 @@ pub(crate) fn retry_policy(config: &Config, envelope: &Envelope) -> Result<Retry
     }
 }
 
-/// What follows the `failures`-th failure in a row on one platform, from 1. `luck`, from 0 to 1, is the share
-/// of the jitter that is added to the wait.
+/// What follows the `failures`-th failure in a row on one platform, from 1, of a job that has been repaired
+/// `repairs` times. `luck`, from 0 to 1, is the share of the jitter that is added to the wait.
 pub(super) fn after_failure(
     policy: &RetryPolicy,
-    failures: u32,
+    (failures, repairs): (u32, u32),
     error: &CallError,
     luck: f64,
 ) -> AfterFailure {
-    match error.class {
-        _ if fails_everywhere(error) => AfterFailure::GiveUp,
-        class if !class.is_retryable() || failures > policy.max_retries => {
-            AfterFailure::OtherPlatform
-        }
-        _ => {
+    let has_retries = failures <= policy.max_retries;
+    match error.remedy {
+        Remedy::Repeat if has_retries => {
             let wait = retry_delay(policy, failures, error.retry_after, luck);
             AfterFailure::SamePlatform(wait)
         }
-    }
-}
-
-/// Whether every platform would fail the same way. A 404 concerns only this platform's address or model.
-fn fails_everywhere(error: &CallError) -> bool {
-    match error.class {
-        ErrorClass::BadRequest => error.status != Some(404),
-        class => class == ErrorClass::Internal,
+        Remedy::Repeat | Remedy::OtherPlatform => AfterFailure::OtherPlatform,
+        Remedy::TellFault | Remedy::OtherModel if repairs >= policy.max_repairs => {
+            AfterFailure::GiveUp
+        }
+        Remedy::TellFault if has_retries => AfterFailure::ToldFault,
+        Remedy::TellFault | Remedy::OtherModel => AfterFailure::OtherModel,
+        Remedy::Nothing => AfterFailure::GiveUp,
     }
 }
 
@@ -106,7 +106,7 @@ mod tests {
         let policy = RetryPolicy::default();
         let millis = |failures, luck| match after_failure(
             &policy,
-            failures,
+            (failures, 0),
             &failed(ErrorClass::Overloaded),
             luck,
         ) {
@@ -129,12 +129,12 @@ mod tests {
         let mut error = failed(ErrorClass::RateLimited);
         error.retry_after = Some(Duration::from_secs(32));
         assert_eq!(
-            after_failure(&policy, 1, &error, 1.0),
+            after_failure(&policy, (1, 0), &error, 1.0),
             AfterFailure::SamePlatform(Duration::from_secs(32))
         );
         error.retry_after = Some(Duration::from_millis(10));
         assert_eq!(
-            after_failure(&policy, 1, &error, 0.0),
+            after_failure(&policy, (1, 0), &error, 0.0),
             AfterFailure::SamePlatform(Duration::from_secs(1))
         );
     }
@@ -143,7 +143,7 @@ mod tests {
     fn three_retries_then_the_next_platform() {
         let policy = RetryPolicy::default();
         assert_eq!(
-            after_failure(&policy, 4, &failed(ErrorClass::Timeout), 0.0),
+            after_failure(&policy, (4, 0), &failed(ErrorClass::Timeout), 0.0),
             AfterFailure::OtherPlatform
         );
     }
@@ -155,24 +155,38 @@ mod tests {
             ErrorClass::Auth,
             ErrorClass::QuotaExhausted,
             ErrorClass::ContextTooLong,
-            ErrorClass::Refused,
         ] {
             assert_eq!(
-                after_failure(&policy, 1, &failed(class), 0.0),
+                after_failure(&policy, (1, 0), &failed(class), 0.0),
                 AfterFailure::OtherPlatform,
                 "{class}"
             );
         }
-        let mut rejected = failed(ErrorClass::BadRequest);
+        let ours = failed(ErrorClass::BadRequest);
         assert_eq!(
-            after_failure(&policy, 1, &rejected, 0.0),
+            after_failure(&policy, (1, 0), &ours, 0.0),
             AfterFailure::GiveUp
         );
-        // This platform does not know the model; another platform has its own.
-        rejected.status = Some(404);
         assert_eq!(
-            after_failure(&policy, 1, &rejected, 0.0),
+            after_failure(&policy, (1, 0), &ours.remedy(Remedy::OtherPlatform), 0.0),
             AfterFailure::OtherPlatform
+        );
+    }
+
+    #[test]
+    fn what_repetition_does_not_mend_is_repaired_once() {
+        let policy = RetryPolicy::default();
+        let refused = failed(ErrorClass::Refused);
+        let other_form = failed(ErrorClass::BadOutput).remedy(Remedy::TellFault);
+        let after = |tries, error| after_failure(&policy, tries, error, 0.0);
+        assert_eq!(after((1, 0), &refused), AfterFailure::OtherModel);
+        assert_eq!(after((1, 1), &refused), AfterFailure::GiveUp);
+        assert_eq!(after((1, 0), &other_form), AfterFailure::ToldFault);
+        assert_eq!(after((1, 1), &other_form), AfterFailure::GiveUp);
+        assert_eq!(
+            after((4, 0), &other_form),
+            AfterFailure::OtherModel,
+            "no retry is left on this platform"
         );
     }
 }

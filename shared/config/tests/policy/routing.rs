@@ -6,6 +6,7 @@ mod policy;
 mod properties;
 mod rules;
 mod tables;
+mod tiers;
 
 use std::borrow::Cow;
 use std::path::Path;

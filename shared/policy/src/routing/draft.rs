@@ -78,7 +78,11 @@ impl<'a> Draft<'a> {
                 reason: reason(index.why, preferred, note.as_deref()),
             })
         }));
-        Decision { candidates, steps }
+        Decision {
+            candidates,
+            steps,
+            level: None,
+        }
     }
 }
 
@@ -86,7 +90,7 @@ fn reason<'a>(why: Why, preferred: &'a str, note: Option<&str>) -> Cow<'a, str> 
     let reason = match why {
         Why::Pinned => "model pinned by the job",
         Why::Hinted => "platform hinted by the job",
-        Why::Preferred => preferred,
+        Why::Preferred | Why::Able => preferred,
         Why::Local => "local platform, which the configuration prefers",
         Why::Fallback => "fallback provider of the configuration",
         Why::Cost => "cheapest enabled platform that is left",

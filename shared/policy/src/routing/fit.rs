@@ -12,6 +12,15 @@ use super::{
 };
 use crate::catalog::ModelEntry;
 
+/// The job types that write code. Models that are for analysis or research alone do not answer them.
+const CODE_TYPES: [&str; 5] = [
+    "code_generation",
+    "refactoring",
+    "testing",
+    "debugging",
+    "sql_db_work",
+];
+
 /// What a job needs of a model.
 struct Needs {
     /// The most that its prompt may cost.
@@ -23,6 +32,8 @@ struct Needs {
     window: u64,
     tools: bool,
     json_schema: bool,
+    /// Unless the job or a rule names the model or the platform.
+    code: bool,
 }
 
 /// What a model lacks for a job.
@@ -32,6 +43,7 @@ enum Lack {
     Window { has: u64, needed: u64 },
     Tools,
     JsonSchema,
+    Code,
 }
 
 impl fmt::Display for Lack {
@@ -51,6 +63,7 @@ impl fmt::Display for Lack {
             }
             Self::Tools => f.write_str("it calls no tools"),
             Self::JsonSchema => f.write_str("it keeps to no JSON schema"),
+            Self::Code => f.write_str("it is not for code"),
         }
     }
 }
@@ -75,6 +88,7 @@ impl Needs {
             window: prompt.saturating_add(answer),
             tools: says("tool_calls") || says("tool_call_id"),
             json_schema: kind == Some("json_schema"),
+            code: CODE_TYPES.contains(&envelope.task_type.as_str()),
         }
     }
 
@@ -102,8 +116,16 @@ impl Needs {
         (self.json_schema && !can(Capability::JsonSchema)).then_some(Lack::JsonSchema)
     }
 
-    fn lack(&self, model: &ModelEntry) -> Option<Lack> {
-        self.too_dear(model).or_else(|| self.unable(model))
+    fn no_code(&self, model: &ModelEntry, why: Why) -> Option<Lack> {
+        let is_named = matches!(why, Why::Pinned | Why::Hinted | Why::Preferred);
+        let can = model.untold || model.capabilities.contains(&Capability::Code);
+        (self.code && !is_named && !can).then_some(Lack::Code)
+    }
+
+    fn lack(&self, model: &ModelEntry, why: Why) -> Option<Lack> {
+        self.too_dear(model)
+            .or_else(|| self.unable(model))
+            .or_else(|| self.no_code(model, why))
     }
 }
 
@@ -124,13 +146,22 @@ impl Router {
         envelope: &Envelope,
         prompt: PromptTokens,
     ) -> Result<(), Unroutable> {
-        let needs = Needs::of(envelope, prompt, self.max_cost, self.market.day);
+        let mut needs = Needs::of(envelope, prompt, self.max_cost, self.market.day);
         let lacks = |index: &CandidateIndex| {
             let model = self.market.model(*index);
-            model.is_some_and(|model| needs.lack(model).is_some())
+            model.is_some_and(|model| needs.lack(model, index.why).is_some())
         };
         if !draft.indexes.iter().any(lacks) {
             return Ok(());
+        }
+        let not_for_code = |index: &CandidateIndex| {
+            let model = self.market.model(*index);
+            model.is_some_and(|model| needs.no_code(model, index.why).is_some())
+        };
+        // Jobs that name no type count as code: whoever has only such models wants answers from them.
+        if draft.indexes.iter().all(not_for_code) {
+            draft.record(StageName::Needs, "no candidate is for code");
+            needs.code = false;
         }
         let (mut fit, mut dropped) = (Vec::new(), Vec::new());
         for (at, index) in draft.indexes.clone().iter().enumerate() {
@@ -165,7 +196,7 @@ impl Router {
 
     fn weighed(&self, index: CandidateIndex, needs: &Needs) -> Fit {
         let model = self.market.model(index);
-        let Some(lack) = model.and_then(|model| needs.lack(model)) else {
+        let Some(lack) = model.and_then(|model| needs.lack(model, index.why)) else {
             return Fit::Keep;
         };
         if lack.step() == StageName::MaxCost || index.why == Why::Pinned {
@@ -173,7 +204,7 @@ impl Router {
         }
         match self
             .market
-            .instead(index, |model| needs.lack(model).is_none())
+            .instead(index, |model| needs.lack(model, index.why).is_none())
         {
             Some(other) => Fit::Instead(other, lack),
             None => Fit::Drop(lack),
@@ -185,7 +216,7 @@ impl Lack {
     fn step(self) -> StageName {
         match self {
             Self::Money { .. } => StageName::MaxCost,
-            Self::Window { .. } | Self::Tools | Self::JsonSchema => StageName::Needs,
+            Self::Window { .. } | Self::Tools | Self::JsonSchema | Self::Code => StageName::Needs,
         }
     }
 }

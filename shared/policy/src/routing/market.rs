@@ -1,6 +1,6 @@
 //! The catalog as routing reads it: indexed once.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{cmp::Reverse, collections::HashMap, fmt};
 
 use chrono::NaiveDate;
 use longshore_protocol::{
@@ -17,8 +17,10 @@ pub(super) enum Why {
     Pinned,
     /// The job hints at the platform.
     Hinted,
-    /// A rule, a tier or keywords prefer it.
+    /// A rule or keywords name its model or its platform.
     Preferred,
+    /// A rule or a tier asks for such a model of any platform.
+    Able,
     /// The platform is local.
     Local,
     /// The platform is the configured fallback.
@@ -33,6 +35,38 @@ pub(super) struct CandidateIndex {
     pub(super) provider: usize,
     pub(super) model: usize,
     pub(super) why: Why,
+}
+
+/// What the models of a route must be, on whatever platform.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Required {
+    /// The lowest tier.
+    pub(super) tier: Option<Tier>,
+    pub(super) capability: Option<Capability>,
+}
+
+impl Required {
+    pub(super) fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
+
+    fn is_met_by(self, model: &ModelEntry) -> bool {
+        self.tier
+            .is_none_or(|tier| model.tier.rank() >= tier.rank())
+            && self
+                .capability
+                .is_none_or(|one| model.capabilities.contains(&one))
+    }
+}
+
+impl fmt::Display for Required {
+    /// `of tier advanced or above for code`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tier = self.tier.map(|tier| format!("of tier {tier} or above"));
+        let capability = self.capability.map(|one| format!("for {one}"));
+        let words: Vec<String> = tier.into_iter().chain(capability).collect();
+        f.write_str(&words.join(" "))
+    }
 }
 
 /// The catalog with its indexes.
@@ -102,48 +136,34 @@ impl Market {
         providers.filter(|(_, one)| one.is_on()).map(|(at, _)| at)
     }
 
-    /// Every enabled platform with its default model.
-    pub(super) fn defaults(&self) -> Vec<CandidateIndex> {
-        self.on()
-            .filter_map(|provider| self.able(provider, None, None).ok())
-            .collect()
-    }
-
-    /// A platform's cheapest model of this tier and capability, or its default model if neither is
-    /// required; the reason if it has none.
+    /// A platform's cheapest model that is as required, or its default model if nothing is required; the
+    /// reason if it has none.
     pub(super) fn able(
         &self,
         provider: usize,
-        tier: Option<Tier>,
-        capability: Option<Capability>,
+        required: Required,
     ) -> Result<CandidateIndex, String> {
         let of = self.models.get(provider).map(Vec::as_slice);
         let entry = self.catalog.providers.get(provider);
         let (Some(of), Some(entry)) = (of, entry) else {
             return Err("no such platform".to_owned());
         };
-        let plain = tier.is_none() && capability.is_none();
         let fits = |model: &ModelEntry| {
-            if plain {
-                return model.model == entry.default_model;
+            if required.is_nothing() {
+                model.model == entry.default_model
+            } else {
+                required.is_met_by(model)
             }
-            tier.is_none_or(|tier| model.tier.rank() >= tier.rank())
-                && capability.is_none_or(|one| model.capabilities.contains(&one))
         };
         let found = of.iter().copied().find(|at| {
             let model = self.catalog.models.get(*at);
             model.is_some_and(fits)
         });
         let model = found.ok_or_else(|| {
-            if plain {
+            if required.is_nothing() {
                 return self.without_default(entry);
             }
-            let asked = [
-                tier.map(|tier| format!("of tier {tier} or above")),
-                capability.map(|one| format!("for {one}")),
-            ];
-            let asked: Vec<String> = asked.into_iter().flatten().collect();
-            format!("platform `{}` has no model {}", entry.name, asked.join(" "))
+            format!("platform `{}` has no model {required}", entry.name)
         })?;
         Ok(CandidateIndex {
             provider,

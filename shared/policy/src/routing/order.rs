@@ -2,9 +2,11 @@
 
 use std::cmp::Reverse;
 
+use longshore_protocol::platform::Tier;
+
 use super::{
     Preference, Routing, RoutingStage, StageName,
-    market::{CandidateIndex, Market, Why},
+    market::{CandidateIndex, Market, Required, Why},
 };
 
 /// An order of candidates, and the stages that led to it.
@@ -21,35 +23,48 @@ pub(super) struct Order {
 pub(super) struct Orders<'a> {
     market: &'a Market,
     routing: &'a Routing,
-    /// Every enabled platform with its default model, by cost.
-    all: Vec<CandidateIndex>,
+}
+
+/// The candidates of a preference.
+struct Preferred {
+    indexes: Vec<CandidateIndex>,
+    why: Why,
+    /// The reasons of those that are missing.
+    without: Vec<String>,
 }
 
 impl<'a> Orders<'a> {
     pub(super) fn new(market: &'a Market, routing: &'a Routing) -> Self {
-        let mut all = market.defaults();
-        market.sort(&mut all, routing.prefer_local);
-        Self {
-            market,
-            routing,
-            all,
-        }
+        Self { market, routing }
     }
 
     /// By cost alone.
     pub(super) fn plain(&self) -> Order {
-        self.order(Vec::new(), String::new(), None)
+        let mut order = Order {
+            indexes: Vec::new(),
+            preferred: String::new(),
+            steps: Vec::new(),
+        };
+        self.append_rest(&mut order, Required::default());
+        order
     }
 
-    /// The order with the candidates of a preference first; the reason if it has none.
+    /// The order with the candidates of a preference first, for jobs that require this tier; the reason if
+    /// it has none. The candidates behind them are of the tier, and have the capability, that the preference
+    /// or the job requires.
     pub(super) fn preferring(
         &self,
         prefer: &Preference,
         step: StageName,
         name: &str,
         reason: String,
+        tier: Option<Tier>,
     ) -> Result<Order, String> {
-        let (indexes, without) = self.preferred(prefer);
+        let Preferred {
+            indexes,
+            why,
+            without,
+        } = self.preferred(prefer);
         if indexes.is_empty() {
             return Err(format!(
                 "{name} matches no available model: {}",
@@ -58,99 +73,124 @@ impl<'a> Orders<'a> {
         }
         let mut outcome: Vec<String> = vec![format!("{name}: {}", self.market.listed(&indexes))];
         outcome.extend(without);
-        let step = RoutingStage {
-            step,
-            outcome: outcome.join("; ").into(),
+        let required = self.required_behind(prefer, &indexes, tier);
+        let mut order = Order {
+            indexes: Vec::new(),
+            preferred: reason,
+            steps: vec![RoutingStage {
+                step,
+                outcome: outcome.join("; ").into(),
+            }],
         };
-        Ok(self.order(indexes, reason, Some(step)))
+        for index in indexes {
+            if !order.has(index.provider) {
+                order.indexes.push(CandidateIndex { why, ..index });
+            }
+        }
+        self.append_rest(&mut order, required);
+        Ok(order)
     }
 
-    /// The candidates of a preference, and the reasons of those that are missing.
-    fn preferred(&self, prefer: &Preference) -> (Vec<CandidateIndex>, Vec<String>) {
-        match prefer {
-            Preference::Model(name) => match self.market.named(name) {
-                Ok(mut indexes) => {
-                    self.market.sort(&mut indexes, self.routing.prefer_local);
-                    (indexes, Vec::new())
+    fn preferred(&self, prefer: &Preference) -> Preferred {
+        let (mut indexes, mut without) = (Vec::new(), Vec::new());
+        let (platforms, required) = match prefer {
+            Preference::Model(name) => {
+                match self.market.named(name) {
+                    Ok(named) => indexes = named,
+                    Err(why) => without.push(why),
                 }
-                Err(why) => (Vec::new(), vec![why]),
-            },
-            Preference::Able {
-                platforms,
-                tier,
-                capability,
-            } if platforms.is_empty() => {
-                let mut indexes: Vec<CandidateIndex> = self
-                    .market
-                    .on()
-                    .filter_map(|provider| self.market.able(provider, *tier, *capability).ok())
-                    .collect();
                 self.market.sort(&mut indexes, self.routing.prefer_local);
-                let none = "no platform that is on has such a model".to_owned();
-                let without = if indexes.is_empty() {
-                    vec![none]
-                } else {
-                    Vec::new()
+                return Preferred {
+                    indexes,
+                    why: Why::Preferred,
+                    without,
                 };
-                (indexes, without)
             }
             Preference::Able {
                 platforms,
                 tier,
                 capability,
             } => {
-                let (mut indexes, mut without) = (Vec::new(), Vec::new());
-                for platform in platforms {
-                    match self
-                        .market
-                        .open(platform)
-                        .and_then(|provider| self.market.able(provider, *tier, *capability))
-                    {
-                        Ok(index) => indexes.push(index),
-                        Err(why) => without.push(why),
-                    }
-                }
-                (indexes, without)
+                let (tier, capability) = (*tier, *capability);
+                (platforms, Required { tier, capability })
             }
+        };
+        for platform in platforms {
+            let open = self.market.open(platform);
+            match open.and_then(|provider| self.market.able(provider, required)) {
+                Ok(index) => indexes.push(index),
+                Err(why) => without.push(why),
+            }
+        }
+        if !platforms.is_empty() {
+            return Preferred {
+                indexes,
+                why: Why::Preferred,
+                without,
+            };
+        }
+        let able = |provider| self.market.able(provider, required).ok();
+        indexes.extend(self.market.on().filter_map(able));
+        self.market.sort(&mut indexes, self.routing.prefer_local);
+        if indexes.is_empty() {
+            without.push("no platform that is on has such a model".to_owned());
+        }
+        Preferred {
+            indexes,
+            why: Why::Able,
+            without,
         }
     }
 
-    fn order(
+    /// What the candidates behind those of a preference must be. A preference that names a model asks for
+    /// others of its tier.
+    fn required_behind(
         &self,
-        head: Vec<CandidateIndex>,
-        preferred: String,
-        step: Option<RoutingStage<'static>>,
-    ) -> Order {
-        let mut indexes: Vec<CandidateIndex> = Vec::new();
-        for index in head {
-            if !indexes.iter().any(|other| other.provider == index.provider) {
-                indexes.push(CandidateIndex {
-                    why: Why::Preferred,
-                    ..index
-                });
+        prefer: &Preference,
+        indexes: &[CandidateIndex],
+        asked: Option<Tier>,
+    ) -> Required {
+        let (tier, capability) = match prefer {
+            Preference::Model(_) => {
+                let models = indexes.iter().filter_map(|index| self.market.model(*index));
+                let tiers = models.map(|model| model.tier).chain(asked);
+                (tiers.max_by_key(|tier| tier.rank()), None)
+            }
+            Preference::Able {
+                tier, capability, ..
+            } => (tier.or(asked), *capability),
+        };
+        Required { tier, capability }
+    }
+
+    /// Appends the platforms that are not in the order yet, by cost.
+    fn append_rest(&self, order: &mut Order, required: Required) {
+        let is_plain = order.indexes.is_empty();
+        let (mut rest, mut without) = (Vec::new(), Vec::new());
+        for provider in self.market.on().filter(|provider| !order.has(*provider)) {
+            match self.market.able(provider, required) {
+                Ok(index) => rest.push(index),
+                Err(why) if !required.is_nothing() => without.push(why),
+                Err(_) => {}
             }
         }
-        let mut rest = self.all.clone();
-        rest.retain(|index| !indexes.iter().any(|other| other.provider == index.provider));
-        let mut steps: Vec<RoutingStage<'static>> = step.into_iter().collect();
-        if !rest.is_empty() {
-            steps.push(RoutingStage {
+        self.market.sort(&mut rest, self.routing.prefer_local);
+        let first = match (rest.is_empty(), is_plain, required.is_nothing()) {
+            (true, ..) => "no others".to_owned(),
+            (false, true, _) => "cheapest first".to_owned(),
+            (false, false, true) => "then the others, cheapest first".to_owned(),
+            (false, false, false) => format!("then the others {required}, cheapest first"),
+        };
+        if !rest.is_empty() || !without.is_empty() {
+            without.insert(0, first);
+            order.steps.push(RoutingStage {
                 step: StageName::Cost,
-                outcome: if indexes.is_empty() {
-                    "cheapest first".into()
-                } else {
-                    "then the others, cheapest first".into()
-                },
+                outcome: without.join("; ").into(),
             });
-            steps.extend(self.local_first(&mut rest));
-            steps.extend(self.fall_back(&mut rest, indexes.is_empty()));
         }
-        indexes.extend(rest);
-        Order {
-            indexes,
-            preferred,
-            steps,
-        }
+        order.steps.extend(self.local_first(&mut rest));
+        order.steps.extend(self.fall_back(&mut rest, is_plain));
+        order.indexes.extend(rest);
     }
 
     fn local_first(&self, rest: &mut [CandidateIndex]) -> Option<RoutingStage<'static>> {
@@ -191,6 +231,12 @@ impl<'a> Orders<'a> {
             step: StageName::Fallback,
             outcome: format!("`{name}` is the first fallback").into(),
         })
+    }
+}
+
+impl Order {
+    fn has(&self, provider: usize) -> bool {
+        self.indexes.iter().any(|index| index.provider == provider)
     }
 }
 

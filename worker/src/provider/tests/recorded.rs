@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use http::HeaderMap;
-use longshore_protocol::call::{CallCost, ErrorClass, ReportedLimit, ReportedLimits};
+use longshore_protocol::call::{CallCost, ErrorClass, Remedy, ReportedLimit, ReportedLimits};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -24,6 +24,11 @@ struct Case {
     headers: HashMap<String, String>,
     body: Value,
     class: ErrorClass,
+    #[serde(default)]
+    unknown_cost: bool,
+    /// Of a bad request: whether every platform would reject it.
+    #[serde(default)]
+    fails_everywhere: bool,
     retry_after_ms: Option<u64>,
     #[serde(default)]
     room: Room,
@@ -55,10 +60,17 @@ fn check(name: &str, dialect: &dyn Dialect, file: &str) {
             tokens: case.room.tokens.map(left),
         };
         assert_eq!(error.room, room, "{name}: {case:?}");
-        assert_eq!(
-            (error.status, error.spend),
-            (Some(case.status), CallCost::Nothing)
-        );
+        assert_eq!(error.status, Some(case.status));
+        let spend = if case.unknown_cost {
+            CallCost::Unknown
+        } else {
+            CallCost::Nothing
+        };
+        assert_eq!(error.spend, spend, "{name}: {case:?}");
+        if error.class == ErrorClass::BadRequest {
+            let ends = error.remedy == Remedy::Nothing;
+            assert_eq!(ends, case.fails_everywhere, "{name}: {case:?}");
+        }
         assert!(!error.message.contains(PROMPT), "{} {error}", case.about);
     }
 }

@@ -86,6 +86,7 @@ mod tests {
         retry.jitter                 3s                                                                                                                                                                           0ms
         providers.mine               -                                                                                                                                                                            on, openai at http://gpu:8000/v1, default_model m, no key
         retries.patient.max_retries  20                                                                                                                                                                           -
+        retries.patient.max_repairs  1                                                                                                                                                                            -
         retries.patient.base_delay   1s                                                                                                                                                                           -
         retries.patient.max_delay    1m                                                                                                                                                                           -
         retries.patient.jitter       3s                                                                                                                                                                           -

@@ -199,6 +199,7 @@ mod tests {
         migrate                   true                      default
         simulator_url             off                       default
         retry.max_retries         7                         pushed config 4:1
+        retry.max_repairs         1                         default
         retry.base_delay          1s                        default
         retry.max_delay           1m                        default
         retry.jitter              3s                        default
@@ -208,7 +209,6 @@ mod tests {
         limits.max_depth          64                        default
         liveness.heartbeat_every  3s                        default
         liveness.heartbeat_ttl    10s                       default
-        retention.results         1h                        default
 
         Sources: configuration version 4, pushed at 2027-01-15T08:00:00Z, environment, defaults.
         ");

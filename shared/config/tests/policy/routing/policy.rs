@@ -34,8 +34,8 @@ fn local_platforms_come_first_with_prefer_local() {
         "cost: cheapest first\nprefer_local: local platforms before the others"
     );
     // A rule has been asked before.
-    let ruled = r#"{"prompt":"x","risk":"high","area":"core"}"#;
-    assert_eq!(platforms(&router, ruled)[..2], ["anthropic", "ollama"]);
+    let ruled = r#"{"prompt":"x","risk":"low","area":"docs"}"#;
+    assert_eq!(platforms(&router, ruled)[..2], ["gemini", "ollama"]);
 }
 
 #[test]
@@ -147,8 +147,9 @@ fn tools_and_schemas_need_capable_models() {
     let router = changed(&["OPENAI_API_KEY", "GOOGLE_API_KEY"], "", |config| {
         let models = config.catalog.models.iter_mut();
         models.for_each(|model| model.capabilities = vec![Capability::Code]);
-        can(config, "gpt-4.1", &[Capability::Tools]);
-        can(config, "gemini-2.5-flash-lite", &[Capability::JsonSchema]);
+        can(config, "gpt-4.1", &[Capability::Code, Capability::Tools]);
+        let schemas = [Capability::Code, Capability::JsonSchema];
+        can(config, "gemini-2.5-flash-lite", &schemas);
     });
     let schema = r#"{"prompt":"x","response_format":{"type":"json_schema","json_schema":{}}}"#;
     let decision = decided(&router, schema);

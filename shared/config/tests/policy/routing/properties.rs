@@ -82,7 +82,9 @@ proptest! {
                 prop_assert!(before.iter().all(|other| other.provider.name != one.provider.name));
             }
             prop_assert!(decision.steps.is_sorted_by_key(|one| one.step as usize));
-            let plain = envelope.model.is_none() && envelope.max_cost.is_none() && routing.is_empty();
+            let inputs = &envelope.routing;
+            let asks_tier = inputs.risk.is_some() || inputs.complexity.is_some();
+            let plain = envelope.model.is_none() && envelope.max_cost.is_none() && routing.is_empty() && !asks_tier;
             if plain && envelope.fallback && asked < 128_000 {
                 let on = config.catalog.enabled();
                 let on = on.filter(|one| config.catalog.entry(&one.name, &one.default_model).is_some());

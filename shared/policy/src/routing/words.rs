@@ -1,0 +1,73 @@
+//! The words of a job's `risk` and `complexity`.
+
+use longshore_protocol::{envelope::RoutingInputs, platform::Tier};
+use longshore_settings::suggest::closest;
+
+use super::{Conditions, Routing, Unroutable};
+
+/// The words that the configuration knows, in lower case.
+#[derive(Debug)]
+pub(super) struct Words {
+    /// The tier of each word of either field.
+    tiers: Vec<(String, Tier)>,
+    /// The words that rules have for each field.
+    risks: Vec<String>,
+    complexities: Vec<String>,
+}
+
+impl Words {
+    pub(super) fn new(routing: &Routing) -> Self {
+        let of_rules = |words: fn(&Conditions) -> &Vec<String>| {
+            let rules = routing.rules.iter();
+            rules.flat_map(|rule| words(&rule.when)).cloned().collect()
+        };
+        Self {
+            tiers: routing.tiers.clone(),
+            risks: of_rules(|when| &when.risks),
+            complexities: of_rules(|when| &when.complexities),
+        }
+    }
+
+    /// The higher of the tiers that the job's risk and complexity require. An unknown word is refused: a
+    /// typing error must not route a job as if it had none.
+    pub(super) fn tier(&self, inputs: &RoutingInputs) -> Result<Option<Tier>, Unroutable> {
+        let risk = self.tier_of("risk", inputs.risk.as_deref(), &self.risks)?;
+        let complexity = inputs.complexity.as_deref();
+        let complexity = self.tier_of("complexity", complexity, &self.complexities)?;
+        let tiers = risk.into_iter().chain(complexity);
+        Ok(tiers.max_by_key(|tier| tier.rank()))
+    }
+
+    fn tier_of(
+        &self,
+        field: &str,
+        word: Option<&str>,
+        of_rules: &[String],
+    ) -> Result<Option<Tier>, Unroutable> {
+        let Some(word) = word else {
+            return Ok(None);
+        };
+        let mut tiers = self.tiers.iter();
+        if let Some((_, tier)) = tiers.find(|(known, _)| known.eq_ignore_ascii_case(word)) {
+            return Ok(Some(*tier));
+        }
+        if of_rules
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(word))
+        {
+            return Ok(None);
+        }
+        let tiers = self.tiers.iter().map(|(known, _)| known.as_str());
+        let mut known: Vec<&str> = tiers.chain(of_rules.iter().map(String::as_str)).collect();
+        known.sort_unstable();
+        known.dedup();
+        let near = closest(&word.to_lowercase(), known.iter().copied())
+            .map(|near| format!("did you mean `{near}`? "))
+            .unwrap_or_default();
+        Err(Unroutable::new(format!(
+            "{field} `{word}` is not known; {near}expected one of {}, or a word of your own under \
+             `routing.tiers` in longshore.yaml",
+            known.join(", ")
+        )))
+    }
+}
