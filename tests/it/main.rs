@@ -17,6 +17,7 @@ mod chaos;
 mod cli;
 mod clients;
 mod connections;
+mod cost;
 mod crash;
 mod cron;
 mod dead_letters;

@@ -237,8 +237,8 @@ models:
 async fn a_task_never_costs_more_than_its_limit() {
     let stack = Stack::start(Options::default()).await.unwrap();
     let meter = SimulatedProvider::unlimited("meter", Model::Cheap);
-    // At most 4,096 tokens of output cost $0.0024576, and the prompt a little more.
-    let rest = "routing: {max_cost_per_task: \"0.003\"}";
+    // 3,000 tokens of output cost $0.0018, and 4,096, the fewest that an answer is limited to, $0.0024576.
+    let rest = "routing: {max_cost_per_task: \"0.002\"}";
     stack
         .config_yaml(&config_yaml(&stack, &[meter], rest))
         .unwrap();
@@ -247,17 +247,17 @@ async fn a_task_never_costs_more_than_its_limit() {
         let job = stack.xadd(&[&[("prompt", "x")], fields].concat()).await;
         stack.outcome(&job.unwrap()).await.unwrap()
     };
-    assert!(outcome(&[("max_tokens", "4096")]).await.success);
+    assert!(outcome(&[("max_tokens", "3000")]).await.success);
     let dear = outcome(&[]).await.error.unwrap();
     assert!(
         dear.ends_with(
-            "but routing.max_cost_per_task allows $0.003; lower max_tokens or raise the cap"
+            "but routing.max_cost_per_task allows $0.002; lower max_tokens or raise the cap"
         ),
         "{dear}"
     );
-    let own = outcome(&[("max_tokens", "4096"), ("max_cost_usd", "0.002")]).await;
+    let own = outcome(&[("max_tokens", "3000"), ("max_cost_usd", "0.001")]).await;
     let error = own.error.unwrap();
-    assert!(error.contains("but max_cost_usd allows $0.002;"), "{error}");
+    assert!(error.contains("but max_cost_usd allows $0.001;"), "{error}");
     assert_eq!(
         stack.simulator.stats().requests,
         1,

@@ -12,7 +12,6 @@ use longshore_protocol::{
     call::{Answer, Call, CallCost, CallError, ErrorClass, Usage},
     envelope::Envelope,
     event::AttemptRecord,
-    id::AttemptId,
     money::Usd,
     state::AttemptOutcome,
 };
@@ -24,7 +23,7 @@ use crate::{
     job::Job,
     provider::Provider,
     reserve::ReservedAttempt,
-    route::policy::Policy,
+    route::{candidates::Usable, policy::Policy},
 };
 
 /// The result of a call.
@@ -59,7 +58,7 @@ pub(crate) async fn call<'a>(
         let result = write_result(job, candidate.model, Err(error), context.clock.now());
         return report(result, attempt, context).await;
     };
-    let call = match prepare_call(job, envelope, candidate, attempt.id, context.clock.now()) {
+    let call = match prepare_call(job, envelope, &attempt, context.clock.now()) {
         Ok(call) => call,
         Err(discard) => {
             withdraw_attempt(job);
@@ -123,10 +122,14 @@ async fn wait_for_turn(job: &Job, wait: Duration, context: &Context) -> Stage<()
 fn prepare_call(
     job: &Job,
     envelope: &Envelope,
-    candidate: &Candidate<'_>,
-    attempt: AttemptId,
+    attempt: &ReservedAttempt<'_>,
     now: DateTime<Utc>,
 ) -> Result<Call, Discard> {
+    let Usable {
+        candidate,
+        estimate,
+        ..
+    } = &attempt.target;
     let received = job.progress().checkpoint.enqueued_at;
     let left = envelope.deadline.map(|limit| limit.at(received) - now);
     let timeout = match left.map(|left| left.to_std().unwrap_or(Duration::ZERO)) {
@@ -138,12 +141,14 @@ fn prepare_call(
         Some(cap) => timeout.min(cap),
         None => timeout,
     };
+    let answer = estimate.answer;
+    let limited = answer.is_limited.then_some(answer.tokens);
     Ok(Call {
-        attempt_id: attempt,
+        attempt_id: attempt.id,
         model: candidate.model.model.clone(),
         system: envelope.system.clone(),
         messages: envelope.messages.clone(),
-        max_tokens: envelope.max_tokens,
+        max_tokens: limited.or(envelope.max_tokens),
         default_max_tokens: candidate.model.max_output_tokens,
         temperature: envelope.temperature,
         response_format: envelope.response_format.clone(),

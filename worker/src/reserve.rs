@@ -7,10 +7,11 @@ mod refusals;
 use std::{ops::ControlFlow, time::Duration};
 
 use longshore_broker::{
-    AlsoParked, AttemptStart, Begun, Consumed, Reservation, ReservationCandidate, Reserved,
+    AlsoParked, AttemptStart, Begun, Consumed, MeterUsage, Reservation, ReservationCandidate,
+    Reserved,
 };
-use longshore_policy::limits::MeterName;
-use longshore_protocol::{checkpoint::Checkpoint, event::AttemptRecord, id::AttemptId};
+use longshore_policy::limits::{MeterAmount, MeterName};
+use longshore_protocol::{checkpoint::Checkpoint, event::AttemptRecord, id::AttemptId, money::Usd};
 
 use self::draft::{Draft, DraftContext, decision_record};
 use crate::{
@@ -18,7 +19,10 @@ use crate::{
     context::Context,
     disposition::{Disposition, Stage, WaitsFor},
     job::Job,
-    route::candidates::{AllUsable, Chosen, Query, Usable, select_all},
+    route::{
+        candidates::{AllUsable, Chosen, Query, Usable, select_all},
+        estimate::{Estimate, amounts},
+    },
 };
 
 /// An attempt that is reserved and journalled, not yet called.
@@ -39,10 +43,18 @@ pub(crate) async fn reserve<'a>(
     context: &Context,
 ) -> Stage<ReservedAttempt<'a>> {
     let drafts = DraftContext::new(job, query.envelope, checkpoint, context);
-    let Chosen { first, skipped } = chosen;
+    let Chosen { mut first, skipped } = chosen;
     let decision = decision_record(query.decision, skipped);
-    let draft = drafts.draft(&first, decision.as_ref());
-    match begin(job, &first, &draft, &drafts, context).await {
+    let mut draft = drafts.draft(&first, decision.as_ref());
+    let mut begun = begin(job, &first, &draft, &drafts, context).await;
+    if begun == Begun::Full
+        && let Some(estimate) = within_budgets(&first, query, &drafts, context).await
+    {
+        first.estimate = estimate;
+        draft = drafts.draft(&first, decision.as_ref());
+        begun = begin(job, &first, &draft, &drafts, context).await;
+    }
+    match begun {
         Begun::Yes(wait) => {
             open_attempt(job, draft.record, !first.estimate.reservation.is_empty());
             ControlFlow::Continue(ReservedAttempt {
@@ -61,6 +73,49 @@ pub(crate) async fn reserve<'a>(
             reserve_any(all, query, &drafts, context).await
         }
     }
+}
+
+/// The estimate of a call whose answer is limited to what its budgets have left; `None` if they do not limit it,
+/// or leave too little. The first candidate keeps its place that way: a budget that is nearly used up would
+/// otherwise send every job to a lesser model, or let none begin.
+async fn within_budgets(
+    first: &Usable<'_>,
+    query: Query<'_, '_>,
+    drafts: &DraftContext<'_>,
+    context: &Context,
+) -> Option<Estimate> {
+    let Usable {
+        candidate,
+        estimate,
+        ..
+    } = first;
+    if !estimate.takes_money {
+        return None;
+    }
+    let Query {
+        envelope, policy, ..
+    } = query;
+    let (step, now) = (drafts.checkpoint.step.as_deref(), drafts.now);
+    let cost = estimate.answer.cost;
+    let mut amounts = amounts(
+        envelope,
+        candidate,
+        step,
+        estimate.tokens,
+        cost,
+        policy,
+        now,
+    );
+    amounts.retain(MeterAmount::is_hard_money);
+    // Without a reply, the job waits as it would have.
+    let reports = context.broker.limits().meters(&amounts).await.ok()?;
+    let remaining = reports.iter().filter_map(|report| match &report.fill {
+        MeterUsage::Window(usage) => Some(usage.remaining()),
+        _ => None,
+    });
+    let left = Usd::from_nanos(remaining.min()?);
+    let limited = Estimate::new(envelope, candidate, step, Some(left), policy, now);
+    (limited.answer.cost <= left && limited.answer.cost < cost).then_some(limited)
 }
 
 /// Reserves and journals the attempt on the first candidate: one step, and for most jobs the only one.

@@ -21,7 +21,7 @@ use crate::{
     context::Context,
     disposition::{Discard, Disposition, Stage},
     job::Job,
-    route::candidates::NoCandidate,
+    route::{candidates::NoCandidate, estimate::cap_exceeded},
 };
 
 /// How the job continues after a round without an answer.
@@ -130,7 +130,7 @@ pub(crate) fn without_candidate(
             let wait = until - context.clock.now();
             NextRound::After(wait.to_std().unwrap_or_default())
         }
-        NoCandidate::OverCap(possible, cap) => NextRound::Escalate(cap.exceeded(possible)),
+        NoCandidate::OverCap(possible, cap) => NextRound::Escalate(cap_exceeded(cap, possible)),
         NoCandidate::AllFailed => NextRound::Escalate(all_failed(job, last_error)),
     };
     ControlFlow::Continue(next)

@@ -10,7 +10,10 @@ pub(crate) mod policy;
 use longshore_policy::routing::Decision;
 use longshore_protocol::{call::ErrorClass, envelope::Envelope};
 
-use self::{account_holds::AccountHolds, circuits::Circuits, pauses::KnownPauses, policy::Policy};
+use self::{
+    account_holds::AccountHolds, circuits::Circuits, estimate::BUDGET_EXCEEDED,
+    pauses::KnownPauses, policy::Policy,
+};
 use crate::{clock::Clock, disposition::Discard, job::Job};
 
 /// Which providers can take calls now, as all workers know it.
@@ -39,11 +42,12 @@ pub(crate) fn decide<'a>(
         Some(higher) => Ok(higher),
         None => policy.router.decide(envelope, prompt).map_err(|error| {
             // Providers have said so, whatever the routing rules say of the models that are left.
-            let class = match exceeded_window {
-                Some(_) => ErrorClass::ContextTooLong,
-                None => ErrorClass::BadRequest,
+            let reason = match exceeded_window {
+                Some(_) => ErrorClass::ContextTooLong.as_str(),
+                None if error.is_too_dear => BUDGET_EXCEEDED,
+                None => ErrorClass::BadRequest.as_str(),
             };
-            Discard::new(class.as_str(), error.to_string())
+            Discard::new(reason, error.to_string())
         }),
     }
 }

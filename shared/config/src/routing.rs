@@ -63,6 +63,7 @@ pub(super) fn defaults() -> Routing {
         tiers: Vec::new(),
         prefer_local: false,
         max_cost_per_task: None,
+        min_answer_tokens: 4_096,
         fallback_provider: None,
         estimate_threshold: 10_000,
     }

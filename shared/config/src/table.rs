@@ -194,6 +194,8 @@ section! {
         prefer_local: Text = flag();
         /// maximum cost of one job in dollars, all attempts together; a job can set a lower limit
         max_cost_per_task: Text = task_dollars().values("above 0").or_unset("none");
+        /// when the longest answer of a call could cost more than its job may, or than its budgets have left, the answer is limited to what they allow, but to no fewer tokens than this; below that, another model answers, or the job waits or ends
+        min_answer_tokens: Text = whole(1..=1_000_000);
         /// first platform to call when the preferred ones fail
         fallback_provider: Text = provider.values("a provider").or_unset("the cheapest");
         /// prompts with more bytes than this are counted with a tokenizer

@@ -2,6 +2,7 @@
 //! retention.
 
 pub mod catalog;
+pub mod cost;
 pub mod cron;
 pub mod forms;
 pub mod limits;

@@ -48,6 +48,8 @@ mod words;
 pub struct Unroutable {
     /// What is wrong and what is expected.
     pub error: String,
+    /// Whether every candidate would cost more than the job may.
+    pub is_too_dear: bool,
 }
 
 impl Unroutable {
@@ -61,6 +63,7 @@ impl Unroutable {
     fn new(error: impl Into<String>) -> Self {
         Self {
             error: error.into(),
+            is_too_dear: false,
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Drafts the record of an attempt, and the event to record if its worker dies.
 
 use chrono::{DateTime, Utc};
-use longshore_policy::routing::{Decision, RoutingStage, StageName};
+use longshore_policy::{
+    cost::AnswerBound,
+    routing::{Candidate, Decision, RoutingStage, StageName},
+};
 use longshore_protocol::{
     call::Usage,
     checkpoint::Checkpoint,
@@ -73,7 +76,7 @@ impl<'d> DraftContext<'d> {
             worker: self.context.worker.clone(),
             platform: candidate.provider.name.to_string(),
             model: candidate.model.model.clone(),
-            routing_reason: candidate.reason.to_string(),
+            routing_reason: reason(candidate, &estimate.answer),
             decision: decision.cloned(),
             started_at: self.now,
             finished_at: None,
@@ -85,7 +88,7 @@ impl<'d> DraftContext<'d> {
             usage: Usage::default(),
             usage_estimated: false,
             cost_usd: None,
-            reserved_usd: estimate.upper_bound,
+            reserved_usd: estimate.answer.cost,
             reported_cost_usd: None,
             tokens_estimated: (!estimate.reservation.is_empty()).then_some(estimate.tokens),
             response_id: None,
@@ -99,6 +102,19 @@ impl<'d> DraftContext<'d> {
             record,
             event_if_lost,
         }
+    }
+}
+
+/// Why the candidate was chosen, and whether money limits its answer.
+fn reason(candidate: &Candidate<'_>, answer: &AnswerBound) -> String {
+    let reason = &candidate.reason;
+    if answer.is_limited {
+        format!(
+            "{reason}; answer limited to {} tokens, so that the call costs at most ${}",
+            answer.tokens, answer.cost
+        )
+    } else {
+        reason.to_string()
     }
 }
 

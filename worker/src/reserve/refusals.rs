@@ -11,7 +11,7 @@ use crate::{
 pub(super) fn exceeds_limit(meter: &str, usable: &[Usable<'_>]) -> Discard {
     let lowest = usable
         .iter()
-        .map(|usable| usable.estimate.upper_bound)
+        .map(|usable| usable.estimate.answer.cost)
         .min()
         .unwrap_or_default();
     let error = format!(

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_policy::{
+    cost::CostCap,
     pause::PausedLane,
     routing::{Candidate, Decision},
 };
@@ -15,7 +16,7 @@ use longshore_protocol::{
 use super::{
     Availability,
     circuits::{CallPermit, CircuitState},
-    estimate::{CostCap, Estimate},
+    estimate::Estimate,
     policy::Policy,
 };
 
@@ -177,9 +178,11 @@ impl<'a> Selection<'a> {
         let now = availability.clock.now();
         let platform = &candidate.provider.name;
         let step = checkpoint.step.as_deref();
-        let estimate = Estimate::new(envelope, &candidate, step, policy, now);
-        if let Some(cap) = CostCap::for_job(envelope, &policy.config) {
-            let possible = checkpoint.cost + estimate.upper_bound;
+        let cap = CostCap::for_job(envelope, &policy.config.routing);
+        let left = cap.map(|cap| cap.left(checkpoint.cost));
+        let estimate = Estimate::new(envelope, &candidate, step, left, policy, now);
+        if let Some(cap) = cap {
+            let possible = checkpoint.cost + estimate.answer.cost;
             if possible > cap.amount {
                 let lowest = self
                     .over_cap

@@ -75,7 +75,7 @@ fn report(
         let envelope = job
             .check(&config.limits)
             .map_err(|wrong| CommandError::Input(wrong.to_string()))?;
-        tasks.push(RoutedTask::new(&envelope, &router, now));
+        tasks.push(RoutedTask::new(&envelope, &router, &config.routing, now));
     }
     Ok(Report { tasks })
 }
@@ -111,6 +111,7 @@ mod tests {
     use clap::Parser;
     use insta::assert_snapshot;
     use longshore_settings::Environment;
+    use serde_json::json;
 
     use super::*;
 
@@ -225,6 +226,29 @@ mod tests {
         "#);
         let plain = serde_json::to_string(&report.to_json(false)).unwrap();
         assert_snapshot!(plain, @r#"{"tasks":[{"candidates":[{"model":"gpt-6.1-terra","platform":"openai"},{"model":"claude-sonnet-5-5","platform":"anthropic"}],"prompt":"Prove it."}]}"#);
+    }
+
+    #[test]
+    fn explain_shows_what_a_job_may_cost() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("task.json");
+        let capped = |cap: &str| {
+            let task = json!({"prompt": "a", "risk": "medium", "max_cost_usd": cap});
+            std::fs::write(&path, task.to_string()).unwrap();
+            let report = routed(&["--explain", path.to_str().unwrap()]).unwrap();
+            let text = report.to_text(true);
+            let shown =
+                |line: &&str| line.starts_with(['1', '2', 'N']) || line.contains("max_cost");
+            text.lines().filter(shown).collect::<Vec<_>>().join("\n")
+        };
+        assert_snapshot!(["0.1", "0.03", "0.001"].map(capped).join("\n"), @r"
+        1  openai     gpt-6.1-terra      standard  paid     $0.0025  $0.1000  cheapest of tier standard or above, for its risk and complexity; answer limited to 19,998 tokens by its cost
+        2  anthropic  claude-sonnet-5-5  standard  paid     $0.0050  $0.1000  cheapest of tier standard or above, for its risk and complexity; answer limited to 9,998 tokens by its cost
+        max_cost           -
+        1  openai    gpt-6.1-terra  standard  paid     $0.0025  $0.0300  cheapest of tier standard or above, for its risk and complexity; answer limited to 5,998 tokens by its cost
+        max_cost           without anthropic/claude-sonnet-5-5: it could cost $1.28002, and max_cost_usd allows $0.03
+        No platform: openai/gpt-6.1-terra: it could cost $0.64000625, and max_cost_usd allows $0.001; anthropic/claude-sonnet-5-5: it could cost $1.28002, and max_cost_usd allows $0.001
+        ");
     }
 
     #[test]

@@ -63,6 +63,18 @@ impl MeterAmount {
         }
     }
 
+    /// Whether it is an amount of money that a call must find, or wait.
+    pub fn is_hard_money(&self) -> bool {
+        matches!(
+            self,
+            Self::Window {
+                unit: Unit::NanoUsd,
+                hard: true,
+                ..
+            }
+        )
+    }
+
     /// The form that the scripts read (`shared/broker/lua/include/reservations.lua`).
     pub fn to_json(&self) -> Value {
         match self {

@@ -163,7 +163,7 @@ impl Router {
             draft.record(StageName::Needs, "no candidate is for code");
             needs.code = false;
         }
-        let (mut fit, mut dropped) = (Vec::new(), Vec::new());
+        let (mut fit, mut dropped, mut is_too_dear) = (Vec::new(), Vec::new(), true);
         for (at, index) in draft.indexes.clone().iter().enumerate() {
             let called = self.market.called(*index);
             match self.weighed(*index, &needs) {
@@ -175,9 +175,13 @@ impl Router {
                 }
                 Fit::Drop(lack) => {
                     let why = format!("{called}: {lack}");
+                    is_too_dear &= lack.step() == StageName::MaxCost;
                     // A hint that was followed comes first.
                     if at == 0 && envelope.platform.is_some() && !envelope.fallback {
-                        return Err(Unroutable::alone(&why));
+                        return Err(Unroutable {
+                            is_too_dear,
+                            ..Unroutable::alone(&why)
+                        });
                     }
                     draft.record(lack.step(), format!("without {why}"));
                     dropped.push(why);
@@ -185,10 +189,8 @@ impl Router {
             }
         }
         if fit.is_empty() {
-            return Err(Unroutable::new(format!(
-                "no candidate model can run the job: {}",
-                dropped.join("; ")
-            )));
+            let error = format!("no candidate model can run the job: {}", dropped.join("; "));
+            return Err(Unroutable { error, is_too_dear });
         }
         draft.indexes = fit.into();
         Ok(())

@@ -21,6 +21,8 @@ pub struct Routing {
     pub prefer_local: bool,
     /// The most that one job may cost, unless the job sets less. Default: no limit.
     pub max_cost_per_task: Option<Usd>,
+    /// The shortest answer, in tokens, to which money may limit a call. Default 4,096.
+    pub min_answer_tokens: u32,
     /// The first platform after the preferred ones. Default: the cheapest.
     pub fallback_provider: Option<PlatformName>,
     /// A tokenizer counts prompts that may have more tokens than this. Default 10,000.

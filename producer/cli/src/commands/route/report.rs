@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use longshore_client::Usd;
 use longshore_policy::{
     catalog::Billing,
-    routing::{Candidate, Router, RoutingStage, StageName},
+    cost::{AnswerBound, CostCap},
+    routing::{Candidate, Router, Routing, RoutingStage, StageName},
     tokens,
 };
 use longshore_protocol::{call::Usage, envelope::Envelope, platform::Tier};
@@ -61,7 +62,12 @@ struct Row {
 }
 
 impl RoutedTask {
-    pub(super) fn new(envelope: &Envelope, router: &Router, now: DateTime<Utc>) -> Self {
+    pub(super) fn new(
+        envelope: &Envelope,
+        router: &Router,
+        routing: &Routing,
+        now: DateTime<Utc>,
+    ) -> Self {
         let system = envelope.system.as_deref();
         let prompt_tokens = PromptTokens {
             about: tokens::estimate(&envelope.messages, system),
@@ -71,12 +77,25 @@ impl RoutedTask {
             Err(unroutable) => (Some(unroutable.error), Vec::new(), Vec::new()),
             Ok(decision) => {
                 let rows = decision.candidates.iter();
-                let rows = rows.map(|one| Row::new(one, envelope.max_tokens, prompt_tokens, now));
+                let rows = rows.map(|one| Row::new(one, envelope, routing, prompt_tokens, now));
                 let steps = decision.steps.iter().map(|one| RoutingStage {
                     step: one.step,
                     outcome: one.outcome.to_string().into(),
                 });
-                (None, rows.collect(), steps.collect())
+                let (mut rows, mut steps): (Vec<Row>, Vec<_>) = (rows.collect(), steps.collect());
+                let mut error = None;
+                if let Some(cap) = CostCap::for_job(envelope, routing) {
+                    let over = rows.extract_if(.., |row| row.at_most_usd > cap.amount);
+                    let over: Vec<String> = over.map(|row| row.over(cap)).collect();
+                    if rows.is_empty() {
+                        error = Some(over.join("; "));
+                    }
+                    steps.extend(over.into_iter().map(|outcome| RoutingStage {
+                        step: StageName::MaxCost,
+                        outcome: format!("without {outcome}").into(),
+                    }));
+                }
+                (error, rows, steps)
             }
         };
         Self {
@@ -157,26 +176,44 @@ impl RoutedTask {
 impl Row {
     fn new(
         candidate: &Candidate<'_>,
-        max_tokens: Option<u32>,
+        envelope: &Envelope,
+        routing: &Routing,
         prompt: PromptTokens,
         now: DateTime<Utc>,
     ) -> Self {
         let model = candidate.model;
-        let most = max_tokens.unwrap_or(model.max_output_tokens);
+        let longest = AnswerBound::new(model, prompt.at_most, envelope.max_tokens, now);
+        let floor = routing.min_answer_tokens;
+        let answer = CostCap::for_job(envelope, routing)
+            .and_then(|cap| longest.within(cap.amount, floor, model, prompt.at_most, now))
+            .unwrap_or(longest);
+        let typical = envelope.max_tokens.unwrap_or(TYPICAL_ANSWER);
         let about = Usage {
             input: prompt.about,
-            output: u64::from(max_tokens.unwrap_or(TYPICAL_ANSWER)),
+            output: u64::from(typical.min(answer.tokens)),
             ..Usage::default()
         };
+        let mut reason = candidate.reason.to_string();
+        if answer.is_limited {
+            let tokens = grouped(u64::from(answer.tokens));
+            reason = format!("{reason}; answer limited to {tokens} tokens by its cost");
+        }
         Self {
             platform: candidate.provider.name.to_string(),
             model: model.model.clone(),
             tier: model.tier,
             billing: candidate.provider.billing,
-            reason: candidate.reason.to_string(),
+            reason,
             about_usd: model.cost(&about, now),
-            at_most_usd: model.upper_bound(prompt.at_most, u64::from(most), now),
+            at_most_usd: answer.cost,
         }
+    }
+
+    fn over(&self, cap: CostCap) -> String {
+        format!(
+            "{}/{}: it could cost ${}, and {} allows ${}",
+            self.platform, self.model, self.at_most_usd, cap.set_by, cap.amount
+        )
     }
 }
 
