@@ -2,6 +2,7 @@
 
 pub(crate) mod attempts;
 pub(crate) mod decisions;
+pub(crate) mod hold;
 pub(crate) mod lane;
 pub(crate) mod limit;
 pub(crate) mod money;

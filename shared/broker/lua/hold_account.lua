@@ -5,10 +5,11 @@
 -- cost a repetition each and no slots: cut for every one, 250 slots became 20 at one refusal in 200 calls.
 --
 -- KEYS[1]  `{ns}:account:holds`: by account, until when (ms)
--- ARGV     1 namespace, 2 account, 3 until when (ms; 0 = no hold), 4 meter of its slots ('' = none), 5 their limit
+-- ARGV     1 namespace, 2 account, 3 until when (ms; 0 = no hold), 4 meter of its slots ('' = none), 5 their limit, 6 what
+--          the provider said
 -- Returns  'ok'
--- Writes   `{ns}:account:holds`, the control channel, `{ns}:lanes:retry`, `cap`, `sampled`, `refused` and
---          `answered` of the meter
+-- Writes   `{ns}:account:holds`, `{ns}:account:reasons`, the control channel, `{ns}:lanes:retry`, `cap`, `sampled`,
+--          `refused` and `answered` of the meter
 -- Repeat   safe: an earlier time changes nothing; one refusal may count twice
 -- Bound    constant
 local account, until_ms, meter, limit = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
@@ -20,6 +21,7 @@ local now = now_ms()
 local known = tonumber(redis.call('HGET', KEYS[1], account) or '0')
 if until_ms > known then
   redis.call('HSET', KEYS[1], account, digits(until_ms))
+  redis.call('HSET', NS .. ':account:reasons', account, ARGV[6] or '')
   redis.call('PUBLISH', NS .. ':control', 'limited ' .. account .. ' ' .. digits(until_ms))
   retry_lanes('account ' .. account, until_ms)
 end

@@ -63,7 +63,9 @@ pub use self::{
     fleet_config::PushedConfig,
     lanes::{LanePosition, ParkedJob, Released, TenantPosition},
     leader::LeaderToken,
-    limits::{AlertCheck, ClaimedAlert, MeterReport, MeterUsage, SlotLimit, WindowUsage},
+    limits::{
+        AccountHold, AlertCheck, ClaimedAlert, MeterReport, MeterUsage, SlotLimit, WindowUsage,
+    },
     maintenance::{OrphanSweep, OrphansRemoved},
     queues::{DeliveredEntry, Entries, EntrySource, Pending, QueueDepth, QueueReader, TenantEntry},
     server::{ServerFacts, ServerMemory},

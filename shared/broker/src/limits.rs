@@ -3,9 +3,11 @@
 mod alerts;
 mod meters;
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use longshore_protocol::platform::PlatformName;
-use redis::AsyncCommands as _;
+use serde::Serialize;
 
 pub use self::{
     alerts::{AlertCheck, ClaimedAlert},
@@ -22,13 +24,26 @@ pub struct SlotLimit<'a> {
     pub limit: u32,
 }
 
+/// The hold of an account: no worker calls it until then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AccountHold {
+    pub account: PlatformName,
+    pub until: DateTime<Utc>,
+    /// What the provider said; empty if unknown.
+    pub reason: String,
+}
+
+/// The most jobs of one page of `release_account.lua`.
+const RELEASED_JOBS: usize = 1_000;
+
 impl Limits<'_> {
-    /// Holds an account for all workers until a time (`None` = no hold), and halves the slots of its concurrency
-    /// limit.
+    /// Holds an account for all workers until a time (`None` = no hold), because of what its provider said, and
+    /// counts a refusal against the slots of its concurrency limit.
     pub async fn hold_account(
         self,
         account: &PlatformName,
         until: Option<DateTime<Utc>>,
+        reason: &str,
         slots: Option<SlotLimit<'_>>,
     ) -> Result<(), BrokerError> {
         let (meter, limit) = slots.map_or(("", 0), |slots| (slots.meter, slots.limit));
@@ -37,18 +52,43 @@ impl Limits<'_> {
             .arg(account.as_str())
             .arg(until.map_or(0, |until| until.timestamp_millis()))
             .arg(meter)
-            .arg(limit);
+            .arg(limit)
+            .arg(reason);
         let _ok: String = self.broker.run(&call).await?;
         Ok(())
     }
 
-    /// The held accounts and when their holds end.
-    pub async fn account_holds(self) -> Result<Vec<(PlatformName, DateTime<Utc>)>, BrokerError> {
+    /// Ends the hold of an account before its time. Returns how many jobs that were parked until its end became due;
+    /// `None` if the account was not held.
+    pub async fn release_account(
+        self,
+        account: &PlatformName,
+    ) -> Result<Option<usize>, BrokerError> {
+        let (mut until, mut due) = (String::new(), 0);
+        loop {
+            let mut call = scripts::RELEASE_ACCOUNT.key(self.broker.keys().account_holds());
+            call.arg(self.broker.keys().prefix())
+                .arg(account.as_str())
+                .arg(&until);
+            let (until_ms, some): (i64, usize) = self.broker.run(&call).await?;
+            if until_ms < 0 {
+                return Ok(None);
+            }
+            due += some;
+            if some < RELEASED_JOBS {
+                return Ok(Some(due));
+            }
+            until = until_ms.to_string();
+        }
+    }
+
+    /// The holds of accounts, those included that have ended.
+    pub async fn account_holds(self) -> Result<Vec<AccountHold>, BrokerError> {
         let key = self.broker.keys().account_holds();
-        let holds: Vec<(String, i64)> = self
-            .broker
-            .shared()
+        let (holds, mut reasons): (Vec<(String, i64)>, HashMap<String, String>) = redis::pipe()
             .hgetall(&key)
+            .hgetall(self.broker.keys().account_reasons())
+            .query_async(&mut self.broker.shared())
             .await
             .map_err(|source| self.broker.failed(source))?;
         holds
@@ -57,7 +97,11 @@ impl Limits<'_> {
                 let until = DateTime::from_timestamp_millis(until_ms).ok_or_else(|| {
                     BrokerError::foreign(&key, format!("{account}: {until_ms} is not a time in ms"))
                 })?;
-                Ok((PlatformName::from_stored(account), until))
+                Ok(AccountHold {
+                    reason: reasons.remove(&account).unwrap_or_default(),
+                    account: PlatformName::from_stored(account),
+                    until,
+                })
             })
             .collect()
     }

@@ -97,6 +97,8 @@ scripts! {
     PEEK_PARKED = "peek_parked";
     /// Holds an account that its provider limits.
     HOLD_ACCOUNT = "hold_account" with "events" "meters" "lane_retry";
+    /// Ends the hold of an account before its time.
+    RELEASE_ACCOUNT = "release_account" with "lane_retry";
     /// Closes windows that are over.
     CLOSE_WINDOWS = "close_windows" with "events" "meters" "lane_retry";
     /// Raises alerts of windows that fill up.

@@ -201,6 +201,8 @@ impl Keys {
         alerts_to_check = "alerts:look";
         /// Account holds: until when not to call an account, because its provider said so.
         account_holds = "account:holds";
+        /// What the providers of held accounts said.
+        account_reasons = "account:reasons";
         /// The names of the queues that workers have read.
         queues = "queues";
         /// The prefix of all queues.

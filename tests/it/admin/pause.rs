@@ -11,6 +11,7 @@ use longshore_protocol::{
 use longshore_tests::stack::{Options, Stack, eventually, expect_success, within};
 
 use super::{explain, json, wait_for_lane};
+use crate::simulated::{Model, SimulatedProvider, config_yaml};
 
 async fn put(stack: &Stack, queue: &QueueName, fields: &[(&str, &str)]) -> JobId {
     let message = RawMessage {
@@ -271,4 +272,71 @@ async fn a_worker_that_missed_the_notification_still_applies_a_pause() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_account_is_shown_and_can_be_released() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let only = [SimulatedProvider::unlimited("only", Model::Cheap)];
+    let yaml = config_yaml(&stack, &only, "");
+    stack.config_yaml(&yaml).unwrap();
+    let (_scheduler, _worker) = (stack.scheduler().unwrap(), stack.worker().unwrap());
+    let refused = [("prompt", "[[fail_first=1:429]] [[retry_after=3600]] x")];
+    let first = stack.xadd(&refused).await.unwrap();
+    eventually("the account is held", || async {
+        let holds = stack.broker.limits().account_holds().await?;
+        ensure!(!holds.is_empty());
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let second = stack
+        .xadd(&[("prompt", "waits for the account")])
+        .await
+        .unwrap();
+    let command = "longshore resume provider only --now";
+    for (id, attempts) in [(&first, "next attempt"), (&second, "start time")] {
+        eventually("the job is parked until the hold ends", || async {
+            let why = explain(&stack, id).await;
+            ensure!(why.contains("account only on hold until"), "{why}");
+            ensure!(why.contains(attempts) && why.contains(command), "{why}");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+    for report in ["quota", "status", "doctor"] {
+        let ran = stack.longshore(&[report]).await.unwrap();
+        assert!(ran.stdout.contains("account only on hold until"), "{ran:?}");
+        assert!(ran.stdout.contains("Rate limited"), "{ran:?}");
+    }
+
+    let released = stack
+        .longshore(&["resume", "provider", "only", "--now"])
+        .await
+        .unwrap();
+    assert_eq!(
+        expect_success(released),
+        "account only is no longer on hold\n"
+    );
+    assert!(stack.outcome(&second).await.unwrap().success);
+    let again = stack
+        .longshore(&["resume", "provider", "only", "--now"])
+        .await
+        .unwrap();
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(
+        again
+            .stderr
+            .contains("provider only is neither paused nor on hold"),
+        "{again:?}"
+    );
+    let queue = stack
+        .longshore(&["resume", "queue", "default", "--now"])
+        .await
+        .unwrap();
+    assert!(
+        queue.stderr.contains("--now is for a provider"),
+        "{queue:?}"
+    );
 }

@@ -1,7 +1,7 @@
 //! A provider that rate-limits an account: fewer calls at once, and more again after successes.
 
 use chrono::DateTime;
-use longshore_broker::{Begun, Consumed};
+use longshore_broker::{AccountHold, Begun, Consumed};
 use longshore_protocol::control::ControlMessage;
 
 use super::{
@@ -19,7 +19,7 @@ async fn refuse(fixture: &Fixture) {
     fixture
         .broker
         .limits()
-        .hold_account(&account("m"), None, Some(slot_limit(8)))
+        .hold_account(&account("m"), None, "busy", Some(slot_limit(8)))
         .await
         .unwrap();
 }
@@ -180,7 +180,12 @@ async fn an_account_hold_is_published_to_all_workers() {
         fixture
             .broker
             .limits()
-            .hold_account(&account("m"), DateTime::from_timestamp_millis(until), None)
+            .hold_account(
+                &account("m"),
+                DateTime::from_timestamp_millis(until),
+                "busy",
+                None,
+            )
             .await
             .unwrap();
     }
@@ -193,10 +198,11 @@ async fn an_account_hold_is_published_to_all_workers() {
     }
     assert_eq!(
         fixture.broker.limits().account_holds().await.unwrap(),
-        [(
-            account("m"),
-            DateTime::from_timestamp_millis(6_000).unwrap()
-        )]
+        [AccountHold {
+            account: account("m"),
+            until: DateTime::from_timestamp_millis(6_000).unwrap(),
+            reason: "busy".to_owned(),
+        }]
     );
     assert_eq!(cap(&fixture).await, None);
 }

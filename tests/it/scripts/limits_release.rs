@@ -320,7 +320,7 @@ async fn lanes_are_tried_again_when_a_hold_ends_and_when_a_lane_runs_empty() {
         let until = chrono::DateTime::from_timestamp_millis(until);
         let limits = fixture.broker.limits();
         limits
-            .hold_account(&account("m"), until, None)
+            .hold_account(&account("m"), until, "busy", None)
             .await
             .unwrap();
     };

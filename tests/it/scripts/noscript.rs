@@ -219,7 +219,7 @@ async fn scripts_of_limits_and_tenants_are_loaded_again() {
     fixture
         .broker
         .limits()
-        .hold_account(&account("m"), None, Some(slot_limit(2)))
+        .hold_account(&account("m"), None, "busy", Some(slot_limit(2)))
         .await
         .unwrap();
     forget().await;

@@ -55,8 +55,8 @@ impl AccountHolds {
             .account_holds()
             .await?
             .into_iter()
-            .filter(|(_, at)| *at > now)
-            .map(|(account, at)| (account.to_string(), at))
+            .filter(|hold| hold.until > now)
+            .map(|hold| (hold.account.to_string(), hold.until))
             .collect();
         *self.until.write().unwrap_or_else(PoisonError::into_inner) = holds;
         Ok(())
@@ -84,7 +84,9 @@ impl AccountHolds {
             _ => None,
         };
         if let Some(hold) = hold {
-            self.publish(provider, hold, true, broker, now).await;
+            let reason = &error.message;
+            self.publish(provider, (hold, reason), true, broker, now)
+                .await;
         }
     }
 
@@ -105,16 +107,18 @@ impl AccountHolds {
             .map(|left| left.reset_after.min(EMPTY_HOLD))
             .max();
         if let Some(hold) = hold.filter(|hold| !hold.is_zero()) {
-            self.publish(provider, hold, false, broker, now).await;
+            let reason = "the headers of an answer say that a limit is used up";
+            self.publish(provider, (hold, reason), false, broker, now)
+                .await;
         }
     }
 
-    /// Holds the account here and publishes the hold. With `reduce_slots`, the account's concurrency limit,
+    /// Holds the account here and publishes the hold and its reason. With `reduce_slots`, the account's concurrency limit,
     /// if it has one, is reduced.
     async fn publish(
         &self,
         provider: &ProviderEntry,
-        hold: Duration,
+        (hold, reason): (Duration, &str),
         reduce_slots: bool,
         broker: &Broker,
         now: DateTime<Utc>,
@@ -147,7 +151,7 @@ impl AccountHolds {
             .increment(1);
         if let Err(error) = broker
             .limits()
-            .hold_account(&provider.account, until, slots)
+            .hold_account(&provider.account, until, reason, slots)
             .await
         {
             tracing::warn!(

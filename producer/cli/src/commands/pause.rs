@@ -38,6 +38,9 @@ pub(crate) struct PauseArguments {
 pub(crate) struct ResumeArguments {
     #[command(flatten)]
     what: What,
+    /// Of a provider: also end the hold of its account, which workers do not call because the provider said so
+    #[arg(long)]
+    now: bool,
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -83,22 +86,63 @@ pub(crate) async fn pause(
 struct Resumed {
     what: Target,
     was_paused: bool,
+    /// The account whose hold ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    released_account: Option<PlatformName>,
 }
 
-/// Resumes the target; exit code 1 if it was not paused.
+/// Resumes the target; exit code 1 if it was neither paused nor on hold.
 pub(crate) async fn resume(
     arguments: ResumeArguments,
     session: &Session,
 ) -> Result<Exit, CommandError> {
-    let broker = session.broker().await?;
-    let what = arguments.what.target(session)?;
-    let was_paused = broker.pauses().resume(&what).await?;
-    match arguments.format {
-        Format::Text if was_paused => output::line(format_args!("{what} is resumed")),
-        Format::Text => output::error(&format_args!("{what} is not paused")),
-        Format::Json => output::json(&Resumed { what, was_paused }),
+    let ResumeArguments { what, now, format } = arguments;
+    if now && what.kind != Kind::Provider {
+        let text = "--now is for a provider: it ends the hold of its account";
+        return Err(CommandError::Input(text.to_owned()));
     }
-    Ok(Exit::success_if(was_paused))
+    let broker = session.broker().await?;
+    let target = what.target(session)?;
+    let was_paused = broker.pauses().resume(&target).await?;
+    let released_account = if now {
+        let account = account_of(&what.name, session);
+        let released = broker.limits().release_account(&account).await?;
+        released.map(|_| account)
+    } else {
+        None
+    };
+    let has_changed = was_paused || released_account.is_some();
+    match format {
+        Format::Json => output::json(&Resumed {
+            what: target,
+            was_paused,
+            released_account,
+        }),
+        Format::Text => {
+            if let Some(account) = &released_account {
+                output::line(format_args!("account {account} is no longer on hold"));
+            }
+            match (was_paused, now) {
+                (true, _) => output::line(format_args!("{target} is resumed")),
+                (false, false) => output::error(&format_args!("{target} is not paused")),
+                (false, true) if !has_changed => {
+                    output::error(&format_args!("{target} is neither paused nor on hold"));
+                }
+                (false, true) => {}
+            }
+        }
+    }
+    Ok(Exit::success_if(has_changed))
+}
+
+/// The account of a provider that is in the catalog.
+fn account_of(name: &str, session: &Session) -> PlatformName {
+    let mut providers = session.config.catalog.providers.iter();
+    let provider = providers.find(|provider| provider.name.as_str() == name);
+    provider.map_or_else(
+        || PlatformName::from_stored(name),
+        |provider| provider.account.clone(),
+    )
 }
 
 impl What {

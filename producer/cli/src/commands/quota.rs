@@ -2,6 +2,7 @@
 
 mod report;
 
+use longshore_broker::AccountHold;
 use longshore_config::Config;
 use longshore_policy::limits::Meters;
 use longshore_protocol::clock::local_time;
@@ -10,7 +11,10 @@ use self::report::Report;
 use crate::{
     error::{CommandError, Exit},
     output::Format,
-    render::limit::{Limit, Subject, sorted_limits},
+    render::{
+        hold,
+        limit::{Limit, Subject, sorted_limits},
+    },
     session::Session,
 };
 
@@ -32,6 +36,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let report = filtered_report(
         arguments.platform.as_deref(),
         sorted_limits(reports, &config),
+        hold::current(broker.limits().account_holds().await?, local_time()),
         &config,
     )?;
     arguments.format.print(&report);
@@ -41,6 +46,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
 fn filtered_report(
     platform: Option<&str>,
     mut limits: Vec<Limit>,
+    mut holds: Vec<AccountHold>,
     config: &Config,
 ) -> Result<Report, CommandError> {
     let selected = platform
@@ -52,10 +58,12 @@ fn filtered_report(
             Subject::Account(account) => account == selected.account.as_str(),
             Subject::Budget { platform, .. } => platform.as_deref() == Some(selected.name.as_str()),
         });
+        holds.retain(|hold| hold.account == selected.account);
     }
     Ok(Report {
         platform: selected.map(|selected| selected.name.to_string()),
         limits,
+        holds,
         alerts: config.alerts.at.clone(),
     })
 }

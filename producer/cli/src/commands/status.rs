@@ -5,14 +5,14 @@ mod quotas;
 mod report;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
-use longshore_broker::{CircuitReport, QueueDepth};
+use longshore_broker::{AccountHold, CircuitReport, QueueDepth};
 use longshore_config::Config;
 use longshore_ledger::CostScope;
 use longshore_policy::{
     catalog::{Enabled, ProviderEntry},
     limits::Meters,
 };
-use longshore_protocol::{clock::local_time, platform::PlatformName};
+use longshore_protocol::clock::local_time;
 
 use self::{
     adapters::{Adapter, Health, OpenCircuit},
@@ -43,8 +43,7 @@ struct RedisStatus {
     config: Config,
     limits: Vec<Limit>,
     circuits: Vec<CircuitReport>,
-    /// The ends of account holds, in ms since the epoch.
-    account_holds: Vec<(PlatformName, DateTime<Utc>)>,
+    account_holds: Vec<AccountHold>,
     workers: WorkerSlots,
     leader: Option<String>,
     queues: Vec<QueueDepth>,
@@ -181,13 +180,10 @@ fn adapters(redis: &RedisStatus, now: DateTime<Utc>) -> Vec<Adapter> {
             })
             .collect();
         let mut holds = redis.account_holds.iter();
-        let held_until = holds
-            .find(|(account, _)| *account == provider.account)
-            .map(|(_, until)| *until)
-            .filter(|until| *until > now);
-        match held_until {
+        let hold = holds.find(|hold| hold.account == provider.account && hold.until > now);
+        match hold {
             _ if !open_circuits.is_empty() => Health::CircuitsOpen(open_circuits),
-            Some(until) => Health::OnHold(until),
+            Some(hold) => Health::OnHold(hold.clone()),
             None => Health::Ready,
         }
     };

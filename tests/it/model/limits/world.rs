@@ -263,7 +263,7 @@ impl World {
         self.fixture
             .broker
             .limits()
-            .hold_account(&name, None, Some(SlotLimit { meter, limit }))
+            .hold_account(&name, None, "busy", Some(SlotLimit { meter, limit }))
             .await
             .unwrap();
     }

@@ -1,6 +1,6 @@
 //! Checks of Redis, and of the services that report to it.
 
-use longshore_broker::{Broker, BrokerError, ServerFacts};
+use longshore_broker::{AccountHold, Broker, BrokerError, ServerFacts};
 use longshore_protocol::{
     clock::local_time,
     id::{EntryId, QueueName},
@@ -8,7 +8,10 @@ use longshore_protocol::{
 
 use super::checks::{Check, at_least};
 use crate::{
-    render::text::{counted, grouped},
+    render::{
+        hold,
+        text::{counted, grouped},
+    },
     session::Session,
 };
 
@@ -192,7 +195,18 @@ async fn service_checks(broker: &Broker) -> Result<(Vec<Check>, EventCounts), Br
             checks.extend(ahead_of_clock(&queue, &last, now_ms));
         }
     }
+    let holds = broker.limits().account_holds().await?;
+    checks.extend(hold::current(holds, local_time()).iter().map(on_hold));
     Ok((checks, events))
+}
+
+/// An account that no worker calls, because its provider said so.
+fn on_hold(hold: &AccountHold) -> Check {
+    let advice = format!(
+        "jobs wait or go to other platforms. If the provider has capacity again, run `{}`",
+        hold::release_command(hold)
+    );
+    Check::info("accounts", hold::hold_sentence(hold)).with_advice(advice)
 }
 
 /// A queue whose entry ids are in the future: a producer chose one, or the clock of Redis was set back.

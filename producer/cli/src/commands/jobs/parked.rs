@@ -1,7 +1,7 @@
 //! Explains why a parked job waits in its lane.
 
-use chrono::{DateTime, Utc};
-use longshore_broker::{Broker, BrokerError, LanePosition, TenantPosition};
+use chrono::{DateTime, TimeDelta, Utc};
+use longshore_broker::{AccountHold, Broker, BrokerError, LanePosition, TenantPosition};
 use longshore_client::{JobSnapshot, Lane, QueueName};
 use longshore_policy::{
     limits::MeterName,
@@ -10,6 +10,7 @@ use longshore_policy::{
 use longshore_protocol::envelope::{Envelope, PROTOCOL_VERSION};
 
 use crate::render::{
+    hold,
     pause::pause_sentence,
     text::{counted, grouped, one_line},
     time::{age, from_unix_ms, timestamp},
@@ -36,7 +37,10 @@ pub(super) async fn explain_parked(
                 "waiting for its start time"
             };
             match due_at {
-                Some(due) => format!("{wait}, {}", describe_due(due, now)),
+                Some(due) => {
+                    let hold = describe_hold(broker, due, now).await?;
+                    format!("{wait}, {}{hold}", describe_due(due, now))
+                }
                 None => wait.to_owned(),
             }
         }
@@ -75,6 +79,23 @@ pub(super) async fn explain_parked(
             None => "waiting for its tenant's turn".to_owned(),
         },
     })
+}
+
+/// The account hold that ends when the job is due.
+async fn describe_hold(
+    broker: &Broker,
+    due: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<String, BrokerError> {
+    let holds = hold::current(broker.limits().account_holds().await?, now);
+    let ends_then = |hold: &&AccountHold| (hold.until - due).abs() <= TimeDelta::seconds(1);
+    Ok(holds
+        .iter()
+        .find(ends_then)
+        .map_or_else(String::new, |hold| {
+            let (sentence, command) = (hold::hold_sentence(hold), hold::release_command(hold));
+            format!("; {sentence}; `{command}` ends the hold")
+        }))
 }
 
 /// The pauses that have to end before the job runs.

@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use longshore_broker::AccountHold;
 use longshore_policy::limits::MeterName;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use crate::render::{
+    hold::{hold_sentence, release_command},
     limit::{
         Limit,
         row::{LimitRow, limit_table},
@@ -23,6 +25,7 @@ pub(super) struct Report {
     /// The selected platform; `None` for all.
     pub(super) platform: Option<String>,
     pub(super) limits: Vec<Limit>,
+    pub(super) holds: Vec<AccountHold>,
     pub(super) alerts: Vec<u8>,
 }
 
@@ -30,7 +33,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{TITLE}")?;
         if self.limits.is_empty() {
-            return self.write_no_limits(f);
+            self.write_no_limits(f)?;
+            return self.write_holds(f);
         }
         let before = self.limits.iter().filter(|limit| !limit.is_per_owner());
         let each = self.limits.iter().filter(|limit| limit.is_per_owner());
@@ -48,7 +52,8 @@ impl fmt::Display for Report {
         let warnings = warnings(&shown, &self.alerts);
         write_list(f, "Warnings", warnings.iter())?;
         let waits = shown.iter().filter(|limit| limit.report.waiting > 0);
-        write_list(f, "Waiting", waits.map(WaitingJobs))
+        write_list(f, "Waiting", waits.map(WaitingJobs))?;
+        self.write_holds(f)
     }
 }
 
@@ -67,6 +72,14 @@ impl fmt::Display for WaitingJobs<'_> {
 }
 
 impl Report {
+    fn write_holds(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let holds = self.holds.iter().map(|hold| {
+            let (sentence, command) = (hold_sentence(hold), release_command(hold));
+            format!("{sentence}; `{command}` ends it")
+        });
+        write_list(f, "On hold", holds)
+    }
+
     fn write_no_limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let platform = self.platform.as_deref();
         match platform {
@@ -99,6 +112,7 @@ impl Serialize for Report {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("quota", &self.accounts())?;
         map.serialize_entry("budgets", &budget_figures(&self.limits))?;
+        map.serialize_entry("holds", &self.holds)?;
         map.serialize_entry("warnings", &warnings(&self.limits, &self.alerts))?;
         map.end()
     }

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use longshore_broker::AccountHold;
 use longshore_protocol::call::ErrorClass;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::render::{text::one_line, time::timestamp};
+use crate::render::{hold::hold_sentence, text::one_line, time::timestamp};
 
 /// A platform.
 #[derive(Debug)]
@@ -23,8 +24,8 @@ pub(super) enum Health {
     Disabled(String),
     /// The circuits of these models are open.
     CircuitsOpen(Vec<OpenCircuit>),
-    /// The account is on hold until this time.
-    OnHold(DateTime<Utc>),
+    /// The account is on hold.
+    OnHold(AccountHold),
 }
 
 /// The open circuit of a model.
@@ -44,11 +45,7 @@ impl fmt::Display for Adapter {
         match &self.health {
             Health::Ready => write!(f, "[OK] {name}: ready"),
             Health::Disabled(why) => write!(f, "[--] {name}: disabled, {why}"),
-            Health::OnHold(until) => write!(
-                f,
-                "[WAIT] {name}: account on hold until {}",
-                timestamp(*until)
-            ),
+            Health::OnHold(hold) => write!(f, "[WAIT] {name}: {}", hold_sentence(hold)),
             Health::CircuitsOpen(models) => {
                 write!(f, "[DOWN] {name}: ")?;
                 for (at, down) in models.iter().enumerate() {
@@ -76,8 +73,9 @@ impl Adapter {
             Health::Disabled(why) => {
                 json!({"is_implemented": true, "status": "off", "reason": why})
             }
-            Health::OnHold(until) => {
-                json!({"is_implemented": true, "status": "limited", "until": timestamp(*until)})
+            Health::OnHold(hold) => {
+                let until = timestamp(hold.until);
+                json!({"is_implemented": true, "status": "limited", "until": until, "reason": hold.reason})
             }
             Health::CircuitsOpen(models) => {
                 json!({"is_implemented": true, "status": "down", "models": models})

@@ -24,7 +24,7 @@ budgets:
 
 fn report(file: &str, platform: Option<&str>, figures: &[(&str, MeterFigures)]) -> Report {
     let config = config(file);
-    filtered_report(platform, limits_with(&config, figures), &config).unwrap()
+    filtered_report(platform, limits_with(&config, figures), Vec::new(), &config).unwrap()
 }
 
 const CENT: u64 = 10_000_000;
@@ -171,7 +171,7 @@ fn one_platform_can_be_selected() {
     anthropic     $0      $50      $50          2026-03-01 00:00 UTC   dollars a month (budget claude, warning only)
     "#);
     let config = config(FILE);
-    let error = filtered_report(Some("skynet"), Vec::new(), &config).unwrap_err();
+    let error = filtered_report(Some("skynet"), Vec::new(), Vec::new(), &config).unwrap_err();
     assert!(
         error
             .to_string()
@@ -196,7 +196,7 @@ fn without_limits_an_example_is_shown() {
     "#);
     assert_snapshot!(report(FILE, Some("xai"), &[]).to_string().lines().nth(1).unwrap(), @"No limits for xai.");
     let json = serde_json::to_string(&report("", None, &[])).unwrap();
-    assert_snapshot!(json, @r#"{"quota":{},"budgets":[],"warnings":[]}"#);
+    assert_snapshot!(json, @r#"{"quota":{},"budgets":[],"holds":[],"warnings":[]}"#);
 }
 
 #[test]

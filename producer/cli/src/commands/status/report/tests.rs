@@ -1,5 +1,6 @@
 use chrono::{DateTime, Utc};
-use longshore_protocol::id::QueueName;
+use longshore_broker::AccountHold;
+use longshore_protocol::{id::QueueName, platform::PlatformName};
 
 use super::{
     super::{
@@ -107,7 +108,11 @@ fn limited() -> Report {
         },
         Adapter {
             name: "openai".to_owned(),
-            health: Health::OnHold(time("2026-02-01T12:05:00Z")),
+            health: Health::OnHold(AccountHold {
+                account: PlatformName::from_stored("openai"),
+                until: time("2026-02-01T12:05:00Z"),
+                reason: "OpenAI: Rate limited".to_owned(),
+            }),
         },
     ];
     report
@@ -123,7 +128,7 @@ fn limits_and_unhealthy_platforms_as_text() {
 
     Adapters:
       [DOWN] anthropic: circuit open since 2026-02-01T12:00:00Z, probed at 2026-02-01T12:00:40Z (claude-haiku-4-5: overloaded)
-      [WAIT] openai: account on hold until 2026-02-01T12:05:00Z
+      [WAIT] openai: account openai on hold until 2026-02-01T12:05:00Z (OpenAI: Rate limited)
 
     Platform      Used    Limit    Remaining    Reset                  Limit of
     -----------   -----   ------   ----------   ---------------        --------
@@ -161,7 +166,7 @@ fn limits_and_unhealthy_platforms_as_json() {
     assert_eq!(figures_for("anthropic")[1], Value::Null);
     assert_eq!(json["budgets"][0]["budget"], "everything");
     assert_eq!(json["warnings"][0]["alert"], 90);
-    insta::assert_snapshot!(json["adapters"], @r#"{"anthropic":{"is_implemented":true,"models":[{"class":"overloaded","model":"claude-haiku-4-5","since":"2026-02-01T12:00:00Z","until":"2026-02-01T12:00:40Z"}],"status":"down"},"openai":{"is_implemented":true,"status":"limited","until":"2026-02-01T12:05:00Z"}}"#);
+    insta::assert_snapshot!(json["adapters"], @r#"{"anthropic":{"is_implemented":true,"models":[{"class":"overloaded","model":"claude-haiku-4-5","since":"2026-02-01T12:00:00Z","until":"2026-02-01T12:00:40Z"}],"status":"down"},"openai":{"is_implemented":true,"reason":"OpenAI: Rate limited","status":"limited","until":"2026-02-01T12:05:00Z"}}"#);
 }
 
 #[test]

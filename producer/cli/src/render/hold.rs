@@ -1,0 +1,32 @@
+//! Account holds in words.
+
+use chrono::{DateTime, Utc};
+use longshore_broker::AccountHold;
+
+use super::{text::one_line, time::timestamp};
+
+/// The longest reason that is shown.
+const LONGEST_REASON: usize = 200;
+
+/// Until when an account is on hold, and what its provider said.
+pub(crate) fn hold_sentence(hold: &AccountHold) -> String {
+    let until = timestamp(hold.until);
+    let reason = one_line(&hold.reason, LONGEST_REASON);
+    if reason.is_empty() {
+        format!("account {} on hold until {until}", hold.account)
+    } else {
+        format!("account {} on hold until {until} ({reason})", hold.account)
+    }
+}
+
+/// How to end a hold before its time.
+pub(crate) fn release_command(hold: &AccountHold) -> String {
+    format!("longshore resume provider {} --now", hold.account)
+}
+
+/// The holds that have not ended.
+pub(crate) fn current(mut holds: Vec<AccountHold>, now: DateTime<Utc>) -> Vec<AccountHold> {
+    holds.retain(|hold| hold.until > now);
+    holds.sort_by(|a, b| a.account.cmp(&b.account));
+    holds
+}
