@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use longshore_broker::EntrySource;
 use longshore_local::Signal;
 use longshore_protocol::{
@@ -146,6 +146,46 @@ async fn a_worker_finishes_its_jobs_on_sigterm() {
     let books = stack.books().await.unwrap();
     books.balance();
     assert_eq!(books.ledger.len(), 50, "nothing ran twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draining_worker_begins_no_call() {
+    let stack = Stack::start(Options::with_latency(Duration::from_secs(1)))
+        .await
+        .unwrap();
+    let mut worker = stack.worker().unwrap();
+    // The answer is not JSON, and is asked for again at once.
+    let job = r#"{"prompt":"[[echo=no]]","response_format":{"type":"json_object"}}"#;
+    let id = stack.xadd(&[("job", job)]).await.unwrap();
+    stack.wait_for_calls(1).await.unwrap();
+    worker.signal(Signal::SIGTERM).unwrap();
+    assert!(worker.wait().await.unwrap().success());
+    assert_eq!(stack.simulator.stats().requests, 1);
+    let _successor = stack.worker().unwrap();
+    let outcome = stack.outcome(&id).await.unwrap();
+    assert_eq!(outcome.attempts, 2, "{outcome:?}");
+    assert_eq!(outcome.error_class.as_deref(), Some("bad_output"));
+    stack.books().await.unwrap().balance();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_hands_jobs_back_at_once() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let mut worker = stack.worker().unwrap();
+    let id = stack.xadd(&[("prompt", "[[hang]]")]).await.unwrap();
+    stack.wait_for_calls(1).await.unwrap();
+    worker.signal(Signal::SIGTERM).unwrap();
+    eventually("the worker drains", || async {
+        ensure!(worker.log_tail().contains("worker draining"));
+        Ok(())
+    })
+    .await
+    .unwrap();
+    worker.signal(Signal::SIGTERM).unwrap();
+    // The call would last for 5 minutes, and so would the grace period.
+    assert!(worker.wait().await.unwrap().success());
+    assert!(worker.log_tail().contains("second signal to stop"));
+    assert!(stack.broker.jobs().outcomes(&[id]).await.unwrap()[0].is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

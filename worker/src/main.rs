@@ -58,7 +58,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         service.health.clone(),
     )
     .await?;
-    let (ran, ()) = tokio::join!(worker.run(service.stop.clone()), service.migrate_ledger());
+    let run = worker.run(service.stop.clone(), service.stop_now.clone());
+    let (ran, ()) = tokio::join!(run, service.migrate_ledger());
     service.close().await;
     Ok(ran?)
 }

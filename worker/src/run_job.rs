@@ -43,6 +43,10 @@ async fn run_stages(job: &Job, context: &Context) -> Stage<Disposition> {
     let mut decision = route::decide(job, &admitted, policy).or_dispose()?;
     let mut last_error: Option<CallError> = None;
     loop {
+        // Another worker makes the next attempt: one that began now would delay the drain or be cut off by its end.
+        if context.drain.is_cancelled() {
+            return ControlFlow::Break(Disposition::HandedBack);
+        }
         let mut checkpoint = job.progress().checkpoint.clone();
         let envelope = retry::saying_fault(job, &admitted);
         let query = Query {

@@ -110,14 +110,18 @@ impl Worker {
         &self.context.worker
     }
 
-    /// Runs until `stop`. Then stops pulling, lets running jobs finish within the grace period, hands the
-    /// rest back, and records the remaining events.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
+    /// Runs until `stop`. Then stops pulling, lets the calls that have begun finish within the grace period or until
+    /// `stop_now`, hands all other jobs back, and records the remaining events.
+    pub async fn run(
+        self,
+        stop: CancellationToken,
+        stop_now: CancellationToken,
+    ) -> Result<(), WorkerError> {
         let Self { context, ledger } = self;
         let heartbeat = HeartbeatThread::start(context.clone()).await?;
         let settled = CancellationToken::new();
         let background = Background::start(&context, ledger, &settled);
-        let drain = task::spawn("drain", drain_on(stop, context.clone()));
+        let drain = task::spawn("drain", drain_on((stop, stop_now), context.clone()));
         let (sender, receiver) = mpsc::unbounded_channel();
         let reader = task::spawn("reader", reader::run(context.clone(), sender));
 
@@ -226,21 +230,25 @@ impl Background {
     }
 }
 
-/// Drains the worker when `stop` is cancelled, and aborts the drain after the grace period.
-async fn drain_on(stop: CancellationToken, context: Arc<Context>) {
+/// Drains the worker when `stop` is cancelled, and aborts the drain after the grace period or when `stop_now` is
+/// cancelled.
+async fn drain_on((stop, stop_now): (CancellationToken, CancellationToken), context: Arc<Context>) {
     stop.cancelled().await;
     let grace = context.config.grace;
     tracing::info!(
         in_flight = context.in_flight.count(),
         ?grace,
-        "worker draining: no more jobs are pulled"
+        "worker draining: no more jobs are pulled, and no more calls begin"
     );
     context.health.drain();
     context.drain.cancel();
-    tokio::time::sleep(grace).await;
+    let why = tokio::select! {
+        () = tokio::time::sleep(grace) => "grace period exceeded",
+        () = stop_now.cancelled() => "second signal to stop",
+    };
     tracing::warn!(
         in_flight = context.in_flight.count(),
-        "grace period exceeded: running jobs are handed back"
+        "{why}: running jobs are handed back"
     );
     context.abort.cancel();
 }

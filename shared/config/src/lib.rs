@@ -27,7 +27,7 @@ use longshore_policy::{
     webhook::WebhookSettings,
 };
 use longshore_protocol::{
-    envelope::MessageLimits,
+    envelope::{DEFAULT_TIMEOUT, MessageLimits},
     id::{CronName, Namespace, QueueName},
 };
 use longshore_settings::{ConfigError, Environment, Origin, Problem, yaml::parse};
@@ -151,7 +151,7 @@ impl Config {
             namespace: Namespace::default(),
             queues: vec![QueueName::default()],
             concurrency: 1_000,
-            grace: Duration::from_secs(30),
+            grace: DEFAULT_TIMEOUT + Duration::from_secs(30),
             listen: None,
             migrate: true,
             simulator_url: None,

@@ -76,7 +76,7 @@ section! {
         queues: Vec<Text> = queue().values("names of 1 to 64 of `[A-Za-z0-9._-]`"), needs_restart();
         /// maximum number of jobs in flight in one worker
         concurrency: Text = whole(1..=100_000), needs_restart();
-        /// how long a worker waits for running jobs when it stops
+        /// how long a worker that stops waits at most for the calls that it has begun, see [Stopping](#stopping)
         grace: Text = duration(Duration::ZERO..=DAY);
         /// address that serves `/live`, `/ready`, `/health`, `/metrics`
         listen: Text = listen().values("`ADDRESS:PORT`, off"), needs_restart();

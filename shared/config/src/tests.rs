@@ -53,7 +53,7 @@ fn every_setting_has_a_default() {
     assert_eq!(config.namespace.as_str(), "longshore");
     assert_eq!(config.queues, [QueueName::default()]);
     assert_eq!(config.concurrency, 1_000);
-    assert_eq!(config.grace, Duration::from_secs(30));
+    assert_eq!(config.grace, Duration::from_secs(330));
     assert_eq!(config.listen, None);
     assert_eq!(config.retry, RetryPolicy::default());
     assert!(config.retries.is_empty());

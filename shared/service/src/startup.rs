@@ -43,6 +43,8 @@ pub struct Service {
     pub health: HealthState,
     /// Set by SIGTERM or SIGINT.
     pub stop: CancellationToken,
+    /// Set by the second of them: whoever sent it does not want to wait.
+    pub stop_now: CancellationToken,
 }
 
 /// A permanent failure to start. Temporary failures are retried.
@@ -84,7 +86,7 @@ impl Service {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
-        let stop = stop_on_signal().map_err(StartError::Signals)?;
+        let (stop, stop_now) = stop_on_signals().map_err(StartError::Signals)?;
         let health = HealthState::new(name);
         if let Some(listen) = listen.or(config.listen) {
             let (address, _server) = health::serve(listen, health.clone(), metrics)
@@ -111,6 +113,7 @@ impl Service {
             ledger,
             health,
             stop,
+            stop_now,
         }))
     }
 
@@ -141,19 +144,22 @@ pub fn exit_code(service: &str, result: Result<(), impl fmt::Display>) -> ExitCo
     }
 }
 
-fn stop_on_signal() -> io::Result<CancellationToken> {
-    let stop = CancellationToken::new();
+/// Tokens that the first and the second signal to stop set.
+fn stop_on_signals() -> io::Result<(CancellationToken, CancellationToken)> {
+    let tokens = (CancellationToken::new(), CancellationToken::new());
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let stopped = stop.clone();
+    let (stop, stop_now) = tokens.clone();
     task::spawn("stop signal", async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        for token in [stop, stop_now] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            token.cancel();
         }
-        stopped.cancel();
     });
-    Ok(stop)
+    Ok(tokens)
 }
 
 /// Connects to Redis and loads the scripts. Only an invalid URL is an error.

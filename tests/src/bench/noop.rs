@@ -132,7 +132,9 @@ pub async fn noop_worker(options: NoopOptions) -> anyhow::Result<()> {
         service.health.clone(),
     )
     .await?;
-    worker.run(service.stop.clone()).await?;
+    worker
+        .run(service.stop.clone(), service.stop_now.clone())
+        .await?;
     if let (Some(file), Some(delays)) = (options.report, &noop.delays) {
         let delays = Delays::of(&delays.lock().unwrap_or_else(PoisonError::into_inner));
         fs::write(file, serde_json::to_string(&delays)?)?;

@@ -25,7 +25,7 @@ use self::{
     demo::Demo,
     exec::Signals,
     lock::DirectoryLock,
-    stack::{Plan, Stack},
+    stack::{Plan, Stack, worker_grace},
     variables::VariablesFile,
 };
 use crate::{
@@ -202,7 +202,7 @@ async fn serve(
 async fn stop(plan: &Plan, mut stack: Stack, signals: &mut Signals) -> bool {
     output::note("Stopping… (press Ctrl-C to kill)");
     let orderly = tokio::select! {
-        () = stack.stop(plan.config.grace + STOP_MARGIN) => true,
+        () = stack.stop(worker_grace(plan) + STOP_MARGIN) => true,
         _ = signals.next() => false,
     };
     if !orderly {

@@ -106,7 +106,9 @@ impl Stack {
             }
             None => None,
         };
-        let variables = service_variables(plan, &redis, &postgres, simulator.as_ref());
+        let mut variables = service_variables(plan, &redis, &postgres, simulator.as_ref());
+        let grace = format!("{}ms", worker_grace(plan).as_millis());
+        variables.push(("LONGSHORE_GRACE", grace));
         let names: Vec<String> = match plan.workers {
             1 => vec!["worker".to_owned()],
             many => (1..=many)
@@ -218,6 +220,11 @@ impl Stack {
 
 /// The environment of our processes and of other shells. The `LONGSHORE_` names take precedence in the
 /// configuration, so that a `.env` with another address has no effect.
+/// How long the worker may take to stop: nobody who presses Ctrl-C waits for minutes.
+pub(super) fn worker_grace(plan: &Plan) -> Duration {
+    plan.config.grace.min(STOP_GRACE)
+}
+
 fn service_variables(
     plan: &Plan,
     redis: &LocalRedis,
