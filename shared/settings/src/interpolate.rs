@@ -1,4 +1,4 @@
-//! `${VARIABLE}` and `${VARIABLE:-default}` in a file's values; `$${` is a plain `${`.
+//! `${VARIABLE}`, `${VARIABLE|OTHER}` and `${VARIABLE:-default}` in a file's values; `$${` is a plain `${`.
 
 use super::Environment;
 
@@ -7,16 +7,17 @@ use super::Environment;
 pub enum Interpolated {
     /// The text with its variables replaced.
     Value(String),
-    /// This variable is not set, and there is no default.
+    /// This variable is not set, nor are those behind it, and there is no default.
     Missing(String),
-    /// A `${` that is neither `${NAME}` nor `${NAME:-default}`.
+    /// A `${` that is neither `${NAME}`, `${NAME|OTHER}` nor `${NAME:-default}`.
     Malformed,
 }
 
 enum Piece<'a> {
     Plain(&'a str),
+    /// The first of these variables that is set.
     Variable {
-        name: &'a str,
+        names: Vec<&'a str>,
         default: Option<&'a str>,
     },
     Malformed,
@@ -46,16 +47,21 @@ fn next_piece<'a>(rest: &mut &'a str) -> Option<Piece<'a>> {
         return Some(Piece::Malformed);
     };
     *rest = after;
-    let (name, default) = match body.split_once(":-") {
-        Some((name, default)) => (name, Some(default)),
+    let (names, default) = match body.split_once(":-") {
+        Some((names, default)) => (names, Some(default)),
         None => (body, None),
     };
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let digit = |name: &str| name.starts_with(|c: char| c.is_ascii_digit());
-    if name.is_empty() || !name.chars().all(allowed) || digit(name) {
+    let names: Vec<&str> = names.split('|').collect();
+    if !names.iter().all(|name| is_variable(name)) {
         return Some(Piece::Malformed);
     }
-    Some(Piece::Variable { name, default })
+    Some(Piece::Variable { names, default })
+}
+
+fn is_variable(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let digit = |c: char| c.is_ascii_digit();
+    !name.is_empty() && name.chars().all(allowed) && !name.starts_with(digit)
 }
 
 /// Replaces the variables in a text.
@@ -65,10 +71,17 @@ pub fn interpolate(mut text: &str, env: &Environment) -> Interpolated {
         match piece {
             Piece::Plain(plain) => value.push_str(plain),
             Piece::Malformed => return Interpolated::Malformed,
-            Piece::Variable { name, default } => match env.get(name).or(default) {
-                Some(found) => value.push_str(found),
-                None => return Interpolated::Missing(name.to_owned()),
-            },
+            Piece::Variable { names, default } => {
+                let set = names.iter().find_map(|name| env.get(name));
+                match (set.or(default), names.first()) {
+                    (Some(found), _) => value.push_str(found),
+                    (None, first) => {
+                        return Interpolated::Missing(
+                            first.copied().unwrap_or_default().to_owned(),
+                        );
+                    }
+                }
+            }
         }
     }
     Interpolated::Value(value)
@@ -77,9 +90,9 @@ pub fn interpolate(mut text: &str, env: &Environment) -> Interpolated {
 /// The variables that a text names.
 pub fn variables_of(mut text: &str) -> Vec<&str> {
     std::iter::from_fn(|| next_piece(&mut text))
-        .filter_map(|piece| match piece {
-            Piece::Variable { name, .. } => Some(name),
-            Piece::Plain(_) | Piece::Malformed => None,
+        .flat_map(|piece| match piece {
+            Piece::Variable { names, .. } => names,
+            Piece::Plain(_) | Piece::Malformed => Vec::new(),
         })
         .collect()
 }
@@ -93,9 +106,11 @@ pub fn is_only_variables(text: &str) -> bool {
     })
 }
 
-/// The first variable that a text names.
-pub fn first_variable(text: &str) -> Option<&str> {
-    variables_of(text).into_iter().next()
+/// The first variable of a text that is set; if none is, the first that it names.
+pub fn variable_in_use<'a>(text: &'a str, env: &Environment) -> Option<&'a str> {
+    let names = variables_of(text);
+    let set = names.iter().find(|name| env.get(name).is_some());
+    set.or(names.first()).copied()
 }
 
 #[cfg(test)]
@@ -118,6 +133,8 @@ mod tests {
             ("x${A}y${B_2}z", "x1y$two${A}z"),
             ("${NONE:-a:-b}", "a:-b"),
             ("${NONE:-}", ""),
+            ("${NONE|A}", "1"),
+            ("${NONE|EMPTY:-b}", "b"),
             ("${EMPTY:-e}", "e"),
             ("$A $ $$ 5$", "$A $ $$ 5$"),
             ("$${A}${A}", "${A}1"),
@@ -145,14 +162,23 @@ mod tests {
 
     #[test]
     fn refuses_other_forms() {
-        for text in ["${", "${A", "${}", "${A-b}", "${1A}", "${A B}", "${:-x}"] {
+        for text in [
+            "${", "${A", "${}", "${A-b}", "${1A}", "${A B}", "${:-x}", "${A|}", "${|A}",
+        ] {
             assert_eq!(interpolated(text), Interpolated::Malformed, "{text}");
         }
     }
 
     #[test]
     fn lists_variables() {
-        assert_eq!(variables_of("${A}:$${B}:${C:-d}"), ["A", "C"]);
-        assert_eq!(first_variable("none"), None);
+        assert_eq!(variables_of("${A}:$${B}:${C|E:-d}"), ["A", "C", "E"]);
+    }
+
+    #[test]
+    fn the_variable_in_use_is_the_first_that_is_set() {
+        let env = Environment::from_pairs([("B", "1"), ("C", "")]);
+        assert_eq!(variable_in_use("${A|B|C}", &env), Some("B"));
+        assert_eq!(variable_in_use("${A|C}", &env), Some("A"));
+        assert_eq!(variable_in_use("none", &env), None);
     }
 }

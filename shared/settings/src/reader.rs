@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     Environment, Form, Interpolated, Origin, Problem, Text,
-    interpolate::{interpolate, variables_of},
+    interpolate::{interpolate, variable_in_use, variables_of},
     suggest::closest,
 };
 
@@ -174,6 +174,11 @@ impl<'a> Reader<'a> {
         let variables = variables_of(text);
         self.known.extend(variables.into_iter().map(str::to_owned));
         interpolate(text, self.env)
+    }
+
+    /// The first variable of a text that is set; if none is, the first that it names.
+    pub fn variable_in_use<'t>(&self, text: &'t str) -> Option<&'t str> {
+        variable_in_use(text, self.env)
     }
 
     /// The value of a variable that is no setting, such as a provider's key.

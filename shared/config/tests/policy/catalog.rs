@@ -84,6 +84,20 @@ fn a_key_enables_its_provider() {
 }
 
 #[test]
+fn a_key_may_have_the_name_that_the_provider_gives_it() {
+    let catalog = load(&[("GEMINI_API_KEY", "g"), ("GROK_API_KEY", "x")], "");
+    for (name, variable) in [("gemini", "GEMINI_API_KEY"), ("xai", "GROK_API_KEY")] {
+        let provider = catalog.platform(name).unwrap();
+        assert!(provider.is_on(), "{name}");
+        assert_eq!(provider.key_variable.as_deref(), Some(variable));
+    }
+    let both = [("GEMINI_API_KEY", "other"), ("GOOGLE_API_KEY", "ours")];
+    let catalog = load(&both, "");
+    let gemini = catalog.platform("gemini").unwrap();
+    assert_eq!(gemini.key.as_ref().unwrap().expose_secret(), "ours");
+}
+
+#[test]
 fn platforms_have_aliases() {
     let catalog = load(&[], "");
     for (alias, name) in [

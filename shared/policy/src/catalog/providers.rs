@@ -7,7 +7,6 @@ use longshore_settings::{
     Entries, Form, Interpolated, Reader, Text,
     duration::format_duration,
     form::{duration, flag, url},
-    interpolate::first_variable,
 };
 use secrecy::SecretString;
 use url::Url;
@@ -203,7 +202,7 @@ pub(super) fn understand(
         key_variable: raw
             .api_key
             .as_ref()
-            .and_then(|text| first_variable(text.as_str()))
+            .and_then(|text| r.variable_in_use(text.as_str()))
             .map(str::to_owned),
         limits: limits.unwrap_or_default(),
         command: tool.command,
