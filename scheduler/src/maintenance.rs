@@ -98,8 +98,11 @@ async fn prune_once(
     let cutoff = |keep: Duration| TimeDelta::from_std(keep).ok().map(|keep| now - keep);
     for (rows, keep) in [
         (Prunable::Jobs, retention.jobs),
+        (Prunable::Chains, retention.jobs),
         (Prunable::DroppedMessages, retention.jobs),
         (Prunable::Attempts, retention.attempts),
+        (Prunable::Windows, retention.attempts),
+        (Prunable::Alerts, retention.attempts),
         (Prunable::DeadLetters, retention.dead_letters_archive),
     ] {
         if let Some(before) = keep.and_then(cutoff) {

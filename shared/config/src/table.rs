@@ -161,10 +161,10 @@ section! {
         chains: Text = period();
         /// how long Postgres keeps archived dead letters
         dead_letters_archive: Text = period().or_unset("forever");
-        /// how long Postgres keeps ended jobs with their outputs, and dropped messages. Attempts stay, so
+        /// how long Postgres keeps ended jobs with their outputs, ended chains, and dropped messages. Attempts stay, so
         /// cost totals do not change
         jobs: Text = period().or_unset("forever");
-        /// how long Postgres keeps attempts, counted from their start. **Their costs are deleted with them**:
+        /// how long Postgres keeps attempts, counted from their start, closed quota windows and alerts. **The costs of attempts are deleted with them**:
         /// cost totals over earlier times become incomplete
         attempts: Text = period().or_unset("forever");
         /// how long Redis keeps events that Postgres rejected (`{ns}:events:bad`)

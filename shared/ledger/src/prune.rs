@@ -9,10 +9,16 @@ use super::{Ledger, LedgerError, sanitize};
 pub enum Prunable {
     /// Finished jobs. Their attempts stay.
     Jobs,
+    /// Chains and batches that ended.
+    Chains,
     /// Messages that were dropped as duplicates.
     DroppedMessages,
     /// Attempts, with their costs.
     Attempts,
+    /// The usage of windows that ended.
+    Windows,
+    /// Alerts.
+    Alerts,
     /// Dead letters that left Redis.
     DeadLetters,
 }
@@ -22,8 +28,11 @@ impl Prunable {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Jobs => "jobs",
+            Self::Chains => "chains",
             Self::DroppedMessages => "dropped messages",
             Self::Attempts => "attempts",
+            Self::Windows => "quota windows",
+            Self::Alerts => "alerts",
             Self::DeadLetters => "dead letters",
         }
     }
@@ -31,8 +40,11 @@ impl Prunable {
     fn sql(self) -> &'static str {
         match self {
             Self::Jobs => include_str!("../sql/prune_jobs.sql"),
+            Self::Chains => include_str!("../sql/prune_chains.sql"),
             Self::DroppedMessages => include_str!("../sql/prune_dropped_messages.sql"),
             Self::Attempts => include_str!("../sql/prune_attempts.sql"),
+            Self::Windows => include_str!("../sql/prune_windows.sql"),
+            Self::Alerts => include_str!("../sql/prune_alerts.sql"),
             Self::DeadLetters => include_str!("../sql/prune_dead_letters.sql"),
         }
     }

@@ -17,9 +17,9 @@ pub struct Retention {
     pub chains: Duration,
     /// Dead letters in Postgres, after they left Redis. Default: forever.
     pub dead_letters_archive: Option<Duration>,
-    /// Jobs in Postgres, after they ended. Default: forever.
+    /// Jobs and chains in Postgres, after they ended. Default: forever.
     pub jobs: Option<Duration>,
-    /// Attempts in Postgres, with their costs. Default: forever.
+    /// Attempts in Postgres, with their costs; closed windows and alerts. Default: forever.
     pub attempts: Option<Duration>,
     /// Events in Redis that Postgres rejected. Default: forever.
     pub events_bad: Option<Duration>,

@@ -12,7 +12,7 @@ use super::{
     facts::{attempt, event, job, time, version},
     postgres::Database,
 };
-use crate::{ChainFilter, ChainJobFilter, ChainRow, EventId, Figures, Ledger, StepRow};
+use crate::{ChainFilter, ChainJobFilter, ChainRow, EventId, Figures, Ledger, Prunable, StepRow};
 
 fn id(text: &str) -> ChainId {
     ChainId::parse(text).unwrap()
@@ -62,6 +62,24 @@ fn job_event(n: u32, step: Option<&str>, state: JobState) -> (EventId, Event) {
         labels.step = step.map(str::to_owned);
     }
     (version(n.into()), event)
+}
+
+#[tokio::test]
+async fn old_chains_are_deleted_and_running_ones_stay() {
+    let database = Database::migrated().await;
+    let ledger = &database.ledger;
+    let events = [
+        chain_event(1, chain("ended", 1, ChainState::Completed)),
+        chain_event(2, chain("runs", 1, ChainState::Running)),
+        chain_event(3, chain("later", 100, ChainState::Failed)),
+    ];
+    ledger.record(&events).await.unwrap();
+    let deleted = ledger.prune(Prunable::Chains, time(50), 10).await.unwrap();
+    assert_eq!(deleted, 1);
+    for (name, stays) in [("ended", false), ("runs", true), ("later", true)] {
+        let found = ledger.chain(&id(name)).await.unwrap();
+        assert_eq!(found.is_some(), stays, "{name}");
+    }
 }
 
 #[tokio::test]

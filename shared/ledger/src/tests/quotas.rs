@@ -7,7 +7,7 @@ use sqlx::Row;
 use tokio::runtime::Runtime;
 
 use super::{facts::version, postgres::Database};
-use crate::{EventId, Ledger};
+use crate::{EventId, Ledger, Prunable};
 
 const DAY: i64 = 86_400_000;
 
@@ -105,27 +105,47 @@ async fn any_name_of_a_meter_is_recorded() {
     assert_eq!(stored(ledger).await, expected);
 }
 
+/// Event `n` with an alert of day 3.
+fn alert(n: u64, threshold: u8, used: u64, end_ms: Option<i64>) -> (EventId, Event) {
+    let alert = AlertRecord {
+        meter: "budget:b".to_owned(),
+        unit: WindowUnit::NanoUsd,
+        start_ms: 3 * DAY,
+        end_ms,
+        threshold,
+        used,
+        limit: 100,
+        at_ms: 3 * DAY + 5,
+    };
+    let event = Event {
+        alert: Some(alert),
+        ..Event::default()
+    };
+    (version(n), event)
+}
+
+#[tokio::test]
+async fn old_windows_and_alerts_are_deleted() {
+    let database = Database::migrated().await;
+    let ledger = &database.ledger;
+    let windows = (0..5_i64).map(|day| closed(1 + day.unsigned_abs(), "openai:rpd", day, 1));
+    ledger.record(&windows.collect::<Vec<_>>()).await.unwrap();
+    let alerts = [alert(6, 50, 51, None), alert(7, 80, 81, None)];
+    ledger.record(&alerts).await.unwrap();
+    let day = |day: i64| DateTime::from_timestamp_millis(day * DAY).unwrap();
+    let prune = |rows, before, limit| ledger.prune(rows, before, limit);
+    assert_eq!(prune(Prunable::Windows, day(4), 2).await.unwrap(), 2);
+    assert_eq!(prune(Prunable::Windows, day(4), 2).await.unwrap(), 1);
+    let left: Vec<_> = stored(ledger).await.into_iter().map(|row| row.1).collect();
+    assert_eq!(left, [day(3), day(4)]);
+    assert_eq!(prune(Prunable::Alerts, day(3), 9).await.unwrap(), 0);
+    assert_eq!(prune(Prunable::Alerts, day(4), 9).await.unwrap(), 2);
+}
+
 #[tokio::test]
 async fn the_first_record_of_an_alert_stays() {
     let database = Database::migrated().await;
     let ledger = &database.ledger;
-    let alert = |n, threshold, used, end_ms| {
-        let alert = AlertRecord {
-            meter: "budget:b".to_owned(),
-            unit: WindowUnit::NanoUsd,
-            start_ms: 3 * DAY,
-            end_ms,
-            threshold,
-            used,
-            limit: 100,
-            at_ms: 3 * DAY + 5,
-        };
-        let event = Event {
-            alert: Some(alert),
-            ..Event::default()
-        };
-        (version(n), event)
-    };
     let batch = [
         alert(1, 50, 51, Some(4 * DAY)),
         alert(2, 80, 81, None),
