@@ -4,7 +4,7 @@ mod changes;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use longshore_protocol::{
     chain::{ChainId, ChainKind, ChainState, Instance, StepName, StepState},
@@ -44,6 +44,9 @@ pub struct StepCounts {
     pub skipped: u64,
     pub cancelled: u64,
 }
+
+/// The most failed instances in one page of a retry.
+const FAILED_PAGE: usize = 500;
 
 /// A step or an item that ended without success.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,12 +171,29 @@ impl Chains<'_> {
 
     /// The jobs of all instances that ended without success.
     pub async fn failed_jobs(self, id: &ChainId) -> Result<Vec<JobId>, BrokerError> {
-        let rows: Vec<(String, String)> = redis::cmd("HGETALL")
-            .arg(format!("{}:failed", self.broker.keys().chain(id)))
-            .query_async(&mut self.broker.shared())
-            .await
-            .map_err(|source| self.broker.failed(source))?;
-        Ok(failed(rows).into_iter().map(|failed| failed.job).collect())
+        let steps = self.failed_steps(id).await?;
+        Ok(steps.into_iter().map(|failed| failed.job).collect())
+    }
+
+    /// All instances that ended without success, in order. A batch may have a million of them, so they are read in
+    /// pages.
+    async fn failed_steps(self, id: &ChainId) -> Result<Vec<FailedStep>, BrokerError> {
+        let (mut cursor, mut found) = ("0".to_owned(), BTreeMap::new());
+        loop {
+            let (next, rows): Scanned = redis::cmd("HSCAN")
+                .arg(self.broker.keys().chain_failed(id))
+                .arg(&cursor)
+                .arg("COUNT")
+                .arg(FAILED_PAGE)
+                .query_async(&mut self.broker.shared())
+                .await
+                .map_err(|source| self.broker.failed(source))?;
+            found.extend(rows);
+            if next == "0" {
+                return Ok(failed(found));
+            }
+            cursor = next;
+        }
     }
 
     /// The document of a chain, as its producer wrote it.
@@ -358,7 +378,7 @@ fn steps_of(instances: &[String]) -> HashSet<StepName> {
 }
 
 /// Parses `failed JOB` and `cancelled JOB` by instance; sorted by instance.
-fn failed(rows: Vec<(String, String)>) -> Vec<FailedStep> {
+fn failed(rows: impl IntoIterator<Item = (String, String)>) -> Vec<FailedStep> {
     let mut failed: Vec<FailedStep> = rows
         .into_iter()
         .filter_map(|(instance, ended)| {

@@ -1,8 +1,8 @@
 //! Batches: tasks added in parts, each once; closed; ended.
 
 use longshore_broker::{
-    BatchPart, BatchPlan, BatchPut, BatchReport, BatchTask, ChainCancelled, ChainStarted,
-    StepOutcome,
+    BatchPart, BatchPlan, BatchPut, BatchReport, BatchTask, ChainCancelled, ChainRetried,
+    ChainStarted, StepOutcome,
 };
 use longshore_protocol::{chain::ChainState, id::JobId};
 
@@ -236,5 +236,30 @@ async fn running_tasks_are_listed_with_their_job_ids() {
             .await
             .unwrap(),
         None
+    );
+}
+
+#[tokio::test]
+async fn many_failed_tasks_are_retried_in_pages() {
+    const TASKS: u32 = 1_100;
+    let fixture = Fixture::new().await;
+    let plan = plan(&fixture, "b", TASKS);
+    assert_eq!(put(&fixture, &plan, 0, TASKS).await, BatchPut::Done);
+    assert!(close(&fixture, &plan, TASKS.into(), &TASKS.to_string()).await);
+    for outcome in [StepOutcome::Failed, StepOutcome::Completed] {
+        let mut ended = 0;
+        while ended < TASKS as usize {
+            ended += run(&fixture, outcome).await.len();
+        }
+        if outcome == StepOutcome::Failed {
+            assert_eq!(fixture.chain_state(&plan.id).await, "failed");
+            let again = fixture.broker.chains().retry(&plan.id, &[]).await.unwrap();
+            assert_eq!(again, ChainRetried::Again(TASKS.into()));
+        }
+    }
+    let report = read_report(&fixture, &plan).await;
+    assert_eq!(
+        (report.state, report.completed, report.failed),
+        (ChainState::Completed, TASKS.into(), 0)
     );
 }

@@ -1,6 +1,6 @@
 //! The scripts that change a chain: start, fan out, cancel, retry.
 
-use std::num::NonZeroU32;
+use std::{collections::HashMap, num::NonZeroU32};
 
 use longshore_protocol::{
     chain::{ChainId, Instance, OnFailure, StepName, StepRef},
@@ -8,11 +8,13 @@ use longshore_protocol::{
     dead_letter::PreparedReplay,
     envelope::ContentHash,
     event::{DeadLetterRecord, Event},
+    id::JobId,
     money::Usd,
     serialized::Serialized,
     string_enum,
 };
 
+use super::{FAILED_PAGE, FailedStep};
 use crate::{BrokerError, Chains, Delivery, Fence, checkpoint_json, deliveries::flag, scripts};
 
 /// The maximum number of steps or items in one preparing call.
@@ -260,19 +262,49 @@ impl Chains<'_> {
         chain: &ChainId,
         letters: &[(DeadLetterRecord, Option<PreparedReplay>)],
     ) -> Result<ChainRetried, BrokerError> {
+        let failed = self.failed_steps(chain).await?;
+        let letters: HashMap<&JobId, _> = letters
+            .iter()
+            .map(|(record, replay)| (&record.id, (record, replay.as_ref())))
+            .collect();
+        // Without failed instances, one page lets run what never started.
+        let mut pages: Vec<&[FailedStep]> = failed.chunks(FAILED_PAGE).collect();
+        let last = pages.pop().unwrap_or_default();
+        let mut again = 0;
+        for page in pages {
+            match self.retry_page(chain, page, &letters, false).await? {
+                ChainRetried::Again(some) => again += some,
+                other => return Ok(other),
+            }
+        }
+        match self.retry_page(chain, last, &letters, true).await? {
+            ChainRetried::Again(some) => Ok(ChainRetried::Again(again + some)),
+            other => Ok(other),
+        }
+    }
+
+    async fn retry_page(
+        self,
+        chain: &ChainId,
+        page: &[FailedStep],
+        letters: &HashMap<&JobId, (&DeadLetterRecord, Option<&PreparedReplay>)>,
+        is_last: bool,
+    ) -> Result<ChainRetried, BrokerError> {
         let mut call = scripts::CHAIN_RETRY.key(self.broker.keys.chain(chain));
-        call.arg(self.broker.keys.prefix()).arg(chain.as_str());
-        for (record, replay) in letters {
-            let message = replay
-                .as_ref()
-                .and_then(|replay| replay.fields.iter().find(|(name, _)| name == b"job"));
-            call.arg(record.id.as_str())
-                .arg(record.entry_id.as_str())
-                .arg(
-                    replay
-                        .as_ref()
-                        .map_or("", |replay| replay.checkpoint.as_str()),
-                )
+        call.arg(self.broker.keys.prefix())
+            .arg(chain.as_str())
+            .arg(flag(is_last, "1"));
+        for failed in page {
+            call.arg(failed.instance.to_string())
+                .arg(failed.job.as_str());
+            let Some((record, replay)) = letters.get(&failed.job) else {
+                call.arg(&["", "", ""]);
+                continue;
+            };
+            let message =
+                replay.and_then(|replay| replay.fields.iter().find(|(name, _)| name == b"job"));
+            call.arg(record.entry_id.as_str())
+                .arg(replay.map_or("", |replay| replay.checkpoint.as_str()))
                 .arg(message.map_or(&[][..], |(_, job)| job));
         }
         let reply: i64 = self.broker.run(&call).await?;
