@@ -82,7 +82,7 @@ const BROKEN: [(&str, &str); 61] = [
     ),
     (
         "concurrency: ${WORKERS:10}\n",
-        "longshore.yaml:1: `concurrency` has a ${ that is neither ${NAME} nor ${NAME:-default}; write $${ for a plain ${",
+        "longshore.yaml:1: `concurrency` has a ${ that is neither ${NAME}, ${NAME|OTHER} nor ${NAME:-default}; write $${ for a plain ${",
     ),
     (
         "concurrency: [100]\n",
@@ -154,7 +154,7 @@ const BROKEN: [(&str, &str); 61] = [
     ),
     (
         "providers:\n  openai:\n    api_key: \"${OPENAI_API_KEY\"\n",
-        "longshore.yaml:3: `providers.openai.api_key` has a ${ that is neither ${NAME} nor ${NAME:-default}; write $${ for a plain ${",
+        "longshore.yaml:3: `providers.openai.api_key` has a ${ that is neither ${NAME}, ${NAME|OTHER} nor ${NAME:-default}; write $${ for a plain ${",
     ),
     (
         "providers:\n  claude:\n    enabled: false\n  anthropic:\n    enabled: true\n",

@@ -204,7 +204,7 @@ longshore.yaml:3: `grace` is `1 week`; expected a time from 0ms to 1d, such as 5
 longshore.yaml:4: `queues` is `not ok`; expected queue names of 1 to 64 characters of [A-Za-z0-9._-]
 longshore.yaml:5: `listen` is `localhost`; expected an address and a port, such as 0.0.0.0:9100, or off
 longshore.yaml:7: `retry.max_retries` needs the variable TRIES, which is not set; set it, or write ${TRIES:-default}
-longshore.yaml:8: `retry.base_delay` has a ${ that is neither ${NAME} nor ${NAME:-default}; write $${ for a plain ${
+longshore.yaml:8: `retry.base_delay` has a ${ that is neither ${NAME}, ${NAME|OTHER} nor ${NAME:-default}; write $${ for a plain ${
 LONGSHORE_MIGRATE: `migrate` is `maybe`; expected true or false"
     );
 }

@@ -227,7 +227,7 @@ impl<'a> Reader<'a> {
     /// Reports a `${` that is not valid.
     pub fn report_malformed(&mut self, name: &str, near: Option<&Text>) {
         let text = format!(
-            "`{name}` has a ${{ that is neither ${{NAME}} nor ${{NAME:-default}}; write $${{ for a plain ${{"
+            "`{name}` has a ${{ that is neither ${{NAME}}, ${{NAME|OTHER}} nor ${{NAME:-default}}; write $${{ for a plain ${{"
         );
         self.problem_near(near, text);
     }
