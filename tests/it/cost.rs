@@ -2,9 +2,9 @@
 
 use longshore_protocol::{call::FinishReason, outcome::Outcome, state::JobState};
 use longshore_tests::stack::{Options, Stack};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::simulated::{Model, SimulatedProvider, config_yaml};
+use crate::simulated::{Model, SimulatedProvider, config_yaml, outcome};
 
 /// A stack with one model, whose longest answer costs $0.16.
 async fn stack(rest: &str) -> Stack {
@@ -13,11 +13,6 @@ async fn stack(rest: &str) -> Stack {
     let yaml = config_yaml(&stack, &[provider], rest);
     stack.config_yaml(&yaml).unwrap();
     stack
-}
-
-async fn outcome(stack: &Stack, job: &Value) -> Outcome {
-    let ids = stack.enqueue(&[job.to_string()]).await.unwrap();
-    stack.outcome(ids.first().unwrap()).await.unwrap()
 }
 
 /// Why the model of the job's first attempt was chosen.

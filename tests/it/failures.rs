@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use longshore_protocol::{outcome::Outcome, state::JobState};
+use longshore_protocol::state::JobState;
 use longshore_tests::stack::{Options, Stack};
 use serde_json::{Value, json};
 
-use crate::simulated::{Model, SimulatedProvider, config_yaml};
+use crate::simulated::{Model, SimulatedProvider, config_yaml, outcome};
 
 const QUICK: &str = "retry: {base_delay: 10ms, max_delay: 20ms, jitter: 0ms}";
 
@@ -22,11 +22,6 @@ async fn three(rest: &str) -> Stack {
     let yaml = config_yaml(&stack, &providers, rest);
     stack.config_yaml(&yaml).unwrap();
     stack
-}
-
-async fn outcome(stack: &Stack, job: &Value) -> Outcome {
-    let ids = stack.enqueue(&[job.to_string()]).await.unwrap();
-    stack.outcome(ids.first().unwrap()).await.unwrap()
 }
 
 /// A job whose answer must be an object with a number.

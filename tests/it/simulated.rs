@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
+use longshore_protocol::outcome::Outcome;
 use longshore_simulator::Dialect;
 use longshore_tests::stack::Stack;
+use serde_json::Value;
 
 /// A provider that the simulator plays under this name, with one model.
 pub(crate) struct SimulatedProvider {
@@ -34,6 +36,12 @@ impl SimulatedProvider {
             limits: limits.to_owned(),
         }
     }
+}
+
+/// The outcome of a job, enqueued in the default queue.
+pub(crate) async fn outcome(stack: &Stack, job: &Value) -> Outcome {
+    let ids = stack.enqueue(&[job.to_string()]).await.unwrap();
+    stack.outcome(ids.first().unwrap()).await.unwrap()
 }
 
 /// A configuration with `rest` and exactly these providers.

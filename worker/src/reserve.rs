@@ -10,7 +10,7 @@ use longshore_broker::{
     AlsoParked, AttemptStart, Begun, Consumed, MeterUsage, Reservation, ReservationCandidate,
     Reserved,
 };
-use longshore_policy::limits::{MeterAmount, MeterName};
+use longshore_policy::limits::MeterName;
 use longshore_protocol::{checkpoint::Checkpoint, event::AttemptRecord, id::AttemptId, money::Usd};
 
 use self::draft::{Draft, DraftContext, decision_record};
@@ -21,7 +21,7 @@ use crate::{
     job::Job,
     route::{
         candidates::{AllUsable, Chosen, Query, Usable, select_all},
-        estimate::{Estimate, amounts},
+        estimate::Estimate,
     },
 };
 
@@ -89,33 +89,23 @@ async fn within_budgets(
         estimate,
         ..
     } = first;
-    if !estimate.takes_money {
+    if estimate.money.is_empty() {
         return None;
     }
-    let Query {
-        envelope, policy, ..
-    } = query;
-    let (step, now) = (drafts.checkpoint.step.as_deref(), drafts.now);
-    let cost = estimate.answer.cost;
-    let mut amounts = amounts(
-        envelope,
-        candidate,
-        step,
-        estimate.tokens,
-        cost,
-        policy,
-        now,
-    );
-    amounts.retain(MeterAmount::is_hard_money);
     // Without a reply, the job waits as it would have.
-    let reports = context.broker.limits().meters(&amounts).await.ok()?;
+    let limits = context.broker.limits();
+    let reports = limits.meters(&estimate.money).await.ok()?;
     let remaining = reports.iter().filter_map(|report| match &report.fill {
         MeterUsage::Window(usage) => Some(usage.remaining()),
         _ => None,
     });
     let left = Usd::from_nanos(remaining.min()?);
-    let limited = Estimate::new(envelope, candidate, step, Some(left), policy, now);
-    (limited.answer.cost <= left && limited.answer.cost < cost).then_some(limited)
+    let Query {
+        envelope, policy, ..
+    } = query;
+    let step = drafts.checkpoint.step.as_deref();
+    let limited = Estimate::new(envelope, candidate, step, Some(left), policy, drafts.now);
+    (limited.answer.cost <= left && limited.answer.cost < estimate.answer.cost).then_some(limited)
 }
 
 /// Reserves and journals the attempt on the first candidate: one step, and for most jobs the only one.

@@ -82,8 +82,8 @@ impl Limits<'_> {
         }
     }
 
-    /// The holds of accounts, those included that have ended.
-    pub async fn account_holds(self) -> Result<Vec<AccountHold>, BrokerError> {
+    /// The holds that have not ended by `now`, by account.
+    pub async fn account_holds(self, now: DateTime<Utc>) -> Result<Vec<AccountHold>, BrokerError> {
         let key = self.broker.keys().account_holds();
         let (holds, mut reasons): (Vec<(String, i64)>, HashMap<String, String>) = redis::pipe()
             .hgetall(&key)
@@ -91,19 +91,21 @@ impl Limits<'_> {
             .query_async(&mut self.broker.shared())
             .await
             .map_err(|source| self.broker.failed(source))?;
-        holds
-            .into_iter()
-            .map(|(account, until_ms)| {
-                let until = DateTime::from_timestamp_millis(until_ms).ok_or_else(|| {
-                    BrokerError::foreign(&key, format!("{account}: {until_ms} is not a time in ms"))
-                })?;
-                Ok(AccountHold {
+        let mut held = Vec::new();
+        for (account, until_ms) in holds {
+            let until = DateTime::from_timestamp_millis(until_ms).ok_or_else(|| {
+                BrokerError::foreign(&key, format!("{account}: {until_ms} is not a time in ms"))
+            })?;
+            if until > now {
+                held.push(AccountHold {
                     reason: reasons.remove(&account).unwrap_or_default(),
                     account: PlatformName::from_stored(account),
                     until,
-                })
-            })
-            .collect()
+                });
+            }
+        }
+        held.sort_by(|a, b| a.account.cmp(&b.account));
+        Ok(held)
     }
 
     /// Closes at most `most` windows that are over: the usage of each is recorded once. A window without an end is

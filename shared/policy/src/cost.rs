@@ -40,42 +40,38 @@ pub struct AnswerBound {
     pub is_limited: bool,
 }
 
-impl AnswerBound {
-    /// The answer is as long as the job and the model allow.
-    pub fn new(
-        model: &ModelEntry,
-        prompt: u64,
-        max_tokens: Option<u32>,
-        at: DateTime<Utc>,
-    ) -> Self {
-        let most = model.max_output_tokens;
-        let tokens = max_tokens.map_or(most, |limit| limit.min(most));
-        Self {
-            tokens,
-            cost: model.upper_bound(prompt, u64::from(tokens), at),
-            is_limited: false,
-        }
-    }
+/// What limits the answer of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerLimits {
+    /// The most tokens that the prompt can have.
+    pub prompt: u64,
+    /// The most tokens that the job allows.
+    pub max_tokens: Option<u32>,
+    /// The most that the call may cost.
+    pub left: Option<Usd>,
+    /// Money limits no answer to fewer tokens than this: a cut answer would be paid for and useless.
+    pub floor: u32,
+}
 
-    /// The same call with the longest answer that costs `left` at most. `None` if that is shorter than `floor`
-    /// tokens and than the job allows: a cut answer would be paid for and useless.
-    #[must_use]
-    pub fn within(
-        self,
-        left: Usd,
-        floor: u32,
-        model: &ModelEntry,
-        prompt: u64,
-        at: DateTime<Utc>,
-    ) -> Option<Self> {
-        if self.cost <= left {
-            return Some(self);
-        }
-        let cost = |tokens: u32| model.upper_bound(prompt, u64::from(tokens), at);
+impl AnswerBound {
+    /// The longest answer that the limits allow. If money does not even allow the floor, the longest that the job and
+    /// the model allow, which costs more than what is left.
+    pub fn new(model: &ModelEntry, limits: AnswerLimits, at: DateTime<Utc>) -> Self {
+        let most = model.max_output_tokens;
+        let tokens = limits.max_tokens.map_or(most, |limit| limit.min(most));
+        let cost = |tokens: u32| model.upper_bound(limits.prompt, u64::from(tokens), at);
+        let longest = Self {
+            tokens,
+            cost: cost(tokens),
+            is_limited: false,
+        };
         // `fits` costs `left` at most, `exceeds` costs more.
-        let (mut fits, mut exceeds) = (floor.min(self.tokens), self.tokens);
+        let (mut fits, mut exceeds) = (limits.floor.min(tokens), tokens);
+        let Some(left) = limits.left.filter(|left| longest.cost > *left) else {
+            return longest;
+        };
         if cost(fits) > left {
-            return None;
+            return longest;
         }
         while exceeds - fits > 1 {
             let middle = fits + (exceeds - fits) / 2;
@@ -85,11 +81,11 @@ impl AnswerBound {
                 exceeds = middle;
             }
         }
-        Some(Self {
+        Self {
             tokens: fits,
             cost: cost(fits),
             is_limited: true,
-        })
+        }
     }
 }
 
@@ -131,17 +127,19 @@ mod tests {
         ) {
             let (model, left, at) = (model(prices.0, prices.1), Usd::from_nanos(left), DateTime::UNIX_EPOCH);
             let cost = |tokens: u32| model.upper_bound(prompt, u64::from(tokens), at);
-            let longest = AnswerBound::new(&model, prompt, max_tokens, at);
+            let limits = AnswerLimits { prompt, max_tokens, left: None, floor };
+            let longest = AnswerBound::new(&model, limits, at);
             let least = floor.min(longest.tokens);
-            match longest.within(left, floor, &model, prompt, at) {
-                None => prop_assert!(cost(least) > left),
-                Some(answer) => {
-                    prop_assert!(answer.cost <= left && answer.cost == cost(answer.tokens));
-                    prop_assert!((least..=longest.tokens).contains(&answer.tokens));
-                    let is_longest = answer.tokens == longest.tokens || cost(answer.tokens + 1) > left;
-                    prop_assert!(is_longest, "{answer:?}");
-                    prop_assert_eq!(answer.is_limited, answer.tokens < longest.tokens);
-                }
+            let answer = AnswerBound::new(&model, AnswerLimits { left: Some(left), ..limits }, at);
+            if cost(least) > left {
+                prop_assert!(answer.cost > left);
+                prop_assert_eq!(answer, longest);
+            } else {
+                prop_assert!(answer.cost <= left && answer.cost == cost(answer.tokens));
+                prop_assert!((least..=longest.tokens).contains(&answer.tokens));
+                let is_longest = answer.tokens == longest.tokens || cost(answer.tokens + 1) > left;
+                prop_assert!(is_longest, "{answer:?}");
+                prop_assert_eq!(answer.is_limited, answer.tokens < longest.tokens);
             }
         }
     }

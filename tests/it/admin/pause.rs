@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use longshore_protocol::{
+    clock::local_time,
     envelope::RawMessage,
     id::{JobId, QueueName},
     state::JobState,
@@ -284,7 +285,7 @@ async fn a_held_account_is_shown_and_can_be_released() {
     let refused = [("prompt", "[[fail_first=1:429]] [[retry_after=3600]] x")];
     let first = stack.xadd(&refused).await.unwrap();
     eventually("the account is held", || async {
-        let holds = stack.broker.limits().account_holds().await?;
+        let holds = stack.broker.limits().account_holds(local_time()).await?;
         ensure!(!holds.is_empty());
         Ok(())
     })

@@ -197,7 +197,12 @@ async fn an_account_hold_is_published_to_all_workers() {
         assert_eq!(control.next().await.unwrap(), expected);
     }
     assert_eq!(
-        fixture.broker.limits().account_holds().await.unwrap(),
+        fixture
+            .broker
+            .limits()
+            .account_holds(DateTime::UNIX_EPOCH)
+            .await
+            .unwrap(),
         [AccountHold {
             account: account("m"),
             until: DateTime::from_timestamp_millis(6_000).unwrap(),

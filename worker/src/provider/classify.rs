@@ -9,7 +9,7 @@ use longshore_protocol::{
 use serde_json::Value;
 
 use super::{
-    dialect::{Classification, Dialect, billed_error, string_at},
+    dialect::{Classification, Dialect, string_at},
     rate_limits, retry_after,
 };
 
@@ -176,19 +176,16 @@ pub(super) fn classify_in_band(dialect: &dyn Dialect, body: &Value, usage: Usage
     let (classification, message) =
         classify_body(dialect, status.unwrap_or(500), body, local_time());
     let class = classification.class;
-    let billed = billed_error(class, "", usage).spend;
-    let spend = match billed {
-        CallCost::Unknown => spend_in_band(class),
-        known => known,
-    };
-    let mut error = rejection(class, message).spend(spend);
+    let mut error = rejection(class, message).spend(spend_in_band(class, usage));
     error.retry_after = classification.retry_after;
     error
 }
 
-/// What an error with status 200 cost, if it does not say: nothing, if the provider refused before any work.
-pub(super) fn spend_in_band(class: ErrorClass) -> CallCost {
+/// What an error without a status of its own cost: the reported usage. If there is none, nothing if the provider
+/// refused before any work.
+pub(super) fn spend_in_band(class: ErrorClass, usage: Usage) -> CallCost {
     match class {
+        _ if usage != Usage::default() => CallCost::Known(usage),
         ErrorClass::RateLimited
         | ErrorClass::QuotaExhausted
         | ErrorClass::Auth

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, FixedOffset, NaiveDateTime, Utc};
 use longshore_policy::limits::{Calendar, Period};
 use longshore_protocol::{
-    call::{CallCost, CallError, ErrorClass},
+    call::{CallCost, CallError, ErrorClass, Usage},
     money::Usd,
 };
 use serde_json::Value;
@@ -106,7 +106,7 @@ pub(super) fn check_minimax(body: &Value) -> Result<(), CallError> {
     // A timeout or withheld output (1027) may be billed.
     let spend = match code {
         Some(1001 | 1027) => CallCost::Unknown,
-        _ => classify::spend_in_band(class),
+        _ => classify::spend_in_band(class, Usage::default()),
     };
     let message = string_at(body, "/base_resp/status_msg").unwrap_or("no reason given");
     Err(CallError::new(class, message).spend(spend))

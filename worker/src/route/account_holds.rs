@@ -52,10 +52,9 @@ impl AccountHolds {
     ) -> Result<(), BrokerError> {
         let holds: HashMap<String, DateTime<Utc>> = broker
             .limits()
-            .account_holds()
+            .account_holds(now)
             .await?
             .into_iter()
-            .filter(|hold| hold.until > now)
             .map(|hold| (hold.account.to_string(), hold.until))
             .collect();
         *self.until.write().unwrap_or_else(PoisonError::into_inner) = holds;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use longshore_broker::MeterAmounts;
 use longshore_policy::{
-    cost::{AnswerBound, CostCap},
+    cost::{AnswerBound, AnswerLimits, CostCap},
     limits::{CallBound, MeterAmount, Meters},
     routing::Candidate,
     tokens,
@@ -25,8 +25,8 @@ pub(crate) struct Estimate {
     pub(crate) tokens: u64,
     /// The amounts to reserve of meters.
     pub(crate) reservation: MeterAmounts,
-    /// Whether hard limits of money are among them.
-    pub(crate) takes_money: bool,
+    /// Those among them that are hard limits of money.
+    pub(crate) money: Vec<MeterAmount>,
 }
 
 impl Estimate {
@@ -41,50 +41,40 @@ impl Estimate {
     ) -> Self {
         let model = candidate.model;
         let prompt = tokens::upper_bound(&envelope.messages, envelope.system.as_deref());
-        let longest = AnswerBound::new(model, prompt, envelope.max_tokens, now);
-        let floor = policy.config.routing.min_answer_tokens;
-        let answer = left
-            .and_then(|left| longest.within(left, floor, model, prompt, now))
-            .unwrap_or(longest);
+        let limits = AnswerLimits {
+            prompt,
+            max_tokens: envelope.max_tokens,
+            left,
+            floor: policy.config.routing.min_answer_tokens,
+        };
+        let answer = AnswerBound::new(model, limits, now);
         let typical_answer = envelope
             .max_tokens
             .unwrap_or(tokens::TYPICAL_ANSWER)
             .min(answer.tokens);
-        let tokens = policy.router.measure(envelope).upper_bound + u64::from(typical_answer);
-        let amounts = amounts(envelope, candidate, step, tokens, answer.cost, policy, now);
+        let costs = CallBound {
+            tokens: policy.router.measure(envelope).upper_bound + u64::from(typical_answer),
+            upper_bound: answer.cost,
+        };
+        let mut amounts = policy.meters.amounts(
+            candidate.provider,
+            envelope.tenant.as_deref(),
+            envelope.chain_id.as_deref(),
+            &costs,
+            now,
+        );
+        if let Some((step, cap)) = step.and_then(|step| Some((step, step.max_cost?))) {
+            amounts.insert(0, Meters::chain_cap(&step.chain, cap, answer.cost));
+        }
+        let reservation = MeterAmounts::new(&amounts);
+        amounts.retain(MeterAmount::is_hard_money);
         Self {
             answer,
-            tokens,
-            takes_money: amounts.iter().any(MeterAmount::is_hard_money),
-            reservation: MeterAmounts::new(&amounts),
+            tokens: costs.tokens,
+            reservation,
+            money: amounts,
         }
     }
-}
-
-/// What a call reserves of meters.
-pub(crate) fn amounts(
-    envelope: &Envelope,
-    candidate: &Candidate<'_>,
-    step: Option<&StepRef>,
-    tokens: u64,
-    upper_bound: Usd,
-    policy: &Policy,
-    now: DateTime<Utc>,
-) -> Vec<MeterAmount> {
-    let mut amounts = policy.meters.amounts(
-        candidate.provider,
-        envelope.tenant.as_deref(),
-        envelope.chain_id.as_deref(),
-        &CallBound {
-            tokens,
-            upper_bound,
-        },
-        now,
-    );
-    if let Some((step, cap)) = step.and_then(|step| Some((step, step.max_cost?))) {
-        amounts.insert(0, Meters::chain_cap(&step.chain, cap, upper_bound));
-    }
-    amounts
 }
 
 /// The reason for giving up a job whose next attempt could raise its cost to `possible`.

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use longshore_policy::pause::Target;
+use longshore_policy::{catalog::ProviderEntry, pause::Target};
 use longshore_protocol::{clock::local_time, id::QueueName, platform::PlatformName};
 use serde::Serialize;
 
@@ -105,7 +105,7 @@ pub(crate) async fn resume(
     let target = what.target(session)?;
     let was_paused = broker.pauses().resume(&target).await?;
     let released_account = if now {
-        let account = account_of(&what.name, session);
+        let account = what.provider(session)?.account.clone();
         let released = broker.limits().release_account(&account).await?;
         released.map(|_| account)
     } else {
@@ -135,16 +135,6 @@ pub(crate) async fn resume(
     Ok(Exit::success_if(has_changed))
 }
 
-/// The account of a provider that is in the catalog.
-fn account_of(name: &str, session: &Session) -> PlatformName {
-    let mut providers = session.config.catalog.providers.iter();
-    let provider = providers.find(|provider| provider.name.as_str() == name);
-    provider.map_or_else(
-        || PlatformName::from_stored(name),
-        |provider| provider.account.clone(),
-    )
-}
-
 impl What {
     fn target(&self, session: &Session) -> Result<Target, CommandError> {
         let input_error = |error: &dyn fmt::Display| CommandError::Input(error.to_string());
@@ -158,14 +148,21 @@ impl What {
                 one_line(&self.name, 200)
             ))),
             Kind::Provider => {
-                let providers = &session.config.catalog.providers;
-                let names = || providers.iter().map(|provider| &provider.name);
-                names()
-                    .find(|name| name.as_str() == self.name)
-                    .map(Target::provider)
-                    .ok_or_else(|| input_error(&unknown_provider(&self.name, names())))
+                let provider = self.provider(session)?;
+                Ok(Target::provider(&provider.name))
             }
         }
+    }
+
+    fn provider<'s>(&self, session: &'s Session) -> Result<&'s ProviderEntry, CommandError> {
+        let providers = &session.config.catalog.providers;
+        let mut named = providers.iter();
+        named
+            .find(|provider| provider.name.as_str() == self.name)
+            .ok_or_else(|| {
+                let names = providers.iter().map(|provider| &provider.name);
+                CommandError::Input(unknown_provider(&self.name, names))
+            })
     }
 }
 

@@ -11,10 +11,7 @@ use self::report::Report;
 use crate::{
     error::{CommandError, Exit},
     output::Format,
-    render::{
-        hold,
-        limit::{Limit, Subject, sorted_limits},
-    },
+    render::limit::{Limit, Subject, sorted_limits},
     session::Session,
 };
 
@@ -36,7 +33,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let report = filtered_report(
         arguments.platform.as_deref(),
         sorted_limits(reports, &config),
-        hold::current(broker.limits().account_holds().await?, local_time()),
+        broker.limits().account_holds(local_time()).await?,
         &config,
     )?;
     arguments.format.print(&report);

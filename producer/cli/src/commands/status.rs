@@ -75,7 +75,7 @@ async fn read_redis(session: &Session) -> Result<RedisStatus, CommandError> {
         limits: sorted_limits(broker.limits().meters(&meters).await?, &config),
         config,
         circuits: broker.circuits().list().await?,
-        account_holds: broker.limits().account_holds().await?,
+        account_holds: broker.limits().account_holds(local_time()).await?,
         workers: WorkerSlots {
             alive: workers.len(),
             in_flight: workers.iter().map(|worker| worker.in_flight).sum(),
@@ -133,7 +133,7 @@ fn report(
     };
     let (config, limits) = match redis {
         Ok(redis) => {
-            report.adapters = adapters(&redis, local_time());
+            report.adapters = adapters(&redis);
             report.redis = Service::Reachable(redis.address);
             report.workers = Some(redis.workers);
             report.leader = redis.leader.map_or(Leader::Missing, Leader::Leads);
@@ -162,7 +162,7 @@ fn report(
     report
 }
 
-fn adapters(redis: &RedisStatus, now: DateTime<Utc>) -> Vec<Adapter> {
+fn adapters(redis: &RedisStatus) -> Vec<Adapter> {
     let health = |provider: &ProviderEntry| {
         let own = redis
             .circuits
@@ -180,7 +180,7 @@ fn adapters(redis: &RedisStatus, now: DateTime<Utc>) -> Vec<Adapter> {
             })
             .collect();
         let mut holds = redis.account_holds.iter();
-        let hold = holds.find(|hold| hold.account == provider.account && hold.until > now);
+        let hold = holds.find(|hold| hold.account == provider.account);
         match hold {
             _ if !open_circuits.is_empty() => Health::CircuitsOpen(open_circuits),
             Some(hold) => Health::OnHold(hold.clone()),

@@ -1,6 +1,5 @@
 //! Account holds in words.
 
-use chrono::{DateTime, Utc};
 use longshore_broker::AccountHold;
 
 use super::{text::one_line, time::timestamp};
@@ -22,11 +21,4 @@ pub(crate) fn hold_sentence(hold: &AccountHold) -> String {
 /// How to end a hold before its time.
 pub(crate) fn release_command(hold: &AccountHold) -> String {
     format!("longshore resume provider {} --now", hold.account)
-}
-
-/// The holds that have not ended.
-pub(crate) fn current(mut holds: Vec<AccountHold>, now: DateTime<Utc>) -> Vec<AccountHold> {
-    holds.retain(|hold| hold.until > now);
-    holds.sort_by(|a, b| a.account.cmp(&b.account));
-    holds
 }

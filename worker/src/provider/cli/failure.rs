@@ -3,12 +3,12 @@
 use std::{process::ExitStatus, time::Duration};
 
 use longshore_protocol::{
-    call::{CallCost, CallError, ErrorClass, Usage},
+    call::{CallError, ErrorClass, Usage},
     clock::local_time,
 };
 
 use super::{
-    super::{classify, dialect::billed_error, retry_after},
+    super::{classify, retry_after},
     process::FinishedProcess,
 };
 
@@ -65,10 +65,8 @@ pub(super) fn classify_failure(message: &str, status: ExitStatus, usage: Usage) 
     } else {
         class_by_exit_code(status)
     };
-    let mut error = billed_error(class, message, usage);
-    if error.spend == CallCost::Unknown {
-        error.spend = classify::spend_in_band(class);
-    }
+    let spend = classify::spend_in_band(class, usage);
+    let mut error = CallError::new(class, message).spend(spend);
     error.retry_after = quota_reset(message).or_else(|| retry_after::from_message(&words));
     error
 }

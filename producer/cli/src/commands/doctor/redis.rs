@@ -195,8 +195,8 @@ async fn service_checks(broker: &Broker) -> Result<(Vec<Check>, EventCounts), Br
             checks.extend(ahead_of_clock(&queue, &last, now_ms));
         }
     }
-    let holds = broker.limits().account_holds().await?;
-    checks.extend(hold::current(holds, local_time()).iter().map(on_hold));
+    let holds = broker.limits().account_holds(local_time()).await?;
+    checks.extend(holds.iter().map(on_hold));
     Ok((checks, events))
 }
 

@@ -87,7 +87,7 @@ async fn describe_hold(
     due: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<String, BrokerError> {
-    let holds = hold::current(broker.limits().account_holds().await?, now);
+    let holds = broker.limits().account_holds(now).await?;
     let ends_then = |hold: &&AccountHold| (hold.until - due).abs() <= TimeDelta::seconds(1);
     Ok(holds
         .iter()

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use longshore_client::Usd;
 use longshore_policy::{
     catalog::Billing,
-    cost::{AnswerBound, CostCap},
+    cost::{AnswerBound, AnswerLimits, CostCap},
     routing::{Candidate, Router, Routing, RoutingStage, StageName},
     tokens,
 };
@@ -182,11 +182,13 @@ impl Row {
         now: DateTime<Utc>,
     ) -> Self {
         let model = candidate.model;
-        let longest = AnswerBound::new(model, prompt.at_most, envelope.max_tokens, now);
-        let floor = routing.min_answer_tokens;
-        let answer = CostCap::for_job(envelope, routing)
-            .and_then(|cap| longest.within(cap.amount, floor, model, prompt.at_most, now))
-            .unwrap_or(longest);
+        let limits = AnswerLimits {
+            prompt: prompt.at_most,
+            max_tokens: envelope.max_tokens,
+            left: CostCap::for_job(envelope, routing).map(|cap| cap.amount),
+            floor: routing.min_answer_tokens,
+        };
+        let answer = AnswerBound::new(model, limits, now);
         let typical = envelope.max_tokens.unwrap_or(TYPICAL_ANSWER);
         let about = Usage {
             input: prompt.about,
