@@ -64,6 +64,12 @@ fn report_swept(swept: &OrphansRemoved) {
             "orphaned resources released; keys may have been deleted by hand"
         );
     }
+    if !swept.replies.is_empty() {
+        tracing::warn!(
+            ids = ?swept.replies,
+            "replies cannot be sent: their jobs were removed before they ended"
+        );
+    }
     tracing::info!(
         checkpoints = swept.memory.len(),
         lane_ids = swept.lane_ids,

@@ -209,11 +209,18 @@ impl Job {
         self.with("metadata", metadata)
     }
 
-    /// Whether the outcome is pushed to a waiting client. Default `false`; it can be read for an hour
-    /// either way.
+    /// Whether the outcome is pushed to a waiting client. Default `false`. Includes
+    /// [`keep_result`](Self::keep_result).
     #[must_use]
     pub fn reply(self, reply: bool) -> Self {
         self.with("reply", reply)
+    }
+
+    /// Whether Redis keeps the outcome for as long as `retention.results` says (an hour). Default `false`: it can
+    /// be read for a few minutes (`retention.unrequested_results`).
+    #[must_use]
+    pub fn keep_result(self, keep: bool) -> Self {
+        self.with("keep_result", keep)
     }
 
     /// Any other field, such as one that only newer workers know.

@@ -24,7 +24,11 @@ pub(crate) const POLL_PAUSE: Duration = Duration::from_millis(250);
 const CHUNK: usize = 200;
 
 impl Client {
-    /// The outcome of a job that ended within the last hour.
+    /// The outcome of a job that ended within the last hour, or, if it has neither [`reply`] nor [`keep_result`],
+    /// within the last five minutes.
+    ///
+    /// [`reply`]: crate::Job::reply
+    /// [`keep_result`]: crate::Job::keep_result
     pub async fn outcome(&self, job: &JobId) -> Result<Option<Outcome>, ClientError> {
         let found = self.outcomes(std::slice::from_ref(job)).await?;
         Ok(found.into_iter().next().flatten())

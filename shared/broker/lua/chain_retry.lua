@@ -6,7 +6,7 @@
 --          letter: entry id ('' = it has none), checkpoint ('' = the stored one), message ('' = the stored one)
 -- Returns  how many steps and items run again; -1: the chain is unknown; -2: it has not ended; -3: there is nothing to
 --          run
--- Writes   `{ns}:chain:ID…`, dead letters, results, `{ns}:cancelled`, events, streams, checkpoints
+-- Writes   `{ns}:chain:ID…`, dead letters, results, `{ns}:cancelled`, `{ns}:id:ID`, events, streams, checkpoints
 -- Repeat   safe: an instance that was taken is no longer a failed one, and a chain that runs is not retried (-2)
 -- Bound    a few commands an instance, with the last page chain_dispatch.lua's
 local FIRST, ARITY = 4, 5
@@ -28,6 +28,7 @@ for at = FIRST, #ARGV, ARITY do
   local instance, job, entry_id = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   if reopen_instance(id, instance) then
     redis.call('DEL', NS .. ':result:' .. job)
+    reopen_own_ids({job})
     redis.call('ZREM', NS .. ':cancelled', job)
     if entry_id ~= '' then
       remove_dead_letters({entry_id}, {job})

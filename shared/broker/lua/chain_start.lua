@@ -23,7 +23,8 @@ if known then
   emit(drop_event)
   remove_entries(KEYS[1], {entry})
   forget_entry(entry_id)
-  if reply == '1' then reply_to_duplicate(id, results) end
+  local has_ended = redis.call('HEXISTS', key, 'ended') == 1
+  if reply == '1' then reply_to_duplicate(id, results, has_ended and chain_outcome(id)) end
   return 'duplicate'
 end
 if redis.call('EXISTS', prepared) == 0 then return 'again' end

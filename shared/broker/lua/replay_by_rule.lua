@@ -5,7 +5,7 @@
 -- ARGV     1 namespace, 2 rule, 3 its limit a minute, then the dead letters (see parse_dead_letters)
 -- Returns  how many more the rule may replay now, then, for each dead letter up to where the limit stopped it, the
 --          new entry id, or '' when it is gone or was replaced
--- Writes   dead letters, streams, checkpoints, events, results, `{ns}:cancelled`, chains, `{ns}:dead:rule:NAME`
+-- Writes   dead letters, streams, checkpoints, events, results, `{ns}:cancelled`, `{ns}:id:ID`, chains, `{ns}:dead:rule:NAME`
 -- Repeat   safe: a replayed dead letter is gone
 -- Bound    a few commands a dead letter, one for each of the last 60 seconds
 local FIRST = 4

@@ -4,7 +4,7 @@
 -- ARGV     1 namespace, 2 the bulk replay ('' = none), and of its step: 3 time of death (ms) and 4 entry id of the last
 --          dead letter that it scanned, 5 how many of those it skipped; then the dead letters (see parse_dead_letters)
 -- Returns  for each dead letter the new entry id, or '' when it is gone or was replaced
--- Writes   dead letters, streams, checkpoints, events, results, `{ns}:cancelled`, chains, `{ns}:dead:replay:ID`
+-- Writes   dead letters, streams, checkpoints, events, results, `{ns}:cancelled`, `{ns}:id:ID`, chains, `{ns}:dead:replay:ID`
 -- Repeat   safe: a replayed dead letter is gone; a bulk replay counts it as `gone` and its `skipped` twice
 -- Bound    a few commands a dead letter
 local FIRST = 6

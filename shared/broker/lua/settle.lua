@@ -11,7 +11,7 @@
 -- Returns  of each job: 'ok'; 'ok ERROR': settled, but its chain could not go on; 'gone': another worker has it, its
 --          attempt is recorded as a duplicate; 'error ERROR': not settled, the others are
 -- Writes   streams, the journal, checkpoints, crashes, meters, events, results, replies, dead letters, chains,
---          `{ns}:cancelled`, `{ns}:key:KEY`; a freed slot releases a parked job
+--          `{ns}:cancelled`, `{ns}:id:ID`, `{ns}:key:KEY`; a freed slot releases a parked job
 -- Repeat   safe: the fence refuses a settled job ('gone'); the ledger keeps the first record of its attempt
 -- Bound    at most 16 jobs, a few commands for each and its meters; of a chain chain_dispatch.lua's, or, if the step
 --          stops it, chain_cancel.lua's
@@ -53,7 +53,7 @@ local function end_job(i, job)
   consume_journaled(job.entry_id, journal[i], job.attempt, job.usage)
   if job.kept == 'kept' or job.attempt == '' then
     forget_entry(job.entry_id)
-    if job.outcome ~= '' then redis.call('EXPIRE', NS .. ':id:' .. job.id, job.id_ttl) end
+    if job.outcome ~= '' then end_own_id(job.id, job.outcome, job.id_ttl) end
   end
 end
 

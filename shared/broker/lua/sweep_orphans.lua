@@ -1,9 +1,11 @@
 -- Deletes orphans: fields of a hash whose entries no longer exist. Scripts leave none; deleting keys by hand does.
+-- Producers whose reply can no longer come are orphans too: those of a job that was purged before it ended again.
 --
 -- KEYS[1]  the hash
 -- ARGV     1 namespace, 2 what it is (`journal`; `slots`: of a limit; `holders`: the slots of a concurrency key;
---          `memory`: checkpoints or crashes), 3 the meter or the key ('' = neither), then entry ids
--- Returns  the entry ids whose fields were orphans
+--          `memory`: checkpoints or crashes; `replies`: duplicates that wait for a reply), 3 the meter or the key
+--          ('' = neither), then the fields: entry ids, of `replies` ids of jobs and chains
+-- Returns  the fields that were orphans
 -- Writes   the hash; of the journal also meters, events, checkpoints, crashes, `{ns}:key:KEY`; a freed slot releases a
 --          parked job
 -- Repeat   safe: the orphans are gone
@@ -61,7 +63,15 @@ local function sweep_stored(entry_id)
   return not find_entry(entry_id) and redis.call('HDEL', KEYS[1], entry_id) == 1
 end
 
-local sweep = ({journal = sweep_journal, slots = sweep_slot, holders = sweep_holder, memory = sweep_stored})[kind]
+-- The id of a job is known for a day after its end, and a chain for a week.
+local function sweep_reply(id)
+  if redis.call('EXISTS', NS .. ':id:' .. id, chain_key(id)) > 0 then return false end
+  return redis.call('HDEL', KEYS[1], id) == 1
+end
+
+local sweep = ({
+  journal = sweep_journal, slots = sweep_slot, holders = sweep_holder, memory = sweep_stored, replies = sweep_reply,
+})[kind]
 local orphans = {}
 for at = FIRST, #ARGV do
   if sweep(ARGV[at]) then orphans[#orphans + 1] = ARGV[at] end

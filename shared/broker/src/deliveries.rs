@@ -98,6 +98,8 @@ pub struct Ending<'a> {
     pub outcome: Option<&'a Serialized<Outcome>>,
     /// Whether the outcome is pushed as a reply.
     pub reply: bool,
+    /// Whether the outcome is kept as long as one with a reply.
+    pub keep_result: bool,
     /// The concurrency key whose slot the job may hold.
     pub concurrency: Option<&'a Concurrency>,
     /// Whether Redis stores anything under the entry id, or a cancel request.
@@ -235,13 +237,18 @@ impl Deliveries<'_> {
             .map_or(("", ""), |(id, letter)| (id.as_str(), letter.as_str()));
         let event = Serialized::argument(ending.event);
         let outcome = Serialized::argument(ending.outcome);
+        let result_seconds = if ending.reply || ending.keep_result {
+            self.broker.result_seconds()
+        } else {
+            self.broker.unrequested_result_seconds()
+        };
         let mut arguments = delivery.arguments(scripts::SETTLE_ARITY, [event, outcome]);
         arguments
             .push_str(job.as_str())
             .push_str(&attempt_argument(ending.attempt))
             .push_str(event)
             .push_str(outcome)
-            .push_display(self.broker.result_seconds())
+            .push_display(result_seconds)
             .push_str(flag(ending.reply, "1"))
             .push_str(concurrency_key(ending.concurrency))
             .push_str(flag(ending.has_stored_state, "kept"))

@@ -111,9 +111,10 @@ impl Jobs<'_> {
             .await
             .map_err(|source| self.broker.failed(source))?;
         Ok(known.and_then(|known| {
-            known
-                .split_once(' ')
-                .map(|(_, entry_id)| EntryId::from_stored(entry_id))
+            let (_, entry_id) = known.split_once(' ')?;
+            // After an `=` stands how the job ended, see own_ids.lua.
+            let entry_id = entry_id.split('=').next()?;
+            Some(EntryId::from_stored(entry_id))
         }))
     }
 

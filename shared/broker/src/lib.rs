@@ -418,6 +418,10 @@ impl Broker {
         self.retention().results.as_secs().max(1)
     }
 
+    fn unrequested_result_seconds(&self) -> u64 {
+        self.retention().unrequested_results.as_secs().max(1)
+    }
+
     fn chain_seconds(&self) -> u64 {
         self.retention().chains.as_secs().max(1)
     }

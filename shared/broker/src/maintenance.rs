@@ -24,6 +24,8 @@ pub struct OrphansRemoved {
     pub holders: Vec<String>,
     /// Checkpoints and crash counts of entries that are gone.
     pub memory: Vec<String>,
+    /// Jobs and chains for whose replies somebody waits, and that are gone.
+    pub replies: Vec<String>,
     /// Ids in lanes whose jobs have left them.
     pub lane_ids: usize,
     /// Recorders that are gone.
@@ -52,6 +54,7 @@ enum Kind {
     Slots,
     Holders,
     Memory,
+    Replies,
     Lane,
 }
 
@@ -73,6 +76,7 @@ impl Kind {
             Self::Slots => "slots",
             Self::Holders => "holders",
             Self::Memory => "memory",
+            Self::Replies => "replies",
             Self::Lane => "lane",
         }
     }
@@ -91,6 +95,7 @@ impl OrphansRemoved {
         self.slots.extend(other.slots);
         self.holders.extend(other.holders);
         self.memory.extend(other.memory);
+        self.replies.extend(other.replies);
         self.lane_ids += other.lane_ids;
         self.recorders += other.recorders;
         self
@@ -113,6 +118,7 @@ impl Maintenance<'_> {
             (Kind::Memory, keys.checkpoints()),
             (Kind::Memory, keys.crashes()),
             (Kind::Memory, keys.unbegun()),
+            (Kind::Replies, keys.replies_waiting()),
         ];
         let left = left.map(|(kind, key)| Part::new(kind, key, ""));
         let swept = OrphansRemoved {
@@ -160,6 +166,7 @@ impl Maintenance<'_> {
                 Kind::Journal => swept.journal = gone,
                 Kind::Slots => swept.slots = gone.iter().map(named).collect(),
                 Kind::Holders => swept.holders = gone.iter().map(named).collect(),
+                Kind::Replies => swept.replies = gone,
                 Kind::Memory | Kind::Lane => swept.memory = gone,
             }
         }

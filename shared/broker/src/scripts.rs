@@ -58,8 +58,8 @@ macro_rules! scripts {
 
 scripts! {
     /// Admits a job that named its own id or a unique key.
-    ADMIT = "admit" with "events" "entries" "job_ids" "lanes" "cancel_requests" "replies" "chains" "chain_dispatch"
-        "chain_advance";
+    ADMIT = "admit" with "events" "entries" "job_ids" "own_ids" "lanes" "cancel_requests" "replies" "chains"
+        "chain_dispatch" "chain_advance";
     /// Begins attempts.
     BEGIN = "begin" with "events" "entries" "journal" "job_ids" "lanes" "concurrency_keys" "meters" "reservations"
         "consumption";
@@ -69,7 +69,7 @@ scripts! {
     /// Records a failed attempt that another one follows.
     FAIL_ATTEMPT = "fail_attempt" with "events" "entries" "journal" "job_ids" "lanes" "meters" "consumption";
     /// Settles jobs.
-    SETTLE = "settle" with "events" "entries" "journal" "job_ids" "lanes" "concurrency_keys" "meters" "consumption"
+    SETTLE = "settle" with "events" "entries" "journal" "job_ids" "own_ids" "lanes" "concurrency_keys" "meters" "consumption"
         "cancel_requests" "replies" "chains" "chain_dispatch" "chain_advance" "dead_letters";
     /// Parks a job for a time or a pause.
     PARK = "park" with "events" "entries" "journal" "job_ids" "lanes" "concurrency_keys" "meters" "consumption" "pauses";
@@ -114,11 +114,11 @@ scripts! {
     /// Scans the dead letters for those that match.
     SCAN_DEAD_LETTERS = "scan_dead_letters";
     /// Replays dead letters.
-    REPLAY_DEAD_LETTERS = "replay_dead_letters" [refused_at_maxmemory] with "events" "entries" "job_ids" "lanes" "chains" "chain_reopen"
-        "dead_letters" "replay";
+    REPLAY_DEAD_LETTERS = "replay_dead_letters" [refused_at_maxmemory] with "events" "entries" "job_ids" "own_ids" "lanes" "chains"
+        "chain_reopen" "dead_letters" "replay";
     /// Replays dead letters as far as a rule's rate allows.
-    REPLAY_BY_RULE = "replay_by_rule" [refused_at_maxmemory] with "events" "entries" "job_ids" "lanes" "chains" "chain_reopen" "dead_letters"
-        "replay";
+    REPLAY_BY_RULE = "replay_by_rule" [refused_at_maxmemory] with "events" "entries" "job_ids" "own_ids" "lanes" "chains"
+        "chain_reopen" "dead_letters" "replay";
     /// Removes archived dead letters.
     REMOVE_DEAD_LETTERS = "remove_dead_letters" with "job_ids" "dead_letters";
     /// Stores dead letters of earlier versions by entry id.
@@ -140,8 +140,8 @@ scripts! {
     CHAIN_CANCEL = "chain_cancel" with "events" "entries" "job_ids" "lanes" "cancel_requests" "replies" "chains"
         "chain_dispatch" "chain_advance";
     /// Retries a chain that ended.
-    CHAIN_RETRY = "chain_retry" [refused_at_maxmemory] with "events" "entries" "job_ids" "lanes" "cancel_requests" "replies" "chains"
-        "chain_dispatch" "chain_advance" "chain_reopen" "dead_letters";
+    CHAIN_RETRY = "chain_retry" [refused_at_maxmemory] with "events" "entries" "job_ids" "own_ids" "lanes"
+        "cancel_requests" "replies" "chains" "chain_dispatch" "chain_advance" "chain_reopen" "dead_letters";
     /// Adds tasks to a batch.
     BATCH_PUT = "batch_put" [refused_at_maxmemory] with "events" "entries" "job_ids" "lanes" "chains" "chain_dispatch";
     /// Closes a batch whose tasks are all in.
@@ -159,7 +159,7 @@ scripts! {
     PUSH_CONFIG = "push_config" [refused_at_maxmemory];
     /// Deletes what belongs to entries that no longer exist.
     SWEEP_ORPHANS = "sweep_orphans" with "events" "entries" "journal" "job_ids" "lanes" "concurrency_keys" "meters"
-        "consumption";
+        "consumption" "chains";
     /// Removes ids from a lane whose jobs have left it.
     SWEEP_LANE = "sweep_lane";
     /// Creates a consumer group.

@@ -149,8 +149,10 @@ section! {
     RawRetention => Retention, "retention" {}
 
     fn settings() {
-        /// how long Redis keeps outcomes and replies
+        /// how long Redis keeps replies, and the outcomes of jobs with `reply` or `keep_result`, of chains and of batches
         results: Text = period();
+        /// how long Redis keeps the outcomes of all other jobs
+        unrequested_results: Text = period();
         /// how long Redis remembers the ids that producers choose
         ids: Text = period();
         /// how long Redis keeps dead letters before they are archived in Postgres

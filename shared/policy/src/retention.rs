@@ -5,8 +5,11 @@ use std::time::Duration;
 /// How long data is kept in Redis and in Postgres.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retention {
-    /// Outcomes in Redis. Default 1 h.
+    /// Replies, and outcomes in Redis that were requested: by `reply`, by `keep_result`, of chains and batches.
+    /// Default 1 h.
     pub results: Duration,
+    /// Outcomes in Redis that nobody requested. Default 5 min: at 2,000 jobs/s, 600,000 keys.
+    pub unrequested_results: Duration,
     /// Ids of finished jobs, for duplicate detection. Default 24 h.
     pub ids: Duration,
     /// Dead letters in Redis. Default 30 d.
@@ -29,6 +32,7 @@ impl Default for Retention {
     fn default() -> Self {
         Self {
             results: Duration::from_hours(1),
+            unrequested_results: Duration::from_mins(5),
             ids: Duration::from_hours(24),
             dead_letters: Duration::from_hours(30 * 24),
             dead_letters_max: 1_000_000,

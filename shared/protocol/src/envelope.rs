@@ -97,6 +97,8 @@ pub struct Envelope {
     pub metadata: Option<Map<String, Value>>,
     /// Whether the outcome is pushed to the reply list.
     pub reply: bool,
+    /// Whether the outcome is kept for producers that read it later.
+    pub keep_result: bool,
     /// Whether the answer is a list of jobs, which are enqueued when this one completes.
     pub spawn: bool,
     /// The W3C trace context.

@@ -165,6 +165,8 @@ impl Keys {
         dead_ids = "dead:ids";
         /// The prefix of all bulk replays.
         dead_replay_prefix = "dead:replay:";
+        /// The messages that were dropped as duplicates and that wait for a reply, by job id.
+        replies_waiting = "replies:waiting";
         /// The jobs whose cancellation is requested, by time.
         cancelled = "cancelled";
         /// What is paused, by kind and name.

@@ -75,6 +75,18 @@ async fn orphans_are_released() {
     ] {
         let () = fixture.ask(&["HSET", &fixture.key(hash), field, "7"]).await;
     }
+    // Somebody waits for three replies; one of the jobs and one of the chains are still known.
+    for id in ["gone", "known", "chain:1"] {
+        let () = fixture
+            .ask(&["HSET", &fixture.key("replies:waiting"), id, "1"])
+            .await;
+    }
+    let () = fixture
+        .ask(&["SET", &fixture.key("id:known"), "hash 1-0"])
+        .await;
+    let () = fixture
+        .ask(&["HSET", &fixture.key("chain:chain%3A1"), "state", "running"])
+        .await;
     let () = fixture
         .ask(&["RPUSH", &fixture.key("lane:quota:rpm:x"), "nobody"])
         .await;
@@ -89,6 +101,7 @@ async fn orphans_are_released() {
     assert_eq!(swept.slots, ["slots:openai 1-1"]);
     assert_eq!(swept.holders, ["gone 1-4"]);
     assert_eq!(swept.memory.len(), 3);
+    assert_eq!(swept.replies, ["gone"]);
     assert_eq!(swept.lane_ids, 1);
     let lost = (format!("lost {attempt}"), false);
     assert!(

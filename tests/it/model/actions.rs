@@ -122,6 +122,7 @@ impl World {
             event: stored(text),
             outcome: stored(text),
             reply: false,
+            keep_result: false,
             concurrency: key.as_ref(),
             has_stored_state: belief.remembered,
             dead_letter: dies.then_some((&id, written(&letter))),

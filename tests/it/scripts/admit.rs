@@ -8,7 +8,7 @@ use longshore_protocol::{
     id::JobId,
 };
 
-use super::fixture::{Fixture, job_id, prompt, stored};
+use super::fixture::{Fixture, job_id, letter, prompt, stored, written};
 
 /// The identity of the job `inv-1` with this prompt.
 fn hash(text: &str) -> ContentHash {
@@ -22,6 +22,9 @@ fn hash(text: &str) -> ContentHash {
         .expect("a hash")
 }
 
+/// The outcome that a completed job's duplicates get once its own has expired.
+const EXPIRED: &str = r#"{"id":"inv-1","state":"completed","success":true,"output":null}"#;
+
 async fn held(fixture: &Fixture, worker: &str) -> Delivery {
     fixture.job(worker).await.0
 }
@@ -30,7 +33,7 @@ fn named<'a>(id: &'a JobId, hash: &'a ContentHash) -> Admission<'a> {
     Admission {
         id: Some((id, hash)),
         unique: None,
-        reply: false,
+        reply: None,
         drop_event: stored("dropped"),
         task: None,
     }
@@ -40,7 +43,7 @@ fn keyed(unique: &Unique) -> Admission<'_> {
     Admission {
         id: None,
         unique: Some(unique),
-        reply: false,
+        reply: None,
         drop_event: stored("dropped"),
         task: None,
     }
@@ -226,7 +229,7 @@ async fn a_repeat_of_an_ended_job_gets_its_outcome() {
         Admitted::Yes
     );
     let asking = Admission {
-        reply: true,
+        reply: stored(EXPIRED),
         ..named(&id, &hash)
     };
 
@@ -428,4 +431,95 @@ async fn a_worker_that_lost_the_entry_cannot_admit_it() {
         Admitted::Lost
     );
     assert_eq!(fixture.snapshot().await, before);
+}
+
+#[tokio::test]
+async fn a_repeat_of_a_job_whose_outcome_has_expired_learns_how_it_ended() {
+    for state in ["completed", "cancelled", "discarded"] {
+        let fixture = Fixture::new().await;
+        let (id, hash) = (job_id("inv-1"), hash("a"));
+        let first = held(&fixture, "a").await;
+        let deliveries = fixture.broker.deliveries();
+        let asking = Admission {
+            reply: stored(EXPIRED),
+            ..named(&id, &hash)
+        };
+        assert_eq!(
+            deliveries.admit(&first, &asking).await.unwrap(),
+            Admitted::Yes
+        );
+        let outcome = format!(r#"{{"id":"inv-1","state":"{state}","success":false}}"#);
+        let ending = Ending {
+            outcome: Some(written(&outcome)),
+            has_stored_state: true,
+            ..Ending::default()
+        };
+        assert_eq!(
+            deliveries.settle(&first, &id, &ending).await.unwrap(),
+            Fence::Held
+        );
+        let () = fixture.ask(&["DEL", &fixture.key("result:inv-1")]).await;
+
+        let late = held(&fixture, "a").await;
+        assert_eq!(
+            deliveries.admit(&late, &asking).await.unwrap(),
+            Admitted::Duplicate
+        );
+        let expected = format!(
+            r#"{{"id":"inv-1","state":"{state}","success":{},"output":null}}"#,
+            state == "completed"
+        );
+        let replies: Vec<String> = fixture
+            .ask(&["LRANGE", &fixture.key("reply:inv-1"), "0", "-1"])
+            .await;
+        assert_eq!(replies, [expected]);
+        assert!(!fixture.names().await.contains("replies:waiting"));
+        let first_entry = fixture.broker.jobs().first_entry_id(&id).await.unwrap();
+        assert_eq!(first_entry, Some(first.entry_id));
+        let seconds: u64 = fixture.ask(&["TTL", &fixture.key("id:inv-1")]).await;
+        assert!((86_000..=86_400).contains(&seconds), "{seconds}");
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_of_a_replayed_job_waits_for_its_new_end() {
+    let fixture = Fixture::new().await;
+    let (id, hash) = (job_id("inv-1"), hash("a"));
+    let first = held(&fixture, "a").await;
+    let deliveries = fixture.broker.deliveries();
+    let asking = Admission {
+        reply: stored(EXPIRED),
+        ..named(&id, &hash)
+    };
+    assert_eq!(
+        deliveries.admit(&first, &asking).await.unwrap(),
+        Admitted::Yes
+    );
+    let dead = letter(&fixture.queue, &id, &first.entry_id, &prompt("a"));
+    let text = serde_json::to_string(&dead).unwrap();
+    let ending = Ending {
+        outcome: stored(r#"{"id":"inv-1","state":"discarded","success":false}"#),
+        dead_letter: Some((&id, written(&text))),
+        has_stored_state: true,
+        ..Ending::default()
+    };
+    assert_eq!(
+        deliveries.settle(&first, &id, &ending).await.unwrap(),
+        Fence::Held
+    );
+    let found = fixture.broker.dead_letters().newest(id.as_str()).await;
+    let (died, dead, _) = found.unwrap().expect("a dead letter");
+    let message = prompt("a");
+    let replayed = fixture.replay(died, &dead, &message, &dead.checkpoint, "");
+    assert!(replayed.await.unwrap());
+
+    let _runs_again = fixture.read_one("b").await;
+    let late = held(&fixture, "b").await;
+    assert_eq!(
+        deliveries.admit(&late, &asking).await.unwrap(),
+        Admitted::Duplicate
+    );
+    assert!(!fixture.names().await.contains("reply:inv-1"));
+    let waiting = fixture.hash("replies:waiting").await;
+    assert_eq!(waiting.get("inv-1").map(String::as_str), Some("1"));
 }

@@ -13,6 +13,7 @@ use longshore_broker::{
     ChainPlan, ChainRetried, ChainStarted, DeliveredEntry, Ending, Fence, SpawnedJob, StepEnd,
     StepOutcome, StepPlan,
 };
+use longshore_policy::limits::{MeterAmount, Meters};
 use longshore_protocol::{
     chain::{self, ChainId, Instance, OnFailure, StepName, StepRef},
     checkpoint::Checkpoint,
@@ -262,6 +263,54 @@ async fn a_duplicate_chain_is_dropped_and_a_different_one_conflicts() {
         fixture.end_step(&a, StepOutcome::Completed).await,
         Fence::Held
     );
+}
+
+#[tokio::test]
+async fn a_duplicate_of_a_chain_that_ended_gets_its_outcome_even_if_it_has_expired() {
+    let fixture = Fixture::new().await;
+    let plan = Plan::new("same").plain("a", &[]);
+    assert_eq!(fixture.begin_chain(&plan).await, ChainStarted::Yes);
+    assert_eq!(fixture.run_all(WELL).await, ["a"]);
+    let reply = fixture.key("reply:same");
+    let first: Vec<String> = fixture.ask(&["LRANGE", &reply, "0", "-1"]).await;
+    let () = fixture
+        .ask(&["DEL", &reply, &fixture.key("result:same")])
+        .await;
+    assert_eq!(fixture.begin_chain(&plan).await, ChainStarted::Duplicate);
+    let second: Vec<String> = fixture.ask(&["LRANGE", &reply, "0", "-1"]).await;
+    assert_eq!(second, first);
+    assert!(!fixture.names().await.contains("replies:waiting"));
+}
+
+#[tokio::test]
+async fn the_budget_of_a_chain_expires_with_the_chain() {
+    let fixture = Fixture::new().await;
+    let plan = Plan::new("thrifty").plain("a", &[]);
+    let _started = fixture.begin_chain(&plan).await;
+    let MeterAmount::Window { meter, .. } = Meters::chain_cap(&plan.id, Usd::ZERO, Usd::ZERO)
+    else {
+        panic!("the cap of a chain is a window");
+    };
+    let key = fixture.key(&format!("quota:{meter}"));
+    let () = fixture
+        .ask(&["HSET", &key, "w", "0", "end", "0", "used", "7", "held", "0"])
+        .await;
+    let windows = fixture.key("windows");
+    let () = fixture
+        .ask(&["ZADD", &windows, "99999999999999", &meter])
+        .await;
+    assert_eq!(fixture.run_all(|_| StepOutcome::Failed).await, ["a"]);
+    let (chain_ttl, ttl): (i64, i64) = (
+        fixture.ask(&["TTL", &fixture.key("chain:thrifty")]).await,
+        fixture.ask(&["TTL", &key]).await,
+    );
+    assert!(ttl > 0 && (chain_ttl - ttl).abs() <= 1, "{ttl}");
+    let checked: f64 = fixture.ask(&["ZSCORE", &windows, &meter]).await;
+    assert!(checked < 99_999_999_999_999.0, "{checked}");
+    let again = fixture.broker.chains().retry(&plan.id, &[]).await.unwrap();
+    assert_eq!(again, ChainRetried::Again(1));
+    let ttl: i64 = fixture.ask(&["TTL", &key]).await;
+    assert_eq!(ttl, -1, "a chain that runs again keeps its budget");
 }
 
 #[tokio::test]

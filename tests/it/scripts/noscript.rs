@@ -32,7 +32,7 @@ async fn every_script_is_loaded_again_when_the_server_forgot_it() {
     let admission = Admission {
         id: None,
         unique: Some(&unique),
-        reply: false,
+        reply: None,
         drop_event: stored(""),
         task: None,
     };

@@ -69,6 +69,33 @@ async fn settling_applies_all_effects_at_once() {
 }
 
 #[tokio::test]
+async fn an_outcome_that_nobody_requested_is_kept_for_minutes() {
+    let requests = [
+        (false, false, 250..=300),
+        (true, false, 3500..=3600),
+        (false, true, 3500..=3600),
+    ];
+    for (reply, keep_result, expected) in requests {
+        let fixture = Fixture::new().await;
+        let (held, job, attempt) = fixture.running("a").await;
+        let settlement = Ending {
+            reply,
+            keep_result,
+            ..ending(attempt)
+        };
+        let fence = fixture.broker.deliveries().settle(&held, &job, &settlement);
+        assert_eq!(fence.await.unwrap(), Fence::Held);
+        let seconds: u64 = fixture
+            .ask(&["TTL", &fixture.key(&format!("result:{job}"))])
+            .await;
+        assert!(
+            expected.contains(&seconds),
+            "reply {reply}, keep_result {keep_result}: {seconds}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_reply_key_that_a_producer_took_does_not_stop_the_settling() {
     for command in [
         &["XADD", "KEY", "*", "a", "b"][..],

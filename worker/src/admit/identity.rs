@@ -7,6 +7,7 @@ use longshore_protocol::{
     chain::StepRef,
     envelope::{ContentHash, Envelope},
     event::{DropRecord, Event},
+    outcome::Outcome,
 };
 
 use crate::{
@@ -33,10 +34,14 @@ pub(super) async fn claim_identity(
         }),
         ..Event::default()
     });
+    let expired = envelope
+        .reply
+        .then(|| serialize(&Outcome::expired(job.id())))
+        .flatten();
     let admission = Admission {
         id: envelope.id.as_ref().zip(hash),
         unique: envelope.unique.as_ref(),
-        reply: envelope.reply,
+        reply: expired.as_ref(),
         drop_event: drop_event.as_ref(),
         task: step,
     };

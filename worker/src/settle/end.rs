@@ -44,6 +44,7 @@ pub(super) async fn end_job(
         event: payload.event.as_ref(),
         outcome: payload.outcome.as_ref(),
         reply: payload.reply,
+        keep_result: payload.keep_result,
         concurrency: payload.concurrency.as_ref(),
         has_stored_state: payload.is_in_redis,
         dead_letter: payload.dead_letter.as_ref().map(|(id, json)| (id, json)),
@@ -67,6 +68,7 @@ struct EndPayload {
     event: Option<Serialized<Event>>,
     outcome: Option<Serialized<Outcome>>,
     reply: bool,
+    keep_result: bool,
     concurrency: Option<Concurrency>,
     is_in_redis: bool,
     dead_letter: Option<(JobId, Serialized<DeadLetter>)>,
@@ -93,14 +95,13 @@ fn end_payload(
     } else {
         serialize(&outcome(&record, &progress, now))
     };
+    let envelope = progress.envelope.as_deref();
     EndPayload {
         id: record.labels.job_id.clone(),
         attempt: progress.ending_attempt(attempt.as_ref()),
         outcome,
-        reply: progress
-            .envelope
-            .as_ref()
-            .is_some_and(|envelope| envelope.reply),
+        reply: envelope.is_some_and(|envelope| envelope.reply),
+        keep_result: envelope.is_some_and(|envelope| envelope.keep_result),
         concurrency: progress.concurrency().cloned(),
         is_in_redis: progress.is_in_redis,
         consumed: progress.consumed,

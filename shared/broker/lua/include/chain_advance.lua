@@ -64,15 +64,6 @@ local function advance(id, instance, outcome, nanos)
   end_step(id, name, completed >= required and 'completed' or 'failed')
 end
 
--- The outcome of a chain, for producers.
-local function chain_outcome(id, state, m)
-  local cost = tonumber(m.nanos or '0')
-  return string.format('{"id":%s,"state":"%s","success":%s,"steps":%s,"completed":%s,"failed":%s,"skipped":%s,'
-    .. '"cancelled":%s,"cost_usd":"%d.%09d"}', cjson.encode(id), state, tostring(state == 'completed'), m.steps,
-    m.completed or '0', m.failed or '0', m.skipped or '0', m.cancelled or '0',
-    math.floor(cost / 1000000000), cost % 1000000000)
-end
-
 -- Ends the chain if nothing of it is running or ready: outcome, event, reply, the job that follows it, expiry.
 local function finish(id)
   local key = chain_key(id)
@@ -80,8 +71,7 @@ local function finish(id)
   if state ~= 'running' and state ~= 'stopping' then return end
   if redis.call('EXISTS', key .. ':running') == 1 then return end
   if state == 'running' and redis.call('EXISTS', key .. ':ready', key .. ':lines') > 0 then return end
-  local names = {'kind', 'final', 'broken', 'steps', 'completed', 'failed', 'skipped', 'cancelled', 'nanos',
-    'retention', 'reply', 'queue', 'results'}
+  local names = {'kind', 'final', 'broken', 'failed', 'cancelled', 'retention', 'reply', 'queue', 'results'}
   local m = {}
   for i, value in ipairs(redis.call('HMGET', key, unpack(names))) do m[names[i]] = value or nil end
   local broken = tonumber(m.broken or '0')
@@ -90,12 +80,13 @@ local function finish(id)
   local now = string.format('%.0f', now_ms())
   redis.call('HSET', key, 'state', final, 'ended', now)
   emit_chain(id, final, now)
-  local outcome = chain_outcome(id, final, m)
+  local outcome = chain_outcome(id)
   redis.call('SET', NS .. ':result:' .. id, outcome, 'EX', m.results)
   if m.reply == '1' then push_reply(id, outcome, m.results) end
   local follower = step_record(key, '!')
   if follower then enqueue(m.queue, follower[1], {'job', follower[2]}) end
   for _, part in ipairs(CHAIN_PARTS) do redis.call('EXPIRE', key .. part, m.retention) end
+  expire_chain_cap(id, m.retention)
 end
 
 -- Dispatches what is ready, and ends the chain when there is nothing left; returns whether there may be more to

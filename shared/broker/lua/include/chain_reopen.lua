@@ -29,5 +29,6 @@ local function reopen_chain(id)
   redis.call('HDEL', key, 'final', 'ended')
   for _, part in ipairs(CHAIN_PARTS) do redis.call('PERSIST', key .. part) end
   redis.call('DEL', NS .. ':result:' .. id)
+  keep_chain_cap(id)
   emit_chain(id, 'running')
 end

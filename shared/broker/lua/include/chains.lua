@@ -12,7 +12,8 @@
 --   contexts  by instance: its outcome   failed   by instance: how it ended (`failed ID`, `cancelled ID`)
 --
 -- Needs     events
--- Provides  CHAIN_PARTS, chain_key, step_name, step_record, put_item, emit_chain
+-- Provides  CHAIN_PARTS, chain_key, step_name, step_record, put_item, emit_chain, chain_outcome, expire_chain_cap,
+--           keep_chain_cap
 
 -- All keys of a chain, as suffixes of chain_key.
 local CHAIN_PARTS = {
@@ -49,3 +50,25 @@ local function emit_chain(id, state, ended)
   emit(string.format('{"chain":{"chain_id":%s,%s"kind":"%s","state":"%s","steps":%s,"begun_ms":%s%s}}',
     cjson.encode(id), name, m[2], state, m[3], m[4], tail))
 end
+
+-- The outcome of a chain that ended, for producers.
+local function chain_outcome(id)
+  local names = {'state', 'steps', 'completed', 'failed', 'skipped', 'cancelled', 'nanos'}
+  local m = {}
+  for i, value in ipairs(redis.call('HMGET', chain_key(id), unpack(names))) do m[names[i]] = value or '0' end
+  local cost = tonumber(m.nanos)
+  return string.format('{"id":%s,"state":"%s","success":%s,"steps":%s,"completed":%s,"failed":%s,"skipped":%s,'
+    .. '"cancelled":%s,"cost_usd":"%d.%09d"}', cjson.encode(id), m.state, tostring(m.state == 'completed'), m.steps,
+    m.completed, m.failed, m.skipped, m.cancelled, math.floor(cost / 1000000000), cost % 1000000000)
+end
+
+-- The meter of the chain's `max_cost_usd`, as meters.rs (policy) names it.
+local function chain_cap(id) return 'budget:~chain:' .. id end
+
+-- Lets the window of the chain's `max_cost_usd` expire with the chain.
+local function expire_chain_cap(id, ttl)
+  if redis.call('EXPIRE', NS .. ':quota:' .. chain_cap(id), ttl) == 0 then return end
+  redis.call('ZADD', NS .. ':windows', 'XX', string.format('%.0f', now_ms() + ttl * 1000), chain_cap(id))
+end
+
+local function keep_chain_cap(id) redis.call('PERSIST', NS .. ':quota:' .. chain_cap(id)) end

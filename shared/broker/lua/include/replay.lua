@@ -1,6 +1,6 @@
 -- Replay of dead letters: how they return to their queues.
 --
--- Needs     chain_reopen, chains, dead_letters, events, lanes
+-- Needs     chain_reopen, chains, dead_letters, events, lanes, own_ids
 -- Provides  parse_dead_letters, replay_dead_letters
 
 -- Arguments of a dead letter before the fields of its message.
@@ -62,6 +62,7 @@ local function replay_dead_letters(dead_letters, room)
   if #ids > 0 then
     remove_dead_letters(removed, ids)
     redis.call('DEL', unpack(results))
+    reopen_own_ids(ids)
     redis.call('ZREM', NS .. ':cancelled', unpack(ids))
     redis.call('HSET', NS .. ':checkpoints', unpack(checkpoints))
   end

@@ -21,8 +21,9 @@ local function push_reply(id, outcome, ttl)
 end
 
 -- Answers a message that was dropped as a duplicate: with the outcome, or, if there is none yet, once there is.
-local function reply_to_duplicate(id, ttl)
-  local outcome = redis.call('GET', NS .. ':result:' .. id)
+-- `expired` is the outcome of a job that ended, and whose outcome has expired (nil = it has not ended).
+local function reply_to_duplicate(id, ttl, expired)
+  local outcome = redis.call('GET', NS .. ':result:' .. id) or expired
   if outcome then
     push_reply(id, outcome, ttl)
   else

@@ -5,6 +5,7 @@ use longshore_protocol::{
     envelope::{ContentHash, Unique},
     event::Event,
     id::{EntryId, JobId},
+    outcome::Outcome,
     serialized::Serialized,
 };
 
@@ -17,8 +18,9 @@ pub struct Admission<'a> {
     pub id: Option<(&'a JobId, &'a ContentHash)>,
     /// The unique key.
     pub unique: Option<&'a Unique>,
-    /// Whether the producer waits for a reply.
-    pub reply: bool,
+    /// For a producer that waits for a reply: the outcome to send if the same job completed before and its outcome
+    /// has expired.
+    pub reply: Option<&'a Serialized<Outcome>>,
     /// The event to record if the message is dropped as a duplicate.
     pub drop_event: Option<&'a Serialized<Event>>,
     /// The batch task that the job is; it ends if the job is dropped.
@@ -72,10 +74,11 @@ impl Deliveries<'_> {
             .arg(self.broker.id_seconds())
             .arg(unique)
             .arg(ttl)
-            .arg(flag(admission.reply, "1"))
+            .arg(flag(admission.reply.is_some(), "1"))
             .arg(self.broker.result_seconds())
             .arg(Serialized::argument(admission.drop_event))
-            .arg(admission.task.map_or_else(String::new, format_step));
+            .arg(admission.task.map_or_else(String::new, format_step))
+            .arg(Serialized::argument(admission.reply));
         let reply: Vec<String> = self.broker.run(&call).await?;
         Admitted::from_reply(&reply)
     }

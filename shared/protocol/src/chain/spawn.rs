@@ -15,6 +15,7 @@ const NOT_FOR_MODELS: &[&str] = &[
     "parent_id",
     "tenant",
     "reply",
+    "keep_result",
     "spawn",
     "unique_key",
     "unique_for",

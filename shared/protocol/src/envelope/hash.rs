@@ -119,6 +119,7 @@ impl Content {
             tenant,
             metadata,
             reply,
+            keep_result,
             spawn,
             traceparent,
         } = envelope;
@@ -193,6 +194,9 @@ impl Content {
         }
         if *reply {
             self.text("reply", "true");
+        }
+        if *keep_result {
+            self.text("keep_result", "true");
         }
     }
 

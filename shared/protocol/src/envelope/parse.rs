@@ -316,6 +316,9 @@ fn envelope(fields: &mut Fields<'_>) -> Result<Envelope, Malformed> {
         tenant: fields.take("tenant", fields::name)?,
         metadata: fields.take("metadata", objects::metadata)?,
         reply: fields.take("reply", fields::boolean)?.unwrap_or(false),
+        keep_result: fields
+            .take("keep_result", fields::boolean)?
+            .unwrap_or(false),
         spawn: fields.take("spawn", fields::boolean)?.unwrap_or(false),
         traceparent: fields.take("traceparent", fields::traceparent)?,
     })

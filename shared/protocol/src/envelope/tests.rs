@@ -77,6 +77,7 @@ fn a_prompt_is_enough() {
         tenant: None,
         metadata: None,
         reply: false,
+        keep_result: false,
         spawn: false,
         traceparent: None,
     };
@@ -94,7 +95,7 @@ fn every_field_is_read() {
         "messages": [{"role": "assistant", "content": "a\0b", "name": null}],
         "model": "m", "risk": "r", "area": "a", "complexity": "c", "max_tokens": 1e2,
         "temperature": 0.5, "response_format": {"type": "text"}, "delay": "1.5", "start_by": 60,
-        "deadline": 1_796_115_600_000_u64, "timeout": 0.25, "fallback": false, "reply": true,
+        "deadline": 1_796_115_600_000_u64, "timeout": 0.25, "fallback": false, "reply": true, "keep_result": true,
         "retry": {"max_retries": 2, "max_delay": "30"}, "max_cost_usd": "0.10",
         "unique_key": "u", "concurrency_key": "k", "concurrency_limit": 3, "chain_id": "ch",
         "parent_id": "pa", "tenant": "Köln", "metadata": {"a": [1, null]},
@@ -119,7 +120,10 @@ fn every_field_is_read() {
     let noon = Utc.with_ymd_and_hms(2026, 12, 1, 9, 0, 0).unwrap();
     assert_eq!(full.deadline, Some(Limit::At(noon)));
     assert_eq!(full.timeout, Duration::from_millis(250));
-    assert_eq!((full.fallback, full.reply), (false, true));
+    assert_eq!(
+        (full.fallback, full.reply, full.keep_result),
+        (false, true, true)
+    );
     let retry = Retry::Custom {
         max_retries: Some(2),
         base_delay: None,

@@ -88,7 +88,7 @@ fn normalized(envelope: &Envelope) -> Map<String, Value> {
         "timeout": envelope.timeout.as_secs_f64(), "fallback": envelope.fallback,
         "max_cost_usd": envelope.max_cost, "chain_id": envelope.chain_id,
         "parent_id": envelope.parent_id, "tenant": envelope.tenant,
-        "metadata": envelope.metadata, "reply": envelope.reply,
+        "metadata": envelope.metadata, "reply": envelope.reply, "keep_result": envelope.keep_result,
         "traceparent": envelope.traceparent,
         "unique_key": envelope.unique.as_ref().map(|unique| &unique.key),
         "unique_for": envelope.unique.as_ref().map(|unique| unique.ttl.as_secs_f64()),

@@ -46,6 +46,7 @@ fn other_content_has_another_hash() {
         r#"{"id":"a","prompt":"p","retry":{},"retry.max_retries":"1"}"#,
         r#"{"id":"a","prompt":"p","retry":"x"}"#,
         r#"{"id":"a","prompt":"p","reply":true}"#,
+        r#"{"id":"a","prompt":"p","keep_result":true}"#,
         r#"{"id":"a","prompt":"p","fallback":false}"#,
         r#"{"id":"a","prompt":"p","delay":5}"#,
         r#"{"id":"a","prompt":"p","start_by":5}"#,

@@ -38,6 +38,7 @@ const NAMES: &[&str] = &[
     "tenant",
     "metadata",
     "reply",
+    "keep_result",
     "traceparent",
     "other",
     "_x",
@@ -140,7 +141,7 @@ fn any_member() -> impl Strategy<Value = (String, Value)> {
         )
             .prop_map(|(name, value)| (name.to_owned(), Value::from(value))),
         (
-            proptest::sample::select(&["fallback", "reply"][..]),
+            proptest::sample::select(&["fallback", "reply", "keep_result"][..]),
             any::<bool>()
         )
             .prop_map(|(name, value)| (name.to_owned(), Value::from(value))),
