@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -237,6 +238,87 @@ async fn no_job_is_lost_when_redis_is_killed_and_restarted() {
     let more = stack.enqueue(&prompts(50)).await.unwrap();
     stack.successes(&more).await.unwrap();
     stack.books().await.unwrap().balance();
+}
+
+/// What a Redis that is killed may forget, as a power failure makes it forget.
+enum Forgets {
+    /// The ends of the jobs.
+    Ends,
+    /// The jobs.
+    Jobs,
+}
+
+/// The file that Redis appends its commands to.
+fn append_only_file(stack: &Stack) -> PathBuf {
+    let folder = stack.dir().join("redis/appendonlydir");
+    let mut files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    files
+        .find(|file| file.to_string_lossy().ends_with(".incr.aof"))
+        .expect("an append-only file")
+}
+
+/// Runs jobs while Postgres is away, and takes from Redis what it wrote last.
+async fn lose_last_writes(forgets: &Forgets) {
+    const JOBS: usize = 20;
+    let mut postgres = longshore_tests::stack::own_postgres().await.unwrap();
+    let mut stack = Stack::start_with(
+        Options::with_latency(Duration::from_secs(1)),
+        postgres.url(),
+    )
+    .await
+    .unwrap();
+    stack.ledger.migrate().await.unwrap();
+    let _worker = stack.worker().unwrap();
+    let first = stack.enqueue(&prompts(1)).await.unwrap();
+    stack.outcomes(&first).await.unwrap();
+    postgres.stop().await.unwrap();
+
+    let file = append_only_file(&stack);
+    let before_jobs = file.metadata().unwrap().len();
+    let jobs = stack.enqueue(&prompts(JOBS)).await.unwrap();
+    stack.wait_for_calls(JOBS as u64).await.unwrap();
+    let before_ends = file.metadata().unwrap().len();
+    stack.successes(&jobs).await.unwrap();
+    stack.redis.kill().unwrap();
+    let kept = match forgets {
+        Forgets::Ends => before_ends,
+        Forgets::Jobs => before_jobs,
+    };
+    let writable = std::fs::File::options().write(true).open(&file).unwrap();
+    writable.set_len(kept).unwrap();
+    stack.redis.restart().await.unwrap();
+
+    let calls = match forgets {
+        // The jobs run again.
+        Forgets::Ends => {
+            stack.successes(&jobs).await.unwrap();
+            1 + 2 * JOBS
+        }
+        Forgets::Jobs => 1 + JOBS,
+    };
+    postgres.restart().await.unwrap();
+    eventually("the attempts are recorded", async || {
+        let recorded = stack.books().await?.ledger.len();
+        ensure!(recorded == calls, "{recorded} of {calls}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let books = stack.books().await.unwrap();
+    books.balance();
+    assert_eq!(books.count(AttemptOutcome::Completed), calls);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attempts_whose_ends_redis_forgets_are_recorded() {
+    lose_last_writes(&Forgets::Ends).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attempts_of_jobs_that_redis_forgets_are_recorded() {
+    lose_last_writes(&Forgets::Jobs).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@ pub(crate) use self::{
 };
 use crate::{
     clock::Clock,
+    record::RecentAttempts,
     route::{
         Availability,
         policy::{Policies, Policy},
@@ -40,6 +41,8 @@ pub(crate) struct Context {
     /// This worker's id.
     pub(crate) worker: WorkerId,
     pub(crate) in_flight: InFlight,
+    /// The attempts that ended lately, in case Redis loses them.
+    pub(crate) recent_attempts: RecentAttempts,
     /// Free slots for jobs.
     pub(crate) slots: Arc<Semaphore>,
     /// One permit for jobs whose workers died twice: they run one at a time, so that the job that crashes

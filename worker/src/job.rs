@@ -14,6 +14,8 @@ use longshore_protocol::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::context::Context;
+
 /// A delivered job, shared by the stages that run it and the settle layer.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -100,6 +102,15 @@ impl Job {
     pub(crate) fn id(&self) -> JobId {
         self.progress().checkpoint.id.clone()
     }
+
+    /// Closes the open attempt, and remembers it in case Redis loses the step that records it.
+    pub(crate) fn close_attempt(&self, context: &Context) -> Option<AttemptRecord> {
+        let mut progress = self.progress();
+        let mut attempt = progress.close_attempt()?;
+        let labels = progress.labels(&self.delivery);
+        context.recent_attempts.remember(&mut attempt, labels);
+        Some(attempt)
+    }
 }
 
 /// When the server received an entry. A producer can choose entry ids, and a step of the server's clock can
@@ -135,7 +146,7 @@ impl Progress {
     }
 
     /// Closes the open attempt and adds its usage, cost and failure to the checkpoint.
-    pub(crate) fn close_attempt(&mut self) -> Option<AttemptRecord> {
+    fn close_attempt(&mut self) -> Option<AttemptRecord> {
         let attempt = self.open_attempt.take()?;
         self.checkpoint.usage = self.checkpoint.usage + attempt.usage;
         self.checkpoint.cost = self.checkpoint.cost + attempt.cost_usd.unwrap_or(Usd::ZERO);

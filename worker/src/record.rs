@@ -1,6 +1,10 @@
 //! Record: builds the facts that each step appends to the event stream, and writes them to the ledger.
 
 mod facts;
+mod recent_attempts;
 pub(crate) mod recorder;
 
-pub(crate) use self::facts::{JobEnd, dead_letter, job_record, outcome, serialize, serialized};
+pub(crate) use self::{
+    facts::{JobEnd, dead_letter, job_record, outcome, serialize, serialized},
+    recent_attempts::RecentAttempts,
+};

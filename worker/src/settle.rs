@@ -27,7 +27,7 @@ async fn settle(job: &Job, disposition: Disposition, context: &Context) {
     if matches!(disposition, Disposition::Gone) {
         return;
     }
-    let attempt = job.progress().close_attempt();
+    let attempt = job.close_attempt(context);
     let fence = match disposition {
         Disposition::Gone => return,
         Disposition::HandedBack => hand_back(job, attempt, context).await,

@@ -31,7 +31,7 @@ use crate::{
         backend::{JobReceiver, StreamBackend},
         reader,
     },
-    record::recorder,
+    record::{RecentAttempts, recorder},
     route::{
         Availability, account_holds::AccountHolds, circuits::Circuits, pauses::KnownPauses,
         policy::Policies,
@@ -93,6 +93,7 @@ impl Worker {
             tenant_activity: TenantActivity::default(),
             worker,
             in_flight: InFlight::default(),
+            recent_attempts: RecentAttempts::default(),
             slots: Arc::new(Semaphore::new(slots)),
             suspects: Semaphore::new(1),
             drain: CancellationToken::new(),

@@ -1,4 +1,6 @@
--- Hands an entry back at once for the next worker; it keeps its entry id and its slot.
+-- Hands an entry back at once for the next worker; it keeps its entry id and its slot. A caller without an attempt that
+-- finds one in the journal has settled it, and the server lost that step: the attempt is recorded as lost, as if the
+-- worker had died.
 --
 -- KEYS[1]  the queue's stream
 -- ARGV     1 namespace, 2 queue, 3 entry, 4 worker, 5 attempt id ('' = none began), 6 event ('' = none),
@@ -15,8 +17,13 @@ if not passes_fence(stream, entry, entry_id, attempt, worker) then
   if attempt ~= '' then emit_duplicate(event) end
   return 'gone'
 end
+local journaled = redis.call('HGET', NS .. ':inflight', entry_id)
+if journaled and attempt == '' then
+  local begun, _, _, _, lost = parse_journal_value(journaled)
+  if begun ~= '-' then event = lost end
+end
 emit(event)
-consume_journaled(entry_id, redis.call('HGET', NS .. ':inflight', entry_id), attempt, usage)
+consume_journaled(entry_id, journaled, attempt, usage)
 redis.call('HDEL', NS .. ':inflight', entry_id)
 if checkpoint ~= '' then redis.call('HSET', NS .. ':checkpoints', entry_id, checkpoint) end
 redis.call('XCLAIM', stream, GROUP, RETURNED, 0, entry, 'JUSTID')

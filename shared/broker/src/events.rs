@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use longshore_protocol::{id::WorkerId, keys::LEDGER_GROUP};
+use longshore_protocol::{event::Event, id::WorkerId, keys::LEDGER_GROUP, serialized::Serialized};
 use redis::{AsyncCommands as _, Value, aio::MultiplexedConnection, streams::StreamReadOptions};
 
-use crate::{Broker, BrokerError, Events, LONGEST_READ};
+use crate::{Broker, BrokerError, Events, LONGEST_READ, scripts};
 
 /// One entry of the stream: the events of one script call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,17 @@ pub struct EventStream {
 type Entries = Vec<(String, Vec<(String, String)>)>;
 
 impl Events<'_> {
+    /// Appends events that are no part of another step; at most 100.
+    pub async fn append(self, events: &[Serialized<Event>]) -> Result<(), BrokerError> {
+        let mut call = scripts::APPEND_EVENTS.key(self.broker.keys().events());
+        call.arg(self.broker.keys().prefix());
+        for event in events {
+            call.arg(event.as_str());
+        }
+        let _count: usize = self.broker.run(&call).await?;
+        Ok(())
+    }
+
     /// Creates the consumer group if it does not exist, and opens the stream for one recorder.
     pub async fn stream(self, writer: &WorkerId) -> Result<EventStream, BrokerError> {
         let stream = EventStream {

@@ -162,6 +162,8 @@ scripts! {
         "consumption" "chains";
     /// Removes ids from a lane whose jobs have left it.
     SWEEP_LANE = "sweep_lane";
+    /// Appends events.
+    APPEND_EVENTS = "append_events" with "events";
     /// Creates a consumer group.
     CREATE_GROUP = "create_group";
     /// Stores a worker's heartbeat.

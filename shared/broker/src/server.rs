@@ -55,6 +55,15 @@ impl Server<'_> {
         ServerMemory::parse(&info).ok_or_else(|| BrokerError::foreign("INFO memory", "no figures"))
     }
 
+    /// The id of the server's current run: another one after each restart, and on each server.
+    pub async fn run_id(self) -> Result<String, BrokerError> {
+        let info: String = self.query(redis::cmd("INFO").arg("server")).await?;
+        let mut fields = info_fields(&info);
+        fields
+            .find_map(|(name, value)| (name == "run_id").then(|| value.to_owned()))
+            .ok_or_else(|| BrokerError::foreign("INFO server", "no run_id"))
+    }
+
     /// The server's clock, in ms since 1970.
     pub async fn time_ms(self) -> Result<i64, BrokerError> {
         let (seconds, micros): (i64, i64) = redis::cmd("TIME")

@@ -135,6 +135,21 @@ async fn handing_back_without_a_checkpoint_keeps_the_old_one() {
 }
 
 #[tokio::test]
+async fn handing_back_an_attempt_whose_end_redis_lost_records_it_as_lost() {
+    let fixture = Fixture::new().await;
+    let (held, _, attempt) = fixture.running("a").await;
+    let deliveries = fixture.broker.deliveries();
+    let fence = deliveries
+        .hand_back(&held, None, stored(""), stored(""), Consumed::NothingTaken)
+        .await
+        .unwrap();
+    assert_eq!(fence, Fence::Held);
+    assert_eq!(fixture.events().await, [(format!("lost {attempt}"), false)]);
+    assert!(fixture.hash("inflight").await.is_empty());
+    assert!(fixture.hash("crashes").await.is_empty(), "no worker died");
+}
+
+#[tokio::test]
 async fn handing_back_twice_equals_once() {
     let fixture = Fixture::new().await;
     let (held, _) = fixture.job("a").await;

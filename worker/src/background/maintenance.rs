@@ -1,5 +1,5 @@
-//! Maintenance of a worker: measures the clock, refreshes account holds, and recovers the entries of dead
-//! workers if no scheduler does.
+//! Maintenance of a worker: measures the clock, records attempts again that Redis may have lost, refreshes account
+//! holds, and recovers the entries of dead workers if no scheduler does.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,15 +17,15 @@ const PULL_BELOW_PERCENT: u64 = 110;
 /// Runs until the worker drains.
 pub(crate) async fn run(context: Arc<Context>) {
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
-            () = context.drain.cancelled() => return,
-        }
         if let Err(error) = run_once(&context).await {
             tracing::warn!("worker maintenance failed: {error}; retrying in {EVERY:?}");
         }
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         metrics::gauge!("longshore_jobs_in_flight").set(context.in_flight.count() as f64);
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = context.drain.cancelled() => return,
+        }
     }
 }
 
@@ -52,6 +52,7 @@ async fn run_once(context: &Context) -> Result<(), BrokerError> {
     let broker = &context.broker;
     context.clock.measure(broker).await?;
     guard_memory(context).await?;
+    context.recent_attempts.check(broker).await?;
     let account_holds = &context.availability.account_holds;
     account_holds.refresh(broker, context.clock.now()).await?;
     if broker.leader().is_elected().await? {

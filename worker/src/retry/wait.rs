@@ -57,10 +57,10 @@ pub(crate) async fn record_open_attempt(
     context: &Context,
 ) -> Stage<bool> {
     let (attempt, event, checkpoint, concurrency, consumed) = {
-        let mut progress = job.progress();
-        let Some(record) = progress.close_attempt() else {
+        let Some(record) = job.close_attempt(context) else {
             return ControlFlow::Continue(false);
         };
+        let progress = job.progress();
         let end = JobEnd {
             due: Some(due),
             error: record
