@@ -369,3 +369,35 @@ async fn the_rest_of_a_cancelled_batch_never_runs() {
     assert_eq!(printed["results"][19]["error_class"], "cancelled");
     assert_eq!(stack.simulator.stats().requests, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_failure_ends_a_batch_with_fail_fast() {
+    let stack = stack().await;
+    let _worker = stack.worker().unwrap();
+    stack
+        .write(
+            "tasks.jsonl",
+            &format!("{}\n{}", r#"{"prompt":"[[status=400]]"}"#, lines(200)),
+        )
+        .unwrap();
+    let ran = stack
+        .longshore(&[
+            "batch",
+            "tasks.jsonl",
+            "--fail-fast",
+            "--parallel",
+            "1",
+            "--format",
+            "json",
+        ])
+        .await
+        .unwrap();
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let printed: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(printed["success_count"], 0);
+    assert_eq!(printed["results"][0]["error_class"], "bad_request");
+    assert_eq!(
+        printed["results"][1]["error"],
+        "another task failed before the task started (--fail-fast)"
+    );
+}

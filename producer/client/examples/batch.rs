@@ -26,6 +26,7 @@ async fn main() -> Result<(), ClientError> {
         name: "primes".to_owned(),
         queue: QueueName::default(),
         parallel: 5,
+        fail_fast: false,
     };
     client.enqueue_batch(&plan, &tasks.finish()?).await?;
     let Some(report) = client.wait_batch(&plan.id, Duration::from_mins(2)).await? else {

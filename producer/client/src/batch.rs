@@ -48,6 +48,7 @@ impl Client {
     ///     name: "cities".to_owned(),
     ///     queue: QueueName::default(),
     ///     parallel: 5,
+    ///     fail_fast: false,
     /// };
     /// client.enqueue_batch(&plan, &writer.finish()?).await?;
     /// # Ok(())
@@ -111,8 +112,7 @@ impl Client {
         plan: &BatchPlan,
         tasks: &BatchTasks,
     ) -> Result<bool, ClientError> {
-        let Progress::Open { enqueued, digest } = self.batch_progress(&plan.id, tasks).await?
-        else {
+        let Progress::Open { enqueued, digest } = self.batch_progress(plan, tasks).await? else {
             return Ok(true);
         };
         let clock = ServerClock::read(self.broker()).await?;
@@ -140,9 +140,10 @@ impl Client {
 
     async fn batch_progress(
         &self,
-        id: &ChainId,
+        plan: &BatchPlan,
         tasks: &BatchTasks,
     ) -> Result<Progress, ClientError> {
+        let id = &plan.id;
         let Some(report) = self.batch(id).await? else {
             return Ok(Progress::Open {
                 enqueued: 0,
@@ -156,6 +157,13 @@ impl Client {
             });
         }
         if report.lines == u64::from(tasks.count()) && report.digest == tasks.digest() {
+            return Ok(Progress::Closed);
+        }
+        // A task failed before the last one was in.
+        if plan.fail_fast
+            && report.failed > 0
+            && matches!(report.state, ChainState::Stopping | ChainState::Failed)
+        {
             return Ok(Progress::Closed);
         }
         if matches!(report.state, ChainState::Stopping | ChainState::Cancelled) {

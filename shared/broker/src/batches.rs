@@ -20,6 +20,8 @@ pub struct BatchPlan {
     pub queue: QueueName,
     /// The maximum number of its tasks in flight, across all workers.
     pub parallel: u32,
+    /// Whether the first task that fails ends the batch: running tasks are cancelled, the rest never start.
+    pub fail_fast: bool,
 }
 
 /// A task to add.
@@ -176,7 +178,8 @@ impl Batches<'_> {
             .arg(self.broker.result_seconds())
             .arg(part.at)
             .arg(&part.before)
-            .arg(&part.after);
+            .arg(&part.after)
+            .arg(if plan.fail_fast { "1" } else { "" });
         for task in &part.tasks {
             call.arg(task.own.as_ref().map_or("", JobId::as_str))
                 .arg(&task.memory)

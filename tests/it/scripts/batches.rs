@@ -17,6 +17,7 @@ fn plan(fixture: &Fixture, id: &str, parallel: u32) -> BatchPlan {
         name: "tasks.jsonl".to_owned(),
         queue: fixture.queue.clone(),
         parallel,
+        fail_fast: false,
     }
 }
 
@@ -119,6 +120,52 @@ async fn tasks_are_enqueued_as_slots_free_up_and_the_last_ends_the_batch() {
             let ttl: i64 = fixture.ask(&["TTL", &fixture.key(&name)]).await;
             assert!(ttl > 0, "{name} goes in time");
         }
+    }
+}
+
+#[tokio::test]
+async fn the_first_failure_ends_a_batch_with_fail_fast() {
+    for is_closed in [true, false] {
+        let fixture = Fixture::new().await;
+        let plan = BatchPlan {
+            fail_fast: true,
+            ..plan(&fixture, "b", 2)
+        };
+        assert_eq!(put(&fixture, &plan, 0, 5).await, BatchPut::Done);
+        if is_closed {
+            assert!(close(&fixture, &plan, 5, "5").await);
+        }
+        let running = fixture.read("w", 100).await;
+        assert_eq!(running.len(), 2);
+        let _held = fixture.end_step(&running[0], StepOutcome::Failed).await;
+        assert_eq!(
+            read_report(&fixture, &plan).await.state,
+            ChainState::Stopping
+        );
+        let second = plan.id.task(1);
+        assert!(
+            fixture
+                .broker
+                .jobs()
+                .is_cancel_requested(&second)
+                .await
+                .unwrap()
+        );
+        if !is_closed {
+            assert_eq!(put(&fixture, &plan, 5, 1).await, BatchPut::Closed);
+        }
+        let _held = fixture.end_step(&running[1], StepOutcome::Cancelled).await;
+        let report = read_report(&fixture, &plan).await;
+        assert_eq!(
+            (
+                report.state,
+                report.failed,
+                report.cancelled,
+                report.waiting
+            ),
+            (ChainState::Failed, 1, 1, 3)
+        );
+        assert!(fixture.read("w", 100).await.is_empty(), "nothing follows");
     }
 }
 

@@ -1,7 +1,7 @@
 -- Progress of a chain: what follows when an instance ends, up to the end of the chain.
 --
 -- Needs     cancel_requests, chain_dispatch, chains, lanes, replies
--- Provides  stop_chain, end_step, advance, finish, proceed
+-- Provides  stop_chain, stop_if_fail_fast, end_step, advance, finish, proceed
 
 -- Starts nothing more and requests the cancellation of what runs. The chain ends as `final`.
 local function stop_chain(id, final)
@@ -9,6 +9,12 @@ local function stop_chain(id, final)
   redis.call('HSET', key, 'state', 'stopping', 'final', final)
   local running = redis.call('HGETALL', key .. ':running')
   for i = 2, #running, 2 do request_cancel(running[i]) end
+end
+
+-- Stops a chain with `fail_fast` after a failure.
+local function stop_if_fail_fast(id)
+  local m = redis.call('HMGET', chain_key(id), 'fail_fast', 'state')
+  if m[1] == '1' and (m[2] == 'running' or m[2] == 'open') then stop_chain(id, 'failed') end
 end
 
 -- Ends a step whose items have all ended: its dependents wait for one step less. The second call for a step only
@@ -23,9 +29,7 @@ local function end_step(id, name, outcome)
   local succeeded = outcome == 'completed' or outcome == 'skipped'
   if not succeeded and record[3] ~= 'continue' then
     redis.call('HINCRBY', key, 'broken', 1)
-    local m = redis.call('HMGET', key, 'fail_fast', 'state')
-    if m[1] == '1' and m[2] == 'running' then stop_chain(id, 'failed') end
-    return
+    return stop_if_fail_fast(id)
   end
   for dependent, strict in string.gmatch(record[5], '([^ !]+)(!?)') do
     if strict == '' or outcome == 'completed' then
@@ -54,6 +58,8 @@ local function advance(id, instance, outcome, nanos)
     return end_step(id, name, outcome)
   end
   if outcome == 'completed' then redis.call('HDEL', key .. ':items', instance) end
+  -- The tasks of a batch do not depend on one another: the first that fails is enough.
+  if outcome == 'failed' and redis.call('HGET', key, 'kind') == 'batch' then stop_if_fail_fast(id) end
   local completed = redis.call('HINCRBY', key, 'o:' .. name, outcome == 'completed' and 1 or 0)
   local ended = redis.call('HINCRBY', key, 'd:' .. name, 1)
   local total = redis.call('HGET', key, 't:' .. name)

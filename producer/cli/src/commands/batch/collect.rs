@@ -203,10 +203,14 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// Adds the tasks of a cancelled batch that never reached the queue.
+    /// Adds the tasks that never reached the queue, because the batch was cancelled, or failed with `--fail-fast`.
     fn add_unstarted(&mut self, report: &BatchReport) -> Result<(), CommandError> {
+        let reason = if report.state == ChainState::Failed {
+            "another task failed before the task started (--fail-fast)"
+        } else {
+            "the batch was cancelled before the task started"
+        };
         for index in self.next..u32::try_from(report.lines).unwrap_or(u32::MAX) {
-            let reason = "the batch was cancelled before the task started";
             let id = self.id.task(index);
             self.hold(TaskResult::without_outcome(
                 index,

@@ -53,6 +53,9 @@ pub(super) struct Arguments {
     /// Maximum tasks in flight at once, over all workers
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     parallel: u32,
+    /// End the batch when a task fails: cancel the running tasks, start no more
+    #[arg(long)]
+    fail_fast: bool,
     /// Fall back to other platforms when one fails
     #[arg(long)]
     fallback: bool,
@@ -82,6 +85,7 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         name: source.name(),
         queue: options::queue(&arguments.queue)?,
         parallel: arguments.parallel,
+        fail_fast: arguments.fail_fast,
     };
     let form = input_form(format, arguments.prompt, arguments.fields)?;
     let file = wait::open_output(arguments.output)?;
