@@ -55,7 +55,7 @@ pub(crate) async fn call<'a>(
     let Some(provider) = policy.providers.get(&candidate.provider.name) else {
         let error = format!("platform `{}` is not available", candidate.provider.name);
         let error = CallError::new(ErrorClass::Internal, error);
-        let result = write_result(job, candidate.model, Err(error), context.clock.now());
+        let result = write_result(job, candidate, Err(error), context.clock.now());
         return report(result, attempt, context).await;
     };
     let call = match prepare_call(job, envelope, &attempt, context.clock.now()) {
@@ -74,7 +74,7 @@ pub(crate) async fn call<'a>(
         Err(error) => Err(error),
     };
     let billed = result.map(|answer| Billed::new(answer, &call, candidate.model));
-    let result = write_result(job, candidate.model, billed, context.clock.now());
+    let result = write_result(job, candidate, billed, context.clock.now());
     report(result, attempt, context).await
 }
 
@@ -240,7 +240,7 @@ fn is_possible(usage: Usage, model: &ModelEntry) -> bool {
 /// Writes the result of the call into the open attempt. `None` if the attempt is no longer open.
 fn write_result(
     job: &Job,
-    model: &ModelEntry,
+    candidate: &Candidate<'_>,
     result: Result<Billed, CallError>,
     now: DateTime<Utc>,
 ) -> Option<Result<Answer, CallError>> {
@@ -253,8 +253,12 @@ fn write_result(
             record.outcome = AttemptOutcome::Completed;
             record.usage = billed.usage;
             record.usage_estimated = billed.is_estimated;
-            record.cost_usd = Some(model.cost(&billed.usage, record.started_at));
-            record.reported_cost_usd = billed.answer.reported_cost;
+            let reported = billed.answer.reported_cost;
+            record.cost_usd = Some(match candidate.provider.reported_cost(reported) {
+                Some(cost) => cost,
+                None => candidate.model.cost(&billed.usage, record.started_at),
+            });
+            record.reported_cost_usd = reported;
             record.response_id.clone_from(&billed.answer.response_id);
             known_consumption(record, true)
         }
@@ -271,7 +275,7 @@ fn write_result(
                 CallCost::Unknown => Consumed::Unknown,
                 CallCost::Known(usage) => {
                     record.usage = usage;
-                    record.cost_usd = Some(model.cost(&usage, record.started_at));
+                    record.cost_usd = Some(candidate.model.cost(&usage, record.started_at));
                     known_consumption(record, false)
                 }
             }

@@ -109,7 +109,7 @@ mod tests {
         providers.ask: off (on only if `providers.ask.enabled` is true in longshore.yaml), cli: /opt/bin/ask -q, default_model m, env ASK
         models.openai/gpt-4o: fast, context 128000, answer 16384, $2.5 in, $10 out, $1.25 cached; batch_discount 0.5 (per million), from 2027-01-01 on $1 in, $2 out (per million), for code analysis planning review docs simple_tasks tools json_schema, withdrawn from 2030-01-01 on
         models.xai/grok-0: standard, context 131072, answer 131072, $0 in, $0 out (per million), for code analysis planning review docs simple_tasks
-        models.gpu/m: standard, context 131072, answer 131072, $1 in, $2 out (per million), for code analysis planning review docs simple_tasks
+        models.gpu/m: standard, context 131072, answer 131072, $0 in, $0 out (per million), for code analysis planning review docs simple_tasks
         budgets.all: overall, $100 per month, hard, at_limit wait, time_zone Europe/Berlin, reset_at 06:30
         budgets.each: each tenant, $5 per hour, soft
         tenants.acme.weight: 3

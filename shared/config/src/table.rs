@@ -290,8 +290,10 @@ fields! {
         price = "`{input, output, cached}`", "unknown";
         /// whether the provider may be used; the built-in `ollama` and programs are disabled until you set `true`
         enabled = "true, false", "true";
-        /// how its calls are paid; platforms are called in this order
+        /// how its calls are paid; platforms are called in this order. The calls of a `free` one cost nothing, whatever the prices of its models
         billing = "free, subscription, paid", "paid";
+        /// where the cost of an answer comes from: the `prices` of its model, or the `provider`, if it reports what it charges (OpenRouter, xAI, Claude Code) and its report is to be the cost in the ledger and in budgets
+        cost_from = "prices, provider", "prices";
         /// whether the provider runs on this machine or in this network
         local = "true, false", "false";
         /// maximum time for one call to this provider

@@ -22,7 +22,7 @@ pub use models::ModelLayer;
 pub use prices::{PriceBand, Prices, Rates};
 pub use pricing::PriceLayer;
 pub use tool::SEEN_BY_TOOLS;
-pub use words::{Billing, DialectName, UnknownPrice};
+pub use words::{Billing, CostSource, DialectName, UnknownPrice};
 
 pub use forms::{missing, word};
 pub use raw::{RawModel, RawProvider};
@@ -79,6 +79,8 @@ pub struct ProviderEntry {
     /// The environment variable of the API key.
     pub key_variable: Option<String>,
     pub billing: Billing,
+    /// What the cost of its answers comes from.
+    pub cost_from: CostSource,
     /// Whether it runs on this machine or in this network.
     pub local: bool,
     /// The longest time of one call, whatever the job allows. Default: the job's timeout.
@@ -107,6 +109,11 @@ pub struct CallDelay {
 impl ProviderEntry {
     pub fn is_on(&self) -> bool {
         self.enabled == Enabled::On
+    }
+
+    /// The cost of an answer for which the provider reported this one; `None` if it follows from the prices.
+    pub fn reported_cost(&self, reported: Option<Usd>) -> Option<Usd> {
+        reported.filter(|_| self.cost_from == CostSource::Provider && self.billing != Billing::Free)
     }
 }
 

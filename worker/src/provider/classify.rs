@@ -137,7 +137,7 @@ pub(super) fn classify_response(
 
 /// The error of a class. A request that one platform rejects, for its model, a parameter or its size, another may
 /// accept; a prompt without text none.
-fn rejection(class: ErrorClass, message: String) -> CallError {
+pub(super) fn rejection(class: ErrorClass, message: String) -> CallError {
     let words = message.to_lowercase();
     let is_empty = EMPTY_PROMPT.iter().any(|empty| words.contains(empty));
     let error = CallError::new(class, message);

@@ -109,7 +109,7 @@ pub(super) fn check_minimax(body: &Value) -> Result<(), CallError> {
         _ => classify::spend_in_band(class, Usage::default()),
     };
     let message = string_at(body, "/base_resp/status_msg").unwrap_or("no reason given");
-    Err(CallError::new(class, message).spend(spend))
+    Err(classify::rejection(class, message.to_owned()).spend(spend))
 }
 
 /// Classifies errors of Zhipu (Z.ai, GLM), which have status 429 for almost everything and a code.

@@ -5,8 +5,8 @@ use longshore_protocol::platform::PlatformName;
 use longshore_settings::{Form, Reader, form::whole};
 
 use super::{
-    Capability, Catalog, ModelEntry, PriceBook, Rates, RawModel, Tier, UnknownPrice, Unpriced,
-    canonical,
+    Billing, Capability, Catalog, ModelEntry, PriceBook, Rates, RawModel, Tier, UnknownPrice,
+    Unpriced, canonical,
     forms::{text_form, word},
     list,
     pricing::{PriceLayer, day, of_model},
@@ -187,7 +187,13 @@ pub(super) fn add(
     part: ModelLayer,
     unknown: UnknownPrice,
 ) {
+    let free = || PriceBook::new(Rates::FREE.into(), Vec::new());
+    let provider = catalog
+        .providers
+        .iter()
+        .find(|provider| provider.name == part.provider);
     let prices = match (part.prices.book(), unknown) {
+        _ if provider.is_some_and(|provider| provider.billing == Billing::Free) => free(),
         (Some(prices), _) => prices,
         (None, UnknownPrice::Refuse) => {
             catalog.unpriced.push(Unpriced {
@@ -201,7 +207,7 @@ pub(super) fn add(
                 "the model `{}` of `{}` has no price and counts as free (`unknown_price: zero`)",
                 part.model, part.provider
             ));
-            PriceBook::new(Rates::FREE.into(), Vec::new())
+            free()
         }
     };
     let tier = part.tier.unwrap_or(Tier::Standard);

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{
-    Billing, CallDelay, DialectName, Enabled, ProviderEntry, RawProvider, canonical,
+    Billing, CallDelay, CostSource, DialectName, Enabled, ProviderEntry, RawProvider, canonical,
     forms::{missing, text_form, word},
     models::ModelLayer,
     pricing,
@@ -186,11 +186,15 @@ pub(super) fn understand(
     let limits = limits.map(|raw| account_limits(r, &at("limits"), raw));
     let mut value = Values { r, at: &at };
     let billing = word(Billing::ALL, Billing::as_str);
+    let cost_source = word(CostSource::ALL, CostSource::as_str);
     let timeout = duration(Duration::from_millis(100)..=Duration::from_hours(24));
     Some(ProviderEntry {
         billing: value
             .of("billing", raw.billing.as_ref(), &billing)
             .unwrap_or(Billing::Paid),
+        cost_from: value
+            .of("cost_from", raw.cost_from.as_ref(), &cost_source)
+            .unwrap_or(CostSource::Prices),
         local: value.of("local", raw.local.as_ref(), &flag()) == Some(true),
         timeout: value.of("timeout", raw.timeout.as_ref(), &timeout),
         pace: pace(&mut value, raw, near),

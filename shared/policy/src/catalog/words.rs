@@ -29,6 +29,16 @@ string_enum! {
 }
 
 string_enum! {
+    /// What the cost of an answer in the ledger comes from.
+    CostSource {
+        /// The prices of its model.
+        Prices = "prices",
+        /// The answer itself, for providers that report what they charge; without such a report, the prices.
+        Provider = "provider",
+    }
+}
+
+string_enum! {
     /// How a provider is paid. Routing prefers the platforms in this order.
     Billing {
         /// Free within its quota.

@@ -1,6 +1,8 @@
 //! Decoding answers.
 
-use longshore_protocol::call::{Answer, CallCost, CallError, ErrorClass, FinishReason, Usage};
+use longshore_protocol::call::{
+    Answer, CallCost, CallError, ErrorClass, FinishReason, Remedy, Usage,
+};
 use serde_json::{Value, json};
 
 use crate::provider::{
@@ -171,6 +173,7 @@ fn minimax_errors_with_status_200_are_detected() {
         (1008, ErrorClass::QuotaExhausted, CallCost::Nothing),
         (1001, ErrorClass::Timeout, CallCost::Unknown),
         (1000, ErrorClass::Overloaded, CallCost::Unknown),
+        (2013, ErrorClass::BadRequest, CallCost::Nothing),
     ];
     for (code, class, spend) in cases {
         let body = json!({"base_resp": {"status_code": code, "status_msg": "so it is"}});
@@ -179,6 +182,10 @@ fn minimax_errors_with_status_200_are_detected() {
             (error.class, error.spend, error.message.as_str()),
             (class, spend, "so it is")
         );
+        // Another platform may accept what this one rejects.
+        if class == ErrorClass::BadRequest {
+            assert_eq!(error.remedy, Remedy::OtherPlatform);
+        }
     }
     let mut fine = openai_answer(&Value::Null);
     fine["base_resp"] = json!({"status_code": 0, "status_msg": ""});

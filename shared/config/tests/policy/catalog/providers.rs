@@ -87,6 +87,39 @@ providers:
 }
 
 #[test]
+fn the_models_of_a_free_provider_cost_nothing() {
+    let yaml = |billing: &str| {
+        format!(
+            "providers:\n  mine: {{ dialect: openai, base_url: http://localhost:1, default_model: m, billing: {billing} }}\n\
+             models:\n  - {{ provider: mine, model: m, input_per_million: \"1\", output_per_million: \"2\" }}\n"
+        )
+    };
+    for (billing, expected) in [("paid", "0.003"), ("subscription", "0.003"), ("free", "0")] {
+        let catalog = load(&[], &yaml(billing));
+        let entry = catalog.model("m")[0];
+        let cost = prices(entry).upper_bound(1_000, 1_000);
+        assert_eq!(cost.to_string(), expected, "{billing}");
+    }
+}
+
+#[test]
+fn a_reported_cost_counts_where_it_is_configured() {
+    let reported: longshore_protocol::money::Usd = "0.25".parse().unwrap();
+    for (fields, expected) in [
+        ("", None),
+        ("cost_from: prices", None),
+        ("cost_from: provider", Some(reported)),
+        ("cost_from: provider, billing: free", None),
+    ] {
+        let yaml = format!("providers: {{ openrouter: {{ {fields} }} }}");
+        let catalog = load(&[], &yaml);
+        let provider = catalog.platform("openrouter").unwrap();
+        assert_eq!(provider.reported_cost(Some(reported)), expected, "{fields}");
+        assert_eq!(provider.reported_cost(None), None, "{fields}");
+    }
+}
+
+#[test]
 fn ollama_is_built_in_but_disabled() {
     let catalog = load(&[], "");
     let ollama = catalog.platform("ollama").unwrap();
