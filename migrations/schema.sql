@@ -71,6 +71,38 @@ CREATE INDEX chains_newest ON chains USING btree (begun_at, chain_id);
 CREATE INDEX chains_not_completed ON chains USING btree (state, begun_at) WHERE state <> 'completed'::text;
 CREATE INDEX chains_of_name ON chains USING btree (name, begun_at) WHERE name IS NOT NULL;
 
+CREATE TABLE cost_totals (
+    period text COLLATE "C" NOT NULL,
+    start_at timestamp with time zone NOT NULL,
+    platform text COLLATE "C" NOT NULL,
+    model text COLLATE "C" NOT NULL,
+    task_type text COLLATE "C" NOT NULL,
+    tenant text COLLATE "C" NOT NULL,
+    jobs bigint NOT NULL,
+    jobs_on_platform bigint NOT NULL,
+    jobs_with_model bigint NOT NULL,
+    jobs_of_type bigint NOT NULL,
+    attempts bigint NOT NULL,
+    failed_attempts bigint NOT NULL,
+    cancelled_attempts bigint NOT NULL,
+    lost_attempts bigint NOT NULL,
+    cost_usd numeric NOT NULL,
+    unknown_cost_attempts bigint NOT NULL,
+    reserved_unknown_usd numeric NOT NULL,
+    reported_attempts bigint NOT NULL,
+    reported_usd numeric NOT NULL,
+    reported_difference_usd numeric NOT NULL,
+    CONSTRAINT cost_totals_pkey PRIMARY KEY (period, start_at, platform, model, task_type, tenant)
+);
+
+CREATE TABLE cost_totals_range (
+    singleton boolean DEFAULT true NOT NULL,
+    complete_from timestamp with time zone NOT NULL,
+    pruned_before timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT cost_totals_range_pkey PRIMARY KEY (singleton),
+    CONSTRAINT cost_totals_range_singleton_check CHECK (singleton)
+);
+
 CREATE TABLE dead_letter_ends (
     id text COLLATE "C" NOT NULL,
     at timestamp with time zone NOT NULL,
@@ -148,3 +180,293 @@ CREATE TABLE quota_windows (
     closed_at timestamp with time zone NOT NULL,
     CONSTRAINT quota_windows_pkey PRIMARY KEY (meter, start_at)
 );
+
+CREATE VIEW attempt_figures AS
+ SELECT attempts.attempt_id,
+    attempts.started_at,
+    "left"(attempts.platform, 128) COLLATE "C" AS platform,
+    "left"(attempts.model, 128) COLLATE "C" AS model,
+    "left"(attempts.task_type, 128) COLLATE "C" AS task_type,
+    COALESCE("left"(attempts.tenant, 128), ''::text) COLLATE "C" AS tenant,
+    (NOT earlier.repeats)::integer AS jobs,
+    (NOT (earlier.repeats AND (EXISTS ( SELECT
+           FROM attempts other
+          WHERE other.job_id = attempts.job_id AND other.platform = attempts.platform AND ((ROW(other.started_at, other.attempt_id) < ROW(attempts.started_at, attempts.attempt_id)))))))::integer AS jobs_on_platform,
+    (NOT (earlier.repeats AND (EXISTS ( SELECT
+           FROM attempts other
+          WHERE other.job_id = attempts.job_id AND other.model = attempts.model AND ((ROW(other.started_at, other.attempt_id) < ROW(attempts.started_at, attempts.attempt_id)))))))::integer AS jobs_with_model,
+    (NOT (earlier.repeats AND (EXISTS ( SELECT
+           FROM attempts other
+          WHERE other.job_id = attempts.job_id AND other.task_type = attempts.task_type AND ((ROW(other.started_at, other.attempt_id) < ROW(attempts.started_at, attempts.attempt_id)))))))::integer AS jobs_of_type,
+    1 AS attempts,
+    (attempts.outcome = 'failed'::text)::integer AS failed_attempts,
+    (attempts.outcome = 'cancelled'::text)::integer AS cancelled_attempts,
+    (attempts.outcome = 'lost'::text)::integer AS lost_attempts,
+    COALESCE(attempts.cost_usd, 0::numeric) AS cost_usd,
+    (attempts.cost_usd IS NULL)::integer AS unknown_cost_attempts,
+        CASE
+            WHEN attempts.cost_usd IS NULL THEN attempts.reserved_usd
+            ELSE 0::numeric
+        END AS reserved_unknown_usd,
+    (attempts.reported_cost_usd IS NOT NULL)::integer AS reported_attempts,
+    COALESCE(attempts.reported_cost_usd, 0::numeric) AS reported_usd,
+    COALESCE(attempts.reported_cost_usd - attempts.cost_usd, 0::numeric) AS reported_difference_usd
+   FROM attempts
+     CROSS JOIN LATERAL ( SELECT (EXISTS ( SELECT
+                   FROM attempts other
+                  WHERE other.job_id = attempts.job_id AND ((ROW(other.started_at, other.attempt_id) < ROW(attempts.started_at, attempts.attempt_id))))) AS repeats
+         OFFSET 0) earlier;
+
+CREATE OR REPLACE FUNCTION public.add_to_cost_totals(changes cost_totals[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO cost_totals AS total
+    SELECT
+        periods.period,
+        date_bin(periods.width, change.start_at, timestamptz 'epoch') AS start_at,
+        change.platform, change.model, change.task_type, change.tenant,
+        sum(change.jobs), sum(change.jobs_on_platform), sum(change.jobs_with_model), sum(change.jobs_of_type),
+        sum(change.attempts), sum(change.failed_attempts), sum(change.cancelled_attempts), sum(change.lost_attempts),
+        sum(change.cost_usd), sum(change.unknown_cost_attempts), sum(change.reserved_unknown_usd),
+        sum(change.reported_attempts), sum(change.reported_usd), sum(change.reported_difference_usd)
+    FROM unnest(changes) AS change
+    CROSS JOIN (VALUES ('hour', interval '1 hour'), ('day', interval '1 day')) AS periods (period, width)
+    WHERE change.period = 'hour' OR periods.period = 'day'
+    GROUP BY 1, 2, 3, 4, 5, 6
+    ON CONFLICT (period, start_at, platform, model, task_type, tenant) DO UPDATE SET (
+        jobs, jobs_on_platform, jobs_with_model, jobs_of_type,
+        attempts, failed_attempts, cancelled_attempts, lost_attempts,
+        cost_usd, unknown_cost_attempts, reserved_unknown_usd,
+        reported_attempts, reported_usd, reported_difference_usd
+    ) = (
+        total.jobs + excluded.jobs, total.jobs_on_platform + excluded.jobs_on_platform,
+        total.jobs_with_model + excluded.jobs_with_model, total.jobs_of_type + excluded.jobs_of_type,
+        total.attempts + excluded.attempts, total.failed_attempts + excluded.failed_attempts,
+        total.cancelled_attempts + excluded.cancelled_attempts, total.lost_attempts + excluded.lost_attempts,
+        total.cost_usd + excluded.cost_usd, total.unknown_cost_attempts + excluded.unknown_cost_attempts,
+        total.reserved_unknown_usd + excluded.reserved_unknown_usd,
+        total.reported_attempts + excluded.reported_attempts, total.reported_usd + excluded.reported_usd,
+        total.reported_difference_usd + excluded.reported_difference_usd
+    );
+END
+$function$
+
+CREATE OR REPLACE FUNCTION public.cost_total_differences(from_hour timestamp with time zone, to_hour timestamp with time zone)
+ RETURNS SETOF cost_totals
+ LANGUAGE sql
+ STABLE
+AS $function$
+    WITH expected AS (
+        SELECT
+            'hour' AS period, date_bin('1 hour', started_at, timestamptz 'epoch') AS start_at,
+            platform, model, task_type, tenant,
+            jobs, jobs_on_platform, jobs_with_model, jobs_of_type,
+            attempts, failed_attempts, cancelled_attempts, lost_attempts,
+            cost_usd, unknown_cost_attempts, reserved_unknown_usd,
+            reported_attempts, reported_usd, reported_difference_usd
+        FROM attempt_figures
+        WHERE started_at >= from_hour AND started_at < to_hour
+        UNION ALL
+        SELECT
+            'day', date_bin('1 day', start_at, timestamptz 'epoch'),
+            platform, model, task_type, tenant,
+            jobs, jobs_on_platform, jobs_with_model, jobs_of_type,
+            attempts, failed_attempts, cancelled_attempts, lost_attempts,
+            cost_usd, unknown_cost_attempts, reserved_unknown_usd,
+            reported_attempts, reported_usd, reported_difference_usd
+        FROM cost_totals
+        WHERE period = 'hour'
+            AND start_at >= date_bin('1 day', from_hour + interval '23 hours', timestamptz 'epoch')
+            AND start_at < date_bin('1 day', to_hour, timestamptz 'epoch')
+    ),
+    found AS (
+        SELECT *
+        FROM cost_totals
+        WHERE (period = 'hour' AND start_at >= from_hour AND start_at < to_hour)
+            OR (
+                period = 'day'
+                AND start_at >= date_bin('1 day', from_hour + interval '23 hours', timestamptz 'epoch')
+                AND start_at < date_bin('1 day', to_hour, timestamptz 'epoch')
+            )
+    ),
+    sides AS (
+        SELECT 1 AS sign, * FROM expected
+        UNION ALL
+        SELECT -1, * FROM found
+    ),
+    differences AS (
+        SELECT
+            period COLLATE "C", start_at, platform, model, task_type, tenant,
+            sum(sign * jobs)::bigint AS jobs,
+            sum(sign * jobs_on_platform)::bigint AS jobs_on_platform,
+            sum(sign * jobs_with_model)::bigint AS jobs_with_model,
+            sum(sign * jobs_of_type)::bigint AS jobs_of_type,
+            sum(sign * attempts)::bigint AS attempts,
+            sum(sign * failed_attempts)::bigint AS failed_attempts,
+            sum(sign * cancelled_attempts)::bigint AS cancelled_attempts,
+            sum(sign * lost_attempts)::bigint AS lost_attempts,
+            sum(sign * cost_usd) AS cost_usd,
+            sum(sign * unknown_cost_attempts)::bigint AS unknown_cost_attempts,
+            sum(sign * reserved_unknown_usd) AS reserved_unknown_usd,
+            sum(sign * reported_attempts)::bigint AS reported_attempts,
+            sum(sign * reported_usd) AS reported_usd,
+            sum(sign * reported_difference_usd) AS reported_difference_usd
+        FROM sides
+        GROUP BY 1, 2, 3, 4, 5, 6
+    )
+    SELECT *
+    FROM differences
+    WHERE (
+        jobs, jobs_on_platform, jobs_with_model, jobs_of_type,
+        attempts, failed_attempts, cancelled_attempts, lost_attempts,
+        cost_usd, unknown_cost_attempts, reserved_unknown_usd,
+        reported_attempts, reported_usd, reported_difference_usd
+    ) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+$function$
+
+CREATE OR REPLACE FUNCTION public.lock_cost_totals()
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM pg_advisory_xact_lock(7310583284156112947);
+END
+$function$
+
+CREATE OR REPLACE FUNCTION public.total_inserted_attempts()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    changes cost_totals[];
+    repeated uuid[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM inserted) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM lock_cost_totals();
+
+    SELECT array_agg(ROW(
+        'hour', start_at, left(platform, 128), left(model, 128), left(task_type, 128), coalesce(left(tenant, 128), ''),
+        attempts, attempts, attempts, attempts, attempts, failed, cancelled, lost,
+        coalesce(cost_usd, 0), attempts - known, coalesce(reserved_usd, 0) - coalesce(reserved_known_usd, 0),
+        reported, coalesce(reported_usd, 0), coalesce(difference_usd, 0)
+    )::cost_totals)
+    INTO changes
+    FROM (
+        SELECT
+            date_bin('1 hour', started_at, timestamptz 'epoch') AS start_at, platform, model, task_type, tenant,
+            count(*) AS attempts,
+            count(*) FILTER (WHERE outcome = 'failed') AS failed,
+            count(*) FILTER (WHERE outcome = 'cancelled') AS cancelled,
+            count(*) FILTER (WHERE outcome = 'lost') AS lost,
+            sum(cost_usd) AS cost_usd,
+            count(cost_usd) AS known,
+            sum(reserved_usd) AS reserved_usd,
+            sum(reserved_usd) FILTER (WHERE cost_usd IS NOT NULL) AS reserved_known_usd,
+            count(reported_cost_usd) AS reported,
+            sum(reported_cost_usd) AS reported_usd,
+            sum(reported_cost_usd - cost_usd) AS difference_usd
+        FROM inserted
+        GROUP BY 1, platform, model, task_type, tenant
+    ) AS groups;
+
+    SELECT array_agg(inserted.attempt_id)
+    INTO repeated
+    FROM inserted
+    CROSS JOIN LATERAL (
+        SELECT
+        FROM attempts
+        WHERE attempts.job_id = inserted.job_id AND attempts.attempt_id <> inserted.attempt_id
+        LIMIT 1
+    ) AS others;
+    IF repeated IS NOT NULL THEN
+        SELECT changes || array_agg(ROW(
+            'hour', date_bin('1 hour', not_first.started_at, timestamptz 'epoch'),
+            left(not_first.platform, 128), left(not_first.model, 128), left(not_first.task_type, 128),
+            coalesce(left(not_first.tenant, 128), ''),
+            CASE WHEN same = 'job' THEN -1 ELSE 0 END,
+            CASE WHEN same = 'platform' THEN -1 ELSE 0 END,
+            CASE WHEN same = 'model' THEN -1 ELSE 0 END,
+            CASE WHEN same = 'type' THEN -1 ELSE 0 END,
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+        )::cost_totals)
+        INTO changes
+        FROM inserted AS call
+        CROSS JOIN (VALUES ('job'), ('platform'), ('model'), ('type')) AS of (same)
+        CROSS JOIN LATERAL (
+            SELECT EXISTS (
+                SELECT
+                FROM attempts AS other
+                WHERE other.job_id = call.job_id
+                    AND (same <> 'platform' OR other.platform = call.platform)
+                    AND (same <> 'model' OR other.model = call.model)
+                    AND (same <> 'type' OR other.task_type = call.task_type)
+                    AND (other.started_at, other.attempt_id) < (call.started_at, call.attempt_id)
+            ) AS repeats
+            OFFSET 0
+        ) AS earlier
+        CROSS JOIN LATERAL (
+            SELECT call.started_at, call.platform, call.model, call.task_type, call.tenant
+            WHERE repeats
+            UNION ALL
+            (
+                SELECT other.started_at, other.platform, other.model, other.task_type, other.tenant
+                FROM attempts AS other
+                WHERE NOT repeats
+                    AND other.job_id = call.job_id
+                    AND (same <> 'platform' OR other.platform = call.platform)
+                    AND (same <> 'model' OR other.model = call.model)
+                    AND (same <> 'type' OR other.task_type = call.task_type)
+                    AND other.attempt_id NOT IN (SELECT attempt_id FROM inserted)
+                ORDER BY other.started_at, other.attempt_id
+                LIMIT 1
+            )
+        ) AS not_first
+        WHERE call.attempt_id = ANY (repeated);
+    END IF;
+
+    PERFORM add_to_cost_totals(changes);
+    RETURN NULL;
+END
+$function$
+
+CREATE OR REPLACE FUNCTION public.total_updated_attempts()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF NOT EXISTS (SELECT FROM updated) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM lock_cost_totals();
+    PERFORM add_to_cost_totals(array_agg(ROW(
+        'hour', date_bin('1 hour', started_at, timestamptz 'epoch'),
+        left(platform, 128), left(model, 128), left(task_type, 128), coalesce(left(tenant, 128), ''),
+        0, 0, 0, 0,
+        sign,
+        CASE WHEN outcome = 'failed' THEN sign ELSE 0 END,
+        CASE WHEN outcome = 'cancelled' THEN sign ELSE 0 END,
+        CASE WHEN outcome = 'lost' THEN sign ELSE 0 END,
+        coalesce(sign * cost_usd, 0),
+        CASE WHEN cost_usd IS NULL THEN sign ELSE 0 END,
+        CASE WHEN cost_usd IS NULL THEN sign * reserved_usd ELSE 0 END,
+        CASE WHEN reported_cost_usd IS NULL THEN 0 ELSE sign END,
+        coalesce(sign * reported_cost_usd, 0),
+        coalesce(sign * (reported_cost_usd - cost_usd), 0)
+    )::cost_totals))
+    FROM (
+        SELECT -1 AS sign, * FROM replaced
+        UNION ALL
+        SELECT 1, * FROM updated
+    ) AS versions;
+    RETURN NULL;
+END
+$function$
+
+CREATE TRIGGER total_inserted_attempts AFTER INSERT ON attempts REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION total_inserted_attempts();
+
+CREATE TRIGGER total_updated_attempts AFTER UPDATE ON attempts REFERENCING OLD TABLE AS replaced NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION total_updated_attempts();

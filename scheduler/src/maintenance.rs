@@ -101,12 +101,14 @@ async fn prune_once(
         leading,
         ..
     } = background;
+    complete_cost_totals(ledger, leading).await?;
     let cutoff = |keep: Duration| TimeDelta::from_std(keep).ok().map(|keep| now - keep);
     for (rows, keep) in [
         (Prunable::Jobs, retention.jobs),
         (Prunable::Chains, retention.jobs),
         (Prunable::DroppedMessages, retention.jobs),
         (Prunable::Attempts, retention.attempts),
+        (Prunable::CostTotals, retention.costs),
         (Prunable::Windows, retention.attempts),
         (Prunable::Alerts, retention.attempts),
         (Prunable::DeadLetters, retention.dead_letters_archive),
@@ -117,6 +119,22 @@ async fn prune_once(
     }
     if let Some(before) = retention.events_bad.and_then(cutoff) {
         prune_bad_events(broker, before, leading).await?;
+    }
+    Ok(())
+}
+
+/// Adds attempts from before there were totals of costs, newest first. An interrupted run goes on where it was.
+async fn complete_cost_totals(ledger: &Ledger, leading: &Leading) -> Result<(), LedgerError> {
+    let mut hours = 0_u64;
+    while leading.get() && ledger.extend_cost_totals().await? {
+        hours += 1;
+        tokio::time::sleep(STEP_PAUSE).await;
+    }
+    if hours > 0 {
+        tracing::info!(
+            hours,
+            "attempts of earlier releases added to the totals of costs"
+        );
     }
     Ok(())
 }

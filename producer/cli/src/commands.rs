@@ -44,7 +44,7 @@ pub(crate) enum Command {
     Status(status::Arguments),
     /// Show the usage of quotas and budgets
     Quota(quota::Arguments),
-    /// Show costs by day, platform, type or chain
+    /// Show costs by day, platform, type, tenant or chain
     Costs(costs::Arguments),
     /// Add, list, pause, resume, remove and run recurring jobs
     Cron(cron::Arguments),
@@ -60,7 +60,7 @@ pub(crate) enum Command {
     Pause(pause::PauseArguments),
     /// Resume a paused queue, job type or provider
     Resume(pause::ResumeArguments),
-    /// Compare the ledger with Redis and report differences
+    /// Compare the ledger with Redis, and cost totals with attempts, and report differences
     Reconcile(reconcile::Arguments),
     /// List models, find the cheapest, import prices
     Models(models::Arguments),
@@ -83,7 +83,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Run(arguments) => Box::pin(run::run(arguments, &Session::open()?)).await,
         Command::Chain(arguments) => chain::run(arguments, &Session::open()?).await,
         Command::Jobs(arguments) => jobs::run(arguments, &Session::open()?).await,
-        Command::Status(arguments) => status::run(arguments, &Session::open()?).await,
+        Command::Status(arguments) => Box::pin(status::run(arguments, &Session::open()?)).await,
         Command::Quota(arguments) => quota::run(arguments, &Session::open()?).await,
         Command::Costs(arguments) => costs::run(arguments, &Session::open()?).await,
         Command::Cron(arguments) => cron::run(arguments, &Session::open()?).await,

@@ -166,9 +166,11 @@ section! {
         /// how long Postgres keeps ended jobs with their outputs, ended chains, and dropped messages. Attempts stay, so
         /// cost totals do not change
         jobs: Text = period().or_unset("forever");
-        /// how long Postgres keeps attempts, counted from their start, closed quota windows and alerts. **The costs of attempts are deleted with them**:
-        /// cost totals over earlier times become incomplete
+        /// how long Postgres keeps attempts, counted from their start, closed quota windows and alerts.
+        /// Cost totals stay, by hour; the costs of single jobs and chains are deleted with their attempts
         attempts: Text = period().or_unset("forever");
+        /// how long Postgres keeps cost totals, by day; at least as long as their attempts
+        costs: Text = period().or_unset("forever");
         /// how long Redis keeps events that Postgres rejected (`{ns}:events:bad`)
         events_bad: Text = period().or_unset("forever");
     }

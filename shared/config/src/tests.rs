@@ -83,7 +83,7 @@ retries:
     max_delay: 1h
 limits: { max_message_bytes: 4MiB, max_depth: 32 }
 liveness: { heartbeat_every: 1s, heartbeat_ttl: 5s }
-retention: { results: 2h, unrequested_results: 1m, ids: 48h, dead_letters: 7d, dead_letters_max: 5_000, dead_letters_archive: 900d, jobs: 90d, attempts: 400d, events_bad: 30d }
+retention: { results: 2h, unrequested_results: 1m, ids: 48h, dead_letters: 7d, dead_letters_max: 5_000, dead_letters_archive: 900d, jobs: 90d, attempts: 400d, costs: 3650d, events_bad: 30d }
 providers:
 models: []
 cli_tools: [claude, /opt/bin/ask]

@@ -1,33 +1,41 @@
 //! Queries about costs.
 
+mod ranges;
+mod totals;
+
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use longshore_protocol::{id::JobId, money::Usd};
 use serde::Serialize;
 use sqlx::{FromRow, Row, postgres::PgRow};
 
+use self::ranges::{Ranges, Span};
+pub use self::totals::CostDifference;
 use super::{
     Ledger, LedgerError, StepRow,
     rows::{decode, decode_count, decode_usd},
     sanitize,
 };
 
-/// Which attempts to count, by the start of their calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CostScope {
-    /// One day, in UTC.
-    Day(NaiveDate),
-    /// From this time on.
-    Since(DateTime<Utc>),
-    /// All attempts.
-    All,
+/// Which attempts to count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CostFilter {
+    /// Calls that began at this time or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Calls that began before this time.
+    pub until: Option<DateTime<Utc>>,
+    pub tenant: Option<String>,
+    /// Whether to list the costs by tenant.
+    pub by_tenant: bool,
+    /// Whether to list the costs by day.
+    pub by_day: bool,
 }
 
-/// The cost of the attempts of one platform, task type or model.
+/// The cost of the attempts of one platform, task type, model, tenant or day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CostLine {
-    /// The platform, task type or model.
+    /// The platform, task type, model, tenant (empty: none) or day.
     pub name: String,
-    /// Distinct jobs.
+    /// Jobs whose first call of this name is among the attempts.
     pub tasks: u64,
     pub attempts: u64,
     /// The known cost.
@@ -41,9 +49,12 @@ pub struct CostLine {
 pub struct CostSummary {
     /// The known cost.
     pub total_cost: Usd,
-    /// Distinct jobs.
+    /// Jobs whose first call is among the attempts.
     pub total_tasks: u64,
     pub total_attempts: u64,
+    pub failed_attempts: u64,
+    pub cancelled_attempts: u64,
+    pub lost_attempts: u64,
     /// Attempts whose cost only the provider knows.
     pub unknown_cost_attempts: u64,
     /// The reservations of those attempts: an upper bound of their cost.
@@ -56,6 +67,10 @@ pub struct CostSummary {
     pub by_type: Vec<CostLine>,
     /// By model, most expensive first.
     pub by_model: Vec<CostLine>,
+    /// By tenant, most expensive first, if the filter asks for it.
+    pub by_tenant: Vec<CostLine>,
+    /// By day (UTC), in order, if the filter asks for it.
+    pub by_day: Vec<CostLine>,
 }
 
 /// Costs as reported by providers, for the attempts with a report.
@@ -99,53 +114,58 @@ pub struct JobCost {
     pub unknown_cost_attempts: u64,
 }
 
-impl CostScope {
-    /// Start (inclusive) and end (exclusive).
-    fn bounds(self) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
-        let midnight = |day: NaiveDate| sanitize::timestamp(day.and_time(NaiveTime::MIN).and_utc());
-        match self {
-            Self::Day(day) => (
-                Some(midnight(day)),
-                day.checked_add_days(Days::new(1)).map(midnight),
-            ),
-            Self::Since(from) => (Some(sanitize::timestamp(from)), None),
-            Self::All => (None, None),
+impl CostFilter {
+    /// One day, in UTC.
+    pub fn day(day: NaiveDate) -> Self {
+        let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
+        Self {
+            since: Some(midnight(day)),
+            until: day.checked_add_days(Days::new(1)).map(midnight),
+            ..Self::default()
         }
+    }
+
+    fn period(&self) -> Span {
+        let start = self.since.map_or(DateTime::UNIX_EPOCH, sanitize::timestamp);
+        let end = self
+            .until
+            .map_or(DateTime::<Utc>::MAX_UTC, sanitize::timestamp);
+        start..end.max(start)
     }
 }
 
 impl Ledger {
-    /// The cost of attempts in total and by platform, task type and model, from one snapshot.
-    pub async fn costs(&self, scope: CostScope) -> Result<CostSummary, LedgerError> {
-        let (from, to) = scope.bounds();
-        let rows: Vec<CostRow> = sqlx::query_as(include_str!("../sql/costs.sql"))
-            .persistent(false)
-            .bind(from)
-            .bind(to)
+    /// The cost of attempts in total and by platform, task type, model, tenant and day.
+    ///
+    /// Whole hours come from totals. Where attempts were deleted, an hour of which the period has a part counts as a
+    /// whole.
+    pub async fn costs(&self, filter: &CostFilter) -> Result<CostSummary, LedgerError> {
+        let known = self.completeness().await?;
+        let Ranges {
+            days,
+            hours: [hours_before, hours_after],
+            attempts: [attempts_before, attempts_after],
+        } = Ranges::split(filter.period(), known);
+        let mut query = sqlx::query_as(include_str!("../sql/costs.sql")).persistent(false);
+        for span in [
+            days,
+            hours_before,
+            hours_after,
+            attempts_before,
+            attempts_after,
+        ] {
+            query = query.bind(span.start).bind(span.end);
+        }
+        let rows: Vec<CostRow> = query
+            .bind(sanitize::optional_label(filter.tenant.as_ref()))
+            .bind(filter.by_tenant)
+            .bind(filter.by_day)
             .fetch_all(&mut *self.acquire().await?)
             .await
             .map_err(|cause| self.failed(cause))?;
         let mut summary = CostSummary::default();
-        for CostRow {
-            part,
-            line,
-            reserved,
-            reported,
-        } in rows
-        {
-            match part.as_str() {
-                "platform" => summary.by_platform.push(line),
-                "type" => summary.by_type.push(line),
-                "model" => summary.by_model.push(line),
-                _ => {
-                    summary.total_cost = line.cost_usd;
-                    summary.total_tasks = line.tasks;
-                    summary.total_attempts = line.attempts;
-                    summary.unknown_cost_attempts = line.unknown_cost_attempts;
-                    summary.reserved_unknown_usd = reserved;
-                    summary.reported = Some(reported).filter(|reported| reported.attempts > 0);
-                }
-            }
+        for row in rows {
+            summary.add(row);
         }
         Ok(summary)
     }
@@ -169,9 +189,35 @@ impl Ledger {
     }
 }
 
+impl CostSummary {
+    fn add(&mut self, row: CostRow) {
+        match row.part.as_str() {
+            "platform" => self.by_platform.push(row.line),
+            "type" => self.by_type.push(row.line),
+            "model" => self.by_model.push(row.line),
+            "tenant" => self.by_tenant.push(row.line),
+            "day" => self.by_day.push(row.line),
+            _ => {
+                self.total_cost = row.line.cost_usd;
+                self.total_tasks = row.line.tasks;
+                self.total_attempts = row.line.attempts;
+                self.failed_attempts = row.failed;
+                self.cancelled_attempts = row.cancelled;
+                self.lost_attempts = row.lost;
+                self.unknown_cost_attempts = row.line.unknown_cost_attempts;
+                self.reserved_unknown_usd = row.reserved;
+                self.reported = Some(row.reported).filter(|reported| reported.attempts > 0);
+            }
+        }
+    }
+}
+
 struct CostRow {
     part: String,
     line: CostLine,
+    failed: u64,
+    cancelled: u64,
+    lost: u64,
     reserved: Usd,
     reported: ReportedCosts,
 }
@@ -187,6 +233,9 @@ impl FromRow<'_, PgRow> for CostRow {
                 cost_usd: decode_usd(row, "cost_usd")?,
                 unknown_cost_attempts: decode_count(row, "unknown_cost_attempts")?,
             },
+            failed: decode_count(row, "failed_attempts")?,
+            cancelled: decode_count(row, "cancelled_attempts")?,
+            lost: decode_count(row, "lost_attempts")?,
             reserved: decode_usd(row, "reserved_unknown_usd")?,
             reported: ReportedCosts {
                 attempts: decode_count(row, "reported_attempts")?,

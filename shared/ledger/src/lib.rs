@@ -37,7 +37,9 @@ mod error;
 mod tests;
 
 pub use chains::{ChainFilter, ChainJobFilter, ChainRow, Figures, StepRow};
-pub use costs::{ChainCosts, CostLine, CostScope, CostSummary, JobCost, ReportedCosts};
+pub use costs::{
+    ChainCosts, CostDifference, CostFilter, CostLine, CostSummary, JobCost, ReportedCosts,
+};
 pub use error::LedgerError;
 pub use event_id::{BadEventId, EventId};
 pub use jobs::{JobFilter, JobHistory};

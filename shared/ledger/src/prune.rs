@@ -13,8 +13,10 @@ pub enum Prunable {
     Chains,
     /// Messages that were dropped as duplicates.
     DroppedMessages,
-    /// Attempts, with their costs.
+    /// Attempts. Their costs stay in the totals.
     Attempts,
+    /// Totals of costs whose attempts were deleted.
+    CostTotals,
     /// The usage of windows that ended.
     Windows,
     /// Alerts.
@@ -31,6 +33,7 @@ impl Prunable {
             Self::Chains => "chains",
             Self::DroppedMessages => "dropped messages",
             Self::Attempts => "attempts",
+            Self::CostTotals => "totals of costs",
             Self::Windows => "quota windows",
             Self::Alerts => "alerts",
             Self::DeadLetters => "dead letters",
@@ -43,6 +46,7 @@ impl Prunable {
             Self::Chains => include_str!("../sql/prune_chains.sql"),
             Self::DroppedMessages => include_str!("../sql/prune_dropped_messages.sql"),
             Self::Attempts => include_str!("../sql/prune_attempts.sql"),
+            Self::CostTotals => include_str!("../sql/prune_cost_totals.sql"),
             Self::Windows => include_str!("../sql/prune_windows.sql"),
             Self::Alerts => include_str!("../sql/prune_alerts.sql"),
             Self::DeadLetters => include_str!("../sql/prune_dead_letters.sql"),
@@ -58,10 +62,19 @@ impl Ledger {
         before: DateTime<Utc>,
         limit: u32,
     ) -> Result<u64, LedgerError> {
+        let before = sanitize::timestamp(before);
+        let mut connection = self.acquire().await?;
+        if rows == Prunable::Attempts {
+            sqlx::query(include_str!("../sql/expect_pruned_attempts.sql"))
+                .bind(before)
+                .execute(&mut *connection)
+                .await
+                .map_err(|cause| self.failed(cause))?;
+        }
         let deleted = sqlx::query(rows.sql())
-            .bind(sanitize::timestamp(before))
+            .bind(before)
             .bind(i64::from(limit))
-            .execute(&mut *self.acquire().await?)
+            .execute(&mut *connection)
             .await
             .map_err(|cause| self.failed(cause))?;
         Ok(deleted.rows_affected())

@@ -8,6 +8,7 @@ mod idempotence;
 mod postgres;
 mod quotas;
 mod schema;
+mod totals;
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{

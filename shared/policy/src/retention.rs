@@ -22,8 +22,10 @@ pub struct Retention {
     pub dead_letters_archive: Option<Duration>,
     /// Jobs and chains in Postgres, after they ended. Default: forever.
     pub jobs: Option<Duration>,
-    /// Attempts in Postgres, with their costs; closed windows and alerts. Default: forever.
+    /// Attempts in Postgres; closed windows and alerts. Default: forever.
     pub attempts: Option<Duration>,
+    /// Totals of costs in Postgres whose attempts were deleted. Default: forever.
+    pub costs: Option<Duration>,
     /// Events in Redis that Postgres rejected. Default: forever.
     pub events_bad: Option<Duration>,
 }
@@ -40,6 +42,7 @@ impl Default for Retention {
             dead_letters_archive: None,
             jobs: None,
             attempts: None,
+            costs: None,
             events_bad: None,
         }
     }

@@ -102,6 +102,13 @@ async fn reconcile_names_each_difference() {
 
     let mut found = differences(&stack).await;
     found.sort();
+    let totals: Vec<_> = found
+        .extract_if(.., |(kind, _)| kind == "cost_total_wrong")
+        .collect();
+    let [(_, total)] = totals.as_slice() else {
+        panic!("one hour counts a call that is not there: {totals:?}")
+    };
+    assert!(total.starts_with("hour "), "{total}");
     let expected = [
         ("attempt_orphaned", "the retry delay at 1-1"),
         ("attempts_unrecorded", done.as_str()),
@@ -112,5 +119,17 @@ async fn reconcile_names_each_difference() {
     assert_eq!(
         found,
         expected.map(|(kind, id)| (kind.to_owned(), id.to_owned()))
+    );
+
+    let corrected = stack
+        .longshore(&["reconcile", "--correct-costs"])
+        .await
+        .unwrap();
+    let note = corrected.stderr;
+    assert!(note.contains("1 total of costs corrected."), "{note}");
+    let left = differences(&stack).await;
+    assert!(
+        left.iter().all(|(kind, _)| kind != "cost_total_wrong"),
+        "{left:?}"
     );
 }

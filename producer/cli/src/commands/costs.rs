@@ -3,7 +3,7 @@
 mod report;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use longshore_ledger::CostScope;
+use longshore_ledger::CostFilter;
 use longshore_protocol::clock::local_time;
 
 use self::report::{ChainReport, Period, Report};
@@ -27,11 +27,27 @@ pub(crate) struct Arguments {
     #[arg(long, group = "which")]
     all: bool,
     /// Costs of this chain, by step and task
-    #[arg(long, value_name = "ID", group = "which")]
+    #[arg(long, value_name = "ID", group = "which", conflicts_with_all = ["tenant", "by"])]
     chain_id: Option<String>,
+    /// With --since, only before: 2h, 7d, a date, or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = options::since, requires = "since")]
+    until: Option<DateTime<Utc>>,
+    /// Only of this tenant
+    #[arg(long)]
+    tenant: Option<String>,
+    /// Also list the costs by tenant or by day (UTC); may be repeated
+    #[arg(long, value_name = "WHAT", value_enum)]
+    by: Vec<By>,
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+}
+
+/// A breakdown that is listed on request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum By {
+    Tenant,
+    Day,
 }
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit, CommandError> {
@@ -57,19 +73,32 @@ async fn print_costs(arguments: Arguments, session: &Session) -> Result<Exit, Co
         arguments.format.print(&report);
         return Ok(Exit::Success);
     }
-    let (scope, period) = match (arguments.date, arguments.since, arguments.all) {
-        (_, _, true) => (CostScope::All, Period::All),
-        (_, Some(from), _) => (CostScope::Since(from), Period::Since(from)),
+    let (filter, period) = match (arguments.date, arguments.since, arguments.all) {
+        (_, _, true) => (CostFilter::default(), Period::All),
+        (_, Some(from), _) => (
+            CostFilter {
+                since: Some(from),
+                until: arguments.until,
+                ..CostFilter::default()
+            },
+            Period::Since(from, arguments.until),
+        ),
         (date, ..) => {
             let day = date.unwrap_or_else(|| local_time().date_naive());
-            (CostScope::Day(day), Period::Day(day))
+            (CostFilter::day(day), Period::Day(day))
         }
     };
-    let summary = match ledger.costs(scope).await {
+    let filter = CostFilter {
+        by_tenant: arguments.by.contains(&By::Tenant),
+        by_day: arguments.by.contains(&By::Day),
+        tenant: arguments.tenant,
+        ..filter
+    };
+    let summary = match ledger.costs(&filter).await {
         Ok(summary) => summary,
         Err(error) => return Err(explain_ledger_error(&ledger, error).await),
     };
-    let report = Report::new(period, summary);
+    let report = Report::new(period, &filter, summary);
     arguments.format.print(&report);
     Ok(Exit::Success)
 }

@@ -1,4 +1,4 @@
-//! `longshore reconcile`: compares the ledger with Redis.
+//! `longshore reconcile`: compares the ledger with Redis, and its totals of costs with its attempts.
 
 mod checks;
 mod report;
@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError};
+use longshore_protocol::clock::local_time;
 
 use self::report::Report;
 use crate::{
     error::{CommandError, Exit},
     options,
-    output::Format,
+    output::{self, Format},
+    render::text::counted,
     session::{Session, explain_ledger_error},
 };
 
@@ -30,6 +32,9 @@ pub(crate) struct Arguments {
     /// Compare jobs and dead letters since: 30m, 2h, 7d, a date, or RFC 3339
     #[arg(long, default_value = "1d", value_parser = options::since)]
     since: DateTime<Utc>,
+    /// Correct the totals of costs since then from the attempts, before the comparison
+    #[arg(long)]
+    correct_costs: bool,
     /// Report calls that have been in flight for longer
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = options::span)]
     in_flight: Duration,
@@ -44,6 +49,13 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
     let broker = client.broker();
     let ledger = session.ledger().await?;
     let since = arguments.since;
+    if arguments.correct_costs {
+        let corrected = match ledger.correct_cost_totals(since, local_time()).await {
+            Ok(corrected) => counted(corrected, "total"),
+            Err(error) => return Err(explain_ledger_error(&ledger, error).await),
+        };
+        output::note(format_args!("{corrected} of costs corrected."));
+    }
     let mut report: Option<Report> = None;
     for _ in 0..ROUNDS {
         let began = broker.server().time_ms().await?;

@@ -7,7 +7,7 @@ mod report;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use longshore_broker::{AccountHold, CircuitReport, QueueDepth};
 use longshore_config::Config;
-use longshore_ledger::CostScope;
+use longshore_ledger::CostFilter;
 use longshore_policy::{
     catalog::{Enabled, ProviderEntry},
     limits::Meters,
@@ -96,7 +96,7 @@ async fn read_usage(
     day: NaiveDate,
 ) -> Result<(String, Vec<(String, u64)>), CommandError> {
     let ledger = session.ledger().await?;
-    match ledger.costs(CostScope::Day(day)).await {
+    match ledger.costs(&CostFilter::day(day)).await {
         Ok(summary) => {
             let used = summary
                 .by_platform

@@ -56,13 +56,14 @@ async fn sums_are_exact_and_unknown_costs_are_counted_separately() {
 
     let first = attempt("a", 1, AttemptOutcome::Completed).started_at;
     let day = ledger
-        .costs(CostScope::Day(first.date_naive()))
+        .costs(&CostFilter::day(first.date_naive()))
         .await
         .unwrap();
     let expected = CostSummary {
         total_cost: "0.400000000000000000000001".parse().unwrap(),
         total_tasks: 2,
         total_attempts: 4,
+        lost_attempts: 1,
         unknown_cost_attempts: 1,
         reserved_unknown_usd: "0.25".parse().unwrap(),
         reported: None,
@@ -76,22 +77,29 @@ async fn sums_are_exact_and_unknown_costs_are_counted_separately() {
             line("groq-1", 1, 1, "0.1", 0),
             line("small", 1, 1, "0", 1),
         ],
+        ..CostSummary::default()
     };
     assert_eq!(day, expected);
     assert_eq!(
-        ledger.costs(CostScope::Since(first)).await.unwrap(),
+        ledger
+            .costs(&CostFilter {
+                since: Some(first),
+                ..CostFilter::default()
+            })
+            .await
+            .unwrap(),
         expected
     );
-    let all = ledger.costs(CostScope::All).await.unwrap();
+    let all = ledger.costs(&CostFilter::default()).await.unwrap();
     assert_eq!(all.total_cost.to_string(), "7.400000000000000000000001");
     assert_eq!(all.total_tasks, 3);
     let leap = ledger
-        .costs(CostScope::Day("2020-02-29".parse().unwrap()))
+        .costs(&CostFilter::day("2020-02-29".parse().unwrap()))
         .await
         .unwrap();
     assert_eq!(leap.total_cost.to_string(), "7");
     let next = ledger
-        .costs(CostScope::Day("2020-03-01".parse().unwrap()))
+        .costs(&CostFilter::day("2020-03-01".parse().unwrap()))
         .await
         .unwrap();
     assert_eq!(next, CostSummary::default());
@@ -111,7 +119,7 @@ async fn reported_costs_are_compared_with_ours_per_attempt() {
     let batch = attempt_events(vec![more, less, unknown, silent]);
     ledger.record(&batch).await.unwrap();
 
-    let reported = ledger.costs(CostScope::All).await.unwrap().reported;
+    let reported = ledger.costs(&CostFilter::default()).await.unwrap().reported;
     let expected = ReportedCosts {
         attempts: 3,
         cost_usd: "0.729999999".parse().unwrap(),

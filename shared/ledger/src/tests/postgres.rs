@@ -61,6 +61,7 @@ impl Database {
         for table in [
             "jobs",
             "attempts",
+            "cost_totals",
             "dead_letters",
             "dead_letter_ends",
             "dropped_messages",

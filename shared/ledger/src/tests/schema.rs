@@ -47,6 +47,25 @@ WHERE tables.relnamespace = 'public'::regnamespace
 ORDER BY tables.relname COLLATE "C", indexes.relname COLLATE "C"
 "#;
 
+/// What the tables depend on or set off, each as a statement.
+const OTHERS: &str = r#"
+SELECT statement
+FROM (
+    SELECT 1 AS kind, relname AS name, 'CREATE VIEW ' || relname || ' AS' || chr(10) || pg_get_viewdef(oid, true)
+    FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'v'
+    UNION ALL
+    SELECT 2, proname, pg_get_functiondef(oid)
+    FROM pg_proc
+    WHERE pronamespace = 'public'::regnamespace
+    UNION ALL
+    SELECT 3, tgname, pg_get_triggerdef(oid, true) || ';'
+    FROM pg_trigger
+    WHERE NOT tgisinternal
+) AS others (kind, name, statement)
+ORDER BY kind, name COLLATE "C"
+"#;
+
 const HEADER: &str = "\
 -- The tables of the ledger: what all migrations add up to. For readers; no program runs this file.
 --
@@ -58,6 +77,7 @@ async fn schema(database: &Database) -> String {
     let pool = &database.ledger.pool;
     let lines: Vec<(String, String)> = sqlx::query_as(TABLES).fetch_all(pool).await.unwrap();
     let indexes: Vec<(String, String)> = sqlx::query_as(INDEXES).fetch_all(pool).await.unwrap();
+    let others: Vec<String> = sqlx::query_scalar(OTHERS).fetch_all(pool).await.unwrap();
     let mut sql = HEADER.to_owned();
     for columns in lines.chunk_by(|(one, _), (other, _)| one == other) {
         let table = &columns[0].0;
@@ -67,6 +87,9 @@ async fn schema(database: &Database) -> String {
         for (_, definition) in indexes.iter().filter(|(of, _)| of == table) {
             writeln!(sql, "{definition};").unwrap();
         }
+    }
+    for statement in others {
+        writeln!(sql, "\n{}", statement.trim_end()).unwrap();
     }
     sql
 }

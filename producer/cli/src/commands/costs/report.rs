@@ -7,7 +7,7 @@ mod tests;
 use std::fmt;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use longshore_ledger::{CostLine, CostSummary, ReportedCosts};
+use longshore_ledger::{CostFilter, CostLine, CostSummary, ReportedCosts};
 use longshore_protocol::money::Usd;
 use serde::{Serialize, Serializer};
 
@@ -15,19 +15,17 @@ pub(super) use self::chain::ChainReport;
 
 use crate::render::{
     money::{cents, exact},
-    text::{counted, grouped},
+    text::{counted, grouped, or_dash},
     time::timestamp,
 };
 
 /// The period of the costs.
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Period {
     /// A day, in UTC.
-    #[serde(rename = "date")]
     Day(NaiveDate),
-    /// From this time on.
-    Since(DateTime<Utc>),
+    /// From this time on, up to the other.
+    Since(DateTime<Utc>, Option<DateTime<Utc>>),
     /// All time.
     All,
 }
@@ -36,7 +34,10 @@ impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Day(day) => day.fmt(f),
-            Self::Since(from) => write!(f, "since {}", timestamp(*from)),
+            Self::Since(from, None) => write!(f, "since {}", timestamp(*from)),
+            Self::Since(from, Some(until)) => {
+                write!(f, "{} to {}", timestamp(*from), timestamp(*until))
+            }
             Self::All => f.write_str("all time"),
         }
     }
@@ -49,10 +50,17 @@ pub(super) struct Report {
     date: Option<NaiveDate>,
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
     #[serde(serialize_with = "exact")]
     total_cost: Usd,
     total_tasks: u64,
     total_attempts: u64,
+    failed_attempts: u64,
+    cancelled_attempts: u64,
+    lost_attempts: u64,
     unknown_cost_attempts: u64,
     #[serde(serialize_with = "exact")]
     unknown_cost_at_most: Usd,
@@ -64,33 +72,48 @@ pub(super) struct Report {
     by_type: Vec<CostLine>,
     #[serde(serialize_with = "by_name")]
     by_model: Vec<CostLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_tenant: Option<Listed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_day: Option<Listed>,
     #[serde(skip)]
     period: Period,
 }
 
 impl Report {
-    pub(super) fn new(period: Period, summary: CostSummary) -> Self {
-        let (date, since) = match period {
-            Period::Day(day) => (Some(day), None),
-            Period::Since(from) => (None, Some(from)),
-            Period::All => (None, None),
+    pub(super) fn new(period: Period, filter: &CostFilter, summary: CostSummary) -> Self {
+        let (date, since, until) = match period {
+            Period::Day(day) => (Some(day), None, None),
+            Period::Since(from, until) => (None, Some(from), until),
+            Period::All => (None, None, None),
         };
         Self {
             date,
             since,
+            until,
+            tenant: filter.tenant.clone(),
             total_cost: summary.total_cost,
             total_tasks: summary.total_tasks,
             total_attempts: summary.total_attempts,
+            failed_attempts: summary.failed_attempts,
+            cancelled_attempts: summary.cancelled_attempts,
+            lost_attempts: summary.lost_attempts,
             unknown_cost_attempts: summary.unknown_cost_attempts,
             unknown_cost_at_most: summary.reserved_unknown_usd,
             reported: summary.reported.map(Reported::from),
             by_platform: summary.by_platform,
             by_type: summary.by_type,
             by_model: summary.by_model,
+            by_tenant: filter.by_tenant.then_some(Listed(summary.by_tenant)),
+            by_day: filter.by_day.then_some(Listed(summary.by_day)),
             period,
         }
     }
 }
+
+/// A breakdown that was asked for.
+#[derive(Debug, Serialize)]
+struct Listed(#[serde(serialize_with = "by_name")] Vec<CostLine>);
 
 /// The JSON of the costs that providers reported.
 #[derive(Debug, Serialize)]
@@ -136,7 +159,10 @@ fn by_name<S: Serializer>(lines: &[CostLine], serializer: S) -> Result<S::Ok, S:
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "=== Cost Summary ({}) ===", self.period)?;
+        match &self.tenant {
+            Some(tenant) => writeln!(f, "=== Cost Summary ({}, tenant {tenant}) ===", self.period)?,
+            None => writeln!(f, "=== Cost Summary ({}) ===", self.period)?,
+        }
         writeln!(f, "Total Cost: {}", cents(self.total_cost))?;
         write!(f, "Total Tasks: {}", grouped(self.total_tasks))?;
         write_unknown(
@@ -146,10 +172,12 @@ impl fmt::Display for Report {
         )?;
         self.write_reported(f)?;
         for (title, lines) in [
-            ("Platform", &self.by_platform),
-            ("Task Type", &self.by_type),
+            ("Platform", Some(&self.by_platform)),
+            ("Task Type", Some(&self.by_type)),
+            ("Tenant", self.by_tenant.as_ref().map(|Listed(lines)| lines)),
+            ("Day", self.by_day.as_ref().map(|Listed(lines)| lines)),
         ] {
-            if !lines.is_empty() {
+            if let Some(lines) = lines.filter(|lines| !lines.is_empty()) {
                 write!(f, "\n\nBy {title}:")?;
                 write_breakdown(f, lines)?;
             }
@@ -212,7 +240,14 @@ fn write_breakdown(f: &mut fmt::Formatter<'_>, lines: &[CostLine]) -> fmt::Resul
         write!(
             f,
             "\n  {:<names$} {:>tasks$} {word:<plural$} {}",
-            format!("{}:", line.name),
+            format!(
+                "{}:",
+                or_dash(
+                    Some(&line.name)
+                        .filter(|name| !name.is_empty())
+                        .map(String::as_str)
+                )
+            ),
             grouped(line.tasks),
             cents(line.cost_usd)
         )?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use longshore_broker::{Broker, BrokerError};
 use longshore_client::Client;
-use longshore_ledger::{DeadLetterKey, Ledger};
+use longshore_ledger::{CostDifference, DeadLetterKey, Ledger};
 use longshore_protocol::{
     dead_letter::{DeadLetterFilter, DeadLetterOrder, DeadLetterQuery},
     id::QueueName,
@@ -55,6 +55,7 @@ pub(super) async fn find_differences(
         );
         found.push(Difference::new(Kind::AttemptsUnrecorded, short.id, text));
     }
+    check_cost_totals(ledger, since, &mut found).await?;
     Ok(Report {
         checked,
         unrecorded_events: broker.events().unrecorded_count().await?,
@@ -199,6 +200,39 @@ async fn check_dead_letters(
         }
     }
     Ok(seen)
+}
+
+/// Checks that the totals of costs are the sums of their attempts.
+async fn check_cost_totals(
+    ledger: &Ledger,
+    since: DateTime<Utc>,
+    found: &mut Vec<Difference>,
+) -> Result<(), CommandError> {
+    for wrong in ledger.wrong_cost_totals(since, MAX_ROWS).await? {
+        let CostDifference {
+            is_day,
+            start_at,
+            platform,
+            model,
+            task_type,
+            tenant,
+            jobs,
+            attempts,
+            cost_usd,
+        } = wrong;
+        let span = if is_day { "day" } else { "hour" };
+        let of = if is_day { "hours" } else { "attempts" };
+        let name = format!(
+            "{span} {} {platform} {model} {task_type} {tenant}",
+            timestamp(start_at)
+        );
+        let text = format!(
+            "the total differs from its {of}: it lacks {attempts} attempts, {jobs} jobs and ${cost_usd} (negative: \
+             too many); --correct-costs corrects it"
+        );
+        found.push(Difference::new(Kind::CostTotalWrong, name.trim_end(), text));
+    }
+    Ok(())
 }
 
 /// Checks that each open job is in Redis.

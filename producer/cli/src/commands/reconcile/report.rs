@@ -32,6 +32,8 @@ pub(super) enum Kind {
     /// A dead letter that was neither replayed nor purged is not in Redis.
     #[serde(rename = "letter_nowhere")]
     DeadLetterMissing,
+    /// A total of costs is not the sum of its attempts.
+    CostTotalWrong,
     /// The worker of an attempt in flight does not hold its job.
     AttemptOrphaned,
     /// A call has been in flight for long.

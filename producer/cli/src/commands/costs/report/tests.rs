@@ -33,7 +33,7 @@ fn day() -> Period {
 
 #[test]
 fn a_day_as_text() {
-    insta::assert_snapshot!(Report::new(day(), summary()), @r"
+    insta::assert_snapshot!(Report::new(day(), &CostFilter::default(), summary()), @r"
     === Cost Summary (2026-02-01) ===
     Total Cost: $4.35
     Total Tasks: 44
@@ -55,7 +55,7 @@ fn unknown_costs_are_shown() {
         reserved_unknown_usd: "0.12".parse().unwrap(),
         ..CostSummary::default()
     };
-    insta::assert_snapshot!(Report::new(Period::All, summary), @r"
+    insta::assert_snapshot!(Report::new(Period::All, &CostFilter::default(), summary), @r"
     === Cost Summary (all time) ===
     Total Cost: $0.00
     Total Tasks: 0
@@ -78,25 +78,32 @@ fn reported(attempts: u64, cost: &str, difference: &str) -> CostSummary {
 
 #[test]
 fn provider_reported_costs_are_shown() {
-    insta::assert_snapshot!(Report::new(day(), reported(47, "4.47", "0.12")), @r"
+    insta::assert_snapshot!(Report::new(day(), &CostFilter::default(), reported(47, "4.47", "0.12")), @r"
     === Cost Summary (2026-02-01) ===
     Total Cost: $4.35
     Total Tasks: 44
     Provider-reported: $4.47 (differs by $0.12)
     ");
-    insta::assert_snapshot!(Report::new(day(), reported(9, "1.1", "-0.000002")), @r"
+    insta::assert_snapshot!(Report::new(day(), &CostFilter::default(), reported(9, "1.1", "-0.000002")), @r"
     === Cost Summary (2026-02-01) ===
     Total Cost: $4.35
     Total Tasks: 44
     Provider-reported: $1.10 for 9 of 47 attempts (differs by -$0.000002)
     ");
-    let report = Report::new(day(), reported(9, "1.1", "-0.000002"));
+    let report = Report::new(
+        day(),
+        &CostFilter::default(),
+        reported(9, "1.1", "-0.000002"),
+    );
     insta::assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
     {
       "date": "2026-02-01",
       "total_cost": 4.350000006,
       "total_tasks": 44,
       "total_attempts": 47,
+      "failed_attempts": 0,
+      "cancelled_attempts": 0,
+      "lost_attempts": 0,
       "unknown_cost_attempts": 0,
       "unknown_cost_at_most": 0,
       "reported": {
@@ -118,13 +125,17 @@ fn a_day_as_json_is_exact() {
         by_type: Vec::new(),
         ..summary()
     };
-    let json = serde_json::to_string_pretty(&Report::new(day(), summary)).unwrap();
+    let json =
+        serde_json::to_string_pretty(&Report::new(day(), &CostFilter::default(), summary)).unwrap();
     insta::assert_snapshot!(json, @r#"
     {
       "date": "2026-02-01",
       "total_cost": 4.350000006,
       "total_tasks": 44,
       "total_attempts": 47,
+      "failed_attempts": 0,
+      "cancelled_attempts": 0,
+      "lost_attempts": 0,
       "unknown_cost_attempts": 0,
       "unknown_cost_at_most": 0,
       "by_platform": {
@@ -139,4 +150,45 @@ fn a_day_as_json_is_exact() {
       "by_model": {}
     }
     "#);
+}
+
+#[test]
+fn tenants_and_days_are_listed_on_request() {
+    let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+    let period = Period::Since(at("2026-02-01T00:00:00Z"), Some(at("2026-02-03T00:00:00Z")));
+    let filter = CostFilter {
+        tenant: Some("acme".to_owned()),
+        by_tenant: true,
+        by_day: true,
+        ..CostFilter::default()
+    };
+    let summary = CostSummary {
+        by_platform: Vec::new(),
+        by_tenant: vec![line("acme", 41, "4.3"), line("", 3, "0.050000006")],
+        by_day: vec![
+            line("2026-02-01", 40, "4"),
+            line("2026-02-02", 4, "0.350000006"),
+        ],
+        ..summary()
+    };
+    let report = Report::new(period, &filter, summary);
+    insta::assert_snapshot!(report, @r"
+    === Cost Summary (2026-02-01T00:00:00Z to 2026-02-03T00:00:00Z, tenant acme) ===
+    Total Cost: $4.35
+    Total Tasks: 44
+
+    By Task Type:
+      code_generation: 44 tasks, $4.35
+
+    By Tenant:
+      acme: 41 tasks, $4.30
+      -:     3 tasks, $0.05
+
+    By Day:
+      2026-02-01: 40 tasks, $4.00
+      2026-02-02:  4 tasks, $0.35
+    ");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["by_day"]["2026-02-02"]["tasks"], 4);
+    assert_eq!(json["until"], "2026-02-03T00:00:00Z");
 }
