@@ -1,7 +1,8 @@
 -- Jobs with the known cost of their attempts, newest first.
 --
 -- Parameters: $1 state, $2 task_type, $3 queue, $4 tenant, $5 chain_id, $6 platform, $7 earliest enqueued_at,
---             $8 job_id, $9 page size. NULL means any for $1 to $8, and no limit for $9.
+--             $8 job_id, $9 and $10 enqueued_at and job_id of the job before the page, $11 page size. NULL means any
+--             for $1 to $10 ($9 and $10 together), and no limit for $11.
 -- Result:     the columns of jobs, and cost_usd.
 WITH found AS (
     SELECT *
@@ -16,8 +17,9 @@ WITH found AS (
         AND ($6::text IS NULL OR platform = $6)
         AND ($7::timestamptz IS NULL OR enqueued_at >= $7)
         AND ($8::text IS NULL OR job_id = $8)
+        AND ($9::timestamptz IS NULL OR (enqueued_at, job_id) < ($9, $10::text COLLATE "C"))
     ORDER BY enqueued_at DESC, job_id DESC
-    LIMIT $9
+    LIMIT $11
 )
 SELECT
     found.*,

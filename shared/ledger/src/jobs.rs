@@ -29,6 +29,8 @@ pub struct JobFilter {
     pub platform: Option<String>,
     /// Enqueued at this time or later.
     pub since: Option<DateTime<Utc>>,
+    /// When the job before the page was enqueued, and its id.
+    pub before: Option<(DateTime<Utc>, JobId)>,
     /// Default: no limit.
     pub limit: Option<u32>,
 }
@@ -122,6 +124,10 @@ impl Ledger {
         filter: &JobFilter,
         id: Option<&JobId>,
     ) -> Result<Vec<JobRow>, LedgerError> {
+        let (before, before_id) = match &filter.before {
+            Some((enqueued, id)) => (Some(sanitize::timestamp(*enqueued)), Some(id.as_str())),
+            None => (None, None),
+        };
         sqlx::query_as(include_str!("../sql/jobs.sql"))
             // A new plan each time: a generic plan for any arguments uses no index.
             .persistent(false)
@@ -133,6 +139,8 @@ impl Ledger {
             .bind(sanitize::optional_without_nul(filter.platform.as_ref()))
             .bind(filter.since.map(sanitize::timestamp))
             .bind(id.map(JobId::as_str))
+            .bind(before)
+            .bind(before_id)
             .bind(filter.limit.map(i64::from))
             .fetch_all(&mut *self.acquire().await?)
             .await

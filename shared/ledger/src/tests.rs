@@ -130,6 +130,16 @@ async fn jobs_are_found_by_every_field_newest_first() {
         .await,
         ["j3", "j2"]
     );
+    let page = |before: &str| JobFilter {
+        before: Some((job(before, 2, JobState::Completed).enqueued_at, id(before))),
+        ..all()
+    };
+    assert_eq!(find(page("j2")).await, ["j1"]);
+    assert_eq!(
+        find(page("j3")).await,
+        ["j2", "j1"],
+        "of the same time, by id"
+    );
     let state = |state| JobFilter {
         state: Some(state),
         ..all()

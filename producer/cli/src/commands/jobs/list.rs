@@ -1,8 +1,12 @@
 //! `longshore jobs list`: lists jobs in a table.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    str::FromStr,
+};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use longshore_broker::{Broker, BrokerError};
 use longshore_client::{JobId, JobState, Lane, QueueName, without_marks};
 use longshore_ledger::{JobFilter, JobRow};
@@ -47,12 +51,60 @@ pub(super) struct Arguments {
     /// Only received since: 30m, 2h, 7d, a date, or RFC 3339
     #[arg(long, value_parser = options::since)]
     since: Option<DateTime<Utc>>,
+    /// Start after this cursor, which the previous page prints: time and id of a job, TIME/ID
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<Cursor>,
     /// Maximum number of entries
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+}
+
+/// The position of a job in the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Cursor {
+    enqueued_at: DateTime<Utc>,
+    job_id: JobId,
+}
+
+impl Cursor {
+    fn at(job: &JobRecord) -> Self {
+        Self {
+            enqueued_at: job.enqueued_at,
+            job_id: job.labels.job_id.clone(),
+        }
+    }
+
+    fn key(&self) -> (DateTime<Utc>, &JobId) {
+        (self.enqueued_at, &self.job_id)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = text.split_once('/').and_then(|(time, id)| {
+            Some(Self {
+                enqueued_at: DateTime::parse_from_rfc3339(time).ok()?.to_utc(),
+                job_id: JobId::parse(id).ok()?,
+            })
+        });
+        parsed.ok_or_else(|| {
+            format!("expected TIME/ID, such as 2026-12-01T12:00:00.5Z/inv-42, but got `{text}`")
+        })
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = self
+            .enqueued_at
+            .to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        write!(f, "{time}/{}", self.job_id)
+    }
 }
 
 fn state(word: &str) -> Result<JobState, String> {
@@ -69,6 +121,12 @@ impl Arguments {
             chain_id: self.labels.chain_id.clone(),
             platform: self.platform.clone(),
             since: self.since,
+            before: self.after.clone().map(
+                |Cursor {
+                     enqueued_at,
+                     job_id,
+                 }| (enqueued_at, job_id),
+            ),
             limit: Some(self.limit),
         }
     }
@@ -87,6 +145,10 @@ impl Arguments {
             && queue.is_none_or(|queue| *queue == labels.queue)
             && (self.platform.is_none() || self.platform == job.platform)
             && self.since.is_none_or(|since| job.enqueued_at >= since)
+            && self
+                .after
+                .as_ref()
+                .is_none_or(|after| Cursor::at(job).key() < after.key())
     }
 }
 
@@ -136,17 +198,25 @@ pub(super) async fn run(arguments: Arguments, session: &Session) -> Result<Exit,
         rows.retain(|row| !fresher.contains(&row.row.job.labels.job_id));
         rows.extend(open.into_iter().filter(|row| arguments.fits(&row.row.job)));
     }
-    rows.sort_by_key(|row| std::cmp::Reverse(row.row.job.enqueued_at));
+    rows.sort_by_cached_key(|row| {
+        let Cursor {
+            enqueued_at,
+            job_id,
+        } = Cursor::at(&row.row.job);
+        std::cmp::Reverse((enqueued_at, job_id))
+    });
     rows.truncate(usize::try_from(arguments.limit).unwrap_or(usize::MAX));
     match arguments.format {
         Format::Json => output::json(&output::with_flat_labels(&rows)),
         Format::Text if rows.is_empty() => output::line("No jobs found."),
         Format::Text => {
             output::line(job_table(&rows, local_time()));
-            if rows.len() == usize::try_from(arguments.limit).unwrap_or(usize::MAX) {
+            let full = rows.len() == usize::try_from(arguments.limit).unwrap_or(usize::MAX);
+            if let Some(last) = rows.last().filter(|_| full) {
                 output::note(format_args!(
-                    "{} shown; there may be more (raise --limit).",
-                    counted(rows.len(), "job")
+                    "{} shown; next page: --after {}",
+                    counted(rows.len(), "job"),
+                    Cursor::at(&last.row.job)
                 ));
             }
         }
@@ -306,6 +376,25 @@ fn open_job_row(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_printed() {
+        for text in [
+            "2026-12-01T12:00:00.059Z/bulk:1-0",
+            "2026-12-01T12:00:00Z/a/b",
+        ] {
+            assert_eq!(text.parse::<Cursor>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "2026-12-01T12:00:00Z",
+            "today/a",
+            "2026-12-01T12:00:00Z/",
+        ] {
+            let error = text.parse::<Cursor>().unwrap_err();
+            assert!(error.starts_with("expected TIME/ID"), "{error}");
+        }
+    }
 
     #[test]
     fn a_job_in_redis_is_a_row_like_a_recorded_one() {
