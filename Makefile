@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Options of `longshore dev` for `make run` and `make dev`, such as --simulator.
 OPTIONS ?=
 
-.PHONY: help run dev build dist test lint deny docs schema bench e2e-llm
+.PHONY: help run dev build dist test chaos lint deny docs schema bench e2e-llm
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -39,6 +39,16 @@ test: ## Run all tests
 	if [ -z "$$skip" ]; then tests/clients/setup.sh; fi; \
 	cargo build --workspace --bins; \
 	tests/run.sh $$skip
+
+# CONTRIBUTING.md says how to read it. Without a seed, each run has another one.
+MINUTES ?= 30
+SEED ?=
+CHAOS_FAULTS ?=
+
+chaos: ## Break everything under load for MINUTES=30, from SEED=…, and check the books
+	cargo build --workspace --bins
+	MINUTES=$(MINUTES) SEED=$(SEED) CHAOS_FAULTS=$(CHAOS_FAULTS) \
+	  cargo test -p longshore-tests --test it -- chaos::every_job_ends_once_whatever_breaks --nocapture
 
 lint: ## Check formatting, lints and the links of doc comments
 	cargo fmt --all --check

@@ -153,7 +153,7 @@ fn every_file_of_the_end_to_end_tests_is_a_module() {
 #[test]
 fn every_group_of_the_runner_names_a_module() {
     let runner = fs::read_to_string(workspace().join("tests/run.sh")).unwrap();
-    for group in ["alone", "few"] {
+    for group in ["alone", "long", "few", "chaos"] {
         let start = format!("{group}=(");
         let names = runner
             .lines()

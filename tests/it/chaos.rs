@@ -1,145 +1,230 @@
-//! Processes are killed at random; every job must end once.
+//! Chaos: a mixed load while everything breaks, and books that must be right in the end.
+//!
+//! `SEED` repeats a run, `MINUTES` sets its length, and `CHAOS_FAULTS` (names separated by commas, or `-NAME` to leave
+//! one out) restricts what breaks. `make chaos` passes them.
 
-use std::{collections::BTreeMap, time::Duration};
+mod check;
+pub(crate) mod faults;
+mod keys;
+mod load;
+pub(crate) mod plan;
 
-use longshore_protocol::state::AttemptOutcome;
-use longshore_tests::stack::{Options, Process, Stack, eventually};
-use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
-const JOBS: usize = 400;
-const KILLS: usize = 10;
+use anyhow::Context as _;
+use longshore_protocol::money::Usd;
+use longshore_tests::stack::{Stack, create_database, own_postgres};
+use tokio::time::Instant;
 
-/// Two workers and a scheduler that may be killed at any time.
-pub(crate) struct KillableProcesses {
-    workers: [Process; 2],
-    scheduler: Process,
+use self::{
+    check::Findings,
+    faults::Fleet,
+    load::{Load, Message},
+    plan::{FaultKind, Faults, SCHEDULERS, WORKERS},
+};
+use crate::machine::print_figures;
+
+/// The length of a run of which nothing is said.
+const LENGTH: Duration = Duration::from_mins(1);
+
+/// How long an answer takes that says nothing of it.
+const LATENCY: Duration = Duration::from_millis(200);
+
+/// Limits whose meters every call uses, so that their reservations can leak.
+const CONFIG: &str = "
+providers:
+  gemini: { limits: { max_concurrent: 10, requests_per_day: 10000000 } }
+budgets:
+  - { name: everything, scope: overall, limit_usd: \"1000\", per: day }
+";
+
+/// What a run is told from outside.
+struct Wanted {
+    seed: u64,
+    length: Duration,
+    faults: Vec<FaultKind>,
 }
 
-/// A stack with short heartbeats and a Redis that loses nothing when it is killed.
-pub(crate) async fn killable_stack(latency: Duration) -> Stack {
-    let stack = Stack::start(Options {
-        latency,
-        env: [
-            ("LONGSHORE_LIVENESS_HEARTBEAT_EVERY", "300ms"),
-            ("LONGSHORE_LIVENESS_HEARTBEAT_TTL", "1s"),
-            ("LONGSHORE_CONCURRENCY", "20"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into(),
+impl Wanted {
+    fn read() -> anyhow::Result<Self> {
+        let variable = |wanted: &str| {
+            let found = std::env::vars().find(|(name, value)| name == wanted && !value.is_empty());
+            found.map(|(_, value)| value)
+        };
+        let number = |name: &str| -> anyhow::Result<Option<u64>> {
+            let number = variable(name).map(|text| {
+                let wrong = || format!("{name}={text} is not a whole number");
+                text.parse().with_context(wrong)
+            });
+            number.transpose()
+        };
+        let minutes = number("MINUTES")?;
+        Ok(Self {
+            seed: number("SEED")?.unwrap_or_else(|| rand::random::<u32>().into()),
+            length: minutes.map_or(LENGTH, Duration::from_mins),
+            faults: chosen_faults(&variable("CHAOS_FAULTS").unwrap_or_default()),
+        })
+    }
+
+    /// The command that repeats the run.
+    fn command(&self) -> String {
+        let names: Vec<&str> = self.faults.iter().map(|kind| kind.name()).collect();
+        let minutes = self.length.as_secs() / 60;
+        format!(
+            "make chaos SEED={} MINUTES={minutes} CHAOS_FAULTS={}",
+            self.seed,
+            names.join(",")
+        )
+    }
+}
+
+/// The kinds of faults that a list names, or all but those that it names with a hyphen.
+fn chosen_faults(list: &str) -> Vec<FaultKind> {
+    let names: Vec<&str> = list.split(',').filter(|name| !name.is_empty()).collect();
+    let all = FaultKind::DECK.iter().map(|(kind, _)| *kind);
+    for name in &names {
+        let known = all
+            .clone()
+            .any(|kind| kind.name() == name.trim_start_matches('-'));
+        let kinds: Vec<_> = all.clone().map(FaultKind::name).collect();
+        assert!(
+            known,
+            "CHAOS_FAULTS: there is no fault `{name}`; there are {}",
+            kinds.join(", ")
+        );
+    }
+    let only = names.iter().any(|name| !name.starts_with('-'));
+    all.filter(|kind| {
+        let is_left_out = names
+            .iter()
+            .any(|name| name.strip_prefix('-') == Some(kind.name()));
+        !is_left_out && (!only || names.contains(&kind.name()))
     })
-    .await
-    .unwrap();
-    stack.acknowledge_only_durable_writes().await.unwrap();
-    stack
-}
-
-impl KillableProcesses {
-    pub(crate) fn start(stack: &Stack) -> Self {
-        Self {
-            workers: [stack.worker().unwrap(), stack.worker().unwrap()],
-            scheduler: stack.scheduler().unwrap(),
-        }
-    }
-
-    /// Kills one of them or Redis, `times` times, and starts another in its place.
-    pub(crate) async fn kill(&mut self, stack: &mut Stack, times: usize, seed: u64) {
-        let [first, second] = &mut self.workers;
-        let mut chance = StdRng::seed_from_u64(seed);
-        for _ in 0..times {
-            // The kills are random on purpose; there is no condition to wait for.
-            tokio::time::sleep(Duration::from_millis(chance.random_range(200..1500))).await;
-            match chance.random_range(0..4) {
-                0 => replace(&mut self.scheduler, stack.scheduler().unwrap()),
-                1 => {
-                    stack.redis.kill().unwrap();
-                    stack.redis.restart().await.unwrap();
-                }
-                2 => replace(first, stack.worker().unwrap()),
-                _ => replace(second, stack.worker().unwrap()),
-            }
-        }
-    }
+    .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_job_ends_once_whatever_is_killed() {
-    let mut stack = killable_stack(Duration::from_millis(400)).await;
-    let jobs: Vec<String> = (0..JOBS)
-        .map(|at| match at % 4 {
-            0 => format!(r#"{{"prompt":"job {at}","delay":{}}}"#, at % 7),
-            1 => format!(r#"{{"prompt":"job {at}","concurrency_key":"k","concurrency_limit":10}}"#),
-            2 => format!(r#"{{"prompt":"[[fail_first=1:503]] job {at}","retry":{{"base_delay":0.2,"max_delay":0.2}}}}"#),
-            _ => format!(r#"{{"prompt":"job {at}","id":"own-{at}"}}"#),
-        })
-        .collect();
-    let mut ids = stack.enqueue(&jobs).await.unwrap();
-    for (at, id) in ids.iter_mut().enumerate().filter(|(at, _)| at % 4 == 3) {
-        *id = longshore_protocol::id::JobId::parse(&format!("own-{at}")).unwrap();
+async fn every_job_ends_once_whatever_breaks() {
+    let mut wanted = Wanted::read().unwrap();
+    let mut fleet = start(&mut wanted).await.unwrap();
+    let run = run(&mut fleet, &wanted).await;
+    let repeat = wanted.command();
+    let (messages, findings) = match run {
+        Ok(found) => found,
+        Err(error) => panic!("{error:#}\nkept: {:?}\nrun again: {repeat}", fleet.keep()),
+    };
+    print_figures(&report(&fleet, &messages, &findings));
+    if !findings.breaches.is_empty() {
+        let breaches: Vec<String> = findings.breaches.iter().map(ToString::to_string).collect();
+        panic!(
+            "{} breaches:\n{}\nkept: {:?}\nrun again: {repeat}",
+            breaches.len(),
+            breaches.join("\n"),
+            fleet.keep()
+        );
     }
-
-    let mut processes = KillableProcesses::start(&stack);
-    processes.kill(&mut stack, KILLS, 11).await;
-
-    let outcomes = stack.outcomes(&ids).await.unwrap();
-    let poisoned = outcomes
-        .iter()
-        .filter(|one| one.error_class.as_deref() == Some("poison"))
-        .count();
-    let answered = outcomes.iter().filter(|one| one.success).count();
-    assert_eq!(
-        answered + poisoned,
-        JOBS,
-        "{:?}",
-        outcomes.iter().find(|one| !one.success)
-    );
-    let books = stack.books().await.unwrap();
-    books.balance();
-    let mut settled: BTreeMap<_, u32> = BTreeMap::new();
-    for row in books
-        .ledger
-        .iter()
-        .filter(|row| row.outcome == AttemptOutcome::Completed && !row.duplicate)
-    {
-        *settled.entry(&row.job_id).or_default() += 1;
-    }
-    assert_eq!(settled.len(), answered);
-    assert!(
-        settled.values().all(|times| *times == 1),
-        "each settled once"
-    );
-    assert_nothing_is_left(&stack).await;
 }
 
-fn replace(old: &mut Process, new: Process) {
-    old.kill().unwrap();
-    *old = new;
+/// Starts everything. Without libfaketime, the clocks stay as they are.
+async fn start(wanted: &mut Wanted) -> anyhow::Result<Fleet> {
+    let postgres = own_postgres().await?;
+    let database = create_database(&postgres.url(), "chaos").await?;
+    let mut stack = Stack::start_with(faults::options(LATENCY), database).await?;
+    stack.write("longshore.yaml", CONFIG)?;
+    if let Some(library) = faults::libfaketime() {
+        faults::fake_clocks(&mut stack, &library)?;
+    } else {
+        let stays = FaultKind::ClocksStepped;
+        wanted.faults.retain(|kind| *kind != stays);
+        print_figures("libfaketime is not installed: no clock is stepped");
+    }
+    Fleet::start(stack, Some(postgres), WORKERS, SCHEDULERS).await
 }
 
-/// Asserts that no job is queued, parked or in flight, and that no state is left.
-async fn assert_nothing_is_left(stack: &Stack) {
-    let keys = stack.broker.keys();
-    let depth = stack.depth().await.unwrap();
-    assert_eq!((depth.available, depth.running), (0, 0));
-    assert_eq!(stack.broker.lanes().sizes().await.unwrap(), []);
-    let connection = stack.connection().await.unwrap();
-    for key in [
-        keys.inflight(),
-        keys.checkpoints(),
-        keys.crashes(),
-        keys.parked(),
-        format!("{}:key:k", keys.prefix()),
-    ] {
-        eventually("nothing is left", || {
-            let mut connection = connection.clone();
-            let key = key.clone();
-            async move {
-                match redis::AsyncCommands::hlen::<_, u64>(&mut connection, &key).await? {
-                    0 => Ok(()),
-                    left => anyhow::bail!("{left} in {key}"),
-                }
-            }
-        })
-        .await
+/// Breaks things under load, and checks the books.
+async fn run(fleet: &mut Fleet, wanted: &Wanted) -> anyhow::Result<(Vec<Message>, Findings)> {
+    fleet.note(&wanted.command())?;
+    let end = Instant::now() + wanted.length;
+    let mut load = Load::new(&fleet.stack, wanted.seed);
+    let sent = async {
+        load.send_until(end).await;
+        anyhow::Ok(())
+    };
+    tokio::try_join!(break_until(fleet, end, wanted), sent)?;
+    fleet.restore().await?;
+    let messages = load.finish(&fleet.losses).await?;
+    fleet.note("everything is sent")?;
+    let findings = check::check(fleet, &messages).await?;
+    Ok((messages, findings))
+}
+
+async fn break_until(fleet: &mut Fleet, end: Instant, wanted: &Wanted) -> anyhow::Result<()> {
+    for (pause, fault) in Faults::new(wanted.seed, &wanted.faults) {
+        if Instant::now() + pause >= end {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        fleet.inject(fault).await?;
+    }
+    Ok(())
+}
+
+/// The figures of a run.
+fn report(fleet: &Fleet, messages: &[Message], findings: &Findings) -> String {
+    let mut text = String::from("\n");
+    let faults: u32 = fleet.injected.values().sum();
+    write!(
+        text,
+        "{faults} faults, {} withheld to spare a job:",
+        fleet.withheld
+    )
+    .unwrap();
+    for (kind, count) in &fleet.injected {
+        write!(text, " {} {count}", kind.name()).unwrap();
+    }
+    write!(text, "\n{} messages:", messages.len()).unwrap();
+    let mut kinds: BTreeMap<_, usize> = BTreeMap::new();
+    for message in messages {
+        *kinds.entry(message.kind).or_default() += 1;
+    }
+    for (kind, count) in kinds {
+        write!(text, " {} {count}", kind.name()).unwrap();
+    }
+    writeln!(text, "\njobs: {:?}", findings.ends).unwrap();
+    let money = &findings.money;
+    let billed: Usd = money.unknown.iter().filter_map(|one| one.billed).sum();
+    writeln!(
+        text,
+        "ledger {} = invoice {}; {} attempts of a cost that only the provider knows ({billed} billed); \
+         {} lost attempts, {} duplicates, {} calls forgotten with the append-only file",
+        money.ledger,
+        money.invoice,
+        money.unknown.len(),
+        findings.lost_attempts,
+        findings.duplicates,
+        findings.excused,
+    )
+    .unwrap();
+    for one in &money.unknown {
+        let billed = one
+            .billed
+            .map_or_else(|| "not billed".to_owned(), |usd| format!("{usd} billed"));
+        writeln!(
+            text,
+            "  {} of {}: {billed}, {} reserved",
+            one.attempt, one.job, one.reserved
+        )
         .unwrap();
     }
+    writeln!(text, "{} breaches", findings.breaches.len()).unwrap();
+    text
+}
+
+#[test]
+fn faults_are_chosen_by_name() {
+    assert_eq!(chosen_faults("").len(), FaultKind::DECK.len());
+    assert_eq!(chosen_faults("redis-full"), [FaultKind::RedisFull]);
+    let without = chosen_faults("-redis-full");
+    assert_eq!(without.len(), FaultKind::DECK.len() - 1);
+    assert!(!without.contains(&FaultKind::RedisFull));
 }

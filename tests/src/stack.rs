@@ -30,7 +30,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 pub use self::{
-    books::Books,
+    books::{Books, Comparison, Difference, UnknownCost},
     postgres::{OwnPostgres, create_database, database, own_postgres},
     process::Process,
 };
@@ -134,12 +134,15 @@ impl Stack {
 
     /// A command of a workspace program whose environment names only this stack.
     pub fn command(&self, program: &str) -> anyhow::Result<Command> {
-        let mut command = Command::new(binary(program)?);
-        command.current_dir(self.dir.path()).env_clear();
-        for (name, value) in self.env() {
-            command.env(name, value);
+        self.launcher().command(program)
+    }
+
+    /// What starts programs of this stack from other tasks.
+    pub fn launcher(&self) -> Launcher {
+        Launcher {
+            dir: self.dir.path().to_owned(),
+            env: self.env(),
         }
-        Ok(command)
     }
 
     /// The environment variables that point a program to this stack.
@@ -191,13 +194,7 @@ impl Stack {
 
     /// Runs the `longshore` command to its end.
     pub async fn longshore(&self, arguments: &[&str]) -> anyhow::Result<Ran> {
-        let mut command = tokio::process::Command::from(self.command("longshore")?);
-        let output = command.args(arguments).output().await?;
-        Ok(Ran {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        self.launcher().longshore(arguments).await
     }
 
     /// Writes a file, and the folders that it is in, in the working directory of its programs.
@@ -210,6 +207,12 @@ impl Stack {
 
     /// The working directory of its programs.
     pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Keeps that directory, which also has the logs and the data of Redis, when this is dropped.
+    pub fn keep(&mut self) -> &Path {
+        self.dir.disable_cleanup(true);
         self.dir.path()
     }
 
@@ -326,6 +329,41 @@ pub async fn connect_to_redis(url: &str) -> anyhow::Result<redis::aio::Multiplex
     Ok(redis::Client::open(url)?
         .get_multiplexed_async_connection_with_config(&config)
         .await?)
+}
+
+/// Starts programs of one stack; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Launcher {
+    dir: PathBuf,
+    env: Vec<(String, String)>,
+}
+
+impl Launcher {
+    /// The working directory of the programs.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A command of a workspace program whose environment names only the stack.
+    pub fn command(&self, program: &str) -> anyhow::Result<Command> {
+        let mut command = Command::new(binary(program)?);
+        command.current_dir(&self.dir).env_clear();
+        for (name, value) in &self.env {
+            command.env(name, value);
+        }
+        Ok(command)
+    }
+
+    /// Runs the `longshore` command to its end.
+    pub async fn longshore(&self, arguments: &[&str]) -> anyhow::Result<Ran> {
+        let mut command = tokio::process::Command::from(self.command("longshore")?);
+        let output = command.args(arguments).output().await?;
+        Ok(Ran {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
 }
 
 /// How a command ended.

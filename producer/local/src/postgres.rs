@@ -133,6 +133,11 @@ impl LocalPostgres {
         self.child.try_wait()
     }
 
+    /// Keeps its data when this is dropped, for a person to examine.
+    pub fn keep_data(&mut self) {
+        self.durable = true;
+    }
+
     /// Kills it at once with all of its processes, as a crash would.
     pub fn kill(&mut self) -> Result<(), LocalError> {
         // Each session is a process in its own group, and a session in a query would outlive the first process.

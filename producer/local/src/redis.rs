@@ -113,6 +113,16 @@ impl LocalRedis {
         self.child.log()
     }
 
+    /// Its data directory; the append-only file is in `appendonlydir` below it.
+    pub fn data_dir(&self) -> &Path {
+        &self.data
+    }
+
+    /// Sends it a signal, unless it has exited: SIGSTOP stalls it, SIGCONT lets it go on.
+    pub fn signal(&mut self, signal: Signal) -> Result<(), LocalError> {
+        self.child.signal(signal)
+    }
+
     /// The exit status, or `None` while it runs.
     pub fn try_wait(&mut self) -> Result<Option<std::process::ExitStatus>, LocalError> {
         self.child.try_wait()

@@ -2,14 +2,16 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use longshore_broker::ChainRetried;
 use longshore_protocol::state::AttemptOutcome;
 use longshore_tests::stack::Stack;
 use serde_json::{Value, json};
 
 use super::{begin, outcome_within};
 use crate::{
-    chaos::{KillableProcesses, killable_stack},
+    chaos::{
+        faults::{self, Fleet},
+        plan::{FaultKind, Faults, SCHEDULERS, WORKERS},
+    },
     machine::size,
 };
 
@@ -43,18 +45,24 @@ fn document() -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_completes_whatever_is_killed() {
-    let mut stack = killable_stack(Duration::from_millis(300)).await;
+    let stack = Stack::start(faults::options(Duration::from_millis(300)))
+        .await
+        .unwrap();
     let chain = begin(&stack, &document()).await;
-    let mut processes = KillableProcesses::start(&stack);
-    processes.kill(&mut stack, size(12, 50), 7).await;
-    let mut ended = outcome_within(&stack, &chain, Duration::from_mins(5)).await;
-    // A step whose worker was killed three times is a dead letter; the chain is resumed.
-    while ended["failed"] != 0 {
-        assert_only_poison(&stack).await;
-        let again = stack.broker.chains().retry(&chain, &[]).await.unwrap();
-        assert!(matches!(again, ChainRetried::Again(_)), "{again:?}");
-        ended = outcome_within(&stack, &chain, Duration::from_mins(5)).await;
+    let mut fleet = Fleet::start(stack, None, WORKERS, SCHEDULERS)
+        .await
+        .unwrap();
+    let kills = [
+        FaultKind::WorkerKilled,
+        FaultKind::SchedulerKilled,
+        FaultKind::RedisKilled,
+    ];
+    for (pause, kill) in Faults::new(7, &kills).take(size(12, 50)) {
+        tokio::time::sleep(pause).await;
+        fleet.inject(kill).await.unwrap();
     }
+    let stack = &fleet.stack;
+    let ended = outcome_within(stack, &chain, Duration::from_mins(5)).await;
     assert_eq!(
         (&ended["state"], &ended["failed"]),
         (&json!("completed"), &json!(0)),
@@ -78,18 +86,4 @@ async fn a_chain_completes_whatever_is_killed() {
         settled.values().all(|times| *times == 1),
         "a step settled twice"
     );
-}
-
-async fn assert_only_poison(stack: &Stack) {
-    let dead_letters: Vec<String> = redis::cmd("HVALS")
-        .arg(stack.broker.keys().dead_jobs())
-        .query_async(&mut stack.connection().await.unwrap())
-        .await
-        .unwrap();
-    for dead_letter in dead_letters {
-        assert!(
-            dead_letter.contains(r#""reason":"poison""#),
-            "{dead_letter}"
-        );
-    }
 }

@@ -2,8 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Context as _;
 use longshore_ledger::AttemptCost;
-use longshore_protocol::{money::Usd, state::AttemptOutcome};
+use longshore_protocol::{
+    id::{AttemptId, JobId},
+    money::Usd,
+    state::AttemptOutcome,
+};
 use longshore_simulator::Bill;
 
 use super::Stack;
@@ -28,62 +33,90 @@ impl Stack {
     }
 }
 
+/// What the comparison of both sides found.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    /// The known cost of all attempts.
+    pub ledger: Usd,
+    /// What the provider billed for these attempts.
+    pub invoice: Usd,
+    /// Attempts that the ledger lists with a cost that only the provider knows.
+    pub unknown: Vec<UnknownCost>,
+    /// Where the sides contradict each other.
+    pub differences: Vec<Difference>,
+}
+
+/// An attempt whose cost only the provider knows: lost, dropped or interrupted.
+#[derive(Debug)]
+pub struct UnknownCost {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Its job.
+    pub job: JobId,
+    /// What the provider billed, if it did.
+    pub billed: Option<Usd>,
+    /// The upper bound that was reserved.
+    pub reserved: Usd,
+}
+
+/// A contradiction about one attempt.
+#[derive(Debug)]
+pub struct Difference {
+    /// The attempt, as on the invoice.
+    pub attempt: String,
+    /// Its job, if the ledger knows the attempt.
+    pub job: Option<JobId>,
+    /// What differs.
+    pub text: String,
+}
+
 impl Books {
-    /// Checks that every call on the invoice is in the ledger with the same cost, or listed there with
-    /// a cost that only the provider knows; and that nothing else claims to have cost anything.
+    /// Compares every call on the invoice with the ledger: it is there with the same cost, or with a cost that only
+    /// the provider knows, and nothing else claims to have cost anything.
+    ///
+    /// # Errors
+    /// If a bill has no valid amount.
+    pub fn compare(&self) -> anyhow::Result<Comparison> {
+        let mut billed: BTreeMap<&str, Usd> = BTreeMap::new();
+        for bill in &self.invoice {
+            let cost: Usd = bill.cost_usd.parse().with_context(|| format!("{bill:?}"))?;
+            let sum = billed.entry(&bill.attempt_id).or_default();
+            *sum = *sum + cost;
+        }
+        let mut found = Comparison::default();
+        let mut known = BTreeSet::new();
+        for row in &self.ledger {
+            let id = row.attempt_id.to_string();
+            let bill = billed.get(id.as_str()).copied();
+            found.compare_row(row, bill);
+            known.insert(id);
+        }
+        for (id, bill) in billed.iter().filter(|(id, _)| !known.contains(**id)) {
+            found.differences.push(Difference {
+                attempt: (*id).to_owned(),
+                job: None,
+                text: format!("{bill} on the invoice, not in the ledger"),
+            });
+        }
+        Ok(found)
+    }
+
+    /// Checks that [`Books::compare`] finds no difference.
     ///
     /// # Panics
     ///
     /// When the books do not balance; the text names the first attempts that differ.
     #[expect(clippy::panic, reason = "a check of tests")]
     pub fn balance(&self) {
-        let mut billed: BTreeMap<&str, Usd> = BTreeMap::new();
-        for bill in &self.invoice {
-            let cost: Usd = bill
-                .cost_usd
-                .parse()
-                .unwrap_or_else(|error| panic!("{bill:?}: {error}"));
-            let sum = billed.entry(&bill.attempt_id).or_default();
-            *sum = *sum + cost;
-        }
-        let mut wrong = Vec::new();
-        let mut known = BTreeSet::new();
-        let (mut ours, mut theirs) = (Usd::ZERO, Usd::ZERO);
-        for row in &self.ledger {
-            let id = row.attempt_id.to_string();
-            let bill = billed.get(id.as_str()).copied();
-            match (row.cost_usd, bill) {
-                (Some(cost), bill) if cost != bill.unwrap_or(Usd::ZERO) => {
-                    wrong.push(format!("{id}: ledger {cost}, invoice {bill:?}"));
-                }
-                (Some(cost), bill) => {
-                    ours = ours + cost;
-                    theirs = theirs + bill.unwrap_or(Usd::ZERO);
-                }
-                // Of unknown cost: lost, dropped or interrupted, and at most what was reserved.
-                (None, Some(bill)) if bill > row.reserved_usd => {
-                    wrong.push(format!(
-                        "{id}: invoice {bill}, but only {} reserved",
-                        row.reserved_usd
-                    ));
-                }
-                (None, _) => {}
-            }
-            known.insert(id);
-        }
-        for bill in &self.invoice {
-            if !known.contains(&bill.attempt_id) {
-                wrong.push(format!(
-                    "{}: on the invoice, not in the ledger",
-                    bill.attempt_id
-                ));
-            }
-        }
+        let mut found = self.compare().unwrap_or_else(|error| panic!("{error:#}"));
+        let wrong = &mut found.differences;
         wrong.truncate(5);
         assert!(wrong.is_empty(), "the books do not balance: {wrong:#?}");
         assert!(
-            ours == theirs,
-            "the sums differ: ledger {ours}, invoice {theirs}"
+            found.ledger == found.invoice,
+            "the sums differ: ledger {}, invoice {}",
+            found.ledger,
+            found.invoice
         );
     }
 
@@ -93,5 +126,40 @@ impl Books {
             .iter()
             .filter(|row| row.outcome == outcome)
             .count()
+    }
+}
+
+impl Comparison {
+    fn compare_row(&mut self, row: &AttemptCost, bill: Option<Usd>) {
+        let billed = bill.unwrap_or(Usd::ZERO);
+        let difference = match row.cost_usd {
+            Some(cost) if cost != billed => {
+                Some(format!("{cost} in the ledger, {billed} on the invoice"))
+            }
+            Some(cost) => {
+                self.ledger = self.ledger + cost;
+                self.invoice = self.invoice + billed;
+                None
+            }
+            None => {
+                self.unknown.push(UnknownCost {
+                    attempt: row.attempt_id,
+                    job: row.job_id.clone(),
+                    billed: bill,
+                    reserved: row.reserved_usd,
+                });
+                (billed > row.reserved_usd).then(|| {
+                    format!(
+                        "{billed} on the invoice, but only {} reserved",
+                        row.reserved_usd
+                    )
+                })
+            }
+        };
+        self.differences.extend(difference.map(|text| Difference {
+            attempt: row.attempt_id.to_string(),
+            job: Some(row.job_id.clone()),
+            text,
+        }));
     }
 }

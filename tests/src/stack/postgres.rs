@@ -1,6 +1,9 @@
 //! One database for each test, all in one private Postgres.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use anyhow::Context as _;
 use longshore_ledger::Ledger;
@@ -71,13 +74,13 @@ pub async fn own_postgres() -> anyhow::Result<OwnPostgres> {
     let dir = tempfile::tempdir()?;
     let server =
         LocalPostgres::start(toolbox().await?, dir.path(), PostgresOptions::default()).await?;
-    Ok(OwnPostgres { server, _dir: dir })
+    Ok(OwnPostgres { server, dir })
 }
 
 /// A Postgres that the test may stop and restart.
 pub struct OwnPostgres {
     server: LocalPostgres,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl OwnPostgres {
@@ -94,5 +97,12 @@ impl OwnPostgres {
     /// Restarts it at the same address with the same data.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         Ok(self.server.restart().await?)
+    }
+
+    /// Keeps its data and its log when this is dropped; returns where they are.
+    pub fn keep(&mut self) -> [&Path; 2] {
+        self.server.keep_data();
+        self.dir.disable_cleanup(true);
+        [self.server.data_dir(), self.dir.path()]
     }
 }
