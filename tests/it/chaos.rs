@@ -4,6 +4,8 @@
 //! one out) restricts what breaks. `make chaos` passes them.
 
 mod check;
+mod clocks;
+mod deaths;
 pub(crate) mod faults;
 mod keys;
 mod load;
@@ -30,8 +32,10 @@ const LENGTH: Duration = Duration::from_mins(1);
 /// How long an answer takes that says nothing of it.
 const LATENCY: Duration = Duration::from_millis(200);
 
-/// Limits whose meters every call uses, so that their reservations can leak.
+/// Outcomes stay until the check, however long the run is. The limits have meters that every call uses, so that
+/// reservations can leak.
 const CONFIG: &str = "
+retention: { results: 1d }
 providers:
   gemini: { limits: { max_concurrent: 10, requests_per_day: 10000000 } }
 budgets:
@@ -68,13 +72,13 @@ impl Wanted {
 
     /// The command that repeats the run.
     fn command(&self) -> String {
-        let names: Vec<&str> = self.faults.iter().map(|kind| kind.name()).collect();
         let minutes = self.length.as_secs() / 60;
-        format!(
-            "make chaos SEED={} MINUTES={minutes} CHAOS_FAULTS={}",
-            self.seed,
-            names.join(",")
-        )
+        let mut command = format!("make chaos SEED={} MINUTES={minutes}", self.seed);
+        if self.faults.len() < FaultKind::DECK.len() {
+            let names: Vec<&str> = self.faults.iter().map(|kind| kind.name()).collect();
+            command = format!("{command} CHAOS_FAULTS={}", names.join(","));
+        }
+        command
     }
 }
 
@@ -131,8 +135,8 @@ async fn start(wanted: &mut Wanted) -> anyhow::Result<Fleet> {
     let database = create_database(&postgres.url(), "chaos").await?;
     let mut stack = Stack::start_with(faults::options(LATENCY), database).await?;
     stack.write("longshore.yaml", CONFIG)?;
-    if let Some(library) = faults::libfaketime() {
-        faults::fake_clocks(&mut stack, &library)?;
+    if let Some(library) = clocks::libfaketime() {
+        clocks::fake(&mut stack, &library)?;
     } else {
         let stays = FaultKind::ClocksStepped;
         wanted.faults.retain(|kind| *kind != stays);

@@ -1,35 +1,23 @@
 //! The processes of a run, and how each fault befalls them.
-//!
-//! A job whose worker dies three times while it runs is a dead letter, by design. So that no job of a run deserves
-//! that, a worker that runs a job which has been through two deaths is spared.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io::Write as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, bail, ensure};
 use longshore_broker::ServerMemory;
 use longshore_local::Signal;
-use longshore_protocol::{
-    id::{EntryId, QueueName},
-    keys::WORKERS_GROUP,
-};
 use longshore_tests::stack::{Options, OwnPostgres, Process, Stack, eventually};
-use redis::{
-    AsyncCommands as _,
-    aio::MultiplexedConnection,
-    streams::{StreamInfoConsumersReply, StreamPendingCountReply},
+
+use super::{
+    clocks,
+    deaths::{Deaths, WorkerJobs},
+    plan::{CLOCK_OFFSETS, Fault, FaultKind},
 };
-
-use super::plan::{CLOCK_OFFSETS, Fault, FaultKind};
 use crate::machine::print_figures;
-
-/// Deaths of workers that a job survives while it runs, and before it begins.
-const SURVIVED_RUNNING: u32 = 2;
-const SURVIVED_UNBEGUN: u32 = 5;
 
 /// Longer than a heartbeat lives, is missed, and its worker's entries are recovered.
 const WORKER_STALL: Duration = Duration::from_secs(6);
@@ -73,13 +61,6 @@ impl Member {
     }
 }
 
-/// Deaths of workers, by the entry ids of the jobs that they ran or had not begun.
-#[derive(Default)]
-struct Deaths {
-    running: BTreeMap<String, u32>,
-    unbegun: BTreeMap<String, u32>,
-}
-
 /// A stack with workers and schedulers that break on request.
 pub(crate) struct Fleet {
     pub(crate) stack: Stack,
@@ -113,44 +94,6 @@ pub(crate) fn options(latency: Duration) -> Options {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
     }
-}
-
-/// The file that libfaketime reads, in the working directory of the programs.
-const CLOCKS: &str = "clocks";
-
-/// libfaketime, where Debian's package of this name installs it, or where `LIBFAKETIME` says.
-pub(super) fn libfaketime() -> Option<PathBuf> {
-    const INSTALLED: [&str; 2] = [
-        "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-        "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-    ];
-    let named = std::env::vars().find(|(name, _)| name == "LIBFAKETIME");
-    let all = named.into_iter().map(|(_, path)| PathBuf::from(path));
-    all.chain(INSTALLED.map(PathBuf::from))
-        .find(|path| path.is_file())
-}
-
-/// Lets programs of a stack that start from now on read the time through libfaketime.
-pub(super) fn fake_clocks(stack: &mut Stack, library: &Path) -> anyhow::Result<()> {
-    set_clocks(stack.dir(), 0)?;
-    let clocks = stack.dir().join(CLOCKS).display().to_string();
-    for (name, value) in [
-        ("LD_PRELOAD", library.display().to_string().as_str()),
-        ("FAKETIME_TIMESTAMP_FILE", &clocks),
-        ("FAKETIME_CACHE_DURATION", "1"),
-        // Waits are not affected by a step of the clock.
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-    ] {
-        stack.set_env(name, value);
-    }
-    Ok(())
-}
-
-/// Replaces the file at once: a program must not read half of it.
-fn set_clocks(dir: &Path, offset_seconds: i64) -> anyhow::Result<()> {
-    let next = dir.join("clocks.next");
-    std::fs::write(&next, format!("{offset_seconds:+}\n"))?;
-    Ok(std::fs::rename(next, dir.join(CLOCKS))?)
 }
 
 impl Fleet {
@@ -187,6 +130,13 @@ impl Fleet {
             Fault::Begins(kind, member) => (kind, member, true),
             Fault::Ends(kind, member) => (kind, member, false),
         };
+        let redis = &mut self.stack.redis;
+        let ended = redis.try_wait()?;
+        ensure!(
+            ended.is_none(),
+            "Redis ended by itself: {}",
+            redis.log().display()
+        );
         let what = if begins { "" } else { " ends" };
         self.note(&format!("{} {member}{what}", kind.name()))?;
         if !begins {
@@ -215,7 +165,7 @@ impl Fleet {
             self.end(FaultKind::SchedulerStalled, member).await?;
         }
         self.end(FaultKind::PostgresAway, 0).await?;
-        set_clocks(self.stack.dir(), 0)?;
+        clocks::set(self.stack.dir(), 0)?;
         self.memory().await?;
         while !self.leaving.is_empty() {
             self.reap()?;
@@ -281,17 +231,16 @@ impl Fleet {
             FaultKind::RedisFull => self.fill_redis().await?,
             FaultKind::RedisRolledBack => return self.roll_redis_back().await,
             FaultKind::PostgresAway => {
-                if let Some(postgres) = &mut self.postgres {
-                    postgres.stop().await?;
-                    self.postgres_left = Some(Instant::now());
-                }
+                let postgres = self.postgres.as_mut();
+                postgres.context("Postgres is shared")?.stop().await?;
+                self.postgres_left = Some(Instant::now());
             }
             FaultKind::ScriptsFlushed => self.command(&["SCRIPT", "FLUSH"]).await?,
             FaultKind::ClocksStepped => {
                 let offset = CLOCK_OFFSETS
                     .get(member)
                     .context("there is no such offset")?;
-                set_clocks(self.stack.dir(), *offset)?;
+                clocks::set(self.stack.dir(), *offset)?;
             }
             FaultKind::ConnectionsCut => {
                 for kind in ["normal", "pubsub"] {
@@ -393,32 +342,15 @@ impl Fleet {
         }
         worker.process.signal(Signal::SIGSTOP)?;
         let pid = worker.process.pid();
-        let mut connection = self.stack.connection().await?;
-        let (running, unbegun) = eventually("Redis tells what the worker has", || {
-            let mut connection = connection.clone();
-            let stack = &self.stack;
-            async move { jobs_of(stack, pid, &mut connection).await }
+        let jobs = eventually("Redis tells what the worker has", || {
+            WorkerJobs::read(&self.stack, pid)
         })
         .await?;
-        let most = |deaths: &BTreeMap<String, u32>, jobs: &BTreeSet<String>| {
-            let of_each = jobs.iter().filter_map(|job| deaths.get(job));
-            of_each.copied().max().unwrap_or(0)
-        };
-        if most(&self.deaths.running, &running) >= SURVIVED_RUNNING
-            || most(&self.deaths.unbegun, &unbegun) >= SURVIVED_UNBEGUN
-        {
+        if !self.deaths.all_survive(&jobs) {
             self.worker(member)?.process.signal(Signal::SIGCONT)?;
             return Ok(false);
         }
-        for (deaths, jobs) in [
-            (&mut self.deaths.running, running),
-            (&mut self.deaths.unbegun, unbegun),
-        ] {
-            for job in jobs {
-                *deaths.entry(job).or_default() += 1;
-            }
-        }
-        let _pong: String = connection.ping().await?;
+        self.deaths.count(jobs);
         Ok(true)
     }
 
@@ -498,53 +430,4 @@ async fn resume(member: &mut Member, least: Duration) -> anyhow::Result<()> {
         member.process.signal(Signal::SIGCONT)?;
     }
     Ok(())
-}
-
-/// The entry ids of the jobs that a worker runs, and of those that it has not begun. It is stopped, and what it sent
-/// before has been executed: a connection's commands are read before those of a later one.
-async fn jobs_of(
-    stack: &Stack,
-    pid: u32,
-    connection: &mut MultiplexedConnection,
-) -> anyhow::Result<(BTreeSet<String>, BTreeSet<String>)> {
-    let _pong: String = connection.ping().await?;
-    // A worker's id contains its process id.
-    let mark = format!("-{pid}-");
-    let journal: BTreeMap<String, String> =
-        connection.hgetall(stack.broker.keys().inflight()).await?;
-    let is_of = |value: &str| {
-        value
-            .split(' ')
-            .nth(1)
-            .is_some_and(|worker| worker.contains(&mark))
-    };
-    let of_worker = journal.iter().filter(|(_, value)| is_of(value));
-    let (running, between): (Vec<_>, Vec<_>) =
-        of_worker.partition(|(_, value)| !value.starts_with("- "));
-    let ids = |some: Vec<(&String, &String)>| -> BTreeSet<String> {
-        some.into_iter()
-            .map(|(entry_id, _)| entry_id.clone())
-            .collect()
-    };
-    let (running, between) = (ids(running), ids(between));
-    let mut unbegun = BTreeSet::new();
-    let queue = QueueName::default();
-    for stream in [queue.ready(), queue] {
-        let key = stack.broker.keys().queue(&stream);
-        let consumers: StreamInfoConsumersReply =
-            connection.xinfo_consumers(&key, WORKERS_GROUP).await?;
-        let of_worker = consumers
-            .consumers
-            .iter()
-            .filter(|one| one.name.contains(&mark));
-        for consumer in of_worker {
-            let pending: StreamPendingCountReply = connection
-                .xpending_consumer_count(&key, WORKERS_GROUP, "-", "+", 1000, &consumer.name)
-                .await?;
-            let entries = pending.ids.into_iter();
-            unbegun.extend(entries.map(|entry| EntryId::new(&stream, &entry.id).to_string()));
-        }
-    }
-    unbegun.retain(|entry_id| !running.contains(entry_id) && !between.contains(entry_id));
-    Ok((running, unbegun))
 }

@@ -19,9 +19,9 @@ const SWEPT: Duration = Duration::from_secs(130);
 
 /// Keys that an idle stack has for a while, by prefix, each with the longest time to live.
 const EXPIRING: &[(&str, u64)] = &[
-    // Outcomes and replies: `retention.results`.
-    ("result:", HOUR),
-    ("reply:", HOUR),
+    // Outcomes and replies: `retention.results` of the run.
+    ("result:", DAY),
+    ("reply:", DAY),
     // Ids that producers chose: `retention.ids`.
     ("id:", DAY),
     // `unique_for`, an hour by default.
@@ -46,8 +46,6 @@ const PERMANENT: &[&str] = &[
     "chains",
     // Meters of windows, by their ends.
     "windows",
-    // Meters whose use has changed since alerts were checked, and the alerts that wait for their delivery.
-    "alerts:look",
 ];
 
 /// Streams that stay when they are empty: their groups know what was read.
