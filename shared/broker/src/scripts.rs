@@ -130,7 +130,7 @@ scripts! {
     /// Starts a chain.
     CHAIN_START = "chain_start" [refused_at_maxmemory] with "events" "entries" "journal" "job_ids" "lanes" "replies" "chains" "chain_dispatch";
     /// Stores the items of a step before it fans out.
-    CHAIN_PREPARE_ITEMS = "chain_prepare_items" [refused_at_maxmemory] with "events" "chains";
+    CHAIN_PREPARE_ITEMS = "chain_prepare_items" [refused_at_maxmemory] with "events" "entries" "chains";
     /// Fans a step out.
     CHAIN_EXPAND = "chain_expand" with "events" "entries" "journal" "job_ids" "lanes" "cancel_requests" "replies" "chains"
         "chain_dispatch" "chain_advance";

@@ -28,6 +28,8 @@ const EXPIRING: &[(&str, u64)] = &[
     ("unique:", HOUR),
     // Steps and answers of ended chains and batches: `retention.chains`.
     ("chain:", 7 * DAY),
+    // Steps of chains whose message came twice: their preparation.
+    ("chains:prepared:", HOUR),
     // Heartbeats and the lease of the leader: seconds.
     ("worker:", MINUTE),
     ("leader", MINUTE),

@@ -87,6 +87,14 @@ fn parse_expand_reply(reply: &str) -> Result<(Fence, bool), BrokerError> {
     }
 }
 
+fn parse_prepare_items_reply(reply: &str) -> Result<Fence, BrokerError> {
+    match reply {
+        "ok" => Ok(Fence::Held),
+        "gone" => Ok(Fence::Lost),
+        other => Err(BrokerError::unexpected_reply("chain_prepare_items", other)),
+    }
+}
+
 /// Whether ready instances are left to dispatch.
 fn parse_dispatch_reply(reply: &str) -> Result<bool, BrokerError> {
     match reply {
@@ -208,14 +216,21 @@ impl Chains<'_> {
     ) -> Result<Fence, BrokerError> {
         let mut index = 0_u32;
         for part in checkpoints.chunks(PREPARED_TOGETHER) {
-            let mut call = scripts::CHAIN_PREPARE_ITEMS.key(self.broker.keys.chain(chain));
-            call.arg(self.broker.keys.prefix());
+            let queue = self.broker.keys.queue(&delivery.queue);
+            let mut call = scripts::CHAIN_PREPARE_ITEMS.key(queue);
+            call.arg(self.broker.keys.prefix())
+                .arg(&delivery.entry)
+                .arg(delivery.worker.as_str())
+                .arg(chain.as_str());
             for checkpoint in part {
                 call.arg(Instance::item(step.clone(), index).to_string())
                     .arg(checkpoint_json(checkpoint)?);
                 index = index.saturating_add(1);
             }
-            let _prepared: u64 = self.broker.run(&call).await?;
+            let reply: String = self.broker.run(&call).await?;
+            if parse_prepare_items_reply(&reply)? == Fence::Lost {
+                return Ok(Fence::Lost);
+            }
         }
         let mut call = scripts::CHAIN_EXPAND.key(self.broker.keys.queue(&delivery.queue));
         call.arg(self.broker.keys.prefix())

@@ -35,6 +35,29 @@ async fn a_step_fans_out_over_its_list() {
     assert_eq!(fixture.chain_state(&plan.id).await, "completed");
 }
 
+/// The reply to the fan-out was lost, and the worker repeats it when the items, or the whole chain, have ended.
+#[tokio::test]
+async fn a_fan_out_that_is_repeated_late_leaves_no_items_behind() {
+    let fixture = Fixture::new().await;
+    let plan = Plan::new("late").plain("each", &[]);
+    let _started = fixture.begin_chain(&plan).await;
+    let each = fixture.read_one("w").await;
+    let memories = [memory(&plan.id, "each/0"), memory(&plan.id, "each/1")];
+    let chains = fixture.broker.chains();
+    let step = name("each");
+    let expanded = chains
+        .expand_step(&each.delivery, &plan.id, &step, &memories)
+        .await;
+    assert_eq!(expanded.unwrap(), Fence::Held);
+    assert_eq!(fixture.run_all(WELL).await, ["each/0", "each/1"]);
+    let repeated = chains
+        .expand_step(&each.delivery, &plan.id, &step, &memories)
+        .await;
+    assert_eq!(repeated.unwrap(), Fence::Lost);
+    let left = fixture.hash("chain:late:items").await;
+    assert!(left.is_empty(), "{left:?}");
+}
+
 #[tokio::test]
 async fn a_fan_out_over_an_empty_list_ends_at_once() {
     let fixture = Fixture::new().await;
