@@ -12,7 +12,7 @@ alone=(cron::due policy::adaptive policy::fairness reload)
 # Three minutes at a pace that must be kept.
 long=(backlog)
 # Deadlines of seconds, and tests that wait for minutes: four at a time.
-few=(admin::cancel admin::pause alerts chains::kills crash cron::leaders policy::circuit policy::outage policy::rpm time)
+few=(admin::cancel admin::pause alerts chains::kills connections crash cron::leaders policy::circuit policy::outage policy::rpm time topology)
 # A minute in which everything breaks.
 chaos=(chaos)
 # All others.

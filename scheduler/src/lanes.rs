@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::StreamExt as _;
 use longshore_broker::{Broker, BrokerError};
 use longshore_service::backoff::{Backoff, Schedule};
 use tokio::sync::Notify;
@@ -91,8 +90,7 @@ pub(crate) async fn listen_for_wake_ups(background: Background, wake: Arc<Notify
                     backoff.reset();
                     // Wake-ups were lost before the subscription.
                     wake.notify_one();
-                    let mut messages = subscription.on_message();
-                    while messages.next().await.is_some() {
+                    while subscription.next().await.is_some() {
                         wake.notify_one();
                     }
                 }

@@ -32,4 +32,5 @@ mod reload;
 mod scripts;
 mod simulated;
 mod time;
+mod topology;
 mod webhook_receiver;

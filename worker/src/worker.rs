@@ -46,6 +46,9 @@ pub enum WorkerError {
     /// Redis cannot be used.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    /// The thread of the heartbeat cannot start.
+    #[error("cannot start the heartbeat: {0}")]
+    Heartbeat(#[source] io::Error),
     /// Webhooks cannot be sent.
     #[error(transparent)]
     Webhooks(#[from] WebhookError),
@@ -119,7 +122,9 @@ impl Worker {
         stop_now: CancellationToken,
     ) -> Result<(), WorkerError> {
         let Self { context, ledger } = self;
-        let heartbeat = HeartbeatThread::start(context.clone()).await?;
+        let heartbeat = HeartbeatThread::start(context.clone())
+            .await
+            .map_err(WorkerError::Heartbeat)?;
         let settled = CancellationToken::new();
         let background = Background::start(&context, ledger, &settled);
         let drain = task::spawn("drain", drain_on((stop, stop_now), context.clone()));

@@ -25,7 +25,7 @@ impl Session {
     }
 
     pub(crate) async fn broker(&self) -> Result<Broker, CommandError> {
-        let broker = Broker::connect(&self.config.redis_url, &self.config.namespace).await?;
+        let broker = Broker::open(&self.config.redis(), &self.config.namespace).await?;
         Ok(broker.with_retention(self.config.retention.clone()))
     }
 
@@ -66,7 +66,11 @@ impl Session {
 
     /// Postgres; fails if it does not answer.
     pub(crate) async fn ledger(&self) -> Result<Ledger, CommandError> {
-        let ledger = Ledger::connect(&self.config.database_url, LEDGER_CONNECTIONS)?;
+        let ledger = Ledger::open(
+            &self.config.database_url,
+            self.config.database_password_file.as_deref(),
+            LEDGER_CONNECTIONS,
+        )?;
         ledger.ping().await?;
         Ok(ledger)
     }

@@ -1,6 +1,7 @@
 //! The client: a connection to Redis, a queue, and jobs to enqueue.
 
 use longshore_broker::Broker;
+use longshore_policy::redis::RedisSettings;
 use longshore_protocol::{
     envelope::MessageLimits,
     id::{EntryId, JobId, Namespace, QueueName},
@@ -30,12 +31,37 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to Redis at `url`; fails if it does not answer.
+    /// Connects to Redis at `url` (`redis://…`, `rediss://…`, `redis+sentinel://…`, `redis+cluster://…`); fails if it
+    /// does not answer.
     pub async fn connect(url: &str, namespace: &str) -> Result<Self, ClientError> {
         let namespace = Namespace::parse(namespace)?;
         Ok(Self::new(
             Broker::connect(&SecretString::from(url), &namespace).await?,
         ))
+    }
+
+    /// Connects as these settings say: with logins and certificates in files, to Sentinels, to a cluster.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use longshore_client::{Client, RedisAccess, RedisSettings};
+    ///
+    /// let settings = RedisSettings {
+    ///     url: "rediss+sentinel://10.0.0.1,10.0.0.2/main".parse()?,
+    ///     access: RedisAccess {
+    ///         username: Some("producer".to_owned()),
+    ///         password_file: Some("/run/secrets/redis".into()),
+    ///         ca_file: Some("/etc/redis-ca.pem".into()),
+    ///         ..RedisAccess::default()
+    ///     },
+    /// };
+    /// let client = Client::open(&settings, "longshore").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn open(settings: &RedisSettings, namespace: &str) -> Result<Self, ClientError> {
+        let namespace = Namespace::parse(namespace)?;
+        Ok(Self::new(Broker::open(settings, &namespace).await?))
     }
 
     /// A client that shares an open connection.

@@ -76,15 +76,7 @@ impl ClientError {
 pub fn is_transient(error: &BrokerError) -> bool {
     match error {
         BrokerError::Unreachable { .. } | BrokerError::Pool { .. } => true,
-        BrokerError::Command { source, .. } => {
-            source.is_unrecoverable_error()
-                || matches!(
-                    source.code(),
-                    Some(
-                        "LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY"
-                    )
-                )
-        }
+        BrokerError::Command { source, .. } => source.code() == Some("BUSY"),
         _ => false,
     }
 }

@@ -57,6 +57,7 @@ pub use locate::{JobSnapshot, Location, without_marks};
 pub use longshore_broker::{
     BatchPlan, BatchReport, ChainCancelled, ChainRetried, ChainView, TaskReport,
 };
+pub use longshore_policy::redis::{RedisAccess, RedisSettings, RedisUrl};
 pub use longshore_protocol::{
     chain::{BadChain, ChainId, ChainState, StepName, StepState},
     envelope::{Limit, Malformed, MalformedCode, MessageLimits, Retry},

@@ -4,16 +4,22 @@ use std::fmt;
 
 use redis::RedisError;
 
+use crate::connection::{Fault, UnusableFile};
+
 /// Why a call of the broker failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// The URL is not valid.
     #[error(
-        "REDIS_URL is not valid: {0}; expected redis://[user:password@]host:port[/db] or rediss://…"
+        "REDIS_URL is not valid: {0}; expected redis://[user:password@]host:port[/db], \
+         redis+sentinel://host:port,host:port/name, redis+cluster://host:port,host:port, or rediss… for TLS"
     )]
     Url(String),
+    /// A file that the settings name cannot be used.
+    #[error(transparent)]
+    File(#[from] UnusableFile),
     /// Redis cannot be reached, or did not answer in time.
-    #[error("Redis at {address} cannot be reached: {source}")]
+    #[error("Redis at {address} cannot be reached: {source}{hint}", hint = hint(source))]
     Unreachable {
         /// Host and port.
         address: String,
@@ -72,11 +78,19 @@ pub enum BrokerError {
 
 impl BrokerError {
     pub(crate) fn from_redis(address: &str, source: RedisError) -> Self {
-        let address = address.to_owned();
-        if source.is_io_error() || source.is_connection_refusal() || source.is_timeout() {
-            Self::Unreachable { address, source }
-        } else {
-            Self::Command { address, source }
+        match Fault::of(&source) {
+            Fault::Command => Self::Command {
+                address: address.to_owned(),
+                source,
+            },
+            _ => Self::unreachable(address, source),
+        }
+    }
+
+    pub(crate) fn unreachable(address: &str, source: RedisError) -> Self {
+        Self::Unreachable {
+            address: address.to_owned(),
+            source,
         }
     }
 
@@ -99,5 +113,24 @@ impl BrokerError {
             key: key.into(),
             reason: reason.to_string(),
         }
+    }
+}
+
+/// What would be right, for errors that do not say it.
+fn hint(error: &RedisError) -> &'static str {
+    let text = error.to_string();
+    if text.contains("AuthenticationFailed") {
+        "; Redis refused the user or its password"
+    } else if ["UnknownIssuer", "BadSignature"]
+        .iter()
+        .any(|code| text.contains(code))
+    {
+        "; the server's certificate is signed by none of the trusted authorities, set `redis.ca_file`"
+    } else if text.contains("NotValidForName") {
+        "; the server's certificate is for another host name"
+    } else if text.contains("CertificateRequired") {
+        "; the server asks for a client certificate, set `redis.cert_file` and `redis.key_file`"
+    } else {
+        ""
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use redis::AsyncCommands as _;
 
-use crate::{BrokerError, Leader, scripts};
+use crate::{BrokerError, Leader, Subscription, scripts};
 
 /// Identifies one term of leadership; it grows each time that the lease changes hands. Steps that only the leader
 /// may take pass it, and Redis refuses all but the newest.
@@ -64,7 +64,7 @@ impl Leader<'_> {
     }
 
     /// Subscribes to the channel that wakes the scheduler.
-    pub async fn subscribe_wake_ups(self) -> Result<redis::aio::PubSub, BrokerError> {
+    pub async fn subscribe_wake_ups(self) -> Result<Subscription, BrokerError> {
         self.broker.subscribe(&self.broker.keys().wake()).await
     }
 }

@@ -31,16 +31,17 @@ use std::{
     time::Duration,
 };
 
-use longshore_policy::retention::Retention;
+use longshore_policy::{
+    redis::{RedisServers, RedisSettings, RedisUrl},
+    retention::Retention,
+};
 use longshore_protocol::{
     checkpoint::Checkpoint,
     id::{EntryId, JobId, Namespace, QueueName},
     keys::Keys,
 };
 use redis::{
-    Client, FromRedisValue, IntoConnectionInfo as _, RedisError, RedisResult, ScriptInvocation,
-    aio::{ConnectionManagerConfig, MultiplexedConnection},
-    io::tcp::socket2::TcpKeepalive,
+    FromRedisValue, RedisError, RedisResult, ScriptInvocation, aio::MultiplexedConnection,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -51,6 +52,7 @@ pub use self::{
         SpawnedJob, StepCounts, StepEnd, StepOutcome, StepPlan, StepView,
     },
     circuits::{CircuitCount, CircuitName, CircuitReport, Claim, Counts, OpenCircuit},
+    connection::{PooledConnection, Subscription, UnusableFile},
     cron::{CronFence, CronRecord, CronStatus, NextTick},
     dead_letters::{BulkProgress, BulkReplay, DeadLetterPage},
     deliveries::{
@@ -73,7 +75,10 @@ pub use self::{
         ControlChannel, Heartbeat, HeartbeatConnection, Recovered, SilentWorker, WorkerState,
     },
 };
-use self::{connection::SharedConnection, script_batch::ScriptBatcher};
+use self::{
+    connection::{Endpoint, Pool, SharedConnection},
+    script_batch::ScriptBatcher,
+};
 
 /// The list of themes: for each a type that borrows the broker, and the method that returns it.
 macro_rules! themes {
@@ -137,10 +142,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// would only repeat the same step.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection is idle before it is probed, and between two probes. A peer that is gone without
-/// a word is noticed after a few.
-const KEEPALIVE: Duration = Duration::from_secs(5);
-
 /// The longest time that a read of a stream blocks.
 const LONGEST_READ: Duration = Duration::from_secs(5);
 
@@ -150,14 +151,22 @@ const SCAN_PAGE: usize = 1000;
 /// The most entries of one job id that are looked up.
 const MOST_INDEXED: usize = 100;
 
+/// The node that has the keys of the namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Primary {
+    /// Host and port.
+    pub address: String,
+    /// The namespace's hash slot, which the node owns; `None` without a cluster.
+    pub slot: Option<u16>,
+}
+
 /// A connection to one namespace in Redis. Clones share it.
 #[derive(Clone)]
 pub struct Broker {
-    client: Client,
+    endpoint: Arc<Endpoint>,
     connection: SharedConnection,
-    pool: deadpool_redis::Pool,
+    pool: Pool,
     keys: Keys,
-    address: String,
     /// Shared by all clones; changes while they run.
     retention: Arc<RwLock<Retention>>,
     begins: ScriptBatcher,
@@ -167,41 +176,40 @@ pub struct Broker {
 impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Broker")
-            .field("address", &self.address)
+            .field("address", &self.address())
             .field("namespace", &self.keys.prefix())
             .finish_non_exhaustive()
     }
 }
 
 impl Broker {
-    /// Connects. After that the connection reconnects by itself.
+    /// Connects to Redis at `url`, without other settings. See [`open`](Self::open).
+    pub async fn connect(url: &SecretString, namespace: &Namespace) -> Result<Self, BrokerError> {
+        let url: RedisUrl = url
+            .expose_secret()
+            .parse()
+            .map_err(|error| BrokerError::Url(format!("{error}")))?;
+        Self::open(&url.into(), namespace).await
+    }
+
+    /// Connects. After that the connection reconnects by itself, and follows the primary.
     ///
     /// # Errors
-    /// If the URL is not valid or Redis cannot be reached.
-    pub async fn connect(url: &SecretString, namespace: &Namespace) -> Result<Self, BrokerError> {
-        let client = client(url)?;
-        let address = client.get_connection_info().addr().to_string();
-        let unreachable = |source| BrokerError::Unreachable {
-            address: address.clone(),
-            source,
-        };
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_min_delay(Duration::from_millis(50))
-            .set_max_delay(Duration::from_secs(1))
-            .set_number_of_retries(1)
-            .set_pipeline_buffer_size(4096);
-        let connection = SharedConnection::open(client.clone(), config)
-            .await
-            .map_err(unreachable)?;
-        let pool = deadpool_redis::Config::from_url(url.expose_secret())
-            .create_pool(Some(deadpool_redis::Runtime::Tokio1))
-            .map_err(|error| BrokerError::Pool {
-                address: address.clone(),
-                reason: error.to_string(),
-            })?;
+    /// If the URL is not valid, a file cannot be read, or Redis cannot be reached.
+    pub async fn open(
+        settings: &RedisSettings,
+        namespace: &Namespace,
+    ) -> Result<Self, BrokerError> {
         let keys = Keys::new(namespace);
+        let endpoint = Arc::new(Endpoint::new(settings.clone(), &keys)?);
+        let address = endpoint.address();
+        let connection = SharedConnection::open(endpoint.clone())
+            .await
+            .map_err(|source| BrokerError::unreachable(address, source))?;
+        let pool = connection::pool(endpoint.clone()).map_err(|reason| BrokerError::Pool {
+            address: address.to_owned(),
+            reason,
+        })?;
         let batcher = |script| {
             ScriptBatcher::start(
                 script,
@@ -213,11 +221,10 @@ impl Broker {
         Ok(Self {
             begins: batcher(&scripts::BEGIN),
             settles: batcher(&scripts::SETTLE),
-            client,
+            endpoint,
             connection,
             pool,
             keys,
-            address,
             retention: Arc::default(),
         })
     }
@@ -256,23 +263,31 @@ impl Broker {
         &self.keys
     }
 
-    /// Host and port, for messages.
+    /// Host and port, or the Sentinels or nodes that are configured, for messages.
     pub fn address(&self) -> &str {
-        &self.address
+        self.endpoint.address()
+    }
+
+    /// The node that connections lead to, if a Sentinel or the cluster says which; and who says it.
+    pub fn primary(&self) -> Option<Primary> {
+        Some(Primary {
+            address: self.endpoint.primary()?.to_string(),
+            slot: matches!(self.endpoint.servers(), RedisServers::Cluster { .. })
+                .then(|| self.endpoint.slot()),
+        })
     }
 
     /// A connection from the pool, for commands that are long or rare and must not block the shared one.
-    pub async fn pooled(&self) -> Result<deadpool_redis::Connection, BrokerError> {
-        self.pool.get().await.map_err(|error| match error {
-            deadpool_redis::PoolError::Backend(source) => BrokerError::Unreachable {
-                address: self.address.clone(),
-                source,
-            },
-            other => BrokerError::Pool {
-                address: self.address.clone(),
-                reason: other.to_string(),
-            },
-        })
+    pub async fn pooled(&self) -> Result<PooledConnection, BrokerError> {
+        connection::take(&self.pool)
+            .await
+            .map_err(|error| match error {
+                deadpool::managed::PoolError::Backend(source) => self.failed(source),
+                other => BrokerError::Pool {
+                    address: self.address().to_owned(),
+                    reason: other.to_string(),
+                },
+            })
     }
 }
 
@@ -285,29 +300,21 @@ impl Broker {
 
     /// A new connection for commands that block for at most `longest`.
     async fn dedicated(&self, longest: Duration) -> Result<MultiplexedConnection, BrokerError> {
-        let config = redis::AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(longest + RESPONSE_TIMEOUT));
-        self.client
-            .get_multiplexed_async_connection_with_config(&config)
+        self.endpoint
+            .open(longest + RESPONSE_TIMEOUT)
             .await
-            .map_err(|source| BrokerError::Unreachable {
-                address: self.address.clone(),
-                source,
-            })
+            .map_err(|source| self.failed(source))
     }
 
-    async fn subscribe(&self, channel: &str) -> Result<redis::aio::PubSub, BrokerError> {
-        let mut pubsub = self
-            .client
-            .get_async_pubsub()
+    async fn subscribe(&self, channel: &str) -> Result<Subscription, BrokerError> {
+        let connection = self
+            .endpoint
+            .open_pubsub()
             .await
             .map_err(|source| self.failed(source))?;
-        pubsub
-            .subscribe(channel)
+        Subscription::to(channel, connection)
             .await
-            .map_err(|source| self.failed(source))?;
-        Ok(pubsub)
+            .map_err(|source| self.failed(source))
     }
 
     /// Calls a script on the shared connection.
@@ -431,7 +438,7 @@ impl Broker {
     }
 
     fn failed(&self, source: RedisError) -> BrokerError {
-        BrokerError::from_redis(&self.address, source)
+        BrokerError::from_redis(self.address(), source)
     }
 
     /// A reply about a stream or its group; `None` if it does not exist.
@@ -459,20 +466,4 @@ fn milliseconds(score: f64) -> i64 {
 fn checkpoint_json(checkpoint: &Checkpoint) -> Result<String, BrokerError> {
     serde_json::to_string(checkpoint)
         .map_err(|error| BrokerError::not_serializable("checkpoint", error))
-}
-
-/// A client for `url`; it connects later.
-fn client(url: &SecretString) -> Result<Client, BrokerError> {
-    let info = url
-        .expose_secret()
-        .into_connection_info()
-        .map_err(|error| BrokerError::Url(error.to_string()))?;
-    let tcp = info.tcp_settings().clone().set_keepalive(
-        TcpKeepalive::new()
-            .with_time(KEEPALIVE)
-            .with_interval(KEEPALIVE),
-    );
-    #[cfg(target_os = "linux")]
-    let tcp = tcp.set_user_timeout(4 * KEEPALIVE);
-    Client::open(info.set_tcp_settings(tcp)).map_err(|error| BrokerError::Url(error.to_string()))
 }

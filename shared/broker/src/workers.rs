@@ -2,21 +2,22 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
-use futures::StreamExt as _;
 use longshore_protocol::{
     control::ControlMessage,
     id::{QueueName, WorkerId},
-    keys::{Keys, RETURNED, WORKERS_GROUP},
+    keys::{RETURNED, WORKERS_GROUP},
     string_enum,
 };
-use redis::{AsyncCommands as _, RedisResult};
-use secrecy::SecretString;
+use redis::{AsyncCommands as _, RedisResult, aio::MultiplexedConnection};
 use serde::{Deserialize, Serialize};
 
-use crate::{BrokerError, CONNECT_TIMEOUT, Workers, client, scripts};
+use crate::{
+    Broker, BrokerError, CONNECT_TIMEOUT, Subscription, Workers, connection::Endpoint, scripts,
+};
 
 /// Entries that one call recovers; it blocks Redis for well under 10 ms.
 const RECOVER_BATCH: usize = 200;
@@ -84,14 +85,13 @@ pub struct SilentWorker {
 }
 
 /// A subscription to the control channel.
-pub struct ControlChannel(redis::aio::PubSub);
+pub struct ControlChannel(Subscription);
 
 impl ControlChannel {
-    /// The next message; `None` if the connection closed. Skips messages that this version does not know.
+    /// The next message; `None` if the connection closed or does not answer. Skips messages that this version does not know.
     pub async fn next(&mut self) -> Option<ControlMessage> {
-        let mut messages = self.0.on_message();
         loop {
-            let text: Option<String> = messages.next().await?.get_payload().ok();
+            let text: Option<String> = self.0.next().await?.get_payload().ok();
             if let Some(message) = text.as_deref().and_then(ControlMessage::parse) {
                 return Some(message);
             }
@@ -99,10 +99,10 @@ impl ControlChannel {
     }
 }
 
-/// A blocking connection for heartbeats, used from its own thread.
+/// A connection of its own for heartbeats. The runtime that sends the first drives it.
 pub struct HeartbeatConnection {
-    client: redis::Client,
-    connection: Option<redis::Connection>,
+    endpoint: Arc<Endpoint>,
+    connection: Option<MultiplexedConnection>,
     namespace: String,
     worker: WorkerId,
     key: String,
@@ -111,58 +111,51 @@ pub struct HeartbeatConnection {
 
 impl HeartbeatConnection {
     /// For `worker`; it connects later. The key expires `ttl` after each heartbeat.
-    pub fn new(
-        url: &SecretString,
-        keys: &Keys,
-        worker: &WorkerId,
-        ttl: Duration,
-    ) -> Result<Self, BrokerError> {
-        Ok(Self {
-            client: client(url)?,
+    pub fn new(broker: &Broker, worker: &WorkerId, ttl: Duration) -> Self {
+        let keys = broker.keys();
+        Self {
+            endpoint: broker.endpoint.clone(),
             connection: None,
             namespace: keys.prefix().to_owned(),
             worker: worker.clone(),
             key: keys.worker(worker),
             ttl,
-        })
+        }
     }
 
     /// Sends one heartbeat; connects if necessary.
-    pub fn beat(&mut self, heartbeat: &Heartbeat) -> RedisResult<()> {
+    pub async fn beat(&mut self, heartbeat: &Heartbeat) -> RedisResult<()> {
         let text = serde_json::to_string(heartbeat)
             .map_err(|error| redis::RedisError::from(std::io::Error::other(error)))?;
         let ttl = u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX);
-        self.send(&text, ttl)
+        self.send(&text, ttl).await
     }
 
     /// Ends the worker: others recover what it holds at once.
-    pub fn stop(&mut self) -> RedisResult<()> {
-        self.send("", 0)
+    pub async fn stop(&mut self) -> RedisResult<()> {
+        self.send("", 0).await
     }
 
-    fn send(&mut self, heartbeat: &str, ttl_ms: u64) -> RedisResult<()> {
+    async fn send(&mut self, heartbeat: &str, ttl_ms: u64) -> RedisResult<()> {
         let mut call = scripts::HEARTBEAT.key(&self.key);
         call.arg(&self.namespace)
             .arg(self.worker.as_str())
             .arg(heartbeat)
             .arg(ttl_ms);
-        let sent = self
-            .connection()
-            .and_then(|connection| call.invoke::<i64>(connection));
+        let sent = match self.connection().await {
+            Ok(connection) => call.invoke_async::<i64>(connection).await,
+            Err(error) => Err(error),
+        };
         if sent.is_err() {
             self.connection = None;
         }
         sent.map(|_| ())
     }
 
-    fn connection(&mut self) -> RedisResult<&mut redis::Connection> {
-        let connection = if let Some(connection) = self.connection.take() {
-            connection
-        } else {
-            let fresh = self.client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
-            fresh.set_read_timeout(Some(CONNECT_TIMEOUT))?;
-            fresh.set_write_timeout(Some(CONNECT_TIMEOUT))?;
-            fresh
+    async fn connection(&mut self) -> RedisResult<&mut MultiplexedConnection> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.endpoint.open(CONNECT_TIMEOUT).await?,
         };
         Ok(self.connection.insert(connection))
     }

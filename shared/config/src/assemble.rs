@@ -4,16 +4,21 @@ use std::{collections::HashSet, path::Path};
 
 use longshore_policy::{
     catalog::{Catalog, CatalogSettings},
+    redis::RedisServers,
     retry::RetryPolicy,
 };
 use longshore_protocol::clock::local_time;
 use longshore_settings::{
     ConfigError, Environment, FILE_NAME, Reader, Text, duration::format_duration,
 };
+use secrecy::ExposeSecret as _;
+use url::Url;
 
 use crate::{
     Config, Liveness, cron, dead_letters, limits, routing,
-    table::{File, RawLimits, RawLiveness, RawRetention, RawRetry, VARIABLES},
+    table::{
+        File, RawDatabase, RawLimits, RawLiveness, RawRedis, RawRetention, RawRetry, VARIABLES,
+    },
     webhooks,
 };
 
@@ -32,6 +37,11 @@ pub(super) fn assemble(
     config.source = path.map(Path::to_owned);
 
     File::process().read(r, &file, &mut config);
+    servers(r, &file, &mut config);
+    // A running process keeps its servers, whatever a new file says.
+    if running.is_none() {
+        check_servers(r, &config);
+    }
     check_queues(r, file.queues.as_deref(), &mut config);
     File::catalog().read(r, &file, &mut config);
     retries(r, &file, &mut config);
@@ -78,6 +88,86 @@ pub(super) fn assemble(
     config.warnings = read.warnings;
     config.origins = read.origins;
     Ok(config)
+}
+
+/// The logins and certificates of Redis and Postgres.
+fn servers(r: &mut Reader<'_>, file: &File, config: &mut Config) {
+    let absent = RawRedis::default();
+    let raw = file.redis.as_ref().unwrap_or(&absent);
+    RawRedis::settings().read(r, raw, &mut config.redis_access);
+    let absent = RawDatabase::default();
+    let raw = file.database.as_ref().unwrap_or(&absent);
+    RawDatabase::settings().read(r, raw, config);
+}
+
+/// Nothing may be set twice, or without what it needs.
+fn check_servers(r: &mut Reader<'_>, config: &Config) {
+    let access = &config.redis_access;
+    let (has_user, has_password) = config.redis_url.has_login();
+    let is_sentinel = matches!(config.redis_url.servers(), RedisServers::Sentinel { .. });
+    let has_database_password =
+        Url::parse(config.database_url.expose_secret()).is_ok_and(|url| url.password().is_some());
+    for (is_wrong, name, text) in [
+        (
+            access.username.is_some() && has_user,
+            "redis.username",
+            "`redis.username` is set, and `redis_url` names a user as well; remove one of them",
+        ),
+        (
+            access.password_file.is_some() && has_password,
+            "redis.password_file",
+            "`redis.password_file` is set, and `redis_url` contains a password as well; remove one of them",
+        ),
+        (
+            config.database_password_file.is_some() && has_database_password,
+            "database.password_file",
+            "`database.password_file` is set, and `database_url` contains a password as well; remove one of them",
+        ),
+        (
+            access.cert_file.is_some() && access.key_file.is_none(),
+            "redis.cert_file",
+            "`redis.cert_file` is set without `redis.key_file`; a client certificate needs both",
+        ),
+        (
+            access.key_file.is_some() && access.cert_file.is_none(),
+            "redis.key_file",
+            "`redis.key_file` is set without `redis.cert_file`; a client certificate needs both",
+        ),
+    ] {
+        if is_wrong {
+            r.problem_with_settings(&[name], text.to_owned());
+        }
+    }
+    let tls = [
+        ("redis.ca_file", &access.ca_file),
+        ("redis.cert_file", &access.cert_file),
+    ];
+    for (name, path) in tls {
+        if path.is_some() && !config.redis_url.has_tls() {
+            let text = format!(
+                "`{name}` has no effect without TLS; expected `redis_url` to begin with rediss"
+            );
+            r.problem_with_settings(&[name], text);
+        }
+    }
+    let sentinel = [
+        (
+            "redis.sentinel_username",
+            access.sentinel_username.is_some(),
+        ),
+        (
+            "redis.sentinel_password_file",
+            access.sentinel_password_file.is_some(),
+        ),
+    ];
+    for (name, is_set) in sentinel {
+        if is_set && !is_sentinel {
+            let text = format!(
+                "`{name}` has no effect without Sentinel; expected `redis_url` of the form redis+sentinel://…"
+            );
+            r.problem_with_settings(&[name], text);
+        }
+    }
 }
 
 /// A worker reads at least one queue, and each only once.

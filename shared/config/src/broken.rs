@@ -7,7 +7,7 @@ use longshore_settings::{Environment, FILE_NAME};
 use super::Config;
 
 /// Files and their errors.
-const BROKEN: [(&str, &str); 61] = [
+const BROKEN: [(&str, &str); 65] = [
     (
         "concurency: 5\n",
         "longshore.yaml:1: `concurency` is not a setting; did you mean `concurrency`?",
@@ -94,7 +94,26 @@ const BROKEN: [(&str, &str); 61] = [
     ),
     (
         "redis_url: http://cache:6379\n",
-        "longshore.yaml:1: `redis_url` is not valid; expected redis://host:port or rediss://host:port",
+        "longshore.yaml:1: `redis_url` is not valid; expected redis://host:port, redis+sentinel://host:port,host:port/name or redis+cluster://host:port,host:port, or the same with rediss for TLS",
+    ),
+    (
+        "redis_url: redis+sentinel://a,b\n",
+        "longshore.yaml:1: `redis_url` is not valid; expected redis://host:port, redis+sentinel://host:port,host:port/name or redis+cluster://host:port,host:port, or the same with rediss for TLS",
+    ),
+    (
+        "redis_url: rediss://me:x@cache\nredis: { username: you, password_file: f, cert_file: c }\n",
+        "longshore.yaml:2: `redis.username` is set, and `redis_url` names a user as well; remove one of them\n\
+         longshore.yaml:2: `redis.password_file` is set, and `redis_url` contains a password as well; remove one of them\n\
+         longshore.yaml:2: `redis.cert_file` is set without `redis.key_file`; a client certificate needs both",
+    ),
+    (
+        "redis: { ca_file: ca.pem, sentinel_username: me }\n",
+        "longshore.yaml:1: `redis.ca_file` has no effect without TLS; expected `redis_url` to begin with rediss\n\
+         longshore.yaml:1: `redis.sentinel_username` has no effect without Sentinel; expected `redis_url` of the form redis+sentinel://…",
+    ),
+    (
+        "database_url: postgres://me:x@db/l\ndatabase: { password_file: f }\n",
+        "longshore.yaml:2: `database.password_file` is set, and `database_url` contains a password as well; remove one of them",
     ),
     (
         "database_url: mysql://db/longshore\n",

@@ -1,10 +1,34 @@
 //! Forms of settings that are more than a number, a duration or a name.
 
-use longshore_policy::webhook::{SigningKey, WebhookHost};
+use longshore_policy::{
+    redis::RedisUrl,
+    webhook::{SigningKey, WebhookHost},
+};
 use longshore_protocol::money::Usd;
 use longshore_settings::Form;
 use rust_decimal::Decimal;
+use secrecy::ExposeSecret as _;
 use url::Url;
+
+/// The URL of Redis. It may contain a password.
+pub(crate) fn redis_url() -> Form<RedisUrl> {
+    Form::with_format(
+        "redis://host:port, redis+sentinel://host:port,host:port/name or redis+cluster://host:port,host:port, \
+         or the same with rediss for TLS",
+        |text| text.parse().ok(),
+        |url: &RedisUrl| url.text().expose_secret().to_owned(),
+    )
+    .shown_as(RedisUrl::shown)
+    .secret()
+}
+
+/// A user name.
+pub(crate) fn username() -> Form<String> {
+    Form::new("a user name without spaces", |text| {
+        (!text.is_empty() && !text.contains(char::is_whitespace)).then(|| text.to_owned())
+    })
+    .values("a user name")
+}
 
 /// The maximum cost of a job.
 pub(crate) fn task_dollars() -> Form<Usd> {

@@ -20,6 +20,7 @@ use longshore_policy::{
     catalog::{Catalog, UnknownPrice},
     cron::CronDefinition,
     limits::{Alerts, Budget, Circuit, Tenants},
+    redis::{RedisAccess, RedisSettings, RedisUrl},
     replay::ReplayRule,
     retention::Retention,
     retry::RetryPolicy,
@@ -55,8 +56,11 @@ mod webhooks;
 /// The configuration of a process. The reference in `docs/CONFIGURATION.md` describes the settings.
 #[derive(Debug, Clone)]
 pub struct Config {
-    pub redis_url: SecretString,
+    pub redis_url: RedisUrl,
+    /// What the URL of Redis does not say.
+    pub redis_access: RedisAccess,
     pub database_url: SecretString,
+    pub database_password_file: Option<PathBuf>,
     pub namespace: Namespace,
     pub queues: Vec<QueueName>,
     pub concurrency: usize,
@@ -143,11 +147,21 @@ impl Config {
         assemble::assemble(env, Some(path), file, None)
     }
 
+    /// How to reach Redis.
+    pub fn redis(&self) -> RedisSettings {
+        RedisSettings {
+            url: self.redis_url.clone(),
+            access: self.redis_access.clone(),
+        }
+    }
+
     /// The defaults of all settings, before a file or an environment is read.
     fn unread() -> Self {
         Self {
-            redis_url: "redis://127.0.0.1:6379".into(),
+            redis_url: RedisUrl::default(),
+            redis_access: RedisAccess::default(),
             database_url: "postgres://127.0.0.1:5432/longshore".into(),
+            database_password_file: None,
             namespace: Namespace::default(),
             queues: vec![QueueName::default()],
             concurrency: 1_000,

@@ -158,6 +158,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pushed_configuration_leaves_logins_and_certificates_alone() {
+        let env = Environment::from_pairs([("LONGSHORE_REDIS_CA_FILE", "ca.pem")]);
+        let path = Path::new("longshore.yaml");
+        let started = Config::from_yaml(&env, path, "redis_url: rediss://here\n").unwrap();
+        let now = started.with_pushed(&env, 3, "grace: 1s\n").unwrap();
+        assert_eq!(now.redis_access, started.redis_access);
+        assert!(now.redis_url.has_tls());
+    }
+
+    #[test]
     fn an_invalid_pushed_configuration_is_refused_with_its_version_and_line() {
         let error = started()
             .with_pushed(&Environment::default(), 3, "grace: 1s\nretry: 5\n")

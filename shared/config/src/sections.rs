@@ -8,8 +8,8 @@ use crate::{
     section::{Description, Section, Structured},
     shown::{self, Shown},
     table::{
-        File, RawAlerts, RawCircuit, RawDeadLetters, RawLimits, RawLiveness, RawRetention,
-        RawRetry, RawRouting, RawWebhooks,
+        File, RawAlerts, RawCircuit, RawDatabase, RawDeadLetters, RawLimits, RawLiveness, RawRedis,
+        RawRetention, RawRetry, RawRouting, RawWebhooks,
     },
 };
 
@@ -55,6 +55,12 @@ pub(crate) fn parts(catalog: &Catalog) -> Vec<Part> {
     let providers = provider_form(catalog, true);
     vec![
         settings(File::process(), |config| config, |config| config),
+        settings(
+            RawRedis::settings(),
+            |config| &config.redis_access,
+            |config| &mut config.redis_access,
+        ),
+        settings(RawDatabase::settings(), |config| config, |config| config),
         settings(
             RawRetry::settings(),
             |config| &config.retry,

@@ -96,6 +96,8 @@ mod tests {
             .map(|line| format!("{}: {}", line.name, line.value))
             .collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
+        redis.username: worker
+        database.password_file: /run/secrets/postgres
         routing.default_rules: false
         routing.prefer_local: true
         routing.max_cost_per_task: 0.5

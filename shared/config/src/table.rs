@@ -7,6 +7,7 @@ use longshore_policy::{
     catalog::{RawModel, RawProvider, UnknownPrice, word},
     forms::{namespace, queue},
     limits::{Alerts, Circuit},
+    redis::RedisAccess,
     retention::Retention,
     retry::RetryPolicy,
     routing::Routing,
@@ -15,13 +16,13 @@ use longshore_policy::{
 use longshore_protocol::{envelope::MessageLimits, platform::PlatformName};
 use longshore_settings::{
     Entries, Form, Text,
-    form::{bytes, duration, flag, listen, program, server, url, whole},
+    form::{bytes, duration, file, flag, listen, program, server, url, whole},
 };
 use serde_json::Value;
 
 use crate::{
     Config, Liveness,
-    forms::{alert_url, host, signing_key, task_dollars},
+    forms::{alert_url, host, redis_url, signing_key, task_dollars, username},
     section::{entry, fields, section},
 };
 
@@ -34,6 +35,8 @@ const DAY: Duration = Duration::from_hours(24);
 section! {
     /// The whole file.
     File => Config, "" {
+        redis: RawRedis;
+        database: RawDatabase;
         retry: RawRetry;
         /// named retry policies for jobs, each with the settings of `retry`: `retries: {patient: {max_retries: 10}}`
         retries: Entries<RawRetry> = "names with policies", "none";
@@ -60,11 +63,8 @@ section! {
     }
 
     fn process() {
-        /// address of Redis or Valkey
-        redis_url: Text = server(
-            "redis://host:port or rediss://host:port",
-            &["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix"],
-        ).values("`redis://HOST:PORT`, `rediss://HOST:PORT`"), variable("REDIS_URL"), needs_restart();
+        /// address of Redis or Valkey, of its Sentinels, or of some nodes of a cluster; see [Redis: TLS, Sentinel, cluster](#redis-tls-sentinel-cluster)
+        redis_url: Text = redis_url().values("`redis://HOST:PORT`, `redis+sentinel://HOST:PORT,…/NAME`, `redis+cluster://HOST:PORT,…`; `rediss…` for TLS"), variable("REDIS_URL"), needs_restart();
         /// address of Postgres
         database_url: Text = server(
             "postgres://user@host:port/database",
@@ -91,6 +91,38 @@ section! {
         cli_tools: Vec<Text> = program().values("names on `PATH`, absolute paths");
         /// models without a price: `refuse` them, or treat them as free (`zero`)
         unknown_price: Text = word(UnknownPrice::ALL, UnknownPrice::as_str);
+    }
+}
+
+section! {
+    /// Logins and certificates of Redis.
+    RawRedis => RedisAccess, "redis" {}
+
+    fn settings() {
+        /// user of Redis, instead of one in `redis_url`
+        username: Text = username().or_unset("none"), needs_restart();
+        /// file with the password of Redis, instead of one in `redis_url`; read whenever a connection is opened
+        password_file: Text = file().or_unset("none"), needs_restart();
+        /// certificates (PEM) of the authorities that sign the servers' certificates
+        ca_file: Text = file().or_unset("public authorities"), needs_restart();
+        /// client certificate (PEM), and those of the authorities between
+        cert_file: Text = file().or_unset("none"), needs_restart();
+        /// its key (PEM)
+        key_file: Text = file().or_unset("none"), needs_restart();
+        /// user of the Sentinels
+        sentinel_username: Text = username().or_unset("none"), needs_restart();
+        /// file with the password of the Sentinels
+        sentinel_password_file: Text = file().or_unset("none"), needs_restart();
+    }
+}
+
+section! {
+    /// The login of Postgres.
+    RawDatabase => Config, "database" {}
+
+    fn settings() {
+        /// file with the password of Postgres, instead of one in `database_url`; read whenever a connection is opened
+        password_file => database_password_file: Text = file().or_unset("none"), needs_restart();
     }
 }
 

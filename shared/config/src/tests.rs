@@ -45,7 +45,10 @@ fn problems(pairs: &[(&str, &str)], yaml: &str) -> String {
 #[test]
 fn every_setting_has_a_default() {
     let config = Config::load(&Environment::default()).unwrap();
-    assert_eq!(config.redis_url.expose_secret(), "redis://127.0.0.1:6379");
+    assert_eq!(
+        config.redis_url.text().expose_secret(),
+        "redis://127.0.0.1:6379"
+    );
     assert_eq!(
         config.database_url.expose_secret(),
         "postgres://127.0.0.1:5432/longshore"
@@ -69,6 +72,8 @@ fn every_setting_has_a_default() {
 pub(crate) const EVERYTHING: &str = "
 redis_url: redis://:${REDIS_PASSWORD}@cache:6379
 database_url: postgres://me@db/ledger
+redis: { username: worker }
+database: { password_file: /run/secrets/postgres }
 namespace: staging
 queues: [default, bulk, default]
 concurrency: ${WORKERS:-250}
@@ -111,7 +116,10 @@ cron: [{ name: hourly, schedule: '@hourly', timezone: Asia/Tokyo, job: { prompt:
 #[test]
 fn the_file_can_set_everything() {
     let config = load(&[("REDIS_PASSWORD", "p:w")], EVERYTHING).unwrap();
-    assert_eq!(config.redis_url.expose_secret(), "redis://:p:w@cache:6379");
+    assert_eq!(
+        config.redis_url.text().expose_secret(),
+        "redis://:p:w@cache:6379"
+    );
     assert_eq!(
         config.database_url.expose_secret(),
         "postgres://me@db/ledger"
@@ -170,7 +178,7 @@ fn the_environment_overrides_the_file() {
         ("LONGSHORE_LIMITS_MAX_DEPTH", ""),
     ];
     let config = load(&pairs, EVERYTHING).unwrap();
-    assert_eq!(config.redis_url.expose_secret(), "redis://plain");
+    assert_eq!(config.redis_url.text().expose_secret(), "redis://plain");
     assert_eq!(config.database_url.expose_secret(), "postgres://ours/x");
     assert_eq!(config.namespace.as_str(), "mine");
     assert_eq!(config.queues.len(), 2);

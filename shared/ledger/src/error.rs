@@ -1,5 +1,10 @@
 //! Failures of the ledger, and which of them to retry.
 
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
 use sqlx::migrate::MigrateError;
 
 /// A failure of the ledger. The message contains the address, without the password.
@@ -8,6 +13,15 @@ pub enum LedgerError {
     /// The URL is invalid. The message does not repeat it, because it contains the password.
     #[error("the Postgres URL is not valid: {0}")]
     Url(String),
+    /// A file that the settings name cannot be used.
+    #[error("`{setting}`: {path} cannot be read: {reason}", path = path.display())]
+    File {
+        /// The setting, or the option of the URL.
+        setting: &'static str,
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// Postgres is unreachable, or rejected a statement.
     #[error("Postgres at {at}: {cause}")]
     Query {
@@ -35,13 +49,22 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    pub(crate) fn file(setting: &'static str, path: &Path, error: &io::Error) -> Self {
+        Self::File {
+            setting,
+            path: path.to_owned(),
+            reason: error.to_string(),
+        }
+    }
+
     /// Whether the same operation may succeed later.
     ///
     /// An error that is neither transient nor [bad data](Self::is_bad_data), such as a wrong password or a missing
     /// table, needs a person. The batch is not at fault, so it must be kept.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Timeout { .. } => true,
+            // A file that is being replaced.
+            Self::Timeout { .. } | Self::File { .. } => true,
             Self::Query { cause, .. }
             | Self::Migrate {
                 cause: MigrateError::Execute(cause),
@@ -64,7 +87,7 @@ impl LedgerError {
                     .iter()
                     .any(|class| code.starts_with(class))
             }),
-            Self::Url(_) | Self::Timeout { .. } | Self::Migrate { .. } => false,
+            Self::Url(_) | Self::File { .. } | Self::Timeout { .. } | Self::Migrate { .. } => false,
         }
     }
 }

@@ -6,7 +6,13 @@
 //!
 //! The statements are in `sql/`, the tables in `migrations/`; `migrations/schema.sql` shows the result.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    path::Path,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
@@ -32,6 +38,9 @@ mod rows;
 mod prune;
 
 mod error;
+mod files;
+
+use self::files::PasswordFile;
 
 #[cfg(test)]
 mod tests;
@@ -61,7 +70,9 @@ static MIGRATOR: Migrator = {
 #[derive(Clone)]
 pub struct Ledger {
     pool: PgPool,
-    options: PgConnectOptions,
+    /// What the next connection is opened with.
+    options: Arc<Mutex<PgConnectOptions>>,
+    password: Option<Arc<PasswordFile>>,
     address: String,
 }
 
@@ -76,7 +87,22 @@ impl Ledger {
     /// A ledger at `url`. Connects at the first use, so that services start while Postgres is unreachable. Call it
     /// inside a Tokio runtime.
     pub fn connect(url: &SecretString, max_connections: u32) -> Result<Self, LedgerError> {
-        let options = parse_url(url.expose_secret())?;
+        Self::open(url, None, max_connections)
+    }
+
+    /// The same with the password in a file, which is read whenever it changed before a connection is opened. Fails
+    /// if this file, or one that the URL names, cannot be read.
+    pub fn open(
+        url: &SecretString,
+        password_file: Option<&Path>,
+        max_connections: u32,
+    ) -> Result<Self, LedgerError> {
+        let mut options = parse_url(url.expose_secret())?;
+        files::check_files_of(url.expose_secret())?;
+        let password = password_file.map(PasswordFile::new);
+        if let Some(password) = &password {
+            options = options.password(password.read()?.expose_secret());
+        }
         let pool = PgPoolOptions::new()
             .max_connections(max_connections.max(1))
             .acquire_timeout(CONNECT_TIMEOUT)
@@ -84,7 +110,8 @@ impl Ledger {
         let address = format_address(&options);
         Ok(Self {
             pool,
-            options,
+            options: Arc::new(Mutex::new(options)),
+            password: password.map(Arc::new),
             address,
         })
     }
@@ -151,6 +178,7 @@ impl Ledger {
 
     /// A connection of the pool. The pool does not tell why it has none, so a direct connection finds out.
     async fn acquire(&self) -> Result<PoolConnection<Postgres>, LedgerError> {
+        self.refresh_password()?;
         match self.pool.acquire().await {
             Ok(connection) => Ok(connection),
             Err(sqlx::Error::PoolTimedOut) => match self.connect_directly().await {
@@ -161,8 +189,31 @@ impl Ledger {
         }
     }
 
+    /// Reads the password file again, if there is one, for the connections that are opened from now on.
+    fn refresh_password(&self) -> Result<(), LedgerError> {
+        let Some(password) = self
+            .password
+            .as_ref()
+            .map(|file| file.read_if_changed())
+            .transpose()?
+            .flatten()
+        else {
+            return Ok(());
+        };
+        let mut options = self.options.lock().unwrap_or_else(PoisonError::into_inner);
+        *options = options.clone().password(password.expose_secret());
+        self.pool.set_connect_options(options.clone());
+        Ok(())
+    }
+
     async fn connect_directly(&self) -> Result<PgConnection, LedgerError> {
-        tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.options))
+        self.refresh_password()?;
+        let options = self
+            .options
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options))
             .await
             .unwrap_or(Err(sqlx::Error::PoolTimedOut))
             .map_err(|cause| self.failed(cause))

@@ -1,5 +1,5 @@
 //! Policies of the configuration: catalog and prices, limits, routing, recurring jobs, pauses,
-//! retention.
+//! retention, and the settings of Redis.
 
 pub mod catalog;
 pub mod cost;
@@ -7,6 +7,7 @@ pub mod cron;
 pub mod forms;
 pub mod limits;
 pub mod pause;
+pub mod redis;
 pub mod replay;
 pub mod retention;
 pub mod retry;

@@ -62,10 +62,10 @@ pub enum StartError {
     /// The address of the health endpoint is in use or not local.
     #[error("cannot listen at {0}: {1}; choose another address with --listen or LONGSHORE_LISTEN")]
     Listen(SocketAddr, io::Error),
-    /// The Redis URL is invalid.
+    /// The Redis URL is invalid, or a file that it needs cannot be read.
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    /// The Postgres URL is invalid.
+    /// The Postgres URL is invalid, or a file that it needs cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -94,7 +94,11 @@ impl Service {
                 .map_err(|error| StartError::Listen(listen, error))?;
             tracing::info!(%address, "health endpoint started");
         }
-        let ledger = Ledger::connect(&config.database_url, ledger_connections)?;
+        let ledger = Ledger::open(
+            &config.database_url,
+            config.database_password_file.as_deref(),
+            ledger_connections,
+        )?;
         let Some(broker) = connect_broker(&config, &stop).await? else {
             return Ok(None);
         };
@@ -162,14 +166,14 @@ fn stop_on_signals() -> io::Result<(CancellationToken, CancellationToken)> {
     Ok(tokens)
 }
 
-/// Connects to Redis and loads the scripts. Only an invalid URL is an error.
+/// Connects to Redis and loads the scripts. Only an invalid URL and an unreadable file are errors.
 async fn connect_broker(
     config: &Config,
     stop: &CancellationToken,
 ) -> Result<Option<Broker>, BrokerError> {
     let connect = || async {
-        let broker = match Broker::connect(&config.redis_url, &config.namespace).await {
-            Err(error @ BrokerError::Url(_)) => return Ok(Err(error)),
+        let broker = match Broker::open(&config.redis(), &config.namespace).await {
+            Err(error @ (BrokerError::Url(_) | BrokerError::File(_))) => return Ok(Err(error)),
             connected => connected?,
         };
         broker.load_scripts().await?;

@@ -1,6 +1,6 @@
 //! The forms that a setting's text can have.
 
-use std::{fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
@@ -257,6 +257,16 @@ pub fn server(expected: &str, schemes: &'static [&'static str]) -> Form<SecretSt
     Form::with_format(expected, parse, |url| url.expose_secret().to_owned())
         .shown_as(|url| redacted(url.expose_secret()))
         .secret()
+}
+
+/// The path of a file.
+pub fn file() -> Form<PathBuf> {
+    Form::with_format(
+        "the path of a file",
+        |text| (!text.is_empty()).then(|| PathBuf::from(text)),
+        |path: &PathBuf| path.display().to_string(),
+    )
+    .values("a path")
 }
 
 /// A base URL. Messages show it, so it may not contain a key.

@@ -53,7 +53,6 @@ pub(crate) async fn redis() -> (LocalRedis, TempDir) {
 pub(crate) struct Fixture {
     pub(crate) broker: Broker,
     pub(crate) queue: QueueName,
-    pub(crate) url: String,
     redis: MultiplexedConnection,
 }
 
@@ -81,7 +80,6 @@ impl Fixture {
                 .await
                 .unwrap(),
             queue: QueueName::default(),
-            url: url.to_owned(),
             redis: connect_to_redis(url).await.unwrap(),
         }
     }

@@ -92,12 +92,10 @@ async fn a_new_leader_gets_a_new_token() {
 
 #[tokio::test]
 async fn a_resigning_leader_wakes_the_others() {
-    use futures::StreamExt as _;
     let fixture = Fixture::new().await;
     assert!(leads(&fixture, "a", LONG).await);
     let mut wakes = fixture.broker.leader().subscribe_wake_ups().await.unwrap();
     fixture.broker.leader().resign("a").await.unwrap();
-    let mut wakes = wakes.on_message();
     let woken = tokio::time::timeout(Duration::from_secs(30), wakes.next());
     assert!(woken.await.unwrap().is_some());
 }

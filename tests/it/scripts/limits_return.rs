@@ -168,7 +168,7 @@ async fn returned_room_is_published_at_once() {
             // All of it counts as used, so no room is published.
             continue;
         }
-        let heard = futures::StreamExt::next(&mut wakes.on_message()).await;
+        let heard = wakes.next().await;
         assert!(heard.is_some());
         assert_eq!(
             fixture.broker.lanes().release(10).await.unwrap().jobs,

@@ -7,7 +7,6 @@ use longshore_broker::{
     WorkerState,
 };
 use longshore_protocol::id::AttemptId;
-use secrecy::SecretString;
 
 use super::fixture::{
     BEGUN, Fixture, checkpoint_of, ending, future, id, parking, past, prompt, redis, stored,
@@ -92,8 +91,7 @@ async fn at_maxmemory_producers_are_refused_and_running_jobs_end() {
 #[tokio::test]
 async fn at_maxmemory_workers_and_the_leader_stay_alive() {
     let (server, _dir) = redis().await;
-    let url = server.url();
-    let fixture = Fixture::at(&url).await;
+    let fixture = Fixture::at(&server.url()).await;
     let (_, job, attempt) = fixture.running("gone").await;
     fill(&fixture).await;
 
@@ -110,15 +108,9 @@ async fn at_maxmemory_workers_and_the_leader_stay_alive() {
         in_flight: 0,
         concurrency: 1,
     };
-    let (keys, ttl) = (fixture.broker.keys().clone(), Duration::from_mins(1));
-    tokio::task::spawn_blocking(move || {
-        let url = SecretString::from(url);
-        let mut connection = HeartbeatConnection::new(&url, &keys, &worker, ttl).unwrap();
-        connection.beat(&heartbeat)
-    })
-    .await
-    .unwrap()
-    .unwrap();
+    let ttl = Duration::from_mins(1);
+    let mut connection = HeartbeatConnection::new(&fixture.broker, &worker, ttl);
+    connection.beat(&heartbeat).await.unwrap();
     let token = fixture
         .broker
         .leader()

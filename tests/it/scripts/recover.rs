@@ -11,7 +11,6 @@ use longshore_protocol::{
     serialized::Serialized,
 };
 use longshore_tests::stack::eventually;
-use secrecy::SecretString;
 
 use super::fixture::{BEGUN, Fixture, ending, id, prompt, stored};
 
@@ -422,17 +421,9 @@ async fn the_time_of_a_missing_worker_starts_again_after_a_pause_of_the_checks()
 async fn what_a_stopped_worker_holds_is_recovered_at_once() {
     let fixture = Fixture::new().await;
     let (_held, _job, _attempt) = fixture.running("a").await;
-    let (url, keys) = (fixture.url.clone(), fixture.broker.keys().clone());
-    tokio::task::spawn_blocking(move || {
-        let url = SecretString::from(url);
-        let ttl = Duration::from_mins(1);
-        HeartbeatConnection::new(&url, &keys, &id("a"), ttl)
-            .unwrap()
-            .stop()
-    })
-    .await
-    .unwrap()
-    .unwrap();
+    let ttl = Duration::from_mins(1);
+    let mut connection = HeartbeatConnection::new(&fixture.broker, &id("a"), ttl);
+    connection.stop().await.unwrap();
     let least = Duration::from_mins(1);
     let recovered = fixture
         .broker

@@ -1,4 +1,5 @@
--- Stands before every script: the namespace, the server's clock, the call that wakes the scheduler.
+-- Stands before every script: the namespace, the server's clock, the call that wakes the scheduler. Refuses to run while
+-- a cluster moves the namespace's slot.
 --
 -- The text of a script is this file, then the includes that scripts.rs lists for it, then the script itself.
 -- All keys of a namespace carry one hash tag and so share a slot: KEYS[1] names the key that the script works
@@ -8,6 +9,12 @@
 -- Provides  NS, now_ms, wake_scheduler
 
 local NS = ARGV[1]
+
+-- While a cluster moves a slot key by key, a command fails whose key is not there (any more). In the middle of a script
+-- that would leave half a step. A key that never exists shows it before the first write.
+if type(redis.pcall('EXISTS', NS .. ':moving')) == 'table' then
+  return redis.error_reply('TRYAGAIN the slot of the namespace is being moved')
+end
 
 -- Milliseconds since 1970, by the server's clock.
 local function now_ms()

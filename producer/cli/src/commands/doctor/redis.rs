@@ -1,6 +1,6 @@
 //! Checks of Redis, and of the services that report to it.
 
-use longshore_broker::{AccountHold, Broker, BrokerError, ServerFacts};
+use longshore_broker::{AccountHold, Broker, BrokerError, Primary, ServerFacts};
 use longshore_protocol::{
     clock::local_time,
     id::{EntryId, QueueName},
@@ -8,6 +8,7 @@ use longshore_protocol::{
 
 use super::checks::{Check, at_least};
 use crate::{
+    error::CommandError,
     render::{
         hold,
         text::{counted, grouped},
@@ -46,7 +47,12 @@ pub(super) async fn check(session: &Session) -> RedisChecks {
         Err(error) => {
             let text = error.first_line();
             let text = text.strip_prefix("Redis at ").unwrap_or(&text);
-            let advice = "start it, or correct REDIS_URL; `longshore dev` starts its own";
+            let advice = match error {
+                CommandError::Broker(BrokerError::File(_)) => {
+                    "create the file, or correct the setting"
+                }
+                _ => "start it, or correct REDIS_URL; `longshore dev` starts its own",
+            };
             return RedisChecks {
                 server: vec![Check::problem("Redis", text, advice)],
                 services: vec![Check::info(
@@ -65,6 +71,8 @@ pub(super) async fn check(session: &Session) -> RedisChecks {
             .server
             .push(Check::info("Redis", format!("version unknown: {error}"))),
     }
+    seen.server
+        .extend(broker.primary().as_ref().map(primary_check));
     seen.server.push(clock_check(&broker).await);
     match service_checks(&broker).await {
         Ok((checks, events)) => {
@@ -127,6 +135,16 @@ fn server_checks(facts: &ServerFacts, address: &str) -> Vec<Check> {
         .with_advice("make sure that nothing is evicted (maxmemory-policy noeviction)"),
     };
     vec![version, persistence, memory]
+}
+
+/// The node in use, where it may change.
+fn primary_check(primary: &Primary) -> Check {
+    let address = &primary.address;
+    let text = match primary.slot {
+        Some(slot) => format!("the primary is {address}, the owner of slot {slot}"),
+        None => format!("the primary is {address}, by the Sentinels"),
+    };
+    Check::ok("topology", text)
 }
 
 async fn clock_check(broker: &Broker) -> Check {
@@ -285,6 +303,20 @@ mod tests {
              → run `CONFIG SET appendonly yes`, and add `appendonly yes` to its configuration file
         [!!] memory policy: allkeys-lru: jobs may be evicted when the memory is full
              → run `CONFIG SET maxmemory-policy noeviction`, and add it to its configuration file
+        ");
+    }
+
+    #[test]
+    fn the_node_in_use_is_shown() {
+        let mut primary = Primary {
+            address: "10.0.0.1:6379".to_owned(),
+            slot: None,
+        };
+        let by_sentinel = primary_check(&primary);
+        primary.slot = Some(7);
+        insta::assert_snapshot!(joined(&[by_sentinel, primary_check(&primary)]), @r"
+        [OK] topology: the primary is 10.0.0.1:6379, by the Sentinels
+        [OK] topology: the primary is 10.0.0.1:6379, the owner of slot 7
         ");
     }
 
