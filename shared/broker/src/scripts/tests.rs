@@ -319,6 +319,58 @@ fn a_script_lists_the_includes_that_it_uses_and_no_others() {
     }
 }
 
+/// The commands that a Lua text calls, in lower case; of those with subcommands `name|subcommand`.
+fn commands(text: &str) -> BTreeSet<String> {
+    let lines = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("--"));
+    let text: String = lines.collect();
+    let mut found = BTreeSet::new();
+    for call in text.replace("pcall(", "call(").split("redis.call(").skip(1) {
+        let arguments = call.split(')').next().unwrap();
+        let words: Vec<&str> = arguments.split('\'').collect();
+        let quoted: Vec<String> = words
+            .iter()
+            .skip(1)
+            .step_by(2)
+            .map(|word| word.to_lowercase())
+            .collect();
+        let is_choice = words.get(2) == Some(&" or ");
+        match quoted.as_slice() {
+            [first, second, ..] if first == "xgroup" => {
+                found.insert(format!("{first}|{second}"));
+            }
+            [first, second, ..] if is_choice => found.extend([first.clone(), second.clone()]),
+            [first, ..] => {
+                found.insert(first.clone());
+            }
+            [] => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn the_documented_user_of_services_may_run_every_script() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/PROTOCOL.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let (_, rule) = document.split_once("ACL SETUSER service ").unwrap();
+    let (rule, _) = rule.split_once("\n\n").unwrap();
+    let allowed: BTreeSet<&str> = rule
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix('+'))
+        .collect();
+    for source in sources().iter().flatten() {
+        for command in commands(source.text) {
+            assert!(
+                allowed.contains(command.as_str()),
+                "{} calls {command}, which the user in docs/PROTOCOL.md may not",
+                source.file
+            );
+        }
+    }
+}
+
 #[test]
 fn callers_and_scripts_agree_on_the_arguments_of_a_job() {
     for (script, arity) in [("begin", BEGIN_ARITY), ("settle", SETTLE_ARITY)] {
