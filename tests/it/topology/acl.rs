@@ -116,6 +116,10 @@ async fn a_missing_permission_is_an_error_that_names_user_and_command() {
             "User service has no permissions to run the 'hset' command",
         ),
         (
+            "exists",
+            "User service has no permissions to run the 'exists' command",
+        ),
+        (
             "subscribe",
             "User service has no permissions to run the 'subscribe' command",
         ),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use longshore_broker::Broker;
 use longshore_tests::stack::within;
 
 use super::{
@@ -117,7 +118,7 @@ impl Cluster {
     }
 
     /// Moves the slot and its keys to another primary, as operators did before moves were atomic.
-    async fn move_slot(&self, from: usize, to: usize) {
+    async fn move_slot(&self, from: usize, to: usize, broker: &Broker) {
         let (source, target) = (self.node(from), self.node(to));
         let set_slot = ["CLUSTER", "SETSLOT", self.slot.as_str()];
         target
@@ -126,6 +127,13 @@ impl Cluster {
         source
             .tell(&[&set_slot[..], &["MIGRATING", self.id(to)]].concat())
             .await;
+        // No script begins, so none can stop half way.
+        let lease = broker.leader().acquire("test", Duration::from_secs(1));
+        let refused = lease.await.unwrap_err().to_string();
+        assert!(
+            refused.contains("TryAgain") || refused.contains("Ask"),
+            "{refused}"
+        );
         let port = target.port.to_string();
         loop {
             let keys: Vec<String> = source
@@ -168,7 +176,7 @@ async fn jobs_end_once_although_the_slot_moves_and_its_owner_is_killed() {
 
     load.enqueue_replicated(&cluster.nodes[first], 100).await;
     load.calls(20).await;
-    cluster.move_slot(first, second).await;
+    cluster.move_slot(first, second, &load.broker).await;
     load.enqueue("moved", 50).await;
     load.all_end().await;
 

@@ -12,7 +12,9 @@ local NS = ARGV[1]
 
 -- While a cluster moves a slot key by key, a command fails whose key is not there (any more). In the middle of a script
 -- that would leave half a step. A key that never exists shows it before the first write.
-if type(redis.pcall('EXISTS', NS .. ':moving')) == 'table' then
+local probe = redis.pcall('EXISTS', NS .. ':moving')
+if type(probe) == 'table' then
+  if string.find(probe.err, 'ACL failure', 1, true) then return probe end
   return redis.error_reply('TRYAGAIN the slot of the namespace is being moved')
 end
 
