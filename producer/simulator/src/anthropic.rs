@@ -3,10 +3,10 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    ask::{Answer, Ask, Cause, Refusal, Reply, Shape, whole_seconds},
+    ask::{Answer, Ask, Cause, Offer, Refusal, Reply, Shape, whole_seconds},
     http::Head,
     limits::{Standing, Unit},
     markers::Ending,
@@ -27,8 +27,20 @@ struct Call<'a> {
     /// The older place of `output_config.format`.
     #[serde(borrow)]
     output_format: Option<Format<'a>>,
+    #[serde(borrow, default)]
+    tools: Vec<Tool<'a>>,
+    #[serde(default)]
+    tool_choice: Value,
     #[serde(default)]
     stream: bool,
+}
+
+#[derive(Deserialize)]
+struct Tool<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    input_schema: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -36,7 +48,7 @@ struct Message<'a> {
     #[serde(borrow, rename = "role")]
     _role: Cow<'a, str>,
     #[serde(borrow)]
-    content: Text<'a>,
+    content: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -78,7 +90,12 @@ pub(super) fn read<'a>(head: &Head<'_>, body: &'a [u8]) -> Result<Ask<'a>, Cause
     if messages.is_empty() {
         return Err(Cause::bad("messages: at least one message is required"));
     }
-    if messages.iter().all(|message| message.content.0.is_empty()) {
+    let last = messages.last().map_or("", |last| last.content.get());
+    let is_answered = last.contains("\"tool_result\"");
+    let text = |message: Message<'a>| serde_json::from_str::<Text<'a>>(message.content.get());
+    let texts: Result<Vec<Text<'a>>, _> = messages.into_iter().map(text).collect();
+    let texts = texts.map_err(|error| Cause::bad(format!("messages: {error}")))?;
+    if texts.iter().all(|text| text.0.is_empty()) && !is_answered {
         return Err(Cause::bad(
             "messages.0: user messages must have non-empty content",
         ));
@@ -90,8 +107,14 @@ pub(super) fn read<'a>(head: &Head<'_>, body: &'a [u8]) -> Result<Ask<'a>, Cause
         .output_config
         .and_then(|config| config.format)
         .or(call.output_format);
-    let texts = messages.into_iter().map(|message| message.content);
+    let kind = call.tool_choice.get("type").and_then(Value::as_str);
+    let named = call.tool_choice.get("name").and_then(Value::as_str);
+    let tools = call.tools.into_iter();
+    let tools = tools.map(|tool| (tool.name, tool.input_schema));
+    let tool = Offer::choose(tools, named, matches!(kind, Some("any" | "tool")));
     Ok(Ask {
+        tool: tool.filter(|_| !is_answered && kind != Some("none")),
+        logprobs: false,
         model: call.model,
         prompt: join(std::iter::once(call.system).chain(texts)),
         max_output: call.max_tokens,
@@ -123,10 +146,20 @@ impl Serialize for Id {
 }
 
 #[derive(Serialize)]
-struct Block<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    text: &'a str,
+#[serde(untagged)]
+enum Block<'a> {
+    Text {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        text: &'a str,
+    },
+    Call {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        id: String,
+        name: &'a str,
+        input: &'a RawValue,
+    },
 }
 
 #[derive(Serialize)]
@@ -153,9 +186,17 @@ struct OutputCounts {
 
 /// Writes the body of an answer.
 pub(super) fn answer(to: &mut Vec<u8>, answer: &Answer<'_>) -> serde_json::Result<()> {
-    let block = [Block {
-        kind: "text",
-        text: answer.text,
+    let block = [match answer.call {
+        Some((name, input)) => Block::Call {
+            kind: "tool_use",
+            id: format!("toolu_{:024x}", answer.serial),
+            name,
+            input,
+        },
+        None => Block::Text {
+            kind: "text",
+            text: answer.text,
+        },
     }];
     let refused = matches!(answer.ending, Ending::Refused | Ending::Blocked);
     let usage = answer.usage;
@@ -172,6 +213,7 @@ pub(super) fn answer(to: &mut Vec<u8>, answer: &Answer<'_>) -> serde_json::Resul
         stop_reason: match answer.ending {
             Ending::Length => "max_tokens",
             Ending::Refused | Ending::Blocked => "refusal",
+            _ if answer.call.is_some() => "tool_use",
             _ => "end_turn",
         },
         stop_sequence: None,

@@ -19,6 +19,37 @@ pub(super) struct Ask<'a> {
     /// The most output tokens that the caller accepts.
     pub(super) max_output: Option<u64>,
     pub(super) shape: Shape<'a>,
+    /// The tool that the model may call now.
+    pub(super) tool: Option<Offer<'a>>,
+    /// Whether the caller wants the probabilities of tokens.
+    pub(super) logprobs: bool,
+}
+
+/// A tool that may be called.
+#[derive(Debug, Clone)]
+pub(super) struct Offer<'a> {
+    pub(super) name: Cow<'a, str>,
+    /// The JSON schema of its arguments.
+    pub(super) schema: Option<&'a RawValue>,
+    /// Whether a tool must be called.
+    pub(super) is_forced: bool,
+}
+
+impl<'a> Offer<'a> {
+    /// Of the tools, the one of this name, or the first.
+    pub(super) fn choose(
+        tools: impl IntoIterator<Item = (Cow<'a, str>, Option<&'a RawValue>)>,
+        named: Option<&str>,
+        is_forced: bool,
+    ) -> Option<Self> {
+        let mut tools = tools.into_iter();
+        let (name, schema) = tools.find(|(name, _)| named.is_none_or(|named| named == name))?;
+        Some(Self {
+            name,
+            schema,
+            is_forced,
+        })
+    }
 }
 
 /// The form of the answer.
@@ -38,6 +69,9 @@ pub(super) struct Answer<'a> {
     pub(super) text: &'a str,
     pub(super) ending: Ending,
     pub(super) usage: Usage,
+    /// The call of a tool instead of the text: its name and its arguments.
+    pub(super) call: Option<(&'a str, &'a RawValue)>,
+    pub(super) logprobs: bool,
 }
 
 /// Why a call gets no answer.

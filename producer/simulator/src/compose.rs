@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
     ask::{Ask, Shape},
@@ -52,6 +52,22 @@ pub(super) fn compose<'a>(
     }
 }
 
+/// The arguments of the tool that the model calls instead of an answer; `None` if it answers.
+pub(super) fn arguments(ask: &Ask<'_>, markers: &Markers<'_>) -> Option<Box<RawValue>> {
+    let tool = ask.tool.as_ref()?;
+    if !tool.is_forced && !markers.calls {
+        return None;
+    }
+    let schema = tool
+        .schema
+        .and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
+    let arguments = schema.map_or_else(
+        || json!({}),
+        |schema| schema::instance(&schema, &sentences(ask)),
+    );
+    RawValue::from_string(arguments.to_string()).ok()
+}
+
 /// Two sentences that depend only on the prompt and the model.
 fn sentences(ask: &Ask<'_>) -> String {
     let plain = if ask.prompt.contains("[[") {
@@ -83,6 +99,8 @@ mod tests {
             prompt: prompt.into(),
             max_output,
             shape: Shape::Text,
+            tool: None,
+            logprobs: false,
         }
     }
 

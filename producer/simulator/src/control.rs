@@ -19,6 +19,7 @@ pub(super) fn control(state: &State, request: &Request<'_>, out: &mut Vec<u8>) -
         ("GET", "/stats") => Ok(json(&state.stats())),
         ("GET", "/invoice") => invoice(state, head.query),
         ("GET", "/calls") => calls(state, head.query),
+        ("GET", "/requests") => Ok(json(&state.kept())),
         ("GET", "/faults") => Ok(json(&state.accounts.faults())),
         ("POST", "/faults") => set_faults(state, request.body.bytes()),
         ("GET", "/limits") => Ok(json(&state.accounts.limits())),
@@ -27,9 +28,11 @@ pub(super) fn control(state: &State, request: &Request<'_>, out: &mut Vec<u8>) -
             state.reset();
             Ok(json(&json!({"status": "ok"})))
         }
-        (_, "/health" | "/stats" | "/invoice" | "/calls" | "/faults" | "/limits" | "/reset") => {
-            Err((405, "this endpoint takes another method".to_owned()))
-        }
+        (
+            _,
+            "/health" | "/stats" | "/invoice" | "/calls" | "/requests" | "/faults" | "/limits"
+            | "/reset",
+        ) => Err((405, "this endpoint takes another method".to_owned())),
         (_, path) if super::exchange::route(path).is_some() => {
             Err((405, "this endpoint takes POST".to_owned()))
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     anthropic,
     ask::{Answer, Ask, Cause, Refusal},
-    compose::compose,
+    compose::{arguments, compose},
     dialect::Dialect,
     faults::{Active, Chance},
     gemini,
@@ -101,7 +101,13 @@ pub(super) fn exchange<'s>(
         Dialect::Gemini => gemini::read(head, target.model, body),
     };
     match read {
-        Ok(ask) => call.decide(&ask, head.idempotency_key),
+        Ok(ask) => {
+            let markers = Markers::read(&ask.prompt);
+            if markers.keeps {
+                state.keep(target.provider, body);
+            }
+            call.decide(&ask, &markers, head.idempotency_key)
+        }
         Err(cause) => call.refuse(cause, target.model, None),
     }
     .into_outcome(call.flight)
@@ -134,14 +140,17 @@ struct Call<'s, 'c> {
 }
 
 impl Call<'_, '_> {
-    fn decide(&mut self, ask: &Ask<'_>, attempt_id: &str) -> Verdict {
+    fn decide(&mut self, ask: &Ask<'_>, markers: &Markers<'_>, attempt_id: &str) -> Verdict {
         let (state, model) = (self.state, &*ask.model);
         let Some(price) = prices::find(self.dialect, model) else {
             return self.refuse(Cause::UnknownModel, model, None);
         };
-        let markers = Markers::read(&ask.prompt);
-        let (text, ending) = compose(ask, &markers, markers.ending);
-        let usage = Usage::estimate(&markers, &ask.prompt, &text);
+        let arguments = arguments(ask, markers);
+        let (text, ending) = match &arguments {
+            Some(arguments) => (arguments.get().into(), markers.ending),
+            None => compose(ask, markers, markers.ending),
+        };
+        let usage = Usage::estimate(markers, &ask.prompt, &text);
         let admitted = self.flight.account.admit(usage.total(), || state.now_us());
         let (number, standing) = match admitted {
             Ok(admitted) => admitted,
@@ -151,7 +160,7 @@ impl Call<'_, '_> {
             Err(Full::Day(limit)) => return self.refuse(Cause::Quota(limit), model, None),
         };
         let active = self.flight.account.faults();
-        let ending = match self.trouble(ask, &markers, ending, &active) {
+        let ending = match self.trouble(ask, markers, ending, &active) {
             Ok(ending) => ending,
             Err(failure) => {
                 self.flight.account.failed(number);
@@ -175,6 +184,12 @@ impl Call<'_, '_> {
             text: &text,
             ending,
             usage,
+            call: ask
+                .tool
+                .as_ref()
+                .map(|tool| &*tool.name)
+                .zip(arguments.as_deref()),
+            logprobs: ask.logprobs,
         };
         Verdict {
             delay,

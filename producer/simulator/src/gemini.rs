@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    ask::{Answer, Ask, Cause, Refusal, Reply, Shape},
+    ask::{Answer, Ask, Cause, Offer, Refusal, Reply, Shape},
     http::Head,
     limits::Unit,
     markers::Ending,
@@ -22,12 +22,32 @@ struct Call<'a> {
     system_instruction: Text<'a>,
     #[serde(borrow, default, alias = "generation_config")]
     generation_config: Option<Config<'a>>,
+    #[serde(borrow, default)]
+    tools: Vec<Tools<'a>>,
+    #[serde(default)]
+    tool_config: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Tools<'a> {
+    #[serde(borrow, default)]
+    function_declarations: Vec<Function<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Function<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    parameters_json_schema: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 struct Content<'a> {
     #[serde(borrow)]
-    parts: Vec<Text<'a>>,
+    parts: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -72,8 +92,26 @@ pub(super) fn read<'a>(head: &Head<'_>, model: &'a str, body: &'a [u8]) -> Resul
         }
         None => Shape::Text,
     };
-    let texts = contents.into_iter().flat_map(|content| content.parts);
+    let last = contents.last().and_then(|last| last.parts.last());
+    let is_answered = last.is_some_and(|part| part.get().contains("\"functionResponse\""));
+    let parts = contents.into_iter().flat_map(|content| content.parts);
+    let texts: Result<Vec<Text<'a>>, _> = parts
+        .map(|part| serde_json::from_str::<Text<'a>>(part.get()))
+        .collect();
+    let texts =
+        texts.map_err(|error| Cause::bad(format!("Invalid JSON payload received. {error}")))?;
+    let calling = call.tool_config.get("functionCallingConfig");
+    let mode = calling.and_then(|config| config.get("mode")?.as_str());
+    let named = calling.and_then(|config| config.pointer("/allowedFunctionNames/0")?.as_str());
+    let tools = call
+        .tools
+        .into_iter()
+        .flat_map(|tools| tools.function_declarations);
+    let tools = tools.map(|tool| (tool.name, tool.parameters_json_schema));
+    let tool = Offer::choose(tools, named, mode == Some("ANY"));
     Ok(Ask {
+        tool: tool.filter(|_| !is_answered && mode != Some("NONE")),
+        logprobs: false,
         model: Cow::Borrowed(model),
         prompt: join(std::iter::once(call.system_instruction).chain(texts)),
         max_output: config.and_then(|config| config.max_output_tokens),
@@ -117,8 +155,22 @@ struct Said<'a> {
 }
 
 #[derive(Serialize)]
-struct Part<'a> {
-    text: &'a str,
+#[serde(untagged)]
+enum Part<'a> {
+    Text {
+        text: &'a str,
+    },
+    #[serde(rename_all = "camelCase")]
+    Call {
+        function_call: Called<'a>,
+        thought_signature: &'static str,
+    },
+}
+
+#[derive(Serialize)]
+struct Called<'a> {
+    name: &'a str,
+    args: &'a RawValue,
 }
 
 #[derive(Serialize)]
@@ -152,7 +204,13 @@ fn is_zero(count: &u32) -> bool {
 pub(super) fn answer(to: &mut Vec<u8>, answer: &Answer<'_>) -> serde_json::Result<()> {
     let said = Said {
         role: "model",
-        parts: [Part { text: answer.text }],
+        parts: [match answer.call {
+            Some((name, args)) => Part::Call {
+                function_call: Called { name, args },
+                thought_signature: "c2ltdWxhdGVk",
+            },
+            None => Part::Text { text: answer.text },
+        }],
     };
     let (content, finish_reason) = match answer.ending {
         Ending::Refused => (None, "SAFETY"),

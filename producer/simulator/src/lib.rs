@@ -11,9 +11,10 @@
 //! | `GET /invoice`, `GET /invoice?since=INDEX&limit=N` | the bills; see [`Bill`] |
 //! | `GET /stats` | the counts; see [`Stats`] |
 //! | `GET /calls?provider=NAME`, `&since=INDEX&limit=N` | each call and its time; see [`Arrival`] |
+//! | `GET /requests` | the bodies of calls that were kept; see [`KeptRequest`] |
 //! | `GET /limits`, `POST /limits` | what a provider, or each of them, lets through; see [`Limits`] |
 //! | `GET /faults`, `POST /faults` | misbehaviour of a provider, or of all; see [`Faults`] |
-//! | `POST /reset` | forgets bills, counts, faults and failures; limits are those of the start |
+//! | `POST /reset` | forgets bills, counts, faults, failures and kept requests; limits are those of the start |
 //! | `GET /health` | answers when the simulator runs |
 //!
 //! # Providers
@@ -52,6 +53,10 @@
 //! | `[[cached=N]]` | so much of the input was cached | |
 //! | `[[reasoning=N]]` | so much of the output was reasoning | |
 //! | `[[echo=TEXT]]` | the answer is TEXT | |
+//! | `[[call]]` | the model calls a tool, if the request has one and does not end with a tool's result | yes |
+//! | `[[keep]]` | the body of the request is kept for `GET /requests` | |
+//!
+//! The model also calls a tool if the request forces it (`tool_choice`). The arguments follow the tool's JSON schema.
 //!
 //! # When a call is billed
 //!
@@ -100,6 +105,7 @@ pub use self::{
     faults::Faults,
     invoice::Bill,
     limits::{Arrival, Fate, Limits},
+    state::KeptRequest,
     stats::Stats,
 };
 
@@ -201,6 +207,11 @@ impl Simulator {
         account.arrivals(0, usize::MAX).0
     }
 
+    /// The last 1,000 requests that were kept, in order.
+    pub fn requests(&self) -> Vec<KeptRequest> {
+        self.state.kept()
+    }
+
     /// Now, on the clock of [`Arrival::at_us`].
     pub fn now_us(&self) -> u64 {
         self.state.now_us()
@@ -218,7 +229,7 @@ impl Simulator {
         self.state.accounts.set_limits(provider, limits);
     }
 
-    /// Forgets bills, counts, faults and failures; limits are those of the start.
+    /// Forgets bills, counts, faults, failures and kept requests; limits are those of the start.
     pub fn reset(&self) {
         self.state.reset();
     }

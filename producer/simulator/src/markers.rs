@@ -47,6 +47,10 @@ pub(super) struct Markers<'a> {
     pub(super) cached: u32,
     pub(super) reasoning: u32,
     pub(super) echo: Option<&'a str>,
+    /// Whether the model calls a tool, if there is one.
+    pub(super) calls: bool,
+    /// Whether the body of the request is kept.
+    pub(super) keeps: bool,
 }
 
 impl<'a> Markers<'a> {
@@ -82,6 +86,8 @@ impl<'a> Markers<'a> {
             ("cached", _) => self.cached = value.parse().ok()?,
             ("reasoning", _) => self.reasoning = value.parse().ok()?,
             ("echo", _) => self.echo = Some(value),
+            ("call", "") => self.calls = true,
+            ("keep", "") => self.keeps = true,
             _ => self.ending = ending(inside)?,
         }
         Some(())
@@ -150,7 +156,7 @@ mod tests {
     fn every_marker_is_understood() {
         let markers = Markers::read(
             "a [[latency=20]][[status=529]] b [[retry_after=1.5]] [[fail_first=2:503]] \
-             [[tokens=10, 20]] [[cached=3]] [[reasoning=4]] [[echo=hello there]] c",
+             [[tokens=10, 20]] [[cached=3]] [[reasoning=4]] [[echo=hello there]] [[call]] [[keep]] c",
         );
         assert_eq!(
             markers,
@@ -164,6 +170,8 @@ mod tests {
                 cached: 3,
                 reasoning: 4,
                 echo: Some("hello there"),
+                calls: true,
+                keeps: true,
             }
         );
         for (text, ending) in [

@@ -3,10 +3,10 @@
 use std::{borrow::Cow, fmt::Write as _, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    ask::{Answer, Ask, Cause, Refusal, Reply, Shape, whole_seconds},
+    ask::{Answer, Ask, Cause, Offer, Refusal, Reply, Shape, whole_seconds},
     http::Head,
     limits::{Standing, Unit},
     markers::Ending,
@@ -24,14 +24,34 @@ struct Call<'a> {
     max_tokens: Option<u64>,
     #[serde(borrow)]
     response_format: Option<Format<'a>>,
+    #[serde(borrow, default)]
+    tools: Vec<Tool<'a>>,
+    #[serde(default)]
+    tool_choice: Value,
+    #[serde(default)]
+    logprobs: bool,
     #[serde(default)]
     stream: bool,
 }
 
 #[derive(Deserialize)]
+struct Tool<'a> {
+    #[serde(borrow)]
+    function: Function<'a>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    parameters: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
 struct Message<'a> {
-    #[serde(borrow, rename = "role")]
-    _role: Cow<'a, str>,
+    #[serde(borrow)]
+    role: Cow<'a, str>,
     #[serde(borrow, default)]
     content: Text<'a>,
 }
@@ -90,7 +110,18 @@ pub(super) fn read<'a>(head: &Head<'_>, body: &'a [u8]) -> Result<Ask<'a>, Cause
         }
         _ => Shape::Text,
     };
+    let is_answered = messages.last().is_some_and(|last| last.role == "tool");
+    let named = call
+        .tool_choice
+        .pointer("/function/name")
+        .and_then(Value::as_str);
+    let is_forced = named.is_some() || call.tool_choice == "required";
+    let tools = call.tools.into_iter();
+    let tools = tools.map(|tool| (tool.function.name, tool.function.parameters));
+    let tool = Offer::choose(tools, named, is_forced);
     Ok(Ask {
+        tool: tool.filter(|_| !is_answered && call.tool_choice != "none"),
+        logprobs: call.logprobs,
         model: call.model,
         prompt: join(messages.into_iter().map(|message| message.content)),
         max_output: call.max_completion_tokens.or(call.max_tokens),
@@ -121,7 +152,7 @@ impl Serialize for Id {
 struct Choice<'a> {
     index: u32,
     finish_reason: &'static str,
-    logprobs: Option<()>,
+    logprobs: Option<Value>,
     message: Said<'a>,
 }
 
@@ -130,6 +161,8 @@ struct Said<'a> {
     role: &'static str,
     content: Option<&'a str>,
     refusal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<[Value; 1]>,
 }
 
 #[derive(Serialize)]
@@ -159,13 +192,20 @@ pub(super) fn answer(to: &mut Vec<u8>, answer: &Answer<'_>) -> serde_json::Resul
         finish_reason: match answer.ending {
             Ending::Length => "length",
             Ending::Refused | Ending::Blocked => "content_filter",
+            _ if answer.call.is_some() => "tool_calls",
             _ => "stop",
         },
-        logprobs: None,
+        logprobs: answer.logprobs.then(|| {
+            json!({"content": [{"token": "You", "logprob": -0.25, "bytes": null, "top_logprobs": []}]})
+        }),
         message: Said {
             role: "assistant",
-            content: (!refused).then_some(answer.text),
+            content: (!refused && answer.call.is_none()).then_some(answer.text),
             refusal: refused.then_some(answer.text),
+            tool_calls: answer.call.map(|(name, arguments)| {
+                let id = format!("call_{:024x}", answer.serial);
+                [json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments.get()}})]
+            }),
         },
     }];
     let usage = answer.usage;

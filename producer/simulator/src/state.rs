@@ -1,13 +1,16 @@
 //! State shared by all connections.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+
+use serde::Serialize;
+use serde_json::Value;
 
 use super::{
     Settings,
@@ -29,6 +32,19 @@ pub(super) struct State {
     /// How often each prompt with `fail_first` has failed.
     failed: Mutex<HashMap<Box<str>, u32>>,
     serial: AtomicU64,
+    /// The requests to be kept, newest last.
+    kept: Mutex<VecDeque<KeptRequest>>,
+}
+
+/// How many requests are kept.
+const KEPT: usize = 1000;
+
+/// A request whose prompt asked for it to be kept.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KeptRequest {
+    /// The provider that it was sent to.
+    pub provider: String,
+    pub body: Value,
 }
 
 impl State {
@@ -41,6 +57,7 @@ impl State {
             load: Load::default(),
             failed: Mutex::default(),
             serial: AtomicU64::new(0),
+            kept: Mutex::default(),
         }
     }
 
@@ -86,12 +103,30 @@ impl State {
         fails
     }
 
-    /// Forgets bills, counts, faults and failures; limits are those of the start.
+    /// Forgets bills, counts, faults, failures and kept requests; limits are those of the start.
     pub(super) fn reset(&self) {
         self.invoice.clear();
         self.accounts.clear();
         self.load.clear();
         lock(&self.failed).clear();
+        lock(&self.kept).clear();
+    }
+
+    /// Keeps a request, and drops the oldest if there are too many.
+    pub(super) fn keep(&self, provider: &str, body: &[u8]) {
+        let mut kept = lock(&self.kept);
+        kept.push_back(KeptRequest {
+            provider: provider.to_owned(),
+            body: serde_json::from_slice(body).unwrap_or_default(),
+        });
+        if kept.len() > KEPT {
+            kept.pop_front();
+        }
+    }
+
+    /// The requests that were kept, in order.
+    pub(super) fn kept(&self) -> Vec<KeptRequest> {
+        lock(&self.kept).iter().cloned().collect()
     }
 }
 

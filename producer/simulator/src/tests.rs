@@ -3,6 +3,7 @@
 mod answers;
 mod providers;
 mod refusals;
+mod tools;
 mod trouble;
 mod wire;
 
