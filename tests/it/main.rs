@@ -26,6 +26,7 @@ mod first_job;
 mod identity;
 mod machine;
 mod model;
+mod parameters;
 mod policy;
 mod quota;
 mod reload;

@@ -22,7 +22,11 @@ pub(crate) async fn admit(job: &Job, context: &Context) -> Stage<Arc<Envelope>> 
     if let Some(document) = chain_text(&job.message, &context.policy().config.limits) {
         return ControlFlow::Break(chain::start(job, document, context).await);
     }
-    let Parsed { mut envelope, hash } = message::parse_message(job, context)?;
+    let Parsed {
+        mut envelope,
+        hash,
+        unknown,
+    } = message::parse_message(job, context)?;
     let step = job.progress().checkpoint.step.clone();
     if let Some(step) = &step {
         chain::inherit(&mut envelope, step, job.progress().checkpoint.enqueued_at);
@@ -35,6 +39,7 @@ pub(crate) async fn admit(job: &Job, context: &Context) -> Stage<Arc<Envelope>> 
     let is_admitted = {
         let mut progress = job.progress();
         progress.envelope = Some(envelope.clone());
+        progress.message_remarks = message::remarks(&unknown);
         if let Some(id) = &envelope.id {
             progress.checkpoint.id = id.clone();
         }

@@ -7,9 +7,14 @@ use std::{ops::ControlFlow, time::Duration};
 
 use chrono::{DateTime, Utc};
 use longshore_broker::Consumed;
-use longshore_policy::{catalog::ModelEntry, routing::Candidate, tokens};
+use longshore_policy::{
+    catalog::{Catalog, ModelEntry},
+    parameters::Asked,
+    routing::Candidate,
+    tokens,
+};
 use longshore_protocol::{
-    call::{Answer, Call, CallCost, CallError, ErrorClass, Usage},
+    call::{Answer, Call, CallCost, CallError, ErrorClass, Usage, leave_out},
     envelope::Envelope,
     event::AttemptRecord,
     money::Usd,
@@ -58,7 +63,13 @@ pub(crate) async fn call<'a>(
         let result = write_result(job, candidate, Err(error), context.clock.now());
         return report(result, attempt, context).await;
     };
-    let call = match prepare_call(job, envelope, &attempt, context.clock.now()) {
+    let call = match prepare_call(
+        job,
+        envelope,
+        &attempt,
+        &policy.config.catalog,
+        context.clock.now(),
+    ) {
         Ok(call) => call,
         Err(discard) => {
             withdraw_attempt(job);
@@ -118,11 +129,12 @@ async fn wait_for_turn(job: &Job, wait: Duration, context: &Context) -> Stage<()
     ControlFlow::Break(disposition)
 }
 
-/// The call that the provider receives. Fails if the deadline has passed.
+/// The call that the provider receives. Fails if the deadline has passed. Notes in the job what the call goes without.
 fn prepare_call(
     job: &Job,
     envelope: &Envelope,
     attempt: &ReservedAttempt<'_>,
+    catalog: &Catalog,
     now: DateTime<Utc>,
 ) -> Result<Call, Discard> {
     let Usable {
@@ -143,15 +155,25 @@ fn prepare_call(
     };
     let answer = estimate.answer;
     let limited = answer.is_limited.then_some(answer.tokens);
+    let mut params = envelope.params.clone();
+    params.max_tokens = limited.or(params.max_tokens);
+    let asked = Asked::new(&params, &envelope.messages);
+    let left_out = asked.left_out_by(candidate.provider, candidate.model);
+    let mut remarks: Vec<String> = left_out.iter().map(ToString::to_string).collect();
+    remarks.extend(asked.remarks(catalog));
+    job.progress().remarks = remarks;
+    let mut messages = envelope.messages.clone();
+    let left_out = left_out.iter().map(|left_out| left_out.parameter);
+    leave_out(&mut params, &mut messages, left_out);
+    let options = params.options_for(&candidate.provider.name).cloned();
     Ok(Call {
         attempt_id: attempt.id,
         model: candidate.model.model.clone(),
         system: envelope.system.clone(),
-        messages: envelope.messages.clone(),
-        max_tokens: limited.or(envelope.max_tokens),
+        messages,
+        params,
+        options: options.unwrap_or_default(),
         default_max_tokens: candidate.model.max_output_tokens,
-        temperature: envelope.temperature,
-        response_format: envelope.response_format.clone(),
         spawn: envelope.spawn,
         timeout,
     })
@@ -214,8 +236,8 @@ impl Billed {
         }
         let usage = if is_estimated {
             Usage {
-                input: tokens::estimate(&call.messages, call.system.as_deref()),
-                output: tokens::estimate_answer(&answer.output),
+                input: tokens::Prompt::of_call(call).estimate(),
+                output: tokens::estimate_answer(&answer),
                 ..Usage::default()
             }
         } else {

@@ -39,6 +39,10 @@ pub(crate) struct Progress {
     pub(crate) checkpoint: Checkpoint,
     /// The message, once it is parsed.
     pub(crate) envelope: Option<Arc<Envelope>>,
+    /// What is to be said of the message.
+    pub(crate) message_remarks: Vec<String>,
+    /// What is to be said of the last call, such as what it went without.
+    pub(crate) remarks: Vec<String>,
     /// The attempt that is journalled and not yet recorded.
     pub(crate) open_attempt: Option<AttemptRecord>,
     /// The journaled attempt that was given up before its call. It is not recorded, but its reservation is
@@ -80,6 +84,8 @@ impl Job {
                     || delivered.unbegun > 0,
                 checkpoint,
                 envelope: None,
+                message_remarks: Vec::new(),
+                remarks: Vec::new(),
                 open_attempt: None,
                 withdrawn: None,
                 last_called: None,
@@ -138,6 +144,12 @@ impl Progress {
                 self.envelope.as_deref(),
             )
         }
+    }
+
+    /// What the outcome warns of.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let all = self.message_remarks.iter().chain(&self.remarks);
+        all.cloned().collect()
     }
 
     /// The attempt that ends with the job's next step: `closed`, or one that was never called.

@@ -17,6 +17,7 @@ mod gemini;
 mod ollama;
 mod openai;
 mod quirks;
+mod tool_calls;
 
 // What a response says beside its answer.
 mod classify;
@@ -27,5 +28,5 @@ mod retry_after;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use self::{classify::shorten, dialect::json_schema, http::client};
+pub(crate) use self::{classify::shorten, http::client};
 pub use self::{dialect::Provider, http::ClientError, registry::Registry};

@@ -92,8 +92,9 @@ impl Forecast {
         let Some(first) = decision.candidates.first() else {
             return;
         };
-        let prompt = tokens::upper_bound(&envelope.messages, envelope.system.as_deref());
+        let prompt = tokens::Prompt::of(envelope).upper_bound(first.model);
         let answer = envelope
+            .params
             .max_tokens
             .unwrap_or(tokens::TYPICAL_ANSWER)
             .min(first.model.max_output_tokens);

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use longshore_protocol::{
+    call::{ChatMessage, ReasoningEffort, ToolChoice},
     envelope::{
         Envelope, Limit, Malformed, MalformedCode, MessageLimits, RawMessage, Retry, parse,
     },
@@ -67,6 +68,11 @@ impl Job {
         Self(BTreeMap::new()).with("messages", turns)
     }
 
+    /// A job that continues a conversation with parts, calls of tools or their results.
+    pub fn conversation(messages: &[ChatMessage]) -> Self {
+        Self(BTreeMap::new()).with("messages", json!(messages))
+    }
+
     /// Parses and checks the JSON of a job.
     pub fn from_json(text: &str, limits: &MessageLimits) -> Result<Self, Malformed> {
         parse(&job_message(text), limits)?;
@@ -114,16 +120,84 @@ impl Job {
     /// Sampling temperature, 0 to 2.
     #[must_use]
     pub fn temperature(self, temperature: f64) -> Self {
-        // JSON has no infinite numbers or NaN; written as a string, they fail the check.
-        let value = Number::from_f64(temperature)
-            .map_or_else(|| Value::String(temperature.to_string()), Value::Number);
-        self.with("temperature", value)
+        self.number("temperature", temperature)
     }
 
     /// The format of the answer, in the form of OpenAI's `response_format`.
     #[must_use]
     pub fn response_format(self, format: Value) -> Self {
         self.with("response_format", format)
+    }
+
+    /// The share of probability that tokens are sampled from, 0 to 1.
+    #[must_use]
+    pub fn top_p(self, top_p: f64) -> Self {
+        self.number("top_p", top_p)
+    }
+
+    /// The seed of sampling, for platforms that have one.
+    #[must_use]
+    pub fn seed(self, seed: i64) -> Self {
+        self.with("seed", seed)
+    }
+
+    /// Texts at which the answer ends; at most 4.
+    #[must_use]
+    pub fn stop<S: Into<String>>(self, texts: impl IntoIterator<Item = S>) -> Self {
+        let texts: Vec<String> = texts.into_iter().map(Into::into).collect();
+        self.with("stop", texts)
+    }
+
+    /// How much less likely a token gets each time it appears, -2 to 2.
+    #[must_use]
+    pub fn frequency_penalty(self, penalty: f64) -> Self {
+        self.number("frequency_penalty", penalty)
+    }
+
+    /// How much less likely a token gets once it has appeared, -2 to 2.
+    #[must_use]
+    pub fn presence_penalty(self, penalty: f64) -> Self {
+        self.number("presence_penalty", penalty)
+    }
+
+    /// Asks for the probabilities of tokens, and of the `top` likeliest at each position.
+    #[must_use]
+    pub fn logprobs(self, top: u32) -> Self {
+        let job = self.with("logprobs", true);
+        if top == 0 {
+            return job;
+        }
+        job.with("top_logprobs", top)
+    }
+
+    /// How much the model thinks before it answers.
+    #[must_use]
+    pub fn reasoning_effort(self, effort: ReasoningEffort) -> Self {
+        self.with("reasoning_effort", effort.as_str())
+    }
+
+    /// The tools that the model may call, in the form of OpenAI's `tools`.
+    #[must_use]
+    pub fn tools(self, tools: impl IntoIterator<Item = Value>) -> Self {
+        self.with("tools", tools.into_iter().collect::<Vec<_>>())
+    }
+
+    /// Which tools the model may or must call.
+    #[must_use]
+    pub fn tool_choice(self, choice: &ToolChoice) -> Self {
+        self.with("tool_choice", json!(choice))
+    }
+
+    /// Whether the model may call several tools at once.
+    #[must_use]
+    pub fn parallel_tool_calls(self, parallel: bool) -> Self {
+        self.with("parallel_tool_calls", parallel)
+    }
+
+    /// Members of the requests of platforms that have no field of their own, by platform.
+    #[must_use]
+    pub fn provider_options(self, options: Map<String, Value>) -> Self {
+        self.with("provider_options", options)
     }
 
     /// The earliest start, counted from when Redis received the job.
@@ -231,6 +305,13 @@ impl Job {
             self.0.insert(field.to_owned(), raw);
         }
         self
+    }
+
+    fn number(self, field: &str, number: f64) -> Self {
+        // JSON has no infinite numbers or NaN; written as a string, they fail the check.
+        let value = Number::from_f64(number)
+            .map_or_else(|| Value::String(number.to_string()), Value::Number);
+        self.with(field, value)
     }
 
     /// Whether a field has a value.

@@ -59,6 +59,10 @@ pub use longshore_broker::{
 };
 pub use longshore_policy::redis::{RedisAccess, RedisSettings, RedisUrl};
 pub use longshore_protocol::{
+    call::{
+        ChatMessage, Content, FunctionCall, ImageSource, InlineData, Part, ReasoningEffort, Role,
+        ToolCall, ToolChoice,
+    },
     chain::{BadChain, ChainId, ChainState, StepName, StepState},
     envelope::{Limit, Malformed, MalformedCode, MessageLimits, Retry},
     id::{EntryId, JobId, QueueName},

@@ -109,7 +109,7 @@ mod tests {
         providers.openai: off (OPENAI_API_KEY is not set), openai at https://api.openai.com/v1, default_model gpt-4o-mini, key from OPENAI_API_KEY, account team, usd_per_month 9, time_zone Asia/Tokyo
         providers.gpu: on, openai at http://gpu:8000/v1, default_model m, no key, free, local, timeout 90s, rate_limit_delay 1s to 2s
         providers.ask: off (on only if `providers.ask.enabled` is true in longshore.yaml), cli: /opt/bin/ask -q, default_model m, env ASK
-        models.openai/gpt-4o: fast, context 128000, answer 16384, $2.5 in, $10 out, $1.25 cached; batch_discount 0.5 (per million), from 2027-01-01 on $1 in, $2 out (per million), for code analysis planning review docs simple_tasks tools json_schema, withdrawn from 2030-01-01 on
+        models.openai/gpt-4o: fast, context 128000, answer 16384, $2.5 in, $10 out, $1.25 cached; batch_discount 0.5 (per million), from 2027-01-01 on $1 in, $2 out (per million), for code analysis planning review docs simple_tasks tools json_schema vision files, withdrawn from 2030-01-01 on
         models.xai/grok-0: standard, context 131072, answer 131072, $0 in, $0 out (per million), for code analysis planning review docs simple_tasks
         models.gpu/m: standard, context 131072, answer 131072, $0 in, $0 out (per million), for code analysis planning review docs simple_tasks
         budgets.all: overall, $100 per month, hard, at_limit wait, time_zone Europe/Berlin, reset_at 06:30

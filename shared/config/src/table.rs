@@ -379,7 +379,7 @@ fields! {
         /// how capable it is
         tier = "fast, standard, advanced", "standard";
         /// what it can do
-        capabilities = "`code`, `analysis`, `planning`, `review`, `complex_reasoning`, `docs`, `simple_tasks`, `tools`, `json_schema`", "those of the tier";
+        capabilities = "`code`, `analysis`, `planning`, `review`, `complex_reasoning`, `docs`, `simple_tasks`, `tools`, `json_schema`, `reasoning`, `vision`, `files`, `audio`", "those of the tier";
         /// maximum tokens of prompt and answer together
         context_window = "1 to 1000000000", "131072";
         /// maximum tokens of an answer

@@ -13,6 +13,8 @@ SELECT
     jobs.finish_reason,
     jobs.attempts,
     jobs.metadata,
+    jobs.warnings,
+    jobs.tool_calls,
     jobs.enqueued_at,
     jobs.started_at,
     jobs.finished_at,

@@ -6,7 +6,7 @@ use sqlx::{FromRow, Row, postgres::PgRow, types::Json};
 
 use super::{
     Ledger, LedgerError,
-    rows::{decode, decode_count, decode_optional, decode_u32, decode_usd},
+    rows::{decode, decode_count, decode_list, decode_optional, decode_u32, decode_usd},
 };
 
 impl Ledger {
@@ -46,6 +46,9 @@ impl FromRow<'_, PgRow> for OutcomeRow {
             state,
             success: state == JobState::Completed,
             output: row.try_get("output")?,
+            tool_calls: decode_list(row, "tool_calls")?,
+            // Too long for the ledger: they are in the outcome that Redis keeps.
+            logprobs: None,
             error: row.try_get("error")?,
             error_class: row.try_get("error_class")?,
             platform: row.try_get("platform")?,
@@ -63,6 +66,7 @@ impl FromRow<'_, PgRow> for OutcomeRow {
                 .map(|(finished, start)| finished - start)),
             queued_ms: ms(start.map(|start| start - enqueued)),
             metadata: metadata.map(|Json(metadata)| metadata),
+            warnings: decode_list(row, "warnings")?,
         }))
     }
 }

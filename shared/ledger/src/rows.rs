@@ -81,6 +81,15 @@ pub(crate) fn decode_optional<T: DeserializeOwned>(
     text.map(|text| from_name(column, text)).transpose()
 }
 
+/// Decodes a list from JSON; NULL is an empty one.
+pub(crate) fn decode_list<T: DeserializeOwned + Send + Unpin + 'static>(
+    row: &PgRow,
+    column: &str,
+) -> sqlx::Result<Vec<T>> {
+    let list: Option<Json<Vec<T>>> = row.try_get(column)?;
+    Ok(list.map(|Json(list)| list).unwrap_or_default())
+}
+
 fn from_name<T: DeserializeOwned>(column: &str, text: &str) -> sqlx::Result<T> {
     T::deserialize(text.into_deserializer())
         .map_err(|cause: value::Error| decode_error(column, cause))
@@ -149,10 +158,12 @@ impl FromRow<'_, PgRow> for JobRow {
                 attempts: decode_u32(row, "attempts")?,
                 prompt_head: row.try_get("prompt_head")?,
                 output: row.try_get("output")?,
+                tool_calls: decode_list(row, "tool_calls")?,
                 finish_reason: decode_optional(row, "finish_reason")?,
                 error: row.try_get("error")?,
                 error_class: row.try_get("error_class")?,
                 metadata: metadata.map(|Json(metadata)| metadata),
+                warnings: decode_list(row, "warnings")?,
                 traceparent: row.try_get("traceparent")?,
             },
             cost_usd: decode_usd(row, "cost_usd")?,

@@ -61,7 +61,7 @@ pub(crate) fn integer(value: u32) -> i32 {
 }
 
 /// A value as JSON that `jsonb` accepts.
-pub(crate) fn json(value: &impl Serialize) -> Option<String> {
+pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Option<String> {
     let json = serde_json::to_string(value).ok()?;
     if json.contains("\\u0000") {
         let value: Value = serde_json::from_str(&json).ok()?;

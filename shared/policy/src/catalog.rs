@@ -21,6 +21,7 @@ pub use litellm::{NotAPriceFile, PriceImport, UnreadModel};
 pub use models::ModelLayer;
 pub use prices::{PriceBand, Prices, Rates};
 pub use pricing::PriceLayer;
+pub use service::Service;
 pub use tool::SEEN_BY_TOOLS;
 pub use words::{Billing, CostSource, DialectName, UnknownPrice};
 
@@ -38,6 +39,7 @@ mod pricing;
 mod providers;
 mod raw;
 mod read;
+mod service;
 mod tool;
 mod words;
 

@@ -6,6 +6,7 @@ pub mod cost;
 pub mod cron;
 pub mod forms;
 pub mod limits;
+pub mod parameters;
 pub mod pause;
 pub mod redis;
 pub mod replay;

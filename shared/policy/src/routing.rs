@@ -220,14 +220,14 @@ impl Router {
     /// The length of a job's prompt: its bytes, or, above the configured threshold, one and a half
     /// times the count of OpenAI's tokenizer, which covers all other known vocabularies. The result is
     /// for choosing a model only. What must hold for any text, such as a budget, uses
-    /// [`tokens::upper_bound`].
+    /// [`tokens::Prompt::upper_bound`].
     pub fn measure(&self, envelope: &Envelope) -> PromptTokens {
-        let system = envelope.system.as_deref();
-        let most = tokens::upper_bound(&envelope.messages, system);
+        let prompt = tokens::Prompt::of(envelope);
+        let most = prompt.expected_bound();
         let upper_bound = if most <= self.estimate_threshold {
             most
         } else {
-            let estimate = tokens::estimate(&envelope.messages, system);
+            let estimate = prompt.estimate();
             most.min(estimate.saturating_add(estimate / 2))
         };
         PromptTokens { upper_bound }
@@ -329,7 +329,7 @@ impl Router {
             .keywords
             .as_ref()
             .zip(prompt)
-            .and_then(|(keywords, prompt)| keywords.find(&prompt.content));
+            .and_then(|(keywords, prompt)| keywords.find(&prompt.text()));
         let category = found
             .as_ref()
             .and_then(|found| self.categories.get(found.category));

@@ -2,8 +2,14 @@
 
 use std::sync::LazyLock;
 
-use longshore_protocol::call::ChatMessage;
+use longshore_protocol::{
+    call::{Answer, Call, CallParams, ChatMessage, Part, decoded_length},
+    envelope::Envelope,
+};
+use serde::Serialize;
 use tiktoken_rs::CoreBPE;
+
+use crate::catalog::ModelEntry;
 
 /// Tokens that are reserved for an answer if its job sets no limit; corrected after the call.
 pub const TYPICAL_ANSWER: u32 = 1_000;
@@ -21,34 +27,127 @@ const MOST_PIECES: usize = 32;
 /// OpenAI's vocabulary `o200k_base`: about 40 MB, loaded with the first long prompt.
 static VOCABULARY: LazyLock<Option<CoreBPE>> = LazyLock::new(|| tiktoken_rs::o200k_base().ok());
 
-/// The most tokens that a prompt can have, because every token has at least one byte. Very cheap.
-pub fn upper_bound(messages: &[ChatMessage], system: Option<&str>) -> u64 {
-    let bytes = system.map_or(0, |text| wide(text.len()) + PER_MESSAGE);
-    messages.iter().fold(bytes, |sum, message| {
-        sum + wide(message.content.len()) + extra(message) + PER_MESSAGE
-    })
+/// Tokens that providers add to a prompt with tools, for their own instructions.
+const FOR_TOOLS: u64 = 1_000;
+
+/// The most tokens of an image for any model but those of [`DEAR_IMAGES`].
+const MOST_PER_IMAGE: u64 = 10_000;
+
+/// Models that count far more tokens for an image, by a part of their name, and how many.
+const DEAR_IMAGES: [(&str, u64); 1] = [("gpt-4o-mini", 50_000)];
+
+/// Tokens of an image as they usually are.
+const USUAL_PER_IMAGE: u64 = 1_600;
+
+/// Bytes of a file, and of sound, that are usually one token.
+const BYTES_PER_FILE_TOKEN: u64 = 16;
+const BYTES_PER_AUDIO_TOKEN: u64 = 250;
+
+/// What a call sends to the model.
+#[derive(Debug, Clone, Copy)]
+pub struct Prompt<'a> {
+    messages: &'a [ChatMessage],
+    system: Option<&'a str>,
+    params: &'a CallParams,
 }
 
-/// The approximate number of tokens, counted with the vocabulary of OpenAI's models; counts of other
-/// providers differ by up to a third. Prompts over 32 KiB are sampled, so a long prompt takes no longer
-/// (some milliseconds) than a short one.
-pub fn estimate(messages: &[ChatMessage], system: Option<&str>) -> u64 {
-    let most = upper_bound(messages, system);
-    let texts: Vec<&str> = system
-        .into_iter()
-        .chain(messages.iter().map(|one| one.content.as_str()))
-        .collect();
-    let Some(counted) = count(&texts) else {
-        return most;
-    };
-    let all: u64 = texts.iter().map(|text| wide(text.len())).sum();
-    let rest = most.saturating_sub(all);
-    (counted + rest).min(most)
+impl<'a> Prompt<'a> {
+    /// The prompt of a job.
+    pub fn of(envelope: &'a Envelope) -> Self {
+        Self {
+            messages: &envelope.messages,
+            system: envelope.system.as_deref(),
+            params: &envelope.params,
+        }
+    }
+
+    /// The prompt of a call.
+    pub fn of_call(call: &'a Call) -> Self {
+        Self {
+            messages: &call.messages,
+            system: call.system.as_deref(),
+            params: &call.params,
+        }
+    }
+
+    /// The most tokens that the prompt can have for a model. Every token of a text has at least one byte. An image has
+    /// at most so many as the service documents. A text file has its bytes, other files may fill the model's
+    /// window: their pages are counted, and may be compressed. Sound has a token for each byte at most. Very cheap.
+    pub fn upper_bound(&self, model: &ModelEntry) -> u64 {
+        let dear = DEAR_IMAGES
+            .iter()
+            .find(|(part, _)| model.model.contains(part));
+        let per_image = dear.map_or(MOST_PER_IMAGE, |(_, tokens)| *tokens);
+        let media = self.media(|part| match part {
+            Part::Text(_) => 0,
+            Part::Image { .. } => per_image,
+            Part::File { data, .. } if data.media_type.starts_with("text/") => {
+                wide(decoded_length(&data.base64))
+            }
+            Part::File { .. } => model.context_window,
+            Part::Audio { base64, .. } => wide(decoded_length(base64)),
+        });
+        self.text_bound().saturating_add(media)
+    }
+
+    /// The most tokens that the texts can have, and those that images, files and sound usually have: for choosing a
+    /// model, not for money.
+    pub fn expected_bound(&self) -> u64 {
+        self.text_bound().saturating_add(self.usual_media())
+    }
+
+    /// The approximate number of tokens, counted with the vocabulary of OpenAI's models; counts of other
+    /// providers differ by up to a third. Prompts over 32 KiB are sampled, so a long prompt takes no longer
+    /// (some milliseconds) than a short one.
+    pub fn estimate(&self) -> u64 {
+        let most = self.text_bound();
+        let texts: Vec<&str> = self.texts().collect();
+        let all: u64 = texts.iter().map(|text| wide(text.len())).sum();
+        let rest = most.saturating_sub(all);
+        let counted = count(&texts).map_or(most, |counted| (counted + rest).min(most));
+        counted.saturating_add(self.usual_media())
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &'a str> {
+        let messages = self.messages.iter().flat_map(ChatMessage::texts);
+        self.system.into_iter().chain(messages)
+    }
+
+    fn text_bound(&self) -> u64 {
+        let texts: u64 = self.texts().map(|text| wide(text.len())).sum();
+        let count = self.messages.len() + usize::from(self.system.is_some());
+        let others: u64 = self.messages.iter().map(other_members).sum();
+        let schema = self.params.json_schema().map_or(0, json_length);
+        let tools = match self.params.tools.as_slice() {
+            [] => 0,
+            tools => FOR_TOOLS + json_length(tools),
+        };
+        texts + PER_MESSAGE * wide(count) + others + schema + tools
+    }
+
+    fn usual_media(&self) -> u64 {
+        self.media(|part| match part {
+            Part::Text(_) => 0,
+            Part::Image { .. } => USUAL_PER_IMAGE,
+            Part::File { data, .. } => wide(decoded_length(&data.base64)) / BYTES_PER_FILE_TOKEN,
+            Part::Audio { base64, .. } => wide(decoded_length(base64)) / BYTES_PER_AUDIO_TOKEN,
+        })
+    }
+
+    fn media(&self, tokens: impl Fn(&Part) -> u64) -> u64 {
+        let parts = self.messages.iter().flat_map(ChatMessage::parts);
+        parts.map(tokens).fold(0, u64::saturating_add)
+    }
 }
 
-/// The same for an answer; at least 1.
-pub fn estimate_answer(output: &str) -> u64 {
-    count(&[output]).unwrap_or(wide(output.len())).max(1)
+/// The approximate number of tokens of an answer; at least 1.
+pub fn estimate_answer(answer: &Answer) -> u64 {
+    let text = count(&[&answer.output]).unwrap_or(wide(answer.output.len()));
+    let calls = answer.tool_calls.iter().map(|call| {
+        let function = &call.function;
+        count(&[&function.name, &function.arguments]).unwrap_or(wide(function.arguments.len()))
+    });
+    (text + calls.sum::<u64>()).max(1)
 }
 
 /// The approximate number of tokens of all texts; `None` without a vocabulary.
@@ -66,12 +165,23 @@ fn count(texts: &[&str]) -> Option<u64> {
     Some(u64::try_from(counted).unwrap_or(u64::MAX))
 }
 
-/// Bytes of the other members of a message.
-fn extra(message: &ChatMessage) -> u64 {
-    if message.extra.is_empty() {
-        return 0;
-    }
-    serde_json::to_string(&message.extra).map_or(0, |json| wide(json.len()))
+/// Bytes of the calls of tools and the other members of a message.
+fn other_members(message: &ChatMessage) -> u64 {
+    let id = message.tool_call_id.as_ref().map_or(0, |id| wide(id.len()));
+    let calls = match message.tool_calls.as_slice() {
+        [] => 0,
+        calls => json_length(calls),
+    };
+    let extra = if message.extra.is_empty() {
+        0
+    } else {
+        json_length(&message.extra)
+    };
+    id + calls + extra
+}
+
+fn json_length<T: Serialize + ?Sized>(value: &T) -> u64 {
+    serde_json::to_string(value).map_or(0, |json| wide(json.len()))
 }
 
 /// Cuts a text into pieces at character boundaries.
@@ -92,27 +202,119 @@ fn wide(size: usize) -> u64 {
 mod tests {
     use std::time::Instant;
 
-    use longshore_protocol::call::Role;
+    use longshore_protocol::{
+        call::{Content, ImageSource, InlineData, Role, Tool, ToolCall},
+        platform::{PlatformName, Tier},
+    };
     use serde_json::json;
 
     use super::*;
+    use crate::catalog::{PriceBook, Rates};
 
     fn said(text: &str) -> Vec<ChatMessage> {
-        vec![ChatMessage {
-            role: Role::User,
-            content: text.to_owned(),
-            extra: serde_json::Map::new(),
-        }]
+        vec![ChatMessage::new(Role::User, text)]
+    }
+
+    fn prompt<'a>(messages: &'a [ChatMessage], system: Option<&'a str>) -> Prompt<'a> {
+        static NOTHING: LazyLock<CallParams> = LazyLock::new(CallParams::default);
+        Prompt {
+            messages,
+            system,
+            params: &NOTHING,
+        }
+    }
+
+    fn model(name: &str) -> ModelEntry {
+        ModelEntry {
+            provider: PlatformName::from_stored("p"),
+            model: name.to_owned(),
+            tier: Tier::Fast,
+            capabilities: Vec::new(),
+            untold: true,
+            context_window: 200_000,
+            max_output_tokens: 1_000,
+            withdrawn: None,
+            prices: PriceBook::new(Rates::FREE.into(), Vec::new()),
+        }
+    }
+
+    fn bound(messages: &[ChatMessage], system: Option<&str>) -> u64 {
+        prompt(messages, system).upper_bound(&model("m"))
+    }
+
+    fn estimate(messages: &[ChatMessage], system: Option<&str>) -> u64 {
+        prompt(messages, system).estimate()
     }
 
     #[test]
     fn no_prompt_has_more_tokens_than_bytes() {
-        assert_eq!(upper_bound(&said("Grüße"), None), 7 + 4);
-        assert_eq!(upper_bound(&said("Hi"), Some("Brief.")), 2 + 4 + 6 + 4);
+        assert_eq!(bound(&said("Grüße"), None), 7 + 4);
+        assert_eq!(bound(&said("Hi"), Some("Brief.")), 2 + 4 + 6 + 4);
         let mut called = said("");
-        let call = json!([{"id": "1"}]);
-        called[0].extra.insert("tool_calls".to_owned(), call);
-        assert_eq!(upper_bound(&called, None), 27 + 4);
+        called[0].tool_calls = vec![ToolCall::new("1", "f", "{}")];
+        let json = r#"[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]"#;
+        assert_eq!(bound(&called, None), wide(json.len()) + 4);
+    }
+
+    #[test]
+    fn images_files_and_sound_are_not_counted_as_text() {
+        let data = |media_type: &str| InlineData {
+            media_type: media_type.to_owned(),
+            base64: "A".repeat(400_000),
+        };
+        let with = |part: Part| {
+            let mut messages = said("");
+            messages[0].content = Content::Parts(vec![part]);
+            messages
+        };
+        let file = |media_type| Part::File {
+            data: data(media_type),
+            filename: None,
+        };
+        let image = || Part::Image {
+            source: ImageSource::Inline(data("image/png")),
+            detail: None,
+        };
+        let audio = Part::Audio {
+            format: "wav".to_owned(),
+            base64: "A".repeat(400_000),
+        };
+        for (part, name, most, usual) in [
+            (image(), "m", 10_000, 1_600),
+            (image(), "openai/gpt-4o-mini", 50_000, 1_600),
+            (file("text/plain"), "m", 300_000, 18_750),
+            (file("application/pdf"), "m", 200_000, 18_750),
+            (audio, "m", 300_000, 1_200),
+        ] {
+            let messages = with(part);
+            let prompt = prompt(&messages, None);
+            assert_eq!(prompt.upper_bound(&model(name)), most + 4, "{name}");
+            assert_eq!(prompt.expected_bound(), usual + 4, "{name}");
+            assert_eq!(prompt.estimate(), usual + 4, "{name}");
+        }
+    }
+
+    #[test]
+    fn tools_and_schemas_are_counted() {
+        let messages = said("x");
+        let mut params = CallParams::default();
+        let tool = Tool {
+            name: "weather".to_owned(),
+            description: Some("y".repeat(1_000)),
+            parameters: None,
+            strict: None,
+        };
+        params.tools.push(tool);
+        params.response_format = Some(json!({"json_schema": {"schema": {"type": "object"}}}));
+        let prompt = Prompt {
+            messages: &messages,
+            system: None,
+            params: &params,
+        };
+        let tools = r#"[{"type":"function","function":{"name":"weather","description":""}}]"#;
+        let schema = r#"{"type":"object"}"#;
+        let expected = 1 + 4 + FOR_TOOLS + wide(tools.len()) + 1_000 + wide(schema.len());
+        assert_eq!(prompt.upper_bound(&model("m")), expected);
     }
 
     #[test]

@@ -1,33 +1,21 @@
 //! One call to a provider: the request, the answer and the errors.
 
+mod message;
+mod params;
+mod tools;
+
 use std::{ops::Add, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use self::message::is_base64;
+pub use self::{
+    message::{ChatMessage, Content, ImageSource, InlineData, Part, Role, decoded_length},
+    params::{CallParams, Parameter, ReasoningEffort, asked_for, leave_out},
+    tools::{FunctionCall, Tool, ToolCall, ToolChoice, ToolKind},
+};
 use crate::{id::AttemptId, money::Usd};
-
-/// One message of a conversation: `{role, content}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ChatMessage {
-    pub role: Role,
-    pub content: String,
-    /// Other members that the producer sent with the message; passed on to OpenAI-compatible providers.
-    #[serde(flatten)]
-    pub extra: serde_json::Map<String, Value>,
-}
-
-string_enum! {
-    /// The author of a chat message.
-    Role {
-        /// Instructions.
-        System = "system",
-        /// The person or program that asks.
-        User = "user",
-        /// The model.
-        Assistant = "assistant",
-    }
-}
 
 /// A request to a provider: everything that a dialect needs to write it.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,14 +28,11 @@ pub struct Call {
     pub system: Option<String>,
     /// The conversation; at least one message.
     pub messages: Vec<ChatMessage>,
-    /// The most tokens that the answer may have.
-    pub max_tokens: Option<u32>,
+    pub params: CallParams,
+    /// Members of this platform's request that have no name in the protocol.
+    pub options: serde_json::Map<String, Value>,
     /// The limit to send if the dialect requires one and the job sets none.
     pub default_max_tokens: u32,
-    /// Sampling temperature.
-    pub temperature: Option<f64>,
-    /// The format of the answer, as in OpenAI's `response_format`.
-    pub response_format: Option<Value>,
     /// Whether the answer must be a list of jobs.
     pub spawn: bool,
     /// The time after which the attempt is cancelled.
@@ -114,7 +99,12 @@ impl Add for Usage {
 /// A provider's answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
+    /// The text; empty if the answer is only calls of tools.
     pub output: String,
+    /// The tools that the model wants called.
+    pub tool_calls: Vec<ToolCall>,
+    /// The probabilities of tokens, in the provider's own form.
+    pub logprobs: Option<Value>,
     /// Why the answer ended.
     pub finish_reason: FinishReason,
     pub usage: Usage,

@@ -9,7 +9,10 @@ pub(crate) mod fields;
 mod hash;
 pub(crate) mod json;
 mod malformed;
+pub(crate) mod message;
 pub(crate) mod objects;
+mod options;
+mod params;
 mod parse;
 mod tenant;
 #[cfg(test)]
@@ -26,11 +29,15 @@ pub use self::{
     chained::chain_text,
     hash::ContentHash,
     malformed::{Malformed, MalformedCode},
-    parse::{Message as RawMessage, MessageLimits, Parsed, parse},
+    parse::{FIELDS, Message as RawMessage, MessageLimits, Parsed, parse},
     tenant::tenant_of,
 };
 pub(crate) use self::{malformed::shortened, parse::members_of};
-use crate::{call::ChatMessage, id::JobId, money::Usd};
+use crate::{
+    call::{CallParams, ChatMessage},
+    id::JobId,
+    money::Usd,
+};
 
 /// The protocol version of this build.
 pub const PROTOCOL_VERSION: u64 = 1;
@@ -64,12 +71,8 @@ pub struct Envelope {
     /// The required model.
     pub model: Option<String>,
     pub routing: RoutingInputs,
-    /// The most tokens of an answer.
-    pub max_tokens: Option<u32>,
-    /// Sampling temperature.
-    pub temperature: Option<f64>,
-    /// The format of the answer (OpenAI's `response_format`).
-    pub response_format: Option<Value>,
+    /// What the job asks of every call.
+    pub params: CallParams,
     /// The earliest start.
     pub not_before: Option<NotBefore>,
     /// The latest start.
@@ -168,7 +171,7 @@ impl Envelope {
     /// The start of the last message, by which people recognize the job in the ledger.
     pub fn prompt_head(&self) -> String {
         let last = self.messages.last();
-        last.map(|message| message.content.chars().take(PROMPT_HEAD).collect())
+        last.map(|message| message.text().chars().take(PROMPT_HEAD).collect())
             .unwrap_or_default()
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 pub use self::limits::{AlertRecord, WindowRecord, WindowUnit};
 use crate::{
-    call::{ErrorClass, FinishReason, Usage},
+    call::{ErrorClass, FinishReason, ToolCall, Usage},
     chain::{ChainId, ChainKind, ChainState},
     checkpoint::Checkpoint,
     envelope::Envelope,
@@ -156,6 +156,9 @@ pub struct JobRecord {
     /// The answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    /// The tools that the model wants called.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
     /// Why the answer ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<FinishReason>,
@@ -167,6 +170,9 @@ pub struct JobRecord {
     /// The producer's own metadata.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
+    /// What was left out of the call, and which fields are unknown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The W3C trace context.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
@@ -194,10 +200,12 @@ impl JobRecord {
             attempts: checkpoint.attempts,
             prompt_head: envelope.map(Envelope::prompt_head).unwrap_or_default(),
             output: None,
+            tool_calls: Vec::new(),
             finish_reason: None,
             error: past.map(|past| past.error.clone()),
             error_class: past.map(|past| past.error_class.to_string()),
             metadata: envelope.and_then(|envelope| envelope.metadata.clone()),
+            warnings: Vec::new(),
             traceparent: envelope.and_then(|envelope| envelope.traceparent.clone()),
         }
     }

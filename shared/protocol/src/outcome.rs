@@ -3,7 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{call::FinishReason, id::JobId, money::Usd, state::JobState};
+use crate::{
+    call::{FinishReason, ToolCall},
+    id::JobId,
+    money::Usd,
+    state::JobState,
+};
 
 /// How a job ended (`docs/protocol/outcome.schema.json`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,6 +19,12 @@ pub struct Outcome {
     /// Whether there is an answer.
     pub success: bool,
     pub output: Option<String>,
+    /// The tools that the model wants called; absent if none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// The probabilities of tokens, in the platform's own form; absent if not asked for or not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<Value>,
     pub error: Option<String>,
     pub error_class: Option<String>,
     /// The platform of the last attempt.
@@ -43,6 +54,9 @@ pub struct Outcome {
     pub queued_ms: u64,
     /// The producer's own metadata.
     pub metadata: Option<Map<String, Value>>,
+    /// What was left out of the call, and which fields are unknown; absent if nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl Outcome {
@@ -71,6 +85,9 @@ impl Outcome {
             duration_ms: 0,
             queued_ms: 0,
             metadata: None,
+            tool_calls: Vec::new(),
+            logprobs: None,
+            warnings: Vec::new(),
         }
     }
 }

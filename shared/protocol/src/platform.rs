@@ -65,6 +65,14 @@ string_enum! {
         Tools = "tools",
         /// Supports answers that follow a JSON schema.
         JsonSchema = "json_schema",
+        /// Thinks before it answers, as much as a call asks for.
+        Reasoning = "reasoning",
+        /// Reads images.
+        Vision = "vision",
+        /// Reads PDF files.
+        Files = "files",
+        /// Hears sound.
+        Audio = "audio",
     }
 }
 

@@ -78,11 +78,9 @@ struct Noop {
 /// Records the delay of a stamped job.
 fn look(call: &Call, delays: &Mutex<Histogram<u64>>) {
     let arrived = nanoseconds();
-    let stamp = call
-        .messages
-        .last()
-        .and_then(|message| message.content.strip_prefix(STAMP));
-    if let Some(enqueued) = stamp.and_then(|stamp| stamp.parse::<u64>().ok()) {
+    let last = call.messages.last();
+    let stamp = last.and_then(|message| message.text().strip_prefix(STAMP)?.parse::<u64>().ok());
+    if let Some(enqueued) = stamp {
         let mut delays = delays.lock().unwrap_or_else(PoisonError::into_inner);
         delays.saturating_record(arrived.saturating_sub(enqueued));
     }
@@ -96,6 +94,8 @@ impl Provider for Noop {
         Box::pin(async {
             Ok(Answer {
                 output: "Red, yellow and blue.".to_owned(),
+                tool_calls: Vec::new(),
+                logprobs: None,
                 finish_reason: FinishReason::Stop,
                 usage: Usage {
                     input: 20,

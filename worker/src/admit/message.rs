@@ -5,14 +5,18 @@ use std::ops::ControlFlow;
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_protocol::{
     dead_letter::StoredMessage,
-    envelope::{Malformed, MalformedCode, Parsed, parse},
+    envelope::{FIELDS, Malformed, MalformedCode, Parsed, parse},
 };
+use longshore_settings::suggest::closest;
 
 use crate::{
     context::Context,
     disposition::{Discard, Disposition, OrDispose as _, Stage, WaitsFor},
     job::Job,
 };
+
+/// The most unknown fields that are named.
+const NAMED_FIELDS: usize = 20;
 
 /// How long a message of a newer protocol waits for a worker that knows it.
 const NEWER_VERSION_WAIT: TimeDelta = TimeDelta::hours(24);
@@ -52,4 +56,44 @@ fn refuse_malformed(job: &Job, malformed: &Malformed, now: DateTime<Utc>) -> Dis
         kept: is_too_large.then(|| StoredMessage::head(&job.message.fields)),
         ..Discard::new(malformed.code.as_str(), malformed.to_string())
     })
+}
+
+/// What is to be said of fields that the protocol does not know.
+pub(super) fn remarks(unknown: &[String]) -> Vec<String> {
+    let named = unknown.iter().take(NAMED_FIELDS).map(|name| {
+        let near = closest(name, FIELDS.iter().copied());
+        let hint = near.map(|near| format!(": did you mean `{near}`?"));
+        format!("unknown field `{name}`{}", hint.unwrap_or_default())
+    });
+    let mut remarks: Vec<String> = named.collect();
+    if unknown.len() > NAMED_FIELDS {
+        remarks.push(format!(
+            "{} more unknown fields",
+            unknown.len() - NAMED_FIELDS
+        ));
+    }
+    remarks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_fields_are_reported_with_what_may_be_meant() {
+        let of = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            remarks(&names)
+        };
+        assert_eq!(
+            of(&["maxTokens", "temprature", "x-team"]),
+            [
+                "unknown field `maxTokens`: did you mean `max_tokens`?",
+                "unknown field `temprature`: did you mean `temperature`?",
+                "unknown field `x-team`",
+            ]
+        );
+        let many = vec!["x-y-z"; NAMED_FIELDS + 3];
+        assert_eq!(of(&many).last().unwrap(), "3 more unknown fields");
+    }
 }

@@ -10,10 +10,7 @@ use longshore_protocol::{
 };
 use serde_json::Value;
 
-use crate::{
-    blocking,
-    provider::{json_schema, shorten},
-};
+use crate::{blocking, provider::shorten};
 
 /// How many violations of a schema an error lists.
 const LISTED_VIOLATIONS: usize = 3;
@@ -47,7 +44,11 @@ impl AnswerForm {
         call: &Call,
         limits: &MessageLimits,
     ) -> Result<Answer, CallError> {
-        let answer = if matches!(self, Self::Schema(_)) {
+        // Tools first: the answer in the required form follows their results.
+        let is_due = answer.tool_calls.is_empty();
+        let answer = if !is_due {
+            answer
+        } else if matches!(self, Self::Schema(_)) {
             let billed = answer.usage;
             let checked =
                 blocking::SCHEMAS.run(move || check_form(&self, &answer).map(|()| answer));
@@ -67,22 +68,18 @@ impl AnswerForm {
 
 /// The form of an answer that needs no schema.
 fn plain_form(call: &Call) -> AnswerForm {
-    match form_type(call) {
+    match call.params.format_type() {
         Some("json_object") => AnswerForm::Object,
         _ => AnswerForm::Any,
     }
 }
 
-fn form_type(call: &Call) -> Option<&str> {
-    call.response_format.as_ref()?.get("type")?.as_str()
-}
-
 /// The schema that an answer must match, if the call has one.
 fn schema_of(call: &Call) -> Result<Option<&Value>, CallError> {
-    if form_type(call) != Some("json_schema") {
+    if call.params.format_type() != Some("json_schema") {
         return Ok(None);
     }
-    let schema = json_schema(call);
+    let schema = call.params.json_schema();
     let schema = schema.ok_or_else(|| bad_schema(&"`json_schema.schema` is missing"))?;
     let values = count_values(schema, MOST_SCHEMA_VALUES);
     if values > MOST_SCHEMA_VALUES {
@@ -183,10 +180,9 @@ mod tests {
     }
 
     fn asking(form: Value) -> Call {
-        Call {
-            response_format: Some(form),
-            ..call()
-        }
+        let mut call = call();
+        call.params.response_format = Some(form);
+        call
     }
 
     fn with_schema(schema: &Value) -> Call {
@@ -196,6 +192,8 @@ mod tests {
     fn answer(output: &str) -> Answer {
         Answer {
             output: output.to_owned(),
+            tool_calls: Vec::new(),
+            logprobs: None,
             finish_reason: FinishReason::Stop,
             usage: Usage {
                 input: 3,

@@ -4,6 +4,7 @@ use std::{fmt, ops::ControlFlow};
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
+    call::ChatMessage,
     chain::{
         Instance, SKIPPED, StepRef,
         template::{TemplateError, TemplateScope, render_envelope},
@@ -144,10 +145,8 @@ async fn fan_out(job: &Job, step: &StepRef, items: Vec<Value>, context: &Context
 /// Rendered texts may be as large as a message.
 fn check_size(step: &StepRef, envelope: &Envelope, context: &Context) -> Result<(), Discard> {
     let limit = context.policy().config.limits.max_bytes;
-    let texts = envelope
-        .messages
-        .iter()
-        .map(|message| message.content.len());
+    let texts = envelope.messages.iter().flat_map(ChatMessage::texts);
+    let texts = texts.map(str::len);
     let size: usize = texts.sum::<usize>() + envelope.system.as_ref().map_or(0, String::len);
     if size <= limit {
         return Ok(());

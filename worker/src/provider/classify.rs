@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
 use longshore_protocol::{
-    call::{Call, CallCost, CallError, ErrorClass, Remedy, Usage},
+    call::{Call, CallCost, CallError, ChatMessage, ErrorClass, Remedy, Usage},
     clock::local_time,
 };
 use serde_json::Value;
@@ -358,9 +358,9 @@ fn refuse_secrets(message: &str, secrets: &[&str], call: &Call) -> String {
     let prompts = call
         .messages
         .iter()
-        .map(|message| &message.content)
-        .chain(&call.system);
-    for prompt in prompts.map(|prompt| prompt.trim()) {
+        .flat_map(ChatMessage::texts)
+        .chain(call.system.as_deref());
+    for prompt in prompts.map(str::trim) {
         if prompt.len() >= SHORTEST_PROMPT {
             message = message.replace(prompt, "[prompt]");
         }

@@ -14,6 +14,8 @@ use longshore_protocol::call::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
+#[cfg(test)]
+pub(crate) use self::prompt::prompt_text;
 use self::{
     output::{OutputForm, ToolOutput},
     process::{FinishedProcess, ToolProcess},
@@ -113,6 +115,8 @@ fn answer_from(output: ToolOutput, form: OutputForm, prompt: &str) -> Result<Ans
     }
     Ok(Answer {
         output: output.text,
+        tool_calls: Vec::new(),
+        logprobs: None,
         finish_reason: output.finish,
         usage,
         model: output.model,

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use longshore_protocol::{
     call::{
-        Answer, Call, CallCost, CallError, ErrorClass, FinishReason, Remedy, ReportedLimits, Role,
-        Usage,
+        Answer, Call, CallCost, CallError, ChatMessage, ErrorClass, FinishReason, Remedy,
+        ReportedLimits, Role, ToolCall, Usage,
     },
     money::Usd,
 };
@@ -98,29 +98,39 @@ pub(crate) fn path_segment(name: &str) -> String {
 /// The instructions and the turns of a call, for dialects that separate them.
 ///
 /// Those dialects reject a conversation without turns: instructions alone become the user's turn.
-pub(crate) fn instructions_and_turns(call: &Call) -> (String, Vec<(Role, &str)>) {
+pub(crate) fn instructions_and_turns(call: &Call) -> (String, Vec<(Role, &ChatMessage)>) {
     let (system, mut turns): (Vec<_>, Vec<_>) = call
         .messages
         .iter()
-        .map(|message| (message.role, message.content.as_str()))
+        .map(|message| (message.role, message))
         .partition(|(role, _)| *role == Role::System);
-    let mut instructions: Vec<&str> = call.system.as_deref().into_iter().collect();
+    let mut instructions: Vec<Cow<'_, str>> =
+        call.system.as_deref().map(Cow::from).into_iter().collect();
     if turns.is_empty() {
         turns = system
             .into_iter()
-            .map(|(_, text)| (Role::User, text))
+            .map(|(_, message)| (Role::User, message))
             .collect();
     } else {
-        instructions.extend(system.into_iter().map(|(_, text)| text));
+        instructions.extend(system.into_iter().map(|(_, message)| message.text()));
     }
     (instructions.join("\n\n"), turns)
 }
 
-/// The schema in a `response_format` of type `json_schema`.
-pub(crate) fn json_schema(call: &Call) -> Option<&Value> {
-    call.response_format
-        .as_ref()?
-        .pointer("/json_schema/schema")
+/// Adds the options of a platform to its request. Objects are merged; what the request has already stays.
+pub(crate) fn add_options(body: &mut Value, options: &Map<String, Value>) {
+    let Some(body) = body.as_object_mut() else {
+        return;
+    };
+    for (name, value) in options {
+        match (body.get_mut(name), value) {
+            (Some(group), Value::Object(members)) => add_options(group, members),
+            (Some(_), _) => {}
+            (None, value) => {
+                body.insert(name.clone(), value.clone());
+            }
+        }
+    }
 }
 
 /// The fields of a request that have a value.
@@ -156,29 +166,39 @@ pub(crate) fn joined_texts<'a>(parts: impl IntoIterator<Item = &'a Value>) -> St
     parts.filter_map(|part| string_at(part, "/text")).collect()
 }
 
-/// An answer as decoded, or an error if its output is empty.
+/// What an answer says.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) output: String,
+    pub(crate) tool_calls: Vec<ToolCall>,
+    pub(crate) logprobs: Option<Value>,
+}
+
+/// An answer as decoded, or an error if it says nothing.
 pub(crate) fn answer_with(
     body: &Value,
     (model, id): (&str, &str),
-    output: String,
+    said: Said,
     finish_reason: FinishReason,
     usage: Usage,
 ) -> Result<Answer, CallError> {
-    if output.trim().is_empty() {
-        let message = match finish_reason {
-            FinishReason::Length => "the token limit was reached before any text",
-            FinishReason::ToolCalls => "the model called a tool that the request does not define",
-            FinishReason::Stop | FinishReason::Other => "the answer has no text",
-        };
-        return match finish_reason {
-            FinishReason::Length => {
-                Err(billed_error(ErrorClass::BadOutput, message, usage).remedy(Remedy::OtherModel))
-            }
-            _ => unusable_answer(message, usage),
-        };
+    let is_cut_off = finish_reason == FinishReason::Length;
+    let is_whole =
+        |call: &ToolCall| serde_json::from_str::<Value>(&call.function.arguments).is_ok();
+    let calls_nothing =
+        said.tool_calls.is_empty() || is_cut_off && !said.tool_calls.iter().all(is_whole);
+    if said.output.trim().is_empty() && calls_nothing {
+        if is_cut_off {
+            let message = "the token limit was reached before any text";
+            let error = billed_error(ErrorClass::BadOutput, message, usage);
+            return Err(error.remedy(Remedy::OtherModel));
+        }
+        return unusable_answer("the answer has no text", usage);
     }
     Ok(Answer {
-        output,
+        output: said.output,
+        tool_calls: said.tool_calls,
+        logprobs: said.logprobs.filter(|logprobs| !logprobs.is_null()),
         finish_reason,
         usage,
         model: string_at(body, model).map(str::to_owned),

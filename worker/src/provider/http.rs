@@ -12,9 +12,10 @@ use url::Url;
 
 use super::{
     classify,
-    dialect::{Dialect, Provider},
+    dialect::{Dialect, Provider, add_options},
     dns_cache::CachingResolver,
     rate_limits, retry_after,
+    tool_calls::defined_only,
 };
 
 /// The longest answer that is read, in bytes.
@@ -128,7 +129,9 @@ impl HttpProvider {
     }
 
     fn request(&self, call: &Call) -> Result<Request, CallError> {
-        let body = serde_json::to_vec(&self.dialect.encode(call))
+        let mut body = self.dialect.encode(call);
+        add_options(&mut body, &call.options);
+        let body = serde_json::to_vec(&body)
             .map_err(|error| CallError::new(ErrorClass::Internal, error.to_string()))?;
         let mut request = Request::new(http::Method::POST, self.url(&call.model));
         *request.headers_mut() = self.headers(call)?;
@@ -209,6 +212,8 @@ impl Provider for HttpProvider {
                 Ok(request) => tokio::time::timeout(call.timeout, self.exchange(request)).await,
                 Err(error) => Ok(Err(error)),
             };
+            let exchange =
+                exchange.map(|result| result.and_then(|answer| defined_only(answer, call)));
             let result = exchange.unwrap_or_else(|_| {
                 let message = format!("waited {} s", call.timeout.as_secs_f64());
                 Err(CallError::new(ErrorClass::Timeout, message).spend(CallCost::Unknown))

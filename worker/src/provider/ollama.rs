@@ -3,11 +3,15 @@
 use std::borrow::Cow;
 
 use http::{HeaderName, header};
-use longshore_protocol::call::{Answer, Call, CallError, FinishReason, Usage};
+use longshore_protocol::call::{
+    Answer, Call, CallError, ChatMessage, FinishReason, ImageSource, Part, ReasoningEffort,
+    ToolChoice, Usage,
+};
 use serde_json::{Value, json};
 
-use super::dialect::{
-    Dialect, answer_with, json_schema, present_fields, string_at, tokens_at, unusable_answer,
+use super::{
+    dialect::{Dialect, Said, answer_with, present_fields, string_at, tokens_at, unusable_answer},
+    tool_calls::listed_calls,
 };
 
 /// The dialect of Ollama.
@@ -24,25 +28,43 @@ impl Dialect for Ollama {
     }
 
     fn encode(&self, call: &Call) -> Value {
+        let params = &call.params;
         let system = call.system.iter();
         let system = system.map(|text| json!({"role": "system", "content": text}));
-        let messages = system.chain(call.messages.iter().map(|message| json!(message)));
-        let form = call.response_format.as_ref();
-        let format = match form.and_then(|form| string_at(form, "/type")) {
-            Some("json_schema") => json_schema(call).cloned(),
+        let messages = system.chain(call.messages.iter().map(message));
+        let format = match params.format_type() {
+            Some("json_schema") => params.json_schema().cloned(),
             Some("json_object") => Some("json".into()),
             _ => None,
         };
         let options = present_fields([
-            ("num_predict", call.max_tokens.map(Value::from)),
-            ("temperature", call.temperature.map(Value::from)),
+            ("num_predict", params.max_tokens.map(Value::from)),
+            ("temperature", params.temperature.map(Value::from)),
+            ("top_p", params.top_p.map(Value::from)),
+            ("seed", params.seed.map(Value::from)),
+            (
+                "stop",
+                (!params.stop.is_empty()).then(|| json!(params.stop)),
+            ),
+            (
+                "frequency_penalty",
+                params.frequency_penalty.map(Value::from),
+            ),
+            ("presence_penalty", params.presence_penalty.map(Value::from)),
         ]);
+        // The API has no choice of tools: without them, none is called.
+        let tools = (params.tool_choice != Some(ToolChoice::None) && !params.tools.is_empty())
+            .then(|| json!(params.tools));
         let body = present_fields([
             ("model", Some(json!(call.model))),
             ("messages", Some(messages.collect())),
             ("stream", Some(false.into())),
             ("format", format),
             ("options", (!options.is_empty()).then(|| options.into())),
+            ("logprobs", params.logprobs.map(Value::from)),
+            ("top_logprobs", params.top_logprobs.map(Value::from)),
+            ("think", params.reasoning_effort.map(think)),
+            ("tools", tools),
         ]);
         body.into()
     }
@@ -57,14 +79,57 @@ impl Dialect for Ollama {
         if body.get("message").is_none() {
             return unusable_answer("the answer has no message", usage);
         }
-        let tools = body.pointer("/message/tool_calls");
+        let tool_calls = listed_calls(body.pointer("/message/tool_calls"));
         let finish = match string_at(&body, "/done_reason").unwrap_or_default() {
-            _ if tools.is_some() => FinishReason::ToolCalls,
+            _ if !tool_calls.is_empty() => FinishReason::ToolCalls,
             "stop" => FinishReason::Stop,
             "length" => FinishReason::Length,
             _ => FinishReason::Other,
         };
         let output = string_at(&body, "/message/content").unwrap_or_default();
-        answer_with(&body, ("/model", "/id"), output.to_owned(), finish, usage)
+        let said = Said {
+            output: output.to_owned(),
+            tool_calls,
+            logprobs: body.get("logprobs").cloned(),
+        };
+        answer_with(&body, ("/model", "/id"), said, finish, usage)
+    }
+}
+
+/// A message: its text, beside its images, and the arguments of calls as objects.
+fn message(message: &ChatMessage) -> Value {
+    let images = message.parts().iter().filter_map(|part| match part {
+        Part::Image {
+            source: ImageSource::Inline(data),
+            ..
+        } => Some(json!(data.base64)),
+        _ => None,
+    });
+    let images: Vec<Value> = images.collect();
+    let calls: Vec<Value> = message
+        .tool_calls
+        .iter()
+        .map(|call| json!({"id": call.id, "function": {"name": call.function.name, "arguments": call.arguments()}}))
+        .collect();
+    let id = message.tool_call_id.as_ref();
+    let mut members = present_fields([
+        ("role", Some(json!(message.role))),
+        ("content", Some(json!(message.text()))),
+        ("images", (!images.is_empty()).then(|| images.into())),
+        ("tool_calls", (!calls.is_empty()).then(|| calls.into())),
+        ("tool_call_id", id.map(|id| json!(id))),
+    ]);
+    for (name, value) in &message.extra {
+        members.entry(name).or_insert_with(|| value.clone());
+    }
+    members.into()
+}
+
+fn think(effort: ReasoningEffort) -> Value {
+    match effort {
+        ReasoningEffort::None => json!(false),
+        ReasoningEffort::Minimal | ReasoningEffort::Low => json!("low"),
+        ReasoningEffort::Medium => json!("medium"),
+        ReasoningEffort::High | ReasoningEffort::XHigh => json!("high"),
     }
 }

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use http::{HeaderName, header};
+use longshore_policy::catalog::Service;
 use longshore_protocol::{
-    call::{Answer, Call, CallError, FinishReason, Usage},
+    call::{Answer, Call, CallError, ChatMessage, FinishReason, Usage},
     money::Usd,
 };
 use serde_json::{Value, json};
@@ -13,10 +14,11 @@ use serde_json::{Value, json};
 use super::{
     classify,
     dialect::{
-        Classification, Dialect, answer_with, joined_texts, present_fields, refused_answer,
+        Classification, Dialect, Said, answer_with, joined_texts, present_fields, refused_answer,
         string_at, tokens_at, unusable_answer,
     },
-    quirks::{self, Service},
+    quirks::{self, OpenAiQuirks as _},
+    tool_calls::listed_calls,
 };
 
 /// The dialect of OpenAI and of compatible services.
@@ -33,20 +35,39 @@ impl Dialect for OpenAi {
     }
 
     fn encode(&self, call: &Call) -> Value {
+        let params = &call.params;
         let system = call.system.iter();
         let system = system.map(|text| json!({"role": "system", "content": text}));
-        // OpenAI's newer models reject `max_tokens`; many other services know only that.
-        let limit = match self.0 {
-            Service::OpenAi => "max_completion_tokens",
-            Service::Xai | Service::OpenRouter | Service::Other => "max_tokens",
-        };
-        let messages = system.chain(call.messages.iter().map(|message| json!(message)));
+        let messages = system.chain(call.messages.iter().map(|message| self.message(message)));
+        let tools = self.0.tools(params);
+        let choice = tools.as_ref().and(params.tool_choice.as_ref());
+        let (effort_name, effort) = self.0.reasoning(params.reasoning_effort);
         Value::Object(present_fields([
             ("model", Some(json!(call.model))),
             ("messages", Some(messages.collect())),
-            (limit, call.max_tokens.map(Value::from)),
-            ("temperature", call.temperature.map(Value::from)),
-            ("response_format", call.response_format.clone()),
+            (self.0.answer_limit(), params.max_tokens.map(Value::from)),
+            ("temperature", params.temperature.map(Value::from)),
+            ("response_format", params.response_format.clone()),
+            ("top_p", params.top_p.map(Value::from)),
+            ("seed", params.seed.map(Value::from)),
+            (
+                "stop",
+                (!params.stop.is_empty()).then(|| json!(params.stop)),
+            ),
+            (
+                "frequency_penalty",
+                params.frequency_penalty.map(Value::from),
+            ),
+            ("presence_penalty", params.presence_penalty.map(Value::from)),
+            ("logprobs", params.logprobs.map(Value::from)),
+            ("top_logprobs", params.top_logprobs.map(Value::from)),
+            (effort_name, effort),
+            ("tools", tools),
+            ("tool_choice", choice.map(|choice| json!(choice))),
+            (
+                "parallel_tool_calls",
+                params.parallel_tool_calls.map(Value::from),
+            ),
         ]))
     }
 
@@ -78,7 +99,12 @@ impl Dialect for OpenAi {
             Some(Value::Array(parts)) => joined_texts(&parts),
             _ => String::new(),
         };
-        answer_with(&body, ("/model", "/id"), output, finish, usage)
+        let said = Said {
+            output,
+            tool_calls: listed_calls(choice.pointer("/message/tool_calls")),
+            logprobs: choice.get_mut("logprobs").map(Value::take),
+        };
+        answer_with(&body, ("/model", "/id"), said, finish, usage)
     }
 
     fn reported_cost(&self, body: &[u8]) -> Option<Usd> {
@@ -93,6 +119,18 @@ impl Dialect for OpenAi {
 }
 
 impl OpenAi {
+    /// A message. OpenAI itself does not know what others add to calls of tools.
+    fn message(self, message: &ChatMessage) -> Value {
+        if self.0 != Service::OpenAi || message.tool_calls.is_empty() {
+            return json!(message);
+        }
+        let mut message = message.clone();
+        for call in &mut message.tool_calls {
+            call.extra.clear();
+        }
+        json!(message)
+    }
+
     fn usage(self, usage: &Value) -> Usage {
         let [total, prompt, completion] = ["/total_tokens", "/prompt_tokens", "/completion_tokens"]
             .map(|at| tokens_at(usage, at));

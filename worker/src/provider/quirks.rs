@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use chrono::{DateTime, FixedOffset, NaiveDateTime, Utc};
-use longshore_policy::limits::{Calendar, Period};
+use longshore_policy::{
+    catalog::Service,
+    limits::{Calendar, Period},
+};
 use longshore_protocol::{
-    call::{CallCost, CallError, ErrorClass, Usage},
+    call::{CallCost, CallError, CallParams, ErrorClass, ReasoningEffort, ToolChoice, Usage},
     money::Usd,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     classify,
@@ -16,50 +19,64 @@ use super::{
     reported_cost, retry_after,
 };
 
-/// The service, where it changes the request or the meaning of figures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Service {
-    /// OpenAI itself.
-    OpenAi,
-    /// xAI.
-    Xai,
-    /// `OpenRouter`.
-    OpenRouter,
-    /// Any other service with OpenAI's dialect.
-    Other,
-}
+/// How services with OpenAI's dialect differ.
+pub(super) trait OpenAiQuirks: Sized {
+    /// The name of `max_tokens`.
+    fn answer_limit(self) -> &'static str;
 
-impl Service {
-    /// The service of the provider with this name at this host. A provider called `openai` at another host
-    /// is a gateway, which may not support what OpenAI does.
-    pub(crate) fn identify(provider: &str, host: Option<&str>) -> Self {
-        match (provider, host) {
-            (_, Some("api.openai.com")) => Self::OpenAi,
-            ("xai", _) | (_, Some("api.x.ai")) => Self::Xai,
-            ("openrouter", _) | (_, Some("openrouter.ai")) => Self::OpenRouter,
-            _ => Self::Other,
-        }
-    }
+    /// The tools, unless the job forbids their use and the service must not see them for that.
+    fn tools(self, params: &CallParams) -> Option<Value>;
+
+    /// The name and the value of the setting of how much the model thinks.
+    fn reasoning(self, effort: Option<ReasoningEffort>) -> (&'static str, Option<Value>);
 
     /// The cost that it reports for an answer: `OpenRouter` in dollars, xAI in ticks of 10^-10 dollars
     /// (docs.x.ai, "Cost Tracking").
-    pub(super) fn reported_cost(self, body: &[u8]) -> Option<Usd> {
-        match self {
-            Self::OpenRouter => reported_cost::dollars_at(body, &["usage", "cost"], 0),
-            Self::Xai => reported_cost::dollars_at(body, &["usage", "cost_in_usd_ticks"], 10),
-            Self::OpenAi | Self::Other => None,
-        }
-    }
+    fn reported_cost(self, body: &[u8]) -> Option<Usd>;
 
     /// Whether the completion tokens exclude the thinking tokens, as xAI's do. The total shows it, if there is
     /// one.
-    pub(super) fn excludes_thinking(
-        self,
-        total: u64,
-        prompt: u64,
-        completion: u64,
-        thinking: u64,
-    ) -> bool {
+    fn excludes_thinking(self, total: u64, prompt: u64, completion: u64, thinking: u64) -> bool;
+}
+
+impl OpenAiQuirks for Service {
+    fn answer_limit(self) -> &'static str {
+        match self {
+            // OpenAI's newer models reject `max_tokens`; many other services know only that.
+            Self::OpenAi => "max_completion_tokens",
+            _ => "max_tokens",
+        }
+    }
+
+    fn tools(self, params: &CallParams) -> Option<Value> {
+        let is_forbidden = self == Self::Zhipu && params.tool_choice == Some(ToolChoice::None);
+        (!is_forbidden && !params.tools.is_empty()).then(|| json!(params.tools))
+    }
+
+    fn reasoning(self, effort: Option<ReasoningEffort>) -> (&'static str, Option<Value>) {
+        match self {
+            Self::OpenRouter => ("reasoning", effort.map(|effort| json!({"effort": effort}))),
+            // These only think or do not.
+            Self::DeepSeek | Self::Moonshot | Self::Zhipu => {
+                let kind = |effort| match effort {
+                    ReasoningEffort::None => json!({"type": "disabled"}),
+                    _ => json!({"type": "enabled"}),
+                };
+                ("thinking", effort.map(kind))
+            }
+            _ => ("reasoning_effort", effort.map(|effort| json!(effort))),
+        }
+    }
+
+    fn reported_cost(self, body: &[u8]) -> Option<Usd> {
+        match self {
+            Self::OpenRouter => reported_cost::dollars_at(body, &["usage", "cost"], 0),
+            Self::Xai => reported_cost::dollars_at(body, &["usage", "cost_in_usd_ticks"], 10),
+            _ => None,
+        }
+    }
+
+    fn excludes_thinking(self, total: u64, prompt: u64, completion: u64, thinking: u64) -> bool {
         match total {
             0 => self == Self::Xai,
             total => total == prompt + completion + thinking,

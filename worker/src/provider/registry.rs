@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use longshore_policy::catalog::{Catalog, DialectName, ProviderEntry};
+use longshore_policy::catalog::{Catalog, DialectName, ProviderEntry, Service};
 use longshore_protocol::platform::PlatformName;
 use reqwest::Client;
 
@@ -15,7 +15,6 @@ use super::{
     ollama::Ollama,
     openai::OpenAi,
     paced::Paced,
-    quirks::Service,
 };
 
 /// The enabled providers, by name.
@@ -57,10 +56,7 @@ impl Registry {
 
 fn provider_for(entry: &ProviderEntry, client: &Client) -> Arc<dyn Provider> {
     let dialect: Arc<dyn Dialect> = match entry.dialect {
-        DialectName::OpenAi => {
-            let host = entry.base_url.host_str();
-            Arc::new(OpenAi(Service::identify(entry.name.as_str(), host)))
-        }
+        DialectName::OpenAi => Arc::new(OpenAi(Service::of(entry))),
         DialectName::Anthropic => Arc::new(Anthropic),
         DialectName::Gemini => Arc::new(Gemini),
         DialectName::Ollama => Arc::new(Ollama),

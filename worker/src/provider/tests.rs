@@ -2,6 +2,7 @@
 
 mod answers;
 mod errors;
+mod parameters;
 mod recorded;
 mod requests;
 mod transport;
@@ -10,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::HeaderMap;
 use longshore_protocol::{
-    call::{Call, CallError, ChatMessage, Role},
+    call::{Call, CallError, CallParams, ChatMessage, Role},
     id::AttemptId,
 };
 use secrecy::SecretString;
@@ -22,11 +23,7 @@ const KEY: &str = "sk-proj-abcdefghijklmnop";
 const PROMPT: &str = "What is the capital of Norway?";
 
 fn message(role: Role, content: &str) -> ChatMessage {
-    ChatMessage {
-        role,
-        content: content.to_owned(),
-        extra: serde_json::Map::new(),
-    }
+    ChatMessage::new(role, content)
 }
 
 pub(crate) fn call() -> Call {
@@ -35,10 +32,9 @@ pub(crate) fn call() -> Call {
         model: "some-model".to_owned(),
         system: None,
         messages: vec![message(Role::User, PROMPT)],
-        max_tokens: None,
+        params: CallParams::default(),
+        options: serde_json::Map::new(),
         default_max_tokens: 4096,
-        temperature: None,
-        response_format: None,
         spawn: false,
         timeout: Duration::from_secs(5),
     }

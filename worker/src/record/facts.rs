@@ -48,16 +48,26 @@ pub(crate) fn job_record(
         attempts: progress.checkpoint.attempts,
         prompt_head: envelope.map(Envelope::prompt_head).unwrap_or_default(),
         output: end.answer.map(|answer| answer.output.clone()),
+        tool_calls: end
+            .answer
+            .map(|answer| answer.tool_calls.clone())
+            .unwrap_or_default(),
         finish_reason: end.answer.map(|answer| answer.finish_reason),
         error: end.error.map(|(error, _)| error.to_owned()),
         error_class: end.error.map(|(_, class)| class.to_owned()),
         metadata: envelope.and_then(|envelope| envelope.metadata.clone()),
+        warnings: progress.warnings(),
         traceparent: envelope.and_then(|envelope| envelope.traceparent.clone()),
     }
 }
 
 /// The outcome that producers read.
-pub(crate) fn outcome(record: &JobRecord, progress: &Progress, now: DateTime<Utc>) -> Outcome {
+pub(crate) fn outcome(
+    record: &JobRecord,
+    progress: &Progress,
+    end: &JobEnd<'_>,
+    now: DateTime<Utc>,
+) -> Outcome {
     let usage = progress.checkpoint.usage;
     let started = record.started_at.unwrap_or(now);
     Outcome {
@@ -65,6 +75,8 @@ pub(crate) fn outcome(record: &JobRecord, progress: &Progress, now: DateTime<Utc
         state: record.state,
         success: record.state == JobState::Completed,
         output: record.output.clone(),
+        tool_calls: record.tool_calls.clone(),
+        logprobs: end.answer.and_then(|answer| answer.logprobs.clone()),
         error: record.error.clone(),
         error_class: record.error_class.clone(),
         platform: record.platform.clone(),
@@ -80,6 +92,7 @@ pub(crate) fn outcome(record: &JobRecord, progress: &Progress, now: DateTime<Utc
         duration_ms: milliseconds(now - started),
         queued_ms: milliseconds(started - record.enqueued_at),
         metadata: record.metadata.clone(),
+        warnings: record.warnings.clone(),
     }
 }
 

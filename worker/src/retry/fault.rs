@@ -15,12 +15,9 @@ pub(crate) fn saying_fault(job: &Job, envelope: &Arc<Envelope>) -> Arc<Envelope>
         return envelope.clone();
     };
     let mut envelope = Envelope::clone(envelope);
-    envelope.messages.push(ChatMessage {
-        role: Role::User,
-        content: format!(
-            "A previous attempt ended with this error: {fault}. Answer again, in the form that is asked for."
-        ),
-        extra: serde_json::Map::new(),
-    });
+    let words = format!(
+        "A previous attempt ended with this error: {fault}. Answer again, in the form that is asked for."
+    );
+    envelope.messages.push(ChatMessage::new(Role::User, words));
     Arc::new(envelope)
 }

@@ -40,15 +40,16 @@ impl Estimate {
         now: DateTime<Utc>,
     ) -> Self {
         let model = candidate.model;
-        let prompt = tokens::upper_bound(&envelope.messages, envelope.system.as_deref());
+        let prompt = tokens::Prompt::of(envelope).upper_bound(model);
         let limits = AnswerLimits {
             prompt,
-            max_tokens: envelope.max_tokens,
+            max_tokens: envelope.params.max_tokens,
             left,
             floor: policy.config.routing.min_answer_tokens,
         };
         let answer = AnswerBound::new(model, limits, now);
         let typical_answer = envelope
+            .params
             .max_tokens
             .unwrap_or(tokens::TYPICAL_ANSWER)
             .min(answer.tokens);

@@ -93,7 +93,7 @@ fn end_payload(
     let outcome = if id_is_foreign {
         None
     } else {
-        serialize(&outcome(&record, &progress, now))
+        serialize(&outcome(&record, &progress, end, now))
     };
     let envelope = progress.envelope.as_deref();
     EndPayload {

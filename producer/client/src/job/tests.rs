@@ -1,4 +1,5 @@
 use insta::assert_snapshot;
+use longshore_protocol::call::{Role, ToolCall};
 
 use super::*;
 
@@ -8,6 +9,9 @@ fn every_setter_sets_its_field() {
         .unwrap()
         .to_utc();
     let Value::Object(metadata) = json!({"asset": 1}) else {
+        panic!()
+    };
+    let Value::Object(options) = json!({"openai": {"user": "u"}}) else {
         panic!()
     };
     let job = Job::prompt("Hello")
@@ -22,6 +26,17 @@ fn every_setter_sets_its_field() {
         .max_tokens(200)
         .temperature(0.5)
         .response_format(json!({"type": "json_object"}))
+        .top_p(0.5)
+        .seed(7)
+        .stop(["END"])
+        .frequency_penalty(0.5)
+        .presence_penalty(-0.5)
+        .logprobs(2)
+        .reasoning_effort(ReasoningEffort::Low)
+        .tools([json!({"type": "function", "function": {"name": "f"}})])
+        .tool_choice(&ToolChoice::Function("f".to_owned()))
+        .parallel_tool_calls(false)
+        .provider_options(options)
         .run_at(at)
         .start_by(Limit::After(Duration::from_mins(1)))
         .deadline(Limit::At(at))
@@ -41,7 +56,7 @@ fn every_setter_sets_its_field() {
         .metadata(metadata)
         .reply(true)
         .traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-    assert_snapshot!(job.to_json(), @r#"{"area":"law","chain_id":"c1","complexity":"high","concurrency_key":"crawl","concurrency_limit":3,"deadline":"2026-12-01T09:00:00Z","fallback":false,"id":"inv-42","max_cost_usd":"0.05","max_tokens":200,"metadata":{"asset":1},"model":"gemini-2.5-flash","parent_id":"p1","platform":"gemini","prompt":"Hello","reply":true,"response_format":{"type":"json_object"},"retry":{"base_delay":null,"max_delay":5,"max_retries":2},"risk":"low","run_at":"2026-12-01T09:00:00Z","start_by":60,"system":"Be brief.","temperature":0.5,"tenant":"acme","timeout":1.5,"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","type":"research","unique_for":10,"unique_key":"daily"}"#);
+    assert_snapshot!(job.to_json(), @r#"{"area":"law","chain_id":"c1","complexity":"high","concurrency_key":"crawl","concurrency_limit":3,"deadline":"2026-12-01T09:00:00Z","fallback":false,"frequency_penalty":0.5,"id":"inv-42","logprobs":true,"max_cost_usd":"0.05","max_tokens":200,"metadata":{"asset":1},"model":"gemini-2.5-flash","parallel_tool_calls":false,"parent_id":"p1","platform":"gemini","presence_penalty":-0.5,"prompt":"Hello","provider_options":{"openai":{"user":"u"}},"reasoning_effort":"low","reply":true,"response_format":{"type":"json_object"},"retry":{"base_delay":null,"max_delay":5,"max_retries":2},"risk":"low","run_at":"2026-12-01T09:00:00Z","seed":7,"start_by":60,"stop":["END"],"system":"Be brief.","temperature":0.5,"tenant":"acme","timeout":1.5,"tool_choice":{"function":{"name":"f"},"type":"function"},"tools":[{"function":{"name":"f"},"type":"function"}],"top_logprobs":2,"top_p":0.5,"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","type":"research","unique_for":10,"unique_key":"daily"}"#);
 
     let envelope = job.check(&MessageLimits::default()).unwrap();
     assert_eq!(envelope.id.unwrap().as_str(), "inv-42");
@@ -49,6 +64,20 @@ fn every_setter_sets_its_field() {
     assert_eq!(envelope.deadline, Some(Limit::At(at)));
     assert_eq!(envelope.max_cost.unwrap().to_string(), "0.05");
     assert!(envelope.reply && !envelope.fallback);
+}
+
+#[test]
+fn a_conversation_may_have_parts_and_results_of_tools() {
+    let mut asked = ChatMessage::new(Role::Assistant, "");
+    asked.tool_calls.push(ToolCall::new("c1", "f", "{}"));
+    let mut result = ChatMessage::new(Role::Tool, "sunny");
+    result.tool_call_id = Some("c1".to_owned());
+    let messages = [ChatMessage::new(Role::User, "Weather?"), asked, result];
+    let job = Job::conversation(&messages);
+    assert_eq!(
+        job.check(&MessageLimits::default()).unwrap().messages,
+        messages
+    );
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn reports_errors_with_lines_and_remedies() {
         longshore.yaml:3: `routing.rules.platform` is `skynet`; expected one of openai, anthropic, gemini, deepseek, xai, moonshot, zhipu, minimax, openrouter, ollama, claude-cli, codex-cli, gemini-cli
         longshore.yaml:4: `routing.rules.model` is `gpt-9000`; expected a model of the catalog (`longshore.yaml` can add one under `models:`)
         longshore.yaml:5: `routing.rules.tier` is `genius`; expected one of fast, standard, advanced
-        longshore.yaml:6: `routing.rules.capability` is `juggling`; expected one of code, analysis, planning, review, complex_reasoning, docs, simple_tasks, tools, json_schema
+        longshore.yaml:6: `routing.rules.capability` is `juggling`; expected one of code, analysis, planning, review, complex_reasoning, docs, simple_tasks, tools, json_schema, reasoning, vision, files, audio
         longshore.yaml:7: the rule `e` selects no model; expected `model`, or `platform`, `tier` or `capability`
         longshore.yaml:8: `routing.rules.name` is missing; expected a name, which decisions show
         longshore.yaml:9: the rule `g` has `model` beside `platform`, `tier` or `capability`; keep one of the two (a model of one platform is `platform/model`)

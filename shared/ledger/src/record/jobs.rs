@@ -1,6 +1,7 @@
 //! Writes jobs: the newest version of each.
 
 use longshore_protocol::{call::FinishReason, event::JobRecord};
+use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::{SHORT_COLUMNS, column, text_length};
@@ -10,6 +11,8 @@ pub(super) struct JobWrite<'a> {
     pub(super) version: i64,
     record: &'a JobRecord,
     metadata: Option<String>,
+    warnings: Option<String>,
+    tool_calls: Option<String>,
 }
 
 impl<'a> JobWrite<'a> {
@@ -18,6 +21,8 @@ impl<'a> JobWrite<'a> {
             version: id.version(),
             record,
             metadata: record.metadata.as_ref().and_then(sanitize::json),
+            warnings: list(&record.warnings),
+            tool_calls: list(&record.tool_calls),
         }
     }
 
@@ -32,9 +37,22 @@ impl<'a> JobWrite<'a> {
             error,
             ..
         } = self.record;
-        let optional = [platform, model, output, error, &self.metadata];
+        let optional = [
+            platform,
+            model,
+            output,
+            error,
+            &self.metadata,
+            &self.warnings,
+            &self.tool_calls,
+        ];
         SHORT_COLUMNS + labels.task_type.len() + prompt_head.len() + text_length(optional)
     }
+}
+
+/// A list as JSON; `None` if it is empty.
+fn list<T: Serialize>(list: &[T]) -> Option<String> {
+    (!list.is_empty()).then(|| sanitize::json(list)).flatten()
 }
 
 pub(super) async fn upsert(
@@ -99,6 +117,8 @@ pub(super) async fn upsert(
         .bind(column(rows, |row| {
             sanitize::optional_label(row.record.labels.step.as_ref())
         }))
+        .bind(column(rows, |row| row.warnings.as_deref()))
+        .bind(column(rows, |row| row.tool_calls.as_deref()))
         .execute(connection)
         .await?;
     Ok(())

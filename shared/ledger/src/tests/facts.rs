@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use longshore_protocol::{
-    call::{ErrorClass, FinishReason, Usage},
+    call::{ErrorClass, FinishReason, ToolCall, Usage},
     event::{
         AttemptRecord, DeadLetterRecord, DecisionRecord, DecisionStep, DropRecord, Event,
         JobLabels, JobRecord,
@@ -60,12 +60,14 @@ pub(super) fn job(id: &str, n: u64, state: JobState) -> JobRecord {
         attempts: 1,
         prompt_head: format!("prompt {n} ✓"),
         output: Some("blue".to_owned()),
+        tool_calls: vec![ToolCall::new("call_1", "weather", r#"{"city":"Köln"}"#)],
         finish_reason: Some(FinishReason::ToolCalls),
         error: None,
         error_class: Some("poison".to_owned()),
         metadata: json!({"n": n, "deep": [1.5, {"x": null}]})
             .as_object()
             .cloned(),
+        warnings: vec![format!("unknown field `x{n}`")],
         traceparent: Some("00-0-0-00".to_owned()),
     }
 }

@@ -10,7 +10,10 @@ use super::{
     draft::Draft,
     market::{CandidateIndex, Why},
 };
-use crate::catalog::ModelEntry;
+use crate::{
+    catalog::{ModelEntry, ProviderEntry},
+    parameters::Asked,
+};
 
 /// The job types that write code. Models that are for analysis or research alone do not answer them.
 const CODE_TYPES: [&str; 5] = [
@@ -22,7 +25,7 @@ const CODE_TYPES: [&str; 5] = [
 ];
 
 /// What a job needs of a model.
-struct Needs {
+struct Needs<'a> {
     /// The most that its prompt may cost.
     max_cost: Option<Usd>,
     /// The day of the prices.
@@ -30,19 +33,27 @@ struct Needs {
     prompt: u64,
     /// Tokens of prompt and answer.
     window: u64,
-    tools: bool,
     json_schema: bool,
+    /// What it asks of a call beyond text.
+    asked: Asked<'a>,
     /// Unless the job or a rule names the model or the platform.
     code: bool,
 }
 
 /// What a model lacks for a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Lack {
-    Money { prompt: Usd, limit: Usd },
-    Window { has: u64, needed: u64 },
-    Tools,
+    Money {
+        prompt: Usd,
+        limit: Usd,
+    },
+    Window {
+        has: u64,
+        needed: u64,
+    },
     JsonSchema,
+    /// A parameter of the call that it does not take, and why.
+    Parameter(String),
     Code,
 }
 
@@ -61,23 +72,22 @@ impl fmt::Display for Lack {
                     "its window has {has} tokens, and up to {needed} are needed"
                 )
             }
-            Self::Tools => f.write_str("it calls no tools"),
             Self::JsonSchema => f.write_str("it keeps to no JSON schema"),
+            Self::Parameter(why) => f.write_str(why),
             Self::Code => f.write_str("it is not for code"),
         }
     }
 }
 
-impl Needs {
-    fn of(envelope: &Envelope, prompt: PromptTokens, limit: Option<Usd>, day: NaiveDate) -> Self {
+impl<'a> Needs<'a> {
+    fn of(
+        envelope: &'a Envelope,
+        prompt: PromptTokens,
+        limit: Option<Usd>,
+        day: NaiveDate,
+    ) -> Self {
         let prompt = prompt.upper_bound;
-        let answer = envelope.max_tokens.map_or(0, u64::from);
-        let says = |name: &str| {
-            let mut messages = envelope.messages.iter();
-            messages.any(|message| message.extra.contains_key(name))
-        };
-        let format = envelope.response_format.as_ref();
-        let kind = format.and_then(|format| format.get("type")?.as_str());
+        let answer = envelope.params.max_tokens.map_or(0, u64::from);
         Self {
             max_cost: match (limit, envelope.max_cost) {
                 (Some(ours), Some(its)) => Some(ours.min(its)),
@@ -86,8 +96,8 @@ impl Needs {
             day,
             prompt,
             window: prompt.saturating_add(answer),
-            tools: says("tool_calls") || says("tool_call_id"),
-            json_schema: kind == Some("json_schema"),
+            json_schema: envelope.params.format_type() == Some("json_schema"),
+            asked: Asked::of(envelope),
             code: CODE_TYPES.contains(&envelope.task_type.as_str()),
         }
     }
@@ -101,7 +111,7 @@ impl Needs {
         (prompt > limit).then_some(Lack::Money { prompt, limit })
     }
 
-    fn unable(&self, model: &ModelEntry) -> Option<Lack> {
+    fn unable(&self, provider: &ProviderEntry, model: &ModelEntry) -> Option<Lack> {
         // A model with unknown features is assumed to have them.
         let can = |one| model.untold || model.capabilities.contains(&one);
         if self.window > model.context_window {
@@ -110,10 +120,10 @@ impl Needs {
                 needed: self.window,
             });
         }
-        if self.tools && !can(Capability::Tools) {
-            return Some(Lack::Tools);
+        if self.json_schema && !can(Capability::JsonSchema) {
+            return Some(Lack::JsonSchema);
         }
-        (self.json_schema && !can(Capability::JsonSchema)).then_some(Lack::JsonSchema)
+        self.asked.refused_by(provider, model).map(Lack::Parameter)
     }
 
     fn no_code(&self, model: &ModelEntry, why: Why) -> Option<Lack> {
@@ -122,9 +132,9 @@ impl Needs {
         (self.code && !is_named && !can).then_some(Lack::Code)
     }
 
-    fn lack(&self, model: &ModelEntry, why: Why) -> Option<Lack> {
+    fn lack(&self, provider: &ProviderEntry, model: &ModelEntry, why: Why) -> Option<Lack> {
         self.too_dear(model)
-            .or_else(|| self.unable(model))
+            .or_else(|| self.unable(provider, model))
             .or_else(|| self.no_code(model, why))
     }
 }
@@ -147,10 +157,7 @@ impl Router {
         prompt: PromptTokens,
     ) -> Result<(), Unroutable> {
         let mut needs = Needs::of(envelope, prompt, self.max_cost, self.market.day);
-        let lacks = |index: &CandidateIndex| {
-            let model = self.market.model(*index);
-            model.is_some_and(|model| needs.lack(model, index.why).is_some())
-        };
+        let lacks = |index: &CandidateIndex| self.lack(*index, &needs).is_some();
         if !draft.indexes.iter().any(lacks) {
             return Ok(());
         }
@@ -196,18 +203,23 @@ impl Router {
         Ok(())
     }
 
-    fn weighed(&self, index: CandidateIndex, needs: &Needs) -> Fit {
-        let model = self.market.model(index);
-        let Some(lack) = model.and_then(|model| needs.lack(model, index.why)) else {
+    fn lack(&self, index: CandidateIndex, needs: &Needs<'_>) -> Option<Lack> {
+        let (provider, model) = (self.market.provider(index)?, self.market.model(index)?);
+        needs.lack(provider, model, index.why)
+    }
+
+    fn weighed(&self, index: CandidateIndex, needs: &Needs<'_>) -> Fit {
+        let Some(lack) = self.lack(index, needs) else {
             return Fit::Keep;
         };
         if lack.step() == StageName::MaxCost || index.why == Why::Pinned {
             return Fit::Drop(lack);
         }
-        match self
-            .market
-            .instead(index, |model| needs.lack(model, index.why).is_none())
-        {
+        let provider = self.market.provider(index);
+        let fits = |model: &ModelEntry| {
+            provider.is_some_and(|provider| needs.lack(provider, model, index.why).is_none())
+        };
+        match self.market.instead(index, fits) {
             Some(other) => Fit::Instead(other, lack),
             None => Fit::Drop(lack),
         }
@@ -215,10 +227,12 @@ impl Router {
 }
 
 impl Lack {
-    fn step(self) -> StageName {
+    fn step(&self) -> StageName {
         match self {
             Self::Money { .. } => StageName::MaxCost,
-            Self::Window { .. } | Self::Tools | Self::JsonSchema | Self::Code => StageName::Needs,
+            Self::Window { .. } | Self::JsonSchema | Self::Parameter(_) | Self::Code => {
+                StageName::Needs
+            }
         }
     }
 }

@@ -3,7 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::template::json_of;
-use crate::envelope::{MessageLimits, RawMessage, parse};
+use crate::{
+    call::{ChatMessage, ImageSource, Part},
+    envelope::{MessageLimits, RawMessage, parse},
+};
 
 /// The most jobs that one answer may spawn.
 pub const MAX_SPAWNED: usize = 1_000;
@@ -24,6 +27,7 @@ const NOT_FOR_MODELS: &[&str] = &[
     "max_cost_usd",
     "metadata",
     "traceparent",
+    "provider_options",
 ];
 
 /// Parses the jobs of an answer: a JSON list of prompts or of objects with the fields of a job. An
@@ -61,7 +65,21 @@ fn one(job: Value, limits: &MessageLimits) -> Result<Map<String, Value>, String>
     let message = RawMessage {
         fields: vec![(b"job".to_vec(), text.into_bytes())],
     };
-    parse(&message, limits).map_err(|wrong| wrong.to_string())?;
+    let parsed = parse(&message, limits).map_err(|wrong| wrong.to_string())?;
+    // Whoever serves an address reads what the model writes into it.
+    let is_address = |part: &Part| {
+        matches!(
+            part,
+            Part::Image {
+                source: ImageSource::Url(_),
+                ..
+            }
+        )
+    };
+    let mut parts = parsed.envelope.messages.iter().flat_map(ChatMessage::parts);
+    if parts.any(is_address) {
+        return Err("the address of an image is not for a model to decide".to_owned());
+    }
     Ok(job)
 }
 
@@ -98,6 +116,10 @@ mod tests {
             (
                 r#"["x", {"prompt": "x", "tenant": "other"}]"#,
                 "job 2: field `tenant` is not for a model to decide",
+            ),
+            (
+                r#"[{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://evil.example/?secret"}}]}]}]"#,
+                "job 1: the address of an image is not for a model to decide",
             ),
         ] {
             assert_eq!(read(answer).unwrap_err(), expected);

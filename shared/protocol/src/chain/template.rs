@@ -22,7 +22,11 @@ pub(super) use self::{
     values::{OF_MANY, OF_ONE},
 };
 use super::{ChainId, StepName};
-use crate::{call::Role, envelope::Envelope, outcome::Outcome};
+use crate::{
+    call::{ChatMessage, Role},
+    envelope::Envelope,
+    outcome::Outcome,
+};
 
 /// The most items that a step may fan out to.
 pub const MAX_ITEMS: usize = 10_000;
@@ -156,14 +160,20 @@ pub(super) fn texts(envelope: &Envelope) -> impl Iterator<Item = (String, &str)>
     let system = envelope.system.as_deref();
     let system = system.map(|text| ("field `system`".to_owned(), text));
     let alone = envelope.messages.len() == 1;
-    let messages = (1..).zip(&envelope.messages).map(move |(number, message)| {
-        let field = if alone && message.role == Role::User && message.extra.is_empty() {
-            "field `prompt`".to_owned()
-        } else {
-            format!("field `messages`: message {number}")
-        };
-        (field, message.content.as_str())
-    });
+    let messages = (1..)
+        .zip(&envelope.messages)
+        .flat_map(move |(number, message)| {
+            let is_prompt = alone && message.role == Role::User && message.extra.is_empty();
+            let is_prompt = is_prompt && message.parts().is_empty();
+            message.texts().map(move |text| {
+                let field = if is_prompt {
+                    "field `prompt`".to_owned()
+                } else {
+                    format!("field `messages`: message {number}")
+                };
+                (field, text)
+            })
+        });
     system.into_iter().chain(messages)
 }
 
@@ -193,8 +203,12 @@ pub fn render_envelope(
     if let Some(system) = &mut rendered.system {
         *system = filled.next().unwrap_or_default();
     }
-    for message in &mut rendered.messages {
-        message.content = filled.next().unwrap_or_default();
+    for text in rendered
+        .messages
+        .iter_mut()
+        .flat_map(ChatMessage::texts_mut)
+    {
+        *text = filled.next().unwrap_or_default();
     }
     Ok(rendered)
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::envelope::{
     MessageLimits, RawMessage,
     fields::{self, Fields, Input},
-    objects,
+    message,
 };
 
 /// Fields of a job that a step gets from its chain.
@@ -77,13 +77,12 @@ fn texts(members: &Fields<'_>) -> Vec<(String, String)> {
         Some((format!("field `{name}`"), text))
     };
     let messages = members.0.get("messages").copied();
-    let messages = messages.and_then(|input| objects::messages(input).ok());
+    let messages = messages.and_then(|input| message::messages(input).ok());
     let messages = (1..).zip(messages.into_iter().flatten());
-    let of_messages = messages.map(|(number, message)| {
-        (
-            format!("field `messages`: message {number}"),
-            message.content,
-        )
+    let of_messages = messages.flat_map(|(number, message)| {
+        let texts: Vec<String> = message.texts().map(str::to_owned).collect();
+        let field = format!("field `messages`: message {number}");
+        texts.into_iter().map(move |text| (field.clone(), text))
     });
     let own = ["system", "prompt"].into_iter().filter_map(text);
     own.chain(of_messages).collect()

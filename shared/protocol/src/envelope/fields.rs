@@ -32,6 +32,16 @@ pub(crate) struct Problem {
     pub(crate) message: String,
 }
 
+impl Problem {
+    /// The same problem, in a part of the value.
+    pub(crate) fn at(self, place: impl fmt::Display) -> Self {
+        Self {
+            message: format!("{place}: {}", self.message),
+            ..self
+        }
+    }
+}
+
 pub(crate) type Read<T> = Result<T, Problem>;
 
 /// The fields of a message that have not been read yet.

@@ -3,16 +3,21 @@
 //! Absent fields and fields with their default add nothing, so the hash of a message stays the same
 //! when a later version adds fields.
 
-use std::{fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
     DEFAULT_TIMEOUT, DEFAULT_TYPE, Envelope, Limit, NotBefore, Retry, RoutingInputs,
     fields::{Fields, Input},
 };
+use crate::call::{self, CallParams, Parameter};
 
 /// SHA-256 over the meaning of a message, not its spelling, as 64 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,20 +33,7 @@ impl ContentHash {
     pub(super) fn from_envelope(envelope: &Envelope, unknown: &Fields<'_>) -> Self {
         let mut content = Content(Sha256::new());
         content.envelope(envelope);
-        for (name, value) in unknown.0.iter() {
-            // A prefix, so that no unknown field hashes like a known one.
-            content.0.update("?");
-            match value {
-                Input::Text(value) => content.text(name, value),
-                Input::Json(value) => {
-                    content.word(name);
-                    match serde_json::from_str(value.get()) {
-                        Ok(json) => content.json(&json),
-                        Err(_) => content.word(value.get()),
-                    }
-                }
-            }
-        }
+        content.others(envelope, unknown);
         Self(format!("{:x}", content.0.finalize()))
     }
 }
@@ -102,9 +94,7 @@ impl Content {
                     area,
                     complexity,
                 },
-            max_tokens,
-            temperature,
-            response_format,
+            params,
             not_before,
             start_by,
             deadline,
@@ -128,8 +118,14 @@ impl Content {
         }
         for message in messages {
             self.text("role", message.role.as_str());
-            self.text("content", &message.content);
-            self.object(&message.extra);
+            match &message.content {
+                call::Content::Text(text) => self.text("content", text),
+                call::Content::Parts(parts) => {
+                    self.word("content");
+                    self.json(&json!(parts));
+                }
+            }
+            self.object(&message.other_members());
         }
         for (name, value) in [
             ("system", system),
@@ -145,16 +141,7 @@ impl Content {
         ] {
             self.optional(name, value.as_deref());
         }
-        if let Some(tokens) = max_tokens {
-            self.text("max_tokens", &tokens.to_string());
-        }
-        if let Some(temperature) = temperature {
-            self.text("temperature", &plain(*temperature));
-        }
-        if let Some(format) = response_format {
-            self.word("response_format");
-            self.json(format);
-        }
+        self.first_params(params);
         match *not_before {
             Some(NotBefore::Delay(delay)) => self.duration("delay", delay),
             Some(NotBefore::At(at)) => self.text("run_at", &at.to_rfc3339()),
@@ -197,6 +184,63 @@ impl Content {
         }
         if *keep_result {
             self.text("keep_result", "true");
+        }
+    }
+
+    /// The parameters of the first versions.
+    fn first_params(&mut self, params: &CallParams) {
+        if let Some(tokens) = params.max_tokens {
+            self.text("max_tokens", &tokens.to_string());
+        }
+        if let Some(temperature) = params.temperature {
+            self.text("temperature", &plain(temperature));
+        }
+        if let Some(format) = &params.response_format {
+            self.word("response_format");
+            self.json(format);
+        }
+    }
+
+    /// The later parameters and the unknown fields, in alphabetical order. The parameters hash as they do for workers
+    /// that do not know them, so that workers of two versions find the same duplicates.
+    fn others(&mut self, envelope: &Envelope, unknown: &Fields<'_>) {
+        let is_later = |parameter: Parameter| {
+            !matches!(
+                parameter,
+                Parameter::MaxTokens | Parameter::Temperature | Parameter::ResponseFormat
+            )
+        };
+        let later: BTreeMap<&str, Value> = envelope
+            .params
+            .values()
+            .into_iter()
+            .filter(|(parameter, _)| is_later(*parameter))
+            .map(|(parameter, value)| (parameter.as_str(), value))
+            .collect();
+        let unknown: BTreeMap<&str, Input<'_>> = unknown
+            .0
+            .iter()
+            .map(|(name, value)| (name, *value))
+            .collect();
+        let names: BTreeSet<&str> = later.keys().chain(unknown.keys()).copied().collect();
+        for name in names {
+            // A prefix, so that no unknown field hashes like a known one.
+            self.0.update("?");
+            match (later.get(name), unknown.get(name)) {
+                (Some(value), _) => {
+                    self.word(name);
+                    self.json(value);
+                }
+                (None, Some(Input::Text(value))) => self.text(name, value),
+                (None, Some(Input::Json(value))) => {
+                    self.word(name);
+                    match serde_json::from_str(value.get()) {
+                        Ok(json) => self.json(&json),
+                        Err(_) => self.word(value.get()),
+                    }
+                }
+                (None, None) => {}
+            }
         }
     }
 

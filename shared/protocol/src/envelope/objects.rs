@@ -9,7 +9,6 @@ use super::{
     malformed::{MalformedCode, shortened},
     times::delay,
 };
-use crate::call::{ChatMessage, Role};
 
 /// The most bytes of metadata.
 const METADATA_BYTES: usize = 64 * 1024;
@@ -33,67 +32,24 @@ pub(crate) fn metadata(input: Input<'_>) -> Read<Map<String, Value>> {
     decoded(json)
 }
 
-/// The conversation.
-pub(crate) fn messages(input: Input<'_>) -> Read<Vec<ChatMessage>> {
-    const EXPECTED: &str = "a list of objects, each with a `role` and a `content`";
-    let list: Vec<&RawValue> = decoded(input.of_kind(Kind::List, EXPECTED)?)?;
-    if list.is_empty() {
-        return Err(input.is_not(MalformedCode::NoPrompt, "at least one message"));
-    }
-    list.into_iter()
-        .enumerate()
-        .map(|(index, json)| {
-            turn(json).map_err(|problem| Problem {
-                message: format!("message {}: {}", index + 1, problem.message),
-                ..problem
-            })
-        })
-        .collect()
-}
-
-fn turn(json: &RawValue) -> Read<ChatMessage> {
-    let kind = Kind::detect(json);
-    if kind != Kind::Object {
-        return Err(Problem {
-            code: MalformedCode::WrongType,
-            message: format!("expected an object, but got {}", kind.name()),
-        });
-    }
-    let mut members: Members<'_> = decoded(json.get())?;
-    let role = member_text(&mut members, "role")?;
-    let role = Role::from_name(&role).ok_or_else(|| Problem {
-        code: MalformedCode::BadValue,
-        message: format!(
-            "expected `role` to be system, user or assistant, but got \"{}\"",
-            shortened(&role)
-        ),
-    })?;
-    let content = member_text(&mut members, "content")?;
-    let extra = members
-        .by_name
-        .into_iter()
-        .map(|(name, value)| Ok((name.into_owned(), decoded(value.get())?)))
-        .collect::<Read<_>>()?;
-    Ok(ChatMessage {
-        role,
-        content,
-        extra,
-    })
-}
-
-/// A text member of a chat message. Errors do not quote it: it may be long and private.
-fn member_text(members: &mut Members<'_>, name: &str) -> Read<String> {
-    let Some(value) = members.by_name.remove(name) else {
-        return Err(Problem {
-            code: MalformedCode::BadValue,
-            message: format!("expected `{name}`, but there is none"),
-        });
-    };
-    match Kind::detect(value) {
-        Kind::Text => decoded(value.get()),
+/// The members of an object in a list.
+pub(super) fn object(json: &RawValue) -> Read<Members<'_>> {
+    match Kind::detect(json) {
+        Kind::Object => decoded(json.get()),
         kind => Err(Problem {
             code: MalformedCode::WrongType,
-            message: format!("expected `{name}` to be text, but got {}", kind.name()),
+            message: format!("expected an object, but got {}", kind.name()),
+        }),
+    }
+}
+
+/// Rejects members that have not been taken.
+pub(super) fn nothing_else(members: &Members<'_>, expected: &str) -> Read<()> {
+    match members.by_name.iter().next() {
+        None => Ok(()),
+        Some((unknown, _)) => Err(Problem {
+            code: MalformedCode::BadValue,
+            message: format!("expected {expected}, but got `{}`", shortened(unknown)),
         }),
     }
 }
@@ -113,15 +69,7 @@ pub(super) fn retry(input: Input<'_>) -> Read<Retry> {
     let max_retries = figure(&mut members, "max_retries", |value| whole(value, 0..=20))?;
     let base_delay = figure(&mut members, "base_delay", delay)?;
     let max_delay = figure(&mut members, "max_delay", delay)?;
-    if let Some((unknown, _)) = members.by_name.iter().next() {
-        return Err(Problem {
-            code: MalformedCode::BadValue,
-            message: format!(
-                "expected max_retries, base_delay and max_delay, but got `{}`",
-                shortened(unknown)
-            ),
-        });
-    }
+    nothing_else(&members, "max_retries, base_delay and max_delay")?;
     Ok(Retry::Custom {
         max_retries,
         base_delay,
@@ -146,8 +94,5 @@ fn figure<'a, T>(
         .take(name)
         .map(|value| read(Input::Json(value)))
         .transpose()
-        .map_err(|problem| Problem {
-            message: format!("`{name}`: {}", problem.message),
-            ..problem
-        })
+        .map_err(|problem| problem.at(format_args!("`{name}`")))
 }

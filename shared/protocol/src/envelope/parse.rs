@@ -9,13 +9,62 @@ use super::{
     fields::{self, Fields, Input},
     hash::ContentHash,
     json::{Kind, Members, Shape},
-    malformed::{Malformed, MalformedCode},
-    objects, times,
+    malformed::{Malformed, MalformedCode, shortened},
+    message, objects, params, times,
 };
 use crate::call::{ChatMessage, Role};
 
 /// How long a unique key is reserved if the producer sets no time.
 const DEFAULT_UNIQUE_FOR: Duration = Duration::from_hours(1);
+
+/// The fields that a job can have.
+pub const FIELDS: &[&str] = &[
+    "v",
+    "id",
+    "type",
+    "prompt",
+    "messages",
+    "system",
+    "platform",
+    "model",
+    "risk",
+    "area",
+    "complexity",
+    "max_tokens",
+    "temperature",
+    "response_format",
+    "top_p",
+    "seed",
+    "stop",
+    "frequency_penalty",
+    "presence_penalty",
+    "logprobs",
+    "top_logprobs",
+    "reasoning_effort",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "provider_options",
+    "delay",
+    "run_at",
+    "start_by",
+    "deadline",
+    "timeout",
+    "retry",
+    "fallback",
+    "max_cost_usd",
+    "unique_key",
+    "unique_for",
+    "concurrency_key",
+    "concurrency_limit",
+    "chain_id",
+    "parent_id",
+    "tenant",
+    "metadata",
+    "reply",
+    "spawn",
+    "traceparent",
+];
 
 /// The highest possible depth limit: `serde_json` stops at 128.
 pub(crate) const DEEPEST: usize = 120;
@@ -65,6 +114,8 @@ pub struct Parsed {
     /// The content hash, if the producer set an id: two messages with one id are the same job only if
     /// their hashes are equal.
     pub hash: Option<ContentHash>,
+    /// The names of fields that this version does not know, in alphabetical order.
+    pub unknown: Vec<String>,
 }
 
 /// Parses a message. Any bytes give either an envelope or an error that explains what is wrong.
@@ -82,7 +133,12 @@ pub fn parse(message: &Message, limits: &MessageLimits) -> Result<Parsed, Malfor
         .id
         .is_some()
         .then(|| ContentHash::from_envelope(&envelope, &fields));
-    Ok(Parsed { envelope, hash })
+    let unknown = fields.0.iter().map(|(name, _)| shortened(name)).collect();
+    Ok(Parsed {
+        envelope,
+        hash,
+        unknown,
+    })
 }
 
 /// Rejects a message of more than `most` bytes or [`MAX_FIELDS`] fields.
@@ -165,7 +221,9 @@ fn flat_form(message: &Message, max_depth: usize) -> Result<Fields<'_>, Malforme
         })?;
         check_name(name)?;
         let value = utf8(value, name)?;
-        if matches!(name, "messages" | "response_format" | "metadata" | "retry") {
+        if matches!(name, "messages" | "response_format" | "metadata" | "retry")
+            || params::STRUCTURED.contains(&name)
+        {
             // One level less than in `job`, whose own braces count as a level.
             check_depth(value, max_depth.saturating_sub(1))
                 .map_err(|words| Malformed::new(MalformedCode::TooDeep, name, words))?;
@@ -204,7 +262,7 @@ fn both_forms(message: &Message, job: &[u8], max_depth: usize) -> Malformed {
                 MalformedCode::BothForms,
                 format!(
                     "expected either `job` alone or flat fields, but got `job` and `{}`",
-                    super::malformed::shortened(other)
+                    shortened(other)
                 ),
             )
         }),
@@ -297,9 +355,7 @@ fn envelope(fields: &mut Fields<'_>) -> Result<Envelope, Malformed> {
             area: fields.take("area", fields::label)?,
             complexity: fields.take("complexity", fields::label)?,
         },
-        max_tokens: fields.take("max_tokens", |value| fields::whole(value, 1..=10_000_000))?,
-        temperature: fields.take("temperature", fields::temperature)?,
-        response_format: fields.take("response_format", objects::response_format)?,
+        params: params::params(fields)?,
         not_before: not_before(fields)?,
         start_by: fields.take("start_by", times::limit)?,
         deadline: fields.take("deadline", times::limit)?,
@@ -326,13 +382,9 @@ fn envelope(fields: &mut Fields<'_>) -> Result<Envelope, Malformed> {
 
 fn messages(fields: &mut Fields<'_>) -> Result<Vec<ChatMessage>, Malformed> {
     let prompt = fields.take("prompt", fields::prompt)?;
-    let messages = fields.take("messages", objects::messages)?;
+    let messages = fields.take("messages", message::messages)?;
     match (prompt, messages) {
-        (Some(content), None) => Ok(vec![ChatMessage {
-            role: Role::User,
-            content,
-            extra: serde_json::Map::new(),
-        }]),
+        (Some(prompt), None) => Ok(vec![ChatMessage::new(Role::User, prompt)]),
         (None, Some(messages)) => Ok(messages),
         (Some(_), Some(_)) => Err(Malformed::new(
             MalformedCode::BadValue,

@@ -1,18 +1,19 @@
 mod golden;
 mod hashes;
+mod params;
 mod properties;
 
 use std::time::Duration;
 
 use chrono::{TimeZone, Utc};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     Concurrency, Envelope, Limit, Malformed, MalformedCode, MessageLimits, NotBefore, Parsed,
     RawMessage, Retry, Unique, parse,
 };
 use crate::{
-    call::{ChatMessage, Role},
+    call::{CallParams, ChatMessage, Role},
     money::Usd,
 };
 
@@ -37,6 +38,10 @@ fn envelope(message: &RawMessage) -> Envelope {
     read(message).unwrap().envelope
 }
 
+fn hash_of(message: &RawMessage) -> String {
+    read(message).unwrap().hash.unwrap().as_str().to_owned()
+}
+
 /// The error of a job with a prompt and these members.
 fn wrong(members: &str) -> (MalformedCode, Option<String>, String) {
     let error = read(&job(&format!(r#"{{"prompt":"p",{members}}}"#)))
@@ -51,18 +56,12 @@ fn a_prompt_is_enough() {
     let expected = Envelope {
         id: None,
         task_type: "code_generation".to_owned(),
-        messages: vec![ChatMessage {
-            role: Role::User,
-            content: "hello".to_owned(),
-            extra: Map::new(),
-        }],
+        messages: vec![ChatMessage::new(Role::User, "hello")],
         system: None,
         platform: None,
         model: None,
         routing: super::RoutingInputs::default(),
-        max_tokens: None,
-        temperature: None,
-        response_format: None,
+        params: CallParams::default(),
         not_before: None,
         start_by: None,
         deadline: None,
@@ -104,14 +103,17 @@ fn every_field_is_read() {
     .to_string()));
     assert_eq!(full.id.unwrap().as_str(), "order/1");
     assert_eq!(full.task_type, "my/type:v2");
-    assert_eq!(full.messages[0].content, "a\0b");
+    assert_eq!(full.messages[0].text(), "a\0b");
     assert_eq!(full.messages[0].role, Role::Assistant);
     assert_eq!(
         Value::Object(full.messages[0].extra.clone()),
         json!({"name": null})
     );
-    assert_eq!((full.max_tokens, full.temperature), (Some(100), Some(0.5)));
-    assert_eq!(full.response_format, Some(json!({"type": "text"})));
+    assert_eq!(
+        (full.params.max_tokens, full.params.temperature),
+        (Some(100), Some(0.5))
+    );
+    assert_eq!(full.params.response_format, Some(json!({"type": "text"})));
     assert_eq!(
         full.not_before,
         Some(NotBefore::Delay(Duration::from_millis(1500)))
@@ -265,7 +267,7 @@ fn words_say_what_would_be_right() {
         ),
         (
             r#""messages":[{"role":"user","content":"secret"},{"role":"user","content":["secret"]}]"#,
-            "field `messages`: message 2: expected `content` to be text, but got a list",
+            "field `messages`: message 2: part 1: expected an object, but got text",
         ),
         (
             r#""_x":1"#,
@@ -396,7 +398,7 @@ fn a_newer_version_is_told_before_anything_else_is_judged() {
 #[test]
 fn text_may_hold_what_keys_may_not() {
     let parsed = envelope(&job(r#"{"prompt":"a\u0000\nb","system":"\u0000"}"#));
-    assert_eq!(parsed.messages[0].content, "a\0\nb");
+    assert_eq!(parsed.messages[0].text(), "a\0\nb");
     let parsed = envelope(&flat(&[("prompt", r#"{"prompt":"not this"}"#)]));
-    assert_eq!(parsed.messages[0].content, r#"{"prompt":"not this"}"#);
+    assert_eq!(parsed.messages[0].text(), r#"{"prompt":"not this"}"#);
 }

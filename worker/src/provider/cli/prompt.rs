@@ -4,31 +4,27 @@ use std::fmt::Write as _;
 
 use longshore_protocol::call::{Call, Role};
 
-use super::super::dialect::{instructions_and_turns, json_schema, string_at};
+use super::super::dialect::instructions_and_turns;
 
 /// The placeholder for the prompt in a command.
 pub(super) const PROMPT: &str = "{prompt}";
 
 /// The instructions, the turns and the required format. A single turn is used unchanged.
-pub(super) fn prompt_text(call: &Call) -> String {
+pub(crate) fn prompt_text(call: &Call) -> String {
     let (instructions, turns) = instructions_and_turns(call);
     let mut prompt = instructions;
     if let [(Role::User, only)] = turns.as_slice() {
-        push_part(&mut prompt, only);
+        push_part(&mut prompt, &only.text());
     } else {
-        for (role, content) in turns {
+        for (role, message) in turns {
             let speaker = match role {
                 Role::Assistant => "Assistant",
-                Role::User | Role::System => "User",
+                Role::User | Role::System | Role::Tool => "User",
             };
-            push_part(&mut prompt, &format!("{speaker}: {content}"));
+            push_part(&mut prompt, &format!("{speaker}: {}", message.text()));
         }
     }
-    let form = call.response_format.as_ref();
-    match (
-        json_schema(call),
-        form.and_then(|form| string_at(form, "/type")),
-    ) {
+    match (call.params.json_schema(), call.params.format_type()) {
         (Some(schema), _) => {
             push_part(
                 &mut prompt,

@@ -66,11 +66,7 @@ fn tool(fake: &Fake, args: &[&str]) -> CliProvider {
 
 fn asking(prompt: &str) -> Call {
     Call {
-        messages: vec![ChatMessage {
-            role: Role::User,
-            content: prompt.to_owned(),
-            extra: serde_json::Map::new(),
-        }],
+        messages: vec![ChatMessage::new(Role::User, prompt)],
         timeout: Duration::from_mins(1),
         ..call()
     }
@@ -264,17 +260,13 @@ fn a_conversation_becomes_one_prompt() {
     let mut call = asking("Bye");
     call.system = Some("Be brief.".to_owned());
     assert_eq!(super::prompt::prompt_text(&call), "Be brief.\n\nBye");
-    let message = |role, content: &str| ChatMessage {
-        role,
-        content: content.to_owned(),
-        extra: serde_json::Map::new(),
-    };
+    let message = |role, content: &str| ChatMessage::new(role, content);
     call.messages = vec![
         message(Role::User, "Hi"),
         message(Role::Assistant, "Hello"),
         message(Role::User, "Bye"),
     ];
-    call.response_format =
+    call.params.response_format =
         Some(json!({"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}));
     insta::assert_snapshot!(super::prompt::prompt_text(&call));
 }

@@ -1,5 +1,6 @@
 //! Decoding answers.
 
+use longshore_policy::catalog::Service;
 use longshore_protocol::call::{
     Answer, CallCost, CallError, ErrorClass, FinishReason, Remedy, Usage,
 };
@@ -7,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::provider::{
     anthropic::Anthropic, dialect::Dialect, gemini::Gemini, ollama::Ollama, openai::OpenAi,
-    quirks::Service,
 };
 
 fn decode(dialect: &dyn Dialect, body: Value) -> Result<Answer, CallError> {
@@ -343,7 +343,9 @@ fn services_are_identified_by_name_or_address() {
         ("xai", "127.0.0.1", Service::Xai),
         ("openrouter", "127.0.0.1", Service::OpenRouter),
         ("mine", "openrouter.ai", Service::OpenRouter),
-        ("deepseek", "api.deepseek.com", Service::Other),
+        ("deepseek", "127.0.0.1", Service::DeepSeek),
+        ("mine", "api.deepseek.com", Service::DeepSeek),
+        ("vllm", "127.0.0.1", Service::Other),
     ];
     for (name, host, service) in cases {
         assert_eq!(

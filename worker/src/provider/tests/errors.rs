@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use http::{HeaderMap, HeaderValue, header};
+use longshore_policy::catalog::Service;
 use longshore_protocol::{
     call::{CallCost, ErrorClass, Usage},
     clock::local_time,
@@ -15,7 +16,6 @@ use crate::provider::{
     classify::{classify_in_band, classify_response, describe, explain},
     gemini::Gemini,
     openai::OpenAi,
-    quirks::Service,
     quirks::until_google_day_ends,
     retry_after,
 };

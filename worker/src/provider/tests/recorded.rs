@@ -3,6 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use http::HeaderMap;
+use longshore_policy::catalog::Service;
 use longshore_protocol::call::{CallCost, ErrorClass, Remedy, ReportedLimit, ReportedLimits};
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use super::PROMPT;
 use crate::provider::{
     anthropic::Anthropic, classify::classify_response, dialect::Dialect, gemini::Gemini,
-    ollama::Ollama, openai::OpenAi, quirks::Service,
+    ollama::Ollama, openai::OpenAi,
 };
 
 /// A response, and what it means. An absent field means none.

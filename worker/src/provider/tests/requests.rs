@@ -1,12 +1,13 @@
 //! Encoding requests.
 
+use longshore_policy::catalog::Service;
 use longshore_protocol::call::{Call, Role};
 use serde_json::json;
 
 use super::{call, message};
 use crate::provider::{
     anthropic::Anthropic, dialect::Dialect, dialect::path_segment, gemini::Gemini, ollama::Ollama,
-    openai::OpenAi, quirks::Service,
+    openai::OpenAi,
 };
 
 fn full() -> Call {
@@ -21,9 +22,9 @@ fn full() -> Call {
         message(Role::User, "Bye"),
     ];
     call.messages[1].extra.insert("name".into(), json!("ann"));
-    call.max_tokens = Some(100);
-    call.temperature = Some(0.5);
-    call.response_format = Some(format);
+    call.params.max_tokens = Some(100);
+    call.params.temperature = Some(0.5);
+    call.params.response_format = Some(format);
     call
 }
 
@@ -41,7 +42,7 @@ fn openai_gets_all_fields_unchanged() {
         ],
         "max_completion_tokens": 100,
         "temperature": 0.5,
-        "response_format": call.response_format,
+        "response_format": call.params.response_format,
     });
     assert_eq!(OpenAi(Service::OpenAi).encode(&call), expected);
     let others = OpenAi(Service::Other).encode(&call);
@@ -65,8 +66,8 @@ fn anthropic_gets_separate_instructions_and_always_a_token_limit() {
         "output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}},
     });
     assert_eq!(Anthropic.encode(&call), expected);
-    call.max_tokens = None;
-    call.response_format = Some(json!({"type": "json_object"}));
+    call.params.max_tokens = None;
+    call.params.response_format = Some(json!({"type": "json_object"}));
     let body = Anthropic.encode(&call);
     assert_eq!(body["max_tokens"], 4096);
     assert!(body.get("output_config").is_none());
@@ -102,7 +103,7 @@ fn ollama_gets_options_and_a_format() {
         "options": {"num_predict": 100, "temperature": 0.5},
     });
     assert_eq!(Ollama.encode(&call), expected);
-    call.response_format = Some(json!({"type": "json_object"}));
+    call.params.response_format = Some(json!({"type": "json_object"}));
     assert_eq!(Ollama.encode(&call)["format"], "json");
 }
 

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use longshore_broker::task;
+use longshore_policy::catalog::Service;
 use longshore_protocol::call::{CallCost, CallError, ErrorClass, ReportedLimit, ReportedLimits};
 use serde_json::json;
 use tokio::{
@@ -14,7 +15,6 @@ use tokio::{
 use super::{KEY, PROMPT, call, provider, provider_with};
 use crate::provider::{
     Provider, anthropic::Anthropic, dialect::Dialect, gemini::Gemini, openai::OpenAi,
-    quirks::Service,
 };
 
 /// Answers the one request of each connection with the given bytes; without bytes, it never answers.

@@ -66,9 +66,38 @@ pub(super) fn describe_job(details: &JobDetails, now: DateTime<Utc>) -> String {
     if let Some(error) = error {
         parts.push(format!("Error\n  {}", printable(error)));
     }
+    let warnings = outcome
+        .map(|outcome| &outcome.warnings)
+        .or_else(|| job.map(|job| &job.warnings))
+        .filter(|warnings| !warnings.is_empty());
+    if let Some(warnings) = warnings {
+        let lines = warnings
+            .iter()
+            .map(|warning| format!("  {}", printable(warning)));
+        parts.push(format!(
+            "Warnings\n{}",
+            lines.collect::<Vec<_>>().join("\n")
+        ));
+    }
+    let calls = outcome
+        .map(|outcome| &outcome.tool_calls)
+        .or_else(|| job.map(|job| &job.tool_calls))
+        .filter(|calls| !calls.is_empty());
+    if let Some(calls) = calls {
+        let lines = calls.iter().map(|call| {
+            let function = &call.function;
+            let line = format!("  {}({}) {}", function.name, function.arguments, call.id);
+            printable(&line)
+        });
+        parts.push(format!(
+            "Tool calls\n{}",
+            lines.collect::<Vec<_>>().join("\n")
+        ));
+    }
     let output = outcome
         .and_then(|outcome| outcome.output.as_ref())
-        .or_else(|| job.and_then(|job| job.output.as_ref()));
+        .or_else(|| job.and_then(|job| job.output.as_ref()))
+        .filter(|output| !(output.is_empty() && calls.is_some()));
     if let Some(output) = output {
         parts.push(format!("--- Output ---\n{}", printable(output)));
     }
@@ -395,7 +424,7 @@ fn last_prompt(details: &JobDetails) -> Option<String> {
         .and_then(|envelope| envelope.messages.last())
         .map(|message| {
             message
-                .content
+                .text()
                 .chars()
                 .take(PROMPT_HEAD + 1)
                 .collect::<String>()

@@ -220,14 +220,14 @@ mod tests {
         };
         insta::assert_snapshot!(listed_text(&arguments), @r"
         PLATFORM  MODEL                   TIER      IN/1K       OUT/1K      BATCH  CONTEXT    CAPABILITIES
-        xai       grok-4.7                advanced  $0.002000*  $0.006000*   -20%    500,000  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema
-        openai    o3                      advanced   $0.002000   $0.008000   -50%    200,000  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema
-        gemini    gemini-2.5-pro          advanced  $0.001250*  $0.010000*   -50%  1,048,576  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema
-        openai    gpt-6-sol               advanced  $0.002000*  $0.010000*   -50%    922,000  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema
-        openai    gpt-6.1-sol             advanced  $0.002000*  $0.010000*   -50%    922,000  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema
-        gemini    gemini-4-argon          advanced   $0.002000   $0.010000   -50%  1,048,576  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema
-        gemini    gemini-3-pro-preview    advanced  $0.002000*  $0.012000*   -50%  1,048,576  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema
-        gemini    gemini-3.1-pro-preview  advanced  $0.002000*  $0.012000*   -50%  1,048,576  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema
+        xai       grok-4.7                advanced  $0.002000*  $0.006000*   -20%    500,000  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema, reasoning, vision
+        openai    o3                      advanced   $0.002000   $0.008000   -50%    200,000  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema, reasoning, vision, files
+        gemini    gemini-2.5-pro          advanced  $0.001250*  $0.010000*   -50%  1,048,576  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema, reasoning, vision, files, audio
+        openai    gpt-6-sol               advanced  $0.002000*  $0.010000*   -50%    922,000  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema, reasoning, vision, files
+        openai    gpt-6.1-sol             advanced  $0.002000*  $0.010000*   -50%    922,000  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema, reasoning, vision, files
+        gemini    gemini-4-argon          advanced   $0.002000   $0.010000   -50%  1,048,576  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema, reasoning, vision, files, audio
+        gemini    gemini-3-pro-preview    advanced  $0.002000*  $0.012000*   -50%  1,048,576  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema, reasoning, vision, files, audio
+        gemini    gemini-3.1-pro-preview  advanced  $0.002000*  $0.012000*   -50%  1,048,576  code, analysis, planning, review, complex_reasoning, docs, tools, json_schema, reasoning, vision, files, audio
 
         * different prices for long prompts; `--format json` shows them
         ");
@@ -296,7 +296,9 @@ mod tests {
             "docs",
             "simple_tasks",
             "tools",
-            "json_schema"
+            "json_schema",
+            "reasoning",
+            "vision"
           ],
           "context_window": 1000000,
           "max_output_tokens": 1000000,

@@ -12,7 +12,7 @@ pub(super) struct Wanted {
         long = "capability",
         value_name = "CAPABILITY",
         value_parser = capability,
-        help = "Only with this capability: code, analysis, planning, review, complex_reasoning, docs, simple_tasks, tools, json_schema; repeat to require several"
+        help = "Only with this capability: code, analysis, planning, review, complex_reasoning, docs, simple_tasks, tools, json_schema, reasoning, vision, files, audio; repeat to require several"
     )]
     pub(super) capabilities: Vec<Capability>,
     /// Only of this tier: fast, standard or advanced

@@ -5,8 +5,9 @@ use longshore_client::Usd;
 use longshore_policy::{
     catalog::Billing,
     cost::{AnswerBound, AnswerLimits, CostCap},
+    parameters::Asked,
     routing::{Candidate, Router, Routing, RoutingStage, StageName},
-    tokens,
+    tokens::Prompt,
 };
 use longshore_protocol::{call::Usage, envelope::Envelope, platform::Tier};
 use serde::Serialize;
@@ -68,14 +69,17 @@ impl RoutedTask {
         routing: &Routing,
         now: DateTime<Utc>,
     ) -> Self {
-        let system = envelope.system.as_deref();
-        let prompt_tokens = PromptTokens {
-            about: tokens::estimate(&envelope.messages, system),
-            at_most: tokens::upper_bound(&envelope.messages, system),
+        let prompt = Prompt::of(envelope);
+        let mut prompt_tokens = PromptTokens {
+            about: prompt.estimate(),
+            at_most: prompt.expected_bound(),
         };
         let (error, candidates, steps) = match router.decide(envelope, router.measure(envelope)) {
             Err(unroutable) => (Some(unroutable.error), Vec::new(), Vec::new()),
             Ok(decision) => {
+                let bounds = decision.candidates.iter();
+                let bounds = bounds.map(|one| prompt.upper_bound(one.model));
+                prompt_tokens.at_most = bounds.max().unwrap_or(prompt_tokens.at_most);
                 let rows = decision.candidates.iter();
                 let rows = rows.map(|one| Row::new(one, envelope, routing, prompt_tokens, now));
                 let steps = decision.steps.iter().map(|one| RoutingStage {
@@ -183,19 +187,22 @@ impl Row {
     ) -> Self {
         let model = candidate.model;
         let limits = AnswerLimits {
-            prompt: prompt.at_most,
-            max_tokens: envelope.max_tokens,
+            prompt: Prompt::of(envelope).upper_bound(model),
+            max_tokens: envelope.params.max_tokens,
             left: CostCap::for_job(envelope, routing).map(|cap| cap.amount),
             floor: routing.min_answer_tokens,
         };
         let answer = AnswerBound::new(model, limits, now);
-        let typical = envelope.max_tokens.unwrap_or(TYPICAL_ANSWER);
+        let typical = envelope.params.max_tokens.unwrap_or(TYPICAL_ANSWER);
         let about = Usage {
             input: prompt.about,
             output: u64::from(typical.min(answer.tokens)),
             ..Usage::default()
         };
         let mut reason = candidate.reason.to_string();
+        for left_out in Asked::of(envelope).left_out_by(candidate.provider, model) {
+            reason = format!("{reason}; {left_out}");
+        }
         if answer.is_limited {
             let tokens = grouped(u64::from(answer.tokens));
             reason = format!("{reason}; answer limited to {tokens} tokens by its cost");

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use longshore_client::{JobId, Outcome, Usd};
+use longshore_client::{JobId, Outcome, ToolCall, Usd};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -20,6 +20,8 @@ pub(super) struct Answer {
     model: Option<String>,
     pub(super) success: bool,
     output: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<ToolCall>,
     error: Option<String>,
     error_class: Option<String>,
     #[serde(serialize_with = "exact")]
@@ -35,6 +37,8 @@ pub(super) struct Answer {
     reasoning_tokens: u64,
     attempts: u32,
     metadata: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 impl Answer {
@@ -45,6 +49,7 @@ impl Answer {
             model: outcome.model,
             success: outcome.success,
             output: outcome.output,
+            tool_calls: outcome.tool_calls,
             error: outcome.error,
             error_class: outcome.error_class,
             cost: outcome.cost_usd,
@@ -57,6 +62,7 @@ impl Answer {
             reasoning_tokens: outcome.reasoning_tokens,
             attempts: outcome.attempts,
             metadata: outcome.metadata,
+            warnings: outcome.warnings,
         }
     }
 
@@ -68,6 +74,7 @@ impl Answer {
             model: None,
             success: false,
             output: None,
+            tool_calls: Vec::new(),
             error: Some(reason),
             error_class: Some("id_conflict".to_owned()),
             cost: Usd::ZERO,
@@ -80,6 +87,7 @@ impl Answer {
             reasoning_tokens: 0,
             attempts: 0,
             metadata: None,
+            warnings: Vec::new(),
         }
     }
 
@@ -103,7 +111,18 @@ impl Answer {
             let error = self.error.as_deref().unwrap_or("no reason was given");
             let _written = write!(text, "\nError: {}", printable(error));
         }
-        if let Some(output) = &self.output {
+        for warning in &self.warnings {
+            let _written = write!(text, "\nWarning: {}", printable(warning));
+        }
+        for call in &self.tool_calls {
+            let function = &call.function;
+            let call = format!("{}({})", function.name, function.arguments);
+            let _written = write!(text, "\nTool call: {}", printable(&call));
+        }
+        let output = self.output.as_ref();
+        if let Some(output) =
+            output.filter(|output| self.tool_calls.is_empty() || !output.is_empty())
+        {
             let _written = write!(text, "\n\n--- Output ---\n{}", printable(output));
         }
         if let Some(path) = saved {
@@ -166,6 +185,24 @@ mod tests {
         Cost: $0.000012
         Error: All platforms failed. Last error: overloaded. Tried: gemini, openai
         ");
+    }
+
+    #[test]
+    fn text_shows_calls_of_tools_and_warnings() {
+        let function = json!({"name": "weather", "arguments": "{\"city\":\"Oslo\"}"});
+        let answer = Answer::from_outcome(outcome(json!({
+            "output": "", "tool_calls": [{"id": "c", "type": "function", "function": function}],
+            "warnings": ["unknown field `temprature`: did you mean `temperature`?"],
+        })));
+        assert_snapshot!(answer.to_text(None), @r#"
+        Task ID: 1795232878059-0
+        Platform: gemini
+        Success: True
+        Duration: 8.45s
+        Cost: $0.000012
+        Warning: unknown field `temprature`: did you mean `temperature`?
+        Tool call: weather({"city":"Oslo"})
+        "#);
     }
 
     #[test]

@@ -193,7 +193,7 @@ models:
         problems(yaml),
         "\
 longshore.yaml:1: `unknown_price` is `free`; expected one of refuse, zero
-longshore.yaml:5: `models.capabilities` is `juggling`; expected one of code, analysis, planning, review, complex_reasoning, docs, simple_tasks, tools, json_schema
+longshore.yaml:5: `models.capabilities` is `juggling`; expected one of code, analysis, planning, review, complex_reasoning, docs, simple_tasks, tools, json_schema, reasoning, vision, files, audio
 longshore.yaml:8: `models.batch_discount` is `2`; expected the part that is taken off, from 0 to 1 with at most 9 decimals
 longshore.yaml:10: `models.steps.above_tokens` is missing; expected a whole number from 0 to 1000000000
 longshore.yaml:11: `models.steps.above_tokens` is `1k`; expected a whole number from 0 to 1000000000

@@ -158,8 +158,11 @@ fn tools_and_schemas_need_capable_models() {
         record(&decision)
             .ends_with("needs: without openai/gpt-4o-mini: it keeps to no JSON schema")
     );
-    let tools = r#"{"messages":[{"role":"user","content":"x","tool_call_id":"1"}]}"#;
-    assert_eq!(asked(&router, tools), ["openai/gpt-4.1"]);
+    let tools = r#"{"prompt":"x","tools":[{"type":"function","function":{"name":"f"}}]}"#;
+    let decision = decided(&router, tools);
+    assert_eq!(named(&decision), ["openai/gpt-4.1"]);
+    let why = "without gemini/gemini-2.5-flash-lite: it does not take `tools`: model gemini-2.5-flash-lite calls no tools";
+    assert!(record(&decision).contains(why), "{}", record(&decision));
     let object = r#"{"prompt":"x","response_format":{"type":"json_object"}}"#;
     assert_eq!(asked(&router, object).len(), 2);
 }

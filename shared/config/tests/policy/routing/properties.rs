@@ -72,7 +72,7 @@ proptest! {
             let candidates = &decision.candidates;
             prop_assert!(!candidates.is_empty());
             prop_assert!(envelope.fallback || candidates.len() == 1);
-            let asked = tokens + envelope.max_tokens.map_or(0, u64::from);
+            let asked = tokens + envelope.params.max_tokens.map_or(0, u64::from);
             for (at, one) in candidates.iter().enumerate() {
                 prop_assert!(one.provider.is_on());
                 prop_assert_eq!(&one.provider.name, &one.model.provider);

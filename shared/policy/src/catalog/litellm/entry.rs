@@ -57,6 +57,10 @@ pub(super) fn read(
     let supports = [
         ("supports_function_calling", Capability::Tools),
         ("supports_response_schema", Capability::JsonSchema),
+        ("supports_reasoning", Capability::Reasoning),
+        ("supports_vision", Capability::Vision),
+        ("supports_pdf_input", Capability::Files),
+        ("supports_audio_input", Capability::Audio),
     ]
     .into_iter()
     .filter(|(name, _)| fields.is_true(name))

@@ -33,6 +33,9 @@ fn outcome(id: &str, output: Option<&str>) -> Outcome {
         error_class: None,
         platform: Some("openai".to_owned()),
         model: Some("gpt-5-mini".to_owned()),
+        tool_calls: Vec::new(),
+        logprobs: None,
+        warnings: Vec::new(),
         finish_reason: None,
         attempts: 1,
         input_tokens: 10,
@@ -293,11 +296,7 @@ fn only_templates_of_an_envelope_are_filled_in() {
     };
     let rendered = render_envelope(&read(&job), &scope("{{ index }}")).unwrap();
     assert_eq!(rendered.system.as_deref(), Some("Answer in Ulm."));
-    let texts: Vec<_> = rendered
-        .messages
-        .iter()
-        .map(|m| m.content.as_str())
-        .collect();
+    let texts: Vec<_> = rendered.messages.iter().map(|m| m.text()).collect();
     assert_eq!(texts, ["Plain {# text #}", "{{ index }}"]);
     for (prompt, words) in [
         (

@@ -15,12 +15,31 @@ use crate::{chain::SKIPPED, outcome::Outcome, state::JobState};
 
 /// The fields of a step or of an item.
 pub(in crate::chain) const OF_ONE: &[&str] = &[
-    "output", "summary", "json", "cost", "state", "ok", "model", "platform", "tokens",
+    "output",
+    "summary",
+    "json",
+    "tool_calls",
+    "cost",
+    "state",
+    "ok",
+    "model",
+    "platform",
+    "tokens",
 ];
 
 /// The fields of an item of a fanned-out step.
 const OF_AN_ITEM: &[&str] = &[
-    "output", "summary", "json", "cost", "state", "ok", "model", "platform", "tokens", "index",
+    "output",
+    "summary",
+    "json",
+    "tool_calls",
+    "cost",
+    "state",
+    "ok",
+    "model",
+    "platform",
+    "tokens",
+    "index",
 ];
 
 /// The fields of a fanned-out step.
@@ -104,6 +123,7 @@ impl Context {
             output: output.map(Arc::from),
             outcome: outcome.map(|outcome| Outcome {
                 output: None,
+                logprobs: None,
                 metadata: None,
                 ..outcome.clone()
             }),
@@ -137,6 +157,7 @@ impl Object for Context {
                     .is_some_and(|outcome| outcome.success)
                     .into(),
             ),
+            ("tool_calls", Some(outcome)) => Some(Value::from(Serde(&outcome.tool_calls))),
             ("index", _) => self.index.map(Value::from),
             ("output", _) => self.output.as_ref().map(Value::from),
             ("summary", _) => self.output.as_deref().map(|output| summary(output).into()),

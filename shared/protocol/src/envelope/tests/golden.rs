@@ -79,11 +79,10 @@ fn normalized(envelope: &Envelope) -> Map<String, Value> {
         Limit::At(at) => json!(at.timestamp_millis()),
     };
     let mut all = json!({
-        "id": envelope.id, "type": envelope.task_type, "prompt": envelope.messages[0].content,
+        "id": envelope.id, "type": envelope.task_type, "prompt": envelope.messages[0].text(),
         "messages": envelope.messages, "system": envelope.system, "platform": envelope.platform,
         "model": envelope.model, "risk": envelope.routing.risk, "area": envelope.routing.area,
-        "complexity": envelope.routing.complexity, "max_tokens": envelope.max_tokens,
-        "temperature": envelope.temperature, "response_format": envelope.response_format,
+        "complexity": envelope.routing.complexity,
         "start_by": envelope.start_by.map(limit), "deadline": envelope.deadline.map(limit),
         "timeout": envelope.timeout.as_secs_f64(), "fallback": envelope.fallback,
         "max_cost_usd": envelope.max_cost, "chain_id": envelope.chain_id,
@@ -95,6 +94,9 @@ fn normalized(envelope: &Envelope) -> Map<String, Value> {
         "concurrency_key": envelope.concurrency.as_ref().map(|concurrency| &concurrency.key),
         "concurrency_limit": envelope.concurrency.as_ref().map(|concurrency| concurrency.limit),
     });
+    for (parameter, value) in envelope.params.values() {
+        all[parameter.as_str()] = value;
+    }
     match envelope.not_before {
         Some(NotBefore::Delay(delay)) => all["delay"] = json!(delay.as_secs_f64()),
         Some(NotBefore::At(at)) => all["run_at"] = json!(at.timestamp_millis()),

@@ -1,10 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::{RawMessage, flat, job, read};
-
-fn hash(message: &RawMessage) -> String {
-    read(message).unwrap().hash.unwrap().as_str().to_owned()
-}
+use super::{flat, hash_of as hash, job, read};
 
 #[test]
 fn the_hash_is_only_taken_where_the_id_is_the_producers_own() {

@@ -23,6 +23,16 @@ const NAMES: &[&str] = &[
     "max_tokens",
     "temperature",
     "response_format",
+    "top_p",
+    "seed",
+    "stop",
+    "logprobs",
+    "top_logprobs",
+    "reasoning_effort",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "provider_options",
     "delay",
     "run_at",
     "start_by",
@@ -67,8 +77,8 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 20, 5, |inner| {
         let name = prop_oneof![
             proptest::sample::select(NAMES).prop_map(str::to_owned),
-            Just("role".to_owned()),
-            Just("content".to_owned()),
+            proptest::sample::select(&["role", "content", "type", "text", "url", "tool_calls"][..])
+                .prop_map(str::to_owned),
             any::<String>(),
         ];
         prop_oneof![
@@ -103,6 +113,11 @@ fn any_member() -> impl Strategy<Value = (String, Value)> {
                 &[
                     "max_tokens",
                     "temperature",
+                    "top_p",
+                    "seed",
+                    "frequency_penalty",
+                    "presence_penalty",
+                    "top_logprobs",
                     "delay",
                     "run_at",
                     "start_by",
@@ -128,6 +143,8 @@ fn any_member() -> impl Strategy<Value = (String, Value)> {
                     "tenant",
                     "unique_key",
                     "concurrency_key",
+                    "reasoning_effort",
+                    "tool_choice",
                     "other",
                     "max_cost_usd",
                     "delay",
@@ -141,12 +158,22 @@ fn any_member() -> impl Strategy<Value = (String, Value)> {
         )
             .prop_map(|(name, value)| (name.to_owned(), Value::from(value))),
         (
-            proptest::sample::select(&["fallback", "reply", "keep_result"][..]),
+            proptest::sample::select(
+                &[
+                    "fallback",
+                    "reply",
+                    "keep_result",
+                    "logprobs",
+                    "parallel_tool_calls",
+                ][..]
+            ),
             any::<bool>()
         )
             .prop_map(|(name, value)| (name.to_owned(), Value::from(value))),
         (
-            proptest::sample::select(&["metadata", "response_format", "retry"][..]),
+            proptest::sample::select(
+                &["metadata", "response_format", "retry", "provider_options"][..]
+            ),
             object
         )
             .prop_map(|(name, value)| (name.to_owned(), value)),
