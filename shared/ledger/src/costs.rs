@@ -6,7 +6,7 @@ mod totals;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use longshore_protocol::{id::JobId, money::Usd};
 use serde::Serialize;
-use sqlx::{FromRow, Row, postgres::PgRow};
+use sqlx::{Connection, FromRow, Row, postgres::PgRow};
 
 use self::ranges::{Ranges, Span};
 pub use self::totals::CostDifference;
@@ -146,6 +146,15 @@ impl Ledger {
             hours: [hours_before, hours_after],
             attempts: [attempts_before, attempts_after],
         } = Ranges::split(filter.period(), known);
+        let mut connection = self.acquire().await?;
+        let mut transaction = connection
+            .begin()
+            .await
+            .map_err(|cause| self.failed(cause))?;
+        sqlx::query(include_str!("../sql/disable_jit.sql"))
+            .execute(&mut *transaction)
+            .await
+            .map_err(|cause| self.failed(cause))?;
         let mut query = sqlx::query_as(include_str!("../sql/costs.sql")).persistent(false);
         for span in [
             days,
@@ -160,7 +169,11 @@ impl Ledger {
             .bind(sanitize::optional_label(filter.tenant.as_ref()))
             .bind(filter.by_tenant)
             .bind(filter.by_day)
-            .fetch_all(&mut *self.acquire().await?)
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(|cause| self.failed(cause))?;
+        transaction
+            .commit()
             .await
             .map_err(|cause| self.failed(cause))?;
         let mut summary = CostSummary::default();
