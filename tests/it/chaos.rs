@@ -35,7 +35,7 @@ const LATENCY: Duration = Duration::from_millis(200);
 /// Outcomes stay until the check, however long the run is. The limits have meters that every call uses, so that
 /// reservations can leak.
 const CONFIG: &str = "
-retention: { results: 1d }
+retention: { results: 1d, unrequested_results: 1d }
 providers:
   gemini: { limits: { max_concurrent: 10, requests_per_day: 10000000 } }
 budgets:
