@@ -200,7 +200,7 @@ fn report(fleet: &Fleet, messages: &[Message], findings: &Findings) -> String {
     writeln!(
         text,
         "ledger {} = invoice {}; {} attempts of a cost that only the provider knows ({billed} billed); \
-         {} lost attempts, {} duplicates, {} calls forgotten with the append-only file",
+         {} lost attempts, {} duplicates, {} calls forgotten with the append-only file and their worker",
         money.ledger,
         money.invoice,
         money.unknown.len(),

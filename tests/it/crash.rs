@@ -67,9 +67,9 @@ async fn a_worker_recovers_dead_workers_without_a_scheduler() {
     stack.books().await.unwrap().balance();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_resumed_frozen_worker_changes_no_outcome_and_its_spend_is_recorded() {
-    let stack = Stack::start(Options {
+/// Freezes a worker until another one has answered its jobs, and resumes it.
+async fn resume_frozen_worker(redis_restarts: bool) {
+    let mut stack = Stack::start(Options {
         latency: Duration::from_secs(1),
         env: vec![
             (
@@ -90,6 +90,11 @@ async fn a_resumed_frozen_worker_changes_no_outcome_and_its_spend_is_recorded() 
     frozen.signal(Signal::SIGSTOP).unwrap();
     let _successor = stack.worker().unwrap();
     let outcomes = stack.successes(&ids).await.unwrap();
+    if redis_restarts {
+        stack.acknowledge_only_durable_writes().await.unwrap();
+        stack.redis.kill().unwrap();
+        stack.redis.restart().await.unwrap();
+    }
 
     frozen.signal(Signal::SIGCONT).unwrap();
     eventually("the late answers are recorded", || async {
@@ -107,6 +112,15 @@ async fn a_resumed_frozen_worker_changes_no_outcome_and_its_spend_is_recorded() 
     })
     .await
     .unwrap();
+    if redis_restarts {
+        eventually("the attempts are recorded again", async || {
+            let log = std::fs::read_to_string(frozen.log())?;
+            ensure!(log.contains("are recorded again"), "not yet");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
     let books = stack.books().await.unwrap();
     books.balance();
     assert_eq!(books.ledger.len(), 40, "every call, each once");
@@ -115,11 +129,23 @@ async fn a_resumed_frozen_worker_changes_no_outcome_and_its_spend_is_recorded() 
         0,
         "what was thought lost came back as duplicate"
     );
+    let duplicates = books.ledger.iter().filter(|row| row.duplicate).count();
+    assert_eq!(duplicates, 20, "a duplicate stays one");
     assert_eq!(
         stack.outcomes(&ids).await.unwrap(),
         outcomes,
         "no outcome changed"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resumed_frozen_worker_changes_no_outcome_and_its_spend_is_recorded() {
+    resume_frozen_worker(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_was_frozen_while_redis_restarted_settles_nothing_twice() {
+    resume_frozen_worker(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
-use longshore_broker::{Consumed, DeliveredEntry, Delivery};
+use longshore_broker::{Consumed, DeliveredEntry, Delivery, Fence};
 use longshore_protocol::{
     checkpoint::{Checkpoint, PastAttempt},
     envelope::{Concurrency, Envelope, RawMessage},
@@ -45,6 +45,8 @@ pub(crate) struct Progress {
     pub(crate) remarks: Vec<String>,
     /// The attempt that is journalled and not yet recorded.
     pub(crate) open_attempt: Option<AttemptRecord>,
+    /// The attempt that the next step records, without its routing decision.
+    unacknowledged: Option<AttemptRecord>,
     /// The journaled attempt that was given up before its call. It is not recorded, but its reservation is
     /// returned under its id.
     pub(crate) withdrawn: Option<AttemptId>,
@@ -87,6 +89,7 @@ impl Job {
                 message_remarks: Vec::new(),
                 remarks: Vec::new(),
                 open_attempt: None,
+                unacknowledged: None,
                 withdrawn: None,
                 last_called: None,
                 has_reserved: false,
@@ -109,13 +112,29 @@ impl Job {
         self.progress().checkpoint.id.clone()
     }
 
-    /// Closes the open attempt, and remembers it in case Redis loses the step that records it.
-    pub(crate) fn close_attempt(&self, context: &Context) -> Option<AttemptRecord> {
+    /// Closes the open attempt. Once the step that records it is acknowledged, [`acknowledge`](Self::acknowledge).
+    pub(crate) fn close_attempt(&self) -> Option<AttemptRecord> {
         let mut progress = self.progress();
         let mut attempt = progress.close_attempt()?;
-        let labels = progress.labels(&self.delivery);
-        context.recent_attempts.remember(&mut attempt, labels);
+        // The decision is by far the largest part.
+        let decision = attempt.decision.take();
+        progress.unacknowledged = Some(AttemptRecord {
+            labels: Some(progress.labels(&self.delivery)),
+            ..attempt.clone()
+        });
+        attempt.decision = decision;
         Some(attempt)
+    }
+
+    /// Remembers the attempt that was closed, in case Redis loses the step that it has acknowledged.
+    pub(crate) fn acknowledge(&self, fence: Fence, context: &Context) {
+        let attempt = self.progress().unacknowledged.take();
+        if let Some(attempt) = attempt {
+            context.recent_attempts.remember(AttemptRecord {
+                duplicate: fence == Fence::Lost,
+                ..attempt
+            });
+        }
     }
 }
 

@@ -27,7 +27,7 @@ async fn settle(job: &Job, disposition: Disposition, context: &Context) {
     if matches!(disposition, Disposition::Gone) {
         return;
     }
-    let attempt = job.close_attempt(context);
+    let attempt = job.close_attempt();
     let fence = match disposition {
         Disposition::Gone => return,
         Disposition::HandedBack => hand_back(job, attempt, context).await,
@@ -77,6 +77,7 @@ async fn settle(job: &Job, disposition: Disposition, context: &Context) {
             .await
         }
     };
+    job.acknowledge(fence, context);
     if fence == Fence::Lost {
         metrics::counter!("longshore_settles_fenced_total").increment(1);
         tracing::warn!(

@@ -145,6 +145,8 @@ impl Worker {
         let was_stopped = context.drain.is_cancelled();
         context.drain.cancel();
         drain.abort();
+        // While the recorder still runs.
+        maintenance::check_recent_attempts(&context).await;
         settled.cancel();
         background.finish().await;
         heartbeat.stop().await;

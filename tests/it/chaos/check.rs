@@ -23,9 +23,9 @@ use super::{
     load::{Expected, ExpectedJob, Message},
 };
 
-/// A worker's event may be lost with the last second of the append-only file, while its attempt has been billed: then
-/// the call is in no book. While this holds, the check excuses exactly such calls.
-const FACTS_ARE_LOST_WITH_THE_FILE: bool = true;
+/// How long after a loss a worker may end before it has recorded its last attempts again. It checks for a loss every 3 s
+/// while Redis answers. The calls that both have forgotten are in no book: nobody is left who knows them.
+const RECORDED_AGAIN_MS: u64 = 15_000;
 
 /// The longest time from a bill, or from the end of a call, to the script that settles it: the call's latency and the
 /// longest fault that may lie between.
@@ -57,7 +57,7 @@ pub(super) struct Findings {
     /// Jobs by the state that they ended in.
     pub(super) ends: BTreeMap<&'static str, usize>,
     pub(super) money: Comparison,
-    /// Calls in no book, see [`FACTS_ARE_LOST_WITH_THE_FILE`].
+    /// Calls in no book, see [`RECORDED_AGAIN_MS`].
     pub(super) excused: usize,
     pub(super) lost_attempts: usize,
     pub(super) duplicates: usize,
@@ -332,7 +332,7 @@ async fn check_money(
             .invoice
             .iter()
             .find(|bill| bill.attempt_id == difference.attempt);
-        if difference.job.is_none() && bill.is_some_and(|bill| is_excused(bill, &fleet.losses)) {
+        if difference.job.is_none() && bill.is_some_and(|bill| is_excused(bill, fleet)) {
             findings.excused += 1;
             continue;
         }
@@ -384,9 +384,14 @@ fn check_settled(
     }
 }
 
-/// Whether a call may have been forgotten with the append-only file.
-fn is_excused(bill: &Bill, losses: &[Loss]) -> bool {
-    FACTS_ARE_LOST_WITH_THE_FILE && is_around(bill, losses)
+/// Whether a call may have been forgotten with the append-only file, and with the worker that made it.
+fn is_excused(bill: &Bill, fleet: &Fleet) -> bool {
+    fleet.losses.iter().any(|loss| {
+        let until = loss.to_ms + RECORDED_AGAIN_MS;
+        let mut ends = fleet.worker_ends.iter();
+        is_around(bill, std::slice::from_ref(loss))
+            && ends.any(|end| (loss.from_ms..=until).contains(end))
+    })
 }
 
 /// Whether a call may have been settled in a part of the file that was lost.

@@ -71,6 +71,8 @@ pub(crate) struct Fleet {
     /// Workers that drain, and since when.
     leaving: Vec<(Process, Instant)>,
     deaths: Deaths,
+    /// When workers were killed, or were found to have drained (ms since 1970).
+    pub(super) worker_ends: Vec<u64>,
     /// What the append-only file has lost.
     pub(super) losses: Vec<Loss>,
     /// Injected faults, by kind.
@@ -116,6 +118,7 @@ impl Fleet {
             postgres_left: None,
             leaving: Vec::new(),
             deaths: Deaths::default(),
+            worker_ends: Vec::new(),
             losses: Vec::new(),
             injected: BTreeMap::new(),
             withheld: 0,
@@ -288,6 +291,7 @@ impl Fleet {
         let next = self.stack.worker()?;
         let mut old = std::mem::replace(self.worker(member)?, Member::new(next));
         old.process.kill()?;
+        self.worker_ends.push(now_ms());
         Ok(true)
     }
 
@@ -320,6 +324,7 @@ impl Fleet {
                     status.success(),
                     "a drained worker ended with {status}: {log}"
                 );
+                self.worker_ends.push(now_ms());
                 continue;
             }
             ensure!(

@@ -29,6 +29,13 @@ pub(crate) async fn run(context: Arc<Context>) {
     }
 }
 
+/// Records attempts again that Redis may have lost since the last round; the worker is about to end.
+pub(crate) async fn check_recent_attempts(context: &Context) {
+    if let Err(error) = context.recent_attempts.check(&context.broker).await {
+        tracing::warn!("attempts of the last seconds not checked: {error}");
+    }
+}
+
 /// Closes the pull gate until the next round if Redis is over its memory limit.
 async fn guard_memory(context: &Context) -> Result<(), BrokerError> {
     let memory = context.broker.server().memory().await?;

@@ -13,7 +13,7 @@ use std::{
 
 use longshore_broker::{Broker, BrokerError};
 use longshore_protocol::{
-    event::{AttemptRecord, Event, JobLabels},
+    event::{AttemptRecord, Event},
     serialized::Serialized,
 };
 
@@ -29,7 +29,7 @@ const MOST: usize = 10_000;
 /// Attempts that one call records.
 const PAGE: usize = 100;
 
-/// The attempts that ended lately, the oldest first.
+/// The attempts that Redis acknowledged lately, the oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct RecentAttempts(Mutex<State>);
 
@@ -41,19 +41,13 @@ struct State {
 }
 
 impl RecentAttempts {
-    /// Remembers an attempt that ends now, without its routing decision.
-    pub(crate) fn remember(&self, attempt: &mut AttemptRecord, labels: JobLabels) {
-        let decision = attempt.decision.take();
-        let remembered = AttemptRecord {
-            labels: Some(labels),
-            ..attempt.clone()
-        };
-        attempt.decision = decision;
+    /// Remembers an attempt that Redis has acknowledged now.
+    pub(crate) fn remember(&self, attempt: AttemptRecord) {
         let mut state = self.lock();
         if state.attempts.len() == MOST {
             state.attempts.pop_front();
         }
-        state.attempts.push_back((Instant::now(), remembered));
+        state.attempts.push_back((Instant::now(), attempt));
     }
 
     /// Records the attempts again if the server runs anew since the last call, and forgets old ones if it does not.

@@ -57,7 +57,7 @@ pub(crate) async fn record_open_attempt(
     context: &Context,
 ) -> Stage<bool> {
     let (attempt, event, checkpoint, concurrency, consumed) = {
-        let Some(record) = job.close_attempt(context) else {
+        let Some(record) = job.close_attempt() else {
             return ControlFlow::Continue(false);
         };
         let progress = job.progress();
@@ -94,6 +94,7 @@ pub(crate) async fn record_open_attempt(
         )
     })
     .await;
+    job.acknowledge(fence, context);
     match fence {
         Fence::Held => ControlFlow::Continue(true),
         Fence::Lost => ControlFlow::Break(Disposition::Gone),
