@@ -61,6 +61,7 @@ struct RawTask {
     area: Option<Text>,
     complexity: Option<Text>,
     platform: Option<Text>,
+    max_tokens: Option<Spanned<u32>>,
     repo: Option<Text>,
     #[serde(default)]
     context_files: Vec<Text>,
@@ -183,15 +184,16 @@ impl Reader<'_> {
             .or_else(|| default_type_for_area(non_empty(raw.area.as_ref())?.as_str()));
         let job = job(raw, &id, &goal, task_type.as_deref(), &files);
         if let Err(wrong) = job.check(&self.config.limits) {
-            let field = wrong.field.as_deref().and_then(|field| match field {
-                "type" => raw.task_type.as_ref(),
-                "risk" => raw.risk.as_ref(),
-                "area" => raw.area.as_ref(),
-                "complexity" => raw.complexity.as_ref(),
-                "platform" => raw.platform.as_ref(),
+            let line = wrong.field.as_deref().and_then(|field| match field {
+                "type" => raw.task_type.as_ref().map(line_number),
+                "risk" => raw.risk.as_ref().map(line_number),
+                "area" => raw.area.as_ref().map(line_number),
+                "complexity" => raw.complexity.as_ref().map(line_number),
+                "platform" => raw.platform.as_ref().map(line_number),
+                "max_tokens" => raw.max_tokens.as_ref().map(line_number),
                 _ => None,
             });
-            self.add(field.map_or(start_line, line_number), &name, wrong);
+            self.add(line.unwrap_or(start_line), &name, wrong);
         }
         let step = step_name(&id, &mut self.steps)?;
         Some(Task {
@@ -285,6 +287,9 @@ fn job(raw: &RawTask, id: &str, goal: &str, task_type: Option<&str>, files: &[Co
         if let Some(text) = non_empty(text.as_ref()) {
             job = job.with(field, text);
         }
+    }
+    if let Some(tokens) = &raw.max_tokens {
+        job = job.max_tokens(tokens.value);
     }
     let metadata = match repo {
         Some(repo) => json!({"task_id": id, "repo": repo}),

@@ -138,7 +138,7 @@ fn invalid_files_are_reported() {
     assert_snapshot!(wrong.join("\n"), @"
     1: expected `tasks`, a list of at least one task
     1: expected `tasks`, a list of at least one task
-    3: unknown field `gaol`, expected one of id, goal, type, risk, area, complexity, platform, repo, context_files, constraints
+    3: unknown field `gaol`, expected one of id, goal, type, risk, area, complexity, platform, max_tokens, repo, context_files, constraints
     2: expected mapping start
     2: expected string scalar
     1: unknown field `jobs`, expected one of tasks
@@ -156,4 +156,18 @@ fn step_names_come_from_task_ids() {
     );
     let long = step_name(&"x".repeat(200), &mut taken).unwrap();
     assert_eq!(long.as_str().len(), LONGEST_STEP_NAME);
+}
+
+#[test]
+fn max_tokens_limits_the_answer_of_a_task() {
+    let file = |tokens: &str| format!("tasks:\n  - id: a\n    goal: g\n    max_tokens: {tokens}\n");
+    let tasks = read(&file("400"), None).unwrap();
+    assert!(tasks[0].job.to_json().contains(r#""max_tokens":400"#));
+    let wrong = read(&file("0"), None).unwrap_err();
+    assert!(
+        wrong.starts_with("4: task `a`: field `max_tokens`"),
+        "{wrong}"
+    );
+    let wrong = read(&file("many"), None).unwrap_err();
+    assert!(wrong.starts_with("4: "), "{wrong}");
 }
