@@ -59,12 +59,10 @@ impl RecentAttempts {
         for page in attempts.chunks(PAGE) {
             broker.events().append(page).await?;
         }
-        if !attempts.is_empty() {
-            tracing::warn!(
-                attempts = attempts.len(),
-                "Redis runs anew and may lack its last writes; the attempts of the last seconds are recorded again"
-            );
-        }
+        tracing::warn!(
+            attempts = attempts.len(),
+            "Redis runs anew and may lack its last writes; the attempts of the last seconds are recorded again"
+        );
         self.lock().run = Some(run);
         Ok(())
     }
