@@ -123,7 +123,8 @@ async fn prune_once(
     Ok(())
 }
 
-/// Adds attempts from before there were totals of costs, newest first. An interrupted run goes on where it was.
+/// Adds the attempts of earlier releases to the totals of costs, newest first. An interrupted run continues where it
+/// stopped.
 async fn complete_cost_totals(ledger: &Ledger, leading: &Leading) -> Result<(), LedgerError> {
     let mut hours = 0_u64;
     while leading.get() && ledger.extend_cost_totals().await? {

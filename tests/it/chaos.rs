@@ -42,7 +42,7 @@ budgets:
   - { name: everything, scope: overall, limit_usd: \"1000\", per: day }
 ";
 
-/// What a run is told from outside.
+/// The settings of a run, from the environment.
 struct Wanted {
     seed: u64,
     length: Duration,

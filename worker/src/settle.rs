@@ -19,7 +19,7 @@ use crate::{
     context::Context,
     disposition::Disposition,
     job::Job,
-    record::{JobEnd, serialize},
+    record::{JobEnd, serialize, serialized},
 };
 
 /// Settles a job.
@@ -121,13 +121,10 @@ async fn hand_back(job: &Job, attempt: Option<AttemptRecord>, context: &Context)
         (attempt_id, checkpoint, progress.consumed, labels)
     };
     let event = attempt.and_then(|attempt| {
-        serialize(&Event {
-            attempt: Some(AttemptRecord {
-                labels: Some(labels),
-                ..attempt
-            }),
-            ..Event::default()
-        })
+        serialized(Event::serialize_attempt(&AttemptRecord {
+            labels: Some(labels),
+            ..attempt
+        }))
     });
     retry_until_answered("hand back job", || {
         context.broker.deliveries().hand_back(

@@ -9,7 +9,7 @@ use longshore_protocol::{
     outcome::Outcome,
 };
 
-use crate::{Batches, BrokerError, scripts};
+use crate::{Batches, BrokerError, deliveries::flag, scripts};
 
 /// A batch to create, or to add tasks to.
 #[derive(Debug, Clone)]
@@ -179,7 +179,7 @@ impl Batches<'_> {
             .arg(part.at)
             .arg(&part.before)
             .arg(&part.after)
-            .arg(if plan.fail_fast { "1" } else { "" });
+            .arg(flag(plan.fail_fast, "1"));
         for task in &part.tasks {
             call.arg(task.own.as_ref().map_or("", JobId::as_str))
                 .arg(&task.memory)

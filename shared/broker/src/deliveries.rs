@@ -121,7 +121,7 @@ const PAGE: usize = 1000;
 const SHORT_ARGUMENTS: usize = 256;
 
 impl Fence {
-    fn from_reply(script: &'static str, reply: &str) -> Result<Self, BrokerError> {
+    pub(super) fn from_reply(script: &'static str, reply: &str) -> Result<Self, BrokerError> {
         match reply {
             "ok" => Ok(Self::Held),
             "gone" => Ok(Self::Lost),

@@ -73,7 +73,7 @@ impl Service {
     pub fn takes(self, parameter: Parameter) -> bool {
         use Service as S;
         match parameter {
-            // A tool is told of the format in its prompt.
+            // The prompt of a command-line tool describes the format.
             Parameter::ResponseFormat => true,
             Parameter::MaxTokens
             | Parameter::Temperature
@@ -337,7 +337,7 @@ impl<'a> Asked<'a> {
 /// The fewest tokens that Anthropic's older models think with.
 pub const LEAST_THINKING: u32 = 1024;
 
-/// Whether a model of Anthropic is told how many tokens it may think with; newer ones decide by the effort.
+/// Whether an Anthropic model takes a budget of thinking tokens; newer models take an effort instead.
 pub fn has_thinking_budget(model: &str) -> bool {
     ["claude-3-7", "-4-0", "-4-1", "-4-2025", "-4-5"]
         .iter()

@@ -140,7 +140,7 @@ async fn all_keys(connection: &mut MultiplexedConnection) -> anyhow::Result<Vec<
     }
 }
 
-/// A meter stays as long as its window; nobody holds a reservation of it.
+/// A meter stays as long as its window, and holds no reservation.
 async fn held(connection: &mut MultiplexedConnection, key: &str) -> anyhow::Result<Option<String>> {
     let held: Option<i64> = connection.hget(key, "held").await?;
     let held = held.filter(|held| *held != 0);

@@ -215,7 +215,7 @@ fn called(part: &Value) -> Option<ToolCall> {
     Some(tool_call(string_at(part, "/id"), name, part.get("input")))
 }
 
-/// How a model is told how much to think.
+/// The form in which a model takes the amount of thinking.
 #[derive(Default)]
 struct Thinking {
     mode: Option<Value>,

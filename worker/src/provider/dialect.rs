@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use longshore_protocol::{
     call::{
-        Answer, Call, CallCost, CallError, ChatMessage, ErrorClass, FinishReason, Remedy,
-        ReportedLimits, Role, ToolCall, Usage,
+        Answer, Call, CallCost, CallError, CallParams, ChatMessage, ErrorClass, FinishReason,
+        Remedy, ReportedLimits, Role, ToolCall, Usage,
     },
     money::Usd,
 };
@@ -139,6 +139,24 @@ pub(crate) fn present_fields<const N: usize>(
 ) -> Map<String, Value> {
     let present = |(name, value): (&str, Option<Value>)| Some((name.to_owned(), value?));
     fields.into_iter().filter_map(present).collect()
+}
+
+/// The parameters of sampling that a job sets, by their names in OpenAI's API.
+pub(crate) fn sampling_fields(params: &CallParams) -> Map<String, Value> {
+    present_fields([
+        ("temperature", params.temperature.map(Value::from)),
+        ("top_p", params.top_p.map(Value::from)),
+        ("seed", params.seed.map(Value::from)),
+        (
+            "stop",
+            (!params.stop.is_empty()).then(|| params.stop.clone().into()),
+        ),
+        (
+            "frequency_penalty",
+            params.frequency_penalty.map(Value::from),
+        ),
+        ("presence_penalty", params.presence_penalty.map(Value::from)),
+    ])
 }
 
 /// A number of tokens; zero if missing. Impossible numbers are capped, so that sums do not overflow.

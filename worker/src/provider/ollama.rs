@@ -10,7 +10,10 @@ use longshore_protocol::call::{
 use serde_json::{Value, json};
 
 use super::{
-    dialect::{Dialect, Said, answer_with, present_fields, string_at, tokens_at, unusable_answer},
+    dialect::{
+        Dialect, Said, answer_with, present_fields, sampling_fields, string_at, tokens_at,
+        unusable_answer,
+    },
     tool_calls::listed_calls,
 };
 
@@ -37,21 +40,11 @@ impl Dialect for Ollama {
             Some("json_object") => Some("json".into()),
             _ => None,
         };
-        let options = present_fields([
-            ("num_predict", params.max_tokens.map(Value::from)),
-            ("temperature", params.temperature.map(Value::from)),
-            ("top_p", params.top_p.map(Value::from)),
-            ("seed", params.seed.map(Value::from)),
-            (
-                "stop",
-                (!params.stop.is_empty()).then(|| json!(params.stop)),
-            ),
-            (
-                "frequency_penalty",
-                params.frequency_penalty.map(Value::from),
-            ),
-            ("presence_penalty", params.presence_penalty.map(Value::from)),
-        ]);
+        let mut options = sampling_fields(params);
+        options.extend(present_fields([(
+            "num_predict",
+            params.max_tokens.map(Value::from),
+        )]));
         // The API has no choice of tools: without them, none is called.
         let tools = (params.tool_choice != Some(ToolChoice::None) && !params.tools.is_empty())
             .then(|| json!(params.tools));

@@ -15,7 +15,7 @@ use super::{
     classify,
     dialect::{
         Classification, Dialect, Said, answer_with, joined_texts, present_fields, refused_answer,
-        string_at, tokens_at, unusable_answer,
+        sampling_fields, string_at, tokens_at, unusable_answer,
     },
     quirks::{self, OpenAiQuirks as _},
     tool_calls::listed_calls,
@@ -42,23 +42,12 @@ impl Dialect for OpenAi {
         let tools = self.0.tools(params);
         let choice = tools.as_ref().and(params.tool_choice.as_ref());
         let (effort_name, effort) = self.0.reasoning(params.reasoning_effort);
-        Value::Object(present_fields([
+        let mut body = sampling_fields(params);
+        body.extend(present_fields([
             ("model", Some(json!(call.model))),
             ("messages", Some(messages.collect())),
             (self.0.answer_limit(), params.max_tokens.map(Value::from)),
-            ("temperature", params.temperature.map(Value::from)),
             ("response_format", params.response_format.clone()),
-            ("top_p", params.top_p.map(Value::from)),
-            ("seed", params.seed.map(Value::from)),
-            (
-                "stop",
-                (!params.stop.is_empty()).then(|| json!(params.stop)),
-            ),
-            (
-                "frequency_penalty",
-                params.frequency_penalty.map(Value::from),
-            ),
-            ("presence_penalty", params.presence_penalty.map(Value::from)),
             ("logprobs", params.logprobs.map(Value::from)),
             ("top_logprobs", params.top_logprobs.map(Value::from)),
             (effort_name, effort),
@@ -68,7 +57,8 @@ impl Dialect for OpenAi {
                 "parallel_tool_calls",
                 params.parallel_tool_calls.map(Value::from),
             ),
-        ]))
+        ]));
+        body.into()
     }
 
     fn decode(&self, mut body: Value) -> Result<Answer, CallError> {

@@ -17,7 +17,7 @@ use longshore_protocol::{
     serialized::Serialized,
 };
 
-use super::serialize;
+use super::serialized;
 
 /// How long an attempt is remembered while Redis is up. More than the two seconds that an AOF which is synced every
 /// second can lack, and than the usual lag of a replica.
@@ -84,12 +84,7 @@ impl RecentAttempts {
         let attempts = state.attempts.iter();
         Some(
             attempts
-                .filter_map(|(_, attempt)| {
-                    serialize(&Event {
-                        attempt: Some(attempt.clone()),
-                        ..Event::default()
-                    })
-                })
+                .filter_map(|(_, attempt)| serialized(Event::serialize_attempt(attempt)))
                 .collect(),
         )
     }

@@ -87,14 +87,6 @@ fn parse_expand_reply(reply: &str) -> Result<(Fence, bool), BrokerError> {
     }
 }
 
-fn parse_prepare_items_reply(reply: &str) -> Result<Fence, BrokerError> {
-    match reply {
-        "ok" => Ok(Fence::Held),
-        "gone" => Ok(Fence::Lost),
-        other => Err(BrokerError::unexpected_reply("chain_prepare_items", other)),
-    }
-}
-
 /// Whether ready instances are left to dispatch.
 fn parse_dispatch_reply(reply: &str) -> Result<bool, BrokerError> {
     match reply {
@@ -228,7 +220,7 @@ impl Chains<'_> {
                 index = index.saturating_add(1);
             }
             let reply: String = self.broker.run(&call).await?;
-            if parse_prepare_items_reply(&reply)? == Fence::Lost {
+            if Fence::from_reply("chain_prepare_items", &reply)? == Fence::Lost {
                 return Ok(Fence::Lost);
             }
         }

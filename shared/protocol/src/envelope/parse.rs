@@ -62,6 +62,7 @@ pub const FIELDS: &[&str] = &[
     "tenant",
     "metadata",
     "reply",
+    "keep_result",
     "spawn",
     "traceparent",
 ];

@@ -6,54 +6,14 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{by_name::ByName, json::Shape},
+    super::{FIELDS, by_name::ByName, json::Shape},
     RawMessage, flat, job, read,
 };
 
-const NAMES: &[&str] = &[
-    "job",
-    "v",
-    "id",
-    "type",
-    "prompt",
-    "messages",
-    "system",
-    "model",
-    "risk",
-    "max_tokens",
-    "temperature",
-    "response_format",
-    "top_p",
-    "seed",
-    "stop",
-    "logprobs",
-    "top_logprobs",
-    "reasoning_effort",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "provider_options",
-    "delay",
-    "run_at",
-    "start_by",
-    "deadline",
-    "timeout",
-    "retry",
-    "fallback",
-    "max_cost_usd",
-    "unique_key",
-    "unique_for",
-    "concurrency_key",
-    "concurrency_limit",
-    "tenant",
-    "metadata",
-    "reply",
-    "keep_result",
-    "traceparent",
-    "other",
-    "_x",
-    "chain",
-];
+/// The names of all fields, and some others.
+fn names() -> Vec<&'static str> {
+    [FIELDS, &["job", "other", "_x", "chain"]].concat()
+}
 
 fn any_value() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
@@ -76,7 +36,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     ];
     leaf.prop_recursive(3, 20, 5, |inner| {
         let name = prop_oneof![
-            proptest::sample::select(NAMES).prop_map(str::to_owned),
+            proptest::sample::select(names()).prop_map(str::to_owned),
             proptest::sample::select(&["role", "content", "type", "text", "url", "tool_calls"][..])
                 .prop_map(str::to_owned),
             any::<String>(),
@@ -195,7 +155,7 @@ proptest! {
         fields in proptest::collection::vec(
             (
                 prop_oneof![
-                    proptest::sample::select(NAMES).prop_map(|name| name.as_bytes().to_vec()),
+                    proptest::sample::select(names()).prop_map(|name| name.as_bytes().to_vec()),
                     any::<Vec<u8>>(),
                 ],
                 any_value(),
@@ -204,7 +164,7 @@ proptest! {
         ),
         job in any_value(),
         members in proptest::collection::vec(
-            (proptest::sample::select(NAMES), any_json()), 0..8
+            (proptest::sample::select(names()), any_json()), 0..8
         ),
     ) {
         judge(&RawMessage { fields });
