@@ -53,8 +53,9 @@ impl World {
         } else {
             self.expected
                 .leave(belief.job, Spot::Key, Some(checkpoint.to_owned()));
-            if let Some(key) = self.expected.jobs[belief.job].key {
-                self.expected.lanes[key].push_back(belief.job);
+            let parked = &self.expected.jobs[belief.job];
+            if let Some(key) = parked.key {
+                self.expected.lanes[key].push_back((belief.job, parked.entry_id.clone()));
             }
             Begun::Parked
         };
@@ -235,13 +236,18 @@ impl World {
             belief.attempt,
         ) {
             let job = &mut self.expected.jobs[belief.job];
+            let recorded = match (belief.attempt, job.journal) {
+                (Some(_), _) => Some(text.to_owned()),
+                (None, Journal::Begun(attempt, _)) => Some(format!("lost {attempt}")),
+                (None, _) => None,
+            };
+            self.expected
+                .events
+                .extend(recorded.map(|event| (event, false)));
             job.spot = Spot::Returned;
             job.journal = Journal::Nothing;
             if belief.remembered {
                 job.checkpoint = Some(text.to_owned());
-            }
-            if belief.attempt.is_some() {
-                self.expected.events.push((text.to_owned(), false));
             }
             Fence::Held
         } else {

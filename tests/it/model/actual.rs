@@ -177,10 +177,8 @@ impl Actual {
         assert_eq!(self.lane_jobs, entry_ids(&waits), "the jobs of the lanes");
         assert_eq!(self.time, lane(false), "the lane of time");
         assert_eq!(self.version, lane(true), "the lane of versions");
-        let names = |lane: &VecDeque<usize>| {
-            lane.iter()
-                .map(|job| expected.jobs[*job].entry_id.clone())
-                .collect()
+        let names = |lane: &VecDeque<(usize, String)>| {
+            lane.iter().map(|(_, parked)| parked.clone()).collect()
         };
         let key_lanes: Vec<Vec<String>> = expected.lanes.iter().map(names).collect();
         assert_eq!(self.key_lanes, key_lanes, "the lanes of keys");

@@ -64,8 +64,9 @@ pub(super) struct Coming {
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     pub(super) jobs: Vec<Job>,
-    /// The jobs parked for a slot of each key. One that was cancelled meanwhile is skipped.
-    pub(super) lanes: [VecDeque<usize>; LIMITS.len()],
+    /// The jobs parked for a slot of each key, by the entry id they were parked with. One that was cancelled
+    /// meanwhile has another; its old name stays and is skipped.
+    pub(super) lanes: [VecDeque<(usize, String)>; LIMITS.len()],
     /// The entry ids that hold a slot of each key.
     pub(super) holders: [BTreeSet<String>; LIMITS.len()],
     /// The recorded events, in order.
@@ -161,8 +162,8 @@ impl Expected {
         if !self.holders[key].remove(&entry_id) {
             return;
         }
-        while let Some(next) = self.lanes[key].pop_front() {
-            if self.jobs[next].spot == Spot::Key {
+        while let Some((next, parked)) = self.lanes[key].pop_front() {
+            if self.jobs[next].spot == Spot::Key && self.jobs[next].entry_id == parked {
                 self.let_go(next, true);
                 return;
             }
