@@ -228,6 +228,76 @@ async fn a_message_of_thousands_of_fields_harms_no_other_tenant() {
     assert_eq!(dead[0].id.as_str(), oversized.as_str());
 }
 
+/// Whoever waits for the reply of a message that never becomes a job learns why, at the id of the receipt.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_message_is_answered_under_its_receipt() {
+    let stack = Stack::start(Options::default()).await.unwrap();
+    let (_scheduler, _worker) = (stack.scheduler().unwrap(), stack.worker().unwrap());
+    let first = [("id", "invoice-9"), ("prompt", "pay")];
+    stack.xadd(&first).await.unwrap();
+    let own_id = JobId::parse("invoice-9").unwrap();
+    let first = stack.outcome(&own_id).await.unwrap();
+    let too_large = format!(r#"{{"reply":true,"prompt":"{}"}}"#, "x".repeat(2_000_000));
+    let too_deep = format!(
+        r#"{{"reply":true,"metadata":{}{}}}"#,
+        "[".repeat(500),
+        "]".repeat(500)
+    );
+    let refused: [(&[(&str, &str)], &str); 8] = [
+        (
+            &[
+                ("reply", "true"),
+                ("id", "mine"),
+                ("prompt", "x"),
+                ("temperature", "hot"),
+            ],
+            "bad_value",
+        ),
+        (&[("reply", "1"), ("_checkpoint", "1")], "reserved_field"),
+        (
+            &[("job", r#"{"reply":true,"id":"mine","prompt":17}"#)],
+            "wrong_type",
+        ),
+        (&[("job", &too_large)], "too_large"),
+        (&[("job", &too_deep)], "too_deep"),
+        (
+            &[("reply", "true"), ("id", "invoice-9"), ("prompt", "keep")],
+            "id_conflict",
+        ),
+        (&[("chain", r#"{"reply":true,"steps":[]}"#)], "bad_chain"),
+        (
+            &[("chain", r#"{"reply":true,"id":"nightly"}"#)],
+            "bad_chain",
+        ),
+    ];
+    for (fields, code) in refused {
+        let receipt = stack.xadd(fields).await.unwrap();
+        let reply = stack
+            .broker
+            .jobs()
+            .wait_for_reply(&receipt, Duration::from_secs(20));
+        let reply = reply
+            .await
+            .unwrap()
+            .unwrap_or_else(|| panic!("no reply: {code}"));
+        assert_eq!(
+            (&reply.id, reply.success, reply.error_class.as_deref()),
+            (&receipt, false, Some(code))
+        );
+    }
+    assert_eq!(
+        stack.outcome(&own_id).await.unwrap(),
+        first,
+        "its outcome is its own"
+    );
+    let mine = [JobId::parse("mine").unwrap()];
+    assert_eq!(
+        stack.broker.jobs().outcomes(&mine).await.unwrap(),
+        [None],
+        "a refused message claims no id"
+    );
+}
+
 /// `XADD` takes any id that is higher than the last, and all later ids of the stream follow it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_id_in_the_far_future_delays_no_job() {

@@ -100,6 +100,8 @@ async fn the_same_id_with_different_content_is_a_conflict() {
     .await
     .unwrap();
     assert_eq!(dead_letter.record.reason, "id_conflict");
+    let refused = stack.outcome(&entry_id).await.unwrap();
+    assert_eq!(refused.error_class.as_deref(), Some("id_conflict"));
     assert_eq!(
         stack.outcome(&id).await.unwrap(),
         first,

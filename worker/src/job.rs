@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use longshore_broker::{Consumed, DeliveredEntry, Delivery, Fence};
 use longshore_protocol::{
     checkpoint::{Checkpoint, PastAttempt},
-    envelope::{Concurrency, Envelope, RawMessage},
+    envelope::{Concurrency, Envelope, MessageLimits, RawMessage, wants_reply},
     event::{AttemptRecord, JobLabels},
     id::{AttemptId, EntryId, JobId},
     money::Usd,
@@ -110,6 +110,15 @@ impl Job {
 
     pub(crate) fn id(&self) -> JobId {
         self.progress().checkpoint.id.clone()
+    }
+
+    /// Whether the producer asked for a reply, be the message valid or not.
+    pub(crate) fn wants_reply(&self, limits: &MessageLimits) -> bool {
+        let envelope = self.progress().envelope.clone();
+        envelope.map_or_else(
+            || wants_reply(&self.message, limits),
+            |envelope| envelope.reply,
+        )
     }
 
     /// Closes the open attempt. Once the step that records it is acknowledged, [`acknowledge`](Self::acknowledge).

@@ -7,9 +7,6 @@ use crate::{
     error::ClientError,
 };
 
-/// The reason of a dead letter whose id belonged to another job.
-const CONFLICT: &str = "id_conflict";
-
 /// The state of an enqueued message whose job has an id of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Submission {
@@ -20,8 +17,14 @@ pub enum Submission {
     /// The same job was enqueued before, in this entry if it is still known. This message was dropped;
     /// the outcome of the first applies.
     Duplicate(Option<EntryId>),
-    /// The id belongs to another job, so this message never runs. Contains the error message.
-    Conflict(String),
+    /// The message never becomes a job: it is malformed, or its id belongs to another job. Its outcome is that of its
+    /// receipt.
+    Refused {
+        /// A code of the protocol, such as `id_conflict`.
+        code: String,
+        /// What is wrong, for people.
+        error: String,
+    },
 }
 
 impl Client {
@@ -44,9 +47,12 @@ impl Client {
             .dead_letters()
             .newest(entry_id.as_str())
             .await?
-            && dead_letter.record.reason == CONFLICT
+            && dead_letter.record.id != *id
         {
-            return Ok(Submission::Conflict(dead_letter.record.error));
+            return Ok(Submission::Refused {
+                code: dead_letter.record.reason,
+                error: dead_letter.record.error,
+            });
         }
         // A worker may have admitted it between the two reads.
         let first = self.broker().jobs().first_entry_id(id).await?;

@@ -29,7 +29,7 @@ pub use self::{
     chained::chain_text,
     hash::ContentHash,
     malformed::{Malformed, MalformedCode},
-    parse::{FIELDS, Message as RawMessage, MessageLimits, Parsed, parse},
+    parse::{FIELDS, Message as RawMessage, MessageLimits, Parsed, parse, wants_reply},
     tenant::tenant_of,
 };
 pub(crate) use self::{malformed::shortened, parse::members_of};

@@ -35,6 +35,7 @@ pub(super) async fn end_job(
     context: &Context,
 ) -> Fence {
     let mut payload = end_payload(job, attempt, state, end, discard, context.clock.now());
+    payload.reply = job.wants_reply(&context.policy().config.limits);
     if let Some(answer) = end.answer {
         payload.spawned_jobs = spawned_jobs(job, &answer.output, context);
     }
@@ -86,10 +87,15 @@ fn end_payload(
     now: DateTime<Utc>,
 ) -> EndPayload {
     let progress = job.progress();
-    let record = job_record(job, &progress, state, now, end);
+    let mut record = job_record(job, &progress, state, now, end);
     let dead_letter = discard.map(|discard| dead_letter(job, &progress, discard, now));
-    // If the job's id belongs to another job, that job's row and outcome must not change.
-    let id_is_foreign = discard.is_some_and(|discard| discard.dead_letter_id.is_some());
+    // If the job's id belongs to another job, that job's row and outcome must not change: this one ends under the id
+    // of its receipt. The task of a batch, or a replayed job, has none.
+    let own_id = discard.and_then(|discard| discard.dead_letter_id.as_ref());
+    if let Some(id) = own_id {
+        record.labels.job_id = id.clone();
+    }
+    let id_is_foreign = own_id.is_some_and(|id| !id.is_server_form());
     let outcome = if id_is_foreign {
         None
     } else {
@@ -100,7 +106,7 @@ fn end_payload(
         id: record.labels.job_id.clone(),
         attempt: progress.ending_attempt(attempt.as_ref()),
         outcome,
-        reply: envelope.is_some_and(|envelope| envelope.reply),
+        reply: false,
         keep_result: envelope.is_some_and(|envelope| envelope.keep_result),
         concurrency: progress.concurrency().cloned(),
         is_in_redis: progress.is_in_redis,

@@ -106,7 +106,7 @@ pub(crate) async fn run(mut arguments: Arguments, session: &Session) -> Result<E
     }
     let answer = match wait(&client, &receipt).await? {
         Waited::Ended(outcome) => Answer::from_outcome(*outcome),
-        Waited::Refused(reason) => Answer::refused(&receipt.id, reason),
+        Waited::Refused { code, error } => Answer::refused(&receipt.id, code, error),
         Waited::Interrupted => {
             output::note(format_args!(
                 "Stopped waiting. The job continues: `longshore jobs show {}`",

@@ -142,6 +142,26 @@ pub fn parse(message: &Message, limits: &MessageLimits) -> Result<Parsed, Malfor
     })
 }
 
+/// Whether a message, which may be invalid, asks for a reply. `false` if its JSON cannot be parsed, or exceeds the
+/// limit of a chain.
+pub fn wants_reply(message: &Message, limits: &MessageLimits) -> bool {
+    let value_of = |wanted: &str| {
+        let mut fields = message.fields.iter();
+        let found = fields.find(|(name, _)| name == wanted.as_bytes());
+        found.and_then(|(_, value)| std::str::from_utf8(value).ok())
+    };
+    let wants = |input| matches!(fields::boolean(input), Ok(true));
+    if value_of("reply").is_some_and(|value| wants(Input::Text(value))) {
+        return true;
+    }
+    let document = value_of("job").or_else(|| value_of("chain"));
+    document
+        .filter(|document| document.len() <= limits.max_chain_bytes)
+        .and_then(|document| serde_json::from_str::<Members<'_>>(document).ok())
+        .and_then(|members| members.by_name.get("reply").copied())
+        .is_some_and(|value| wants(Input::Json(value)))
+}
+
 /// Rejects a message of more than `most` bytes or [`MAX_FIELDS`] fields.
 pub(super) fn check_size(message: &Message, most: usize) -> Result<(), Malformed> {
     let count = message.fields.len();

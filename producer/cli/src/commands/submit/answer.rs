@@ -66,8 +66,8 @@ impl Answer {
         }
     }
 
-    /// The answer to a message that never becomes a job, because its id belongs to another job.
-    pub(super) fn refused(id: &JobId, reason: String) -> Self {
+    /// The answer to a message that never becomes a job: it is malformed, or its id belongs to another job.
+    pub(super) fn refused(id: &JobId, code: String, error: String) -> Self {
         Self {
             task_id: id.clone(),
             platform: None,
@@ -75,8 +75,8 @@ impl Answer {
             success: false,
             output: None,
             tool_calls: Vec::new(),
-            error: Some(reason),
-            error_class: Some("id_conflict".to_owned()),
+            error: Some(error),
+            error_class: Some(code),
             cost: Usd::ZERO,
             cost_usd: Usd::ZERO,
             cost_estimated: false,

@@ -20,7 +20,10 @@ const UNREAD_DELAY: Duration = Duration::from_millis(100);
 pub(super) enum Waited {
     Ended(Box<Outcome>),
     /// The message never becomes a job, for this reason: its id belongs to another job.
-    Refused(String),
+    Refused {
+        code: String,
+        error: String,
+    },
     /// The user pressed Ctrl-C.
     Interrupted,
 }
@@ -73,7 +76,7 @@ impl Watch<'_> {
         let outcome = self.client.wait(&self.receipt.id, slice).await?;
         Ok(
             match (self.client.submission(self.receipt).await?, outcome) {
-                (Submission::Conflict(reason), _) => Some(Waited::Refused(reason)),
+                (Submission::Refused { code, error }, _) => Some(Waited::Refused { code, error }),
                 (Submission::Unread, Some(_)) => {
                     tokio::time::sleep(UNREAD_DELAY).await;
                     None
