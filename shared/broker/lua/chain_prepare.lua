@@ -1,17 +1,17 @@
 -- Stores steps of a chain before it starts.
 --
--- KEYS[1]  `{ns}:chains:prepared:ENTRY_ID`
--- ARGV     1 namespace, 2 seconds that they are kept, then of each step: name, checkpoint, message, on_failure,
---          min_success ('' = all items), dependents (see step_record in chains.lua)
--- Returns  how many steps
--- Writes   KEYS[1]
--- Repeat   safe: writes the same
+-- KEYS[1]  the queue's stream
+-- ARGV     1 namespace, 2 entry, 3 worker, 4 `{ns}:chains:prepared:ENTRY_ID`, 5 seconds that they are kept, then of each
+--          step: name, checkpoint, message, on_failure, min_success ('' = all items), dependents (see step_record in
+--          chains.lua)
+-- Returns  'ok', or 'gone': the entry is not the worker's
+-- Writes   `{ns}:chains:prepared:ENTRY_ID`
+-- Repeat   safe: writes the same; once the chain has started, the entry is no longer the worker's ('gone')
 -- Bound    one command a step
-local ARITY = 6
-local count = 0
-for at = 3, #ARGV, ARITY do
-  redis.call('HSET', KEYS[1], ARGV[at], cmsgpack.pack({unpack(ARGV, at + 1, at + ARITY - 1)}))
-  count = count + 1
+local FIRST, ARITY = 6, 6
+if owner_of(KEYS[1], ARGV[2]) ~= ARGV[3] then return 'gone' end
+for at = FIRST, #ARGV, ARITY do
+  redis.call('HSET', ARGV[4], ARGV[at], cmsgpack.pack({unpack(ARGV, at + 1, at + ARITY - 1)}))
 end
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-return count
+redis.call('EXPIRE', ARGV[4], ARGV[5])
+return 'ok'

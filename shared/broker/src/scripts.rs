@@ -126,7 +126,7 @@ scripts! {
     /// Replaces a dead letter.
     EDIT_DEAD_LETTER = "edit_dead_letter" [refused_at_maxmemory];
     /// Stores the steps of a chain before it starts.
-    CHAIN_PREPARE = "chain_prepare" [refused_at_maxmemory];
+    CHAIN_PREPARE = "chain_prepare" [refused_at_maxmemory] with "entries";
     /// Starts a chain.
     CHAIN_START = "chain_start" [refused_at_maxmemory] with "events" "entries" "journal" "job_ids" "lanes" "replies" "chains" "chain_dispatch";
     /// Stores the items of a step before it fans out.

@@ -28,7 +28,7 @@ const EXPIRING: &[(&str, u64)] = &[
     ("unique:", HOUR),
     // Steps and answers of ended chains and batches: `retention.chains`.
     ("chain:", 7 * DAY),
-    // Steps of chains whose message came twice: their preparation.
+    // Steps of chains whose worker died before it started them.
     ("chains:prepared:", HOUR),
     // Heartbeats and the lease of the leader: seconds.
     ("worker:", MINUTE),

@@ -10,8 +10,8 @@ mod wide;
 use std::{collections::BTreeMap, num::NonZeroU32};
 
 use longshore_broker::{
-    ChainPlan, ChainRetried, ChainStarted, DeliveredEntry, Ending, Fence, SpawnedJob, StepEnd,
-    StepOutcome, StepPlan,
+    ChainPlan, ChainRetried, ChainStarted, DeliveredEntry, Delivery, Ending, Fence, SpawnedJob,
+    StepEnd, StepOutcome, StepPlan,
 };
 use longshore_policy::limits::{MeterAmount, Meters};
 use longshore_protocol::{
@@ -107,11 +107,15 @@ impl Fixture {
     pub(crate) async fn begin_chain(&self, plan: &Plan) -> ChainStarted {
         self.enqueue(&prompt("the chain's message")).await;
         let held = self.read_one("starter").await.delivery;
+        self.start_chain(&held, plan).await
+    }
+
+    async fn start_chain(&self, held: &Delivery, plan: &Plan) -> ChainStarted {
         let text = format!(r#"{{"steps":[{{"name":"a","prompt":"{}"}}]}}"#, plan.id);
         self.broker
             .chains()
             .start(
-                &held,
+                held,
                 &ChainPlan {
                     id: &plan.id,
                     hash: chain::parse(&text, &MessageLimits::default())
@@ -246,6 +250,21 @@ async fn a_step_reported_twice_counts_once() {
     );
     assert_eq!(fixture.run_all(WELL).await, ["b"]);
     assert_eq!(fixture.chain_state(&plan.id).await, "completed");
+}
+
+#[tokio::test]
+async fn a_chain_that_is_started_twice_starts_once_and_leaves_no_prepared_steps() {
+    let fixture = Fixture::new().await;
+    let plan = Plan::new("lost-reply").plain("a", &[]);
+    fixture.enqueue(&prompt("the chain's message")).await;
+    let held = fixture.read_one("starter").await.delivery;
+    assert_eq!(fixture.start_chain(&held, &plan).await, ChainStarted::Yes);
+    assert_eq!(fixture.start_chain(&held, &plan).await, ChainStarted::Lost);
+    let prepared: Vec<String> = fixture
+        .ask(&["KEYS", &fixture.key("chains:prepared:*")])
+        .await;
+    assert_eq!(prepared, [""; 0]);
+    assert_eq!(fixture.run_all(WELL).await, ["a"]);
 }
 
 #[tokio::test]

@@ -129,7 +129,10 @@ impl Chains<'_> {
     ) -> Result<ChainStarted, BrokerError> {
         let prepared_key = self.broker.keys.prepared_chain(&delivery.entry_id);
         loop {
-            self.prepare_steps(&prepared_key, plan.steps).await?;
+            let prepared = self.prepare_steps(delivery, &prepared_key, plan.steps);
+            if prepared.await? == Fence::Lost {
+                return Ok(ChainStarted::Lost);
+            }
             let mut call = scripts::CHAIN_START.key(self.broker.keys.queue(&delivery.queue));
             let (begin, wait): (Vec<_>, Vec<_>) =
                 plan.waits.iter().partition(|(_, needs)| *needs == 0);
@@ -173,10 +176,19 @@ impl Chains<'_> {
         }
     }
 
-    async fn prepare_steps(self, key: &str, steps: &[StepPlan]) -> Result<(), BrokerError> {
+    async fn prepare_steps(
+        self,
+        delivery: &Delivery,
+        key: &str,
+        steps: &[StepPlan],
+    ) -> Result<Fence, BrokerError> {
         for part in steps.chunks(PREPARED_TOGETHER) {
-            let mut call = scripts::CHAIN_PREPARE.key(key);
-            call.arg(self.broker.keys.prefix()).arg(PREPARED_SECONDS);
+            let mut call = scripts::CHAIN_PREPARE.key(self.broker.keys.queue(&delivery.queue));
+            call.arg(self.broker.keys.prefix())
+                .arg(&delivery.entry)
+                .arg(delivery.worker.as_str())
+                .arg(key)
+                .arg(PREPARED_SECONDS);
             for step in part {
                 let dependents: Vec<String> = step
                     .dependents
@@ -193,9 +205,12 @@ impl Chains<'_> {
                     )
                     .arg(dependents.join(" "));
             }
-            let _prepared: u64 = self.broker.run(&call).await?;
+            let reply: String = self.broker.run(&call).await?;
+            if Fence::from_reply("chain_prepare", &reply)? == Fence::Lost {
+                return Ok(Fence::Lost);
+            }
         }
-        Ok(())
+        Ok(Fence::Held)
     }
 
     /// Fans a step out into items with these checkpoints, in order.
